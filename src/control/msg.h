@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * msg.h - control messages between an application and vjd
+ *
+ * Transport: SOCK_SEQPACKET over a Unix socket; one message a packet, always sizeof(struct ctl_msg) bytes, host byte
+ * order (both sides are on this host), unused bytes zero. Descriptors travel as SCM_RIGHTS, as many as the table says,
+ * neither more nor fewer. A request carries @seq, chosen by the client, nonzero; its reply repeats it. Events have @seq 0.
+ * Replies come in the order of the requests; events may stand between them.
+ *
+ * CTL_MESSAGES is the single truth: name, number, direction, descriptors (min, max), body member.
+ * ctl_check() enforces it for both sides, before anything else looks at a message. docs/control-protocol.md explains it.
+ */
+#ifndef CONTROL_MSG_H
+#define CONTROL_MSG_H
+
+#include "base/addr.h"
+
+#include <vj/channel.h>
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum { CTL_VERSION = 1, CTL_FDS_MAX = 3, CTL_NAME_MAX = 32 };
+
+/*	  name           nr  from    fds     body         what */
+#define CTL_MESSAGES(X)                                                                                      \
+	X(HELLO,          1, CLIENT, 0, 0, hello)      /* first message of every client */                  \
+	X(WELCOME,        2, DAEMON, 0, 0, welcome)    /* reply to HELLO */                                 \
+	X(LEASE,          3, CLIENT, 1, 1, lease)      /* this port is mine; the fd is its bound socket */  \
+	X(LEASED,         4, DAEMON, 0, 0, lease)      /* reply to LEASE */                                 \
+	X(RELEASE,        5, CLIENT, 0, 0, lease)      /* give @id back */                                  \
+	X(RELEASED,       6, DAEMON, 0, 0, lease)      /* reply to RELEASE */                               \
+	X(PORTS,          7, CLIENT, 0, 0, ports)      /* a block of ephemeral ports, please */             \
+	X(PORTS_LEASED,   8, DAEMON, 0, 0, ports)      /* reply to PORTS */                                 \
+	X(CONNECT,        9, CLIENT, 0, 0, connect)    /* who owns this endpoint? connect me */             \
+	X(CONNECTED,     10, DAEMON, 0, 3, channel)    /* reply to CONNECT: new channel (3 fds) or one held already (0) */ \
+	X(CHANNEL,       11, DAEMON, 3, 3, channel)    /* event: somebody connected to you */               \
+	X(CHANNEL_CLOSE, 12, CLIENT, 0, 0, close)      /* I closed this channel; no reply */                \
+	X(PEER_GONE,     13, DAEMON, 0, 0, close)      /* event: the other end is gone */                   \
+	X(LEASE_GONE,    14, DAEMON, 0, 0, lease)      /* event to everyone with a channel to its owner: a port was released */ \
+	X(STATUS,        15, CLIENT, 0, 0, none)       /* list everything I may see */                      \
+	X(STATUS_APP,    16, DAEMON, 0, 0, app)        /* reply to STATUS: one for each application ... */  \
+	X(STATUS_LEASE,  17, DAEMON, 0, 0, lease)      /* ... each lease ... */                             \
+	X(STATUS_CHANNEL,18, DAEMON, 0, 0, channel)    /* ... each channel ... */                           \
+	X(STATUS_END,    19, DAEMON, 0, 0, daemon)     /* ... and the daemon itself, last */                \
+	X(REFUSED,       20, DAEMON, 0, 0, refused)    /* reply to any request that failed */
+
+enum ctl_type {
+#define X(name, nr, from, fds_min, fds_max, body) CTL_##name = nr,
+	CTL_MESSAGES(X)
+#undef X
+};
+
+enum ctl_from { CTL_FROM_CLIENT, CTL_FROM_DAEMON };
+
+/* Protocol of a lease. TCP and UDP are IANA's numbers; RAW is a bare channel, found by its port number alone. */
+enum ctl_proto { CTL_PROTO_TCP = 6, CTL_PROTO_UDP = 17, CTL_PROTO_RAW = 255 };
+
+/* Why a request was refused. Sentence for people in the third column; the errno the caller's program sees in the second. */
+#define CTL_REFUSALS(X)                                                                              \
+	X(VERSION,      EPROTO,        "library and vjd speak different control versions")           \
+	X(MALFORMED,    EINVAL,        "malformed message")                                          \
+	X(NOT_WELCOME,  EPROTO,        "first message must be HELLO")                                \
+	X(PORT_TAKEN,   EADDRINUSE,    "another application holds this port")                        \
+	X(PORT_PROOF,   EACCES,        "the socket passed is not bound to this port")                \
+	X(NO_LEASE,     ENOENT,        "no such lease")                                              \
+	X(NO_OWNER,     EHOSTUNREACH,  "no application on this host owns that endpoint")             \
+	X(OTHER_USER,   EACCES,        "the owner of that endpoint is another user")                 \
+	X(QUOTA_APPS,   EUSERS,        "too many applications of this user")                         \
+	X(QUOTA_LEASES, ENOSPC,        "too many leases")                                            \
+	X(QUOTA_CHANNELS, ENOSPC,      "too many channels")                                          \
+	X(QUOTA_MEMORY, ENOMEM,        "channel memory quota of this user is used up")               \
+	X(QUOTA_RATE,   EBUSY,         "too many control messages a second")                         \
+	X(NO_PORTS,     EADDRNOTAVAIL, "no ephemeral ports left")                                    \
+	X(RESOURCES,    ENOMEM,        "vjd is out of memory or descriptors")                        \
+	X(PEER_BUSY,    EAGAIN,        "the owner of that endpoint does not read its control socket")
+
+enum ctl_refusal {
+	CTL_REFUSAL_NONE,
+#define X(name, err, text) CTL_REFUSAL_##name,
+	CTL_REFUSALS(X)
+#undef X
+};
+
+enum { CTL_HELLO_OBSERVER = 1 };	/* hello.flags: status only; holds nothing, keeps no private vjd alive */
+enum { CTL_LEASE_REUSEPORT = 1, CTL_LEASE_V6ONLY = 2 }; /* lease.flags */
+
+struct ctl_endpoint {
+	uint8_t addr[16]; /* IPv4 as v4-mapped; :: or ::ffff:0.0.0.0 means any */
+	uint16_t port;	  /* host order; 1..65535 (RAW: 1..65535) */
+	uint8_t proto;	  /* enum ctl_proto */
+	uint8_t pad[5];
+};
+
+struct ctl_hello {
+	uint32_t version; /* CTL_VERSION */
+	uint32_t flags;
+	int32_t pid;	  /* informative; the daemon believes SO_PEERCRED */
+	uint32_t pad;
+	char name[CTL_NAME_MAX];    /* program name, NUL-terminated, printable ASCII */
+	char release[CTL_NAME_MAX]; /* library version for messages, NUL-terminated */
+};
+
+struct ctl_welcome {
+	uint32_t version;
+	uint32_t app_id;     /* nonzero */
+	uint8_t mac[6];	     /* application MAC, locally administered */
+	uint8_t private_mode; /* 1: this vjd belongs to one user */
+	uint8_t pad;
+	uint32_t leases_max, channels_max; /* quotas of this application */
+	char release[CTL_NAME_MAX];
+};
+
+struct ctl_lease {
+	struct ctl_endpoint local;
+	uint32_t id;	 /* of the lease; chosen by the daemon */
+	uint32_t flags;
+	uint32_t app_id; /* owner (STATUS_LEASE, LEASE_GONE) */
+	uint32_t pad;
+};
+
+struct ctl_ports {
+	uint8_t proto;
+	uint8_t pad[3];
+	uint16_t first; /* host order */
+	uint16_t cnt;	/* asked for: 1..1024; given: may be fewer */
+};
+
+struct ctl_connect {
+	struct ctl_endpoint remote;
+};
+
+/* fds of CONNECTED (0 or 3) and CHANNEL (3), in this order */
+enum { CTL_FD_AREA, CTL_FD_WAKE_PEER, CTL_FD_WAKE_ME };
+
+struct ctl_channel {
+	uint32_t id; /* same at both ends */
+	uint8_t end; /* 0 or 1: which one is the receiver's of this message */
+	uint8_t proto; /* CTL_PROTO_RAW: a bare channel for @port; else it carries the stack's frames */
+	uint16_t port; /* RAW only */
+	struct vj_area_params params;
+	uint32_t peer_app_id;
+	int32_t peer_pid;
+	uint32_t peer_uid;
+	uint8_t peer_mac[6];
+	uint8_t pad[2];
+	uint32_t app_id; /* STATUS_CHANNEL: the application at end 0; peer_app_id is the one at end 1 */
+	char peer_name[CTL_NAME_MAX];
+};
+
+struct ctl_close {
+	uint32_t channel_id;
+	uint32_t reason; /* enum vj_channel_error */
+};
+
+struct ctl_app {
+	uint32_t id;
+	int32_t pid;
+	uint32_t uid;
+	uint32_t leases, channels;
+	uint8_t mac[6];
+	uint8_t pad[2];
+	uint64_t memory_bytes;	 /* channel memory charged to it */
+	uint64_t attached_ms;	 /* since it said HELLO */
+	char name[CTL_NAME_MAX];
+};
+
+struct ctl_daemon {
+	int32_t pid;
+	uint32_t uid;
+	uint32_t apps, leases, channels;
+	uint8_t private_mode;
+	uint8_t pad[3];
+	uint64_t uptime_ms;
+	uint64_t refused, malformed; /* requests, since the start */
+	char release[CTL_NAME_MAX];
+};
+
+struct ctl_refused {
+	uint32_t refusal; /* enum ctl_refusal */
+	uint32_t request; /* enum ctl_type of what was refused */
+};
+
+struct ctl_none {
+	uint8_t pad[8];
+};
+
+struct ctl_msg {
+	uint32_t type; /* enum ctl_type */
+	uint32_t seq;
+	union {
+		struct ctl_none none;
+		struct ctl_hello hello;
+		struct ctl_welcome welcome;
+		struct ctl_lease lease;
+		struct ctl_ports ports;
+		struct ctl_connect connect;
+		struct ctl_channel channel;
+		struct ctl_close close;
+		struct ctl_app app;
+		struct ctl_daemon daemon;
+		struct ctl_refused refused;
+		uint8_t bytes[120];
+	};
+};
+_Static_assert(sizeof(struct ctl_msg) == 128, "a control message is 128 bytes on the wire");
+
+/**
+ * ctl_check() - Is this a well-formed message from @from?
+ * @p:       Bytes received; not trusted, not aligned
+ * @len:     How many
+ * @fd_cnt:  Descriptors that came with it
+ * @ret_msg: A checked copy: known type of that direction, right descriptor count, names terminated and printable,
+ *           enums in range, pads zero
+ *
+ * Exact-length and descriptor-count checks of both sides live here and nowhere else.
+ * Return: CTL_REFUSAL_NONE or CTL_REFUSAL_MALFORMED (the caller closes all descriptors that came along).
+ */
+enum ctl_refusal ctl_check(const void *p, size_t len, unsigned fd_cnt, enum ctl_from from, struct ctl_msg *ret_msg);
+
+/** ctl_refusal_errno() - Positive errno for the program; EPROTO for unknown values */
+int ctl_refusal_errno(enum ctl_refusal r);
+
+/** ctl_refusal_text() - Sentence for people; never NULL */
+const char *ctl_refusal_text(enum ctl_refusal r);
+
+/** ctl_type_name() - "HELLO" ...; "?" for unknown values */
+const char *ctl_type_name(uint32_t type);
+
+#endif
