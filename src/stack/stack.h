@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * stack.h - TCP/UDP/IP as a pure library: frames, now and randomness in; frames, events and a deadline out
+ *
+ * No clock, no I/O, no libc allocation, no global. One stack is used by one thread at a time. A host program
+ *
+ *	stack_now(s, now_us);                   before anything that may send or measure
+ *	stack_rx(s, link, frames, n);           frames from a link
+ *	stack_events(s, ev, n);                 what became possible
+ *	tcp_recv(), tcp_send(), ...             what the program wants
+ *	stack_run(s);                           due timers, acknowledgements not yet carried by data
+ *	stack_deadline(s);                      sleep no longer than this
+ *
+ * Everything that comes in a frame is hostile: it is dropped with a reason from STACK_DROPS and a counter, never
+ * asserted. Frames are Ethernet II; resolution of neighbours is not done here: a link has one far end, or a next
+ * hop that the caller sets.
+ *
+ * Errors are negative errno values; each function lists its own. Nothing here blocks.
+ */
+#ifndef STACK_STACK_H
+#define STACK_STACK_H
+
+#include "base/addr.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct stack;
+
+struct link_id { uint32_t v; };     /* small, reused */
+struct tcp_id { uint32_t v; };	    /* a connection; never 0 when valid */
+struct listener_id { uint32_t v; }; /* never 0 when valid */
+struct udp_id { uint32_t v; };	    /* never 0 when valid */
+
+/* ---- the stack itself ---------------------------------------------------------------------------------------- */
+
+struct stack_config {
+	uint8_t secret[16];   /* keys ISN, flow hash; random */
+	uint64_t seed;	      /* for everything else that is random */
+	uint32_t conns_max;   /* TCP connections, TIME_WAIT included; 1..2^24 */
+	uint64_t mem_bytes_max; /* all memory together; past it calls fail with -ENOMEM, frames are dropped */
+	uint32_t sndbuf_bytes; /* default of a new connection; 0: 256 KiB */
+	uint32_t rcvbuf_bytes; /* default of a new connection; 0: 256 KiB */
+	/* Page-aligned zeroed memory in chunks of >= 64 KiB, or NULL; given back at stack_destroy(). */
+	void *(*mem_get)(void *arg, size_t bytes);
+	void (*mem_put)(void *arg, void *p, size_t bytes);
+	void *mem_arg;
+};
+
+/** stack_create() - Return: 0; -ENOMEM; -EINVAL: a limit is out of range. */
+int stack_create(const struct stack_config *cfg, uint64_t now_us, struct stack **ret_s);
+
+/** stack_destroy() - Give all memory back. Frames held are freed to their links first, so links must still be there. NULL allowed. */
+void stack_destroy(struct stack *s);
+
+/** stack_now() - Tell the time. @now_us: monotonic microseconds; a value in the past is ignored. */
+void stack_now(struct stack *s, uint64_t now_us);
+
+/** stack_run() - Do what is due: timers, delayed acknowledgements, output that waited for frames */
+void stack_run(struct stack *s);
+
+/** stack_deadline() - When stack_run() must be called at the latest, in microseconds; UINT64_MAX: nothing pending */
+uint64_t stack_deadline(const struct stack *s);
+
+/** stack_unfinished() - Is something owed to a peer that would go out without a timer (data queued, an acknowledgement)? */
+bool stack_unfinished(const struct stack *s);
+
+/* ---- links --------------------------------------------------------------------------------------------------- */
+
+struct link_frame {
+	uint8_t *data;
+	uint32_t len;  /* bytes */
+	uint32_t room; /* bytes from data to the end of the frame */
+	uint64_t token; /* the driver's */
+};
+
+struct link_ops {
+	/* One empty frame. false: none now; stack_link_writable() is called when there may be again. */
+	bool (*tx_get)(void *drv, struct link_frame *ret_frame);
+	/* A filled frame of tx_get(), in order; the driver decides when the far end sees it. */
+	void (*tx_put)(void *drv, const struct link_frame *frame);
+	/* A frame of tx_get(), not used after all. */
+	void (*tx_unget)(void *drv, const struct link_frame *frame);
+	/* A frame of stack_rx() that is not needed any more; any order, any time until stack_link_del() returns. */
+	void (*rx_free)(void *drv, const struct link_frame *frame);
+};
+
+enum link_flags {
+	LINK_NO_CSUM = 1,  /* checksums are neither computed nor checked */
+	LINK_NO_LOSS = 2,  /* a full ring is back-pressure (tx_get fails), never loss */
+};
+
+struct link_config {
+	const struct link_ops *ops; /* stays the caller's */
+	void *drv;
+	uint8_t mac[6];	     /* ours: source, and what we accept */
+	uint8_t peer_mac[6]; /* destination */
+	uint32_t mtu;	     /* IP bytes, 1280..65535 */
+	uint32_t flags;	     /* enum link_flags */
+	uint32_t rx_hold_max; /* frames the stack may keep while data waits for its reader; beyond it copies */
+};
+
+/** stack_link_add() - Return: 0; -ENOSPC: 65,535 links; -EINVAL: mtu; -ENOMEM. */
+int stack_link_add(struct stack *s, const struct link_config *cfg, struct link_id *ret_link);
+
+/**
+ * stack_link_del() - The far end is gone: every connection of the link fails with @err (ECONNRESET, ENETDOWN ...) after
+ * what was received in order; frames held are copied or freed, none is used after return
+ */
+void stack_link_del(struct stack *s, struct link_id link, int err);
+
+/** stack_link_writable() - tx_get() may succeed again: continue output that waited */
+void stack_link_writable(struct stack *s, struct link_id link);
+
+/** stack_link_blocked() - Does output wait for frames of this link? */
+bool stack_link_blocked(const struct stack *s, struct link_id link);
+
+/**
+ * stack_rx() - Frames from a link
+ * The stack owns them from here; each comes back through rx_free(), now or later.
+ */
+void stack_rx(struct stack *s, struct link_id link, const struct link_frame *frames, unsigned n);
+
+/* ---- events -------------------------------------------------------------------------------------------------- */
+
+enum stack_obj { STACK_OBJ_TCP, STACK_OBJ_LISTENER, STACK_OBJ_UDP };
+
+enum stack_ev {
+	STACK_EV_READABLE = 1 << 0, /* data, or end of file, or an error to collect */
+	STACK_EV_WRITABLE = 1 << 1, /* room again after tcp_send() fell short */
+	STACK_EV_CONNECTED = 1 << 2,
+	STACK_EV_ACCEPT = 1 << 3, /* a connection waits in the listener */
+	STACK_EV_EOF = 1 << 4,	  /* peer sent FIN */
+	STACK_EV_ERROR = 1 << 5,  /* connection failed: tcp_error() */
+	STACK_EV_SENT_ALL = 1 << 6, /* everything sent has been acknowledged, FIN included if one was sent */
+};
+
+struct stack_event {
+	enum stack_obj obj;
+	uint32_t id;	 /* .v of tcp_id, listener_id or udp_id */
+	uint64_t cookie; /* the object's, 0 before tcp_accept() */
+	uint32_t events; /* enum stack_ev: what happened since the last report */
+};
+
+/**
+ * stack_events() - Collect what happened, oldest first
+ * An object appears once with all its bits. Edges: ask tcp_ready() for the level.
+ * Return: number of events, 0..@n.
+ */
+unsigned stack_events(struct stack *s, struct stack_event *ev, unsigned n);
+
+/* ---- TCP (RFC 9293) ------------------------------------------------------------------------------------------- */
+
+enum tcp_state {
+	TCP_CLOSED, TCP_LISTEN, TCP_SYN_SENT, TCP_SYN_RECEIVED, TCP_ESTABLISHED, TCP_FIN_WAIT_1, TCP_FIN_WAIT_2,
+	TCP_CLOSE_WAIT, TCP_CLOSING, TCP_LAST_ACK, TCP_TIME_WAIT,
+};
+
+/**
+ * tcp_listen() - Accept connections to @local from any link
+ * @local:   Address (any: :: for both families, ::ffff:0.0.0.0 for IPv4 only) and port 1..65535
+ * @v6only:  With address ::, don't take IPv4
+ * @backlog: Connections waiting for tcp_accept(), 1..65535
+ * Return: 0; -EADDRINUSE: another listener of this stack; -ENOMEM.
+ */
+int tcp_listen(struct stack *s, const struct endpoint *local, bool v6only, uint32_t backlog, uint64_t cookie,
+	       struct listener_id *ret_l);
+/** tcp_listener_backlog() - Change the backlog */
+void tcp_listener_backlog(struct stack *s, struct listener_id l, uint32_t backlog);
+/** tcp_unlisten() - Stop; connections not yet accepted are reset */
+void tcp_unlisten(struct stack *s, struct listener_id l);
+/** tcp_accept() - Return: 0 and a connection that now reports to @cookie; -EAGAIN: none. */
+int tcp_accept(struct stack *s, struct listener_id l, uint64_t cookie, struct tcp_id *ret_id);
+/** tcp_listener_ready() - Connections waiting */
+uint32_t tcp_listener_ready(const struct stack *s, struct listener_id l);
+
+/**
+ * tcp_connect() - Begin a connection over @link; STACK_EV_CONNECTED or _ERROR follows
+ * Both endpoints are complete (the caller chose address and port).
+ * Return: 0; -EADDRINUSE: this 4-tuple exists on the link; -ENOMEM; -ENETDOWN: no such link.
+ */
+int tcp_connect(struct stack *s, struct link_id link, const struct endpoint *local, const struct endpoint *remote,
+		uint64_t cookie, struct tcp_id *ret_id);
+
+/** tcp_set_cookie() - Change what events carry */
+void tcp_set_cookie(struct stack *s, struct tcp_id id, uint64_t cookie);
+
+enum tcp_send_flags { TCP_SEND_MORE = 1 }; /* more follows: a partial segment may wait (RFC 9293 3.7.4, MSG_MORE) */
+
+/**
+ * tcp_send() - Queue and, as windows allow, transmit
+ * @buf: Copied
+ * Return: 0 and bytes taken in @ret_len (may be fewer); -EAGAIN: buffer full; -ENOTCONN: not yet connected;
+ * -EPIPE: sending side is shut; the connection's error (-ECONNRESET, -ETIMEDOUT ...) once, then -EPIPE; -ENOMEM.
+ */
+int tcp_send(struct stack *s, struct tcp_id id, const void *buf, size_t len, unsigned flags, size_t *ret_len);
+
+/**
+ * tcp_recv() - Copy received bytes out
+ * @peek: Leave them
+ * Return: 0 and bytes in @ret_len, 0 bytes meaning end of file; -EAGAIN: none yet; -ENOTCONN; the connection's error, once.
+ */
+int tcp_recv(struct stack *s, struct tcp_id id, void *buf, size_t len, bool peek, size_t *ret_len);
+
+/**
+ * tcp_recv_borrow() - Look at the oldest received bytes where they are
+ * @ret_data: Valid until tcp_recv_return() or any closing call on @id; a peer on a direct channel may still change them
+ * Return: as tcp_recv().
+ */
+int tcp_recv_borrow(struct stack *s, struct tcp_id id, const uint8_t **ret_data, size_t *ret_len);
+/** tcp_recv_return() - Consume @len bytes, at most what is waiting */
+void tcp_recv_return(struct stack *s, struct tcp_id id, size_t len);
+
+/**
+ * tcp_send_frame() - Take room for one segment's payload in a frame of the channel, to fill in place
+ * Return: 0, room in @ret_data/@ret_room until tcp_send_frame_done() on the same connection, which must be the next call on this
+ * stack; -EAGAIN: no frame, no window or unsent data before it: use tcp_send(); errors as tcp_send().
+ */
+int tcp_send_frame(struct stack *s, struct tcp_id id, uint8_t **ret_data, size_t *ret_room);
+/** tcp_send_frame_done() - Transmit @len bytes stored there; 0: nothing after all */
+int tcp_send_frame_done(struct stack *s, struct tcp_id id, size_t len);
+
+/** tcp_shutdown() - Send FIN after what is queued (half-close). Return: 0; -ENOTCONN. */
+int tcp_shutdown(struct stack *s, struct tcp_id id);
+/** tcp_close() - Orderly close, in the background: @id is invalid from here. Unread data turns it into a reset (RFC 2525 2.17). */
+void tcp_close(struct stack *s, struct tcp_id id);
+/** tcp_abort() - Send RST; @id is invalid from here */
+void tcp_abort(struct stack *s, struct tcp_id id);
+
+/** tcp_ready() - Level of enum stack_ev now: READABLE (data, end or error), WRITABLE, CONNECTED, EOF, ERROR */
+uint32_t tcp_ready(const struct stack *s, struct tcp_id id);
+/** tcp_error() - Positive errno of a failed connection, 0 if none. @clear: report it only once */
+int tcp_error(struct stack *s, struct tcp_id id, bool clear);
+/** tcp_endpoints() - Both ends */
+void tcp_endpoints(const struct stack *s, struct tcp_id id, struct endpoint *ret_local, struct endpoint *ret_remote);
+
+enum tcp_option {
+	TCP_OPT_NODELAY,     /* bool */
+	TCP_OPT_CORK,	     /* bool */
+	TCP_OPT_QUICKACK,    /* bool */
+	TCP_OPT_KEEPALIVE,   /* bool */
+	TCP_OPT_KEEPIDLE_S,  /* seconds, 1..32767 */
+	TCP_OPT_KEEPINTVL_S, /* seconds, 1..32767 */
+	TCP_OPT_KEEPCNT,     /* 1..127 */
+	TCP_OPT_USER_TIMEOUT_MS, /* RFC 5482; 0: default */
+	TCP_OPT_SNDBUF,	     /* bytes */
+	TCP_OPT_RCVBUF,	     /* bytes */
+	TCP_OPT_MAXSEG,	     /* bytes */
+	TCP_OPT_CONGESTION,  /* index in tcp_cc_name() */
+	TCP_OPT_TOS,	     /* 0..255 */
+	TCP_OPT_TTL,	     /* 1..255 */
+};
+/** tcp_option_set() - Return: 0; -EINVAL: out of range; -ENOPROTOOPT. Listener options are inherited by what it accepts. */
+int tcp_option_set(struct stack *s, struct tcp_id id, enum tcp_option opt, uint64_t value);
+/** tcp_option_get() - Return: 0; -ENOPROTOOPT. */
+int tcp_option_get(const struct stack *s, struct tcp_id id, enum tcp_option opt, uint64_t *ret_value);
+/** tcp_cc_name() - Name of a congestion control, NULL past the last */
+const char *tcp_cc_name(unsigned idx);
+
+/** struct tcp_info - what a connection knows about itself (cf. Linux TCP_INFO) */
+struct tcp_info {
+	enum tcp_state state;
+	uint32_t srtt_us, rttvar_us, rto_us;
+	uint32_t cwnd_bytes, ssthresh_bytes, mss;
+	uint32_t snd_wnd, rcv_wnd;
+	uint32_t in_flight_bytes, unsent_bytes, unread_bytes;
+	uint32_t retransmits; /* segments, in all */
+	uint32_t out_of_order; /* segments received, in all */
+	uint8_t snd_wscale, rcv_wscale;
+	bool timestamps, sack;
+	const char *congestion;
+};
+/** tcp_info() - Snapshot */
+void tcp_info(const struct stack *s, struct tcp_id id, struct tcp_info *ret_info);
+
+/* ---- UDP (RFC 768) --------------------------------------------------------------------------------------------- */
+
+/** udp_open() - Receive datagrams for @local. Return: 0; -EADDRINUSE; -ENOMEM. */
+int udp_open(struct stack *s, const struct endpoint *local, bool v6only, uint64_t cookie, struct udp_id *ret_u);
+/** udp_close() - Discard what waits */
+void udp_close(struct stack *s, struct udp_id u);
+/** udp_connect() - Only datagrams from @remote from now on; NULL: from anyone again */
+void udp_connect(struct stack *s, struct udp_id u, const struct endpoint *remote);
+/**
+ * udp_send() - One datagram out of @link
+ * @local: Source address to use; its port is ignored
+ * Return: 0; -EMSGSIZE: larger than the link's MTU allows; -EAGAIN: no frame; -ENETDOWN: no such link; a pending ICMP error, once.
+ */
+int udp_send(struct stack *s, struct udp_id u, struct link_id link, const struct ip_addr *local,
+	     const struct endpoint *remote, const void *buf, size_t len);
+/**
+ * udp_recv() - Oldest datagram
+ * Return: 0: @ret_len is its whole length, even when @len was smaller and the rest is gone; -EAGAIN; a pending ICMP error, once.
+ */
+int udp_recv(struct stack *s, struct udp_id u, void *buf, size_t len, bool peek, size_t *ret_len,
+	     struct endpoint *ret_from, struct ip_addr *ret_to, struct link_id *ret_link);
+/** udp_ready() - Level: READABLE, ERROR */
+uint32_t udp_ready(const struct stack *s, struct udp_id u);
+
+/* ---- counters -------------------------------------------------------------------------------------------------- */
+
+/* Why a frame was dropped. One table: enum, name for people and --json. */
+#define STACK_DROPS(X)                                             \
+	X(ETH_SHORT, "frame shorter than an Ethernet header")      \
+	X(ETH_DST, "not for this MAC")                             \
+	X(ETH_TYPE, "unknown EtherType")                           \
+	X(IP_SHORT, "truncated IP header")                         \
+	X(IP_HEADER, "bad IP version, length or options")          \
+	X(IP_CSUM, "bad IPv4 header checksum")                     \
+	X(IP_FRAGMENT, "fragment (not reassembled yet)")           \
+	X(IP_PROTO, "unknown protocol")                            \
+	X(ICMP_BAD, "malformed ICMP message")                      \
+	X(UDP_BAD, "bad UDP length or checksum")                   \
+	X(UDP_NO_SOCKET, "no socket on this UDP port")             \
+	X(UDP_FULL, "UDP receive queue full")                      \
+	X(TCP_BAD, "bad TCP header or option")                     \
+	X(TCP_CSUM, "bad TCP checksum")                            \
+	X(TCP_NO_SOCKET, "no connection and no listener")          \
+	X(TCP_BACKLOG, "accept queue full")                        \
+	X(TCP_PAWS, "old timestamp (PAWS, RFC 7323 5)")            \
+	X(TCP_SEQ, "outside the receive window")                   \
+	X(TCP_ACK, "acknowledges what was not sent")               \
+	X(TCP_RST, "reset that does not fit (RFC 5961 3)")         \
+	X(TCP_SYN, "SYN in a connection (RFC 5961 4)")             \
+	X(TCP_NO_ACK, "segment without ACK")                       \
+	X(TCP_CLOSED_DATA, "data after the reader closed")         \
+	X(NO_MEMORY, "no memory")                                  \
+	X(NO_FRAME, "no frame to answer in")
+
+enum stack_drop {
+#define X(name, text) STACK_DROP_##name,
+	STACK_DROPS(X)
+#undef X
+	STACK_DROP_CNT
+};
+/** stack_drop_text() - Sentence for a reason */
+const char *stack_drop_text(enum stack_drop why);
+
+struct stack_stats {
+	uint64_t rx_frames, tx_frames;
+	uint64_t tcp_conns, tcp_opened, tcp_accepted, tcp_resets_rx, tcp_resets_tx, tcp_retransmits, tcp_timeouts;
+	uint64_t udp_rx, udp_tx;
+	uint64_t mem_bytes;
+	uint64_t drops[STACK_DROP_CNT];
+};
+/** stack_stats() - Copy the counters out */
+void stack_stats(const struct stack *s, struct stack_stats *ret_stats);
+
+#endif
