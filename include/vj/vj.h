@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * vj.h - libvj: TCP and UDP on network channels, for a program that wants the channel itself
+ *
+ *	struct vj *vj;
+ *	vj_open(NULL, &vj);                        an application of vjd: a MAC, a stack, no channel yet
+ *	vj_connect(vj, addr, len, NULL, 0, cookie, &conn);   a direct channel is made on demand
+ *	for (;;) {
+ *		int n = vj_poll(vj, ev, 64, -1);   runs the stack; sleeps when there is nothing to do
+ *		... vj_recv(), vj_send() ...
+ *	}
+ *
+ * Thread rule for the whole file: one thread at a time uses a struct vj and everything in it (one stack per thread is the
+ * fast way; a lock around it works too). Progress is made inside vj_poll() and vj_process(); a program that stays away
+ * for long delays its acknowledgements, but breaks nothing.
+ *
+ * Return values: 0 or a count, or a negative errno. Functions never block unless they say so, and make a system call only to
+ * wake a sleeping peer, unless they say so. Names of errors are those of the sockets API.
+ *
+ * Lifetime: a vj_conn, vj_listener or vj_udp is valid until it is closed by its owner, even after it failed.
+ */
+#ifndef VJ_VJ_H
+#define VJ_VJ_H
+
+#include <vj/channel.h>
+#include <vj/driver.h>
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct vj;
+
+struct vj_conn { uint32_t v; };
+struct vj_listener { uint32_t v; };
+struct vj_udp { uint32_t v; };
+
+/* ---- the application ------------------------------------------------------------------------------------------ */
+
+/** struct vj_options - initialise with VJ_OPTIONS_INIT; 0 and NULL mean the default */
+struct vj_options {
+	size_t sz;
+	const char *name;	 /* shown by `vj status`; default: the program's name */
+	const char *socket_path; /* of vjd; default: $VJ_SOCKET, /run/vjchan/vjd.sock, the user's private one */
+	uint32_t conns_max;	 /* default 16,000,000 */
+	uint64_t mem_bytes_max;	 /* default: half of the host's memory */
+	uint32_t sndbuf_bytes, rcvbuf_bytes; /* of a connection; default 256 KiB */
+	int32_t spin_us;	 /* longest spin before sleeping; -1: never spin; default 50, and none with one CPU */
+	const char *pcap_path;	 /* record every frame here */
+	void (*log)(void *arg, int level, const char *line); /* level as in syslog(3); default: nothing is printed */
+	void *log_arg;
+};
+#define VJ_OPTIONS_INIT { .sz = sizeof(struct vj_options) }
+
+/**
+ * vj_open() - Become an application of vjd
+ * @opts: Copied; NULL for defaults
+ *
+ * Blocks for the handshake with vjd (up to 2 s); makes system calls.
+ * Return: 0; -ENOENT or -ECONNREFUSED: no vjd runs there (start one: `vj run`, or vjd(8)); -EPROTO: vjd speaks another control version;
+ * -EACCES: vjd refuses this user, or the socket isn't ours to trust; -EUSERS, -ENOMEM, -EMFILE: limits; -ETIMEDOUT: vjd doesn't answer;
+ * -EINVAL: bad option.
+ */
+VJ_API int vj_open(const struct vj_options *opts, struct vj **ret_vj);
+
+/** vj_close() - Leave: open connections are reset, ports given back. Blocks for nobody. NULL allowed. */
+VJ_API void vj_close(struct vj *vj);
+
+/**
+ * vj_drain() - Give queued data of connections already closed a chance to leave; called before vj_close() at exit
+ * @timeout_ms: Longest wait
+ * Blocks. Return: 0: nothing left; -ETIMEDOUT.
+ */
+VJ_API int vj_drain(struct vj *vj, int timeout_ms);
+
+/** vj_forked() - In the child of fork(): free this side's copy without a word to anyone; the parent goes on undisturbed */
+VJ_API void vj_forked(struct vj *vj);
+
+/** vj_version() - "0.1.0" of the library that is loaded */
+VJ_API const char *vj_version(void);
+
+/* ---- events --------------------------------------------------------------------------------------------------- */
+
+enum vj_obj { VJ_OBJ_CONN, VJ_OBJ_LISTENER, VJ_OBJ_UDP, VJ_OBJ_RAW };
+
+enum vj_ev {
+	VJ_EV_READABLE = 1 << 0,  /* data, end of file or an error to collect; RAW: frames in the channel */
+	VJ_EV_WRITABLE = 1 << 1,  /* room again after vj_send() fell short */
+	VJ_EV_CONNECTED = 1 << 2, /* vj_connect() succeeded */
+	VJ_EV_ACCEPT = 1 << 3,	  /* vj_accept() has something; RAW: a new channel, in @raw */
+	VJ_EV_EOF = 1 << 4,	  /* peer sent its end of file */
+	VJ_EV_ERROR = 1 << 5,	  /* connection failed: vj_error(); RAW: channel closed: vj_channel_error() */
+	VJ_EV_SENT_ALL = 1 << 6,  /* everything sent was acknowledged */
+};
+
+struct vj_event {
+	uint32_t obj;	 /* enum vj_obj */
+	uint32_t events; /* enum vj_ev: what happened since the last report */
+	uint64_t cookie;
+	union {
+		struct vj_conn conn;
+		struct vj_listener listener;
+		struct vj_udp udp;
+		struct vj_channel *raw;
+	};
+};
+
+/**
+ * vj_poll() - Make progress, then report; sleep while there is nothing
+ * @timeout_ns: 0: don't sleep; -1: as long as it takes
+ * Blocks. Spins first, up to opts.spin_us, when that has paid lately.
+ * Return: events, 0..@n; -EINTR: a signal came.
+ */
+VJ_API int vj_poll(struct vj *vj, struct vj_event *ev, unsigned n, int64_t timeout_ns);
+
+/**
+ * vj_process() - Make progress without reporting or sleeping: receive, run due timers, send what is owed
+ * Return: true when anything was received or happened.
+ */
+VJ_API bool vj_process(struct vj *vj);
+
+/** vj_events() - Report what vj_process() found. Return: events, 0..@n. */
+VJ_API unsigned vj_events(struct vj *vj, struct vj_event *ev, unsigned n);
+
+/**
+ * vj_fd() - A descriptor for poll(2), epoll(7), select(2): readable when vj_process() has work, provided vj_arm() returned true
+ * Stays the library's.
+ */
+VJ_API int vj_fd(const struct vj *vj);
+
+/**
+ * vj_arm() - About to sleep on vj_fd(): ask every peer to ring
+ * @ret_timeout_ns: Sleep no longer than this; -1: no limit
+ * Return: true: sleep; call vj_disarm() after; false: there is work already, don't sleep.
+ */
+VJ_API bool vj_arm(struct vj *vj, int64_t *ret_timeout_ns);
+
+/** vj_disarm() - Awake again: drain the doorbell */
+VJ_API void vj_disarm(struct vj *vj);
+
+/** vj_unfinished() - Is something owed to a peer that only vj_process() will send? */
+VJ_API bool vj_unfinished(const struct vj *vj);
+
+/* ---- TCP ------------------------------------------------------------------------------------------------------ */
+
+enum vj_listen_flags { VJ_LISTEN_V6ONLY = 1, VJ_LISTEN_REUSEPORT = 2 };
+
+/**
+ * vj_listen() - Accept connections of other applications
+ * @addr:      sockaddr_in or sockaddr_in6; port 0 lets the kernel choose (vj_listener_addr())
+ * @backlog:   1..65535
+ * @kernel_fd: The caller's kernel socket bound to @addr, proof that the port is its own; -1: the library binds one itself and keeps it
+ *
+ * Blocks for an answer of vjd; makes system calls.
+ * Return: 0; -EADDRINUSE: port taken, by the kernel or by another application; -EACCES: port not allowed; -EADDRNOTAVAIL: not an
+ * address of this host; -EINVAL, -EAFNOSUPPORT; -ENOSPC: too many leases; -ENOTCONN: vjd is gone; -ENOMEM.
+ */
+VJ_API int vj_listen(struct vj *vj, const struct sockaddr *addr, socklen_t addr_len, uint32_t backlog, unsigned flags,
+		     int kernel_fd, uint64_t cookie, struct vj_listener *ret_l);
+/** vj_listener_addr() - Where it listens; @ret_addr of struct sockaddr_storage size */
+VJ_API void vj_listener_addr(const struct vj *vj, struct vj_listener l, struct sockaddr_storage *ret_addr);
+/** vj_listener_backlog() - Change the backlog, 1..65535 */
+VJ_API void vj_listener_backlog(struct vj *vj, struct vj_listener l, uint32_t backlog);
+/** vj_listener_ready() - Connections waiting for vj_accept() */
+VJ_API uint32_t vj_listener_ready(const struct vj *vj, struct vj_listener l);
+/** vj_unlisten() - Stop; what wasn't accepted is reset, the port given back. Waits for vjd. */
+VJ_API void vj_unlisten(struct vj *vj, struct vj_listener l);
+/** vj_accept() - Next connection, from now on reporting to @cookie. Return: 0; -EAGAIN: none. */
+VJ_API int vj_accept(struct vj *vj, struct vj_listener l, uint64_t cookie, struct vj_conn *ret_c);
+
+/**
+ * vj_connect() - Begin a connection to an application of this host; VJ_EV_CONNECTED or VJ_EV_ERROR follows
+ * @remote: sockaddr_in or sockaddr_in6
+ * @local:  Source, NULL or port 0: chosen
+ *
+ * The first connection to a peer blocks for an answer of vjd, which makes the channel.
+ * Return: 0; -EHOSTUNREACH: no application owns that endpoint (it may be the kernel's: use a kernel socket); -EACCES: another
+ * user's; -EADDRNOTAVAIL: no port left; -EADDRINUSE: these endpoints are connected already; -ENOTCONN: vjd is gone and no channel to that peer
+ * is known; -ENOSPC, -ENOMEM, -EMFILE: limits; -EAFNOSUPPORT, -EINVAL; -EAGAIN: the peer is hung.
+ */
+VJ_API int vj_connect(struct vj *vj, const struct sockaddr *remote, socklen_t remote_len, const struct sockaddr *local,
+		      socklen_t local_len, uint64_t cookie, struct vj_conn *ret_c);
+
+/** vj_conn_addrs() - Both ends; either pointer may be NULL */
+VJ_API void vj_conn_addrs(const struct vj *vj, struct vj_conn c, struct sockaddr_storage *ret_local,
+			  struct sockaddr_storage *ret_remote);
+/** vj_conn_cookie() - Change what events carry */
+VJ_API void vj_conn_cookie(struct vj *vj, struct vj_conn c, uint64_t cookie);
+
+enum vj_send_flags { VJ_SEND_MORE = 1 }; /* more follows: may wait to fill a segment */
+
+/**
+ * vj_send() - Send by copy
+ * Return: bytes taken, 1..@len (fewer when the buffer is full; VJ_EV_WRITABLE follows); 0 only when @len is 0;
+ * -EAGAIN: none taken; -ENOTCONN; -EPIPE: this side is shut; -ECONNRESET, -ETIMEDOUT ...: the connection's error, once; -ENOMEM.
+ */
+VJ_API ssize_t vj_send(struct vj *vj, struct vj_conn c, const void *buf, size_t len, unsigned flags);
+
+/**
+ * vj_send_buffer() - Take a buffer of the channel to compose the next bytes in, in place
+ * @ret_data, @ret_room: Where and how many; until vj_send_commit(), which must be the next call on @vj
+ * Return: 0; -EAGAIN: no frame or window at the moment: use vj_send(); errors as vj_send().
+ */
+VJ_API int vj_send_buffer(struct vj *vj, struct vj_conn c, uint8_t **ret_data, size_t *ret_room);
+/** vj_send_commit() - Send @len bytes stored there; 0: nothing. Return: 0 or as vj_send(). */
+VJ_API int vj_send_commit(struct vj *vj, struct vj_conn c, size_t len);
+
+/**
+ * vj_recv() - Receive by copy
+ * @peek: Leave the bytes
+ * Return: bytes; 0: end of file (or @len 0); -EAGAIN: none yet; -ENOTCONN; the connection's error, once.
+ */
+VJ_API ssize_t vj_recv(struct vj *vj, struct vj_conn c, void *buf, size_t len, bool peek);
+
+/**
+ * vj_recv_borrow() - Receive without a copy: the oldest bytes, where they arrived
+ * @ret_data: Valid until vj_recv_return() or a close of @c. The peer of a direct channel can still write there: copy what you check.
+ * Return: bytes; else as vj_recv().
+ */
+VJ_API ssize_t vj_recv_borrow(struct vj *vj, struct vj_conn c, const uint8_t **ret_data);
+/** vj_recv_return() - Done with the first @len of them */
+VJ_API void vj_recv_return(struct vj *vj, struct vj_conn c, size_t len);
+
+/** vj_shutdown() - End of file to the peer, after what is queued. Return: 0; -ENOTCONN. */
+VJ_API int vj_shutdown(struct vj *vj, struct vj_conn c);
+/** vj_conn_close() - Close in order, in the background; @c is invalid from here. Unread data makes it a reset. */
+VJ_API void vj_conn_close(struct vj *vj, struct vj_conn c);
+/** vj_conn_abort() - Reset; @c is invalid from here */
+VJ_API void vj_conn_abort(struct vj *vj, struct vj_conn c);
+/** vj_ready() - Level of VJ_EV_READABLE, _WRITABLE, _CONNECTED, _EOF, _ERROR now */
+VJ_API uint32_t vj_ready(const struct vj *vj, struct vj_conn c);
+/** vj_error() - Positive errno of a failed connection, else 0. @clear: report it once */
+VJ_API int vj_error(struct vj *vj, struct vj_conn c, bool clear);
+
+enum vj_option {
+	VJ_OPT_NODELAY, VJ_OPT_CORK, VJ_OPT_QUICKACK, VJ_OPT_KEEPALIVE, /* bool */
+	VJ_OPT_KEEPIDLE_S, VJ_OPT_KEEPINTVL_S,			       /* seconds, 1..32767 */
+	VJ_OPT_KEEPCNT,						       /* 1..127 */
+	VJ_OPT_USER_TIMEOUT_MS,
+	VJ_OPT_SNDBUF, VJ_OPT_RCVBUF, /* bytes */
+	VJ_OPT_MAXSEG,		      /* bytes */
+	VJ_OPT_CONGESTION,	      /* index of vj_congestion_name() */
+	VJ_OPT_TOS, VJ_OPT_TTL,
+};
+/** vj_conn_option_set() - Return: 0; -EINVAL: out of range; -ENOPROTOOPT: unknown. */
+VJ_API int vj_conn_option_set(struct vj *vj, struct vj_conn c, enum vj_option opt, uint64_t value);
+/** vj_conn_option_get() - Return: 0; -ENOPROTOOPT. */
+VJ_API int vj_conn_option_get(const struct vj *vj, struct vj_conn c, enum vj_option opt, uint64_t *ret_value);
+/** vj_congestion_name() - "cubic" ..., NULL past the last */
+VJ_API const char *vj_congestion_name(unsigned idx);
+
+/** struct vj_conn_info - what a connection knows about itself */
+struct vj_conn_info {
+	size_t sz; /* set by the caller to sizeof(struct vj_conn_info) */
+	uint32_t state; /* as TCP_INFO's tcpi_state: 1 established ... */
+	uint32_t srtt_us, rttvar_us, rto_us;
+	uint32_t cwnd_bytes, ssthresh_bytes, mss;
+	uint32_t snd_wnd, rcv_wnd;
+	uint32_t in_flight_bytes, unsent_bytes, unread_bytes;
+	uint32_t retransmits;
+};
+/** vj_conn_info() - Snapshot. Return: 0; -EINVAL: @sz. */
+VJ_API int vj_conn_info(const struct vj *vj, struct vj_conn c, struct vj_conn_info *ret_info);
+
+/* ---- UDP ------------------------------------------------------------------------------------------------------ */
+
+/**
+ * vj_udp_open() - Receive datagrams of other applications
+ * @addr, @flags, @kernel_fd: as vj_listen(); port 0: chosen by the kernel
+ * Return: as vj_listen().
+ */
+VJ_API int vj_udp_open(struct vj *vj, const struct sockaddr *addr, socklen_t addr_len, unsigned flags, int kernel_fd,
+		       uint64_t cookie, struct vj_udp *ret_u);
+/** vj_udp_addr() - Where it is bound */
+VJ_API void vj_udp_addr(const struct vj *vj, struct vj_udp u, struct sockaddr_storage *ret_addr);
+/** vj_udp_close() - What waits is discarded; the port is given back */
+VJ_API void vj_udp_close(struct vj *vj, struct vj_udp u);
+/**
+ * vj_udp_send() - One datagram
+ * Return: 0; -EMSGSIZE; -EAGAIN: the channel is full; -EHOSTUNREACH ...: as vj_connect(); -ECONNREFUSED: an earlier one was refused, once.
+ */
+VJ_API int vj_udp_send(struct vj *vj, struct vj_udp u, const struct sockaddr *remote, socklen_t remote_len,
+		       const void *buf, size_t len);
+/**
+ * vj_udp_recv() - Oldest datagram
+ * @ret_from: Sender, or NULL
+ * Return: its whole length, even when @len was smaller and the rest is gone; -EAGAIN; -ECONNREFUSED, once.
+ */
+VJ_API ssize_t vj_udp_recv(struct vj *vj, struct vj_udp u, void *buf, size_t len, bool peek,
+			   struct sockaddr_storage *ret_from);
+
+/* ---- bare channels -------------------------------------------------------------------------------------------- */
+
+/**
+ * vj_raw_listen() - Offer bare channels under a number; each comes as VJ_OBJ_RAW with VJ_EV_ACCEPT
+ * @port: 1..65535; a name space of its own
+ * Return: 0; -EADDRINUSE; -ENOTCONN.
+ */
+VJ_API int vj_raw_listen(struct vj *vj, uint16_t port, uint64_t cookie);
+/**
+ * vj_raw_connect() - A bare channel to the application that offers @port
+ * @ret_ch: Use with <vj/channel.h>; vj_poll() reports VJ_OBJ_RAW, READABLE, when frames come
+ * Blocks for an answer of vjd. Return: 0; -EHOSTUNREACH: nobody offers it; others as vj_connect().
+ */
+VJ_API int vj_raw_connect(struct vj *vj, uint16_t port, uint64_t cookie, struct vj_channel **ret_ch);
+/** vj_raw_close() - Close and free a bare channel; the peer sees VJ_CHANNEL_ERR_PEER_GONE */
+VJ_API void vj_raw_close(struct vj *vj, struct vj_channel *ch);
+
+/* ---- numbers -------------------------------------------------------------------------------------------------- */
+
+struct vj_stats {
+	size_t sz; /* set by the caller to sizeof(struct vj_stats) */
+	uint64_t rx_frames, tx_frames, rx_bytes, tx_bytes;
+	uint64_t wakes_sent, sleeps, spins_won, spins_lost;
+	uint64_t tcp_conns, tcp_opened, tcp_accepted, tcp_retransmits, tcp_resets_rx, tcp_resets_tx;
+	uint64_t drops; /* frames, for all reasons */
+	uint64_t channels, channels_closed; /* open now; closed by a violation since the start */
+	uint64_t mem_bytes;
+};
+/** vj_stats() - Return: 0; -EINVAL: @sz. */
+VJ_API int vj_stats(const struct vj *vj, struct vj_stats *ret_stats);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
