@@ -65,9 +65,7 @@ static inline bool mac_addr_is_zero(const struct mac_addr *mac)
 
 static inline struct ip_addr ip_addr_from_v4(struct be32 v4)
 {
-	return (struct ip_addr){
-		.words = { { 0 }, { 0 }, BE32_INIT(IP_ADDR_V4_PREFIX_WORD), v4 }
-	};
+	return (struct ip_addr){ .words = { { 0 }, { 0 }, BE32_INIT(IP_ADDR_V4_PREFIX_WORD), v4 } };
 }
 
 /* `bytes` are 16, in wire order. */
@@ -81,12 +79,14 @@ static inline struct ip_addr ip_addr_from_v6(const void *bytes)
 
 static inline bool ip_addr_is_v4(const struct ip_addr *addr)
 {
-	return load_u64(addr->bytes) == 0 &&
-	       be32_eq(addr->words[2], be32(IP_ADDR_V4_PREFIX_WORD));
+	return load_u64(addr->bytes) == 0 && be32_eq(addr->words[2], be32(IP_ADDR_V4_PREFIX_WORD));
 }
 
 /* Only meaningful if ip_addr_is_v4(). */
-static inline struct be32 ip_addr_v4(const struct ip_addr *addr) { return addr->words[3]; }
+static inline struct be32 ip_addr_v4(const struct ip_addr *addr)
+{
+	return addr->words[3];
+}
 
 static inline bool ip_addr_eq(const struct ip_addr *a, const struct ip_addr *b)
 {
@@ -131,8 +131,15 @@ static inline bool ip_addr_is_link_local(const struct ip_addr *addr)
 	return (load_be16(addr->bytes) & 0xffc0) == 0xfe80;
 }
 
-static inline struct ip_addr ip_addr_any_v4(void) { return ip_addr_from_v4((struct be32){ 0 }); }
-static inline struct ip_addr ip_addr_any_v6(void) { return (struct ip_addr){ .bytes = { 0 } }; }
+static inline struct ip_addr ip_addr_any_v4(void)
+{
+	return ip_addr_from_v4((struct be32){ 0 });
+}
+
+static inline struct ip_addr ip_addr_any_v6(void)
+{
+	return (struct ip_addr){ .bytes = { 0 } };
+}
 
 /*
  * True if the first `prefix_len` bits of both are the same. `prefix_len` counts from the start of
@@ -146,9 +153,9 @@ static inline bool endpoint_eq(const struct endpoint *a, const struct endpoint *
 }
 
 /*
- * The format functions write the text and a terminating zero to `buf` and return `buf`, so that they
- * can stand among the arguments of a printf. Each buffer must have the room named above. Addresses
- * follow RFC 5952; IPv4 is dotted decimal without the ::ffff: prefix.
+ * The format functions write the text and a terminating zero to `buf` and return `buf`, so that
+ * they can stand among the arguments of a printf. Each buffer must have the room named above.
+ * Addresses follow RFC 5952; IPv4 is dotted decimal without the ::ffff: prefix.
  */
 const char *mac_addr_format(const struct mac_addr *mac, char buf[static MAC_ADDR_TEXT_BYTES]);
 const char *ip_addr_format(const struct ip_addr *addr, char buf[static IP_ADDR_TEXT_BYTES]);
@@ -158,10 +165,10 @@ const char *endpoint_format(const struct endpoint *ep, char buf[static ENDPOINT_
  * The parse functions read the whole of the zero-terminated `text`: nothing may stand before or
  * after. They return 0, or -EINVAL with the result untouched.
  *
- * mac_addr_parse(): six pairs of hexadecimal digits with colons between.
- * ip_addr_parse(): any form of RFC 4291 section 2.2, or four decimal numbers with dots. A leading
- * zero in IPv4 is refused, since programs disagree whether it means octal. Zones (%eth0) are refused.
- * endpoint_parse(): "10.0.0.1:80" or "[::1]:80"; the port is 0 to 65535 and has to be there.
+ * mac_addr_parse(): six pairs of hexadecimal digits with colons between. ip_addr_parse(): any form
+ * of RFC 4291 section 2.2, or four decimal numbers with dots. A leading zero in IPv4 is refused,
+ * since programs disagree whether it means octal. Zones (%eth0) are refused. endpoint_parse():
+ * "10.0.0.1:80" or "[::1]:80"; the port is 0 to 65535 and has to be there.
  */
 int mac_addr_parse(const char *text, struct mac_addr *ret_mac) VJ_MUST_CHECK;
 int ip_addr_parse(const char *text, struct ip_addr *ret_addr) VJ_MUST_CHECK;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Assertions: for bugs in our own code and nothing else. What comes from a peer, a wire or a file is
- * checked by `if`, counted and dropped. They stay on in release builds.
+ * Assertions: for bugs in our own code and nothing else. What comes from a peer, a wire or a file
+ * is checked by `if`, counted and dropped. They stay on in release builds.
  *
  *	VJ_ASSERT(cond)           the process aborts, naming the condition and the place
  *	VJ_ASSERT_OP(a, <=, b)    the same, printing both values; each side is evaluated once
- *	VJ_DASSERT(_OP)           only where VJ_DEBUG is defined, for what the packet path cannot pay
+ *	VJ_DASSERT(_OP)           only with VJ_DEBUG defined: for what the packet path cannot pay
  *	VJ_UNREACHABLE()          aborts; it is not a hint to the compiler
  */
 #ifndef VJ_BASE_ASSERT_H
@@ -19,19 +19,19 @@ VJ_NORETURN VJ_COLD void vj_assert_fail(const char *cond, const char *file, int 
 VJ_NORETURN VJ_COLD void vj_assert_op_fail(const char *cond, uint64_t a, uint64_t b,
 					   const char *file, int line, const char *func);
 
-#define VJ_ASSERT(cond)                                                                            \
-	do {                                                                                       \
-		if (unlikely(!(cond)))                                                             \
-			vj_assert_fail(#cond, __FILE__, __LINE__, __func__);                       \
+#define VJ_ASSERT(cond)                                                      \
+	do {                                                                 \
+		if (unlikely(!(cond)))                                       \
+			vj_assert_fail(#cond, __FILE__, __LINE__, __func__); \
 	} while (0)
 
-#define VJ_ASSERT_OP(a, op, b)                                                                     \
-	do {                                                                                       \
-		__auto_type vj_assert_a_ = (a);                                                    \
-		__auto_type vj_assert_b_ = (b);                                                    \
-		if (unlikely(!(vj_assert_a_ op vj_assert_b_)))                                     \
-			vj_assert_op_fail(#a " " #op " " #b, (uint64_t)vj_assert_a_,               \
-					  (uint64_t)vj_assert_b_, __FILE__, __LINE__, __func__);   \
+#define VJ_ASSERT_OP(a, op, b)                                                                   \
+	do {                                                                                     \
+		__auto_type vj_assert_a_ = (a);                                                  \
+		__auto_type vj_assert_b_ = (b);                                                  \
+		if (unlikely(!(vj_assert_a_ op vj_assert_b_)))                                   \
+			vj_assert_op_fail(#a " " #op " " #b, (uint64_t)vj_assert_a_,             \
+					  (uint64_t)vj_assert_b_, __FILE__, __LINE__, __func__); \
 	} while (0)
 
 #define VJ_UNREACHABLE() vj_assert_fail("unreachable", __FILE__, __LINE__, __func__)

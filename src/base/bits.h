@@ -8,18 +8,40 @@
 #include "base/types.h"
 
 /* The scans need a value other than 0. */
-static inline unsigned int bits_ctz64(uint64_t v) { return (unsigned int)__builtin_ctzll(v); }
-static inline unsigned int bits_clz64(uint64_t v) { return (unsigned int)__builtin_clzll(v); }
-static inline unsigned int bits_ctz32(uint32_t v) { return (unsigned int)__builtin_ctz(v); }
-static inline unsigned int bits_clz32(uint32_t v) { return (unsigned int)__builtin_clz(v); }
-static inline unsigned int bits_log2_floor(uint64_t v) { return 63 - bits_clz64(v); }
+static inline unsigned int bits_ctz64(uint64_t v)
+{
+	return (unsigned int)__builtin_ctzll(v);
+}
+
+static inline unsigned int bits_clz64(uint64_t v)
+{
+	return (unsigned int)__builtin_clzll(v);
+}
+
+static inline unsigned int bits_ctz32(uint32_t v)
+{
+	return (unsigned int)__builtin_ctz(v);
+}
+
+static inline unsigned int bits_clz32(uint32_t v)
+{
+	return (unsigned int)__builtin_clz(v);
+}
+
+static inline unsigned int bits_log2_floor(uint64_t v)
+{
+	return 63 - bits_clz64(v);
+}
 
 static inline unsigned int bits_log2_ceil(uint64_t v)
 {
 	return v <= 1 ? 0 : 64 - bits_clz64(v - 1);
 }
 
-static inline bool bits_is_pow2(uint64_t v) { return v != 0 && (v & (v - 1)) == 0; }
+static inline bool bits_is_pow2(uint64_t v)
+{
+	return v != 0 && (v & (v - 1)) == 0;
+}
 
 /* The smallest power of two that is not below `v`; 0 if it does not fit. 0 gives 1. */
 static inline uint64_t bits_pow2_ceil(uint64_t v)
@@ -35,14 +57,24 @@ static inline uint64_t bits_align_up(uint64_t v, uint64_t align)
 	return (v + align - 1) & ~(align - 1);
 }
 
-static inline uint64_t bits_align_down(uint64_t v, uint64_t align) { return v & ~(align - 1); }
-static inline bool bits_is_aligned(uint64_t v, uint64_t align) { return (v & (align - 1)) == 0; }
+static inline uint64_t bits_align_down(uint64_t v, uint64_t align)
+{
+	return v & ~(align - 1);
+}
+
+static inline bool bits_is_aligned(uint64_t v, uint64_t align)
+{
+	return (v & (align - 1)) == 0;
+}
 
 /* Words of a bitmap of `bit_cnt` bits. */
 #define BITMAP_WORDS(bit_cnt) (((size_t)(bit_cnt) + 63) / 64)
 #define BITMAP_NONE UINT32_MAX
 
-static inline void bitmap_set(uint64_t *map, uint32_t bit) { map[bit / 64] |= UINT64_C(1) << bit % 64; }
+static inline void bitmap_set(uint64_t *map, uint32_t bit)
+{
+	map[bit / 64] |= UINT64_C(1) << bit % 64;
+}
 
 static inline void bitmap_clear(uint64_t *map, uint32_t bit)
 {
@@ -54,8 +86,11 @@ static inline bool bitmap_test(const uint64_t *map, uint32_t bit)
 	return (map[bit / 64] >> bit % 64 & 1) != 0;
 }
 
-/* The first bit that is set at or above `from`, or BITMAP_NONE. `flip` UINT64_MAX looks for clear. */
-static inline uint32_t bitmap_scan(const uint64_t *map, uint32_t bit_cnt, uint32_t from, uint64_t flip)
+/*
+ * The first bit that is set at or above `from`, or BITMAP_NONE. `flip` UINT64_MAX looks for clear.
+ */
+static inline uint32_t bitmap_scan(const uint64_t *map, uint32_t bit_cnt, uint32_t from,
+				   uint64_t flip)
 {
 	for (uint32_t bit = from; bit < bit_cnt; bit = (bit | 63) + 1) {
 		uint64_t word = (map[bit / 64] ^ flip) >> bit % 64;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Logging into a sink that the caller passes: no globals, so a library with two contexts has two logs.
- * Never called per packet: what a packet does wrong is counted, not logged.
+ * Logging into a sink that the caller passes: no globals, so a library with two contexts has two
+ * logs. Never called per packet: what a packet does wrong is counted, not logged.
  */
 #ifndef VJ_BASE_LOG_H
 #define VJ_BASE_LOG_H
@@ -36,7 +36,9 @@ static inline bool log_enabled(const struct log_sink *sink, enum log_level level
 	return sink != NULL && sink->fn != NULL && level <= sink->level;
 }
 
-/* `sink` may be NULL. Formats on the stack: no allocation, no system call besides what `fn` does. */
+/*
+ * `sink` may be NULL. Formats on the stack: no allocation, no system call besides what `fn` does.
+ */
 void log_write(const struct log_sink *sink, enum log_level level, const char *fmt, ...)
 	VJ_PRINTF(3, 4);
 void log_vwrite(const struct log_sink *sink, enum log_level level, const char *fmt, va_list args)

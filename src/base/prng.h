@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * A small, fast, seedable pseudo-random generator: xoshiro256** by Blackman and Vigna, seeded through
- * splitmix64. For simulation, tests and jitter. Never for secrets: its output gives away its state.
+ * A small, fast, seedable pseudo-random generator: xoshiro256** by Blackman and Vigna, seeded
+ * through splitmix64. For simulation, tests and jitter. Never for secrets: its output gives away
+ * its state.
  *
  * The same seed gives the same sequence on every machine; tests rely on it.
  */
@@ -19,7 +20,10 @@ void prng_seed(struct prng *prng, uint64_t seed);
 
 uint64_t prng_u64(struct prng *prng);
 
-static inline uint32_t prng_u32(struct prng *prng) { return (uint32_t)(prng_u64(prng) >> 32); }
+static inline uint32_t prng_u32(struct prng *prng)
+{
+	return (uint32_t)(prng_u64(prng) >> 32);
+}
 
 /* Uniform in [0, bound), without modulo bias. `bound` is at least 1. */
 uint64_t prng_below(struct prng *prng, uint64_t bound);

@@ -26,7 +26,10 @@ static inline uint64_t time_add_sat(uint64_t a, uint64_t b)
 	return __builtin_add_overflow(a, b, &sum) ? TIME_NEVER : sum;
 }
 
-static inline uint64_t time_sub_sat(uint64_t a, uint64_t b) { return a > b ? a - b : 0; }
+static inline uint64_t time_sub_sat(uint64_t a, uint64_t b)
+{
+	return a > b ? a - b : 0;
+}
 
 static inline uint64_t time_mul_sat(uint64_t a, uint64_t b)
 {
@@ -36,13 +39,35 @@ static inline uint64_t time_mul_sat(uint64_t a, uint64_t b)
 }
 
 /* Up, not down: a timer may be late, never early. */
-static inline uint64_t time_ns_to_us_ceil(uint64_t ns) { return ns / NS_PER_US + (ns % NS_PER_US != 0); }
-static inline uint64_t time_ns_to_ms_ceil(uint64_t ns) { return ns / NS_PER_MS + (ns % NS_PER_MS != 0); }
+static inline uint64_t time_ns_to_us_ceil(uint64_t ns)
+{
+	return ns / NS_PER_US + (ns % NS_PER_US != 0);
+}
+
+static inline uint64_t time_ns_to_ms_ceil(uint64_t ns)
+{
+	return ns / NS_PER_MS + (ns % NS_PER_MS != 0);
+}
 
 /* Clocks of 32 bits that wrap: right while the two are less than half the range apart. */
-static inline bool time_before32(uint32_t a, uint32_t b) { return (int32_t)(a - b) < 0; }
-static inline bool time_after32(uint32_t a, uint32_t b) { return time_before32(b, a); }
-static inline bool time_before_eq32(uint32_t a, uint32_t b) { return !time_before32(b, a); }
-static inline bool time_after_eq32(uint32_t a, uint32_t b) { return !time_before32(a, b); }
+static inline bool time_before32(uint32_t a, uint32_t b)
+{
+	return (int32_t)(a - b) < 0;
+}
+
+static inline bool time_after32(uint32_t a, uint32_t b)
+{
+	return time_before32(b, a);
+}
+
+static inline bool time_before_eq32(uint32_t a, uint32_t b)
+{
+	return !time_before32(b, a);
+}
+
+static inline bool time_after_eq32(uint32_t a, uint32_t b)
+{
+	return !time_before32(a, b);
+}
 
 #endif

@@ -2,9 +2,9 @@
 /*
  * Types and small tools that every other directory uses.
  *
- * Network byte order has types of its own: a `struct be16` does not convert to a number and a number
- * does not convert to it, so a forgotten swap does not compile. `be16(x)` makes one from a host
- * number, `be16_get(b)` reads it, and `be16_eq()` compares without swapping.
+ * Network byte order has types of its own: a `struct be16` does not convert to a number and a
+ * number does not convert to it, so a forgotten swap does not compile. `be16(x)` makes one from a
+ * host number, `be16_get(b)` reads it, and `be16_eq()` compares without swapping.
  *
  * Compiles for BPF: needs stdint, stddef and stdbool only.
  */
@@ -34,17 +34,22 @@
 #endif
 
 /* The zero-length term fails to compile when `a` is a pointer instead of an array. */
-#define ARRAY_SIZE(a)                                                                              \
-	(sizeof(a) / sizeof((a)[0]) +                                                              \
-	 0 * sizeof(char[1 - 2 * __builtin_types_compatible_p(__typeof__(a), __typeof__(&(a)[0]))]))
+#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]) + 0 * sizeof(char[1 - 2 * VJ_IS_POINTER(a)]))
+#define VJ_IS_POINTER(a) __builtin_types_compatible_p(__typeof__(a), __typeof__(&(a)[0]))
 
 #ifndef container_of
-#define container_of(ptr, type, member) ((type *)(void *)((char *)(ptr) - offsetof(type, member)))
+#define container_of(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 #endif
 
-#define DEFINE_MIN_MAX(suffix, type)                                                               \
-	static inline type min_##suffix(type a, type b) { return a < b ? a : b; }                  \
-	static inline type max_##suffix(type a, type b) { return a > b ? a : b; }
+#define DEFINE_MIN_MAX(suffix, type)                    \
+	static inline type min_##suffix(type a, type b) \
+	{                                               \
+		return a < b ? a : b;                   \
+	}                                               \
+	static inline type max_##suffix(type a, type b) \
+	{                                               \
+		return a > b ? a : b;                   \
+	}
 
 DEFINE_MIN_MAX(u16, uint16_t)
 DEFINE_MIN_MAX(u32, uint32_t)
@@ -77,22 +82,57 @@ struct be64 {
 #define VJ_SWAP_BE64(x) ((uint64_t)(x))
 #endif
 
+/* clang-format off */
 /* For static initialisers, where a function call is not allowed. */
 #define BE16_INIT(x) { VJ_SWAP_BE16(x) }
 #define BE32_INIT(x) { VJ_SWAP_BE32(x) }
 #define BE64_INIT(x) { VJ_SWAP_BE64(x) }
+/* clang-format on */
 
-static inline struct be16 be16(uint16_t host) { return (struct be16){ VJ_SWAP_BE16(host) }; }
-static inline struct be32 be32(uint32_t host) { return (struct be32){ VJ_SWAP_BE32(host) }; }
-static inline struct be64 be64(uint64_t host) { return (struct be64){ VJ_SWAP_BE64(host) }; }
+static inline struct be16 be16(uint16_t host)
+{
+	return (struct be16){ VJ_SWAP_BE16(host) };
+}
 
-static inline uint16_t be16_get(struct be16 net) { return VJ_SWAP_BE16(net.raw); }
-static inline uint32_t be32_get(struct be32 net) { return VJ_SWAP_BE32(net.raw); }
-static inline uint64_t be64_get(struct be64 net) { return VJ_SWAP_BE64(net.raw); }
+static inline struct be32 be32(uint32_t host)
+{
+	return (struct be32){ VJ_SWAP_BE32(host) };
+}
 
-static inline bool be16_eq(struct be16 a, struct be16 b) { return a.raw == b.raw; }
-static inline bool be32_eq(struct be32 a, struct be32 b) { return a.raw == b.raw; }
-static inline bool be64_eq(struct be64 a, struct be64 b) { return a.raw == b.raw; }
+static inline struct be64 be64(uint64_t host)
+{
+	return (struct be64){ VJ_SWAP_BE64(host) };
+}
+
+static inline uint16_t be16_get(struct be16 net)
+{
+	return VJ_SWAP_BE16(net.raw);
+}
+
+static inline uint32_t be32_get(struct be32 net)
+{
+	return VJ_SWAP_BE32(net.raw);
+}
+
+static inline uint64_t be64_get(struct be64 net)
+{
+	return VJ_SWAP_BE64(net.raw);
+}
+
+static inline bool be16_eq(struct be16 a, struct be16 b)
+{
+	return a.raw == b.raw;
+}
+
+static inline bool be32_eq(struct be32 a, struct be32 b)
+{
+	return a.raw == b.raw;
+}
+
+static inline bool be64_eq(struct be64 a, struct be64 b)
+{
+	return a.raw == b.raw;
+}
 
 /*
  * Loads and stores at any alignment. load_be*() and store_be*() swap: the number is in host order.
@@ -122,16 +162,49 @@ static inline uint64_t load_u64(const void *p)
 	return v;
 }
 
-static inline void store_u16(void *p, uint16_t v) { __builtin_memcpy(p, &v, sizeof(v)); }
-static inline void store_u32(void *p, uint32_t v) { __builtin_memcpy(p, &v, sizeof(v)); }
-static inline void store_u64(void *p, uint64_t v) { __builtin_memcpy(p, &v, sizeof(v)); }
+static inline void store_u16(void *p, uint16_t v)
+{
+	__builtin_memcpy(p, &v, sizeof(v));
+}
 
-static inline uint16_t load_be16(const void *p) { return VJ_SWAP_BE16(load_u16(p)); }
-static inline uint32_t load_be32(const void *p) { return VJ_SWAP_BE32(load_u32(p)); }
-static inline uint64_t load_be64(const void *p) { return VJ_SWAP_BE64(load_u64(p)); }
+static inline void store_u32(void *p, uint32_t v)
+{
+	__builtin_memcpy(p, &v, sizeof(v));
+}
 
-static inline void store_be16(void *p, uint16_t v) { store_u16(p, VJ_SWAP_BE16(v)); }
-static inline void store_be32(void *p, uint32_t v) { store_u32(p, VJ_SWAP_BE32(v)); }
-static inline void store_be64(void *p, uint64_t v) { store_u64(p, VJ_SWAP_BE64(v)); }
+static inline void store_u64(void *p, uint64_t v)
+{
+	__builtin_memcpy(p, &v, sizeof(v));
+}
+
+static inline uint16_t load_be16(const void *p)
+{
+	return VJ_SWAP_BE16(load_u16(p));
+}
+
+static inline uint32_t load_be32(const void *p)
+{
+	return VJ_SWAP_BE32(load_u32(p));
+}
+
+static inline uint64_t load_be64(const void *p)
+{
+	return VJ_SWAP_BE64(load_u64(p));
+}
+
+static inline void store_be16(void *p, uint16_t v)
+{
+	store_u16(p, VJ_SWAP_BE16(v));
+}
+
+static inline void store_be32(void *p, uint32_t v)
+{
+	store_u32(p, VJ_SWAP_BE32(v));
+}
+
+static inline void store_be64(void *p, uint64_t v)
+{
+	store_u64(p, VJ_SWAP_BE64(v));
+}
 
 #endif

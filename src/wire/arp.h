@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* ARP for IPv4 over Ethernet: RFC 826, RFC 5227 (probe and announcement). See eth.h for the rules. */
+/*
+ * ARP for IPv4 over Ethernet: RFC 826, RFC 5227 (probe and announcement). See eth.h for the rules.
+ */
 #ifndef VJ_WIRE_ARP_H
 #define VJ_WIRE_ARP_H
 
@@ -39,8 +41,8 @@ struct arp_fields {
 };
 
 /*
- * WIRE_SHORT; WIRE_BAD_TYPE for other hardware or protocol types; WIRE_BAD_LEN where the address lengths
- * contradict them. Any operation is let through. Padding after the packet is ignored.
+ * WIRE_SHORT; WIRE_BAD_TYPE for other hardware or protocol types; WIRE_BAD_LEN where the address
+ * lengths contradict them. Any operation is let through. Padding after the packet is ignored.
  */
 enum wire_err arp_parse(const void *p, size_t len, struct arp_fields *ret_fields);
 

@@ -6,7 +6,7 @@
  * machine's (RFC 1071 section 2B), not yet folded to 16 bits. Sums of parts add up in any order, as
  * long as each part starts at an even offset; csum_add_at() takes care of those that do not.
  *
- * The accumulator has 64 bits, of which every csum_* result uses at most 34: a sum can take up
+ * The accumulator has 64 bits, of which no part uses more than 36: a sum can take up
  * thousands of parts with plain additions before it is folded.
  */
 #ifndef VJ_WIRE_CHECKSUM_H
@@ -56,7 +56,6 @@ static inline uint16_t csum_fold_raw(struct csum sum)
 	v = (v & UINT32_MAX) + (v >> 32);
 	v = (v & UINT16_MAX) + (v >> 16);
 	v = (v & UINT16_MAX) + (v >> 16);
-	v = (v & UINT16_MAX) + (v >> 16);
 	return (uint16_t)v;
 }
 
@@ -75,7 +74,10 @@ static inline struct be16 csum_finish_udp(struct csum sum)
 }
 
 /* A sum over bytes that include a right checksum field. */
-static inline bool csum_is_ok(struct csum sum) { return csum_fold_raw(sum) == 0xffff; }
+static inline bool csum_is_ok(struct csum sum)
+{
+	return csum_fold_raw(sum) == 0xffff;
+}
 
 /* `part` was summed from its own start, which lies `offset` bytes into the whole. */
 static inline struct csum csum_add_at(struct csum sum, struct csum part, size_t offset)
@@ -85,7 +87,10 @@ static inline struct csum csum_add_at(struct csum sum, struct csum part, size_t 
 	return (struct csum){ sum.acc + ((offset & 1) != 0 ? __builtin_bswap16(folded) : folded) };
 }
 
-/* The sum over a checksummed block, with `field` its checksum: for csum_sub_*(), csum_add_*() after. */
+/*
+ * The sum over a checksummed block, with `field` its checksum: for csum_sub_*(), csum_add_*()
+ * after.
+ */
 static inline struct csum csum_of_field(struct be16 field)
 {
 	return (struct csum){ (uint16_t)~field.raw };
@@ -109,21 +114,23 @@ struct csum csum_bytes(const void *p, size_t len);
 struct csum csum_copy(void *restrict dst, const void *restrict src, size_t len);
 
 /*
- * Pseudo-header of TCP, UDP and ICMPv6: RFC 9293 section 3.1, RFC 8200 section 8.1. `len` is that of
- * the upper-layer header and payload, in bytes.
+ * Pseudo-header of TCP, UDP and ICMPv6: RFC 9293 section 3.1, RFC 8200 section 8.1. `len` is that
+ * of the upper-layer header and payload, in bytes.
  *
- * For IPv4 kept as ::ffff:a.b.c.d the IPv6 form gives the same sum as the IPv4 form: the prefix adds
- * 0xffff, which is zero in ones' complement. So the third needs to know no family.
+ * For IPv4 kept as ::ffff:a.b.c.d the IPv6 form gives the same sum as the IPv4 form: the prefix
+ * adds 0xffff, which is zero in ones' complement. So the third needs to know no family.
  */
-static inline struct csum csum_pseudo_v4(struct be32 src, struct be32 dst, uint8_t proto, uint32_t len)
+static inline struct csum csum_pseudo_v4(struct be32 src, struct be32 dst, uint8_t proto,
+					 uint32_t len)
 {
 	return (struct csum){ (uint64_t)src.raw + dst.raw + be32(proto + len).raw };
 }
 
-static inline struct csum csum_pseudo_v6(const void *src, const void *dst, uint8_t proto, uint32_t len)
+static inline struct csum csum_pseudo_v6(const void *src, const void *dst, uint8_t proto,
+					 uint32_t len)
 {
-	return (struct csum){ csum_words(src, 16).acc + csum_words(dst, 16).acc +
-			      be32(proto).raw + be32(len).raw };
+	return (struct csum){ csum_words(src, 16).acc + csum_words(dst, 16).acc + be32(proto).raw +
+			      be32(len).raw };
 }
 
 static inline struct csum csum_pseudo_addr(const struct ip_addr *src, const struct ip_addr *dst,

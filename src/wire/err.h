@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Why a parser refused a packet. Foreign input is never a bug of ours: the caller drops, counts under
- * this reason, and goes on.
+ * Why a parser refused a packet. Foreign input is never a bug of ours: the caller drops, counts
+ * under this reason, and goes on.
  */
 #ifndef VJ_WIRE_ERR_H
 #define VJ_WIRE_ERR_H
@@ -23,12 +23,14 @@
 	X(BAD_QUOTE, "bad_quote", "ICMP error quotes too little, or nothing we could have sent")   \
 	X(TOO_DEEP, "too_deep", "headers reach past the part of the packet that is looked at")
 
+/* clang-format off */
 enum wire_err {
 #define WIRE_ERR_ENUM(name, word, text) WIRE_##name,
 	WIRE_ERRS(WIRE_ERR_ENUM)
 #undef WIRE_ERR_ENUM
 	WIRE_ERR_CNT
 };
+/* clang-format on */
 
 /* The word and the explanation; "unknown" for a number that is no wire_err. Never NULL. */
 const char *wire_err_name(enum wire_err err);

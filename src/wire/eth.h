@@ -6,15 +6,16 @@
  *
  * X_parse(p, ..., ret) checks everything there is to check, once. On WIRE_OK the view is filled and
  * nothing read from it can fail; on an error `ret` is untouched. The bytes at `p` may have any
- * alignment, and must not change while a view of them is in use: a caller whose packet lies in shared
- * memory copies the headers out first.
+ * alignment, and must not change while a view of them is in use: a caller whose packet lies in
+ * shared memory copies the headers out first.
  *
- * For that caller there is X_parse_part(p, avail, len, ...): `avail` bytes may be read at `p`, of a packet
- * that has `len` >= `avail`. Where a header reaches past `avail`, the answer is WIRE_TOO_DEEP.
+ * For that caller there is X_parse_part(p, avail, len, ...): `avail` bytes may be read at `p`, of a
+ * packet that has `len` >= `avail`. Where a header reaches past `avail`, the answer is
+ * WIRE_TOO_DEEP.
  *
  * X_build(p, fields) writes the header to `p` and returns its length, which the caller made sure is
- * there (X_HDR_MAX at most). Checksum fields are left 0; filling them is a step of its own, since direct
- * channels do without.
+ * there (X_HDR_MAX at most). Checksum fields are left 0; filling them is a step of its own, since
+ * direct channels do without.
  */
 #ifndef VJ_WIRE_ETH_H
 #define VJ_WIRE_ETH_H

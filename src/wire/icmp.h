@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * ICMP for IPv4 (RFC 792, RFC 1191, RFC 1122 section 3.2.2) and for IPv6 (RFC 4443): echo, and errors that
- * quote a packet. See eth.h for the rules. The two are one message format with two numberings, so one
- * view serves both; `version` says which numbering applies.
+ * ICMP for IPv4 (RFC 792, RFC 1191, RFC 1122 section 3.2.2) and for IPv6 (RFC 4443): echo, and
+ * errors that quote a packet. See eth.h for the rules. The two are one message format with two
+ * numberings, so one view serves both; `version` says which numbering applies.
  */
 #ifndef VJ_WIRE_ICMP_H
 #define VJ_WIRE_ICMP_H
@@ -17,7 +17,10 @@
 /* What must be there of the quoted upper layer: ports, and TCP's sequence number (RFC 792). */
 #define ICMP_QUOTE_MIN 8
 
-/* Errors we send keep the whole packet below these: RFC 1812 section 4.3.2.3, RFC 4443 section 2.4(c). */
+/*
+ * Errors we send keep the whole packet below these: RFC 1812 section 4.3.2.3, RFC 4443 section
+ * 2.4(c).
+ */
 #define ICMP4_ERROR_PKT_MAX 576
 #define ICMP6_ERROR_PKT_MAX 1280
 
@@ -76,7 +79,10 @@ struct icmp_view {
 	uint32_t rest;
 };
 
-/* The packet that an error is about, as we had sent it: `src` is ours. Ports are 0 but for TCP, UDP. */
+/*
+ * The packet that an error is about, as we had sent it: `src` is ours. Ports are 0 but for TCP,
+ * UDP.
+ */
 struct icmp_quote {
 	struct ip_view ip;
 	uint16_t src_port;
@@ -84,7 +90,10 @@ struct icmp_quote {
 	uint32_t tcp_seq;
 };
 
-/* `version` is that of the IP packet, `len` its payload. WIRE_SHORT, WIRE_TOO_DEEP. Checksum not looked at. */
+/*
+ * `version` is that of the IP packet, `len` its payload. WIRE_SHORT, WIRE_TOO_DEEP. Checksum not
+ * looked at.
+ */
 enum wire_err icmp_parse_part(const void *p, size_t avail, size_t len, uint8_t version,
 			      struct icmp_view *ret_view);
 
@@ -98,19 +107,26 @@ static inline enum wire_err icmp_parse(const void *p, size_t len, uint8_t versio
 bool icmp_csum_ok(const struct ip_view *ip, const void *hdr, size_t hdr_len, const void *rest,
 		  size_t rest_len);
 
-static inline uint16_t icmp_echo_id(const struct icmp_view *icmp) { return (uint16_t)(icmp->rest >> 16); }
-static inline uint16_t icmp_echo_seq(const struct icmp_view *icmp) { return (uint16_t)icmp->rest; }
+static inline uint16_t icmp_echo_id(const struct icmp_view *icmp)
+{
+	return (uint16_t)(icmp->rest >> 16);
+}
+
+static inline uint16_t icmp_echo_seq(const struct icmp_view *icmp)
+{
+	return (uint16_t)icmp->rest;
+}
 
 /*
- * The MTU that "fragmentation needed" or "packet too big" tells, 0 for any other message. Old routers send
- * 0 in the former too (RFC 1191 section 5): 0 never is an MTU.
+ * The MTU that "fragmentation needed" or "packet too big" tells, 0 for any other message. Old
+ * routers send 0 in the former too (RFC 1191 section 5): 0 never is an MTU.
  */
 uint32_t icmp_mtu(const struct icmp_view *icmp);
 
 /*
- * `body`, `len`: the bytes behind the ICMP header. WIRE_BAD_QUOTE where the quote is not of the version of
- * the error, has less than ICMP_QUOTE_MIN behind its headers (of TCP and UDP), or is a later fragment, which
- * has no ports.
+ * `body`, `len`: the bytes behind the ICMP header. WIRE_BAD_QUOTE where the quote is not of the
+ * version of the error, has less than ICMP_QUOTE_MIN behind its headers (of TCP and UDP), or is a
+ * later fragment, which has no ports.
  */
 enum wire_err icmp_parse_quote(const struct icmp_view *icmp, const void *body, size_t len,
 			       struct icmp_quote *ret_quote);
@@ -125,12 +141,12 @@ static inline size_t icmp_build(void *p, uint8_t type, uint8_t code, uint32_t re
 }
 
 /*
- * Header and as much of the packet `orig` as an error may quote, which is at most `room` bytes in all and
- * keeps the packet within ICMP4_ERROR_PKT_MAX or ICMP6_ERROR_PKT_MAX. `room` is at least ICMP_HDR_BYTES.
- * Returns the bytes written. The checksum is left 0: icmp_csum_fill().
+ * Header and as much of the packet `orig` as an error may quote, which is at most `room` bytes in
+ * all and keeps the packet within ICMP4_ERROR_PKT_MAX or ICMP6_ERROR_PKT_MAX. `room` is at least
+ * ICMP_HDR_BYTES. Returns the bytes written. The checksum is left 0: icmp_csum_fill().
  */
-size_t icmp_build_error(void *p, size_t room, uint8_t version, uint8_t type, uint8_t code, uint32_t rest,
-			const void *orig, size_t orig_len);
+size_t icmp_build_error(void *p, size_t room, uint8_t version, uint8_t type, uint8_t code,
+			uint32_t rest, const void *orig, size_t orig_len);
 
 /* Whole message at `p`, its checksum field 0. `pseudo`: CSUM_ZERO for ICMPv4. */
 static inline void icmp_csum_fill(void *p, size_t len, struct csum pseudo)

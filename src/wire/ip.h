@@ -28,16 +28,16 @@
 struct ip_view {
 	const uint8_t *hdr;
 	uint8_t version; /* 4 or 6 */
-	uint8_t proto;   /* of the payload: the last Next Header in IPv6 */
+	uint8_t proto;	 /* of the payload: the last Next Header in IPv6 */
 	uint8_t ttl;
-	uint8_t tos; /* or traffic class; DSCP and ECN */
-	uint16_t hdr_len; /* with IPv4 options, with IPv6 extension headers: the payload starts here */
-	uint16_t payload_len; /* by the header's own length field, checked against the bytes there */
+	uint8_t tos;	      /* or traffic class; DSCP and ECN */
+	uint16_t hdr_len;     /* options and extension headers included: the payload starts here */
+	uint16_t payload_len; /* by the header's length field, checked against the bytes */
 
 	/* A fragment if frag_off is not 0 or more_frags is true. */
 	uint16_t frag_off; /* bytes */
 	bool more_frags;
-	bool dont_frag; /* IPv4's DF; always true in IPv6 */
+	bool dont_frag;	  /* IPv4's DF; always true in IPv6 */
 	uint32_t frag_id; /* IPv4: the ID field, 16 bits. IPv6: 0 without fragment header */
 
 	/* IPv6 only, for reassembly and ICMP Parameter Problem; 0 in IPv4. */
@@ -45,11 +45,23 @@ struct ip_view {
 	uint16_t proto_off;    /* offset of the byte that `proto` was read from */
 };
 
-static inline bool ip_is_frag(const struct ip_view *ip) { return ip->frag_off != 0 || ip->more_frags; }
-static inline uint8_t ip_ecn(const struct ip_view *ip) { return ip->tos & IP_ECN_MASK; }
+static inline bool ip_is_frag(const struct ip_view *ip)
+{
+	return ip->frag_off != 0 || ip->more_frags;
+}
 
-/* For packets that lie in one piece; else the payload is at hdr_len from the start of the packet. */
-static inline const uint8_t *ip_payload(const struct ip_view *ip) { return ip->hdr + ip->hdr_len; }
+static inline uint8_t ip_ecn(const struct ip_view *ip)
+{
+	return ip->tos & IP_ECN_MASK;
+}
+
+/*
+ * For packets that lie in one piece; else the payload is at hdr_len from the start of the packet.
+ */
+static inline const uint8_t *ip_payload(const struct ip_view *ip)
+{
+	return ip->hdr + ip->hdr_len;
+}
 
 static inline struct be32 ip_src_v4(const struct ip_view *ip)
 {
@@ -71,7 +83,10 @@ static inline struct ip_addr ip_dst(const struct ip_view *ip)
 	return ip->version == 4 ? ip_addr_from_v4(ip_dst_v4(ip)) : ip_addr_from_v6(ip->hdr + 24);
 }
 
-/* Pseudo-header for `len` bytes of upper layer, which is payload_len unless the packet is a fragment. */
+/*
+ * Pseudo-header for `len` bytes of upper layer, which is payload_len unless the packet is a
+ * fragment.
+ */
 static inline struct csum ip_csum_pseudo(const struct ip_view *ip, uint32_t len)
 {
 	if (ip->version == 4)
@@ -80,9 +95,9 @@ static inline struct csum ip_csum_pseudo(const struct ip_view *ip, uint32_t len)
 }
 
 /*
- * Is the checksum of a TCP, UDP or ICMPv6 message right? `hdr` and `rest` are its two pieces, in case the
- * header was copied out; `hdr_len` may be odd, `rest_len` may be 0. UDP's "no checksum" is the caller's
- * to notice (udp_has_csum()).
+ * Is the checksum of a TCP, UDP or ICMPv6 message right? `hdr` and `rest` are its two pieces, in
+ * case the header was copied out; `hdr_len` may be odd, `rest_len` may be 0. UDP's "no checksum" is
+ * the caller's to notice (udp_has_csum()).
  */
 bool ip_csum_ok(const struct ip_view *ip, const void *hdr, size_t hdr_len, const void *rest,
 		size_t rest_len);
@@ -96,8 +111,8 @@ static inline enum wire_err ip_parse(const void *p, size_t len, struct ip_view *
 }
 
 /*
- * The packet that an ICMP error quotes: as ip_parse(), but the quote may end anywhere after the headers, so
- * payload_len is what is there, at most `len`.
+ * The packet that an ICMP error quotes: as ip_parse(), but the quote may end anywhere after the
+ * headers, so payload_len is what is there, at most `len`.
  */
 enum wire_err ip_parse_quoted(const void *p, size_t len, struct ip_view *ret_view);
 

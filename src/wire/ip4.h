@@ -2,8 +2,8 @@
 /*
  * IPv4: RFC 791, RFC 6864 (ID), RFC 3168 (ECN). See eth.h for the rules.
  *
- * Options are stepped over, not obeyed: a host has no use for them, and source routes are not ours to
- * follow (RFC 7126).
+ * Options are stepped over, not obeyed: a host has no use for them, and source routes are not ours
+ * to follow (RFC 7126).
  */
 #ifndef VJ_WIRE_IP4_H
 #define VJ_WIRE_IP4_H
@@ -67,9 +67,9 @@ struct ip4_fields {
 };
 
 /*
- * WIRE_SHORT, WIRE_BAD_VERSION, WIRE_BAD_HLEN (under 20, or past total_len), WIRE_BAD_LEN (total_len past
- * the bytes there), WIRE_BAD_FRAG, WIRE_TOO_DEEP. Bytes after total_len are padding, and ignored. The
- * checksum is not looked at: ip4_csum_ok().
+ * WIRE_SHORT, WIRE_BAD_VERSION, WIRE_BAD_HLEN (under 20, or past total_len), WIRE_BAD_LEN
+ * (total_len past the bytes there), WIRE_BAD_FRAG, WIRE_TOO_DEEP. Bytes after total_len are
+ * padding, and ignored. The checksum is not looked at: ip4_csum_ok().
  */
 static inline enum wire_err ip4_parse_part(const void *p, size_t avail, size_t len,
 					   struct ip_view *ret_view)

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * IPv6: RFC 8200; RFC 5095 (no routing header 0), RFC 6946 (atomic fragments). See eth.h for the rules.
+ * IPv6: RFC 8200; RFC 5095 (no routing header 0), RFC 6946 (atomic fragments). See eth.h for the
+ * rules.
  *
- * Extension headers are walked to the payload, at most IP6_EXT_MAX of them (RFC 8504 section 5.3 allows a
- * limit). Jumbograms are refused.
+ * Extension headers are walked to the payload, at most IP6_EXT_MAX of them (RFC 8504 section 5.3
+ * allows a limit). Jumbograms are refused.
  */
 #ifndef VJ_WIRE_IP6_H
 #define VJ_WIRE_IP6_H
@@ -25,7 +26,7 @@
 
 struct ip6_hdr {
 	struct be32 version_class_flow; /* 4 bits, 8 bits, 20 bits */
-	struct be16 payload_len;        /* extension headers included */
+	struct be16 payload_len;	/* extension headers included */
 	uint8_t next;
 	uint8_t hop_limit;
 	struct ip_addr src;
@@ -65,14 +66,15 @@ enum wire_err ip6_parse_ext(const void *p, size_t avail, size_t len, struct ip_v
 
 static inline bool ip6_is_ext(uint8_t proto)
 {
-	return proto == IP6_EXT_HOP_BY_HOP || proto == IP6_EXT_ROUTING || proto == IP6_EXT_FRAGMENT ||
-	       proto == IP6_EXT_DEST_OPTS;
+	return proto == IP6_EXT_HOP_BY_HOP || proto == IP6_EXT_ROUTING ||
+	       proto == IP6_EXT_FRAGMENT || proto == IP6_EXT_DEST_OPTS;
 }
 
 /*
- * WIRE_SHORT, WIRE_BAD_VERSION, WIRE_BAD_LEN (payload_len past the bytes there), WIRE_BAD_HLEN (extension
- * header past the payload), WIRE_BAD_EXT, WIRE_BAD_OPTION (an unknown option that says "discard"),
- * WIRE_BAD_FRAG, WIRE_TOO_DEEP. Behind a fragment header with an offset nothing is walked: that is data.
+ * WIRE_SHORT, WIRE_BAD_VERSION, WIRE_BAD_LEN (payload_len past the bytes there), WIRE_BAD_HLEN
+ * (extension header past the payload), WIRE_BAD_EXT, WIRE_BAD_OPTION (an unknown option that says
+ * "discard"), WIRE_BAD_FRAG, WIRE_TOO_DEEP. Behind a fragment header with an offset nothing is
+ * walked: that is data.
  */
 static inline enum wire_err ip6_parse_part(const void *p, size_t avail, size_t len,
 					   struct ip_view *ret_view)
@@ -110,7 +112,10 @@ static inline enum wire_err ip6_parse(const void *p, size_t len, struct ip_view 
 	return ip6_parse_part(p, len, len, ret_view);
 }
 
-static inline uint32_t ip6_flow_label(const struct ip_view *ip) { return load_be32(ip->hdr) & 0xfffff; }
+static inline uint32_t ip6_flow_label(const struct ip_view *ip)
+{
+	return load_be32(ip->hdr) & 0xfffff;
+}
 
 /* Writes IP6_HDR_BYTES, and IP6_FRAG_BYTES if asked. */
 static inline size_t ip6_build(void *p, const struct ip6_fields *fields)

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * TCP header and options: RFC 9293 section 3.1; RFC 7323 (window scale, timestamps), RFC 2018 (SACK),
- * RFC 7413 (fast open). See eth.h for the rules.
+ * TCP header and options: RFC 9293 section 3.1; RFC 7323 (window scale, timestamps), RFC 2018
+ * (SACK), RFC 7413 (fast open). See eth.h for the rules.
  *
  * Nearly every segment of an established connection has no option, or 12 bytes of them: NOP, NOP,
- * timestamps. tcp_opts_parse() recognises both with one comparison; the general walk is out of line.
+ * timestamps. tcp_opts_parse() recognises both with one comparison; the general walk is out of
+ * line.
  */
 #ifndef VJ_WIRE_TCP_H
 #define VJ_WIRE_TCP_H
@@ -99,10 +100,13 @@ struct tcp_sack {
 #define TCP_HAS_FASTOPEN 0x10
 #define TCP_HAS_SACK 0x20
 
-/* Both what a segment said and what one is to say. A field is valid if its bit is in `present`. */
+/*
+ * Both what a segment said and what one is to say. A field means something if its bit is in
+ * `present`.
+ */
 struct tcp_opts {
 	uint8_t present;
-	uint8_t wscale;       /* parsed: at most TCP_WSCALE_MAX */
+	uint8_t wscale;	      /* parsed: at most TCP_WSCALE_MAX */
 	uint8_t sack_cnt;     /* 1 to TCP_SACK_MAX if TCP_HAS_SACK */
 	uint8_t fastopen_len; /* 0: a cookie is asked for; else 4 to 16, even */
 	uint16_t mss;
@@ -123,8 +127,8 @@ struct tcp_fields {
 };
 
 /*
- * `len` is the IP payload. WIRE_SHORT; WIRE_BAD_HLEN if the data offset is under 5 words or past `len`;
- * WIRE_TOO_DEEP. Options are not looked at: tcp_opts_parse().
+ * `len` is the IP payload. WIRE_SHORT; WIRE_BAD_HLEN if the data offset is under 5 words or past
+ * `len`; WIRE_TOO_DEEP. Options are not looked at: tcp_opts_parse().
  */
 static inline enum wire_err tcp_parse_part(const void *p, size_t avail, size_t len,
 					   struct tcp_view *ret_view)
@@ -166,8 +170,8 @@ static inline uint32_t tcp_seg_len(const struct tcp_view *tcp)
 	       (uint32_t)((tcp->flags & TCP_FIN) != 0);
 }
 
-/* Any options, any order. Reached through tcp_opts_parse(). */
-enum wire_err tcp_opts_walk(const uint8_t *opts, size_t len, struct tcp_opts *ret_opts);
+/* Any options, any order, of the whole header at `hdr`. Reached through tcp_opts_parse(). */
+enum wire_err tcp_opts_walk(const uint8_t *hdr, size_t hdr_len, struct tcp_opts *ret_opts);
 
 /* NOP, NOP, timestamps (RFC 7323 appendix A), and nothing else. */
 #define TCP_TS_BYTES 12
@@ -191,12 +195,10 @@ static inline uint32_t tcp_plain_ts_ecr(const struct tcp_view *tcp)
 }
 
 /*
- * Options of a segment. WIRE_BAD_OPTION for a length of 0 or 1 or one past the header: nothing behind it
- * can be trusted (RFC 9293 MUST-7). A known option whose length is not its own is stepped over as unknown.
- * MSS, window scale, SACK permitted and fast open count only with SYN (RFC 9293 section 3.1, RFC 7323
- * section 1.3). Of options that come twice the last counts.
- *
- * `ret_opts` arrays are written only as far as their counts say.
+ * Options of a segment. WIRE_BAD_OPTION for a length of 0 or 1 or one past the header: nothing
+ * behind it can be trusted (RFC 9293 MUST-7). A known option whose length is not its own is stepped
+ * over as unknown. MSS, window scale, SACK permitted and fast open count only with SYN (RFC 9293
+ * section 3.1, RFC 7323 section 1.3). Of options that come twice the last counts.
  */
 static inline enum wire_err tcp_opts_parse(const struct tcp_view *tcp, struct tcp_opts *ret_opts)
 {
@@ -214,18 +216,21 @@ static inline enum wire_err tcp_opts_parse(const struct tcp_view *tcp, struct tc
 }
 
 /*
- * Bytes that tcp_opts_build() will write for `opts`: a multiple of 4, at most TCP_OPTS_MAX. SACK blocks
- * that do not fit any more are left out, the last first; everything else always fits together.
+ * Bytes that tcp_opts_build() will write for `opts`: a multiple of 4, at most TCP_OPTS_MAX. SACK
+ * blocks that do not fit any more are left out, the last first; everything else always fits
+ * together.
  */
 size_t tcp_opts_len(const struct tcp_opts *opts);
 
 /*
- * Writes options in the customary order, each aligned (MSS; SACK permitted with timestamps, or NOP NOP
- * timestamps; NOP wscale; fast open; NOP NOP SACK). Returns tcp_opts_len(opts).
+ * Writes options in the customary order, each aligned (MSS; SACK permitted with timestamps, or NOP
+ * NOP timestamps; NOP wscale; fast open; NOP NOP SACK). Returns tcp_opts_len(opts).
  */
 size_t tcp_opts_build(uint8_t *p, const struct tcp_opts *opts);
 
-/* `opts_len`: options that the caller writes, or has written, behind the header; a multiple of 4. */
+/*
+ * `opts_len`: options that the caller writes, or has written, behind the header; a multiple of 4.
+ */
 static inline size_t tcp_build_hdr(void *p, const struct tcp_fields *fields, size_t opts_len)
 {
 	struct tcp_hdr hdr = {
@@ -256,7 +261,8 @@ static inline size_t tcp_build_ts(void *p, const struct tcp_fields *fields, uint
 }
 
 /* `opts` may be NULL. Returns TCP_HDR_BYTES to TCP_HDR_MAX. */
-static inline size_t tcp_build(void *p, const struct tcp_fields *fields, const struct tcp_opts *opts)
+static inline size_t tcp_build(void *p, const struct tcp_fields *fields,
+			       const struct tcp_opts *opts)
 {
 	size_t opts_len = 0;
 
@@ -265,7 +271,9 @@ static inline size_t tcp_build(void *p, const struct tcp_fields *fields, const s
 	return tcp_build_hdr(p, fields, opts_len);
 }
 
-/* `p` is a header of `hdr_len` with its checksum field 0; `rest` sums up pseudo-header and payload. */
+/*
+ * `p` is a header of `hdr_len` with its checksum field 0; `rest` sums up pseudo-header and payload.
+ */
 static inline void tcp_csum_fill(void *p, size_t hdr_len, struct csum rest)
 {
 	struct tcp_hdr *hdr = p;

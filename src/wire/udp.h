@@ -32,8 +32,8 @@ struct udp_fields {
 };
 
 /*
- * `len` is the IP payload. WIRE_SHORT, WIRE_TOO_DEEP; WIRE_BAD_LEN if the length field is under 8 (0, a
- * jumbogram, included) or past the bytes there. Bytes after it are ignored.
+ * `len` is the IP payload. WIRE_SHORT, WIRE_TOO_DEEP; WIRE_BAD_LEN if the length field is under 8
+ * (0, a jumbogram, included) or past the bytes there. Bytes after it are ignored.
  */
 static inline enum wire_err udp_parse_part(const void *p, size_t avail, size_t len,
 					   struct udp_view *ret_view)
@@ -64,7 +64,10 @@ static inline enum wire_err udp_parse(const void *p, size_t len, struct udp_view
  * A field of 0 means that the sender computed none: fine over IPv4, and a reason to drop over IPv6
  * (RFC 8200 section 8.1). To check one: ip_csum_ok() over UDP_HDR_BYTES + payload_len.
  */
-static inline bool udp_has_csum(const struct udp_view *udp) { return udp->hdr->csum.raw != 0; }
+static inline bool udp_has_csum(const struct udp_view *udp)
+{
+	return udp->hdr->csum.raw != 0;
+}
 
 static inline size_t udp_build(void *p, const struct udp_fields *fields)
 {
