@@ -68,9 +68,9 @@ struct vj_buf {
 	X(NONE, "open")                                                                       \
 	X(RX_INDEX, "peer moved the producer of the data ring by more than the ring holds")   \
 	X(FREE_INDEX, "peer moved the producer of the free ring by more than the ring holds") \
-	X(CONSUMER_INDEX, "peer moved a consumer index past what was produced")               \
+	X(CONSUMER_INDEX, "peer's consumer index contradicts what was produced and given back")   \
 	X(RX_ADDR, "descriptor points outside the receive frames")                            \
-	X(RX_LEN, "descriptor's length leaves its frame")                                     \
+	X(RX_LEN, "descriptor's length is 0 or leaves its frame")                                   \
 	X(RX_OPTIONS, "descriptor carries unknown options")                                   \
 	X(RX_OWNER, "descriptor names a frame that the peer did not hold")                    \
 	X(FREE_ADDR, "free-frame entry points outside the send frames")                       \

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "channel/area_map.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/memfd.h>
+#include <stdbool.h>
+#include <sys/mman.h>
+
+#include "base/bits.h"
+#include "channel/area.h"
+#include "channel/sys.h"
+
+#define AREA_SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
+
+/* Linux 6.3; older ones answer -EINVAL. Memory for packets is never code. */
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 0x0008U
+#endif
+
+/* Linux 5.14: fault everything in, and say so if there is no memory instead of killing us at first touch. */
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
+const char *area_pages_text(enum area_pages pages)
+{
+	switch (pages) {
+	case AREA_PAGES_SMALL:
+		return "4 KiB pages";
+	case AREA_PAGES_TRANSPARENT:
+		return "transparent huge pages";
+	case AREA_PAGES_HUGETLB:
+		return "2 MiB huge pages";
+	}
+	return "unknown";
+}
+
+static size_t area_mapped_bytes(const struct vj_area_params *p, enum area_pages pages)
+{
+	size_t bytes = vj_area_bytes(p);
+
+	return pages == AREA_PAGES_HUGETLB ? bits_align_up(bytes, AREA_HUGE_PAGE_BYTES) : bytes;
+}
+
+static int area_memfd(const char *name, enum area_pages pages)
+{
+	unsigned int flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
+	int fd;
+
+	if (pages == AREA_PAGES_HUGETLB)
+		flags |= MFD_HUGETLB | MFD_HUGE_2MB;
+	fd = sys_memfd_create(name, flags | MFD_NOEXEC_SEAL);
+	return fd == -EINVAL ? sys_memfd_create(name, flags) : fd;
+}
+
+/*
+ * Address space that starts on a huge page, and the file mapped there: the kernel backs a file by huge pages only
+ * where file offset and address agree in their low 21 bits, and does not choose so by itself for a memfd.
+ */
+static void *area_mmap_aligned(int fd, size_t bytes)
+{
+	const size_t spare = AREA_HUGE_PAGE_BYTES;
+	uint8_t *space, *start, *end;
+	void *mem;
+
+	if (bytes < AREA_HUGE_PAGE_BYTES)
+		return mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	space = mmap(NULL, bytes + spare, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+		     -1, 0);
+	if (space == MAP_FAILED)
+		return MAP_FAILED;
+	start = space + (-(uintptr_t)space & (AREA_HUGE_PAGE_BYTES - 1));
+	end = start + bytes;
+	mem = mmap(start, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0);
+	if (mem == MAP_FAILED) {
+		int saved_errno = errno;
+
+		munmap(space, bytes + spare);
+		errno = saved_errno;
+		return MAP_FAILED;
+	}
+	if (start > space)
+		munmap(space, (size_t)(start - space));
+	if (space + bytes + spare > end)
+		munmap(end, (size_t)(space + bytes + spare - end));
+	return mem;
+}
+
+static int area_mmap(int fd, size_t bytes, enum area_pages pages, struct area_mapping *ret_map)
+{
+	int saved_errno = errno;
+	void *mem = area_mmap_aligned(fd, bytes);
+	int err = mem == MAP_FAILED ? -errno : 0;
+
+	if (err == 0 && pages == AREA_PAGES_TRANSPARENT &&
+	    (bytes < AREA_HUGE_PAGE_BYTES || madvise(mem, bytes, MADV_HUGEPAGE) < 0))
+		pages = AREA_PAGES_SMALL;
+	if (err == 0 && madvise(mem, bytes, MADV_DONTFORK) < 0) {
+		err = -errno;
+		munmap(mem, bytes);
+	}
+	errno = saved_errno;
+	if (err < 0)
+		return err;
+	*ret_map = (struct area_mapping){ .mem = mem, .bytes = bytes, .pages = pages };
+	return 0;
+}
+
+/* Kernels before 5.14 fault the pages in one by one, when they are first used. */
+static int area_populate(const struct area_mapping *map)
+{
+	int saved_errno = errno;
+	int err = madvise(map->mem, map->bytes, MADV_POPULATE_WRITE) < 0 ? -errno : 0;
+
+	errno = saved_errno;
+	if (err == -EFAULT || err == -EHWPOISON)
+		return -ENOMEM;
+	return err == -EINVAL ? 0 : err;
+}
+
+/* One attempt with one page kind. */
+static int area_create_with(const char *name, const struct vj_area_params *p, enum area_pages pages,
+			    int *ret_fd, struct area_mapping *ret_map)
+{
+	size_t bytes = area_mapped_bytes(p, pages);
+	struct area_mapping map;
+	int fd, err;
+
+	fd = area_memfd(name, pages);
+	if (fd < 0)
+		return fd;
+	err = sys_ftruncate(fd, bytes);
+	if (err < 0)
+		goto fail_fd;
+	err = area_mmap(fd, bytes, pages, &map);
+	if (err < 0)
+		goto fail_fd;
+	err = area_populate(&map);
+	if (err < 0)
+		goto fail_map;
+	err = vj_area_init(map.mem, p);
+	if (err < 0)
+		goto fail_map;
+	err = sys_fcntl(fd, F_ADD_SEALS, AREA_SEALS);
+	if (err < 0)
+		goto fail_map;
+	*ret_fd = fd;
+	*ret_map = map;
+	return 0;
+
+fail_map:
+	area_unmap(&map);
+fail_fd:
+	sys_close(fd);
+	return err;
+}
+
+int area_create(const char *name, const struct vj_area_params *p, enum area_pages best, int *ret_fd,
+		struct area_mapping *ret_map)
+{
+	struct area_mapping map;
+	int err = -ENOMEM;
+
+	if (vj_area_params_check(p) < 0)
+		return -EINVAL;
+	if (best == AREA_PAGES_HUGETLB) {
+		err = area_create_with(name, p, best, ret_fd, &map);
+		best = AREA_PAGES_TRANSPARENT;
+	}
+	/* A host without a reserve of huge pages fails in mmap(); one without the feature in memfd_create(). */
+	if (err < 0)
+		err = area_create_with(name, p, best, ret_fd, &map);
+	if (err < 0)
+		return err;
+	if (ret_map)
+		*ret_map = map;
+	else
+		area_unmap(&map);
+	return 0;
+}
+
+/* Never trust: whoever sent the descriptor might keep one with other rights, or might have sent another file. */
+static int area_fd_check(int fd, const struct vj_area_params *p, size_t *ret_bytes)
+{
+	size_t bytes = vj_area_bytes(p);
+	struct stat st;
+	int seals, err;
+
+	seals = sys_fcntl(fd, F_GET_SEALS, 0);
+	if (seals < 0)
+		return seals;
+	if ((seals & AREA_SEALS) != AREA_SEALS ||
+	    (seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) != 0)
+		return -EPERM;
+	err = sys_fstat(fd, &st);
+	if (err < 0)
+		return err;
+	if (st.st_size < 0 || ((size_t)st.st_size != bytes &&
+			       (size_t)st.st_size != bits_align_up(bytes, AREA_HUGE_PAGE_BYTES)))
+		return -EMSGSIZE;
+	*ret_bytes = (size_t)st.st_size;
+	return 0;
+}
+
+int area_map(int fd, const struct vj_area_params *p, struct area_mapping *ret_map)
+{
+	enum area_pages pages = AREA_PAGES_TRANSPARENT;
+	size_t bytes = 0;
+	int err;
+
+	if (vj_area_params_check(p) < 0)
+		return -EINVAL;
+	err = area_fd_check(fd, p, &bytes);
+	if (err < 0)
+		return err;
+	if (bytes != vj_area_bytes(p))
+		pages = AREA_PAGES_HUGETLB;
+	err = area_mmap(fd, bytes, pages, ret_map);
+	/* The maker has all of it in memory; what is left is our page table, and that can also wait until first use. */
+	if (err == 0)
+		(void)area_populate(ret_map);
+	return err;
+}
+
+void area_unmap(struct area_mapping *map)
+{
+	int saved_errno = errno;
+
+	if (map->mem)
+		munmap(map->mem, map->bytes);
+	errno = saved_errno;
+	*map = (struct area_mapping){ .mem = NULL };
+}

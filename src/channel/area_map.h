@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * area_map.h - areas as sealed memory that can be passed to another process
+ *
+ * The maker (vjd) creates the memory, gives it its final size, fills it, and seals it: F_SEAL_SHRINK, so that no
+ * holder can cut it and make the others die of SIGBUS; F_SEAL_GROW, so that nobody grows it at the
+ * maker's expense; F_SEAL_SEAL, so that nobody adds seals (F_SEAL_WRITE would). Who receives a descriptor checks
+ * all that before mapping, whoever sent it.
+ *
+ * Mappings are not inherited over fork(): two processes would act as one end.
+ */
+#ifndef VJ_CHANNEL_AREA_MAP_H
+#define VJ_CHANNEL_AREA_MAP_H
+
+#include <vj/channel.h>
+
+enum area_pages {
+	AREA_PAGES_SMALL,	/* 4 KiB */
+	AREA_PAGES_TRANSPARENT, /* 2 MiB where the kernel finds them (MADV_HUGEPAGE was accepted) */
+	AREA_PAGES_HUGETLB,	/* 2 MiB from the host's reserve */
+};
+
+/* A mapped area. */
+struct area_mapping {
+	void *mem;
+	size_t bytes; /* mapped; at least vj_area_bytes() */
+	enum area_pages pages;
+};
+
+/* Constant text; never NULL. */
+const char *area_pages_text(enum area_pages pages);
+
+/*
+ * Make an area: memory of the best page kind up to `best` that the host offers, all of it present, initialised
+ * (vj_area_init()), sealed.
+ * @name:     Shown in /proc/PID/maps after "memfd:"
+ * @ret_fd:   To be passed to both ends; the caller closes it
+ * @ret_map:  The maker's own mapping, or NULL if none is wanted; area_unmap() it
+ * Return: 0; -EINVAL: bad parameters; -ENOMEM: no memory (now, not by SIGBUS later); -EMFILE, -ENFILE.
+ */
+int area_create(const char *name, const struct vj_area_params *p, enum area_pages best, int *ret_fd,
+		struct area_mapping *ret_map);
+
+/*
+ * Map an area that was received. The descriptor stays the caller's and may be closed afterwards.
+ * Return: 0; -EINVAL: bad parameters; -EPERM: the seals are missing, it could be cut under us; -EMSGSIZE: not
+ * the size that these parameters make; -ENOMEM: no address space; -EBADF and so on: not a memfd.
+ */
+int area_map(int fd, const struct vj_area_params *p, struct area_mapping *ret_map);
+
+void area_unmap(struct area_mapping *map);
+
+#endif
