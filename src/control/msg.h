@@ -14,6 +14,7 @@
 #define CONTROL_MSG_H
 
 #include "base/addr.h"
+#include "base/types.h"
 
 #include <vj/channel.h>
 
@@ -22,6 +23,10 @@
 
 enum { CTL_VERSION = 1, CTL_FDS_MAX = 3, CTL_NAME_MAX = 32 };
 
+/*
+ * Column "from": CLIENT a request, DAEMON a reply (repeats the request's @seq), EVENT from the daemon unasked (@seq 0).
+ * Size of a message, numbers and bodies of HELLO and REFUSED never change, so that any two versions can tell each other.
+ */
 /*	  name           nr  from    fds     body         what */
 #define CTL_MESSAGES(X)                                                                                      \
 	X(HELLO,          1, CLIENT, 0, 0, hello)      /* first message of every client */                  \
@@ -34,10 +39,10 @@ enum { CTL_VERSION = 1, CTL_FDS_MAX = 3, CTL_NAME_MAX = 32 };
 	X(PORTS_LEASED,   8, DAEMON, 0, 0, ports)      /* reply to PORTS */                                 \
 	X(CONNECT,        9, CLIENT, 0, 0, connect)    /* who owns this endpoint? connect me */             \
 	X(CONNECTED,     10, DAEMON, 0, 3, channel)    /* reply to CONNECT: new channel (3 fds) or one held already (0) */ \
-	X(CHANNEL,       11, DAEMON, 3, 3, channel)    /* event: somebody connected to you */               \
+	X(CHANNEL,       11, EVENT,  3, 3, channel)    /* event: somebody connected to you */               \
 	X(CHANNEL_CLOSE, 12, CLIENT, 0, 0, close)      /* I closed this channel; no reply */                \
-	X(PEER_GONE,     13, DAEMON, 0, 0, close)      /* event: the other end is gone */                   \
-	X(LEASE_GONE,    14, DAEMON, 0, 0, lease)      /* event to everyone with a channel to its owner: a port was released */ \
+	X(PEER_GONE,     13, EVENT,  0, 0, close)      /* event: the other end is gone */                   \
+	X(LEASE_GONE,    14, EVENT,  0, 0, lease)      /* event to everyone with a channel to its owner, and to an owner who lost it: a port was released */ \
 	X(STATUS,        15, CLIENT, 0, 0, none)       /* list everything I may see */                      \
 	X(STATUS_APP,    16, DAEMON, 0, 0, app)        /* reply to STATUS: one for each application ... */  \
 	X(STATUS_LEASE,  17, DAEMON, 0, 0, lease)      /* ... each lease ... */                             \
@@ -73,7 +78,8 @@ enum ctl_proto { CTL_PROTO_TCP = 6, CTL_PROTO_UDP = 17, CTL_PROTO_RAW = 255 };
 	X(QUOTA_RATE,   EBUSY,         "too many control messages a second")                         \
 	X(NO_PORTS,     EADDRNOTAVAIL, "no ephemeral ports left")                                    \
 	X(RESOURCES,    ENOMEM,        "vjd is out of memory or descriptors")                        \
-	X(PEER_BUSY,    EAGAIN,        "the owner of that endpoint does not read its control socket")
+	X(PEER_BUSY,    EAGAIN,        "the owner of that endpoint does not read its control socket") \
+	X(OBSERVER,     EPERM,         "an observer may only ask for status")
 
 enum ctl_refusal {
 	CTL_REFUSAL_NONE,
@@ -84,6 +90,7 @@ enum ctl_refusal {
 
 enum { CTL_HELLO_OBSERVER = 1 };	/* hello.flags: status only; holds nothing, keeps no private vjd alive */
 enum { CTL_LEASE_REUSEPORT = 1, CTL_LEASE_V6ONLY = 2 }; /* lease.flags */
+enum { CTL_PORTS_MAX = 1024 };		/* ports.cnt of a request */
 
 struct ctl_endpoint {
 	uint8_t addr[16]; /* IPv4 as v4-mapped; :: or ::ffff:0.0.0.0 means any */
@@ -113,7 +120,7 @@ struct ctl_welcome {
 
 struct ctl_lease {
 	struct ctl_endpoint local;
-	uint32_t id;	 /* of the lease; chosen by the daemon */
+	uint32_t id;	 /* of the lease; chosen by the daemon, nonzero; RELEASE needs nothing else */
 	uint32_t flags;
 	uint32_t app_id; /* owner (STATUS_LEASE, LEASE_GONE) */
 	uint32_t pad;
@@ -122,7 +129,7 @@ struct ctl_lease {
 struct ctl_ports {
 	uint8_t proto;
 	uint8_t pad[3];
-	uint16_t first; /* host order */
+	uint16_t first; /* host order; asked for: 0, or a block held from an earlier vjd, to have it again if it is free */
 	uint16_t cnt;	/* asked for: 1..1024; given: may be fewer */
 };
 
@@ -130,7 +137,7 @@ struct ctl_connect {
 	struct ctl_endpoint remote;
 };
 
-/* fds of CONNECTED (0 or 3) and CHANNEL (3), in this order */
+/* fds of CONNECTED (0 or 3, never 1 or 2) and CHANNEL (3), in this order */
 enum { CTL_FD_AREA, CTL_FD_WAKE_PEER, CTL_FD_WAKE_ME };
 
 struct ctl_channel {
@@ -159,7 +166,7 @@ struct ctl_app {
 	uint32_t uid;
 	uint32_t leases, channels;
 	uint8_t mac[6];
-	uint8_t pad[2];
+	uint8_t pad[6];
 	uint64_t memory_bytes;	 /* channel memory charged to it */
 	uint64_t attached_ms;	 /* since it said HELLO */
 	char name[CTL_NAME_MAX];
@@ -178,7 +185,10 @@ struct ctl_daemon {
 
 struct ctl_refused {
 	uint32_t refusal; /* enum ctl_refusal */
-	uint32_t request; /* enum ctl_type of what was refused */
+	uint32_t request; /* enum ctl_type of what was refused; 0: it was not even that */
+	uint32_t version; /* what this vjd speaks */
+	uint32_t pad;
+	char release[CTL_NAME_MAX]; /* of vjd, for messages */
 };
 
 struct ctl_none {
@@ -213,7 +223,9 @@ _Static_assert(sizeof(struct ctl_msg) == 128, "a control message is 128 bytes on
  * @ret_msg: A checked copy: known type of that direction, right descriptor count, names terminated and printable,
  *           enums in range, pads zero
  *
- * Exact-length and descriptor-count checks of both sides live here and nowhere else.
+ * Exact-length and descriptor-count checks of both sides live here and nowhere else. A HELLO, or a REFUSED(VERSION), of
+ * another version is well-formed if its version and texts are: the rest may have got a meaning meanwhile. Channel
+ * parameters are not looked at; vj_area_params_check() does that.
  * Return: CTL_REFUSAL_NONE or CTL_REFUSAL_MALFORMED (the caller closes all descriptors that came along).
  */
 enum ctl_refusal ctl_check(const void *p, size_t len, unsigned fd_cnt, enum ctl_from from, struct ctl_msg *ret_msg);
@@ -224,7 +236,31 @@ int ctl_refusal_errno(enum ctl_refusal r);
 /** ctl_refusal_text() - Sentence for people; never NULL */
 const char *ctl_refusal_text(enum ctl_refusal r);
 
+/** ctl_refusal_name() - "PORT_TAKEN" ...; "NONE"; "?" for unknown values */
+const char *ctl_refusal_name(enum ctl_refusal r);
+
 /** ctl_type_name() - "HELLO" ...; "?" for unknown values */
 const char *ctl_type_name(uint32_t type);
+
+/** ctl_type_is_event() - True for what the daemon sends unasked */
+bool ctl_type_is_event(uint32_t type);
+
+/** ctl_name_set() - Fill a name field: cut to fit, unprintable bytes as '?', the rest zero. @src may be NULL. */
+void ctl_name_set(char dst[static CTL_NAME_MAX], const char *src);
+
+/** ctl_endpoint_make() - Endpoint with protocol, as in messages */
+static inline struct ctl_endpoint ctl_endpoint_make(const struct endpoint *ep, enum ctl_proto proto)
+{
+	struct ctl_endpoint ret = { .port = ep->port, .proto = (uint8_t)proto };
+
+	__builtin_memcpy(ret.addr, ep->addr.bytes, sizeof(ret.addr));
+	return ret;
+}
+
+/** ctl_endpoint_get() - Back again */
+static inline struct endpoint ctl_endpoint_get(const struct ctl_endpoint *ep)
+{
+	return (struct endpoint){ .addr = ip_addr_from_v6(ep->addr), .port = ep->port };
+}
 
 #endif

@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Checks of control messages, all driven by the tables of msg.h. Pure: bytes in, verdict out.
+ */
+#include "control/msg.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define CHANNEL_REASON_CNT (0 VJ_CHANNEL_ERRORS(PLUS_ONE))
+#define PLUS_ONE(name, text) +1
+
+static bool zero(const void *p, size_t bytes)
+{
+	const uint8_t *b = p;
+	uint8_t any = 0;
+
+	for (size_t i = 0; i < bytes; i++)
+		any |= b[i];
+	return any == 0;
+}
+
+static bool name_ok(const char name[static CTL_NAME_MAX])
+{
+	size_t len = 0;
+
+	while (len < CTL_NAME_MAX && name[len] >= 0x20 && name[len] <= 0x7e)
+		len++;
+	return len < CTL_NAME_MAX && zero(name + len, CTL_NAME_MAX - len);
+}
+
+static bool proto_ok(uint8_t proto)
+{
+	return proto == CTL_PROTO_TCP || proto == CTL_PROTO_UDP || proto == CTL_PROTO_RAW;
+}
+
+static bool endpoint_ok(const struct ctl_endpoint *ep)
+{
+	return ep->port != 0 && proto_ok(ep->proto) && zero(ep->pad, sizeof(ep->pad));
+}
+
+static bool none_ok(const struct ctl_msg *m)
+{
+	return zero(&m->none, sizeof(m->none));
+}
+
+static bool hello_ok(const struct ctl_msg *m)
+{
+	const struct ctl_hello *h = &m->hello;
+
+	if (!name_ok(h->name) || !name_ok(h->release))
+		return false;
+	return h->version != CTL_VERSION || ((h->flags & ~(uint32_t)CTL_HELLO_OBSERVER) == 0 && h->pad == 0);
+}
+
+static bool welcome_ok(const struct ctl_msg *m)
+{
+	const struct ctl_welcome *w = &m->welcome;
+
+	return w->version == CTL_VERSION && w->app_id != 0 && w->private_mode <= 1 && w->pad == 0 &&
+	       name_ok(w->release);
+}
+
+static bool lease_ok(const struct ctl_msg *m)
+{
+	const struct ctl_lease *l = &m->lease;
+
+	if (l->pad != 0 || (l->flags & ~(uint32_t)(CTL_LEASE_REUSEPORT | CTL_LEASE_V6ONLY)) != 0)
+		return false;
+	if (m->type == CTL_RELEASE)
+		return l->id != 0;
+	if (!endpoint_ok(&l->local))
+		return false;
+	return m->type == CTL_LEASE ? l->id == 0 && l->app_id == 0 : l->id != 0;
+}
+
+static bool ports_ok(const struct ctl_msg *m)
+{
+	const struct ctl_ports *p = &m->ports;
+
+	if ((p->proto != CTL_PROTO_TCP && p->proto != CTL_PROTO_UDP) || !zero(p->pad, sizeof(p->pad)))
+		return false;
+	if (p->cnt < 1 || p->cnt > CTL_PORTS_MAX || p->first + p->cnt > 65536)
+		return false;
+	return m->type == CTL_PORTS || p->first != 0;
+}
+
+static bool connect_ok(const struct ctl_msg *m)
+{
+	return endpoint_ok(&m->connect.remote);
+}
+
+static bool channel_ok(const struct ctl_msg *m)
+{
+	const struct ctl_channel *c = &m->channel;
+
+	return c->id != 0 && c->end <= 1 && proto_ok(c->proto) && (c->proto == CTL_PROTO_RAW) == (c->port != 0) &&
+	       zero(c->pad, sizeof(c->pad)) && name_ok(c->peer_name);
+}
+
+static bool close_ok(const struct ctl_msg *m)
+{
+	return m->close.channel_id != 0 && m->close.reason < CHANNEL_REASON_CNT;
+}
+
+static bool app_ok(const struct ctl_msg *m)
+{
+	return m->app.id != 0 && zero(m->app.pad, sizeof(m->app.pad)) && name_ok(m->app.name);
+}
+
+static bool daemon_ok(const struct ctl_msg *m)
+{
+	const struct ctl_daemon *d = &m->daemon;
+
+	return d->private_mode <= 1 && zero(d->pad, sizeof(d->pad)) && name_ok(d->release);
+}
+
+static bool refused_ok(const struct ctl_msg *m)
+{
+	/* a later vjd may know more reasons; the number is passed on, and has no text here */
+	return m->refused.refusal != CTL_REFUSAL_NONE && m->refused.pad == 0 && name_ok(m->refused.release);
+}
+
+enum origin { CLIENT, DAEMON, EVENT };
+
+struct shape {
+	const char *name;
+	uint8_t origin; /* enum origin */
+	uint8_t fds_min, fds_max;
+	uint8_t body_bytes;
+	bool (*body_ok)(const struct ctl_msg *m);
+};
+
+static const struct shape shapes[] = {
+#define X(name, nr, from, fds_min, fds_max, body) \
+	[nr] = { #name, from, fds_min, fds_max, sizeof(((struct ctl_msg *)0)->body), body##_ok },
+	CTL_MESSAGES(X)
+#undef X
+};
+
+static const struct shape *shape_of(uint32_t type)
+{
+	return type < ARRAY_SIZE(shapes) && shapes[type].name != NULL ? &shapes[type] : NULL;
+}
+
+static bool fd_cnt_ok(const struct ctl_msg *m, const struct shape *s, unsigned fd_cnt)
+{
+	if (fd_cnt < s->fds_min || fd_cnt > s->fds_max)
+		return false;
+	/* where the table gives a choice it is all or nothing */
+	return fd_cnt == s->fds_min || fd_cnt == s->fds_max || m->type != CTL_CONNECTED;
+}
+
+static bool seq_ok(const struct ctl_msg *m, const struct shape *s)
+{
+	if (s->origin == EVENT)
+		return m->seq == 0;
+	/* what can't be read has no seq to repeat */
+	return m->seq != 0 || m->type == CTL_REFUSED;
+}
+
+/* From another version: may use what is unused here. */
+static bool foreign(const struct ctl_msg *m)
+{
+	return (m->type == CTL_HELLO && m->hello.version != CTL_VERSION) ||
+	       (m->type == CTL_REFUSED && m->refused.refusal == CTL_REFUSAL_VERSION);
+}
+
+enum ctl_refusal ctl_check(const void *p, size_t len, unsigned fd_cnt, enum ctl_from from, struct ctl_msg *ret_msg)
+{
+	const struct shape *s;
+	struct ctl_msg m;
+
+	if (len != sizeof(m))
+		return CTL_REFUSAL_MALFORMED;
+	memcpy(&m, p, sizeof(m));
+	s = shape_of(m.type);
+	if (s == NULL || (s->origin == CLIENT) != (from == CTL_FROM_CLIENT))
+		return CTL_REFUSAL_MALFORMED;
+	if (!fd_cnt_ok(&m, s, fd_cnt) || !seq_ok(&m, s) || !s->body_ok(&m))
+		return CTL_REFUSAL_MALFORMED;
+	if (!foreign(&m) && !zero(m.bytes + s->body_bytes, sizeof(m.bytes) - s->body_bytes))
+		return CTL_REFUSAL_MALFORMED;
+	*ret_msg = m;
+	return CTL_REFUSAL_NONE;
+}
+
+struct refusal_row {
+	const char *name;
+	const char *text;
+	int err;
+};
+
+static const struct refusal_row refusals[] = {
+	[CTL_REFUSAL_NONE] = { "NONE", "not refused", 0 },
+#define X(name, err, text) [CTL_REFUSAL_##name] = { #name, text, err },
+	CTL_REFUSALS(X)
+#undef X
+};
+
+static const struct refusal_row *refusal_row(enum ctl_refusal r)
+{
+	static const struct refusal_row unknown = { "?", "refused for a reason that this version doesn't know",
+						    EPROTO };
+
+	return (uint32_t)r < ARRAY_SIZE(refusals) ? &refusals[r] : &unknown;
+}
+
+int ctl_refusal_errno(enum ctl_refusal r)
+{
+	return refusal_row(r)->err;
+}
+
+const char *ctl_refusal_text(enum ctl_refusal r)
+{
+	return refusal_row(r)->text;
+}
+
+const char *ctl_refusal_name(enum ctl_refusal r)
+{
+	return refusal_row(r)->name;
+}
+
+const char *ctl_type_name(uint32_t type)
+{
+	const struct shape *s = shape_of(type);
+
+	return s != NULL ? s->name : "?";
+}
+
+bool ctl_type_is_event(uint32_t type)
+{
+	const struct shape *s = shape_of(type);
+
+	return s != NULL && s->origin == EVENT;
+}
+
+void ctl_name_set(char dst[static CTL_NAME_MAX], const char *src)
+{
+	size_t i = 0;
+
+	for (; src != NULL && src[i] != '\0' && i < CTL_NAME_MAX - 1; i++)
+		dst[i] = src[i] >= 0x20 && src[i] <= 0x7e ? src[i] : '?';
+	memset(dst + i, 0, CTL_NAME_MAX - i);
+}
