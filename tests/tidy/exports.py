@@ -1,0 +1,95 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""The shared libraries export what they promise, no more and no less.
+
+usage: exports.py [--lib libvj.so] [--preload libvj-preload.so]
+
+libvj.so: what libvj.symbols lists, which is what include/vj declares. A line that leaves libvj.symbols breaks programs:
+that is a new version of the library. libvj-preload.so: the names in preload.map, where nothing is a wildcard.
+`exports.py --lib FILE --write` regenerates libvj.symbols.
+"""
+
+import os
+import subprocess
+
+import tidy
+from layers_symbol import interposed
+
+SYMBOLS = os.path.join(tidy.HERE, "libvj.symbols")
+HEADER = ("# SPDX-License-Identifier: BSD-2-Clause\n"
+          "# What libvj.so exports: exports.py --lib LIBRARY --write\n")
+
+
+def exported(path):
+    """Names that a shared library defines for others; the name of a version is none."""
+    out = subprocess.run(["nm", "-D", "--defined-only", path], capture_output=True, text=True, check=True).stdout
+    rows = [line.split() for line in out.splitlines()]
+    return {row[2].split("@")[0] for row in rows if len(row) == 3 and row[1] != "A"}
+
+
+def compare(what, have, want, where):
+    return ([f"{what}: exports {name}, which is not in {where}" for name in sorted(have - want)] +
+            [f"{what}: does not export {name}, which is in {where}" for name in sorted(want - have)])
+
+
+def check(root, args):
+    found = []
+    if args.lib:
+        have = exported(args.lib)
+        with open(args.symbols, encoding="utf-8") as f:
+            want = {line.strip() for line in f if line.strip() and not line.startswith("#")}
+        found += compare("libvj.so", have, want, "libvj.symbols")
+        found += compare("libvj.so", have, set(tidy.public_prototypes(root)), "include/vj (VJ_API)")
+    if args.preload:
+        names = interposed(args.map or os.path.join(root, "src/preload/preload.map"))
+        found += [f"preload.map: {name}: no wildcards" for name in sorted(names) if "*" in name]
+        found += compare("libvj-preload.so", exported(args.preload), names, "preload.map")
+    return found
+
+
+def write(_root, args):
+    with open(SYMBOLS, "w", encoding="utf-8") as f:
+        f.write(HEADER + "".join(name + "\n" for name in sorted(exported(args.lib))))
+
+
+def add_arguments(parser):
+    parser.add_argument("--lib", metavar="FILE")
+    parser.add_argument("--symbols", default=SYMBOLS, metavar="FILE")
+    parser.add_argument("--preload", metavar="FILE")
+    parser.add_argument("--map", metavar="FILE")
+
+
+SOURCE = "int vj_a(void); int vj_b(void);\nint vj_a(void) { return 1; }\nint vj_b(void) { return 2; }\n"
+
+
+def build(root):
+    library = os.path.join(root, "x.so")
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, os.path.join(root, "x.c")], check=True)
+    return library
+
+
+def lib_case(name, symbols, header, expect):
+    return tidy.Case(name, {"x.c": SOURCE, "symbols": symbols, "include/vj/x.h": header}, expect,
+                     {"lib": build, "symbols": lambda root: os.path.join(root, "symbols")})
+
+
+def preload_case(name, version_script, expect):
+    return tidy.Case(name, {"x.c": SOURCE, "src/preload/preload.map": version_script}, expect, {"preload": build})
+
+
+BOTH = "VJ_API int vj_a(void);\nVJ_API int\nvj_b(void);\n"
+CASES = [
+    lib_case("clean", "# list\nvj_a\nvj_b\n", BOTH, []),
+    lib_case("unlisted", "vj_a\n", BOTH, [r"exports vj_b, which is not in libvj\.symbols"]),
+    lib_case("lost", "vj_a\nvj_b\nvj_c\n", BOTH, [r"does not export vj_c, which is in libvj\.symbols"]),
+    lib_case("undeclared", "vj_a\nvj_b\n", "VJ_API int vj_a(void);\n", [r"exports vj_b, which is not in include/vj"]),
+    lib_case("undefined", "vj_a\nvj_b\n", BOTH + "VJ_API int vj_d(void);\n", [r"not export vj_d, which is in include/vj"]),
+    preload_case("preload clean", "{ global: vj_a; vj_b; local: *; };\n", []),
+    preload_case("preload extra", "{ global: vj_a; local: *; };\n", [r"preload\.so: exports vj_b"]),
+    preload_case("preload missing", "{ global: vj_a; vj_b; vj_c; local: *; };\n", [r"does not export vj_c"]),
+    preload_case("preload wildcard", "{ global: vj_a; vj_b; vj_*; local: *; };\n",
+                 [r"vj_\*: no wildcards", r"does not export vj_\*"]),
+]
+
+if __name__ == "__main__":
+    tidy.main(check, CASES, add_arguments, write)
