@@ -129,7 +129,7 @@ VJ_API unsigned vj_events(struct vj *vj, struct vj_event *ev, unsigned n);
 
 /**
  * vj_fd() - A descriptor for poll(2), epoll(7), select(2): readable when vj_process() has work, provided vj_arm() returned true
- * Stays the library's.
+ * Return: the descriptor; it stays the library's.
  */
 VJ_API int vj_fd(const struct vj *vj);
 
@@ -148,7 +148,7 @@ VJ_API bool vj_unfinished(const struct vj *vj);
 
 /* ---- TCP ------------------------------------------------------------------------------------------------------ */
 
-enum vj_listen_flags { VJ_LISTEN_V6ONLY = 1, VJ_LISTEN_REUSEPORT = 2 };
+enum vj_listen_flags { VJ_LISTEN_REUSEPORT = 1, VJ_LISTEN_V6ONLY = 2 };
 
 /**
  * vj_listen() - Accept connections of other applications
@@ -234,7 +234,7 @@ VJ_API void vj_conn_close(struct vj *vj, struct vj_conn c);
 VJ_API void vj_conn_abort(struct vj *vj, struct vj_conn c);
 /** vj_ready() - Level of VJ_EV_READABLE, _WRITABLE, _CONNECTED, _EOF, _ERROR now */
 VJ_API uint32_t vj_ready(const struct vj *vj, struct vj_conn c);
-/** vj_error() - Positive errno of a failed connection, else 0. @clear: report it once */
+/** vj_error() - Why a connection failed. @clear: report it once. Return: positive errno; 0: it did not fail. */
 VJ_API int vj_error(struct vj *vj, struct vj_conn c, bool clear);
 
 enum vj_option {
