@@ -35,7 +35,9 @@ bench: setup
 fuzz: setup
 	@scripts/fuzz
 
+# A PREFIX given now counts, even where the build was configured with another.
 install: all
+	@$(if $(filter-out file,$(origin PREFIX)),$(MESON) configure --prefix=$(PREFIX) $(BUILD) && $(MESON) compile -C $(BUILD))
 	@$(MESON) install -C $(BUILD) --no-rebuild
 
 clean:
@@ -47,6 +49,6 @@ help:
 	@echo 'make check     install missing packages, build, run every test'
 	@echo 'make bench     build, run every benchmark against the kernel'
 	@echo 'make fuzz      fuzz each decoder for FUZZ_SECONDS (default 60), with clang'
-	@echo 'make install   install under PREFIX (default /usr/local; set it when first building), honours DESTDIR'
+	@echo 'make install   install under PREFIX (default /usr/local), honours DESTDIR'
 	@echo 'make setup     install missing packages only'
 	@echo 'make clean     remove what was built'
