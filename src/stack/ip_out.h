@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * Sending: a frame from the link, a transport segment written into it in place, Ethernet and IP
+ *headers put before it
+ *
+ *	if (!ip_tx_get(s, link_id, v4, &tx))            blocked, or no such link
+ *		...
+ *	write at most tx.l4_room bytes to tx.l4         checksum: ip_tx_has_csum(), ip_tx_pseudo()
+ *	ip_tx_put(s, &tx, &path, len);                  or ip_tx_unget(s, &tx)
+ *
+ * Nothing is fragmented, so IPv4 goes out with DF, and ID 0 as RFC 6864 allows then.
+ */
+#ifndef VJ_STACK_IP_OUT_H
+#define VJ_STACK_IP_OUT_H
+
+#include "base/addr.h"
+#include "stack/link.h"
+#include "stack/stack.h"
+#include "wire/checksum.h"
+
+#define IP_TTL_DEFAULT 64
+
+/* What goes into the IP header. */
+struct ip_path {
+	struct ip_addr src;
+	struct ip_addr dst; /* of the same family */
+	uint8_t proto;
+	uint8_t ttl;
+	uint8_t tos; /* ECN bits included */
+};
+
+struct ip_tx {
+	struct link *link;
+	struct link_frame frame;
+	uint8_t *l4;
+	uint32_t l4_room; /* by frame and MTU */
+};
+
+/*
+ * Take a frame. @v4: which header to leave room for.
+ * Return: 0 and *@ret_tx; -EAGAIN: no frame, the link is blocked until stack_link_writable();
+ * -ENETDOWN: no such link.
+ */
+int ip_tx_get(struct stack *s, uint32_t link_id, bool v4, struct ip_tx *ret_tx) VJ_MUST_CHECK;
+
+/* Write the headers and send. @l4_len: at most l4_room. */
+void ip_tx_put(struct stack *s, const struct ip_tx *tx, const struct ip_path *path,
+	       uint32_t l4_len);
+
+/* Give the frame back unused. */
+void ip_tx_unget(struct stack *s, const struct ip_tx *tx);
+
+/* Must transport checksums be computed? If not, the field is 0. */
+static inline bool ip_tx_has_csum(const struct ip_tx *tx)
+{
+	return (tx->link->flags & LINK_NO_CSUM) == 0;
+}
+
+static inline struct csum ip_tx_pseudo(const struct ip_path *path, uint32_t l4_len)
+{
+	return csum_pseudo_addr(&path->src, &path->dst, path->proto, l4_len);
+}
+
+/* Bytes of transport header and payload that one packet on the link can carry, its frames
+ * permitting */
+static inline uint32_t ip_l4_max(const struct link *link, bool v4)
+{
+	return link->mtu - (v4 ? 20 : 40);
+}
+
+#endif

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * Memory of a stack: big pieces from the caller's mem_get(), and pools of equal objects cut out of
+ *them.
+ *
+ * Nothing here is ever moved, so a pointer to an object stays good until it is put back. An object
+ *is known by its 32-bit index: half the size of a pointer, and index 0 is never an object. A pool
+ *grows by chunks of a power of two of objects, so index to address is a shift, a mask and two
+ *loads:
+ *
+ *	chunk[idx >> shift]  -> | hot 0 | hot 1 | ... | hot n-1 | cold 0 | cold 1 | ... | cold n-1 |
+ *
+ * The cold half is optional: it has the same index, and keeps what is seldom needed out of the
+ *cache lines that every segment touches. Free objects form a LIFO list through their own first four
+ *bytes: the one given back last is still in the cache. Memory that was never needed is never
+ *touched, so it costs no page.
+ *
+ * Chunks go back to the caller only with the pool. Under VJ_DEBUG free objects are poisoned, under
+ *AddressSanitizer they cannot be touched at all.
+ */
+#ifndef VJ_STACK_MEM_H
+#define VJ_STACK_MEM_H
+
+#include "base/assert.h"
+#include "base/types.h"
+
+/* What mem_get() asks for is a multiple of this, and page-aligned. */
+#define MEM_GRAIN_BYTES ((size_t)64 << 10)
+
+struct mem {
+	void *(*get)(void *arg, size_t bytes);
+	void (*put)(void *arg, void *p, size_t bytes);
+	void *arg;
+	uint64_t bytes; /* got and not put back */
+	uint64_t bytes_max;
+	uint32_t chunk_bytes; /* what a pool grows by, at most: 64 KiB to 2 MiB, less where
+				 bytes_max is small */
+};
+
+/* @bytes_max: all of it together. The two functions are those of struct stack_config. */
+void mem_init(struct mem *mem, void *(*get)(void *arg, size_t bytes),
+	      void (*put)(void *arg, void *p, size_t bytes), void *arg, uint64_t bytes_max);
+
+/* Zeroed, page-aligned, @bytes rounded up to MEM_GRAIN_BYTES; NULL: no memory, or past bytes_max.
+ */
+void *mem_get(struct mem *mem, size_t bytes) VJ_MUST_CHECK;
+/* @bytes as asked for. NULL allowed. */
+void mem_put(struct mem *mem, void *p, size_t bytes);
+
+struct pool {
+	uint8_t **chunk; /* directory, of its full size from the start */
+	uint32_t shift;	 /* log2 of objects per chunk */
+	uint32_t mask;
+	uint32_t obj_bytes;
+	uint32_t cold_bytes; /* 0: no cold half */
+	uint32_t free_head;  /* last object put back; 0: none */
+	uint32_t fresh;	     /* lowest index that was never handed out */
+	uint32_t chunk_cnt;
+	uint32_t objs_max;
+	uint32_t used;
+	struct mem *mem;
+};
+
+/*
+ * @obj_bytes: 8..; @cold_bytes: 0..; @objs_max: 1..2^28 objects at a time. Takes the directory
+ * only. Return: 0; -ENOMEM.
+ */
+int pool_init(struct pool *pool, struct mem *mem, uint32_t obj_bytes, uint32_t cold_bytes,
+	      uint32_t objs_max) VJ_MUST_CHECK;
+
+/* Give all chunks back, whatever is in use. A pool of zeroes is allowed. */
+void pool_fini(struct pool *pool);
+
+/* One more chunk. Return: false: no memory, or objs_max reached. Reached through pool_get(). */
+bool pool_grow(struct pool *pool);
+
+/* Debug and sanitizer halves of pool_get() and pool_put(); nothing in a release build. */
+#if defined(VJ_DEBUG) || defined(__SANITIZE_ADDRESS__)
+#define POOL_CHECKED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define POOL_CHECKED 1
+#endif
+#endif
+#ifdef POOL_CHECKED
+void pool_check_get(struct pool *pool, uint32_t idx);
+void pool_check_put(struct pool *pool, uint32_t idx);
+uint32_t pool_check_next(const struct pool *pool, uint32_t idx);
+#endif
+
+/*
+ * Address of object @idx, with its size as a constant: faster than pool_at(). @bytes must be what
+ * pool_init() was told.
+ */
+VJ_INLINE void *pool_at_sized(const struct pool *pool, uint32_t idx, uint32_t bytes)
+{
+	VJ_DASSERT_OP(bytes, ==, pool->obj_bytes);
+	VJ_DASSERT_OP(idx, !=, 0u);
+	VJ_DASSERT_OP(idx, <, pool->fresh);
+	return pool->chunk[idx >> pool->shift] + (size_t)(idx & pool->mask) * bytes;
+}
+
+static inline void *pool_at(const struct pool *pool, uint32_t idx)
+{
+	return pool_at_sized(pool, idx, pool->obj_bytes);
+}
+
+/* The cold half, likewise. */
+VJ_INLINE void *pool_cold_sized(const struct pool *pool, uint32_t idx, uint32_t hot_bytes,
+				uint32_t cold_bytes)
+{
+	VJ_DASSERT_OP(cold_bytes, ==, pool->cold_bytes);
+	VJ_DASSERT_OP(idx, !=, 0u);
+	VJ_DASSERT_OP(idx, <, pool->fresh);
+	return pool->chunk[idx >> pool->shift] + ((size_t)hot_bytes << pool->shift) +
+	       (size_t)(idx & pool->mask) * cold_bytes;
+}
+
+static inline void *pool_cold(const struct pool *pool, uint32_t idx)
+{
+	return pool_cold_sized(pool, idx, pool->obj_bytes, pool->cold_bytes);
+}
+
+/* Get @lines cache lines of an object on their way. @idx need not be valid: a guess is fine. */
+VJ_INLINE void pool_prefetch(const struct pool *pool, uint32_t idx, uint32_t bytes,
+			     unsigned int lines)
+{
+	if (unlikely(idx == 0 || idx >= pool->fresh))
+		return;
+	const uint8_t *p = pool->chunk[idx >> pool->shift] + (size_t)(idx & pool->mask) * bytes;
+
+	for (unsigned int i = 0; i < lines; i++)
+		__builtin_prefetch(p + i * VJ_CACHELINE, 1);
+}
+
+/*
+ * An object: its index, or 0 for none (no memory, or objs_max in use). Contents are undefined, hot
+ * and cold, and so is what earlier owners left there.
+ */
+static inline uint32_t pool_get(struct pool *pool)
+{
+	uint32_t idx = pool->free_head;
+
+	if (likely(idx != 0)) {
+#ifdef POOL_CHECKED
+		pool->free_head = pool_check_next(pool, idx);
+#else
+		pool->free_head = load_u32(pool_at(pool, idx));
+#endif
+	} else {
+		if (unlikely(pool->fresh >> pool->shift >= pool->chunk_cnt ||
+			     pool->fresh > pool->objs_max) &&
+		    !pool_grow(pool))
+			return 0;
+		idx = pool->fresh++;
+	}
+	pool->used++;
+#ifdef POOL_CHECKED
+	pool_check_get(pool, idx);
+#endif
+	return idx;
+}
+
+static inline void pool_put(struct pool *pool, uint32_t idx)
+{
+	VJ_DASSERT_OP(pool->used, >, 0u);
+	store_u32(pool_at(pool, idx), pool->free_head);
+	pool->free_head = idx;
+	pool->used--;
+#ifdef POOL_CHECKED
+	pool_check_put(pool, idx);
+#endif
+}
+
+#endif

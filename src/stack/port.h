@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * Who listens where: from a local address and port to a listener or UDP socket
+ *
+ * One array per protocol, indexed by the port (untouched pages cost nothing), each with a chain of
+ * those on that port, the most specific first: an address; 0.0.0.0 or v6-only ::; :: for both
+ * families. So the first match is the right one. Chains are short: a program with thousands of
+ * addresses on one port would pay for it.
+ */
+#ifndef VJ_STACK_PORT_H
+#define VJ_STACK_PORT_H
+
+#include "base/addr.h"
+#include "base/types.h"
+#include "stack/mem.h"
+
+enum port_proto { PORT_TCP, PORT_UDP, PORT_PROTO_CNT };
+
+struct ports {
+	struct pool pool;
+	uint32_t *head[PORT_PROTO_CNT];
+	struct mem *mem;
+};
+
+int ports_init(struct ports *ports, struct mem *mem);
+void ports_fini(struct ports *ports);
+
+/*
+ * @local: Address (:: for both families, ::ffff:0.0.0.0 for IPv4) and port 1..65535
+ * @id: Not 0; what ports_find() is to return
+ * Return: 0; -EADDRINUSE: same address, or both are wildcards that have a family in common;
+ * -EINVAL: port 0; -ENOMEM.
+ */
+int ports_add(struct ports *ports, enum port_proto proto, const struct endpoint *local, bool v6only,
+	      uint32_t id) VJ_MUST_CHECK;
+
+/* @id must be there under @local's port. */
+void ports_del(struct ports *ports, enum port_proto proto, uint16_t port, uint32_t id);
+
+/* For a packet to @addr and @port. Return: id; 0: nobody. */
+uint32_t ports_find(const struct ports *ports, enum port_proto proto, const struct ip_addr *addr,
+		    uint16_t port);
+
+#endif

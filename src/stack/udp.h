@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* UDP, from the inside of the stack; stack.h has what programs call. */
+#ifndef VJ_STACK_UDP_H
+#define VJ_STACK_UDP_H
+
+#include "stack/icmp.h"
+#include "stack/pkt.h"
+#include "stack/stack.h"
+
+int udp_init(struct stack *s);
+void udp_fini(struct stack *s);
+
+/* A UDP packet. IP header checked; it is whole. */
+void udp_input(struct stack *s, struct pkt *pkt);
+
+/* An ICMP error that quotes a datagram. Kept for a connected socket only (RFC 1122
+ * section 4.1.3.3). */
+void udp_icmp_error(struct stack *s, const struct icmp_error *error);
+
+/* Copy what waits in frames of the link, or drop it. */
+void udp_link_gone(struct stack *s, uint32_t link_id);
+
+#endif
