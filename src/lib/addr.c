@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* Socket addresses of the program to endpoints and back. IPv4-mapped IPv6 becomes IPv4: one endpoint, one form. */
+#include "lib/priv.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <string.h>
+
+int addr_from_sockaddr(const struct sockaddr *sa, socklen_t len, struct endpoint *ret_ep)
+{
+	if (!sa || len < sizeof(sa->sa_family))
+		return -EINVAL;
+	if (sa->sa_family == AF_INET) {
+		struct sockaddr_in in;
+
+		if (len < sizeof(in))
+			return -EINVAL;
+		memcpy(&in, sa, sizeof(in));
+		ret_ep->addr = ip_addr_from_v4((struct be32){ in.sin_addr.s_addr });
+		ret_ep->port = be16_get((struct be16){ in.sin_port });
+		return 0;
+	}
+	if (sa->sa_family == AF_INET6) {
+		struct sockaddr_in6 in6;
+
+		if (len < sizeof(in6))
+			return -EINVAL;
+		memcpy(&in6, sa, sizeof(in6));
+		ret_ep->addr = ip_addr_from_v6(&in6.sin6_addr);
+		ret_ep->port = be16_get((struct be16){ in6.sin6_port });
+		return 0;
+	}
+	return -EAFNOSUPPORT;
+}
+
+void addr_to_sockaddr(const struct endpoint *ep, struct sockaddr_storage *ret_sa)
+{
+	memset(ret_sa, 0, sizeof(*ret_sa));
+	if (ip_addr_is_v4(&ep->addr)) {
+		struct sockaddr_in in = { .sin_family = AF_INET,
+					  .sin_port = be16(ep->port).raw,
+					  .sin_addr = { ip_addr_v4(&ep->addr).raw } };
+
+		memcpy(ret_sa, &in, sizeof(in));
+	} else {
+		struct sockaddr_in6 in6 = { .sin6_family = AF_INET6, .sin6_port = be16(ep->port).raw };
+
+		memcpy(&in6.sin6_addr, ep->addr.bytes, sizeof(in6.sin6_addr));
+		memcpy(ret_sa, &in6, sizeof(in6));
+	}
+}
+
+struct ip_addr addr_source_for(const struct ip_addr *remote)
+{
+	if (ip_addr_is_v4(remote) && ip_addr_is_loopback(remote))
+		return ip_addr_from_v4(be32(0x7f000001));
+	return *remote;
+}

@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* conn.c - TCP for the program: thin over the stack, plus what needs vjd (routes, leases) and publishing */
+#include "lib/priv.h"
+
+#include <errno.h>
+#include <string.h>
+
+_Static_assert((int)VJ_EV_READABLE == (int)STACK_EV_READABLE && (int)VJ_EV_WRITABLE == (int)STACK_EV_WRITABLE &&
+		       (int)VJ_EV_CONNECTED == (int)STACK_EV_CONNECTED && (int)VJ_EV_ACCEPT == (int)STACK_EV_ACCEPT &&
+		       (int)VJ_EV_EOF == (int)STACK_EV_EOF && (int)VJ_EV_ERROR == (int)STACK_EV_ERROR &&
+		       (int)VJ_EV_SENT_ALL == (int)STACK_EV_SENT_ALL,
+	       "events pass through unchanged");
+_Static_assert((int)VJ_OPT_NODELAY == (int)TCP_OPT_NODELAY && (int)VJ_OPT_TTL == (int)TCP_OPT_TTL,
+	       "options pass through unchanged");
+_Static_assert((int)VJ_SEND_MORE == (int)TCP_SEND_MORE, "flags pass through unchanged");
+
+static struct tcp_id tcp_of(struct vj_conn c)
+{
+	return (struct tcp_id){ c.v };
+}
+
+int vj_listen(struct vj *vj, const struct sockaddr *addr, socklen_t addr_len, uint32_t backlog, unsigned flags,
+	      int kernel_fd, uint64_t cookie, struct vj_listener *ret_l)
+{
+	struct listener_id id;
+	struct endpoint local;
+	struct lease *lease;
+	int err;
+
+	if (backlog < 1 || backlog > 65535)
+		return -EINVAL;
+	err = addr_from_sockaddr(addr, addr_len, &local);
+	if (err)
+		return err;
+	err = lease_take(vj, CTL_PROTO_TCP, &local, flags, kernel_fd, &lease);
+	if (err)
+		return err;
+	err = tcp_listen(vj->stack, &lease->local, (flags & VJ_LISTEN_V6ONLY) != 0, backlog, cookie, &id);
+	if (err) {
+		lease_drop(vj, lease);
+		return err;
+	}
+	lease->obj_id = id.v;
+	ret_l->v = id.v;
+	return 0;
+}
+
+void vj_listener_addr(const struct vj *vj, struct vj_listener l, struct sockaddr_storage *ret_addr)
+{
+	const struct lease *lease = lease_by_obj(vj, CTL_PROTO_TCP, l.v);
+	struct endpoint none = { 0 };
+
+	addr_to_sockaddr(lease ? &lease->local : &none, ret_addr);
+}
+
+void vj_listener_backlog(struct vj *vj, struct vj_listener l, uint32_t backlog)
+{
+	tcp_listener_backlog(vj->stack, (struct listener_id){ l.v }, backlog);
+}
+
+uint32_t vj_listener_ready(const struct vj *vj, struct vj_listener l)
+{
+	return tcp_listener_ready(vj->stack, (struct listener_id){ l.v });
+}
+
+void vj_unlisten(struct vj *vj, struct vj_listener l)
+{
+	struct lease *lease = lease_by_obj(vj, CTL_PROTO_TCP, l.v);
+
+	tcp_unlisten(vj->stack, (struct listener_id){ l.v });
+	link_publish_all(vj);
+	if (lease)
+		lease_drop(vj, lease);
+}
+
+int vj_accept(struct vj *vj, struct vj_listener l, uint64_t cookie, struct vj_conn *ret_c)
+{
+	struct tcp_id id;
+	int err = tcp_accept(vj->stack, (struct listener_id){ l.v }, cookie, &id);
+
+	if (!err)
+		ret_c->v = id.v;
+	return err;
+}
+
+/* A local endpoint for @remote: the port the program bound, or the next free ephemeral one. */
+static int connect_from(struct vj *vj, struct vj_link *link, struct endpoint *local, const struct endpoint *remote,
+			uint64_t cookie, struct tcp_id *ret_id)
+{
+	if (local->port)
+		return tcp_connect(vj->stack, link->stack_id, local, remote, cookie, ret_id);
+	for (unsigned tries = 0;; tries++) {
+		int err = ports_next(vj, CTL_PROTO_TCP, tries, &local->port);
+
+		if (err)
+			return err;
+		err = tcp_connect(vj->stack, link->stack_id, local, remote, cookie, ret_id);
+		if (err != -EADDRINUSE)
+			return err;
+	}
+}
+
+int vj_connect(struct vj *vj, const struct sockaddr *remote, socklen_t remote_len, const struct sockaddr *local,
+	       socklen_t local_len, uint64_t cookie, struct vj_conn *ret_c)
+{
+	struct endpoint from = { 0 }, to;
+	struct vj_link *link;
+	struct tcp_id id;
+	int err;
+
+	err = addr_from_sockaddr(remote, remote_len, &to);
+	if (err)
+		return err;
+	if (!to.port)
+		return -EINVAL;
+	if (local) {
+		err = addr_from_sockaddr(local, local_len, &from);
+		if (err)
+			return err;
+	}
+	if (ip_addr_is_any(&to.addr)) /* as the kernel: "any" as a destination means this host */
+		to.addr = ip_addr_is_v4(&to.addr) ? ip_addr_from_v4(be32(0x7f000001)) :
+						    (struct ip_addr){ .bytes = { [15] = 1 } };
+	if (ip_addr_is_any(&from.addr))
+		from.addr = addr_source_for(&to.addr);
+	err = route_find(vj, CTL_PROTO_TCP, &to, &link);
+	if (err)
+		return err;
+	stack_now(vj->stack, lib_clock_ns() / 1000);
+	err = connect_from(vj, link, &from, &to, cookie, &id);
+	if (err)
+		return err;
+	link_publish_all(vj);
+	ret_c->v = id.v;
+	return 0;
+}
+
+void vj_conn_addrs(const struct vj *vj, struct vj_conn c, struct sockaddr_storage *ret_local,
+		   struct sockaddr_storage *ret_remote)
+{
+	struct endpoint local, remote;
+
+	tcp_endpoints(vj->stack, tcp_of(c), &local, &remote);
+	if (ret_local)
+		addr_to_sockaddr(&local, ret_local);
+	if (ret_remote)
+		addr_to_sockaddr(&remote, ret_remote);
+}
+
+void vj_conn_cookie(struct vj *vj, struct vj_conn c, uint64_t cookie)
+{
+	tcp_set_cookie(vj->stack, tcp_of(c), cookie);
+}
+
+ssize_t vj_send(struct vj *vj, struct vj_conn c, const void *buf, size_t len, unsigned flags)
+{
+	size_t taken = 0;
+	int err;
+
+	err = tcp_send(vj->stack, tcp_of(c), buf, len, flags, &taken);
+	link_publish_all(vj);
+	return err ? err : (ssize_t)taken;
+}
+
+int vj_send_buffer(struct vj *vj, struct vj_conn c, uint8_t **ret_data, size_t *ret_room)
+{
+	return tcp_send_frame(vj->stack, tcp_of(c), ret_data, ret_room);
+}
+
+int vj_send_commit(struct vj *vj, struct vj_conn c, size_t len)
+{
+	int err = tcp_send_frame_done(vj->stack, tcp_of(c), len);
+
+	link_publish_all(vj);
+	return err;
+}
+
+ssize_t vj_recv(struct vj *vj, struct vj_conn c, void *buf, size_t len, bool peek)
+{
+	size_t got = 0;
+	int err;
+
+	err = tcp_recv(vj->stack, tcp_of(c), buf, len, peek, &got);
+	link_publish_all(vj); /* a window update may have gone out */
+	return err ? err : (ssize_t)got;
+}
+
+ssize_t vj_recv_borrow(struct vj *vj, struct vj_conn c, const uint8_t **ret_data)
+{
+	size_t len = 0;
+	int err = tcp_recv_borrow(vj->stack, tcp_of(c), ret_data, &len);
+
+	return err ? err : (ssize_t)len;
+}
+
+void vj_recv_return(struct vj *vj, struct vj_conn c, size_t len)
+{
+	tcp_recv_return(vj->stack, tcp_of(c), len);
+	link_publish_all(vj);
+}
+
+int vj_shutdown(struct vj *vj, struct vj_conn c)
+{
+	int err = tcp_shutdown(vj->stack, tcp_of(c));
+
+	link_publish_all(vj);
+	return err;
+}
+
+void vj_conn_close(struct vj *vj, struct vj_conn c)
+{
+	tcp_close(vj->stack, tcp_of(c));
+	link_publish_all(vj);
+}
+
+void vj_conn_abort(struct vj *vj, struct vj_conn c)
+{
+	tcp_abort(vj->stack, tcp_of(c));
+	link_publish_all(vj);
+}
+
+uint32_t vj_ready(const struct vj *vj, struct vj_conn c)
+{
+	return tcp_ready(vj->stack, tcp_of(c));
+}
+
+int vj_error(struct vj *vj, struct vj_conn c, bool clear)
+{
+	return tcp_error(vj->stack, tcp_of(c), clear);
+}
+
+int vj_conn_option_set(struct vj *vj, struct vj_conn c, enum vj_option opt, uint64_t value)
+{
+	int err = tcp_option_set(vj->stack, tcp_of(c), (enum tcp_option)opt, value);
+
+	link_publish_all(vj); /* uncorking sends */
+	return err;
+}
+
+int vj_conn_option_get(const struct vj *vj, struct vj_conn c, enum vj_option opt, uint64_t *ret_value)
+{
+	return tcp_option_get(vj->stack, tcp_of(c), (enum tcp_option)opt, ret_value);
+}
+
+const char *vj_congestion_name(unsigned idx)
+{
+	return tcp_cc_name(idx);
+}
+
+/* enum tcp_state (RFC 9293 order) to the numbers of TCP_INFO's tcpi_state. */
+static uint32_t state_as_kernel(enum tcp_state state)
+{
+	static const uint8_t number[] = {
+		[TCP_ESTABLISHED] = 1, [TCP_SYN_SENT] = 2, [TCP_SYN_RECEIVED] = 3, [TCP_FIN_WAIT_1] = 4,
+		[TCP_FIN_WAIT_2] = 5,  [TCP_TIME_WAIT] = 6, [TCP_CLOSED] = 7,	   [TCP_CLOSE_WAIT] = 8,
+		[TCP_LAST_ACK] = 9,    [TCP_LISTEN] = 10,  [TCP_CLOSING] = 11,
+	};
+
+	return number[state];
+}
+
+int vj_conn_info(const struct vj *vj, struct vj_conn c, struct vj_conn_info *ret_info)
+{
+	struct tcp_info info;
+
+	if (ret_info->sz != sizeof(*ret_info))
+		return -EINVAL;
+	tcp_info(vj->stack, tcp_of(c), &info);
+	*ret_info = (struct vj_conn_info){
+		.sz = sizeof(*ret_info),
+		.state = state_as_kernel(info.state),
+		.srtt_us = info.srtt_us,
+		.rttvar_us = info.rttvar_us,
+		.rto_us = info.rto_us,
+		.cwnd_bytes = info.cwnd_bytes,
+		.ssthresh_bytes = info.ssthresh_bytes,
+		.mss = info.mss,
+		.snd_wnd = info.snd_wnd,
+		.rcv_wnd = info.rcv_wnd,
+		.in_flight_bytes = info.in_flight_bytes,
+		.unsent_bytes = info.unsent_bytes,
+		.unread_bytes = info.unread_bytes,
+		.retransmits = info.retransmits,
+	};
+	return 0;
+}

@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* link.c - the glue between a channel and the stack; birth and death of both */
+#include "channel/area_map.h"
+#include "channel/bell.h"
+#include "channel/sys.h"
+#include "driver/pcap.h"
+#include "lib/priv.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <syslog.h>
+
+enum {
+	RX_BATCH = 32,
+	RX_BUDGET = 256,     /* frames from one link before the others get their turn */
+	ETH_HEADER_BYTES = 14,
+};
+
+/* ---- link_ops: the stack's side -------------------------------------------------------------------------------- */
+
+static struct vj_buf buf_of(const struct link_frame *f)
+{
+	return (struct vj_buf){ .data = f->data, .len = f->len, .room = f->room, .addr = f->token };
+}
+
+static struct link_frame frame_of(const struct vj_buf *b)
+{
+	return (struct link_frame){ .data = b->data, .len = b->len, .room = b->room, .token = b->addr };
+}
+
+static bool op_tx_get(void *drv, struct link_frame *ret_frame)
+{
+	struct vj_link *link = drv;
+	struct vj_buf buf;
+
+	if (!vj_channel_tx_get(link->ch, &buf, 1))
+		return false;
+	*ret_frame = frame_of(&buf);
+	return true;
+}
+
+static void op_tx_put(void *drv, const struct link_frame *frame)
+{
+	struct vj_link *link = drv;
+	struct vj_buf buf = buf_of(frame);
+
+	if (unlikely(link->vj->tap != NULL))
+		pcap_tap_frame(link->vj->tap, PCAP_TAP_OUT, lib_clock_ns(), buf.data, buf.len);
+	vj_channel_tx_put(link->ch, &buf, 1);
+	link->dirty = true;
+	link->vj->links_dirty = true;
+}
+
+static void op_tx_unget(void *drv, const struct link_frame *frame)
+{
+	struct vj_link *link = drv;
+	struct vj_buf buf = buf_of(frame);
+
+	vj_channel_tx_unget(link->ch, &buf, 1);
+}
+
+static void op_rx_free(void *drv, const struct link_frame *frame)
+{
+	struct vj_link *link = drv;
+	struct vj_buf buf = buf_of(frame);
+
+	vj_channel_rx_free(link->ch, &buf, 1);
+}
+
+static const struct link_ops link_channel_ops = {
+	.tx_get = op_tx_get, .tx_put = op_tx_put, .tx_unget = op_tx_unget, .rx_free = op_rx_free
+};
+
+/* ---- frames ---------------------------------------------------------------------------------------------------- */
+
+/* A violation is found inside the channel; here it becomes the end of the link. */
+static void link_check(struct vj_link *link)
+{
+	enum vj_channel_error why = vj_channel_error(link->ch);
+
+	if (likely(why == VJ_CHANNEL_ERR_NONE) || link->raw || link->dead)
+		return;
+	lib_log(link->vj, LOG_WARNING, "channel %u to process %d closed: %s", link->channel_id, link->peer_pid,
+		vj_channel_error_text(why));
+	link->vj->channels_violated++;
+	link_kill(link, why, true);
+}
+
+bool link_rx(struct vj_link *link)
+{
+	struct vj *vj = link->vj;
+	struct link_frame frames[RX_BATCH];
+	struct vj_buf bufs[RX_BATCH];
+	unsigned n, total = 0;
+
+	if (link->raw)
+		return false;
+	do {
+		n = vj_channel_rx(link->ch, bufs, RX_BATCH);
+		for (unsigned i = 0; i < n; i++)
+			frames[i] = frame_of(&bufs[i]);
+		if (unlikely(vj->tap != NULL))
+			for (unsigned i = 0; i < n; i++)
+				pcap_tap_frame(vj->tap, PCAP_TAP_IN, vj->now_ns, bufs[i].data, bufs[i].len);
+		if (n)
+			stack_rx(vj->stack, link->stack_id, frames, n);
+		total += n;
+	} while (n == RX_BATCH && total < RX_BUDGET);
+	if (unlikely(stack_link_blocked(vj->stack, link->stack_id)) && vj_channel_tx_ready(link->ch)) {
+		stack_link_writable(vj->stack, link->stack_id);
+		total++;
+	}
+	link_check(link);
+	return total != 0;
+}
+
+static void link_publish(struct vj_link *link)
+{
+	if (!link->dirty)
+		return;
+	link->dirty = false;
+	vj_channel_tx_publish(link->ch);
+}
+
+void link_publish_all(struct vj *vj)
+{
+	if (!vj->links_dirty)
+		return;
+	vj->links_dirty = false;
+	for (unsigned i = 0; i < vj->link_cnt; i++)
+		link_publish(vj->links[i]);
+}
+
+/* ---- birth ----------------------------------------------------------------------------------------------------- */
+
+static int link_join_stack(struct vj_link *link, const struct ctl_channel *msg)
+{
+	uint32_t room = vj_channel_room(link->ch) - ETH_HEADER_BYTES;
+	struct link_config cfg = {
+		.ops = &link_channel_ops,
+		.drv = link,
+		.mtu = room < 65535 ? room : 65535,
+		.flags = LINK_NO_CSUM | LINK_NO_LOSS,
+		.rx_hold_max = msg->params.frame_cnt / 2,
+	};
+
+	memcpy(cfg.mac, ctl_client_welcome(link->vj->ctl)->mac, 6);
+	memcpy(cfg.peer_mac, msg->peer_mac, 6);
+	return stack_link_add(link->vj->stack, &cfg, &link->stack_id);
+}
+
+static int link_attach(struct vj_link *link, const struct ctl_channel *msg)
+{
+	struct vj_channel_options opts = VJ_CHANNEL_OPTIONS_INIT;
+	struct area_mapping map;
+	int err;
+
+	err = area_map(link->fds[CTL_FD_AREA], &msg->params, &map);
+	if (err)
+		return err;
+	link->area = map.mem;
+	link->area_bytes = map.bytes;
+	opts.area = map.mem;
+	opts.area_bytes = map.bytes;
+	opts.params = msg->params;
+	opts.end = msg->end;
+	opts.wake_fd = link->fds[CTL_FD_WAKE_PEER];
+	err = vj_channel_attach(&opts, &link->ch);
+	if (err)
+		return err;
+	return bell_set_add(link->vj->bell_fd, link->fds[CTL_FD_WAKE_ME], link->channel_id);
+}
+
+static void link_free(struct vj_link *link)
+{
+	vj_channel_detach(link->ch);
+	if (link->area)
+		area_unmap(&(struct area_mapping){ .mem = link->area, .bytes = link->area_bytes });
+	for (unsigned i = 0; i < CTL_FDS_MAX; i++)
+		sys_close(link->fds[i]);
+	free(link);
+}
+
+static int links_grow(struct vj *vj)
+{
+	unsigned room = vj->link_room ? 2 * vj->link_room : 8;
+	struct vj_link **more;
+
+	if (vj->link_cnt < vj->link_room)
+		return 0;
+	more = realloc(vj->links, room * sizeof(struct vj_link *));
+	if (!more)
+		return -ENOMEM;
+	vj->links = more;
+	vj->link_room = room;
+	return 0;
+}
+
+static void link_tell_vjd(struct vj *vj, uint32_t channel_id, enum vj_channel_error why)
+{
+	if (vj->ctl)
+		control_done(vj, ctl_client_channel_close(vj->ctl, channel_id, why));
+}
+
+int link_open(struct vj *vj, const struct ctl_channel *msg, const int fds[CTL_FDS_MAX], struct vj_link **ret_link)
+{
+	struct vj_link *link = calloc(1, sizeof(*link));
+	int err;
+
+	if (!link) {
+		for (unsigned i = 0; i < CTL_FDS_MAX; i++)
+			sys_close(fds[i]);
+		return -ENOMEM;
+	}
+	link->vj = vj;
+	link->channel_id = msg->id;
+	link->peer_app_id = msg->peer_app_id;
+	link->peer_pid = msg->peer_pid;
+	link->raw = msg->proto == CTL_PROTO_RAW;
+	memcpy(link->fds, fds, sizeof(link->fds));
+	err = links_grow(vj);
+	if (!err)
+		err = link_attach(link, msg);
+	if (!err && !link->raw)
+		err = link_join_stack(link, msg);
+	if (err) {
+		lib_log(vj, LOG_ERR, "channel %u to process %d: %s", msg->id, msg->peer_pid, strerror(-err));
+		link_tell_vjd(vj, msg->id, VJ_CHANNEL_ERR_CLOSED);
+		link_free(link);
+		return err;
+	}
+	vj->links[vj->link_cnt++] = link;
+	vj->raw_cnt += link->raw;
+	*ret_link = link;
+	return 0;
+}
+
+/* ---- death ----------------------------------------------------------------------------------------------------- */
+
+void link_kill(struct vj_link *link, enum vj_channel_error why, bool tell_vjd)
+{
+	if (link->dead)
+		return;
+	if (!link->raw) /* what the peer sent before the end still counts */
+		while (vj_channel_error(link->ch) == VJ_CHANNEL_ERR_NONE && vj_channel_rx_ready(link->ch)) {
+			struct vj_buf buf;
+			struct link_frame frame;
+
+			if (!vj_channel_rx(link->ch, &buf, 1))
+				break;
+			frame = frame_of(&buf);
+			stack_rx(link->vj->stack, link->stack_id, &frame, 1);
+		}
+	vj_channel_close(link->ch, why);
+	link->tell_vjd = tell_vjd;
+	link->dead = true;
+	link->vj->links_dead = true;
+}
+
+static void link_bury(struct vj_link *link)
+{
+	struct vj *vj = link->vj;
+	struct vj_channel_stats st;
+
+	vj_channel_stats(link->ch, &st);
+	vj->wakes_closed += st.wakes_sent;
+	vj->rx_bytes_closed += st.rx_bytes;
+	vj->tx_bytes_closed += st.tx_bytes;
+	if (link->tell_vjd)
+		link_tell_vjd(vj, link->channel_id, vj_channel_error(link->ch));
+	route_forget_link(vj, link);
+	bell_set_del(vj->bell_fd, link->fds[CTL_FD_WAKE_ME]);
+	if (!link->raw)
+		stack_link_del(vj->stack, link->stack_id, ECONNRESET);
+	vj->raw_cnt -= link->raw;
+	link_free(link);
+}
+
+void link_reap(struct vj *vj)
+{
+	unsigned kept = 0;
+
+	if (!vj->links_dead)
+		return;
+	vj->links_dead = false;
+	for (unsigned i = 0; i < vj->link_cnt; i++) {
+		if (vj->links[i]->dead)
+			link_bury(vj->links[i]);
+		else
+			vj->links[kept++] = vj->links[i];
+	}
+	vj->link_cnt = kept;
+}
+
+void link_forget(struct vj_link *link)
+{
+	/* The area isn't mapped in a forked child (MADV_DONTFORK): free the private half, touch no ring. */
+	vj_channel_detach(link->ch);
+	for (unsigned i = 0; i < CTL_FDS_MAX; i++)
+		sys_close(link->fds[i]);
+	free(link);
+}
+
+/* ---- look-up --------------------------------------------------------------------------------------------------- */
+
+/* With a channel to ourselves both ends have one number; end 0 is the one that was made last. */
+struct vj_link *link_by_channel_id(const struct vj *vj, uint32_t channel_id)
+{
+	for (unsigned i = vj->link_cnt; i-- > 0;)
+		if (vj->links[i]->channel_id == channel_id && !vj->links[i]->dead)
+			return vj->links[i];
+	return NULL;
+}
+
+struct vj_link *link_by_channel(const struct vj *vj, const struct vj_channel *ch)
+{
+	for (unsigned i = 0; i < vj->link_cnt; i++)
+		if (vj->links[i]->ch == ch)
+			return vj->links[i];
+	return NULL;
+}

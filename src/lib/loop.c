@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* loop.c - progress, events, and sleeping when there is nothing */
+#include "channel/bell.h"
+#include "channel/sys.h"
+#include "lib/priv.h"
+
+#include <errno.h>
+
+enum {
+	SPIN_MISSES_MAX = 4,	    /* spins in vain before spinning is given up for a while ... */
+	SPIN_SKIP = 64,		    /* ... of so many sleeps */
+};
+
+bool vj_process(struct vj *vj)
+{
+	uint64_t now_us;
+	bool any = false;
+
+	vj->now_ns = lib_clock_ns();
+	now_us = vj->now_ns / 1000;
+	stack_now(vj->stack, now_us);
+	for (unsigned i = 0; i < vj->link_cnt; i++)
+		any |= link_rx(vj->links[i]);
+	if (unlikely(vj->now_ns >= vj->ctl_next_ns))
+		any |= control_poll(vj);
+	if (stack_deadline(vj->stack) <= now_us) {
+		stack_run(vj->stack);
+		any = true;
+	}
+	link_publish_all(vj);
+	link_reap(vj);
+	return any;
+}
+
+unsigned vj_events(struct vj *vj, struct vj_event *ev, unsigned n)
+{
+	static const uint8_t obj_of[] = {
+		[STACK_OBJ_TCP] = VJ_OBJ_CONN, [STACK_OBJ_LISTENER] = VJ_OBJ_LISTENER, [STACK_OBJ_UDP] = VJ_OBJ_UDP
+	};
+	struct stack_event batch[32];
+	unsigned cnt = raw_events(vj, ev, n);
+
+	while (cnt < n) {
+		unsigned want = min_u32(n - cnt, ARRAY_SIZE(batch));
+		unsigned got = stack_events(vj->stack, batch, want);
+
+		for (unsigned i = 0; i < got; i++)
+			ev[cnt++] = (struct vj_event){ .obj = obj_of[batch[i].obj],
+						       .events = batch[i].events,
+						       .cookie = batch[i].cookie,
+						       .conn = { batch[i].id } };
+		if (got < want)
+			break;
+	}
+	return cnt;
+}
+
+int vj_fd(const struct vj *vj)
+{
+	return vj->bell_fd;
+}
+
+bool vj_unfinished(const struct vj *vj)
+{
+	return stack_unfinished(vj->stack);
+}
+
+static void links_disarm(struct vj *vj, unsigned cnt)
+{
+	for (unsigned i = 0; i < cnt; i++)
+		vj_channel_disarm(vj->links[i]->ch);
+}
+
+bool vj_arm(struct vj *vj, int64_t *ret_timeout_ns)
+{
+	uint64_t deadline_us;
+
+	if (raw_pending(vj) || (vj->ctl && !vj->ctl_next_ns))
+		return false;
+	for (unsigned i = 0; i < vj->link_cnt; i++) {
+		struct vj_link *link = vj->links[i];
+		bool want_tx = link->raw ? !vj_channel_tx_ready(link->ch) :
+					   stack_link_blocked(vj->stack, link->stack_id);
+
+		link->raw_starved |= link->raw && want_tx;
+
+		if (!vj_channel_arm(link->ch, want_tx)) {
+			links_disarm(vj, i);
+			return false;
+		}
+	}
+	vj->armed = true;
+	vj->sleeps++;
+	deadline_us = stack_deadline(vj->stack);
+	if (!vj->ctl) /* vjd is to be looked for */
+		deadline_us = min_u64(deadline_us, vj->ctl_next_ns / 1000 + 1);
+	if (deadline_us == UINT64_MAX) {
+		*ret_timeout_ns = -1;
+	} else {
+		uint64_t now_us = lib_clock_ns() / 1000;
+
+		*ret_timeout_ns = deadline_us > now_us ? (int64_t)((deadline_us - now_us) * 1000) : 0;
+	}
+	return true;
+}
+
+void vj_disarm(struct vj *vj)
+{
+	if (!vj->armed)
+		return;
+	vj->armed = false;
+	links_disarm(vj, vj->link_cnt);
+	bell_set_wait(vj->bell_fd, 0); /* takes the rings seen off the edge-triggered set */
+	vj->ctl_next_ns = 0;	       /* the control socket may have been what rang */
+}
+
+/* ---- spinning -------------------------------------------------------------------------------------------------- */
+
+static void cpu_relax(void)
+{
+#if defined(__x86_64__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ volatile("isb");
+#endif
+}
+
+/* Is it worth burning the CPU before sleeping? It is while it keeps paying. */
+static bool spin_allowed(struct vj *vj)
+{
+	if (!vj->spin_ns || !vj->link_cnt)
+		return false;
+	if (vj->spin_skip) {
+		vj->spin_skip--;
+		return false;
+	}
+	return true;
+}
+
+static void spin_learn(struct vj *vj, bool won)
+{
+	if (won) {
+		vj->spins_won++;
+		vj->spin_misses = 0;
+		return;
+	}
+	vj->spins_lost++;
+	if (++vj->spin_misses >= SPIN_MISSES_MAX) {
+		vj->spin_misses = SPIN_MISSES_MAX - 1; /* one try after the pause, not four */
+		vj->spin_skip = SPIN_SKIP;
+	}
+}
+
+/* Return: events found while spinning for at most @budget_ns. */
+static unsigned spin_poll(struct vj *vj, struct vj_event *ev, unsigned n, uint64_t budget_ns)
+{
+	uint64_t start_ns = vj->now_ns;
+	unsigned cnt;
+
+	for (;;) {
+		cpu_relax();
+		if (vj_process(vj) || raw_pending(vj)) {
+			cnt = vj_events(vj, ev, n);
+			if (cnt) {
+				spin_learn(vj, true);
+				return cnt;
+			}
+		}
+		if (vj->now_ns - start_ns >= budget_ns)
+			break;
+	}
+	spin_learn(vj, false);
+	return 0;
+}
+
+/* Return: 0; -EINTR. */
+static int sleep_on_bell(struct vj *vj, uint64_t until_ns)
+{
+	int64_t timeout_ns;
+	struct timespec ts, *tsp = NULL;
+	struct pollfd pfd = { .fd = vj->bell_fd, .events = POLLIN };
+	int n;
+
+	if (!vj_arm(vj, &timeout_ns))
+		return 0;
+	if (until_ns != UINT64_MAX) {
+		int64_t left_ns = until_ns > vj->now_ns ? (int64_t)(until_ns - vj->now_ns) : 0;
+
+		timeout_ns = timeout_ns < 0 ? left_ns : min_s64(timeout_ns, left_ns);
+	}
+	if (timeout_ns >= 0) {
+		ts.tv_sec = timeout_ns / 1000000000;
+		ts.tv_nsec = timeout_ns % 1000000000;
+		tsp = &ts;
+	}
+	n = sys_ppoll(&pfd, 1, tsp, NULL);
+	vj_disarm(vj);
+	return n == -EINTR ? -EINTR : 0;
+}
+
+int vj_poll(struct vj *vj, struct vj_event *ev, unsigned n, int64_t timeout_ns)
+{
+	uint64_t until_ns;
+	unsigned cnt;
+
+	vj_process(vj);
+	cnt = vj_events(vj, ev, n);
+	if (cnt || !timeout_ns)
+		return (int)cnt;
+	until_ns = timeout_ns < 0 ? UINT64_MAX : vj->now_ns + (uint64_t)timeout_ns;
+	for (;;) {
+		if (spin_allowed(vj)) {
+			cnt = spin_poll(vj, ev, n, min_u64(vj->spin_ns, until_ns - vj->now_ns));
+			if (cnt)
+				return (int)cnt;
+		}
+		if (sleep_on_bell(vj, until_ns) == -EINTR)
+			return -EINTR;
+		vj_process(vj);
+		cnt = vj_events(vj, ev, n);
+		if (cnt || vj->now_ns >= until_ns)
+			return (int)cnt;
+	}
+}

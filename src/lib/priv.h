@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * priv.h - what the files of libvj share
+ *
+ * Theory of operation
+ *
+ * A `struct vj` is one application: a connection to vjd (ctl_client.h), a stack, and a link for every channel. A link
+ * glues a channel to the stack (link.c): what the channel receives goes into stack_rx(), what the stack wants to send is
+ * composed in frames of vj_get_buffer(). Bare channels (raw.c) are links that the stack doesn't know.
+ *
+ * Progress is made by loop.c only: vj_process() takes frames from every link, hears vjd now and then, runs what is due
+ * and publishes. Calls that send publish at once, so that a program which goes away to compute has nothing
+ * withheld.
+ *
+ * Sleeping: every channel has a doorbell (an eventfd that the peer writes). They and the control socket are in one epoll
+ * descriptor, the bell, edge-triggered, never read. vj_arm() asks all peers to ring and looks once more.
+ *
+ * vjd is needed to make channels, not to use them: when it goes, `ctl` becomes NULL, traffic goes on, and it is
+ * looked for again now and then (control.c).
+ *
+ * Links die in one place, link_reap(): a peer gone, a violation, a bare channel closed. Whoever notices only marks
+ * (link_kill()), because links are being iterated at that time.
+ */
+#ifndef LIB_PRIV_H
+#define LIB_PRIV_H
+
+#include "base/addr.h"
+#include "base/types.h"
+#include "control/msg.h"
+#include "lib/ctl_client.h"
+#include "stack/stack.h"
+
+#include <vj/vj.h>
+
+struct pcap_tap;
+
+/* One channel. Made by link_open(), freed by link_reap(). */
+struct vj_link {
+	struct vj *vj;
+	struct vj_channel *ch;
+	struct link_id stack_id; /* valid unless raw */
+	uint32_t channel_id;	 /* vjd's number for it */
+	uint32_t peer_app_id;
+	int32_t peer_pid;
+	int fds[CTL_FDS_MAX];	 /* area, wake peer, wake me */
+	void *area;
+	size_t area_bytes;
+	bool raw;
+	bool raw_new;		 /* raw: the program has not been told of it yet */
+	bool raw_error_told;
+	bool raw_starved;	 /* raw: slept without a frame to send in */
+	bool dirty;		 /* frames queued, not published */
+	bool dead;		 /* to be reaped */
+	bool tell_vjd;		 /* closed by us: vjd tells the peer */
+	uint64_t raw_cookie;
+};
+
+/* A lease of a port with the kernel socket that proves it. Found by the stack's id (listener or UDP socket). */
+struct lease {
+	uint32_t id; /* vjd's; 0: not held at the moment (vjd is away) */
+	uint32_t obj_id; /* listener_id.v or udp_id.v; 0: free slot. RAW: 1 */
+	uint8_t proto;
+	uint32_t flags; /* CTL_LEASE_* */
+	int kernel_fd; /* ours, or the caller's (own_fd false) */
+	bool own_fd;
+	struct endpoint local;
+	uint64_t cookie; /* RAW: of the offer */
+};
+
+/* Which link leads to an endpoint. Direct-mapped; forgotten whenever vjd reports a change. */
+enum { ROUTE_CNT = 64 };
+struct route {
+	struct endpoint remote;
+	uint8_t proto; /* 0: empty */
+	struct vj_link *link;
+};
+
+/* Blocks of ephemeral ports leased from vjd. */
+enum { PORT_BLOCK_CNT = 128 };
+struct port_block {
+	uint16_t first, cnt;
+	uint8_t proto;
+};
+struct ports {
+	struct port_block blocks[PORT_BLOCK_CNT];
+	unsigned block_cnt;
+	unsigned cursor_block;
+	uint16_t cursor; /* in the block */
+};
+
+struct vj {
+	struct stack *stack;
+	struct ctl_client *ctl; /* NULL: vjd is away */
+	int bell_fd;
+	struct vj_link **links;
+	unsigned link_cnt, link_room;
+	bool links_dirty; /* some link has queued frames */
+	bool links_dead;  /* some link waits for link_reap() */
+	unsigned raw_cnt;
+	bool armed;
+
+	uint64_t now_ns;
+	uint64_t ctl_next_ns; /* when to hear vjd again without being rung */
+
+	/* spinning before sleep: learn whether it pays */
+	uint64_t spin_ns; /* longest; 0: never */
+	unsigned spin_misses; /* in a row */
+	unsigned spin_skip; /* sleeps to go before the next try */
+	uint64_t spins_won, spins_lost, sleeps;
+
+	struct lease *leases;
+	unsigned lease_room;
+	struct route routes[ROUTE_CNT];
+	struct ports ports;
+	struct stack_config stack_cfg;
+	uint64_t channels_violated;
+	uint64_t wakes_closed, rx_bytes_closed, tx_bytes_closed; /* of links already gone */
+	struct pcap_tap *tap;
+	char name[CTL_NAME_MAX];
+	char socket_path[108]; /* "" : the default search */
+	void (*log)(void *arg, int level, const char *line);
+	void *log_arg;
+};
+
+/* ---- vj.c */
+void lib_log(const struct vj *vj, int level, const char *fmt, ...) VJ_PRINTF(3, 4);
+uint64_t lib_clock_ns(void);
+
+/* ---- addr.c */
+/* Return: 0; -EINVAL: too short; -EAFNOSUPPORT. */
+int addr_from_sockaddr(const struct sockaddr *sa, socklen_t len, struct endpoint *ret_ep);
+void addr_to_sockaddr(const struct endpoint *ep, struct sockaddr_storage *ret_sa);
+/* The source that the kernel would choose for a destination on this host. */
+struct ip_addr addr_source_for(const struct ip_addr *remote);
+
+/* ---- link.c */
+/* Takes the descriptors in any case. Return: 0; -ENOMEM, -EMFILE, -EINVAL (area isn't what the message says). */
+int link_open(struct vj *vj, const struct ctl_channel *msg, const int fds[CTL_FDS_MAX], struct vj_link **ret_link);
+bool link_rx(struct vj_link *link);
+void link_publish_all(struct vj *vj);
+void link_kill(struct vj_link *link, enum vj_channel_error why, bool tell_vjd);
+void link_reap(struct vj *vj);
+struct vj_link *link_by_channel_id(const struct vj *vj, uint32_t channel_id);
+struct vj_link *link_by_channel(const struct vj *vj, const struct vj_channel *ch);
+/* fork: unmap and close, touch no ring */
+void link_forget(struct vj_link *link);
+
+/* ---- control.c */
+int control_open(struct vj *vj);
+/* Hear what vjd says; look for it again when it is away. Return: true if anything came. */
+bool control_poll(struct vj *vj);
+/* To be called with the result of every ctl_client_*() request; passes it on. -ENOTCONN: vjd is gone, vj->ctl is NULL now. */
+int control_done(struct vj *vj, int err);
+
+/* ---- route.c */
+/* Return: 0; errors of vj_connect(). May ask vjd. */
+int route_find(struct vj *vj, uint8_t proto, const struct endpoint *remote, struct vj_link **ret_link);
+void route_forget_link(struct vj *vj, const struct vj_link *link);
+void route_forget_all(struct vj *vj);
+/* Next port to try. @tries counts up from 0. Return: 0; -EADDRNOTAVAIL: all tried, vjd has no more; -ENOTCONN. */
+int ports_next(struct vj *vj, uint8_t proto, unsigned tries, uint16_t *ret_port);
+/* vjd is back: lease our blocks again; those that somebody else got meanwhile are given up. */
+void ports_restate(struct vj *vj);
+
+/* ---- lease.c */
+/* Bind (unless @kernel_fd is given) and lease. Return: 0 and a lease whose obj_id the caller sets; errors of vj_listen(). */
+int lease_take(struct vj *vj, uint8_t proto, const struct endpoint *local, unsigned flags, int kernel_fd,
+	       struct lease **ret_lease);
+struct lease *lease_by_obj(const struct vj *vj, uint8_t proto, uint32_t obj_id);
+void lease_drop(struct vj *vj, struct lease *lease);
+/* vjd is back: state again what we hold. */
+void lease_restate(struct vj *vj);
+/* close descriptors only */
+void lease_forget_all(struct vj *vj);
+
+/* ---- raw.c */
+void raw_accepted(struct vj *vj, struct vj_link *link, uint16_t port);
+unsigned raw_events(struct vj *vj, struct vj_event *ev, unsigned n);
+bool raw_pending(const struct vj *vj);
+
+#endif

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* route.c - which link leads to an endpoint, and which port to use there */
+#include "lib/priv.h"
+
+#include <errno.h>
+#include <string.h>
+
+enum { PORTS_ASK_CNT = 256 };
+
+static struct route *route_slot(struct vj *vj, uint8_t proto, const struct endpoint *remote)
+{
+	uint64_t hash = load_u64(remote->addr.bytes) ^ load_u64(remote->addr.bytes + 8) ^ remote->port ^
+			((uint64_t)proto << 32);
+
+	hash *= UINT64_C(0x9e3779b97f4a7c15);
+	return &vj->routes[(hash >> 58) % ROUTE_CNT];
+}
+
+void route_forget_all(struct vj *vj)
+{
+	for (unsigned i = 0; i < ROUTE_CNT; i++)
+		vj->routes[i].proto = 0;
+}
+
+void route_forget_link(struct vj *vj, const struct vj_link *link)
+{
+	for (unsigned i = 0; i < ROUTE_CNT; i++)
+		if (vj->routes[i].link == link)
+			vj->routes[i].proto = 0;
+}
+
+/* vjd's answer to CONNECT: a new channel with its descriptors, or the number of one we hold. */
+static int route_ask(struct vj *vj, uint8_t proto, const struct endpoint *remote, struct vj_link **ret_link)
+{
+	struct ctl_endpoint to = { .port = remote->port, .proto = proto };
+	struct ctl_channel channel;
+	int err, fds[CTL_FDS_MAX];
+
+	if (!vj->ctl)
+		return -ENOTCONN;
+	memcpy(to.addr, remote->addr.bytes, sizeof(to.addr));
+	err = control_done(vj, ctl_client_connect(vj->ctl, &to, &channel, fds));
+	if (err)
+		return err;
+	if (fds[CTL_FD_AREA] >= 0)
+		return link_open(vj, &channel, fds, ret_link);
+	/* The peer asked first, and its CHANNEL event may have come just before the reply. */
+	*ret_link = link_by_channel_id(vj, channel.id);
+	if (!*ret_link) {
+		control_poll(vj);
+		*ret_link = link_by_channel_id(vj, channel.id);
+	}
+	return *ret_link ? 0 : -EHOSTUNREACH;
+}
+
+int route_find(struct vj *vj, uint8_t proto, const struct endpoint *remote, struct vj_link **ret_link)
+{
+	struct route *r = route_slot(vj, proto, remote);
+	struct vj_link *link;
+	int err;
+
+	if (r->proto == proto && endpoint_eq(&r->remote, remote)) {
+		*ret_link = r->link;
+		return 0;
+	}
+	err = route_ask(vj, proto, remote, &link);
+	if (err)
+		return err;
+	*r = (struct route){ .remote = *remote, .proto = proto, .link = link };
+	*ret_link = link;
+	return 0;
+}
+
+/* Another block from vjd. */
+static int ports_more(struct vj *vj, uint8_t proto)
+{
+	struct ports *p = &vj->ports;
+	uint16_t first, cnt;
+	int err;
+
+	if (!vj->ctl)
+		return -ENOTCONN;
+	if (p->block_cnt == PORT_BLOCK_CNT)
+		return -EADDRNOTAVAIL;
+	err = control_done(vj, ctl_client_ports(vj->ctl, (enum ctl_proto)proto, 0, PORTS_ASK_CNT, &first, &cnt));
+	if (err)
+		return err;
+	if (!cnt)
+		return -EADDRNOTAVAIL;
+	p->blocks[p->block_cnt] = (struct port_block){ .first = first, .cnt = cnt, .proto = proto };
+	p->cursor_block = p->block_cnt++;
+	p->cursor = 0;
+	return 0;
+}
+
+void ports_restate(struct vj *vj)
+{
+	struct ports *p = &vj->ports;
+	unsigned kept = 0;
+
+	for (unsigned i = 0; i < p->block_cnt && vj->ctl; i++) {
+		struct port_block b = p->blocks[i];
+
+		if (!control_done(vj, ctl_client_ports(vj->ctl, (enum ctl_proto)b.proto, b.first, b.cnt, &b.first,
+						       &b.cnt)) && b.cnt)
+			p->blocks[kept++] = b;
+	}
+	p->block_cnt = kept;
+	p->cursor_block = 0;
+	p->cursor = 0;
+}
+
+static unsigned ports_total(const struct ports *p, uint8_t proto)
+{
+	unsigned total = 0;
+
+	for (unsigned i = 0; i < p->block_cnt; i++)
+		if (p->blocks[i].proto == proto)
+			total += p->blocks[i].cnt;
+	return total;
+}
+
+/*
+ * Round robin through our blocks, so that a port rests as long as possible before it is used again. Only after every one of
+ * them has been tried in vain for one connection is another block asked for.
+ */
+int ports_next(struct vj *vj, uint8_t proto, unsigned tries, uint16_t *ret_port)
+{
+	struct ports *p = &vj->ports;
+	const struct port_block *b;
+
+	if (tries >= ports_total(p, proto)) {
+		int err = ports_more(vj, proto);
+
+		if (err)
+			return err;
+	}
+	while (p->cursor_block >= p->block_cnt || p->blocks[p->cursor_block].proto != proto ||
+	       p->cursor >= p->blocks[p->cursor_block].cnt) {
+		p->cursor = 0;
+		p->cursor_block = p->cursor_block + 1 < p->block_cnt ? p->cursor_block + 1 : 0;
+	}
+	b = &p->blocks[p->cursor_block];
+	*ret_port = (uint16_t)(b->first + p->cursor++);
+	return 0;
+}

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* udp.c - datagrams for the program: thin over the stack, plus leases and routes */
+#include "lib/priv.h"
+
+#include <errno.h>
+#include <string.h>
+
+int vj_udp_open(struct vj *vj, const struct sockaddr *addr, socklen_t addr_len, unsigned flags, int kernel_fd,
+		uint64_t cookie, struct vj_udp *ret_u)
+{
+	struct endpoint local;
+	struct lease *lease;
+	struct udp_id id;
+	int err;
+
+	err = addr_from_sockaddr(addr, addr_len, &local);
+	if (err)
+		return err;
+	err = lease_take(vj, CTL_PROTO_UDP, &local, flags, kernel_fd, &lease);
+	if (err)
+		return err;
+	err = udp_open(vj->stack, &lease->local, (flags & VJ_LISTEN_V6ONLY) != 0, cookie, &id);
+	if (err) {
+		lease_drop(vj, lease);
+		return err;
+	}
+	lease->obj_id = id.v;
+	ret_u->v = id.v;
+	return 0;
+}
+
+void vj_udp_addr(const struct vj *vj, struct vj_udp u, struct sockaddr_storage *ret_addr)
+{
+	const struct lease *lease = lease_by_obj(vj, CTL_PROTO_UDP, u.v);
+	struct endpoint none = { 0 };
+
+	addr_to_sockaddr(lease ? &lease->local : &none, ret_addr);
+}
+
+void vj_udp_close(struct vj *vj, struct vj_udp u)
+{
+	struct lease *lease = lease_by_obj(vj, CTL_PROTO_UDP, u.v);
+
+	udp_close(vj->stack, (struct udp_id){ u.v });
+	if (lease)
+		lease_drop(vj, lease);
+}
+
+int vj_udp_send(struct vj *vj, struct vj_udp u, const struct sockaddr *remote, socklen_t remote_len, const void *buf,
+		size_t len)
+{
+	const struct lease *lease = lease_by_obj(vj, CTL_PROTO_UDP, u.v);
+	struct vj_link *link;
+	struct ip_addr from;
+	struct endpoint to;
+	int err;
+
+	if (!lease)
+		return -EINVAL;
+	err = addr_from_sockaddr(remote, remote_len, &to);
+	if (err)
+		return err;
+	if (!to.port)
+		return -EINVAL;
+	err = route_find(vj, CTL_PROTO_UDP, &to, &link);
+	if (err)
+		return err;
+	from = ip_addr_is_any(&lease->local.addr) ? addr_source_for(&to.addr) : lease->local.addr;
+	err = udp_send(vj->stack, (struct udp_id){ u.v }, link->stack_id, &from, &to, buf, len);
+	link_publish_all(vj);
+	return err;
+}
+
+ssize_t vj_udp_recv(struct vj *vj, struct vj_udp u, void *buf, size_t len, bool peek, struct sockaddr_storage *ret_from)
+{
+	struct endpoint from;
+	struct link_id link;
+	struct ip_addr to;
+	size_t got;
+	int err;
+
+	err = udp_recv(vj->stack, (struct udp_id){ u.v }, buf, len, peek, &got, &from, &to, &link);
+	if (err)
+		return err;
+	if (ret_from)
+		addr_to_sockaddr(&from, ret_from);
+	return (ssize_t)got;
+}

@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* vj.c - an application: opening, leaving, forking, numbers */
+#include "channel/bell.h"
+#include "channel/sys.h"
+#include "driver/pcap.h"
+#include "lib/priv.h"
+#include "vj_version.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+
+#define CONNS_DEFAULT 16000000u
+#define SPIN_US_DEFAULT 50
+
+void lib_log(const struct vj *vj, int level, const char *fmt, ...)
+{
+	char line[256];
+	va_list ap;
+
+	if (!vj->log)
+		return;
+	va_start(ap, fmt);
+	vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	vj->log(vj->log_arg, level, line);
+}
+
+uint64_t lib_clock_ns(void)
+{
+	return sys_clock_ns();
+}
+
+const char *vj_version(void)
+{
+	return VJ_VERSION_STRING;
+}
+
+/* ---- memory of the stack --------------------------------------------------------------------------------------- */
+
+static void *chunk_get(void *arg, size_t bytes)
+{
+	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	(void)arg;
+	if (p == MAP_FAILED)
+		return NULL;
+	madvise(p, bytes, MADV_HUGEPAGE); /* a wish */
+	return p;
+}
+
+static void chunk_put(void *arg, void *p, size_t bytes)
+{
+	(void)arg;
+	munmap(p, bytes);
+}
+
+static uint64_t host_memory_bytes(void)
+{
+	long pages = sysconf(_SC_PHYS_PAGES), page_bytes = sysconf(_SC_PAGESIZE);
+
+	return pages > 0 && page_bytes > 0 ? (uint64_t)pages * (uint64_t)page_bytes : UINT64_C(1) << 30;
+}
+
+static unsigned cpu_cnt(void)
+{
+	cpu_set_t set;
+
+	return sched_getaffinity(0, sizeof(set), &set) ? 1 : (unsigned)CPU_COUNT(&set);
+}
+
+/* ---- open ------------------------------------------------------------------------------------------------------ */
+
+static int options_check(const struct vj_options *o)
+{
+	if (o->sz != sizeof(*o) || o->spin_us < -1 || o->spin_us > 1000000 || o->conns_max > 1u << 24)
+		return -EINVAL;
+	if (o->socket_path && strlen(o->socket_path) >= sizeof(((struct vj *)0)->socket_path))
+		return -EINVAL;
+	return 0;
+}
+
+static void options_apply(struct vj *vj, const struct vj_options *o)
+{
+	int32_t spin_us = o->spin_us ? o->spin_us : SPIN_US_DEFAULT;
+
+	vj->log = o->log;
+	vj->log_arg = o->log_arg;
+	if (o->socket_path)
+		snprintf(vj->socket_path, sizeof(vj->socket_path), "%s", o->socket_path);
+	snprintf(vj->name, sizeof(vj->name), "%s", o->name && o->name[0] ? o->name : program_invocation_short_name);
+	for (char *c = vj->name; *c; c++) /* vjd takes printable ASCII only */
+		if (*c < ' ' || *c > '~')
+			*c = '?';
+	if (spin_us > 0 && cpu_cnt() > 1)
+		vj->spin_ns = (uint64_t)spin_us * 1000;
+	vj->stack_cfg = (struct stack_config){
+		.conns_max = o->conns_max ? o->conns_max : CONNS_DEFAULT,
+		.mem_bytes_max = o->mem_bytes_max ? o->mem_bytes_max : host_memory_bytes() / 2,
+		.sndbuf_bytes = o->sndbuf_bytes,
+		.rcvbuf_bytes = o->rcvbuf_bytes,
+		.mem_get = chunk_get,
+		.mem_put = chunk_put,
+	};
+}
+
+static int stack_open(struct vj *vj)
+{
+	struct stack_config *cfg = &vj->stack_cfg;
+
+	if (getrandom(cfg->secret, sizeof(cfg->secret), 0) != sizeof(cfg->secret) ||
+	    getrandom(&cfg->seed, sizeof(cfg->seed), 0) != sizeof(cfg->seed))
+		return -EIO;
+	return stack_create(cfg, lib_clock_ns() / 1000, &vj->stack);
+}
+
+int vj_open(const struct vj_options *opts, struct vj **ret_vj)
+{
+	struct vj_options defaults = VJ_OPTIONS_INIT;
+	struct vj *vj;
+	int err;
+
+	if (!opts)
+		opts = &defaults;
+	err = options_check(opts);
+	if (err)
+		return err;
+	vj = calloc(1, sizeof(*vj));
+	if (!vj)
+		return -ENOMEM;
+	options_apply(vj, opts);
+	vj->bell_fd = bell_set_new();
+	if (vj->bell_fd < 0) {
+		err = vj->bell_fd;
+		goto fail_bell;
+	}
+	err = stack_open(vj);
+	if (err)
+		goto fail_stack;
+	if (opts->pcap_path) {
+		err = pcap_tap_open(opts->pcap_path, &vj->tap);
+		if (err)
+			goto fail_tap;
+	}
+	err = control_open(vj);
+	if (err)
+		goto fail_control;
+	*ret_vj = vj;
+	return 0;
+
+fail_control:
+	pcap_tap_close(vj->tap);
+fail_tap:
+	stack_destroy(vj->stack);
+fail_stack:
+	sys_close(vj->bell_fd);
+fail_bell:
+	free(vj);
+	return err;
+}
+
+/* ---- leave ----------------------------------------------------------------------------------------------------- */
+
+int vj_drain(struct vj *vj, int timeout_ms)
+{
+	uint64_t until_ns = lib_clock_ns() + (uint64_t)(timeout_ms > 0 ? timeout_ms : 0) * 1000000;
+
+	for (;;) {
+		int64_t timeout_ns, left_ns;
+		struct pollfd pfd = { .fd = vj->bell_fd, .events = POLLIN };
+
+		vj_process(vj);
+		if (!stack_unsent(vj->stack))
+			return 0;
+		left_ns = (int64_t)(until_ns - vj->now_ns);
+		if (left_ns <= 0)
+			return -ETIMEDOUT;
+		if (!vj_arm(vj, &timeout_ns))
+			continue;
+		if (timeout_ns < 0 || timeout_ns > left_ns)
+			timeout_ns = left_ns;
+		sys_poll_ms(&pfd, 1, (int)(timeout_ns / 1000000 + 1));
+		vj_disarm(vj);
+	}
+}
+
+void vj_close(struct vj *vj)
+{
+	if (!vj)
+		return;
+	/* Peers hear of it from vjd, after what is in their rings: what wasn't closed is reset there. */
+	for (unsigned i = 0; i < vj->link_cnt; i++)
+		link_kill(vj->links[i], VJ_CHANNEL_ERR_CLOSED, true);
+	link_reap(vj);
+	ctl_client_close(vj->ctl);
+	lease_forget_all(vj);
+	stack_destroy(vj->stack);
+	pcap_tap_close(vj->tap);
+	sys_close(vj->bell_fd);
+	free(vj->links);
+	free(vj);
+}
+
+void vj_forked(struct vj *vj)
+{
+	if (!vj)
+		return;
+	for (unsigned i = 0; i < vj->link_cnt; i++)
+		link_forget(vj->links[i]);
+	ctl_client_forget(vj->ctl);
+	lease_forget_all(vj);
+	/* The stack's memory and a capture half written are the parent's business; the copy goes with the child. */
+	sys_close(vj->bell_fd);
+	free(vj->links);
+	free(vj);
+}
+
+/* ---- numbers --------------------------------------------------------------------------------------------------- */
+
+int vj_stats(const struct vj *vj, struct vj_stats *ret_stats)
+{
+	struct stack_stats st;
+
+	if (ret_stats->sz != sizeof(*ret_stats))
+		return -EINVAL;
+	stack_stats(vj->stack, &st);
+	*ret_stats = (struct vj_stats){
+		.sz = sizeof(*ret_stats),
+		.rx_frames = st.rx_frames,
+		.tx_frames = st.tx_frames,
+		.rx_bytes = vj->rx_bytes_closed,
+		.tx_bytes = vj->tx_bytes_closed,
+		.wakes_sent = vj->wakes_closed,
+		.sleeps = vj->sleeps,
+		.spins_won = vj->spins_won,
+		.spins_lost = vj->spins_lost,
+		.tcp_conns = st.tcp_conns,
+		.tcp_opened = st.tcp_opened,
+		.tcp_accepted = st.tcp_accepted,
+		.tcp_retransmits = st.tcp_retransmits,
+		.tcp_resets_rx = st.tcp_resets_rx,
+		.tcp_resets_tx = st.tcp_resets_tx,
+		.channels = vj->link_cnt,
+		.channels_closed = vj->channels_violated,
+		.mem_bytes = st.mem_bytes,
+	};
+	for (unsigned i = 0; i < STACK_DROP_CNT; i++)
+		ret_stats->drops += st.drops[i];
+	for (unsigned i = 0; i < vj->link_cnt; i++) {
+		struct vj_channel_stats ch;
+
+		vj_channel_stats(vj->links[i]->ch, &ch);
+		ret_stats->rx_bytes += ch.rx_bytes;
+		ret_stats->tx_bytes += ch.tx_bytes;
+		ret_stats->wakes_sent += ch.wakes_sent;
+	}
+	return 0;
+}
