@@ -13,7 +13,7 @@ import subprocess
 import tidy
 
 DROP_WITH_VALUE = {"-o", "-MF", "-MQ", "-MT"}
-DROP = ("-MD", "-MMD", "-c", "-fsanitize", "-fno-sanitize", "-pipe", "-fdiagnostics", "-Og", "-O")
+DROP = ("-MD", "-MMD", "-c", "-fsanitize", "-fno-sanitize", "-pipe", "-fdiagnostics", "-O", "-Wno-tsan")
 
 
 def other_arguments(command, other):
