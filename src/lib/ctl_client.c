@@ -1,0 +1,617 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "lib/ctl_client.h"
+
+#include "base/types.h"
+#include "channel/sys.h"
+#include "control/packet.h"
+#include "control/path.h"
+
+#include "vj_version.h"
+
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/un.h>
+
+/* vjd is trusted, but what it can make us store is bounded all the same */
+enum { EVENTS_MAX = 4096, BACKLOG_RETRY_MS = 5 };
+
+struct event {
+	struct ctl_msg msg;
+	int fds[CTL_FDS_MAX];
+};
+
+struct ctl_client {
+	int fd;
+	int timeout_ms;
+	int dead; /* negative errno of every later call; 0 while the connection is good */
+	uint32_t seq; /* of the last request */
+	struct event *events; /* arrived during calls: [event_first, event_cnt) */
+	unsigned event_first, event_cnt, event_room;
+	struct ctl_welcome welcome;
+	char path[CTL_PATH_BYTES];
+};
+
+/* Where open writes what went wrong, in words. */
+struct why {
+	char *text; /* CTL_CLIENT_WHY_BYTES, or NULL */
+};
+
+static void why_set(const struct why *why, const char *fmt, ...) VJ_PRINTF(2, 3);
+static void why_set(const struct why *why, const char *fmt, ...)
+{
+	va_list args;
+
+	if (why->text == NULL)
+		return;
+	va_start(args, fmt);
+	vsnprintf(why->text, CTL_CLIENT_WHY_BYTES, fmt, args);
+	va_end(args);
+}
+
+static void fds_close(int *fds, unsigned cnt)
+{
+	for (unsigned i = 0; i < cnt; i++) {
+		if (fds[i] >= 0)
+			sys_close(fds[i]);
+		fds[i] = -1;
+	}
+}
+
+static void fds_none(int fds[static CTL_FDS_MAX])
+{
+	for (unsigned i = 0; i < CTL_FDS_MAX; i++)
+		fds[i] = -1;
+}
+
+static int die(struct ctl_client *client, int err)
+{
+	if (client->dead == 0)
+		client->dead = err;
+	return client->dead;
+}
+
+static int wait_ready(const struct ctl_client *client, short events, uint64_t deadline_ns)
+{
+	struct pollfd pfd = { .fd = client->fd, .events = events };
+
+	for (;;) {
+		uint64_t now_ns = sys_clock_ns();
+		uint64_t left_ms = now_ns >= deadline_ns ? 0 : (deadline_ns - now_ns + 999999) / 1000000;
+		int r = sys_poll_ms(&pfd, 1, (int)left_ms);
+
+		if (r > 0)
+			return 0;
+		if (r == 0)
+			return -ETIMEDOUT;
+		if (r != -EINTR)
+			return r;
+	}
+}
+
+static uint64_t deadline(const struct ctl_client *client)
+{
+	return sys_clock_ns() + (uint64_t)client->timeout_ms * 1000000;
+}
+
+static int send_msg(struct ctl_client *client, const struct ctl_msg *msg, int fd, uint64_t deadline_ns)
+{
+	struct ctl_packet p;
+
+	ctl_packet_send(&p, msg, &fd, fd >= 0 ? 1 : 0);
+	for (;;) {
+		long n = sys_sendmsg(client->fd, &p.hdr, MSG_NOSIGNAL | MSG_DONTWAIT);
+		int r;
+
+		if (n >= 0)
+			return 0;
+		if (n == -EINTR)
+			continue;
+		if (n == -EPIPE || n == -ECONNRESET || n == -ENOTCONN)
+			return die(client, -ENOTCONN);
+		if (n != -EAGAIN)
+			return (int)n; /* -EBADF: not our connection's fault; -ETOOMANYREFS, -ENOBUFS */
+		r = wait_ready(client, POLLOUT, deadline_ns);
+		if (r < 0)
+			return r;
+	}
+}
+
+/* An area without its seals could be cut under us; all else about it is checked when it is mapped. */
+static bool fds_good(const struct ctl_msg *msg, const int *fds, unsigned fd_cnt)
+{
+	const int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
+	int have;
+
+	if (fd_cnt == 0)
+		return true;
+	have = sys_fcntl(fds[CTL_FD_AREA], F_GET_SEALS, 0);
+	return have >= 0 && (have & seals) == seals && vj_area_params_check(&msg->channel.params) == 0;
+}
+
+/* One packet, without waiting. Return: 1; 0: none there; negative errno, and the client is dead. */
+static int recv_msg(struct ctl_client *client, struct ctl_msg *ret_msg, int ret_fds[static CTL_FDS_MAX])
+{
+	int fds[CTL_PACKET_FDS_ROOM];
+	struct ctl_packet p;
+	bool was_reset = false;
+	unsigned fd_cnt;
+	long n;
+
+	fds_none(ret_fds);
+	for (;;) {
+		ctl_packet_recv(&p);
+		n = sys_recvmsg(client->fd, &p.hdr, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+		/* a daemon that closed with a request unread makes this error come before its last packets */
+		if (n == -ECONNRESET && !was_reset)
+			was_reset = true;
+		else if (n != -EINTR)
+			break;
+	}
+	if (n == -EAGAIN)
+		return 0;
+	if (n <= 0)
+		return die(client, -ENOTCONN);
+	if (ctl_packet_check(&p, (size_t)n, CTL_FROM_DAEMON, ret_msg, fds, &fd_cnt) != CTL_REFUSAL_NONE ||
+	    !fds_good(ret_msg, fds, fd_cnt)) {
+		fds_close(fds, fd_cnt);
+		return die(client, -EPROTO);
+	}
+	memcpy(ret_fds, fds, fd_cnt * sizeof(int));
+	return 1;
+}
+
+static int event_keep(struct ctl_client *client, const struct ctl_msg *msg, const int fds[static CTL_FDS_MAX])
+{
+	struct event *e;
+
+	if (client->event_first == client->event_cnt)
+		client->event_first = client->event_cnt = 0;
+	if (client->event_cnt == client->event_room) {
+		unsigned room = client->event_room == 0 ? 8 : client->event_room * 2;
+		struct event *more = room <= EVENTS_MAX ? realloc(client->events, room * sizeof(*more)) : NULL;
+
+		if (more == NULL)
+			return die(client, -EPROTO);
+		client->events = more;
+		client->event_room = room;
+	}
+	e = &client->events[client->event_cnt++];
+	e->msg = *msg;
+	memcpy(e->fds, fds, sizeof(e->fds));
+	return 0;
+}
+
+static uint32_t next_seq(struct ctl_client *client)
+{
+	if (++client->seq == 0)
+		client->seq = 1;
+	return client->seq;
+}
+
+/* A reply whose call has given up: nobody holds what it brings. */
+static void undo_late(struct ctl_client *client, const struct ctl_msg *msg, int fds[static CTL_FDS_MAX])
+{
+	uint64_t now_ns = sys_clock_ns();
+	struct ctl_msg undo = { .seq = next_seq(client) };
+
+	if (msg->type == CTL_CONNECTED && fds[CTL_FD_AREA] >= 0) {
+		undo.type = CTL_CHANNEL_CLOSE;
+		undo.close.channel_id = msg->channel.id;
+		undo.close.reason = VJ_CHANNEL_ERR_CLOSED;
+		send_msg(client, &undo, -1, now_ns);
+	} else if (msg->type == CTL_LEASED) {
+		undo.type = CTL_RELEASE;
+		undo.lease.id = msg->lease.id;
+		send_msg(client, &undo, -1, now_ns);
+	}
+	fds_close(fds, CTL_FDS_MAX);
+}
+
+/* Read until a reply to @seq is there; keep events. */
+static int await(struct ctl_client *client, uint32_t seq, uint64_t deadline_ns, struct ctl_msg *ret_reply,
+		 int ret_fds[static CTL_FDS_MAX])
+{
+	for (;;) {
+		int r = recv_msg(client, ret_reply, ret_fds);
+
+		if (r < 0)
+			return r;
+		if (r == 0) {
+			r = wait_ready(client, POLLIN, deadline_ns);
+			if (r < 0)
+				return r;
+			continue;
+		}
+		if (ctl_type_is_event(ret_reply->type)) {
+			r = event_keep(client, ret_reply, ret_fds);
+			if (r < 0) {
+				fds_close(ret_fds, CTL_FDS_MAX);
+				return r;
+			}
+			continue;
+		}
+		/* seq 0: refused before it was read; the connection ends after it */
+		if (ret_reply->seq == seq || ret_reply->seq == 0)
+			return 0;
+		undo_late(client, ret_reply, ret_fds);
+	}
+}
+
+static int refused(const struct ctl_msg *reply)
+{
+	return -ctl_refusal_errno((enum ctl_refusal)reply->refused.refusal);
+}
+
+int ctl_client_call(struct ctl_client *client, struct ctl_msg *req, int req_fd, struct ctl_msg *ret_reply,
+		    int ret_fds[static CTL_FDS_MAX])
+{
+	uint64_t deadline_ns = deadline(client);
+	int r;
+
+	fds_none(ret_fds);
+	if (client->dead != 0)
+		return client->dead;
+	req->seq = next_seq(client);
+	r = send_msg(client, req, req_fd, deadline_ns);
+	/* what vjd said before it went away still counts */
+	if (r < 0 && r != -ENOTCONN)
+		return r;
+	r = await(client, req->seq, deadline_ns, ret_reply, ret_fds);
+	if (r < 0)
+		return r;
+	return ret_reply->type == CTL_REFUSED ? refused(ret_reply) : 0;
+}
+
+int ctl_client_event(struct ctl_client *client, struct ctl_msg *ret_msg, int ret_fds[static CTL_FDS_MAX])
+{
+	if (client->event_first < client->event_cnt) {
+		const struct event *e = &client->events[client->event_first++];
+
+		*ret_msg = e->msg;
+		memcpy(ret_fds, e->fds, sizeof(e->fds));
+		return 1;
+	}
+	for (;;) {
+		int r;
+
+		fds_none(ret_fds);
+		r = client->dead != 0 ? client->dead : recv_msg(client, ret_msg, ret_fds);
+		if (r <= 0 || ctl_type_is_event(ret_msg->type))
+			return r;
+		undo_late(client, ret_msg, ret_fds);
+	}
+}
+
+/* ---- open */
+
+static int hello(struct ctl_client *client, const char *name, uint32_t flags, const struct why *why)
+{
+	struct ctl_msg reply, req = { .type = CTL_HELLO };
+	int r, fds[CTL_FDS_MAX];
+
+	req.hello.version = CTL_VERSION;
+	req.hello.flags = flags;
+	req.hello.pid = (int32_t)SYS_CALL0(SYS_getpid);
+	ctl_name_set(req.hello.name, name);
+	ctl_name_set(req.hello.release, VJ_VERSION_STRING);
+
+	r = ctl_client_call(client, &req, -1, &reply, fds);
+	fds_close(fds, CTL_FDS_MAX);
+	if (r == 0 && reply.type == CTL_WELCOME) {
+		client->welcome = reply.welcome;
+		return 0;
+	}
+	if (r == 0) {
+		why_set(why, "%s: answered HELLO with %s", client->path, ctl_type_name(reply.type));
+		return -EPROTO;
+	}
+	if (r == -ENOTCONN) {
+		why_set(why, "%s: vjd hung up", client->path);
+		return -ECONNREFUSED;
+	}
+	if (client->dead != 0)
+		why_set(why, "%s: what listens there doesn't speak the control protocol", client->path);
+	else if (r == -ETIMEDOUT)
+		why_set(why, "%s: vjd doesn't answer", client->path);
+	else if (reply.refused.refusal == CTL_REFUSAL_VERSION)
+		why_set(why, "library %s speaks control version %d, vjd %s version %u", VJ_VERSION_STRING, CTL_VERSION,
+			reply.refused.release, reply.refused.version);
+	else
+		why_set(why, "%s: vjd refuses: %s", client->path,
+			ctl_refusal_text((enum ctl_refusal)reply.refused.refusal));
+	return r;
+}
+
+/* Who could make this socket could be anybody; who listens on it is known to the kernel. */
+static int trust(const struct ctl_client *client, enum ctl_path_kind kind, const struct why *why)
+{
+	uint32_t euid = (uint32_t)SYS_CALL0(SYS_geteuid);
+	socklen_t bytes = sizeof(struct ucred);
+	struct ucred cred;
+	int r;
+
+	if (kind != CTL_PATH_PRIVATE)
+		return 0;
+	r = sys_getsockopt(client->fd, SOL_SOCKET, SO_PEERCRED, &cred, &bytes);
+	if (r == 0 && cred.uid == euid)
+		return 0;
+	why_set(why, "%s: belongs to another user", client->path);
+	return -EACCES;
+}
+
+static int dial(const char *path, uint64_t deadline_ns, int *ret_fd)
+{
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	int fd, r;
+
+	memcpy(sun.sun_path, path, strlen(path) + 1);
+	fd = sys_socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return fd;
+	do {
+		r = sys_connect(fd, (const struct sockaddr *)&sun, sizeof(sun));
+		/* backlog full: nothing to poll for, the kernel says EAGAIN until there is room */
+		if (r == -EAGAIN)
+			sys_poll_ms(NULL, 0, BACKLOG_RETRY_MS);
+	} while ((r == -EAGAIN && sys_clock_ns() < deadline_ns) || r == -EINTR);
+	if (r < 0) {
+		sys_close(fd);
+		return r == -EAGAIN ? -ETIMEDOUT : r;
+	}
+	*ret_fd = fd;
+	return 0;
+}
+
+static int open_at(struct ctl_client *client, const struct ctl_path *path, const char *name, uint32_t flags,
+		   const struct why *why)
+{
+	int r;
+
+	memcpy(client->path, path->text, sizeof(client->path));
+	client->dead = 0;
+	r = dial(path->text, deadline(client), &client->fd);
+	if (r < 0) {
+		why_set(why, "%s: %s", path->text,
+			r == -ENOENT || r == -ENOTDIR ? "no vjd has made this socket" :
+			r == -ECONNREFUSED	      ? "nobody listens, its vjd is gone" :
+			r == -EACCES		      ? "permission denied" :
+			r == -EPROTOTYPE	      ? "the socket is of another kind than vjd's" :
+							"cannot connect");
+		return r == -ENOTDIR ? -ENOENT : r == -EPROTOTYPE ? -EPROTO : r;
+	}
+	r = trust(client, path->kind, why);
+	if (r == 0)
+		r = hello(client, name, flags, why);
+	if (r < 0) {
+		sys_close(client->fd);
+		client->fd = -1;
+	}
+	return r;
+}
+
+/* Worth trying the next path after this? */
+static bool passes_over(int err)
+{
+	return err == -ENOENT || err == -ECONNREFUSED || err == -EACCES;
+}
+
+/* Of two failures, the one to tell: a socket that can't be used says more than one that isn't there. */
+static bool says_more(int err, int than)
+{
+	return than == 0 || (err != -ENOENT && than == -ENOENT) || (err == -EACCES && than == -ECONNREFUSED);
+}
+
+static int search(struct ctl_client *client, const struct ctl_path *paths, unsigned cnt, const char *name, uint32_t flags,
+		  const struct why *why)
+{
+	int best = 0;
+
+	for (unsigned i = 0; i < cnt; i++) {
+		char text[CTL_CLIENT_WHY_BYTES] = "";
+		int r = open_at(client, &paths[i], name, flags, &(struct why){ text });
+
+		if (r == 0)
+			return 0;
+		if (says_more(r, best)) {
+			best = r;
+			why_set(why, "%s", text);
+		}
+		if (!passes_over(r))
+			return r;
+	}
+	return best;
+}
+
+static unsigned find_paths(const char *path, struct ctl_path paths[static CTL_PATH_CANDIDATES_MAX])
+{
+	struct ctl_path_env env = { .vj_socket = path };
+
+	if (path == NULL) {
+		env.vj_socket = secure_getenv("VJ_SOCKET");
+		env.xdg_runtime_dir = secure_getenv("XDG_RUNTIME_DIR");
+		env.uid = (uint32_t)SYS_CALL0(SYS_geteuid);
+	}
+	return ctl_path_candidates(&env, paths);
+}
+
+static int open_client(const char *path, const char *name, uint32_t flags, struct ctl_client **ret_client,
+		       const struct why *why)
+{
+	struct ctl_path paths[CTL_PATH_CANDIDATES_MAX];
+	unsigned cnt = find_paths(path, paths);
+	struct ctl_client *client;
+	int r;
+
+	if (cnt == 0) {
+		why_set(why, "path of vjd's socket is too long");
+		return -ENAMETOOLONG;
+	}
+	client = calloc(1, sizeof(*client));
+	if (client == NULL)
+		return -ENOMEM;
+	client->fd = -1;
+	client->timeout_ms = CTL_CLIENT_TIMEOUT_MS;
+	r = search(client, paths, cnt, name, flags, why);
+	/* may have met a private vjd that was just leaving, while its successor starts */
+	if (r == -ECONNREFUSED)
+		r = search(client, paths, cnt, name, flags, why);
+	if (r < 0) {
+		free(client);
+		return r;
+	}
+	why_set(why, "%s", "");
+	*ret_client = client;
+	return 0;
+}
+
+int ctl_client_open(const char *path, const char *name, uint32_t flags, struct ctl_client **ret_client)
+{
+	return open_client(path, name, flags, ret_client, &(struct why){ NULL });
+}
+
+int ctl_client_open_why(const char *path, const char *name, uint32_t flags, struct ctl_client **ret_client,
+			char ret_why[static CTL_CLIENT_WHY_BYTES])
+{
+	ret_why[0] = '\0';
+	return open_client(path, name, flags, ret_client, &(struct why){ ret_why });
+}
+
+void ctl_client_close(struct ctl_client *client)
+{
+	if (client == NULL)
+		return;
+	for (unsigned i = client->event_first; i < client->event_cnt; i++)
+		fds_close(client->events[i].fds, CTL_FDS_MAX);
+	sys_close(client->fd);
+	free(client->events);
+	free(client);
+}
+
+void ctl_client_forget(struct ctl_client *client)
+{
+	/* close() in a child doesn't end the connection: the parent holds it too */
+	ctl_client_close(client);
+}
+
+int ctl_client_fd(const struct ctl_client *client)
+{
+	return client->fd;
+}
+
+const struct ctl_welcome *ctl_client_welcome(const struct ctl_client *client)
+{
+	return &client->welcome;
+}
+
+const char *ctl_client_path(const struct ctl_client *client)
+{
+	return client->path;
+}
+
+void ctl_client_timeout_set(struct ctl_client *client, int timeout_ms)
+{
+	client->timeout_ms = timeout_ms;
+}
+
+/* ---- the requests */
+
+/* A call that brings no descriptors and has one kind of reply. */
+static int simple_call(struct ctl_client *client, struct ctl_msg *req, int req_fd, enum ctl_type reply_type,
+		       struct ctl_msg *ret_reply)
+{
+	int fds[CTL_FDS_MAX];
+	int r = ctl_client_call(client, req, req_fd, ret_reply, fds);
+
+	fds_close(fds, CTL_FDS_MAX);
+	if (r == 0 && ret_reply->type != reply_type)
+		r = die(client, -EPROTO);
+	return r;
+}
+
+int ctl_client_lease(struct ctl_client *client, const struct ctl_endpoint *local, uint32_t flags, int fd,
+		     uint32_t *ret_id)
+{
+	struct ctl_msg reply, req = { .type = CTL_LEASE };
+	int r;
+
+	req.lease.local = *local;
+	req.lease.flags = flags;
+	r = simple_call(client, &req, fd, CTL_LEASED, &reply);
+	if (r == 0)
+		*ret_id = reply.lease.id;
+	return r;
+}
+
+int ctl_client_release(struct ctl_client *client, uint32_t lease_id)
+{
+	struct ctl_msg reply, req = { .type = CTL_RELEASE };
+
+	req.lease.id = lease_id;
+	return simple_call(client, &req, -1, CTL_RELEASED, &reply);
+}
+
+int ctl_client_ports(struct ctl_client *client, enum ctl_proto proto, uint16_t first, uint16_t cnt,
+		     uint16_t *ret_first, uint16_t *ret_cnt)
+{
+	struct ctl_msg reply, req = { .type = CTL_PORTS };
+	int r;
+
+	req.ports = (struct ctl_ports){ .proto = (uint8_t)proto, .first = first, .cnt = cnt };
+	r = simple_call(client, &req, -1, CTL_PORTS_LEASED, &reply);
+	if (r < 0)
+		return r;
+	*ret_first = reply.ports.first;
+	*ret_cnt = reply.ports.cnt;
+	return 0;
+}
+
+int ctl_client_connect(struct ctl_client *client, const struct ctl_endpoint *remote, struct ctl_channel *ret_channel,
+		       int ret_fds[static CTL_FDS_MAX])
+{
+	struct ctl_msg reply, req = { .type = CTL_CONNECT };
+	int r;
+
+	req.connect.remote = *remote;
+	r = ctl_client_call(client, &req, -1, &reply, ret_fds);
+	if (r < 0)
+		return r;
+	if (reply.type != CTL_CONNECTED) {
+		fds_close(ret_fds, CTL_FDS_MAX);
+		return die(client, -EPROTO);
+	}
+	*ret_channel = reply.channel;
+	return 0;
+}
+
+int ctl_client_channel_close(struct ctl_client *client, uint32_t channel_id, enum vj_channel_error reason)
+{
+	struct ctl_msg msg = { .type = CTL_CHANNEL_CLOSE };
+
+	if (client->dead != 0)
+		return client->dead;
+	msg.seq = next_seq(client);
+	msg.close.channel_id = channel_id;
+	msg.close.reason = (uint32_t)reason;
+	return send_msg(client, &msg, -1, deadline(client));
+}
+
+int ctl_client_status(struct ctl_client *client, void (*fn)(void *arg, const struct ctl_msg *msg), void *arg)
+{
+	struct ctl_msg msg, req = { .type = CTL_STATUS };
+	int fds[CTL_FDS_MAX];
+	int r = ctl_client_call(client, &req, -1, &msg, fds);
+
+	while (r == 0) {
+		fds_close(fds, CTL_FDS_MAX);
+		if (msg.type < CTL_STATUS_APP || msg.type > CTL_STATUS_END)
+			return msg.type == CTL_REFUSED ? refused(&msg) : die(client, -EPROTO);
+		fn(arg, &msg);
+		if (msg.type == CTL_STATUS_END)
+			return 0;
+		r = await(client, req.seq, deadline(client), &msg, fds);
+	}
+	return r;
+}
