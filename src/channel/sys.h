@@ -57,6 +57,11 @@ static inline int sys_close(int fd)
 	return (int)SYS_CALL1(SYS_close, fd);
 }
 
+static inline int sys_openat(int dir_fd, const char *path, int flags, unsigned int mode)
+{
+	return (int)SYS_CALL4(SYS_openat, dir_fd, path, flags, mode);
+}
+
 static inline long sys_read(int fd, void *buf, size_t bytes)
 {
 	return SYS_CALL3(SYS_read, fd, buf, bytes);
