@@ -29,6 +29,18 @@ static struct link_frame frame_of(const struct vj_buf *b)
 	return (struct link_frame){ .data = b->data, .len = b->len, .room = b->room, .token = b->addr };
 }
 
+static inline void link_capture(struct vj *vj, const struct vj_buf *bufs, unsigned n)
+{
+	struct timespec ts;
+
+	if (likely(!vj->capture))
+		return;
+	clock_gettime(CLOCK_REALTIME, &ts);
+	for (unsigned i = 0; i < n; i++)
+		capture_frame(vj->capture, (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec, bufs[i].data,
+			      bufs[i].len);
+}
+
 static bool op_tx_get(void *drv, struct link_frame *ret_frame)
 {
 	struct vj_link *link = drv;
@@ -45,8 +57,7 @@ static void op_tx_put(void *drv, const struct link_frame *frame)
 	struct vj_link *link = drv;
 	struct vj_buf buf = buf_of(frame);
 
-	if (unlikely(link->vj->tap != NULL))
-		pcap_tap_frame(link->vj->tap, PCAP_TAP_OUT, lib_clock_ns(), buf.data, buf.len);
+	link_capture(link->vj, &buf, 1);
 	vj_channel_tx_put(link->ch, &buf, 1);
 	link->dirty = true;
 	link->vj->links_dirty = true;
@@ -100,9 +111,7 @@ bool link_rx(struct vj_link *link)
 		n = vj_channel_rx(link->ch, bufs, RX_BATCH);
 		for (unsigned i = 0; i < n; i++)
 			frames[i] = frame_of(&bufs[i]);
-		if (unlikely(vj->tap != NULL))
-			for (unsigned i = 0; i < n; i++)
-				pcap_tap_frame(vj->tap, PCAP_TAP_IN, vj->now_ns, bufs[i].data, bufs[i].len);
+		link_capture(vj, bufs, n);
 		if (n)
 			stack_rx(vj->stack, link->stack_id, frames, n);
 		total += n;

@@ -2,6 +2,7 @@
 /* loop.c - progress, events, and sleeping when there is nothing */
 #include "channel/bell.h"
 #include "channel/sys.h"
+#include "driver/pcap.h"
 #include "lib/priv.h"
 
 #include <errno.h>
@@ -9,6 +10,7 @@
 enum {
 	SPIN_MISSES_MAX = 4,	    /* spins in vain before spinning is given up for a while ... */
 	SPIN_SKIP = 64,		    /* ... of so many sleeps */
+	CAPTURE_FLUSH_NS = 100000000, /* what a capture file may lag behind */
 };
 
 bool vj_process(struct vj *vj)
@@ -29,6 +31,10 @@ bool vj_process(struct vj *vj)
 	}
 	link_publish_all(vj);
 	link_reap(vj);
+	if (unlikely(vj->capture != NULL) && vj->now_ns - vj->capture_flushed_ns >= CAPTURE_FLUSH_NS) {
+		vj->capture_flushed_ns = vj->now_ns;
+		capture_flush(vj->capture);
+	}
 	return any;
 }
 

@@ -32,7 +32,7 @@
 
 #include <vj/vj.h>
 
-struct pcap_tap;
+struct capture;
 
 /* One channel. Made by link_open(), freed by link_reap(). */
 struct vj_link {
@@ -115,7 +115,8 @@ struct vj {
 	struct stack_config stack_cfg;
 	uint64_t channels_violated;
 	uint64_t wakes_closed, rx_bytes_closed, tx_bytes_closed; /* of links already gone */
-	struct pcap_tap *tap;
+	struct capture *capture; /* NULL: not recording */
+	uint64_t capture_flushed_ns;
 	char name[CTL_NAME_MAX];
 	char socket_path[108]; /* "" : the default search */
 	void (*log)(void *arg, int level, const char *line);

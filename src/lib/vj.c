@@ -143,9 +143,9 @@ int vj_open(const struct vj_options *opts, struct vj **ret_vj)
 	if (err)
 		goto fail_stack;
 	if (opts->pcap_path) {
-		err = pcap_tap_open(opts->pcap_path, &vj->tap);
+		err = capture_open(opts->pcap_path, &vj->capture);
 		if (err)
-			goto fail_tap;
+			goto fail_capture;
 	}
 	err = control_open(vj);
 	if (err)
@@ -154,8 +154,8 @@ int vj_open(const struct vj_options *opts, struct vj **ret_vj)
 	return 0;
 
 fail_control:
-	pcap_tap_close(vj->tap);
-fail_tap:
+	capture_close(vj->capture);
+fail_capture:
 	stack_destroy(vj->stack);
 fail_stack:
 	sys_close(vj->bell_fd);
@@ -200,7 +200,7 @@ void vj_close(struct vj *vj)
 	ctl_client_close(vj->ctl);
 	lease_forget_all(vj);
 	stack_destroy(vj->stack);
-	pcap_tap_close(vj->tap);
+	capture_close(vj->capture);
 	sys_close(vj->bell_fd);
 	free(vj->links);
 	free(vj);

@@ -63,6 +63,9 @@ void stack_run(struct stack *s);
 /** stack_deadline() - When stack_run() must be called at the latest, in microseconds; UINT64_MAX: nothing pending */
 uint64_t stack_deadline(const struct stack *s);
 
+/** stack_unsent() - Bytes accepted by tcp_send() that have not left yet, closed connections included. Walks all: for a program's end */
+uint64_t stack_unsent(const struct stack *s);
+
 /** stack_unfinished() - Is something owed to a peer that would go out without a timer (data queued, an acknowledgement)? */
 bool stack_unfinished(const struct stack *s);
 

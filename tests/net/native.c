@@ -1,0 +1,632 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * native.c - the native API against a real vjd
+ *
+ * Two applications live in one process and are pumped in turn, which makes every interleaving repeatable; what needs a
+ * death forks. A private vjd is started on a socket of our own and ended with us.
+ */
+#include <vj/vj.h>
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static char dir[] = "/tmp/vj-native-XXXXXX";
+static char socket_path[64];
+static pid_t vjd_pid;
+
+/* ---- vjd ------------------------------------------------------------------------------------------------------- */
+
+static void vjd_start(void)
+{
+	const char *build = getenv("VJ_BUILD_DIR");
+	char path[512];
+
+	snprintf(path, sizeof(path), "%s/vjd", build ? build : "build");
+	vjd_pid = fork();
+	assert_true(vjd_pid >= 0);
+	if (!vjd_pid) {
+		execl(path, "vjd", "--private", "--foreground", "--socket", socket_path, "--idle-exit", "60", (char *)NULL);
+		perror(path);
+		_exit(127);
+	}
+	for (int i = 0; i < 1000; i++) {
+		if (!access(socket_path, F_OK))
+			return;
+		usleep(5000);
+	}
+	fail_msg("vjd did not make %s", socket_path);
+}
+
+static void vjd_kill(int sig)
+{
+	kill(vjd_pid, sig);
+	waitpid(vjd_pid, NULL, 0);
+}
+
+static struct vj *app_open(const char *name)
+{
+	struct vj_options o = VJ_OPTIONS_INIT;
+	struct vj *vj;
+
+	o.name = name;
+	o.socket_path = socket_path;
+	assert_int_equal(vj_open(&o, &vj), 0);
+	return vj;
+}
+
+/* ---- two applications ------------------------------------------------------------------------------------------ */
+
+static struct vj *a, *b; /* a serves, b asks */
+
+static int pair_setup(void **state)
+{
+	(void)state;
+	a = app_open("server");
+	b = app_open("client");
+	return 0;
+}
+
+static int pair_teardown(void **state)
+{
+	(void)state;
+	vj_close(a);
+	vj_close(b);
+	return 0;
+}
+
+static struct sockaddr_storage address(int family, uint16_t port)
+{
+	struct sockaddr_storage ss = { 0 };
+
+	if (family == AF_INET) {
+		struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = htons(port) };
+
+		in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+		memcpy(&ss, &in, sizeof(in));
+	} else {
+		struct sockaddr_in6 in6 = { .sin6_family = AF_INET6, .sin6_port = htons(port) };
+
+		in6.sin6_addr = in6addr_loopback;
+		memcpy(&ss, &in6, sizeof(in6));
+	}
+	return ss;
+}
+
+static socklen_t address_len(int family)
+{
+	return family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
+}
+
+static uint64_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+static void pump(void)
+{
+	vj_process(a);
+	vj_process(b);
+}
+
+#define PUMP_UNTIL(cond)                                                                   \
+	do {                                                                               \
+		uint64_t until_ = now_ms() + 10000;                                        \
+		while (!(cond)) {                                                          \
+			pump();                                                            \
+			if (now_ms() > until_)                                             \
+				fail_msg("%s:%d: not within 10 s: %s", __FILE__, __LINE__, #cond); \
+		}                                                                          \
+	} while (0)
+
+static struct vj_listener listen_on(struct vj *vj, int family, struct sockaddr_storage *ret_addr)
+{
+	struct sockaddr_storage ss = address(family, 0);
+	struct vj_listener l;
+
+	assert_int_equal(vj_listen(vj, (struct sockaddr *)&ss, address_len(family), 16, 0, -1, 7, &l), 0);
+	vj_listener_addr(vj, l, ret_addr);
+	return l;
+}
+
+static void connect_pair(int family, struct vj_listener *ret_l, struct vj_conn *ret_a, struct vj_conn *ret_b)
+{
+	struct sockaddr_storage at;
+	struct vj_listener l = listen_on(a, family, &at);
+
+	assert_int_equal(vj_connect(b, (struct sockaddr *)&at, address_len(family), NULL, 0, 8, ret_b), 0);
+	PUMP_UNTIL(vj_ready(b, *ret_b) & VJ_EV_CONNECTED);
+	PUMP_UNTIL(vj_listener_ready(a, l));
+	assert_int_equal(vj_accept(a, l, 9, ret_a), 0);
+	*ret_l = l;
+}
+
+static uint8_t pattern(uint64_t i)
+{
+	return (uint8_t)((i * 2654435761u) >> 13);
+}
+
+/* Send @total bytes of the pattern from one to the other, check every byte. @borrow: without copies on both sides. */
+static void transfer(struct vj *from, struct vj_conn cf, struct vj *to, struct vj_conn ct, uint64_t total, size_t chunk,
+		     bool borrow)
+{
+	uint64_t sent = 0, got = 0;
+	uint8_t *buf = malloc(chunk);
+
+	while (got < total) {
+		size_t want = total - sent < chunk ? (size_t)(total - sent) : chunk;
+		const uint8_t *data = buf;
+		uint8_t *room;
+		size_t n = 0;
+		ssize_t r;
+
+		if (want && borrow && !vj_send_buffer(from, cf, &room, &n)) {
+			if (n > want)
+				n = want;
+			for (size_t i = 0; i < n; i++)
+				room[i] = pattern(sent + i);
+			assert_int_equal(vj_send_commit(from, cf, n), 0);
+			sent += n;
+		} else if (want) {
+			for (size_t i = 0; i < want; i++)
+				buf[i] = pattern(sent + i);
+			r = vj_send(from, cf, buf, want, 0);
+			assert_true(r > 0 || r == -EAGAIN);
+			sent += r > 0 ? (uint64_t)r : 0;
+		}
+		pump();
+		for (;;) {
+			r = borrow ? vj_recv_borrow(to, ct, &data) : vj_recv(to, ct, buf, chunk, false);
+			if (r == -EAGAIN)
+				break;
+			assert_true(r > 0);
+			for (ssize_t i = 0; i < r; i++)
+				if (data[i] != pattern(got + (uint64_t)i))
+					fail_msg("byte %llu differs", (unsigned long long)(got + (uint64_t)i));
+			if (borrow)
+				vj_recv_return(to, ct, (size_t)r);
+			got += (uint64_t)r;
+		}
+	}
+	free(buf);
+}
+
+static void tcp_family(int family)
+{
+	struct sockaddr_storage la, ra, lb, rb;
+	struct vj_conn ca, cb;
+	struct vj_listener l;
+	char c;
+
+	connect_pair(family, &l, &ca, &cb);
+	vj_conn_addrs(a, ca, &la, &ra);
+	vj_conn_addrs(b, cb, &lb, &rb);
+	assert_memory_equal(&la, &rb, sizeof(la));
+	assert_memory_equal(&ra, &lb, sizeof(la));
+	assert_int_equal(la.ss_family, family);
+	for (size_t n = 1; n < 200000; n = n * 3 + 1) {
+		transfer(b, cb, a, ca, n, n, false);
+		transfer(a, ca, b, cb, n, n, false);
+	}
+	transfer(a, ca, b, cb, 64 << 20, 65536, false);
+	transfer(b, cb, a, ca, 64 << 20, 65536, true);
+
+	/* half-close: b ends, a still sends */
+	assert_int_equal(vj_shutdown(b, cb), 0);
+	PUMP_UNTIL(vj_ready(a, ca) & VJ_EV_EOF);
+	assert_int_equal(vj_recv(a, ca, &c, 1, false), 0);
+	assert_int_equal(vj_send(b, cb, "x", 1, 0), -EPIPE);
+	transfer(a, ca, b, cb, 100000, 1000, false);
+	vj_conn_close(a, ca);
+	PUMP_UNTIL(vj_ready(b, cb) & VJ_EV_EOF);
+	assert_int_equal(vj_recv(b, cb, &c, 1, false), 0);
+	vj_conn_close(b, cb);
+	vj_unlisten(a, l);
+}
+
+static void test_tcp4(void **state)
+{
+	(void)state;
+	tcp_family(AF_INET);
+}
+
+static void test_tcp6(void **state)
+{
+	(void)state;
+	tcp_family(AF_INET6);
+}
+
+/* Many connections over one channel: none starves, readers that don't read don't stop the others. */
+static void test_many(void **state)
+{
+	enum { N = 500 };
+	struct sockaddr_storage at;
+	struct vj_listener l = listen_on(a, AF_INET, &at);
+	struct vj_conn ca[N], cb[N];
+	static char big[400000];
+
+	(void)state;
+	for (int i = 0; i < N; i++) {
+		assert_int_equal(vj_connect(b, (struct sockaddr *)&at, address_len(AF_INET), NULL, 0, (uint64_t)i, &cb[i]), 0);
+		PUMP_UNTIL(vj_ready(b, cb[i]) & VJ_EV_CONNECTED);
+		PUMP_UNTIL(!vj_accept(a, l, (uint64_t)i, &ca[i]));
+	}
+	for (int i = 0; i < N / 2; i++) { /* nobody reads these */
+		ssize_t r = vj_send(b, cb[i], big, sizeof(big), 0);
+
+		assert_true(r > 0 || r == -EAGAIN);
+		pump();
+	}
+	for (int i = N / 2; i < N; i++)
+		transfer(b, cb[i], a, ca[i], 20000, 5000, false);
+	for (int i = 0; i < N; i++) {
+		vj_conn_abort(a, ca[i]);
+		PUMP_UNTIL(vj_ready(b, cb[i]) & VJ_EV_ERROR);
+		assert_int_equal(vj_error(b, cb[i], true), ECONNRESET);
+		vj_conn_close(b, cb[i]);
+	}
+	vj_unlisten(a, l);
+}
+
+static void udp_family(int family)
+{
+	struct sockaddr_storage any = address(family, 0), at, from;
+	static uint8_t msg[3000], got[4000];
+	struct vj_udp ua, ub;
+
+	assert_int_equal(vj_udp_open(a, (struct sockaddr *)&any, address_len(family), 0, -1, 1, &ua), 0);
+	assert_int_equal(vj_udp_open(b, (struct sockaddr *)&any, address_len(family), 0, -1, 2, &ub), 0);
+	vj_udp_addr(a, ua, &at);
+	for (size_t n = 0; n <= sizeof(msg); n += 500) {
+		ssize_t r;
+
+		for (size_t i = 0; i < n; i++)
+			msg[i] = pattern(i + n);
+		assert_int_equal(vj_udp_send(b, ub, (struct sockaddr *)&at, address_len(family), msg, n), 0);
+		PUMP_UNTIL((r = vj_udp_recv(a, ua, got, sizeof(got), false, &from)) != -EAGAIN);
+		assert_int_equal(r, n);
+		assert_memory_equal(msg, got, n);
+		assert_int_equal(vj_udp_send(a, ua, (struct sockaddr *)&from, address_len(family), got, n), 0);
+		PUMP_UNTIL((r = vj_udp_recv(b, ub, got, sizeof(got), false, NULL)) != -EAGAIN);
+		assert_int_equal(r, n);
+	}
+	assert_int_equal(vj_udp_send(b, ub, (struct sockaddr *)&at, address_len(family), msg, 70000), -EMSGSIZE);
+	vj_udp_close(a, ua);
+	vj_udp_close(b, ub);
+}
+
+static void test_udp(void **state)
+{
+	(void)state;
+	udp_family(AF_INET);
+	udp_family(AF_INET6);
+}
+
+static void test_refusals(void **state)
+{
+	struct sockaddr_storage at, ss = address(AF_INET, 9);
+	struct sockaddr_in in = { .sin_family = AF_INET };
+	struct vj_listener l, l2;
+	socklen_t len = sizeof(in);
+	struct vj_conn c;
+	int fd;
+
+	(void)state;
+	/* nobody there: the caller goes to the kernel */
+	assert_int_equal(vj_connect(b, (struct sockaddr *)&ss, sizeof(in), NULL, 0, 0, &c), -EHOSTUNREACH);
+	/* not on this host */
+	in.sin_addr.s_addr = htonl(0xc6336401); /* 198.51.100.1, RFC 5737 */
+	in.sin_port = htons(80);
+	assert_int_equal(vj_connect(b, (struct sockaddr *)&in, sizeof(in), NULL, 0, 0, &c), -EHOSTUNREACH);
+	/* another application has the port */
+	l = listen_on(a, AF_INET, &at);
+	assert_int_equal(vj_listen(b, (struct sockaddr *)&at, sizeof(in), 16, 0, -1, 0, &l2), -EADDRINUSE);
+	/* given back at once */
+	vj_unlisten(a, l);
+	assert_int_equal(vj_listen(b, (struct sockaddr *)&at, sizeof(in), 16, 0, -1, 0, &l2), 0);
+	vj_unlisten(b, l2);
+	/* the kernel has it */
+	fd = socket(AF_INET, SOCK_STREAM, 0);
+	in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	in.sin_port = 0;
+	assert_int_equal(bind(fd, (struct sockaddr *)&in, sizeof(in)), 0);
+	assert_int_equal(listen(fd, 1), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&in, &len), 0);
+	assert_int_equal(vj_listen(a, (struct sockaddr *)&in, sizeof(in), 16, 0, -1, 0, &l), -EADDRINUSE);
+	close(fd);
+	/* a listener closed between look-up and SYN: refused, as the kernel does */
+	l = listen_on(a, AF_INET, &at);
+	assert_int_equal(vj_connect(b, (struct sockaddr *)&at, sizeof(in), NULL, 0, 0, &c), 0);
+	vj_unlisten(a, l);
+	PUMP_UNTIL(vj_ready(b, c) & VJ_EV_ERROR);
+	assert_int_equal(vj_error(b, c, true), ECONNREFUSED);
+	vj_conn_close(b, c);
+	/* nonsense */
+	ss.ss_family = AF_UNIX;
+	assert_int_equal(vj_connect(b, (struct sockaddr *)&ss, sizeof(ss), NULL, 0, 0, &c), -EAFNOSUPPORT);
+	assert_int_equal(vj_connect(b, (struct sockaddr *)&at, 3, NULL, 0, 0, &c), -EINVAL);
+	assert_int_equal(vj_listen(a, (struct sockaddr *)&at, sizeof(in), 0, 0, -1, 0, &l), -EINVAL);
+}
+
+static void test_to_myself(void **state)
+{
+	struct sockaddr_storage at;
+	struct vj_listener l = listen_on(a, AF_INET, &at);
+	struct vj_conn c1, c2;
+
+	(void)state;
+	assert_int_equal(vj_connect(a, (struct sockaddr *)&at, sizeof(struct sockaddr_in), NULL, 0, 0, &c1), 0);
+	PUMP_UNTIL(!vj_accept(a, l, 0, &c2));
+	PUMP_UNTIL(vj_ready(a, c1) & VJ_EV_CONNECTED);
+	transfer(a, c1, a, c2, 1000000, 10000, false);
+	transfer(a, c2, a, c1, 1000000, 10000, true);
+	vj_conn_close(a, c1);
+	vj_conn_close(a, c2);
+	vj_unlisten(a, l);
+}
+
+static void test_raw(void **state)
+{
+	struct vj_channel *ch, *other = NULL;
+	struct vj_event ev[4];
+	struct vj_buf buf;
+	uint32_t seen = 0;
+
+	(void)state;
+	assert_int_equal(vj_raw_connect(b, 99, 0, &ch), -EHOSTUNREACH);
+	assert_int_equal(vj_raw_listen(a, 99, 55), 0);
+	assert_int_equal(vj_raw_listen(b, 99, 55), -EADDRINUSE);
+	assert_int_equal(vj_raw_connect(b, 99, 0, &ch), 0);
+	assert_int_equal(vj_channel_tx_get(ch, &buf, 1), 1);
+	memcpy(buf.data, "frame", 5);
+	buf.len = 5;
+	vj_channel_tx_put(ch, &buf, 1);
+	vj_channel_tx_publish(ch);
+	for (int i = 0; i < 100 && !(seen & VJ_EV_READABLE); i++) {
+		int n = vj_poll(a, ev, 4, 50000000);
+
+		for (int k = 0; k < n; k++) {
+			assert_int_equal(ev[k].obj, VJ_OBJ_RAW);
+			assert_int_equal(ev[k].cookie, 55);
+			other = ev[k].raw;
+			seen |= ev[k].events;
+		}
+	}
+	assert_int_equal(seen, VJ_EV_ACCEPT | VJ_EV_READABLE);
+	assert_int_equal(vj_channel_rx(other, &buf, 1), 1);
+	assert_memory_equal(buf.data, "frame", 5);
+	vj_channel_rx_free(other, &buf, 1);
+	vj_raw_close(b, ch);
+	for (int i = 0; i < 100 && !(seen & VJ_EV_ERROR); i++) {
+		int n = vj_poll(a, ev, 4, 50000000);
+
+		for (int k = 0; k < n; k++)
+			seen |= ev[k].events;
+	}
+	assert_int_equal(vj_channel_error(other), VJ_CHANNEL_ERR_PEER_GONE);
+	vj_raw_close(a, other);
+}
+
+/* ---- deaths ---------------------------------------------------------------------------------------------------- */
+
+/* A child that connects to @at and sends for ever. */
+static pid_t fork_sender(const struct sockaddr_storage *at)
+{
+	pid_t pid = fork();
+
+	if (!pid) {
+		static char junk[10000];
+		struct vj_options o = VJ_OPTIONS_INIT;
+		struct vj_event ev[8];
+		struct vj_conn c;
+		struct vj *vj;
+
+		vj_forked(a);
+		vj_forked(b);
+		o.socket_path = socket_path;
+		if (vj_open(&o, &vj) ||
+		    vj_connect(vj, (const struct sockaddr *)at, sizeof(struct sockaddr_in), NULL, 0, 0, &c))
+			_exit(1);
+		for (;;) {
+			vj_poll(vj, ev, 8, 1000000);
+			vj_send(vj, c, junk, sizeof(junk), 0);
+		}
+	}
+	assert_true(pid > 0);
+	return pid;
+}
+
+static void test_peer_killed(void **state)
+{
+	struct sockaddr_storage at;
+	struct vj_listener l = listen_on(a, AF_INET, &at);
+	struct vj_conn ca, other_a, other_b;
+	struct vj_event ev[8];
+	uint64_t killed_ms;
+	char buf[4096];
+	ssize_t r;
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(vj_connect(b, (struct sockaddr *)&at, sizeof(struct sockaddr_in), NULL, 0, 0, &other_b), 0);
+	PUMP_UNTIL(!vj_accept(a, l, 0, &other_a));
+	pid = fork_sender(&at);
+	PUMP_UNTIL(!vj_accept(a, l, 0, &ca));
+	for (int i = 0; i < 100; i++) {
+		PUMP_UNTIL((r = vj_recv(a, ca, buf, sizeof(buf), false)) != -EAGAIN);
+		assert_true(r > 0);
+	}
+	kill(pid, SIGKILL);
+	killed_ms = now_ms();
+	while ((r = vj_recv(a, ca, buf, sizeof(buf), false)) >= 0 || r == -EAGAIN) {
+		assert_true(r != 0); /* not an orderly end */
+		if (r == -EAGAIN)
+			vj_poll(a, ev, 8, 10000000);
+		assert_true(now_ms() - killed_ms < 5000);
+	}
+	assert_int_equal(r, -ECONNRESET);
+	print_message("           told %llu ms after kill -9\n", (unsigned long long)(now_ms() - killed_ms));
+	assert_true(now_ms() - killed_ms < 1000); /* 100 ms on an idle machine */
+	waitpid(pid, NULL, 0);
+	vj_conn_close(a, ca);
+	transfer(b, other_b, a, other_a, 100000, 10000, false); /* nobody else noticed */
+	vj_conn_close(b, other_b);
+	vj_conn_close(a, other_a);
+	vj_unlisten(a, l);
+}
+
+static void test_vjd_killed(void **state)
+{
+	struct sockaddr_storage at;
+	struct vj_listener l;
+	struct vj_conn ca, cb, c2;
+	struct vj *late;
+	int err = 0;
+
+	(void)state;
+	connect_pair(AF_INET, &l, &ca, &cb);
+	vj_listener_addr(a, l, &at);
+	vjd_kill(SIGKILL);
+	transfer(b, cb, a, ca, 10 << 20, 10000, false); /* vjd is on no packet's path */
+	/* the peer is known: still connects */
+	assert_int_equal(vj_raw_connect(b, 99, 0, &(struct vj_channel *){ NULL }), -ENOTCONN);
+	unlink(socket_path);
+	vjd_start();
+	late = app_open("late");
+	for (uint64_t until_ms = now_ms() + 10000; now_ms() < until_ms;) {
+		pump();
+		err = vj_connect(late, (struct sockaddr *)&at, sizeof(struct sockaddr_in), NULL, 0, 0, &c2);
+		if (!err)
+			break;
+		assert_int_equal(err, -EHOSTUNREACH); /* until a has stated its lease again */
+		usleep(10000);
+	}
+	assert_int_equal(err, 0);
+	for (uint64_t until_ms = now_ms() + 10000; !(vj_ready(late, c2) & VJ_EV_CONNECTED) && now_ms() < until_ms;) {
+		pump();
+		vj_process(late);
+	}
+	assert_true(vj_ready(late, c2) & VJ_EV_CONNECTED);
+	transfer(b, cb, a, ca, 1 << 20, 10000, false);
+	vj_close(late);
+	vj_conn_close(b, cb);
+	vj_conn_close(a, ca);
+	vj_unlisten(a, l);
+}
+
+static void test_no_vjd(void **state)
+{
+	struct vj_options o = VJ_OPTIONS_INIT;
+	struct vj *vj;
+
+	(void)state;
+	o.socket_path = "/tmp/there-is-no-such-directory/vjd.sock";
+	assert_int_equal(vj_open(&o, &vj), -ENOENT);
+	o.sz = 3;
+	assert_int_equal(vj_open(&o, &vj), -EINVAL);
+}
+
+/* ---- sleeping -------------------------------------------------------------------------------------------------- */
+
+static uint64_t cpu_us(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
+	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
+
+static void test_idle_is_free(void **state)
+{
+	struct vj_conn ca, cb;
+	struct vj_event ev[8];
+	struct vj_listener l;
+	uint64_t before_us, used_us;
+
+	(void)state;
+	connect_pair(AF_INET, &l, &ca, &cb);
+	while (vj_poll(a, ev, 8, 0) || vj_poll(b, ev, 8, 0))
+		;
+	vj_poll(a, ev, 8, 100000000); /* what is still owed */
+	before_us = cpu_us();
+	assert_int_equal(vj_poll(a, ev, 8, 1000000000), 0);
+	used_us = cpu_us() - before_us;
+	print_message("           idle second took %llu us of CPU\n", (unsigned long long)used_us);
+	assert_true(used_us < 20000);
+	vj_conn_close(a, ca);
+	vj_conn_close(b, cb);
+	vj_unlisten(a, l);
+}
+
+/* vj_fd() with poll(2): what a program with its own event loop does. */
+static void test_fd_wakes(void **state)
+{
+	struct vj_conn ca, cb;
+	struct vj_listener l;
+	int64_t timeout_ns;
+	struct pollfd p;
+
+	(void)state;
+	connect_pair(AF_INET, &l, &ca, &cb);
+	for (int i = 0; i < 1000; i++) {
+		char c = (char)i, got = 0;
+
+		while (!vj_arm(a, &timeout_ns))
+			vj_process(a);
+		assert_int_equal(vj_send(b, cb, &c, 1, 0), 1);
+		p = (struct pollfd){ .fd = vj_fd(a), .events = POLLIN };
+		assert_int_equal(poll(&p, 1, 5000), 1);
+		vj_disarm(a);
+		vj_process(a);
+		assert_int_equal(vj_recv(a, ca, &got, 1, false), 1);
+		assert_int_equal(got, c);
+	}
+	vj_conn_close(a, ca);
+	vj_conn_close(b, cb);
+	vj_unlisten(a, l);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_no_vjd),
+		cmocka_unit_test_setup_teardown(test_tcp4, pair_setup, pair_teardown),
+		cmocka_unit_test_setup_teardown(test_tcp6, pair_setup, pair_teardown),
+		cmocka_unit_test_setup_teardown(test_many, pair_setup, pair_teardown),
+		cmocka_unit_test_setup_teardown(test_udp, pair_setup, pair_teardown),
+		cmocka_unit_test_setup_teardown(test_refusals, pair_setup, pair_teardown),
+		cmocka_unit_test_setup_teardown(test_to_myself, pair_setup, pair_teardown),
+		cmocka_unit_test_setup_teardown(test_raw, pair_setup, pair_teardown),
+		cmocka_unit_test_setup_teardown(test_idle_is_free, pair_setup, pair_teardown),
+		cmocka_unit_test_setup_teardown(test_fd_wakes, pair_setup, pair_teardown),
+		cmocka_unit_test_setup_teardown(test_peer_killed, pair_setup, pair_teardown),
+		cmocka_unit_test_setup_teardown(test_vjd_killed, pair_setup, pair_teardown),
+	};
+	int failed;
+
+	if (!mkdtemp(dir))
+		return 1;
+	snprintf(socket_path, sizeof(socket_path), "%s/vjd.sock", dir);
+	vjd_start();
+	failed = cmocka_run_group_tests_name("native", tests, NULL, NULL);
+	vjd_kill(SIGTERM);
+	unlink(socket_path);
+	snprintf(socket_path, sizeof(socket_path), "%s/vjd.lock", dir);
+	unlink(socket_path);
+	rmdir(dir);
+	return failed;
+}
