@@ -28,7 +28,9 @@ def private_places(root):
     places = [re.compile(r"/(?:home|Users)/(?!user\b|USER\b|\.\.\.)\w+/"), re.compile(r"(?<![\w.])/roo[t]/")]
     for path in {root, os.path.dirname(root), os.path.expanduser("~")}:
         if path not in COMMON and path.startswith("/"):
-            places.append(re.compile(re.escape(path) + r"(?![\w-])"))
+            # a single name, such as "/src", is told from the end of a relative path by what stands around it
+            behind = r"(?![\w-])" if path.count("/") > 1 else "/"
+            places.append(re.compile(r"(?<![\w.@})\]])" + re.escape(path) + behind))
     return places
 
 
@@ -67,6 +69,12 @@ def check(root, args):
     return found
 
 
+def put_root(root):
+    """Lets docs/x.md name the tree that it stands in."""
+    with open(os.path.join(root, "docs/x.md"), "w", encoding="utf-8") as f:
+        f.write(f"cd {root}/src\n")
+
+
 ID = "SPDX-License-" "Identifier: "
 HOME = "/ho" "me/"
 CASES = [
@@ -78,6 +86,7 @@ CASES = [
     tidy.Case("late", {"scripts/x": f"#!/bin/sh\n\n# {ID}BSD-2-Clause\n"}, [r"scripts/x:1: no SPDX"]),
     tidy.Case("other", {"src/a.c": f"// {ID}GPL-2.0-only\n"}, [r"GPL-2\.0-only is not one of ours"]),
     tidy.Case("home", {"docs/x.md": f"cd {HOME}joe/src\n"}, [r"x\.md:1: names a place"]),
+    tidy.Case("this tree", {"docs/x.md": "cd ROOT/src\n"}, [r"x\.md:1: names a place"], {"place": put_root}),
     tidy.Case("blanks", {"docs/x.md": "a \nb"}, [r"x\.md:1: trailing", r"x\.md:2: last line"]),
 ]
 
