@@ -4,7 +4,7 @@
  * is checked by `if`, counted and dropped. They stay on in release builds.
  *
  *	VJ_ASSERT(cond)           the process aborts, naming the condition and the place
- *	VJ_ASSERT_OP(a, <=, b)    the same, printing both values; each side is evaluated once
+ *	VJ_ASSERT_OP(a, <=, b)    the same, and both values are printed, evaluated a second time
  *	VJ_DASSERT(_OP)           only with VJ_DEBUG defined: for what the packet path cannot pay
  *	VJ_UNREACHABLE()          aborts; it is not a hint to the compiler
  */
@@ -25,13 +25,15 @@ VJ_NORETURN VJ_COLD void vj_assert_op_fail(const char *cond, uint64_t a, uint64_
 			vj_assert_fail(#cond, __FILE__, __LINE__, __func__); \
 	} while (0)
 
-#define VJ_ASSERT_OP(a, op, b)                                                                   \
-	do {                                                                                     \
-		__auto_type vj_assert_a_ = (a);                                                  \
-		__auto_type vj_assert_b_ = (b);                                                  \
-		if (unlikely(!(vj_assert_a_ op vj_assert_b_)))                                   \
-			vj_assert_op_fail(#a " " #op " " #b, (uint64_t)vj_assert_a_,             \
-					  (uint64_t)vj_assert_b_, __FILE__, __LINE__, __func__); \
+/*
+ * The operands are compared as they stand, and not through copies, so that a literal can be
+ * compared with an unsigned value without a warning about signs.
+ */
+#define VJ_ASSERT_OP(a, op, b)                                                             \
+	do {                                                                               \
+		if (unlikely(!((a)op(b))))                                                 \
+			vj_assert_op_fail(#a " " #op " " #b, (uint64_t)(a), (uint64_t)(b), \
+					  __FILE__, __LINE__, __func__);                   \
 	} while (0)
 
 #define VJ_UNREACHABLE() vj_assert_fail("unreachable", __FILE__, __LINE__, __func__)

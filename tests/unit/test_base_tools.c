@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* The small tools of base: byte order, bits, random numbers, time, sequence numbers, log, assertions. */
+/*
+ * The small tools of base: byte order, bits, random numbers, time, sequence numbers, log,
+ * assertions.
+ */
 #include "tests/unit/wire_test.h"
 
 #include "base/assert.h"
@@ -106,7 +109,9 @@ static void test_bitmap(void **state)
 	}
 }
 
-/* First values of xoshiro256** from the state 1, 2, 3, 4, and of splitmix64 from 0, as published. */
+/*
+ * First values of xoshiro256** from the state 1, 2, 3, 4, and of splitmix64 from 0, as published.
+ */
 static void test_prng_golden(void **state)
 {
 	static const uint64_t expected[] = { 11520, 0, 1509978240, UINT64_C(1215971899390074240) };
@@ -233,7 +238,9 @@ static void test_log(void **state)
 	assert_string_equal(log_level_name((enum log_level)99), "unknown");
 }
 
-/* Runs `fn` in a child whose standard error is a pipe; it must abort. What it said goes to `said`. */
+/*
+ * Runs `fn` in a child whose standard error is a pipe; it must abort. What it said goes to `said`.
+ */
 static void expect_abort(void (*fn)(void), char *said, size_t room)
 {
 	int fds[2], status;
