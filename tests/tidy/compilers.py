@@ -13,7 +13,7 @@ import subprocess
 import tidy
 
 DROP_WITH_VALUE = {"-o", "-MF", "-MQ", "-MT"}
-DROP = ("-MD", "-MMD", "-c", "-fsanitize", "-fno-sanitize", "-pipe", "-fdiagnostics", "-O", "-Wno-tsan")
+DROP = ("-MD", "-MMD", "-c", "-fsanitize", "-fno-sanitize", "-pipe", "-fdiagnostics", "-fcolor", "-O", "-Wno-tsan")
 
 
 def other_arguments(command, other):
