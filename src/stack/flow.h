@@ -3,24 +3,25 @@
  * Flow table: from (link, addresses, ports) to a connection's number
  *
  * An entry is 8 bytes: 32 bits of the flow's hash (the tag) and the number. The whole key is
- *compared by the caller in the connection itself, which is needed next anyway.
+ * compared by the caller in the connection itself, which is needed next anyway.
  *
  * The table is a directory of segments of 64 KiB (extendible hashing: the top `depth` bits of the
- *tag choose the segment). A segment that is full is split in two, which takes some 20 us however
- *large the table is: there is no moment at which ten million entries have to move, and memory grows
- *in small steps.
+ * tag choose the segment). A segment that is full is split in two, which takes some 20 us however
+ * large the table is: there is no moment at which ten million entries have to move, and memory
+ * grows in small steps.
  *
  * In a segment an entry's home is proportional to the tag, and entries lie sorted by tag at their
- *home or, where that is taken, behind it (linear probing kept in order, which is Robin Hood
- *hashing):
+ * home or, where that is taken, behind it (linear probing kept in order, which is Robin Hood
+ * hashing):
  *
  *	home   0     1     2     3     4     5     6
  *	     | 0.1 | 1.2 | 1.7 | 1.9 | 2.0 | -   | 6.3 |
  *
  * A look-up starts at the home and ends at the first greater tag or empty slot. Deletion moves the
- *followers one back, so no tombstones gather. At 7/8 load an entry is 3.5 slots from its home on
- *average (less than one cache line), and the chance that one is farther than FLOW_REACH is below
- *10^-14: the distance behaves like the waiting time of an M/D/1 queue, with a tail of exp(-0.26 d).
+ * followers one back, so no tombstones gather. At 7/8 load an entry is 3.5 slots from its home on
+ * average (less than one cache line), and the chance that one is farther than FLOW_REACH is below
+ * 10^-14: the distance behaves like the waiting time of an M/D/1 queue, with a tail of exp(-0.26
+ * d).
  *
  * The hash is XXH3, keyed with a secret, so that strangers cannot choose keys that collide.
  */
@@ -33,10 +34,11 @@
 
 #define FLOW_SEGMENT_BYTES 65536
 #define FLOW_SLOTS (FLOW_SEGMENT_BYTES / 8)
-#define FLOW_REACH 127				     /* farthest an entry may be from its home */
-#define FLOW_HOMES (FLOW_SLOTS - 1 - FLOW_REACH - 1) /* but the head and an end that stays empty \
-						      */
-#define FLOW_DEPTH_MAX 13			     /* 2^13 segments, some 58 million entries */
+#define FLOW_REACH 127 /* farthest an entry may be from its home */
+#define FLOW_HOMES                                                                    \
+	(FLOW_SLOTS - 1 - FLOW_REACH - 1) /* but the head and an end that stays empty \
+					   */
+#define FLOW_DEPTH_MAX 13		  /* 2^13 segments, some 58 million entries */
 #define FLOW_SECRET_BYTES 192
 
 struct flow_key {
@@ -57,7 +59,7 @@ struct flow_slot {
 /* slot[0] of a segment is its head. */
 struct flow_segment {
 	uint32_t used;
-	uint32_t reserved;
+	uint32_t self; /* index in its pool */
 	struct flow_slot slot[FLOW_SLOTS - 1];
 };
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
  * Sending: a frame from the link, a transport segment written into it in place, Ethernet and IP
- *headers put before it
+ * headers put before it
  *
  *	if (!ip_tx_get(s, link_id, v4, &tx))            blocked, or no such link
  *		...

@@ -24,7 +24,8 @@ struct link {
 	uint32_t held; /* received frames kept by buf.c */
 	bool blocked;  /* tx_get() said no; stack_link_writable() ends it */
 	uint32_t next_free;
-	bool going;			  /* inside stack_link_del(): nothing may be sent or kept */
+	bool going; /* inside stack_link_del(): nothing may be sent or kept */
+	uint32_t output_cnt;
 	struct ref_list output;		  /* objects that owe something: stack_output_later() */
 	struct ref_list_node with_output; /* in stack.output_links */
 };

@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
  * Memory of a stack: big pieces from the caller's mem_get(), and pools of equal objects cut out of
- *them.
+ * them.
  *
  * Nothing here is ever moved, so a pointer to an object stays good until it is put back. An object
- *is known by its 32-bit index: half the size of a pointer, and index 0 is never an object. A pool
- *grows by chunks of a power of two of objects, so index to address is a shift, a mask and two
- *loads:
+ * is known by its 32-bit index: half the size of a pointer, and index 0 is never an object. A pool
+ * grows by chunks of a power of two of objects, so index to address is a shift, a mask and two
+ * loads:
  *
  *	chunk[idx >> shift]  -> | hot 0 | hot 1 | ... | hot n-1 | cold 0 | cold 1 | ... | cold n-1 |
  *
  * The cold half is optional: it has the same index, and keeps what is seldom needed out of the
- *cache lines that every segment touches. Free objects form a LIFO list through their own first four
- *bytes: the one given back last is still in the cache. Memory that was never needed is never
- *touched, so it costs no page.
+ * cache lines that every segment touches. Free objects form a LIFO list through their own first four
+ * bytes: the one given back last is still in the cache. Memory that was never needed is never
+ * touched, so it costs no page.
  *
  * Chunks go back to the caller only with the pool. Under VJ_DEBUG free objects are poisoned, under
- *AddressSanitizer they cannot be touched at all.
+ * AddressSanitizer they cannot be touched at all.
  */
 #ifndef VJ_STACK_MEM_H
 #define VJ_STACK_MEM_H

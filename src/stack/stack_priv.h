@@ -65,8 +65,9 @@ struct stack {
 	struct ref_list events;
 
 	struct ref_space output_nodes; /* struct ref_list_node of each kind */
-	struct ref_list output_links;  /* links that have output waiting and are not blocked */
-	uint32_t output_cnt;	       /* objects in all output queues */
+	uint32_t output_links_cnt;
+	struct ref_list output_links; /* links that have output waiting and are not blocked */
+	uint32_t output_cnt;	      /* objects in all output queues */
 
 	struct rate_limit icmp_limit;
 	struct stack_stats
@@ -111,6 +112,9 @@ static inline void stack_event_del(struct stack *s, struct ref ref)
  * nothing happens.
  */
 void stack_output_later(struct stack *s, uint32_t link_id, struct ref ref);
+
+/* Give everybody who waits in an output queue a turn. */
+void stack_output_run(struct stack *s);
 
 /* Nothing owed any more; before the object goes, too. Not queued: nothing happens. */
 void stack_output_done(struct stack *s, uint32_t link_id, struct ref ref);

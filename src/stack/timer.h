@@ -1,25 +1,24 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
  * Hierarchical timing wheel (Varghese and Lauck 1987): arm, disarm and fire in O(1) for ten million
- *timers
+ * timers
  *
  * Time is cut in ticks of 2^10 us. Four levels of 256 slots: a timer due in d ticks waits on level
- *0 if d < 2^8, on level 1 if d < 2^16 and so on, in the slot that its tick falls into. When the
- *wheel reaches the start of a slot above level 0, the timers in it move down. Bitmaps of used slots
- *let it jump over empty time, however long.
+ * 0 if d < 2^8, on level 1 if d < 2^16 and so on, in the slot that its tick falls into. When the
+ * wheel reaches the start of a slot above level 0, the timers in it move down. Bitmaps of used
+ * slots let it jump over empty time, however long.
  *
  *	level 0:   256 slots of 1.024 ms = 262 ms
  *	level 1:   256 slots of  262 ms  = 67 s
  *	level 2:   256 slots of   67 s   = 4.8 h
- *	level 3:   256 slots of  4.8 h   = 50 days; what is further away waits there for 25 days and
- *is looked at again
+ *	level 3:   256 slots of  4.8 h   = 50 days, of which 25 are used
  *
  * A timer never fires early, and late by less than one tick plus what the caller is late, unless
- *more than a call's budget of timers are due at once.
+ * more than a call's budget of timers are due at once.
  *
  * Owners re-arm lazily: a deadline that only moves away (the retransmission timer of a busy
- *connection) need not be moved in the wheel. The owner keeps the true deadline, lets the node fire,
- *sees that it is early, and arms again.
+ * connection) need not be moved in the wheel. The owner keeps the true deadline, lets the node
+ * fire, sees that it is early, and arms again.
  *
  * The node lives in the owner and is 12 bytes.
  */
@@ -43,8 +42,11 @@ struct wheel_node {
 };
 
 struct wheel {
-	uint64_t tick; /* all before is done; timers of this one may be left */
+	uint64_t tick; /* where the wheel stands; what is in `due` and below `levels_left` is left
+			  of it */
 	uint32_t armed_cnt;
+	uint32_t levels_left; /* whose slots at `tick` have not been taken yet */
+	struct ref due;	      /* slot taken last, without those done */
 	uint64_t used[WHEEL_LEVELS][WHEEL_SLOTS / 64]; /* bit: slot not empty */
 	struct ref slot[WHEEL_LEVELS][WHEEL_SLOTS];
 	struct ref_space nodes; /* kinds that have timers: ref_space_set() at start */
@@ -68,8 +70,11 @@ static inline uint64_t wheel_due_us(const struct wheel *wheel, const struct whee
 	return (uint64_t)((int64_t)wheel->tick + ahead) << WHEEL_TICK_SHIFT;
 }
 
-/* Fire at @due_us or within the tick after it. A time past fires at the next wheel_run(). Moves an
- * armed timer. */
+/*
+ * Fire at @due_us or within the tick after it; what is past, with the next tick. Moves an armed
+ * timer.
+ * @due_us: More than 2^31 ticks ahead (25 days) counts as that.
+ */
 void wheel_arm(struct wheel *wheel, struct ref ref, uint64_t due_us);
 
 /* Not armed: nothing happens. */

@@ -7,6 +7,10 @@
 #include "stack/pkt.h"
 #include "stack/stack.h"
 
+/* Size of struct udp_global */
+size_t udp_global_bytes(void);
+
+/* s->udp is zeroed. After a failed udp_init(), too, udp_fini() gives back what was made. */
 int udp_init(struct stack *s);
 void udp_fini(struct stack *s);
 

@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "stack/icmp.h"
+
+#include "stack/ip_out.h"
+#include "stack/stack_priv.h"
+#include "stack/tcp_hooks.h"
+#include "stack/udp.h"
+#include "wire/icmp.h"
+
+#include <errno.h>
+
+/* Port unreachable: as many a second, and as many at once. */
+#define ICMP_RATE_PER_SEC 1000
+#define ICMP_BURST 50
+
+/* ---- echo -------------------------------------------------------------------------------------
+ */
+
+static void icmp_echo_reply(struct stack *s, const struct pkt *pkt, const struct icmp_view *icmp)
+{
+	bool v4 = icmp->version == 4;
+	uint32_t len = pkt_l4_len(pkt);
+	struct ip_path path = {
+		.src = pkt->dst,
+		.dst = pkt->src,
+		.proto = pkt->ip.proto,
+		.ttl = IP_TTL_DEFAULT,
+		.tos = (uint8_t)(pkt->ip.tos & ~IP_ECN_MASK),
+	};
+	struct ip_tx tx;
+	struct csum sum;
+
+	if (ip_tx_get(s, pkt->link_id, v4, &tx) != 0) {
+		stack_drop(s, STACK_DROP_NO_FRAME);
+		return;
+	}
+	if (len > tx.l4_room) {
+		ip_tx_unget(s, &tx);
+		stack_drop(s, STACK_DROP_NO_FRAME);
+		return;
+	}
+	icmp_build(tx.l4, v4 ? ICMP4_ECHO_REPLY : ICMP6_ECHO_REPLY, 0, icmp->rest);
+	/* Read once, so that the sum is that of what goes out. */
+	sum = csum_copy(tx.l4 + ICMP_HDR_BYTES, pkt_payload(pkt, ICMP_HDR_BYTES),
+			len - ICMP_HDR_BYTES);
+	if (!v4)
+		sum = csum_add(sum, ip_tx_pseudo(&path, len));
+	if (ip_tx_has_csum(&tx))
+		icmp_csum_fill(tx.l4, ICMP_HDR_BYTES, sum);
+	ip_tx_put(s, &tx, &path, len);
+}
+
+/* ---- errors about what we sent ----------------------------------------------------------------
+ */
+
+/* The errno that a socket of the kernel's would get, 0: not an error for a flow */
+static int icmp4_errno(uint8_t type, uint8_t code)
+{
+	static const uint8_t unreach[] = {
+		ENETUNREACH,  EHOSTUNREACH, ENOPROTOOPT,  ECONNREFUSED, EMSGSIZE,     EOPNOTSUPP,
+		ENETUNREACH,  EHOSTDOWN,    ENONET,	  ENETUNREACH,	EHOSTUNREACH, ENETUNREACH,
+		EHOSTUNREACH, EHOSTUNREACH, EHOSTUNREACH, EHOSTUNREACH,
+	};
+
+	switch (type) {
+	case ICMP4_UNREACH:
+		return code < ARRAY_SIZE(unreach) ? unreach[code] : 0;
+	case ICMP4_TIME_EXCEEDED:
+		return EHOSTUNREACH;
+	case ICMP4_PARAM_PROBLEM:
+		return EPROTO;
+	default:
+		return 0;
+	}
+}
+
+static int icmp6_errno(uint8_t type, uint8_t code)
+{
+	static const uint8_t unreach[] = {
+		ENETUNREACH, EACCES, EHOSTUNREACH, EHOSTUNREACH, ECONNREFUSED, EACCES, EACCES,
+	};
+
+	switch (type) {
+	case ICMP6_UNREACH:
+		return code < ARRAY_SIZE(unreach) ? unreach[code] : 0;
+	case ICMP6_PKT_TOO_BIG:
+		return EMSGSIZE;
+	case ICMP6_TIME_EXCEEDED:
+		return EHOSTUNREACH;
+	case ICMP6_PARAM_PROBLEM:
+		return EPROTO;
+	default:
+		return 0;
+	}
+}
+
+static void icmp_error_input(struct stack *s, const struct pkt *pkt, const struct icmp_view *icmp)
+{
+	struct icmp_quote quote;
+	struct icmp_error error;
+	enum wire_err err;
+
+	err = icmp_parse_quote(icmp, pkt_l4(pkt) + ICMP_HDR_BYTES,
+			       pkt_l4_avail(pkt) - ICMP_HDR_BYTES, &quote);
+	if (err != WIRE_OK) {
+		stack_drop(s, STACK_DROP_ICMP_BAD);
+		return;
+	}
+	error = (struct icmp_error){
+		.link = pkt->link_id,
+		.local = { .addr = ip_src(&quote.ip), .port = quote.src_port },
+		.remote = { .addr = ip_dst(&quote.ip), .port = quote.dst_port },
+		.tcp_seq = quote.tcp_seq,
+		.err = icmp->version == 4 ? icmp4_errno(icmp->type, icmp->code)
+					  : icmp6_errno(icmp->type, icmp->code),
+		.mtu = icmp_mtu(icmp),
+	};
+	/* The error must have come to where the packet had come from. */
+	if (error.err == 0 || !ip_addr_eq(&error.local.addr, &pkt->dst)) {
+		stack_drop(s, STACK_DROP_ICMP_BAD);
+		return;
+	}
+	if (quote.ip.proto == IP_PROTO_TCP)
+		tcp_icmp_error(s, &error);
+	else if (quote.ip.proto == IP_PROTO_UDP)
+		udp_icmp_error(s, &error);
+	else
+		stack_drop(s, STACK_DROP_ICMP_BAD);
+}
+
+void icmp_input(struct stack *s, struct pkt *pkt)
+{
+	uint32_t avail = pkt_l4_avail(pkt), len = pkt_l4_len(pkt);
+	struct icmp_view icmp;
+	enum wire_err err;
+
+	err = icmp_parse_part(pkt_l4(pkt), avail, len, pkt->ip.version, &icmp);
+	if (err == WIRE_OK && (pkt->link->flags & LINK_NO_CSUM) == 0 &&
+	    !icmp_csum_ok(&pkt->ip, pkt_l4(pkt), avail, pkt_payload(pkt, avail), len - avail))
+		err = WIRE_BAD_CSUM;
+	if (err != WIRE_OK) {
+		stack_drop(s, STACK_DROP_ICMP_BAD);
+		return;
+	}
+	switch (icmp.kind) {
+	case ICMP_KIND_ECHO_REQUEST:
+		icmp_echo_reply(s, pkt, &icmp);
+		return;
+	case ICMP_KIND_ERROR:
+		icmp_error_input(s, pkt, &icmp);
+		return;
+	case ICMP_KIND_ECHO_REPLY:
+	case ICMP_KIND_OTHER:
+	default:
+		stack_drop(s, STACK_DROP_IP_PROTO);
+		return;
+	}
+}
+
+/* ---- errors that we send ----------------------------------------------------------------------
+ */
+
+static bool rate_limit_take(struct rate_limit *limit, uint64_t now_us)
+{
+	uint64_t more = (now_us - limit->last_us) * ICMP_RATE_PER_SEC / US_PER_SEC;
+
+	if (more > 0) {
+		limit->tokens = (uint32_t)min_u64(ICMP_BURST, limit->tokens + more);
+		limit->last_us = now_us;
+	}
+	if (limit->tokens == 0)
+		return false;
+	limit->tokens--;
+	return true;
+}
+
+void icmp_port_unreachable(struct stack *s, const struct pkt *pkt)
+{
+	bool v4 = pkt->ip.version == 4;
+	uint32_t ip_off = pkt->l4_off - pkt->ip.hdr_len;
+	struct ip_path path = {
+		.src = pkt->dst,
+		.dst = pkt->src,
+		.proto = v4 ? IP_PROTO_ICMP : IP_PROTO_ICMP6,
+		.ttl = IP_TTL_DEFAULT,
+	};
+	struct ip_tx tx;
+	uint32_t len;
+
+	if (!rate_limit_take(&s->icmp_limit, s->now_us))
+		return;
+	if (ip_tx_get(s, pkt->link_id, v4, &tx) != 0) {
+		stack_drop(s, STACK_DROP_NO_FRAME);
+		return;
+	}
+	len = (uint32_t)icmp_build_error(
+		tx.l4, tx.l4_room, pkt->ip.version, v4 ? ICMP4_UNREACH : ICMP6_UNREACH,
+		v4 ? ICMP4_UNREACH_PORT : ICMP6_UNREACH_PORT, 0, pkt->frame.data + ip_off,
+		(size_t)pkt->ip.hdr_len + pkt->ip.payload_len);
+	if (ip_tx_has_csum(&tx))
+		icmp_csum_fill(tx.l4, len, v4 ? CSUM_ZERO : ip_tx_pseudo(&path, len));
+	ip_tx_put(s, &tx, &path, len);
+}

@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * Receiving: from a frame to the protocol it is for
+ *
+ * Frames are taken in batches, in three passes, so that a cache miss of one is waited for while
+ * others are worked on: copy and check the headers and compute the flow's hash; guess the
+ * connection from the table's slot and get it on its way; deliver, in order.
+ *
+ * Headers are copied out of the frame before anything is decided by them (pkt.h). Every refusal has
+ * a reason in enum stack_drop.
+ */
+#include "base/assert.h"
+#include "stack/icmp.h"
+#include "stack/pkt.h"
+#include "stack/stack_priv.h"
+#include "stack/tcp_hooks.h"
+#include "stack/udp.h"
+#include "wire/eth.h"
+#include "wire/ip4.h"
+#include "wire/ip6.h"
+#include "wire/tcp.h"
+
+#include <string.h>
+
+#define RX_BATCH 16
+#define RX_AHEAD 4 /* frames whose headers are on their way while one is parsed */
+#define CONN_LINES 2
+
+/* Bytes from hdr_len up to @want, as far as the frame has them. What is there already is not read
+ * again. */
+static void pkt_copy_hdr(struct pkt *pkt, uint32_t want)
+{
+	uint32_t len = min_u32(pkt->frame.len, want);
+
+	if (len <= pkt->hdr_len)
+		return;
+	memcpy(pkt->hdr + pkt->hdr_len, pkt->frame.data + pkt->hdr_len, len - pkt->hdr_len);
+	pkt->hdr_len = (uint16_t)len;
+}
+
+/* ---- first pass: headers ----------------------------------------------------------------------
+ */
+
+static bool eth_accept(struct stack *s, const struct pkt *pkt, struct eth_view *ret_eth)
+{
+	enum wire_err err = eth_parse(pkt->hdr, pkt->hdr_len, ret_eth);
+
+	if (unlikely(err != WIRE_OK)) {
+		stack_drop(s, err == WIRE_SHORT ? STACK_DROP_ETH_SHORT : STACK_DROP_ETH_TYPE);
+		return false;
+	}
+	if (unlikely(!mac_addr_eq(&ret_eth->hdr->dst, &pkt->link->mac))) {
+		stack_drop(s, STACK_DROP_ETH_DST);
+		return false;
+	}
+	/* A tag with VLAN 0 is a priority and no network of its own. */
+	if (unlikely(ret_eth->vlan_cnt > 1 ||
+		     (ret_eth->vlan_cnt == 1 && (ret_eth->vlan_tci[0] & 0xfff) != 0))) {
+		stack_drop(s, STACK_DROP_ETH_TYPE);
+		return false;
+	}
+	return true;
+}
+
+static enum wire_err ip_parse_type(const struct pkt *pkt, const struct eth_view *eth,
+				   struct ip_view *ret_ip)
+{
+	const uint8_t *p = pkt->hdr + eth->hdr_len;
+	size_t avail = (size_t)pkt->hdr_len - eth->hdr_len;
+	size_t len = (size_t)pkt->frame.len - eth->hdr_len;
+
+	if (eth->type == ETH_TYPE_IP4)
+		return ip4_parse_part(p, avail, len, ret_ip);
+	if (eth->type == ETH_TYPE_IP6)
+		return ip6_parse_part(p, avail, len, ret_ip);
+	return WIRE_BAD_TYPE;
+}
+
+static enum stack_drop ip_drop_of(enum wire_err err)
+{
+	switch (err) {
+	case WIRE_BAD_TYPE:
+		return STACK_DROP_ETH_TYPE;
+	case WIRE_SHORT:
+	case WIRE_BAD_LEN:
+		return STACK_DROP_IP_SHORT;
+	case WIRE_BAD_FRAG:
+		return STACK_DROP_IP_FRAGMENT;
+	default:
+		return STACK_DROP_IP_HEADER;
+	}
+}
+
+/* Addresses that no packet to one host may have (RFC 1122 section 3.2.1.3, RFC 4291 section 2.7) */
+static bool ip_addrs_ok(const struct pkt *pkt)
+{
+	return !ip_addr_is_multicast(&pkt->src) && !ip_addr_is_broadcast(&pkt->src) &&
+	       !ip_addr_is_multicast(&pkt->dst) && !ip_addr_is_broadcast(&pkt->dst) &&
+	       !ip_addr_is_any(&pkt->src) && !ip_addr_is_any(&pkt->dst);
+}
+
+/* In IPv6, ::ffff:0:0/96 would be taken for IPv4 from here on; on the wire it is nobody's address.
+ */
+static bool ip_family_ok(const struct pkt *pkt)
+{
+	return pkt->ip.version == 4 || (!ip_addr_is_v4(&pkt->src) && !ip_addr_is_v4(&pkt->dst));
+}
+
+static bool ip_accept(struct stack *s, struct pkt *pkt, const struct eth_view *eth)
+{
+	enum wire_err err = ip_parse_type(pkt, eth, &pkt->ip);
+
+	if (unlikely(err == WIRE_TOO_DEEP)) {
+		pkt_copy_hdr(pkt, PKT_HDR_MAX);
+		err = ip_parse_type(pkt, eth, &pkt->ip);
+	}
+	if (unlikely(err != WIRE_OK)) {
+		stack_drop(s, ip_drop_of(err));
+		return false;
+	}
+	if (pkt->ip.version == 4 && (pkt->link->flags & LINK_NO_CSUM) == 0 &&
+	    unlikely(!ip4_csum_ok(&pkt->ip))) {
+		stack_drop(s, STACK_DROP_IP_CSUM);
+		return false;
+	}
+	if (unlikely(ip_is_frag(&pkt->ip))) {
+		stack_drop(s, STACK_DROP_IP_FRAGMENT);
+		return false;
+	}
+	pkt->src = ip_src(&pkt->ip);
+	pkt->dst = ip_dst(&pkt->ip);
+	if (unlikely(!ip_addrs_ok(pkt) || !ip_family_ok(pkt))) {
+		stack_drop(s, STACK_DROP_IP_HEADER);
+		return false;
+	}
+	pkt->l4_off = (uint16_t)(eth->hdr_len + pkt->ip.hdr_len);
+	return true;
+}
+
+/* The TCP header complete in the copy; the flow's hash. */
+static bool tcp_accept_hdr(struct stack *s, struct pkt *pkt)
+{
+	const uint8_t *tcp;
+	struct flow_key key;
+
+	if (unlikely(pkt_l4_avail(pkt) < TCP_HDR_BYTES))
+		pkt_copy_hdr(pkt, PKT_HDR_MAX);
+	if (unlikely(pkt_l4_avail(pkt) < TCP_HDR_BYTES)) {
+		stack_drop(s, STACK_DROP_TCP_BAD);
+		return false;
+	}
+	tcp = pkt_l4(pkt);
+	if (unlikely(pkt_l4_avail(pkt) < (uint32_t)(tcp[12] >> 4) * 4)) {
+		pkt_copy_hdr(pkt, PKT_HDR_MAX);
+		if (pkt_l4_avail(pkt) < (uint32_t)(tcp[12] >> 4) * 4) {
+			stack_drop(s, STACK_DROP_TCP_BAD);
+			return false;
+		}
+	}
+	key = (struct flow_key){
+		.local = pkt->dst,
+		.remote = pkt->src,
+		.link = pkt->link_id,
+		.local_port = load_be16(tcp + 2),
+		.remote_port = load_be16(tcp),
+	};
+	pkt->hash = flow_hash(&s->flows, &key);
+	flow_prefetch(&s->flows, pkt->hash);
+	return true;
+}
+
+/* Return: false: dropped, and counted. */
+static bool rx_parse(struct stack *s, struct pkt *pkt)
+{
+	struct eth_view eth;
+
+	pkt->hdr_len = 0;
+	pkt->kept = false;
+	pkt->csum_ok = false;
+	pkt_copy_hdr(pkt, PKT_HDR_FIRST);
+	if (!eth_accept(s, pkt, &eth) || !ip_accept(s, pkt, &eth))
+		return false;
+	switch (pkt->ip.proto) {
+	case IP_PROTO_TCP:
+		return tcp_accept_hdr(s, pkt);
+	case IP_PROTO_UDP:
+		return true;
+	case IP_PROTO_ICMP:
+	case IP_PROTO_ICMP6:
+		if ((pkt->ip.proto == IP_PROTO_ICMP) == (pkt->ip.version == 4))
+			return true;
+		break;
+	default:
+		break;
+	}
+	stack_drop(s, STACK_DROP_IP_PROTO);
+	return false;
+}
+
+/* ---- third pass: delivery ---------------------------------------------------------------------
+ */
+
+/* Over what was copied, and the rest where it is. */
+static bool tcp_csum_ok(const struct pkt *pkt)
+{
+	uint32_t avail = pkt_l4_avail(pkt);
+
+	return ip_csum_ok(&pkt->ip, pkt_l4(pkt), avail, pkt_payload(pkt, avail),
+			  pkt_l4_len(pkt) - avail);
+}
+
+static void rx_deliver(struct stack *s, struct pkt *pkt)
+{
+	switch (pkt->ip.proto) {
+	case IP_PROTO_TCP:
+		if ((pkt->link->flags & LINK_NO_CSUM) == 0) {
+			if (unlikely(!tcp_csum_ok(pkt))) {
+				stack_drop(s, STACK_DROP_TCP_CSUM);
+				return;
+			}
+			pkt->csum_ok = true;
+		}
+		tcp_input(s, pkt);
+		return;
+	case IP_PROTO_UDP:
+		udp_input(s, pkt);
+		return;
+	default:
+		pkt_copy_hdr(pkt, PKT_HDR_MAX);
+		icmp_input(s, pkt);
+		return;
+	}
+}
+
+static void rx_batch(struct stack *s, uint32_t link_id, struct link *link,
+		     const struct link_frame *frames, unsigned int n)
+{
+	struct pkt pkts[RX_BATCH];
+	bool good[RX_BATCH];
+
+	for (unsigned int i = 0; i < n && i < RX_AHEAD; i++)
+		__builtin_prefetch(frames[i].data);
+	for (unsigned int i = 0; i < n; i++) {
+		if (i + RX_AHEAD < n)
+			__builtin_prefetch(frames[i + RX_AHEAD].data);
+		pkts[i].frame = frames[i];
+		pkts[i].link = link;
+		pkts[i].link_id = link_id;
+		good[i] = rx_parse(s, &pkts[i]);
+	}
+	for (unsigned int i = 0; i < n; i++)
+		if (good[i] && pkts[i].ip.proto == IP_PROTO_TCP)
+			pool_prefetch(&s->conns, flow_guess(&s->flows, pkts[i].hash),
+				      s->conns.obj_bytes, CONN_LINES);
+	for (unsigned int i = 0; i < n; i++) {
+		if (likely(good[i]))
+			rx_deliver(s, &pkts[i]);
+		if (!pkts[i].kept)
+			link_rx_free(link, &pkts[i].frame);
+	}
+}
+
+void stack_rx(struct stack *s, struct link_id link_id, const struct link_frame *frames, unsigned n)
+{
+	struct link *link = link_find(&s->links, link_id.v);
+
+	VJ_ASSERT(link != NULL);
+	s->stats.rx_frames += n;
+	while (n > 0) {
+		unsigned int batch = n < RX_BATCH ? n : RX_BATCH;
+
+		rx_batch(s, link_id.v, link, frames, batch);
+		frames += batch;
+		n -= batch;
+	}
+}

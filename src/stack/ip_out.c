@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "stack/ip_out.h"
+
+#include "base/assert.h"
+#include "stack/stack_priv.h"
+#include "wire/eth.h"
+#include "wire/ip4.h"
+#include "wire/ip6.h"
+
+#include <errno.h>
+
+static uint32_t ip_hdr_bytes(bool v4)
+{
+	return v4 ? IP4_HDR_BYTES : IP6_HDR_BYTES;
+}
+
+int ip_tx_get(struct stack *s, uint32_t link_id, bool v4, struct ip_tx *ret_tx)
+{
+	struct link *link = link_find(&s->links, link_id);
+	uint32_t hdrs = ETH_HDR_BYTES + ip_hdr_bytes(v4);
+
+	if (unlikely(link == NULL || link->going))
+		return -ENETDOWN;
+	if (unlikely(!link->ops->tx_get(link->drv, &ret_tx->frame))) {
+		link->blocked = true;
+		return -EAGAIN;
+	}
+	VJ_ASSERT_OP(ret_tx->frame.room, >, hdrs);
+	ret_tx->link = link;
+	ret_tx->l4 = ret_tx->frame.data + hdrs;
+	ret_tx->l4_room = min_u32(ret_tx->frame.room - hdrs, ip_l4_max(link, v4));
+	return 0;
+}
+
+void ip_tx_put(struct stack *s, const struct ip_tx *tx, const struct ip_path *path, uint32_t l4_len)
+{
+	const struct link *link = tx->link;
+	bool v4 = ip_addr_is_v4(&path->dst);
+	uint32_t hdrs = ETH_HDR_BYTES + ip_hdr_bytes(v4);
+	struct link_frame frame = tx->frame;
+	struct eth_hdr eth = {
+		.dst = link->peer_mac,
+		.src = link->mac,
+		.type = be16(v4 ? ETH_TYPE_IP4 : ETH_TYPE_IP6),
+	};
+	uint8_t *ip = frame.data + ETH_HDR_BYTES;
+
+	VJ_ASSERT_OP(l4_len, <=, tx->l4_room);
+	VJ_DASSERT(tx->l4 == frame.data + hdrs);
+	__builtin_memcpy(frame.data, &eth, sizeof(eth));
+	if (v4) {
+		struct ip4_fields fields = {
+			.src = ip_addr_v4(&path->src),
+			.dst = ip_addr_v4(&path->dst),
+			.payload_len = (uint16_t)l4_len,
+			.dont_frag = true,
+			.ttl = path->ttl,
+			.proto = path->proto,
+			.tos = path->tos,
+		};
+
+		ip4_build(ip, &fields);
+		if (ip_tx_has_csum(tx))
+			ip4_csum_fill(ip);
+	} else {
+		struct ip6_fields fields = {
+			.src = path->src,
+			.dst = path->dst,
+			.payload_len = (uint16_t)l4_len,
+			.proto = path->proto,
+			.hop_limit = path->ttl,
+			.tclass = path->tos,
+		};
+
+		ip6_build(ip, &fields);
+	}
+	frame.len = hdrs + l4_len;
+	s->stats.tx_frames++;
+	link->ops->tx_put(link->drv, &frame);
+}
+
+void ip_tx_unget(struct stack *s, const struct ip_tx *tx)
+{
+	(void)s;
+	tx->link->ops->tx_unget(tx->link->drv, &tx->frame);
+}

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "stack/port.h"
+
+#include "base/assert.h"
+
+#include <errno.h>
+
+#define PORTS_CNT 65536
+#define PORTS_HEAD_BYTES (PORTS_CNT * sizeof(uint32_t))
+#define PORTS_ENTRIES_MAX (UINT32_C(1) << 24)
+
+struct port_entry {
+	uint32_t next; /* in the chain of a port; 0: last */
+	uint32_t id;
+	struct ip_addr addr;
+	uint8_t families; /* wildcard: enum port_family bits; 0: one address */
+};
+
+enum port_family { FAMILY_V4 = 1, FAMILY_V6 = 2 };
+
+int ports_init(struct ports *ports, struct mem *mem)
+{
+	*ports = (struct ports){ .mem = mem };
+	for (int proto = 0; proto < PORT_PROTO_CNT; proto++) {
+		ports->head[proto] = mem_get(mem, PORTS_HEAD_BYTES);
+		if (ports->head[proto] == NULL)
+			return -ENOMEM;
+	}
+	return pool_init(&ports->pool, mem, sizeof(struct port_entry), 0, PORTS_ENTRIES_MAX);
+}
+
+void ports_fini(struct ports *ports)
+{
+	if (ports->mem == NULL)
+		return;
+	for (int proto = 0; proto < PORT_PROTO_CNT; proto++)
+		mem_put(ports->mem, ports->head[proto], PORTS_HEAD_BYTES);
+	pool_fini(&ports->pool);
+	*ports = (struct ports){ 0 };
+}
+
+static struct port_entry *entry_at(const struct ports *ports, uint32_t idx)
+{
+	return pool_at_sized(&ports->pool, idx, sizeof(struct port_entry));
+}
+
+static uint8_t families_of(const struct ip_addr *addr, bool v6only)
+{
+	if (!ip_addr_is_any(addr))
+		return 0;
+	if (ip_addr_is_v4(addr))
+		return FAMILY_V4;
+	return v6only ? FAMILY_V6 : FAMILY_V4 | FAMILY_V6;
+}
+
+/* Smaller goes first: an address, one family, both families. */
+static int breadth(uint8_t families)
+{
+	return __builtin_popcount(families);
+}
+
+int ports_add(struct ports *ports, enum port_proto proto, const struct endpoint *local, bool v6only,
+	      uint32_t id)
+{
+	uint8_t families = families_of(&local->addr, v6only);
+	uint32_t *link = &ports->head[proto][local->port], *place = link;
+	uint32_t idx;
+
+	VJ_ASSERT_OP(id, !=, 0u);
+	if (local->port == 0)
+		return -EINVAL;
+	for (; *link != 0; link = &entry_at(ports, *link)->next) {
+		const struct port_entry *entry = entry_at(ports, *link);
+
+		if (families == 0 ? entry->families == 0 && ip_addr_eq(&entry->addr, &local->addr)
+				  : (entry->families & families) != 0)
+			return -EADDRINUSE;
+		if (breadth(entry->families) < breadth(families))
+			place = &entry_at(ports, *link)->next;
+	}
+	idx = pool_get(&ports->pool);
+	if (idx == 0)
+		return -ENOMEM;
+	*entry_at(ports, idx) = (struct port_entry){
+		.next = *place,
+		.id = id,
+		.addr = local->addr,
+		.families = families,
+	};
+	*place = idx;
+	return 0;
+}
+
+void ports_del(struct ports *ports, enum port_proto proto, uint16_t port, uint32_t id)
+{
+	uint32_t *link = &ports->head[proto][port], idx;
+
+	while (*link != 0 && entry_at(ports, *link)->id != id)
+		link = &entry_at(ports, *link)->next;
+	idx = *link;
+	VJ_ASSERT_OP(idx, !=, 0u);
+	*link = entry_at(ports, idx)->next;
+	pool_put(&ports->pool, idx);
+}
+
+uint32_t ports_find(const struct ports *ports, enum port_proto proto, const struct ip_addr *addr,
+		    uint16_t port)
+{
+	uint8_t family = ip_addr_is_v4(addr) ? FAMILY_V4 : FAMILY_V6;
+	const struct port_entry *entry;
+
+	for (uint32_t idx = ports->head[proto][port]; idx != 0; idx = entry->next) {
+		entry = entry_at(ports, idx);
+		if (entry->families != 0 ? (entry->families & family) != 0
+					 : ip_addr_eq(&entry->addr, addr))
+			return entry->id;
+	}
+	return 0;
+}

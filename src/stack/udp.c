@@ -1,0 +1,373 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * UDP: RFC 768, RFC 1122 section 4.1, RFC 8200 section 8.1
+ *
+ * A socket is found by its local address and port (port.h). Each has a queue of datagrams, bounded
+ * by the bytes that they take; what does not fit is dropped and counted, as UDP allows.
+ */
+#include "stack/udp.h"
+
+#include "base/assert.h"
+#include "stack/ip_out.h"
+#include "stack/stack_priv.h"
+#include "wire/udp.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define UDP_SOCKS_MAX (UINT32_C(1) << 20)
+#define UDP_DGRAMS_MAX (UINT32_C(1) << 26)
+#define UDP_DGRAM_COST \
+	256 /* bytes of the queue's bound that a datagram takes besides its payload */
+#define UDP_PAYLOAD_MAX 65507
+
+struct udp_dgram {
+	uint32_t next; /* in the socket's queue; 0: last */
+	uint32_t link;
+	struct endpoint from;
+	struct ip_addr to;
+	struct bufq data;
+};
+
+struct udp_sock {
+	struct event_node event;
+	struct ref_list_node all; /* in udp_global.all */
+	struct endpoint local;
+	struct endpoint remote; /* port 0: not connected */
+	uint32_t head;		/* datagrams, oldest first; 0: none */
+	uint32_t tail;
+	uint32_t queued_bytes;
+	int err; /* positive errno of an ICMP error, to be told once */
+};
+
+struct udp_global {
+	struct pool socks;
+	struct pool dgrams;
+	struct ref_space all_nodes;
+	struct ref_list all;
+};
+
+size_t udp_global_bytes(void)
+{
+	return sizeof(struct udp_global);
+}
+
+static struct udp_sock *sock_at(const struct stack *s, uint32_t id)
+{
+	return pool_at_sized(&s->udp->socks, id, sizeof(struct udp_sock));
+}
+
+static struct udp_dgram *dgram_at(const struct stack *s, uint32_t idx)
+{
+	return pool_at_sized(&s->udp->dgrams, idx, sizeof(struct udp_dgram));
+}
+
+int udp_init(struct stack *s)
+{
+	struct udp_global *udp = s->udp;
+	int ret;
+
+	ret = pool_init(&udp->socks, &s->mem, sizeof(struct udp_sock), 0, UDP_SOCKS_MAX);
+	if (ret == 0)
+		ret = pool_init(&udp->dgrams, &s->mem, sizeof(struct udp_dgram), 0, UDP_DGRAMS_MAX);
+	ref_space_set(&udp->all_nodes, REF_UDP, &udp->socks, offsetof(struct udp_sock, all), false);
+	ref_space_set(&s->event_nodes, REF_UDP, &udp->socks, offsetof(struct udp_sock, event),
+		      false);
+	return ret;
+}
+
+void udp_fini(struct stack *s)
+{
+	while (!ref_list_empty(&s->udp->all))
+		udp_close(s, (struct udp_id){ ref_id(s->udp->all.head) });
+	pool_fini(&s->udp->socks);
+	pool_fini(&s->udp->dgrams);
+}
+
+/* ---- sockets ----------------------------------------------------------------------------------
+ */
+
+int udp_open(struct stack *s, const struct endpoint *local, bool v6only, uint64_t cookie,
+	     struct udp_id *ret_u)
+{
+	uint32_t id = pool_get(&s->udp->socks);
+	struct udp_sock *sock;
+	int ret;
+
+	if (id == 0)
+		return -ENOMEM;
+	ret = ports_add(&s->ports, PORT_UDP, local, v6only, id);
+	if (ret != 0) {
+		pool_put(&s->udp->socks, id);
+		return ret;
+	}
+	sock = sock_at(s, id);
+	*sock = (struct udp_sock){ .local = *local };
+	event_cookie_set(&sock->event, cookie);
+	ref_list_add(&s->udp->all_nodes, &s->udp->all, ref_udp(id));
+	ret_u->v = id;
+	return 0;
+}
+
+/* @idx is out of the queue already. */
+static void dgram_free(struct stack *s, struct udp_sock *sock, uint32_t idx)
+{
+	struct udp_dgram *dgram = dgram_at(s, idx);
+
+	sock->queued_bytes -= dgram->data.bytes + UDP_DGRAM_COST;
+	bufq_drop(&s->bufs, &dgram->data);
+	pool_put(&s->udp->dgrams, idx);
+}
+
+/* The oldest datagram */
+static void dgram_drop(struct stack *s, struct udp_sock *sock)
+{
+	uint32_t idx = sock->head;
+
+	sock->head = dgram_at(s, idx)->next;
+	if (sock->head == 0)
+		sock->tail = 0;
+	dgram_free(s, sock, idx);
+}
+
+void udp_close(struct stack *s, struct udp_id u)
+{
+	struct udp_sock *sock = sock_at(s, u.v);
+
+	while (sock->head != 0)
+		dgram_drop(s, sock);
+	stack_event_del(s, ref_udp(u.v));
+	ref_list_del(&s->udp->all_nodes, &s->udp->all, ref_udp(u.v));
+	ports_del(&s->ports, PORT_UDP, sock->local.port, u.v);
+	pool_put(&s->udp->socks, u.v);
+}
+
+void udp_connect(struct stack *s, struct udp_id u, const struct endpoint *remote)
+{
+	struct udp_sock *sock = sock_at(s, u.v);
+
+	sock->remote = remote != NULL ? *remote : (struct endpoint){ .port = 0 };
+}
+
+uint32_t udp_ready(const struct stack *s, struct udp_id u)
+{
+	const struct udp_sock *sock = sock_at(s, u.v);
+
+	return (sock->head != 0 || sock->err != 0 ? STACK_EV_READABLE : 0u) |
+	       (sock->err != 0 ? STACK_EV_ERROR : 0u);
+}
+
+/* The pending error as a negative errno, once */
+static int sock_error(struct udp_sock *sock)
+{
+	int err = sock->err;
+
+	sock->err = 0;
+	return -err;
+}
+
+/* ---- receiving --------------------------------------------------------------------------------
+ */
+
+static bool udp_csum_ok(const struct pkt *pkt, const struct udp_view *udp)
+{
+	uint32_t len = UDP_HDR_BYTES + udp->payload_len;
+	uint32_t avail = min_u32(pkt_l4_avail(pkt), len);
+
+	if (!udp_has_csum(udp))
+		return pkt->ip.version == 4;
+	return ip_csum_ok(&pkt->ip, pkt_l4(pkt), avail, pkt_payload(pkt, avail), len - avail);
+}
+
+static bool udp_wants(const struct udp_sock *sock, const struct endpoint *from)
+{
+	return sock->remote.port == 0 || endpoint_eq(&sock->remote, from);
+}
+
+/* Return: false: dropped, and counted. */
+static bool udp_queue(struct stack *s, struct udp_sock *sock, struct pkt *pkt,
+		      const struct endpoint *from, uint32_t len)
+{
+	struct udp_dgram *dgram;
+	uint32_t idx;
+
+	if (unlikely(sock->queued_bytes + len + UDP_DGRAM_COST > s->cfg.rcvbuf_bytes &&
+		     sock->head != 0)) {
+		stack_drop(s, STACK_DROP_UDP_FULL);
+		return false;
+	}
+	idx = pool_get(&s->udp->dgrams);
+	if (unlikely(idx == 0)) {
+		stack_drop(s, STACK_DROP_NO_MEMORY);
+		return false;
+	}
+	dgram = dgram_at(s, idx);
+	*dgram = (struct udp_dgram){ .link = pkt->link_id, .from = *from, .to = pkt->dst };
+	if (unlikely(bufq_append_pkt(&s->bufs, &dgram->data, pkt,
+				     (uint32_t)pkt->l4_off + UDP_HDR_BYTES, len) != 0)) {
+		pool_put(&s->udp->dgrams, idx);
+		stack_drop(s, STACK_DROP_NO_MEMORY);
+		return false;
+	}
+	if (sock->tail != 0)
+		dgram_at(s, sock->tail)->next = idx;
+	else
+		sock->head = idx;
+	sock->tail = idx;
+	sock->queued_bytes += len + UDP_DGRAM_COST;
+	return true;
+}
+
+void udp_input(struct stack *s, struct pkt *pkt)
+{
+	struct udp_sock *sock;
+	struct endpoint from;
+	struct udp_view udp;
+	uint32_t id;
+
+	if (unlikely(udp_parse_part(pkt_l4(pkt), pkt_l4_avail(pkt), pkt_l4_len(pkt), &udp) !=
+		     WIRE_OK) ||
+	    ((pkt->link->flags & LINK_NO_CSUM) == 0 && unlikely(!udp_csum_ok(pkt, &udp)))) {
+		stack_drop(s, STACK_DROP_UDP_BAD);
+		return;
+	}
+	from = (struct endpoint){ .addr = pkt->src, .port = udp.src_port };
+	id = ports_find(&s->ports, PORT_UDP, &pkt->dst, udp.dst_port);
+	sock = id != 0 ? sock_at(s, id) : NULL;
+	if (unlikely(sock == NULL || !udp_wants(sock, &from))) {
+		stack_drop(s, STACK_DROP_UDP_NO_SOCKET);
+		icmp_port_unreachable(s, pkt);
+		return;
+	}
+	if (!udp_queue(s, sock, pkt, &from, udp.payload_len))
+		return;
+	s->stats.udp_rx++;
+	stack_event_add(s, ref_udp(id), STACK_EV_READABLE);
+}
+
+int udp_recv(struct stack *s, struct udp_id u, void *buf, size_t len, bool peek, size_t *ret_len,
+	     struct endpoint *ret_from, struct ip_addr *ret_to, struct link_id *ret_link)
+{
+	struct udp_sock *sock = sock_at(s, u.v);
+	const struct udp_dgram *dgram;
+
+	if (unlikely(sock->err != 0))
+		return sock_error(sock);
+	if (sock->head == 0)
+		return -EAGAIN;
+	dgram = dgram_at(s, sock->head);
+	bufq_read_at(&s->bufs, &dgram->data, 0, buf, (uint32_t)min_size(len, dgram->data.bytes),
+		     NULL);
+	*ret_len = dgram->data.bytes;
+	*ret_from = dgram->from;
+	*ret_to = dgram->to;
+	ret_link->v = dgram->link;
+	if (!peek)
+		dgram_drop(s, sock);
+	return 0;
+}
+
+/* ---- sending ----------------------------------------------------------------------------------
+ */
+
+/* Header and payload into the frame */
+static void udp_write(const struct ip_tx *tx, const struct ip_path *path,
+		      const struct udp_fields *fields, const void *buf)
+{
+	size_t hdr_len = udp_build(tx->l4, fields);
+	struct csum sum;
+
+	if (!ip_tx_has_csum(tx)) {
+		memcpy(tx->l4 + hdr_len, buf, fields->payload_len);
+		return;
+	}
+	sum = csum_copy(tx->l4 + hdr_len, buf, fields->payload_len);
+	sum = csum_add(sum, ip_tx_pseudo(path, UDP_HDR_BYTES + fields->payload_len));
+	udp_csum_fill(tx->l4, sum);
+}
+
+int udp_send(struct stack *s, struct udp_id u, struct link_id link, const struct ip_addr *local,
+	     const struct endpoint *remote, const void *buf, size_t len)
+{
+	struct udp_sock *sock = sock_at(s, u.v);
+	struct ip_path path = {
+		.src = *local,
+		.dst = remote->addr,
+		.proto = IP_PROTO_UDP,
+		.ttl = IP_TTL_DEFAULT,
+	};
+	struct udp_fields fields = {
+		.src_port = sock->local.port,
+		.dst_port = remote->port,
+		.payload_len = (uint16_t)len,
+	};
+	struct ip_tx tx;
+	int ret;
+
+	if (unlikely(sock->err != 0))
+		return sock_error(sock);
+	if (ip_addr_is_v4(local) != ip_addr_is_v4(&remote->addr))
+		return -EAFNOSUPPORT;
+	if (len > UDP_PAYLOAD_MAX)
+		return -EMSGSIZE;
+	ret = ip_tx_get(s, link.v, ip_addr_is_v4(local), &tx);
+	if (ret != 0)
+		return ret;
+	if (len + UDP_HDR_BYTES > tx.l4_room) {
+		ip_tx_unget(s, &tx);
+		return -EMSGSIZE;
+	}
+	udp_write(&tx, &path, &fields, buf);
+	ip_tx_put(s, &tx, &path, UDP_HDR_BYTES + (uint32_t)len);
+	s->stats.udp_tx++;
+	return 0;
+}
+
+/* ---- what links and ICMP tell -----------------------------------------------------------------
+ */
+
+void udp_icmp_error(struct stack *s, const struct icmp_error *error)
+{
+	uint32_t id = ports_find(&s->ports, PORT_UDP, &error->local.addr, error->local.port);
+	struct udp_sock *sock = id != 0 ? sock_at(s, id) : NULL;
+
+	if (sock == NULL || !endpoint_eq(&sock->remote, &error->remote)) {
+		stack_drop(s, STACK_DROP_UDP_NO_SOCKET);
+		return;
+	}
+	sock->err = error->err;
+	stack_event_add(s, ref_udp(id), STACK_EV_ERROR | STACK_EV_READABLE);
+}
+
+/* Copy what the socket has in frames of the link; what there is no memory for is lost. */
+static void sock_leave_link(struct stack *s, struct udp_sock *sock, uint32_t link_id)
+{
+	uint32_t *link = &sock->head;
+
+	sock->tail = 0;
+	while (*link != 0) {
+		uint32_t idx = *link;
+		struct udp_dgram *dgram = dgram_at(s, idx);
+
+		if (dgram->link == link_id && bufq_own(&s->bufs, &dgram->data) != 0) {
+			stack_drop(s, STACK_DROP_NO_MEMORY);
+			*link = dgram->next;
+			dgram_free(s, sock, idx);
+		} else {
+			sock->tail = idx;
+			link = &dgram->next;
+		}
+	}
+}
+
+void udp_link_gone(struct stack *s, uint32_t link_id)
+{
+	struct ref ref = s->udp->all.head;
+
+	while (ref.v != 0) {
+		struct udp_sock *sock = sock_at(s, ref_id(ref));
+
+		sock_leave_link(s, sock, link_id);
+		ref = sock->all.next;
+	}
+}
