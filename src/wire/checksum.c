@@ -1,73 +1,71 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Sums over payload. Words of 64 bits are added with the carry put back in at the end (end-around
- * carry, which is what ones' complement means), in four chains, so that one addition need not wait
- * for the carry of the one before. Byte order and alignment play no part: RFC 1071 sections 2B and
- * 2C.
+ * Sums over payload. The checksum is a sum of 16-bit words modulo 0xffff, and 2^16 is 1 modulo
+ * 0xffff: a sum of 32-bit words in any position is as good (RFC 1071 section 2C). They are added up
+ * in lanes of 64 bits, which cannot overflow below 16 GB, so no carry is ever looked at: an
+ * addition with carry has to wait for the one before, and compilers are poor at it (measured: 6
+ * GB/s instead of 20).
+ *
+ * Byte order and alignment play no part: the sum of words as they lie is the sum as it lies.
  */
 #include "wire/checksum.h"
 
 #include <string.h>
 
-#define CHAINS 4
-#define BLOCK_BYTES (CHAINS * sizeof(uint64_t))
+/* Two lanes: one register on every machine with vectors, two on the others. */
+typedef uint64_t lanes __attribute__((vector_size(16)));
 
-VJ_INLINE uint64_t add_carry(uint64_t a, uint64_t b)
+#define BLOCK_VECTORS 4
+#define BLOCK_BYTES (BLOCK_VECTORS * sizeof(lanes))
+
+VJ_INLINE uint64_t halves(uint64_t v)
 {
-	uint64_t sum;
-	bool carry = __builtin_add_overflow(a, b, &sum);
-
-	return sum + carry;
+	return (v & UINT32_MAX) + (v >> 32);
 }
 
-/*
- * The last 0 to 7 bytes, zeros put behind. Wire order is memory order, so on both endians this is a
- * copy.
- */
-VJ_INLINE uint64_t load_tail(const uint8_t *p, size_t len)
+/* The last 0 to 7 bytes. */
+VJ_INLINE uint64_t sum_tail(const uint8_t *p, size_t len)
 {
-	uint64_t v = 0;
-	uint8_t *out = (uint8_t *)&v;
+	uint64_t acc = 0;
 
 	if ((len & 4) != 0) {
-		store_u32(out, load_u32(p));
+		acc += load_u32(p);
 		p += 4;
-		out += 4;
 	}
 	if ((len & 2) != 0) {
-		store_u16(out, load_u16(p));
+		acc += load_u16(p);
 		p += 2;
-		out += 2;
 	}
-	if ((len & 1) != 0)
-		*out = *p;
-	return v;
-}
+	if ((len & 1) != 0) {
+		const uint8_t padded[2] = { *p, 0 };
 
-/* Down to 33 bits, so that many sums can be added up without a carry. */
-VJ_INLINE struct csum csum_from_u64(uint64_t v)
-{
-	return (struct csum){ (v & UINT32_MAX) + (v >> 32) };
+		acc += load_u16(padded);
+	}
+	return acc;
 }
 
 /* One body for both: with `dst` NULL at compile time the stores vanish. */
 VJ_INLINE struct csum sum_and_copy(uint8_t *restrict dst, const uint8_t *restrict src, size_t len)
 {
-	uint64_t chains[CHAINS] = { 0 };
+	lanes low = { 0 }, high = { 0 };
 	uint64_t acc;
 
 	for (; len >= BLOCK_BYTES; len -= BLOCK_BYTES, src += BLOCK_BYTES) {
-		for (unsigned int i = 0; i < CHAINS; i++) {
-			uint64_t v = load_u64(src + 8 * i);
+#pragma GCC unroll 4
+		for (unsigned int i = 0; i < BLOCK_VECTORS; i++) {
+			lanes v;
 
+			memcpy(&v, src + i * sizeof(v), sizeof(v));
 			if (dst != NULL)
-				store_u64(dst + 8 * i, v);
-			chains[i] = add_carry(chains[i], v);
+				memcpy(dst + i * sizeof(v), &v, sizeof(v));
+			low += v & UINT32_MAX;
+			high += v >> 32;
 		}
 		if (dst != NULL)
 			dst += BLOCK_BYTES;
 	}
-	acc = add_carry(add_carry(chains[0], chains[1]), add_carry(chains[2], chains[3]));
+	low += high;
+	acc = halves(low[0]) + halves(low[1]);
 	for (; len >= 8; len -= 8, src += 8) {
 		uint64_t v = load_u64(src);
 
@@ -75,14 +73,12 @@ VJ_INLINE struct csum sum_and_copy(uint8_t *restrict dst, const uint8_t *restric
 			store_u64(dst, v);
 			dst += 8;
 		}
-		acc = add_carry(acc, v);
+		acc += halves(v);
 	}
-	if (len > 0) {
-		acc = add_carry(acc, load_tail(src, len));
-		if (dst != NULL)
-			memcpy(dst, src, len);
-	}
-	return csum_from_u64(acc);
+	acc += sum_tail(src, len);
+	if (dst != NULL)
+		memcpy(dst, src, len);
+	return (struct csum){ halves(acc) };
 }
 
 VJ_HOT struct csum csum_bytes(const void *p, size_t len)

@@ -96,14 +96,23 @@ static inline struct csum csum_of_field(struct be16 field)
 	return (struct csum){ (uint16_t)~field.raw };
 }
 
-/* `len` is a multiple of 4 and small: headers. Inline, so that a constant `len` unrolls. */
+/*
+ * `len` is a multiple of 4 and small: headers. Inline, so that a constant `len` unrolls. Word by
+ * word, which the empty assembly keeps compilers from undoing: a vector load from a header that was
+ * built a moment ago, in words, finds none of them in the store buffer whole and waits (IP and TCP
+ * header built and summed: 25 ns that way, 16 this way).
+ */
 static inline struct csum csum_words(const void *p, size_t len)
 {
 	const uint8_t *bytes = p;
 	uint64_t acc = 0;
 
-	for (size_t i = 0; i < len; i += 4)
-		acc += load_u32(bytes + i);
+	for (size_t i = 0; i < len; i += 4) {
+		uint64_t word = load_u32(bytes + i);
+
+		__asm__("" : "+r"(word));
+		acc += word;
+	}
 	return (struct csum){ acc };
 }
 

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "wire/eth.h"
 
-#include <string.h>
-
 static bool is_vlan_type(uint16_t type)
 {
 	return type == ETH_TYPE_VLAN || type == ETH_TYPE_QINQ;
@@ -41,23 +39,15 @@ static uint16_t type_before(const struct eth_fields *fields, unsigned int idx)
 
 size_t eth_build(void *p, const struct eth_fields *fields)
 {
-	struct eth_hdr hdr = {
-		.dst = fields->dst,
-		.src = fields->src,
-		.type = be16(type_before(fields, 0)),
-	};
-	uint8_t *out = p;
+	struct eth_hdr *hdr = p;
+	struct eth_vlan *tag = (void *)(hdr + 1);
 
-	memcpy(out, &hdr, sizeof(hdr));
-	out += sizeof(hdr);
-	for (unsigned int i = 0; i < fields->vlan_cnt; i++) {
-		struct eth_vlan tag = {
-			.tci = be16(fields->vlan_tci[i]),
-			.type = be16(type_before(fields, i + 1)),
-		};
-
-		memcpy(out, &tag, sizeof(tag));
-		out += sizeof(tag);
+	hdr->dst = fields->dst;
+	hdr->src = fields->src;
+	hdr->type = be16(type_before(fields, 0));
+	for (unsigned int i = 0; i < fields->vlan_cnt; i++, tag++) {
+		tag->tci = be16(fields->vlan_tci[i]);
+		tag->type = be16(type_before(fields, i + 1));
 	}
-	return (size_t)(out - (uint8_t *)p);
+	return ETH_HDR_BYTES + fields->vlan_cnt * (size_t)ETH_VLAN_BYTES;
 }

@@ -129,24 +129,22 @@ static inline bool ip4_csum_ok(const struct ip_view *ip)
 	return csum_is_ok(csum_words(ip->hdr, ip->hdr_len));
 }
 
-/* Writes IP4_HDR_BYTES, without options. */
+/*
+ * Writes IP4_HDR_BYTES, without options. In words, as the checksum will read them: a load that
+ * spans two stores waits until both have left the store buffer.
+ */
 static inline size_t ip4_build(void *p, const struct ip4_fields *fields)
 {
-	uint16_t frag = (uint16_t)(fields->frag_off / 8 | (fields->more_frags ? IP4_FRAG_MF : 0) |
-				   (fields->dont_frag ? IP4_FRAG_DF : 0));
-	struct ip4_hdr hdr = {
-		.version_words = 0x45,
-		.tos = fields->tos,
-		.total_len = be16((uint16_t)(IP4_HDR_BYTES + fields->payload_len)),
-		.id = be16(fields->id),
-		.frag = be16(frag),
-		.ttl = fields->ttl,
-		.proto = fields->proto,
-		.src = fields->src,
-		.dst = fields->dst,
-	};
+	uint32_t total_len = IP4_HDR_BYTES + (uint32_t)fields->payload_len;
+	uint32_t frag = fields->frag_off / 8u | (fields->more_frags ? IP4_FRAG_MF : 0) |
+			(fields->dont_frag ? IP4_FRAG_DF : 0);
+	uint8_t *out = p;
 
-	__builtin_memcpy(p, &hdr, sizeof(hdr));
+	store_be32(out, UINT32_C(0x45) << 24 | (uint32_t)fields->tos << 16 | total_len);
+	store_be32(out + 4, (uint32_t)fields->id << 16 | frag);
+	store_be32(out + 8, (uint32_t)fields->ttl << 24 | (uint32_t)fields->proto << 16);
+	store_u32(out + 12, fields->src.raw);
+	store_u32(out + 16, fields->dst.raw);
 	return IP4_HDR_BYTES;
 }
 
@@ -155,8 +153,8 @@ static inline void ip4_csum_fill(void *p)
 {
 	struct ip4_hdr *hdr = p;
 
-	hdr->csum = (struct be16){ 0 };
-	hdr->csum = csum_finish(csum_words(p, IP4_HDR_BYTES));
+	/* Taken out of the sum and not set to 0 first: that store would be one more to wait for. */
+	hdr->csum = csum_finish(csum_sub_be16(csum_words(p, IP4_HDR_BYTES), hdr->csum));
 }
 
 #endif

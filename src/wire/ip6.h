@@ -121,26 +121,21 @@ static inline uint32_t ip6_flow_label(const struct ip_view *ip)
 static inline size_t ip6_build(void *p, const struct ip6_fields *fields)
 {
 	size_t frag_bytes = fields->has_frag_hdr ? IP6_FRAG_BYTES : 0;
-	struct ip6_hdr hdr = {
-		.version_class_flow = be32(UINT32_C(6) << 28 | (uint32_t)fields->tclass << 20 |
-					   (fields->flow_label & 0xfffff)),
-		.payload_len = be16((uint16_t)(fields->payload_len + frag_bytes)),
-		.next = fields->has_frag_hdr ? IP6_EXT_FRAGMENT : fields->proto,
-		.hop_limit = fields->hop_limit,
-		.src = fields->src,
-		.dst = fields->dst,
-	};
+	uint32_t payload_len = fields->payload_len + (uint32_t)frag_bytes;
+	uint8_t next = fields->has_frag_hdr ? IP6_EXT_FRAGMENT : fields->proto;
+	uint8_t *out = p;
 
-	__builtin_memcpy(p, &hdr, sizeof(hdr));
+	store_be32(out, UINT32_C(6) << 28 | (uint32_t)fields->tclass << 20 |
+				(fields->flow_label & 0xfffff));
+	store_be32(out + 4, payload_len << 16 | (uint32_t)next << 8 | fields->hop_limit);
+	__builtin_memcpy(out + offsetof(struct ip6_hdr, src), &fields->src, sizeof(fields->src));
+	__builtin_memcpy(out + offsetof(struct ip6_hdr, dst), &fields->dst, sizeof(fields->dst));
 	if (fields->has_frag_hdr) {
-		struct ip6_frag_hdr frag = {
-			.next = fields->proto,
-			.off_more = be16((uint16_t)((fields->frag_off & 0xfff8) |
-						    (fields->more_frags ? 1 : 0))),
-			.id = be32(fields->frag_id),
-		};
+		uint32_t off_more = (fields->frag_off & 0xfff8u) | (fields->more_frags ? 1 : 0);
 
-		__builtin_memcpy((uint8_t *)p + IP6_HDR_BYTES, &frag, sizeof(frag));
+		out += IP6_HDR_BYTES;
+		store_be32(out, (uint32_t)fields->proto << 24 | off_more);
+		store_be32(out + 4, fields->frag_id);
 	}
 	return IP6_HDR_BYTES + frag_bytes;
 }

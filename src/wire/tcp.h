@@ -133,27 +133,30 @@ struct tcp_fields {
 static inline enum wire_err tcp_parse_part(const void *p, size_t avail, size_t len,
 					   struct tcp_view *ret_view)
 {
-	const struct tcp_hdr *hdr = p;
+	const uint8_t *bytes = p;
+	uint32_t ports, words_flags_window;
 	size_t hdr_len;
 
 	if (unlikely(avail < TCP_HDR_BYTES))
 		return avail < len ? WIRE_TOO_DEEP : WIRE_SHORT;
-	hdr_len = (size_t)(hdr->words_reserved >> 4) * 4;
+	words_flags_window = load_be32(bytes + offsetof(struct tcp_hdr, words_reserved));
+	hdr_len = (size_t)(words_flags_window >> 28) * 4;
 	if (unlikely(hdr_len < TCP_HDR_BYTES || hdr_len > len))
 		return WIRE_BAD_HLEN;
 	if (unlikely(hdr_len > avail))
 		return WIRE_TOO_DEEP;
+	ports = load_be32(bytes);
 	*ret_view = (struct tcp_view){
-		.hdr = hdr,
-		.seq = be32_get(hdr->seq),
-		.ack = be32_get(hdr->ack),
-		.src_port = be16_get(hdr->src_port),
-		.dst_port = be16_get(hdr->dst_port),
-		.window = be16_get(hdr->window),
-		.urgent = be16_get(hdr->urgent),
+		.hdr = p,
+		.seq = load_be32(bytes + offsetof(struct tcp_hdr, seq)),
+		.ack = load_be32(bytes + offsetof(struct tcp_hdr, ack)),
+		.src_port = (uint16_t)(ports >> 16),
+		.dst_port = (uint16_t)ports,
+		.window = (uint16_t)words_flags_window,
+		.urgent = load_be16(bytes + offsetof(struct tcp_hdr, urgent)),
 		.payload_len = (uint16_t)(len - hdr_len),
 		.hdr_len = (uint8_t)hdr_len,
-		.flags = hdr->flags,
+		.flags = (uint8_t)(words_flags_window >> 16),
 	};
 	return WIRE_OK;
 }
@@ -233,18 +236,14 @@ size_t tcp_opts_build(uint8_t *p, const struct tcp_opts *opts);
  */
 static inline size_t tcp_build_hdr(void *p, const struct tcp_fields *fields, size_t opts_len)
 {
-	struct tcp_hdr hdr = {
-		.src_port = be16(fields->src_port),
-		.dst_port = be16(fields->dst_port),
-		.seq = be32(fields->seq),
-		.ack = be32(fields->ack),
-		.words_reserved = (uint8_t)((TCP_HDR_BYTES + opts_len) / 4 << 4),
-		.flags = fields->flags,
-		.window = be16(fields->window),
-		.urgent = be16(fields->urgent),
-	};
+	uint32_t words = (uint32_t)(TCP_HDR_BYTES + opts_len) / 4;
+	uint8_t *out = p;
 
-	__builtin_memcpy(p, &hdr, sizeof(hdr));
+	store_be32(out, (uint32_t)fields->src_port << 16 | fields->dst_port);
+	store_be32(out + 4, fields->seq);
+	store_be32(out + 8, fields->ack);
+	store_be32(out + 12, words << 28 | (uint32_t)fields->flags << 16 | fields->window);
+	store_be32(out + 16, fields->urgent);
 	return TCP_HDR_BYTES + opts_len;
 }
 

@@ -71,13 +71,10 @@ static inline bool udp_has_csum(const struct udp_view *udp)
 
 static inline size_t udp_build(void *p, const struct udp_fields *fields)
 {
-	struct udp_hdr hdr = {
-		.src_port = be16(fields->src_port),
-		.dst_port = be16(fields->dst_port),
-		.len = be16((uint16_t)(UDP_HDR_BYTES + fields->payload_len)),
-	};
+	uint8_t *out = p;
 
-	__builtin_memcpy(p, &hdr, sizeof(hdr));
+	store_be32(out, (uint32_t)fields->src_port << 16 | fields->dst_port);
+	store_be32(out + 4, (UDP_HDR_BYTES + (uint32_t)fields->payload_len) << 16);
 	return UDP_HDR_BYTES;
 }
 
