@@ -10,6 +10,9 @@
 #define LEN_TS 10
 #define LEN_SACK_BLOCK 8
 
+_Static_assert((TCP_OPTS_MAX - 2) / LEN_SACK_BLOCK <= TCP_SACK_MAX,
+	       "more blocks than there is room");
+
 /* Options that mean something only in a SYN. */
 #define SYN_ONLY (TCP_HAS_MSS | TCP_HAS_WSCALE | TCP_HAS_SACK_PERMITTED | TCP_HAS_FASTOPEN)
 
@@ -17,7 +20,7 @@ static void take_sack(const uint8_t *body, size_t body_len, struct tcp_opts *opt
 {
 	size_t cnt = body_len / LEN_SACK_BLOCK;
 
-	if (cnt == 0 || cnt > TCP_SACK_MAX || body_len % LEN_SACK_BLOCK != 0)
+	if (cnt == 0 || body_len % LEN_SACK_BLOCK != 0)
 		return;
 	for (size_t i = 0; i < cnt; i++) {
 		opts->sack[i].left = load_be32(body + i * LEN_SACK_BLOCK);

@@ -148,6 +148,12 @@ static void test_prng_bounds(void **state)
 		assert_true(prng_chance(&a, 3, 3));
 	}
 	(void)prng_range(&a, 0, UINT64_MAX);
+	/* Without the draws refused, multiples of 3 would come half of the time. */
+	memset(hits, 0, sizeof(hits));
+	for (unsigned int i = 0; i < ROUNDS; i++)
+		hits[prng_below(&a, UINT64_C(3) << 62) % 3]++;
+	for (size_t i = 0; i < 3; i++) /* 20,000 expected, standard deviation 115 */
+		assert_in_range(hits[i], 19400, 20600);
 	prng_seed(&a, 1);
 	prng_seed(&b, 1);
 	prng_bytes(&a, bytes, sizeof(bytes));
