@@ -56,7 +56,7 @@ static uint8_t families_of(const struct ip_addr *addr, bool v6only)
 /* Smaller goes first: an address, one family, both families. */
 static int breadth(uint8_t families)
 {
-	return __builtin_popcount(families);
+	return (families & FAMILY_V4 ? 1 : 0) + (families & FAMILY_V6 ? 1 : 0);
 }
 
 int ports_add(struct ports *ports, enum port_proto proto, const struct endpoint *local, bool v6only,
