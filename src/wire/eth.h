@@ -11,7 +11,7 @@
  *
  * For that caller there is X_parse_part(p, avail, len, ...): `avail` bytes may be read at `p`, of a
  * packet that has `len` >= `avail`. Where a header reaches past `avail`, the answer is
- * WIRE_TOO_DEEP.
+ * WIRE_TOO_DEEP. Ethernet and ARP, which come first and are short, have no such form.
  *
  * X_build(p, fields) writes the header to `p` and returns its length, which the caller made sure is
  * there (X_HDR_MAX at most). Checksum fields are left 0; filling them is a step of its own, since
