@@ -6,8 +6,10 @@
 #include "tests/unit/channel_test.h"
 
 #include <pthread.h>
+#include <sched.h>
 
 #include "base/prng.h"
+#include "base/time.h"
 #include "channel/sys.h"
 
 static const struct vj_area_params small = SMALL_PARAMS;
@@ -414,7 +416,7 @@ struct scribbler {
 
 static void scribble_ring(struct ring *r, struct prng *prng, uint32_t words)
 {
-	uint32_t ahead = prng_chance(prng, 1, 400) ? 20 : 5;
+	uint32_t ahead = prng_chance(prng, 1, 8) ? 40 : 5;
 	uint32_t base = atomic_load_explicit(r->consumer, memory_order_relaxed);
 	uint64_t addr = prng_below(prng, 8) * 2048 + prng_below(prng, 2) * 64;
 
@@ -477,6 +479,7 @@ static enum vj_channel_error victim_run(struct channel_pair *pair)
 {
 	struct vj_buf rx[8], tx[8];
 	enum vj_channel_error why;
+	unsigned int round = 0;
 
 	while ((why = vj_channel_error(pair->ch[0])) == VJ_CHANNEL_ERR_NONE) {
 		uint32_t rx_held = 0, tx_held = 0;
@@ -494,13 +497,19 @@ static enum vj_channel_error victim_run(struct channel_pair *pair)
 		vj_channel_tx_publish(pair->ch[0]);
 		vj_channel_arm(pair->ch[0], true);
 		vj_channel_disarm(pair->ch[0]);
+		/* Where both share a CPU nothing is rewritten unless we let it. */
+		if (++round % 256 == 0)
+			sched_yield();
 	}
 	return why;
 }
 
 static void test_rewritten_while_read(void **state)
 {
-	uint64_t end_ns = sys_clock_ns() + UINT64_C(1500000000);
+	/* A second is plenty, but on a busy machine the two may hardly ever run at the same time. */
+	uint64_t start_ns = sys_clock_ns(), spent_ns;
+	const uint32_t want = 1u << VJ_CHANNEL_ERR_RX_OWNER | 1u << VJ_CHANNEL_ERR_FREE_OWNER |
+			      1u << VJ_CHANNEL_ERR_RX_INDEX;
 	struct scribbler scribbler = { .stop = false };
 	uint32_t closed_cnt = 0, reasons = 0;
 	struct channel_pair pair;
@@ -510,7 +519,8 @@ static void test_rewritten_while_read(void **state)
 	pair_open(&pair, small, UINT32_MAX - 100);
 	scribbler.pair = &pair;
 	assert_int_equal(pthread_create(&thread, NULL, scribble, &scribbler), 0);
-	while (sys_clock_ns() < end_ns) {
+	while ((spent_ns = sys_clock_ns() - start_ns) < NS_PER_SEC ||
+	       (spent_ns < 30 * NS_PER_SEC && ((reasons & want) != want || closed_cnt < 50))) {
 		reasons |= 1u << victim_run(&pair);
 		closed_cnt++;
 		/* Not pair_reset(): the peer's rings are the scribbler's now. */
@@ -521,11 +531,8 @@ static void test_rewritten_while_read(void **state)
 	atomic_store(&scribbler.stop, true);
 	pthread_join(thread, NULL);
 	print_message("%u lives, reasons %#x\n", closed_cnt, reasons);
-	assert_true(closed_cnt > 50);
-	/* At least the indices and the owners of both pools were among the reasons. */
-	assert_true(reasons & 1u << VJ_CHANNEL_ERR_RX_OWNER);
-	assert_true(reasons & 1u << VJ_CHANNEL_ERR_FREE_OWNER);
-	assert_true(reasons & 1u << VJ_CHANNEL_ERR_RX_INDEX);
+	assert_true(closed_cnt >= 50);
+	assert_int_equal(reasons & want, want);
 	assert_false(reasons & (1u << VJ_CHANNEL_ERR_NONE | 1u << VJ_CHANNEL_ERR_PEER_GONE |
 				1u << VJ_CHANNEL_ERR_CLOSED));
 	pair_close(&pair);
