@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "daemon/channel_maker.h"
+
+#include "channel/area_map.h"
+#include "channel/bell.h"
+#include "channel/sys.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct app *channel_peer(const struct channel_end *end)
+{
+	return end->channel->app[1 - end->nr];
+}
+
+void channel_describe(const struct channel *ch, uint8_t end, struct ctl_channel *ret_channel)
+{
+	const struct app *me = ch->app[end], *peer = ch->app[1 - end];
+
+	*ret_channel = (struct ctl_channel){
+		.id = ch->id,
+		.end = end,
+		.proto = ch->proto,
+		.port = ch->port,
+		.params = me->d->cfg.area,
+		.peer_app_id = peer->id,
+		.peer_pid = peer->pid,
+		.peer_uid = peer->uid,
+		.app_id = me->id,
+	};
+	memcpy(ret_channel->peer_mac, peer->mac, sizeof(ret_channel->peer_mac));
+	memcpy(ret_channel->peer_name, peer->name, sizeof(ret_channel->peer_name));
+}
+
+/* ---- book-keeping */
+
+static void channel_link(struct channel *ch)
+{
+	for (uint8_t e = 0; e < 2; e++) {
+		ch->end[e] = (struct channel_end){ .channel = ch, .nr = e };
+		TAILQ_INSERT_TAIL(&ch->app[e]->channels, &ch->end[e], of_app);
+		ch->app[e]->channel_cnt++;
+	}
+	ch->app[0]->memory_bytes += ch->memory_bytes;
+	ch->app[0]->user->memory_bytes += ch->memory_bytes;
+	ch->app[0]->d->channel_cnt++;
+}
+
+static void channel_free(struct channel *ch)
+{
+	ch->app[0]->memory_bytes -= ch->memory_bytes;
+	ch->app[0]->user->memory_bytes -= ch->memory_bytes;
+	ch->app[0]->d->channel_cnt--;
+	for (unsigned e = 0; e < 2; e++) {
+		TAILQ_REMOVE(&ch->app[e]->channels, &ch->end[e], of_app);
+		ch->app[e]->channel_cnt--;
+	}
+	free(ch);
+}
+
+static void tell_gone(struct app *app, uint32_t channel_id, uint32_t reason)
+{
+	struct ctl_msg msg = { .type = CTL_PEER_GONE };
+
+	msg.close.channel_id = channel_id;
+	msg.close.reason = reason;
+	app_post(app, &msg);
+}
+
+void channel_drop_all(struct app *app)
+{
+	struct channel_end *end;
+
+	while ((end = TAILQ_FIRST(&app->channels)) != NULL) {
+		struct app *peer = channel_peer(end);
+		uint32_t id = end->channel->id;
+
+		channel_free(end->channel);
+		if (peer != app)
+			tell_gone(peer, id, VJ_CHANNEL_ERR_PEER_GONE);
+	}
+}
+
+void channel_close(struct app *app, const struct ctl_close *req)
+{
+	uint32_t reason = req->reason != VJ_CHANNEL_ERR_NONE ? req->reason : VJ_CHANNEL_ERR_CLOSED;
+	struct channel_end *end;
+	struct app *peer;
+
+	TAILQ_FOREACH (end, &app->channels, of_app)
+		if (end->channel->id == req->channel_id)
+			break;
+	if (end == NULL)
+		return;
+	peer = channel_peer(end);
+	channel_free(end->channel);
+	/* also to itself: the other end is another part of the same program */
+	tell_gone(peer, req->channel_id, reason);
+}
+
+/* ---- CONNECT */
+
+/* Of two, one with fewer channels is searched. */
+static struct channel_end *find_shared(struct app *app, const struct app *peer)
+{
+	struct channel_end *end;
+
+	TAILQ_FOREACH (end, &app->channels, of_app)
+		if (end->channel->proto != CTL_PROTO_RAW && channel_peer(end) == peer)
+			return end;
+	return NULL;
+}
+
+/* Linux's connect() takes the wildcard for the loopback address. */
+static struct endpoint destination(const struct ctl_endpoint *remote)
+{
+	struct endpoint dest = ctl_endpoint_get(remote);
+
+	if (ip_addr_is_any(&dest.addr)) {
+		if (ip_addr_is_v4(&dest.addr))
+			dest.addr.bytes[12] = 127;
+		dest.addr.bytes[15] = 1;
+	}
+	return dest;
+}
+
+/*
+ * Is @dest this host, for who asks? In another network namespace than vjd's only what was bound there is known to be:
+ * but a bind to a foreign address is possible too (IP_FREEBIND), so there it must be loopback.
+ */
+static bool is_here(const struct app *app, const struct endpoint *dest)
+{
+	if (ip_addr_is_loopback(&dest->addr))
+		return true;
+	return app->netns == app->d->cfg.netns && app->d->ops->addr_is_local(&dest->addr);
+}
+
+static enum ctl_refusal find_owner(struct app *app, const struct ctl_endpoint *remote, struct app **ret_owner)
+{
+	struct endpoint dest = destination(remote);
+	struct lease *lease;
+
+	if (remote->proto != CTL_PROTO_RAW && ip_addr_is_multicast(&dest.addr))
+		return CTL_REFUSAL_NO_OWNER;
+	lease = lease_find(&app->d->leases, app->netns, remote->proto, &dest, app->uid);
+	if (lease == NULL)
+		return CTL_REFUSAL_NO_OWNER;
+	/* the dearer question second: it makes system calls */
+	if (remote->proto != CTL_PROTO_RAW && !is_here(app, &dest))
+		return CTL_REFUSAL_NO_OWNER;
+	if (lease->key.uid != app->uid)
+		return CTL_REFUSAL_OTHER_USER;
+	*ret_owner = lease->app;
+	return CTL_REFUSAL_NONE;
+}
+
+static enum ctl_refusal check_quotas(const struct app *app, const struct app *peer)
+{
+	const struct vjd_limits *limits = &app->d->cfg.limits;
+	uint32_t ends = app == peer ? 2 : 1;
+	uint64_t bytes = vj_area_bytes(&app->d->cfg.area);
+
+	if (app->channel_cnt + ends > limits->channels_max || peer->channel_cnt + ends > limits->channels_max)
+		return CTL_REFUSAL_QUOTA_CHANNELS;
+	if (app->user->memory_bytes + bytes > limits->memory_max)
+		return CTL_REFUSAL_QUOTA_MEMORY;
+	return CTL_REFUSAL_NONE;
+}
+
+/* What a channel is made of. */
+struct parts {
+	int area_fd;
+	int bell_fd[2]; /* [e] wakes end e */
+};
+
+static void parts_close(const struct parts *p)
+{
+	if (p->area_fd >= 0)
+		sys_close(p->area_fd);
+	for (unsigned e = 0; e < 2; e++)
+		if (p->bell_fd[e] >= 0)
+			sys_close(p->bell_fd[e]);
+}
+
+static int parts_make(const struct vj_area_params *params, struct parts *ret_parts, uint64_t *ret_bytes)
+{
+	struct parts p = { -1, { -1, -1 } };
+	struct stat st;
+	int r = area_create("vj-channel", params, AREA_PAGES_HUGETLB, &p.area_fd, NULL);
+
+	if (r < 0)
+		return r;
+	r = sys_fstat(p.area_fd, &st);
+	for (unsigned e = 0; e < 2 && r >= 0; e++)
+		r = p.bell_fd[e] = bell_new();
+	if (r < 0) {
+		parts_close(&p);
+		return r;
+	}
+	*ret_bytes = (uint64_t)st.st_size;
+	*ret_parts = p;
+	return 0;
+}
+
+static int send_end(const struct channel *ch, uint8_t end, const struct parts *parts, enum ctl_type type, uint32_t seq)
+{
+	int fds[CTL_FDS_MAX] = {
+		[CTL_FD_AREA] = parts->area_fd,
+		[CTL_FD_WAKE_PEER] = parts->bell_fd[1 - end],
+		[CTL_FD_WAKE_ME] = parts->bell_fd[end],
+	};
+	struct ctl_msg msg = { .type = type, .seq = seq };
+
+	channel_describe(ch, end, &msg.channel);
+	return app_send(ch->app[end], &msg, fds, CTL_FDS_MAX);
+}
+
+/* Both hear of it, or none: an owner told in vain is told of the end as well. */
+static enum ctl_refusal hand_out(struct channel *ch, const struct parts *parts, uint32_t seq)
+{
+	int r = send_end(ch, 1, parts, CTL_CHANNEL, 0);
+
+	if (r < 0)
+		return r == -EAGAIN ? CTL_REFUSAL_PEER_BUSY : CTL_REFUSAL_RESOURCES;
+	r = send_end(ch, 0, parts, CTL_CONNECTED, seq);
+	if (r < 0) {
+		tell_gone(ch->app[1], ch->id, VJ_CHANNEL_ERR_PEER_GONE);
+		return CTL_REFUSAL_RESOURCES;
+	}
+	return CTL_REFUSAL_NONE;
+}
+
+static enum ctl_refusal make(struct app *app, struct app *owner, uint32_t seq, const struct ctl_endpoint *remote)
+{
+	struct vjd *d = app->d;
+	struct channel *ch = calloc(1, sizeof(*ch));
+	enum ctl_refusal why = CTL_REFUSAL_RESOURCES;
+	struct parts parts;
+
+	if (ch == NULL)
+		return CTL_REFUSAL_RESOURCES;
+	if (parts_make(&d->cfg.area, &parts, &ch->memory_bytes) < 0)
+		goto out_free;
+	if (++d->last_channel_id == 0)
+		d->last_channel_id = 1;
+	ch->id = d->last_channel_id;
+	ch->proto = remote->proto;
+	ch->port = remote->proto == CTL_PROTO_RAW ? remote->port : 0;
+	ch->app[0] = app;
+	ch->app[1] = owner;
+	why = hand_out(ch, &parts, seq);
+	parts_close(&parts);
+	if (why != CTL_REFUSAL_NONE)
+		goto out_free;
+	channel_link(ch);
+	log_debug(d->cfg.log, "channel %u: app %u to app %u", ch->id, app->id, owner->id);
+	return CTL_REFUSAL_NONE;
+
+out_free:
+	free(ch);
+	return why;
+}
+
+enum ctl_refusal channel_connect(struct app *app, uint32_t seq, const struct ctl_connect *req)
+{
+	struct ctl_msg reply = { .type = CTL_CONNECTED, .seq = seq };
+	struct app *owner = NULL;
+	struct channel_end *shared;
+	enum ctl_refusal why = find_owner(app, &req->remote, &owner);
+
+	if (why != CTL_REFUSAL_NONE)
+		return why;
+	shared = req->remote.proto != CTL_PROTO_RAW ? find_shared(app, owner) : NULL;
+	if (shared != NULL) {
+		channel_describe(shared->channel, shared->nr, &reply.channel);
+		app_post(app, &reply);
+		return CTL_REFUSAL_NONE;
+	}
+	why = check_quotas(app, owner);
+	return why != CTL_REFUSAL_NONE ? why : make(app, owner, seq, &req->remote);
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * fd_worker.h - threads that touch descriptors which clients have sent
+ *
+ * A descriptor from a client can make nearly every system call hang: close() of the last reference to a TCP socket with
+ * SO_LINGER waits for its data, close() of a file asks its file system (which may be the client's own, through FUSE), and
+ * a socket whose lock is held by a thread of the client that faults on such a file never answers. So the main thread
+ * never touches one, not even to close it.
+ *
+ * Jobs go in a queue; a thread is started when there is a job and nobody idle, up to WORKER_THREADS_MAX. A user with
+ * QUOTA_JOBS_MAX jobs under way isn't read (app_wants_read()), so one that makes jobs hang stops only itself, and it takes
+ * several users to occupy all threads. Finished jobs come back through an eventfd.
+ *
+ * Owners: a job is the main thread's before submit and after it was reaped, the worker's in between, but for @app and @user,
+ * which are always the main thread's.
+ */
+#ifndef DAEMON_FD_WORKER_H
+#define DAEMON_FD_WORKER_H
+
+#include "control/packet.h"
+#include "daemon/lease.h"
+
+#include <sys/queue.h>
+
+struct user;
+
+enum { WORKER_THREADS_MAX = 64 };
+
+struct fd_job {
+	TAILQ_ENTRY(fd_job) queued;
+	int fds[CTL_PACKET_FDS_ROOM]; /* closed by the worker */
+	unsigned fd_cnt;
+	bool prove; /* @fds[0] is to prove @msg, a LEASE, in network namespace @netns */
+	struct ctl_msg msg;
+	uint64_t netns;
+	int result; /* of proof_take() */
+	struct lease_proof proof;
+	struct app *app;   /* waits for the reply; NULL: nobody does, or it has gone */
+	struct user *user; /* charged with it */
+};
+
+/** fd_job_orphan() - The application that waits has gone */
+void fd_job_orphan(struct fd_job *job);
+
+/** fd_job_run() - The work itself; can hang */
+void fd_job_run(struct fd_job *job);
+
+struct fd_worker;
+
+/** fd_worker_new() - No thread yet. Return: 0; -ENOMEM, -EMFILE */
+int fd_worker_new(struct fd_worker **ret_worker);
+
+/** fd_worker_fd() - Readable when jobs are done */
+int fd_worker_fd(const struct fd_worker *w);
+
+/** fd_worker_submit() - Takes the job. Without a thread to be had, and none there, it is done at once, here. */
+void fd_worker_submit(struct fd_worker *w, struct fd_job *job);
+
+/** fd_worker_reap() - Next job that is done, or NULL; the caller's to free */
+struct fd_job *fd_worker_reap(struct fd_worker *w);
+
+#endif

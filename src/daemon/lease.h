@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * lease.h - who holds which port
+ *
+ * A TCP or UDP lease mirrors a kernel socket that its owner has bound, so the kernel's rules decide who may have a port; here
+ * they are only followed. vjd doesn't keep that socket (the sockets layer needs it alone), so an owner may have closed it
+ * without a RELEASE. That shows when somebody else proves a socket that couldn't be bound beside the first: then
+ * the first is no more, and its lease is revoked. Where both sockets could exist (SO_REUSEADDR), who came first keeps the
+ * port, unless the newcomer listens: of two TCP sockets on one port only one can, and that is the owner.
+ *
+ * The order of a search is the kernel's: the exact address, then the wildcard of the family, then a dual-stack [::].
+ * Leases are seen only in the network namespace in which they were made.
+ *
+ * A RAW lease is a number in vjd's own name space; its address is ignored.
+ */
+#ifndef DAEMON_LEASE_H
+#define DAEMON_LEASE_H
+
+#include "control/msg.h"
+
+#include <sys/queue.h>
+
+struct app;
+
+enum { LEASE_BUCKET_CNT = 16384 };
+
+/* Leases on one port number and protocol, all owners together: bounds the work of a search. */
+enum { LEASE_GROUP_MAX = 1024 };
+
+/* What the kernel says about the socket that proved a lease. All zero for RAW. */
+struct lease_proof {
+	uint64_t cookie; /* identifies the socket: a forked child passes the same one */
+	bool reuseaddr, reuseport, listening; /* @listening: TCP only */
+};
+
+/* A port as matching sees it. */
+struct lease_key {
+	struct endpoint local; /* RAW: address zero */
+	uint8_t proto;	       /* enum ctl_proto */
+	bool v6only;
+	uint32_t uid;
+	uint64_t netns;
+};
+
+struct lease {
+	LIST_ENTRY(lease) bucket;
+	TAILQ_ENTRY(lease) of_app;
+	struct app *app;
+	uint32_t id;
+	uint32_t flags; /* CTL_LEASE_*, as claimed */
+	struct lease_key key;
+	struct lease_proof proof;
+};
+
+TAILQ_HEAD(lease_list, lease);
+
+struct lease_bucket {
+	LIST_HEAD(, lease) leases;
+	uint32_t turn; /* for round-robin among the owners of a reuse-port group */
+};
+
+struct lease_table {
+	struct lease_bucket *buckets; /* LEASE_BUCKET_CNT */
+	uint32_t cnt;
+};
+
+/* ---- pure */
+
+/* How well a lease fits a destination; higher is better. */
+enum lease_fit { LEASE_FIT_NONE, LEASE_FIT_DUAL_STACK, LEASE_FIT_WILDCARD, LEASE_FIT_EXACT };
+
+enum lease_fit lease_fit(const struct lease_key *key, uint64_t netns, uint8_t proto, const struct endpoint *dest);
+
+/* May two sockets of these keys collide: is there a destination that both would get? */
+bool lease_overlap(const struct lease_key *a, const struct lease_key *b);
+
+enum lease_verdict {
+	LEASE_SHARED,  /* both stay */
+	LEASE_TAKEN,   /* the newcomer is refused */
+	LEASE_EXPIRED, /* the newcomer's socket couldn't exist beside the older one's: that one is gone */
+};
+
+/* Two leases of different applications that overlap: who has it? @fresh comes with a proof of now, @old with one of then. */
+enum lease_verdict lease_contest(const struct lease *old, const struct lease *fresh);
+
+/* ---- the table */
+
+int lease_table_init(struct lease_table *t);
+void lease_table_fini(struct lease_table *t);
+
+/* Put in; @lease has its key and owner. The table doesn't own it. */
+void lease_insert(struct lease_table *t, struct lease *lease);
+void lease_remove(struct lease_table *t, struct lease *lease);
+
+/**
+ * lease_conflict() - Another application's lease that stands against @fresh
+ * @ret_cnt: leases on this port and protocol (LEASE_GROUP_MAX is the caller's to enforce)
+ * Return: the first one that isn't LEASE_SHARED, or NULL
+ */
+struct lease *lease_conflict(const struct lease_table *t, const struct lease *fresh, uint32_t *ret_cnt);
+
+/**
+ * lease_find() - Whom does this destination belong to?
+ * @uid: of who asks: among equally good owners, those of this user are taken in turn
+ * Return: NULL: nobody; a lease whose key.uid may be another user's
+ */
+struct lease *lease_find(struct lease_table *t, uint64_t netns, uint8_t proto, const struct endpoint *dest, uint32_t uid);
+
+/** lease_port_in_use() - Does anybody hold this port, whatever the address? */
+bool lease_port_in_use(const struct lease_table *t, uint8_t proto, uint16_t port);
+
+#endif

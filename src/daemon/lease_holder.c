@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "daemon/lease_holder.h"
+
+#include "daemon/channel_maker.h"
+
+#include <stdlib.h>
+
+void lease_describe(const struct lease *lease, struct ctl_lease *ret_lease)
+{
+	*ret_lease = (struct ctl_lease){
+		.local = ctl_endpoint_make(&lease->key.local, (enum ctl_proto)lease->key.proto),
+		.id = lease->id,
+		.flags = lease->flags,
+		.app_id = lease->app->id,
+	};
+}
+
+static void unlink_and_free(struct lease *lease)
+{
+	struct app *app = lease->app;
+
+	lease_remove(&app->d->leases, lease);
+	TAILQ_REMOVE(&app->leases, lease, of_app);
+	app->lease_cnt--;
+	free(lease);
+}
+
+static void tell_peers(struct app *owner, const struct ctl_msg *msg)
+{
+	struct channel_end *end;
+
+	app_mark_begin(owner->d);
+	app_mark(owner);
+	TAILQ_FOREACH (end, &owner->channels, of_app) {
+		struct app *peer = channel_peer(end);
+
+		if (app_mark(peer))
+			app_post(peer, msg);
+	}
+}
+
+static void tell_gone(const struct lease *lease)
+{
+	struct ctl_msg msg = { .type = CTL_LEASE_GONE };
+
+	lease_describe(lease, &msg.lease);
+	tell_peers(lease->app, &msg);
+}
+
+static void revoke(struct lease *lease)
+{
+	struct ctl_msg msg = { .type = CTL_LEASE_GONE };
+
+	log_info(lease->app->d->cfg.log, "app %u: lease %u revoked, its socket is gone", lease->app->id, lease->id);
+	lease_describe(lease, &msg.lease);
+	tell_peers(lease->app, &msg);
+	app_post(lease->app, &msg);
+	unlink_and_free(lease);
+}
+
+enum ctl_refusal lease_may(const struct app *app)
+{
+	return app->lease_cnt < app->d->cfg.limits.leases_max ? CTL_REFUSAL_NONE : CTL_REFUSAL_QUOTA_LEASES;
+}
+
+static void fill(struct lease *lease, struct app *app, const struct ctl_lease *req, const struct lease_proof *proof)
+{
+	*lease = (struct lease){
+		.app = app,
+		.flags = req->flags,
+		.key = {
+			.local = ctl_endpoint_get(&req->local),
+			.proto = req->local.proto,
+			.v6only = (req->flags & CTL_LEASE_V6ONLY) != 0,
+			.uid = app->uid,
+			.netns = app->netns,
+		},
+		.proof = *proof,
+	};
+	if (lease->key.proto == CTL_PROTO_RAW)
+		lease->key.local.addr = ip_addr_any_v6();
+}
+
+/* Make room for @fresh: revoke what it proves to be gone. */
+static enum ctl_refusal settle(struct vjd *d, const struct lease *fresh)
+{
+	struct lease *old;
+	uint32_t cnt;
+
+	while ((old = lease_conflict(&d->leases, fresh, &cnt)) != NULL) {
+		if (lease_contest(old, fresh) == LEASE_TAKEN)
+			return CTL_REFUSAL_PORT_TAKEN;
+		revoke(old);
+	}
+	return cnt < LEASE_GROUP_MAX ? CTL_REFUSAL_NONE : CTL_REFUSAL_QUOTA_LEASES;
+}
+
+enum ctl_refusal lease_grant(struct app *app, const struct ctl_lease *req, const struct lease_proof *proof,
+			     struct ctl_lease *ret_lease)
+{
+	struct vjd *d = app->d;
+	enum ctl_refusal why = lease_may(app);
+	struct lease *lease;
+
+	if (why != CTL_REFUSAL_NONE)
+		return why;
+	lease = malloc(sizeof(*lease));
+	if (lease == NULL)
+		return CTL_REFUSAL_RESOURCES;
+	fill(lease, app, req, proof);
+	why = settle(d, lease);
+	if (why != CTL_REFUSAL_NONE) {
+		free(lease);
+		return why;
+	}
+	if (++d->last_lease_id == 0)
+		d->last_lease_id = 1;
+	lease->id = d->last_lease_id;
+	lease_insert(&d->leases, lease);
+	TAILQ_INSERT_TAIL(&app->leases, lease, of_app);
+	app->lease_cnt++;
+	lease_describe(lease, ret_lease);
+	return CTL_REFUSAL_NONE;
+}
+
+enum ctl_refusal lease_release(struct app *app, uint32_t id, struct ctl_lease *ret_lease)
+{
+	struct lease *lease;
+
+	TAILQ_FOREACH (lease, &app->leases, of_app)
+		if (lease->id == id)
+			break;
+	if (lease == NULL)
+		return CTL_REFUSAL_NO_LEASE;
+	lease_describe(lease, ret_lease);
+	tell_gone(lease);
+	unlink_and_free(lease);
+	return CTL_REFUSAL_NONE;
+}
+
+void lease_drop_all(struct app *app)
+{
+	struct lease *lease;
+
+	while ((lease = TAILQ_FIRST(&app->leases)) != NULL)
+		unlink_and_free(lease);
+}

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * options.h - vjd's command line; one table makes the parser, --help and (by hand, checked by a test) man/vjd.8
+ */
+#ifndef DAEMON_OPTIONS_H
+#define DAEMON_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+struct options {
+	uint64_t is_private, foreground, verbose, help, version; /* 0 or 1 */
+	const char *socket, *log;				 /* NULL: not given */
+	uint64_t idle_exit_s, first_exit_s;			 /* OPTION_UNSET: not given */
+	uint64_t ready_fd;					 /* OPTION_UNSET: not given */
+	uint64_t memory_max_mib;				 /* OPTION_UNSET: not given */
+	uint64_t apps_max, leases_max, channels_max, rate_max;
+	uint64_t frame_bytes, frame_cnt;
+};
+
+#define OPTION_UNSET UINT64_MAX
+
+/*	  name            member          kind    argument   default        least  most      help */
+#define OPTIONS(X)                                                                                                     \
+	X("private",      is_private,     FLAG,   NULL,      0,             0,     1,                                  \
+	  "serve this user only, without privilege; leave when nobody needs it")                                      \
+	X("socket",       socket,         TEXT,   "PATH",    0,             0,     0,                                  \
+	  "listen there (default: see FILES in vjd(8))")                                                              \
+	X("foreground",   foreground,     FLAG,   NULL,      0,             0,     1,                                  \
+	  "with --private: stay in the foreground, log to standard error")                                            \
+	X("verbose",      verbose,        FLAG,   NULL,      0,             0,     1,                                  \
+	  "log every channel and every refusal")                                                                      \
+	X("log",          log,            TEXT,   "FILE",    0,             0,     0,                                  \
+	  "append the log to FILE")                                                                                   \
+	X("idle-exit",    idle_exit_s,    NUMBER, "SECONDS", OPTION_UNSET,  0,     1000000,                            \
+	  "leave so long after the last application left (default with --private: 2, else never)")                    \
+	X("first-exit",   first_exit_s,   NUMBER, "SECONDS", OPTION_UNSET,  0,     1000000,                            \
+	  "leave if no application came so long (default with --private: 10, else never)")                            \
+	X("ready-fd",     ready_fd,       NUMBER, "N",       OPTION_UNSET,  0,     1000000,                            \
+	  "write one byte to descriptor N when ready, and close it")                                                  \
+	X("memory-max",   memory_max_mib, NUMBER, "MIB",     OPTION_UNSET,  1,     UINT64_C(1) << 40,                  \
+	  "channel memory of one user (default: half of the host's, at most 4096)")                                   \
+	X("apps-max",     apps_max,       NUMBER, "N",       4096,          1,     1000000,                            \
+	  "applications of one user")                                                                                 \
+	X("leases-max",   leases_max,     NUMBER, "N",       1024,          1,     65536,                              \
+	  "port leases of one application")                                                                           \
+	X("channels-max", channels_max,   NUMBER, "N",       1024,          1,     65536,                              \
+	  "channels of one application")                                                                              \
+	X("rate-max",     rate_max,       NUMBER, "N",       20000,         1,     10000000,                           \
+	  "requests a second of one application; twice as many at once")                                              \
+	X("frame-bytes",  frame_bytes,    NUMBER, "BYTES",   4096,          2048,  65536,                              \
+	  "size of a frame; a power of two")                                                                          \
+	X("frames",       frame_cnt,      NUMBER, "N",       256,           2,     65536,                              \
+	  "frames of each direction of a channel; a power of two")                                                    \
+	X("help",         help,           FLAG,   NULL,      0,             0,     1,                                  \
+	  "print this and leave")                                                                                     \
+	X("version",      version,        FLAG,   NULL,      0,             0,     1,                                  \
+	  "print the version and leave")
+
+/**
+ * options_parse() - Read the command line
+ * @ret_why: 128 bytes; what is wrong with it
+ * Return: 0; -EINVAL
+ */
+int options_parse(int argc, char **argv, struct options *ret_opts, char ret_why[static 128]);
+
+/** options_help() - Print the table */
+void options_help(FILE *to);
+
+#endif

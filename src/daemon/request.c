@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "daemon/request.h"
+
+#include "base/assert.h"
+#include "daemon/channel_maker.h"
+#include "daemon/lease_holder.h"
+#include "daemon/status.h"
+
+#include "vj_version.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static void refuse(struct app *app, const struct ctl_msg *msg, enum ctl_refusal why)
+{
+	struct ctl_msg reply = { .type = CTL_REFUSED };
+
+	if (msg != NULL) {
+		reply.seq = msg->seq;
+		reply.refused.request = msg->type;
+	}
+	reply.refused.refusal = why;
+	reply.refused.version = CTL_VERSION;
+	ctl_name_set(reply.refused.release, VJ_VERSION_STRING);
+	app->d->refused++;
+	log_debug(app->d->cfg.log, "app %u, pid %d: %s refused: %s", app->id, app->pid,
+		  ctl_type_name(reply.refused.request), ctl_refusal_name(why));
+	app_post(app, &reply);
+}
+
+/* ---- descriptors of clients are handled elsewhere */
+
+static struct fd_job *job_new(struct app *app, const int *fds, unsigned fd_cnt)
+{
+	struct fd_job *job = calloc(1, sizeof(*job));
+
+	VJ_ASSERT_OP(fd_cnt, <=, (unsigned)CTL_PACKET_FDS_ROOM);
+	if (job == NULL) {
+		/* better to risk that it hangs than to leak for certain */
+		for (unsigned i = 0; i < fd_cnt; i++)
+			close(fds[i]);
+		return NULL;
+	}
+	memcpy(job->fds, fds, fd_cnt * sizeof(int));
+	job->fd_cnt = fd_cnt;
+	job->user = app->user;
+	app->user->job_cnt++;
+	return job;
+}
+
+static void discard(struct app *app, const int *fds, unsigned fd_cnt)
+{
+	struct fd_job *job;
+
+	if (fd_cnt == 0)
+		return;
+	job = job_new(app, fds, fd_cnt);
+	if (job != NULL)
+		app->d->ops->submit(app->d, job);
+}
+
+/* ---- one function a request; each answers, or sees to it */
+
+static void do_hello(struct app *app, const struct ctl_msg *msg)
+{
+	const struct vjd_config *cfg = &app->d->cfg;
+	struct ctl_msg reply = { .type = CTL_WELCOME, .seq = msg->seq };
+
+	if (msg->hello.version != CTL_VERSION) {
+		refuse(app, msg, CTL_REFUSAL_VERSION);
+		app_leave(app);
+		return;
+	}
+	if (app->user->app_cnt >= cfg->limits.apps_max) {
+		refuse(app, msg, CTL_REFUSAL_QUOTA_APPS);
+		app_leave(app);
+		return;
+	}
+	app_welcome(app, &msg->hello);
+	reply.welcome = (struct ctl_welcome){
+		.version = CTL_VERSION,
+		.app_id = app->id,
+		.private_mode = cfg->private_mode,
+		.leases_max = cfg->limits.leases_max,
+		.channels_max = cfg->limits.channels_max,
+	};
+	memcpy(reply.welcome.mac, app->mac, sizeof(reply.welcome.mac));
+	ctl_name_set(reply.welcome.release, VJ_VERSION_STRING);
+	app_post(app, &reply);
+}
+
+static void lease_answer(struct app *app, const struct ctl_msg *msg, const struct lease_proof *proof)
+{
+	struct ctl_msg reply = { .type = CTL_LEASED, .seq = msg->seq };
+	enum ctl_refusal why = lease_grant(app, &msg->lease, proof, &reply.lease);
+
+	if (why != CTL_REFUSAL_NONE)
+		refuse(app, msg, why);
+	else
+		app_post(app, &reply);
+}
+
+static void do_lease(struct app *app, const struct ctl_msg *msg, const int *fds, unsigned fd_cnt)
+{
+	enum ctl_refusal why = lease_may(app);
+	struct fd_job *job;
+
+	if (why != CTL_REFUSAL_NONE || msg->lease.local.proto == CTL_PROTO_RAW) {
+		discard(app, fds, fd_cnt);
+		if (why != CTL_REFUSAL_NONE)
+			refuse(app, msg, why);
+		else
+			lease_answer(app, msg, &(struct lease_proof){ 0 });
+		return;
+	}
+	job = job_new(app, fds, fd_cnt);
+	if (job == NULL) {
+		refuse(app, msg, CTL_REFUSAL_RESOURCES);
+		return;
+	}
+	job->prove = true;
+	job->msg = *msg;
+	job->netns = app->netns;
+	job->app = app;
+	app->job = job;
+	app->d->ops->submit(app->d, job);
+}
+
+static void do_release(struct app *app, const struct ctl_msg *msg)
+{
+	struct ctl_msg reply = { .type = CTL_RELEASED, .seq = msg->seq };
+	enum ctl_refusal why = lease_release(app, msg->lease.id, &reply.lease);
+
+	if (why != CTL_REFUSAL_NONE)
+		refuse(app, msg, why);
+	else
+		app_post(app, &reply);
+}
+
+static void do_ports(struct app *app, const struct ctl_msg *msg)
+{
+	struct ctl_msg reply = { .type = CTL_PORTS_LEASED, .seq = msg->seq };
+	struct vjd *d = app->d;
+
+	reply.ports.proto = msg->ports.proto;
+	reply.ports.cnt = port_map_take(&d->ports, &d->leases, app, msg->ports.proto, msg->ports.first, msg->ports.cnt,
+					&reply.ports.first);
+	if (reply.ports.cnt == 0)
+		refuse(app, msg, CTL_REFUSAL_NO_PORTS);
+	else
+		app_post(app, &reply);
+}
+
+static void do_connect(struct app *app, const struct ctl_msg *msg)
+{
+	enum ctl_refusal why = channel_connect(app, msg->seq, &msg->connect);
+
+	if (why != CTL_REFUSAL_NONE)
+		refuse(app, msg, why);
+}
+
+/* ---- the way in */
+
+/* Is it allowed now, from this one? */
+static enum ctl_refusal admit(struct app *app, const struct ctl_msg *msg)
+{
+	if ((app->state == APP_STRANGER) != (msg->type == CTL_HELLO))
+		return app->state == APP_STRANGER ? CTL_REFUSAL_NOT_WELCOME : CTL_REFUSAL_MALFORMED;
+	/* this one only frees, and has no reply to be refused with */
+	if (msg->type == CTL_CHANNEL_CLOSE)
+		return CTL_REFUSAL_NONE;
+	if (!bucket_take(&app->bucket, app->d->now_ns, app->d->cfg.limits.rate_max))
+		return CTL_REFUSAL_QUOTA_RATE;
+	if (app->observer && msg->type != CTL_STATUS)
+		return CTL_REFUSAL_OBSERVER;
+	return CTL_REFUSAL_NONE;
+}
+
+static void serve(struct app *app, const struct ctl_msg *msg, const int *fds, unsigned fd_cnt)
+{
+	switch ((enum ctl_type)msg->type) {
+	case CTL_HELLO:
+		do_hello(app, msg);
+		return;
+	case CTL_LEASE:
+		do_lease(app, msg, fds, fd_cnt);
+		return;
+	case CTL_RELEASE:
+		do_release(app, msg);
+		return;
+	case CTL_PORTS:
+		do_ports(app, msg);
+		return;
+	case CTL_CONNECT:
+		do_connect(app, msg);
+		return;
+	case CTL_CHANNEL_CLOSE:
+		channel_close(app, &msg->close);
+		return;
+	case CTL_STATUS:
+		status_begin(app, msg->seq);
+		return;
+	default:
+		/* ctl_check() lets nothing else of a client's through */
+		VJ_UNREACHABLE();
+	}
+}
+
+void request_handle(struct app *app, enum ctl_refusal verdict, const struct ctl_msg *msg, const int *fds,
+		    unsigned fd_cnt)
+{
+	enum ctl_refusal why = verdict != CTL_REFUSAL_NONE ? verdict : admit(app, msg);
+
+	VJ_ASSERT(app_wants_read(app));
+	if (why == CTL_REFUSAL_NONE) {
+		serve(app, msg, fds, fd_cnt);
+		return;
+	}
+	discard(app, fds, fd_cnt);
+	app->d->malformed += why == CTL_REFUSAL_MALFORMED;
+	refuse(app, verdict == CTL_REFUSAL_NONE ? msg : NULL, why);
+	if (why == CTL_REFUSAL_MALFORMED || why == CTL_REFUSAL_NOT_WELCOME)
+		app_leave(app);
+}
+
+/* Applications of a user who had too many jobs may be read again. */
+static void wake_user(struct vjd *d, const struct user *user)
+{
+	struct app *app;
+
+	TAILQ_FOREACH (app, &d->apps, all)
+		if (app->user == user)
+			d->ops->changed(app);
+	TAILQ_FOREACH (app, &d->strangers, all)
+		if (app->user == user)
+			d->ops->changed(app);
+}
+
+void request_job_done(struct vjd *d, struct fd_job *job)
+{
+	struct app *app = job->app;
+
+	if (app != NULL) {
+		app->job = NULL;
+		if (app->state == APP_WELCOME) {
+			if (job->result < 0)
+				refuse(app, &job->msg, CTL_REFUSAL_PORT_PROOF);
+			else
+				lease_answer(app, &job->msg, &job->proof);
+		}
+		d->ops->changed(app);
+	}
+	if (job->user->job_cnt-- == QUOTA_JOBS_MAX)
+		wake_user(d, job->user);
+	user_put(job->user);
+	free(job);
+}
