@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* vj bench: options, and the table of benchmarks. What they do stands in bench.h. */
+#include "cli/bench.h"
+#include "cli/cmd.h"
+
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#define BENCHES(X)                                                                                                   \
+	X(channel, "frames per second over a channel's bare rings; the kernel: datagrams over a Unix socket pair")   \
+	X(rtt, "time of a TCP round trip on one connection")                                                        \
+	X(rpc, "TCP requests per second, one outstanding on each of many connections")                             \
+	X(redis, "unmodified redis-server and redis-benchmark under vj run, and reading back every key written")    \
+	X(idle, "processor time used by connected applications while nothing happens")
+
+const struct topic bench_topics[] = {
+#define X(name, help) { #name, help },
+	BENCHES(X)
+#undef X
+	{ "all", "all of these" },
+	{ NULL, NULL },
+};
+
+static int (*const bench_fns[])(struct bench_ctx *ctx) = {
+#define X(name, help) bench_##name,
+	BENCHES(X)
+#undef X
+};
+
+#define OPT(member) offsetof(struct bench_options, member)
+const struct opt bench_opts[] = {
+	{ .name = "vs", .value = "PEER", .type = OPT_CHOICE, .choices = "kernel", .offset = OPT(vs),
+	  .help = "also measure this: kernel" },
+	{ .name = "json", .type = OPT_FLAG, .offset = OPT(json),
+	  .help = "one line of JSON for each benchmark: bench, unit, vj, kernel, ratio and more; rates per second, times in seconds" },
+	{ .name = "seconds", .value = "S", .type = OPT_REAL, .offset = OPT(seconds), .min = 0.05, .max = 3600, .def = "1",
+	  .help = "length of each run, where time limits it" },
+	{ .name = "runs", .value = "N", .type = OPT_INT, .offset = OPT(runs), .min = 1, .max = BENCH_RUNS_MAX, .def = "3",
+	  .help = "runs of each side, in turns; the median counts" },
+	{ .name = "wait", .value = "HOW", .type = OPT_CHOICE, .choices = "busy|sleep", .offset = OPT(wait), .def = "busy",
+	  .help = "rtt, rpc: busy, never sleep, on both sides (not with one processor); or sleep, as most programs do" },
+	{ .name = "spin", .value = "USEC", .type = OPT_INT, .offset = OPT(spin_us), .min = -1, .max = 1000000, .def = "0",
+	  .help = "--wait sleep: longest spin before sleeping; -1: none; 0: the library's" },
+	{ .name = "bytes", .value = "N", .type = OPT_INT, .offset = OPT(bytes), .min = 8, .max = 16384, .def = "64",
+	  .help = "channel, rtt, rpc: size of a frame or message" },
+	{ .name = "batch", .value = "N", .type = OPT_INT, .offset = OPT(batch), .min = 1, .max = 256, .def = "64",
+	  .help = "channel: frames handed over at once" },
+	{ .name = "connections", .value = "N", .type = OPT_INT, .offset = OPT(connections), .min = 1, .max = 20000,
+	  .def = "100", .help = "rpc, idle: connections" },
+	{ .name = "clients", .value = "N", .type = OPT_INT, .offset = OPT(clients), .min = 1, .max = 1000, .def = "50",
+	  .help = "redis: connections of redis-benchmark" },
+	{ .name = "requests", .value = "N", .type = OPT_INT, .offset = OPT(requests), .min = 100, .max = 1e9,
+	  .def = "200000", .help = "redis: requests of each kind in a run" },
+	{ .name = "keys", .value = "N", .type = OPT_INT, .offset = OPT(keys), .min = 1, .max = 1e6, .def = "10000",
+	  .help = "redis: keys loaded, and different keys that redis-benchmark writes; all are read back" },
+	{ 0 },
+};
+_Static_assert(sizeof(struct bench_options) <= CMD_OPTS_BYTES, "has to fit");
+
+static int find(const char *name)
+{
+	struct nearest n = { 0 };
+
+	for (int i = 0; bench_topics[i].name != NULL; i++) {
+		if (strcmp(bench_topics[i].name, name) == 0)
+			return i;
+		nearest_try(&n, name, bench_topics[i].name);
+	}
+	if (n.word != NULL)
+		complain("bench: no benchmark '%s'; did you mean '%s'?", name, n.word);
+	else
+		complain("bench: no benchmark '%s'; see: vj help bench", name);
+	return -1;
+}
+
+/* All that were named, in that order; the first that fails ends it. */
+static int run_all(struct bench_ctx *ctx, int argc, char **argv)
+{
+	for (int i = 0; i < argc; i++) {
+		int which = find(argv[i]);
+		bool all = which == (int)ARRAY_SIZE(bench_fns);
+
+		for (int j = all ? 0 : which; j < (all ? (int)ARRAY_SIZE(bench_fns) : which + 1); j++) {
+			if (bench_fns[j](ctx) < 0)
+				return EXIT_FAILED;
+		}
+	}
+	return EXIT_OK;
+}
+
+int cmd_bench(const struct cmd *cmd, const void *opts, int argc, char **argv)
+{
+	struct bench_ctx ctx = { .o = opts };
+	int rc;
+
+	(void)cmd;
+	if (argc == 0) {
+		complain("bench: which one? See: vj help bench");
+		return EXIT_USAGE;
+	}
+	for (int i = 0; i < argc; i++)
+		if (find(argv[i]) < 0)
+			return EXIT_USAGE;
+	ctx.vs_kernel = ctx.o->vs != NULL;
+	bench_setup(&ctx);
+	rc = run_all(&ctx, argc, argv);
+	bench_cleanup(&ctx);
+	if (bench_interrupted() != 0) {
+		complain("bench: interrupted");
+		/* end by the same signal, so that a shell's loop around us ends as well */
+		signal(bench_interrupted(), SIG_DFL);
+		raise(bench_interrupted());
+	}
+	return rc;
+}

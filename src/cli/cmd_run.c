@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* vj run: start an unmodified program with libvj-preload.so in front of its sockets, by becoming it. */
+#include "cli/cmd.h"
+#include "cli/daemon.h"
+#include "cli/env.h"
+#include "cli/install.h"
+#include "cli/program.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct run_options {
+	bool verbose, strict;
+	const char *pcap, *socket;
+	int64_t spin_us;
+};
+
+#define OPT(member) offsetof(struct run_options, member)
+const struct opt run_opts[] = {
+	{ .name = "verbose", .type = OPT_FLAG, .offset = OPT(verbose),
+	  .help = "say on standard error which sockets use channels and which the kernel, and why" },
+	{ .name = "strict", .type = OPT_FLAG, .offset = OPT(strict),
+	  .help = "let a socket that cannot use a channel fail, instead of using the kernel" },
+	{ .name = "pcap", .value = "FILE", .type = OPT_FILE, .offset = OPT(pcap),
+	  .help = "record every frame in FILE, for tcpdump -r or Wireshark; %p becomes the process id" },
+	{ .name = "socket", .value = "PATH", .type = OPT_FILE, .offset = OPT(socket),
+	  .help = "socket of the vjd to use; one is started there if none runs" },
+	{ .name = "spin", .value = "USEC", .type = OPT_INT, .offset = OPT(spin_us), .min = -1, .max = 1000000,
+	  .help = "look for frames this long before sleeping; -1: never; 0: as long as the library finds best" },
+	{ 0 },
+};
+_Static_assert(sizeof(struct run_options) <= CMD_OPTS_BYTES, "has to fit");
+
+static void env_set(enum env_var v, const char *value)
+{
+	if (setenv(env_name(v), value, 1) < 0)
+		complain("cannot set %s: %m", env_name(v));
+}
+
+/* vjd and the program may change their directory; a file named on the command line must not move with them. */
+static const char *absolute(const char *path, char buf[static PATH_MAX])
+{
+	char dir[PATH_MAX];
+
+	if (path != NULL && path[0] != '/' && getcwd(dir, sizeof(dir)) != NULL &&
+	    snprintf(buf, PATH_MAX, "%s/%s", dir, path) < PATH_MAX)
+		return buf;
+	return path;
+}
+
+static int set_preload(void)
+{
+	const char *before = getenv("LD_PRELOAD");
+	char path[PATH_MAX], all[2 * PATH_MAX];
+
+	if (install_find(INSTALL_PRELOAD, path) < 0) {
+		complain("run: libvj-preload.so is not there: %s", path);
+		return -ENOENT;
+	}
+	if (strpbrk(path, " :") != NULL) {
+		complain("run: the path of libvj-preload.so has a space or colon in it, which LD_PRELOAD cannot say: %s", path);
+		return -EINVAL;
+	}
+	if (snprintf(all, sizeof(all), "%s%s%s", path, before != NULL && before[0] != '\0' ? ":" : "",
+		     before != NULL ? before : "") >= (int)sizeof(all)) {
+		complain("run: LD_PRELOAD is too long");
+		return -ENAMETOOLONG;
+	}
+	return setenv("LD_PRELOAD", all, 1) < 0 ? -errno : 0;
+}
+
+static int prepare(const struct run_options *o)
+{
+	char path[108], number[24], buf[PATH_MAX];
+	int rc;
+
+	rc = set_preload();
+	if (rc < 0)
+		return rc;
+	rc = daemon_ensure(absolute(o->socket, buf), path);
+	if (rc < 0)
+		return rc;
+	env_set(ENV_SOCKET, path);
+	if (o->verbose)
+		env_set(ENV_VERBOSE, "1");
+	if (o->strict)
+		env_set(ENV_STRICT, "1");
+	if (o->pcap != NULL)
+		env_set(ENV_PCAP, absolute(o->pcap, buf));
+	if (o->spin_us != 0) {
+		snprintf(number, sizeof(number), "%lld", (long long)o->spin_us);
+		env_set(ENV_SPIN_US, number);
+	}
+	return 0;
+}
+
+static int verdict_status(enum program_verdict v)
+{
+	return v == PROGRAM_NOT_FOUND ? EXIT_NOT_FOUND : EXIT_CANNOT_RUN;
+}
+
+int cmd_run(const struct cmd *cmd, const void *opts, int argc, char **argv)
+{
+	static struct program program;
+	enum program_verdict v;
+
+	(void)cmd;
+	if (argc < 1) {
+		complain("run: which program? For example: vj run -- redis-server");
+		return EXIT_USAGE;
+	}
+	v = program_check(argv[0], &program);
+	if (v != PROGRAM_OK) {
+		complain("run: %s", program.why);
+		if (v == PROGRAM_NOT_OURS)
+			complain("run: not started; to have it on the kernel's sockets, start it without vj run");
+		return verdict_status(v);
+	}
+	if (prepare(opts) < 0)
+		return EXIT_FAILED;
+	execv(program.path, argv);
+	complain("run: cannot run '%s': %m", program.path);
+	return errno == ENOENT ? EXIT_NOT_FOUND : EXIT_CANNOT_RUN;
+}

@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* vj status: what vjd knows, as this user may see it. */
+#include "cli/cmd.h"
+#include "lib/ctl_client.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct status_options {
+	bool json;
+	const char *socket;
+};
+
+#define OPT(member) offsetof(struct status_options, member)
+const struct opt status_opts[] = {
+	{ .name = "json", .type = OPT_FLAG, .offset = OPT(json), .help = "one JSON object instead of tables" },
+	{ .name = "socket", .value = "PATH", .type = OPT_FILE, .offset = OPT(socket), .help = "socket of the vjd to ask" },
+	{ 0 },
+};
+_Static_assert(sizeof(struct status_options) <= CMD_OPTS_BYTES, "has to fit");
+
+/* Everything vjd said, in the order in which it came: applications, leases, channels, itself. */
+struct status {
+	struct ctl_msg *msgs;
+	size_t cnt, room;
+	bool failed;
+};
+
+static void collect(void *arg, const struct ctl_msg *msg)
+{
+	struct status *s = arg;
+
+	if (s->cnt == s->room) {
+		size_t room = s->room == 0 ? 64 : 2 * s->room;
+		struct ctl_msg *msgs = realloc(s->msgs, room * sizeof(*msgs));
+
+		if (msgs == NULL) {
+			s->failed = true;
+			return;
+		}
+		s->msgs = msgs;
+		s->room = room;
+	}
+	s->msgs[s->cnt++] = *msg;
+}
+
+static const char *proto_name(uint8_t proto)
+{
+	switch (proto) {
+	case CTL_PROTO_TCP:
+		return "tcp";
+	case CTL_PROTO_UDP:
+		return "udp";
+	case CTL_PROTO_RAW:
+		return "raw";
+	default:
+		return "?";
+	}
+}
+
+static const char *local_text(const struct ctl_endpoint *local, char buf[static ENDPOINT_TEXT_BYTES])
+{
+	struct endpoint ep = { .addr = ip_addr_from_v6(local->addr), .port = local->port };
+
+	if (local->proto == CTL_PROTO_RAW)
+		snprintf(buf, ENDPOINT_TEXT_BYTES, "%u", local->port);
+	else
+		endpoint_format(&ep, buf);
+	return buf;
+}
+
+static const char *mac_text(const uint8_t bytes[static 6], char buf[static MAC_ADDR_TEXT_BYTES])
+{
+	struct mac_addr mac;
+
+	memcpy(mac.bytes, bytes, sizeof(mac.bytes));
+	return mac_addr_format(&mac, buf);
+}
+
+static const struct ctl_app *app_of(const struct status *s, uint32_t id)
+{
+	for (size_t i = 0; i < s->cnt; i++)
+		if (s->msgs[i].type == CTL_STATUS_APP && s->msgs[i].app.id == id)
+			return &s->msgs[i].app;
+	return NULL;
+}
+
+/* "redis-server[1234]" */
+static const char *app_text(const struct status *s, uint32_t id, char buf[static 64])
+{
+	const struct ctl_app *app = app_of(s, id);
+
+	if (app != NULL)
+		snprintf(buf, 64, "%s[%d]", app->name, app->pid);
+	else
+		snprintf(buf, 64, "application %u", id);
+	return buf;
+}
+
+static const char *duration_text(uint64_t ms, char buf[static 32])
+{
+	uint64_t sec = ms / 1000;
+
+	if (sec < 60)
+		snprintf(buf, 32, "%llu s", (unsigned long long)sec);
+	else if (sec < 3600)
+		snprintf(buf, 32, "%llu min %llu s", (unsigned long long)(sec / 60), (unsigned long long)(sec % 60));
+	else
+		snprintf(buf, 32, "%llu h %llu min", (unsigned long long)(sec / 3600), (unsigned long long)(sec / 60 % 60));
+	return buf;
+}
+
+static const char *bytes_text(uint64_t bytes, char buf[static 32])
+{
+	if (bytes >= 1 << 20)
+		snprintf(buf, 32, "%.1f MiB", (double)bytes / (1 << 20));
+	else
+		snprintf(buf, 32, "%.1f KiB", (double)bytes / (1 << 10));
+	return buf;
+}
+
+static void print_apps(const struct status *s)
+{
+	printf("%-24s %8s %6s  %-17s  %6s %8s  %10s  %s\n", "APPLICATION", "PID", "USER", "MAC", "LEASES", "CHANNELS", "MEMORY",
+	       "ATTACHED");
+	for (size_t i = 0; i < s->cnt; i++) {
+		const struct ctl_app *a = &s->msgs[i].app;
+		char mac[MAC_ADDR_TEXT_BYTES], since[32], mem[32];
+
+		if (s->msgs[i].type == CTL_STATUS_APP)
+			printf("%-24s %8d %6u  %-17s  %6u %8u  %10s  %s\n", a->name, a->pid, a->uid, mac_text(a->mac, mac),
+			       a->leases, a->channels, bytes_text(a->memory_bytes, mem), duration_text(a->attached_ms, since));
+	}
+}
+
+static void print_leases(const struct status *s)
+{
+	printf("\n%-6s %-30s %s\n", "LEASE", "LOCAL", "APPLICATION");
+	for (size_t i = 0; i < s->cnt; i++) {
+		const struct ctl_lease *l = &s->msgs[i].lease;
+		char local[ENDPOINT_TEXT_BYTES], app[64];
+
+		if (s->msgs[i].type == CTL_STATUS_LEASE)
+			printf("%-6s %-30s %s\n", proto_name(l->local.proto), local_text(&l->local, local),
+			       app_text(s, l->app_id, app));
+	}
+}
+
+static void print_channels(const struct status *s)
+{
+	printf("\n%-8s %-30s %-30s %s\n", "CHANNEL", "BETWEEN", "AND", "FRAMES");
+	for (size_t i = 0; i < s->cnt; i++) {
+		const struct ctl_channel *c = &s->msgs[i].channel;
+		char a[64], b[64];
+
+		if (s->msgs[i].type == CTL_STATUS_CHANNEL)
+			printf("%-8u %-30s %-30s 2 x %u of %u bytes\n", c->id, app_text(s, c->app_id, a),
+			       app_text(s, c->peer_app_id, b), c->params.frame_cnt, c->params.frame_bytes);
+	}
+}
+
+static void print_tables(const struct status *s, const char *path)
+{
+	const struct ctl_daemon *d = &s->msgs[s->cnt - 1].daemon;
+	char up[32];
+
+	printf("vjd %s, pid %d, %s, up %s, at %s\n", d->release, d->pid, d->private_mode ? "private" : "service",
+	       duration_text(d->uptime_ms, up), path);
+	printf("%u applications, %u leases, %u channels; %llu requests refused, %llu malformed\n", d->apps, d->leases,
+	       d->channels, (unsigned long long)d->refused, (unsigned long long)d->malformed);
+	if (d->apps > 0)
+		putchar('\n');
+	if (d->apps > 0)
+		print_apps(s);
+	if (d->leases > 0)
+		print_leases(s);
+	if (d->channels > 0)
+		print_channels(s);
+}
+
+static json_t *json_app(const struct ctl_app *a)
+{
+	char mac[MAC_ADDR_TEXT_BYTES];
+
+	return json_pack("{s:i, s:i, s:i, s:s, s:s, s:i, s:i, s:I, s:f}", "id", (int)a->id, "pid", a->pid, "uid", (int)a->uid,
+			 "name", a->name, "mac", mac_text(a->mac, mac), "leases", (int)a->leases, "channels",
+			 (int)a->channels, "memory_bytes", (json_int_t)a->memory_bytes, "attached_s",
+			 (double)a->attached_ms / 1000);
+}
+
+static json_t *json_lease(const struct ctl_lease *l)
+{
+	struct ip_addr addr = ip_addr_from_v6(l->local.addr);
+	char text[IP_ADDR_TEXT_BYTES];
+
+	return json_pack("{s:i, s:i, s:s, s:s, s:i}", "id", (int)l->id, "app_id", (int)l->app_id, "proto",
+			 proto_name(l->local.proto), "addr", ip_addr_format(&addr, text), "port", (int)l->local.port);
+}
+
+static json_t *json_channel(const struct ctl_channel *c)
+{
+	return json_pack("{s:i, s:i, s:i, s:i, s:i, s:i}", "id", (int)c->id, "app_id", (int)c->app_id, "peer_app_id",
+			 (int)c->peer_app_id, "frame_bytes", (int)c->params.frame_bytes, "frame_cnt",
+			 (int)c->params.frame_cnt, "ring_cnt", (int)c->params.ring_cnt);
+}
+
+static json_t *json_daemon(const struct ctl_daemon *d, const char *path)
+{
+	return json_pack("{s:s, s:i, s:i, s:b, s:f, s:s, s:I, s:I}", "release", d->release, "pid", d->pid, "uid", (int)d->uid,
+			 "private", d->private_mode, "uptime_s", (double)d->uptime_ms / 1000, "socket", path, "refused",
+			 (json_int_t)d->refused, "malformed", (json_int_t)d->malformed);
+}
+
+static int print_json(const struct status *s, const char *path)
+{
+	json_t *apps = json_array(), *leases = json_array(), *channels = json_array(), *root;
+	int rc;
+
+	for (size_t i = 0; i < s->cnt; i++) {
+		const struct ctl_msg *m = &s->msgs[i];
+
+		if (m->type == CTL_STATUS_APP)
+			json_array_append_new(apps, json_app(&m->app));
+		else if (m->type == CTL_STATUS_LEASE)
+			json_array_append_new(leases, json_lease(&m->lease));
+		else if (m->type == CTL_STATUS_CHANNEL)
+			json_array_append_new(channels, json_channel(&m->channel));
+	}
+	root = json_pack("{s:o, s:o, s:o, s:o}", "daemon", json_daemon(&s->msgs[s->cnt - 1].daemon, path), "applications",
+			 apps, "leases", leases, "channels", channels);
+	rc = root != NULL ? json_dumpf(root, stdout, JSON_INDENT(2)) : -1;
+	putchar('\n');
+	json_decref(root);
+	return rc < 0 ? -ENOMEM : 0;
+}
+
+static int show(struct ctl_client *client, bool json)
+{
+	struct status s = { 0 };
+	int rc = ctl_client_status(client, collect, &s);
+
+	if (rc == 0 && (s.failed || s.cnt == 0 || s.msgs[s.cnt - 1].type != CTL_STATUS_END))
+		rc = s.failed ? -ENOMEM : -EPROTO;
+	if (rc == 0 && json)
+		rc = print_json(&s, ctl_client_path(client));
+	else if (rc == 0)
+		print_tables(&s, ctl_client_path(client));
+	if (rc < 0)
+		complain("status: vjd did not tell: %s", strerror(-rc));
+	free(s.msgs);
+	return rc < 0 ? EXIT_FAILED : EXIT_OK;
+}
+
+int cmd_status(const struct cmd *cmd, const void *opts, int argc, char **argv)
+{
+	const struct status_options *o = opts;
+	char why[CTL_CLIENT_WHY_BYTES];
+	struct ctl_client *client;
+	int rc;
+
+	(void)cmd;
+	if (argc > 0) {
+		complain("status: takes no '%s'; see: vj help status", argv[0]);
+		return EXIT_USAGE;
+	}
+	rc = ctl_client_open_why(o->socket, "vj status", CTL_HELLO_OBSERVER, &client, why);
+	if (rc == -ENOENT || rc == -ECONNREFUSED) {
+		complain("status: no vjd runs: %s", why);
+		return EXIT_NO_DAEMON;
+	}
+	if (rc < 0) {
+		complain("status: %s", why);
+		return EXIT_FAILED;
+	}
+	rc = show(client, o->json);
+	ctl_client_close(client);
+	return rc;
+}
