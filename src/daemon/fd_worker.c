@@ -82,6 +82,21 @@ int fd_worker_new(struct fd_worker **ret_worker)
 	return 0;
 }
 
+void fd_worker_free(struct fd_worker *w)
+{
+	unsigned threads;
+
+	if (w == NULL)
+		return;
+	pthread_mutex_lock(&w->lock);
+	threads = w->thread_cnt;
+	pthread_mutex_unlock(&w->lock);
+	if (threads > 0)
+		return;
+	close(w->fd);
+	free(w);
+}
+
 int fd_worker_fd(const struct fd_worker *w)
 {
 	return w->fd;

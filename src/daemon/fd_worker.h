@@ -50,6 +50,13 @@ struct fd_worker;
 /** fd_worker_new() - No thread yet. Return: 0; -ENOMEM, -EMFILE */
 int fd_worker_new(struct fd_worker **ret_worker);
 
+/**
+ * fd_worker_free() - At the end of the process. NULL allowed
+ *
+ * Frees nothing if there are threads: one may hang in a job for good, and the process must be able to end without it.
+ */
+void fd_worker_free(struct fd_worker *w);
+
 /** fd_worker_fd() - Readable when jobs are done */
 int fd_worker_fd(const struct fd_worker *w);
 

@@ -569,7 +569,6 @@ static void close_if_open(int fd)
 		close(fd);
 }
 
-/* The worker isn't freed: one of its threads may hang in a job. The process ends after this. */
 void server_free(struct server *s)
 {
 	if (s == NULL)
@@ -584,5 +583,6 @@ void server_free(struct server *s)
 	close_if_open(s->signal_fd);
 	close_if_open(s->spare_fd);
 	close_if_open(s->epoll_fd);
+	fd_worker_free(s->worker);
 	free(s);
 }

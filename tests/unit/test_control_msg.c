@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * ctl_check() from the table: what is well-formed passes, and each single way to be malformed doesn't.
+ */
+#include "control/msg.h"
+#include "control/packet.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <errno.h>
+#include <string.h>
+#include <cmocka.h>
+
+/* One good message of each type, with the descriptors it needs. */
+struct sample {
+	struct ctl_msg msg;
+	enum ctl_from from;
+	unsigned fd_cnt;
+};
+
+#define ENDPOINT { .addr = { [10] = 0xff, [11] = 0xff, [12] = 127, [15] = 1 }, .port = 6379, .proto = CTL_PROTO_TCP }
+
+static const struct sample samples[] = {
+	{ { .type = CTL_HELLO, .seq = 1, .hello = { .version = CTL_VERSION, .name = "redis", .release = "0.1.0" } },
+	  CTL_FROM_CLIENT, 0 },
+	{ { .type = CTL_WELCOME, .seq = 1, .welcome = { .version = CTL_VERSION, .app_id = 1, .release = "0.1.0" } },
+	  CTL_FROM_DAEMON, 0 },
+	{ { .type = CTL_LEASE, .seq = 2, .lease = { .local = ENDPOINT, .flags = CTL_LEASE_REUSEPORT } },
+	  CTL_FROM_CLIENT, 1 },
+	{ { .type = CTL_LEASED, .seq = 2, .lease = { .local = ENDPOINT, .id = 7, .app_id = 1 } }, CTL_FROM_DAEMON, 0 },
+	{ { .type = CTL_RELEASE, .seq = 3, .lease = { .id = 7 } }, CTL_FROM_CLIENT, 0 },
+	{ { .type = CTL_RELEASED, .seq = 3, .lease = { .local = ENDPOINT, .id = 7 } }, CTL_FROM_DAEMON, 0 },
+	{ { .type = CTL_PORTS, .seq = 4, .ports = { .proto = CTL_PROTO_UDP, .cnt = 256 } }, CTL_FROM_CLIENT, 0 },
+	{ { .type = CTL_PORTS_LEASED, .seq = 4, .ports = { .proto = CTL_PROTO_UDP, .first = 32768, .cnt = 256 } },
+	  CTL_FROM_DAEMON, 0 },
+	{ { .type = CTL_CONNECT, .seq = 5, .connect = { .remote = ENDPOINT } }, CTL_FROM_CLIENT, 0 },
+	{ { .type = CTL_CONNECTED, .seq = 5, .channel = { .id = 3, .proto = CTL_PROTO_TCP } }, CTL_FROM_DAEMON, 3 },
+	{ { .type = CTL_CHANNEL, .seq = 0, .channel = { .id = 3, .end = 1, .proto = CTL_PROTO_RAW, .port = 5 } },
+	  CTL_FROM_DAEMON, 3 },
+	{ { .type = CTL_CHANNEL_CLOSE, .seq = 6, .close = { .channel_id = 3, .reason = VJ_CHANNEL_ERR_CLOSED } },
+	  CTL_FROM_CLIENT, 0 },
+	{ { .type = CTL_PEER_GONE, .seq = 0, .close = { .channel_id = 3, .reason = VJ_CHANNEL_ERR_PEER_GONE } },
+	  CTL_FROM_DAEMON, 0 },
+	{ { .type = CTL_LEASE_GONE, .seq = 0, .lease = { .local = ENDPOINT, .id = 7 } }, CTL_FROM_DAEMON, 0 },
+	{ { .type = CTL_STATUS, .seq = 7 }, CTL_FROM_CLIENT, 0 },
+	{ { .type = CTL_STATUS_APP, .seq = 7, .app = { .id = 1, .name = "x" } }, CTL_FROM_DAEMON, 0 },
+	{ { .type = CTL_STATUS_LEASE, .seq = 7, .lease = { .local = ENDPOINT, .id = 7 } }, CTL_FROM_DAEMON, 0 },
+	{ { .type = CTL_STATUS_CHANNEL, .seq = 7, .channel = { .id = 3, .proto = CTL_PROTO_UDP } }, CTL_FROM_DAEMON, 0 },
+	{ { .type = CTL_STATUS_END, .seq = 7, .daemon = { .pid = 1, .release = "0.1.0" } }, CTL_FROM_DAEMON, 0 },
+	{ { .type = CTL_REFUSED, .seq = 8, .refused = { .refusal = CTL_REFUSAL_MALFORMED, .release = "0.1.0" } },
+	  CTL_FROM_DAEMON, 0 },
+};
+
+#define GOOD(msg, fds, from) assert_int_equal(check(msg, fds, from), CTL_REFUSAL_NONE)
+#define BAD(msg, fds, from) assert_int_equal(check(msg, fds, from), CTL_REFUSAL_MALFORMED)
+
+static enum ctl_refusal check(const struct ctl_msg *msg, unsigned fd_cnt, enum ctl_from from)
+{
+	struct ctl_msg ret, untouched;
+	enum ctl_refusal why;
+
+	memset(&untouched, 0xa5, sizeof(untouched));
+	ret = untouched;
+	why = ctl_check(msg, sizeof(*msg), fd_cnt, from, &ret);
+	assert_memory_equal(&ret, why == CTL_REFUSAL_NONE ? msg : &untouched, sizeof(ret));
+	return why;
+}
+
+static const struct sample *sample_of(enum ctl_type type)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(samples); i++)
+		if (samples[i].msg.type == type)
+			return &samples[i];
+	fail_msg("no sample of %s", ctl_type_name(type));
+	return NULL;
+}
+
+/* A copy of the good message to be spoilt. */
+static struct ctl_msg copy_of(enum ctl_type type)
+{
+	return sample_of(type)->msg;
+}
+
+static void every_type_has_a_good_message(void **state)
+{
+	(void)state;
+#define X(name, nr, from_, fds_min, fds_max, body) \
+	GOOD(&sample_of(CTL_##name)->msg, sample_of(CTL_##name)->fd_cnt, sample_of(CTL_##name)->from); \
+	assert_string_equal(ctl_type_name(nr), #name);
+	CTL_MESSAGES(X)
+#undef X
+}
+
+static void direction_is_checked(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(samples); i++)
+		BAD(&samples[i].msg, samples[i].fd_cnt,
+		    samples[i].from == CTL_FROM_CLIENT ? CTL_FROM_DAEMON : CTL_FROM_CLIENT);
+}
+
+static void length_is_exact(void **state)
+{
+	uint8_t bytes[2 * sizeof(struct ctl_msg)] = { 0 };
+	struct ctl_msg ret;
+
+	(void)state;
+	memcpy(bytes, &sample_of(CTL_STATUS)->msg, sizeof(struct ctl_msg));
+	for (size_t len = 0; len <= sizeof(bytes); len++)
+		assert_int_equal(ctl_check(bytes, len, 0, CTL_FROM_CLIENT, &ret),
+				 len == sizeof(struct ctl_msg) ? CTL_REFUSAL_NONE : CTL_REFUSAL_MALFORMED);
+}
+
+static void address_need_not_be_aligned(void **state)
+{
+	uint8_t bytes[1 + sizeof(struct ctl_msg)];
+	struct ctl_msg ret;
+
+	(void)state;
+	memcpy(bytes + 1, &sample_of(CTL_STATUS_APP)->msg, sizeof(struct ctl_msg));
+	assert_int_equal(ctl_check(bytes + 1, sizeof(struct ctl_msg), 0, CTL_FROM_DAEMON, &ret), CTL_REFUSAL_NONE);
+}
+
+static void descriptors_are_counted(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(samples); i++)
+		for (unsigned n = 0; n < 300; n++) {
+			bool ok = n == samples[i].fd_cnt || (samples[i].msg.type == CTL_CONNECTED && n == 0);
+
+			assert_int_equal(check(&samples[i].msg, n, samples[i].from),
+					 ok ? CTL_REFUSAL_NONE : CTL_REFUSAL_MALFORMED);
+		}
+}
+
+static void unknown_types_are_malformed(void **state)
+{
+	static const uint32_t types[] = { 0, CTL_REFUSED + 1, 255, 0x80000001, UINT32_MAX };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
+		struct ctl_msg m = { .type = types[i], .seq = 1 };
+
+		BAD(&m, 0, CTL_FROM_CLIENT);
+		BAD(&m, 0, CTL_FROM_DAEMON);
+		assert_string_equal(ctl_type_name(types[i]), "?");
+	}
+}
+
+static void only_events_have_no_seq(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(samples); i++) {
+		struct ctl_msg m = samples[i].msg;
+		bool event = ctl_type_is_event(m.type);
+
+		assert_int_equal(event, samples[i].msg.seq == 0);
+		m.seq = event ? 1 : 0;
+		if (m.type == CTL_REFUSED)
+			GOOD(&m, 0, CTL_FROM_DAEMON);
+		else
+			BAD(&m, samples[i].fd_cnt, samples[i].from);
+	}
+}
+
+/* What is behind the body must be zero, to the last byte. */
+static void tail_is_zero(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(samples); i++) {
+		struct ctl_msg m = samples[i].msg;
+
+		m.bytes[sizeof(m.bytes) - 1] = 1;
+		BAD(&m, samples[i].fd_cnt, samples[i].from);
+	}
+}
+
+static void names_are_terminated_and_printable(void **state)
+{
+	struct ctl_msg m = copy_of(CTL_HELLO);
+
+	(void)state;
+	memset(m.hello.name, 'x', sizeof(m.hello.name));
+	BAD(&m, 0, CTL_FROM_CLIENT);
+	m.hello.name[CTL_NAME_MAX - 1] = '\0';
+	GOOD(&m, 0, CTL_FROM_CLIENT);
+	m.hello.name[3] = '\033';
+	BAD(&m, 0, CTL_FROM_CLIENT);
+	m.hello.name[3] = (char)0xe4;
+	BAD(&m, 0, CTL_FROM_CLIENT);
+	m.hello.name[3] = '\0'; /* and something hidden behind it */
+	BAD(&m, 0, CTL_FROM_CLIENT);
+	memset(m.hello.name, 0, sizeof(m.hello.name));
+	GOOD(&m, 0, CTL_FROM_CLIENT);
+}
+
+static void another_version_may_say_more(void **state)
+{
+	struct ctl_msg hello = copy_of(CTL_HELLO), refused = copy_of(CTL_REFUSED);
+
+	(void)state;
+	hello.hello.flags = 0xffff0000;
+	hello.bytes[119] = 1;
+	BAD(&hello, 0, CTL_FROM_CLIENT);
+	hello.hello.version = CTL_VERSION + 1;
+	GOOD(&hello, 0, CTL_FROM_CLIENT);
+	hello.hello.release[CTL_NAME_MAX - 1] = 'x';
+	BAD(&hello, 0, CTL_FROM_CLIENT);
+
+	refused.bytes[119] = 1;
+	BAD(&refused, 0, CTL_FROM_DAEMON);
+	refused.refused.refusal = CTL_REFUSAL_VERSION;
+	GOOD(&refused, 0, CTL_FROM_DAEMON);
+}
+
+#define SPOIL(type, fds, from, change)           \
+	do {                                     \
+		struct ctl_msg m = copy_of(type);\
+		change;                          \
+		BAD(&m, fds, from);              \
+	} while (0)
+
+static void fields_are_in_range(void **state)
+{
+	(void)state;
+	SPOIL(CTL_HELLO, 0, CTL_FROM_CLIENT, m.hello.flags = 2);
+	SPOIL(CTL_HELLO, 0, CTL_FROM_CLIENT, m.hello.pad = 1);
+	SPOIL(CTL_WELCOME, 0, CTL_FROM_DAEMON, m.welcome.app_id = 0);
+	SPOIL(CTL_WELCOME, 0, CTL_FROM_DAEMON, m.welcome.version++);
+	SPOIL(CTL_WELCOME, 0, CTL_FROM_DAEMON, m.welcome.private_mode = 2);
+	SPOIL(CTL_LEASE, 1, CTL_FROM_CLIENT, m.lease.flags = 4);
+	SPOIL(CTL_LEASE, 1, CTL_FROM_CLIENT, m.lease.id = 1);
+	SPOIL(CTL_LEASE, 1, CTL_FROM_CLIENT, m.lease.local.port = 0);
+	SPOIL(CTL_LEASE, 1, CTL_FROM_CLIENT, m.lease.local.proto = 1);
+	SPOIL(CTL_LEASE, 1, CTL_FROM_CLIENT, m.lease.local.pad[4] = 1);
+	SPOIL(CTL_RELEASE, 0, CTL_FROM_CLIENT, m.lease.id = 0);
+	SPOIL(CTL_LEASED, 0, CTL_FROM_DAEMON, m.lease.id = 0);
+	SPOIL(CTL_PORTS, 0, CTL_FROM_CLIENT, m.ports.proto = CTL_PROTO_RAW);
+	SPOIL(CTL_PORTS, 0, CTL_FROM_CLIENT, m.ports.cnt = 0);
+	SPOIL(CTL_PORTS, 0, CTL_FROM_CLIENT, m.ports.cnt = CTL_PORTS_MAX + 1);
+	SPOIL(CTL_PORTS_LEASED, 0, CTL_FROM_DAEMON, m.ports.first = 65535);
+	SPOIL(CTL_PORTS_LEASED, 0, CTL_FROM_DAEMON, m.ports.first = 0);
+	SPOIL(CTL_CONNECT, 0, CTL_FROM_CLIENT, m.connect.remote.port = 0);
+	SPOIL(CTL_CONNECT, 0, CTL_FROM_CLIENT, m.connect.remote.proto = 0);
+	SPOIL(CTL_CONNECTED, 3, CTL_FROM_DAEMON, m.channel.id = 0);
+	SPOIL(CTL_CONNECTED, 3, CTL_FROM_DAEMON, m.channel.end = 2);
+	SPOIL(CTL_CONNECTED, 3, CTL_FROM_DAEMON, m.channel.port = 1);
+	SPOIL(CTL_CHANNEL, 3, CTL_FROM_DAEMON, m.channel.port = 0);
+	SPOIL(CTL_CHANNEL_CLOSE, 0, CTL_FROM_CLIENT, m.close.channel_id = 0);
+	SPOIL(CTL_CHANNEL_CLOSE, 0, CTL_FROM_CLIENT, m.close.reason = VJ_CHANNEL_ERR_CLOSED + 1);
+	SPOIL(CTL_STATUS, 0, CTL_FROM_CLIENT, m.none.pad[7] = 1);
+	SPOIL(CTL_STATUS_APP, 0, CTL_FROM_DAEMON, m.app.pad[5] = 1);
+	SPOIL(CTL_REFUSED, 0, CTL_FROM_DAEMON, m.refused.refusal = 0);
+}
+
+static void refusals_have_texts(void **state)
+{
+	(void)state;
+#define X(name, err, text)                                                             \
+	assert_int_equal(ctl_refusal_errno(CTL_REFUSAL_##name), err);                  \
+	assert_string_equal(ctl_refusal_text(CTL_REFUSAL_##name), text);               \
+	assert_string_equal(ctl_refusal_name(CTL_REFUSAL_##name), #name);
+	CTL_REFUSALS(X)
+#undef X
+	assert_int_equal(ctl_refusal_errno((enum ctl_refusal)9999), EPROTO);
+	assert_non_null(ctl_refusal_text((enum ctl_refusal)9999));
+	assert_int_equal(ctl_refusal_errno(CTL_REFUSAL_NONE), 0);
+}
+
+static void names_are_made_fit(void **state)
+{
+	char name[CTL_NAME_MAX];
+
+	(void)state;
+	memset(name, 'x', sizeof(name));
+	ctl_name_set(name, "a\nb\303\244");
+	assert_string_equal(name, "a?b??");
+	assert_int_equal(name[CTL_NAME_MAX - 1], 0);
+	ctl_name_set(name, "0123456789012345678901234567890123456789");
+	assert_string_equal(name, "0123456789012345678901234567890");
+	ctl_name_set(name, NULL);
+	assert_string_equal(name, "");
+}
+
+/* sendmsg()'s view and back, as the kernel would hand it over */
+static void packets_carry_descriptors(void **state)
+{
+	static const int fds[] = { 5, 6, 7 };
+	int got[CTL_PACKET_FDS_ROOM];
+	struct ctl_packet p;
+	struct ctl_msg ret;
+	unsigned cnt;
+
+	(void)state;
+	ctl_packet_send(&p, &sample_of(CTL_CHANNEL)->msg, fds, 3);
+	assert_int_equal(ctl_packet_check(&p, sizeof(ret), CTL_FROM_DAEMON, &ret, got, &cnt), CTL_REFUSAL_NONE);
+	assert_int_equal(cnt, 3);
+	assert_memory_equal(got, fds, sizeof(fds));
+
+	p.hdr.msg_flags = MSG_CTRUNC;
+	assert_int_equal(ctl_packet_check(&p, sizeof(ret), CTL_FROM_DAEMON, &ret, got, &cnt), CTL_REFUSAL_MALFORMED);
+	assert_int_equal(cnt, 3); /* to be closed all the same */
+	p.hdr.msg_flags = MSG_TRUNC;
+	assert_int_equal(ctl_packet_check(&p, sizeof(ret), CTL_FROM_DAEMON, &ret, got, &cnt), CTL_REFUSAL_MALFORMED);
+
+	ctl_packet_send(&p, &sample_of(CTL_STATUS)->msg, NULL, 0);
+	assert_int_equal(ctl_packet_check(&p, sizeof(ret), CTL_FROM_CLIENT, &ret, got, &cnt), CTL_REFUSAL_NONE);
+	assert_int_equal(cnt, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_type_has_a_good_message),
+		cmocka_unit_test(direction_is_checked),
+		cmocka_unit_test(length_is_exact),
+		cmocka_unit_test(address_need_not_be_aligned),
+		cmocka_unit_test(descriptors_are_counted),
+		cmocka_unit_test(unknown_types_are_malformed),
+		cmocka_unit_test(only_events_have_no_seq),
+		cmocka_unit_test(tail_is_zero),
+		cmocka_unit_test(names_are_terminated_and_printable),
+		cmocka_unit_test(another_version_may_say_more),
+		cmocka_unit_test(fields_are_in_range),
+		cmocka_unit_test(refusals_have_texts),
+		cmocka_unit_test(names_are_made_fit),
+		cmocka_unit_test(packets_carry_descriptors),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

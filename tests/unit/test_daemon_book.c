@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * vjd's book-keeping without sockets: who gets a destination, who keeps a contested port, ephemeral blocks, the rate.
+ */
+#include "base/assert.h"
+#include "base/time.h"
+#include "daemon/app.h"
+#include "daemon/lease.h"
+#include "daemon/port_block.h"
+#include "daemon/quota.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+#include <cmocka.h>
+
+enum { NS = 1, UID = 1000 };
+
+static struct endpoint ep(const char *text)
+{
+	struct endpoint e;
+	int r = endpoint_parse(text, &e);
+
+	VJ_ASSERT_OP(r, ==, 0);
+	return e;
+}
+
+static struct lease_key key(const char *text, uint8_t proto, bool v6only)
+{
+	return (struct lease_key){ .local = ep(text), .proto = proto, .v6only = v6only, .uid = UID, .netns = NS };
+}
+
+static enum lease_fit fit(const char *local, bool v6only, const char *dest)
+{
+	struct lease_key k = key(local, CTL_PROTO_TCP, v6only);
+	struct endpoint d = ep(dest);
+
+	return lease_fit(&k, NS, CTL_PROTO_TCP, &d);
+}
+
+static void fits_as_the_kernel_does(void **state)
+{
+	(void)state;
+	assert_int_equal(fit("127.0.0.1:80", false, "127.0.0.1:80"), LEASE_FIT_EXACT);
+	assert_int_equal(fit("127.0.0.1:80", false, "127.0.0.2:80"), LEASE_FIT_NONE);
+	assert_int_equal(fit("127.0.0.1:80", false, "127.0.0.1:81"), LEASE_FIT_NONE);
+	assert_int_equal(fit("0.0.0.0:80", false, "127.0.0.1:80"), LEASE_FIT_WILDCARD);
+	assert_int_equal(fit("0.0.0.0:80", false, "[::1]:80"), LEASE_FIT_NONE);
+	assert_int_equal(fit("[::]:80", false, "[::1]:80"), LEASE_FIT_WILDCARD);
+	assert_int_equal(fit("[::]:80", false, "127.0.0.1:80"), LEASE_FIT_DUAL_STACK);
+	assert_int_equal(fit("[::]:80", true, "127.0.0.1:80"), LEASE_FIT_NONE);
+	assert_int_equal(fit("[::]:80", true, "[::1]:80"), LEASE_FIT_WILDCARD);
+	assert_int_equal(fit("[::1]:80", false, "[::1]:80"), LEASE_FIT_EXACT);
+	assert_int_equal(fit("[::1]:80", false, "127.0.0.1:80"), LEASE_FIT_NONE);
+}
+
+static void fits_only_its_protocol_and_namespace(void **state)
+{
+	struct lease_key tcp = key("0.0.0.0:80", CTL_PROTO_TCP, false), raw = key("[::]:80", CTL_PROTO_RAW, false);
+	struct endpoint d = ep("127.0.0.1:80");
+
+	(void)state;
+	assert_int_equal(lease_fit(&tcp, NS, CTL_PROTO_UDP, &d), LEASE_FIT_NONE);
+	assert_int_equal(lease_fit(&tcp, NS + 1, CTL_PROTO_TCP, &d), LEASE_FIT_NONE);
+	assert_int_equal(lease_fit(&tcp, NS, CTL_PROTO_RAW, &d), LEASE_FIT_NONE);
+	/* RAW: the number is all */
+	assert_int_equal(lease_fit(&raw, NS + 1, CTL_PROTO_RAW, &d), LEASE_FIT_EXACT);
+}
+
+static bool overlap(const char *a, bool a_v6only, const char *b, bool b_v6only)
+{
+	struct lease_key ka = key(a, CTL_PROTO_UDP, a_v6only), kb = key(b, CTL_PROTO_UDP, b_v6only);
+
+	assert_int_equal(lease_overlap(&ka, &kb), lease_overlap(&kb, &ka));
+	return lease_overlap(&ka, &kb);
+}
+
+static void overlaps(void **state)
+{
+	(void)state;
+	assert_true(overlap("127.0.0.1:80", false, "127.0.0.1:80", false));
+	assert_true(overlap("0.0.0.0:80", false, "127.0.0.1:80", false));
+	assert_true(overlap("[::]:80", false, "127.0.0.1:80", false));
+	assert_true(overlap("[::]:80", false, "0.0.0.0:80", false));
+	assert_true(overlap("[::]:80", true, "[::1]:80", false));
+	assert_false(overlap("[::]:80", true, "0.0.0.0:80", false));
+	assert_false(overlap("[::]:80", true, "127.0.0.1:80", false));
+	assert_false(overlap("0.0.0.0:80", false, "[::1]:80", false));
+	assert_false(overlap("127.0.0.1:80", false, "127.0.0.2:80", false));
+	assert_false(overlap("0.0.0.0:80", false, "0.0.0.0:81", false));
+}
+
+/* Options as letters: r reuse-port claimed and had, p had only, a reuse-address, l listening, u another user's, c the same socket */
+static struct lease side(uint8_t proto, const char *options, uint64_t cookie)
+{
+	struct lease l = { .key = key("0.0.0.0:80", proto, false), .proof = { .cookie = cookie } };
+
+	for (const char *o = options; *o != '\0'; o++) {
+		l.flags |= *o == 'r' ? CTL_LEASE_REUSEPORT : 0;
+		l.proof.reuseport |= *o == 'r' || *o == 'p';
+		l.proof.reuseaddr |= *o == 'a';
+		l.proof.listening |= *o == 'l';
+		l.key.uid += *o == 'u';
+		if (*o == 'c')
+			l.proof.cookie = 99;
+	}
+	return l;
+}
+
+static void contests(void **state)
+{
+	static const struct {
+		uint8_t proto;
+		const char *old, *fresh;
+		enum lease_verdict verdict;
+	} rows[] = {
+		{ CTL_PROTO_TCP, "r", "r", LEASE_SHARED },
+		{ CTL_PROTO_TCP, "rl", "rl", LEASE_SHARED },
+		{ CTL_PROTO_TCP, "r", "ru", LEASE_EXPIRED },	/* of two users the kernel lets only one bind */
+		{ CTL_PROTO_TCP, "p", "r", LEASE_TAKEN },	/* possible, but the older one wants it alone */
+		{ CTL_PROTO_TCP, "rl", "", LEASE_TAKEN },	/* may have cleared the option after its bind */
+		{ CTL_PROTO_TCP, "", "", LEASE_EXPIRED },
+		{ CTL_PROTO_TCP, "", "u", LEASE_EXPIRED },
+		{ CTL_PROTO_TCP, "a", "a", LEASE_TAKEN },
+		{ CTL_PROTO_TCP, "al", "a", LEASE_TAKEN },
+		{ CTL_PROTO_TCP, "al", "", LEASE_TAKEN },	/* likewise */
+		{ CTL_PROTO_TCP, "al", "al", LEASE_EXPIRED },	/* two never listen: the older one doesn't any more */
+		{ CTL_PROTO_TCP, "a", "l", LEASE_EXPIRED },
+		{ CTL_PROTO_TCP, "lc", "lc", LEASE_SHARED },	/* one socket, two processes */
+		{ CTL_PROTO_TCP, "lc", "lcu", LEASE_SHARED },
+		{ CTL_PROTO_UDP, "", "", LEASE_EXPIRED },
+		{ CTL_PROTO_UDP, "a", "a", LEASE_TAKEN },
+		{ CTL_PROTO_UDP, "a", "", LEASE_TAKEN },
+		{ CTL_PROTO_UDP, "r", "r", LEASE_SHARED },
+		{ CTL_PROTO_RAW, "", "", LEASE_TAKEN },
+		{ CTL_PROTO_RAW, "c", "c", LEASE_TAKEN },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct lease old = side(rows[i].proto, rows[i].old, 1), fresh = side(rows[i].proto, rows[i].fresh, 2);
+
+		if (lease_contest(&old, &fresh) != rows[i].verdict)
+			fail_msg("row %zu: '%s' then '%s': %d", i, rows[i].old, rows[i].fresh,
+				 lease_contest(&old, &fresh));
+	}
+}
+
+static void better_fit_wins_and_owners_take_turns(void **state)
+{
+	struct lease_table t;
+	struct lease wild = side(CTL_PROTO_TCP, "r", 1), wild2 = side(CTL_PROTO_TCP, "r", 2);
+	struct lease exact = side(CTL_PROTO_TCP, "u", 3);
+	struct endpoint lo = ep("127.0.0.1:80"), lo2 = ep("127.0.0.2:80");
+	unsigned turns[2] = { 0 };
+
+	(void)state;
+	assert_int_equal(lease_table_init(&t), 0);
+	exact.key.local = lo;
+	lease_insert(&t, &wild);
+	lease_insert(&t, &exact);
+	lease_insert(&t, &wild2);
+	/* another user's exact match isn't passed over for our wildcard: the kernel wouldn't either */
+	assert_ptr_equal(lease_find(&t, NS, CTL_PROTO_TCP, &lo, UID), &exact);
+	for (int i = 0; i < 100; i++) {
+		const struct lease *l = lease_find(&t, NS, CTL_PROTO_TCP, &lo2, UID);
+
+		assert_true(l == &wild || l == &wild2);
+		turns[l == &wild]++;
+	}
+	assert_int_equal(turns[0], 50);
+	assert_int_equal(turns[1], 50);
+	assert_null(lease_find(&t, NS, CTL_PROTO_UDP, &lo2, UID));
+	assert_true(lease_port_in_use(&t, CTL_PROTO_TCP, 80));
+	assert_false(lease_port_in_use(&t, CTL_PROTO_UDP, 80));
+	lease_remove(&t, &wild);
+	lease_remove(&t, &wild2);
+	assert_null(lease_find(&t, NS, CTL_PROTO_TCP, &lo2, UID));
+	lease_remove(&t, &exact);
+	assert_int_equal(t.cnt, 0);
+	lease_table_fini(&t);
+}
+
+static void conflicts_are_found_among_others_only(void **state)
+{
+	struct app a, b;
+	struct lease mine = side(CTL_PROTO_TCP, "", 1), fresh = side(CTL_PROTO_TCP, "", 2);
+	struct lease_table t;
+	uint32_t cnt;
+
+	(void)state;
+	assert_int_equal(lease_table_init(&t), 0);
+	mine.app = fresh.app = &a;
+	lease_insert(&t, &mine);
+	assert_null(lease_conflict(&t, &fresh, &cnt));
+	assert_int_equal(cnt, 1);
+	fresh.app = &b;
+	assert_ptr_equal(lease_conflict(&t, &fresh, &cnt), &mine);
+	lease_remove(&t, &mine);
+	lease_table_fini(&t);
+}
+
+static void blocks_are_disjoint_and_shrink(void **state)
+{
+	static uint8_t seen[65536];
+	static struct app apps[64];
+	struct port_map map;
+	struct lease_table t;
+	unsigned total = 0, last = UINT16_MAX;
+	uint16_t first, cnt;
+
+	(void)state;
+	memset(seen, 0, sizeof(seen));
+	assert_int_equal(lease_table_init(&t), 0);
+	port_map_init(&map);
+	for (unsigned a = 0; a < ARRAY_SIZE(apps); a++) {
+		while ((cnt = port_map_take(&map, &t, &apps[a], CTL_PROTO_TCP, 0, 1024, &first)) != 0) {
+			assert_true(cnt <= last || a > 0);
+			last = cnt;
+			assert_true(first >= PORT_FIRST && first + cnt <= PORT_END);
+			for (unsigned p = first; p < (unsigned)first + cnt; p++)
+				assert_int_equal(seen[p]++, 0);
+			total += cnt;
+		}
+	}
+	assert_int_equal(total, PORT_END - PORT_FIRST);
+	assert_int_equal(map.free_cnt[0], 0);
+	/* the other protocol has its own */
+	assert_int_equal(port_map_take(&map, &t, &apps[0], CTL_PROTO_UDP, 0, 256, &first), 256);
+	for (unsigned a = 0; a < ARRAY_SIZE(apps); a++)
+		port_map_release(&map, &apps[a]);
+	assert_int_equal(map.free_cnt[0], PORT_UNIT_CNT);
+	assert_int_equal(map.free_cnt[1], PORT_UNIT_CNT);
+	lease_table_fini(&t);
+}
+
+static void nobody_gets_all_ports(void **state)
+{
+	static struct app a;
+	struct port_map map;
+	struct lease_table t;
+	unsigned total = 0;
+	uint16_t first, cnt;
+
+	(void)state;
+	assert_int_equal(lease_table_init(&t), 0);
+	port_map_init(&map);
+	while ((cnt = port_map_take(&map, &t, &a, CTL_PROTO_UDP, 0, 1000, &first)) != 0)
+		total += cnt;
+	assert_int_equal(total, PORT_APP_MAX);
+	lease_table_fini(&t);
+}
+
+static void a_block_is_had_again_after_a_restart(void **state)
+{
+	static struct app a, b;
+	struct port_map map;
+	struct lease_table t;
+	uint16_t first;
+
+	(void)state;
+	assert_int_equal(lease_table_init(&t), 0);
+	port_map_init(&map);
+	assert_int_equal(port_map_take(&map, &t, &a, CTL_PROTO_TCP, 40000 - 40000 % PORT_UNIT, 64, &first), 64);
+	assert_int_equal(first, 40000 - 40000 % PORT_UNIT);
+	/* taken meanwhile: another one */
+	assert_int_equal(port_map_take(&map, &t, &b, CTL_PROTO_TCP, first, 64, &first), 64);
+	assert_int_equal(first, PORT_FIRST);
+	/* nonsense: another one */
+	assert_int_equal(port_map_take(&map, &t, &b, CTL_PROTO_TCP, 80, 64, &first), 64);
+	assert_int_equal(port_map_take(&map, &t, &b, CTL_PROTO_TCP, 65535, 1, &first), 32);
+	lease_table_fini(&t);
+}
+
+static void leased_ports_are_left_out(void **state)
+{
+	static struct app a;
+	struct lease l = side(CTL_PROTO_TCP, "", 1);
+	struct port_map map;
+	struct lease_table t;
+	uint16_t first;
+
+	(void)state;
+	assert_int_equal(lease_table_init(&t), 0);
+	port_map_init(&map);
+	l.key.local.port = PORT_FIRST + 5;
+	lease_insert(&t, &l);
+	assert_int_equal(port_map_take(&map, &t, &a, CTL_PROTO_TCP, 0, 256, &first), 256);
+	assert_int_equal(first, PORT_FIRST + PORT_UNIT);
+	lease_remove(&t, &l);
+	lease_table_fini(&t);
+}
+
+static void rate_and_burst(void **state)
+{
+	struct bucket b = { 0 };
+	uint64_t now_ns = 5 * NS_PER_SEC;
+	unsigned got = 0;
+
+	(void)state;
+	while (bucket_take(&b, now_ns, 100))
+		got++;
+	assert_int_equal(got, 200);
+	now_ns += NS_PER_SEC;
+	for (got = 0; bucket_take(&b, now_ns, 100);)
+		got++;
+	assert_int_equal(got, 100);
+	now_ns += 1000 * NS_PER_SEC;
+	for (got = 0; bucket_take(&b, now_ns, 100);)
+		got++;
+	assert_int_equal(got, 200);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(fits_as_the_kernel_does),
+		cmocka_unit_test(fits_only_its_protocol_and_namespace),
+		cmocka_unit_test(overlaps),
+		cmocka_unit_test(contests),
+		cmocka_unit_test(better_fit_wins_and_owners_take_turns),
+		cmocka_unit_test(conflicts_are_found_among_others_only),
+		cmocka_unit_test(blocks_are_disjoint_and_shrink),
+		cmocka_unit_test(nobody_gets_all_ports),
+		cmocka_unit_test(a_block_is_had_again_after_a_restart),
+		cmocka_unit_test(leased_ports_are_left_out),
+		cmocka_unit_test(rate_and_burst),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
