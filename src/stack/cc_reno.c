@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * Reno: RFC 5681, with appropriate byte counting in congestion avoidance (RFC 3465): one segment more for every window
+ * of bytes acknowledged, which needs no division.
+ */
+#include "stack/cc.h"
+
+enum { WORD_BYTES_ACKED };
+
+static void reno_init(struct cc *cc, struct cc_priv *priv)
+{
+	(void)cc;
+	priv->words[WORD_BYTES_ACKED] = 0;
+}
+
+static void reno_acked(struct cc *cc, struct cc_priv *priv, const struct cc_env *env, uint32_t acked)
+{
+	uint32_t *bytes = &priv->words[WORD_BYTES_ACKED];
+
+	if (!cc_was_limited(cc, env))
+		return;
+	if (cc->cwnd < cc->ssthresh)
+		acked = cc_slow_start(cc, acked);
+	*bytes += min_u32(acked, UINT32_MAX - *bytes);
+	if (*bytes >= cc->cwnd && cc->cwnd <= UINT32_MAX - env->mss) {
+		*bytes -= cc->cwnd;
+		cc->cwnd += env->mss;
+	}
+}
+
+/* RFC 5681 equation 4 */
+static uint32_t reno_ssthresh(const struct cc_env *env) { return max_u32(env->flight / 2, 2 * env->mss); }
+
+static void reno_loss(struct cc *cc, struct cc_priv *priv, const struct cc_env *env)
+{
+	cc->ssthresh = reno_ssthresh(env);
+	cc->cwnd = cc->ssthresh;
+	priv->words[WORD_BYTES_ACKED] = 0;
+}
+
+static void reno_rto(struct cc *cc, struct cc_priv *priv, const struct cc_env *env)
+{
+	cc->ssthresh = reno_ssthresh(env);
+	cc->cwnd = env->mss;
+	priv->words[WORD_BYTES_ACKED] = 0;
+}
+
+static void reno_idle(struct cc *cc, struct cc_priv *priv, const struct cc_env *env, uint32_t idle_ms)
+{
+	(void)cc;
+	(void)env;
+	(void)idle_ms;
+	priv->words[WORD_BYTES_ACKED] = 0;
+}
+
+const struct cc_ops cc_reno = {
+	.name = "reno",
+	.init = reno_init,
+	.acked = reno_acked,
+	.loss = reno_loss,
+	.rto = reno_rto,
+	.idle = reno_idle,
+};

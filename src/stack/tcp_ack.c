@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * Step 5 of RFC 9293 3.10.7.4: what a segment acknowledges, the window it offers, and the states that end with it
+ *
+ *	  too old | duplicate  |     new      |  not sent
+ *	----------+------------+--------------+-----------
+ *	 snd_una - max window   snd_una      snd_nxt		(RFC 5961 5.2)
+ */
+#include "stack/tcp.h"
+
+void tcp_ack_advance(struct stack *s, struct conn c, uint32_t ack, const uint32_t *ts_ecr)
+{
+	struct tcb *t = c.t;
+	uint32_t flight = tcb_flight(t);
+	uint32_t acked = ack - t->snd_una;
+
+	t->snd_una = ack;
+	if (!tcb_no_loss(t)) {
+		uint32_t bytes = min_u32(acked, t->sndq.bytes); /* the rest is SYN or FIN */
+		struct tcp_rtx *rtx = tcb_rtx(s, t);
+
+		bufq_consume(&s->bufs, &t->sndq, bytes);
+		if (rtx != NULL)
+			bufq_pos_consumed(&rtx->pos, bytes);
+		tcp_rtx_acked(s, c, acked, flight, ts_ecr);
+	}
+	if (tcb_has(t, TF_RTX_TIMER))
+		tcp_timer_data_acked(s, c);
+	if (unlikely(tcb_has(t, TF_WANT_WRITE)) && tcp_is_writable(s, t)) {
+		t->flags &= ~(uint32_t)TF_WANT_WRITE;
+		tcp_event(s, c, STACK_EV_WRITABLE);
+	}
+	if (t->snd_una == t->snd_nxt && t->sndq.bytes == 0 && tcb_synchronized(t))
+		tcp_event(s, c, STACK_EV_SENT_ALL);
+}
+
+/*
+ * SND.WND := SEG.WND unless the segment is older than the one the window was last taken from. RFC 9293 keeps SND.WL1 and
+ * SND.WL2 for that; two comparisons do without: an acknowledgement of more is newer; with an equal one the next
+ * segment in order is, and a larger window is, since receivers do not shrink theirs (RFC 9293 3.8.6).
+ */
+static void ack_window(struct stack *s, struct conn c, const struct tcp_seg *seg)
+{
+	struct tcb *t = c.t;
+
+	if (seq_lt(seg->ack, t->snd_una))
+		return;
+	if (seg->ack == t->snd_una && seg->view.seq != t->rcv_nxt && seg->wnd <= t->snd_wnd)
+		return;
+	t->snd_wnd = seg->wnd;
+	if (tcb_has(t, TF_PERSIST)) {
+		/* The peer is alive: the limit on probes counts only those it does not answer. */
+		t->backoff = (uint8_t)min_u32(t->backoff, 9);
+		if (seg->wnd != 0)
+			tcp_timer_persist_over(s, c);
+	}
+}
+
+/* SYN_RECEIVED. Return: false: dropped, or gone. */
+static bool ack_syn_received(struct stack *s, struct conn c, const struct tcp_seg *seg)
+{
+	struct tcb *t = c.t;
+
+	if (seg->ack != t->snd_nxt || t->snd_nxt == t->snd_una) {
+		stack_drop(s, STACK_DROP_TCP_ACK);
+		tcp_reply_rst(s, seg->pkt, &seg->view);
+		return false;
+	}
+	if (!tcp_conn_established(s, c) || t->state != TCP_ESTABLISHED)
+		return false;
+	t->snd_wnd = seg->wnd;
+	return true;
+}
+
+static bool ack_in_range(struct stack *s, struct conn c, const struct tcp_seg *seg)
+{
+	const struct tcb *t = c.t;
+	uint32_t max_wnd = (uint32_t)UINT16_MAX << tcb_snd_wscale(t);
+
+	if (seq_leq(seg->ack, t->snd_nxt) && seq_geq(seg->ack, t->snd_una - max_wnd))
+		return true;
+	stack_drop(s, STACK_DROP_TCP_ACK);
+	tcp_challenge(s, c);
+	return false;
+}
+
+/* RFC 5681 2: a duplicate acknowledgement */
+static bool ack_is_dup(const struct tcb *t, const struct tcp_seg *seg, uint32_t old_wnd)
+{
+	return seg->ack == t->snd_una && t->snd_una != t->snd_nxt && seg->view.payload_len == 0 &&
+	       (seg->view.flags & (TCP_SYN | TCP_FIN)) == 0 && seg->wnd == old_wnd;
+}
+
+/* Our FIN is acknowledged. Return: false: the connection is gone. */
+static bool ack_fin(struct stack *s, struct conn c)
+{
+	struct tcb *t = c.t;
+
+	switch ((enum tcp_state)t->state) {
+	case TCP_FIN_WAIT_1:
+		t->state = TCP_FIN_WAIT_2;
+		if (!tcb_has(t, TF_OWNED))
+			tcp_timer_linger(s, c, TCP_FIN_WAIT_2_MS);
+		return true;
+	case TCP_CLOSING:
+		return tcp_conn_time_wait(s, c) && t->state != TCP_CLOSED;
+	case TCP_LAST_ACK:
+		tcp_conn_done(s, c, 0);
+		return false;
+	default:
+		return true;
+	}
+}
+
+bool tcp_ack_input(struct stack *s, struct conn c, struct tcp_seg *seg)
+{
+	struct tcb *t = c.t;
+	uint32_t old_wnd = t->snd_wnd;
+
+	if ((seg->flags & TCP_ACK) == 0) {
+		stack_drop(s, STACK_DROP_TCP_NO_ACK);
+		return false;
+	}
+	if (t->state == TCP_SYN_RECEIVED) {
+		if (!ack_syn_received(s, c, seg))
+			return false;
+	} else if (!ack_in_range(s, c, seg)) {
+		return false;
+	}
+	ack_window(s, c, seg);
+	if (seq_gt(seg->ack, t->snd_una)) {
+		bool has_ts = tcb_has(t, TF_TS) && (seg->opts.present & TCP_HAS_TS) != 0;
+
+		tcp_ack_advance(s, c, seg->ack, has_ts ? &seg->opts.ts_ecr : NULL);
+		if (tcb_has(t, TF_FIN_SENT) && t->snd_una == t->snd_nxt)
+			return ack_fin(s, c);
+	} else if (!tcb_no_loss(t) && ack_is_dup(t, seg, old_wnd)) {
+		tcp_rtx_dup(s, c);
+	}
+	return true;
+}

@@ -1,0 +1,359 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * What the program calls: the contracts are in stack.h, listeners in tcp_listen.c, options and information in tcp_info.c
+ */
+#include "stack/tcp.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* A connection that the program holds. Anything else is a bug of the caller. */
+static struct conn conn_owned(const struct stack *s, struct tcp_id id)
+{
+	struct conn c;
+
+	VJ_ASSERT(id.v != 0 && id.v < s->conns.fresh);
+	c = conn_at(s, id.v);
+	VJ_ASSERT(tcb_has(c.t, TF_OWNED));
+	return c;
+}
+
+/* ---- opening -------------------------------------------------------------------------------------------------------------- */
+
+int tcp_connect(struct stack *s, struct link_id link_id, const struct endpoint *local, const struct endpoint *remote,
+		uint64_t cookie, struct tcp_id *ret_id)
+{
+	const struct link *link = link_find(&s->links, link_id.v);
+	struct flow_key key = {
+		.local = local->addr,
+		.remote = remote->addr,
+		.link = link_id.v,
+		.local_port = local->port,
+		.remote_port = remote->port,
+	};
+	uint32_t old;
+	struct conn c;
+
+	if (link == NULL || link->going)
+		return -ENETDOWN;
+	old = tcp_conn_find(s, &key, flow_hash(&s->flows, &key));
+	if (old != 0) {
+		/* RFC 6191: our own timestamps and sequence numbers only move on. */
+		if (conn_at(s, old).t->state != TCP_TIME_WAIT)
+			return -EADDRINUSE;
+		tcp_conn_done(s, conn_at(s, old), 0);
+	}
+	c.id = tcp_conn_new(s, &key, link);
+	if (c.id == 0)
+		return -ENOMEM;
+	c = conn_at(s, c.id);
+	c.t->state = TCP_SYN_SENT;
+	c.t->flags |= TF_OWNED | TF_ACTIVE;
+	event_cookie_set(&c.t->event, cookie);
+	c.t->snd_una = tcp_isn(s, &key);
+	c.t->snd_nxt = c.t->snd_una;
+	c.t->mss = (uint16_t)tcp_opt_link_mss(s, c);
+	s->stats.tcp_opened++;
+	if (tcp_xmit_syn(s, c) != 0)
+		tcp_output_later(s, c);
+	ret_id->v = c.id;
+	return 0;
+}
+
+void tcp_set_cookie(struct stack *s, struct tcp_id id, uint64_t cookie)
+{
+	event_cookie_set(&conn_owned(s, id).t->event, cookie);
+}
+
+/* ---- sending -------------------------------------------------------------------------------------------------------------- */
+
+/* The error of a connection that failed: once. */
+static int conn_error_once(struct tcb *t)
+{
+	if (t->err == 0 || tcb_has(t, TF_ERR_TOLD))
+		return 0;
+	t->flags |= TF_ERR_TOLD;
+	return -(int)t->err;
+}
+
+/* Return: 0: data may be queued; else what tcp_send() returns. */
+static int send_check(struct tcb *t)
+{
+	int err;
+
+	if (likely(tcb_can_send(t) && !tcb_has(t, TF_FIN_QUEUED)))
+		return 0;
+	if (t->state == TCP_SYN_SENT || t->state == TCP_SYN_RECEIVED)
+		return -ENOTCONN;
+	if (t->state != TCP_CLOSED)
+		return -EPIPE;
+	err = conn_error_once(t);
+	return err != 0 ? err : -EPIPE;
+}
+
+/*
+ * Links that cannot lose: from the program's buffer straight into frames, without a copy kept. Return: bytes; *@ret_err:
+ * -EAGAIN: no frame.
+ */
+static size_t send_direct(struct stack *s, struct conn c, const uint8_t *buf, size_t len, int *ret_err)
+{
+	struct tcb *t = c.t;
+	size_t done = 0;
+
+	*ret_err = 0;
+	while (done < len) {
+		uint32_t unsent = (uint32_t)min_size(len - done, UINT32_MAX);
+		uint32_t seg = min_u32(min_u32(unsent, t->mss), tcp_out_usable(s, c));
+		int sent;
+
+		if (seg == 0 || (seg < unsent && seg < t->mss && t->snd_una != t->snd_nxt) ||
+		    (seg == unsent && seg < t->mss && tcb_has(t, TF_CORK | TF_MORE)))
+			break;
+		sent = tcp_xmit(s, c, t->snd_nxt, seg == unsent ? TCP_ACK | TCP_PSH : TCP_ACK, buf + done, seg);
+		if (sent < 0) {
+			*ret_err = sent;
+			break;
+		}
+		t->snd_nxt += (uint32_t)sent;
+		done += (uint32_t)sent;
+	}
+	return done;
+}
+
+/* Into sndq as far as it may grow, and out as far as it may go. */
+static int send_queued(struct stack *s, struct conn c, const uint8_t *buf, size_t len, size_t *ret_len)
+{
+	struct tcb *t = c.t;
+	uint32_t sndbuf = tcp_sndbuf(s, t);
+	uint32_t room = sndbuf > t->sndq.bytes ? sndbuf - t->sndq.bytes : 0;
+	uint32_t want = (uint32_t)min_size(len, room);
+	uint32_t took = want != 0 ? bufq_append_some(&s->bufs, &t->sndq, buf, want) : 0;
+
+	if (took < len)
+		t->flags |= TF_WANT_WRITE;
+	*ret_len += took;
+	if (took == 0)
+		return want != 0 ? -ENOMEM : -EAGAIN;
+	return 0;
+}
+
+int tcp_send(struct stack *s, struct tcp_id id, const void *buf, size_t len, unsigned int flags, size_t *ret_len)
+{
+	struct conn c = conn_owned(s, id);
+	struct tcb *t = c.t;
+	size_t done = 0;
+	int err = send_check(t);
+	int blocked = 0;
+
+	if (unlikely(err != 0))
+		return err;
+	if ((flags & TCP_SEND_MORE) != 0)
+		t->flags |= TF_MORE;
+	else
+		t->flags &= ~(uint32_t)TF_MORE;
+	if (tcb_no_loss(t) && t->sndq.bytes == 0)
+		done = send_direct(s, c, buf, len, &blocked);
+	if (done < len) {
+		err = send_queued(s, c, (const uint8_t *)buf + done, len - done, &done);
+		if (blocked != 0)
+			tcp_output_later(s, c);
+		else
+			tcp_output(s, c, false);
+		if (err != 0 && done == 0)
+			return err;
+	}
+	*ret_len = done;
+	return 0;
+}
+
+int tcp_send_frame(struct stack *s, struct tcp_id id, uint8_t **ret_data, size_t *ret_room)
+{
+	struct tcp_global *g = s->tcp;
+	struct conn c = conn_owned(s, id);
+	struct tcb *t = c.t;
+	uint32_t hdr_len = tcp_hdr_len(t);
+	uint32_t usable;
+	int err = send_check(t);
+
+	if (err != 0)
+		return err;
+	VJ_ASSERT_OP(g->frame_id, ==, 0u);
+	usable = min_u32(tcp_out_usable(s, c), t->mss);
+	if (tcb_unsent(t) != 0 || usable == 0)
+		return -EAGAIN;
+	if (!tcb_no_loss(t)) {
+		/* A copy is kept for retransmission: it must find room. */
+		uint32_t sndbuf = tcp_sndbuf(s, t);
+
+		usable = min_u32(usable, sndbuf > t->sndq.bytes ? sndbuf - t->sndq.bytes : 0);
+		if (usable == 0 || tcp_rtx_need(s, c) == NULL)
+			return -EAGAIN;
+	}
+	err = ip_tx_get(s, t->link, tcb_v4(t), &g->frame);
+	if (err != 0)
+		return err;
+	g->frame_id = c.id;
+	g->frame_room = min_u32(usable, g->frame.l4_room - hdr_len);
+	*ret_data = g->frame.l4 + hdr_len;
+	*ret_room = g->frame_room;
+	return 0;
+}
+
+int tcp_send_frame_done(struct stack *s, struct tcp_id id, size_t len)
+{
+	struct tcp_global *g = s->tcp;
+	struct conn c = conn_owned(s, id);
+	struct tcb *t = c.t;
+
+	VJ_ASSERT_OP(g->frame_id, ==, c.id);
+	VJ_ASSERT_OP(len, <=, (size_t)g->frame_room);
+	g->frame_id = 0;
+	if (len == 0 || (!tcb_no_loss(t) && bufq_append(&s->bufs, &t->sndq, g->frame.l4 + tcp_hdr_len(t),
+							(uint32_t)len) != 0)) {
+		ip_tx_unget(s, &g->frame);
+		if (t->snd_una == t->snd_nxt)
+			tcp_rtx_free(s, t);
+		return len == 0 ? 0 : -ENOMEM;
+	}
+	tcp_xmit_frame(s, c, &g->frame, (uint32_t)len);
+	return 0;
+}
+
+/* ---- receiving ------------------------------------------------------------------------------------------------------------ */
+
+/* rcvq is empty. Return: 0: end of file; else what tcp_recv() returns. */
+static int recv_nothing(struct tcb *t)
+{
+	int err;
+
+	if (t->state == TCP_SYN_SENT || t->state == TCP_SYN_RECEIVED)
+		return -ENOTCONN;
+	if (t->state != TCP_CLOSED)
+		return tcb_has(t, TF_FIN_RCVD) ? 0 : -EAGAIN;
+	err = conn_error_once(t);
+	return err;
+}
+
+int tcp_recv(struct stack *s, struct tcp_id id, void *buf, size_t len, bool peek, size_t *ret_len)
+{
+	struct conn c = conn_owned(s, id);
+	struct tcb *t = c.t;
+	uint32_t want = (uint32_t)min_size(len, t->rcvq.bytes);
+	int err;
+
+	if (t->rcvq.bytes == 0) {
+		err = recv_nothing(t);
+		if (err == 0)
+			*ret_len = 0;
+		return err;
+	}
+	*ret_len = want;
+	if (peek) {
+		bufq_read_at(&s->bufs, &t->rcvq, 0, buf, want, NULL);
+		return 0;
+	}
+	bufq_pull(&s->bufs, &t->rcvq, buf, want);
+	tcp_data_consumed(s, c);
+	return 0;
+}
+
+int tcp_recv_borrow(struct stack *s, struct tcp_id id, const uint8_t **ret_data, size_t *ret_len)
+{
+	struct tcb *t = conn_owned(s, id).t;
+
+	if (t->rcvq.bytes == 0) {
+		int err = recv_nothing(t);
+
+		if (err == 0)
+			*ret_len = 0;
+		return err;
+	}
+	*ret_len = bufq_peek_at(&s->bufs, &t->rcvq, 0, ret_data, NULL);
+	return 0;
+}
+
+void tcp_recv_return(struct stack *s, struct tcp_id id, size_t len)
+{
+	struct conn c = conn_owned(s, id);
+
+	VJ_ASSERT_OP(len, <=, (size_t)c.t->rcvq.bytes);
+	bufq_consume(&s->bufs, &c.t->rcvq, (uint32_t)len);
+	tcp_data_consumed(s, c);
+}
+
+/* ---- closing -------------------------------------------------------------------------------------------------------------- */
+
+int tcp_shutdown(struct stack *s, struct tcp_id id)
+{
+	struct conn c = conn_owned(s, id);
+	struct tcb *t = c.t;
+
+	if (!tcb_synchronized(t))
+		return -ENOTCONN;
+	if (!tcb_can_send(t) || tcb_has(t, TF_FIN_QUEUED))
+		return 0;
+	t->flags |= TF_FIN_QUEUED;
+	t->flags &= ~(uint32_t)TF_MORE;
+	tcp_output(s, c, false);
+	return 0;
+}
+
+/* From here on nobody holds the id. */
+static struct conn conn_disown(struct stack *s, struct tcp_id id)
+{
+	struct conn c = conn_owned(s, id);
+
+	stack_event_del(s, ref_tcp(c.id));
+	c.t->flags &= ~(uint32_t)(TF_OWNED | TF_WANT_WRITE | TF_KEEPALIVE);
+	return c;
+}
+
+void tcp_abort(struct stack *s, struct tcp_id id)
+{
+	struct conn c = conn_disown(s, id);
+
+	if (c.t->state != TCP_CLOSED && c.t->state != TCP_TIME_WAIT)
+		tcp_xmit_rst(s, c);
+	tcp_conn_free(s, c);
+}
+
+void tcp_close(struct stack *s, struct tcp_id id)
+{
+	struct conn c = conn_owned(s, id);
+	struct tcb *t = c.t;
+
+	if (t->rcvq.bytes != 0 || tcb_has(t, TF_OOO)) {
+		if (t->state != TCP_TIME_WAIT) {
+			tcp_abort(s, id);
+			return;
+		}
+		bufq_drop(&s->bufs, &t->rcvq);
+	}
+	conn_disown(s, id);
+	switch ((enum tcp_state)t->state) {
+	case TCP_CLOSED:
+	case TCP_LISTEN:
+	case TCP_SYN_SENT:
+		tcp_conn_free(s, c);
+		return;
+	case TCP_SYN_RECEIVED:
+		/* Both sides called: the peer may have taken our SYN-ACK for the end of it. */
+		tcp_xmit_rst(s, c);
+		tcp_conn_free(s, c);
+		return;
+	case TCP_TIME_WAIT:
+		if (!tcb_no_loss(t))
+			ref_list_add(&s->event_nodes, &s->tcp->time_wait, ref_tcp(c.id));
+		return;
+	case TCP_FIN_WAIT_2:
+		tcp_timer_linger(s, c, TCP_FIN_WAIT_2_MS);
+		return;
+	default:
+		break;
+	}
+	if (tcb_can_send(t) && !tcb_has(t, TF_FIN_QUEUED)) {
+		t->flags |= TF_FIN_QUEUED;
+		t->flags &= ~(uint32_t)TF_MORE;
+		tcp_output(s, c, false);
+	}
+}

@@ -1,0 +1,352 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * Connection blocks: made, found, ended
+ *
+ * A block leaves the flow table when the connection ends (tcp_conn_done()), and is freed when, besides, nobody holds its
+ * id: neither the program (TF_OWNED) nor a listener's queue (TF_EMBRYO in ESTABLISHED or later).
+ */
+#include "stack/tcp.h"
+
+#include <errno.h>
+#include <string.h>
+
+static bool conn_match(const void *arg, uint32_t id)
+{
+	const void *const *args = arg;
+	const struct stack *s = args[0];
+	const struct flow_key *key = args[1];
+	const struct tcb *t = conn_at(s, id).t;
+	const struct tcb_cold *cold;
+
+	if (t->raddr4.raw != key->remote.words[3].raw || t->laddr4.raw != key->local.words[3].raw ||
+	    t->rport != key->remote_port || t->lport != key->local_port || t->link != key->link)
+		return false;
+	if (tcb_v4(t))
+		return ip_addr_is_v4(&key->remote);
+	cold = tcb_cold(s, conn_at(s, id));
+	return memcmp(cold->raddr, &key->remote, 16) == 0 && memcmp(cold->laddr, &key->local, 16) == 0;
+}
+
+uint32_t tcp_conn_find(const struct stack *s, const struct flow_key *key, uint32_t hash)
+{
+	const void *args[2] = { s, key };
+
+	return flow_find(&s->flows, hash, conn_match, args);
+}
+
+void tcp_conn_key(const struct stack *s, struct conn c, struct flow_key *ret_key)
+{
+	const struct tcb *t = c.t;
+
+	*ret_key = (struct flow_key){ .link = t->link, .local_port = t->lport, .remote_port = t->rport };
+	if (tcb_v4(t)) {
+		ret_key->local = ip_addr_from_v4(t->laddr4);
+		ret_key->remote = ip_addr_from_v4(t->raddr4);
+	} else {
+		const struct tcb_cold *cold = tcb_cold(s, c);
+
+		ret_key->local = ip_addr_from_v6(cold->laddr);
+		ret_key->remote = ip_addr_from_v6(cold->raddr);
+	}
+}
+
+void tcp_conn_path(const struct stack *s, struct conn c, struct ip_path *ret_path)
+{
+	const struct tcb *t = c.t;
+	const struct tcp_ext *ext = tcb_ext(s, t);
+
+	ret_path->proto = IP_PROTO_TCP;
+	ret_path->ttl = IP_TTL_DEFAULT;
+	ret_path->tos = 0;
+	if (likely(tcb_v4(t))) {
+		ret_path->src = ip_addr_from_v4(t->laddr4);
+		ret_path->dst = ip_addr_from_v4(t->raddr4);
+	} else {
+		const struct tcb_cold *cold = tcb_cold(s, c);
+
+		ret_path->src = ip_addr_from_v6(cold->laddr);
+		ret_path->dst = ip_addr_from_v6(cold->raddr);
+	}
+	if (unlikely(ext != NULL)) {
+		ret_path->ttl = ext->ttl;
+		ret_path->tos = ext->tos;
+	}
+}
+
+/* The oldest connection in TIME_WAIT makes room for a new one. */
+static bool conn_recycle(struct stack *s)
+{
+	if (ref_list_empty(&s->tcp->time_wait))
+		return false;
+	tcp_conn_done(s, conn_at(s, ref_id(s->tcp->time_wait.head)), 0);
+	return true;
+}
+
+uint32_t tcp_conn_new(struct stack *s, const struct flow_key *key, const struct link *link)
+{
+	uint32_t id = pool_get(&s->conns);
+	struct tcb_cold *cold;
+	struct conn c;
+
+	if (unlikely(id == 0 && conn_recycle(s)))
+		id = pool_get(&s->conns);
+	if (unlikely(id == 0))
+		return 0;
+	if (unlikely(flow_add(&s->flows, flow_hash(&s->flows, key), id) != 0)) {
+		pool_put(&s->conns, id);
+		return 0;
+	}
+	c = conn_at(s, id);
+	cold = tcb_cold(s, c);
+	*c.t = (struct tcb){
+		.laddr4 = key->local.words[3],
+		.raddr4 = key->remote.words[3],
+		.lport = key->local_port,
+		.rport = key->remote_port,
+		.link = (uint16_t)key->link,
+		.state = TCP_CLOSED,
+		.flags = TF_IN_FLOWS | CC_DEFAULT << TF_CC_SHIFT,
+	};
+	*cold = (struct tcb_cold){ .cc.ssthresh = UINT32_MAX };
+	memcpy(cold->laddr, &key->local, 16);
+	memcpy(cold->raddr, &key->remote, 16);
+	if (!ip_addr_is_v4(&key->remote))
+		c.t->flags |= TF_V6;
+	if ((link->flags & LINK_NO_LOSS) != 0)
+		c.t->flags |= TF_NO_LOSS | TF_SACK;
+	else
+		c.t->flags |= TF_TS | TF_SACK;
+	bitmap_set(s->tcp->used, id);
+	return id;
+}
+
+void tcp_ext_defaults(const struct stack *s, struct tcp_ext *ext)
+{
+	*ext = (struct tcp_ext){
+		.sndbuf_bytes = s->cfg.sndbuf_bytes,
+		.rcvbuf_bytes = s->cfg.rcvbuf_bytes,
+		.keepidle_s = TCP_KEEPIDLE_S,
+		.keepintvl_s = TCP_KEEPINTVL_S,
+		.keepcnt = TCP_KEEPCNT,
+		.ttl = IP_TTL_DEFAULT,
+	};
+}
+
+struct tcp_ext *tcp_conn_ext(struct stack *s, struct tcb *t)
+{
+	if (t->ext == 0) {
+		t->ext = pool_get(&s->tcp->ext);
+		if (t->ext == 0)
+			return NULL;
+		tcp_ext_defaults(s, tcb_ext(s, t));
+	}
+	return tcb_ext(s, t);
+}
+
+/* Out of everything that could still find it, without freeing */
+static void conn_unlink(struct stack *s, struct conn c)
+{
+	struct tcb *t = c.t;
+
+	tcp_timer_stop(s, c);
+	tcp_rtx_free(s, t);
+	tcp_ooo_drop(s, t);
+	bufq_drop(&s->bufs, &t->sndq);
+	if (ref_list_has(&t->output))
+		stack_output_done(s, t->link, ref_tcp(c.id));
+	if (t->state == TCP_TIME_WAIT && !tcb_has(t, TF_OWNED | TF_EMBRYO) && ref_list_has(&t->event.list))
+		ref_list_del(&s->event_nodes, &s->tcp->time_wait, ref_tcp(c.id));
+	if (tcb_has(t, TF_IN_FLOWS)) {
+		struct flow_key key;
+
+		tcp_conn_key(s, c, &key);
+		flow_del(&s->flows, flow_hash(&s->flows, &key), c.id);
+		t->flags &= ~(uint32_t)TF_IN_FLOWS;
+	}
+}
+
+void tcp_conn_free(struct stack *s, struct conn c)
+{
+	conn_unlink(s, c);
+	if (tcb_has(c.t, TF_OWNED))
+		stack_event_del(s, ref_tcp(c.id));
+	bufq_drop(&s->bufs, &c.t->rcvq);
+	if (c.t->ext != 0)
+		pool_put(&s->tcp->ext, c.t->ext);
+	bitmap_clear(s->tcp->used, c.id);
+	pool_put(&s->conns, c.id);
+}
+
+bool tcp_conn_done(struct stack *s, struct conn c, int err)
+{
+	struct tcb *t = c.t;
+	bool waits_for_accept = tcb_has(t, TF_EMBRYO) && tcb_synchronized(t);
+
+	if (tcb_has(t, TF_EMBRYO) && !waits_for_accept) {
+		tcp_listen_embryo_gone(s, c);
+		tcp_conn_free(s, c);
+		return false;
+	}
+	if (!tcb_has(t, TF_OWNED) && !waits_for_accept) {
+		tcp_conn_free(s, c);
+		return false;
+	}
+	conn_unlink(s, c);
+	t->state = TCP_CLOSED;
+	t->err = (uint8_t)err;
+	if (err != 0)
+		tcp_event(s, c, STACK_EV_ERROR | STACK_EV_READABLE | STACK_EV_WRITABLE);
+	return true;
+}
+
+bool tcp_conn_time_wait(struct stack *s, struct conn c)
+{
+	struct tcb *t = c.t;
+
+	t->state = TCP_TIME_WAIT;
+	tcp_rtx_free(s, t);
+	t->flags &= ~(uint32_t)(TF_KEEPALIVE | TF_PERSIST);
+	if (tcb_no_loss(t)) {
+		/* Over, once the last acknowledgement is out */
+		if (!tcb_has(t, TF_ACK_OWED))
+			return tcp_conn_done(s, c, 0);
+		t->flags |= TF_ACK_NOW;
+		tcp_output_later(s, c);
+		return true;
+	}
+	tcp_timer_linger(s, c, TCP_TIME_WAIT_MS);
+	if (!tcb_has(t, TF_OWNED | TF_EMBRYO) && !ref_list_has(&t->event.list))
+		ref_list_add(&s->event_nodes, &s->tcp->time_wait, ref_tcp(c.id));
+	return true;
+}
+
+bool tcp_conn_established(struct stack *s, struct conn c)
+{
+	struct tcb *t = c.t;
+
+	if (tcb_has(t, TF_EMBRYO)) {
+		int err = tcp_listen_ready(s, c);
+
+		if (err == -EAGAIN) {
+			stack_drop(s, STACK_DROP_TCP_BACKLOG);
+			return true;
+		}
+		if (err != 0) {
+			tcp_xmit_rst(s, c);
+			tcp_conn_done(s, c, 0);
+			return false;
+		}
+	} else {
+		tcp_event(s, c, STACK_EV_CONNECTED | STACK_EV_WRITABLE);
+	}
+	t->state = TCP_ESTABLISHED;
+	if (!tcb_no_loss(t)) {
+		struct tcb_cold *cold = tcb_cold(s, c);
+
+		cc_find((t->flags & TF_CC_MASK) >> TF_CC_SHIFT)->init(&cold->cc, &cold->cc_priv);
+	}
+	if (tcb_has(t, TF_KEEPALIVE))
+		tcp_timer_keepalive(s, c);
+	return true;
+}
+
+/* ---- once per stack ------------------------------------------------------------------------------------------------- */
+
+size_t tcp_global_bytes(void) { return sizeof(struct tcp_global); }
+
+int tcp_init(struct stack *s)
+{
+	struct tcp_global *g = s->tcp;
+	uint32_t conns = s->cfg.conns_max;
+
+	g->used_bytes = BITMAP_WORDS((size_t)conns + 1) * sizeof(uint64_t);
+	g->used = mem_get(&s->mem, g->used_bytes);
+	if (g->used == NULL || pool_init(&s->conns, &s->mem, sizeof(struct tcb), sizeof(struct tcb_cold), conns) != 0 ||
+	    pool_init(&g->rtx, &s->mem, sizeof(struct tcp_rtx), 0, conns) != 0 ||
+	    pool_init(&g->ext, &s->mem, sizeof(struct tcp_ext), 0, conns) != 0 ||
+	    pool_init(&g->ooo, &s->mem, sizeof(struct tcp_ooo), 0, 1u << 20) != 0 ||
+	    pool_init(&g->listeners, &s->mem, sizeof(struct tcp_listener), 0, 1u << 16) != 0)
+		return -ENOMEM;
+
+	for (uint64_t i = 0; i < ARRAY_SIZE(g->ts_key); i++)
+		g->ts_key[i] = stack_siphash(s, &i, sizeof(i));
+	ref_space_set(&s->wheel.nodes, REF_TCP, &s->conns, offsetof(struct tcb, wheel), false);
+	ref_space_set(&s->event_nodes, REF_TCP, &s->conns, offsetof(struct tcb, event), false);
+	ref_space_set(&s->output_nodes, REF_TCP, &s->conns, offsetof(struct tcb, output), false);
+	ref_space_set(&s->event_nodes, REF_LISTENER, &g->listeners, offsetof(struct tcp_listener, event), false);
+	return 0;
+}
+
+static uint32_t conn_next(const struct stack *s, uint32_t from)
+{
+	return bitmap_find_set(s->tcp->used, min_u32(s->conns.fresh, s->cfg.conns_max + 1), from);
+}
+
+void tcp_fini(struct stack *s)
+{
+	struct tcp_global *g = s->tcp;
+
+	if (g->used != NULL && s->conns.chunk_cnt != 0)
+		for (uint32_t id = conn_next(s, 0); id != BITMAP_NONE; id = conn_next(s, id + 1)) {
+			struct tcb *t = conn_at(s, id).t;
+
+			tcp_ooo_drop(s, t);
+			bufq_drop(&s->bufs, &t->sndq);
+			bufq_drop(&s->bufs, &t->rcvq);
+		}
+	pool_fini(&g->listeners);
+	pool_fini(&g->ooo);
+	pool_fini(&g->ext);
+	pool_fini(&g->rtx);
+	pool_fini(&s->conns);
+	mem_put(&s->mem, g->used, g->used_bytes);
+}
+
+void tcp_link_gone(struct stack *s, uint32_t link_id, int err)
+{
+	for (uint32_t id = conn_next(s, 0); id != BITMAP_NONE; id = conn_next(s, id + 1)) {
+		struct conn c = conn_at(s, id);
+
+		if (c.t->link != link_id)
+			continue;
+		if (bufq_own(&s->bufs, &c.t->rcvq) != 0)
+			bufq_drop(&s->bufs, &c.t->rcvq);
+		if (c.t->state != TCP_CLOSED)
+			tcp_conn_done(s, c, c.t->state == TCP_TIME_WAIT ? 0 : err);
+	}
+}
+
+/* ---- ICMP errors ------------------------------------------------------------------------------------------------------ */
+
+void tcp_icmp_error(struct stack *s, const struct icmp_error *error)
+{
+	struct flow_key key = {
+		.local = error->local.addr,
+		.remote = error->remote.addr,
+		.link = error->link,
+		.local_port = error->local.port,
+		.remote_port = error->remote.port,
+	};
+	uint32_t id = tcp_conn_find(s, &key, flow_hash(&s->flows, &key));
+	struct tcp_rtx *rtx;
+	struct conn c;
+
+	if (id == 0)
+		return;
+	c = conn_at(s, id);
+	/* RFC 5927 4.1: only about what is in flight */
+	if (seq_lt(error->tcp_seq, c.t->snd_una) || seq_geq(error->tcp_seq, c.t->snd_nxt))
+		return;
+	if (error->err == EMSGSIZE) {
+		tcp_rtx_mtu(s, c, error->mtu);
+		return;
+	}
+	/* RFC 1122 4.2.3.9: before the connection stands any of them ends it (as Linux); later all are soft (RFC 5927 6). */
+	if (!tcb_synchronized(c.t)) {
+		tcp_conn_done(s, c, error->err);
+		return;
+	}
+	rtx = tcb_rtx(s, c.t);
+	if (rtx != NULL)
+		rtx->soft_err = (uint8_t)error->err;
+}

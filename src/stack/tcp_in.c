@@ -1,0 +1,359 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * A segment arrives: header prediction, then RFC 9293 3.10.7.4 step by step
+ *
+ * Prediction (Jacobson 1990): on an established connection nearly every segment is the next one in order, plain ACK, no
+ * options but timestamps. Such a segment needs none of the checks; what it may not skip is done by the same functions.
+ *
+ *	step 1	in_seq()		acceptable? trim to the window. PAWS (RFC 7323 5)
+ *	step 2	in_rst()		RFC 5961 3
+ *	step 3				no security compartments
+ *	step 4	in_syn()		RFC 5961 4
+ *	step 5	tcp_ack_input()		tcp_ack.c
+ *	step 6				urgent data are data (RFC 6093)
+ *	step 7, 8	tcp_data_input()	tcp_data.c
+ */
+#include "stack/tcp.h"
+
+#include <errno.h>
+
+bool tcp_seg_init(struct stack *s, struct tcp_seg *seg, struct pkt *pkt, const struct tcp_view *view)
+{
+	if (tcp_opts_parse(view, &seg->opts) != WIRE_OK) {
+		stack_drop(s, STACK_DROP_TCP_BAD);
+		return false;
+	}
+	seg->pkt = pkt;
+	seg->view = *view;
+	seg->seq = view->seq;
+	seg->ack = view->ack;
+	seg->wnd = view->window;
+	seg->off = (uint32_t)pkt->l4_off + view->hdr_len;
+	seg->len = view->payload_len;
+	seg->flags = view->flags;
+	return true;
+}
+
+/* Tokens: TCP_CHALLENGES_PER_S, and as many at once */
+static bool challenge_allowed(struct stack *s)
+{
+	struct rate_limit *limit = &s->tcp->challenge;
+
+	if (s->now_us - limit->last_us >= US_PER_SEC || limit->last_us == 0) {
+		limit->last_us = s->now_us;
+		limit->tokens = TCP_CHALLENGES_PER_S;
+	}
+	if (limit->tokens == 0)
+		return false;
+	limit->tokens--;
+	return true;
+}
+
+void tcp_challenge(struct stack *s, struct conn c)
+{
+	if (challenge_allowed(s))
+		tcp_send_ack(s, c);
+}
+
+/* ---- step 1 ----------------------------------------------------------------------------------------------------------- */
+
+/* What lies before rcv_nxt was received already, what lies behind rcv_adv was not asked for. */
+static void seg_trim(struct tcb *t, struct tcp_seg *seg)
+{
+	int32_t before = seq_diff(t->rcv_nxt, seg->seq);
+
+	if (before > 0) {
+		uint32_t cut = (uint32_t)before;
+
+		if ((seg->flags & TCP_SYN) != 0) {
+			seg->flags &= (uint8_t)~TCP_SYN;
+			seg->seq++;
+			cut--;
+		}
+		if (cut > seg->len) {
+			cut = seg->len;
+			seg->flags &= (uint8_t)~TCP_FIN;
+		}
+		seg->seq += cut;
+		seg->off += cut;
+		seg->len -= cut;
+	}
+	if (seg->len > 0 && seq_gt(seg->seq + seg->len, t->rcv_adv)) {
+		seg->len = seq_gt(t->rcv_adv, seg->seq) ? t->rcv_adv - seg->seq : 0;
+		seg->flags &= (uint8_t)~TCP_FIN;
+	}
+}
+
+static bool seg_paws_bad(const struct tcb *t, const struct tcp_seg *seg)
+{
+	return tcb_has(t, TF_TS) && (seg->opts.present & TCP_HAS_TS) != 0 && (seg->flags & TCP_RST) == 0 &&
+	       time_before32(seg->opts.ts_val, t->ts_recent);
+}
+
+/*
+ * Both ends of the segment count, as in Linux: it must not end before what was acknowledged last, nor begin behind the
+ * window. That lets through a bare ACK at the window's edge, which RFC 9293 3.10.7.4 would refuse.
+ */
+static bool in_seq(struct stack *s, struct conn c, struct tcp_seg *seg)
+{
+	struct tcb *t = c.t;
+	uint32_t seq_len = tcp_seg_len(&seg->view);
+	enum stack_drop why = STACK_DROP_TCP_SEQ;
+	bool old;
+
+	if (seg_paws_bad(t, seg)) {
+		why = STACK_DROP_TCP_PAWS;
+	} else if (seq_geq(seg->seq + seq_len, t->rcv_acked) && seq_leq(seg->seq, t->rcv_adv)) {
+		if (tcb_has(t, TF_TS) && (seg->opts.present & TCP_HAS_TS) != 0 && (seg->flags & TCP_RST) == 0 &&
+		    seq_leq(seg->seq, t->rcv_acked))
+			t->ts_recent = seg->opts.ts_val;
+		old = seq_len != 0 && seq_leq(seg->seq + seq_len, t->rcv_nxt);
+		seg_trim(t, seg);
+		/* Old data: our acknowledgement may have been lost (RFC 9293: "an ACK should be sent"). */
+		if (old || (seq_len != 0 && seg->len == 0 && seg->view.payload_len != 0))
+			t->flags |= TF_ACK_OWED | TF_ACK_NOW;
+		return true;
+	}
+	stack_drop(s, why);
+	if ((seg->flags & TCP_RST) != 0)
+		return false;
+	if (seg->view.payload_len != 0 && (seg->flags & TCP_SYN) == 0)
+		tcp_send_ack(s, c);
+	else
+		tcp_challenge(s, c);
+	return false;
+}
+
+/* ---- step 2 ----------------------------------------------------------------------------------------------------------- */
+
+static void in_reset(struct stack *s, struct conn c)
+{
+	int err = ECONNRESET;
+
+	s->stats.tcp_resets_rx++;
+	switch ((enum tcp_state)c.t->state) {
+	case TCP_SYN_RECEIVED:
+		err = ECONNREFUSED;
+		break;
+	case TCP_CLOSE_WAIT:
+		err = EPIPE; /* as Linux: the end of the peer's data is known already */
+		break;
+	case TCP_CLOSING:
+	case TCP_LAST_ACK:
+		err = tcb_has(c.t, TF_FIN_RCVD) ? 0 : ECONNRESET;
+		break;
+	default:
+		break;
+	}
+	tcp_conn_done(s, c, err);
+}
+
+/* RFC 5961 3.2: only the exact sequence number resets; anything else in the window is asked about. */
+static bool in_rst(struct stack *s, struct conn c, const struct tcp_seg *seg)
+{
+	if ((seg->flags & TCP_RST) == 0)
+		return true;
+	if (seg->view.seq == c.t->rcv_nxt) {
+		in_reset(s, c);
+		return false;
+	}
+	stack_drop(s, STACK_DROP_TCP_RST);
+	tcp_challenge(s, c);
+	return false;
+}
+
+/* ---- step 4 ----------------------------------------------------------------------------------------------------------- */
+
+/*
+ * RFC 5961 4.2: never believed. Two that belong to a handshake are none of its business: the peer's SYN again, which means
+ * that our SYN-ACK was lost; and its SYN-ACK when both sides called, whose SYN was trimmed off in step 1.
+ */
+static bool in_syn(struct stack *s, struct conn c, const struct tcp_seg *seg)
+{
+	struct tcb *t = c.t;
+
+	if ((seg->view.flags & TCP_SYN) == 0)
+		return true;
+	if (t->state == TCP_SYN_RECEIVED && seg->view.seq + 1 == t->rcv_nxt) {
+		if ((seg->view.flags & TCP_ACK) != 0)
+			return true;
+		if (tcp_xmit_syn(s, c) != 0)
+			tcp_output_later(s, c);
+		return false;
+	}
+	stack_drop(s, STACK_DROP_TCP_SYN);
+	tcp_challenge(s, c);
+	return false;
+}
+
+/* ---- all of them ------------------------------------------------------------------------------------------------------ */
+
+/* What the segment made possible goes out later, with what the program has to say. */
+static void in_after(struct stack *s, struct conn c)
+{
+	const struct tcb *t = c.t;
+
+	if (tcb_has(t, TF_ACK_OWED) || tcb_unsent(t) != 0 || (t->flags & (TF_FIN_QUEUED | TF_FIN_SENT)) == TF_FIN_QUEUED ||
+	    (t->rtx != 0 && tcb_rtx(s, t)->mode != RTX_OPEN))
+		tcp_output_later(s, c);
+}
+
+static void in_steps(struct stack *s, struct conn c, struct tcp_seg *seg)
+{
+	struct tcb *t = c.t;
+
+	if (t->state != TCP_SYN_RECEIVED || (seg->flags & TCP_SYN) == 0)
+		seg->wnd <<= tcb_snd_wscale(t);
+	if (tcb_has(t, TF_KEEPALIVE)) {
+		struct tcp_ext *ext = tcb_ext(s, t);
+
+		ext->seen_ms = tcp_now_ms(s);
+		ext->keep_probes = 0;
+	}
+	if (!in_seq(s, c, seg))
+		return;
+	if (!in_rst(s, c, seg))
+		return;
+	if (!in_syn(s, c, seg))
+		return;
+	if (!tcp_ack_input(s, c, seg))
+		return;
+	if (!tcp_data_input(s, c, seg))
+		return;
+	in_after(s, c);
+}
+
+/*
+ * TIME_WAIT, RFC 9293 3.10.7.4: a FIN again is acknowledged again and starts the time anew. A SYN that cannot be a
+ * duplicate, by timestamp or by sequence number, begins a new connection (RFC 6191, RFC 1122 4.2.2.13). A reset does not
+ * end it (RFC 1337).
+ */
+static void in_time_wait(struct stack *s, struct conn c, struct tcp_seg *seg)
+{
+	struct tcb *t = c.t;
+	bool newer = tcb_has(t, TF_TS) && (seg->opts.present & TCP_HAS_TS) != 0 ?
+			     time_after32(seg->opts.ts_val, t->ts_recent) :
+			     seq_gt(seg->seq, t->rcv_nxt);
+
+	if ((seg->flags & TCP_RST) != 0) {
+		stack_drop(s, STACK_DROP_TCP_RST);
+		return;
+	}
+	if ((seg->flags & (TCP_SYN | TCP_ACK)) == TCP_SYN && newer &&
+	    ports_find(&s->ports, PORT_TCP, &seg->pkt->dst, seg->view.dst_port) != 0) {
+		tcp_conn_done(s, c, 0);
+		tcp_listen_input(s, seg->pkt, &seg->view);
+		return;
+	}
+	if (seg_paws_bad(t, seg))
+		stack_drop(s, STACK_DROP_TCP_PAWS);
+	else if ((seg->flags & TCP_FIN) != 0 && seg->seq + seg->len + 1 == t->rcv_nxt)
+		tcp_timer_linger(s, c, TCP_TIME_WAIT_MS);
+	else if ((seg->flags & TCP_ACK) != 0 && seg->len == 0 && seg->seq == t->rcv_nxt)
+		return;
+	tcp_challenge(s, c);
+}
+
+static VJ_COLD void in_slow(struct stack *s, struct conn c, struct pkt *pkt, const struct tcp_view *view)
+{
+	struct tcp_seg seg;
+
+	if (!tcp_seg_init(s, &seg, pkt, view))
+		return;
+	switch ((enum tcp_state)c.t->state) {
+	case TCP_SYN_SENT:
+		tcp_synsent_input(s, c, &seg);
+		break;
+	case TCP_TIME_WAIT:
+		in_time_wait(s, c, &seg);
+		break;
+	default:
+		in_steps(s, c, &seg);
+		break;
+	}
+}
+
+/* ---- prediction ------------------------------------------------------------------------------------------------------- */
+
+/* Timestamps as agreed, and nothing else */
+static inline bool fast_opts_ok(struct tcb *t, const struct tcp_view *view)
+{
+	if (!tcb_has(t, TF_TS))
+		return view->hdr_len == TCP_HDR_BYTES;
+	return tcp_is_plain_ts(view) && !time_before32(tcp_plain_ts_val(view), t->ts_recent);
+}
+
+/* Return: false: not as predicted, nothing was done. */
+static inline bool in_fast(struct stack *s, struct conn c, struct pkt *pkt, const struct tcp_view *view)
+{
+	struct tcb *t = c.t;
+	uint32_t acked = view->ack - t->snd_una;
+	uint32_t len = view->payload_len;
+
+	if (t->state != TCP_ESTABLISHED || (view->flags & ~TCP_PSH) != TCP_ACK || view->seq != t->rcv_nxt ||
+	    tcb_has(t, TF_OOO | TF_FIN_AHEAD | TF_KEEPALIVE | TF_PERSIST) || acked > tcb_flight(t) ||
+	    len > tcb_rcv_wnd(t) || (acked | len) == 0 || !tcb_has(t, TF_OWNED) || !fast_opts_ok(t, view))
+		return false;
+	/* Takes no memory it may not get: bytes first, so that the slow path finds everything as it was. */
+	if (len != 0 && unlikely(bufq_append_pkt(&s->bufs, &t->rcvq, pkt, (uint32_t)pkt->l4_off + view->hdr_len, len) != 0))
+		return false;
+	t->snd_wnd = (uint32_t)view->window << tcb_snd_wscale(t);
+	if (tcb_has(t, TF_TS) && t->rcv_nxt == t->rcv_acked)
+		t->ts_recent = tcp_plain_ts_val(view);
+	if (acked != 0) {
+		uint32_t ts_ecr = tcb_has(t, TF_TS) ? tcp_plain_ts_ecr(view) : 0;
+
+		tcp_ack_advance(s, c, view->ack, tcb_has(t, TF_TS) ? &ts_ecr : NULL);
+	}
+	if (len != 0) {
+		t->rcv_nxt += len;
+		stack_event_add(s, ref_tcp(c.id), STACK_EV_READABLE);
+		tcp_data_ack_policy(t);
+	}
+	in_after(s, c);
+	return true;
+}
+
+struct find_arg {
+	const struct stack *s;
+	const struct pkt *pkt;
+	const struct tcp_view *view;
+};
+
+static inline bool find_match(const void *p, uint32_t id)
+{
+	const struct find_arg *arg = p;
+	const struct tcb *t = conn_at(arg->s, id).t;
+	const struct tcb_cold *cold;
+
+	if (t->raddr4.raw != arg->pkt->src.words[3].raw || t->laddr4.raw != arg->pkt->dst.words[3].raw ||
+	    t->rport != arg->view->src_port || t->lport != arg->view->dst_port || t->link != arg->pkt->link_id)
+		return false;
+	if (likely(tcb_v4(t)))
+		return arg->pkt->ip.version == 4;
+	cold = tcb_cold(arg->s, conn_at(arg->s, id));
+	return __builtin_memcmp(cold->raddr, &arg->pkt->src, 16) == 0 &&
+	       __builtin_memcmp(cold->laddr, &arg->pkt->dst, 16) == 0;
+}
+
+void tcp_input(struct stack *s, struct pkt *pkt)
+{
+	struct tcp_view view;
+	struct find_arg arg = { s, pkt, &view };
+	uint32_t id;
+
+	if (unlikely(tcp_parse_part(pkt_l4(pkt), pkt_l4_avail(pkt), pkt_l4_len(pkt), &view) != WIRE_OK)) {
+		stack_drop(s, STACK_DROP_TCP_BAD);
+		return;
+	}
+	id = flow_find(&s->flows, pkt->hash, find_match, &arg);
+	if (unlikely(id == 0)) {
+		tcp_listen_input(s, pkt, &view);
+		return;
+	}
+	struct conn c = conn_at(s, id);
+
+	if (likely(in_fast(s, c, pkt, &view)))
+		return;
+	in_slow(s, c, pkt, &view);
+}

@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * What a connection knows about itself, and what can be set about it
+ */
+#include "stack/tcp.h"
+
+#include <errno.h>
+
+uint32_t tcp_ready(const struct stack *s, struct tcp_id id)
+{
+	const struct tcb *t = conn_at(s, id.v).t;
+	uint32_t ready = 0;
+
+	if (t->rcvq.bytes != 0 || tcb_has(t, TF_FIN_RCVD))
+		ready |= STACK_EV_READABLE;
+	if (tcb_has(t, TF_FIN_RCVD))
+		ready |= STACK_EV_EOF;
+	if (t->state == TCP_CLOSED) {
+		ready |= STACK_EV_READABLE | STACK_EV_WRITABLE;
+		if (t->err != 0 && !tcb_has(t, TF_ERR_TOLD))
+			ready |= STACK_EV_ERROR;
+		return ready;
+	}
+	if (!tcb_synchronized(t))
+		return ready;
+	ready |= STACK_EV_CONNECTED;
+	/* A side that is shut answers at once, too: with EPIPE. */
+	if (!tcb_can_send(t) || tcb_has(t, TF_FIN_QUEUED) || tcp_is_writable(s, t))
+		ready |= STACK_EV_WRITABLE;
+	return ready;
+}
+
+int tcp_error(struct stack *s, struct tcp_id id, bool clear)
+{
+	struct tcb *t = conn_at(s, id.v).t;
+
+	if (t->state != TCP_CLOSED || tcb_has(t, TF_ERR_TOLD))
+		return 0;
+	if (clear && t->err != 0)
+		t->flags |= TF_ERR_TOLD;
+	return t->err;
+}
+
+void tcp_endpoints(const struct stack *s, struct tcp_id id, struct endpoint *ret_local, struct endpoint *ret_remote)
+{
+	struct flow_key key;
+
+	tcp_conn_key(s, conn_at(s, id.v), &key);
+	*ret_local = (struct endpoint){ .addr = key.local, .port = key.local_port };
+	*ret_remote = (struct endpoint){ .addr = key.remote, .port = key.remote_port };
+}
+
+/* ---- options -------------------------------------------------------------------------------------------------------------- */
+
+/* Options that are a flag, or 0 */
+static uint32_t option_flag(enum tcp_option opt)
+{
+	switch (opt) {
+	case TCP_OPT_NODELAY:
+		return TF_NODELAY;
+	case TCP_OPT_CORK:
+		return TF_CORK;
+	case TCP_OPT_QUICKACK:
+		return TF_QUICKACK;
+	case TCP_OPT_KEEPALIVE:
+		return TF_KEEPALIVE;
+	default:
+		return 0;
+	}
+}
+
+/* Range of the others. Return: false: no such option. */
+static bool option_range(enum tcp_option opt, uint64_t *ret_min, uint64_t *ret_max)
+{
+	static const struct {
+		uint64_t min, max;
+	} ranges[] = {
+		[TCP_OPT_KEEPIDLE_S] = { 1, 32767 },
+		[TCP_OPT_KEEPINTVL_S] = { 1, 32767 },
+		[TCP_OPT_KEEPCNT] = { 1, 127 },
+		[TCP_OPT_USER_TIMEOUT_MS] = { 0, INT32_MAX },
+		[TCP_OPT_SNDBUF] = { 0, UINT32_MAX },
+		[TCP_OPT_RCVBUF] = { 0, UINT32_MAX },
+		[TCP_OPT_MAXSEG] = { 88, 65535 },
+		[TCP_OPT_CONGESTION] = { 0, 3 },
+		[TCP_OPT_TOS] = { 0, 255 },
+		[TCP_OPT_TTL] = { 1, 255 },
+	};
+
+	if ((unsigned int)opt >= ARRAY_SIZE(ranges) || ranges[opt].max == 0)
+		return false;
+	*ret_min = ranges[opt].min;
+	*ret_max = ranges[opt].max;
+	return true;
+}
+
+/* @value is in range. */
+static void ext_set(struct tcp_ext *ext, enum tcp_option opt, uint32_t value)
+{
+	switch (opt) {
+	case TCP_OPT_KEEPIDLE_S:
+		ext->keepidle_s = (uint16_t)value;
+		break;
+	case TCP_OPT_KEEPINTVL_S:
+		ext->keepintvl_s = (uint16_t)value;
+		break;
+	case TCP_OPT_KEEPCNT:
+		ext->keepcnt = (uint8_t)value;
+		break;
+	case TCP_OPT_USER_TIMEOUT_MS:
+		ext->user_timeout_ms = value;
+		break;
+	case TCP_OPT_SNDBUF:
+		ext->sndbuf_bytes = min_u32(max_u32(value, TCP_BUF_MIN), TCP_BUF_MAX);
+		break;
+	case TCP_OPT_RCVBUF:
+		ext->rcvbuf_bytes = min_u32(max_u32(value, TCP_BUF_MIN), TCP_BUF_MAX);
+		break;
+	case TCP_OPT_MAXSEG:
+		ext->maxseg = (uint16_t)value;
+		break;
+	case TCP_OPT_TOS:
+		ext->tos = (uint8_t)(value & 0xfc); /* the ECN bits are TCP's */
+		break;
+	case TCP_OPT_TTL:
+		ext->ttl = (uint8_t)value;
+		break;
+	default:
+		VJ_UNREACHABLE();
+	}
+}
+
+static int ext_get(const struct tcp_ext *ext, enum tcp_option opt, uint64_t *ret_value)
+{
+	switch (opt) {
+	case TCP_OPT_KEEPIDLE_S:
+		*ret_value = ext->keepidle_s;
+		return 0;
+	case TCP_OPT_KEEPINTVL_S:
+		*ret_value = ext->keepintvl_s;
+		return 0;
+	case TCP_OPT_KEEPCNT:
+		*ret_value = ext->keepcnt;
+		return 0;
+	case TCP_OPT_USER_TIMEOUT_MS:
+		*ret_value = ext->user_timeout_ms;
+		return 0;
+	case TCP_OPT_SNDBUF:
+		*ret_value = ext->sndbuf_bytes;
+		return 0;
+	case TCP_OPT_RCVBUF:
+		*ret_value = ext->rcvbuf_bytes;
+		return 0;
+	case TCP_OPT_MAXSEG:
+		*ret_value = ext->maxseg;
+		return 0;
+	case TCP_OPT_TOS:
+		*ret_value = ext->tos;
+		return 0;
+	case TCP_OPT_TTL:
+		*ret_value = ext->ttl;
+		return 0;
+	default:
+		return -ENOPROTOOPT;
+	}
+}
+
+static int option_set_cc(struct stack *s, struct conn c, uint64_t idx)
+{
+	const struct cc_ops *ops = cc_find((unsigned int)idx);
+	struct tcb *t = c.t;
+
+	if (ops == NULL)
+		return -EINVAL;
+	t->flags = (t->flags & ~TF_CC_MASK) | (uint32_t)idx << TF_CC_SHIFT;
+	if (tcb_synchronized(t) && !tcb_no_loss(t)) {
+		struct tcb_cold *cold = tcb_cold(s, c);
+
+		cold->cc_priv = (struct cc_priv){ 0 };
+		ops->init(&cold->cc, &cold->cc_priv);
+	}
+	return 0;
+}
+
+/* What a change means for a connection that is running */
+static void option_applied(struct stack *s, struct conn c, enum tcp_option opt)
+{
+	struct tcb *t = c.t;
+
+	if (t->state == TCP_CLOSED || !tcb_synchronized(t))
+		return;
+	switch (opt) {
+	case TCP_OPT_NODELAY:
+	case TCP_OPT_CORK:
+		if (tcb_unsent(t) != 0)
+			tcp_output_later(s, c);
+		break;
+	case TCP_OPT_KEEPALIVE:
+	case TCP_OPT_KEEPIDLE_S:
+	case TCP_OPT_KEEPINTVL_S:
+		if (tcb_has(t, TF_KEEPALIVE))
+			tcp_timer_keepalive(s, c);
+		break;
+	case TCP_OPT_RCVBUF:
+		tcp_data_consumed(s, c);
+		break;
+	case TCP_OPT_SNDBUF:
+		if (tcb_has(t, TF_WANT_WRITE) && tcp_is_writable(s, t)) {
+			t->flags &= ~(uint32_t)TF_WANT_WRITE;
+			tcp_event(s, c, STACK_EV_WRITABLE);
+		}
+		break;
+	case TCP_OPT_MAXSEG:
+		t->mss = (uint16_t)min_u32(t->mss, tcb_ext(s, t)->maxseg - (tcp_hdr_len(t) - TCP_HDR_BYTES));
+		break;
+	default:
+		break;
+	}
+}
+
+int tcp_option_set(struct stack *s, struct tcp_id id, enum tcp_option opt, uint64_t value)
+{
+	struct conn c = conn_at(s, id.v);
+	uint32_t flag = option_flag(opt);
+	uint64_t min, max;
+
+	if (flag != 0) {
+		if (opt == TCP_OPT_KEEPALIVE && value != 0 && tcp_conn_ext(s, c.t) == NULL)
+			return -ENOMEM;
+		c.t->flags = value != 0 ? c.t->flags | flag : c.t->flags & ~flag;
+		option_applied(s, c, opt);
+		return 0;
+	}
+	if (!option_range(opt, &min, &max))
+		return -ENOPROTOOPT;
+	if (value < min || value > max)
+		return -EINVAL;
+	if (opt == TCP_OPT_CONGESTION)
+		return option_set_cc(s, c, value);
+	if (tcp_conn_ext(s, c.t) == NULL)
+		return -ENOMEM;
+	ext_set(tcb_ext(s, c.t), opt, (uint32_t)value);
+	option_applied(s, c, opt);
+	return 0;
+}
+
+int tcp_option_get(const struct stack *s, struct tcp_id id, enum tcp_option opt, uint64_t *ret_value)
+{
+	const struct tcb *t = conn_at(s, id.v).t;
+	uint32_t flag = option_flag(opt);
+	struct tcp_ext ext;
+
+	if (flag != 0) {
+		*ret_value = (t->flags & flag) != 0;
+		return 0;
+	}
+	if (opt == TCP_OPT_CONGESTION) {
+		*ret_value = (t->flags & TF_CC_MASK) >> TF_CC_SHIFT;
+		return 0;
+	}
+	if (opt == TCP_OPT_MAXSEG) {
+		*ret_value = t->mss;
+		return 0;
+	}
+	if (t->ext != 0)
+		ext = *tcb_ext(s, t);
+	else
+		tcp_ext_defaults(s, &ext);
+	return ext_get(&ext, opt, ret_value);
+}
+
+/* ---- information ---------------------------------------------------------------------------------------------------------- */
+
+void tcp_info(const struct stack *s, struct tcp_id id, struct tcp_info *ret_info)
+{
+	struct conn c = conn_at(s, id.v);
+	const struct tcb *t = c.t;
+	const struct tcb_cold *cold = tcb_cold(s, c);
+	const struct tcp_ext *ext = tcb_ext(s, t);
+	bool open = tcb_synchronized(t);
+
+	*ret_info = (struct tcp_info){
+		.state = (enum tcp_state)t->state,
+		.srtt_us = cold->srtt_us,
+		.rttvar_us = cold->rttvar_us,
+		.rto_us = tcp_rto_ms(s, c) * 1000,
+		.cwnd_bytes = tcb_no_loss(t) ? UINT32_MAX : cold->cc.cwnd,
+		.ssthresh_bytes = cold->cc.ssthresh,
+		.mss = t->mss,
+		.snd_wnd = t->snd_wnd,
+		.rcv_wnd = open ? tcb_rcv_wnd(t) : 0,
+		.in_flight_bytes = tcb_flight(t),
+		.unsent_bytes = open ? tcb_unsent(t) : 0,
+		.unread_bytes = t->rcvq.bytes,
+		.snd_wscale = (uint8_t)tcb_snd_wscale(t),
+		.rcv_wscale = (uint8_t)tcb_rcv_wscale(t),
+		.timestamps = tcb_has(t, TF_TS),
+		.sack = tcb_has(t, TF_SACK),
+		.congestion = tcp_cc_name((t->flags & TF_CC_MASK) >> TF_CC_SHIFT),
+	};
+	if (ext != NULL) {
+		ret_info->retransmits = ext->retransmits;
+		ret_info->out_of_order = ext->out_of_order;
+	}
+}

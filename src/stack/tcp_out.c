@@ -1,0 +1,463 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * Segments go out: built straight into a frame of the link
+ *
+ * May a segment leave? The window the peer offers and the congestion window say how much; whether less than a full segment
+ * may go is out_may_send(), which is Nagle (RFC 9293 3.7.4, with Minshall's change as in Linux), cork, and the sender's side
+ * of silly window avoidance (3.8.6.2.1). For the last RFC 9293 wants the largest window ever seen. Receivers avoid silly
+ * windows too, so here a window smaller than a segment is used when nothing is in flight, and else waited for: the
+ * acknowledgement of what is in flight brings a better one, or the end of the wait.
+ *
+ * A frame that cannot be had ends the attempt; stack_output_later() resumes it when the link is writable.
+ */
+#include "stack/tcp.h"
+
+#include <errno.h>
+
+/* Larger than any header that is sent: each frame must have room for it. */
+#define L4_ROOM_MIN TCP_HDR_MAX
+
+/* ---- receive window ---------------------------------------------------------------------------------------------------- */
+
+uint32_t tcp_window_space(const struct stack *s, const struct tcb *t)
+{
+	uint32_t rcvbuf = tcp_rcvbuf(s, t);
+	uint32_t space = rcvbuf > t->rcvq.bytes ? rcvbuf - t->rcvq.bytes : 0;
+
+	return min_u32(space, (uint32_t)UINT16_MAX << tcb_rcv_wscale(t));
+}
+
+/*
+ * The right edge never moves left (RFC 9293 3.8.6), so what was offered is rounded up to the scale, what is new down. It
+ * moves right only by a segment or half of the buffer (3.8.6.2.2).
+ */
+uint16_t tcp_window_select(const struct stack *s, struct tcb *t)
+{
+	uint32_t shift = tcb_rcv_wscale(t);
+	uint32_t left = tcb_rcv_wnd(t);
+	uint32_t space = tcp_window_space(s, t) >> shift << shift;
+	uint32_t field;
+
+	if (space >= left + min_u32(t->mss, tcp_rcvbuf(s, t) / 2))
+		left = space;
+	field = min_u32((left + (1u << shift) - 1) >> shift, UINT16_MAX);
+	t->rcv_adv = seq_max(t->rcv_adv, t->rcv_nxt + (field << shift));
+	return (uint16_t)field;
+}
+
+/* ---- one segment ------------------------------------------------------------------------------------------------------- */
+
+/* Whatever was to be acknowledged has been, by the segment just sent. */
+static void xmit_acked(struct stack *s, struct conn c)
+{
+	struct tcb *t = c.t;
+
+	t->rcv_acked = t->rcv_nxt;
+	t->flags &= ~(uint32_t)(TF_ACK_OWED | TF_ACK_NOW | TF_ACK_TIMER | TF_FULL_SEG);
+	if (ref_list_has(&t->output) && tcb_synchronized(t) && tcb_unsent(t) == 0 &&
+	    (t->flags & (TF_FIN_QUEUED | TF_FIN_SENT)) != TF_FIN_QUEUED && t->state != TCP_TIME_WAIT && t->rtx == 0)
+		stack_output_done(s, t->link, ref_tcp(c.id));
+}
+
+static void xmit_finish(struct stack *s, struct conn c, const struct ip_tx *tx, uint32_t hdr_len, struct csum payload,
+			uint32_t len)
+{
+	struct ip_path path;
+
+	tcp_conn_path(s, c, &path);
+	if (ip_tx_has_csum(tx))
+		tcp_csum_fill(tx->l4, hdr_len, csum_add(payload, ip_tx_pseudo(&path, hdr_len + len)));
+	ip_tx_put(s, tx, &path, hdr_len + len);
+}
+
+static void xmit_hdr(struct stack *s, struct conn c, uint8_t *p, uint32_t seq, uint8_t flags)
+{
+	struct tcb *t = c.t;
+	struct tcp_fields fields = {
+		.seq = seq,
+		.ack = t->rcv_nxt,
+		.src_port = t->lport,
+		.dst_port = t->rport,
+		.window = tcp_window_select(s, t),
+		.flags = flags,
+	};
+
+	if (tcb_has(t, TF_TS))
+		tcp_build_ts(p, &fields, tcp_ts_now(s, t), t->ts_recent);
+	else
+		tcp_build_hdr(p, &fields, 0);
+}
+
+/* Bytes of sndq at sequence number @seq into the frame */
+static void xmit_from_queue(struct stack *s, struct tcb *t, uint32_t seq, uint8_t *dst, uint32_t len)
+{
+	struct tcp_rtx *rtx = tcb_rtx(s, t);
+	uint32_t off = seq - (tcb_no_loss(t) ? t->snd_nxt : t->snd_una);
+
+	bufq_read_at(&s->bufs, &t->sndq, off, dst, len, rtx != NULL && seq == t->snd_nxt ? &rtx->pos : NULL);
+}
+
+int tcp_xmit(struct stack *s, struct conn c, uint32_t seq, uint8_t flags, const void *data, uint32_t len)
+{
+	struct tcb *t = c.t;
+	uint32_t hdr_len = tcp_hdr_len(t);
+	struct csum sum = CSUM_ZERO;
+	struct ip_tx tx;
+	int err = ip_tx_get(s, t->link, tcb_v4(t), &tx);
+
+	if (unlikely(err != 0))
+		return err;
+	VJ_ASSERT_OP(tx.l4_room, >, (uint32_t)L4_ROOM_MIN);
+	if (len > tx.l4_room - hdr_len) {
+		len = tx.l4_room - hdr_len;
+		flags &= (uint8_t)~(TCP_FIN | TCP_PSH);
+	}
+	xmit_hdr(s, c, tx.l4, seq, flags);
+	if (len != 0) {
+		if (data != NULL)
+			__builtin_memcpy(tx.l4 + hdr_len, data, len);
+		else
+			xmit_from_queue(s, t, seq, tx.l4 + hdr_len, len);
+		if (ip_tx_has_csum(&tx))
+			sum = csum_bytes(tx.l4 + hdr_len, len);
+	}
+	xmit_finish(s, c, &tx, hdr_len, sum, len);
+	xmit_acked(s, c);
+	return (int)len;
+}
+
+int tcp_xmit_syn(struct stack *s, struct conn c)
+{
+	struct tcb *t = c.t;
+	struct tcp_fields fields = {
+		.seq = t->snd_una,
+		.src_port = t->lport,
+		.dst_port = t->rport,
+		.flags = TCP_SYN,
+	};
+	bool again = t->snd_nxt != t->snd_una;
+	struct tcp_rtx *rtx;
+	struct tcp_opts opts;
+	struct ip_tx tx;
+	uint32_t hdr_len;
+	int err = ip_tx_get(s, t->link, tcb_v4(t), &tx);
+
+	if (err != 0)
+		return err;
+	VJ_ASSERT_OP(tx.l4_room, >, (uint32_t)L4_ROOM_MIN);
+	fields.window = (uint16_t)min_u32(tcp_rcvbuf(s, t), UINT16_MAX); /* never scaled here (RFC 7323 2.2) */
+	if (t->state == TCP_SYN_RECEIVED) {
+		fields.flags |= TCP_ACK;
+		fields.ack = t->rcv_nxt;
+		t->rcv_adv = seq_max(t->rcv_adv, t->rcv_nxt + fields.window);
+		t->rcv_acked = t->rcv_nxt;
+	}
+	tcp_opt_syn(s, c, &opts);
+	hdr_len = (uint32_t)tcp_build(tx.l4, &fields, &opts);
+	xmit_finish(s, c, &tx, hdr_len, CSUM_ZERO, 0);
+
+	t->flags &= ~(uint32_t)(TF_ACK_OWED | TF_ACK_NOW | TF_ACK_TIMER | TF_FULL_SEG);
+	t->snd_nxt = t->snd_una + 1;
+	/* Without memory for it there is no first measurement, and that is all. */
+	rtx = tcb_no_loss(t) ? NULL : tcp_rtx_need(s, c);
+	if (rtx != NULL) {
+		rtx->timing = !again;
+		rtx->resent = again;
+		rtx->rtt_seq = t->snd_nxt;
+		rtx->rtt_us = (uint32_t)s->now_us;
+	}
+	tcp_timer_data_sent(s, c);
+	return 0;
+}
+
+void tcp_send_ack(struct stack *s, struct conn c)
+{
+	if (tcp_xmit(s, c, c.t->snd_nxt, TCP_ACK, NULL, 0) < 0) {
+		c.t->flags |= TF_ACK_OWED | TF_ACK_NOW;
+		tcp_output_later(s, c);
+	}
+}
+
+void tcp_send_probe(struct stack *s, struct conn c)
+{
+	/* If there is no frame, the timer comes again. */
+	(void)tcp_xmit(s, c, c.t->snd_una - 1, TCP_ACK, NULL, 0);
+}
+
+/* ---- resets ------------------------------------------------------------------------------------------------------------ */
+
+void tcp_xmit_rst(struct stack *s, struct conn c)
+{
+	struct tcb *t = c.t;
+	struct tcp_fields fields = {
+		.seq = t->snd_nxt,
+		.ack = t->rcv_nxt,
+		.src_port = t->lport,
+		.dst_port = t->rport,
+		.flags = TCP_RST | TCP_ACK,
+	};
+	struct ip_tx tx;
+
+	if (t->state == TCP_SYN_SENT || ip_tx_get(s, t->link, tcb_v4(t), &tx) != 0)
+		return;
+	/* The peer takes it only at the edge of what it has acknowledged; behind a window that closed it would be out. */
+	if (seq_gt(fields.seq, t->snd_una + t->snd_wnd))
+		fields.seq = t->snd_una;
+	s->stats.tcp_resets_tx++;
+	tcp_build_hdr(tx.l4, &fields, 0);
+	xmit_finish(s, c, &tx, TCP_HDR_BYTES, CSUM_ZERO, 0);
+}
+
+void tcp_reply_rst(struct stack *s, const struct pkt *pkt, const struct tcp_view *view)
+{
+	struct ip_path path = {
+		.src = pkt->dst,
+		.dst = pkt->src,
+		.proto = IP_PROTO_TCP,
+		.ttl = IP_TTL_DEFAULT,
+	};
+	struct tcp_fields fields = {
+		.seq = view->ack,
+		.src_port = view->dst_port,
+		.dst_port = view->src_port,
+		.flags = TCP_RST,
+	};
+	struct ip_tx tx;
+
+	if ((view->flags & TCP_ACK) == 0) {
+		fields.seq = 0;
+		fields.ack = view->seq + tcp_seg_len(view);
+		fields.flags |= TCP_ACK;
+	}
+	if (ip_tx_get(s, pkt->link_id, pkt->ip.version == 4, &tx) != 0) {
+		stack_drop(s, STACK_DROP_NO_FRAME);
+		return;
+	}
+	s->stats.tcp_resets_tx++;
+	tcp_build_hdr(tx.l4, &fields, 0);
+	if (ip_tx_has_csum(&tx))
+		tcp_csum_fill(tx.l4, TCP_HDR_BYTES, ip_tx_pseudo(&path, TCP_HDR_BYTES));
+	ip_tx_put(s, &tx, &path, TCP_HDR_BYTES);
+}
+
+/* ---- new data ---------------------------------------------------------------------------------------------------------- */
+
+uint32_t tcp_out_usable(const struct stack *s, struct conn c)
+{
+	const struct tcb *t = c.t;
+	uint32_t flight = tcb_flight(t);
+	uint32_t room = t->snd_wnd > flight ? t->snd_wnd - flight : 0;
+	uint32_t pipe, cwnd;
+
+	if (tcb_no_loss(t))
+		return room;
+	pipe = tcp_rtx_pipe(s, t);
+	cwnd = tcb_cold(s, c)->cc.cwnd;
+	return min_u32(room, cwnd > pipe ? cwnd - pipe : 0);
+}
+
+void tcp_out_sent(struct stack *s, struct conn c, uint32_t len)
+{
+	struct tcb *t = c.t;
+	struct tcp_rtx *rtx;
+
+	t->snd_nxt += len;
+	if (tcb_no_loss(t))
+		return;
+	rtx = tcb_rtx(s, t);
+	if (!rtx->timing && rtx->mode == RTX_OPEN) {
+		rtx->timing = true;
+		rtx->rtt_seq = t->snd_nxt;
+		rtx->rtt_us = (uint32_t)s->now_us;
+	}
+	if (len < t->mss)
+		rtx->small_end = t->snd_nxt;
+	tcp_timer_data_sent(s, c);
+}
+
+void tcp_xmit_frame(struct stack *s, struct conn c, const struct ip_tx *tx, uint32_t len)
+{
+	struct tcb *t = c.t;
+	uint32_t hdr_len = tcp_hdr_len(t);
+	struct csum sum = CSUM_ZERO;
+
+	xmit_hdr(s, c, tx->l4, t->snd_nxt, TCP_ACK | TCP_PSH);
+	if (ip_tx_has_csum(tx))
+		sum = csum_bytes(tx->l4 + hdr_len, len);
+	xmit_finish(s, c, tx, hdr_len, sum, len);
+	xmit_acked(s, c);
+	tcp_out_sent(s, c, len);
+}
+
+/* Bytes left sndq: is there room for the program? */
+static void out_drained(struct stack *s, struct conn c)
+{
+	if (tcb_has(c.t, TF_WANT_WRITE) && tcp_is_writable(s, c.t)) {
+		c.t->flags &= ~(uint32_t)TF_WANT_WRITE;
+		tcp_event(s, c, STACK_EV_WRITABLE);
+	}
+}
+
+/* May @len of @unsent bytes go as one segment? They fit the windows. */
+static bool out_may_send(const struct stack *s, const struct tcb *t, uint32_t unsent, uint32_t len)
+{
+	const struct tcp_rtx *rtx;
+
+	if (len == t->mss)
+		return true;
+	if (len < unsent)
+		return t->snd_una == t->snd_nxt;
+	if (tcb_has(t, TF_FIN_QUEUED))
+		return true;
+	if (tcb_has(t, TF_CORK | TF_MORE))
+		return false;
+	if (tcb_has(t, TF_NODELAY | TF_NO_LOSS) || t->snd_una == t->snd_nxt)
+		return true;
+	rtx = tcb_rtx(s, t);
+	return rtx == NULL || seq_leq(rtx->small_end, t->snd_una);
+}
+
+/* RFC 5681 4.1, as Linux does it: the window is halved for every RTO in which nothing was sent. */
+static void out_after_idle(struct stack *s, struct conn c)
+{
+	struct tcb *t = c.t;
+	struct tcb_cold *cold = tcb_cold(s, c);
+	uint32_t idle_ms = tcp_now_ms(s) - t->rtx_due_ms;
+	uint32_t rto_ms = tcp_rto_ms(s, c);
+	uint32_t restart = min_u32(cc_initial_window(t->mss), cold->cc.cwnd);
+	struct cc_env env = { .now_ms = tcp_now_ms(s), .mss = t->mss, .srtt_us = cold->srtt_us };
+
+	if (idle_ms < rto_ms)
+		return;
+	cold->cc.ssthresh = max_u32(cold->cc.ssthresh, cold->cc.cwnd / 4 * 3);
+	for (uint32_t ms = rto_ms; ms <= idle_ms && cold->cc.cwnd > restart; ms += rto_ms)
+		cold->cc.cwnd /= 2;
+	cold->cc.cwnd = max_u32(cold->cc.cwnd, restart);
+	cc_find((t->flags & TF_CC_MASK) >> TF_CC_SHIFT)->idle(&cold->cc, &cold->cc_priv, &env, idle_ms);
+}
+
+/* Everything is set to send something that needs an answer. Return: false: no memory; the persist timer tries again. */
+static bool out_prepare(struct stack *s, struct conn c)
+{
+	if (tcb_no_loss(c.t) || c.t->rtx != 0)
+		return true;
+	if (tcp_rtx_need(s, c) == NULL)
+		return false;
+	if (!tcb_has(c.t, TF_RTX_TIMER))
+		out_after_idle(s, c);
+	return true;
+}
+
+/* Our FIN is on its way. */
+static void out_fin_sent(struct stack *s, struct conn c)
+{
+	struct tcb *t = c.t;
+
+	t->snd_nxt++;
+	t->flags |= TF_FIN_SENT;
+	t->state = t->state == TCP_ESTABLISHED ? TCP_FIN_WAIT_1 : TCP_LAST_ACK;
+	tcp_timer_data_sent(s, c);
+}
+
+static int out_fin(struct stack *s, struct conn c)
+{
+	int err;
+
+	if (!out_prepare(s, c))
+		return 0;
+	err = tcp_xmit(s, c, c.t->snd_nxt, TCP_FIN | TCP_ACK, NULL, 0);
+	if (err < 0)
+		return err;
+	out_fin_sent(s, c);
+	return 0;
+}
+
+/* Return: 0: all that may go has gone; -EAGAIN: no frame. */
+static int out_data(struct stack *s, struct conn c, bool force)
+{
+	struct tcb *t = c.t;
+
+	for (;;) {
+		uint32_t unsent = tcb_unsent(t);
+		uint32_t len = min_u32(min_u32(unsent, t->mss), tcp_out_usable(s, c));
+		uint8_t flags = TCP_ACK;
+		int sent;
+
+		if (len == 0 || !(force || out_may_send(s, t, unsent, len)) || !out_prepare(s, c))
+			return 0;
+		if (len == unsent)
+			flags |= tcb_has(t, TF_FIN_QUEUED) ? TCP_PSH | TCP_FIN : TCP_PSH;
+		sent = tcp_xmit(s, c, t->snd_nxt, flags, NULL, len);
+		if (sent < 0)
+			return sent;
+		if (tcb_no_loss(t))
+			bufq_consume(&s->bufs, &t->sndq, (uint32_t)sent);
+		tcp_out_sent(s, c, (uint32_t)sent);
+		if ((uint32_t)sent == unsent && (flags & TCP_FIN) != 0)
+			out_fin_sent(s, c);
+	}
+}
+
+/* Data, FIN: what the state allows. Return: 0; -EAGAIN: no frame. */
+static int out_stream(struct stack *s, struct conn c, bool force)
+{
+	struct tcb *t = c.t;
+	int err;
+
+	if (t->rtx != 0) {
+		err = tcp_rtx_output(s, c);
+		if (err != 0)
+			return err;
+	}
+	if (!tcb_can_send(t))
+		return 0;
+	if (t->sndq.bytes != 0) {
+		err = out_data(s, c, force);
+		out_drained(s, c);
+		if (err != 0)
+			return err;
+	}
+	if (tcb_can_send(t) && tcb_has(t, TF_FIN_QUEUED) && tcb_unsent(t) == 0) {
+		err = out_fin(s, c);
+		if (err != 0)
+			return err;
+	}
+	if (tcb_can_send(t) && (tcb_unsent(t) != 0 || tcb_has(t, TF_FIN_QUEUED)) && !tcb_has(t, TF_RTX_TIMER))
+		tcp_timer_persist(s, c);
+	return 0;
+}
+
+bool tcp_output(struct stack *s, struct conn c, bool force)
+{
+	struct tcb *t = c.t;
+	int err = out_stream(s, c, force);
+
+	if (err == 0 && tcb_has(t, TF_ACK_NOW)) {
+		err = tcp_xmit(s, c, t->snd_nxt, TCP_ACK, NULL, 0);
+	}
+	if (err == -EAGAIN) {
+		tcp_output_later(s, c);
+		return true;
+	}
+	if (tcb_has(t, TF_ACK_OWED) && !tcb_has(t, TF_ACK_TIMER))
+		tcp_timer_ack_owed(s, c);
+	if (t->state == TCP_TIME_WAIT && tcb_no_loss(t) && !tcb_has(t, TF_ACK_OWED))
+		return tcp_conn_done(s, c, 0);
+	return true;
+}
+
+void tcp_output_resume(struct stack *s, uint32_t id)
+{
+	struct conn c = conn_at(s, id);
+
+	if (c.t->state == TCP_SYN_SENT || c.t->state == TCP_SYN_RECEIVED) {
+		/* Our SYN could not be sent, or an answer to theirs. */
+		if (c.t->snd_nxt == c.t->snd_una || tcb_has(c.t, TF_ACK_NOW)) {
+			if (tcp_xmit_syn(s, c) == -EAGAIN)
+				tcp_output_later(s, c);
+		}
+		return;
+	}
+	if (c.t->state != TCP_CLOSED)
+		tcp_output(s, c, false);
+}

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * What must hold of every connection between two calls into the stack. Tests and fuzzers ask after each segment; it walks
+ * queues, so nothing else does.
+ */
+#include "stack/tcp.h"
+
+static void sanity_seq(const struct tcb *t)
+{
+	uint32_t flight = tcb_flight(t);
+
+	VJ_ASSERT_OP(flight, <, UINT32_C(1) << 31);
+	if (t->state == TCP_SYN_SENT || t->state == TCP_SYN_RECEIVED) {
+		VJ_ASSERT_OP(flight, <=, 1u);
+		VJ_ASSERT_OP(t->sndq.bytes, ==, 0u);
+	}
+	if (!tcb_synchronized(t))
+		return;
+	VJ_ASSERT(seq_leq(t->rcv_acked, t->rcv_nxt));
+	VJ_ASSERT(seq_leq(t->rcv_nxt, t->rcv_adv));
+	VJ_ASSERT_OP(t->mss, !=, 0u);
+	if (!tcb_no_loss(t)) {
+		uint32_t fin = tcb_has(t, TF_FIN_SENT) && flight != 0 ? 1 : 0;
+
+		VJ_ASSERT_OP(flight - fin, <=, t->sndq.bytes);
+		if (tcb_has(t, TF_FIN_SENT))
+			VJ_ASSERT_OP(flight - fin, ==, t->sndq.bytes);
+	}
+}
+
+static void sanity_state(const struct tcb *t)
+{
+	bool fin_sent = tcb_has(t, TF_FIN_SENT);
+	bool fin_rcvd = tcb_has(t, TF_FIN_RCVD);
+
+	VJ_ASSERT(!fin_sent || tcb_has(t, TF_FIN_QUEUED));
+	switch ((enum tcp_state)t->state) {
+	case TCP_SYN_SENT:
+	case TCP_SYN_RECEIVED:
+	case TCP_ESTABLISHED:
+		VJ_ASSERT(!fin_sent && !fin_rcvd);
+		break;
+	case TCP_CLOSE_WAIT:
+		VJ_ASSERT(!fin_sent && fin_rcvd);
+		break;
+	case TCP_FIN_WAIT_1:
+		VJ_ASSERT(fin_sent && !fin_rcvd && tcb_flight(t) != 0);
+		break;
+	case TCP_FIN_WAIT_2:
+		VJ_ASSERT(fin_sent && !fin_rcvd && tcb_flight(t) == 0);
+		break;
+	case TCP_CLOSING:
+	case TCP_LAST_ACK:
+		VJ_ASSERT(fin_sent && fin_rcvd && tcb_flight(t) != 0);
+		break;
+	case TCP_TIME_WAIT:
+		VJ_ASSERT(fin_sent && fin_rcvd && tcb_flight(t) == 0);
+		VJ_ASSERT_OP(t->rtx, ==, 0u);
+		break;
+	case TCP_CLOSED:
+		VJ_ASSERT(!tcb_has(t, TF_IN_FLOWS | TF_RTX_TIMER | TF_ACK_TIMER | TF_PERSIST | TF_OOO));
+		VJ_ASSERT(!wheel_armed(&t->wheel) && !ref_list_has(&t->output));
+		VJ_ASSERT(t->rtx == 0 && t->sndq.bytes == 0);
+		VJ_ASSERT(tcb_has(t, TF_OWNED | TF_EMBRYO));
+		break;
+	case TCP_LISTEN:
+		VJ_UNREACHABLE();
+	}
+}
+
+/* Nothing waits without a timer, a place in the output queue, or the peer's word. */
+static void sanity_progress(const struct tcb *t)
+{
+	bool queued = ref_list_has(&t->output);
+	bool armed = wheel_armed(&t->wheel);
+
+	if (t->state == TCP_CLOSED)
+		return;
+	if (tcb_has(t, TF_RTX_TIMER | TF_ACK_TIMER))
+		VJ_ASSERT(armed);
+	if (tcb_has(t, TF_ACK_NOW))
+		VJ_ASSERT(queued);
+	if (tcb_has(t, TF_ACK_OWED))
+		VJ_ASSERT(queued || tcb_has(t, TF_ACK_TIMER));
+	if (tcb_has(t, TF_PERSIST))
+		VJ_ASSERT(tcb_has(t, TF_RTX_TIMER));
+	if (t->state == TCP_SYN_SENT || t->state == TCP_SYN_RECEIVED || (!tcb_no_loss(t) && tcb_flight(t) != 0))
+		VJ_ASSERT(queued || tcb_has(t, TF_RTX_TIMER));
+	if (tcb_can_send(t) && tcb_unsent(t) != 0)
+		VJ_ASSERT(queued || tcb_has(t, TF_RTX_TIMER));
+	if (t->state == TCP_TIME_WAIT || (t->state == TCP_FIN_WAIT_2 && !tcb_has(t, TF_OWNED | TF_EMBRYO)))
+		VJ_ASSERT(queued || tcb_has(t, TF_RTX_TIMER));
+}
+
+static void sanity_rtx(const struct stack *s, struct conn c)
+{
+	const struct tcb *t = c.t;
+	const struct tcp_rtx *rtx = tcb_rtx(s, t);
+	const struct tcb_cold *cold = tcb_cold(s, c);
+
+	if (tcb_synchronized(t) && !tcb_no_loss(t))
+		VJ_ASSERT(cold->cc.cwnd >= 1);
+	if (rtx == NULL) {
+		if (tcb_synchronized(t) && !tcb_no_loss(t))
+			VJ_ASSERT_OP(tcb_flight(t), ==, 0u);
+		return;
+	}
+	VJ_ASSERT(!tcb_no_loss(t));
+	if (rtx->mode != RTX_OPEN) {
+		VJ_ASSERT(seq_gt(rtx->recover, t->snd_una) && seq_leq(rtx->recover, t->snd_nxt));
+		VJ_ASSERT(seq_geq(rtx->nxt, t->snd_una) && seq_leq(rtx->nxt, t->snd_nxt));
+	}
+	VJ_ASSERT_OP(tcp_rtx_pipe(s, t), <=, tcb_flight(t));
+	VJ_ASSERT_OP(rtx->pos.off, <=, t->sndq.bytes);
+}
+
+static void sanity_ooo(const struct stack *s, const struct tcb *t)
+{
+	const struct tcp_ext *ext = tcb_ext(s, t);
+	uint32_t cnt = 0, bytes = 0;
+	uint32_t last_end = t->rcv_nxt;
+	bool last_found = ext == NULL || ext->ooo_last == 0;
+
+	VJ_ASSERT(tcb_has(t, TF_OOO) == (ext != NULL && ext->ooo_head != 0));
+	if (!tcb_has(t, TF_OOO))
+		return;
+	for (uint32_t idx = ext->ooo_head; idx != 0;) {
+		const struct tcp_ooo *ooo = pool_at_sized(&s->tcp->ooo, idx, sizeof(*ooo));
+
+		VJ_ASSERT(seq_gt(ooo->seq, last_end));
+		VJ_ASSERT_OP(ooo->data.bytes, >, 0u);
+		last_end = ooo->seq + ooo->data.bytes;
+		last_found |= idx == ext->ooo_last;
+		bytes += ooo->data.bytes;
+		cnt++;
+		idx = ooo->next;
+	}
+	VJ_ASSERT(seq_leq(last_end, t->rcv_adv));
+	VJ_ASSERT_OP(cnt, ==, (uint32_t)ext->ooo_cnt);
+	VJ_ASSERT_OP(bytes, ==, ext->ooo_bytes);
+	VJ_ASSERT(last_found);
+}
+
+void tcp_sanity(struct stack *s, uint32_t id)
+{
+	struct conn c = conn_at(s, id);
+	struct flow_key key;
+
+	VJ_ASSERT(bitmap_test(s->tcp->used, id));
+	sanity_seq(c.t);
+	sanity_state(c.t);
+	sanity_progress(c.t);
+	sanity_rtx(s, c);
+	sanity_ooo(s, c.t);
+	if (tcb_has(c.t, TF_IN_FLOWS)) {
+		tcp_conn_key(s, c, &key);
+		VJ_ASSERT_OP(tcp_conn_find(s, &key, flow_hash(&s->flows, &key)), ==, id);
+	}
+}
+
+void tcp_sanity_all(struct stack *s)
+{
+	uint32_t end = min_u32(s->conns.fresh, s->cfg.conns_max + 1);
+	uint32_t conns = 0, in_flows = 0, rtx = 0, ext = 0;
+
+	for (uint32_t id = bitmap_find_set(s->tcp->used, end, 0); id != BITMAP_NONE;
+	     id = bitmap_find_set(s->tcp->used, end, id + 1)) {
+		const struct tcb *t = conn_at(s, id).t;
+
+		tcp_sanity(s, id);
+		conns++;
+		in_flows += tcb_has(t, TF_IN_FLOWS) ? 1 : 0;
+		rtx += t->rtx != 0 ? 1 : 0;
+		ext += t->ext != 0 ? 1 : 0;
+	}
+	VJ_ASSERT_OP(conns, ==, s->conns.used);
+	VJ_ASSERT_OP((uint64_t)in_flows, ==, s->flows.used);
+	VJ_ASSERT_OP(rtx, ==, s->tcp->rtx.used);
+	VJ_ASSERT_OP(ext, ==, s->tcp->ext.used);
+}

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * SYN_SENT: RFC 9293 3.10.7.3
+ */
+#include "stack/tcp.h"
+
+#include <errno.h>
+
+/* First step. An ACK must be for our SYN, and its echo (RFC 7323 3.2) of a clock value we have sent. */
+static bool synsent_ack_ok(struct stack *s, struct conn c, const struct tcp_seg *seg)
+{
+	const struct tcb *t = c.t;
+
+	if (seg->ack != t->snd_nxt || t->snd_nxt == t->snd_una)
+		return false;
+	if (tcb_has(t, TF_TS) && (seg->opts.present & TCP_HAS_TS) != 0 && seg->opts.ts_ecr != 0 &&
+	    tcp_ts_now(s, t) - seg->opts.ts_ecr > 2 * TCP_RTO_MAX_MS)
+		return false;
+	return true;
+}
+
+/* Fourth step: what SYN brings */
+static void synsent_take_syn(struct stack *s, struct conn c, const struct tcp_seg *seg)
+{
+	struct tcb *t = c.t;
+
+	t->rcv_nxt = seg->seq + 1;
+	t->rcv_adv = t->rcv_nxt;
+	t->rcv_acked = seg->seq;
+	t->snd_wnd = seg->view.window; /* never scaled in SYN (RFC 7323 2.2) */
+	tcp_opt_agree(s, c, &seg->opts);
+}
+
+static void synsent_established(struct stack *s, struct conn c, const struct tcp_seg *seg)
+{
+	struct tcb *t = c.t;
+
+	synsent_take_syn(s, c, seg);
+	tcp_ack_advance(s, c, seg->ack, tcb_has(t, TF_TS) ? &seg->opts.ts_ecr : NULL);
+	tcp_conn_established(s, c);
+	/* The program mostly sends something now, which carries the acknowledgement. */
+	t->flags |= TF_ACK_OWED | TF_ACK_NOW;
+	tcp_output_later(s, c);
+}
+
+/* Both sides called: our SYN is sent again, with the acknowledgement (RFC 9293 figure 7). */
+static void synsent_simultaneous(struct stack *s, struct conn c, const struct tcp_seg *seg)
+{
+	struct tcb *t = c.t;
+
+	t->state = TCP_SYN_RECEIVED;
+	synsent_take_syn(s, c, seg);
+	t->snd_nxt = t->snd_una;
+	if (tcp_xmit_syn(s, c) != 0)
+		tcp_output_later(s, c);
+}
+
+void tcp_synsent_input(struct stack *s, struct conn c, struct tcp_seg *seg)
+{
+	bool has_ack = (seg->flags & TCP_ACK) != 0;
+
+	if (has_ack && !synsent_ack_ok(s, c, seg)) {
+		stack_drop(s, STACK_DROP_TCP_ACK);
+		if ((seg->flags & TCP_RST) == 0)
+			tcp_reply_rst(s, seg->pkt, &seg->view);
+		return;
+	}
+	if ((seg->flags & TCP_RST) != 0) {
+		if (!has_ack) {
+			stack_drop(s, STACK_DROP_TCP_RST);
+			return;
+		}
+		s->stats.tcp_resets_rx++;
+		tcp_conn_done(s, c, ECONNREFUSED);
+		return;
+	}
+	if ((seg->flags & TCP_SYN) == 0) {
+		stack_drop(s, STACK_DROP_TCP_NO_ACK);
+		return;
+	}
+	if (has_ack)
+		synsent_established(s, c, seg);
+	else
+		synsent_simultaneous(s, c, seg);
+}

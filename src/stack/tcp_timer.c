@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * Time: callers report events, only this file decides what they mean for timers
+ *
+ * One wheel node per connection serves all its deadlines:
+ *
+ *	rtx_due_ms	RTX_TIMER	SYN_SENT, SYN_RECEIVED: SYN again
+ *					FIN_WAIT_2 of an orphan, TIME_WAIT: the end
+ *					with PERSIST: probe, or send what was held back
+ *					else: retransmission timeout
+ *	ack_tick	ACK_TIMER	delayed acknowledgement
+ *	ext->seen_ms	KEEPALIVE	keep-alive, while nothing is in flight
+ *
+ * The node is moved only to an earlier time. A deadline that moves away, or is called off, leaves it where it is: it fires,
+ * nothing is due, and it is armed for what is next. So a busy connection touches the wheel once per RTO and not per segment.
+ */
+#include "stack/tcp.h"
+
+#include <errno.h>
+
+#define ACK_TICK_SHIFT 2 /* ack_tick counts 4 ms */
+
+static bool ms_due(uint32_t now_ms, uint32_t due_ms) { return time_after_eq32(now_ms, due_ms); }
+
+static bool timer_is_keepalive_on(const struct tcb *t)
+{
+	return tcb_has(t, TF_KEEPALIVE) && tcb_synchronized(t) && t->state != TCP_TIME_WAIT && !tcb_no_loss(t);
+}
+
+static uint32_t keepalive_due_ms(const struct tcp_ext *ext)
+{
+	return ext->seen_ms + ext->keepidle_s * 1000u + ext->keep_probes * ext->keepintvl_s * 1000u;
+}
+
+/* ms until ack_tick, rounded up to its unit; at most 128 units are told from the past */
+static uint32_t ack_left_ms(const struct tcb *t, uint32_t now_ms)
+{
+	int8_t ticks = (int8_t)(uint8_t)(t->ack_tick - (now_ms >> ACK_TICK_SHIFT));
+
+	if (ticks <= 0)
+		return 0;
+	return ((uint32_t)ticks << ACK_TICK_SHIFT) - (now_ms & ((1u << ACK_TICK_SHIFT) - 1));
+}
+
+/* Make sure the node fires when the next deadline comes. */
+static void timer_sync(struct stack *s, struct conn c)
+{
+	struct tcb *t = c.t;
+	uint32_t now_ms = tcp_now_ms(s);
+	uint32_t left = UINT32_MAX;
+	uint64_t due_us;
+
+	if (tcb_has(t, TF_RTX_TIMER))
+		left = ms_due(now_ms, t->rtx_due_ms) ? 0 : t->rtx_due_ms - now_ms;
+	if (tcb_has(t, TF_ACK_TIMER))
+		left = min_u32(left, ack_left_ms(t, now_ms));
+	if (timer_is_keepalive_on(t)) {
+		uint32_t due_ms = keepalive_due_ms(tcb_ext(s, t));
+
+		left = min_u32(left, ms_due(now_ms, due_ms) ? 0 : due_ms - now_ms);
+	}
+	if (left == UINT32_MAX)
+		return;
+	/* From the ms that has begun, so that the deadline has passed by the millisecond clock when the node fires. */
+	due_us = (s->now_us / US_PER_MS + left) * US_PER_MS;
+	if (!wheel_armed(&t->wheel) || wheel_due_us(&s->wheel, &t->wheel) > due_us + (1u << WHEEL_TICK_SHIFT))
+		wheel_arm(&s->wheel, ref_tcp(c.id), due_us);
+}
+
+static void timer_rtx_set(struct stack *s, struct conn c, uint32_t ms)
+{
+	c.t->rtx_due_ms = tcp_now_ms(s) + ms;
+	c.t->flags |= TF_RTX_TIMER;
+	timer_sync(s, c);
+}
+
+static uint32_t timer_backed_off(uint32_t ms, uint32_t backoff)
+{
+	return (uint32_t)min_u64((uint64_t)ms << min_u32(backoff, 20), TCP_RTO_MAX_MS);
+}
+
+/* The time that backoff stands for, cut to what the user timeout leaves */
+static uint32_t timer_rto(const struct stack *s, struct conn c)
+{
+	const struct tcp_ext *ext = tcb_ext(s, c.t);
+	const struct tcp_rtx *rtx = tcb_rtx(s, c.t);
+	uint32_t ms = timer_backed_off(tcp_rto_ms(s, c), c.t->backoff);
+
+	if (ext != NULL && ext->user_timeout_ms != 0 && rtx != NULL) {
+		uint32_t stuck = tcp_now_ms(s) - rtx->stuck_ms;
+
+		ms = min_u32(ms, stuck < ext->user_timeout_ms ? ext->user_timeout_ms - stuck : 1);
+	}
+	return ms;
+}
+
+void tcp_timer_data_sent(struct stack *s, struct conn c)
+{
+	struct tcb *t = c.t;
+	bool syn = t->state == TCP_SYN_SENT || t->state == TCP_SYN_RECEIVED;
+
+	if (tcb_no_loss(t) && !syn)
+		return;
+	if (tcb_has(t, TF_PERSIST)) {
+		t->flags &= ~(uint32_t)(TF_PERSIST | TF_RTX_TIMER);
+		t->backoff = 0;
+	}
+	if (!tcb_has(t, TF_RTX_TIMER) || syn)
+		timer_rtx_set(s, c, timer_rto(s, c));
+}
+
+void tcp_timer_data_acked(struct stack *s, struct conn c)
+{
+	struct tcb *t = c.t;
+
+	if (tcb_has(t, TF_PERSIST))
+		return;
+	if (t->snd_una != t->snd_nxt && !tcb_no_loss(t)) {
+		t->rtx_due_ms = tcp_now_ms(s) + timer_rto(s, c);
+		return;
+	}
+	t->flags &= ~(uint32_t)TF_RTX_TIMER;
+	t->rtx_due_ms = tcp_now_ms(s);
+	t->backoff = 0;
+}
+
+void tcp_timer_persist(struct stack *s, struct conn c)
+{
+	struct tcb *t = c.t;
+	bool closed = tcp_out_usable(s, c) == 0;
+
+	t->flags |= TF_PERSIST;
+	timer_rtx_set(s, c, closed ? timer_backed_off(tcp_rto_ms(s, c), t->backoff) : TCP_RTO_MIN_MS);
+}
+
+void tcp_timer_persist_over(struct stack *s, struct conn c)
+{
+	struct tcb *t = c.t;
+
+	t->flags &= ~(uint32_t)(TF_PERSIST | TF_RTX_TIMER);
+	t->rtx_due_ms = tcp_now_ms(s);
+	t->backoff = 0;
+	tcp_output_later(s, c);
+}
+
+void tcp_timer_ack_owed(struct stack *s, struct conn c)
+{
+	uint32_t due_ms = tcp_now_ms(s) + TCP_DELACK_MS;
+
+	c.t->ack_tick = (uint8_t)((due_ms + (1u << ACK_TICK_SHIFT) - 1) >> ACK_TICK_SHIFT);
+	c.t->flags |= TF_ACK_TIMER;
+	timer_sync(s, c);
+}
+
+void tcp_timer_linger(struct stack *s, struct conn c, uint32_t ms)
+{
+	c.t->flags &= ~(uint32_t)TF_PERSIST;
+	timer_rtx_set(s, c, ms);
+}
+
+void tcp_timer_keepalive(struct stack *s, struct conn c)
+{
+	struct tcp_ext *ext = tcb_ext(s, c.t);
+
+	ext->seen_ms = tcp_now_ms(s);
+	ext->keep_probes = 0;
+	timer_sync(s, c);
+}
+
+void tcp_timer_stop(struct stack *s, struct conn c)
+{
+	c.t->flags &= ~(uint32_t)(TF_RTX_TIMER | TF_PERSIST | TF_ACK_TIMER);
+	if (wheel_armed(&c.t->wheel))
+		wheel_disarm(&s->wheel, ref_tcp(c.id));
+}
+
+/* ---- firing -------------------------------------------------------------------------------------------------------------- */
+
+/* Return: false: the connection is gone. */
+static bool timer_rtx_fire(struct stack *s, struct conn c)
+{
+	struct tcb *t = c.t;
+
+	t->flags &= ~(uint32_t)TF_RTX_TIMER;
+	switch ((enum tcp_state)t->state) {
+	case TCP_SYN_SENT:
+	case TCP_SYN_RECEIVED:
+		return tcp_rtx_syn_timeout(s, c);
+	case TCP_FIN_WAIT_2:
+	case TCP_TIME_WAIT:
+		return tcp_conn_done(s, c, 0);
+	default:
+		break;
+	}
+	if (tcb_has(t, TF_PERSIST)) {
+		t->flags &= ~(uint32_t)TF_PERSIST;
+		return tcp_rtx_persist(s, c);
+	}
+	return tcp_rtx_timeout(s, c);
+}
+
+/* RFC 9293 3.8.4. Return: false: the connection is gone. */
+static bool timer_keepalive_fire(struct stack *s, struct conn c)
+{
+	struct tcb *t = c.t;
+	struct tcp_ext *ext = tcb_ext(s, t);
+
+	/* While something waits for an answer anyway, the retransmission timer watches. */
+	if (t->snd_una != t->snd_nxt || t->sndq.bytes != 0) {
+		ext->seen_ms = tcp_now_ms(s);
+		return true;
+	}
+	if (ext->keep_probes >= ext->keepcnt) {
+		tcp_xmit_rst(s, c);
+		return tcp_conn_done(s, c, ETIMEDOUT);
+	}
+	ext->keep_probes++;
+	tcp_send_probe(s, c);
+	return true;
+}
+
+void tcp_timer(struct stack *s, uint32_t id)
+{
+	struct conn c = conn_at(s, id);
+	struct tcb *t = c.t;
+	uint32_t now_ms = tcp_now_ms(s);
+
+	if (tcb_has(t, TF_ACK_TIMER) && ack_left_ms(t, now_ms) == 0) {
+		t->flags &= ~(uint32_t)TF_ACK_TIMER;
+		if (tcb_has(t, TF_ACK_OWED))
+			tcp_send_ack(s, c);
+	}
+	if (tcb_has(t, TF_RTX_TIMER) && ms_due(now_ms, t->rtx_due_ms) && !timer_rtx_fire(s, c))
+		return;
+	if (t->state != TCP_CLOSED && timer_is_keepalive_on(t) && ms_due(now_ms, keepalive_due_ms(tcb_ext(s, t))) &&
+	    !timer_keepalive_fire(s, c))
+		return;
+	if (t->state != TCP_CLOSED)
+		timer_sync(s, c);
+}
