@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * accept.c - listening, in the kernel and on channels at once
+ *
+ * What is accepted from the kernel is a kernel socket and not looked at again. What is accepted
+ * from a channel gets the number of a duplicate of one placeholder, which is cheaper than a socket
+ * of its own.
+ */
+#include "sock/priv.h"
+
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+
+/*
+ * ---- listen -------------------------------------------------------------------------------------
+ * ----------------
+ */
+
+static bool kernel_flag(int fd, int level, int name)
+{
+	int value = 0;
+	socklen_t len = sizeof(value);
+
+	return !sys_getsockopt(fd, level, name, &value, &len) && value;
+}
+
+static unsigned listen_flags(int fd, const struct sock *s)
+{
+	unsigned flags = 0;
+
+	if (kernel_flag(fd, SOL_SOCKET, SO_REUSEPORT))
+		flags |= VJ_LISTEN_REUSEPORT;
+	if (s->family == AF_INET6 && kernel_flag(fd, IPPROTO_IPV6, IPV6_V6ONLY))
+		flags |= VJ_LISTEN_V6ONLY;
+	return flags;
+}
+
+static uint32_t backlog_of(int backlog)
+{
+	return backlog < 1 ? 1 : min_u32((uint32_t)backlog, 65535);
+}
+
+/* Return: 0; -errno: the kernel listens alone. */
+static int channel_listen(int fd, struct sock *s, int backlog)
+{
+	struct sockaddr_storage addr;
+	socklen_t len = sizeof(addr);
+	int err = ctx_get();
+
+	if (err)
+		return err;
+	err = sys_getsockname(fd, (struct sockaddr *)&addr, &len);
+	if (err)
+		return err;
+	/*
+	 * A duplicate that stays when the program closes or replaces its own: the library shows it
+	 * to vjd again.
+	 */
+	s->lease_fd = fd_hide(sys_fcntl(fd, F_DUPFD_CLOEXEC, 0));
+	if (s->lease_fd < 0)
+		return s->lease_fd;
+	err = vj_listen(sock.vj, (struct sockaddr *)&addr, len, backlog_of(backlog), listen_flags(fd, s), s->lease_fd,
+			(uint64_t)(uintptr_t)s, &s->listener);
+	if (err) {
+		fd_unhide_close(s->lease_fd);
+		s->lease_fd = -1;
+		ctx_say("listen: no channel: %s", strerror(-err));
+		return err;
+	}
+	s->state = SOCK_LISTEN;
+	s->has_listener = true;
+	watches_move(&s->file, WATCH_BOTH);
+	return 0;
+}
+
+static int listen_both(int fd, struct sock *s, int backlog)
+{
+	int r;
+
+	if (s->state == SOCK_CONNECTING || s->state == SOCK_CONNECTED || s->state == SOCK_DEAD)
+		return -EINVAL;
+	r = sys_listen(fd, backlog);
+	if (r)
+		return r;
+	if (s->state == SOCK_LISTEN) {
+		if (s->has_listener && sock.vj)
+			vj_listener_backlog(sock.vj, s->listener, backlog_of(backlog));
+		return 0;
+	}
+	r = channel_listen(fd, s, backlog);
+	if (r && sock.strict)
+		return -ENETDOWN;
+	if (r)
+		sock_give_to_kernel(fd, s);
+	return 0;
+}
+
+int sock_listen(int fd, int backlog)
+{
+	struct file *f = fd_peek(fd) ? file_enter(fd) : NULL;
+	int r;
+
+	if (f && f->kind == FILE_SOCK && !is_foreign())
+		r = listen_both(fd, sock_of(f), backlog);
+	else
+		r = sys_listen(fd, backlog);
+	if (f)
+		lock_leave();
+	return (int)ret_errno(r);
+}
+
+/*
+ * ---- accept -------------------------------------------------------------------------------------
+ * ----------------
+ */
+
+/* A descriptor for a channel connection. Return: its number, or -errno. */
+static int fd_new(const struct sock *listener, int flags)
+{
+	int *placeholder = &sock.placeholder[listener->family == AF_INET6];
+
+	if (*placeholder < 0)
+		*placeholder = fd_hide(sys_socket(listener->family, SOCK_STREAM | SOCK_CLOEXEC, 0));
+	if (*placeholder < 0)
+		return *placeholder;
+	return sys_fcntl(*placeholder, flags & SOCK_CLOEXEC ? F_DUPFD_CLOEXEC : F_DUPFD, 0);
+}
+
+static void inherit(struct sock *s, const struct sock *listener, int flags)
+{
+	s->state = SOCK_CONNECTED;
+	s->family = listener->family;
+	s->nonblock = (flags & SOCK_NONBLOCK) != 0;
+	s->linger = listener->linger;
+	s->linger_s = listener->linger_s;
+	s->rcvtimeo_ns = listener->rcvtimeo_ns;
+	s->sndtimeo_ns = listener->sndtimeo_ns;
+	options_replay(listener, s->conn);
+}
+
+/*
+ * Return: a descriptor; -EAGAIN: nothing waits on channels; -EMFILE, -ENOMEM ...: what waits stays.
+ */
+static int channel_accept(struct sock *listener, struct sockaddr *addr, socklen_t *len, int flags)
+{
+	struct sockaddr_storage remote;
+	struct sock *s;
+	int fd, err;
+
+	if (!listener->has_listener || !sock.vj || !vj_listener_ready(sock.vj, listener->listener))
+		return -EAGAIN;
+	fd = fd_new(listener, flags);
+	if (fd < 0)
+		return fd;
+	s = sock_alloc();
+	err = s ? fd_set_file(fd, &s->file) : -ENOMEM;
+	if (!err) {
+		err = vj_accept(sock.vj, listener->listener, (uint64_t)(uintptr_t)s, &s->conn);
+		if (err)
+			fd_set_file(fd, NULL);
+	}
+	if (err) {
+		if (s)
+			sock_free(s);
+		sys_close(fd);
+		return err;
+	}
+	inherit(s, listener, flags);
+	if (addr && len) {
+		vj_conn_addrs(sock.vj, s->conn, NULL, &remote);
+		sock_addr_copy(s, &remote, addr, len);
+	}
+	return fd;
+}
+
+enum { ASK_KERNEL = -4096 };
+
+/*
+ * Return: a descriptor, -errno, or ASK_KERNEL: accept4() of the kernel is right, without the lock.
+ */
+static int accept_either(int fd, struct sock *s, struct sockaddr *addr, socklen_t *len, int flags)
+{
+	struct blocking b = { .file = &s->file, .kernel_fd = fd, .timeout_ns = s->rcvtimeo_ns };
+	int r;
+
+	r = channel_accept(s, addr, len, flags);
+	if (r != -EAGAIN)
+		return r;
+	if (s->nonblock) {
+		ctx_process();
+		r = channel_accept(s, addr, len, flags);
+		return r == -EAGAIN ? ASK_KERNEL : r;
+	}
+	b.spin.begun = true; /* a connection of the kernel may wait already */
+	for (;;) {
+		ctx_process();
+		r = channel_accept(s, addr, len, flags);
+		if (r != -EAGAIN)
+			break;
+		if (s->state != SOCK_LISTEN || !sock.vj || b.kernel_ready) {
+			r = ASK_KERNEL;
+			break;
+		}
+		r = block_wait(&b);
+		if (r)
+			break;
+	}
+	block_end(&b);
+	return r;
+}
+
+int sock_accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)
+{
+	struct file *f = fd_peek(fd) ? file_enter(fd) : NULL;
+	int r = ASK_KERNEL;
+
+	if (f) {
+		struct sock *s = f->kind == FILE_SOCK ? sock_of(f) : NULL;
+
+		if (s && (sock_is_conn(s) || s->state == SOCK_DEAD))
+			r = -EINVAL;
+		else if (s && s->state == SOCK_LISTEN && s->has_listener && !(flags & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)))
+			r = accept_either(fd, s, addr, len, flags);
+		lock_leave();
+	}
+	return (int)ret_errno(r == ASK_KERNEL ? ker_accept4(fd, addr, len, flags) : r);
+}

@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * ctx.c - the lock, the context of libvj behind it, and the way of events from libvj to those who
+ * wait
+ */
+#include "sock/priv.h"
+
+#include <sched.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	SPIN_US_DEFAULT = 50,
+	EVENT_BATCH = 64,
+};
+
+struct sock_layer sock = {
+	.lock = PTHREAD_MUTEX_INITIALIZER,
+	.helper.kick.fd = -1,
+	.placeholder = { -1, -1 },
+};
+
+__thread bool sock_inside;
+
+/*
+ * ---- lock ---------------------------------------------------------------------------------------
+ * ----------------
+ */
+
+void lock_take(void)
+{
+	pthread_mutex_lock(&sock.lock);
+	sock_inside = true;
+}
+
+void lock_drop(void)
+{
+	sock_inside = false;
+	pthread_mutex_unlock(&sock.lock);
+}
+
+void lock_leave(void)
+{
+	if (unlikely(sock.sleepers != NULL) && !sock.leader)
+		kick_send(sock.sleepers->kick);
+	lock_drop();
+}
+
+struct file *file_enter(int fd)
+{
+	struct file *f;
+
+	if (unlikely(sock_inside)) /* a signal handler inside one of our own calls */
+		return NULL;
+	lock_take();
+	f = fd_peek(fd);
+	if (unlikely(!f))
+		lock_leave();
+	return f;
+}
+
+struct sock *conn_enter(int fd)
+{
+	struct file *f = file_enter(fd);
+
+	if (unlikely(!f))
+		return NULL;
+	if (likely(f->kind == FILE_SOCK)) {
+		struct sock *s = sock_of(f);
+
+		if (likely(sock_is_conn(s) || s->state == SOCK_DEAD))
+			return s;
+	}
+	lock_leave();
+	return NULL;
+}
+
+bool is_foreign(void)
+{
+	return sock.pid != ker_getpid();
+}
+
+/*
+ * ---- context ------------------------------------------------------------------------------------
+ * ----------------
+ */
+
+static bool env_is_on(const char *name)
+{
+	const char *value = getenv(name);
+
+	return value && *value && strcmp(value, "0") != 0;
+}
+
+static uint64_t spin_ns_wanted(void)
+{
+	const char *value = getenv("VJ_SPIN_US");
+	long us = value && *value ? strtol(value, NULL, 10) : SPIN_US_DEFAULT;
+	cpu_set_t cpus;
+
+	if (us <= 0 || us > 1000000)
+		return 0;
+	if (SYS_CALL3(SYS_sched_getaffinity, 0, sizeof(cpus), memset(&cpus, 0, sizeof(cpus))) < 0)
+		return 0;
+	return CPU_COUNT(&cpus) > 1 ? (uint64_t)us * NS_PER_US : 0;
+}
+
+void layer_init(void)
+{
+	if (sock.pid)
+		return;
+	sock.pid = ker_getpid();
+	sock.strict = env_is_on("VJ_STRICT");
+	sock.verbose = sock.strict || env_is_on("VJ_VERBOSE");
+	sock.spin_ns = spin_ns_wanted();
+	life_init();
+}
+
+static void say_line(const char *text)
+{
+	char line[320];
+	int len = snprintf(line, sizeof(line), "vjchan: %s[%d]: %s\n", program_invocation_short_name, sock.pid, text);
+
+	if (len > 0)
+		sys_write(2, line, min_size((size_t)len, sizeof(line) - 1));
+}
+
+void ctx_say(const char *fmt, ...)
+{
+	char text[256];
+	va_list ap;
+
+	if (!sock.verbose)
+		return;
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	say_line(text);
+}
+
+static void log_of_lib(void *arg, int level, const char *line)
+{
+	(void)arg;
+	(void)level;
+	ctx_say("%s", line);
+}
+
+int ctx_get(void)
+{
+	struct vj_options opts = VJ_OPTIONS_INIT;
+	int err;
+
+	if (likely(sock.vj != NULL))
+		return 0;
+	if (sock.exiting)
+		return -ECONNREFUSED;
+	if (sys_clock_ns() < sock.retry_ns)
+		return sock.refused;
+	opts.spin_us = -1; /* spinning is done here, where the lock can be given up */
+	opts.log = log_of_lib;
+	err = vj_open(&opts, &sock.vj);
+	if (!err) {
+		err = helper_start();
+		if (err) {
+			vj_close(sock.vj);
+			sock.vj = NULL;
+		}
+	}
+	if (err) {
+		/* a daemon that does not answer costs 2 s each time it is asked */
+		sock.retry_ns = sys_clock_ns() + (err == -ETIMEDOUT ? 60 : 1) * NS_PER_SEC;
+		sock.refused = err;
+		ctx_say("no channels: vjd: %s", strerror(-err));
+	}
+	return err;
+}
+
+/*
+ * ---- events -------------------------------------------------------------------------------------
+ * ----------------
+ */
+
+void file_get(struct file *f)
+{
+	f->refs++;
+}
+
+void file_put(struct file *f)
+{
+	VJ_ASSERT_OP(f->refs, >, 0);
+	if (--f->refs)
+		return;
+	if (f->kind == FILE_SOCK)
+		sock_destroy(sock_of(f));
+	else if (f->kind == FILE_EPOLL)
+		set_destroy(set_of(f));
+}
+
+void file_fire(struct file *f, uint32_t mask)
+{
+	for (struct watch *w = f->watches, *next; w; w = next) {
+		next = w->next;
+		if (w->set)
+			set_fire(w, mask);
+		else
+			kick_send(w->sleeper->kick);
+	}
+}
+
+static uint32_t poll_mask_of(uint32_t events)
+{
+	uint32_t mask = 0;
+
+	if (events & (VJ_EV_READABLE | VJ_EV_ACCEPT))
+		mask |= EPOLLIN | EPOLLRDNORM;
+	if (events & (VJ_EV_WRITABLE | VJ_EV_CONNECTED))
+		mask |= EPOLLOUT | EPOLLWRNORM;
+	if (events & VJ_EV_EOF)
+		mask |= EPOLLIN | EPOLLRDNORM | EPOLLRDHUP | EPOLLHUP;
+	if (events & VJ_EV_ERROR)
+		mask |= EPOLLIN | EPOLLRDNORM | EPOLLOUT | EPOLLWRNORM | EPOLLRDHUP | EPOLLHUP | EPOLLERR;
+	if (events & VJ_EV_SENT_ALL)
+		mask |= EPOLLMSG; /* nobody can ask for it in vain; close() with SO_LINGER waits for anything */
+	return mask;
+}
+
+static void event_deliver(const struct vj_event *ev)
+{
+	struct sock *s = (struct sock *)(uintptr_t)ev->cookie;
+
+	if (!s) /* not accepted yet */
+		return;
+	if (ev->obj == VJ_OBJ_CONN) {
+		if (!sock_is_conn(s) || s->conn.v != ev->conn.v)
+			return;
+		if ((ev->events & VJ_EV_CONNECTED) && s->state == SOCK_CONNECTING)
+			s->state = SOCK_CONNECTED;
+	} else if (ev->obj != VJ_OBJ_LISTENER || s->state != SOCK_LISTEN || s->listener.v != ev->listener.v) {
+		return;
+	}
+	if (s->file.watches)
+		file_fire(&s->file, poll_mask_of(ev->events));
+}
+
+void ctx_process(void)
+{
+	struct vj_event ev[EVENT_BATCH];
+	unsigned n;
+
+	if (unlikely(!sock.vj)) /* the process exits */
+		return;
+	sock.calls++;
+	if (unlikely(sock.helper.state > HELPER_TICK)) {
+		if (sock.leader == &sock.helper.sleeper)
+			helper_dethrone();
+		else
+			helper_wake();
+	}
+	vj_process(sock.vj);
+	do {
+		n = vj_events(sock.vj, ev, EVENT_BATCH);
+		for (unsigned i = 0; i < n; i++)
+			event_deliver(&ev[i]);
+	} while (n == EVENT_BATCH);
+}

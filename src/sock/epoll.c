@@ -1,0 +1,670 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * epoll.c - epoll sets over descriptors of both kinds
+ *
+ * The program's epoll descriptor is a kernel epoll set. Descriptors of the kernel are registered
+ * there as the program asks, with its own data, so what the kernel reports is copied through. A
+ * connection on a channel is registered here only, as a watch; whatever can be ready on both sides
+ * (listening sockets, sockets not decided yet, epoll sets with watches) is registered on both, in
+ * the kernel with a mark of ours in place of the program's data.
+ *
+ * As in the kernel, a watch that may be ready is on the set's ready list. epoll_wait() takes it
+ * off, asks for the level, and puts it back unless it is edge-triggered, spent, or not ready after
+ * all: the work is that of the ready, not of the watched. While watches keep it busy, the kernel's
+ * set is asked every 50 µs.
+ *
+ * Marks: 40 random bits and 24 bits of descriptor number. A program's own data has them by chance
+ * once in 2^40 registrations.
+ */
+#include "sock/priv.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/random.h>
+
+#define MARK_LOW_BITS 24
+#define MARK_LOW ((UINT64_C(1) << MARK_LOW_BITS) - 1)
+#define MARK_KICK MARK_LOW
+#define MARK_BELL (MARK_LOW - 1)
+
+static uint64_t mark_base; /* 0: not chosen yet; low bits 0 */
+
+static bool is_mark(uint64_t data)
+{
+	return unlikely((data & ~MARK_LOW) == mark_base) && mark_base;
+}
+
+static void mark_choose(void)
+{
+	while (!(mark_base & ~MARK_LOW))
+		if (getrandom(&mark_base, sizeof(mark_base), 0) != sizeof(mark_base))
+			mark_base = (uint64_t)(uintptr_t)&mark_base << MARK_LOW_BITS | sys_clock_ns() << MARK_LOW_BITS;
+	mark_base &= ~MARK_LOW;
+}
+
+/* A clock that costs nothing, for "about 50 µs". */
+static inline uint64_t ticks_now(void)
+{
+#if defined(__x86_64__)
+	return __builtin_ia32_rdtsc();
+#elif defined(__aarch64__)
+	uint64_t ticks;
+
+	__asm__ volatile("mrs %0, cntvct_el0" : "=r"(ticks));
+	return ticks;
+#else
+	return sys_clock_ns();
+#endif
+}
+#if defined(__x86_64__)
+#define LOOK_TICKS 125000 /* of a 2.5 GHz counter */
+#elif defined(__aarch64__)
+#define LOOK_TICKS 2000 /* counters run at 25 MHz to 1 GHz */
+#else
+#define LOOK_TICKS 50000
+#endif
+
+/*
+ * ---- ready list
+ * -------------------------------------------------------------------------------------------------
+ */
+
+static void ready_add(struct epoll_set *set, struct watch *w)
+{
+	w->ready_prev = set->ready.ready_prev;
+	w->ready_next = &set->ready;
+	w->ready_prev->ready_next = w;
+	set->ready.ready_prev = w;
+	set->ready_cnt++;
+	w->on_ready = true;
+}
+
+static void ready_del(struct epoll_set *set, struct watch *w)
+{
+	w->ready_prev->ready_next = w->ready_next;
+	w->ready_next->ready_prev = w->ready_prev;
+	set->ready_cnt--;
+	w->on_ready = false;
+}
+
+void set_fire(struct watch *w, uint32_t mask)
+{
+	struct epoll_set *set = w->set;
+
+	if (!(w->events & mask))
+		return;
+	if (!w->on_ready)
+		ready_add(set, w);
+	if (set->asleep)
+		kick_send(&set->kick);
+	if (unlikely(set->file.watches != NULL))
+		file_fire(&set->file, EPOLLIN | EPOLLRDNORM);
+}
+
+uint32_t set_level(struct epoll_set *set)
+{
+	for (struct watch *w = set->ready.ready_next, *next; w != &set->ready; w = next) {
+		next = w->ready_next;
+		if (file_level(w->file) & w->events)
+			return EPOLLIN | EPOLLRDNORM;
+		ready_del(set, w);
+	}
+	return 0;
+}
+
+/* A one-shot watch has fired: nothing more until EPOLL_CTL_MOD, from either side. */
+static void watch_spend(struct epoll_set *set, struct watch *w, bool kernel_knows)
+{
+	struct epoll_event off = { .data.u64 = mark_base | (uint64_t)w->fd };
+
+	w->events &= EP_PRIVATE;
+	if (w->in_kernel && !kernel_knows)
+		sys_epoll_ctl(set->epfd, EPOLL_CTL_MOD, w->fd, &off);
+}
+
+/* Return: events reported, 0..@max. */
+static int collect(struct epoll_set *set, struct epoll_event *ev, int max)
+{
+	int n = 0;
+
+	for (uint32_t left = set->ready_cnt; left && n < max; left--) {
+		struct watch *w = set->ready.ready_next;
+		uint32_t level = file_level(w->file) & w->events;
+
+		ready_del(set, w);
+		if (!level)
+			continue;
+		ev[n++] = (struct epoll_event){ .events = level, .data.u64 = w->data };
+		w->round = set->round;
+		if (unlikely(w->events & EPOLLONESHOT))
+			watch_spend(set, w, false);
+		else if (!(w->events & EPOLLET))
+			ready_add(set, w);
+	}
+	return n;
+}
+
+/*
+ * ---- watches ------------------------------------------------------------------------------------
+ * ----------------
+ */
+
+static struct watch *watch_find(const struct epoll_set *set, const struct file *f, int fd)
+{
+	for (struct watch *w = f->watches; w; w = w->next)
+		if (w->set == set && w->fd == fd)
+			return w;
+	return NULL;
+}
+
+static int watch_kernel(struct watch *w, int op, uint64_t data)
+{
+	struct epoll_event ev = { .events = w->events, .data.u64 = data };
+
+	return sys_epoll_ctl(w->set->epfd, op, w->fd, &ev);
+}
+
+void watch_destroy(struct watch *w)
+{
+	struct epoll_set *set = w->set;
+
+	watch_unlink(w);
+	*w->set_pprev = w->set_next;
+	if (w->set_next)
+		w->set_next->set_pprev = w->set_pprev;
+	if (w->on_ready)
+		ready_del(set, w);
+	if (w->in_kernel)
+		atomic_fetch_sub_explicit(&set->kernel_cnt, 1, memory_order_relaxed);
+	watch_free(w);
+}
+
+static int watch_add_kernel(struct watch *w)
+{
+	int r = watch_kernel(w, EPOLL_CTL_ADD, mark_base | (uint64_t)w->fd);
+
+	if (!r) {
+		w->in_kernel = true;
+		atomic_fetch_add_explicit(&w->set->kernel_cnt, 1, memory_order_relaxed);
+	}
+	return r;
+}
+
+static void watch_del_kernel(struct watch *w)
+{
+	if (!w->in_kernel)
+		return;
+	watch_kernel(w, EPOLL_CTL_DEL, 0);
+	w->in_kernel = false;
+	atomic_fetch_sub_explicit(&w->set->kernel_cnt, 1, memory_order_relaxed);
+}
+
+static bool is_channel_only(const struct file *f)
+{
+	const struct sock *s = (const struct sock *)(const void *)f; /* its first member */
+
+	return f->kind == FILE_SOCK && (sock_is_conn(s) || s->state == SOCK_DEAD);
+}
+
+_Static_assert(offsetof(struct sock, file) == 0, "a file is the first member of its socket");
+
+void watches_move(struct file *f, enum watch_side side)
+{
+	for (struct watch *w = f->watches, *next; w; w = next) {
+		next = w->next;
+		if (!w->set) {
+			kick_send(w->sleeper->kick);
+			continue;
+		}
+		switch (side) {
+		case WATCH_KERNEL:
+			if (w->in_kernel)
+				watch_kernel(w, EPOLL_CTL_MOD, w->data);
+			/* it is still registered, as any of the kernel's */
+			atomic_fetch_add_explicit(&w->set->kernel_cnt, w->in_kernel, memory_order_relaxed);
+			watch_destroy(w);
+			break;
+		case WATCH_CHANNEL:
+			watch_del_kernel(w);
+			break;
+		case WATCH_BOTH:
+			if (!w->in_kernel)
+				watch_add_kernel(w);
+			break;
+		}
+	}
+}
+
+/*
+ * ---- sets ---------------------------------------------------------------------------------------
+ * ----------------
+ */
+
+/* Lock held. NULL: no memory. */
+static struct epoll_set *set_new(int epfd)
+{
+	struct epoll_set *set;
+
+	layer_init();
+	if (!mark_base)
+		mark_choose();
+	set = set_alloc();
+	if (!set)
+		return NULL;
+	set->epfd = epfd;
+	if (fd_set_file(epfd, &set->file)) {
+		set_free(set);
+		return NULL;
+	}
+	return set;
+}
+
+int sock_epoll_create1(int flags)
+{
+	int epfd = sys_epoll_create(flags);
+
+	if (epfd >= 0 && !sock_inside && !sock.exiting) {
+		lock_take();
+		set_new(epfd); /* without memory for it, it is the kernel's alone */
+		lock_leave();
+	}
+	return (int)ret_errno(epfd);
+}
+
+int sock_epoll_create(int size)
+{
+	return size <= 0 ? (int)ret_errno(-EINVAL) : sock_epoll_create1(0);
+}
+
+void set_destroy(struct epoll_set *set)
+{
+	while (set->watches)
+		watch_destroy(set->watches);
+	for (struct watch *w = set->file.watches, *next; w; w = next) {
+		next = w->next;
+		watch_destroy(w);
+	}
+	fd_unhide_close(set->kick.fd);
+	set->kick.fd = -1;
+	set_free(set);
+}
+
+void set_fd_closed(struct epoll_set *set, int fd)
+{
+	if (set->epfd != fd)
+		return;
+	for (int other = fd_next(0); other >= 0; other = fd_next(other + 1))
+		if (other != fd && fd_peek(other) == &set->file)
+			set->epfd = other;
+}
+
+/*
+ * From the first watch on the set is served here. A thread that sleeps in the kernel's set already
+ * is woken for that.
+ */
+static int set_open_up(struct epoll_set *set)
+{
+	struct epoll_event ev = { .events = EPOLLIN, .data.u64 = mark_base | MARK_KICK };
+	int err;
+
+	if (set->kick.fd >= 0)
+		return 0;
+	err = kick_open(&set->kick);
+	if (!err)
+		err = sys_epoll_ctl(set->epfd, EPOLL_CTL_ADD, set->kick.fd, &ev);
+	if (err) {
+		fd_unhide_close(set->kick.fd);
+		set->kick.fd = -1;
+		return err;
+	}
+	atomic_store_explicit(&set->ours, true, memory_order_release);
+	kick_send(&set->kick);
+	return 0;
+}
+
+/*
+ * ---- epoll_ctl ----------------------------------------------------------------------------------
+ * ----------------
+ */
+
+static int ctl_add(struct epoll_set *set, struct file *f, int fd, const struct epoll_event *event)
+{
+	struct watch *w;
+	int err;
+
+	if (watch_find(set, f, fd))
+		return -EEXIST;
+	err = set_open_up(set);
+	if (err)
+		return err;
+	w = watch_alloc();
+	if (!w)
+		return -ENOMEM;
+	w->set = set;
+	w->fd = fd;
+	w->data = event->data.u64;
+	w->events = event->events | EPOLLERR | EPOLLHUP;
+	err = is_channel_only(f) ? 0 : watch_add_kernel(w);
+	if (err) {
+		watch_free(w);
+		return err;
+	}
+	watch_link(w, f);
+	w->set_next = set->watches;
+	w->set_pprev = &set->watches;
+	if (w->set_next)
+		w->set_next->set_pprev = &w->set_next;
+	set->watches = w;
+	set_fire(w, file_level(f));
+	return 0;
+}
+
+static int ctl_mod(struct watch *w, const struct epoll_event *event)
+{
+	uint32_t events = w->events;
+	int err = 0;
+
+	if ((event->events | events) & EPOLLEXCLUSIVE)
+		return -EINVAL;
+	w->events = event->events | EPOLLERR | EPOLLHUP;
+	if (w->in_kernel)
+		err = watch_kernel(w, EPOLL_CTL_MOD, mark_base | (uint64_t)w->fd);
+	if (err) {
+		w->events = events;
+		return err;
+	}
+	w->data = event->data.u64;
+	set_fire(w, file_level(w->file));
+	return 0;
+}
+
+/* A descriptor that the kernel alone knows, and that may be no epoll set. Return: -errno if so. */
+static int set_adopt(int epfd, int fd, struct epoll_set **ret_set)
+{
+	struct epoll_event ev = { 0 };
+	int r = sys_epoll_ctl(epfd, EPOLL_CTL_MOD, fd, &ev);
+
+	if (r != -ENOENT)
+		return r ? r : -EEXIST;
+	*ret_set = set_new(epfd);
+	return *ret_set ? 0 : -ENOMEM;
+}
+
+/* Lock held; @f is what we know behind @fd. */
+static int ctl_ours(int epfd, int op, struct file *f, int fd, const struct epoll_event *event)
+{
+	struct file *e = fd_peek(epfd);
+	struct epoll_set *set = NULL;
+	struct watch *w;
+	int err;
+
+	if (!event && op != EPOLL_CTL_DEL)
+		return -EFAULT;
+	if (e && e->kind != FILE_EPOLL)
+		return -EINVAL;
+	if (e) {
+		set = set_of(e);
+	} else {
+		err = set_adopt(epfd, fd, &set);
+		if (err)
+			return err;
+	}
+	w = watch_find(set, f, fd);
+	switch (op) {
+	case EPOLL_CTL_ADD:
+		return ctl_add(set, f, fd, event);
+	case EPOLL_CTL_MOD:
+		return w ? ctl_mod(w, event) : -ENOENT;
+	case EPOLL_CTL_DEL:
+		if (!w)
+			return -ENOENT;
+		watch_del_kernel(w);
+		watch_destroy(w);
+		return 0;
+	default:
+		return -EINVAL;
+	}
+}
+
+static int ctl_kernel(int epfd, int op, int fd, struct epoll_event *event)
+{
+	struct file *e = fd_peek(epfd);
+	int r = sys_epoll_ctl(epfd, op, fd, event);
+
+	if (!r && e && e->kind == FILE_EPOLL && op != EPOLL_CTL_MOD) {
+		_Atomic uint32_t *cnt = &set_of(e)->kernel_cnt;
+
+		if (op == EPOLL_CTL_ADD)
+			atomic_fetch_add_explicit(cnt, 1, memory_order_relaxed);
+		else if (atomic_load_explicit(cnt, memory_order_relaxed))
+			atomic_fetch_sub_explicit(cnt, 1, memory_order_relaxed);
+	}
+	return r;
+}
+
+int sock_epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
+{
+	struct file *f = fd_peek(fd) && epfd != fd ? file_enter(fd) : NULL;
+	int r;
+
+	if (f && f->kind != FILE_INTERNAL)
+		r = ctl_ours(epfd, op, f, fd, event);
+	else
+		r = ctl_kernel(epfd, op, fd, event);
+	if (f)
+		lock_leave();
+	return (int)ret_errno(r);
+}
+
+/*
+ * ---- epoll_wait
+ * -------------------------------------------------------------------------------------------------
+ */
+
+/*
+ * What the kernel's set reported, marks taken out or replaced by what they stand for. Lock held.
+ * Return: events left.
+ */
+static int translate(struct epoll_set *set, struct epoll_event *ev, int n)
+{
+	int out = 0;
+
+	for (int i = 0; i < n; i++) {
+		int fd = (int)(ev[i].data.u64 & MARK_LOW);
+		struct file *f;
+		struct watch *w;
+
+		if (!is_mark(ev[i].data.u64)) {
+			ev[out++] = ev[i];
+			continue;
+		}
+		f = fd_peek(fd);
+		w = f ? watch_find(set, f, fd) : NULL;
+		if (!w || w->round == set->round) /* kick, bell; or reported in this call already */
+			continue;
+		w->round = set->round;
+		ev[out++] = (struct epoll_event){ .events = ev[i].events, .data.u64 = w->data };
+		if (w->events & EPOLLONESHOT)
+			watch_spend(set, w, true);
+	}
+	return out;
+}
+
+static int look(struct epoll_set *set, int epfd, struct epoll_event *ev, int max)
+{
+	int n = sys_epoll_pwait(epfd, ev, max, 0, NULL);
+
+	set->looked_ticks = ticks_now();
+	return n > 0 ? translate(set, ev, n) : n;
+}
+
+/* The same beside what was found already: an error waits for its turn. */
+static int look_more(struct epoll_set *set, int epfd, struct epoll_event *ev, int max)
+{
+	int n = look(set, epfd, ev, max);
+
+	return n > 0 ? n : 0;
+}
+
+static bool look_due(const struct epoll_set *set)
+{
+	return atomic_load_explicit(&set->kernel_cnt, memory_order_relaxed) &&
+	       ticks_now() - set->looked_ticks > LOOK_TICKS;
+}
+
+/* Only the leader's set holds the bell. */
+static void bell_put(struct epoll_set *set, bool on)
+{
+	struct epoll_event ev = { .events = EPOLLIN, .data.u64 = mark_base | MARK_BELL };
+
+	if (set->bell_on == on)
+		return;
+	if (!sys_epoll_ctl(set->epfd, on ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, vj_fd(sock.vj), &ev))
+		set->bell_on = on;
+}
+
+/* Return: events, 0 if it is to look again, -errno. The lock is given up meanwhile. */
+static int set_sleep(struct epoll_set *set, int epfd, struct epoll_event *ev, int max, int64_t timeout_ns,
+		     const sigset_t *mask)
+{
+	struct sleeper sl = { .kick = &set->kick };
+	bool leads = false, slept = true;
+	int n = 0;
+
+	file_get(&set->file);
+	set->asleep++;
+	if (sock.vj) {
+		bell_put(set, !sock.leader || sock.leader == &sock.helper.sleeper);
+		slept = sleep_begin(&sl, &timeout_ns, &leads);
+	} else {
+		lock_drop();
+	}
+	if (slept) {
+		n = ker_epoll_sleep(epfd, ev, max, timeout_ns, mask);
+		if (sl.pprev)
+			sleep_end(&sl);
+		else
+			lock_take();
+	}
+	set->asleep--;
+	kick_drain(&set->kick);
+	set->looked_ticks = ticks_now();
+	set->round++;
+	if (n > 0)
+		n = translate(set, ev, n);
+	file_put(&set->file);
+	return n;
+}
+
+/* Return: as epoll_wait(), -errno. Lock held. */
+static int set_wait(struct epoll_set *set, int epfd, struct epoll_event *ev, int max, int64_t timeout_ns,
+		    const sigset_t *mask)
+{
+	struct spin spin = { 0 };
+	uint64_t deadline_ns = 0, now_ns;
+	int n;
+
+	for (;;) {
+		ctx_process();
+		set->round++;
+		n = collect(set, ev, max);
+		if (likely(n)) {
+			if (n < max && look_due(set))
+				n += look_more(set, epfd, ev + n, max - n);
+			break;
+		}
+		if (!timeout_ns) {
+			n = look(set, epfd, ev, max);
+			break;
+		}
+		if (sock.vj && spin_turn(&spin)) {
+			if (fd_peek(epfd) != &set->file)
+				return -EBADF;
+			continue;
+		}
+		if (timeout_ns > 0) {
+			now_ns = sys_clock_ns();
+			if (!deadline_ns)
+				deadline_ns = deadline_after(now_ns, timeout_ns);
+			else if (now_ns >= deadline_ns)
+				break;
+			timeout_ns = time_left(deadline_ns, now_ns);
+		}
+		n = set_sleep(set, epfd, ev, max, timeout_ns, mask);
+		if (n)
+			break;
+		if (fd_peek(epfd) != &set->file)
+			return -EBADF;
+		spin = (struct spin){ 0 };
+	}
+	if (n > 0)
+		spin_won(&spin);
+	return n;
+}
+
+/*
+ * The set as the kernel serves it, as long as there is nothing of ours in it. Return: events,
+ * -errno.
+ */
+static int wait_kernel(int epfd, struct epoll_event *ev, int max, int64_t timeout_ns, const sigset_t *mask,
+		       bool *ret_ours)
+{
+	int n = ker_epoll_wait(epfd, ev, max, timeout_ns, mask);
+
+	for (int i = 0; i < n; i++)
+		*ret_ours |= is_mark(ev[i].data.u64);
+	return n;
+}
+
+static int wait_any(int epfd, struct epoll_event *ev, int max, int64_t timeout_ns, const sigset_t *mask)
+{
+	struct file *f = fd_peek(epfd);
+	bool ours = f && f->kind == FILE_EPOLL && atomic_load_explicit(&set_of(f)->ours, memory_order_acquire);
+	int n = 0;
+
+	if (!ours || max <= 0 || sock_inside) {
+		n = wait_kernel(epfd, ev, max, timeout_ns, mask, &ours);
+		if (!ours || n <= 0)
+			return n;
+	}
+	f = file_enter(epfd);
+	if (!f || f->kind != FILE_EPOLL) {
+		if (f)
+			lock_leave();
+		return -EBADF;
+	}
+	if (n) { /* the first watch came while we slept */
+		set_of(f)->round++;
+		n = translate(set_of(f), ev, n);
+	}
+	if (!n)
+		n = set_wait(set_of(f), epfd, ev, max, timeout_ns, mask);
+	lock_leave();
+	return n;
+}
+
+int sock_epoll_pwait(int epfd, struct epoll_event *ev, int max, int timeout_ms, const sigset_t *mask)
+{
+	int64_t timeout_ns = timeout_ms < 0 ? -1 : (int64_t)timeout_ms * 1000000;
+
+	return (int)ret_errno(wait_any(epfd, ev, max, timeout_ns, mask));
+}
+
+int sock_epoll_wait(int epfd, struct epoll_event *ev, int max, int timeout_ms)
+{
+	return sock_epoll_pwait(epfd, ev, max, timeout_ms, NULL);
+}
+
+int sock_epoll_pwait2(int epfd, struct epoll_event *ev, int max, const struct timespec *timeout, const sigset_t *mask)
+{
+	int64_t timeout_ns = -1;
+
+	if (timeout) {
+		if (timeout->tv_sec < 0 || timeout->tv_nsec < 0 || timeout->tv_nsec >= 1000000000)
+			return (int)ret_errno(-EINVAL);
+		timeout_ns = timeout->tv_sec >= INT64_MAX / 1000000000 ?
+				     INT64_MAX :
+				     timeout->tv_sec * 1000000000 + timeout->tv_nsec;
+	}
+	return (int)ret_errno(wait_any(epfd, ev, max, timeout_ns, mask));
+}

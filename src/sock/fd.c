@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* fd.c - descriptors: closed, duplicated, their flags, ioctl() */
+#include "sock/priv.h"
+
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <linux/sockios.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+/*
+ * ---- close --------------------------------------------------------------------------------------
+ * ----------------
+ */
+
+/* close() with SO_LINGER waits until everything was acknowledged, or for so long. */
+static void linger(struct sock *s)
+{
+	struct blocking b = { .file = &s->file, .kernel_fd = -1, .timeout_ns = s->linger_s * NS_PER_SEC };
+	struct vj_conn_info info = { .sz = sizeof(info) };
+
+	vj_shutdown(sock.vj, s->conn);
+	for (;;) {
+		ctx_process();
+		if (s->state != SOCK_CONNECTED || vj_conn_info(sock.vj, s->conn, &info) ||
+		    !(info.unsent_bytes + info.in_flight_bytes) || block_wait(&b))
+			break;
+	}
+	block_end(&b);
+}
+
+/* Take the number away from what is behind it. Lock held. */
+static void fd_drop(int fd, struct file *f)
+{
+	struct sock *s = f->kind == FILE_SOCK ? sock_of(f) : NULL;
+
+	fd_set_file(fd, NULL);
+	if (f->kind == FILE_EPOLL && f->refs > 1)
+		set_fd_closed(set_of(f), fd);
+	if (s && f->refs == 1 && s->linger && s->linger_s && s->state == SOCK_CONNECTED && sock.vj)
+		linger(s);
+	file_put(f);
+}
+
+int sock_close(int fd)
+{
+	struct file *f;
+	int r;
+
+	if (likely(!fd_peek(fd)) || is_foreign())
+		return (int)ret_errno(sys_close(fd));
+	f = file_enter(fd);
+	if (!f)
+		return (int)ret_errno(sys_close(fd));
+	if (f->kind == FILE_INTERNAL) {
+		lock_leave();
+		return (int)ret_errno(-EBADF);
+	}
+	fd_drop(fd, f);
+	r = sys_close(fd);
+	lock_leave();
+	return (int)ret_errno(r);
+}
+
+/* All numbers first..last but ours. Lock held. */
+static int close_around_ours(unsigned first, unsigned last, unsigned flags)
+{
+	unsigned from = first;
+
+	for (int fd = fd_next((int)first); fd >= 0 && (unsigned)fd <= last; fd = fd_next(fd + 1)) {
+		struct file *f = fd_peek(fd);
+		int r;
+
+		if (f->kind != FILE_INTERNAL) {
+			if (!(flags & CLOSE_RANGE_CLOEXEC))
+				fd_drop(fd, f);
+			continue;
+		}
+		r = (unsigned)fd > from ? ker_close_range(from, (unsigned)fd - 1, (int)flags) : 0;
+		if (r)
+			return r;
+		from = (unsigned)fd + 1;
+	}
+	return from <= last ? ker_close_range(from, last, (int)flags) : 0;
+}
+
+int sock_close_range(unsigned first, unsigned last, int flags)
+{
+	int r;
+
+	if (first > last || first > INT32_MAX || ((unsigned)flags & ~CLOSE_RANGE_CLOEXEC) || !sock.pid || sock_inside ||
+	    is_foreign())
+		return (int)ret_errno(ker_close_range(first, last, flags));
+	lock_take();
+	r = close_around_ours(first, last, (unsigned)flags);
+	lock_leave();
+	return (int)ret_errno(r);
+}
+
+/*
+ * ---- dup ----------------------------------------------------------------------------------------
+ * ----------------
+ */
+
+/* @to is a new number for what is behind @f. Lock held. */
+static int fd_share(int to, struct file *f)
+{
+	int err = fd_set_file(to, f);
+
+	if (err) {
+		sys_close(to);
+		return err;
+	}
+	file_get(f);
+	return to;
+}
+
+static int dup_with(int fd, int cmd, int arg)
+{
+	struct file *f = fd_peek(fd) ? file_enter(fd) : NULL;
+	int to = cmd < 0 ? ker_dup(fd) : sys_fcntl(fd, cmd, arg);
+
+	if (f) {
+		if (to >= 0 && f->kind != FILE_INTERNAL && !is_foreign())
+			to = fd_share(to, f);
+		lock_leave();
+	}
+	return (int)ret_errno(to);
+}
+
+int sock_dup(int fd)
+{
+	return dup_with(fd, -1, 0);
+}
+
+static int dup_onto(int fd, int fd2, int flags)
+{
+	struct file *f, *old;
+	int r;
+
+	if ((!fd_peek(fd) && !fd_peek(fd2)) || sock_inside || is_foreign())
+		return ker_dup3(fd, fd2, flags);
+	lock_take();
+	f = fd_peek(fd);
+	old = fd_peek(fd2);
+	if (old && old->kind == FILE_INTERNAL) { /* as the kernel answers when the number is just being opened */
+		lock_leave();
+		return -EBUSY;
+	}
+	r = ker_dup3(fd, fd2, flags);
+	if (r >= 0) {
+		if (old)
+			fd_drop(fd2, old);
+		if (f && f->kind != FILE_INTERNAL)
+			r = fd_share(fd2, f);
+	}
+	lock_leave();
+	return r;
+}
+
+int sock_dup2(int fd, int fd2)
+{
+	if (fd == fd2) {
+		int r = sys_fcntl(fd, F_GETFD, 0);
+
+		return (int)ret_errno(r < 0 ? r : fd2);
+	}
+	return (int)ret_errno(dup_onto(fd, fd2, 0));
+}
+
+int sock_dup3(int fd, int fd2, int flags)
+{
+	return (int)ret_errno(fd == fd2 ? -EINVAL : dup_onto(fd, fd2, flags));
+}
+
+/*
+ * ---- flags --------------------------------------------------------------------------------------
+ * ----------------
+ */
+
+/* O_NONBLOCK of a socket that we know. Return: true: the kernel is to set it too. */
+static bool nonblock_set(int fd, bool on)
+{
+	struct file *f = fd_peek(fd) ? file_enter(fd) : NULL;
+	bool kernel_too = true;
+
+	if (!f)
+		return true;
+	if (f->kind == FILE_SOCK) {
+		sock_of(f)->nonblock = on;
+		/* a placeholder is shared */
+		kernel_too = !sock_is_conn(sock_of(f)) && sock_of(f)->state != SOCK_DEAD;
+	}
+	lock_leave();
+	return kernel_too;
+}
+
+static int conn_getfl(int fd)
+{
+	int flags = sys_fcntl(fd, F_GETFL, 0);
+	struct sock *s = conn_enter(fd);
+
+	if (!s)
+		return flags;
+	if (flags >= 0)
+		flags = s->nonblock ? flags | O_NONBLOCK : flags & ~O_NONBLOCK;
+	lock_leave();
+	return flags;
+}
+
+int sock_fcntl(int fd, int cmd, long arg)
+{
+	if (likely(!fd_peek(fd)))
+		return (int)ret_errno(sys_fcntl(fd, cmd, arg));
+	switch (cmd) {
+	case F_DUPFD:
+	case F_DUPFD_CLOEXEC:
+		return dup_with(fd, cmd, (int)arg);
+	case F_GETFL:
+		return (int)ret_errno(conn_getfl(fd));
+	case F_SETFL:
+		return nonblock_set(fd, (arg & O_NONBLOCK) != 0) ? (int)ret_errno(sys_fcntl(fd, cmd, arg)) : 0;
+	default:
+		return (int)ret_errno(sys_fcntl(fd, cmd, arg));
+	}
+}
+
+static int conn_queue(int fd, unsigned long req, int *ret_bytes)
+{
+	struct vj_conn_info info = { .sz = sizeof(info) };
+	struct sock *s = conn_enter(fd);
+	int r = 0;
+
+	if (!s)
+		return ker_ioctl(fd, req, (long)ret_bytes);
+	if (s->state == SOCK_DEAD)
+		memset(&info, 0, sizeof(info));
+	else if (req == FIONREAD)
+		ctx_process();
+	if (s->state != SOCK_DEAD)
+		r = vj_conn_info(sock.vj, s->conn, &info);
+	lock_leave();
+	if (req == FIONREAD)
+		*ret_bytes = (int)info.unread_bytes;
+	else
+		*ret_bytes = (int)(info.unsent_bytes + (req == SIOCOUTQ ? info.in_flight_bytes : 0));
+	return r;
+}
+
+int sock_ioctl(int fd, unsigned long req, long arg)
+{
+	if (likely(!fd_peek(fd)))
+		return (int)ret_errno(ker_ioctl(fd, req, arg));
+	switch ((unsigned)req) {
+	case FIONBIO:
+		if (!arg)
+			return (int)ret_errno(-EFAULT);
+		return nonblock_set(fd, *(const int *)arg != 0) ? (int)ret_errno(ker_ioctl(fd, req, arg)) : 0;
+	case FIONREAD:
+	case SIOCOUTQ:
+	case SIOCOUTQNSD:
+		if (!arg)
+			return (int)ret_errno(-EFAULT);
+		return (int)ret_errno(conn_queue(fd, (unsigned)req, (int *)arg));
+	default:
+		return (int)ret_errno(ker_ioctl(fd, req, arg));
+	}
+}

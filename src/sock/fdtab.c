@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * fdtab.c - from descriptor number to what is behind it; and the memory of it
+ *
+ * Two levels, so that a program with one descriptor costs one page and one with ten million finds
+ * each in two loads. Readers take no lock. Writers hold the layer's lock. Pages, sockets and
+ * watches are never given back.
+ */
+#include "sock/priv.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+
+_Atomic(struct fd_page *) fd_pages[FD_PAGE_CNT];
+
+static void *pages_get(size_t bytes)
+{
+	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+static struct fd_page *page_get(unsigned idx)
+{
+	struct fd_page *page = atomic_load_explicit(&fd_pages[idx], memory_order_relaxed);
+
+	if (page)
+		return page;
+	page = pages_get(sizeof(*page));
+	if (page)
+		atomic_store_explicit(&fd_pages[idx], page, memory_order_release);
+	return page;
+}
+
+int fd_set_file(int fd, struct file *f)
+{
+	unsigned nr = (unsigned)fd;
+	struct fd_page *page;
+
+	if (!f && !fd_peek(fd))
+		return 0;
+	if (nr >> FD_PAGE_BITS >= FD_PAGE_CNT)
+		return -ENOMEM;
+	page = page_get(nr >> FD_PAGE_BITS);
+	if (!page)
+		return -ENOMEM;
+	atomic_store_explicit(&page->slot[nr & ((1u << FD_PAGE_BITS) - 1)], f, memory_order_relaxed);
+	return 0;
+}
+
+int fd_next(int fd)
+{
+	for (unsigned nr = fd < 0 ? 0 : (unsigned)fd; nr >> FD_PAGE_BITS < FD_PAGE_CNT;) {
+		if (!atomic_load_explicit(&fd_pages[nr >> FD_PAGE_BITS], memory_order_relaxed)) {
+			nr = ((nr >> FD_PAGE_BITS) + 1) << FD_PAGE_BITS;
+			continue;
+		}
+		if (fd_peek((int)nr))
+			return (int)nr;
+		nr++;
+	}
+	return -1;
+}
+
+/*
+ * ---- descriptors of our own
+ * -------------------------------------------------------------------------------------
+ */
+
+static struct file internal_file = { .kind = FILE_INTERNAL, .refs = 1 };
+
+/*
+ * Past what select() can hold, where the limit allows it: the program should not see a hole in its
+ * own numbers.
+ */
+static int hidden_from(void)
+{
+	struct rlimit lim;
+
+	if (getrlimit(RLIMIT_NOFILE, &lim) || lim.rlim_cur > 1024 + 64)
+		return 1024;
+	return lim.rlim_cur > 128 ? (int)lim.rlim_cur - 64 : 64;
+}
+
+int fd_hide(int fd)
+{
+	int hidden;
+
+	if (fd < 0)
+		return fd;
+	hidden = sys_fcntl(fd, F_DUPFD_CLOEXEC, hidden_from());
+	if (hidden < 0)
+		hidden = sys_fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	sys_close(fd);
+	if (hidden >= 0 && fd_set_file(hidden, &internal_file)) {
+		sys_close(hidden);
+		return -ENOMEM;
+	}
+	return hidden;
+}
+
+void fd_unhide_close(int fd)
+{
+	if (fd < 0)
+		return;
+	fd_set_file(fd, NULL);
+	sys_close(fd);
+}
+
+/*
+ * ---- memory -------------------------------------------------------------------------------------
+ * ----------------
+ */
+
+enum { SLAB_BYTES = 64 * 1024 };
+
+/*
+ * Each kind keeps its memory, linked by its first word when free: what a late event points to is
+ * always a struct sock, in use or FRESH.
+ */
+struct slab {
+	void *free;
+};
+static struct slab socks, sets, watches;
+
+static void slab_put(struct slab *slab, void *p)
+{
+	*(void **)p = slab->free;
+	slab->free = p;
+}
+
+static void *slab_get(struct slab *slab, size_t bytes)
+{
+	void *p;
+
+	if (!slab->free) {
+		uint8_t *chunk = pages_get(SLAB_BYTES);
+
+		if (!chunk)
+			return NULL;
+		for (size_t off = 0; off + bytes <= SLAB_BYTES; off += bytes)
+			slab_put(slab, chunk + off);
+	}
+	p = slab->free;
+	slab->free = *(void **)p;
+	memset(p, 0, bytes);
+	return p;
+}
+
+struct sock *sock_alloc(void)
+{
+	struct sock *s = slab_get(&socks, sizeof(*s));
+
+	if (s) {
+		s->file.kind = FILE_SOCK;
+		s->file.refs = 1;
+		s->lease_fd = -1;
+	}
+	return s;
+}
+
+void sock_free(struct sock *s)
+{
+	s->state = SOCK_FRESH;
+	slab_put(&socks, s);
+}
+
+struct epoll_set *set_alloc(void)
+{
+	struct epoll_set *set = slab_get(&sets, sizeof(*set));
+
+	if (set) {
+		set->file.kind = FILE_EPOLL;
+		set->file.refs = 1;
+		set->kick.fd = -1;
+		set->ready.ready_next = set->ready.ready_prev = &set->ready;
+	}
+	return set;
+}
+
+void set_free(struct epoll_set *set)
+{
+	slab_put(&sets, set);
+}
+
+struct watch *watch_alloc(void)
+{
+	return slab_get(&watches, sizeof(struct watch));
+}
+
+void watch_free(struct watch *w)
+{
+	slab_put(&watches, w);
+}
+
+void watch_link(struct watch *w, struct file *f)
+{
+	w->file = f;
+	w->next = f->watches;
+	w->pprev = &f->watches;
+	if (w->next)
+		w->next->pprev = &w->next;
+	f->watches = w;
+}
+
+void watch_unlink(struct watch *w)
+{
+	*w->pprev = w->next;
+	if (w->next)
+		w->next->pprev = w->pprev;
+}

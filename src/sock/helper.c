@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * helper.c - progress while the program computes
+ *
+ *	TICK   every 10 ms: has the program been here since?          yes: stay
+ *	  │    no, and a program thread leads (it sleeps on the bell) ──────► DEEP
+ *	  │    no, and nobody leads: process what there is; nothing unfinished ► LEAD
+ *	LEAD   asleep on the bell in the program's place; processes at each ring; TICK when the program is back
+ *	DEEP   asleep without a timer; TICK when the program is back
+ *
+ * So an idle process has no timer running, a busy one pays for 100 looks a second, and no system
+ * call is added to its path: it wakes the helper only out of DEEP and LEAD, each of which takes 10
+ * ms to reach.
+ */
+#include "sock/priv.h"
+
+#include <linux/futex.h>
+
+enum { TICK_MS = 10, STACK_BYTES = 256 * 1024 };
+
+static void doze(uint32_t word, const struct timespec *timeout)
+{
+	lock_leave();
+	sys_futex(&sock.helper.word, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, word, timeout);
+	lock_take();
+}
+
+static uint32_t word_now(void)
+{
+	return atomic_load_explicit(&sock.helper.word, memory_order_relaxed);
+}
+
+static void word_ring(void)
+{
+	atomic_fetch_add_explicit(&sock.helper.word, 1, memory_order_relaxed);
+	sys_futex(&sock.helper.word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1, NULL);
+}
+
+void helper_wake(void)
+{
+	if (sock.helper.state == HELPER_DEEP) {
+		sock.helper.state = HELPER_TICK;
+		word_ring();
+	}
+}
+
+void helper_dethrone(void)
+{
+	sock.leader = NULL;
+	vj_disarm(sock.vj);
+	kick_send(&sock.helper.kick);
+}
+
+/*
+ * A program thread leads. Timers may have been set since it went to sleep; then it is to look
+ * again.
+ */
+static void sleep_deep(void)
+{
+	int64_t timeout_ns;
+
+	if (!vj_arm(sock.vj, &timeout_ns) || deadline_after(sys_clock_ns(), timeout_ns) < sock.leader->wake_ns)
+		kick_send(sock.leader->kick);
+	sock.helper.state = HELPER_DEEP;
+	doze(word_now(), NULL);
+}
+
+/* Return: true: it was the bell or a timer, so the program is still away. */
+static bool lead(void)
+{
+	struct pollfd pfd[2] = { { .fd = sock.helper.kick.fd, .events = POLLIN },
+				 { .fd = vj_fd(sock.vj), .events = POLLIN } };
+	struct timespec ts;
+	int64_t timeout_ns;
+	bool led;
+
+	if (!vj_arm(sock.vj, &timeout_ns))
+		return true;
+	sock.helper.state = HELPER_LEAD;
+	sock.leader = &sock.helper.sleeper;
+	ts = (struct timespec){ .tv_sec = timeout_ns / 1000000000, .tv_nsec = timeout_ns % 1000000000 };
+	lock_drop();
+	sys_ppoll(pfd, 2, timeout_ns < 0 ? NULL : &ts, NULL);
+	lock_take();
+	kick_drain(&sock.helper.kick);
+	sock.helper.state = HELPER_TICK;
+	led = sock.leader == &sock.helper.sleeper;
+	if (led) {
+		sock.leader = NULL;
+		if (sock.vj)
+			vj_disarm(sock.vj);
+	}
+	return led;
+}
+
+static void *helper_main(void *arg)
+{
+	static const struct timespec tick = { .tv_nsec = TICK_MS * (long)NS_PER_MS };
+	uint64_t seen = 0;
+	bool away = false;
+
+	(void)arg;
+	lock_take();
+	while (sock.vj) {
+		if (!away)
+			doze(word_now(), &tick);
+		if (!sock.vj)
+			break;
+		if (sock.calls != seen && !away) {
+			seen = sock.calls;
+			continue;
+		}
+		if (sock.leader) {
+			sleep_deep();
+			away = false;
+			continue;
+		}
+		ctx_process();
+		away = sock.vj && !vj_unfinished(sock.vj) && lead();
+		seen = sock.calls;
+	}
+	sock.helper.state = HELPER_NONE;
+	lock_drop();
+	return NULL;
+}
+
+static int thread_start(void)
+{
+	pthread_attr_t attr;
+	pthread_t thread;
+	sigset_t all, old;
+	int err = pthread_attr_init(&attr);
+
+	if (err)
+		return -err;
+	pthread_attr_setstacksize(&attr, STACK_BYTES);
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	sigfillset(&all); /* signals are the program's */
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	err = pthread_create(&thread, &attr, helper_main, NULL);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	pthread_attr_destroy(&attr);
+	if (!err)
+		pthread_setname_np(thread, "vj-helper");
+	return -err;
+}
+
+int helper_start(void)
+{
+	int err = 0;
+
+	if (sock.helper.kick.fd < 0)
+		err = kick_open(&sock.helper.kick);
+	if (err)
+		return err;
+	sock.helper.sleeper = (struct sleeper){ .kick = &sock.helper.kick };
+	sock.helper.state = HELPER_TICK;
+	err = thread_start();
+	if (err)
+		sock.helper.state = HELPER_NONE;
+	return err;
+}
+
+void helper_stop(void)
+{
+	if (sock.helper.state == HELPER_NONE)
+		return;
+	kick_send(&sock.helper.kick);
+	word_ring();
+}

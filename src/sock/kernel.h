@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * kernel.h - the kernel's side of every call that the preload interposes
+ *
+ * channel/sys.h holds what the whole library needs; here is the rest of the sockets API. Same
+ * convention: negative errno, `errno` untouched.
+ *
+ * Calls that may block are cancellation points in POSIX (pthread_cancel(3)). KER_BLOCKING() keeps
+ * them so the way libc does it: asynchronous cancellation for the length of the system call, and
+ * only if there is a second thread.
+ */
+#ifndef SOCK_KERNEL_H
+#define SOCK_KERNEL_H
+
+#include "base/types.h"
+#include "channel/sys.h"
+
+#include <pthread.h>
+#include <sys/single_threaded.h>
+#include <sys/uio.h>
+
+#define KER_BLOCKING(call)                                                              \
+	({                                                                              \
+		long ker_ret_;                                                          \
+		if (likely(__libc_single_threaded)) {                                   \
+			ker_ret_ = (long)(call);                                        \
+		} else {                                                                \
+			int ker_type_;                                                  \
+			pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &ker_type_); \
+			ker_ret_ = (long)(call);                                        \
+			pthread_setcanceltype(ker_type_, NULL);                         \
+		}                                                                       \
+		ker_ret_;                                                               \
+	})
+
+static inline long ker_read(int fd, void *buf, size_t n)
+{
+	return KER_BLOCKING(sys_read(fd, buf, n));
+}
+
+static inline long ker_write(int fd, const void *buf, size_t n)
+{
+	return KER_BLOCKING(sys_write(fd, buf, n));
+}
+
+static inline long ker_readv(int fd, const struct iovec *iov, int cnt)
+{
+	return KER_BLOCKING(SYS_CALL3(SYS_readv, fd, iov, cnt));
+}
+
+static inline long ker_writev(int fd, const struct iovec *iov, int cnt)
+{
+	return KER_BLOCKING(SYS_CALL3(SYS_writev, fd, iov, cnt));
+}
+
+static inline long ker_recvfrom(int fd, void *buf, size_t n, int flags, struct sockaddr *addr, socklen_t *len)
+{
+	return KER_BLOCKING(SYS_CALL6(SYS_recvfrom, fd, buf, n, flags, addr, len));
+}
+
+static inline long ker_sendto(int fd, const void *buf, size_t n, int flags, const struct sockaddr *addr, socklen_t len)
+{
+	return KER_BLOCKING(SYS_CALL6(SYS_sendto, fd, buf, n, flags, addr, len));
+}
+
+static inline long ker_recvmsg(int fd, struct msghdr *msg, int flags)
+{
+	return KER_BLOCKING(sys_recvmsg(fd, msg, flags));
+}
+
+static inline long ker_sendmsg(int fd, const struct msghdr *msg, int flags)
+{
+	return KER_BLOCKING(sys_sendmsg(fd, msg, flags));
+}
+
+static inline long ker_recvmmsg(int fd, struct mmsghdr *msgs, unsigned cnt, int flags, struct timespec *timeout)
+{
+	return KER_BLOCKING(SYS_CALL5(SYS_recvmmsg, fd, msgs, cnt, flags, timeout));
+}
+
+static inline long ker_sendmmsg(int fd, struct mmsghdr *msgs, unsigned cnt, int flags)
+{
+	return KER_BLOCKING(SYS_CALL4(SYS_sendmmsg, fd, msgs, cnt, flags));
+}
+
+static inline long ker_sendfile(int out_fd, int in_fd, off_t *off, size_t n)
+{
+	return KER_BLOCKING(SYS_CALL4(SYS_sendfile, out_fd, in_fd, off, n));
+}
+
+static inline long ker_splice(int in_fd, off_t *in_off, int out_fd, off_t *out_off, size_t n, unsigned flags)
+{
+	return KER_BLOCKING(SYS_CALL6(SYS_splice, in_fd, in_off, out_fd, out_off, n, flags));
+}
+
+static inline long ker_pread(int fd, void *buf, size_t n, off_t off)
+{
+	return SYS_CALL4(SYS_pread64, fd, buf, n, off);
+}
+
+static inline long ker_lseek(int fd, off_t off, int whence)
+{
+	return SYS_CALL3(SYS_lseek, fd, off, whence);
+}
+
+static inline int ker_connect(int fd, const struct sockaddr *addr, socklen_t len)
+{
+	return (int)KER_BLOCKING(sys_connect(fd, addr, len));
+}
+
+static inline int ker_accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)
+{
+	return (int)KER_BLOCKING(sys_accept4(fd, addr, len, flags));
+}
+
+static inline int ker_ioctl(int fd, unsigned long req, long arg)
+{
+	return (int)SYS_CALL3(SYS_ioctl, fd, req, arg);
+}
+
+static inline int ker_dup(int fd)
+{
+	return (int)SYS_CALL1(SYS_dup, fd);
+}
+
+static inline int ker_dup3(int fd, int fd2, int flags)
+{
+	return (int)SYS_CALL3(SYS_dup3, fd, fd2, flags);
+}
+
+static inline int ker_close_range(unsigned first, unsigned last, int flags)
+{
+	return (int)SYS_CALL3(SYS_close_range, first, last, flags);
+}
+
+static inline int ker_ppoll(struct pollfd *fds, nfds_t n, struct timespec *timeout, const sigset_t *mask)
+{
+	return (int)KER_BLOCKING(sys_ppoll(fds, n, timeout, mask));
+}
+
+static inline int ker_pselect(int n, fd_set *r, fd_set *w, fd_set *x, struct timespec *timeout, const sigset_t *mask)
+{
+	struct {
+		const sigset_t *mask;
+		size_t bytes;
+	} arg = { mask, SYS_SIGSET_BYTES };
+
+	return (int)KER_BLOCKING(SYS_CALL6(SYS_pselect6, n, r, w, x, timeout, &arg));
+}
+
+/* `timeout_ns` negative: for ever. Not a cancellation point. */
+static inline int ker_epoll_sleep(int epfd, struct epoll_event *ev, int max, int64_t timeout_ns, const sigset_t *mask)
+{
+	struct timespec ts = { .tv_sec = timeout_ns / 1000000000, .tv_nsec = timeout_ns % 1000000000 };
+
+	if (timeout_ns == 0)
+		return sys_epoll_pwait(epfd, ev, max, 0, mask);
+	return sys_epoll_pwait2(epfd, ev, max, timeout_ns < 0 ? NULL : &ts, mask);
+}
+
+static inline int ker_epoll_wait(int epfd, struct epoll_event *ev, int max, int64_t timeout_ns, const sigset_t *mask)
+{
+	return (int)KER_BLOCKING(ker_epoll_sleep(epfd, ev, max, timeout_ns, mask));
+}
+
+static inline int ker_getpid(void)
+{
+	return (int)SYS_CALL0(SYS_getpid);
+}
+
+/* As the kernel raises it: to the thread that wrote. */
+static inline void ker_raise(int sig)
+{
+	SYS_CALL3(SYS_tgkill, ker_getpid(), SYS_CALL0(SYS_gettid), sig);
+}
+
+_Noreturn static inline void ker_exit_group(int status)
+{
+	for (;;)
+		SYS_CALL1(SYS_exit_group, status);
+}
+
+#endif

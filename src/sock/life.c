@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * life.c - fork and exit
+ *
+ * A child of fork() keeps the parent's descriptors but not its connections: the peer could not tell
+ * two owners apart. In the child they are dead (reads end with ECONNRESET, writes with EPIPE),
+ * listening sockets go on through the kernel, and new sockets get a context of the child's own.
+ *
+ * At exit, connections are closed in order: what was written goes out before the process is gone,
+ * as with the kernel.
+ */
+#include "sock/priv.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+
+enum { EXIT_LOCK_MS = 200, EXIT_DRAIN_MS = 2000 };
+
+static void sock_bury(struct sock *s)
+{
+	if (sock_is_conn(s))
+		s->state = SOCK_DEAD;
+	s->has_listener = false;
+	fd_unhide_close(s->lease_fd);
+	s->lease_fd = -1;
+}
+
+/* Watches of threads that wait; in a child of fork() those threads do not exist. */
+static void forget_sleepers(struct file *f)
+{
+	for (struct watch *w = f->watches, *next; w; w = next) {
+		next = w->next;
+		if (!w->set)
+			watch_unlink(w);
+	}
+}
+
+void layer_bury(void)
+{
+	for (int fd = fd_next(0); fd >= 0; fd = fd_next(fd + 1)) {
+		struct file *f = fd_peek(fd);
+
+		if (f->kind == FILE_SOCK)
+			sock_bury(sock_of(f));
+	}
+}
+
+/*
+ * ---- fork ---------------------------------------------------------------------------------------
+ * ----------------
+ */
+
+static bool fork_locked;
+
+static void fork_prepare(void)
+{
+	bool locked = !sock_inside; /* else fork() in a signal handler, inside one of our calls */
+
+	if (locked)
+		lock_take();
+	fork_locked = locked;
+}
+
+static void fork_parent(void)
+{
+	if (fork_locked)
+		lock_drop();
+}
+
+static void set_forget(struct epoll_set *set)
+{
+	set->kick = (struct kick){ .fd = -1 };
+	set->bell_on = false;
+	set->asleep = 0;
+}
+
+static void fork_child(void)
+{
+	static const pthread_mutex_t unlocked = PTHREAD_MUTEX_INITIALIZER;
+
+	sock.lock = unlocked;
+	sock_inside = false;
+	sock.pid = ker_getpid();
+	vj_forked(sock.vj);
+	sock.vj = NULL;
+	sock.retry_ns = 0;
+	sock.sleepers = sock.leader = NULL;
+	sock.helper.state = HELPER_NONE;
+	sock.helper.kick = (struct kick){ .fd = -1 };
+	kicks_forget();
+	layer_bury();
+	for (int fd = fd_next(0); fd >= 0; fd = fd_next(fd + 1)) {
+		struct file *f = fd_peek(fd);
+
+		if (f->kind == FILE_INTERNAL) {
+			fd_unhide_close(fd);
+			continue;
+		}
+		forget_sleepers(f);
+		if (f->kind == FILE_EPOLL)
+			set_forget(set_of(f));
+	}
+	sock.placeholder[0] = sock.placeholder[1] = -1;
+}
+
+void life_init(void)
+{
+	pthread_atfork(fork_prepare, fork_parent, fork_child);
+}
+
+/*
+ * ---- exit ---------------------------------------------------------------------------------------
+ * ----------------
+ */
+
+static bool lock_soon(void)
+{
+	struct timespec until;
+	uint64_t ns = sys_clock_ns() + EXIT_LOCK_MS * NS_PER_MS;
+
+	if (sock_inside)
+		return false;
+	until = (struct timespec){ .tv_sec = (time_t)(ns / NS_PER_SEC), .tv_nsec = (long)(ns % NS_PER_SEC) };
+	if (pthread_mutex_clocklock(&sock.lock, CLOCK_MONOTONIC, &until))
+		return false;
+	sock_inside = true;
+	return true;
+}
+
+static void close_connections(void)
+{
+	for (int fd = fd_next(0); fd >= 0; fd = fd_next(fd + 1)) {
+		struct file *f = fd_peek(fd);
+		struct sock *s = f->kind == FILE_SOCK ? sock_of(f) : NULL;
+
+		if (!s || !sock_is_conn(s))
+			continue;
+		vj_conn_close(sock.vj, s->conn);
+		s->state = SOCK_DEAD;
+	}
+}
+
+void sock_flush_at_exit(void)
+{
+	struct vj *vj;
+
+	if (!sock.pid || !sock.vj || is_foreign() || !lock_soon())
+		return;
+	vj = sock.vj;
+	if (vj) {
+		sock.exiting = true;
+		close_connections();
+		vj_drain(vj, EXIT_DRAIN_MS);
+		sock.vj = NULL;
+		sock.leader = NULL;
+		layer_bury();
+		helper_stop();
+		vj_close(vj);
+	}
+	lock_drop();
+}
+
+void sock_exit(int status)
+{
+	sock_flush_at_exit();
+	ker_exit_group(status);
+}
+
+__attribute__((destructor)) static void at_unload(void)
+{
+	sock_flush_at_exit();
+}

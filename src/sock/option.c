@@ -1,0 +1,324 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * option.c - socket options
+ *
+ * An option set before it is known where the socket goes is given to the kernel socket and
+ * remembered; a connection on a channel gets it when it begins. One that libvj doesn't know is left
+ * to the kernel socket below, which checks it and gives it back, and has no effect on a channel.
+ */
+#include "sock/priv.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/time.h>
+
+/*
+ * ---- the table ----------------------------------------------------------------------------------
+ * ----------------
+ */
+
+struct map {
+	int level, name;
+	enum vj_option opt;
+	bool is_bool;
+	uint8_t get_factor; /* the kernel shows buffers at twice what was asked for */
+};
+
+static const struct map maps[] = {
+	{ IPPROTO_TCP, TCP_NODELAY, VJ_OPT_NODELAY, true, 1 },
+	{ IPPROTO_TCP, TCP_CORK, VJ_OPT_CORK, true, 1 },
+	{ IPPROTO_TCP, TCP_QUICKACK, VJ_OPT_QUICKACK, true, 1 },
+	{ SOL_SOCKET, SO_KEEPALIVE, VJ_OPT_KEEPALIVE, true, 1 },
+	{ IPPROTO_TCP, TCP_KEEPIDLE, VJ_OPT_KEEPIDLE_S, false, 1 },
+	{ IPPROTO_TCP, TCP_KEEPINTVL, VJ_OPT_KEEPINTVL_S, false, 1 },
+	{ IPPROTO_TCP, TCP_KEEPCNT, VJ_OPT_KEEPCNT, false, 1 },
+	{ IPPROTO_TCP, TCP_USER_TIMEOUT, VJ_OPT_USER_TIMEOUT_MS, false, 1 },
+	{ IPPROTO_TCP, TCP_MAXSEG, VJ_OPT_MAXSEG, false, 1 },
+	{ SOL_SOCKET, SO_SNDBUF, VJ_OPT_SNDBUF, false, 2 },
+	{ SOL_SOCKET, SO_RCVBUF, VJ_OPT_RCVBUF, false, 2 },
+	{ IPPROTO_IP, IP_TOS, VJ_OPT_TOS, false, 1 },
+	{ IPPROTO_IP, IP_TTL, VJ_OPT_TTL, false, 1 },
+};
+
+static const struct map *map_find(int level, int name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(maps); i++)
+		if (maps[i].level == level && maps[i].name == name)
+			return &maps[i];
+	return NULL;
+}
+
+int options_remember(struct sock *s, enum vj_option opt, uint32_t value)
+{
+	if (!s->opts) {
+		s->opts = calloc(1, sizeof(*s->opts));
+		if (!s->opts)
+			return -ENOMEM;
+	}
+	s->opts->set |= UINT32_C(1) << opt;
+	s->opts->value[opt] = value;
+	return 0;
+}
+
+void options_replay(const struct sock *from, struct vj_conn c)
+{
+	if (likely(!from->opts))
+		return;
+	for (unsigned opt = 0; opt < SOCK_OPTION_CNT; opt++)
+		if (from->opts->set & UINT32_C(1) << opt)
+			vj_conn_option_set(sock.vj, c, (enum vj_option)opt, from->opts->value[opt]);
+}
+
+/*
+ * ---- set ----------------------------------------------------------------------------------------
+ * ----------------
+ */
+
+/* Enough room? Then the number in @val. Options are ints, some may be given as a byte. */
+static int int_in(const void *val, socklen_t len, int *ret_value)
+{
+	if (!val)
+		return -EFAULT;
+	if (len < sizeof(int))
+		return -EINVAL;
+	memcpy(ret_value, val, sizeof(int));
+	return 0;
+}
+
+static int timeout_set(struct sock *s, int name, const void *val, socklen_t len)
+{
+	struct timeval tv;
+	uint64_t ns;
+
+	if (!val || len < sizeof(tv))
+		return -EINVAL;
+	memcpy(&tv, val, sizeof(tv));
+	if (tv.tv_usec < 0 || tv.tv_usec >= 1000000)
+		return -EDOM;
+	/* negative: the kernel takes it as "at once", but never 0, which is for ever */
+	ns = tv.tv_sec < 0 ? 1 :
+			     time_add_sat(time_mul_sat((uint64_t)tv.tv_sec, NS_PER_SEC),
+					  (uint64_t)tv.tv_usec * NS_PER_US);
+	*(name == SO_RCVTIMEO ? &s->rcvtimeo_ns : &s->sndtimeo_ns) = ns;
+	return 0;
+}
+
+static int linger_set(struct sock *s, const void *val, socklen_t len)
+{
+	struct linger l;
+
+	if (!val || len < sizeof(l))
+		return -EINVAL;
+	memcpy(&l, val, sizeof(l));
+	s->linger = l.l_onoff != 0;
+	s->linger_s = (uint32_t)l.l_linger;
+	return 0;
+}
+
+/* Known names only: unknown ones are an error of the kernel's. */
+static int congestion_set(struct sock *s, const void *val, socklen_t len)
+{
+	char name[16] = { 0 };
+
+	if (!val || !len)
+		return -EINVAL;
+	memcpy(name, val, min_size(len, sizeof(name) - 1));
+	for (unsigned i = 0; vj_congestion_name(i); i++)
+		if (!strcmp(name, vj_congestion_name(i)))
+			return sock_is_conn(s) ? vj_conn_option_set(sock.vj, s->conn, VJ_OPT_CONGESTION, i) :
+						 options_remember(s, VJ_OPT_CONGESTION, i);
+	return -ENOENT;
+}
+
+static int mapped_set(struct sock *s, const struct map *m, const void *val, socklen_t len)
+{
+	int value = 0, err = 0;
+
+	if (m->level == IPPROTO_IP && val && len >= 1 && len < sizeof(int))
+		value = *(const uint8_t *)val; /* ip(7) takes a byte too */
+	else
+		err = int_in(val, len, &value);
+	if (err)
+		return err;
+	if (m->is_bool)
+		value = value != 0;
+	if (value < 0)
+		return m->opt == VJ_OPT_SNDBUF || m->opt == VJ_OPT_RCVBUF ? 0 : -EINVAL;
+	if (sock_is_conn(s))
+		return vj_conn_option_set(sock.vj, s->conn, m->opt, (uint64_t)value);
+	return options_remember(s, m->opt, (uint32_t)value);
+}
+
+/* Return: 0; -errno; -ENOSYS: not one of ours. */
+static int option_set(struct sock *s, int level, int name, const void *val, socklen_t len)
+{
+	const struct map *m = map_find(level, name);
+
+	if (m)
+		return mapped_set(s, m, val, len);
+	if (level == SOL_SOCKET && (name == SO_RCVTIMEO || name == SO_SNDTIMEO))
+		return timeout_set(s, name, val, len);
+	if (level == SOL_SOCKET && name == SO_LINGER)
+		return linger_set(s, val, len);
+	if (level == SOL_SOCKET && name == SO_ZEROCOPY && sock_is_conn(s))
+		return -EOPNOTSUPP; /* else the program waits for completions that never come */
+	if (level == IPPROTO_TCP && name == TCP_CONGESTION)
+		return congestion_set(s, val, len);
+	return -ENOSYS;
+}
+
+/* Options that are per connection, so a placeholder shared by several must not carry them. */
+static bool is_shared_safe(int level, int name)
+{
+	return !map_find(level, name) && !(level == SOL_SOCKET && (name == SO_RCVTIMEO || name == SO_SNDTIMEO)) &&
+	       !(level == SOL_SOCKET && name == SO_LINGER) && !(level == IPPROTO_TCP && name == TCP_CONGESTION);
+}
+
+int sock_setsockopt(int fd, int level, int name, const void *val, socklen_t len)
+{
+	struct file *f = fd_peek(fd) ? file_enter(fd) : NULL;
+	struct sock *s = f && f->kind == FILE_SOCK ? sock_of(f) : NULL;
+	int r;
+
+	if (s && sock_is_conn(s)) {
+		r = option_set(s, level, name, val, len);
+		if (r == -ENOSYS && is_shared_safe(level, name))
+			r = sys_setsockopt(fd, level, name, val, len);
+	} else {
+		/* the kernel checks; what it refuses is not remembered */
+		r = sys_setsockopt(fd, level, name, val, len);
+		if (s && !r)
+			option_set(s, level, name, val, len);
+	}
+	if (f)
+		lock_leave();
+	return (int)ret_errno(r);
+}
+
+/*
+ * ---- get ----------------------------------------------------------------------------------------
+ * ----------------
+ */
+
+static int value_out(const void *value, size_t bytes, void *val, socklen_t *len)
+{
+	if (!val || !len)
+		return -EFAULT;
+	if ((int)*len < 0)
+		return -EINVAL;
+	*len = (socklen_t)min_size(*len, bytes);
+	memcpy(val, value, *len);
+	return 0;
+}
+
+static int int_out(int value, void *val, socklen_t *len)
+{
+	return value_out(&value, sizeof(value), val, len);
+}
+
+static int timeout_get(const struct sock *s, int name, void *val, socklen_t *len)
+{
+	uint64_t ns = name == SO_RCVTIMEO ? s->rcvtimeo_ns : s->sndtimeo_ns;
+	struct timeval tv = { .tv_sec = (time_t)(ns / NS_PER_SEC),
+			      .tv_usec = (suseconds_t)(ns % NS_PER_SEC / NS_PER_US) };
+
+	return value_out(&tv, sizeof(tv), val, len);
+}
+
+static int error_get(struct sock *s)
+{
+	int err = s->err;
+
+	if (err) {
+		s->err = 0;
+	} else {
+		err = vj_error(sock.vj, s->conn, true);
+	}
+	if (err)
+		s->failed = true;
+	return err;
+}
+
+static int congestion_get(const struct sock *s, void *val, socklen_t *len)
+{
+	char name[16] = { 0 };
+	uint64_t idx = 0;
+
+	vj_conn_option_get(sock.vj, s->conn, VJ_OPT_CONGESTION, &idx);
+	if (vj_congestion_name((unsigned)idx))
+		memcpy(name, vj_congestion_name((unsigned)idx),
+		       min_size(strlen(vj_congestion_name((unsigned)idx)), sizeof(name) - 1));
+	return value_out(name, sizeof(name), val, len);
+}
+
+static int info_get(const struct sock *s, void *val, socklen_t *len)
+{
+	struct vj_conn_info info = { .sz = sizeof(info) };
+	struct tcp_info ti = { 0 };
+	int err = vj_conn_info(sock.vj, s->conn, &info);
+
+	if (err)
+		return err;
+	ti.tcpi_state = (uint8_t)info.state;
+	ti.tcpi_rto = info.rto_us;
+	ti.tcpi_rtt = info.srtt_us;
+	ti.tcpi_rttvar = info.rttvar_us;
+	ti.tcpi_snd_mss = ti.tcpi_rcv_mss = ti.tcpi_advmss = info.mss;
+	ti.tcpi_pmtu = info.mss + 40;
+	ti.tcpi_snd_cwnd = info.mss ? info.cwnd_bytes / info.mss : 0;
+	ti.tcpi_snd_ssthresh = info.mss ? info.ssthresh_bytes / info.mss : 0;
+	ti.tcpi_rcv_space = info.rcv_wnd;
+	ti.tcpi_unacked = info.mss ? (info.in_flight_bytes + info.mss - 1) / info.mss : 0;
+	ti.tcpi_total_retrans = info.retransmits;
+	return value_out(&ti, sizeof(ti), val, len);
+}
+
+/* Return: 0; -errno; -ENOSYS: not one of ours. */
+static int option_get(struct sock *s, int level, int name, void *val, socklen_t *len)
+{
+	const struct map *m = map_find(level, name);
+	uint64_t value;
+	int err;
+
+	if (m) {
+		err = vj_conn_option_get(sock.vj, s->conn, m->opt, &value);
+		return err ? err : int_out((int)value * m->get_factor, val, len);
+	}
+	if (level == SOL_SOCKET) {
+		switch (name) {
+		case SO_ERROR:
+			return int_out(error_get(s), val, len);
+		case SO_RCVTIMEO:
+		case SO_SNDTIMEO:
+			return timeout_get(s, name, val, len);
+		case SO_LINGER:
+			return value_out(&(struct linger){ s->linger, (int)s->linger_s }, sizeof(struct linger), val,
+					 len);
+		}
+	} else if (level == IPPROTO_TCP && name == TCP_CONGESTION) {
+		return congestion_get(s, val, len);
+	} else if (level == IPPROTO_TCP && name == TCP_INFO) {
+		return info_get(s, val, len);
+	}
+	return -ENOSYS;
+}
+
+int sock_getsockopt(int fd, int level, int name, void *val, socklen_t *len)
+{
+	struct sock *s = fd_peek(fd) ? conn_enter(fd) : NULL;
+	int r = -ENOSYS;
+
+	if (!s)
+		return (int)ret_errno(sys_getsockopt(fd, level, name, val, len));
+	if (s->state != SOCK_DEAD) {
+		if (level == SOL_SOCKET && name == SO_ERROR)
+			ctx_process();
+		r = option_get(s, level, name, val, len);
+	}
+	if (r == -ENOSYS)
+		r = sys_getsockopt(fd, level, name, val, len);
+	lock_leave();
+	return (int)ret_errno(r);
+}

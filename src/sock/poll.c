@@ -1,0 +1,369 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * poll.c - poll() and select() over descriptors of both kinds
+ *
+ * Connections on channels are asked here; all others, and listening sockets and epoll sets in
+ * addition, are polled by the kernel, in one array that also holds the kick and the bell while this
+ * thread sleeps.
+ */
+#include "sock/priv.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { ON_STACK = 64, EXTRA = 2 /* kick and bell */ };
+
+/* One call of poll(). */
+struct polling {
+	struct pollfd *fds; /* the program's */
+	nfds_t n;
+	struct pollfd *kernel; /* n + EXTRA: what the kernel is to look at, fd -1 for what it is not */
+	struct watch *watches; /* n */
+	bool any_kernel;
+	const sigset_t *mask;
+};
+
+static bool any_ours(const struct pollfd *fds, nfds_t n)
+{
+	for (nfds_t i = 0; i < n; i++)
+		if (fd_peek(fds[i].fd))
+			return true;
+	return false;
+}
+
+static bool is_channel(const struct file *f)
+{
+	const struct sock *s = container_of((struct file *)(uintptr_t)f, struct sock, file);
+
+	return f->kind == FILE_SOCK && (sock_is_conn(s) || s->state == SOCK_DEAD);
+}
+
+/* The channel side. Return: descriptors with something to report. */
+static int look_channel(struct polling *p)
+{
+	int cnt = 0;
+
+	p->any_kernel = false;
+	for (nfds_t i = 0; i < p->n; i++) {
+		struct file *f = fd_peek(p->fds[i].fd);
+
+		p->fds[i].revents = 0;
+		p->kernel[i] = p->fds[i];
+		if (f) {
+			uint32_t want = (uint16_t)p->fds[i].events | POLLERR | POLLHUP;
+
+			p->fds[i].revents = (short)(file_level(f) & want);
+			if (is_channel(f))
+				p->kernel[i].fd = -1;
+		}
+		cnt += p->fds[i].revents != 0;
+		p->any_kernel |= p->kernel[i].fd >= 0;
+	}
+	return cnt;
+}
+
+/* Add what the kernel found. Return: descriptors with something to report. */
+static int merge(struct polling *p)
+{
+	int cnt = 0;
+
+	for (nfds_t i = 0; i < p->n; i++) {
+		if (p->kernel[i].fd >= 0)
+			p->fds[i].revents |= p->kernel[i].revents;
+		cnt += p->fds[i].revents != 0;
+	}
+	return cnt;
+}
+
+static int look(struct polling *p)
+{
+	struct timespec zero = { 0 };
+	int cnt;
+
+	ctx_process();
+	cnt = look_channel(p);
+	if (!p->any_kernel)
+		return cnt;
+	if (sys_ppoll(p->kernel, p->n, &zero, NULL) > 0)
+		cnt = merge(p);
+	return cnt;
+}
+
+static void watches_on(struct polling *p, struct sleeper *sl)
+{
+	for (nfds_t i = 0; i < p->n; i++) {
+		struct file *f = fd_peek(p->fds[i].fd);
+
+		p->watches[i] = (struct watch){ .sleeper = sl };
+		if (!f || f->kind == FILE_INTERNAL)
+			continue;
+		watch_link(&p->watches[i], f);
+		file_get(f);
+	}
+}
+
+static void watches_off(struct polling *p)
+{
+	for (nfds_t i = 0; i < p->n; i++) {
+		if (!p->watches[i].file)
+			continue;
+		watch_unlink(&p->watches[i]);
+		file_put(p->watches[i].file);
+	}
+}
+
+/* Return: what ppoll() returned, descriptors or -errno; 0 also when there was no need to sleep. */
+static int sleep_poll(struct polling *p, int64_t timeout_ns)
+{
+	struct kick kick;
+	struct sleeper sl = { .kick = &kick };
+	struct timespec ts, *tsp = NULL;
+	bool leads;
+	int r = kick_borrow(&kick);
+
+	if (r)
+		return r;
+	watches_on(p, &sl);
+	if (sleep_begin(&sl, &timeout_ns, &leads)) {
+		p->kernel[p->n] = (struct pollfd){ .fd = kick.fd, .events = POLLIN };
+		p->kernel[p->n + 1] = (struct pollfd){ .fd = leads ? vj_fd(sock.vj) : -1, .events = POLLIN };
+		if (timeout_ns >= 0) {
+			ts = (struct timespec){ .tv_sec = timeout_ns / 1000000000,
+						.tv_nsec = timeout_ns % 1000000000 };
+			tsp = &ts;
+		}
+		r = sys_ppoll(p->kernel, p->n + EXTRA, tsp, p->mask);
+		sleep_end(&sl);
+	}
+	watches_off(p);
+	kick_return(&kick);
+	return r;
+}
+
+/* Return: as poll(), -errno. Lock held. */
+static int poll_both(struct polling *p, int64_t timeout_ns)
+{
+	struct spin spin = { 0 };
+	uint64_t deadline_ns = 0, now_ns;
+	int r;
+
+	for (;;) {
+		r = look(p);
+		if (r || !timeout_ns)
+			break;
+		now_ns = sys_clock_ns();
+		if (!deadline_ns)
+			deadline_ns = deadline_after(now_ns, timeout_ns);
+		if (now_ns >= deadline_ns || !sock.vj)
+			break;
+		if (spin_turn(&spin))
+			continue;
+		r = sleep_poll(p, time_left(deadline_ns, now_ns));
+		if (r < 0)
+			break;
+		spin = (struct spin){ 0 };
+	}
+	if (r > 0)
+		spin_won(&spin);
+	return r;
+}
+
+/* Return: as poll(), -errno. @timeout_ns -1: for ever. */
+static int poll_any(struct pollfd *fds, nfds_t n, int64_t timeout_ns, const sigset_t *mask)
+{
+	struct pollfd kernel[ON_STACK + EXTRA];
+	struct watch watches[ON_STACK];
+	struct polling p = { .fds = fds, .n = n, .kernel = kernel, .watches = watches, .mask = mask };
+	int r;
+
+	if (n > ON_STACK) {
+		p.kernel = malloc((n + EXTRA) * sizeof(*kernel) + n * sizeof(*watches));
+		if (!p.kernel)
+			return -ENOMEM;
+		p.watches = (struct watch *)(void *)((uint8_t *)p.kernel + (n + EXTRA) * sizeof(*kernel));
+	}
+	lock_take();
+	if (sock.vj) {
+		r = poll_both(&p, timeout_ns);
+		lock_leave();
+	} else {
+		struct timespec ts = { .tv_sec = timeout_ns / 1000000000, .tv_nsec = timeout_ns % 1000000000 };
+
+		r = look_channel(&p);
+		lock_leave();
+		if (!r)
+			r = ker_ppoll(fds, n, timeout_ns < 0 ? NULL : &ts, mask);
+	}
+	if (p.kernel != kernel)
+		free(p.kernel);
+	return r;
+}
+
+static int64_t timespec_ns(const struct timespec *ts)
+{
+	if (!ts)
+		return -1;
+	if (ts->tv_sec >= INT64_MAX / 1000000000)
+		return INT64_MAX;
+	return ts->tv_sec * 1000000000 + ts->tv_nsec;
+}
+
+static bool timespec_bad(const struct timespec *ts)
+{
+	return ts && (ts->tv_sec < 0 || ts->tv_nsec < 0 || ts->tv_nsec >= 1000000000);
+}
+
+int sock_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask)
+{
+	struct timespec ts;
+
+	if (timespec_bad(timeout))
+		return (int)ret_errno(-EINVAL);
+	if (!any_ours(fds, n) || sock_inside) {
+		if (timeout)
+			ts = *timeout; /* the kernel writes back what was left */
+		return (int)ret_errno(ker_ppoll(fds, n, timeout ? &ts : NULL, mask));
+	}
+	return (int)ret_errno(poll_any(fds, n, timespec_ns(timeout), mask));
+}
+
+int sock_poll(struct pollfd *fds, nfds_t n, int timeout_ms)
+{
+	struct timespec ts = { .tv_sec = timeout_ms / 1000, .tv_nsec = (long)(timeout_ms % 1000) * 1000000 };
+
+	return sock_ppoll(fds, n, timeout_ms < 0 ? NULL : &ts, NULL);
+}
+
+/*
+ * ---- select -------------------------------------------------------------------------------------
+ * ----------------
+ */
+
+#define SEL_IN (POLLIN | POLLRDNORM | POLLRDBAND | POLLHUP | POLLERR)
+#define SEL_OUT (POLLOUT | POLLWRNORM | POLLWRBAND | POLLERR)
+#define SEL_EX POLLPRI
+
+/* Programs pass sets longer than fd_set, so no FD_ISSET(), which checks. */
+static bool bit_get(const fd_set *set, int fd)
+{
+	return set && (((const unsigned long *)set)[fd / 64] >> (fd % 64) & 1);
+}
+
+static void bit_set(fd_set *set, int fd, bool on)
+{
+	unsigned long bit = 1ul << (fd % 64);
+
+	if (!set)
+		return;
+	if (on)
+		((unsigned long *)set)[fd / 64] |= bit;
+	else
+		((unsigned long *)set)[fd / 64] &= ~bit;
+}
+
+/* Return: entries; *ret_ours: is there anything for us in it? */
+static nfds_t select_collect(int n, const fd_set *r, const fd_set *w, const fd_set *x, struct pollfd *fds,
+			     bool *ret_ours)
+{
+	nfds_t cnt = 0;
+
+	*ret_ours = false;
+	for (int fd = 0; fd < n; fd++) {
+		short events = (short)((bit_get(r, fd) ? SEL_IN : 0) | (bit_get(w, fd) ? SEL_OUT : 0) |
+				       (bit_get(x, fd) ? SEL_EX : 0));
+
+		if (!events)
+			continue;
+		if (fds)
+			fds[cnt] = (struct pollfd){ .fd = fd, .events = events };
+		*ret_ours |= fd_peek(fd) != NULL;
+		cnt++;
+	}
+	return cnt;
+}
+
+/* Return: bits set, or -EBADF. */
+static int select_report(int n, fd_set *r, fd_set *w, fd_set *x, const struct pollfd *fds, nfds_t cnt)
+{
+	int bits = 0;
+
+	for (nfds_t i = 0; i < cnt; i++)
+		if (fds[i].revents & POLLNVAL)
+			return -EBADF;
+	for (nfds_t i = 0; i < cnt; i++) {
+		int fd = fds[i].fd;
+		bool in = (fds[i].revents & SEL_IN) && bit_get(r, fd);
+		bool out = (fds[i].revents & SEL_OUT) && bit_get(w, fd);
+		bool ex = (fds[i].revents & SEL_EX) && bit_get(x, fd);
+
+		VJ_DASSERT_OP(fd, <, n);
+		bit_set(r, fd, in);
+		bit_set(w, fd, out);
+		bit_set(x, fd, ex);
+		bits += in + out + ex;
+	}
+	(void)n;
+	return bits;
+}
+
+/* Return: as select(), -errno; *ret_ours false: nothing of ours in it, ask the kernel. */
+static int select_any(int n, fd_set *r, fd_set *w, fd_set *x, int64_t timeout_ns, const sigset_t *mask, bool *ret_ours)
+{
+	struct pollfd on_stack[ON_STACK], *fds = on_stack;
+	nfds_t cnt = select_collect(n, r, w, x, NULL, ret_ours);
+	int ret;
+
+	if (!*ret_ours)
+		return 0;
+	if (cnt > ON_STACK) {
+		fds = malloc(cnt * sizeof(*fds));
+		if (!fds)
+			return -ENOMEM;
+	}
+	select_collect(n, r, w, x, fds, ret_ours);
+	*ret_ours = true;
+	ret = poll_any(fds, cnt, timeout_ns, mask);
+	if (ret >= 0)
+		ret = select_report(n, r, w, x, fds, cnt);
+	if (fds != on_stack)
+		free(fds);
+	return ret;
+}
+
+int sock_pselect(int n, fd_set *r, fd_set *w, fd_set *x, const struct timespec *timeout, const sigset_t *mask)
+{
+	struct timespec ts;
+	bool ours = false;
+	int ret;
+
+	if (n >= 0 && !timespec_bad(timeout) && !sock_inside && sock.pid) {
+		ret = select_any(n, r, w, x, timespec_ns(timeout), mask, &ours);
+		if (ours)
+			return (int)ret_errno(ret);
+	}
+	if (timeout)
+		ts = *timeout;
+	return (int)ret_errno(ker_pselect(n, r, w, x, timeout ? &ts : NULL, mask));
+}
+
+int sock_select(int n, fd_set *r, fd_set *w, fd_set *x, struct timeval *timeout)
+{
+	struct timespec ts;
+	uint64_t start_ns, spent_ns, whole_ns;
+	int ret;
+
+	if (!timeout)
+		return sock_pselect(n, r, w, x, NULL, NULL);
+	if (timeout->tv_sec < 0 || timeout->tv_usec < 0)
+		return (int)ret_errno(-EINVAL);
+	ts.tv_sec = timeout->tv_sec + timeout->tv_usec / 1000000;
+	ts.tv_nsec = timeout->tv_usec % 1000000 * 1000;
+	whole_ns = (uint64_t)timespec_ns(&ts);
+	start_ns = sys_clock_ns();
+	ret = sock_pselect(n, r, w, x, &ts, NULL);
+	spent_ns = sys_clock_ns() - start_ns;
+	whole_ns = time_sub_sat(whole_ns, spent_ns); /* Linux tells what was left */
+	timeout->tv_sec = (time_t)(whole_ns / NS_PER_SEC);
+	timeout->tv_usec = (suseconds_t)(whole_ns % NS_PER_SEC / NS_PER_US);
+	return ret;
+}

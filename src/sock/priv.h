@@ -1,0 +1,442 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * priv.h - what the files of the sockets layer share
+ *
+ * Theory of operation
+ *
+ * A descriptor of the program is always a real kernel descriptor. fdtab.c maps its number to a
+ * `struct file` when this layer has a say in it: a TCP socket whose way is not decided yet, a
+ * listening socket, a connection on a channel, an epoll set. No entry means: the kernel's, and the
+ * look-up that finds this out is two loads and no lock.
+ *
+ * A TCP socket starts FRESH: a kernel socket whose options are remembered. connect() decides: on a
+ * channel if vjd knows an application behind the address, else it is the kernel's for good and
+ * leaves the table. listen() makes it listen in the kernel *and* on channels; accept() takes from
+ * both. Under a channel connection the kernel socket stays as a placeholder that keeps the number;
+ * connections that were accepted share one, duplicated.
+ *
+ * One lock, `sock.lock`, covers all of it and libvj below. It is never held across a system call
+ * that can block.
+ *
+ * Events: whoever is inside calls ctx_process(), which runs libvj and hands its events to the
+ * watches of the sockets concerned. A watch belongs to an epoll set (its entry then goes on the
+ * set's ready list) or to a thread that waits in a blocking call or in poll().
+ *
+ * Sleeping (wait.c): a thread sleeps in the kernel on its own descriptors plus a kick, an eventfd
+ * by which other threads of this process wake it. One of the sleepers, the leader, also sleeps on
+ * libvj's bell and wakes when libvj's next timer is due; what it finds there for others it passes
+ * on by kicking them. When the leader returns to the program and others still sleep, it kicks one
+ * of them to be leader next. A program with one thread has neither kicks nor followers.
+ *
+ * Helper (helper.c): a thread that makes progress while the program computes. It asks every 10 ms
+ * whether the program has been here; if not, it processes, and becomes the leader until the program
+ * comes back. While a program thread leads it sleeps without a timer.
+ *
+ * Invariants
+ *   - whenever a thread sleeps for channel events and no thread of the process is inside, there is a leader, and the bell is
+ *     armed; or a kick is on its way to the next leader.
+ *   - socks and watches live in memory that is never given back, so a late event can only wake someone in vain.
+ *   - nothing here is used in a child of fork() except through life.c, which makes connections dead there.
+ */
+#ifndef SOCK_PRIV_H
+#define SOCK_PRIV_H
+
+#include "base/assert.h"
+#include "base/time.h"
+#include "base/types.h"
+#include "sock/kernel.h"
+#include "sock/sock.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <vj/vj.h>
+
+/*
+ * ---- files --------------------------------------------------------------------------------------
+ * ----------------
+ */
+
+enum file_kind {
+	FILE_SOCK,
+	FILE_EPOLL,
+	FILE_INTERNAL, /* a descriptor of this layer: the program must not close it */
+};
+
+struct file {
+	enum file_kind kind;
+	uint32_t refs; /* descriptors, and calls that gave the lock up meanwhile */
+	struct watch *watches;
+};
+
+/*
+ * Who moves it: FRESH -> LISTEN by listen(); FRESH -> CONNECTING by connect(); CONNECTING ->
+ * CONNECTED by an event; CONNECTING -> FRESH when a failed connect() has been reported; LISTEN ->
+ * FRESH by shutdown(); any connection -> DEAD by fork() in the child and by exit.
+ */
+enum sock_state {
+	SOCK_FRESH,	 /* all with the kernel */
+	SOCK_LISTEN,	 /* `listener`, unless it is the kernel's alone (child of fork) */
+	SOCK_CONNECTING, /* `conn` */
+	SOCK_CONNECTED,	 /* `conn` */
+	SOCK_DEAD,	 /* neither */
+};
+
+/* Options set before there is a connection; a listener hands them to what it accepts. */
+#define SOCK_OPTION_CNT (VJ_OPT_TTL + 1)
+struct sock_options {
+	uint32_t set; /* bit per enum vj_option */
+	uint32_t value[SOCK_OPTION_CNT];
+};
+
+struct sock {
+	struct file file;
+	uint8_t state;	/* enum sock_state */
+	uint8_t family; /* AF_INET, AF_INET6 */
+	bool nonblock;
+	bool shut_rd, shut_wr;
+	bool failed;	    /* the connection's error was reported: reads end, writes break */
+	bool has_listener;
+	bool bound;	    /* FRESH: bind() was called */
+	bool connect_async; /* connect() returned EINPROGRESS and has not been asked again */
+	bool linger;
+	uint16_t err;	    /* error found after part of a call succeeded, for the next one */
+	uint32_t linger_s;
+	union {
+		struct vj_conn conn;
+		struct vj_listener listener;
+	};
+	int lease_fd; /* LISTEN: our own duplicate of the kernel socket, the proof that the port is ours; else -1 */
+	uint64_t rcvtimeo_ns, sndtimeo_ns; /* 0: none */
+	struct sock_options *opts; /* NULL: none set; malloc */
+};
+
+/*
+ * ---- waiting ------------------------------------------------------------------------------------
+ * ----------------
+ */
+
+/* An eventfd that wakes one sleeper of this process. */
+struct kick {
+	int fd;	   /* -1: not made yet */
+	bool sent; /* since it was last drained */
+};
+
+/* A thread asleep. On its stack. */
+struct sleeper {
+	struct sleeper *next, **pprev;
+	struct kick *kick;
+	uint64_t wake_ns; /* leader: when it wakes by itself */
+};
+
+struct epoll_set;
+
+struct watch {
+	struct file *file;
+	struct watch *next, **pprev; /* in file->watches */
+	struct epoll_set *set;	     /* NULL: of the sleeper */
+	struct sleeper *sleeper;
+	/* below: of an epoll set only */
+	struct watch *ready_next, *ready_prev; /* in set->ready, if on_ready */
+	struct watch *set_next, **set_pprev;   /* in set->watches */
+	uint64_t data;
+	uint32_t events; /* as the program gave them; only EP_PRIVATE bits: spent one-shot */
+	int fd;
+	uint32_t round; /* in which it was last reported */
+	bool on_ready;
+	bool in_kernel; /* also registered with the kernel's set */
+};
+
+struct epoll_set {
+	struct file file;
+	int epfd; /* any descriptor of it */
+	struct watch ready; /* list head: entries that may have something to report */
+	uint32_t ready_cnt;
+	struct watch *watches;
+	struct kick kick; /* registered with the kernel's set as soon as there is a watch */
+	bool bell_on;	  /* the bell is registered with the kernel's set */
+	uint32_t asleep;  /* threads in its epoll_wait() in the kernel */
+	_Atomic uint32_t kernel_cnt; /* registrations with the kernel's set, about; not kick and bell */
+	_Atomic bool ours;	     /* has had a watch; until then its epoll_wait() is the kernel's */
+	uint64_t looked_ticks;	     /* when the kernel's set was last asked */
+	uint32_t round;		     /* counts calls that collect */
+};
+
+/* Spinning before a sleep; one per blocking call, zeroed. */
+struct spin {
+	bool begun;
+	uint64_t until_ns;
+};
+
+enum helper_state { HELPER_NONE, HELPER_TICK, HELPER_LEAD, HELPER_DEEP };
+
+struct sock_layer {
+	pthread_mutex_t lock;
+	struct vj *vj; /* NULL: no context (yet) */
+	int pid;       /* who tracks descriptors; another process that shares or copied this memory keeps off */
+	uint64_t retry_ns; /* no new vj_open() before */
+	int refused;	   /* why the last one failed */
+	bool strict, verbose, exiting;
+	uint64_t calls; /* of the program into ctx_process() */
+
+	struct sleeper *sleepers;
+	struct sleeper *leader; /* NULL: nobody sleeps on the bell */
+
+	uint64_t spin_ns; /* 0: never */
+	uint32_t spin_misses, spin_skip;
+
+	struct {
+		enum helper_state state;
+		_Atomic uint32_t word; /* futex, counts wake-ups */
+		struct kick kick;
+		struct sleeper sleeper;
+	} helper;
+
+	int placeholder[2]; /* never-connected sockets to duplicate for accepted ones: AF_INET, AF_INET6; -1 */
+};
+extern struct sock_layer sock;
+
+/* This thread holds the lock. A signal handler that runs meanwhile must not take it again. */
+extern __thread bool sock_inside __attribute__((tls_model("initial-exec")));
+
+/* A result as libc returns it. */
+static inline long ret_errno(long r)
+{
+	if (likely(r >= 0))
+		return r;
+	errno = (int)-r;
+	return -1;
+}
+
+#define EP_PRIVATE ((uint32_t)(EPOLLWAKEUP | EPOLLONESHOT | EPOLLET | EPOLLEXCLUSIVE))
+
+/*
+ * ---- fdtab.c ------------------------------------------------------------------------------------
+ * ----------------
+ */
+
+enum { FD_PAGE_BITS = 10, FD_PAGE_CNT = 1 << 14 }; /* 16 M descriptors */
+struct fd_page {
+	_Atomic(struct file *) slot[1 << FD_PAGE_BITS];
+};
+extern _Atomic(struct fd_page *) fd_pages[FD_PAGE_CNT];
+
+/*
+ * No lock: tells whether there is anything to ask about. What it returns may be used under the lock
+ * only.
+ */
+static inline struct file *fd_peek(int fd)
+{
+	unsigned nr = (unsigned)fd;
+	struct fd_page *page;
+
+	if (unlikely(nr >> FD_PAGE_BITS >= FD_PAGE_CNT))
+		return NULL;
+	page = atomic_load_explicit(&fd_pages[nr >> FD_PAGE_BITS], memory_order_acquire);
+	return likely(!page) ? NULL :
+			       atomic_load_explicit(&page->slot[nr & ((1u << FD_PAGE_BITS) - 1)], memory_order_relaxed);
+}
+
+/* Lock held. @f NULL clears. Takes no reference. Return: 0; -ENOMEM. */
+int fd_set_file(int fd, struct file *f);
+/* The first descriptor >= @fd with an entry, or -1. */
+int fd_next(int fd);
+/*
+ * Move a descriptor of this layer out of the program's way and protect it. @fd is closed. Return:
+ * the new number, or -errno.
+ */
+int fd_hide(int fd);
+void fd_unhide_close(int fd);
+
+/* Zeroed; NULL: no memory. */
+struct sock *sock_alloc(void);
+void sock_free(struct sock *s);
+struct epoll_set *set_alloc(void);
+void set_free(struct epoll_set *set);
+struct watch *watch_alloc(void);
+void watch_free(struct watch *w);
+
+void watch_link(struct watch *w, struct file *f);
+void watch_unlink(struct watch *w);
+
+/*
+ * ---- ctx.c --------------------------------------------------------------------------------------
+ * ----------------
+ */
+
+void lock_take(void);
+/* Hold on to the duty towards sleepers: to be used when this thread comes back at once. */
+void lock_drop(void);
+/* Give the lock up and return to the program: see to it that those who sleep have a leader. */
+void lock_leave(void);
+
+/* The lock is taken if the descriptor has an entry; else NULL, and the call is the kernel's. */
+struct file *file_enter(int fd);
+/* The same for a connection on a channel only. */
+struct sock *conn_enter(int fd);
+/* Another process than the one that owns this memory's sockets (vfork, raw clone): keep off. */
+bool is_foreign(void);
+
+/* First use: environment, fork handler. Lock held. */
+void layer_init(void);
+/* Make the context if there is none. Lock held. Return: 0; errors of vj_open(). */
+int ctx_get(void);
+/* One line about what went another way than asked; only if the user wants to know. */
+void ctx_say(const char *fmt, ...) VJ_PRINTF(1, 2);
+/* Run libvj and hand out its events. Lock held, context there. */
+void ctx_process(void);
+/* Everything that waits for @f learns that @mask (EPOLLIN ...) may hold now. */
+void file_fire(struct file *f, uint32_t mask);
+
+void file_get(struct file *f);
+/* Drops a reference; the last one closes what is behind it. Lock held. */
+void file_put(struct file *f);
+
+/*
+ * ---- stream.c -----------------------------------------------------------------------------------
+ * ----------------
+ */
+
+static inline struct sock *sock_of(struct file *f)
+{
+	return container_of(f, struct sock, file);
+}
+
+static inline struct epoll_set *set_of(struct file *f)
+{
+	return container_of(f, struct epoll_set, file);
+}
+
+static inline bool sock_is_conn(const struct sock *s)
+{
+	return s->state == SOCK_CONNECTING || s->state == SOCK_CONNECTED;
+}
+
+/* Return: level as poll bits, channel side only. Lock held. */
+uint32_t file_level(struct file *f);
+uint32_t sock_level(const struct sock *s);
+/* The last descriptor went. */
+void sock_destroy(struct sock *s);
+/*
+ * An address that accept(), getsockname() ... return: truncated, with its whole length in @len.
+ * Return: 0; -EFAULT; -EINVAL.
+ */
+int sock_addr_copy(const struct sock *s, const struct sockaddr_storage *from, struct sockaddr *to, socklen_t *len);
+/* The kernel alone from now on. Lock held. */
+void sock_give_to_kernel(int fd, struct sock *s);
+/* An error that the stack reports once. Return: what the call returns. */
+long sock_fail(struct sock *s, long err);
+
+/*
+ * ---- option.c -----------------------------------------------------------------------------------
+ * ----------------
+ */
+
+/* What was remembered, onto a new connection. */
+void options_replay(const struct sock *from, struct vj_conn c);
+/* Return: 0; -ENOMEM. */
+int options_remember(struct sock *s, enum vj_option opt, uint32_t value);
+
+/*
+ * ---- wait.c -------------------------------------------------------------------------------------
+ * ----------------
+ */
+
+/*
+ * Return: true: something may have happened, look again; false: sleep now. Gives up the lock
+ * meanwhile.
+ */
+bool spin_turn(struct spin *sp);
+void spin_won(const struct spin *sp);
+
+/* One blocking operation on one file: see block_wait(). */
+struct blocking {
+	struct file *file;
+	int kernel_fd; /* also wait for this one to be readable; -1: none */
+	uint64_t timeout_ns;	/* 0: none */
+	uint64_t deadline_ns;	/* of the first wait on */
+	struct spin spin;
+	bool kernel_ready;	/* out: kernel_fd has something */
+	bool held;		/* a reference of ours, from the first wait to block_end() */
+};
+/*
+ * Wait until something may have changed. The lock is held before and after, but not meanwhile.
+ * Return: 0: look again; -EAGAIN: the timeout is over; -EINTR: a signal without SA_RESTART.
+ */
+int block_wait(struct blocking *b);
+/* The operation is over, however it went. The file may be gone after. */
+void block_end(struct blocking *b);
+
+/*
+ * About to sleep. *timeout_ns (-1: for ever) is shortened for a leader. Return: false: there is
+ * work, don't sleep; else the lock was dropped, sleep on sl->kick and, if *ret_leads, on the bell,
+ * then call sleep_end(), which takes the lock.
+ */
+bool sleep_begin(struct sleeper *sl, int64_t *timeout_ns, bool *ret_leads);
+void sleep_end(struct sleeper *sl);
+
+/* A kick for a blocking call. Lock held. Return: 0; -EMFILE and other errors of eventfd(). */
+int kick_borrow(struct kick *ret_kick);
+void kick_return(struct kick *k);
+int kick_open(struct kick *k);
+void kick_send(struct kick *k);
+void kick_drain(struct kick *k);
+void kicks_forget(void); /* child of fork */
+/* A blocking call that was interrupted: does every handler there is want it restarted? */
+bool signals_restart(void);
+
+uint64_t deadline_after(uint64_t now_ns, int64_t timeout_ns);
+/* Return: -1 for never, 0 when over. */
+int64_t time_left(uint64_t deadline_ns, uint64_t now_ns);
+
+/*
+ * ---- helper.c -----------------------------------------------------------------------------------
+ * ----------------
+ */
+
+int helper_start(void);
+/* The program is active: tick. Lock held. */
+void helper_wake(void);
+/* The helper leads, and the program is back. */
+void helper_dethrone(void);
+/* There is no context any more: the thread ends, some time later. */
+void helper_stop(void);
+
+/*
+ * ---- epoll.c ------------------------------------------------------------------------------------
+ * ----------------
+ */
+
+void set_fire(struct watch *w, uint32_t mask);
+uint32_t set_level(struct epoll_set *set);
+void set_destroy(struct epoll_set *set);
+/* One of several descriptors of the set goes. */
+void set_fd_closed(struct epoll_set *set, int fd);
+void watch_destroy(struct watch *w);
+/*
+ * A socket with watches changes sides: FRESH -> LISTEN, FRESH -> channel, or to the kernel alone.
+ */
+enum watch_side { WATCH_BOTH, WATCH_CHANNEL, WATCH_KERNEL };
+void watches_move(struct file *f, enum watch_side side);
+
+/*
+ * ---- recv.c, send.c
+ * ---------------------------------------------------------------------------------------------
+ */
+
+/* Lock held, given up while blocking. Return: bytes or -errno. */
+long conn_recv(struct sock *s, const struct iovec *iov, int cnt, int flags);
+long conn_send(struct sock *s, const struct iovec *iov, int cnt, int flags);
+/* After the lock was left: EPIPE comes with the signal. */
+long send_done(long r, int flags);
+
+/*
+ * ---- life.c -------------------------------------------------------------------------------------
+ * ----------------
+ */
+
+/* Every connection is cut off from libvj. */
+void layer_bury(void);
+void life_init(void);
+
+#endif

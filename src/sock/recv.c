@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* recv.c - reading */
+#include "sock/priv.h"
+
+#include <limits.h>
+#include <string.h>
+
+enum { PEEK_BYTES = 16 * 1024 };
+
+/* MSG_TRUNC on TCP: throw away. */
+static long discard(struct sock *s, size_t len)
+{
+	size_t done = 0;
+
+	while (done < len) {
+		const uint8_t *data;
+		ssize_t n = vj_recv_borrow(sock.vj, s->conn, &data);
+
+		if (n <= 0)
+			return done ? (long)done : n;
+		n = (ssize_t)min_size((size_t)n, len - done);
+		vj_recv_return(sock.vj, s->conn, (size_t)n);
+		done += (size_t)n;
+	}
+	return (long)done;
+}
+
+/* Peeking starts at the first byte again with every call: collect, then scatter. */
+static long peek_scattered(struct sock *s, const struct iovec *iov, int cnt)
+{
+	uint8_t bytes[PEEK_BYTES];
+	size_t want = 0, off = 0;
+	ssize_t n;
+
+	for (int i = 0; i < cnt; i++)
+		want += iov[i].iov_len;
+	n = vj_recv(sock.vj, s->conn, bytes, min_size(want, sizeof(bytes)), true);
+	for (int i = 0; i < cnt && n > 0 && off < (size_t)n; i++) {
+		size_t part = min_size(iov[i].iov_len, (size_t)n - off);
+
+		memcpy(iov[i].iov_base, bytes + off, part);
+		off += part;
+	}
+	return n;
+}
+
+/* What is there now, from byte @skip of @iov on. Return: bytes; 0: end of file; -EAGAIN; -errno. */
+static long take(struct sock *s, const struct iovec *iov, int cnt, size_t skip, int flags)
+{
+	size_t done = 0;
+
+	if (unlikely((flags & MSG_PEEK) && cnt > 1))
+		return peek_scattered(s, iov, cnt);
+	for (int i = 0; i < cnt; i++) {
+		size_t len = iov[i].iov_len;
+		long n;
+
+		if (skip >= len) {
+			skip -= len;
+			continue;
+		}
+		len -= skip;
+		if (unlikely(flags & MSG_TRUNC))
+			n = discard(s, len);
+		else
+			n = vj_recv(sock.vj, s->conn, (uint8_t *)iov[i].iov_base + skip, len,
+				    (flags & MSG_PEEK) != 0);
+		skip = 0;
+		if (n <= 0)
+			return done ? (long)done : n;
+		done += (size_t)n;
+		if ((size_t)n < len)
+			break;
+	}
+	return (long)done;
+}
+
+/* States in which nothing can come. Return: true: the call's result is in @ret. */
+static bool is_over(struct sock *s, long *ret)
+{
+	if (s->err) {
+		*ret = -(long)s->err;
+		s->err = 0;
+		s->failed = true;
+		return true;
+	}
+	if (s->failed) {
+		*ret = 0;
+		return true;
+	}
+	if (s->state == SOCK_DEAD) {
+		*ret = -ECONNRESET;
+		s->failed = true;
+		return true;
+	}
+	return false;
+}
+
+static bool enough(size_t done, size_t want, int flags)
+{
+	return done == want || (done && (!(flags & MSG_WAITALL) || (flags & MSG_PEEK)));
+}
+
+long conn_recv(struct sock *s, const struct iovec *iov, int cnt, int flags)
+{
+	struct blocking b = { .file = &s->file, .kernel_fd = -1, .timeout_ns = s->rcvtimeo_ns };
+	bool nonblock = s->nonblock || (flags & MSG_DONTWAIT), looked = false;
+	size_t want = 0, done = 0;
+	long r;
+
+	if (unlikely(flags & MSG_OOB))
+		return -EINVAL;
+	if (unlikely(flags & MSG_ERRQUEUE))
+		return -EAGAIN;
+	for (int i = 0; i < cnt; i++)
+		want += iov[i].iov_len;
+	if (!want)
+		return 0;
+	for (;;) {
+		if (unlikely(is_over(s, &r)))
+			break;
+		r = take(s, iov, cnt, done, flags);
+		if (likely(r > 0)) {
+			done += (size_t)r;
+			if (likely(enough(done, want, flags)))
+				break;
+			continue;
+		}
+		if (r == 0)
+			break;
+		if (r == -ENOTCONN && s->state == SOCK_CONNECTING)
+			r = -EAGAIN;
+		if (r != -EAGAIN) {
+			sock_fail(s, r);
+			break;
+		}
+		if (!looked) { /* the program may never poll */
+			looked = true;
+			ctx_process();
+			continue;
+		}
+		if (s->shut_rd)
+			r = 0;
+		if (s->shut_rd || nonblock)
+			break;
+		r = block_wait(&b);
+		if (r)
+			break;
+		looked = false;
+	}
+	if (done && r < 0 && r != -EAGAIN && r != -EINTR) {
+		s->failed = false;
+		s->err = (uint16_t)-r;
+	}
+	block_end(&b);
+	return done ? (long)done : r;
+}
+
+/*
+ * ---- the calls ----------------------------------------------------------------------------------
+ * ----------------
+ */
+
+static struct sock *recv_enter(int fd)
+{
+	return fd_peek(fd) ? conn_enter(fd) : NULL;
+}
+
+static ssize_t recv_leave(struct sock *s, const struct iovec *iov, int cnt, int flags)
+{
+	long r = conn_recv(s, iov, cnt, flags);
+
+	lock_leave();
+	return ret_errno(r);
+}
+
+ssize_t sock_recv(int fd, void *buf, size_t n, int flags)
+{
+	struct sock *s = recv_enter(fd);
+
+	if (!s)
+		return ret_errno(ker_recvfrom(fd, buf, n, flags, NULL, NULL));
+	return recv_leave(s, &(struct iovec){ buf, n }, 1, flags);
+}
+
+ssize_t sock_read(int fd, void *buf, size_t n)
+{
+	struct sock *s = recv_enter(fd);
+
+	if (likely(!s))
+		return ret_errno(ker_read(fd, buf, n));
+	return recv_leave(s, &(struct iovec){ buf, n }, 1, 0);
+}
+
+ssize_t sock_readv(int fd, const struct iovec *iov, int cnt)
+{
+	struct sock *s = cnt < 0 || cnt > IOV_MAX ? NULL : recv_enter(fd);
+
+	if (!s)
+		return ret_errno(ker_readv(fd, iov, cnt));
+	return recv_leave(s, iov, cnt, 0);
+}
+
+ssize_t sock_recvfrom(int fd, void *buf, size_t n, int flags, struct sockaddr *addr, socklen_t *len)
+{
+	struct sock *s = recv_enter(fd);
+
+	if (!s)
+		return ret_errno(ker_recvfrom(fd, buf, n, flags, addr, len));
+	if (addr && len)
+		*len = 0; /* TCP gives no address */
+	return recv_leave(s, &(struct iovec){ buf, n }, 1, flags);
+}
+
+ssize_t sock_recvmsg(int fd, struct msghdr *msg, int flags)
+{
+	struct sock *s = recv_enter(fd);
+	ssize_t r;
+
+	if (!s)
+		return ret_errno(ker_recvmsg(fd, msg, flags));
+	if (msg->msg_iovlen > IOV_MAX) {
+		lock_leave();
+		return ret_errno(-EMSGSIZE);
+	}
+	r = recv_leave(s, msg->msg_iov, (int)msg->msg_iovlen, flags);
+	if (r >= 0) {
+		msg->msg_namelen = 0;
+		msg->msg_controllen = 0;
+		msg->msg_flags = 0;
+	}
+	return r;
+}
+
+int sock_recvmmsg(int fd, struct mmsghdr *msgs, unsigned cnt, int flags, struct timespec *timeout)
+{
+	struct sock *s = recv_enter(fd);
+	unsigned done = 0;
+
+	if (!s)
+		return (int)ret_errno(ker_recvmmsg(fd, msgs, cnt, flags, timeout));
+	lock_leave();
+	while (done < cnt) {
+		ssize_t r = sock_recvmsg(fd, &msgs[done].msg_hdr, flags & ~MSG_WAITFORONE);
+
+		if (r < 0)
+			return done ? (int)done : -1;
+		msgs[done++].msg_len = (unsigned)r;
+		if (r == 0)
+			break;
+		if (flags & MSG_WAITFORONE)
+			flags |= MSG_DONTWAIT;
+	}
+	return (int)done;
+}

@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* send.c - writing */
+#include "sock/priv.h"
+
+#include <netinet/in.h>
+#include <limits.h>
+#include <string.h>
+
+enum {
+	GATHER_BYTES = 8 * 1024, /* short pieces are sent as one */
+	COPY_BYTES = 16 * 1024,	 /* sendfile() */
+};
+
+/*
+ * As much as there is room for, from byte @skip of @iov on. Return: bytes; -EAGAIN: none; -errno.
+ */
+static long put(struct sock *s, const struct iovec *iov, int cnt, size_t skip, unsigned flags)
+{
+	size_t done = 0;
+
+	for (int i = 0; i < cnt; i++) {
+		size_t len = iov[i].iov_len;
+		long n;
+
+		if (skip >= len) {
+			skip -= len;
+			continue;
+		}
+		len -= skip;
+		n = vj_send(sock.vj, s->conn, (const uint8_t *)iov[i].iov_base + skip, len,
+			    i + 1 < cnt ? flags | VJ_SEND_MORE : flags);
+		skip = 0;
+		if (n <= 0)
+			return done ? (long)done : n;
+		done += (size_t)n;
+		if ((size_t)n < len)
+			break;
+	}
+	return (long)done;
+}
+
+static bool is_over(struct sock *s, long *ret)
+{
+	if (s->err) {
+		*ret = -(long)s->err;
+		s->err = 0;
+		s->failed = true;
+		return true;
+	}
+	if (s->failed || s->shut_wr || s->state == SOCK_DEAD) {
+		*ret = -EPIPE;
+		return true;
+	}
+	return false;
+}
+
+static long send_all(struct sock *s, const struct iovec *iov, int cnt, size_t want, int flags)
+{
+	struct blocking b = { .file = &s->file, .kernel_fd = -1, .timeout_ns = s->sndtimeo_ns };
+	bool nonblock = s->nonblock || (flags & MSG_DONTWAIT), looked = false;
+	unsigned more = flags & MSG_MORE ? VJ_SEND_MORE : 0;
+	size_t done = 0;
+	long r;
+
+	for (;;) {
+		if (unlikely(is_over(s, &r)))
+			break;
+		r = put(s, iov, cnt, done, more);
+		if (likely(r > 0)) {
+			done += (size_t)r;
+			if (likely(done == want))
+				break;
+			looked = false;
+			continue;
+		}
+		if (r == -ENOTCONN)
+			r = s->state == SOCK_CONNECTING ? -EAGAIN : -EPIPE;
+		if (r != -EAGAIN) {
+			sock_fail(s, r);
+			break;
+		}
+		if (!looked) {
+			looked = true;
+			ctx_process();
+			continue;
+		}
+		if (nonblock)
+			break;
+		r = block_wait(&b);
+		if (r)
+			break;
+		looked = false;
+	}
+	if (done && r < 0 && r != -EAGAIN && r != -EINTR && r != -EPIPE) {
+		s->failed = false;
+		s->err = (uint16_t)-r;
+	}
+	block_end(&b);
+	return done ? (long)done : r;
+}
+
+long conn_send(struct sock *s, const struct iovec *iov, int cnt, int flags)
+{
+	size_t want = 0;
+
+	if (cnt == 1) {
+		want = iov->iov_len;
+	} else {
+		for (int i = 0; i < cnt; i++)
+			want += iov[i].iov_len;
+		if (want <= GATHER_BYTES) {
+			uint8_t bytes[GATHER_BYTES];
+			size_t off = 0;
+
+			for (int i = 0; i < cnt; i++) {
+				if (iov[i].iov_len)
+					memcpy(bytes + off, iov[i].iov_base, iov[i].iov_len);
+				off += iov[i].iov_len;
+			}
+			return want ? send_all(s, &(struct iovec){ bytes, want }, 1, want, flags) : 0;
+		}
+	}
+	return want ? send_all(s, iov, cnt, want, flags) : 0;
+}
+
+long send_done(long r, int flags)
+{
+	if (unlikely(r == -EPIPE) && !(flags & MSG_NOSIGNAL) && !sock.exiting)
+		ker_raise(SIGPIPE);
+	return r;
+}
+
+/*
+ * ---- the calls ----------------------------------------------------------------------------------
+ * ----------------
+ */
+
+static struct sock *send_enter(int fd)
+{
+	return fd_peek(fd) ? conn_enter(fd) : NULL;
+}
+
+static ssize_t send_leave(struct sock *s, const struct iovec *iov, int cnt, int flags)
+{
+	long r = unlikely(flags & MSG_OOB) ? conn_send(s, iov, cnt, flags & ~MSG_OOB) : conn_send(s, iov, cnt, flags);
+
+	lock_leave();
+	return ret_errno(send_done(r, flags));
+}
+
+ssize_t sock_send(int fd, const void *buf, size_t n, int flags)
+{
+	struct sock *s = send_enter(fd);
+
+	if (!s)
+		return ret_errno(ker_sendto(fd, buf, n, flags, NULL, 0));
+	return send_leave(s, &(struct iovec){ (void *)(uintptr_t)buf, n }, 1, flags);
+}
+
+ssize_t sock_write(int fd, const void *buf, size_t n)
+{
+	struct sock *s = send_enter(fd);
+
+	if (likely(!s))
+		return ret_errno(ker_write(fd, buf, n));
+	return send_leave(s, &(struct iovec){ (void *)(uintptr_t)buf, n }, 1, 0);
+}
+
+ssize_t sock_writev(int fd, const struct iovec *iov, int cnt)
+{
+	struct sock *s = cnt < 0 || cnt > IOV_MAX ? NULL : send_enter(fd);
+
+	if (!s)
+		return ret_errno(ker_writev(fd, iov, cnt));
+	return send_leave(s, iov, cnt, 0);
+}
+
+ssize_t sock_sendto(int fd, const void *buf, size_t n, int flags, const struct sockaddr *addr, socklen_t len)
+{
+	struct sock *s = send_enter(fd);
+
+	if (!s) {
+		if ((flags & MSG_FASTOPEN) && fd_peek(fd)) { /* connect and send in one: there is nothing to save here */
+			if (sock_connect(fd, addr, len))
+				return -1;
+			return sock_send(fd, buf, n, flags & ~MSG_FASTOPEN);
+		}
+		return ret_errno(ker_sendto(fd, buf, n, flags, addr, len));
+	}
+	return send_leave(s, &(struct iovec){ (void *)(uintptr_t)buf, n }, 1, flags); /* the address is ignored */
+}
+
+ssize_t sock_sendmsg(int fd, const struct msghdr *msg, int flags)
+{
+	struct sock *s = send_enter(fd);
+
+	if (!s)
+		return ret_errno(ker_sendmsg(fd, msg, flags));
+	if (msg->msg_iovlen > IOV_MAX) {
+		lock_leave();
+		return ret_errno(-EMSGSIZE);
+	}
+	return send_leave(s, msg->msg_iov, (int)msg->msg_iovlen, flags);
+}
+
+int sock_sendmmsg(int fd, struct mmsghdr *msgs, unsigned cnt, int flags)
+{
+	struct sock *s = send_enter(fd);
+	unsigned done = 0;
+
+	if (!s)
+		return (int)ret_errno(ker_sendmmsg(fd, msgs, cnt, flags));
+	lock_leave();
+	while (done < cnt) {
+		ssize_t r = sock_sendmsg(fd, &msgs[done].msg_hdr, flags);
+
+		if (r < 0)
+			return done ? (int)done : -1;
+		msgs[done++].msg_len = (unsigned)r;
+	}
+	return (int)done;
+}
+
+/*
+ * ---- sendfile -----------------------------------------------------------------------------------
+ * ----------------
+ */
+
+/* Return: bytes sent from @off on; -errno. Lock held, given up while blocking. */
+static long send_file(struct sock *s, int in_fd, off_t off, size_t n)
+{
+	uint8_t bytes[COPY_BYTES];
+	size_t done = 0;
+
+	file_get(&s->file);
+	while (done < n) {
+		long got = ker_pread(in_fd, bytes, min_size(n - done, sizeof(bytes)), off + (off_t)done);
+		long r;
+
+		if (got <= 0) {
+			if (got < 0 && !done) {
+				file_put(&s->file);
+				return got == -ESPIPE ? -EINVAL : got;
+			}
+			break;
+		}
+		r = conn_send(s, &(struct iovec){ bytes, (size_t)got }, 1,
+			      (size_t)got < n - done && got == COPY_BYTES ? MSG_MORE : 0);
+		if (r < 0) {
+			if (!done) {
+				file_put(&s->file);
+				return r;
+			}
+			break;
+		}
+		done += (size_t)r;
+		if (r < got)
+			break;
+	}
+	file_put(&s->file);
+	return (long)done;
+}
+
+ssize_t sock_sendfile(int out_fd, int in_fd, off_t *off, size_t n)
+{
+	struct sock *s = send_enter(out_fd);
+	off_t from;
+	long r;
+
+	if (!s)
+		return ret_errno(ker_sendfile(out_fd, in_fd, off, n));
+	from = off ? *off : (off_t)ker_lseek(in_fd, 0, SEEK_CUR);
+	r = from < 0 ? (off ? -EINVAL : (long)from) : send_file(s, in_fd, from, n);
+	lock_leave();
+	if (r > 0 && off)
+		*off = from + r;
+	else if (r > 0)
+		ker_lseek(in_fd, from + r, SEEK_SET);
+	return ret_errno(send_done(r, 0));
+}
+
+ssize_t sock_splice(int in_fd, off_t *in_off, int out_fd, off_t *out_off, size_t n, unsigned flags)
+{
+	struct sock *s = send_enter(in_fd);
+
+	if (!s)
+		s = send_enter(out_fd);
+	if (!s)
+		return ret_errno(ker_splice(in_fd, in_off, out_fd, out_off, n, flags));
+	lock_leave();
+	return ret_errno(-EINVAL); /* as for a file system that can't: programs fall back to read and write */
+}

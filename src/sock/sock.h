@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * sock.h - the sockets API over network channels
+ *
+ * Every function here has the prototype, the return values and the errno of the libc function that
+ * its name ends in; its manual page is the contract. What is a stream socket that ended up on a
+ * channel is served by libvj, everything else goes to the kernel unchanged. The preload library
+ * exports these under libc's names; a program may also call them by these names, then for all
+ * operations on a descriptor that sock_socket() or sock_epoll_create() made.
+ *
+ * Threads: all functions may be called from any thread. From a signal handler, what POSIX allows
+ * there is allowed on descriptors that are the kernel's; on channel sockets it fails (ENOTCONN) if
+ * the handler interrupted one of these functions.
+ */
+#ifndef SOCK_SOCK_H
+#define SOCK_SOCK_H
+
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/epoll.h>
+#include <sys/select.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+#include <time.h>
+
+/* ---- stream.c, accept.c: a socket's life */
+int sock_socket(int domain, int type, int protocol);
+int sock_bind(int fd, const struct sockaddr *addr, socklen_t len);
+int sock_listen(int fd, int backlog);
+int sock_accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags);
+int sock_connect(int fd, const struct sockaddr *addr, socklen_t len);
+int sock_getsockname(int fd, struct sockaddr *addr, socklen_t *len);
+int sock_getpeername(int fd, struct sockaddr *addr, socklen_t *len);
+int sock_shutdown(int fd, int how);
+
+/* ---- fd.c: descriptors */
+int sock_close(int fd);
+int sock_close_range(unsigned first, unsigned last, int flags);
+int sock_dup(int fd);
+int sock_dup2(int fd, int fd2);
+int sock_dup3(int fd, int fd2, int flags);
+/* the third argument of fcntl() and ioctl(), pointer or number */
+int sock_fcntl(int fd, int cmd, long arg);
+int sock_ioctl(int fd, unsigned long req, long arg);
+
+/* ---- recv.c */
+ssize_t sock_read(int fd, void *buf, size_t n);
+ssize_t sock_readv(int fd, const struct iovec *iov, int cnt);
+ssize_t sock_recv(int fd, void *buf, size_t n, int flags);
+ssize_t sock_recvfrom(int fd, void *buf, size_t n, int flags, struct sockaddr *addr, socklen_t *len);
+ssize_t sock_recvmsg(int fd, struct msghdr *msg, int flags);
+int sock_recvmmsg(int fd, struct mmsghdr *msgs, unsigned cnt, int flags, struct timespec *timeout);
+
+/* ---- send.c */
+ssize_t sock_write(int fd, const void *buf, size_t n);
+ssize_t sock_writev(int fd, const struct iovec *iov, int cnt);
+ssize_t sock_send(int fd, const void *buf, size_t n, int flags);
+ssize_t sock_sendto(int fd, const void *buf, size_t n, int flags, const struct sockaddr *addr, socklen_t len);
+ssize_t sock_sendmsg(int fd, const struct msghdr *msg, int flags);
+int sock_sendmmsg(int fd, struct mmsghdr *msgs, unsigned cnt, int flags);
+ssize_t sock_sendfile(int out_fd, int in_fd, off_t *off, size_t n);
+ssize_t sock_splice(int in_fd, off_t *in_off, int out_fd, off_t *out_off, size_t n, unsigned flags);
+
+/* ---- option.c */
+int sock_getsockopt(int fd, int level, int name, void *val, socklen_t *len);
+int sock_setsockopt(int fd, int level, int name, const void *val, socklen_t len);
+
+/* ---- poll.c */
+int sock_poll(struct pollfd *fds, nfds_t n, int timeout_ms);
+int sock_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask);
+int sock_select(int n, fd_set *r, fd_set *w, fd_set *x, struct timeval *timeout);
+int sock_pselect(int n, fd_set *r, fd_set *w, fd_set *x, const struct timespec *timeout, const sigset_t *mask);
+
+/* ---- epoll.c */
+int sock_epoll_create(int size);
+int sock_epoll_create1(int flags);
+int sock_epoll_ctl(int epfd, int op, int fd, struct epoll_event *event);
+int sock_epoll_wait(int epfd, struct epoll_event *ev, int max, int timeout_ms);
+int sock_epoll_pwait(int epfd, struct epoll_event *ev, int max, int timeout_ms, const sigset_t *mask);
+int sock_epoll_pwait2(int epfd, struct epoll_event *ev, int max, const struct timespec *timeout, const sigset_t *mask);
+
+/*
+ * ---- stdio.c: a stream over a channel socket, or NULL with errno 0 when @fd is none (libc's
+ * fdopen() is right then)
+ */
+FILE *sock_fdopen(int fd, const char *mode);
+
+/* ---- life.c */
+/*
+ * Orderly end of every connection: FIN after what is queued, up to 2 s. For exit() and its
+ * relatives.
+ */
+void sock_flush_at_exit(void);
+_Noreturn void sock_exit(int status);
+
+#endif

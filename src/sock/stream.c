@@ -1,0 +1,458 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * stream.c - a TCP socket's life: made, named, connected, shut, gone. Listening and accepting:
+ * accept.c
+ */
+#include "sock/priv.h"
+
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+
+/*
+ * ---- level --------------------------------------------------------------------------------------
+ * ----------------
+ */
+
+/* As tcp_poll() of the kernel maps a connection's state to poll bits. */
+static uint32_t conn_level(const struct sock *s)
+{
+	uint32_t ready, mask = 0;
+
+	if (s->state == SOCK_DEAD)
+		return EPOLLIN | EPOLLRDNORM | EPOLLOUT | EPOLLWRNORM | EPOLLRDHUP | EPOLLHUP |
+		       (s->failed ? 0 : (uint32_t)EPOLLERR);
+	ready = vj_ready(sock.vj, s->conn);
+	if (unlikely((ready & VJ_EV_ERROR) || s->failed || s->err)) {
+		mask = EPOLLIN | EPOLLRDNORM | EPOLLOUT | EPOLLWRNORM | EPOLLRDHUP | EPOLLHUP;
+		return s->failed && !s->err ? mask : mask | EPOLLERR;
+	}
+	if (s->state == SOCK_CONNECTING && !(ready & VJ_EV_CONNECTED))
+		return 0;
+	if (ready & VJ_EV_READABLE)
+		mask |= EPOLLIN | EPOLLRDNORM;
+	if ((ready & VJ_EV_WRITABLE) || s->shut_wr)
+		mask |= EPOLLOUT | EPOLLWRNORM;
+	if (unlikely((ready & VJ_EV_EOF) || s->shut_rd)) {
+		mask |= EPOLLIN | EPOLLRDNORM | EPOLLRDHUP;
+		if (s->shut_wr)
+			mask |= EPOLLHUP;
+	}
+	return mask;
+}
+
+uint32_t sock_level(const struct sock *s)
+{
+	if (s->state == SOCK_FRESH)
+		return 0;
+	if (s->state == SOCK_LISTEN)
+		return s->has_listener && sock.vj && vj_listener_ready(sock.vj, s->listener) ?
+			       (uint32_t)(EPOLLIN | EPOLLRDNORM) :
+			       0;
+	return conn_level(s);
+}
+
+uint32_t file_level(struct file *f)
+{
+	if (f->kind == FILE_SOCK)
+		return sock_level(sock_of(f));
+	return f->kind == FILE_EPOLL ? set_level(set_of(f)) : 0;
+}
+
+/*
+ * ---- birth and death
+ * --------------------------------------------------------------------------------------------
+ */
+
+static void sock_track(int fd, int domain, int type)
+{
+	struct sock *s;
+
+	if (sock_inside)
+		return;
+	lock_take();
+	layer_init();
+	s = sock_alloc();
+	if (s) {
+		s->family = (uint8_t)domain;
+		s->nonblock = (type & SOCK_NONBLOCK) != 0;
+		if (fd_set_file(fd, &s->file))
+			sock_free(s);
+	}
+	lock_leave();
+}
+
+int sock_socket(int domain, int type, int protocol)
+{
+	int fd = sys_socket(domain, type, protocol);
+
+	if (fd >= 0 && (domain == AF_INET || domain == AF_INET6) &&
+	    (type & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)) == SOCK_STREAM && (protocol == 0 || protocol == IPPROTO_TCP) &&
+	    !sock.exiting)
+		sock_track(fd, domain, type);
+	return (int)ret_errno(fd);
+}
+
+void sock_destroy(struct sock *s)
+{
+	if (sock.vj && sock_is_conn(s)) {
+		if ((s->linger && !s->linger_s) || s->state == SOCK_CONNECTING)
+			vj_conn_abort(sock.vj, s->conn);
+		else
+			vj_conn_close(sock.vj, s->conn);
+	} else if (sock.vj && s->has_listener) {
+		vj_unlisten(sock.vj, s->listener);
+	}
+	fd_unhide_close(s->lease_fd);
+	for (struct watch *w = s->file.watches, *next; w; w = next) {
+		next = w->next;
+		watch_destroy(w);
+	}
+	free(s->opts);
+	sock_free(s);
+}
+
+void sock_give_to_kernel(int fd, struct sock *s)
+{
+	watches_move(&s->file, WATCH_KERNEL);
+	fd_set_file(fd, NULL);
+	file_put(&s->file);
+}
+
+long sock_fail(struct sock *s, long err)
+{
+	switch (err) {
+	case -EAGAIN:
+	case -ENOTCONN:
+	case -EINVAL:
+	case -ENOMEM:
+	case -EPIPE:
+		break;
+	default:
+		s->failed = true;
+	}
+	return err;
+}
+
+/*
+ * ---- names --------------------------------------------------------------------------------------
+ * ----------------
+ */
+
+static void map_v4(const struct sockaddr_in *from, struct sockaddr_in6 *to)
+{
+	memset(to, 0, sizeof(*to));
+	to->sin6_family = AF_INET6;
+	to->sin6_port = from->sin_port;
+	to->sin6_addr.s6_addr[10] = to->sin6_addr.s6_addr[11] = 0xff;
+	memcpy(&to->sin6_addr.s6_addr[12], &from->sin_addr, 4);
+}
+
+static void unmap_v4(const struct sockaddr_in6 *from, struct sockaddr_in *to)
+{
+	memset(to, 0, sizeof(*to));
+	to->sin_family = AF_INET;
+	to->sin_port = from->sin6_port;
+	memcpy(&to->sin_addr, &from->sin6_addr.s6_addr[12], 4);
+}
+
+int sock_addr_copy(const struct sock *s, const struct sockaddr_storage *from, struct sockaddr *to, socklen_t *len)
+{
+	union {
+		struct sockaddr_in in;
+		struct sockaddr_in6 in6;
+	} addr;
+	socklen_t whole = s->family == AF_INET ? sizeof(addr.in) : sizeof(addr.in6);
+
+	if (!to || !len)
+		return -EFAULT;
+	if ((int)*len < 0)
+		return -EINVAL;
+	if (s->family == AF_INET && from->ss_family == AF_INET6)
+		unmap_v4((const struct sockaddr_in6 *)from, &addr.in);
+	else if (s->family == AF_INET6 && from->ss_family == AF_INET)
+		map_v4((const struct sockaddr_in *)from, &addr.in6);
+	else
+		memcpy(&addr, from, whole);
+	memcpy(to, &addr, min_u32(*len, whole));
+	*len = whole;
+	return 0;
+}
+
+int sock_getsockname(int fd, struct sockaddr *addr, socklen_t *len)
+{
+	struct sockaddr_storage local;
+	struct sock *s = likely(fd_peek(fd) != NULL) ? conn_enter(fd) : NULL;
+	int err;
+
+	if (!s)
+		return (int)ret_errno(sys_getsockname(fd, addr, len));
+	if (s->state == SOCK_DEAD) {
+		lock_leave();
+		return (int)ret_errno(sys_getsockname(fd, addr, len));
+	}
+	vj_conn_addrs(sock.vj, s->conn, &local, NULL);
+	err = sock_addr_copy(s, &local, addr, len);
+	lock_leave();
+	return (int)ret_errno(err);
+}
+
+int sock_getpeername(int fd, struct sockaddr *addr, socklen_t *len)
+{
+	struct sockaddr_storage remote;
+	struct sock *s = likely(fd_peek(fd) != NULL) ? conn_enter(fd) : NULL;
+	int err = -ENOTCONN;
+
+	if (!s)
+		return (int)ret_errno(sys_getpeername(fd, addr, len));
+	if (s->state == SOCK_CONNECTED && !s->failed && !(vj_ready(sock.vj, s->conn) & VJ_EV_ERROR)) {
+		vj_conn_addrs(sock.vj, s->conn, NULL, &remote);
+		err = sock_addr_copy(s, &remote, addr, len);
+	}
+	lock_leave();
+	return (int)ret_errno(err);
+}
+
+int sock_bind(int fd, const struct sockaddr *addr, socklen_t len)
+{
+	struct file *f = fd_peek(fd) ? file_enter(fd) : NULL;
+	int r = sys_bind(fd, addr, len);
+
+	if (f) {
+		if (r == 0 && f->kind == FILE_SOCK)
+			sock_of(f)->bound = true;
+		lock_leave();
+	}
+	return (int)ret_errno(r);
+}
+
+/*
+ * ---- connect ------------------------------------------------------------------------------------
+ * ----------------
+ */
+
+/* Only an address of this host can be bound to: cheaper than reading the address list. */
+static bool can_be_bound(const struct sockaddr *addr, socklen_t len)
+{
+	struct sockaddr_storage copy = { 0 };
+	int fd = sys_socket(addr->sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	int r;
+
+	if (fd < 0)
+		return false;
+	memcpy(&copy, addr, min_size(len, sizeof(copy)));
+	((struct sockaddr_in *)&copy)->sin_port = 0; /* at the same place in sockaddr_in6 */
+	r = sys_bind(fd, (struct sockaddr *)&copy, len);
+	sys_close(fd);
+	return r == 0;
+}
+
+static bool is_local4(uint32_t addr_be, const struct sockaddr *sa, socklen_t len)
+{
+	uint32_t addr = ntohl(addr_be);
+
+	return addr >> 24 == 127 || addr == INADDR_ANY || (sa && !IN_MULTICAST(addr) && can_be_bound(sa, len));
+}
+
+/* Could an application of this host be behind the address? Decides before anything is started. */
+static bool is_local(const struct sock *s, const struct sockaddr *addr, socklen_t len)
+{
+	if (s->family == AF_INET && addr->sa_family == AF_INET && len >= sizeof(struct sockaddr_in))
+		return is_local4(((const struct sockaddr_in *)addr)->sin_addr.s_addr, addr, len);
+	if (s->family == AF_INET6 && addr->sa_family == AF_INET6 && len >= sizeof(struct sockaddr_in6)) {
+		const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)addr;
+
+		if (IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr)) {
+			struct sockaddr_in in;
+
+			unmap_v4(in6, &in);
+			return is_local4(in.sin_addr.s_addr, (struct sockaddr *)&in, sizeof(in));
+		}
+		return IN6_IS_ADDR_LOOPBACK(&in6->sin6_addr) || IN6_IS_ADDR_UNSPECIFIED(&in6->sin6_addr) ||
+		       (!IN6_IS_ADDR_MULTICAST(&in6->sin6_addr) && can_be_bound(addr, len));
+	}
+	return false;
+}
+
+/* Return: 0: begun on a channel; -errno: not there. */
+static int channel_connect(int fd, struct sock *s, const struct sockaddr *addr, socklen_t len)
+{
+	struct sockaddr_storage local;
+	socklen_t local_len = sizeof(local);
+	int err = ctx_get();
+
+	if (err)
+		return err;
+	if (s->bound && sys_getsockname(fd, (struct sockaddr *)&local, &local_len))
+		return -EINVAL;
+	err = vj_connect(sock.vj, addr, len, s->bound ? (struct sockaddr *)&local : NULL, s->bound ? local_len : 0,
+			 (uint64_t)(uintptr_t)s, &s->conn);
+	if (err) {
+		if (err != -EHOSTUNREACH)
+			ctx_say("connect: no channel: %s", strerror(-err));
+		return err;
+	}
+	s->state = SOCK_CONNECTING;
+	s->failed = s->shut_rd = s->shut_wr = false;
+	s->err = 0;
+	options_replay(s, s->conn);
+	watches_move(&s->file, WATCH_CHANNEL);
+	return 0;
+}
+
+/*
+ * Return: 0: connected; -EINPROGRESS: not yet; else why it failed, and the socket may be connected
+ * again.
+ */
+static int connect_result(struct sock *s)
+{
+	int err;
+
+	if (s->state == SOCK_DEAD || !sock.vj)
+		return -ECONNABORTED;
+	if (s->state == SOCK_CONNECTED || (vj_ready(sock.vj, s->conn) & VJ_EV_CONNECTED)) {
+		s->state = SOCK_CONNECTED;
+		return 0;
+	}
+	err = vj_error(sock.vj, s->conn, true);
+	if (!err && !s->failed)
+		return -EINPROGRESS;
+	vj_conn_abort(sock.vj, s->conn);
+	s->state = SOCK_FRESH;
+	s->failed = s->connect_async = false;
+	watches_move(&s->file, WATCH_BOTH);
+	return err ? -err : -ECONNABORTED;
+}
+
+static int connect_wait(struct sock *s)
+{
+	struct blocking b = { .file = &s->file, .kernel_fd = -1, .timeout_ns = s->sndtimeo_ns };
+	int r;
+
+	for (;;) {
+		ctx_process();
+		r = connect_result(s);
+		if (r != -EINPROGRESS)
+			break;
+		r = block_wait(&b);
+		if (r) {
+			s->connect_async = true;
+			r = r == -EAGAIN ? -EINPROGRESS : r;
+			break;
+		}
+	}
+	block_end(&b);
+	return r;
+}
+
+/* connect() on a socket that is connecting, or connected, already */
+static int connect_again(struct sock *s)
+{
+	int r;
+
+	if (s->state == SOCK_DEAD)
+		return -ECONNABORTED;
+	ctx_process();
+	r = connect_result(s);
+	if (r == 0 && !s->connect_async)
+		return -EISCONN;
+	if (r == -EINPROGRESS)
+		return s->nonblock ? -EALREADY : connect_wait(s);
+	s->connect_async = false;
+	return r;
+}
+
+/* Return: 1: the kernel's; else what connect() returns. Lock held. */
+static int connect_begin(int fd, struct sock *s, const struct sockaddr *addr, socklen_t len)
+{
+	int err;
+
+	if (s->state != SOCK_FRESH)
+		return s->state == SOCK_LISTEN ? 1 : connect_again(s);
+	if (!addr || len < sizeof(addr->sa_family) || addr->sa_family == AF_UNSPEC || s->file.refs > UINT32_MAX - 2)
+		return 1;
+	err = is_local(s, addr, len) ? channel_connect(fd, s, addr, len) : -EHOSTUNREACH;
+	if (err) {
+		if (sock.strict && err != -EHOSTUNREACH)
+			return -ENETDOWN;
+		sock_give_to_kernel(fd, s);
+		return 1;
+	}
+	if (s->nonblock) {
+		s->connect_async = true;
+		return -EINPROGRESS;
+	}
+	return connect_wait(s);
+}
+
+int sock_connect(int fd, const struct sockaddr *addr, socklen_t len)
+{
+	struct file *f = fd_peek(fd) ? file_enter(fd) : NULL;
+	int r = 1;
+
+	if (f) {
+		if (f->kind == FILE_SOCK && !is_foreign())
+			r = connect_begin(fd, sock_of(f), addr, len);
+		lock_leave();
+	}
+	return (int)ret_errno(r == 1 ? ker_connect(fd, addr, len) : r);
+}
+
+/*
+ * ---- shutdown -----------------------------------------------------------------------------------
+ * ----------------
+ */
+
+static int conn_shutdown(struct sock *s, int how)
+{
+	int err = 0;
+
+	if (how < SHUT_RD || how > SHUT_RDWR)
+		return -EINVAL;
+	if (s->state != SOCK_CONNECTED || s->failed)
+		return -ENOTCONN;
+	if (how != SHUT_RD && !s->shut_wr) {
+		err = vj_shutdown(sock.vj, s->conn);
+		if (!err)
+			s->shut_wr = true;
+	}
+	if (how != SHUT_WR)
+		s->shut_rd = true;
+	file_fire(&s->file, EPOLLIN | EPOLLRDNORM | EPOLLRDHUP | EPOLLOUT | EPOLLWRNORM | EPOLLHUP);
+	return err;
+}
+
+/* A listening socket stops, and who waits in accept() hears of it. */
+static int listener_shutdown(int fd, struct sock *s, int how)
+{
+	int r = sys_shutdown(fd, how);
+
+	if (r || how == SHUT_WR)
+		return r;
+	if (s->has_listener && sock.vj)
+		vj_unlisten(sock.vj, s->listener);
+	s->has_listener = false;
+	fd_unhide_close(s->lease_fd);
+	s->lease_fd = -1;
+	s->state = SOCK_FRESH;
+	watches_move(&s->file, WATCH_BOTH);
+	file_fire(&s->file, EPOLLIN | EPOLLRDNORM | EPOLLHUP);
+	return 0;
+}
+
+int sock_shutdown(int fd, int how)
+{
+	struct file *f = fd_peek(fd) ? file_enter(fd) : NULL;
+	struct sock *s = f && f->kind == FILE_SOCK ? sock_of(f) : NULL;
+	int r;
+
+	if (s && sock_is_conn(s))
+		r = conn_shutdown(s, how);
+	else if (s && s->state == SOCK_LISTEN && !is_foreign())
+		r = listener_shutdown(fd, s, how);
+	else
+		r = sys_shutdown(fd, how);
+	if (f)
+		lock_leave();
+	return (int)ret_errno(r);
+}

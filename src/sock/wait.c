@@ -1,0 +1,303 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * wait.c - spinning, sleeping, and who leads
+ *
+ * Before it sleeps, a thread spins as long as that has paid lately; it gives the lock up between
+ * turns. Then it arms libvj (every peer is asked to ring) and sleeps in the kernel. priv.h explains
+ * leader and kicks.
+ */
+#include "sock/priv.h"
+
+#include <sys/eventfd.h>
+
+enum {
+	SPIN_MISSES_MAX = 4, /* spins in vain in a row before spinning is given up ... */
+	SPIN_SKIP = 64,	     /* ... for so many sleeps */
+	SPIN_RELAX = 8,	     /* pauses between two looks */
+};
+
+/*
+ * ---- time ---------------------------------------------------------------------------------------
+ * ----------------
+ */
+
+uint64_t deadline_after(uint64_t now_ns, int64_t timeout_ns)
+{
+	return timeout_ns < 0 ? TIME_NEVER : time_add_sat(now_ns, (uint64_t)timeout_ns);
+}
+
+int64_t time_left(uint64_t deadline_ns, uint64_t now_ns)
+{
+	if (deadline_ns == TIME_NEVER)
+		return -1;
+	return (int64_t)min_u64(time_sub_sat(deadline_ns, now_ns), INT64_MAX);
+}
+
+/*
+ * ---- spin ---------------------------------------------------------------------------------------
+ * ----------------
+ */
+
+static void cpu_relax(void)
+{
+	for (unsigned i = 0; i < SPIN_RELAX; i++) {
+#if defined(__x86_64__)
+		__builtin_ia32_pause();
+#elif defined(__aarch64__)
+		__asm__ volatile("isb");
+#endif
+	}
+}
+
+static bool spin_begin(struct spin *sp)
+{
+	sp->begun = true;
+	if (!sock.spin_ns)
+		return false;
+	if (sock.spin_skip) {
+		sock.spin_skip--;
+		return false;
+	}
+	sp->until_ns = sys_clock_ns() + sock.spin_ns;
+	return true;
+}
+
+bool spin_turn(struct spin *sp)
+{
+	if (!sp->begun) {
+		if (!spin_begin(sp))
+			return false;
+	} else if (!sp->until_ns) {
+		return false;
+	} else if (sys_clock_ns() >= sp->until_ns) {
+		sp->until_ns = 0;
+		if (++sock.spin_misses >= SPIN_MISSES_MAX) {
+			sock.spin_misses = SPIN_MISSES_MAX - 1; /* after the pause one try, not four */
+			sock.spin_skip = SPIN_SKIP;
+		}
+		return false;
+	}
+	lock_drop();
+	cpu_relax();
+	lock_take();
+	return true;
+}
+
+void spin_won(const struct spin *sp)
+{
+	if (sp->until_ns)
+		sock.spin_misses = 0;
+}
+
+/*
+ * ---- kicks --------------------------------------------------------------------------------------
+ * ----------------
+ */
+
+/* Those of blocking calls and poll(); an epoll set has its own. */
+static struct kick spare_kicks[64];
+static unsigned spare_kick_cnt;
+
+int kick_open(struct kick *k)
+{
+	k->fd = fd_hide(sys_eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
+	k->sent = false;
+	return k->fd < 0 ? k->fd : 0;
+}
+
+void kick_send(struct kick *k)
+{
+	static const uint64_t one = 1;
+
+	if (k->sent || k->fd < 0)
+		return;
+	k->sent = true;
+	sys_write(k->fd, &one, sizeof(one));
+}
+
+void kick_drain(struct kick *k)
+{
+	uint64_t cnt;
+
+	if (!k->sent)
+		return;
+	k->sent = false;
+	sys_read(k->fd, &cnt, sizeof(cnt));
+}
+
+int kick_borrow(struct kick *ret_kick)
+{
+	if (!spare_kick_cnt)
+		return kick_open(ret_kick);
+	*ret_kick = spare_kicks[--spare_kick_cnt];
+	return 0;
+}
+
+void kick_return(struct kick *k)
+{
+	kick_drain(k);
+	if (spare_kick_cnt < ARRAY_SIZE(spare_kicks))
+		spare_kicks[spare_kick_cnt++] = *k;
+	else
+		fd_unhide_close(k->fd);
+}
+
+void kicks_forget(void)
+{
+	while (spare_kick_cnt)
+		fd_unhide_close(spare_kicks[--spare_kick_cnt].fd);
+}
+
+/*
+ * ---- sleep --------------------------------------------------------------------------------------
+ * ----------------
+ */
+
+bool sleep_begin(struct sleeper *sl, int64_t *timeout_ns, bool *ret_leads)
+{
+	bool leads = !sock.leader || sock.leader == &sock.helper.sleeper;
+
+	if (leads) {
+		int64_t lib_ns;
+
+		if (!vj_arm(sock.vj, &lib_ns))
+			return false;
+		if (sock.leader)
+			kick_send(&sock.helper.kick);
+		sock.leader = sl;
+		if (lib_ns >= 0 && (*timeout_ns < 0 || lib_ns < *timeout_ns))
+			*timeout_ns = lib_ns;
+		sl->wake_ns = *timeout_ns < 0 ? TIME_NEVER : deadline_after(sys_clock_ns(), *timeout_ns);
+	}
+	sl->next = sock.sleepers;
+	sl->pprev = &sock.sleepers;
+	if (sl->next)
+		sl->next->pprev = &sl->next;
+	sock.sleepers = sl;
+	*ret_leads = leads;
+	lock_drop();
+	return true;
+}
+
+void sleep_end(struct sleeper *sl)
+{
+	lock_take();
+	*sl->pprev = sl->next;
+	if (sl->next)
+		sl->next->pprev = sl->pprev;
+	kick_drain(sl->kick);
+	if (sock.leader == sl) {
+		sock.leader = NULL;
+		if (sock.vj)
+			vj_disarm(sock.vj);
+	}
+}
+
+/*
+ * ---- signals ------------------------------------------------------------------------------------
+ * ----------------
+ */
+
+/*
+ * poll() is never restarted by the kernel, recv() is, if the handler was installed with SA_RESTART.
+ * Which handler ran cannot be known afterwards; so the call goes on when no handler of the process
+ * asks for EINTR. Programs use one kind or the other.
+ */
+bool signals_restart(void)
+{
+	struct {
+		uintptr_t handler;
+		unsigned long flags;
+		uintptr_t restorer;
+		uint64_t mask;
+	} sa;
+
+	for (int sig = 1; sig < 64; sig++) {
+		if (sig == 32 || sig == 33) /* libc's own */
+			continue;
+		if (SYS_CALL4(SYS_rt_sigaction, sig, NULL, &sa, SYS_SIGSET_BYTES) < 0)
+			continue;
+		if (sa.handler > 1 && !(sa.flags & SA_RESTART)) /* neither SIG_DFL nor SIG_IGN */
+			return false;
+	}
+	return true;
+}
+
+/*
+ * ---- one blocking operation
+ * -------------------------------------------------------------------------------------
+ */
+
+/* Return: what ppoll() returned; 0: no need to sleep. The lock is given up meanwhile. */
+static int block_sleep(struct blocking *b, struct sleeper *sl, int64_t timeout_ns)
+{
+	struct pollfd pfd[3];
+	struct timespec ts, *tsp = NULL;
+	nfds_t n = 0;
+	bool leads;
+	int r;
+
+	if (!sleep_begin(sl, &timeout_ns, &leads))
+		return 0;
+	pfd[n++] = (struct pollfd){ .fd = b->kernel_fd, .events = POLLIN };
+	pfd[n++] = (struct pollfd){ .fd = sl->kick->fd, .events = POLLIN };
+	if (leads)
+		pfd[n++] = (struct pollfd){ .fd = vj_fd(sock.vj), .events = POLLIN };
+	if (timeout_ns >= 0) {
+		ts = (struct timespec){ .tv_sec = timeout_ns / 1000000000, .tv_nsec = timeout_ns % 1000000000 };
+		tsp = &ts;
+	}
+	r = sys_ppoll(pfd, n, tsp, NULL);
+	b->kernel_ready = r > 0 && pfd[0].revents;
+	sleep_end(sl);
+	return r;
+}
+
+static int block_sleep_watched(struct blocking *b, uint64_t now_ns)
+{
+	struct kick kick;
+	struct sleeper sl = { .kick = &kick };
+	struct watch w = { .sleeper = &sl };
+	int r = kick_borrow(&kick);
+
+	if (r)
+		return r;
+	watch_link(&w, b->file);
+	r = block_sleep(b, &sl, time_left(b->deadline_ns, now_ns));
+	watch_unlink(&w);
+	kick_return(&kick);
+	return r;
+}
+
+int block_wait(struct blocking *b)
+{
+	uint64_t now_ns;
+	int r;
+
+	if (!b->held) {
+		b->held = true;
+		file_get(b->file);
+	}
+	if (!sock.vj)
+		return 0; /* the process exits: the file is dead by now */
+	if (spin_turn(&b->spin))
+		return 0;
+	now_ns = sys_clock_ns();
+	if (!b->deadline_ns)
+		b->deadline_ns = b->timeout_ns ? time_add_sat(now_ns, b->timeout_ns) : TIME_NEVER;
+	if (now_ns >= b->deadline_ns)
+		return -EAGAIN;
+	r = block_sleep_watched(b, now_ns);
+	b->spin = (struct spin){ .begun = false }; /* what comes may come in pieces: spin again */
+	if (r == -EINTR)
+		return b->timeout_ns || !signals_restart() ? -EINTR : 0;
+	return r < 0 ? r : 0;
+}
+
+void block_end(struct blocking *b)
+{
+	if (!b->held)
+		return;
+	spin_won(&b->spin);
+	file_put(b->file);
+}
