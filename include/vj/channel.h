@@ -145,7 +145,8 @@ VJ_API uint32_t vj_channel_room(const struct vj_channel *ch);
  * vj_channel_rx() - Take received frames
  * @bufs: Filled in; each frame is held until vj_channel_rx_free(), in any order
  * @n:    Room in @bufs, >= 1
- * Return: number of frames, 0 when there is none or the channel is closed. Frames already taken stay valid.
+ * Return: number of frames, 0 only when there is none or the channel is closed; may be fewer than there are (the shared
+ * index is read again only when none is known of), so call again. Frames already taken stay valid when it closes.
  */
 VJ_API unsigned vj_channel_rx(struct vj_channel *ch, struct vj_buf *bufs, unsigned n);
 
@@ -182,7 +183,10 @@ VJ_API void vj_channel_tx_publish(struct vj_channel *ch);
  * vj_channel_arm() - Announce that this end is going to sleep (NEED_WAKEUP), then look once more
  * @want_tx: Also wake for frames to send in, not only for received ones
  *
- * Return: true: go to sleep, the doorbell will ring; false: there is work, don't sleep (the announcement is withdrawn).
+ * Before each sleep: the peer withdraws the announcement when it rings.
+ *
+ * Return: true: go to sleep, the doorbell will ring (on a closed channel it won't); false: there is work, or the
+ * channel has just been closed: don't sleep (the announcement is withdrawn).
  */
 VJ_API bool vj_channel_arm(struct vj_channel *ch, bool want_tx);
 
