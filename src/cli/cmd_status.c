@@ -25,6 +25,7 @@ _Static_assert(sizeof(struct status_options) <= CMD_OPTS_BYTES, "has to fit");
 struct status {
 	struct ctl_msg *msgs;
 	size_t cnt, room;
+	uint32_t self_id; /* of this command, which is not worth showing */
 	bool failed;
 };
 
@@ -32,6 +33,8 @@ static void collect(void *arg, const struct ctl_msg *msg)
 {
 	struct status *s = arg;
 
+	if (msg->type == CTL_STATUS_APP && msg->app.id == s->self_id)
+		return;
 	if (s->cnt == s->room) {
 		size_t room = s->room == 0 ? 64 : 2 * s->room;
 		struct ctl_msg *msgs = realloc(s->msgs, room * sizeof(*msgs));
@@ -238,7 +241,7 @@ static int print_json(const struct status *s, const char *path)
 
 static int show(struct ctl_client *client, bool json)
 {
-	struct status s = { 0 };
+	struct status s = { .self_id = ctl_client_welcome(client)->app_id };
 	int rc = ctl_client_status(client, collect, &s);
 
 	if (rc == 0 && (s.failed || s.cnt == 0 || s.msgs[s.cnt - 1].type != CTL_STATUS_END))

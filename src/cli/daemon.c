@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * A private vjd is started by whoever first needs it, so it must not stay that process's child: `vj run` becomes the
- * program, and a program that waits for any child must not find one that it never made. Hence the second fork.
+ * vjd goes to the background by itself, and its first process ends when it listens or has failed, so nothing stays behind
+ * as a child of the program that `vj run` becomes: a program that waits for any child must not find one it never made.
  *
- * vjd says that it listens by writing to the descriptor given with --ready-fd. What it says on standard error until then
- * is kept in a memfd, to be shown only if it fails: a pipe would kill it with SIGPIPE at its first word afterwards.
+ * What vjd says on standard error is kept in a memfd and shown only if it fails: starting may be tried again.
  */
 #include "cli/daemon.h"
 
@@ -27,6 +26,7 @@
 #include <unistd.h>
 
 enum {
+	READY_FD = 3,
 	READY_NOTE_MS = 2000,
 	READY_MAX_MS = 10000,
 	RETRY_CNT = 50, /* another `vj run` may be starting the same vjd at this moment */
@@ -44,35 +44,42 @@ struct starting {
 
 static VJ_NORETURN void become_vjd(struct starting *s)
 {
+	const char *argv[12];
 	char ready_fd[16];
+	unsigned n = 0;
 	int null;
 
-	if (s->life == DAEMON_DETACHED) {
-		setsid();
-		if (fork() != 0)
-			_exit(0);
-		if (chdir("/") < 0)
-			_exit(EXIT_CANNOT_RUN);
-	} else {
-		prctl(PR_SET_PDEATHSIG, SIGTERM);
-		if (getppid() != s->parent)
-			_exit(EXIT_FAILED);
-		/* a ^C is for vj, which ends its children in its own order */
-		setpgid(0, 0);
-	}
-	signal(SIGINT, SIG_DFL);
-	signal(SIGTERM, SIG_DFL);
 	null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	dup2(null, STDIN_FILENO);
 	dup2(null, STDOUT_FILENO);
 	dup2(s->said, STDERR_FILENO);
-	/* nothing of the caller's stays open in a daemon, a pipe to `| tee` least of all */
-	dup2(s->ready_wr, 3);
-	close_range(4, UINT_MAX, 0);
-	snprintf(ready_fd, sizeof(ready_fd), "%d", 3);
-	if (s->socket != NULL)
-		setenv(env_name(ENV_SOCKET), s->socket, 1);
-	execl(s->vjd, "vjd", "--private", "--ready-fd", ready_fd, (char *)NULL);
+	dup2(s->ready_wr, READY_FD);
+	snprintf(ready_fd, sizeof(ready_fd), "%d", READY_FD);
+	argv[n++] = "vjd";
+	argv[n++] = "--private";
+	argv[n++] = "--ready-fd";
+	argv[n++] = ready_fd;
+	if (s->socket != NULL) {
+		argv[n++] = "--socket";
+		argv[n++] = s->socket;
+	}
+	if (s->life == DAEMON_CHILD) {
+		argv[n++] = "--foreground";
+		close_range(READY_FD + 1, UINT_MAX, 0);
+		/* a ^C is for vj, which ends its children in its own order */
+		setpgid(0, 0);
+		signal(SIGINT, SIG_DFL);
+		signal(SIGTERM, SIG_DFL);
+		prctl(PR_SET_PDEATHSIG, SIGTERM);
+		if (getppid() != s->parent)
+			_exit(EXIT_FAILED);
+	} else {
+		/* a program may do a lot before its first socket */
+		argv[n++] = "--first-exit";
+		argv[n++] = "60";
+	}
+	argv[n] = NULL;
+	execv(s->vjd, (char *const *)(uintptr_t)argv);
 	dprintf(STDERR_FILENO, "cannot run %s: %m\n", s->vjd);
 	_exit(EXIT_CANNOT_RUN);
 }
@@ -102,6 +109,7 @@ static void complain_of_start(const struct starting *s, int err)
 
 	text[n > 0 ? n : 0] = '\0';
 	text[strcspn(text, "\n")] = '\0';
+	n = (ssize_t)strlen(text);
 	if (err == -ETIMEDOUT)
 		complain("vjd did not get ready in %d s%s%s", READY_MAX_MS / 1000, n > 0 ? ": " : "", text);
 	else
@@ -121,16 +129,14 @@ static int start(struct starting *s, pid_t *ret_pid)
 		become_vjd(s);
 	close(s->ready_wr);
 	s->ready_wr = -1;
-	if (s->life == DAEMON_DETACHED)
+	rc = wait_ready(s);
+	if (rc < 0)
+		kill(pid, SIGKILL);
+	if (rc < 0 || s->life == DAEMON_DETACHED)
 		while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
 			;
-	rc = wait_ready(s);
-	if (rc < 0 && s->life == DAEMON_CHILD) {
-		kill(pid, SIGKILL);
-		waitpid(pid, NULL, 0);
-	} else if (ret_pid != NULL) {
+	if (rc == 0 && ret_pid != NULL)
 		*ret_pid = pid;
-	}
 	return rc;
 }
 

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * tcp_echo - TCP over a channel: a server that sends back what it gets, and a client that checks it
+ *
+ *	vjd --private                      (once; it leaves when the last application has left)
+ *	example-tcp_echo server 7001 &
+ *	example-tcp_echo client 7001 1000  (1000 messages; prints how long one takes)
+ *
+ * Build your own: cc tcp_echo.c $(pkg-config --cflags --libs vjchan)
+ */
+#include <vj/vj.h>
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { EVENTS_MAX = 64, MESSAGE_BYTES = 64 };
+
+static int fail(const char *what, int rc)
+{
+	fprintf(stderr, "tcp_echo: %s: %s\n", what, strerror(-rc));
+	return 1;
+}
+
+static struct sockaddr_in loopback(uint16_t port)
+{
+	return (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+}
+
+/*
+ * Sends back what is there, without a copy on the way in: borrow the bytes where they arrived, send, give them back.
+ * What vj_send() does not take stays unread, and VJ_EV_WRITABLE says when to go on.
+ */
+static void echo(struct vj *vj, struct vj_conn conn)
+{
+	const uint8_t *data;
+	ssize_t len, sent;
+
+	while ((len = vj_recv_borrow(vj, conn, &data)) > 0) {
+		sent = vj_send(vj, conn, data, (size_t)len, 0);
+		if (sent > 0)
+			vj_recv_return(vj, conn, (size_t)sent);
+		if (sent < len)
+			break;
+	}
+	if (len == 0 || vj_error(vj, conn, false) != 0)
+		vj_conn_close(vj, conn); /* end of file, or the connection failed */
+}
+
+static int server(struct vj *vj, uint16_t port)
+{
+	struct sockaddr_in addr = loopback(port);
+	struct vj_event ev[EVENTS_MAX];
+	struct vj_listener listener;
+	struct vj_conn conn;
+	int rc = vj_listen(vj, (struct sockaddr *)&addr, sizeof(addr), 128, 0, -1, 0, &listener);
+
+	if (rc < 0)
+		return fail("listen", rc);
+	printf("listening on port %u\n", port);
+	fflush(stdout);
+	for (;;) {
+		int n = vj_poll(vj, ev, EVENTS_MAX, -1);
+
+		for (int i = 0; i < n; i++)
+			if (ev[i].obj == VJ_OBJ_CONN)
+				echo(vj, ev[i].conn);
+		while (vj_accept(vj, listener, 0, &conn) == 0)
+			echo(vj, conn); /* data may be there already */
+	}
+}
+
+/* Waits until one of @events happens to the only connection. */
+static int await(struct vj *vj, struct vj_conn conn, uint32_t events)
+{
+	struct vj_event ev;
+
+	while ((vj_ready(vj, conn) & (events | VJ_EV_ERROR | VJ_EV_EOF)) == 0)
+		vj_poll(vj, &ev, 1, -1);
+	return -vj_error(vj, conn, true);
+}
+
+/* One message out and back. */
+static int ask(struct vj *vj, struct vj_conn conn, const char *message)
+{
+	char answer[MESSAGE_BYTES];
+	ssize_t got = 0, n = vj_send(vj, conn, message, MESSAGE_BYTES, 0);
+	int rc;
+
+	if (n != MESSAGE_BYTES)
+		return n < 0 ? (int)n : -EAGAIN;
+	while (got < MESSAGE_BYTES) {
+		rc = await(vj, conn, VJ_EV_READABLE);
+		n = rc < 0 ? rc : vj_recv(vj, conn, answer + got, (size_t)(MESSAGE_BYTES - got), false);
+		if (n <= 0 && n != -EAGAIN)
+			return n < 0 ? (int)n : -ECONNRESET;
+		got += n > 0 ? n : 0;
+	}
+	return memcmp(message, answer, MESSAGE_BYTES) == 0 ? 0 : -EBADMSG;
+}
+
+static int client(struct vj *vj, uint16_t port, long messages)
+{
+	struct sockaddr_in addr = loopback(port);
+	char message[MESSAGE_BYTES] = "";
+	struct timespec a, b;
+	struct vj_conn conn;
+	int rc = vj_connect(vj, (struct sockaddr *)&addr, sizeof(addr), NULL, 0, 0, &conn);
+
+	if (rc == 0)
+		rc = await(vj, conn, VJ_EV_CONNECTED);
+	if (rc < 0)
+		return fail("connect", rc);
+	clock_gettime(CLOCK_MONOTONIC, &a);
+	for (long i = 0; i < messages && rc == 0; i++) {
+		snprintf(message, sizeof(message), "message %ld", i);
+		rc = ask(vj, conn, message);
+	}
+	clock_gettime(CLOCK_MONOTONIC, &b);
+	if (rc < 0)
+		return fail("message", rc);
+	printf("%ld messages came back, %.2f us each\n", messages,
+	       ((double)(b.tv_sec - a.tv_sec) * 1e6 + (double)(b.tv_nsec - a.tv_nsec) * 1e-3) / (double)messages);
+	vj_conn_close(vj, conn);
+	return -vj_drain(vj, 1000);
+}
+
+int main(int argc, char **argv)
+{
+	uint16_t port;
+	struct vj *vj;
+	int rc;
+
+	if (argc < 3 || argc > 4 || atoi(argv[2]) < 1 || atoi(argv[2]) > 65535) {
+		fprintf(stderr, "usage: tcp_echo server PORT | tcp_echo client PORT [MESSAGES]\n");
+		return 2;
+	}
+	rc = vj_open(NULL, &vj);
+	if (rc < 0)
+		return fail("vjd (start one: vjd --private)", rc);
+	port = (uint16_t)atoi(argv[2]);
+	rc = argv[1][0] == 's' ? server(vj, port) : client(vj, port, argc > 3 ? atol(argv[3]) : 1);
+	vj_close(vj);
+	return rc;
+}
