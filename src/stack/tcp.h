@@ -244,10 +244,9 @@ struct tcp_listener {
 	uint32_t ready_cnt;
 	uint32_t backlog;
 	uint32_t embryo_cnt;   /* in SYN_RECEIVED */
-	uint32_t serial;       /* tells a listener from an earlier one of the same number */
 	uint32_t flags;	       /* TF_*, inherited */
 	uint16_t port;
-	bool in_use;
+	bool in_use;	       /* false: stopped, and here only until its embryos know */
 	struct tcp_ext ext;    /* inherited if has_ext */
 	bool has_ext;
 };
@@ -260,7 +259,6 @@ struct tcp_global {
 	uint64_t *used; /* bitmap over s->conns */
 	size_t used_bytes;
 	struct ref_list time_wait; /* orphans, oldest first */
-	uint32_t listener_serial;
 	uint64_t ts_key[2];
 	struct rate_limit challenge;
 	struct ip_tx frame; /* between tcp_send_frame() and tcp_send_frame_done() */
@@ -361,6 +359,12 @@ static inline uint32_t tcp_rcvbuf(const struct stack *s, const struct tcb *t)
 }
 
 static inline uint32_t tcp_now_ms(const struct stack *s) { return (uint32_t)(s->now_us / US_PER_MS); }
+
+/* Rounded up: where deadlines count from, so that none is early */
+static inline uint32_t tcp_now_ms_ceil(const struct stack *s)
+{
+	return (uint32_t)((s->now_us + US_PER_MS - 1) / US_PER_MS);
+}
 
 /*
  * Our timestamp clock, in ms, with an offset that strangers cannot guess but that is the same for each connection with one

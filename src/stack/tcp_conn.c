@@ -350,3 +350,17 @@ void tcp_icmp_error(struct stack *s, const struct icmp_error *error)
 	if (rtx != NULL)
 		rtx->soft_err = (uint8_t)error->err;
 }
+
+/* A FIN that waits counts as one byte, as it does in sequence space. */
+uint64_t stack_unsent(const struct stack *s)
+{
+	uint64_t bytes = 0;
+
+	for (uint32_t id = conn_next(s, 0); id != BITMAP_NONE; id = conn_next(s, id + 1)) {
+		const struct tcb *t = conn_at(s, id).t;
+
+		if (t->state != TCP_CLOSED)
+			bytes += tcb_unsent(t) + ((t->flags & (TF_FIN_QUEUED | TF_FIN_SENT)) == TF_FIN_QUEUED);
+	}
+	return bytes;
+}

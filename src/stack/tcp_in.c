@@ -207,7 +207,7 @@ static void in_steps(struct stack *s, struct conn c, struct tcp_seg *seg)
 	if (tcb_has(t, TF_KEEPALIVE)) {
 		struct tcp_ext *ext = tcb_ext(s, t);
 
-		ext->seen_ms = tcp_now_ms(s);
+		ext->seen_ms = tcp_now_ms_ceil(s);
 		ext->keep_probes = 0;
 	}
 	if (!in_seq(s, c, seg))

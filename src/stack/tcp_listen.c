@@ -6,8 +6,8 @@
  * until its handshake is done, then waits in `ready` for tcp_accept(). As in Linux a SYN is dropped while the backlog is
  * full, so that the peer repeats it; and so is the ACK that would complete a handshake then.
  *
- * An embryo knows its listener by number and serial (in event.cookie, which it does not need yet), so tcp_unlisten() need
- * not look for it: it finds out itself.
+ * An embryo knows its listener by number (in event.cookie, which it does not need yet). tcp_unlisten() does not look for
+ * them: the listener's block stays until the last has found out.
  */
 #include "stack/tcp.h"
 
@@ -21,19 +21,11 @@ static struct tcp_listener *listener_at(const struct stack *s, uint32_t id)
 	return pool_at_sized(&s->tcp->listeners, id, sizeof(struct tcp_listener));
 }
 
-/* The listener an embryo belongs to, unless it is gone */
-static struct tcp_listener *embryo_listener(const struct stack *s, const struct tcb *t)
-{
-	struct tcp_listener *l = listener_at(s, t->event.cookie[0]);
-
-	return l->in_use && l->serial == t->event.cookie[1] ? l : NULL;
-}
-
 int tcp_listen_ready(struct stack *s, struct conn c)
 {
-	struct tcp_listener *l = embryo_listener(s, c.t);
+	struct tcp_listener *l = listener_at(s, c.t->event.cookie[0]);
 
-	if (l == NULL)
+	if (!l->in_use)
 		return -ENOTCONN;
 	if (l->ready_cnt >= l->backlog)
 		return -EAGAIN;
@@ -46,10 +38,12 @@ int tcp_listen_ready(struct stack *s, struct conn c)
 
 void tcp_listen_embryo_gone(struct stack *s, struct conn c)
 {
-	struct tcp_listener *l = embryo_listener(s, c.t);
+	uint32_t id = c.t->event.cookie[0];
+	struct tcp_listener *l = listener_at(s, id);
 
-	if (l != NULL)
-		l->embryo_cnt--;
+	l->embryo_cnt--;
+	if (!l->in_use && l->embryo_cnt == 0)
+		pool_put(&s->tcp->listeners, id);
 }
 
 /* Third step of 3.10.7.2 */
@@ -74,7 +68,6 @@ static void listen_syn(struct stack *s, struct tcp_seg *seg, const struct flow_k
 	t->state = TCP_SYN_RECEIVED;
 	t->flags = (t->flags & ~TF_CC_MASK) | l->flags | TF_EMBRYO;
 	t->event.cookie[0] = listener_id;
-	t->event.cookie[1] = l->serial;
 	l->embryo_cnt++;
 	if (l->has_ext) {
 		ext = tcp_conn_ext(s, t);
@@ -141,7 +134,6 @@ int tcp_listen(struct stack *s, const struct endpoint *local, bool v6only, uint3
 	l = listener_at(s, id);
 	*l = (struct tcp_listener){
 		.backlog = max_u32(backlog, 1),
-		.serial = ++s->tcp->listener_serial,
 		.flags = CC_DEFAULT << TF_CC_SHIFT,
 		.port = local->port,
 		.in_use = true,
@@ -173,7 +165,8 @@ void tcp_unlisten(struct stack *s, struct listener_id id)
 	stack_event_del(s, ref_listener(id.v));
 	ports_del(&s->ports, PORT_TCP, l->port, id.v);
 	l->in_use = false;
-	pool_put(&s->tcp->listeners, id.v);
+	if (l->embryo_cnt == 0)
+		pool_put(&s->tcp->listeners, id.v);
 }
 
 int tcp_accept(struct stack *s, struct listener_id id, uint64_t cookie, struct tcp_id *ret_id)

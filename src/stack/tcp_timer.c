@@ -69,7 +69,7 @@ static void timer_sync(struct stack *s, struct conn c)
 
 static void timer_rtx_set(struct stack *s, struct conn c, uint32_t ms)
 {
-	c.t->rtx_due_ms = tcp_now_ms(s) + ms;
+	c.t->rtx_due_ms = tcp_now_ms_ceil(s) + ms;
 	c.t->flags |= TF_RTX_TIMER;
 	timer_sync(s, c);
 }
@@ -116,7 +116,7 @@ void tcp_timer_data_acked(struct stack *s, struct conn c)
 	if (tcb_has(t, TF_PERSIST))
 		return;
 	if (t->snd_una != t->snd_nxt && !tcb_no_loss(t)) {
-		t->rtx_due_ms = tcp_now_ms(s) + timer_rto(s, c);
+		t->rtx_due_ms = tcp_now_ms_ceil(s) + timer_rto(s, c);
 		return;
 	}
 	t->flags &= ~(uint32_t)TF_RTX_TIMER;
@@ -145,7 +145,7 @@ void tcp_timer_persist_over(struct stack *s, struct conn c)
 
 void tcp_timer_ack_owed(struct stack *s, struct conn c)
 {
-	uint32_t due_ms = tcp_now_ms(s) + TCP_DELACK_MS;
+	uint32_t due_ms = tcp_now_ms_ceil(s) + TCP_DELACK_MS;
 
 	c.t->ack_tick = (uint8_t)((due_ms + (1u << ACK_TICK_SHIFT) - 1) >> ACK_TICK_SHIFT);
 	c.t->flags |= TF_ACK_TIMER;
@@ -162,7 +162,7 @@ void tcp_timer_keepalive(struct stack *s, struct conn c)
 {
 	struct tcp_ext *ext = tcb_ext(s, c.t);
 
-	ext->seen_ms = tcp_now_ms(s);
+	ext->seen_ms = tcp_now_ms_ceil(s);
 	ext->keep_probes = 0;
 	timer_sync(s, c);
 }

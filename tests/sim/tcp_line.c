@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "tests/sim/tcp_line.h"
 
+#include "stack/tcp.h"
 #include "wire/eth.h"
 #include "wire/ip4.h"
 #include "wire/ip6.h"
@@ -510,7 +511,9 @@ static bool seg_fits(const struct seg *want, const struct seg *got)
 void line_run(struct line *t)
 {
 	stack_now(t->s, t->now_us);
+	tcp_sanity_all(t->s);
 	stack_run(t->s);
+	tcp_sanity_all(t->s);
 }
 
 /* Take what was sent first. Return: false: nothing. */

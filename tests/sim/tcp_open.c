@@ -1,0 +1,486 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * Opening: RFC 9293 3.5 and 3.10.7.1 to .4, options of RFC 7323, 2018, 6691, retransmission of SYN, the backlog
+ */
+#include "tests/sim/tcp_line.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+/* RFC 9293 3.5, figure 6; RFC 7323 2, 3: what both said holds */
+static void passive_open(void **state)
+{
+	struct line *t = *state;
+
+	line_listen(t);
+	RECV(0, "S 0:0(0) win 65535 <mss 1460,sackOK,wscale 7,TS val 1 ecr 0>");
+	SEND("S. 0:0(0) ack 1 win 65535 <mss 1460,sackOK,wscale 7,TS val * ecr 1>");
+	RECV(10 * MS, ". 1:1(0) ack 1 <TS val 11 ecr *>");
+	NOTHING();
+	line_accept(t);
+	assert_int_equal(line_state(t), TCP_ESTABLISHED);
+}
+
+static void active_open(void **state)
+{
+	struct line *t = *state;
+	struct tcp_info info;
+
+	line_connect(t);
+	SEND("S 0:0(0) win 65535 <mss 1460,sackOK,wscale 7,TS val * ecr 0>");
+	RECV(30 * MS, "S. 0:0(0) ack 1 <mss 1000,sackOK,wscale 3,TS val 500 ecr *>");
+	SEND(". 1:1(0) ack 1 <TS val * ecr 500>");
+	EVENT(STACK_EV_CONNECTED | STACK_EV_WRITABLE);
+	tcp_info(t->s, t->id, &info);
+	assert_int_equal(info.state, TCP_ESTABLISHED);
+	assert_int_equal(info.mss, 1000 - 12);
+	assert_int_equal(info.snd_wscale, 3);
+	assert_int_equal(info.snd_wnd, 65535); /* RFC 7323 2.2: not scaled in SYN */
+	assert_in_range(info.srtt_us, 29000, 32000);
+	assert_true(info.timestamps && info.sack);
+}
+
+/* RFC 9293 3.7.1: without the option 536, or 1220 over IPv6 */
+static void no_options(void **state)
+{
+	struct line *t = *state;
+	struct tcp_info info;
+
+	line_listen(t);
+	RECV(0, "S 0:0(0) win 5000");
+	SEND("S. 0:0(0) ack 1 win 65535 <mss 1460>");
+	RECV(0, ". 1:1(0) ack 1 win 5000");
+	line_accept(t);
+	tcp_info(t->s, t->id, &info);
+	assert_int_equal(info.mss, t->cfg.v6 ? 1220 : 536);
+	assert_int_equal(info.snd_wnd, 5000);
+	assert_false(info.timestamps || info.sack);
+}
+
+/* RFC 7323 2.2: scaling only if both offer it; the peer's shift holds for what the peer sends */
+static void window_scaling(void **state)
+{
+	struct line *t = *state;
+	struct tcp_info info;
+
+	line_listen(t);
+	RECV(0, "S 0:0(0) win 1000 <mss 1460,wscale 9>");
+	SEND("S. 0:0(0) ack 1 win 65535 <mss 1460,wscale 7>");
+	RECV(0, ". 1:1(0) ack 1 win 1000");
+	line_accept(t);
+	tcp_info(t->s, t->id, &info);
+	assert_int_equal(info.snd_wnd, 512000);
+	RECV(0, "P. 1:101(100) ack 1");
+	line_read(t, 100);
+	line_write(t, 100);
+	SEND("P. 1:101(100) ack 101 win 2048"); /* 256 KiB >> 7 */
+	RECV(0, ". 101:101(0) ack 101");
+}
+
+/* RFC 6298 2.1, 5.5; Linux's tcp_syn_retries 6: at 1, 3, 7, 15, 31, 63 s, given up at 127 s */
+static void syn_timeout(void **state)
+{
+	struct line *t = *state;
+
+	line_connect(t);
+	SEND("S 0:0(0)");
+	for (uint64_t wait = 1; wait <= 32; wait *= 2)
+		SEND_AFTER(wait * SEC, "S 0:0(0)");
+	NOTHING_FOR(63 * SEC);
+	EVENT(0);
+	NOTHING_FOR(2 * SEC);
+	EVENT(STACK_EV_ERROR | STACK_EV_READABLE | STACK_EV_WRITABLE);
+	line_read_error(t, ETIMEDOUT);
+	assert_int_equal(line_state(t), TCP_CLOSED);
+}
+
+static void synack_timeout(void **state)
+{
+	struct line *t = *state;
+	struct stack_stats stats;
+
+	line_listen(t);
+	RECV(0, "S 0:0(0) <mss 1460>");
+	SEND("S. 0:0(0) ack 1");
+	for (uint64_t wait = 1; wait <= 16; wait *= 2)
+		SEND_AFTER(wait * SEC, "S. 0:0(0) ack 1");
+	NOTHING_FOR(33 * SEC);
+	stack_stats(t->s, &stats);
+	assert_int_equal(stats.tcp_conns, 0);
+}
+
+/* The peer's SYN again means that our SYN-ACK was lost. */
+static void syn_again(void **state)
+{
+	struct line *t = *state;
+
+	line_listen(t);
+	RECV(0, "S 0:0(0) <mss 1460>");
+	SEND("S. 0:0(0) ack 1");
+	RECV(500 * MS, "S 0:0(0) <mss 1460>");
+	SEND("S. 0:0(0) ack 1");
+	NOTHING_FOR(900 * MS);
+	RECV(0, ". 1:1(0) ack 1");
+	NOTHING_FOR(10 * SEC);
+	line_accept(t);
+}
+
+/* A repeated SYN takes no RTT sample without timestamps (Karn), and the connection works. */
+static void synack_after_retry(void **state)
+{
+	struct line *t = *state;
+	struct tcp_info info;
+
+	line_connect(t);
+	SEND("S 0:0(0)");
+	SEND_AFTER(1 * SEC, "S 0:0(0)");
+	RECV(10 * MS, "S. 0:0(0) ack 1 <mss 1460>");
+	SEND(". 1:1(0) ack 1");
+	tcp_info(t->s, t->id, &info);
+	assert_int_equal(info.srtt_us, 0);
+	assert_int_equal(info.rto_us, 1000000);
+}
+
+/* RFC 9293 3.10.7.3, second step */
+static void refused(void **state)
+{
+	struct line *t = *state;
+
+	line_connect(t);
+	SEND("S 0:0(0)");
+	RECV(0, "R. 0:0(0) ack 1");
+	EVENT(STACK_EV_ERROR | STACK_EV_READABLE | STACK_EV_WRITABLE);
+	assert_int_equal(tcp_error(t->s, t->id, false), ECONNREFUSED);
+	line_read_error(t, ECONNREFUSED);
+	line_read_eof(t); /* once */
+	tcp_close(t->s, t->id);
+}
+
+/* ... first step: an ACK of something else is answered by a reset with its own number, and changes nothing */
+static void synsent_bad_ack(void **state)
+{
+	struct line *t = *state;
+
+	line_connect(t);
+	SEND("S 0:0(0)");
+	RECV(0, "S. 0:0(0) ack 77");
+	SEND("R 77:77(0)");
+	RECV(0, ". 5:5(0) ack 0");
+	SEND("R 0:0(0)");
+	RECV(0, "R. 0:0(0) ack 2");
+	RECV(0, "R 0:0(0)");
+	RECV(0, "F 0:0(0)");
+	NOTHING();
+	assert_int_equal(line_state(t), TCP_SYN_SENT);
+	RECV(0, "S. 0:0(0) ack 1");
+	SEND(". 1:1(0) ack 1");
+}
+
+/* RFC 9293 figure 7 */
+static void simultaneous_open(void **state)
+{
+	struct line *t = *state;
+
+	line_connect(t);
+	SEND("S 0:0(0)");
+	RECV(10 * MS, "S 0:0(0) <mss 1460,wscale 2>");
+	SEND("S. 0:0(0) ack 1 <mss 1460,wscale 7>");
+	assert_int_equal(line_state(t), TCP_SYN_RECEIVED);
+	line_read_error(t, ENOTCONN);
+	RECV(10 * MS, "S. 0:0(0) ack 1 <mss 1460,wscale 2>");
+	EVENT(STACK_EV_CONNECTED | STACK_EV_WRITABLE | STACK_EV_SENT_ALL);
+	assert_int_equal(line_state(t), TCP_ESTABLISHED);
+	SEND(". 1:1(0) ack 1"); /* the SYN was old, so it is acknowledged */
+	RECV(0, "P. 1:11(10) ack 1");
+	line_read(t, 10);
+	line_write(t, 10);
+	SEND("P. 1:11(10) ack 11");
+	RECV(0, ". 11:11(0) ack 11");
+}
+
+/* ... with our first SYN lost: theirs is answered, and ours repeated as SYN-ACK */
+static void simultaneous_open_loss(void **state)
+{
+	struct line *t = *state;
+
+	line_connect(t);
+	SEND("S 0:0(0)");
+	RECV(10 * MS, "S 0:0(0) <mss 1460>");
+	SEND("S. 0:0(0) ack 1");
+	SEND_AFTER(1 * SEC, "S. 0:0(0) ack 1");
+	RECV(0, ". 1:1(0) ack 1");
+	assert_int_equal(line_state(t), TCP_ESTABLISHED);
+	NOTHING_FOR(5 * SEC);
+}
+
+/* RFC 9293 3.10.7.1: a closed port */
+static void closed_port(void **state)
+{
+	struct line *t = *state;
+
+	RECV(0, "S 0:0(0)");
+	SEND("R. 0:0(0) ack 1");
+	RECV(0, "S 0:10(10)");
+	SEND("R. 0:0(0) ack 11");
+	RECV(0, ". 5:5(0) ack 1234");
+	SEND("R 1234:1234(0)");
+	RECV(0, "R 5:5(0)");
+	RECV(0, "R. 5:5(0) ack 7");
+	NOTHING();
+}
+
+/* RFC 9293 3.10.7.2: LISTEN */
+static void listen_other(void **state)
+{
+	struct line *t = *state;
+
+	line_listen(t);
+	RECV(0, ". 5:5(0) ack 1234");
+	SEND("R 1234:1234(0)");
+	RECV(0, "S. 5:5(0) ack 99");
+	SEND("R 99:99(0)");
+	RECV(0, "R 5:5(0)");
+	RECV(0, "F 5:5(0)");
+	RECV(0, "SR 5:5(0)");
+	NOTHING();
+	assert_int_equal(tcp_listener_ready(t->s, t->listener), 0);
+}
+
+/* RFC 9293 3.10.7.4, fifth step, SYN_RECEIVED: an ACK of something else is reset */
+static void syn_received_bad_ack(void **state)
+{
+	struct line *t = *state;
+
+	line_listen(t);
+	RECV(0, "S 0:0(0) <mss 1460>");
+	SEND("S. 0:0(0) ack 1");
+	RECV(0, ". 1:1(0) ack 2");
+	SEND("R 2:2(0)");
+	RECV(0, ". 1:1(0) ack 1");
+	line_accept(t);
+}
+
+/* ... second step: back to LISTEN */
+static void syn_received_reset(void **state)
+{
+	struct line *t = *state;
+	struct stack_stats stats;
+
+	line_listen(t);
+	RECV(0, "S 0:0(0) <mss 1460>");
+	SEND("S. 0:0(0) ack 1");
+	RECV(0, "R 1:1(0)");
+	stack_stats(t->s, &stats);
+	assert_int_equal(stats.tcp_conns, 0);
+	RECV(0, "S 0:0(0) <mss 1460>");
+	SEND("S. 0:0(0) ack 1");
+	RECV(0, ". 1:1(0) ack 1");
+	line_accept(t);
+}
+
+/* Data may come with the ACK of the handshake, or before tcp_accept(). */
+static void data_before_accept(void **state)
+{
+	struct line *t = *state;
+
+	line_listen(t);
+	RECV(0, "S 0:0(0) <mss 1460>");
+	SEND("S. 0:0(0) ack 1");
+	RECV(0, "P. 1:101(100) ack 1");
+	RECV(0, "F. 101:101(0) ack 1");
+	SEND(". 1:1(0) ack 102");
+	line_accept(t);
+	assert_int_equal(tcp_ready(t->s, t->id),
+			 STACK_EV_READABLE | STACK_EV_EOF | STACK_EV_CONNECTED | STACK_EV_WRITABLE);
+	line_read(t, 100);
+	line_read_eof(t);
+}
+
+/* A reset before tcp_accept(): the program learns of it (as with Linux, accept succeeds). */
+static void reset_before_accept(void **state)
+{
+	struct line *t = *state;
+
+	line_listen(t);
+	RECV(0, "S 0:0(0) <mss 1460>");
+	SEND("S. 0:0(0) ack 1");
+	RECV(0, ". 1:1(0) ack 1");
+	RECV(0, "R 1:1(0)");
+	line_accept(t);
+	line_read_error(t, ECONNRESET);
+	tcp_close(t->s, t->id);
+}
+
+/* The backlog: a full one drops SYN, and the ACK that would complete a handshake; the peer repeats. */
+static void backlog_full(void **state)
+{
+	struct line *t = *state;
+	struct stack_stats stats;
+	struct tcp_id first;
+
+	line_listen(t);
+	tcp_listener_backlog(t->s, t->listener, 1);
+	RECV(0, "S 0:0(0) <mss 1460>");
+	SEND("S. 0:0(0) ack 1");
+	t->peer.port++;
+	uint32_t isn = t->isn;
+	RECV(0, "S 0:0(0) <mss 1460>");
+	SEND("S. 0:0(0) ack 1");
+	t->peer.port--;
+	uint32_t isn2 = t->isn;
+	t->isn = isn;
+	RECV(0, ". 1:1(0) ack 1");
+	assert_int_equal(tcp_listener_ready(t->s, t->listener), 1);
+	/* the second cannot complete */
+	t->peer.port++;
+	t->isn = isn2;
+	RECV(0, ". 1:1(0) ack 1");
+	assert_int_equal(tcp_listener_ready(t->s, t->listener), 1);
+	/* a third is not even answered */
+	t->peer.port++;
+	RECV(0, "S 0:0(0) <mss 1460>");
+	NOTHING();
+	stack_stats(t->s, &stats);
+	assert_int_equal(stats.drops[STACK_DROP_TCP_BACKLOG], 2);
+	assert_int_equal(tcp_accept(t->s, t->listener, 1, &first), 0);
+	/* now there is room: our SYN-ACK is repeated, the answer completes it */
+	t->peer.port--;
+	SEND_AFTER(1 * SEC, "S. 0:0(0) ack 1");
+	RECV(0, ". 1:1(0) ack 1");
+	assert_int_equal(tcp_listener_ready(t->s, t->listener), 1);
+	line_accept(t);
+	tcp_close(t->s, t->id);
+	SEND("F. 1:1(0) ack 1");
+}
+
+static void unlisten(void **state)
+{
+	struct line *t = *state;
+	struct tcp_id id;
+
+	line_listen(t);
+	RECV(0, "S 0:0(0) <mss 1460>");
+	SEND("S. 0:0(0) ack 1");
+	RECV(0, ". 1:1(0) ack 1");
+	t->peer.port++;
+	uint32_t isn = t->isn;
+	RECV(0, "S 0:0(0) <mss 1460>");
+	SEND("S. 0:0(0) ack 1");
+	uint32_t isn2 = t->isn;
+	t->isn = isn;
+	t->peer.port--;
+	tcp_unlisten(t->s, t->listener);
+	SEND("R. 1:1(0) ack 1");
+	/* the other one is still in its handshake, and finds nobody */
+	t->peer.port++;
+	t->isn = isn2;
+	RECV(0, ". 1:1(0) ack 1");
+	SEND("R. 1:1(0) ack 1");
+	RECV(0, "S 0:0(0)");
+	SEND("R. *:*(0) ack 1");
+	assert_int_equal(tcp_connect(t->s, (struct link_id){ 7 }, &t->local, &t->peer, 0, &id), -ENETDOWN);
+}
+
+/* RFC 9293 3.9.1.1: the same four numbers twice */
+static void connect_twice(void **state)
+{
+	struct line *t = *state;
+	struct tcp_id id;
+
+	line_connect(t);
+	SEND("S 0:0(0)");
+	assert_int_equal(tcp_connect(t->s, t->link, &t->local, &t->peer, 0, &id), -EADDRINUSE);
+	tcp_close(t->s, t->id);
+	NOTHING_FOR(5 * SEC);
+	line_connect(t);
+	SEND("S 0:0(0)");
+}
+
+/* No frame for SYN: it goes when there is one. */
+static void syn_without_frame(void **state)
+{
+	struct line *t = *state;
+
+	t->drv->tx_max = 0;
+	line_connect(t);
+	NOTHING_FOR(100 * MS);
+	assert_true(stack_link_blocked(t->s, t->link));
+	t->drv->tx_max = 100;
+	stack_link_writable(t->s, t->link);
+	SEND("S 0:0(0)");
+	RECV(0, "S. 0:0(0) ack 1");
+	SEND(". 1:1(0) ack 1");
+}
+
+static void synack_without_frame(void **state)
+{
+	struct line *t = *state;
+
+	line_listen(t);
+	t->drv->tx_max = 0;
+	RECV(0, "S 0:0(0) <mss 1460>");
+	NOTHING_FOR(100 * MS);
+	t->drv->tx_max = 100;
+	stack_link_writable(t->s, t->link);
+	SEND("S. 0:0(0) ack 1");
+	RECV(0, ". 1:1(0) ack 1");
+	line_accept(t);
+}
+
+/* RFC 6528: numbers of one pair of endpoints move with the clock, of two are unrelated */
+static void isn(void **state)
+{
+	struct line *t = *state;
+	uint32_t first, second;
+
+	line_connect(t);
+	SEND("S 0:0(0)");
+	first = t->isn;
+	tcp_close(t->s, t->id);
+	NOTHING_FOR(400 * MS);
+	line_connect(t);
+	SEND("S 0:0(0)");
+	second = t->isn;
+	assert_in_range(second - first, 100000 - 1000, 100000 + 1000); /* one in 4 us */
+	tcp_close(t->s, t->id);
+	t->peer.port++;
+	line_connect(t);
+	SEND("S 0:0(0)");
+	assert_true(t->isn - second > 1000000 || second - t->isn > 1000000);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		LINE_TEST(passive_open),
+		LINE_TEST(active_open),
+		LINE_TEST(no_options),
+		LINE_TEST(window_scaling),
+		LINE_TEST(syn_timeout),
+		LINE_TEST(synack_timeout),
+		LINE_TEST(syn_again),
+		LINE_TEST(synack_after_retry),
+		LINE_TEST(refused),
+		LINE_TEST(synsent_bad_ack),
+		LINE_TEST(simultaneous_open),
+		LINE_TEST(simultaneous_open_loss),
+		LINE_TEST(closed_port),
+		LINE_TEST(listen_other),
+		LINE_TEST(syn_received_bad_ack),
+		LINE_TEST(syn_received_reset),
+		LINE_TEST(data_before_accept),
+		LINE_TEST(reset_before_accept),
+		LINE_TEST(backlog_full),
+		LINE_TEST(unlisten),
+		LINE_TEST(connect_twice),
+		LINE_TEST(syn_without_frame),
+		LINE_TEST(synack_without_frame),
+		LINE_TEST(isn),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
