@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * What tests of the stack below TCP have in common: hooks in place of TCP that note what they were called with, and a
- * stack with one link.
+ * What tests of the stack below TCP have in common: hooks in place of TCP that note what they were
+ * called with, and a stack with one link.
  */
 #ifndef VJ_TESTS_UNIT_STACK_STUBS_H
 #define VJ_TESTS_UNIT_STACK_STUBS_H
@@ -28,7 +28,8 @@
 
 #include <cmocka.h>
 
-/* ---- TCP, as far as the stack sees it --------------------------------------------------------- */
+/* ---- TCP, as far as the stack sees it ---------------------------------------------------------
+ */
 
 struct stub_conn {
 	struct wheel_node timer;
@@ -52,8 +53,10 @@ size_t tcp_global_bytes(void)
 
 int tcp_init(struct stack *s)
 {
-	ref_space_set(&s->wheel.nodes, REF_TCP, &s->conns, offsetof(struct stub_conn, timer), false);
-	ref_space_set(&s->event_nodes, REF_TCP, &s->conns, offsetof(struct stub_conn, event), false);
+	ref_space_set(&s->wheel.nodes, REF_TCP, &s->conns, offsetof(struct stub_conn, timer),
+		      false);
+	ref_space_set(&s->event_nodes, REF_TCP, &s->conns, offsetof(struct stub_conn, event),
+		      false);
 	ref_space_set(&s->output_nodes, REF_TCP, &s->conns, offsetof(struct stub_conn, output),
 		      false);
 	return pool_init(&s->conns, &s->mem, sizeof(struct stub_conn), 0, s->cfg.conns_max);
@@ -109,7 +112,8 @@ void tcp_icmp_error(struct stack *s, const struct icmp_error *error)
 	stub.error = *error;
 }
 
-/* ---- a stack with a link ---------------------------------------------------------------------- */
+/* ---- a stack with a link ----------------------------------------------------------------------
+ */
 
 struct fix {
 	struct fake_mem mem;
@@ -156,7 +160,8 @@ static inline struct endpoint fix_ep(const struct fix *f, unsigned int host, uin
 	struct endpoint ep = { .port = port };
 
 	if (f->v6)
-		assert_int_equal(ip_addr_parse(host == 1 ? "2001:db8::1" : "2001:db8::2", &ep.addr), 0);
+		assert_int_equal(ip_addr_parse(host == 1 ? "2001:db8::1" : "2001:db8::2", &ep.addr),
+				 0);
 	else
 		assert_int_equal(ip_addr_parse(host == 1 ? "10.0.0.1" : "10.0.0.2", &ep.addr), 0);
 	return ep;
@@ -200,11 +205,15 @@ static inline struct csum fix_pseudo(const struct fix *f, uint8_t proto, uint32_
 	return csum_pseudo_addr(&from.addr, &to.addr, proto, l4_len);
 }
 
-/* A UDP datagram from port 4000 to @port, its payload bytes @fill, @fill + 1, ...; returns its length. */
-static inline uint32_t fix_udp(const struct fix *f, uint8_t *p, uint16_t port, uint32_t len, uint8_t fill)
+/* A UDP datagram from port 4000 to @port, its payload bytes @fill, @fill + 1, ...; returns its
+ * length. */
+static inline uint32_t fix_udp(const struct fix *f, uint8_t *p, uint16_t port, uint32_t len,
+			       uint8_t fill)
 {
 	uint32_t off = fix_headers(f, p, IP_PROTO_UDP, UDP_HDR_BYTES + len);
-	struct udp_fields udp = { .src_port = 4000, .dst_port = port, .payload_len = (uint16_t)len };
+	struct udp_fields udp = { .src_port = 4000,
+				  .dst_port = port,
+				  .payload_len = (uint16_t)len };
 	uint8_t *data = p + off + UDP_HDR_BYTES;
 
 	udp_build(p + off, &udp);

@@ -39,7 +39,8 @@ static void check_all(const struct flow *flow, uint32_t *ret_max, double *ret_me
 
 	for (uint32_t i = 0; i < UINT32_C(1) << flow->depth; i++) {
 		uint32_t depth = (uint32_t)(flow->dir[i] & 31), in_segment = 0, last_tag = 0;
-		const struct flow_segment *seg = (const struct flow_segment *)(flow->dir[i] & ~(uintptr_t)31);
+		const struct flow_segment *seg =
+			(const struct flow_segment *)(flow->dir[i] & ~(uintptr_t)31);
 		bool gap = true;
 
 		if (i > 0 && flow->dir[i] == flow->dir[i - 1])
@@ -53,7 +54,8 @@ static void check_all(const struct flow *flow, uint32_t *ret_max, double *ret_me
 				continue;
 			}
 			assert_ptr_equal(flow_segment(flow, tag, &home), seg);
-			assert_int_equal(depth > 0 ? tag >> (32 - depth) : 0, i >> (flow->depth - depth));
+			assert_int_equal(depth > 0 ? tag >> (32 - depth) : 0,
+					 i >> (flow->depth - depth));
 			assert_true(home <= pos && pos - home <= FLOW_REACH);
 			assert_true(home == pos || !gap);
 			assert_true(tag >= last_tag);
@@ -115,8 +117,8 @@ static void test_random_million(void **state)
 	for (uint32_t id = 1; id <= CNT; id++)
 		assert_int_equal(in[id] != 0 ? find(&flow, id) : id, id);
 	check_all(&flow, &max, &mean);
-	print_message("%llu entries, depth %u: %.2f slots from home, at most %u\n", (unsigned long long)flow.used,
-		      flow.depth, mean, max);
+	print_message("%llu entries, depth %u: %.2f slots from home, at most %u\n",
+		      (unsigned long long)flow.used, flow.depth, mean, max);
 	assert_true(mean < 3.5);
 	/* No tombstones: empty again, it is as it was. */
 	for (uint32_t id = 1; id <= CNT; id++)
@@ -191,7 +193,8 @@ static void test_churn(void **state)
 	free(tags);
 }
 
-/* Tags that all collide, as no one without the secret could bring about: refused, nothing breaks. */
+/* Tags that all collide, as no one without the secret could bring about: refused, nothing breaks.
+ */
 static void test_same_tag(void **state)
 {
 	static const uint32_t bad[] = { 0, UINT32_MAX, 0x12345678 };

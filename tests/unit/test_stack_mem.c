@@ -53,7 +53,8 @@ static void test_pool_objects_apart(void **state)
 	}
 	assert_int_equal(pool_get(&pool), 0);
 	for (uint32_t i = 1; i <= CNT; i++) {
-		const uint8_t *hot = pool_at_sized(&pool, i, 128), *cold = pool_cold_sized(&pool, i, 128, 64);
+		const uint8_t *hot = pool_at_sized(&pool, i, 128),
+			      *cold = pool_cold_sized(&pool, i, 128, 64);
 
 		assert_int_equal(hot[0], i % 251);
 		assert_int_equal(hot[127], i % 251);
@@ -97,7 +98,8 @@ static void test_pool_random(void **state)
 		} else if (cnt > 0) {
 			uint32_t which = (uint32_t)prng_below(&prng, cnt);
 
-			assert_int_equal(load_u32((uint8_t *)pool_at(&pool, held[which]) + 20), held[which]);
+			assert_int_equal(load_u32((uint8_t *)pool_at(&pool, held[which]) + 20),
+					 held[which]);
 			pool_put(&pool, held[which]);
 			held[which] = held[--cnt];
 		}
@@ -175,12 +177,9 @@ static void test_create_limits(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_mem_limit),
-		cmocka_unit_test(test_pool_objects_apart),
-		cmocka_unit_test(test_pool_random),
-		cmocka_unit_test(test_pool_no_memory),
-		cmocka_unit_test(test_create_no_memory),
-		cmocka_unit_test(test_create_limits),
+		cmocka_unit_test(test_mem_limit),	 cmocka_unit_test(test_pool_objects_apart),
+		cmocka_unit_test(test_pool_random),	 cmocka_unit_test(test_pool_no_memory),
+		cmocka_unit_test(test_create_no_memory), cmocka_unit_test(test_create_limits),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

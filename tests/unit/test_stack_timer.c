@@ -64,7 +64,8 @@ static void run(void)
 	wheel_run(&wheel, now_us, UINT32_MAX, on_fire, &wheel);
 }
 
-/* After a run nothing may be left that is due by more than a tick, and the next deadline is before all. */
+/* After a run nothing may be left that is due by more than a tick, and the next deadline is before
+ * all. */
 static void check_rest(uint32_t cnt)
 {
 	uint64_t first_us = UINT64_MAX, next_us = wheel_next_us(&wheel);

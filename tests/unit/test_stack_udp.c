@@ -1,0 +1,291 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "tests/unit/stack_stubs.h"
+
+static const bool families[] = { false, true };
+
+static struct udp_id open_at(struct fix *f, uint16_t port, uint64_t cookie)
+{
+	struct endpoint local = fix_ep(f, 1, port);
+	struct udp_id u;
+
+	assert_int_equal(udp_open(f->s, &local, false, cookie, &u), 0);
+	assert_int_not_equal(u.v, 0);
+	return u;
+}
+
+struct got {
+	int ret;
+	size_t len;
+	struct endpoint from;
+	struct ip_addr to;
+	struct link_id link;
+	uint8_t bytes[2000];
+};
+
+static struct got recv_from(struct fix *f, struct udp_id u, size_t room, bool peek)
+{
+	struct got got = { 0 };
+
+	got.ret = udp_recv(f->s, u, got.bytes, room, peek, &got.len, &got.from, &got.to, &got.link);
+	return got;
+}
+
+static void test_receive(void **state)
+{
+	static uint8_t frame[2000];
+	struct stack_event ev[4];
+	struct fix f;
+
+	(void)state;
+	for (int v = 0; v < 2; v++) {
+		fix_begin(&f, families[v], 0);
+		struct udp_id u = open_at(&f, 53, 99);
+		struct endpoint peer = fix_ep(&f, 2, 4000), local = fix_ep(&f, 1, 53);
+		static const uint32_t lens[] = { 0, 1, 256, 257, 1000, 1400 };
+
+		assert_int_equal(recv_from(&f, u, 10, false).ret, -EAGAIN);
+		for (unsigned int i = 0; i < ARRAY_SIZE(lens); i++)
+			fix_rx(&f, frame, fix_udp(&f, frame, 53, lens[i], (uint8_t)i));
+		/* The three longer ones stay in their frames. */
+		assert_int_equal(f.drv.rx_out, 3);
+		assert_int_equal(stack_events(f.s, ev, 4), 1);
+		assert_int_equal(ev[0].obj, STACK_OBJ_UDP);
+		assert_int_equal(ev[0].id, u.v);
+		assert_int_equal(ev[0].cookie, 99);
+		assert_int_equal(ev[0].events, STACK_EV_READABLE);
+		assert_int_equal(udp_ready(f.s, u), STACK_EV_READABLE);
+		for (unsigned int i = 0; i < ARRAY_SIZE(lens); i++) {
+			struct got peeked = recv_from(&f, u, 2000, true),
+				   got = recv_from(&f, u, 2000, false);
+
+			assert_int_equal(got.ret, 0);
+			assert_int_equal(got.len, lens[i]);
+			assert_memory_equal(got.bytes, peeked.bytes, lens[i]);
+			for (uint32_t j = 0; j < lens[i]; j++)
+				assert_int_equal(got.bytes[j], (uint8_t)(i + j));
+			assert_true(endpoint_eq(&got.from, &peer));
+			assert_true(ip_addr_eq(&got.to, &local.addr));
+			assert_int_equal(got.link.v, f.link.v);
+		}
+		assert_int_equal(f.drv.rx_out, 0);
+		assert_int_equal(udp_ready(f.s, u), 0);
+		/* Truncated: its whole length is told, the rest is gone. */
+		fix_rx(&f, frame, fix_udp(&f, frame, 53, 500, 1));
+		struct got got = recv_from(&f, u, 10, false);
+
+		assert_int_equal(got.len, 500);
+		assert_int_equal(got.bytes[10], 0);
+		assert_int_equal(recv_from(&f, u, 10, false).ret, -EAGAIN);
+		udp_close(f.s, u);
+		fix_end(&f);
+	}
+}
+
+static void test_send(void **state)
+{
+	static uint8_t payload[70000];
+	struct link_frame frame = { 0 };
+	struct udp_view udp = { 0 };
+	struct ip_view ip = { 0 };
+	struct fix f;
+
+	(void)state;
+	for (int v = 0; v < 2; v++) {
+		fix_begin(&f, families[v], 0);
+		struct udp_id u = open_at(&f, 53, 0);
+		struct endpoint local = fix_ep(&f, 1, 0), peer = fix_ep(&f, 2, 4000);
+		uint32_t most = families[v] ? 1452 : 1472;
+
+		for (uint32_t len = 0; len <= most; len += len < 10 ? 1 : 331) {
+			memset(payload, (int)len, len);
+			assert_int_equal(udp_send(f.s, u, f.link, &local.addr, &peer, payload, len),
+					 0);
+			assert_true(fake_link_next(&f.drv, &frame));
+			assert_int_equal(ip_parse(frame.data + 14, frame.len - 14, &ip), WIRE_OK);
+			assert_int_equal(udp_parse(ip_payload(&ip), ip.payload_len, &udp), WIRE_OK);
+			assert_int_equal(udp.payload_len, len);
+			assert_int_equal(udp.src_port, 53);
+			assert_int_equal(udp.dst_port, 4000);
+			assert_true(udp_has_csum(&udp));
+			assert_true(ip_csum_ok(&ip, ip_payload(&ip), ip.payload_len, "", 0));
+			free(frame.data);
+		}
+		assert_int_equal(udp_send(f.s, u, f.link, &local.addr, &peer, payload, most + 1),
+				 -EMSGSIZE);
+		assert_int_equal(udp_send(f.s, u, f.link, &local.addr, &peer, payload, 65600),
+				 -EMSGSIZE);
+		assert_int_equal(
+			udp_send(f.s, u, (struct link_id){ 9 }, &local.addr, &peer, payload, 1),
+			-ENETDOWN);
+		f.v6 = !f.v6;
+		peer = fix_ep(&f, 2, 4000);
+		assert_int_equal(udp_send(f.s, u, f.link, &local.addr, &peer, payload, 1),
+				 -EAFNOSUPPORT);
+		f.v6 = !f.v6;
+		peer = fix_ep(&f, 2, 4000);
+		f.drv.tx_max = 0;
+		assert_int_equal(udp_send(f.s, u, f.link, &local.addr, &peer, payload, 1), -EAGAIN);
+		fix_end(&f);
+	}
+}
+
+static void test_bad_datagrams(void **state)
+{
+	static uint8_t frame[2000];
+	struct fix f;
+	uint32_t len;
+
+	(void)state;
+	for (int v = 0; v < 2; v++) {
+		uint32_t l4 = families[v] ? 54 : 34;
+
+		fix_begin(&f, families[v], 0);
+		struct udp_id u = open_at(&f, 53, 0);
+
+		len = fix_udp(&f, frame, 53, 100, 0);
+		frame[len - 1] ^= 1;
+		fix_rx(&f, frame, len);
+		assert_int_equal(fix_drops(&f, STACK_DROP_UDP_BAD), 1);
+		len = fix_udp(&f, frame, 53, 100, 0);
+		store_be16(frame + l4 + 4, 109);
+		fix_rx(&f, frame, len);
+		store_be16(frame + l4 + 4, 7);
+		fix_rx(&f, frame, len);
+		store_be16(frame + l4 + 4, 0);
+		fix_rx(&f, frame, len);
+		assert_int_equal(fix_drops(&f, STACK_DROP_UDP_BAD), 4);
+		/* No checksum: IPv4 only */
+		len = fix_udp(&f, frame, 53, 100, 0);
+		store_be16(frame + l4 + 6, 0);
+		fix_rx(&f, frame, len);
+		assert_int_equal(recv_from(&f, u, 10, false).ret, families[v] ? -EAGAIN : 0);
+		fix_end(&f);
+	}
+}
+
+static void test_queue_bound(void **state)
+{
+	static uint8_t frame[2000];
+	struct fix f;
+	unsigned int queued = 0;
+
+	(void)state;
+	fix_begin(&f, false, 0);
+	struct udp_id u = open_at(&f, 53, 0);
+
+	for (int i = 0; i < 5000; i++)
+		fix_rx(&f, frame, fix_udp(&f, frame, 53, 1000, 0));
+	while (recv_from(&f, u, 10, false).ret == 0)
+		queued++;
+	assert_int_equal(queued, (256 << 10) / (1000 + 256));
+	assert_int_equal(fix_drops(&f, STACK_DROP_UDP_FULL), 5000 - queued);
+	/* As much again, once it has been read */
+	fix_rx(&f, frame, fix_udp(&f, frame, 53, 1000, 0));
+	assert_int_equal(recv_from(&f, u, 10, false).ret, 0);
+	fix_end(&f);
+}
+
+static void test_no_memory(void **state)
+{
+	static uint8_t frame[2000];
+	struct fix f;
+
+	(void)state;
+	fix_begin(&f, false, 0);
+	open_at(&f, 53, 0);
+	f.s->mem.bytes_max = f.s->mem.bytes;
+	for (int i = 0; i < 100; i++)
+		fix_rx(&f, frame, fix_udp(&f, frame, 53, 100, 0));
+	assert_true(fix_drops(&f, STACK_DROP_NO_MEMORY) > 0);
+	fix_end(&f);
+}
+
+static void test_connected(void **state)
+{
+	static uint8_t frame[2000];
+	struct endpoint other;
+	struct fix f;
+
+	(void)state;
+	fix_begin(&f, true, 0);
+	struct udp_id u = open_at(&f, 53, 0);
+
+	other = fix_ep(&f, 2, 4001);
+	udp_connect(f.s, u, &other);
+	fix_rx(&f, frame, fix_udp(&f, frame, 53, 10, 0));
+	assert_int_equal(fix_drops(&f, STACK_DROP_UDP_NO_SOCKET), 1);
+	other.port = 4000;
+	udp_connect(f.s, u, &other);
+	fix_rx(&f, frame, fix_udp(&f, frame, 53, 10, 0));
+	udp_connect(f.s, u, NULL);
+	fix_rx(&f, frame, fix_udp(&f, frame, 53, 10, 0));
+	assert_int_equal(recv_from(&f, u, 10, false).ret, 0);
+	assert_int_equal(recv_from(&f, u, 10, false).ret, 0);
+	assert_int_equal(recv_from(&f, u, 10, false).ret, -EAGAIN);
+	fix_end(&f);
+}
+
+static void test_open(void **state)
+{
+	struct endpoint any = { .port = 53 };
+	struct udp_id u[3];
+	struct fix f;
+
+	(void)state;
+	fix_begin(&f, false, 0);
+	u[0] = open_at(&f, 53, 0);
+	assert_int_equal(udp_open(f.s, &any, false, 0, &u[1]), 0);
+	assert_int_equal(udp_open(f.s, &any, false, 0, &u[2]), -EADDRINUSE);
+	udp_close(f.s, u[1]);
+	assert_int_equal(udp_open(f.s, &any, true, 0, &u[1]), 0);
+	fix_end(&f);
+}
+
+/* The link goes: its frames are free at once, what they held can still be read. */
+static void test_link_gone(void **state)
+{
+	static uint8_t frame[2000];
+	struct fix f;
+
+	(void)state;
+	for (int no_memory = 0; no_memory < 2; no_memory++) {
+		fix_begin(&f, false, 0);
+		struct udp_id u = open_at(&f, 53, 0);
+
+		for (int i = 0; i < 5; i++)
+			fix_rx(&f, frame,
+			       fix_udp(&f, frame, 53, i % 2 == 0 ? 1000 : 10, (uint8_t)i));
+		assert_int_equal(f.drv.rx_out, 3);
+		if (no_memory) {
+			f.s->mem.bytes_max = f.s->mem.bytes;
+			while (pool_get(&f.s->bufs.pool[BUF_SMALL]) != 0)
+				;
+		}
+		stack_link_del(f.s, f.link, ECONNRESET);
+		assert_int_equal(f.drv.rx_out, 0);
+		for (int i = 0; i < 5; i++) {
+			if (no_memory && i % 2 == 0)
+				continue;
+			struct got got = recv_from(&f, u, 2000, false);
+
+			assert_int_equal(got.ret, 0);
+			assert_int_equal(got.len, i % 2 == 0 ? 1000 : 10);
+			assert_int_equal(got.bytes[3], i + 3);
+		}
+		assert_int_equal(recv_from(&f, u, 2000, false).ret, -EAGAIN);
+		assert_int_equal(fix_drops(&f, STACK_DROP_NO_MEMORY), no_memory ? 3 : 0);
+		fix_end(&f);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_receive),	      cmocka_unit_test(test_send),
+		cmocka_unit_test(test_bad_datagrams), cmocka_unit_test(test_queue_bound),
+		cmocka_unit_test(test_no_memory),     cmocka_unit_test(test_connected),
+		cmocka_unit_test(test_open),	      cmocka_unit_test(test_link_gone),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
