@@ -9,6 +9,7 @@
 #include "cli/cmd.h"
 #include "cli/daemon.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
@@ -133,6 +134,21 @@ static void forget_child(pid_t pid)
 			children[i] = 0;
 }
 
+/* Files only: vjd's lock, and what a server may have left. */
+static void remove_dir(const char *path)
+{
+	DIR *dir = opendir(path);
+	struct dirent *e;
+
+	while (dir != NULL && (e = readdir(dir)) != NULL)
+		if (e->d_name[0] != '.')
+			unlinkat(dirfd(dir), e->d_name, 0);
+	if (dir != NULL)
+		closedir(dir);
+	if (rmdir(path) < 0)
+		complain("bench: cannot remove %s: %m", path);
+}
+
 void bench_cleanup(struct bench_ctx *ctx)
 {
 	for (unsigned i = 0; i < CHILDREN_MAX; i++) {
@@ -143,8 +159,8 @@ void bench_cleanup(struct bench_ctx *ctx)
 		children[i] = 0;
 	}
 	bench_vjd_stop(ctx);
-	if (ctx->dir[0] != '\0' && rmdir(ctx->dir) < 0)
-		complain("bench: cannot remove %s: %m", ctx->dir);
+	if (ctx->dir[0] != '\0')
+		remove_dir(ctx->dir);
 	ctx->dir[0] = '\0';
 }
 

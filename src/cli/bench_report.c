@@ -30,8 +30,8 @@ static const char *scaled(double x, char buf[static 32])
 	} scales[] = { { 1e9, "G" }, { 1e6, "M" }, { 1e3, "k" }, { 1, "" }, { 1e-3, "m" }, { 1e-6, "µ" }, { 1e-9, "n" } };
 	size_t i = 0;
 
-	if (x <= 0) {
-		snprintf(buf, 32, "%.3g ", x);
+	if (x < 1e-12) {
+		snprintf(buf, 32, "0 ");
 		return buf;
 	}
 	while (i + 1 < ARRAY_SIZE(scales) && x < scales[i].unit)

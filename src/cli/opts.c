@@ -201,6 +201,7 @@ int opts_parse(const struct cmd *cmd, int *argc, char **argv, void *ret_opts)
 	}
 	while (i < *argc)
 		argv[kept++] = argv[i++];
+	argv[kept] = NULL; /* there is room: at worst this is where it was */
 	*argc = kept;
 	return EXIT_OK;
 }
