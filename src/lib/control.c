@@ -59,7 +59,7 @@ static void control_event(struct vj *vj, const struct ctl_msg *msg, const int fd
 	case CTL_PEER_GONE:
 		for (unsigned i = 0; i < vj->link_cnt; i++)
 			if (vj->links[i]->channel_id == msg->close.channel_id)
-				link_kill(vj->links[i], VJ_CHANNEL_ERR_PEER_GONE, false);
+				link_peer_gone(vj->links[i]);
 		break;
 	case CTL_LEASE_GONE:
 		route_forget_all(vj);

@@ -267,6 +267,15 @@ void link_kill(struct vj_link *link, enum vj_channel_error why, bool tell_vjd)
 	link->vj->links_dead = true;
 }
 
+/* A bare channel stays until its program has seen the end and calls vj_raw_close(). */
+void link_peer_gone(struct vj_link *link)
+{
+	if (link->raw)
+		vj_channel_close(link->ch, VJ_CHANNEL_ERR_PEER_GONE);
+	else
+		link_kill(link, VJ_CHANNEL_ERR_PEER_GONE, false);
+}
+
 static void link_bury(struct vj_link *link)
 {
 	struct vj *vj = link->vj;

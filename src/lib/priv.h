@@ -140,6 +140,7 @@ int link_open(struct vj *vj, const struct ctl_channel *msg, const int fds[CTL_FD
 bool link_rx(struct vj_link *link);
 void link_publish_all(struct vj *vj);
 void link_kill(struct vj_link *link, enum vj_channel_error why, bool tell_vjd);
+void link_peer_gone(struct vj_link *link);
 void link_reap(struct vj *vj);
 struct vj_link *link_by_channel_id(const struct vj *vj, uint32_t channel_id);
 struct vj_link *link_by_channel(const struct vj *vj, const struct vj_channel *ch);

@@ -417,6 +417,7 @@ static void test_raw(void **state)
 		for (int k = 0; k < n; k++)
 			seen |= ev[k].events;
 	}
+	assert_true(seen & VJ_EV_ERROR);
 	assert_int_equal(vj_channel_error(other), VJ_CHANNEL_ERR_PEER_GONE);
 	vj_raw_close(a, other);
 }
