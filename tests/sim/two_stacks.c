@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "tests/sim/two_stacks.h"
+
+#include "stack/tcp.h"
+
+#define ETH_IP_MTU_DEFAULT 1500
+
+/* ---- frames under way: a heap by time -------------------------------------------------------------------------------- */
+
+static bool frame_before(const struct wire_frame *a, const struct wire_frame *b)
+{
+	return a->at_us != b->at_us ? a->at_us < b->at_us : a->serial < b->serial;
+}
+
+static void heap_add(struct wire *w, struct wire_frame frame)
+{
+	uint32_t i = w->cnt++;
+
+	if (w->cnt > w->cap) {
+		w->cap = w->cap != 0 ? 2 * w->cap : 64;
+		w->heap = realloc(w->heap, w->cap * sizeof(*w->heap));
+		VJ_ASSERT(w->heap != NULL);
+	}
+	for (; i > 0 && frame_before(&frame, &w->heap[(i - 1) / 2]); i = (i - 1) / 2)
+		w->heap[i] = w->heap[(i - 1) / 2];
+	w->heap[i] = frame;
+}
+
+static struct wire_frame heap_take(struct wire *w)
+{
+	struct wire_frame first = w->heap[0], last = w->heap[--w->cnt];
+	uint32_t i = 0;
+
+	for (;;) {
+		uint32_t child = 2 * i + 1;
+
+		if (child + 1 < w->cnt && frame_before(&w->heap[child + 1], &w->heap[child]))
+			child++;
+		if (child >= w->cnt || !frame_before(&w->heap[child], &last))
+			break;
+		w->heap[i] = w->heap[child];
+		i = child;
+	}
+	w->heap[i] = last;
+	return first;
+}
+
+/* ---- sending ------------------------------------------------------------------------------------------------------------- */
+
+static bool wire_tx_get(void *drv, struct link_frame *ret_frame)
+{
+	struct wire *w = drv;
+	uint32_t bytes = w->cfg.frame_bytes != 0 ? w->cfg.frame_bytes : w->cfg.mtu + 14;
+
+	if (w->cfg.frames_max != 0 && w->taken >= w->cfg.frames_max) {
+		w->refused = true;
+		return false;
+	}
+	w->taken++;
+	*ret_frame = (struct link_frame){ .data = malloc(bytes), .room = bytes };
+	VJ_ASSERT(ret_frame->data != NULL);
+	return true;
+}
+
+static void wire_tx_unget(void *drv, const struct link_frame *frame)
+{
+	struct wire *w = drv;
+
+	w->taken--;
+	free(frame->data);
+}
+
+static bool accident(struct wire *w, uint32_t ppm) { return ppm != 0 && prng_below(&w->sim->prng, 1000000) < ppm; }
+
+static void wire_carry(struct wire *w, const struct link_frame *frame, uint64_t at_us)
+{
+	struct link_frame copy = *frame;
+
+	copy.data = malloc(frame->len);
+	VJ_ASSERT(copy.data != NULL);
+	memcpy(copy.data, frame->data, frame->len);
+	copy.room = frame->len;
+	copy.token = (uint64_t)(uintptr_t)copy.data;
+	if (accident(w, w->cfg.corrupt_ppm))
+		copy.data[prng_below(&w->sim->prng, copy.len)] ^= (uint8_t)(1u << prng_below(&w->sim->prng, 8));
+	heap_add(w, (struct wire_frame){ at_us, w->serial++, copy });
+}
+
+/* When the frame is there. UINT64_MAX: the queue is full. */
+static uint64_t wire_arrival(struct wire *w, uint32_t len)
+{
+	uint64_t now_us = w->sim->now_us, at_us = now_us;
+
+	if (w->cfg.bits_per_s != 0) {
+		uint64_t wait_us = w->free_us > now_us ? w->free_us - now_us : 0;
+		uint64_t frame_us = ((uint64_t)len + 24) * 8 * 1000000 / w->cfg.bits_per_s;
+
+		if (w->cfg.queue_frames != 0 && wait_us > frame_us * w->cfg.queue_frames)
+			return UINT64_MAX;
+		w->free_us = now_us + wait_us + frame_us;
+		at_us = w->free_us;
+	}
+	at_us += w->cfg.delay_us;
+	if (w->cfg.jitter_us != 0)
+		at_us += prng_below(&w->sim->prng, w->cfg.jitter_us);
+	if (at_us < w->last_us)
+		at_us = w->last_us;
+	w->last_us = at_us;
+	if (accident(w, w->cfg.reorder_ppm))
+		at_us += 1 + prng_below(&w->sim->prng, w->cfg.delay_us + 1000);
+	return at_us;
+}
+
+static void wire_tx_put(void *drv, const struct link_frame *frame)
+{
+	struct wire *w = drv;
+	uint64_t at_us = wire_arrival(w, frame->len);
+
+	w->sent++;
+	if (at_us == UINT64_MAX || accident(w, w->cfg.loss_ppm)) {
+		w->lost++;
+		w->taken--;
+	} else {
+		wire_carry(w, frame, at_us);
+		if (accident(w, w->cfg.dup_ppm)) {
+			w->taken++;
+			wire_carry(w, frame, at_us + prng_below(&w->sim->prng, w->cfg.delay_us + 1000));
+		}
+	}
+	free(frame->data);
+}
+
+static void wire_rx_free(void *drv, const struct link_frame *frame)
+{
+	struct wire *out = drv;
+
+	/* The link of a side sends over wire[side] and receives what wire[1 - side] brings. */
+	fake_rx_free(&out->sim->side[1 - out->to].rx, frame);
+}
+
+static const struct link_ops wire_ops = {
+	.tx_get = wire_tx_get,
+	.tx_put = wire_tx_put,
+	.tx_unget = wire_tx_unget,
+	.rx_free = wire_rx_free,
+};
+
+/* ---- running --------------------------------------------------------------------------------------------------------------- */
+
+static void side_init(struct two_stacks *sim, unsigned int i, const struct wire_config *cfg, uint64_t seed, bool v6,
+		      const struct stack_config *limits)
+{
+	struct side *side = &sim->side[i];
+	struct stack_config stack_cfg = fake_stack_config(&side->mem);
+	struct link_config link_cfg;
+	static const char *const addr[2][2] = { { "10.0.0.1:0", "10.0.0.2:0" }, { "[2001:db8::1]:0", "[2001:db8::2]:0" } };
+
+	sim->wire[i] = (struct wire){ .sim = sim, .to = 1 - i, .cfg = *cfg };
+	side->out = &sim->wire[i];
+	fake_link_init(&side->rx, cfg->mtu);
+	link_cfg = fake_link_config(&side->rx, cfg->mtu, cfg->flags);
+	link_cfg.ops = &wire_ops;
+	link_cfg.drv = side->out;
+	link_cfg.mac[5] = (uint8_t)(i + 1);
+	link_cfg.peer_mac[5] = (uint8_t)(2 - i);
+	if (cfg->rx_hold_max != 0)
+		link_cfg.rx_hold_max = cfg->rx_hold_max;
+	if (limits != NULL) {
+		stack_cfg.conns_max = limits->conns_max;
+		stack_cfg.mem_bytes_max = limits->mem_bytes_max;
+		stack_cfg.sndbuf_bytes = limits->sndbuf_bytes;
+		stack_cfg.rcvbuf_bytes = limits->rcvbuf_bytes;
+	}
+	stack_cfg.secret[0] = (uint8_t)i;
+	stack_cfg.seed = seed + i;
+	VJ_ASSERT(stack_create(&stack_cfg, sim->now_us, &side->s) == 0);
+	VJ_ASSERT(stack_link_add(side->s, &link_cfg, &side->link) == 0);
+	VJ_ASSERT(endpoint_parse(addr[v6][i], &side->addr) == 0);
+}
+
+void two_stacks_init(struct two_stacks *sim, const struct wire_config *wire, uint64_t seed, bool v6,
+		     const struct stack_config *limits)
+{
+	struct wire_config cfg = *wire;
+
+	memset(sim, 0, sizeof(*sim));
+	if (cfg.mtu == 0)
+		cfg.mtu = ETH_IP_MTU_DEFAULT;
+	prng_seed(&sim->prng, seed);
+	sim->now_us = 1000000 + prng_below(&sim->prng, 1000000);
+	for (unsigned int i = 0; i < 2; i++)
+		side_init(sim, i, &cfg, seed, v6, limits);
+}
+
+/* All of one side that has arrived, in batches as a driver would have it */
+static void deliver(struct two_stacks *sim, unsigned int to)
+{
+	struct wire *w = &sim->wire[1 - to];
+	struct side *side = &sim->side[to];
+
+	while (w->cnt != 0 && w->heap[0].at_us <= sim->now_us) {
+		struct link_frame batch[8];
+		unsigned int n = 0;
+
+		while (n < ARRAY_SIZE(batch) && w->cnt != 0 && w->heap[0].at_us <= sim->now_us) {
+			batch[n++] = heap_take(w).frame;
+			side->rx.rx_out++;
+			w->taken--;
+		}
+		stack_rx(side->s, side->link, batch, n);
+	}
+	if (w->refused && w->taken < w->cfg.frames_max) {
+		w->refused = false;
+		stack_link_writable(sim->side[1 - to].s, sim->side[1 - to].link);
+	}
+}
+
+bool two_stacks_step(struct two_stacks *sim, uint64_t until_us)
+{
+	uint64_t next_us = until_us;
+
+	for (unsigned int i = 0; i < 2; i++) {
+		next_us = min_u64(next_us, stack_deadline(sim->side[i].s));
+		if (sim->wire[i].cnt != 0)
+			next_us = min_u64(next_us, sim->wire[i].heap[0].at_us);
+	}
+	sim->now_us = max_u64(sim->now_us, next_us);
+	sim->steps++;
+	for (unsigned int i = 0; i < 2; i++)
+		stack_now(sim->side[i].s, sim->now_us);
+	for (unsigned int i = 0; i < 2; i++)
+		deliver(sim, i);
+	for (unsigned int i = 0; i < 2; i++)
+		stack_run(sim->side[i].s);
+	return sim->now_us < until_us;
+}
+
+void two_stacks_fini(struct two_stacks *sim)
+{
+	for (unsigned int i = 0; i < 2; i++) {
+		struct stack *s = sim->side[i].s;
+
+		VJ_ASSERT_OP(s->conns.used, ==, 0u);
+		VJ_ASSERT_OP(s->flows.used, ==, (uint64_t)0);
+		VJ_ASSERT_OP(s->tcp->rtx.used + s->tcp->ext.used + s->tcp->ooo.used, ==, 0u);
+		for (int kind = 0; kind < BUF_KIND_CNT; kind++)
+			VJ_ASSERT_OP(s->bufs.pool[kind].used, ==, 0u);
+		VJ_ASSERT_OP(s->output_cnt, ==, 0u);
+		VJ_ASSERT_OP(sim->side[i].rx.rx_out, ==, 0u);
+	}
+	for (unsigned int i = 0; i < 2; i++)
+		stack_destroy(sim->side[i].s);
+	for (unsigned int i = 0; i < 2; i++) {
+		VJ_ASSERT_OP(sim->side[i].mem.bytes, ==, (size_t)0);
+		VJ_ASSERT_OP(sim->wire[i].taken, ==, sim->wire[i].cnt);
+		while (sim->wire[i].cnt != 0)
+			free(heap_take(&sim->wire[i]).frame.data);
+		free(sim->wire[i].heap);
+	}
+}

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * Two stacks and the wire between them, in one process and in virtual time
+ *
+ * The wire has two directions, each with delay, jitter, a rate and the queue before it, and accidents by seed: loss,
+ * duplication, reordering (a frame held back), a flipped bit. Or it is a direct channel: nothing happens to a frame, but
+ * only so many are under way, and who sends more has to wait.
+ */
+#ifndef VJ_TESTS_SIM_TWO_STACKS_H
+#define VJ_TESTS_SIM_TWO_STACKS_H
+
+#include "base/prng.h"
+#include "stack/stack.h"
+#include "tests/sim/fake_link.h"
+
+struct wire_config {
+	uint64_t delay_us;
+	uint64_t jitter_us;	 /* added, uniform, order kept */
+	uint64_t bits_per_s;	 /* 0: no limit */
+	uint32_t queue_frames;	 /* before the rate; 0: no limit */
+	uint32_t loss_ppm, dup_ppm, reorder_ppm, corrupt_ppm;
+	uint32_t frames_max;	 /* taken and not yet delivered; 0: no limit. At it tx_get() fails */
+	uint32_t frame_bytes;	 /* room of each frame; 0: what the MTU needs */
+	uint32_t mtu;		 /* 0: 1500 */
+	uint32_t flags;		 /* enum link_flags */
+	uint32_t rx_hold_max;	 /* 0: 16 */
+};
+
+struct wire_frame {
+	uint64_t at_us;
+	uint64_t serial; /* order among those of one time */
+	struct link_frame frame;
+};
+
+/* One direction */
+struct wire {
+	struct two_stacks *sim;
+	unsigned int to; /* side that receives */
+	struct wire_config cfg;
+	struct wire_frame *heap;
+	uint32_t cnt, cap;
+	uint64_t serial;
+	uint64_t free_us; /* when the rate lets the next frame go */
+	uint64_t last_us; /* no frame overtakes by jitter */
+	uint32_t taken;	  /* frames got and not yet delivered or given back */
+	bool refused;	  /* the sender waits for a frame */
+	uint64_t sent, lost;
+};
+
+struct side {
+	struct stack *s;
+	struct link_id link;
+	struct fake_mem mem;
+	struct fake_link rx; /* counts received frames until freed */
+	struct wire *out;
+	struct endpoint addr; /* port 0 */
+};
+
+struct two_stacks {
+	struct side side[2];
+	struct wire wire[2]; /* [i] sends what side i sends */
+	struct prng prng;
+	uint64_t now_us;
+	uint64_t steps;
+};
+
+/* Both directions alike. @seed: of every accident. Fails the process if a stack cannot be made. */
+void two_stacks_init(struct two_stacks *sim, const struct wire_config *wire, uint64_t seed, bool v6,
+		     const struct stack_config *limits);
+
+/*
+ * To the next thing that happens, at most to @until_us: deliver what arrives, run the stacks. Return: false: @until_us is
+ * reached.
+ */
+bool two_stacks_step(struct two_stacks *sim, uint64_t until_us);
+
+/* Nothing may be left: connections, buffers, frames, memory. Aborts with the reason if there is. */
+void two_stacks_fini(struct two_stacks *sim);
+
+#endif
