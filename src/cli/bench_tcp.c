@@ -8,12 +8,14 @@
 #include "cli/bench_net.h"
 #include "cli/cmd.h"
 
+#include "base/time.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { READY_MAX = 256, ECHO_BYTES = 65536, CLIENT_BYTES_MAX = 16384 };
+enum { READY_MAX = 256, ECHO_BYTES = 65536, CLIENT_BYTES_MAX = 16384, ANSWER_MAX_S = 10 };
 
 /* ---- server ---- */
 
@@ -264,14 +266,14 @@ static int call_round(struct caller *c, struct hist *hist, uint64_t *ret_now_ns,
 	return n < 0 ? n : rc < 0 ? rc : 0;
 }
 
-/* Calls until @end_ns; counts into @sample. */
+/* Calls until @end_ns, and longer if there was no answer until then; counts into @sample. */
 static int call_until(struct caller *c, uint64_t end_ns, struct bench_sample *sample)
 {
-	uint64_t start_ns = bench_now_ns(), now_ns = start_ns;
+	uint64_t start_ns = bench_now_ns(), now_ns = start_ns, late_ns = end_ns + ANSWER_MAX_S * NS_PER_SEC;
 	int rc = 0;
 
 	c->done = 0;
-	while (now_ns < end_ns && rc == 0)
+	while ((now_ns < end_ns || (c->done == 0 && now_ns < late_ns)) && rc == 0)
 		rc = call_round(c, &sample->hist, &now_ns, true);
 	sample->ops = c->done;
 	sample->seconds = (double)(now_ns - start_ns) * 1e-9;

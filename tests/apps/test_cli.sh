@@ -1,0 +1,242 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# vj, the command: what it says and how it ends when it is used wrongly, when things are missing, and when all is well.
+# Speed is not judged here; the benchmarks only have to run and to print what they promise.
+
+# shellcheck disable=SC2016 # what is in single quotes is for another shell
+
+set -u
+build=${VJ_BUILD_DIR:?} source=${VJ_SOURCE_DIR:?}
+vj=$build/vj
+dir=$(mktemp -d /tmp/vj-test-cli-XXXXXX)
+export XDG_RUNTIME_DIR=$dir/run
+mkdir -m 700 "$XDG_RUNTIME_DIR"
+unset VJ_SOCKET LD_PRELOAD
+pids=()
+failed=0
+
+cleanup() {
+	for pid in "${pids[@]}"; do
+		kill "$pid" 2>/dev/null
+	done
+	rm -rf "$dir"
+}
+trap cleanup EXIT
+
+fail() {
+	echo "FAILED: $*"
+	failed=$((failed + 1))
+}
+
+# expect STATUS PATTERN COMMAND...: ends with STATUS and prints something that the pattern (extended regular expression) matches
+expect() {
+	local status=$1 pattern=$2 said rc
+	shift 2
+	said=$("$@" 2>&1 </dev/null)
+	rc=$?
+	[ "$rc" = "$status" ] || fail "$*: status $rc, not $status: $said"
+	grep -qE -- "$pattern" <<<"$said" || fail "$*: no '$pattern' in: $said"
+}
+
+# json KEYS COMMAND...: prints lines of JSON, each with these keys
+json() {
+	local keys=$1 said
+	shift
+	said=$("$@" 2>"$dir/err" </dev/null) || fail "$*: status $?: $(cat "$dir/err")"
+	python3 -c '
+import json, sys
+lines = [line for line in sys.argv[2].splitlines() if line]
+assert lines, "nothing printed"
+for line in lines:
+    got = json.loads(line)
+    missing = [k for k in sys.argv[1].split() if k not in got]
+    assert not missing, f"{missing} not in {line}"
+' "$keys" "$said" || fail "$*: $said"
+}
+
+# ---- usage
+
+expect 2 'vj run -- redis-server' "$vj"
+expect 0 'status .*show applications' "$vj" --help
+expect 0 '^vj [0-9]+\.[0-9]+\.[0-9]+ \(library [0-9.]+, control version [0-9]+\)$' "$vj" --version
+expect 2 "unknown command 'statsu'; did you mean 'status'" "$vj" statsu
+expect 2 "unknown command 'xyzzy'; see: vj --help" "$vj" xyzzy
+expect 2 "unknown option --versoin" "$vj" --versoin
+for cmd in run status bench help; do
+	expect 0 "^usage: vj $cmd " "$vj" help $cmd
+	expect 0 "^usage: vj $cmd " "$vj" $cmd --help
+	expect 2 "unknown option --no-such-option" "$vj" $cmd --no-such-option
+done
+expect 2 "no command 'sttus'; did you mean 'status'" "$vj" help sttus
+expect 2 "unknown option --verbos; did you mean --verbose" "$vj" run --verbos -- true
+expect 2 "unknown option --jsn; did you mean --json" "$vj" status --jsn
+expect 2 "takes no 'extra'" "$vj" status extra
+expect 2 "which program" "$vj" run
+expect 2 "which program" "$vj" run --
+expect 2 "needs a value: --pcap FILE" "$vj" run --pcap
+expect 2 "takes no value" "$vj" run --strict=1 -- true
+expect 2 "spin takes a number from -1 to 1000000, not 'fast'" "$vj" run --spin fast -- true
+expect 2 "which one" "$vj" bench
+expect 2 "no benchmark 'rpt'; did you mean 'rtt'" "$vj" bench rpt
+expect 2 "no benchmark 'nothing'" "$vj" bench rtt nothing
+expect 2 "vs takes one of kernel, not 'nobody'" "$vj" bench rtt --vs nobody
+for bad in "--seconds x" "--seconds 0" "--seconds nan" "--runs 0" "--runs 1.5" "--runs 100" "--connections -1" "--bytes 7" \
+	"--batch 257" "--requests 99999999999999999999" "--keys 1e3"; do
+	# shellcheck disable=SC2086 # two words
+	expect 2 "takes a number from .* to .*, not" "$vj" bench rtt $bad
+done
+expect 2 "unknown option -x" "$vj" bench -x
+
+# ---- programs that cannot be run, or not be taken in hand
+
+expect 127 "no such program: 'no-such-program' is in no directory" "$vj" run -- no-such-program
+expect 127 "no such program: '/no/such/program'" "$vj" run /no/such/program
+expect 126 "is a directory" "$vj" run -- /
+echo text >"$dir/text"
+expect 126 "is not executable" "$vj" run -- "$dir/text"
+chmod +x "$dir/text"
+expect 126 "neither a program nor a script" "$vj" run -- "$dir/text"
+printf '#!/no/such/interpreter\n' >"$dir/script"
+chmod +x "$dir/script"
+expect 126 "script whose interpreter '/no/such/interpreter' cannot be run" "$vj" run -- "$dir/script"
+echo 'void _start(void); void _start(void) { for (;;); }' >"$dir/static.c"
+cc -static -nostdlib -o "$dir/static" "$dir/static.c"
+expect 126 "statically linked.*kernel's sockets" "$vj" run -- "$dir/static"
+expect 126 "not started; to have it on the kernel's sockets" "$vj" run -- "$dir/static"
+printf '#!%s\n' "$dir/static" >"$dir/script"
+expect 126 "statically linked" "$vj" run -- "$dir/script"
+cp "$(type -P true)" "$dir/class"
+printf '\001' | dd of="$dir/class" bs=1 seek=4 conv=notrunc status=none
+expect 126 "32-bit" "$vj" run -- "$dir/class"
+cp "$(type -P true)" "$dir/machine"
+printf '\377\376' | dd of="$dir/machine" bs=1 seek=18 conv=notrunc status=none
+expect 126 "another kind of machine" "$vj" run -- "$dir/machine"
+head -c 100 "$(type -P true)" >"$dir/short"
+chmod +x "$dir/short"
+expect 126 "damaged program" "$vj" run -- "$dir/short"
+if [ "$(id -u)" = 0 ]; then
+	cp "$(type -P true)" "$dir/setuid"
+	chown 65534 "$dir/setuid"
+	chmod 4755 "$dir/setuid"
+	expect 126 "set-user-id" "$vj" run -- "$dir/setuid"
+elif [ -u "$(type -P su)" ]; then
+	expect 126 "set-user-id" "$vj" run -- su
+fi
+
+# ---- no daemon, and wrong ones
+
+expect 3 "no vjd runs" "$vj" status
+expect 3 "no vjd runs" "$vj" status --socket "$dir/nothing"
+expect 3 "no vjd runs" env VJ_SOCKET="$dir/nothing" "$vj" status
+expect 1 "" "$vj" status --socket "$dir/$(printf 'x%.0s' {1..200})"
+expect 1 "cannot start vjd" "$vj" run --socket "$dir/no/such/dir/sock" -- true
+
+# answers every HELLO by the bytes given: type, body
+cat >"$dir/fake" <<'PY'
+import socket, struct, sys
+s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+s.bind(sys.argv[1])
+s.listen()
+print("ready", flush=True)
+while True:
+    c, _ = s.accept()
+    seq = struct.unpack_from("II", c.recv(128))[1]
+    kind = sys.argv[2]
+    if kind == "newer":        # REFUSED: VERSION, of HELLO; mine is 99, release 9.9
+        msg = struct.pack("IIIIII32s", 20, seq, 1, 1, 99, 0, b"9.9")
+    else:
+        msg = b"\xff" * 128
+    c.send(msg.ljust(128, b"\0"))
+    c.close()
+PY
+for kind in newer nonsense; do
+	sock=$dir/fake-$kind
+	exec {ready}< <(exec python3 "$dir/fake" "$sock" $kind)
+	pids+=($!)
+	read -r -u "$ready"
+	says="speak the control protocol"
+	[ $kind = nonsense ] || says="library [0-9.]+ speaks control version [0-9]+, vjd 9.9 version 99"
+	expect 1 "$says" "$vj" status --socket "$sock"
+	expect 1 "$says" "$vj" run --socket "$sock" -- true
+done
+
+# ---- a daemon that is started on demand
+
+expect 0 "libvj-preload.so.* $XDG_RUNTIME_DIR/vjchan/vjd.sock" "$vj" run -- sh -c 'echo $LD_PRELOAD $VJ_SOCKET'
+expect 0 "libvj-preload.so:/other.so" env LD_PRELOAD=/other.so "$vj" run -- sh -c 'echo $LD_PRELOAD'
+expect 0 "1 1 $PWD/x.pcap 17" "$vj" run --verbose --strict --pcap x.pcap --spin 17 -- \
+	sh -c 'echo $VJ_VERBOSE $VJ_STRICT $VJ_PCAP $VJ_SPIN_US'
+expect 0 '^-a b --json$' "$vj" run -- echo -a b --json
+expect 0 '^word$' "$vj" run echo word
+expect 42 "" "$vj" run -- sh -c 'exit 42'
+expect 143 "" sh -c '"$1" run -- sh -c "kill -TERM \$\$"; exit $?' sh "$vj"
+expect 0 "vjd [0-9.]+, pid [0-9]+, private" "$vj" status
+json "daemon applications leases channels" sh -c '"$1" status --json | tr -d "\n"' sh "$vj"
+kids=$("$vj" run -- sh -c 'read -r kids <"/proc/$$/task/$$/children"; echo $kids' 2>/dev/null)
+[ -z "${kids// /}" ] || fail "vj run left the program a child: $kids"
+"$vj" run --socket "$dir/other.sock" -- true || fail "no vjd at a socket of our own"
+expect 0 "at $dir/other.sock" "$vj" status --socket "$dir/other.sock"
+for sock in "$dir/other.sock" "$XDG_RUNTIME_DIR/vjchan/vjd.sock"; do
+	pids+=("$("$vj" status --json --socket "$sock" | python3 -c 'import json, sys; print(json.load(sys.stdin)["daemon"]["pid"])')")
+done
+
+# ---- what is made from the table
+
+"$vj" --completion bash >"$dir/completion"
+complete_words() { # the words that complete the last one
+	bash -c 'source "$0"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _vj; echo "${COMPREPLY[@]}"' "$dir/completion" "$@"
+}
+[ "$(complete_words vj st)" = status ] || fail "completion of st: $(complete_words vj st)"
+[ "$(complete_words vj bench rp)" = rpc ] || fail "completion of bench rp"
+[ "$(complete_words vj bench --vs k)" = kernel ] || fail "completion of --vs k"
+[ "$(complete_words vj run --verb)" = --verbose ] || fail "completion of run --verb"
+[ "$(complete_words vj help ben)" = bench ] || fail "completion of help ben"
+json "" sh -c '"$1" help --json | tr -d "\n" | sed "s/.*/{\"all\": &}/"' sh "$vj"
+for cmd in $("$vj" help --json | python3 -c 'import json, sys; print(*(c["name"] for c in json.load(sys.stdin)))'); do
+	"$vj" --man | grep -q "^.SS vj $cmd " || fail "vj(1) does not know $cmd"
+done
+for opt in $("$vj" help --json | python3 -c 'import json, sys; print(*(o["name"] for c in json.load(sys.stdin) for o in c["options"]))'); do
+	"$vj" --man | grep -qF -- "${opt//-/\\-}" || fail "vj(1) does not know --$opt"
+done
+if type groff >/dev/null 2>&1; then
+	for page in "$build"/man/vj.[17] "$build"/man/*.3; do
+		said=$(groff -man -Tutf8 -k -ww -z "$page" 2>&1)
+		[ -z "$said" ] || fail "$page: $said"
+	done
+fi
+if [ -w /dev/full ]; then
+	expect 1 "cannot write standard output" sh -c '"$1" --help >/dev/full' sh "$vj"
+fi
+
+# ---- benchmarks run, say what they promise, and clean up
+
+short=(--seconds 0.1 --runs 1)
+keys="bench unit vj kernel ratio title vj_runs kernel_runs settings machine version"
+json "$keys" "$vj" bench channel rtt rpc idle "${short[@]}" --vs kernel --connections 10 --json
+json "$keys" "$vj" bench rtt "${short[@]}" --wait sleep --json
+expect 0 'p99.9 ' "$vj" bench rpc "${short[@]}" --connections 7 --bytes 1000
+expect 1 'multiples of 8' "$vj" bench channel --bytes 65 "${short[@]}"
+if type redis-server redis-benchmark redis-cli >/dev/null 2>&1; then
+	json "$keys set get keys" "$vj" bench redis --vs kernel --runs 1 --requests 2000 --keys 100 --json
+else
+	expect 1 "apt install redis" "$vj" bench redis
+fi
+[ -z "$(find "$XDG_RUNTIME_DIR" -name 'vj-bench-*')" ] || fail "a benchmark left $(find "$XDG_RUNTIME_DIR" -name 'vj-bench-*')"
+
+"$vj" bench rpc --seconds 30 >"$dir/out" 2>&1 &
+bench=$!
+sleep 0.5
+read -r -a kids <"/proc/$bench/task/$bench/children"
+kill -INT "$bench"
+wait "$bench"
+rc=$?
+[ $rc = 130 ] || fail "interrupted benchmark: status $rc: $(cat "$dir/out")"
+for pid in "${kids[@]}"; do
+	[ ! -e "/proc/$pid" ] || fail "interrupted benchmark left process $pid: $(tr '\0' ' ' <"/proc/$pid/cmdline")"
+done
+[ -z "$(find "$XDG_RUNTIME_DIR" -name 'vj-bench-*')" ] || fail "an interrupted benchmark left its directory"
+
+[ -d "$source/examples" ] || fail "no sources at $source"
+[ $failed = 0 ] || echo "$failed failed"
+[ $failed = 0 ]
