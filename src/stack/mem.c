@@ -141,6 +141,8 @@ int pool_init(struct pool *pool, struct mem *mem, uint32_t obj_bytes, uint32_t c
 
 	VJ_ASSERT_OP(obj_bytes, >=, 8u);
 	VJ_ASSERT(objs_max >= 1 && objs_max <= UINT32_C(1) << 28);
+	/* More than there can be memory for would only make the directory long. */
+	objs_max = (uint32_t)min_u64(objs_max, mem->bytes_max / obj_bytes + 1);
 	*pool = (struct pool){
 		.shift = per_chunk > 1 ? bits_log2_floor(per_chunk) : 0,
 		.obj_bytes = obj_bytes,
@@ -154,6 +156,8 @@ int pool_init(struct pool *pool, struct mem *mem, uint32_t obj_bytes, uint32_t c
 	       pool_chunk_bytes(pool) > MEM_GRAIN_BYTES)
 		pool->shift--;
 	pool->mask = (UINT32_C(1) << pool->shift) - 1;
+	/* Where a chunk is one object, that of object 0 is never needed: chunk[0] stays NULL. */
+	pool->chunk_cnt = pool->shift == 0 ? 1 : 0;
 	pool->chunk = mem_get(mem, pool_dir_bytes(pool));
 	return pool->chunk != NULL ? 0 : -ENOMEM;
 }
@@ -163,6 +167,8 @@ void pool_fini(struct pool *pool)
 	if (pool->chunk == NULL)
 		return;
 	for (uint32_t i = 0; i < pool->chunk_cnt; i++) {
+		if (pool->chunk[i] == NULL)
+			continue;
 		POOL_SHOW(pool->chunk[i], pool_chunk_bytes(pool));
 		mem_put(pool->mem, pool->chunk[i], pool_chunk_bytes(pool));
 	}

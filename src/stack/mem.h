@@ -62,8 +62,9 @@ struct pool {
 };
 
 /*
- * @obj_bytes: 8..; @cold_bytes: 0..; @objs_max: 1..2^28 objects at a time. Takes the directory
- * only. Return: 0; -ENOMEM.
+ * @obj_bytes: 8..; @cold_bytes: 0..; @objs_max: 1..2^28 objects at a time, or what fits into
+ * mem->bytes_max. Takes the directory only.
+ * Return: 0; -ENOMEM.
  */
 int pool_init(struct pool *pool, struct mem *mem, uint32_t obj_bytes, uint32_t cold_bytes,
 	      uint32_t objs_max) VJ_MUST_CHECK;

@@ -103,8 +103,10 @@ void stack_destroy(struct stack *s)
 
 	if (s == NULL)
 		return;
-	tcp_fini(s);
+	/* One object's event hangs on another's, so pools go last, and TCP does not take its events
+	 * out. */
 	udp_fini(s);
+	tcp_fini(s);
 	ports_fini(&s->ports);
 	flow_fini(&s->flows);
 	bufs_fini(&s->bufs);

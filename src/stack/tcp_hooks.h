@@ -20,8 +20,10 @@ size_t tcp_global_bytes(void);
  */
 int tcp_init(struct stack *s);
 
-/* Drop all queues, then give pools back (s->conns too). Nothing is sent. Called after a failed
- * tcp_init() too. */
+/*
+ * Drop all queues, then give pools back (s->conns too). Nothing is sent. Called after a failed
+ * tcp_init(), and without one, too; UDP has no event in s->events any more.
+ */
 void tcp_fini(struct stack *s);
 
 /*

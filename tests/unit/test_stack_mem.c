@@ -109,6 +109,32 @@ static void test_pool_random(void **state)
 	assert_int_equal(fake.bytes, 0);
 }
 
+/* As large as a chunk, or larger: one each */
+static void test_pool_large_objects(void **state)
+{
+	static const uint32_t sizes[] = { 65536, 200000 };
+
+	(void)state;
+	for (unsigned int i = 0; i < ARRAY_SIZE(sizes); i++) {
+		struct fake_mem fake;
+		struct mem mem;
+		struct pool pool;
+
+		begin(&mem, &fake, 4 << 20);
+		assert_int_equal(mem.chunk_bytes, 65536);
+		assert_int_equal(pool_init(&pool, &mem, sizes[i], 0, 10), 0);
+		for (uint32_t n = 1; n <= 10; n++) {
+			assert_int_equal(pool_get(&pool), n);
+			memset(pool_at(&pool, n), (int)n, sizes[i]);
+		}
+		assert_int_equal(pool_get(&pool), 0);
+		for (uint32_t n = 1; n <= 10; n++)
+			assert_int_equal(((uint8_t *)pool_at(&pool, n))[sizes[i] - 1], n);
+		pool_fini(&pool);
+		assert_int_equal(fake.bytes, 0);
+	}
+}
+
 static void test_pool_no_memory(void **state)
 {
 	struct fake_mem fake;
@@ -177,9 +203,10 @@ static void test_create_limits(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_mem_limit),	 cmocka_unit_test(test_pool_objects_apart),
-		cmocka_unit_test(test_pool_random),	 cmocka_unit_test(test_pool_no_memory),
-		cmocka_unit_test(test_create_no_memory), cmocka_unit_test(test_create_limits),
+		cmocka_unit_test(test_mem_limit),      cmocka_unit_test(test_pool_objects_apart),
+		cmocka_unit_test(test_pool_random),    cmocka_unit_test(test_pool_large_objects),
+		cmocka_unit_test(test_pool_no_memory), cmocka_unit_test(test_create_no_memory),
+		cmocka_unit_test(test_create_limits),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
