@@ -477,6 +477,8 @@ void tcp_send_probe(struct stack *s, struct conn c);
 bool tcp_output(struct stack *s, struct conn c, bool force);
 /* How much new data may go now, by windows alone */
 uint32_t tcp_out_usable(const struct stack *s, struct conn c);
+/* May @len of @unsent bytes go as one segment? They fit the windows. */
+bool tcp_out_may_send(const struct stack *s, const struct tcb *t, uint32_t unsent, uint32_t len);
 /* Bookkeeping of @len bytes that were just sent at snd_nxt */
 void tcp_out_sent(struct stack *s, struct conn c, uint32_t len);
 /* The window to offer now; moves rcv_adv. Return: as it stands in the header. */

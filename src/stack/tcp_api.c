@@ -106,8 +106,7 @@ static size_t send_direct(struct stack *s, struct conn c, const uint8_t *buf, si
 		uint32_t seg = min_u32(min_u32(unsent, t->mss), tcp_out_usable(s, c));
 		int sent;
 
-		if (seg == 0 || (seg < unsent && seg < t->mss && t->snd_una != t->snd_nxt) ||
-		    (seg == unsent && seg < t->mss && tcb_has(t, TF_CORK | TF_MORE)))
+		if (seg == 0 || !tcp_out_may_send(s, t, unsent, seg))
 			break;
 		sent = tcp_xmit(s, c, t->snd_nxt, seg == unsent ? TCP_ACK | TCP_PSH : TCP_ACK, buf + done, seg);
 		if (sent < 0) {

@@ -3,7 +3,7 @@
  * Segments go out: built straight into a frame of the link
  *
  * May a segment leave? The window the peer offers and the congestion window say how much; whether less than a full segment
- * may go is out_may_send(), which is Nagle (RFC 9293 3.7.4, with Minshall's change as in Linux), cork, and the sender's side
+ * may go is tcp_out_may_send(), which is Nagle (RFC 9293 3.7.4, with Minshall's change as in Linux), cork, and the sender's side
  * of silly window avoidance (3.8.6.2.1). For the last RFC 9293 wants the largest window ever seen. Receivers avoid silly
  * windows too, so here a window smaller than a segment is used when nothing is in flight, and else waited for: the
  * acknowledgement of what is in flight brings a better one, or the end of the wait.
@@ -109,7 +109,9 @@ int tcp_xmit(struct stack *s, struct conn c, uint32_t seq, uint8_t flags, const 
 		return err;
 	VJ_ASSERT_OP(tx.l4_room, >, (uint32_t)L4_ROOM_MIN);
 	if (len > tx.l4_room - hdr_len) {
+		/* This link's frames are smaller than its MTU. */
 		len = tx.l4_room - hdr_len;
+		t->mss = (uint16_t)len;
 		flags &= (uint8_t)~(TCP_FIN | TCP_PSH);
 	}
 	xmit_hdr(s, c, tx.l4, seq, flags);
@@ -298,15 +300,14 @@ static void out_drained(struct stack *s, struct conn c)
 	}
 }
 
-/* May @len of @unsent bytes go as one segment? They fit the windows. */
-static bool out_may_send(const struct stack *s, const struct tcb *t, uint32_t unsent, uint32_t len)
+bool tcp_out_may_send(const struct stack *s, const struct tcb *t, uint32_t unsent, uint32_t len)
 {
 	const struct tcp_rtx *rtx;
 
 	if (len == t->mss)
 		return true;
 	if (len < unsent)
-		return t->snd_una == t->snd_nxt;
+		return t->snd_una == t->snd_nxt || len >= t->snd_wnd / 2;
 	if (tcb_has(t, TF_FIN_QUEUED))
 		return true;
 	if (tcb_has(t, TF_CORK | TF_MORE))
@@ -383,7 +384,7 @@ static int out_data(struct stack *s, struct conn c, bool force)
 		uint8_t flags = TCP_ACK;
 		int sent;
 
-		if (len == 0 || !(force || out_may_send(s, t, unsent, len)) || !out_prepare(s, c))
+		if (len == 0 || !(force || tcp_out_may_send(s, t, unsent, len)) || !out_prepare(s, c))
 			return 0;
 		if (len == unsent)
 			flags |= tcb_has(t, TF_FIN_QUEUED) ? TCP_PSH | TCP_FIN : TCP_PSH;
