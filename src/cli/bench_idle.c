@@ -80,7 +80,7 @@ static int measure_idle(struct bench_peer *peer, const struct bench_way *way, st
 		sleep_s(peer->seconds);
 	for (unsigned i = 0; i < ARRAY_SIZE(pids); i++)
 		cpu_s += cpu_seconds(pids[i]);
-	ret_sample->cpu_s = cpu_s > 0 ? cpu_s : 0;
+	ret_sample->cpu_s = cpu_s > 1e-9 ? cpu_s : 0; /* the clocks have nanoseconds, the sum has rounding errors */
 	ret_sample->seconds = (double)(bench_now_ns() - start_ns) * 1e-9;
 	for (unsigned i = 0; i < 2; i++)
 		if (pids[i] > 0)
