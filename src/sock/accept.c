@@ -61,8 +61,8 @@ static int channel_listen(int fd, struct sock *s, int backlog)
 	s->lease_fd = fd_hide(sys_fcntl(fd, F_DUPFD_CLOEXEC, 0));
 	if (s->lease_fd < 0)
 		return s->lease_fd;
-	err = vj_listen(sock.vj, (struct sockaddr *)&addr, len, backlog_of(backlog), listen_flags(fd, s), s->lease_fd,
-			(uint64_t)(uintptr_t)s, &s->listener);
+	err = vj_listen(sock.vj, (struct sockaddr *)&addr, len, backlog_of(backlog),
+			listen_flags(fd, s), s->lease_fd, (uint64_t)(uintptr_t)s, &s->listener);
 	if (err) {
 		fd_unhide_close(s->lease_fd);
 		s->lease_fd = -1;
@@ -221,7 +221,8 @@ int sock_accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)
 
 		if (s && (sock_is_conn(s) || s->state == SOCK_DEAD))
 			r = -EINVAL;
-		else if (s && s->state == SOCK_LISTEN && s->has_listener && !(flags & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)))
+		else if (s && s->state == SOCK_LISTEN && s->has_listener &&
+			 !(flags & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)))
 			r = accept_either(fd, s, addr, len, flags);
 		lock_leave();
 	}

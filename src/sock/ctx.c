@@ -121,7 +121,8 @@ void layer_init(void)
 static void say_line(const char *text)
 {
 	char line[320];
-	int len = snprintf(line, sizeof(line), "vjchan: %s[%d]: %s\n", program_invocation_short_name, sock.pid, text);
+	int len = snprintf(line, sizeof(line), "vjchan: %s[%d]: %s\n",
+			   program_invocation_short_name, sock.pid, text);
 
 	if (len > 0)
 		sys_write(2, line, min_size((size_t)len, sizeof(line) - 1));
@@ -220,7 +221,8 @@ static uint32_t poll_mask_of(uint32_t events)
 	if (events & VJ_EV_EOF)
 		mask |= EPOLLIN | EPOLLRDNORM | EPOLLRDHUP | EPOLLHUP;
 	if (events & VJ_EV_ERROR)
-		mask |= EPOLLIN | EPOLLRDNORM | EPOLLOUT | EPOLLWRNORM | EPOLLRDHUP | EPOLLHUP | EPOLLERR;
+		mask |= EPOLLIN | EPOLLRDNORM | EPOLLOUT | EPOLLWRNORM | EPOLLRDHUP | EPOLLHUP |
+			EPOLLERR;
 	if (events & VJ_EV_SENT_ALL)
 		mask |= EPOLLMSG; /* nobody can ask for it in vain; close() with SO_LINGER waits for anything */
 	return mask;
@@ -237,7 +239,8 @@ static void event_deliver(const struct vj_event *ev)
 			return;
 		if ((ev->events & VJ_EV_CONNECTED) && s->state == SOCK_CONNECTING)
 			s->state = SOCK_CONNECTED;
-	} else if (ev->obj != VJ_OBJ_LISTENER || s->state != SOCK_LISTEN || s->listener.v != ev->listener.v) {
+	} else if (ev->obj != VJ_OBJ_LISTENER || s->state != SOCK_LISTEN ||
+		   s->listener.v != ev->listener.v) {
 		return;
 	}
 	if (s->file.watches)

@@ -38,7 +38,8 @@ static void mark_choose(void)
 {
 	while (!(mark_base & ~MARK_LOW))
 		if (getrandom(&mark_base, sizeof(mark_base), 0) != sizeof(mark_base))
-			mark_base = (uint64_t)(uintptr_t)&mark_base << MARK_LOW_BITS | sys_clock_ns() << MARK_LOW_BITS;
+			mark_base = (uint64_t)(uintptr_t)&mark_base << MARK_LOW_BITS |
+				    sys_clock_ns() << MARK_LOW_BITS;
 	mark_base &= ~MARK_LOW;
 }
 
@@ -221,7 +222,8 @@ void watches_move(struct file *f, enum watch_side side)
 			if (w->in_kernel)
 				watch_kernel(w, EPOLL_CTL_MOD, w->data);
 			/* it is still registered, as any of the kernel's */
-			atomic_fetch_add_explicit(&w->set->kernel_cnt, w->in_kernel, memory_order_relaxed);
+			atomic_fetch_add_explicit(&w->set->kernel_cnt, w->in_kernel,
+						  memory_order_relaxed);
 			watch_destroy(w);
 			break;
 		case WATCH_CHANNEL:
@@ -302,7 +304,7 @@ void set_fd_closed(struct epoll_set *set, int fd)
  * From the first watch on the set is served here. A thread that sleeps in the kernel's set already
  * is woken for that.
  */
-static int set_open_up(struct epoll_set *set)
+static int set_open_up(struct epoll_set *set, bool adopted)
 {
 	struct epoll_event ev = { .events = EPOLLIN, .data.u64 = mark_base | MARK_KICK };
 	int err;
@@ -317,8 +319,10 @@ static int set_open_up(struct epoll_set *set)
 		set->kick.fd = -1;
 		return err;
 	}
-	atomic_store_explicit(&set->ours, true, memory_order_release);
-	kick_send(&set->kick);
+	/* sequentially consistent against wait_kernel(): it sees `ours`, or is seen to sleep */
+	atomic_store(&set->ours, true);
+	if (atomic_load(&set->kernel_asleep) || adopted)
+		kick_send(&set->kick);
 	return 0;
 }
 
@@ -334,9 +338,6 @@ static int ctl_add(struct epoll_set *set, struct file *f, int fd, const struct e
 
 	if (watch_find(set, f, fd))
 		return -EEXIST;
-	err = set_open_up(set);
-	if (err)
-		return err;
 	w = watch_alloc();
 	if (!w)
 		return -ENOMEM;
@@ -406,6 +407,11 @@ static int ctl_ours(int epfd, int op, struct file *f, int fd, const struct epoll
 		set = set_of(e);
 	} else {
 		err = set_adopt(epfd, fd, &set);
+		if (err)
+			return err;
+	}
+	if (op == EPOLL_CTL_ADD) {
+		err = set_open_up(set, !e);
 		if (err)
 			return err;
 	}
@@ -524,8 +530,8 @@ static void bell_put(struct epoll_set *set, bool on)
 }
 
 /* Return: events, 0 if it is to look again, -errno. The lock is given up meanwhile. */
-static int set_sleep(struct epoll_set *set, int epfd, struct epoll_event *ev, int max, int64_t timeout_ns,
-		     const sigset_t *mask)
+static int set_sleep(struct epoll_set *set, int epfd, struct epoll_event *ev, int max,
+		     int64_t timeout_ns, const sigset_t *mask)
 {
 	struct sleeper sl = { .kick = &set->kick };
 	bool leads = false, slept = true;
@@ -557,8 +563,8 @@ static int set_sleep(struct epoll_set *set, int epfd, struct epoll_event *ev, in
 }
 
 /* Return: as epoll_wait(), -errno. Lock held. */
-static int set_wait(struct epoll_set *set, int epfd, struct epoll_event *ev, int max, int64_t timeout_ns,
-		    const sigset_t *mask)
+static int set_wait(struct epoll_set *set, int epfd, struct epoll_event *ev, int max,
+		    int64_t timeout_ns, const sigset_t *mask)
 {
 	struct spin spin = { 0 };
 	uint64_t deadline_ns = 0, now_ns;
@@ -603,28 +609,44 @@ static int set_wait(struct epoll_set *set, int epfd, struct epoll_event *ev, int
 }
 
 /*
- * The set as the kernel serves it, as long as there is nothing of ours in it. Return: events,
- * -errno.
+ * The set as the kernel serves it, as long as there is nothing of ours in it.
+ * Return: events, -errno.
  */
-static int wait_kernel(int epfd, struct epoll_event *ev, int max, int64_t timeout_ns, const sigset_t *mask,
-		       bool *ret_ours)
+static int wait_kernel(struct file *f, int epfd, struct epoll_event *ev, int max,
+		       int64_t timeout_ns, const sigset_t *mask, bool *ret_ours)
 {
-	int n = ker_epoll_wait(epfd, ev, max, timeout_ns, mask);
+	_Atomic uint32_t *asleep = f && f->kind == FILE_EPOLL ? &set_of(f)->kernel_asleep : NULL;
+	int n;
 
+	if (asleep) {
+		atomic_fetch_add(asleep, 1);
+		if (atomic_load(&set_of(f)->ours)) {
+			atomic_fetch_sub(asleep, 1);
+			*ret_ours = true;
+			return 0;
+		}
+	}
+	n = ker_epoll_wait(epfd, ev, max, timeout_ns, mask);
+	if (asleep)
+		atomic_fetch_sub(asleep, 1);
 	for (int i = 0; i < n; i++)
 		*ret_ours |= is_mark(ev[i].data.u64);
 	return n;
 }
 
-static int wait_any(int epfd, struct epoll_event *ev, int max, int64_t timeout_ns, const sigset_t *mask)
+static int wait_any(int epfd, struct epoll_event *ev, int max, int64_t timeout_ns,
+		    const sigset_t *mask)
 {
 	struct file *f = fd_peek(epfd);
-	bool ours = f && f->kind == FILE_EPOLL && atomic_load_explicit(&set_of(f)->ours, memory_order_acquire);
+	bool ours = f && f->kind == FILE_EPOLL &&
+		    atomic_load_explicit(&set_of(f)->ours, memory_order_acquire);
 	int n = 0;
 
-	if (!ours || max <= 0 || sock_inside) {
-		n = wait_kernel(epfd, ev, max, timeout_ns, mask, &ours);
-		if (!ours || n <= 0)
+	if (max <= 0 || sock_inside)
+		return ker_epoll_wait(epfd, ev, max, timeout_ns, mask);
+	if (!ours) {
+		n = wait_kernel(f, epfd, ev, max, timeout_ns, mask, &ours);
+		if (!ours || n < 0)
 			return n;
 	}
 	f = file_enter(epfd);
@@ -643,7 +665,8 @@ static int wait_any(int epfd, struct epoll_event *ev, int max, int64_t timeout_n
 	return n;
 }
 
-int sock_epoll_pwait(int epfd, struct epoll_event *ev, int max, int timeout_ms, const sigset_t *mask)
+int sock_epoll_pwait(int epfd, struct epoll_event *ev, int max, int timeout_ms,
+		     const sigset_t *mask)
 {
 	int64_t timeout_ns = timeout_ms < 0 ? -1 : (int64_t)timeout_ms * 1000000;
 
@@ -655,16 +678,17 @@ int sock_epoll_wait(int epfd, struct epoll_event *ev, int max, int timeout_ms)
 	return sock_epoll_pwait(epfd, ev, max, timeout_ms, NULL);
 }
 
-int sock_epoll_pwait2(int epfd, struct epoll_event *ev, int max, const struct timespec *timeout, const sigset_t *mask)
+int sock_epoll_pwait2(int epfd, struct epoll_event *ev, int max, const struct timespec *timeout,
+		      const sigset_t *mask)
 {
 	int64_t timeout_ns = -1;
 
 	if (timeout) {
 		if (timeout->tv_sec < 0 || timeout->tv_nsec < 0 || timeout->tv_nsec >= 1000000000)
 			return (int)ret_errno(-EINVAL);
-		timeout_ns = timeout->tv_sec >= INT64_MAX / 1000000000 ?
-				     INT64_MAX :
-				     timeout->tv_sec * 1000000000 + timeout->tv_nsec;
+		timeout_ns = timeout->tv_sec >= INT64_MAX / 1000000000
+				     ? INT64_MAX
+				     : timeout->tv_sec * 1000000000 + timeout->tv_nsec;
 	}
 	return (int)ret_errno(wait_any(epfd, ev, max, timeout_ns, mask));
 }

@@ -16,7 +16,9 @@
 /* close() with SO_LINGER waits until everything was acknowledged, or for so long. */
 static void linger(struct sock *s)
 {
-	struct blocking b = { .file = &s->file, .kernel_fd = -1, .timeout_ns = s->linger_s * NS_PER_SEC };
+	struct blocking b = { .file = &s->file,
+			      .kernel_fd = -1,
+			      .timeout_ns = s->linger_s * NS_PER_SEC };
 	struct vj_conn_info info = { .sz = sizeof(info) };
 
 	vj_shutdown(sock.vj, s->conn);
@@ -88,8 +90,8 @@ int sock_close_range(unsigned first, unsigned last, int flags)
 {
 	int r;
 
-	if (first > last || first > INT32_MAX || ((unsigned)flags & ~CLOSE_RANGE_CLOEXEC) || !sock.pid || sock_inside ||
-	    is_foreign())
+	if (first > last || first > INT32_MAX || ((unsigned)flags & ~CLOSE_RANGE_CLOEXEC) ||
+	    !sock.pid || sock_inside || is_foreign())
 		return (int)ret_errno(ker_close_range(first, last, flags));
 	lock_take();
 	r = close_around_ours(first, last, (unsigned)flags);
@@ -143,7 +145,9 @@ static int dup_onto(int fd, int fd2, int flags)
 	lock_take();
 	f = fd_peek(fd);
 	old = fd_peek(fd2);
-	if (old && old->kind == FILE_INTERNAL) { /* as the kernel answers when the number is just being opened */
+	if (old &&
+	    old->kind ==
+		    FILE_INTERNAL) { /* as the kernel answers when the number is just being opened */
 		lock_leave();
 		return -EBUSY;
 	}
@@ -219,7 +223,9 @@ int sock_fcntl(int fd, int cmd, long arg)
 	case F_GETFL:
 		return (int)ret_errno(conn_getfl(fd));
 	case F_SETFL:
-		return nonblock_set(fd, (arg & O_NONBLOCK) != 0) ? (int)ret_errno(sys_fcntl(fd, cmd, arg)) : 0;
+		return nonblock_set(fd, (arg & O_NONBLOCK) != 0)
+			       ? (int)ret_errno(sys_fcntl(fd, cmd, arg))
+			       : 0;
 	default:
 		return (int)ret_errno(sys_fcntl(fd, cmd, arg));
 	}
@@ -243,7 +249,8 @@ static int conn_queue(int fd, unsigned long req, int *ret_bytes)
 	if (req == FIONREAD)
 		*ret_bytes = (int)info.unread_bytes;
 	else
-		*ret_bytes = (int)(info.unsent_bytes + (req == SIOCOUTQ ? info.in_flight_bytes : 0));
+		*ret_bytes =
+			(int)(info.unsent_bytes + (req == SIOCOUTQ ? info.in_flight_bytes : 0));
 	return r;
 }
 
@@ -255,7 +262,9 @@ int sock_ioctl(int fd, unsigned long req, long arg)
 	case FIONBIO:
 		if (!arg)
 			return (int)ret_errno(-EFAULT);
-		return nonblock_set(fd, *(const int *)arg != 0) ? (int)ret_errno(ker_ioctl(fd, req, arg)) : 0;
+		return nonblock_set(fd, *(const int *)arg != 0)
+			       ? (int)ret_errno(ker_ioctl(fd, req, arg))
+			       : 0;
 	case FIONREAD:
 	case SIOCOUTQ:
 	case SIOCOUTQNSD:

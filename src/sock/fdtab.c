@@ -46,7 +46,8 @@ int fd_set_file(int fd, struct file *f)
 	page = page_get(nr >> FD_PAGE_BITS);
 	if (!page)
 		return -ENOMEM;
-	atomic_store_explicit(&page->slot[nr & ((1u << FD_PAGE_BITS) - 1)], f, memory_order_relaxed);
+	atomic_store_explicit(&page->slot[nr & ((1u << FD_PAGE_BITS) - 1)], f,
+			      memory_order_relaxed);
 	return 0;
 }
 

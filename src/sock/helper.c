@@ -59,7 +59,8 @@ static void sleep_deep(void)
 {
 	int64_t timeout_ns;
 
-	if (!vj_arm(sock.vj, &timeout_ns) || deadline_after(sys_clock_ns(), timeout_ns) < sock.leader->wake_ns)
+	if (!vj_arm(sock.vj, &timeout_ns) ||
+	    deadline_after(sys_clock_ns(), timeout_ns) < sock.leader->wake_ns)
 		kick_send(sock.leader->kick);
 	sock.helper.state = HELPER_DEEP;
 	doze(word_now(), NULL);
@@ -78,7 +79,8 @@ static bool lead(void)
 		return true;
 	sock.helper.state = HELPER_LEAD;
 	sock.leader = &sock.helper.sleeper;
-	ts = (struct timespec){ .tv_sec = timeout_ns / 1000000000, .tv_nsec = timeout_ns % 1000000000 };
+	ts = (struct timespec){ .tv_sec = timeout_ns / 1000000000,
+				.tv_nsec = timeout_ns % 1000000000 };
 	lock_drop();
 	sys_ppoll(pfd, 2, timeout_ns < 0 ? NULL : &ts, NULL);
 	lock_take();

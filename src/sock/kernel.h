@@ -53,12 +53,14 @@ static inline long ker_writev(int fd, const struct iovec *iov, int cnt)
 	return KER_BLOCKING(SYS_CALL3(SYS_writev, fd, iov, cnt));
 }
 
-static inline long ker_recvfrom(int fd, void *buf, size_t n, int flags, struct sockaddr *addr, socklen_t *len)
+static inline long ker_recvfrom(int fd, void *buf, size_t n, int flags, struct sockaddr *addr,
+				socklen_t *len)
 {
 	return KER_BLOCKING(SYS_CALL6(SYS_recvfrom, fd, buf, n, flags, addr, len));
 }
 
-static inline long ker_sendto(int fd, const void *buf, size_t n, int flags, const struct sockaddr *addr, socklen_t len)
+static inline long ker_sendto(int fd, const void *buf, size_t n, int flags,
+			      const struct sockaddr *addr, socklen_t len)
 {
 	return KER_BLOCKING(SYS_CALL6(SYS_sendto, fd, buf, n, flags, addr, len));
 }
@@ -73,7 +75,8 @@ static inline long ker_sendmsg(int fd, const struct msghdr *msg, int flags)
 	return KER_BLOCKING(sys_sendmsg(fd, msg, flags));
 }
 
-static inline long ker_recvmmsg(int fd, struct mmsghdr *msgs, unsigned cnt, int flags, struct timespec *timeout)
+static inline long ker_recvmmsg(int fd, struct mmsghdr *msgs, unsigned cnt, int flags,
+				struct timespec *timeout)
 {
 	return KER_BLOCKING(SYS_CALL5(SYS_recvmmsg, fd, msgs, cnt, flags, timeout));
 }
@@ -88,7 +91,8 @@ static inline long ker_sendfile(int out_fd, int in_fd, off_t *off, size_t n)
 	return KER_BLOCKING(SYS_CALL4(SYS_sendfile, out_fd, in_fd, off, n));
 }
 
-static inline long ker_splice(int in_fd, off_t *in_off, int out_fd, off_t *out_off, size_t n, unsigned flags)
+static inline long ker_splice(int in_fd, off_t *in_off, int out_fd, off_t *out_off, size_t n,
+			      unsigned flags)
 {
 	return KER_BLOCKING(SYS_CALL6(SYS_splice, in_fd, in_off, out_fd, out_off, n, flags));
 }
@@ -133,12 +137,14 @@ static inline int ker_close_range(unsigned first, unsigned last, int flags)
 	return (int)SYS_CALL3(SYS_close_range, first, last, flags);
 }
 
-static inline int ker_ppoll(struct pollfd *fds, nfds_t n, struct timespec *timeout, const sigset_t *mask)
+static inline int ker_ppoll(struct pollfd *fds, nfds_t n, struct timespec *timeout,
+			    const sigset_t *mask)
 {
 	return (int)KER_BLOCKING(sys_ppoll(fds, n, timeout, mask));
 }
 
-static inline int ker_pselect(int n, fd_set *r, fd_set *w, fd_set *x, struct timespec *timeout, const sigset_t *mask)
+static inline int ker_pselect(int n, fd_set *r, fd_set *w, fd_set *x, struct timespec *timeout,
+			      const sigset_t *mask)
 {
 	struct {
 		const sigset_t *mask;
@@ -149,16 +155,19 @@ static inline int ker_pselect(int n, fd_set *r, fd_set *w, fd_set *x, struct tim
 }
 
 /* `timeout_ns` negative: for ever. Not a cancellation point. */
-static inline int ker_epoll_sleep(int epfd, struct epoll_event *ev, int max, int64_t timeout_ns, const sigset_t *mask)
+static inline int ker_epoll_sleep(int epfd, struct epoll_event *ev, int max, int64_t timeout_ns,
+				  const sigset_t *mask)
 {
-	struct timespec ts = { .tv_sec = timeout_ns / 1000000000, .tv_nsec = timeout_ns % 1000000000 };
+	struct timespec ts = { .tv_sec = timeout_ns / 1000000000,
+			       .tv_nsec = timeout_ns % 1000000000 };
 
 	if (timeout_ns == 0)
 		return sys_epoll_pwait(epfd, ev, max, 0, mask);
 	return sys_epoll_pwait2(epfd, ev, max, timeout_ns < 0 ? NULL : &ts, mask);
 }
 
-static inline int ker_epoll_wait(int epfd, struct epoll_event *ev, int max, int64_t timeout_ns, const sigset_t *mask)
+static inline int ker_epoll_wait(int epfd, struct epoll_event *ev, int max, int64_t timeout_ns,
+				 const sigset_t *mask)
 {
 	return (int)KER_BLOCKING(ker_epoll_sleep(epfd, ev, max, timeout_ns, mask));
 }

@@ -120,7 +120,8 @@ static bool lock_soon(void)
 
 	if (sock_inside)
 		return false;
-	until = (struct timespec){ .tv_sec = (time_t)(ns / NS_PER_SEC), .tv_nsec = (long)(ns % NS_PER_SEC) };
+	until = (struct timespec){ .tv_sec = (time_t)(ns / NS_PER_SEC),
+				   .tv_nsec = (long)(ns % NS_PER_SEC) };
 	if (pthread_mutex_clocklock(&sock.lock, CLOCK_MONOTONIC, &until))
 		return false;
 	sock_inside = true;

@@ -98,8 +98,8 @@ static int timeout_set(struct sock *s, int name, const void *val, socklen_t len)
 	if (tv.tv_usec < 0 || tv.tv_usec >= 1000000)
 		return -EDOM;
 	/* negative: the kernel takes it as "at once", but never 0, which is for ever */
-	ns = tv.tv_sec < 0 ? 1 :
-			     time_add_sat(time_mul_sat((uint64_t)tv.tv_sec, NS_PER_SEC),
+	ns = tv.tv_sec < 0 ? 1
+			   : time_add_sat(time_mul_sat((uint64_t)tv.tv_sec, NS_PER_SEC),
 					  (uint64_t)tv.tv_usec * NS_PER_US);
 	*(name == SO_RCVTIMEO ? &s->rcvtimeo_ns : &s->sndtimeo_ns) = ns;
 	return 0;
@@ -127,8 +127,9 @@ static int congestion_set(struct sock *s, const void *val, socklen_t len)
 	memcpy(name, val, min_size(len, sizeof(name) - 1));
 	for (unsigned i = 0; vj_congestion_name(i); i++)
 		if (!strcmp(name, vj_congestion_name(i)))
-			return sock_is_conn(s) ? vj_conn_option_set(sock.vj, s->conn, VJ_OPT_CONGESTION, i) :
-						 options_remember(s, VJ_OPT_CONGESTION, i);
+			return sock_is_conn(s)
+				       ? vj_conn_option_set(sock.vj, s->conn, VJ_OPT_CONGESTION, i)
+				       : options_remember(s, VJ_OPT_CONGESTION, i);
 	return -ENOENT;
 }
 
@@ -172,8 +173,10 @@ static int option_set(struct sock *s, int level, int name, const void *val, sock
 /* Options that are per connection, so a placeholder shared by several must not carry them. */
 static bool is_shared_safe(int level, int name)
 {
-	return !map_find(level, name) && !(level == SOL_SOCKET && (name == SO_RCVTIMEO || name == SO_SNDTIMEO)) &&
-	       !(level == SOL_SOCKET && name == SO_LINGER) && !(level == IPPROTO_TCP && name == TCP_CONGESTION);
+	return !map_find(level, name) &&
+	       !(level == SOL_SOCKET && (name == SO_RCVTIMEO || name == SO_SNDTIMEO)) &&
+	       !(level == SOL_SOCKET && name == SO_LINGER) &&
+	       !(level == IPPROTO_TCP && name == TCP_CONGESTION);
 }
 
 int sock_setsockopt(int fd, int level, int name, const void *val, socklen_t len)
@@ -294,8 +297,8 @@ static int option_get(struct sock *s, int level, int name, void *val, socklen_t 
 		case SO_SNDTIMEO:
 			return timeout_get(s, name, val, len);
 		case SO_LINGER:
-			return value_out(&(struct linger){ s->linger, (int)s->linger_s }, sizeof(struct linger), val,
-					 len);
+			return value_out(&(struct linger){ s->linger, (int)s->linger_s },
+					 sizeof(struct linger), val, len);
 		}
 	} else if (level == IPPROTO_TCP && name == TCP_CONGESTION) {
 		return congestion_get(s, val, len);

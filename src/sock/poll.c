@@ -17,7 +17,8 @@ enum { ON_STACK = 64, EXTRA = 2 /* kick and bell */ };
 struct polling {
 	struct pollfd *fds; /* the program's */
 	nfds_t n;
-	struct pollfd *kernel; /* n + EXTRA: what the kernel is to look at, fd -1 for what it is not */
+	struct pollfd
+		*kernel; /* n + EXTRA: what the kernel is to look at, fd -1 for what it is not */
 	struct watch *watches; /* n */
 	bool any_kernel;
 	const sigset_t *mask;
@@ -126,7 +127,8 @@ static int sleep_poll(struct polling *p, int64_t timeout_ns)
 	watches_on(p, &sl);
 	if (sleep_begin(&sl, &timeout_ns, &leads)) {
 		p->kernel[p->n] = (struct pollfd){ .fd = kick.fd, .events = POLLIN };
-		p->kernel[p->n + 1] = (struct pollfd){ .fd = leads ? vj_fd(sock.vj) : -1, .events = POLLIN };
+		p->kernel[p->n + 1] =
+			(struct pollfd){ .fd = leads ? vj_fd(sock.vj) : -1, .events = POLLIN };
 		if (timeout_ns >= 0) {
 			ts = (struct timespec){ .tv_sec = timeout_ns / 1000000000,
 						.tv_nsec = timeout_ns % 1000000000 };
@@ -173,21 +175,25 @@ static int poll_any(struct pollfd *fds, nfds_t n, int64_t timeout_ns, const sigs
 {
 	struct pollfd kernel[ON_STACK + EXTRA];
 	struct watch watches[ON_STACK];
-	struct polling p = { .fds = fds, .n = n, .kernel = kernel, .watches = watches, .mask = mask };
+	struct polling p = {
+		.fds = fds, .n = n, .kernel = kernel, .watches = watches, .mask = mask
+	};
 	int r;
 
 	if (n > ON_STACK) {
 		p.kernel = malloc((n + EXTRA) * sizeof(*kernel) + n * sizeof(*watches));
 		if (!p.kernel)
 			return -ENOMEM;
-		p.watches = (struct watch *)(void *)((uint8_t *)p.kernel + (n + EXTRA) * sizeof(*kernel));
+		p.watches = (struct watch *)(void *)((uint8_t *)p.kernel +
+						     (n + EXTRA) * sizeof(*kernel));
 	}
 	lock_take();
 	if (sock.vj) {
 		r = poll_both(&p, timeout_ns);
 		lock_leave();
 	} else {
-		struct timespec ts = { .tv_sec = timeout_ns / 1000000000, .tv_nsec = timeout_ns % 1000000000 };
+		struct timespec ts = { .tv_sec = timeout_ns / 1000000000,
+				       .tv_nsec = timeout_ns % 1000000000 };
 
 		r = look_channel(&p);
 		lock_leave();
@@ -229,7 +235,8 @@ int sock_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, con
 
 int sock_poll(struct pollfd *fds, nfds_t n, int timeout_ms)
 {
-	struct timespec ts = { .tv_sec = timeout_ms / 1000, .tv_nsec = (long)(timeout_ms % 1000) * 1000000 };
+	struct timespec ts = { .tv_sec = timeout_ms / 1000,
+			       .tv_nsec = (long)(timeout_ms % 1000) * 1000000 };
 
 	return sock_ppoll(fds, n, timeout_ms < 0 ? NULL : &ts, NULL);
 }
@@ -262,15 +269,16 @@ static void bit_set(fd_set *set, int fd, bool on)
 }
 
 /* Return: entries; *ret_ours: is there anything for us in it? */
-static nfds_t select_collect(int n, const fd_set *r, const fd_set *w, const fd_set *x, struct pollfd *fds,
-			     bool *ret_ours)
+static nfds_t select_collect(int n, const fd_set *r, const fd_set *w, const fd_set *x,
+			     struct pollfd *fds, bool *ret_ours)
 {
 	nfds_t cnt = 0;
 
 	*ret_ours = false;
 	for (int fd = 0; fd < n; fd++) {
-		short events = (short)((bit_get(r, fd) ? SEL_IN : 0) | (bit_get(w, fd) ? SEL_OUT : 0) |
-				       (bit_get(x, fd) ? SEL_EX : 0));
+		short events =
+			(short)((bit_get(r, fd) ? SEL_IN : 0) | (bit_get(w, fd) ? SEL_OUT : 0) |
+				(bit_get(x, fd) ? SEL_EX : 0));
 
 		if (!events)
 			continue;
@@ -283,7 +291,8 @@ static nfds_t select_collect(int n, const fd_set *r, const fd_set *w, const fd_s
 }
 
 /* Return: bits set, or -EBADF. */
-static int select_report(int n, fd_set *r, fd_set *w, fd_set *x, const struct pollfd *fds, nfds_t cnt)
+static int select_report(int n, fd_set *r, fd_set *w, fd_set *x, const struct pollfd *fds,
+			 nfds_t cnt)
 {
 	int bits = 0;
 
@@ -307,7 +316,8 @@ static int select_report(int n, fd_set *r, fd_set *w, fd_set *x, const struct po
 }
 
 /* Return: as select(), -errno; *ret_ours false: nothing of ours in it, ask the kernel. */
-static int select_any(int n, fd_set *r, fd_set *w, fd_set *x, int64_t timeout_ns, const sigset_t *mask, bool *ret_ours)
+static int select_any(int n, fd_set *r, fd_set *w, fd_set *x, int64_t timeout_ns,
+		      const sigset_t *mask, bool *ret_ours)
 {
 	struct pollfd on_stack[ON_STACK], *fds = on_stack;
 	nfds_t cnt = select_collect(n, r, w, x, NULL, ret_ours);
@@ -330,7 +340,8 @@ static int select_any(int n, fd_set *r, fd_set *w, fd_set *x, int64_t timeout_ns
 	return ret;
 }
 
-int sock_pselect(int n, fd_set *r, fd_set *w, fd_set *x, const struct timespec *timeout, const sigset_t *mask)
+int sock_pselect(int n, fd_set *r, fd_set *w, fd_set *x, const struct timespec *timeout,
+		 const sigset_t *mask)
 {
 	struct timespec ts;
 	bool ours = false;

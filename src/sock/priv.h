@@ -95,12 +95,12 @@ struct sock {
 	uint8_t family; /* AF_INET, AF_INET6 */
 	bool nonblock;
 	bool shut_rd, shut_wr;
-	bool failed;	    /* the connection's error was reported: reads end, writes break */
+	bool failed; /* the connection's error was reported: reads end, writes break */
 	bool has_listener;
 	bool bound;	    /* FRESH: bind() was called */
 	bool connect_async; /* connect() returned EINPROGRESS and has not been asked again */
 	bool linger;
-	uint16_t err;	    /* error found after part of a call succeeded, for the next one */
+	uint16_t err; /* error found after part of a call succeeded, for the next one */
 	uint32_t linger_s;
 	union {
 		struct vj_conn conn;
@@ -108,7 +108,7 @@ struct sock {
 	};
 	int lease_fd; /* LISTEN: our own duplicate of the kernel socket, the proof that the port is ours; else -1 */
 	uint64_t rcvtimeo_ns, sndtimeo_ns; /* 0: none */
-	struct sock_options *opts; /* NULL: none set; malloc */
+	struct sock_options *opts;	   /* NULL: none set; malloc */
 };
 
 /*
@@ -149,17 +149,19 @@ struct watch {
 
 struct epoll_set {
 	struct file file;
-	int epfd; /* any descriptor of it */
+	int epfd;	    /* any descriptor of it */
 	struct watch ready; /* list head: entries that may have something to report */
 	uint32_t ready_cnt;
 	struct watch *watches;
 	struct kick kick; /* registered with the kernel's set as soon as there is a watch */
 	bool bell_on;	  /* the bell is registered with the kernel's set */
 	uint32_t asleep;  /* threads in its epoll_wait() in the kernel */
-	_Atomic uint32_t kernel_cnt; /* registrations with the kernel's set, about; not kick and bell */
-	_Atomic bool ours;	     /* has had a watch; until then its epoll_wait() is the kernel's */
-	uint64_t looked_ticks;	     /* when the kernel's set was last asked */
-	uint32_t round;		     /* counts calls that collect */
+	_Atomic uint32_t
+		kernel_cnt; /* registrations with the kernel's set, about; not kick and bell */
+	_Atomic uint32_t kernel_asleep; /* threads that wait as long as it is not `ours` */
+	_Atomic bool ours;     /* has had a watch; until then its epoll_wait() is the kernel's */
+	uint64_t looked_ticks; /* when the kernel's set was last asked */
+	uint32_t round;	       /* counts calls that collect */
 };
 
 /* Spinning before a sleep; one per blocking call, zeroed. */
@@ -173,7 +175,7 @@ enum helper_state { HELPER_NONE, HELPER_TICK, HELPER_LEAD, HELPER_DEEP };
 struct sock_layer {
 	pthread_mutex_t lock;
 	struct vj *vj; /* NULL: no context (yet) */
-	int pid;       /* who tracks descriptors; another process that shares or copied this memory keeps off */
+	int pid; /* who tracks descriptors; another process that shares or copied this memory keeps off */
 	uint64_t retry_ns; /* no new vj_open() before */
 	int refused;	   /* why the last one failed */
 	bool strict, verbose, exiting;
@@ -192,7 +194,8 @@ struct sock_layer {
 		struct sleeper sleeper;
 	} helper;
 
-	int placeholder[2]; /* never-connected sockets to duplicate for accepted ones: AF_INET, AF_INET6; -1 */
+	int placeholder
+		[2]; /* never-connected sockets to duplicate for accepted ones: AF_INET, AF_INET6; -1 */
 };
 extern struct sock_layer sock;
 
@@ -233,8 +236,9 @@ static inline struct file *fd_peek(int fd)
 	if (unlikely(nr >> FD_PAGE_BITS >= FD_PAGE_CNT))
 		return NULL;
 	page = atomic_load_explicit(&fd_pages[nr >> FD_PAGE_BITS], memory_order_acquire);
-	return likely(!page) ? NULL :
-			       atomic_load_explicit(&page->slot[nr & ((1u << FD_PAGE_BITS) - 1)], memory_order_relaxed);
+	return likely(!page) ? NULL
+			     : atomic_load_explicit(&page->slot[nr & ((1u << FD_PAGE_BITS) - 1)],
+						    memory_order_relaxed);
 }
 
 /* Lock held. @f NULL clears. Takes no reference. Return: 0; -ENOMEM. */
@@ -321,7 +325,8 @@ void sock_destroy(struct sock *s);
  * An address that accept(), getsockname() ... return: truncated, with its whole length in @len.
  * Return: 0; -EFAULT; -EINVAL.
  */
-int sock_addr_copy(const struct sock *s, const struct sockaddr_storage *from, struct sockaddr *to, socklen_t *len);
+int sock_addr_copy(const struct sock *s, const struct sockaddr_storage *from, struct sockaddr *to,
+		   socklen_t *len);
 /* The kernel alone from now on. Lock held. */
 void sock_give_to_kernel(int fd, struct sock *s);
 /* An error that the stack reports once. Return: what the call returns. */
@@ -352,12 +357,12 @@ void spin_won(const struct spin *sp);
 /* One blocking operation on one file: see block_wait(). */
 struct blocking {
 	struct file *file;
-	int kernel_fd; /* also wait for this one to be readable; -1: none */
-	uint64_t timeout_ns;	/* 0: none */
-	uint64_t deadline_ns;	/* of the first wait on */
+	int kernel_fd;	      /* also wait for this one to be readable; -1: none */
+	uint64_t timeout_ns;  /* 0: none */
+	uint64_t deadline_ns; /* of the first wait on */
 	struct spin spin;
-	bool kernel_ready;	/* out: kernel_fd has something */
-	bool held;		/* a reference of ours, from the first wait to block_end() */
+	bool kernel_ready; /* out: kernel_fd has something */
+	bool held;	   /* a reference of ours, from the first wait to block_end() */
 };
 /*
  * Wait until something may have changed. The lock is held before and after, but not meanwhile.

@@ -117,7 +117,8 @@ long conn_send(struct sock *s, const struct iovec *iov, int cnt, int flags)
 					memcpy(bytes + off, iov[i].iov_base, iov[i].iov_len);
 				off += iov[i].iov_len;
 			}
-			return want ? send_all(s, &(struct iovec){ bytes, want }, 1, want, flags) : 0;
+			return want ? send_all(s, &(struct iovec){ bytes, want }, 1, want, flags)
+				    : 0;
 		}
 	}
 	return want ? send_all(s, iov, cnt, want, flags) : 0;
@@ -142,7 +143,8 @@ static struct sock *send_enter(int fd)
 
 static ssize_t send_leave(struct sock *s, const struct iovec *iov, int cnt, int flags)
 {
-	long r = unlikely(flags & MSG_OOB) ? conn_send(s, iov, cnt, flags & ~MSG_OOB) : conn_send(s, iov, cnt, flags);
+	long r = unlikely(flags & MSG_OOB) ? conn_send(s, iov, cnt, flags & ~MSG_OOB)
+					   : conn_send(s, iov, cnt, flags);
 
 	lock_leave();
 	return ret_errno(send_done(r, flags));
@@ -175,19 +177,22 @@ ssize_t sock_writev(int fd, const struct iovec *iov, int cnt)
 	return send_leave(s, iov, cnt, 0);
 }
 
-ssize_t sock_sendto(int fd, const void *buf, size_t n, int flags, const struct sockaddr *addr, socklen_t len)
+ssize_t sock_sendto(int fd, const void *buf, size_t n, int flags, const struct sockaddr *addr,
+		    socklen_t len)
 {
 	struct sock *s = send_enter(fd);
 
 	if (!s) {
-		if ((flags & MSG_FASTOPEN) && fd_peek(fd)) { /* connect and send in one: there is nothing to save here */
+		if ((flags & MSG_FASTOPEN) &&
+		    fd_peek(fd)) { /* connect and send in one: there is nothing to save here */
 			if (sock_connect(fd, addr, len))
 				return -1;
 			return sock_send(fd, buf, n, flags & ~MSG_FASTOPEN);
 		}
 		return ret_errno(ker_sendto(fd, buf, n, flags, addr, len));
 	}
-	return send_leave(s, &(struct iovec){ (void *)(uintptr_t)buf, n }, 1, flags); /* the address is ignored */
+	return send_leave(s, &(struct iovec){ (void *)(uintptr_t)buf, n }, 1,
+			  flags); /* the address is ignored */
 }
 
 ssize_t sock_sendmsg(int fd, const struct msghdr *msg, int flags)
@@ -234,7 +239,8 @@ static long send_file(struct sock *s, int in_fd, off_t off, size_t n)
 
 	file_get(&s->file);
 	while (done < n) {
-		long got = ker_pread(in_fd, bytes, min_size(n - done, sizeof(bytes)), off + (off_t)done);
+		long got = ker_pread(in_fd, bytes, min_size(n - done, sizeof(bytes)),
+				     off + (off_t)done);
 		long r;
 
 		if (got <= 0) {
@@ -288,5 +294,6 @@ ssize_t sock_splice(int in_fd, off_t *in_off, int out_fd, off_t *out_off, size_t
 	if (!s)
 		return ret_errno(ker_splice(in_fd, in_off, out_fd, out_off, n, flags));
 	lock_leave();
-	return ret_errno(-EINVAL); /* as for a file system that can't: programs fall back to read and write */
+	return ret_errno(
+		-EINVAL); /* as for a file system that can't: programs fall back to read and write */
 }

@@ -49,7 +49,8 @@ int sock_ioctl(int fd, unsigned long req, long arg);
 ssize_t sock_read(int fd, void *buf, size_t n);
 ssize_t sock_readv(int fd, const struct iovec *iov, int cnt);
 ssize_t sock_recv(int fd, void *buf, size_t n, int flags);
-ssize_t sock_recvfrom(int fd, void *buf, size_t n, int flags, struct sockaddr *addr, socklen_t *len);
+ssize_t sock_recvfrom(int fd, void *buf, size_t n, int flags, struct sockaddr *addr,
+		      socklen_t *len);
 ssize_t sock_recvmsg(int fd, struct msghdr *msg, int flags);
 int sock_recvmmsg(int fd, struct mmsghdr *msgs, unsigned cnt, int flags, struct timespec *timeout);
 
@@ -57,7 +58,8 @@ int sock_recvmmsg(int fd, struct mmsghdr *msgs, unsigned cnt, int flags, struct 
 ssize_t sock_write(int fd, const void *buf, size_t n);
 ssize_t sock_writev(int fd, const struct iovec *iov, int cnt);
 ssize_t sock_send(int fd, const void *buf, size_t n, int flags);
-ssize_t sock_sendto(int fd, const void *buf, size_t n, int flags, const struct sockaddr *addr, socklen_t len);
+ssize_t sock_sendto(int fd, const void *buf, size_t n, int flags, const struct sockaddr *addr,
+		    socklen_t len);
 ssize_t sock_sendmsg(int fd, const struct msghdr *msg, int flags);
 int sock_sendmmsg(int fd, struct mmsghdr *msgs, unsigned cnt, int flags);
 ssize_t sock_sendfile(int out_fd, int in_fd, off_t *off, size_t n);
@@ -71,15 +73,18 @@ int sock_setsockopt(int fd, int level, int name, const void *val, socklen_t len)
 int sock_poll(struct pollfd *fds, nfds_t n, int timeout_ms);
 int sock_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask);
 int sock_select(int n, fd_set *r, fd_set *w, fd_set *x, struct timeval *timeout);
-int sock_pselect(int n, fd_set *r, fd_set *w, fd_set *x, const struct timespec *timeout, const sigset_t *mask);
+int sock_pselect(int n, fd_set *r, fd_set *w, fd_set *x, const struct timespec *timeout,
+		 const sigset_t *mask);
 
 /* ---- epoll.c */
 int sock_epoll_create(int size);
 int sock_epoll_create1(int flags);
 int sock_epoll_ctl(int epfd, int op, int fd, struct epoll_event *event);
 int sock_epoll_wait(int epfd, struct epoll_event *ev, int max, int timeout_ms);
-int sock_epoll_pwait(int epfd, struct epoll_event *ev, int max, int timeout_ms, const sigset_t *mask);
-int sock_epoll_pwait2(int epfd, struct epoll_event *ev, int max, const struct timespec *timeout, const sigset_t *mask);
+int sock_epoll_pwait(int epfd, struct epoll_event *ev, int max, int timeout_ms,
+		     const sigset_t *mask);
+int sock_epoll_pwait2(int epfd, struct epoll_event *ev, int max, const struct timespec *timeout,
+		      const sigset_t *mask);
 
 /*
  * ---- stdio.c: a stream over a channel socket, or NULL with errno 0 when @fd is none (libc's

@@ -27,7 +27,8 @@ static int stream_close(void *cookie)
 
 FILE *sock_fdopen(int fd, const char *mode)
 {
-	static const cookie_io_functions_t functions = { .read = stream_read, .write = stream_write,
+	static const cookie_io_functions_t functions = { .read = stream_read,
+							 .write = stream_write,
 							 .close = stream_close };
 	struct sock *s = fd_peek(fd) ? conn_enter(fd) : NULL;
 

@@ -46,9 +46,9 @@ uint32_t sock_level(const struct sock *s)
 	if (s->state == SOCK_FRESH)
 		return 0;
 	if (s->state == SOCK_LISTEN)
-		return s->has_listener && sock.vj && vj_listener_ready(sock.vj, s->listener) ?
-			       (uint32_t)(EPOLLIN | EPOLLRDNORM) :
-			       0;
+		return s->has_listener && sock.vj && vj_listener_ready(sock.vj, s->listener)
+			       ? (uint32_t)(EPOLLIN | EPOLLRDNORM)
+			       : 0;
 	return conn_level(s);
 }
 
@@ -87,8 +87,8 @@ int sock_socket(int domain, int type, int protocol)
 	int fd = sys_socket(domain, type, protocol);
 
 	if (fd >= 0 && (domain == AF_INET || domain == AF_INET6) &&
-	    (type & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)) == SOCK_STREAM && (protocol == 0 || protocol == IPPROTO_TCP) &&
-	    !sock.exiting)
+	    (type & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)) == SOCK_STREAM &&
+	    (protocol == 0 || protocol == IPPROTO_TCP) && !sock.exiting)
 		sock_track(fd, domain, type);
 	return (int)ret_errno(fd);
 }
@@ -156,7 +156,8 @@ static void unmap_v4(const struct sockaddr_in6 *from, struct sockaddr_in *to)
 	memcpy(&to->sin_addr, &from->sin6_addr.s6_addr[12], 4);
 }
 
-int sock_addr_copy(const struct sock *s, const struct sockaddr_storage *from, struct sockaddr *to, socklen_t *len)
+int sock_addr_copy(const struct sock *s, const struct sockaddr_storage *from, struct sockaddr *to,
+		   socklen_t *len)
 {
 	union {
 		struct sockaddr_in in;
@@ -205,7 +206,8 @@ int sock_getpeername(int fd, struct sockaddr *addr, socklen_t *len)
 
 	if (!s)
 		return (int)ret_errno(sys_getpeername(fd, addr, len));
-	if (s->state == SOCK_CONNECTED && !s->failed && !(vj_ready(sock.vj, s->conn) & VJ_EV_ERROR)) {
+	if (s->state == SOCK_CONNECTED && !s->failed &&
+	    !(vj_ready(sock.vj, s->conn) & VJ_EV_ERROR)) {
 		vj_conn_addrs(sock.vj, s->conn, NULL, &remote);
 		err = sock_addr_copy(s, &remote, addr, len);
 	}
@@ -251,7 +253,8 @@ static bool is_local4(uint32_t addr_be, const struct sockaddr *sa, socklen_t len
 {
 	uint32_t addr = ntohl(addr_be);
 
-	return addr >> 24 == 127 || addr == INADDR_ANY || (sa && !IN_MULTICAST(addr) && can_be_bound(sa, len));
+	return addr >> 24 == 127 || addr == INADDR_ANY ||
+	       (sa && !IN_MULTICAST(addr) && can_be_bound(sa, len));
 }
 
 /* Could an application of this host be behind the address? Decides before anything is started. */
@@ -259,7 +262,8 @@ static bool is_local(const struct sock *s, const struct sockaddr *addr, socklen_
 {
 	if (s->family == AF_INET && addr->sa_family == AF_INET && len >= sizeof(struct sockaddr_in))
 		return is_local4(((const struct sockaddr_in *)addr)->sin_addr.s_addr, addr, len);
-	if (s->family == AF_INET6 && addr->sa_family == AF_INET6 && len >= sizeof(struct sockaddr_in6)) {
+	if (s->family == AF_INET6 && addr->sa_family == AF_INET6 &&
+	    len >= sizeof(struct sockaddr_in6)) {
 		const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)addr;
 
 		if (IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr)) {
@@ -268,7 +272,8 @@ static bool is_local(const struct sock *s, const struct sockaddr *addr, socklen_
 			unmap_v4(in6, &in);
 			return is_local4(in.sin_addr.s_addr, (struct sockaddr *)&in, sizeof(in));
 		}
-		return IN6_IS_ADDR_LOOPBACK(&in6->sin6_addr) || IN6_IS_ADDR_UNSPECIFIED(&in6->sin6_addr) ||
+		return IN6_IS_ADDR_LOOPBACK(&in6->sin6_addr) ||
+		       IN6_IS_ADDR_UNSPECIFIED(&in6->sin6_addr) ||
 		       (!IN6_IS_ADDR_MULTICAST(&in6->sin6_addr) && can_be_bound(addr, len));
 	}
 	return false;
@@ -285,8 +290,8 @@ static int channel_connect(int fd, struct sock *s, const struct sockaddr *addr, 
 		return err;
 	if (s->bound && sys_getsockname(fd, (struct sockaddr *)&local, &local_len))
 		return -EINVAL;
-	err = vj_connect(sock.vj, addr, len, s->bound ? (struct sockaddr *)&local : NULL, s->bound ? local_len : 0,
-			 (uint64_t)(uintptr_t)s, &s->conn);
+	err = vj_connect(sock.vj, addr, len, s->bound ? (struct sockaddr *)&local : NULL,
+			 s->bound ? local_len : 0, (uint64_t)(uintptr_t)s, &s->conn);
 	if (err) {
 		if (err != -EHOSTUNREACH)
 			ctx_say("connect: no channel: %s", strerror(-err));
@@ -369,7 +374,8 @@ static int connect_begin(int fd, struct sock *s, const struct sockaddr *addr, so
 
 	if (s->state != SOCK_FRESH)
 		return s->state == SOCK_LISTEN ? 1 : connect_again(s);
-	if (!addr || len < sizeof(addr->sa_family) || addr->sa_family == AF_UNSPEC || s->file.refs > UINT32_MAX - 2)
+	if (!addr || len < sizeof(addr->sa_family) || addr->sa_family == AF_UNSPEC ||
+	    s->file.refs > UINT32_MAX - 2)
 		return 1;
 	err = is_local(s, addr, len) ? channel_connect(fd, s, addr, len) : -EHOSTUNREACH;
 	if (err) {

@@ -72,7 +72,8 @@ bool spin_turn(struct spin *sp)
 	} else if (sys_clock_ns() >= sp->until_ns) {
 		sp->until_ns = 0;
 		if (++sock.spin_misses >= SPIN_MISSES_MAX) {
-			sock.spin_misses = SPIN_MISSES_MAX - 1; /* after the pause one try, not four */
+			sock.spin_misses =
+				SPIN_MISSES_MAX - 1; /* after the pause one try, not four */
 			sock.spin_skip = SPIN_SKIP;
 		}
 		return false;
@@ -167,7 +168,8 @@ bool sleep_begin(struct sleeper *sl, int64_t *timeout_ns, bool *ret_leads)
 		sock.leader = sl;
 		if (lib_ns >= 0 && (*timeout_ns < 0 || lib_ns < *timeout_ns))
 			*timeout_ns = lib_ns;
-		sl->wake_ns = *timeout_ns < 0 ? TIME_NEVER : deadline_after(sys_clock_ns(), *timeout_ns);
+		sl->wake_ns = *timeout_ns < 0 ? TIME_NEVER
+					      : deadline_after(sys_clock_ns(), *timeout_ns);
 	}
 	sl->next = sock.sleepers;
 	sl->pprev = &sock.sleepers;
@@ -244,7 +246,8 @@ static int block_sleep(struct blocking *b, struct sleeper *sl, int64_t timeout_n
 	if (leads)
 		pfd[n++] = (struct pollfd){ .fd = vj_fd(sock.vj), .events = POLLIN };
 	if (timeout_ns >= 0) {
-		ts = (struct timespec){ .tv_sec = timeout_ns / 1000000000, .tv_nsec = timeout_ns % 1000000000 };
+		ts = (struct timespec){ .tv_sec = timeout_ns / 1000000000,
+					.tv_nsec = timeout_ns % 1000000000 };
 		tsp = &ts;
 	}
 	r = sys_ppoll(pfd, n, tsp, NULL);
