@@ -1,6 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause
+/*
+ * pcap.c - capture files, written by libpcap
+ *
+ * libpcap is loaded when the first capture is opened, not with this library: it brings a dozen libraries (D-Bus,
+ * systemd, libgcrypt ...) that have no business in every program that runs on channels.
+ */
 #include "driver/pcap.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pcap/pcap.h>
@@ -16,7 +23,24 @@
 
 _Static_assert(BUFFER_BYTES >= CAPTURE_SNAP_BYTES + RECORD_HEADER_BYTES, "any record fits");
 
+#define LIBPCAP_CALLS(X)                        \
+	X(pcap_open_dead_with_tstamp_precision) \
+	X(pcap_dump_open_append)                \
+	X(pcap_dump_file)                       \
+	X(pcap_dump)                            \
+	X(pcap_dump_flush)                      \
+	X(pcap_dump_close)                      \
+	X(pcap_close)
+
+struct libpcap {
+	void *handle;
+#define X(call) __typeof__(call) *call;
+	LIBPCAP_CALLS(X)
+#undef X
+};
+
 struct capture {
+	struct libpcap lib;
 	pcap_t *format; /* "Ethernet, nanoseconds": libpcap wants one to write with */
 	pcap_dumper_t *out;
 	char *buffer;	     /* stdio's */
@@ -24,6 +48,23 @@ struct capture {
 	uint64_t frames;
 	int error; /* first failure to write since the last flush */
 };
+
+static int libpcap_load(struct libpcap *lib)
+{
+	bool whole = true;
+
+	lib->handle = dlopen("libpcap.so.0.8", RTLD_NOW | RTLD_LOCAL);
+	if (!lib->handle)
+		lib->handle = dlopen("libpcap.so.1", RTLD_NOW | RTLD_LOCAL); /* its name outside of Debian */
+	if (!lib->handle)
+		return -ELIBACC;
+#define X(call)                                                        \
+	*(void **)(void *)&lib->call = dlsym(lib->handle, #call); \
+	whole = whole && lib->call != NULL;
+	LIBPCAP_CALLS(X)
+#undef X
+	return whole ? 0 : -ELIBBAD;
+}
 
 /* stdio makes new files readable for all; make it first, our way. */
 static int capture_create(const char *path)
@@ -37,10 +78,10 @@ static int capture_open_out(struct capture *capture, const char *path)
 {
 	FILE *file;
 
-	capture->out = pcap_dump_open_append(capture->format, path);
+	capture->out = capture->lib.pcap_dump_open_append(capture->format, path);
 	if (!capture->out)
 		return -EINVAL;
-	file = pcap_dump_file(capture->out);
+	file = capture->lib.pcap_dump_file(capture->out);
 	sys_fcntl(fileno(file), F_SETFD, FD_CLOEXEC);
 	/* What libpcap has written so far is the file header; out with it before the buffer changes. */
 	if (fflush(file) != 0)
@@ -59,8 +100,13 @@ int capture_open(const char *path, struct capture **ret_capture)
 	capture = calloc(1, sizeof(*capture));
 	if (!capture)
 		return -ENOMEM;
+	err = libpcap_load(&capture->lib);
+	if (err < 0) {
+		(void)capture_close(capture);
+		return err;
+	}
 	capture->buffer = malloc(BUFFER_BYTES);
-	capture->format = pcap_open_dead_with_tstamp_precision(DLT_EN10MB, CAPTURE_SNAP_BYTES,
+	capture->format = capture->lib.pcap_open_dead_with_tstamp_precision(DLT_EN10MB, CAPTURE_SNAP_BYTES,
 							       PCAP_TSTAMP_PRECISION_NANO);
 	err = capture->buffer && capture->format ? capture_open_out(capture, path) : -ENOMEM;
 	if (err < 0) {
@@ -89,7 +135,7 @@ void capture_frame(struct capture *capture, uint64_t now_ns, const void *bytes, 
 		if (capture->error == 0)
 			capture->error = err;
 	}
-	pcap_dump((unsigned char *)capture->out, &header, bytes);
+	capture->lib.pcap_dump((unsigned char *)capture->out, &header, bytes);
 	capture->buffer_bytes += record_bytes;
 	capture->frames++;
 }
@@ -98,7 +144,7 @@ int capture_flush(struct capture *capture)
 {
 	int saved_errno = errno, err = capture->error;
 
-	if (pcap_dump_flush(capture->out) != 0 && err == 0)
+	if (capture->lib.pcap_dump_flush(capture->out) != 0 && err == 0)
 		err = errno ? -errno : -EIO;
 	errno = saved_errno;
 	capture->buffer_bytes = 0;
@@ -114,10 +160,12 @@ int capture_close(struct capture *capture)
 		return 0;
 	if (capture->out) {
 		err = capture_flush(capture);
-		pcap_dump_close(capture->out);
+		capture->lib.pcap_dump_close(capture->out);
 	}
 	if (capture->format)
-		pcap_close(capture->format);
+		capture->lib.pcap_close(capture->format);
+	if (capture->lib.handle)
+		dlclose(capture->lib.handle);
 	free(capture->buffer);
 	free(capture);
 	return err;

@@ -21,7 +21,7 @@ struct capture;
  * Open `path` for recording, or for going on if it is a capture file already. A new file may be read by its owner
  * only: captures hold what people said.
  * Return: 0; -EINVAL: there is a file, and it isn't a capture of Ethernet with nanoseconds; -EACCES and so on: as
- * open(2); -ENOMEM.
+ * open(2); -ENOMEM; -ELIBACC, -ELIBBAD: libpcap is not installed, or not one that we know.
  */
 int capture_open(const char *path, struct capture **ret_capture);
 
