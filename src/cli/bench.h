@@ -8,7 +8,7 @@
  *	bench_proc.c     processes: pinned, with a time limit, gone when this one is
  *	bench_report.c   a result for people, and as one line of JSON
  *	bench_net*.c     one echo server and one client, over the kernel's sockets or over vj.h
- *	bench_frames.c, bench_tcp.c, bench_redis.c (redis_*.c, resp.c), bench_idle.c    the benchmarks; the channel's own loop is in /bench
+ *	/bench/bench_frames.c, bench_tcp.c, bench_redis.c (redis_*.c, resp.c), bench_idle.c    the benchmarks
  *
  * A run is made by two processes made by fork(): a server and a client. The client measures and leaves its numbers in
  * memory that all three share. Nothing is left behind: each child dies with its parent, each run has its own private vjd
