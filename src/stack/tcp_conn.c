@@ -205,7 +205,7 @@ bool tcp_conn_time_wait(struct stack *s, struct conn c)
 
 	t->state = TCP_TIME_WAIT;
 	tcp_rtx_free(s, t);
-	t->flags &= ~(uint32_t)(TF_KEEPALIVE | TF_PERSIST);
+	t->flags &= ~(uint32_t)(TF_KEEPALIVE | TF_PERSIST | TF_RTX_TIMER);
 	if (tcb_no_loss(t)) {
 		/* Over, once the last acknowledgement is out */
 		if (!tcb_has(t, TF_ACK_OWED))

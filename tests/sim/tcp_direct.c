@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * Links that cannot lose (LINK_NO_LOSS): what is different there, see the head of src/stack/tcp.h
+ */
+#include "tests/sim/tcp_line.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+static struct tcp_info info(struct line *t)
+{
+	struct tcp_info ret;
+
+	tcp_info(t->s, t->id, &ret);
+	return ret;
+}
+
+static uint64_t conns(struct line *t)
+{
+	struct stack_stats stats;
+
+	stack_stats(t->s, &stats);
+	return stats.tcp_conns;
+}
+
+static void direct(struct line *t, uint32_t rcvbuf_bytes)
+{
+	struct line_config cfg = {
+		.v6 = t->cfg.v6, .mss = 4000, .link_flags = LINK_NO_LOSS | LINK_NO_CSUM, .rcvbuf_bytes = rcvbuf_bytes,
+	};
+
+	line_restart(t, &cfg);
+}
+
+/* No timestamps: nothing can be old, and the round trip does not matter. */
+static void options(void **state)
+{
+	struct line *t = *state;
+
+	direct(t, 0);
+	line_connect(t);
+	SEND("S 0:0(0) win 65535 <mss 4000,sackOK,wscale 7>");
+	RECV(0, "S. 0:0(0) ack 1 <mss 4000,sackOK,wscale 7>");
+	/* the first data carry the end of the handshake */
+	EVENT(STACK_EV_CONNECTED | STACK_EV_WRITABLE);
+	IGNORE();
+	line_write(t, 10);
+	SEND("P. 1:11(10) ack 1");
+}
+
+/* A request and its response are two frames. */
+static void request_response(void **state)
+{
+	struct line *t = *state;
+	char text[64];
+
+	direct(t, 0);
+	line_established_passive(t, "mss 4000,wscale 7");
+	for (unsigned int i = 0; i < 50; i++) {
+		snprintf(text, sizeof(text), "P. %u:%u(64) ack %u", 1 + 64 * i, 65 + 64 * i, 1 + 64 * i);
+		RECV(1 * MS, text);
+		NOTHING();
+		line_read(t, 64);
+		line_write(t, 64);
+		snprintf(text, sizeof(text), "P. %u:%u(64) ack %u", 1 + 64 * i, 65 + 64 * i, 65 + 64 * i);
+		SEND(text);
+	}
+	assert_int_equal(stack_unfinished(t->s), 0);
+	NOTHING_FOR(10 * SEC);
+}
+
+/* ... and without one an acknowledgement goes after 40 ms, however many segments there are */
+static void delayed_ack(void **state)
+{
+	struct line *t = *state;
+
+	direct(t, 0);
+	line_established_passive(t, "mss 4000,wscale 7");
+	for (unsigned int i = 0; i < 10; i++) {
+		char text[64];
+
+		snprintf(text, sizeof(text), ". %u:%u(1000) ack 1", 1 + 1000 * i, 1001 + 1000 * i);
+		RECV(0, text);
+	}
+	SEND_BETWEEN(40 * MS, 46 * MS, ". 1:1(0) ack 10001");
+}
+
+/* ... or when half of the window is used */
+static void ack_for_half_window(void **state)
+{
+	struct line *t = *state;
+
+	direct(t, 20000);
+	line_established_passive(t, "mss 4000");
+	RECV(0, ". 1:4001(4000) ack 1");
+	RECV(0, ". 4001:8001(4000) ack 1");
+	NOTHING();
+	RECV(0, ". 8001:12001(4000) ack 1");
+	SEND(". 1:1(0) ack 12001 win 8000");
+	line_read(t, 12000);
+	SEND(". 1:1(0) ack 12001 win 20000");
+}
+
+/* The peer does not run: each byte is sent once; the window is the only bound, not cwnd. */
+static void silent_peer(void **state)
+{
+	struct line *t = *state;
+	char text[64];
+
+	direct(t, 0);
+	line_established_passive(t, "mss 4000");
+	RECV(0, ". 1:1(0) ack 1 win 60000");
+	line_write(t, 60000);
+	for (unsigned int i = 0; i < 15; i++) {
+		snprintf(text, sizeof(text), ". %u:%u(4000) ack 1", 1 + 4000 * i, 4001 + 4000 * i);
+		SEND(text);
+	}
+	NOTHING_FOR(1000 * SEC);
+	assert_int_equal(tcp_shutdown(t->s, t->id), 0);
+	SEND("F. 60001:60001(0) ack 1");
+	NOTHING_FOR(1000 * SEC);
+	assert_int_equal(line_state(t), TCP_FIN_WAIT_1);
+	RECV(0, ". 1:1(0) ack 60002");
+	assert_int_equal(line_state(t), TCP_FIN_WAIT_2);
+}
+
+/* A closed window is probed, with back-off and without end; nothing of the data is repeated. */
+static void closed_window(void **state)
+{
+	struct line *t = *state;
+
+	direct(t, 0);
+	line_established_passive(t, "mss 4000");
+	RECV(0, ". 1:1(0) ack 1 win 5000");
+	line_write(t, 9000);
+	SEND(". 1:4001(4000) ack 1");
+	NOTHING_FOR(10 * MS);
+	SEND_BETWEEN(180 * MS, 1001 * MS, ". 4001:5001(1000) ack 1"); /* no better window came */
+	for (unsigned int i = 0; i < 30; i++)
+		SEND_BETWEEN(200 * MS, 121 * SEC, ". 0:0(0) ack 1");
+	RECV(0, ". 1:1(0) ack 5001 win 5000");
+	SEND("P. 5001:9001(4000) ack 1");
+	NOTHING_FOR(1000 * SEC);
+}
+
+/* Nagle is for links where a small segment costs something. */
+static void small_writes(void **state)
+{
+	struct line *t = *state;
+
+	direct(t, 0);
+	line_established_passive(t, "mss 4000");
+	line_write(t, 10);
+	line_write(t, 10);
+	SEND("P. 1:11(10) ack 1");
+	SEND("P. 11:21(10) ack 1");
+	assert_int_equal(tcp_option_set(t->s, t->id, TCP_OPT_CORK, 1), 0);
+	line_write(t, 10);
+	NOTHING_FOR(10 * MS);
+	line_write(t, 5000);
+	SEND(". 21:4021(4000) ack 1");
+	assert_int_equal(tcp_option_set(t->s, t->id, TCP_OPT_CORK, 0), 0);
+	SEND("P. 4021:5031(1010) ack 1");
+}
+
+/* No frame: what was taken waits in sndq, and the program hears when there is room. */
+static void back_pressure(void **state)
+{
+	struct line *t = *state;
+	static uint8_t bytes[300000];
+	size_t n;
+
+	direct(t, 0);
+	line_established_passive(t, "mss 4000,wscale 7");
+	RECV(0, ". 1:1(0) ack 1 win 65535");
+	for (unsigned int i = 0; i < sizeof(bytes); i++)
+		bytes[i] = line_byte(1 + i);
+	t->drv->tx_max = 1;
+	assert_int_equal(tcp_send(t->s, t->id, bytes, sizeof(bytes), 0, &n), 0);
+	assert_int_equal(n, 4000 + 262144);
+	assert_int_equal(tcp_send(t->s, t->id, bytes + n, sizeof(bytes) - n, 0, &n), -EAGAIN);
+	SEND(". 1:4001(4000) ack 1");
+	NOTHING_FOR(10 * SEC);
+	t->drv->tx_max = 10;
+	stack_link_writable(t->s, t->link);
+	IGNORE();
+	EVENT(0);
+	t->drv->tx_max = 100;
+	stack_link_writable(t->s, t->link);
+	EVENT(STACK_EV_WRITABLE);
+	assert_int_equal(info(t).unsent_bytes, 0);
+	IGNORE();
+}
+
+/* No TIME_WAIT, on either side of the close */
+static void close_at_once(void **state)
+{
+	struct line *t = *state;
+
+	direct(t, 0);
+	line_established_passive(t, "mss 4000");
+	tcp_close(t->s, t->id);
+	SEND("F. 1:1(0) ack 1");
+	RECV(0, "F. 1:1(0) ack 2");
+	SEND(". 2:2(0) ack 2");
+	assert_int_equal(conns(t), 0);
+	/* the same ports again */
+	t->peer_isn += 10;
+	RECV(0, "S 0:0(0) <mss 4000>");
+	SEND("S. 0:0(0) ack 1");
+	RECV(0, "F. 1:1(0) ack 1");
+	line_accept(t);
+	SEND(". 1:1(0) ack 2");
+	tcp_close(t->s, t->id);
+	SEND("F. 1:1(0) ack 2");
+	RECV(0, ". 2:2(0) ack 2");
+	assert_int_equal(conns(t), 0);
+}
+
+/* ... but not before the last acknowledgement is out */
+static void close_without_frame(void **state)
+{
+	struct line *t = *state;
+
+	direct(t, 0);
+	line_established_passive(t, "mss 4000");
+	tcp_close(t->s, t->id);
+	SEND("F. 1:1(0) ack 1");
+	RECV(0, ". 1:1(0) ack 2");
+	t->drv->tx_max = 0;
+	RECV(0, "F. 1:1(0) ack 2");
+	NOTHING_FOR(1000 * SEC);
+	assert_int_equal(conns(t), 1);
+	t->drv->tx_max = 1;
+	stack_link_writable(t->s, t->link);
+	SEND(". 2:2(0) ack 2");
+	assert_int_equal(conns(t), 0);
+}
+
+static void close_while_held(void **state)
+{
+	struct line *t = *state;
+
+	direct(t, 0);
+	line_established_passive(t, "mss 4000");
+	assert_int_equal(tcp_shutdown(t->s, t->id), 0);
+	SEND("F. 1:1(0) ack 1");
+	RECV(0, "FP. 1:101(100) ack 2");
+	SEND(". 2:2(0) ack 102");
+	assert_int_equal(line_state(t), TCP_CLOSED);
+	line_read(t, 100);
+	line_read_eof(t);
+	tcp_close(t->s, t->id);
+	assert_int_equal(conns(t), 0);
+}
+
+/* Payload written in place goes out without a copy being kept. */
+static void send_frame(void **state)
+{
+	struct line *t = *state;
+	uint8_t *data;
+	size_t room;
+
+	direct(t, 0);
+	line_established_passive(t, "mss 4000");
+	assert_int_equal(tcp_send_frame(t->s, t->id, &data, &room), 0);
+	assert_int_equal(room, 4000);
+	for (unsigned int i = 0; i < 4000; i++)
+		data[i] = line_byte(1 + i);
+	assert_int_equal(tcp_send_frame_done(t->s, t->id, 4000), 0);
+	SEND("P. 1:4001(4000) ack 1");
+	assert_int_equal(info(t).unsent_bytes, 0);
+	NOTHING_FOR(1000 * SEC);
+	RECV(0, ". 1:1(0) ack 4001");
+	EVENT(STACK_EV_SENT_ALL);
+}
+
+/* What was offered room must be taken. Without memory the connection cannot go on. */
+static void no_memory(void **state)
+{
+	struct line *t = *state;
+	struct line_config cfg = {
+		.v6 = t->cfg.v6, .mss = 4000, .link_flags = LINK_NO_LOSS | LINK_NO_CSUM, .rcvbuf_bytes = 64 << 20,
+		.rx_hold_max = 1, .mem_bytes_max = 5 << 20,
+	};
+	unsigned int i;
+
+	line_restart(t, &cfg);
+	line_established_passive(t, "mss 4000,wscale 14");
+	for (i = 0; line_state(t) == TCP_ESTABLISHED; i++) {
+		char text[64];
+
+		assert_in_range(i, 0, 3000);
+		snprintf(text, sizeof(text), ". %u:%u(4000) ack 1", 1 + 4000 * i, 4001 + 4000 * i);
+		RECV(0, text);
+		if (line_state(t) == TCP_ESTABLISHED)
+			IGNORE();
+	}
+	SEND("R. 1:1(0) ack *");
+	line_read(t, 4000 * (i - 1));
+	line_read_error(t, ENOMEM);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		LINE_TEST(options),
+		LINE_TEST(request_response),
+		LINE_TEST(delayed_ack),
+		LINE_TEST(ack_for_half_window),
+		LINE_TEST(silent_peer),
+		LINE_TEST(closed_window),
+		LINE_TEST(small_writes),
+		LINE_TEST(back_pressure),
+		LINE_TEST(close_at_once),
+		LINE_TEST(close_without_frame),
+		LINE_TEST(close_while_held),
+		LINE_TEST(send_frame),
+		LINE_TEST(no_memory),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
