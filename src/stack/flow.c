@@ -70,9 +70,12 @@ void flow_fini(struct flow *flow)
 	*flow = (struct flow){ 0 };
 }
 
-uint32_t flow_hash(const struct flow *flow, const struct flow_key *key)
+uint32_t flow_hash_words(const struct flow *flow, uint64_t w0, uint64_t w1, uint64_t w2,
+			 uint64_t w3, uint64_t w4)
 {
-	uint64_t hash = XXH3_64bits_withSecret(key, sizeof(*key), flow->secret, FLOW_SECRET_BYTES);
+	const uint64_t words[] = { w0, w1, w2, w3, w4 };
+	uint64_t hash =
+		XXH3_64bits_withSecret(words, sizeof(words), flow->secret, FLOW_SECRET_BYTES);
 
 	return (uint32_t)(hash >> 32);
 }

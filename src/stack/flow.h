@@ -83,8 +83,30 @@ int flow_init(struct flow *flow, struct mem *mem, const uint8_t secret[static FL
 	      unsigned int load_percent) VJ_MUST_CHECK;
 void flow_fini(struct flow *flow);
 
-/* The tag of a key */
-uint32_t flow_hash(const struct flow *flow, const struct flow_key *key);
+/*
+ * The tag of a key, given as its five words of 64 bits in the machine's order: in registers, since
+ * a key that was just put together in smaller pieces is slow to read back (store forwarding).
+ */
+uint32_t flow_hash_words(const struct flow *flow, uint64_t w0, uint64_t w1, uint64_t w2,
+			 uint64_t w3, uint64_t w4);
+
+/* The last of them */
+static inline uint64_t flow_key_word(uint32_t link, uint16_t local_port, uint16_t remote_port)
+{
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+	return link | (uint64_t)local_port << 32 | (uint64_t)remote_port << 48;
+#else
+	return (uint64_t)link << 32 | (uint32_t)local_port << 16 | remote_port;
+#endif
+}
+
+static inline uint32_t flow_hash(const struct flow *flow, const struct flow_key *key)
+{
+	const uint8_t *p = (const uint8_t *)key;
+
+	return flow_hash_words(flow, load_u64(p), load_u64(p + 8), load_u64(p + 16),
+			       load_u64(p + 24), load_u64(p + 32));
+}
 
 static inline struct flow_segment *flow_segment(const struct flow *flow, uint32_t tag,
 						uint32_t *ret_home)

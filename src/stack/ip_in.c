@@ -38,6 +38,19 @@ static void pkt_copy_hdr(struct pkt *pkt, uint32_t want)
 	pkt->hdr_len = (uint16_t)len;
 }
 
+/* The first bytes: a fixed number where the frame is long enough, for that is a few instructions.
+ */
+static void pkt_copy_first(struct pkt *pkt)
+{
+	if (unlikely(pkt->frame.room < PKT_HDR_FIRST)) {
+		pkt->hdr_len = 0;
+		pkt_copy_hdr(pkt, PKT_HDR_FIRST);
+		return;
+	}
+	memcpy(pkt->hdr, pkt->frame.data, PKT_HDR_FIRST);
+	pkt->hdr_len = (uint16_t)min_u32(pkt->frame.len, PKT_HDR_FIRST);
+}
+
 /* ---- first pass: headers ----------------------------------------------------------------------
  */
 
@@ -106,6 +119,45 @@ static bool ip_family_ok(const struct pkt *pkt)
 	return pkt->ip.version == 4 || (!ip_addr_is_v4(&pkt->src) && !ip_addr_is_v4(&pkt->dst));
 }
 
+/* ip_is_frag(), from where it does not have to wait for what the parser has just stored */
+static bool pkt_is_frag(const struct pkt *pkt)
+{
+	if (likely(pkt->ip.version == 4))
+		return (load_be16(pkt->ip.hdr + offsetof(struct ip4_hdr, frag)) &
+			(IP4_FRAG_MF | IP4_FRAG_OFF_MASK)) != 0;
+	return ip_is_frag(&pkt->ip);
+}
+
+/* Second half of an IPv4 address as struct ip_addr keeps it; the first is 0. */
+static uint64_t v4_word(const void *p)
+{
+	const uint8_t bytes[8] = { 0, 0, 0xff, 0xff };
+	uint64_t word = load_u64(bytes);
+
+	memcpy((uint8_t *)&word + 4, p, 4);
+	return word;
+}
+
+/* In halves, as they are read: see flow_hash_words(). */
+static void ip_addr_halves(struct ip_addr *addr, uint64_t first, uint64_t second)
+{
+	store_u64(addr->bytes, first);
+	store_u64(addr->bytes + 8, second);
+}
+
+static void pkt_set_addrs(struct pkt *pkt)
+{
+	const uint8_t *ip = pkt->ip.hdr;
+
+	if (likely(pkt->ip.version == 4)) {
+		ip_addr_halves(&pkt->src, 0, v4_word(ip + 12));
+		ip_addr_halves(&pkt->dst, 0, v4_word(ip + 16));
+	} else {
+		ip_addr_halves(&pkt->src, load_u64(ip + 8), load_u64(ip + 16));
+		ip_addr_halves(&pkt->dst, load_u64(ip + 24), load_u64(ip + 32));
+	}
+}
+
 static bool ip_accept(struct stack *s, struct pkt *pkt, const struct eth_view *eth)
 {
 	enum wire_err err = ip_parse_type(pkt, eth, &pkt->ip);
@@ -123,12 +175,11 @@ static bool ip_accept(struct stack *s, struct pkt *pkt, const struct eth_view *e
 		stack_drop(s, STACK_DROP_IP_CSUM);
 		return false;
 	}
-	if (unlikely(ip_is_frag(&pkt->ip))) {
+	if (unlikely(pkt_is_frag(pkt))) {
 		stack_drop(s, STACK_DROP_IP_FRAGMENT);
 		return false;
 	}
-	pkt->src = ip_src(&pkt->ip);
-	pkt->dst = ip_dst(&pkt->ip);
+	pkt_set_addrs(pkt);
 	if (unlikely(!ip_addrs_ok(pkt) || !ip_family_ok(pkt))) {
 		stack_drop(s, STACK_DROP_IP_HEADER);
 		return false;
@@ -137,11 +188,22 @@ static bool ip_accept(struct stack *s, struct pkt *pkt, const struct eth_view *e
 	return true;
 }
 
+/* flow_hash() of struct flow_key, as it comes out of the headers */
+static uint32_t tcp_hash(const struct stack *s, const struct pkt *pkt, const uint8_t *tcp)
+{
+	uint64_t w4 = flow_key_word(pkt->link_id, load_be16(tcp + 2), load_be16(tcp));
+	const uint8_t *ip = pkt->ip.hdr;
+
+	if (likely(pkt->ip.version == 4))
+		return flow_hash_words(&s->flows, 0, v4_word(ip + 16), 0, v4_word(ip + 12), w4);
+	return flow_hash_words(&s->flows, load_u64(ip + 24), load_u64(ip + 32), load_u64(ip + 8),
+			       load_u64(ip + 16), w4);
+}
+
 /* The TCP header complete in the copy; the flow's hash. */
 static bool tcp_accept_hdr(struct stack *s, struct pkt *pkt)
 {
 	const uint8_t *tcp;
-	struct flow_key key;
 
 	if (unlikely(pkt_l4_avail(pkt) < TCP_HDR_BYTES))
 		pkt_copy_hdr(pkt, PKT_HDR_MAX);
@@ -157,14 +219,7 @@ static bool tcp_accept_hdr(struct stack *s, struct pkt *pkt)
 			return false;
 		}
 	}
-	key = (struct flow_key){
-		.local = pkt->dst,
-		.remote = pkt->src,
-		.link = pkt->link_id,
-		.local_port = load_be16(tcp + 2),
-		.remote_port = load_be16(tcp),
-	};
-	pkt->hash = flow_hash(&s->flows, &key);
+	pkt->hash = tcp_hash(s, pkt, tcp);
 	flow_prefetch(&s->flows, pkt->hash);
 	return true;
 }
@@ -174,10 +229,9 @@ static bool rx_parse(struct stack *s, struct pkt *pkt)
 {
 	struct eth_view eth;
 
-	pkt->hdr_len = 0;
 	pkt->kept = false;
 	pkt->csum_ok = false;
-	pkt_copy_hdr(pkt, PKT_HDR_FIRST);
+	pkt_copy_first(pkt);
 	if (!eth_accept(s, pkt, &eth) || !ip_accept(s, pkt, &eth))
 		return false;
 	switch (pkt->ip.proto) {

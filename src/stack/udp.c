@@ -249,21 +249,26 @@ int udp_recv(struct stack *s, struct udp_id u, void *buf, size_t len, bool peek,
 	     struct endpoint *ret_from, struct ip_addr *ret_to, struct link_id *ret_link)
 {
 	struct udp_sock *sock = sock_at(s, u.v);
-	const struct udp_dgram *dgram;
+	struct udp_dgram *dgram;
+	uint32_t n;
 
 	if (unlikely(sock->err != 0))
 		return sock_error(sock);
 	if (sock->head == 0)
 		return -EAGAIN;
 	dgram = dgram_at(s, sock->head);
-	bufq_read_at(&s->bufs, &dgram->data, 0, buf, (uint32_t)min_size(len, dgram->data.bytes),
-		     NULL);
+	n = (uint32_t)min_size(len, dgram->data.bytes);
 	*ret_len = dgram->data.bytes;
 	*ret_from = dgram->from;
 	*ret_to = dgram->to;
 	ret_link->v = dgram->link;
-	if (!peek)
-		dgram_drop(s, sock);
+	if (peek) {
+		bufq_read_at(&s->bufs, &dgram->data, 0, buf, n, NULL);
+		return 0;
+	}
+	sock->queued_bytes -= n;
+	bufq_pull(&s->bufs, &dgram->data, buf, n);
+	dgram_drop(s, sock);
 	return 0;
 }
 
