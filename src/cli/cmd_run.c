@@ -51,6 +51,35 @@ static const char *absolute(const char *path, char buf[static PATH_MAX])
 	return path;
 }
 
+/* Said here, where somebody reads it, rather than by each program that then has no channel. */
+static int check_pcap(const char *path)
+{
+	char dir[PATH_MAX];
+	char *slash;
+
+	if (access(path, F_OK) == 0)
+		return access(path, W_OK) < 0 ? -errno : 0;
+	snprintf(dir, sizeof(dir), "%s", path);
+	slash = strrchr(dir, '/');
+	if (slash == NULL)
+		return -EINVAL; /* absolute() failed */
+	slash[slash == dir] = '\0';
+	return access(dir, W_OK | X_OK) < 0 ? -errno : 0;
+}
+
+static int set_pcap(const char *file)
+{
+	char buf[PATH_MAX];
+	const char *path = absolute(file, buf);
+	int rc = check_pcap(path);
+
+	if (rc < 0)
+		complain("run: cannot record in '%s': %s", file, strerror(-rc));
+	else
+		env_set(ENV_PCAP, path);
+	return rc;
+}
+
 static int set_preload(void)
 {
 	const char *before = getenv("LD_PRELOAD");
@@ -78,6 +107,8 @@ static int prepare(const struct run_options *o)
 	int rc;
 
 	rc = set_preload();
+	if (rc == 0 && o->pcap != NULL)
+		rc = set_pcap(o->pcap);
 	if (rc < 0)
 		return rc;
 	rc = daemon_ensure(absolute(o->socket, buf), path);
@@ -88,8 +119,6 @@ static int prepare(const struct run_options *o)
 		env_set(ENV_VERBOSE, "1");
 	if (o->strict)
 		env_set(ENV_STRICT, "1");
-	if (o->pcap != NULL)
-		env_set(ENV_PCAP, absolute(o->pcap, buf));
 	if (o->spin_us != 0) {
 		snprintf(number, sizeof(number), "%lld", (long long)o->spin_us);
 		env_set(ENV_SPIN_US, number);

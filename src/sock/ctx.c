@@ -5,6 +5,7 @@
  */
 #include "sock/priv.h"
 
+#include <limits.h>
 #include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -148,9 +149,30 @@ static void log_of_lib(void *arg, int level, const char *line)
 	ctx_say("%s", line);
 }
 
+/* $VJ_PCAP with the process id for each %p; NULL: nothing is recorded. */
+static const char *pcap_path(char buf[static PATH_MAX])
+{
+	const char *p = getenv("VJ_PCAP");
+	size_t len = 0;
+
+	if (!p || !*p)
+		return NULL;
+	for (; *p && len + 16 < PATH_MAX; p++) {
+		if (p[0] == '%' && p[1] == 'p') {
+			len += (size_t)snprintf(buf + len, PATH_MAX - len, "%d", sock.pid);
+			p++;
+		} else {
+			buf[len++] = *p;
+		}
+	}
+	buf[len] = '\0';
+	return buf;
+}
+
 int ctx_get(void)
 {
 	struct vj_options opts = VJ_OPTIONS_INIT;
+	char pcap[PATH_MAX];
 	int err;
 
 	if (likely(sock.vj != NULL))
@@ -161,6 +183,7 @@ int ctx_get(void)
 		return sock.refused;
 	opts.spin_us = -1; /* spinning is done here, where the lock can be given up */
 	opts.log = log_of_lib;
+	opts.pcap_path = pcap_path(pcap);
 	err = vj_open(&opts, &sock.vj);
 	if (!err) {
 		err = helper_start();

@@ -167,6 +167,7 @@ expect 0 "libvj-preload.so.* $XDG_RUNTIME_DIR/vjchan/vjd.sock" "$vj" run -- sh -
 expect 0 "libvj-preload.so:/other.so" env LD_PRELOAD=/other.so "$vj" run -- sh -c 'echo $LD_PRELOAD'
 expect 0 "1 1 $PWD/x.pcap 17" "$vj" run --verbose --strict --pcap x.pcap --spin 17 -- \
 	sh -c 'echo $VJ_VERBOSE $VJ_STRICT $VJ_PCAP $VJ_SPIN_US'
+expect 1 "cannot record in '/no/such/dir/x': No such file" "$vj" run --pcap /no/such/dir/x -- true
 expect 0 '^-a b --json$' "$vj" run -- echo -a b --json
 expect 0 '^word$' "$vj" run echo word
 expect 42 "" "$vj" run -- sh -c 'exit 42'
