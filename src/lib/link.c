@@ -41,14 +41,25 @@ static inline void link_capture(struct vj *vj, const struct vj_buf *bufs, unsign
 			      bufs[i].len);
 }
 
+static inline void link_dirty(struct vj_link *link)
+{
+	if (link->dirty)
+		return;
+	link->dirty = true;
+	link->dirty_next = link->vj->dirty;
+	link->vj->dirty = link;
+}
+
 static bool op_tx_get(void *drv, struct link_frame *ret_frame)
 {
 	struct vj_link *link = drv;
-	struct vj_buf buf;
 
-	if (!vj_channel_tx_get(link->ch, &buf, 1))
-		return false;
-	*ret_frame = frame_of(&buf);
+	if (!link->spare_cnt) {
+		link->spare_cnt = vj_channel_tx_get(link->ch, link->spare, LINK_BATCH);
+		if (!link->spare_cnt)
+			return false;
+	}
+	*ret_frame = frame_of(&link->spare[--link->spare_cnt]);
 	return true;
 }
 
@@ -59,8 +70,7 @@ static void op_tx_put(void *drv, const struct link_frame *frame)
 
 	link_capture(link->vj, &buf, 1);
 	vj_channel_tx_put(link->ch, &buf, 1);
-	link->dirty = true;
-	link->vj->links_dirty = true;
+	link_dirty(link);
 }
 
 static void op_tx_unget(void *drv, const struct link_frame *frame)
@@ -71,12 +81,21 @@ static void op_tx_unget(void *drv, const struct link_frame *frame)
 	vj_channel_tx_unget(link->ch, &buf, 1);
 }
 
+static void link_give_back(struct vj_link *link)
+{
+	vj_channel_rx_free(link->ch, link->freed, link->freed_cnt);
+	link->freed_cnt = 0;
+}
+
 static void op_rx_free(void *drv, const struct link_frame *frame)
 {
 	struct vj_link *link = drv;
-	struct vj_buf buf = buf_of(frame);
 
-	vj_channel_rx_free(link->ch, &buf, 1);
+	link->freed[link->freed_cnt++] = buf_of(frame);
+	if (link->freed_cnt == LINK_BATCH)
+		link_give_back(link);
+	else
+		link_dirty(link);
 }
 
 static const struct link_ops link_channel_ops = {
@@ -124,21 +143,17 @@ bool link_rx(struct vj_link *link)
 	return total != 0;
 }
 
-static void link_publish(struct vj_link *link)
+void link_publish_dirty(struct vj *vj)
 {
-	if (!link->dirty)
-		return;
-	link->dirty = false;
-	vj_channel_tx_publish(link->ch);
-}
+	struct vj_link *link = vj->dirty;
 
-void link_publish_all(struct vj *vj)
-{
-	if (!vj->links_dirty)
-		return;
-	vj->links_dirty = false;
-	for (unsigned i = 0; i < vj->link_cnt; i++)
-		link_publish(vj->links[i]);
+	vj->dirty = NULL;
+	for (; link; link = link->dirty_next) {
+		link->dirty = false;
+		if (link->freed_cnt)
+			link_give_back(link);
+		vj_channel_tx_publish(link->ch);
+	}
 }
 
 /* ---- birth ----------------------------------------------------------------------------------------------------- */
@@ -291,6 +306,7 @@ static void link_bury(struct vj_link *link)
 	bell_set_del(vj->bell_fd, link->fds[CTL_FD_WAKE_ME]);
 	if (!link->raw)
 		stack_link_del(vj->stack, link->stack_id, ECONNRESET);
+	link_publish_all(vj); /* takes the link off the list; into a closed channel nothing goes */
 	vj->raw_cnt -= link->raw;
 	link_free(link);
 }

@@ -21,14 +21,15 @@ bool vj_process(struct vj *vj)
 	vj->now_ns = lib_clock_ns();
 	now_us = vj->now_ns / 1000;
 	stack_now(vj->stack, now_us);
-	for (unsigned i = 0; i < vj->link_cnt; i++)
-		any |= link_rx(vj->links[i]);
-	if (unlikely(vj->now_ns >= vj->ctl_next_ns))
-		any |= control_poll(vj);
+	/* First what the last round left owed: in between the program had its chance to answer, and answers carry it. */
 	if (stack_deadline(vj->stack) <= now_us) {
 		stack_run(vj->stack);
 		any = true;
 	}
+	for (unsigned i = 0; i < vj->link_cnt; i++)
+		any |= link_rx(vj->links[i]);
+	if (unlikely(vj->now_ns >= vj->ctl_next_ns))
+		any |= control_poll(vj);
 	link_publish_all(vj);
 	link_reap(vj);
 	if (unlikely(vj->capture != NULL) && vj->now_ns - vj->capture_flushed_ns >= CAPTURE_FLUSH_NS) {
@@ -81,7 +82,7 @@ bool vj_arm(struct vj *vj, int64_t *ret_timeout_ns)
 {
 	uint64_t deadline_us;
 
-	if (raw_pending(vj) || (vj->ctl && !vj->ctl_next_ns))
+	if (raw_pending(vj) || (vj->ctl && !vj->ctl_next_ns) || stack_deadline(vj->stack) <= lib_clock_ns() / 1000)
 		return false;
 	for (unsigned i = 0; i < vj->link_cnt; i++) {
 		struct vj_link *link = vj->links[i];

@@ -34,6 +34,8 @@
 
 struct capture;
 
+enum { LINK_BATCH = 16 };
+
 /* One channel. Made by link_open(), freed by link_reap(). */
 struct vj_link {
 	struct vj *vj;
@@ -49,7 +51,11 @@ struct vj_link {
 	bool raw_new;		 /* raw: the program has not been told of it yet */
 	bool raw_error_told;
 	bool raw_starved;	 /* raw: slept without a frame to send in */
-	bool dirty;		 /* frames queued, not published */
+	bool dirty;		 /* on vj->dirty: frames queued or freed, not published */
+	struct vj_link *dirty_next;
+	unsigned freed_cnt, spare_cnt;
+	struct vj_buf freed[LINK_BATCH]; /* received frames to give back, together */
+	struct vj_buf spare[LINK_BATCH]; /* frames to send in, taken together */
 	bool dead;		 /* to be reaped */
 	bool tell_vjd;		 /* closed by us: vjd tells the peer */
 	uint64_t raw_cookie;
@@ -94,7 +100,7 @@ struct vj {
 	int bell_fd;
 	struct vj_link **links;
 	unsigned link_cnt, link_room;
-	bool links_dirty; /* some link has queued frames */
+	struct vj_link *dirty; /* links with something to publish */
 	bool links_dead;  /* some link waits for link_reap() */
 	unsigned raw_cnt;
 	bool armed;
@@ -138,7 +144,14 @@ struct ip_addr addr_source_for(const struct ip_addr *remote);
 /* Takes the descriptors in any case. Return: 0; -ENOMEM, -EMFILE, -EINVAL (area isn't what the message says). */
 int link_open(struct vj *vj, const struct ctl_channel *msg, const int fds[CTL_FDS_MAX], struct vj_link **ret_link);
 bool link_rx(struct vj_link *link);
-void link_publish_all(struct vj *vj);
+void link_publish_dirty(struct vj *vj);
+
+/* After every call into the stack: let peers see what it did. */
+static inline void link_publish_all(struct vj *vj)
+{
+	if (vj->dirty)
+		link_publish_dirty(vj);
+}
 void link_kill(struct vj_link *link, enum vj_channel_error why, bool tell_vjd);
 void link_peer_gone(struct vj_link *link);
 void link_reap(struct vj *vj);
