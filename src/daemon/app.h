@@ -66,7 +66,7 @@ struct app {
 	uint64_t memory_bytes;
 	uint64_t mark;
 
-	struct fd_job *job; /* a reply waits for it */
+	struct fd_job *job; /* under way; the next request waits for it */
 	struct status_cursor status;
 
 	struct ctl_msg *queue; /* ring of @queue_room */

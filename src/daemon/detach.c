@@ -44,9 +44,9 @@ int detach_start(bool stay, int ready_fd, struct detach *ret_detach)
 	*ret_detach = (struct detach){ .parent_fd = -1, .ready_fd = ready_fd };
 	if (ready_fd >= 0)
 		(void)fcntl(ready_fd, F_SETFD, FD_CLOEXEC);
+	close_inherited(ready_fd);
 	if (stay)
 		return 0;
-	close_inherited(ready_fd);
 	if (pipe2(pipe_fds, O_CLOEXEC) != 0)
 		return -errno;
 	child = fork();

@@ -18,8 +18,8 @@ struct detach {
 /**
  * detach_start() - Fork, unless @stay
  *
- * Closes all descriptors but the standard three and @ready_fd, so that nothing of who started us is held open.
- * Returns in the child only. Return: 0; negative errno: nothing was done
+ * Closes all descriptors but the standard three and @ready_fd, so that nothing of who started us is held open (a port,
+ * a lock, the end of a pipe that somebody waits for). Returns in the child only, if there is one. Return: 0; negative errno: nothing was done
  */
 int detach_start(bool stay, int ready_fd, struct detach *ret_detach);
 

@@ -7,9 +7,10 @@
  * a socket whose lock is held by a thread of the client that faults on such a file never answers. So the main thread
  * never touches one, not even to close it.
  *
- * Jobs go in a queue; a thread is started when there is a job and nobody idle, up to WORKER_THREADS_MAX. A user with
- * QUOTA_JOBS_MAX jobs under way isn't read (app_wants_read()), so one that makes jobs hang stops only itself, and it takes
- * several users to occupy all threads. Finished jobs come back through an eventfd.
+ * Jobs go in a queue; a thread is started when there is a job and nobody idle, up to WORKER_THREADS_MAX. An application
+ * with a job under way isn't read (app_wants_read()), so one that makes jobs hang stops only itself; and one that comes
+ * again and again is stopped at QUOTA_JOBS_MAX, with all of its user's, so that it takes several users to occupy all
+ * threads. Finished jobs come back through an eventfd.
  *
  * Owners: a job is the main thread's before submit and after it was reaped, the worker's in between, but for @app and @user,
  * which are always the main thread's.
@@ -35,7 +36,7 @@ struct fd_job {
 	uint64_t netns;
 	int result; /* of proof_take() */
 	struct lease_proof proof;
-	struct app *app;   /* waits for the reply; NULL: nobody does, or it has gone */
+	struct app *app;   /* isn't read meanwhile, and waits for the reply to @prove; NULL: it has gone */
 	struct user *user; /* charged with it */
 };
 

@@ -16,7 +16,7 @@
 enum { QUOTA_STRANGERS_MAX = 64 };
 
 /* Jobs on foreign descriptors (fd_worker.h) that one user may have under way. */
-enum { QUOTA_JOBS_MAX = 16 };
+enum { QUOTA_JOBS_MAX = 32 };
 
 struct user {
 	LIST_ENTRY(user) all;

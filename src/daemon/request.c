@@ -44,7 +44,9 @@ static struct fd_job *job_new(struct app *app, const int *fds, unsigned fd_cnt)
 	}
 	memcpy(job->fds, fds, fd_cnt * sizeof(int));
 	job->fd_cnt = fd_cnt;
+	job->app = app;
 	job->user = app->user;
+	app->job = job;
 	app->user->job_cnt++;
 	return job;
 }
@@ -122,8 +124,6 @@ static void do_lease(struct app *app, const struct ctl_msg *msg, const int *fds,
 	job->prove = true;
 	job->msg = *msg;
 	job->netns = app->netns;
-	job->app = app;
-	app->job = job;
 	app->d->ops->submit(app->d, job);
 }
 
@@ -243,7 +243,7 @@ void request_job_done(struct vjd *d, struct fd_job *job)
 
 	if (app != NULL) {
 		app->job = NULL;
-		if (app->state == APP_WELCOME) {
+		if (job->prove && app->state == APP_WELCOME) {
 			if (job->result < 0)
 				refuse(app, &job->msg, CTL_REFUSAL_PORT_PROOF);
 			else

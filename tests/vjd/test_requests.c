@@ -1,0 +1,1085 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Every request with its reply, and every refusal of the table, from a real vjd.
+ */
+#include "vjd_proc.h"
+
+#include "channel/area_map.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* ---- HELLO */
+
+static void welcome_says_who_one_is(void **state)
+{
+	struct ctl_client *a, *b;
+	const struct ctl_welcome *wa, *wb;
+	struct vjd_proc v;
+
+	(void)state;
+	vjd_start(&v, "--leases-max 5 --channels-max 6");
+	a = client_open(&v, "a");
+	b = client_open(&v, "b");
+	wa = ctl_client_welcome(a);
+	wb = ctl_client_welcome(b);
+	assert_int_equal(wa->mac[0] & 0x0f, 2);
+	assert_memory_not_equal(wa->mac, wb->mac, 6);
+	assert_int_not_equal(wa->app_id, wb->app_id);
+	assert_int_equal(wa->private_mode, 1);
+	assert_int_equal(wa->leases_max, 5);
+	assert_int_equal(wa->channels_max, 6);
+	assert_string_equal(ctl_client_path(a), v.path);
+	ctl_client_close(a);
+	ctl_client_close(b);
+	vjd_stop(&v);
+}
+
+static void other_version_is_refused(void **state)
+{
+	struct ctl_msg msg = { .type = CTL_HELLO, .seq = 1, .hello = { .version = CTL_VERSION + 1 } };
+	struct vjd_proc v;
+	int fd;
+
+	(void)state;
+	vjd_start(&v, "");
+	fd = raw_connect(&v);
+	raw_send(fd, &msg, sizeof(msg), NULL, 0);
+	assert_int_equal(raw_recv(fd, &msg, 20000), 1);
+	assert_int_equal(msg.refused.refusal, CTL_REFUSAL_VERSION);
+	assert_int_equal(msg.refused.version, CTL_VERSION);
+	assert_true(msg.refused.release[0] != '\0');
+	raw_expect_end(fd, 20000);
+	close(fd);
+	vjd_stop(&v);
+}
+
+/* A vjd of the future: says REFUSED and hangs up. */
+static void serve_refusal(int listen_fd)
+{
+	struct ctl_msg msg = { .type = CTL_REFUSED, .seq = 1 };
+	int fd = accept(listen_fd, NULL, NULL);
+
+	msg.refused.refusal = CTL_REFUSAL_VERSION;
+	msg.refused.version = 77;
+	memcpy(msg.refused.release, "9.8.7", 6);
+	msg.bytes[119] = 42; /* something that we can't know */
+	(void)!write(fd, &msg, sizeof(msg));
+	_exit(0);
+}
+
+static void library_tells_both_versions(void **state)
+{
+	struct sockaddr_un sun = { .sun_family = AF_UNIX, .sun_path = "/tmp/vjd-test-future" };
+	int listen_fd = socket(AF_UNIX, SOCK_SEQPACKET, 0);
+	char why[CTL_CLIENT_WHY_BYTES];
+	struct ctl_client *c;
+	pid_t pid;
+
+	(void)state;
+	snprintf(sun.sun_path, sizeof(sun.sun_path), "/tmp/vjd-test-future-%d", getpid());
+	assert_int_equal(bind(listen_fd, (struct sockaddr *)&sun, sizeof(sun)), 0);
+	assert_int_equal(listen(listen_fd, 1), 0);
+	pid = fork();
+	if (pid == 0)
+		serve_refusal(listen_fd);
+	assert_int_equal(ctl_client_open_why(sun.sun_path, "x", 0, &c, why), -EPROTO);
+	assert_non_null(strstr(why, "speaks control version 1, vjd 9.8.7 version 77"));
+	waitpid(pid, NULL, 0);
+	close(listen_fd);
+	/* and now nobody is behind it */
+	assert_int_equal(ctl_client_open_why(sun.sun_path, "x", 0, &c, why), -ECONNREFUSED);
+	unlink(sun.sun_path);
+	assert_int_equal(ctl_client_open_why(sun.sun_path, "x", 0, &c, why), -ENOENT);
+	assert_true(why[0] != '\0');
+}
+
+static void silent_daemon_times_out(void **state)
+{
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	int listen_fd = socket(AF_UNIX, SOCK_SEQPACKET, 0);
+	char why[CTL_CLIENT_WHY_BYTES];
+	uint64_t start_ms = now_ms();
+	struct ctl_client *c;
+
+	(void)state;
+	snprintf(sun.sun_path, sizeof(sun.sun_path), "/tmp/vjd-test-silent-%d", getpid());
+	assert_int_equal(bind(listen_fd, (struct sockaddr *)&sun, sizeof(sun)), 0);
+	assert_int_equal(listen(listen_fd, 1), 0);
+	assert_int_equal(ctl_client_open_why(sun.sun_path, "x", 0, &c, why), -ETIMEDOUT);
+	assert_in_range(now_ms() - start_ms, CTL_CLIENT_TIMEOUT_MS - 1, CTL_CLIENT_TIMEOUT_MS + 10000);
+	close(listen_fd);
+	unlink(sun.sun_path);
+}
+
+static void hello_comes_first_and_once(void **state)
+{
+	struct ctl_msg status = { .type = CTL_STATUS, .seq = 1 };
+	struct ctl_msg hello = { .type = CTL_HELLO, .seq = 2, .hello = { .version = CTL_VERSION } };
+	struct vjd_proc v;
+	int fd;
+
+	(void)state;
+	vjd_start(&v, "");
+	fd = raw_connect(&v);
+	raw_send(fd, &status, sizeof(status), NULL, 0);
+	raw_expect_refused(fd, CTL_REFUSAL_NOT_WELCOME, true);
+	close(fd);
+	fd = raw_connect(&v);
+	raw_hello(fd);
+	raw_send(fd, &hello, sizeof(hello), NULL, 0);
+	raw_expect_refused(fd, CTL_REFUSAL_MALFORMED, true);
+	close(fd);
+	vjd_stop(&v);
+}
+
+static void observers_only_observe(void **state)
+{
+	struct ctl_msg msg = { .type = CTL_CONNECT };
+	struct ctl_client *c;
+	struct vjd_proc v;
+
+	(void)state;
+	vjd_start(&v, "");
+	c = client_open_flags(&v, "o", CTL_HELLO_OBSERVER);
+	msg.connect.remote = endpoint_of("127.0.0.1:1", CTL_PROTO_TCP);
+	expect_refusal(c, &msg, -1, CTL_REFUSAL_OBSERVER);
+	msg = (struct ctl_msg){ .type = CTL_PORTS, .ports = { .proto = CTL_PROTO_TCP, .cnt = 1 } };
+	expect_refusal(c, &msg, -1, CTL_REFUSAL_OBSERVER);
+	msg = (struct ctl_msg){ .type = CTL_LEASE, .lease.local = { .proto = CTL_PROTO_RAW, .port = 1 } };
+	expect_refusal(c, &msg, STDERR_FILENO, CTL_REFUSAL_OBSERVER);
+	assert_int_equal(daemon_status(&v).apps, 0);
+	ctl_client_close(c);
+	vjd_stop(&v);
+}
+
+/* ---- LEASE */
+
+static void refuse_proof(struct ctl_client *c, struct ctl_endpoint claim, uint32_t flags, int fd)
+{
+	struct ctl_msg msg = { .type = CTL_LEASE, .lease = { .local = claim, .flags = flags } };
+
+	expect_refusal(c, &msg, fd, CTL_REFUSAL_PORT_PROOF);
+}
+
+static void set_option(int fd, int level, int name, int value)
+{
+	assert_int_equal(setsockopt(fd, level, name, &value, sizeof(value)), 0);
+}
+
+static void a_bound_socket_is_proof(void **state)
+{
+	static const struct {
+		const char *text;
+		enum ctl_proto proto;
+		bool listening;
+	} rows[] = {
+		{ "127.0.0.1:0", CTL_PROTO_TCP, true }, { "127.0.0.1:0", CTL_PROTO_TCP, false },
+		{ "0.0.0.0:0", CTL_PROTO_TCP, true },	{ "[::1]:0", CTL_PROTO_TCP, true },
+		{ "[::]:0", CTL_PROTO_TCP, true },	{ "127.0.0.1:0", CTL_PROTO_UDP, false },
+		{ "[::]:0", CTL_PROTO_UDP, false },	{ "[::1]:0", CTL_PROTO_UDP, false },
+	};
+	struct ctl_client *c;
+	struct vjd_proc v;
+	uint32_t id, last = 0;
+
+	(void)state;
+	vjd_start(&v, "");
+	c = client_open(&v, "x");
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		int fd = bound_socket(rows[i].text, rows[i].proto, rows[i].listening);
+		struct ctl_endpoint ep = name_of(fd, rows[i].proto);
+
+		assert_int_equal(ctl_client_lease(c, &ep, 0, fd, &id), 0);
+		assert_true(id > last);
+		last = id;
+		/* the same again, by the same application, is its own business */
+		assert_int_equal(ctl_client_lease(c, &ep, 0, fd, &id), 0);
+		assert_int_equal(ctl_client_release(c, id), 0);
+		last = id;
+		close(fd);
+	}
+	assert_int_equal(daemon_status(&v).leases, ARRAY_SIZE(rows));
+	ctl_client_close(c);
+	vjd_stop(&v);
+}
+
+static void other_sockets_are_no_proof(void **state)
+{
+	int tcp = bound_socket("127.0.0.1:0", CTL_PROTO_TCP, true), udp = bound_socket("127.0.0.1:0", CTL_PROTO_UDP, false);
+	int dual = bound_socket("[::]:0", CTL_PROTO_UDP, false), unbound = socket(AF_INET, SOCK_STREAM, 0), pair[2];
+	struct ctl_endpoint ep = name_of(tcp, CTL_PROTO_TCP), other = ep;
+	struct ctl_client *c;
+	struct vjd_proc v;
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	vjd_start(&v, "");
+	c = client_open(&v, "x");
+	refuse_proof(c, ep, 0, unbound);
+	refuse_proof(c, ep, 0, pair[0]);
+	refuse_proof(c, ep, 0, STDERR_FILENO);
+	refuse_proof(c, ep, 0, udp);
+	refuse_proof(c, name_of(udp, CTL_PROTO_UDP), 0, tcp);
+	other.port ^= 1;
+	refuse_proof(c, other, 0, tcp);
+	other = ep;
+	other.addr[15] = 2;
+	refuse_proof(c, other, 0, tcp);
+	refuse_proof(c, ep, CTL_LEASE_REUSEPORT, tcp); /* claims what it hasn't */
+	set_option(tcp, SOL_SOCKET, SO_BINDTODEVICE, 0);
+	assert_int_equal(setsockopt(tcp, SOL_SOCKET, SO_BINDTODEVICE, "lo", 2), 0);
+	refuse_proof(c, ep, 0, tcp);
+	set_option(unbound, SOL_SOCKET, SO_REUSEADDR, 1);
+	close(dual);
+	/* IPv6 only, claimed for both families */
+	dual = socket(AF_INET6, SOCK_DGRAM, 0);
+	set_option(dual, IPPROTO_IPV6, IPV6_V6ONLY, 1);
+	assert_int_equal(bind(dual, (struct sockaddr *)&(struct sockaddr_in6){ .sin6_family = AF_INET6 },
+			      sizeof(struct sockaddr_in6)), 0);
+	refuse_proof(c, name_of(dual, CTL_PROTO_UDP), 0, dual);
+	assert_int_equal(daemon_status(&v).leases, 0);
+	fds_close((int[]){ tcp, udp, dual, unbound, pair[0], pair[1] }, 6);
+	ctl_client_close(c);
+	vjd_stop(&v);
+}
+
+/* Connected and accepted sockets share the listener's port; one that was reset keeps even its name. */
+static void accepted_sockets_are_no_proof(void **state)
+{
+	int server = bound_socket("127.0.0.1:0", CTL_PROTO_TCP, true), client = socket(AF_INET, SOCK_STREAM, 0), accepted;
+	struct ctl_endpoint ep = name_of(server, CTL_PROTO_TCP);
+	struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = htons(ep.port) };
+	struct linger reset = { .l_onoff = 1 };
+	struct ctl_client *c;
+	struct vjd_proc v;
+	char byte;
+
+	(void)state;
+	in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	vjd_start(&v, "");
+	c = client_open(&v, "x");
+	assert_int_equal(connect(client, (struct sockaddr *)&in, sizeof(in)), 0);
+	accepted = accept(server, NULL, NULL);
+	assert_true(accepted >= 0);
+	refuse_proof(c, ep, 0, accepted);
+	refuse_proof(c, name_of(client, CTL_PROTO_TCP), 0, client);
+	setsockopt(client, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+	close(client);
+	close(server);
+	assert_int_equal(read(accepted, &byte, 1), -1);
+	assert_int_equal(name_of(accepted, CTL_PROTO_TCP).port, ep.port); /* or this test proves nothing */
+	refuse_proof(c, ep, 0, accepted);
+	close(accepted);
+	ctl_client_close(c);
+	vjd_stop(&v);
+}
+
+static void a_taken_port_is_refused(void **state)
+{
+	struct ctl_msg raw = { .type = CTL_LEASE, .lease.local = { .proto = CTL_PROTO_RAW, .port = 9 } };
+	int first = socket(AF_INET, SOCK_DGRAM, 0), second = socket(AF_INET, SOCK_DGRAM, 0);
+	struct sockaddr_in in = { .sin_family = AF_INET };
+	struct ctl_msg udp = { .type = CTL_LEASE };
+	struct ctl_client *a, *b;
+	struct vjd_proc v;
+	uint32_t id;
+
+	(void)state;
+	vjd_start(&v, "");
+	a = client_open(&v, "a");
+	b = client_open(&v, "b");
+	id = offer_raw(a, 9);
+	expect_refusal(b, &raw, STDERR_FILENO, CTL_REFUSAL_PORT_TAKEN);
+	assert_int_equal(ctl_client_release(a, id), 0);
+	offer_raw(b, 9);
+
+	/* two UDP sockets that the kernel lets stand side by side */
+	set_option(first, SOL_SOCKET, SO_REUSEADDR, 1);
+	set_option(second, SOL_SOCKET, SO_REUSEADDR, 1);
+	assert_int_equal(bind(first, (struct sockaddr *)&in, sizeof(in)), 0);
+	udp.lease.local = name_of(first, CTL_PROTO_UDP);
+	in.sin_port = htons(udp.lease.local.port);
+	assert_int_equal(bind(second, (struct sockaddr *)&in, sizeof(in)), 0);
+	assert_int_equal(ctl_client_lease(a, &udp.lease.local, 0, first, &id), 0);
+	expect_refusal(b, &udp, second, CTL_REFUSAL_PORT_TAKEN);
+	fds_close((int[]){ first, second }, 2);
+	ctl_client_close(a);
+	ctl_client_close(b);
+	vjd_stop(&v);
+}
+
+static void a_stale_lease_is_revoked(void **state)
+{
+	int fd = bound_socket("127.0.0.1:0", CTL_PROTO_TCP, true);
+	struct ctl_endpoint ep = name_of(fd, CTL_PROTO_TCP);
+	struct ctl_client *a, *b, *peer;
+	struct ctl_channel ch;
+	int fds[CTL_FDS_MAX];
+	struct vjd_proc v;
+	struct ctl_msg msg;
+	uint32_t id_a, id_b;
+	char text[32];
+
+	(void)state;
+	vjd_start(&v, "");
+	a = client_open(&v, "a");
+	b = client_open(&v, "b");
+	peer = client_open(&v, "p");
+	assert_int_equal(ctl_client_lease(a, &ep, 0, fd, &id_a), 0);
+	assert_int_equal(ctl_client_connect(peer, &ep, &ch, fds), 0);
+	fds_close(fds, 3);
+	event_wait(a, CTL_CHANNEL);
+	close(fd); /* and no RELEASE */
+	snprintf(text, sizeof(text), "127.0.0.1:%u", ep.port);
+	fd = bound_socket(text, CTL_PROTO_TCP, true);
+	assert_int_equal(ctl_client_lease(b, &ep, 0, fd, &id_b), 0);
+	msg = event_wait(a, CTL_LEASE_GONE);
+	assert_int_equal(msg.lease.id, id_a);
+	msg = event_wait(peer, CTL_LEASE_GONE);
+	assert_int_equal(msg.lease.id, id_a);
+	assert_int_equal(msg.lease.app_id, ctl_client_welcome(a)->app_id);
+	assert_int_equal(msg.lease.local.port, ep.port);
+	assert_int_equal(ctl_client_connect(peer, &ep, &ch, fds), 0);
+	assert_int_equal(ch.peer_app_id, ctl_client_welcome(b)->app_id);
+	fds_close(fds, 3);
+	close(fd);
+	ctl_client_close(a);
+	ctl_client_close(b);
+	ctl_client_close(peer);
+	vjd_stop(&v);
+}
+
+static int reuseport_socket(uint16_t port)
+{
+	struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = htons(port) };
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+	assert_int_equal(bind(fd, (struct sockaddr *)&in, sizeof(in)), 0);
+	assert_int_equal(listen(fd, 1), 0);
+	return fd;
+}
+
+static void reuse_port_owners_take_turns(void **state)
+{
+	int fd_a = reuseport_socket(0), fd_b;
+	struct ctl_endpoint ep = name_of(fd_a, CTL_PROTO_TCP), dest = endpoint_of("127.0.0.1:1", CTL_PROTO_TCP);
+	struct ctl_client *a, *b;
+	unsigned to_b = 0;
+	struct vjd_proc v;
+	uint32_t id;
+
+	(void)state;
+	vjd_start(&v, "");
+	dest.port = ep.port;
+	fd_b = reuseport_socket(ep.port);
+	a = client_open(&v, "a");
+	b = client_open(&v, "b");
+	assert_int_equal(ctl_client_lease(a, &ep, CTL_LEASE_REUSEPORT, fd_a, &id), 0);
+	assert_int_equal(ctl_client_lease(b, &ep, CTL_LEASE_REUSEPORT, fd_b, &id), 0);
+	for (int i = 0; i < 10; i++) {
+		struct ctl_client *p = client_open(&v, "p");
+		struct ctl_channel ch;
+		int fds[CTL_FDS_MAX];
+
+		assert_int_equal(ctl_client_connect(p, &dest, &ch, fds), 0);
+		to_b += ch.peer_app_id == ctl_client_welcome(b)->app_id;
+		fds_close(fds, 3);
+		ctl_client_close(p);
+	}
+	assert_int_equal(to_b, 5);
+	fds_close((int[]){ fd_a, fd_b }, 2);
+	ctl_client_close(a);
+	ctl_client_close(b);
+	vjd_stop(&v);
+}
+
+/* As prefork servers do: one listening socket, several processes, each an application. */
+static void one_socket_may_have_several_owners(void **state)
+{
+	int fd = bound_socket("0.0.0.0:0", CTL_PROTO_TCP, true);
+	struct ctl_endpoint ep = name_of(fd, CTL_PROTO_TCP);
+	struct ctl_client *a, *b;
+	struct vjd_proc v;
+	uint32_t id;
+
+	(void)state;
+	vjd_start(&v, "");
+	a = client_open(&v, "a");
+	b = client_open(&v, "b");
+	assert_int_equal(ctl_client_lease(a, &ep, 0, fd, &id), 0);
+	assert_int_equal(ctl_client_lease(b, &ep, 0, fd, &id), 0);
+	event_none(a, 50);
+	assert_int_equal(daemon_status(&v).leases, 2);
+	close(fd);
+	ctl_client_close(a);
+	ctl_client_close(b);
+	vjd_stop(&v);
+}
+
+static void release_tells_those_with_a_channel(void **state)
+{
+	struct ctl_msg no_lease = { .type = CTL_RELEASE, .lease.id = 4711 };
+	struct ctl_client *owner, *peer, *onlooker;
+	struct vjd_proc v;
+	struct ctl_msg msg;
+	uint32_t lease, ch;
+
+	(void)state;
+	vjd_start(&v, "");
+	owner = client_open(&v, "owner");
+	peer = client_open(&v, "peer");
+	onlooker = client_open(&v, "onlooker");
+	lease = offer_raw(owner, 5);
+	assert_int_equal(connect_raw(peer, 5, &ch), 0);
+	assert_int_equal(connect_raw(peer, 5, &ch), 0);
+	expect_refusal(owner, &no_lease, -1, CTL_REFUSAL_NO_LEASE);
+	no_lease.lease.id = lease;
+	expect_refusal(peer, &no_lease, -1, CTL_REFUSAL_NO_LEASE); /* not its own */
+	assert_int_equal(ctl_client_release(owner, lease), 0);
+	msg = event_wait(peer, CTL_LEASE_GONE);
+	assert_int_equal(msg.lease.id, lease);
+	event_none(peer, 50); /* once, though there are two channels */
+	event_none(onlooker, 0);
+	assert_int_equal(connect_raw(peer, 5, &ch), -EHOSTUNREACH);
+	ctl_client_close(owner);
+	ctl_client_close(peer);
+	ctl_client_close(onlooker);
+	vjd_stop(&v);
+}
+
+/* ---- PORTS */
+
+static void ephemeral_ports_run_out(void **state)
+{
+	struct ctl_msg more = { .type = CTL_PORTS, .ports = { .proto = CTL_PROTO_TCP, .cnt = 1 } };
+	struct ctl_client *c;
+	struct vjd_proc v;
+	uint16_t first, cnt, again;
+	unsigned total = 0;
+
+	(void)state;
+	vjd_start(&v, "");
+	c = client_open(&v, "x");
+	while (ctl_client_ports(c, CTL_PROTO_TCP, 0, 1024, &first, &cnt) == 0)
+		total += cnt;
+	assert_in_range(total, 4096, 28232);
+	expect_refusal(c, &more, -1, CTL_REFUSAL_NO_PORTS);
+	assert_int_equal(ctl_client_ports(c, CTL_PROTO_UDP, 0, 256, &first, &cnt), 0);
+	ctl_client_close(c);
+	/* given back; and a block from before a restart is had again */
+	c = client_open(&v, "x");
+	assert_int_equal(ctl_client_ports(c, CTL_PROTO_TCP, (uint16_t)(first + 1024), 256, &again, &cnt), 0);
+	assert_int_equal(again, first + 1024);
+	assert_int_equal(cnt, 256);
+	ctl_client_close(c);
+	vjd_stop(&v);
+}
+
+/* ---- CONNECT */
+
+static void an_endpoint_leads_to_its_owner(void **state)
+{
+	int fd = bound_socket("0.0.0.0:0", CTL_PROTO_TCP, true);
+	struct ctl_endpoint ep = name_of(fd, CTL_PROTO_TCP);
+	struct ctl_client *owner, *peer;
+	struct ctl_channel ch, again;
+	int fds[CTL_FDS_MAX];
+	struct ctl_msg msg, none = { .type = CTL_CONNECT };
+	struct vjd_proc v;
+	uint32_t id;
+
+	(void)state;
+	vjd_start(&v, "");
+	owner = client_open(&v, "owner");
+	peer = client_open(&v, "peer");
+	assert_int_equal(ctl_client_lease(owner, &ep, 0, fd, &id), 0);
+	ep.addr[12] = 127;
+	ep.addr[15] = 1;
+	assert_int_equal(ctl_client_connect(peer, &ep, &ch, fds), 0);
+	assert_true(fds[0] >= 0 && fds[1] >= 0 && fds[2] >= 0);
+	fds_close(fds, 3);
+	assert_int_equal(ch.end, 0);
+	assert_string_equal(ch.peer_name, "owner");
+	assert_int_equal(ch.peer_pid, getpid());
+	assert_int_equal(ch.peer_uid, getuid());
+	assert_memory_equal(ch.peer_mac, ctl_client_welcome(owner)->mac, 6);
+	msg = event_wait(owner, CTL_CHANNEL);
+	assert_int_equal(msg.channel.id, ch.id);
+	assert_int_equal(msg.channel.end, 1);
+	assert_string_equal(msg.channel.peer_name, "peer");
+	/* once more, from either side: the one they have */
+	ep.addr[12] = 0;
+	ep.addr[15] = 0;
+	assert_int_equal(ctl_client_connect(peer, &ep, &again, fds), 0);
+	assert_int_equal(again.id, ch.id);
+	assert_int_equal(fds[0], -1);
+	event_none(owner, 20);
+	/* nobody there; not here; to many */
+	none.connect.remote = ep;
+	none.connect.remote.proto = CTL_PROTO_UDP;
+	expect_refusal(peer, &none, -1, CTL_REFUSAL_NO_OWNER);
+	none.connect.remote = endpoint_of("192.0.2.1:1", CTL_PROTO_TCP);
+	none.connect.remote.port = ep.port;
+	expect_refusal(peer, &none, -1, CTL_REFUSAL_NO_OWNER);
+	none.connect.remote.addr[12] = 224;
+	expect_refusal(peer, &none, -1, CTL_REFUSAL_NO_OWNER);
+	close(fd);
+	ctl_client_close(owner);
+	ctl_client_close(peer);
+	vjd_stop(&v);
+}
+
+/* One's own listener: both ends, the event before the reply. */
+static void one_may_connect_to_oneself(void **state)
+{
+	int fd = bound_socket("[::1]:0", CTL_PROTO_UDP, false), fds[CTL_FDS_MAX];
+	struct ctl_endpoint ep = name_of(fd, CTL_PROTO_UDP);
+	struct ctl_channel ch;
+	struct ctl_client *c;
+	struct ctl_msg msg;
+	struct vjd_proc v;
+	uint32_t id;
+	int raw;
+
+	(void)state;
+	vjd_start(&v, "");
+	c = client_open(&v, "x");
+	assert_int_equal(ctl_client_lease(c, &ep, 0, fd, &id), 0);
+	assert_int_equal(ctl_client_connect(c, &ep, &ch, fds), 0);
+	fds_close(fds, 3);
+	assert_int_equal(ch.end, 0);
+	msg = event_wait(c, CTL_CHANNEL);
+	assert_int_equal(msg.channel.id, ch.id);
+	assert_int_equal(msg.channel.end, 1);
+	assert_int_equal(ctl_client_connect(c, &ep, &ch, fds), 0);
+	assert_int_equal(fds[0], -1);
+	assert_int_equal(ctl_client_channel_close(c, ch.id, VJ_CHANNEL_ERR_CLOSED), 0);
+	event_wait(c, CTL_PEER_GONE);
+	ctl_client_close(c);
+
+	raw = raw_connect(&v);
+	raw_hello(raw);
+	msg = (struct ctl_msg){ .type = CTL_LEASE, .seq = 2, .lease.local = { .proto = CTL_PROTO_RAW, .port = 3 } };
+	raw_send(raw, &msg, sizeof(msg), &fd, 1);
+	assert_int_equal(raw_recv(raw, &msg, 20000), 1);
+	msg = (struct ctl_msg){ .type = CTL_CONNECT, .seq = 3, .connect.remote = { .proto = CTL_PROTO_RAW, .port = 3 } };
+	raw_send(raw, &msg, sizeof(msg), NULL, 0);
+	assert_int_equal(raw_recv(raw, &msg, 20000), 1);
+	assert_int_equal(msg.type, CTL_CHANNEL);
+	assert_int_equal(raw_recv(raw, &msg, 20000), 1);
+	assert_int_equal(msg.type, CTL_CONNECTED);
+	close(raw);
+	close(fd);
+	vjd_stop(&v);
+}
+
+static void take_end(const struct ctl_channel *msg, const int fds[static CTL_FDS_MAX], struct area_mapping *ret_map,
+		     struct vj_channel **ret_ch)
+{
+	struct vj_channel_options opts = VJ_CHANNEL_OPTIONS_INIT;
+
+	assert_int_equal(area_map(fds[CTL_FD_AREA], &msg->params, ret_map), 0);
+	opts.area = ret_map->mem;
+	opts.area_bytes = ret_map->bytes;
+	opts.params = msg->params;
+	opts.end = msg->end;
+	opts.wake_fd = fds[CTL_FD_WAKE_PEER];
+	assert_int_equal(vj_channel_attach(&opts, ret_ch), 0);
+}
+
+/* What vjd hands out is a channel: a frame goes through, and the doorbell of the right end rings. */
+static void a_channel_carries_frames(void **state)
+{
+	struct ctl_endpoint ep = { .port = 5, .proto = CTL_PROTO_RAW };
+	int fds_a[CTL_FDS_MAX], fds_b[CTL_FDS_MAX];
+	struct ctl_client *a, *b;
+	struct vj_channel *end[2];
+	struct area_mapping map[2];
+	struct ctl_channel ch;
+	struct vj_buf buf;
+	struct ctl_msg msg;
+	struct vjd_proc v;
+	uint64_t rings;
+
+	(void)state;
+	vjd_start(&v, "--frame-bytes 2048 --frames 8");
+	a = client_open(&v, "a");
+	b = client_open(&v, "b");
+	offer_raw(b, 5);
+	assert_int_equal(ctl_client_connect(a, &ep, &ch, fds_a), 0);
+	assert_int_equal(ch.params.frame_cnt, 8);
+	assert_int_equal(ch.port, 5);
+	take_end(&ch, fds_a, &map[0], &end[0]);
+	/* sent before the other has even heard of it */
+	assert_int_equal(vj_channel_tx_get(end[0], &buf, 1), 1);
+	memcpy(buf.data, "hello", 5);
+	buf.len = 5;
+	vj_channel_tx_put(end[0], &buf, 1);
+	vj_channel_tx_publish(end[0]);
+
+	assert_int_equal(ctl_client_event(b, &msg, fds_b), 1);
+	take_end(&msg.channel, fds_b, &map[1], &end[1]);
+	assert_int_equal(vj_channel_rx(end[1], &buf, 1), 1);
+	assert_memory_equal(buf.data, "hello", 5);
+	vj_channel_rx_free(end[1], &buf, 1);
+
+	/* b sleeps, a wakes it */
+	assert_true(vj_channel_arm(end[1], false));
+	assert_int_equal(vj_channel_tx_get(end[0], &buf, 1), 1);
+	buf.len = 1;
+	vj_channel_tx_put(end[0], &buf, 1);
+	vj_channel_tx_publish(end[0]);
+	assert_int_equal(read(fds_b[CTL_FD_WAKE_ME], &rings, sizeof(rings)), sizeof(rings));
+	for (int i = 0; i < 2; i++) {
+		vj_channel_detach(end[i]);
+		area_unmap(&map[i]);
+	}
+	fds_close(fds_a, 3);
+	fds_close(fds_b, 3);
+	ctl_client_close(a);
+	ctl_client_close(b);
+	vjd_stop(&v);
+}
+
+static void closing_tells_the_peer_why(void **state)
+{
+	struct ctl_client *a, *b;
+	struct vjd_proc v;
+	struct ctl_msg msg;
+	uint32_t id, other;
+
+	(void)state;
+	vjd_start(&v, "");
+	a = client_open(&v, "a");
+	b = client_open(&v, "b");
+	offer_raw(b, 5);
+	assert_int_equal(connect_raw(a, 5, &id), 0);
+	assert_int_equal(connect_raw(a, 5, &other), 0);
+	assert_int_not_equal(id, other); /* RAW: a new one each time */
+	event_wait(b, CTL_CHANNEL);
+	event_wait(b, CTL_CHANNEL);
+	assert_int_equal(ctl_client_channel_close(a, id, VJ_CHANNEL_ERR_RX_LEN), 0);
+	msg = event_wait(b, CTL_PEER_GONE);
+	assert_int_equal(msg.close.channel_id, id);
+	assert_int_equal(msg.close.reason, VJ_CHANNEL_ERR_RX_LEN);
+	/* crossing on the way: no error, no event */
+	assert_int_equal(ctl_client_channel_close(b, id, VJ_CHANNEL_ERR_CLOSED), 0);
+	assert_int_equal(ctl_client_channel_close(b, 4711, VJ_CHANNEL_ERR_CLOSED), 0);
+	event_none(a, 50);
+	assert_int_equal(daemon_status(&v).channels, 1);
+	ctl_client_close(a);
+	msg = event_wait(b, CTL_PEER_GONE);
+	assert_int_equal(msg.close.channel_id, other);
+	assert_int_equal(msg.close.reason, VJ_CHANNEL_ERR_PEER_GONE);
+	ctl_client_close(b);
+	vjd_stop(&v);
+}
+
+/* Return: exit status of a child that runs as another user and tries @port */
+static int connect_as_other(const struct vjd_proc *v, const struct ctl_endpoint *ep)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (pid == 0) {
+		struct ctl_msg reply, msg = { .type = CTL_CONNECT, .connect.remote = *ep };
+		struct ctl_client *c;
+		int fds[CTL_FDS_MAX];
+
+		if (setgid(65534) != 0 || setuid(65534) != 0 || ctl_client_open(v->path, "other", 0, &c) != 0)
+			_exit(99);
+		if (ctl_client_call(c, &msg, -1, &reply, fds) == 0 || reply.type != CTL_REFUSED)
+			_exit(98);
+		_exit((int)reply.refused.refusal);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	return WEXITSTATUS(status);
+}
+
+static void other_users_get_no_channel(void **state)
+{
+	int fd = bound_socket("0.0.0.0:0", CTL_PROTO_TCP, true);
+	struct ctl_endpoint ep = name_of(fd, CTL_PROTO_TCP);
+	struct ctl_client *c;
+	struct vjd_proc v;
+	uint32_t id;
+
+	(void)state;
+	if (getuid() != 0) {
+		close(fd);
+		skip(); /* needs to become another user */
+	}
+	vjd_start_as(&v, true, "");
+	c = client_open(&v, "root's");
+	assert_int_equal(ctl_client_welcome(c)->private_mode, 0);
+	assert_int_equal(ctl_client_lease(c, &ep, 0, fd, &id), 0);
+	ep.addr[12] = 127;
+	ep.addr[15] = 1;
+	assert_int_equal(connect_as_other(&v, &ep), CTL_REFUSAL_OTHER_USER);
+	event_none(c, 20);
+	close(fd);
+	ctl_client_close(c);
+	vjd_stop(&v);
+}
+
+/* In a network namespace of its own, 127.0.0.1 is another host. */
+static void other_network_namespaces_are_other_hosts(void **state)
+{
+	int fd = bound_socket("127.0.0.1:0", CTL_PROTO_TCP, true), status;
+	struct ctl_endpoint ep = name_of(fd, CTL_PROTO_TCP);
+	struct ctl_client *c;
+	struct vjd_proc v;
+	uint32_t id;
+	pid_t pid;
+
+	(void)state;
+	vjd_start(&v, "");
+	c = client_open(&v, "x");
+	assert_int_equal(ctl_client_lease(c, &ep, 0, fd, &id), 0);
+	pid = fork();
+	if (pid == 0) {
+		struct ctl_msg reply, msg = { .type = CTL_CONNECT, .connect.remote = ep };
+		struct ctl_client *there;
+		int fds[CTL_FDS_MAX];
+
+		if (unshare(CLONE_NEWNET) != 0)
+			_exit(77);
+		if (ctl_client_open(v.path, "there", 0, &there) != 0)
+			_exit(1);
+		if (ctl_client_call(there, &msg, -1, &reply, fds) == 0 ||
+		    reply.refused.refusal != CTL_REFUSAL_NO_OWNER)
+			_exit(2);
+		/* a socket of another namespace proves nothing in this one */
+		msg = (struct ctl_msg){ .type = CTL_LEASE, .lease.local = ep };
+		if (ctl_client_call(there, &msg, fd, &reply, fds) == 0 ||
+		    reply.refused.refusal != CTL_REFUSAL_PORT_PROOF)
+			_exit(3);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	close(fd);
+	ctl_client_close(c);
+	vjd_stop(&v);
+	if (WEXITSTATUS(status) == 77)
+		skip(); /* may not unshare */
+	assert_int_equal(status, 0);
+}
+
+/* ---- quotas */
+
+static void quota_of_applications(void **state)
+{
+	struct ctl_client *c[3], *more = NULL;
+	char why[CTL_CLIENT_WHY_BYTES];
+	struct vjd_proc v;
+
+	(void)state;
+	vjd_start(&v, "--apps-max 3");
+	for (int i = 0; i < 3; i++)
+		c[i] = client_open(&v, "x");
+	assert_int_equal(ctl_client_open_why(v.path, "y", 0, &more, why), -EUSERS);
+	assert_non_null(strstr(why, ctl_refusal_text(CTL_REFUSAL_QUOTA_APPS)));
+	ctl_client_close(c[0]);
+	sleep_ms(100);
+	c[0] = client_open(&v, "x");
+	for (int i = 0; i < 3; i++)
+		ctl_client_close(c[i]);
+	vjd_stop(&v);
+}
+
+static void quota_of_leases(void **state)
+{
+	struct ctl_msg msg = { .type = CTL_LEASE, .lease.local = { .proto = CTL_PROTO_RAW, .port = 3 } };
+	int fd = bound_socket("127.0.0.1:0", CTL_PROTO_TCP, true);
+	struct ctl_client *c;
+	struct vjd_proc v;
+	uint32_t id;
+
+	(void)state;
+	vjd_start(&v, "--leases-max 2");
+	c = client_open(&v, "x");
+	id = offer_raw(c, 1);
+	offer_raw(c, 2);
+	expect_refusal(c, &msg, fd, CTL_REFUSAL_QUOTA_LEASES);
+	msg.lease.local = name_of(fd, CTL_PROTO_TCP);
+	expect_refusal(c, &msg, fd, CTL_REFUSAL_QUOTA_LEASES);
+	assert_int_equal(ctl_client_release(c, id), 0);
+	assert_int_equal(ctl_client_lease(c, &msg.lease.local, 0, fd, &id), 0);
+	close(fd);
+	ctl_client_close(c);
+	vjd_stop(&v);
+}
+
+static void quota_of_channels(void **state)
+{
+	struct ctl_msg msg = { .type = CTL_CONNECT, .connect.remote = { .proto = CTL_PROTO_RAW, .port = 3 } };
+	struct ctl_client *a, *b, *c;
+	struct vjd_proc v;
+	uint32_t id;
+
+	(void)state;
+	vjd_start(&v, "--channels-max 2");
+	a = client_open(&v, "a");
+	b = client_open(&v, "b");
+	c = client_open(&v, "c");
+	offer_raw(b, 3);
+	assert_int_equal(connect_raw(a, 3, &id), 0);
+	assert_int_equal(connect_raw(a, 3, &id), 0);
+	expect_refusal(a, &msg, -1, CTL_REFUSAL_QUOTA_CHANNELS);
+	expect_refusal(c, &msg, -1, CTL_REFUSAL_QUOTA_CHANNELS); /* the owner's are used up */
+	assert_int_equal(ctl_client_channel_close(a, id, VJ_CHANNEL_ERR_CLOSED), 0);
+	assert_int_equal(connect_raw(a, 3, &id), 0);
+	ctl_client_close(a);
+	ctl_client_close(b);
+	ctl_client_close(c);
+	vjd_stop(&v);
+}
+
+static void quota_of_memory(void **state)
+{
+	struct ctl_msg msg = { .type = CTL_CONNECT, .connect.remote = { .proto = CTL_PROTO_RAW, .port = 3 } };
+	struct ctl_client *a, *b;
+	struct vjd_proc v;
+	uint32_t id;
+
+	(void)state;
+	/* 2 pools of 256 frames of 2048 bytes are 1 MiB, the rings come on top */
+	vjd_start(&v, "--memory-max 3 --frame-bytes 2048");
+	a = client_open(&v, "a");
+	b = client_open(&v, "b");
+	offer_raw(b, 3);
+	assert_int_equal(connect_raw(a, 3, &id), 0);
+	assert_int_equal(connect_raw(a, 3, &id), 0);
+	expect_refusal(a, &msg, -1, CTL_REFUSAL_QUOTA_MEMORY);
+	ctl_client_close(a); /* uncharged by death */
+	event_wait(b, CTL_CHANNEL);
+	event_wait(b, CTL_CHANNEL);
+	event_wait(b, CTL_PEER_GONE);
+	a = client_open(&v, "a");
+	assert_int_equal(connect_raw(a, 3, &id), 0);
+	ctl_client_close(a);
+	ctl_client_close(b);
+	vjd_stop(&v);
+}
+
+static void quota_of_rate(void **state)
+{
+	struct ctl_msg msg = { .type = CTL_RELEASE, .lease.id = 1 };
+	unsigned refused = 0, served = 0;
+	struct ctl_client *c;
+	struct vjd_proc v;
+
+	(void)state;
+	vjd_start(&v, "--rate-max 10");
+	c = client_open(&v, "x");
+	for (int i = 0; i < 100; i++) {
+		struct ctl_msg reply;
+		int fds[CTL_FDS_MAX];
+
+		ctl_client_call(c, &msg, -1, &reply, fds);
+		served += reply.refused.refusal == CTL_REFUSAL_NO_LEASE;
+		refused += reply.refused.refusal == CTL_REFUSAL_QUOTA_RATE;
+	}
+	assert_int_equal(served + refused, 100);
+	assert_in_range(served, 19, 80); /* 20 at once, HELLO among them, and 10 a second more */
+	sleep_ms(300);
+	expect_refusal(c, &msg, -1, CTL_REFUSAL_NO_LEASE);
+	ctl_client_close(c);
+	vjd_stop(&v);
+}
+
+static void no_descriptors_left(void **state)
+{
+	struct ctl_msg msg = { .type = CTL_CONNECT, .connect.remote = { .proto = CTL_PROTO_RAW, .port = 3 } };
+	struct ctl_client *a, *b;
+	struct rlimit old;
+	struct vjd_proc v;
+	unsigned fd_cnt;
+	uint32_t id;
+
+	(void)state;
+	vjd_start(&v, "");
+	a = client_open(&v, "a");
+	b = client_open(&v, "b");
+	offer_raw(b, 3);
+	assert_int_equal(prlimit(v.pid, RLIMIT_NOFILE, NULL, &old), 0);
+	/* numbers below the limit are all but used: no room for the area or a doorbell */
+	fd_cnt = vjd_fd_cnt(&v);
+	for (unsigned n = fd_cnt; n < fd_cnt + 3; n++) {
+		struct rlimit few = { .rlim_cur = n, .rlim_max = old.rlim_max };
+
+		assert_int_equal(prlimit(v.pid, RLIMIT_NOFILE, &few, NULL), 0);
+		expect_refusal(a, &msg, -1, CTL_REFUSAL_RESOURCES);
+	}
+	event_none(b, 20);
+	assert_int_equal(prlimit(v.pid, RLIMIT_NOFILE, &old, NULL), 0);
+	assert_int_equal(connect_raw(a, 3, &id), 0);
+	ctl_client_close(a);
+	ctl_client_close(b);
+	vjd_stop(&v);
+}
+
+static void a_peer_that_does_not_read_is_busy(void **state)
+{
+	struct ctl_msg msg = { .type = CTL_CONNECT, .connect.remote = { .proto = CTL_PROTO_RAW, .port = 3 } };
+	struct ctl_client *a, *b;
+	unsigned cnt = 0, fd_cnt;
+	struct vjd_proc v;
+	uint32_t id;
+
+	(void)state;
+	vjd_start(&v, "--frames 2 --frame-bytes 2048");
+	a = client_open(&v, "a");
+	b = client_open(&v, "b");
+	offer_raw(b, 3);
+	fd_cnt = vjd_fd_cnt(&v);
+	while (connect_raw(a, 3, &id) == 0)
+		cnt++;
+	assert_in_range(cnt, 10, 1000);
+	expect_refusal(a, &msg, -1, CTL_REFUSAL_PEER_BUSY);
+	assert_int_equal(vjd_fd_cnt(&v), fd_cnt);
+	assert_int_equal(daemon_status(&v).channels, cnt);
+	/* it reads again: exactly what was made is told */
+	for (unsigned i = 0; i < cnt; i++)
+		event_wait(b, CTL_CHANNEL);
+	event_none(b, 20);
+	assert_int_equal(connect_raw(a, 3, &id), 0);
+	event_wait(b, CTL_CHANNEL);
+	ctl_client_close(a);
+	for (unsigned i = 0; i < cnt + 1; i++)
+		event_wait(b, CTL_PEER_GONE);
+	ctl_client_close(b);
+	vjd_stop(&v);
+}
+
+/* ---- STATUS */
+
+struct tally {
+	unsigned apps, leases, channels;
+	uint64_t memory_bytes;
+	bool a_before_its_leases;
+	uint32_t last_app;
+};
+
+static void count(void *arg, const struct ctl_msg *msg)
+{
+	struct tally *t = arg;
+
+	t->apps += msg->type == CTL_STATUS_APP;
+	t->leases += msg->type == CTL_STATUS_LEASE;
+	t->channels += msg->type == CTL_STATUS_CHANNEL;
+	if (msg->type == CTL_STATUS_APP) {
+		t->last_app = msg->app.id;
+		t->memory_bytes += msg->app.memory_bytes;
+	}
+	if (msg->type == CTL_STATUS_LEASE)
+		assert_int_equal(msg->lease.app_id, t->last_app);
+	if (msg->type == CTL_STATUS_CHANNEL)
+		assert_int_equal(msg->channel.app_id, t->last_app);
+}
+
+/* More than fits in a socket at once, while the asker is told of other things too. */
+static void status_tells_all(void **state)
+{
+	struct ctl_client *a, *b;
+	struct tally t = { 0 };
+	struct vjd_proc v;
+	uint32_t id;
+
+	(void)state;
+	vjd_start(&v, "--frames 2 --frame-bytes 2048");
+	a = client_open(&v, "a");
+	b = client_open(&v, "b");
+	for (uint16_t port = 1; port <= 900; port++)
+		offer_raw(b, port);
+	for (int i = 0; i < 30; i++)
+		assert_int_equal(connect_raw(a, 3, &id), 0);
+	for (int i = 0; i < 3; i++) {
+		t = (struct tally){ 0 };
+		assert_int_equal(ctl_client_status(a, count, &t), 0);
+		assert_int_equal(t.apps, 2);
+		assert_int_equal(t.leases, 900);
+		assert_int_equal(t.channels, 30);
+		assert_true(t.memory_bytes >= 30u * 4 * 2048);
+	}
+	ctl_client_close(a);
+	ctl_client_close(b);
+	vjd_stop(&v);
+}
+
+static void others_see_only_their_own(void **state)
+{
+	struct ctl_client *c;
+	struct vjd_proc v;
+	int status;
+	pid_t pid;
+
+	(void)state;
+	if (getuid() != 0)
+		skip(); /* needs to become another user */
+	vjd_start_as(&v, true, "");
+	c = client_open(&v, "root's");
+	offer_raw(c, 1);
+	pid = fork();
+	if (pid == 0) {
+		struct tally t = { 0 };
+
+		if (setgid(65534) != 0 || setuid(65534) != 0 || ctl_client_open(v.path, "other", 0, &c) != 0 ||
+		    ctl_client_status(c, count, &t) != 0)
+			_exit(1);
+		_exit(t.apps == 1 && t.leases == 0 ? 0 : 2);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	ctl_client_close(c);
+	vjd_stop(&v);
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(welcome_says_who_one_is),
+		cmocka_unit_test(other_version_is_refused),
+		cmocka_unit_test(library_tells_both_versions),
+		cmocka_unit_test(silent_daemon_times_out),
+		cmocka_unit_test(hello_comes_first_and_once),
+		cmocka_unit_test(observers_only_observe),
+		cmocka_unit_test(a_bound_socket_is_proof),
+		cmocka_unit_test(other_sockets_are_no_proof),
+		cmocka_unit_test(accepted_sockets_are_no_proof),
+		cmocka_unit_test(a_taken_port_is_refused),
+		cmocka_unit_test(a_stale_lease_is_revoked),
+		cmocka_unit_test(reuse_port_owners_take_turns),
+		cmocka_unit_test(one_socket_may_have_several_owners),
+		cmocka_unit_test(release_tells_those_with_a_channel),
+		cmocka_unit_test(ephemeral_ports_run_out),
+		cmocka_unit_test(an_endpoint_leads_to_its_owner),
+		cmocka_unit_test(one_may_connect_to_oneself),
+		cmocka_unit_test(a_channel_carries_frames),
+		cmocka_unit_test(closing_tells_the_peer_why),
+		cmocka_unit_test(other_users_get_no_channel),
+		cmocka_unit_test(other_network_namespaces_are_other_hosts),
+		cmocka_unit_test(quota_of_applications),
+		cmocka_unit_test(quota_of_leases),
+		cmocka_unit_test(quota_of_channels),
+		cmocka_unit_test(quota_of_memory),
+		cmocka_unit_test(quota_of_rate),
+		cmocka_unit_test(no_descriptors_left),
+		cmocka_unit_test(a_peer_that_does_not_read_is_busy),
+		cmocka_unit_test(status_tells_all),
+		cmocka_unit_test(others_see_only_their_own),
+	};
+
+	vjd_test_init(argc, argv);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
