@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * vj bench channel: frames a second through the rings alone (/bench/bench_channel.c), beside the nearest thing that the
- * kernel has between two processes: datagrams over a Unix socket pair, with sendmmsg() and recvmmsg() in the same batches.
- * Both write and read every byte.
+ * vj bench channel: frames a second through the rings alone (/bench/bench_channel.c), beside the
+ * nearest thing that the kernel has between two processes: datagrams over a Unix socket pair, with
+ * sendmmsg() and recvmmsg() in the same batches. Both write and read every byte.
  */
 #include "bench/bench_channel.h"
 #include "cli/bench.h"
@@ -54,8 +54,9 @@ static int unix_server(struct bench_peer *peer)
 		for (int i = 0; i < n; i++, seq++) {
 			uint64_t sum = 0;
 
+			/* end of file (SEQPACKET), or the empty datagram that means it */
 			if (b->msgs[i].msg_len == 0)
-				return EXIT_OK; /* end of file (SEQPACKET), or the empty datagram that means it */
+				return EXIT_OK;
 			for (uint64_t j = 0; j < words; j++)
 				sum += b->words[i][j];
 			if (sum != seq * words + words * (words - 1) / 2)
@@ -95,7 +96,8 @@ static int unix_client(struct bench_peer *peer)
 	return EXIT_OK;
 }
 
-static int measure_unix(struct bench_ctx *ctx, const struct bench_way *way, double seconds, struct bench_sample *ret_sample)
+static int measure_unix(struct bench_ctx *ctx, const struct bench_way *way, double seconds,
+			struct bench_sample *ret_sample)
 {
 	int rc;
 
@@ -125,7 +127,8 @@ static int measure_channel(struct bench_ctx *ctx, const struct bench_way *way, d
 	opts.cpus[1] = ctx->cpu_server;
 	rc = bench_channel_run(&opts, &result);
 	if (rc < 0) {
-		complain("bench: channel: %s", rc == -EPROTO ? "a frame was lost or damaged" : strerror(-rc));
+		complain("bench: channel: %s",
+			 rc == -EPROTO ? "a frame was lost or damaged" : strerror(-rc));
 		return rc;
 	}
 	ret_sample->seconds = 1;
@@ -142,19 +145,26 @@ int bench_channel(struct bench_ctx *ctx)
 		.unit = "frames per second",
 		.value = bench_rate,
 		.vj = { .how = "bare rings", .measure = measure_channel },
-		.kernel = { { .how = "AF_UNIX SOCK_SEQPACKET, sendmmsg and recvmmsg", .measure = measure_unix,
-			      .server = unix_server, .client = unix_client, .nr = SOCK_SEQPACKET },
-			    { .how = "AF_UNIX SOCK_DGRAM, sendmmsg and recvmmsg", .measure = measure_unix,
-			      .server = unix_server, .client = unix_client, .nr = SOCK_DGRAM } },
+		.kernel = { { .how = "AF_UNIX SOCK_SEQPACKET, sendmmsg and recvmmsg",
+			      .measure = measure_unix,
+			      .server = unix_server,
+			      .client = unix_client,
+			      .nr = SOCK_SEQPACKET },
+			    { .how = "AF_UNIX SOCK_DGRAM, sendmmsg and recvmmsg",
+			      .measure = measure_unix,
+			      .server = unix_server,
+			      .client = unix_client,
+			      .nr = SOCK_DGRAM } },
 		.kernel_cnt = 2,
 	};
 
 	if (ctx->o->bytes % 8 != 0 || ctx->o->bytes > WORDS_MAX * 8 - 512) {
-		complain("bench: channel: --bytes takes multiples of 8 up to %d", WORDS_MAX * 8 - 512);
+		complain("bench: channel: --bytes takes multiples of 8 up to %d",
+			 WORDS_MAX * 8 - 512);
 		return -EINVAL;
 	}
-	snprintf(title, sizeof(title), "%lld B frames, one producer, one consumer, batches of %lld", (long long)ctx->o->bytes,
-		 (long long)ctx->o->batch);
+	snprintf(title, sizeof(title), "%lld B frames, one producer, one consumer, batches of %lld",
+		 (long long)ctx->o->bytes, (long long)ctx->o->batch);
 	c.extra = json_pack("{s:i, s:i}", "bytes", (int)ctx->o->bytes, "batch", (int)ctx->o->batch);
 	return bench_compare(ctx, &c);
 }

@@ -2,13 +2,15 @@
 /*
  * raw_receiver - a bare channel: frames without a stack, received where the sender composed them
  *
- *	vjd --private                          (once; it leaves when the last application has left)
+ *	vjd --private                          (once; leaves with the last application)
  *	example-raw_receiver receive 9 1000000 &
- *	example-raw_receiver send 9 1000000    (frames, numbered; the receiver counts them and looks for gaps)
+ *	example-raw_receiver send 9 1000000    (numbered; the receiver looks for gaps)
  *
- * 9 is a number on which both agree; it has nothing to do with TCP ports. The receiver takes frames in batches and gives them
- * back in batches; nothing is copied. The sender is the driver of that channel: see <vj/driver.h>. It stays until the
- * receiver has had enough, because what lies in a channel is gone when either end is.
+ * 9 is a number on which both agree; it has nothing to do with TCP ports. The receiver takes frames
+ * in batches and gives them back in batches; nothing is copied. The sender is the driver of that
+ * channel: see <vj/driver.h>. It stays until the receiver has had enough, because what lies in a
+ * channel is gone when either end is.
+ *
  * Build your own: cc raw_receiver.c $(pkg-config --cflags --libs vjchan)
  */
 #include <vj/vj.h>
@@ -26,7 +28,9 @@ static int fail(const char *what, const char *why)
 	return 1;
 }
 
-/* Takes what is there; returns how many frames. The number in each is one more than in that before. */
+/*
+ * Takes what is there; returns how many frames. The number in each is one more than in that before.
+ */
 static unsigned take(struct vj_channel *ch, uint64_t *next, uint64_t *gaps)
 {
 	struct vj_buf bufs[BATCH];
@@ -115,7 +119,8 @@ int main(int argc, char **argv)
 	int rc;
 
 	if (argc < 3 || argc > 4 || atoi(argv[2]) < 1 || atoi(argv[2]) > 65535) {
-		fprintf(stderr, "usage: raw_receiver receive PORT [FRAMES] | raw_receiver send PORT [FRAMES]\n");
+		fprintf(stderr, "usage: raw_receiver receive PORT [FRAMES] | raw_receiver send "
+				"PORT [FRAMES]\n");
 		return 2;
 	}
 	rc = vj_open(NULL, &vj);

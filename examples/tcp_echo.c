@@ -27,12 +27,14 @@ static int fail(const char *what, int rc)
 
 static struct sockaddr_in loopback(uint16_t port)
 {
-	return (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct in_addr lo = { .s_addr = htonl(INADDR_LOOPBACK) };
+
+	return (struct sockaddr_in){ AF_INET, htons(port), lo, { 0 } };
 }
 
 /*
- * Sends back what is there, without a copy on the way in: borrow the bytes where they arrived, send, give them back.
- * What vj_send() does not take stays unread, and VJ_EV_WRITABLE says when to go on.
+ * Sends back what is there: borrow the bytes where they arrived, send, give them back. What
+ * vj_send() does not take stays unread, and VJ_EV_WRITABLE says when to go on.
  */
 static void echo(struct vj *vj, struct vj_conn conn)
 {
@@ -80,7 +82,7 @@ static int await(struct vj *vj, struct vj_conn conn, uint32_t events)
 
 	while ((vj_ready(vj, conn) & (events | VJ_EV_ERROR | VJ_EV_EOF)) == 0)
 		vj_poll(vj, &ev, 1, -1);
-	return -vj_error(vj, conn, true);
+	return -vj_error(vj, conn, false);
 }
 
 /* One message out and back. */
@@ -88,17 +90,14 @@ static int ask(struct vj *vj, struct vj_conn conn, const char *message)
 {
 	char answer[MESSAGE_BYTES];
 	ssize_t got = 0, n = vj_send(vj, conn, message, MESSAGE_BYTES, 0);
-	int rc;
 
-	if (n != MESSAGE_BYTES)
-		return n < 0 ? (int)n : -EAGAIN;
-	while (got < MESSAGE_BYTES) {
-		rc = await(vj, conn, VJ_EV_READABLE);
-		n = rc < 0 ? rc : vj_recv(vj, conn, answer + got, (size_t)(MESSAGE_BYTES - got), false);
-		if (n <= 0 && n != -EAGAIN)
-			return n < 0 ? (int)n : -ECONNRESET;
-		got += n > 0 ? n : 0;
+	while (n > 0 && got < MESSAGE_BYTES) {
+		await(vj, conn, VJ_EV_READABLE);
+		n = vj_recv(vj, conn, answer + got, (size_t)(MESSAGE_BYTES - got), false);
+		got += n;
 	}
+	if (n <= 0)
+		return n < 0 ? (int)n : -ECONNRESET;
 	return memcmp(message, answer, MESSAGE_BYTES) == 0 ? 0 : -EBADMSG;
 }
 
@@ -108,6 +107,7 @@ static int client(struct vj *vj, uint16_t port, long messages)
 	char message[MESSAGE_BYTES] = "";
 	struct timespec a, b;
 	struct vj_conn conn;
+	long us;
 	int rc = vj_connect(vj, (struct sockaddr *)&addr, sizeof(addr), NULL, 0, 0, &conn);
 
 	if (rc == 0)
@@ -122,8 +122,8 @@ static int client(struct vj *vj, uint16_t port, long messages)
 	clock_gettime(CLOCK_MONOTONIC, &b);
 	if (rc < 0)
 		return fail("message", rc);
-	printf("%ld messages came back, %.2f us each\n", messages,
-	       ((double)(b.tv_sec - a.tv_sec) * 1e6 + (double)(b.tv_nsec - a.tv_nsec) * 1e-3) / (double)messages);
+	us = (b.tv_sec - a.tv_sec) * 1000000 + (b.tv_nsec - a.tv_nsec) / 1000;
+	printf("%ld messages came back, %.2f us each\n", messages, (double)us / (double)messages);
 	vj_conn_close(vj, conn);
 	return -vj_drain(vj, 1000);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * udp_echo - datagrams over a channel: a server that sends back what it gets, and a client that checks it
+ * udp_echo - datagrams over a channel: a server that sends back what it gets, and a client that
+ * checks it
  *
  *	vjd --private                      (once; it leaves when the last application has left)
  *	example-udp_echo server 7002 &
@@ -27,7 +28,9 @@ static int fail(const char *what, int rc)
 
 static struct sockaddr_in loopback(uint16_t port)
 {
-	return (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	return (struct sockaddr_in){ .sin_family = AF_INET,
+				     .sin_port = htons(port),
+				     .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 }
 
 /* A socket on @port of the loopback; 0: any. */
@@ -54,7 +57,8 @@ static int server(struct vj *vj, uint16_t port)
 	for (;;) {
 		vj_poll(vj, &ev, 1, -1);
 		while ((len = vj_udp_recv(vj, udp, datagram, sizeof(datagram), false, &from)) >= 0)
-			vj_udp_send(vj, udp, (struct sockaddr *)&from, sizeof(from), datagram, (size_t)len);
+			vj_udp_send(vj, udp, (struct sockaddr *)&from, sizeof(from), datagram,
+				    (size_t)len);
 	}
 }
 
@@ -64,7 +68,8 @@ static int ask(struct vj *vj, struct vj_udp udp, const struct sockaddr_in *to, c
 	char answer[64];
 	struct vj_event ev;
 	ssize_t len;
-	int rc = vj_udp_send(vj, udp, (const struct sockaddr *)to, sizeof(*to), message, strlen(message));
+	int rc = vj_udp_send(vj, udp, (const struct sockaddr *)to, sizeof(*to), message,
+			     strlen(message));
 
 	if (rc < 0)
 		return rc;
@@ -73,7 +78,9 @@ static int ask(struct vj *vj, struct vj_udp udp, const struct sockaddr_in *to, c
 			return -ETIMEDOUT;
 	if (len < 0)
 		return (int)len;
-	return (size_t)len == strlen(message) && memcmp(answer, message, (size_t)len) == 0 ? 0 : -EBADMSG;
+	return (size_t)len == strlen(message) && memcmp(answer, message, (size_t)len) == 0
+		       ? 0
+		       : -EBADMSG;
 }
 
 static int client(struct vj *vj, uint16_t port, long datagrams)

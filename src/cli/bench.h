@@ -4,15 +4,16 @@
  *
  *	bench.h          what the parts share
  *	cmd_bench.c      options, the table of benchmarks
- *	bench_compare.c  the turns: vj, kernel, vj, kernel ...; medians; which of the kernel's ways is best
+ *	bench_compare.c  the turns: kernel, vj, kernel, vj; medians; the kernel's best way
  *	bench_proc.c     processes: pinned, with a time limit, gone when this one is
  *	bench_report.c   a result for people, and as one line of JSON
  *	bench_net*.c     one echo server and one client, over the kernel's sockets or over vj.h
- *	/bench/bench_frames.c, bench_tcp.c, bench_redis.c (redis_*.c, resp.c), bench_idle.c    the benchmarks
+ *	bench_tcp.c, bench_redis.c (with redis_*.c and resp.c), bench_idle.c,
+ *	/bench/bench_frames.c    the benchmarks
  *
- * A run is made by two processes made by fork(): a server and a client. The client measures and leaves its numbers in
- * memory that all three share. Nothing is left behind: each child dies with its parent, each run has its own private vjd
- * on a socket in a directory that is removed.
+ * A run is made by two processes made by fork(): a server and a client. The client measures and
+ * leaves its numbers in memory that all three share. Nothing is left behind: each child dies with
+ * its parent, each run has its own private vjd on a socket in a directory that is removed.
  */
 #ifndef VJ_CLI_BENCH_H
 #define VJ_CLI_BENCH_H
@@ -25,8 +26,13 @@
 #include <stdatomic.h>
 #include <sys/types.h>
 
-enum { BENCH_RUNS_MAX = 99, BENCH_WAYS_MAX = 4, BENCH_PARTS_MAX = 3, BENCH_ERROR_BYTES = 512,
-       BENCH_NOTE_BYTES = 192 };
+enum {
+	BENCH_RUNS_MAX = 99,
+	BENCH_WAYS_MAX = 4,
+	BENCH_PARTS_MAX = 3,
+	BENCH_ERROR_BYTES = 512,
+	BENCH_NOTE_BYTES = 192
+};
 
 struct bench_options {
 	bool json;
@@ -37,13 +43,13 @@ struct bench_options {
 
 struct bench_ctx {
 	const struct bench_options *o;
-	bool vs_kernel, busy;  /* busy: neither side ever sleeps */
-	uint32_t conns;	       /* of the benchmark that runs */
+	bool vs_kernel, busy; /* busy: neither side ever sleeps */
+	uint32_t conns;	      /* of the benchmark that runs */
 	int cpu_server, cpu_client;
 	unsigned cpus;
 	uint64_t started_ns, noted_ns;
-	char dir[64];	       /* for sockets and files; "" until bench_dir() */
-	char socket[108];      /* of the private vjd, "" while none runs */
+	char dir[64];	  /* for sockets and files; "" until bench_dir() */
+	char socket[108]; /* of the private vjd, "" while none runs */
 	pid_t vjd;
 };
 
@@ -51,8 +57,8 @@ struct bench_ctx {
 struct bench_sample {
 	double seconds;
 	uint64_t ops;
-	double cpu_s;			/* processor time used, where that is the result */
-	double parts[BENCH_PARTS_MAX];	/* values that make up the result, see bench_case.parts */
+	double cpu_s;		       /* processor time used, where that is the result */
+	double parts[BENCH_PARTS_MAX]; /* values that make up the result, see bench_case.parts */
 	struct hist hist;
 };
 
@@ -76,7 +82,8 @@ struct bench_peer {
 /* One side of a comparison, and how it is described in the result. */
 struct bench_way {
 	const char *how;
-	int (*measure)(struct bench_ctx *ctx, const struct bench_way *way, double seconds, struct bench_sample *ret_sample);
+	int (*measure)(struct bench_ctx *ctx, const struct bench_way *way, double seconds,
+		       struct bench_sample *ret_sample);
 	int (*server)(struct bench_peer *peer); /* for bench_pair() */
 	int (*client)(struct bench_peer *peer);
 	bool with_vjd;
@@ -91,8 +98,12 @@ struct bench_case {
 	struct bench_way vj, kernel[BENCH_WAYS_MAX];
 	unsigned kernel_cnt;
 	double (*value)(const struct bench_sample *s);
-	const char *parts[BENCH_PARTS_MAX]; /* names of parts in the same unit, reported beside the whole; or NULL */
-	/* Called when all runs are done: a last line for people, members for the JSON object. NULL allowed. */
+	/* Names of parts in the same unit, reported beside the whole; NULL behind the last. */
+	const char *parts[BENCH_PARTS_MAX];
+	/*
+	 * Called when all runs are done: a last line for people, members for the JSON object. NULL
+	 * allowed.
+	 */
 	void (*finish)(char note[static BENCH_NOTE_BYTES], json_t *obj);
 	json_t *extra; /* added to the result; NULL allowed; stolen */
 };
@@ -105,8 +116,8 @@ struct bench_series {
 };
 
 /* bench_compare.c */
-double bench_rate(const struct bench_sample *s);      /* operations per second */
-double bench_median_s(const struct bench_sample *s);  /* median of the histogram */
+double bench_rate(const struct bench_sample *s);     /* operations per second */
+double bench_median_s(const struct bench_sample *s); /* median of the histogram */
 double series_median(const struct bench_series *s);
 double series_part_median(const struct bench_series *s, unsigned part);
 int bench_compare(struct bench_ctx *ctx, struct bench_case *c);
@@ -114,8 +125,8 @@ void bench_progress(struct bench_ctx *ctx, const char *fmt, ...) VJ_PRINTF(2, 3)
 
 /* bench_report.c */
 double bench_ratio(const struct bench_case *c, double vj, double kernel); /* 0: none */
-void bench_report(const struct bench_ctx *ctx, const struct bench_case *c, const struct bench_series *vj,
-		  const struct bench_series *kernel);
+void bench_report(const struct bench_ctx *ctx, const struct bench_case *c,
+		  const struct bench_series *vj, const struct bench_series *kernel);
 
 /* bench_proc.c */
 uint64_t bench_now_ns(void);
@@ -128,10 +139,14 @@ void bench_vjd_stop(struct bench_ctx *ctx);
 void bench_pin(int cpu);
 /* The child returns 0 from here; it dies when its parent does. */
 pid_t bench_fork(void);
-/* Waits for a child, no longer than @timeout_s; then kills it. Returns its wait status; -1: it was killed for being late. */
+/*
+ * Waits for a child, no longer than @timeout_s; then kills it. Returns its wait status; -1: it was
+ * killed for being late.
+ */
 int bench_wait(pid_t pid, double timeout_s);
 /* bench_way.measure for a server and a client process */
-int bench_pair(struct bench_ctx *ctx, const struct bench_way *way, double seconds, struct bench_sample *ret_sample);
+int bench_pair(struct bench_ctx *ctx, const struct bench_way *way, double seconds,
+	       struct bench_sample *ret_sample);
 /* In a child: notes `what` and the error for the parent to show. Returns 1, an exit status. */
 int bench_fail(struct bench_peer *peer, const char *what, int err);
 

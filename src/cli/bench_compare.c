@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * The turns: kernel, vj, kernel, vj. One run of each side after the other, several times, and the medians compared: what disturbs a shared
- * machine for a second disturbs one run of one side, not the ratio. Of the kernel's ways the best is found first, in short
- * runs, and then takes all the kernel's turns.
+ * The turns: kernel, vj, kernel, vj. One run of each side after the other, several times, and the
+ * medians compared: what disturbs a shared machine for a second disturbs one run of one side, not
+ * the ratio. Of the kernel's ways the best is found first, in short runs, and then takes all the
+ * kernel's turns.
  */
 #include "cli/bench.h"
 
@@ -79,8 +80,8 @@ double series_part_median(const struct bench_series *s, unsigned part)
 	return median(s->parts[part], s->cnt);
 }
 
-static int measure(struct bench_ctx *ctx, const struct bench_case *c, const struct bench_way *way, double seconds,
-		   struct bench_series *series)
+static int measure(struct bench_ctx *ctx, const struct bench_case *c, const struct bench_way *way,
+		   double seconds, struct bench_series *series)
 {
 	struct bench_sample *sample = calloc(1, sizeof(*sample));
 	int rc;

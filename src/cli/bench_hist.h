@@ -1,14 +1,19 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Histogram of times in nanoseconds: 64 steps to each doubling, so a percentile is at most 1.6 % off. Fixed size, so that
- * it can lie in shared memory; adding is a handful of instructions, so that it can stand in the loop that is measured.
+ * Histogram of times in nanoseconds: 64 steps to each doubling, so a percentile is at most 1.6 %
+ * off. Fixed size, so that it can lie in shared memory; adding is a handful of instructions, so
+ * that it can stand in the loop that is measured.
  */
 #ifndef VJ_CLI_BENCH_HIST_H
 #define VJ_CLI_BENCH_HIST_H
 
 #include "base/types.h"
 
-enum { HIST_STEP_BITS = 6, HIST_STEPS = 1 << HIST_STEP_BITS, HIST_SLOTS = (40 - HIST_STEP_BITS) * HIST_STEPS };
+enum {
+	HIST_STEP_BITS = 6,
+	HIST_STEPS = 1 << HIST_STEP_BITS,
+	HIST_SLOTS = (40 - HIST_STEP_BITS) * HIST_STEPS
+};
 
 struct hist {
 	uint64_t cnt, max_ns;

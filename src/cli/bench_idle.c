@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * vj bench idle: what connected applications cost while nothing happens. Server, client and vjd are left alone, and the
- * processor time that the three used is read before and after. 0 is expected: all of them sleep in epoll_wait().
+ * vj bench idle: what connected applications cost while nothing happens. Server, client and vjd are
+ * left alone, and the processor time that the three used is read before and after. 0 is expected:
+ * all of them sleep in epoll_wait().
  */
 #include "cli/bench_net.h"
 #include "cli/cmd.h"
@@ -49,7 +50,8 @@ static int wait_connected(const struct bench_shm *shm)
 		if (bench_interrupted() != 0)
 			return -EINTR;
 		if (bench_now_ns() > late_ns) {
-			complain("bench: the idle connections were not made in %d s", CONNECT_MAX_S);
+			complain("bench: the idle connections were not made in %d s",
+				 CONNECT_MAX_S);
 			return -ETIMEDOUT;
 		}
 		usleep(1000);
@@ -57,7 +59,8 @@ static int wait_connected(const struct bench_shm *shm)
 	return 0;
 }
 
-static int measure_idle(struct bench_peer *peer, const struct bench_way *way, struct bench_sample *ret_sample)
+static int measure_idle(struct bench_peer *peer, const struct bench_way *way,
+			struct bench_sample *ret_sample)
 {
 	pid_t pids[3] = { 0 };
 	double cpu_s = 0;
@@ -80,7 +83,9 @@ static int measure_idle(struct bench_peer *peer, const struct bench_way *way, st
 		sleep_s(peer->seconds);
 	for (unsigned i = 0; i < ARRAY_SIZE(pids); i++)
 		cpu_s += cpu_seconds(pids[i]);
-	ret_sample->cpu_s = cpu_s > 1e-9 ? cpu_s : 0; /* the clocks have nanoseconds, the sum has rounding errors */
+	ret_sample->cpu_s =
+		cpu_s > 1e-9 ? cpu_s
+			     : 0; /* the clocks have nanoseconds, the sum has rounding errors */
 	ret_sample->seconds = (double)(bench_now_ns() - start_ns) * 1e-9;
 	for (unsigned i = 0; i < 2; i++)
 		if (pids[i] > 0)
@@ -88,12 +93,14 @@ static int measure_idle(struct bench_peer *peer, const struct bench_way *way, st
 	return rc;
 }
 
-static int measure(struct bench_ctx *ctx, const struct bench_way *way, double seconds, struct bench_sample *ret_sample)
+static int measure(struct bench_ctx *ctx, const struct bench_way *way, double seconds,
+		   struct bench_sample *ret_sample)
 {
 	struct bench_peer peer = { .ctx = ctx, .way = way->nr, .seconds = seconds, .idle = true };
 	int rc = 0;
 
-	peer.shm = mmap(NULL, sizeof(*peer.shm), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	peer.shm = mmap(NULL, sizeof(*peer.shm), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+			-1, 0);
 	if (peer.shm == MAP_FAILED)
 		return -errno;
 	if (way->with_vjd)
@@ -141,17 +148,24 @@ int bench_idle(struct bench_ctx *ctx)
 		.unit = "CPU seconds per second",
 		.lower_is_better = true,
 		.value = cpu_part,
-		.vj = { .how = "server, client and vjd, asleep", .measure = measure, .server = server_vj, .client = client_vj,
+		.vj = { .how = "server, client and vjd, asleep",
+			.measure = measure,
+			.server = server_vj,
+			.client = client_vj,
 			.with_vjd = true },
-		.kernel = { { .how = "loopback TCP, asleep in epoll_wait", .measure = measure, .server = server_kernel,
-			      .client = client_kernel, .nr = NET_EPOLL } },
+		.kernel = { { .how = "loopback TCP, asleep in epoll_wait",
+			      .measure = measure,
+			      .server = server_kernel,
+			      .client = client_kernel,
+			      .nr = NET_EPOLL } },
 		.kernel_cnt = 1,
 	};
 	int rc;
 
 	ctx->conns = (uint32_t)ctx->o->connections;
 	ctx->busy = false;
-	snprintf(title, sizeof(title), "processor time of %u idle connections, both ends", ctx->conns);
+	snprintf(title, sizeof(title), "processor time of %u idle connections, both ends",
+		 ctx->conns);
 	c.extra = json_pack("{s:i}", "connections", (int)ctx->conns);
 	rc = bench_compare(ctx, &c);
 	ctx->busy = busy;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * A stream socket as a benchmark sees it, over the kernel or over vj.h, so that server and client exist once.
- * Connections have indices 0..cnt-1. Everything returns a count or a negative errno.
+ * A stream socket as a benchmark sees it, over the kernel or over vj.h, so that server and client
+ * exist once. Connections have indices 0..cnt-1. Everything returns a count or a negative errno.
  */
 #ifndef VJ_CLI_BENCH_NET_H
 #define VJ_CLI_BENCH_NET_H
@@ -27,8 +27,8 @@ struct net_ops {
 	int (*accept)(struct net *net);			/* all of them */
 	int (*connect)(struct net *net, uint16_t port); /* all of them */
 	/*
-	 * Connections that may have something to receive or room to send. Waits when the way is one that sleeps,
-	 * up to wait_ms.
+	 * Connections that may have something to receive or room to send. Waits when the way is one
+	 * that sleeps, up to wait_ms.
 	 */
 	int (*poll)(struct net *net, uint32_t *ret_conns, unsigned n);
 	ssize_t (*recv)(struct net *net, uint32_t conn, void *buf, size_t len);

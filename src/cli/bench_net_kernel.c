@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * bench_net.h over the kernel's TCP on the loopback, at its best: TCP_NODELAY, no system call that is not needed, epoll in
- * batches or none at all, SO_BUSY_POLL where it is allowed (the loopback has no queue to poll, so it changes nothing there).
+ * bench_net.h over the kernel's TCP on the loopback, at its best: TCP_NODELAY, no system call that
+ * is not needed, epoll in batches or none at all, SO_BUSY_POLL where it is allowed (the loopback
+ * has no queue to poll, so it changes nothing there).
  */
 #include "cli/bench_net.h"
 
@@ -70,7 +71,8 @@ static void kernel_close(struct net *net)
 
 static int kernel_listen(struct net *net, uint16_t *ret_port)
 {
-	struct sockaddr_in addr = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in addr = { .sin_family = AF_INET,
+				    .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	struct kernel_net *k = net->priv;
 	socklen_t len = sizeof(addr);
 
@@ -79,7 +81,8 @@ static int kernel_listen(struct net *net, uint16_t *ret_port)
 		return failed(net, "socket");
 	if (bind(k->listener, (struct sockaddr *)&addr, sizeof(addr)) < 0)
 		return failed(net, "bind");
-	if (listen(k->listener, 4096) < 0 || getsockname(k->listener, (struct sockaddr *)&addr, &len) < 0)
+	if (listen(k->listener, 4096) < 0 ||
+	    getsockname(k->listener, (struct sockaddr *)&addr, &len) < 0)
 		return failed(net, "listen");
 	*ret_port = ntohs(addr.sin_port);
 	return 0;
@@ -96,7 +99,8 @@ static int prepare(struct net *net, uint32_t conn, int fd)
 	if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)) < 0)
 		return failed(net, "TCP_NODELAY");
 	setsockopt(fd, SOL_SOCKET, SO_BUSY_POLL, &busy_us, sizeof(busy_us));
-	if ((way == NET_EPOLL || way == NET_EPOLL_SPIN) && epoll_ctl(k->epfd, EPOLL_CTL_ADD, fd, &ev) < 0)
+	if ((way == NET_EPOLL || way == NET_EPOLL_SPIN) &&
+	    epoll_ctl(k->epfd, EPOLL_CTL_ADD, fd, &ev) < 0)
 		return failed(net, "epoll_ctl");
 	return 0;
 }
@@ -119,7 +123,9 @@ static int kernel_accept(struct net *net)
 
 static int kernel_connect(struct net *net, uint16_t port)
 {
-	struct sockaddr_in addr = { .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in addr = { .sin_family = AF_INET,
+				    .sin_port = htons(port),
+				    .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 
 	for (uint32_t i = 0; i < net->cnt; i++) {
 		int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), rc;
@@ -149,7 +155,8 @@ static int kernel_poll(struct net *net, uint32_t *ret_conns, unsigned n)
 				ret_conns[cnt++] = i;
 		return (int)cnt;
 	}
-	got = epoll_wait(k->epfd, k->evs, (int)min_u32(n, EVENTS_MAX), way == NET_EPOLL_SPIN ? 0 : net->wait_ms);
+	got = epoll_wait(k->epfd, k->evs, (int)min_u32(n, EVENTS_MAX),
+			 way == NET_EPOLL_SPIN ? 0 : net->wait_ms);
 	if (got < 0)
 		return errno == EINTR ? 0 : failed(net, "epoll_wait");
 	for (int i = 0; i < got; i++)
@@ -160,7 +167,8 @@ static int kernel_poll(struct net *net, uint32_t *ret_conns, unsigned n)
 static ssize_t kernel_recv(struct net *net, uint32_t conn, void *buf, size_t len)
 {
 	struct kernel_net *k = net->priv;
-	ssize_t n = recv(k->fds[conn], buf, len, net->peer->way == NET_RECV_BLOCK ? 0 : MSG_DONTWAIT);
+	ssize_t n =
+		recv(k->fds[conn], buf, len, net->peer->way == NET_RECV_BLOCK ? 0 : MSG_DONTWAIT);
 
 	return n < 0 ? -errno : n;
 }

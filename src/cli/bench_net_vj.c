@@ -75,10 +75,12 @@ static void vjnet_close(struct net *net)
 
 static int vjnet_listen(struct net *net, uint16_t *ret_port)
 {
-	struct sockaddr_in addr = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in addr = { .sin_family = AF_INET,
+				    .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	struct vj_net *v = net->priv;
 	struct sockaddr_storage where;
-	int rc = vj_listen(v->vj, (struct sockaddr *)&addr, sizeof(addr), 4096, 0, -1, LISTENER_COOKIE, &v->listener);
+	int rc = vj_listen(v->vj, (struct sockaddr *)&addr, sizeof(addr), 4096, 0, -1,
+			   LISTENER_COOKIE, &v->listener);
 
 	if (rc < 0)
 		return failed(net, "vj_listen", rc);
@@ -124,11 +126,14 @@ static int vjnet_accept(struct net *net)
 
 static int start_all(struct net *net, uint16_t port)
 {
-	struct sockaddr_in addr = { .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in addr = { .sin_family = AF_INET,
+				    .sin_port = htons(port),
+				    .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	struct vj_net *v = net->priv;
 
 	for (uint32_t i = 0; i < net->cnt; i++) {
-		int rc = vj_connect(v->vj, (struct sockaddr *)&addr, sizeof(addr), NULL, 0, i, &v->conns[i]);
+		int rc = vj_connect(v->vj, (struct sockaddr *)&addr, sizeof(addr), NULL, 0, i,
+				    &v->conns[i]);
 
 		if (rc < 0)
 			return failed(net, "vj_connect", rc);
@@ -153,7 +158,8 @@ static int vjnet_connect(struct net *net, uint16_t port)
 			return failed(net, "vj_poll", n);
 		for (int i = 0; i < n; i++) {
 			if (v->evs[i].events & VJ_EV_ERROR)
-				return failed(net, "connecting", -vj_error(v->vj, v->evs[i].conn, true));
+				return failed(net, "connecting",
+					      -vj_error(v->vj, v->evs[i].conn, true));
 			v->up += (v->evs[i].events & VJ_EV_CONNECTED) != 0;
 		}
 		if (bench_now_ns() > late_ns)
@@ -180,7 +186,8 @@ static int vjnet_poll(struct net *net, uint32_t *ret_conns, unsigned n)
 
 	if (!v->swept)
 		return sweep(net, ret_conns, n);
-	got = vj_poll(v->vj, v->evs, min_u32(n, EVENTS_MAX), net->peer->ctx->busy ? 0 : net->wait_ms * INT64_C(1000000));
+	got = vj_poll(v->vj, v->evs, min_u32(n, EVENTS_MAX),
+		      net->peer->ctx->busy ? 0 : net->wait_ms * INT64_C(1000000));
 	if (got < 0)
 		return got == -EINTR ? 0 : failed(net, "vj_poll", got);
 	for (int i = 0; i < got; i++)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * The processes of a run. Rules: a child gets SIGKILL when its parent dies; an interrupt sets a flag that every wait looks
- * at, and clean-up happens on the ordinary way out, not in the handler.
+ * The processes of a run. Rules: a child gets SIGKILL when its parent dies; an interrupt sets a
+ * flag that every wait looks at, and clean-up happens on the ordinary way out, not in the handler.
  */
 #include "cli/bench.h"
 
@@ -223,7 +223,8 @@ int bench_wait(pid_t pid, double timeout_s)
 int bench_fail(struct bench_peer *peer, const char *what, int err)
 {
 	if (peer->shm->error[0] == '\0')
-		snprintf(peer->shm->error, sizeof(peer->shm->error), "%s: %s", what, strerror(err < 0 ? -err : err));
+		snprintf(peer->shm->error, sizeof(peer->shm->error), "%s: %s", what,
+			 strerror(err < 0 ? -err : err));
 	return EXIT_FAILED;
 }
 
@@ -253,7 +254,10 @@ static int run_pair(struct bench_peer *peer, const struct bench_way *way)
 		return -errno;
 	status = bench_wait(client, limit_s);
 	atomic_store(&shm->stop, 1);
-	/* A server that is still there has connections that the client did not close, so it may have to be ended. */
+	/*
+	 * A server that is still there has connections that the client did not close, so it may
+	 * have to be ended.
+	 */
 	bench_wait(server, status == 0 ? 2 : 0);
 	if (interrupted)
 		return -EINTR;
@@ -264,17 +268,20 @@ static int run_pair(struct bench_peer *peer, const struct bench_way *way)
 	else if (status == -1)
 		complain("bench: no end after %.0f s", limit_s);
 	else
-		complain("bench: the client ended with %s %d", WIFSIGNALED(status) ? "signal" : "status",
+		complain("bench: the client ended with %s %d",
+			 WIFSIGNALED(status) ? "signal" : "status",
 			 WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
 	return -ECHILD;
 }
 
-int bench_pair(struct bench_ctx *ctx, const struct bench_way *way, double seconds, struct bench_sample *ret_sample)
+int bench_pair(struct bench_ctx *ctx, const struct bench_way *way, double seconds,
+	       struct bench_sample *ret_sample)
 {
 	struct bench_peer peer = { .ctx = ctx, .way = way->nr, .seconds = seconds };
 	int rc = 0;
 
-	peer.shm = mmap(NULL, sizeof(*peer.shm), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	peer.shm = mmap(NULL, sizeof(*peer.shm), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+			-1, 0);
 	if (peer.shm == MAP_FAILED)
 		return -errno;
 	if (way->with_vjd)

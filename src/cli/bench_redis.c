@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * vj bench redis: unmodified redis-server and redis-benchmark, on the kernel's loopback and under `vj run`.
+ * vj bench redis: unmodified redis-server and redis-benchmark, on the kernel's loopback and under
+ * `vj run`.
  *
- * A run: start a server on a free port, in a directory of ours and with nothing saved; load keys with known values through
- * redis-cli; let redis-benchmark set and get random keys; read back every key that is there. Under vj run that is done
- * twice, through redis-cli on a channel and through the kernel's loopback, which reaches the same server, and both must
- * have the same values. While redis-benchmark runs, vjd is asked whether there is a channel: if both ended up on the
- * kernel the run fails, so nothing is reported as a channel that was none.
+ * A run: start a server on a free port, in a directory of ours and with nothing saved; load keys
+ * with known values through redis-cli; let redis-benchmark set and get random keys; read back every
+ * key that is there. Under vj run that is done twice, through redis-cli on a channel and through
+ * the kernel's loopback, which reaches the same server, and both must have the same values. While
+ * redis-benchmark runs, vjd is asked whether there is a channel: if both ended up on the kernel the
+ * run fails, so nothing is reported as a channel that was none.
  */
 #include "cli/cmd.h"
 #include "cli/program.h"
@@ -35,8 +37,10 @@ static int hammer(const struct redis_run *run, double share, struct bench_sample
 {
 	const struct bench_options *o = run->ctx->o;
 	char clients[24], requests[24], keys[24];
-	const char *args[] = { "redis-benchmark", "-h", "127.0.0.1", "-p", run->port, "-c", clients, "-n", requests, "-r", keys,
-			       "-t", "set,get", "--csv", NULL };
+	/* clang-format off */
+	const char *args[] = { "redis-benchmark", "-h", "127.0.0.1", "-p", run->port, "-c", clients,
+			       "-n", requests, "-r", keys, "-t", "set,get", "--csv", NULL };
+	/* clang-format on */
 	long long n = (long long)((double)o->requests * share) + 1;
 	double set, get;
 	char *said;
@@ -63,9 +67,12 @@ static int hammer(const struct redis_run *run, double share, struct bench_sample
 	return rc;
 }
 
-static int measure(struct bench_ctx *ctx, const struct bench_way *way, double seconds, struct bench_sample *ret_sample)
+static int measure(struct bench_ctx *ctx, const struct bench_way *way, double seconds,
+		   struct bench_sample *ret_sample)
 {
-	struct redis_run run = { .ctx = ctx, .on_channel = way->with_vjd, .pinned = way->nr != 0, .log = -1 };
+	struct redis_run run = {
+		.ctx = ctx, .on_channel = way->with_vjd, .pinned = way->nr != 0, .log = -1
+	};
 	int rc = bench_dir(ctx);
 
 	if (rc == 0 && way->with_vjd)
@@ -100,12 +107,15 @@ static int check_programs(void)
 
 static void finish(char note[static BENCH_NOTE_BYTES], json_t *obj)
 {
-	snprintf(note, BENCH_NOTE_BYTES, "keys    %llu written; read back: %llu over the channel, %llu over the kernel, %llu wrong",
+	snprintf(note, BENCH_NOTE_BYTES,
+		 "keys    %llu written; read back: %llu over the channel, %llu over the kernel, "
+		 "%llu wrong",
 		 (unsigned long long)tally.written, (unsigned long long)tally.read_channel,
 		 (unsigned long long)tally.read_kernel, (unsigned long long)tally.wrong);
 	json_object_set_new(obj, "keys",
-			    json_pack("{s:I, s:I, s:I, s:I}", "written", (json_int_t)tally.written, "read_channel",
-				      (json_int_t)tally.read_channel, "read_kernel", (json_int_t)tally.read_kernel, "wrong",
+			    json_pack("{s:I, s:I, s:I, s:I}", "written", (json_int_t)tally.written,
+				      "read_channel", (json_int_t)tally.read_channel, "read_kernel",
+				      (json_int_t)tally.read_kernel, "wrong",
 				      (json_int_t)tally.wrong));
 }
 
@@ -119,7 +129,10 @@ int bench_redis(struct bench_ctx *ctx)
 		.value = bench_rate,
 		.parts = { "set", "get" },
 		.finish = finish,
-		.vj = { .how = "both under vj run, pinned", .measure = measure, .with_vjd = true, .nr = 1 },
+		.vj = { .how = "both under vj run, pinned",
+			.measure = measure,
+			.with_vjd = true,
+			.nr = 1 },
 		.kernel = { { .how = "loopback TCP, pinned", .measure = measure, .nr = 1 },
 			    { .how = "loopback TCP, not pinned", .measure = measure, .nr = 0 } },
 		.kernel_cnt = 2,
@@ -128,7 +141,8 @@ int bench_redis(struct bench_ctx *ctx)
 	if (check_programs() < 0)
 		return -ENOENT;
 	memset(&tally, 0, sizeof(tally));
-	snprintf(title, sizeof(title), "unmodified redis-server and redis-benchmark, %lld clients, no pipelining",
+	snprintf(title, sizeof(title),
+		 "unmodified redis-server and redis-benchmark, %lld clients, no pipelining",
 		 (long long)ctx->o->clients);
 	return bench_compare(ctx, &c);
 }

@@ -12,7 +12,9 @@
 static const struct {
 	const char *name;
 	double part;
-} percentiles[] = { { "p50", 0.5 }, { "p90", 0.9 }, { "p99", 0.99 }, { "p99.9", 0.999 }, { "p99.99", 0.9999 } };
+} percentiles[] = {
+	{ "p50", 0.5 }, { "p90", 0.9 }, { "p99", 0.99 }, { "p99.9", 0.999 }, { "p99.99", 0.9999 }
+};
 
 double bench_ratio(const struct bench_case *c, double vj, double kernel)
 {
@@ -27,7 +29,8 @@ static const char *scaled(double x, char buf[static 32])
 	static const struct {
 		double unit;
 		const char *prefix;
-	} scales[] = { { 1e9, "G" }, { 1e6, "M" }, { 1e3, "k" }, { 1, "" }, { 1e-3, "m" }, { 1e-6, "µ" }, { 1e-9, "n" } };
+	} scales[] = { { 1e9, "G" },  { 1e6, "M" },  { 1e3, "k" }, { 1, "" },
+		       { 1e-3, "m" }, { 1e-6, "µ" }, { 1e-9, "n" } };
 	size_t i = 0;
 
 	if (x < 1e-12) {
@@ -49,7 +52,8 @@ static const char *short_unit(const char *unit, char buf[static 32])
 	if (strcmp(unit, "seconds") == 0)
 		snprintf(buf, 32, "s");
 	else
-		snprintf(buf, 32, "%.*s%s", per != NULL ? (int)(per - unit) : 31, unit, per != NULL ? "/s" : "");
+		snprintf(buf, 32, "%.*s%s", per != NULL ? (int)(per - unit) : 31, unit,
+			 per != NULL ? "/s" : "");
 	return buf;
 }
 
@@ -70,13 +74,14 @@ static void print_series(const struct bench_case *c, const char *who, const stru
 	double min, max;
 
 	range(s, &min, &max);
-	printf("  %-7s %s%s   (%u runs: %s.. %s; %s)\n", who, scaled(series_median(s), a), short_unit(c->unit, u), s->cnt,
-	       scaled(min, b), scaled(max, d), s->how);
+	printf("  %-7s %s%s   (%u runs: %s.. %s; %s)\n", who, scaled(series_median(s), a),
+	       short_unit(c->unit, u), s->cnt, scaled(min, b), scaled(max, d), s->how);
 	if (!c->latency || s->hist.cnt == 0)
 		return;
 	printf("          ");
 	for (size_t i = 0; i < ARRAY_SIZE(percentiles); i++)
-		printf("%s %ss  ", percentiles[i].name, scaled(hist_part_s(&s->hist, percentiles[i].part), a));
+		printf("%s %ss  ", percentiles[i].name,
+		       scaled(hist_part_s(&s->hist, percentiles[i].part), a));
 	printf("max %ss\n", scaled(hist_max_s(&s->hist), a));
 }
 
@@ -88,16 +93,19 @@ static void print_tried(const struct bench_case *c)
 	short_unit(c->unit, u);
 	for (unsigned i = 0; i < c->kernel_cnt; i++)
 		if (c->kernel[i].tried > 0)
-			printf("          tried %s%s: %s\n", scaled(c->kernel[i].tried, a), u, c->kernel[i].how);
+			printf("          tried %s%s: %s\n", scaled(c->kernel[i].tried, a), u,
+			       c->kernel[i].how);
 }
 
-static void print_parts(const struct bench_case *c, const struct bench_series *vj, const struct bench_series *kernel)
+static void print_parts(const struct bench_case *c, const struct bench_series *vj,
+			const struct bench_series *kernel)
 {
 	char a[32], b[32], u[32];
 
 	short_unit(c->unit, u);
 	for (unsigned i = 0; i < BENCH_PARTS_MAX && c->parts[i] != NULL; i++) {
-		double x = series_part_median(vj, i), y = kernel != NULL ? series_part_median(kernel, i) : 0;
+		double x = series_part_median(vj, i),
+		       y = kernel != NULL ? series_part_median(kernel, i) : 0;
 
 		printf("  %-7s vj %s%s", c->parts[i], scaled(x, a), u);
 		if (kernel != NULL)
@@ -106,7 +114,8 @@ static void print_parts(const struct bench_case *c, const struct bench_series *v
 	}
 }
 
-static void print_result(const struct bench_case *c, const struct bench_series *vj, const struct bench_series *kernel)
+static void print_result(const struct bench_case *c, const struct bench_series *vj,
+			 const struct bench_series *kernel)
 {
 	double ratio = 0;
 
@@ -138,15 +147,16 @@ static json_t *json_series(const struct bench_case *c, const struct bench_series
 	range(s, &min, &max);
 	for (unsigned i = 0; i < s->cnt; i++)
 		json_array_append_new(values, json_real(s->values[i]));
-	obj = json_pack("{s:s, s:f, s:f, s:f, s:o}", "how", s->how, "median", series_median(s), "min", min, "max", max, "runs",
-			values);
+	obj = json_pack("{s:s, s:f, s:f, s:f, s:o}", "how", s->how, "median", series_median(s),
+			"min", min, "max", max, "runs", values);
 	if (!c->latency || s->hist.cnt == 0)
 		return obj;
 	for (size_t i = 0; i < ARRAY_SIZE(percentiles); i++) {
 		char key[16];
 
 		snprintf(key, sizeof(key), "%s_s", percentiles[i].name);
-		json_object_set_new(obj, key, json_real(hist_part_s(&s->hist, percentiles[i].part)));
+		json_object_set_new(obj, key,
+				    json_real(hist_part_s(&s->hist, percentiles[i].part)));
 	}
 	json_object_set_new(obj, "max_s", json_real(hist_max_s(&s->hist)));
 	return obj;
@@ -177,7 +187,8 @@ static json_t *json_machine(const struct bench_ctx *ctx)
 
 	uname(&u);
 	cpu_model(cpu);
-	return json_pack("{s:s, s:s, s:i, s:s}", "cpu", cpu, "arch", u.machine, "cpus", (int)ctx->cpus, "kernel", u.release);
+	return json_pack("{s:s, s:s, s:i, s:s}", "cpu", cpu, "arch", u.machine, "cpus",
+			 (int)ctx->cpus, "kernel", u.release);
 }
 
 static json_t *real_or_null(double x)
@@ -191,8 +202,8 @@ static json_t *json_tried(const struct bench_case *c)
 
 	for (unsigned i = 0; i < c->kernel_cnt; i++)
 		if (c->kernel[i].tried > 0)
-			json_array_append_new(all,
-					      json_pack("{s:s, s:f}", "how", c->kernel[i].how, "value", c->kernel[i].tried));
+			json_array_append_new(all, json_pack("{s:s, s:f}", "how", c->kernel[i].how,
+							     "value", c->kernel[i].tried));
 	return all;
 }
 
@@ -200,26 +211,30 @@ static void json_parts(json_t *root, const struct bench_case *c, const struct be
 		       const struct bench_series *kernel)
 {
 	for (unsigned i = 0; i < BENCH_PARTS_MAX && c->parts[i] != NULL; i++) {
-		double x = series_part_median(vj, i), y = kernel != NULL ? series_part_median(kernel, i) : 0;
+		double x = series_part_median(vj, i),
+		       y = kernel != NULL ? series_part_median(kernel, i) : 0;
 
 		json_object_set_new(root, c->parts[i],
-				    json_pack("{s:f, s:o, s:o}", "vj", x, "kernel", real_or_null(y), "ratio",
-					      real_or_null(bench_ratio(c, x, y))));
+				    json_pack("{s:f, s:o, s:o}", "vj", x, "kernel", real_or_null(y),
+					      "ratio", real_or_null(bench_ratio(c, x, y))));
 	}
 }
 
-static void print_json(const struct bench_ctx *ctx, const struct bench_case *c, const struct bench_series *vj,
-		       const struct bench_series *kernel)
+static void print_json(const struct bench_ctx *ctx, const struct bench_case *c,
+		       const struct bench_series *vj, const struct bench_series *kernel)
 {
-	double vj_median = series_median(vj), kernel_median = kernel != NULL ? series_median(kernel) : 0;
+	double vj_median = series_median(vj),
+	       kernel_median = kernel != NULL ? series_median(kernel) : 0;
 	double ratio = kernel != NULL ? bench_ratio(c, vj_median, kernel_median) : 0;
 	const struct bench_options *o = ctx->o;
 	json_t *root;
 
-	root = json_pack("{s:s, s:s, s:s, s:f, s:o, s:o, s:o, s:o, s:o}", "bench", c->name, "title", c->title, "unit", c->unit, "vj",
-			 vj_median, "kernel", kernel != NULL ? json_real(kernel_median) : json_null(), "ratio",
+	root = json_pack("{s:s, s:s, s:s, s:f, s:o, s:o, s:o, s:o, s:o}", "bench", c->name, "title",
+			 c->title, "unit", c->unit, "vj", vj_median, "kernel",
+			 kernel != NULL ? json_real(kernel_median) : json_null(), "ratio",
 			 real_or_null(ratio), "vj_runs", json_series(c, vj), "kernel_runs",
-			 kernel != NULL ? json_series(c, kernel) : json_null(), "kernel_tried", json_tried(c));
+			 kernel != NULL ? json_series(c, kernel) : json_null(), "kernel_tried",
+			 json_tried(c));
 	json_parts(root, c, vj, kernel);
 	if (c->extra != NULL)
 		json_object_update(root, c->extra);
@@ -229,8 +244,9 @@ static void print_json(const struct bench_ctx *ctx, const struct bench_case *c, 
 		c->finish(note, root);
 	}
 	json_object_set_new(root, "settings",
-			    json_pack("{s:f, s:i, s:s, s:i}", "seconds", o->seconds, "runs", (int)o->runs, "wait",
-				      ctx->busy ? "busy" : "sleep", "spin_us", (int)o->spin_us));
+			    json_pack("{s:f, s:i, s:s, s:i}", "seconds", o->seconds, "runs",
+				      (int)o->runs, "wait", ctx->busy ? "busy" : "sleep", "spin_us",
+				      (int)o->spin_us));
 	json_object_set_new(root, "machine", json_machine(ctx));
 	json_object_set_new(root, "version", json_string(VJ_VERSION_STRING));
 	json_object_set_new(root, "time", json_integer((json_int_t)time(NULL)));
@@ -239,8 +255,8 @@ static void print_json(const struct bench_ctx *ctx, const struct bench_case *c, 
 	json_decref(root);
 }
 
-void bench_report(const struct bench_ctx *ctx, const struct bench_case *c, const struct bench_series *vj,
-		  const struct bench_series *kernel)
+void bench_report(const struct bench_ctx *ctx, const struct bench_case *c,
+		  const struct bench_series *vj, const struct bench_series *kernel)
 {
 	if (ctx->o->json)
 		print_json(ctx, c, vj, kernel);

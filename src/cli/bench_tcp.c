@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * vj bench rtt and rpc: an echo server, and a client that keeps one request outstanding on each of its connections.
- * With one connection the time of each round trip is the result, with many their number per second.
+ * vj bench rtt and rpc: an echo server, and a client that keeps one request outstanding on each of
+ * its connections. With one connection the time of each round trip is the result, with many their
+ * number per second.
  *
  * Every answer is compared with its request, which differs from message to message.
  */
@@ -74,7 +75,10 @@ static void server_hang_up(struct echo *e, uint32_t conn)
 	e->open--;
 }
 
-/* Sends back all that came. While something is owed, nothing more is read: TCP then holds the client back. */
+/*
+ * Sends back all that came. While something is owed, nothing more is read: TCP then holds the
+ * client back.
+ */
 static void serve(struct echo *e, uint32_t conn)
 {
 	ssize_t n;
@@ -105,7 +109,8 @@ static int echo_loop(struct echo *e)
 {
 	uint32_t ready[READY_MAX];
 
-	while (e->open > 0 && atomic_load_explicit(&e->net.peer->shm->stop, memory_order_relaxed) == 0) {
+	while (e->open > 0 &&
+	       atomic_load_explicit(&e->net.peer->shm->stop, memory_order_relaxed) == 0) {
 		int n = e->net.ops->poll(&e->net, ready, READY_MAX);
 
 		if (n < 0)
@@ -189,7 +194,9 @@ static bool answer_check(const struct caller *c, const struct call *call, size_t
 	return true;
 }
 
-/* Sends what is left of a request. Returns 0, also when the channel was full, or a negative errno. */
+/*
+ * Sends what is left of a request. Returns 0, also when the channel was full, or a negative errno.
+ */
 static int call_push(struct caller *c, uint32_t conn)
 {
 	struct call *call = &c->calls[conn];
@@ -240,7 +247,10 @@ static int call_collect(struct caller *c, uint32_t conn)
 	return call->got == c->bytes;
 }
 
-/* One look at the connections. The clock is read once for all that are ready, so the cost of reading it does not count. */
+/*
+ * One look at the connections. The clock is read once for all that are ready, so the cost of
+ * reading it does not count.
+ */
 static int call_round(struct caller *c, struct hist *hist, uint64_t *ret_now_ns, bool again)
 {
 	uint32_t ready[READY_MAX];
@@ -253,8 +263,9 @@ static int call_round(struct caller *c, struct hist *hist, uint64_t *ret_now_ns,
 		rc = call_collect(c, ready[i]);
 		if (rc <= 0)
 			continue;
+		/* a way that sleeps in recv() had returned from poll before */
 		if (c->net.cnt == 1)
-			now_ns = bench_now_ns(); /* a way that sleeps in recv() returned from poll before */
+			now_ns = bench_now_ns();
 		hist_add(hist, now_ns - c->calls[ready[i]].sent_ns);
 		c->done++;
 		if (again)
@@ -269,7 +280,8 @@ static int call_round(struct caller *c, struct hist *hist, uint64_t *ret_now_ns,
 /* Calls until @end_ns, and longer if there was no answer until then; counts into @sample. */
 static int call_until(struct caller *c, uint64_t end_ns, struct bench_sample *sample)
 {
-	uint64_t start_ns = bench_now_ns(), now_ns = start_ns, late_ns = end_ns + ANSWER_MAX_S * NS_PER_SEC;
+	uint64_t start_ns = bench_now_ns(), now_ns = start_ns,
+		 late_ns = end_ns + ANSWER_MAX_S * NS_PER_SEC;
 	int rc = 0;
 
 	c->done = 0;
@@ -314,7 +326,9 @@ static struct caller *caller_new(struct bench_peer *peer, const struct net_ops *
 		bench_fail(peer, "client", ENOMEM);
 		return NULL;
 	}
-	c->net = (struct net){ .ops = ops, .peer = peer, .cnt = peer->ctx->conns, .wait_ms = NET_WAIT_MS };
+	c->net = (struct net){
+		.ops = ops, .peer = peer, .cnt = peer->ctx->conns, .wait_ms = NET_WAIT_MS
+	};
 	c->bytes = (size_t)peer->ctx->o->bytes;
 	c->calls = calloc(c->net.cnt, sizeof(*c->calls));
 	while ((port = atomic_load(&peer->shm->server_ready)) == 0)
@@ -384,8 +398,11 @@ static int client_kernel(struct bench_peer *peer)
 	return bench_call_client(peer, &net_kernel);
 }
 
-#define KERNEL_WAY(way, text) \
-	{ .how = text, .measure = bench_pair, .server = server_kernel, .client = client_kernel, .nr = way }
+#define KERNEL_WAY(way, text)                                                \
+	{                                                                    \
+		.how = text, .measure = bench_pair, .server = server_kernel, \
+		.client = client_kernel, .nr = way                           \
+	}
 #define KERNEL_TEXT "loopback TCP, pinned, TCP_NODELAY, SO_BUSY_POLL, "
 
 static int compare_tcp(struct bench_ctx *ctx, struct bench_case *c)
@@ -404,14 +421,17 @@ static int compare_tcp(struct bench_ctx *ctx, struct bench_case *c)
 			continue;
 		c->kernel[c->kernel_cnt++] = ways[i];
 	}
-	c->vj = (struct bench_way){ .how = ctx->busy ? "direct channel, pinned, TCP_NODELAY, polling" :
-						       "direct channel, pinned, TCP_NODELAY, sleeping",
-				    .measure = bench_pair,
-				    .server = server_vj,
-				    .client = client_vj,
-				    .with_vjd = true };
+	c->vj = (struct bench_way){
+		.how = ctx->busy ? "direct channel, pinned, TCP_NODELAY, polling"
+				 : "direct channel, pinned, TCP_NODELAY, sleeping",
+		.measure = bench_pair,
+		.server = server_vj,
+		.client = client_vj,
+		.with_vjd = true
+	};
 	c->latency = true;
-	c->extra = json_pack("{s:i, s:i}", "bytes", (int)ctx->o->bytes, "connections", (int)ctx->conns);
+	c->extra = json_pack("{s:i, s:i}", "bytes", (int)ctx->o->bytes, "connections",
+			     (int)ctx->conns);
 	return bench_compare(ctx, c);
 }
 
@@ -426,25 +446,32 @@ static int check_bytes(const struct bench_ctx *ctx)
 int bench_rtt(struct bench_ctx *ctx)
 {
 	char title[96];
-	struct bench_case c = { .name = "rtt", .title = title, .unit = "seconds", .lower_is_better = true,
+	struct bench_case c = { .name = "rtt",
+				.title = title,
+				.unit = "seconds",
+				.lower_is_better = true,
 				.value = bench_median_s };
 
 	if (check_bytes(ctx) < 0)
 		return -EINVAL;
 	ctx->conns = 1;
-	snprintf(title, sizeof(title), "round trip of %lld B over TCP, one connection, median", (long long)ctx->o->bytes);
+	snprintf(title, sizeof(title), "round trip of %lld B over TCP, one connection, median",
+		 (long long)ctx->o->bytes);
 	return compare_tcp(ctx, &c);
 }
 
 int bench_rpc(struct bench_ctx *ctx)
 {
 	char title[96];
-	struct bench_case c = { .name = "rpc", .title = title, .unit = "requests per second", .value = bench_rate };
+	struct bench_case c = {
+		.name = "rpc", .title = title, .unit = "requests per second", .value = bench_rate
+	};
 
 	if (check_bytes(ctx) < 0)
 		return -EINVAL;
 	ctx->conns = (uint32_t)ctx->o->connections;
-	snprintf(title, sizeof(title), "requests of %lld B over TCP, one outstanding on each of %lld connections",
+	snprintf(title, sizeof(title),
+		 "requests of %lld B over TCP, one outstanding on each of %lld connections",
 		 (long long)ctx->o->bytes, (long long)ctx->o->connections);
 	return compare_tcp(ctx, &c);
 }

@@ -2,9 +2,10 @@
 /*
  * The command line, said once.
  *
- * `cmds[]` (cmds.c) is the single truth: from it come dispatch, the parsing of options, `vj --help`, `vj help COMMAND`,
- * the completion for bash (doc_bash.c) and vj(1) (doc_man.c). A command is one file, cmd_NAME.c, with one function that
- * gets its options parsed and checked in a struct of its own.
+ * `cmds[]` (cmds.c) is the single truth: from it come dispatch, the parsing of options, `vj
+ * --help`, `vj help COMMAND`, the completion for bash (doc_bash.c) and vj(1) (doc_man.c). A command
+ * is one file, cmd_NAME.c, with one function that gets its options parsed and checked in a struct
+ * of its own.
  */
 #ifndef VJ_CLI_CMD_H
 #define VJ_CLI_CMD_H
@@ -36,13 +37,13 @@ enum opt_type {
 };
 
 struct opt {
-	const char *name;    /* without the dashes */
-	const char *value;   /* what stands for the value in help; NULL for a flag */
+	const char *name;  /* without the dashes */
+	const char *value; /* what stands for the value in help; NULL for a flag */
 	const char *help;
 	const char *def;     /* default, parsed like a value; NULL: 0, false, NULL */
 	const char *choices; /* OPT_CHOICE: words with | between */
 	enum opt_type type;
-	size_t offset;	     /* of the member in the command's struct */
+	size_t offset; /* of the member in the command's struct */
 	double min, max;
 };
 
@@ -91,12 +92,16 @@ const struct cmd *cmd_find(const char *name);
 /* opts.c */
 
 /*
- * Parses argv[0..*argc) into @ret_opts, a struct of up to CMD_OPTS_BYTES, aligned for anything, and moves what is no option to the front of argv.
- * Complaints go to standard error. Returns EXIT_OK; EXIT_USAGE; or -1 when --help was asked for.
+ * Parses argv[0..*argc) into @ret_opts, a struct of up to CMD_OPTS_BYTES, aligned for anything, and
+ * moves what is no option to the front of argv. Complaints go to standard error. Returns EXIT_OK;
+ * EXIT_USAGE; or -1 when --help was asked for.
  */
 int opts_parse(const struct cmd *cmd, int *argc, char **argv, void *ret_opts);
 
-/* The candidate nearest to @word, or NULL when none is near. Feed candidates one by one; start with a zeroed struct. */
+/*
+ * The candidate nearest to @word, or NULL when none is near. Feed candidates one by one; start with
+ * a zeroed struct.
+ */
 struct nearest {
 	const char *word;
 	unsigned distance;

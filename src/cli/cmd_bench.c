@@ -7,18 +7,20 @@
 #include <string.h>
 #include <unistd.h>
 
-#define BENCHES(X)                                                                                                   \
-	X(channel, "frames per second over a channel's bare rings; the kernel: datagrams over a Unix socket pair")   \
-	X(rtt, "time of a TCP round trip on one connection")                                                        \
-	X(rpc, "TCP requests per second, one outstanding on each of many connections")                             \
-	X(redis, "unmodified redis-server and redis-benchmark under vj run, and reading back every key written")    \
+#define BENCHES(X)                                                                                \
+	X(channel, "frames per second over a channel's bare rings; the kernel: datagrams over a " \
+		   "Unix socket pair")                                                            \
+	X(rtt, "time of a TCP round trip on one connection")                                      \
+	X(rpc, "TCP requests per second, one outstanding on each of many connections")            \
+	X(redis, "unmodified redis-server and redis-benchmark under vj run, and reading back "    \
+		 "every key written")                                                             \
 	X(idle, "processor time used by connected applications while nothing happens")
 
 const struct topic bench_topics[] = {
 #define X(name, help) { #name, help },
 	BENCHES(X)
 #undef X
-	{ "all", "all of these" },
+		{ "all", "all of these" },
 	{ NULL, NULL },
 };
 
@@ -30,30 +32,98 @@ static int (*const bench_fns[])(struct bench_ctx *ctx) = {
 
 #define OPT(member) offsetof(struct bench_options, member)
 const struct opt bench_opts[] = {
-	{ .name = "vs", .value = "PEER", .type = OPT_CHOICE, .choices = "kernel", .offset = OPT(vs),
+	{ .name = "vs",
+	  .value = "PEER",
+	  .type = OPT_CHOICE,
+	  .choices = "kernel",
+	  .offset = OPT(vs),
 	  .help = "also measure this: kernel" },
-	{ .name = "json", .type = OPT_FLAG, .offset = OPT(json),
-	  .help = "one line of JSON for each benchmark: bench, unit, vj, kernel, ratio and more; rates per second, times in seconds" },
-	{ .name = "seconds", .value = "S", .type = OPT_REAL, .offset = OPT(seconds), .min = 0.05, .max = 3600, .def = "1",
+	{ .name = "json",
+	  .type = OPT_FLAG,
+	  .offset = OPT(json),
+	  .help = "one line of JSON for each benchmark: bench, unit, vj, kernel, ratio and more; "
+		  "rates per second, times in seconds" },
+	{ .name = "seconds",
+	  .value = "S",
+	  .type = OPT_REAL,
+	  .offset = OPT(seconds),
+	  .min = 0.05,
+	  .max = 3600,
+	  .def = "1",
 	  .help = "length of each run, where time limits it" },
-	{ .name = "runs", .value = "N", .type = OPT_INT, .offset = OPT(runs), .min = 1, .max = BENCH_RUNS_MAX, .def = "3",
+	{ .name = "runs",
+	  .value = "N",
+	  .type = OPT_INT,
+	  .offset = OPT(runs),
+	  .min = 1,
+	  .max = BENCH_RUNS_MAX,
+	  .def = "3",
 	  .help = "runs of each side, in turns; the median counts" },
-	{ .name = "wait", .value = "HOW", .type = OPT_CHOICE, .choices = "busy|sleep", .offset = OPT(wait), .def = "busy",
-	  .help = "rtt, rpc: busy, never sleep, on both sides (not with one processor); or sleep, as most programs do" },
-	{ .name = "spin", .value = "USEC", .type = OPT_INT, .offset = OPT(spin_us), .min = -1, .max = 1000000, .def = "0",
+	{ .name = "wait",
+	  .value = "HOW",
+	  .type = OPT_CHOICE,
+	  .choices = "busy|sleep",
+	  .offset = OPT(wait),
+	  .def = "busy",
+	  .help = "rtt, rpc: busy, never sleep, on both sides (not with one processor); or sleep, "
+		  "as most programs do" },
+	{ .name = "spin",
+	  .value = "USEC",
+	  .type = OPT_INT,
+	  .offset = OPT(spin_us),
+	  .min = -1,
+	  .max = 1000000,
+	  .def = "0",
 	  .help = "--wait sleep: longest spin before sleeping; -1: none; 0: the library's" },
-	{ .name = "bytes", .value = "N", .type = OPT_INT, .offset = OPT(bytes), .min = 8, .max = 16384, .def = "64",
+	{ .name = "bytes",
+	  .value = "N",
+	  .type = OPT_INT,
+	  .offset = OPT(bytes),
+	  .min = 8,
+	  .max = 16384,
+	  .def = "64",
 	  .help = "channel, rtt, rpc: size of a frame or message" },
-	{ .name = "batch", .value = "N", .type = OPT_INT, .offset = OPT(batch), .min = 1, .max = 256, .def = "64",
+	{ .name = "batch",
+	  .value = "N",
+	  .type = OPT_INT,
+	  .offset = OPT(batch),
+	  .min = 1,
+	  .max = 256,
+	  .def = "64",
 	  .help = "channel: frames handed over at once" },
-	{ .name = "connections", .value = "N", .type = OPT_INT, .offset = OPT(connections), .min = 1, .max = 20000,
-	  .def = "100", .help = "rpc, idle: connections" },
-	{ .name = "clients", .value = "N", .type = OPT_INT, .offset = OPT(clients), .min = 1, .max = 1000, .def = "50",
+	{ .name = "connections",
+	  .value = "N",
+	  .type = OPT_INT,
+	  .offset = OPT(connections),
+	  .min = 1,
+	  .max = 20000,
+	  .def = "100",
+	  .help = "rpc, idle: connections" },
+	{ .name = "clients",
+	  .value = "N",
+	  .type = OPT_INT,
+	  .offset = OPT(clients),
+	  .min = 1,
+	  .max = 1000,
+	  .def = "50",
 	  .help = "redis: connections of redis-benchmark" },
-	{ .name = "requests", .value = "N", .type = OPT_INT, .offset = OPT(requests), .min = 100, .max = 1e9,
-	  .def = "200000", .help = "redis: requests of each kind in a run" },
-	{ .name = "keys", .value = "N", .type = OPT_INT, .offset = OPT(keys), .min = 1, .max = 1e6, .def = "10000",
-	  .help = "redis: keys loaded, and different keys that redis-benchmark writes; all are read back" },
+	{ .name = "requests",
+	  .value = "N",
+	  .type = OPT_INT,
+	  .offset = OPT(requests),
+	  .min = 100,
+	  .max = 1e9,
+	  .def = "200000",
+	  .help = "redis: requests of each kind in a run" },
+	{ .name = "keys",
+	  .value = "N",
+	  .type = OPT_INT,
+	  .offset = OPT(keys),
+	  .min = 1,
+	  .max = 1e6,
+	  .def = "10000",
+	  .help = "redis: keys loaded, and different keys that redis-benchmark writes; all are "
+		  "read back" },
 	{ 0 },
 };
 _Static_assert(sizeof(struct bench_options) <= CMD_OPTS_BYTES, "has to fit");
@@ -81,7 +151,8 @@ static int run_all(struct bench_ctx *ctx, int argc, char **argv)
 		int which = find(argv[i]);
 		bool all = which == (int)ARRAY_SIZE(bench_fns);
 
-		for (int j = all ? 0 : which; j < (all ? (int)ARRAY_SIZE(bench_fns) : which + 1); j++) {
+		for (int j = all ? 0 : which; j < (all ? (int)ARRAY_SIZE(bench_fns) : which + 1);
+		     j++) {
 			if (bench_fns[j](ctx) < 0)
 				return EXIT_FAILED;
 		}

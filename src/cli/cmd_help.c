@@ -10,7 +10,9 @@ struct help_options {
 };
 
 const struct opt help_opts[] = {
-	{ .name = "json", .type = OPT_FLAG, .offset = offsetof(struct help_options, json),
+	{ .name = "json",
+	  .type = OPT_FLAG,
+	  .offset = offsetof(struct help_options, json),
 	  .help = "the table of commands and options as a JSON array" },
 	{ 0 },
 };
@@ -21,9 +23,11 @@ static json_t *json_command(const struct cmd *c)
 	json_t *opts = json_array();
 
 	for (const struct opt *o = c->opts; o->name != NULL; o++)
-		json_array_append_new(opts, json_pack("{s:s, s:s?, s:s?, s:s?, s:s}", "name", o->name, "value", o->value,
-						      "default", o->def, "choices", o->choices, "help", o->help));
-	return json_pack("{s:s, s:s, s:s, s:o}", "name", c->name, "help", c->help, "arguments", c->args, "options", opts);
+		json_array_append_new(opts, json_pack("{s:s, s:s?, s:s?, s:s?, s:s}", "name",
+						      o->name, "value", o->value, "default", o->def,
+						      "choices", o->choices, "help", o->help));
+	return json_pack("{s:s, s:s, s:s, s:o}", "name", c->name, "help", c->help, "arguments",
+			 c->args, "options", opts);
 }
 
 static int help_json(void)

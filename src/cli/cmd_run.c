@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* vj run: start an unmodified program with libvj-preload.so in front of its sockets, by becoming it. */
+/*
+ * vj run: start an unmodified program with libvj-preload.so in front of its sockets, by becoming
+ * it.
+ */
 #include "cli/cmd.h"
 #include "cli/daemon.h"
 #include "cli/env.h"
@@ -20,16 +23,34 @@ struct run_options {
 
 #define OPT(member) offsetof(struct run_options, member)
 const struct opt run_opts[] = {
-	{ .name = "verbose", .type = OPT_FLAG, .offset = OPT(verbose),
-	  .help = "say on standard error which sockets use channels and which the kernel, and why" },
-	{ .name = "strict", .type = OPT_FLAG, .offset = OPT(strict),
+	{ .name = "verbose",
+	  .type = OPT_FLAG,
+	  .offset = OPT(verbose),
+	  .help = "say on standard error which sockets use channels and which the kernel, and "
+		  "why" },
+	{ .name = "strict",
+	  .type = OPT_FLAG,
+	  .offset = OPT(strict),
 	  .help = "let a socket that cannot use a channel fail, instead of using the kernel" },
-	{ .name = "pcap", .value = "FILE", .type = OPT_FILE, .offset = OPT(pcap),
-	  .help = "record every frame in FILE, for tcpdump -r or Wireshark; %p becomes the process id" },
-	{ .name = "socket", .value = "PATH", .type = OPT_FILE, .offset = OPT(socket),
+	{ .name = "pcap",
+	  .value = "FILE",
+	  .type = OPT_FILE,
+	  .offset = OPT(pcap),
+	  .help = "record every frame in FILE, for tcpdump -r or Wireshark; %p becomes the process "
+		  "id" },
+	{ .name = "socket",
+	  .value = "PATH",
+	  .type = OPT_FILE,
+	  .offset = OPT(socket),
 	  .help = "socket of the vjd to use; one is started there if none runs" },
-	{ .name = "spin", .value = "USEC", .type = OPT_INT, .offset = OPT(spin_us), .min = -1, .max = 1000000,
-	  .help = "look for frames this long before sleeping; -1: never; 0: as long as the library finds best" },
+	{ .name = "spin",
+	  .value = "USEC",
+	  .type = OPT_INT,
+	  .offset = OPT(spin_us),
+	  .min = -1,
+	  .max = 1000000,
+	  .help = "look for frames this long before sleeping; -1: never; 0: as long as the library "
+		  "finds best" },
 	{ 0 },
 };
 _Static_assert(sizeof(struct run_options) <= CMD_OPTS_BYTES, "has to fit");
@@ -40,7 +61,10 @@ static void env_set(enum env_var v, const char *value)
 		complain("cannot set %s: %m", env_name(v));
 }
 
-/* vjd and the program may change their directory; a file named on the command line must not move with them. */
+/*
+ * vjd and the program may change their directory; a file named on the command line must not move
+ * with them.
+ */
 static const char *absolute(const char *path, char buf[static PATH_MAX])
 {
 	char dir[PATH_MAX];
@@ -90,10 +114,13 @@ static int set_preload(void)
 		return -ENOENT;
 	}
 	if (strpbrk(path, " :") != NULL) {
-		complain("run: the path of libvj-preload.so has a space or colon in it, which LD_PRELOAD cannot say: %s", path);
+		complain("run: the path of libvj-preload.so has a space or colon in it, which "
+			 "LD_PRELOAD cannot say: %s",
+			 path);
 		return -EINVAL;
 	}
-	if (snprintf(all, sizeof(all), "%s%s%s", path, before != NULL && before[0] != '\0' ? ":" : "",
+	if (snprintf(all, sizeof(all), "%s%s%s", path,
+		     before != NULL && before[0] != '\0' ? ":" : "",
 		     before != NULL ? before : "") >= (int)sizeof(all)) {
 		complain("run: LD_PRELOAD is too long");
 		return -ENAMETOOLONG;
@@ -145,7 +172,8 @@ int cmd_run(const struct cmd *cmd, const void *opts, int argc, char **argv)
 	if (v != PROGRAM_OK) {
 		complain("run: %s", program.why);
 		if (v == PROGRAM_NOT_OURS)
-			complain("run: not started; to have it on the kernel's sockets, start it without vj run");
+			complain("run: not started; to have it on the kernel's sockets, start it "
+				 "without vj run");
 		return verdict_status(v);
 	}
 	if (prepare(opts) < 0)

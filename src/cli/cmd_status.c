@@ -15,8 +15,15 @@ struct status_options {
 
 #define OPT(member) offsetof(struct status_options, member)
 const struct opt status_opts[] = {
-	{ .name = "json", .type = OPT_FLAG, .offset = OPT(json), .help = "one JSON object instead of tables" },
-	{ .name = "socket", .value = "PATH", .type = OPT_FILE, .offset = OPT(socket), .help = "socket of the vjd to ask" },
+	{ .name = "json",
+	  .type = OPT_FLAG,
+	  .offset = OPT(json),
+	  .help = "one JSON object instead of tables" },
+	{ .name = "socket",
+	  .value = "PATH",
+	  .type = OPT_FILE,
+	  .offset = OPT(socket),
+	  .help = "socket of the vjd to ask" },
 	{ 0 },
 };
 _Static_assert(sizeof(struct status_options) <= CMD_OPTS_BYTES, "has to fit");
@@ -63,7 +70,8 @@ static const char *proto_name(uint8_t proto)
 	}
 }
 
-static const char *local_text(const struct ctl_endpoint *local, char buf[static ENDPOINT_TEXT_BYTES])
+static const char *local_text(const struct ctl_endpoint *local,
+			      char buf[static ENDPOINT_TEXT_BYTES])
 {
 	struct endpoint ep = { .addr = ip_addr_from_v6(local->addr), .port = local->port };
 
@@ -109,9 +117,11 @@ static const char *duration_text(uint64_t ms, char buf[static 32])
 	if (sec < 60)
 		snprintf(buf, 32, "%llu s", (unsigned long long)sec);
 	else if (sec < 3600)
-		snprintf(buf, 32, "%llu min %llu s", (unsigned long long)(sec / 60), (unsigned long long)(sec % 60));
+		snprintf(buf, 32, "%llu min %llu s", (unsigned long long)(sec / 60),
+			 (unsigned long long)(sec % 60));
 	else
-		snprintf(buf, 32, "%llu h %llu min", (unsigned long long)(sec / 3600), (unsigned long long)(sec / 60 % 60));
+		snprintf(buf, 32, "%llu h %llu min", (unsigned long long)(sec / 3600),
+			 (unsigned long long)(sec / 60 % 60));
 	return buf;
 }
 
@@ -126,15 +136,17 @@ static const char *bytes_text(uint64_t bytes, char buf[static 32])
 
 static void print_apps(const struct status *s)
 {
-	printf("%-24s %8s %6s  %-17s  %6s %8s  %10s  %s\n", "APPLICATION", "PID", "USER", "MAC", "LEASES", "CHANNELS", "MEMORY",
-	       "ATTACHED");
+	printf("%-24s %8s %6s  %-17s  %6s %8s  %10s  %s\n", "APPLICATION", "PID", "USER", "MAC",
+	       "LEASES", "CHANNELS", "MEMORY", "ATTACHED");
 	for (size_t i = 0; i < s->cnt; i++) {
 		const struct ctl_app *a = &s->msgs[i].app;
 		char mac[MAC_ADDR_TEXT_BYTES], since[32], mem[32];
 
 		if (s->msgs[i].type == CTL_STATUS_APP)
-			printf("%-24s %8d %6u  %-17s  %6u %8u  %10s  %s\n", a->name, a->pid, a->uid, mac_text(a->mac, mac),
-			       a->leases, a->channels, bytes_text(a->memory_bytes, mem), duration_text(a->attached_ms, since));
+			printf("%-24s %8d %6u  %-17s  %6u %8u  %10s  %s\n", a->name, a->pid, a->uid,
+			       mac_text(a->mac, mac), a->leases, a->channels,
+			       bytes_text(a->memory_bytes, mem),
+			       duration_text(a->attached_ms, since));
 	}
 }
 
@@ -146,8 +158,8 @@ static void print_leases(const struct status *s)
 		char local[ENDPOINT_TEXT_BYTES], app[64];
 
 		if (s->msgs[i].type == CTL_STATUS_LEASE)
-			printf("%-6s %-30s %s\n", proto_name(l->local.proto), local_text(&l->local, local),
-			       app_text(s, l->app_id, app));
+			printf("%-6s %-30s %s\n", proto_name(l->local.proto),
+			       local_text(&l->local, local), app_text(s, l->app_id, app));
 	}
 }
 
@@ -159,8 +171,9 @@ static void print_channels(const struct status *s)
 		char a[64], b[64];
 
 		if (s->msgs[i].type == CTL_STATUS_CHANNEL)
-			printf("%-8u %-30s %-30s 2 x %u of %u bytes\n", c->id, app_text(s, c->app_id, a),
-			       app_text(s, c->peer_app_id, b), c->params.frame_cnt, c->params.frame_bytes);
+			printf("%-8u %-30s %-30s 2 x %u of %u bytes\n", c->id,
+			       app_text(s, c->app_id, a), app_text(s, c->peer_app_id, b),
+			       c->params.frame_cnt, c->params.frame_bytes);
 	}
 }
 
@@ -169,10 +182,11 @@ static void print_tables(const struct status *s, const char *path)
 	const struct ctl_daemon *d = &s->msgs[s->cnt - 1].daemon;
 	char up[32];
 
-	printf("vjd %s, pid %d, %s, up %s, at %s\n", d->release, d->pid, d->private_mode ? "private" : "service",
-	       duration_text(d->uptime_ms, up), path);
-	printf("%u applications, %u leases, %u channels; %llu requests refused, %llu malformed\n", d->apps, d->leases,
-	       d->channels, (unsigned long long)d->refused, (unsigned long long)d->malformed);
+	printf("vjd %s, pid %d, %s, up %s, at %s\n", d->release, d->pid,
+	       d->private_mode ? "private" : "service", duration_text(d->uptime_ms, up), path);
+	printf("%u applications, %u leases, %u channels; %llu requests refused, %llu malformed\n",
+	       d->apps, d->leases, d->channels, (unsigned long long)d->refused,
+	       (unsigned long long)d->malformed);
 	if (d->apps > 0)
 		putchar('\n');
 	if (d->apps > 0)
@@ -187,10 +201,10 @@ static json_t *json_app(const struct ctl_app *a)
 {
 	char mac[MAC_ADDR_TEXT_BYTES];
 
-	return json_pack("{s:i, s:i, s:i, s:s, s:s, s:i, s:i, s:I, s:f}", "id", (int)a->id, "pid", a->pid, "uid", (int)a->uid,
-			 "name", a->name, "mac", mac_text(a->mac, mac), "leases", (int)a->leases, "channels",
-			 (int)a->channels, "memory_bytes", (json_int_t)a->memory_bytes, "attached_s",
-			 (double)a->attached_ms / 1000);
+	return json_pack("{s:i, s:i, s:i, s:s, s:s, s:i, s:i, s:I, s:f}", "id", (int)a->id, "pid",
+			 a->pid, "uid", (int)a->uid, "name", a->name, "mac", mac_text(a->mac, mac),
+			 "leases", (int)a->leases, "channels", (int)a->channels, "memory_bytes",
+			 (json_int_t)a->memory_bytes, "attached_s", (double)a->attached_ms / 1000);
 }
 
 static json_t *json_lease(const struct ctl_lease *l)
@@ -198,21 +212,24 @@ static json_t *json_lease(const struct ctl_lease *l)
 	struct ip_addr addr = ip_addr_from_v6(l->local.addr);
 	char text[IP_ADDR_TEXT_BYTES];
 
-	return json_pack("{s:i, s:i, s:s, s:s, s:i}", "id", (int)l->id, "app_id", (int)l->app_id, "proto",
-			 proto_name(l->local.proto), "addr", ip_addr_format(&addr, text), "port", (int)l->local.port);
+	return json_pack("{s:i, s:i, s:s, s:s, s:i}", "id", (int)l->id, "app_id", (int)l->app_id,
+			 "proto", proto_name(l->local.proto), "addr", ip_addr_format(&addr, text),
+			 "port", (int)l->local.port);
 }
 
 static json_t *json_channel(const struct ctl_channel *c)
 {
-	return json_pack("{s:i, s:i, s:i, s:i, s:i, s:i}", "id", (int)c->id, "app_id", (int)c->app_id, "peer_app_id",
-			 (int)c->peer_app_id, "frame_bytes", (int)c->params.frame_bytes, "frame_cnt",
-			 (int)c->params.frame_cnt, "ring_cnt", (int)c->params.ring_cnt);
+	return json_pack("{s:i, s:i, s:i, s:i, s:i, s:i}", "id", (int)c->id, "app_id",
+			 (int)c->app_id, "peer_app_id", (int)c->peer_app_id, "frame_bytes",
+			 (int)c->params.frame_bytes, "frame_cnt", (int)c->params.frame_cnt,
+			 "ring_cnt", (int)c->params.ring_cnt);
 }
 
 static json_t *json_daemon(const struct ctl_daemon *d, const char *path)
 {
-	return json_pack("{s:s, s:i, s:i, s:b, s:f, s:s, s:I, s:I}", "release", d->release, "pid", d->pid, "uid", (int)d->uid,
-			 "private", d->private_mode, "uptime_s", (double)d->uptime_ms / 1000, "socket", path, "refused",
+	return json_pack("{s:s, s:i, s:i, s:b, s:f, s:s, s:I, s:I}", "release", d->release, "pid",
+			 d->pid, "uid", (int)d->uid, "private", d->private_mode, "uptime_s",
+			 (double)d->uptime_ms / 1000, "socket", path, "refused",
 			 (json_int_t)d->refused, "malformed", (json_int_t)d->malformed);
 }
 
@@ -231,8 +248,9 @@ static int print_json(const struct status *s, const char *path)
 		else if (m->type == CTL_STATUS_CHANNEL)
 			json_array_append_new(channels, json_channel(&m->channel));
 	}
-	root = json_pack("{s:o, s:o, s:o, s:o}", "daemon", json_daemon(&s->msgs[s->cnt - 1].daemon, path), "applications",
-			 apps, "leases", leases, "channels", channels);
+	root = json_pack("{s:o, s:o, s:o, s:o}", "daemon",
+			 json_daemon(&s->msgs[s->cnt - 1].daemon, path), "applications", apps,
+			 "leases", leases, "channels", channels);
 	rc = root != NULL ? json_dumpf(root, stdout, JSON_INDENT(2)) : -1;
 	putchar('\n');
 	json_decref(root);

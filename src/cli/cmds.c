@@ -9,12 +9,17 @@ const struct cmd cmds[] = {
 		.name = "run",
 		.help = "run an unmodified program on network channels",
 		.args = "[--] PROGRAM [ARGUMENT...]",
-		.about = "Starts PROGRAM with its TCP and UDP sockets on channels wherever the other end is on this host and "
-			 "on channels too, and on the kernel's sockets everywhere else. A port on which it listens is "
-			 "reachable both ways. Needs no privilege and no configuration: if no vjd runs, a private one is started, "
+		.about = "Starts PROGRAM with its TCP and UDP sockets on channels wherever the "
+			 "other end is on this host and "
+			 "on channels too, and on the kernel's sockets everywhere else. A port on "
+			 "which it listens is "
+			 "reachable both ways. Needs no privilege and no configuration: if no vjd "
+			 "runs, a private one is started, "
 			 "which leaves when its last program does.\n\n"
-			 "A program that is statically linked, 32-bit or set-user-id cannot be taken in hand; it is not started, and "
-			 "the reason is said. Programs that PROGRAM starts are on channels as well, as far as they can be.",
+			 "A program that is statically linked, 32-bit or set-user-id cannot be "
+			 "taken in hand; it is not started, and "
+			 "the reason is said. Programs that PROGRAM starts are on channels as "
+			 "well, as far as they can be.",
 		.example = "vj run -- redis-server --port 7000\n"
 			   "vj run -- redis-benchmark -p 7000 -t get\n"
 			   "vj run --pcap /tmp/%p.pcap -- curl http://127.0.0.1:8000/",
@@ -22,7 +27,8 @@ const struct cmd cmds[] = {
 		.args_are_a_program = true,
 		.exits = { { 1, "vjd or the preload library could not be had" },
 			   { 2, "wrong use" },
-			   { 126, "the program is there, but cannot be run or cannot be taken in hand" },
+			   { 126,
+			     "the program is there, but cannot be run or cannot be taken in hand" },
 			   { 127, "no such program" },
 			   { -1, "that of the program" } },
 		.run = cmd_run,
@@ -31,7 +37,8 @@ const struct cmd cmds[] = {
 		.name = "status",
 		.help = "show applications, port leases and channels",
 		.args = "",
-		.about = "Asks vjd what it knows: every application of this user (all users, for root), the ports each has "
+		.about = "Asks vjd what it knows: every application of this user (all users, for "
+			 "root), the ports each has "
 			 "leased, the channels between them, and the daemon itself.",
 		.example = "vj status\nvj status --json | jq .applications",
 		.opts = status_opts,
@@ -45,9 +52,12 @@ const struct cmd cmds[] = {
 		.name = "bench",
 		.help = "measure channels, beside the kernel's sockets",
 		.args = "BENCHMARK...",
-		.about = "Runs a benchmark between two processes pinned to different processors, with a private vjd of its own. With "
-			 "--vs kernel the same traffic goes over the kernel's nearest equivalent in the same run, in turns, and the "
-			 "ratio of the medians is given: always how many times better than the kernel. The kernel is given its best "
+		.about = "Runs a benchmark between two processes pinned to different processors, "
+			 "with a private vjd of its own. With "
+			 "--vs kernel the same traffic goes over the kernel's nearest equivalent "
+			 "in the same run, in turns, and the "
+			 "ratio of the medians is given: always how many times better than the "
+			 "kernel. The kernel is given its best "
 			 "of several ways, which is named.",
 		.example = "vj bench rtt --vs kernel\n"
 			   "vj bench rpc --vs kernel --connections 1000 --json\n"

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * vjd goes to the background by itself, and its first process ends when it listens or has failed, so nothing stays behind
- * as a child of the program that `vj run` becomes: a program that waits for any child must not find one it never made.
+ * vjd goes to the background by itself, and its first process ends when it listens or has failed,
+ * so nothing stays behind as a child of the program that `vj run` becomes: a program that waits for
+ * any child must not find one it never made.
  *
- * What vjd says on standard error is kept in a memfd and shown only if it fails: starting may be tried again.
+ * What vjd says on standard error is kept in a memfd and shown only if it fails: starting may be
+ * tried again.
  */
 #include "cli/daemon.h"
 
@@ -111,7 +113,8 @@ static void complain_of_start(const struct starting *s, int err)
 	text[strcspn(text, "\n")] = '\0';
 	n = (ssize_t)strlen(text);
 	if (err == -ETIMEDOUT)
-		complain("vjd did not get ready in %d s%s%s", READY_MAX_MS / 1000, n > 0 ? ": " : "", text);
+		complain("vjd did not get ready in %d s%s%s", READY_MAX_MS / 1000,
+			 n > 0 ? ": " : "", text);
 	else
 		complain("cannot start vjd: %s", n > 0 ? text : strerror(-err));
 }
@@ -170,7 +173,8 @@ int daemon_start(const char *socket, enum daemon_life life, pid_t *ret_pid)
 	return daemon_try(socket, life, ret_pid, true);
 }
 
-static int look(const char *socket, char ret_path[static 108], char why[static CTL_CLIENT_WHY_BYTES])
+static int look(const char *socket, char ret_path[static 108],
+		char why[static CTL_CLIENT_WHY_BYTES])
 {
 	struct ctl_client *client;
 	int rc = ctl_client_open_why(socket, "vj run", CTL_HELLO_OBSERVER, &client, why);
@@ -191,7 +195,10 @@ int daemon_ensure(const char *socket, char ret_path[static 108])
 	for (unsigned i = 0; (rc == -ENOENT || rc == -ECONNREFUSED) && i < RETRY_CNT; i++) {
 		bool last = i + 1 == RETRY_CNT;
 
-		/* the second start and later ones are for the case that somebody else's was first, and failed */
+		/*
+		 * the second start and later ones are for the case that somebody else's was first,
+		 * and failed
+		 */
 		if (started != 0 && i % 10 == 0)
 			started = daemon_try(socket, DAEMON_DETACHED, NULL, false);
 		rc = look(socket, ret_path, why);

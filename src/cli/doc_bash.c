@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * The table of commands as a completion for bash. What a command takes is written out as three words per command; the
- * shell function that looks at them is the same for all.
+ * The table of commands as a completion for bash. What a command takes is written out as three
+ * words per command; the shell function that looks at them is the same for all.
  */
 #include "cli/cmd.h"
 
@@ -25,7 +25,9 @@ static void put_values(FILE *out, const struct cmd *cmd)
 				fputc(*p == '|' ? ' ' : *p, out);
 			fputs("' -- \"$cur\")); return ;;\n", out);
 		} else if (o->type == OPT_FILE) {
-			fprintf(out, "\t%s--%s) compopt -o filenames; COMPREPLY=($(compgen -f -- \"$cur\")); return ;;\n",
+			fprintf(out,
+				"\t%s--%s) compopt -o filenames; COMPREPLY=($(compgen -f -- "
+				"\"$cur\")); return ;;\n",
 				cmd->name, o->name);
 		} else if (o->type != OPT_FLAG) {
 			fprintf(out, "\t%s--%s) return ;;\n", cmd->name, o->name);
@@ -52,9 +54,11 @@ static void put_command(FILE *out, const struct cmd *cmd)
 void doc_bash(FILE *out)
 {
 	fputs("# SPDX-License-Identifier: BSD-2-Clause\n"
-	      "# bash completion for vj, made from its table of commands by `vj --completion bash`\n\n"
+	      "# bash completion for vj, made from its table of commands by `vj --completion "
+	      "bash`\n\n"
 	      "_vj()\n{\n"
-	      "\tlocal cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} cmd=${COMP_WORDS[1]}\n"
+	      "\tlocal cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} "
+	      "cmd=${COMP_WORDS[1]}\n"
 	      "\tlocal opts valued words program i\n\tCOMPREPLY=()\n"
 	      "\tif ((COMP_CWORD == 1)); then\n\t\tCOMPREPLY=($(compgen -W '",
 	      out);
@@ -71,8 +75,10 @@ void doc_bash(FILE *out)
 	      "\t\t\t[[ ${COMP_WORDS[i]} == -* ]] || break\n"
 	      "\t\t\t[[ \" $valued \" == *\" ${COMP_WORDS[i]} \"* ]] && ((i++))\n"
 	      "\t\tdone\n"
-	      "\t\tif ((i < COMP_CWORD)) && declare -F _command_offset >/dev/null; then _command_offset $i; return; fi\n"
-	      "\t\tif ((i == COMP_CWORD)) && [[ $cur != -* ]]; then COMPREPLY=($(compgen -c -- \"$cur\")); return; fi\n"
+	      "\t\tif ((i < COMP_CWORD)) && declare -F _command_offset >/dev/null; then "
+	      "_command_offset $i; return; fi\n"
+	      "\t\tif ((i == COMP_CWORD)) && [[ $cur != -* ]]; then COMPREPLY=($(compgen -c -- "
+	      "\"$cur\")); return; fi\n"
 	      "\tfi\n"
 	      "\tcase $cmd$prev in\n",
 	      out);

@@ -5,7 +5,10 @@
 
 #include <string.h>
 
-/* Escapes what roff would take for its own: backslash, minus, and a dot or quote that begins a line. */
+/*
+ * Escapes what roff would take for its own: backslash, minus, and a dot or quote that begins a
+ * line.
+ */
 static void put_text(FILE *out, const char *text)
 {
 	bool line_start = true;
@@ -32,7 +35,8 @@ static void put_para(FILE *out, const char *text)
 	fputc('\n', out);
 }
 
-static void put_item(FILE *out, const char *dashes, const char *name, const char *value, const char *help)
+static void put_item(FILE *out, const char *dashes, const char *name, const char *value,
+		     const char *help)
 {
 	fputs(".TP\n\\fB", out);
 	put_text(out, dashes);
@@ -90,10 +94,11 @@ static void put_exits(FILE *out)
 
 void doc_man(FILE *out)
 {
-	fprintf(out, ".\\\" SPDX-License-Identifier: BSD-2-Clause\n"
-		     ".\\\" Made from the table of commands by `vj --man`.\n"
-		     ".TH VJ 1 \"\" \"vjchan %s\" \"vjchan\"\n"
-		     ".SH NAME\nvj \\- network channels for programs\n.SH SYNOPSIS\n",
+	fprintf(out,
+		".\\\" SPDX-License-Identifier: BSD-2-Clause\n"
+		".\\\" Made from the table of commands by `vj --man`.\n"
+		".TH VJ 1 \"\" \"vjchan %s\" \"vjchan\"\n"
+		".SH NAME\nvj \\- network channels for programs\n.SH SYNOPSIS\n",
 		VJ_VERSION_STRING);
 	for (const struct cmd *c = cmds; c->name != NULL; c++) {
 		fprintf(out, ".B vj %s\n[\\fIOPTION\\fR...] ", c->name);
@@ -101,7 +106,8 @@ void doc_man(FILE *out)
 		fputs("\n.br\n", out);
 	}
 	fputs(".B vj\n\\-\\-help | \\-\\-version\n.SH DESCRIPTION\n", out);
-	put_para(out, "vj runs programs on network channels, shows who holds which, and measures them against the "
+	put_para(out, "vj runs programs on network channels, shows who holds which, and measures "
+		      "them against the "
 		      "kernel's sockets. What a channel is: vj(7).");
 	fputs(".SH COMMANDS\n", out);
 	for (const struct cmd *c = cmds; c->name != NULL; c++)

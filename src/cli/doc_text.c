@@ -6,7 +6,9 @@
 
 enum { TEXT_COLUMNS = 96, HELP_INDENT = 24 };
 
-/* Prints @text from column @at on, in lines that start at @indent; an empty line parts paragraphs. */
+/*
+ * Prints @text from column @at on, in lines that start at @indent; an empty line parts paragraphs.
+ */
 static void put_wrapped(FILE *out, const char *text, size_t indent, size_t at)
 {
 	while (*text != '\0') {
@@ -52,7 +54,8 @@ static void put_opt(FILE *out, const struct opt *o)
 {
 	char name[64], help[512];
 
-	snprintf(name, sizeof(name), "--%s%s%s", o->name, o->value ? " " : "", o->value ? o->value : "");
+	snprintf(name, sizeof(name), "--%s%s%s", o->name, o->value ? " " : "",
+		 o->value ? o->value : "");
 	if (o->def != NULL)
 		snprintf(help, sizeof(help), "%s (default: %s)", o->help, o->def);
 	else
@@ -77,13 +80,14 @@ void doc_overview(FILE *out)
 		     "       vj --help | --version\n\ncommands:\n");
 	for (const struct cmd *c = cmds; c->name != NULL; c++)
 		put_item(out, c->name, c->help);
-	fprintf(out, "\nvj help COMMAND explains one. First of all, try:\n\n  vj run -- redis-server\n");
+	fprintf(out,
+		"\nvj help COMMAND explains one. First of all, try:\n\n  vj run -- redis-server\n");
 }
 
 void doc_command(FILE *out, const struct cmd *cmd)
 {
-	fprintf(out, "vj %s - %s\n\nusage: vj %s [OPTION...]%s%s\n\n", cmd->name, cmd->help, cmd->name,
-		cmd->args[0] != '\0' ? " " : "", cmd->args);
+	fprintf(out, "vj %s - %s\n\nusage: vj %s [OPTION...]%s%s\n\n", cmd->name, cmd->help,
+		cmd->name, cmd->args[0] != '\0' ? " " : "", cmd->args);
 	put_wrapped(out, cmd->about, 0, 0);
 	if (cmd->topics != NULL) {
 		fputc('\n', out);

@@ -4,7 +4,7 @@
 #include "cli/cmd.h"
 
 #define X(name, help) { "VJ_" #name, help },
-const struct topic env_vars[] = { ENV_VARS(X) { NULL, NULL } };
+const struct topic env_vars[] = { ENV_VARS(X){ NULL, NULL } };
 #undef X
 
 const char *env_name(enum env_var v)

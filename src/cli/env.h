@@ -3,13 +3,16 @@
 #ifndef VJ_CLI_ENV_H
 #define VJ_CLI_ENV_H
 
-#define ENV_VARS(X)                                                                                                \
-	X(SOCKET, "socket of the vjd to use (default: /run/vjchan/vjd.sock, then the user's private one in "        \
-		  "$XDG_RUNTIME_DIR/vjchan or /tmp/vjchan-UID)")                                                     \
-	X(SPIN_US, "longest time in microseconds that a program looks for frames before it sleeps; -1: never spin")  \
-	X(PCAP, "record every frame of the program in this file; %p in it becomes the process id")                   \
-	X(STRICT, "1: a socket that cannot use a channel fails instead of using the kernel")                         \
-	X(VERBOSE, "1: say on standard error which sockets use channels and which the kernel, and why")
+#define ENV_VARS(X)                                                                                \
+	X(SOCKET, "socket of the vjd to use (default: /run/vjchan/vjd.sock, then the user's "      \
+		  "private one in "                                                                \
+		  "$XDG_RUNTIME_DIR/vjchan or /tmp/vjchan-UID)")                                   \
+	X(SPIN_US, "longest time in microseconds that a program looks for frames before it "       \
+		   "sleeps; -1: never spin")                                                       \
+	X(PCAP, "record every frame of the program in this file; %p in it becomes the process id") \
+	X(STRICT, "1: a socket that cannot use a channel fails instead of using the kernel")       \
+	X(VERBOSE,                                                                                 \
+	  "1: say on standard error which sockets use channels and which the kernel, and why")
 
 enum env_var {
 #define X(name, help) ENV_##name,

@@ -17,7 +17,10 @@ static const struct {
 	[INSTALL_PRELOAD] = { "libvj-preload.so", VJ_LIBDIR },
 };
 
-/* /proc/self/exe, not argv[0]: that can be anything. The kernel appends " (deleted)" after a rebuild; the directory holds. */
+/*
+ * /proc/self/exe, not argv[0]: that can be anything. The kernel appends " (deleted)" after a
+ * rebuild; the directory holds.
+ */
 int install_find(enum install_part part, char ret_path[static PATH_MAX])
 {
 	char exe[PATH_MAX];
@@ -27,7 +30,8 @@ int install_find(enum install_part part, char ret_path[static PATH_MAX])
 	if (n > 0) {
 		exe[n] = '\0';
 		slash = strrchr(exe, '/');
-		if (slash == NULL || slash - exe + 2 + (ptrdiff_t)strlen(parts[part].name) > PATH_MAX)
+		if (slash == NULL ||
+		    slash - exe + 2 + (ptrdiff_t)strlen(parts[part].name) > PATH_MAX)
 			return -ENAMETOOLONG;
 		snprintf(ret_path, PATH_MAX, "%.*s/%s", (int)(slash - exe), exe, parts[part].name);
 		if (access(ret_path, R_OK) == 0)

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Where the other parts of this installation are: beside the running vj in a build directory, else where they were installed. */
+/*
+ * Where the other parts of this installation are: beside the running vj in a build directory, else
+ * where they were installed.
+ */
 #ifndef VJ_CLI_INSTALL_H
 #define VJ_CLI_INSTALL_H
 

@@ -36,13 +36,17 @@ static int run_command(const struct cmd *cmd, int argc, char **argv)
 	return rc == EXIT_OK ? cmd->run(cmd, opts, argc, argv) : rc;
 }
 
-/* Options of vj itself. The last two are for the build (man/, dist/). Returns -1 when @word is none. */
+/*
+ * Options of vj itself. The last two are for the build (man/, dist/). Returns -1 when @word is
+ * none.
+ */
 static int global_option(const char *word, const char *value)
 {
 	if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0)
 		doc_overview(stdout);
 	else if (strcmp(word, "--version") == 0)
-		printf("vj %s (library %s, control version %d)\n", VJ_VERSION_STRING, vj_version(), CTL_VERSION);
+		printf("vj %s (library %s, control version %d)\n", VJ_VERSION_STRING, vj_version(),
+		       CTL_VERSION);
 	else if (strcmp(word, "--man") == 0)
 		doc_man(stdout);
 	else if (strcmp(word, "--completion") == 0 && value != NULL && strcmp(value, "bash") == 0)

@@ -2,8 +2,9 @@
 /*
  * The one parser of options, over the tables of cmds.c.
  *
- * Long options only: `--name`, `--name VALUE`, `--name=VALUE`; `-h` for --help. Options and other words may be mixed,
- * except where the other words are a program (`vj run`): there, the first of them ends the options. `--` always does.
+ * Long options only: `--name`, `--name VALUE`, `--name=VALUE`; `-h` for --help. Options and other
+ * words may be mixed, except where the other words are a program (`vj run`): there, the first of
+ * them ends the options. `--` always does.
  */
 #include "cli/cmd.h"
 
@@ -100,8 +101,8 @@ static int store_number(const struct cmd *cmd, const struct opt *o, const char *
 	else
 		x = strtod(value, &end);
 	if (end == value || *end != '\0' || errno != 0 || !(x >= o->min && x <= o->max)) {
-		complain("%s: --%s takes a number from %.10g to %.10g, not '%s'", cmd->name, o->name, o->min, o->max,
-			 value);
+		complain("%s: --%s takes a number from %.10g to %.10g, not '%s'", cmd->name,
+			 o->name, o->min, o->max, value);
 		return EXIT_USAGE;
 	}
 	if (o->type == OPT_INT)
@@ -124,14 +125,16 @@ static int store(const struct cmd *cmd, const struct opt *o, const char *value, 
 		return store_number(cmd, o, value, member);
 	case OPT_CHOICE:
 		if (!is_choice(o->choices, value)) {
-			complain("%s: --%s takes one of %s, not '%s'", cmd->name, o->name, o->choices, value);
+			complain("%s: --%s takes one of %s, not '%s'", cmd->name, o->name,
+				 o->choices, value);
 			return EXIT_USAGE;
 		}
 		break;
 	case OPT_STRING:
 	case OPT_FILE:
 		if (value[0] == '\0') {
-			complain("%s: --%s takes a %s, not an empty word", cmd->name, o->name, o->value);
+			complain("%s: --%s takes a %s, not an empty word", cmd->name, o->name,
+				 o->value);
 			return EXIT_USAGE;
 		}
 		break;
@@ -141,7 +144,8 @@ static int store(const struct cmd *cmd, const struct opt *o, const char *value, 
 }
 
 /* @word: after the dashes. @next: the word behind it, or NULL. *ret_taken: was @next the value? */
-static int parse_one(const struct cmd *cmd, char *word, const char *next, void *opts, bool *ret_taken)
+static int parse_one(const struct cmd *cmd, char *word, const char *next, void *opts,
+		     bool *ret_taken)
 {
 	char *value = strchr(word, '=');
 	const struct opt *o;
@@ -191,10 +195,12 @@ int opts_parse(const struct cmd *cmd, int *argc, char **argv, void *ret_opts)
 			continue;
 		}
 		if (argv[i][1] != '-') {
-			complain("%s: unknown option %s; see: vj help %s", cmd->name, argv[i], cmd->name);
+			complain("%s: unknown option %s; see: vj help %s", cmd->name, argv[i],
+				 cmd->name);
 			return EXIT_USAGE;
 		}
-		rc = parse_one(cmd, argv[i] + 2, i + 1 < *argc ? argv[i + 1] : NULL, ret_opts, &taken);
+		rc = parse_one(cmd, argv[i] + 2, i + 1 < *argc ? argv[i + 1] : NULL, ret_opts,
+			       &taken);
 		if (rc != EXIT_OK)
 			return rc;
 		i += taken;

@@ -13,11 +13,12 @@
 #include <unistd.h>
 
 enum {
-	SCRIPT_DEPTH_MAX = 4,	/* as the kernel: a script of a script of a script of a script */
+	SCRIPT_DEPTH_MAX = 4,	 /* as the kernel: a script of a script of a script */
 	SCRIPT_LINE_BYTES = 256, /* BINPRM_BUF_SIZE */
 };
 
-static VJ_PRINTF(3, 4) enum program_verdict because(struct program *p, enum program_verdict v, const char *fmt, ...)
+static VJ_PRINTF(3, 4) enum program_verdict
+	because(struct program *p, enum program_verdict v, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -34,7 +35,10 @@ static bool is_runnable_file(const char *path)
 	return stat(path, &st) == 0 && S_ISREG(st.st_mode) && access(path, X_OK) == 0;
 }
 
-/* execvp(3)'s search. A file that is there but may not be run is remembered, as shells do, for a better message. */
+/*
+ * execvp(3)'s search. A file that is there but may not be run is remembered, as shells do, for a
+ * better message.
+ */
 static enum program_verdict find_in_path(const char *name, struct program *p)
 {
 	const char *dirs = getenv("PATH");
@@ -45,8 +49,8 @@ static enum program_verdict find_in_path(const char *name, struct program *p)
 
 		d += *d == ':';
 		len = (int)strcspn(d, ":");
-		if (snprintf(p->path, sizeof(p->path), "%.*s%s%s", len, d, len > 0 ? "/" : "./", name) >=
-		    (int)sizeof(p->path))
+		if (snprintf(p->path, sizeof(p->path), "%.*s%s%s", len, d, len > 0 ? "/" : "./",
+			     name) >= (int)sizeof(p->path))
 			continue;
 		if (is_runnable_file(p->path))
 			return PROGRAM_OK;
@@ -54,7 +58,8 @@ static enum program_verdict find_in_path(const char *name, struct program *p)
 			memcpy(seen, p->path, sizeof(seen));
 	}
 	if (seen[0] == '\0')
-		return because(p, PROGRAM_NOT_FOUND, "no such program: '%s' is in no directory of $PATH", name);
+		return because(p, PROGRAM_NOT_FOUND,
+			       "no such program: '%s' is in no directory of $PATH", name);
 	memcpy(p->path, seen, sizeof(seen));
 	return PROGRAM_OK;
 }
@@ -73,7 +78,8 @@ static enum program_verdict find(const char *name, struct program *p)
 	}
 	if (stat(p->path, &st) < 0)
 		return because(p, errno == EACCES ? PROGRAM_NOT_RUNNABLE : PROGRAM_NOT_FOUND,
-			       errno == ENOENT ? "no such program: '%s'" : "cannot run '%s': %m", p->path);
+			       errno == ENOENT ? "no such program: '%s'" : "cannot run '%s': %m",
+			       p->path);
 	if (S_ISDIR(st.st_mode))
 		return because(p, PROGRAM_NOT_RUNNABLE, "'%s' is a directory", p->path);
 	if (!is_runnable_file(p->path))
@@ -81,7 +87,10 @@ static enum program_verdict find(const char *name, struct program *p)
 	return PROGRAM_OK;
 }
 
-/* The dynamic linker ignores LD_PRELOAD where a program runs with more rights than its caller (ld.so(8), AT_SECURE). */
+/*
+ * The dynamic linker ignores LD_PRELOAD where a program runs with more rights than its caller
+ * (ld.so(8), AT_SECURE).
+ */
 static enum program_verdict check_rights(const char *path, struct program *p)
 {
 	struct stat st;
@@ -91,14 +100,16 @@ static enum program_verdict check_rights(const char *path, struct program *p)
 	if (((st.st_mode & S_ISUID) != 0 && st.st_uid != geteuid()) ||
 	    ((st.st_mode & S_ISGID) != 0 && (st.st_mode & S_IXGRP) != 0 && st.st_gid != getegid()))
 		return because(p, PROGRAM_NOT_OURS,
-			       "'%s' is set-user-id or set-group-id: the system loads no library of ours into it, "
+			       "'%s' is set-user-id or set-group-id: the system loads no library "
+			       "of ours into it, "
 			       "so it would use the kernel's sockets",
 			       path);
 	if (geteuid() != 0 && getxattr(path, "security.capability", NULL, 0) > 0)
-		return because(p, PROGRAM_NOT_OURS,
-			       "'%s' has file capabilities: the system loads no library of ours into it, "
-			       "so it would use the kernel's sockets",
-			       path);
+		return because(
+			p, PROGRAM_NOT_OURS,
+			"'%s' has file capabilities: the system loads no library of ours into it, "
+			"so it would use the kernel's sockets",
+			path);
 	return PROGRAM_OK;
 }
 
@@ -124,7 +135,8 @@ static int read_interpreter(int fd, const Elf64_Ehdr *eh, char *buf, size_t room
 	return 0;
 }
 
-static enum program_verdict check_elf(int fd, const char *path, const Elf64_Ehdr *eh, struct program *p)
+static enum program_verdict check_elf(int fd, const char *path, const Elf64_Ehdr *eh,
+				      struct program *p)
 {
 	static const Elf64_Half our_machine =
 #if defined(__x86_64__)
@@ -144,21 +156,26 @@ static enum program_verdict check_elf(int fd, const char *path, const Elf64_Ehdr
 
 	if (eh->e_ident[EI_CLASS] != ELFCLASS64)
 		return because(p, PROGRAM_NOT_OURS,
-			       "'%s' is a 32-bit program, libvj-preload.so is 64-bit: it would use the kernel's sockets",
+			       "'%s' is a 32-bit program, libvj-preload.so is 64-bit: it would use "
+			       "the kernel's sockets",
 			       path);
 	if (eh->e_machine != our_machine)
-		return because(p, PROGRAM_NOT_RUNNABLE, "'%s' is a program for another kind of machine", path);
-	if (eh->e_phentsize != sizeof(Elf64_Phdr) || read_interpreter(fd, eh, interp, sizeof(interp)) < 0)
+		return because(p, PROGRAM_NOT_RUNNABLE,
+			       "'%s' is a program for another kind of machine", path);
+	if (eh->e_phentsize != sizeof(Elf64_Phdr) ||
+	    read_interpreter(fd, eh, interp, sizeof(interp)) < 0)
 		return because(p, PROGRAM_NOT_RUNNABLE, "'%s' is a damaged program", path);
 	if (interp[0] == '\0')
 		return because(p, PROGRAM_NOT_OURS,
-			       "'%s' is statically linked: it makes its system calls itself, where no library can "
+			       "'%s' is statically linked: it makes its system calls itself, where "
+			       "no library can "
 			       "take them over, so it would use the kernel's sockets",
 			       path);
 	if (strstr(interp, "ld-musl") != NULL)
-		return because(p, PROGRAM_NOT_OURS,
-			       "'%s' is linked with another C library (%s): libvj-preload.so needs glibc", path,
-			       interp);
+		return because(
+			p, PROGRAM_NOT_OURS,
+			"'%s' is linked with another C library (%s): libvj-preload.so needs glibc",
+			path, interp);
 	return check_rights(path, p);
 }
 
@@ -179,7 +196,8 @@ static enum program_verdict check_env_name(char *arg, unsigned depth, struct pro
 	return check_file(named.path, depth + 1, p);
 }
 
-static enum program_verdict check_script(const char *path, char *line, unsigned depth, struct program *p)
+static enum program_verdict check_script(const char *path, char *line, unsigned depth,
+					 struct program *p)
 {
 	char *interp = line + 2 + strspn(line + 2, " \t"), *arg;
 	enum program_verdict v;
@@ -190,9 +208,11 @@ static enum program_verdict check_script(const char *path, char *line, unsigned 
 	arg = interp + len + strspn(interp + len, " \t");
 	interp[len] = '\0';
 	if (depth >= SCRIPT_DEPTH_MAX)
-		return because(p, PROGRAM_NOT_RUNNABLE, "'%s': too many interpreters of interpreters", path);
+		return because(p, PROGRAM_NOT_RUNNABLE,
+			       "'%s': too many interpreters of interpreters", path);
 	if (len == 0 || !is_runnable_file(interp))
-		return because(p, PROGRAM_NOT_RUNNABLE, "'%s' is a script whose interpreter '%s' cannot be run", path,
+		return because(p, PROGRAM_NOT_RUNNABLE,
+			       "'%s' is a script whose interpreter '%s' cannot be run", path,
 			       interp);
 	v = check_file(interp, depth + 1, p);
 	if (v == PROGRAM_OK && len >= 4 && strcmp(interp + len - 4, "/env") == 0)
@@ -210,18 +230,22 @@ static enum program_verdict check_file(const char *path, unsigned depth, struct 
 	ssize_t n;
 	int fd;
 
-	/* A program may be executable and not readable: then nothing can be said, and nothing is. */
+	/*
+	 * A program may be executable and not readable: then nothing can be said, and nothing is.
+	 */
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
-		return errno == EACCES ? check_rights(path, p)
-				       : because(p, PROGRAM_NOT_RUNNABLE, "cannot run '%s': %m", path);
+		return errno == EACCES
+			       ? check_rights(path, p)
+			       : because(p, PROGRAM_NOT_RUNNABLE, "cannot run '%s': %m", path);
 	n = pread(fd, &head, sizeof(head) - 1, 0);
 	if (n >= (ssize_t)sizeof(Elf64_Ehdr) && memcmp(head.elf.e_ident, ELFMAG, SELFMAG) == 0)
 		v = check_elf(fd, path, &head.elf, p);
 	else if (n > 2 && head.line[0] == '#' && head.line[1] == '!')
 		v = check_script(path, head.line, depth, p);
 	else
-		v = because(p, PROGRAM_NOT_RUNNABLE, "'%s' is neither a program nor a script that begins with #!", path);
+		v = because(p, PROGRAM_NOT_RUNNABLE,
+			    "'%s' is neither a program nor a script that begins with #!", path);
 	close(fd);
 	return v;
 }

@@ -11,7 +11,7 @@ enum program_verdict {
 	PROGRAM_OK,
 	PROGRAM_NOT_FOUND,
 	PROGRAM_NOT_RUNNABLE, /* the kernel would not run it */
-	PROGRAM_NOT_OURS,     /* it would run, but on the kernel's sockets: the preload has no hold on it */
+	PROGRAM_NOT_OURS,     /* it would run, but on the kernel's sockets */
 };
 
 struct program {
@@ -20,8 +20,9 @@ struct program {
 };
 
 /*
- * Finds @name as a shell does (along $PATH unless it has a slash), then looks at the file: permissions, ELF class and
- * machine, dynamic linking, set-user-id; for a script, at its interpreter. Opens files; runs nothing.
+ * Finds @name as a shell does (along $PATH unless it has a slash), then looks at the file:
+ * permissions, ELF class and machine, dynamic linking, set-user-id; for a script, at its
+ * interpreter. Opens files; runs nothing.
  */
 enum program_verdict program_check(const char *name, struct program *ret_program);
 

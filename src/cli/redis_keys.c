@@ -87,11 +87,16 @@ static void add_value(void *arg, const char *text, size_t len)
 	struct entries *e = arg;
 	struct entry *entry = &e->list[e->at++];
 
-	snprintf(entry->value, sizeof(entry->value), "%.*s", (int)len, text != NULL ? text : "(nil)");
+	snprintf(entry->value, sizeof(entry->value), "%.*s", (int)len,
+		 text != NULL ? text : "(nil)");
 }
 
-/* What must be there is there: each known key with its value; what redis-benchmark wrote is what it writes. */
-static int check_kernel(const struct redis_run *run, const struct entries *e, struct redis_tally *tally)
+/*
+ * What must be there is there: each known key with its value; what redis-benchmark wrote is what it
+ * writes.
+ */
+static int check_kernel(const struct redis_run *run, const struct entries *e,
+			struct redis_tally *tally)
 {
 	int64_t known = 0;
 	char want[VALUE_BYTES];
@@ -106,14 +111,16 @@ static int check_kernel(const struct redis_run *run, const struct entries *e, st
 		}
 		if (strcmp(entry->value, want) != 0) {
 			tally->wrong++;
-			complain("bench: redis: key %s has the value '%s', not '%s'", entry->key, entry->value, want);
+			complain("bench: redis: key %s has the value '%s', not '%s'", entry->key,
+				 entry->value, want);
 			return -EBADMSG;
 		}
 	}
 	tally->read_kernel += e->cnt;
 	if (known == run->ctx->o->keys)
 		return 0;
-	complain("bench: redis: %lld keys loaded, %lld there", (long long)run->ctx->o->keys, (long long)known);
+	complain("bench: redis: %lld keys loaded, %lld there", (long long)run->ctx->o->keys,
+		 (long long)known);
 	return -EBADMSG;
 }
 
@@ -147,8 +154,9 @@ static int check_channel(const struct entries *e, const char *said, struct redis
 
 		if (strlen(e->list[i].value) != len || memcmp(line, e->list[i].value, len) != 0) {
 			tally->wrong++;
-			complain("bench: redis: key %s reads '%.*s' over the channel, '%s' over the kernel", e->list[i].key,
-				 (int)len, line, e->list[i].value);
+			complain("bench: redis: key %s reads '%.*s' over the channel, '%s' over "
+				 "the kernel",
+				 e->list[i].key, (int)len, line, e->list[i].value);
 			return -EBADMSG;
 		}
 		line += len + (line[len] == '\n');
@@ -157,7 +165,8 @@ static int check_channel(const struct entries *e, const char *said, struct redis
 	return 0;
 }
 
-static int read_over_channel(const struct redis_run *run, const struct entries *e, struct redis_tally *tally)
+static int read_over_channel(const struct redis_run *run, const struct entries *e,
+			     struct redis_tally *tally)
 {
 	const char *args[] = { "redis-cli", "-h", "127.0.0.1", "-p", run->port, NULL };
 	int in = memfd_create("vj-bench-in", MFD_CLOEXEC), rc;

@@ -27,7 +27,8 @@ enum {
 
 static uint16_t free_port(void)
 {
-	struct sockaddr_in addr = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in addr = { .sin_family = AF_INET,
+				    .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	socklen_t len = sizeof(addr);
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
@@ -64,7 +65,8 @@ static VJ_NORETURN void become(const struct redis_run *run, const char *const *a
 }
 
 /* Starts a program with standard input, output and error as given. */
-static pid_t start(const struct redis_run *run, const char *const *args, int cpu, int in, int out, int err)
+static pid_t start(const struct redis_run *run, const char *const *args, int cpu, int in, int out,
+		   int err)
 {
 	pid_t pid = bench_fork();
 
@@ -100,7 +102,8 @@ void redis_complain(const char *program, const char *said)
 	for (const char *p = said; *p != '\0'; p += strcspn(p, "\n"), p += *p == '\n')
 		if (*p != '\n')
 			last = p;
-	complain("bench: %s failed%s%.*s", program, *last != '\0' ? ": " : "", (int)strcspn(last, "\n"), last);
+	complain("bench: %s failed%s%.*s", program, *last != '\0' ? ": " : "",
+		 (int)strcspn(last, "\n"), last);
 }
 
 static void count_channels(void *arg, const struct ctl_msg *msg)
@@ -124,10 +127,14 @@ static bool is_running(pid_t pid)
 {
 	siginfo_t info = { 0 };
 
-	return waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == 0;
+	return waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+	       info.si_pid == 0;
 }
 
-/* Looks until the program has a channel, or has ended. Only one that was done in a moment may be missed. */
+/*
+ * Looks until the program has a channel, or has ended. Only one that was done in a moment may be
+ * missed.
+ */
 static bool seen_on_channel(const struct redis_run *run, pid_t pid)
 {
 	uint64_t start_ns = bench_now_ns();
@@ -143,7 +150,8 @@ static bool seen_on_channel(const struct redis_run *run, pid_t pid)
 }
 
 /* @out, @err: memfds for what it prints */
-static int run_tool(const struct redis_run *run, const char *const *args, bool watch, const int fds[static 3])
+static int run_tool(const struct redis_run *run, const char *const *args, bool watch,
+		    const int fds[static 3])
 {
 	pid_t pid = start(run, args, run->ctx->cpu_client, fds[0], fds[1], fds[2]);
 	bool seen = true;
@@ -158,7 +166,8 @@ static int run_tool(const struct redis_run *run, const char *const *args, bool w
 	if (status == 0 && seen)
 		return 0;
 	if (status == 0) {
-		complain("bench: %s ran, but on the kernel's sockets: vjd knows of no channel", args[0]);
+		complain("bench: %s ran, but on the kernel's sockets: vjd knows of no channel",
+			 args[0]);
 		return -ENOTCONN;
 	}
 	said = slurp(fds[2]);
@@ -167,9 +176,11 @@ static int run_tool(const struct redis_run *run, const char *const *args, bool w
 	return -ECHILD;
 }
 
-int redis_tool(const struct redis_run *run, const char *const *args, int in, bool watch, char **ret_said)
+int redis_tool(const struct redis_run *run, const char *const *args, int in, bool watch,
+	       char **ret_said)
 {
-	int fds[3] = { in, memfd_create("vj-bench-out", MFD_CLOEXEC), memfd_create("vj-bench-err", MFD_CLOEXEC) };
+	int fds[3] = { in, memfd_create("vj-bench-out", MFD_CLOEXEC),
+		       memfd_create("vj-bench-err", MFD_CLOEXEC) };
 	char *said = NULL;
 	int rc = fds[1] < 0 || fds[2] < 0 ? -errno : run_tool(run, args, watch, fds);
 
@@ -208,8 +219,11 @@ static int wait_willing(struct redis_run *run)
 
 int redis_server_start(struct redis_run *run)
 {
-	const char *args[] = { "redis-server", "--port", run->port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no",
-			       "--daemonize", "no", "--dir", run->ctx->dir, NULL };
+	/* clang-format off */
+	const char *args[] = { "redis-server", "--port", run->port, "--bind", "127.0.0.1",
+			       "--save", "", "--appendonly", "no", "--daemonize", "no",
+			       "--dir", run->ctx->dir, NULL };
+	/* clang-format on */
 	char *said;
 	int rc;
 

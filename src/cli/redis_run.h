@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* One run of the redis benchmark: a server of ours, and client programs beside it, on the kernel or under `vj run`. */
+/*
+ * One run of the redis benchmark: a server of ours, and client programs beside it, on the kernel or
+ * under `vj run`.
+ */
 #ifndef VJ_CLI_REDIS_RUN_H
 #define VJ_CLI_REDIS_RUN_H
 
@@ -30,7 +33,8 @@ void redis_server_stop(struct redis_run *run);
  * @watch:    under vj run: it must be seen to have a channel meanwhile
  * @ret_said: its standard output; the caller's to free
  */
-int redis_tool(const struct redis_run *run, const char *const *args, int in, bool watch, char **ret_said);
+int redis_tool(const struct redis_run *run, const char *const *args, int in, bool watch,
+	       char **ret_said);
 
 /* "@program failed: " and the last line it said */
 void redis_complain(const char *program, const char *said);
@@ -39,8 +43,9 @@ void redis_complain(const char *program, const char *said);
 int redis_load(const struct redis_run *run);
 
 /*
- * Reads every key that is in the server, over the kernel and then through redis-cli on the channel. Each known key must be
- * there and have its value; each that redis-benchmark wrote, what it writes; and both ways must find the same.
+ * Reads every key that is in the server, over the kernel and then through redis-cli on the channel.
+ * Each known key must be there and have its value; each that redis-benchmark wrote, what it writes;
+ * and both ways must find the same.
  */
 int redis_read_back(const struct redis_run *run, struct redis_tally *tally);
 

@@ -20,7 +20,9 @@ struct resp {
 
 int resp_open(uint16_t port, struct resp **ret_r)
 {
-	struct sockaddr_in addr = { .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in addr = { .sin_family = AF_INET,
+				    .sin_port = htons(port),
+				    .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	struct timeval timeout = { .tv_sec = TIMEOUT_S };
 	struct resp *r = calloc(1, sizeof(*r));
 	int err;
@@ -73,7 +75,8 @@ static int read_line(struct resp *r)
 }
 
 /* Reads one reply, which may be an array of bulk strings. */
-static int read_reply(struct resp *r, unsigned depth, void (*fn)(void *arg, const char *text, size_t len), void *arg)
+static int read_reply(struct resp *r, unsigned depth,
+		      void (*fn)(void *arg, const char *text, size_t len), void *arg)
 {
 	int rc = read_line(r);
 	long n;
@@ -105,7 +108,8 @@ static int read_reply(struct resp *r, unsigned depth, void (*fn)(void *arg, cons
 	}
 }
 
-int resp_each(struct resp *r, const char *line, void (*fn)(void *arg, const char *text, size_t len), void *arg)
+int resp_each(struct resp *r, const char *line, void (*fn)(void *arg, const char *text, size_t len),
+	      void *arg)
 {
 	int rc = send_line(r, line);
 

@@ -15,10 +15,11 @@ void resp_close(struct resp *r); /* NULL allowed */
 int resp_ping(struct resp *r);
 
 /*
- * Calls @fn with every element of the reply to a command of one line, in order: "KEYS *", or with the values of "GET a",
- * "GET b" ... @text is NULL for a nil, valid during the call, and ended by a zero.
- * Return: 0; -EPROTO: an error reply, or none at all that we know; negative errno.
+ * Calls @fn with every element of the reply to a command of one line, in order: "KEYS *", or with
+ * the values of "GET a", "GET b" ... @text is NULL for a nil, valid during the call, and ended by a
+ * zero. Return: 0; -EPROTO: an error reply, or none at all that we know; negative errno.
  */
-int resp_each(struct resp *r, const char *line, void (*fn)(void *arg, const char *text, size_t len), void *arg);
+int resp_each(struct resp *r, const char *line, void (*fn)(void *arg, const char *text, size_t len),
+	      void *arg);
 
 #endif
