@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# shellcheck shell=bash
+#
+# What the scripts here share: a directory of their own, a vjd of their own, processes that end with them. Sourced.
+
+set -euo pipefail
+
+build=${VJ_BUILD_DIR:?the build directory}
+vj=$build/vj
+tmp=$(mktemp -d "${TMPDIR:-/tmp}/vj-apps-XXXXXX")
+export VJ_SOCKET=$tmp/vjd.sock
+pids=()
+
+cleanup() {
+	local pid
+	for pid in "${pids[@]}"; do
+		kill "$pid" 2>/dev/null || true
+	done
+	for pid in "${pids[@]}"; do
+		wait "$pid" 2>/dev/null || true
+	done
+	rm -rf "$tmp"
+}
+trap cleanup EXIT
+
+fail() {
+	printf 'FAILED: %s\n' "$*" >&2
+	exit 1
+}
+
+skip() {
+	printf 'skipped: %s\n' "$*"
+	exit 77
+}
+
+need() {
+	local program
+	for program in "$@"; do
+		command -v "$program" >/dev/null || skip "$program is not installed"
+	done
+}
+
+# start LOG COMMAND...: in the background, ended with the script
+start() {
+	local log=$1
+	shift
+	"$@" >"$tmp/$log" 2>&1 </dev/null &
+	pids+=($!)
+}
+
+# A port that nobody listens on at the moment.
+free_port() {
+	python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+}
+
+# wait_port PORT: until someone listens there
+wait_port() {
+	local hex
+	hex=$(printf ':%04X' "$1")
+	for _ in $(seq 200); do
+		if awk -v p="$hex" '$4 == "0A" && index($2, p) { found = 1 } END { exit !found }' \
+			/proc/net/tcp /proc/net/tcp6 2>/dev/null; then
+			return 0
+		fi
+		sleep 0.05
+	done
+	fail "nobody listens on port $1"
+}
+
+vjd_pid() {
+	"$vj" status | sed -n 's/^vjd [^,]*, pid \([0-9]*\),.*/\1/p'
+}
+
+# has_lease PORT: does an application hold it?
+has_lease() {
+	"$vj" status | grep -q "^tcp .*:$1 "
+}
