@@ -283,6 +283,7 @@ struct tcp_seg {
 	uint32_t off;	  /* of the payload in the frame */
 	uint32_t len;	  /* payload */
 	uint8_t flags;
+	bool answer;	  /* it wants an acknowledgement, although it brings nothing */
 };
 
 /* ---- small things --------------------------------------------------------------------------------------------------- */

@@ -31,6 +31,7 @@ bool tcp_seg_init(struct stack *s, struct tcp_seg *seg, struct pkt *pkt, const s
 	seg->off = (uint32_t)pkt->l4_off + view->hdr_len;
 	seg->len = view->payload_len;
 	seg->flags = view->flags;
+	seg->answer = false;
 	return true;
 }
 
@@ -109,9 +110,8 @@ static bool in_seq(struct stack *s, struct conn c, struct tcp_seg *seg)
 			t->ts_recent = seg->opts.ts_val;
 		old = seq_len != 0 && seq_leq(seg->seq + seq_len, t->rcv_nxt);
 		seg_trim(t, seg);
-		/* Old data: our acknowledgement may have been lost (RFC 9293: "an ACK should be sent"). */
-		if (old || (seq_len != 0 && seg->len == 0 && seg->view.payload_len != 0))
-			t->flags |= TF_ACK_OWED | TF_ACK_NOW;
+		/* Nothing new: our acknowledgement may have been lost (RFC 9293: "an ACK should be sent"). */
+		seg->answer = old || (seg->view.payload_len != 0 && seg->len == 0);
 		return true;
 	}
 	stack_drop(s, why);
@@ -189,7 +189,7 @@ static bool in_syn(struct stack *s, struct conn c, const struct tcp_seg *seg)
 /* ---- all of them ------------------------------------------------------------------------------------------------------ */
 
 /* What the segment made possible goes out later, with what the program has to say. */
-static void in_after(struct stack *s, struct conn c)
+static inline void in_after(struct stack *s, struct conn c)
 {
 	const struct tcb *t = c.t;
 
@@ -220,6 +220,8 @@ static void in_steps(struct stack *s, struct conn c, struct tcp_seg *seg)
 		return;
 	if (!tcp_data_input(s, c, seg))
 		return;
+	if (seg->answer)
+		t->flags |= TF_ACK_OWED | TF_ACK_NOW;
 	in_after(s, c);
 }
 
