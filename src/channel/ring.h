@@ -131,9 +131,20 @@ static inline void ring_init(struct ring *r, void *mem, const struct ring_offset
 
 /* Entries. Relaxed atomics: they compile to plain moves, but are done once and whole. */
 
-static inline void ring_desc_set(struct ring *r, uint32_t idx, struct ring_desc desc)
+/* Where entry `idx` lies: two words of a data ring, one of a free ring. Also for prefetching. */
+static inline _Atomic uint64_t *ring_desc_at(const struct ring *r, uint32_t idx)
 {
-	_Atomic uint64_t *entry = &r->entries[2 * (size_t)(idx & r->mask)];
+	return &r->entries[2 * (size_t)(idx & r->mask)];
+}
+
+static inline _Atomic uint64_t *ring_addr_at(const struct ring *r, uint32_t idx)
+{
+	return &r->entries[idx & r->mask];
+}
+
+static inline void ring_desc_set(const struct ring *r, uint32_t idx, struct ring_desc desc)
+{
+	_Atomic uint64_t *entry = ring_desc_at(r, idx);
 	uint64_t second;
 
 	__builtin_memcpy(&second, &desc.len, sizeof(second));
@@ -143,7 +154,7 @@ static inline void ring_desc_set(struct ring *r, uint32_t idx, struct ring_desc 
 
 static inline struct ring_desc ring_desc_get(const struct ring *r, uint32_t idx)
 {
-	_Atomic uint64_t *entry = &r->entries[2 * (size_t)(idx & r->mask)];
+	_Atomic uint64_t *entry = ring_desc_at(r, idx);
 	struct ring_desc desc;
 	uint64_t second;
 
@@ -153,14 +164,14 @@ static inline struct ring_desc ring_desc_get(const struct ring *r, uint32_t idx)
 	return desc;
 }
 
-static inline void ring_addr_set(struct ring *r, uint32_t idx, uint64_t addr)
+static inline void ring_addr_set(const struct ring *r, uint32_t idx, uint64_t addr)
 {
-	atomic_store_explicit(&r->entries[idx & r->mask], addr, memory_order_relaxed);
+	atomic_store_explicit(ring_addr_at(r, idx), addr, memory_order_relaxed);
 }
 
 static inline uint64_t ring_addr_get(const struct ring *r, uint32_t idx)
 {
-	return atomic_load_explicit(&r->entries[idx & r->mask], memory_order_relaxed);
+	return atomic_load_explicit(ring_addr_at(r, idx), memory_order_relaxed);
 }
 
 /*
