@@ -26,7 +26,7 @@
 /* When enough is seen: rounds without a loss where none may be, losses where they must be. */
 #define ROUNDS_ENOUGH 2000000u
 #define LOST_ENOUGH 1000u
-#define SECONDS_MAX 20u
+#define SECONDS_MAX (FENCED ? 6u : 20u)
 /* Under this many rounds, no loss proves nothing. */
 #define ROUNDS_TELLING 500000u
 
