@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* calls.h - what the parts of `calls` share */
+#ifndef TESTS_APPS_CALLS_H
+#define TESTS_APPS_CALLS_H
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+/* ---- printing */
+void title(const char *text);
+/* The result, or the name of errno if it is negative. */
+void say(const char *what, long ret);
+/* EPOLLIN ... by name */
+void say_bits(const char *what, uint32_t bits);
+/* What poll() reports for one descriptor. */
+uint32_t poll_now(int fd, int timeout_ms);
+/* Time for both sides of a connection in one process. */
+void settle(void);
+/* What the test itself needs. */
+void must(const char *what, bool ok);
+
+/* ---- a listening socket and a connection through it */
+struct pair {
+	int listener, client, server;
+	struct sockaddr_storage addr;
+	socklen_t addr_len;
+};
+
+void listen_on(struct pair *p, int family, const char *text);
+void pair_open(struct pair *p, int family, const char *text);
+void pair_close(struct pair *p);
+
+/* ---- calls_wait.c */
+void calls_epoll(void);
+void calls_poll(void);
+void calls_timeouts(void);
+void calls_signals(void);
+
+#endif

@@ -1,0 +1,398 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* calls_wait.c - the calls that wait: epoll, poll, select, time-outs, signals. See calls.c. */
+#include "calls.h"
+
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/select.h>
+#include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
+
+static volatile sig_atomic_t alarms;
+
+/* ---- epoll ------------------------------------------------------------------------------------------------------ */
+
+static void ep_ctl(const char *what, int ep, int op, int fd, uint32_t events, uint64_t data)
+{
+	struct epoll_event ev = { .events = events, .data.u64 = data };
+
+	say(what, epoll_ctl(ep, op, fd, op == EPOLL_CTL_DEL ? NULL : &ev));
+}
+
+/* Events sorted by their data, because their order is free. */
+static void ep_wait(const char *what, int ep, int timeout_ms)
+{
+	struct epoll_event ev[16];
+	int n = epoll_wait(ep, ev, 16, timeout_ms);
+
+	say(what, n);
+	for (uint64_t data = 0; data < 16; data++)
+		for (int i = 0; i < n; i++)
+			if (ev[i].data.u64 == data) {
+				char text[32];
+
+				snprintf(text, sizeof(text), "  %d", (int)data);
+				say_bits(text, ev[i].events);
+			}
+}
+
+static void test_epoll(void)
+{
+	char buf[16];
+	struct pair p;
+	int ep, pipes[2], efd;
+	uint64_t one = 1;
+
+	title("epoll, level");
+	pair_open(&p, AF_INET, "127.0.0.1");
+	ep = epoll_create1(EPOLL_CLOEXEC);
+	must("pipe", !pipe(pipes));
+	efd = eventfd(0, 0);
+	ep_ctl("add server", ep, EPOLL_CTL_ADD, p.server, EPOLLIN | EPOLLRDHUP, 1);
+	ep_ctl("add twice", ep, EPOLL_CTL_ADD, p.server, EPOLLIN, 1);
+	ep_ctl("add client", ep, EPOLL_CTL_ADD, p.client, EPOLLOUT, 2);
+	ep_ctl("add pipe", ep, EPOLL_CTL_ADD, pipes[0], EPOLLIN, 3);
+	ep_ctl("add eventfd", ep, EPOLL_CTL_ADD, efd, EPOLLIN, 4);
+	ep_ctl("add listener", ep, EPOLL_CTL_ADD, p.listener, EPOLLIN, 5);
+	ep_ctl("add closed", ep, EPOLL_CTL_ADD, 999, EPOLLIN, 5);
+	ep_ctl("add itself", ep, EPOLL_CTL_ADD, ep, EPOLLIN, 5);
+	ep_ctl("mod what is not in", ep, EPOLL_CTL_MOD, 0, EPOLLIN, 5);
+	ep_ctl("bad set", p.client, EPOLL_CTL_ADD, p.server, EPOLLIN, 5);
+	ep_wait("wait", ep, 0);
+	write(p.client, "x", 1);
+	write(pipes[1], "x", 1);
+	write(efd, &one, 8);
+	settle();
+	ep_wait("wait", ep, 1000);
+	settle(); /* while channels keep it busy, the kernel's side is looked at every 50 us */
+	ep_wait("wait", ep, 1000);
+	settle();
+	read(p.server, buf, 1);
+	ep_ctl("mod client", ep, EPOLL_CTL_MOD, p.client, EPOLLIN, 2);
+	ep_wait("wait", ep, 1000);
+	read(pipes[0], buf, 1);
+	read(efd, &one, 8);
+	ep_wait("wait, nothing", ep, 0);
+	ep_wait("wait 30 ms, nothing", ep, 30);
+	shutdown(p.client, SHUT_WR);
+	ep_wait("wait", ep, 1000);
+	ep_ctl("del server", ep, EPOLL_CTL_DEL, p.server, 0, 0);
+	ep_ctl("del twice", ep, EPOLL_CTL_DEL, p.server, 0, 0);
+	ep_ctl("mod deleted", ep, EPOLL_CTL_MOD, p.server, EPOLLIN, 1);
+	ep_wait("wait", ep, 0);
+	say("max 0", epoll_wait(ep, NULL, 0, 0));
+	say("no set", epoll_wait(p.client, (struct epoll_event[1]){ 0 }, 1, 0));
+	close(pipes[0]);
+	close(pipes[1]);
+	close(efd);
+	close(ep);
+	pair_close(&p);
+}
+
+static void test_epoll_edge(void)
+{
+	char buf[16];
+	struct pair p;
+	int ep;
+
+	title("epoll, edge and one-shot");
+	pair_open(&p, AF_INET, "127.0.0.1");
+	ep = epoll_create1(0);
+	ep_ctl("add", ep, EPOLL_CTL_ADD, p.server, EPOLLIN | EPOLLOUT | EPOLLET, 1);
+	ep_wait("wait", ep, 1000);
+	ep_wait("no news", ep, 0);
+	write(p.client, "abc", 3);
+	ep_wait("wait", ep, 1000);
+	ep_wait("no news", ep, 0);
+	read(p.server, buf, 1);
+	ep_wait("no news", ep, 0);
+	write(p.client, "abc", 3);
+	ep_wait("wait", ep, 1000);
+	ep_ctl("mod", ep, EPOLL_CTL_MOD, p.server, EPOLLIN | EPOLLET, 2);
+	ep_wait("again after mod", ep, 1000);
+	ep_ctl("one-shot", ep, EPOLL_CTL_MOD, p.server, EPOLLIN | EPOLLONESHOT, 3);
+	ep_wait("wait", ep, 1000);
+	ep_wait("spent", ep, 0);
+	write(p.client, "abc", 3);
+	settle();
+	ep_wait("spent", ep, 0);
+	ep_ctl("armed again", ep, EPOLL_CTL_MOD, p.server, EPOLLIN | EPOLLONESHOT, 4);
+	ep_wait("wait", ep, 1000);
+	close(p.client);
+	settle();
+	ep_wait("spent", ep, 0);
+	ep_ctl("armed again", ep, EPOLL_CTL_MOD, p.server, EPOLLIN | EPOLLRDHUP, 5);
+	ep_wait("wait", ep, 1000);
+	close(p.server);
+	ep_wait("closed", ep, 0);
+	close(ep);
+	close(p.listener);
+}
+
+static void test_epoll_accept(bool oneshot)
+{
+	struct pair p;
+	int ep, early;
+
+	title(oneshot ? "epoll on a listener, one-shot"
+		      : "epoll on a listener, and before connect");
+	listen_on(&p, AF_INET, "127.0.0.1");
+	ep = epoll_create1(0);
+	ep_ctl("add listener", ep, EPOLL_CTL_ADD, p.listener,
+	       EPOLLIN | (oneshot ? (uint32_t)EPOLLONESHOT : 0), 1);
+	ep_wait("nobody", ep, 0);
+	early = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	ep_ctl("add fresh", ep, EPOLL_CTL_ADD, early, EPOLLOUT, 2);
+	connect(early, (struct sockaddr *)&p.addr, p.addr_len);
+	settle();
+	ep_wait("wait", ep, 1000);
+	ep_wait("wait", ep, 1000);
+	p.server = accept(p.listener, NULL, NULL);
+	ep_wait("accepted", ep, 0);
+	if (oneshot)
+		ep_ctl("armed again", ep, EPOLL_CTL_MOD, p.listener, EPOLLIN | EPOLLONESHOT, 3);
+	p.client = socket(AF_INET, SOCK_STREAM, 0);
+	connect(p.client, (struct sockaddr *)&p.addr, p.addr_len);
+	settle();
+	ep_ctl("del client", ep, EPOLL_CTL_DEL, early, 0, 0);
+	ep_wait("wait", ep, 1000);
+	close(early);
+	close(ep);
+	pair_close(&p);
+}
+
+static void test_epoll_nested(void)
+{
+	char buf[4];
+	struct pair p;
+	int in, out;
+
+	title("epoll in epoll, a socket in two sets");
+	pair_open(&p, AF_INET, "127.0.0.1");
+	in = epoll_create1(0);
+	out = epoll_create1(0);
+	ep_ctl("inner into outer", out, EPOLL_CTL_ADD, in, EPOLLIN, 1);
+	ep_ctl("socket into inner", in, EPOLL_CTL_ADD, p.server, EPOLLIN, 2);
+	ep_wait("outer", out, 0);
+	write(p.client, "x", 1);
+	ep_wait("outer", out, 1000);
+	ep_ctl("socket into outer", out, EPOLL_CTL_ADD, p.server, EPOLLIN, 3);
+	ep_wait("outer", out, 1000);
+	say_bits("poll on inner", poll_now(in, 1000));
+	ep_wait("inner", in, 1000);
+	read(p.server, buf, 1);
+	ep_wait("inner", in, 0);
+	ep_wait("outer", out, 0);
+	close(in);
+	close(out);
+	pair_close(&p);
+}
+
+/* ---- poll and select -------------------------------------------------------------------------------------------- */
+
+static void test_poll_mixed(void)
+{
+	struct pollfd fds[5];
+	struct pair p;
+	int pipes[2];
+	char buf[4];
+
+	title("poll, mixed");
+	pair_open(&p, AF_INET, "127.0.0.1");
+	must("pipe", !pipe(pipes));
+	fds[0] = (struct pollfd){ .fd = p.server, .events = POLLIN };
+	fds[1] = (struct pollfd){ .fd = pipes[0], .events = POLLIN };
+	fds[2] = (struct pollfd){ .fd = p.listener, .events = POLLIN };
+	fds[3] = (struct pollfd){ .fd = -1, .events = POLLIN };
+	fds[4] = (struct pollfd){ .fd = 999, .events = 0 };
+	say("nothing but a bad one", poll(fds, 5, 0));
+	say_bits("bad", (uint32_t)fds[4].revents);
+	say("nothing", poll(fds, 4, 20));
+	write(p.client, "x", 1);
+	say("socket", poll(fds, 4, 1000));
+	say_bits("server", (uint32_t)fds[0].revents);
+	write(pipes[1], "x", 1);
+	say("both", poll(fds, 4, 1000));
+	say_bits("pipe", (uint32_t)fds[1].revents);
+	read(p.server, buf, 1);
+	say("pipe", poll(fds, 4, 1000));
+	close(pipes[0]);
+	close(pipes[1]);
+	pair_close(&p);
+}
+
+static void test_select(void)
+{
+	struct timeval tv = { 0, 20000 };
+	struct timespec ts = { 1, 0 };
+	fd_set r, w, x;
+	struct pair p;
+	int max;
+
+	title("select");
+	pair_open(&p, AF_INET, "127.0.0.1");
+	max = (p.client > p.server ? p.client : p.server) + 1;
+	FD_ZERO(&r);
+	FD_SET(p.server, &r);
+	say("nothing", select(max, &r, NULL, NULL, &tv));
+	say("set cleared", FD_ISSET(p.server, &r) != 0);
+	say("time used up", tv.tv_sec == 0 && tv.tv_usec == 0);
+	FD_ZERO(&r);
+	FD_ZERO(&w);
+	FD_ZERO(&x);
+	FD_SET(p.server, &r);
+	FD_SET(p.server, &x);
+	FD_SET(p.client, &w);
+	FD_SET(p.server, &w);
+	write(p.client, "x", 1);
+	settle();
+	say("select", select(max, &r, &w, &x, NULL));
+	say("readable", FD_ISSET(p.server, &r) != 0);
+	say("writable", FD_ISSET(p.client, &w) != 0);
+	FD_ZERO(&w);
+	say("pselect", pselect(max, &r, &w, NULL, &ts, NULL));
+	close(p.client);
+	FD_SET(p.client, &r);
+	say("closed in set", select(max, &r, NULL, NULL, &tv));
+	close(p.server);
+	close(p.listener);
+}
+
+/* ---- time and signals ------------------------------------------------------------------------------------------- */
+
+static long ms_since(const struct timespec *start)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (now.tv_sec - start->tv_sec) * 1000 + (now.tv_nsec - start->tv_nsec) / 1000000;
+}
+
+void calls_timeouts(void)
+{
+	struct timeval tv = { 0, 100000 };
+	struct timespec start;
+	struct pair p;
+	char buf[4];
+	int fd;
+
+	title("timeouts");
+	pair_open(&p, AF_INET, "127.0.0.1");
+	setsockopt(p.server, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
+	setsockopt(p.listener, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
+	clock_gettime(CLOCK_MONOTONIC, &start);
+	say("recv", recv(p.server, buf, 4, 0));
+	say("after 100 ms", ms_since(&start) >= 95 && ms_since(&start) < 1000);
+	write(p.client, "x", 1);
+	say("recv WAITALL gets what there is", recv(p.server, buf, 4, MSG_WAITALL));
+	clock_gettime(CLOCK_MONOTONIC, &start);
+	fd = accept(p.listener, NULL, NULL);
+	say("accept", fd);
+	say("after 100 ms", ms_since(&start) >= 95 && ms_since(&start) < 1000);
+	pair_close(&p);
+}
+
+static void on_alarm(int sig)
+{
+	(void)sig;
+	alarms++;
+}
+
+static void alarm_in(int flags, long ms, long every_ms)
+{
+	struct sigaction sa = { .sa_handler = on_alarm, .sa_flags = flags };
+	struct itimerval it = { .it_value = { 0, ms * 1000 },
+				.it_interval = { 0, every_ms * 1000 } };
+
+	alarms = 0;
+	sigaction(SIGALRM, &sa, NULL);
+	setitimer(ITIMER_REAL, &it, NULL);
+}
+
+static void *write_later(void *arg)
+{
+	sigset_t set;
+
+	sigfillset(&set);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	usleep(150000);
+	write(*(int *)arg, "late", 4);
+	return NULL;
+}
+
+void calls_signals(void)
+{
+	struct timeval tv = { 1, 0 };
+	struct epoll_event ev;
+	struct pair p;
+	sigset_t none, block, old;
+	struct timespec ts = { 1, 0 };
+	struct pollfd pfd;
+	char buf[8];
+	pthread_t t;
+	int ep;
+
+	title("signals");
+	signal(SIGPIPE, SIG_IGN); /* so that the only handler is the alarm's */
+	pair_open(&p, AF_INET, "127.0.0.1");
+	alarm_in(0, 50, 0);
+	say("recv interrupted", recv(p.server, buf, 8, 0));
+	alarm_in(SA_RESTART, 50, 0);
+	pthread_create(&t, NULL, write_later, &p.client);
+	say("recv restarted", recv(p.server, buf, 8, 0));
+	say("alarms", alarms);
+	pthread_join(t, NULL);
+	alarm_in(SA_RESTART, 50, 0);
+	setsockopt(p.server, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
+	say("recv with time-out is not restarted", recv(p.server, buf, 8, 0));
+	pfd = (struct pollfd){ .fd = p.server, .events = POLLIN };
+	alarm_in(SA_RESTART, 50, 0);
+	say("poll is never restarted", poll(&pfd, 1, 1000));
+	ep = epoll_create1(0);
+	ep_ctl("add", ep, EPOLL_CTL_ADD, p.server, EPOLLIN, 1);
+	alarm_in(SA_RESTART, 50, 0);
+	say("nor epoll_wait", epoll_wait(ep, &ev, 1, 1000));
+
+	sigemptyset(&none);
+	sigemptyset(&block);
+	sigaddset(&block, SIGALRM);
+	sigprocmask(SIG_BLOCK, &block, &old);
+	alarm_in(0, 20, 0);
+	usleep(50000);
+	say("blocked", alarms);
+	say("ppoll lets it through", ppoll(&pfd, 1, &ts, &none));
+	say("alarms", alarms);
+	alarm_in(0, 20, 0);
+	usleep(50000);
+	say("epoll_pwait lets it through", epoll_pwait(ep, &ev, 1, 1000, &none));
+	say("alarms", alarms);
+	alarm_in(0, 20, 0);
+	usleep(50000);
+	say("epoll_pwait2 lets it through", epoll_pwait2(ep, &ev, 1, &ts, &none));
+	say("alarms", alarms);
+	sigprocmask(SIG_SETMASK, &old, NULL);
+	close(ep);
+	pair_close(&p);
+}
+
+/* ---- all ------------------------------------------------------------------------------------------------------------ */
+
+void calls_epoll(void)
+{
+	test_epoll();
+	test_epoll_edge();
+	test_epoll_accept(false);
+	test_epoll_accept(true);
+	test_epoll_nested();
+}
+
+void calls_poll(void)
+{
+	test_poll_mixed();
+	test_select();
+}
