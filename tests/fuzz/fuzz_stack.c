@@ -239,11 +239,19 @@ static void take_opts(struct fuzz *f, struct tcp_opts *opts, const struct tcp_op
 	*opts = (struct tcp_opts){
 		.present = (uint8_t)(what & (TCP_HAS_MSS | TCP_HAS_WSCALE | TCP_HAS_SACK_PERMITTED |
 					     TCP_HAS_TS | TCP_HAS_SACK)),
-		.mss = (uint16_t)((what & 64) != 0 ? take(f, 2) : 1460),
-		.wscale = (uint8_t)((what & 64) != 0 ? take(f, 1) % 16 : 7),
-		.ts_val = 1000 + ((what & 128) != 0 ? take(f, 4) : 0),
+		.mss = 1460,
+		.wscale = 7,
+		.ts_val = 1000,
 		.ts_ecr = theirs != NULL ? theirs->ts_val : 0,
 	};
+	/* One statement each: the order in which arguments are evaluated is the compiler's affair.
+	 */
+	if ((what & 64) != 0)
+		opts->mss = (uint16_t)take(f, 2);
+	if ((what & 64) != 0)
+		opts->wscale = (uint8_t)(take(f, 1) % 16);
+	if ((what & 128) != 0)
+		opts->ts_val += take(f, 4);
 	if ((what & TCP_HAS_SACK) == 0)
 		return;
 	opts->sack_cnt = (uint8_t)(1 + take(f, 1) % 3);
@@ -357,7 +365,9 @@ static void rx_icmp(struct fuzz *f, unsigned int i)
 
 static void rx_raw(struct fuzz *f, unsigned int i)
 {
-	f->frame_len = (uint32_t)min_size(take(f, 1), f->left);
+	uint32_t len = take(f, 1);
+
+	f->frame_len = (uint32_t)min_size(len, f->left);
 	memcpy(f->frame, f->p, f->frame_len);
 	f->p += f->frame_len;
 	f->left -= f->frame_len;
@@ -435,27 +445,29 @@ static void step_conn_new(struct fuzz *f)
 static void conn_data(struct fuzz *f, struct tcp_id id, uint32_t what)
 {
 	static uint8_t buf[16384];
+	uint32_t len = take_len(f), flag = take(f, 1) & 1;
 	const uint8_t *data;
 	uint8_t *room;
 	size_t n = 0;
 
+	_Static_assert(TCP_SEND_MORE == 1, "flag");
 	switch (what % 5) {
 	case 0:
-		(void)tcp_send(f->s, id, buf, take_len(f), take(f, 1) & TCP_SEND_MORE, &n);
+		(void)tcp_send(f->s, id, buf, len, flag, &n);
 		return;
 	case 1:
-		(void)tcp_recv(f->s, id, buf, take_len(f), take(f, 1) & 1, &n);
+		(void)tcp_recv(f->s, id, buf, len, flag != 0, &n);
 		return;
 	case 2:
 		if (tcp_recv_borrow(f->s, id, &data, &n) == 0 && n > 0) {
 			VJ_ASSERT(data != NULL);
-			tcp_recv_return(f->s, id, min_size(n, take_len(f)));
+			tcp_recv_return(f->s, id, min_size(n, len));
 		}
 		return;
 	case 3:
 		if (tcp_send_frame(f->s, id, &room, &n) == 0) {
 			memset(room, 0x77, n);
-			tcp_send_frame_done(f->s, id, min_size(n, take_len(f)));
+			tcp_send_frame_done(f->s, id, min_size(n, len));
 		}
 		return;
 	default:
@@ -468,6 +480,7 @@ static void step_conn(struct fuzz *f)
 	uint32_t v = take(f, 1);
 	struct tcp_id *id = &f->conn[v % CONNS];
 	struct endpoint local, remote;
+	enum tcp_option opt;
 	struct tcp_info info;
 
 	if (id->v == 0)
@@ -482,7 +495,8 @@ static void step_conn(struct fuzz *f)
 		id->v = 0;
 		return;
 	case 2:
-		(void)tcp_option_set(f->s, *id, (enum tcp_option)(take(f, 1) % 14), take(f, 2));
+		opt = (enum tcp_option)(take(f, 1) % 14);
+		(void)tcp_option_set(f->s, *id, opt, take(f, 2));
 		return;
 	case 3:
 		tcp_endpoints(f->s, *id, &local, &remote);
