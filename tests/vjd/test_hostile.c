@@ -5,6 +5,7 @@
 #include "vjd_proc.h"
 
 #include "base/prng.h"
+#include "daemon/quota.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -299,27 +300,26 @@ static void events_for_one_who_never_reads(void **state)
  * close() of a TCP socket that lingers waits until its data is through. It is the client's last reference that vjd
  * closes: nobody else may have to wait for that.
  */
-static void lingering_sockets(void **state)
+static void send_lingering(int seconds, int *ret_conns, int cnt)
 {
 	struct ctl_msg msg = { .type = CTL_LEASE, .seq = 5, .lease.local = { .proto = CTL_PROTO_TCP, .port = 1 } };
-	struct linger linger = { .l_onoff = 1, .l_linger = 3 };
+	struct linger linger = { .l_onoff = 1, .l_linger = seconds };
 	struct sockaddr_in in = { .sin_family = AF_INET };
 	static char data[1 << 20];
 	socklen_t bytes = sizeof(in);
-	int listener = socket(AF_INET, SOCK_STREAM, 0), conns[20];
+	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	(void)state;
 	in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	assert_int_equal(bind(listener, (struct sockaddr *)&in, sizeof(in)), 0);
-	assert_int_equal(listen(listener, 32), 0);
+	assert_int_equal(listen(listener, cnt), 0);
 	assert_int_equal(getsockname(listener, (struct sockaddr *)&in, &bytes), 0);
-	for (int i = 0; i < 20; i++) {
-		conns[i] = raw_connect(&v);
-		raw_hello(conns[i]);
+	for (int i = 0; i < cnt; i++) {
+		ret_conns[i] = raw_connect(&v);
+		raw_hello(ret_conns[i]);
 	}
 	/* vjd's reference must be the last one */
 	assert_int_equal(kill(v.pid, SIGSTOP), 0);
-	for (int i = 0; i < 20; i++) {
+	for (int i = 0; i < cnt; i++) {
 		int fd = socket(AF_INET, SOCK_STREAM, 0);
 
 		assert_int_equal(connect(fd, (struct sockaddr *)&in, sizeof(in)), 0);
@@ -327,15 +327,42 @@ static void lingering_sockets(void **state)
 		/* nobody reads at the other end */
 		while (send(fd, data, sizeof(data), MSG_DONTWAIT) > 0)
 			;
-		assert_int_equal(raw_send(conns[i], &msg, sizeof(msg), &fd, 1), sizeof(msg));
+		assert_int_equal(raw_send(ret_conns[i], &msg, sizeof(msg), &fd, 1), sizeof(msg));
 		close(fd);
 	}
 	assert_int_equal(kill(v.pid, SIGCONT), 0);
+	ret_conns[cnt] = listener;
+}
+
+static void lingering_sockets(void **state)
+{
+	enum { CNT = QUOTA_JOBS_MAX - 10 };
+	int conns[CNT + 1];
+
+	(void)state;
+	send_lingering(3, conns, CNT);
 	/* the threads are in it now; the main one isn't */
 	for (int i = 0; i < 10; i++)
 		ask_promptly();
-	fds_close(conns, 20);
-	close(listener);
+	fds_close(conns, CNT + 1);
+}
+
+/* So many that all of this user must wait: until it is over, not for ever. */
+static void too_many_lingering_sockets(void **state)
+{
+	enum { CNT = QUOTA_JOBS_MAX + 10 };
+	int conns[CNT + 1];
+	uint32_t id;
+
+	(void)state;
+	send_lingering(1, conns, CNT);
+	assert_int_equal(connect_raw(honest, 7, &id), 0);
+	event_wait(honest, CTL_CHANNEL);
+	ctl_client_channel_close(honest, id, VJ_CHANNEL_ERR_CLOSED);
+	event_wait(honest, CTL_PEER_GONE);
+	for (int i = 0; i < CNT; i++)
+		raw_expect_refused(conns[i], CTL_REFUSAL_PORT_PROOF, false);
+	fds_close(conns, CNT + 1);
 }
 
 /* Sends and hangs up, or half hangs up, at once. */
@@ -389,6 +416,7 @@ int main(int argc, char **argv)
 		T(never_reading),
 		T(events_for_one_who_never_reads),
 		T(lingering_sockets),
+		T(too_many_lingering_sockets),
 		T(hit_and_run),
 	};
 
