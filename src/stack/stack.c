@@ -136,13 +136,14 @@ static void stack_fire(void *arg, struct ref ref)
 
 void stack_run(struct stack *s)
 {
+	tcp_run(s);
 	wheel_run(&s->wheel, s->now_us, TIMER_BUDGET, stack_fire, s);
 	stack_output_run(s);
 }
 
 uint64_t stack_deadline(const struct stack *s)
 {
-	return s->output_links_cnt > 0 ? s->now_us : wheel_next_us(&s->wheel);
+	return s->output_links_cnt > 0 || tcp_run_wanted(s) ? s->now_us : wheel_next_us(&s->wheel);
 }
 
 bool stack_unfinished(const struct stack *s)

@@ -10,8 +10,9 @@
  * out of order.
  *
  * A segment comes in through tcp_in.c: header prediction first, then the steps of RFC 9293 3.10.7.4, one function each.
- * What it makes possible (an acknowledgement owed, data that may go) is noted with stack_output_later() and goes out in
- * stack_run(), so that an answer of the program in between carries it. Duplicates and segments out of order are
+ * What it makes possible (an acknowledgement that is due, data that may go) is noted with stack_output_later() and goes out
+ * in stack_run(), so that an answer of the program in between carries it. An acknowledgement that may wait is only noted in
+ * tcp_global.owing, and gets a timer in stack_run() if it is still owed then. Duplicates and segments out of order are
  * acknowledged at once, since the peer counts those answers.
  *
  * Two kinds of link
@@ -75,6 +76,7 @@
 #define TCP_BUF_MIN 2048u
 #define TCP_BUF_MAX (1u << 30)	 /* a window needs to stay below 2^30 (RFC 7323 2.3) */
 #define TCP_OOO_MAX 256		 /* disjoint ranges waiting for a hole to close */
+#define TCP_OWING_MAX 256
 #define TCP_CHALLENGES_PER_S 1000 /* RFC 5961 7, for the stack */
 
 /* ---- the connection block ------------------------------------------------------------------------------------------- */
@@ -264,6 +266,13 @@ struct tcp_global {
 	struct ip_tx frame; /* between tcp_send_frame() and tcp_send_frame_done() */
 	uint32_t frame_id;
 	uint32_t frame_room;
+	/*
+	 * Connections that came to owe an acknowledgement since the last stack_run(), which gives those a timer that still
+	 * do: most have sent it with an answer by then. A number may be there twice, or be another connection's by now;
+	 * neither does harm.
+	 */
+	uint32_t owing_cnt;
+	uint32_t owing[TCP_OWING_MAX];
 };
 
 /* A connection at hand: its block and its number. Passed by value, in two registers. */
@@ -378,9 +387,16 @@ static inline uint32_t tcp_ts_now(const struct stack *s, const struct tcb *t)
 	return tcp_now_ms(s) + (uint32_t)(mix >> 32);
 }
 
+/* tcp_timer.c: a timer for all in tcp_global.owing that still owe an acknowledgement */
+void tcp_timer_owing(struct stack *s);
+
 static inline void tcp_event(struct stack *s, struct conn c, uint32_t bits)
 {
-	if (likely(tcb_has(c.t, TF_OWNED)))
+	if (unlikely(!tcb_has(c.t, TF_OWNED)))
+		return;
+	if (c.t->event.bits != 0)
+		c.t->event.bits |= bits;
+	else
 		stack_event_add(s, ref_tcp(c.id), bits);
 }
 
@@ -389,6 +405,16 @@ static inline void tcp_output_later(struct stack *s, struct conn c)
 {
 	if (!ref_list_has(&c.t->output))
 		stack_output_later(s, c.t->link, ref_tcp(c.id));
+}
+
+/* rcv_nxt moved; if nothing carries the acknowledgement by stack_run(), a timer will. */
+static inline void tcp_ack_owing(struct stack *s, struct conn c)
+{
+	struct tcp_global *g = s->tcp;
+
+	if (unlikely(g->owing_cnt == TCP_OWING_MAX))
+		tcp_timer_owing(s);
+	g->owing[g->owing_cnt++] = c.id;
 }
 
 static inline bool tcp_is_writable(const struct stack *s, const struct tcb *t)

@@ -91,6 +91,15 @@ static int send_check(struct tcb *t)
 	return err != 0 ? err : -EPIPE;
 }
 
+/* One small segment on a link that cannot lose, with nothing before it: what a request or an answer mostly is */
+static inline bool send_is_simple(const struct tcb *t, size_t len)
+{
+	uint32_t flight = tcb_flight(t);
+
+	return tcb_no_loss(t) && t->sndq.bytes == 0 && !tcb_has(t, TF_CORK) && len <= t->mss && len != 0 &&
+	       t->snd_wnd >= flight && len <= t->snd_wnd - flight;
+}
+
 /*
  * Links that cannot lose: from the program's buffer straight into frames, without a copy kept. Return: bytes; *@ret_err:
  * -EAGAIN: no frame.
@@ -136,33 +145,49 @@ static int send_queued(struct stack *s, struct conn c, const uint8_t *buf, size_
 	return 0;
 }
 
-int tcp_send(struct stack *s, struct tcp_id id, const void *buf, size_t len, unsigned int flags, size_t *ret_len)
+/* All of tcp_send() after its checks; @done bytes have gone already. */
+static int send_stream(struct stack *s, struct conn c, const uint8_t *buf, size_t len, size_t done, size_t *ret_len)
 {
-	struct conn c = conn_owned(s, id);
-	struct tcb *t = c.t;
-	size_t done = 0;
-	int err = send_check(t);
-	int blocked = 0;
+	int err = 0, blocked = 0;
 
-	if (unlikely(err != 0))
-		return err;
-	if ((flags & TCP_SEND_MORE) != 0)
-		t->flags |= TF_MORE;
-	else
-		t->flags &= ~(uint32_t)TF_MORE;
-	if (tcb_no_loss(t) && t->sndq.bytes == 0)
-		done = send_direct(s, c, buf, len, &blocked);
+	if (tcb_no_loss(c.t) && c.t->sndq.bytes == 0)
+		done += send_direct(s, c, buf + done, len - done, &blocked);
 	if (done < len) {
-		err = send_queued(s, c, (const uint8_t *)buf + done, len - done, &done);
+		err = send_queued(s, c, buf + done, len - done, &done);
 		if (blocked != 0)
 			tcp_output_later(s, c);
 		else
 			tcp_output(s, c, false);
-		if (err != 0 && done == 0)
-			return err;
 	}
+	if (err != 0 && done == 0)
+		return err;
 	*ret_len = done;
 	return 0;
+}
+
+int tcp_send(struct stack *s, struct tcp_id id, const void *buf, size_t len, unsigned int flags, size_t *ret_len)
+{
+	struct conn c = conn_owned(s, id);
+	struct tcb *t = c.t;
+	int sent = 0;
+	int err = send_check(t);
+
+	if (unlikely(err != 0))
+		return err;
+	t->flags &= ~(uint32_t)TF_MORE;
+	if (unlikely((flags & TCP_SEND_MORE) != 0)) {
+		t->flags |= TF_MORE;
+	} else if (likely(send_is_simple(t, len))) {
+		sent = tcp_xmit(s, c, t->snd_nxt, TCP_ACK | TCP_PSH, buf, (uint32_t)len);
+		if (likely(sent > 0)) {
+			t->snd_nxt += (uint32_t)sent;
+			if (likely((uint32_t)sent == len)) {
+				*ret_len = len;
+				return 0;
+			}
+		}
+	}
+	return send_stream(s, c, buf, len, sent > 0 ? (size_t)sent : 0, ret_len);
 }
 
 int tcp_send_frame(struct stack *s, struct tcp_id id, uint8_t **ret_data, size_t *ret_room)

@@ -40,6 +40,12 @@ void tcp_fini(struct stack *s);
  */
 void tcp_input(struct stack *s, struct pkt *pkt);
 
+/* First thing in stack_run(): acknowledgements that no answer of the program has carried. */
+void tcp_run(struct stack *s);
+
+/* Has tcp_run() something to do? */
+bool tcp_run_wanted(const struct stack *s);
+
 /* The connection's wheel_node fired, and is disarmed. */
 void tcp_timer(struct stack *s, uint32_t id);
 

@@ -193,9 +193,11 @@ static inline void in_after(struct stack *s, struct conn c)
 {
 	const struct tcb *t = c.t;
 
-	if (tcb_has(t, TF_ACK_OWED) || tcb_unsent(t) != 0 || (t->flags & (TF_FIN_QUEUED | TF_FIN_SENT)) == TF_FIN_QUEUED ||
+	if (tcb_has(t, TF_ACK_NOW) || tcb_unsent(t) != 0 || (t->flags & (TF_FIN_QUEUED | TF_FIN_SENT)) == TF_FIN_QUEUED ||
 	    (t->rtx != 0 && tcb_rtx(s, t)->mode != RTX_OPEN))
 		tcp_output_later(s, c);
+	else if ((t->flags & (TF_ACK_OWED | TF_ACK_TIMER)) == TF_ACK_OWED)
+		tcp_ack_owing(s, c);
 }
 
 static void in_steps(struct stack *s, struct conn c, struct tcp_seg *seg)
@@ -285,6 +287,22 @@ static inline bool fast_opts_ok(struct tcb *t, const struct tcp_view *view)
 	return tcp_is_plain_ts(view) && !time_before32(tcp_plain_ts_val(view), t->ts_recent);
 }
 
+/* tcp_ack_advance(); on a link that cannot lose, mostly nothing but a number moves */
+static inline void fast_ack(struct stack *s, struct conn c, const struct tcp_view *view)
+{
+	struct tcb *t = c.t;
+
+	if (tcb_no_loss(t) && likely(!tcb_has(t, TF_RTX_TIMER | TF_WANT_WRITE))) {
+		t->snd_una = view->ack;
+		if (view->ack == t->snd_nxt && t->sndq.bytes == 0)
+			tcp_event(s, c, STACK_EV_SENT_ALL);
+	} else {
+		uint32_t ts_ecr = tcb_has(t, TF_TS) ? tcp_plain_ts_ecr(view) : 0;
+
+		tcp_ack_advance(s, c, view->ack, tcb_has(t, TF_TS) ? &ts_ecr : NULL);
+	}
+}
+
 /* Return: false: not as predicted, nothing was done. */
 static inline bool in_fast(struct stack *s, struct conn c, struct pkt *pkt, const struct tcp_view *view)
 {
@@ -302,14 +320,11 @@ static inline bool in_fast(struct stack *s, struct conn c, struct pkt *pkt, cons
 	t->snd_wnd = (uint32_t)view->window << tcb_snd_wscale(t);
 	if (tcb_has(t, TF_TS) && t->rcv_nxt == t->rcv_acked)
 		t->ts_recent = tcp_plain_ts_val(view);
-	if (acked != 0) {
-		uint32_t ts_ecr = tcb_has(t, TF_TS) ? tcp_plain_ts_ecr(view) : 0;
-
-		tcp_ack_advance(s, c, view->ack, tcb_has(t, TF_TS) ? &ts_ecr : NULL);
-	}
+	if (acked != 0)
+		fast_ack(s, c, view);
 	if (len != 0) {
 		t->rcv_nxt += len;
-		stack_event_add(s, ref_tcp(c.id), STACK_EV_READABLE);
+		tcp_event(s, c, STACK_EV_READABLE);
 		tcp_data_ack_policy(t);
 	}
 	in_after(s, c);

@@ -47,16 +47,25 @@ uint16_t tcp_window_select(const struct stack *s, struct tcb *t)
 
 /* ---- one segment ------------------------------------------------------------------------------------------------------- */
 
+/* Out of the output queue, if there is nothing more for it to do there */
+static VJ_COLD void xmit_unqueue(struct stack *s, struct conn c)
+{
+	const struct tcb *t = c.t;
+
+	if (tcb_synchronized(t) && tcb_unsent(t) == 0 && (t->flags & (TF_FIN_QUEUED | TF_FIN_SENT)) != TF_FIN_QUEUED &&
+	    t->state != TCP_TIME_WAIT && t->rtx == 0)
+		stack_output_done(s, t->link, ref_tcp(c.id));
+}
+
 /* Whatever was to be acknowledged has been, by the segment just sent. */
-static void xmit_acked(struct stack *s, struct conn c)
+static inline void xmit_acked(struct stack *s, struct conn c)
 {
 	struct tcb *t = c.t;
 
 	t->rcv_acked = t->rcv_nxt;
 	t->flags &= ~(uint32_t)(TF_ACK_OWED | TF_ACK_NOW | TF_ACK_TIMER | TF_FULL_SEG);
-	if (ref_list_has(&t->output) && tcb_synchronized(t) && tcb_unsent(t) == 0 &&
-	    (t->flags & (TF_FIN_QUEUED | TF_FIN_SENT)) != TF_FIN_QUEUED && t->state != TCP_TIME_WAIT && t->rtx == 0)
-		stack_output_done(s, t->link, ref_tcp(c.id));
+	if (unlikely(ref_list_has(&t->output)))
+		xmit_unqueue(s, c);
 }
 
 static void xmit_finish(struct stack *s, struct conn c, const struct ip_tx *tx, uint32_t hdr_len, struct csum payload,

@@ -152,6 +152,30 @@ void tcp_timer_ack_owed(struct stack *s, struct conn c)
 	timer_sync(s, c);
 }
 
+void tcp_timer_owing(struct stack *s)
+{
+	struct tcp_global *g = s->tcp;
+
+	for (uint32_t i = 0; i < g->owing_cnt; i++) {
+		struct conn c = { .id = g->owing[i] };
+
+		if (!bitmap_test(g->used, c.id))
+			continue;
+		c = conn_at(s, c.id);
+		if ((c.t->flags & (TF_ACK_OWED | TF_ACK_TIMER)) == TF_ACK_OWED && !ref_list_has(&c.t->output))
+			tcp_timer_ack_owed(s, c);
+	}
+	g->owing_cnt = 0;
+}
+
+void tcp_run(struct stack *s)
+{
+	if (s->tcp->owing_cnt != 0)
+		tcp_timer_owing(s);
+}
+
+bool tcp_run_wanted(const struct stack *s) { return s->tcp->owing_cnt != 0; }
+
 void tcp_timer_linger(struct stack *s, struct conn c, uint32_t ms)
 {
 	c.t->flags &= ~(uint32_t)TF_PERSIST;
