@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * options.h - vjd's command line; one table makes the parser, --help and (by hand, checked by a test) man/vjd.8
+ * options.h - vjd's command line; one table makes the parser and --help; a test checks man/vjd.8.in against it
  */
 #ifndef DAEMON_OPTIONS_H
 #define DAEMON_OPTIONS_H

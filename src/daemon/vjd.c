@@ -4,9 +4,23 @@
 #include "base/assert.h"
 #include "daemon/app.h"
 
+/*
+ * Applications outlive vjd and come back with ids that an earlier one gave them: those of two runs should differ. Still short
+ * enough for people to read.
+ */
+static uint32_t first_id(const struct vjd_ops *ops)
+{
+	uint16_t run;
+
+	ops->random(&run, sizeof(run));
+	return (1u + run % 4000u) * 1000000u;
+}
+
 int vjd_init(struct vjd *d, const struct vjd_config *cfg, const struct vjd_ops *ops, uint64_t now_ns)
 {
 	*d = (struct vjd){ .cfg = *cfg, .ops = ops, .now_ns = now_ns, .start_ns = now_ns };
+	d->last_lease_id = first_id(ops);
+	d->last_channel_id = first_id(ops);
 	TAILQ_INIT(&d->apps);
 	TAILQ_INIT(&d->strangers);
 	LIST_INIT(&d->users);

@@ -342,6 +342,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	delay_jobs = false;
 	cfg.netns = proof_netns(sockets[0]);
 	VJ_ASSERT(vjd_init(&d, &cfg, &ops, NS_PER_SEC) == 0);
+	d.last_lease_id = d.last_channel_id = 0;
 	while (len >= 2) {
 		size_t used = step(data, len);
 

@@ -4,6 +4,8 @@
  */
 #include "vjd_proc.h"
 
+#include "daemon/options.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -502,6 +504,42 @@ static void bad_options_are_named(void **state)
 	start_clean(&s);
 }
 
+/* argv[2] is man/vjd.8.in */
+static const char *manual_path;
+
+/* "name" as troff wants it written */
+static void expect_in_manual(const char *manual, const char *name)
+{
+	char text[64] = "\\-\\-";
+	size_t len = strlen(text);
+
+	for (; *name != '\0'; name++) {
+		if (*name == '-')
+			text[len++] = '\\';
+		text[len++] = *name;
+	}
+	text[len] = '\0';
+	if (strstr(manual, text) == NULL)
+		fail_msg("%s isn't in the manual", text);
+}
+
+static void every_option_is_in_the_manual(void **state)
+{
+	static char manual[1 << 16];
+	FILE *f;
+
+	(void)state;
+	if (manual_path == NULL)
+		skip();
+	f = fopen(manual_path, "r");
+	assert_non_null(f);
+	assert_in_range(fread(manual, 1, sizeof(manual) - 1, f), 1, sizeof(manual) - 2);
+	fclose(f);
+#define X(name, ...) expect_in_manual(manual, name);
+	OPTIONS(X)
+#undef X
+}
+
 static void a_service_keeps_its_place(void **state)
 {
 	char *args[] = { (char *)vjd_program, (char *)"--socket", NULL, NULL };
@@ -575,11 +613,13 @@ int main(int argc, char **argv)
 		cmocka_unit_test(bad_directories_are_not_used),
 		cmocka_unit_test(unfit_runtime_dirs_are_passed_over),
 		cmocka_unit_test(bad_options_are_named),
+		cmocka_unit_test(every_option_is_in_the_manual),
 		cmocka_unit_test(a_service_keeps_its_place),
 		cmocka_unit_test(too_many_connections_are_turned_away),
 	};
 
 	vjd_test_init(argc, argv);
+	manual_path = argc > 2 ? argv[2] : NULL;
 	setvbuf(stdout, NULL, _IONBF, 0);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
