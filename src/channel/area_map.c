@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/memfd.h>
 #include <stdbool.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #include "base/bits.h"
@@ -87,6 +88,27 @@ static void *area_mmap_aligned(int fd, size_t bytes)
 	return mem;
 }
 
+/*
+ * Would the kernel back a memfd by huge pages if asked? It accepts the advice in any case. The setting in force is the
+ * one in brackets; where it cannot be read the answer is no.
+ */
+static bool transparent_offered(void)
+{
+	int fd = sys_openat(AT_FDCWD, "/sys/kernel/mm/transparent_hugepage/shmem_enabled",
+			    O_RDONLY | O_CLOEXEC, 0);
+	char text[128];
+	long len;
+
+	if (fd < 0)
+		return false;
+	len = sys_read(fd, text, sizeof(text) - 1);
+	sys_close(fd);
+	if (len <= 0)
+		return false;
+	text[len] = '\0';
+	return strchr(text, '[') && !strstr(text, "[never]") && !strstr(text, "[deny]");
+}
+
 static int area_mmap(int fd, size_t bytes, enum area_pages pages, struct area_mapping *ret_map)
 {
 	int saved_errno = errno;
@@ -94,7 +116,8 @@ static int area_mmap(int fd, size_t bytes, enum area_pages pages, struct area_ma
 	int err = mem == MAP_FAILED ? -errno : 0;
 
 	if (err == 0 && pages == AREA_PAGES_TRANSPARENT &&
-	    (bytes < AREA_HUGE_PAGE_BYTES || madvise(mem, bytes, MADV_HUGEPAGE) < 0))
+	    (bytes < AREA_HUGE_PAGE_BYTES || !transparent_offered() ||
+	     madvise(mem, bytes, MADV_HUGEPAGE) < 0))
 		pages = AREA_PAGES_SMALL;
 	if (err == 0 && madvise(mem, bytes, MADV_DONTFORK) < 0) {
 		err = -errno;

@@ -15,9 +15,9 @@
 #include <vj/channel.h>
 
 enum area_pages {
-	AREA_PAGES_SMALL,	/* 4 KiB */
-	AREA_PAGES_TRANSPARENT, /* 2 MiB where the kernel finds them (MADV_HUGEPAGE was accepted) */
-	AREA_PAGES_HUGETLB,	/* 2 MiB from the host's reserve */
+	AREA_PAGES_SMALL, /* 4 KiB */
+	AREA_PAGES_TRANSPARENT, /* 2 MiB where the kernel finds them (allowed for memfds, and asked for) */
+	AREA_PAGES_HUGETLB, /* 2 MiB from the host's reserve */
 };
 
 /* A mapped area. */
