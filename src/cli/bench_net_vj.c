@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { EVENTS_MAX = 256, SETUP_MS = 10000 };
+enum { EVENTS_MAX = 256, SETUP_MS = 30000, BACKLOG = 65535 };
 #define POLL_NS INT64_C(1000000000)
 #define LISTENER_COOKIE UINT64_MAX
 
@@ -79,7 +79,7 @@ static int vjnet_listen(struct net *net, uint16_t *ret_port)
 				    .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	struct vj_net *v = net->priv;
 	struct sockaddr_storage where;
-	int rc = vj_listen(v->vj, (struct sockaddr *)&addr, sizeof(addr), 4096, 0, -1,
+	int rc = vj_listen(v->vj, (struct sockaddr *)&addr, sizeof(addr), BACKLOG, 0, -1,
 			   LISTENER_COOKIE, &v->listener);
 
 	if (rc < 0)

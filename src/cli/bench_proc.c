@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -63,6 +64,17 @@ static void pick_cpus(struct bench_ctx *ctx)
 	}
 }
 
+/* Each of the kernel's connections is a descriptor. */
+static void raise_fd_limit(void)
+{
+	struct rlimit rl;
+
+	if (getrlimit(RLIMIT_NOFILE, &rl) < 0)
+		return;
+	rl.rlim_cur = rl.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &rl);
+}
+
 int bench_setup(struct bench_ctx *ctx)
 {
 	struct sigaction sa = { .sa_handler = on_signal }; /* no SA_RESTART: waits must end */
@@ -71,6 +83,7 @@ int bench_setup(struct bench_ctx *ctx)
 	sigaction(SIGTERM, &sa, NULL);
 	sigaction(SIGHUP, &sa, NULL);
 	signal(SIGPIPE, SIG_IGN);
+	raise_fd_limit();
 	pick_cpus(ctx);
 	ctx->busy = ctx->cpus > 1 && strcmp(ctx->o->wait, "busy") == 0;
 	ctx->started_ns = bench_now_ns();
