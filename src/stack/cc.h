@@ -34,6 +34,10 @@ struct cc_env {
 	uint32_t mss; /* bytes of payload that a full segment carries; 1.. */
 	uint32_t srtt_us;
 	uint32_t flight; /* bytes sent and not acknowledged, before the event */
+	/* acked() only: */
+	uint32_t rtt_us;  /* what this acknowledgement measured; 0: nothing */
+	uint32_t snd_una; /* sequence numbers, to tell round trips from each other */
+	uint32_t snd_nxt;
 };
 
 struct cc_ops {
@@ -67,18 +71,11 @@ static inline uint32_t cc_initial_window(uint32_t mss)
 }
 
 /*
- * Slow start (RFC 5681 3.1): what may be added for @acked bytes. Returns the bytes not used because
- * ssthresh was reached. The increase is not limited to 2 segments per acknowledgement: receivers
- * that acknowledge whole batches are common, and Linux does likewise.
+ * Slow start (RFC 5681 3.1) for @acked bytes, the first one with HyStart++ (RFC 9406), which keeps its state in @priv until
+ * ssthresh is known. Returns the bytes not used because ssthresh was reached. The increase is not limited to 2 segments per
+ * acknowledgement: receivers that acknowledge whole batches are common, and Linux does likewise.
  */
-static inline uint32_t cc_slow_start(struct cc *cc, uint32_t acked)
-{
-	uint32_t room = cc->ssthresh - cc->cwnd;
-	uint32_t used = min_u32(acked, room);
-
-	cc->cwnd += used;
-	return acked - used;
-}
+uint32_t cc_slow_start(struct cc *cc, struct cc_priv *priv, const struct cc_env *env, uint32_t acked);
 
 /*
  * Was the window what limited the sender? If not it must not grow: it would no longer say anything

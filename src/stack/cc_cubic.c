@@ -95,7 +95,7 @@ static void cubic_acked(struct cc *cc, struct cc_priv *priv, const struct cc_env
 	if (!cc_was_limited(cc, env))
 		return;
 	if (cc->cwnd < cc->ssthresh) {
-		acked = cc_slow_start(cc, acked);
+		acked = cc_slow_start(cc, priv, env, acked);
 		if (acked == 0)
 			return;
 	}
@@ -119,6 +119,8 @@ static void cubic_reduce(struct cc *cc, struct cc_priv *priv, const struct cc_en
 {
 	uint32_t *w = priv->words;
 
+	if (cc->ssthresh == UINT32_MAX)
+		*priv = (struct cc_priv){ 0 }; /* slow start's until now */
 	w[WORD_W_MAX] = cc->cwnd < w[WORD_W_MAX] ? (uint32_t)((uint64_t)cc->cwnd * 85 / 100) : cc->cwnd;
 	w[WORD_EPOCH_MS] = 0;
 	cc->ssthresh = max_u32(cubic_beta(cc->cwnd), 2 * env->mss);
@@ -140,9 +142,8 @@ static void cubic_rto(struct cc *cc, struct cc_priv *priv, const struct cc_env *
 /* 5.8: time in which nothing was sent is not time on the curve. */
 static void cubic_idle(struct cc *cc, struct cc_priv *priv, const struct cc_env *env, uint32_t idle_ms)
 {
-	(void)cc;
 	(void)env;
-	if (priv->words[WORD_EPOCH_MS] != 0)
+	if (cc->ssthresh != UINT32_MAX && priv->words[WORD_EPOCH_MS] != 0)
 		priv->words[WORD_EPOCH_MS] = (priv->words[WORD_EPOCH_MS] + idle_ms) | 1;
 }
 

@@ -10,7 +10,7 @@ enum { WORD_BYTES_ACKED };
 static void reno_init(struct cc *cc, struct cc_priv *priv)
 {
 	(void)cc;
-	priv->words[WORD_BYTES_ACKED] = 0;
+	*priv = (struct cc_priv){ 0 };
 }
 
 static void reno_acked(struct cc *cc, struct cc_priv *priv, const struct cc_env *env, uint32_t acked)
@@ -19,8 +19,11 @@ static void reno_acked(struct cc *cc, struct cc_priv *priv, const struct cc_env 
 
 	if (!cc_was_limited(cc, env))
 		return;
-	if (cc->cwnd < cc->ssthresh)
-		acked = cc_slow_start(cc, acked);
+	if (cc->cwnd < cc->ssthresh) {
+		acked = cc_slow_start(cc, priv, env, acked);
+		if (acked == 0)
+			return;
+	}
 	*bytes += min_u32(acked, UINT32_MAX - *bytes);
 	if (*bytes >= cc->cwnd && cc->cwnd <= UINT32_MAX - env->mss) {
 		*bytes -= cc->cwnd;
@@ -35,22 +38,22 @@ static void reno_loss(struct cc *cc, struct cc_priv *priv, const struct cc_env *
 {
 	cc->ssthresh = reno_ssthresh(env);
 	cc->cwnd = cc->ssthresh;
-	priv->words[WORD_BYTES_ACKED] = 0;
+	*priv = (struct cc_priv){ 0 };
 }
 
 static void reno_rto(struct cc *cc, struct cc_priv *priv, const struct cc_env *env)
 {
 	cc->ssthresh = reno_ssthresh(env);
 	cc->cwnd = env->mss;
-	priv->words[WORD_BYTES_ACKED] = 0;
+	*priv = (struct cc_priv){ 0 };
 }
 
 static void reno_idle(struct cc *cc, struct cc_priv *priv, const struct cc_env *env, uint32_t idle_ms)
 {
-	(void)cc;
 	(void)env;
 	(void)idle_ms;
-	priv->words[WORD_BYTES_ACKED] = 0;
+	if (cc->ssthresh != UINT32_MAX)
+		priv->words[WORD_BYTES_ACKED] = 0;
 }
 
 const struct cc_ops cc_reno = {

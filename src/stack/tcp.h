@@ -206,6 +206,7 @@ struct tcp_rtx {
 	uint32_t dups;	      /* segments that have left the network beyond snd_una, as far as we can tell */
 	struct bufq_pos pos;  /* where snd_nxt is in sndq */
 	uint8_t mode;	      /* enum tcp_rtx_mode */
+	uint8_t partials;     /* RTX_RECOVERY: partial acknowledgements, up to 2 */
 	uint8_t soft_err;     /* ICMP said why nothing arrives; becomes the error at the timeout (RFC 1122 4.2.3.9) */
 	bool timing;
 	bool resent;	      /* something between snd_una and recover was sent twice */

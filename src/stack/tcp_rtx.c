@@ -44,22 +44,34 @@ uint32_t tcp_rto_ms(const struct stack *s, struct conn c)
 	return min_u32(rto, TCP_RTO_MAX_MS);
 }
 
-static void rtt_measure(struct stack *s, struct conn c, struct tcp_rtx *rtx, const uint32_t *ts_ecr)
+/* By timestamp, to 1 ms; 0: says nothing */
+static uint32_t rtt_by_timestamp(const struct stack *s, const struct tcb *t, const uint32_t *ts_ecr)
+{
+	uint32_t rtt_ms;
+
+	if (ts_ecr == NULL || *ts_ecr == 0)
+		return 0;
+	rtt_ms = tcp_ts_now(s, t) - *ts_ecr;
+	return rtt_ms <= TCP_RTO_MAX_MS ? max_u32(rtt_ms * 1000, 1) : 0;
+}
+
+/* Return: what this acknowledgement says about the round trip, in us; 0: nothing. */
+static uint32_t rtt_measure(struct stack *s, struct conn c, struct tcp_rtx *rtx, const uint32_t *ts_ecr)
 {
 	struct tcb *t = c.t;
+	uint32_t by_ts_us = rtt_by_timestamp(s, t, ts_ecr);
 
-	if (rtx->timing) {
-		if (seq_geq(t->snd_una, rtx->rtt_seq)) {
-			rtx->timing = false;
-			tcp_rtt_sample(tcb_cold(s, c), (uint32_t)s->now_us - rtx->rtt_us);
-		}
-	} else if (ts_ecr != NULL && *ts_ecr != 0 && rtx->resent) {
-		/* Which of the two it answers does not matter to a timestamp (RFC 7323 4.1). */
-		uint32_t rtt_ms = tcp_ts_now(s, t) - *ts_ecr;
+	if (rtx->timing && seq_geq(t->snd_una, rtx->rtt_seq)) {
+		uint32_t rtt_us = max_u32((uint32_t)s->now_us - rtx->rtt_us, 1);
 
-		if (rtt_ms <= TCP_RTO_MAX_MS)
-			tcp_rtt_sample(tcb_cold(s, c), rtt_ms * 1000);
+		rtx->timing = false;
+		tcp_rtt_sample(tcb_cold(s, c), rtt_us);
+		return rtt_us;
 	}
+	/* Which of the two it answers does not matter to a timestamp (RFC 7323 4.1). */
+	if (!rtx->timing && rtx->resent && by_ts_us != 0)
+		tcp_rtt_sample(tcb_cold(s, c), by_ts_us);
+	return by_ts_us;
 }
 
 /* ---- state -------------------------------------------------------------------------------------------------------------- */
@@ -195,6 +207,7 @@ static void rtx_acked_recovery(struct stack *s, struct conn c, struct tcp_rtx *r
 	}
 	rtx->dups -= min_u32(rtx->dups, gone > 0 ? gone - 1 : 0);
 	rtx->nxt = t->snd_una;
+	rtx->partials = (uint8_t)min_u32(rtx->partials + 1u, 2);
 }
 
 void tcp_rtx_acked(struct stack *s, struct conn c, uint32_t acked, uint32_t flight, const uint32_t *ts_ecr)
@@ -203,17 +216,21 @@ void tcp_rtx_acked(struct stack *s, struct conn c, uint32_t acked, uint32_t flig
 	struct tcp_rtx *rtx = tcb_rtx(s, t);
 	struct tcb_cold *cold = tcb_cold(s, c);
 	struct cc_env env;
+	uint32_t rtt_us;
 
 	t->backoff = 0;
 	if (rtx == NULL)
 		return;
-	rtt_measure(s, c, rtx, ts_ecr);
+	rtt_us = rtt_measure(s, c, rtx, ts_ecr);
 	rtx->stuck_ms = tcp_now_ms(s);
 	if (!tcb_synchronized(t)) {
 		tcp_rtx_free(s, t);
 		return;
 	}
 	env = rtx_env(s, c, flight);
+	env.rtt_us = rtt_us;
+	env.snd_una = t->snd_una;
+	env.snd_nxt = t->snd_nxt;
 	switch ((enum tcp_rtx_mode)rtx->mode) {
 	case RTX_RECOVERY:
 		rtx_acked_recovery(s, c, rtx, acked);
@@ -242,6 +259,7 @@ static void rtx_enter_recovery(struct stack *s, struct conn c, struct tcp_rtx *r
 
 	rtx_cc(t)->loss(&cold->cc, &cold->cc_priv, &env);
 	rtx->mode = RTX_RECOVERY;
+	rtx->partials = 0;
 	rtx->recover = t->snd_nxt;
 	rtx->nxt = t->snd_una;
 	if (tcp_rtx_output(s, c) != 0)

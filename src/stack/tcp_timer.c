@@ -112,10 +112,17 @@ void tcp_timer_data_sent(struct stack *s, struct conn c)
 void tcp_timer_data_acked(struct stack *s, struct conn c)
 {
 	struct tcb *t = c.t;
+	const struct tcp_rtx *rtx = tcb_rtx(s, t);
 
 	if (tcb_has(t, TF_PERSIST))
 		return;
 	if (t->snd_una != t->snd_nxt && !tcb_no_loss(t)) {
+		/*
+		 * RFC 6582 4, the impatient variant: one hole is closed per round trip, so when there are many a timeout,
+		 * which sends everything again in slow start, is sooner done.
+		 */
+		if (rtx != NULL && rtx->mode == RTX_RECOVERY && rtx->partials > 1)
+			return;
 		t->rtx_due_ms = tcp_now_ms_ceil(s) + timer_rto(s, c);
 		return;
 	}
