@@ -148,7 +148,7 @@ uint64_t stack_deadline(const struct stack *s)
 
 bool stack_unfinished(const struct stack *s)
 {
-	return s->output_cnt > 0;
+	return s->output_cnt > 0 || tcp_run_wanted(s);
 }
 
 /* ---- events -----------------------------------------------------------------------------------

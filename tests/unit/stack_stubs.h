@@ -42,6 +42,7 @@ static struct {
 	uint32_t payload_len, seq, hdr_len;
 	struct icmp_error error;
 	uint32_t resumed[64];
+	bool run_wanted;
 	void (*on_input)(struct stack *s, struct pkt *pkt);
 	void (*on_resume)(struct stack *s, uint32_t id);
 } stub;
@@ -95,6 +96,18 @@ void tcp_output_resume(struct stack *s, uint32_t id)
 	stub.resumes++;
 	if (stub.on_resume != NULL)
 		stub.on_resume(s, id);
+}
+
+void tcp_run(struct stack *s)
+{
+	(void)s;
+	stub.run_wanted = false;
+}
+
+bool tcp_run_wanted(const struct stack *s)
+{
+	(void)s;
+	return stub.run_wanted;
 }
 
 void tcp_link_gone(struct stack *s, uint32_t link_id, int err)

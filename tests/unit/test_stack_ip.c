@@ -457,6 +457,22 @@ static void test_events(void **state)
 	fix_end(&f);
 }
 
+/* What TCP holds back until stack_run() is owed, and due now. */
+static void test_tcp_run(void **state)
+{
+	struct fix f;
+
+	(void)state;
+	fix_begin(&f, false, 0);
+	stub.run_wanted = true;
+	assert_true(stack_unfinished(f.s));
+	assert_true(stack_deadline(f.s) <= 1000000);
+	stack_run(f.s);
+	assert_false(stack_unfinished(f.s));
+	assert_true(stack_deadline(f.s) == UINT64_MAX);
+	fix_end(&f);
+}
+
 static void test_timer_and_now(void **state)
 {
 	struct fix f;
@@ -540,6 +556,7 @@ int main(void)
 		cmocka_unit_test(test_output_queue),
 		cmocka_unit_test(test_links),
 		cmocka_unit_test(test_events),
+		cmocka_unit_test(test_tcp_run),
 		cmocka_unit_test(test_timer_and_now),
 		cmocka_unit_test(test_ports),
 	};
