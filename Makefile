@@ -10,7 +10,7 @@ SETUP_ARGS ?=
 .PHONY: all demo check bench fuzz install clean help setup
 
 all: $(BUILD)/build.ninja
-	@$(MESON) compile -C $(BUILD)
+	@$(MESON) compile -C $(BUILD) programs
 
 # A directory left half-configured by a failed run is configured afresh.
 $(BUILD)/build.ninja:
@@ -37,7 +37,7 @@ fuzz: setup
 
 # A PREFIX given now counts, even where the build was configured with another.
 install: all
-	@$(if $(filter-out file,$(origin PREFIX)),$(MESON) configure --prefix=$(PREFIX) $(BUILD) && $(MESON) compile -C $(BUILD))
+	@$(if $(filter-out file,$(origin PREFIX)),$(MESON) configure --prefix=$(PREFIX) $(BUILD) && $(MESON) compile -C $(BUILD) programs)
 	@$(MESON) install -C $(BUILD) --no-rebuild
 
 clean:
