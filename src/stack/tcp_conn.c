@@ -149,6 +149,7 @@ static void conn_unlink(struct stack *s, struct conn c)
 	struct tcb *t = c.t;
 
 	tcp_timer_stop(s, c);
+	t->flags &= ~(uint32_t)(TF_ACK_OWED | TF_ACK_NOW);
 	tcp_rtx_free(s, t);
 	tcp_ooo_drop(s, t);
 	bufq_drop(&s->bufs, &t->sndq);

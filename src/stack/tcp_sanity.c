@@ -58,7 +58,7 @@ static void sanity_state(const struct tcb *t)
 		VJ_ASSERT_OP(t->rtx, ==, 0u);
 		break;
 	case TCP_CLOSED:
-		VJ_ASSERT(!tcb_has(t, TF_IN_FLOWS | TF_RTX_TIMER | TF_ACK_TIMER | TF_PERSIST | TF_OOO));
+		VJ_ASSERT(!tcb_has(t, TF_IN_FLOWS | TF_RTX_TIMER | TF_ACK_TIMER | TF_ACK_OWED | TF_PERSIST | TF_OOO));
 		VJ_ASSERT(!wheel_armed(&t->wheel) && !ref_list_has(&t->output));
 		VJ_ASSERT(t->rtx == 0 && t->sndq.bytes == 0);
 		VJ_ASSERT(tcb_has(t, TF_OWNED | TF_EMBRYO));
