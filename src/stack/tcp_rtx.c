@@ -112,6 +112,8 @@ uint32_t tcp_rtx_pipe(const struct stack *s, const struct tcb *t)
 
 	if (rtx == NULL)
 		return flight;
+	if (rtx->mode == RTX_LOSS && seq_geq(rtx->nxt, rtx->recover))
+		return flight;
 	if (rtx->mode == RTX_LOSS)
 		return (rtx->nxt - t->snd_una) + (t->snd_nxt - rtx->recover);
 	left = (uint64_t)rtx->dups * t->mss;
