@@ -50,7 +50,8 @@ static bool hello_ok(const struct ctl_msg *m)
 
 	if (!name_ok(h->name) || !name_ok(h->release))
 		return false;
-	return h->version != CTL_VERSION || ((h->flags & ~(uint32_t)CTL_HELLO_OBSERVER) == 0 && h->pad == 0);
+	return h->version != CTL_VERSION ||
+	       ((h->flags & ~(uint32_t)CTL_HELLO_OBSERVER) == 0 && h->pad == 0);
 }
 
 static bool welcome_ok(const struct ctl_msg *m)
@@ -78,7 +79,8 @@ static bool ports_ok(const struct ctl_msg *m)
 {
 	const struct ctl_ports *p = &m->ports;
 
-	if ((p->proto != CTL_PROTO_TCP && p->proto != CTL_PROTO_UDP) || !zero(p->pad, sizeof(p->pad)))
+	if ((p->proto != CTL_PROTO_TCP && p->proto != CTL_PROTO_UDP) ||
+	    !zero(p->pad, sizeof(p->pad)))
 		return false;
 	if (p->cnt < 1 || p->cnt > CTL_PORTS_MAX || p->first + p->cnt > 65536)
 		return false;
@@ -94,8 +96,9 @@ static bool channel_ok(const struct ctl_msg *m)
 {
 	const struct ctl_channel *c = &m->channel;
 
-	return c->id != 0 && c->end <= 1 && proto_ok(c->proto) && (c->proto == CTL_PROTO_RAW) == (c->port != 0) &&
-	       zero(c->pad, sizeof(c->pad)) && name_ok(c->peer_name);
+	return c->id != 0 && c->end <= 1 && proto_ok(c->proto) &&
+	       (c->proto == CTL_PROTO_RAW) == (c->port != 0) && zero(c->pad, sizeof(c->pad)) &&
+	       name_ok(c->peer_name);
 }
 
 static bool close_ok(const struct ctl_msg *m)
@@ -118,7 +121,8 @@ static bool daemon_ok(const struct ctl_msg *m)
 static bool refused_ok(const struct ctl_msg *m)
 {
 	/* a later vjd may know more reasons; the number is passed on, and has no text here */
-	return m->refused.refusal != CTL_REFUSAL_NONE && m->refused.pad == 0 && name_ok(m->refused.release);
+	return m->refused.refusal != CTL_REFUSAL_NONE && m->refused.pad == 0 &&
+	       name_ok(m->refused.release);
 }
 
 enum origin { CLIENT, DAEMON, EVENT };
@@ -166,7 +170,8 @@ static bool foreign(const struct ctl_msg *m)
 	       (m->type == CTL_REFUSED && m->refused.refusal == CTL_REFUSAL_VERSION);
 }
 
-enum ctl_refusal ctl_check(const void *p, size_t len, unsigned fd_cnt, enum ctl_from from, struct ctl_msg *ret_msg)
+enum ctl_refusal ctl_check(const void *p, size_t len, unsigned fd_cnt, enum ctl_from from,
+			   struct ctl_msg *ret_msg)
 {
 	const struct shape *s;
 	struct ctl_msg m;
@@ -191,17 +196,17 @@ struct refusal_row {
 	int err;
 };
 
-static const struct refusal_row refusals[] = {
-	[CTL_REFUSAL_NONE] = { "NONE", "not refused", 0 },
+static const struct refusal_row refusals[] = { [CTL_REFUSAL_NONE] = { "NONE", "not refused", 0 },
 #define X(name, err, text) [CTL_REFUSAL_##name] = { #name, text, err },
-	CTL_REFUSALS(X)
+					       CTL_REFUSALS(X)
 #undef X
 };
 
 static const struct refusal_row *refusal_row(enum ctl_refusal r)
 {
-	static const struct refusal_row unknown = { "?", "refused for a reason that this version doesn't know",
-						    EPROTO };
+	static const struct refusal_row unknown = {
+		"?", "refused for a reason that this version doesn't know", EPROTO
+	};
 
 	return (uint32_t)r < ARRAY_SIZE(refusals) ? &refusals[r] : &unknown;
 }

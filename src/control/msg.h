@@ -2,13 +2,15 @@
 /*
  * msg.h - control messages between an application and vjd
  *
- * Transport: SOCK_SEQPACKET over a Unix socket; one message a packet, always sizeof(struct ctl_msg) bytes, host byte
- * order (both sides are on this host), unused bytes zero. Descriptors travel as SCM_RIGHTS, as many as the table says,
- * neither more nor fewer. A request carries @seq, chosen by the client, nonzero; its reply repeats it. Events have @seq 0.
- * Replies come in the order of the requests; events may stand between them.
+ * Transport: SOCK_SEQPACKET over a Unix socket; one message a packet, always sizeof(struct ctl_msg)
+ * bytes, host byte order (both sides are on this host), unused bytes zero. Descriptors travel as
+ * SCM_RIGHTS, as many as the table says, neither more nor fewer. A request carries @seq, chosen by
+ * the client, nonzero; its reply repeats it. Events have @seq 0. Replies come in the order of the
+ * requests; events may stand between them.
  *
  * CTL_MESSAGES is the single truth: name, number, direction, descriptors (min, max), body member.
- * ctl_check() enforces it for both sides, before anything else looks at a message. docs/control-protocol.md explains it.
+ * ctl_check() enforces it for both sides, before anything else looks at a message.
+ * docs/control-protocol.md explains it.
  */
 #ifndef CONTROL_MSG_H
 #define CONTROL_MSG_H
@@ -24,8 +26,9 @@
 enum { CTL_VERSION = 1, CTL_FDS_MAX = 3, CTL_NAME_MAX = 32 };
 
 /*
- * Column "from": CLIENT a request, DAEMON a reply (repeats the request's @seq), EVENT from the daemon unasked (@seq 0).
- * Size of a message, numbers and bodies of HELLO and REFUSED never change, so that any two versions can tell each other.
+ * Column "from": CLIENT a request, DAEMON a reply (repeats the request's @seq), EVENT from the
+ * daemon unasked (@seq 0). Size of a message, numbers and bodies of HELLO and REFUSED never change,
+ * so that any two versions can tell each other.
  */
 /*	  name           nr  from    fds     body         what */
 #define CTL_MESSAGES(X)                                                                                      \
@@ -58,10 +61,16 @@ enum ctl_type {
 
 enum ctl_from { CTL_FROM_CLIENT, CTL_FROM_DAEMON };
 
-/* Protocol of a lease. TCP and UDP are IANA's numbers; RAW is a bare channel, found by its port number alone. */
+/*
+ * Protocol of a lease. TCP and UDP are IANA's numbers; RAW is a bare channel, found by its port
+ * number alone.
+ */
 enum ctl_proto { CTL_PROTO_TCP = 6, CTL_PROTO_UDP = 17, CTL_PROTO_RAW = 255 };
 
-/* Why a request was refused. Sentence for people in the third column; the errno the caller's program sees in the second. */
+/*
+ * Why a request was refused. Sentence for people in the third column; the errno the caller's
+ * program sees in the second.
+ */
 #define CTL_REFUSALS(X)                                                                              \
 	X(VERSION,      EPROTO,        "library and vjd speak different control versions")           \
 	X(MALFORMED,    EINVAL,        "malformed message")                                          \
@@ -220,13 +229,15 @@ _Static_assert(sizeof(struct ctl_msg) == 128, "a control message is 128 bytes on
  * @p:       Bytes received; not trusted, not aligned
  * @len:     How many
  * @fd_cnt:  Descriptors that came with it
- * @ret_msg: A checked copy: known type of that direction, right descriptor count, names terminated and printable,
- *           enums in range, pads zero
+ * @ret_msg: A checked copy: known type of that direction, right descriptor count, names terminated
+ *           and printable, enums in range, pads zero
  *
- * Exact-length and descriptor-count checks of both sides live here and nowhere else. A HELLO, or a REFUSED(VERSION), of
- * another version is well-formed if its version and texts are: the rest may have got a meaning meanwhile. Channel
- * parameters are not looked at; vj_area_params_check() does that.
- * Return: CTL_REFUSAL_NONE or CTL_REFUSAL_MALFORMED (the caller closes all descriptors that came along).
+ * Exact-length and descriptor-count checks of both sides live here and nowhere else. A HELLO, or a
+ * REFUSED(VERSION), of another version is well-formed if its version and texts are: the rest may
+ * have got a meaning meanwhile. Channel parameters are not looked at; vj_area_params_check() does
+ * that.
+ * Return: CTL_REFUSAL_NONE or CTL_REFUSAL_MALFORMED (the caller closes all descriptors that came
+ * along).
  */
 enum ctl_refusal ctl_check(const void *p, size_t len, unsigned fd_cnt, enum ctl_from from, struct ctl_msg *ret_msg);
 
@@ -245,7 +256,10 @@ const char *ctl_type_name(uint32_t type);
 /** ctl_type_is_event() - True for what the daemon sends unasked */
 bool ctl_type_is_event(uint32_t type);
 
-/** ctl_name_set() - Fill a name field: cut to fit, unprintable bytes as '?', the rest zero. @src may be NULL. */
+/**
+ * ctl_name_set() - Fill a name field: cut to fit, unprintable bytes as '?', the rest zero. @src may
+ * be NULL.
+ */
 void ctl_name_set(char dst[static CTL_NAME_MAX], const char *src);
 
 /** ctl_endpoint_make() - Endpoint with protocol, as in messages */

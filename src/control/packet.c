@@ -5,7 +5,8 @@
 
 #include <string.h>
 
-_Static_assert(sizeof(((struct ctl_packet *)0)->control) < CMSG_SPACE((CTL_PACKET_FDS_ROOM + 1) * sizeof(int)),
+_Static_assert(sizeof(((struct ctl_packet *)0)->control) <
+		       CMSG_SPACE((CTL_PACKET_FDS_ROOM + 1) * sizeof(int)),
 	       "no more descriptors can come than there is room for");
 
 static void init(struct ctl_packet *p)
@@ -18,7 +19,8 @@ static void init(struct ctl_packet *p)
 	p->hdr.msg_iovlen = 1;
 }
 
-void ctl_packet_send(struct ctl_packet *p, const struct ctl_msg *msg, const int *fds, unsigned fd_cnt)
+void ctl_packet_send(struct ctl_packet *p, const struct ctl_msg *msg, const int *fds,
+		     unsigned fd_cnt)
 {
 	struct cmsghdr *c;
 
@@ -43,13 +45,16 @@ void ctl_packet_recv(struct ctl_packet *p)
 	p->hdr.msg_controllen = sizeof(p->control);
 }
 
-/* There is room for one header only, and SO_PASSCRED and the like are off: SCM_RIGHTS or nothing. */
+/*
+ * There is room for one header only, and SO_PASSCRED and the like are off: SCM_RIGHTS or nothing.
+ */
 static unsigned take_fds(const struct ctl_packet *p, int ret_fds[static CTL_PACKET_FDS_ROOM])
 {
 	const struct cmsghdr *c = CMSG_FIRSTHDR(&p->hdr);
 	size_t cnt;
 
-	if (c == NULL || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS || c->cmsg_len < CMSG_LEN(0))
+	if (c == NULL || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS ||
+	    c->cmsg_len < CMSG_LEN(0))
 		return 0;
 	cnt = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
 	VJ_ASSERT_OP(cnt, <=, (size_t)CTL_PACKET_FDS_ROOM);
@@ -57,8 +62,9 @@ static unsigned take_fds(const struct ctl_packet *p, int ret_fds[static CTL_PACK
 	return (unsigned)cnt;
 }
 
-enum ctl_refusal ctl_packet_check(struct ctl_packet *p, size_t bytes, enum ctl_from from, struct ctl_msg *ret_msg,
-				  int ret_fds[static CTL_PACKET_FDS_ROOM], unsigned *ret_fd_cnt)
+enum ctl_refusal ctl_packet_check(struct ctl_packet *p, size_t bytes, enum ctl_from from,
+				  struct ctl_msg *ret_msg, int ret_fds[static CTL_PACKET_FDS_ROOM],
+				  unsigned *ret_fd_cnt)
 {
 	*ret_fd_cnt = take_fds(p, ret_fds);
 	if ((p->hdr.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0)

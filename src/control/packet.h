@@ -2,8 +2,8 @@
 /*
  * packet.h - one control message with its descriptors, as sendmsg() and recvmsg() want it
  *
- * Pure: fills in and takes apart a struct msghdr. The system call between is the caller's, who may live where libc's
- * sendmsg() is interposed.
+ * Pure: fills in and takes apart a struct msghdr. The system call between is the caller's, who may
+ * live where libc's sendmsg() is interposed.
  */
 #ifndef CONTROL_PACKET_H
 #define CONTROL_PACKET_H
@@ -24,8 +24,12 @@ struct ctl_packet {
 	struct ctl_msg msg;
 };
 
-/** ctl_packet_send() - Prepare for sendmsg(). @fd_cnt: 0..CTL_FDS_MAX; the descriptors stay the caller's */
-void ctl_packet_send(struct ctl_packet *p, const struct ctl_msg *msg, const int *fds, unsigned fd_cnt);
+/**
+ * ctl_packet_send() - Prepare for sendmsg(). @fd_cnt: 0..CTL_FDS_MAX; the descriptors stay the
+ * caller's
+ */
+void ctl_packet_send(struct ctl_packet *p, const struct ctl_msg *msg, const int *fds,
+		     unsigned fd_cnt);
 
 /** ctl_packet_recv() - Prepare for recvmsg(), to be called with MSG_CMSG_CLOEXEC */
 void ctl_packet_recv(struct ctl_packet *p);
@@ -40,7 +44,8 @@ void ctl_packet_recv(struct ctl_packet *p);
  * A packet cut short, or one that had more descriptors than there was room for, is malformed.
  * Return: CTL_REFUSAL_NONE or CTL_REFUSAL_MALFORMED
  */
-enum ctl_refusal ctl_packet_check(struct ctl_packet *p, size_t bytes, enum ctl_from from, struct ctl_msg *ret_msg,
-				  int ret_fds[static CTL_PACKET_FDS_ROOM], unsigned *ret_fd_cnt);
+enum ctl_refusal ctl_packet_check(struct ctl_packet *p, size_t bytes, enum ctl_from from,
+				  struct ctl_msg *ret_msg, int ret_fds[static CTL_PACKET_FDS_ROOM],
+				  unsigned *ret_fd_cnt);
 
 #endif

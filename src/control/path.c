@@ -27,8 +27,8 @@ static const char *uid_text(uint32_t uid, char buf[static UID_DIGITS])
 }
 
 /* Put three pieces together; leave no trace if they don't fit. */
-static unsigned add(struct ctl_path *paths, unsigned cnt, enum ctl_path_kind kind, const char *a, const char *b,
-		    const char *c)
+static unsigned add(struct ctl_path *paths, unsigned cnt, enum ctl_path_kind kind, const char *a,
+		    const char *b, const char *c)
 {
 	size_t a_bytes = strlen(a), b_bytes = strlen(b), c_bytes = strlen(c);
 	char *to = paths[cnt].text;
@@ -42,7 +42,8 @@ static unsigned add(struct ctl_path *paths, unsigned cnt, enum ctl_path_kind kin
 	return cnt + 1;
 }
 
-unsigned ctl_path_candidates(const struct ctl_path_env *env, struct ctl_path ret_paths[static CTL_PATH_CANDIDATES_MAX])
+unsigned ctl_path_candidates(const struct ctl_path_env *env,
+			     struct ctl_path ret_paths[static CTL_PATH_CANDIDATES_MAX])
 {
 	char buf[UID_DIGITS];
 	const char *uid = uid_text(env->uid, buf);

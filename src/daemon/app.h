@@ -2,10 +2,10 @@
 /*
  * app.h - an application, as vjd knows it: one control connection
  *
- * Messages to an application go out at once or, when its socket is full, wait in a queue. An application with a queue isn't
- * read and isn't offered channels (PEER_BUSY), so what can collect is one reply, a PEER_GONE for each channel it has, and
- * LEASE_GONEs; of those, what doesn't fit in APP_QUEUE_MAX is left out, since a route that leads nowhere is found out by
- * using it.
+ * Messages to an application go out at once or, when its socket is full, wait in a queue. An
+ * application with a queue isn't read and isn't offered channels (PEER_BUSY), so what can collect
+ * is one reply, a PEER_GONE for each channel it has, and LEASE_GONEs; of those, what doesn't fit in
+ * APP_QUEUE_MAX is left out, since a route that leads nowhere is found out by using it.
  */
 #ifndef DAEMON_APP_H
 #define DAEMON_APP_H
@@ -18,8 +18,8 @@
 enum app_state {
 	APP_STRANGER, /* connected, no HELLO yet; @user, @uid, @pid valid */
 	APP_WELCOME,  /* said HELLO: everything valid */
-	APP_LEAVING,  /* to be closed by the transport as soon as what is queued is sent, or can't be */
-	APP_GONE,     /* app_gone() was called: holds nothing, is in no list */
+	APP_LEAVING, /* the transport closes it, after one more try to send what is queued */
+	APP_GONE,    /* app_gone() was called: holds nothing, is in no list */
 };
 
 /* What app_fini() frees and LEASE_GONE may fill. PEER_GONE goes beyond: bounded by channels_max. */
@@ -33,11 +33,14 @@ struct channel_end {
 };
 TAILQ_HEAD(channel_end_list, channel_end);
 
-/* Where a STATUS reply stands. Objects are sent by ascending id, so that some may come and go meanwhile. */
+/*
+ * Where a STATUS reply stands. Objects are sent by ascending id, so that some may come and go
+ * meanwhile.
+ */
 struct status_cursor {
 	bool active;
 	uint32_t seq;
-	uint32_t app_id;     /* being told; those below are done */
+	uint32_t app_id; /* being told; those below are done */
 	bool app_told;
 	uint32_t lease_id;   /* of @app_id: those up to it are done */
 	uint32_t channel_id; /* likewise */
@@ -83,7 +86,8 @@ struct app_cred {
 /**
  * app_init() - Somebody connected
  * @app: The transport's, stays valid until app_gone()
- * Return: 0; -ENOMEM; -EUSERS: that user has too many connections; -EACCES: vjd is another user's private one
+ * Return: 0; -ENOMEM; -EUSERS: that user has too many connections; -EACCES: vjd is another user's
+ * private one
  */
 int app_init(struct vjd *d, struct app *app, const struct app_cred *cred);
 
@@ -99,7 +103,10 @@ void app_leave(struct app *app);
 /** app_post() - Send what must arrive, now or later, before anything posted after it */
 void app_post(struct app *app, const struct ctl_msg *msg);
 
-/** app_send() - Send now or not at all, with descriptors. Return: 0; -EAGAIN: it doesn't keep up; others: failed */
+/**
+ * app_send() - Send now or not at all, with descriptors. Return: 0; -EAGAIN: it doesn't keep up;
+ * others: failed
+ */
 int app_send(struct app *app, const struct ctl_msg *msg, const int *fds, unsigned fd_cnt);
 
 /** app_flush() - The socket has room: send on. */

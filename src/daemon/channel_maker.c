@@ -126,8 +126,9 @@ static struct endpoint destination(const struct ctl_endpoint *remote)
 }
 
 /*
- * Is @dest this host, for who asks? In another network namespace than vjd's only what was bound there is known to be:
- * but a bind to a foreign address is possible too (IP_FREEBIND), so there it must be loopback.
+ * Is @dest this host, for who asks? In another network namespace than vjd's only what was bound
+ * there is known to be: but a bind to a foreign address is possible too (IP_FREEBIND), so there it
+ * must be loopback.
  */
 static bool is_here(const struct app *app, const struct endpoint *dest)
 {
@@ -136,7 +137,8 @@ static bool is_here(const struct app *app, const struct endpoint *dest)
 	return app->netns == app->d->cfg.netns && app->d->ops->addr_is_local(&dest->addr);
 }
 
-static enum ctl_refusal find_owner(struct app *app, const struct ctl_endpoint *remote, struct app **ret_owner)
+static enum ctl_refusal find_owner(struct app *app, const struct ctl_endpoint *remote,
+				   struct app **ret_owner)
 {
 	struct endpoint dest = destination(remote);
 	struct lease *lease;
@@ -161,7 +163,8 @@ static enum ctl_refusal check_quotas(const struct app *app, const struct app *pe
 	uint32_t ends = app == peer ? 2 : 1;
 	uint64_t bytes = vj_area_bytes(&app->d->cfg.area);
 
-	if (app->channel_cnt + ends > limits->channels_max || peer->channel_cnt + ends > limits->channels_max)
+	if (app->channel_cnt + ends > limits->channels_max ||
+	    peer->channel_cnt + ends > limits->channels_max)
 		return CTL_REFUSAL_QUOTA_CHANNELS;
 	if (app->user->memory_bytes + bytes > limits->memory_max)
 		return CTL_REFUSAL_QUOTA_MEMORY;
@@ -183,7 +186,8 @@ static void parts_close(const struct parts *p)
 			sys_close(p->bell_fd[e]);
 }
 
-static int parts_make(const struct vj_area_params *params, struct parts *ret_parts, uint64_t *ret_bytes)
+static int parts_make(const struct vj_area_params *params, struct parts *ret_parts,
+		      uint64_t *ret_bytes)
 {
 	struct parts p = { -1, { -1, -1 } };
 	struct stat st;
@@ -203,7 +207,8 @@ static int parts_make(const struct vj_area_params *params, struct parts *ret_par
 	return 0;
 }
 
-static int send_end(const struct channel *ch, uint8_t end, const struct parts *parts, enum ctl_type type, uint32_t seq)
+static int send_end(const struct channel *ch, uint8_t end, const struct parts *parts,
+		    enum ctl_type type, uint32_t seq)
 {
 	int fds[CTL_FDS_MAX] = {
 		[CTL_FD_AREA] = parts->area_fd,
@@ -231,7 +236,8 @@ static enum ctl_refusal hand_out(struct channel *ch, const struct parts *parts, 
 	return CTL_REFUSAL_NONE;
 }
 
-static enum ctl_refusal make(struct app *app, struct app *owner, uint32_t seq, const struct ctl_endpoint *remote)
+static enum ctl_refusal make(struct app *app, struct app *owner, uint32_t seq,
+			     const struct ctl_endpoint *remote)
 {
 	struct vjd *d = app->d;
 	struct channel *ch = calloc(1, sizeof(*ch));

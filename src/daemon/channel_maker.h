@@ -2,13 +2,15 @@
 /*
  * channel_maker.h - direct channels between two applications
  *
- * A CONNECT finds the owner of an endpoint and, unless the two share a channel already, makes one: memory, two doorbells, and an
- * end of it for each. The owner is told first (CHANNEL), then the asker (CONNECTED), so that what the asker sends at once
- * isn't news to the owner. vjd keeps no descriptor of it: the memory lives as long as one end maps it, and is charged to who asked for it
+ * A CONNECT finds the owner of an endpoint and, unless the two share a channel already, makes one:
+ * memory, two doorbells, and an end of it for each. The owner is told first (CHANNEL), then the
+ * asker (CONNECTED), so that what the asker sends at once isn't news to the owner. vjd keeps no
+ * descriptor of it: the memory lives as long as one end maps it, and is charged to who asked for it
  * until the channel ends.
  *
- * Two applications share at most one channel for their stacks, in which all their connections run; a RAW channel is
- * made anew for each CONNECT. An application may connect to itself: it gets both ends.
+ * Two applications share at most one channel for their stacks, in which all their connections run;
+ * a RAW channel is made anew for each CONNECT. An application may connect to itself: it gets both
+ * ends.
  */
 #ifndef DAEMON_CHANNEL_MAKER_H
 #define DAEMON_CHANNEL_MAKER_H
@@ -31,12 +33,15 @@ struct app *channel_peer(const struct channel_end *end);
  * channel_connect() - Serve a CONNECT
  *
  * Sends the CONNECTED itself, since descriptors go with it.
- * Return: CTL_REFUSAL_NONE: sent; NO_OWNER, OTHER_USER, QUOTA_CHANNELS, QUOTA_MEMORY, PEER_BUSY, RESOURCES: nothing was
- * made, and nobody has heard of it but of its end
+ * Return: CTL_REFUSAL_NONE: sent; NO_OWNER, OTHER_USER, QUOTA_CHANNELS, QUOTA_MEMORY, PEER_BUSY,
+ * RESOURCES: nothing was made, and nobody has heard of it but of its end
  */
 enum ctl_refusal channel_connect(struct app *app, uint32_t seq, const struct ctl_connect *req);
 
-/** channel_close() - Serve a CHANNEL_CLOSE. An unknown id is no error: the other end may have gone first. */
+/**
+ * channel_close() - Serve a CHANNEL_CLOSE. An unknown id is no error: the other end may have gone
+ * first.
+ */
 void channel_close(struct app *app, const struct ctl_close *req);
 
 /** channel_drop_all() - @app goes: tell its peers */

@@ -2,18 +2,20 @@
 /*
  * fd_worker.h - threads that touch descriptors which clients have sent
  *
- * A descriptor from a client can make nearly every system call hang: close() of the last reference to a TCP socket with
- * SO_LINGER waits for its data, close() of a file asks its file system (which may be the client's own, through FUSE), and
- * a socket whose lock is held by a thread of the client that faults on such a file never answers. So the main thread
- * never touches one, not even to close it.
+ * A descriptor from a client can make nearly every system call hang: close() of the last reference
+ * to a TCP socket with SO_LINGER waits for its data, close() of a file asks its file system (which
+ * may be the client's own, through FUSE), and a socket whose lock is held by a thread of the client
+ * that faults on such a file never answers. So the main thread never touches one, not even to close
+ * it.
  *
- * Jobs go in a queue; a thread is started when there is a job and nobody idle, up to WORKER_THREADS_MAX. An application
- * with a job under way isn't read (app_wants_read()), so one that makes jobs hang stops only itself; and one that comes
- * again and again is stopped at QUOTA_JOBS_MAX, with all of its user's, so that it takes several users to occupy all
- * threads. Finished jobs come back through an eventfd.
+ * Jobs go in a queue; a thread is started when there is a job and nobody idle, up to
+ * WORKER_THREADS_MAX. An application with a job under way isn't read (app_wants_read()), so one
+ * that makes jobs hang stops only itself; and one that comes again and again is stopped at
+ * QUOTA_JOBS_MAX, with all of its user's, so that it takes several users to occupy all threads.
+ * Finished jobs come back through an eventfd.
  *
- * Owners: a job is the main thread's before submit and after it was reaped, the worker's in between, but for @app and @user,
- * which are always the main thread's.
+ * Owners: a job is the main thread's before submit and after it was reaped, the worker's in
+ * between, but for @app and @user, which are always the main thread's.
  */
 #ifndef DAEMON_FD_WORKER_H
 #define DAEMON_FD_WORKER_H
@@ -36,7 +38,7 @@ struct fd_job {
 	uint64_t netns;
 	int result; /* of proof_take() */
 	struct lease_proof proof;
-	struct app *app;   /* isn't read meanwhile, and waits for the reply to @prove; NULL: it has gone */
+	struct app *app; /* isn't read meanwhile, waits for the reply to @prove; NULL: gone */
 	struct user *user; /* charged with it */
 };
 
@@ -54,14 +56,18 @@ int fd_worker_new(struct fd_worker **ret_worker);
 /**
  * fd_worker_free() - At the end of the process. NULL allowed
  *
- * Frees nothing if there are threads: one may hang in a job for good, and the process must be able to end without it.
+ * Frees nothing if there are threads: one may hang in a job for good, and the process must be able
+ * to end without it.
  */
 void fd_worker_free(struct fd_worker *w);
 
 /** fd_worker_fd() - Readable when jobs are done */
 int fd_worker_fd(const struct fd_worker *w);
 
-/** fd_worker_submit() - Takes the job. Without a thread to be had, and none there, it is done at once, here. */
+/**
+ * fd_worker_submit() - Takes the job. Without a thread to be had, and none there, it is done at
+ * once, here.
+ */
 void fd_worker_submit(struct fd_worker *w, struct fd_job *job);
 
 /** fd_worker_reap() - Next job that is done, or NULL; the caller's to free */

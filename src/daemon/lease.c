@@ -4,7 +4,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum lease_fit lease_fit(const struct lease_key *key, uint64_t netns, uint8_t proto, const struct endpoint *dest)
+enum lease_fit lease_fit(const struct lease_key *key, uint64_t netns, uint8_t proto,
+			 const struct endpoint *dest)
 {
 	if (key->proto != proto || key->local.port != dest->port)
 		return LEASE_FIT_NONE;
@@ -50,9 +51,10 @@ bool lease_overlap(const struct lease_key *a, const struct lease_key *b)
  *	both have SO_REUSEADDR and, for TCP, none of them listens while the second binds,
  * and lets one of two such TCP sockets listen.
  *
- * The newcomer's options are not believed here: it may have bound beside the older one with an option that it has
- * cleared since. The older one's count as they were when it proved its port. So the older lease is expired if its socket
- * admitted no second one, or if the newcomer listens: two can't, except in a reuse-port group.
+ * The newcomer's options are not believed here: it may have bound beside the older one with an
+ * option that it has cleared since. The older one's count as they were when it proved its port. So
+ * the older lease is expired if its socket admitted no second one, or if the newcomer listens: two
+ * can't, except in a reuse-port group.
  */
 enum lease_verdict lease_contest(const struct lease *old, const struct lease *fresh)
 {
@@ -85,7 +87,10 @@ void lease_table_fini(struct lease_table *t)
 	t->buckets = NULL;
 }
 
-/* Protocols are kept apart by a shift that is no power of two's neighbour; a port has one bucket whatever its address. */
+/*
+ * Protocols are kept apart by a shift that is no power of two's neighbour; a port has one bucket
+ * whatever its address.
+ */
 static struct lease_bucket *bucket_of(const struct lease_table *t, uint8_t proto, uint16_t port)
 {
 	return &t->buckets[(port + proto * 521u) % LEASE_BUCKET_CNT];
@@ -93,7 +98,8 @@ static struct lease_bucket *bucket_of(const struct lease_table *t, uint8_t proto
 
 void lease_insert(struct lease_table *t, struct lease *lease)
 {
-	LIST_INSERT_HEAD(&bucket_of(t, lease->key.proto, lease->key.local.port)->leases, lease, bucket);
+	LIST_INSERT_HEAD(&bucket_of(t, lease->key.proto, lease->key.local.port)->leases, lease,
+			 bucket);
 	t->cnt++;
 }
 
@@ -103,13 +109,15 @@ void lease_remove(struct lease_table *t, struct lease *lease)
 	t->cnt--;
 }
 
-struct lease *lease_conflict(const struct lease_table *t, const struct lease *fresh, uint32_t *ret_cnt)
+struct lease *lease_conflict(const struct lease_table *t, const struct lease *fresh,
+			     uint32_t *ret_cnt)
 {
 	struct lease *l, *found = NULL;
 	uint32_t cnt = 0;
 
 	LIST_FOREACH (l, &bucket_of(t, fresh->key.proto, fresh->key.local.port)->leases, bucket) {
-		cnt += l->key.proto == fresh->key.proto && l->key.local.port == fresh->key.local.port;
+		cnt += l->key.proto == fresh->key.proto &&
+		       l->key.local.port == fresh->key.local.port;
 		if (found == NULL && l->app != fresh->app && lease_overlap(&l->key, &fresh->key) &&
 		    lease_contest(l, fresh) != LEASE_SHARED)
 			found = l;
@@ -118,7 +126,8 @@ struct lease *lease_conflict(const struct lease_table *t, const struct lease *fr
 	return found;
 }
 
-struct lease *lease_find(struct lease_table *t, uint64_t netns, uint8_t proto, const struct endpoint *dest, uint32_t uid)
+struct lease *lease_find(struct lease_table *t, uint64_t netns, uint8_t proto,
+			 const struct endpoint *dest, uint32_t uid)
 {
 	struct lease_bucket *b = bucket_of(t, proto, dest->port);
 	enum lease_fit fit, best = LEASE_FIT_NONE;
@@ -139,7 +148,8 @@ struct lease *lease_find(struct lease_table *t, uint64_t netns, uint8_t proto, c
 		return any;
 	pick = b->turn++ % cnt;
 	LIST_FOREACH (l, &b->leases, bucket)
-		if (l->key.uid == uid && lease_fit(&l->key, netns, proto, dest) == best && pick-- == 0)
+		if (l->key.uid == uid && lease_fit(&l->key, netns, proto, dest) == best &&
+		    pick-- == 0)
 			return l;
 	return NULL;
 }

@@ -2,14 +2,15 @@
 /*
  * lease.h - who holds which port
  *
- * A TCP or UDP lease mirrors a kernel socket that its owner has bound, so the kernel's rules decide who may have a port; here
- * they are only followed. vjd doesn't keep that socket (the sockets layer needs it alone), so an owner may have closed it
- * without a RELEASE. That shows when somebody else proves a socket that couldn't be bound beside the first: then
- * the first is no more, and its lease is revoked. Where both sockets could exist (SO_REUSEADDR), who came first keeps the
- * port, unless the newcomer listens: of two TCP sockets on one port only one can, and that is the owner.
+ * A TCP or UDP lease mirrors a kernel socket that its owner has bound, so the kernel's rules decide
+ * who may have a port; here they are only followed. vjd doesn't keep that socket (the sockets layer
+ * needs it alone), so an owner may have closed it without a RELEASE. That shows when somebody else
+ * proves a socket that couldn't be bound beside the first: then the first is no more, and its lease
+ * is revoked. Where both sockets could exist (SO_REUSEADDR), who came first keeps the port, unless
+ * the newcomer listens: of two TCP sockets on one port only one can, and that is the owner.
  *
- * The order of a search is the kernel's: the exact address, then the wildcard of the family, then a dual-stack [::].
- * Leases are seen only in the network namespace in which they were made.
+ * The order of a search is the kernel's: the exact address, then the wildcard of the family, then a
+ * dual-stack [::]. Leases are seen only in the network namespace in which they were made.
  *
  * A RAW lease is a number in vjd's own name space; its address is ignored.
  */
@@ -69,18 +70,22 @@ struct lease_table {
 /* How well a lease fits a destination; higher is better. */
 enum lease_fit { LEASE_FIT_NONE, LEASE_FIT_DUAL_STACK, LEASE_FIT_WILDCARD, LEASE_FIT_EXACT };
 
-enum lease_fit lease_fit(const struct lease_key *key, uint64_t netns, uint8_t proto, const struct endpoint *dest);
+enum lease_fit lease_fit(const struct lease_key *key, uint64_t netns, uint8_t proto,
+			 const struct endpoint *dest);
 
 /* May two sockets of these keys collide: is there a destination that both would get? */
 bool lease_overlap(const struct lease_key *a, const struct lease_key *b);
 
 enum lease_verdict {
-	LEASE_SHARED,  /* both stay */
-	LEASE_TAKEN,   /* the newcomer is refused */
-	LEASE_EXPIRED, /* the newcomer's socket couldn't exist beside the older one's: that one is gone */
+	LEASE_SHARED, /* both stay */
+	LEASE_TAKEN,  /* the newcomer is refused */
+	LEASE_EXPIRED, /* the older one's socket must be gone, or the newer couldn't be */
 };
 
-/* Two leases of different applications that overlap: who has it? @fresh comes with a proof of now, @old with one of then. */
+/*
+ * Two leases of different applications that overlap: who has it? @fresh comes with a proof of now,
+ * @old with one of then.
+ */
 enum lease_verdict lease_contest(const struct lease *old, const struct lease *fresh);
 
 /* ---- the table */
@@ -97,14 +102,16 @@ void lease_remove(struct lease_table *t, struct lease *lease);
  * @ret_cnt: leases on this port and protocol (LEASE_GROUP_MAX is the caller's to enforce)
  * Return: the first one that isn't LEASE_SHARED, or NULL
  */
-struct lease *lease_conflict(const struct lease_table *t, const struct lease *fresh, uint32_t *ret_cnt);
+struct lease *lease_conflict(const struct lease_table *t, const struct lease *fresh,
+			     uint32_t *ret_cnt);
 
 /**
  * lease_find() - Whom does this destination belong to?
  * @uid: of who asks: among equally good owners, those of this user are taken in turn
  * Return: NULL: nobody; a lease whose key.uid may be another user's
  */
-struct lease *lease_find(struct lease_table *t, uint64_t netns, uint8_t proto, const struct endpoint *dest, uint32_t uid);
+struct lease *lease_find(struct lease_table *t, uint64_t netns, uint8_t proto,
+			 const struct endpoint *dest, uint32_t uid);
 
 /** lease_port_in_use() - Does anybody hold this port, whatever the address? */
 bool lease_port_in_use(const struct lease_table *t, uint8_t proto, uint16_t port);

@@ -51,7 +51,8 @@ static void revoke(struct lease *lease)
 {
 	struct ctl_msg msg = { .type = CTL_LEASE_GONE };
 
-	log_info(lease->app->d->cfg.log, "app %u: lease %u revoked, its socket is gone", lease->app->id, lease->id);
+	log_info(lease->app->d->cfg.log, "app %u: lease %u revoked, its socket is gone",
+		 lease->app->id, lease->id);
 	lease_describe(lease, &msg.lease);
 	tell_peers(lease->app, &msg);
 	app_post(lease->app, &msg);
@@ -60,10 +61,12 @@ static void revoke(struct lease *lease)
 
 enum ctl_refusal lease_may(const struct app *app)
 {
-	return app->lease_cnt < app->d->cfg.limits.leases_max ? CTL_REFUSAL_NONE : CTL_REFUSAL_QUOTA_LEASES;
+	return app->lease_cnt < app->d->cfg.limits.leases_max ? CTL_REFUSAL_NONE
+							      : CTL_REFUSAL_QUOTA_LEASES;
 }
 
-static void fill(struct lease *lease, struct app *app, const struct ctl_lease *req, const struct lease_proof *proof)
+static void fill(struct lease *lease, struct app *app, const struct ctl_lease *req,
+		 const struct lease_proof *proof)
 {
 	*lease = (struct lease){
 		.app = app,
@@ -95,8 +98,8 @@ static enum ctl_refusal settle(struct vjd *d, const struct lease *fresh)
 	return cnt < LEASE_GROUP_MAX ? CTL_REFUSAL_NONE : CTL_REFUSAL_QUOTA_LEASES;
 }
 
-enum ctl_refusal lease_grant(struct app *app, const struct ctl_lease *req, const struct lease_proof *proof,
-			     struct ctl_lease *ret_lease)
+enum ctl_refusal lease_grant(struct app *app, const struct ctl_lease *req,
+			     const struct lease_proof *proof, struct ctl_lease *ret_lease)
 {
 	struct vjd *d = app->d;
 	enum ctl_refusal why = lease_may(app);

@@ -2,8 +2,9 @@
 /*
  * lease_holder.h - giving leases to applications and taking them back
  *
- * When a lease ends while its owner lives, everyone who shares a channel with the owner hears LEASE_GONE: they may have
- * a route to that port. When the owner goes, its peers hear PEER_GONE, which says it for all its leases.
+ * When a lease ends while its owner lives, everyone who shares a channel with the owner hears
+ * LEASE_GONE: they may have a route to that port. When the owner goes, its peers hear PEER_GONE,
+ * which says it for all its leases.
  */
 #ifndef DAEMON_LEASE_HOLDER_H
 #define DAEMON_LEASE_HOLDER_H
@@ -21,8 +22,8 @@ enum ctl_refusal lease_may(const struct app *app);
  * @ret_lease: as LEASED and STATUS_LEASE show it
  * Return: CTL_REFUSAL_NONE, PORT_TAKEN, QUOTA_LEASES, RESOURCES
  */
-enum ctl_refusal lease_grant(struct app *app, const struct ctl_lease *req, const struct lease_proof *proof,
-			     struct ctl_lease *ret_lease);
+enum ctl_refusal lease_grant(struct app *app, const struct ctl_lease *req,
+			     const struct lease_proof *proof, struct ctl_lease *ret_lease);
 
 /** lease_release() - Return: CTL_REFUSAL_NONE, NO_LEASE. @ret_lease: what was released */
 enum ctl_refusal lease_release(struct app *app, uint32_t id, struct ctl_lease *ret_lease);

@@ -30,8 +30,9 @@ static socklen_t make_name(const struct ip_addr *addr, union name *ret)
 
 static struct ip_addr name_addr(const union name *name)
 {
-	return name->sa.sa_family == AF_INET ? ip_addr_from_v4((struct be32){ name->in.sin_addr.s_addr }) :
-					       ip_addr_from_v6(&name->in6.sin6_addr);
+	return name->sa.sa_family == AF_INET
+		       ? ip_addr_from_v4((struct be32){ name->in.sin_addr.s_addr })
+		       : ip_addr_from_v6(&name->in6.sin6_addr);
 }
 
 bool local_addr(const struct ip_addr *addr)

@@ -29,7 +29,7 @@ enum {
 	PRIVATE_IDLE_EXIT_S = 2,
 	PRIVATE_FIRST_EXIT_S = 10,
 	MEMORY_MAX_MIB = 4096,
-	START_TIMEOUT_MS = 5000, /* how long a loser of the start race waits for the winner to be ready */
+	START_TIMEOUT_MS = 5000, /* for the winner of a start race to be ready */
 	START_POLL_MS = 10,
 };
 
@@ -44,7 +44,8 @@ static void log_line(void *arg, enum log_level level, const char *line, size_t l
 	clock_gettime(CLOCK_REALTIME, &ts);
 	localtime_r(&ts.tv_sec, &tm);
 	strftime(when, sizeof(when), "%F %T", &tm);
-	fprintf(to, "%s.%03ld vjd[%d] %s: %s\n", when, ts.tv_nsec / 1000000, getpid(), log_level_name(level), line);
+	fprintf(to, "%s.%03ld vjd[%d] %s: %s\n", when, ts.tv_nsec / 1000000, getpid(),
+		log_level_name(level), line);
 	fflush(to);
 }
 
@@ -54,7 +55,10 @@ static int usage_error(const char *why)
 	return EXIT_USAGE;
 }
 
-/* Signals of the loop are blocked before any thread is there; what a client's death may raise is ignored. */
+/*
+ * Signals of the loop are blocked before any thread is there; what a client's death may raise is
+ * ignored.
+ */
 static void set_up_process(void)
 {
 	struct rlimit rl;
@@ -79,19 +83,23 @@ static void set_up_process(void)
 	}
 }
 
-static uint64_t default_memory_max(void)
+static uint64_t memory_max(const struct options *opts)
 {
 	long pages = sysconf(_SC_PHYS_PAGES), page_bytes = sysconf(_SC_PAGESIZE);
-	uint64_t half = pages > 0 && page_bytes > 0 ? (uint64_t)pages * (uint64_t)page_bytes / 2 : 0;
+	uint64_t half = 0;
 
+	if (opts->memory_max_mib != OPTION_UNSET)
+		return opts->memory_max_mib << 20;
+	if (pages > 0 && page_bytes > 0)
+		half = (uint64_t)pages * (uint64_t)page_bytes / 2;
 	return min_u64(half, (uint64_t)MEMORY_MAX_MIB << 20);
 }
 
-static uint64_t seconds_or(uint64_t given_s, bool is_private, uint64_t private_s)
+static uint64_t seconds_or(const struct options *opts, uint64_t given_s, uint64_t private_s)
 {
 	if (given_s != OPTION_UNSET)
 		return given_s * NS_PER_SEC;
-	return is_private ? private_s * NS_PER_SEC : TIME_NEVER;
+	return opts->is_private ? private_s * NS_PER_SEC : TIME_NEVER;
 }
 
 static struct vj_area_params area_params(const struct options *opts)
@@ -103,7 +111,8 @@ static struct vj_area_params area_params(const struct options *opts)
 	};
 }
 
-static struct server_config make_config(const struct options *opts, const char *path, const struct log_sink *log)
+static struct server_config make_config(const struct options *opts, const char *path,
+					const struct log_sink *log)
 {
 	return (struct server_config){
 		.vjd = {
@@ -112,8 +121,7 @@ static struct server_config make_config(const struct options *opts, const char *
 				.leases_max = (uint32_t)opts->leases_max,
 				.channels_max = (uint32_t)opts->channels_max,
 				.rate_max = (uint32_t)opts->rate_max,
-				.memory_max = opts->memory_max_mib != OPTION_UNSET ? opts->memory_max_mib << 20 :
-										     default_memory_max(),
+				.memory_max = memory_max(opts),
 			},
 			.area = area_params(opts),
 			.private_mode = opts->is_private != 0,
@@ -122,8 +130,8 @@ static struct server_config make_config(const struct options *opts, const char *
 		},
 		.path = path,
 		.socket_mode = opts->is_private ? 0600 : 0666,
-		.idle_exit_ns = seconds_or(opts->idle_exit_s, opts->is_private, PRIVATE_IDLE_EXIT_S),
-		.first_exit_ns = seconds_or(opts->first_exit_s, opts->is_private, PRIVATE_FIRST_EXIT_S),
+		.idle_exit_ns = seconds_or(opts, opts->idle_exit_s, PRIVATE_IDLE_EXIT_S),
+		.first_exit_ns = seconds_or(opts, opts->first_exit_s, PRIVATE_FIRST_EXIT_S),
 	};
 }
 
@@ -137,21 +145,25 @@ static int absolute(const char *path, struct ctl_path *ret_path)
 
 	if (path[0] != '/' && getcwd(cwd, sizeof(cwd)) == NULL)
 		return -errno;
-	n = snprintf(ret_path->text, sizeof(ret_path->text), "%s%s%s", cwd, path[0] != '/' ? "/" : "", path);
+	n = snprintf(ret_path->text, sizeof(ret_path->text), "%s%s%s", cwd,
+		     path[0] != '/' ? "/" : "", path);
 	ret_path->kind = CTL_PATH_GIVEN;
 	return n < (int)sizeof(ret_path->text) ? 0 : -ENAMETOOLONG;
 }
 
 static bool suits(const struct options *opts, const struct ctl_path *path)
 {
-	return path->kind == CTL_PATH_GIVEN || (path->kind == CTL_PATH_PRIVATE) == (opts->is_private != 0);
+	return path->kind == CTL_PATH_GIVEN ||
+	       (path->kind == CTL_PATH_PRIVATE) == (opts->is_private != 0);
 }
 
 /* The first path of the search order that suits the mode and can be used. */
 static int find_place(const struct options *opts, struct place *ret_place, char *why)
 {
 	const struct ctl_path_env env = {
-		.vj_socket = opts->socket != NULL ? opts->socket : opts->is_private ? getenv("VJ_SOCKET") : NULL,
+		.vj_socket = opts->socket != NULL ? opts->socket
+			     : opts->is_private	  ? getenv("VJ_SOCKET")
+						  : NULL,
 		.xdg_runtime_dir = getenv("XDG_RUNTIME_DIR"),
 		.uid = geteuid(),
 	};
@@ -175,8 +187,8 @@ static int find_place(const struct options *opts, struct place *ret_place, char 
 }
 
 /*
- * Return: 0: this is the one vjd here; 1: another one serves here; negative errno. Between the two is one that starts, or is
- * just leaving: wait until it does either.
+ * Return: 0: this is the one vjd here; 1: another one serves here; negative errno. Between the two
+ * is one that starts, or is just leaving: wait until it does either.
  */
 static int win_place(struct place *place)
 {
@@ -194,7 +206,8 @@ static int win_place(struct place *place)
 
 /* ---- run */
 
-static int serve(const struct options *opts, const struct place *place, struct detach *detach, struct log_sink *log)
+static int serve(const struct options *opts, const struct place *place, struct detach *detach,
+		 struct log_sink *log)
 {
 	struct server_config cfg = make_config(opts, place->path.text, log);
 	struct server *server = NULL;
@@ -226,7 +239,9 @@ static int run(const struct options *opts, struct detach *detach, struct log_sin
 
 	if (r < 0) {
 		fprintf(stderr, "vjd: %s%s\n", why,
-			opts->is_private || opts->socket != NULL ? "" : " (--private needs no privilege)");
+			opts->is_private || opts->socket != NULL
+				? ""
+				: " (--private needs no privilege)");
 		return EXIT_FAILURE;
 	}
 	r = win_place(&place);
@@ -237,8 +252,9 @@ static int run(const struct options *opts, struct detach *detach, struct log_sin
 	}
 	if (r != 0) {
 		fprintf(stderr, "vjd: %s: %s\n", place.path.text,
-			r == 1 ? "another vjd serves there" :
-			r == -ETIMEDOUT ? "another vjd holds the lock, but doesn't serve" : strerror(-r));
+			r == 1		  ? "another vjd serves there"
+			: r == -ETIMEDOUT ? "another vjd holds the lock, but doesn't serve"
+					  : strerror(-r));
 		return EXIT_FAILURE;
 	}
 	if (detach->parent_fd >= 0 && chdir("/") != 0)
@@ -278,8 +294,8 @@ int main(int argc, char **argv)
 	if (vj_area_params_check(&area) != 0)
 		return usage_error("--frame-bytes and --frames want powers of two");
 	set_up_process();
-	r = detach_start(!opts.is_private || opts.foreground, opts.ready_fd == OPTION_UNSET ? -1 : (int)opts.ready_fd,
-			 &detach);
+	r = detach_start(!opts.is_private || opts.foreground,
+			 opts.ready_fd == OPTION_UNSET ? -1 : (int)opts.ready_fd, &detach);
 	if (r < 0) {
 		fprintf(stderr, "vjd: cannot go to the background: %s\n", strerror(-r));
 		return EXIT_FAILURE;

@@ -42,14 +42,16 @@ static const struct option_row *find(const char *name, size_t len)
 	return NULL;
 }
 
-static int set_number(struct options *opts, const struct option_row *row, const char *text, char *why)
+static int set_number(struct options *opts, const struct option_row *row, const char *text,
+		      char *why)
 {
 	char *end;
 	unsigned long long v;
 
 	errno = 0;
 	v = strtoull(text, &end, 10);
-	if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0 || v < row->least || v > row->most) {
+	if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0 || v < row->least ||
+	    v > row->most) {
 		snprintf(why, 128, "--%s wants a number from %llu to %llu, not '%.20s'", row->name,
 			 (unsigned long long)row->least, (unsigned long long)row->most, text);
 		return -EINVAL;
@@ -126,8 +128,8 @@ void options_help(FILE *to)
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		char left[40];
 
-		snprintf(left, sizeof(left), "--%s%s%s", rows[i].name, rows[i].arg != NULL ? " " : "",
-			 rows[i].arg != NULL ? rows[i].arg : "");
+		snprintf(left, sizeof(left), "--%s%s%s", rows[i].name,
+			 rows[i].arg != NULL ? " " : "", rows[i].arg != NULL ? rows[i].arg : "");
 		fprintf(to, "  %-22s %s\n", left, rows[i].help);
 	}
 }

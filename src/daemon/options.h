@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * options.h - vjd's command line; one table makes the parser and --help; a test checks man/vjd.8.in against it
+ * options.h - vjd's command line; one table makes the parser and --help; a test checks man/vjd.8.in
+ * against it
  */
 #ifndef DAEMON_OPTIONS_H
 #define DAEMON_OPTIONS_H
@@ -22,40 +23,40 @@ struct options {
 #define OPTION_UNSET UINT64_MAX
 
 /*	  name            member          kind    argument   default        least  most      help */
-#define OPTIONS(X)                                                                                                     \
-	X("private",      is_private,     FLAG,   NULL,      0,             0,     1,                                  \
-	  "serve this user only, without privilege; leave when nobody needs it")                                      \
-	X("socket",       socket,         TEXT,   "PATH",    0,             0,     0,                                  \
-	  "listen there (default: see FILES in vjd(8))")                                                              \
-	X("foreground",   foreground,     FLAG,   NULL,      0,             0,     1,                                  \
-	  "with --private: stay in the foreground, log to standard error")                                            \
-	X("verbose",      verbose,        FLAG,   NULL,      0,             0,     1,                                  \
-	  "log every channel and every refusal")                                                                      \
-	X("log",          log,            TEXT,   "FILE",    0,             0,     0,                                  \
-	  "append the log to FILE")                                                                                   \
-	X("idle-exit",    idle_exit_s,    NUMBER, "SECONDS", OPTION_UNSET,  0,     1000000,                            \
-	  "leave so long after the last application left (default with --private: 2, else never)")                    \
-	X("first-exit",   first_exit_s,   NUMBER, "SECONDS", OPTION_UNSET,  0,     1000000,                            \
-	  "leave if no application came so long (default with --private: 10, else never)")                            \
-	X("ready-fd",     ready_fd,       NUMBER, "N",       OPTION_UNSET,  0,     1000000,                            \
-	  "write one byte to descriptor N when ready, and close it")                                                  \
-	X("memory-max",   memory_max_mib, NUMBER, "MIB",     OPTION_UNSET,  1,     UINT64_C(1) << 40,                  \
-	  "channel memory of one user (default: half of the host's, at most 4096)")                                   \
-	X("apps-max",     apps_max,       NUMBER, "N",       4096,          1,     1000000,                            \
-	  "applications of one user")                                                                                 \
-	X("leases-max",   leases_max,     NUMBER, "N",       1024,          1,     65536,                              \
-	  "port leases of one application")                                                                           \
-	X("channels-max", channels_max,   NUMBER, "N",       1024,          1,     65536,                              \
-	  "channels of one application")                                                                              \
-	X("rate-max",     rate_max,       NUMBER, "N",       20000,         1,     10000000,                           \
-	  "requests a second of one application; twice as many at once")                                              \
-	X("frame-bytes",  frame_bytes,    NUMBER, "BYTES",   4096,          2048,  65536,                              \
-	  "size of a frame; a power of two")                                                                          \
-	X("frames",       frame_cnt,      NUMBER, "N",       256,           2,     65536,                              \
-	  "frames of each direction of a channel; a power of two")                                                    \
-	X("help",         help,           FLAG,   NULL,      0,             0,     1,                                  \
-	  "print this and leave")                                                                                     \
-	X("version",      version,        FLAG,   NULL,      0,             0,     1,                                  \
+#define OPTIONS(X) \
+	X("private",      is_private,     FLAG,   NULL,      0,             0,     1, \
+	  "serve this user only, without privilege; leave when nobody needs it") \
+	X("socket",       socket,         TEXT,   "PATH",    0,             0,     0, \
+	  "listen there (default: see FILES in vjd(8))") \
+	X("foreground",   foreground,     FLAG,   NULL,      0,             0,     1, \
+	  "with --private: stay in the foreground, log to standard error") \
+	X("verbose",      verbose,        FLAG,   NULL,      0,             0,     1, \
+	  "log every channel and every refusal") \
+	X("log",          log,            TEXT,   "FILE",    0,             0,     0, \
+	  "append the log to FILE") \
+	X("idle-exit",    idle_exit_s,    NUMBER, "SECONDS", OPTION_UNSET,  0,     1000000, \
+	  "leave so long after the last application left (default with --private: 2, else never)") \
+	X("first-exit",   first_exit_s,   NUMBER, "SECONDS", OPTION_UNSET,  0,     1000000, \
+	  "leave if no application came so long (default with --private: 10, else never)") \
+	X("ready-fd",     ready_fd,       NUMBER, "N",       OPTION_UNSET,  0,     1000000, \
+	  "write one byte to descriptor N when ready, and close it") \
+	X("memory-max",   memory_max_mib, NUMBER, "MIB",     OPTION_UNSET,  1,     UINT64_C(1) << 40, \
+	  "channel memory of one user (default: half of the host's, at most 4096)") \
+	X("apps-max",     apps_max,       NUMBER, "N",       4096,          1,     1000000, \
+	  "applications of one user") \
+	X("leases-max",   leases_max,     NUMBER, "N",       1024,          1,     65536, \
+	  "port leases of one application") \
+	X("channels-max", channels_max,   NUMBER, "N",       1024,          1,     65536, \
+	  "channels of one application") \
+	X("rate-max",     rate_max,       NUMBER, "N",       20000,         1,     10000000, \
+	  "requests a second of one application; twice as many at once") \
+	X("frame-bytes",  frame_bytes,    NUMBER, "BYTES",   4096,          2048,  65536, \
+	  "size of a frame; a power of two") \
+	X("frames",       frame_cnt,      NUMBER, "N",       256,           2,     65536, \
+	  "frames of each direction of a channel; a power of two") \
+	X("help",         help,           FLAG,   NULL,      0,             0,     1, \
+	  "print this and leave") \
+	X("version",      version,        FLAG,   NULL,      0,             0,     1, \
 	  "print the version and leave")
 
 /**

@@ -100,7 +100,8 @@ static int open_dir(const struct ctl_path *path, char *why)
 	return fd;
 }
 
-int place_open(const struct ctl_path *path, struct place *ret_place, char ret_why[static PLACE_WHY_BYTES])
+int place_open(const struct ctl_path *path, struct place *ret_place,
+	       char ret_why[static PLACE_WHY_BYTES])
 {
 	const char *slash = strrchr(path->text, '/');
 	char name[CTL_PATH_BYTES + 8];

@@ -58,11 +58,15 @@ static bool is_tcp_or_udp(int fd, uint8_t proto)
 {
 	int domain = option(fd, SOL_SOCKET, SO_DOMAIN);
 
-	return (domain == AF_INET || domain == AF_INET6) && option(fd, SOL_SOCKET, SO_PROTOCOL) == proto &&
-	       option(fd, SOL_SOCKET, SO_TYPE) == (proto == CTL_PROTO_TCP ? SOCK_STREAM : SOCK_DGRAM);
+	return (domain == AF_INET || domain == AF_INET6) &&
+	       option(fd, SOL_SOCKET, SO_PROTOCOL) == proto &&
+	       option(fd, SOL_SOCKET, SO_TYPE) ==
+		       (proto == CTL_PROTO_TCP ? SOCK_STREAM : SOCK_DGRAM);
 }
 
-/* An accepted or connected TCP socket shares its local port with the listener and proves nothing. */
+/*
+ * An accepted or connected TCP socket shares its local port with the listener and proves nothing.
+ */
 static bool tcp_idle_or_listening(int fd)
 {
 	struct tcp_info info = { 0 };
@@ -73,9 +77,10 @@ static bool tcp_idle_or_listening(int fd)
 }
 
 /*
- * A TCP socket whose connection was reset keeps the name of the port that it no longer holds. The kernel refuses to bind a
- * socket twice, so a second bind that succeeds shows that the first is void. Port 0, because privileges are checked
- * first for others. (What it binds then is the claimant's own dead socket.)
+ * A TCP socket whose connection was reset keeps the name of the port that it no longer holds. The
+ * kernel refuses to bind a socket twice, so a second bind that succeeds shows that the first is
+ * void. Port 0, because privileges are checked first for others. (What it binds then is the
+ * claimant's own dead socket.)
  */
 static bool holds_its_name(int fd)
 {
@@ -87,7 +92,9 @@ static bool holds_its_name(int fd)
 	return bind(fd, (const struct sockaddr *)&in6, sizeof(in6)) != 0 && errno == EINVAL;
 }
 
-/* A socket bound to a device doesn't get what comes from elsewhere, programs of this host included. */
+/*
+ * A socket bound to a device doesn't get what comes from elsewhere, programs of this host included.
+ */
 static bool is_bound_to_device(int fd)
 {
 	char name[16];
@@ -104,7 +111,8 @@ static bool covers_claim(int fd, const struct ctl_lease *claim)
 		return false;
 	if ((claim->flags & CTL_LEASE_REUSEPORT) != 0 && option(fd, SOL_SOCKET, SO_REUSEPORT) != 1)
 		return false;
-	if (ip_addr_is_any(&want.addr) && !ip_addr_is_v4(&want.addr) && (claim->flags & CTL_LEASE_V6ONLY) == 0)
+	if (ip_addr_is_any(&want.addr) && !ip_addr_is_v4(&want.addr) &&
+	    (claim->flags & CTL_LEASE_V6ONLY) == 0)
 		return option(fd, IPPROTO_IPV6, IPV6_V6ONLY) == 0;
 	return true;
 }

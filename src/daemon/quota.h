@@ -2,8 +2,9 @@
 /*
  * quota.h - what a user and an application may use
  *
- * Limits per user where many processes could share the harm (applications, memory), per application where one process
- * does it (leases, channels, messages a second). A user's account lives while anything is charged to it.
+ * Limits per user where many processes could share the harm (applications, memory), per application
+ * where one process does it (leases, channels, messages a second). A user's account lives while
+ * anything is charged to it.
  */
 #ifndef DAEMON_QUOTA_H
 #define DAEMON_QUOTA_H
@@ -12,7 +13,9 @@
 
 #include <sys/queue.h>
 
-/* Connections beyond the applications of a user: half-open ones, and those being told QUOTA_APPS. */
+/*
+ * Connections beyond the applications of a user: half-open ones, and those being told QUOTA_APPS.
+ */
 enum { QUOTA_STRANGERS_MAX = 64 };
 
 /* Jobs on foreign descriptors (fd_worker.h) that one user may have under way. */
@@ -21,8 +24,8 @@ enum { QUOTA_JOBS_MAX = 32 };
 struct user {
 	LIST_ENTRY(user) all;
 	uint32_t uid;
-	uint32_t conn_cnt; /* control connections; the account is freed with the last one and the last job */
-	uint32_t app_cnt;  /* of these, welcome */
+	uint32_t conn_cnt; /* control connections; with the last, and the last job, it is freed */
+	uint32_t app_cnt; /* of these, welcome */
 	uint32_t job_cnt;
 	uint64_t memory_bytes;
 };
@@ -41,7 +44,10 @@ struct bucket {
 	uint64_t full_at_ns; /* when all tokens are back */
 };
 
-/** bucket_take() - Take one token. @rate: a second, >= 1; twice as many may come at once. Return: false: none left */
+/**
+ * bucket_take() - Take one token. @rate: a second, >= 1; twice as many may come at once. Return:
+ * false: none left
+ */
 bool bucket_take(struct bucket *b, uint64_t now_ns, uint32_t rate);
 
 #endif

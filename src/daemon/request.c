@@ -92,7 +92,8 @@ static void do_hello(struct app *app, const struct ctl_msg *msg)
 	app_post(app, &reply);
 }
 
-static void lease_answer(struct app *app, const struct ctl_msg *msg, const struct lease_proof *proof)
+static void lease_answer(struct app *app, const struct ctl_msg *msg,
+			 const struct lease_proof *proof)
 {
 	struct ctl_msg reply = { .type = CTL_LEASED, .seq = msg->seq };
 	enum ctl_refusal why = lease_grant(app, &msg->lease, proof, &reply.lease);
@@ -144,8 +145,8 @@ static void do_ports(struct app *app, const struct ctl_msg *msg)
 	struct vjd *d = app->d;
 
 	reply.ports.proto = msg->ports.proto;
-	reply.ports.cnt = port_map_take(&d->ports, &d->leases, app, msg->ports.proto, msg->ports.first, msg->ports.cnt,
-					&reply.ports.first);
+	reply.ports.cnt = port_map_take(&d->ports, &d->leases, app, msg->ports.proto,
+					msg->ports.first, msg->ports.cnt, &reply.ports.first);
 	if (reply.ports.cnt == 0)
 		refuse(app, msg, CTL_REFUSAL_NO_PORTS);
 	else
@@ -207,8 +208,8 @@ static void serve(struct app *app, const struct ctl_msg *msg, const int *fds, un
 	}
 }
 
-void request_handle(struct app *app, enum ctl_refusal verdict, const struct ctl_msg *msg, const int *fds,
-		    unsigned fd_cnt)
+void request_handle(struct app *app, enum ctl_refusal verdict, const struct ctl_msg *msg,
+		    const int *fds, unsigned fd_cnt)
 {
 	enum ctl_refusal why = verdict != CTL_REFUSAL_NONE ? verdict : admit(app, msg);
 

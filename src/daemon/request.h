@@ -19,8 +19,8 @@
  *
  * May leave any application in APP_LEAVING; frees none.
  */
-void request_handle(struct app *app, enum ctl_refusal verdict, const struct ctl_msg *msg, const int *fds,
-		    unsigned fd_cnt);
+void request_handle(struct app *app, enum ctl_refusal verdict, const struct ctl_msg *msg,
+		    const int *fds, unsigned fd_cnt);
 
 /** request_job_done() - A job of vjd_ops.submit() is done. Frees it. */
 void request_job_done(struct vjd *d, struct fd_job *job);

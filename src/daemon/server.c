@@ -31,17 +31,23 @@
 
 enum {
 	EVENTS_PER_ROUND = 64,
-	READS_PER_ROUND = 16,	/* of one client, then the others have their turn */
+	READS_PER_ROUND = 16, /* of one client, then the others have their turn */
 	ACCEPTS_PER_ROUND = 64,
 	FDS_PER_CONN = 2,
-	FDS_RESERVED = 64,	/* for all that isn't a connection: a channel being made, and so on */
+	FDS_RESERVED = 64, /* for all that isn't a connection: a channel being made, and so on */
 	/* Bounds what waits in one client's socket, descriptors included: about 80 messages. */
 	SEND_BUFFER_BYTES = 64 * 1024,
 };
 
 /* What an epoll event belongs to. */
 struct watch {
-	enum watch_kind { WATCH_LISTENER, WATCH_SIGNAL, WATCH_WORKER, WATCH_CONN, WATCH_PROCESS } kind;
+	enum watch_kind {
+		WATCH_LISTENER,
+		WATCH_SIGNAL,
+		WATCH_WORKER,
+		WATCH_CONN,
+		WATCH_PROCESS
+	} kind;
 	struct conn *conn; /* the last two */
 };
 
@@ -68,8 +74,8 @@ struct server {
 	struct conn_list changed; /* to be looked at before the next wait */
 	struct conn_list freed;	  /* closed; events of this round may still name them */
 	uint32_t conn_cnt, conn_max;
-	uint64_t idle_since_ns;	  /* no application since */
-	bool has_app, had_app;	  /* in the last round; ever */
+	uint64_t idle_since_ns; /* no application since */
+	bool has_app, had_app;	/* in the last round; ever */
 	bool stop;
 };
 
@@ -103,7 +109,10 @@ static int op_send(struct app *app, const struct ctl_msg *msg, const int *fds, u
 	ctl_packet_send(&p, msg, fds, fd_cnt);
 	if (sendmsg(conn_of(app)->fd, &p.hdr, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
 		return 0;
-	/* too many descriptors under way to a user who doesn't fetch them is the same as a full socket */
+	/*
+	 * too many descriptors under way to a user who doesn't fetch them is the same as a full
+	 * socket
+	 */
 	return errno == EWOULDBLOCK || errno == ETOOMANYREFS || errno == ENOBUFS ? -EAGAIN : -errno;
 }
 
@@ -119,7 +128,9 @@ static void op_submit(struct vjd *d, struct fd_job *job)
 
 static void op_random(void *buf, size_t bytes)
 {
-	/* up to 256 bytes at once this neither fails nor falls short once the kernel has its seed */
+	/*
+	 * up to 256 bytes at once this neither fails nor falls short once the kernel has its seed
+	 */
 	while (getrandom(buf, bytes, 0) != (ssize_t)bytes)
 		;
 }
@@ -290,7 +301,8 @@ static void conn_settle(struct conn *c)
 		conn_end(c);
 		return;
 	}
-	e.events = EPOLLRDHUP | (app_wants_read(&c->app) ? EPOLLIN : 0u) | (app_wants_write(&c->app) ? EPOLLOUT : 0u);
+	e.events = EPOLLRDHUP | (app_wants_read(&c->app) ? EPOLLIN : 0u) |
+		   (app_wants_write(&c->app) ? EPOLLOUT : 0u);
 	if (e.events == c->events)
 		return;
 	c->events = e.events;
@@ -327,8 +339,8 @@ static int set_up_socket(int fd, const struct sockaddr_un *sun, uint32_t mode)
 		unlink(sun->sun_path);
 	}
 	/* until listen() nobody gets in, so the mode is right before it matters */
-	if (bind(fd, (const struct sockaddr *)sun, sizeof(*sun)) != 0 || chmod(sun->sun_path, mode) != 0 ||
-	    listen(fd, SOMAXCONN) != 0)
+	if (bind(fd, (const struct sockaddr *)sun, sizeof(*sun)) != 0 ||
+	    chmod(sun->sun_path, mode) != 0 || listen(fd, SOMAXCONN) != 0)
 		return -errno;
 	return 0;
 }
@@ -398,12 +410,13 @@ static uint64_t exit_deadline_ns(const struct server *s)
 {
 	if (s->vjd.app_cnt > 0)
 		return TIME_NEVER;
-	return time_add_sat(s->idle_since_ns, s->had_app ? s->cfg.idle_exit_ns : s->cfg.first_exit_ns);
+	return time_add_sat(s->idle_since_ns,
+			    s->had_app ? s->cfg.idle_exit_ns : s->cfg.first_exit_ns);
 }
 
 /*
- * Time to go, unless somebody is at the door. First the name is taken away, so that nobody new finds the way; who had found
- * it already is let in, and the name is put back.
+ * Time to go, unless somebody is at the door. First the name is taken away, so that nobody new
+ * finds the way; who had found it already is let in, and the name is put back.
  */
 static int try_to_leave(struct server *s)
 {

@@ -2,11 +2,12 @@
 /*
  * server.h - vjd's control socket and its loop
  *
- * Every packet comes in through one function (receive_one() in server.c): length and descriptor count are checked by
- * ctl_packet_check() there and nowhere else. Credentials are the kernel's, taken at accept.
+ * Every packet comes in through one function (receive_one() in server.c): length and descriptor
+ * count are checked by ctl_packet_check() there and nowhere else. Credentials are the kernel's,
+ * taken at accept.
  *
- * Whether a client lives is seen twice: its socket ends, or its process does. The second is watched by a pidfd, because
- * a forked child may hold the socket open.
+ * Whether a client lives is seen twice: its socket ends, or its process does. The second is watched
+ * by a pidfd, because a forked child may hold the socket open.
  */
 #ifndef DAEMON_SERVER_H
 #define DAEMON_SERVER_H
@@ -16,22 +17,27 @@
 struct server;
 
 struct server_config {
-	struct vjd_config vjd;	 /* @netns is filled in */
-	const char *path;	 /* of the socket; must outlive the server; what is there already is replaced if it is a socket */
-	uint32_t socket_mode;	 /* permissions, e.g. 0666 */
-	uint64_t idle_exit_ns;	 /* leave so long after the last application left; TIME_NEVER: stay */
-	uint64_t first_exit_ns;	 /* ... or after the start, if none came */
+	struct vjd_config vjd; /* @netns is filled in */
+	const char *path; /* of the socket, which replaces one that is there; outlives the server */
+	uint32_t socket_mode;  /* permissions, e.g. 0666 */
+	uint64_t idle_exit_ns; /* leave so long after the last application left; TIME_NEVER: stay */
+	uint64_t first_exit_ns; /* ... or after the start, if none came */
 };
 
 /**
  * server_new() - Listen
  *
- * The caller makes sure that it is alone at @path (private_dir.h). SIGTERM and SIGINT must be blocked; they end server_run().
- * Return: 0; -EEXIST: something that isn't a socket is at @path; -ENAMETOOLONG; errors of the system calls
+ * The caller makes sure that it is alone at @path (place.h). SIGTERM and SIGINT must be
+ * blocked; they end server_run().
+ * Return: 0; -EEXIST: something that isn't a socket is at @path; -ENAMETOOLONG; errors of the
+ * system calls
  */
 int server_new(const struct server_config *cfg, struct server **ret_server);
 
-/** server_run() - Serve until a signal, or until nobody needs it. Return: 0; negative errno: the loop itself failed */
+/**
+ * server_run() - Serve until a signal, or until nobody needs it. Return: 0; negative errno: the
+ * loop itself failed
+ */
 int server_run(struct server *s);
 
 /** server_free() - Hang up on everyone and unlink the socket. NULL allowed */

@@ -2,10 +2,10 @@
 /*
  * status.h - answering STATUS
  *
- * One message for each application the asker may see, after each its leases and the channels whose end 0 it holds, at last the
- * daemon itself. Root sees all, others what is of their own uid. The answer may be long, so it isn't stored: a
- * cursor (struct status_cursor) remembers the last id told, and goes on when the socket has room. What comes
- * or goes meanwhile is told or not.
+ * One message for each application the asker may see, after each its leases and the channels whose
+ * end 0 it holds, at last the daemon itself. Root sees all, others what is of their own uid. The
+ * answer may be long, so it isn't stored: a cursor (struct status_cursor) remembers the last id
+ * told, and goes on when the socket has room. What comes or goes meanwhile is told or not.
  */
 #ifndef DAEMON_STATUS_H
 #define DAEMON_STATUS_H

@@ -5,8 +5,8 @@
 #include "daemon/app.h"
 
 /*
- * Applications outlive vjd and come back with ids that an earlier one gave them: those of two runs should differ. Still short
- * enough for people to read.
+ * Applications outlive vjd and come back with ids that an earlier one gave them: those of two runs
+ * should differ. Still short enough for people to read.
  */
 static uint32_t first_id(const struct vjd_ops *ops)
 {
@@ -16,7 +16,8 @@ static uint32_t first_id(const struct vjd_ops *ops)
 	return (1u + run % 4000u) * 1000000u;
 }
 
-int vjd_init(struct vjd *d, const struct vjd_config *cfg, const struct vjd_ops *ops, uint64_t now_ns)
+int vjd_init(struct vjd *d, const struct vjd_config *cfg, const struct vjd_ops *ops,
+	     uint64_t now_ns)
 {
 	*d = (struct vjd){ .cfg = *cfg, .ops = ops, .now_ns = now_ns, .start_ns = now_ns };
 	d->last_lease_id = first_id(ops);

@@ -4,18 +4,20 @@
  *
  * Theory of operation
  *
- * vjd is a book-keeper: who is there (app.h), who holds which port (lease.h, port_block.h), who shares a channel with whom
- * (channel_maker.h), and how much of each (quota.h). It makes channels and is never on the path of a packet.
+ * vjd is a book-keeper: who is there (app.h), who holds which port (lease.h, port_block.h), who
+ * shares a channel with whom (channel_maker.h), and how much of each (quota.h). It makes channels
+ * and is never on the path of a packet.
  *
- * One thread runs an epoll loop (server.h) and owns all of this state. It never waits for a client: what can't be sent
- * now is queued, a client whose queue isn't empty isn't read, and a queue can't outgrow what the quotas allow. The only other
- * threads (fd_worker.h) touch descriptors that came from clients, because those can make even close() hang.
+ * One thread runs an epoll loop (server.h) and owns all of this state. It never waits for a client:
+ * what can't be sent now is queued, a client whose queue isn't empty isn't read, and a queue can't
+ * outgrow what the quotas allow. The only other threads (fd_worker.h) touch descriptors that came
+ * from clients, because those can make even close() hang.
  *
- * Everything between the sockets and this state goes through struct vjd_ops, so that tests and fuzzers run the same code
- * without sockets: request_handle() takes a message, app_*() send some.
+ * Everything between the sockets and this state goes through struct vjd_ops, so that tests and
+ * fuzzers run the same code without sockets: request_handle() takes a message, app_*() send some.
  *
- * Order on one control socket: replies in the order of the requests. While a reply is waited for (a port being proved) or
- * not sent yet, the next request of that client isn't read.
+ * Order on one control socket: replies in the order of the requests. While a reply is waited for (a
+ * port being proved) or not sent yet, the next request of that client isn't read.
  */
 #ifndef DAEMON_VJD_H
 #define DAEMON_VJD_H
@@ -46,17 +48,23 @@ struct vjd_config {
 	struct vj_area_params area;
 	bool private_mode;
 	uint32_t uid;	/* of vjd itself */
-	uint64_t netns;	/* cookie of vjd's own network namespace */
+	uint64_t netns; /* cookie of vjd's own network namespace */
 	const struct log_sink *log;
 };
 
 /* What the state needs from outside. */
 struct vjd_ops {
-	/* Send now. Return: 0; -EAGAIN: full; others: couldn't be sent. Descriptors stay the caller's. */
+	/*
+	 * Send now. Return: 0; -EAGAIN: full; others: couldn't be sent. Descriptors stay the
+	 * caller's.
+	 */
 	int (*send)(struct app *app, const struct ctl_msg *msg, const int *fds, unsigned fd_cnt);
 	/* app_wants_read(), app_wants_write() or app->state may have changed. */
 	void (*changed)(struct app *app);
-	/* Do a job on descriptors of a client, call request_job_done() later or at once. Takes the job. */
+	/*
+	 * Do a job on descriptors of a client, call request_job_done() later or at once. Takes the
+	 * job.
+	 */
 	void (*submit)(struct vjd *d, struct fd_job *job);
 	/* Is this an address of this host, seen from vjd's network namespace? */
 	bool (*addr_is_local)(const struct ip_addr *addr);
@@ -79,12 +87,13 @@ struct vjd {
 	uint32_t channel_cnt;
 
 	uint32_t last_app_id, last_lease_id, last_channel_id;
-	uint64_t mark;	   /* see app_mark() */
+	uint64_t mark; /* see app_mark() */
 	uint64_t refused, malformed;
 };
 
 /** vjd_init() - Start with an empty book. @cfg is copied. Return: 0; -ENOMEM */
-int vjd_init(struct vjd *d, const struct vjd_config *cfg, const struct vjd_ops *ops, uint64_t now_ns);
+int vjd_init(struct vjd *d, const struct vjd_config *cfg, const struct vjd_ops *ops,
+	     uint64_t now_ns);
 
 /** vjd_fini() - Free the tables; all applications must be gone */
 void vjd_fini(struct vjd *d);

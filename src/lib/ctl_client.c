@@ -26,7 +26,7 @@ struct event {
 struct ctl_client {
 	int fd;
 	int timeout_ms;
-	int dead; /* negative errno of every later call; 0 while the connection is good */
+	int dead;     /* negative errno of every later call; 0 while the connection is good */
 	uint32_t seq; /* of the last request */
 	struct event *events; /* arrived during calls: [event_first, event_cnt) */
 	unsigned event_first, event_cnt, event_room;
@@ -79,7 +79,8 @@ static int wait_ready(const struct ctl_client *client, short events, uint64_t de
 
 	for (;;) {
 		uint64_t now_ns = sys_clock_ns();
-		uint64_t left_ms = now_ns >= deadline_ns ? 0 : (deadline_ns - now_ns + 999999) / 1000000;
+		uint64_t left_ms =
+			now_ns >= deadline_ns ? 0 : (deadline_ns - now_ns + 999999) / 1000000;
 		int r = sys_poll_ms(&pfd, 1, (int)left_ms);
 
 		if (r > 0)
@@ -96,7 +97,8 @@ static uint64_t deadline(const struct ctl_client *client)
 	return sys_clock_ns() + (uint64_t)client->timeout_ms * 1000000;
 }
 
-static int send_msg(struct ctl_client *client, const struct ctl_msg *msg, int fd, uint64_t deadline_ns)
+static int send_msg(struct ctl_client *client, const struct ctl_msg *msg, int fd,
+		    uint64_t deadline_ns)
 {
 	struct ctl_packet p;
 
@@ -112,14 +114,14 @@ static int send_msg(struct ctl_client *client, const struct ctl_msg *msg, int fd
 		if (n == -EPIPE || n == -ECONNRESET || n == -ENOTCONN)
 			return die(client, -ENOTCONN);
 		if (n != -EAGAIN)
-			return (int)n; /* -EBADF: not our connection's fault; -ETOOMANYREFS, -ENOBUFS */
+			return (int)n; /* the descriptor's fault or a shortage, not the end */
 		r = wait_ready(client, POLLOUT, deadline_ns);
 		if (r < 0)
 			return r;
 	}
 }
 
-/* An area without its seals could be cut under us; all else about it is checked when it is mapped. */
+/* An area without its seals could be cut under us; the rest is checked when it is mapped. */
 static bool fds_good(const struct ctl_msg *msg, const int *fds, unsigned fd_cnt)
 {
 	const int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
@@ -128,11 +130,13 @@ static bool fds_good(const struct ctl_msg *msg, const int *fds, unsigned fd_cnt)
 	if (fd_cnt == 0)
 		return true;
 	have = sys_fcntl(fds[CTL_FD_AREA], F_GET_SEALS, 0);
-	return have >= 0 && (have & seals) == seals && vj_area_params_check(&msg->channel.params) == 0;
+	return have >= 0 && (have & seals) == seals &&
+	       vj_area_params_check(&msg->channel.params) == 0;
 }
 
 /* One packet, without waiting. Return: 1; 0: none there; negative errno, and the client is dead. */
-static int recv_msg(struct ctl_client *client, struct ctl_msg *ret_msg, int ret_fds[static CTL_FDS_MAX])
+static int recv_msg(struct ctl_client *client, struct ctl_msg *ret_msg,
+		    int ret_fds[static CTL_FDS_MAX])
 {
 	int fds[CTL_PACKET_FDS_ROOM];
 	struct ctl_packet p;
@@ -144,7 +148,7 @@ static int recv_msg(struct ctl_client *client, struct ctl_msg *ret_msg, int ret_
 	for (;;) {
 		ctl_packet_recv(&p);
 		n = sys_recvmsg(client->fd, &p.hdr, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
-		/* a daemon that closed with a request unread makes this error come before its last packets */
+		/* closed with a request of ours unread: what it said before comes after this */
 		if (n == -ECONNRESET && !was_reset)
 			was_reset = true;
 		else if (n != -EINTR)
@@ -154,7 +158,8 @@ static int recv_msg(struct ctl_client *client, struct ctl_msg *ret_msg, int ret_
 		return 0;
 	if (n <= 0)
 		return die(client, -ENOTCONN);
-	if (ctl_packet_check(&p, (size_t)n, CTL_FROM_DAEMON, ret_msg, fds, &fd_cnt) != CTL_REFUSAL_NONE ||
+	if (ctl_packet_check(&p, (size_t)n, CTL_FROM_DAEMON, ret_msg, fds, &fd_cnt) !=
+		    CTL_REFUSAL_NONE ||
 	    !fds_good(ret_msg, fds, fd_cnt)) {
 		fds_close(fds, fd_cnt);
 		return die(client, -EPROTO);
@@ -163,7 +168,8 @@ static int recv_msg(struct ctl_client *client, struct ctl_msg *ret_msg, int ret_
 	return 1;
 }
 
-static int event_keep(struct ctl_client *client, const struct ctl_msg *msg, const int fds[static CTL_FDS_MAX])
+static int event_keep(struct ctl_client *client, const struct ctl_msg *msg,
+		      const int fds[static CTL_FDS_MAX])
 {
 	struct event *e;
 
@@ -171,7 +177,8 @@ static int event_keep(struct ctl_client *client, const struct ctl_msg *msg, cons
 		client->event_first = client->event_cnt = 0;
 	if (client->event_cnt == client->event_room) {
 		unsigned room = client->event_room == 0 ? 8 : client->event_room * 2;
-		struct event *more = room <= EVENTS_MAX ? realloc(client->events, room * sizeof(*more)) : NULL;
+		struct event *more =
+			room <= EVENTS_MAX ? realloc(client->events, room * sizeof(*more)) : NULL;
 
 		if (more == NULL)
 			return die(client, -EPROTO);
@@ -192,7 +199,8 @@ static uint32_t next_seq(struct ctl_client *client)
 }
 
 /* A reply whose call has given up: nobody holds what it brings. */
-static void undo_late(struct ctl_client *client, const struct ctl_msg *msg, int fds[static CTL_FDS_MAX])
+static void undo_late(struct ctl_client *client, const struct ctl_msg *msg,
+		      int fds[static CTL_FDS_MAX])
 {
 	uint64_t now_ns = sys_clock_ns();
 	struct ctl_msg undo = { .seq = next_seq(client) };
@@ -211,8 +219,8 @@ static void undo_late(struct ctl_client *client, const struct ctl_msg *msg, int 
 }
 
 /* Read until a reply to @seq is there; keep events. */
-static int await(struct ctl_client *client, uint32_t seq, uint64_t deadline_ns, struct ctl_msg *ret_reply,
-		 int ret_fds[static CTL_FDS_MAX])
+static int await(struct ctl_client *client, uint32_t seq, uint64_t deadline_ns,
+		 struct ctl_msg *ret_reply, int ret_fds[static CTL_FDS_MAX])
 {
 	for (;;) {
 		int r = recv_msg(client, ret_reply, ret_fds);
@@ -245,8 +253,8 @@ static int refused(const struct ctl_msg *reply)
 	return -ctl_refusal_errno((enum ctl_refusal)reply->refused.refusal);
 }
 
-int ctl_client_call(struct ctl_client *client, struct ctl_msg *req, int req_fd, struct ctl_msg *ret_reply,
-		    int ret_fds[static CTL_FDS_MAX])
+int ctl_client_call(struct ctl_client *client, struct ctl_msg *req, int req_fd,
+		    struct ctl_msg *ret_reply, int ret_fds[static CTL_FDS_MAX])
 {
 	uint64_t deadline_ns = deadline(client);
 	int r;
@@ -265,7 +273,8 @@ int ctl_client_call(struct ctl_client *client, struct ctl_msg *req, int req_fd, 
 	return ret_reply->type == CTL_REFUSED ? refused(ret_reply) : 0;
 }
 
-int ctl_client_event(struct ctl_client *client, struct ctl_msg *ret_msg, int ret_fds[static CTL_FDS_MAX])
+int ctl_client_event(struct ctl_client *client, struct ctl_msg *ret_msg,
+		     int ret_fds[static CTL_FDS_MAX])
 {
 	if (client->event_first < client->event_cnt) {
 		const struct event *e = &client->events[client->event_first++];
@@ -289,7 +298,7 @@ int ctl_client_event(struct ctl_client *client, struct ctl_msg *ret_msg, int ret
 
 static int hello(struct ctl_client *client, const char *name, uint32_t flags, const struct why *why)
 {
-	struct ctl_msg reply, req = { .type = CTL_HELLO };
+	struct ctl_msg reply = { 0 }, req = { .type = CTL_HELLO };
 	int r, fds[CTL_FDS_MAX];
 
 	req.hello.version = CTL_VERSION;
@@ -312,16 +321,19 @@ static int hello(struct ctl_client *client, const char *name, uint32_t flags, co
 		why_set(why, "%s: vjd hung up", client->path);
 		return -ECONNREFUSED;
 	}
-	if (client->dead != 0)
-		why_set(why, "%s: what listens there doesn't speak the control protocol", client->path);
-	else if (r == -ETIMEDOUT)
-		why_set(why, "%s: vjd doesn't answer", client->path);
-	else if (reply.refused.refusal == CTL_REFUSAL_VERSION)
-		why_set(why, "library %s speaks control version %d, vjd %s version %u", VJ_VERSION_STRING, CTL_VERSION,
-			reply.refused.release, reply.refused.version);
-	else
+	/* it may have hung up already, but its answer counts */
+	if (reply.type == CTL_REFUSED && reply.refused.refusal == CTL_REFUSAL_VERSION)
+		why_set(why, "library %s speaks control version %d, vjd %s version %u",
+			VJ_VERSION_STRING, CTL_VERSION, reply.refused.release,
+			reply.refused.version);
+	else if (reply.type == CTL_REFUSED)
 		why_set(why, "%s: vjd refuses: %s", client->path,
 			ctl_refusal_text((enum ctl_refusal)reply.refused.refusal));
+	else if (r == -ETIMEDOUT)
+		why_set(why, "%s: vjd doesn't answer", client->path);
+	else
+		why_set(why, "%s: what listens there doesn't speak the control protocol",
+			client->path);
 	return r;
 }
 
@@ -365,8 +377,8 @@ static int dial(const char *path, uint64_t deadline_ns, int *ret_fd)
 	return 0;
 }
 
-static int open_at(struct ctl_client *client, const struct ctl_path *path, const char *name, uint32_t flags,
-		   const struct why *why)
+static int open_at(struct ctl_client *client, const struct ctl_path *path, const char *name,
+		   uint32_t flags, const struct why *why)
 {
 	int r;
 
@@ -375,11 +387,11 @@ static int open_at(struct ctl_client *client, const struct ctl_path *path, const
 	r = dial(path->text, deadline(client), &client->fd);
 	if (r < 0) {
 		why_set(why, "%s: %s", path->text,
-			r == -ENOENT || r == -ENOTDIR ? "no vjd has made this socket" :
-			r == -ECONNREFUSED	      ? "nobody listens, its vjd is gone" :
-			r == -EACCES		      ? "permission denied" :
-			r == -EPROTOTYPE	      ? "the socket is of another kind than vjd's" :
-							"cannot connect");
+			r == -ENOENT || r == -ENOTDIR ? "no vjd has made this socket"
+			: r == -ECONNREFUSED	      ? "nobody listens, its vjd is gone"
+			: r == -EACCES		      ? "permission denied"
+			: r == -EPROTOTYPE	      ? "the socket is of another kind than vjd's"
+						      : "cannot connect");
 		return r == -ENOTDIR ? -ENOENT : r == -EPROTOTYPE ? -EPROTO : r;
 	}
 	r = trust(client, path->kind, why);
@@ -398,14 +410,15 @@ static bool passes_over(int err)
 	return err == -ENOENT || err == -ECONNREFUSED || err == -EACCES;
 }
 
-/* Of two failures, the one to tell: a socket that can't be used says more than one that isn't there. */
+/* Of two failures, the one to tell: a socket that is of no use says more than none. */
 static bool says_more(int err, int than)
 {
-	return than == 0 || (err != -ENOENT && than == -ENOENT) || (err == -EACCES && than == -ECONNREFUSED);
+	return than == 0 || (err != -ENOENT && than == -ENOENT) ||
+	       (err == -EACCES && than == -ECONNREFUSED);
 }
 
-static int search(struct ctl_client *client, const struct ctl_path *paths, unsigned cnt, const char *name, uint32_t flags,
-		  const struct why *why)
+static int search(struct ctl_client *client, const struct ctl_path *paths, unsigned cnt,
+		  const char *name, uint32_t flags, const struct why *why)
 {
 	int best = 0;
 
@@ -437,8 +450,8 @@ static unsigned find_paths(const char *path, struct ctl_path paths[static CTL_PA
 	return ctl_path_candidates(&env, paths);
 }
 
-static int open_client(const char *path, const char *name, uint32_t flags, struct ctl_client **ret_client,
-		       const struct why *why)
+static int open_client(const char *path, const char *name, uint32_t flags,
+		       struct ctl_client **ret_client, const struct why *why)
 {
 	struct ctl_path paths[CTL_PATH_CANDIDATES_MAX];
 	unsigned cnt = find_paths(path, paths);
@@ -467,13 +480,14 @@ static int open_client(const char *path, const char *name, uint32_t flags, struc
 	return 0;
 }
 
-int ctl_client_open(const char *path, const char *name, uint32_t flags, struct ctl_client **ret_client)
+int ctl_client_open(const char *path, const char *name, uint32_t flags,
+		    struct ctl_client **ret_client)
 {
 	return open_client(path, name, flags, ret_client, &(struct why){ NULL });
 }
 
-int ctl_client_open_why(const char *path, const char *name, uint32_t flags, struct ctl_client **ret_client,
-			char ret_why[static CTL_CLIENT_WHY_BYTES])
+int ctl_client_open_why(const char *path, const char *name, uint32_t flags,
+			struct ctl_client **ret_client, char ret_why[static CTL_CLIENT_WHY_BYTES])
 {
 	ret_why[0] = '\0';
 	return open_client(path, name, flags, ret_client, &(struct why){ ret_why });
@@ -519,8 +533,8 @@ void ctl_client_timeout_set(struct ctl_client *client, int timeout_ms)
 /* ---- the requests */
 
 /* A call that brings no descriptors and has one kind of reply. */
-static int simple_call(struct ctl_client *client, struct ctl_msg *req, int req_fd, enum ctl_type reply_type,
-		       struct ctl_msg *ret_reply)
+static int simple_call(struct ctl_client *client, struct ctl_msg *req, int req_fd,
+		       enum ctl_type reply_type, struct ctl_msg *ret_reply)
 {
 	int fds[CTL_FDS_MAX];
 	int r = ctl_client_call(client, req, req_fd, ret_reply, fds);
@@ -531,8 +545,8 @@ static int simple_call(struct ctl_client *client, struct ctl_msg *req, int req_f
 	return r;
 }
 
-int ctl_client_lease(struct ctl_client *client, const struct ctl_endpoint *local, uint32_t flags, int fd,
-		     uint32_t *ret_id)
+int ctl_client_lease(struct ctl_client *client, const struct ctl_endpoint *local, uint32_t flags,
+		     int fd, uint32_t *ret_id)
 {
 	struct ctl_msg reply, req = { .type = CTL_LEASE };
 	int r;
@@ -568,8 +582,8 @@ int ctl_client_ports(struct ctl_client *client, enum ctl_proto proto, uint16_t f
 	return 0;
 }
 
-int ctl_client_connect(struct ctl_client *client, const struct ctl_endpoint *remote, struct ctl_channel *ret_channel,
-		       int ret_fds[static CTL_FDS_MAX])
+int ctl_client_connect(struct ctl_client *client, const struct ctl_endpoint *remote,
+		       struct ctl_channel *ret_channel, int ret_fds[static CTL_FDS_MAX])
 {
 	struct ctl_msg reply, req = { .type = CTL_CONNECT };
 	int r;
@@ -586,7 +600,8 @@ int ctl_client_connect(struct ctl_client *client, const struct ctl_endpoint *rem
 	return 0;
 }
 
-int ctl_client_channel_close(struct ctl_client *client, uint32_t channel_id, enum vj_channel_error reason)
+int ctl_client_channel_close(struct ctl_client *client, uint32_t channel_id,
+			     enum vj_channel_error reason)
 {
 	struct ctl_msg msg = { .type = CTL_CHANNEL_CLOSE };
 
@@ -598,7 +613,8 @@ int ctl_client_channel_close(struct ctl_client *client, uint32_t channel_id, enu
 	return send_msg(client, &msg, -1, deadline(client));
 }
 
-int ctl_client_status(struct ctl_client *client, void (*fn)(void *arg, const struct ctl_msg *msg), void *arg)
+int ctl_client_status(struct ctl_client *client, void (*fn)(void *arg, const struct ctl_msg *msg),
+		      void *arg)
 {
 	struct ctl_msg msg, req = { .type = CTL_STATUS };
 	int fds[CTL_FDS_MAX];

@@ -2,12 +2,14 @@
 /*
  * ctl_client.h - the application's side of the control socket
  *
- * One connection to vjd. Requests are answered in order, so a call sends one and reads until its reply is there; events
- * that arrive in between are kept and handed out by ctl_client_event(), which never blocks.
+ * One connection to vjd. Requests are answered in order, so a call sends one and reads until its
+ * reply is there; events that arrive in between are kept and handed out by ctl_client_event(),
+ * which never blocks.
  *
- * Thread rule: one thread at a time (the caller serialises). Lives inside the preload: raw system calls only.
- * The descriptors that vjd passes are checked here: an area is a sealed memfd of the size that its parameters make, the
- * other two are eventfds. What fails is closed, and the connection with it (-EPROTO).
+ * Thread rule: one thread at a time (the caller serialises). Lives inside the preload: raw system
+ * calls only. The descriptors that vjd passes are checked here: an area is a sealed memfd of the
+ * size that its parameters make, the other two are eventfds. What fails is closed, and the
+ * connection with it (-EPROTO).
  */
 #ifndef LIB_CTL_CLIENT_H
 #define LIB_CTL_CLIENT_H
@@ -20,36 +22,48 @@ enum { CTL_CLIENT_TIMEOUT_MS = 2000, CTL_CLIENT_WHY_BYTES = 256 };
 
 /**
  * ctl_client_open() - Find vjd, connect, say HELLO
- * @path:       Of the socket; NULL: the search order of control/path.h, with this process's environment
+ * @path:       Of the socket; NULL: the search order of control/path.h, with this process's
+ *              environment
  * @name:       Program name for people; copied; NULL allowed
  * @flags:      CTL_HELLO_*
  * @ret_client: New client; ctl_client_close() it
  *
  * Blocks up to CTL_CLIENT_TIMEOUT_MS. Searching, a path that nobody listens at is passed over.
- * Return: 0; -ENOENT: no socket at any path; -ECONNREFUSED: a socket, but no vjd behind it, or one that is just leaving;
- * -EPROTO: vjd speaks another control version, or no sense; -EACCES: this user may not connect, or another user listens
- * where only this one's vjd may; -EUSERS: too many applications; -ETIMEDOUT; -ENAMETOOLONG: path too long;
+ * Return: 0; -ENOENT: no socket at any path; -ECONNREFUSED: a socket, but no vjd behind it, or one
+ * that is just leaving;
+ * -EPROTO: vjd speaks another control version, or no sense; -EACCES: this user may not connect, or
+ * another user listens where only this one's vjd may; -EUSERS: too many applications; -ETIMEDOUT;
+ * -ENAMETOOLONG: path too long;
  * -ENOMEM, -EMFILE, -ENFILE.
  */
-int ctl_client_open(const char *path, const char *name, uint32_t flags, struct ctl_client **ret_client);
+int ctl_client_open(const char *path, const char *name, uint32_t flags,
+		    struct ctl_client **ret_client);
 
 /**
  * ctl_client_open_why() - ctl_client_open() that also says in words what went wrong
- * @ret_why: CTL_CLIENT_WHY_BYTES; "" on success. E.g. "library 0.1.0 speaks control version 1, vjd 0.2.0 version 2"
+ * @ret_why: CTL_CLIENT_WHY_BYTES; "" on success. E.g. "library 0.1.0 speaks control version 1, vjd
+ *           0.2.0 version 2"
  */
-int ctl_client_open_why(const char *path, const char *name, uint32_t flags, struct ctl_client **ret_client,
-			char ret_why[static CTL_CLIENT_WHY_BYTES]);
+int ctl_client_open_why(const char *path, const char *name, uint32_t flags,
+			struct ctl_client **ret_client, char ret_why[static CTL_CLIENT_WHY_BYTES]);
 
-/** ctl_client_close() - Hang up: vjd releases everything. Events not yet fetched are dropped with their descriptors. NULL allowed. */
+/**
+ * ctl_client_close() - Hang up: vjd releases everything. Events not yet fetched are dropped with
+ * their descriptors. NULL allowed.
+ */
 void ctl_client_close(struct ctl_client *client);
 
-/** ctl_client_forget() - In a child after fork(): free and close here, the parent's connection stays. NULL allowed. */
+/**
+ * ctl_client_forget() - In a child after fork(): free and close here, the parent's connection
+ * stays. NULL allowed.
+ */
 void ctl_client_forget(struct ctl_client *client);
 
 /**
  * ctl_client_fd() - The socket: readable when ctl_client_event() has something, or vjd is gone
  *
- * For poll and epoll only. Edge-triggered watchers: a call also reads, so after every call, fetch events until 0.
+ * For poll and epoll only. Edge-triggered watchers: a call also reads, so after every call, fetch
+ * events until 0.
  */
 int ctl_client_fd(const struct ctl_client *client);
 
@@ -69,12 +83,14 @@ void ctl_client_timeout_set(struct ctl_client *client, int timeout_ms);
  * @ret_reply: The reply; also filled, with the REFUSED, when vjd refuses
  * @ret_fds:   Descriptors of the reply, the caller's from now on, or -1 each
  *
- * A reply that comes after its call timed out is undone (channel closed, lease released) and dropped.
- * Return: 0; the errno of the refusal (ctl_refusal_errno(), negative; see @ret_reply); -ETIMEDOUT; -ENOTCONN: vjd is gone,
- * this and every later call fails; -EPROTO: vjd talks nonsense, the connection is closed; -EMFILE.
+ * A reply that comes after its call timed out is undone (channel closed, lease released) and
+ * dropped.
+ * Return: 0; the errno of the refusal (ctl_refusal_errno(), negative; see @ret_reply); -ETIMEDOUT;
+ * -ENOTCONN: vjd is gone, this and every later call fails; -EPROTO: vjd talks nonsense, the
+ * connection is closed; -EMFILE.
  */
-int ctl_client_call(struct ctl_client *client, struct ctl_msg *req, int req_fd, struct ctl_msg *ret_reply,
-		    int ret_fds[static CTL_FDS_MAX]);
+int ctl_client_call(struct ctl_client *client, struct ctl_msg *req, int req_fd,
+		    struct ctl_msg *ret_reply, int ret_fds[static CTL_FDS_MAX]);
 
 /**
  * ctl_client_event() - Next event, without waiting
@@ -82,13 +98,17 @@ int ctl_client_call(struct ctl_client *client, struct ctl_msg *req, int req_fd, 
  * @ret_fds: The caller's from now on, or -1 each
  * Return: 1: one event; 0: none now; -ENOTCONN: vjd is gone; -EPROTO: as ctl_client_call()
  */
-int ctl_client_event(struct ctl_client *client, struct ctl_msg *ret_msg, int ret_fds[static CTL_FDS_MAX]);
+int ctl_client_event(struct ctl_client *client, struct ctl_msg *ret_msg,
+		     int ret_fds[static CTL_FDS_MAX]);
 
 /* The requests, wrapped. Each returns as ctl_client_call(). */
 
-/** ctl_client_lease() - Lease @local, proved by the bound socket @fd (CTL_PROTO_RAW: any descriptor). */
-int ctl_client_lease(struct ctl_client *client, const struct ctl_endpoint *local, uint32_t flags, int fd,
-		     uint32_t *ret_id);
+/**
+ * ctl_client_lease() - Lease @local, proved by the bound socket @fd (CTL_PROTO_RAW: any
+ * descriptor).
+ */
+int ctl_client_lease(struct ctl_client *client, const struct ctl_endpoint *local, uint32_t flags,
+		     int fd, uint32_t *ret_id);
 
 int ctl_client_release(struct ctl_client *client, uint32_t lease_id);
 
@@ -97,16 +117,22 @@ int ctl_client_ports(struct ctl_client *client, enum ctl_proto proto, uint16_t f
 		     uint16_t *ret_first, uint16_t *ret_cnt);
 
 /** ctl_client_connect() - @ret_fds are -1 if the two applications share the channel already. */
-int ctl_client_connect(struct ctl_client *client, const struct ctl_endpoint *remote, struct ctl_channel *ret_channel,
-		       int ret_fds[static CTL_FDS_MAX]);
+int ctl_client_connect(struct ctl_client *client, const struct ctl_endpoint *remote,
+		       struct ctl_channel *ret_channel, int ret_fds[static CTL_FDS_MAX]);
 
-/** ctl_client_channel_close() - Tell vjd; no reply. Return: 0; -ENOTCONN; -ETIMEDOUT: vjd doesn't read. */
-int ctl_client_channel_close(struct ctl_client *client, uint32_t channel_id, enum vj_channel_error reason);
+/**
+ * ctl_client_channel_close() - Tell vjd; no reply. Return: 0; -ENOTCONN; -ETIMEDOUT: vjd doesn't
+ * read.
+ */
+int ctl_client_channel_close(struct ctl_client *client, uint32_t channel_id,
+			     enum vj_channel_error reason);
 
 /**
  * ctl_client_status() - Everything this user may see
- * @fn:      Called for each STATUS_APP, STATUS_LEASE, STATUS_CHANNEL and at last STATUS_END; must not call the client
+ * @fn:      Called for each STATUS_APP, STATUS_LEASE, STATUS_CHANNEL and at last STATUS_END; must
+ *           not call the client
  */
-int ctl_client_status(struct ctl_client *client, void (*fn)(void *arg, const struct ctl_msg *msg), void *arg);
+int ctl_client_status(struct ctl_client *client, void (*fn)(void *arg, const struct ctl_msg *msg),
+		      void *arg);
 
 #endif

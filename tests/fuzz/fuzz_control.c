@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * ctl_check() and ctl_packet_check() on anything at all. What passes must keep the promises that the code behind relies on.
+ * ctl_check() and ctl_packet_check() on anything at all. What passes must keep the promises that
+ * the code behind relies on.
  */
 #include "base/assert.h"
 #include "control/packet.h"
@@ -46,7 +47,8 @@ static void check_client_msg(const struct ctl_msg *m, unsigned fd_cnt)
 static void check_daemon_msg(const struct ctl_msg *m, unsigned fd_cnt)
 {
 	VJ_ASSERT(m->type >= CTL_WELCOME && m->type <= CTL_REFUSED);
-	VJ_ASSERT(fd_cnt == 0 || (fd_cnt == CTL_FDS_MAX && (m->type == CTL_CONNECTED || m->type == CTL_CHANNEL)));
+	VJ_ASSERT(fd_cnt == 0 ||
+		  (fd_cnt == CTL_FDS_MAX && (m->type == CTL_CONNECTED || m->type == CTL_CHANNEL)));
 	if (m->type == CTL_CHANNEL || m->type == CTL_CONNECTED || m->type == CTL_STATUS_CHANNEL)
 		check_name(m->channel.peer_name);
 	if (m->type == CTL_REFUSED) {

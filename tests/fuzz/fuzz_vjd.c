@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Sequences of everything that can happen to vjd's state: clients of several users that come, send, don't read, and go, with time
- * passing. The sockets are played by this file: it checks each message that vjd sends, the order of replies, and in the end
- * that nothing is left: no lease, no channel, no account, no descriptor.
+ * Sequences of everything that can happen to vjd's state: clients of several users that come, send,
+ * don't read, and go, with time passing. The sockets are played by this file: it checks each
+ * message that vjd sends, the order of replies, and in the end that nothing is left: no lease, no
+ * channel, no account, no descriptor.
  *
- * An input is a row of steps, one byte of what, one of who, then the bytes of a message where there is one. A
- * message is mostly made well-formed, because ctl_check() has a fuzzer of its own; its numbers are small, so that
- * clients meet at the same ports and ids.
+ * An input is a row of steps, one byte of what, one of who, then the bytes of a message where there
+ * is one. A message is mostly made well-formed, because ctl_check() has a fuzzer of its own; its
+ * numbers are small, so that clients meet at the same ports and ids.
  */
 #include "base/assert.h"
 #include "base/time.h"
@@ -31,7 +32,7 @@ enum { APPS = 6, SOCKETS = 4 };
 struct player {
 	struct app app;
 	bool connected;
-	bool full;	   /* its socket has no room */
+	bool full;	    /* its socket has no room */
 	uint32_t asked_seq; /* of the request that waits for its reply; 0: none */
 };
 
@@ -39,7 +40,8 @@ static struct vjd d;
 static struct player players[APPS];
 static struct fd_job *delayed; /* a job that isn't done yet */
 static bool delay_jobs;
-static int sockets[SOCKETS]; /* bound: two of each protocol, at the same port, so that they are contested */
+/* Bound: two of each protocol, at the same port, so that they are contested. */
+static int sockets[SOCKETS];
 static struct ctl_endpoint names[SOCKETS];
 static uint32_t random_state;
 
@@ -68,7 +70,8 @@ static int op_send(struct app *app, const struct ctl_msg *msg, const int *fds, u
 	struct ctl_msg checked;
 
 	VJ_ASSERT(p->connected);
-	VJ_ASSERT_OP(ctl_check(msg, sizeof(*msg), fd_cnt, CTL_FROM_DAEMON, &checked), ==, CTL_REFUSAL_NONE);
+	VJ_ASSERT_OP(ctl_check(msg, sizeof(*msg), fd_cnt, CTL_FROM_DAEMON, &checked), ==,
+		     CTL_REFUSAL_NONE);
 	for (unsigned i = 0; i < fd_cnt; i++)
 		VJ_ASSERT(fcntl(fds[i], F_GETFD) >= 0);
 	if (p->full)
@@ -117,7 +120,9 @@ static const struct vjd_ops ops = {
 static void step_connect(struct player *p, unsigned who)
 {
 	/* two users, and one client in another network namespace */
-	struct app_cred cred = { .uid = 1000 + (who & 1), .pid = (int32_t)who + 1, .netns = d.cfg.netns + (who == APPS - 1) };
+	struct app_cred cred = { .uid = 1000 + (who & 1),
+				 .pid = (int32_t)who + 1,
+				 .netns = d.cfg.netns + (who == APPS - 1) };
 
 	if (p->connected)
 		return;
@@ -170,7 +175,9 @@ static void tame(struct ctl_msg *m, uint8_t spice)
 		if (spice >= 192)
 			m->connect.remote.port = 1 + spice % 3;
 	} else if (m->type == CTL_HELLO) {
-		m->hello = (struct ctl_hello){ .version = spice == 255 ? 2 : CTL_VERSION, .flags = spice == 254, .name = "f" };
+		m->hello = (struct ctl_hello){ .version = spice == 255 ? 2 : CTL_VERSION,
+					       .flags = spice == 254,
+					       .name = "f" };
 	} else if (m->type == CTL_RELEASE) {
 		m->lease = (struct ctl_lease){ .id = 1 + spice % 16 };
 	} else if (m->type == CTL_PORTS) {
@@ -179,7 +186,8 @@ static void tame(struct ctl_msg *m, uint8_t spice)
 					       .cnt = (uint16_t)(1 + (m->ports.cnt & 1023)) };
 		m->ports.first = (uint16_t)(m->ports.first % 60000);
 	} else if (m->type == CTL_CHANNEL_CLOSE) {
-		m->close = (struct ctl_close){ .channel_id = 1 + spice % 16, .reason = spice % (VJ_CHANNEL_ERR_CLOSED + 1) };
+		m->close = (struct ctl_close){ .channel_id = 1 + spice % 16,
+					       .reason = spice % (VJ_CHANNEL_ERR_CLOSED + 1) };
 	} else {
 		memset(m->bytes, 0, sizeof(m->bytes));
 	}
@@ -226,12 +234,13 @@ static size_t step_message(struct player *p, const uint8_t *data, size_t len, bo
 		close(fd);
 	verdict = ctl_check(&msg, sizeof(msg), fd_cnt, CTL_FROM_CLIENT, &checked);
 	/* a CHANNEL_CLOSE has no reply, but before HELLO it is refused like all else */
-	if (verdict == CTL_REFUSAL_NONE && (msg.type != CTL_CHANNEL_CLOSE || p->app.state == APP_STRANGER))
+	if (verdict == CTL_REFUSAL_NONE &&
+	    (msg.type != CTL_CHANNEL_CLOSE || p->app.state == APP_STRANGER))
 		p->asked_seq = msg.seq;
 	request_handle(&p->app, verdict, &checked, &fd, fd_cnt);
 	/* answered, to be answered, or hung up on */
-	VJ_ASSERT(p->asked_seq == 0 || p->app.job != NULL || p->app.queue_cnt > 0 || p->app.status.active ||
-		  p->app.state == APP_LEAVING);
+	VJ_ASSERT(p->asked_seq == 0 || p->app.job != NULL || p->app.queue_cnt > 0 ||
+		  p->app.status.active || p->app.state == APP_LEAVING);
 	return used;
 }
 
@@ -283,7 +292,8 @@ static void audit(void)
 		ends += players[i].app.channel_cnt;
 		VJ_ASSERT_OP(players[i].app.lease_cnt, <=, d.cfg.limits.leases_max);
 		VJ_ASSERT_OP(players[i].app.channel_cnt, <=, d.cfg.limits.channels_max);
-		VJ_ASSERT_OP(players[i].app.queue_cnt, <=, APP_QUEUE_MAX + d.cfg.limits.channels_max + 1);
+		VJ_ASSERT_OP(players[i].app.queue_cnt, <=,
+			     APP_QUEUE_MAX + d.cfg.limits.channels_max + 1);
 	}
 	VJ_ASSERT_OP(leases, ==, d.leases.cnt);
 	VJ_ASSERT_OP(ends, ==, 2 * d.channel_cnt);
@@ -312,7 +322,8 @@ static void open_sockets(void)
 
 		sockets[i] = bound(i % 2 ? SOCK_STREAM : SOCK_DGRAM, i < 2 ? 0 : names[i - 2].port);
 		VJ_ASSERT(getsockname(sockets[i], (struct sockaddr *)&in, &bytes) == 0);
-		ep = (struct endpoint){ ip_addr_from_v4((struct be32){ in.sin_addr.s_addr }), ntohs(in.sin_port) };
+		ep = (struct endpoint){ ip_addr_from_v4((struct be32){ in.sin_addr.s_addr }),
+					ntohs(in.sin_port) };
 		names[i] = ctl_endpoint_make(&ep, i % 2 ? CTL_PROTO_TCP : CTL_PROTO_UDP);
 	}
 }
@@ -329,7 +340,11 @@ static int next_fd(void)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
 	struct vjd_config cfg = {
-		.limits = { .apps_max = 2, .leases_max = 5, .channels_max = 4, .rate_max = 50, .memory_max = 160 << 10 },
+		.limits = { .apps_max = 2,
+			    .leases_max = 5,
+			    .channels_max = 4,
+			    .rate_max = 50,
+			    .memory_max = 160 << 10 },
 		.area = { .frame_bytes = 2048, .frame_cnt = 2, .ring_cnt = 2 },
 		.uid = 1000,
 	};

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * ctl_check() from the table: what is well-formed passes, and each single way to be malformed doesn't.
+ * ctl_check() from the table: what is well-formed passes, and each single way to be malformed
+ * doesn't.
  */
 #include "control/msg.h"
 #include "control/packet.h"

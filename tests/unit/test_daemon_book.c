@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * vjd's book-keeping without sockets: who gets a destination, who keeps a contested port, ephemeral blocks, the rate.
+ * vjd's book-keeping without sockets: who gets a destination, who keeps a contested port, ephemeral
+ * blocks, the rate.
  */
 #include "base/assert.h"
 #include "base/time.h"
@@ -91,7 +92,10 @@ static void overlaps(void **state)
 	assert_false(overlap("0.0.0.0:80", false, "0.0.0.0:81", false));
 }
 
-/* Options as letters: r reuse-port claimed and had, p had only, a reuse-address, l listening, u another user's, c the same socket */
+/*
+ * Options as letters: r reuse-port claimed and had, p had only, a reuse-address, l listening, u
+ * another user's, c the same socket
+ */
 static struct lease side(uint8_t proto, const char *options, uint64_t cookie)
 {
 	struct lease l = { .key = key("0.0.0.0:80", proto, false), .proof = { .cookie = cookie } };
@@ -161,7 +165,9 @@ static void better_fit_wins_and_owners_take_turns(void **state)
 	lease_insert(&t, &wild);
 	lease_insert(&t, &exact);
 	lease_insert(&t, &wild2);
-	/* another user's exact match isn't passed over for our wildcard: the kernel wouldn't either */
+	/*
+	 * another user's exact match isn't passed over for our wildcard: the kernel wouldn't either
+	 */
 	assert_ptr_equal(lease_find(&t, NS, CTL_PROTO_TCP, &lo, UID), &exact);
 	for (int i = 0; i < 100; i++) {
 		const struct lease *l = lease_find(&t, NS, CTL_PROTO_TCP, &lo2, UID);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Clients that mean harm. After each, vjd serves others at once, holds no descriptor more, and hasn't grown.
+ * Clients that mean harm. After each, vjd serves others at once, holds no descriptor more, and
+ * hasn't grown.
  */
 #include "vjd_proc.h"
 
@@ -19,7 +20,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* How long an honest client may have to wait beside a hostile one. A blocked vjd makes it seconds. */
+/*
+ * How long an honest client may have to wait beside a hostile one. A blocked vjd makes it seconds.
+ */
 enum { PROMPT_MS = 1500, SETTLE_MS = 5000 };
 
 static struct vjd_proc v;
@@ -83,8 +86,11 @@ static void random_bytes(void **state)
 		prng_bytes(&prng, bytes, sizeof(bytes));
 		/* half of them of the right length, some of a right type */
 		if (i % 4 < 2)
-			bytes[0] = (uint8_t)prng_range(&prng, 0, 24), bytes[1] = bytes[2] = bytes[3] = 0;
-		raw_send(fd, bytes, i % 8 < 4 ? sizeof(struct ctl_msg) : prng_range(&prng, 1, sizeof(bytes)), NULL, 0);
+			bytes[0] = (uint8_t)prng_range(&prng, 0, 24),
+			bytes[1] = bytes[2] = bytes[3] = 0;
+		raw_send(fd, bytes,
+			 i % 8 < 4 ? sizeof(struct ctl_msg) : prng_range(&prng, 1, sizeof(bytes)),
+			 NULL, 0);
 		raw_expect_end(fd, 20000);
 		close(fd);
 	}
@@ -143,7 +149,8 @@ static void too_many_descriptors(void **state)
 				continue;
 			fd = raw_connect(&v);
 			raw_hello(fd);
-			assert_int_equal(raw_send(fd, &msg, sizeof(msg), fds, cnts[i]), sizeof(msg));
+			assert_int_equal(raw_send(fd, &msg, sizeof(msg), fds, cnts[i]),
+					 sizeof(msg));
 			raw_expect_refused(fd, CTL_REFUSAL_MALFORMED, true);
 			close(fd);
 		}
@@ -152,7 +159,9 @@ static void too_many_descriptors(void **state)
 /* Full of descriptors, and of connections that are full of descriptors. */
 static void descriptor_bombs(void **state)
 {
-	struct ctl_msg msg = { .type = CTL_LEASE, .seq = 5, .lease.local = { .proto = CTL_PROTO_TCP, .port = 1 } };
+	struct ctl_msg msg = { .type = CTL_LEASE,
+			       .seq = 5,
+			       .lease.local = { .proto = CTL_PROTO_TCP, .port = 1 } };
 	int fds[253], pair[2];
 
 	(void)state;
@@ -220,7 +229,8 @@ static void flood_pid(pid_t *ret_pid, uint32_t type)
 		int fd = raw_connect(&v);
 
 		if (type == CTL_CHANNEL_CLOSE)
-			msg.close = (struct ctl_close){ .channel_id = 1, .reason = VJ_CHANNEL_ERR_CLOSED };
+			msg.close = (struct ctl_close){ .channel_id = 1,
+							.reason = VJ_CHANNEL_ERR_CLOSED };
 		if (type == CTL_STATUS)
 			msg.lease.id = 0;
 		raw_hello(fd);
@@ -250,7 +260,10 @@ static void floods(void **state)
 	}
 }
 
-/* Asks and never reads the answers: it isn't read any more either, and costs nothing but its socket. */
+/*
+ * Asks and never reads the answers: it isn't read any more either, and costs nothing but its
+ * socket.
+ */
 static void never_reading(void **state)
 {
 	struct ctl_msg status = { .type = CTL_STATUS, .seq = 1 };
@@ -270,10 +283,15 @@ static void never_reading(void **state)
 	fds_close(fds, 10);
 }
 
-/* Never reads, but is told things: PEER_GONE piles up to the number of its channels, LEASE_GONE to a limit. */
+/*
+ * Never reads, but is told things: PEER_GONE piles up to the number of its channels, LEASE_GONE to
+ * a limit.
+ */
 static void events_for_one_who_never_reads(void **state)
 {
-	struct ctl_msg offer = { .type = CTL_LEASE, .seq = 2, .lease.local = { .proto = CTL_PROTO_RAW, .port = 9 } };
+	struct ctl_msg offer = { .type = CTL_LEASE,
+				 .seq = 2,
+				 .lease.local = { .proto = CTL_PROTO_RAW, .port = 9 } };
 	struct ctl_client *c = client_open(&v, "x");
 	int deaf = raw_connect(&v);
 	struct ctl_msg reply;
@@ -297,12 +315,14 @@ static void events_for_one_who_never_reads(void **state)
 }
 
 /*
- * close() of a TCP socket that lingers waits until its data is through. It is the client's last reference that vjd
- * closes: nobody else may have to wait for that.
+ * close() of a TCP socket that lingers waits until its data is through. It is the client's last
+ * reference that vjd closes: nobody else may have to wait for that.
  */
 static void send_lingering(int seconds, int *ret_conns, int cnt)
 {
-	struct ctl_msg msg = { .type = CTL_LEASE, .seq = 5, .lease.local = { .proto = CTL_PROTO_TCP, .port = 1 } };
+	struct ctl_msg msg = { .type = CTL_LEASE,
+			       .seq = 5,
+			       .lease.local = { .proto = CTL_PROTO_TCP, .port = 1 } };
 	struct linger linger = { .l_onoff = 1, .l_linger = seconds };
 	struct sockaddr_in in = { .sin_family = AF_INET };
 	static char data[1 << 20];
@@ -368,8 +388,12 @@ static void too_many_lingering_sockets(void **state)
 /* Sends and hangs up, or half hangs up, at once. */
 static void hit_and_run(void **state)
 {
-	struct ctl_msg offer = { .type = CTL_LEASE, .seq = 2, .lease.local = { .proto = CTL_PROTO_TCP, .port = 9 } };
-	struct ctl_msg connect = { .type = CTL_CONNECT, .seq = 3, .connect.remote = { .proto = CTL_PROTO_RAW, .port = 7 } };
+	struct ctl_msg offer = { .type = CTL_LEASE,
+				 .seq = 2,
+				 .lease.local = { .proto = CTL_PROTO_TCP, .port = 9 } };
+	struct ctl_msg connect = { .type = CTL_CONNECT,
+				   .seq = 3,
+				   .connect.remote = { .proto = CTL_PROTO_RAW, .port = 7 } };
 
 	(void)state;
 	for (int i = 0; i < 500; i++) {
@@ -405,18 +429,12 @@ int main(int argc, char **argv)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
-		T(random_bytes),
-		T(wrong_lengths),
-		T(empty_packet),
-		T(too_many_descriptors),
-		T(descriptor_bombs),
-		T(half_open),
-		T(crowd_of_strangers),
-		T(floods),
-		T(never_reading),
-		T(events_for_one_who_never_reads),
-		T(lingering_sockets),
-		T(too_many_lingering_sockets),
+		T(random_bytes),       T(wrong_lengths),
+		T(empty_packet),       T(too_many_descriptors),
+		T(descriptor_bombs),   T(half_open),
+		T(crowd_of_strangers), T(floods),
+		T(never_reading),      T(events_for_one_who_never_reads),
+		T(lingering_sockets),  T(too_many_lingering_sockets),
 		T(hit_and_run),
 	};
 

@@ -25,7 +25,10 @@ enum { MANY_CONNECTS = 10000 };
 
 /* ---- of clients */
 
-/* A process that offers RAW port 3, says so, and waits to be killed; with @helper, its child holds the socket too. */
+/*
+ * A process that offers RAW port 3, says so, and waits to be killed; with @helper, its child holds
+ * the socket too.
+ */
 static pid_t start_owner(const struct vjd_proc *v, bool helper)
 {
 	int fds[2];
@@ -148,7 +151,8 @@ static void nothing_leaks(void **state)
 		ctl_client_channel_close(i % 2 ? a : b, id, VJ_CHANNEL_ERR_CLOSED);
 		event_wait(i % 2 ? b : a, CTL_PEER_GONE);
 	}
-	printf("%u channels made and closed in %llu ms\n", connects, (unsigned long long)(now_ms() - start_ms));
+	printf("%u channels made and closed in %llu ms\n", connects,
+	       (unsigned long long)(now_ms() - start_ms));
 	assert_int_equal(vjd_fd_cnt(&v), fd_cnt);
 	rss_after_kib = vjd_rss_kib(&v);
 	printf("RSS %u KiB, then %u KiB\n", rss_kib, rss_after_kib);
@@ -212,7 +216,10 @@ static void leaves_when_nobody_comes(void **state)
 	assert_in_range(vjd_wait_exit(&v, 10000), 500, 4000);
 }
 
-/* Clients come all the time while it tries to leave: each is served by this one or finds none, and none hangs. */
+/*
+ * Clients come all the time while it tries to leave: each is served by this one or finds none, and
+ * none hangs.
+ */
 static void leaving_loses_nobody(void **state)
 {
 	unsigned served = 0, missed = 0;
@@ -411,7 +418,8 @@ static void detaches_and_says_ready(void **state)
 }
 
 /* It must end with 1, and say @text. */
-static void expect_failure(const struct start *s, const char *option, const char *value, int status, const char *text)
+static void expect_failure(const struct start *s, const char *option, const char *value, int status,
+			   const char *text)
 {
 	char said[512] = "";
 	size_t len = 0;
@@ -451,8 +459,8 @@ static void bad_directories_are_not_used(void **state)
 }
 
 /*
- * With XDG_RUNTIME_DIR unfit the next path is taken, so what was refused shows by where the socket is: VJ_SOCKET and the
- * like can't be used here, because only private paths are checked.
+ * With XDG_RUNTIME_DIR unfit the next path is taken, so what was refused shows by where the socket
+ * is: VJ_SOCKET and the like can't be used here, because only private paths are checked.
  */
 static void unfit_runtime_dirs_are_passed_over(void **state)
 {

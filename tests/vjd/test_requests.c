@@ -45,7 +45,9 @@ static void welcome_says_who_one_is(void **state)
 
 static void other_version_is_refused(void **state)
 {
-	struct ctl_msg msg = { .type = CTL_HELLO, .seq = 1, .hello = { .version = CTL_VERSION + 1 } };
+	struct ctl_msg msg = { .type = CTL_HELLO,
+			       .seq = 1,
+			       .hello = { .version = CTL_VERSION + 1 } };
 	struct vjd_proc v;
 	int fd;
 
@@ -63,11 +65,13 @@ static void other_version_is_refused(void **state)
 }
 
 /* A vjd of the future: says REFUSED and hangs up. */
-static void serve_refusal(int listen_fd)
+static void serve_refusal(int listen_fd, bool after_hello)
 {
 	struct ctl_msg msg = { .type = CTL_REFUSED, .seq = 1 };
 	int fd = accept(listen_fd, NULL, NULL);
 
+	if (after_hello)
+		(void)!read(fd, &(struct ctl_msg){ 0 }, sizeof(msg));
 	msg.refused.refusal = CTL_REFUSAL_VERSION;
 	msg.refused.version = 77;
 	memcpy(msg.refused.release, "9.8.7", 6);
@@ -88,12 +92,14 @@ static void library_tells_both_versions(void **state)
 	snprintf(sun.sun_path, sizeof(sun.sun_path), "/tmp/vjd-test-future-%d", getpid());
 	assert_int_equal(bind(listen_fd, (struct sockaddr *)&sun, sizeof(sun)), 0);
 	assert_int_equal(listen(listen_fd, 1), 0);
-	pid = fork();
-	if (pid == 0)
-		serve_refusal(listen_fd);
-	assert_int_equal(ctl_client_open_why(sun.sun_path, "x", 0, &c, why), -EPROTO);
-	assert_non_null(strstr(why, "speaks control version 1, vjd 9.8.7 version 77"));
-	waitpid(pid, NULL, 0);
+	for (int i = 0; i < 20; i++) {
+		pid = fork();
+		if (pid == 0)
+			serve_refusal(listen_fd, i % 2);
+		assert_int_equal(ctl_client_open_why(sun.sun_path, "x", 0, &c, why), -EPROTO);
+		assert_non_null(strstr(why, "control version 1, vjd 9.8.7 version 77"));
+		waitpid(pid, NULL, 0);
+	}
 	close(listen_fd);
 	/* and now nobody is behind it */
 	assert_int_equal(ctl_client_open_why(sun.sun_path, "x", 0, &c, why), -ECONNREFUSED);
@@ -115,7 +121,8 @@ static void silent_daemon_times_out(void **state)
 	assert_int_equal(bind(listen_fd, (struct sockaddr *)&sun, sizeof(sun)), 0);
 	assert_int_equal(listen(listen_fd, 1), 0);
 	assert_int_equal(ctl_client_open_why(sun.sun_path, "x", 0, &c, why), -ETIMEDOUT);
-	assert_in_range(now_ms() - start_ms, CTL_CLIENT_TIMEOUT_MS - 1, CTL_CLIENT_TIMEOUT_MS + 10000);
+	assert_in_range(now_ms() - start_ms, CTL_CLIENT_TIMEOUT_MS - 1,
+			CTL_CLIENT_TIMEOUT_MS + 10000);
 	close(listen_fd);
 	unlink(sun.sun_path);
 }
@@ -154,7 +161,8 @@ static void observers_only_observe(void **state)
 	expect_refusal(c, &msg, -1, CTL_REFUSAL_OBSERVER);
 	msg = (struct ctl_msg){ .type = CTL_PORTS, .ports = { .proto = CTL_PROTO_TCP, .cnt = 1 } };
 	expect_refusal(c, &msg, -1, CTL_REFUSAL_OBSERVER);
-	msg = (struct ctl_msg){ .type = CTL_LEASE, .lease.local = { .proto = CTL_PROTO_RAW, .port = 1 } };
+	msg = (struct ctl_msg){ .type = CTL_LEASE,
+				.lease.local = { .proto = CTL_PROTO_RAW, .port = 1 } };
 	expect_refusal(c, &msg, STDERR_FILENO, CTL_REFUSAL_OBSERVER);
 	assert_int_equal(daemon_status(&v).apps, 0);
 	ctl_client_close(c);
@@ -214,8 +222,10 @@ static void a_bound_socket_is_proof(void **state)
 
 static void other_sockets_are_no_proof(void **state)
 {
-	int tcp = bound_socket("127.0.0.1:0", CTL_PROTO_TCP, true), udp = bound_socket("127.0.0.1:0", CTL_PROTO_UDP, false);
-	int dual = bound_socket("[::]:0", CTL_PROTO_UDP, false), unbound = socket(AF_INET, SOCK_STREAM, 0), pair[2];
+	int tcp = bound_socket("127.0.0.1:0", CTL_PROTO_TCP, true),
+	    udp = bound_socket("127.0.0.1:0", CTL_PROTO_UDP, false);
+	int dual = bound_socket("[::]:0", CTL_PROTO_UDP, false),
+	    unbound = socket(AF_INET, SOCK_STREAM, 0), pair[2];
 	struct ctl_endpoint ep = name_of(tcp, CTL_PROTO_TCP), other = ep;
 	struct ctl_client *c;
 	struct vjd_proc v;
@@ -243,8 +253,10 @@ static void other_sockets_are_no_proof(void **state)
 	/* IPv6 only, claimed for both families */
 	dual = socket(AF_INET6, SOCK_DGRAM, 0);
 	set_option(dual, IPPROTO_IPV6, IPV6_V6ONLY, 1);
-	assert_int_equal(bind(dual, (struct sockaddr *)&(struct sockaddr_in6){ .sin6_family = AF_INET6 },
-			      sizeof(struct sockaddr_in6)), 0);
+	assert_int_equal(bind(dual,
+			      (struct sockaddr *)&(struct sockaddr_in6){ .sin6_family = AF_INET6 },
+			      sizeof(struct sockaddr_in6)),
+			 0);
 	refuse_proof(c, name_of(dual, CTL_PROTO_UDP), 0, dual);
 	assert_int_equal(daemon_status(&v).leases, 0);
 	fds_close((int[]){ tcp, udp, dual, unbound, pair[0], pair[1] }, 6);
@@ -252,10 +264,13 @@ static void other_sockets_are_no_proof(void **state)
 	vjd_stop(&v);
 }
 
-/* Connected and accepted sockets share the listener's port; one that was reset keeps even its name. */
+/*
+ * Connected and accepted sockets share the listener's port; one that was reset keeps even its name.
+ */
 static void accepted_sockets_are_no_proof(void **state)
 {
-	int server = bound_socket("127.0.0.1:0", CTL_PROTO_TCP, true), client = socket(AF_INET, SOCK_STREAM, 0), accepted;
+	int server = bound_socket("127.0.0.1:0", CTL_PROTO_TCP, true),
+	    client = socket(AF_INET, SOCK_STREAM, 0), accepted;
 	struct ctl_endpoint ep = name_of(server, CTL_PROTO_TCP);
 	struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = htons(ep.port) };
 	struct linger reset = { .l_onoff = 1 };
@@ -276,7 +291,8 @@ static void accepted_sockets_are_no_proof(void **state)
 	close(client);
 	close(server);
 	assert_int_equal(read(accepted, &byte, 1), -1);
-	assert_int_equal(name_of(accepted, CTL_PROTO_TCP).port, ep.port); /* or this test proves nothing */
+	assert_int_equal(name_of(accepted, CTL_PROTO_TCP).port,
+			 ep.port); /* or this test proves nothing */
 	refuse_proof(c, ep, 0, accepted);
 	close(accepted);
 	ctl_client_close(c);
@@ -285,7 +301,8 @@ static void accepted_sockets_are_no_proof(void **state)
 
 static void a_taken_port_is_refused(void **state)
 {
-	struct ctl_msg raw = { .type = CTL_LEASE, .lease.local = { .proto = CTL_PROTO_RAW, .port = 9 } };
+	struct ctl_msg raw = { .type = CTL_LEASE,
+			       .lease.local = { .proto = CTL_PROTO_RAW, .port = 9 } };
 	int first = socket(AF_INET, SOCK_DGRAM, 0), second = socket(AF_INET, SOCK_DGRAM, 0);
 	struct sockaddr_in in = { .sin_family = AF_INET };
 	struct ctl_msg udp = { .type = CTL_LEASE };
@@ -372,7 +389,8 @@ static int reuseport_socket(uint16_t port)
 static void reuse_port_owners_take_turns(void **state)
 {
 	int fd_a = reuseport_socket(0), fd_b;
-	struct ctl_endpoint ep = name_of(fd_a, CTL_PROTO_TCP), dest = endpoint_of("127.0.0.1:1", CTL_PROTO_TCP);
+	struct ctl_endpoint ep = name_of(fd_a, CTL_PROTO_TCP),
+			    dest = endpoint_of("127.0.0.1:1", CTL_PROTO_TCP);
 	struct ctl_client *a, *b;
 	unsigned to_b = 0;
 	struct vjd_proc v;
@@ -478,7 +496,8 @@ static void ephemeral_ports_run_out(void **state)
 	ctl_client_close(c);
 	/* given back; and a block from before a restart is had again */
 	c = client_open(&v, "x");
-	assert_int_equal(ctl_client_ports(c, CTL_PROTO_TCP, (uint16_t)(first + 1024), 256, &again, &cnt), 0);
+	assert_int_equal(
+		ctl_client_ports(c, CTL_PROTO_TCP, (uint16_t)(first + 1024), 256, &again, &cnt), 0);
 	assert_int_equal(again, first + 1024);
 	assert_int_equal(cnt, 256);
 	ctl_client_close(c);
@@ -569,10 +588,14 @@ static void one_may_connect_to_oneself(void **state)
 
 	raw = raw_connect(&v);
 	raw_hello(raw);
-	msg = (struct ctl_msg){ .type = CTL_LEASE, .seq = 2, .lease.local = { .proto = CTL_PROTO_RAW, .port = 3 } };
+	msg = (struct ctl_msg){ .type = CTL_LEASE,
+				.seq = 2,
+				.lease.local = { .proto = CTL_PROTO_RAW, .port = 3 } };
 	raw_send(raw, &msg, sizeof(msg), &fd, 1);
 	assert_int_equal(raw_recv(raw, &msg, 20000), 1);
-	msg = (struct ctl_msg){ .type = CTL_CONNECT, .seq = 3, .connect.remote = { .proto = CTL_PROTO_RAW, .port = 3 } };
+	msg = (struct ctl_msg){ .type = CTL_CONNECT,
+				.seq = 3,
+				.connect.remote = { .proto = CTL_PROTO_RAW, .port = 3 } };
 	raw_send(raw, &msg, sizeof(msg), NULL, 0);
 	assert_int_equal(raw_recv(raw, &msg, 20000), 1);
 	assert_int_equal(msg.type, CTL_CHANNEL);
@@ -583,8 +606,8 @@ static void one_may_connect_to_oneself(void **state)
 	vjd_stop(&v);
 }
 
-static void take_end(const struct ctl_channel *msg, const int fds[static CTL_FDS_MAX], struct area_mapping *ret_map,
-		     struct vj_channel **ret_ch)
+static void take_end(const struct ctl_channel *msg, const int fds[static CTL_FDS_MAX],
+		     struct area_mapping *ret_map, struct vj_channel **ret_ch)
 {
 	struct vj_channel_options opts = VJ_CHANNEL_OPTIONS_INIT;
 
@@ -597,7 +620,9 @@ static void take_end(const struct ctl_channel *msg, const int fds[static CTL_FDS
 	assert_int_equal(vj_channel_attach(&opts, ret_ch), 0);
 }
 
-/* What vjd hands out is a channel: a frame goes through, and the doorbell of the right end rings. */
+/*
+ * What vjd hands out is a channel: a frame goes through, and the doorbell of the right end rings.
+ */
 static void a_channel_carries_frames(void **state)
 {
 	struct ctl_endpoint ep = { .port = 5, .proto = CTL_PROTO_RAW };
@@ -696,7 +721,8 @@ static int connect_as_other(const struct vjd_proc *v, const struct ctl_endpoint 
 		struct ctl_client *c;
 		int fds[CTL_FDS_MAX];
 
-		if (setgid(65534) != 0 || setuid(65534) != 0 || ctl_client_open(v->path, "other", 0, &c) != 0)
+		if (setgid(65534) != 0 || setuid(65534) != 0 ||
+		    ctl_client_open(v->path, "other", 0, &c) != 0)
 			_exit(99);
 		if (ctl_client_call(c, &msg, -1, &reply, fds) == 0 || reply.type != CTL_REFUSED)
 			_exit(98);
@@ -799,7 +825,8 @@ static void quota_of_applications(void **state)
 
 static void quota_of_leases(void **state)
 {
-	struct ctl_msg msg = { .type = CTL_LEASE, .lease.local = { .proto = CTL_PROTO_RAW, .port = 3 } };
+	struct ctl_msg msg = { .type = CTL_LEASE,
+			       .lease.local = { .proto = CTL_PROTO_RAW, .port = 3 } };
 	int fd = bound_socket("127.0.0.1:0", CTL_PROTO_TCP, true);
 	struct ctl_client *c;
 	struct vjd_proc v;
@@ -822,7 +849,8 @@ static void quota_of_leases(void **state)
 
 static void quota_of_channels(void **state)
 {
-	struct ctl_msg msg = { .type = CTL_CONNECT, .connect.remote = { .proto = CTL_PROTO_RAW, .port = 3 } };
+	struct ctl_msg msg = { .type = CTL_CONNECT,
+			       .connect.remote = { .proto = CTL_PROTO_RAW, .port = 3 } };
 	struct ctl_client *a, *b, *c;
 	struct vjd_proc v;
 	uint32_t id;
@@ -847,7 +875,8 @@ static void quota_of_channels(void **state)
 
 static void quota_of_memory(void **state)
 {
-	struct ctl_msg msg = { .type = CTL_CONNECT, .connect.remote = { .proto = CTL_PROTO_RAW, .port = 3 } };
+	struct ctl_msg msg = { .type = CTL_CONNECT,
+			       .connect.remote = { .proto = CTL_PROTO_RAW, .port = 3 } };
 	struct ctl_client *a, *b;
 	struct vjd_proc v;
 	uint32_t id;
@@ -900,7 +929,8 @@ static void quota_of_rate(void **state)
 
 static void no_descriptors_left(void **state)
 {
-	struct ctl_msg msg = { .type = CTL_CONNECT, .connect.remote = { .proto = CTL_PROTO_RAW, .port = 3 } };
+	struct ctl_msg msg = { .type = CTL_CONNECT,
+			       .connect.remote = { .proto = CTL_PROTO_RAW, .port = 3 } };
 	struct ctl_client *a, *b;
 	struct rlimit old;
 	struct vjd_proc v;
@@ -931,7 +961,8 @@ static void no_descriptors_left(void **state)
 
 static void a_peer_that_does_not_read_is_busy(void **state)
 {
-	struct ctl_msg msg = { .type = CTL_CONNECT, .connect.remote = { .proto = CTL_PROTO_RAW, .port = 3 } };
+	struct ctl_msg msg = { .type = CTL_CONNECT,
+			       .connect.remote = { .proto = CTL_PROTO_RAW, .port = 3 } };
 	struct ctl_client *a, *b;
 	unsigned cnt = 0, fd_cnt;
 	struct vjd_proc v;
@@ -1034,7 +1065,8 @@ static void others_see_only_their_own(void **state)
 	if (pid == 0) {
 		struct tally t = { 0 };
 
-		if (setgid(65534) != 0 || setuid(65534) != 0 || ctl_client_open(v.path, "other", 0, &c) != 0 ||
+		if (setgid(65534) != 0 || setuid(65534) != 0 ||
+		    ctl_client_open(v.path, "other", 0, &c) != 0 ||
 		    ctl_client_status(c, count, &t) != 0)
 			_exit(1);
 		_exit(t.apps == 1 && t.leases == 0 ? 0 : 2);

@@ -268,7 +268,8 @@ struct ctl_endpoint name_of(int fd, enum ctl_proto proto)
 
 	assert_int_equal(getsockname(fd, &n.sa, &bytes), 0);
 	if (n.sa.sa_family == AF_INET)
-		ep = (struct endpoint){ ip_addr_from_v4((struct be32){ n.in.sin_addr.s_addr }), ntohs(n.in.sin_port) };
+		ep = (struct endpoint){ ip_addr_from_v4((struct be32){ n.in.sin_addr.s_addr }),
+					ntohs(n.in.sin_port) };
 	else
 		ep = (struct endpoint){ ip_addr_from_v6(&n.in6.sin6_addr), ntohs(n.in6.sin6_port) };
 	return ctl_endpoint_make(&ep, proto);
@@ -329,7 +330,8 @@ void expect_refusal(struct ctl_client *c, struct ctl_msg *msg, int fd, enum ctl_
 
 	fds_close(fds, CTL_FDS_MAX);
 	assert_int_equal(reply.type, CTL_REFUSED);
-	assert_string_equal(ctl_refusal_name((enum ctl_refusal)reply.refused.refusal), ctl_refusal_name(why));
+	assert_string_equal(ctl_refusal_name((enum ctl_refusal)reply.refused.refusal),
+			    ctl_refusal_name(why));
 	assert_int_equal(r, -ctl_refusal_errno(why));
 	assert_int_equal(reply.refused.request, msg->type);
 }
@@ -365,7 +367,9 @@ int raw_connect(const struct vjd_proc *v)
 
 void raw_hello(int fd)
 {
-	struct ctl_msg msg = { .type = CTL_HELLO, .seq = 1, .hello = { .version = CTL_VERSION, .name = "raw" } };
+	struct ctl_msg msg = { .type = CTL_HELLO,
+			       .seq = 1,
+			       .hello = { .version = CTL_VERSION, .name = "raw" } };
 
 	assert_int_equal(raw_send(fd, &msg, sizeof(msg), NULL, 0), sizeof(msg));
 	assert_int_equal(raw_recv(fd, &msg, 20000), 1);
@@ -384,7 +388,8 @@ ssize_t raw_send(int fd, const void *bytes, size_t len, const int *fds, unsigned
 		hdr.msg_control = control;
 		hdr.msg_controllen = CMSG_SPACE(fd_cnt * sizeof(int));
 		c = CMSG_FIRSTHDR(&hdr);
-		*c = (struct cmsghdr){ .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS,
+		*c = (struct cmsghdr){ .cmsg_level = SOL_SOCKET,
+				       .cmsg_type = SCM_RIGHTS,
 				       .cmsg_len = CMSG_LEN(fd_cnt * sizeof(int)) };
 		memcpy(CMSG_DATA(c), fds, fd_cnt * sizeof(int));
 	}
@@ -408,7 +413,8 @@ int raw_recv(int fd, struct ctl_msg *ret_msg, int ms)
 		n = recvmsg(fd, &p.hdr, MSG_CMSG_CLOEXEC);
 	if (n <= 0)
 		return 0;
-	assert_int_equal(ctl_packet_check(&p, (size_t)n, CTL_FROM_DAEMON, ret_msg, fds, &fd_cnt), CTL_REFUSAL_NONE);
+	assert_int_equal(ctl_packet_check(&p, (size_t)n, CTL_FROM_DAEMON, ret_msg, fds, &fd_cnt),
+			 CTL_REFUSAL_NONE);
 	fds_close(fds, fd_cnt);
 	return 1;
 }
@@ -419,7 +425,8 @@ void raw_expect_refused(int fd, enum ctl_refusal why, bool closed)
 
 	assert_int_equal(raw_recv(fd, &msg, 20000), 1);
 	assert_int_equal(msg.type, CTL_REFUSED);
-	assert_string_equal(ctl_refusal_name((enum ctl_refusal)msg.refused.refusal), ctl_refusal_name(why));
+	assert_string_equal(ctl_refusal_name((enum ctl_refusal)msg.refused.refusal),
+			    ctl_refusal_name(why));
 	if (closed)
 		assert_int_equal(raw_recv(fd, &msg, 20000), 0);
 }

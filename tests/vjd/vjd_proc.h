@@ -2,8 +2,9 @@
 /*
  * vjd_proc.h - a real vjd for a test, and clients of it, polite ones and others
  *
- * The program is argv[1] of the test, so that one test runs against vjd with and without sanitizers. vjd serves a
- * socket in a directory of its own. vjd_stop() demands that it ends with 0, which it doesn't with a leak or a report.
+ * The program is argv[1] of the test, so that one test runs against vjd with and without
+ * sanitizers. vjd serves a socket in a directory of its own. vjd_stop() demands that it ends with
+ * 0, which it doesn't with a leak or a report.
  */
 #ifndef TESTS_VJD_PROC_H
 #define TESTS_VJD_PROC_H
@@ -32,7 +33,10 @@ extern bool vjd_sanitized;
 /* Reads argv. */
 void vjd_test_init(int argc, char **argv);
 
-/* Start one with these options more, separated by blanks ("" for none); --private unless @service. Ready on return. */
+/*
+ * Start one with these options more, separated by blanks ("" for none); --private unless @service.
+ * Ready on return.
+ */
 void vjd_start_as(struct vjd_proc *v, bool service, const char *options);
 void vjd_start(struct vjd_proc *v, const char *options);
 
@@ -65,7 +69,10 @@ struct ctl_endpoint name_of(int fd, enum ctl_proto proto);
 /* Offer RAW @port. Return: lease id */
 uint32_t offer_raw(struct ctl_client *c, uint16_t port);
 
-/* Ask for RAW @port and close what comes. Return: 0 or the errno of the refusal; *ret_id: of the channel */
+/*
+ * Ask for RAW @port and close what comes. Return: 0 or the errno of the refusal; *ret_id: of the
+ * channel
+ */
 int connect_raw(struct ctl_client *c, uint16_t port, uint32_t *ret_id);
 
 /* Wait up to 2 s for an event; its descriptors are closed. It must be of @type. */
