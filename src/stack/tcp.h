@@ -112,7 +112,7 @@ enum {
 	TF_CC_SHIFT = 24,	/* 2 bits: index of the congestion control */
 	TF_IN_FLOWS = 1 << 26,	/* the flow table has it */
 	TF_FULL_SEG = 1 << 27,	/* one full segment arrived since the last acknowledgement: the next makes it due */
-	TF_DEAD_RST = 1 << 28,	/* CLOSED by a reset of ours: nothing more may be sent */
+	TF_RST_OWED = 1 << 28,	/* CLOSED, and the peer is to be told as soon as there is a frame; only NO_LOSS */
 };
 #define TF_CC_MASK (3u << TF_CC_SHIFT)
 
@@ -121,6 +121,8 @@ enum {
  *
  *	CLOSED		tcp_conn.c: error, or the end, while the program still holds the id. Not in the flow table, no timer,
  *			no rtx, sndq empty. Valid: rcvq, err, FIN_RCVD (what was received may still be read), event, ext.
+ *			With RST_OWED it stays after the program let go, for a frame to send RST in: on a link that cannot
+ *			lose the peer has no other way to learn of it, since it repeats nothing.
  *	SYN_SENT	tcp_connect(). snd_una = ISS, snd_nxt = ISS + 1; rcv_* not valid. To ESTABLISHED, SYN_RECEIVED:
  *			tcp_synsent.c.
  *	SYN_RECEIVED	tcp_listen.c, or tcp_synsent.c (simultaneous open). rcv_* valid. To ESTABLISHED: tcp_ack.c.
@@ -247,6 +249,7 @@ struct tcp_listener {
 	uint32_t ready_cnt;
 	uint32_t backlog;
 	uint32_t embryo_cnt;   /* in SYN_RECEIVED */
+	uint32_t reserved_cnt; /* of them, those of links that cannot lose: they have a place in `ready` */
 	uint32_t flags;	       /* TF_*, inherited */
 	uint16_t port;
 	bool in_use;	       /* false: stopped, and here only until its embryos know */
@@ -429,10 +432,12 @@ static inline bool tcp_is_writable(const struct stack *s, const struct tcb *t)
  * A block in state CLOSED with @key's addresses, in the flow table. Return: id; 0: no memory, or conns_max in use.
  */
 uint32_t tcp_conn_new(struct stack *s, const struct flow_key *key, const struct link *link);
-/* Give everything back. The id is invalid from here. */
-void tcp_conn_free(struct stack *s, struct conn c);
+/* Nobody holds the id of a connection that is CLOSED, or is to end silently: give everything back. */
+void tcp_conn_release(struct stack *s, struct conn c);
 /* To CLOSED with @err (0: orderly end); freed if nobody holds it. Return: false: it is gone. */
 bool tcp_conn_done(struct stack *s, struct conn c, int err);
+/* The same, telling the peer. */
+bool tcp_conn_reset(struct stack *s, struct conn c, int err);
 /* Both FINs are through: TIME_WAIT, or CLOSED on a link that cannot lose. Return: false: it is gone. */
 bool tcp_conn_time_wait(struct stack *s, struct conn c);
 /* The handshake is complete: ESTABLISHED, unless the backlog is full. Return: false: it is gone. */
@@ -490,8 +495,8 @@ int tcp_xmit(struct stack *s, struct conn c, uint32_t seq, uint8_t flags, const 
 void tcp_xmit_frame(struct stack *s, struct conn c, const struct ip_tx *tx, uint32_t len);
 /* SYN or SYN-ACK. Return: 0; -EAGAIN; -ENETDOWN. */
 int tcp_xmit_syn(struct stack *s, struct conn c);
-/* RST of a connection; best effort */
-void tcp_xmit_rst(struct stack *s, struct conn c);
+/* RST of a connection. Return: 0: sent, or there is nobody to tell; -EAGAIN; -ENETDOWN. */
+int tcp_xmit_rst(struct stack *s, struct conn c);
 /* RST in answer to a segment that belongs nowhere (RFC 9293 3.10.7.1); best effort */
 void tcp_reply_rst(struct stack *s, const struct pkt *pkt, const struct tcp_view *view);
 /* A segment without payload: acknowledgement at once. No frame: later. */

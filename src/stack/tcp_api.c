@@ -337,8 +337,9 @@ void tcp_abort(struct stack *s, struct tcp_id id)
 	struct conn c = conn_disown(s, id);
 
 	if (c.t->state != TCP_CLOSED && c.t->state != TCP_TIME_WAIT)
-		tcp_xmit_rst(s, c);
-	tcp_conn_free(s, c);
+		tcp_conn_reset(s, c, 0);
+	else
+		tcp_conn_release(s, c);
 }
 
 void tcp_close(struct stack *s, struct tcp_id id)
@@ -358,12 +359,11 @@ void tcp_close(struct stack *s, struct tcp_id id)
 	case TCP_CLOSED:
 	case TCP_LISTEN:
 	case TCP_SYN_SENT:
-		tcp_conn_free(s, c);
+		tcp_conn_release(s, c);
 		return;
 	case TCP_SYN_RECEIVED:
 		/* Both sides called: the peer may have taken our SYN-ACK for the end of it. */
-		tcp_xmit_rst(s, c);
-		tcp_conn_free(s, c);
+		tcp_conn_reset(s, c, 0);
 		return;
 	case TCP_TIME_WAIT:
 		if (!tcb_no_loss(t))

@@ -3,7 +3,8 @@
  * Connection blocks: made, found, ended
  *
  * A block leaves the flow table when the connection ends (tcp_conn_done()), and is freed when, besides, nobody holds its
- * id: neither the program (TF_OWNED) nor a listener's queue (TF_EMBRYO in ESTABLISHED or later).
+ * id: neither the program (TF_OWNED) nor a listener's queue (TF_EMBRYO after the handshake); and nothing is owed to the
+ * peer (TF_RST_OWED).
  */
 #include "stack/tcp.h"
 
@@ -166,7 +167,7 @@ static void conn_unlink(struct stack *s, struct conn c)
 	}
 }
 
-void tcp_conn_free(struct stack *s, struct conn c)
+static void conn_free(struct stack *s, struct conn c)
 {
 	conn_unlink(s, c);
 	if (tcb_has(c.t, TF_OWNED))
@@ -178,26 +179,45 @@ void tcp_conn_free(struct stack *s, struct conn c)
 	pool_put(&s->conns, c.id);
 }
 
+void tcp_conn_release(struct stack *s, struct conn c)
+{
+	if (!tcb_has(c.t, TF_RST_OWED)) {
+		conn_free(s, c);
+		return;
+	}
+	conn_unlink(s, c);
+	bufq_drop(&s->bufs, &c.t->rcvq);
+	c.t->state = TCP_CLOSED;
+	tcp_output_later(s, c);
+}
+
 bool tcp_conn_done(struct stack *s, struct conn c, int err)
 {
 	struct tcb *t = c.t;
-	bool waits_for_accept = tcb_has(t, TF_EMBRYO) && tcb_synchronized(t);
 
-	if (tcb_has(t, TF_EMBRYO) && !waits_for_accept) {
+	if (tcb_has(t, TF_EMBRYO) && !tcb_synchronized(t)) {
 		tcp_listen_embryo_gone(s, c);
-		tcp_conn_free(s, c);
-		return false;
+		t->flags &= ~(uint32_t)TF_EMBRYO;
 	}
-	if (!tcb_has(t, TF_OWNED) && !waits_for_accept) {
-		tcp_conn_free(s, c);
+	if (!tcb_has(t, TF_OWNED | TF_EMBRYO)) {
+		tcp_conn_release(s, c);
 		return false;
 	}
 	conn_unlink(s, c);
 	t->state = TCP_CLOSED;
 	t->err = (uint8_t)err;
+	if (tcb_has(t, TF_RST_OWED))
+		tcp_output_later(s, c);
 	if (err != 0)
 		tcp_event(s, c, STACK_EV_ERROR | STACK_EV_READABLE | STACK_EV_WRITABLE);
 	return true;
+}
+
+bool tcp_conn_reset(struct stack *s, struct conn c, int err)
+{
+	if (tcp_xmit_rst(s, c) == -EAGAIN && tcb_no_loss(c.t))
+		c.t->flags |= TF_RST_OWED;
+	return tcp_conn_done(s, c, err);
 }
 
 bool tcp_conn_time_wait(struct stack *s, struct conn c)
@@ -232,11 +252,8 @@ bool tcp_conn_established(struct stack *s, struct conn c)
 			stack_drop(s, STACK_DROP_TCP_BACKLOG);
 			return true;
 		}
-		if (err != 0) {
-			tcp_xmit_rst(s, c);
-			tcp_conn_done(s, c, 0);
-			return false;
-		}
+		if (err != 0)
+			return tcp_conn_reset(s, c, 0);
 	} else {
 		tcp_event(s, c, STACK_EV_CONNECTED | STACK_EV_WRITABLE);
 	}
@@ -312,8 +329,11 @@ void tcp_link_gone(struct stack *s, uint32_t link_id, int err)
 			continue;
 		if (bufq_own(&s->bufs, &c.t->rcvq) != 0)
 			bufq_drop(&s->bufs, &c.t->rcvq);
+		c.t->flags &= ~(uint32_t)TF_RST_OWED;
 		if (c.t->state != TCP_CLOSED)
 			tcp_conn_done(s, c, c.t->state == TCP_TIME_WAIT ? 0 : err);
+		else if (!tcb_has(c.t, TF_OWNED | TF_EMBRYO))
+			tcp_conn_release(s, c);
 	}
 }
 

@@ -223,10 +223,8 @@ static void ooo_pull(struct stack *s, struct tcb *t)
 static bool data_no_memory(struct stack *s, struct conn c)
 {
 	stack_drop(s, STACK_DROP_NO_MEMORY);
-	if (tcb_no_loss(c.t)) {
-		tcp_xmit_rst(s, c);
-		tcp_conn_done(s, c, ENOMEM);
-	}
+	if (tcb_no_loss(c.t))
+		tcp_conn_reset(s, c, ENOMEM);
 	return false;
 }
 
@@ -273,8 +271,7 @@ static bool data_text(struct stack *s, struct conn c, struct tcp_seg *seg)
 	if (!tcb_has(t, TF_OWNED | TF_EMBRYO)) {
 		/* Nobody will ever read it (RFC 9293 3.6.1, RFC 2525 2.17) */
 		stack_drop(s, STACK_DROP_TCP_CLOSED_DATA);
-		tcp_xmit_rst(s, c);
-		tcp_conn_done(s, c, 0);
+		tcp_conn_reset(s, c, 0);
 		return false;
 	}
 	if (seg->seq == t->rcv_nxt)

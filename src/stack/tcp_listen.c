@@ -4,7 +4,8 @@
  *
  * A SYN makes a block at once (SYN cookies are for when the backlog is full, and not there yet). It counts in embryo_cnt
  * until its handshake is done, then waits in `ready` for tcp_accept(). As in Linux a SYN is dropped while the backlog is
- * full, so that the peer repeats it; and so is the ACK that would complete a handshake then.
+ * full, so that the peer repeats it; and so is the ACK that would complete a handshake then. But on a link that cannot
+ * lose that ACK may carry data which are never repeated: there a SYN is taken only if a place is kept for it.
  *
  * An embryo knows its listener by number (in event.cookie, which it does not need yet). tcp_unlisten() does not look for
  * them: the listener's block stays until the last has found out.
@@ -21,15 +22,25 @@ static struct tcp_listener *listener_at(const struct stack *s, uint32_t id)
 	return pool_at_sized(&s->tcp->listeners, id, sizeof(struct tcp_listener));
 }
 
+/* No room for one more that waits for tcp_accept() */
+static bool listener_full(const struct tcp_listener *l) { return l->ready_cnt + l->reserved_cnt >= l->backlog; }
+
+static void embryo_uncount(struct tcp_listener *l, const struct tcb *t)
+{
+	l->embryo_cnt--;
+	if (tcb_no_loss(t))
+		l->reserved_cnt--;
+}
+
 int tcp_listen_ready(struct stack *s, struct conn c)
 {
 	struct tcp_listener *l = listener_at(s, c.t->event.cookie[0]);
 
 	if (!l->in_use)
 		return -ENOTCONN;
-	if (l->ready_cnt >= l->backlog)
+	if (!tcb_no_loss(c.t) && listener_full(l))
 		return -EAGAIN;
-	l->embryo_cnt--;
+	embryo_uncount(l, c.t);
 	l->ready_cnt++;
 	ref_list_add(&s->event_nodes, &l->ready, ref_tcp(c.id));
 	stack_event_add(s, ref_listener(c.t->event.cookie[0]), STACK_EV_ACCEPT);
@@ -41,7 +52,7 @@ void tcp_listen_embryo_gone(struct stack *s, struct conn c)
 	uint32_t id = c.t->event.cookie[0];
 	struct tcp_listener *l = listener_at(s, id);
 
-	l->embryo_cnt--;
+	embryo_uncount(l, c.t);
 	if (!l->in_use && l->embryo_cnt == 0)
 		pool_put(&s->tcp->listeners, id);
 }
@@ -54,7 +65,7 @@ static void listen_syn(struct stack *s, struct tcp_seg *seg, const struct flow_k
 	struct conn c;
 	struct tcb *t;
 
-	if (l->ready_cnt >= l->backlog || l->embryo_cnt >= max_u32(l->backlog, EMBRYOS_MIN)) {
+	if (listener_full(l) || l->embryo_cnt >= max_u32(l->backlog, EMBRYOS_MIN)) {
 		stack_drop(s, STACK_DROP_TCP_BACKLOG);
 		return;
 	}
@@ -69,6 +80,8 @@ static void listen_syn(struct stack *s, struct tcp_seg *seg, const struct flow_k
 	t->flags = (t->flags & ~TF_CC_MASK) | l->flags | TF_EMBRYO;
 	t->event.cookie[0] = listener_id;
 	l->embryo_cnt++;
+	if (tcb_no_loss(t))
+		l->reserved_cnt++;
 	if (l->has_ext) {
 		ext = tcp_conn_ext(s, t);
 		if (ext == NULL) {
@@ -159,8 +172,9 @@ void tcp_unlisten(struct stack *s, struct listener_id id)
 		ref_list_del(&s->event_nodes, &l->ready, ref_tcp(c.id));
 		c.t->flags &= ~(uint32_t)TF_EMBRYO;
 		if (c.t->state != TCP_CLOSED && c.t->state != TCP_TIME_WAIT)
-			tcp_xmit_rst(s, c);
-		tcp_conn_free(s, c);
+			tcp_conn_reset(s, c, 0);
+		else
+			tcp_conn_release(s, c);
 	}
 	stack_event_del(s, ref_listener(id.v));
 	ports_del(&s->ports, PORT_TCP, l->port, id.v);

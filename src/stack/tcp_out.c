@@ -197,7 +197,7 @@ void tcp_send_probe(struct stack *s, struct conn c)
 
 /* ---- resets ------------------------------------------------------------------------------------------------------------ */
 
-void tcp_xmit_rst(struct stack *s, struct conn c)
+int tcp_xmit_rst(struct stack *s, struct conn c)
 {
 	struct tcb *t = c.t;
 	struct tcp_fields fields = {
@@ -208,15 +208,20 @@ void tcp_xmit_rst(struct stack *s, struct conn c)
 		.flags = TCP_RST | TCP_ACK,
 	};
 	struct ip_tx tx;
+	int err;
 
-	if (t->state == TCP_SYN_SENT || ip_tx_get(s, t->link, tcb_v4(t), &tx) != 0)
-		return;
+	if (t->state == TCP_SYN_SENT)
+		return 0;
+	err = ip_tx_get(s, t->link, tcb_v4(t), &tx);
+	if (err != 0)
+		return err;
 	/* The peer takes it only at the edge of what it has acknowledged; behind a window that closed it would be out. */
 	if (seq_gt(fields.seq, t->snd_una + t->snd_wnd))
 		fields.seq = t->snd_una;
 	s->stats.tcp_resets_tx++;
 	tcp_build_hdr(tx.l4, &fields, 0);
 	xmit_finish(s, c, &tx, TCP_HDR_BYTES, CSUM_ZERO, 0);
+	return 0;
 }
 
 void tcp_reply_rst(struct stack *s, const struct pkt *pkt, const struct tcp_view *view)
@@ -456,6 +461,20 @@ bool tcp_output(struct stack *s, struct conn c, bool force)
 	return true;
 }
 
+/* A frame for the RST that a connection's end owed */
+static void output_rst(struct stack *s, struct conn c)
+{
+	if (!tcb_has(c.t, TF_RST_OWED))
+		return;
+	if (tcp_xmit_rst(s, c) == -EAGAIN) {
+		tcp_output_later(s, c);
+		return;
+	}
+	c.t->flags &= ~(uint32_t)TF_RST_OWED;
+	if (!tcb_has(c.t, TF_OWNED | TF_EMBRYO))
+		tcp_conn_release(s, c);
+}
+
 void tcp_output_resume(struct stack *s, uint32_t id)
 {
 	struct conn c = conn_at(s, id);
@@ -468,6 +487,8 @@ void tcp_output_resume(struct stack *s, uint32_t id)
 		}
 		return;
 	}
-	if (c.t->state != TCP_CLOSED)
+	if (c.t->state == TCP_CLOSED)
+		output_rst(s, c);
+	else
 		tcp_output(s, c, false);
 }

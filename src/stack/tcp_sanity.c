@@ -59,9 +59,9 @@ static void sanity_state(const struct tcb *t)
 		break;
 	case TCP_CLOSED:
 		VJ_ASSERT(!tcb_has(t, TF_IN_FLOWS | TF_RTX_TIMER | TF_ACK_TIMER | TF_ACK_OWED | TF_PERSIST | TF_OOO));
-		VJ_ASSERT(!wheel_armed(&t->wheel) && !ref_list_has(&t->output));
+		VJ_ASSERT(!wheel_armed(&t->wheel) && ref_list_has(&t->output) == tcb_has(t, TF_RST_OWED));
 		VJ_ASSERT(t->rtx == 0 && t->sndq.bytes == 0);
-		VJ_ASSERT(tcb_has(t, TF_OWNED | TF_EMBRYO));
+		VJ_ASSERT(tcb_has(t, TF_OWNED | TF_EMBRYO | TF_RST_OWED));
 		break;
 	case TCP_LISTEN:
 		VJ_UNREACHABLE();

@@ -241,10 +241,8 @@ static bool timer_keepalive_fire(struct stack *s, struct conn c)
 		ext->seen_ms = tcp_now_ms(s);
 		return true;
 	}
-	if (ext->keep_probes >= ext->keepcnt) {
-		tcp_xmit_rst(s, c);
-		return tcp_conn_done(s, c, ETIMEDOUT);
-	}
+	if (ext->keep_probes >= ext->keepcnt)
+		return tcp_conn_reset(s, c, ETIMEDOUT);
 	ext->keep_probes++;
 	tcp_send_probe(s, c);
 	return true;

@@ -259,6 +259,68 @@ static void close_while_held(void **state)
 	assert_int_equal(conns(t), 0);
 }
 
+/* The first data come with the end of the handshake, and are never repeated: there must be room for them. */
+static void backlog(void **state)
+{
+	struct line *t = *state;
+
+	direct(t, 0);
+	line_listen(t);
+	tcp_listener_backlog(t->s, t->listener, 1);
+	RECV(0, "S 0:0(0) <mss 4000>");
+	SEND("S. 0:0(0) ack 1");
+	uint32_t isn = t->isn;
+	t->peer.port++;
+	RECV(0, "S 0:0(0) <mss 4000>");
+	NOTHING();
+	t->peer.port--;
+	t->isn = isn;
+	RECV(0, "P. 1:11(10) ack 1");
+	t->peer.port++;
+	RECV(0, "S 0:0(0) <mss 4000>");
+	NOTHING();
+	t->peer.port--;
+	line_accept(t);
+	line_read(t, 10);
+	t->peer.port++;
+	RECV(0, "S 0:0(0) <mss 4000>");
+	SEND("S. 0:0(0) ack 1");
+	t->peer.port--;
+	t->isn = isn;
+	tcp_abort(t->s, t->id);
+	SEND("R. 1:1(0) ack 11");
+}
+
+/* An abort must reach the peer, which will never ask: it waits for a frame, with the program gone. */
+static void abort_without_frame(void **state)
+{
+	struct line *t = *state;
+
+	direct(t, 0);
+	line_established_passive(t, "mss 4000");
+	t->drv->tx_max = 0;
+	tcp_abort(t->s, t->id);
+	NOTHING_FOR(1 * SEC);
+	assert_int_equal(conns(t), 1);
+	t->drv->tx_max = 1;
+	stack_link_writable(t->s, t->link);
+	SEND("R. 1:1(0) ack 1");
+	assert_int_equal(conns(t), 0);
+}
+
+/* ... unless the link goes first */
+static void abort_then_link_gone(void **state)
+{
+	struct line *t = *state;
+
+	direct(t, 0);
+	line_established_passive(t, "mss 4000");
+	t->drv->tx_max = 0;
+	tcp_abort(t->s, t->id);
+	stack_link_del(t->s, t->link, ECONNRESET);
+	assert_int_equal(conns(t), 0);
+}
+
 /* Payload written in place goes out without a copy being kept. */
 static void send_frame(void **state)
 {
@@ -320,6 +382,9 @@ int main(void)
 		LINE_TEST(close_at_once),
 		LINE_TEST(close_without_frame),
 		LINE_TEST(close_while_held),
+		LINE_TEST(backlog),
+		LINE_TEST(abort_without_frame),
+		LINE_TEST(abort_then_link_gone),
 		LINE_TEST(send_frame),
 		LINE_TEST(no_memory),
 	};

@@ -294,6 +294,7 @@ static void soak_run(const char *name, const struct wire_config *wire, uint64_t 
 	printf("%-12s seed %4" PRIu64 "  %8.3f s, %7" PRIu64 " frames, %5" PRIu64 " lost\n", name, seed,
 	       (double)k.sim.now_us / 1e6, k.sim.wire[0].sent + k.sim.wire[1].sent,
 	       k.sim.wire[0].lost + k.sim.wire[1].lost);
+	fflush(stdout);
 	tcp_unlisten(k.sim.side[1].s, k.listener);
 	/* TIME_WAIT, orphans, and embryos whose peers gave up */
 	for (uint64_t end_us = k.sim.now_us + 2000 * US_PER_SEC; two_stacks_step(&k.sim, end_us);)

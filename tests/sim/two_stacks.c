@@ -3,6 +3,8 @@
 
 #include "stack/tcp.h"
 
+#include <stdio.h>
+
 #define ETH_IP_MTU_DEFAULT 1500
 
 /* ---- frames under way: a heap by time -------------------------------------------------------------------------------- */
@@ -235,11 +237,29 @@ bool two_stacks_step(struct two_stacks *sim, uint64_t until_us)
 	return sim->now_us < until_us;
 }
 
+/* For the message, before the assertion that fails */
+static void print_left(const struct stack *s, unsigned int side)
+{
+	uint32_t end = min_u32(s->conns.fresh, s->cfg.conns_max + 1);
+
+	for (uint32_t id = bitmap_find_set(s->tcp->used, end, 0); id != BITMAP_NONE;
+	     id = bitmap_find_set(s->tcp->used, end, id + 1)) {
+		const struct tcb *t = conn_at(s, id).t;
+
+		fprintf(stderr,
+			"left on side %u: connection %u, ports %u %u, state %u, flags 0x%x, in flight %u, sndq %u, "
+			"rcvq %u, window %u\n",
+			side, id, t->lport, t->rport, t->state, t->flags, tcb_flight(t), t->sndq.bytes, t->rcvq.bytes,
+			t->snd_wnd);
+	}
+}
+
 void two_stacks_fini(struct two_stacks *sim)
 {
 	for (unsigned int i = 0; i < 2; i++) {
 		struct stack *s = sim->side[i].s;
 
+		print_left(s, i);
 		VJ_ASSERT_OP(s->conns.used, ==, 0u);
 		VJ_ASSERT_OP(s->flows.used, ==, (uint64_t)0);
 		VJ_ASSERT_OP(s->tcp->rtx.used + s->tcp->ext.used + s->tcp->ooo.used, ==, 0u);
