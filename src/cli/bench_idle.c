@@ -17,7 +17,8 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { SETTLE_MS = 300, CONNECT_MAX_S = 20 };
+/* until the timers of what was last said have run out */
+enum { SETTLE_MS = 1500, CONNECT_MAX_S = 20 };
 
 static double cpu_seconds(pid_t pid)
 {
