@@ -516,6 +516,11 @@ bool tcp_out_may_send(const struct stack *s, const struct tcb *t, uint32_t unsen
 void tcp_out_sent(struct stack *s, struct conn c, uint32_t len);
 /* The window to offer now; moves rcv_adv. Return: as it stands in the header. */
 uint16_t tcp_window_select(const struct stack *s, struct tcb *t);
+/* The window in SYN, which is never scaled (RFC 7323 2.2) */
+static inline uint16_t tcp_syn_window(const struct stack *s, const struct tcb *t)
+{
+	return (uint16_t)min_u32(tcp_rcvbuf(s, t), UINT16_MAX);
+}
 /* The window that could be offered now, in bytes */
 uint32_t tcp_window_space(const struct stack *s, const struct tcb *t);
 /* Header length of a data segment */

@@ -156,7 +156,7 @@ int tcp_xmit_syn(struct stack *s, struct conn c)
 	if (err != 0)
 		return err;
 	VJ_ASSERT_OP(tx.l4_room, >, (uint32_t)L4_ROOM_MIN);
-	fields.window = (uint16_t)min_u32(tcp_rcvbuf(s, t), UINT16_MAX); /* never scaled here (RFC 7323 2.2) */
+	fields.window = tcp_syn_window(s, t);
 	if (t->state == TCP_SYN_RECEIVED) {
 		fields.flags |= TCP_ACK;
 		fields.ack = t->rcv_nxt;
