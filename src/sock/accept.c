@@ -182,7 +182,10 @@ enum { ASK_KERNEL = -4096 };
  */
 static int accept_either(int fd, struct sock *s, struct sockaddr *addr, socklen_t *len, int flags)
 {
-	struct blocking b = { .file = &s->file, .kernel_fd = fd, .timeout_ns = s->rcvtimeo_ns };
+	struct blocking b = { .file = &s->file,
+			      .signals = sock_signals,
+			      .kernel_fd = fd,
+			      .timeout_ns = s->rcvtimeo_ns };
 	int r;
 
 	r = channel_accept(s, addr, len, flags);

@@ -531,9 +531,9 @@ static void bell_put(struct epoll_set *set, bool on)
 
 /* Return: events, 0 if it is to look again, -errno. The lock is given up meanwhile. */
 static int set_sleep(struct epoll_set *set, int epfd, struct epoll_event *ev, int max,
-		     int64_t timeout_ns, const sigset_t *mask)
+		     int64_t timeout_ns, const sigset_t *mask, const struct signal_trace *signals)
 {
-	struct sleeper sl = { .kick = &set->kick };
+	struct sleeper sl = { .kick = &set->kick, .signals = *signals };
 	bool leads = false, slept = true;
 	int n = 0;
 
@@ -566,6 +566,7 @@ static int set_sleep(struct epoll_set *set, int epfd, struct epoll_event *ev, in
 static int set_wait(struct epoll_set *set, int epfd, struct epoll_event *ev, int max,
 		    int64_t timeout_ns, const sigset_t *mask)
 {
+	struct signal_trace signals = sock_signals;
 	struct spin spin = { 0 };
 	uint64_t deadline_ns = 0, now_ns;
 	int n;
@@ -583,6 +584,10 @@ static int set_wait(struct epoll_set *set, int epfd, struct epoll_event *ev, int
 			n = look(set, epfd, ev, max);
 			break;
 		}
+		if (sock_signals.ran != signals.ran) {
+			n = -EINTR;
+			break;
+		}
 		if (sock.vj && spin_turn(&spin)) {
 			if (fd_peek(epfd) != &set->file)
 				return -EBADF;
@@ -596,7 +601,7 @@ static int set_wait(struct epoll_set *set, int epfd, struct epoll_event *ev, int
 				break;
 			timeout_ns = time_left(deadline_ns, now_ns);
 		}
-		n = set_sleep(set, epfd, ev, max, timeout_ns, mask);
+		n = set_sleep(set, epfd, ev, max, timeout_ns, mask, &signals);
 		if (n)
 			break;
 		if (fd_peek(epfd) != &set->file)

@@ -114,10 +114,10 @@ static void watches_off(struct polling *p)
 }
 
 /* Return: what ppoll() returned, descriptors or -errno; 0 also when there was no need to sleep. */
-static int sleep_poll(struct polling *p, int64_t timeout_ns)
+static int sleep_poll(struct polling *p, int64_t timeout_ns, const struct signal_trace *signals)
 {
 	struct kick kick;
-	struct sleeper sl = { .kick = &kick };
+	struct sleeper sl = { .kick = &kick, .signals = *signals };
 	struct timespec ts, *tsp = NULL;
 	bool leads;
 	int r = kick_borrow(&kick);
@@ -145,6 +145,7 @@ static int sleep_poll(struct polling *p, int64_t timeout_ns)
 /* Return: as poll(), -errno. Lock held. */
 static int poll_both(struct polling *p, int64_t timeout_ns)
 {
+	struct signal_trace signals = sock_signals;
 	struct spin spin = { 0 };
 	uint64_t deadline_ns = 0, now_ns;
 	int r;
@@ -153,6 +154,10 @@ static int poll_both(struct polling *p, int64_t timeout_ns)
 		r = look(p);
 		if (r || !timeout_ns)
 			break;
+		if (sock_signals.ran != signals.ran) {
+			r = -EINTR;
+			break;
+		}
 		now_ns = sys_clock_ns();
 		if (!deadline_ns)
 			deadline_ns = deadline_after(now_ns, timeout_ns);
@@ -160,7 +165,7 @@ static int poll_both(struct polling *p, int64_t timeout_ns)
 			break;
 		if (spin_turn(&spin))
 			continue;
-		r = sleep_poll(p, time_left(deadline_ns, now_ns));
+		r = sleep_poll(p, time_left(deadline_ns, now_ns), &signals);
 		if (r < 0)
 			break;
 		spin = (struct spin){ 0 };

@@ -122,11 +122,19 @@ struct kick {
 	bool sent; /* since it was last drained */
 };
 
+/* What handlers leave behind in the thread that they ran in. */
+struct signal_trace {
+	uint32_t ran;	       /* handlers, since the thread began */
+	uint32_t interrupting; /* among them those without SA_RESTART */
+	int sleep_fd;	       /* to be written to by a handler: the thread is about to sleep; -1 */
+};
+
 /* A thread asleep. On its stack. */
 struct sleeper {
 	struct sleeper *next, **pprev;
 	struct kick *kick;
-	uint64_t wake_ns; /* leader: when it wakes by itself */
+	struct signal_trace signals; /* when the call began: a handler since then ends it */
+	uint64_t wake_ns;	     /* leader: when it wakes by itself */
 };
 
 struct epoll_set;
@@ -361,8 +369,9 @@ struct blocking {
 	uint64_t timeout_ns;  /* 0: none */
 	uint64_t deadline_ns; /* of the first wait on */
 	struct spin spin;
-	bool kernel_ready; /* out: kernel_fd has something */
-	bool held;	   /* a reference of ours, from the first wait to block_end() */
+	bool kernel_ready;	     /* out: kernel_fd has something */
+	struct signal_trace signals; /* when the call began: a handler since then ends it */
+	bool held;		     /* a reference of ours, from the first wait to block_end() */
 };
 /*
  * Wait until something may have changed. The lock is held before and after, but not meanwhile.
@@ -389,6 +398,11 @@ void kick_drain(struct kick *k);
 void kicks_forget(void); /* child of fork */
 /* A blocking call that was interrupted: does every handler there is want it restarted? */
 bool signals_restart(void);
+
+/* ---- signal.c ----------------------------------------------------------------------------------- */
+
+extern __thread struct signal_trace sock_signals __attribute__((tls_model("initial-exec")));
+void signal_forked(void);
 
 uint64_t deadline_after(uint64_t now_ns, int64_t timeout_ns);
 /* Return: -1 for never, 0 when over. */

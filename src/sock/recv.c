@@ -103,7 +103,10 @@ static bool enough(size_t done, size_t want, int flags)
 
 long conn_recv(struct sock *s, const struct iovec *iov, int cnt, int flags)
 {
-	struct blocking b = { .file = &s->file, .kernel_fd = -1, .timeout_ns = s->rcvtimeo_ns };
+	struct blocking b = { .file = &s->file,
+			      .signals = sock_signals,
+			      .kernel_fd = -1,
+			      .timeout_ns = s->rcvtimeo_ns };
 	bool nonblock = s->nonblock || (flags & MSG_DONTWAIT), looked = false;
 	size_t want = 0, done = 0;
 	long r;

@@ -56,7 +56,10 @@ static bool is_over(struct sock *s, long *ret)
 
 static long send_all(struct sock *s, const struct iovec *iov, int cnt, size_t want, int flags)
 {
-	struct blocking b = { .file = &s->file, .kernel_fd = -1, .timeout_ns = s->sndtimeo_ns };
+	struct blocking b = { .file = &s->file,
+			      .signals = sock_signals,
+			      .kernel_fd = -1,
+			      .timeout_ns = s->sndtimeo_ns };
 	bool nonblock = s->nonblock || (flags & MSG_DONTWAIT), looked = false;
 	unsigned more = flags & MSG_MORE ? VJ_SEND_MORE : 0;
 	size_t done = 0;

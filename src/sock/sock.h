@@ -86,6 +86,11 @@ int sock_epoll_pwait(int epfd, struct epoll_event *ev, int max, int timeout_ms,
 int sock_epoll_pwait2(int epfd, struct epoll_event *ev, int max, const struct timespec *timeout,
 		      const sigset_t *mask);
 
+/* ---- signal.c */
+int sock_sigaction(int sig, const struct sigaction *act, struct sigaction *old);
+sighandler_t sock_signal(int sig, sighandler_t handler);
+int sock_siginterrupt(int sig, int on);
+
 /*
  * ---- stdio.c: a stream over a channel socket, or NULL with errno 0 when @fd is none (libc's
  * fdopen() is right then)

@@ -331,7 +331,10 @@ static int connect_result(struct sock *s)
 
 static int connect_wait(struct sock *s)
 {
-	struct blocking b = { .file = &s->file, .kernel_fd = -1, .timeout_ns = s->sndtimeo_ns };
+	struct blocking b = { .file = &s->file,
+			      .signals = sock_signals,
+			      .kernel_fd = -1,
+			      .timeout_ns = s->sndtimeo_ns };
 	int r;
 
 	for (;;) {

@@ -177,13 +177,21 @@ bool sleep_begin(struct sleeper *sl, int64_t *timeout_ns, bool *ret_leads)
 		sl->next->pprev = &sl->next;
 	sock.sleepers = sl;
 	*ret_leads = leads;
+	/* From here on a handler kicks; one that ran before is noticed here. */
+	sock_signals.sleep_fd = sl->kick->fd;
+	atomic_signal_fence(memory_order_seq_cst);
+	if (sock_signals.ran != sl->signals.ran)
+		kick_send(sl->kick);
 	lock_drop();
 	return true;
 }
 
 void sleep_end(struct sleeper *sl)
 {
+	sock_signals.sleep_fd = -1;
+	atomic_signal_fence(memory_order_seq_cst);
 	lock_take();
+	sl->kick->sent |= sock_signals.ran != sl->signals.ran;
 	*sl->pprev = sl->next;
 	if (sl->next)
 		sl->next->pprev = sl->pprev;
@@ -259,7 +267,7 @@ static int block_sleep(struct blocking *b, struct sleeper *sl, int64_t timeout_n
 static int block_sleep_watched(struct blocking *b, uint64_t now_ns)
 {
 	struct kick kick;
-	struct sleeper sl = { .kick = &kick };
+	struct sleeper sl = { .kick = &kick, .signals = b->signals };
 	struct watch w = { .sleeper = &sl };
 	int r = kick_borrow(&kick);
 
@@ -270,6 +278,20 @@ static int block_sleep_watched(struct blocking *b, uint64_t now_ns)
 	watch_unlink(&w);
 	kick_return(&kick);
 	return r;
+}
+
+/* Did a handler run that ends the call? Return: 0; -EINTR. */
+static int block_signals(struct blocking *b, bool slept_eintr)
+{
+	if (sock_signals.ran != b->signals.ran) {
+		bool interrupts = b->timeout_ns ||
+				  sock_signals.interrupting != b->signals.interrupting;
+
+		b->signals = sock_signals;
+		return interrupts ? -EINTR : 0;
+	}
+	/* a handler that we don't know of */
+	return slept_eintr && (b->timeout_ns || !signals_restart()) ? -EINTR : 0;
 }
 
 int block_wait(struct blocking *b)
@@ -284,7 +306,7 @@ int block_wait(struct blocking *b)
 	if (!sock.vj)
 		return 0; /* the process exits: the file is dead by now */
 	if (spin_turn(&b->spin))
-		return 0;
+		return block_signals(b, false);
 	now_ns = sys_clock_ns();
 	if (!b->deadline_ns)
 		b->deadline_ns = b->timeout_ns ? time_add_sat(now_ns, b->timeout_ns) : TIME_NEVER;
@@ -292,9 +314,9 @@ int block_wait(struct blocking *b)
 		return -EAGAIN;
 	r = block_sleep_watched(b, now_ns);
 	b->spin = (struct spin){ .begun = false }; /* what comes may come in pieces: spin again */
-	if (r == -EINTR)
-		return b->timeout_ns || !signals_restart() ? -EINTR : 0;
-	return r < 0 ? r : 0;
+	if (r < 0 && r != -EINTR)
+		return r;
+	return block_signals(b, r == -EINTR);
 }
 
 void block_end(struct blocking *b)

@@ -19,8 +19,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -110,6 +112,7 @@ static uint16_t start_server(void (*serve)(int listener), pid_t *ret_pid)
 	if (!*ret_pid) {
 		int fd = listen_any(&port);
 
+		prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails leaves nothing behind */
 		CHECK(write(port_pipe[1], &port, sizeof(port)) == sizeof(port));
 		serve(fd);
 		exit(0);
@@ -562,6 +565,49 @@ static void part_closefrom(void)
 	quit_server(port, pid);
 }
 
+/* ---- signals ---------------------------------------------------------------------------------------------------- */
+
+static volatile sig_atomic_t alarms;
+
+static void on_alarm(int sig)
+{
+	(void)sig;
+	alarms++;
+}
+
+/* A handler ends recv() whenever it runs: asleep, spinning, or on the way from one to the other. */
+static void part_signals(void)
+{
+	struct sigaction sa = { .sa_handler = on_alarm };
+	struct timeval tv = { 0, 300000 };
+	int lost = 0, early = 0;
+	pid_t pid;
+	uint16_t port = start_server(echo_server, &pid);
+	int fd = connect_to(port);
+	char c;
+
+	alarm(0);
+	CHECK(on_channel(fd));
+	CHECK(!sigaction(SIGALRM, &sa, NULL));
+	CHECK(!setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv)));
+	for (int i = 0; i < 1000; i++) {
+		struct itimerval it = { .it_value = { 0, 1 + i % 200 } };
+
+		alarms = 0;
+		setitimer(ITIMER_REAL, &it, NULL);
+		if (alarms) {
+			early++;
+			continue;
+		}
+		CHECK(recv(fd, &c, 1, 0) < 0);
+		lost += errno != EINTR;
+	}
+	printf("1000 signals: %d before the call, %d without effect\n", early, lost);
+	CHECK(lost <= 20); /* between the look at `alarms` and the call, as with the kernel */
+	close(fd);
+	quit_server(port, pid);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct {
@@ -578,6 +624,7 @@ int main(int argc, char **argv)
 		{ "idle", part_idle },
 		{ "epoll_threads", part_epoll_threads },
 		{ "closefrom", part_closefrom },
+		{ "signals", part_signals },
 	};
 
 	alarm(60);

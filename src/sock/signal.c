@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * signal.c - knowing that a handler ran
+ *
+ * In the kernel a blocking call is one piece: a signal that comes before it sleeps interrupts it all the same. Here a thread is
+ * awake at times (it spins, it takes the lock), and a handler that runs then would leave no trace; and when the kernel
+ * says EINTR, whether recv() is to be restarted depends on the handler's SA_RESTART. So handlers are installed with a
+ * trampoline before them that leaves this trace:
+ *
+ *   - it counts, per thread, handlers that ran, and among them those without SA_RESTART;
+ *   - if the thread is about to sleep, it kicks it, so that there is no moment in which the trace is missed.
+ *
+ * The program sees its own handlers everywhere. Signals of faults are left alone: they come from what the thread does, not
+ * while it waits. Handlers installed by other ways than sigaction() and signal() are noticed by EINTR only.
+ */
+#include "sock/priv.h"
+
+#include <string.h>
+
+/* libc's own, under the name that nobody interposes */
+extern int __sigaction(int sig, const struct sigaction *act, struct sigaction *old);
+
+__thread struct signal_trace sock_signals __attribute__((tls_model("initial-exec"))) = {
+	.sleep_fd = -1,
+};
+
+/* The program's handlers, as it gave them. Written under `handlers_lock`, read by handlers. */
+static struct {
+	_Atomic(void *) handler;
+	_Atomic int flags;
+} handlers[NSIG];
+static pthread_mutex_t handlers_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static void trampoline(int sig, siginfo_t *info, void *context)
+{
+	void *handler = atomic_load_explicit(&handlers[sig].handler, memory_order_acquire);
+	int flags = atomic_load_explicit(&handlers[sig].flags, memory_order_relaxed);
+	static const uint64_t one = 1;
+
+	sock_signals.ran++;
+	sock_signals.interrupting += !(flags & SA_RESTART);
+	if (sock_signals.sleep_fd >= 0)
+		sys_write(sock_signals.sleep_fd, &one, sizeof(one));
+	/* a handler of one argument is not disturbed by three */
+	((void (*)(int, siginfo_t *, void *))handler)(sig, info, context);
+}
+
+static bool is_wrapped(int sig)
+{
+	switch (sig) {
+	case SIGSEGV:
+	case SIGBUS:
+	case SIGFPE:
+	case SIGILL:
+	case SIGTRAP:
+	case SIGSYS:
+	case SIGABRT:
+		return false;
+	default:
+		return sig > 0 && sig < NSIG;
+	}
+}
+
+static bool is_handler(const struct sigaction *act)
+{
+	return (act->sa_flags & SA_SIGINFO) ||
+	       (act->sa_handler != SIG_DFL && act->sa_handler != SIG_IGN);
+}
+
+int sock_sigaction(int sig, const struct sigaction *act, struct sigaction *old)
+{
+	struct sigaction ours, before;
+	sigset_t all, mask;
+	void *old_handler;
+	int old_flags, r;
+
+	if (!is_wrapped(sig))
+		return __sigaction(sig, act, old);
+	/* a handler of this thread must not find the lock taken */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &mask);
+	pthread_mutex_lock(&handlers_lock);
+	old_handler = atomic_load_explicit(&handlers[sig].handler, memory_order_relaxed);
+	old_flags = atomic_load_explicit(&handlers[sig].flags, memory_order_relaxed);
+	if (act && is_handler(act)) {
+		ours = *act;
+		ours.sa_sigaction = trampoline;
+		ours.sa_flags |= SA_SIGINFO;
+		atomic_store_explicit(&handlers[sig].flags, act->sa_flags, memory_order_relaxed);
+		atomic_store_explicit(&handlers[sig].handler, (void *)act->sa_sigaction,
+				      memory_order_release);
+		r = __sigaction(sig, &ours, &before);
+		if (r) { /* SIGKILL, SIGSTOP */
+			atomic_store_explicit(&handlers[sig].flags, old_flags,
+					      memory_order_relaxed);
+			atomic_store_explicit(&handlers[sig].handler, old_handler,
+					      memory_order_release);
+		}
+	} else {
+		r = __sigaction(sig, act, &before);
+	}
+	pthread_mutex_unlock(&handlers_lock);
+	pthread_sigmask(SIG_SETMASK, &mask, NULL);
+	if (r || !old)
+		return r;
+	if ((before.sa_flags & SA_SIGINFO) && before.sa_sigaction == trampoline) {
+		before.sa_sigaction = (void (*)(int, siginfo_t *, void *))old_handler;
+		before.sa_flags = (before.sa_flags & ~SA_SIGINFO) | (old_flags & SA_SIGINFO);
+	}
+	*old = before;
+	return 0;
+}
+
+void signal_forked(void)
+{
+	static const pthread_mutex_t unlocked = PTHREAD_MUTEX_INITIALIZER;
+
+	handlers_lock = unlocked;
+}
+
+/* As libc's signal(): BSD semantics, unless siginterrupt() asked for others. */
+static sigset_t interrupting;
+
+sighandler_t sock_signal(int sig, sighandler_t handler)
+{
+	struct sigaction act = { .sa_handler = handler }, old;
+
+	if (handler == SIG_ERR || sig < 1 || sig >= NSIG) {
+		errno = EINVAL;
+		return SIG_ERR;
+	}
+	sigemptyset(&act.sa_mask);
+	sigaddset(&act.sa_mask, sig);
+	act.sa_flags = sigismember(&interrupting, sig) == 1 ? 0 : SA_RESTART;
+	return sock_sigaction(sig, &act, &old) ? SIG_ERR : old.sa_handler;
+}
+
+int sock_siginterrupt(int sig, int on)
+{
+	struct sigaction act;
+
+	if (sock_sigaction(sig, NULL, &act))
+		return -1;
+	if (on) {
+		sigaddset(&interrupting, sig);
+		act.sa_flags &= ~SA_RESTART;
+	} else {
+		sigdelset(&interrupting, sig);
+		act.sa_flags |= SA_RESTART;
+	}
+	return sock_sigaction(sig, &act, NULL);
+}
