@@ -1,0 +1,612 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * CONNECT, CHANNEL_CLOSE and STATUS with their replies, events and refusals, and all quotas, from a
+ * real vjd.
+ */
+#include "vjd_proc.h"
+
+#include "channel/area_map.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* ---- CONNECT */
+
+static void an_endpoint_leads_to_its_owner(void **state)
+{
+	int fd = bound_socket("0.0.0.0:0", CTL_PROTO_TCP, true);
+	struct ctl_endpoint ep = name_of(fd, CTL_PROTO_TCP);
+	struct ctl_client *owner, *peer;
+	struct ctl_channel ch, again;
+	int fds[CTL_FDS_MAX];
+	struct ctl_msg msg, none = { .type = CTL_CONNECT };
+	struct vjd_proc v;
+	uint32_t id;
+
+	(void)state;
+	vjd_start(&v, "");
+	owner = client_open(&v, "owner");
+	peer = client_open(&v, "peer");
+	assert_int_equal(ctl_client_lease(owner, &ep, 0, fd, &id), 0);
+	ep.addr[12] = 127;
+	ep.addr[15] = 1;
+	assert_int_equal(ctl_client_connect(peer, &ep, &ch, fds), 0);
+	assert_true(fds[0] >= 0 && fds[1] >= 0 && fds[2] >= 0);
+	fds_close(fds, 3);
+	assert_int_equal(ch.end, 0);
+	assert_string_equal(ch.peer_name, "owner");
+	assert_int_equal(ch.peer_pid, getpid());
+	assert_int_equal(ch.peer_uid, getuid());
+	assert_memory_equal(ch.peer_mac, ctl_client_welcome(owner)->mac, 6);
+	msg = event_wait(owner, CTL_CHANNEL);
+	assert_int_equal(msg.channel.id, ch.id);
+	assert_int_equal(msg.channel.end, 1);
+	assert_string_equal(msg.channel.peer_name, "peer");
+	/* once more, from either side: the one they have */
+	ep.addr[12] = 0;
+	ep.addr[15] = 0;
+	assert_int_equal(ctl_client_connect(peer, &ep, &again, fds), 0);
+	assert_int_equal(again.id, ch.id);
+	assert_int_equal(fds[0], -1);
+	event_none(owner, 20);
+	/* nobody there; not here; to many */
+	none.connect.remote = ep;
+	none.connect.remote.proto = CTL_PROTO_UDP;
+	expect_refusal(peer, &none, -1, CTL_REFUSAL_NO_OWNER);
+	none.connect.remote = endpoint_of("192.0.2.1:1", CTL_PROTO_TCP);
+	none.connect.remote.port = ep.port;
+	expect_refusal(peer, &none, -1, CTL_REFUSAL_NO_OWNER);
+	none.connect.remote.addr[12] = 224;
+	expect_refusal(peer, &none, -1, CTL_REFUSAL_NO_OWNER);
+	close(fd);
+	ctl_client_close(owner);
+	ctl_client_close(peer);
+	vjd_stop(&v);
+}
+
+/* One's own listener: both ends, the event before the reply. */
+static void one_may_connect_to_oneself(void **state)
+{
+	int fd = bound_socket("[::1]:0", CTL_PROTO_UDP, false), fds[CTL_FDS_MAX];
+	struct ctl_endpoint ep = name_of(fd, CTL_PROTO_UDP);
+	struct ctl_channel ch;
+	struct ctl_client *c;
+	struct ctl_msg msg;
+	struct vjd_proc v;
+	uint32_t id;
+	int raw;
+
+	(void)state;
+	vjd_start(&v, "");
+	c = client_open(&v, "x");
+	assert_int_equal(ctl_client_lease(c, &ep, 0, fd, &id), 0);
+	assert_int_equal(ctl_client_connect(c, &ep, &ch, fds), 0);
+	fds_close(fds, 3);
+	assert_int_equal(ch.end, 0);
+	msg = event_wait(c, CTL_CHANNEL);
+	assert_int_equal(msg.channel.id, ch.id);
+	assert_int_equal(msg.channel.end, 1);
+	assert_int_equal(ctl_client_connect(c, &ep, &ch, fds), 0);
+	assert_int_equal(fds[0], -1);
+	assert_int_equal(ctl_client_channel_close(c, ch.id, VJ_CHANNEL_ERR_CLOSED), 0);
+	event_wait(c, CTL_PEER_GONE);
+	ctl_client_close(c);
+
+	raw = raw_connect(&v);
+	raw_hello(raw);
+	msg = (struct ctl_msg){ .type = CTL_LEASE,
+				.seq = 2,
+				.lease.local = { .proto = CTL_PROTO_RAW, .port = 3 } };
+	raw_send(raw, &msg, sizeof(msg), &fd, 1);
+	assert_int_equal(raw_recv(raw, &msg, 20000), 1);
+	msg = (struct ctl_msg){ .type = CTL_CONNECT,
+				.seq = 3,
+				.connect.remote = { .proto = CTL_PROTO_RAW, .port = 3 } };
+	raw_send(raw, &msg, sizeof(msg), NULL, 0);
+	assert_int_equal(raw_recv(raw, &msg, 20000), 1);
+	assert_int_equal(msg.type, CTL_CHANNEL);
+	assert_int_equal(raw_recv(raw, &msg, 20000), 1);
+	assert_int_equal(msg.type, CTL_CONNECTED);
+	close(raw);
+	close(fd);
+	vjd_stop(&v);
+}
+
+static void take_end(const struct ctl_channel *msg, const int fds[static CTL_FDS_MAX],
+		     struct area_mapping *ret_map, struct vj_channel **ret_ch)
+{
+	struct vj_channel_options opts = VJ_CHANNEL_OPTIONS_INIT;
+
+	assert_int_equal(area_map(fds[CTL_FD_AREA], &msg->params, ret_map), 0);
+	opts.area = ret_map->mem;
+	opts.area_bytes = ret_map->bytes;
+	opts.params = msg->params;
+	opts.end = msg->end;
+	opts.wake_fd = fds[CTL_FD_WAKE_PEER];
+	assert_int_equal(vj_channel_attach(&opts, ret_ch), 0);
+}
+
+/*
+ * What vjd hands out is a channel: a frame goes through, and the doorbell of the right end rings.
+ */
+static void a_channel_carries_frames(void **state)
+{
+	struct ctl_endpoint ep = { .port = 5, .proto = CTL_PROTO_RAW };
+	int fds_a[CTL_FDS_MAX], fds_b[CTL_FDS_MAX];
+	struct ctl_client *a, *b;
+	struct vj_channel *end[2];
+	struct area_mapping map[2];
+	struct ctl_channel ch;
+	struct vj_buf buf;
+	struct ctl_msg msg;
+	struct vjd_proc v;
+	uint64_t rings;
+
+	(void)state;
+	vjd_start(&v, "--frame-bytes 2048 --frames 8");
+	a = client_open(&v, "a");
+	b = client_open(&v, "b");
+	offer_raw(b, 5);
+	assert_int_equal(ctl_client_connect(a, &ep, &ch, fds_a), 0);
+	assert_int_equal(ch.params.frame_cnt, 8);
+	assert_int_equal(ch.port, 5);
+	take_end(&ch, fds_a, &map[0], &end[0]);
+	/* sent before the other has even heard of it */
+	assert_int_equal(vj_channel_tx_get(end[0], &buf, 1), 1);
+	memcpy(buf.data, "hello", 5);
+	buf.len = 5;
+	vj_channel_tx_put(end[0], &buf, 1);
+	vj_channel_tx_publish(end[0]);
+
+	assert_int_equal(ctl_client_event(b, &msg, fds_b), 1);
+	take_end(&msg.channel, fds_b, &map[1], &end[1]);
+	assert_int_equal(vj_channel_rx(end[1], &buf, 1), 1);
+	assert_memory_equal(buf.data, "hello", 5);
+	vj_channel_rx_free(end[1], &buf, 1);
+
+	/* b sleeps, a wakes it */
+	assert_true(vj_channel_arm(end[1], false));
+	assert_int_equal(vj_channel_tx_get(end[0], &buf, 1), 1);
+	buf.len = 1;
+	vj_channel_tx_put(end[0], &buf, 1);
+	vj_channel_tx_publish(end[0]);
+	assert_int_equal(read(fds_b[CTL_FD_WAKE_ME], &rings, sizeof(rings)), sizeof(rings));
+	for (int i = 0; i < 2; i++) {
+		vj_channel_detach(end[i]);
+		area_unmap(&map[i]);
+	}
+	fds_close(fds_a, 3);
+	fds_close(fds_b, 3);
+	ctl_client_close(a);
+	ctl_client_close(b);
+	vjd_stop(&v);
+}
+
+static void closing_tells_the_peer_why(void **state)
+{
+	struct ctl_client *a, *b;
+	struct vjd_proc v;
+	struct ctl_msg msg;
+	uint32_t id, other;
+
+	(void)state;
+	vjd_start(&v, "");
+	a = client_open(&v, "a");
+	b = client_open(&v, "b");
+	offer_raw(b, 5);
+	assert_int_equal(connect_raw(a, 5, &id), 0);
+	assert_int_equal(connect_raw(a, 5, &other), 0);
+	assert_int_not_equal(id, other); /* RAW: a new one each time */
+	event_wait(b, CTL_CHANNEL);
+	event_wait(b, CTL_CHANNEL);
+	assert_int_equal(ctl_client_channel_close(a, id, VJ_CHANNEL_ERR_RX_LEN), 0);
+	msg = event_wait(b, CTL_PEER_GONE);
+	assert_int_equal(msg.close.channel_id, id);
+	assert_int_equal(msg.close.reason, VJ_CHANNEL_ERR_RX_LEN);
+	/* crossing on the way: no error, no event */
+	assert_int_equal(ctl_client_channel_close(b, id, VJ_CHANNEL_ERR_CLOSED), 0);
+	assert_int_equal(ctl_client_channel_close(b, 4711, VJ_CHANNEL_ERR_CLOSED), 0);
+	event_none(a, 50);
+	assert_int_equal(daemon_status(&v).channels, 1);
+	ctl_client_close(a);
+	msg = event_wait(b, CTL_PEER_GONE);
+	assert_int_equal(msg.close.channel_id, other);
+	assert_int_equal(msg.close.reason, VJ_CHANNEL_ERR_PEER_GONE);
+	ctl_client_close(b);
+	vjd_stop(&v);
+}
+
+/* Return: exit status of a child that runs as another user and tries @port */
+static int connect_as_other(const struct vjd_proc *v, const struct ctl_endpoint *ep)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (pid == 0) {
+		struct ctl_msg reply, msg = { .type = CTL_CONNECT, .connect.remote = *ep };
+		struct ctl_client *c;
+		int fds[CTL_FDS_MAX];
+
+		if (setgid(65534) != 0 || setuid(65534) != 0 ||
+		    ctl_client_open(v->path, "other", 0, &c) != 0)
+			_exit(99);
+		if (ctl_client_call(c, &msg, -1, &reply, fds) == 0 || reply.type != CTL_REFUSED)
+			_exit(98);
+		_exit((int)reply.refused.refusal);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	return WEXITSTATUS(status);
+}
+
+static void other_users_get_no_channel(void **state)
+{
+	int fd = bound_socket("0.0.0.0:0", CTL_PROTO_TCP, true);
+	struct ctl_endpoint ep = name_of(fd, CTL_PROTO_TCP);
+	struct ctl_client *c;
+	struct vjd_proc v;
+	uint32_t id;
+
+	(void)state;
+	if (getuid() != 0) {
+		close(fd);
+		skip(); /* needs to become another user */
+	}
+	vjd_start_as(&v, true, "");
+	c = client_open(&v, "root's");
+	assert_int_equal(ctl_client_welcome(c)->private_mode, 0);
+	assert_int_equal(ctl_client_lease(c, &ep, 0, fd, &id), 0);
+	ep.addr[12] = 127;
+	ep.addr[15] = 1;
+	assert_int_equal(connect_as_other(&v, &ep), CTL_REFUSAL_OTHER_USER);
+	event_none(c, 20);
+	close(fd);
+	ctl_client_close(c);
+	vjd_stop(&v);
+}
+
+/* In a network namespace of its own, 127.0.0.1 is another host. */
+static void other_network_namespaces_are_other_hosts(void **state)
+{
+	int fd = bound_socket("127.0.0.1:0", CTL_PROTO_TCP, true), status;
+	struct ctl_endpoint ep = name_of(fd, CTL_PROTO_TCP);
+	struct ctl_client *c;
+	struct vjd_proc v;
+	uint32_t id;
+	pid_t pid;
+
+	(void)state;
+	vjd_start(&v, "");
+	c = client_open(&v, "x");
+	assert_int_equal(ctl_client_lease(c, &ep, 0, fd, &id), 0);
+	pid = fork();
+	if (pid == 0) {
+		struct ctl_msg reply, msg = { .type = CTL_CONNECT, .connect.remote = ep };
+		struct ctl_client *there;
+		int fds[CTL_FDS_MAX];
+
+		if (unshare(CLONE_NEWNET) != 0)
+			_exit(77);
+		if (ctl_client_open(v.path, "there", 0, &there) != 0)
+			_exit(1);
+		if (ctl_client_call(there, &msg, -1, &reply, fds) == 0 ||
+		    reply.refused.refusal != CTL_REFUSAL_NO_OWNER)
+			_exit(2);
+		/* a socket of another namespace proves nothing in this one */
+		msg = (struct ctl_msg){ .type = CTL_LEASE, .lease.local = ep };
+		if (ctl_client_call(there, &msg, fd, &reply, fds) == 0 ||
+		    reply.refused.refusal != CTL_REFUSAL_PORT_PROOF)
+			_exit(3);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	close(fd);
+	ctl_client_close(c);
+	vjd_stop(&v);
+	if (WEXITSTATUS(status) == 77)
+		skip(); /* may not unshare */
+	assert_int_equal(status, 0);
+}
+
+/* ---- quotas */
+
+static void quota_of_applications(void **state)
+{
+	struct ctl_client *c[3], *more = NULL;
+	char why[CTL_CLIENT_WHY_BYTES];
+	struct vjd_proc v;
+
+	(void)state;
+	vjd_start(&v, "--apps-max 3");
+	for (int i = 0; i < 3; i++)
+		c[i] = client_open(&v, "x");
+	assert_int_equal(ctl_client_open_why(v.path, "y", 0, &more, why), -EUSERS);
+	assert_non_null(strstr(why, ctl_refusal_text(CTL_REFUSAL_QUOTA_APPS)));
+	ctl_client_close(c[0]);
+	sleep_ms(100);
+	c[0] = client_open(&v, "x");
+	for (int i = 0; i < 3; i++)
+		ctl_client_close(c[i]);
+	vjd_stop(&v);
+}
+
+static void quota_of_leases(void **state)
+{
+	struct ctl_msg msg = { .type = CTL_LEASE,
+			       .lease.local = { .proto = CTL_PROTO_RAW, .port = 3 } };
+	int fd = bound_socket("127.0.0.1:0", CTL_PROTO_TCP, true);
+	struct ctl_client *c;
+	struct vjd_proc v;
+	uint32_t id;
+
+	(void)state;
+	vjd_start(&v, "--leases-max 2");
+	c = client_open(&v, "x");
+	id = offer_raw(c, 1);
+	offer_raw(c, 2);
+	expect_refusal(c, &msg, fd, CTL_REFUSAL_QUOTA_LEASES);
+	msg.lease.local = name_of(fd, CTL_PROTO_TCP);
+	expect_refusal(c, &msg, fd, CTL_REFUSAL_QUOTA_LEASES);
+	assert_int_equal(ctl_client_release(c, id), 0);
+	assert_int_equal(ctl_client_lease(c, &msg.lease.local, 0, fd, &id), 0);
+	close(fd);
+	ctl_client_close(c);
+	vjd_stop(&v);
+}
+
+static void quota_of_channels(void **state)
+{
+	struct ctl_msg msg = { .type = CTL_CONNECT,
+			       .connect.remote = { .proto = CTL_PROTO_RAW, .port = 3 } };
+	struct ctl_client *a, *b, *c;
+	struct vjd_proc v;
+	uint32_t id;
+
+	(void)state;
+	vjd_start(&v, "--channels-max 2");
+	a = client_open(&v, "a");
+	b = client_open(&v, "b");
+	c = client_open(&v, "c");
+	offer_raw(b, 3);
+	assert_int_equal(connect_raw(a, 3, &id), 0);
+	assert_int_equal(connect_raw(a, 3, &id), 0);
+	expect_refusal(a, &msg, -1, CTL_REFUSAL_QUOTA_CHANNELS);
+	expect_refusal(c, &msg, -1, CTL_REFUSAL_QUOTA_CHANNELS); /* the owner's are used up */
+	assert_int_equal(ctl_client_channel_close(a, id, VJ_CHANNEL_ERR_CLOSED), 0);
+	assert_int_equal(connect_raw(a, 3, &id), 0);
+	ctl_client_close(a);
+	ctl_client_close(b);
+	ctl_client_close(c);
+	vjd_stop(&v);
+}
+
+static void quota_of_memory(void **state)
+{
+	struct ctl_msg msg = { .type = CTL_CONNECT,
+			       .connect.remote = { .proto = CTL_PROTO_RAW, .port = 3 } };
+	struct ctl_client *a, *b;
+	struct vjd_proc v;
+	uint32_t id;
+
+	(void)state;
+	/* 2 pools of 256 frames of 2048 bytes are 1 MiB, the rings come on top */
+	vjd_start(&v, "--memory-max 3 --frame-bytes 2048");
+	a = client_open(&v, "a");
+	b = client_open(&v, "b");
+	offer_raw(b, 3);
+	assert_int_equal(connect_raw(a, 3, &id), 0);
+	assert_int_equal(connect_raw(a, 3, &id), 0);
+	expect_refusal(a, &msg, -1, CTL_REFUSAL_QUOTA_MEMORY);
+	ctl_client_close(a); /* uncharged by death */
+	event_wait(b, CTL_CHANNEL);
+	event_wait(b, CTL_CHANNEL);
+	event_wait(b, CTL_PEER_GONE);
+	a = client_open(&v, "a");
+	assert_int_equal(connect_raw(a, 3, &id), 0);
+	ctl_client_close(a);
+	ctl_client_close(b);
+	vjd_stop(&v);
+}
+
+static void quota_of_rate(void **state)
+{
+	struct ctl_msg msg = { .type = CTL_RELEASE, .lease.id = 1 };
+	unsigned refused = 0, served = 0;
+	struct ctl_client *c;
+	struct vjd_proc v;
+
+	(void)state;
+	vjd_start(&v, "--rate-max 10");
+	c = client_open(&v, "x");
+	for (int i = 0; i < 100; i++) {
+		struct ctl_msg reply;
+		int fds[CTL_FDS_MAX];
+
+		ctl_client_call(c, &msg, -1, &reply, fds);
+		served += reply.refused.refusal == CTL_REFUSAL_NO_LEASE;
+		refused += reply.refused.refusal == CTL_REFUSAL_QUOTA_RATE;
+	}
+	assert_int_equal(served + refused, 100);
+	assert_in_range(served, 19, 80); /* 20 at once, HELLO among them, and 10 a second more */
+	sleep_ms(300);
+	expect_refusal(c, &msg, -1, CTL_REFUSAL_NO_LEASE);
+	ctl_client_close(c);
+	vjd_stop(&v);
+}
+
+static void no_descriptors_left(void **state)
+{
+	struct ctl_msg msg = { .type = CTL_CONNECT,
+			       .connect.remote = { .proto = CTL_PROTO_RAW, .port = 3 } };
+	struct ctl_client *a, *b;
+	struct rlimit old;
+	struct vjd_proc v;
+	unsigned fd_cnt;
+	uint32_t id;
+
+	(void)state;
+	vjd_start(&v, "");
+	a = client_open(&v, "a");
+	b = client_open(&v, "b");
+	offer_raw(b, 3);
+	assert_int_equal(prlimit(v.pid, RLIMIT_NOFILE, NULL, &old), 0);
+	/* numbers below the limit are all but used: no room for the area or a doorbell */
+	fd_cnt = vjd_fd_cnt(&v);
+	for (unsigned n = fd_cnt; n < fd_cnt + 3; n++) {
+		struct rlimit few = { .rlim_cur = n, .rlim_max = old.rlim_max };
+
+		assert_int_equal(prlimit(v.pid, RLIMIT_NOFILE, &few, NULL), 0);
+		expect_refusal(a, &msg, -1, CTL_REFUSAL_RESOURCES);
+	}
+	event_none(b, 20);
+	assert_int_equal(prlimit(v.pid, RLIMIT_NOFILE, &old, NULL), 0);
+	assert_int_equal(connect_raw(a, 3, &id), 0);
+	ctl_client_close(a);
+	ctl_client_close(b);
+	vjd_stop(&v);
+}
+
+static void a_peer_that_does_not_read_is_busy(void **state)
+{
+	struct ctl_msg msg = { .type = CTL_CONNECT,
+			       .connect.remote = { .proto = CTL_PROTO_RAW, .port = 3 } };
+	struct ctl_client *a, *b;
+	unsigned cnt = 0, fd_cnt;
+	struct vjd_proc v;
+	uint32_t id;
+
+	(void)state;
+	vjd_start(&v, "--frames 2 --frame-bytes 2048");
+	a = client_open(&v, "a");
+	b = client_open(&v, "b");
+	offer_raw(b, 3);
+	fd_cnt = vjd_fd_cnt(&v);
+	while (connect_raw(a, 3, &id) == 0)
+		cnt++;
+	assert_in_range(cnt, 10, 1000);
+	expect_refusal(a, &msg, -1, CTL_REFUSAL_PEER_BUSY);
+	assert_int_equal(vjd_fd_cnt(&v), fd_cnt);
+	assert_int_equal(daemon_status(&v).channels, cnt);
+	/* it reads again: exactly what was made is told */
+	for (unsigned i = 0; i < cnt; i++)
+		event_wait(b, CTL_CHANNEL);
+	event_none(b, 20);
+	assert_int_equal(connect_raw(a, 3, &id), 0);
+	event_wait(b, CTL_CHANNEL);
+	ctl_client_close(a);
+	for (unsigned i = 0; i < cnt + 1; i++)
+		event_wait(b, CTL_PEER_GONE);
+	ctl_client_close(b);
+	vjd_stop(&v);
+}
+
+/* ---- STATUS */
+
+struct tally {
+	unsigned apps, leases, channels;
+	uint64_t memory_bytes;
+	bool a_before_its_leases;
+	uint32_t last_app;
+};
+
+static void count(void *arg, const struct ctl_msg *msg)
+{
+	struct tally *t = arg;
+
+	t->apps += msg->type == CTL_STATUS_APP;
+	t->leases += msg->type == CTL_STATUS_LEASE;
+	t->channels += msg->type == CTL_STATUS_CHANNEL;
+	if (msg->type == CTL_STATUS_APP) {
+		t->last_app = msg->app.id;
+		t->memory_bytes += msg->app.memory_bytes;
+	}
+	if (msg->type == CTL_STATUS_LEASE)
+		assert_int_equal(msg->lease.app_id, t->last_app);
+	if (msg->type == CTL_STATUS_CHANNEL)
+		assert_int_equal(msg->channel.app_id, t->last_app);
+}
+
+/* More than fits in a socket at once, while the asker is told of other things too. */
+static void status_tells_all(void **state)
+{
+	struct ctl_client *a, *b;
+	struct tally t = { 0 };
+	struct vjd_proc v;
+	uint32_t id;
+
+	(void)state;
+	vjd_start(&v, "--frames 2 --frame-bytes 2048");
+	a = client_open(&v, "a");
+	b = client_open(&v, "b");
+	for (uint16_t port = 1; port <= 900; port++)
+		offer_raw(b, port);
+	for (int i = 0; i < 30; i++)
+		assert_int_equal(connect_raw(a, 3, &id), 0);
+	for (int i = 0; i < 3; i++) {
+		t = (struct tally){ 0 };
+		assert_int_equal(ctl_client_status(a, count, &t), 0);
+		assert_int_equal(t.apps, 2);
+		assert_int_equal(t.leases, 900);
+		assert_int_equal(t.channels, 30);
+		assert_true(t.memory_bytes >= 30u * 4 * 2048);
+	}
+	ctl_client_close(a);
+	ctl_client_close(b);
+	vjd_stop(&v);
+}
+
+static void others_see_only_their_own(void **state)
+{
+	struct ctl_client *c;
+	struct vjd_proc v;
+	int status;
+	pid_t pid;
+
+	(void)state;
+	if (getuid() != 0)
+		skip(); /* needs to become another user */
+	vjd_start_as(&v, true, "");
+	c = client_open(&v, "root's");
+	offer_raw(c, 1);
+	pid = fork();
+	if (pid == 0) {
+		struct tally t = { 0 };
+
+		if (setgid(65534) != 0 || setuid(65534) != 0 ||
+		    ctl_client_open(v.path, "other", 0, &c) != 0 ||
+		    ctl_client_status(c, count, &t) != 0)
+			_exit(1);
+		_exit(t.apps == 1 && t.leases == 0 ? 0 : 2);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	ctl_client_close(c);
+	vjd_stop(&v);
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(an_endpoint_leads_to_its_owner),
+		cmocka_unit_test(one_may_connect_to_oneself),
+		cmocka_unit_test(a_channel_carries_frames),
+		cmocka_unit_test(closing_tells_the_peer_why),
+		cmocka_unit_test(other_users_get_no_channel),
+		cmocka_unit_test(other_network_namespaces_are_other_hosts),
+		cmocka_unit_test(quota_of_applications),
+		cmocka_unit_test(quota_of_leases),
+		cmocka_unit_test(quota_of_channels),
+		cmocka_unit_test(quota_of_memory),
+		cmocka_unit_test(quota_of_rate),
+		cmocka_unit_test(no_descriptors_left),
+		cmocka_unit_test(a_peer_that_does_not_read_is_busy),
+		cmocka_unit_test(status_tells_all),
+		cmocka_unit_test(others_see_only_their_own),
+	};
+
+	vjd_test_init(argc, argv);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
