@@ -8,3 +8,18 @@
 grep -q '^end$' "$tmp/kernel" || fail "calls ended early on the kernel"
 diff -u "$tmp/kernel" "$tmp/channel" || fail "a channel behaves in another way than the kernel"
 echo "$(wc -l <"$tmp/channel") lines, the same on the kernel and on a channel"
+
+# no vjd: all goes to the kernel, as if the library were not there, and silently
+preload=$build/libvj-preload.so
+VJ_SOCKET=$tmp/nobody LD_PRELOAD=$preload "$build/tests/apps/calls" kernel >"$tmp/none" 2>"$tmp/none-err"
+diff -u "$tmp/kernel" "$tmp/none" || fail "without vjd the preload behaves in another way than the kernel"
+[ -s "$tmp/none-err" ] && fail "not silent: $(cat "$tmp/none-err")"
+echo "the same without vjd"
+
+# ... unless asked to be strict
+if VJ_STRICT=1 VJ_SOCKET=$tmp/nobody LD_PRELOAD=$preload "$build/tests/apps/calls" kernel >"$tmp/strict" 2>&1; then
+	fail "VJ_STRICT: fell back"
+fi
+grep -q 'no channels: vjd' "$tmp/strict" || fail "VJ_STRICT: no reason given"
+grep -q 'listen: FAILED' "$tmp/strict" || fail "VJ_STRICT: listen() did not fail"
+echo "VJ_STRICT: $(grep -m 1 'no channels' "$tmp/strict")"
