@@ -472,7 +472,7 @@ void tcp_challenge(struct stack *s, struct conn c);
 bool tcp_ack_input(struct stack *s, struct conn c, struct tcp_seg *seg);
 /* snd_una moves to @ack, which is in (snd_una, snd_nxt] */
 void tcp_ack_advance(struct stack *s, struct conn c, uint32_t ack, const uint32_t *ts_ecr);
-/* Seventh and eighth step. Return: false: the connection is gone. */
+/* Seventh and eighth step. Return: false: the connection is gone, or closed. */
 bool tcp_data_input(struct stack *s, struct conn c, struct tcp_seg *seg);
 /* rcv_nxt moved: is an acknowledgement due, and when? */
 void tcp_data_ack_policy(struct tcb *t);

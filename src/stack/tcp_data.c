@@ -219,12 +219,13 @@ static void ooo_pull(struct stack *s, struct tcb *t)
 
 /* ---- text ------------------------------------------------------------------------------------------------------------- */
 
-/* No memory for what was offered room. Lossy: the peer will send it again. */
+/* No memory for what was offered room. Return: false: the connection is gone. Else the peer will send it again. */
 static bool data_no_memory(struct stack *s, struct conn c)
 {
 	stack_drop(s, STACK_DROP_NO_MEMORY);
-	if (tcb_no_loss(c.t))
-		tcp_conn_reset(s, c, ENOMEM);
+	if (!tcb_no_loss(c.t))
+		return true;
+	tcp_conn_reset(s, c, ENOMEM);
 	return false;
 }
 
@@ -261,7 +262,7 @@ static bool data_ahead(struct stack *s, struct conn c, struct tcp_seg *seg)
 	return true;
 }
 
-/* Return: false: the connection is gone. */
+/* Return: false: the connection is gone, or closed. */
 static bool data_text(struct stack *s, struct conn c, struct tcp_seg *seg)
 {
 	const struct tcb *t = c.t;
