@@ -105,7 +105,8 @@ struct vj {
 	unsigned raw_cnt;
 	bool armed;
 
-	uint64_t now_ns;
+	uint64_t now_ns;      /* see clock_refresh() */
+	uint64_t clock_ticks; /* counter when now_ns was read */
 	uint64_t ctl_next_ns; /* when to hear vjd again without being rung */
 
 	/* spinning before sleep: learn whether it pays */
