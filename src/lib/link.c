@@ -56,8 +56,10 @@ static bool op_tx_get(void *drv, struct link_frame *ret_frame)
 
 	if (!link->spare_cnt) {
 		link->spare_cnt = vj_channel_tx_get(link->ch, link->spare, LINK_BATCH);
-		if (!link->spare_cnt)
+		if (!link->spare_cnt) {
+			link->starved = true;
 			return false;
+		}
 	}
 	*ret_frame = frame_of(&link->spare[--link->spare_cnt]);
 	return true;
@@ -135,7 +137,8 @@ bool link_rx(struct vj_link *link)
 			stack_rx(vj->stack, link->stack_id, frames, n);
 		total += n;
 	} while (n == RX_BATCH && total < RX_BUDGET);
-	if (unlikely(stack_link_blocked(vj->stack, link->stack_id)) && vj_channel_tx_ready(link->ch)) {
+	if (unlikely(link->starved) && vj_channel_tx_ready(link->ch)) {
+		link->starved = false;
 		stack_link_writable(vj->stack, link->stack_id);
 		total++;
 	}

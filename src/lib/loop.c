@@ -53,15 +53,22 @@ bool vj_process(struct vj *vj)
 	now_us = vj->now_ns / 1000;
 	stack_now(vj->stack, now_us);
 	/* First what the last round left owed: in between the program had its chance to answer, and answers carry it. */
-	if (stack_deadline(vj->stack) <= now_us) {
+	if (vj->stack_touched) {
+		vj->stack_touched = false;
+		vj->deadline_us = stack_deadline(vj->stack);
+	}
+	if (vj->deadline_us <= now_us) {
 		stack_run(vj->stack);
+		vj->stack_touched = true;
 		any = true;
 	}
 	for (unsigned i = 0; i < vj->link_cnt; i++)
 		any |= link_rx(vj->links[i]);
+	vj->stack_touched |= any;
 	if (unlikely(vj->now_ns >= vj->ctl_next_ns))
 		any |= control_poll(vj);
-	link_publish_all(vj);
+	if (vj->dirty)
+		link_publish_dirty(vj);
 	link_reap(vj);
 	if (unlikely(vj->capture != NULL) && vj->now_ns - vj->capture_flushed_ns >= CAPTURE_FLUSH_NS) {
 		vj->capture_flushed_ns = vj->now_ns;
@@ -118,7 +125,7 @@ bool vj_arm(struct vj *vj, int64_t *ret_timeout_ns)
 	for (unsigned i = 0; i < vj->link_cnt; i++) {
 		struct vj_link *link = vj->links[i];
 		bool want_tx = link->raw ? !vj_channel_tx_ready(link->ch) :
-					   stack_link_blocked(vj->stack, link->stack_id);
+					   link->starved;
 
 		link->raw_starved |= link->raw && want_tx;
 

@@ -56,6 +56,7 @@ struct vj_link {
 	unsigned freed_cnt, spare_cnt;
 	struct vj_buf freed[LINK_BATCH]; /* received frames to give back, together */
 	struct vj_buf spare[LINK_BATCH]; /* frames to send in, taken together */
+	bool starved;		 /* the stack found no frame to send in */
 	bool dead;		 /* to be reaped */
 	bool tell_vjd;		 /* closed by us: vjd tells the peer */
 	uint64_t raw_cookie;
@@ -101,6 +102,8 @@ struct vj {
 	struct vj_link **links;
 	unsigned link_cnt, link_room;
 	struct vj_link *dirty; /* links with something to publish */
+	bool stack_touched;    /* since deadline_us was asked for */
+	uint64_t deadline_us;  /* of the stack */
 	bool links_dead;  /* some link waits for link_reap() */
 	unsigned raw_cnt;
 	bool armed;
@@ -147,9 +150,10 @@ int link_open(struct vj *vj, const struct ctl_channel *msg, const int fds[CTL_FD
 bool link_rx(struct vj_link *link);
 void link_publish_dirty(struct vj *vj);
 
-/* After every call into the stack: let peers see what it did. */
+/* After every call into the stack that may have sent or armed a timer: let peers see what it did. */
 static inline void link_publish_all(struct vj *vj)
 {
+	vj->stack_touched = true;
 	if (vj->dirty)
 		link_publish_dirty(vj);
 }
