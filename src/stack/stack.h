@@ -254,8 +254,10 @@ enum tcp_option {
 	TCP_OPT_TOS,	     /* 0..255 */
 	TCP_OPT_TTL,	     /* 1..255 */
 };
-/** tcp_option_set() - Return: 0; -EINVAL: out of range; -ENOPROTOOPT. Listener options are inherited by what it accepts. */
+/** tcp_option_set() - Return: 0; -EINVAL: out of range; -ENOPROTOOPT; -ENOMEM. */
 int tcp_option_set(struct stack *s, struct tcp_id id, enum tcp_option opt, uint64_t value);
+/** tcp_listener_option_set() - For all that is accepted from now on. Return: 0; -EINVAL: out of range; -ENOPROTOOPT. */
+int tcp_listener_option_set(struct stack *s, struct listener_id l, enum tcp_option opt, uint64_t value);
 /** tcp_option_get() - Return: 0; -ENOPROTOOPT. */
 int tcp_option_get(const struct stack *s, struct tcp_id id, enum tcp_option opt, uint64_t *ret_value);
 /** tcp_cc_name() - Name of a congestion control, NULL past the last */

@@ -122,7 +122,7 @@ static size_t send_direct(struct stack *s, struct conn c, const uint8_t *buf, si
 			*ret_err = sent;
 			break;
 		}
-		t->snd_nxt += (uint32_t)sent;
+		tcp_out_sent(s, c, (uint32_t)sent);
 		done += (uint32_t)sent;
 	}
 	return done;
@@ -180,7 +180,7 @@ int tcp_send(struct stack *s, struct tcp_id id, const void *buf, size_t len, uns
 	} else if (likely(send_is_simple(t, len))) {
 		sent = tcp_xmit(s, c, t->snd_nxt, TCP_ACK | TCP_PSH, buf, (uint32_t)len);
 		if (likely(sent > 0)) {
-			t->snd_nxt += (uint32_t)sent;
+			tcp_out_sent(s, c, (uint32_t)sent);
 			if (likely((uint32_t)sent == len)) {
 				*ret_len = len;
 				return 0;

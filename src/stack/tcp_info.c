@@ -165,21 +165,13 @@ static int ext_get(const struct tcp_ext *ext, enum tcp_option opt, uint64_t *ret
 	}
 }
 
-static int option_set_cc(struct stack *s, struct conn c, uint64_t idx)
+/* The congestion control of a running connection begins anew. */
+static void option_apply_cc(struct stack *s, struct conn c)
 {
-	const struct cc_ops *ops = cc_find((unsigned int)idx);
-	struct tcb *t = c.t;
+	struct tcb_cold *cold = tcb_cold(s, c);
 
-	if (ops == NULL)
-		return -EINVAL;
-	t->flags = (t->flags & ~TF_CC_MASK) | (uint32_t)idx << TF_CC_SHIFT;
-	if (tcb_synchronized(t) && !tcb_no_loss(t)) {
-		struct tcb_cold *cold = tcb_cold(s, c);
-
-		cold->cc_priv = (struct cc_priv){ 0 };
-		ops->init(&cold->cc, &cold->cc_priv);
-	}
-	return 0;
+	cold->cc_priv = (struct cc_priv){ 0 };
+	cc_find((c.t->flags & TF_CC_MASK) >> TF_CC_SHIFT)->init(&cold->cc, &cold->cc_priv);
 }
 
 /* What a change means for a connection that is running */
@@ -210,6 +202,10 @@ static void option_applied(struct stack *s, struct conn c, enum tcp_option opt)
 			tcp_event(s, c, STACK_EV_WRITABLE);
 		}
 		break;
+	case TCP_OPT_CONGESTION:
+		if (!tcb_no_loss(t))
+			option_apply_cc(s, c);
+		break;
 	case TCP_OPT_MAXSEG:
 		t->mss = (uint16_t)min_u32(t->mss, tcb_ext(s, t)->maxseg - (tcp_hdr_len(t) - TCP_HDR_BYTES));
 		break;
@@ -218,29 +214,64 @@ static void option_applied(struct stack *s, struct conn c, enum tcp_option opt)
 	}
 }
 
+/* Is @value possible? Return: 0; -ENOPROTOOPT; -EINVAL. */
+static int option_check(enum tcp_option opt, uint64_t value)
+{
+	uint64_t min, max;
+
+	if (option_flag(opt) != 0)
+		return 0;
+	if (!option_range(opt, &min, &max))
+		return -ENOPROTOOPT;
+	if (value < min || value > max || (opt == TCP_OPT_CONGESTION && cc_find((unsigned int)value) == NULL))
+		return -EINVAL;
+	return 0;
+}
+
+/* Options that live in the flags. Return: false: this one does not. */
+static bool option_set_flags(uint32_t *flags, enum tcp_option opt, uint64_t value)
+{
+	uint32_t flag = option_flag(opt);
+
+	if (opt == TCP_OPT_CONGESTION)
+		*flags = (*flags & ~TF_CC_MASK) | (uint32_t)value << TF_CC_SHIFT;
+	else if (flag != 0)
+		*flags = value != 0 ? *flags | flag : *flags & ~flag;
+	else
+		return false;
+	return true;
+}
+
 int tcp_option_set(struct stack *s, struct tcp_id id, enum tcp_option opt, uint64_t value)
 {
 	struct conn c = conn_at(s, id.v);
-	uint32_t flag = option_flag(opt);
-	uint64_t min, max;
+	int err = option_check(opt, value);
 
-	if (flag != 0) {
-		if (opt == TCP_OPT_KEEPALIVE && value != 0 && tcp_conn_ext(s, c.t) == NULL)
-			return -ENOMEM;
-		c.t->flags = value != 0 ? c.t->flags | flag : c.t->flags & ~flag;
-		option_applied(s, c, opt);
-		return 0;
-	}
-	if (!option_range(opt, &min, &max))
-		return -ENOPROTOOPT;
-	if (value < min || value > max)
-		return -EINVAL;
-	if (opt == TCP_OPT_CONGESTION)
-		return option_set_cc(s, c, value);
-	if (tcp_conn_ext(s, c.t) == NULL)
+	if (err != 0)
+		return err;
+	/* Keep-alive needs its times, everything that is not a flag needs a place. */
+	if ((option_flag(opt) == 0 || opt == TCP_OPT_KEEPALIVE) && opt != TCP_OPT_CONGESTION &&
+	    tcp_conn_ext(s, c.t) == NULL)
 		return -ENOMEM;
-	ext_set(tcb_ext(s, c.t), opt, (uint32_t)value);
+	if (!option_set_flags(&c.t->flags, opt, value))
+		ext_set(tcb_ext(s, c.t), opt, (uint32_t)value);
 	option_applied(s, c, opt);
+	return 0;
+}
+
+int tcp_listener_option_set(struct stack *s, struct listener_id id, enum tcp_option opt, uint64_t value)
+{
+	struct tcp_listener *l = pool_at_sized(&s->tcp->listeners, id.v, sizeof(*l));
+	int err = option_check(opt, value);
+
+	if (err != 0)
+		return err;
+	if (!l->has_ext && opt != TCP_OPT_CONGESTION && (option_flag(opt) == 0 || opt == TCP_OPT_KEEPALIVE)) {
+		tcp_ext_defaults(s, &l->ext);
+		l->has_ext = true;
+	}
+	if (!option_set_flags(&l->flags, opt, value))
+		ext_set(&l->ext, opt, (uint32_t)value);
 	return 0;
 }
 

@@ -278,8 +278,11 @@ void tcp_out_sent(struct stack *s, struct conn c, uint32_t len)
 	struct tcp_rtx *rtx;
 
 	t->snd_nxt += len;
-	if (tcb_no_loss(t))
+	if (tcb_no_loss(t)) {
+		if (unlikely(t->ext != 0))
+			tcp_timer_data_sent(s, c);
 		return;
+	}
 	rtx = tcb_rtx(s, t);
 	if (!rtx->timing && rtx->mode == RTX_OPEN) {
 		rtx->timing = true;

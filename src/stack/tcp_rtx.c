@@ -337,7 +337,11 @@ bool tcp_rtx_timeout(struct stack *s, struct conn c)
 	struct tcb_cold *cold = tcb_cold(s, c);
 	struct cc_env env;
 
-	if (rtx == NULL || t->snd_una == t->snd_nxt)
+	if (t->snd_una == t->snd_nxt)
+		return true;
+	if (tcb_no_loss(t))
+		return tcp_conn_reset(s, c, ETIMEDOUT); /* the user's */
+	if (rtx == NULL)
 		return true;
 	s->stats.tcp_timeouts++;
 	if (rtx_given_up(s, t, rtx))

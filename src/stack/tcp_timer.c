@@ -7,7 +7,7 @@
  *	rtx_due_ms	RTX_TIMER	SYN_SENT, SYN_RECEIVED: SYN again
  *					FIN_WAIT_2 of an orphan, TIME_WAIT: the end
  *					with PERSIST: probe, or send what was held back
- *					else: retransmission timeout
+ *					else: retransmission timeout; on links that cannot lose, user timeout
  *	ack_tick	ACK_TIMER	delayed acknowledgement
  *	ext->seen_ms	KEEPALIVE	keep-alive, while nothing is in flight
  *
@@ -94,13 +94,24 @@ static uint32_t timer_rto(const struct stack *s, struct conn c)
 	return ms;
 }
 
+/* A link that cannot lose: nothing is repeated, but a user timeout counts from the last acknowledgement. */
+static void timer_watch(struct stack *s, struct conn c)
+{
+	const struct tcp_ext *ext = tcb_ext(s, c.t);
+
+	if (ext != NULL && ext->user_timeout_ms != 0 && !tcb_has(c.t, TF_RTX_TIMER))
+		timer_rtx_set(s, c, ext->user_timeout_ms);
+}
+
 void tcp_timer_data_sent(struct stack *s, struct conn c)
 {
 	struct tcb *t = c.t;
 	bool syn = t->state == TCP_SYN_SENT || t->state == TCP_SYN_RECEIVED;
 
-	if (tcb_no_loss(t) && !syn)
+	if (tcb_no_loss(t) && !syn) {
+		timer_watch(s, c);
 		return;
+	}
 	if (tcb_has(t, TF_PERSIST)) {
 		t->flags &= ~(uint32_t)(TF_PERSIST | TF_RTX_TIMER);
 		t->backoff = 0;
@@ -129,6 +140,8 @@ void tcp_timer_data_acked(struct stack *s, struct conn c)
 	t->flags &= ~(uint32_t)TF_RTX_TIMER;
 	t->rtx_due_ms = tcp_now_ms(s);
 	t->backoff = 0;
+	if (t->snd_una != t->snd_nxt)
+		timer_watch(s, c);
 }
 
 void tcp_timer_persist(struct stack *s, struct conn c)

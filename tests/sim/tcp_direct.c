@@ -129,6 +129,26 @@ static void silent_peer(void **state)
 	assert_int_equal(line_state(t), TCP_FIN_WAIT_2);
 }
 
+/* RFC 5482: unless the program says how long it will wait. */
+static void user_timeout(void **state)
+{
+	struct line *t = *state;
+
+	direct(t, 0);
+	line_established_passive(t, "mss 4000");
+	assert_int_equal(tcp_option_set(t->s, t->id, TCP_OPT_USER_TIMEOUT_MS, 3000), 0);
+	line_write(t, 100);
+	SEND("P. 1:101(100) ack 1");
+	line_write(t, 100);
+	SEND("P. 101:201(100) ack 1");
+	NOTHING_FOR(2 * SEC);
+	RECV(0, ". 1:1(0) ack 101");
+	NOTHING_FOR(2900 * MS);
+	assert_int_equal(line_state(t), TCP_ESTABLISHED);
+	SEND_BETWEEN(50 * MS, 200 * MS, "R. 201:201(0) ack 1");
+	line_read_error(t, ETIMEDOUT);
+}
+
 /* A closed window is probed, with back-off and without end; nothing of the data is repeated. */
 static void closed_window(void **state)
 {
@@ -376,6 +396,7 @@ int main(void)
 		LINE_TEST(delayed_ack),
 		LINE_TEST(ack_for_half_window),
 		LINE_TEST(silent_peer),
+		LINE_TEST(user_timeout),
 		LINE_TEST(closed_window),
 		LINE_TEST(small_writes),
 		LINE_TEST(back_pressure),

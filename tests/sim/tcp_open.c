@@ -357,6 +357,30 @@ static void backlog_full(void **state)
 	SEND("F. 1:1(0) ack 1");
 }
 
+static void listener_options(void **state)
+{
+	struct line *t = *state;
+	uint64_t value;
+
+	line_listen(t);
+	assert_int_equal(tcp_listener_option_set(t->s, t->listener, TCP_OPT_NODELAY, 1), 0);
+	assert_int_equal(tcp_listener_option_set(t->s, t->listener, TCP_OPT_RCVBUF, 20000), 0);
+	assert_int_equal(tcp_listener_option_set(t->s, t->listener, TCP_OPT_MAXSEG, 1000), 0);
+	assert_int_equal(tcp_listener_option_set(t->s, t->listener, TCP_OPT_CONGESTION, 1), 0);
+	assert_int_equal(tcp_listener_option_set(t->s, t->listener, TCP_OPT_CONGESTION, 2), -EINVAL);
+	assert_int_equal(tcp_listener_option_set(t->s, t->listener, (enum tcp_option)99, 1), -ENOPROTOOPT);
+	RECV(0, "S 0:0(0) <mss 1460>");
+	SEND("S. 0:0(0) ack 1 win 20000 <mss 1000>");
+	RECV(0, ". 1:1(0) ack 1");
+	line_accept(t);
+	assert_int_equal(tcp_option_get(t->s, t->id, TCP_OPT_NODELAY, &value), 0);
+	assert_int_equal(value, 1);
+	assert_int_equal(tcp_option_get(t->s, t->id, TCP_OPT_RCVBUF, &value), 0);
+	assert_int_equal(value, 20000);
+	assert_int_equal(tcp_option_get(t->s, t->id, TCP_OPT_CONGESTION, &value), 0);
+	assert_string_equal(tcp_cc_name((unsigned int)value), "reno");
+}
+
 static void unlisten(void **state)
 {
 	struct line *t = *state;
@@ -475,6 +499,7 @@ int main(void)
 		LINE_TEST(data_before_accept),
 		LINE_TEST(reset_before_accept),
 		LINE_TEST(backlog_full),
+		LINE_TEST(listener_options),
 		LINE_TEST(unlisten),
 		LINE_TEST(connect_twice),
 		LINE_TEST(syn_without_frame),
