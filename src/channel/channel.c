@@ -44,6 +44,8 @@
 #define DESC_PER_LINE (VJ_CACHELINE / sizeof(struct ring_desc))
 #define ADDR_PER_LINE (VJ_CACHELINE / sizeof(uint64_t))
 #define RX_FETCH_AHEAD 16u
+/* Up to so many frames at once, fetching on a guess pays; in longer batches one frame's work hides the next one's fetch. */
+#define RX_GUESS_MAX 2u
 
 /* Where a frame is. One byte per frame: bits would make each step of a batch wait for the one before. */
 enum frame_place {
@@ -198,6 +200,12 @@ static VJ_COLD void channel_wake(struct vj_channel *ch, struct ring *ring)
  * all again for every frame.
  */
 
+/* Where data starts in a frame: see the head of the file. */
+static inline uint32_t frame_colour(uint64_t frame)
+{
+	return (uint32_t)(frame % COLOUR_CNT) * VJ_CACHELINE;
+}
+
 /* Receiving. */
 
 /* Which rule does a descriptor break that cannot be used? In the order in which one check relies on another. */
@@ -247,6 +255,20 @@ static uint32_t rx_take(struct vj_channel *ch, struct vj_buf *bufs, uint32_t n)
 	return i;
 }
 
+/*
+ * A message by itself: its descriptor and its data are in the peer's cache, and one would be waited for after the other. A
+ * sender that uses frames in the order in which it got them sends in the frame whose fill entry has the number of this
+ * descriptor, so both can be fetched at once. A guess: whatever it fetches, the descriptor decides.
+ */
+static inline void rx_guess(struct vj_channel *ch)
+{
+	uint64_t addr = ring_addr_get(&ch->fill, ch->rx.next) & (((uint64_t)ch->frame_cnt << ch->frame_shift) - 1);
+	const uint8_t *data = ch->rx_pool.mem + addr + frame_colour(addr >> ch->frame_shift);
+
+	prefetch_read(data);
+	prefetch_read(data + VJ_CACHELINE);
+}
+
 unsigned vj_channel_rx(struct vj_channel *ch, struct vj_buf *bufs, unsigned n)
 {
 	uint32_t ready;
@@ -258,6 +280,13 @@ unsigned vj_channel_rx(struct vj_channel *ch, struct vj_buf *bufs, unsigned n)
 		vj_channel_close(ch, VJ_CHANNEL_ERR_RX_INDEX);
 		return 0;
 	}
+	if (ready == 0) {
+		/* The line of the next descriptor is to be on its way when the index that announces it arrives. */
+		prefetch_read((const void *)ring_desc_at(&ch->rx, ch->rx.next));
+		return 0;
+	}
+	if (ready <= RX_GUESS_MAX)
+		rx_guess(ch);
 	n = rx_take(ch, bufs, min_u32(n, ready));
 	if (n != 0)
 		ring_release(&ch->rx, n);
@@ -325,12 +354,6 @@ bool vj_channel_rx_ready(struct vj_channel *ch)
 }
 
 /* Sending. */
-
-/* Where data starts in a frame: see the head of the file. */
-static inline uint32_t frame_colour(uint64_t frame)
-{
-	return (uint32_t)(frame % COLOUR_CNT) * VJ_CACHELINE;
-}
 
 static inline void tx_buf_set(const struct pool *pool, struct vj_buf *buf, uint64_t frame,
 			      uint32_t frame_shift)

@@ -55,13 +55,15 @@ static bool op_tx_get(void *drv, struct link_frame *ret_frame)
 	struct vj_link *link = drv;
 
 	if (!link->spare_cnt) {
+		link->spare_next = 0;
 		link->spare_cnt = vj_channel_tx_get(link->ch, link->spare, LINK_BATCH);
 		if (!link->spare_cnt) {
 			link->starved = true;
 			return false;
 		}
 	}
-	*ret_frame = frame_of(&link->spare[--link->spare_cnt]);
+	*ret_frame = frame_of(&link->spare[link->spare_next++]);
+	link->spare_cnt--;
 	return true;
 }
 

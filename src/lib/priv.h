@@ -53,7 +53,7 @@ struct vj_link {
 	bool raw_starved;	 /* raw: slept without a frame to send in */
 	bool dirty;		 /* on vj->dirty: frames queued or freed, not published */
 	struct vj_link *dirty_next;
-	unsigned freed_cnt, spare_cnt;
+	unsigned freed_cnt, spare_cnt, spare_next;
 	struct vj_buf freed[LINK_BATCH]; /* received frames to give back, together */
 	struct vj_buf spare[LINK_BATCH]; /* frames to send in, taken together */
 	bool starved;		 /* the stack found no frame to send in */
