@@ -1,25 +1,32 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * The table of congestion controls, in the order of the numbers that TCP_OPT_CONGESTION takes (add at the end); and slow
- * start, which they share
+ * The table of congestion controls, in the order of the numbers that TCP_OPT_CONGESTION takes (add
+ * at the end); and slow start, which they share
  *
- * HyStart++ (RFC 9406): slow start ends when round trips get longer, before the queue overflows and a whole window is lost.
- * First cautiously: at a quarter of the speed, for five round trips, and back if it was a false alarm.
+ * HyStart++ (RFC 9406): slow start ends when round trips get longer, before the queue overflows and
+ * a whole window is lost. First cautiously: at a quarter of the speed, for five round trips, and
+ * back if it was a false alarm.
  */
 #include "stack/cc.h"
 #include "stack/stack.h"
 
 static const struct cc_ops *const cc_table[] = { &cc_cubic, &cc_reno };
 
-const struct cc_ops *cc_find(unsigned int idx) { return idx < ARRAY_SIZE(cc_table) ? cc_table[idx] : NULL; }
+const struct cc_ops *cc_find(unsigned int idx)
+{
+	return idx < ARRAY_SIZE(cc_table) ? cc_table[idx] : NULL;
+}
 
-const char *tcp_cc_name(unsigned int idx) { return idx < ARRAY_SIZE(cc_table) ? cc_table[idx]->name : NULL; }
+const char *tcp_cc_name(unsigned int idx)
+{
+	return idx < ARRAY_SIZE(cc_table) ? cc_table[idx]->name : NULL;
+}
 
-/* ---- slow start --------------------------------------------------------------------------------------------------------- */
+/* ---- slow start ------------------------------------------------------------------------------ */
 
 enum {
 	WORD_ROUND_END, /* sequence number: the round trip ends when this is acknowledged */
-	WORD_LAST_MIN,	/* shortest of the last round trip, in us; in CSS, of the one that looked longer. 0: none */
+	WORD_LAST_MIN,	/* shortest of the last round trip, us; in CSS, the baseline. 0: none */
 	WORD_THIS_MIN,	/* of the present one; 0: none */
 	WORD_COUNTS,	/* samples in this round, low half; state, high half */
 };
@@ -31,7 +38,10 @@ enum {
 #define HYSTART_CSS_GROWTH 4u
 #define HYSTART_CSS_ROUNDS 5u
 
-/* High half of WORD_COUNTS: 0: not begun; 1: slow start; 2..: conservative slow start, and its rounds */
+/*
+ * High half of WORD_COUNTS: 0: not begun; 1: slow start; 2..: conservative slow start, and its
+ * rounds
+ */
 #define HYSTART_STATE(n) ((uint32_t)(n) << 16)
 
 static void hystart_round(uint32_t *w, const struct cc_env *env)
@@ -51,7 +61,8 @@ static void hystart_round(uint32_t *w, const struct cc_env *env)
 
 static void hystart_sample(uint32_t *w, uint32_t rtt_us)
 {
-	uint32_t thresh = min_u32(max_u32(w[WORD_LAST_MIN] / 8, HYSTART_THRESH_MIN_US), HYSTART_THRESH_MAX_US);
+	uint32_t thresh = min_u32(max_u32(w[WORD_LAST_MIN] / 8, HYSTART_THRESH_MIN_US),
+				  HYSTART_THRESH_MAX_US);
 
 	if (w[WORD_THIS_MIN] == 0 || rtt_us < w[WORD_THIS_MIN])
 		w[WORD_THIS_MIN] = rtt_us;
@@ -70,7 +81,8 @@ static void hystart_sample(uint32_t *w, uint32_t rtt_us)
 }
 
 /* Return: what @acked bytes count for. */
-static uint32_t hystart_acked(struct cc *cc, struct cc_priv *priv, const struct cc_env *env, uint32_t acked)
+static uint32_t hystart_acked(struct cc *cc, struct cc_priv *priv, const struct cc_env *env,
+			      uint32_t acked)
 {
 	uint32_t *w = priv->words;
 
@@ -87,7 +99,8 @@ static uint32_t hystart_acked(struct cc *cc, struct cc_priv *priv, const struct 
 	return acked / HYSTART_CSS_GROWTH;
 }
 
-uint32_t cc_slow_start(struct cc *cc, struct cc_priv *priv, const struct cc_env *env, uint32_t acked)
+uint32_t cc_slow_start(struct cc *cc, struct cc_priv *priv, const struct cc_env *env,
+		       uint32_t acked)
 {
 	uint32_t used;
 

@@ -71,11 +71,13 @@ static inline uint32_t cc_initial_window(uint32_t mss)
 }
 
 /*
- * Slow start (RFC 5681 3.1) for @acked bytes, the first one with HyStart++ (RFC 9406), which keeps its state in @priv until
- * ssthresh is known. Returns the bytes not used because ssthresh was reached. The increase is not limited to 2 segments per
- * acknowledgement: receivers that acknowledge whole batches are common, and Linux does likewise.
+ * Slow start (RFC 5681 3.1) for @acked bytes, the first one with HyStart++ (RFC 9406), which keeps
+ * its state in @priv until ssthresh is known. Returns the bytes not used because ssthresh was
+ * reached. The increase is not limited to 2 segments per acknowledgement: receivers that
+ * acknowledge whole batches are common, and Linux does likewise.
  */
-uint32_t cc_slow_start(struct cc *cc, struct cc_priv *priv, const struct cc_env *env, uint32_t acked);
+uint32_t cc_slow_start(struct cc *cc, struct cc_priv *priv, const struct cc_env *env,
+		       uint32_t acked);
 
 /*
  * Was the window what limited the sender? If not it must not grow: it would no longer say anything

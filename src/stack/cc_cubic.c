@@ -2,11 +2,12 @@
 /*
  * CUBIC: RFC 9438
  *
- *	W(t) = C (t - K)^3 + W_max,   K = cbrt((W_max - cwnd at t = 0) / C),   C = 0.4 segments/s^3, beta = 0.7
+ *	W(t) = C (t - K)^3 + W_max,   K = cbrt((W_max - W(0)) / C),
+ *	C = 0.4 segments/s^3, beta = 0.7
  *
- * t runs from the first acknowledgement of a congestion avoidance stage. Beside it runs W_est, what Reno with the same
- * beta would have (4.3); the larger of the two counts. Integers only: windows in bytes, times in milliseconds, so
- * C t^3 is t_ms^3 * mss / 2.5e9.
+ * t runs from the first acknowledgement of a congestion avoidance stage. Beside it runs W_est, what
+ * Reno with the same beta would have (4.3); the larger of the two counts. Integers only: windows in
+ * bytes, times in milliseconds, so C t^3 is t_ms^3 * mss / 2.5e9.
  */
 #include "stack/cc.h"
 
@@ -21,7 +22,10 @@ enum {
 #define CUBIC_T_MAX_MS INT64_C(100000)
 #define CUBIC_SCALE UINT64_C(2500000000) /* 1e9 ms^3/s^3 / C */
 
-static uint32_t cubic_beta(uint32_t w) { return (uint32_t)((uint64_t)w * 7 / 10); }
+static uint32_t cubic_beta(uint32_t w)
+{
+	return (uint32_t)((uint64_t)w * 7 / 10);
+}
 
 static uint64_t cbrt_u64(uint64_t v)
 {
@@ -53,7 +57,10 @@ static void cubic_epoch_start(struct cc *cc, struct cc_priv *priv, const struct 
 	w[WORD_EPOCH_MS] = env->now_ms | 1; /* 0 has a meaning; 1 ms does not matter */
 	w[WORD_W_EST] = cc->cwnd;
 	if (cc->cwnd >= w[WORD_W_MAX]) {
-		/* After slow start or a timeout there is nothing to come back to: convex from here (4.8, 4.10). */
+		/*
+		 * After slow start or a timeout there is nothing to come back to: convex from here
+		 * (4.8, 4.10).
+		 */
 		w[WORD_W_MAX] = cc->cwnd;
 		w[WORD_K_MS] = 0;
 		return;
@@ -76,8 +83,12 @@ static uint64_t cubic_window(const struct cc_priv *priv, uint32_t t_ms, uint32_t
 	return w[WORD_W_MAX] + delta;
 }
 
-/* Equation 4: alpha is 3 (1 - beta) / (1 + beta) = 0.529 until the window before the reduction is reached, then 1. */
-static void cubic_reno_grow(struct cc *cc, struct cc_priv *priv, const struct cc_env *env, uint32_t acked)
+/*
+ * Equation 4: alpha is 3 (1 - beta) / (1 + beta) = 0.529 until the window before the reduction is
+ * reached, then 1.
+ */
+static void cubic_reno_grow(struct cc *cc, struct cc_priv *priv, const struct cc_env *env,
+			    uint32_t acked)
 {
 	uint32_t *w = priv->words;
 	uint64_t grow = (uint64_t)env->mss * acked / cc->cwnd;
@@ -87,7 +98,8 @@ static void cubic_reno_grow(struct cc *cc, struct cc_priv *priv, const struct cc
 	w[WORD_W_EST] = (uint32_t)min_u64(w[WORD_W_EST] + grow, UINT32_MAX);
 }
 
-static void cubic_acked(struct cc *cc, struct cc_priv *priv, const struct cc_env *env, uint32_t acked)
+static void cubic_acked(struct cc *cc, struct cc_priv *priv, const struct cc_env *env,
+			uint32_t acked)
 {
 	uint32_t *w = priv->words;
 	uint64_t target;
@@ -103,7 +115,10 @@ static void cubic_acked(struct cc *cc, struct cc_priv *priv, const struct cc_env
 		cubic_epoch_start(cc, priv, env);
 	cubic_reno_grow(cc, priv, env, acked);
 
-	/* 4.2: aim at where the curve is one round trip from now, but no further than half as much again. */
+	/*
+	 * 4.2: aim at where the curve is one round trip from now, but no further than half as much
+	 * again.
+	 */
 	target = cubic_window(priv, env->now_ms - w[WORD_EPOCH_MS] + env->srtt_us / 1000, env->mss);
 	target = min_u64(max_u64(target, cc->cwnd), cc->cwnd + cc->cwnd / 2);
 	if (target < w[WORD_W_EST]) {
@@ -114,14 +129,18 @@ static void cubic_acked(struct cc *cc, struct cc_priv *priv, const struct cc_env
 	cc->cwnd = (uint32_t)min_u64(target, UINT32_MAX);
 }
 
-/* 4.6 and 4.7; the window is what it was allowed to be, as in Linux, since growth stops when it is not used */
+/*
+ * 4.6 and 4.7; the window is what it was allowed to be, as in Linux, since growth stops when it is
+ * not used
+ */
 static void cubic_reduce(struct cc *cc, struct cc_priv *priv, const struct cc_env *env)
 {
 	uint32_t *w = priv->words;
 
 	if (cc->ssthresh == UINT32_MAX)
 		*priv = (struct cc_priv){ 0 }; /* slow start's until now */
-	w[WORD_W_MAX] = cc->cwnd < w[WORD_W_MAX] ? (uint32_t)((uint64_t)cc->cwnd * 85 / 100) : cc->cwnd;
+	w[WORD_W_MAX] = cc->cwnd < w[WORD_W_MAX] ? (uint32_t)((uint64_t)cc->cwnd * 85 / 100)
+						 : cc->cwnd;
 	w[WORD_EPOCH_MS] = 0;
 	cc->ssthresh = max_u32(cubic_beta(cc->cwnd), 2 * env->mss);
 }
@@ -140,7 +159,8 @@ static void cubic_rto(struct cc *cc, struct cc_priv *priv, const struct cc_env *
 }
 
 /* 5.8: time in which nothing was sent is not time on the curve. */
-static void cubic_idle(struct cc *cc, struct cc_priv *priv, const struct cc_env *env, uint32_t idle_ms)
+static void cubic_idle(struct cc *cc, struct cc_priv *priv, const struct cc_env *env,
+		       uint32_t idle_ms)
 {
 	(void)env;
 	if (cc->ssthresh != UINT32_MAX && priv->words[WORD_EPOCH_MS] != 0)

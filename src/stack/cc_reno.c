@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Reno: RFC 5681, with appropriate byte counting in congestion avoidance (RFC 3465): one segment more for every window
- * of bytes acknowledged, which needs no division.
+ * Reno: RFC 5681, with appropriate byte counting in congestion avoidance (RFC 3465): one segment
+ * more for every window of bytes acknowledged, which needs no division.
  */
 #include "stack/cc.h"
 
@@ -13,7 +13,8 @@ static void reno_init(struct cc *cc, struct cc_priv *priv)
 	*priv = (struct cc_priv){ 0 };
 }
 
-static void reno_acked(struct cc *cc, struct cc_priv *priv, const struct cc_env *env, uint32_t acked)
+static void reno_acked(struct cc *cc, struct cc_priv *priv, const struct cc_env *env,
+		       uint32_t acked)
 {
 	uint32_t *bytes = &priv->words[WORD_BYTES_ACKED];
 
@@ -32,7 +33,10 @@ static void reno_acked(struct cc *cc, struct cc_priv *priv, const struct cc_env 
 }
 
 /* RFC 5681 equation 4 */
-static uint32_t reno_ssthresh(const struct cc_env *env) { return max_u32(env->flight / 2, 2 * env->mss); }
+static uint32_t reno_ssthresh(const struct cc_env *env)
+{
+	return max_u32(env->flight / 2, 2 * env->mss);
+}
 
 static void reno_loss(struct cc *cc, struct cc_priv *priv, const struct cc_env *env)
 {
@@ -48,7 +52,8 @@ static void reno_rto(struct cc *cc, struct cc_priv *priv, const struct cc_env *e
 	*priv = (struct cc_priv){ 0 };
 }
 
-static void reno_idle(struct cc *cc, struct cc_priv *priv, const struct cc_env *env, uint32_t idle_ms)
+static void reno_idle(struct cc *cc, struct cc_priv *priv, const struct cc_env *env,
+		      uint32_t idle_ms)
 {
 	(void)env;
 	(void)idle_ms;

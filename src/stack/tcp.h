@@ -4,28 +4,35 @@
  *
  * Theory of operation
  *
- * A connection is a `struct tcb` of two cache lines, a `struct tcb_cold` of one beside it, and 8 bytes in the flow table.
- * Everything else exists only while it is needed: buffers while data waits, a `struct tcp_rtx` while something is
- * unacknowledged on a link that can lose, a `struct tcp_ext` for connections with options of their own or with segments
- * out of order.
+ * A connection is a `struct tcb` of two cache lines, a `struct tcb_cold` of one beside it, and 8
+ * bytes in the flow table. Everything else exists only while it is needed: buffers while data
+ * waits, a `struct tcp_rtx` while something is unacknowledged on a link that can lose, a `struct
+ * tcp_ext` for connections with options of their own or with segments out of order.
  *
- * A segment comes in through tcp_in.c: header prediction first, then the steps of RFC 9293 3.10.7.4, one function each.
- * What it makes possible (an acknowledgement that is due, data that may go) is noted with stack_output_later() and goes out
- * in stack_run(), so that an answer of the program in between carries it. An acknowledgement that may wait is only noted in
- * tcp_global.owing, and gets a timer in stack_run() if it is still owed then. Duplicates and segments out of order are
- * acknowledged at once, since the peer counts those answers.
+ * A segment comes in through tcp_in.c: header prediction first, then the steps of RFC 9293
+ * 3.10.7.4, one function each. What it makes possible (an acknowledgement that is due, data that
+ * may go) is noted with stack_output_later() and goes out in stack_run(), so that an answer of the
+ * program in between carries it. An acknowledgement that may wait is only noted in
+ * tcp_global.owing, and gets a timer in stack_run() if it is still owed then. Duplicates and
+ * segments out of order are acknowledged at once, since the peer counts those answers.
  *
  * Two kinds of link
  *
- *	links that can lose	all of the RFCs: data stays in sndq until acknowledged, timers, congestion control
- *	LINK_NO_LOSS		a frame that was put is delivered, in order. So sndq holds only what could not be sent
- *				yet; there is no retransmission of data or FIN, no round-trip measurement, no timestamps,
- *				no Nagle, no congestion window (the window the receiver offers is the only bound: a
- *				direct channel has no queue that others share), no keep-alive (the link says when the
- *				peer dies) and no TIME_WAIT (there are no old duplicates). A peer that does not run for
- *				seconds sees each byte once. SYN is repeated, since a full backlog drops it; a closed
- *				window is probed, with back-off. What is in the window is always taken: a receiver
- *				without memory resets the connection instead of dropping.
+ * Links that can lose: all of the RFCs. Data stays in sndq until acknowledged; timers, congestion
+ * control.
+ *
+ * LINK_NO_LOSS: a frame that was put is delivered, in order. So
+ *
+ *	- sndq holds only what could not be sent yet; data and FIN are never sent again
+ *	- no timestamps, no round-trip measurement, no Nagle, no keep-alive (the link says when the
+ *	  peer dies), no TIME_WAIT (there are no old duplicates)
+ *	- no congestion window: a direct channel has no queue that others share, and the window that
+ *	  the receiver offers is the only bound
+ *	- SYN is repeated, since a full backlog drops it; a closed window is probed, with back-off
+ *	- what was offered room is always taken: a receiver without memory resets the connection
+ *	  instead of dropping, and a reset that finds no frame waits for one
+ *
+ * A peer that does not run for seconds sees each byte once.
  *
  * Sequence space, lossy link:
  *
@@ -52,90 +59,95 @@
 #include "stack/tcp_hooks.h"
 #include "wire/tcp.h"
 
-/* ---- limits: Linux's defaults unless said otherwise -------------------------------------------------------------- */
+/* ---- limits: Linux's defaults unless said otherwise ------------------------------------------ */
 
-#define TCP_RTO_INIT_MS 1000u	 /* RFC 6298 2.1 */
-#define TCP_RTO_MIN_MS 200u	 /* less than RFC 6298 2.4 says, as everybody does */
+#define TCP_RTO_INIT_MS 1000u /* RFC 6298 2.1 */
+#define TCP_RTO_MIN_MS 200u   /* less than RFC 6298 2.4 says, as everybody does */
 #define TCP_RTO_MAX_MS 120000u
-#define TCP_SYN_RETRIES 6	 /* 127 s */
-#define TCP_SYNACK_RETRIES 5	 /* 63 s */
-#define TCP_RETRIES 15		 /* 924 s at the least */
-#define TCP_ORPHAN_RETRIES 8	 /* nobody waits any more */
+#define TCP_SYN_RETRIES 6    /* 127 s */
+#define TCP_SYNACK_RETRIES 5 /* 63 s */
+#define TCP_RETRIES 15	     /* 924 s at the least */
+#define TCP_ORPHAN_RETRIES 8 /* nobody waits any more */
 #define TCP_DELACK_MS 40u
 #define TCP_FIN_WAIT_2_MS 60000u
 #define TCP_TIME_WAIT_MS 60000u
 #define TCP_KEEPIDLE_S 7200u
 #define TCP_KEEPINTVL_S 75u
 #define TCP_KEEPCNT 9u
-#define TCP_MSS_DEFAULT 536u	 /* RFC 9293 3.7.1, without the option */
+#define TCP_MSS_DEFAULT 536u /* RFC 9293 3.7.1, without the option */
 #define TCP_MSS_DEFAULT_V6 1220u
-#define TCP_MSS_MIN 48u		 /* a peer that offers less gets this: RFC 9293 does not say, CVE-2019-11479 does */
-#define TCP_WSCALE_FOR_BYTES (6u << 20) /* tcp_rmem[2]: the window that scaling must be able to offer */
+#define TCP_MSS_MIN 48u			/* a peer that offers less gets this (CVE-2019-11479) */
+#define TCP_WSCALE_FOR_BYTES (6u << 20) /* tcp_rmem[2]: what scaling must be able to offer */
 #define TCP_SNDBUF_DEFAULT (256u << 10)
 #define TCP_RCVBUF_DEFAULT (256u << 10)
 #define TCP_BUF_MIN 2048u
-#define TCP_BUF_MAX (1u << 30)	 /* a window needs to stay below 2^30 (RFC 7323 2.3) */
-#define TCP_OOO_MAX 256		 /* disjoint ranges waiting for a hole to close */
+#define TCP_BUF_MAX (1u << 30) /* a window needs to stay below 2^30 (RFC 7323 2.3) */
+#define TCP_OOO_MAX 256	       /* disjoint ranges waiting for a hole to close */
 #define TCP_OWING_MAX 256
 #define TCP_CHALLENGES_PER_S 1000 /* RFC 5961 7, for the stack */
 
-/* ---- the connection block ------------------------------------------------------------------------------------------- */
+/* ---- the connection block -------------------------------------------------------------------- */
 
 /*
  * tcb.flags. Who sets, who clears, what it means; "output" is tcp_out.c.
  */
 enum {
-	TF_V6 = 1 << 0,		/* addresses are in tcb_cold; constant */
-	TF_NO_LOSS = 1 << 1,	/* the link cannot lose, see above; constant */
-	TF_TS = 1 << 2,		/* timestamps; offered by us in SYN_SENT, agreed from SYN_RECEIVED on */
-	TF_SACK = 1 << 3,	/* SACK, likewise */
-	TF_OWNED = 1 << 4,	/* the program holds the id: events are reported, the block outlives CLOSED */
-	TF_EMBRYO = 1 << 5,	/* passive, before tcp_accept(): event.cookie is the listener's id */
-	TF_NODELAY = 1 << 6,	/* TCP_OPT_NODELAY */
-	TF_CORK = 1 << 7,	/* TCP_OPT_CORK */
-	TF_MORE = 1 << 8,	/* the last tcp_send() said TCP_SEND_MORE */
-	TF_QUICKACK = 1 << 9,	/* TCP_OPT_QUICKACK */
-	TF_KEEPALIVE = 1 << 10, /* TCP_OPT_KEEPALIVE; ext is there */
-	TF_ACK_OWED = 1 << 11,	/* rcv_nxt moved since the last segment sent; set by input, cleared by output */
-	TF_ACK_NOW = 1 << 12,	/* ... and the acknowledgement must not wait */
-	TF_ACK_TIMER = 1 << 13, /* ack_tick is armed */
-	TF_RTX_TIMER = 1 << 14, /* rtx_due_ms is armed; what for depends on state: tcp_timer.c */
-	TF_PERSIST = 1 << 15,	/* ... for a probe: data waits, the window is closed or the program corks */
+	TF_V6 = 1 << 0,	     /* addresses are in tcb_cold; constant */
+	TF_NO_LOSS = 1 << 1, /* the link cannot lose, see above; constant */
+	TF_TS = 1 << 2,	     /* timestamps: offered in SYN_SENT, agreed from SYN_RECEIVED on */
+	TF_SACK = 1 << 3,    /* SACK, likewise */
+	TF_OWNED = 1 << 4, /* the program holds the id: it gets events, the block outlives CLOSED */
+	TF_EMBRYO = 1 << 5,	 /* passive, before tcp_accept(); event.cookie: the listener */
+	TF_NODELAY = 1 << 6,	 /* TCP_OPT_NODELAY */
+	TF_CORK = 1 << 7,	 /* TCP_OPT_CORK */
+	TF_MORE = 1 << 8,	 /* the last tcp_send() said TCP_SEND_MORE */
+	TF_QUICKACK = 1 << 9,	 /* TCP_OPT_QUICKACK */
+	TF_KEEPALIVE = 1 << 10,	 /* TCP_OPT_KEEPALIVE; ext is there */
+	TF_ACK_OWED = 1 << 11,	 /* rcv_nxt moved since the last segment sent */
+	TF_ACK_NOW = 1 << 12,	 /* ... and the acknowledgement must not wait */
+	TF_ACK_TIMER = 1 << 13,	 /* ack_tick is armed */
+	TF_RTX_TIMER = 1 << 14,	 /* rtx_due_ms is armed; what for depends on state: tcp_timer.c */
+	TF_PERSIST = 1 << 15,	 /* ... for a probe: data waits for the window, or is corked */
 	TF_FIN_QUEUED = 1 << 16, /* the program sends no more: FIN follows sndq */
-	TF_FIN_SENT = 1 << 17,	/* snd_nxt counts our FIN */
-	TF_FIN_RCVD = 1 << 18,	/* rcv_nxt counts the peer's FIN: end of file after rcvq */
-	TF_FIN_AHEAD = 1 << 19, /* the peer's FIN is at ext->fin_seq, beyond a hole */
-	TF_OOO = 1 << 20,	/* ext has segments out of order */
+	TF_FIN_SENT = 1 << 17,	 /* snd_nxt counts our FIN */
+	TF_FIN_RCVD = 1 << 18,	 /* rcv_nxt counts the peer's FIN: end of file after rcvq */
+	TF_FIN_AHEAD = 1 << 19,	 /* the peer's FIN is at ext->fin_seq, beyond a hole */
+	TF_OOO = 1 << 20,	 /* ext has segments out of order */
 	TF_WANT_WRITE = 1 << 21, /* tcp_send() fell short: WRITABLE is to be reported */
-	TF_ACTIVE = 1 << 22,	/* opened by tcp_connect() */
-	TF_ERR_TOLD = 1 << 23,	/* CLOSED: err has been given to the program once */
-	TF_CC_SHIFT = 24,	/* 2 bits: index of the congestion control */
-	TF_IN_FLOWS = 1 << 26,	/* the flow table has it */
-	TF_FULL_SEG = 1 << 27,	/* one full segment arrived since the last acknowledgement: the next makes it due */
-	TF_RST_OWED = 1 << 28,	/* CLOSED, and the peer is to be told as soon as there is a frame; only NO_LOSS */
+	TF_ACTIVE = 1 << 22,	 /* opened by tcp_connect() */
+	TF_ERR_TOLD = 1 << 23,	 /* CLOSED: err has been given to the program once */
+	TF_CC_SHIFT = 24,	 /* 2 bits: index of the congestion control */
+	TF_IN_FLOWS = 1 << 26,	 /* the flow table has it */
+	TF_FULL_SEG = 1 << 27,	 /* a segment since the last ACK: the next makes one due */
+	TF_RST_OWED = 1 << 28,	 /* CLOSED: RST waits for a frame; NO_LOSS only */
 };
 #define TF_CC_MASK (3u << TF_CC_SHIFT)
 
 /*
  * States (enum tcp_state) and who moves them:
  *
- *	CLOSED		tcp_conn.c: error, or the end, while the program still holds the id. Not in the flow table, no timer,
- *			no rtx, sndq empty. Valid: rcvq, err, FIN_RCVD (what was received may still be read), event, ext.
- *			With RST_OWED it stays after the program let go, for a frame to send RST in: on a link that cannot
+ *	CLOSED		tcp_conn.c: error, or the end, while the program still holds the id. Not in
+ *			the flow table, no timer, no rtx, sndq empty. Valid: rcvq, err, FIN_RCVD
+ *			(what was received may still be read), event, ext. With RST_OWED it stays
+ *			after the program let go, for a frame to send RST in: on a link that cannot
  *			lose the peer has no other way to learn of it, since it repeats nothing.
- *	SYN_SENT	tcp_connect(). snd_una = ISS, snd_nxt = ISS + 1; rcv_* not valid. To ESTABLISHED, SYN_RECEIVED:
- *			tcp_synsent.c.
- *	SYN_RECEIVED	tcp_listen.c, or tcp_synsent.c (simultaneous open). rcv_* valid. To ESTABLISHED: tcp_ack.c.
+ *	SYN_SENT	tcp_connect(). snd_una = ISS, snd_nxt = ISS + 1 once SYN is sent; rcv_* not
+ *			valid. To ESTABLISHED, SYN_RECEIVED: tcp_synsent.c.
+ *	SYN_RECEIVED	tcp_listen.c, or tcp_synsent.c (simultaneous open). rcv_* valid. To
+ *			ESTABLISHED: tcp_ack.c.
  *	ESTABLISHED	both directions open
  *	FIN_WAIT_1	tcp_out.c when FIN leaves; FIN_WAIT_2 when it is acknowledged (tcp_ack.c)
  *	CLOSE_WAIT	tcp_data.c when the peer's FIN arrives; LAST_ACK when ours leaves
  *	CLOSING		both FINs sent, ours not acknowledged
- *	TIME_WAIT	no buffers but unread data, no rtx; rtx_due_ms is its end. Orphans are in tcp_global.time_wait (through
- *			event.list) and are recycled, oldest first, when blocks run short.
+ *	TIME_WAIT	no buffers but unread data, no rtx; rtx_due_ms is its end. Orphans are in
+ *			tcp_global.time_wait (through event.list) and are recycled, oldest first,
+ *			when blocks run short.
  *
- * FIN_QUEUED alone does not change the state: it changes when FIN leaves, since that is when RFC 9293 means it.
+ * FIN_QUEUED alone does not change the state: it changes when FIN leaves, since that is when RFC
+ * 9293 means it.
  *
- * Hot part. Line 1 is what an in-order segment and an answer to it touch, line 2 what queues and lists need.
+ * Hot part. Line 1 is what an in-order segment and an answer to it touch, line 2 what queues and
+ * lists need.
  */
 struct tcb {
 	struct be32 laddr4; /* IPv4, or the last four bytes of IPv6 */
@@ -143,31 +155,31 @@ struct tcb {
 	uint16_t lport;
 	uint16_t rport;
 	uint16_t link;
-	uint16_t mss;	    /* payload of a full segment to the peer, options subtracted */
+	uint16_t mss; /* payload of a full segment to the peer, options subtracted */
 	uint32_t rcv_nxt;
 	uint32_t rcv_adv;   /* right edge of the window last offered; never moves left */
 	uint32_t rcv_acked; /* rcv_nxt in the last segment sent */
 	uint32_t snd_una;
-	uint32_t snd_nxt;   /* highest ever sent, never moves back: what is sent again is rtx->nxt's business */
+	uint32_t snd_nxt;   /* highest ever sent, never moves back (that is rtx->nxt's business) */
 	uint32_t snd_wnd;   /* from snd_una, scaled */
 	uint32_t ts_recent; /* TF_TS: the timestamp to echo */
 	uint32_t flags;
-	uint8_t state;	    /* enum tcp_state */
-	uint8_t wscale;	    /* low half: what we shift theirs by; high half: what they shift ours by */
+	uint8_t state;	/* enum tcp_state */
+	uint8_t wscale; /* low half: how we shift theirs; high half: how they shift ours */
 	union {
 		uint8_t backoff; /* expiries of the retransmission or persist timer in a row */
 		uint8_t err;	 /* CLOSED: positive errno, 0 for an orderly end */
 	};
-	uint8_t ack_tick;   /* ACK_TIMER: low 8 bits of the time in units of 4 ms */
-	struct bufq rcvq;   /* in order, not yet read */
+	uint8_t ack_tick; /* ACK_TIMER: low 8 bits of the time in units of 4 ms */
+	struct bufq rcvq; /* in order, not yet read */
 
 	struct event_node event;
-	struct bufq sndq;   /* from snd_una; on links that cannot lose, from snd_nxt */
+	struct bufq sndq; /* from snd_una; on links that cannot lose, from snd_nxt */
 	struct wheel_node wheel;
 	struct ref_list_node output;
 	uint32_t rtx;	     /* struct tcp_rtx, 0: none */
 	uint32_t ext;	     /* struct tcp_ext, 0: defaults */
-	uint32_t rtx_due_ms; /* RTX_TIMER; without it, while nothing is in flight: when the last was acknowledged */
+	uint32_t rtx_due_ms; /* RTX_TIMER; without it: when the last was acknowledged */
 };
 
 _Static_assert(sizeof(struct tcb) == 128, "two cache lines");
@@ -176,42 +188,43 @@ _Static_assert(offsetof(struct tcb, event) == 64, "line 1 ends behind rcvq");
 struct tcb_cold {
 	uint8_t laddr[16]; /* TF_V6 */
 	uint8_t raddr[16];
-	struct cc cc;	   /* links that can lose, as all below */
+	struct cc cc; /* links that can lose, as all below */
 	struct cc_priv cc_priv;
-	uint32_t srtt_us;  /* 0: nothing measured yet */
+	uint32_t srtt_us; /* 0: nothing measured yet */
 	uint32_t rttvar_us;
 };
 
 _Static_assert(sizeof(struct tcb_cold) == 64, "one cache line");
 
 /* A flow-table entry at 7/8 load takes 8 / 0.875 bytes. */
-_Static_assert(sizeof(struct tcb) + sizeof(struct tcb_cold) + 10 <= 208, "what an idle connection costs");
+_Static_assert(sizeof(struct tcb) + sizeof(struct tcb_cold) + 10 <= 208, "an idle connection");
 
 /* What happens to unacknowledged data */
 enum tcp_rtx_mode {
 	RTX_OPEN,     /* nothing lost that we know of; dups counts duplicate acknowledgements */
 	RTX_RECOVERY, /* fast recovery (RFC 6582) until snd_una reaches recover */
-	RTX_LOSS,     /* timeout: everything up to recover is sent again from nxt on, in slow start */
+	RTX_LOSS,     /* timeout: all up to recover is sent again from nxt on, in slow start */
 };
 
 /*
- * While something is unacknowledged on a link that can lose, and after, until recovery is over. Made by tcp_rtx_need(),
- * freed when snd_una catches up. A connection that gets none (no memory) sends nothing and tries again by timer.
+ * While something is unacknowledged on a link that can lose, and after, until recovery is over.
+ * Made by tcp_rtx_need(), freed when snd_una catches up. A connection that gets none (no memory)
+ * sends nothing and tries again by timer.
  */
 struct tcp_rtx {
-	uint32_t recover;     /* snd_nxt when RECOVERY or LOSS began */
-	uint32_t nxt;	      /* RTX_LOSS: next to be sent again */
-	uint32_t rtt_seq;     /* timing: an acknowledgement past this is a sample (Karn: never one sent twice) */
-	uint32_t rtt_us;      /* low bits of when it was sent */
-	uint32_t small_end;   /* end of the last segment sent that was not full: Nagle with Minshall's change */
-	uint32_t stuck_ms;    /* since when nothing has been acknowledged: user timeout */
-	uint32_t dups;	      /* segments that have left the network beyond snd_una, as far as we can tell */
-	struct bufq_pos pos;  /* where snd_nxt is in sndq */
-	uint8_t mode;	      /* enum tcp_rtx_mode */
-	uint8_t partials;     /* RTX_RECOVERY: partial acknowledgements, up to 2 */
-	uint8_t soft_err;     /* ICMP said why nothing arrives; becomes the error at the timeout (RFC 1122 4.2.3.9) */
+	uint32_t recover;    /* snd_nxt when RECOVERY or LOSS began */
+	uint32_t nxt;	     /* RTX_LOSS: next to be sent again */
+	uint32_t rtt_seq;    /* timing: an acknowledgement of this is a sample (Karn) */
+	uint32_t rtt_us;     /* low bits of when it was sent */
+	uint32_t small_end;  /* end of the last segment that was not full: Nagle, Minshall */
+	uint32_t stuck_ms;   /* since when nothing has been acknowledged: user timeout */
+	uint32_t dups;	     /* segments beyond snd_una that have left the network, we think */
+	struct bufq_pos pos; /* where snd_nxt is in sndq */
+	uint8_t mode;	     /* enum tcp_rtx_mode */
+	uint8_t partials;    /* RTX_RECOVERY: partial acknowledgements, up to 2 */
+	uint8_t soft_err;    /* ICMP's: the error if it times out (RFC 1122 4.2.3.9) */
 	bool timing;
-	bool resent;	      /* something between snd_una and recover was sent twice */
+	bool resent; /* something between snd_una and recover was sent twice */
 };
 
 /* Options that differ from the defaults, and what is rare */
@@ -222,16 +235,16 @@ struct tcp_ext {
 	uint32_t seen_ms;	  /* KEEPALIVE: last segment from the peer */
 	uint32_t fin_seq;	  /* FIN_AHEAD */
 	uint32_t ooo_head;	  /* struct tcp_ooo, in order of seq, disjoint and not adjacent */
-	uint32_t ooo_last;	  /* the range extended last: the next segment mostly continues it; 0: none */
+	uint32_t ooo_last;	  /* the range extended last, which mostly goes on; 0: none */
 	uint32_t ooo_bytes;
 	uint32_t retransmits;
 	uint32_t out_of_order;
 	uint16_t ooo_cnt;
 	uint16_t keepidle_s;
 	uint16_t keepintvl_s;
-	uint16_t maxseg;	  /* 0: by the link */
+	uint16_t maxseg; /* 0: by the link */
 	uint8_t keepcnt;
-	uint8_t keep_probes;	  /* sent since seen_ms */
+	uint8_t keep_probes; /* sent since seen_ms */
 	uint8_t tos;
 	uint8_t ttl;
 };
@@ -249,11 +262,11 @@ struct tcp_listener {
 	uint32_t ready_cnt;
 	uint32_t backlog;
 	uint32_t embryo_cnt;   /* in SYN_RECEIVED */
-	uint32_t reserved_cnt; /* of them, those of links that cannot lose: they have a place in `ready` */
+	uint32_t reserved_cnt; /* of them, on links that cannot lose: have a place in `ready` */
 	uint32_t flags;	       /* TF_*, inherited */
 	uint16_t port;
-	bool in_use;	       /* false: stopped, and here only until its embryos know */
-	struct tcp_ext ext;    /* inherited if has_ext */
+	bool in_use;	    /* false: stopped, and here only until its embryos know */
+	struct tcp_ext ext; /* inherited if has_ext */
 	bool has_ext;
 };
 
@@ -271,9 +284,9 @@ struct tcp_global {
 	uint32_t frame_id;
 	uint32_t frame_room;
 	/*
-	 * Connections that came to owe an acknowledgement since the last stack_run(), which gives those a timer that still
-	 * do: most have sent it with an answer by then. A number may be there twice, or be another connection's by now;
-	 * neither does harm.
+	 * Connections that came to owe an acknowledgement since the last stack_run(), which gives
+	 * those a timer that still do: most have sent it with an answer by then. A number may be
+	 * there twice, or be another connection's by now; neither does harm.
 	 */
 	uint32_t owing_cnt;
 	uint32_t owing[TCP_OWING_MAX];
@@ -285,21 +298,24 @@ struct conn {
 	uint32_t id;
 };
 
-/* What is left of a segment while it goes through the steps; seq and lengths shrink as it is trimmed. */
+/*
+ * What is left of a segment while it goes through the steps; seq and lengths shrink as it is
+ * trimmed.
+ */
 struct tcp_seg {
 	struct pkt *pkt;
 	struct tcp_view view;
 	struct tcp_opts opts;
-	uint32_t seq;	  /* of the first byte of payload, or of SYN */
+	uint32_t seq; /* of the first byte of payload, or of SYN */
 	uint32_t ack;
-	uint32_t wnd;	  /* scaled */
-	uint32_t off;	  /* of the payload in the frame */
-	uint32_t len;	  /* payload */
+	uint32_t wnd; /* scaled */
+	uint32_t off; /* of the payload in the frame */
+	uint32_t len; /* payload */
 	uint8_t flags;
-	bool answer;	  /* it wants an acknowledgement, although it brings nothing */
+	bool answer; /* it wants an acknowledgement, although it brings nothing */
 };
 
-/* ---- small things --------------------------------------------------------------------------------------------------- */
+/* ---- small things ---------------------------------------------------------------------------- */
 
 static inline struct conn conn_at(const struct stack *s, uint32_t id)
 {
@@ -323,15 +339,36 @@ static inline struct tcp_ext *tcb_ext(const struct stack *s, const struct tcb *t
 	return t->ext != 0 ? pool_at_sized(&s->tcp->ext, t->ext, sizeof(struct tcp_ext)) : NULL;
 }
 
-static inline bool tcb_has(const struct tcb *t, uint32_t flags) { return (t->flags & flags) != 0; }
-static inline bool tcb_no_loss(const struct tcb *t) { return tcb_has(t, TF_NO_LOSS); }
-static inline bool tcb_v4(const struct tcb *t) { return !tcb_has(t, TF_V6); }
-static inline uint32_t tcb_snd_wscale(const struct tcb *t) { return t->wscale & 15u; }
-static inline uint32_t tcb_rcv_wscale(const struct tcb *t) { return t->wscale >> 4; }
-static inline uint32_t tcb_flight(const struct tcb *t) { return t->snd_nxt - t->snd_una; }
+static inline bool tcb_has(const struct tcb *t, uint32_t flags)
+{
+	return (t->flags & flags) != 0;
+}
+static inline bool tcb_no_loss(const struct tcb *t)
+{
+	return tcb_has(t, TF_NO_LOSS);
+}
+static inline bool tcb_v4(const struct tcb *t)
+{
+	return !tcb_has(t, TF_V6);
+}
+static inline uint32_t tcb_snd_wscale(const struct tcb *t)
+{
+	return t->wscale & 15u;
+}
+static inline uint32_t tcb_rcv_wscale(const struct tcb *t)
+{
+	return t->wscale >> 4;
+}
+static inline uint32_t tcb_flight(const struct tcb *t)
+{
+	return t->snd_nxt - t->snd_una;
+}
 
 /* Has the handshake been completed? (RFC 9293: synchronized) */
-static inline bool tcb_synchronized(const struct tcb *t) { return t->state >= TCP_ESTABLISHED; }
+static inline bool tcb_synchronized(const struct tcb *t)
+{
+	return t->state >= TCP_ESTABLISHED;
+}
 
 static inline bool tcb_can_send(const struct tcb *t)
 {
@@ -372,7 +409,10 @@ static inline uint32_t tcp_rcvbuf(const struct stack *s, const struct tcb *t)
 	return unlikely(t->ext != 0) ? tcb_ext(s, t)->rcvbuf_bytes : s->cfg.rcvbuf_bytes;
 }
 
-static inline uint32_t tcp_now_ms(const struct stack *s) { return (uint32_t)(s->now_us / US_PER_MS); }
+static inline uint32_t tcp_now_ms(const struct stack *s)
+{
+	return (uint32_t)(s->now_us / US_PER_MS);
+}
 
 /* Rounded up: where deadlines count from, so that none is early */
 static inline uint32_t tcp_now_ms_ceil(const struct stack *s)
@@ -381,8 +421,9 @@ static inline uint32_t tcp_now_ms_ceil(const struct stack *s)
 }
 
 /*
- * Our timestamp clock, in ms, with an offset that strangers cannot guess but that is the same for each connection with one
- * remote address: it must never run backwards between two uses of the same ports (RFC 7323 5.4, RFC 6191).
+ * Our timestamp clock, in ms, with an offset that strangers cannot guess but that is the same for
+ * each connection with one remote address: it must never run backwards between two uses of the same
+ * ports (RFC 7323 5.4, RFC 6191).
  */
 static inline uint32_t tcp_ts_now(const struct stack *s, const struct tcb *t)
 {
@@ -426,19 +467,25 @@ static inline bool tcp_is_writable(const struct stack *s, const struct tcb *t)
 	return (uint64_t)t->sndq.bytes * 3 <= (uint64_t)tcp_sndbuf(s, t) * 2;
 }
 
-/* ---- tcp_conn.c: blocks, states, ends ------------------------------------------------------------------------------- */
+/* ---- tcp_conn.c: blocks, states, ends -------------------------------------------------------- */
 
 /*
- * A block in state CLOSED with @key's addresses, in the flow table. Return: id; 0: no memory, or conns_max in use.
+ * A block in state CLOSED with @key's addresses, in the flow table. Return: id; 0: no memory, or
+ * conns_max in use.
  */
 uint32_t tcp_conn_new(struct stack *s, const struct flow_key *key, const struct link *link);
-/* Nobody holds the id of a connection that is CLOSED, or is to end silently: give everything back. */
+/*
+ * Nobody holds the id of a connection that is CLOSED, or is to end silently: give everything back.
+ */
 void tcp_conn_release(struct stack *s, struct conn c);
 /* To CLOSED with @err (0: orderly end); freed if nobody holds it. Return: false: it is gone. */
 bool tcp_conn_done(struct stack *s, struct conn c, int err);
 /* The same, telling the peer. */
 bool tcp_conn_reset(struct stack *s, struct conn c, int err);
-/* Both FINs are through: TIME_WAIT, or CLOSED on a link that cannot lose. Return: false: it is gone. */
+/*
+ * Both FINs are through: TIME_WAIT, or CLOSED on a link that cannot lose. Return: false: it is
+ * gone.
+ */
 bool tcp_conn_time_wait(struct stack *s, struct conn c);
 /* The handshake is complete: ESTABLISHED, unless the backlog is full. Return: false: it is gone. */
 bool tcp_conn_established(struct stack *s, struct conn c);
@@ -451,24 +498,31 @@ void tcp_ext_defaults(const struct stack *s, struct tcp_ext *ext);
 /* 0: none */
 uint32_t tcp_conn_find(const struct stack *s, const struct flow_key *key, uint32_t hash);
 
-/* ---- tcp_listen.c --------------------------------------------------------------------------------------------------- */
+/* ---- tcp_listen.c ---------------------------------------------------------------------------- */
 
 /* A segment for no connection: a new one, an answer, or nothing. */
 void tcp_listen_input(struct stack *s, struct pkt *pkt, const struct tcp_view *view);
-/* A passive connection got through its handshake. Return: 0; -EAGAIN: the backlog is full; -ENOTCONN: nobody listens now. */
+/*
+ * A passive connection got through its handshake. Return: 0; -EAGAIN: the backlog is full;
+ * -ENOTCONN: nobody listens now.
+ */
 int tcp_listen_ready(struct stack *s, struct conn c);
 /* A passive connection ends before its handshake did. */
 void tcp_listen_embryo_gone(struct stack *s, struct conn c);
 
-/* ---- tcp_synsent.c, tcp_in.c, tcp_ack.c, tcp_data.c ----------------------------------------------------------------- */
+/* ---- tcp_synsent.c, tcp_in.c, tcp_ack.c, tcp_data.c ------------------------------------------ */
 
 /* RFC 9293 3.10.7.3 */
 void tcp_synsent_input(struct stack *s, struct conn c, struct tcp_seg *seg);
 /* @seg: what @view says, options parsed. false: bad options, counted */
-bool tcp_seg_init(struct stack *s, struct tcp_seg *seg, struct pkt *pkt, const struct tcp_view *view);
+bool tcp_seg_init(struct stack *s, struct tcp_seg *seg, struct pkt *pkt,
+		  const struct tcp_view *view);
 /* Challenge ACK (RFC 5961), limited in rate */
 void tcp_challenge(struct stack *s, struct conn c);
-/* Fifth step: acknowledgement and window. Return: false: the segment is dropped, or the connection gone. */
+/*
+ * Fifth step: acknowledgement and window. Return: false: the segment is dropped, or the connection
+ * gone.
+ */
 bool tcp_ack_input(struct stack *s, struct conn c, struct tcp_seg *seg);
 /* snd_una moves to @ack, which is in (snd_una, snd_nxt] */
 void tcp_ack_advance(struct stack *s, struct conn c, uint32_t ack, const uint32_t *ts_ecr);
@@ -483,14 +537,16 @@ void tcp_ooo_drop(struct stack *s, struct tcb *t);
 /* Replace frames kept in them by copies. Return: 0; -ENOMEM: ranges were dropped. */
 int tcp_ooo_own(struct stack *s, struct tcb *t);
 
-/* ---- tcp_out.c ------------------------------------------------------------------------------------------------------ */
+/* ---- tcp_out.c ------------------------------------------------------------------------------- */
 
 /*
- * One segment of the connection, @seq and @flags as said, @len bytes of payload from @data or, if that is NULL, from sndq
- * where @seq is. All acknowledgement state is brought up to date. Does not touch snd_nxt.
- * Return: bytes of payload sent (fewer if the frame is small); -EAGAIN: no frame; -ENETDOWN.
+ * One segment of the connection, @seq and @flags as said, @len bytes of payload from @data or, if
+ * that is NULL, from sndq where @seq is. All acknowledgement state is brought up to date. Does not
+ * touch snd_nxt. Return: bytes of payload sent (fewer if the frame is small); -EAGAIN: no frame;
+ * -ENETDOWN.
  */
-int tcp_xmit(struct stack *s, struct conn c, uint32_t seq, uint8_t flags, const void *data, uint32_t len);
+int tcp_xmit(struct stack *s, struct conn c, uint32_t seq, uint8_t flags, const void *data,
+	     uint32_t len);
 /* The same with the payload already in @tx's frame, at snd_nxt, which moves. @len: 1.. */
 void tcp_xmit_frame(struct stack *s, struct conn c, const struct ip_tx *tx, uint32_t len);
 /* SYN or SYN-ACK. Return: 0; -EAGAIN; -ENETDOWN. */
@@ -504,7 +560,8 @@ void tcp_send_ack(struct stack *s, struct conn c);
 /* A probe that makes the peer answer: one below snd_una (RFC 9293 3.8.4, 3.8.6.1) */
 void tcp_send_probe(struct stack *s, struct conn c);
 /*
- * Send what may be sent: retransmissions after a timeout, new data, FIN, an acknowledgement that is due.
+ * Send what may be sent: retransmissions after a timeout, new data, FIN, an acknowledgement that is
+ * due.
  * @force: don't hold back a partial segment. Return: false: the connection is gone.
  */
 bool tcp_output(struct stack *s, struct conn c, bool force);
@@ -529,7 +586,7 @@ static inline uint32_t tcp_hdr_len(const struct tcb *t)
 	return tcb_has(t, TF_TS) ? TCP_HDR_BYTES + TCP_TS_BYTES : TCP_HDR_BYTES;
 }
 
-/* ---- tcp_opt.c: what the two sides agree on in SYN ------------------------------------------------------------------ */
+/* ---- tcp_opt.c: what the two sides agree on in SYN ------------------------------------------- */
 
 /* Options of our SYN or SYN-ACK */
 void tcp_opt_syn(const struct stack *s, struct conn c, struct tcp_opts *ret_opts);
@@ -538,7 +595,7 @@ void tcp_opt_agree(struct stack *s, struct conn c, const struct tcp_opts *opts);
 /* Largest payload of a segment over this link, without options */
 uint32_t tcp_opt_link_mss(const struct stack *s, struct conn c);
 
-/* ---- tcp_rtx.c: loss ------------------------------------------------------------------------------------------------ */
+/* ---- tcp_rtx.c: loss ------------------------------------------------------------------------- */
 
 /* rtx, made if it isn't there; NULL: no memory */
 struct tcp_rtx *tcp_rtx_need(struct stack *s, struct conn c);
@@ -547,7 +604,8 @@ void tcp_rtx_free(struct stack *s, struct tcb *t);
 /* Bytes believed to be in the network (RFC 6675's pipe, from duplicate acknowledgements only) */
 uint32_t tcp_rtx_pipe(const struct stack *s, const struct tcb *t);
 /* snd_una moved by @acked: RTT, recovery, congestion window */
-void tcp_rtx_acked(struct stack *s, struct conn c, uint32_t acked, uint32_t flight, const uint32_t *ts_ecr);
+void tcp_rtx_acked(struct stack *s, struct conn c, uint32_t acked, uint32_t flight,
+		   const uint32_t *ts_ecr);
 /* A duplicate acknowledgement (RFC 5681 2) */
 void tcp_rtx_dup(struct stack *s, struct conn c);
 /* The retransmission timer fired. Return: false: the connection is gone. */
@@ -565,7 +623,7 @@ uint32_t tcp_rto_ms(const struct stack *s, struct conn c);
 /* A round trip took @rtt_us. */
 void tcp_rtt_sample(struct tcb_cold *cold, uint32_t rtt_us);
 
-/* ---- tcp_timer.c: one wheel node per connection; callers report events ---------------------------------------------- */
+/* ---- tcp_timer.c: one wheel node per connection; callers report events ----------------------- */
 
 /* Something that wants an acknowledgement went out. */
 void tcp_timer_data_sent(struct stack *s, struct conn c);
@@ -584,12 +642,12 @@ void tcp_timer_keepalive(struct stack *s, struct conn c);
 /* No timer any more */
 void tcp_timer_stop(struct stack *s, struct conn c);
 
-/* ---- tcp_isn.c ------------------------------------------------------------------------------------------------------ */
+/* ---- tcp_isn.c ------------------------------------------------------------------------------- */
 
 /* Initial sequence number (RFC 6528) */
 uint32_t tcp_isn(const struct stack *s, const struct flow_key *key);
 
-/* ---- tcp_sanity.c --------------------------------------------------------------------------------------------------- */
+/* ---- tcp_sanity.c ---------------------------------------------------------------------------- */
 
 /* Assert all that must hold of a connection between calls. For tests: it walks queues. */
 void tcp_sanity(struct stack *s, uint32_t id);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Step 5 of RFC 9293 3.10.7.4: what a segment acknowledges, the window it offers, and the states that end with it
+ * Step 5 of RFC 9293 3.10.7.4: what a segment acknowledges, the window it offers, and the states
+ * that end with it
  *
  *	  too old | duplicate  |     new      |  not sent
  *	----------+------------+--------------+-----------
@@ -35,9 +36,10 @@ void tcp_ack_advance(struct stack *s, struct conn c, uint32_t ack, const uint32_
 }
 
 /*
- * SND.WND := SEG.WND unless the segment is older than the one the window was last taken from. RFC 9293 keeps SND.WL1 and
- * SND.WL2 for that; two comparisons do without: an acknowledgement of more is newer; with an equal one the next
- * segment in order is, and a larger window is, since receivers do not shrink theirs (RFC 9293 3.8.6).
+ * SND.WND := SEG.WND unless the segment is older than the one the window was last taken from. RFC
+ * 9293 keeps SND.WL1 and SND.WL2 for that; two comparisons do without: an acknowledgement of more
+ * is newer; with an equal one the next segment in order is, and a larger window is, since receivers
+ * do not shrink theirs (RFC 9293 3.8.6).
  */
 static void ack_window(struct stack *s, struct conn c, const struct tcp_seg *seg)
 {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * What the program calls: the contracts are in stack.h, listeners in tcp_listen.c, options and information in tcp_info.c
+ * What the program calls: the contracts are in stack.h, listeners in tcp_listen.c, options and
+ * information in tcp_info.c
  */
 #include "stack/tcp.h"
 
@@ -18,10 +19,10 @@ static struct conn conn_owned(const struct stack *s, struct tcp_id id)
 	return c;
 }
 
-/* ---- opening -------------------------------------------------------------------------------------------------------------- */
+/* ---- opening --------------------------------------------------------------------------------- */
 
-int tcp_connect(struct stack *s, struct link_id link_id, const struct endpoint *local, const struct endpoint *remote,
-		uint64_t cookie, struct tcp_id *ret_id)
+int tcp_connect(struct stack *s, struct link_id link_id, const struct endpoint *local,
+		const struct endpoint *remote, uint64_t cookie, struct tcp_id *ret_id)
 {
 	const struct link *link = link_find(&s->links, link_id.v);
 	struct flow_key key = {
@@ -65,7 +66,7 @@ void tcp_set_cookie(struct stack *s, struct tcp_id id, uint64_t cookie)
 	event_cookie_set(&conn_owned(s, id).t->event, cookie);
 }
 
-/* ---- sending -------------------------------------------------------------------------------------------------------------- */
+/* ---- sending --------------------------------------------------------------------------------- */
 
 /* The error of a connection that failed: once. */
 static int conn_error_once(struct tcb *t)
@@ -91,20 +92,25 @@ static int send_check(struct tcb *t)
 	return err != 0 ? err : -EPIPE;
 }
 
-/* One small segment on a link that cannot lose, with nothing before it: what a request or an answer mostly is */
+/*
+ * One small segment on a link that cannot lose, with nothing before it: what a request or an answer
+ * mostly is
+ */
 static inline bool send_is_simple(const struct tcb *t, size_t len)
 {
 	uint32_t flight = tcb_flight(t);
 
-	return tcb_no_loss(t) && t->sndq.bytes == 0 && !tcb_has(t, TF_CORK) && len <= t->mss && len != 0 &&
-	       t->snd_wnd >= flight && len <= t->snd_wnd - flight;
+	return tcb_no_loss(t) && t->sndq.bytes == 0 && !tcb_has(t, TF_CORK) && len <= t->mss &&
+	       len != 0 && t->snd_wnd >= flight && len <= t->snd_wnd - flight;
 }
 
 /*
- * Links that cannot lose: from the program's buffer straight into frames, without a copy kept. Return: bytes; *@ret_err:
+ * Links that cannot lose: from the program's buffer straight into frames, without a copy kept.
+ * Return: bytes; *@ret_err:
  * -EAGAIN: no frame.
  */
-static size_t send_direct(struct stack *s, struct conn c, const uint8_t *buf, size_t len, int *ret_err)
+static size_t send_direct(struct stack *s, struct conn c, const uint8_t *buf, size_t len,
+			  int *ret_err)
 {
 	struct tcb *t = c.t;
 	size_t done = 0;
@@ -117,7 +123,8 @@ static size_t send_direct(struct stack *s, struct conn c, const uint8_t *buf, si
 
 		if (seg == 0 || !tcp_out_may_send(s, t, unsent, seg))
 			break;
-		sent = tcp_xmit(s, c, t->snd_nxt, seg == unsent ? TCP_ACK | TCP_PSH : TCP_ACK, buf + done, seg);
+		sent = tcp_xmit(s, c, t->snd_nxt, seg == unsent ? TCP_ACK | TCP_PSH : TCP_ACK,
+				buf + done, seg);
 		if (sent < 0) {
 			*ret_err = sent;
 			break;
@@ -129,7 +136,8 @@ static size_t send_direct(struct stack *s, struct conn c, const uint8_t *buf, si
 }
 
 /* Into sndq as far as it may grow, and out as far as it may go. */
-static int send_queued(struct stack *s, struct conn c, const uint8_t *buf, size_t len, size_t *ret_len)
+static int send_queued(struct stack *s, struct conn c, const uint8_t *buf, size_t len,
+		       size_t *ret_len)
 {
 	struct tcb *t = c.t;
 	uint32_t sndbuf = tcp_sndbuf(s, t);
@@ -146,7 +154,8 @@ static int send_queued(struct stack *s, struct conn c, const uint8_t *buf, size_
 }
 
 /* All of tcp_send() after its checks; @done bytes have gone already. */
-static int send_stream(struct stack *s, struct conn c, const uint8_t *buf, size_t len, size_t done, size_t *ret_len)
+static int send_stream(struct stack *s, struct conn c, const uint8_t *buf, size_t len, size_t done,
+		       size_t *ret_len)
 {
 	int err = 0, blocked = 0;
 
@@ -165,7 +174,8 @@ static int send_stream(struct stack *s, struct conn c, const uint8_t *buf, size_
 	return 0;
 }
 
-int tcp_send(struct stack *s, struct tcp_id id, const void *buf, size_t len, unsigned int flags, size_t *ret_len)
+int tcp_send(struct stack *s, struct tcp_id id, const void *buf, size_t len, unsigned int flags,
+	     size_t *ret_len)
 {
 	struct conn c = conn_owned(s, id);
 	struct tcb *t = c.t;
@@ -232,8 +242,9 @@ int tcp_send_frame_done(struct stack *s, struct tcp_id id, size_t len)
 	VJ_ASSERT_OP(g->frame_id, ==, c.id);
 	VJ_ASSERT_OP(len, <=, (size_t)g->frame_room);
 	g->frame_id = 0;
-	if (len == 0 || (!tcb_no_loss(t) && bufq_append(&s->bufs, &t->sndq, g->frame.l4 + tcp_hdr_len(t),
-							(uint32_t)len) != 0)) {
+	if (len == 0 ||
+	    (!tcb_no_loss(t) &&
+	     bufq_append(&s->bufs, &t->sndq, g->frame.l4 + tcp_hdr_len(t), (uint32_t)len) != 0)) {
 		ip_tx_unget(s, &g->frame);
 		if (t->snd_una == t->snd_nxt)
 			tcp_rtx_free(s, t);
@@ -243,7 +254,7 @@ int tcp_send_frame_done(struct stack *s, struct tcp_id id, size_t len)
 	return 0;
 }
 
-/* ---- receiving ------------------------------------------------------------------------------------------------------------ */
+/* ---- receiving ------------------------------------------------------------------------------- */
 
 /* rcvq is empty. Return: 0: end of file; else what tcp_recv() returns. */
 static int recv_nothing(struct tcb *t)
@@ -305,7 +316,7 @@ void tcp_recv_return(struct stack *s, struct tcp_id id, size_t len)
 	tcp_data_consumed(s, c);
 }
 
-/* ---- closing -------------------------------------------------------------------------------------------------------------- */
+/* ---- closing --------------------------------------------------------------------------------- */
 
 int tcp_shutdown(struct stack *s, struct tcp_id id)
 {

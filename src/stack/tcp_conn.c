@@ -2,9 +2,9 @@
 /*
  * Connection blocks: made, found, ended
  *
- * A block leaves the flow table when the connection ends (tcp_conn_done()), and is freed when, besides, nobody holds its
- * id: neither the program (TF_OWNED) nor a listener's queue (TF_EMBRYO after the handshake); and nothing is owed to the
- * peer (TF_RST_OWED).
+ * A block leaves the flow table when the connection ends (tcp_conn_done()), and is freed when,
+ * besides, nobody holds its id: neither the program (TF_OWNED) nor a listener's queue (TF_EMBRYO
+ * after the handshake); and nothing is owed to the peer (TF_RST_OWED).
  */
 #include "stack/tcp.h"
 
@@ -25,7 +25,8 @@ static bool conn_match(const void *arg, uint32_t id)
 	if (tcb_v4(t))
 		return ip_addr_is_v4(&key->remote);
 	cold = tcb_cold(s, conn_at(s, id));
-	return memcmp(cold->raddr, &key->remote, 16) == 0 && memcmp(cold->laddr, &key->local, 16) == 0;
+	return memcmp(cold->raddr, &key->remote, 16) == 0 &&
+	       memcmp(cold->laddr, &key->local, 16) == 0;
 }
 
 uint32_t tcp_conn_find(const struct stack *s, const struct flow_key *key, uint32_t hash)
@@ -39,7 +40,9 @@ void tcp_conn_key(const struct stack *s, struct conn c, struct flow_key *ret_key
 {
 	const struct tcb *t = c.t;
 
-	*ret_key = (struct flow_key){ .link = t->link, .local_port = t->lport, .remote_port = t->rport };
+	*ret_key = (struct flow_key){ .link = t->link,
+				      .local_port = t->lport,
+				      .remote_port = t->rport };
 	if (tcb_v4(t)) {
 		ret_key->local = ip_addr_from_v4(t->laddr4);
 		ret_key->remote = ip_addr_from_v4(t->raddr4);
@@ -156,7 +159,8 @@ static void conn_unlink(struct stack *s, struct conn c)
 	bufq_drop(&s->bufs, &t->sndq);
 	if (ref_list_has(&t->output))
 		stack_output_done(s, t->link, ref_tcp(c.id));
-	if (t->state == TCP_TIME_WAIT && !tcb_has(t, TF_OWNED | TF_EMBRYO) && ref_list_has(&t->event.list))
+	if (t->state == TCP_TIME_WAIT && !tcb_has(t, TF_OWNED | TF_EMBRYO) &&
+	    ref_list_has(&t->event.list))
 		ref_list_del(&s->event_nodes, &s->tcp->time_wait, ref_tcp(c.id));
 	if (tcb_has(t, TF_IN_FLOWS)) {
 		struct flow_key key;
@@ -268,9 +272,12 @@ bool tcp_conn_established(struct stack *s, struct conn c)
 	return true;
 }
 
-/* ---- once per stack ------------------------------------------------------------------------------------------------- */
+/* ---- once per stack -------------------------------------------------------------------------- */
 
-size_t tcp_global_bytes(void) { return sizeof(struct tcp_global); }
+size_t tcp_global_bytes(void)
+{
+	return sizeof(struct tcp_global);
+}
 
 int tcp_init(struct stack *s)
 {
@@ -279,7 +286,9 @@ int tcp_init(struct stack *s)
 
 	g->used_bytes = BITMAP_WORDS((size_t)conns + 1) * sizeof(uint64_t);
 	g->used = mem_get(&s->mem, g->used_bytes);
-	if (g->used == NULL || pool_init(&s->conns, &s->mem, sizeof(struct tcb), sizeof(struct tcb_cold), conns) != 0 ||
+	if (g->used == NULL ||
+	    pool_init(&s->conns, &s->mem, sizeof(struct tcb), sizeof(struct tcb_cold), conns) !=
+		    0 ||
 	    pool_init(&g->rtx, &s->mem, sizeof(struct tcp_rtx), 0, conns) != 0 ||
 	    pool_init(&g->ext, &s->mem, sizeof(struct tcp_ext), 0, conns) != 0 ||
 	    pool_init(&g->ooo, &s->mem, sizeof(struct tcp_ooo), 0, 1u << 20) != 0 ||
@@ -291,7 +300,8 @@ int tcp_init(struct stack *s)
 	ref_space_set(&s->wheel.nodes, REF_TCP, &s->conns, offsetof(struct tcb, wheel), false);
 	ref_space_set(&s->event_nodes, REF_TCP, &s->conns, offsetof(struct tcb, event), false);
 	ref_space_set(&s->output_nodes, REF_TCP, &s->conns, offsetof(struct tcb, output), false);
-	ref_space_set(&s->event_nodes, REF_LISTENER, &g->listeners, offsetof(struct tcp_listener, event), false);
+	ref_space_set(&s->event_nodes, REF_LISTENER, &g->listeners,
+		      offsetof(struct tcp_listener, event), false);
 	return 0;
 }
 
@@ -337,7 +347,7 @@ void tcp_link_gone(struct stack *s, uint32_t link_id, int err)
 	}
 }
 
-/* ---- ICMP errors ------------------------------------------------------------------------------------------------------ */
+/* ---- ICMP errors ----------------------------------------------------------------------------- */
 
 void tcp_icmp_error(struct stack *s, const struct icmp_error *error)
 {
@@ -362,7 +372,10 @@ void tcp_icmp_error(struct stack *s, const struct icmp_error *error)
 		tcp_rtx_mtu(s, c, error->mtu);
 		return;
 	}
-	/* RFC 1122 4.2.3.9: before the connection stands any of them ends it (as Linux); later all are soft (RFC 5927 6). */
+	/*
+	 * RFC 1122 4.2.3.9: before the connection stands any of them ends it (as Linux); later all
+	 * are soft (RFC 5927 6).
+	 */
 	if (!tcb_synchronized(c.t)) {
 		tcp_conn_done(s, c, error->err);
 		return;
@@ -381,7 +394,8 @@ uint64_t stack_unsent(const struct stack *s)
 		const struct tcb *t = conn_at(s, id).t;
 
 		if (t->state != TCP_CLOSED)
-			bytes += tcb_unsent(t) + ((t->flags & (TF_FIN_QUEUED | TF_FIN_SENT)) == TF_FIN_QUEUED);
+			bytes += tcb_unsent(t) +
+				 ((t->flags & (TF_FIN_QUEUED | TF_FIN_SENT)) == TF_FIN_QUEUED);
 	}
 	return bytes;
 }

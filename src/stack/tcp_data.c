@@ -1,25 +1,29 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Steps 7 and 8 of RFC 9293 3.10.7.4: text and FIN, in order and ahead of it; and when to acknowledge
+ * Steps 7 and 8 of RFC 9293 3.10.7.4: text and FIN, in order and ahead of it; and when to
+ * acknowledge
  *
- * What arrives ahead of a hole waits in ranges, at most TCP_OOO_MAX of them and never beyond the window offered, so the
- * memory is bounded by the receive buffer. Where a segment overlaps what is there, what is there stays.
+ * What arrives ahead of a hole waits in ranges, at most TCP_OOO_MAX of them and never beyond the
+ * window offered, so the memory is bounded by the receive buffer. Where a segment overlaps what is
+ * there, what is there stays.
  */
 #include "stack/tcp.h"
 
 #include <errno.h>
 
-/* ---- when to acknowledge ---------------------------------------------------------------------------------------------- */
+/* ---- when to acknowledge --------------------------------------------------------------------- */
 
 /*
- * RFC 9293 3.8.6.3: at the latest for the second segment. On a link that cannot lose, acknowledgements only return window:
- * one for half of it is enough, and otherwise they travel with data.
+ * RFC 9293 3.8.6.3: at the latest for the second segment. On a link that cannot lose,
+ * acknowledgements only return window: one for half of it is enough, and otherwise they travel with
+ * data.
  */
 void tcp_data_ack_policy(struct tcb *t)
 {
 	if (tcb_no_loss(t)) {
 		t->flags |= TF_ACK_OWED;
-		if (t->rcv_nxt - t->rcv_acked >= (t->rcv_adv - t->rcv_acked) / 2 || tcb_has(t, TF_QUICKACK))
+		if (t->rcv_nxt - t->rcv_acked >= (t->rcv_adv - t->rcv_acked) / 2 ||
+		    tcb_has(t, TF_QUICKACK))
 			t->flags |= TF_ACK_NOW;
 	} else if (tcb_has(t, TF_FULL_SEG | TF_QUICKACK)) {
 		t->flags |= TF_ACK_OWED | TF_ACK_NOW;
@@ -29,8 +33,8 @@ void tcp_data_ack_policy(struct tcb *t)
 }
 
 /*
- * RFC 9293 3.8.6.2.2, and Linux: an update is worth a segment when it doubles what the peer has left, and is at least a
- * segment or half of the buffer.
+ * RFC 9293 3.8.6.2.2, and Linux: an update is worth a segment when it doubles what the peer has
+ * left, and is at least a segment or half of the buffer.
  */
 void tcp_data_consumed(struct stack *s, struct conn c)
 {
@@ -47,14 +51,17 @@ void tcp_data_consumed(struct stack *s, struct conn c)
 	}
 }
 
-/* ---- ahead of a hole -------------------------------------------------------------------------------------------------- */
+/* ---- ahead of a hole ------------------------------------------------------------------------- */
 
 static struct tcp_ooo *ooo_at(const struct stack *s, uint32_t idx)
 {
 	return pool_at_sized(&s->tcp->ooo, idx, sizeof(struct tcp_ooo));
 }
 
-static uint32_t ooo_end(const struct tcp_ooo *ooo) { return ooo->seq + ooo->data.bytes; }
+static uint32_t ooo_end(const struct tcp_ooo *ooo)
+{
+	return ooo->seq + ooo->data.bytes;
+}
 
 /* Unlink and free @idx, the one @link points to. */
 static void ooo_free(struct stack *s, struct tcp_ext *ext, uint32_t *link)
@@ -94,9 +101,12 @@ int tcp_ooo_own(struct stack *s, struct tcb *t)
 	return 0;
 }
 
-/* Append [seq, seq + len) of the segment to a range. The frame can be kept only once, by the first who wants it. */
-static int ooo_append(struct stack *s, struct tcp_ext *ext, struct tcp_ooo *ooo, struct tcp_seg *seg, uint32_t seq,
-		      uint32_t len)
+/*
+ * Append [seq, seq + len) of the segment to a range. The frame can be kept only once, by the first
+ * who wants it.
+ */
+static int ooo_append(struct stack *s, struct tcp_ext *ext, struct tcp_ooo *ooo,
+		      struct tcp_seg *seg, uint32_t seq, uint32_t len)
 {
 	uint32_t off = seg->off + (seq - seg->seq);
 	int err;
@@ -111,8 +121,8 @@ static int ooo_append(struct stack *s, struct tcp_ext *ext, struct tcp_ooo *ooo,
 }
 
 /* A new range before the one that @link points to */
-static int ooo_insert(struct stack *s, struct tcp_ext *ext, uint32_t *link, struct tcp_seg *seg, uint32_t seq,
-		      uint32_t len)
+static int ooo_insert(struct stack *s, struct tcp_ext *ext, uint32_t *link, struct tcp_seg *seg,
+		      uint32_t seq, uint32_t len)
 {
 	uint32_t idx = ext->ooo_cnt < TCP_OOO_MAX ? pool_get(&s->tcp->ooo) : 0;
 	struct tcp_ooo *ooo;
@@ -172,9 +182,10 @@ static int ooo_add(struct stack *s, struct tcp_ext *ext, struct tcp_seg *seg)
 		uint32_t stop = next != 0 ? seq_min(end, ooo_at(s, next)->seq) : end;
 
 		if (seq_lt(seq, stop)) {
-			int err = prev != 0 && ooo_end(ooo_at(s, prev)) == seq ?
-					  ooo_append(s, ext, ooo_at(s, prev), seg, seq, stop - seq) :
-					  ooo_insert(s, ext, link, seg, seq, stop - seq);
+			int err =
+				prev != 0 && ooo_end(ooo_at(s, prev)) == seq
+					? ooo_append(s, ext, ooo_at(s, prev), seg, seq, stop - seq)
+					: ooo_insert(s, ext, link, seg, seq, stop - seq);
 
 			if (err != 0)
 				return err;
@@ -217,9 +228,12 @@ static void ooo_pull(struct stack *s, struct tcb *t)
 	t->flags &= ~(uint32_t)TF_OOO;
 }
 
-/* ---- text ------------------------------------------------------------------------------------------------------------- */
+/* ---- text ------------------------------------------------------------------------------------ */
 
-/* No memory for what was offered room. Return: false: the connection is gone. Else the peer will send it again. */
+/*
+ * No memory for what was offered room. Return: false: the connection is gone. Else the peer will
+ * send it again.
+ */
 static bool data_no_memory(struct stack *s, struct conn c)
 {
 	stack_drop(s, STACK_DROP_NO_MEMORY);
@@ -280,7 +294,7 @@ static bool data_text(struct stack *s, struct conn c, struct tcp_seg *seg)
 	return data_ahead(s, c, seg);
 }
 
-/* ---- FIN -------------------------------------------------------------------------------------------------------------- */
+/* ---- FIN ------------------------------------------------------------------------------------- */
 
 /* rcv_nxt is at the peer's FIN. Return: false: the connection is gone, or closed. */
 static bool data_fin(struct stack *s, struct conn c)

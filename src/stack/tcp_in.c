@@ -2,8 +2,9 @@
 /*
  * A segment arrives: header prediction, then RFC 9293 3.10.7.4 step by step
  *
- * Prediction (Jacobson 1990): on an established connection nearly every segment is the next one in order, plain ACK, no
- * options but timestamps. Such a segment needs none of the checks; what it may not skip is done by the same functions.
+ * Prediction (Jacobson 1990): on an established connection nearly every segment is the next one in
+ * order, plain ACK, no options but timestamps. Such a segment needs none of the checks; what it may
+ * not skip is done by the same functions.
  *
  *	step 1	in_seq()		acceptable? trim to the window. PAWS (RFC 7323 5)
  *	step 2	in_rst()		RFC 5961 3
@@ -17,7 +18,8 @@
 
 #include <errno.h>
 
-bool tcp_seg_init(struct stack *s, struct tcp_seg *seg, struct pkt *pkt, const struct tcp_view *view)
+bool tcp_seg_init(struct stack *s, struct tcp_seg *seg, struct pkt *pkt,
+		  const struct tcp_view *view)
 {
 	if (tcp_opts_parse(view, &seg->opts) != WIRE_OK) {
 		stack_drop(s, STACK_DROP_TCP_BAD);
@@ -56,7 +58,7 @@ void tcp_challenge(struct stack *s, struct conn c)
 		tcp_send_ack(s, c);
 }
 
-/* ---- step 1 ----------------------------------------------------------------------------------------------------------- */
+/* ---- step 1 ---------------------------------------------------------------------------------- */
 
 /* What lies before rcv_nxt was received already, what lies behind rcv_adv was not asked for. */
 static void seg_trim(struct tcb *t, struct tcp_seg *seg)
@@ -87,13 +89,14 @@ static void seg_trim(struct tcb *t, struct tcp_seg *seg)
 
 static bool seg_paws_bad(const struct tcb *t, const struct tcp_seg *seg)
 {
-	return tcb_has(t, TF_TS) && (seg->opts.present & TCP_HAS_TS) != 0 && (seg->flags & TCP_RST) == 0 &&
-	       time_before32(seg->opts.ts_val, t->ts_recent);
+	return tcb_has(t, TF_TS) && (seg->opts.present & TCP_HAS_TS) != 0 &&
+	       (seg->flags & TCP_RST) == 0 && time_before32(seg->opts.ts_val, t->ts_recent);
 }
 
 /*
- * Both ends of the segment count, as in Linux: it must not end before what was acknowledged last, nor begin behind the
- * window. That lets through a bare ACK at the window's edge, which RFC 9293 3.10.7.4 would refuse.
+ * Both ends of the segment count, as in Linux: it must not end before what was acknowledged last,
+ * nor begin behind the window. That lets through a bare ACK at the window's edge, which RFC 9293
+ * 3.10.7.4 would refuse.
  */
 static bool in_seq(struct stack *s, struct conn c, struct tcp_seg *seg)
 {
@@ -105,12 +108,15 @@ static bool in_seq(struct stack *s, struct conn c, struct tcp_seg *seg)
 	if (seg_paws_bad(t, seg)) {
 		why = STACK_DROP_TCP_PAWS;
 	} else if (seq_geq(seg->seq + seq_len, t->rcv_acked) && seq_leq(seg->seq, t->rcv_adv)) {
-		if (tcb_has(t, TF_TS) && (seg->opts.present & TCP_HAS_TS) != 0 && (seg->flags & TCP_RST) == 0 &&
-		    seq_leq(seg->seq, t->rcv_acked))
+		if (tcb_has(t, TF_TS) && (seg->opts.present & TCP_HAS_TS) != 0 &&
+		    (seg->flags & TCP_RST) == 0 && seq_leq(seg->seq, t->rcv_acked))
 			t->ts_recent = seg->opts.ts_val;
 		old = seq_len != 0 && seq_leq(seg->seq + seq_len, t->rcv_nxt);
 		seg_trim(t, seg);
-		/* Nothing new: our acknowledgement may have been lost (RFC 9293: "an ACK should be sent"). */
+		/*
+		 * Nothing new: our acknowledgement may have been lost (RFC 9293: "an ACK should be
+		 * sent").
+		 */
 		seg->answer = old || (seg->view.payload_len != 0 && seg->len == 0);
 		return true;
 	}
@@ -124,7 +130,7 @@ static bool in_seq(struct stack *s, struct conn c, struct tcp_seg *seg)
 	return false;
 }
 
-/* ---- step 2 ----------------------------------------------------------------------------------------------------------- */
+/* ---- step 2 ---------------------------------------------------------------------------------- */
 
 static void in_reset(struct stack *s, struct conn c)
 {
@@ -148,7 +154,9 @@ static void in_reset(struct stack *s, struct conn c)
 	tcp_conn_done(s, c, err);
 }
 
-/* RFC 5961 3.2: only the exact sequence number resets; anything else in the window is asked about. */
+/*
+ * RFC 5961 3.2: only the exact sequence number resets; anything else in the window is asked about.
+ */
 static bool in_rst(struct stack *s, struct conn c, const struct tcp_seg *seg)
 {
 	if ((seg->flags & TCP_RST) == 0)
@@ -162,11 +170,12 @@ static bool in_rst(struct stack *s, struct conn c, const struct tcp_seg *seg)
 	return false;
 }
 
-/* ---- step 4 ----------------------------------------------------------------------------------------------------------- */
+/* ---- step 4 ---------------------------------------------------------------------------------- */
 
 /*
- * RFC 5961 4.2: never believed. Two that belong to a handshake are none of its business: the peer's SYN again, which means
- * that our SYN-ACK was lost; and its SYN-ACK when both sides called, whose SYN was trimmed off in step 1.
+ * RFC 5961 4.2: never believed. Two that belong to a handshake are none of its business: the peer's
+ * SYN again, which means that our SYN-ACK was lost; and its SYN-ACK when both sides called, whose
+ * SYN was trimmed off in step 1.
  */
 static bool in_syn(struct stack *s, struct conn c, const struct tcp_seg *seg)
 {
@@ -186,14 +195,15 @@ static bool in_syn(struct stack *s, struct conn c, const struct tcp_seg *seg)
 	return false;
 }
 
-/* ---- all of them ------------------------------------------------------------------------------------------------------ */
+/* ---- all of them ----------------------------------------------------------------------------- */
 
 /* What the segment made possible goes out later, with what the program has to say. */
 static inline void in_after(struct stack *s, struct conn c)
 {
 	const struct tcb *t = c.t;
 
-	if (tcb_has(t, TF_ACK_NOW) || tcb_unsent(t) != 0 || (t->flags & (TF_FIN_QUEUED | TF_FIN_SENT)) == TF_FIN_QUEUED ||
+	if (tcb_has(t, TF_ACK_NOW) || tcb_unsent(t) != 0 ||
+	    (t->flags & (TF_FIN_QUEUED | TF_FIN_SENT)) == TF_FIN_QUEUED ||
 	    (t->rtx != 0 && tcb_rtx(s, t)->mode != RTX_OPEN))
 		tcp_output_later(s, c);
 	else if ((t->flags & (TF_ACK_OWED | TF_ACK_TIMER)) == TF_ACK_OWED)
@@ -228,16 +238,16 @@ static void in_steps(struct stack *s, struct conn c, struct tcp_seg *seg)
 }
 
 /*
- * TIME_WAIT, RFC 9293 3.10.7.4: a FIN again is acknowledged again and starts the time anew. A SYN that cannot be a
- * duplicate, by timestamp or by sequence number, begins a new connection (RFC 6191, RFC 1122 4.2.2.13). A reset does not
- * end it (RFC 1337).
+ * TIME_WAIT, RFC 9293 3.10.7.4: a FIN again is acknowledged again and starts the time anew. A SYN
+ * that cannot be a duplicate, by timestamp or by sequence number, begins a new connection (RFC
+ * 6191, RFC 1122 4.2.2.13). A reset does not end it (RFC 1337).
  */
 static void in_time_wait(struct stack *s, struct conn c, struct tcp_seg *seg)
 {
 	struct tcb *t = c.t;
-	bool newer = tcb_has(t, TF_TS) && (seg->opts.present & TCP_HAS_TS) != 0 ?
-			     time_after32(seg->opts.ts_val, t->ts_recent) :
-			     seq_gt(seg->seq, t->rcv_nxt);
+	bool newer = tcb_has(t, TF_TS) && (seg->opts.present & TCP_HAS_TS) != 0
+			     ? time_after32(seg->opts.ts_val, t->ts_recent)
+			     : seq_gt(seg->seq, t->rcv_nxt);
 
 	if ((seg->flags & TCP_RST) != 0) {
 		stack_drop(s, STACK_DROP_TCP_RST);
@@ -258,7 +268,8 @@ static void in_time_wait(struct stack *s, struct conn c, struct tcp_seg *seg)
 	tcp_challenge(s, c);
 }
 
-static VJ_COLD void in_slow(struct stack *s, struct conn c, struct pkt *pkt, const struct tcp_view *view)
+static VJ_COLD void in_slow(struct stack *s, struct conn c, struct pkt *pkt,
+			    const struct tcp_view *view)
 {
 	struct tcp_seg seg;
 
@@ -277,7 +288,7 @@ static VJ_COLD void in_slow(struct stack *s, struct conn c, struct pkt *pkt, con
 	}
 }
 
-/* ---- prediction ------------------------------------------------------------------------------------------------------- */
+/* ---- prediction ------------------------------------------------------------------------------ */
 
 /* Timestamps as agreed, and nothing else */
 static inline bool fast_opts_ok(struct tcb *t, const struct tcp_view *view)
@@ -304,18 +315,25 @@ static inline void fast_ack(struct stack *s, struct conn c, const struct tcp_vie
 }
 
 /* Return: false: not as predicted, nothing was done. */
-static inline bool in_fast(struct stack *s, struct conn c, struct pkt *pkt, const struct tcp_view *view)
+static inline bool in_fast(struct stack *s, struct conn c, struct pkt *pkt,
+			   const struct tcp_view *view)
 {
 	struct tcb *t = c.t;
 	uint32_t acked = view->ack - t->snd_una;
 	uint32_t len = view->payload_len;
 
-	if (t->state != TCP_ESTABLISHED || (view->flags & ~TCP_PSH) != TCP_ACK || view->seq != t->rcv_nxt ||
-	    tcb_has(t, TF_OOO | TF_FIN_AHEAD | TF_KEEPALIVE | TF_PERSIST) || acked > tcb_flight(t) ||
-	    len > tcb_rcv_wnd(t) || (acked | len) == 0 || !tcb_has(t, TF_OWNED) || !fast_opts_ok(t, view))
+	if (t->state != TCP_ESTABLISHED || (view->flags & ~TCP_PSH) != TCP_ACK ||
+	    view->seq != t->rcv_nxt ||
+	    tcb_has(t, TF_OOO | TF_FIN_AHEAD | TF_KEEPALIVE | TF_PERSIST) ||
+	    acked > tcb_flight(t) || len > tcb_rcv_wnd(t) || (acked | len) == 0 ||
+	    !tcb_has(t, TF_OWNED) || !fast_opts_ok(t, view))
 		return false;
-	/* Takes no memory it may not get: bytes first, so that the slow path finds everything as it was. */
-	if (len != 0 && unlikely(bufq_append_pkt(&s->bufs, &t->rcvq, pkt, (uint32_t)pkt->l4_off + view->hdr_len, len) != 0))
+	/*
+	 * Takes no memory it may not get: bytes first, so that the slow path finds everything as it
+	 * was.
+	 */
+	if (len != 0 && unlikely(bufq_append_pkt(&s->bufs, &t->rcvq, pkt,
+						 (uint32_t)pkt->l4_off + view->hdr_len, len) != 0))
 		return false;
 	t->snd_wnd = (uint32_t)view->window << tcb_snd_wscale(t);
 	if (tcb_has(t, TF_TS) && t->rcv_nxt == t->rcv_acked)
@@ -343,8 +361,9 @@ static inline bool find_match(const void *p, uint32_t id)
 	const struct tcb *t = conn_at(arg->s, id).t;
 	const struct tcb_cold *cold;
 
-	if (t->raddr4.raw != arg->pkt->src.words[3].raw || t->laddr4.raw != arg->pkt->dst.words[3].raw ||
-	    t->rport != arg->view->src_port || t->lport != arg->view->dst_port || t->link != arg->pkt->link_id)
+	if (t->raddr4.raw != arg->pkt->src.words[3].raw ||
+	    t->laddr4.raw != arg->pkt->dst.words[3].raw || t->rport != arg->view->src_port ||
+	    t->lport != arg->view->dst_port || t->link != arg->pkt->link_id)
 		return false;
 	if (likely(tcb_v4(t)))
 		return arg->pkt->ip.version == 4;
@@ -359,7 +378,8 @@ void tcp_input(struct stack *s, struct pkt *pkt)
 	struct find_arg arg = { s, pkt, &view };
 	uint32_t id;
 
-	if (unlikely(tcp_parse_part(pkt_l4(pkt), pkt_l4_avail(pkt), pkt_l4_len(pkt), &view) != WIRE_OK)) {
+	if (unlikely(tcp_parse_part(pkt_l4(pkt), pkt_l4_avail(pkt), pkt_l4_len(pkt), &view) !=
+		     WIRE_OK)) {
 		stack_drop(s, STACK_DROP_TCP_BAD);
 		return;
 	}

@@ -41,7 +41,8 @@ int tcp_error(struct stack *s, struct tcp_id id, bool clear)
 	return t->err;
 }
 
-void tcp_endpoints(const struct stack *s, struct tcp_id id, struct endpoint *ret_local, struct endpoint *ret_remote)
+void tcp_endpoints(const struct stack *s, struct tcp_id id, struct endpoint *ret_local,
+		   struct endpoint *ret_remote)
 {
 	struct flow_key key;
 
@@ -50,7 +51,7 @@ void tcp_endpoints(const struct stack *s, struct tcp_id id, struct endpoint *ret
 	*ret_remote = (struct endpoint){ .addr = key.remote, .port = key.remote_port };
 }
 
-/* ---- options -------------------------------------------------------------------------------------------------------------- */
+/* ---- options --------------------------------------------------------------------------------- */
 
 /* Options that are a flag, or 0 */
 static uint32_t option_flag(enum tcp_option opt)
@@ -75,16 +76,11 @@ static bool option_range(enum tcp_option opt, uint64_t *ret_min, uint64_t *ret_m
 	static const struct {
 		uint64_t min, max;
 	} ranges[] = {
-		[TCP_OPT_KEEPIDLE_S] = { 1, 32767 },
-		[TCP_OPT_KEEPINTVL_S] = { 1, 32767 },
-		[TCP_OPT_KEEPCNT] = { 1, 127 },
-		[TCP_OPT_USER_TIMEOUT_MS] = { 0, INT32_MAX },
-		[TCP_OPT_SNDBUF] = { 0, UINT32_MAX },
-		[TCP_OPT_RCVBUF] = { 0, UINT32_MAX },
-		[TCP_OPT_MAXSEG] = { 88, 65535 },
-		[TCP_OPT_CONGESTION] = { 0, 3 },
-		[TCP_OPT_TOS] = { 0, 255 },
-		[TCP_OPT_TTL] = { 1, 255 },
+		[TCP_OPT_KEEPIDLE_S] = { 1, 32767 },  [TCP_OPT_KEEPINTVL_S] = { 1, 32767 },
+		[TCP_OPT_KEEPCNT] = { 1, 127 },	      [TCP_OPT_USER_TIMEOUT_MS] = { 0, INT32_MAX },
+		[TCP_OPT_SNDBUF] = { 0, UINT32_MAX }, [TCP_OPT_RCVBUF] = { 0, UINT32_MAX },
+		[TCP_OPT_MAXSEG] = { 88, 65535 },     [TCP_OPT_CONGESTION] = { 0, 3 },
+		[TCP_OPT_TOS] = { 0, 255 },	      [TCP_OPT_TTL] = { 1, 255 },
 	};
 
 	if ((unsigned int)opt >= ARRAY_SIZE(ranges) || ranges[opt].max == 0)
@@ -207,7 +203,8 @@ static void option_applied(struct stack *s, struct conn c, enum tcp_option opt)
 			option_apply_cc(s, c);
 		break;
 	case TCP_OPT_MAXSEG:
-		t->mss = (uint16_t)min_u32(t->mss, tcb_ext(s, t)->maxseg - (tcp_hdr_len(t) - TCP_HDR_BYTES));
+		t->mss = (uint16_t)min_u32(t->mss, tcb_ext(s, t)->maxseg -
+							   (tcp_hdr_len(t) - TCP_HDR_BYTES));
 		break;
 	default:
 		break;
@@ -223,7 +220,8 @@ static int option_check(enum tcp_option opt, uint64_t value)
 		return 0;
 	if (!option_range(opt, &min, &max))
 		return -ENOPROTOOPT;
-	if (value < min || value > max || (opt == TCP_OPT_CONGESTION && cc_find((unsigned int)value) == NULL))
+	if (value < min || value > max ||
+	    (opt == TCP_OPT_CONGESTION && cc_find((unsigned int)value) == NULL))
 		return -EINVAL;
 	return 0;
 }
@@ -259,14 +257,16 @@ int tcp_option_set(struct stack *s, struct tcp_id id, enum tcp_option opt, uint6
 	return 0;
 }
 
-int tcp_listener_option_set(struct stack *s, struct listener_id id, enum tcp_option opt, uint64_t value)
+int tcp_listener_option_set(struct stack *s, struct listener_id id, enum tcp_option opt,
+			    uint64_t value)
 {
 	struct tcp_listener *l = pool_at_sized(&s->tcp->listeners, id.v, sizeof(*l));
 	int err = option_check(opt, value);
 
 	if (err != 0)
 		return err;
-	if (!l->has_ext && opt != TCP_OPT_CONGESTION && (option_flag(opt) == 0 || opt == TCP_OPT_KEEPALIVE)) {
+	if (!l->has_ext && opt != TCP_OPT_CONGESTION &&
+	    (option_flag(opt) == 0 || opt == TCP_OPT_KEEPALIVE)) {
 		tcp_ext_defaults(s, &l->ext);
 		l->has_ext = true;
 	}
@@ -275,7 +275,8 @@ int tcp_listener_option_set(struct stack *s, struct listener_id id, enum tcp_opt
 	return 0;
 }
 
-int tcp_option_get(const struct stack *s, struct tcp_id id, enum tcp_option opt, uint64_t *ret_value)
+int tcp_option_get(const struct stack *s, struct tcp_id id, enum tcp_option opt,
+		   uint64_t *ret_value)
 {
 	const struct tcb *t = conn_at(s, id.v).t;
 	uint32_t flag = option_flag(opt);
@@ -300,7 +301,7 @@ int tcp_option_get(const struct stack *s, struct tcp_id id, enum tcp_option opt,
 	return ext_get(&ext, opt, ret_value);
 }
 
-/* ---- information ---------------------------------------------------------------------------------------------------------- */
+/* ---- information ----------------------------------------------------------------------------- */
 
 void tcp_info(const struct stack *s, struct tcp_id id, struct tcp_info *ret_info)
 {

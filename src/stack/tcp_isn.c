@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Initial sequence numbers: RFC 6528, ISN = M + F(addresses, ports, secret), M counting 4 us. F is SipHash under the
- * stack's secret, and the link is part of it: a peer of one link learns nothing about another's.
+ * Initial sequence numbers: RFC 6528, ISN = M + F(addresses, ports, secret), M counting 4 us. F is
+ * SipHash under the stack's secret, and the link is part of it: a peer of one link learns nothing
+ * about another's.
  */
 #include "stack/tcp.h"
 

@@ -2,19 +2,23 @@
 /*
  * LISTEN: RFC 9293 3.10.7.1 and 3.10.7.2, and the two queues of a listener
  *
- * A SYN makes a block at once (SYN cookies are for when the backlog is full, and not there yet). It counts in embryo_cnt
- * until its handshake is done, then waits in `ready` for tcp_accept(). As in Linux a SYN is dropped while the backlog is
- * full, so that the peer repeats it; and so is the ACK that would complete a handshake then. But on a link that cannot
- * lose that ACK may carry data which are never repeated: there a SYN is taken only if a place is kept for it.
+ * A SYN makes a block at once (SYN cookies are for when the backlog is full, and not there yet). It
+ * counts in embryo_cnt until its handshake is done, then waits in `ready` for tcp_accept(). As in
+ * Linux a SYN is dropped while the backlog is full, so that the peer repeats it; and so is the ACK
+ * that would complete a handshake then. But on a link that cannot lose that ACK may carry data
+ * which are never repeated: there a SYN is taken only if a place is kept for it.
  *
- * An embryo knows its listener by number (in event.cookie, which it does not need yet). tcp_unlisten() does not look for
- * them: the listener's block stays until the last has found out.
+ * An embryo knows its listener by number (in event.cookie, which it does not need yet).
+ * tcp_unlisten() does not look for them: the listener's block stays until the last has found out.
  */
 #include "stack/tcp.h"
 
 #include <errno.h>
 
-/* Handshakes under way may be many more than the backlog, since most of a backlog's time is the round trip. */
+/*
+ * Handshakes under way may be many more than the backlog, since most of a backlog's time is the
+ * round trip.
+ */
 #define EMBRYOS_MIN 256
 
 static struct tcp_listener *listener_at(const struct stack *s, uint32_t id)
@@ -23,7 +27,10 @@ static struct tcp_listener *listener_at(const struct stack *s, uint32_t id)
 }
 
 /* No room for one more that waits for tcp_accept() */
-static bool listener_full(const struct tcp_listener *l) { return l->ready_cnt + l->reserved_cnt >= l->backlog; }
+static bool listener_full(const struct tcp_listener *l)
+{
+	return l->ready_cnt + l->reserved_cnt >= l->backlog;
+}
 
 static void embryo_uncount(struct tcp_listener *l, const struct tcb *t)
 {
@@ -58,7 +65,8 @@ void tcp_listen_embryo_gone(struct stack *s, struct conn c)
 }
 
 /* Third step of 3.10.7.2 */
-static void listen_syn(struct stack *s, struct tcp_seg *seg, const struct flow_key *key, uint32_t listener_id)
+static void listen_syn(struct stack *s, struct tcp_seg *seg, const struct flow_key *key,
+		       uint32_t listener_id)
 {
 	struct tcp_listener *l = listener_at(s, listener_id);
 	struct tcp_ext *ext;
@@ -128,10 +136,10 @@ void tcp_listen_input(struct stack *s, struct pkt *pkt, const struct tcp_view *v
 		listen_syn(s, &seg, &key, id);
 }
 
-/* ---- what the program calls ------------------------------------------------------------------------------------------ */
+/* ---- what the program calls ------------------------------------------------------------------ */
 
-int tcp_listen(struct stack *s, const struct endpoint *local, bool v6only, uint32_t backlog, uint64_t cookie,
-	       struct listener_id *ret_l)
+int tcp_listen(struct stack *s, const struct endpoint *local, bool v6only, uint32_t backlog,
+	       uint64_t cookie, struct listener_id *ret_l)
 {
 	uint32_t id = pool_get(&s->tcp->listeners);
 	struct tcp_listener *l;
@@ -206,4 +214,7 @@ int tcp_accept(struct stack *s, struct listener_id id, uint64_t cookie, struct t
 	return 0;
 }
 
-uint32_t tcp_listener_ready(const struct stack *s, struct listener_id l) { return listener_at(s, l.v)->ready_cnt; }
+uint32_t tcp_listener_ready(const struct stack *s, struct listener_id l)
+{
+	return listener_at(s, l.v)->ready_cnt;
+}

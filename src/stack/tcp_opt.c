@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Options in SYN and SYN-ACK: MSS (RFC 9293 3.7.1, RFC 6691), window scale and timestamps (RFC 7323), SACK permitted
- * (RFC 2018). Each holds only if both sides sent it.
+ * Options in SYN and SYN-ACK: MSS (RFC 9293 3.7.1, RFC 6691), window scale and timestamps (RFC
+ * 7323), SACK permitted (RFC 2018). Each holds only if both sides sent it.
  */
 #include "stack/tcp.h"
 
@@ -15,7 +15,10 @@ uint32_t tcp_opt_link_mss(const struct stack *s, struct conn c)
 	return mss;
 }
 
-/* The shift that lets the window grow to what the buffer may become (Linux: from tcp_rmem[2], not from the present size). */
+/*
+ * The shift that lets the window grow to what the buffer may become (Linux: from tcp_rmem[2], not
+ * from the present size).
+ */
 static uint8_t opt_wscale(uint32_t rcvbuf)
 {
 	uint32_t space = max_u32(rcvbuf, TCP_WSCALE_FOR_BYTES);
@@ -35,7 +38,8 @@ void tcp_opt_syn(const struct stack *s, struct conn c, struct tcp_opts *ret_opts
 	ret_opts->mss = (uint16_t)tcp_opt_link_mss(s, c);
 	if (offer || t->wscale != 0) {
 		ret_opts->present |= TCP_HAS_WSCALE;
-		ret_opts->wscale = offer ? opt_wscale(tcp_rcvbuf(s, t)) : (uint8_t)tcb_rcv_wscale(t);
+		ret_opts->wscale = offer ? opt_wscale(tcp_rcvbuf(s, t))
+					 : (uint8_t)tcb_rcv_wscale(t);
 	}
 	if (tcb_has(t, TF_SACK))
 		ret_opts->present |= TCP_HAS_SACK_PERMITTED;

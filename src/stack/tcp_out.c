@@ -2,13 +2,15 @@
 /*
  * Segments go out: built straight into a frame of the link
  *
- * May a segment leave? The window the peer offers and the congestion window say how much; whether less than a full segment
- * may go is tcp_out_may_send(), which is Nagle (RFC 9293 3.7.4, with Minshall's change as in Linux), cork, and the sender's side
- * of silly window avoidance (3.8.6.2.1). For the last RFC 9293 wants the largest window ever seen. Receivers avoid silly
- * windows too, so here a window smaller than a segment is used when nothing is in flight, and else waited for: the
- * acknowledgement of what is in flight brings a better one, or the end of the wait.
+ * May a segment leave? The window the peer offers and the congestion window say how much; whether
+ * less than a full segment may go is tcp_out_may_send(), which is Nagle (RFC 9293 3.7.4, with
+ * Minshall's change as in Linux), cork, and the sender's side of silly window avoidance
+ * (3.8.6.2.1). For the last RFC 9293 wants the largest window ever seen. Receivers avoid silly
+ * windows too, so here a window smaller than a segment is used when nothing is in flight, and else
+ * waited for: the acknowledgement of what is in flight brings a better one, or the end of the wait.
  *
- * A frame that cannot be had ends the attempt; stack_output_later() resumes it when the link is writable.
+ * A frame that cannot be had ends the attempt; stack_output_later() resumes it when the link is
+ * writable.
  */
 #include "stack/tcp.h"
 
@@ -17,7 +19,7 @@
 /* Larger than any header that is sent: each frame must have room for it. */
 #define L4_ROOM_MIN TCP_HDR_MAX
 
-/* ---- receive window ---------------------------------------------------------------------------------------------------- */
+/* ---- receive window -------------------------------------------------------------------------- */
 
 uint32_t tcp_window_space(const struct stack *s, const struct tcb *t)
 {
@@ -28,8 +30,8 @@ uint32_t tcp_window_space(const struct stack *s, const struct tcb *t)
 }
 
 /*
- * The right edge never moves left (RFC 9293 3.8.6), so what was offered is rounded up to the scale, what is new down. It
- * moves right only by a segment or half of the buffer (3.8.6.2.2).
+ * The right edge never moves left (RFC 9293 3.8.6), so what was offered is rounded up to the scale,
+ * what is new down. It moves right only by a segment or half of the buffer (3.8.6.2.2).
  */
 uint16_t tcp_window_select(const struct stack *s, struct tcb *t)
 {
@@ -45,14 +47,15 @@ uint16_t tcp_window_select(const struct stack *s, struct tcb *t)
 	return (uint16_t)field;
 }
 
-/* ---- one segment ------------------------------------------------------------------------------------------------------- */
+/* ---- one segment ----------------------------------------------------------------------------- */
 
 /* Out of the output queue, if there is nothing more for it to do there */
 static VJ_COLD void xmit_unqueue(struct stack *s, struct conn c)
 {
 	const struct tcb *t = c.t;
 
-	if (tcb_synchronized(t) && tcb_unsent(t) == 0 && (t->flags & (TF_FIN_QUEUED | TF_FIN_SENT)) != TF_FIN_QUEUED &&
+	if (tcb_synchronized(t) && tcb_unsent(t) == 0 &&
+	    (t->flags & (TF_FIN_QUEUED | TF_FIN_SENT)) != TF_FIN_QUEUED &&
 	    t->state != TCP_TIME_WAIT && t->rtx == 0)
 		stack_output_done(s, t->link, ref_tcp(c.id));
 }
@@ -68,14 +71,15 @@ static inline void xmit_acked(struct stack *s, struct conn c)
 		xmit_unqueue(s, c);
 }
 
-static void xmit_finish(struct stack *s, struct conn c, const struct ip_tx *tx, uint32_t hdr_len, struct csum payload,
-			uint32_t len)
+static void xmit_finish(struct stack *s, struct conn c, const struct ip_tx *tx, uint32_t hdr_len,
+			struct csum payload, uint32_t len)
 {
 	struct ip_path path;
 
 	tcp_conn_path(s, c, &path);
 	if (ip_tx_has_csum(tx))
-		tcp_csum_fill(tx->l4, hdr_len, csum_add(payload, ip_tx_pseudo(&path, hdr_len + len)));
+		tcp_csum_fill(tx->l4, hdr_len,
+			      csum_add(payload, ip_tx_pseudo(&path, hdr_len + len)));
 	ip_tx_put(s, tx, &path, hdr_len + len);
 }
 
@@ -98,15 +102,18 @@ static void xmit_hdr(struct stack *s, struct conn c, uint8_t *p, uint32_t seq, u
 }
 
 /* Bytes of sndq at sequence number @seq into the frame */
-static void xmit_from_queue(struct stack *s, struct tcb *t, uint32_t seq, uint8_t *dst, uint32_t len)
+static void xmit_from_queue(struct stack *s, struct tcb *t, uint32_t seq, uint8_t *dst,
+			    uint32_t len)
 {
 	struct tcp_rtx *rtx = tcb_rtx(s, t);
 	uint32_t off = seq - (tcb_no_loss(t) ? t->snd_nxt : t->snd_una);
 
-	bufq_read_at(&s->bufs, &t->sndq, off, dst, len, rtx != NULL && seq == t->snd_nxt ? &rtx->pos : NULL);
+	bufq_read_at(&s->bufs, &t->sndq, off, dst, len,
+		     rtx != NULL && seq == t->snd_nxt ? &rtx->pos : NULL);
 }
 
-int tcp_xmit(struct stack *s, struct conn c, uint32_t seq, uint8_t flags, const void *data, uint32_t len)
+int tcp_xmit(struct stack *s, struct conn c, uint32_t seq, uint8_t flags, const void *data,
+	     uint32_t len)
 {
 	struct tcb *t = c.t;
 	uint32_t hdr_len = tcp_hdr_len(t);
@@ -121,7 +128,7 @@ int tcp_xmit(struct stack *s, struct conn c, uint32_t seq, uint8_t flags, const 
 		/* This link's frames are smaller than its MTU. */
 		len = tx.l4_room - hdr_len;
 		t->mss = (uint16_t)len;
-		flags &= (uint8_t)~(TCP_FIN | TCP_PSH);
+		flags &= (uint8_t) ~(TCP_FIN | TCP_PSH);
 	}
 	xmit_hdr(s, c, tx.l4, seq, flags);
 	if (len != 0) {
@@ -195,7 +202,7 @@ void tcp_send_probe(struct stack *s, struct conn c)
 	(void)tcp_xmit(s, c, c.t->snd_una - 1, TCP_ACK, NULL, 0);
 }
 
-/* ---- resets ------------------------------------------------------------------------------------------------------------ */
+/* ---- resets ---------------------------------------------------------------------------------- */
 
 int tcp_xmit_rst(struct stack *s, struct conn c)
 {
@@ -215,7 +222,10 @@ int tcp_xmit_rst(struct stack *s, struct conn c)
 	err = ip_tx_get(s, t->link, tcb_v4(t), &tx);
 	if (err != 0)
 		return err;
-	/* The peer takes it only at the edge of what it has acknowledged; behind a window that closed it would be out. */
+	/*
+	 * The peer takes it only at the edge of what it has acknowledged; behind a window that
+	 * closed it would be out.
+	 */
 	if (seq_gt(fields.seq, t->snd_una + t->snd_wnd))
 		fields.seq = t->snd_una;
 	s->stats.tcp_resets_tx++;
@@ -256,7 +266,7 @@ void tcp_reply_rst(struct stack *s, const struct pkt *pkt, const struct tcp_view
 	ip_tx_put(s, &tx, &path, TCP_HDR_BYTES);
 }
 
-/* ---- new data ---------------------------------------------------------------------------------------------------------- */
+/* ---- new data -------------------------------------------------------------------------------- */
 
 uint32_t tcp_out_usable(const struct stack *s, struct conn c)
 {
@@ -351,10 +361,14 @@ static void out_after_idle(struct stack *s, struct conn c)
 	for (uint32_t ms = rto_ms; ms <= idle_ms && cold->cc.cwnd > restart; ms += rto_ms)
 		cold->cc.cwnd /= 2;
 	cold->cc.cwnd = max_u32(cold->cc.cwnd, restart);
-	cc_find((t->flags & TF_CC_MASK) >> TF_CC_SHIFT)->idle(&cold->cc, &cold->cc_priv, &env, idle_ms);
+	cc_find((t->flags & TF_CC_MASK) >> TF_CC_SHIFT)
+		->idle(&cold->cc, &cold->cc_priv, &env, idle_ms);
 }
 
-/* Everything is set to send something that needs an answer. Return: false: no memory; the persist timer tries again. */
+/*
+ * Everything is set to send something that needs an answer. Return: false: no memory; the persist
+ * timer tries again.
+ */
 static bool out_prepare(struct stack *s, struct conn c)
 {
 	if (tcb_no_loss(c.t) || c.t->rtx != 0)
@@ -401,7 +415,8 @@ static int out_data(struct stack *s, struct conn c, bool force)
 		uint8_t flags = TCP_ACK;
 		int sent;
 
-		if (len == 0 || !(force || tcp_out_may_send(s, t, unsent, len)) || !out_prepare(s, c))
+		if (len == 0 || !(force || tcp_out_may_send(s, t, unsent, len)) ||
+		    !out_prepare(s, c))
 			return 0;
 		if (len == unsent)
 			flags |= tcb_has(t, TF_FIN_QUEUED) ? TCP_PSH | TCP_FIN : TCP_PSH;
@@ -440,7 +455,8 @@ static int out_stream(struct stack *s, struct conn c, bool force)
 		if (err != 0)
 			return err;
 	}
-	if (tcb_can_send(t) && (tcb_unsent(t) != 0 || tcb_has(t, TF_FIN_QUEUED)) && !tcb_has(t, TF_RTX_TIMER))
+	if (tcb_can_send(t) && (tcb_unsent(t) != 0 || tcb_has(t, TF_FIN_QUEUED)) &&
+	    !tcb_has(t, TF_RTX_TIMER))
 		tcp_timer_persist(s, c);
 	return 0;
 }

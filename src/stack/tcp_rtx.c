@@ -2,14 +2,19 @@
 /*
  * Loss: how it is noticed, and what is sent again
  *
- *	RTT, RTO	RFC 6298; samples are of segments sent once (Karn), or by timestamp when something was sent twice
- *	RTX_OPEN	duplicate acknowledgements are counted; the first two let new data go (RFC 3042), the third starts
- *	RTX_RECOVERY	fast retransmit and NewReno's recovery (RFC 6582): each partial acknowledgement names the next hole
- *	RTX_LOSS	after a timeout: everything from snd_una on is sent again, in slow start (RFC 5681 3.1)
+ *	RTT, RTO	RFC 6298; samples are of segments sent once (Karn), or by timestamp when
+ *			something was sent twice
+ *	RTX_OPEN	duplicate acknowledgements are counted; the first two let new data go (RFC
+ *			3042), the third starts
+ *	RTX_RECOVERY	fast retransmit and NewReno's recovery (RFC 6582): each partial
+ *			acknowledgement names the next hole
+ *	RTX_LOSS	after a timeout: everything from snd_una on is sent again, in slow start
+ *			(RFC 5681 3.1)
  *
- * NewReno is written with an estimate of the pipe instead of an inflated window: each duplicate acknowledgement says that
- * one segment has left the network, so pipe = flight - dups * mss, and what fits between pipe and cwnd may be sent. That
- * is the same arithmetic, and where SACK's better estimate will go in.
+ * NewReno is written with an estimate of the pipe instead of an inflated window: each duplicate
+ * acknowledgement says that one segment has left the network, so pipe = flight - dups * mss, and
+ * what fits between pipe and cwnd may be sent. That is the same arithmetic, and where SACK's better
+ * estimate will go in.
  *
  * Nothing of this runs on links that cannot lose, but SYN and persist.
  */
@@ -17,7 +22,7 @@
 
 #include <errno.h>
 
-/* ---- round-trip time ----------------------------------------------------------------------------------------------------- */
+/* ---- round-trip time ------------------------------------------------------------------------- */
 
 void tcp_rtt_sample(struct tcb_cold *cold, uint32_t rtt_us)
 {
@@ -56,7 +61,8 @@ static uint32_t rtt_by_timestamp(const struct stack *s, const struct tcb *t, con
 }
 
 /* Return: what this acknowledgement says about the round trip, in us; 0: nothing. */
-static uint32_t rtt_measure(struct stack *s, struct conn c, struct tcp_rtx *rtx, const uint32_t *ts_ecr)
+static uint32_t rtt_measure(struct stack *s, struct conn c, struct tcp_rtx *rtx,
+			    const uint32_t *ts_ecr)
 {
 	struct tcb *t = c.t;
 	uint32_t by_ts_us = rtt_by_timestamp(s, t, ts_ecr);
@@ -74,7 +80,7 @@ static uint32_t rtt_measure(struct stack *s, struct conn c, struct tcp_rtx *rtx,
 	return by_ts_us;
 }
 
-/* ---- state -------------------------------------------------------------------------------------------------------------- */
+/* ---- state ----------------------------------------------------------------------------------- */
 
 struct tcp_rtx *tcp_rtx_need(struct stack *s, struct conn c)
 {
@@ -120,7 +126,10 @@ uint32_t tcp_rtx_pipe(const struct stack *s, const struct tcb *t)
 	return left < flight ? flight - (uint32_t)left : 0;
 }
 
-static const struct cc_ops *rtx_cc(const struct tcb *t) { return cc_find((t->flags & TF_CC_MASK) >> TF_CC_SHIFT); }
+static const struct cc_ops *rtx_cc(const struct tcb *t)
+{
+	return cc_find((t->flags & TF_CC_MASK) >> TF_CC_SHIFT);
+}
 
 static struct cc_env rtx_env(const struct stack *s, struct conn c, uint32_t flight)
 {
@@ -192,7 +201,7 @@ int tcp_rtx_output(struct stack *s, struct conn c)
 	return 0;
 }
 
-/* ---- acknowledgements --------------------------------------------------------------------------------------------------- */
+/* ---- acknowledgements ------------------------------------------------------------------------ */
 
 /* RFC 6582 3.2 step 3 */
 static void rtx_acked_recovery(struct stack *s, struct conn c, struct tcp_rtx *rtx, uint32_t acked)
@@ -212,7 +221,8 @@ static void rtx_acked_recovery(struct stack *s, struct conn c, struct tcp_rtx *r
 	rtx->partials = (uint8_t)min_u32(rtx->partials + 1u, 2);
 }
 
-void tcp_rtx_acked(struct stack *s, struct conn c, uint32_t acked, uint32_t flight, const uint32_t *ts_ecr)
+void tcp_rtx_acked(struct stack *s, struct conn c, uint32_t acked, uint32_t flight,
+		   const uint32_t *ts_ecr)
 {
 	struct tcb *t = c.t;
 	struct tcp_rtx *rtx = tcb_rtx(s, t);
@@ -277,8 +287,8 @@ void tcp_rtx_dup(struct stack *s, struct conn c)
 		return;
 	rtx->dups++;
 	/*
-	 * RFC 6582 3.2 step 2: duplicates of what was sent twice are not news of a loss. The acknowledgement must be of
-	 * more than `recover`.
+	 * RFC 6582 3.2 step 2: duplicates of what was sent twice are not news of a loss. The
+	 * acknowledgement must be of more than `recover`.
 	 */
 	if (rtx->mode == RTX_OPEN && rtx->dups == 3 && !(rtx->resent && t->snd_una == rtx->recover))
 		rtx_enter_recovery(s, c, rtx);
@@ -295,14 +305,20 @@ void tcp_rtx_mtu(struct stack *s, struct conn c, uint32_t mtu)
 	struct tcp_rtx *rtx = tcb_rtx(s, t);
 	uint32_t mss;
 
-	/* Routers of before RFC 1191 say 0: assume the least that everybody must carry. Less than that is an attack. */
+	/*
+	 * Routers of before RFC 1191 say 0: assume the least that everybody must carry. Less than
+	 * that is an attack.
+	 */
 	mss = max_u32(mtu, min_mtu) - hdrs;
 	if (!tcb_synchronized(t) || mss >= t->mss || tcb_no_loss(t))
 		return;
 	t->mss = (uint16_t)mss;
 	if (rtx == NULL || rtx->mode == RTX_LOSS)
 		return;
-	/* What was too large was not lost to congestion: send it again without touching cwnd (RFC 1191 6.5). */
+	/*
+	 * What was too large was not lost to congestion: send it again without touching cwnd (RFC
+	 * 1191 6.5).
+	 */
 	rtx->mode = RTX_LOSS;
 	rtx->recover = t->snd_nxt;
 	rtx->nxt = t->snd_una;
@@ -312,14 +328,17 @@ void tcp_rtx_mtu(struct stack *s, struct conn c, uint32_t mtu)
 	tcp_output_later(s, c);
 }
 
-/* ---- timeouts ----------------------------------------------------------------------------------------------------------- */
+/* ---- timeouts -------------------------------------------------------------------------------- */
 
 static int rtx_error(const struct tcp_rtx *rtx)
 {
 	return rtx != NULL && rtx->soft_err != 0 ? rtx->soft_err : ETIMEDOUT;
 }
 
-static uint32_t rtx_retries(const struct tcb *t) { return tcb_has(t, TF_OWNED) ? TCP_RETRIES : TCP_ORPHAN_RETRIES; }
+static uint32_t rtx_retries(const struct tcb *t)
+{
+	return tcb_has(t, TF_OWNED) ? TCP_RETRIES : TCP_ORPHAN_RETRIES;
+}
 
 static bool rtx_given_up(const struct stack *s, const struct tcb *t, const struct tcp_rtx *rtx)
 {
@@ -347,7 +366,10 @@ bool tcp_rtx_timeout(struct stack *s, struct conn c)
 	if (rtx_given_up(s, t, rtx))
 		return tcp_conn_done(s, c, rtx_error(rtx));
 	env = rtx_env(s, c, tcb_flight(t));
-	/* Once for one loss: a repetition, or a timeout in recovery from one, lowers ssthresh no further (as Linux). */
+	/*
+	 * Once for one loss: a repetition, or a timeout in recovery from one, lowers ssthresh no
+	 * further (as Linux).
+	 */
 	if (rtx->mode == RTX_OPEN || (rtx->mode == RTX_LOSS && t->backoff == 0))
 		rtx_cc(t)->rto(&cold->cc, &cold->cc_priv, &env);
 	cold->cc.cwnd = t->mss;
@@ -372,7 +394,8 @@ bool tcp_rtx_syn_timeout(struct stack *s, struct conn c)
 	const struct tcp_ext *ext = tcb_ext(s, t);
 
 	s->stats.tcp_timeouts++;
-	if (t->backoff >= retries || (ext != NULL && ext->user_timeout_ms != 0 && rtx_given_up(s, t, rtx)))
+	if (t->backoff >= retries ||
+	    (ext != NULL && ext->user_timeout_ms != 0 && rtx_given_up(s, t, rtx)))
 		return tcp_conn_done(s, c, rtx_error(rtx));
 	t->backoff++;
 	s->stats.tcp_retransmits++;
@@ -382,8 +405,8 @@ bool tcp_rtx_syn_timeout(struct stack *s, struct conn c)
 }
 
 /*
- * Data waits, nothing is in flight. The window is closed: ask (RFC 9293 3.8.6.1). It is open and the program corks, or there
- * was no memory: what is there goes.
+ * Data waits, nothing is in flight. The window is closed: ask (RFC 9293 3.8.6.1). It is open and
+ * the program corks, or there was no memory: what is there goes.
  */
 bool tcp_rtx_persist(struct stack *s, struct conn c)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * What must hold of every connection between two calls into the stack. Tests and fuzzers ask after each segment; it walks
- * queues, so nothing else does.
+ * What must hold of every connection between two calls into the stack. Tests and fuzzers ask after
+ * each segment; it walks queues, so nothing else does.
  */
 #include "stack/tcp.h"
 
@@ -58,8 +58,10 @@ static void sanity_state(const struct tcb *t)
 		VJ_ASSERT_OP(t->rtx, ==, 0u);
 		break;
 	case TCP_CLOSED:
-		VJ_ASSERT(!tcb_has(t, TF_IN_FLOWS | TF_RTX_TIMER | TF_ACK_TIMER | TF_ACK_OWED | TF_PERSIST | TF_OOO));
-		VJ_ASSERT(!wheel_armed(&t->wheel) && ref_list_has(&t->output) == tcb_has(t, TF_RST_OWED));
+		VJ_ASSERT(!tcb_has(t, TF_IN_FLOWS | TF_RTX_TIMER | TF_ACK_TIMER | TF_ACK_OWED |
+					      TF_PERSIST | TF_OOO));
+		VJ_ASSERT(!wheel_armed(&t->wheel) &&
+			  ref_list_has(&t->output) == tcb_has(t, TF_RST_OWED));
 		VJ_ASSERT(t->rtx == 0 && t->sndq.bytes == 0);
 		VJ_ASSERT(tcb_has(t, TF_OWNED | TF_EMBRYO | TF_RST_OWED));
 		break;
@@ -93,11 +95,13 @@ static void sanity_progress(const struct stack *s, struct conn c)
 		VJ_ASSERT(queued || tcb_has(t, TF_ACK_TIMER) || sanity_is_owing(s, c.id));
 	if (tcb_has(t, TF_PERSIST))
 		VJ_ASSERT(tcb_has(t, TF_RTX_TIMER));
-	if (t->state == TCP_SYN_SENT || t->state == TCP_SYN_RECEIVED || (!tcb_no_loss(t) && tcb_flight(t) != 0))
+	if (t->state == TCP_SYN_SENT || t->state == TCP_SYN_RECEIVED ||
+	    (!tcb_no_loss(t) && tcb_flight(t) != 0))
 		VJ_ASSERT(queued || tcb_has(t, TF_RTX_TIMER));
 	if (tcb_can_send(t) && tcb_unsent(t) != 0)
 		VJ_ASSERT(queued || tcb_has(t, TF_RTX_TIMER));
-	if (t->state == TCP_TIME_WAIT || (t->state == TCP_FIN_WAIT_2 && !tcb_has(t, TF_OWNED | TF_EMBRYO)))
+	if (t->state == TCP_TIME_WAIT ||
+	    (t->state == TCP_FIN_WAIT_2 && !tcb_has(t, TF_OWNED | TF_EMBRYO)))
 		VJ_ASSERT(queued || tcb_has(t, TF_RTX_TIMER));
 }
 

@@ -6,7 +6,10 @@
 
 #include <errno.h>
 
-/* First step. An ACK must be for our SYN, and its echo (RFC 7323 3.2) of a clock value we have sent. */
+/*
+ * First step. An ACK must be for our SYN, and its echo (RFC 7323 3.2) of a clock value we have
+ * sent.
+ */
 static bool synsent_ack_ok(struct stack *s, struct conn c, const struct tcp_seg *seg)
 {
 	const struct tcb *t = c.t;

@@ -7,12 +7,13 @@
  *	rtx_due_ms	RTX_TIMER	SYN_SENT, SYN_RECEIVED: SYN again
  *					FIN_WAIT_2 of an orphan, TIME_WAIT: the end
  *					with PERSIST: probe, or send what was held back
- *					else: retransmission timeout; on links that cannot lose, user timeout
+ *					else: retransmission timeout (NO_LOSS: user timeout)
  *	ack_tick	ACK_TIMER	delayed acknowledgement
  *	ext->seen_ms	KEEPALIVE	keep-alive, while nothing is in flight
  *
- * The node is moved only to an earlier time. A deadline that moves away, or is called off, leaves it where it is: it fires,
- * nothing is due, and it is armed for what is next. So a busy connection touches the wheel once per RTO and not per segment.
+ * The node is moved only to an earlier time. A deadline that moves away, or is called off, leaves
+ * it where it is: it fires, nothing is due, and it is armed for what is next. So a busy connection
+ * touches the wheel once per RTO and not per segment.
  */
 #include "stack/tcp.h"
 
@@ -20,11 +21,15 @@
 
 #define ACK_TICK_SHIFT 2 /* ack_tick counts 4 ms */
 
-static bool ms_due(uint32_t now_ms, uint32_t due_ms) { return time_after_eq32(now_ms, due_ms); }
+static bool ms_due(uint32_t now_ms, uint32_t due_ms)
+{
+	return time_after_eq32(now_ms, due_ms);
+}
 
 static bool timer_is_keepalive_on(const struct tcb *t)
 {
-	return tcb_has(t, TF_KEEPALIVE) && tcb_synchronized(t) && t->state != TCP_TIME_WAIT && !tcb_no_loss(t);
+	return tcb_has(t, TF_KEEPALIVE) && tcb_synchronized(t) && t->state != TCP_TIME_WAIT &&
+	       !tcb_no_loss(t);
 }
 
 static uint32_t keepalive_due_ms(const struct tcp_ext *ext)
@@ -61,9 +66,13 @@ static void timer_sync(struct stack *s, struct conn c)
 	}
 	if (left == UINT32_MAX)
 		return;
-	/* From the ms that has begun, so that the deadline has passed by the millisecond clock when the node fires. */
+	/*
+	 * From the ms that has begun, so that the deadline has passed by the millisecond clock when
+	 * the node fires.
+	 */
 	due_us = (s->now_us / US_PER_MS + left) * US_PER_MS;
-	if (!wheel_armed(&t->wheel) || wheel_due_us(&s->wheel, &t->wheel) > due_us + (1u << WHEEL_TICK_SHIFT))
+	if (!wheel_armed(&t->wheel) ||
+	    wheel_due_us(&s->wheel, &t->wheel) > due_us + (1u << WHEEL_TICK_SHIFT))
 		wheel_arm(&s->wheel, ref_tcp(c.id), due_us);
 }
 
@@ -94,7 +103,10 @@ static uint32_t timer_rto(const struct stack *s, struct conn c)
 	return ms;
 }
 
-/* A link that cannot lose: nothing is repeated, but a user timeout counts from the last acknowledgement. */
+/*
+ * A link that cannot lose: nothing is repeated, but a user timeout counts from the last
+ * acknowledgement.
+ */
 static void timer_watch(struct stack *s, struct conn c)
 {
 	const struct tcp_ext *ext = tcb_ext(s, c.t);
@@ -129,8 +141,9 @@ void tcp_timer_data_acked(struct stack *s, struct conn c)
 		return;
 	if (t->snd_una != t->snd_nxt && !tcb_no_loss(t)) {
 		/*
-		 * RFC 6582 4, the impatient variant: one hole is closed per round trip, so when there are many a timeout,
-		 * which sends everything again in slow start, is sooner done.
+		 * RFC 6582 4, the impatient variant: one hole is closed per round trip, so when
+		 * there are many a timeout, which sends everything again in slow start, is sooner
+		 * done.
 		 */
 		if (rtx != NULL && rtx->mode == RTX_RECOVERY && rtx->partials > 1)
 			return;
@@ -150,7 +163,8 @@ void tcp_timer_persist(struct stack *s, struct conn c)
 	bool closed = tcp_out_usable(s, c) == 0;
 
 	t->flags |= TF_PERSIST;
-	timer_rtx_set(s, c, closed ? timer_backed_off(tcp_rto_ms(s, c), t->backoff) : TCP_RTO_MIN_MS);
+	timer_rtx_set(s, c,
+		      closed ? timer_backed_off(tcp_rto_ms(s, c), t->backoff) : TCP_RTO_MIN_MS);
 }
 
 void tcp_timer_persist_over(struct stack *s, struct conn c)
@@ -182,7 +196,8 @@ void tcp_timer_owing(struct stack *s)
 		if (!bitmap_test(g->used, c.id))
 			continue;
 		c = conn_at(s, c.id);
-		if ((c.t->flags & (TF_ACK_OWED | TF_ACK_TIMER)) == TF_ACK_OWED && !ref_list_has(&c.t->output))
+		if ((c.t->flags & (TF_ACK_OWED | TF_ACK_TIMER)) == TF_ACK_OWED &&
+		    !ref_list_has(&c.t->output))
 			tcp_timer_ack_owed(s, c);
 	}
 	g->owing_cnt = 0;
@@ -194,7 +209,10 @@ void tcp_run(struct stack *s)
 		tcp_timer_owing(s);
 }
 
-bool tcp_run_wanted(const struct stack *s) { return s->tcp->owing_cnt != 0; }
+bool tcp_run_wanted(const struct stack *s)
+{
+	return s->tcp->owing_cnt != 0;
+}
 
 void tcp_timer_linger(struct stack *s, struct conn c, uint32_t ms)
 {
@@ -218,7 +236,7 @@ void tcp_timer_stop(struct stack *s, struct conn c)
 		wheel_disarm(&s->wheel, ref_tcp(c.id));
 }
 
-/* ---- firing -------------------------------------------------------------------------------------------------------------- */
+/* ---- firing ---------------------------------------------------------------------------------- */
 
 /* Return: false: the connection is gone. */
 static bool timer_rtx_fire(struct stack *s, struct conn c)
@@ -274,8 +292,8 @@ void tcp_timer(struct stack *s, uint32_t id)
 	}
 	if (tcb_has(t, TF_RTX_TIMER) && ms_due(now_ms, t->rtx_due_ms) && !timer_rtx_fire(s, c))
 		return;
-	if (t->state != TCP_CLOSED && timer_is_keepalive_on(t) && ms_due(now_ms, keepalive_due_ms(tcb_ext(s, t))) &&
-	    !timer_keepalive_fire(s, c))
+	if (t->state != TCP_CLOSED && timer_is_keepalive_on(t) &&
+	    ms_due(now_ms, keepalive_due_ms(tcb_ext(s, t))) && !timer_keepalive_fire(s, c))
 		return;
 	if (t->state != TCP_CLOSED)
 		timer_sync(s, c);

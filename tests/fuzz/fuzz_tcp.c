@@ -2,9 +2,10 @@
 /*
  * fuzz_tcp.c - hostile segments into a connection in every state
  *
- * The input is a program: its first bytes choose the state, the family and the kind of link, the rest are segments whose
- * numbers lie near what the connection expects, and calls of the program between them. After each step everything that
- * must hold of the connections is checked (tcp_sanity_all()); at the end all must have come back.
+ * The input is a program: its first bytes choose the state, the family and the kind of link, the
+ * rest are segments whose numbers lie near what the connection expects, and calls of the program
+ * between them. After each step everything that must hold of the connections is checked
+ * (tcp_sanity_all()); at the end all must have come back.
  */
 #include "stack/tcp.h"
 #include "tests/sim/fake_link.h"
@@ -51,8 +52,14 @@ static uint8_t next_u8(struct run *r)
 	return *r->in.p++;
 }
 
-static uint32_t next_u16(struct run *r) { return (uint32_t)next_u8(r) << 8 | next_u8(r); }
-static uint32_t next_u32(struct run *r) { return next_u16(r) << 16 | next_u16(r); }
+static uint32_t next_u16(struct run *r)
+{
+	return (uint32_t)next_u8(r) << 8 | next_u8(r);
+}
+static uint32_t next_u32(struct run *r)
+{
+	return next_u16(r) << 16 | next_u16(r);
+}
 
 /* A small step in either direction, sometimes a large one */
 static uint32_t next_delta(struct run *r)
@@ -86,7 +93,7 @@ static struct tcb *target(struct run *r)
 	return id != 0 ? conn_at(r->s, id).t : NULL;
 }
 
-/* ---- segments --------------------------------------------------------------------------------------------------------------- */
+/* ---- segments -------------------------------------------------------------------------------- */
 
 static uint32_t put_ip(const struct run *r, uint8_t *p, uint32_t l4_len)
 {
@@ -131,10 +138,12 @@ static void inject(struct run *r, const struct forged *f)
 		.window = f->window,
 		.flags = f->flags,
 	};
-	uint32_t hdr_len = TCP_HDR_BYTES + (f->garbage_len != 0 ? f->garbage_len : (uint32_t)tcp_opts_len(&f->opts));
+	uint32_t hdr_len = TCP_HDR_BYTES + (f->garbage_len != 0 ? f->garbage_len
+								: (uint32_t)tcp_opts_len(&f->opts));
 	uint32_t off = put_ip(r, frame, hdr_len + f->len);
 	uint8_t *tcp = frame + off;
-	struct csum sum = csum_pseudo_addr(&r->peer.addr, &r->local.addr, IP_PROTO_TCP, hdr_len + f->len);
+	struct csum sum =
+		csum_pseudo_addr(&r->peer.addr, &r->local.addr, IP_PROTO_TCP, hdr_len + f->len);
 
 	if (f->garbage_len != 0) {
 		memcpy(tcp + TCP_HDR_BYTES, f->garbage, f->garbage_len);
@@ -157,10 +166,12 @@ static void forge_opts(struct run *r, struct forged *f, const struct tcb *t)
 	case 2:
 		f->opts.present = TCP_HAS_TS;
 		f->opts.ts_val = (t != NULL ? t->ts_recent : 0) + (kind == 0 ? 0 : next_delta(r));
-		f->opts.ts_ecr = t != NULL ? tcp_ts_now(r->s, t) + (kind == 2 ? next_delta(r) : 0) : 0;
+		f->opts.ts_ecr = t != NULL ? tcp_ts_now(r->s, t) + (kind == 2 ? next_delta(r) : 0)
+					   : 0;
 		break;
 	case 3:
-		f->opts.present = next_u8(r) & (TCP_HAS_MSS | TCP_HAS_WSCALE | TCP_HAS_SACK_PERMITTED | TCP_HAS_TS);
+		f->opts.present = next_u8(r) & (TCP_HAS_MSS | TCP_HAS_WSCALE |
+						TCP_HAS_SACK_PERMITTED | TCP_HAS_TS);
 		f->opts.mss = (uint16_t)next_u16(r);
 		f->opts.wscale = next_u8(r) & 15;
 		f->opts.ts_val = next_u32(r);
@@ -177,8 +188,8 @@ static void forge_opts(struct run *r, struct forged *f, const struct tcb *t)
 
 static void step_segment(struct run *r)
 {
-	static const uint8_t usual[] = { TCP_ACK, TCP_ACK, TCP_ACK | TCP_PSH, TCP_ACK | TCP_FIN, TCP_RST, TCP_SYN,
-					 TCP_SYN | TCP_ACK, TCP_RST | TCP_ACK };
+	static const uint8_t usual[] = { TCP_ACK, TCP_ACK, TCP_ACK | TCP_PSH, TCP_ACK | TCP_FIN,
+					 TCP_RST, TCP_SYN, TCP_SYN | TCP_ACK, TCP_RST | TCP_ACK };
 	const struct tcb *t = target(r);
 	uint8_t how = next_u8(r), anchors = next_u8(r);
 	struct forged f = { .flags = how < 224 ? usual[how % 8] : next_u8(r) };
@@ -188,18 +199,21 @@ static void step_segment(struct run *r)
 		f.ack = next_u32(r);
 	} else {
 		const uint32_t seqs[] = { t->rcv_nxt, t->rcv_nxt, t->rcv_adv, t->rcv_acked };
-		const uint32_t acks[] = { t->snd_una, t->snd_nxt, t->snd_una + t->snd_wnd, t->snd_una };
+		const uint32_t acks[] = { t->snd_una, t->snd_nxt, t->snd_una + t->snd_wnd,
+					  t->snd_una };
 
 		f.seq = seqs[anchors & 3] + ((anchors & 4) != 0 ? next_delta(r) : 0);
 		f.ack = acks[anchors >> 3 & 3] + ((anchors & 32) != 0 ? next_delta(r) : 0);
 	}
-	f.len = (anchors & 64) == 0 ? 0 : (anchors & 128) == 0 ? next_u8(r) : next_u16(r) % PAYLOAD_MAX;
+	f.len = (anchors & 64) == 0    ? 0
+		: (anchors & 128) == 0 ? next_u8(r)
+				       : next_u16(r) % PAYLOAD_MAX;
 	f.window = (uint16_t)((how & 16) != 0 ? next_u16(r) : (how & 8) != 0 ? next_u8(r) : 65535);
 	forge_opts(r, &f, t);
 	inject(r, &f);
 }
 
-/* ---- the program ------------------------------------------------------------------------------------------------------------ */
+/* ---- the program ----------------------------------------------------------------------------- */
 
 static void step_accept(struct run *r)
 {
@@ -238,7 +252,8 @@ static void step_program(struct run *r, uint8_t what)
 	switch (what % 10) {
 	case 0:
 	case 1:
-		(void)tcp_send(r->s, r->id, buf, next_u16(r) % sizeof(buf), next_u8(r) & TCP_SEND_MORE, &n);
+		(void)tcp_send(r->s, r->id, buf, next_u16(r) % sizeof(buf),
+			       next_u8(r) & TCP_SEND_MORE, &n);
 		break;
 	case 2:
 	case 3:
@@ -282,7 +297,9 @@ static void pass(struct run *r, uint64_t us)
 static void step_world(struct run *r, uint8_t what)
 {
 	const struct tcb *t = target(r);
-	struct icmp_error error = { .link = r->link.v, .local = r->local, .remote = r->peer, .mtu = next_u16(r) };
+	struct icmp_error error = {
+		.link = r->link.v, .local = r->local, .remote = r->peer, .mtu = next_u16(r)
+	};
 
 	switch (what % 6) {
 	case 0:
@@ -308,7 +325,7 @@ static void step_world(struct run *r, uint8_t what)
 	}
 }
 
-/* ---- into a state ----------------------------------------------------------------------------------------------------------- */
+/* ---- into a state ---------------------------------------------------------------------------- */
 
 /* A segment that fits: @ack_all or just what is acknowledged already */
 static void inject_good(struct run *r, uint8_t flags, bool ack_all)
@@ -334,7 +351,10 @@ static void open_passive(struct run *r, bool finish)
 	struct forged syn = { .flags = TCP_SYN, .seq = 1000, .window = 60000 };
 
 	syn.opts = (struct tcp_opts){
-		.present = TCP_HAS_MSS | TCP_HAS_WSCALE | TCP_HAS_TS, .mss = 1460, .wscale = 3, .ts_val = 5,
+		.present = TCP_HAS_MSS | TCP_HAS_WSCALE | TCP_HAS_TS,
+		.mss = 1460,
+		.wscale = 3,
+		.ts_val = 5,
 	};
 	inject(r, &syn);
 	if (finish) {
@@ -394,7 +414,8 @@ static void run_init(struct run *r)
 	VJ_ASSERT(stack_create(&cfg, r->now_us, &r->s) == 0);
 	fake_link_init(&r->drv, MTU);
 	r->drv.tx_max = 64;
-	link_cfg = fake_link_config(&r->drv, MTU, (kind & 24) == 0 ? LINK_NO_LOSS | LINK_NO_CSUM : 0);
+	link_cfg =
+		fake_link_config(&r->drv, MTU, (kind & 24) == 0 ? LINK_NO_LOSS | LINK_NO_CSUM : 0);
 	link_cfg.rx_hold_max = 4;
 	VJ_ASSERT(stack_link_add(r->s, &link_cfg, &r->link) == 0);
 	VJ_ASSERT(endpoint_parse(r->v6 ? "[2001:db8::1]:80" : "10.0.0.1:80", &r->local) == 0);

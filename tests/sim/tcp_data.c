@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Data: acknowledgements (RFC 9293 3.8.6.3, RFC 5681 4.2), small segments (3.7.4), windows (3.8.6), reassembly
- * (3.10.7.4), timestamps (RFC 7323), buffers of the program and of the link
+ * Data: acknowledgements (RFC 9293 3.8.6.3, RFC 5681 4.2), small segments (3.7.4), windows (3.8.6),
+ * reassembly (3.10.7.4), timestamps (RFC 7323), buffers of the program and of the link
  */
 #include "tests/sim/tcp_line.h"
 
@@ -34,7 +34,7 @@ static uint64_t dropped(struct line *t, enum stack_drop why)
 	return stats.drops[why];
 }
 
-/* ---- acknowledgements ----------------------------------------------------------------------------------------------------- */
+/* ---- acknowledgements ------------------------------------------------------------------------ */
 
 /* RFC 9293 3.8.6.3: one segment waits, for 40 ms as in Linux; the second does not */
 static void delayed_ack(void **state)
@@ -75,7 +75,7 @@ static void quick_ack(void **state)
 	SEND(". 1:1(0) ack 101");
 }
 
-/* ---- small segments ------------------------------------------------------------------------------------------------------- */
+/* ---- small segments -------------------------------------------------------------------------- */
 
 /* RFC 9293 3.7.4, with Minshall's change: a small segment waits only for a small one */
 static void nagle(void **state)
@@ -120,7 +120,10 @@ static void nodelay(void **state)
 	RECV(0, ". 1:1(0) ack 121");
 }
 
-/* MSG_MORE and cork: full segments only; what is left goes when it is lifted, or after 200 ms as in Linux */
+/*
+ * MSG_MORE and cork: full segments only; what is left goes when it is lifted, or after 200 ms as in
+ * Linux
+ */
 static void cork(void **state)
 {
 	struct line *t = *state;
@@ -162,7 +165,7 @@ static void more(void **state)
 	RECV(0, ". 1:1(0) ack 21");
 }
 
-/* ---- congestion window ---------------------------------------------------------------------------------------------------- */
+/* ---- congestion window ----------------------------------------------------------------------- */
 
 /* RFC 6928: ten segments; RFC 5681 3.1: two for each acknowledged, here by bytes */
 static void initial_window(void **state)
@@ -188,7 +191,10 @@ static void initial_window(void **state)
 	assert_int_equal(info(t).unsent_bytes, 26000);
 }
 
-/* RFC 5681 4.1: what was allowed before a pause is not any more. RFC 9293 3.8.2: what was not used does not grow. */
+/*
+ * RFC 5681 4.1: what was allowed before a pause is not any more. RFC 9293 3.8.2: what was not used
+ * does not grow.
+ */
 static void idle_restart(void **state)
 {
 	struct line *t = *state;
@@ -218,9 +224,12 @@ static void idle_restart(void **state)
 	RECV(10 * MS, ". 1:1(0) ack 30301");
 }
 
-/* ---- send window ---------------------------------------------------------------------------------------------------------- */
+/* ---- send window ----------------------------------------------------------------------------- */
 
-/* RFC 9293 3.8.6.1: probes with back-off, for as long as they are answered; the data goes when the window opens */
+/*
+ * RFC 9293 3.8.6.1: probes with back-off, for as long as they are answered; the data goes when the
+ * window opens
+ */
 static void zero_window(void **state)
 {
 	struct line *t = *state;
@@ -316,9 +325,12 @@ static void old_window(void **state)
 	IGNORE();
 }
 
-/* ---- receive window ------------------------------------------------------------------------------------------------------- */
+/* ---- receive window -------------------------------------------------------------------------- */
 
-/* RFC 9293 3.8.6, 3.8.6.2.2: the edge stays until there is room worth telling of, and never moves left */
+/*
+ * RFC 9293 3.8.6, 3.8.6.2.2: the edge stays until there is room worth telling of, and never moves
+ * left
+ */
 static void receive_window(void **state)
 {
 	struct line *t = *state;
@@ -336,9 +348,11 @@ static void receive_window(void **state)
 
 		snprintf(text, sizeof(text), ". %u:%u(1000) ack 1", 1 + i * 1000, 1001 + i * 1000);
 		RECV(0, text);
-		snprintf(text, sizeof(text), ". %u:%u(1000) ack 1", 1001 + i * 1000, 2001 + i * 1000);
+		snprintf(text, sizeof(text), ". %u:%u(1000) ack 1", 1001 + i * 1000,
+			 2001 + i * 1000);
 		RECV(0, text);
-		snprintf(text, sizeof(text), ". 1:1(0) ack %u win %u", 2001 + i * 1000, 8000 - i * 1000);
+		snprintf(text, sizeof(text), ". 1:1(0) ack %u win %u", 2001 + i * 1000,
+			 8000 - i * 1000);
 		SEND(text);
 	}
 	/* a probe of the closed window, with a byte and without */
@@ -390,7 +404,7 @@ static void closed_both_ways(void **state)
 	NOTHING_FOR(10 * SEC);
 }
 
-/* ---- reassembly ----------------------------------------------------------------------------------------------------------- */
+/* ---- reassembly ------------------------------------------------------------------------------ */
 
 static void out_of_order(void **state)
 {
@@ -416,15 +430,14 @@ static void overlaps(void **state)
 {
 	struct line *t = *state;
 	static const char *const lines[] = {
-		". 301:401(100) ack 1", /* |  ---      | */
-		". 501:601(100) ack 1", /* |  --- ---  | */
-		". 251:351(100) ack 1", /* left edge */
-		". 551:651(100) ack 1", /* right edge */
-		". 301:401(100) ack 1", /* the same */
-		". 261:300(39) ack 1",	/* inside */
-		". 701:801(100) ack 1",
-		". 381:720(339) ack 1", /* over two gaps */
-		". 101:901(800) ack 1", /* over all */
+		". 301:401(100) ack 1",				/* |  ---      | */
+		". 501:601(100) ack 1",				/* |  --- ---  | */
+		". 251:351(100) ack 1",				/* left edge */
+		". 551:651(100) ack 1",				/* right edge */
+		". 301:401(100) ack 1",				/* the same */
+		". 261:300(39) ack 1",				/* inside */
+		". 701:801(100) ack 1", ". 381:720(339) ack 1", /* over two gaps */
+		". 101:901(800) ack 1",				/* over all */
 	};
 
 	line_established_passive(t, "mss 1000");
@@ -493,7 +506,7 @@ static void urgent(void **state)
 	line_read(t, 10);
 }
 
-/* ---- timestamps ----------------------------------------------------------------------------------------------------------- */
+/* ---- timestamps ------------------------------------------------------------------------------ */
 
 /* RFC 7323 5.3: PAWS */
 static void paws(void **state)
@@ -516,7 +529,10 @@ static void paws(void **state)
 	assert_int_equal(line_state(t), TCP_CLOSED);
 }
 
-/* RFC 7323 4.3: what is echoed is of the segment that the acknowledgement answers, the first of several */
+/*
+ * RFC 7323 4.3: what is echoed is of the segment that the acknowledgement answers, the first of
+ * several
+ */
 static void ts_recent(void **state)
 {
 	struct line *t = *state;
@@ -531,7 +547,7 @@ static void ts_recent(void **state)
 	SEND(". 1:1(0) ack 4001 <TS val * ecr 110>");
 }
 
-/* ---- buffers -------------------------------------------------------------------------------------------------------------- */
+/* ---- buffers --------------------------------------------------------------------------------- */
 
 static void send_buffer(void **state)
 {

@@ -31,7 +31,10 @@ static uint64_t conns(struct line *t)
 static void direct(struct line *t, uint32_t rcvbuf_bytes)
 {
 	struct line_config cfg = {
-		.v6 = t->cfg.v6, .mss = 4000, .link_flags = LINK_NO_LOSS | LINK_NO_CSUM, .rcvbuf_bytes = rcvbuf_bytes,
+		.v6 = t->cfg.v6,
+		.mss = 4000,
+		.link_flags = LINK_NO_LOSS | LINK_NO_CSUM,
+		.rcvbuf_bytes = rcvbuf_bytes,
 	};
 
 	line_restart(t, &cfg);
@@ -62,12 +65,14 @@ static void request_response(void **state)
 	direct(t, 0);
 	line_established_passive(t, "mss 4000,wscale 7");
 	for (unsigned int i = 0; i < 50; i++) {
-		snprintf(text, sizeof(text), "P. %u:%u(64) ack %u", 1 + 64 * i, 65 + 64 * i, 1 + 64 * i);
+		snprintf(text, sizeof(text), "P. %u:%u(64) ack %u", 1 + 64 * i, 65 + 64 * i,
+			 1 + 64 * i);
 		RECV(1 * MS, text);
 		NOTHING();
 		line_read(t, 64);
 		line_write(t, 64);
-		snprintf(text, sizeof(text), "P. %u:%u(64) ack %u", 1 + 64 * i, 65 + 64 * i, 65 + 64 * i);
+		snprintf(text, sizeof(text), "P. %u:%u(64) ack %u", 1 + 64 * i, 65 + 64 * i,
+			 65 + 64 * i);
 		SEND(text);
 	}
 	assert_int_equal(stack_unfinished(t->s), 0);
@@ -279,7 +284,10 @@ static void close_while_held(void **state)
 	assert_int_equal(conns(t), 0);
 }
 
-/* The first data come with the end of the handshake, and are never repeated: there must be room for them. */
+/*
+ * The first data come with the end of the handshake, and are never repeated: there must be room for
+ * them.
+ */
 static void backlog(void **state)
 {
 	struct line *t = *state;
@@ -311,7 +319,9 @@ static void backlog(void **state)
 	SEND("R. 1:1(0) ack 11");
 }
 
-/* An abort must reach the peer, which will never ask: it waits for a frame, with the program gone. */
+/*
+ * An abort must reach the peer, which will never ask: it waits for a frame, with the program gone.
+ */
 static void abort_without_frame(void **state)
 {
 	struct line *t = *state;
@@ -367,8 +377,12 @@ static void no_memory(void **state)
 {
 	struct line *t = *state;
 	struct line_config cfg = {
-		.v6 = t->cfg.v6, .mss = 4000, .link_flags = LINK_NO_LOSS | LINK_NO_CSUM, .rcvbuf_bytes = 64 << 20,
-		.rx_hold_max = 1, .mem_bytes_max = 5 << 20,
+		.v6 = t->cfg.v6,
+		.mss = 4000,
+		.link_flags = LINK_NO_LOSS | LINK_NO_CSUM,
+		.rcvbuf_bytes = 64 << 20,
+		.rx_hold_max = 1,
+		.mem_bytes_max = 5 << 20,
 	};
 	unsigned int i;
 

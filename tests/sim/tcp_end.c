@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Ends: orderly (RFC 9293 3.6), abortive, by attack (RFC 5961), by silence (keep-alive, 3.8.4); TIME_WAIT (RFC 6191, 1337)
+ * Ends: orderly (RFC 9293 3.6), abortive, by attack (RFC 5961), by silence (keep-alive, 3.8.4);
+ * TIME_WAIT (RFC 6191, 1337)
  */
 #include "tests/sim/tcp_line.h"
 
@@ -19,14 +20,17 @@ static struct stack_stats stats(struct line *t)
 	return ret;
 }
 
-static void shut(struct line *t) { assert_int_equal(tcp_shutdown(t->s, t->id), 0); }
+static void shut(struct line *t)
+{
+	assert_int_equal(tcp_shutdown(t->s, t->id), 0);
+}
 
 static void option(struct line *t, enum tcp_option opt, uint64_t value)
 {
 	assert_int_equal(tcp_option_set(t->s, t->id, opt, value), 0);
 }
 
-/* ---- orderly -------------------------------------------------------------------------------------------------------------- */
+/* ---- orderly --------------------------------------------------------------------------------- */
 
 /* RFC 9293 figure 12, we begin; the half that stays open carries data */
 static void active_close(void **state)
@@ -190,7 +194,7 @@ static void orphan_timeout(void **state)
 	}
 }
 
-/* ---- abortive ------------------------------------------------------------------------------------------------------------- */
+/* ---- abortive -------------------------------------------------------------------------------- */
 
 static void abort_it(void **state)
 {
@@ -251,7 +255,7 @@ static void reset_in_close_wait(void **state)
 	assert_int_equal(tcp_send(t->s, t->id, "x", 1, 0, &n), -EPIPE);
 }
 
-/* ---- RFC 5961 ------------------------------------------------------------------------------------------------------------- */
+/* ---- RFC 5961 -------------------------------------------------------------------------------- */
 
 /* 3.2: only at rcv_nxt; elsewhere in the window it is asked about; outside it is nothing */
 static void blind_reset(void **state)
@@ -331,7 +335,7 @@ static void challenge_limit(void **state)
 	SEND(". 1:1(0) ack 1");
 }
 
-/* ---- TIME_WAIT ------------------------------------------------------------------------------------------------------------ */
+/* ---- TIME_WAIT ------------------------------------------------------------------------------- */
 
 static void to_time_wait(struct line *t, const char *opts)
 {
@@ -421,7 +425,7 @@ static void time_wait_recycled(void **state)
 	assert_int_equal(stats(t).tcp_conns, 1000);
 }
 
-/* ---- keep-alive ----------------------------------------------------------------------------------------------------------- */
+/* ---- keep-alive ------------------------------------------------------------------------------ */
 
 /* RFC 9293 3.8.4 */
 static void keepalive(void **state)
@@ -463,7 +467,7 @@ static void keepalive_answer(void **state)
 	EVENT(0);
 }
 
-/* ---- the link goes -------------------------------------------------------------------------------------------------------- */
+/* ---- the link goes --------------------------------------------------------------------------- */
 
 static void link_gone(void **state)
 {
@@ -491,30 +495,18 @@ static void link_gone(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		LINE_TEST(active_close),
-		LINE_TEST(passive_close),
-		LINE_TEST(simultaneous_close),
-		LINE_TEST(fin_acks_fin),
-		LINE_TEST(fin_after_data),
-		LINE_TEST(fin_with_data),
-		LINE_TEST(orphan_fin_wait_2),
-		LINE_TEST(orphan_gets_data),
-		LINE_TEST(orphan_timeout),
-		LINE_TEST(abort_it),
-		LINE_TEST(close_unread),
-		LINE_TEST(reset),
-		LINE_TEST(reset_in_close_wait),
-		LINE_TEST(blind_reset),
-		LINE_TEST(blind_syn),
-		LINE_TEST(blind_data),
-		LINE_TEST(challenge_limit),
-		LINE_TEST(time_wait),
-		LINE_TEST(time_wait_syn),
-		LINE_TEST(time_wait_syn_timestamp),
-		LINE_TEST(time_wait_connect),
-		LINE_TEST(time_wait_recycled),
-		LINE_TEST(keepalive),
-		LINE_TEST(keepalive_answer),
+		LINE_TEST(active_close),	LINE_TEST(passive_close),
+		LINE_TEST(simultaneous_close),	LINE_TEST(fin_acks_fin),
+		LINE_TEST(fin_after_data),	LINE_TEST(fin_with_data),
+		LINE_TEST(orphan_fin_wait_2),	LINE_TEST(orphan_gets_data),
+		LINE_TEST(orphan_timeout),	LINE_TEST(abort_it),
+		LINE_TEST(close_unread),	LINE_TEST(reset),
+		LINE_TEST(reset_in_close_wait), LINE_TEST(blind_reset),
+		LINE_TEST(blind_syn),		LINE_TEST(blind_data),
+		LINE_TEST(challenge_limit),	LINE_TEST(time_wait),
+		LINE_TEST(time_wait_syn),	LINE_TEST(time_wait_syn_timestamp),
+		LINE_TEST(time_wait_connect),	LINE_TEST(time_wait_recycled),
+		LINE_TEST(keepalive),		LINE_TEST(keepalive_answer),
 		LINE_TEST(link_gone),
 	};
 

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * How much gets through: one connection, 10 s, 100 Mbit/s, a queue of one bandwidth-delay product; goodput in kbit/s over
- * random loss, for each congestion control and two round-trip times
+ * How much gets through: one connection, 10 s, 100 Mbit/s, a queue of one bandwidth-delay product;
+ * goodput in kbit/s over random loss, for each congestion control and two round-trip times
  *
- * The table below is what it was; a run that differs by more than a hundredth fails, and prints what it is now. The most
- * that is possible is 94.6 Mbit/s (1448 of 1538 bytes with preamble and gap), less what slow start takes.
+ * The table below is what it was; a run that differs by more than a hundredth fails, and prints
+ * what it is now. The most that is possible is 94.6 Mbit/s (1448 of 1538 bytes with preamble and
+ * gap), less what slow start takes.
  */
 #include "stack/tcp.h"
 #include "tests/sim/two_stacks.h"
@@ -32,10 +33,14 @@ static uint32_t goodput(uint32_t cc, uint32_t rtt, uint32_t loss)
 {
 	static struct two_stacks sim;
 	static uint8_t buf[65536];
-	const struct stack_config limits = { .conns_max = 10, .mem_bytes_max = 64 << 20, .sndbuf_bytes = 4 << 20,
+	const struct stack_config limits = { .conns_max = 10,
+					     .mem_bytes_max = 64 << 20,
+					     .sndbuf_bytes = 4 << 20,
 					     .rcvbuf_bytes = 4 << 20 };
 	const struct wire_config wire = {
-		.delay_us = rtt * 500, .bits_per_s = MBITS * 1000000, .loss_ppm = loss,
+		.delay_us = rtt * 500,
+		.bits_per_s = MBITS * 1000000,
+		.loss_ppm = loss,
 		.queue_frames = rtt * MBITS * 1000 / 8 / 1538,
 	};
 	struct endpoint local, remote;
@@ -88,9 +93,11 @@ int main(void)
 	for (unsigned int l = 0; l < ARRAY_SIZE(loss_ppm); l++) {
 		printf("\n/* %-6s */ {", loss_name[l]);
 		for (uint32_t i = 0; i < 2 * ARRAY_SIZE(rtt_ms); i++) {
-			uint32_t kbits = goodput(i / ARRAY_SIZE(rtt_ms), rtt_ms[i % ARRAY_SIZE(rtt_ms)], loss_ppm[l]);
+			uint32_t kbits = goodput(i / ARRAY_SIZE(rtt_ms),
+						 rtt_ms[i % ARRAY_SIZE(rtt_ms)], loss_ppm[l]);
 
-			printf(" %" PRIu32 "%s", kbits, i + 1 < 2 * ARRAY_SIZE(rtt_ms) ? "," : " },");
+			printf(" %" PRIu32 "%s", kbits,
+			       i + 1 < 2 * ARRAY_SIZE(rtt_ms) ? "," : " },");
 			same = same && near(kbits, expected[l][i]);
 		}
 		fflush(stdout);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Loss: timeouts (RFC 6298), fast retransmit and recovery (RFC 5681, 6582, 3042), errors from the path (RFC 1122 4.2.3.9,
- * RFC 5927, RFC 1191)
+ * Loss: timeouts (RFC 6298), fast retransmit and recovery (RFC 5681, 6582, 3042), errors from the
+ * path (RFC 1122 4.2.3.9, RFC 5927, RFC 1191)
  */
 #include "stack/tcp.h"
 #include "tests/sim/tcp_line.h"
@@ -28,7 +28,8 @@ static void send_segments(struct line *t, unsigned int from, unsigned int cnt)
 	char text[64];
 
 	for (unsigned int i = 0; i < cnt; i++) {
-		snprintf(text, sizeof(text), ". %u:%u(1000) ack 1", from + i * 1000, from + (i + 1) * 1000);
+		snprintf(text, sizeof(text), ". %u:%u(1000) ack 1", from + i * 1000,
+			 from + (i + 1) * 1000);
 		SEND(text);
 	}
 }
@@ -42,7 +43,7 @@ static void dup_acks(struct line *t, unsigned int ack, unsigned int cnt)
 		RECV(0, text);
 }
 
-/* ---- round-trip time ------------------------------------------------------------------------------------------------------ */
+/* ---- round-trip time ------------------------------------------------------------------------- */
 
 /* RFC 6298 2.2, 2.3 with Linux's floor of 200 ms under the variance */
 static void rto_from_rtt(void **state)
@@ -89,7 +90,7 @@ static void rtt_by_timestamp(void **state)
 	assert_in_range(info(t).srtt_us, 14900, 15100); /* 7/8 10 + 1/8 50 */
 }
 
-/* ---- timeouts ------------------------------------------------------------------------------------------------------------- */
+/* ---- timeouts -------------------------------------------------------------------------------- */
 
 /* RFC 6298 5.5, 5.6; Linux's tcp_retries2 15 */
 static void rto_backoff(void **state)
@@ -102,7 +103,8 @@ static void rto_backoff(void **state)
 	SEND("P. 1:101(100) ack 1");
 	total_us = t->now_us;
 	for (unsigned int i = 0; i < 15; i++) {
-		SEND_BETWEEN(wait_ms * MS, (wait_ms + 10 + wait_ms / 50) * MS, "P. 1:101(100) ack 1");
+		SEND_BETWEEN(wait_ms * MS, (wait_ms + 10 + wait_ms / 50) * MS,
+			     "P. 1:101(100) ack 1");
 		wait_ms = min_u64(2 * wait_ms, 120000);
 	}
 	NOTHING_FOR(119 * SEC);
@@ -209,7 +211,7 @@ static void fin_lost(void **state)
 	assert_int_equal(line_state(t), TCP_FIN_WAIT_2);
 }
 
-/* ---- fast retransmit ------------------------------------------------------------------------------------------------------ */
+/* ---- fast retransmit ------------------------------------------------------------------------- */
 
 /* RFC 5681 3.2: at the third duplicate; RFC 3042: the first two let new segments go */
 static void fast_retransmit(void **state)
@@ -310,12 +312,17 @@ static void not_duplicates(void **state)
 	IGNORE();
 }
 
-/* ---- errors from the path ------------------------------------------------------------------------------------------------- */
+/* ---- errors from the path -------------------------------------------------------------------- */
 
 static void icmp(struct line *t, int err, uint32_t seq, uint32_t mtu)
 {
 	struct icmp_error error = {
-		.link = t->link.v, .local = t->local, .remote = t->peer, .tcp_seq = t->isn + seq, .err = err, .mtu = mtu,
+		.link = t->link.v,
+		.local = t->local,
+		.remote = t->peer,
+		.tcp_seq = t->isn + seq,
+		.err = err,
+		.mtu = mtu,
 	};
 
 	tcp_icmp_error(t->s, &error);
@@ -381,22 +388,14 @@ static void path_mtu(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		LINE_TEST(rto_from_rtt),
-		LINE_TEST(karn),
-		LINE_TEST(rtt_by_timestamp),
-		LINE_TEST(rto_backoff),
-		LINE_TEST(rto_go_back),
-		LINE_TEST(rto_restart),
-		LINE_TEST(user_timeout),
-		LINE_TEST(rto_closed_window),
-		LINE_TEST(fin_lost),
-		LINE_TEST(fast_retransmit),
-		LINE_TEST(newreno),
-		LINE_TEST(no_fast_retransmit_after_rto),
-		LINE_TEST(not_duplicates),
-		LINE_TEST(icmp_soft),
-		LINE_TEST(icmp_connecting),
-		LINE_TEST(path_mtu),
+		LINE_TEST(rto_from_rtt),     LINE_TEST(karn),
+		LINE_TEST(rtt_by_timestamp), LINE_TEST(rto_backoff),
+		LINE_TEST(rto_go_back),	     LINE_TEST(rto_restart),
+		LINE_TEST(user_timeout),     LINE_TEST(rto_closed_window),
+		LINE_TEST(fin_lost),	     LINE_TEST(fast_retransmit),
+		LINE_TEST(newreno),	     LINE_TEST(no_fast_retransmit_after_rto),
+		LINE_TEST(not_duplicates),   LINE_TEST(icmp_soft),
+		LINE_TEST(icmp_connecting),  LINE_TEST(path_mtu),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

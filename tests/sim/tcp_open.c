@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Opening: RFC 9293 3.5 and 3.10.7.1 to .4, options of RFC 7323, 2018, 6691, retransmission of SYN, the backlog
+ * Opening: RFC 9293 3.5 and 3.10.7.1 to .4, options of RFC 7323, 2018, 6691, retransmission of SYN,
+ * the backlog
  */
 #include "tests/sim/tcp_line.h"
 
@@ -160,7 +161,10 @@ static void refused(void **state)
 	tcp_close(t->s, t->id);
 }
 
-/* ... first step: an ACK of something else is answered by a reset with its own number, and changes nothing */
+/*
+ * ... first step: an ACK of something else is answered by a reset with its own number, and changes
+ * nothing
+ */
 static void synsent_bad_ack(void **state)
 {
 	struct line *t = *state;
@@ -315,7 +319,9 @@ static void reset_before_accept(void **state)
 	tcp_close(t->s, t->id);
 }
 
-/* The backlog: a full one drops SYN, and the ACK that would complete a handshake; the peer repeats. */
+/*
+ * The backlog: a full one drops SYN, and the ACK that would complete a handshake; the peer repeats.
+ */
 static void backlog_full(void **state)
 {
 	struct line *t = *state;
@@ -367,8 +373,10 @@ static void listener_options(void **state)
 	assert_int_equal(tcp_listener_option_set(t->s, t->listener, TCP_OPT_RCVBUF, 20000), 0);
 	assert_int_equal(tcp_listener_option_set(t->s, t->listener, TCP_OPT_MAXSEG, 1000), 0);
 	assert_int_equal(tcp_listener_option_set(t->s, t->listener, TCP_OPT_CONGESTION, 1), 0);
-	assert_int_equal(tcp_listener_option_set(t->s, t->listener, TCP_OPT_CONGESTION, 2), -EINVAL);
-	assert_int_equal(tcp_listener_option_set(t->s, t->listener, (enum tcp_option)99, 1), -ENOPROTOOPT);
+	assert_int_equal(tcp_listener_option_set(t->s, t->listener, TCP_OPT_CONGESTION, 2),
+			 -EINVAL);
+	assert_int_equal(tcp_listener_option_set(t->s, t->listener, (enum tcp_option)99, 1),
+			 -ENOPROTOOPT);
 	RECV(0, "S 0:0(0) <mss 1460>");
 	SEND("S. 0:0(0) ack 1 win 20000 <mss 1000>");
 	RECV(0, ". 1:1(0) ack 1");
@@ -406,7 +414,8 @@ static void unlisten(void **state)
 	SEND("R. 1:1(0) ack 1");
 	RECV(0, "S 0:0(0)");
 	SEND("R. *:*(0) ack 1");
-	assert_int_equal(tcp_connect(t->s, (struct link_id){ 7 }, &t->local, &t->peer, 0, &id), -ENETDOWN);
+	assert_int_equal(tcp_connect(t->s, (struct link_id){ 7 }, &t->local, &t->peer, 0, &id),
+			 -ENETDOWN);
 }
 
 /* RFC 9293 3.9.1.1: the same four numbers twice */

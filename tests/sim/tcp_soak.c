@@ -2,8 +2,9 @@
 /*
  * Many connections between two stacks, over a bad wire or a direct channel that is short of frames
  *
- * Both programs write, read, shut down, close and abort at random, all from one seed. Every byte is compared, every
- * connection must end, and at the end nothing may be left: no connection, buffer or frame.
+ * Both programs write, read, shut down, close and abort at random, all from one seed. Every byte is
+ * compared, every connection must end, and at the end nothing may be left: no connection, buffer or
+ * frame.
  *
  *	tcp_soak [SEED [CNT]]		the seeds to run; default 1 and 12
  */
@@ -22,14 +23,14 @@
 /* One end of one connection, as its program sees it */
 struct end {
 	struct tcp_id id;
-	bool open;	   /* the program holds the id */
+	bool open; /* the program holds the id */
 	bool connected;
-	bool failed;	   /* an error was reported */
-	bool shut;	   /* sent FIN */
+	bool failed; /* an error was reported */
+	bool shut;   /* sent FIN */
 	bool eof;
 	uint32_t sent, to_send;
 	uint32_t got;
-	uint32_t key;	   /* of the stream that it reads */
+	uint32_t key; /* of the stream that it reads */
 	struct end *peer;
 };
 
@@ -42,7 +43,10 @@ struct soak {
 	unsigned int opened;
 };
 
-static uint8_t stream_byte(uint32_t key, uint32_t off) { return (uint8_t)((off * 2654435761u ^ key * 40503u) >> 13); }
+static uint8_t stream_byte(uint32_t key, uint32_t off)
+{
+	return (uint8_t)((off * 2654435761u ^ key * 40503u) >> 13);
+}
 
 static void fail(const struct soak *k, const struct end *e, const char *what)
 {
@@ -87,7 +91,8 @@ static void end_write(struct soak *k, unsigned int side, struct end *e)
 	uint32_t key = e->peer->key;
 
 	while (e->sent < e->to_send && !e->shut && !e->failed) {
-		uint32_t len = 1 + (uint32_t)prng_below(prng, prng_chance(prng, 1, 4) ? sizeof(buf) : 600);
+		uint32_t len =
+			1 + (uint32_t)prng_below(prng, prng_chance(prng, 1, 4) ? sizeof(buf) : 600);
 		size_t n = 0;
 		int err;
 
@@ -109,7 +114,8 @@ static void end_write(struct soak *k, unsigned int side, struct end *e)
 					n = 0;
 			}
 		} else {
-			err = tcp_send(s, e->id, buf, len, prng_chance(prng, 1, 8) ? TCP_SEND_MORE : 0, &n);
+			err = tcp_send(s, e->id, buf, len,
+				       prng_chance(prng, 1, 8) ? TCP_SEND_MORE : 0, &n);
 		}
 		if (err != 0 && err != -EAGAIN && err != -ENOMEM)
 			end_failed(k, e, -err);
@@ -244,7 +250,9 @@ static void drain_events(struct stack *s)
 
 static void soak_init(struct soak *k, const struct wire_config *wire, uint64_t seed, bool may_fail)
 {
-	const struct stack_config limits = { .conns_max = 100, .mem_bytes_max = 64 << 20, .sndbuf_bytes = 50000,
+	const struct stack_config limits = { .conns_max = 100,
+					     .mem_bytes_max = 64 << 20,
+					     .sndbuf_bytes = 50000,
 					     .rcvbuf_bytes = 40000 };
 	struct endpoint local;
 
@@ -261,7 +269,8 @@ static void soak_init(struct soak *k, const struct wire_config *wire, uint64_t s
 
 			e->peer = &k->end[1 - side][i];
 			e->key = (uint32_t)prng_u64(&k->sim.prng);
-			e->to_send = (uint32_t)prng_below(&k->sim.prng, prng_chance(&k->sim.prng, 1, 3) ? STREAM_MAX : 3000);
+			e->to_send = (uint32_t)prng_below(
+				&k->sim.prng, prng_chance(&k->sim.prng, 1, 3) ? STREAM_MAX : 3000);
 		}
 }
 
@@ -271,7 +280,8 @@ static void soak_run(const char *name, const struct wire_config *wire, uint64_t 
 
 	soak_init(&k, wire, seed, may_fail);
 	while (!all_ended(&k)) {
-		uint64_t pause_us = prng_below(&k.sim.prng, prng_chance(&k.sim.prng, 1, 4) ? 300000 : 3000);
+		uint64_t pause_us =
+			prng_below(&k.sim.prng, prng_chance(&k.sim.prng, 1, 4) ? 300000 : 3000);
 		uint64_t until_us = k.sim.now_us + pause_us;
 
 		if (k.opened < CONNS && prng_chance(&k.sim.prng, 1, 5))
@@ -289,10 +299,11 @@ static void soak_run(const char *name, const struct wire_config *wire, uint64_t 
 		if (k.sim.now_us > TIME_LIMIT_US)
 			for (unsigned int i = 0; i < 2 * CONNS; i++)
 				if (k.end[i / CONNS][i % CONNS].open)
-					fail(&k, &k.end[i / CONNS][i % CONNS], "no end after an hour");
+					fail(&k, &k.end[i / CONNS][i % CONNS],
+					     "no end after an hour");
 	}
-	printf("%-12s seed %4" PRIu64 "  %8.3f s, %7" PRIu64 " frames, %5" PRIu64 " lost\n", name, seed,
-	       (double)k.sim.now_us / 1e6, k.sim.wire[0].sent + k.sim.wire[1].sent,
+	printf("%-12s seed %4" PRIu64 "  %8.3f s, %7" PRIu64 " frames, %5" PRIu64 " lost\n", name,
+	       seed, (double)k.sim.now_us / 1e6, k.sim.wire[0].sent + k.sim.wire[1].sent,
 	       k.sim.wire[0].lost + k.sim.wire[1].lost);
 	fflush(stdout);
 	tcp_unlisten(k.sim.side[1].s, k.listener);
@@ -303,20 +314,42 @@ static void soak_run(const char *name, const struct wire_config *wire, uint64_t 
 }
 
 static const struct wire_config bad_wire = {
-	.delay_us = 5000, .jitter_us = 1000, .loss_ppm = 30000, .dup_ppm = 20000, .reorder_ppm = 20000, .corrupt_ppm = 10000,
+	.delay_us = 5000,
+	.jitter_us = 1000,
+	.loss_ppm = 30000,
+	.dup_ppm = 20000,
+	.reorder_ppm = 20000,
+	.corrupt_ppm = 10000,
 };
 static const struct wire_config worse_wire = {
-	.delay_us = 20000, .jitter_us = 20000, .loss_ppm = 200000, .dup_ppm = 50000, .reorder_ppm = 100000,
-	.corrupt_ppm = 20000, .bits_per_s = 10000000, .queue_frames = 20,
+	.delay_us = 20000,
+	.jitter_us = 20000,
+	.loss_ppm = 200000,
+	.dup_ppm = 50000,
+	.reorder_ppm = 100000,
+	.corrupt_ppm = 20000,
+	.bits_per_s = 10000000,
+	.queue_frames = 20,
 };
 static const struct wire_config short_wire = {
-	.delay_us = 100, .loss_ppm = 10000, .frames_max = 3, .rx_hold_max = 2,
+	.delay_us = 100,
+	.loss_ppm = 10000,
+	.frames_max = 3,
+	.rx_hold_max = 2,
 };
 static const struct wire_config direct = {
-	.delay_us = 1, .frames_max = 8, .frame_bytes = 2048, .mtu = 65535, .flags = LINK_NO_LOSS | LINK_NO_CSUM,
+	.delay_us = 1,
+	.frames_max = 8,
+	.frame_bytes = 2048,
+	.mtu = 65535,
+	.flags = LINK_NO_LOSS | LINK_NO_CSUM,
 };
 static const struct wire_config direct_short = {
-	.delay_us = 3, .jitter_us = 50, .frames_max = 1, .frame_bytes = 4096, .mtu = 4000,
+	.delay_us = 3,
+	.jitter_us = 50,
+	.frames_max = 1,
+	.frame_bytes = 4096,
+	.mtu = 4000,
 	.flags = LINK_NO_LOSS | LINK_NO_CSUM,
 };
 

@@ -7,7 +7,7 @@
 
 #define ETH_IP_MTU_DEFAULT 1500
 
-/* ---- frames under way: a heap by time -------------------------------------------------------------------------------- */
+/* ---- frames under way: a heap by time -------------------------------------------------------- */
 
 static bool frame_before(const struct wire_frame *a, const struct wire_frame *b)
 {
@@ -47,7 +47,7 @@ static struct wire_frame heap_take(struct wire *w)
 	return first;
 }
 
-/* ---- sending ------------------------------------------------------------------------------------------------------------- */
+/* ---- sending --------------------------------------------------------------------------------- */
 
 static bool wire_tx_get(void *drv, struct link_frame *ret_frame)
 {
@@ -72,7 +72,10 @@ static void wire_tx_unget(void *drv, const struct link_frame *frame)
 	free(frame->data);
 }
 
-static bool accident(struct wire *w, uint32_t ppm) { return ppm != 0 && prng_below(&w->sim->prng, 1000000) < ppm; }
+static bool accident(struct wire *w, uint32_t ppm)
+{
+	return ppm != 0 && prng_below(&w->sim->prng, 1000000) < ppm;
+}
 
 static void wire_carry(struct wire *w, const struct link_frame *frame, uint64_t at_us)
 {
@@ -84,7 +87,8 @@ static void wire_carry(struct wire *w, const struct link_frame *frame, uint64_t 
 	copy.room = frame->len;
 	copy.token = (uint64_t)(uintptr_t)copy.data;
 	if (accident(w, w->cfg.corrupt_ppm))
-		copy.data[prng_below(&w->sim->prng, copy.len)] ^= (uint8_t)(1u << prng_below(&w->sim->prng, 8));
+		copy.data[prng_below(&w->sim->prng, copy.len)] ^=
+			(uint8_t)(1u << prng_below(&w->sim->prng, 8));
 	heap_add(w, (struct wire_frame){ at_us, w->serial++, copy });
 }
 
@@ -126,7 +130,8 @@ static void wire_tx_put(void *drv, const struct link_frame *frame)
 		wire_carry(w, frame, at_us);
 		if (accident(w, w->cfg.dup_ppm)) {
 			w->taken++;
-			wire_carry(w, frame, at_us + prng_below(&w->sim->prng, w->cfg.delay_us + 1000));
+			wire_carry(w, frame,
+				   at_us + prng_below(&w->sim->prng, w->cfg.delay_us + 1000));
 		}
 	}
 	free(frame->data);
@@ -147,15 +152,16 @@ static const struct link_ops wire_ops = {
 	.rx_free = wire_rx_free,
 };
 
-/* ---- running --------------------------------------------------------------------------------------------------------------- */
+/* ---- running --------------------------------------------------------------------------------- */
 
-static void side_init(struct two_stacks *sim, unsigned int i, const struct wire_config *cfg, uint64_t seed, bool v6,
-		      const struct stack_config *limits)
+static void side_init(struct two_stacks *sim, unsigned int i, const struct wire_config *cfg,
+		      uint64_t seed, bool v6, const struct stack_config *limits)
 {
 	struct side *side = &sim->side[i];
 	struct stack_config stack_cfg = fake_stack_config(&side->mem);
 	struct link_config link_cfg;
-	static const char *const addr[2][2] = { { "10.0.0.1:0", "10.0.0.2:0" }, { "[2001:db8::1]:0", "[2001:db8::2]:0" } };
+	static const char *const addr[2][2] = { { "10.0.0.1:0", "10.0.0.2:0" },
+						{ "[2001:db8::1]:0", "[2001:db8::2]:0" } };
 
 	sim->wire[i] = (struct wire){ .sim = sim, .to = 1 - i, .cfg = *cfg };
 	side->out = &sim->wire[i];
@@ -247,10 +253,11 @@ static void print_left(const struct stack *s, unsigned int side)
 		const struct tcb *t = conn_at(s, id).t;
 
 		fprintf(stderr,
-			"left on side %u: connection %u, ports %u %u, state %u, flags 0x%x, in flight %u, sndq %u, "
+			"left on side %u: connection %u, ports %u %u, state %u, flags 0x%x, in "
+			"flight %u, sndq %u, "
 			"rcvq %u, window %u\n",
-			side, id, t->lport, t->rport, t->state, t->flags, tcb_flight(t), t->sndq.bytes, t->rcvq.bytes,
-			t->snd_wnd);
+			side, id, t->lport, t->rport, t->state, t->flags, tcb_flight(t),
+			t->sndq.bytes, t->rcvq.bytes, t->snd_wnd);
 	}
 }
 

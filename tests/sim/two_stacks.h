@@ -2,9 +2,10 @@
 /*
  * Two stacks and the wire between them, in one process and in virtual time
  *
- * The wire has two directions, each with delay, jitter, a rate and the queue before it, and accidents by seed: loss,
- * duplication, reordering (a frame held back), a flipped bit. Or it is a direct channel: nothing happens to a frame, but
- * only so many are under way, and who sends more has to wait.
+ * The wire has two directions, each with delay, jitter, a rate and the queue before it, and
+ * accidents by seed: loss, duplication, reordering (a frame held back), a flipped bit. Or it is a
+ * direct channel: nothing happens to a frame, but only so many are under way, and who sends more
+ * has to wait.
  */
 #ifndef VJ_TESTS_SIM_TWO_STACKS_H
 #define VJ_TESTS_SIM_TWO_STACKS_H
@@ -15,15 +16,15 @@
 
 struct wire_config {
 	uint64_t delay_us;
-	uint64_t jitter_us;	 /* added, uniform, order kept */
-	uint64_t bits_per_s;	 /* 0: no limit */
-	uint32_t queue_frames;	 /* before the rate; 0: no limit */
+	uint64_t jitter_us;    /* added, uniform, order kept */
+	uint64_t bits_per_s;   /* 0: no limit */
+	uint32_t queue_frames; /* before the rate; 0: no limit */
 	uint32_t loss_ppm, dup_ppm, reorder_ppm, corrupt_ppm;
-	uint32_t frames_max;	 /* taken and not yet delivered; 0: no limit. At it tx_get() fails */
-	uint32_t frame_bytes;	 /* room of each frame; 0: what the MTU needs */
-	uint32_t mtu;		 /* 0: 1500 */
-	uint32_t flags;		 /* enum link_flags */
-	uint32_t rx_hold_max;	 /* 0: 16 */
+	uint32_t frames_max;  /* taken and not yet delivered; 0: no limit. At it tx_get() fails */
+	uint32_t frame_bytes; /* room of each frame; 0: what the MTU needs */
+	uint32_t mtu;	      /* 0: 1500 */
+	uint32_t flags;	      /* enum link_flags */
+	uint32_t rx_hold_max; /* 0: 16 */
 };
 
 struct wire_frame {
@@ -69,8 +70,8 @@ void two_stacks_init(struct two_stacks *sim, const struct wire_config *wire, uin
 		     const struct stack_config *limits);
 
 /*
- * To the next thing that happens, at most to @until_us: deliver what arrives, run the stacks. Return: false: @until_us is
- * reached.
+ * To the next thing that happens, at most to @until_us: deliver what arrives, run the stacks.
+ * Return: false: @until_us is reached.
  */
 bool two_stacks_step(struct two_stacks *sim, uint64_t until_us);
 
