@@ -155,9 +155,9 @@ void link_publish_dirty(struct vj *vj)
 	vj->dirty = NULL;
 	for (; link; link = link->dirty_next) {
 		link->dirty = false;
+		vj_channel_tx_publish(link->ch); /* first: somebody waits for it */
 		if (link->freed_cnt)
 			link_give_back(link);
-		vj_channel_tx_publish(link->ch);
 	}
 }
 
