@@ -31,7 +31,8 @@ const struct opt run_opts[] = {
 	{ .name = "strict",
 	  .type = OPT_FLAG,
 	  .offset = OPT(strict),
-	  .help = "let a socket that cannot use a channel fail, instead of using the kernel" },
+	  .help = "fail where vjd or a limit keeps a socket from a channel, instead of using the kernel; "
+		  "what no program under vj run owns is the kernel's as ever" },
 	{ .name = "pcap",
 	  .value = "FILE",
 	  .type = OPT_FILE,

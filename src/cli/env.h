@@ -10,7 +10,7 @@
 	X(SPIN_US, "longest time in microseconds that a program looks for frames before it "       \
 		   "sleeps; -1: never spin")                                                       \
 	X(PCAP, "record every frame of the program in this file; %p in it becomes the process id") \
-	X(STRICT, "1: a socket that cannot use a channel fails instead of using the kernel")       \
+	X(STRICT, "1: fail where vjd or a limit keeps a socket from a channel (vj run --strict)")   \
 	X(VERBOSE,                                                                                 \
 	  "1: say on standard error which sockets use channels and which the kernel, and why")
 
