@@ -370,6 +370,23 @@ static void receive_window(void **state)
 	SEND(". 1:1(0) ack 10001 win 10000");
 }
 
+/* ... nor by the rounding of the scale (RFC 7323 2.4) */
+static void receive_window_scaled(void **state)
+{
+	struct line *t = *state;
+
+	line_established_passive(t, "mss 1460,wscale 7");
+	RECV(0, "P. 1:11(10) ack 1");
+	RECV(0, "P. 11:21(10) ack 1");
+	SEND(". 1:1(0) ack 21 win 2047");
+	RECV(0, "P. 21:31(10) ack 1");
+	RECV(0, "P. 31:41(10) ack 1");
+	SEND(". 1:1(0) ack 41 win 2047");
+	RECV(0, "P. 41:141(100) ack 1");
+	RECV(0, "P. 141:241(100) ack 1");
+	SEND(". 1:1(0) ack 241 win 2046");
+}
+
 /* Beyond the window nothing is taken. */
 static void beyond_window(void **state)
 {
@@ -701,6 +718,7 @@ int main(void)
 		LINE_TEST(sender_silly_window),
 		LINE_TEST(old_window),
 		LINE_TEST(receive_window),
+		LINE_TEST(receive_window_scaled),
 		LINE_TEST(beyond_window),
 		LINE_TEST(closed_both_ways),
 		LINE_TEST(out_of_order),

@@ -270,6 +270,52 @@ static void newreno(void **state)
 	NOTHING_FOR(10 * SEC);
 }
 
+/* ... and what it acknowledges is not counted twice: the pipe stays as full as cwnd says. */
+static void newreno_pipe(void **state)
+{
+	struct line *t = *state;
+
+	line_established_passive(t, "mss 1000,wscale 7");
+	line_write(t, 30000);
+	send_segments(t, 1, 10);
+	/* 1 and 3 are lost; 2 and 4 to 12 make ten duplicates */
+	dup_acks(t, 1, 1);
+	send_segments(t, 10001, 1);
+	dup_acks(t, 1, 1);
+	send_segments(t, 11001, 1);
+	dup_acks(t, 1, 1);
+	send_segments(t, 1, 1);
+	dup_acks(t, 1, 2);
+	NOTHING();
+	for (unsigned int i = 12; i < 17; i++) {
+		dup_acks(t, 1, 1);
+		send_segments(t, i * 1000 + 1, 1);
+	}
+	RECV(10 * MS, ". 1:1(0) ack 2001");
+	send_segments(t, 2001, 1);
+	send_segments(t, 17001, 1);
+	NOTHING();
+	RECV(10 * MS, ". 1:1(0) ack 18001");
+	IGNORE();
+	RECV(10 * MS, ". 1:1(0) ack 30001");
+	IGNORE();
+}
+
+/* RFC 6298 3 (Karn) after a fast retransmit */
+static void karn_fast_retransmit(void **state)
+{
+	struct line *t = *state;
+
+	line_established_passive(t, "mss 1000");
+	line_write(t, 5000);
+	send_segments(t, 1, 4);
+	SEND("P. 4001:5001(1000) ack 1");
+	dup_acks(t, 1, 3);
+	send_segments(t, 1, 1);
+	RECV(100 * MS, ". 1:1(0) ack 5001");
+	assert_in_range(info(t).srtt_us, 10000, 10010);
+}
+
 /* RFC 6582 4: duplicates for what the timeout sent again start nothing */
 static void no_fast_retransmit_after_rto(void **state)
 {
@@ -388,14 +434,24 @@ static void path_mtu(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		LINE_TEST(rto_from_rtt),     LINE_TEST(karn),
-		LINE_TEST(rtt_by_timestamp), LINE_TEST(rto_backoff),
-		LINE_TEST(rto_go_back),	     LINE_TEST(rto_restart),
-		LINE_TEST(user_timeout),     LINE_TEST(rto_closed_window),
-		LINE_TEST(fin_lost),	     LINE_TEST(fast_retransmit),
-		LINE_TEST(newreno),	     LINE_TEST(no_fast_retransmit_after_rto),
-		LINE_TEST(not_duplicates),   LINE_TEST(icmp_soft),
-		LINE_TEST(icmp_connecting),  LINE_TEST(path_mtu),
+		LINE_TEST(rto_from_rtt),
+		LINE_TEST(karn),
+		LINE_TEST(rtt_by_timestamp),
+		LINE_TEST(rto_backoff),
+		LINE_TEST(rto_go_back),
+		LINE_TEST(rto_restart),
+		LINE_TEST(user_timeout),
+		LINE_TEST(rto_closed_window),
+		LINE_TEST(fin_lost),
+		LINE_TEST(fast_retransmit),
+		LINE_TEST(newreno),
+		LINE_TEST(newreno_pipe),
+		LINE_TEST(karn_fast_retransmit),
+		LINE_TEST(no_fast_retransmit_after_rto),
+		LINE_TEST(not_duplicates),
+		LINE_TEST(icmp_soft),
+		LINE_TEST(icmp_connecting),
+		LINE_TEST(path_mtu),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
