@@ -26,8 +26,8 @@ const struct opt run_opts[] = {
 	{ .name = "verbose",
 	  .type = OPT_FLAG,
 	  .offset = OPT(verbose),
-	  .help = "say on standard error which sockets use channels and which the kernel, and "
-		  "why" },
+	  .help = "say on standard error when a socket that could be on a channel uses the kernel, "
+		  "and why" },
 	{ .name = "strict",
 	  .type = OPT_FLAG,
 	  .offset = OPT(strict),

@@ -162,7 +162,7 @@ static int parse_one(const struct cmd *cmd, char *word, const char *next, void *
 		complain("%s: --%s takes no value", cmd->name, o->name);
 		return EXIT_USAGE;
 	}
-	if (o->type != OPT_FLAG && value == NULL && next == NULL) {
+	if (o->type != OPT_FLAG && value == NULL && (next == NULL || strcmp(next, "--") == 0)) {
 		complain("%s: --%s needs a value: --%s %s", cmd->name, o->name, o->name, o->value);
 		return EXIT_USAGE;
 	}

@@ -105,11 +105,18 @@ int place_open(const struct ctl_path *path, struct place *ret_place,
 {
 	const char *slash = strrchr(path->text, '/');
 	char name[CTL_PATH_BYTES + 8];
+	struct stat st;
 	int dir_fd, fd;
 
 	dir_fd = open_dir(path, ret_why);
 	if (dir_fd < 0)
 		return dir_fd;
+	/* Before a lock is left beside it: what is there and no socket is none of our business. */
+	if (fstatat(dir_fd, slash == NULL ? path->text : slash + 1, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    !S_ISSOCK(st.st_mode)) {
+		close(dir_fd);
+		return fail(ret_why, EEXIST, "%s is there and no socket", path->text);
+	}
 	snprintf(name, sizeof(name), "%s.lock", slash == NULL ? path->text : slash + 1);
 	fd = openat(dir_fd, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0600);
 	close(dir_fd);

@@ -360,7 +360,7 @@ static int dial(const char *path, uint64_t deadline_ns, int *ret_fd)
 	int fd, r;
 
 	memcpy(sun.sun_path, path, strlen(path) + 1);
-	fd = sys_socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	fd = sys_fd_high(sys_socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
 	if (fd < 0)
 		return fd;
 	do {

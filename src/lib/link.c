@@ -188,6 +188,8 @@ static int link_attach(struct vj_link *link, const struct ctl_channel *msg)
 	err = area_map(link->fds[CTL_FD_AREA], &msg->params, &map);
 	if (err)
 		return err;
+	sys_close(link->fds[CTL_FD_AREA]); /* the mapping holds the memory */
+	link->fds[CTL_FD_AREA] = -1;
 	link->area = map.mem;
 	link->area_bytes = map.bytes;
 	opts.area = map.mem;
@@ -201,13 +203,19 @@ static int link_attach(struct vj_link *link, const struct ctl_channel *msg)
 	return bell_set_add(link->vj->bell_fd, link->fds[CTL_FD_WAKE_ME], link->channel_id);
 }
 
+static void link_close_fds(const struct vj_link *link)
+{
+	for (unsigned i = 0; i < CTL_FDS_MAX; i++)
+		if (link->fds[i] >= 0)
+			sys_close(link->fds[i]);
+}
+
 static void link_free(struct vj_link *link)
 {
 	vj_channel_detach(link->ch);
 	if (link->area)
 		area_unmap(&(struct area_mapping){ .mem = link->area, .bytes = link->area_bytes });
-	for (unsigned i = 0; i < CTL_FDS_MAX; i++)
-		sys_close(link->fds[i]);
+	link_close_fds(link);
 	free(link);
 }
 
@@ -247,7 +255,8 @@ int link_open(struct vj *vj, const struct ctl_channel *msg, const int fds[CTL_FD
 	link->peer_app_id = msg->peer_app_id;
 	link->peer_pid = msg->peer_pid;
 	link->raw = msg->proto == CTL_PROTO_RAW;
-	memcpy(link->fds, fds, sizeof(link->fds));
+	for (unsigned i = 0; i < CTL_FDS_MAX; i++)
+		link->fds[i] = sys_fd_high(fds[i]);
 	err = links_grow(vj);
 	if (!err)
 		err = link_attach(link, msg);
@@ -336,8 +345,7 @@ void link_forget(struct vj_link *link)
 {
 	/* The area isn't mapped in a forked child (MADV_DONTFORK): free the private half, touch no ring. */
 	vj_channel_detach(link->ch);
-	for (unsigned i = 0; i < CTL_FDS_MAX; i++)
-		sys_close(link->fds[i]);
+	link_close_fds(link);
 	free(link);
 }
 

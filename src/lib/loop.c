@@ -156,7 +156,8 @@ void vj_disarm(struct vj *vj)
 	vj->armed = false;
 	links_disarm(vj, vj->link_cnt);
 	bell_set_wait(vj->bell_fd, 0); /* takes the rings seen off the edge-triggered set */
-	vj->ctl_next_ns = 0;	       /* the control socket may have been what rang */
+	if (vj->ctl)
+		vj->ctl_next_ns = 0; /* the control socket may have been what rang */
 }
 
 /* ---- spinning -------------------------------------------------------------------------------------------------- */

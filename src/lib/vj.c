@@ -134,7 +134,7 @@ int vj_open(const struct vj_options *opts, struct vj **ret_vj)
 	if (!vj)
 		return -ENOMEM;
 	options_apply(vj, opts);
-	vj->bell_fd = bell_set_new();
+	vj->bell_fd = sys_fd_high(bell_set_new());
 	if (vj->bell_fd < 0) {
 		err = vj->bell_fd;
 		goto fail_bell;
