@@ -115,7 +115,7 @@ int place_open(const struct ctl_path *path, struct place *ret_place,
 	if (fstatat(dir_fd, slash == NULL ? path->text : slash + 1, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
 	    !S_ISSOCK(st.st_mode)) {
 		close(dir_fd);
-		return fail(ret_why, EEXIST, "%s is there and no socket", path->text);
+		return fail(ret_why, EEXIST, "%s: something else is there, not a socket", path->text);
 	}
 	snprintf(name, sizeof(name), "%s.lock", slash == NULL ? path->text : slash + 1);
 	fd = openat(dir_fd, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0600);
