@@ -94,6 +94,8 @@ bool control_poll(struct vj *vj)
 	while ((n = ctl_client_event(vj->ctl, &msg, fds)) > 0) {
 		control_event(vj, &msg, fds);
 		any = true;
+		if (!vj->ctl) /* lost while answering */
+			return any;
 	}
 	if (n < 0)
 		control_lost(vj, n);

@@ -14,6 +14,7 @@
 enum {
 	RX_BATCH = 32,
 	RX_BUDGET = 256,     /* frames from one link before the others get their turn */
+	LINK_DRAIN_MAX = 65536, /* no ring holds more */
 	ETH_HEADER_BYTES = 14,
 };
 
@@ -212,6 +213,8 @@ static void link_close_fds(const struct vj_link *link)
 
 static void link_free(struct vj_link *link)
 {
+	/* The peer has the same eventfd: closing ours doesn't take it out of the bell. */
+	bell_set_del(link->vj->bell_fd, link->fds[CTL_FD_WAKE_ME]);
 	vj_channel_detach(link->ch);
 	if (link->area)
 		area_unmap(&(struct area_mapping){ .mem = link->area, .bytes = link->area_bytes });
@@ -280,16 +283,16 @@ void link_kill(struct vj_link *link, enum vj_channel_error why, bool tell_vjd)
 {
 	if (link->dead)
 		return;
-	if (!link->raw) /* what the peer sent before the end still counts */
-		while (vj_channel_error(link->ch) == VJ_CHANNEL_ERR_NONE && vj_channel_rx_ready(link->ch)) {
-			struct vj_buf buf;
-			struct link_frame frame;
+	/* What the peer sent before the end still counts. Bounded: one that closed may go on sending. */
+	for (unsigned i = 0; i < LINK_DRAIN_MAX && !link->raw; i++) {
+		struct link_frame frame;
+		struct vj_buf buf;
 
-			if (!vj_channel_rx(link->ch, &buf, 1))
-				break;
-			frame = frame_of(&buf);
-			stack_rx(link->vj->stack, link->stack_id, &frame, 1);
-		}
+		if (!vj_channel_rx(link->ch, &buf, 1))
+			break;
+		frame = frame_of(&buf);
+		stack_rx(link->vj->stack, link->stack_id, &frame, 1);
+	}
 	vj_channel_close(link->ch, why);
 	link->tell_vjd = tell_vjd;
 	link->dead = true;
@@ -317,7 +320,6 @@ static void link_bury(struct vj_link *link)
 	if (link->tell_vjd)
 		link_tell_vjd(vj, link->channel_id, vj_channel_error(link->ch));
 	route_forget_link(vj, link);
-	bell_set_del(vj->bell_fd, link->fds[CTL_FD_WAKE_ME]);
 	if (!link->raw)
 		stack_link_del(vj->stack, link->stack_id, ECONNRESET);
 	link_publish_all(vj); /* takes the link off the list; into a closed channel nothing goes */
