@@ -44,10 +44,11 @@ static uint64_t cbrt_u64(uint64_t v)
 	return root;
 }
 
-static void cubic_init(struct cc *cc, struct cc_priv *priv)
+static void cubic_init(struct cc *cc, void *priv, const struct cc_env *env)
 {
 	(void)cc;
-	*priv = (struct cc_priv){ 0 };
+	(void)env;
+	*(struct cc_priv *)priv = (struct cc_priv){ 0 };
 }
 
 static void cubic_epoch_start(struct cc *cc, struct cc_priv *priv, const struct cc_env *env)
@@ -98,9 +99,9 @@ static void cubic_reno_grow(struct cc *cc, struct cc_priv *priv, const struct cc
 	w[WORD_W_EST] = (uint32_t)min_u64(w[WORD_W_EST] + grow, UINT32_MAX);
 }
 
-static void cubic_acked(struct cc *cc, struct cc_priv *priv, const struct cc_env *env,
-			uint32_t acked)
+static void cubic_acked(struct cc *cc, void *state, const struct cc_env *env, uint32_t acked)
 {
+	struct cc_priv *priv = state;
 	uint32_t *w = priv->words;
 	uint64_t target;
 
@@ -145,23 +146,26 @@ static void cubic_reduce(struct cc *cc, struct cc_priv *priv, const struct cc_en
 	cc->ssthresh = max_u32(cubic_beta(cc->cwnd), 2 * env->mss);
 }
 
-static void cubic_loss(struct cc *cc, struct cc_priv *priv, const struct cc_env *env)
+static void cubic_loss(struct cc *cc, void *priv, const struct cc_env *env)
 {
 	cubic_reduce(cc, priv, env);
 	cc->cwnd = cc->ssthresh;
 }
 
-static void cubic_rto(struct cc *cc, struct cc_priv *priv, const struct cc_env *env)
+static void cubic_rto(struct cc *cc, void *state, const struct cc_env *env)
 {
+	struct cc_priv *priv = state;
+
 	cubic_reduce(cc, priv, env);
 	priv->words[WORD_W_MAX] = 0; /* 4.8: the next stage starts with K = 0 */
 	cc->cwnd = env->mss;
 }
 
 /* 5.8: time in which nothing was sent is not time on the curve. */
-static void cubic_idle(struct cc *cc, struct cc_priv *priv, const struct cc_env *env,
-		       uint32_t idle_ms)
+static void cubic_idle(struct cc *cc, void *state, const struct cc_env *env, uint32_t idle_ms)
 {
+	struct cc_priv *priv = state;
+
 	(void)env;
 	if (cc->ssthresh != UINT32_MAX && priv->words[WORD_EPOCH_MS] != 0)
 		priv->words[WORD_EPOCH_MS] = (priv->words[WORD_EPOCH_MS] + idle_ms) | 1;

@@ -7,15 +7,16 @@
 
 enum { WORD_BYTES_ACKED };
 
-static void reno_init(struct cc *cc, struct cc_priv *priv)
+static void reno_init(struct cc *cc, void *priv, const struct cc_env *env)
 {
 	(void)cc;
-	*priv = (struct cc_priv){ 0 };
+	(void)env;
+	*(struct cc_priv *)priv = (struct cc_priv){ 0 };
 }
 
-static void reno_acked(struct cc *cc, struct cc_priv *priv, const struct cc_env *env,
-		       uint32_t acked)
+static void reno_acked(struct cc *cc, void *state, const struct cc_env *env, uint32_t acked)
 {
+	struct cc_priv *priv = state;
 	uint32_t *bytes = &priv->words[WORD_BYTES_ACKED];
 
 	if (!cc_was_limited(cc, env))
@@ -38,23 +39,24 @@ static uint32_t reno_ssthresh(const struct cc_env *env)
 	return max_u32(env->flight / 2, 2 * env->mss);
 }
 
-static void reno_loss(struct cc *cc, struct cc_priv *priv, const struct cc_env *env)
+static void reno_loss(struct cc *cc, void *priv, const struct cc_env *env)
 {
 	cc->ssthresh = reno_ssthresh(env);
 	cc->cwnd = cc->ssthresh;
-	*priv = (struct cc_priv){ 0 };
+	*(struct cc_priv *)priv = (struct cc_priv){ 0 };
 }
 
-static void reno_rto(struct cc *cc, struct cc_priv *priv, const struct cc_env *env)
+static void reno_rto(struct cc *cc, void *priv, const struct cc_env *env)
 {
 	cc->ssthresh = reno_ssthresh(env);
 	cc->cwnd = env->mss;
-	*priv = (struct cc_priv){ 0 };
+	*(struct cc_priv *)priv = (struct cc_priv){ 0 };
 }
 
-static void reno_idle(struct cc *cc, struct cc_priv *priv, const struct cc_env *env,
-		      uint32_t idle_ms)
+static void reno_idle(struct cc *cc, void *state, const struct cc_env *env, uint32_t idle_ms)
 {
+	struct cc_priv *priv = state;
+
 	(void)env;
 	(void)idle_ms;
 	if (cc->ssthresh != UINT32_MAX)

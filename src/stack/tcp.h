@@ -220,6 +220,7 @@ struct tcp_rtx {
 	uint32_t stuck_ms;   /* since when nothing has been acknowledged: user timeout */
 	uint32_t dups;	     /* segments beyond snd_una that have left the network, we think */
 	struct bufq_pos pos; /* where snd_nxt is in sndq */
+	struct cc_saved saved; /* RECOVERY, LOSS: for tcp_cc_undo() */
 	uint8_t mode;	     /* enum tcp_rtx_mode */
 	uint8_t partials;    /* RTX_RECOVERY: partial acknowledgements, up to 2 */
 	uint8_t soft_err;    /* ICMP's: the error if it times out (RFC 1122 4.2.3.9) */
@@ -274,6 +275,7 @@ struct tcp_global {
 	struct pool rtx;
 	struct pool ext;
 	struct pool ooo;
+	struct pool cc; /* CC_STATE_MAX bytes: see struct cc_priv */
 	struct pool listeners;
 	uint64_t *used; /* bitmap over s->conns */
 	size_t used_bytes;
@@ -622,6 +624,40 @@ void tcp_rtx_mtu(struct stack *s, struct conn c, uint32_t mtu);
 uint32_t tcp_rto_ms(const struct stack *s, struct conn c);
 /* A round trip took @rtt_us. */
 void tcp_rtt_sample(struct tcb_cold *cold, uint32_t rtt_us);
+
+/* ---- tcp_cc.c: congestion control; on links that can lose only ------------------------------- */
+
+static inline unsigned int tcp_cc_idx(const struct tcb *t)
+{
+	return (t->flags & TF_CC_MASK) >> TF_CC_SHIFT;
+}
+static inline const struct cc_ops *tcp_cc_ops(const struct tcb *t)
+{
+	return cc_find(tcp_cc_idx(t));
+}
+/* Another algorithm from here on, or once the connection stands. Return: 0; -ENOMEM. */
+int tcp_cc_set(struct stack *s, struct conn c, unsigned int idx);
+/* The connection stands. */
+void tcp_cc_start(struct stack *s, struct conn c);
+/* It ends. A second time: nothing happens. */
+void tcp_cc_release(struct stack *s, struct conn c);
+/*
+ * @acked bytes are acknowledged that were not, outside recovery; @flight: before that; @rtt_us: 0:
+ * not measured; @rate: NULL: nothing
+ */
+void tcp_cc_acked(struct stack *s, struct conn c, uint32_t acked, uint32_t flight, uint32_t rtt_us,
+		  const struct cc_rate *rate);
+/* Every acknowledgement, for those algorithms that want it */
+void tcp_cc_main(struct stack *s, struct conn c, uint32_t rtt_us, const struct cc_rate *rate,
+		 bool in_recovery);
+/* Something was lost: once per window. *@ret_saved: what was before, for tcp_cc_undo() */
+void tcp_cc_loss(struct stack *s, struct conn c, uint32_t flight, struct cc_saved *ret_saved);
+/* A timeout that is not a repetition, likewise */
+void tcp_cc_rto(struct stack *s, struct conn c, uint32_t flight, struct cc_saved *ret_saved);
+/* Nothing was lost after all. */
+void tcp_cc_undo(struct stack *s, struct conn c, const struct cc_saved *saved);
+/* Sending again after @idle_ms with nothing in flight */
+void tcp_cc_idle(struct stack *s, struct conn c, uint32_t idle_ms);
 
 /* ---- tcp_timer.c: one wheel node per connection; callers report events ----------------------- */
 

@@ -155,6 +155,7 @@ static void conn_unlink(struct stack *s, struct conn c)
 	tcp_timer_stop(s, c);
 	t->flags &= ~(uint32_t)(TF_ACK_OWED | TF_ACK_NOW);
 	tcp_rtx_free(s, t);
+	tcp_cc_release(s, c);
 	tcp_ooo_drop(s, t);
 	bufq_drop(&s->bufs, &t->sndq);
 	if (ref_list_has(&t->output))
@@ -230,6 +231,7 @@ bool tcp_conn_time_wait(struct stack *s, struct conn c)
 
 	t->state = TCP_TIME_WAIT;
 	tcp_rtx_free(s, t);
+	tcp_cc_release(s, c);
 	t->flags &= ~(uint32_t)(TF_KEEPALIVE | TF_PERSIST | TF_RTX_TIMER);
 	if (tcb_no_loss(t)) {
 		/* Over, once the last acknowledgement is out */
@@ -262,11 +264,8 @@ bool tcp_conn_established(struct stack *s, struct conn c)
 		tcp_event(s, c, STACK_EV_CONNECTED | STACK_EV_WRITABLE);
 	}
 	t->state = TCP_ESTABLISHED;
-	if (!tcb_no_loss(t)) {
-		struct tcb_cold *cold = tcb_cold(s, c);
-
-		cc_find((t->flags & TF_CC_MASK) >> TF_CC_SHIFT)->init(&cold->cc, &cold->cc_priv);
-	}
+	if (!tcb_no_loss(t))
+		tcp_cc_start(s, c);
 	if (tcb_has(t, TF_KEEPALIVE))
 		tcp_timer_keepalive(s, c);
 	return true;
@@ -291,6 +290,7 @@ int tcp_init(struct stack *s)
 		    0 ||
 	    pool_init(&g->rtx, &s->mem, sizeof(struct tcp_rtx), 0, conns) != 0 ||
 	    pool_init(&g->ext, &s->mem, sizeof(struct tcp_ext), 0, conns) != 0 ||
+	    pool_init(&g->cc, &s->mem, CC_STATE_MAX, 0, conns) != 0 ||
 	    pool_init(&g->ooo, &s->mem, sizeof(struct tcp_ooo), 0, 1u << 20) != 0 ||
 	    pool_init(&g->listeners, &s->mem, sizeof(struct tcp_listener), 0, 1u << 16) != 0)
 		return -ENOMEM;
@@ -324,6 +324,7 @@ void tcp_fini(struct stack *s)
 		}
 	pool_fini(&g->listeners);
 	pool_fini(&g->ooo);
+	pool_fini(&g->cc);
 	pool_fini(&g->ext);
 	pool_fini(&g->rtx);
 	pool_fini(&s->conns);

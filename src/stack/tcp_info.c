@@ -161,15 +161,6 @@ static int ext_get(const struct tcp_ext *ext, enum tcp_option opt, uint64_t *ret
 	}
 }
 
-/* The congestion control of a running connection begins anew. */
-static void option_apply_cc(struct stack *s, struct conn c)
-{
-	struct tcb_cold *cold = tcb_cold(s, c);
-
-	cold->cc_priv = (struct cc_priv){ 0 };
-	cc_find((c.t->flags & TF_CC_MASK) >> TF_CC_SHIFT)->init(&cold->cc, &cold->cc_priv);
-}
-
 /* What a change means for a connection that is running */
 static void option_applied(struct stack *s, struct conn c, enum tcp_option opt)
 {
@@ -197,10 +188,6 @@ static void option_applied(struct stack *s, struct conn c, enum tcp_option opt)
 			t->flags &= ~(uint32_t)TF_WANT_WRITE;
 			tcp_event(s, c, STACK_EV_WRITABLE);
 		}
-		break;
-	case TCP_OPT_CONGESTION:
-		if (!tcb_no_loss(t))
-			option_apply_cc(s, c);
 		break;
 	case TCP_OPT_MAXSEG:
 		t->mss = (uint16_t)min_u32(t->mss, tcb_ext(s, t)->maxseg -
@@ -247,8 +234,10 @@ int tcp_option_set(struct stack *s, struct tcp_id id, enum tcp_option opt, uint6
 
 	if (err != 0)
 		return err;
+	if (opt == TCP_OPT_CONGESTION)
+		return tcp_cc_set(s, c, (unsigned int)value);
 	/* Keep-alive needs its times, everything that is not a flag needs a place. */
-	if ((option_flag(opt) == 0 || opt == TCP_OPT_KEEPALIVE) && opt != TCP_OPT_CONGESTION &&
+	if ((option_flag(opt) == 0 || opt == TCP_OPT_KEEPALIVE) &&
 	    tcp_conn_ext(s, c.t) == NULL)
 		return -ENOMEM;
 	if (!option_set_flags(&c.t->flags, opt, value))
@@ -287,7 +276,7 @@ int tcp_option_get(const struct stack *s, struct tcp_id id, enum tcp_option opt,
 		return 0;
 	}
 	if (opt == TCP_OPT_CONGESTION) {
-		*ret_value = (t->flags & TF_CC_MASK) >> TF_CC_SHIFT;
+		*ret_value = tcp_cc_idx(t);
 		return 0;
 	}
 	if (opt == TCP_OPT_MAXSEG) {
@@ -328,7 +317,7 @@ void tcp_info(const struct stack *s, struct tcp_id id, struct tcp_info *ret_info
 		.rcv_wscale = (uint8_t)tcb_rcv_wscale(t),
 		.timestamps = tcb_has(t, TF_TS),
 		.sack = tcb_has(t, TF_SACK),
-		.congestion = tcp_cc_name((t->flags & TF_CC_MASK) >> TF_CC_SHIFT),
+		.congestion = tcp_cc_name(tcp_cc_idx(t)),
 	};
 	if (ext != NULL) {
 		ret_info->retransmits = ext->retransmits;

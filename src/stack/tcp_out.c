@@ -345,26 +345,6 @@ bool tcp_out_may_send(const struct stack *s, const struct tcb *t, uint32_t unsen
 	return rtx == NULL || seq_leq(rtx->small_end, t->snd_una);
 }
 
-/* RFC 5681 4.1, as Linux does it: the window is halved for every RTO in which nothing was sent. */
-static void out_after_idle(struct stack *s, struct conn c)
-{
-	struct tcb *t = c.t;
-	struct tcb_cold *cold = tcb_cold(s, c);
-	uint32_t idle_ms = tcp_now_ms(s) - t->rtx_due_ms;
-	uint32_t rto_ms = tcp_rto_ms(s, c);
-	uint32_t restart = min_u32(cc_initial_window(t->mss), cold->cc.cwnd);
-	struct cc_env env = { .now_ms = tcp_now_ms(s), .mss = t->mss, .srtt_us = cold->srtt_us };
-
-	if (idle_ms < rto_ms)
-		return;
-	cold->cc.ssthresh = max_u32(cold->cc.ssthresh, cold->cc.cwnd / 4 * 3);
-	for (uint32_t ms = rto_ms; ms <= idle_ms && cold->cc.cwnd > restart; ms += rto_ms)
-		cold->cc.cwnd /= 2;
-	cold->cc.cwnd = max_u32(cold->cc.cwnd, restart);
-	cc_find((t->flags & TF_CC_MASK) >> TF_CC_SHIFT)
-		->idle(&cold->cc, &cold->cc_priv, &env, idle_ms);
-}
-
 /*
  * Everything is set to send something that needs an answer. Return: false: no memory; the persist
  * timer tries again.
@@ -376,7 +356,7 @@ static bool out_prepare(struct stack *s, struct conn c)
 	if (tcp_rtx_need(s, c) == NULL)
 		return false;
 	if (!tcb_has(c.t, TF_RTX_TIMER))
-		out_after_idle(s, c);
+		tcp_cc_idle(s, c, tcp_now_ms(s) - c.t->rtx_due_ms);
 	return true;
 }
 

@@ -126,21 +126,6 @@ uint32_t tcp_rtx_pipe(const struct stack *s, const struct tcb *t)
 	return left < flight ? flight - (uint32_t)left : 0;
 }
 
-static const struct cc_ops *rtx_cc(const struct tcb *t)
-{
-	return cc_find((t->flags & TF_CC_MASK) >> TF_CC_SHIFT);
-}
-
-static struct cc_env rtx_env(const struct stack *s, struct conn c, uint32_t flight)
-{
-	return (struct cc_env){
-		.now_ms = tcp_now_ms(s),
-		.mss = c.t->mss,
-		.srtt_us = tcb_cold(s, c)->srtt_us,
-		.flight = flight,
-	};
-}
-
 static void rtx_count(struct stack *s, struct tcb *t)
 {
 	struct tcp_ext *ext = tcp_conn_ext(s, t);
@@ -226,8 +211,6 @@ void tcp_rtx_acked(struct stack *s, struct conn c, uint32_t acked, uint32_t flig
 {
 	struct tcb *t = c.t;
 	struct tcp_rtx *rtx = tcb_rtx(s, t);
-	struct tcb_cold *cold = tcb_cold(s, c);
-	struct cc_env env;
 	uint32_t rtt_us;
 
 	t->backoff = 0;
@@ -239,10 +222,6 @@ void tcp_rtx_acked(struct stack *s, struct conn c, uint32_t acked, uint32_t flig
 		tcp_rtx_free(s, t);
 		return;
 	}
-	env = rtx_env(s, c, flight);
-	env.rtt_us = rtt_us;
-	env.snd_una = t->snd_una;
-	env.snd_nxt = t->snd_nxt;
 	switch ((enum tcp_rtx_mode)rtx->mode) {
 	case RTX_RECOVERY:
 		rtx_acked_recovery(s, c, rtx, acked);
@@ -251,12 +230,12 @@ void tcp_rtx_acked(struct stack *s, struct conn c, uint32_t acked, uint32_t flig
 		rtx->nxt = seq_max(rtx->nxt, t->snd_una);
 		if (seq_geq(t->snd_una, rtx->recover))
 			rtx->mode = RTX_OPEN;
-		env.flight = max_u32(flight, cold->cc.cwnd);
-		rtx_cc(t)->acked(&cold->cc, &cold->cc_priv, &env, acked);
+		flight = max_u32(flight, tcb_cold(s, c)->cc.cwnd);
+		tcp_cc_acked(s, c, acked, flight, rtt_us, NULL);
 		break;
 	case RTX_OPEN:
 		rtx->dups = 0;
-		rtx_cc(t)->acked(&cold->cc, &cold->cc_priv, &env, acked);
+		tcp_cc_acked(s, c, acked, flight, rtt_us, NULL);
 		break;
 	}
 	if (t->snd_una == t->snd_nxt)
@@ -266,10 +245,8 @@ void tcp_rtx_acked(struct stack *s, struct conn c, uint32_t acked, uint32_t flig
 static void rtx_enter_recovery(struct stack *s, struct conn c, struct tcp_rtx *rtx)
 {
 	struct tcb *t = c.t;
-	struct tcb_cold *cold = tcb_cold(s, c);
-	struct cc_env env = rtx_env(s, c, tcb_flight(t));
 
-	rtx_cc(t)->loss(&cold->cc, &cold->cc_priv, &env);
+	tcp_cc_loss(s, c, tcb_flight(t), &rtx->saved);
 	rtx->mode = RTX_RECOVERY;
 	rtx->partials = 0;
 	rtx->recover = t->snd_nxt;
@@ -353,8 +330,6 @@ bool tcp_rtx_timeout(struct stack *s, struct conn c)
 {
 	struct tcb *t = c.t;
 	struct tcp_rtx *rtx = tcb_rtx(s, t);
-	struct tcb_cold *cold = tcb_cold(s, c);
-	struct cc_env env;
 
 	if (t->snd_una == t->snd_nxt)
 		return true;
@@ -365,14 +340,13 @@ bool tcp_rtx_timeout(struct stack *s, struct conn c)
 	s->stats.tcp_timeouts++;
 	if (rtx_given_up(s, t, rtx))
 		return tcp_conn_done(s, c, rtx_error(rtx));
-	env = rtx_env(s, c, tcb_flight(t));
 	/*
 	 * Once for one loss: a repetition, or a timeout in recovery from one, lowers ssthresh no
 	 * further (as Linux).
 	 */
 	if (rtx->mode == RTX_OPEN || (rtx->mode == RTX_LOSS && t->backoff == 0))
-		rtx_cc(t)->rto(&cold->cc, &cold->cc_priv, &env);
-	cold->cc.cwnd = t->mss;
+		tcp_cc_rto(s, c, tcb_flight(t), &rtx->saved);
+	tcb_cold(s, c)->cc.cwnd = t->mss;
 	rtx->mode = RTX_LOSS;
 	rtx->recover = t->snd_nxt;
 	rtx->nxt = t->snd_una;
