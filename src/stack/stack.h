@@ -35,6 +35,19 @@ struct udp_id { uint32_t v; };	    /* never 0 when valid */
 
 /* ---- the stack itself ---------------------------------------------------------------------------------------- */
 
+/*
+ * What new connections begin with, as net.ipv4.tcp_* says it in Linux. Everything zero: Linux's defaults.
+ */
+struct tcp_settings {
+	bool no_sack, no_timestamps, no_wscale; /* not offered, not accepted */
+	bool no_idle_restart;			/* tcp_slow_start_after_idle = 0 */
+	uint8_t congestion;			/* index in tcp_cc_name() */
+	uint8_t syn_retries, synack_retries, retries, orphan_retries; /* 0: default */
+	uint8_t keepcnt;			/* 0: default, as below */
+	uint16_t keepidle_s, keepintvl_s;
+	uint32_t fin_timeout_ms; /* FIN_WAIT_2 of a closed socket */
+};
+
 struct stack_config {
 	uint8_t secret[16];   /* keys ISN, flow hash; random */
 	uint64_t seed;	      /* for everything else that is random */
@@ -42,6 +55,7 @@ struct stack_config {
 	uint64_t mem_bytes_max; /* all memory together; past it calls fail with -ENOMEM, frames are dropped */
 	uint32_t sndbuf_bytes; /* default of a new connection; 0: 256 KiB */
 	uint32_t rcvbuf_bytes; /* default of a new connection; 0: 256 KiB */
+	struct tcp_settings tcp;
 	/* Page-aligned zeroed memory in chunks of >= 64 KiB, or NULL; given back at stack_destroy(). */
 	void *(*mem_get)(void *arg, size_t bytes);
 	void (*mem_put)(void *arg, void *p, size_t bytes);
@@ -185,6 +199,23 @@ uint32_t tcp_listener_ready(const struct stack *s, struct listener_id l);
  */
 int tcp_connect(struct stack *s, struct link_id link, const struct endpoint *local, const struct endpoint *remote,
 		uint64_t cookie, struct tcp_id *ret_id);
+
+/* An option of tcp_connect_with() */
+struct tcp_option_value {
+	int opt; /* enum tcp_option */
+	uint64_t value;
+};
+
+/**
+ * tcp_connect_with() - The same, with options that hold from the SYN on
+ * @opts: @cnt options, set in this order before the SYN is made
+ * Return: as tcp_connect(); as tcp_option_set(), and there is no connection.
+ */
+int tcp_connect_with(struct stack *s, struct link_id link, const struct endpoint *local, const struct endpoint *remote,
+		     const struct tcp_option_value *opts, unsigned cnt, uint64_t cookie, struct tcp_id *ret_id);
+
+/** tcp_settings_set() - Change what connections made from now on begin with; timeouts and retries hold for all at once */
+void tcp_settings_set(struct stack *s, const struct tcp_settings *settings);
 
 /** tcp_set_cookie() - Change what events carry */
 void tcp_set_cookie(struct stack *s, struct tcp_id id, uint64_t cookie);

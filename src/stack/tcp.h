@@ -411,6 +411,17 @@ static inline uint32_t tcp_rcvbuf(const struct stack *s, const struct tcb *t)
 	return unlikely(t->ext != 0) ? tcb_ext(s, t)->rcvbuf_bytes : s->cfg.rcvbuf_bytes;
 }
 
+/* A setting of which 0 stands for the default */
+static inline uint32_t tcp_setting(uint32_t value, uint32_t value_default)
+{
+	return value != 0 ? value : value_default;
+}
+
+static inline uint32_t tcp_fin_timeout_ms(const struct stack *s)
+{
+	return tcp_setting(s->cfg.tcp.fin_timeout_ms, TCP_FIN_WAIT_2_MS);
+}
+
 static inline uint32_t tcp_now_ms(const struct stack *s)
 {
 	return (uint32_t)(s->now_us / US_PER_MS);

@@ -102,7 +102,7 @@ static bool ack_fin(struct stack *s, struct conn c)
 	case TCP_FIN_WAIT_1:
 		t->state = TCP_FIN_WAIT_2;
 		if (!tcb_has(t, TF_OWNED))
-			tcp_timer_linger(s, c, TCP_FIN_WAIT_2_MS);
+			tcp_timer_linger(s, c, tcp_fin_timeout_ms(s));
 		return true;
 	case TCP_CLOSING:
 		return tcp_conn_time_wait(s, c) && t->state != TCP_CLOSED;

@@ -21,8 +21,27 @@ static struct conn conn_owned(const struct stack *s, struct tcp_id id)
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
+/* Return: 0; what tcp_option_set() says of the first that cannot be had. */
+static int connect_options(struct stack *s, struct conn c, const struct tcp_option_value *opts,
+			   unsigned int cnt)
+{
+	int err = 0;
+
+	for (unsigned int i = 0; i < cnt && err == 0; i++)
+		err = tcp_option_set(s, (struct tcp_id){ c.id }, (enum tcp_option)opts[i].opt,
+				     opts[i].value);
+	return err;
+}
+
 int tcp_connect(struct stack *s, struct link_id link_id, const struct endpoint *local,
 		const struct endpoint *remote, uint64_t cookie, struct tcp_id *ret_id)
+{
+	return tcp_connect_with(s, link_id, local, remote, NULL, 0, cookie, ret_id);
+}
+
+int tcp_connect_with(struct stack *s, struct link_id link_id, const struct endpoint *local,
+		     const struct endpoint *remote, const struct tcp_option_value *opts,
+		     unsigned int cnt, uint64_t cookie, struct tcp_id *ret_id)
 {
 	const struct link *link = link_find(&s->links, link_id.v);
 	struct flow_key key = {
@@ -34,6 +53,7 @@ int tcp_connect(struct stack *s, struct link_id link_id, const struct endpoint *
 	};
 	uint32_t old;
 	struct conn c;
+	int err;
 
 	if (link == NULL || link->going)
 		return -ENETDOWN;
@@ -50,6 +70,11 @@ int tcp_connect(struct stack *s, struct link_id link_id, const struct endpoint *
 	c = conn_at(s, c.id);
 	c.t->state = TCP_SYN_SENT;
 	c.t->flags |= TF_OWNED | TF_ACTIVE;
+	err = connect_options(s, c, opts, cnt);
+	if (err != 0) {
+		tcp_conn_release(s, c);
+		return err;
+	}
 	event_cookie_set(&c.t->event, cookie);
 	c.t->snd_una = tcp_isn(s, &key);
 	c.t->snd_nxt = c.t->snd_una;
@@ -381,7 +406,7 @@ void tcp_close(struct stack *s, struct tcp_id id)
 			ref_list_add(&s->event_nodes, &s->tcp->time_wait, ref_tcp(c.id));
 		return;
 	case TCP_FIN_WAIT_2:
-		tcp_timer_linger(s, c, TCP_FIN_WAIT_2_MS);
+		tcp_timer_linger(s, c, tcp_fin_timeout_ms(s));
 		return;
 	default:
 		break;

@@ -86,6 +86,12 @@ static bool conn_recycle(struct stack *s)
 	return true;
 }
 
+/* What a SYN over a link that can lose offers */
+static uint32_t conn_offers(const struct tcp_settings *set)
+{
+	return (set->no_timestamps ? 0u : TF_TS) | (set->no_sack ? 0u : TF_SACK);
+}
+
 uint32_t tcp_conn_new(struct stack *s, const struct flow_key *key, const struct link *link)
 {
 	uint32_t id = pool_get(&s->conns);
@@ -109,7 +115,7 @@ uint32_t tcp_conn_new(struct stack *s, const struct flow_key *key, const struct 
 		.rport = key->remote_port,
 		.link = (uint16_t)key->link,
 		.state = TCP_CLOSED,
-		.flags = TF_IN_FLOWS | CC_DEFAULT << TF_CC_SHIFT,
+		.flags = TF_IN_FLOWS | (uint32_t)s->cfg.tcp.congestion << TF_CC_SHIFT,
 	};
 	*cold = (struct tcb_cold){ .cc.ssthresh = UINT32_MAX };
 	memcpy(cold->laddr, &key->local, 16);
@@ -119,19 +125,21 @@ uint32_t tcp_conn_new(struct stack *s, const struct flow_key *key, const struct 
 	if ((link->flags & LINK_NO_LOSS) != 0)
 		c.t->flags |= TF_NO_LOSS | TF_SACK;
 	else
-		c.t->flags |= TF_TS | TF_SACK;
+		c.t->flags |= conn_offers(&s->cfg.tcp);
 	bitmap_set(s->tcp->used, id);
 	return id;
 }
 
 void tcp_ext_defaults(const struct stack *s, struct tcp_ext *ext)
 {
+	const struct tcp_settings *set = &s->cfg.tcp;
+
 	*ext = (struct tcp_ext){
 		.sndbuf_bytes = s->cfg.sndbuf_bytes,
 		.rcvbuf_bytes = s->cfg.rcvbuf_bytes,
-		.keepidle_s = TCP_KEEPIDLE_S,
-		.keepintvl_s = TCP_KEEPINTVL_S,
-		.keepcnt = TCP_KEEPCNT,
+		.keepidle_s = (uint16_t)tcp_setting(set->keepidle_s, TCP_KEEPIDLE_S),
+		.keepintvl_s = (uint16_t)tcp_setting(set->keepintvl_s, TCP_KEEPINTVL_S),
+		.keepcnt = (uint8_t)tcp_setting(set->keepcnt, TCP_KEEPCNT),
 		.ttl = IP_TTL_DEFAULT,
 	};
 }

@@ -246,6 +246,12 @@ int tcp_option_set(struct stack *s, struct tcp_id id, enum tcp_option opt, uint6
 	return 0;
 }
 
+void tcp_settings_set(struct stack *s, const struct tcp_settings *settings)
+{
+	VJ_ASSERT(cc_find(settings->congestion) != NULL);
+	s->cfg.tcp = *settings;
+}
+
 int tcp_listener_option_set(struct stack *s, struct listener_id id, enum tcp_option opt,
 			    uint64_t value)
 {

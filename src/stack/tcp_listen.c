@@ -155,7 +155,7 @@ int tcp_listen(struct stack *s, const struct endpoint *local, bool v6only, uint3
 	l = listener_at(s, id);
 	*l = (struct tcp_listener){
 		.backlog = max_u32(backlog, 1),
-		.flags = CC_DEFAULT << TF_CC_SHIFT,
+		.flags = (uint32_t)s->cfg.tcp.congestion << TF_CC_SHIFT,
 		.port = local->port,
 		.in_use = true,
 	};

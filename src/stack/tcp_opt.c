@@ -36,7 +36,7 @@ void tcp_opt_syn(const struct stack *s, struct conn c, struct tcp_opts *ret_opts
 
 	ret_opts->present = TCP_HAS_MSS;
 	ret_opts->mss = (uint16_t)tcp_opt_link_mss(s, c);
-	if (offer || t->wscale != 0) {
+	if (offer ? !s->cfg.tcp.no_wscale : t->wscale != 0) {
 		ret_opts->present |= TCP_HAS_WSCALE;
 		ret_opts->wscale = offer ? opt_wscale(tcp_rcvbuf(s, t))
 					 : (uint8_t)tcb_rcv_wscale(t);
@@ -60,7 +60,7 @@ void tcp_opt_agree(struct stack *s, struct conn c, const struct tcp_opts *opts)
 	mss = min_u32(mss, tcp_opt_link_mss(s, c));
 
 	t->wscale = 0;
-	if ((opts->present & TCP_HAS_WSCALE) != 0)
+	if ((opts->present & TCP_HAS_WSCALE) != 0 && !s->cfg.tcp.no_wscale)
 		t->wscale = (uint8_t)(opts->wscale | opt_wscale(tcp_rcvbuf(s, t)) << 4);
 	if ((opts->present & TCP_HAS_SACK_PERMITTED) == 0)
 		t->flags &= ~(uint32_t)TF_SACK;

@@ -355,7 +355,7 @@ static bool out_prepare(struct stack *s, struct conn c)
 		return true;
 	if (tcp_rtx_need(s, c) == NULL)
 		return false;
-	if (!tcb_has(c.t, TF_RTX_TIMER))
+	if (!tcb_has(c.t, TF_RTX_TIMER) && !s->cfg.tcp.no_idle_restart)
 		tcp_cc_idle(s, c, tcp_now_ms(s) - c.t->rtx_due_ms);
 	return true;
 }

@@ -312,9 +312,11 @@ static int rtx_error(const struct tcp_rtx *rtx)
 	return rtx != NULL && rtx->soft_err != 0 ? rtx->soft_err : ETIMEDOUT;
 }
 
-static uint32_t rtx_retries(const struct tcb *t)
+static uint32_t rtx_retries(const struct stack *s, const struct tcb *t)
 {
-	return tcb_has(t, TF_OWNED) ? TCP_RETRIES : TCP_ORPHAN_RETRIES;
+	return tcb_has(t, TF_OWNED)
+		       ? tcp_setting(s->cfg.tcp.retries, TCP_RETRIES)
+		       : tcp_setting(s->cfg.tcp.orphan_retries, TCP_ORPHAN_RETRIES);
 }
 
 static bool rtx_given_up(const struct stack *s, const struct tcb *t, const struct tcp_rtx *rtx)
@@ -323,7 +325,7 @@ static bool rtx_given_up(const struct stack *s, const struct tcb *t, const struc
 
 	if (ext != NULL && ext->user_timeout_ms != 0 && rtx != NULL)
 		return tcp_now_ms(s) - rtx->stuck_ms >= ext->user_timeout_ms;
-	return t->backoff >= rtx_retries(t);
+	return t->backoff >= rtx_retries(s, t);
 }
 
 bool tcp_rtx_timeout(struct stack *s, struct conn c)
@@ -363,7 +365,10 @@ bool tcp_rtx_timeout(struct stack *s, struct conn c)
 bool tcp_rtx_syn_timeout(struct stack *s, struct conn c)
 {
 	struct tcb *t = c.t;
-	uint32_t retries = tcb_has(t, TF_ACTIVE) ? TCP_SYN_RETRIES : TCP_SYNACK_RETRIES;
+	uint32_t retries =
+		tcb_has(t, TF_ACTIVE)
+			? tcp_setting(s->cfg.tcp.syn_retries, TCP_SYN_RETRIES)
+			: tcp_setting(s->cfg.tcp.synack_retries, TCP_SYNACK_RETRIES);
 	const struct tcp_rtx *rtx = tcb_rtx(s, t);
 	const struct tcp_ext *ext = tcb_ext(s, t);
 
