@@ -376,6 +376,8 @@ const char *stack_drop_text(enum stack_drop why);
 struct stack_stats {
 	uint64_t rx_frames, tx_frames;
 	uint64_t tcp_conns, tcp_opened, tcp_accepted, tcp_resets_rx, tcp_resets_tx, tcp_retransmits, tcp_timeouts;
+	uint64_t tcp_challenges;      /* RFC 5961 */
+	uint64_t tcp_answers_skipped; /* challenge ACKs and the like, by limit of their rate */
 	uint64_t udp_rx, udp_tx;
 	uint64_t mem_bytes;
 	uint64_t drops[STACK_DROP_CNT];

@@ -84,7 +84,11 @@
 #define TCP_BUF_MAX (1u << 30) /* a window needs to stay below 2^30 (RFC 7323 2.3) */
 #define TCP_OOO_MAX 256	       /* disjoint ranges waiting for a hole to close */
 #define TCP_OWING_MAX 256
-#define TCP_CHALLENGES_PER_S 1000 /* RFC 5961 7, for the stack */
+#define TCP_CHALLENGES_PER_S 1000 /* RFC 5961 7, for the stack, on average */
+#define TCP_ANSWER_EVERY_MS 500	  /* ... and for one connection */
+#define TCP_ANSWERED_SLOTS 512
+#define TCP_RTO_FALLBACK_MS 3000u /* RFC 6298 5.7: the handshake measured nothing */
+#define TCP_ISN_GAP 65537u	  /* between the numbers of an old connection and a new one */
 
 /* ---- the connection block -------------------------------------------------------------------- */
 
@@ -271,6 +275,12 @@ struct tcp_listener {
 	bool has_ext;
 };
 
+/* When a connection last answered a stranger: tcp_challenge.c */
+struct tcp_answered {
+	uint32_t id; /* 0: nobody */
+	uint32_t ms;
+};
+
 struct tcp_global {
 	struct pool rtx;
 	struct pool ext;
@@ -282,6 +292,7 @@ struct tcp_global {
 	struct ref_list time_wait; /* orphans, oldest first */
 	uint64_t ts_key[2];
 	struct rate_limit challenge;
+	struct tcp_answered answered[TCP_ANSWERED_SLOTS];
 	struct ip_tx frame; /* between tcp_send_frame() and tcp_send_frame_done() */
 	uint32_t frame_id;
 	uint32_t frame_room;
@@ -502,6 +513,8 @@ bool tcp_conn_reset(struct stack *s, struct conn c, int err);
 bool tcp_conn_time_wait(struct stack *s, struct conn c);
 /* The handshake is complete: ESTABLISHED, unless the backlog is full. Return: false: it is gone. */
 bool tcp_conn_established(struct stack *s, struct conn c);
+/* ... and its acknowledgement processed: what @retries of SYN or SYN-ACK mean for what follows */
+void tcp_conn_syn_lost(struct stack *s, struct conn c, uint32_t retries);
 /* @path's addresses, TTL and TOS */
 void tcp_conn_path(const struct stack *s, struct conn c, struct ip_path *ret_path);
 void tcp_conn_key(const struct stack *s, struct conn c, struct flow_key *ret_key);
@@ -513,8 +526,12 @@ uint32_t tcp_conn_find(const struct stack *s, const struct flow_key *key, uint32
 
 /* ---- tcp_listen.c ---------------------------------------------------------------------------- */
 
-/* A segment for no connection: a new one, an answer, or nothing. */
-void tcp_listen_input(struct stack *s, struct pkt *pkt, const struct tcp_view *view);
+/*
+ * A segment for no connection: a new one, an answer, or nothing. @old_end: NULL, or the end of the
+ * sequence numbers that a connection between the same endpoints used.
+ */
+void tcp_listen_input(struct stack *s, struct pkt *pkt, const struct tcp_view *view,
+		      const uint32_t *old_end);
 /*
  * A passive connection got through its handshake. Return: 0; -EAGAIN: the backlog is full;
  * -ENOTCONN: nobody listens now.
@@ -523,6 +540,15 @@ int tcp_listen_ready(struct stack *s, struct conn c);
 /* A passive connection ends before its handshake did. */
 void tcp_listen_embryo_gone(struct stack *s, struct conn c);
 
+/* ---- tcp_challenge.c: answers that strangers can provoke ------------------------------------- */
+
+/* Challenge ACK (RFC 5961), limited in rate */
+void tcp_challenge(struct stack *s, struct conn c);
+/* Has this connection answered a moment ago? If not, it does now. */
+bool tcp_answered_lately(struct stack *s, uint32_t id);
+/* The connection goes; its number will be another's. */
+void tcp_answered_forget(struct stack *s, uint32_t id);
+
 /* ---- tcp_synsent.c, tcp_in.c, tcp_ack.c, tcp_data.c ------------------------------------------ */
 
 /* RFC 9293 3.10.7.3 */
@@ -530,8 +556,6 @@ void tcp_synsent_input(struct stack *s, struct conn c, struct tcp_seg *seg);
 /* @seg: what @view says, options parsed. false: bad options, counted */
 bool tcp_seg_init(struct stack *s, struct tcp_seg *seg, struct pkt *pkt,
 		  const struct tcp_view *view);
-/* Challenge ACK (RFC 5961), limited in rate */
-void tcp_challenge(struct stack *s, struct conn c);
 /*
  * Fifth step: acknowledgement and window. Return: false: the segment is dropped, or the connection
  * gone.
@@ -545,6 +569,8 @@ bool tcp_data_input(struct stack *s, struct conn c, struct tcp_seg *seg);
 void tcp_data_ack_policy(struct tcb *t);
 /* The program took data out: offer a larger window if it is worth a segment. */
 void tcp_data_consumed(struct stack *s, struct conn c);
+/* TF_OOO: where the last range out of order ends */
+uint32_t tcp_ooo_end(const struct stack *s, const struct tcb *t);
 /* Forget all ranges out of order. */
 void tcp_ooo_drop(struct stack *s, struct tcb *t);
 /* Replace frames kept in them by copies. Return: 0; -ENOMEM: ranges were dropped. */
@@ -691,8 +717,11 @@ void tcp_timer_stop(struct stack *s, struct conn c);
 
 /* ---- tcp_isn.c ------------------------------------------------------------------------------- */
 
-/* Initial sequence number (RFC 6528) */
-uint32_t tcp_isn(const struct stack *s, const struct flow_key *key);
+/*
+ * Initial sequence number (RFC 6528). @old_end: NULL, or the end of what an earlier connection with
+ * this key used: the new one begins beyond it.
+ */
+uint32_t tcp_isn(const struct stack *s, const struct flow_key *key, const uint32_t *old_end);
 
 /* ---- tcp_sanity.c ---------------------------------------------------------------------------- */
 

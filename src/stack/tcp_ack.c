@@ -118,12 +118,14 @@ bool tcp_ack_input(struct stack *s, struct conn c, struct tcp_seg *seg)
 {
 	struct tcb *t = c.t;
 	uint32_t old_wnd = t->snd_wnd;
+	uint32_t retries = t->backoff;
+	bool opening = t->state == TCP_SYN_RECEIVED;
 
 	if ((seg->flags & TCP_ACK) == 0) {
 		stack_drop(s, STACK_DROP_TCP_NO_ACK);
 		return false;
 	}
-	if (t->state == TCP_SYN_RECEIVED) {
+	if (opening) {
 		if (!ack_syn_received(s, c, seg))
 			return false;
 	} else if (!ack_in_range(s, c, seg)) {
@@ -134,6 +136,8 @@ bool tcp_ack_input(struct stack *s, struct conn c, struct tcp_seg *seg)
 		bool has_ts = tcb_has(t, TF_TS) && (seg->opts.present & TCP_HAS_TS) != 0;
 
 		tcp_ack_advance(s, c, seg->ack, has_ts ? &seg->opts.ts_ecr : NULL);
+		if (opening)
+			tcp_conn_syn_lost(s, c, retries);
 		if (tcb_has(t, TF_FIN_SENT) && t->snd_una == t->snd_nxt)
 			return ack_fin(s, c);
 	} else if (!tcb_no_loss(t) && ack_is_dup(t, seg, old_wnd)) {

@@ -51,7 +51,7 @@ int tcp_connect_with(struct stack *s, struct link_id link_id, const struct endpo
 		.local_port = local->port,
 		.remote_port = remote->port,
 	};
-	uint32_t old;
+	uint32_t old, old_end = 0;
 	struct conn c;
 	int err;
 
@@ -59,9 +59,10 @@ int tcp_connect_with(struct stack *s, struct link_id link_id, const struct endpo
 		return -ENETDOWN;
 	old = tcp_conn_find(s, &key, flow_hash(&s->flows, &key));
 	if (old != 0) {
-		/* RFC 6191: our own timestamps and sequence numbers only move on. */
+		/* RFC 6191, Linux's tcp_tw_reuse: the new numbers lie beyond the old ones. */
 		if (conn_at(s, old).t->state != TCP_TIME_WAIT)
 			return -EADDRINUSE;
+		old_end = conn_at(s, old).t->snd_nxt;
 		tcp_conn_done(s, conn_at(s, old), 0);
 	}
 	c.id = tcp_conn_new(s, &key, link);
@@ -76,7 +77,7 @@ int tcp_connect_with(struct stack *s, struct link_id link_id, const struct endpo
 		return err;
 	}
 	event_cookie_set(&c.t->event, cookie);
-	c.t->snd_una = tcp_isn(s, &key);
+	c.t->snd_una = tcp_isn(s, &key, old != 0 ? &old_end : NULL);
 	c.t->snd_nxt = c.t->snd_una;
 	c.t->mss = (uint16_t)tcp_opt_link_mss(s, c);
 	s->stats.tcp_opened++;

@@ -186,6 +186,7 @@ static void conn_free(struct stack *s, struct conn c)
 	if (tcb_has(c.t, TF_OWNED))
 		stack_event_del(s, ref_tcp(c.id));
 	bufq_drop(&s->bufs, &c.t->rcvq);
+	tcp_answered_forget(s, c.id);
 	if (c.t->ext != 0)
 		pool_put(&s->tcp->ext, c.t->ext);
 	bitmap_clear(s->tcp->used, c.id);
@@ -277,6 +278,22 @@ bool tcp_conn_established(struct stack *s, struct conn c)
 	if (tcb_has(t, TF_KEEPALIVE))
 		tcp_timer_keepalive(s, c);
 	return true;
+}
+
+/*
+ * RFC 6298 5.7: a handshake that measured nothing, because something was sent twice, was too
+ * impatient. RFC 6928 2: more than one loss in it is taken for congestion.
+ */
+void tcp_conn_syn_lost(struct stack *s, struct conn c, uint32_t retries)
+{
+	struct tcb_cold *cold = tcb_cold(s, c);
+
+	if (tcb_no_loss(c.t))
+		return;
+	if (cold->srtt_us == 0)
+		cold->rttvar_us = TCP_RTO_FALLBACK_MS * 1000;
+	if (retries > 1)
+		cold->cc.cwnd = c.t->mss;
 }
 
 /* ---- once per stack -------------------------------------------------------------------------- */

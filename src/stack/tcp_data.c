@@ -63,6 +63,15 @@ static uint32_t ooo_end(const struct tcp_ooo *ooo)
 	return ooo->seq + ooo->data.bytes;
 }
 
+uint32_t tcp_ooo_end(const struct stack *s, const struct tcb *t)
+{
+	const struct tcp_ooo *ooo = ooo_at(s, tcb_ext(s, t)->ooo_head);
+
+	while (ooo->next != 0)
+		ooo = ooo_at(s, ooo->next);
+	return ooo_end(ooo);
+}
+
 /* Unlink and free @idx, the one @link points to. */
 static void ooo_free(struct stack *s, struct tcp_ext *ext, uint32_t *link)
 {

@@ -37,25 +37,27 @@ bool tcp_seg_init(struct stack *s, struct tcp_seg *seg, struct pkt *pkt,
 	return true;
 }
 
-/* Tokens: TCP_CHALLENGES_PER_S, and as many at once */
-static bool challenge_allowed(struct stack *s)
+/* The peer resets. */
+static void in_reset(struct stack *s, struct conn c)
 {
-	struct rate_limit *limit = &s->tcp->challenge;
+	int err = ECONNRESET;
 
-	if (s->now_us - limit->last_us >= US_PER_SEC || limit->last_us == 0) {
-		limit->last_us = s->now_us;
-		limit->tokens = TCP_CHALLENGES_PER_S;
+	s->stats.tcp_resets_rx++;
+	switch ((enum tcp_state)c.t->state) {
+	case TCP_SYN_RECEIVED:
+		err = ECONNREFUSED;
+		break;
+	case TCP_CLOSE_WAIT:
+		err = EPIPE; /* as Linux: the end of the peer's data is known already */
+		break;
+	case TCP_CLOSING:
+	case TCP_LAST_ACK:
+		err = tcb_has(c.t, TF_FIN_RCVD) ? 0 : ECONNRESET;
+		break;
+	default:
+		break;
 	}
-	if (limit->tokens == 0)
-		return false;
-	limit->tokens--;
-	return true;
-}
-
-void tcp_challenge(struct stack *s, struct conn c)
-{
-	if (challenge_allowed(s))
-		tcp_send_ack(s, c);
+	tcp_conn_done(s, c, err);
 }
 
 /* ---- step 1 ---------------------------------------------------------------------------------- */
@@ -120,10 +122,16 @@ static bool in_seq(struct stack *s, struct conn c, struct tcp_seg *seg)
 		seg->answer = old || (seg->view.payload_len != 0 && seg->len == 0);
 		return true;
 	}
+	if ((seg->flags & TCP_RST) != 0 && tcb_has(t, TF_FIN_RCVD) && seg->seq + 1 == t->rcv_nxt) {
+		/* Some count their own FIN only once it is acknowledged (as Linux). */
+		in_reset(s, c);
+		return false;
+	}
 	stack_drop(s, why);
 	if ((seg->flags & TCP_RST) != 0)
 		return false;
-	if (seg->view.payload_len != 0 && (seg->flags & TCP_SYN) == 0)
+	/* What takes sequence space without being SYN ends by itself, when it is acknowledged. */
+	if (seq_len != 0 && (seg->flags & TCP_SYN) == 0)
 		tcp_send_ack(s, c);
 	else
 		tcp_challenge(s, c);
@@ -132,26 +140,13 @@ static bool in_seq(struct stack *s, struct conn c, struct tcp_seg *seg)
 
 /* ---- step 2 ---------------------------------------------------------------------------------- */
 
-static void in_reset(struct stack *s, struct conn c)
+/*
+ * The end of what came ahead of a hole, which the peer learned by SACK and took for its RST: it
+ * resets before the hole is closed (as Linux).
+ */
+static bool rst_at_sack(const struct stack *s, const struct tcb *t, uint32_t seq)
 {
-	int err = ECONNRESET;
-
-	s->stats.tcp_resets_rx++;
-	switch ((enum tcp_state)c.t->state) {
-	case TCP_SYN_RECEIVED:
-		err = ECONNREFUSED;
-		break;
-	case TCP_CLOSE_WAIT:
-		err = EPIPE; /* as Linux: the end of the peer's data is known already */
-		break;
-	case TCP_CLOSING:
-	case TCP_LAST_ACK:
-		err = tcb_has(c.t, TF_FIN_RCVD) ? 0 : ECONNRESET;
-		break;
-	default:
-		break;
-	}
-	tcp_conn_done(s, c, err);
+	return tcb_has(t, TF_OOO) && tcb_has(t, TF_SACK) && tcp_ooo_end(s, t) == seq;
 }
 
 /*
@@ -161,7 +156,7 @@ static bool in_rst(struct stack *s, struct conn c, const struct tcp_seg *seg)
 {
 	if ((seg->flags & TCP_RST) == 0)
 		return true;
-	if (seg->view.seq == c.t->rcv_nxt) {
+	if (seg->view.seq == c.t->rcv_nxt || rst_at_sack(s, c.t, seg->view.seq)) {
 		in_reset(s, c);
 		return false;
 	}
@@ -186,12 +181,15 @@ static bool in_syn(struct stack *s, struct conn c, const struct tcp_seg *seg)
 	if (t->state == TCP_SYN_RECEIVED && seg->view.seq + 1 == t->rcv_nxt) {
 		if ((seg->view.flags & TCP_ACK) != 0)
 			return true;
-		if (tcp_xmit_syn(s, c) != 0)
+		if (!tcp_answered_lately(s, c.id) && tcp_xmit_syn(s, c) != 0)
 			tcp_output_later(s, c);
 		return false;
 	}
 	stack_drop(s, STACK_DROP_TCP_SYN);
-	tcp_challenge(s, c);
+	if (t->state == TCP_SYN_RECEIVED && !tcb_has(t, TF_ACTIVE))
+		tcp_conn_done(s, c, 0); /* back to LISTEN (RFC 9293), for the SYN that follows */
+	else
+		tcp_challenge(s, c);
 	return false;
 }
 
@@ -245,9 +243,10 @@ static void in_steps(struct stack *s, struct conn c, struct tcp_seg *seg)
 static void in_time_wait(struct stack *s, struct conn c, struct tcp_seg *seg)
 {
 	struct tcb *t = c.t;
-	bool newer = tcb_has(t, TF_TS) && (seg->opts.present & TCP_HAS_TS) != 0
-			     ? time_after32(seg->opts.ts_val, t->ts_recent)
-			     : seq_gt(seg->seq, t->rcv_nxt);
+	bool old = seg_paws_bad(t, seg);
+	bool newer = !old && (seq_gt(seg->seq, t->rcv_nxt) ||
+			      (tcb_has(t, TF_TS) && (seg->opts.present & TCP_HAS_TS) != 0 &&
+			       time_after32(seg->opts.ts_val, t->ts_recent)));
 
 	if ((seg->flags & TCP_RST) != 0) {
 		stack_drop(s, STACK_DROP_TCP_RST);
@@ -255,16 +254,21 @@ static void in_time_wait(struct stack *s, struct conn c, struct tcp_seg *seg)
 	}
 	if ((seg->flags & (TCP_SYN | TCP_ACK)) == TCP_SYN && newer &&
 	    ports_find(&s->ports, PORT_TCP, &seg->pkt->dst, seg->view.dst_port) != 0) {
+		uint32_t old_end = t->snd_nxt;
+
 		tcp_conn_done(s, c, 0);
-		tcp_listen_input(s, seg->pkt, &seg->view);
+		tcp_listen_input(s, seg->pkt, &seg->view, &old_end);
 		return;
 	}
-	if (seg_paws_bad(t, seg))
+	if (old) {
 		stack_drop(s, STACK_DROP_TCP_PAWS);
-	else if ((seg->flags & TCP_FIN) != 0 && seg->seq + seg->len + 1 == t->rcv_nxt)
+	} else if ((seg->flags & TCP_FIN) != 0 && seg->seq + seg->len + 1 == t->rcv_nxt) {
 		tcp_timer_linger(s, c, TCP_TIME_WAIT_MS);
-	else if ((seg->flags & TCP_ACK) != 0 && seg->len == 0 && seg->seq == t->rcv_nxt)
+		tcp_send_ack(s, c);
 		return;
+	} else if ((seg->flags & TCP_ACK) != 0 && seg->len == 0 && seg->seq == t->rcv_nxt) {
+		return;
+	}
 	tcp_challenge(s, c);
 }
 
@@ -385,7 +389,7 @@ void tcp_input(struct stack *s, struct pkt *pkt)
 	}
 	id = flow_find(&s->flows, pkt->hash, find_match, &arg);
 	if (unlikely(id == 0)) {
-		tcp_listen_input(s, pkt, &view);
+		tcp_listen_input(s, pkt, &view, NULL);
 		return;
 	}
 	struct conn c = conn_at(s, id);

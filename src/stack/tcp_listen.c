@@ -66,7 +66,7 @@ void tcp_listen_embryo_gone(struct stack *s, struct conn c)
 
 /* Third step of 3.10.7.2 */
 static void listen_syn(struct stack *s, struct tcp_seg *seg, const struct flow_key *key,
-		       uint32_t listener_id)
+		       uint32_t listener_id, const uint32_t *old_end)
 {
 	struct tcp_listener *l = listener_at(s, listener_id);
 	struct tcp_ext *ext;
@@ -102,7 +102,7 @@ static void listen_syn(struct stack *s, struct tcp_seg *seg, const struct flow_k
 	t->rcv_nxt = seg->seq + 1;
 	t->rcv_adv = t->rcv_nxt;
 	t->rcv_acked = t->rcv_nxt;
-	t->snd_una = tcp_isn(s, key);
+	t->snd_una = tcp_isn(s, key, old_end);
 	t->snd_nxt = t->snd_una;
 	t->snd_wnd = seg->view.window;
 	tcp_opt_agree(s, c, &seg->opts);
@@ -110,7 +110,8 @@ static void listen_syn(struct stack *s, struct tcp_seg *seg, const struct flow_k
 		tcp_output_later(s, c);
 }
 
-void tcp_listen_input(struct stack *s, struct pkt *pkt, const struct tcp_view *view)
+void tcp_listen_input(struct stack *s, struct pkt *pkt, const struct tcp_view *view,
+		      const uint32_t *old_end)
 {
 	struct flow_key key = {
 		.local = pkt->dst,
@@ -132,8 +133,13 @@ void tcp_listen_input(struct stack *s, struct pkt *pkt, const struct tcp_view *v
 		stack_drop(s, STACK_DROP_TCP_NO_SOCKET);
 		return;
 	}
+	/* Nobody means it (RFC 1644 is history); scanners send it. */
+	if ((view->flags & TCP_FIN) != 0) {
+		stack_drop(s, STACK_DROP_TCP_BAD);
+		return;
+	}
 	if (tcp_seg_init(s, &seg, pkt, view))
-		listen_syn(s, &seg, &key, id);
+		listen_syn(s, &seg, &key, id, old_end);
 }
 
 /* ---- what the program calls ------------------------------------------------------------------ */

@@ -46,6 +46,8 @@ uint32_t tcp_rto_ms(const struct stack *s, struct conn c)
 
 	if (cold->srtt_us != 0)
 		rto = cold->srtt_us / 1000 + max_u32(cold->rttvar_us / 250, TCP_RTO_MIN_MS);
+	else if (cold->rttvar_us != 0)
+		rto = cold->rttvar_us / 1000; /* tcp_conn_syn_lost() */
 	return min_u32(rto, TCP_RTO_MAX_MS);
 }
 

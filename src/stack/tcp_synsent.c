@@ -37,10 +37,12 @@ static void synsent_take_syn(struct stack *s, struct conn c, const struct tcp_se
 static void synsent_established(struct stack *s, struct conn c, const struct tcp_seg *seg)
 {
 	struct tcb *t = c.t;
+	uint32_t retries = t->backoff;
 
 	synsent_take_syn(s, c, seg);
 	tcp_ack_advance(s, c, seg->ack, tcb_has(t, TF_TS) ? &seg->opts.ts_ecr : NULL);
 	tcp_conn_established(s, c);
+	tcp_conn_syn_lost(s, c, retries);
 	/* The program mostly sends something now, which carries the acknowledgement. */
 	t->flags |= TF_ACK_OWED | TF_ACK_NOW;
 	tcp_output_later(s, c);

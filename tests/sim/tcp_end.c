@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Ends: orderly (RFC 9293 3.6), abortive, by attack (RFC 5961), by silence (keep-alive, 3.8.4);
- * TIME_WAIT (RFC 6191, 1337)
+ * Ends: orderly (RFC 9293 3.6), abortive, and by the link's. By attack: tcp_5961.c; by silence:
+ * tcp_keepalive.c; TIME_WAIT: tcp_timewait.c
  */
 #include "tests/sim/tcp_line.h"
 
@@ -23,11 +23,6 @@ static struct stack_stats stats(struct line *t)
 static void shut(struct line *t)
 {
 	assert_int_equal(tcp_shutdown(t->s, t->id), 0);
-}
-
-static void option(struct line *t, enum tcp_option opt, uint64_t value)
-{
-	assert_int_equal(tcp_option_set(t->s, t->id, opt, value), 0);
 }
 
 /* ---- orderly --------------------------------------------------------------------------------- */
@@ -255,218 +250,6 @@ static void reset_in_close_wait(void **state)
 	assert_int_equal(tcp_send(t->s, t->id, "x", 1, 0, &n), -EPIPE);
 }
 
-/* ---- RFC 5961 -------------------------------------------------------------------------------- */
-
-/* 3.2: only at rcv_nxt; elsewhere in the window it is asked about; outside it is nothing */
-static void blind_reset(void **state)
-{
-	struct line *t = *state;
-
-	line_established_passive(t, "mss 1000");
-	RECV(0, "R 100:100(0)");
-	SEND(". 1:1(0) ack 1");
-	RECV(0, "R 65537:65537(0)");
-	RECV(0, "R 0:0(0)");
-	RECV(0, "R. 4000000000:4000000000(0) ack 1");
-	NOTHING();
-	assert_int_equal(line_state(t), TCP_ESTABLISHED);
-	assert_int_equal(stats(t).drops[STACK_DROP_TCP_RST], 1);
-	assert_int_equal(stats(t).drops[STACK_DROP_TCP_SEQ], 3);
-}
-
-/* 4.2: wherever it is */
-static void blind_syn(void **state)
-{
-	struct line *t = *state;
-
-	line_established_passive(t, "mss 1000");
-	RECV(0, "S 1:1(0)");
-	SEND(". 1:1(0) ack 1");
-	RECV(0, "S 5000:5000(0)");
-	SEND(". 1:1(0) ack 1");
-	RECV(0, "S. 90000:90000(0) ack 1");
-	SEND(". 1:1(0) ack 1");
-	RECV(0, "S 0:0(0) <mss 1000>");
-	SEND(". 1:1(0) ack 1");
-	assert_int_equal(line_state(t), TCP_ESTABLISHED);
-}
-
-/* 5.2: acknowledgements from nowhere carry no data in */
-static void blind_data(void **state)
-{
-	struct line *t = *state;
-
-	line_established_passive(t, "mss 1000");
-	RECV(0, "P. 1:101(100) ack 2");
-	SEND(". 1:1(0) ack 1");
-	RECV(0, "P. 1:101(100) ack -70000");
-	SEND(". 1:1(0) ack 1");
-	RECV(0, "P. 1:101(100) ack 2000000000");
-	SEND(". 1:1(0) ack 1");
-	assert_int_equal(stats(t).drops[STACK_DROP_TCP_ACK], 3);
-	RECV(0, "P 1:101(100)");
-	NOTHING();
-	assert_int_equal(stats(t).drops[STACK_DROP_TCP_NO_ACK], 1);
-	line_read_error(t, EAGAIN);
-	RECV(0, "P. 1:101(100) ack -60000"); /* old, but possible */
-	line_read(t, 100);
-	IGNORE();
-	SEND_BETWEEN(40 * MS, 46 * MS, ". 1:1(0) ack 101");
-}
-
-/* 7: what strangers can provoke is limited */
-static void challenge_limit(void **state)
-{
-	struct line *t = *state;
-	unsigned int cnt = 0;
-	struct link_frame frame;
-
-	line_established_passive(t, "mss 1000");
-	for (unsigned int i = 0; i < 3000; i++) {
-		RECV(0, "S 5000:5000(0)");
-		if (fake_link_next(t->drv, &frame)) {
-			free(frame.data);
-			cnt++;
-		}
-	}
-	assert_int_equal(cnt, 1000);
-	NOTHING_FOR(1 * SEC);
-	RECV(0, "S 5000:5000(0)");
-	SEND(". 1:1(0) ack 1");
-}
-
-/* ---- TIME_WAIT ------------------------------------------------------------------------------- */
-
-static void to_time_wait(struct line *t, const char *opts)
-{
-	line_established_passive(t, opts);
-	tcp_close(t->s, t->id);
-	SEND("F. 1:1(0) ack 1");
-	RECV(0, t->ts_val != 0 ? "F. 1:1(0) ack 2 <TS val 50 ecr *>" : "F. 1:1(0) ack 2");
-	SEND(". 2:2(0) ack 2");
-}
-
-static void time_wait(void **state)
-{
-	struct line *t = *state;
-
-	to_time_wait(t, "mss 1000");
-	/* FIN again: our acknowledgement was lost; the time begins anew */
-	RECV(50 * SEC, "F. 1:1(0) ack 2");
-	SEND(". 2:2(0) ack 2");
-	NOTHING_FOR(50 * SEC);
-	assert_int_equal(stats(t).tcp_conns, 1);
-	RECV(0, "R 2:2(0)"); /* RFC 1337 */
-	assert_int_equal(stats(t).tcp_conns, 1);
-	RECV(0, ". 2:2(0) ack 2");
-	NOTHING();
-	RECV(0, ". 3:3(0) ack 1");
-	SEND(". 2:2(0) ack 2");
-	NOTHING_FOR(11 * SEC);
-	assert_int_equal(stats(t).tcp_conns, 0);
-	RECV(0, ". 2:2(0) ack 2");
-	SEND("R 2:2(0)");
-}
-
-/* RFC 1122 4.2.2.13: a SYN beyond what was used begins anew, an old one does not */
-static void time_wait_syn(void **state)
-{
-	struct line *t = *state;
-
-	to_time_wait(t, "mss 1000");
-	RECV(0, "S 1:1(0) <mss 1000>");
-	SEND(". 2:2(0) ack 2");
-	t->peer_isn += 100;
-	RECV(0, "S 0:0(0) <mss 1000>");
-	SEND("S. 0:0(0) ack 1");
-	RECV(0, ". 1:1(0) ack 1");
-	line_accept(t);
-	assert_int_equal(stats(t).tcp_conns, 1);
-}
-
-/* RFC 6191: by timestamp, whatever the number */
-static void time_wait_syn_timestamp(void **state)
-{
-	struct line *t = *state;
-
-	to_time_wait(t, "mss 1000,TS val 10 ecr 0");
-	RECV(0, "S 5000:5000(0) <mss 1000,TS val 40 ecr 0>");
-	SEND(". 2:2(0) ack 2");
-	t->peer_isn -= 5000;
-	RECV(0, "S 0:0(0) <mss 1000,TS val 51 ecr 0>");
-	SEND("S. 0:0(0) ack 1 <mss 1460,TS val * ecr 51>");
-}
-
-/* Our own new connection */
-static void time_wait_connect(void **state)
-{
-	struct line *t = *state;
-
-	to_time_wait(t, "mss 1000");
-	line_connect(t);
-	SEND("S 0:0(0)");
-	assert_int_equal(stats(t).tcp_conns, 1);
-}
-
-/* Blocks run short: the oldest in TIME_WAIT goes. */
-static void time_wait_recycled(void **state)
-{
-	struct line *t = *state;
-	struct tcp_id id;
-
-	to_time_wait(t, "mss 1000");
-	for (unsigned int i = 0; i < 1000; i++) {
-		t->peer.port++;
-		assert_int_equal(tcp_connect(t->s, t->link, &t->local, &t->peer, 0, &id), 0);
-		fake_link_drain(t->drv);
-	}
-	t->peer.port++;
-	assert_int_equal(tcp_connect(t->s, t->link, &t->local, &t->peer, 0, &id), -ENOMEM);
-	assert_int_equal(stats(t).tcp_conns, 1000);
-}
-
-/* ---- keep-alive ------------------------------------------------------------------------------ */
-
-/* RFC 9293 3.8.4 */
-static void keepalive(void **state)
-{
-	struct line *t = *state;
-
-	line_established_passive(t, "mss 1000");
-	option(t, TCP_OPT_KEEPIDLE_S, 60);
-	option(t, TCP_OPT_KEEPINTVL_S, 10);
-	option(t, TCP_OPT_KEEPCNT, 3);
-	option(t, TCP_OPT_KEEPALIVE, 1);
-	SEND_BETWEEN(60 * SEC, 60 * SEC + 5 * MS, ". 0:0(0) ack 1");
-	RECV(1 * SEC, ". 1:1(0) ack 1");
-	NOTHING_FOR(30 * SEC);
-	RECV(0, "P. 1:11(10) ack 1");
-	SEND_BETWEEN(40 * MS, 46 * MS, ". 1:1(0) ack 11");
-	SEND_BETWEEN(59900 * MS, 60 * SEC, ". 0:0(0) ack 11");
-	SEND_BETWEEN(9998 * MS, 10002 * MS, ". 0:0(0) ack 11");
-	SEND_BETWEEN(9998 * MS, 10002 * MS, ". 0:0(0) ack 11");
-	line_read(t, 10);
-	SEND_BETWEEN(9998 * MS, 10002 * MS, "R. 1:1(0) ack 11");
-	line_read_error(t, ETIMEDOUT);
-}
-
-/* We answer the peer's, with a byte and without. */
-static void keepalive_answer(void **state)
-{
-	struct line *t = *state;
-
-	line_established_passive(t, "mss 1000");
-	RECV(0, ". 0:0(0) ack 1");
-	SEND(". 1:1(0) ack 1");
-	RECV(0, "P. 1:11(10) ack 1");
-	SEND_BETWEEN(40 * MS, 46 * MS, ". 1:1(0) ack 11");
-	RECV(0, ". 10:11(1) ack 1");
-	SEND(". 1:1(0) ack 11");
-	line_read(t, 10);
-	EVENT(STACK_EV_READABLE);
-	EVENT(0);
-}
-
 /* ---- the link goes --------------------------------------------------------------------------- */
 
 static void link_gone(void **state)
@@ -501,13 +284,7 @@ int main(void)
 		LINE_TEST(orphan_fin_wait_2),	LINE_TEST(orphan_gets_data),
 		LINE_TEST(orphan_timeout),	LINE_TEST(abort_it),
 		LINE_TEST(close_unread),	LINE_TEST(reset),
-		LINE_TEST(reset_in_close_wait), LINE_TEST(blind_reset),
-		LINE_TEST(blind_syn),		LINE_TEST(blind_data),
-		LINE_TEST(challenge_limit),	LINE_TEST(time_wait),
-		LINE_TEST(time_wait_syn),	LINE_TEST(time_wait_syn_timestamp),
-		LINE_TEST(time_wait_connect),	LINE_TEST(time_wait_recycled),
-		LINE_TEST(keepalive),		LINE_TEST(keepalive_answer),
-		LINE_TEST(link_gone),
+		LINE_TEST(reset_in_close_wait), LINE_TEST(link_gone),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

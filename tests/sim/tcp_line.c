@@ -780,6 +780,8 @@ static void line_begin(struct line *t, const struct line_config *cfg)
 		t->cfg.rx_hold_max = 16;
 	if (t->cfg.mem_bytes_max != 0)
 		stack_cfg.mem_bytes_max = t->cfg.mem_bytes_max;
+	if (t->cfg.conns_max != 0)
+		stack_cfg.conns_max = t->cfg.conns_max;
 	stack_cfg.sndbuf_bytes = t->cfg.sndbuf_bytes;
 	stack_cfg.rcvbuf_bytes = t->cfg.rcvbuf_bytes;
 	t->now_us = BEGIN_US;

@@ -66,6 +66,7 @@ struct line_config {
 	uint32_t sndbuf_bytes, rcvbuf_bytes;
 	uint64_t mem_bytes_max;
 	uint32_t rx_hold_max; /* default 16 */
+	uint32_t conns_max;   /* default 1000 */
 };
 
 struct line {

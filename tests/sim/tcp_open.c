@@ -12,6 +12,14 @@
 
 #include <cmocka.h>
 
+static struct stack_stats stats(struct line *t)
+{
+	struct stack_stats ret;
+
+	stack_stats(t->s, &ret);
+	return ret;
+}
+
 /* RFC 9293 3.5, figure 6; RFC 7323 2, 3: what both said holds */
 static void passive_open(void **state)
 {
@@ -102,7 +110,6 @@ static void syn_timeout(void **state)
 static void synack_timeout(void **state)
 {
 	struct line *t = *state;
-	struct stack_stats stats;
 
 	line_listen(t);
 	RECV(0, "S 0:0(0) <mss 1460>");
@@ -110,8 +117,7 @@ static void synack_timeout(void **state)
 	for (uint64_t wait = 1; wait <= 16; wait *= 2)
 		SEND_AFTER(wait * SEC, "S. 0:0(0) ack 1");
 	NOTHING_FOR(33 * SEC);
-	stack_stats(t->s, &stats);
-	assert_int_equal(stats.tcp_conns, 0);
+	assert_int_equal(stats(t).tcp_conns, 0);
 }
 
 /* The peer's SYN again means that our SYN-ACK was lost. */
@@ -143,7 +149,207 @@ static void synack_after_retry(void **state)
 	SEND(". 1:1(0) ack 1");
 	tcp_info(t->s, t->id, &info);
 	assert_int_equal(info.srtt_us, 0);
-	assert_int_equal(info.rto_us, 1000000);
+	assert_int_equal(info.rto_us, 3000000); /* RFC 6298 5.7 */
+	assert_int_equal(info.cwnd_bytes, 10 * 1460);
+}
+
+/* RFC 6298 5.7, RFC 6928 2: lost more than once; then a sample ends the fallback */
+static void synack_after_two_retries(void **state)
+{
+	struct line *t = *state;
+	struct tcp_info info;
+
+	line_connect(t);
+	SEND("S 0:0(0)");
+	SEND_AFTER(1 * SEC, "S 0:0(0)");
+	SEND_AFTER(2 * SEC, "S 0:0(0)");
+	RECV(10 * MS, "S. 0:0(0) ack 1 <mss 1460>");
+	SEND(". 1:1(0) ack 1");
+	tcp_info(t->s, t->id, &info);
+	assert_int_equal(info.cwnd_bytes, 1460);
+	line_write(t, 100);
+	SEND("P. 1:101(100) ack 1");
+	SEND_AFTER(3 * SEC, "P. 1:101(100) ack 1");
+	RECV(10 * MS, ". 1:1(0) ack 101");
+	line_write(t, 100);
+	SEND("P. 101:201(100) ack 1");
+	RECV(10 * MS, ". 1:1(0) ack 201");
+	tcp_info(t->s, t->id, &info);
+	assert_int_equal(info.rto_us, 210000);
+}
+
+static void ack_after_synack_retries(void **state)
+{
+	struct line *t = *state;
+	struct tcp_info info;
+
+	line_listen(t);
+	RECV(0, "S 0:0(0) <mss 1460>");
+	SEND("S. 0:0(0) ack 1");
+	SEND_AFTER(1 * SEC, "S. 0:0(0) ack 1");
+	SEND_AFTER(2 * SEC, "S. 0:0(0) ack 1");
+	RECV(0, ". 1:1(0) ack 1");
+	line_accept(t);
+	tcp_info(t->s, t->id, &info);
+	assert_int_equal(info.cwnd_bytes, 1460);
+	assert_int_equal(info.rto_us, 3000000);
+}
+
+/* Timestamps tell which SYN was answered, so there is a sample, and no fallback (RFC 7323 4.1). */
+static void synack_after_retry_timestamp(void **state)
+{
+	struct line *t = *state;
+	struct tcp_info info;
+
+	line_connect(t);
+	SEND("S 0:0(0)");
+	SEND_AFTER(1 * SEC, "S 0:0(0)");
+	RECV(10 * MS, "S. 0:0(0) ack 1 <mss 1460,TS val 9 ecr *>");
+	SEND(". 1:1(0) ack 1");
+	tcp_info(t->s, t->id, &info);
+	assert_in_range(info.srtt_us, 10000, 12000);
+}
+
+/* RFC 9293 3.10.7.2: text in SYN is not for us without a cookie (RFC 7413); FIN in SYN is nonsense */
+static void syn_with_data(void **state)
+{
+	struct line *t = *state;
+
+	line_listen(t);
+	RECV(0, "SF 0:0(0) <mss 1460>");
+	NOTHING();
+	assert_int_equal(stats(t).drops[STACK_DROP_TCP_BAD], 1);
+	RECV(0, "S 0:100(100) <mss 1460>");
+	SEND("S. 0:0(0) ack 1");
+	RECV(0, "P. 1:101(100) ack 1");
+	line_accept(t);
+	line_read(t, 100);
+	SEND_BETWEEN(40 * MS, 46 * MS, ". 1:1(0) ack 101");
+}
+
+/* RFC 9293 3.10.7.3: text in SYN-ACK comes again */
+static void synack_with_data(void **state)
+{
+	struct line *t = *state;
+
+	line_connect(t);
+	SEND("S 0:0(0)");
+	RECV(0, "S. 0:100(100) ack 1 <mss 1460>");
+	SEND(". 1:1(0) ack 1");
+	RECV(0, "P. 1:101(100) ack 1");
+	line_read(t, 100);
+	SEND_BETWEEN(40 * MS, 46 * MS, ". 1:1(0) ack 101");
+}
+
+/* RFC 7323 2.3: a shift of more than 14 counts as 14 */
+static void window_scale_limit(void **state)
+{
+	struct line *t = *state;
+	struct tcp_info info;
+
+	line_listen(t);
+	RECV(0, "S 0:0(0) win 1000 <mss 1460,wscale 15>");
+	SEND("S. 0:0(0) ack 1 <mss 1460,wscale 7>");
+	RECV(0, ". 1:1(0) ack 1 win 1000");
+	line_accept(t);
+	tcp_info(t->s, t->id, &info);
+	assert_int_equal(info.snd_wscale, 14);
+	assert_int_equal(info.snd_wnd, 1000 << 14);
+}
+
+/* RFC 7323 2.2: no scaling if the answer has none, and a window of 0 scaled is 0 */
+static void window_scale_refused(void **state)
+{
+	struct line *t = *state;
+	struct tcp_info info;
+
+	line_connect(t);
+	SEND("S 0:0(0) <mss 1460,sackOK,wscale 7,TS val * ecr 0>");
+	RECV(0, "S. 0:0(0) ack 1 win 4000 <mss 1460>");
+	SEND(". 1:1(0) ack 1 win 65535");
+	RECV(0, ". 1:1(0) ack 1 win 5000");
+	tcp_info(t->s, t->id, &info);
+	assert_int_equal(info.snd_wnd, 5000);
+	assert_int_equal(info.rcv_wscale, 0);
+}
+
+/* RFC 9293 3.7.1: 0 and the like in the option would make us send headers only */
+static void mss_tiny(void **state)
+{
+	struct line *t = *state;
+	struct tcp_info info;
+
+	line_listen(t);
+	RECV(0, "S 0:0(0) <mss 0>");
+	SEND("S. 0:0(0) ack 1");
+	RECV(0, ". 1:1(0) ack 1");
+	line_accept(t);
+	tcp_info(t->s, t->id, &info);
+	assert_int_equal(info.mss, 48);
+	line_write(t, 60);
+	SEND(". 1:49(48) ack 1");
+	SEND("P. 49:61(12) ack 1");
+	RECV(0, ". 1:1(0) ack 61");
+}
+
+/* Windows of 0 all through the handshake, from both sides */
+static void zero_window_passive(void **state)
+{
+	struct line *t = *state;
+
+	line_listen(t);
+	RECV(0, "S 0:0(0) win 0 <mss 1460>");
+	SEND("S. 0:0(0) ack 1");
+	RECV(0, ". 1:1(0) ack 1 win 0");
+	line_accept(t);
+	line_write(t, 100);
+	NOTHING_FOR(100 * MS);
+	RECV(0, ". 1:1(0) ack 1 win 1000");
+	SEND("P. 1:101(100) ack 1");
+	RECV(0, ". 1:1(0) ack 101");
+}
+
+static void zero_window_active(void **state)
+{
+	struct line *t = *state;
+
+	line_connect(t);
+	SEND("S 0:0(0)");
+	RECV(0, "S. 0:0(0) ack 1 win 0 <mss 1460>");
+	SEND(". 1:1(0) ack 1");
+	line_write(t, 100);
+	NOTHING_FOR(100 * MS);
+	RECV(0, ". 1:1(0) ack 1 win 1000");
+	SEND("P. 1:101(100) ack 1");
+	RECV(0, ". 1:1(0) ack 101");
+}
+
+/* RFC 6093: urgent data are data, and stay where they are in the stream */
+static void urgent_is_data(void **state)
+{
+	struct line *t = *state;
+
+	line_established_passive(t, "mss 1000");
+	RECV(0, "PU. 1:101(100) ack 1 urg 50");
+	RECV(0, "P. 101:201(100) ack 1");
+	SEND(". 1:1(0) ack 201");
+	line_read(t, 200);
+	RECV(0, "U. 201:201(0) ack 1 urg 5");
+	NOTHING();
+}
+
+/* RFC 9293 3.5.1, figure 10: we call, and the peer still has an old connection with our endpoints */
+static void half_open_active(void **state)
+{
+	struct line *t = *state;
+
+	line_connect(t);
+	SEND("S 0:0(0)");
+	RECV(10 * MS, ". 300:300(0) ack 500");
+	SEND("R 500:500(0)");
+	SEND_BETWEEN(980 * MS, 1000 * MS, "S 0:0(0)");
+	RECV(0, "S. 0:0(0) ack 1 <mss 1460>");
+	SEND(". 1:1(0) ack 1");
 }
 
 /* RFC 9293 3.10.7.3, second step */
@@ -272,14 +478,12 @@ static void syn_received_bad_ack(void **state)
 static void syn_received_reset(void **state)
 {
 	struct line *t = *state;
-	struct stack_stats stats;
 
 	line_listen(t);
 	RECV(0, "S 0:0(0) <mss 1460>");
 	SEND("S. 0:0(0) ack 1");
 	RECV(0, "R 1:1(0)");
-	stack_stats(t->s, &stats);
-	assert_int_equal(stats.tcp_conns, 0);
+	assert_int_equal(stats(t).tcp_conns, 0);
 	RECV(0, "S 0:0(0) <mss 1460>");
 	SEND("S. 0:0(0) ack 1");
 	RECV(0, ". 1:1(0) ack 1");
@@ -325,7 +529,6 @@ static void reset_before_accept(void **state)
 static void backlog_full(void **state)
 {
 	struct line *t = *state;
-	struct stack_stats stats;
 	struct tcp_id first;
 
 	line_listen(t);
@@ -350,8 +553,7 @@ static void backlog_full(void **state)
 	t->peer.port++;
 	RECV(0, "S 0:0(0) <mss 1460>");
 	NOTHING();
-	stack_stats(t->s, &stats);
-	assert_int_equal(stats.drops[STACK_DROP_TCP_BACKLOG], 2);
+	assert_int_equal(stats(t).drops[STACK_DROP_TCP_BACKLOG], 2);
 	assert_int_equal(tcp_accept(t->s, t->listener, 1, &first), 0);
 	/* now there is room: our SYN-ACK is repeated, the answer completes it */
 	t->peer.port--;
@@ -497,6 +699,18 @@ int main(void)
 		LINE_TEST(synack_timeout),
 		LINE_TEST(syn_again),
 		LINE_TEST(synack_after_retry),
+		LINE_TEST(synack_after_two_retries),
+		LINE_TEST(ack_after_synack_retries),
+		LINE_TEST(synack_after_retry_timestamp),
+		LINE_TEST(syn_with_data),
+		LINE_TEST(synack_with_data),
+		LINE_TEST(window_scale_limit),
+		LINE_TEST(window_scale_refused),
+		LINE_TEST(mss_tiny),
+		LINE_TEST(zero_window_passive),
+		LINE_TEST(zero_window_active),
+		LINE_TEST(urgent_is_data),
+		LINE_TEST(half_open_active),
 		LINE_TEST(refused),
 		LINE_TEST(synsent_bad_ack),
 		LINE_TEST(simultaneous_open),
