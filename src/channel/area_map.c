@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/memfd.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -142,12 +143,58 @@ static int area_populate(const struct area_mapping *map)
 	return err == -EINVAL ? 0 : err;
 }
 
-/* One attempt with one page kind. */
+static int area_write_all(int fd, const uint8_t *bytes, size_t len)
+{
+	for (size_t at = 0; at < len;) {
+		long n = sys_pwrite(fd, bytes + at, len - at, at);
+
+		if (n <= 0)
+			return n < 0 ? (int)n : -ENOMEM;
+		at += (size_t)n;
+	}
+	return 0;
+}
+
+/* Header and rings by one write(): a mapping of the maker's own would cost page faults, and their undoing, for nothing. */
+static int area_write(int fd, const struct vj_area_params *p)
+{
+	struct area_layout l;
+	uint8_t *image;
+	int err;
+
+	area_layout(p, &l);
+	image = aligned_alloc(AREA_PAGE_BYTES, l.pool[0]);
+	if (!image)
+		return -ENOMEM;
+	memset(image, 0, l.pool[0]);
+	err = vj_area_init(image, p);
+	if (err == 0)
+		err = area_write_all(fd, image, l.pool[0]);
+	free(image);
+	return err;
+}
+
+static int area_fill(int fd, const struct vj_area_params *p, size_t bytes, enum area_pages pages, bool present,
+		     struct area_mapping *ret_map)
+{
+	int err = area_mmap(fd, bytes, pages, ret_map);
+
+	if (err < 0)
+		return err;
+	err = present ? area_populate(ret_map) : 0;
+	if (err == 0)
+		err = vj_area_init(ret_map->mem, p);
+	if (err < 0)
+		area_unmap(ret_map);
+	return err;
+}
+
+/* One attempt with one page kind. @ret_map NULL: nobody wants it mapped. */
 static int area_create_with(const char *name, const struct vj_area_params *p, enum area_pages pages,
 			    int *ret_fd, struct area_mapping *ret_map)
 {
 	size_t bytes = area_mapped_bytes(p, pages);
-	struct area_mapping map;
+	struct area_mapping map = { .mem = NULL };
 	int fd, err;
 
 	fd = area_memfd(name, pages);
@@ -156,20 +203,20 @@ static int area_create_with(const char *name, const struct vj_area_params *p, en
 	err = sys_ftruncate(fd, bytes);
 	if (err < 0)
 		goto fail_fd;
-	err = area_mmap(fd, bytes, pages, &map);
+	if (!ret_map && pages != AREA_PAGES_HUGETLB) /* such a file has no write() */
+		err = area_write(fd, p);
+	else
+		err = area_fill(fd, p, bytes, pages, ret_map != NULL, &map);
 	if (err < 0)
 		goto fail_fd;
-	err = area_populate(&map);
-	if (err < 0)
-		goto fail_map;
-	err = vj_area_init(map.mem, p);
-	if (err < 0)
-		goto fail_map;
 	err = sys_fcntl(fd, F_ADD_SEALS, AREA_SEALS);
 	if (err < 0)
 		goto fail_map;
+	if (ret_map)
+		*ret_map = map;
+	else
+		area_unmap(&map);
 	*ret_fd = fd;
-	*ret_map = map;
 	return 0;
 
 fail_map:
@@ -182,25 +229,16 @@ fail_fd:
 int area_create(const char *name, const struct vj_area_params *p, enum area_pages best, int *ret_fd,
 		struct area_mapping *ret_map)
 {
-	struct area_mapping map;
 	int err = -ENOMEM;
 
 	if (vj_area_params_check(p) < 0)
 		return -EINVAL;
 	if (best == AREA_PAGES_HUGETLB) {
-		err = area_create_with(name, p, best, ret_fd, &map);
+		err = area_create_with(name, p, best, ret_fd, ret_map);
 		best = AREA_PAGES_TRANSPARENT;
 	}
 	/* A host without a reserve of huge pages fails in mmap(); one without the feature in memfd_create(). */
-	if (err < 0)
-		err = area_create_with(name, p, best, ret_fd, &map);
-	if (err < 0)
-		return err;
-	if (ret_map)
-		*ret_map = map;
-	else
-		area_unmap(&map);
-	return 0;
+	return err < 0 ? area_create_with(name, p, best, ret_fd, ret_map) : err;
 }
 
 /* Never trust: whoever sent the descriptor might keep one with other rights, or might have sent another file. */
@@ -229,6 +267,7 @@ static int area_fd_check(int fd, const struct vj_area_params *p, size_t *ret_byt
 int area_map(int fd, const struct vj_area_params *p, struct area_mapping *ret_map)
 {
 	enum area_pages pages = AREA_PAGES_TRANSPARENT;
+	struct area_mapping map;
 	size_t bytes = 0;
 	int err;
 
@@ -239,11 +278,17 @@ int area_map(int fd, const struct vj_area_params *p, struct area_mapping *ret_ma
 		return err;
 	if (bytes != vj_area_bytes(p))
 		pages = AREA_PAGES_HUGETLB;
-	err = area_mmap(fd, bytes, pages, ret_map);
-	/* The maker has all of it in memory; what is left is our page table, and that can also wait until first use. */
-	if (err == 0)
-		(void)area_populate(ret_map);
-	return err;
+	err = area_mmap(fd, bytes, pages, &map);
+	if (err < 0)
+		return err;
+	/* Whichever end comes first pays for the pages; the other only fills its page table. */
+	err = area_populate(&map);
+	if (err < 0) {
+		area_unmap(&map);
+		return err;
+	}
+	*ret_map = map;
+	return 0;
 }
 
 void area_unmap(struct area_mapping *map)

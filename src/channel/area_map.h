@@ -7,6 +7,11 @@
  * maker's expense; F_SEAL_SEAL, so that nobody adds seals (F_SEAL_WRITE would). Who receives a descriptor checks
  * all that before mapping, whoever sent it.
  *
+ * The maker writes header and rings only: to zero 2 MiB, and to map it, takes a millisecond, and a daemon of one thread has
+ * better to do. Whoever maps the area has all of it made present, on its own time and its own memory account, and
+ * is refused if there is no memory, instead of killed at first touch. Pages are zero because a memfd is new for
+ * each channel: none is ever used twice.
+ *
  * Mappings are not inherited over fork(): two processes would act as one end.
  */
 #ifndef VJ_CHANNEL_AREA_MAP_H
@@ -31,20 +36,19 @@ struct area_mapping {
 const char *area_pages_text(enum area_pages pages);
 
 /*
- * Make an area: memory of the best page kind up to `best` that the host offers, all of it present, initialised
- * (vj_area_init()), sealed.
+ * Make an area: memory of the best page kind up to `best` that the host offers, initialised (vj_area_init()), sealed.
  * @name:     Shown in /proc/PID/maps after "memfd:"
  * @ret_fd:   To be passed to both ends; the caller closes it
- * @ret_map:  The maker's own mapping, or NULL if none is wanted; area_unmap() it
+ * @ret_map:  The maker's own mapping, all of it present, or NULL if none is wanted; area_unmap() it
  * Return: 0; -EINVAL: bad parameters; -ENOMEM: no memory (now, not by SIGBUS later); -EMFILE, -ENFILE.
  */
 int area_create(const char *name, const struct vj_area_params *p, enum area_pages best, int *ret_fd,
 		struct area_mapping *ret_map);
 
 /*
- * Map an area that was received. The descriptor stays the caller's and may be closed afterwards.
+ * Map an area that was received, and make all of it present. The descriptor stays the caller's and may be closed afterwards.
  * Return: 0; -EINVAL: bad parameters; -EPERM: the seals are missing, it could be cut under us; -EMSGSIZE: not
- * the size that these parameters make; -ENOMEM: no address space; -EBADF and so on: not a memfd.
+ * the size that these parameters make; -ENOMEM: no memory, no address space; -EBADF and so on: not a memfd.
  */
 int area_map(int fd, const struct vj_area_params *p, struct area_mapping *ret_map);
 

@@ -73,6 +73,11 @@ static inline long sys_write(int fd, const void *buf, size_t bytes)
 	return SYS_CALL3(SYS_write, fd, buf, bytes);
 }
 
+static inline long sys_pwrite(int fd, const void *buf, size_t bytes, uint64_t offset)
+{
+	return SYS_CALL4(SYS_pwrite64, fd, buf, bytes, offset);
+}
+
 static inline int sys_fcntl(int fd, int cmd, long arg)
 {
 	return (int)SYS_CALL3(SYS_fcntl, fd, cmd, arg);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "daemon/channel_maker.h"
 
+#include "base/time.h"
 #include "channel/area_map.h"
 #include "channel/bell.h"
 #include "channel/sys.h"
@@ -8,6 +9,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define HUGE_PAGES_RETRY_NS (10 * NS_PER_SEC)
 
 struct app *channel_peer(const struct channel_end *end)
 {
@@ -186,23 +189,36 @@ static void parts_close(const struct parts *p)
 			sys_close(p->bell_fd[e]);
 }
 
-static int parts_make(const struct vj_area_params *params, struct parts *ret_parts,
-		      uint64_t *ret_bytes)
+/* A host without a reserve of huge pages isn't asked for some each time. */
+static int make_area(struct vjd *d, int *ret_fd, uint64_t *ret_bytes)
 {
-	struct parts p = { -1, { -1, -1 } };
+	bool huge = d->now_ns >= d->huge_pages_ns;
 	struct stat st;
-	int r = area_create("vj-channel", params, AREA_PAGES_HUGETLB, &p.area_fd, NULL);
+	int r = area_create("vj-channel", &d->cfg.area, huge ? AREA_PAGES_HUGETLB : AREA_PAGES_TRANSPARENT,
+			    ret_fd, NULL);
 
 	if (r < 0)
 		return r;
-	r = sys_fstat(p.area_fd, &st);
+	r = sys_fstat(*ret_fd, &st);
+	if (r < 0)
+		return r;
+	*ret_bytes = (uint64_t)st.st_size;
+	if (huge && *ret_bytes == vj_area_bytes(&d->cfg.area))
+		d->huge_pages_ns = time_add_sat(d->now_ns, HUGE_PAGES_RETRY_NS);
+	return 0;
+}
+
+static int parts_make(struct vjd *d, struct parts *ret_parts, uint64_t *ret_bytes)
+{
+	struct parts p = { -1, { -1, -1 } };
+	int r = make_area(d, &p.area_fd, ret_bytes);
+
 	for (unsigned e = 0; e < 2 && r >= 0; e++)
 		r = p.bell_fd[e] = bell_new();
 	if (r < 0) {
 		parts_close(&p);
 		return r;
 	}
-	*ret_bytes = (uint64_t)st.st_size;
 	*ret_parts = p;
 	return 0;
 }
@@ -246,7 +262,7 @@ static enum ctl_refusal make(struct app *app, struct app *owner, uint32_t seq,
 
 	if (ch == NULL)
 		return CTL_REFUSAL_RESOURCES;
-	if (parts_make(&d->cfg.area, &parts, &ch->memory_bytes) < 0)
+	if (parts_make(d, &parts, &ch->memory_bytes) < 0)
 		goto out_free;
 	if (++d->last_channel_id == 0)
 		d->last_channel_id = 1;

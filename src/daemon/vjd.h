@@ -86,6 +86,8 @@ struct vjd {
 	struct port_map ports;
 	uint32_t channel_cnt;
 
+	uint64_t huge_pages_ns; /* don't ask the host for huge pages before */
+
 	uint32_t last_app_id, last_lease_id, last_channel_id;
 	uint64_t mark; /* see app_mark() */
 	uint64_t refused, malformed;

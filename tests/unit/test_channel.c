@@ -512,6 +512,38 @@ static void test_area_map(void **state)
 	sys_close(fd);
 }
 
+static uint64_t bytes_present(int fd)
+{
+	struct stat st;
+
+	assert_int_equal(sys_fstat(fd, &st), 0);
+	return (uint64_t)st.st_blocks * 512;
+}
+
+/* The maker is vjd, whose one thread has no time to zero 2 MiB; who maps it has all of it, and all of it zero. */
+static void test_area_is_made_present_by_who_maps_it(void **state)
+{
+	const struct vj_area_params params = VJ_AREA_PARAMS_DEFAULT;
+	struct area_layout l;
+	struct area_mapping map;
+	int fd = -1;
+
+	(void)state;
+	area_layout(&params, &l);
+	assert_int_equal(area_create("vj-test", &params, AREA_PAGES_SMALL, &fd, NULL), 0);
+	assert_true(bytes_present(fd) <= l.pool[0]);
+	assert_int_equal(area_map(fd, &params, &map), 0);
+	assert_int_equal(bytes_present(fd), map.bytes);
+	for (uint64_t i = l.pool[0]; i < l.bytes; i++)
+		assert_true(((const uint8_t *)map.mem)[i] == 0);
+	area_unmap(&map);
+	sys_close(fd);
+	assert_int_equal(area_create("vj-test", &params, AREA_PAGES_SMALL, &fd, &map), 0);
+	assert_int_equal(bytes_present(fd), map.bytes);
+	area_unmap(&map);
+	sys_close(fd);
+}
+
 /* What anybody could send instead of an area. */
 static void test_area_map_refuses(void **state)
 {
@@ -609,6 +641,7 @@ int main(void)
 		cmocka_unit_test(test_wake_tx),
 		cmocka_unit_test(test_own_mistakes_abort),
 		cmocka_unit_test(test_area_map),
+		cmocka_unit_test(test_area_is_made_present_by_who_maps_it),
 		cmocka_unit_test(test_area_map_refuses),
 		cmocka_unit_test(test_not_inherited_by_fork),
 		cmocka_unit_test(test_bell),
