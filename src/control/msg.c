@@ -96,9 +96,9 @@ static bool channel_ok(const struct ctl_msg *m)
 {
 	const struct ctl_channel *c = &m->channel;
 
-	return c->id != 0 && c->end <= 1 && proto_ok(c->proto) &&
+	return (c->id != 0) == (m->type != CTL_HOLD) && c->end <= 1 && proto_ok(c->proto) &&
 	       (c->proto == CTL_PROTO_RAW) == (c->port != 0) && zero(c->pad, sizeof(c->pad)) &&
-	       name_ok(c->peer_name);
+	       c->pad2 == 0 && name_ok(c->peer_name);
 }
 
 static bool close_ok(const struct ctl_msg *m)

@@ -23,7 +23,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { CTL_VERSION = 1, CTL_FDS_MAX = 3, CTL_NAME_MAX = 32 };
+enum { CTL_VERSION = 2, CTL_FDS_MAX = 3, CTL_NAME_MAX = 32 };
 
 /*
  * Column "from": CLIENT a request, DAEMON a reply (repeats the request's @seq), EVENT from the
@@ -51,13 +51,20 @@ enum { CTL_VERSION = 1, CTL_FDS_MAX = 3, CTL_NAME_MAX = 32 };
 	X(STATUS_LEASE,  17, DAEMON, 0, 0, lease)      /* ... each lease ... */                             \
 	X(STATUS_CHANNEL,18, DAEMON, 0, 0, channel)    /* ... each channel ... */                           \
 	X(STATUS_END,    19, DAEMON, 0, 0, daemon)     /* ... and the daemon itself, last */                \
-	X(REFUSED,       20, DAEMON, 0, 0, refused)    /* reply to any request that failed */
+	X(REFUSED,       20, DAEMON, 0, 0, refused)    /* reply to any request that failed */ \
+	X(HOLD,          21, CLIENT, 0, 0, channel)    /* I hold an end of this channel, made by an earlier vjd */ \
+	X(HELD,          22, DAEMON, 0, 0, channel)    /* reply to HOLD: its number here */
 
 enum ctl_type {
 #define X(name, nr, from, fds_min, fds_max, body) CTL_##name = nr,
 	CTL_MESSAGES(X)
 #undef X
 };
+
+/* Numbers have no gaps. */
+#define X(name, nr, from, fds_min, fds_max, body) +1
+enum { CTL_TYPE_LAST = CTL_MESSAGES(X) };
+#undef X
 
 enum ctl_from { CTL_FROM_CLIENT, CTL_FROM_DAEMON };
 
@@ -88,7 +95,8 @@ enum ctl_proto { CTL_PROTO_TCP = 6, CTL_PROTO_UDP = 17, CTL_PROTO_RAW = 255 };
 	X(NO_PORTS,     EADDRNOTAVAIL, "no ephemeral ports left")                                    \
 	X(RESOURCES,    ENOMEM,        "vjd is out of memory or descriptors")                        \
 	X(PEER_BUSY,    EAGAIN,        "the owner of that endpoint does not read its control socket") \
-	X(OBSERVER,     EPERM,         "an observer may only ask for status")
+	X(OBSERVER,     EPERM,         "an observer may only ask for status")                         \
+	X(NO_CHANNEL,   ENOENT,        "that channel has no other end any more")
 
 enum ctl_refusal {
 	CTL_REFUSAL_NONE,
@@ -124,6 +132,7 @@ struct ctl_welcome {
 	uint8_t private_mode; /* 1: this vjd belongs to one user */
 	uint8_t pad;
 	uint32_t leases_max, channels_max; /* quotas of this application */
+	uint64_t run; /* random: tells this vjd from an earlier one at the same place */
 	char release[CTL_NAME_MAX];
 };
 
@@ -150,7 +159,7 @@ struct ctl_connect {
 enum { CTL_FD_AREA, CTL_FD_WAKE_PEER, CTL_FD_WAKE_ME };
 
 struct ctl_channel {
-	uint32_t id; /* same at both ends */
+	uint32_t id; /* same at both ends; 0 in HOLD */
 	uint8_t end; /* 0 or 1: which one is the receiver's of this message */
 	uint8_t proto; /* CTL_PROTO_RAW: a bare channel for @port; else it carries the stack's frames */
 	uint16_t port; /* RAW only */
@@ -162,6 +171,9 @@ struct ctl_channel {
 	uint8_t pad[2];
 	uint32_t app_id; /* STATUS_CHANNEL: the application at end 0; peer_app_id is the one at end 1 */
 	char peer_name[CTL_NAME_MAX];
+	uint8_t key[16]; /* random, known to the two ends only: how a later vjd knows that they belong together. 0 in STATUS */
+	uint32_t pad2;
+	uint64_t area_bytes; /* of the memory; may be more than @params make: whole huge pages */
 };
 
 struct ctl_close {

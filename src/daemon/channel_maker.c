@@ -19,50 +19,76 @@ struct app *channel_peer(const struct channel_end *end)
 
 void channel_describe(const struct channel *ch, uint8_t end, struct ctl_channel *ret_channel)
 {
-	const struct app *me = ch->app[end], *peer = ch->app[1 - end];
+	const struct app *peer = ch->app[1 - end];
 
 	*ret_channel = (struct ctl_channel){
 		.id = ch->id,
 		.end = end,
 		.proto = ch->proto,
 		.port = ch->port,
-		.params = me->d->cfg.area,
-		.peer_app_id = peer->id,
-		.peer_pid = peer->pid,
-		.peer_uid = peer->uid,
-		.app_id = me->id,
+		.params = ch->params,
+		.app_id = ch->app[end]->id,
+		.area_bytes = ch->memory_bytes,
 	};
+	memcpy(ret_channel->key, ch->key, sizeof(ret_channel->key));
+	if (peer == NULL) {
+		ret_channel->peer_pid = ch->half_pid;
+		return;
+	}
+	ret_channel->peer_app_id = peer->id;
+	ret_channel->peer_pid = peer->pid;
+	ret_channel->peer_uid = peer->uid;
 	memcpy(ret_channel->peer_mac, peer->mac, sizeof(ret_channel->peer_mac));
 	memcpy(ret_channel->peer_name, peer->name, sizeof(ret_channel->peer_name));
 }
 
 /* ---- book-keeping */
 
-static void channel_link(struct channel *ch)
+uint32_t channel_next_id(struct vjd *d)
 {
-	for (uint8_t e = 0; e < 2; e++) {
-		ch->end[e] = (struct channel_end){ .channel = ch, .nr = e };
-		TAILQ_INSERT_TAIL(&ch->app[e]->channels, &ch->end[e], of_app);
-		ch->app[e]->channel_cnt++;
-	}
-	ch->app[0]->memory_bytes += ch->memory_bytes;
-	ch->app[0]->user->memory_bytes += ch->memory_bytes;
-	ch->app[0]->d->channel_cnt++;
+	if (++d->last_channel_id == 0)
+		d->last_channel_id = 1;
+	return d->last_channel_id;
 }
 
-static void channel_free(struct channel *ch)
+/* End 0 pays for the memory. */
+static void charge(struct app *app, uint8_t end, const struct channel *ch, bool back)
 {
-	ch->app[0]->memory_bytes -= ch->memory_bytes;
-	ch->app[0]->user->memory_bytes -= ch->memory_bytes;
-	ch->app[0]->d->channel_cnt--;
-	for (unsigned e = 0; e < 2; e++) {
-		TAILQ_REMOVE(&ch->app[e]->channels, &ch->end[e], of_app);
-		ch->app[e]->channel_cnt--;
+	uint64_t bytes = end == 0 ? ch->memory_bytes : 0;
+
+	app->memory_bytes = back ? app->memory_bytes - bytes : app->memory_bytes + bytes;
+	app->user->memory_bytes = back ? app->user->memory_bytes - bytes : app->user->memory_bytes + bytes;
+}
+
+void channel_join(struct channel *ch, uint8_t end, struct app *app)
+{
+	ch->app[end] = app;
+	ch->end[end] = (struct channel_end){ .channel = ch, .nr = end };
+	TAILQ_INSERT_TAIL(&app->channels, &ch->end[end], of_app);
+	app->channel_cnt++;
+	charge(app, end, ch, false);
+	app->d->channel_cnt += ch->app[1 - end] != NULL;
+}
+
+void channel_free(struct channel *ch)
+{
+	for (uint8_t e = 0; e < 2; e++) {
+		struct app *app = ch->app[e];
+
+		if (app == NULL) {
+			half_remove(&ch->app[1 - e]->d->halves, ch);
+			continue;
+		}
+		if (e == 0 && ch->app[1] != NULL)
+			app->d->channel_cnt--;
+		TAILQ_REMOVE(&app->channels, &ch->end[e], of_app);
+		app->channel_cnt--;
+		charge(app, e, ch, true);
 	}
 	free(ch);
 }
 
-static void tell_gone(struct app *app, uint32_t channel_id, uint32_t reason)
+void channel_tell_gone(struct app *app, uint32_t channel_id, uint32_t reason)
 {
 	struct ctl_msg msg = { .type = CTL_PEER_GONE };
 
@@ -80,8 +106,8 @@ void channel_drop_all(struct app *app)
 		uint32_t id = end->channel->id;
 
 		channel_free(end->channel);
-		if (peer != app)
-			tell_gone(peer, id, VJ_CHANNEL_ERR_PEER_GONE);
+		if (peer != app && peer != NULL)
+			channel_tell_gone(peer, id, VJ_CHANNEL_ERR_PEER_GONE);
 	}
 }
 
@@ -99,7 +125,8 @@ void channel_close(struct app *app, const struct ctl_close *req)
 	peer = channel_peer(end);
 	channel_free(end->channel);
 	/* also to itself: the other end is another part of the same program */
-	tell_gone(peer, req->channel_id, reason);
+	if (peer != NULL)
+		channel_tell_gone(peer, req->channel_id, reason);
 }
 
 /* ---- CONNECT */
@@ -246,7 +273,7 @@ static enum ctl_refusal hand_out(struct channel *ch, const struct parts *parts, 
 		return r == -EAGAIN ? CTL_REFUSAL_PEER_BUSY : CTL_REFUSAL_RESOURCES;
 	r = send_end(ch, 0, parts, CTL_CONNECTED, seq);
 	if (r < 0) {
-		tell_gone(ch->app[1], ch->id, VJ_CHANNEL_ERR_PEER_GONE);
+		channel_tell_gone(ch->app[1], ch->id, VJ_CHANNEL_ERR_PEER_GONE);
 		return CTL_REFUSAL_RESOURCES;
 	}
 	return CTL_REFUSAL_NONE;
@@ -264,9 +291,9 @@ static enum ctl_refusal make(struct app *app, struct app *owner, uint32_t seq,
 		return CTL_REFUSAL_RESOURCES;
 	if (parts_make(d, &parts, &ch->memory_bytes) < 0)
 		goto out_free;
-	if (++d->last_channel_id == 0)
-		d->last_channel_id = 1;
-	ch->id = d->last_channel_id;
+	ch->id = channel_next_id(d);
+	ch->params = d->cfg.area;
+	d->ops->random(ch->key, sizeof(ch->key));
 	ch->proto = remote->proto;
 	ch->port = remote->proto == CTL_PROTO_RAW ? remote->port : 0;
 	ch->app[0] = app;
@@ -275,7 +302,9 @@ static enum ctl_refusal make(struct app *app, struct app *owner, uint32_t seq,
 	parts_close(&parts);
 	if (why != CTL_REFUSAL_NONE)
 		goto out_free;
-	channel_link(ch);
+	ch->app[1] = NULL;
+	channel_join(ch, 0, app);
+	channel_join(ch, 1, owner);
 	log_debug(d->cfg.log, "channel %u: app %u to app %u", ch->id, app->id, owner->id);
 	return CTL_REFUSAL_NONE;
 

@@ -21,13 +21,30 @@ struct channel {
 	uint32_t id;
 	uint8_t proto; /* CTL_PROTO_RAW, or what was asked for first */
 	uint16_t port; /* RAW only */
+	uint8_t key[16];
+	struct vj_area_params params;
 	uint64_t memory_bytes;
-	struct app *app[2]; /* by end; [0] asked for it and is charged */
+	struct app *app[2]; /* by end; [0] asked for it and is charged. NULL: half of it, see channel_half.h */
 	struct channel_end end[2];
+	LIST_ENTRY(channel) half_bucket; /* halves only, as what follows */
+	TAILQ_ENTRY(channel) half_all;
+	int32_t half_pid; /* of the process that is to have the other end */
 };
 
-/** channel_peer() - Who holds the other end */
+/** channel_peer() - Who holds the other end; NULL: nobody has stated it yet */
 struct app *channel_peer(const struct channel_end *end);
+
+/** channel_join() - @app holds end @end of @ch from now on: into its books */
+void channel_join(struct channel *ch, uint8_t end, struct app *app);
+
+/** channel_free() - Out of the books of whoever holds an end. Tells nobody */
+void channel_free(struct channel *ch);
+
+/** channel_next_id() - A number for a channel */
+uint32_t channel_next_id(struct vjd *d);
+
+/** channel_tell_gone() - PEER_GONE */
+void channel_tell_gone(struct app *app, uint32_t channel_id, uint32_t reason);
 
 /**
  * channel_connect() - Serve a CONNECT
@@ -47,7 +64,7 @@ void channel_close(struct app *app, const struct ctl_close *req);
 /** channel_drop_all() - @app goes: tell its peers */
 void channel_drop_all(struct app *app);
 
-/** channel_describe() - As @end's application, or (STATUS_CHANNEL) an onlooker of end 0, sees it */
+/** channel_describe() - As @end's application sees it */
 void channel_describe(const struct channel *ch, uint8_t end, struct ctl_channel *ret_channel);
 
 #endif

@@ -34,7 +34,7 @@ static void tell_peers(struct app *owner, const struct ctl_msg *msg)
 	TAILQ_FOREACH (end, &owner->channels, of_app) {
 		struct app *peer = channel_peer(end);
 
-		if (app_mark(peer))
+		if (peer != NULL && app_mark(peer))
 			app_post(peer, msg);
 	}
 }

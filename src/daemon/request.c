@@ -2,6 +2,7 @@
 #include "daemon/request.h"
 
 #include "base/assert.h"
+#include "daemon/channel_half.h"
 #include "daemon/channel_maker.h"
 #include "daemon/lease_holder.h"
 #include "daemon/status.h"
@@ -86,6 +87,7 @@ static void do_hello(struct app *app, const struct ctl_msg *msg)
 		.private_mode = cfg->private_mode,
 		.leases_max = cfg->limits.leases_max,
 		.channels_max = cfg->limits.channels_max,
+		.run = app->d->run,
 	};
 	memcpy(reply.welcome.mac, app->mac, sizeof(reply.welcome.mac));
 	ctl_name_set(reply.welcome.release, VJ_VERSION_STRING);
@@ -161,6 +163,17 @@ static void do_connect(struct app *app, const struct ctl_msg *msg)
 		refuse(app, msg, why);
 }
 
+static void do_hold(struct app *app, const struct ctl_msg *msg)
+{
+	struct ctl_msg reply = { .type = CTL_HELD, .seq = msg->seq };
+	enum ctl_refusal why = half_hold(app, &msg->channel, &reply.channel);
+
+	if (why != CTL_REFUSAL_NONE)
+		refuse(app, msg, why);
+	else
+		app_post(app, &reply);
+}
+
 /* ---- the way in */
 
 /* Is it allowed now, from this one? */
@@ -195,6 +208,9 @@ static void serve(struct app *app, const struct ctl_msg *msg, const int *fds, un
 		return;
 	case CTL_CONNECT:
 		do_connect(app, msg);
+		return;
+	case CTL_HOLD:
+		do_hold(app, msg);
 		return;
 	case CTL_CHANNEL_CLOSE:
 		channel_close(app, &msg->close);

@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -135,10 +136,27 @@ static void op_random(void *buf, size_t bytes)
 		;
 }
 
+/* A zombie has ended too: kill() would still find it. */
+static bool op_process_ended(int32_t pid)
+{
+	struct pollfd pfd = { .events = POLLIN };
+	bool ended;
+
+	if (pid <= 0) /* of a pid namespace that can't be seen from here */
+		return false;
+	pfd.fd = (int)syscall(SYS_pidfd_open, pid, 0);
+	if (pfd.fd < 0)
+		return errno == ESRCH;
+	ended = poll(&pfd, 1, 0) == 1;
+	close(pfd.fd);
+	return ended;
+}
+
 static const struct vjd_ops ops = {
 	.send = op_send,
 	.changed = op_changed,
 	.submit = op_submit,
+	.process_ended = op_process_ended,
 	.addr_is_local = local_addr,
 	.random = op_random,
 };
@@ -434,6 +452,7 @@ static int look_after_time(struct server *s)
 	bool has_app = s->vjd.app_cnt > 0;
 
 	app_expire_strangers(&s->vjd);
+	half_look(&s->vjd);
 	if (has_app || s->has_app)
 		s->idle_since_ns = s->vjd.now_ns;
 	s->has_app = has_app;
@@ -446,6 +465,7 @@ static int wait_ms(const struct server *s)
 	uint64_t deadline_ns = min_u64(exit_deadline_ns(s), app_stranger_deadline_ns(&s->vjd));
 	uint64_t ms;
 
+	deadline_ns = min_u64(deadline_ns, half_deadline_ns(&s->vjd));
 	if (deadline_ns == TIME_NEVER)
 		return -1;
 	ms = time_ns_to_ms_ceil(time_sub_sat(deadline_ns, s->vjd.now_ns));

@@ -98,6 +98,8 @@ static bool next_of_app(const struct app *app, struct status_cursor *c, struct c
 		c->channel_id = ch->id;
 		msg->type = CTL_STATUS_CHANNEL;
 		channel_describe(ch, 0, &msg->channel);
+		/* for the two ends only */
+		memset(msg->channel.key, 0, sizeof(msg->channel.key));
 	} else {
 		return false;
 	}

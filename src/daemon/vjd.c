@@ -22,6 +22,8 @@ int vjd_init(struct vjd *d, const struct vjd_config *cfg, const struct vjd_ops *
 	*d = (struct vjd){ .cfg = *cfg, .ops = ops, .now_ns = now_ns, .start_ns = now_ns };
 	d->last_lease_id = first_id(ops);
 	d->last_channel_id = first_id(ops);
+	ops->random(&d->run, sizeof(d->run));
+	half_table_init(&d->halves, d->run);
 	TAILQ_INIT(&d->apps);
 	TAILQ_INIT(&d->strangers);
 	LIST_INIT(&d->users);

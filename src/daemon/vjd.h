@@ -5,8 +5,8 @@
  * Theory of operation
  *
  * vjd is a book-keeper: who is there (app.h), who holds which port (lease.h, port_block.h), who
- * shares a channel with whom (channel_maker.h), and how much of each (quota.h). It makes channels
- * and is never on the path of a packet.
+ * shares a channel with whom (channel_maker.h; channel_half.h after a restart), and how much of each
+ * (quota.h). It makes channels and is never on the path of a packet.
  *
  * One thread runs an epoll loop (server.h) and owns all of this state. It never waits for a client:
  * what can't be sent now is queued, a client whose queue isn't empty isn't read, and a queue can't
@@ -25,6 +25,7 @@
 #include "base/log.h"
 #include "base/types.h"
 #include "control/msg.h"
+#include "daemon/channel_half.h"
 #include "daemon/lease.h"
 #include "daemon/port_block.h"
 #include "daemon/quota.h"
@@ -66,6 +67,8 @@ struct vjd_ops {
 	 * job.
 	 */
 	void (*submit)(struct vjd *d, struct fd_job *job);
+	/* Has this process ended? One that can't be told about hasn't. */
+	bool (*process_ended)(int32_t pid);
 	/* Is this an address of this host, seen from vjd's network namespace? */
 	bool (*addr_is_local)(const struct ip_addr *addr);
 	void (*random)(void *buf, size_t bytes);
@@ -84,7 +87,9 @@ struct vjd {
 	struct user_list users;
 	struct lease_table leases;
 	struct port_map ports;
-	uint32_t channel_cnt;
+	uint32_t channel_cnt; /* with both ends */
+	struct half_table halves;
+	uint64_t run; /* random */
 
 	uint64_t huge_pages_ns; /* don't ask the host for huge pages before */
 

@@ -3,7 +3,8 @@
  * control.c - talking with vjd, and living without it
  *
  * vjd is needed to make channels and to hear of deaths. When it goes, traffic goes on; every RETRY_NS it is looked for
- * again, and when it is back our leases are stated anew. Until then what needs it fails with -ENOTCONN.
+ * again, and when it is back our channels and leases are stated anew: channels first, so that nobody who finds a port of
+ * ours is given a second one. Until then what needs it fails with -ENOTCONN.
  */
 #include "channel/bell.h"
 #include "lib/priv.h"
@@ -22,6 +23,8 @@ static void control_lost(struct vj *vj, int err)
 	ctl_client_close(vj->ctl);
 	vj->ctl = NULL;
 	route_forget_all(vj);
+	for (unsigned i = 0; i < vj->link_cnt; i++)
+		vj->links[i]->channel_id = 0;
 	vj->ctl_next_ns = lib_clock_ns() + RETRY_NS;
 }
 
@@ -36,8 +39,10 @@ int control_open(struct vj *vj)
 	if (err) {
 		ctl_client_close(vj->ctl);
 		vj->ctl = NULL;
+		return err;
 	}
-	return err;
+	vj->ctl_run = ctl_client_welcome(vj->ctl)->run;
+	return 0;
 }
 
 static void control_channel(struct vj *vj, const struct ctl_msg *msg, const int fds[CTL_FDS_MAX])
@@ -71,10 +76,13 @@ static void control_event(struct vj *vj, const struct ctl_msg *msg, const int fd
 
 static void control_retry(struct vj *vj)
 {
+	uint64_t run = vj->ctl_run;
+
 	vj->ctl_next_ns = vj->now_ns + RETRY_NS;
 	if (control_open(vj))
 		return;
 	lib_log(vj, LOG_NOTICE, "vjd is back");
+	link_restate_all(vj, vj->ctl_run == run);
 	lease_restate(vj);
 	ports_restate(vj);
 }

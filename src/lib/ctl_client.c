@@ -600,6 +600,20 @@ int ctl_client_connect(struct ctl_client *client, const struct ctl_endpoint *rem
 	return 0;
 }
 
+int ctl_client_hold(struct ctl_client *client, const struct ctl_channel *channel,
+		    struct ctl_channel *ret_channel)
+{
+	struct ctl_msg reply, req = { .type = CTL_HOLD };
+	int r;
+
+	req.channel = *channel;
+	req.channel.id = 0;
+	r = simple_call(client, &req, -1, CTL_HELD, &reply);
+	if (r == 0)
+		*ret_channel = reply.channel;
+	return r;
+}
+
 int ctl_client_channel_close(struct ctl_client *client, uint32_t channel_id,
 			     enum vj_channel_error reason)
 {

@@ -121,6 +121,14 @@ int ctl_client_connect(struct ctl_client *client, const struct ctl_endpoint *rem
 		       struct ctl_channel *ret_channel, int ret_fds[static CTL_FDS_MAX]);
 
 /**
+ * ctl_client_hold() - State to a new vjd what an earlier one said in CONNECTED or CHANNEL
+ * @ret_channel: its number at this vjd, and what that knows of the peer
+ * Return: -ENOENT: the other end is gone
+ */
+int ctl_client_hold(struct ctl_client *client, const struct ctl_channel *channel,
+		    struct ctl_channel *ret_channel);
+
+/**
  * ctl_client_channel_close() - Tell vjd; no reply. Return: 0; -ENOTCONN; -ETIMEDOUT: vjd doesn't
  * read.
  */

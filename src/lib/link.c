@@ -116,7 +116,7 @@ static void link_check(struct vj_link *link)
 
 	if (likely(why == VJ_CHANNEL_ERR_NONE) || link->raw || link->dead)
 		return;
-	lib_log(link->vj, LOG_WARNING, "channel %u to process %d closed: %s", link->channel_id, link->peer_pid,
+	lib_log(link->vj, LOG_WARNING, "channel %u to process %d closed: %s", link->channel_id, link->said.peer_pid,
 		vj_channel_error_text(why));
 	link->vj->channels_violated++;
 	link_kill(link, why, true);
@@ -239,7 +239,7 @@ static int links_grow(struct vj *vj)
 
 static void link_tell_vjd(struct vj *vj, uint32_t channel_id, enum vj_channel_error why)
 {
-	if (vj->ctl)
+	if (vj->ctl && channel_id)
 		control_done(vj, ctl_client_channel_close(vj->ctl, channel_id, why));
 }
 
@@ -254,9 +254,8 @@ int link_open(struct vj *vj, const struct ctl_channel *msg, const int fds[CTL_FD
 		return -ENOMEM;
 	}
 	link->vj = vj;
+	link->said = *msg;
 	link->channel_id = msg->id;
-	link->peer_app_id = msg->peer_app_id;
-	link->peer_pid = msg->peer_pid;
 	link->raw = msg->proto == CTL_PROTO_RAW;
 	for (unsigned i = 0; i < CTL_FDS_MAX; i++)
 		link->fds[i] = sys_fd_high(fds[i]);
@@ -341,6 +340,35 @@ void link_reap(struct vj *vj)
 			vj->links[kept++] = vj->links[i];
 	}
 	vj->link_cnt = kept;
+}
+
+static void link_restate(struct vj_link *link)
+{
+	struct vj *vj = link->vj;
+	struct ctl_channel now;
+	int err = control_done(vj, ctl_client_hold(vj->ctl, &link->said, &now));
+
+	if (!err)
+		link->channel_id = now.id;
+	else if (err == -ENOENT)
+		link_peer_gone(link);
+	else
+		lib_log(vj, LOG_WARNING, "channel to process %d: vjd does not take it again: %s", link->said.peer_pid,
+			strerror(-err));
+}
+
+void link_restate_all(struct vj *vj, bool same_run)
+{
+	for (unsigned i = 0; i < vj->link_cnt && vj->ctl; i++) {
+		struct vj_link *link = vj->links[i];
+
+		if (link->dead || link->channel_id || vj_channel_error(link->ch) != VJ_CHANNEL_ERR_NONE)
+			continue;
+		if (same_run)
+			link_peer_gone(link);
+		else
+			link_restate(link);
+	}
 }
 
 void link_forget(struct vj_link *link)

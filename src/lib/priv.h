@@ -41,9 +41,8 @@ struct vj_link {
 	struct vj *vj;
 	struct vj_channel *ch;
 	struct link_id stack_id; /* valid unless raw */
-	uint32_t channel_id;	 /* vjd's number for it */
-	uint32_t peer_app_id;
-	int32_t peer_pid;
+	struct ctl_channel said; /* what vjd said of it: to be stated to a later one */
+	uint32_t channel_id;	 /* vjd's number for it; 0: vjd is away, or a later one doesn't know it */
 	int fds[CTL_FDS_MAX];	 /* area, wake peer, wake me */
 	void *area;
 	size_t area_bytes;
@@ -98,6 +97,7 @@ struct ports {
 struct vj {
 	struct stack *stack;
 	struct ctl_client *ctl; /* NULL: vjd is away */
+	uint64_t ctl_run;	/* which vjd it was last */
 	int bell_fd;
 	struct vj_link **links;
 	unsigned link_cnt, link_room;
@@ -159,6 +159,8 @@ static inline void link_publish_all(struct vj *vj)
 }
 void link_kill(struct vj_link *link, enum vj_channel_error why, bool tell_vjd);
 void link_peer_gone(struct vj_link *link);
+/* vjd is back: state our ends; what has no other end any more dies. @same_run: it has told our peers that we are gone */
+void link_restate_all(struct vj *vj, bool same_run);
 void link_reap(struct vj *vj);
 struct vj_link *link_by_channel_id(const struct vj *vj, uint32_t channel_id);
 struct vj_link *link_by_channel(const struct vj *vj, const struct vj_channel *ch);

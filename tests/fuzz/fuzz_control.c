@@ -39,6 +39,10 @@ static void check_client_msg(const struct ctl_msg *m, unsigned fd_cnt)
 	case CTL_CHANNEL_CLOSE:
 	case CTL_STATUS:
 		break;
+	case CTL_HOLD:
+		VJ_ASSERT(m->channel.id == 0 && m->channel.end <= 1);
+		check_name(m->channel.peer_name);
+		break;
 	default:
 		VJ_UNREACHABLE();
 	}
@@ -46,7 +50,7 @@ static void check_client_msg(const struct ctl_msg *m, unsigned fd_cnt)
 
 static void check_daemon_msg(const struct ctl_msg *m, unsigned fd_cnt)
 {
-	VJ_ASSERT(m->type >= CTL_WELCOME && m->type <= CTL_REFUSED);
+	VJ_ASSERT(m->type >= CTL_WELCOME && m->type <= CTL_TYPE_LAST);
 	VJ_ASSERT(fd_cnt == 0 ||
 		  (fd_cnt == CTL_FDS_MAX && (m->type == CTL_CONNECTED || m->type == CTL_CHANNEL)));
 	if (m->type == CTL_CHANNEL || m->type == CTL_CONNECTED || m->type == CTL_STATUS_CHANNEL)

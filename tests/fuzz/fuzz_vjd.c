@@ -13,6 +13,8 @@
 #include "base/time.h"
 #include "control/packet.h"
 #include "daemon/app.h"
+#include "daemon/channel_half.h"
+#include "daemon/channel_maker.h"
 #include "daemon/fd_worker.h"
 #include "daemon/proof.h"
 #include "daemon/request.h"
@@ -96,6 +98,12 @@ static void op_submit(struct vjd *vjd, struct fd_job *job)
 		request_job_done(vjd, job);
 }
 
+/* Players have the numbers from 1 on; there is one whose end nobody can tell. */
+static bool op_process_ended(int32_t pid)
+{
+	return pid > APPS || (pid > 0 && !players[pid - 1].connected);
+}
+
 static bool op_addr_is_local(const struct ip_addr *addr)
 {
 	return ip_addr_is_loopback(addr);
@@ -111,6 +119,7 @@ static const struct vjd_ops ops = {
 	.send = op_send,
 	.changed = op_changed,
 	.submit = op_submit,
+	.process_ended = op_process_ended,
 	.addr_is_local = op_addr_is_local,
 	.random = op_random,
 };
@@ -161,7 +170,7 @@ static void tame(struct ctl_msg *m, uint8_t spice)
 {
 	unsigned which = spice % SOCKETS;
 
-	m->type = 1 + m->type % CTL_REFUSED;
+	m->type = 1 + m->type % CTL_TYPE_LAST;
 	if (m->type == CTL_LEASE) {
 		m->lease = (struct ctl_lease){ .local = names[which], .flags = m->lease.flags & 3 };
 		if (spice >= 128)
@@ -175,7 +184,7 @@ static void tame(struct ctl_msg *m, uint8_t spice)
 		if (spice >= 192)
 			m->connect.remote.port = 1 + spice % 3;
 	} else if (m->type == CTL_HELLO) {
-		m->hello = (struct ctl_hello){ .version = spice == 255 ? 2 : CTL_VERSION,
+		m->hello = (struct ctl_hello){ .version = spice == 255 ? CTL_VERSION + 1 : CTL_VERSION,
 					       .flags = spice == 254,
 					       .name = "f" };
 	} else if (m->type == CTL_RELEASE) {
@@ -185,6 +194,14 @@ static void tame(struct ctl_msg *m, uint8_t spice)
 					       .first = spice < 64 ? m->ports.first : 0,
 					       .cnt = (uint16_t)(1 + (m->ports.cnt & 1023)) };
 		m->ports.first = (uint16_t)(m->ports.first % 60000);
+	} else if (m->type == CTL_HOLD) {
+		m->channel = (struct ctl_channel){ .end = spice & 1,
+						   .proto = spice & 128 ? CTL_PROTO_RAW : CTL_PROTO_TCP,
+						   .port = spice >> 7,
+						   .params = d.cfg.area,
+						   .peer_pid = spice % 16,
+						   .key = { 1 + (spice >> 1) % 4 },
+						   .area_bytes = vj_area_bytes(&d.cfg.area) };
 	} else if (m->type == CTL_CHANNEL_CLOSE) {
 		m->close = (struct ctl_close){ .channel_id = 1 + spice % 16,
 					       .reason = spice % (VJ_CHANNEL_ERR_CLOSED + 1) };
@@ -266,6 +283,7 @@ static size_t step(const uint8_t *data, size_t len)
 	case 4:
 		d.now_ns += data[1] * (NS_PER_SEC / 16);
 		app_expire_strangers(&d);
+		half_look(&d);
 		break;
 	case 5:
 		delay_jobs = data[1] & 1;
@@ -282,7 +300,8 @@ static size_t step(const uint8_t *data, size_t len)
 /* The books, added up. */
 static void audit(void)
 {
-	uint32_t leases = 0, ends = 0;
+	uint32_t leases = 0, ends = 0, halves = 0;
+	const struct channel *ch;
 	const struct user *u;
 
 	for (unsigned i = 0; i < APPS; i++) {
@@ -296,7 +315,11 @@ static void audit(void)
 			     APP_QUEUE_MAX + d.cfg.limits.channels_max + 1);
 	}
 	VJ_ASSERT_OP(leases, ==, d.leases.cnt);
-	VJ_ASSERT_OP(ends, ==, 2 * d.channel_cnt);
+	TAILQ_FOREACH (ch, &d.halves.all, half_all) {
+		VJ_ASSERT((ch->app[0] == NULL) != (ch->app[1] == NULL));
+		halves++;
+	}
+	VJ_ASSERT_OP(ends, ==, 2 * d.channel_cnt + halves);
 	LIST_FOREACH (u, &d.users, all)
 		VJ_ASSERT_OP(u->memory_bytes, <=, d.cfg.limits.memory_max);
 }
@@ -372,6 +395,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		step_gone(&players[i]);
 	VJ_ASSERT_OP(d.leases.cnt, ==, 0u);
 	VJ_ASSERT_OP(d.channel_cnt, ==, 0u);
+	VJ_ASSERT(TAILQ_EMPTY(&d.halves.all));
 	VJ_ASSERT_OP(d.app_cnt, ==, 0u);
 	VJ_ASSERT_OP(d.ports.free_cnt[0], ==, PORT_UNIT_CNT);
 	VJ_ASSERT_OP(d.ports.free_cnt[1], ==, PORT_UNIT_CNT);

@@ -451,13 +451,30 @@ static pid_t fork_sender(const struct sockaddr_storage *at)
 	return pid;
 }
 
+/* Read until the end, which must be a reset. Return: ms that it took */
+static uint64_t read_until_reset(struct vj *vj, struct vj_conn c)
+{
+	uint64_t start_ms = now_ms();
+	struct vj_event ev[8];
+	char buf[4096];
+	ssize_t r;
+
+	while ((r = vj_recv(vj, c, buf, sizeof(buf), false)) >= 0 || r == -EAGAIN) {
+		assert_true(r != 0); /* not an orderly end */
+		if (r == -EAGAIN)
+			vj_poll(vj, ev, 8, 10000000);
+		assert_true(now_ms() - start_ms < 5000);
+	}
+	assert_int_equal(r, -ECONNRESET);
+	return now_ms() - start_ms;
+}
+
 static void test_peer_killed(void **state)
 {
 	struct sockaddr_storage at;
 	struct vj_listener l = listen_on(a, AF_INET, &at);
 	struct vj_conn ca, other_a, other_b;
-	struct vj_event ev[8];
-	uint64_t killed_ms;
+	uint64_t ms;
 	char buf[4096];
 	ssize_t r;
 	pid_t pid;
@@ -472,16 +489,9 @@ static void test_peer_killed(void **state)
 		assert_true(r > 0);
 	}
 	kill(pid, SIGKILL);
-	killed_ms = now_ms();
-	while ((r = vj_recv(a, ca, buf, sizeof(buf), false)) >= 0 || r == -EAGAIN) {
-		assert_true(r != 0); /* not an orderly end */
-		if (r == -EAGAIN)
-			vj_poll(a, ev, 8, 10000000);
-		assert_true(now_ms() - killed_ms < 5000);
-	}
-	assert_int_equal(r, -ECONNRESET);
-	print_message("           told %llu ms after kill -9\n", (unsigned long long)(now_ms() - killed_ms));
-	assert_true(now_ms() - killed_ms < 1000); /* 100 ms on an idle machine */
+	ms = read_until_reset(a, ca);
+	print_message("           told %llu ms after kill -9\n", (unsigned long long)ms);
+	assert_true(ms < 1000); /* 100 ms on an idle machine */
 	waitpid(pid, NULL, 0);
 	vj_conn_close(a, ca);
 	transfer(b, other_b, a, other_a, 100000, 10000, false); /* nobody else noticed */
@@ -494,7 +504,8 @@ static void test_vjd_killed(void **state)
 {
 	struct sockaddr_storage at;
 	struct vj_listener l;
-	struct vj_conn ca, cb, c2;
+	struct vj_stats st = { .sz = sizeof(st) };
+	struct vj_conn ca, cb, cb2, c2;
 	struct vj *late;
 	int err = 0;
 
@@ -523,9 +534,51 @@ static void test_vjd_killed(void **state)
 	}
 	assert_true(vj_ready(late, c2) & VJ_EV_CONNECTED);
 	transfer(b, cb, a, ca, 1 << 20, 10000, false);
+	/* the new vjd knows what a and b share */
+	assert_int_equal(vj_stats(b, &st), 0);
+	assert_int_equal(st.channels, 1);
+	PUMP_UNTIL(!vj_connect(b, (struct sockaddr *)&at, sizeof(struct sockaddr_in), NULL, 0, 0, &cb2));
+	PUMP_UNTIL(vj_ready(b, cb2) & VJ_EV_CONNECTED);
+	assert_int_equal(vj_stats(b, &st), 0);
+	assert_int_equal(st.channels, 1);
+	vj_conn_close(b, cb2);
 	vj_close(late);
 	vj_conn_close(b, cb);
 	vj_conn_close(a, ca);
+	vj_unlisten(a, l);
+}
+
+/* A death is told by a vjd that did not make the channel. And one while there was none, by the next. */
+static void test_vjd_and_peer_killed(void **state)
+{
+	struct sockaddr_storage at;
+	struct vj_listener l = listen_on(a, AF_INET, &at);
+	pid_t first = fork_sender(&at), second;
+	struct vj_conn c1, c2;
+	char buf[4096];
+	ssize_t r;
+
+	(void)state;
+	PUMP_UNTIL(!vj_accept(a, l, 0, &c1));
+	second = fork_sender(&at);
+	PUMP_UNTIL(!vj_accept(a, l, 0, &c2));
+	vjd_kill(SIGKILL);
+	kill(second, SIGKILL);
+	waitpid(second, NULL, 0);
+	unlink(socket_path);
+	vjd_start();
+	read_until_reset(a, c2);
+	/* by now the first has found its way to the new vjd, or will within its second */
+	for (uint64_t until_ms = now_ms() + 2500; now_ms() < until_ms;) {
+		pump();
+		r = vj_recv(a, c1, buf, sizeof(buf), false);
+		assert_true(r > 0 || r == -EAGAIN);
+	}
+	kill(first, SIGKILL);
+	assert_true(read_until_reset(a, c1) < 1000);
+	waitpid(first, NULL, 0);
+	vj_conn_close(a, c1);
+	vj_conn_close(a, c2);
 	vj_unlisten(a, l);
 }
 
@@ -616,6 +669,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_fd_wakes, pair_setup, pair_teardown),
 		cmocka_unit_test_setup_teardown(test_peer_killed, pair_setup, pair_teardown),
 		cmocka_unit_test_setup_teardown(test_vjd_killed, pair_setup, pair_teardown),
+		cmocka_unit_test_setup_teardown(test_vjd_and_peer_killed, pair_setup, pair_teardown),
 	};
 	int failed;
 

@@ -51,6 +51,9 @@ static const struct sample samples[] = {
 	{ { .type = CTL_STATUS_END, .seq = 7, .daemon = { .pid = 1, .release = "0.1.0" } }, CTL_FROM_DAEMON, 0 },
 	{ { .type = CTL_REFUSED, .seq = 8, .refused = { .refusal = CTL_REFUSAL_MALFORMED, .release = "0.1.0" } },
 	  CTL_FROM_DAEMON, 0 },
+	{ { .type = CTL_HOLD, .seq = 9, .channel = { .end = 1, .proto = CTL_PROTO_TCP, .key = { 1 } } },
+	  CTL_FROM_CLIENT, 0 },
+	{ { .type = CTL_HELD, .seq = 9, .channel = { .id = 3, .end = 1, .proto = CTL_PROTO_TCP } }, CTL_FROM_DAEMON, 0 },
 };
 
 #define GOOD(msg, fds, from) assert_int_equal(check(msg, fds, from), CTL_REFUSAL_NONE)
@@ -137,7 +140,7 @@ static void descriptors_are_counted(void **state)
 
 static void unknown_types_are_malformed(void **state)
 {
-	static const uint32_t types[] = { 0, CTL_REFUSED + 1, 255, 0x80000001, UINT32_MAX };
+	static const uint32_t types[] = { 0, CTL_TYPE_LAST + 1, 255, 0x80000001, UINT32_MAX };
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
@@ -248,6 +251,10 @@ static void fields_are_in_range(void **state)
 	SPOIL(CTL_CONNECTED, 3, CTL_FROM_DAEMON, m.channel.end = 2);
 	SPOIL(CTL_CONNECTED, 3, CTL_FROM_DAEMON, m.channel.port = 1);
 	SPOIL(CTL_CHANNEL, 3, CTL_FROM_DAEMON, m.channel.port = 0);
+	SPOIL(CTL_HOLD, 0, CTL_FROM_CLIENT, m.channel.id = 1);
+	SPOIL(CTL_HOLD, 0, CTL_FROM_CLIENT, m.channel.end = 2);
+	SPOIL(CTL_HOLD, 0, CTL_FROM_CLIENT, m.channel.pad2 = 1);
+	SPOIL(CTL_HELD, 0, CTL_FROM_DAEMON, m.channel.id = 0);
 	SPOIL(CTL_CHANNEL_CLOSE, 0, CTL_FROM_CLIENT, m.close.channel_id = 0);
 	SPOIL(CTL_CHANNEL_CLOSE, 0, CTL_FROM_CLIENT, m.close.reason = VJ_CHANNEL_ERR_CLOSED + 1);
 	SPOIL(CTL_STATUS, 0, CTL_FROM_CLIENT, m.none.pad[7] = 1);

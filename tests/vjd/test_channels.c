@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <sched.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -311,6 +312,184 @@ static void other_network_namespaces_are_other_hosts(void **state)
 	assert_int_equal(status, 0);
 }
 
+/* ---- HOLD: what an earlier vjd made */
+
+/* a and b, who offers RAW 5, and a channel between them, of a vjd that is no more. */
+struct survivors {
+	struct vjd_proc v;
+	struct ctl_client *a, *b;
+	struct ctl_channel end[2]; /* as the earlier vjd described them */
+};
+
+static void survive(struct survivors *s, const char *options)
+{
+	struct ctl_endpoint ep = { .port = 5, .proto = CTL_PROTO_RAW };
+	int fds[CTL_FDS_MAX];
+
+	vjd_start(&s->v, "");
+	s->a = client_open(&s->v, "a");
+	s->b = client_open(&s->v, "b");
+	offer_raw(s->b, 5);
+	assert_int_equal(ctl_client_connect(s->a, &ep, &s->end[0], fds), 0);
+	fds_close(fds, 3);
+	s->end[1] = event_wait(s->b, CTL_CHANNEL).channel;
+	assert_memory_equal(s->end[0].key, s->end[1].key, 16);
+	vjd_restart(&s->v, options);
+	ctl_client_close(s->a);
+	ctl_client_close(s->b);
+	s->a = client_open(&s->v, "a");
+	s->b = client_open(&s->v, "b");
+}
+
+static void survivors_part(struct survivors *s)
+{
+	ctl_client_close(s->a);
+	ctl_client_close(s->b);
+	vjd_stop(&s->v);
+}
+
+static void a_channel_outlives_vjd(void **state)
+{
+	struct ctl_channel now[2];
+	struct survivors s;
+	struct ctl_msg msg;
+
+	(void)state;
+	survive(&s, "");
+	assert_int_equal(ctl_client_hold(s.b, &s.end[1], &now[1]), 0);
+	assert_int_equal(daemon_status(&s.v).channels, 0); /* half of it */
+	assert_int_equal(ctl_client_hold(s.a, &s.end[0], &now[0]), 0);
+	assert_int_equal(daemon_status(&s.v).channels, 1);
+	assert_int_equal(now[0].id, now[1].id);
+	assert_int_equal(now[0].end, 0);
+	assert_string_equal(now[0].peer_name, "b");
+	assert_int_equal(ctl_client_channel_close(s.a, now[0].id, VJ_CHANNEL_ERR_RX_LEN), 0);
+	msg = event_wait(s.b, CTL_PEER_GONE);
+	assert_int_equal(msg.close.channel_id, now[1].id);
+	assert_int_equal(msg.close.reason, VJ_CHANNEL_ERR_RX_LEN);
+	assert_int_equal(daemon_status(&s.v).channels, 0);
+	survivors_part(&s);
+}
+
+/* Of a channel for the stacks: a CONNECT finds it again. */
+static void what_is_shared_is_found_after_a_restart(void **state)
+{
+	int fd = bound_socket("127.0.0.1:0", CTL_PROTO_TCP, true), fds[CTL_FDS_MAX];
+	struct ctl_endpoint ep = name_of(fd, CTL_PROTO_TCP);
+	struct ctl_channel end[2], now[2], found;
+	struct ctl_client *a, *b;
+	struct vjd_proc v;
+	uint32_t id;
+
+	(void)state;
+	vjd_start(&v, "");
+	a = client_open(&v, "a");
+	b = client_open(&v, "b");
+	assert_int_equal(ctl_client_lease(b, &ep, 0, fd, &id), 0);
+	assert_int_equal(ctl_client_connect(a, &ep, &end[0], fds), 0);
+	fds_close(fds, 3);
+	end[1] = event_wait(b, CTL_CHANNEL).channel;
+	vjd_restart(&v, "");
+	ctl_client_close(a);
+	ctl_client_close(b);
+	a = client_open(&v, "a");
+	b = client_open(&v, "b");
+	assert_int_equal(ctl_client_hold(a, &end[0], &now[0]), 0);
+	assert_int_equal(ctl_client_hold(b, &end[1], &now[1]), 0);
+	assert_int_equal(ctl_client_lease(b, &ep, 0, fd, &id), 0);
+	assert_int_equal(ctl_client_connect(a, &ep, &found, fds), 0);
+	assert_int_equal(fds[0], -1);
+	assert_int_equal(found.id, now[0].id);
+	close(fd);
+	ctl_client_close(a);
+	event_wait(b, CTL_PEER_GONE);
+	ctl_client_close(b);
+	vjd_stop(&v);
+}
+
+/* Who claims what he hasn't got gets half a channel that leads nowhere, or nothing. */
+static void liars_get_no_channel(void **state)
+{
+	struct ctl_channel now, lie;
+	struct ctl_client *liar;
+	struct survivors s;
+
+	(void)state;
+	survive(&s, "--channels-max 4");
+	liar = client_open(&s.v, "liar");
+	lie = s.end[0];
+	lie.key[15] ^= 1;
+	assert_int_equal(ctl_client_hold(liar, &lie, &now), 0);
+	assert_int_equal(ctl_client_hold(liar, &lie, &now), -ENOENT); /* the same end again */
+	assert_int_equal(ctl_client_hold(s.b, &s.end[1], &now), 0);
+	event_none(s.b, 20);
+	lie = s.end[1]; /* an end that is taken, with the right key */
+	assert_int_equal(ctl_client_hold(liar, &lie, &now), -ENOENT);
+	lie = s.end[0]; /* the right key, but another memory */
+	lie.params.frame_cnt *= 2;
+	lie.params.ring_cnt *= 2;
+	lie.area_bytes = vj_area_bytes(&lie.params);
+	assert_int_equal(ctl_client_hold(liar, &lie, &now), -ENOENT);
+	lie = s.end[0];
+	lie.area_bytes -= 4096;
+	assert_int_equal(ctl_client_hold(liar, &lie, &now), -ENOENT);
+	lie.params.frame_bytes = 3;
+	assert_int_equal(ctl_client_hold(liar, &lie, &now), -ENOENT);
+	for (unsigned i = 0; i < 3; i++) { /* a half is charged like a channel */
+		lie = s.end[i & 1];
+		lie.key[0] ^= (uint8_t)(i + 1);
+		assert_int_equal(ctl_client_hold(liar, &lie, &now), 0);
+	}
+	lie.key[0] ^= 0x80;
+	assert_int_equal(ctl_client_hold(liar, &lie, &now), -ENOSPC);
+	ctl_client_close(liar);
+	event_none(s.b, 20);
+	assert_int_equal(ctl_client_hold(s.a, &s.end[0], &now), 0);
+	assert_int_equal(daemon_status(&s.v).channels, 1);
+	survivors_part(&s);
+}
+
+static void memory_is_charged_again_after_a_restart(void **state)
+{
+	struct ctl_channel now;
+	struct survivors s;
+
+	(void)state;
+	survive(&s, "--memory-max 3");
+	assert_int_equal(ctl_client_hold(s.a, &s.end[0], &now), 0);
+	s.end[0].key[0] ^= 1;
+	assert_int_equal(ctl_client_hold(s.a, &s.end[0], &now), -ENOMEM);
+	assert_int_equal(ctl_client_hold(s.b, &s.end[1], &now), 0); /* end 0 pays */
+	survivors_part(&s);
+}
+
+/* The other end died while no vjd was there, or dies before it has stated its end. */
+static void a_peer_that_never_comes_back_is_noticed(void **state)
+{
+	struct ctl_channel now;
+	struct survivors s;
+	struct ctl_msg msg;
+	int32_t pid = fork();
+
+	(void)state;
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		pause();
+		_exit(0);
+	}
+	survive(&s, "");
+	s.end[0].peer_pid = pid;
+	assert_int_equal(ctl_client_hold(s.a, &s.end[0], &now), 0);
+	event_none(s.a, 1500);
+	kill(pid, SIGKILL); /* and stay a zombie */
+	msg = event_wait(s.a, CTL_PEER_GONE);
+	assert_int_equal(msg.close.channel_id, now.id);
+	assert_int_equal(ctl_client_hold(s.a, &s.end[0], &now), -ENOENT);
+	waitpid(pid, NULL, 0);
+	assert_int_equal(ctl_client_hold(s.a, &s.end[0], &now), -ENOENT);
+	survivors_part(&s);
+}
+
 /* ---- quotas */
 
 static void quota_of_applications(void **state)
@@ -596,6 +775,11 @@ int main(int argc, char **argv)
 		cmocka_unit_test(closing_tells_the_peer_why),
 		cmocka_unit_test(other_users_get_no_channel),
 		cmocka_unit_test(other_network_namespaces_are_other_hosts),
+		cmocka_unit_test(a_channel_outlives_vjd),
+		cmocka_unit_test(what_is_shared_is_found_after_a_restart),
+		cmocka_unit_test(liars_get_no_channel),
+		cmocka_unit_test(memory_is_charged_again_after_a_restart),
+		cmocka_unit_test(a_peer_that_never_comes_back_is_noticed),
 		cmocka_unit_test(quota_of_applications),
 		cmocka_unit_test(quota_of_leases),
 		cmocka_unit_test(quota_of_channels),

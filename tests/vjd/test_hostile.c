@@ -140,7 +140,7 @@ static void too_many_descriptors(void **state)
 	(void)state;
 	for (unsigned i = 0; i < 253; i++)
 		fds[i] = STDERR_FILENO;
-	for (unsigned type = CTL_HELLO; type <= CTL_REFUSED; type++)
+	for (unsigned type = CTL_HELLO; type <= CTL_TYPE_LAST; type++)
 		for (size_t i = 0; i < ARRAY_SIZE(cnts); i++) {
 			struct ctl_msg msg = { .type = type, .seq = 5 };
 			int fd;

@@ -84,17 +84,12 @@ static void run(const struct vjd_proc *v, bool service, const char *options, int
 	_exit(127);
 }
 
-void vjd_start_as(struct vjd_proc *v, bool service, const char *options)
+static void launch(struct vjd_proc *v, bool service, const char *options)
 {
 	struct pollfd pfd;
 	int fds[2];
 	char byte;
 
-	snprintf(v->dir, sizeof(v->dir), "/tmp/vjd-test-XXXXXX");
-	assert_non_null(mkdtemp(v->dir));
-	if (service)
-		assert_int_equal(chmod(v->dir, 0755), 0);
-	snprintf(v->path, sizeof(v->path), "%s/s", v->dir);
 	assert_int_equal(pipe2(fds, 0), 0);
 	v->pid = fork();
 	assert_true(v->pid >= 0);
@@ -107,6 +102,23 @@ void vjd_start_as(struct vjd_proc *v, bool service, const char *options)
 	assert_int_equal(poll(&pfd, 1, READY_MS), 1);
 	assert_int_equal(read(fds[0], &byte, 1), 1);
 	close(fds[0]);
+}
+
+void vjd_start_as(struct vjd_proc *v, bool service, const char *options)
+{
+	snprintf(v->dir, sizeof(v->dir), "/tmp/vjd-test-XXXXXX");
+	assert_non_null(mkdtemp(v->dir));
+	if (service)
+		assert_int_equal(chmod(v->dir, 0755), 0);
+	snprintf(v->path, sizeof(v->path), "%s/s", v->dir);
+	launch(v, service, options);
+}
+
+void vjd_restart(struct vjd_proc *v, const char *options)
+{
+	assert_int_equal(kill(v->pid, SIGKILL), 0);
+	assert_int_equal(waitpid(v->pid, NULL, 0), v->pid);
+	launch(v, false, options);
 }
 
 void vjd_start(struct vjd_proc *v, const char *options)

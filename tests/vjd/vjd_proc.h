@@ -40,6 +40,9 @@ void vjd_test_init(int argc, char **argv);
 void vjd_start_as(struct vjd_proc *v, bool service, const char *options);
 void vjd_start(struct vjd_proc *v, const char *options);
 
+/* kill -9, and another one with these options at the same path. */
+void vjd_restart(struct vjd_proc *v, const char *options);
+
 /* SIGTERM; it must end with 0 and take its socket with it. */
 void vjd_stop(struct vjd_proc *v);
 
