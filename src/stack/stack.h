@@ -35,12 +35,20 @@ struct udp_id { uint32_t v; };	    /* never 0 when valid */
 
 /* ---- the stack itself ---------------------------------------------------------------------------------------- */
 
+/* Explicit congestion notification (RFC 3168) */
+enum stack_ecn {
+	STACK_ECN_ACCEPT, /* when the peer asks: tcp_ecn = 2 of Linux */
+	STACK_ECN_ASK,	  /* and ask: 1 */
+	STACK_ECN_OFF,	  /* 0 */
+};
+
 /*
  * What new connections begin with, as net.ipv4.tcp_* says it in Linux. Everything zero: Linux's defaults.
  */
 struct tcp_settings {
 	bool no_sack, no_timestamps, no_wscale; /* not offered, not accepted */
 	bool no_idle_restart;			/* tcp_slow_start_after_idle = 0 */
+	uint8_t ecn;				/* enum stack_ecn */
 	uint8_t congestion;			/* index in tcp_cc_name() */
 	uint8_t syn_retries, synack_retries, retries, orphan_retries; /* 0: default */
 	uint8_t keepcnt;			/* 0: default, as below */

@@ -124,7 +124,10 @@ enum {
 	TF_IN_FLOWS = 1 << 26,	 /* the flow table has it */
 	TF_FULL_SEG = 1 << 27,	 /* a segment since the last ACK: the next makes one due */
 	TF_RST_OWED = 1 << 28,	 /* CLOSED: RST waits for a frame; NO_LOSS only */
+	TF_ECN = 1 << 29,	 /* ECN: asked for in SYN_SENT, agreed from SYN_RECEIVED on */
+	TF_ECN_ECHO = 1 << 30,	 /* CE arrived, and no CWR since: all we send says ECE */
 };
+#define TF_ECN_CWR (1u << 31) /* the window was reduced: the next new data say CWR */
 #define TF_CC_MASK (3u << TF_CC_SHIFT)
 
 /*
@@ -225,6 +228,8 @@ struct tcp_rtx {
 	uint32_t dups;	     /* segments beyond snd_una that have left the network, we think */
 	struct bufq_pos pos; /* where snd_nxt is in sndq */
 	struct cc_saved saved; /* RECOVERY, LOSS: for tcp_cc_undo() */
+	uint32_t cwr_seq;      /* cwr: of the data that said CWR */
+	bool cwr;	       /* they are in flight */
 	uint8_t mode;	     /* enum tcp_rtx_mode */
 	uint8_t partials;    /* RTX_RECOVERY: partial acknowledgements, up to 2 */
 	uint8_t soft_err;    /* ICMP's: the error if it times out (RFC 1122 4.2.3.9) */
@@ -695,6 +700,29 @@ void tcp_cc_rto(struct stack *s, struct conn c, uint32_t flight, struct cc_saved
 void tcp_cc_undo(struct stack *s, struct conn c, const struct cc_saved *saved);
 /* Sending again after @idle_ms with nothing in flight */
 void tcp_cc_idle(struct stack *s, struct conn c, uint32_t idle_ms);
+
+/* A mark: once per window */
+void tcp_cc_ecn(struct stack *s, struct conn c, uint32_t flight);
+
+/* ---- tcp_ecn.c: RFC 3168; all but the first four only with TF_ECN ---------------------------- */
+
+/* Does this SYN ask for ECN, and do we want it? */
+bool tcp_ecn_asks(const struct stack *s, const struct tcp_seg *seg);
+/* A SYN or SYN-ACK came: TF_ECN becomes what it means together with ours. */
+void tcp_ecn_syn(const struct stack *s, struct tcb *t, const struct tcp_seg *seg);
+/* ECE and CWR for our SYN or SYN-ACK. @again: it was sent before */
+uint8_t tcp_ecn_syn_flags(const struct stack *s, struct tcb *t, bool again);
+/* Congestion control has reduced the window. */
+void tcp_ecn_reduced(struct tcb *t);
+/* Is the last reduction's window still under way? It must not grow meanwhile. */
+bool tcp_ecn_reducing(const struct stack *s, const struct tcb *t);
+/* A segment is to leave: adds to *@flags. Return: IP's two bits. */
+uint8_t tcp_ecn_xmit(const struct stack *s, struct tcb *t, uint32_t seq, uint32_t len,
+		     uint8_t *flags);
+/* ECE? Before snd_una moves */
+void tcp_ecn_ack(struct stack *s, struct conn c, const struct tcp_seg *seg);
+/* CE, CWR? Before the data are taken */
+void tcp_ecn_data(struct tcb *t, const struct tcp_seg *seg);
 
 /* ---- tcp_timer.c: one wheel node per connection; callers report events ----------------------- */
 

@@ -132,6 +132,8 @@ bool tcp_ack_input(struct stack *s, struct conn c, struct tcp_seg *seg)
 		return false;
 	}
 	ack_window(s, c, seg);
+	if (tcb_has(t, TF_ECN))
+		tcp_ecn_ack(s, c, seg);
 	if (seq_gt(seg->ack, t->snd_una)) {
 		bool has_ts = tcb_has(t, TF_TS) && (seg->opts.present & TCP_HAS_TS) != 0;
 

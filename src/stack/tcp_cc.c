@@ -88,7 +88,7 @@ void tcp_cc_acked(struct stack *s, struct conn c, uint32_t acked, uint32_t fligh
 	const struct cc_ops *ops = tcp_cc_ops(c.t);
 	struct cc_env env = cc_env(s, c, flight);
 
-	if (ops->main != NULL)
+	if (ops->main != NULL || (tcb_has(c.t, TF_ECN) && tcp_ecn_reducing(s, c.t)))
 		return;
 	env.rtt_us = rtt_us;
 	env.rate = rate;
@@ -122,7 +122,21 @@ void tcp_cc_loss(struct stack *s, struct conn c, uint32_t flight, struct cc_save
 	struct cc_env env = cc_env(s, c, flight);
 
 	cc_save(cold, ret_saved);
+	tcp_ecn_reduced(c.t);
 	ops->loss(&cold->cc, cc_state(s, cold, ops), &env);
+}
+
+void tcp_cc_ecn(struct stack *s, struct conn c, uint32_t flight)
+{
+	struct tcb_cold *cold = tcb_cold(s, c);
+	const struct cc_ops *ops = tcp_cc_ops(c.t);
+	struct cc_env env = cc_env(s, c, flight);
+
+	tcp_ecn_reduced(c.t);
+	if (ops->ecn != NULL)
+		ops->ecn(&cold->cc, cc_state(s, cold, ops), &env);
+	else
+		ops->loss(&cold->cc, cc_state(s, cold, ops), &env);
 }
 
 void tcp_cc_rto(struct stack *s, struct conn c, uint32_t flight, struct cc_saved *ret_saved)
@@ -132,6 +146,7 @@ void tcp_cc_rto(struct stack *s, struct conn c, uint32_t flight, struct cc_saved
 	struct cc_env env = cc_env(s, c, flight);
 
 	cc_save(cold, ret_saved);
+	tcp_ecn_reduced(c.t);
 	ops->rto(&cold->cc, cc_state(s, cold, ops), &env);
 }
 

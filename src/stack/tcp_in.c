@@ -228,6 +228,8 @@ static void in_steps(struct stack *s, struct conn c, struct tcp_seg *seg)
 		return;
 	if (!tcp_ack_input(s, c, seg))
 		return;
+	if (tcb_has(t, TF_ECN))
+		tcp_ecn_data(t, seg);
 	if (!tcp_data_input(s, c, seg))
 		return;
 	if (seg->answer)
@@ -302,6 +304,15 @@ static inline bool fast_opts_ok(struct tcb *t, const struct tcp_view *view)
 	return tcp_is_plain_ts(view) && !time_before32(tcp_plain_ts_val(view), t->ts_recent);
 }
 
+/* States that need the steps. ECN does if the network has marked the segment. */
+static inline bool fast_state_ok(const struct tcb *t, const struct pkt *pkt)
+{
+	const uint32_t slow = TF_OOO | TF_FIN_AHEAD | TF_KEEPALIVE | TF_PERSIST;
+
+	return likely(!tcb_has(t, slow | TF_ECN)) ||
+	       (!tcb_has(t, slow) && ip_ecn(&pkt->ip) != IP_ECN_CE);
+}
+
 /* tcp_ack_advance(); on a link that cannot lose, mostly nothing but a number moves */
 static inline void fast_ack(struct stack *s, struct conn c, const struct tcp_view *view)
 {
@@ -328,7 +339,7 @@ static inline bool in_fast(struct stack *s, struct conn c, struct pkt *pkt,
 
 	if (t->state != TCP_ESTABLISHED || (view->flags & ~TCP_PSH) != TCP_ACK ||
 	    view->seq != t->rcv_nxt ||
-	    tcb_has(t, TF_OOO | TF_FIN_AHEAD | TF_KEEPALIVE | TF_PERSIST) ||
+	    !fast_state_ok(t, pkt) ||
 	    acked > tcb_flight(t) || len > tcb_rcv_wnd(t) || (acked | len) == 0 ||
 	    !tcb_has(t, TF_OWNED) || !fast_opts_ok(t, view))
 		return false;

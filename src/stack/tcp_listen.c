@@ -106,6 +106,7 @@ static void listen_syn(struct stack *s, struct tcp_seg *seg, const struct flow_k
 	t->snd_nxt = t->snd_una;
 	t->snd_wnd = seg->view.window;
 	tcp_opt_agree(s, c, &seg->opts);
+	tcp_ecn_syn(s, t, seg);
 	if (tcp_xmit_syn(s, c) != 0)
 		tcp_output_later(s, c);
 }

@@ -71,19 +71,23 @@ static inline void xmit_acked(struct stack *s, struct conn c)
 		xmit_unqueue(s, c);
 }
 
+/* @ecn: IP's two bits */
 static void xmit_finish(struct stack *s, struct conn c, const struct ip_tx *tx, uint32_t hdr_len,
-			struct csum payload, uint32_t len)
+			struct csum payload, uint32_t len, uint8_t ecn)
 {
 	struct ip_path path;
 
 	tcp_conn_path(s, c, &path);
+	path.tos |= ecn;
 	if (ip_tx_has_csum(tx))
 		tcp_csum_fill(tx->l4, hdr_len,
 			      csum_add(payload, ip_tx_pseudo(&path, hdr_len + len)));
 	ip_tx_put(s, tx, &path, hdr_len + len);
 }
 
-static void xmit_hdr(struct stack *s, struct conn c, uint8_t *p, uint32_t seq, uint8_t flags)
+/* Header of a segment with @len bytes of payload. Return: IP's two bits. */
+static uint8_t xmit_hdr(struct stack *s, struct conn c, uint8_t *p, uint32_t seq, uint8_t flags,
+			uint32_t len)
 {
 	struct tcb *t = c.t;
 	struct tcp_fields fields = {
@@ -94,11 +98,19 @@ static void xmit_hdr(struct stack *s, struct conn c, uint8_t *p, uint32_t seq, u
 		.window = tcp_window_select(s, t),
 		.flags = flags,
 	};
+	uint8_t ecn = 0;
 
+	if (!tcb_has(t, TF_TS | TF_ECN)) {
+		tcp_build_hdr(p, &fields, 0);
+		return 0;
+	}
+	if (tcb_has(t, TF_ECN))
+		ecn = tcp_ecn_xmit(s, t, seq, len, &fields.flags);
 	if (tcb_has(t, TF_TS))
 		tcp_build_ts(p, &fields, tcp_ts_now(s, t), t->ts_recent);
 	else
 		tcp_build_hdr(p, &fields, 0);
+	return ecn;
 }
 
 /* Bytes of sndq at sequence number @seq into the frame */
@@ -119,6 +131,7 @@ int tcp_xmit(struct stack *s, struct conn c, uint32_t seq, uint8_t flags, const 
 	uint32_t hdr_len = tcp_hdr_len(t);
 	struct csum sum = CSUM_ZERO;
 	struct ip_tx tx;
+	uint8_t ecn;
 	int err = ip_tx_get(s, t->link, tcb_v4(t), &tx);
 
 	if (unlikely(err != 0))
@@ -130,7 +143,7 @@ int tcp_xmit(struct stack *s, struct conn c, uint32_t seq, uint8_t flags, const 
 		t->mss = (uint16_t)len;
 		flags &= (uint8_t) ~(TCP_FIN | TCP_PSH);
 	}
-	xmit_hdr(s, c, tx.l4, seq, flags);
+	ecn = xmit_hdr(s, c, tx.l4, seq, flags, len);
 	if (len != 0) {
 		if (data != NULL)
 			__builtin_memcpy(tx.l4 + hdr_len, data, len);
@@ -139,7 +152,7 @@ int tcp_xmit(struct stack *s, struct conn c, uint32_t seq, uint8_t flags, const 
 		if (ip_tx_has_csum(&tx))
 			sum = csum_bytes(tx.l4 + hdr_len, len);
 	}
-	xmit_finish(s, c, &tx, hdr_len, sum, len);
+	xmit_finish(s, c, &tx, hdr_len, sum, len, ecn);
 	xmit_acked(s, c);
 	return (int)len;
 }
@@ -170,9 +183,10 @@ int tcp_xmit_syn(struct stack *s, struct conn c)
 		t->rcv_adv = seq_max(t->rcv_adv, t->rcv_nxt + fields.window);
 		t->rcv_acked = t->rcv_nxt;
 	}
+	fields.flags |= tcp_ecn_syn_flags(s, t, again);
 	tcp_opt_syn(s, c, &opts);
 	hdr_len = (uint32_t)tcp_build(tx.l4, &fields, &opts);
-	xmit_finish(s, c, &tx, hdr_len, CSUM_ZERO, 0);
+	xmit_finish(s, c, &tx, hdr_len, CSUM_ZERO, 0, 0);
 
 	t->flags &= ~(uint32_t)(TF_ACK_OWED | TF_ACK_NOW | TF_ACK_TIMER | TF_FULL_SEG);
 	t->snd_nxt = t->snd_una + 1;
@@ -230,7 +244,7 @@ int tcp_xmit_rst(struct stack *s, struct conn c)
 		fields.seq = t->snd_una;
 	s->stats.tcp_resets_tx++;
 	tcp_build_hdr(tx.l4, &fields, 0);
-	xmit_finish(s, c, &tx, TCP_HDR_BYTES, CSUM_ZERO, 0);
+	xmit_finish(s, c, &tx, TCP_HDR_BYTES, CSUM_ZERO, 0, 0);
 	return 0;
 }
 
@@ -309,11 +323,11 @@ void tcp_xmit_frame(struct stack *s, struct conn c, const struct ip_tx *tx, uint
 	struct tcb *t = c.t;
 	uint32_t hdr_len = tcp_hdr_len(t);
 	struct csum sum = CSUM_ZERO;
+	uint8_t ecn = xmit_hdr(s, c, tx->l4, t->snd_nxt, TCP_ACK | TCP_PSH, len);
 
-	xmit_hdr(s, c, tx->l4, t->snd_nxt, TCP_ACK | TCP_PSH);
 	if (ip_tx_has_csum(tx))
 		sum = csum_bytes(tx->l4 + hdr_len, len);
-	xmit_finish(s, c, tx, hdr_len, sum, len);
+	xmit_finish(s, c, tx, hdr_len, sum, len, ecn);
 	xmit_acked(s, c);
 	tcp_out_sent(s, c, len);
 }

@@ -32,6 +32,7 @@ static void synsent_take_syn(struct stack *s, struct conn c, const struct tcp_se
 	t->rcv_acked = seg->seq;
 	t->snd_wnd = seg->view.window; /* never scaled in SYN (RFC 7323 2.2) */
 	tcp_opt_agree(s, c, &seg->opts);
+	tcp_ecn_syn(s, t, seg);
 }
 
 static void synsent_established(struct stack *s, struct conn c, const struct tcp_seg *seg)
