@@ -49,6 +49,7 @@ struct tcp_settings {
 	bool no_sack, no_timestamps, no_wscale; /* not offered, not accepted */
 	bool no_idle_restart;			/* tcp_slow_start_after_idle = 0 */
 	uint8_t ecn;				/* enum stack_ecn */
+	bool no_syncookies;			/* tcp_syncookies = 0 */
 	uint8_t congestion;			/* index in tcp_cc_name() */
 	uint8_t syn_retries, synack_retries, retries, orphan_retries; /* 0: default */
 	uint8_t keepcnt;			/* 0: default, as below */
@@ -384,6 +385,7 @@ const char *stack_drop_text(enum stack_drop why);
 struct stack_stats {
 	uint64_t rx_frames, tx_frames;
 	uint64_t tcp_conns, tcp_opened, tcp_accepted, tcp_resets_rx, tcp_resets_tx, tcp_retransmits, tcp_timeouts;
+	uint64_t tcp_cookies_sent, tcp_cookies_ok, tcp_cookies_bad; /* SYN cookies */
 	uint64_t tcp_challenges;      /* RFC 5961 */
 	uint64_t tcp_answers_skipped; /* challenge ACKs and the like, by limit of their rate */
 	uint64_t udp_rx, udp_tx;

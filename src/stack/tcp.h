@@ -275,6 +275,8 @@ struct tcp_listener {
 	uint32_t reserved_cnt; /* of them, on links that cannot lose: have a place in `ready` */
 	uint32_t flags;	       /* TF_*, inherited */
 	uint16_t port;
+	uint32_t cookie_ms; /* has_cookies: when the last SYN cookie was sent */
+	bool has_cookies;
 	bool in_use;	    /* false: stopped, and here only until its embryos know */
 	struct tcp_ext ext; /* inherited if has_ext */
 	bool has_ext;
@@ -454,11 +456,15 @@ static inline uint32_t tcp_now_ms_ceil(const struct stack *s)
  * each connection with one remote address: it must never run backwards between two uses of the same
  * ports (RFC 7323 5.4, RFC 6191).
  */
-static inline uint32_t tcp_ts_now(const struct stack *s, const struct tcb *t)
+static inline uint32_t tcp_ts_at(const struct stack *s, struct be32 raddr4)
 {
-	uint64_t mix = (t->raddr4.raw ^ s->tcp->ts_key[0]) * (s->tcp->ts_key[1] | 1);
+	uint64_t mix = (raddr4.raw ^ s->tcp->ts_key[0]) * (s->tcp->ts_key[1] | 1);
 
 	return tcp_now_ms(s) + (uint32_t)(mix >> 32);
+}
+static inline uint32_t tcp_ts_now(const struct stack *s, const struct tcb *t)
+{
+	return tcp_ts_at(s, t->raddr4);
 }
 
 /* tcp_timer.c: a timer for all in tcp_global.owing that still owe an acknowledgement */
@@ -554,8 +560,19 @@ bool tcp_answered_lately(struct stack *s, uint32_t id);
 /* The connection goes; its number will be another's. */
 void tcp_answered_forget(struct stack *s, uint32_t id);
 
+/* ---- tcp_cookie.c; the codec is in tcp_cookie.h ---------------------------------------------- */
+
+/* Answer a SYN with a cookie, and remember nothing. @ext: the listener's options */
+void tcp_cookie_answer(struct stack *s, const struct tcp_seg *seg, const struct flow_key *key,
+		       const struct tcp_ext *ext);
+/* Does this ACK bring a cookie back? Return: true, and what was agreed on, ECN too. */
+bool tcp_cookie_accept(struct stack *s, const struct tcp_seg *seg, const struct flow_key *key,
+		       struct tcp_opts *ret_opts, bool *ret_ecn);
+
 /* ---- tcp_synsent.c, tcp_in.c, tcp_ack.c, tcp_data.c ------------------------------------------ */
 
+/* RFC 9293 3.10.7.4, all steps: of a connection that is neither SYN_SENT nor TIME_WAIT */
+void tcp_steps_input(struct stack *s, struct conn c, struct tcp_seg *seg);
 /* RFC 9293 3.10.7.3 */
 void tcp_synsent_input(struct stack *s, struct conn c, struct tcp_seg *seg);
 /* @seg: what @view says, options parsed. false: bad options, counted */
@@ -636,6 +653,8 @@ static inline uint32_t tcp_hdr_len(const struct tcb *t)
 void tcp_opt_syn(const struct stack *s, struct conn c, struct tcp_opts *ret_opts);
 /* Take over what the peer's SYN or SYN-ACK says. */
 void tcp_opt_agree(struct stack *s, struct conn c, const struct tcp_opts *opts);
+/* The shift that a receive buffer wants */
+uint8_t tcp_opt_wscale(uint32_t rcvbuf);
 /* Largest payload of a segment over this link, without options */
 uint32_t tcp_opt_link_mss(const struct stack *s, struct conn c);
 

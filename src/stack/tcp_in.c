@@ -208,7 +208,7 @@ static inline void in_after(struct stack *s, struct conn c)
 		tcp_ack_owing(s, c);
 }
 
-static void in_steps(struct stack *s, struct conn c, struct tcp_seg *seg)
+void tcp_steps_input(struct stack *s, struct conn c, struct tcp_seg *seg)
 {
 	struct tcb *t = c.t;
 
@@ -289,7 +289,7 @@ static VJ_COLD void in_slow(struct stack *s, struct conn c, struct pkt *pkt,
 		in_time_wait(s, c, &seg);
 		break;
 	default:
-		in_steps(s, c, &seg);
+		tcp_steps_input(s, c, &seg);
 		break;
 	}
 }

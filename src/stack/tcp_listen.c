@@ -2,16 +2,18 @@
 /*
  * LISTEN: RFC 9293 3.10.7.1 and 3.10.7.2, and the two queues of a listener
  *
- * A SYN makes a block at once (SYN cookies are for when the backlog is full, and not there yet). It
- * counts in embryo_cnt until its handshake is done, then waits in `ready` for tcp_accept(). As in
- * Linux a SYN is dropped while the backlog is full, so that the peer repeats it; and so is the ACK
- * that would complete a handshake then. But on a link that cannot lose that ACK may carry data
- * which are never repeated: there a SYN is taken only if a place is kept for it.
+ * A SYN makes a block, which counts in embryo_cnt until its handshake is done, then waits in `ready`
+ * for tcp_accept(). When there are as many embryos as may be, or no blocks, a SYN is answered with a
+ * cookie and forgotten (tcp_cookie.c). As in Linux a SYN is dropped while `ready` is full, so that
+ * the peer repeats it; and so is the ACK that would complete a handshake then. But on a link that
+ * cannot lose that ACK may carry data which are never repeated: there a SYN is taken only if a place
+ * is kept for it.
  *
  * An embryo knows its listener by number (in event.cookie, which it does not need yet).
  * tcp_unlisten() does not look for them: the listener's block stays until the last has found out.
  */
 #include "stack/tcp.h"
+#include "stack/tcp_cookie.h"
 
 #include <errno.h>
 
@@ -64,41 +66,78 @@ void tcp_listen_embryo_gone(struct stack *s, struct conn c)
 		pool_put(&s->tcp->listeners, id);
 }
 
+/*
+ * A block for a handshake. Of what it is, key, options and link are set. Return: false: no memory.
+ */
+static bool listen_embryo(struct stack *s, const struct tcp_seg *seg, const struct flow_key *key,
+			  uint32_t listener_id, struct conn *ret_c)
+{
+	struct tcp_listener *l = listener_at(s, listener_id);
+	uint32_t id = tcp_conn_new(s, key, seg->pkt->link);
+	struct tcp_ext *ext;
+	struct conn c;
+
+	if (id == 0)
+		return false;
+	c = conn_at(s, id);
+	c.t->state = TCP_SYN_RECEIVED;
+	c.t->flags = (c.t->flags & ~TF_CC_MASK) | l->flags | TF_EMBRYO;
+	c.t->event.cookie[0] = listener_id;
+	l->embryo_cnt++;
+	if (tcb_no_loss(c.t))
+		l->reserved_cnt++;
+	if (l->has_ext) {
+		ext = tcp_conn_ext(s, c.t);
+		if (ext == NULL) {
+			tcp_conn_done(s, c, 0);
+			return false;
+		}
+		*ext = l->ext;
+	}
+	*ret_c = c;
+	return true;
+}
+
+/* There is no block for this SYN. Return: false: it is dropped. */
+static bool listen_cookie(struct stack *s, const struct tcp_seg *seg, const struct flow_key *key,
+			  struct tcp_listener *l)
+{
+	struct tcp_ext ext;
+
+	if ((seg->pkt->link->flags & LINK_NO_LOSS) != 0 || s->cfg.tcp.no_syncookies)
+		return false;
+	if (l->has_ext)
+		ext = l->ext;
+	else
+		tcp_ext_defaults(s, &ext);
+	tcp_cookie_answer(s, seg, key, &ext);
+	l->has_cookies = true;
+	l->cookie_ms = tcp_now_ms(s);
+	return true;
+}
+
 /* Third step of 3.10.7.2 */
 static void listen_syn(struct stack *s, struct tcp_seg *seg, const struct flow_key *key,
 		       uint32_t listener_id, const uint32_t *old_end)
 {
 	struct tcp_listener *l = listener_at(s, listener_id);
-	struct tcp_ext *ext;
+	bool full = l->embryo_cnt >= max_u32(l->backlog, EMBRYOS_MIN);
 	struct conn c;
 	struct tcb *t;
 
-	if (listener_full(l) || l->embryo_cnt >= max_u32(l->backlog, EMBRYOS_MIN)) {
+	/* A cookie would not keep away from an old connection's numbers. */
+	if (listener_full(l) || (full && (old_end != NULL || !listen_cookie(s, seg, key, l)))) {
 		stack_drop(s, STACK_DROP_TCP_BACKLOG);
 		return;
 	}
-	c.id = tcp_conn_new(s, key, seg->pkt->link);
-	if (c.id == 0) {
-		stack_drop(s, STACK_DROP_NO_MEMORY);
+	if (full)
+		return;
+	if (!listen_embryo(s, seg, key, listener_id, &c)) {
+		if (!listen_cookie(s, seg, key, l))
+			stack_drop(s, STACK_DROP_NO_MEMORY);
 		return;
 	}
-	c = conn_at(s, c.id);
 	t = c.t;
-	t->state = TCP_SYN_RECEIVED;
-	t->flags = (t->flags & ~TF_CC_MASK) | l->flags | TF_EMBRYO;
-	t->event.cookie[0] = listener_id;
-	l->embryo_cnt++;
-	if (tcb_no_loss(t))
-		l->reserved_cnt++;
-	if (l->has_ext) {
-		ext = tcp_conn_ext(s, t);
-		if (ext == NULL) {
-			stack_drop(s, STACK_DROP_NO_MEMORY);
-			tcp_conn_done(s, c, 0);
-			return;
-		}
-		*ext = l->ext;
-	}
 	t->rcv_nxt = seg->seq + 1;
 	t->rcv_adv = t->rcv_nxt;
 	t->rcv_acked = t->rcv_nxt;
@@ -109,6 +148,48 @@ static void listen_syn(struct stack *s, struct tcp_seg *seg, const struct flow_k
 	tcp_ecn_syn(s, t, seg);
 	if (tcp_xmit_syn(s, c) != 0)
 		tcp_output_later(s, c);
+}
+
+/*
+ * First step of 3.10.7.2: an ACK belongs to no handshake that we remember. If it brings a cookie
+ * back, it goes on as if we had. Return: false: it is answered by RST.
+ */
+static bool listen_ack(struct stack *s, struct pkt *pkt, const struct tcp_view *view,
+		       const struct flow_key *key, uint32_t listener_id)
+{
+	struct tcp_listener *l = listener_at(s, listener_id);
+	struct tcp_opts opts;
+	struct tcp_seg seg;
+	struct conn c;
+	struct tcb *t;
+	bool ecn;
+
+	if ((view->flags & (TCP_SYN | TCP_RST)) != 0 || (pkt->link->flags & LINK_NO_LOSS) != 0 ||
+	    !l->has_cookies || tcp_now_ms(s) - l->cookie_ms > 2 * TCP_COOKIE_EPOCH_US / US_PER_MS)
+		return false;
+	if (!tcp_seg_init(s, &seg, pkt, view))
+		return true;
+	if (!tcp_cookie_accept(s, &seg, key, &opts, &ecn))
+		return false;
+	if (listener_full(l)) {
+		stack_drop(s, STACK_DROP_TCP_BACKLOG);
+		return true;
+	}
+	if (!listen_embryo(s, &seg, key, listener_id, &c)) {
+		stack_drop(s, STACK_DROP_NO_MEMORY);
+		return true;
+	}
+	t = c.t;
+	t->rcv_nxt = seg.seq;
+	t->rcv_acked = seg.seq;
+	t->rcv_adv = seg.seq + tcp_syn_window(s, t); /* as the SYN-ACK said */
+	t->snd_una = seg.ack - 1;
+	t->snd_nxt = seg.ack;
+	tcp_opt_agree(s, c, &opts);
+	if (ecn)
+		t->flags |= TF_ECN;
+	tcp_steps_input(s, c, &seg);
+	return true;
 }
 
 void tcp_listen_input(struct stack *s, struct pkt *pkt, const struct tcp_view *view,
@@ -124,6 +205,8 @@ void tcp_listen_input(struct stack *s, struct pkt *pkt, const struct tcp_view *v
 	uint32_t id = ports_find(&s->ports, PORT_TCP, &pkt->dst, view->dst_port);
 	struct tcp_seg seg;
 
+	if ((view->flags & TCP_ACK) != 0 && id != 0 && listen_ack(s, pkt, view, &key, id))
+		return;
 	if (id == 0 || (view->flags & TCP_ACK) != 0) {
 		stack_drop(s, STACK_DROP_TCP_NO_SOCKET);
 		if ((view->flags & TCP_RST) == 0)

@@ -574,6 +574,13 @@ void line_recv(struct line *t, const char *file, int line, uint64_t delay_us, co
 	line_run(t);
 }
 
+void line_recv_raw(struct line *t, const char *text)
+{
+	struct seg seg = read_seg(t, __FILE__, __LINE__, text);
+
+	line_inject(t, &seg);
+}
+
 void line_send(struct line *t, const char *file, int line, uint64_t min_us, uint64_t max_us,
 	       const char *text)
 {

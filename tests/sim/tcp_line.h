@@ -162,6 +162,8 @@ static inline uint8_t line_byte(uint32_t off)
 	return (uint8_t)(off * 167 ^ off >> 7);
 }
 
+/* The peer sends this, and that is all: no log, no checks, for floods. */
+void line_recv_raw(struct line *t, const char *text);
 /* Run the stack at this time; the lines do it by themselves. */
 void line_run(struct line *t);
 
