@@ -56,7 +56,7 @@ static int server(struct vj *vj, uint16_t port)
 	fflush(stdout);
 	for (;;) {
 		vj_poll(vj, &ev, 1, -1);
-		while ((len = vj_udp_recv(vj, udp, datagram, sizeof(datagram), false, &from)) >= 0)
+		while ((len = vj_udp_recv(vj, udp, datagram, sizeof(datagram), false, &from, NULL)) >= 0)
 			vj_udp_send(vj, udp, (struct sockaddr *)&from, sizeof(from), datagram,
 				    (size_t)len);
 	}
@@ -73,7 +73,7 @@ static int ask(struct vj *vj, struct vj_udp udp, const struct sockaddr_in *to, c
 
 	if (rc < 0)
 		return rc;
-	while ((len = vj_udp_recv(vj, udp, answer, sizeof(answer), false, NULL)) == -EAGAIN)
+	while ((len = vj_udp_recv(vj, udp, answer, sizeof(answer), false, NULL, NULL)) == -EAGAIN)
 		if (vj_poll(vj, &ev, 1, ANSWER_MAX_MS * INT64_C(1000000)) == 0)
 			return -ETIMEDOUT;
 	if (len < 0)

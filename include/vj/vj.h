@@ -281,18 +281,34 @@ VJ_API void vj_udp_addr(const struct vj *vj, struct vj_udp u, struct sockaddr_st
 /** vj_udp_close() - What waits is discarded; the port is given back */
 VJ_API void vj_udp_close(struct vj *vj, struct vj_udp u);
 /**
+ * vj_udp_connect() - Take datagrams from @remote only, and hear of its errors; NULL: from anyone again
+ * Does not ask vjd, makes no system call. Return: 0; -EINVAL, -EAFNOSUPPORT: not an address.
+ */
+VJ_API int vj_udp_connect(struct vj *vj, struct vj_udp u, const struct sockaddr *remote, socklen_t remote_len);
+/**
+ * vj_udp_reach() - Is there an application behind @remote?
+ * Asks vjd, and may block for the answer; vj_udp_send() asks for the first datagram to @remote only. Return: 0; -EHOSTUNREACH ...: as vj_connect().
+ */
+VJ_API int vj_udp_reach(struct vj *vj, const struct sockaddr *remote, socklen_t remote_len);
+/**
  * vj_udp_send() - One datagram
- * Return: 0; -EMSGSIZE; -EAGAIN: the channel is full; -EHOSTUNREACH ...: as vj_connect(); -ECONNREFUSED: an earlier one was refused, once.
+ * Return: 0; -EMSGSIZE: more than the channel carries; -EAGAIN: the channel is full, VJ_EV_WRITABLE follows; -EHOSTUNREACH ...: as
+ * vj_connect(); -ECONNREFUSED: an earlier one was refused, once.
  */
 VJ_API int vj_udp_send(struct vj *vj, struct vj_udp u, const struct sockaddr *remote, socklen_t remote_len,
 		       const void *buf, size_t len);
 /**
  * vj_udp_recv() - Oldest datagram
  * @ret_from: Sender, or NULL
+ * @ret_to:   The address of ours that it was sent to, with our port; or NULL
  * Return: its whole length, even when @len was smaller and the rest is gone; -EAGAIN; -ECONNREFUSED, once.
  */
 VJ_API ssize_t vj_udp_recv(struct vj *vj, struct vj_udp u, void *buf, size_t len, bool peek,
-			   struct sockaddr_storage *ret_from);
+			   struct sockaddr_storage *ret_from, struct sockaddr_storage *ret_to);
+/** vj_udp_ready() - Level of VJ_EV_READABLE, _ERROR now */
+VJ_API uint32_t vj_udp_ready(const struct vj *vj, struct vj_udp u);
+/** vj_udp_error() - Take the error that the next call would report. Return: positive errno; 0: none. */
+VJ_API int vj_udp_error(struct vj *vj, struct vj_udp u);
 
 /* ---- bare channels -------------------------------------------------------------------------------------------- */
 

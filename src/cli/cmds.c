@@ -9,10 +9,10 @@ const struct cmd cmds[] = {
 		.name = "run",
 		.help = "run an unmodified program on network channels",
 		.args = "[--] PROGRAM [ARGUMENT...]",
-		.about = "Starts PROGRAM with its TCP sockets on channels wherever the "
+		.about = "Starts PROGRAM with its TCP and UDP sockets on channels wherever the "
 			 "other end is on this host and "
-			 "on channels too, and on the kernel's sockets everywhere else, as UDP is for now. A port on "
-			 "which it listens is "
+			 "on channels too, and on the kernel's sockets everywhere else. A port on "
+			 "which it listens, or to which a UDP socket is bound, is "
 			 "reachable both ways. Needs no privilege and no configuration: if no vjd "
 			 "runs, a private one is started, "
 			 "which leaves when its last program does.\n\n"

@@ -177,6 +177,8 @@ int control_done(struct vj *vj, int err);
 /* ---- route.c */
 /* Return: 0; errors of vj_connect(). May ask vjd. */
 int route_find(struct vj *vj, uint8_t proto, const struct endpoint *remote, struct vj_link **ret_link);
+/* An endpoint turned out not to be there: ask again the next time. */
+void route_forget(struct vj *vj, uint8_t proto, const struct endpoint *remote);
 void route_forget_link(struct vj *vj, const struct vj_link *link);
 void route_forget_all(struct vj *vj);
 /* Next port to try. @tries counts up from 0. Return: 0; -EADDRNOTAVAIL: all tried, vjd has no more; -ENOTCONN. */

@@ -22,6 +22,14 @@ void route_forget_all(struct vj *vj)
 		vj->routes[i].proto = 0;
 }
 
+void route_forget(struct vj *vj, uint8_t proto, const struct endpoint *remote)
+{
+	struct route *r = route_slot(vj, proto, remote);
+
+	if (r->proto == proto && endpoint_eq(&r->remote, remote))
+		r->proto = 0;
+}
+
 void route_forget_link(struct vj *vj, const struct vj_link *link)
 {
 	for (unsigned i = 0; i < ROUTE_CNT; i++)

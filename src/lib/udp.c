@@ -46,6 +46,38 @@ void vj_udp_close(struct vj *vj, struct vj_udp u)
 		lease_drop(vj, lease);
 }
 
+int vj_udp_connect(struct vj *vj, struct vj_udp u, const struct sockaddr *remote, socklen_t remote_len)
+{
+	struct endpoint to;
+	int err = remote ? addr_from_sockaddr(remote, remote_len, &to) : 0;
+
+	if (!err)
+		udp_connect(vj->stack, (struct udp_id){ u.v }, remote ? &to : NULL);
+	return err;
+}
+
+int vj_udp_reach(struct vj *vj, const struct sockaddr *remote, socklen_t remote_len)
+{
+	struct vj_link *link;
+	struct endpoint to;
+	int err = addr_from_sockaddr(remote, remote_len, &to);
+
+	if (err)
+		return err;
+	route_forget(vj, CTL_PROTO_UDP, &to); /* the question is about now */
+	return route_find(vj, CTL_PROTO_UDP, &to, &link);
+}
+
+uint32_t vj_udp_ready(const struct vj *vj, struct vj_udp u)
+{
+	return udp_ready(vj->stack, (struct udp_id){ u.v });
+}
+
+int vj_udp_error(struct vj *vj, struct vj_udp u)
+{
+	return udp_error(vj->stack, (struct udp_id){ u.v });
+}
+
 int vj_udp_send(struct vj *vj, struct vj_udp u, const struct sockaddr *remote, socklen_t remote_len, const void *buf,
 		size_t len)
 {
@@ -67,11 +99,14 @@ int vj_udp_send(struct vj *vj, struct vj_udp u, const struct sockaddr *remote, s
 		return err;
 	from = ip_addr_is_any(&lease->local.addr) ? addr_source_for(&to.addr) : lease->local.addr;
 	err = udp_send(vj->stack, (struct udp_id){ u.v }, link->stack_id, &from, &to, buf, len);
+	if (err == -ECONNREFUSED) /* whoever is there now, vjd knows */
+		route_forget(vj, CTL_PROTO_UDP, &to);
 	link_publish_all(vj);
 	return err;
 }
 
-ssize_t vj_udp_recv(struct vj *vj, struct vj_udp u, void *buf, size_t len, bool peek, struct sockaddr_storage *ret_from)
+ssize_t vj_udp_recv(struct vj *vj, struct vj_udp u, void *buf, size_t len, bool peek, struct sockaddr_storage *ret_from,
+		    struct sockaddr_storage *ret_to)
 {
 	struct endpoint from;
 	struct link_id link;
@@ -84,5 +119,10 @@ ssize_t vj_udp_recv(struct vj *vj, struct vj_udp u, void *buf, size_t len, bool 
 		return err;
 	if (ret_from)
 		addr_to_sockaddr(&from, ret_from);
+	if (ret_to) {
+		const struct lease *lease = lease_by_obj(vj, CTL_PROTO_UDP, u.v);
+
+		addr_to_sockaddr(&(struct endpoint){ .addr = to, .port = lease ? lease->local.port : 0 }, ret_to);
+	}
 	return (ssize_t)got;
 }

@@ -26,7 +26,7 @@ static bool kernel_flag(int fd, int level, int name)
 	return !sys_getsockopt(fd, level, name, &value, &len) && value;
 }
 
-static unsigned listen_flags(int fd, const struct sock *s)
+unsigned sock_lease_flags(int fd, const struct sock *s)
 {
 	unsigned flags = 0;
 
@@ -62,7 +62,7 @@ static int channel_listen(int fd, struct sock *s, int backlog)
 	if (s->lease_fd < 0)
 		return s->lease_fd;
 	err = vj_listen(sock.vj, (struct sockaddr *)&addr, len, backlog_of(backlog),
-			listen_flags(fd, s), s->lease_fd, (uint64_t)(uintptr_t)s, &s->listener);
+			sock_lease_flags(fd, s), s->lease_fd, (uint64_t)(uintptr_t)s, &s->listener);
 	if (err) {
 		fd_unhide_close(s->lease_fd);
 		s->lease_fd = -1;

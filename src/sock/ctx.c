@@ -78,6 +78,22 @@ struct sock *conn_enter(int fd)
 	return NULL;
 }
 
+struct sock *io_enter(int fd)
+{
+	struct file *f = file_enter(fd);
+
+	if (unlikely(!f))
+		return NULL;
+	if (likely(f->kind == FILE_SOCK)) {
+		struct sock *s = sock_of(f);
+
+		if (likely(sock_is_conn(s) || s->state >= SOCK_DEAD))
+			return s;
+	}
+	lock_leave();
+	return NULL;
+}
+
 bool is_foreign(void)
 {
 	return sock.pid != ker_getpid();
@@ -262,6 +278,11 @@ static void event_deliver(const struct vj_event *ev)
 			return;
 		if ((ev->events & VJ_EV_CONNECTED) && s->state == SOCK_CONNECTING)
 			s->state = SOCK_CONNECTED;
+	} else if (ev->obj == VJ_OBJ_UDP) {
+		if (ev->events & VJ_EV_ERROR)
+			dgram_dests_forget();
+		if (s->state != SOCK_UDP || s->dgram->udp.v != ev->udp.v)
+			return;
 	} else if (ev->obj != VJ_OBJ_LISTENER || s->state != SOCK_LISTEN ||
 		   s->listener.v != ev->listener.v) {
 		return;

@@ -235,11 +235,19 @@ int sock_fcntl(int fd, int cmd, long arg)
 static int conn_queue(int fd, unsigned long req, int *ret_bytes)
 {
 	struct vj_conn_info info = { .sz = sizeof(info) };
-	struct sock *s = conn_enter(fd);
+	struct sock *s = io_enter(fd);
 	int r = 0;
 
 	if (!s)
 		return ker_ioctl(fd, req, (long)ret_bytes);
+	if (s->state == SOCK_UDP) {
+		r = req == FIONREAD ? dgram_next_bytes(s) : -EAGAIN;
+		lock_leave();
+		if (r < 0)
+			return ker_ioctl(fd, req, (long)ret_bytes);
+		*ret_bytes = r;
+		return 0;
+	}
 	if (s->state == SOCK_DEAD)
 		memset(&info, 0, sizeof(info));
 	else if (req == FIONREAD)

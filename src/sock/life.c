@@ -20,6 +20,11 @@ static void sock_bury(struct sock *s)
 {
 	if (sock_is_conn(s))
 		s->state = SOCK_DEAD;
+	if (s->state == SOCK_UDP) {
+		s->dgram->open = false;
+		s->dgram->stays = true;
+		s->dgram->in_kernel = 0;
+	}
 	s->has_listener = false;
 	fd_unhide_close(s->lease_fd);
 	s->lease_fd = -1;

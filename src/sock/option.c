@@ -194,6 +194,8 @@ int sock_setsockopt(int fd, int level, int name, const void *val, socklen_t len)
 		r = sys_setsockopt(fd, level, name, val, len);
 		if (s && !r)
 			option_set(s, level, name, val, len);
+		if (s && !r && s->state == SOCK_UDP)
+			dgram_option(s, level, name, val, len);
 	}
 	if (f)
 		lock_leave();
@@ -308,14 +310,27 @@ static int option_get(struct sock *s, int level, int name, void *val, socklen_t 
 	return -ENOSYS;
 }
 
+/* What came over channels, then the kernel's */
+static int udp_error_get(int fd, struct sock *s, void *val, socklen_t *len)
+{
+	int err;
+
+	ctx_process();
+	err = s->dgram->open && sock.vj ? vj_udp_error(sock.vj, s->dgram->udp) : 0;
+	return err ? int_out(err, val, len) : sys_getsockopt(fd, SOL_SOCKET, SO_ERROR, val, len);
+}
+
 int sock_getsockopt(int fd, int level, int name, void *val, socklen_t *len)
 {
-	struct sock *s = fd_peek(fd) ? conn_enter(fd) : NULL;
+	struct sock *s = fd_peek(fd) ? io_enter(fd) : NULL;
 	int r = -ENOSYS;
 
 	if (!s)
 		return (int)ret_errno(sys_getsockopt(fd, level, name, val, len));
-	if (s->state != SOCK_DEAD) {
+	if (s->state == SOCK_UDP) {
+		if (level == SOL_SOCKET && name == SO_ERROR)
+			r = udp_error_get(fd, s, val, len);
+	} else if (s->state != SOCK_DEAD) {
 		if (level == SOL_SOCKET && name == SO_ERROR)
 			ctx_process();
 		r = option_get(s, level, name, val, len);

@@ -175,6 +175,34 @@ static int poll_both(struct polling *p, int64_t timeout_ns)
 	return r;
 }
 
+/* There is no context, and so nothing but the kernel to wait for; nor does it get anything else meanwhile. */
+static int poll_kernel(struct pollfd *fds, nfds_t n, int64_t timeout_ns, const sigset_t *mask,
+		       struct watch *held)
+{
+	struct timespec ts = { .tv_sec = timeout_ns / 1000000000,
+			       .tv_nsec = timeout_ns % 1000000000 };
+	int r;
+
+	for (nfds_t i = 0; i < n; i++) {
+		struct file *f = fd_peek(fds[i].fd);
+
+		held[i].file = f && f->kind == FILE_SOCK && sock_of(f)->state == SOCK_UDP ? f : NULL;
+		if (held[i].file) {
+			file_get(f);
+			sock_of(f)->dgram->in_kernel++;
+		}
+	}
+	lock_leave();
+	r = ker_ppoll(fds, n, timeout_ns < 0 ? NULL : &ts, mask);
+	lock_take();
+	for (nfds_t i = 0; i < n; i++)
+		if (held[i].file) {
+			sock_of(held[i].file)->dgram->in_kernel--;
+			file_put(held[i].file);
+		}
+	return r;
+}
+
 /* Return: as poll(), -errno. @timeout_ns -1: for ever. */
 static int poll_any(struct pollfd *fds, nfds_t n, int64_t timeout_ns, const sigset_t *mask)
 {
@@ -195,16 +223,12 @@ static int poll_any(struct pollfd *fds, nfds_t n, int64_t timeout_ns, const sigs
 	lock_take();
 	if (sock.vj) {
 		r = poll_both(&p, timeout_ns);
-		lock_leave();
 	} else {
-		struct timespec ts = { .tv_sec = timeout_ns / 1000000000,
-				       .tv_nsec = timeout_ns % 1000000000 };
-
 		r = look_channel(&p);
-		lock_leave();
 		if (!r)
-			r = ker_ppoll(fds, n, timeout_ns < 0 ? NULL : &ts, mask);
+			r = poll_kernel(fds, n, timeout_ns, mask, p.watches);
 	}
+	lock_leave();
 	if (p.kernel != kernel)
 		free(p.kernel);
 	return r;

@@ -80,6 +80,7 @@ enum sock_state {
 	SOCK_CONNECTING, /* `conn` */
 	SOCK_CONNECTED,	 /* `conn` */
 	SOCK_DEAD,	 /* neither */
+	SOCK_UDP,	 /* `dgram`; from socket() to close() */
 };
 
 /* Options set before there is a connection; a listener hands them to what it accepts. */
@@ -87,6 +88,19 @@ enum sock_state {
 struct sock_options {
 	uint32_t set; /* bit per enum vj_option */
 	uint32_t value[SOCK_OPTION_CNT];
+};
+
+/* What a UDP socket has besides; dgram.c. */
+struct dgram {
+	struct vj_udp udp; /* if `open`: on channels, beside the kernel */
+	bool open;
+	bool stays; /* with the kernel, for good: child of fork, exit */
+	bool wants_pktinfo, wants_pktinfo6;
+	int wants_stamp;    /* SO_TIMESTAMP, SO_TIMESTAMPNS; 0: none */
+	uint32_t in_kernel; /* threads in a call of the kernel's that may wait */
+	uint32_t turn;	    /* counts receive calls */
+	socklen_t peer_len; /* of connect(); 0: not connected */
+	struct sockaddr_storage peer;
 };
 
 struct sock {
@@ -105,8 +119,9 @@ struct sock {
 	union {
 		struct vj_conn conn;
 		struct vj_listener listener;
+		struct dgram *dgram;
 	};
-	int lease_fd; /* LISTEN: our own duplicate of the kernel socket, the proof that the port is ours; else -1 */
+	int lease_fd; /* LISTEN, UDP: our own duplicate of the kernel socket, the proof that the port is ours; else -1 */
 	uint64_t rcvtimeo_ns, sndtimeo_ns; /* 0: none */
 	struct sock_options *opts;	   /* NULL: none set; malloc */
 };
@@ -286,6 +301,8 @@ void lock_leave(void);
 struct file *file_enter(int fd);
 /* The same for a connection on a channel only. */
 struct sock *conn_enter(int fd);
+/* ... or for a UDP socket. */
+struct sock *io_enter(int fd);
 /* Another process than the one that owns this memory's sockets (vfork, raw clone): keep off. */
 bool is_foreign(void);
 
@@ -335,10 +352,42 @@ void sock_destroy(struct sock *s);
  */
 int sock_addr_copy(const struct sock *s, const struct sockaddr_storage *from, struct sockaddr *to,
 		   socklen_t *len);
+/* Could an application of this host be behind the address? Makes system calls. */
+bool sock_addr_is_local(const struct sock *s, const struct sockaddr *addr, socklen_t len);
+/* enum vj_listen_flags, as the kernel socket has them */
+unsigned sock_lease_flags(int fd, const struct sock *s);
 /* The kernel alone from now on. Lock held. */
 void sock_give_to_kernel(int fd, struct sock *s);
 /* An error that the stack reports once. Return: what the call returns. */
 long sock_fail(struct sock *s, long err);
+
+/*
+ * ---- dgram.c ------------------------------------------------------------------------------------
+ * ----------------
+ */
+
+/* All with the lock held. The kernel has bound it. Return: 0; -ENETDOWN: strict, and no channel. */
+int dgram_bound(int fd, struct sock *s);
+/* Return: as connect(), -errno. */
+int dgram_connect(int fd, struct sock *s, const struct sockaddr *addr, socklen_t len);
+/* Off channels. */
+void dgram_close(struct sock *s);
+/* As recvmsg() and sendmsg(), -errno; the lock is given up while they block. */
+long dgram_recv(int fd, struct sock *s, struct msghdr *msg, int flags);
+long dgram_send(int fd, struct sock *s, const struct msghdr *msg, int flags);
+/* Would this one go to the kernel, and with it a whole batch? */
+bool dgram_sends_to_kernel(int fd, struct sock *s, const struct msghdr *msg);
+/* Around a call of the kernel that may wait: the lock is given up between. */
+void dgram_kernel_begin(struct sock *s);
+void dgram_kernel_end(struct sock *s);
+/* An option that the kernel has taken */
+void dgram_option(struct sock *s, int level, int name, const void *val, socklen_t len);
+/* Level as poll bits, channel side only */
+uint32_t dgram_level(const struct sock *s);
+/* FIONREAD. Return: bytes of the next datagram on channels; -EAGAIN: none. */
+int dgram_next_bytes(struct sock *s);
+/* Somebody said that he is not there (any more). */
+void dgram_dests_forget(void);
 
 /*
  * ---- option.c -----------------------------------------------------------------------------------

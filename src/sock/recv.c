@@ -166,13 +166,29 @@ long conn_recv(struct sock *s, const struct iovec *iov, int cnt, int flags)
 
 static struct sock *recv_enter(int fd)
 {
-	return fd_peek(fd) ? conn_enter(fd) : NULL;
+	return fd_peek(fd) ? io_enter(fd) : NULL;
 }
 
-static ssize_t recv_leave(struct sock *s, const struct iovec *iov, int cnt, int flags)
+/* One of the calls that take no msghdr; @addr, @len: of recvfrom(). */
+static ssize_t recv_leave(int fd, struct sock *s, const struct iovec *iov, int cnt, int flags,
+			  struct sockaddr *addr, socklen_t *len)
 {
-	long r = conn_recv(s, iov, cnt, flags);
+	long r;
 
+	if (unlikely(s->state == SOCK_UDP)) {
+		struct msghdr msg = { .msg_iov = (struct iovec *)(uintptr_t)iov,
+				      .msg_iovlen = (size_t)cnt,
+				      .msg_name = len ? addr : NULL,
+				      .msg_namelen = addr && len ? *len : 0 };
+
+		r = dgram_recv(fd, s, &msg, flags);
+		if (r >= 0 && addr && len)
+			*len = msg.msg_namelen;
+	} else {
+		r = conn_recv(s, iov, cnt, flags);
+		if (addr && len)
+			*len = 0; /* TCP gives no address */
+	}
 	lock_leave();
 	return ret_errno(r);
 }
@@ -183,7 +199,7 @@ ssize_t sock_recv(int fd, void *buf, size_t n, int flags)
 
 	if (!s)
 		return ret_errno(ker_recvfrom(fd, buf, n, flags, NULL, NULL));
-	return recv_leave(s, &(struct iovec){ buf, n }, 1, flags);
+	return recv_leave(fd, s, &(struct iovec){ buf, n }, 1, flags, NULL, NULL);
 }
 
 ssize_t sock_read(int fd, void *buf, size_t n)
@@ -192,7 +208,7 @@ ssize_t sock_read(int fd, void *buf, size_t n)
 
 	if (likely(!s))
 		return ret_errno(ker_read(fd, buf, n));
-	return recv_leave(s, &(struct iovec){ buf, n }, 1, 0);
+	return recv_leave(fd, s, &(struct iovec){ buf, n }, 1, 0, NULL, NULL);
 }
 
 ssize_t sock_readv(int fd, const struct iovec *iov, int cnt)
@@ -201,7 +217,7 @@ ssize_t sock_readv(int fd, const struct iovec *iov, int cnt)
 
 	if (!s)
 		return ret_errno(ker_readv(fd, iov, cnt));
-	return recv_leave(s, iov, cnt, 0);
+	return recv_leave(fd, s, iov, cnt, 0, NULL, NULL);
 }
 
 ssize_t sock_recvfrom(int fd, void *buf, size_t n, int flags, struct sockaddr *addr, socklen_t *len)
@@ -210,23 +226,19 @@ ssize_t sock_recvfrom(int fd, void *buf, size_t n, int flags, struct sockaddr *a
 
 	if (!s)
 		return ret_errno(ker_recvfrom(fd, buf, n, flags, addr, len));
-	if (addr && len)
-		*len = 0; /* TCP gives no address */
-	return recv_leave(s, &(struct iovec){ buf, n }, 1, flags);
+	return recv_leave(fd, s, &(struct iovec){ buf, n }, 1, flags, addr, len);
 }
 
-ssize_t sock_recvmsg(int fd, struct msghdr *msg, int flags)
+/* Lock held. */
+static long recv_msg(int fd, struct sock *s, struct msghdr *msg, int flags)
 {
-	struct sock *s = recv_enter(fd);
-	ssize_t r;
+	long r;
 
-	if (!s)
-		return ret_errno(ker_recvmsg(fd, msg, flags));
-	if (msg->msg_iovlen > IOV_MAX) {
-		lock_leave();
-		return ret_errno(-EMSGSIZE);
-	}
-	r = recv_leave(s, msg->msg_iov, (int)msg->msg_iovlen, flags);
+	if (msg->msg_iovlen > IOV_MAX)
+		return -EMSGSIZE;
+	if (s->state == SOCK_UDP)
+		return dgram_recv(fd, s, msg, flags);
+	r = conn_recv(s, msg->msg_iov, (int)msg->msg_iovlen, flags);
 	if (r >= 0) {
 		msg->msg_namelen = 0;
 		msg->msg_controllen = 0;
@@ -235,24 +247,57 @@ ssize_t sock_recvmsg(int fd, struct msghdr *msg, int flags)
 	return r;
 }
 
-int sock_recvmmsg(int fd, struct mmsghdr *msgs, unsigned cnt, int flags, struct timespec *timeout)
+ssize_t sock_recvmsg(int fd, struct msghdr *msg, int flags)
 {
 	struct sock *s = recv_enter(fd);
-	unsigned done = 0;
+	long r;
 
 	if (!s)
-		return (int)ret_errno(ker_recvmmsg(fd, msgs, cnt, flags, timeout));
+		return ret_errno(ker_recvmsg(fd, msg, flags));
+	r = recv_msg(fd, s, msg, flags);
 	lock_leave();
-	while (done < cnt) {
-		ssize_t r = sock_recvmsg(fd, &msgs[done].msg_hdr, flags & ~MSG_WAITFORONE);
+	return ret_errno(r);
+}
 
+/* Lock held, one message after the other. Return: messages, or -errno. */
+static long recv_msgs(int fd, struct sock *s, struct mmsghdr *msgs, unsigned cnt, int flags)
+{
+	unsigned done = 0;
+
+	file_get(&s->file);
+	while (done < cnt) {
+		long r = recv_msg(fd, s, &msgs[done].msg_hdr, flags & ~MSG_WAITFORONE);
+
+		if (r < 0 && !done) {
+			file_put(&s->file);
+			return r;
+		}
 		if (r < 0)
-			return done ? (int)done : -1;
+			break;
 		msgs[done++].msg_len = (unsigned)r;
-		if (r == 0)
+		if (r == 0 && s->state != SOCK_UDP) /* end of file */
 			break;
 		if (flags & MSG_WAITFORONE)
 			flags |= MSG_DONTWAIT;
 	}
-	return (int)done;
+	file_put(&s->file);
+	return (long)done;
+}
+
+int sock_recvmmsg(int fd, struct mmsghdr *msgs, unsigned cnt, int flags, struct timespec *timeout)
+{
+	struct sock *s = recv_enter(fd);
+	long r;
+
+	if (!s)
+		return (int)ret_errno(ker_recvmmsg(fd, msgs, cnt, flags, timeout));
+	if (s->state == SOCK_UDP && !s->dgram->open) {
+		dgram_kernel_begin(s);
+		r = ker_recvmmsg(fd, msgs, cnt, flags, timeout);
+		dgram_kernel_end(s);
+	} else {
+		r = recv_msgs(fd, s, msgs, cnt, flags);
+	}
+	lock_leave();
+	return (int)ret_errno(r);
 }

@@ -141,14 +141,25 @@ long send_done(long r, int flags)
 
 static struct sock *send_enter(int fd)
 {
-	return fd_peek(fd) ? conn_enter(fd) : NULL;
+	return fd_peek(fd) ? io_enter(fd) : NULL;
 }
 
-static ssize_t send_leave(struct sock *s, const struct iovec *iov, int cnt, int flags)
+/* One of the calls that take no msghdr; @addr, @len: of sendto(), ignored by TCP. */
+static ssize_t send_leave(int fd, struct sock *s, const struct iovec *iov, int cnt, int flags,
+			  const struct sockaddr *addr, socklen_t len)
 {
-	long r = unlikely(flags & MSG_OOB) ? conn_send(s, iov, cnt, flags & ~MSG_OOB)
-					   : conn_send(s, iov, cnt, flags);
+	long r;
 
+	if (unlikely(s->state == SOCK_UDP)) {
+		struct msghdr msg = { .msg_iov = (struct iovec *)(uintptr_t)iov,
+				      .msg_iovlen = (size_t)cnt,
+				      .msg_name = (void *)(uintptr_t)addr,
+				      .msg_namelen = len };
+
+		r = dgram_send(fd, s, &msg, flags);
+	} else {
+		r = conn_send(s, iov, cnt, flags & ~MSG_OOB);
+	}
 	lock_leave();
 	return ret_errno(send_done(r, flags));
 }
@@ -159,7 +170,7 @@ ssize_t sock_send(int fd, const void *buf, size_t n, int flags)
 
 	if (!s)
 		return ret_errno(ker_sendto(fd, buf, n, flags, NULL, 0));
-	return send_leave(s, &(struct iovec){ (void *)(uintptr_t)buf, n }, 1, flags);
+	return send_leave(fd, s, &(struct iovec){ (void *)(uintptr_t)buf, n }, 1, flags, NULL, 0);
 }
 
 ssize_t sock_write(int fd, const void *buf, size_t n)
@@ -168,7 +179,7 @@ ssize_t sock_write(int fd, const void *buf, size_t n)
 
 	if (likely(!s))
 		return ret_errno(ker_write(fd, buf, n));
-	return send_leave(s, &(struct iovec){ (void *)(uintptr_t)buf, n }, 1, 0);
+	return send_leave(fd, s, &(struct iovec){ (void *)(uintptr_t)buf, n }, 1, 0, NULL, 0);
 }
 
 ssize_t sock_writev(int fd, const struct iovec *iov, int cnt)
@@ -177,7 +188,7 @@ ssize_t sock_writev(int fd, const struct iovec *iov, int cnt)
 
 	if (!s)
 		return ret_errno(ker_writev(fd, iov, cnt));
-	return send_leave(s, iov, cnt, 0);
+	return send_leave(fd, s, iov, cnt, 0, NULL, 0);
 }
 
 ssize_t sock_sendto(int fd, const void *buf, size_t n, int flags, const struct sockaddr *addr,
@@ -194,39 +205,64 @@ ssize_t sock_sendto(int fd, const void *buf, size_t n, int flags, const struct s
 		}
 		return ret_errno(ker_sendto(fd, buf, n, flags, addr, len));
 	}
-	return send_leave(s, &(struct iovec){ (void *)(uintptr_t)buf, n }, 1,
-			  flags); /* the address is ignored */
+	return send_leave(fd, s, &(struct iovec){ (void *)(uintptr_t)buf, n }, 1, flags, addr, len);
+}
+
+/* Lock held. */
+static long send_msg(int fd, struct sock *s, const struct msghdr *msg, int flags)
+{
+	if (msg->msg_iovlen > IOV_MAX)
+		return -EMSGSIZE;
+	if (s->state == SOCK_UDP)
+		return dgram_send(fd, s, msg, flags);
+	return conn_send(s, msg->msg_iov, (int)msg->msg_iovlen, flags & ~MSG_OOB);
 }
 
 ssize_t sock_sendmsg(int fd, const struct msghdr *msg, int flags)
 {
 	struct sock *s = send_enter(fd);
+	long r;
 
 	if (!s)
 		return ret_errno(ker_sendmsg(fd, msg, flags));
-	if (msg->msg_iovlen > IOV_MAX) {
-		lock_leave();
-		return ret_errno(-EMSGSIZE);
+	r = send_msg(fd, s, msg, flags);
+	lock_leave();
+	return ret_errno(send_done(r, flags));
+}
+
+/* Lock held, one message after the other. Return: messages, or -errno. */
+static long send_msgs(int fd, struct sock *s, struct mmsghdr *msgs, unsigned cnt, int flags)
+{
+	unsigned done = 0;
+	long r = 0;
+
+	file_get(&s->file);
+	while (done < cnt) {
+		r = send_msg(fd, s, &msgs[done].msg_hdr, flags);
+		if (r < 0)
+			break;
+		msgs[done++].msg_len = (unsigned)r;
 	}
-	return send_leave(s, msg->msg_iov, (int)msg->msg_iovlen, flags);
+	file_put(&s->file);
+	return done ? (long)done : r;
 }
 
 int sock_sendmmsg(int fd, struct mmsghdr *msgs, unsigned cnt, int flags)
 {
 	struct sock *s = send_enter(fd);
-	unsigned done = 0;
+	long r;
 
 	if (!s)
 		return (int)ret_errno(ker_sendmmsg(fd, msgs, cnt, flags));
-	lock_leave();
-	while (done < cnt) {
-		ssize_t r = sock_sendmsg(fd, &msgs[done].msg_hdr, flags);
-
-		if (r < 0)
-			return done ? (int)done : -1;
-		msgs[done++].msg_len = (unsigned)r;
+	if (s->state == SOCK_UDP && cnt && dgram_sends_to_kernel(fd, s, &msgs->msg_hdr)) {
+		dgram_kernel_begin(s);
+		r = ker_sendmmsg(fd, msgs, cnt, flags);
+		dgram_kernel_end(s);
+	} else {
+		r = send_msgs(fd, s, msgs, cnt, flags);
 	}
-	return (int)done;
+	lock_leave();
+	return (int)ret_errno(send_done(r, flags));
 }
 
 /*
@@ -272,7 +308,7 @@ static long send_file(struct sock *s, int in_fd, off_t off, size_t n)
 
 ssize_t sock_sendfile(int out_fd, int in_fd, off_t *off, size_t n)
 {
-	struct sock *s = send_enter(out_fd);
+	struct sock *s = fd_peek(out_fd) ? conn_enter(out_fd) : NULL;
 	off_t from;
 	long r;
 
@@ -290,10 +326,10 @@ ssize_t sock_sendfile(int out_fd, int in_fd, off_t *off, size_t n)
 
 ssize_t sock_splice(int in_fd, off_t *in_off, int out_fd, off_t *out_off, size_t n, unsigned flags)
 {
-	struct sock *s = send_enter(in_fd);
+	struct sock *s = fd_peek(in_fd) ? conn_enter(in_fd) : NULL;
 
-	if (!s)
-		s = send_enter(out_fd);
+	if (!s && fd_peek(out_fd))
+		s = conn_enter(out_fd);
 	if (!s)
 		return ret_errno(ker_splice(in_fd, in_off, out_fd, out_off, n, flags));
 	lock_leave();

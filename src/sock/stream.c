@@ -45,6 +45,8 @@ uint32_t sock_level(const struct sock *s)
 {
 	if (s->state == SOCK_FRESH)
 		return 0;
+	if (s->state == SOCK_UDP)
+		return dgram_level(s);
 	if (s->state == SOCK_LISTEN)
 		return s->has_listener && sock.vj && vj_listener_ready(sock.vj, s->listener)
 			       ? (uint32_t)(EPOLLIN | EPOLLRDNORM)
@@ -64,6 +66,8 @@ uint32_t file_level(struct file *f)
  * --------------------------------------------------------------------------------------------
  */
 
+#define SOCK_TYPE (~(SOCK_NONBLOCK | SOCK_CLOEXEC)) /* of socket()'s second argument */
+
 static void sock_track(int fd, int domain, int type)
 {
 	struct sock *s;
@@ -76,19 +80,34 @@ static void sock_track(int fd, int domain, int type)
 	if (s) {
 		s->family = (uint8_t)domain;
 		s->nonblock = (type & SOCK_NONBLOCK) != 0;
-		if (fd_set_file(fd, &s->file))
+		if ((type & SOCK_TYPE) == SOCK_DGRAM) {
+			s->dgram = calloc(1, sizeof(*s->dgram));
+			s->state = SOCK_UDP;
+		}
+		if ((s->state == SOCK_UDP && !s->dgram) || fd_set_file(fd, &s->file)) {
+			if (s->state == SOCK_UDP)
+				free(s->dgram);
 			sock_free(s);
+		}
 	}
 	lock_leave();
+}
+
+/* Does this layer have a say in such a socket? */
+static bool is_tracked(int domain, int type, int protocol)
+{
+	if ((domain != AF_INET && domain != AF_INET6) || sock.exiting)
+		return false;
+	if ((type & SOCK_TYPE) == SOCK_STREAM)
+		return protocol == 0 || protocol == IPPROTO_TCP;
+	return (type & SOCK_TYPE) == SOCK_DGRAM && (protocol == 0 || protocol == IPPROTO_UDP);
 }
 
 int sock_socket(int domain, int type, int protocol)
 {
 	int fd = sys_socket(domain, type, protocol);
 
-	if (fd >= 0 && (domain == AF_INET || domain == AF_INET6) &&
-	    (type & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)) == SOCK_STREAM &&
-	    (protocol == 0 || protocol == IPPROTO_TCP) && !sock.exiting)
+	if (fd >= 0 && is_tracked(domain, type, protocol))
 		sock_track(fd, domain, type);
 	return (int)ret_errno(fd);
 }
@@ -102,6 +121,10 @@ void sock_destroy(struct sock *s)
 			vj_conn_close(sock.vj, s->conn);
 	} else if (sock.vj && s->has_listener) {
 		vj_unlisten(sock.vj, s->listener);
+	}
+	if (s->state == SOCK_UDP) {
+		dgram_close(s);
+		free(s->dgram);
 	}
 	fd_unhide_close(s->lease_fd);
 	for (struct watch *w = s->file.watches, *next; w; w = next) {
@@ -221,8 +244,11 @@ int sock_bind(int fd, const struct sockaddr *addr, socklen_t len)
 	int r = sys_bind(fd, addr, len);
 
 	if (f) {
-		if (r == 0 && f->kind == FILE_SOCK)
+		if (r == 0 && f->kind == FILE_SOCK) {
 			sock_of(f)->bound = true;
+			if (sock_of(f)->state == SOCK_UDP)
+				r = dgram_bound(fd, sock_of(f));
+		}
 		lock_leave();
 	}
 	return (int)ret_errno(r);
@@ -233,7 +259,10 @@ int sock_bind(int fd, const struct sockaddr *addr, socklen_t len)
  * ----------------
  */
 
-/* Only an address of this host can be bound to: cheaper than reading the address list. */
+/*
+ * Only an address of this host can be bound to: cheaper than reading the address list. A broadcast
+ * address can, too, but not be connected to.
+ */
 static bool can_be_bound(const struct sockaddr *addr, socklen_t len)
 {
 	struct sockaddr_storage copy = { 0 };
@@ -245,6 +274,10 @@ static bool can_be_bound(const struct sockaddr *addr, socklen_t len)
 	memcpy(&copy, addr, min_size(len, sizeof(copy)));
 	((struct sockaddr_in *)&copy)->sin_port = 0; /* at the same place in sockaddr_in6 */
 	r = sys_bind(fd, (struct sockaddr *)&copy, len);
+	if (!r) {
+		((struct sockaddr_in *)&copy)->sin_port = htons(9);
+		r = sys_connect(fd, (struct sockaddr *)&copy, len);
+	}
 	sys_close(fd);
 	return r == 0;
 }
@@ -257,8 +290,7 @@ static bool is_local4(uint32_t addr_be, const struct sockaddr *sa, socklen_t len
 	       (sa && !IN_MULTICAST(addr) && can_be_bound(sa, len));
 }
 
-/* Could an application of this host be behind the address? Decides before anything is started. */
-static bool is_local(const struct sock *s, const struct sockaddr *addr, socklen_t len)
+bool sock_addr_is_local(const struct sock *s, const struct sockaddr *addr, socklen_t len)
 {
 	if (s->family == AF_INET && addr->sa_family == AF_INET && len >= sizeof(struct sockaddr_in))
 		return is_local4(((const struct sockaddr_in *)addr)->sin_addr.s_addr, addr, len);
@@ -380,7 +412,7 @@ static int connect_begin(int fd, struct sock *s, const struct sockaddr *addr, so
 	if (!addr || len < sizeof(addr->sa_family) || addr->sa_family == AF_UNSPEC ||
 	    s->file.refs > UINT32_MAX - 2)
 		return 1;
-	err = is_local(s, addr, len) ? channel_connect(fd, s, addr, len) : -EHOSTUNREACH;
+	err = sock_addr_is_local(s, addr, len) ? channel_connect(fd, s, addr, len) : -EHOSTUNREACH;
 	if (err) {
 		if (sock.strict && err != -EHOSTUNREACH)
 			return -ENETDOWN;
@@ -400,8 +432,12 @@ int sock_connect(int fd, const struct sockaddr *addr, socklen_t len)
 	int r = 1;
 
 	if (f) {
-		if (f->kind == FILE_SOCK && !is_foreign())
-			r = connect_begin(fd, sock_of(f), addr, len);
+		struct sock *s = f->kind == FILE_SOCK && !is_foreign() ? sock_of(f) : NULL;
+
+		if (s && s->state == SOCK_UDP && addr && len >= sizeof(addr->sa_family))
+			r = dgram_connect(fd, s, addr, len);
+		else if (s && s->state != SOCK_UDP)
+			r = connect_begin(fd, s, addr, len);
 		lock_leave();
 	}
 	return (int)ret_errno(r == 1 ? ker_connect(fd, addr, len) : r);

@@ -130,6 +130,8 @@ static void link_output(struct stack *s, uint32_t link_id, struct link *link)
 		stack_output_done(s, link_id, ref);
 		if (ref_kind(ref) == REF_TCP)
 			tcp_output_resume(s, ref_id(ref));
+		else if (ref_kind(ref) == REF_UDP)
+			udp_output_resume(s, ref_id(ref));
 	}
 	link_settle(s, link_id, link);
 }

@@ -330,7 +330,7 @@ void udp_connect(struct stack *s, struct udp_id u, const struct endpoint *remote
 /**
  * udp_send() - One datagram out of @link
  * @local: Source address to use; its port is ignored
- * Return: 0; -EMSGSIZE: larger than the link's MTU allows; -EAGAIN: no frame; -ENETDOWN: no such link; a pending ICMP error, once.
+ * Return: 0; -EMSGSIZE: larger than the link's MTU allows; -EAGAIN: no frame, STACK_EV_WRITABLE follows; -ENETDOWN: no such link; a pending ICMP error, once.
  */
 int udp_send(struct stack *s, struct udp_id u, struct link_id link, const struct ip_addr *local,
 	     const struct endpoint *remote, const void *buf, size_t len);
@@ -340,6 +340,8 @@ int udp_send(struct stack *s, struct udp_id u, struct link_id link, const struct
  */
 int udp_recv(struct stack *s, struct udp_id u, void *buf, size_t len, bool peek, size_t *ret_len,
 	     struct endpoint *ret_from, struct ip_addr *ret_to, struct link_id *ret_link);
+/** udp_error() - Take the pending ICMP error. Return: positive errno; 0: none. */
+int udp_error(struct stack *s, struct udp_id u);
 /** udp_ready() - Level: READABLE, ERROR */
 uint32_t udp_ready(const struct stack *s, struct udp_id u);
 

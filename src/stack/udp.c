@@ -31,12 +31,14 @@ struct udp_dgram {
 
 struct udp_sock {
 	struct event_node event;
-	struct ref_list_node all; /* in udp_global.all */
+	struct ref_list_node all;    /* in udp_global.all */
+	struct ref_list_node output; /* in link.output: a datagram found no frame there */
 	struct endpoint local;
 	struct endpoint remote; /* port 0: not connected */
 	uint32_t head;		/* datagrams, oldest first; 0: none */
 	uint32_t tail;
 	uint32_t queued_bytes;
+	uint32_t output_link; /* whose list `output` is in */
 	int err; /* positive errno of an ICMP error, to be told once */
 };
 
@@ -72,6 +74,8 @@ int udp_init(struct stack *s)
 		ret = pool_init(&udp->dgrams, &s->mem, sizeof(struct udp_dgram), 0, UDP_DGRAMS_MAX);
 	ref_space_set(&udp->all_nodes, REF_UDP, &udp->socks, offsetof(struct udp_sock, all), false);
 	ref_space_set(&s->event_nodes, REF_UDP, &udp->socks, offsetof(struct udp_sock, event),
+		      false);
+	ref_space_set(&s->output_nodes, REF_UDP, &udp->socks, offsetof(struct udp_sock, output),
 		      false);
 	return ret;
 }
@@ -136,6 +140,7 @@ void udp_close(struct stack *s, struct udp_id u)
 
 	while (sock->head != 0)
 		dgram_drop(s, sock);
+	stack_output_done(s, sock->output_link, ref_udp(u.v));
 	stack_event_del(s, ref_udp(u.v));
 	ref_list_del(&s->udp->all_nodes, &s->udp->all, ref_udp(u.v));
 	ports_del(&s->ports, PORT_UDP, sock->local.port, u.v);
@@ -164,6 +169,11 @@ static int sock_error(struct udp_sock *sock)
 
 	sock->err = 0;
 	return -err;
+}
+
+int udp_error(struct stack *s, struct udp_id u)
+{
+	return -sock_error(sock_at(s, u.v));
 }
 
 /* ---- receiving --------------------------------------------------------------------------------
@@ -291,6 +301,22 @@ static void udp_write(const struct ip_tx *tx, const struct ip_path *path,
 	udp_csum_fill(tx->l4, sum);
 }
 
+/* One link at a time: a program that sends to several tries again anyway. */
+static void udp_wait_for_frame(struct stack *s, uint32_t id, uint32_t link_id)
+{
+	struct udp_sock *sock = sock_at(s, id);
+
+	if (ref_list_has(&sock->output))
+		return;
+	sock->output_link = link_id;
+	stack_output_later(s, link_id, ref_udp(id));
+}
+
+void udp_output_resume(struct stack *s, uint32_t id)
+{
+	stack_event_add(s, ref_udp(id), STACK_EV_WRITABLE);
+}
+
 int udp_send(struct stack *s, struct udp_id u, struct link_id link, const struct ip_addr *local,
 	     const struct endpoint *remote, const void *buf, size_t len)
 {
@@ -316,6 +342,8 @@ int udp_send(struct stack *s, struct udp_id u, struct link_id link, const struct
 	if (len > UDP_PAYLOAD_MAX)
 		return -EMSGSIZE;
 	ret = ip_tx_get(s, link.v, ip_addr_is_v4(local), &tx);
+	if (ret == -EAGAIN)
+		udp_wait_for_frame(s, u.v, link.v);
 	if (ret != 0)
 		return ret;
 	if (len + UDP_HDR_BYTES > tx.l4_room) {
@@ -336,8 +364,13 @@ void udp_icmp_error(struct stack *s, const struct icmp_error *error)
 	uint32_t id = ports_find(&s->ports, PORT_UDP, &error->local.addr, error->local.port);
 	struct udp_sock *sock = id != 0 ? sock_at(s, id) : NULL;
 
-	if (sock == NULL || !endpoint_eq(&sock->remote, &error->remote)) {
+	if (sock == NULL ||
+	    (sock->remote.port != 0 && !endpoint_eq(&sock->remote, &error->remote))) {
 		stack_drop(s, STACK_DROP_UDP_NO_SOCKET);
+		return;
+	}
+	if (sock->remote.port == 0) {
+		stack_event_add(s, ref_udp(id), STACK_EV_ERROR);
 		return;
 	}
 	sock->err = error->err;

@@ -18,8 +18,11 @@ void udp_fini(struct stack *s);
 void udp_input(struct stack *s, struct pkt *pkt);
 
 /* An ICMP error that quotes a datagram. Kept for a connected socket only (RFC 1122
- * section 4.1.3.3). */
+ * section 4.1.3.3); an unconnected one gets the event alone: what it knew of routes may be wrong. */
 void udp_icmp_error(struct stack *s, const struct icmp_error *error);
+
+/* There may be frames again on the link where the socket found none: its program hears of it. */
+void udp_output_resume(struct stack *s, uint32_t id);
 
 /* Copy what waits in frames of the link, or drop it. */
 void udp_link_gone(struct stack *s, uint32_t link_id);

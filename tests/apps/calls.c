@@ -124,6 +124,11 @@ static unsigned port_of(int fd, int (*name)(int, struct sockaddr *, socklen_t *)
 	return ntohs(((struct sockaddr_in *)&a)->sin_port);
 }
 
+bool on_kernel(void)
+{
+	return !strcmp(expect_path, "kernel");
+}
+
 /* Is the connection of this socket one of the kernel's? Both ports: others use the machine too. */
 static bool kernel_has(int fd)
 {
@@ -147,7 +152,7 @@ static bool kernel_has(int fd)
 
 static void check_path(int fd)
 {
-	if (kernel_has(fd) != !strcmp(expect_path, "kernel")) {
+	if (kernel_has(fd) != on_kernel()) {
 		printf("FAILED: connection is not on the %s\n", expect_path);
 		exit(1);
 	}
@@ -857,7 +862,8 @@ int main(int argc, char **argv)
 		      { "epoll", calls_epoll },
 		      { "poll", calls_poll },
 		      { "timeouts", calls_timeouts },
-		      { "signals", calls_signals } };
+		      { "signals", calls_signals },
+		      { "udp", calls_udp } };
 
 	if (argc > 1)
 		expect_path = argv[1];

@@ -18,6 +18,8 @@ void say_bits(const char *what, uint32_t bits);
 uint32_t poll_now(int fd, int timeout_ms);
 /* Time for both sides of a connection in one process. */
 void settle(void);
+/* The path that connections must be on is the kernel. */
+bool on_kernel(void);
 /* What the test itself needs. */
 void must(const char *what, bool ok);
 
@@ -31,6 +33,9 @@ struct pair {
 void listen_on(struct pair *p, int family, const char *text);
 void pair_open(struct pair *p, int family, const char *text);
 void pair_close(struct pair *p);
+
+/* ---- calls_udp.c */
+void calls_udp(void);
 
 /* ---- calls_wait.c */
 void calls_epoll(void);

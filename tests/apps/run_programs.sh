@@ -58,3 +58,41 @@ wait_port "$port"
 "$vj" run -- curl -sS -m 20 -o "$tmp/got" "http://127.0.0.1:$port/data" || fail "curl to the kernel"
 [ "$(sha256sum <"$tmp/got")" = "$sum" ] || fail "curl to the kernel: other data"
 echo "http.server on kernel, curl on vj: same data"
+
+# datagrams: a server that answers, clients on both sides, at the same time
+cat >"$tmp/udp.py" <<-'PY'
+	import os, socket, sys
+	who, port, cnt = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+	s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+	s.settimeout(20)
+	if who == "server":
+	    s.bind(("127.0.0.1", port))
+	    if os.fork() == 0:
+	        os._exit(0)  # a child that has never used it does no harm
+	    open(sys.argv[4], "w").close()
+	    while True:
+	        data, addr = s.recvfrom(60000)
+	        if data == b"end":
+	            break
+	        s.sendto(data, addr)
+	else:
+	    for i in range(cnt):
+	        data = (b"%d of " % i + who.encode()) * (1 + i % 1500 * (i % 50 == 0))
+	        s.sendto(data, ("127.0.0.1", port))
+	        assert s.recvfrom(60000)[0] == data
+PY
+for server in vj kernel; do
+	port=$(free_port)
+	# shellcheck disable=SC2046
+	$(side $server) python3 "$tmp/udp.py" server "$port" 0 "$tmp/bound-$server" &
+	pids+=($!)
+	pid=$!
+	for _ in $(seq 200); do [ -e "$tmp/bound-$server" ] || sleep 0.05; done
+	"$vj" run -- python3 "$tmp/udp.py" vj "$port" 20000 &
+	client=$!
+	python3 "$tmp/udp.py" kernel "$port" 5000 || fail "udp: server on $server, client on kernel"
+	wait "$client" || fail "udp: server on $server, client on vj"
+	python3 -c 'import socket, sys; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"end", ("127.0.0.1", int(sys.argv[1])))' "$port"
+	wait "$pid" || fail "udp: server on $server"
+	echo "udp: server on $server, clients on vj and kernel: same data"
+done

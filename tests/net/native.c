@@ -297,11 +297,11 @@ static void udp_family(int family)
 		for (size_t i = 0; i < n; i++)
 			msg[i] = pattern(i + n);
 		assert_int_equal(vj_udp_send(b, ub, (struct sockaddr *)&at, address_len(family), msg, n), 0);
-		PUMP_UNTIL((r = vj_udp_recv(a, ua, got, sizeof(got), false, &from)) != -EAGAIN);
+		PUMP_UNTIL((r = vj_udp_recv(a, ua, got, sizeof(got), false, &from, NULL)) != -EAGAIN);
 		assert_int_equal(r, n);
 		assert_memory_equal(msg, got, n);
 		assert_int_equal(vj_udp_send(a, ua, (struct sockaddr *)&from, address_len(family), got, n), 0);
-		PUMP_UNTIL((r = vj_udp_recv(b, ub, got, sizeof(got), false, NULL)) != -EAGAIN);
+		PUMP_UNTIL((r = vj_udp_recv(b, ub, got, sizeof(got), false, NULL, NULL)) != -EAGAIN);
 		assert_int_equal(r, n);
 	}
 	assert_int_equal(vj_udp_send(b, ub, (struct sockaddr *)&at, address_len(family), msg, 70000), -EMSGSIZE);

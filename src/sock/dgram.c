@@ -1,0 +1,570 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * dgram.c - UDP sockets: on the kernel always, and on channels beside it
+ *
+ * A UDP socket stays a working socket of the kernel. As soon as it has a port (bind(), or the first
+ * datagram for an application of this host) the port is leased, too, and datagrams of applications
+ * come in on channels. So
+ *
+ *	receiving	takes from both, the channel first, the kernel every KERNEL_TURN calls
+ *			whatever waits on the channel
+ *	sending		goes to the channel where vjd knows an application behind the address;
+ *			what a channel cannot carry (control messages, more than a frame, multicast)
+ *			goes to the kernel, which reaches the same program
+ *
+ * Whom a destination belongs to is remembered for ASK_AGAIN_MS in one table for the process. A
+ * datagram that comes in says it, too: who uses the kernel is answered through the kernel. So a
+ * server asks nothing.
+ *
+ * A thread that waits in the kernel for this socket alone would not see the channel. Therefore a
+ * socket with such a thread (dgram.in_kernel) is not put on channels until it has returned.
+ */
+#include "sock/priv.h"
+
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/time.h>
+
+enum {
+	ASK_AGAIN_MS = 1000,
+	KERNEL_TURN = 16,
+	DEST_CNT = 1024, /* power of two */
+	DGRAM_BYTES_MAX = 65535,
+	LOOPBACK_IFINDEX = 1,
+};
+
+/* Datagrams in pieces; under the lock. */
+static uint8_t scratch[DGRAM_BYTES_MAX];
+
+/*
+ * ---- destinations -------------------------------------------------------------------------------
+ * ----------------
+ */
+
+struct dest {
+	uint8_t addr[16]; /* IPv4 in IPv6 form */
+	uint16_t port_be; /* 0: entry not in use */
+	bool on_channel;
+	uint64_t asked_ns;
+};
+static struct dest dests[DEST_CNT];
+
+/* Return: false: not an address of this family, the kernel says so better. */
+static bool dest_key(const struct sock *s, const struct sockaddr *sa, socklen_t len,
+		     struct dest *ret_key)
+{
+	*ret_key = (struct dest){ .port_be = 0 };
+	if (s->family == AF_INET && len >= sizeof(struct sockaddr_in) &&
+	    sa->sa_family == AF_INET) {
+		struct sockaddr_in in;
+
+		memcpy(&in, sa, sizeof(in));
+		ret_key->addr[10] = ret_key->addr[11] = 0xff;
+		memcpy(&ret_key->addr[12], &in.sin_addr, 4);
+		ret_key->port_be = in.sin_port;
+	} else if (s->family == AF_INET6 && len >= sizeof(struct sockaddr_in6) &&
+		   sa->sa_family == AF_INET6) {
+		struct sockaddr_in6 in6;
+
+		memcpy(&in6, sa, sizeof(in6));
+		memcpy(ret_key->addr, &in6.sin6_addr, 16);
+		ret_key->port_be = in6.sin6_port;
+	}
+	return ret_key->port_be != 0;
+}
+
+static struct dest *dest_slot(const struct dest *key)
+{
+	uint32_t words[4], hash = key->port_be;
+
+	memcpy(words, key->addr, sizeof(words));
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+		hash = (hash ^ words[i]) * 2654435761u;
+	return &dests[(hash >> 16) % DEST_CNT];
+}
+
+static bool dest_is(const struct dest *d, const struct dest *key)
+{
+	return d->port_be == key->port_be && memcmp(d->addr, key->addr, sizeof(key->addr)) == 0;
+}
+
+static void dest_learn(const struct sock *s, const struct sockaddr *sa, socklen_t len,
+		       bool on_channel)
+{
+	struct dest key, *d;
+
+	if (!dest_key(s, sa, len, &key))
+		return;
+	d = dest_slot(&key);
+	if (d->on_channel && !on_channel && dest_is(d, &key))
+		return; /* too large for a frame, or so; the channel is there */
+	*d = key;
+	d->on_channel = on_channel;
+	d->asked_ns = sys_clock_ns();
+}
+
+static void dest_forget(const struct sock *s, const struct sockaddr *sa, socklen_t len)
+{
+	struct dest key;
+
+	if (dest_key(s, sa, len, &key) && dest_is(dest_slot(&key), &key))
+		dest_slot(&key)->port_be = 0;
+}
+
+void dgram_dests_forget(void)
+{
+	for (size_t i = 0; i < DEST_CNT; i++)
+		dests[i].port_be = 0;
+}
+
+/*
+ * ---- on and off channels ------------------------------------------------------------------------
+ * ----------------
+ */
+
+/* Lock held, context there. Return: 0; -errno: the kernel alone. */
+static int dgram_open(int fd, struct sock *s)
+{
+	struct dgram *d = s->dgram;
+	struct sockaddr_storage local = { .ss_family = s->family };
+	socklen_t len = s->family == AF_INET ? sizeof(struct sockaddr_in)
+					     : sizeof(struct sockaddr_in6);
+	int err;
+
+	if (!s->bound && !d->peer_len)
+		sys_bind(fd, (struct sockaddr *)&local, len); /* as the first datagram does; or it has a port */
+	err = sys_getsockname(fd, (struct sockaddr *)&local, &len);
+	if (err)
+		return err;
+	s->lease_fd = fd_hide(sys_fcntl(fd, F_DUPFD_CLOEXEC, 0));
+	if (s->lease_fd < 0)
+		return s->lease_fd;
+	err = vj_udp_open(sock.vj, (struct sockaddr *)&local, len, sock_lease_flags(fd, s),
+			  s->lease_fd, (uint64_t)(uintptr_t)s, &d->udp);
+	if (err) {
+		fd_unhide_close(s->lease_fd);
+		s->lease_fd = -1;
+		ctx_say("UDP: no channel: %s", strerror(-err));
+		return err;
+	}
+	d->open = true;
+	if (d->peer_len)
+		vj_udp_connect(sock.vj, d->udp, (struct sockaddr *)&d->peer, d->peer_len);
+	watches_move(&s->file, WATCH_BOTH);
+	return 0;
+}
+
+void dgram_close(struct sock *s)
+{
+	if (s->dgram->open && sock.vj)
+		vj_udp_close(sock.vj, s->dgram->udp);
+	s->dgram->open = false;
+	fd_unhide_close(s->lease_fd);
+	s->lease_fd = -1;
+}
+
+/* Is it to be asked for on channels at all? */
+static bool dgram_may_open(const struct sock *s)
+{
+	return !s->dgram->stays && !s->dgram->in_kernel && !is_foreign();
+}
+
+/* Does a datagram to this address go over a channel? Asks, and puts the socket on channels, if need be. */
+static bool dgram_to_channel(int fd, struct sock *s, const struct sockaddr *sa, socklen_t len)
+{
+	struct dest key, *d;
+	uint64_t now_ns;
+
+	if (!sa || !len || (!s->dgram->open && !dgram_may_open(s)) ||
+	    !dest_key(s, sa, len, &key))
+		return false;
+	d = dest_slot(&key);
+	if (dest_is(d, &key) && d->on_channel && s->dgram->open)
+		return true;
+	now_ns = sys_clock_ns();
+	if (!dest_is(d, &key) || now_ns - d->asked_ns >= ASK_AGAIN_MS * NS_PER_MS) {
+		*d = key;
+		d->asked_ns = now_ns;
+		d->on_channel = sock_addr_is_local(s, sa, len) && !ctx_get() &&
+				!vj_udp_reach(sock.vj, sa, len);
+	}
+	return d->on_channel && (s->dgram->open || (!ctx_get() && !dgram_open(fd, s)));
+}
+
+static bool is_multicast(const struct sockaddr_storage *sa)
+{
+	if (sa->ss_family == AF_INET)
+		return IN_MULTICAST(ntohl(((const struct sockaddr_in *)sa)->sin_addr.s_addr));
+	return sa->ss_family == AF_INET6 &&
+	       IN6_IS_ADDR_MULTICAST(&((const struct sockaddr_in6 *)sa)->sin6_addr);
+}
+
+int dgram_bound(int fd, struct sock *s)
+{
+	struct sockaddr_storage local;
+	socklen_t len = sizeof(local);
+	int err;
+
+	if (!dgram_may_open(s) || sys_getsockname(fd, (struct sockaddr *)&local, &len) ||
+	    is_multicast(&local))
+		return 0;
+	err = ctx_get();
+	if (!err)
+		err = dgram_open(fd, s);
+	return err && sock.strict ? -ENETDOWN : 0;
+}
+
+int dgram_connect(int fd, struct sock *s, const struct sockaddr *addr, socklen_t len)
+{
+	struct dgram *d = s->dgram;
+	int r = sys_connect(fd, addr, len); /* does not wait */
+
+	if (r)
+		return r;
+	if (addr->sa_family == AF_UNSPEC || len > sizeof(d->peer)) {
+		d->peer_len = 0;
+		if (!s->bound) /* the kernel has taken the port away */
+			dgram_close(s);
+		else if (d->open)
+			vj_udp_connect(sock.vj, d->udp, NULL, 0);
+		return 0;
+	}
+	memcpy(&d->peer, addr, len);
+	d->peer_len = len;
+	dgram_to_channel(fd, s, addr, len);
+	if (d->open)
+		vj_udp_connect(sock.vj, d->udp, addr, len);
+	return 0;
+}
+
+/*
+ * ---- the kernel's part, without the lock --------------------------------------------------------
+ * ----------------
+ */
+
+void dgram_kernel_begin(struct sock *s)
+{
+	file_get(&s->file);
+	s->dgram->in_kernel++;
+	lock_leave();
+}
+
+void dgram_kernel_end(struct sock *s)
+{
+	lock_take();
+	s->dgram->in_kernel--;
+	file_put(&s->file);
+}
+
+static long kernel_recv(int fd, struct sock *s, struct msghdr *msg, int flags)
+{
+	long r;
+
+	dgram_kernel_begin(s);
+	r = ker_recvmsg(fd, msg, flags);
+	dgram_kernel_end(s);
+	return r;
+}
+
+static long kernel_send(int fd, struct sock *s, const struct msghdr *msg, int flags)
+{
+	long r;
+
+	dgram_kernel_begin(s);
+	r = ker_sendmsg(fd, msg, flags);
+	dgram_kernel_end(s);
+	return r;
+}
+
+/*
+ * ---- control messages ---------------------------------------------------------------------------
+ * ----------------
+ */
+
+void dgram_option(struct sock *s, int level, int name, const void *val, socklen_t len)
+{
+	struct dgram *d = s->dgram;
+	int on = 0;
+
+	if (val && len >= sizeof(on))
+		memcpy(&on, val, sizeof(on));
+	else if (val && len)
+		on = *(const uint8_t *)val;
+	if (level == IPPROTO_IP && name == IP_PKTINFO)
+		d->wants_pktinfo = on != 0;
+	else if (level == IPPROTO_IPV6 && name == IPV6_RECVPKTINFO)
+		d->wants_pktinfo6 = on != 0;
+	else if (level == SOL_SOCKET && (name == SO_TIMESTAMP || name == SO_TIMESTAMPNS))
+		d->wants_stamp = on ? name : 0;
+}
+
+/* As the kernel's put_cmsg(): what does not fit is cut off, and said. */
+static void control_put(struct msghdr *msg, size_t *used, int level, int type, const void *data,
+			size_t len)
+{
+	struct cmsghdr hdr = { .cmsg_len = CMSG_LEN(len), .cmsg_level = level, .cmsg_type = type };
+	uint8_t *at = (uint8_t *)msg->msg_control + *used;
+	size_t room = msg->msg_control ? msg->msg_controllen - *used : 0;
+
+	if (room < sizeof(hdr)) {
+		msg->msg_flags |= MSG_CTRUNC;
+		return;
+	}
+	if (room < hdr.cmsg_len) {
+		msg->msg_flags |= MSG_CTRUNC;
+		hdr.cmsg_len = room;
+	}
+	memcpy(at, &hdr, sizeof(hdr));
+	memcpy(at + CMSG_LEN(0), data, hdr.cmsg_len - CMSG_LEN(0));
+	*used += min_size(CMSG_SPACE(len), room);
+}
+
+static void control_fill(const struct sock *s, struct msghdr *msg,
+			 const struct sockaddr_storage *to)
+{
+	const struct dgram *d = s->dgram;
+	size_t used = 0;
+
+	if (d->wants_stamp) {
+		struct timespec ts;
+
+		clock_gettime(CLOCK_REALTIME, &ts);
+		if (d->wants_stamp == SO_TIMESTAMPNS) {
+			control_put(msg, &used, SOL_SOCKET, SO_TIMESTAMPNS, &ts, sizeof(ts));
+		} else {
+			struct timeval tv = { ts.tv_sec, ts.tv_nsec / 1000 };
+
+			control_put(msg, &used, SOL_SOCKET, SO_TIMESTAMP, &tv, sizeof(tv));
+		}
+	}
+	if (d->wants_pktinfo && to->ss_family == AF_INET) {
+		struct in_pktinfo info = { .ipi_ifindex = LOOPBACK_IFINDEX };
+
+		info.ipi_addr = info.ipi_spec_dst = ((const struct sockaddr_in *)to)->sin_addr;
+		control_put(msg, &used, IPPROTO_IP, IP_PKTINFO, &info, sizeof(info));
+	}
+	if (d->wants_pktinfo6 && s->family == AF_INET6) {
+		struct in6_pktinfo info = { .ipi6_ifindex = LOOPBACK_IFINDEX };
+		struct sockaddr_in6 in6;
+		socklen_t len = sizeof(in6);
+
+		sock_addr_copy(s, to, (struct sockaddr *)&in6, &len);
+		info.ipi6_addr = in6.sin6_addr;
+		control_put(msg, &used, IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof(info));
+	}
+	msg->msg_controllen = used;
+}
+
+/*
+ * ---- receiving ----------------------------------------------------------------------------------
+ * ----------------
+ */
+
+static size_t iov_bytes(const struct msghdr *msg)
+{
+	size_t bytes = 0;
+
+	for (size_t i = 0; i < msg->msg_iovlen; i++)
+		bytes += msg->msg_iov[i].iov_len;
+	return bytes;
+}
+
+static void scatter(const struct msghdr *msg, const uint8_t *from, size_t len)
+{
+	for (size_t i = 0; i < msg->msg_iovlen && len; i++) {
+		size_t part = min_size(msg->msg_iov[i].iov_len, len);
+
+		memcpy(msg->msg_iov[i].iov_base, from, part);
+		from += part;
+		len -= part;
+	}
+}
+
+/* Return: as recvmsg(); -EAGAIN: nothing on channels. */
+static long channel_recv(struct sock *s, struct msghdr *msg, int flags)
+{
+	size_t room = iov_bytes(msg), got;
+	bool direct = msg->msg_iovlen == 1;
+	struct sockaddr_storage from, to;
+	ssize_t len;
+
+	len = vj_udp_recv(sock.vj, s->dgram->udp, direct ? msg->msg_iov->iov_base : scratch,
+			  direct ? room : min_size(room, sizeof(scratch)),
+			  (flags & MSG_PEEK) != 0, &from, &to);
+	if (len < 0)
+		return len;
+	got = min_size(room, (size_t)len);
+	if (!direct)
+		scatter(msg, scratch, got);
+	msg->msg_flags = (size_t)len > room ? MSG_TRUNC : 0;
+	if (msg->msg_name)
+		sock_addr_copy(s, &from, msg->msg_name, &msg->msg_namelen);
+	control_fill(s, msg, &to);
+	return flags & MSG_TRUNC ? len : (long)got;
+}
+
+/* The kernel's, if there is one. */
+static long kernel_take(int fd, struct sock *s, struct msghdr *msg, int flags)
+{
+	long r = sys_recvmsg(fd, msg, flags | MSG_DONTWAIT);
+
+	if (r >= 0 && msg->msg_name && msg->msg_namelen)
+		dest_learn(s, msg->msg_name, msg->msg_namelen, false);
+	return r;
+}
+
+long dgram_recv(int fd, struct sock *s, struct msghdr *msg, int flags)
+{
+	struct blocking b = { .file = &s->file,
+			      .signals = sock_signals,
+			      .kernel_fd = fd,
+			      .timeout_ns = s->rcvtimeo_ns };
+	struct dgram *d = s->dgram;
+	long r;
+
+	for (;;) {
+		if (!d->open || !sock.vj || (flags & MSG_ERRQUEUE)) {
+			r = kernel_recv(fd, s, msg, flags);
+			break;
+		}
+		if (++d->turn % KERNEL_TURN) {
+			r = channel_recv(s, msg, flags);
+			if (r == -EAGAIN) {
+				ctx_process();
+				r = channel_recv(s, msg, flags);
+			}
+			if (r != -EAGAIN)
+				break;
+		}
+		r = kernel_take(fd, s, msg, flags);
+		if (r != -EAGAIN)
+			break;
+		if (d->turn % KERNEL_TURN == 0)
+			continue;
+		if (s->nonblock || (flags & MSG_DONTWAIT))
+			break;
+		r = block_wait(&b);
+		if (r)
+			break;
+	}
+	block_end(&b);
+	return r;
+}
+
+/*
+ * ---- sending ------------------------------------------------------------------------------------
+ * ----------------
+ */
+
+enum { TO_KERNEL = 1 + DGRAM_BYTES_MAX };
+
+static const void *gather(const struct msghdr *msg)
+{
+	size_t off = 0;
+
+	if (msg->msg_iovlen == 1)
+		return msg->msg_iov->iov_base;
+	for (size_t i = 0; i < msg->msg_iovlen; i++) {
+		if (msg->msg_iov[i].iov_len)
+			memcpy(scratch + off, msg->msg_iov[i].iov_base, msg->msg_iov[i].iov_len);
+		off += msg->msg_iov[i].iov_len;
+	}
+	return scratch;
+}
+
+/* Return: @len; -EAGAIN, -EINTR; an error to report; TO_KERNEL: the kernel is to send it. */
+static long channel_send(struct sock *s, const struct sockaddr *to, socklen_t to_len,
+			 const struct msghdr *msg, size_t len, bool nonblock)
+{
+	struct blocking b = { .file = &s->file,
+			      .signals = sock_signals,
+			      .kernel_fd = -1,
+			      .timeout_ns = s->sndtimeo_ns };
+	bool looked = false;
+	long r;
+
+	for (;;) {
+		r = -EHOSTUNREACH;
+		if (s->dgram->open && sock.vj)
+			r = vj_udp_send(sock.vj, s->dgram->udp, to, to_len, gather(msg), len);
+		if (r != -EAGAIN || (looked && nonblock))
+			break;
+		if (!looked) {
+			looked = true;
+			ctx_process();
+			continue;
+		}
+		r = block_wait(&b);
+		if (r)
+			break;
+		looked = false;
+	}
+	block_end(&b);
+	if (r == 0)
+		return (long)len;
+	if (r == -EAGAIN || r == -EINTR)
+		return r;
+	if (r != -EMSGSIZE)
+		dest_forget(s, to, to_len);
+	return r == -ECONNREFUSED && s->dgram->peer_len ? r : TO_KERNEL;
+}
+
+/* Where the datagram goes: as it says, or as connect() did. */
+static const struct sockaddr *send_to(const struct sock *s, const struct msghdr *msg,
+				      socklen_t *ret_len)
+{
+	if (msg->msg_name && msg->msg_namelen) {
+		*ret_len = msg->msg_namelen;
+		return msg->msg_name;
+	}
+	*ret_len = s->dgram->peer_len;
+	return (const struct sockaddr *)&s->dgram->peer;
+}
+
+bool dgram_sends_to_kernel(int fd, struct sock *s, const struct msghdr *msg)
+{
+	socklen_t len;
+	const struct sockaddr *to = send_to(s, msg, &len);
+
+	return !dgram_to_channel(fd, s, to, len);
+}
+
+long dgram_send(int fd, struct sock *s, const struct msghdr *msg, int flags)
+{
+	size_t len = iov_bytes(msg);
+	const struct sockaddr *to;
+	socklen_t to_len;
+	long r = TO_KERNEL;
+
+	to = send_to(s, msg, &to_len);
+	if (!msg->msg_controllen && !(flags & ~(MSG_DONTWAIT | MSG_NOSIGNAL | MSG_CONFIRM)) &&
+	    len <= DGRAM_BYTES_MAX && dgram_to_channel(fd, s, to, to_len))
+		r = channel_send(s, to, to_len, msg, len,
+				 s->nonblock || (flags & MSG_DONTWAIT));
+	return r == TO_KERNEL ? kernel_send(fd, s, msg, flags) : r;
+}
+
+/*
+ * ---- readiness ----------------------------------------------------------------------------------
+ * ----------------
+ */
+
+uint32_t dgram_level(const struct sock *s)
+{
+	uint32_t ready = s->dgram->open && sock.vj ? vj_udp_ready(sock.vj, s->dgram->udp) : 0;
+
+	return (ready & VJ_EV_READABLE ? EPOLLIN | EPOLLRDNORM : 0u) |
+	       (ready & VJ_EV_ERROR ? (uint32_t)EPOLLERR : 0u);
+}
+
+int dgram_next_bytes(struct sock *s)
+{
+	ssize_t len = -EAGAIN;
+
+	if (s->dgram->open && sock.vj) {
+		ctx_process();
+		len = vj_udp_recv(sock.vj, s->dgram->udp, scratch, 0, true, NULL, NULL);
+	}
+	return len < 0 ? -EAGAIN : (int)len;
+}

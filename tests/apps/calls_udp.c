@@ -1,0 +1,420 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* Part of `calls`: datagrams */
+#include "calls.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/time.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+/* A server with a name and a client that has none yet */
+struct udp_pair {
+	int server, client;
+	struct sockaddr_storage addr;
+	socklen_t addr_len;
+};
+
+static int udp_bound(int family, const char *text, struct sockaddr_storage *ret_addr,
+		     socklen_t *ret_len)
+{
+	int fd = socket(family, SOCK_DGRAM, 0);
+
+	*ret_addr = (struct sockaddr_storage){ .ss_family = (sa_family_t)family };
+	*ret_len = family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
+	if (family == AF_INET)
+		inet_pton(AF_INET, text, &((struct sockaddr_in *)ret_addr)->sin_addr);
+	else
+		inet_pton(AF_INET6, text, &((struct sockaddr_in6 *)ret_addr)->sin6_addr);
+	must("udp socket", fd >= 0);
+	must("udp bind", !bind(fd, (struct sockaddr *)ret_addr, *ret_len));
+	must("udp name", !getsockname(fd, (struct sockaddr *)ret_addr, ret_len));
+	return fd;
+}
+
+static void udp_open(struct udp_pair *p, int family, const char *text)
+{
+	p->server = udp_bound(family, text, &p->addr, &p->addr_len);
+	p->client = socket(family, SOCK_DGRAM, 0);
+	must("udp client", p->client >= 0);
+}
+
+static void udp_close(struct udp_pair *p)
+{
+	close(p->client);
+	close(p->server);
+}
+
+/* Bytes that wait in the kernel's socket on this port */
+static unsigned long kernel_queue(const struct sockaddr_storage *addr)
+{
+	unsigned want = ntohs(((const struct sockaddr_in *)addr)->sin_port);
+	unsigned long queued = 0;
+	char line[256];
+
+	for (int i = 0; i < 2; i++) {
+		FILE *f = fopen(i ? "/proc/net/udp6" : "/proc/net/udp", "r");
+		unsigned long rx;
+		unsigned port;
+
+		while (f && fgets(line, sizeof(line), f))
+			if (sscanf(line,
+				   " %*d: %*[0-9A-F]:%x %*[0-9A-F]:%*x %*x %*x:%lx", &port,
+				   &rx) == 2 &&
+			    port == want)
+				queued += rx;
+		if (f)
+			fclose(f);
+	}
+	return queued;
+}
+
+/* A datagram has been sent to the server and waits there: where? */
+static void check_udp_path(const struct udp_pair *p)
+{
+	bool kernel = kernel_queue(&p->addr) > 0;
+
+	if (kernel != on_kernel()) {
+		printf("FAILED: the datagram is %s the kernel\n", kernel ? "in" : "not in");
+		_exit(1);
+	}
+}
+
+static long to_server(const struct udp_pair *p, const char *text)
+{
+	return sendto(p->client, text, strlen(text), 0, (const struct sockaddr *)&p->addr,
+		      p->addr_len);
+}
+
+static void say_text(const char *what, const char *text, long len)
+{
+	if (len < 0)
+		say(what, len);
+	else
+		printf("%s: %ld '%.*s'\n", what, len, (int)len, text);
+}
+
+/* Client asks, server answers to where it came from. */
+static void test_exchange(int family, const char *text)
+{
+	struct sockaddr_storage from;
+	socklen_t len = sizeof(from);
+	struct udp_pair p;
+	char buf[64];
+
+	title(text);
+	udp_open(&p, family, text);
+	say("sendto", to_server(&p, "question"));
+	settle();
+	check_udp_path(&p);
+	say_text("recvfrom", buf,
+		 recvfrom(p.server, buf, sizeof(buf), 0, (struct sockaddr *)&from, &len));
+	printf("family %d len %u\n", from.ss_family, len);
+	say("answer", sendto(p.server, "answer", 6, 0, (struct sockaddr *)&from, len));
+	len = sizeof(from);
+	say_text("recvfrom", buf,
+		 recvfrom(p.client, buf, sizeof(buf), 0, (struct sockaddr *)&from, &len));
+	printf("from the server: %d\n", !memcmp(&from, &p.addr, p.addr_len));
+	len = 5;
+	to_server(&p, "again");
+	say_text("short name", buf,
+		 recvfrom(p.server, buf, sizeof(buf), 0, (struct sockaddr *)&from, &len));
+	say("its length", len);
+	udp_close(&p);
+}
+
+static void test_connected(void)
+{
+	struct sockaddr_storage other_addr, name;
+	socklen_t len, name_len = sizeof(name);
+	struct sockaddr none = { .sa_family = AF_UNSPEC };
+	struct udp_pair p;
+	char buf[64];
+	int other;
+
+	title("connected");
+	udp_open(&p, AF_INET, "127.0.0.1");
+	other = udp_bound(AF_INET, "127.0.0.1", &other_addr, &len);
+	say("send before", send(p.client, "x", 1, 0));
+	say("connect", connect(p.client, (struct sockaddr *)&p.addr, p.addr_len));
+	say("getpeername", getpeername(p.client, (struct sockaddr *)&name, &name_len));
+	printf("it is the server: %d\n", !memcmp(&name, &p.addr, p.addr_len));
+	say("send", send(p.client, "one", 3, 0));
+	settle();
+	check_udp_path(&p);
+	say("write", write(p.client, "two", 3));
+	say_text("read", buf, read(p.server, buf, sizeof(buf)));
+	name_len = sizeof(name);
+	say_text("recvfrom", buf,
+		 recvfrom(p.server, buf, sizeof(buf), 0, (struct sockaddr *)&name, &name_len));
+	say("a stranger's", sendto(other, "stranger", 8, 0, (struct sockaddr *)&name, name_len));
+	say("the server's", sendto(p.server, "friend", 6, 0, (struct sockaddr *)&name, name_len));
+	settle();
+	say_text("recv", buf, recv(p.client, buf, sizeof(buf), MSG_DONTWAIT));
+	say_text("recv", buf, recv(p.client, buf, sizeof(buf), MSG_DONTWAIT));
+	say("disconnect", connect(p.client, &none, sizeof(none)));
+	say("send", send(p.client, "x", 1, 0));
+	say("sendto", to_server(&p, "three"));
+	say_text("recv", buf, recv(p.server, buf, sizeof(buf), 0));
+	close(other);
+	udp_close(&p);
+}
+
+static void test_sizes(void)
+{
+	static char big[70000], got[70000];
+	struct udp_pair p;
+	char buf[64];
+	int bytes = -1;
+
+	title("sizes");
+	udp_open(&p, AF_INET, "127.0.0.1");
+	to_server(&p, "truncate me");
+	to_server(&p, "and me");
+	to_server(&p, "");
+	to_server(&p, "last");
+	settle();
+	say("FIONREAD", ioctl(p.server, FIONREAD, &bytes));
+	say("bytes", bytes);
+	say_text("peek 3", buf, recv(p.server, buf, 3, MSG_PEEK));
+	say("peek 3, MSG_TRUNC", recv(p.server, buf, 3, MSG_PEEK | MSG_TRUNC));
+	say_text("recv 3", buf, recv(p.server, buf, 3, 0));
+	say("recv 3, MSG_TRUNC", recv(p.server, buf, 3, MSG_TRUNC));
+	say("empty", recv(p.server, buf, sizeof(buf), 0));
+	say_text("recv", buf, recv(p.server, buf, sizeof(buf), 0));
+	say_text("nothing", buf, recv(p.server, buf, sizeof(buf), MSG_DONTWAIT));
+	for (size_t i = 0; i < sizeof(big); i++)
+		big[i] = (char)(i * 7 + i / 251);
+	for (size_t n = 1000; n < sizeof(big); n *= 3) {
+		say("send", sendto(p.client, big, n, 0, (struct sockaddr *)&p.addr, p.addr_len));
+		memset(got, 0, sizeof(got));
+		say("recv", recv(p.server, got, sizeof(got), 0));
+		printf("same: %d\n", !memcmp(big, got, n));
+	}
+	say("too large", sendto(p.client, big, sizeof(big), 0, (struct sockaddr *)&p.addr,
+				p.addr_len));
+	udp_close(&p);
+}
+
+/* Pieces, names, flags, and the address that it was sent to */
+static void test_msg(int family, const char *text)
+{
+	char a[4], b[8], control[256];
+	struct iovec in[] = { { (char[]){ "gath" }, 4 }, { (char[]){ "" }, 0 },
+			      { (char[]){ "ered pieces" }, 11 } };
+	struct iovec out[] = { { a, sizeof(a) }, { b, sizeof(b) } };
+	struct sockaddr_storage from;
+	struct msghdr msg = { .msg_iov = in, .msg_iovlen = 3 };
+	struct udp_pair p;
+	int on = 1;
+
+	title("messages");
+	udp_open(&p, family, text);
+	if (family == AF_INET)
+		say("IP_PKTINFO", setsockopt(p.server, IPPROTO_IP, IP_PKTINFO, &on, sizeof(on)));
+	else
+		say("IPV6_RECVPKTINFO",
+		    setsockopt(p.server, IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof(on)));
+	msg.msg_name = &p.addr;
+	msg.msg_namelen = p.addr_len;
+	say("sendmsg", sendmsg(p.client, &msg, 0));
+	say("sendmsg", sendmsg(p.client, &msg, 0));
+	settle();
+	check_udp_path(&p);
+	msg = (struct msghdr){ .msg_name = &from, .msg_namelen = sizeof(from), .msg_iov = out,
+			       .msg_iovlen = 2, .msg_control = control,
+			       .msg_controllen = sizeof(control) };
+	say("recvmsg", recvmsg(p.server, &msg, 0));
+	printf("'%.4s' '%.8s' flags %#x name %u control %zu\n", a, b, msg.msg_flags,
+	       msg.msg_namelen, (size_t)msg.msg_controllen);
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c; c = CMSG_NXTHDR(&msg, c)) {
+		printf("level %d type %d len %zu\n", c->cmsg_level, c->cmsg_type,
+		       (size_t)c->cmsg_len);
+		for (size_t i = CMSG_LEN(0); i < c->cmsg_len; i++)
+			printf("%02x ", ((uint8_t *)c)[i]);
+		printf("\n");
+	}
+	msg.msg_controllen = 4;
+	say("recvmsg", recvmsg(p.server, &msg, 0));
+	printf("flags %#x control %zu\n", msg.msg_flags, (size_t)msg.msg_controllen);
+	udp_close(&p);
+}
+
+static void test_udp_mmsg(void)
+{
+	char text[4][8] = { "zero", "one", "", "three" }, buf[4][8] = { "" };
+	struct mmsghdr msgs[4];
+	struct iovec iov[4];
+	struct udp_pair p;
+	int n;
+
+	title("many at once");
+	udp_open(&p, AF_INET, "127.0.0.1");
+	for (int i = 0; i < 4; i++) {
+		iov[i] = (struct iovec){ text[i], strlen(text[i]) };
+		msgs[i] = (struct mmsghdr){ .msg_hdr = { .msg_name = &p.addr,
+							 .msg_namelen = p.addr_len,
+							 .msg_iov = &iov[i],
+							 .msg_iovlen = 1 } };
+	}
+	say("sendmmsg", sendmmsg(p.client, msgs, 4, 0));
+	settle();
+	check_udp_path(&p);
+	for (int i = 0; i < 4; i++) {
+		iov[i] = (struct iovec){ buf[i], sizeof(buf[i]) };
+		msgs[i] = (struct mmsghdr){ .msg_hdr = { .msg_iov = &iov[i], .msg_iovlen = 1 } };
+	}
+	n = recvmmsg(p.server, msgs, 3, 0, NULL);
+	say("recvmmsg", n);
+	for (int i = 0; i < n; i++)
+		say_text("message", buf[i], (long)msgs[i].msg_len);
+	say("recvmmsg", recvmmsg(p.server, msgs, 4, MSG_WAITFORONE, NULL));
+	say("recvmmsg", recvmmsg(p.server, msgs, 4, MSG_DONTWAIT, NULL));
+	udp_close(&p);
+}
+
+static void test_udp_ready(void)
+{
+	struct timeval tv = { .tv_usec = 50000 };
+	struct epoll_event ev = { .events = EPOLLIN | EPOLLET, .data.u32 = 7 }, got[4];
+	struct udp_pair p;
+	char buf[64];
+	int ep = epoll_create1(0), n;
+
+	title("readiness");
+	udp_open(&p, AF_INET6, "::1");
+	say_bits("poll, fresh", poll_now(p.client, 0));
+	say_bits("poll, bound", poll_now(p.server, 0));
+	say("epoll_ctl", epoll_ctl(ep, EPOLL_CTL_ADD, p.server, &ev));
+	say("epoll_wait", epoll_wait(ep, got, 4, 50));
+	to_server(&p, "ding");
+	n = epoll_wait(ep, got, 4, 1000);
+	say("epoll_wait", n);
+	say_bits("it", n > 0 ? got[0].events : 0);
+	say("edge: not again", epoll_wait(ep, got, 4, 50));
+	say_bits("poll", poll_now(p.server, 0));
+	to_server(&p, "dong");
+	say("edge: again", epoll_wait(ep, got, 4, 1000));
+	say_text("recv", buf, recv(p.server, buf, sizeof(buf), 0));
+	say_text("recv", buf, recv(p.server, buf, sizeof(buf), 0));
+	say_bits("poll", poll_now(p.server, 0));
+	say("SO_RCVTIMEO", setsockopt(p.server, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv)));
+	say_text("recv", buf, recv(p.server, buf, sizeof(buf), 0));
+	ev.events = EPOLLOUT;
+	say("epoll_ctl", epoll_ctl(ep, EPOLL_CTL_MOD, p.server, &ev));
+	n = epoll_wait(ep, got, 4, 1000);
+	say_bits("writable", n > 0 ? got[0].events : 0);
+	close(ep);
+	udp_close(&p);
+}
+
+/* Nobody there, at once and after a while */
+static void test_udp_refused(void)
+{
+	int err = -1;
+	socklen_t len = sizeof(err);
+	struct udp_pair p;
+	char buf[64];
+
+	title("nobody there");
+	udp_open(&p, AF_INET, "127.0.0.1");
+	connect(p.client, (struct sockaddr *)&p.addr, p.addr_len);
+	say("send", send(p.client, "a", 1, 0));
+	say_text("recv", buf, recv(p.server, buf, sizeof(buf), 0));
+	close(p.server);
+	say("send", send(p.client, "b", 1, 0));
+	settle();
+	say_bits("poll", poll_now(p.client, 0) & POLLERR);
+	say("SO_ERROR", getsockopt(p.client, SOL_SOCKET, SO_ERROR, &err, &len));
+	printf("%s\n", err ? strerrorname_np(err) : "none");
+	say("send", send(p.client, "c", 1, 0));
+	settle();
+	say_text("recv", buf, recv(p.client, buf, sizeof(buf), MSG_DONTWAIT));
+	say_text("recv", buf, recv(p.client, buf, sizeof(buf), MSG_DONTWAIT));
+	close(p.client);
+
+	title("nobody there any more, not connected");
+	udp_open(&p, AF_INET, "127.0.0.1");
+	to_server(&p, "a");
+	say_text("recv", buf, recv(p.server, buf, sizeof(buf), 0));
+	close(p.server);
+	say("sendto", to_server(&p, "b"));
+	settle();
+	say("sendto", to_server(&p, "c"));
+	say_text("recv", buf, recv(p.client, buf, sizeof(buf), MSG_DONTWAIT));
+	close(p.client);
+}
+
+static void *recv_one(void *arg)
+{
+	static char buf[64];
+
+	return recv(*(int *)arg, buf, sizeof(buf), 0) > 0 ? buf : NULL;
+}
+
+/* A thread waits in recv() on a socket without a name while another sends through it. */
+static void test_udp_threads(void)
+{
+	struct sockaddr_storage from;
+	socklen_t len = sizeof(from);
+	struct udp_pair p;
+	pthread_t thread;
+	char buf[64];
+	void *ret;
+
+	title("a thread waits before the first datagram");
+	udp_open(&p, AF_INET, "127.0.0.1");
+	pthread_create(&thread, NULL, recv_one, &p.client);
+	settle();
+	say("sendto", to_server(&p, "question"));
+	say_text("recv", buf,
+		 recvfrom(p.server, buf, sizeof(buf), 0, (struct sockaddr *)&from, &len));
+	say("answer", sendto(p.server, "answer", 6, 0, (struct sockaddr *)&from, len));
+	pthread_join(thread, &ret);
+	printf("it got: %s\n", ret ? (char *)ret : "nothing");
+	udp_close(&p);
+}
+
+static void test_udp_refusals(void)
+{
+	struct sockaddr_in all = { .sin_family = AF_INET, .sin_port = htons(9),
+				   .sin_addr.s_addr = INADDR_BROADCAST };
+	struct sockaddr_in6 six = { .sin6_family = AF_INET6, .sin6_port = htons(9),
+				    .sin6_addr = IN6ADDR_LOOPBACK_INIT };
+	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+
+	title("refusals");
+	say("broadcast", sendto(fd, "x", 1, 0, (struct sockaddr *)&all, sizeof(all)));
+	say("IPv6 from IPv4", sendto(fd, "x", 1, 0, (struct sockaddr *)&six, sizeof(six)));
+	say("short address", sendto(fd, "x", 1, 0, (struct sockaddr *)&all, 3));
+	all.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	all.sin_port = 0;
+	say("port 0", sendto(fd, "x", 1, 0, (struct sockaddr *)&all, sizeof(all)));
+	say("listen", listen(fd, 1));
+	say("accept", accept(fd, NULL, NULL));
+	say("shutdown", shutdown(fd, SHUT_RDWR));
+	say("MSG_OOB", sendto(fd, "x", 1, MSG_OOB, (struct sockaddr *)&all, sizeof(all)));
+	close(fd);
+}
+
+void calls_udp(void)
+{
+	test_exchange(AF_INET, "127.0.0.1");
+	test_exchange(AF_INET6, "::1");
+	test_exchange(AF_INET6, "::ffff:127.0.0.1");
+	test_connected();
+	test_sizes();
+	test_msg(AF_INET, "127.0.0.1");
+	test_msg(AF_INET6, "::1");
+	test_udp_mmsg();
+	test_udp_ready();
+	test_udp_refused();
+	test_udp_threads();
+	test_udp_refusals();
+}
