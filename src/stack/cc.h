@@ -50,6 +50,16 @@ struct cc_saved {
 	struct cc_priv priv;
 };
 
+/*
+ * How much of the window is used, kept beside the data in flight: whether it was full when data up
+ * to `seq` had left, else how much was in flight at most
+ */
+struct cc_usage {
+	uint32_t seq;
+	uint32_t max_flight;
+	bool full;
+};
+
 /* What one acknowledgement showed about the path (draft-cheng-iccrg-delivery-rate-estimation) */
 struct cc_rate {
 	uint64_t delivered; /* bytes over the connection's life, after this acknowledgement */
@@ -73,6 +83,8 @@ struct cc_env {
 	uint32_t srtt_us;
 	uint32_t flight; /* bytes sent and not acknowledged, before the event */
 	/* acked() and main() only: */
+	bool limited;	     /* the window has been full, so it was what limited the sender; if not, */
+	uint32_t max_flight; /* ... the most that was in flight in this window */
 	uint32_t rtt_us;  /* what this acknowledgement measured; 0: nothing */
 	uint32_t snd_una; /* sequence numbers, to tell round trips from each other */
 	uint32_t snd_nxt;
@@ -97,8 +109,8 @@ struct cc_ops {
 	/* There was no loss; @saved is what was before. NULL: that again, if it was more. */
 	void (*undo)(struct cc *cc, void *priv, const struct cc_env *env,
 		     const struct cc_saved *saved);
-	/* Sending again after @idle_ms with nothing in flight; cwnd has been reduced already. NULL:
-	 * nothing */
+	/* Sending again after @idle_ms with nothing in flight, however short; cwnd has been reduced
+	 * already if it was long. NULL: nothing */
 	void (*idle)(struct cc *cc, void *priv, const struct cc_env *env, uint32_t idle_ms);
 	/* An acknowledgement, in whatever state. NULL: acked() is called. */
 	void (*main)(struct cc *cc, void *priv, const struct cc_env *env);
@@ -128,15 +140,14 @@ uint32_t cc_slow_start(struct cc *cc, struct cc_priv *priv, const struct cc_env 
 		       uint32_t acked);
 
 /*
- * Was the window what limited the sender? If not it must not grow: it would no longer say anything
- * about the path (RFC 9293 3.8.2, RFC 7661). Slow start may run to twice of what was used, as in
- * Linux.
+ * If the program limits what is sent and not the window, that must not grow: it would no longer say
+ * anything about the path (RFC 9293 3.8.2, RFC 7661). Slow start may run to twice of what was used,
+ * as in Linux.
  */
-static inline bool cc_was_limited(const struct cc *cc, const struct cc_env *env)
+static inline bool cc_may_grow(const struct cc *cc, const struct cc_env *env)
 {
-	if (cc->cwnd < cc->ssthresh)
-		return cc->cwnd < 2 * (uint64_t)env->flight;
-	return (uint64_t)env->flight + env->mss > cc->cwnd;
+	return env->limited ||
+	       (cc->cwnd < cc->ssthresh && cc->cwnd < 2 * (uint64_t)env->max_flight);
 }
 
 #endif

@@ -19,7 +19,7 @@ static void reno_acked(struct cc *cc, void *state, const struct cc_env *env, uin
 	struct cc_priv *priv = state;
 	uint32_t *bytes = &priv->words[WORD_BYTES_ACKED];
 
-	if (!cc_was_limited(cc, env))
+	if (!cc_may_grow(cc, env))
 		return;
 	if (cc->cwnd < cc->ssthresh) {
 		acked = cc_slow_start(cc, priv, env, acked);

@@ -227,6 +227,7 @@ struct tcp_rtx {
 	uint32_t stuck_ms;   /* since when nothing has been acknowledged: user timeout */
 	uint32_t dups;	     /* segments beyond snd_una that have left the network, we think */
 	struct bufq_pos pos; /* where snd_nxt is in sndq */
+	struct cc_usage usage;
 	struct cc_saved saved; /* RECOVERY, LOSS: for tcp_cc_undo() */
 	uint32_t cwr_seq;      /* cwr: of the data that said CWR */
 	bool cwr;	       /* they are in flight */
@@ -626,6 +627,11 @@ void tcp_send_probe(struct stack *s, struct conn c);
  * @force: don't hold back a partial segment. Return: false: the connection is gone.
  */
 bool tcp_output(struct stack *s, struct conn c, bool force);
+/*
+ * Everything is set to send something that needs an answer. Return: false: no memory; the persist
+ * timer tries again.
+ */
+bool tcp_out_prepare(struct stack *s, struct conn c);
 /* How much new data may go now, by windows alone */
 uint32_t tcp_out_usable(const struct stack *s, struct conn c);
 /* May @len of @unsent bytes go as one segment? They fit the windows. */
@@ -702,6 +708,8 @@ int tcp_cc_set(struct stack *s, struct conn c, unsigned int idx);
 void tcp_cc_start(struct stack *s, struct conn c);
 /* It ends. A second time: nothing happens. */
 void tcp_cc_release(struct stack *s, struct conn c);
+/* New data have left: snd_nxt has moved, rtx is there. */
+void tcp_cc_sent(struct stack *s, struct conn c);
 /*
  * @acked bytes are acknowledged that were not, outside recovery; @flight: before that; @rtt_us: 0:
  * not measured; @rate: NULL: nothing

@@ -246,7 +246,7 @@ int tcp_send_frame(struct stack *s, struct tcp_id id, uint8_t **ret_data, size_t
 		uint32_t sndbuf = tcp_sndbuf(s, t);
 
 		usable = min_u32(usable, sndbuf > t->sndq.bytes ? sndbuf - t->sndq.bytes : 0);
-		if (usable == 0 || tcp_rtx_need(s, c) == NULL)
+		if (usable == 0 || !tcp_out_prepare(s, c))
 			return -EAGAIN;
 	}
 	err = ip_tx_get(s, t->link, tcb_v4(t), &g->frame);

@@ -81,6 +81,28 @@ void tcp_cc_release(struct stack *s, struct conn c)
 
 /* ---- events ---------------------------------------------------------------------------------- */
 
+void tcp_cc_sent(struct stack *s, struct conn c)
+{
+	const struct tcb *t = c.t;
+	struct cc_usage *u = &tcb_rtx(s, t)->usage;
+	uint32_t flight = tcb_flight(t);
+	bool full = (uint64_t)tcp_rtx_pipe(s, t) + t->mss > tcb_cold(s, c)->cc.cwnd;
+
+	if (full || seq_geq(t->snd_una, u->seq) || (!u->full && flight > u->max_flight))
+		*u = (struct cc_usage){ t->snd_nxt, flight, full };
+}
+
+/* What acked() and main() are told besides */
+static void cc_env_usage(struct stack *s, struct conn c, struct cc_env *env)
+{
+	const struct tcp_rtx *rtx = tcb_rtx(s, c.t);
+
+	if (rtx == NULL)
+		return;
+	env->limited = rtx->usage.full;
+	env->max_flight = rtx->usage.max_flight;
+}
+
 void tcp_cc_acked(struct stack *s, struct conn c, uint32_t acked, uint32_t flight, uint32_t rtt_us,
 		  const struct cc_rate *rate)
 {
@@ -90,6 +112,8 @@ void tcp_cc_acked(struct stack *s, struct conn c, uint32_t acked, uint32_t fligh
 
 	if (ops->main != NULL || (tcb_has(c.t, TF_ECN) && tcp_ecn_reducing(s, c.t)))
 		return;
+	cc_env_usage(s, c, &env);
+	env.limited |= flight >= cold->cc.cwnd;
 	env.rtt_us = rtt_us;
 	env.rate = rate;
 	ops->acked(&cold->cc, cc_state(s, cold, ops), &env, acked);
@@ -104,6 +128,7 @@ void tcp_cc_main(struct stack *s, struct conn c, uint32_t rtt_us, const struct c
 
 	if (ops->main == NULL)
 		return;
+	cc_env_usage(s, c, &env);
 	env.rtt_us = rtt_us;
 	env.rate = rate;
 	env.in_recovery = in_recovery;
@@ -166,22 +191,27 @@ void tcp_cc_undo(struct stack *s, struct conn c, const struct cc_saved *saved)
 }
 
 /* RFC 5681 4.1, as Linux does it: the window is halved for every RTO in which nothing was sent. */
+static void cc_restart(struct stack *s, struct conn c, struct cc *cc, uint32_t idle_ms)
+{
+	uint32_t rto_ms = tcp_rto_ms(s, c);
+	uint32_t restart = min_u32(cc_initial_window(c.t->mss), cc->cwnd);
+
+	if (idle_ms < rto_ms || s->cfg.tcp.no_idle_restart)
+		return;
+	cc->ssthresh = max_u32(cc->ssthresh, cc->cwnd / 4 * 3);
+	for (uint32_t ms = rto_ms; ms <= idle_ms && cc->cwnd > restart; ms += rto_ms)
+		cc->cwnd /= 2;
+	cc->cwnd = max_u32(cc->cwnd, restart);
+}
+
 void tcp_cc_idle(struct stack *s, struct conn c, uint32_t idle_ms)
 {
 	struct tcb_cold *cold = tcb_cold(s, c);
 	const struct cc_ops *ops = tcp_cc_ops(c.t);
-	uint32_t rto_ms = tcp_rto_ms(s, c);
-	uint32_t restart = min_u32(cc_initial_window(c.t->mss), cold->cc.cwnd);
 	struct cc_env env = cc_env(s, c, 0);
 
-	if (idle_ms < rto_ms)
-		return;
-	if (ops->main == NULL) {
-		cold->cc.ssthresh = max_u32(cold->cc.ssthresh, cold->cc.cwnd / 4 * 3);
-		for (uint32_t ms = rto_ms; ms <= idle_ms && cold->cc.cwnd > restart; ms += rto_ms)
-			cold->cc.cwnd /= 2;
-		cold->cc.cwnd = max_u32(cold->cc.cwnd, restart);
-	}
+	if (ops->main == NULL)
+		cc_restart(s, c, &cold->cc, idle_ms);
 	if (ops->idle != NULL)
 		ops->idle(&cold->cc, cc_state(s, cold, ops), &env, idle_ms);
 }

@@ -315,6 +315,7 @@ void tcp_out_sent(struct stack *s, struct conn c, uint32_t len)
 	}
 	if (len < t->mss)
 		rtx->small_end = t->snd_nxt;
+	tcp_cc_sent(s, c);
 	tcp_timer_data_sent(s, c);
 }
 
@@ -359,17 +360,13 @@ bool tcp_out_may_send(const struct stack *s, const struct tcb *t, uint32_t unsen
 	return rtx == NULL || seq_leq(rtx->small_end, t->snd_una);
 }
 
-/*
- * Everything is set to send something that needs an answer. Return: false: no memory; the persist
- * timer tries again.
- */
-static bool out_prepare(struct stack *s, struct conn c)
+bool tcp_out_prepare(struct stack *s, struct conn c)
 {
 	if (tcb_no_loss(c.t) || c.t->rtx != 0)
 		return true;
 	if (tcp_rtx_need(s, c) == NULL)
 		return false;
-	if (!tcb_has(c.t, TF_RTX_TIMER) && !s->cfg.tcp.no_idle_restart)
+	if (!tcb_has(c.t, TF_RTX_TIMER))
 		tcp_cc_idle(s, c, tcp_now_ms(s) - c.t->rtx_due_ms);
 	return true;
 }
@@ -389,7 +386,7 @@ static int out_fin(struct stack *s, struct conn c)
 {
 	int err;
 
-	if (!out_prepare(s, c))
+	if (!tcp_out_prepare(s, c))
 		return 0;
 	err = tcp_xmit(s, c, c.t->snd_nxt, TCP_FIN | TCP_ACK, NULL, 0);
 	if (err < 0)
@@ -410,7 +407,7 @@ static int out_data(struct stack *s, struct conn c, bool force)
 		int sent;
 
 		if (len == 0 || !(force || tcp_out_may_send(s, t, unsent, len)) ||
-		    !out_prepare(s, c))
+		    !tcp_out_prepare(s, c))
 			return 0;
 		if (len == unsent)
 			flags |= tcb_has(t, TF_FIN_QUEUED) ? TCP_PSH | TCP_FIN : TCP_PSH;

@@ -99,6 +99,7 @@ struct tcp_rtx *tcp_rtx_need(struct stack *s, struct conn c)
 		.recover = t->snd_una,
 		.nxt = t->snd_una,
 		.small_end = t->snd_una,
+		.usage.seq = t->snd_una,
 		.stuck_ms = tcp_now_ms(s),
 	};
 	return rtx;
