@@ -293,7 +293,11 @@ enum tcp_option {
 	TCP_OPT_CONGESTION,  /* index in tcp_cc_name() */
 	TCP_OPT_TOS,	     /* 0..255 */
 	TCP_OPT_TTL,	     /* 1..255 */
+	TCP_OPT_SYNCNT,	     /* SYN is sent again so often; 1..127 */
+	TCP_OPT_LINGER2_S,   /* a closed connection waits for the peer's FIN; 0: default, 1..120, TCP_LINGER2_NONE */
+	TCP_OPT_DEFER_ACCEPT_S, /* of a listener: accepted when data is there, or after this; 0: off, 1..2^31 - 1 */
 };
+#define TCP_LINGER2_NONE 255 /* TCP_OPT_LINGER2_S: reset instead */
 /** tcp_option_set() - Return: 0; -EINVAL: out of range; -ENOPROTOOPT; -ENOMEM. */
 int tcp_option_set(struct stack *s, struct tcp_id id, enum tcp_option opt, uint64_t value);
 /** tcp_listener_option_set() - For all that is accepted from now on. Return: 0; -EINVAL: out of range; -ENOPROTOOPT. */

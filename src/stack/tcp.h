@@ -244,6 +244,7 @@ struct tcp_ext {
 	uint32_t rcvbuf_bytes;
 	uint32_t user_timeout_ms; /* 0: none */
 	uint32_t seen_ms;	  /* KEEPALIVE: last segment from the peer */
+	uint32_t probe_ms;	  /* PERSIST: first probe since the window closed */
 	uint32_t fin_seq;	  /* FIN_AHEAD */
 	uint32_t ooo_head;	  /* struct tcp_ooo, in order of seq, disjoint and not adjacent */
 	uint32_t ooo_last;	  /* the range extended last, which mostly goes on; 0: none */
@@ -256,6 +257,10 @@ struct tcp_ext {
 	uint16_t maxseg; /* 0: by the link */
 	uint8_t keepcnt;
 	uint8_t keep_probes; /* sent since seen_ms */
+	uint8_t syncnt;	     /* 0: by the stack */
+	uint8_t linger2_s;   /* 0: by the stack; TCP_LINGER2_NONE */
+	uint8_t defer;	     /* DEFER_ACCEPT: so many SYN-ACKs; of a listener and its embryos */
+	bool deferred;	     /* SYN_RECEIVED: the ACK came, and data are waited for */
 	uint8_t tos;
 	uint8_t ttl;
 };
@@ -436,11 +441,6 @@ static inline uint32_t tcp_setting(uint32_t value, uint32_t value_default)
 	return value != 0 ? value : value_default;
 }
 
-static inline uint32_t tcp_fin_timeout_ms(const struct stack *s)
-{
-	return tcp_setting(s->cfg.tcp.fin_timeout_ms, TCP_FIN_WAIT_2_MS);
-}
-
 static inline uint32_t tcp_now_ms(const struct stack *s)
 {
 	return (uint32_t)(s->now_us / US_PER_MS);
@@ -525,6 +525,8 @@ bool tcp_conn_reset(struct stack *s, struct conn c, int err);
 bool tcp_conn_time_wait(struct stack *s, struct conn c);
 /* The handshake is complete: ESTABLISHED, unless the backlog is full. Return: false: it is gone. */
 bool tcp_conn_established(struct stack *s, struct conn c);
+/* FIN_WAIT_2, and the program has closed: how long for? Return: false: it is gone. */
+bool tcp_conn_linger2(struct stack *s, struct conn c);
 /* ... and its acknowledgement processed: what @retries of SYN or SYN-ACK mean for what follows */
 void tcp_conn_syn_lost(struct stack *s, struct conn c, uint32_t retries);
 /* @path's addresses, TTL and TOS */

@@ -58,6 +58,18 @@ static void ack_window(struct stack *s, struct conn c, const struct tcp_seg *seg
 	}
 }
 
+/* DEFER_ACCEPT: a bare ACK is no reason yet to wake the program (as Linux). */
+static bool ack_deferred(const struct stack *s, struct tcb *t, const struct tcp_seg *seg)
+{
+	struct tcp_ext *ext = tcb_ext(s, t);
+
+	if (likely(ext == NULL) || t->backoff >= ext->defer || !tcb_has(t, TF_EMBRYO) ||
+	    seg->len != 0 || (seg->flags & TCP_FIN) != 0)
+		return false;
+	ext->deferred = true;
+	return true;
+}
+
 /* SYN_RECEIVED. Return: false: dropped, or gone. */
 static bool ack_syn_received(struct stack *s, struct conn c, const struct tcp_seg *seg)
 {
@@ -68,6 +80,8 @@ static bool ack_syn_received(struct stack *s, struct conn c, const struct tcp_se
 		tcp_reply_rst(s, seg->pkt, &seg->view);
 		return false;
 	}
+	if (ack_deferred(s, t, seg))
+		return false;
 	if (!tcp_conn_established(s, c) || t->state != TCP_ESTABLISHED)
 		return false;
 	t->snd_wnd = seg->wnd;
@@ -102,7 +116,7 @@ static bool ack_fin(struct stack *s, struct conn c)
 	case TCP_FIN_WAIT_1:
 		t->state = TCP_FIN_WAIT_2;
 		if (!tcb_has(t, TF_OWNED))
-			tcp_timer_linger(s, c, tcp_fin_timeout_ms(s));
+			return tcp_conn_linger2(s, c);
 		return true;
 	case TCP_CLOSING:
 		return tcp_conn_time_wait(s, c) && t->state != TCP_CLOSED;

@@ -407,7 +407,7 @@ void tcp_close(struct stack *s, struct tcp_id id)
 			ref_list_add(&s->event_nodes, &s->tcp->time_wait, ref_tcp(c.id));
 		return;
 	case TCP_FIN_WAIT_2:
-		tcp_timer_linger(s, c, tcp_fin_timeout_ms(s));
+		tcp_conn_linger2(s, c);
 		return;
 	default:
 		break;

@@ -280,6 +280,20 @@ bool tcp_conn_established(struct stack *s, struct conn c)
 	return true;
 }
 
+/* As Linux: not less than it takes to send again what may have been lost */
+bool tcp_conn_linger2(struct stack *s, struct conn c)
+{
+	const struct tcp_ext *ext = tcb_ext(s, c.t);
+	uint32_t ms = tcp_setting(s->cfg.tcp.fin_timeout_ms, TCP_FIN_WAIT_2_MS);
+
+	if (ext != NULL && ext->linger2_s == TCP_LINGER2_NONE)
+		return tcp_conn_reset(s, c, 0);
+	if (ext != NULL && ext->linger2_s != 0)
+		ms = ext->linger2_s * 1000u;
+	tcp_timer_linger(s, c, max_u32(ms, tcp_rto_ms(s, c) * 7 / 2));
+	return true;
+}
+
 /*
  * RFC 6298 5.7: a handshake that measured nothing, because something was sent twice, was too
  * impatient. RFC 6928 2: more than one loss in it is taken for congestion.

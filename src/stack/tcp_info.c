@@ -81,6 +81,8 @@ static bool option_range(enum tcp_option opt, uint64_t *ret_min, uint64_t *ret_m
 		[TCP_OPT_SNDBUF] = { 0, UINT32_MAX }, [TCP_OPT_RCVBUF] = { 0, UINT32_MAX },
 		[TCP_OPT_MAXSEG] = { 88, 65535 },     [TCP_OPT_CONGESTION] = { 0, 3 },
 		[TCP_OPT_TOS] = { 0, 255 },	      [TCP_OPT_TTL] = { 1, 255 },
+		[TCP_OPT_SYNCNT] = { 1, 127 },	      [TCP_OPT_LINGER2_S] = { 0, 255 },
+		[TCP_OPT_DEFER_ACCEPT_S] = { 0, INT32_MAX },
 	};
 
 	if ((unsigned int)opt >= ARRAY_SIZE(ranges) || ranges[opt].max == 0)
@@ -88,6 +90,34 @@ static bool option_range(enum tcp_option opt, uint64_t *ret_min, uint64_t *ret_m
 	*ret_min = ranges[opt].min;
 	*ret_max = ranges[opt].max;
 	return true;
+}
+
+/*
+ * DEFER_ACCEPT is kept as the number of SYN-ACKs that fit into it, with their back-off (as Linux).
+ */
+static uint8_t defer_cnt(uint32_t seconds)
+{
+	uint32_t step_ms = TCP_RTO_INIT_MS;
+	uint64_t sum_ms = 0;
+	uint8_t cnt = 0;
+
+	for (; sum_ms < seconds * UINT64_C(1000) && cnt < UINT8_MAX; cnt++) {
+		sum_ms += step_ms;
+		step_ms = min_u32(2 * step_ms, TCP_RTO_MAX_MS);
+	}
+	return cnt;
+}
+
+static uint32_t defer_s(uint8_t cnt)
+{
+	uint32_t step_ms = TCP_RTO_INIT_MS;
+	uint64_t sum_ms = 0;
+
+	for (; cnt > 0; cnt--) {
+		sum_ms += step_ms;
+		step_ms = min_u32(2 * step_ms, TCP_RTO_MAX_MS);
+	}
+	return (uint32_t)(sum_ms / 1000);
 }
 
 /* @value is in range. */
@@ -120,6 +150,15 @@ static void ext_set(struct tcp_ext *ext, enum tcp_option opt, uint32_t value)
 		break;
 	case TCP_OPT_TTL:
 		ext->ttl = (uint8_t)value;
+		break;
+	case TCP_OPT_SYNCNT:
+		ext->syncnt = (uint8_t)value;
+		break;
+	case TCP_OPT_LINGER2_S:
+		ext->linger2_s = (uint8_t)(value == TCP_LINGER2_NONE ? value : min_u32(value, 120));
+		break;
+	case TCP_OPT_DEFER_ACCEPT_S:
+		ext->defer = defer_cnt(value);
 		break;
 	default:
 		VJ_UNREACHABLE();
@@ -155,6 +194,15 @@ static int ext_get(const struct tcp_ext *ext, enum tcp_option opt, uint64_t *ret
 		return 0;
 	case TCP_OPT_TTL:
 		*ret_value = ext->ttl;
+		return 0;
+	case TCP_OPT_SYNCNT:
+		*ret_value = ext->syncnt;
+		return 0;
+	case TCP_OPT_LINGER2_S:
+		*ret_value = ext->linger2_s;
+		return 0;
+	case TCP_OPT_DEFER_ACCEPT_S:
+		*ret_value = defer_s(ext->defer);
 		return 0;
 	default:
 		return -ENOPROTOOPT;

@@ -374,16 +374,41 @@ bool tcp_rtx_syn_timeout(struct stack *s, struct conn c)
 			: tcp_setting(s->cfg.tcp.synack_retries, TCP_SYNACK_RETRIES);
 	const struct tcp_rtx *rtx = tcb_rtx(s, t);
 	const struct tcp_ext *ext = tcb_ext(s, t);
+	bool deferred = ext != NULL && ext->deferred;
 
+	if (ext != NULL && ext->syncnt != 0 && tcb_has(t, TF_ACTIVE))
+		retries = ext->syncnt;
+	if (deferred)
+		retries = max_u32(retries, ext->defer);
 	s->stats.tcp_timeouts++;
 	if (t->backoff >= retries ||
 	    (ext != NULL && ext->user_timeout_ms != 0 && rtx_given_up(s, t, rtx)))
 		return tcp_conn_done(s, c, rtx_error(rtx));
 	t->backoff++;
+	/* Deferred: the peer has it. Only the end of the time makes it answer again, or send. */
+	if (deferred && t->backoff < ext->defer) {
+		tcp_timer_data_sent(s, c);
+		return true;
+	}
 	s->stats.tcp_retransmits++;
 	if (tcp_xmit_syn(s, c) != 0)
 		tcp_timer_data_sent(s, c);
 	return true;
+}
+
+/*
+ * A window that stays closed for longer than the user waits ends it, whether the peer answers or
+ * not (as Linux).
+ */
+static bool rtx_probed_enough(const struct stack *s, const struct tcb *t)
+{
+	struct tcp_ext *ext = tcb_ext(s, t);
+
+	if (ext == NULL || ext->user_timeout_ms == 0)
+		return !tcb_no_loss(t) && rtx_given_up(s, t, NULL);
+	if (t->backoff == 0)
+		ext->probe_ms = tcp_now_ms(s);
+	return tcp_now_ms(s) - ext->probe_ms >= ext->user_timeout_ms;
 }
 
 /*
@@ -398,7 +423,7 @@ bool tcp_rtx_persist(struct stack *s, struct conn c)
 		return true;
 	if (tcp_out_usable(s, c) != 0 || tcb_unsent(t) == 0)
 		return tcp_output(s, c, true);
-	if (!tcb_no_loss(t) && rtx_given_up(s, t, NULL))
+	if (rtx_probed_enough(s, t))
 		return tcp_conn_done(s, c, ETIMEDOUT);
 	t->backoff = (uint8_t)min_u32(t->backoff + 1u, 250);
 	tcp_send_probe(s, c);

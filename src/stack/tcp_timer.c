@@ -160,11 +160,18 @@ void tcp_timer_data_acked(struct stack *s, struct conn c)
 void tcp_timer_persist(struct stack *s, struct conn c)
 {
 	struct tcb *t = c.t;
-	bool closed = tcp_out_usable(s, c) == 0;
+	const struct tcp_ext *ext = tcb_ext(s, t);
+	uint32_t ms = TCP_RTO_MIN_MS;
 
 	t->flags |= TF_PERSIST;
-	timer_rtx_set(s, c,
-		      closed ? timer_backed_off(tcp_rto_ms(s, c), t->backoff) : TCP_RTO_MIN_MS);
+	if (tcp_out_usable(s, c) == 0)
+		ms = timer_backed_off(tcp_rto_ms(s, c), t->backoff);
+	if (ext != NULL && ext->user_timeout_ms != 0 && t->backoff != 0) {
+		uint32_t closed = tcp_now_ms(s) - ext->probe_ms;
+
+		ms = min_u32(ms, closed < ext->user_timeout_ms ? ext->user_timeout_ms - closed : 1);
+	}
+	timer_rtx_set(s, c, ms);
 }
 
 void tcp_timer_persist_over(struct stack *s, struct conn c)
@@ -261,6 +268,14 @@ static bool timer_rtx_fire(struct stack *s, struct conn c)
 	return tcp_rtx_timeout(s, c);
 }
 
+/* As Linux: the user timeout overrides the number of probes, but is not less than one. */
+static bool keepalive_is_over(const struct stack *s, const struct tcp_ext *ext)
+{
+	if (ext->user_timeout_ms == 0)
+		return ext->keep_probes >= ext->keepcnt;
+	return ext->keep_probes != 0 && tcp_now_ms(s) - ext->seen_ms >= ext->user_timeout_ms;
+}
+
 /* RFC 9293 3.8.4. Return: false: the connection is gone. */
 static bool timer_keepalive_fire(struct stack *s, struct conn c)
 {
@@ -272,9 +287,9 @@ static bool timer_keepalive_fire(struct stack *s, struct conn c)
 		ext->seen_ms = tcp_now_ms(s);
 		return true;
 	}
-	if (ext->keep_probes >= ext->keepcnt)
+	if (keepalive_is_over(s, ext))
 		return tcp_conn_reset(s, c, ETIMEDOUT);
-	ext->keep_probes++;
+	ext->keep_probes = (uint8_t)min_u32(ext->keep_probes + 1u, UINT8_MAX);
 	tcp_send_probe(s, c);
 	return true;
 }

@@ -8,6 +8,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include <cmocka.h>
 
@@ -56,11 +57,306 @@ static void keepalive_answer(void **state)
 	EVENT(0);
 }
 
+/* Off: nothing is asked, for days. */
+static void keepalive_off(void **state)
+{
+	struct line *t = *state;
+
+	line_established_passive(t, "mss 1000");
+	NOTHING_FOR(4 * 24 * 3600 * SEC);
+}
+
+/* Linux's defaults: two hours, then each 75 s, nine times */
+static void keepalive_defaults(void **state)
+{
+	struct line *t = *state;
+
+	line_established_passive(t, "mss 1000");
+	option(t, TCP_OPT_KEEPALIVE, 1);
+	SEND_BETWEEN(7200 * SEC, 7200 * SEC + 5 * MS, ". 0:0(0) ack 1");
+	for (unsigned int i = 0; i < 8; i++)
+		SEND_BETWEEN(74998 * MS, 75002 * MS, ". 0:0(0) ack 1");
+	SEND_BETWEEN(74998 * MS, 75002 * MS, "R. 1:1(0) ack 1");
+	line_read_error(t, ETIMEDOUT);
+}
+
+/* While data are in flight, or wait for a window, their timers watch; idle time counts from there */
+static void keepalive_with_data(void **state)
+{
+	struct line *t = *state;
+
+	line_established_passive(t, "mss 1000");
+	option(t, TCP_OPT_KEEPIDLE_S, 2);
+	option(t, TCP_OPT_KEEPALIVE, 1);
+	RECV(1900 * MS, ". 1:1(0) ack 1");
+	line_write(t, 100);
+	SEND("P. 1:101(100) ack 1");
+	for (unsigned int i = 0; i < 100; i++) {
+		t->now_us += 50 * MS;
+		IGNORE();
+	}
+	RECV(0, ". 1:1(0) ack 101");
+	SEND_BETWEEN(1999 * MS, 2010 * MS, ". 100:100(0) ack 1");
+	RECV(0, ". 1:1(0) ack 101");
+}
+
+/* In FIN_WAIT_2, too, while the program holds it */
+static void keepalive_fin_wait_2(void **state)
+{
+	struct line *t = *state;
+
+	line_established_passive(t, "mss 1000");
+	option(t, TCP_OPT_KEEPIDLE_S, 5);
+	option(t, TCP_OPT_KEEPCNT, 1);
+	option(t, TCP_OPT_KEEPINTVL_S, 1);
+	option(t, TCP_OPT_KEEPALIVE, 1);
+	assert_int_equal(tcp_shutdown(t->s, t->id), 0);
+	SEND("F. 1:1(0) ack 1");
+	RECV(0, ". 1:1(0) ack 2");
+	SEND_BETWEEN(5 * SEC, 5005 * MS, ". 1:1(0) ack 1");
+	SEND_BETWEEN(998 * MS, 1002 * MS, "R. 2:2(0) ack 1");
+	line_read_error(t, ETIMEDOUT);
+}
+
+/* As Linux: TCP_USER_TIMEOUT decides instead of the number of probes, at the time of one */
+static void keepalive_user_timeout(void **state)
+{
+	struct line *t = *state;
+
+	line_established_passive(t, "mss 1000");
+	option(t, TCP_OPT_KEEPIDLE_S, 5);
+	option(t, TCP_OPT_KEEPINTVL_S, 2);
+	option(t, TCP_OPT_KEEPCNT, 1);
+	option(t, TCP_OPT_USER_TIMEOUT_MS, 10000);
+	option(t, TCP_OPT_KEEPALIVE, 1);
+	SEND_BETWEEN(5 * SEC, 5005 * MS, ". 0:0(0) ack 1");
+	SEND_BETWEEN(1998 * MS, 2002 * MS, ". 0:0(0) ack 1");
+	SEND_BETWEEN(1998 * MS, 2002 * MS, ". 0:0(0) ack 1");
+	SEND_BETWEEN(1998 * MS, 2002 * MS, "R. 1:1(0) ack 1"); /* after 11 s */
+	line_read_error(t, ETIMEDOUT);
+}
+
+/* ... and sooner, but there is one probe at least */
+static void keepalive_user_timeout_short(void **state)
+{
+	struct line *t = *state;
+
+	line_established_passive(t, "mss 1000");
+	option(t, TCP_OPT_KEEPIDLE_S, 5);
+	option(t, TCP_OPT_KEEPINTVL_S, 2);
+	option(t, TCP_OPT_USER_TIMEOUT_MS, 1000);
+	option(t, TCP_OPT_KEEPALIVE, 1);
+	SEND_BETWEEN(5 * SEC, 5005 * MS, ". 0:0(0) ack 1");
+	SEND_BETWEEN(1998 * MS, 2002 * MS, "R. 1:1(0) ack 1");
+	line_read_error(t, ETIMEDOUT);
+}
+
+/* RFC 5482 2, RFC 9293 3.8.3: the user's own timeout, counted from what was acknowledged last */
+static void user_timeout(void **state)
+{
+	struct line *t = *state;
+
+	line_established_passive(t, "mss 1000");
+	option(t, TCP_OPT_USER_TIMEOUT_MS, 1000);
+	NOTHING_FOR(100 * SEC); /* nothing is in flight */
+	line_write(t, 100);
+	SEND("P. 1:101(100) ack 1");
+	for (unsigned int i = 0; i < 19; i++) {
+		t->now_us += 50 * MS;
+		IGNORE();
+		assert_int_equal(line_state(t), TCP_ESTABLISHED);
+	}
+	t->now_us += 100 * MS;
+	IGNORE();
+	line_read_error(t, ETIMEDOUT);
+}
+
+/* A window that stays closed, whatever the peer answers (as Linux) */
+static void user_timeout_zero_window(void **state)
+{
+	struct line *t = *state;
+	unsigned int probes = 0;
+	uint64_t from_us;
+
+	line_established_passive(t, "mss 1000");
+	option(t, TCP_OPT_USER_TIMEOUT_MS, 2000);
+	RECV(0, ". 1:1(0) ack 1 win 0");
+	line_write(t, 100);
+	SEND_BETWEEN(190 * MS, 230 * MS, ". 0:0(0) ack 1");
+	from_us = t->now_us;
+	for (;; probes++) {
+		RECV(0, ". 1:1(0) ack 1 win 0");
+		t->now_us += 50 * MS;
+		line_run(t);
+		if (line_state(t) == TCP_CLOSED)
+			break;
+		IGNORE();
+		assert_true(probes < 100);
+	}
+	assert_in_range(t->now_us - from_us, 2000 * MS, 2100 * MS);
+	line_read_error(t, ETIMEDOUT);
+}
+
+/* ... and one that opens in time starts a new count */
+static void user_timeout_window_opens(void **state)
+{
+	struct line *t = *state;
+
+	line_established_passive(t, "mss 1000");
+	option(t, TCP_OPT_USER_TIMEOUT_MS, 2000);
+	for (unsigned int i = 0; i < 3; i++) {
+		char text[64];
+
+		snprintf(text, sizeof(text), ". 1:1(0) ack %u win 0", 1 + t->written);
+		RECV(0, text);
+		line_write(t, 100);
+		t->now_us += 1500 * MS;
+		IGNORE();
+		snprintf(text, sizeof(text), ". 1:1(0) ack %u", 1 + t->written - 100);
+		RECV(0, text);
+		IGNORE();
+		snprintf(text, sizeof(text), ". 1:1(0) ack %u", 1 + t->written);
+		RECV(0, text);
+		assert_int_equal(line_state(t), TCP_ESTABLISHED);
+	}
+}
+
+/* In SYN_SENT and SYN_RECEIVED, too */
+static void user_timeout_syn(void **state)
+{
+	const struct tcp_option_value opt = { TCP_OPT_USER_TIMEOUT_MS, 2500 };
+	struct line *t = *state;
+
+	assert_int_equal(tcp_connect_with(t->s, t->link, &t->local, &t->peer, &opt, 1, t->cookie,
+					  &t->id),
+			 0);
+	SEND("S 0:0(0)");
+	SEND_AFTER(1 * SEC, "S 0:0(0)");
+	NOTHING_FOR(1400 * MS);
+	assert_int_equal(line_state(t), TCP_SYN_SENT);
+	NOTHING_FOR(200 * MS);
+	line_read_error(t, ETIMEDOUT);
+}
+
+/* ---- orphans --------------------------------------------------------------------------------- */
+
+static uint64_t conns(struct line *t)
+{
+	struct stack_stats stats;
+
+	stack_stats(t->s, &stats);
+	return stats.tcp_conns;
+}
+
+/* TCP_LINGER2: how long in FIN_WAIT_2 */
+static void linger2(void **state)
+{
+	struct line *t = *state;
+
+	line_established_passive(t, "mss 1000");
+	option(t, TCP_OPT_LINGER2_S, 7);
+	tcp_close(t->s, t->id);
+	SEND("F. 1:1(0) ack 1");
+	RECV(0, ". 1:1(0) ack 2");
+	NOTHING_FOR(6900 * MS);
+	assert_int_equal(conns(t), 1);
+	NOTHING_FOR(200 * MS);
+	assert_int_equal(conns(t), 0);
+	RECV(0, "F. 1:1(0) ack 2");
+	SEND("R 2:2(0)");
+}
+
+/* ... which the program had reached before it closed */
+static void linger2_late_close(void **state)
+{
+	struct line *t = *state;
+
+	line_established_passive(t, "mss 1000");
+	option(t, TCP_OPT_LINGER2_S, 7);
+	assert_int_equal(tcp_shutdown(t->s, t->id), 0);
+	SEND("F. 1:1(0) ack 1");
+	RECV(0, ". 1:1(0) ack 2");
+	NOTHING_FOR(100 * SEC);
+	tcp_close(t->s, t->id);
+	NOTHING_FOR(6900 * MS);
+	assert_int_equal(conns(t), 1);
+	NOTHING_FOR(200 * MS);
+	assert_int_equal(conns(t), 0);
+}
+
+/* Not at all: reset when our FIN is acknowledged, or at the close */
+static void linger2_none(void **state)
+{
+	struct line *t = *state;
+
+	line_established_passive(t, "mss 1000");
+	option(t, TCP_OPT_LINGER2_S, TCP_LINGER2_NONE);
+	tcp_close(t->s, t->id);
+	SEND("F. 1:1(0) ack 1");
+	RECV(0, ". 1:1(0) ack 2");
+	SEND("R. 2:2(0) ack 1");
+	assert_int_equal(conns(t), 0);
+}
+
+/* Never less than 3.5 RTO: our FIN's acknowledgement may have to come again */
+static void linger2_slow_path(void **state)
+{
+	struct line *t = *state;
+
+	line_listen(t);
+	RECV(0, "S 0:0(0) <mss 1000>");
+	SEND("S. 0:0(0) ack 1");
+	RECV(900 * MS, ". 1:1(0) ack 1");
+	line_accept(t);
+	option(t, TCP_OPT_LINGER2_S, 1); /* RTO is 0.9 + 4 * 0.45 = 2.7 s */
+	tcp_close(t->s, t->id);
+	SEND("F. 1:1(0) ack 1");
+	RECV(900 * MS, ". 1:1(0) ack 2");
+	NOTHING_FOR(7 * SEC);
+	assert_int_equal(conns(t), 1);
+	NOTHING_FOR(5 * SEC);
+	assert_int_equal(conns(t), 0);
+}
+
+/* SO_LINGER with 0: reset, whatever waits (RFC 9293 3.10.5), in each state that has a peer */
+static void linger_zero(void **state)
+{
+	struct line *t = *state;
+
+	line_established_passive(t, "mss 1000");
+	RECV(0, ". 1:1(0) ack 1 win 0");
+	line_write(t, 1000);
+	tcp_abort(t->s, t->id);
+	SEND("R. 1:1(0) ack 1");
+	assert_int_equal(conns(t), 0);
+	tcp_unlisten(t->s, t->listener);
+	line_connect(t);
+	SEND("S 0:0(0)");
+	tcp_abort(t->s, t->id);
+	NOTHING_FOR(10 * SEC);
+	assert_int_equal(conns(t), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		LINE_TEST(keepalive),
 		LINE_TEST(keepalive_answer),
+		LINE_TEST(keepalive_off),
+		LINE_TEST(keepalive_defaults),
+		LINE_TEST(keepalive_with_data),
+		LINE_TEST(keepalive_fin_wait_2),
+		LINE_TEST(keepalive_user_timeout),
+		LINE_TEST(keepalive_user_timeout_short),
+		LINE_TEST(user_timeout),
+		LINE_TEST(user_timeout_zero_window),
+		LINE_TEST(user_timeout_window_opens),
+		LINE_TEST(user_timeout_syn),
+		LINE_TEST(linger2),
+		LINE_TEST(linger2_late_close),
+		LINE_TEST(linger2_none),
+		LINE_TEST(linger2_slow_path),
+		LINE_TEST(linger_zero),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

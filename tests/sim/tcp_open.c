@@ -5,6 +5,8 @@
  */
 #include "tests/sim/tcp_line.h"
 
+#include "stack/tcp_hooks.h"
+
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -151,6 +153,158 @@ static void synack_after_retry(void **state)
 	assert_int_equal(info.srtt_us, 0);
 	assert_int_equal(info.rto_us, 3000000); /* RFC 6298 5.7 */
 	assert_int_equal(info.cwnd_bytes, 10 * 1460);
+}
+
+/* TCP_SYNCNT */
+static void syn_count(void **state)
+{
+	const struct tcp_option_value opt = { TCP_OPT_SYNCNT, 2 };
+	struct line *t = *state;
+
+	assert_int_equal(tcp_connect_with(t->s, t->link, &t->local, &t->peer, &opt, 1, t->cookie,
+					  &t->id),
+			 0);
+	SEND("S 0:0(0)");
+	SEND_AFTER(1 * SEC, "S 0:0(0)");
+	SEND_AFTER(2 * SEC, "S 0:0(0)");
+	NOTHING_FOR(3900 * MS);
+	assert_int_equal(line_state(t), TCP_SYN_SENT);
+	NOTHING_FOR(200 * MS);
+	line_read_error(t, ETIMEDOUT);
+}
+
+static void defer_accept_for(struct line *t, uint64_t seconds)
+{
+	line_listen(t);
+	assert_int_equal(tcp_listener_option_set(t->s, t->listener, TCP_OPT_DEFER_ACCEPT_S,
+						 seconds),
+			 0);
+	RECV(0, "S 0:0(0) <mss 1460>");
+	SEND("S. 0:0(0) ack 1");
+	RECV(10 * MS, ". 1:1(0) ack 1");
+	NOTHING();
+	assert_int_equal(tcp_listener_ready(t->s, t->listener), 0);
+}
+
+/* TCP_DEFER_ACCEPT: the program is woken by data, or by FIN; nothing is repeated meanwhile */
+static void defer_accept(void **state)
+{
+	struct line *t = *state;
+
+	defer_accept_for(t, 5);
+	NOTHING_FOR(2 * SEC);
+	RECV(0, "P. 1:101(100) ack 1");
+	line_accept(t);
+	line_read(t, 100);
+	SEND_BETWEEN(40 * MS, 46 * MS, ". 1:1(0) ack 101");
+}
+
+static void defer_accept_fin(void **state)
+{
+	struct line *t = *state;
+
+	defer_accept_for(t, 5);
+	RECV(0, "F. 1:1(0) ack 1");
+	SEND(". 1:1(0) ack 2");
+	line_accept(t);
+	line_read_eof(t);
+}
+
+/* 5 s are three SYN-ACKs, at 0, 1 and 3 s; the one at 7 s asks, and its answer is enough */
+static void defer_accept_over(void **state)
+{
+	struct line *t = *state;
+
+	defer_accept_for(t, 5);
+	SEND_BETWEEN(6980 * MS, 7000 * MS, "S. 0:0(0) ack 1");
+	assert_int_equal(tcp_listener_ready(t->s, t->listener), 0);
+	RECV(10 * MS, ". 1:1(0) ack 1");
+	line_accept(t);
+	line_write(t, 10);
+	SEND("P. 1:11(10) ack 1");
+	RECV(0, ". 1:1(0) ack 11");
+}
+
+/* ... and is as long as SYN-ACKs are sent: given up, silently, at 63 s */
+static void defer_accept_lost(void **state)
+{
+	struct line *t = *state;
+
+	defer_accept_for(t, 5);
+	SEND_BETWEEN(6980 * MS, 7000 * MS, "S. 0:0(0) ack 1");
+	SEND_AFTER(8 * SEC, "S. 0:0(0) ack 1");
+	SEND_AFTER(16 * SEC, "S. 0:0(0) ack 1");
+	NOTHING_FOR(33 * SEC);
+	assert_int_equal(stats(t).tcp_conns, 0);
+}
+
+/* RFC 1122 4.2.3.9, RFC 5927 4.1: what ICMP says in a handshake counts if it is about our SYN */
+static void icmp(struct line *t, int err, uint32_t seq)
+{
+	struct icmp_error error = {
+		.local = t->local,
+		.remote = t->peer,
+		.link = t->link.v,
+		.tcp_seq = t->isn + seq,
+		.err = err,
+	};
+
+	tcp_icmp_error(t->s, &error);
+}
+
+static void icmp_syn_sent(void **state)
+{
+	static const int errs[] = { ECONNREFUSED, EHOSTUNREACH, ENETUNREACH, ENOPROTOOPT, EACCES };
+	struct line *t = *state;
+
+	for (size_t i = 0; i < sizeof(errs) / sizeof(errs[0]); i++) {
+		line_connect(t);
+		SEND("S 0:0(0)");
+		icmp(t, errs[i], 1);
+		icmp(t, errs[i], 0xffffffff);
+		assert_int_equal(line_state(t), TCP_SYN_SENT);
+		icmp(t, errs[i], 0);
+		line_read_error(t, errs[i]);
+		tcp_close(t->s, t->id);
+		IGNORE();
+	}
+}
+
+static void icmp_syn_received(void **state)
+{
+	struct line *t = *state;
+
+	line_listen(t);
+	RECV(0, "S 0:0(0) <mss 1460>");
+	SEND("S. 0:0(0) ack 1");
+	icmp(t, EHOSTUNREACH, 5);
+	assert_int_equal(stats(t).tcp_conns, 1);
+	icmp(t, EHOSTUNREACH, 0);
+	assert_int_equal(stats(t).tcp_conns, 0);
+}
+
+/* RFC 5927 6: of a connection that stands, all are soft, in each state; nothing in flight, nothing */
+static void icmp_later(void **state)
+{
+	struct line *t = *state;
+
+	line_established_passive(t, "mss 1000");
+	icmp(t, ECONNREFUSED, 0);
+	icmp(t, ECONNREFUSED, 1);
+	line_write(t, 100);
+	SEND("P. 1:101(100) ack 1");
+	icmp(t, ECONNREFUSED, 1);
+	assert_int_equal(line_state(t), TCP_ESTABLISHED);
+	RECV(10 * MS, ". 1:1(0) ack 101");
+	tcp_close(t->s, t->id);
+	SEND("F. 101:101(0) ack 1");
+	icmp(t, ECONNREFUSED, 101);
+	assert_int_equal(stats(t).tcp_conns, 1);
+	RECV(0, "F. 1:1(0) ack 102");
+	SEND(". 102:102(0) ack 2");
+	icmp(t, ECONNREFUSED, 101);
+	icmp(t, ECONNREFUSED, 102);
+	assert_int_equal(stats(t).tcp_conns, 1); /* TIME_WAIT */
 }
 
 /* RFC 6298 5.7, RFC 6928 2: lost more than once; then a sample ends the fallback */
@@ -699,6 +853,14 @@ int main(void)
 		LINE_TEST(synack_timeout),
 		LINE_TEST(syn_again),
 		LINE_TEST(synack_after_retry),
+		LINE_TEST(syn_count),
+		LINE_TEST(defer_accept),
+		LINE_TEST(defer_accept_fin),
+		LINE_TEST(defer_accept_over),
+		LINE_TEST(defer_accept_lost),
+		LINE_TEST(icmp_syn_sent),
+		LINE_TEST(icmp_syn_received),
+		LINE_TEST(icmp_later),
 		LINE_TEST(synack_after_two_retries),
 		LINE_TEST(ack_after_synack_retries),
 		LINE_TEST(synack_after_retry_timestamp),
