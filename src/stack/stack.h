@@ -50,6 +50,10 @@ struct tcp_settings {
 	bool no_idle_restart;			/* tcp_slow_start_after_idle = 0 */
 	uint8_t ecn;				/* enum stack_ecn */
 	bool no_syncookies;			/* tcp_syncookies = 0 */
+	bool no_fastopen;			/* not as a client: bit 1 of tcp_fastopen is off */
+	bool fastopen_no_cookie_tx, fastopen_no_cookie_rx; /* 0x4, 0x200: not on networks with strangers */
+	bool has_fastopen_key;			/* cookies are of fastopen_key, as in Linux: for server farms */
+	uint8_t fastopen_key[16];		/* tcp_fastopen_key: four words, each with its lowest byte first */
 	uint8_t congestion;			/* index in tcp_cc_name() */
 	uint8_t syn_retries, synack_retries, retries, orphan_retries; /* 0: default */
 	uint8_t keepcnt;			/* 0: default, as below */
@@ -223,6 +227,21 @@ struct tcp_option_value {
 int tcp_connect_with(struct stack *s, struct link_id link, const struct endpoint *local, const struct endpoint *remote,
 		     const struct tcp_option_value *opts, unsigned cnt, uint64_t cookie, struct tcp_id *ret_id);
 
+/**
+ * tcp_connect_data() - The same with Fast Open (RFC 7413): data in the SYN, if the peer has given us a cookie before
+ * @buf: @len bytes, copied as far as they fit into the SYN
+ * @ret_len: Bytes taken, as by tcp_send(). 0 when there is no cookie: the SYN asks for one, for the next time
+ * Bytes taken are delivered even if the peer ignores them in the SYN. They may be delivered twice if the SYN is duplicated
+ * and the peer forgets in between (RFC 7413 2.1). On direct channels this is tcp_connect_with().
+ */
+int tcp_connect_data(struct stack *s, struct link_id link, const struct endpoint *local, const struct endpoint *remote,
+		     const struct tcp_option_value *opts, unsigned cnt, const void *buf, size_t len, uint64_t cookie,
+		     size_t *ret_len, struct tcp_id *ret_id);
+
+/** tcp_fastopen_known() - Would tcp_connect_data() take data? Ports do not matter (TCP_FASTOPEN_CONNECT: connect() can wait) */
+bool tcp_fastopen_known(const struct stack *s, struct link_id link, const struct endpoint *local,
+			const struct endpoint *remote);
+
 /** tcp_settings_set() - Change what connections made from now on begin with; timeouts and retries hold for all at once */
 void tcp_settings_set(struct stack *s, const struct tcp_settings *settings);
 
@@ -295,6 +314,7 @@ enum tcp_option {
 	TCP_OPT_TTL,	     /* 1..255 */
 	TCP_OPT_SYNCNT,	     /* SYN is sent again so often; 1..127 */
 	TCP_OPT_LINGER2_S,   /* a closed connection waits for the peer's FIN; 0: default, 1..120, TCP_LINGER2_NONE */
+	TCP_OPT_FASTOPEN_MAX,    /* of a listener: data in SYN (RFC 7413), of so many peers not confirmed yet; 0: off, 1..65535 */
 	TCP_OPT_DEFER_ACCEPT_S, /* of a listener: accepted when data is there, or after this; 0: off, 1..2^31 - 1 */
 };
 #define TCP_LINGER2_NONE 255 /* TCP_OPT_LINGER2_S: reset instead */
@@ -392,6 +412,7 @@ struct stack_stats {
 	uint64_t rx_frames, tx_frames;
 	uint64_t tcp_conns, tcp_opened, tcp_accepted, tcp_resets_rx, tcp_resets_tx, tcp_retransmits, tcp_timeouts;
 	uint64_t tcp_cookies_sent, tcp_cookies_ok, tcp_cookies_bad; /* SYN cookies */
+	uint64_t tcp_fastopen_tx, tcp_fastopen_rx, tcp_fastopen_bad; /* RFC 7413: SYNs with data answered, taken; bad cookies */
 	uint64_t tcp_challenges;      /* RFC 5961 */
 	uint64_t tcp_answers_skipped; /* challenge ACKs and the like, by limit of their rate */
 	uint64_t udp_rx, udp_tx;

@@ -120,6 +120,7 @@ enum {
 	TF_WANT_WRITE = 1 << 21, /* tcp_send() fell short: WRITABLE is to be reported */
 	TF_ACTIVE = 1 << 22,	 /* opened by tcp_connect() */
 	TF_ERR_TOLD = 1 << 23,	 /* CLOSED: err has been given to the program once */
+	TF_FASTOPEN = TF_ERR_TOLD, /* not CLOSED: our SYN-ACK is not acknowledged yet; ext is there */
 	TF_CC_SHIFT = 24,	 /* 2 bits: index of the congestion control */
 	TF_IN_FLOWS = 1 << 26,	 /* the flow table has it */
 	TF_FULL_SEG = 1 << 27,	 /* a segment since the last ACK: the next makes one due */
@@ -260,6 +261,9 @@ struct tcp_ext {
 	uint8_t syncnt;	     /* 0: by the stack */
 	uint8_t linger2_s;   /* 0: by the stack; TCP_LINGER2_NONE */
 	uint8_t defer;	     /* DEFER_ACCEPT: so many SYN-ACKs; of a listener and its embryos */
+	uint16_t fastopen_max;	    /* TCP_OPT_FASTOPEN_MAX; of a listener */
+	uint32_t fastopen_listener; /* FASTOPEN */
+	uint32_t fastopen_sent_us;  /* FASTOPEN: when the SYN-ACK left first */
 	bool deferred;	     /* SYN_RECEIVED: the ACK came, and data are waited for */
 	uint8_t tos;
 	uint8_t ttl;
@@ -281,6 +285,10 @@ struct tcp_listener {
 	uint32_t reserved_cnt; /* of them, on links that cannot lose: have a place in `ready` */
 	uint32_t flags;	       /* TF_*, inherited */
 	uint16_t port;
+	uint32_t fastopen_cnt;	     /* connections with TF_FASTOPEN */
+	uint32_t fastopen_reset_cnt; /* ... that were reset lately */
+	uint32_t fastopen_reset_ms;
+	uint8_t fastopen_cookie[8]; /* between tcp_fastopen_syn() and the SYN-ACK */
 	uint32_t cookie_ms; /* has_cookies: when the last SYN cookie was sent */
 	bool has_cookies;
 	bool in_use;	    /* false: stopped, and here only until its embryos know */
@@ -294,6 +302,8 @@ struct tcp_answered {
 	uint32_t ms;
 };
 
+struct tcp_fastopen;
+
 struct tcp_global {
 	struct pool rtx;
 	struct pool ext;
@@ -304,6 +314,7 @@ struct tcp_global {
 	size_t used_bytes;
 	struct ref_list time_wait; /* orphans, oldest first */
 	uint64_t ts_key[2];
+	struct tcp_fastopen *fastopen; /* what clients know of servers; NULL: nothing yet */
 	struct rate_limit challenge;
 	struct tcp_answered answered[TCP_ANSWERED_SLOTS];
 	struct ip_tx frame; /* between tcp_send_frame() and tcp_send_frame_done() */
@@ -339,6 +350,14 @@ struct tcp_seg {
 	uint32_t len; /* payload */
 	uint8_t flags;
 	bool answer; /* it wants an acknowledgement, although it brings nothing */
+};
+
+/* What a SYN or SYN-ACK says besides */
+struct tcp_syn_more {
+	const uint8_t *cookie;
+	uint8_t cookie_len; /* 0: ask for one */
+	bool fastopen;	    /* the option is there */
+	uint32_t len;	    /* data, first in sndq */
 };
 
 /* ---- small things ---------------------------------------------------------------------------- */
@@ -551,6 +570,9 @@ void tcp_listen_input(struct stack *s, struct pkt *pkt, const struct tcp_view *v
  * -ENOTCONN: nobody listens now.
  */
 int tcp_listen_ready(struct stack *s, struct conn c);
+struct tcp_listener *tcp_listener_at(const struct stack *s, uint32_t id);
+/* Give its block back, if it has stopped and nobody refers to it. */
+void tcp_listener_free(struct stack *s, uint32_t id);
 /* A passive connection ends before its handshake did. */
 void tcp_listen_embryo_gone(struct stack *s, struct conn c);
 
@@ -572,6 +594,34 @@ void tcp_cookie_answer(struct stack *s, const struct tcp_seg *seg, const struct 
 bool tcp_cookie_accept(struct stack *s, const struct tcp_seg *seg, const struct flow_key *key,
 		       struct tcp_opts *ret_opts, bool *ret_ecn);
 
+/* ---- tcp_fastopen.c (RFC 7413) --------------------------------------------------------------- */
+
+/* The SYN of a client that has @len bytes. Return: as tcp_xmit_syn(); *@ret_len: bytes taken */
+int tcp_fastopen_connect(struct stack *s, struct conn c, const void *buf, size_t len,
+			 size_t *ret_len);
+/* SYN_SENT, and the SYN-ACK is here: remember what it says. @retries of our SYN before */
+void tcp_fastopen_synack(struct stack *s, struct conn c, const struct tcp_seg *seg,
+			 uint32_t retries);
+/* May what comes with this SYN be taken? *@ret_more: what the SYN-ACK is to say */
+bool tcp_fastopen_syn(struct stack *s, struct tcp_listener *l, const struct tcp_seg *seg,
+		      const struct flow_key *key, struct tcp_syn_more *ret_more);
+/*
+ * Take it: the SYN-ACK leaves, the connection is the listener's to accept. Return: false: it cannot
+ * be, and nothing has changed.
+ */
+bool tcp_fastopen_accept(struct stack *s, struct conn c, struct tcp_seg *seg, uint32_t listener_id,
+			 const struct tcp_syn_more *more);
+/* TF_FASTOPEN, as all below: before the steps. Return: false: the segment is done with. */
+bool tcp_fastopen_input(struct stack *s, struct conn c, const struct tcp_seg *seg);
+/* The SYN-ACK is acknowledged. */
+void tcp_fastopen_acked(struct stack *s, struct conn c);
+/* The connection ends before. @reset: by the peer */
+void tcp_fastopen_gone(struct stack *s, struct tcb *t, bool reset);
+/* The SYN-ACK was not answered. Return: false: the connection is gone. */
+bool tcp_fastopen_timeout(struct stack *s, struct conn c);
+/* Forget what clients know. */
+void tcp_fastopen_fini(struct stack *s);
+
 /* ---- tcp_synsent.c, tcp_in.c, tcp_ack.c, tcp_data.c ------------------------------------------ */
 
 /* RFC 9293 3.10.7.4, all steps: of a connection that is neither SYN_SENT nor TIME_WAIT */
@@ -586,6 +636,8 @@ bool tcp_seg_init(struct stack *s, struct tcp_seg *seg, struct pkt *pkt,
  * gone.
  */
 bool tcp_ack_input(struct stack *s, struct conn c, struct tcp_seg *seg);
+/* Our SYN is acknowledged: snd_una moves over it, to where sndq begins */
+void tcp_ack_syn(struct stack *s, struct conn c, const uint32_t *ts_ecr);
 /* snd_una moves to @ack, which is in (snd_una, snd_nxt] */
 void tcp_ack_advance(struct stack *s, struct conn c, uint32_t ack, const uint32_t *ts_ecr);
 /* Seventh and eighth step. Return: false: the connection is gone, or closed. */
@@ -615,6 +667,10 @@ int tcp_xmit(struct stack *s, struct conn c, uint32_t seq, uint8_t flags, const 
 void tcp_xmit_frame(struct stack *s, struct conn c, const struct ip_tx *tx, uint32_t len);
 /* SYN or SYN-ACK. Return: 0; -EAGAIN; -ENETDOWN. */
 int tcp_xmit_syn(struct stack *s, struct conn c);
+/* ... with Fast Open's option, and data. NULL: without */
+int tcp_xmit_syn_more(struct stack *s, struct conn c, const struct tcp_syn_more *more);
+/* The same SYN-ACK again, for TF_FASTOPEN: no state is changed. */
+int tcp_xmit_synack_again(struct stack *s, struct conn c);
 /* RST of a connection. Return: 0: sent, or there is nobody to tell; -EAGAIN; -ENETDOWN. */
 int tcp_xmit_rst(struct stack *s, struct conn c);
 /* RST in answer to a segment that belongs nowhere (RFC 9293 3.10.7.1); best effort */
@@ -767,6 +823,8 @@ void tcp_timer_persist_over(struct stack *s, struct conn c);
 void tcp_timer_ack_owed(struct stack *s, struct conn c);
 /* FIN_WAIT_2 of an orphan, or TIME_WAIT, begins. */
 void tcp_timer_linger(struct stack *s, struct conn c, uint32_t ms);
+/* TF_FASTOPEN: the SYN-ACK was sent again. */
+void tcp_timer_synack(struct stack *s, struct conn c);
 /* Keep-alive was switched on, or its times changed. */
 void tcp_timer_keepalive(struct stack *s, struct conn c);
 /* No timer any more */

@@ -35,6 +35,17 @@ void tcp_ack_advance(struct stack *s, struct conn c, uint32_t ack, const uint32_
 		tcp_event(s, c, STACK_EV_SENT_ALL);
 }
 
+void tcp_ack_syn(struct stack *s, struct conn c, const uint32_t *ts_ecr)
+{
+	struct tcb *t = c.t;
+	struct bufq sndq = t->sndq;
+
+	t->sndq = (struct bufq){ .bytes = 0 };
+	t->snd_nxt = t->snd_una + 1;
+	tcp_ack_advance(s, c, t->snd_nxt, ts_ecr);
+	t->sndq = sndq;
+}
+
 /*
  * SND.WND := SEG.WND unless the segment is older than the one the window was last taken from. RFC
  * 9293 keeps SND.WL1 and SND.WL2 for that; two comparisons do without: an acknowledgement of more
@@ -145,6 +156,10 @@ bool tcp_ack_input(struct stack *s, struct conn c, struct tcp_seg *seg)
 	} else if (!ack_in_range(s, c, seg)) {
 		return false;
 	}
+	if (unlikely(tcb_has(t, TF_FASTOPEN)))
+		tcp_fastopen_acked(s, c);
+	if (unlikely(opening && t->sndq.bytes != 0)) /* both sides called, we with data */
+		tcp_ack_syn(s, c, NULL);
 	ack_window(s, c, seg);
 	if (tcb_has(t, TF_ECN))
 		tcp_ecn_ack(s, c, seg);

@@ -39,9 +39,10 @@ int tcp_connect(struct stack *s, struct link_id link_id, const struct endpoint *
 	return tcp_connect_with(s, link_id, local, remote, NULL, 0, cookie, ret_id);
 }
 
-int tcp_connect_with(struct stack *s, struct link_id link_id, const struct endpoint *local,
-		     const struct endpoint *remote, const struct tcp_option_value *opts,
-		     unsigned int cnt, uint64_t cookie, struct tcp_id *ret_id)
+/* All but the SYN. Return: as tcp_connect_with(). */
+static int connect_begin(struct stack *s, struct link_id link_id, const struct endpoint *local,
+			 const struct endpoint *remote, const struct tcp_option_value *opts,
+			 unsigned int cnt, uint64_t cookie, struct conn *ret_c)
 {
 	const struct link *link = link_find(&s->links, link_id.v);
 	struct flow_key key = {
@@ -81,7 +82,36 @@ int tcp_connect_with(struct stack *s, struct link_id link_id, const struct endpo
 	c.t->snd_nxt = c.t->snd_una;
 	c.t->mss = (uint16_t)tcp_opt_link_mss(s, c);
 	s->stats.tcp_opened++;
+	*ret_c = c;
+	return 0;
+}
+
+int tcp_connect_with(struct stack *s, struct link_id link, const struct endpoint *local,
+		     const struct endpoint *remote, const struct tcp_option_value *opts,
+		     unsigned int cnt, uint64_t cookie, struct tcp_id *ret_id)
+{
+	struct conn c;
+	int err = connect_begin(s, link, local, remote, opts, cnt, cookie, &c);
+
+	if (err != 0)
+		return err;
 	if (tcp_xmit_syn(s, c) != 0)
+		tcp_output_later(s, c);
+	ret_id->v = c.id;
+	return 0;
+}
+
+int tcp_connect_data(struct stack *s, struct link_id link, const struct endpoint *local,
+		     const struct endpoint *remote, const struct tcp_option_value *opts,
+		     unsigned int cnt, const void *buf, size_t len, uint64_t cookie,
+		     size_t *ret_len, struct tcp_id *ret_id)
+{
+	struct conn c;
+	int err = connect_begin(s, link, local, remote, opts, cnt, cookie, &c);
+
+	if (err != 0)
+		return err;
+	if (tcp_fastopen_connect(s, c, buf, len, ret_len) != 0)
 		tcp_output_later(s, c);
 	ret_id->v = c.id;
 	return 0;

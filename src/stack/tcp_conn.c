@@ -161,6 +161,8 @@ static void conn_unlink(struct stack *s, struct conn c)
 	struct tcb *t = c.t;
 
 	tcp_timer_stop(s, c);
+	if (t->state != TCP_CLOSED && tcb_has(t, TF_FASTOPEN))
+		tcp_fastopen_gone(s, t, false);
 	t->flags &= ~(uint32_t)(TF_ACK_OWED | TF_ACK_NOW);
 	tcp_rtx_free(s, t);
 	tcp_cc_release(s, c);
@@ -361,6 +363,7 @@ void tcp_fini(struct stack *s)
 			bufq_drop(&s->bufs, &t->sndq);
 			bufq_drop(&s->bufs, &t->rcvq);
 		}
+	tcp_fastopen_fini(s);
 	pool_fini(&g->listeners);
 	pool_fini(&g->ooo);
 	pool_fini(&g->cc);
@@ -433,7 +436,9 @@ uint64_t stack_unsent(const struct stack *s)
 	for (uint32_t id = conn_next(s, 0); id != BITMAP_NONE; id = conn_next(s, id + 1)) {
 		const struct tcb *t = conn_at(s, id).t;
 
-		if (t->state != TCP_CLOSED)
+		if (t->state == TCP_SYN_SENT || t->state == TCP_SYN_RECEIVED)
+			bytes += t->sndq.bytes;
+		else if (t->state != TCP_CLOSED)
 			bytes += tcb_unsent(t) +
 				 ((t->flags & (TF_FIN_QUEUED | TF_FIN_SENT)) == TF_FIN_QUEUED);
 	}

@@ -43,6 +43,8 @@ static void in_reset(struct stack *s, struct conn c)
 	int err = ECONNRESET;
 
 	s->stats.tcp_resets_rx++;
+	if (tcb_has(c.t, TF_FASTOPEN))
+		tcp_fastopen_gone(s, c.t, true);
 	switch ((enum tcp_state)c.t->state) {
 	case TCP_SYN_RECEIVED:
 		err = ECONNREFUSED;
@@ -220,6 +222,8 @@ void tcp_steps_input(struct stack *s, struct conn c, struct tcp_seg *seg)
 		ext->seen_ms = tcp_now_ms_ceil(s);
 		ext->keep_probes = 0;
 	}
+	if (unlikely(tcb_has(t, TF_FASTOPEN)) && !tcp_fastopen_input(s, c, seg))
+		return;
 	if (!in_seq(s, c, seg))
 		return;
 	if (!in_rst(s, c, seg))
@@ -307,7 +311,7 @@ static inline bool fast_opts_ok(struct tcb *t, const struct tcp_view *view)
 /* States that need the steps. ECN does if the network has marked the segment. */
 static inline bool fast_state_ok(const struct tcb *t, const struct pkt *pkt)
 {
-	const uint32_t slow = TF_OOO | TF_FIN_AHEAD | TF_KEEPALIVE | TF_PERSIST;
+	const uint32_t slow = TF_OOO | TF_FIN_AHEAD | TF_KEEPALIVE | TF_PERSIST | TF_FASTOPEN;
 
 	return likely(!tcb_has(t, slow | TF_ECN)) ||
 	       (!tcb_has(t, slow) && ip_ecn(&pkt->ip) != IP_ECN_CE);

@@ -82,6 +82,7 @@ static bool option_range(enum tcp_option opt, uint64_t *ret_min, uint64_t *ret_m
 		[TCP_OPT_MAXSEG] = { 88, 65535 },     [TCP_OPT_CONGESTION] = { 0, 3 },
 		[TCP_OPT_TOS] = { 0, 255 },	      [TCP_OPT_TTL] = { 1, 255 },
 		[TCP_OPT_SYNCNT] = { 1, 127 },	      [TCP_OPT_LINGER2_S] = { 0, 255 },
+		[TCP_OPT_FASTOPEN_MAX] = { 0, 65535 },
 		[TCP_OPT_DEFER_ACCEPT_S] = { 0, INT32_MAX },
 	};
 
@@ -157,6 +158,9 @@ static void ext_set(struct tcp_ext *ext, enum tcp_option opt, uint32_t value)
 	case TCP_OPT_LINGER2_S:
 		ext->linger2_s = (uint8_t)(value == TCP_LINGER2_NONE ? value : min_u32(value, 120));
 		break;
+	case TCP_OPT_FASTOPEN_MAX:
+		ext->fastopen_max = (uint16_t)value;
+		break;
 	case TCP_OPT_DEFER_ACCEPT_S:
 		ext->defer = defer_cnt(value);
 		break;
@@ -200,6 +204,9 @@ static int ext_get(const struct tcp_ext *ext, enum tcp_option opt, uint64_t *ret
 		return 0;
 	case TCP_OPT_LINGER2_S:
 		*ret_value = ext->linger2_s;
+		return 0;
+	case TCP_OPT_FASTOPEN_MAX:
+		*ret_value = ext->fastopen_max;
 		return 0;
 	case TCP_OPT_DEFER_ACCEPT_S:
 		*ret_value = defer_s(ext->defer);
@@ -346,6 +353,13 @@ int tcp_option_get(const struct stack *s, struct tcp_id id, enum tcp_option opt,
 
 /* ---- information ----------------------------------------------------------------------------- */
 
+/* As Linux: SYN_RECEIVED until the SYN-ACK is acknowledged */
+static enum tcp_state info_state(const struct tcb *t)
+{
+	return t->state == TCP_ESTABLISHED && tcb_has(t, TF_FASTOPEN) ? TCP_SYN_RECEIVED
+								      : (enum tcp_state)t->state;
+}
+
 void tcp_info(const struct stack *s, struct tcp_id id, struct tcp_info *ret_info)
 {
 	struct conn c = conn_at(s, id.v);
@@ -355,7 +369,7 @@ void tcp_info(const struct stack *s, struct tcp_id id, struct tcp_info *ret_info
 	bool open = tcb_synchronized(t);
 
 	*ret_info = (struct tcp_info){
-		.state = (enum tcp_state)t->state,
+		.state = info_state(t),
 		.srtt_us = cold->srtt_us,
 		.rttvar_us = cold->rttvar_us,
 		.rto_us = tcp_rto_ms(s, c) * 1000,

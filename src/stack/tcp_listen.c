@@ -23,7 +23,7 @@
  */
 #define EMBRYOS_MIN 256
 
-static struct tcp_listener *listener_at(const struct stack *s, uint32_t id)
+struct tcp_listener *tcp_listener_at(const struct stack *s, uint32_t id)
 {
 	return pool_at_sized(&s->tcp->listeners, id, sizeof(struct tcp_listener));
 }
@@ -43,7 +43,7 @@ static void embryo_uncount(struct tcp_listener *l, const struct tcb *t)
 
 int tcp_listen_ready(struct stack *s, struct conn c)
 {
-	struct tcp_listener *l = listener_at(s, c.t->event.cookie[0]);
+	struct tcp_listener *l = tcp_listener_at(s, c.t->event.cookie[0]);
 
 	if (!l->in_use)
 		return -ENOTCONN;
@@ -59,10 +59,17 @@ int tcp_listen_ready(struct stack *s, struct conn c)
 void tcp_listen_embryo_gone(struct stack *s, struct conn c)
 {
 	uint32_t id = c.t->event.cookie[0];
-	struct tcp_listener *l = listener_at(s, id);
+	struct tcp_listener *l = tcp_listener_at(s, id);
 
 	embryo_uncount(l, c.t);
-	if (!l->in_use && l->embryo_cnt == 0)
+	tcp_listener_free(s, id);
+}
+
+void tcp_listener_free(struct stack *s, uint32_t id)
+{
+	const struct tcp_listener *l = tcp_listener_at(s, id);
+
+	if (!l->in_use && l->embryo_cnt == 0 && l->fastopen_cnt == 0)
 		pool_put(&s->tcp->listeners, id);
 }
 
@@ -72,7 +79,7 @@ void tcp_listen_embryo_gone(struct stack *s, struct conn c)
 static bool listen_embryo(struct stack *s, const struct tcp_seg *seg, const struct flow_key *key,
 			  uint32_t listener_id, struct conn *ret_c)
 {
-	struct tcp_listener *l = listener_at(s, listener_id);
+	struct tcp_listener *l = tcp_listener_at(s, listener_id);
 	uint32_t id = tcp_conn_new(s, key, seg->pkt->link);
 	struct tcp_ext *ext;
 	struct conn c;
@@ -120,10 +127,12 @@ static bool listen_cookie(struct stack *s, const struct tcp_seg *seg, const stru
 static void listen_syn(struct stack *s, struct tcp_seg *seg, const struct flow_key *key,
 		       uint32_t listener_id, const uint32_t *old_end)
 {
-	struct tcp_listener *l = listener_at(s, listener_id);
+	struct tcp_listener *l = tcp_listener_at(s, listener_id);
 	bool full = l->embryo_cnt >= max_u32(l->backlog, EMBRYOS_MIN);
+	struct tcp_syn_more more;
 	struct conn c;
 	struct tcb *t;
+	bool fast;
 
 	/* A cookie would not keep away from an old connection's numbers. */
 	if (listener_full(l) || (full && (old_end != NULL || !listen_cookie(s, seg, key, l)))) {
@@ -146,7 +155,10 @@ static void listen_syn(struct stack *s, struct tcp_seg *seg, const struct flow_k
 	t->snd_wnd = seg->view.window;
 	tcp_opt_agree(s, c, &seg->opts);
 	tcp_ecn_syn(s, t, seg);
-	if (tcp_xmit_syn(s, c) != 0)
+	fast = tcp_fastopen_syn(s, l, seg, key, &more);
+	if (fast && tcp_fastopen_accept(s, c, seg, listener_id, &more))
+		return;
+	if (tcp_xmit_syn_more(s, c, &more) != 0)
 		tcp_output_later(s, c);
 }
 
@@ -157,7 +169,7 @@ static void listen_syn(struct stack *s, struct tcp_seg *seg, const struct flow_k
 static bool listen_ack(struct stack *s, struct pkt *pkt, const struct tcp_view *view,
 		       const struct flow_key *key, uint32_t listener_id)
 {
-	struct tcp_listener *l = listener_at(s, listener_id);
+	struct tcp_listener *l = tcp_listener_at(s, listener_id);
 	struct tcp_opts opts;
 	struct tcp_seg seg;
 	struct conn c;
@@ -242,7 +254,7 @@ int tcp_listen(struct stack *s, const struct endpoint *local, bool v6only, uint3
 		pool_put(&s->tcp->listeners, id);
 		return err;
 	}
-	l = listener_at(s, id);
+	l = tcp_listener_at(s, id);
 	*l = (struct tcp_listener){
 		.backlog = max_u32(backlog, 1),
 		.flags = (uint32_t)s->cfg.tcp.congestion << TF_CC_SHIFT,
@@ -256,12 +268,12 @@ int tcp_listen(struct stack *s, const struct endpoint *local, bool v6only, uint3
 
 void tcp_listener_backlog(struct stack *s, struct listener_id l, uint32_t backlog)
 {
-	listener_at(s, l.v)->backlog = max_u32(backlog, 1);
+	tcp_listener_at(s, l.v)->backlog = max_u32(backlog, 1);
 }
 
 void tcp_unlisten(struct stack *s, struct listener_id id)
 {
-	struct tcp_listener *l = listener_at(s, id.v);
+	struct tcp_listener *l = tcp_listener_at(s, id.v);
 
 	VJ_ASSERT(l->in_use);
 	while (!ref_list_empty(&l->ready)) {
@@ -277,13 +289,12 @@ void tcp_unlisten(struct stack *s, struct listener_id id)
 	stack_event_del(s, ref_listener(id.v));
 	ports_del(&s->ports, PORT_TCP, l->port, id.v);
 	l->in_use = false;
-	if (l->embryo_cnt == 0)
-		pool_put(&s->tcp->listeners, id.v);
+	tcp_listener_free(s, id.v);
 }
 
 int tcp_accept(struct stack *s, struct listener_id id, uint64_t cookie, struct tcp_id *ret_id)
 {
-	struct tcp_listener *l = listener_at(s, id.v);
+	struct tcp_listener *l = tcp_listener_at(s, id.v);
 	struct conn c;
 	uint32_t ready;
 
@@ -306,5 +317,5 @@ int tcp_accept(struct stack *s, struct listener_id id, uint64_t cookie, struct t
 
 uint32_t tcp_listener_ready(const struct stack *s, struct listener_id l)
 {
-	return listener_at(s, l.v)->ready_cnt;
+	return tcp_listener_at(s, l.v)->ready_cnt;
 }

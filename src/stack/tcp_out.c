@@ -157,17 +157,19 @@ int tcp_xmit(struct stack *s, struct conn c, uint32_t seq, uint8_t flags, const 
 	return (int)len;
 }
 
-int tcp_xmit_syn(struct stack *s, struct conn c)
+/* SYN, or SYN-ACK if @flags has ACK, at @seq */
+static int xmit_syn(struct stack *s, struct conn c, uint32_t seq, uint8_t flags,
+		    const struct tcp_syn_more *more)
 {
 	struct tcb *t = c.t;
 	struct tcp_fields fields = {
-		.seq = t->snd_una,
+		.seq = seq,
 		.src_port = t->lport,
 		.dst_port = t->rport,
-		.flags = TCP_SYN,
+		.flags = flags,
 	};
-	bool again = t->snd_nxt != t->snd_una;
-	struct tcp_rtx *rtx;
+	uint32_t len = more != NULL ? more->len : 0;
+	struct csum sum = CSUM_ZERO;
 	struct tcp_opts opts;
 	struct ip_tx tx;
 	uint32_t hdr_len;
@@ -177,25 +179,59 @@ int tcp_xmit_syn(struct stack *s, struct conn c)
 		return err;
 	VJ_ASSERT_OP(tx.l4_room, >, (uint32_t)L4_ROOM_MIN);
 	fields.window = tcp_syn_window(s, t);
-	if (t->state == TCP_SYN_RECEIVED) {
-		fields.flags |= TCP_ACK;
+	if ((flags & TCP_ACK) != 0) {
 		fields.ack = t->rcv_nxt;
 		t->rcv_adv = seq_max(t->rcv_adv, t->rcv_nxt + fields.window);
 		t->rcv_acked = t->rcv_nxt;
 	}
-	fields.flags |= tcp_ecn_syn_flags(s, t, again);
 	tcp_opt_syn(s, c, &opts);
+	if (more != NULL && more->fastopen) {
+		opts.present |= TCP_HAS_FASTOPEN;
+		opts.fastopen_len = more->cookie_len;
+		if (more->cookie_len != 0)
+			__builtin_memcpy(opts.fastopen, more->cookie, more->cookie_len);
+	}
 	hdr_len = (uint32_t)tcp_build(tx.l4, &fields, &opts);
-	xmit_finish(s, c, &tx, hdr_len, CSUM_ZERO, 0, 0);
-
+	if (len != 0) {
+		VJ_ASSERT_OP(hdr_len + len, <=, tx.l4_room);
+		bufq_read_at(&s->bufs, &t->sndq, 0, tx.l4 + hdr_len, len, NULL);
+		if (ip_tx_has_csum(&tx))
+			sum = csum_bytes(tx.l4 + hdr_len, len);
+	}
+	xmit_finish(s, c, &tx, hdr_len, sum, len, 0);
 	t->flags &= ~(uint32_t)(TF_ACK_OWED | TF_ACK_NOW | TF_ACK_TIMER | TF_FULL_SEG);
-	t->snd_nxt = t->snd_una + 1;
+	return 0;
+}
+
+int tcp_xmit_synack_again(struct stack *s, struct conn c)
+{
+	uint8_t ecn = tcb_has(c.t, TF_ECN) ? TCP_ECE : 0;
+
+	return xmit_syn(s, c, c.t->snd_una - 1, TCP_SYN | TCP_ACK | ecn, NULL);
+}
+
+int tcp_xmit_syn(struct stack *s, struct conn c)
+{
+	return tcp_xmit_syn_more(s, c, NULL);
+}
+
+int tcp_xmit_syn_more(struct stack *s, struct conn c, const struct tcp_syn_more *more)
+{
+	struct tcb *t = c.t;
+	bool again = t->snd_nxt != t->snd_una;
+	uint8_t flags = t->state == TCP_SYN_RECEIVED ? TCP_SYN | TCP_ACK : TCP_SYN;
+	struct tcp_rtx *rtx;
+	int err = xmit_syn(s, c, t->snd_una, flags | tcp_ecn_syn_flags(s, t, again), more);
+
+	if (err != 0)
+		return err;
+	t->snd_nxt = seq_max(t->snd_nxt, t->snd_una + 1);
 	/* Without memory for it there is no first measurement, and that is all. */
 	rtx = tcb_no_loss(t) ? NULL : tcp_rtx_need(s, c);
 	if (rtx != NULL) {
 		rtx->timing = !again;
 		rtx->resent = again;
-		rtx->rtt_seq = t->snd_nxt;
+		rtx->rtt_seq = t->snd_una + 1;
 		rtx->rtt_us = (uint32_t)s->now_us;
 	}
 	tcp_timer_data_sent(s, c);

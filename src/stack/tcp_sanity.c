@@ -11,8 +11,8 @@ static void sanity_seq(const struct tcb *t)
 
 	VJ_ASSERT_OP(flight, <, UINT32_C(1) << 31);
 	if (t->state == TCP_SYN_SENT || t->state == TCP_SYN_RECEIVED) {
-		VJ_ASSERT_OP(flight, <=, 1u);
-		VJ_ASSERT_OP(t->sndq.bytes, ==, 0u);
+		VJ_ASSERT_OP(flight, <=, 1 + t->sndq.bytes);
+		VJ_ASSERT(t->sndq.bytes == 0 || tcb_has(t, TF_ACTIVE)); /* Fast Open */
 	}
 	if (!tcb_synchronized(t))
 		return;
@@ -93,6 +93,8 @@ static void sanity_progress(const struct stack *s, struct conn c)
 		VJ_ASSERT(queued);
 	if (tcb_has(t, TF_ACK_OWED))
 		VJ_ASSERT(queued || tcb_has(t, TF_ACK_TIMER) || sanity_is_owing(s, c.id));
+	if (tcb_has(t, TF_FASTOPEN))
+		VJ_ASSERT(tcb_has(t, TF_RTX_TIMER) && t->ext != 0);
 	if (tcb_has(t, TF_PERSIST))
 		VJ_ASSERT(tcb_has(t, TF_RTX_TIMER));
 	if (t->state == TCP_SYN_SENT || t->state == TCP_SYN_RECEIVED ||

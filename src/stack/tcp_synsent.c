@@ -14,7 +14,7 @@ static bool synsent_ack_ok(struct stack *s, struct conn c, const struct tcp_seg 
 {
 	const struct tcb *t = c.t;
 
-	if (seg->ack != t->snd_nxt || t->snd_nxt == t->snd_una)
+	if (seq_leq(seg->ack, t->snd_una) || seq_gt(seg->ack, t->snd_nxt))
 		return false;
 	if (tcb_has(t, TF_TS) && (seg->opts.present & TCP_HAS_TS) != 0 && seg->opts.ts_ecr != 0 &&
 	    tcp_ts_now(s, t) - seg->opts.ts_ecr > 2 * TCP_RTO_MAX_MS)
@@ -35,13 +35,28 @@ static void synsent_take_syn(struct stack *s, struct conn c, const struct tcp_se
 	tcp_ecn_syn(s, t, seg);
 }
 
+/* Of the data in our SYN, what the peer took is gone; the rest was not sent, as far as we care. */
+static void synsent_data(struct stack *s, struct conn c, uint32_t ack)
+{
+	struct tcb *t = c.t;
+
+	bufq_consume(&s->bufs, &t->sndq, ack - t->snd_una);
+	t->snd_una = ack;
+	t->snd_nxt = ack;
+	if (t->sndq.bytes == 0)
+		tcp_event(s, c, STACK_EV_SENT_ALL);
+}
+
 static void synsent_established(struct stack *s, struct conn c, const struct tcp_seg *seg)
 {
 	struct tcb *t = c.t;
 	uint32_t retries = t->backoff;
 
+	tcp_fastopen_synack(s, c, seg, retries);
 	synsent_take_syn(s, c, seg);
-	tcp_ack_advance(s, c, seg->ack, tcb_has(t, TF_TS) ? &seg->opts.ts_ecr : NULL);
+	tcp_ack_syn(s, c, tcb_has(t, TF_TS) ? &seg->opts.ts_ecr : NULL);
+	if (unlikely(t->sndq.bytes != 0))
+		synsent_data(s, c, seg->ack);
 	tcp_conn_established(s, c);
 	tcp_conn_syn_lost(s, c, retries);
 	/* The program mostly sends something now, which carries the acknowledgement. */

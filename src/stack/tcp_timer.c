@@ -6,6 +6,7 @@
  *
  *	rtx_due_ms	RTX_TIMER	SYN_SENT, SYN_RECEIVED: SYN again
  *					FIN_WAIT_2 of an orphan, TIME_WAIT: the end
+ *					FASTOPEN: SYN-ACK again
  *					with PERSIST: probe, or send what was held back
  *					else: retransmission timeout (NO_LOSS: user timeout)
  *	ack_tick	ACK_TIMER	delayed acknowledgement
@@ -120,6 +121,8 @@ void tcp_timer_data_sent(struct stack *s, struct conn c)
 	struct tcb *t = c.t;
 	bool syn = t->state == TCP_SYN_SENT || t->state == TCP_SYN_RECEIVED;
 
+	if (tcb_has(t, TF_FASTOPEN)) /* data have no timer of their own yet */
+		return;
 	if (tcb_no_loss(t) && !syn) {
 		timer_watch(s, c);
 		return;
@@ -236,6 +239,11 @@ void tcp_timer_keepalive(struct stack *s, struct conn c)
 	timer_sync(s, c);
 }
 
+void tcp_timer_synack(struct stack *s, struct conn c)
+{
+	timer_rtx_set(s, c, timer_backed_off(TCP_RTO_INIT_MS, c.t->backoff));
+}
+
 void tcp_timer_stop(struct stack *s, struct conn c)
 {
 	c.t->flags &= ~(uint32_t)(TF_RTX_TIMER | TF_PERSIST | TF_ACK_TIMER);
@@ -251,6 +259,8 @@ static bool timer_rtx_fire(struct stack *s, struct conn c)
 	struct tcb *t = c.t;
 
 	t->flags &= ~(uint32_t)TF_RTX_TIMER;
+	if (tcb_has(t, TF_FASTOPEN))
+		return tcp_fastopen_timeout(s, c);
 	switch ((enum tcp_state)t->state) {
 	case TCP_SYN_SENT:
 	case TCP_SYN_RECEIVED:

@@ -33,6 +33,9 @@ struct seg {
 	bool opts_more;	 /* ... in it */
 	uint8_t present; /* TCP_HAS_* */
 	struct num mss, wscale, ts_val, ts_ecr;
+	bool cookie_any; /* FO * */
+	uint8_t cookie_len;
+	uint8_t cookie[TCP_FASTOPEN_MAX];
 	struct tcp_sack sack[TCP_SACK_MAX];
 	uint8_t sack_cnt;
 };
@@ -160,9 +163,25 @@ static void read_sack(struct reader *r, struct seg *seg)
 	} while (isdigit((unsigned char)*r->p));
 }
 
+static void read_cookie(struct reader *r, struct seg *seg)
+{
+	seg->present |= TCP_HAS_FASTOPEN;
+	seg->cookie_any = read_word(r, "*");
+	skip_blanks(r);
+	for (; isxdigit((unsigned char)r->p[0]) && isxdigit((unsigned char)r->p[1]); r->p += 2) {
+		char byte[3] = { r->p[0], r->p[1], '\0' };
+
+		if (seg->cookie_len == TCP_FASTOPEN_MAX)
+			read_fail(r, "at most 16 bytes");
+		seg->cookie[seg->cookie_len++] = (uint8_t)strtoul(byte, NULL, 16);
+	}
+}
+
 static void read_option(struct reader *r, struct seg *seg)
 {
-	if (read_word(r, "mss")) {
+	if (read_word(r, "FO")) {
+		read_cookie(r, seg);
+	} else if (read_word(r, "mss")) {
 		seg->present |= TCP_HAS_MSS;
 		seg->mss = read_num(r);
 	} else if (read_word(r, "wscale")) {
@@ -274,6 +293,12 @@ static void put_options(char *buf, size_t *len, const struct seg *seg)
 			put_text(buf, len, " %u:%u", seg->sack[i].left, seg->sack[i].right);
 		sep = ",";
 	}
+	if ((seg->present & TCP_HAS_FASTOPEN) != 0) {
+		put_text(buf, len, "%sFO ", sep);
+		for (unsigned int i = 0; i < seg->cookie_len; i++)
+			put_text(buf, len, "%02x", seg->cookie[i]);
+		sep = ",";
+	}
 	if (sep[0] == ',')
 		put_text(buf, len, ">");
 }
@@ -345,6 +370,8 @@ static struct tcp_opts seg_opts(const struct line *t, const struct seg *seg)
 		.sack_cnt = seg->sack_cnt,
 	};
 
+	opts.fastopen_len = seg->cookie_any ? t->cookie_len : seg->cookie_len;
+	memcpy(opts.fastopen, seg->cookie_any ? t->fo_cookie : seg->cookie, opts.fastopen_len);
 	for (unsigned int i = 0; i < seg->sack_cnt; i++)
 		opts.sack[i] = (struct tcp_sack){ seg->sack[i].left + t->isn,
 						  seg->sack[i].right + t->isn };
@@ -404,6 +431,12 @@ static struct seg seg_of(struct line *t, const struct tcp_view *tcp, const struc
 		t->isn = tcp->seq;
 	if ((opts->present & TCP_HAS_TS) != 0)
 		t->ts_val = opts->ts_val;
+	if ((opts->present & TCP_HAS_FASTOPEN) != 0) {
+		seg.cookie_len = opts->fastopen_len;
+		memcpy(seg.cookie, opts->fastopen, opts->fastopen_len);
+		t->cookie_len = opts->fastopen_len;
+		memcpy(t->fo_cookie, opts->fastopen, opts->fastopen_len);
+	}
 	seg.seq = value(tcp->seq - t->isn);
 	if ((opts->present & TCP_HAS_SACK) != 0) {
 		seg.sack_cnt = opts->sack_cnt;
@@ -490,6 +523,11 @@ static bool opts_fit(const struct seg *want, const struct seg *got)
 	if ((want->present & TCP_HAS_SACK) != 0 &&
 	    (want->sack_cnt != got->sack_cnt ||
 	     memcmp(want->sack, got->sack, want->sack_cnt * sizeof(want->sack[0])) != 0))
+		return false;
+	if ((want->present & TCP_HAS_FASTOPEN) != 0 &&
+	    (want->cookie_any ? got->cookie_len == 0
+			      : want->cookie_len != got->cookie_len ||
+					memcmp(want->cookie, got->cookie, got->cookie_len) != 0))
 		return false;
 	return num_fits(want->mss, got->mss) && num_fits(want->wscale, got->wscale) &&
 	       num_fits(want->ts_val, got->ts_val) && num_fits(want->ts_ecr, got->ts_ecr);

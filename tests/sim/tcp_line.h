@@ -30,7 +30,9 @@
  *	         packetdrill: SYN is 0, the first byte of data 1; so are ack and SACK blocks. The
  *	         stack's is learned from its SYN, the peer's is t->peer_isn.
  *	win      the field as it is in the header, not scaled
- *	OPTIONS  mss N, wscale N, sackOK, sack A:B C:D ..., TS val N ecr N, with commas between
+ *	OPTIONS  mss N, wscale N, sackOK, sack A:B C:D ..., TS val N ecr N, FO [HEX or *], with commas
+ *	         between. FO alone asks for a cookie; `FO *` is any cookie, or in RECV the last that
+ *	         the stack sent
  *
  * In RECV, the peer sends exactly this; win is t->peer_win when not said. `ecr *` is the last TS
  * val that the stack sent, `ecr *-N` that minus N. Payload is line_byte() of its place in the
@@ -89,6 +91,8 @@ struct line {
 	uint8_t tos;	  /* of the last segment sent */
 	uint8_t ttl;
 	uint32_t ts_val;  /* last that the stack sent */
+	uint8_t cookie_len; /* Fast Open's, likewise */
+	uint8_t fo_cookie[16];
 	uint32_t written; /* bytes that line_write() has passed to the stack */
 	uint32_t read;	  /* bytes that line_read() has got */
 
