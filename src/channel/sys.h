@@ -88,25 +88,6 @@ static inline int sys_ftruncate(int fd, uint64_t bytes)
 	return (int)SYS_CALL2(SYS_ftruncate, fd, bytes);
 }
 
-/*
- * Move a descriptor of ours out of the way of programs that close or renumber the low ones. Close-on-exec. Return: the new
- * number; the old one if the limit does not allow it; a negative `fd` as it came.
- */
-#define SYS_FD_HIGH 1024
-
-static inline int sys_fd_high(int fd)
-{
-	int high;
-
-	if (fd < 0 || fd >= SYS_FD_HIGH)
-		return fd;
-	high = sys_fcntl(fd, F_DUPFD_CLOEXEC, SYS_FD_HIGH);
-	if (high < 0)
-		return fd;
-	sys_close(fd);
-	return high;
-}
-
 /* glibc's struct stat is the kernel's on every 64-bit machine that we build for. */
 static inline int sys_fstat(int fd, struct stat *ret_stat)
 {

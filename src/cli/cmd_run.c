@@ -8,6 +8,7 @@
 #include "cli/env.h"
 #include "cli/install.h"
 #include "cli/program.h"
+#include "lib/own_fd.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -129,6 +130,18 @@ static int set_preload(void)
 	return setenv("LD_PRELOAD", all, 1) < 0 ? -errno : 0;
 }
 
+/* Return: false: no channels for whom we become, and that has been said */
+static bool has_descriptors(void)
+{
+	uint64_t limit = own_fd_limit();
+
+	if (limit >= OWN_FD_LIMIT_MIN)
+		return true;
+	complain("run: the hard limit of descriptors is %llu, and channels want %d (ulimit -Hn)", (unsigned long long)limit,
+		 OWN_FD_LIMIT_MIN);
+	return false;
+}
+
 static int prepare(const struct run_options *o)
 {
 	char path[108], number[24], buf[PATH_MAX];
@@ -161,6 +174,7 @@ static int verdict_status(enum program_verdict v)
 
 int cmd_run(const struct cmd *cmd, const void *opts, int argc, char **argv)
 {
+	const struct run_options *o = opts;
 	static struct program program;
 	enum program_verdict v;
 
@@ -177,8 +191,14 @@ int cmd_run(const struct cmd *cmd, const void *opts, int argc, char **argv)
 				 "without vj run");
 		return verdict_status(v);
 	}
-	if (prepare(opts) < 0)
+	if (has_descriptors()) {
+		if (prepare(o) < 0)
+			return EXIT_FAILED;
+	} else if (o->strict) {
 		return EXIT_FAILED;
+	} else {
+		complain("run: '%s' runs on the kernel's sockets", argv[0]);
+	}
 	execv(program.path, argv);
 	complain("run: cannot run '%s': %m", program.path);
 	return errno == ENOENT ? EXIT_NOT_FOUND : EXIT_CANNOT_RUN;

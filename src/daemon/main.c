@@ -31,6 +31,7 @@ enum {
 	MEMORY_MAX_MIB = 4096,
 	START_TIMEOUT_MS = 5000, /* for the winner of a start race to be ready */
 	START_POLL_MS = 10,
+	FDS_MIN = 128, /* itself, and some dozen clients */
 };
 
 static void log_line(void *arg, enum log_level level, const char *line, size_t len)
@@ -81,6 +82,13 @@ static void set_up_process(void)
 		rl.rlim_cur = rl.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &rl);
 	}
+}
+
+static uint64_t fd_limit(void)
+{
+	struct rlimit rl;
+
+	return getrlimit(RLIMIT_NOFILE, &rl) == 0 ? rl.rlim_cur : 0;
 }
 
 static uint64_t memory_max(const struct options *opts)
@@ -294,6 +302,11 @@ int main(int argc, char **argv)
 	if (vj_area_params_check(&area) != 0)
 		return usage_error("--frame-bytes and --frames want powers of two");
 	set_up_process();
+	if (fd_limit() < FDS_MIN) {
+		fprintf(stderr, "vjd: the hard limit of descriptors is %llu, %d are the least (ulimit -Hn)\n",
+			(unsigned long long)fd_limit(), FDS_MIN);
+		return EXIT_FAILURE;
+	}
 	r = detach_start(!opts.is_private || opts.foreground,
 			 opts.ready_fd == OPTION_UNSET ? -1 : (int)opts.ready_fd, &detach);
 	if (r < 0) {

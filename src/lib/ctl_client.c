@@ -5,6 +5,7 @@
 #include "channel/sys.h"
 #include "control/packet.h"
 #include "control/path.h"
+#include "lib/own_fd.h"
 
 #include "vj_version.h"
 
@@ -28,6 +29,7 @@ struct ctl_client {
 	int timeout_ms;
 	int dead;     /* negative errno of every later call; 0 while the connection is good */
 	uint32_t seq; /* of the last request */
+	bool fds_lost; /* its reply came without its descriptors: we may have no more */
 	struct event *events; /* arrived during calls: [event_first, event_cnt) */
 	unsigned event_first, event_cnt, event_room;
 	struct ctl_welcome welcome;
@@ -54,8 +56,7 @@ static void why_set(const struct why *why, const char *fmt, ...)
 static void fds_close(int *fds, unsigned cnt)
 {
 	for (unsigned i = 0; i < cnt; i++) {
-		if (fds[i] >= 0)
-			sys_close(fds[i]);
+		own_fd_close(fds[i]);
 		fds[i] = -1;
 	}
 }
@@ -121,6 +122,23 @@ static int send_msg(struct ctl_client *client, const struct ctl_msg *msg, int fd
 	}
 }
 
+static uint32_t next_seq(struct ctl_client *client)
+{
+	if (++client->seq == 0)
+		client->seq = 1;
+	return client->seq;
+}
+
+static int close_channel(struct ctl_client *client, uint32_t channel_id, enum vj_channel_error reason,
+			 uint64_t deadline_ns)
+{
+	struct ctl_msg msg = { .type = CTL_CHANNEL_CLOSE, .seq = next_seq(client) };
+
+	msg.close.channel_id = channel_id;
+	msg.close.reason = (uint32_t)reason;
+	return send_msg(client, &msg, -1, deadline_ns);
+}
+
 /* An area without its seals could be cut under us; the rest is checked when it is mapped. */
 static bool fds_good(const struct ctl_msg *msg, const int *fds, unsigned fd_cnt)
 {
@@ -134,17 +152,38 @@ static bool fds_good(const struct ctl_msg *msg, const int *fds, unsigned fd_cnt)
 	       vj_area_params_check(&msg->channel.params) == 0;
 }
 
-/* One packet, without waiting. Return: 1; 0: none there; negative errno, and the client is dead. */
+/*
+ * This process may have no more descriptors, so what came along is lost: the channel is of no use then, but it is the only thing
+ * that is, and vjd is told.
+ */
+static bool lost_fds(struct ctl_client *client, const struct ctl_packet *p, size_t bytes, int *fds,
+		     unsigned fd_cnt, struct ctl_msg *ret_msg)
+{
+	if ((p->hdr.msg_flags & MSG_CTRUNC) == 0 || fd_cnt >= CTL_FDS_MAX ||
+	    ctl_check(&p->msg, bytes, CTL_FDS_MAX, CTL_FROM_DAEMON, ret_msg) != CTL_REFUSAL_NONE)
+		return false;
+	fds_close(fds, fd_cnt);
+	close_channel(client, ret_msg->channel.id, VJ_CHANNEL_ERR_CLOSED, sys_clock_ns());
+	client->fds_lost = ret_msg->type == CTL_CONNECTED;
+	return true;
+}
+
+/*
+ * One packet, without waiting. Return: 1; 0: none there; negative errno, and the client is dead.
+ */
 static int recv_msg(struct ctl_client *client, struct ctl_msg *ret_msg,
 		    int ret_fds[static CTL_FDS_MAX])
 {
 	int fds[CTL_PACKET_FDS_ROOM];
+	enum ctl_refusal verdict;
 	struct ctl_packet p;
+	struct own_fd_room room;
 	bool was_reset = false;
 	unsigned fd_cnt;
 	long n;
 
 	fds_none(ret_fds);
+	own_fd_begin(&room);
 	for (;;) {
 		ctl_packet_recv(&p);
 		n = sys_recvmsg(client->fd, &p.hdr, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
@@ -154,17 +193,20 @@ static int recv_msg(struct ctl_client *client, struct ctl_msg *ret_msg,
 		else if (n != -EINTR)
 			break;
 	}
+	own_fd_end(&room);
 	if (n == -EAGAIN)
 		return 0;
 	if (n <= 0)
 		return die(client, -ENOTCONN);
-	if (ctl_packet_check(&p, (size_t)n, CTL_FROM_DAEMON, ret_msg, fds, &fd_cnt) !=
-		    CTL_REFUSAL_NONE ||
-	    !fds_good(ret_msg, fds, fd_cnt)) {
+	verdict = ctl_packet_check(&p, (size_t)n, CTL_FROM_DAEMON, ret_msg, fds, &fd_cnt);
+	if (verdict != CTL_REFUSAL_NONE && lost_fds(client, &p, (size_t)n, fds, fd_cnt, ret_msg))
+		return ret_msg->type == CTL_CONNECTED ? 1 : recv_msg(client, ret_msg, ret_fds);
+	if (verdict != CTL_REFUSAL_NONE || !fds_good(ret_msg, fds, fd_cnt)) {
 		fds_close(fds, fd_cnt);
 		return die(client, -EPROTO);
 	}
-	memcpy(ret_fds, fds, fd_cnt * sizeof(int));
+	for (unsigned i = 0; i < fd_cnt; i++)
+		ret_fds[i] = own_fd(fds[i]);
 	return 1;
 }
 
@@ -191,27 +233,17 @@ static int event_keep(struct ctl_client *client, const struct ctl_msg *msg,
 	return 0;
 }
 
-static uint32_t next_seq(struct ctl_client *client)
-{
-	if (++client->seq == 0)
-		client->seq = 1;
-	return client->seq;
-}
-
 /* A reply whose call has given up: nobody holds what it brings. */
 static void undo_late(struct ctl_client *client, const struct ctl_msg *msg,
 		      int fds[static CTL_FDS_MAX])
 {
 	uint64_t now_ns = sys_clock_ns();
-	struct ctl_msg undo = { .seq = next_seq(client) };
 
 	if (msg->type == CTL_CONNECTED && fds[CTL_FD_AREA] >= 0) {
-		undo.type = CTL_CHANNEL_CLOSE;
-		undo.close.channel_id = msg->channel.id;
-		undo.close.reason = VJ_CHANNEL_ERR_CLOSED;
-		send_msg(client, &undo, -1, now_ns);
+		close_channel(client, msg->channel.id, VJ_CHANNEL_ERR_CLOSED, now_ns);
 	} else if (msg->type == CTL_LEASED) {
-		undo.type = CTL_RELEASE;
+		struct ctl_msg undo = { .type = CTL_RELEASE, .seq = next_seq(client) };
+
 		undo.lease.id = msg->lease.id;
 		send_msg(client, &undo, -1, now_ns);
 	}
@@ -262,6 +294,7 @@ int ctl_client_call(struct ctl_client *client, struct ctl_msg *req, int req_fd,
 	fds_none(ret_fds);
 	if (client->dead != 0)
 		return client->dead;
+	client->fds_lost = false;
 	req->seq = next_seq(client);
 	r = send_msg(client, req, req_fd, deadline_ns);
 	/* what vjd said before it went away still counts */
@@ -270,7 +303,9 @@ int ctl_client_call(struct ctl_client *client, struct ctl_msg *req, int req_fd,
 	r = await(client, req->seq, deadline_ns, ret_reply, ret_fds);
 	if (r < 0)
 		return r;
-	return ret_reply->type == CTL_REFUSED ? refused(ret_reply) : 0;
+	if (ret_reply->type == CTL_REFUSED)
+		return refused(ret_reply);
+	return client->fds_lost ? -EMFILE : 0;
 }
 
 int ctl_client_event(struct ctl_client *client, struct ctl_msg *ret_msg,
@@ -360,7 +395,7 @@ static int dial(const char *path, uint64_t deadline_ns, int *ret_fd)
 	int fd, r;
 
 	memcpy(sun.sun_path, path, strlen(path) + 1);
-	fd = sys_fd_high(sys_socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+	fd = OWN_FD_MAKE(sys_socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
 	if (fd < 0)
 		return fd;
 	do {
@@ -370,7 +405,7 @@ static int dial(const char *path, uint64_t deadline_ns, int *ret_fd)
 			sys_poll_ms(NULL, 0, BACKLOG_RETRY_MS);
 	} while ((r == -EAGAIN && sys_clock_ns() < deadline_ns) || r == -EINTR);
 	if (r < 0) {
-		sys_close(fd);
+		own_fd_close(fd);
 		return r == -EAGAIN ? -ETIMEDOUT : r;
 	}
 	*ret_fd = fd;
@@ -398,7 +433,7 @@ static int open_at(struct ctl_client *client, const struct ctl_path *path, const
 	if (r == 0)
 		r = hello(client, name, flags, why);
 	if (r < 0) {
-		sys_close(client->fd);
+		own_fd_close(client->fd);
 		client->fd = -1;
 	}
 	return r;
@@ -499,7 +534,7 @@ void ctl_client_close(struct ctl_client *client)
 		return;
 	for (unsigned i = client->event_first; i < client->event_cnt; i++)
 		fds_close(client->events[i].fds, CTL_FDS_MAX);
-	sys_close(client->fd);
+	own_fd_close(client->fd);
 	free(client->events);
 	free(client);
 }
@@ -617,14 +652,9 @@ int ctl_client_hold(struct ctl_client *client, const struct ctl_channel *channel
 int ctl_client_channel_close(struct ctl_client *client, uint32_t channel_id,
 			     enum vj_channel_error reason)
 {
-	struct ctl_msg msg = { .type = CTL_CHANNEL_CLOSE };
-
 	if (client->dead != 0)
 		return client->dead;
-	msg.seq = next_seq(client);
-	msg.close.channel_id = channel_id;
-	msg.close.reason = (uint32_t)reason;
-	return send_msg(client, &msg, -1, deadline(client));
+	return close_channel(client, channel_id, reason, deadline(client));
 }
 
 int ctl_client_status(struct ctl_client *client, void (*fn)(void *arg, const struct ctl_msg *msg),

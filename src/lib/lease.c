@@ -7,6 +7,7 @@
  * one anyway) or made here.
  */
 #include "channel/sys.h"
+#include "lib/own_fd.h"
 #include "lib/priv.h"
 
 #include <errno.h>
@@ -59,7 +60,7 @@ static int kernel_bind(uint8_t proto, const struct endpoint *local, unsigned fla
 		sys_close(fd);
 		return err;
 	}
-	return fd;
+	return own_fd(fd);
 }
 
 /* Port 0 has become a real one: ask the socket. */
@@ -113,7 +114,7 @@ int lease_take(struct vj *vj, uint8_t proto, const struct endpoint *local, unsig
 		err = lease_ask(vj, l);
 	if (err) {
 		if (l->own_fd)
-			sys_close(l->kernel_fd);
+			own_fd_close(l->kernel_fd);
 		l->proto = 0;
 		return err;
 	}
@@ -135,7 +136,7 @@ void lease_drop(struct vj *vj, struct lease *lease)
 	if (lease->id && vj->ctl)
 		control_done(vj, ctl_client_release(vj->ctl, lease->id));
 	if (lease->own_fd)
-		sys_close(lease->kernel_fd);
+		own_fd_close(lease->kernel_fd);
 	*lease = (struct lease){ .proto = 0 };
 }
 
@@ -158,7 +159,7 @@ void lease_forget_all(struct vj *vj)
 {
 	for (unsigned i = 0; i < vj->lease_room; i++)
 		if (vj->leases[i].proto && vj->leases[i].own_fd)
-			sys_close(vj->leases[i].kernel_fd);
+			own_fd_close(vj->leases[i].kernel_fd);
 	free(vj->leases);
 	vj->leases = NULL;
 	vj->lease_room = 0;

@@ -4,6 +4,7 @@
 #include "channel/bell.h"
 #include "channel/sys.h"
 #include "driver/pcap.h"
+#include "lib/own_fd.h"
 #include "lib/priv.h"
 
 #include <errno.h>
@@ -189,7 +190,7 @@ static int link_attach(struct vj_link *link, const struct ctl_channel *msg)
 	err = area_map(link->fds[CTL_FD_AREA], &msg->params, &map);
 	if (err)
 		return err;
-	sys_close(link->fds[CTL_FD_AREA]); /* the mapping holds the memory */
+	own_fd_close(link->fds[CTL_FD_AREA]); /* the mapping holds the memory */
 	link->fds[CTL_FD_AREA] = -1;
 	link->area = map.mem;
 	link->area_bytes = map.bytes;
@@ -207,8 +208,7 @@ static int link_attach(struct vj_link *link, const struct ctl_channel *msg)
 static void link_close_fds(const struct vj_link *link)
 {
 	for (unsigned i = 0; i < CTL_FDS_MAX; i++)
-		if (link->fds[i] >= 0)
-			sys_close(link->fds[i]);
+		own_fd_close(link->fds[i]);
 }
 
 static void link_free(struct vj_link *link)
@@ -250,15 +250,14 @@ int link_open(struct vj *vj, const struct ctl_channel *msg, const int fds[CTL_FD
 
 	if (!link) {
 		for (unsigned i = 0; i < CTL_FDS_MAX; i++)
-			sys_close(fds[i]);
+			own_fd_close(fds[i]);
 		return -ENOMEM;
 	}
 	link->vj = vj;
 	link->said = *msg;
 	link->channel_id = msg->id;
 	link->raw = msg->proto == CTL_PROTO_RAW;
-	for (unsigned i = 0; i < CTL_FDS_MAX; i++)
-		link->fds[i] = sys_fd_high(fds[i]);
+	memcpy(link->fds, fds, sizeof(link->fds));
 	err = links_grow(vj);
 	if (!err)
 		err = link_attach(link, msg);

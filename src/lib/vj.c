@@ -3,6 +3,7 @@
 #include "channel/bell.h"
 #include "channel/sys.h"
 #include "driver/pcap.h"
+#include "lib/own_fd.h"
 #include "lib/priv.h"
 #include "vj_version.h"
 
@@ -134,7 +135,7 @@ int vj_open(const struct vj_options *opts, struct vj **ret_vj)
 	if (!vj)
 		return -ENOMEM;
 	options_apply(vj, opts);
-	vj->bell_fd = sys_fd_high(bell_set_new());
+	vj->bell_fd = OWN_FD_MAKE(bell_set_new());
 	if (vj->bell_fd < 0) {
 		err = vj->bell_fd;
 		goto fail_bell;
@@ -158,7 +159,7 @@ fail_control:
 fail_capture:
 	stack_destroy(vj->stack);
 fail_stack:
-	sys_close(vj->bell_fd);
+	own_fd_close(vj->bell_fd);
 fail_bell:
 	free(vj);
 	return err;
@@ -201,7 +202,7 @@ void vj_close(struct vj *vj)
 	lease_forget_all(vj);
 	stack_destroy(vj->stack);
 	capture_close(vj->capture);
-	sys_close(vj->bell_fd);
+	own_fd_close(vj->bell_fd);
 	free(vj->links);
 	free(vj);
 }
@@ -215,7 +216,7 @@ void vj_forked(struct vj *vj)
 	ctl_client_forget(vj->ctl);
 	lease_forget_all(vj);
 	/* The stack's memory and a capture half written are the parent's business; the copy goes with the child. */
-	sys_close(vj->bell_fd);
+	own_fd_close(vj->bell_fd);
 	free(vj->links);
 	free(vj);
 }

@@ -58,13 +58,13 @@ static int channel_listen(int fd, struct sock *s, int backlog)
 	 * A duplicate that stays when the program closes or replaces its own: the library shows it
 	 * to vjd again.
 	 */
-	s->lease_fd = fd_hide(sys_fcntl(fd, F_DUPFD_CLOEXEC, 0));
+	s->lease_fd = OWN_FD_MAKE(sys_fcntl(fd, F_DUPFD_CLOEXEC, 0));
 	if (s->lease_fd < 0)
 		return s->lease_fd;
 	err = vj_listen(sock.vj, (struct sockaddr *)&addr, len, backlog_of(backlog),
 			sock_lease_flags(fd, s), s->lease_fd, (uint64_t)(uintptr_t)s, &s->listener);
 	if (err) {
-		fd_unhide_close(s->lease_fd);
+		own_fd_close(s->lease_fd);
 		s->lease_fd = -1;
 		ctx_say("listen: no channel: %s", strerror(-err));
 		return err;
@@ -122,7 +122,8 @@ static int fd_new(const struct sock *listener, int flags)
 	int *placeholder = &sock.placeholder[listener->family == AF_INET6];
 
 	if (*placeholder < 0)
-		*placeholder = fd_hide(sys_socket(listener->family, SOCK_STREAM | SOCK_CLOEXEC, 0));
+		*placeholder = OWN_FD_MAKE(
+			sys_socket(listener->family, SOCK_STREAM | SOCK_CLOEXEC, 0));
 	if (*placeholder < 0)
 		return *placeholder;
 	return sys_fcntl(*placeholder, flags & SOCK_CLOEXEC ? F_DUPFD_CLOEXEC : F_DUPFD, 0);

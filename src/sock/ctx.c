@@ -132,6 +132,7 @@ void layer_init(void)
 	sock.strict = env_is_on("VJ_STRICT");
 	sock.verbose = sock.strict || env_is_on("VJ_VERBOSE");
 	sock.spin_ns = spin_ns_wanted();
+	own_fd_hook = fd_protect;
 	life_init();
 }
 
@@ -185,10 +186,43 @@ static const char *pcap_path(char buf[static PATH_MAX])
 	return buf;
 }
 
-int ctx_get(void)
+/* Ours would be missing among the program's: it would fail where the kernel's sockets work. */
+static int limit_check(void)
+{
+	uint64_t limit = own_fd_limit();
+
+	if (limit >= OWN_FD_LIMIT_MIN)
+		return 0;
+	ctx_say("no channels: the hard limit of descriptors is %llu, %d are the least", (unsigned long long)limit,
+		OWN_FD_LIMIT_MIN);
+	return -EMFILE;
+}
+
+static int context_open(void)
 {
 	struct vj_options opts = VJ_OPTIONS_INIT;
 	char pcap[PATH_MAX];
+	int err;
+
+	opts.spin_us = -1; /* spinning is done here, where the lock can be given up */
+	opts.log = log_of_lib;
+	opts.pcap_path = pcap_path(pcap);
+	err = vj_open(&opts, &sock.vj);
+	if (err) {
+		ctx_say("no channels: vjd: %s", strerror(-err));
+		return err;
+	}
+	err = helper_start();
+	if (err) {
+		ctx_say("no channels: no helper thread: %s", strerror(-err));
+		vj_close(sock.vj);
+		sock.vj = NULL;
+	}
+	return err;
+}
+
+int ctx_get(void)
+{
 	int err;
 
 	if (likely(sock.vj != NULL))
@@ -197,22 +231,13 @@ int ctx_get(void)
 		return -ECONNREFUSED;
 	if (sys_clock_ns() < sock.retry_ns)
 		return sock.refused;
-	opts.spin_us = -1; /* spinning is done here, where the lock can be given up */
-	opts.log = log_of_lib;
-	opts.pcap_path = pcap_path(pcap);
-	err = vj_open(&opts, &sock.vj);
-	if (!err) {
-		err = helper_start();
-		if (err) {
-			vj_close(sock.vj);
-			sock.vj = NULL;
-		}
-	}
+	err = limit_check();
+	if (!err)
+		err = context_open();
 	if (err) {
 		/* a daemon that does not answer costs 2 s each time it is asked */
 		sock.retry_ns = sys_clock_ns() + (err == -ETIMEDOUT ? 60 : 1) * NS_PER_SEC;
 		sock.refused = err;
-		ctx_say("no channels: vjd: %s", strerror(-err));
 	}
 	return err;
 }

@@ -137,13 +137,13 @@ static int dgram_open(int fd, struct sock *s)
 	err = sys_getsockname(fd, (struct sockaddr *)&local, &len);
 	if (err)
 		return err;
-	s->lease_fd = fd_hide(sys_fcntl(fd, F_DUPFD_CLOEXEC, 0));
+	s->lease_fd = OWN_FD_MAKE(sys_fcntl(fd, F_DUPFD_CLOEXEC, 0));
 	if (s->lease_fd < 0)
 		return s->lease_fd;
 	err = vj_udp_open(sock.vj, (struct sockaddr *)&local, len, sock_lease_flags(fd, s),
 			  s->lease_fd, (uint64_t)(uintptr_t)s, &d->udp);
 	if (err) {
-		fd_unhide_close(s->lease_fd);
+		own_fd_close(s->lease_fd);
 		s->lease_fd = -1;
 		ctx_say("UDP: no channel: %s", strerror(-err));
 		return err;
@@ -160,7 +160,7 @@ void dgram_close(struct sock *s)
 	if (s->dgram->open && sock.vj)
 		vj_udp_close(sock.vj, s->dgram->udp);
 	s->dgram->open = false;
-	fd_unhide_close(s->lease_fd);
+	own_fd_close(s->lease_fd);
 	s->lease_fd = -1;
 }
 

@@ -286,7 +286,7 @@ void set_destroy(struct epoll_set *set)
 		next = w->next;
 		watch_destroy(w);
 	}
-	fd_unhide_close(set->kick.fd);
+	own_fd_close(set->kick.fd);
 	set->kick.fd = -1;
 	set_free(set);
 }
@@ -315,7 +315,7 @@ static int set_open_up(struct epoll_set *set, bool adopted)
 	if (!err)
 		err = sys_epoll_ctl(set->epfd, EPOLL_CTL_ADD, set->kick.fd, &ev);
 	if (err) {
-		fd_unhide_close(set->kick.fd);
+		own_fd_close(set->kick.fd);
 		set->kick.fd = -1;
 		return err;
 	}

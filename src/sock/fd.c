@@ -52,13 +52,11 @@ int sock_close(int fd)
 
 	if (likely(!fd_peek(fd)) || is_foreign())
 		return (int)ret_errno(sys_close(fd));
+	if (fd_is_ours(fd))
+		return (int)ret_errno(-EBADF);
 	f = file_enter(fd);
 	if (!f)
 		return (int)ret_errno(sys_close(fd));
-	if (f->kind == FILE_INTERNAL) {
-		lock_leave();
-		return (int)ret_errno(-EBADF);
-	}
 	fd_drop(fd, f);
 	r = sys_close(fd);
 	lock_leave();
@@ -91,7 +89,7 @@ int sock_close_range(unsigned first, unsigned last, int flags)
 {
 	int r;
 
-	if (first > last || first > INT32_MAX || ((unsigned)flags & ~CLOSE_RANGE_CLOEXEC) ||
+	if (first > last || first > INT32_MAX || ((unsigned)flags & ~(CLOSE_RANGE_CLOEXEC | CLOSE_RANGE_UNSHARE)) ||
 	    !sock.pid || sock_inside || is_foreign())
 		return (int)ret_errno(ker_close_range(first, last, flags));
 	lock_take();
@@ -120,11 +118,15 @@ static int fd_share(int to, struct file *f)
 
 static int dup_with(int fd, int cmd, int arg)
 {
-	struct file *f = fd_peek(fd) ? file_enter(fd) : NULL;
-	int to = cmd < 0 ? ker_dup(fd) : sys_fcntl(fd, cmd, arg);
+	struct file *f;
+	int to;
 
+	if (fd_is_ours(fd) && !is_foreign())
+		return (int)ret_errno(-EBADF);
+	f = fd_peek(fd) ? file_enter(fd) : NULL;
+	to = cmd < 0 ? ker_dup(fd) : sys_fcntl(fd, cmd, arg);
 	if (f) {
-		if (to >= 0 && f->kind != FILE_INTERNAL && !is_foreign())
+		if (to >= 0 && !is_foreign())
 			to = fd_share(to, f);
 		lock_leave();
 	}
@@ -141,22 +143,22 @@ static int dup_onto(int fd, int fd2, int flags)
 	struct file *f, *old;
 	int r;
 
-	if ((!fd_peek(fd) && !fd_peek(fd2)) || sock_inside || is_foreign())
+	if ((!fd_peek(fd) && !fd_peek(fd2)) || is_foreign())
+		return ker_dup3(fd, fd2, flags);
+	if (fd_is_ours(fd))
+		return -EBADF;
+	if (fd_is_ours(fd2)) /* as the kernel answers when the number is just being opened */
+		return -EBUSY;
+	if (sock_inside)
 		return ker_dup3(fd, fd2, flags);
 	lock_take();
 	f = fd_peek(fd);
 	old = fd_peek(fd2);
-	if (old &&
-	    old->kind ==
-		    FILE_INTERNAL) { /* as the kernel answers when the number is just being opened */
-		lock_leave();
-		return -EBUSY;
-	}
-	r = ker_dup3(fd, fd2, flags);
+	r = old == &internal_file ? -EBUSY : ker_dup3(fd, fd2, flags);
 	if (r >= 0) {
 		if (old)
 			fd_drop(fd2, old);
-		if (f && f->kind != FILE_INTERNAL)
+		if (f)
 			r = fd_share(fd2, f);
 	}
 	lock_leave();
@@ -217,6 +219,8 @@ int sock_fcntl(int fd, int cmd, long arg)
 {
 	if (likely(!fd_peek(fd)))
 		return (int)ret_errno(sys_fcntl(fd, cmd, arg));
+	if (fd_is_ours(fd) && !is_foreign())
+		return (int)ret_errno(-EBADF);
 	switch (cmd) {
 	case F_DUPFD:
 	case F_DUPFD_CLOEXEC:

@@ -8,10 +8,8 @@
  */
 #include "sock/priv.h"
 
-#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 
 _Atomic(struct fd_page *) fd_pages[FD_PAGE_CNT];
 
@@ -70,44 +68,12 @@ int fd_next(int fd)
  * -------------------------------------------------------------------------------------
  */
 
-static struct file internal_file = { .kind = FILE_INTERNAL, .refs = 1 };
+struct file internal_file = { .kind = FILE_INTERNAL, .refs = 1 };
 
-/*
- * Past what select() can hold, where the limit allows it: the program should not see a hole in its
- * own numbers.
- */
-static int hidden_from(void)
+/* Without memory for the entry it is one that the program can close. */
+void fd_protect(int fd, bool ours)
 {
-	struct rlimit lim;
-
-	if (getrlimit(RLIMIT_NOFILE, &lim) || lim.rlim_cur > 1024 + 64)
-		return 1024;
-	return lim.rlim_cur > 128 ? (int)lim.rlim_cur - 64 : 64;
-}
-
-int fd_hide(int fd)
-{
-	int hidden;
-
-	if (fd < 0)
-		return fd;
-	hidden = sys_fcntl(fd, F_DUPFD_CLOEXEC, hidden_from());
-	if (hidden < 0)
-		hidden = sys_fcntl(fd, F_DUPFD_CLOEXEC, 0);
-	sys_close(fd);
-	if (hidden >= 0 && fd_set_file(hidden, &internal_file)) {
-		sys_close(hidden);
-		return -ENOMEM;
-	}
-	return hidden;
-}
-
-void fd_unhide_close(int fd)
-{
-	if (fd < 0)
-		return;
-	fd_set_file(fd, NULL);
-	sys_close(fd);
+	(void)fd_set_file(fd, ours ? &internal_file : NULL);
 }
 
 /*

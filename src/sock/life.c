@@ -26,7 +26,7 @@ static void sock_bury(struct sock *s)
 		s->dgram->in_kernel = 0;
 	}
 	s->has_listener = false;
-	fd_unhide_close(s->lease_fd);
+	own_fd_close(s->lease_fd);
 	s->lease_fd = -1;
 }
 
@@ -99,7 +99,7 @@ static void fork_child(void)
 		struct file *f = fd_peek(fd);
 
 		if (f->kind == FILE_INTERNAL) {
-			fd_unhide_close(fd);
+			own_fd_close(fd);
 			continue;
 		}
 		forget_sleepers(f);

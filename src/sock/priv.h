@@ -44,6 +44,7 @@
 #include "base/assert.h"
 #include "base/time.h"
 #include "base/types.h"
+#include "lib/own_fd.h"
 #include "sock/kernel.h"
 #include "sock/sock.h"
 
@@ -60,7 +61,7 @@
 enum file_kind {
 	FILE_SOCK,
 	FILE_EPOLL,
-	FILE_INTERNAL, /* a descriptor of this layer: the program must not close it */
+	FILE_INTERNAL, /* `internal_file`: a descriptor of this layer or of libvj */
 };
 
 struct file {
@@ -268,12 +269,15 @@ static inline struct file *fd_peek(int fd)
 int fd_set_file(int fd, struct file *f);
 /* The first descriptor >= @fd with an entry, or -1. */
 int fd_next(int fd);
-/*
- * Move a descriptor of this layer out of the program's way and protect it. @fd is closed. Return:
- * the new number, or -errno.
- */
-int fd_hide(int fd);
-void fd_unhide_close(int fd);
+/* For own_fd_hook: a descriptor of the library or of this layer, which the program must not close. Lock held. */
+void fd_protect(int fd, bool ours);
+extern struct file internal_file;
+
+/* No lock. To the program such a number is as if it were closed. */
+static inline bool fd_is_ours(int fd)
+{
+	return fd_peek(fd) == &internal_file;
+}
 
 /* Zeroed; NULL: no memory. */
 struct sock *sock_alloc(void);

@@ -126,7 +126,7 @@ void sock_destroy(struct sock *s)
 		dgram_close(s);
 		free(s->dgram);
 	}
-	fd_unhide_close(s->lease_fd);
+	own_fd_close(s->lease_fd);
 	for (struct watch *w = s->file.watches, *next; w; w = next) {
 		next = w->next;
 		watch_destroy(w);
@@ -477,7 +477,7 @@ static int listener_shutdown(int fd, struct sock *s, int how)
 	if (s->has_listener && sock.vj)
 		vj_unlisten(sock.vj, s->listener);
 	s->has_listener = false;
-	fd_unhide_close(s->lease_fd);
+	own_fd_close(s->lease_fd);
 	s->lease_fd = -1;
 	s->state = SOCK_FRESH;
 	watches_move(&s->file, WATCH_BOTH);

@@ -101,7 +101,7 @@ static unsigned spare_kick_cnt;
 
 int kick_open(struct kick *k)
 {
-	k->fd = fd_hide(sys_eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
+	k->fd = OWN_FD_MAKE(sys_eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
 	k->sent = false;
 	return k->fd < 0 ? k->fd : 0;
 }
@@ -140,13 +140,13 @@ void kick_return(struct kick *k)
 	if (spare_kick_cnt < ARRAY_SIZE(spare_kicks))
 		spare_kicks[spare_kick_cnt++] = *k;
 	else
-		fd_unhide_close(k->fd);
+		own_fd_close(k->fd);
 }
 
 void kicks_forget(void)
 {
 	while (spare_kick_cnt)
-		fd_unhide_close(spare_kicks[--spare_kick_cnt].fd);
+		own_fd_close(spare_kicks[--spare_kick_cnt].fd);
 }
 
 /*

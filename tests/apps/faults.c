@@ -7,6 +7,7 @@
  * Run under `vj run`. Both processes are forked before either touches a socket, so each is an application of its own.
  */
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -548,11 +549,31 @@ static void part_idle(void)
 
 /* ---- closing everything ----------------------------------------------------------------------------------------- */
 
-/* As daemons do at their start; sockets that have no way yet are closed like any descriptor. */
+/* Every number that the kernel says is open: a program that goes by /proc. */
+static void close_listed(int keep)
+{
+	DIR *d = opendir("/proc/self/fd");
+	struct dirent *e;
+
+	CHECK(d);
+	while ((e = readdir(d)) != NULL) {
+		int fd = atoi(e->d_name);
+
+		if (e->d_name[0] == '.' || fd <= 2 || fd == keep || fd == dirfd(d))
+			continue;
+		CHECK(fcntl(fd, F_GETFD) < 0 && errno == EBADF); /* to us it isn't open */
+		CHECK(close(fd) < 0 && errno == EBADF);
+		CHECK(dup(fd) < 0 && errno == EBADF);
+		CHECK(dup2(keep, fd) < 0 && errno == EBUSY);
+	}
+	closedir(d);
+}
+
+/* As daemons do at their start, or whenever they like: what is the library's they can't close. */
 static void part_closefrom(void)
 {
-	pid_t pid;
-	uint16_t port = start_server(echo_server, &pid);
+	pid_t pid, other_pid;
+	uint16_t port = start_server(echo_server, &pid), other = start_server(echo_server, &other_pid);
 	int fresh = socket(AF_INET, SOCK_STREAM, 0), fd;
 
 	closefrom(3);
@@ -560,8 +581,27 @@ static void part_closefrom(void)
 	fd = connect_to(port);
 	CHECK(on_channel(fd));
 	ping(fd);
+	for (int i = 3; i < 4096; i++)
+		if (i != fd)
+			close(i);
+	ping(fd);
+	if (fd > 3)
+		CHECK(!close_range(3, (unsigned)fd - 1, 0));
+	closefrom(fd + 1);
+	CHECK(!close_range((unsigned)fd + 1, ~0u, CLOSE_RANGE_UNSHARE));
+	ping(fd);
+	close_listed(fd);
+	ping(fd);
+	usleep(50000); /* asleep, and woken by what was not closed */
+	ping(fd);
 	CHECK(!close_range((unsigned)fd, (unsigned)fd, 0));
 	CHECK(fcntl(fd, F_GETFD) < 0);
+	/* vjd is still heard, and makes channels */
+	fd = connect_to(other);
+	CHECK(on_channel(fd));
+	ping(fd);
+	close(fd);
+	quit_server(other, other_pid);
 	quit_server(port, pid);
 }
 

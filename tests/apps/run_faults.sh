@@ -16,3 +16,13 @@ for _ in $(seq 100); do
 done
 [ -n "${pid-}" ] || fail "no vjd"
 "$vj" run -- "$faults" vjd "$pid" || fail vjd
+
+# few descriptors: as on the kernel as long as the hard limit leaves room for the library's own; else the kernel, and said
+for n in 8 11 20; do
+	(ulimit -Sn $n && "$vj" run -- "$faults" closefrom) || fail "closefrom with $n descriptors"
+	(ulimit -Sn $n && "$vj" run -- "$faults" prefork) || fail "prefork with $n descriptors"
+	said=$(ulimit -n $n && "$vj" run -- "$faults" threads 2>&1) || [ $n -lt 20 ] || fail "threads with $n descriptors: $said"
+	grep -q "hard limit of descriptors is $n, .* on the kernel's sockets" <<<"${said//$'\n'/ }" || fail "says '$said'"
+done
+said=$(ulimit -n 20 && "$vj" run --strict -- "$faults" threads 2>&1) && fail "--strict runs with 20 descriptors"
+grep -q "hard limit of descriptors is 20" <<<"$said" || fail "--strict says '$said'"

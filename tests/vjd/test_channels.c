@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -648,6 +649,103 @@ static void no_descriptors_left(void **state)
 	vjd_stop(&v);
 }
 
+/* What follows runs in a child, which may not leave by longjmp(). */
+#define MUST(cond)                                                             \
+	do {                                                                   \
+		if (!(cond)) {                                                 \
+			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #cond); \
+			_exit(1);                                              \
+		}                                                              \
+	} while (0)
+
+enum { FEW_FDS = 64 };
+
+/* All numbers but the last @room. Return: how many were taken */
+static unsigned use_up_fds(int used[static FEW_FDS], unsigned room)
+{
+	unsigned cnt = 0;
+
+	while ((used[cnt] = dup(STDERR_FILENO)) >= 0)
+		cnt++;
+	MUST(errno == EMFILE && cnt > room);
+	fds_close(used + cnt - room, room);
+	return cnt - room;
+}
+
+/* A client that can take no descriptors any more loses that channel, and not its connection. */
+static void without_descriptors(const struct vjd_proc *v)
+{
+	struct rlimit few = { FEW_FDS, FEW_FDS };
+	int used[FEW_FDS + 1], fds[CTL_FDS_MAX];
+	struct ctl_client *a, *b;
+	struct ctl_msg msg;
+	uint32_t id, lost;
+	unsigned cnt;
+
+	MUST(setrlimit(RLIMIT_NOFILE, &few) == 0);
+	a = client_open(v, "a");
+	b = client_open(v, "b");
+	offer_raw(b, 3);
+	for (unsigned room = 0; room < 3; room++) { /* none, one, two of three */
+		cnt = use_up_fds(used, room);
+		MUST(connect_raw(a, 3, &id) == -EMFILE);
+		fds_close(used, cnt);
+		event_wait(b, CTL_CHANNEL);
+		event_wait(b, CTL_PEER_GONE);
+		MUST(connect_raw(a, 3, &id) == 0);
+		event_wait(b, CTL_CHANNEL);
+		/* and who is connected to */
+		MUST(connect_raw(a, 3, &lost) == 0);
+		cnt = use_up_fds(used, room);
+		sleep_ms(20);
+		MUST(ctl_client_event(b, &msg, fds) == 0);
+		fds_close(used, cnt);
+		msg = event_wait(a, CTL_PEER_GONE);
+		MUST(msg.close.channel_id == lost);
+	}
+	MUST(daemon_status(v).channels == 3);
+	_exit(0);
+}
+
+/* The program's own numbers are used up, but the hard limit leaves room for the library's. */
+static void without_own_descriptors(const struct vjd_proc *v)
+{
+	struct ctl_client *a = client_open(v, "a"), *b = client_open(v, "b");
+	struct rlimit lim;
+	uint32_t id;
+
+	offer_raw(b, 3);
+	MUST(getrlimit(RLIMIT_NOFILE, &lim) == 0);
+	MUST(lim.rlim_max >= 2048);
+	lim.rlim_cur = 3;
+	MUST(setrlimit(RLIMIT_NOFILE, &lim) == 0);
+	MUST(dup(STDERR_FILENO) < 0 && errno == EMFILE);
+	MUST(connect_raw(a, 3, &id) == 0);
+	event_wait(b, CTL_CHANNEL);
+	MUST(getrlimit(RLIMIT_NOFILE, &lim) == 0 && lim.rlim_cur == 3);
+	_exit(0);
+}
+
+static void clients_with_few_descriptors(void **state)
+{
+	static void (*const run[])(const struct vjd_proc *v) = { without_descriptors, without_own_descriptors };
+	struct vjd_proc v;
+	int status;
+	pid_t pid;
+
+	(void)state;
+	vjd_start(&v, "");
+	for (size_t i = 0; i < ARRAY_SIZE(run); i++) {
+		pid = fork();
+		assert_true(pid >= 0);
+		if (pid == 0)
+			run[i](&v);
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		assert_int_equal(status, 0);
+	}
+	vjd_stop(&v);
+}
+
 static void a_peer_that_does_not_read_is_busy(void **state)
 {
 	struct ctl_msg msg = { .type = CTL_CONNECT,
@@ -786,6 +884,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(quota_of_memory),
 		cmocka_unit_test(quota_of_rate),
 		cmocka_unit_test(no_descriptors_left),
+		cmocka_unit_test(clients_with_few_descriptors),
 		cmocka_unit_test(a_peer_that_does_not_read_is_busy),
 		cmocka_unit_test(status_tells_all),
 		cmocka_unit_test(others_see_only_their_own),

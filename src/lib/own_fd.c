@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "lib/own_fd.h"
+
+#include "channel/sys.h"
+
+#include <sys/resource.h>
+
+enum { SELECT_FDS = 1024, HIGH_FDS = 4096, ROOM = 64 };
+
+void (*own_fd_hook)(int fd, bool ours);
+
+/* Not getrlimit(): somebody else may interpose it. */
+static void limit_get(struct own_fd_room *ret_room)
+{
+	struct rlimit lim = { SELECT_FDS, SELECT_FDS };
+
+	SYS_CALL4(SYS_prlimit64, 0, RLIMIT_NOFILE, NULL, &lim);
+	*ret_room = (struct own_fd_room){ .soft = lim.rlim_cur, .hard = lim.rlim_max };
+}
+
+static void limit_set(uint64_t soft, uint64_t hard)
+{
+	struct rlimit lim = { .rlim_cur = soft, .rlim_max = hard };
+
+	SYS_CALL4(SYS_prlimit64, 0, RLIMIT_NOFILE, &lim, NULL);
+}
+
+void own_fd_begin(struct own_fd_room *ret_room)
+{
+	limit_get(ret_room);
+	if (ret_room->soft < ret_room->hard && ret_room->soft <= HIGH_FDS)
+		limit_set(ret_room->hard, ret_room->hard);
+}
+
+void own_fd_end(const struct own_fd_room *room)
+{
+	if (room->soft < room->hard && room->soft <= HIGH_FDS)
+		limit_set(room->soft, room->hard);
+}
+
+uint64_t own_fd_limit(void)
+{
+	struct own_fd_room room;
+
+	limit_get(&room);
+	return room.hard;
+}
+
+static int first_number(const struct own_fd_room *room)
+{
+	if (room->soft <= HIGH_FDS && room->hard >= max_u64(room->soft, SELECT_FDS) + ROOM)
+		return (int)max_u64(room->soft, SELECT_FDS);
+	if (room->soft > SELECT_FDS + ROOM)
+		return SELECT_FDS;
+	return room->soft > 2 * ROOM ? (int)room->soft - ROOM : ROOM;
+}
+
+int own_fd(int fd)
+{
+	struct own_fd_room room;
+	int high;
+
+	if (fd < 0)
+		return fd;
+	own_fd_begin(&room);
+	high = sys_fcntl(fd, F_DUPFD_CLOEXEC, first_number(&room));
+	own_fd_end(&room);
+	if (high < 0)
+		high = fd; /* where it is, it is good as well */
+	else
+		sys_close(fd);
+	if (own_fd_hook)
+		own_fd_hook(high, true);
+	return high;
+}
+
+void own_fd_close(int fd)
+{
+	if (fd < 0)
+		return;
+	if (own_fd_hook)
+		own_fd_hook(fd, false);
+	sys_close(fd);
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * own_fd.h - the library's descriptors among the program's
+ *
+ * The program should not see holes in its numbers, renumber ours by dup2(), nor run out of descriptors because of ours. The
+ * limit bounds the numbers, not how many there are, and only when one is made. So ours get numbers beyond the program's (soft)
+ * limit, which is raised for that moment as far as the hard one lets it be; where that is no help, the highest below. Very
+ * high ones cost kernel memory, so a program with a very high limit has them at the end of what select() can hold.
+ *
+ * All are close-on-exec. Who has a say in the program's close() hears of each, and can keep the program from closing what it never
+ * opened, as daemons do that close everything at their start.
+ */
+#ifndef LIB_OWN_FD_H
+#define LIB_OWN_FD_H
+
+#include "base/types.h"
+
+/* Programs that may have fewer descriptors than this get no channels: ours would be missing among theirs. */
+enum { OWN_FD_LIMIT_MIN = 128 };
+
+/* NULL, or told of each number taken (@ours) and given back. Set before anything else is called. */
+extern void (*own_fd_hook)(int fd, bool ours);
+
+/**
+ * own_fd() - Make a descriptor the library's
+ * @fd: moved; a negative one comes back as it is
+ * Return: its new number
+ */
+int own_fd(int fd);
+
+/** own_fd_close() - A negative one is no error */
+void own_fd_close(int fd);
+
+/** own_fd_limit() - How many descriptors this process could have: the hard limit */
+uint64_t own_fd_limit(void);
+
+struct own_fd_room {
+	uint64_t soft, hard;
+};
+
+/** own_fd_begin() - Let the kernel make us descriptors (recvmsg()) though the program may have used up its own. */
+void own_fd_begin(struct own_fd_room *ret_room);
+/** own_fd_end() - The limit as it was */
+void own_fd_end(const struct own_fd_room *room);
+
+/* own_fd() of what @make makes: it fails with -EMFILE only if the hard limit says so. */
+#define OWN_FD_MAKE(make)                        \
+	({                                       \
+		struct own_fd_room room_;        \
+		int fd_;                         \
+		own_fd_begin(&room_);            \
+		fd_ = (make);                    \
+		own_fd_end(&room_);              \
+		own_fd(fd_);                     \
+	})
+
+#endif
