@@ -136,6 +136,15 @@ static int measure_channel(struct bench_ctx *ctx, const struct bench_way *way, d
 	return 0;
 }
 
+bool bench_channel_bytes_ok(int64_t bytes)
+{
+	if (bytes % 8 == 0 && bytes <= WORDS_MAX * 8 - 512)
+		return true;
+	complain("bench: channel: --bytes takes a number from 8 to %d that 8 divides, not %lld", WORDS_MAX * 8 - 512,
+		 (long long)bytes);
+	return false;
+}
+
 int bench_channel(struct bench_ctx *ctx)
 {
 	char title[96];
@@ -158,11 +167,6 @@ int bench_channel(struct bench_ctx *ctx)
 		.kernel_cnt = 2,
 	};
 
-	if (ctx->o->bytes % 8 != 0 || ctx->o->bytes > WORDS_MAX * 8 - 512) {
-		complain("bench: channel: --bytes takes multiples of 8 up to %d",
-			 WORDS_MAX * 8 - 512);
-		return -EINVAL;
-	}
 	snprintf(title, sizeof(title), "%lld B frames, one producer, one consumer, batches of %lld",
 		 (long long)ctx->o->bytes, (long long)ctx->o->batch);
 	c.extra = json_pack("{s:i, s:i}", "bytes", (int)ctx->o->bytes, "batch", (int)ctx->o->batch);

@@ -16,6 +16,7 @@
 #include <vj/vj.h>
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -112,24 +113,34 @@ static int send_frames(struct vj *vj, uint16_t port, uint64_t frames)
 	return 0;
 }
 
+/* Return: the number; 0: it isn't one from 1 to @most */
+static long number(const char *text, long most)
+{
+	char more;
+	long n;
+
+	return sscanf(text, "%ld%c", &n, &more) == 1 && n >= 1 && n <= most ? n : 0;
+}
+
 int main(int argc, char **argv)
 {
-	uint64_t frames = argc > 3 ? strtoull(argv[3], NULL, 10) : 1000;
+	bool receives = argc > 1 && strcmp(argv[1], "receive") == 0;
+	long port = argc > 2 ? number(argv[2], 65535) : 0;
+	long frames = argc > 3 ? number(argv[3], LONG_MAX) : 1000;
 	struct vj *vj;
 	int rc;
 
-	if (argc < 3 || argc > 4 || atoi(argv[2]) < 1 || atoi(argv[2]) > 65535) {
-		fprintf(stderr, "usage: raw_receiver receive PORT [FRAMES] | raw_receiver send "
-				"PORT [FRAMES]\n");
+	if (port == 0 || frames == 0 || argc > 4 || (!receives && strcmp(argv[1], "send") != 0)) {
+		fprintf(stderr, "usage: raw_receiver receive PORT [FRAMES] | raw_receiver send PORT [FRAMES]\n");
 		return 2;
 	}
 	rc = vj_open(NULL, &vj);
 	if (rc < 0)
 		return fail("vjd (start one: vjd --private)", strerror(-rc));
-	if (argv[1][0] == 'r')
-		rc = receive(vj, (uint16_t)atoi(argv[2]), frames);
+	if (receives)
+		rc = receive(vj, (uint16_t)port, (uint64_t)frames);
 	else
-		rc = send_frames(vj, (uint16_t)atoi(argv[2]), frames);
+		rc = send_frames(vj, (uint16_t)port, (uint64_t)frames);
 	vj_close(vj);
 	return rc;
 }

@@ -11,9 +11,9 @@
 #include <vj/vj.h>
 
 #include <errno.h>
+#include <limits.h>
 #include <netinet/in.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -27,9 +27,7 @@ static int fail(const char *what, int rc)
 
 static struct sockaddr_in loopback(uint16_t port)
 {
-	struct in_addr lo = { .s_addr = htonl(INADDR_LOOPBACK) };
-
-	return (struct sockaddr_in){ AF_INET, htons(port), lo, { 0 } };
+	return (struct sockaddr_in){ AF_INET, htons(port), { htonl(INADDR_LOOPBACK) }, { 0 } };
 }
 
 /*
@@ -62,12 +60,9 @@ static int server(struct vj *vj, uint16_t port)
 
 	if (rc < 0)
 		return fail("listen", rc);
-	printf("listening on port %u\n", port);
-	fflush(stdout);
+	fprintf(stderr, "listening on port %u\n", port);
 	for (;;) {
-		int n = vj_poll(vj, ev, EVENTS_MAX, -1);
-
-		for (int i = 0; i < n; i++)
+		for (int i = 0, n = vj_poll(vj, ev, EVENTS_MAX, -1); i < n; i++)
 			if (ev[i].obj == VJ_OBJ_CONN)
 				echo(vj, ev[i].conn);
 		while (vj_accept(vj, listener, 0, &conn) == 0)
@@ -107,12 +102,9 @@ static int client(struct vj *vj, uint16_t port, long messages)
 	char message[MESSAGE_BYTES] = "";
 	struct timespec a, b;
 	struct vj_conn conn;
-	long us;
 	int rc = vj_connect(vj, (struct sockaddr *)&addr, sizeof(addr), NULL, 0, 0, &conn);
 
-	if (rc == 0)
-		rc = await(vj, conn, VJ_EV_CONNECTED);
-	if (rc < 0)
+	if (rc < 0 || (rc = await(vj, conn, VJ_EV_CONNECTED)) < 0)
 		return fail("connect", rc);
 	clock_gettime(CLOCK_MONOTONIC, &a);
 	for (long i = 0; i < messages && rc == 0; i++) {
@@ -122,27 +114,36 @@ static int client(struct vj *vj, uint16_t port, long messages)
 	clock_gettime(CLOCK_MONOTONIC, &b);
 	if (rc < 0)
 		return fail("message", rc);
-	us = (b.tv_sec - a.tv_sec) * 1000000 + (b.tv_nsec - a.tv_nsec) / 1000;
-	printf("%ld messages came back, %.2f us each\n", messages, (double)us / (double)messages);
+	printf("%ld messages came back, %.2f us each\n", messages,
+	       ((double)(b.tv_sec - a.tv_sec) * 1e6 + (double)(b.tv_nsec - a.tv_nsec) / 1e3) / (double)messages);
 	vj_conn_close(vj, conn);
 	return -vj_drain(vj, 1000);
 }
 
+/* Return: the number; 0: it isn't one from 1 to @most */
+static long number(const char *text, long most)
+{
+	char more;
+	long n;
+
+	return sscanf(text, "%ld%c", &n, &more) == 1 && n >= 1 && n <= most ? n : 0;
+}
+
 int main(int argc, char **argv)
 {
-	uint16_t port;
+	bool serves = argc == 3 && strcmp(argv[1], "server") == 0;
+	long port = argc > 2 ? number(argv[2], 65535) : 0;
+	long messages = argc > 3 ? number(argv[3], LONG_MAX) : 1;
 	struct vj *vj;
 	int rc;
 
-	if (argc < 3 || argc > 4 || atoi(argv[2]) < 1 || atoi(argv[2]) > 65535) {
+	if (port == 0 || messages == 0 || argc > 4 || (!serves && strcmp(argv[1], "client") != 0)) {
 		fprintf(stderr, "usage: tcp_echo server PORT | tcp_echo client PORT [MESSAGES]\n");
 		return 2;
 	}
-	rc = vj_open(NULL, &vj);
-	if (rc < 0)
+	if ((rc = vj_open(NULL, &vj)) < 0)
 		return fail("vjd (start one: vjd --private)", rc);
-	port = (uint16_t)atoi(argv[2]);
-	rc = argv[1][0] == 's' ? server(vj, port) : client(vj, port, argc > 3 ? atol(argv[3]) : 1);
+	rc = serves ? server(vj, (uint16_t)port) : client(vj, (uint16_t)port, messages);
 	vj_close(vj);
 	return rc;
 }

@@ -13,9 +13,9 @@
 #include <vj/vj.h>
 
 #include <errno.h>
+#include <limits.h>
 #include <netinet/in.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { DATAGRAM_BYTES_MAX = 65507, ANSWER_MAX_MS = 1000 };
@@ -104,22 +104,31 @@ static int client(struct vj *vj, uint16_t port, long datagrams)
 	return 0;
 }
 
+/* Return: the number; 0: it isn't one from 1 to @most */
+static long number(const char *text, long most)
+{
+	char more;
+	long n;
+
+	return sscanf(text, "%ld%c", &n, &more) == 1 && n >= 1 && n <= most ? n : 0;
+}
+
 int main(int argc, char **argv)
 {
+	bool serves = argc == 3 && strcmp(argv[1], "server") == 0;
+	long port = argc > 2 ? number(argv[2], 65535) : 0;
+	long datagrams = argc > 3 ? number(argv[3], LONG_MAX) : 1;
 	struct vj *vj;
 	int rc;
 
-	if (argc < 3 || argc > 4 || atoi(argv[2]) < 1 || atoi(argv[2]) > 65535) {
+	if (port == 0 || datagrams == 0 || argc > 4 || (!serves && strcmp(argv[1], "client") != 0)) {
 		fprintf(stderr, "usage: udp_echo server PORT | udp_echo client PORT [DATAGRAMS]\n");
 		return 2;
 	}
 	rc = vj_open(NULL, &vj);
 	if (rc < 0)
 		return fail("vjd (start one: vjd --private)", rc);
-	if (argv[1][0] == 's')
-		rc = server(vj, (uint16_t)atoi(argv[2]));
-	else
-		rc = client(vj, (uint16_t)atoi(argv[2]), argc > 3 ? atol(argv[3]) : 1);
+	rc = serves ? server(vj, (uint16_t)port) : client(vj, (uint16_t)port, datagrams);
 	vj_close(vj);
 	return rc;
 }

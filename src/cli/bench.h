@@ -152,6 +152,8 @@ int bench_fail(struct bench_peer *peer, const char *what, int err);
 
 /* the benchmarks; return 0 or a negative errno, having complained */
 int bench_channel(struct bench_ctx *ctx);
+/* Can it send frames of @bytes? Complains if not. */
+bool bench_channel_bytes_ok(int64_t bytes);
 int bench_rtt(struct bench_ctx *ctx);
 int bench_rpc(struct bench_ctx *ctx);
 int bench_redis(struct bench_ctx *ctx);

@@ -74,8 +74,8 @@ static void print_series(const struct bench_case *c, const char *who, const stru
 	double min, max;
 
 	range(s, &min, &max);
-	printf("  %-7s %s%s   (%u runs: %s.. %s; %s)\n", who, scaled(series_median(s), a),
-	       short_unit(c->unit, u), s->cnt, scaled(min, b), scaled(max, d), s->how);
+	printf("  %-7s %s%s   (%u run%s: %s.. %s; %s)\n", who, scaled(series_median(s), a),
+	       short_unit(c->unit, u), s->cnt, s->cnt == 1 ? "" : "s", scaled(min, b), scaled(max, d), s->how);
 	if (!c->latency || s->hist.cnt == 0)
 		return;
 	printf("          ");

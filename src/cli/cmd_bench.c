@@ -144,6 +144,21 @@ static int find(const char *name)
 	return -1;
 }
 
+/* What was named fits the options, as far as that can be told before anything is run. */
+static bool check(const struct bench_options *o, int argc, char **argv)
+{
+	bool channel = false;
+
+	for (int i = 0; i < argc; i++) {
+		int which = find(argv[i]);
+
+		if (which < 0)
+			return false;
+		channel |= which == (int)ARRAY_SIZE(bench_fns) || bench_fns[which] == bench_channel;
+	}
+	return !channel || bench_channel_bytes_ok(o->bytes);
+}
+
 /* All that were named, in that order; the first that fails ends it. */
 static int run_all(struct bench_ctx *ctx, int argc, char **argv)
 {
@@ -170,9 +185,8 @@ int cmd_bench(const struct cmd *cmd, const void *opts, int argc, char **argv)
 		complain("bench: which one? See: vj help bench");
 		return EXIT_USAGE;
 	}
-	for (int i = 0; i < argc; i++)
-		if (find(argv[i]) < 0)
-			return EXIT_USAGE;
+	if (!check(ctx.o, argc, argv))
+		return EXIT_USAGE;
 	ctx.vs_kernel = ctx.o->vs != NULL;
 	bench_setup(&ctx);
 	rc = run_all(&ctx, argc, argv);

@@ -179,7 +179,7 @@ int cmd_run(const struct cmd *cmd, const void *opts, int argc, char **argv)
 	enum program_verdict v;
 
 	(void)cmd;
-	if (argc < 1) {
+	if (argc < 1 || argv[0][0] == '\0') {
 		complain("run: which program? For example: vj run -- redis-server");
 		return EXIT_USAGE;
 	}

@@ -122,14 +122,44 @@ int place_open(const struct ctl_path *path, struct place *ret_place,
 	close(dir_fd);
 	if (fd < 0)
 		return fail(ret_why, errno, "%s.lock", path->text);
-	ret_place->path = *path;
-	ret_place->lock_fd = fd;
+	*ret_place = (struct place){ .path = *path, .lock_fd = fd };
 	return 0;
+}
+
+static void lock_name(const struct place *place, char ret[static CTL_PATH_BYTES + 8])
+{
+	snprintf(ret, CTL_PATH_BYTES + 8, "%s.lock", place->path.text);
+}
+
+/* Who had the lock takes the file away before it lets go: is the one that we have locked still the one that others will find? */
+static bool is_current(const struct place *place)
+{
+	char name[CTL_PATH_BYTES + 8];
+	struct stat have, there;
+
+	lock_name(place, name);
+	return fstat(place->lock_fd, &have) == 0 && lstat(name, &there) == 0 && have.st_dev == there.st_dev &&
+	       have.st_ino == there.st_ino;
 }
 
 int place_lock(struct place *place)
 {
-	return flock(place->lock_fd, LOCK_EX | LOCK_NB) == 0 ? 0 : -errno;
+	char name[CTL_PATH_BYTES + 8];
+	int fd;
+
+	if (flock(place->lock_fd, LOCK_EX | LOCK_NB) != 0)
+		return -errno;
+	if (is_current(place)) {
+		place->locked = true;
+		return 0;
+	}
+	lock_name(place, name);
+	fd = open(name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0600);
+	if (fd < 0)
+		return -errno;
+	close(place->lock_fd);
+	place->lock_fd = fd;
+	return -EAGAIN;
 }
 
 bool place_is_served(const struct place *place)
@@ -148,6 +178,11 @@ bool place_is_served(const struct place *place)
 
 void place_close(struct place *place)
 {
+	char name[CTL_PATH_BYTES + 8];
+
+	lock_name(place, name);
+	if (place->locked)
+		unlink(name);
 	close(place->lock_fd);
 	place->lock_fd = -1;
 }

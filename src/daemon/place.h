@@ -22,6 +22,7 @@ enum { PLACE_WHY_BYTES = 256 };
 struct place {
 	struct ctl_path path;
 	int lock_fd;
+	bool locked;
 };
 
 /**
@@ -33,12 +34,13 @@ struct place {
 int place_open(const struct ctl_path *path, struct place *ret_place,
 	       char ret_why[static PLACE_WHY_BYTES]);
 
-/** place_lock() - Return: 0: ours until place_close(); -EAGAIN: another vjd has it; others */
+/** place_lock() - Return: 0: ours until place_close(); -EAGAIN: another vjd has it, or had it until now; others */
 int place_lock(struct place *place);
 
 /** place_is_served() - Does anybody answer at the socket? */
 bool place_is_served(const struct place *place);
 
+/** place_close() - Leave nothing behind */
 void place_close(struct place *place);
 
 #endif

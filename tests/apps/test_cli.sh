@@ -74,6 +74,8 @@ expect 2 "unknown option --jsn; did you mean --json" "$vj" status --jsn
 expect 2 "takes no 'extra'" "$vj" status extra
 expect 2 "which program" "$vj" run
 expect 2 "which program" "$vj" run --
+expect 2 "which program" "$vj" run ''
+expect 2 "which program" "$vj" run -- '' argument
 expect 2 "needs a value: --pcap FILE" "$vj" run --pcap
 expect 2 "takes no value" "$vj" run --strict=1 -- true
 expect 2 "spin takes a number from -1 to 1000000, not 'fast'" "$vj" run --spin fast -- true
@@ -217,7 +219,11 @@ keys="bench unit vj kernel ratio title vj_runs kernel_runs settings machine vers
 json "$keys" "$vj" bench channel rtt rpc idle "${short[@]}" --vs kernel --connections 10 --json
 json "$keys" "$vj" bench rtt "${short[@]}" --wait sleep --json
 expect 0 'p99.9 ' "$vj" bench rpc "${short[@]}" --connections 7 --bytes 1000
-expect 1 'multiples of 8' "$vj" bench channel --bytes 65 "${short[@]}"
+expect 0 '\(1 run: ' "$vj" bench channel "${short[@]}"
+for bytes in 65 5000; do
+	expect 2 "from 8 to 3584 that 8 divides, not $bytes" "$vj" bench channel --bytes $bytes "${short[@]}"
+	expect 2 "from 8 to 3584 that 8 divides, not $bytes" "$vj" bench rtt all --bytes $bytes "${short[@]}"
+done
 if type redis-server redis-benchmark redis-cli >/dev/null 2>&1; then
 	json "$keys set get keys" "$vj" bench redis --vs kernel --runs 1 --requests 2000 --keys 100 --json
 else

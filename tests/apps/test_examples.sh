@@ -45,7 +45,16 @@ for name in tcp_echo udp_echo raw_receiver; do
 	said=$(example $name)
 	rc=$?
 	[ $rc = 2 ] && grep -q "^usage: $name " <<<"$said" || fail "$name without arguments: status $rc: $said"
-	said=$(example $name server 7000)
+	serves=server asks=client
+	[ $name != raw_receiver ] || serves=receive asks=send
+	for wrong in "$serves" "$serves x" "$serves 0" "$serves 65536" "$serves 70x" "$asks 7000 0" "$asks 7000 1e3" "$asks 7000 1 1" \
+		"serve 7000" "$asks -1"; do
+		# shellcheck disable=SC2086 # words
+		said=$(example $name $wrong)
+		rc=$?
+		[ $rc = 2 ] && grep -q "^usage: $name " <<<"$said" || fail "$name $wrong: status $rc: $said"
+	done
+	said=$(example $name $serves 7000)
 	rc=$?
 	[ $rc = 1 ] && grep -q "vjd --private" <<<"$said" || fail "$name without vjd: status $rc: $said"
 done
