@@ -150,7 +150,8 @@ void tcp_timer_data_acked(struct stack *s, struct conn c)
 		 */
 		if (rtx != NULL && rtx->mode == RTX_RECOVERY && rtx->partials > 1)
 			return;
-		t->rtx_due_ms = tcp_now_ms_ceil(s) + timer_rto(s, c);
+		/* Mostly later than before, but not when a back-off ends or the path got faster. */
+		timer_rtx_set(s, c, timer_rto(s, c));
 		return;
 	}
 	t->flags &= ~(uint32_t)TF_RTX_TIMER;
