@@ -2,10 +2,17 @@
 #include "tests/sim/two_stacks.h"
 
 #include "stack/tcp.h"
+#include "tests/sim/walk.h"
+#include "wire/eth.h"
+#include "wire/ip4.h"
+#include "wire/ip6.h"
 
 #include <stdio.h>
 
 #define ETH_IP_MTU_DEFAULT 1500
+/* Steps without time going on: a stack that asks to be run again and again does nothing. */
+#define IDLE_STEPS_MAX 1000
+#define BAD_US_MAX 200000 /* of silence end a burst of loss */
 
 /* ---- frames under way: a heap by time -------------------------------------------------------- */
 
@@ -80,6 +87,7 @@ static bool accident(struct wire *w, uint32_t ppm)
 static void wire_carry(struct wire *w, const struct link_frame *frame, uint64_t at_us)
 {
 	struct link_frame copy = *frame;
+	uint32_t flip = 0;
 
 	copy.data = malloc(frame->len);
 	VJ_ASSERT(copy.data != NULL);
@@ -87,22 +95,42 @@ static void wire_carry(struct wire *w, const struct link_frame *frame, uint64_t 
 	copy.room = frame->len;
 	copy.token = (uint64_t)(uintptr_t)copy.data;
 	if (accident(w, w->cfg.corrupt_ppm))
-		copy.data[prng_below(&w->sim->prng, copy.len)] ^=
-			(uint8_t)(1u << prng_below(&w->sim->prng, 8));
-	heap_add(w, (struct wire_frame){ at_us, w->serial++, copy });
+		flip = 1 + (uint32_t)prng_below(&w->sim->prng, copy.len * 8);
+	heap_add(w, (struct wire_frame){ at_us, w->serial++, copy, flip });
+}
+
+/* RFC 3168 5: a router with a long queue says so to those who understand it. */
+static void wire_mark(struct wire *w, const struct link_frame *frame)
+{
+	uint8_t *ip = frame->data + ETH_HDR_BYTES;
+	struct ip_view view;
+
+	if (ip_parse(ip, frame->len - ETH_HDR_BYTES, &view) != WIRE_OK ||
+	    ip_ecn(&view) == IP_ECN_NOT_ECT)
+		return;
+	w->marked++;
+	if (view.version == 4) {
+		ip[1] |= IP_ECN_CE;
+		ip4_csum_fill(ip);
+	} else {
+		ip[1] |= IP_ECN_CE << 4;
+	}
 }
 
 /* When the frame is there. UINT64_MAX: the queue is full. */
-static uint64_t wire_arrival(struct wire *w, uint32_t len)
+static uint64_t wire_arrival(struct wire *w, const struct link_frame *frame)
 {
 	uint64_t now_us = w->sim->now_us, at_us = now_us;
 
 	if (w->cfg.bits_per_s != 0) {
 		uint64_t wait_us = w->free_us > now_us ? w->free_us - now_us : 0;
-		uint64_t frame_us = ((uint64_t)len + 24) * 8 * 1000000 / w->cfg.bits_per_s;
+		uint64_t frame_us =
+			((uint64_t)frame->len + 24) * 8 * 1000000 / w->cfg.bits_per_s;
 
 		if (w->cfg.queue_frames != 0 && wait_us > frame_us * w->cfg.queue_frames)
 			return UINT64_MAX;
+		if (w->cfg.mark_frames != 0 && wait_us > frame_us * w->cfg.mark_frames)
+			wire_mark(w, frame);
 		w->free_us = now_us + wait_us + frame_us;
 		at_us = w->free_us;
 	}
@@ -117,13 +145,28 @@ static uint64_t wire_arrival(struct wire *w, uint32_t len)
 	return at_us;
 }
 
+static bool wire_loses(struct wire *w)
+{
+	bool masked = w->sent < 64 && (w->cfg.loss_mask[1 - w->to] >> w->sent & 1) != 0;
+
+	/* A burst is a time, too: it does not wait for a sender that backs off. */
+	if (w->sim->now_us > w->loss_us + BAD_US_MAX)
+		w->bad = false;
+	w->loss_us = w->sim->now_us;
+	w->bad = w->bad ? !accident(w, w->cfg.bad_leave_ppm) : accident(w, w->cfg.bad_enter_ppm);
+	return accident(w, w->bad ? w->cfg.bad_loss_ppm : w->cfg.loss_ppm) || masked;
+}
+
 static void wire_tx_put(void *drv, const struct link_frame *frame)
 {
 	struct wire *w = drv;
-	uint64_t at_us = wire_arrival(w, frame->len);
+	uint64_t at_us = wire_arrival(w, frame);
+	bool lost = wire_loses(w) || at_us == UINT64_MAX;
 
 	w->sent++;
-	if (at_us == UINT64_MAX || accident(w, w->cfg.loss_ppm)) {
+	watch_sent(&w->sim->watch, 1 - w->to, frame->data, frame->len);
+	if (lost) {
+		watch_lost(&w->sim->watch, 1 - w->to, frame->data, frame->len);
 		w->lost++;
 		w->taken--;
 	} else {
@@ -195,6 +238,7 @@ void two_stacks_init(struct two_stacks *sim, const struct wire_config *wire, uin
 	if (cfg.mtu == 0)
 		cfg.mtu = ETH_IP_MTU_DEFAULT;
 	prng_seed(&sim->prng, seed);
+	watch_init(&sim->watch, &sim->now_us);
 	sim->now_us = 1000000 + prng_below(&sim->prng, 1000000);
 	for (unsigned int i = 0; i < 2; i++)
 		side_init(sim, i, &cfg, seed, v6, limits);
@@ -211,7 +255,13 @@ static void deliver(struct two_stacks *sim, unsigned int to)
 		unsigned int n = 0;
 
 		while (n < ARRAY_SIZE(batch) && w->cnt != 0 && w->heap[0].at_us <= sim->now_us) {
-			batch[n++] = heap_take(w).frame;
+			struct wire_frame got = heap_take(w);
+			uint32_t bit = got.flip - 1;
+
+			watch_arrived(&sim->watch, 1 - to, got.frame.data, got.frame.len);
+			if (got.flip != 0)
+				got.frame.data[bit / 8] ^= (uint8_t)(1u << bit % 8);
+			batch[n++] = got.frame;
 			side->rx.rx_out++;
 			w->taken--;
 		}
@@ -232,6 +282,8 @@ bool two_stacks_step(struct two_stacks *sim, uint64_t until_us)
 		if (sim->wire[i].cnt != 0)
 			next_us = min_u64(next_us, sim->wire[i].heap[0].at_us);
 	}
+	sim->idle_steps = next_us > sim->now_us ? 0 : sim->idle_steps + 1;
+	VJ_ASSERT_OP(sim->idle_steps, <, (unsigned int)IDLE_STEPS_MAX);
 	sim->now_us = max_u64(sim->now_us, next_us);
 	sim->steps++;
 	for (unsigned int i = 0; i < 2; i++)
@@ -240,6 +292,8 @@ bool two_stacks_step(struct two_stacks *sim, uint64_t until_us)
 		deliver(sim, i);
 	for (unsigned int i = 0; i < 2; i++)
 		stack_run(sim->side[i].s);
+	for (unsigned int i = 0; sim->walk && i < 2; i++)
+		walk_stack(sim->side[i].s, sim->side[i].mem.bytes, sim->side[i].rx.rx_out);
 	return sim->now_us < until_us;
 }
 
@@ -284,4 +338,5 @@ void two_stacks_fini(struct two_stacks *sim)
 			free(heap_take(&sim->wire[i]).frame.data);
 		free(sim->wire[i].heap);
 	}
+	watch_fini(&sim->watch);
 }

@@ -3,9 +3,14 @@
  * Two stacks and the wire between them, in one process and in virtual time
  *
  * The wire has two directions, each with delay, jitter, a rate and the queue before it, and
- * accidents by seed: loss, duplication, reordering (a frame held back), a flipped bit. Or it is a
- * direct channel: nothing happens to a frame, but only so many are under way, and who sends more
- * has to wait.
+ * accidents by seed: loss, single or in bursts, duplication, reordering (a frame held back), a
+ * flipped bit. Or it is a direct channel: nothing happens to a frame, but only so many are under
+ * way, and who sends more has to wait.
+ *
+ * Bursts are Gilbert and Elliott's: a direction is good or bad, each frame may turn it, and in the
+ * bad state frames are lost with another probability. Silence ends a burst.
+ *
+ * Every segment is watched (watch.h), and after every step with `walk` set, both stacks (walk.h).
  */
 #ifndef VJ_TESTS_SIM_TWO_STACKS_H
 #define VJ_TESTS_SIM_TWO_STACKS_H
@@ -13,13 +18,17 @@
 #include "base/prng.h"
 #include "stack/stack.h"
 #include "tests/sim/fake_link.h"
+#include "tests/sim/watch.h"
 
 struct wire_config {
 	uint64_t delay_us;
 	uint64_t jitter_us;    /* added, uniform, order kept */
 	uint64_t bits_per_s;   /* 0: no limit */
 	uint32_t queue_frames; /* before the rate; 0: no limit */
+	uint32_t mark_frames;  /* as many before a frame: CE (RFC 3168) if it is ECT; 0: never */
 	uint32_t loss_ppm, dup_ppm, reorder_ppm, corrupt_ppm;
+	uint32_t bad_enter_ppm, bad_leave_ppm, bad_loss_ppm; /* bursts of loss */
+	uint64_t loss_mask[2]; /* [i] bit n: the n-th frame, from 0, that side i sends is lost */
 	uint32_t frames_max;  /* taken and not yet delivered; 0: no limit. At it tx_get() fails */
 	uint32_t frame_bytes; /* room of each frame; 0: what the MTU needs */
 	uint32_t mtu;	      /* 0: 1500 */
@@ -31,6 +40,7 @@ struct wire_frame {
 	uint64_t at_us;
 	uint64_t serial; /* order among those of one time */
 	struct link_frame frame;
+	uint32_t flip; /* bit to flip on arrival, counted from 1; 0: none */
 };
 
 /* One direction */
@@ -45,7 +55,9 @@ struct wire {
 	uint64_t last_us; /* no frame overtakes by jitter */
 	uint32_t taken;	  /* frames got and not yet delivered or given back */
 	bool refused;	  /* the sender waits for a frame */
-	uint64_t sent, lost;
+	bool bad;	  /* in a burst of loss */
+	uint64_t loss_us; /* when a frame was looked at last */
+	uint64_t sent, lost, marked;
 };
 
 struct side {
@@ -63,6 +75,9 @@ struct two_stacks {
 	struct prng prng;
 	uint64_t now_us;
 	uint64_t steps;
+	unsigned int idle_steps; /* in a row without time going on */
+	struct watch watch;
+	bool walk; /* after every step */
 };
 
 /* Both directions alike. @seed: of every accident. Fails the process if a stack cannot be made. */
