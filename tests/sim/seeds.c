@@ -55,6 +55,7 @@ static int run_here(const char *first, const char *cnt, bool trace, seed_fn one)
 	uint64_t seed = strtoull(first, NULL, 10);
 	uint64_t end = seed + (cnt != NULL ? strtoull(cnt, NULL, 10) : 1);
 
+	setvbuf(stdout, NULL, _IOLBF, 0); /* an abort loses nothing */
 	for (; seed < end; seed++)
 		printf("seed %" PRIu64 ": %" PRIu64 " frames\n", seed, one(seed, trace));
 	return 0;

@@ -17,7 +17,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#define SEEDS 6000
+#define SEEDS 3000
 #define CONNS 12
 #define STREAM_MAX 300000
 #define PORT 80

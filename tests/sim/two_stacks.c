@@ -117,6 +117,15 @@ static void wire_mark(struct wire *w, const struct link_frame *frame)
 	}
 }
 
+/* The longer way of some connections, by the port of side 0 */
+static uint64_t wire_extra_us(const struct wire *w, const struct link_frame *frame)
+{
+	const uint8_t *ip = frame->data + ETH_HDR_BYTES;
+	uint32_t n = load_be16(ip + (ip[0] >> 4 == 4 ? 20 : 40) + (w->to == 1 ? 0 : 2)) - 1000u;
+
+	return n < TWO_STACKS_EXTRA_MAX ? w->sim->extra_delay_us[n] : 0;
+}
+
 /* When the frame is there. UINT64_MAX: the queue is full. */
 static uint64_t wire_arrival(struct wire *w, const struct link_frame *frame)
 {
@@ -140,6 +149,7 @@ static uint64_t wire_arrival(struct wire *w, const struct link_frame *frame)
 	if (at_us < w->last_us)
 		at_us = w->last_us;
 	w->last_us = at_us;
+	at_us += wire_extra_us(w, frame);
 	if (accident(w, w->cfg.reorder_ppm))
 		at_us += 1 + prng_below(&w->sim->prng, w->cfg.delay_us + 1000);
 	return at_us;
@@ -206,8 +216,9 @@ static void side_init(struct two_stacks *sim, unsigned int i, const struct wire_
 	static const char *const addr[2][2] = { { "10.0.0.1:0", "10.0.0.2:0" },
 						{ "[2001:db8::1]:0", "[2001:db8::2]:0" } };
 
-	sim->wire[i] = (struct wire){ .sim = sim, .to = 1 - i, .cfg = *cfg };
-	side->out = &sim->wire[i];
+	VJ_ASSERT(endpoint_parse(addr[v6][i], &side->addr) == 0);
+	if (side->outside != NULL)
+		return;
 	fake_link_init(&side->rx, cfg->mtu);
 	link_cfg = fake_link_config(&side->rx, cfg->mtu, cfg->flags);
 	link_cfg.ops = &wire_ops;
@@ -226,11 +237,19 @@ static void side_init(struct two_stacks *sim, unsigned int i, const struct wire_
 	stack_cfg.seed = seed + i;
 	VJ_ASSERT(stack_create(&stack_cfg, sim->now_us, &side->s) == 0);
 	VJ_ASSERT(stack_link_add(side->s, &link_cfg, &side->link) == 0);
-	VJ_ASSERT(endpoint_parse(addr[v6][i], &side->addr) == 0);
 }
 
 void two_stacks_init(struct two_stacks *sim, const struct wire_config *wire, uint64_t seed, bool v6,
 		     const struct stack_config *limits)
+{
+	static const struct outside *const none[2];
+
+	two_stacks_init_outside(sim, wire, seed, v6, limits, none);
+}
+
+void two_stacks_init_outside(struct two_stacks *sim, const struct wire_config *wire, uint64_t seed,
+			     bool v6, const struct stack_config *limits,
+			     const struct outside *const outside[2])
 {
 	struct wire_config cfg = *wire;
 
@@ -240,8 +259,25 @@ void two_stacks_init(struct two_stacks *sim, const struct wire_config *wire, uin
 	prng_seed(&sim->prng, seed);
 	watch_init(&sim->watch, &sim->now_us);
 	sim->now_us = 1000000 + prng_below(&sim->prng, 1000000);
+	for (unsigned int i = 0; i < 2; i++) {
+		sim->wire[i] = (struct wire){ .sim = sim, .to = 1 - i, .cfg = cfg };
+		sim->side[i].out = &sim->wire[i];
+		sim->side[i].outside = outside[i];
+		sim->watch.trusted[i] = outside[i] == NULL;
+	}
 	for (unsigned int i = 0; i < 2; i++)
 		side_init(sim, i, &cfg, seed, v6, limits);
+}
+
+void two_stacks_send(struct two_stacks *sim, unsigned int side, const uint8_t *frame, uint32_t len)
+{
+	struct wire *w = &sim->wire[side];
+	struct link_frame copy = { .data = malloc(len), .len = len, .room = len };
+
+	VJ_ASSERT(copy.data != NULL);
+	memcpy(copy.data, frame, len);
+	w->taken++;
+	wire_tx_put(w, &copy);
 }
 
 /* All of one side that has arrived, in batches as a driver would have it */
@@ -265,7 +301,12 @@ static void deliver(struct two_stacks *sim, unsigned int to)
 			side->rx.rx_out++;
 			w->taken--;
 		}
-		stack_rx(side->s, side->link, batch, n);
+		if (side->s != NULL)
+			stack_rx(side->s, side->link, batch, n);
+		for (unsigned int i = 0; side->s == NULL && i < n; i++) {
+			side->outside->deliver(side->outside->arg, batch[i].data, batch[i].len);
+			fake_rx_free(&side->rx, &batch[i]);
+		}
 	}
 	if (w->refused && w->taken < w->cfg.frames_max) {
 		w->refused = false;
@@ -273,27 +314,51 @@ static void deliver(struct two_stacks *sim, unsigned int to)
 	}
 }
 
-bool two_stacks_step(struct two_stacks *sim, uint64_t until_us)
+uint64_t two_stacks_next_us(const struct two_stacks *sim)
 {
-	uint64_t next_us = until_us;
+	uint64_t next_us = UINT64_MAX;
 
 	for (unsigned int i = 0; i < 2; i++) {
-		next_us = min_u64(next_us, stack_deadline(sim->side[i].s));
+		const struct side *side = &sim->side[i];
+
+		if (side->s != NULL)
+			next_us = min_u64(next_us, stack_deadline(side->s));
+		else if (side->outside->deadline != NULL)
+			next_us = min_u64(next_us, side->outside->deadline(side->outside->arg));
 		if (sim->wire[i].cnt != 0)
 			next_us = min_u64(next_us, sim->wire[i].heap[0].at_us);
 	}
+	return next_us;
+}
+
+static void side_run(struct two_stacks *sim, struct side *side)
+{
+	if (side->s == NULL) {
+		if (side->outside->run != NULL)
+			side->outside->run(side->outside->arg, sim->now_us);
+		return;
+	}
+	stack_run(side->s);
+}
+
+bool two_stacks_step(struct two_stacks *sim, uint64_t until_us)
+{
+	uint64_t next_us = min_u64(until_us, two_stacks_next_us(sim));
+
 	sim->idle_steps = next_us > sim->now_us ? 0 : sim->idle_steps + 1;
 	VJ_ASSERT_OP(sim->idle_steps, <, (unsigned int)IDLE_STEPS_MAX);
 	sim->now_us = max_u64(sim->now_us, next_us);
 	sim->steps++;
 	for (unsigned int i = 0; i < 2; i++)
-		stack_now(sim->side[i].s, sim->now_us);
+		if (sim->side[i].s != NULL)
+			stack_now(sim->side[i].s, sim->now_us);
 	for (unsigned int i = 0; i < 2; i++)
 		deliver(sim, i);
 	for (unsigned int i = 0; i < 2; i++)
-		stack_run(sim->side[i].s);
+		side_run(sim, &sim->side[i]);
 	for (unsigned int i = 0; sim->walk && i < 2; i++)
-		walk_stack(sim->side[i].s, sim->side[i].mem.bytes, sim->side[i].rx.rx_out);
+		if (sim->side[i].s != NULL)
+			walk_stack(sim->side[i].s, sim->side[i].mem.bytes, sim->side[i].rx.rx_out);
 	return sim->now_us < until_us;
 }
 
@@ -320,6 +385,8 @@ void two_stacks_fini(struct two_stacks *sim)
 	for (unsigned int i = 0; i < 2; i++) {
 		struct stack *s = sim->side[i].s;
 
+		if (s == NULL)
+			continue;
 		print_left(s, i);
 		VJ_ASSERT_OP(s->conns.used, ==, 0u);
 		VJ_ASSERT_OP(s->flows.used, ==, (uint64_t)0);

@@ -10,6 +10,9 @@
  * Bursts are Gilbert and Elliott's: a direction is good or bad, each frame may turn it, and in the
  * bad state frames are lost with another probability. Silence ends a burst.
  *
+ * A side may be something else than a stack of ours (struct outside): another stack, or the kernel,
+ * for which time is real. Its packets go through the same wire.
+ *
  * Every segment is watched (watch.h), and after every step with `walk` set, both stacks (walk.h).
  */
 #ifndef VJ_TESTS_SIM_TWO_STACKS_H
@@ -19,6 +22,8 @@
 #include "stack/stack.h"
 #include "tests/sim/fake_link.h"
 #include "tests/sim/watch.h"
+
+#define TWO_STACKS_EXTRA_MAX 4
 
 struct wire_config {
 	uint64_t delay_us;
@@ -60,8 +65,20 @@ struct wire {
 	uint64_t sent, lost, marked;
 };
 
+/* What is at an end of the wire in place of a stack */
+struct outside {
+	void *arg;
+	/* An Ethernet frame arrives. */
+	void (*deliver)(void *arg, const uint8_t *frame, uint32_t len);
+	/* Its clock is now at @now_us: do what is due. NULL: it has a clock of its own. */
+	void (*run)(void *arg, uint64_t now_us);
+	/* When run() must be called again; not NULL if run is not */
+	uint64_t (*deadline)(void *arg);
+};
+
 struct side {
-	struct stack *s;
+	struct stack *s; /* NULL: outside */
+	const struct outside *outside;
 	struct link_id link;
 	struct fake_mem mem;
 	struct fake_link rx; /* counts received frames until freed */
@@ -76,6 +93,8 @@ struct two_stacks {
 	uint64_t now_us;
 	uint64_t steps;
 	unsigned int idle_steps; /* in a row without time going on */
+	/* added to both ways of the connection from side 0's port 1000 + n */
+	uint64_t extra_delay_us[TWO_STACKS_EXTRA_MAX];
 	struct watch watch;
 	bool walk; /* after every step */
 };
@@ -83,6 +102,20 @@ struct two_stacks {
 /* Both directions alike. @seed: of every accident. Fails the process if a stack cannot be made. */
 void two_stacks_init(struct two_stacks *sim, const struct wire_config *wire, uint64_t seed, bool v6,
 		     const struct stack_config *limits);
+
+/*
+ * The same with something else on sides where @outside[i] is not NULL. It is not watched whether
+ * that keeps the rules.
+ */
+void two_stacks_init_outside(struct two_stacks *sim, const struct wire_config *wire, uint64_t seed,
+			     bool v6, const struct stack_config *limits,
+			     const struct outside *const outside[2]);
+
+/* A side that is outside sends a frame: an Ethernet header of any content and an IP packet. */
+void two_stacks_send(struct two_stacks *sim, unsigned int side, const uint8_t *frame, uint32_t len);
+
+/* When the next thing happens; UINT64_MAX: nothing will. */
+uint64_t two_stacks_next_us(const struct two_stacks *sim);
 
 /*
  * To the next thing that happens, at most to @until_us: deliver what arrives, run the stacks.

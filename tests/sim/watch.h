@@ -62,6 +62,7 @@ struct watch {
 	struct watch_flow flow[WATCH_FLOWS];
 	uint32_t flow_cnt;
 	const uint64_t *now_us;
+	bool trusted[2];   /* this side is judged; both, unless said otherwise */
 	bool trace;	   /* print every segment */
 	uint64_t segments; /* that were looked at */
 };
