@@ -2,9 +2,9 @@
 /*
  * fuzz_tcp.c - hostile segments into a connection in every state
  *
- * The input is a program: its first bytes choose the state, the family and the kind of link, the
- * rest are segments whose numbers lie near what the connection expects, and calls of the program
- * between them. After each step everything that must hold of the connections is checked
+ * The input is a program: its first bytes choose the state, what else is the case (enum
+ * circumstance), the family and the kind of link, the rest are segments whose numbers lie near what
+ * the connection expects, and calls of the program between them. After each step everything that must hold of the connections is checked
  * (tcp_sanity_all()); at the end all must have come back.
  */
 #include "stack/tcp.h"
@@ -15,6 +15,18 @@
 #include <errno.h>
 
 enum { MTU = 1500, PAYLOAD_MAX = 1600, STEPS_MAX = 400 };
+
+/* Top three bits of the first byte: what an open connection is in the middle of */
+enum circumstance {
+	CALM,
+	HOLES,	     /* two ranges have come ahead of a hole */
+	FIN_AHEAD,   /* the peer's FIN, too */
+	ZERO_WINDOW, /* data waits for the peer's window */
+	RECOVERY,    /* data in flight, its first segment is missing: SACK or duplicates say so */
+	LOSS,	     /* data in flight was given up by the timer */
+	TAIL,	     /* all in flight, and silence since for a round trip or two */
+	COOKIE,	     /* the backlog is full: the next SYN is answered with a cookie, or dropped */
+};
 
 struct reader {
 	const uint8_t *p;
@@ -30,6 +42,7 @@ struct run {
 	struct listener_id listener;
 	struct endpoint local, peer;
 	struct tcp_id id; /* 0: the program holds none */
+	enum circumstance circumstance;
 	uint64_t now_us;
 	bool v6;
 };
@@ -39,6 +52,7 @@ struct forged {
 	uint32_t seq, ack, len;
 	uint16_t window;
 	uint8_t flags;
+	uint8_t tos;
 	struct tcp_opts opts;
 	uint8_t garbage[12]; /* instead of options, if garbage_len */
 	uint8_t garbage_len;
@@ -95,7 +109,7 @@ static struct tcb *target(struct run *r)
 
 /* ---- segments -------------------------------------------------------------------------------- */
 
-static uint32_t put_ip(const struct run *r, uint8_t *p, uint32_t l4_len)
+static uint32_t put_ip(const struct run *r, uint8_t *p, uint32_t l4_len, uint8_t tos)
 {
 	struct eth_fields eth = { .type = r->v6 ? ETH_TYPE_IP6 : ETH_TYPE_IP4 };
 	uint32_t len;
@@ -110,6 +124,7 @@ static uint32_t put_ip(const struct run *r, uint8_t *p, uint32_t l4_len)
 			.payload_len = (uint16_t)l4_len,
 			.proto = IP_PROTO_TCP,
 			.hop_limit = 64,
+			.tclass = tos,
 		};
 
 		return len + (uint32_t)ip6_build(p + len, &ip);
@@ -120,6 +135,7 @@ static uint32_t put_ip(const struct run *r, uint8_t *p, uint32_t l4_len)
 		.payload_len = (uint16_t)l4_len,
 		.ttl = 64,
 		.proto = IP_PROTO_TCP,
+		.tos = tos,
 	};
 
 	ip4_build(p + len, &ip);
@@ -140,7 +156,7 @@ static void inject(struct run *r, const struct forged *f)
 	};
 	uint32_t hdr_len = TCP_HDR_BYTES + (f->garbage_len != 0 ? f->garbage_len
 								: (uint32_t)tcp_opts_len(&f->opts));
-	uint32_t off = put_ip(r, frame, hdr_len + f->len);
+	uint32_t off = put_ip(r, frame, hdr_len + f->len, f->tos);
 	uint8_t *tcp = frame + off;
 	struct csum sum =
 		csum_pseudo_addr(&r->peer.addr, &r->local.addr, IP_PROTO_TCP, hdr_len + f->len);
@@ -154,6 +170,35 @@ static void inject(struct run *r, const struct forged *f)
 	memset(tcp + hdr_len, 'x', f->len);
 	tcp_csum_fill(tcp, hdr_len, csum_add(sum, csum_bytes(tcp + hdr_len, f->len)));
 	fake_link_rx(r->s, r->link, &r->drv, frame, off + hdr_len + f->len);
+}
+
+/* Blocks of what is in flight, on and off the edges of segments, in any order, above and below */
+static void forge_sack(struct run *r, struct forged *f, const struct tcb *t)
+{
+	uint32_t una = t != NULL ? t->snd_una : 0, mss = t != NULL ? t->mss : 1000;
+	uint8_t shape = next_u8(r);
+
+	f->opts.present |= TCP_HAS_SACK;
+	f->opts.sack_cnt = 1 + shape % 3;
+	for (unsigned int i = 0; i < f->opts.sack_cnt; i++) {
+		uint8_t where = next_u8(r);
+		uint32_t left = una + (where & 15) * mss + ((shape & 4) != 0 ? next_delta(r) : 0);
+
+		f->opts.sack[i].left = left - ((shape & 8) != 0 ? 2 * mss : 0);
+		f->opts.sack[i].right = left + (1u + (where >> 4)) * mss +
+					((shape & 16) != 0 ? next_delta(r) : 0);
+	}
+}
+
+static void forge_fastopen(struct run *r, struct forged *f)
+{
+	f->opts.present |= TCP_HAS_FASTOPEN | TCP_HAS_MSS | TCP_HAS_SACK_PERMITTED;
+	f->opts.mss = 1460;
+	f->opts.fastopen_len = (uint8_t)(next_u8(r) % 9 * 2);
+	if (f->opts.fastopen_len == 2)
+		f->opts.fastopen_len = 0;
+	for (unsigned int i = 0; i < f->opts.fastopen_len; i++)
+		f->opts.fastopen[i] = next_u8(r);
 }
 
 static void forge_opts(struct run *r, struct forged *f, const struct tcb *t)
@@ -181,18 +226,30 @@ static void forge_opts(struct run *r, struct forged *f, const struct tcb *t)
 		for (unsigned int i = 0; i < sizeof(f->garbage); i++)
 			f->garbage[i] = next_u8(r);
 		break;
+	case 5:
+		forge_sack(r, f, t);
+		if (t != NULL && tcb_has(t, TF_TS)) {
+			f->opts.present |= TCP_HAS_TS;
+			f->opts.ts_val = t->ts_recent;
+			f->opts.ts_ecr = tcp_ts_now(r->s, t);
+		}
+		break;
+	case 6:
+		forge_fastopen(r, f);
+		break;
 	default:
 		break;
 	}
 }
 
-static void step_segment(struct run *r)
+/* @tos: the ECN bits of the packet */
+static void step_segment(struct run *r, uint8_t tos)
 {
 	static const uint8_t usual[] = { TCP_ACK, TCP_ACK, TCP_ACK | TCP_PSH, TCP_ACK | TCP_FIN,
 					 TCP_RST, TCP_SYN, TCP_SYN | TCP_ACK, TCP_RST | TCP_ACK };
 	const struct tcb *t = target(r);
 	uint8_t how = next_u8(r), anchors = next_u8(r);
-	struct forged f = { .flags = how < 224 ? usual[how % 8] : next_u8(r) };
+	struct forged f = { .flags = how < 224 ? usual[how % 8] : next_u8(r), .tos = tos };
 
 	if (t == NULL) {
 		f.seq = next_u32(r);
@@ -275,7 +332,7 @@ static void step_program(struct run *r, uint8_t what)
 		r->id.v = 0;
 		break;
 	case 8:
-		(void)tcp_option_set(r->s, r->id, (enum tcp_option)(next_u8(r) % 15), next_u16(r));
+		(void)tcp_option_set(r->s, r->id, (enum tcp_option)(next_u8(r) % 32), next_u16(r));
 		break;
 	default:
 		if (next_u8(r) % 4 == 0) {
@@ -356,6 +413,10 @@ static void open_passive(struct run *r, bool finish)
 		.wscale = 3,
 		.ts_val = 5,
 	};
+	if (r->circumstance != CALM)
+		syn.opts.present |= TCP_HAS_SACK_PERMITTED;
+	if (r->circumstance == RECOVERY || r->circumstance == TAIL)
+		syn.flags |= TCP_ECE | TCP_CWR;
 	inject(r, &syn);
 	if (finish) {
 		inject_good(r, TCP_ACK, true);
@@ -399,6 +460,83 @@ static void enter_state(struct run *r, enum tcp_state state)
 		inject_good(r, TCP_ACK | TCP_FIN, false);
 }
 
+/* @len bytes @ahead of what comes next; @tos as in forged */
+static void inject_ahead(struct run *r, uint32_t ahead, uint32_t len, uint8_t flags)
+{
+	const struct tcb *t = target(r);
+	struct forged f = { .flags = flags, .window = 60000, .len = len };
+
+	if (t == NULL)
+		return;
+	f.seq = t->rcv_nxt + ahead;
+	f.ack = t->snd_una;
+	f.opts.present = TCP_HAS_TS;
+	f.opts.ts_val = t->ts_recent;
+	f.opts.ts_ecr = tcp_ts_now(r->s, t);
+	inject(r, &f);
+	pass(r, 0);
+}
+
+/* An acknowledgement of nothing new: three segments behind the first have come. */
+static void inject_sack(struct run *r, uint16_t window, uint32_t blocks)
+{
+	const struct tcb *t = target(r);
+	struct forged f = { .flags = TCP_ACK, .window = window };
+
+	if (t == NULL)
+		return;
+	f.seq = t->rcv_nxt;
+	f.ack = t->snd_una;
+	f.opts.present = TCP_HAS_TS | (blocks != 0 ? TCP_HAS_SACK : 0);
+	f.opts.ts_val = t->ts_recent;
+	f.opts.ts_ecr = tcp_ts_now(r->s, t);
+	f.opts.sack_cnt = 1;
+	f.opts.sack[0].left = t->snd_una + t->mss;
+	f.opts.sack[0].right = f.opts.sack[0].left + blocks * t->mss;
+	inject(r, &f);
+	pass(r, 0);
+}
+
+static void enter_circumstance(struct run *r)
+{
+	static uint8_t buf[20000];
+	size_t n;
+
+	if (r->circumstance == ZERO_WINDOW)
+		inject_sack(r, 0, 0);
+	if (r->id.v != 0 && r->circumstance >= ZERO_WINDOW && r->circumstance <= TAIL)
+		(void)tcp_send(r->s, r->id, buf, sizeof(buf), 0, &n);
+	pass(r, 20000);
+	switch (r->circumstance) {
+	case CALM:
+	case ZERO_WINDOW:
+		break;
+	case FIN_AHEAD:
+		inject_ahead(r, 2000, 100, TCP_ACK | TCP_FIN);
+		/* fall through */
+	case HOLES:
+		inject_ahead(r, 500, 100, TCP_ACK);
+		inject_ahead(r, 1000, 300, TCP_ACK);
+		break;
+	case RECOVERY:
+		for (uint32_t i = 1; i <= 4; i++)
+			inject_sack(r, 60000, i);
+		break;
+	case LOSS:
+		pass(r, 3 * US_PER_SEC);
+		break;
+	case TAIL:
+		pass(r, 60000);
+		break;
+	case COOKIE:
+		for (uint16_t port = 5000; port < 5004; port++) {
+			r->peer.port = port;
+			open_passive(r, false);
+		}
+		break;
+	}
+}
+
 static void run_init(struct run *r)
 {
 	struct stack_config cfg = fake_stack_config(&r->mem);
@@ -406,6 +544,7 @@ static void run_init(struct run *r)
 	struct link_config link_cfg;
 
 	r->v6 = (kind & 1) != 0;
+	r->circumstance = (enum circumstance)(kind >> 5);
 	r->now_us = US_PER_SEC;
 	cfg.conns_max = 4;
 	cfg.mem_bytes_max = 16 << 20;
@@ -433,6 +572,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	r.in = (struct reader){ data, len };
 	run_init(&r);
 	enter_state(&r, (enum tcp_state)(next_u8(&r) % (TCP_TIME_WAIT + 1)));
+	enter_circumstance(&r);
 	tcp_sanity_all(r.s);
 	if (next_u8(&r) % 4 == 0 && r.id.v != 0) {
 		tcp_close(r.s, r.id);
@@ -442,7 +582,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		uint8_t op = next_u8(&r);
 
 		if (op < 160)
-			step_segment(&r);
+			step_segment(&r, op >> 5 & 3);
 		else if (op < 208)
 			step_program(&r, op);
 		else
