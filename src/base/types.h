@@ -22,6 +22,7 @@
 #define VJ_PACKED __attribute__((packed))
 #define VJ_HOT __attribute__((hot))
 #define VJ_COLD __attribute__((cold, noinline))
+#define VJ_NOINLINE __attribute__((noinline))
 #define VJ_NORETURN __attribute__((noreturn))
 #define VJ_UNUSED __attribute__((unused))
 #define VJ_MUST_CHECK __attribute__((warn_unused_result))

@@ -198,6 +198,9 @@ static VJ_COLD void channel_wake(struct vj_channel *ch, struct ring *ring)
  * The four functions that every frame passes. Each takes what it needs of the channel into locals first: stores to
  * shared memory may, as far as the compiler can know, change any field of the channel, and it would load them
  * all again for every frame.
+ *
+ * They are compiled twice, for one frame and for many, and apart (VJ_NOINLINE). A message by itself is the commonest case by
+ * far; what a loop prepares and saves would be half of what it costs.
  */
 
 /* Where data starts in a frame: see the head of the file. */
@@ -221,7 +224,7 @@ static VJ_COLD enum vj_channel_error rx_reason(const struct vj_channel *ch, stru
 }
 
 /* Up to `n` entries of the data ring into `bufs`; fewer if one of them closes the channel. */
-static uint32_t rx_take(struct vj_channel *ch, struct vj_buf *bufs, uint32_t n)
+VJ_INLINE uint32_t rx_take(struct vj_channel *ch, struct vj_buf *bufs, uint32_t n)
 {
 	const struct ring ring = ch->rx;
 	const struct pool pool = ch->rx_pool;
@@ -253,6 +256,11 @@ static uint32_t rx_take(struct vj_channel *ch, struct vj_buf *bufs, uint32_t n)
 	ch->stats.rx_frames += i;
 	ch->stats.rx_bytes += bytes;
 	return i;
+}
+
+static VJ_NOINLINE uint32_t rx_take_many(struct vj_channel *ch, struct vj_buf *bufs, uint32_t n)
+{
+	return rx_take(ch, bufs, n);
 }
 
 /*
@@ -287,7 +295,8 @@ unsigned vj_channel_rx(struct vj_channel *ch, struct vj_buf *bufs, unsigned n)
 	}
 	if (ready <= RX_GUESS_MAX)
 		rx_guess(ch);
-	n = rx_take(ch, bufs, min_u32(n, ready));
+	n = min_u32(n, ready);
+	n = n == 1 ? rx_take(ch, bufs, 1) : rx_take_many(ch, bufs, n);
 	if (n != 0)
 		ring_release(&ch->rx, n);
 	return n;
@@ -305,7 +314,7 @@ static inline void rx_fetch(const struct ring *rx, uint32_t idx, const struct po
 	prefetch_read(pool->mem + (ring_desc_get(rx, idx).addr & pool_mask));
 }
 
-void vj_channel_rx_free(struct vj_channel *ch, const struct vj_buf *bufs, unsigned n)
+VJ_INLINE void rx_give(struct vj_channel *ch, const struct vj_buf *bufs, uint32_t n)
 {
 	const uint32_t shift = ch->frame_shift, frame_cnt = ch->frame_cnt;
 	const struct ring rx = ch->rx;
@@ -314,8 +323,6 @@ void vj_channel_rx_free(struct vj_channel *ch, const struct vj_buf *bufs, unsign
 	uint32_t room;
 	struct ring ring;
 
-	if (unlikely(ch->error || n == 0))
-		return;
 	VJ_ASSERT_OP(n, <=, ch->rx_held);
 	room = ring_room(&ch->fill, n);
 	if (unlikely(room == RING_BAD || room < n)) {
@@ -337,6 +344,21 @@ void vj_channel_rx_free(struct vj_channel *ch, const struct vj_buf *bufs, unsign
 	ch->rx_held -= n;
 	if (ring_publish(&ch->fill))
 		channel_wake(ch, &ch->fill);
+}
+
+static VJ_NOINLINE void rx_give_many(struct vj_channel *ch, const struct vj_buf *bufs, uint32_t n)
+{
+	rx_give(ch, bufs, n);
+}
+
+void vj_channel_rx_free(struct vj_channel *ch, const struct vj_buf *bufs, unsigned n)
+{
+	if (unlikely(ch->error || n == 0))
+		return;
+	if (n == 1)
+		rx_give(ch, bufs, 1);
+	else
+		rx_give_many(ch, bufs, n);
 }
 
 bool vj_channel_rx_ready(struct vj_channel *ch)
@@ -438,7 +460,7 @@ void vj_channel_tx_unget(struct vj_channel *ch, const struct vj_buf *bufs, unsig
 	}
 }
 
-void vj_channel_tx_put(struct vj_channel *ch, const struct vj_buf *bufs, unsigned n)
+VJ_INLINE void tx_queue(struct vj_channel *ch, const struct vj_buf *bufs, uint32_t n)
 {
 	const uint32_t shift = ch->frame_shift, frame_cnt = ch->frame_cnt;
 	const uint32_t frame_bytes = ch->frame_bytes;
@@ -447,8 +469,6 @@ void vj_channel_tx_put(struct vj_channel *ch, const struct vj_buf *bufs, unsigne
 	uint32_t room;
 	struct ring ring;
 
-	if (unlikely(ch->error || n == 0))
-		return;
 	room = ring_room(&ch->tx, n);
 	if (unlikely(room == RING_BAD || room < n)) {
 		vj_channel_close(ch, VJ_CHANNEL_ERR_CONSUMER_INDEX);
@@ -472,6 +492,21 @@ void vj_channel_tx_put(struct vj_channel *ch, const struct vj_buf *bufs, unsigne
 	ch->tx.next += n;
 	ch->stats.tx_frames += n;
 	ch->stats.tx_bytes += bytes;
+}
+
+static VJ_NOINLINE void tx_queue_many(struct vj_channel *ch, const struct vj_buf *bufs, uint32_t n)
+{
+	tx_queue(ch, bufs, n);
+}
+
+void vj_channel_tx_put(struct vj_channel *ch, const struct vj_buf *bufs, unsigned n)
+{
+	if (unlikely(ch->error || n == 0))
+		return;
+	if (n == 1)
+		tx_queue(ch, bufs, 1);
+	else
+		tx_queue_many(ch, bufs, n);
 }
 
 void vj_channel_tx_publish(struct vj_channel *ch)
