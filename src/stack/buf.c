@@ -6,8 +6,6 @@
 #include <errno.h>
 #include <string.h>
 
-#define BUF_KIND_SHIFT 30
-#define BUF_IDX_MASK ((UINT32_C(1) << BUF_KIND_SHIFT) - 1)
 #define BUF_POOL_MAX (UINT32_C(1) << 26)
 
 static const uint32_t buf_bytes[BUF_KIND_CNT] = {
@@ -129,35 +127,6 @@ uint32_t bufq_append_some(struct bufs *bufs, struct bufq *q, const void *data, u
 		done += bufq_fill_tail(bufs, q, src + done, len - done);
 	}
 	return done;
-}
-
-/*
- * memcpy() whose length looks unbounded: where gcc 12 knows that it is small it makes "rep movsq"
- * of it, which takes some 30 ns to begin.
- */
-static void copy_small(void *dst, const void *src, size_t len)
-{
-	__asm__("" : "+r"(len));
-	memcpy(dst, src, len);
-}
-
-/* The commonest case, a small message into an empty queue. Return: false: not that case. */
-static bool bufq_append_first(struct bufs *bufs, struct bufq *q, const void *data, uint32_t len)
-{
-	struct buf *buf;
-	uint32_t idx;
-
-	if (q->head != 0 || len > BUF_SMALL_ROOM || len == 0)
-		return false;
-	idx = pool_get(&bufs->pool[BUF_SMALL]);
-	if (unlikely(idx == 0))
-		return false;
-	buf = pool_at_sized(&bufs->pool[BUF_SMALL], idx, BUF_SMALL_BYTES);
-	*buf = (struct buf){ .len = len };
-	copy_small(buf + 1, data, len);
-	q->head = q->tail = (uint32_t)BUF_SMALL << BUF_KIND_SHIFT | idx;
-	q->bytes = len;
-	return true;
 }
 
 int bufq_append(struct bufs *bufs, struct bufq *q, const void *data, uint32_t len)

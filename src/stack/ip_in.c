@@ -225,25 +225,32 @@ static bool tcp_accept_hdr(struct stack *s, struct pkt *pkt)
 }
 
 /*
- * The frame that nearly every segment comes in: for us, untagged, IPv4 without options, whole, TCP, over a link without
- * checksums. Asks what the general way asks, in fewer words; what isn't plain goes there, to be refused by name.
+ * The frame that nearly every segment comes in: for us, untagged, IPv4 without options, whole, TCP without options, over
+ * a link without checksums. Asks what the general way asks, in fewer words; what isn't plain goes there, to be refused by
+ * name. Of a plain packet nothing is written down before somebody asks: pkt_plain_fill().
  */
-static inline bool rx_parse_plain(struct stack *s, struct pkt *pkt)
+static inline bool rx_is_plain(const struct pkt *pkt)
 {
 	const uint8_t *ip = pkt->hdr + ETH_HDR_BYTES, *tcp = ip + IP4_HDR_BYTES;
 	uint32_t ip_len = load_be16(ip + offsetof(struct ip4_hdr, total_len));
-	uint32_t tcp_hdr_len = (uint32_t)(tcp[12] >> 4) * 4;
+	uint32_t frag_ttl_proto = load_be32(ip + offsetof(struct ip4_hdr, frag));
 
-	if (pkt->hdr_len < ETH_HDR_BYTES + IP4_HDR_BYTES + TCP_HDR_BYTES ||
-	    load_be16(pkt->hdr + offsetof(struct eth_hdr, type)) != ETH_TYPE_IP4 || ip[0] != 0x45 ||
-	    ip[offsetof(struct ip4_hdr, proto)] != IP_PROTO_TCP ||
-	    (load_be16(ip + offsetof(struct ip4_hdr, frag)) & (IP4_FRAG_MF | IP4_FRAG_OFF_MASK)) != 0 ||
-	    !mac_addr_eq((const struct mac_addr *)pkt->hdr, &pkt->link->mac) ||
-	    (pkt->link->flags & LINK_NO_CSUM) == 0 || tcp_hdr_len < TCP_HDR_BYTES ||
-	    ip_len < IP4_HDR_BYTES + tcp_hdr_len || ip_len > pkt->frame.len - ETH_HDR_BYTES ||
-	    ETH_HDR_BYTES + IP4_HDR_BYTES + tcp_hdr_len > pkt->hdr_len ||
-	    ip[12] - 1u >= 223u || ip[16] - 1u >= 223u) /* 1.0.0.0 to 223.255.255.255 */
-		return false;
+	return pkt->hdr_len >= PKT_PLAIN_BYTES &&
+	       /* type, version and header length at once */
+	       load_be32(pkt->hdr + offsetof(struct eth_hdr, type)) >> 8 == (ETH_TYPE_IP4 << 8 | 0x45) &&
+	       (frag_ttl_proto & ((uint32_t)(IP4_FRAG_MF | IP4_FRAG_OFF_MASK) << 16 | 0xff)) == IP_PROTO_TCP &&
+	       tcp[12] == TCP_HDR_BYTES / 4 << 4 &&
+	       mac_addr_eq((const struct mac_addr *)pkt->hdr, &pkt->link->mac) &&
+	       (pkt->link->flags & LINK_NO_CSUM) != 0 && ip_len >= IP4_HDR_BYTES + TCP_HDR_BYTES &&
+	       ip_len <= pkt->frame.len - ETH_HDR_BYTES &&
+	       /* 1.0.0.0 to 223.255.255.255 */
+	       ip[12] - 1u < 223u && ip[16] - 1u < 223u;
+}
+
+void pkt_plain_fill(struct pkt *pkt)
+{
+	const uint8_t *ip = pkt->hdr + ETH_HDR_BYTES;
+
 	pkt->ip = (struct ip_view){
 		.hdr = ip,
 		.version = 4,
@@ -251,13 +258,18 @@ static inline bool rx_parse_plain(struct stack *s, struct pkt *pkt)
 		.ttl = ip[offsetof(struct ip4_hdr, ttl)],
 		.tos = ip[1],
 		.hdr_len = IP4_HDR_BYTES,
-		.payload_len = (uint16_t)(ip_len - IP4_HDR_BYTES),
+		.payload_len = (uint16_t)(load_be16(ip + offsetof(struct ip4_hdr, total_len)) - IP4_HDR_BYTES),
 	};
 	pkt->l4_off = ETH_HDR_BYTES + IP4_HDR_BYTES;
 	pkt_set_addrs(pkt);
-	pkt->hash = tcp_hash(s, pkt, tcp);
-	flow_prefetch(&s->flows, pkt->hash);
-	return true;
+}
+
+static uint32_t plain_hash(const struct stack *s, const struct pkt *pkt)
+{
+	const uint8_t *ip = pkt->hdr + ETH_HDR_BYTES, *tcp = ip + IP4_HDR_BYTES;
+
+	return flow_hash_words(&s->flows, 0, v4_word(ip + 16), 0, v4_word(ip + 12),
+			       flow_key_word(pkt->link_id, load_be16(tcp + 2), load_be16(tcp)));
 }
 
 /* Return: false: dropped, and counted. */
@@ -268,8 +280,12 @@ static bool rx_parse(struct stack *s, struct pkt *pkt)
 	pkt->kept = false;
 	pkt->csum_ok = false;
 	pkt_copy_first(pkt);
-	if (likely(rx_parse_plain(s, pkt)))
+	pkt->plain = rx_is_plain(pkt);
+	if (likely(pkt->plain)) {
+		pkt->hash = plain_hash(s, pkt);
+		flow_prefetch(&s->flows, pkt->hash);
 		return true;
+	}
 	if (!eth_accept(s, pkt, &eth) || !ip_accept(s, pkt, &eth))
 		return false;
 	switch (pkt->ip.proto) {
@@ -303,6 +319,10 @@ static bool tcp_csum_ok(const struct pkt *pkt)
 
 static void rx_deliver(struct stack *s, struct pkt *pkt)
 {
+	if (likely(pkt->plain)) {
+		tcp_input_plain(s, pkt);
+		return;
+	}
 	switch (pkt->ip.proto) {
 	case IP_PROTO_TCP:
 		if ((pkt->link->flags & LINK_NO_CSUM) == 0) {
@@ -341,7 +361,7 @@ static void rx_batch(struct stack *s, uint32_t link_id, struct link *link,
 		good[i] = rx_parse(s, &pkts[i]);
 	}
 	for (unsigned int i = 0; i < n; i++)
-		if (good[i] && pkts[i].ip.proto == IP_PROTO_TCP)
+		if (good[i] && (pkts[i].plain || pkts[i].ip.proto == IP_PROTO_TCP))
 			pool_prefetch(&s->conns, flow_guess(&s->flows, pkts[i].hash),
 				      s->conns.obj_bytes, CONN_LINES);
 	for (unsigned int i = 0; i < n; i++) {
@@ -352,17 +372,49 @@ static void rx_batch(struct stack *s, uint32_t link_id, struct link *link,
 	}
 }
 
+/* Apart from stack_rx(), which has no need of so much stack. */
+static VJ_NOINLINE void rx_batches(struct stack *s, uint32_t link_id, struct link *link,
+				   const struct link_frame *frames, unsigned int n)
+{
+	while (n > 0) {
+		unsigned int batch = n < RX_BATCH ? n : RX_BATCH;
+
+		rx_batch(s, link_id, link, frames, batch);
+		frames += batch;
+		n -= batch;
+	}
+}
+
+/*
+ * A frame by itself has nobody to wait for misses together with, so no pass prepares for the next. Return: false: the
+ * general way, nothing was done.
+ */
+VJ_INLINE bool rx_lone(struct stack *s, uint32_t link_id, struct link *link,
+		       const struct link_frame *frame)
+{
+	struct pkt pkt;
+
+	if (unlikely(frame->room < PKT_HDR_FIRST))
+		return false;
+	pkt.frame = *frame;
+	pkt.link = link;
+	pkt.link_id = link_id;
+	pkt.kept = false;
+	memcpy(pkt.hdr, frame->data, PKT_PLAIN_BYTES);
+	pkt.hdr_len = (uint16_t)min_u32(frame->len, PKT_PLAIN_BYTES);
+	if (!rx_is_plain(&pkt) || !tcp_input_last(s, &pkt))
+		return false;
+	if (!pkt.kept)
+		link_rx_free(link, frame);
+	return true;
+}
+
 void stack_rx(struct stack *s, struct link_id link_id, const struct link_frame *frames, unsigned n)
 {
 	struct link *link = link_find(&s->links, link_id.v);
 
 	VJ_ASSERT(link != NULL);
 	s->stats.rx_frames += n;
-	while (n > 0) {
-		unsigned int batch = n < RX_BATCH ? n : RX_BATCH;
-
-		rx_batch(s, link_id.v, link, frames, batch);
-		frames += batch;
-		n -= batch;
-	}
+	if (n != 1 || unlikely(!rx_lone(s, link_id.v, link, frames)))
+		rx_batches(s, link_id.v, link, frames, n);
 }

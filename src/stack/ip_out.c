@@ -14,24 +14,6 @@ static uint32_t ip_hdr_bytes(bool v4)
 	return v4 ? IP4_HDR_BYTES : IP6_HDR_BYTES;
 }
 
-int ip_tx_get(struct stack *s, uint32_t link_id, bool v4, struct ip_tx *ret_tx)
-{
-	struct link *link = link_find(&s->links, link_id);
-	uint32_t hdrs = ETH_HDR_BYTES + ip_hdr_bytes(v4);
-
-	if (unlikely(link == NULL || link->going))
-		return -ENETDOWN;
-	if (unlikely(!link->ops->tx_get(link->drv, &ret_tx->frame))) {
-		link->blocked = true;
-		return -EAGAIN;
-	}
-	VJ_ASSERT_OP(ret_tx->frame.room, >, hdrs);
-	ret_tx->link = link;
-	ret_tx->l4 = ret_tx->frame.data + hdrs;
-	ret_tx->l4_room = min_u32(ret_tx->frame.room - hdrs, ip_l4_max(link, v4));
-	return 0;
-}
-
 void ip_tx_put(struct stack *s, const struct ip_tx *tx, const struct ip_path *path, uint32_t l4_len)
 {
 	const struct link *link = tx->link;

@@ -16,7 +16,11 @@
 #include "base/addr.h"
 #include "stack/link.h"
 #include "stack/stack.h"
+#include "stack/stack_priv.h"
 #include "wire/checksum.h"
+#include "wire/eth.h"
+
+#include <errno.h>
 
 #define IP_TTL_DEFAULT 64
 
@@ -35,13 +39,6 @@ struct ip_tx {
 	uint8_t *l4;
 	uint32_t l4_room; /* by frame and MTU */
 };
-
-/*
- * Take a frame. @v4: which header to leave room for.
- * Return: 0 and *@ret_tx; -EAGAIN: no frame, the link is blocked until stack_link_writable();
- * -ENETDOWN: no such link.
- */
-int ip_tx_get(struct stack *s, uint32_t link_id, bool v4, struct ip_tx *ret_tx) VJ_MUST_CHECK;
 
 /* Write the headers and send. @l4_len: at most l4_room. */
 void ip_tx_put(struct stack *s, const struct ip_tx *tx, const struct ip_path *path,
@@ -66,6 +63,30 @@ static inline struct csum ip_tx_pseudo(const struct ip_path *path, uint32_t l4_l
 static inline uint32_t ip_l4_max(const struct link *link, bool v4)
 {
 	return link->mtu - (v4 ? 20 : 40);
+}
+
+/*
+ * Take a frame. @v4: which header to leave room for.
+ * Return: 0 and *@ret_tx; -EAGAIN: no frame, the link is blocked until stack_link_writable();
+ * -ENETDOWN: no such link.
+ */
+static inline int VJ_MUST_CHECK ip_tx_get(struct stack *s, uint32_t link_id, bool v4,
+					  struct ip_tx *ret_tx)
+{
+	struct link *link = link_find(&s->links, link_id);
+	uint32_t hdrs = ETH_HDR_BYTES + (v4 ? 20 : 40);
+
+	if (unlikely(link == NULL || link->going))
+		return -ENETDOWN;
+	if (unlikely(!link->ops->tx_get(link->drv, &ret_tx->frame))) {
+		link->blocked = true;
+		return -EAGAIN;
+	}
+	VJ_ASSERT_OP(ret_tx->frame.room, >, hdrs);
+	ret_tx->link = link;
+	ret_tx->l4 = ret_tx->frame.data + hdrs;
+	ret_tx->l4_room = min_u32(ret_tx->frame.room - hdrs, ip_l4_max(link, v4));
+	return 0;
 }
 
 #endif

@@ -3,6 +3,7 @@
 #include "stack/stack_priv.h"
 #include "stack/tcp_hooks.h"
 #include "stack/udp.h"
+#include "wire/eth.h"
 
 #include <errno.h>
 #include <string.h>
@@ -48,6 +49,9 @@ int stack_link_add(struct stack *s, const struct link_config *cfg, struct link_i
 	};
 	memcpy(link->mac.bytes, cfg->mac, sizeof(link->mac.bytes));
 	memcpy(link->peer_mac.bytes, cfg->peer_mac, sizeof(link->peer_mac.bytes));
+	memcpy(link->head4, cfg->peer_mac, 6);
+	memcpy(link->head4 + 6, cfg->mac, 6);
+	store_be32(link->head4 + ETH_HDR_BYTES - 2, (uint32_t)ETH_TYPE_IP4 << 16 | 0x4500);
 	ret_link->v = id;
 	return 0;
 }

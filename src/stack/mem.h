@@ -136,9 +136,9 @@ VJ_INLINE void pool_prefetch(const struct pool *pool, uint32_t idx, uint32_t byt
 
 /*
  * An object: its index, or 0 for none (no memory, or objs_max in use). Contents are undefined, hot
- * and cold, and so is what earlier owners left there.
+ * and cold, and so is what earlier owners left there. The forms with a size are as pool_at_sized().
  */
-static inline uint32_t pool_get(struct pool *pool)
+VJ_INLINE uint32_t pool_get_sized(struct pool *pool, uint32_t bytes)
 {
 	uint32_t idx = pool->free_head;
 
@@ -146,7 +146,7 @@ static inline uint32_t pool_get(struct pool *pool)
 #ifdef POOL_CHECKED
 		pool->free_head = pool_check_next(pool, idx);
 #else
-		pool->free_head = load_u32(pool_at(pool, idx));
+		pool->free_head = load_u32(pool_at_sized(pool, idx, bytes));
 #endif
 	} else {
 		if (unlikely(pool->fresh >> pool->shift >= pool->chunk_cnt ||
@@ -159,18 +159,29 @@ static inline uint32_t pool_get(struct pool *pool)
 #ifdef POOL_CHECKED
 	pool_check_get(pool, idx);
 #endif
+	(void)bytes;
 	return idx;
 }
 
-static inline void pool_put(struct pool *pool, uint32_t idx)
+static inline uint32_t pool_get(struct pool *pool)
+{
+	return pool_get_sized(pool, pool->obj_bytes);
+}
+
+VJ_INLINE void pool_put_sized(struct pool *pool, uint32_t idx, uint32_t bytes)
 {
 	VJ_DASSERT_OP(pool->used, >, 0u);
-	store_u32(pool_at(pool, idx), pool->free_head);
+	store_u32(pool_at_sized(pool, idx, bytes), pool->free_head);
 	pool->free_head = idx;
 	pool->used--;
 #ifdef POOL_CHECKED
 	pool_check_put(pool, idx);
 #endif
+}
+
+static inline void pool_put(struct pool *pool, uint32_t idx)
+{
+	pool_put_sized(pool, idx, pool->obj_bytes);
 }
 
 #endif

@@ -29,10 +29,11 @@ struct pkt {
 	struct link *link;
 	uint32_t link_id;
 	uint32_t hash;	  /* of the flow, for flow_find(); TCP only */
-	uint16_t l4_off;  /* the transport header, in the frame and in hdr */
 	uint16_t hdr_len; /* bytes of hdr that are there */
 	bool kept;	  /* somebody keeps the frame */
+	bool plain;	  /* see rx_is_plain(); what stands below is valid only after pkt_plain_fill() */
 	bool csum_ok;	  /* links that have checksums: the transport checksum is right */
+	uint16_t l4_off;  /* the transport header, in the frame and in hdr */
 	struct ip_addr src;
 	struct ip_addr dst;
 	struct ip_view ip;			 /* points into hdr */
@@ -62,6 +63,12 @@ static inline const uint8_t *pkt_payload(const struct pkt *pkt, uint32_t l4_hdr_
 {
 	return pkt->frame.data + pkt->l4_off + l4_hdr_len;
 }
+
+/* From Ethernet to the end of a TCP header, none of them with options; what tcp_input_plain() and tcp_input_last() get */
+#define PKT_PLAIN_BYTES (ETH_HDR_BYTES + 20 + 20)
+
+/* Write down of a plain packet what others have from the start. */
+void pkt_plain_fill(struct pkt *pkt);
 
 /* The frame now belongs to the caller, who will link_rx_free() it. */
 static inline void pkt_keep(struct pkt *pkt)

@@ -96,12 +96,10 @@ static inline bool ref_list_has(const struct ref_list_node *node)
 	return node->prev.v != 0;
 }
 
-/* @ref must be in no list of this space. */
-static inline void ref_list_add(const struct ref_space *space, struct ref_list *list,
-				struct ref ref)
+/* @ref must be in no list of this space; @node is its node. */
+static inline void ref_list_add_node(const struct ref_space *space, struct ref_list *list,
+				     struct ref ref, struct ref_list_node *node)
 {
-	struct ref_list_node *node = ref_node(space, ref);
-
 	VJ_DASSERT_OP(node->prev.v, ==, 0u);
 	node->next.v = 0;
 	if (list->tail.v != 0) {
@@ -114,6 +112,25 @@ static inline void ref_list_add(const struct ref_space *space, struct ref_list *
 		node->prev = ref;
 	}
 	list->tail = ref;
+}
+
+static inline void ref_list_add(const struct ref_space *space, struct ref_list *list,
+				struct ref ref)
+{
+	ref_list_add_node(space, list, ref, ref_node(space, ref));
+}
+
+/* Take the first out, which is there and has @node. */
+static inline void ref_list_pop(const struct ref_space *space, struct ref_list *list,
+				struct ref_list_node *node)
+{
+	list->head = node->next;
+	if (node->next.v != 0)
+		((struct ref_list_node *)ref_node(space, node->next))->prev = node->next;
+	else
+		list->tail.v = 0;
+	node->next.v = 0;
+	node->prev.v = 0;
 }
 
 /* @ref must be in @list. */

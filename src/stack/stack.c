@@ -181,7 +181,7 @@ unsigned stack_events(struct stack *s, struct stack_event *ev, unsigned n)
 			.cookie = event_cookie(node),
 			.events = node->bits,
 		};
-		ref_list_del(&s->event_nodes, &s->events, ref);
+		ref_list_pop(&s->event_nodes, &s->events, &node->list);
 		node->bits = 0;
 	}
 	return cnt;

@@ -158,8 +158,8 @@ enum {
  * lists need.
  */
 struct tcb {
-	struct be32 laddr4; /* IPv4, or the last four bytes of IPv6 */
-	struct be32 raddr4;
+	struct be32 raddr4; /* IPv4, or the last four bytes of IPv6; as in a header received */
+	struct be32 laddr4;
 	uint16_t lport;
 	uint16_t rport;
 	uint16_t link;
@@ -192,6 +192,7 @@ struct tcb {
 
 _Static_assert(sizeof(struct tcb) == 128, "two cache lines");
 _Static_assert(offsetof(struct tcb, event) == 64, "line 1 ends behind rcvq");
+_Static_assert(offsetof(struct tcb, laddr4) == offsetof(struct tcb, raddr4) + 4, "compared at once");
 
 struct tcb_cold {
 	uint8_t laddr[16]; /* TF_V6 */
@@ -494,10 +495,9 @@ static inline void tcp_event(struct stack *s, struct conn c, uint32_t bits)
 {
 	if (unlikely(!tcb_has(c.t, TF_OWNED)))
 		return;
-	if (c.t->event.bits != 0)
-		c.t->event.bits |= bits;
-	else
-		stack_event_add(s, ref_tcp(c.id), bits);
+	if (c.t->event.bits == 0)
+		ref_list_add_node(&s->event_nodes, &s->events, ref_tcp(c.id), &c.t->event.list);
+	c.t->event.bits |= bits;
 }
 
 /* Something may have to go out: tcp_output_resume() will look. */
@@ -505,6 +505,25 @@ static inline void tcp_output_later(struct stack *s, struct conn c)
 {
 	if (!ref_list_has(&c.t->output))
 		stack_output_later(s, c.t->link, ref_tcp(c.id));
+}
+
+/*
+ * rcv_nxt moved: is an acknowledgement due, and when? RFC 9293 3.8.6.3: at the latest for the second
+ * segment. On a link that cannot lose, acknowledgements only return window: one for half of it is
+ * enough, and otherwise they travel with data.
+ */
+static inline void tcp_data_ack_policy(struct tcb *t)
+{
+	if (tcb_no_loss(t)) {
+		t->flags |= TF_ACK_OWED;
+		if (t->rcv_nxt - t->rcv_acked >= (t->rcv_adv - t->rcv_acked) / 2 ||
+		    tcb_has(t, TF_QUICKACK))
+			t->flags |= TF_ACK_NOW;
+	} else if (tcb_has(t, TF_FULL_SEG | TF_QUICKACK)) {
+		t->flags |= TF_ACK_OWED | TF_ACK_NOW;
+	} else {
+		t->flags |= TF_ACK_OWED | TF_FULL_SEG;
+	}
 }
 
 /* rcv_nxt moved; if nothing carries the acknowledgement by stack_run(), a timer will. */
@@ -515,6 +534,15 @@ static inline void tcp_ack_owing(struct stack *s, struct conn c)
 	if (unlikely(g->owing_cnt == TCP_OWING_MAX))
 		tcp_timer_owing(s);
 	g->owing[g->owing_cnt++] = c.id;
+}
+
+/* It was carried. That of an answer sent at once is the last one noted: forget it, and spare a stack_run(). */
+static inline void tcp_ack_paid(struct stack *s, struct conn c)
+{
+	struct tcp_global *g = s->tcp;
+
+	if (g->owing_cnt != 0 && g->owing[g->owing_cnt - 1] == c.id)
+		g->owing_cnt--;
 }
 
 static inline bool tcp_is_writable(const struct stack *s, const struct tcb *t)
@@ -642,8 +670,6 @@ void tcp_ack_syn(struct stack *s, struct conn c, const uint32_t *ts_ecr);
 void tcp_ack_advance(struct stack *s, struct conn c, uint32_t ack, const uint32_t *ts_ecr);
 /* Seventh and eighth step. Return: false: the connection is gone, or closed. */
 bool tcp_data_input(struct stack *s, struct conn c, struct tcp_seg *seg);
-/* rcv_nxt moved: is an acknowledgement due, and when? */
-void tcp_data_ack_policy(struct tcb *t);
 /* The program took data out: offer a larger window if it is worth a segment. */
 void tcp_data_consumed(struct stack *s, struct conn c);
 /* TF_OOO: where the last range out of order ends */
@@ -696,15 +722,19 @@ uint32_t tcp_out_usable(const struct stack *s, struct conn c);
 bool tcp_out_may_send(const struct stack *s, const struct tcb *t, uint32_t unsent, uint32_t len);
 /* Bookkeeping of @len bytes that were just sent at snd_nxt */
 void tcp_out_sent(struct stack *s, struct conn c, uint32_t len);
-/* The window to offer now; moves rcv_adv. Return: as it stands in the header. */
-uint16_t tcp_window_select(const struct stack *s, struct tcb *t);
 /* The window in SYN, which is never scaled (RFC 7323 2.2) */
 static inline uint16_t tcp_syn_window(const struct stack *s, const struct tcb *t)
 {
 	return (uint16_t)min_u32(tcp_rcvbuf(s, t), UINT16_MAX);
 }
 /* The window that could be offered now, in bytes */
-uint32_t tcp_window_space(const struct stack *s, const struct tcb *t);
+static inline uint32_t tcp_window_space(const struct stack *s, const struct tcb *t)
+{
+	uint32_t rcvbuf = tcp_rcvbuf(s, t);
+	uint32_t space = rcvbuf > t->rcvq.bytes ? rcvbuf - t->rcvq.bytes : 0;
+
+	return min_u32(space, (uint32_t)UINT16_MAX << tcb_rcv_wscale(t));
+}
 /* Header length of a data segment */
 static inline uint32_t tcp_hdr_len(const struct tcb *t)
 {

@@ -339,6 +339,10 @@ int tcp_recv(struct stack *s, struct tcp_id id, void *buf, size_t len, bool peek
 		return err;
 	}
 	*ret_len = want;
+	if (likely(!peek) && likely(bufq_pull_only(&s->bufs, &t->rcvq, buf, len))) {
+		tcp_data_consumed(s, c);
+		return 0;
+	}
 	if (peek) {
 		bufq_read_at(&s->bufs, &t->rcvq, 0, buf, want, NULL);
 		return 0;

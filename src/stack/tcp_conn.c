@@ -174,8 +174,11 @@ static void conn_unlink(struct stack *s, struct conn c)
 	    ref_list_has(&t->event.list))
 		ref_list_del(&s->event_nodes, &s->tcp->time_wait, ref_tcp(c.id));
 	if (tcb_has(t, TF_IN_FLOWS)) {
+		struct link *link = link_find(&s->links, t->link);
 		struct flow_key key;
 
+		if (link != NULL && link->last_conn == c.id)
+			link->last_conn = 0;
 		tcp_conn_key(s, c, &key);
 		flow_del(&s->flows, flow_hash(&s->flows, &key), c.id);
 		t->flags &= ~(uint32_t)TF_IN_FLOWS;

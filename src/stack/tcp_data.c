@@ -11,26 +11,7 @@
 
 #include <errno.h>
 
-/* ---- when to acknowledge --------------------------------------------------------------------- */
-
-/*
- * RFC 9293 3.8.6.3: at the latest for the second segment. On a link that cannot lose,
- * acknowledgements only return window: one for half of it is enough, and otherwise they travel with
- * data.
- */
-void tcp_data_ack_policy(struct tcb *t)
-{
-	if (tcb_no_loss(t)) {
-		t->flags |= TF_ACK_OWED;
-		if (t->rcv_nxt - t->rcv_acked >= (t->rcv_adv - t->rcv_acked) / 2 ||
-		    tcb_has(t, TF_QUICKACK))
-			t->flags |= TF_ACK_NOW;
-	} else if (tcb_has(t, TF_FULL_SEG | TF_QUICKACK)) {
-		t->flags |= TF_ACK_OWED | TF_ACK_NOW;
-	} else {
-		t->flags |= TF_ACK_OWED | TF_FULL_SEG;
-	}
-}
+/* ---- when to offer more ---------------------------------------------------------------------- */
 
 /*
  * RFC 9293 3.8.6.2.2, and Linux: an update is worth a segment when it doubles what the peer has

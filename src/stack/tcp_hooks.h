@@ -40,6 +40,18 @@ void tcp_fini(struct stack *s);
  */
 void tcp_input(struct stack *s, struct pkt *pkt);
 
+/*
+ * The same for a plain packet (pkt.h), of which the copied headers are known to be in order, and no
+ * more than pkt->hash was written down.
+ */
+void tcp_input_plain(struct stack *s, struct pkt *pkt);
+
+/*
+ * The same without pkt->hash: if the segment is for the connection that the last plain one was for,
+ * and the next in order. Return: false: it is not; nothing was done.
+ */
+bool tcp_input_last(struct stack *s, struct pkt *pkt);
+
 /* First thing in stack_run(): acknowledgements that no answer of the program has carried. */
 void tcp_run(struct stack *s);
 

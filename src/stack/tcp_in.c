@@ -198,7 +198,7 @@ static bool in_syn(struct stack *s, struct conn c, const struct tcp_seg *seg)
 /* ---- all of them ----------------------------------------------------------------------------- */
 
 /* What the segment made possible goes out later, with what the program has to say. */
-static inline void in_after(struct stack *s, struct conn c)
+VJ_INLINE void in_after(struct stack *s, struct conn c)
 {
 	const struct tcb *t = c.t;
 
@@ -301,7 +301,7 @@ static VJ_COLD void in_slow(struct stack *s, struct conn c, struct pkt *pkt,
 /* ---- prediction ------------------------------------------------------------------------------ */
 
 /* Timestamps as agreed, and nothing else */
-static inline bool fast_opts_ok(struct tcb *t, const struct tcp_view *view)
+VJ_INLINE bool fast_opts_ok(struct tcb *t, const struct tcp_view *view)
 {
 	if (!tcb_has(t, TF_TS))
 		return view->hdr_len == TCP_HDR_BYTES;
@@ -309,16 +309,16 @@ static inline bool fast_opts_ok(struct tcb *t, const struct tcp_view *view)
 }
 
 /* States that need the steps. ECN does if the network has marked the segment. */
-static inline bool fast_state_ok(const struct tcb *t, const struct pkt *pkt)
+VJ_INLINE bool fast_state_ok(const struct tcb *t, uint8_t tos)
 {
 	const uint32_t slow = TF_OOO | TF_FIN_AHEAD | TF_KEEPALIVE | TF_PERSIST | TF_FASTOPEN;
 
 	return likely(!tcb_has(t, slow | TF_ECN)) ||
-	       (!tcb_has(t, slow) && ip_ecn(&pkt->ip) != IP_ECN_CE);
+	       (!tcb_has(t, slow) && (tos & IP_ECN_CE) != IP_ECN_CE);
 }
 
 /* tcp_ack_advance(); on a link that cannot lose, mostly nothing but a number moves */
-static inline void fast_ack(struct stack *s, struct conn c, const struct tcp_view *view)
+VJ_INLINE void fast_ack(struct stack *s, struct conn c, const struct tcp_view *view)
 {
 	struct tcb *t = c.t;
 
@@ -333,9 +333,22 @@ static inline void fast_ack(struct stack *s, struct conn c, const struct tcp_vie
 	}
 }
 
-/* Return: false: not as predicted, nothing was done. */
-static inline bool in_fast(struct stack *s, struct conn c, struct pkt *pkt,
+/* A small message is copied in line. */
+VJ_INLINE bool fast_append(struct stack *s, struct tcb *t, struct pkt *pkt,
 			   const struct tcp_view *view)
+{
+	uint32_t off = (uint32_t)((const uint8_t *)view->hdr - pkt->hdr) + view->hdr_len;
+	uint32_t len = view->payload_len;
+
+	VJ_ASSERT(off <= pkt->frame.len && len <= pkt->frame.len - off);
+	return (len <= BUF_COPY_MAX &&
+		likely(bufq_append_first(&s->bufs, &t->rcvq, pkt->frame.data + off, len))) ||
+	       bufq_append_pkt(&s->bufs, &t->rcvq, pkt, off, len) == 0;
+}
+
+/* @tos: of the IP header. Return: false: not as predicted, nothing was done. */
+VJ_INLINE bool in_fast(struct stack *s, struct conn c, struct pkt *pkt,
+		       const struct tcp_view *view, uint8_t tos)
 {
 	struct tcb *t = c.t;
 	uint32_t acked = view->ack - t->snd_una;
@@ -343,7 +356,7 @@ static inline bool in_fast(struct stack *s, struct conn c, struct pkt *pkt,
 
 	if (t->state != TCP_ESTABLISHED || (view->flags & ~TCP_PSH) != TCP_ACK ||
 	    view->seq != t->rcv_nxt ||
-	    !fast_state_ok(t, pkt) ||
+	    !fast_state_ok(t, tos) ||
 	    acked > tcb_flight(t) || len > tcb_rcv_wnd(t) || (acked | len) == 0 ||
 	    !tcb_has(t, TF_OWNED) || !fast_opts_ok(t, view))
 		return false;
@@ -351,8 +364,7 @@ static inline bool in_fast(struct stack *s, struct conn c, struct pkt *pkt,
 	 * Takes no memory it may not get: bytes first, so that the slow path finds everything as it
 	 * was.
 	 */
-	if (len != 0 && unlikely(bufq_append_pkt(&s->bufs, &t->rcvq, pkt,
-						 (uint32_t)pkt->l4_off + view->hdr_len, len) != 0))
+	if (len != 0 && unlikely(!fast_append(s, t, pkt, view)))
 		return false;
 	t->snd_wnd = (uint32_t)view->window << tcb_snd_wscale(t);
 	if (tcb_has(t, TF_TS) && t->rcv_nxt == t->rcv_acked)
@@ -409,7 +421,80 @@ void tcp_input(struct stack *s, struct pkt *pkt)
 	}
 	struct conn c = conn_at(s, id);
 
-	if (likely(in_fast(s, c, pkt, &view)))
+	if (likely(in_fast(s, c, pkt, &view, pkt->ip.tos)))
 		return;
 	in_slow(s, c, pkt, &view);
+}
+
+/* ---- plain packets --------------------------------------------------------------------------- */
+
+/* tcp_parse_part() of what is known to be in order */
+VJ_INLINE struct tcp_view plain_view(const struct pkt *pkt)
+{
+	const uint8_t *ip = pkt->hdr + ETH_HDR_BYTES, *tcp = ip + 20;
+	uint32_t ports = load_be32(tcp), flags_window = load_be32(tcp + 12);
+
+	return (struct tcp_view){
+		.hdr = (const struct tcp_hdr *)tcp,
+		.seq = load_be32(tcp + 4),
+		.ack = load_be32(tcp + 8),
+		.src_port = (uint16_t)(ports >> 16),
+		.dst_port = (uint16_t)ports,
+		.window = (uint16_t)flags_window,
+		.urgent = load_be16(tcp + 18),
+		.payload_len = (uint16_t)(load_be16(ip + 2) - 20 - TCP_HDR_BYTES),
+		.hdr_len = TCP_HDR_BYTES,
+		.flags = (uint8_t)(flags_window >> 16),
+	};
+}
+
+VJ_INLINE uint8_t plain_tos(const struct pkt *pkt)
+{
+	return pkt->hdr[ETH_HDR_BYTES + 1];
+}
+
+/* Addresses, ports and link as in the header. The block must be one that the flow table knows. */
+VJ_INLINE bool plain_match(const struct tcb *t, const struct pkt *pkt)
+{
+	const uint8_t *ip = pkt->hdr + ETH_HDR_BYTES;
+
+	return load_u64(&t->raddr4) == load_u64(ip + 12) &&
+	       ((uint32_t)t->rport << 16 | t->lport) == load_be32(ip + 20) &&
+	       t->link == pkt->link_id && tcb_v4(t);
+}
+
+static inline bool plain_match_id(const void *p, uint32_t id)
+{
+	const struct find_arg *arg = p;
+
+	return plain_match(conn_at(arg->s, id).t, arg->pkt);
+}
+
+void tcp_input_plain(struct stack *s, struct pkt *pkt)
+{
+	struct tcp_view view = plain_view(pkt);
+	struct find_arg arg = { .s = s, .pkt = pkt };
+	uint32_t id = flow_find(&s->flows, pkt->hash, plain_match_id, &arg);
+
+	if (likely(id != 0)) {
+		pkt->link->last_conn = id;
+		if (likely(in_fast(s, conn_at(s, id), pkt, &view, plain_tos(pkt))))
+			return;
+	}
+	pkt_plain_fill(pkt);
+	if (id != 0)
+		in_slow(s, conn_at(s, id), pkt, &view);
+	else
+		tcp_listen_input(s, pkt, &view, NULL);
+}
+
+bool tcp_input_last(struct stack *s, struct pkt *pkt)
+{
+	uint32_t id = pkt->link->last_conn;
+	struct tcp_view view;
+
+	if (unlikely(id == 0) || !plain_match(conn_at(s, id).t, pkt))
+		return false;
+	view = plain_view(pkt);
+	return in_fast(s, conn_at(s, id), pkt, &view, plain_tos(pkt));
 }

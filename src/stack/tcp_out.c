@@ -13,6 +13,8 @@
  * writable.
  */
 #include "stack/tcp.h"
+#include "wire/eth.h"
+#include "wire/ip4.h"
 
 #include <errno.h>
 
@@ -21,19 +23,11 @@
 
 /* ---- receive window -------------------------------------------------------------------------- */
 
-uint32_t tcp_window_space(const struct stack *s, const struct tcb *t)
-{
-	uint32_t rcvbuf = tcp_rcvbuf(s, t);
-	uint32_t space = rcvbuf > t->rcvq.bytes ? rcvbuf - t->rcvq.bytes : 0;
-
-	return min_u32(space, (uint32_t)UINT16_MAX << tcb_rcv_wscale(t));
-}
-
 /*
  * The right edge never moves left (RFC 9293 3.8.6), so what was offered is rounded up to the scale,
  * what is new down. It moves right only by a segment or half of the buffer (3.8.6.2.2).
  */
-uint16_t tcp_window_select(const struct stack *s, struct tcb *t)
+static inline uint16_t tcp_window_select(const struct stack *s, struct tcb *t)
 {
 	uint32_t shift = tcb_rcv_wscale(t);
 	uint32_t left = tcb_rcv_wnd(t);
@@ -67,8 +61,49 @@ static inline void xmit_acked(struct stack *s, struct conn c)
 
 	t->rcv_acked = t->rcv_nxt;
 	t->flags &= ~(uint32_t)(TF_ACK_OWED | TF_ACK_NOW | TF_ACK_TIMER | TF_FULL_SEG);
+	tcp_ack_paid(s, c);
 	if (unlikely(ref_list_has(&t->output)))
 		xmit_unqueue(s, c);
+}
+
+/*
+ * All headers of a segment over IPv4 on a link without checksums, from the link's template and the
+ * block: xmit_hdr() and xmit_finish() in a dozen stores.
+ */
+VJ_INLINE void xmit_plain(struct stack *s, struct conn c, const struct ip_tx *tx, uint32_t seq,
+			  uint8_t flags, uint32_t len)
+{
+	struct tcb *t = c.t;
+	struct link_frame frame = tx->frame;
+	uint8_t *ip = frame.data + ETH_HDR_BYTES, *tcp = ip + IP4_HDR_BYTES;
+	uint32_t ttl = IP_TTL_DEFAULT;
+
+	__builtin_memcpy(frame.data, tx->link->head4, sizeof(tx->link->head4));
+	if (unlikely(t->ext != 0)) {
+		const struct tcp_ext *ext = tcb_ext(s, t);
+
+		ttl = ext->ttl;
+		ip[1] = ext->tos;
+	}
+	store_be32(ip + 2, (IP4_HDR_BYTES + TCP_HDR_BYTES + len) << 16);
+	store_be32(ip + 6, (uint32_t)IP4_FRAG_DF << 16 | ttl << 8 | IP_PROTO_TCP);
+	store_u32(ip + 10, 0);
+	store_u32(ip + 12, t->laddr4.raw);
+	store_u32(ip + 16, t->raddr4.raw);
+	store_be32(tcp, (uint32_t)t->lport << 16 | t->rport);
+	store_be32(tcp + 4, seq);
+	store_be32(tcp + 8, t->rcv_nxt);
+	store_be32(tcp + 12, (uint32_t)TCP_HDR_BYTES / 4 << 28 | (uint32_t)flags << 16 |
+				     tcp_window_select(s, t));
+	store_u32(tcp + 16, 0);
+	frame.len = ETH_HDR_BYTES + IP4_HDR_BYTES + TCP_HDR_BYTES + len;
+	s->stats.tx_frames++;
+	tx->link->ops->tx_put(tx->link->drv, &frame);
+}
+
+static inline bool xmit_is_plain(const struct tcb *t, const struct ip_tx *tx)
+{
+	return !tcb_has(t, TF_V6 | TF_TS | TF_ECN) && !ip_tx_has_csum(tx);
 }
 
 /* @ecn: IP's two bits */
@@ -142,6 +177,13 @@ int tcp_xmit(struct stack *s, struct conn c, uint32_t seq, uint8_t flags, const 
 		len = tx.l4_room - hdr_len;
 		t->mss = (uint16_t)len;
 		flags &= (uint8_t) ~(TCP_FIN | TCP_PSH);
+	}
+	if (likely(xmit_is_plain(t, &tx)) && likely(data != NULL || len == 0)) {
+		if (len != 0)
+			__builtin_memcpy(tx.l4 + TCP_HDR_BYTES, data, len);
+		xmit_plain(s, c, &tx, seq, flags, len);
+		xmit_acked(s, c);
+		return (int)len;
 	}
 	ecn = xmit_hdr(s, c, tx.l4, seq, flags, len);
 	if (len != 0) {
@@ -360,11 +402,16 @@ void tcp_xmit_frame(struct stack *s, struct conn c, const struct ip_tx *tx, uint
 	struct tcb *t = c.t;
 	uint32_t hdr_len = tcp_hdr_len(t);
 	struct csum sum = CSUM_ZERO;
-	uint8_t ecn = xmit_hdr(s, c, tx->l4, t->snd_nxt, TCP_ACK | TCP_PSH, len);
 
-	if (ip_tx_has_csum(tx))
-		sum = csum_bytes(tx->l4 + hdr_len, len);
-	xmit_finish(s, c, tx, hdr_len, sum, len, ecn);
+	if (likely(xmit_is_plain(t, tx))) {
+		xmit_plain(s, c, tx, t->snd_nxt, TCP_ACK | TCP_PSH, len);
+	} else {
+		uint8_t ecn = xmit_hdr(s, c, tx->l4, t->snd_nxt, TCP_ACK | TCP_PSH, len);
+
+		if (ip_tx_has_csum(tx))
+			sum = csum_bytes(tx->l4 + hdr_len, len);
+		xmit_finish(s, c, tx, hdr_len, sum, len, ecn);
+	}
 	xmit_acked(s, c);
 	tcp_out_sent(s, c, len);
 }

@@ -14,6 +14,7 @@ void wheel_init(struct wheel *wheel, uint64_t now_us)
 {
 	memset(wheel, 0, sizeof(*wheel));
 	wheel->tick = now_us >> WHEEL_TICK_SHIFT;
+	wheel->next = UINT64_MAX;
 }
 
 static struct wheel_node *node_at(const struct wheel *wheel, struct ref ref)
@@ -47,6 +48,8 @@ static void slot_add(struct wheel *wheel, struct ref ref, struct wheel_node *nod
 	uint32_t slot = level * WHEEL_SLOTS + (node->tick >> level * WHEEL_SLOT_BITS & SLOT_MASK);
 	struct ref *head = slot_head(wheel, slot);
 
+	wheel->next = min_u64(wheel->next, (wheel->tick + ahead) >> level * WHEEL_SLOT_BITS
+						   << level * WHEEL_SLOT_BITS);
 	if (head->v != 0)
 		node_at(wheel, *head)->prev = ref;
 	else
@@ -160,14 +163,15 @@ static uint32_t levels_at(uint64_t tick)
 /* On to the next tick that has something, at most to @target. Return: false: none. */
 static bool wheel_advance(struct wheel *wheel, uint64_t target)
 {
-	uint64_t tick = wheel->tick < target ? next_tick(wheel) : UINT64_MAX;
-
-	if (tick > target) {
+	/* What it says may have been taken or disarmed since. */
+	if (wheel->next <= max_u64(wheel->tick, target))
+		wheel->next = next_tick(wheel);
+	if (wheel->next > target) {
 		wheel->tick = max_u64(wheel->tick, target);
 		return false;
 	}
-	wheel->tick = tick;
-	wheel->levels_left = levels_at(tick);
+	wheel->tick = wheel->next;
+	wheel->levels_left = levels_at(wheel->tick);
 	return true;
 }
 
@@ -207,13 +211,10 @@ unsigned int wheel_run(struct wheel *wheel, uint64_t now_us, unsigned int budget
 
 uint64_t wheel_next_us(const struct wheel *wheel)
 {
-	uint64_t tick;
-
 	if (wheel->armed_cnt == 0)
 		return TIME_NEVER;
 	if (wheel->due.v != 0 || wheel->levels_left != 0)
 		return wheel->tick << WHEEL_TICK_SHIFT;
-	tick = next_tick(wheel);
-	VJ_ASSERT_OP(tick, !=, UINT64_MAX);
-	return tick << WHEEL_TICK_SHIFT;
+	VJ_ASSERT_OP(wheel->next, !=, UINT64_MAX);
+	return wheel->next << WHEEL_TICK_SHIFT;
 }

@@ -47,6 +47,7 @@ struct wheel {
 	uint32_t armed_cnt;
 	uint32_t levels_left; /* whose slots at `tick` have not been taken yet */
 	struct ref due;	      /* slot taken last, without those done */
+	uint64_t next;	      /* no used slot starts before; kept exact enough: see wheel_next_us() */
 	uint64_t used[WHEEL_LEVELS][WHEEL_SLOTS / 64]; /* bit: slot not empty */
 	struct ref slot[WHEEL_LEVELS][WHEEL_SLOTS];
 	struct ref_space nodes; /* kinds that have timers: ref_space_set() at start */
@@ -91,8 +92,8 @@ unsigned int wheel_run(struct wheel *wheel, uint64_t now_us, unsigned int budget
 
 /*
  * When wheel_run() has to be called again: never after a timer's tick, and possibly before, when
- * timers have to move down (at most once per level and timer). TIME_NEVER: nothing armed. In the
- * past: now.
+ * timers have to move down (at most once per level and timer) or the first was disarmed (once).
+ * TIME_NEVER: nothing armed. In the past: now. Asked for after every message, so no search.
  */
 uint64_t wheel_next_us(const struct wheel *wheel);
 

@@ -82,6 +82,20 @@ void tcp_input(struct stack *s, struct pkt *pkt)
 	stub.seq = tcp.seq;
 }
 
+/* What comes the short way is to look as what comes the long way. */
+void tcp_input_plain(struct stack *s, struct pkt *pkt)
+{
+	pkt_plain_fill(pkt);
+	tcp_input(s, pkt);
+}
+
+bool tcp_input_last(struct stack *s, struct pkt *pkt)
+{
+	(void)s;
+	(void)pkt;
+	return false;
+}
+
 void tcp_timer(struct stack *s, uint32_t id)
 {
 	(void)s;
