@@ -21,6 +21,19 @@ enum {
 
 /* ---- link_ops: the stack's side -------------------------------------------------------------------------------- */
 
+/* One thing, as the channel calls it and as the stack does; so a batch is handed on as it lies. */
+union link_buf {
+	struct vj_buf buf;
+	struct link_frame frame;
+};
+
+_Static_assert(sizeof(struct vj_buf) == sizeof(struct link_frame) &&
+		       offsetof(struct vj_buf, data) == offsetof(struct link_frame, data) &&
+		       offsetof(struct vj_buf, len) == offsetof(struct link_frame, len) &&
+		       offsetof(struct vj_buf, room) == offsetof(struct link_frame, room) &&
+		       offsetof(struct vj_buf, addr) == offsetof(struct link_frame, token),
+	       "member for member");
+
 static struct vj_buf buf_of(const struct link_frame *f)
 {
 	return (struct vj_buf){ .data = f->data, .len = f->len, .room = f->room, .addr = f->token };
@@ -87,8 +100,10 @@ static void op_tx_unget(void *drv, const struct link_frame *frame)
 	vj_channel_tx_unget(link->ch, &buf, 1);
 }
 
-static void link_give_back(struct vj_link *link)
+void link_give_back(struct vj_link *link)
 {
+	if (!link->freed_cnt)
+		return;
 	vj_channel_rx_free(link->ch, link->freed, link->freed_cnt);
 	link->freed_cnt = 0;
 }
@@ -98,10 +113,8 @@ static void op_rx_free(void *drv, const struct link_frame *frame)
 	struct vj_link *link = drv;
 
 	link->freed[link->freed_cnt++] = buf_of(frame);
-	if (link->freed_cnt == LINK_BATCH)
+	if (link->freed_cnt >= link->freed_max)
 		link_give_back(link);
-	else
-		link_dirty(link);
 }
 
 static const struct link_ops link_channel_ops = {
@@ -126,19 +139,17 @@ static void link_check(struct vj_link *link)
 bool link_rx(struct vj_link *link)
 {
 	struct vj *vj = link->vj;
-	struct link_frame frames[RX_BATCH];
-	struct vj_buf bufs[RX_BATCH];
+	union link_buf bufs[RX_BATCH];
 	unsigned n, total = 0;
 
 	if (link->raw)
 		return false;
 	do {
-		n = vj_channel_rx(link->ch, bufs, RX_BATCH);
-		for (unsigned i = 0; i < n; i++)
-			frames[i] = frame_of(&bufs[i]);
-		link_capture(vj, bufs, n);
-		if (n)
-			stack_rx(vj->stack, link->stack_id, frames, n);
+		n = vj_channel_rx(link->ch, &bufs[0].buf, RX_BATCH);
+		if (!n)
+			break;
+		link_capture(vj, &bufs[0].buf, n);
+		stack_rx(vj->stack, link->stack_id, &bufs[0].frame, n);
 		total += n;
 	} while (n == RX_BATCH && total < RX_BUDGET);
 	if (unlikely(link->starved) && vj_channel_tx_ready(link->ch)) {
@@ -157,9 +168,7 @@ void link_publish_dirty(struct vj *vj)
 	vj->dirty = NULL;
 	for (; link; link = link->dirty_next) {
 		link->dirty = false;
-		vj_channel_tx_publish(link->ch); /* first: somebody waits for it */
-		if (link->freed_cnt)
-			link_give_back(link);
+		vj_channel_tx_publish(link->ch);
 	}
 }
 
@@ -258,6 +267,8 @@ int link_open(struct vj *vj, const struct ctl_channel *msg, const int fds[CTL_FD
 	link->channel_id = msg->id;
 	link->raw = msg->proto == CTL_PROTO_RAW;
 	memcpy(link->fds, fds, sizeof(link->fds));
+	/* A sixteenth of the pool can wait: with all that the stack may hold, the peer still has nearly half. */
+	link->freed_max = min_u32(max_u32(msg->params.frame_cnt / 16, 1), LINK_BATCH);
 	err = links_grow(vj);
 	if (!err)
 		err = link_attach(link, msg);

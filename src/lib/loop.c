@@ -127,6 +127,7 @@ bool vj_arm(struct vj *vj, int64_t *ret_timeout_ns)
 		bool want_tx = link->raw ? !vj_channel_tx_ready(link->ch) :
 					   link->starved;
 
+		link_give_back(link);
 		link->raw_starved |= link->raw && want_tx;
 
 		if (!vj_channel_arm(link->ch, want_tx)) {

@@ -50,9 +50,9 @@ struct vj_link {
 	bool raw_new;		 /* raw: the program has not been told of it yet */
 	bool raw_error_told;
 	bool raw_starved;	 /* raw: slept without a frame to send in */
-	bool dirty;		 /* on vj->dirty: frames queued or freed, not published */
+	bool dirty;		 /* on vj->dirty: frames queued, not published */
 	struct vj_link *dirty_next;
-	unsigned freed_cnt, spare_cnt, spare_next;
+	unsigned freed_cnt, freed_max, spare_cnt, spare_next;
 	struct vj_buf freed[LINK_BATCH]; /* received frames to give back, together */
 	struct vj_buf spare[LINK_BATCH]; /* frames to send in, taken together */
 	bool starved;		 /* the stack found no frame to send in */
@@ -149,6 +149,8 @@ struct ip_addr addr_source_for(const struct ip_addr *remote);
 int link_open(struct vj *vj, const struct ctl_channel *msg, const int fds[CTL_FDS_MAX], struct vj_link **ret_link);
 bool link_rx(struct vj_link *link);
 void link_publish_dirty(struct vj *vj);
+/* Before sleep: received frames that wait to be given back together */
+void link_give_back(struct vj_link *link);
 
 /* After every call into the stack that may have sent or armed a timer: let peers see what it did. */
 static inline void link_publish_all(struct vj *vj)
