@@ -41,6 +41,7 @@ struct net {
 	struct bench_peer *peer;
 	uint32_t cnt; /* of connections */
 	int wait_ms;
+	bool spins; /* poll() and recv() never sleep; set by open() */
 	void *priv;
 	const char *failed; /* what, when a call returned an error */
 };

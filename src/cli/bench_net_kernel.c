@@ -35,6 +35,7 @@ static int kernel_open(struct net *net)
 	struct kernel_net *k = calloc(1, sizeof(*k));
 
 	net->priv = k;
+	net->spins = net->peer->way == NET_RECV_SPIN || net->peer->way == NET_EPOLL_SPIN;
 	if (k == NULL)
 		return failed(net, "memory");
 	k->listener = k->epfd = -1;

@@ -38,6 +38,7 @@ static int vjnet_open(struct net *net)
 	int rc;
 
 	net->priv = v;
+	net->spins = ctx->busy;
 	if (v == NULL)
 		return failed(net, "memory", -ENOMEM);
 	v->conns = calloc(net->cnt, sizeof(*v->conns));
