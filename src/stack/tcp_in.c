@@ -308,13 +308,17 @@ VJ_INLINE bool fast_opts_ok(struct tcb *t, const struct tcp_view *view)
 	return tcp_is_plain_ts(view) && !time_before32(tcp_plain_ts_val(view), t->ts_recent);
 }
 
-/* States that need the steps. ECN does if the network has marked the segment. */
+/*
+ * States that need the steps. ECN does if the network has marked the segment; keep-alive, of which
+ * nothing is done on a link that cannot lose, does on the others.
+ */
 VJ_INLINE bool fast_state_ok(const struct tcb *t, uint8_t tos)
 {
-	const uint32_t slow = TF_OOO | TF_FIN_AHEAD | TF_KEEPALIVE | TF_PERSIST | TF_FASTOPEN;
+	const uint32_t slow = TF_OOO | TF_FIN_AHEAD | TF_PERSIST | TF_FASTOPEN;
 
-	return likely(!tcb_has(t, slow | TF_ECN)) ||
-	       (!tcb_has(t, slow) && (tos & IP_ECN_CE) != IP_ECN_CE);
+	return likely(!tcb_has(t, slow | TF_KEEPALIVE | TF_ECN)) ||
+	       (!tcb_has(t, slow) && (!tcb_has(t, TF_KEEPALIVE) || tcb_no_loss(t)) &&
+		(!tcb_has(t, TF_ECN) || (tos & IP_ECN_CE) != IP_ECN_CE));
 }
 
 /* tcp_ack_advance(); on a link that cannot lose, mostly nothing but a number moves */
