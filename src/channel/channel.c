@@ -264,15 +264,17 @@ static VJ_NOINLINE uint32_t rx_take_many(struct vj_channel *ch, struct vj_buf *b
 }
 
 /*
- * A message by itself: its descriptor and its data are in the peer's cache, and one would be waited for after the other. A
+ * A message by itself: index, descriptor and data are in the peer's cache, and one would be waited for after the other. A
  * sender that uses frames in the order in which it got them sends in the frame whose fill entry has the number of this
- * descriptor, so both can be fetched at once. A guess: whatever it fetches, the descriptor decides.
+ * descriptor, so all can be fetched at once: whoever looks in vain has asked for the rest before it looks again, and when
+ * the index comes, they come with it. A guess: whatever it fetches, the descriptor decides.
  */
 static inline void rx_guess(struct vj_channel *ch)
 {
 	uint64_t addr = ring_addr_get(&ch->fill, ch->rx.next) & (((uint64_t)ch->frame_cnt << ch->frame_shift) - 1);
 	const uint8_t *data = ch->rx_pool.mem + addr + frame_colour(addr >> ch->frame_shift);
 
+	prefetch_read((const void *)ring_desc_at(&ch->rx, ch->rx.next));
 	prefetch_read(data);
 	prefetch_read(data + VJ_CACHELINE);
 }
@@ -289,8 +291,7 @@ unsigned vj_channel_rx(struct vj_channel *ch, struct vj_buf *bufs, unsigned n)
 		return 0;
 	}
 	if (ready == 0) {
-		/* The line of the next descriptor is to be on its way when the index that announces it arrives. */
-		prefetch_read((const void *)ring_desc_at(&ch->rx, ch->rx.next));
+		rx_guess(ch);
 		return 0;
 	}
 	if (ready <= RX_GUESS_MAX)
