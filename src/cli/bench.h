@@ -88,6 +88,7 @@ struct bench_way {
 	int (*client)(struct bench_peer *peer);
 	bool with_vjd;
 	int nr;
+	bool ordinary; /* what most programs do: told beside the best */
 	double tried; /* what it came to when the kernel's best way was looked for; 0: was not */
 };
 

@@ -97,6 +97,28 @@ static void print_tried(const struct bench_case *c)
 			       c->kernel[i].how);
 }
 
+/*
+ * Beside the kernel's best way, which the ratio is against and which burns a processor a side, the one that most programs
+ * use, from its one short run. NULL: was not tried.
+ */
+static const struct bench_way *ordinary_way(const struct bench_case *c)
+{
+	for (unsigned i = 0; i < c->kernel_cnt; i++)
+		if (c->kernel[i].ordinary && c->kernel[i].tried > 0)
+			return &c->kernel[i];
+	return NULL;
+}
+
+static void print_ordinary(const struct bench_case *c, double vj)
+{
+	const struct bench_way *way = ordinary_way(c);
+	char a[32], u[32];
+
+	if (way != NULL)
+		printf("  beside  %.3g times what most programs do (%s%s, one short run: %s)\n",
+		       bench_ratio(c, vj, way->tried), scaled(way->tried, a), short_unit(c->unit, u), way->how);
+}
+
 static void print_parts(const struct bench_case *c, const struct bench_series *vj,
 			const struct bench_series *kernel)
 {
@@ -129,6 +151,7 @@ static void print_result(const struct bench_case *c, const struct bench_series *
 	print_parts(c, vj, kernel);
 	if (ratio > 0)
 		printf("  ratio   %.3g times the kernel\n", ratio);
+	print_ordinary(c, series_median(vj));
 	if (c->finish != NULL) {
 		char note[BENCH_NOTE_BYTES] = "";
 		json_t *unused = json_object();
@@ -207,6 +230,16 @@ static json_t *json_tried(const struct bench_case *c)
 	return all;
 }
 
+static json_t *json_ordinary(const struct bench_case *c, double vj)
+{
+	const struct bench_way *way = ordinary_way(c);
+
+	if (way == NULL)
+		return json_null();
+	return json_pack("{s:s, s:f, s:o}", "how", way->how, "value", way->tried, "ratio",
+			 real_or_null(bench_ratio(c, vj, way->tried)));
+}
+
 static void json_parts(json_t *root, const struct bench_case *c, const struct bench_series *vj,
 		       const struct bench_series *kernel)
 {
@@ -235,6 +268,7 @@ static void print_json(const struct bench_ctx *ctx, const struct bench_case *c,
 			 real_or_null(ratio), "vj_runs", json_series(c, vj), "kernel_runs",
 			 kernel != NULL ? json_series(c, kernel) : json_null(), "kernel_tried",
 			 json_tried(c));
+	json_object_set_new(root, "kernel_ordinary", json_ordinary(c, vj_median));
 	json_parts(root, c, vj, kernel);
 	if (c->extra != NULL)
 		json_object_update(root, c->extra);

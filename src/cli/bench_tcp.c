@@ -427,7 +427,9 @@ static int compare_tcp(struct bench_ctx *ctx, struct bench_case *c)
 
 		if ((ways[i].nr == NET_RECV_BLOCK && ctx->conns > 1) || (spins && !ctx->busy))
 			continue;
-		c->kernel[c->kernel_cnt++] = ways[i];
+		c->kernel[c->kernel_cnt] = ways[i];
+		c->kernel[c->kernel_cnt++].ordinary =
+			ways[i].nr == (ctx->conns > 1 ? NET_EPOLL : NET_RECV_BLOCK);
 	}
 	c->vj = (struct bench_way){
 		.how = ctx->busy ? "direct channel, pinned, TCP_NODELAY, polling"
