@@ -276,7 +276,13 @@ static bool data_text(struct stack *s, struct conn c, struct tcp_seg *seg)
 	if (!tcb_has(t, TF_OWNED | TF_EMBRYO)) {
 		/* Nobody will ever read it (RFC 9293 3.6.1, RFC 2525 2.17) */
 		stack_drop(s, STACK_DROP_TCP_CLOSED_DATA);
-		tcp_conn_reset(s, c, 0);
+		if (tcb_no_loss(t)) {
+			tcp_conn_reset(s, c, 0);
+			return false;
+		}
+		/* An answer to this segment, as it would get from no connection (Linux) */
+		tcp_reply_rst(s, seg->pkt, &seg->view);
+		tcp_conn_done(s, c, 0);
 		return false;
 	}
 	if (seg->seq == t->rcv_nxt)

@@ -170,7 +170,7 @@ static void orphan_gets_data(void **state)
 	tcp_close(t->s, t->id);
 	SEND("F. 1:1(0) ack 1");
 	RECV(0, ". 1:101(100) ack 2");
-	SEND("R. 2:2(0) ack 1");
+	SEND("R 2:2(0) win 0");
 	assert_int_equal(stats(t).tcp_conns, 0);
 	assert_int_equal(stats(t).drops[STACK_DROP_TCP_CLOSED_DATA], 1);
 }
