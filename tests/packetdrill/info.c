@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * TCP_INFO in Linux's layout (include/uapi/linux/tcp.h up to 6.15, longer than the headers of this system may be)
+ *
+ * Linux counts in segments and in the units that each member names; the stack counts bytes. What is in flight is counted
+ * in segments of the connection's MSS, rounded up.
+ */
+#include "tests/packetdrill/pd.h"
+
+#include <errno.h>
+#include <string.h>
+
+struct info_linux {
+	uint8_t state, ca_state, retransmits, probes, backoff, options, wscale, app_limited;
+	uint32_t rto, ato, snd_mss, rcv_mss;
+	uint32_t unacked, sacked, lost, retrans, fackets;
+	uint32_t last_data_sent, last_ack_sent, last_data_recv, last_ack_recv;
+	uint32_t pmtu, rcv_ssthresh, rtt, rttvar, snd_ssthresh, snd_cwnd, advmss, reordering;
+	uint32_t rcv_rtt, rcv_space, total_retrans;
+	uint64_t pacing_rate, max_pacing_rate, bytes_acked, bytes_received;
+	uint32_t segs_out, segs_in, notsent_bytes, min_rtt, data_segs_in, data_segs_out;
+	uint64_t delivery_rate, busy_time, rwnd_limited, sndbuf_limited;
+	uint32_t delivered, delivered_ce;
+	uint64_t bytes_sent, bytes_retrans;
+	uint32_t dsack_dups, reord_seen, rcv_ooopack, snd_wnd, rcv_wnd, rehash;
+	uint16_t total_rto, total_rto_recoveries;
+	uint32_t total_rto_time;
+	uint32_t received_ce, delivered_bytes[3], received_bytes[3], ecn;
+};
+
+_Static_assert(offsetof(struct info_linux, rto) == 8 && offsetof(struct info_linux, pmtu) == 60 &&
+		       offsetof(struct info_linux, pacing_rate) == 104 && offsetof(struct info_linux, segs_out) == 136 &&
+		       offsetof(struct info_linux, delivery_rate) == 160 && offsetof(struct info_linux, bytes_sent) == 200 &&
+		       offsetof(struct info_linux, total_rto) == 240,
+	       "as the kernel has it");
+
+enum { LINUX_TS = 1, LINUX_SACK = 2, LINUX_WSCALE = 4, LINUX_ECN = 8, LINUX_ECN_SEEN = 16, LINUX_SYN_DATA = 32 };
+
+#define SSTHRESH_INFINITE 0x7fffffffu
+
+/* Linux's numbers of the states */
+static uint8_t info_state(enum tcp_state state)
+{
+	static const uint8_t linux_state[] = {
+		[TCP_CLOSED] = 7,      [TCP_LISTEN] = 10,    [TCP_SYN_SENT] = 2,   [TCP_SYN_RECEIVED] = 3,
+		[TCP_ESTABLISHED] = 1, [TCP_FIN_WAIT_1] = 4, [TCP_FIN_WAIT_2] = 5, [TCP_CLOSE_WAIT] = 8,
+		[TCP_CLOSING] = 11,    [TCP_LAST_ACK] = 9,   [TCP_TIME_WAIT] = 6,
+	};
+
+	return linux_state[state];
+}
+
+static uint32_t segments(uint32_t bytes, uint32_t mss)
+{
+	return mss != 0 ? (bytes + mss - 1) / mss : 0;
+}
+
+static void info_fill(const struct pd_world *w, const struct pd_file *f, const struct tcp_info *in,
+		      struct info_linux *out)
+{
+	*out = (struct info_linux){
+		.state = info_state(in->state),
+		.options = (uint8_t)((in->timestamps ? LINUX_TS : 0) | (in->sack ? LINUX_SACK : 0) |
+				     (in->snd_wscale != 0 || in->rcv_wscale != 0 ? LINUX_WSCALE : 0)),
+		.wscale = (uint8_t)(in->snd_wscale | in->rcv_wscale << 4),
+		.rto = in->rto_us,
+		.snd_mss = in->mss,
+		.unacked = segments(in->in_flight_bytes, in->mss),
+		.pmtu = w->set.mtu,
+		.rtt = in->srtt_us,
+		.rttvar = in->rttvar_us,
+		.snd_ssthresh = in->ssthresh_bytes == UINT32_MAX ? SSTHRESH_INFINITE : in->ssthresh_bytes / in->mss,
+		.snd_cwnd = in->cwnd_bytes / in->mss,
+		.advmss = w->set.mtu - (ip_addr_is_v4(&f->remote.addr) ? 40 : 60),
+		.reordering = 3,
+		.total_retrans = in->retransmits,
+		.max_pacing_rate = f->max_pacing,
+		.notsent_bytes = in->unsent_bytes,
+		.rcv_ooopack = in->out_of_order,
+		.snd_wnd = in->snd_wnd,
+		.rcv_wnd = in->rcv_wnd,
+	};
+}
+
+static void info_listener(const struct pd_world *w, const struct pd_file *f, struct info_linux *out)
+{
+	*out = (struct info_linux){
+		.state = info_state(f->state == PD_LISTEN ? TCP_LISTEN : TCP_CLOSED),
+		.rto = 1000000,
+		.snd_mss = 536,
+		.rcv_mss = 88,
+		.rttvar = 250000,
+		.snd_ssthresh = SSTHRESH_INFINITE,
+		.snd_cwnd = 10,
+		.reordering = 3,
+		.max_pacing_rate = f->max_pacing,
+	};
+	if (f->state == PD_LISTEN)
+		out->unacked = tcp_listener_ready(w->stack, f->listener);
+}
+
+int pd_tcp_info(struct pd_world *w, struct pd_file *f, void *value, socklen_t *len)
+{
+	struct info_linux out;
+	struct tcp_info in;
+
+	if (f->kind != PD_TCP)
+		return -EOPNOTSUPP;
+	if (f->tcp.v == 0) {
+		info_listener(w, f, &out);
+	} else {
+		tcp_info(w->stack, f->tcp, &in);
+		info_fill(w, f, &in, &out);
+	}
+	*len = (socklen_t)min_size(*len, sizeof(out));
+	memcpy(value, &out, *len);
+	return 0;
+}

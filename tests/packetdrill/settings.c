@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * What a script can set before it runs
+ *
+ * Scripts for Linux set sysctls, most of them in a command before the first event. The stack cannot see that, but this
+ * library can look at the same sysctls, and does: whenever a socket is made, starts to listen or connects. What --so_flags
+ * names is not looked up any more:
+ *
+ *	--so_flags=ecn=1,congestion_control=reno,mtu=1400
+ *
+ * The names are those under net.ipv4.tcp_ in /proc/sys, with colons between the numbers of a triple (rmem=4096:65536:1000000);
+ * besides
+ *
+ *	mtu=1500	of the link
+ *	tso=0		1: segments that follow each other leave as one packet (tso.c)
+ *	sysctl=1	0: don't look at the kernel's
+ *	libc=1		0: leave the program's calls of getsockopt() to libc (libc.c)
+ *
+ * tcp_rmem and tcp_wmem as the kernel is born with them count as not set: scripts are written for those in
+ * pd_settings_init(). So does a congestion control that is neither Linux's nor Reno, if the script has not changed it: it
+ * is the machine's own taste.
+ */
+#include "tests/packetdrill/pd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define VALUE_MAX 128
+
+struct setting {
+	const char *name;
+	void (*set)(struct pd_settings *set, const char *value);
+};
+
+static uint32_t number(const char *value)
+{
+	return (uint32_t)strtoul(value, NULL, 10);
+}
+
+/* A sysctl where 0 switches off */
+#define SWITCH(name, field)                                                    \
+	static void set_##name(struct pd_settings *set, const char *value)     \
+	{                                                                      \
+		set->tcp.field = number(value) == 0;                           \
+	}
+/* A number */
+#define NUMBER(name, field, type, unit)                                        \
+	static void set_##name(struct pd_settings *set, const char *value)     \
+	{                                                                      \
+		set->field = (type)(number(value) * (unit));                   \
+	}
+
+SWITCH(sack, no_sack)
+SWITCH(timestamps, no_timestamps)
+SWITCH(window_scaling, no_wscale)
+SWITCH(slow_start_after_idle, no_idle_restart)
+NUMBER(syn_retries, tcp.syn_retries, uint8_t, 1)
+NUMBER(synack_retries, tcp.synack_retries, uint8_t, 1)
+NUMBER(retries2, tcp.retries, uint8_t, 1)
+NUMBER(orphan_retries, tcp.orphan_retries, uint8_t, 1)
+NUMBER(keepalive_time, tcp.keepidle_s, uint16_t, 1)
+NUMBER(keepalive_intvl, tcp.keepintvl_s, uint16_t, 1)
+NUMBER(keepalive_probes, tcp.keepcnt, uint8_t, 1)
+NUMBER(fin_timeout, tcp.fin_timeout_ms, uint32_t, 1000)
+NUMBER(notsent_lowat, notsent_lowat, uint32_t, 1)
+NUMBER(min_tso_segs, tso_segs, uint32_t, 1)
+
+static void set_congestion_control(struct pd_settings *set, const char *value)
+{
+	const char *name;
+
+	if (strcmp(value, set->congestion_before) == 0 && strcmp(value, "reno") != 0)
+		return;
+	for (unsigned int i = 0; (name = tcp_cc_name(i)) != NULL; i++)
+		if (strcmp(name, value) == 0)
+			set->tcp.congestion = (uint8_t)i;
+}
+
+static void set_ecn(struct pd_settings *set, const char *value)
+{
+	static const uint8_t ecn[] = { STACK_ECN_OFF, STACK_ECN_ASK, STACK_ECN_ACCEPT };
+	uint32_t n = number(value);
+
+	set->tcp.ecn = n < ARRAY_SIZE(ecn) ? ecn[n] : STACK_ECN_ACCEPT;
+}
+
+static bool triple(uint64_t *ret, const char *value)
+{
+	unsigned long long v[3];
+
+	if (sscanf(value, "%llu%*[ \t:]%llu%*[ \t:]%llu", &v[0], &v[1], &v[2]) != 3)
+		return false;
+	for (int i = 0; i < 3; i++)
+		ret[i] = v[i];
+	return true;
+}
+
+static void set_rmem(struct pd_settings *set, const char *value)
+{
+	uint64_t v[3];
+
+	if (triple(v, value) && !(v[1] == 131072 && v[2] == 6291456))
+		memcpy(set->rmem, v, sizeof(v));
+}
+
+static void set_wmem(struct pd_settings *set, const char *value)
+{
+	uint64_t v[3];
+
+	if (triple(v, value) && v[1] != 16384)
+		memcpy(set->wmem, v, sizeof(v));
+}
+
+static const struct setting sysctls[] = {
+	{ "sack", set_sack },
+	{ "timestamps", set_timestamps },
+	{ "window_scaling", set_window_scaling },
+	{ "slow_start_after_idle", set_slow_start_after_idle },
+	{ "syn_retries", set_syn_retries },
+	{ "synack_retries", set_synack_retries },
+	{ "retries2", set_retries2 },
+	{ "orphan_retries", set_orphan_retries },
+	{ "keepalive_time", set_keepalive_time },
+	{ "keepalive_intvl", set_keepalive_intvl },
+	{ "keepalive_probes", set_keepalive_probes },
+	{ "fin_timeout", set_fin_timeout },
+	{ "notsent_lowat", set_notsent_lowat },
+	{ "min_tso_segs", set_min_tso_segs },
+	{ "congestion_control", set_congestion_control },
+	{ "ecn", set_ecn },
+	{ "rmem", set_rmem },
+	{ "wmem", set_wmem },
+};
+
+_Static_assert(ARRAY_SIZE(sysctls) <= 64, "bits of pd_settings.flagged");
+
+static bool sysctl_read(const char *name, char value[static VALUE_MAX])
+{
+	char path[VALUE_MAX];
+	ssize_t len;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/sys/net/ipv4/tcp_%s", name);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	len = read(fd, value, VALUE_MAX - 1);
+	close(fd);
+	if (len <= 0)
+		return false;
+	value[len] = '\0';
+	value[strcspn(value, "\n")] = '\0';
+	return true;
+}
+
+/* ---- flags ----------------------------------------------------------------------------------- */
+
+static bool flag_own(struct pd_settings *set, const char *name, const char *value)
+{
+	if (strcmp(name, "mtu") == 0)
+		set->mtu = number(value);
+	else if (strcmp(name, "tso") == 0)
+		set->tso = number(value) != 0;
+	else if (strcmp(name, "sysctl") == 0)
+		set->sysctl = number(value) != 0;
+	else if (strcmp(name, "libc") == 0)
+		set->libc = number(value) != 0;
+	else
+		return false;
+	return true;
+}
+
+static int flag_set(struct pd_settings *set, const char *name, const char *value)
+{
+	if (flag_own(set, name, value))
+		return set->mtu >= 576 && set->mtu <= 65535 ? 0 : -EINVAL;
+	for (unsigned int i = 0; i < ARRAY_SIZE(sysctls); i++)
+		if (strcmp(name, sysctls[i].name) == 0) {
+			sysctls[i].set(set, value);
+			set->flagged |= UINT64_C(1) << i;
+			return 0;
+		}
+	return -EINVAL;
+}
+
+int pd_settings_init(struct pd_settings *set, const char *flags)
+{
+	char *copy = flags != NULL ? strdup(flags) : NULL, *rest = NULL;
+	int err = 0;
+
+	*set = (struct pd_settings){
+		.rmem = { 4096, 540000, 15728640 },
+		.wmem = { 4096, 262144, 4194304 },
+		.mtu = PD_MTU_DEFAULT,
+		.notsent_lowat = UINT32_MAX,
+		.somaxconn = 4096,
+		.tso_segs = 2,
+		.sysctl = true,
+		.libc = true,
+	};
+	for (char *name = copy != NULL ? strtok_r(copy, ", ", &rest) : NULL; name != NULL && err == 0;
+	     name = strtok_r(NULL, ", ", &rest)) {
+		char *value = strchr(name, '=');
+
+		if (value != NULL)
+			*value++ = '\0';
+		err = flag_set(set, name, value != NULL ? value : "1");
+		if (err != 0)
+			fprintf(stderr, "libvj-packetdrill: no flag '%s', or a bad value\n", name);
+	}
+	free(copy);
+	(void)sysctl_read("congestion_control", set->congestion_before);
+	return err;
+}
+
+/* ---- sysctls --------------------------------------------------------------------------------- */
+
+void pd_settings_refresh(struct pd_settings *set)
+{
+	char value[VALUE_MAX];
+
+	if (!set->sysctl)
+		return;
+	for (unsigned int i = 0; i < ARRAY_SIZE(sysctls); i++)
+		if ((set->flagged >> i & 1) == 0 && sysctl_read(sysctls[i].name, value))
+			sysctls[i].set(set, value);
+}
