@@ -91,7 +91,7 @@ void app_gone(struct app *app)
 	/* PEER_GONE tells them of the leases too */
 	channel_drop_all(app);
 	lease_drop_all(app);
-	port_map_release(&d->ports, app);
+	port_map_release(&d->ports, &app->ports);
 	if (app->job != NULL)
 		fd_job_orphan(app->job);
 	if (welcome) {

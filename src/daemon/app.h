@@ -67,6 +67,7 @@ struct app {
 	struct channel_end_list channels;
 	uint32_t channel_cnt; /* ends */
 	uint64_t memory_bytes;
+	struct port_set ports;
 	uint64_t mark;
 
 	struct fd_job *job; /* under way; the next request waits for it */

@@ -4,16 +4,19 @@
  *
  * TCP's and UDP's are separate. A unit is the smallest block; a unit with a leased port in it isn't
  * given out. The fewer units are free, the smaller the blocks: nobody gets more than a quarter of
- * what is left, so that a late-comer gets some. Given back when the application goes. A private vjd
- * can't keep the kernel from using the same numbers; on a direct channel that does no harm, because
- * the channel is part of what tells connections apart.
+ * what is left at once, so that a late-comer gets some of his own. Given back when the application goes.
+ *
+ * To one destination the kernel lets a program have all ports of the range, and the next program, which can't have the
+ * same ones there, all of them elsewhere. So an application may have all units. When none is free, units are
+ * shared: those that the fewest have, in small blocks. On a direct channel that does no harm, because the channel is part
+ * of what tells connections apart; only a server that two such applications connect to can see the same remote
+ * address and port twice. A private vjd can't keep the kernel from using the same numbers either.
  */
 #ifndef DAEMON_PORT_BLOCK_H
 #define DAEMON_PORT_BLOCK_H
 
 #include "base/types.h"
 
-struct app;
 struct lease_table;
 
 enum {
@@ -21,11 +24,17 @@ enum {
 	PORT_END = 60992, /* the kernel's default range, to whole units */
 	PORT_UNIT = 32,
 	PORT_UNIT_CNT = (PORT_END - PORT_FIRST) / PORT_UNIT,
-	PORT_APP_MAX = 8192
-}; /* of one application and protocol */
+	PORT_SHARED_MAX = 256, /* ports of a block that others have too */
+};
+
+/* The units of one application. [0] TCP, [1] UDP */
+struct port_set {
+	bool has[2][PORT_UNIT_CNT];
+	uint16_t cnt[2];
+};
 
 struct port_map {
-	const struct app *owner[2][PORT_UNIT_CNT]; /* [0] TCP, [1] UDP; NULL: free */
+	uint16_t users[2][PORT_UNIT_CNT]; /* applications that have it */
 	uint16_t free_cnt[2];
 };
 
@@ -33,17 +42,17 @@ void port_map_init(struct port_map *map);
 
 /**
  * port_map_take() - Lease a block
+ * @set:   of who asks
  * @proto: CTL_PROTO_TCP or CTL_PROTO_UDP
  * @first: 0: any; else the block wanted back after vjd was restarted: given if it is whole units
  *         and free
  * @cnt:   wanted, >= 1; rounded up to whole units
- * Return: ports given, from *@ret_first on; 0: none left, or @app has PORT_APP_MAX
+ * Return: ports given, from *@ret_first on; 0: there are none that it hasn't got
  */
-uint16_t port_map_take(struct port_map *map, const struct lease_table *leases,
-		       const struct app *app, uint8_t proto, uint16_t first, uint16_t cnt,
-		       uint16_t *ret_first);
+uint16_t port_map_take(struct port_map *map, const struct lease_table *leases, struct port_set *set,
+		       uint8_t proto, uint16_t first, uint16_t cnt, uint16_t *ret_first);
 
-/** port_map_release() - Take back all that @app has */
-void port_map_release(struct port_map *map, const struct app *app);
+/** port_map_release() - Take back all that @set has */
+void port_map_release(struct port_map *map, struct port_set *set);
 
 #endif

@@ -147,7 +147,7 @@ static void do_ports(struct app *app, const struct ctl_msg *msg)
 	struct vjd *d = app->d;
 
 	reply.ports.proto = msg->ports.proto;
-	reply.ports.cnt = port_map_take(&d->ports, &d->leases, app, msg->ports.proto,
+	reply.ports.cnt = port_map_take(&d->ports, &d->leases, &app->ports, msg->ports.proto,
 					msg->ports.first, msg->ports.cnt, &reply.ports.first);
 	if (reply.ports.cnt == 0)
 		refuse(app, msg, CTL_REFUSAL_NO_PORTS);

@@ -82,7 +82,7 @@ struct route {
 };
 
 /* Blocks of ephemeral ports leased from vjd. */
-enum { PORT_BLOCK_CNT = 128 };
+enum { PORT_BLOCK_CNT = 1024 }; /* more than vjd has units */
 struct port_block {
 	uint16_t first, cnt;
 	uint8_t proto;

@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
-enum { PORTS_ASK_CNT = 256 };
+enum { PORTS_ASK_MIN = 256 };
 
 static struct route *route_slot(struct vj *vj, uint8_t proto, const struct endpoint *remote)
 {
@@ -79,10 +79,21 @@ int route_find(struct vj *vj, uint8_t proto, const struct endpoint *remote, stru
 	return 0;
 }
 
-/* Another block from vjd. */
+static unsigned ports_total(const struct ports *p, uint8_t proto)
+{
+	unsigned total = 0;
+
+	for (unsigned i = 0; i < p->block_cnt; i++)
+		if (p->blocks[i].proto == proto)
+			total += p->blocks[i].cnt;
+	return total;
+}
+
+/* Another block from vjd: as much again as there is. */
 static int ports_more(struct vj *vj, uint8_t proto)
 {
 	struct ports *p = &vj->ports;
+	uint16_t want = (uint16_t)min_u32(max_u32(ports_total(p, proto), PORTS_ASK_MIN), CTL_PORTS_MAX);
 	uint16_t first, cnt;
 	int err;
 
@@ -90,7 +101,7 @@ static int ports_more(struct vj *vj, uint8_t proto)
 		return -ENOTCONN;
 	if (p->block_cnt == PORT_BLOCK_CNT)
 		return -EADDRNOTAVAIL;
-	err = control_done(vj, ctl_client_ports(vj->ctl, (enum ctl_proto)proto, 0, PORTS_ASK_CNT, &first, &cnt));
+	err = control_done(vj, ctl_client_ports(vj->ctl, (enum ctl_proto)proto, 0, want, &first, &cnt));
 	if (err)
 		return err;
 	if (!cnt)
@@ -116,16 +127,6 @@ void ports_restate(struct vj *vj)
 	p->block_cnt = kept;
 	p->cursor_block = 0;
 	p->cursor = 0;
-}
-
-static unsigned ports_total(const struct ports *p, uint8_t proto)
-{
-	unsigned total = 0;
-
-	for (unsigned i = 0; i < p->block_cnt; i++)
-		if (p->blocks[i].proto == proto)
-			total += p->blocks[i].cnt;
-	return total;
 }
 
 /*

@@ -582,6 +582,39 @@ static void test_vjd_and_peer_killed(void **state)
 	vj_unlisten(a, l);
 }
 
+/* As many connections to one endpoint as the kernel has ephemeral ports, and as many again from another address. */
+enum { PORTS_OF_ONE_ADDRESS = 28000 };
+
+static void connect_many(const struct vj_listener *l, const struct sockaddr_storage *at, uint32_t from, unsigned cnt)
+{
+	struct sockaddr_in local = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(from) };
+	struct vj_conn c;
+
+	for (unsigned i = 0; i < cnt; i++) {
+		int err = vj_connect(b, (const struct sockaddr *)at, sizeof(local), (struct sockaddr *)&local,
+				     sizeof(local), 0, &c);
+
+		if (err)
+			fail_msg("connection %u: %s", i, strerror(-err));
+		PUMP_UNTIL(!vj_accept(a, *l, 0, &c));
+	}
+}
+
+static void test_many_ports(void **state)
+{
+	struct vj_stats st = { .sz = sizeof(st) };
+	struct sockaddr_storage at;
+	struct vj_listener l = listen_on(a, AF_INET, &at);
+	uint64_t start_ms = now_ms();
+
+	(void)state;
+	connect_many(&l, &at, 0x7f000001, PORTS_OF_ONE_ADDRESS);
+	connect_many(&l, &at, 0x7f000002, PORTS_OF_ONE_ADDRESS);
+	assert_int_equal(vj_stats(a, &st), 0);
+	assert_int_equal(st.tcp_conns, 2 * PORTS_OF_ONE_ADDRESS);
+	print_message("           in %llu ms\n", (unsigned long long)(now_ms() - start_ms));
+}
+
 static void test_no_vjd(void **state)
 {
 	struct vj_options o = VJ_OPTIONS_INIT;
@@ -661,6 +694,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_tcp4, pair_setup, pair_teardown),
 		cmocka_unit_test_setup_teardown(test_tcp6, pair_setup, pair_teardown),
 		cmocka_unit_test_setup_teardown(test_many, pair_setup, pair_teardown),
+		cmocka_unit_test_setup_teardown(test_many_ports, pair_setup, pair_teardown),
 		cmocka_unit_test_setup_teardown(test_udp, pair_setup, pair_teardown),
 		cmocka_unit_test_setup_teardown(test_refusals, pair_setup, pair_teardown),
 		cmocka_unit_test_setup_teardown(test_to_myself, pair_setup, pair_teardown),

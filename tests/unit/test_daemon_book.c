@@ -207,60 +207,92 @@ static void conflicts_are_found_among_others_only(void **state)
 	lease_table_fini(&t);
 }
 
-static void blocks_are_disjoint_and_shrink(void **state)
+/* As many asked for as it takes. Return: ports that @set got, each counted in @seen */
+static unsigned take_all(struct port_map *map, const struct lease_table *t, struct port_set *set, uint16_t want,
+			 uint8_t seen[static 65536])
 {
-	static uint8_t seen[65536];
-	static struct app apps[64];
-	struct port_map map;
-	struct lease_table t;
-	unsigned total = 0, last = UINT16_MAX;
+	unsigned total = 0;
 	uint16_t first, cnt;
 
+	while ((cnt = port_map_take(map, t, set, CTL_PROTO_TCP, 0, want, &first)) != 0) {
+		assert_true(cnt <= want + PORT_UNIT && cnt % PORT_UNIT == 0);
+		assert_true(first >= PORT_FIRST && first + cnt <= PORT_END);
+		for (unsigned p = first; p < (unsigned)first + cnt; p++)
+			seen[p]++;
+		total += cnt;
+	}
+	return total;
+}
+
+static void one_may_have_all_ports_and_others_share(void **state)
+{
+	static struct port_set set[5];
+	static uint8_t seen[65536];
+	struct port_map map;
+	struct lease_table t;
+	uint16_t first;
+
 	(void)state;
-	memset(seen, 0, sizeof(seen));
 	assert_int_equal(lease_table_init(&t), 0);
 	port_map_init(&map);
-	for (unsigned a = 0; a < ARRAY_SIZE(apps); a++) {
-		while ((cnt = port_map_take(&map, &t, &apps[a], CTL_PROTO_TCP, 0, 1024, &first)) != 0) {
-			assert_true(cnt <= last || a > 0);
-			last = cnt;
-			assert_true(first >= PORT_FIRST && first + cnt <= PORT_END);
-			for (unsigned p = first; p < (unsigned)first + cnt; p++)
-				assert_int_equal(seen[p]++, 0);
-			total += cnt;
-		}
+	for (unsigned a = 0; a < ARRAY_SIZE(set); a++) {
+		assert_int_equal(take_all(&map, &t, &set[a], 1000, seen), PORT_END - PORT_FIRST);
+		for (unsigned p = PORT_FIRST; p < PORT_END; p++)
+			assert_int_equal(seen[p], a + 1); /* to each no port twice */
+		assert_int_equal(map.free_cnt[0], 0);
 	}
-	assert_int_equal(total, PORT_END - PORT_FIRST);
-	assert_int_equal(map.free_cnt[0], 0);
 	/* the other protocol has its own */
-	assert_int_equal(port_map_take(&map, &t, &apps[0], CTL_PROTO_UDP, 0, 256, &first), 256);
-	for (unsigned a = 0; a < ARRAY_SIZE(apps); a++)
-		port_map_release(&map, &apps[a]);
+	assert_int_equal(port_map_take(&map, &t, &set[0], CTL_PROTO_UDP, 0, 256, &first), 256);
+	/* what one gives back others still have */
+	port_map_release(&map, &set[0]);
+	assert_int_equal(map.free_cnt[0], 0);
+	for (unsigned a = 0; a < ARRAY_SIZE(set); a++)
+		port_map_release(&map, &set[a]);
 	assert_int_equal(map.free_cnt[0], PORT_UNIT_CNT);
 	assert_int_equal(map.free_cnt[1], PORT_UNIT_CNT);
 	lease_table_fini(&t);
 }
 
-static void nobody_gets_all_ports(void **state)
+static void blocks_shrink_and_are_disjoint_while_there_are_any(void **state)
 {
-	static struct app a;
+	static struct port_set greedy, late[8];
+	static uint8_t seen[65536];
+	uint16_t first, cnt, last = UINT16_MAX;
 	struct port_map map;
 	struct lease_table t;
-	unsigned total = 0;
-	uint16_t first, cnt;
+	unsigned i = 0;
 
 	(void)state;
+	memset(seen, 0, sizeof(seen));
 	assert_int_equal(lease_table_init(&t), 0);
 	port_map_init(&map);
-	while ((cnt = port_map_take(&map, &t, &a, CTL_PROTO_UDP, 0, 1000, &first)) != 0)
-		total += cnt;
-	assert_int_equal(total, PORT_APP_MAX);
+	while (map.free_cnt[0] > 8) {
+		cnt = port_map_take(&map, &t, &greedy, CTL_PROTO_TCP, 0, 1024, &first);
+		assert_true(cnt > 0 && cnt <= last);
+		last = cnt;
+		for (unsigned p = first; p < (unsigned)first + cnt; p++)
+			assert_int_equal(seen[p]++, 0);
+	}
+	for (; map.free_cnt[0] > 0; i++) {
+		cnt = port_map_take(&map, &t, &late[i], CTL_PROTO_TCP, 0, 1024, &first);
+		assert_true(cnt > 0);
+		for (unsigned p = first; p < (unsigned)first + cnt; p++)
+			assert_int_equal(seen[p]++, 0);
+	}
+	assert_true(i >= 4);
+	/* from now on what the fewest have, in small blocks */
+	assert_int_equal(port_map_take(&map, &t, &late[i - 1], CTL_PROTO_TCP, 0, 1024, &first), PORT_SHARED_MAX);
+	for (unsigned p = first; p < first + (unsigned)PORT_SHARED_MAX; p++)
+		assert_int_equal(seen[p]++, 1);
+	assert_int_equal(port_map_take(&map, &t, &late[0], CTL_PROTO_TCP, 0, 1024, &first), PORT_SHARED_MAX);
+	for (unsigned p = first; p < first + (unsigned)PORT_SHARED_MAX; p++)
+		assert_int_equal(seen[p]++, 1);
 	lease_table_fini(&t);
 }
 
 static void a_block_is_had_again_after_a_restart(void **state)
 {
-	static struct app a, b;
+	static struct port_set a, b;
 	struct port_map map;
 	struct lease_table t;
 	uint16_t first;
@@ -281,7 +313,7 @@ static void a_block_is_had_again_after_a_restart(void **state)
 
 static void leased_ports_are_left_out(void **state)
 {
-	static struct app a;
+	static struct port_set a;
 	struct lease l = side(CTL_PROTO_TCP, "", 1);
 	struct port_map map;
 	struct lease_table t;
@@ -327,8 +359,8 @@ int main(void)
 		cmocka_unit_test(contests),
 		cmocka_unit_test(better_fit_wins_and_owners_take_turns),
 		cmocka_unit_test(conflicts_are_found_among_others_only),
-		cmocka_unit_test(blocks_are_disjoint_and_shrink),
-		cmocka_unit_test(nobody_gets_all_ports),
+		cmocka_unit_test(one_may_have_all_ports_and_others_share),
+		cmocka_unit_test(blocks_shrink_and_are_disjoint_while_there_are_any),
 		cmocka_unit_test(a_block_is_had_again_after_a_restart),
 		cmocka_unit_test(leased_ports_are_left_out),
 		cmocka_unit_test(rate_and_burst),
