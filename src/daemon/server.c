@@ -30,6 +30,8 @@
 #define SO_PEERPIDFD 77 /* Linux 6.5 */
 #endif
 
+#define DEAF_NS (20 * NS_PER_MS)
+
 enum {
 	EVENTS_PER_ROUND = 64,
 	READS_PER_ROUND = 16, /* of one client, then the others have their turn */
@@ -75,6 +77,7 @@ struct server {
 	struct conn_list changed; /* to be looked at before the next wait */
 	struct conn_list freed;	  /* closed; events of this round may still name them */
 	uint32_t conn_cnt, conn_max;
+	uint64_t deaf_until_ns; /* nobody is let in before: accept() fails, and the listener stays readable. 0: hears */
 	uint64_t idle_since_ns; /* no application since */
 	bool has_app, had_app;	/* in the last round; ever */
 	bool stop;
@@ -386,8 +389,8 @@ static int start_listening(struct server *s)
 	return 0;
 }
 
-/* No descriptor left: let one in and out, or the listener would be readable for ever. */
-static void turn_away(struct server *s)
+/* No descriptor left: let one in and out, or the listener would be readable for ever. Return: false: not even that */
+static bool turn_away(struct server *s)
 {
 	int fd;
 
@@ -396,6 +399,22 @@ static void turn_away(struct server *s)
 	if (fd >= 0)
 		close(fd);
 	s->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	return fd >= 0;
+}
+
+static void listen_again(struct server *s)
+{
+	s->deaf_until_ns = 0;
+	if (s->spare_fd < 0)
+		s->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	watch_add(s, s->listen_fd, EPOLLIN, &s->watch_listener);
+}
+
+/* accept() fails for want of what the whole host lacks: without a pause the loop would do nothing else. */
+static void go_deaf(struct server *s)
+{
+	s->deaf_until_ns = time_add_sat(s->vjd.now_ns, DEAF_NS);
+	epoll_ctl(s->epoll_fd, EPOLL_CTL_DEL, s->listen_fd, NULL);
 }
 
 /* Return: connections that came */
@@ -406,10 +425,12 @@ static unsigned accept_all(struct server *s)
 	while (cnt < ACCEPTS_PER_ROUND) {
 		int fd = accept4(s->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-		if (fd < 0 && (errno == EMFILE || errno == ENFILE))
-			turn_away(s);
-		if (fd < 0)
+		if (fd < 0) {
+			if (errno == EMFILE || errno == ENFILE ? !turn_away(s)
+							       : errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
+				go_deaf(s);
 			break;
+		}
 		cnt++;
 		if (s->conn_cnt >= s->conn_max)
 			close(fd);
@@ -451,6 +472,8 @@ static int look_after_time(struct server *s)
 {
 	bool has_app = s->vjd.app_cnt > 0;
 
+	if (s->deaf_until_ns != 0 && s->vjd.now_ns >= s->deaf_until_ns)
+		listen_again(s);
 	app_expire_strangers(&s->vjd);
 	half_look(&s->vjd);
 	if (has_app || s->has_app)
@@ -466,6 +489,8 @@ static int wait_ms(const struct server *s)
 	uint64_t ms;
 
 	deadline_ns = min_u64(deadline_ns, half_deadline_ns(&s->vjd));
+	if (s->deaf_until_ns != 0)
+		deadline_ns = min_u64(deadline_ns, s->deaf_until_ns);
 	if (deadline_ns == TIME_NEVER)
 		return -1;
 	ms = time_ns_to_ms_ceil(time_sub_sat(deadline_ns, s->vjd.now_ns));

@@ -425,6 +425,84 @@ static void hit_and_run(void **state)
 	}
 }
 
+/* ---- what could make it spin: with everybody silent, vjd must use no CPU to speak of */
+
+static void expect_idle(const char *when)
+{
+	unsigned before_ms, spent_ms;
+
+	sleep_ms(100); /* what is under way */
+	before_ms = vjd_cpu_ms(&v);
+	sleep_ms(500);
+	spent_ms = vjd_cpu_ms(&v) - before_ms;
+	if (spent_ms > 50)
+		fail_msg("%s: %u ms of CPU in 500", when, spent_ms);
+}
+
+static void half_dead_clients_cost_no_cpu(void **state)
+{
+	struct ctl_msg status = { .type = CTL_STATUS, .seq = 2 };
+	int fd[6];
+
+	(void)state;
+	for (unsigned i = 0; i < 6; i++)
+		fd[i] = raw_connect(&v);
+	expect_idle("strangers");
+	shutdown(fd[0], SHUT_WR);
+	shutdown(fd[1], SHUT_RD);
+	expect_idle("strangers, half closed");
+	for (unsigned i = 2; i < 6; i++)
+		raw_hello(fd[i]);
+	shutdown(fd[2], SHUT_RD);
+	raw_send(fd[2], &status, sizeof(status), NULL, 0);
+	shutdown(fd[3], SHUT_WR);
+	expect_idle("clients, half closed");
+	/* its socket is full: it is waited for, and its further requests aren't read */
+	while (raw_send(fd[4], &status, sizeof(status), NULL, 0) > 0)
+		;
+	expect_idle("one who never reads");
+	shutdown(fd[4], SHUT_RD);
+	expect_idle("... and closes that half");
+	shutdown(fd[5], SHUT_RDWR);
+	expect_idle("closed, but open");
+	for (unsigned i = 0; i < 6; i++)
+		close(fd[i]);
+}
+
+/* accept() fails, and who waits at the door keeps the listener readable. */
+static void nobody_can_be_let_in(void **state)
+{
+	struct rlimit old, none = { .rlim_cur = 3 };
+	int fd;
+
+	(void)state;
+	assert_int_equal(prlimit(v.pid, RLIMIT_NOFILE, NULL, &old), 0);
+	none.rlim_max = old.rlim_max;
+	assert_int_equal(prlimit(v.pid, RLIMIT_NOFILE, &none, NULL), 0);
+	fd = raw_connect(&v);
+	expect_idle("no number left, not even the spare one's");
+	assert_int_equal(prlimit(v.pid, RLIMIT_NOFILE, &old, NULL), 0);
+	raw_hello(fd);
+	close(fd);
+}
+
+/* Halves of channels whose other end lives and never comes: looked at once a second. */
+static void halves_cost_little(void **state)
+{
+	struct ctl_channel now, half = { .proto = CTL_PROTO_TCP, .params = VJ_AREA_PARAMS_DEFAULT, .end = 1 };
+	struct ctl_client *c = client_open(&v, "x");
+
+	(void)state;
+	half.area_bytes = vj_area_bytes(&half.params);
+	half.peer_pid = getpid();
+	for (unsigned i = 0; i < 1000; i++) {
+		memcpy(half.key, &i, sizeof(i));
+		assert_int_equal(ctl_client_hold(c, &half, &now), 0);
+	}
+	expect_idle("a thousand halves");
+	ctl_client_close(c);
+}
+
 int main(int argc, char **argv)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -435,7 +513,8 @@ int main(int argc, char **argv)
 		T(crowd_of_strangers), T(floods),
 		T(never_reading),      T(events_for_one_who_never_reads),
 		T(lingering_sockets),  T(too_many_lingering_sockets),
-		T(hit_and_run),
+		T(hit_and_run),        T(half_dead_clients_cost_no_cpu),
+		T(nobody_can_be_let_in), T(halves_cost_little),
 	};
 
 	vjd_test_init(argc, argv);

@@ -214,6 +214,20 @@ unsigned vjd_rss_kib(const struct vjd_proc *v)
 	return kib;
 }
 
+unsigned vjd_cpu_ms(const struct vjd_proc *v)
+{
+	unsigned long user = 0, system = 0;
+	char name[64];
+	FILE *f;
+
+	snprintf(name, sizeof(name), "/proc/%d/stat", v->pid);
+	f = fopen(name, "r");
+	assert_non_null(f);
+	assert_int_equal(fscanf(f, "%*d (%*[^)]) %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system), 2);
+	fclose(f);
+	return (unsigned)((user + system) * 1000 / (unsigned long)sysconf(_SC_CLK_TCK));
+}
+
 /* ---- polite clients */
 
 struct ctl_client *client_open_flags(const struct vjd_proc *v, const char *name, uint32_t flags)

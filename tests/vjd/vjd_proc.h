@@ -55,6 +55,8 @@ void vjd_clean(struct vjd_proc *v);
 /* Descriptors that it holds, once that stands still. */
 unsigned vjd_fd_cnt(const struct vjd_proc *v);
 unsigned vjd_rss_kib(const struct vjd_proc *v);
+/* CPU time that it has used. */
+unsigned vjd_cpu_ms(const struct vjd_proc *v);
 
 /* ---- polite clients */
 
