@@ -64,6 +64,7 @@ struct vj_channel {
 	struct ring rx, fill;
 	struct pool rx_pool;
 	uint32_t rx_held; /* frames of rx_pool that are FRAME_HERE */
+	bool rx_guessed;  /* the last look was in vain, and asked for what comes next */
 
 	struct ring tx, completion;
 	struct pool tx_pool;
@@ -292,10 +293,12 @@ unsigned vj_channel_rx(struct vj_channel *ch, struct vj_buf *bufs, unsigned n)
 	}
 	if (ready == 0) {
 		rx_guess(ch);
+		ch->rx_guessed = true;
 		return 0;
 	}
-	if (ready <= RX_GUESS_MAX)
+	if (ready <= RX_GUESS_MAX && !ch->rx_guessed)
 		rx_guess(ch);
+	ch->rx_guessed = false;
 	n = min_u32(n, ready);
 	n = n == 1 ? rx_take(ch, bufs, 1) : rx_take_many(ch, bufs, n);
 	if (n != 0)

@@ -83,7 +83,7 @@ unsigned vj_events(struct vj *vj, struct vj_event *ev, unsigned n)
 		[STACK_OBJ_TCP] = VJ_OBJ_CONN, [STACK_OBJ_LISTENER] = VJ_OBJ_LISTENER, [STACK_OBJ_UDP] = VJ_OBJ_UDP
 	};
 	struct stack_event batch[32];
-	unsigned cnt = raw_events(vj, ev, n);
+	unsigned cnt = unlikely(vj->raw_cnt) ? raw_events(vj, ev, n) : 0;
 
 	while (cnt < n) {
 		unsigned want = min_u32(n - cnt, ARRAY_SIZE(batch));

@@ -9,7 +9,7 @@
 #include <string.h>
 
 /* A connection that the program holds. Anything else is a bug of the caller. */
-static struct conn conn_owned(const struct stack *s, struct tcp_id id)
+VJ_INLINE struct conn conn_owned(const struct stack *s, struct tcp_id id)
 {
 	struct conn c;
 
@@ -340,7 +340,9 @@ int tcp_recv(struct stack *s, struct tcp_id id, void *buf, size_t len, bool peek
 	}
 	*ret_len = want;
 	if (likely(!peek) && likely(bufq_pull_only(&s->bufs, &t->rcvq, buf, len))) {
-		tcp_data_consumed(s, c);
+		/* What tcp_data_consumed() asks first */
+		if (unlikely(tcp_window_space(s, t) / 2 >= tcb_rcv_wnd(t)))
+			tcp_data_consumed(s, c);
 		return 0;
 	}
 	if (peek) {
