@@ -395,6 +395,7 @@ uint32_t udp_ready(const struct stack *s, struct udp_id u);
 	X(TCP_RST, "reset that does not fit (RFC 5961 3)")         \
 	X(TCP_SYN, "SYN in a connection (RFC 5961 4)")             \
 	X(TCP_NO_ACK, "segment without ACK")                       \
+	X(TCP_SACK, "SACK block for what was not sent")            \
 	X(TCP_CLOSED_DATA, "data after the reader closed")         \
 	X(NO_MEMORY, "no memory")                                  \
 	X(NO_FRAME, "no frame to answer in")
@@ -415,6 +416,7 @@ struct stack_stats {
 	uint64_t tcp_fastopen_tx, tcp_fastopen_rx, tcp_fastopen_bad; /* RFC 7413: SYNs with data answered, taken; bad cookies */
 	uint64_t tcp_challenges;      /* RFC 5961 */
 	uint64_t tcp_answers_skipped; /* challenge ACKs and the like, by limit of their rate */
+	uint64_t tcp_recoveries, tcp_undos, tcp_probes; /* fast recoveries; mistakes found; tail loss probes */
 	uint64_t udp_rx, udp_tx;
 	uint64_t mem_bytes;
 	uint64_t drops[STACK_DROP_CNT];

@@ -57,6 +57,7 @@
 #include "stack/stack.h"
 #include "stack/stack_priv.h"
 #include "stack/tcp_hooks.h"
+#include "stack/tcp_rtx.h"
 #include "wire/tcp.h"
 
 /* ---- limits: Linux's defaults unless said otherwise ------------------------------------------ */
@@ -116,7 +117,7 @@ enum {
 	TF_FIN_SENT = 1 << 17,	 /* snd_nxt counts our FIN */
 	TF_FIN_RCVD = 1 << 18,	 /* rcv_nxt counts the peer's FIN: end of file after rcvq */
 	TF_FIN_AHEAD = 1 << 19,	 /* the peer's FIN is at ext->fin_seq, beyond a hole */
-	TF_OOO = 1 << 20,	 /* ext has segments out of order */
+	TF_OOO = 1 << 20,	 /* ext has segments out of order, or a duplicate to report */
 	TF_WANT_WRITE = 1 << 21, /* tcp_send() fell short: WRITABLE is to be reported */
 	TF_ACTIVE = 1 << 22,	 /* opened by tcp_connect() */
 	TF_ERR_TOLD = 1 << 23,	 /* CLOSED: err has been given to the program once */
@@ -168,7 +169,7 @@ struct tcb {
 	uint32_t rcv_adv;   /* right edge of the window last offered; never moves left */
 	uint32_t rcv_acked; /* rcv_nxt in the last segment sent */
 	uint32_t snd_una;
-	uint32_t snd_nxt;   /* highest ever sent, never moves back (that is rtx->nxt's business) */
+	uint32_t snd_nxt;   /* highest ever sent, never moves back */
 	uint32_t snd_wnd;   /* from snd_una, scaled */
 	uint32_t ts_recent; /* TF_TS: the timestamp to echo */
 	uint32_t flags;
@@ -208,38 +209,6 @@ _Static_assert(sizeof(struct tcb_cold) == 64, "one cache line");
 /* A flow-table entry at 7/8 load takes 8 / 0.875 bytes. */
 _Static_assert(sizeof(struct tcb) + sizeof(struct tcb_cold) + 10 <= 208, "an idle connection");
 
-/* What happens to unacknowledged data */
-enum tcp_rtx_mode {
-	RTX_OPEN,     /* nothing lost that we know of; dups counts duplicate acknowledgements */
-	RTX_RECOVERY, /* fast recovery (RFC 6582) until snd_una reaches recover */
-	RTX_LOSS,     /* timeout: all up to recover is sent again from nxt on, in slow start */
-};
-
-/*
- * While something is unacknowledged on a link that can lose, and after, until recovery is over.
- * Made by tcp_rtx_need(), freed when snd_una catches up. A connection that gets none (no memory)
- * sends nothing and tries again by timer.
- */
-struct tcp_rtx {
-	uint32_t recover;    /* snd_nxt when RECOVERY or LOSS began */
-	uint32_t nxt;	     /* RTX_LOSS: next to be sent again */
-	uint32_t rtt_seq;    /* timing: an acknowledgement of this is a sample (Karn) */
-	uint32_t rtt_us;     /* low bits of when it was sent */
-	uint32_t small_end;  /* end of the last segment that was not full: Nagle, Minshall */
-	uint32_t stuck_ms;   /* since when nothing has been acknowledged: user timeout */
-	uint32_t dups;	     /* segments beyond snd_una that have left the network, we think */
-	struct bufq_pos pos; /* where snd_nxt is in sndq */
-	struct cc_usage usage;
-	struct cc_saved saved; /* RECOVERY, LOSS: for tcp_cc_undo() */
-	uint32_t cwr_seq;      /* cwr: of the data that said CWR */
-	bool cwr;	       /* they are in flight */
-	uint8_t mode;	     /* enum tcp_rtx_mode */
-	uint8_t partials;    /* RTX_RECOVERY: partial acknowledgements, up to 2 */
-	uint8_t soft_err;    /* ICMP's: the error if it times out (RFC 1122 4.2.3.9) */
-	bool timing;
-	bool resent; /* something between snd_una and recover was sent twice */
-};
-
 /* Options that differ from the defaults, and what is rare */
 struct tcp_ext {
 	uint32_t sndbuf_bytes;
@@ -249,7 +218,9 @@ struct tcp_ext {
 	uint32_t probe_ms;	  /* PERSIST: first probe since the window closed */
 	uint32_t fin_seq;	  /* FIN_AHEAD */
 	uint32_t ooo_head;	  /* struct tcp_ooo, in order of seq, disjoint and not adjacent */
-	uint32_t ooo_last;	  /* the range extended last, which mostly goes on; 0: none */
+	/* The ranges extended last, latest first; 0: none. The first mostly goes on. */
+	uint32_t ooo_recent[TCP_SACK_MAX];
+	struct tcp_sack dsack; /* what was received twice; empty: nothing to report */
 	uint32_t ooo_bytes;
 	uint32_t retransmits;
 	uint32_t out_of_order;
@@ -268,7 +239,17 @@ struct tcp_ext {
 	bool deferred;	     /* SYN_RECEIVED: the ACK came, and data are waited for */
 	uint8_t tos;
 	uint8_t ttl;
+	/* What tcp_rack.c knows of the path */
+	uint8_t rack_steps;   /* quarters of the shortest round trip; 0: one */
+	uint8_t rack_persist; /* recoveries until it is one again */
+	bool reordered;
 };
+
+/* Is a duplicate to be reported (RFC 2883)? */
+static inline bool tcp_ext_dsack(const struct tcp_ext *ext)
+{
+	return ext->dsack.left != ext->dsack.right;
+}
 
 /* A range received ahead of rcv_nxt */
 struct tcp_ooo {
@@ -307,6 +288,7 @@ struct tcp_fastopen;
 
 struct tcp_global {
 	struct pool rtx;
+	struct pool sent;
 	struct pool ext;
 	struct pool ooo;
 	struct pool cc; /* CC_STATE_MAX bytes: see struct cc_priv */
@@ -377,6 +359,11 @@ static inline struct tcb_cold *tcb_cold(const struct stack *s, struct conn c)
 static inline struct tcp_rtx *tcb_rtx(const struct stack *s, const struct tcb *t)
 {
 	return t->rtx != 0 ? pool_at_sized(&s->tcp->rtx, t->rtx, sizeof(struct tcp_rtx)) : NULL;
+}
+
+static inline struct tcp_sent *tcp_sent_at(const struct stack *s, uint32_t idx)
+{
+	return pool_at_sized(&s->tcp->sent, idx, sizeof(struct tcp_sent));
 }
 
 /* NULL: none */
@@ -705,8 +692,10 @@ void tcp_reply_rst(struct stack *s, const struct pkt *pkt, const struct tcp_view
 void tcp_send_ack(struct stack *s, struct conn c);
 /* A probe that makes the peer answer: one below snd_una (RFC 9293 3.8.4, 3.8.6.1) */
 void tcp_send_probe(struct stack *s, struct conn c);
+/* One segment of new data whatever the congestion window says. Return: false: it could not go. */
+bool tcp_out_probe(struct stack *s, struct conn c);
 /*
- * Send what may be sent: retransmissions after a timeout, new data, FIN, an acknowledgement that is
+ * Send what may be sent: retransmissions, new data, FIN, an acknowledgement that is
  * due.
  * @force: don't hold back a partial segment. Return: false: the connection is gone.
  */
@@ -735,7 +724,7 @@ static inline uint32_t tcp_window_space(const struct stack *s, const struct tcb 
 
 	return min_u32(space, (uint32_t)UINT16_MAX << tcb_rcv_wscale(t));
 }
-/* Header length of a data segment */
+/* Header length of a data segment without SACK blocks */
 static inline uint32_t tcp_hdr_len(const struct tcb *t)
 {
 	return tcb_has(t, TF_TS) ? TCP_HDR_BYTES + TCP_TS_BYTES : TCP_HDR_BYTES;
@@ -751,34 +740,6 @@ void tcp_opt_agree(struct stack *s, struct conn c, const struct tcp_opts *opts);
 uint8_t tcp_opt_wscale(uint32_t rcvbuf);
 /* Largest payload of a segment over this link, without options */
 uint32_t tcp_opt_link_mss(const struct stack *s, struct conn c);
-
-/* ---- tcp_rtx.c: loss ------------------------------------------------------------------------- */
-
-/* rtx, made if it isn't there; NULL: no memory */
-struct tcp_rtx *tcp_rtx_need(struct stack *s, struct conn c);
-/* Everything is acknowledged. */
-void tcp_rtx_free(struct stack *s, struct tcb *t);
-/* Bytes believed to be in the network (RFC 6675's pipe, from duplicate acknowledgements only) */
-uint32_t tcp_rtx_pipe(const struct stack *s, const struct tcb *t);
-/* snd_una moved by @acked: RTT, recovery, congestion window */
-void tcp_rtx_acked(struct stack *s, struct conn c, uint32_t acked, uint32_t flight,
-		   const uint32_t *ts_ecr);
-/* A duplicate acknowledgement (RFC 5681 2) */
-void tcp_rtx_dup(struct stack *s, struct conn c);
-/* The retransmission timer fired. Return: false: the connection is gone. */
-bool tcp_rtx_timeout(struct stack *s, struct conn c);
-/* SYN or SYN-ACK was not answered. Return: false: the connection is gone. */
-bool tcp_rtx_syn_timeout(struct stack *s, struct conn c);
-/* Persist timer. Return: false: the connection is gone. */
-bool tcp_rtx_persist(struct stack *s, struct conn c);
-/* Data of RTX_LOSS that the window lets go again. Return: 0; -EAGAIN: no frame. */
-int tcp_rtx_output(struct stack *s, struct conn c);
-/* A router wants smaller packets (RFC 1191, RFC 8201). */
-void tcp_rtx_mtu(struct stack *s, struct conn c, uint32_t mtu);
-/* RFC 6298 with Linux's floor: srtt + max(4 rttvar, 200 ms), doubled per backoff */
-uint32_t tcp_rto_ms(const struct stack *s, struct conn c);
-/* A round trip took @rtt_us. */
-void tcp_rtt_sample(struct tcb_cold *cold, uint32_t rtt_us);
 
 /* ---- tcp_cc.c: congestion control; on links that can lose only ------------------------------- */
 
@@ -845,6 +806,12 @@ void tcp_ecn_data(struct tcb *t, const struct tcp_seg *seg);
 void tcp_timer_data_sent(struct stack *s, struct conn c);
 /* snd_una moved. */
 void tcp_timer_data_acked(struct stack *s, struct conn c);
+/* Retransmission timeout: in one RTO (@fresh), or one RTO after the first in flight was sent. */
+void tcp_timer_rto(struct stack *s, struct conn c, bool fresh);
+/* RACK: in @us something is overdue. */
+void tcp_timer_reorder(struct stack *s, struct conn c, uint32_t us);
+/* The peer took its SACKs back: a timeout soon (as Linux). */
+void tcp_timer_reneged(struct stack *s, struct conn c);
 /* Data waits and nothing will bring the news that it may go. */
 void tcp_timer_persist(struct stack *s, struct conn c);
 /* The window is open again, or nothing waits any more. */

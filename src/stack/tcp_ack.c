@@ -9,22 +9,30 @@
  */
 #include "stack/tcp.h"
 
-void tcp_ack_advance(struct stack *s, struct conn c, uint32_t ack, const uint32_t *ts_ecr)
+/* ... on a link that can lose */
+static void ack_recovery(struct stack *s, struct conn c, uint32_t prior_una,
+			 const struct tcp_ack *ack)
 {
 	struct tcb *t = c.t;
-	uint32_t flight = tcb_flight(t);
-	uint32_t acked = ack - t->snd_una;
+	uint32_t bytes = min_u32(ack->ack - prior_una, t->sndq.bytes); /* the rest is SYN or FIN */
+	struct tcp_rtx *rtx = tcb_rtx(s, t);
 
-	t->snd_una = ack;
-	if (!tcb_no_loss(t)) {
-		uint32_t bytes = min_u32(acked, t->sndq.bytes); /* the rest is SYN or FIN */
-		struct tcp_rtx *rtx = tcb_rtx(s, t);
-
-		bufq_consume(&s->bufs, &t->sndq, bytes);
-		if (rtx != NULL)
-			bufq_pos_consumed(&rtx->pos, bytes);
-		tcp_rtx_acked(s, c, acked, flight, ts_ecr);
+	bufq_consume(&s->bufs, &t->sndq, bytes);
+	if (rtx != NULL) {
+		bufq_pos_consumed(&rtx->pos, bytes);
+		bufq_pos_consumed(&rtx->pos_again, bytes);
 	}
+	tcp_recovery_ack(s, c, prior_una, ack);
+}
+
+static void ack_advance(struct stack *s, struct conn c, const struct tcp_ack *ack)
+{
+	struct tcb *t = c.t;
+	uint32_t prior_una = t->snd_una;
+
+	t->snd_una = ack->ack;
+	if (!tcb_no_loss(t))
+		ack_recovery(s, c, prior_una, ack);
 	if (tcb_has(t, TF_RTX_TIMER))
 		tcp_timer_data_acked(s, c);
 	if (unlikely(tcb_has(t, TF_WANT_WRITE)) && tcp_is_writable(s, t)) {
@@ -33,6 +41,13 @@ void tcp_ack_advance(struct stack *s, struct conn c, uint32_t ack, const uint32_
 	}
 	if (t->snd_una == t->snd_nxt && t->sndq.bytes == 0 && tcb_synchronized(t))
 		tcp_event(s, c, STACK_EV_SENT_ALL);
+}
+
+void tcp_ack_advance(struct stack *s, struct conn c, uint32_t ack, const uint32_t *ts_ecr)
+{
+	const struct tcp_ack news = { .ack = ack, .ts_ecr = ts_ecr };
+
+	ack_advance(s, c, &news);
 }
 
 void tcp_ack_syn(struct stack *s, struct conn c, const uint32_t *ts_ecr)
@@ -145,6 +160,12 @@ bool tcp_ack_input(struct stack *s, struct conn c, struct tcp_seg *seg)
 	uint32_t old_wnd = t->snd_wnd;
 	uint32_t retries = t->backoff;
 	bool opening = t->state == TCP_SYN_RECEIVED;
+	bool has_ts = tcb_has(t, TF_TS) && (seg->opts.present & TCP_HAS_TS) != 0;
+	struct tcp_ack ack = {
+		.ack = seg->ack,
+		.opts = &seg->opts,
+		.ts_ecr = has_ts ? &seg->opts.ts_ecr : NULL,
+	};
 
 	if ((seg->flags & TCP_ACK) == 0) {
 		stack_drop(s, STACK_DROP_TCP_NO_ACK);
@@ -164,15 +185,15 @@ bool tcp_ack_input(struct stack *s, struct conn c, struct tcp_seg *seg)
 	if (tcb_has(t, TF_ECN))
 		tcp_ecn_ack(s, c, seg);
 	if (seq_gt(seg->ack, t->snd_una)) {
-		bool has_ts = tcb_has(t, TF_TS) && (seg->opts.present & TCP_HAS_TS) != 0;
-
-		tcp_ack_advance(s, c, seg->ack, has_ts ? &seg->opts.ts_ecr : NULL);
+		ack_advance(s, c, &ack);
 		if (opening)
 			tcp_conn_syn_lost(s, c, retries);
 		if (tcb_has(t, TF_FIN_SENT) && t->snd_una == t->snd_nxt)
 			return ack_fin(s, c);
-	} else if (!tcb_no_loss(t) && ack_is_dup(t, seg, old_wnd)) {
-		tcp_rtx_dup(s, c);
+	} else if (!tcb_no_loss(t)) {
+		ack.dup = ack_is_dup(t, seg, old_wnd);
+		if (ack.dup || (seg->opts.present & TCP_HAS_SACK) != 0)
+			tcp_recovery_ack(s, c, t->snd_una, &ack);
 	}
 	return true;
 }

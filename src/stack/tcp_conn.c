@@ -333,6 +333,7 @@ int tcp_init(struct stack *s)
 	    pool_init(&s->conns, &s->mem, sizeof(struct tcb), sizeof(struct tcb_cold), conns) !=
 		    0 ||
 	    pool_init(&g->rtx, &s->mem, sizeof(struct tcp_rtx), 0, conns) != 0 ||
+	    pool_init(&g->sent, &s->mem, sizeof(struct tcp_sent), 0, 1u << 24) != 0 ||
 	    pool_init(&g->ext, &s->mem, sizeof(struct tcp_ext), 0, conns) != 0 ||
 	    pool_init(&g->cc, &s->mem, CC_STATE_MAX, 0, conns) != 0 ||
 	    pool_init(&g->ooo, &s->mem, sizeof(struct tcp_ooo), 0, 1u << 20) != 0 ||
@@ -371,6 +372,7 @@ void tcp_fini(struct stack *s)
 	pool_fini(&g->ooo);
 	pool_fini(&g->cc);
 	pool_fini(&g->ext);
+	pool_fini(&g->sent);
 	pool_fini(&g->rtx);
 	pool_fini(&s->conns);
 	mem_put(&s->mem, g->used, g->used_bytes);

@@ -46,11 +46,43 @@ static uint32_t ooo_end(const struct tcp_ooo *ooo)
 
 uint32_t tcp_ooo_end(const struct stack *s, const struct tcb *t)
 {
-	const struct tcp_ooo *ooo = ooo_at(s, tcb_ext(s, t)->ooo_head);
+	const struct tcp_ext *ext = tcb_ext(s, t);
+	const struct tcp_ooo *ooo;
 
-	while (ooo->next != 0)
+	if (ext->ooo_head == 0)
+		return t->rcv_nxt;
+	for (ooo = ooo_at(s, ext->ooo_head); ooo->next != 0;)
 		ooo = ooo_at(s, ooo->next);
 	return ooo_end(ooo);
+}
+
+/* @idx was extended last. */
+static void ooo_latest(struct tcp_ext *ext, uint32_t idx)
+{
+	uint32_t prev = idx;
+
+	for (unsigned int i = 0; i < TCP_SACK_MAX; i++) {
+		uint32_t here = ext->ooo_recent[i];
+
+		ext->ooo_recent[i] = prev;
+		if (here == idx || here == 0)
+			return;
+		prev = here;
+	}
+}
+
+static void ooo_forget(struct tcp_ext *ext, uint32_t idx)
+{
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < TCP_SACK_MAX; i++)
+		if (ext->ooo_recent[i] != idx)
+			ext->ooo_recent[n++] = ext->ooo_recent[i];
+	while (n < TCP_SACK_MAX)
+		ext->ooo_recent[n++] = 0;
+	/* Those that went were younger than what is left. */
+	if (ext->ooo_recent[0] == 0)
+		ext->ooo_recent[0] = ext->ooo_head;
 }
 
 /* Unlink and free @idx, the one @link points to. */
@@ -62,8 +94,7 @@ static void ooo_free(struct stack *s, struct tcp_ext *ext, uint32_t *link)
 	*link = ooo->next;
 	ext->ooo_bytes -= ooo->data.bytes;
 	ext->ooo_cnt--;
-	if (ext->ooo_last == idx)
-		ext->ooo_last = 0;
+	ooo_forget(ext, idx);
 	bufq_drop(&s->bufs, &ooo->data);
 	pool_put(&s->tcp->ooo, idx);
 }
@@ -76,6 +107,7 @@ void tcp_ooo_drop(struct stack *s, struct tcb *t)
 		return;
 	while (ext->ooo_head != 0)
 		ooo_free(s, ext, &ext->ooo_head);
+	ext->dsack = (struct tcp_sack){ 0 };
 	t->flags &= ~(uint32_t)(TF_OOO | TF_FIN_AHEAD);
 }
 
@@ -128,7 +160,6 @@ static int ooo_insert(struct stack *s, struct tcp_ext *ext, uint32_t *link, stru
 	ooo->next = *link;
 	*link = idx;
 	ext->ooo_cnt++;
-	ext->ooo_last = idx;
 	return 0;
 }
 
@@ -148,6 +179,14 @@ static void ooo_join(struct stack *s, struct tcp_ext *ext, uint32_t idx)
 	/* ooo_free() subtracted nothing: the bytes moved */
 }
 
+/* What of [seq, end) is in @ooo already: the first such part is reported (RFC 2883 4.2). */
+static void ooo_duplicate(struct stack *s, struct tcb *t, const struct tcp_ooo *ooo, uint32_t seq,
+			  uint32_t end)
+{
+	if (!tcp_ext_dsack(tcb_ext(s, t)))
+		tcp_sack_duplicate(s, t, seq_max(seq, ooo->seq), seq_min(end, ooo_end(ooo)));
+}
+
 /*
  * Put the parts of [seq, end) that are missing into place:
  *
@@ -155,16 +194,17 @@ static void ooo_join(struct stack *s, struct tcp_ext *ext, uint32_t idx)
  *	segment	  |-------------------------|
  *	new	  |--|     |------|   |-----|
  */
-static int ooo_add(struct stack *s, struct tcp_ext *ext, struct tcp_seg *seg)
+static int ooo_add(struct stack *s, struct tcb *t, struct tcp_ext *ext, struct tcp_seg *seg)
 {
 	uint32_t seq = seg->seq;
 	uint32_t end = seg->seq + seg->len;
 	uint32_t *link = &ext->ooo_head;
 	uint32_t prev = 0;
 
-	if (ext->ooo_last != 0 && seq_geq(seq, ooo_at(s, ext->ooo_last)->seq)) {
-		prev = ext->ooo_last;
+	if (ext->ooo_recent[0] != 0 && seq_geq(seq, ooo_at(s, ext->ooo_recent[0])->seq)) {
+		prev = ext->ooo_recent[0];
 		link = &ooo_at(s, prev)->next;
+		ooo_duplicate(s, t, ooo_at(s, prev), seq, end);
 		seq = seq_max(seq, ooo_end(ooo_at(s, prev)));
 	}
 	while (seq_lt(seq, end)) {
@@ -183,8 +223,8 @@ static int ooo_add(struct stack *s, struct tcp_ext *ext, struct tcp_seg *seg)
 				prev = *link;
 				link = &ooo_at(s, prev)->next;
 			}
-			ext->ooo_last = prev;
 			ooo_join(s, ext, prev);
+			ooo_latest(ext, prev);
 			seq = seq_max(stop, ooo_end(ooo_at(s, prev)));
 			continue;
 		}
@@ -192,6 +232,7 @@ static int ooo_add(struct stack *s, struct tcp_ext *ext, struct tcp_seg *seg)
 			break;
 		prev = next;
 		link = &ooo_at(s, next)->next;
+		ooo_duplicate(s, t, ooo_at(s, next), seq, end);
 		seq = seq_max(seq, ooo_end(ooo_at(s, next)));
 	}
 	return 0;
@@ -208,6 +249,7 @@ static void ooo_pull(struct stack *s, struct tcb *t)
 
 		if (seq_gt(ooo->seq, t->rcv_nxt))
 			return;
+		ooo_duplicate(s, t, ooo, ooo->seq, t->rcv_nxt);
 		skip = min_u32(t->rcv_nxt - ooo->seq, ooo->data.bytes);
 		bufq_consume(&s->bufs, &ooo->data, skip);
 		t->rcv_nxt += ooo->data.bytes;
@@ -215,7 +257,8 @@ static void ooo_pull(struct stack *s, struct tcb *t)
 		bufq_splice(&s->bufs, &t->rcvq, &ooo->data);
 		ooo_free(s, ext, &ext->ooo_head);
 	}
-	t->flags &= ~(uint32_t)TF_OOO;
+	if (!tcp_ext_dsack(ext))
+		t->flags &= ~(uint32_t)TF_OOO;
 }
 
 /* ---- text ------------------------------------------------------------------------------------ */
@@ -254,7 +297,7 @@ static bool data_ahead(struct stack *s, struct conn c, struct tcp_seg *seg)
 {
 	struct tcp_ext *ext = tcp_conn_ext(s, c.t);
 
-	if (ext == NULL || ooo_add(s, ext, seg) != 0)
+	if (ext == NULL || ooo_add(s, c.t, ext, seg) != 0)
 		stack_drop(s, STACK_DROP_NO_MEMORY);
 	if (ext != NULL) {
 		ext->out_of_order++;

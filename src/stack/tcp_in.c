@@ -97,6 +97,15 @@ static bool seg_paws_bad(const struct tcb *t, const struct tcp_seg *seg)
 	       (seg->flags & TCP_RST) == 0 && time_before32(seg->opts.ts_val, t->ts_recent);
 }
 
+/* What of it was received before (RFC 2883); seq_trim() has not been called. */
+static void seq_duplicate(struct stack *s, struct tcb *t, const struct tcp_seg *seg)
+{
+	uint32_t seq = seg->seq + ((seg->flags & TCP_SYN) != 0 ? 1 : 0);
+
+	if (seg->len != 0 && seq_lt(seq, t->rcv_nxt))
+		tcp_sack_duplicate(s, t, seq, seq_min(seq + seg->len, t->rcv_nxt));
+}
+
 /*
  * Both ends of the segment count, as in Linux: it must not end before what was acknowledged last,
  * nor begin behind the window. That lets through a bare ACK at the window's edge, which RFC 9293
@@ -109,6 +118,7 @@ static bool in_seq(struct stack *s, struct conn c, struct tcp_seg *seg)
 	enum stack_drop why = STACK_DROP_TCP_SEQ;
 	bool old;
 
+	seq_duplicate(s, t, seg);
 	if (seg_paws_bad(t, seg)) {
 		why = STACK_DROP_TCP_PAWS;
 	} else if (seq_geq(seg->seq + seq_len, t->rcv_acked) && seq_leq(seg->seq, t->rcv_adv)) {
@@ -204,7 +214,7 @@ VJ_INLINE void in_after(struct stack *s, struct conn c)
 
 	if (tcb_has(t, TF_ACK_NOW) || tcb_unsent(t) != 0 ||
 	    (t->flags & (TF_FIN_QUEUED | TF_FIN_SENT)) == TF_FIN_QUEUED ||
-	    (t->rtx != 0 && tcb_rtx(s, t)->mode != RTX_OPEN))
+	    (t->rtx != 0 && tcb_rtx(s, t)->lost.head != 0))
 		tcp_output_later(s, c);
 	else if ((t->flags & (TF_ACK_OWED | TF_ACK_TIMER)) == TF_ACK_OWED)
 		tcp_ack_owing(s, c);
@@ -238,6 +248,8 @@ void tcp_steps_input(struct stack *s, struct conn c, struct tcp_seg *seg)
 		return;
 	if (seg->answer)
 		t->flags |= TF_ACK_OWED | TF_ACK_NOW;
+	if (tcb_has(t, TF_OOO) && seg->answer)
+		tcp_send_ack(s, c); /* in data there may be no room for the blocks */
 	in_after(s, c);
 }
 

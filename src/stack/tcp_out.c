@@ -103,7 +103,7 @@ VJ_INLINE void xmit_plain(struct stack *s, struct conn c, const struct ip_tx *tx
 
 static inline bool xmit_is_plain(const struct tcb *t, const struct ip_tx *tx)
 {
-	return !tcb_has(t, TF_V6 | TF_TS | TF_ECN) && !ip_tx_has_csum(tx);
+	return !tcb_has(t, TF_V6 | TF_TS | TF_ECN | TF_OOO) && !ip_tx_has_csum(tx);
 }
 
 /* @ecn: IP's two bits */
@@ -120,9 +120,33 @@ static void xmit_finish(struct stack *s, struct conn c, const struct ip_tx *tx, 
 	ip_tx_put(s, tx, &path, hdr_len + len);
 }
 
+/* With @hdr_len bytes: SACK blocks in what timestamps leave of them */
+static void xmit_hdr_opts(struct stack *s, struct tcb *t, uint8_t *p,
+			  const struct tcp_fields *fields, uint32_t hdr_len)
+{
+	uint32_t plain_len = tcp_hdr_len(t);
+	struct tcp_opts opts = { .present = 0 };
+
+	if (hdr_len == plain_len && tcb_has(t, TF_TS)) {
+		tcp_build_ts(p, fields, tcp_ts_now(s, t), t->ts_recent);
+		return;
+	}
+	if (tcb_has(t, TF_TS)) {
+		opts.present = TCP_HAS_TS;
+		opts.ts_val = tcp_ts_now(s, t);
+		opts.ts_ecr = t->ts_recent;
+	}
+	if (hdr_len != plain_len) {
+		tcp_sack_blocks(s, t, (hdr_len - plain_len - TCP_SACK_LEN(0)) / TCP_SACK_LEN_ONE,
+				&opts);
+		tcp_sack_told(s, t);
+	}
+	tcp_build(p, fields, &opts);
+}
+
 /* Header of a segment with @len bytes of payload. Return: IP's two bits. */
 static uint8_t xmit_hdr(struct stack *s, struct conn c, uint8_t *p, uint32_t seq, uint8_t flags,
-			uint32_t len)
+			uint32_t len, uint32_t hdr_len)
 {
 	struct tcb *t = c.t;
 	struct tcp_fields fields = {
@@ -135,17 +159,28 @@ static uint8_t xmit_hdr(struct stack *s, struct conn c, uint8_t *p, uint32_t seq
 	};
 	uint8_t ecn = 0;
 
-	if (!tcb_has(t, TF_TS | TF_ECN)) {
+	if (!tcb_has(t, TF_TS | TF_ECN | TF_OOO)) {
 		tcp_build_hdr(p, &fields, 0);
 		return 0;
 	}
 	if (tcb_has(t, TF_ECN))
 		ecn = tcp_ecn_xmit(s, t, seq, len, &fields.flags);
-	if (tcb_has(t, TF_TS))
-		tcp_build_ts(p, &fields, tcp_ts_now(s, t), t->ts_recent);
-	else
-		tcp_build_hdr(p, &fields, 0);
+	xmit_hdr_opts(s, t, p, &fields, hdr_len);
 	return ecn;
+}
+
+/* Header of a segment with @len bytes of payload: SACK blocks go where there is room for them. */
+static inline uint32_t xmit_hdr_len(const struct stack *s, const struct tcb *t, uint32_t len,
+			     uint32_t l4_room)
+{
+	uint32_t plain_len = tcp_hdr_len(t);
+	uint32_t room = min_u32(TCP_HDR_MAX, len < l4_room ? l4_room - len : 0);
+	uint32_t cnt = unlikely(tcb_has(t, TF_OOO)) ? tcp_sack_cnt(s, t) : 0;
+
+	if (likely(cnt == 0) || room < plain_len + TCP_SACK_LEN(1))
+		return plain_len;
+	cnt = min_u32(cnt, (room - plain_len - TCP_SACK_LEN(0)) / TCP_SACK_LEN_ONE);
+	return plain_len + TCP_SACK_LEN(cnt);
 }
 
 /* Bytes of sndq at sequence number @seq into the frame */
@@ -156,36 +191,40 @@ static void xmit_from_queue(struct stack *s, struct tcb *t, uint32_t seq, uint8_
 	uint32_t off = seq - (tcb_no_loss(t) ? t->snd_nxt : t->snd_una);
 
 	bufq_read_at(&s->bufs, &t->sndq, off, dst, len,
-		     rtx != NULL && seq == t->snd_nxt ? &rtx->pos : NULL);
+		     rtx == NULL ? NULL : seq == t->snd_nxt ? &rtx->pos : &rtx->pos_again);
 }
 
 int tcp_xmit(struct stack *s, struct conn c, uint32_t seq, uint8_t flags, const void *data,
 	     uint32_t len)
 {
 	struct tcb *t = c.t;
-	uint32_t hdr_len = tcp_hdr_len(t);
+	uint32_t hdr_len = TCP_HDR_BYTES;
 	struct csum sum = CSUM_ZERO;
 	struct ip_tx tx;
 	uint8_t ecn;
+	bool plain;
 	int err = ip_tx_get(s, t->link, tcb_v4(t), &tx);
 
 	if (unlikely(err != 0))
 		return err;
 	VJ_ASSERT_OP(tx.l4_room, >, (uint32_t)L4_ROOM_MIN);
+	plain = xmit_is_plain(t, &tx);
+	if (!plain)
+		hdr_len = xmit_hdr_len(s, t, len, tx.l4_room);
 	if (len > tx.l4_room - hdr_len) {
 		/* This link's frames are smaller than its MTU. */
 		len = tx.l4_room - hdr_len;
 		t->mss = (uint16_t)len;
 		flags &= (uint8_t) ~(TCP_FIN | TCP_PSH);
 	}
-	if (likely(xmit_is_plain(t, &tx)) && likely(data != NULL || len == 0)) {
+	if (likely(plain) && likely(data != NULL || len == 0)) {
 		if (len != 0)
 			__builtin_memcpy(tx.l4 + TCP_HDR_BYTES, data, len);
 		xmit_plain(s, c, &tx, seq, flags, len);
 		xmit_acked(s, c);
 		return (int)len;
 	}
-	ecn = xmit_hdr(s, c, tx.l4, seq, flags, len);
+	ecn = xmit_hdr(s, c, tx.l4, seq, flags, len, hdr_len);
 	if (len != 0) {
 		if (data != NULL)
 			__builtin_memcpy(tx.l4 + hdr_len, data, len);
@@ -262,19 +301,19 @@ int tcp_xmit_syn_more(struct stack *s, struct conn c, const struct tcp_syn_more 
 	struct tcb *t = c.t;
 	bool again = t->snd_nxt != t->snd_una;
 	uint8_t flags = t->state == TCP_SYN_RECEIVED ? TCP_SYN | TCP_ACK : TCP_SYN;
-	struct tcp_rtx *rtx;
 	int err = xmit_syn(s, c, t->snd_una, flags | tcp_ecn_syn_flags(s, t, again), more);
 
 	if (err != 0)
 		return err;
 	t->snd_nxt = seq_max(t->snd_nxt, t->snd_una + 1);
 	/* Without memory for it there is no first measurement, and that is all. */
-	rtx = tcb_no_loss(t) ? NULL : tcp_rtx_need(s, c);
-	if (rtx != NULL) {
-		rtx->timing = !again;
-		rtx->resent = again;
-		rtx->rtt_seq = t->snd_una + 1;
-		rtx->rtt_us = (uint32_t)s->now_us;
+	if (!tcb_no_loss(t) && tcp_sent_reserve(s, c)) {
+		struct tcp_rtx *rtx = tcb_rtx(s, t);
+
+		if (rtx->head != 0)
+			tcp_sent_again(s, rtx, rtx->head);
+		else
+			tcp_sent_add(s, c, t->snd_una, t->snd_una + 1);
 	}
 	tcp_timer_data_sent(s, c);
 	return 0;
@@ -365,10 +404,15 @@ uint32_t tcp_out_usable(const struct stack *s, struct conn c)
 	const struct tcb *t = c.t;
 	uint32_t flight = tcb_flight(t);
 	uint32_t room = t->snd_wnd > flight ? t->snd_wnd - flight : 0;
+	const struct tcp_rtx *rtx;
 	uint32_t pipe, cwnd;
 
 	if (tcb_no_loss(t))
 		return room;
+	/* RFC 6675 4, NextSeg: what is lost goes before what is new. */
+	rtx = tcb_rtx(s, t);
+	if (rtx != NULL && rtx->lost.head != 0 && !tcp_frto_holds(rtx))
+		return 0;
 	pipe = tcp_rtx_pipe(s, t);
 	cwnd = tcb_cold(s, c)->cc.cwnd;
 	return min_u32(room, cwnd > pipe ? cwnd - pipe : 0);
@@ -385,12 +429,8 @@ void tcp_out_sent(struct stack *s, struct conn c, uint32_t len)
 			tcp_timer_data_sent(s, c);
 		return;
 	}
+	tcp_sent_add(s, c, t->snd_nxt - len, t->snd_nxt);
 	rtx = tcb_rtx(s, t);
-	if (!rtx->timing && rtx->mode == RTX_OPEN) {
-		rtx->timing = true;
-		rtx->rtt_seq = t->snd_nxt;
-		rtx->rtt_us = (uint32_t)s->now_us;
-	}
 	if (len < t->mss)
 		rtx->small_end = t->snd_nxt;
 	tcp_cc_sent(s, c);
@@ -406,7 +446,8 @@ void tcp_xmit_frame(struct stack *s, struct conn c, const struct ip_tx *tx, uint
 	if (likely(xmit_is_plain(t, tx))) {
 		xmit_plain(s, c, tx, t->snd_nxt, TCP_ACK | TCP_PSH, len);
 	} else {
-		uint8_t ecn = xmit_hdr(s, c, tx->l4, t->snd_nxt, TCP_ACK | TCP_PSH, len);
+		uint8_t ecn =
+			xmit_hdr(s, c, tx->l4, t->snd_nxt, TCP_ACK | TCP_PSH, len, hdr_len);
 
 		if (ip_tx_has_csum(tx))
 			sum = csum_bytes(tx->l4 + hdr_len, len);
@@ -445,21 +486,25 @@ bool tcp_out_may_send(const struct stack *s, const struct tcb *t, uint32_t unsen
 
 bool tcp_out_prepare(struct stack *s, struct conn c)
 {
-	if (tcb_no_loss(c.t) || c.t->rtx != 0)
+	if (tcb_no_loss(c.t))
 		return true;
-	if (tcp_rtx_need(s, c) == NULL)
+	if (!tcp_sent_reserve(s, c))
 		return false;
-	if (!tcb_has(c.t, TF_RTX_TIMER))
+	if (tcb_flight(c.t) == 0 && !tcb_has(c.t, TF_RTX_TIMER))
 		tcp_cc_idle(s, c, tcp_now_ms(s) - c.t->rtx_due_ms);
 	return true;
 }
 
 /* Our FIN is on its way. */
-static void out_fin_sent(struct stack *s, struct conn c)
+static void out_fin_sent(struct stack *s, struct conn c, bool with_data)
 {
 	struct tcb *t = c.t;
 
 	t->snd_nxt++;
+	if (!tcb_no_loss(t) && with_data)
+		tcp_sent_add_fin(s, t);
+	else if (!tcb_no_loss(t))
+		tcp_sent_add(s, c, t->snd_nxt - 1, t->snd_nxt);
 	t->flags |= TF_FIN_SENT;
 	t->state = t->state == TCP_ESTABLISHED ? TCP_FIN_WAIT_1 : TCP_LAST_ACK;
 	tcp_timer_data_sent(s, c);
@@ -474,8 +519,39 @@ static int out_fin(struct stack *s, struct conn c)
 	err = tcp_xmit(s, c, c.t->snd_nxt, TCP_FIN | TCP_ACK, NULL, 0);
 	if (err < 0)
 		return err;
-	out_fin_sent(s, c);
+	out_fin_sent(s, c, false);
 	return 0;
+}
+
+/* @len bytes of new data, for which everything is set. Return: 0; -EAGAIN: no frame. */
+static int out_segment(struct stack *s, struct conn c, uint32_t len)
+{
+	struct tcb *t = c.t;
+	uint32_t unsent = tcb_unsent(t);
+	uint8_t flags = TCP_ACK;
+	int sent;
+
+	if (len == unsent)
+		flags |= tcb_has(t, TF_FIN_QUEUED) ? TCP_PSH | TCP_FIN : TCP_PSH;
+	sent = tcp_xmit(s, c, t->snd_nxt, flags, NULL, len);
+	if (sent < 0)
+		return sent;
+	if (tcb_no_loss(t))
+		bufq_consume(&s->bufs, &t->sndq, (uint32_t)sent);
+	tcp_out_sent(s, c, (uint32_t)sent);
+	if ((uint32_t)sent == unsent && (flags & TCP_FIN) != 0)
+		out_fin_sent(s, c, true);
+	return 0;
+}
+
+bool tcp_out_probe(struct stack *s, struct conn c)
+{
+	const struct tcb *t = c.t;
+	uint32_t flight = tcb_flight(t);
+	uint32_t len = min_u32(tcb_unsent(t), t->mss);
+
+	return tcb_can_send(t) && len != 0 && t->snd_wnd > flight && len <= t->snd_wnd - flight &&
+	       tcp_out_prepare(s, c) && out_segment(s, c, len) == 0;
 }
 
 /* Return: 0: all that may go has gone; -EAGAIN: no frame. */
@@ -486,23 +562,37 @@ static int out_data(struct stack *s, struct conn c, bool force)
 	for (;;) {
 		uint32_t unsent = tcb_unsent(t);
 		uint32_t len = min_u32(min_u32(unsent, t->mss), tcp_out_usable(s, c));
-		uint8_t flags = TCP_ACK;
-		int sent;
+		int err;
 
 		if (len == 0 || !(force || tcp_out_may_send(s, t, unsent, len)) ||
 		    !tcp_out_prepare(s, c))
 			return 0;
-		if (len == unsent)
-			flags |= tcb_has(t, TF_FIN_QUEUED) ? TCP_PSH | TCP_FIN : TCP_PSH;
-		sent = tcp_xmit(s, c, t->snd_nxt, flags, NULL, len);
-		if (sent < 0)
-			return sent;
-		if (tcb_no_loss(t))
-			bufq_consume(&s->bufs, &t->sndq, (uint32_t)sent);
-		tcp_out_sent(s, c, (uint32_t)sent);
-		if ((uint32_t)sent == unsent && (flags & TCP_FIN) != 0)
-			out_fin_sent(s, c);
+		err = out_segment(s, c, len);
+		if (err != 0)
+			return err;
 	}
+}
+
+/*
+ * New data of a link that can lose, after what was sent again. F-RTO wants it before: then the rest
+ * of that follows it, if none could be sent. Return: 0; -EAGAIN: no frame.
+ */
+static int out_after_rtx(struct stack *s, struct conn c, bool force)
+{
+	struct tcp_rtx *rtx = tcb_rtx(s, c.t);
+	bool first = rtx != NULL && tcp_frto_holds(rtx);
+	int err = 0;
+
+	if (c.t->sndq.bytes != 0 && tcb_can_send(c.t))
+		err = out_data(s, c, force || first);
+	if (first && err == 0) {
+		tcp_frto_sent(c.t, rtx);
+		err = tcp_rtx_output(s, c);
+	}
+	rtx = tcb_rtx(s, c.t);
+	if (err == 0 && rtx != NULL && tcb_unsent(c.t) < c.t->mss && tcp_out_usable(s, c) != 0)
+		tcp_rate_app_limited(s, c.t, rtx);
+	return err;
 }
 
 /* Data, FIN: what the state allows. Return: 0; -EAGAIN: no frame. */
@@ -516,14 +606,18 @@ static int out_stream(struct stack *s, struct conn c, bool force)
 		if (err != 0)
 			return err;
 	}
-	if (!tcb_can_send(t))
-		return 0;
-	if (t->sndq.bytes != 0) {
+	if (!tcb_no_loss(t)) {
+		err = out_after_rtx(s, c, force);
+		if (err != 0)
+			return err;
+	} else if (t->sndq.bytes != 0 && tcb_can_send(t)) {
 		err = out_data(s, c, force);
 		out_drained(s, c);
 		if (err != 0)
 			return err;
 	}
+	if (!tcb_can_send(t))
+		return 0;
 	if (tcb_can_send(t) && tcb_has(t, TF_FIN_QUEUED) && tcb_unsent(t) == 0) {
 		err = out_fin(s, c);
 		if (err != 0)

@@ -107,6 +107,86 @@ static void sanity_progress(const struct stack *s, struct conn c)
 		VJ_ASSERT(queued || tcb_has(t, TF_RTX_TIMER));
 }
 
+/* Sums of a connection's records, to be compared with what tcp_rtx says */
+struct sent_sums {
+	uint32_t sacked, lost, resent, segs, flying, to_send;
+};
+
+static void sanity_record(const struct tcp_sent *rec, struct sent_sums *sums)
+{
+	uint32_t len = rec->end - rec->seq;
+
+	VJ_ASSERT(seq_lt(rec->seq, rec->end));
+	if ((rec->flags & SENT_SACKED) != 0) {
+		VJ_ASSERT_OP(rec->flags & (SENT_LOST | SENT_RETRANS), ==, 0u);
+		sums->sacked += len;
+		sums->segs += rec->segs;
+		return;
+	}
+	if ((rec->flags & SENT_LOST) != 0)
+		sums->lost += len;
+	if ((rec->flags & SENT_RETRANS) != 0)
+		sums->resent += len;
+	if ((rec->flags & (SENT_LOST | SENT_RETRANS)) == SENT_LOST)
+		sums->to_send++;
+	else
+		sums->flying++;
+}
+
+static uint32_t sanity_list(const struct stack *s, const struct sent_list *list)
+{
+	uint32_t cnt = 0, last = 0;
+
+	for (uint32_t idx = list->head; idx != 0; idx = tcp_sent_at(s, idx)->later) {
+		VJ_ASSERT_OP(tcp_sent_at(s, idx)->earlier, ==, last);
+		last = idx;
+		cnt++;
+	}
+	VJ_ASSERT_OP(list->tail, ==, last);
+	return cnt;
+}
+
+static uint32_t sanity_tree(const struct stack *s, uint32_t root, uint32_t from, uint32_t to)
+{
+	const struct tcp_sent *rec;
+
+	if (root == 0)
+		return 0;
+	rec = tcp_sent_at(s, root);
+	VJ_ASSERT(seq_geq(rec->seq, from) && seq_lt(rec->seq, to));
+	return 1 + sanity_tree(s, rec->left, from, rec->seq) +
+	       sanity_tree(s, rec->right, rec->end, to);
+}
+
+/* The records are what is in flight, without gaps, and the sums are theirs. */
+static void sanity_sent(const struct stack *s, const struct tcb *t, const struct tcp_rtx *rtx)
+{
+	struct sent_sums sums = { 0 };
+	uint32_t seq = t->snd_una, last = 0, cnt = 0;
+
+	for (uint32_t idx = rtx->head; idx != 0; idx = tcp_sent_at(s, idx)->next) {
+		const struct tcp_sent *rec = tcp_sent_at(s, idx);
+
+		VJ_ASSERT_OP(rec->seq, ==, seq);
+		VJ_ASSERT_OP(rec->prev, ==, last);
+		sanity_record(rec, &sums);
+		seq = rec->end;
+		last = idx;
+		cnt++;
+	}
+	VJ_ASSERT_OP(rtx->tail, ==, last);
+	if (tcb_synchronized(t))
+		VJ_ASSERT_OP(seq, ==, t->snd_nxt);
+	VJ_ASSERT_OP(sums.sacked, ==, rtx->sacked_bytes);
+	VJ_ASSERT_OP(sums.segs, ==, rtx->sacked_segs);
+	VJ_ASSERT_OP(sums.lost, ==, rtx->lost_bytes);
+	VJ_ASSERT_OP(sums.resent, ==, rtx->resent_bytes);
+	VJ_ASSERT_OP(sums.flying, ==, sanity_list(s, &rtx->flying));
+	VJ_ASSERT_OP(sums.to_send, ==, sanity_list(s, &rtx->lost));
+	if (rtx->indexed)
+		VJ_ASSERT_OP(cnt, ==, sanity_tree(s, rtx->root, t->snd_una, t->snd_nxt));
+}
+
 static void sanity_rtx(const struct stack *s, struct conn c)
 {
 	const struct tcb *t = c.t;
@@ -123,9 +203,9 @@ static void sanity_rtx(const struct stack *s, struct conn c)
 	VJ_ASSERT(!tcb_no_loss(t));
 	if (rtx->mode != RTX_OPEN) {
 		VJ_ASSERT(seq_gt(rtx->recover, t->snd_una) && seq_leq(rtx->recover, t->snd_nxt));
-		VJ_ASSERT(seq_geq(rtx->nxt, t->snd_una) && seq_leq(rtx->nxt, t->snd_nxt));
 	}
-	VJ_ASSERT_OP(tcp_rtx_pipe(s, t), <=, tcb_flight(t));
+	sanity_sent(s, t, rtx);
+	VJ_ASSERT_OP(tcp_rtx_pipe(s, t), <=, tcb_flight(t) + rtx->resent_bytes);
 	VJ_ASSERT_OP(rtx->pos.off, <=, t->sndq.bytes);
 }
 
@@ -134,9 +214,10 @@ static void sanity_ooo(const struct stack *s, const struct tcb *t)
 	const struct tcp_ext *ext = tcb_ext(s, t);
 	uint32_t cnt = 0, bytes = 0;
 	uint32_t last_end = t->rcv_nxt;
-	bool last_found = ext == NULL || ext->ooo_last == 0;
+	bool last_found = ext == NULL || ext->ooo_recent[0] == 0;
 
-	VJ_ASSERT(tcb_has(t, TF_OOO) == (ext != NULL && ext->ooo_head != 0));
+	VJ_ASSERT(tcb_has(t, TF_OOO) ==
+		  (ext != NULL && (ext->ooo_head != 0 || tcp_ext_dsack(ext))));
 	if (!tcb_has(t, TF_OOO))
 		return;
 	for (uint32_t idx = ext->ooo_head; idx != 0;) {
@@ -145,7 +226,7 @@ static void sanity_ooo(const struct stack *s, const struct tcb *t)
 		VJ_ASSERT(seq_gt(ooo->seq, last_end));
 		VJ_ASSERT_OP(ooo->data.bytes, >, 0u);
 		last_end = ooo->seq + ooo->data.bytes;
-		last_found |= idx == ext->ooo_last;
+		last_found |= idx == ext->ooo_recent[0];
 		bytes += ooo->data.bytes;
 		cnt++;
 		idx = ooo->next;
@@ -177,6 +258,7 @@ void tcp_sanity_all(struct stack *s)
 {
 	uint32_t end = min_u32(s->conns.fresh, s->cfg.conns_max + 1);
 	uint32_t conns = 0, in_flows = 0, rtx = 0, ext = 0;
+
 
 	for (uint32_t id = bitmap_find_set(s->tcp->used, end, 0); id != BITMAP_NONE;
 	     id = bitmap_find_set(s->tcp->used, end, id + 1)) {

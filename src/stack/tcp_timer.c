@@ -84,6 +84,16 @@ static void timer_rtx_set(struct stack *s, struct conn c, uint32_t ms)
 	timer_sync(s, c);
 }
 
+/* ... for something in flight */
+static void timer_due_set(struct stack *s, struct conn c, uint32_t ms, enum tcp_rtx_due due)
+{
+	struct tcp_rtx *rtx = tcb_rtx(s, c.t);
+
+	if (rtx != NULL)
+		rtx->due = (uint8_t)due;
+	timer_rtx_set(s, c, ms);
+}
+
 static uint32_t timer_backed_off(uint32_t ms, uint32_t backoff)
 {
 	return (uint32_t)min_u64((uint64_t)ms << min_u32(backoff, 20), TCP_RTO_MAX_MS);
@@ -104,6 +114,47 @@ static uint32_t timer_rto(const struct stack *s, struct conn c)
 	return ms;
 }
 
+/* The same, from when the first in flight was sent last */
+static uint32_t timer_rto_left(const struct stack *s, struct conn c)
+{
+	const struct tcp_rtx *rtx = tcb_rtx(s, c.t);
+	uint32_t ms = timer_rto(s, c), age_us;
+
+	if (rtx == NULL || rtx->head == 0)
+		return ms;
+	age_us = (uint32_t)s->now_us - tcp_sent_at(s, rtx->head)->sent_us;
+	return age_us / 1000 < ms ? ms - age_us / 1000 : 1;
+}
+
+/*
+ * A tail loss probe, before the timeout that would come @rto_ms from now. Return: false: it is no
+ * time for one.
+ */
+static bool timer_probe(struct stack *s, struct conn c, uint32_t rto_ms)
+{
+	uint32_t ms = tcp_probe_ms(s, c);
+
+	if (ms == 0)
+		return false;
+	timer_due_set(s, c, min_u32(ms, rto_ms), DUE_PROBE);
+	return true;
+}
+
+void tcp_timer_rto(struct stack *s, struct conn c, bool fresh)
+{
+	timer_due_set(s, c, fresh ? timer_rto(s, c) : timer_rto_left(s, c), DUE_RTO);
+}
+
+void tcp_timer_reorder(struct stack *s, struct conn c, uint32_t us)
+{
+	timer_due_set(s, c, us / 1000 + 1, DUE_REORDER);
+}
+
+void tcp_timer_reneged(struct stack *s, struct conn c)
+{
+	timer_due_set(s, c, max_u32(tcb_cold(s, c)->srtt_us / 2000, 10), DUE_RENEGED);
+}
+
 /*
  * A link that cannot lose: nothing is repeated, but a user timeout counts from the last
  * acknowledgement.
@@ -120,6 +171,7 @@ void tcp_timer_data_sent(struct stack *s, struct conn c)
 {
 	struct tcb *t = c.t;
 	bool syn = t->state == TCP_SYN_SENT || t->state == TCP_SYN_RECEIVED;
+	const struct tcp_rtx *rtx;
 
 	if (tcb_has(t, TF_FASTOPEN)) /* data have no timer of their own yet */
 		return;
@@ -131,8 +183,14 @@ void tcp_timer_data_sent(struct stack *s, struct conn c)
 		t->flags &= ~(uint32_t)(TF_PERSIST | TF_RTX_TIMER);
 		t->backoff = 0;
 	}
-	if (!tcb_has(t, TF_RTX_TIMER) || syn)
-		timer_rtx_set(s, c, timer_rto(s, c));
+	rtx = tcb_rtx(s, t);
+	if (tcb_has(t, TF_RTX_TIMER) && !syn && (rtx == NULL || rtx->due != DUE_PROBE) &&
+	    tcp_probe_ms(s, c) == 0)
+		return;
+	if (tcb_has(t, TF_RTX_TIMER) && rtx != NULL && rtx->due == DUE_REORDER)
+		return;
+	if (!timer_probe(s, c, timer_rto_left(s, c)))
+		tcp_timer_rto(s, c, true);
 }
 
 void tcp_timer_data_acked(struct stack *s, struct conn c)
@@ -143,15 +201,11 @@ void tcp_timer_data_acked(struct stack *s, struct conn c)
 	if (tcb_has(t, TF_PERSIST))
 		return;
 	if (t->snd_una != t->snd_nxt && !tcb_no_loss(t)) {
-		/*
-		 * RFC 6582 4, the impatient variant: one hole is closed per round trip, so when
-		 * there are many a timeout, which sends everything again in slow start, is sooner
-		 * done.
-		 */
-		if (rtx != NULL && rtx->mode == RTX_RECOVERY && rtx->partials > 1)
+		/* RACK's and reneging's are short, and look at what is there when they fire. */
+		if (rtx != NULL && (rtx->due == DUE_REORDER || rtx->due == DUE_RENEGED))
 			return;
-		/* Mostly later than before, but not when a back-off ends or the path got faster. */
-		timer_rtx_set(s, c, timer_rto(s, c));
+		if (!timer_probe(s, c, timer_rto(s, c)))
+			tcp_timer_rto(s, c, true);
 		return;
 	}
 	t->flags &= ~(uint32_t)TF_RTX_TIMER;

@@ -39,6 +39,9 @@
 /* RFC 7323 section 2.3: a larger shift counts as this one. */
 #define TCP_WSCALE_MAX 14
 #define TCP_SACK_MAX 4
+/* Bytes that @cnt SACK blocks take, padding before them included */
+#define TCP_SACK_LEN_ONE 8u
+#define TCP_SACK_LEN(cnt) (4u + TCP_SACK_LEN_ONE * (cnt))
 #define TCP_FASTOPEN_MIN 4
 #define TCP_FASTOPEN_MAX 16
 

@@ -390,7 +390,7 @@ void two_stacks_fini(struct two_stacks *sim)
 		print_left(s, i);
 		VJ_ASSERT_OP(s->conns.used, ==, 0u);
 		VJ_ASSERT_OP(s->flows.used, ==, (uint64_t)0);
-		VJ_ASSERT_OP(s->tcp->rtx.used + s->tcp->ext.used + s->tcp->ooo.used, ==, 0u);
+		VJ_ASSERT_OP(s->tcp->rtx.used + s->tcp->sent.used + s->tcp->ext.used + s->tcp->ooo.used, ==, 0u);
 		for (int kind = 0; kind < BUF_KIND_CNT; kind++)
 			VJ_ASSERT_OP(s->bufs.pool[kind].used, ==, 0u);
 		VJ_ASSERT_OP(s->output_cnt, ==, 0u);

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * What the line tests of loss recovery share. Segments are of 1000 bytes; `struct line *t` is in
+ * scope.
+ */
+#ifndef VJ_TESTS_SIM_SACK_LINES_H
+#define VJ_TESTS_SIM_SACK_LINES_H
+
+#include "stack/tcp.h"
+#include "tests/sim/tcp_line.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+/* Options of the peer's SYN */
+#define WITH_SACK "mss 1000,sackOK,wscale 7"
+#define WITH_SACK_TS "mss 1012,sackOK,wscale 7,TS val 10 ecr 0"
+#define WITH_TS "mss 1012,wscale 7,TS val 10 ecr 0"
+#define WITHOUT "mss 1000,wscale 7"
+
+static inline struct tcp_info info(struct line *t)
+{
+	struct tcp_info ret;
+
+	tcp_info(t->s, t->id, &ret);
+	return ret;
+}
+
+static inline struct stack_stats stats(struct line *t)
+{
+	struct stack_stats ret;
+
+	stack_stats(t->s, &ret);
+	return ret;
+}
+
+/* @cnt full segments from byte @from on are sent, of new data or again. */
+static inline void send_segments_at(struct line *t, const char *file, int line, unsigned int from,
+				    unsigned int cnt)
+{
+	char text[64];
+
+	for (unsigned int i = 0; i < cnt; i++) {
+		snprintf(text, sizeof(text), ". %u:%u(1000) ack 1", from + i * 1000,
+			 from + (i + 1) * 1000);
+		line_send(t, file, line, 0, 0, text);
+	}
+}
+#define SEGMENTS(from, cnt) send_segments_at(t, __FILE__, __LINE__, from, cnt)
+
+/* The peer acknowledges @ack, and SACKs @blocks ("A:B C:D"). */
+static inline void recv_sack_at(struct line *t, const char *file, int line, uint64_t delay_us,
+				unsigned int ack, const char *blocks)
+{
+	char text[128];
+
+	snprintf(text, sizeof(text), ". 1:1(0) ack %u <sack %s>", ack, blocks);
+	line_recv(t, file, line, delay_us, text);
+}
+#define SACK(delay_us, ack, blocks) recv_sack_at(t, __FILE__, __LINE__, delay_us, ack, blocks)
+
+/* ... and nothing else */
+static inline void recv_ack_at(struct line *t, const char *file, int line, uint64_t delay_us,
+			       unsigned int ack)
+{
+	char text[64];
+
+	snprintf(text, sizeof(text), ". 1:1(0) ack %u", ack);
+	line_recv(t, file, line, delay_us, text);
+}
+#define ACK(delay_us, ack) recv_ack_at(t, __FILE__, __LINE__, delay_us, ack)
+
+#endif

@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * RACK and the tail loss probe: RFC 8985. The round trip is 10 ms by the handshake, then what the
+ * lines say.
+ */
+#include "tests/sim/sack_lines.h"
+
+/* ---- RACK ------------------------------------------------------------------------------------ */
+
+/* 6.2 step 3: three SACKed segments are enough where no reordering was seen. */
+static void rfc8985_6_2_three(void **state)
+{
+	struct line *t = *state;
+
+	line_established_passive(t, WITH_SACK);
+	line_write(t, 10000);
+	SEGMENTS(1, 10);
+	SACK(20 * MS, 1, "1001:2001");
+	SACK(0, 1, "1001:3001");
+	NOTHING();
+	SACK(0, 1, "1001:4001");
+	SEGMENTS(1, 1);
+	assert_int_equal(info(t).ssthresh_bytes, 7000);
+	ACK(20 * MS, 10001);
+	assert_int_equal(info(t).retransmits, 1);
+	assert_int_equal(stats(t).tcp_recoveries, 1);
+	assert_int_equal(stats(t).tcp_timeouts, 0);
+}
+
+/* 6.2 step 5: one is, when a quarter of the shortest round trip has passed. */
+static void rfc8985_6_2_timer(void **state)
+{
+	struct line *t = *state;
+
+	line_established_passive(t, WITH_SACK);
+	line_write(t, 4000);
+	SEGMENTS(1, 4);
+	SACK(20 * MS, 1, "1001:2001");
+	NOTHING_FOR(4 * MS + 900);
+	SEND_BETWEEN(0, 4 * MS, ". 1:1001(1000) ack 1");
+	ACK(20 * MS, 4001);
+	assert_int_equal(info(t).retransmits, 1);
+	NOTHING_FOR(10 * SEC);
+}
+
+/* ... and it was only late: nothing is sent. */
+static void rfc8985_6_2_late(void **state)
+{
+	struct line *t = *state;
+
+	line_established_passive(t, WITH_SACK);
+	line_write(t, 4000);
+	SEGMENTS(1, 4);
+	SACK(20 * MS, 1, "1001:2001");
+	ACK(4 * MS, 2001);
+	NOTHING_FOR(10 * MS);
+	ACK(0, 4001);
+	assert_int_equal(info(t).retransmits, 0);
+	NOTHING_FOR(10 * SEC);
+}
+
+/* Where reordering was seen, three do not hurry. */
+static void rfc8985_6_2_reordering_seen(void **state)
+{
+	struct line *t = *state;
+
+	line_established_passive(t, WITH_SACK);
+	line_write(t, 2000);
+	SEGMENTS(1, 2);
+	SACK(20 * MS, 1, "1001:2001");
+	ACK(1 * MS, 2001); /* the first came after the second */
+	NOTHING_FOR(50 * MS);
+	line_write(t, 8000);
+	SEGMENTS(2001, 8);
+	SACK(20 * MS, 2001, "3001:7001");
+	NOTHING_FOR(4 * MS);
+	SEND_BETWEEN(0, 5 * MS, ". 2001:3001(1000) ack 1");
+	ACK(20 * MS, 10001);
+	NOTHING_FOR(10 * SEC);
+}
+
+/* 6.2 step 4: each round with a DSACK adds a quarter. */
+static void rfc8985_6_2_dsack_widens(void **state)
+{
+	struct line *t = *state;
+
+	line_established_passive(t, WITH_SACK);
+	line_write(t, 2000);
+	SEGMENTS(1, 2);
+	SACK(20 * MS, 1, "1001:2001");
+	ACK(1 * MS, 2001);
+	line_write(t, 8000);
+	SEGMENTS(2001, 8);
+	SACK(20 * MS, 2001, "3001:7001");
+	SEND_BETWEEN(4 * MS, 9 * MS, ". 2001:3001(1000) ack 1");
+	/* original and retransmission have both arrived */
+	SACK(1 * MS, 10001, "2001:3001");
+	NOTHING_FOR(50 * MS);
+	line_write(t, 8000);
+	SEGMENTS(10001, 8);
+	SACK(20 * MS, 10001, "11001:15001");
+	NOTHING_FOR(9 * MS);
+	SEND_BETWEEN(0, 5 * MS, ". 10001:11001(1000) ack 1");
+	ACK(20 * MS, 18001);
+	NOTHING_FOR(10 * SEC);
+}
+
+/* 6.2: a retransmission that is lost is found by what was sent after it, without a timeout. */
+static void rfc8985_6_2_lost_retransmission(void **state)
+{
+	struct line *t = *state;
+
+	line_established_passive(t, WITH_SACK);
+	line_write(t, 30000);
+	SEGMENTS(1, 10);
+	SACK(20 * MS, 1, "1001:4001");
+	SEGMENTS(1, 1);
+	SACK(0, 1, "1001:5001");
+	SEGMENTS(10001, 1);
+	SACK(0, 1, "1001:6001");
+	SEGMENTS(11001, 1);
+	SACK(20 * MS, 1, "1001:6001 10001:11001");
+	/* 7 to 10 were lost, too, and are sent for the first time */
+	SEGMENTS(1, 1);
+	SEGMENTS(6001, 1);
+	IGNORE();
+	ACK(20 * MS, 12001);
+	IGNORE();
+	assert_int_equal(stats(t).tcp_timeouts, 0);
+	tcp_abort(t->s, t->id);
+	IGNORE();
+}
+
+/* ---- tail loss probe ------------------------------------------------------------------------- */
+
+/* 7.2, 7.3: after two round trips the last segment again; what is SACKed then shows the rest. */
+static void rfc8985_7_3_tail(void **state)
+{
+	struct line *t = *state;
+
+	line_established_passive(t, WITH_SACK);
+	line_write(t, 3000);
+	SEGMENTS(1, 3);
+	NOTHING_FOR(20 * MS);
+	SEND_BETWEEN(0, 5 * MS, "P. 2001:3001(1000) ack 1");
+	SACK(10 * MS, 1, "2001:3001");
+	SEGMENTS(1, 1);
+	ACK(10 * MS, 1001);
+	SEGMENTS(1001, 1);
+	ACK(10 * MS, 3001);
+	assert_int_equal(stats(t).tcp_timeouts, 0);
+	assert_int_equal(stats(t).tcp_probes, 1);
+	assert_int_equal(info(t).ssthresh_bytes, 7000);
+	NOTHING_FOR(10 * SEC);
+}
+
+/* New data are the better probe, even past the congestion window. */
+static void rfc8985_7_3_new_data(void **state)
+{
+	struct line *t = *state;
+
+	line_established_passive(t, WITH_SACK);
+	line_write(t, 12000);
+	SEGMENTS(1, 10);
+	SEND_BETWEEN(20 * MS, 25 * MS, ". 10001:11001(1000) ack 1");
+	SACK(10 * MS, 9001, "10001:11001");
+	SEND(". 9001:10001(1000) ack 1");
+	IGNORE();
+	ACK(10 * MS, 11001);
+	IGNORE();
+	ACK(10 * MS, 12001);
+	assert_int_equal(stats(t).tcp_timeouts, 0);
+	NOTHING_FOR(10 * SEC);
+}
+
+/* 7.2: a single segment: the peer may be waiting with its acknowledgement. No later than RTO */
+static void rfc8985_7_2_single(void **state)
+{
+	struct line *t = *state;
+
+	line_established_passive(t, WITH_SACK);
+	line_write(t, 500);
+	SEND("P. 1:501(500) ack 1");
+	NOTHING_FOR(200 * MS);
+	SEND_BETWEEN(5 * MS, 15 * MS, "P. 1:501(500) ack 1");
+	assert_int_equal(stats(t).tcp_timeouts, 0);
+	/* 7.1: one for each tail; then it is a timeout */
+	SEND_BETWEEN(205 * MS, 215 * MS, "P. 1:501(500) ack 1");
+	assert_int_equal(stats(t).tcp_timeouts, 1);
+	assert_int_equal(stats(t).tcp_probes, 1);
+	ACK(10 * MS, 501);
+	NOTHING_FOR(10 * SEC);
+}
+
+/* 7.4.2: the probe repaired a loss, and so hid it: the window pays. */
+static void rfc8985_7_4_2_repaired(void **state)
+{
+	struct line *t = *state;
+
+	line_established_passive(t, WITH_SACK);
+	line_write(t, 2000);
+	SEGMENTS(1, 2);
+	SEND_BETWEEN(20 * MS, 25 * MS, "P. 1001:2001(1000) ack 1");
+	ACK(10 * MS, 2001);
+	assert_int_equal(info(t).cwnd_bytes, 10000);
+	line_write(t, 1000);
+	SEND("P. 2001:3001(1000) ack 1");
+	ACK(10 * MS, 3001);
+	assert_int_equal(info(t).cwnd_bytes, 7000);
+	NOTHING_FOR(10 * SEC);
+}
+
+/* ... but not where the peer reports a duplicate, */
+static void rfc8985_7_4_2_dsack(void **state)
+{
+	struct line *t = *state;
+
+	line_established_passive(t, WITH_SACK);
+	line_write(t, 2000);
+	SEGMENTS(1, 2);
+	SEND_BETWEEN(20 * MS, 25 * MS, "P. 1001:2001(1000) ack 1");
+	ACK(1 * MS, 2001);
+	SACK(10 * MS, 2001, "1001:2001");
+	line_write(t, 1000);
+	SEND("P. 2001:3001(1000) ack 1");
+	ACK(10 * MS, 3001);
+	assert_int_equal(info(t).cwnd_bytes, 10000);
+	NOTHING_FOR(10 * SEC);
+}
+
+/* 7.2: not without SACK */
+static void rfc8985_7_2_without_sack(void **state)
+{
+	struct line *t = *state;
+
+	line_established_passive(t, WITHOUT);
+	line_write(t, 3000);
+	SEGMENTS(1, 3);
+	NOTHING_FOR(200 * MS);
+	SEND_BETWEEN(5 * MS, 15 * MS, ". 1:1001(1000) ack 1");
+	assert_int_equal(stats(t).tcp_probes, 0);
+	ACK(10 * MS, 3001);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		LINE_TEST(rfc8985_6_2_three),
+		LINE_TEST(rfc8985_6_2_timer),
+		LINE_TEST(rfc8985_6_2_late),
+		LINE_TEST(rfc8985_6_2_reordering_seen),
+		LINE_TEST(rfc8985_6_2_dsack_widens),
+		LINE_TEST(rfc8985_6_2_lost_retransmission),
+		LINE_TEST(rfc8985_7_3_tail),
+		LINE_TEST(rfc8985_7_3_new_data),
+		LINE_TEST(rfc8985_7_2_single),
+		LINE_TEST(rfc8985_7_4_2_repaired),
+		LINE_TEST(rfc8985_7_4_2_dsack),
+		LINE_TEST(rfc8985_7_2_without_sack),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
