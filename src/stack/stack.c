@@ -15,6 +15,7 @@
 #define CONNS_MAX (UINT32_C(1) << 24)
 #define MEM_BYTES_MIN ((uint64_t)4 << 20)
 #define BUF_BYTES_DEFAULT ((uint32_t)256 << 10)
+#define BUF_BYTES_MAX ((uint32_t)1 << 30)
 /* Timers in one stack_run(): some milliseconds at most, so that frames don't wait behind a million
  * of them. */
 #define TIMER_BUDGET 16384
@@ -65,6 +66,30 @@ static int stack_init(struct stack *s)
 	return ret;
 }
 
+/* Linux's tcp_rmem; of tcp_wmem the default is more than its, since only data take memory here */
+static int stack_buf_limits(struct stack *s)
+{
+	static const struct stack_buf_limits rmem = { 4096, 131072, 6291456 };
+	static const struct stack_buf_limits wmem = { 4096, 262144, 4194304 };
+	struct stack_buf_limits *const limits[2] = { &s->cfg.rmem, &s->cfg.wmem };
+
+	if (s->cfg.rmem.max == 0)
+		s->cfg.rmem = rmem;
+	if (s->cfg.wmem.max == 0)
+		s->cfg.wmem = wmem;
+	for (size_t i = 0; i < ARRAY_SIZE(limits); i++)
+		if (limits[i]->min == 0 || limits[i]->min > limits[i]->start ||
+		    limits[i]->start > limits[i]->max || limits[i]->max > BUF_BYTES_MAX)
+			return -EINVAL;
+	s->sndbuf_set = s->cfg.sndbuf_bytes != 0;
+	s->rcvbuf_set = s->cfg.rcvbuf_bytes != 0;
+	if (!s->sndbuf_set)
+		s->cfg.sndbuf_bytes = BUF_BYTES_DEFAULT;
+	if (!s->rcvbuf_set)
+		s->cfg.rcvbuf_bytes = BUF_BYTES_DEFAULT;
+	return 0;
+}
+
 int stack_create(const struct stack_config *cfg, uint64_t now_us, struct stack **ret_s)
 {
 	size_t udp_off, tcp_off, bytes = stack_bytes(&udp_off, &tcp_off);
@@ -83,10 +108,12 @@ int stack_create(const struct stack_config *cfg, uint64_t now_us, struct stack *
 	s->now_us = now_us;
 	s->udp = (struct udp_global *)((uint8_t *)s + udp_off);
 	s->tcp = (struct tcp_global *)((uint8_t *)s + tcp_off);
-	if (s->cfg.sndbuf_bytes == 0)
-		s->cfg.sndbuf_bytes = BUF_BYTES_DEFAULT;
-	if (s->cfg.rcvbuf_bytes == 0)
-		s->cfg.rcvbuf_bytes = BUF_BYTES_DEFAULT;
+	ret = stack_buf_limits(s);
+	if (ret != 0) {
+		mem = s->mem;
+		mem_put(&mem, s, bytes);
+		return ret;
+	}
 	ret = stack_init(s);
 	if (ret != 0) {
 		stack_destroy(s);

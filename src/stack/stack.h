@@ -42,6 +42,11 @@ enum stack_ecn {
 	STACK_ECN_OFF,	  /* 0 */
 };
 
+/* Of a buffer that is auto-tuned, in bytes, as Linux's net.ipv4.tcp_rmem and tcp_wmem; at most 2^30 */
+struct stack_buf_limits {
+	uint32_t min, start, max;
+};
+
 /*
  * What new connections begin with, as net.ipv4.tcp_* says it in Linux. Everything zero: Linux's defaults.
  */
@@ -66,8 +71,10 @@ struct stack_config {
 	uint64_t seed;	      /* for everything else that is random */
 	uint32_t conns_max;   /* TCP connections, TIME_WAIT included; 1..2^24 */
 	uint64_t mem_bytes_max; /* all memory together; past it calls fail with -ENOMEM, frames are dropped */
-	uint32_t sndbuf_bytes; /* default of a new connection; 0: 256 KiB */
-	uint32_t rcvbuf_bytes; /* default of a new connection; 0: 256 KiB */
+	uint32_t sndbuf_bytes; /* of each connection; 0: auto-tuned, 256 KiB on links that cannot lose */
+	uint32_t rcvbuf_bytes; /* likewise: the window that is offered while nothing waits to be read */
+	struct stack_buf_limits rmem; /* all 0: 4096, 131072, 6291456. Half of each is window, as in Linux */
+	struct stack_buf_limits wmem; /* all 0: 4096, 262144, 4194304 */
 	struct tcp_settings tcp;
 	/* Page-aligned zeroed memory in chunks of >= 64 KiB, or NULL; given back at stack_destroy(). */
 	void *(*mem_get)(void *arg, size_t bytes);
@@ -336,6 +343,7 @@ struct tcp_info {
 	uint32_t in_flight_bytes, unsent_bytes, unread_bytes;
 	uint32_t retransmits; /* segments, in all */
 	uint32_t out_of_order; /* segments received, in all */
+	uint32_t rcv_rtt_us;   /* as the receiving side measured it; 0: not yet */
 	uint8_t snd_wscale, rcv_wscale;
 	bool timestamps, sack;
 	const char *congestion;

@@ -76,6 +76,8 @@ struct stack {
 	struct mem mem;
 	struct wheel wheel;
 	struct stack_config cfg; /* with defaults filled in */
+	bool sndbuf_set;	 /* cfg.sndbuf_bytes was given: nothing is auto-tuned */
+	bool rcvbuf_set;
 };
 
 static inline void stack_drop(struct stack *s, enum stack_drop why)

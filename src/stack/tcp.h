@@ -70,6 +70,9 @@
 #define TCP_RETRIES 15	     /* 924 s at the least */
 #define TCP_ORPHAN_RETRIES 8 /* nobody waits any more */
 #define TCP_DELACK_MS 40u
+#define TCP_DELACK_MAX_MS 200u
+#define TCP_QUICKACKS 16
+#define TCP_TUNE_IDLE_MS 60000u
 #define TCP_FIN_WAIT_2_MS 60000u
 #define TCP_TIME_WAIT_MS 60000u
 #define TCP_KEEPIDLE_S 7200u
@@ -78,9 +81,6 @@
 #define TCP_MSS_DEFAULT 536u /* RFC 9293 3.7.1, without the option */
 #define TCP_MSS_DEFAULT_V6 1220u
 #define TCP_MSS_MIN 48u			/* a peer that offers less gets this (CVE-2019-11479) */
-#define TCP_WSCALE_FOR_BYTES (6u << 20) /* tcp_rmem[2]: what scaling must be able to offer */
-#define TCP_SNDBUF_DEFAULT (256u << 10)
-#define TCP_RCVBUF_DEFAULT (256u << 10)
 #define TCP_BUF_MIN 2048u
 #define TCP_BUF_MAX (1u << 30) /* a window needs to stay below 2^30 (RFC 7323 2.3) */
 #define TCP_OOO_MAX 256	       /* disjoint ranges waiting for a hole to close */
@@ -106,7 +106,7 @@ enum {
 	TF_NODELAY = 1 << 6,	 /* TCP_OPT_NODELAY */
 	TF_CORK = 1 << 7,	 /* TCP_OPT_CORK */
 	TF_MORE = 1 << 8,	 /* the last tcp_send() said TCP_SEND_MORE */
-	TF_QUICKACK = 1 << 9,	 /* TCP_OPT_QUICKACK */
+	TF_PINGPONG = 1 << 9,	 /* the program answers: ACKs may wait for it; not QUICKACK */
 	TF_KEEPALIVE = 1 << 10,	 /* TCP_OPT_KEEPALIVE; ext is there */
 	TF_ACK_OWED = 1 << 11,	 /* rcv_nxt moved since the last segment sent */
 	TF_ACK_NOW = 1 << 12,	 /* ... and the acknowledgement must not wait */
@@ -124,7 +124,6 @@ enum {
 	TF_FASTOPEN = TF_ERR_TOLD, /* not CLOSED: our SYN-ACK is not acknowledged yet; ext is there */
 	TF_CC_SHIFT = 24,	 /* 2 bits: index of the congestion control */
 	TF_IN_FLOWS = 1 << 26,	 /* the flow table has it */
-	TF_FULL_SEG = 1 << 27,	 /* a segment since the last ACK: the next makes one due */
 	TF_RST_OWED = 1 << 28,	 /* CLOSED: RST waits for a frame; NO_LOSS only */
 	TF_ECN = 1 << 29,	 /* ECN: asked for in SYN_SENT, agreed from SYN_RECEIVED on */
 	TF_ECN_ECHO = 1 << 30,	 /* CE arrived, and no CWR since: all we send says ECE */
@@ -196,9 +195,11 @@ _Static_assert(offsetof(struct tcb, event) == 64, "line 1 ends behind rcvq");
 _Static_assert(offsetof(struct tcb, laddr4) == offsetof(struct tcb, raddr4) + 4, "compared at once");
 
 struct tcb_cold {
-	uint8_t laddr[16]; /* TF_V6 */
-	uint8_t raddr[16];
-	struct cc cc; /* links that can lose, as all below */
+	uint8_t laddr[12]; /* TF_V6: the last four bytes are in the hot part */
+	uint8_t raddr[12];
+	uint32_t tune;	/* struct tcp_tune, 0: none; links that can lose, as all below */
+	uint32_t tally; /* struct tcp_tally, 0: none */
+	struct cc cc;
 	struct cc_priv cc_priv;
 	uint32_t srtt_us; /* 0: nothing measured yet */
 	uint32_t rttvar_us;
@@ -206,8 +207,53 @@ struct tcb_cold {
 
 _Static_assert(sizeof(struct tcb_cold) == 64, "one cache line");
 
-/* A flow-table entry at 7/8 load takes 8 / 0.875 bytes. */
-_Static_assert(sizeof(struct tcb) + sizeof(struct tcb_cold) + 10 <= 208, "an idle connection");
+/* What a connection on a link that can lose has counted since it was established */
+struct tcp_tally {
+	uint64_t bytes_rcvd;  /* in order */
+	uint64_t bytes_acked; /* by the peer; SYN of an active opening and FIN count, as in Linux */
+	uint64_t bytes_retrans;
+	uint32_t segs_in;
+	uint32_t segs_out;
+	uint32_t data_segs_in;
+	uint32_t data_segs_out; /* sent again included */
+	uint32_t ooo_segs;	/* received ahead of a hole */
+	uint32_t retrans_segs;
+};
+
+/*
+ * A flow-table entry at 7/8 load takes 8 / 0.875 bytes. Direct channels do without the tally, and
+ * what else there is exists only while a connection is in use.
+ */
+_Static_assert(sizeof(struct tcb) + sizeof(struct tcb_cold) + 10 <= 208, "idle, direct channel");
+_Static_assert(sizeof(struct tcb) + sizeof(struct tcb_cold) + 10 + sizeof(struct tcp_tally) <= 256,
+	       "idle, any link");
+
+/*
+ * What the receiving side of a connection has learned about its peer and path: when to acknowledge
+ * (tcp_delack.c), how much to offer (tcp_tune.c). On links that can lose; made by the first
+ * segment after a pause, freed after TCP_TUNE_IDLE_MS without one. Times are the low bits of the
+ * clock.
+ */
+struct tcp_tune {
+	uint32_t window_max; /* what the receive buffer can carry now */
+	uint32_t ssthresh;   /* most that is offered, as yet: grows with what arrives */
+	uint32_t rtt_us;     /* as the receiver sees it, smoothed; 0: not measured yet */
+	uint32_t rtt_seq;    /* without timestamps: when this arrives a window has gone by ... */
+	uint32_t rtt_at_us;  /* ... since then; 0: not begun */
+	uint32_t ts_ecr;     /* the last that was measured by */
+	uint32_t read_seq;   /* where the program's reading was ... */
+	uint32_t read_at_us; /* ... then, when this round trip began */
+	uint32_t read_bytes; /* most that it has read in one round trip */
+	uint32_t data_in_ms;
+	uint32_t data_out_ms;
+	uint32_t ack_in_ms;
+	uint32_t ack_out_ms;
+	uint16_t rcv_mss;  /* estimate of the peer's full segment: what two of need an ACK */
+	uint16_t last_len; /* of a segment that was smaller */
+	uint16_t ato_ms;   /* how long an acknowledgement waits; 0: no data yet */
+	uint8_t quick;	   /* acknowledgements that do not wait at all */
+	uint8_t small;	   /* segments smaller than rcv_mss since the last ACK, up to 2 */
+};
 
 /* Options that differ from the defaults, and what is rare */
 struct tcp_ext {
@@ -223,7 +269,6 @@ struct tcp_ext {
 	struct tcp_sack dsack; /* what was received twice; empty: nothing to report */
 	uint32_t ooo_bytes;
 	uint32_t retransmits;
-	uint32_t out_of_order;
 	uint16_t ooo_cnt;
 	uint16_t keepidle_s;
 	uint16_t keepintvl_s;
@@ -243,6 +288,8 @@ struct tcp_ext {
 	uint8_t rack_steps;   /* quarters of the shortest round trip; 0: one */
 	uint8_t rack_persist; /* recoveries until it is one again */
 	bool reordered;
+	bool sndbuf_set; /* by the program; else it is auto-tuned on links that can lose */
+	bool rcvbuf_set;
 };
 
 /* Is a duplicate to be reported (RFC 2883)? */
@@ -292,6 +339,8 @@ struct tcp_global {
 	struct pool ext;
 	struct pool ooo;
 	struct pool cc; /* CC_STATE_MAX bytes: see struct cc_priv */
+	struct pool tunes;
+	struct pool tallies;
 	struct pool listeners;
 	uint64_t *used; /* bitmap over s->conns */
 	size_t used_bytes;
@@ -372,6 +421,22 @@ static inline struct tcp_ext *tcb_ext(const struct stack *s, const struct tcb *t
 	return t->ext != 0 ? pool_at_sized(&s->tcp->ext, t->ext, sizeof(struct tcp_ext)) : NULL;
 }
 
+/* NULL: none */
+static inline struct tcp_tune *tcb_tune(const struct stack *s, struct conn c)
+{
+	uint32_t idx = tcb_cold(s, c)->tune;
+
+	return idx != 0 ? pool_at_sized(&s->tcp->tunes, idx, sizeof(struct tcp_tune)) : NULL;
+}
+
+/* NULL: none */
+static inline struct tcp_tally *tcb_tally(const struct stack *s, struct conn c)
+{
+	uint32_t idx = tcb_cold(s, c)->tally;
+
+	return idx != 0 ? pool_at_sized(&s->tcp->tallies, idx, sizeof(struct tcp_tally)) : NULL;
+}
+
 static inline bool tcb_has(const struct tcb *t, uint32_t flags)
 {
 	return (t->flags & flags) != 0;
@@ -432,12 +497,13 @@ static inline uint32_t tcb_unsent(const struct tcb *t)
 	return tcb_has(t, TF_FIN_SENT) ? 0 : t->sndq.bytes - tcb_flight(t);
 }
 
-static inline uint32_t tcp_sndbuf(const struct stack *s, const struct tcb *t)
+/* Where they are not auto-tuned (tcp_tune.c) */
+static inline uint32_t tcp_sndbuf_set(const struct stack *s, const struct tcb *t)
 {
 	return unlikely(t->ext != 0) ? tcb_ext(s, t)->sndbuf_bytes : s->cfg.sndbuf_bytes;
 }
 
-static inline uint32_t tcp_rcvbuf(const struct stack *s, const struct tcb *t)
+static inline uint32_t tcp_rcvbuf_set(const struct stack *s, const struct tcb *t)
 {
 	return unlikely(t->ext != 0) ? tcb_ext(s, t)->rcvbuf_bytes : s->cfg.rcvbuf_bytes;
 }
@@ -487,30 +553,22 @@ static inline void tcp_event(struct stack *s, struct conn c, uint32_t bits)
 	c.t->event.bits |= bits;
 }
 
+/*
+ * rcv_nxt moved on a link that cannot lose: acknowledgements only return window there. One for half
+ * of it is enough, and otherwise they travel with data.
+ */
+static inline void tcp_ack_direct(struct tcb *t)
+{
+	t->flags |= TF_ACK_OWED;
+	if (t->rcv_nxt - t->rcv_acked >= (t->rcv_adv - t->rcv_acked) / 2)
+		t->flags |= TF_ACK_NOW;
+}
+
 /* Something may have to go out: tcp_output_resume() will look. */
 static inline void tcp_output_later(struct stack *s, struct conn c)
 {
 	if (!ref_list_has(&c.t->output))
 		stack_output_later(s, c.t->link, ref_tcp(c.id));
-}
-
-/*
- * rcv_nxt moved: is an acknowledgement due, and when? RFC 9293 3.8.6.3: at the latest for the second
- * segment. On a link that cannot lose, acknowledgements only return window: one for half of it is
- * enough, and otherwise they travel with data.
- */
-static inline void tcp_data_ack_policy(struct tcb *t)
-{
-	if (tcb_no_loss(t)) {
-		t->flags |= TF_ACK_OWED;
-		if (t->rcv_nxt - t->rcv_acked >= (t->rcv_adv - t->rcv_acked) / 2 ||
-		    tcb_has(t, TF_QUICKACK))
-			t->flags |= TF_ACK_NOW;
-	} else if (tcb_has(t, TF_FULL_SEG | TF_QUICKACK)) {
-		t->flags |= TF_ACK_OWED | TF_ACK_NOW;
-	} else {
-		t->flags |= TF_ACK_OWED | TF_FULL_SEG;
-	}
 }
 
 /* rcv_nxt moved; if nothing carries the acknowledgement by stack_run(), a timer will. */
@@ -530,11 +588,6 @@ static inline void tcp_ack_paid(struct stack *s, struct conn c)
 
 	if (g->owing_cnt != 0 && g->owing[g->owing_cnt - 1] == c.id)
 		g->owing_cnt--;
-}
-
-static inline bool tcp_is_writable(const struct stack *s, const struct tcb *t)
-{
-	return (uint64_t)t->sndq.bytes * 3 <= (uint64_t)tcp_sndbuf(s, t) * 2;
 }
 
 /* ---- tcp_conn.c: blocks, states, ends -------------------------------------------------------- */
@@ -657,7 +710,7 @@ void tcp_ack_syn(struct stack *s, struct conn c, const uint32_t *ts_ecr);
 void tcp_ack_advance(struct stack *s, struct conn c, uint32_t ack, const uint32_t *ts_ecr);
 /* Seventh and eighth step. Return: false: the connection is gone, or closed. */
 bool tcp_data_input(struct stack *s, struct conn c, struct tcp_seg *seg);
-/* The program took data out: offer a larger window if it is worth a segment. */
+/* The program took data out: acknowledge it, or offer a larger window, if it is worth a segment. */
 void tcp_data_consumed(struct stack *s, struct conn c);
 /* TF_OOO: where the last range out of order ends */
 uint32_t tcp_ooo_end(const struct stack *s, const struct tcb *t);
@@ -711,15 +764,26 @@ uint32_t tcp_out_usable(const struct stack *s, struct conn c);
 bool tcp_out_may_send(const struct stack *s, const struct tcb *t, uint32_t unsent, uint32_t len);
 /* Bookkeeping of @len bytes that were just sent at snd_nxt */
 void tcp_out_sent(struct stack *s, struct conn c, uint32_t len);
-/* The window in SYN, which is never scaled (RFC 7323 2.2) */
-static inline uint16_t tcp_syn_window(const struct stack *s, const struct tcb *t)
+/*
+ * @window as it stands in the header. The right edge never moves left (RFC 9293 3.8.6), so it is
+ * rounded up to the scale, but not again and again, by each small segment that arrives, until a
+ * full buffer still offers something: then it may seem to move left, by less than the scale allows
+ * to say (RFC 7323 2.4).
+ */
+static inline uint16_t tcp_window_offer(struct tcb *t, uint32_t window, uint32_t rcvbuf)
 {
-	return (uint16_t)min_u32(tcp_rcvbuf(s, t), UINT16_MAX);
+	uint32_t shift = tcb_rcv_wscale(t);
+	uint32_t field = (window + (1u << shift) - 1) >> shift;
+
+	if (unlikely(t->rcvq.bytes + (field << shift) > rcvbuf + (2u << shift)))
+		field = window >> shift;
+	field = min_u32(field, UINT16_MAX);
+	t->rcv_adv = seq_max(t->rcv_adv, t->rcv_nxt + (field << shift));
+	return (uint16_t)field;
 }
-/* The window that could be offered now, in bytes */
-static inline uint32_t tcp_window_space(const struct stack *s, const struct tcb *t)
+/* The window that could be offered now on a link that cannot lose, in bytes */
+static inline uint32_t tcp_window_space(const struct tcb *t, uint32_t rcvbuf)
 {
-	uint32_t rcvbuf = tcp_rcvbuf(s, t);
 	uint32_t space = rcvbuf > t->rcvq.bytes ? rcvbuf - t->rcvq.bytes : 0;
 
 	return min_u32(space, (uint32_t)UINT16_MAX << tcb_rcv_wscale(t));
@@ -730,6 +794,61 @@ static inline uint32_t tcp_hdr_len(const struct tcb *t)
 	return tcb_has(t, TF_TS) ? TCP_HDR_BYTES + TCP_TS_BYTES : TCP_HDR_BYTES;
 }
 
+/* ---- tcp_tune.c: buffers and windows --------------------------------------------------------- */
+
+/* Bytes of sndq that the program may fill */
+uint32_t tcp_sndbuf(const struct stack *s, struct conn c);
+/* The largest window that the receive buffer, as it is now, allows */
+uint32_t tcp_rcvbuf(const struct stack *s, struct conn c);
+/* A third of the send buffer is free: as Linux's sk_stream_is_writeable() */
+bool tcp_is_writable(const struct stack *s, struct conn c);
+/* The window in SYN, which is never scaled (RFC 7323 2.2) */
+uint16_t tcp_syn_window(const struct stack *s, struct conn c);
+/* The same where there is no connection, on a link that can lose; @ext: the listener's */
+uint16_t tcp_syn_window_of(const struct stack *s, const struct tcp_ext *ext, uint32_t mss,
+			   bool timestamps);
+/* The window to offer now on a link that can lose; moves rcv_adv. Return: as it stands in the header. */
+uint16_t tcp_window_lossy(struct stack *s, struct conn c);
+/* Would a window update now be worth a segment, as it doubles what the peer has left? */
+bool tcp_window_opens(const struct stack *s, struct conn c);
+/* tune, made if it isn't there; NULL: no memory */
+struct tcp_tune *tcp_tune_need(struct stack *s, struct conn c);
+/* Not needed any more: closed, or idle */
+void tcp_tune_free(struct stack *s, struct conn c);
+/* What would be in tune, with defaults if it isn't there */
+void tcp_tune_get(const struct stack *s, struct conn c, struct tcp_tune *ret_tune);
+/* @len bytes of payload have arrived; @ts_ecr: what the segment echoes, 0: nothing */
+void tcp_tune_arrived(struct stack *s, struct conn c, struct tcp_tune *tune, uint32_t len,
+		      uint32_t ts_ecr);
+/* The program has read. */
+void tcp_tune_read(struct stack *s, struct conn c);
+
+/* ---- tcp_delack.c: when to acknowledge, on links that can lose ------------------------------- */
+
+/* What it wants to know of a segment with payload */
+struct tcp_arrival {
+	uint32_t len;	  /* payload */
+	uint32_t hdr_len; /* TCP's */
+	uint32_t ts_ecr;  /* 0: none */
+	uint8_t flags;
+};
+/* It arrived in order; rcv_nxt has moved. */
+void tcp_delack_in_order(struct stack *s, struct conn c, const struct tcp_arrival *a);
+/* It arrived ahead of a hole. */
+void tcp_delack_ahead(struct stack *s, struct conn c, const struct tcp_arrival *a);
+/* Something is wrong on the way to us: the next acknowledgements are not to wait. */
+void tcp_delack_quick(struct stack *s, struct conn c);
+/* A segment goes out, @len bytes of payload from @seq on: counts, and it acknowledges. */
+void tcp_delack_sent(struct stack *s, struct conn c, uint32_t seq, uint32_t len);
+/* Any segment of a synchronized connection arrived. */
+void tcp_delack_seen(struct stack *s, struct conn c);
+/* How long an acknowledgement may wait now, in ms */
+uint32_t tcp_delack_ms(const struct stack *s, struct conn c);
+/* It has waited as long as it may, and nothing carried it. */
+void tcp_delack_expired(struct stack *s, struct conn c);
+/* The program has read: is what it read to be acknowledged at once? */
+bool tcp_delack_read(const struct stack *s, struct conn c);
+
 /* ---- tcp_opt.c: what the two sides agree on in SYN ------------------------------------------- */
 
 /* Options of our SYN or SYN-ACK */
@@ -737,7 +856,7 @@ void tcp_opt_syn(const struct stack *s, struct conn c, struct tcp_opts *ret_opts
 /* Take over what the peer's SYN or SYN-ACK says. */
 void tcp_opt_agree(struct stack *s, struct conn c, const struct tcp_opts *opts);
 /* The shift that a receive buffer wants */
-uint8_t tcp_opt_wscale(uint32_t rcvbuf);
+uint8_t tcp_opt_wscale(const struct stack *s, uint32_t rcvbuf);
 /* Largest payload of a segment over this link, without options */
 uint32_t tcp_opt_link_mss(const struct stack *s, struct conn c);
 
@@ -824,6 +943,8 @@ void tcp_timer_linger(struct stack *s, struct conn c, uint32_t ms);
 void tcp_timer_synack(struct stack *s, struct conn c);
 /* Keep-alive was switched on, or its times changed. */
 void tcp_timer_keepalive(struct stack *s, struct conn c);
+/* tune exists from now on. */
+void tcp_timer_tune(struct stack *s, struct conn c);
 /* No timer any more */
 void tcp_timer_stop(struct stack *s, struct conn c);
 

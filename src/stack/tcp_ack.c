@@ -16,7 +16,10 @@ static void ack_recovery(struct stack *s, struct conn c, uint32_t prior_una,
 	struct tcb *t = c.t;
 	uint32_t bytes = min_u32(ack->ack - prior_una, t->sndq.bytes); /* the rest is SYN or FIN */
 	struct tcp_rtx *rtx = tcb_rtx(s, t);
+	struct tcp_tally *tally = tcb_tally(s, c);
 
+	if (tally != NULL)
+		tally->bytes_acked += ack->ack - prior_una;
 	bufq_consume(&s->bufs, &t->sndq, bytes);
 	if (rtx != NULL) {
 		bufq_pos_consumed(&rtx->pos, bytes);
@@ -35,7 +38,7 @@ static void ack_advance(struct stack *s, struct conn c, const struct tcp_ack *ac
 		ack_recovery(s, c, prior_una, ack);
 	if (tcb_has(t, TF_RTX_TIMER))
 		tcp_timer_data_acked(s, c);
-	if (unlikely(tcb_has(t, TF_WANT_WRITE)) && tcp_is_writable(s, t)) {
+	if (unlikely(tcb_has(t, TF_WANT_WRITE)) && tcp_is_writable(s, c)) {
 		t->flags &= ~(uint32_t)TF_WANT_WRITE;
 		tcp_event(s, c, STACK_EV_WRITABLE);
 	}

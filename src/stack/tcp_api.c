@@ -196,7 +196,7 @@ static int send_queued(struct stack *s, struct conn c, const uint8_t *buf, size_
 		       size_t *ret_len)
 {
 	struct tcb *t = c.t;
-	uint32_t sndbuf = tcp_sndbuf(s, t);
+	uint32_t sndbuf = tcp_sndbuf(s, c);
 	uint32_t room = sndbuf > t->sndq.bytes ? sndbuf - t->sndq.bytes : 0;
 	uint32_t want = (uint32_t)min_size(len, room);
 	uint32_t took = want != 0 ? bufq_append_some(&s->bufs, &t->sndq, buf, want) : 0;
@@ -273,7 +273,7 @@ int tcp_send_frame(struct stack *s, struct tcp_id id, uint8_t **ret_data, size_t
 		return -EAGAIN;
 	if (!tcb_no_loss(t)) {
 		/* A copy is kept for retransmission: it must find room. */
-		uint32_t sndbuf = tcp_sndbuf(s, t);
+		uint32_t sndbuf = tcp_sndbuf(s, c);
 
 		usable = min_u32(usable, sndbuf > t->sndq.bytes ? sndbuf - t->sndq.bytes : 0);
 		if (usable == 0 || !tcp_out_prepare(s, c))
@@ -341,7 +341,8 @@ int tcp_recv(struct stack *s, struct tcp_id id, void *buf, size_t len, bool peek
 	*ret_len = want;
 	if (likely(!peek) && likely(bufq_pull_only(&s->bufs, &t->rcvq, buf, len))) {
 		/* What tcp_data_consumed() asks first */
-		if (unlikely(tcp_window_space(s, t) / 2 >= tcb_rcv_wnd(t)))
+		if (unlikely(!tcb_no_loss(t) ||
+			     tcp_window_space(t, tcp_rcvbuf_set(s, t)) / 2 >= tcb_rcv_wnd(t)))
 			tcp_data_consumed(s, c);
 		return 0;
 	}

@@ -25,8 +25,8 @@ static bool conn_match(const void *arg, uint32_t id)
 	if (tcb_v4(t))
 		return ip_addr_is_v4(&key->remote);
 	cold = tcb_cold(s, conn_at(s, id));
-	return memcmp(cold->raddr, &key->remote, 16) == 0 &&
-	       memcmp(cold->laddr, &key->local, 16) == 0;
+	return memcmp(cold->raddr, &key->remote, sizeof(cold->raddr)) == 0 &&
+	       memcmp(cold->laddr, &key->local, sizeof(cold->laddr)) == 0;
 }
 
 uint32_t tcp_conn_find(const struct stack *s, const struct flow_key *key, uint32_t hash)
@@ -34,6 +34,15 @@ uint32_t tcp_conn_find(const struct stack *s, const struct flow_key *key, uint32
 	const void *args[2] = { s, key };
 
 	return flow_find(&s->flows, hash, conn_match, args);
+}
+
+static struct ip_addr conn_addr(const uint8_t first[static 12], struct be32 last)
+{
+	struct ip_addr addr;
+
+	memcpy(&addr, first, 12);
+	addr.words[3] = last;
+	return addr;
 }
 
 void tcp_conn_key(const struct stack *s, struct conn c, struct flow_key *ret_key)
@@ -49,8 +58,8 @@ void tcp_conn_key(const struct stack *s, struct conn c, struct flow_key *ret_key
 	} else {
 		const struct tcb_cold *cold = tcb_cold(s, c);
 
-		ret_key->local = ip_addr_from_v6(cold->laddr);
-		ret_key->remote = ip_addr_from_v6(cold->raddr);
+		ret_key->local = conn_addr(cold->laddr, t->laddr4);
+		ret_key->remote = conn_addr(cold->raddr, t->raddr4);
 	}
 }
 
@@ -68,8 +77,8 @@ void tcp_conn_path(const struct stack *s, struct conn c, struct ip_path *ret_pat
 	} else {
 		const struct tcb_cold *cold = tcb_cold(s, c);
 
-		ret_path->src = ip_addr_from_v6(cold->laddr);
-		ret_path->dst = ip_addr_from_v6(cold->raddr);
+		ret_path->src = conn_addr(cold->laddr, t->laddr4);
+		ret_path->dst = conn_addr(cold->raddr, t->raddr4);
 	}
 	if (unlikely(ext != NULL)) {
 		ret_path->ttl = ext->ttl;
@@ -118,8 +127,8 @@ uint32_t tcp_conn_new(struct stack *s, const struct flow_key *key, const struct 
 		.flags = TF_IN_FLOWS | (uint32_t)s->cfg.tcp.congestion << TF_CC_SHIFT,
 	};
 	*cold = (struct tcb_cold){ .cc.ssthresh = UINT32_MAX };
-	memcpy(cold->laddr, &key->local, 16);
-	memcpy(cold->raddr, &key->remote, 16);
+	memcpy(cold->laddr, &key->local, sizeof(cold->laddr));
+	memcpy(cold->raddr, &key->remote, sizeof(cold->raddr));
 	if (!ip_addr_is_v4(&key->remote))
 		c.t->flags |= TF_V6;
 	if ((link->flags & LINK_NO_LOSS) != 0)
@@ -137,6 +146,8 @@ void tcp_ext_defaults(const struct stack *s, struct tcp_ext *ext)
 	*ext = (struct tcp_ext){
 		.sndbuf_bytes = s->cfg.sndbuf_bytes,
 		.rcvbuf_bytes = s->cfg.rcvbuf_bytes,
+		.sndbuf_set = s->sndbuf_set,
+		.rcvbuf_set = s->rcvbuf_set,
 		.keepidle_s = (uint16_t)tcp_setting(set->keepidle_s, TCP_KEEPIDLE_S),
 		.keepintvl_s = (uint16_t)tcp_setting(set->keepintvl_s, TCP_KEEPINTVL_S),
 		.keepcnt = (uint8_t)tcp_setting(set->keepcnt, TCP_KEEPCNT),
@@ -166,6 +177,7 @@ static void conn_unlink(struct stack *s, struct conn c)
 	t->flags &= ~(uint32_t)(TF_ACK_OWED | TF_ACK_NOW);
 	tcp_rtx_free(s, t);
 	tcp_cc_release(s, c);
+	tcp_tune_free(s, c);
 	tcp_ooo_drop(s, t);
 	bufq_drop(&s->bufs, &t->sndq);
 	if (ref_list_has(&t->output))
@@ -194,6 +206,8 @@ static void conn_free(struct stack *s, struct conn c)
 	tcp_answered_forget(s, c.id);
 	if (c.t->ext != 0)
 		pool_put(&s->tcp->ext, c.t->ext);
+	if (tcb_cold(s, c)->tally != 0)
+		pool_put(&s->tcp->tallies, tcb_cold(s, c)->tally);
 	bitmap_clear(s->tcp->used, c.id);
 	pool_put(&s->conns, c.id);
 }
@@ -246,6 +260,7 @@ bool tcp_conn_time_wait(struct stack *s, struct conn c)
 	t->state = TCP_TIME_WAIT;
 	tcp_rtx_free(s, t);
 	tcp_cc_release(s, c);
+	tcp_tune_free(s, c);
 	t->flags &= ~(uint32_t)(TF_KEEPALIVE | TF_PERSIST | TF_RTX_TIMER);
 	if (tcb_no_loss(t)) {
 		/* Over, once the last acknowledgement is out */
@@ -259,6 +274,22 @@ bool tcp_conn_time_wait(struct stack *s, struct conn c)
 	if (!tcb_has(t, TF_OWNED | TF_EMBRYO) && !ref_list_has(&t->event.list))
 		ref_list_add(&s->event_nodes, &s->tcp->time_wait, ref_tcp(c.id));
 	return true;
+}
+
+/* Without memory nothing is counted, and that is all. */
+static void conn_tally(struct stack *s, struct conn c)
+{
+	struct tcb_cold *cold = tcb_cold(s, c);
+	bool active = tcb_has(c.t, TF_ACTIVE);
+
+	if (cold->tally == 0)
+		cold->tally = pool_get(&s->tcp->tallies);
+	if (cold->tally != 0)
+		*tcb_tally(s, c) = (struct tcp_tally){
+			.bytes_acked = active, /* SYN */
+			.segs_in = 1,
+			.segs_out = active,
+		};
 }
 
 bool tcp_conn_established(struct stack *s, struct conn c)
@@ -278,8 +309,10 @@ bool tcp_conn_established(struct stack *s, struct conn c)
 		tcp_event(s, c, STACK_EV_CONNECTED | STACK_EV_WRITABLE);
 	}
 	t->state = TCP_ESTABLISHED;
-	if (!tcb_no_loss(t))
+	if (!tcb_no_loss(t)) {
 		tcp_cc_start(s, c);
+		conn_tally(s, c);
+	}
 	if (tcb_has(t, TF_KEEPALIVE))
 		tcp_timer_keepalive(s, c);
 	return true;
@@ -337,6 +370,8 @@ int tcp_init(struct stack *s)
 	    pool_init(&g->ext, &s->mem, sizeof(struct tcp_ext), 0, conns) != 0 ||
 	    pool_init(&g->cc, &s->mem, CC_STATE_MAX, 0, conns) != 0 ||
 	    pool_init(&g->ooo, &s->mem, sizeof(struct tcp_ooo), 0, 1u << 20) != 0 ||
+	    pool_init(&g->tunes, &s->mem, sizeof(struct tcp_tune), 0, conns) != 0 ||
+	    pool_init(&g->tallies, &s->mem, sizeof(struct tcp_tally), 0, conns) != 0 ||
 	    pool_init(&g->listeners, &s->mem, sizeof(struct tcp_listener), 0, 1u << 16) != 0)
 		return -ENOMEM;
 
@@ -369,6 +404,8 @@ void tcp_fini(struct stack *s)
 		}
 	tcp_fastopen_fini(s);
 	pool_fini(&g->listeners);
+	pool_fini(&g->tallies);
+	pool_fini(&g->tunes);
 	pool_fini(&g->ooo);
 	pool_fini(&g->cc);
 	pool_fini(&g->ext);

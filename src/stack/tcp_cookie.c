@@ -154,7 +154,7 @@ static void cookie_opts(const struct stack *s, const struct tcp_seg *seg, bool e
 	if ((seg->opts.present & TCP_HAS_SACK_PERMITTED) != 0 && !set->no_sack)
 		kept.present |= TCP_HAS_SACK_PERMITTED;
 	ret_opts->present |= kept.present | TCP_HAS_TS;
-	ret_opts->wscale = tcp_opt_wscale(ext->rcvbuf_bytes);
+	ret_opts->wscale = tcp_opt_wscale(s, ext->rcvbuf_bytes);
 	ret_opts->ts_val =
 		tcp_cookie_ts_pack(tcp_ts_at(s, seg->pkt->src.words[3]), &kept, ecn);
 	ret_opts->ts_ecr = seg->opts.ts_val;
@@ -176,7 +176,6 @@ void tcp_cookie_answer(struct stack *s, const struct tcp_seg *seg, const struct 
 		.ack = seg->seq + 1,
 		.src_port = key->local_port,
 		.dst_port = key->remote_port,
-		.window = (uint16_t)min_u32(ext->rcvbuf_bytes, UINT16_MAX),
 		.flags = TCP_SYN | TCP_ACK,
 	};
 	bool ecn = (seg->opts.present & TCP_HAS_TS) != 0 && !s->cfg.tcp.no_timestamps &&
@@ -195,6 +194,7 @@ void tcp_cookie_answer(struct stack *s, const struct tcp_seg *seg, const struct 
 	if (ecn)
 		fields.flags |= TCP_ECE;
 	cookie_opts(s, seg, ecn, ext, &opts);
+	fields.window = tcp_syn_window_of(s, ext, opts.mss, (opts.present & TCP_HAS_TS) != 0);
 	hdr_len = (uint32_t)tcp_build(tx.l4, &fields, &opts);
 	if (ip_tx_has_csum(&tx))
 		tcp_csum_fill(tx.l4, hdr_len, ip_tx_pseudo(&path, hdr_len));

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Steps 7 and 8 of RFC 9293 3.10.7.4: text and FIN, in order and ahead of it; and when to
- * acknowledge
+ * Steps 7 and 8 of RFC 9293 3.10.7.4: text and FIN, in order and ahead of it
  *
  * What arrives ahead of a hole waits in ranges, at most TCP_OOO_MAX of them and never beyond the
  * window offered, so the memory is bounded by the receive buffer. Where a segment overlaps what is
@@ -11,22 +10,47 @@
 
 #include <errno.h>
 
+/* What tcp_delack.c wants to know of a segment */
+static struct tcp_arrival data_arrival(const struct tcb *t, const struct tcp_seg *seg)
+{
+	return (struct tcp_arrival){
+		.len = seg->len,
+		.hdr_len = seg->view.hdr_len,
+		.ts_ecr = tcb_has(t, TF_TS) && (seg->opts.present & TCP_HAS_TS) != 0
+				  ? seg->opts.ts_ecr
+				  : 0,
+		.flags = seg->view.flags,
+	};
+}
+
 /* ---- when to offer more ---------------------------------------------------------------------- */
 
 /*
  * RFC 9293 3.8.6.2.2, and Linux: an update is worth a segment when it doubles what the peer has
  * left, and is at least a segment or half of the buffer.
  */
+static inline bool consumed_direct(const struct stack *s, const struct tcb *t)
+{
+	uint32_t left = tcb_rcv_wnd(t);
+	uint32_t rcvbuf = tcp_rcvbuf_set(s, t);
+	uint32_t space = tcp_window_space(t, rcvbuf);
+
+	return space >= 2 * (uint64_t)left && space - left >= min_u32(t->mss, rcvbuf / 2);
+}
+
+static bool consumed_lossy(struct stack *s, struct conn c)
+{
+	tcp_tune_read(s, c);
+	return tcp_window_opens(s, c) || tcp_delack_read(s, c);
+}
+
 void tcp_data_consumed(struct stack *s, struct conn c)
 {
 	struct tcb *t = c.t;
-	uint32_t left = tcb_rcv_wnd(t);
-	uint32_t space = tcp_window_space(s, t);
-	uint32_t step = min_u32(t->mss, tcp_rcvbuf(s, t) / 2);
 
 	if (tcb_has(t, TF_FIN_RCVD) || !tcb_synchronized(t) || t->state == TCP_TIME_WAIT)
 		return;
-	if (space >= 2 * (uint64_t)left && space - left >= step) {
+	if (likely(tcb_no_loss(t)) ? consumed_direct(s, t) : consumed_lossy(s, c)) {
 		t->flags |= TF_ACK_OWED | TF_ACK_NOW;
 		tcp_output_later(s, c);
 	}
@@ -286,7 +310,13 @@ static bool data_in_order(struct stack *s, struct conn c, struct tcp_seg *seg)
 	t->rcv_nxt += seg->len;
 	if (had_hole)
 		ooo_pull(s, t);
-	tcp_data_ack_policy(t);
+	if (tcb_no_loss(t)) {
+		tcp_ack_direct(t);
+	} else {
+		struct tcp_arrival arrival = data_arrival(t, seg);
+
+		tcp_delack_in_order(s, c, &arrival);
+	}
 	if (had_hole)
 		t->flags |= TF_ACK_NOW; /* RFC 5681 4.2: the sender waits to hear of it */
 	tcp_event(s, c, STACK_EV_READABLE);
@@ -296,14 +326,14 @@ static bool data_in_order(struct stack *s, struct conn c, struct tcp_seg *seg)
 static bool data_ahead(struct stack *s, struct conn c, struct tcp_seg *seg)
 {
 	struct tcp_ext *ext = tcp_conn_ext(s, c.t);
+	struct tcp_arrival arrival = data_arrival(c.t, seg);
 
 	if (ext == NULL || ooo_add(s, c.t, ext, seg) != 0)
 		stack_drop(s, STACK_DROP_NO_MEMORY);
-	if (ext != NULL) {
-		ext->out_of_order++;
-		if (ext->ooo_head != 0)
-			c.t->flags |= TF_OOO;
-	}
+	if (ext != NULL && ext->ooo_head != 0)
+		c.t->flags |= TF_OOO;
+	if (!tcb_no_loss(c.t))
+		tcp_delack_ahead(s, c, &arrival);
 	/* RFC 5681 4.2: at once, and one each: the peer counts them. */
 	tcp_send_ack(s, c);
 	return true;
@@ -343,7 +373,8 @@ static bool data_fin(struct stack *s, struct conn c)
 	tcp_ooo_drop(s, t);
 	t->rcv_nxt++;
 	t->rcv_adv = seq_max(t->rcv_adv, t->rcv_nxt);
-	t->flags |= TF_FIN_RCVD | TF_ACK_OWED | TF_ACK_NOW;
+	/* No more will come: what is still to be acknowledged goes with what we have to say. */
+	t->flags |= TF_FIN_RCVD | TF_ACK_OWED | TF_ACK_NOW | TF_PINGPONG;
 	tcp_event(s, c, STACK_EV_EOF | STACK_EV_READABLE);
 	switch ((enum tcp_state)t->state) {
 	case TCP_ESTABLISHED:

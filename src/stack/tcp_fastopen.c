@@ -316,7 +316,7 @@ bool tcp_fastopen_accept(struct stack *s, struct conn c, struct tcp_seg *seg, ui
 {
 	struct tcb *t = c.t;
 	struct tcp_ext *ext = tcb_ext(s, t);
-	uint32_t len = min_u32(seg->len, tcp_syn_window(s, t));
+	uint32_t len = min_u32(seg->len, tcp_syn_window(s, c));
 
 	if (len != 0 && bufq_append_pkt(&s->bufs, &t->rcvq, seg->pkt, seg->off, len) != 0)
 		return false;

@@ -226,6 +226,8 @@ void tcp_steps_input(struct stack *s, struct conn c, struct tcp_seg *seg)
 
 	if (t->state != TCP_SYN_RECEIVED || (seg->flags & TCP_SYN) == 0)
 		seg->wnd <<= tcb_snd_wscale(t);
+	if (!tcb_no_loss(t))
+		tcp_delack_seen(s, c);
 	if (tcb_has(t, TF_KEEPALIVE)) {
 		struct tcp_ext *ext = tcb_ext(s, t);
 
@@ -246,8 +248,11 @@ void tcp_steps_input(struct stack *s, struct conn c, struct tcp_seg *seg)
 		tcp_ecn_data(t, seg);
 	if (!tcp_data_input(s, c, seg))
 		return;
-	if (seg->answer)
+	if (seg->answer) {
 		t->flags |= TF_ACK_OWED | TF_ACK_NOW;
+		if (!tcb_no_loss(t))
+			tcp_delack_quick(s, c);
+	}
 	if (tcb_has(t, TF_OOO) && seg->answer)
 		tcp_send_ack(s, c); /* in data there may be no room for the blocks */
 	in_after(s, c);
@@ -349,6 +354,28 @@ VJ_INLINE void fast_ack(struct stack *s, struct conn c, const struct tcp_view *v
 	}
 }
 
+/* What a link that can lose wants to know of a segment, before and after rcv_nxt moves */
+static VJ_COLD void fast_seen(struct stack *s, struct conn c, const struct tcp_view *view)
+{
+	struct tcb *t = c.t;
+
+	if (tcb_has(t, TF_TS) && t->rcv_nxt == t->rcv_acked)
+		t->ts_recent = tcp_plain_ts_val(view);
+	tcp_delack_seen(s, c);
+}
+
+static VJ_COLD void fast_arrived(struct stack *s, struct conn c, const struct tcp_view *view)
+{
+	struct tcp_arrival arrival = {
+		.len = view->payload_len,
+		.hdr_len = view->hdr_len,
+		.ts_ecr = tcb_has(c.t, TF_TS) ? tcp_plain_ts_ecr(view) : 0,
+		.flags = view->flags,
+	};
+
+	tcp_delack_in_order(s, c, &arrival);
+}
+
 /* A small message is copied in line. */
 VJ_INLINE bool fast_append(struct stack *s, struct tcb *t, struct pkt *pkt,
 			   const struct tcp_view *view)
@@ -383,14 +410,17 @@ VJ_INLINE bool in_fast(struct stack *s, struct conn c, struct pkt *pkt,
 	if (len != 0 && unlikely(!fast_append(s, t, pkt, view)))
 		return false;
 	t->snd_wnd = (uint32_t)view->window << tcb_snd_wscale(t);
-	if (tcb_has(t, TF_TS) && t->rcv_nxt == t->rcv_acked)
-		t->ts_recent = tcp_plain_ts_val(view);
+	if (unlikely(!tcb_no_loss(t)))
+		fast_seen(s, c, view);
 	if (acked != 0)
 		fast_ack(s, c, view);
 	if (len != 0) {
 		t->rcv_nxt += len;
 		tcp_event(s, c, STACK_EV_READABLE);
-		tcp_data_ack_policy(t);
+		if (likely(tcb_no_loss(t)))
+			tcp_ack_direct(t);
+		else
+			fast_arrived(s, c, view);
 	}
 	in_after(s, c);
 	return true;
@@ -415,8 +445,8 @@ static inline bool find_match(const void *p, uint32_t id)
 	if (likely(tcb_v4(t)))
 		return arg->pkt->ip.version == 4;
 	cold = tcb_cold(arg->s, conn_at(arg->s, id));
-	return __builtin_memcmp(cold->raddr, &arg->pkt->src, 16) == 0 &&
-	       __builtin_memcmp(cold->laddr, &arg->pkt->dst, 16) == 0;
+	return __builtin_memcmp(cold->raddr, &arg->pkt->src, sizeof(cold->raddr)) == 0 &&
+	       __builtin_memcmp(cold->laddr, &arg->pkt->dst, sizeof(cold->laddr)) == 0;
 }
 
 void tcp_input(struct stack *s, struct pkt *pkt)

@@ -25,7 +25,7 @@ uint32_t tcp_ready(const struct stack *s, struct tcp_id id)
 		return ready;
 	ready |= STACK_EV_CONNECTED;
 	/* A side that is shut answers at once, too: with EPIPE. */
-	if (!tcb_can_send(t) || tcb_has(t, TF_FIN_QUEUED) || tcp_is_writable(s, t))
+	if (!tcb_can_send(t) || tcb_has(t, TF_FIN_QUEUED) || tcp_is_writable(s, conn_at(s, id.v)))
 		ready |= STACK_EV_WRITABLE;
 	return ready;
 }
@@ -62,7 +62,7 @@ static uint32_t option_flag(enum tcp_option opt)
 	case TCP_OPT_CORK:
 		return TF_CORK;
 	case TCP_OPT_QUICKACK:
-		return TF_QUICKACK;
+		return TF_PINGPONG; /* its opposite */
 	case TCP_OPT_KEEPALIVE:
 		return TF_KEEPALIVE;
 	default:
@@ -139,9 +139,11 @@ static void ext_set(struct tcp_ext *ext, enum tcp_option opt, uint32_t value)
 		break;
 	case TCP_OPT_SNDBUF:
 		ext->sndbuf_bytes = min_u32(max_u32(value, TCP_BUF_MIN), TCP_BUF_MAX);
+		ext->sndbuf_set = true;
 		break;
 	case TCP_OPT_RCVBUF:
 		ext->rcvbuf_bytes = min_u32(max_u32(value, TCP_BUF_MIN), TCP_BUF_MAX);
+		ext->rcvbuf_set = true;
 		break;
 	case TCP_OPT_MAXSEG:
 		ext->maxseg = (uint16_t)value;
@@ -235,11 +237,17 @@ static void option_applied(struct stack *s, struct conn c, enum tcp_option opt)
 		if (tcb_has(t, TF_KEEPALIVE))
 			tcp_timer_keepalive(s, c);
 		break;
+	case TCP_OPT_QUICKACK:
+		if (!tcb_no_loss(t) && !tcb_has(t, TF_PINGPONG) && tcb_has(t, TF_ACK_OWED)) {
+			t->flags |= TF_ACK_NOW;
+			tcp_output_later(s, c);
+		}
+		break;
 	case TCP_OPT_RCVBUF:
 		tcp_data_consumed(s, c);
 		break;
 	case TCP_OPT_SNDBUF:
-		if (tcb_has(t, TF_WANT_WRITE) && tcp_is_writable(s, t)) {
+		if (tcb_has(t, TF_WANT_WRITE) && tcp_is_writable(s, c)) {
 			t->flags &= ~(uint32_t)TF_WANT_WRITE;
 			tcp_event(s, c, STACK_EV_WRITABLE);
 		}
@@ -273,6 +281,8 @@ static bool option_set_flags(uint32_t *flags, enum tcp_option opt, uint64_t valu
 {
 	uint32_t flag = option_flag(opt);
 
+	if (opt == TCP_OPT_QUICKACK)
+		value = value == 0;
 	if (opt == TCP_OPT_CONGESTION)
 		*flags = (*flags & ~TF_CC_MASK) | (uint32_t)value << TF_CC_SHIFT;
 	else if (flag != 0)
@@ -333,7 +343,12 @@ int tcp_option_get(const struct stack *s, struct tcp_id id, enum tcp_option opt,
 	struct tcp_ext ext;
 
 	if (flag != 0) {
-		*ret_value = (t->flags & flag) != 0;
+		*ret_value = ((t->flags & flag) != 0) != (opt == TCP_OPT_QUICKACK);
+		return 0;
+	}
+	if (opt == TCP_OPT_SNDBUF || opt == TCP_OPT_RCVBUF) {
+		*ret_value = opt == TCP_OPT_SNDBUF ? tcp_sndbuf(s, conn_at(s, id.v))
+						   : tcp_rcvbuf(s, conn_at(s, id.v));
 		return 0;
 	}
 	if (opt == TCP_OPT_CONGESTION) {
@@ -366,6 +381,8 @@ void tcp_info(const struct stack *s, struct tcp_id id, struct tcp_info *ret_info
 	const struct tcb *t = c.t;
 	const struct tcb_cold *cold = tcb_cold(s, c);
 	const struct tcp_ext *ext = tcb_ext(s, t);
+	const struct tcp_tally *tally = tcb_tally(s, c);
+	const struct tcp_tune *tune = tcb_tune(s, c);
 	bool open = tcb_synchronized(t);
 
 	*ret_info = (struct tcp_info){
@@ -387,8 +404,10 @@ void tcp_info(const struct stack *s, struct tcp_id id, struct tcp_info *ret_info
 		.sack = tcb_has(t, TF_SACK),
 		.congestion = tcp_cc_name(tcp_cc_idx(t)),
 	};
-	if (ext != NULL) {
+	if (ext != NULL)
 		ret_info->retransmits = ext->retransmits;
-		ret_info->out_of_order = ext->out_of_order;
-	}
+	if (tune != NULL)
+		ret_info->rcv_rtt_us = tune->rtt_us;
+	if (tally != NULL)
+		ret_info->out_of_order = tally->ooo_segs;
 }

@@ -194,10 +194,10 @@ static bool listen_ack(struct stack *s, struct pkt *pkt, const struct tcp_view *
 	t = c.t;
 	t->rcv_nxt = seg.seq;
 	t->rcv_acked = seg.seq;
-	t->rcv_adv = seg.seq + tcp_syn_window(s, t); /* as the SYN-ACK said */
 	t->snd_una = seg.ack - 1;
 	t->snd_nxt = seg.ack;
 	tcp_opt_agree(s, c, &opts);
+	t->rcv_adv = seg.seq + tcp_syn_window(s, c); /* as the SYN-ACK said */
 	if (ecn)
 		t->flags |= TF_ECN;
 	tcp_steps_input(s, c, &seg);

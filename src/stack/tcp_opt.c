@@ -19,9 +19,9 @@ uint32_t tcp_opt_link_mss(const struct stack *s, struct conn c)
  * The shift that lets the window grow to what the buffer may become (Linux: from tcp_rmem[2], not
  * from the present size).
  */
-uint8_t tcp_opt_wscale(uint32_t rcvbuf)
+uint8_t tcp_opt_wscale(const struct stack *s, uint32_t rcvbuf)
 {
-	uint32_t space = max_u32(rcvbuf, TCP_WSCALE_FOR_BYTES);
+	uint32_t space = max_u32(rcvbuf, s->cfg.rmem.max);
 	uint8_t shift = 0;
 
 	while (shift < TCP_WSCALE_MAX && space >> shift > UINT16_MAX)
@@ -38,7 +38,7 @@ void tcp_opt_syn(const struct stack *s, struct conn c, struct tcp_opts *ret_opts
 	ret_opts->mss = (uint16_t)tcp_opt_link_mss(s, c);
 	if (offer ? !s->cfg.tcp.no_wscale : t->wscale != 0) {
 		ret_opts->present |= TCP_HAS_WSCALE;
-		ret_opts->wscale = offer ? tcp_opt_wscale(tcp_rcvbuf(s, t))
+		ret_opts->wscale = offer ? tcp_opt_wscale(s, tcp_rcvbuf_set(s, t))
 					 : (uint8_t)tcb_rcv_wscale(t);
 	}
 	if (tcb_has(t, TF_SACK))
@@ -61,7 +61,8 @@ void tcp_opt_agree(struct stack *s, struct conn c, const struct tcp_opts *opts)
 
 	t->wscale = 0;
 	if ((opts->present & TCP_HAS_WSCALE) != 0 && !s->cfg.tcp.no_wscale)
-		t->wscale = (uint8_t)(opts->wscale | tcp_opt_wscale(tcp_rcvbuf(s, t)) << 4);
+		t->wscale = (uint8_t)(opts->wscale |
+				      tcp_opt_wscale(s, tcp_rcvbuf_set(s, t)) << 4);
 	if ((opts->present & TCP_HAS_SACK_PERMITTED) == 0)
 		t->flags &= ~(uint32_t)TF_SACK;
 	if ((opts->present & TCP_HAS_TS) == 0)

@@ -24,21 +24,19 @@
 /* ---- receive window -------------------------------------------------------------------------- */
 
 /*
- * The right edge never moves left (RFC 9293 3.8.6), so what was offered is rounded up to the scale,
- * what is new down. It moves right only by a segment or half of the buffer (3.8.6.2.2).
+ * On a link that cannot lose it moves right only by a segment or half of the buffer (RFC 9293
+ * 3.8.6.2.2); on others it is tcp_tune.c's.
  */
-static inline uint16_t tcp_window_select(const struct stack *s, struct tcb *t)
+static inline uint16_t xmit_window_direct(const struct stack *s, struct tcb *t)
 {
 	uint32_t shift = tcb_rcv_wscale(t);
 	uint32_t left = tcb_rcv_wnd(t);
-	uint32_t space = tcp_window_space(s, t) >> shift << shift;
-	uint32_t field;
+	uint32_t rcvbuf = tcp_rcvbuf_set(s, t);
+	uint32_t space = tcp_window_space(t, rcvbuf) >> shift << shift;
 
-	if (space >= left + min_u32(t->mss, tcp_rcvbuf(s, t) / 2))
+	if (space >= left + min_u32(t->mss, rcvbuf / 2))
 		left = space;
-	field = min_u32((left + (1u << shift) - 1) >> shift, UINT16_MAX);
-	t->rcv_adv = seq_max(t->rcv_adv, t->rcv_nxt + (field << shift));
-	return (uint16_t)field;
+	return tcp_window_offer(t, left, rcvbuf);
 }
 
 /* ---- one segment ----------------------------------------------------------------------------- */
@@ -60,7 +58,7 @@ static inline void xmit_acked(struct stack *s, struct conn c)
 	struct tcb *t = c.t;
 
 	t->rcv_acked = t->rcv_nxt;
-	t->flags &= ~(uint32_t)(TF_ACK_OWED | TF_ACK_NOW | TF_ACK_TIMER | TF_FULL_SEG);
+	t->flags &= ~(uint32_t)(TF_ACK_OWED | TF_ACK_NOW | TF_ACK_TIMER);
 	tcp_ack_paid(s, c);
 	if (unlikely(ref_list_has(&t->output)))
 		xmit_unqueue(s, c);
@@ -94,7 +92,7 @@ VJ_INLINE void xmit_plain(struct stack *s, struct conn c, const struct ip_tx *tx
 	store_be32(tcp + 4, seq);
 	store_be32(tcp + 8, t->rcv_nxt);
 	store_be32(tcp + 12, (uint32_t)TCP_HDR_BYTES / 4 << 28 | (uint32_t)flags << 16 |
-				     tcp_window_select(s, t));
+				     xmit_window_direct(s, t));
 	store_u32(tcp + 16, 0);
 	frame.len = ETH_HDR_BYTES + IP4_HDR_BYTES + TCP_HDR_BYTES + len;
 	s->stats.tx_frames++;
@@ -103,7 +101,8 @@ VJ_INLINE void xmit_plain(struct stack *s, struct conn c, const struct ip_tx *tx
 
 static inline bool xmit_is_plain(const struct tcb *t, const struct ip_tx *tx)
 {
-	return !tcb_has(t, TF_V6 | TF_TS | TF_ECN | TF_OOO) && !ip_tx_has_csum(tx);
+	return (t->flags & (TF_NO_LOSS | TF_V6 | TF_TS | TF_ECN | TF_OOO)) == TF_NO_LOSS &&
+	       !ip_tx_has_csum(tx);
 }
 
 /* @ecn: IP's two bits */
@@ -144,6 +143,18 @@ static void xmit_hdr_opts(struct stack *s, struct tcb *t, uint8_t *p,
 	tcp_build(p, fields, &opts);
 }
 
+/* The window to offer, and all that a link that can lose wants to know of a segment that leaves */
+static uint16_t xmit_window(struct stack *s, struct conn c, uint32_t seq, uint32_t len)
+{
+	uint16_t window;
+
+	if (likely(tcb_no_loss(c.t)))
+		return xmit_window_direct(s, c.t);
+	window = tcp_window_lossy(s, c);
+	tcp_delack_sent(s, c, seq, len);
+	return window;
+}
+
 /* Header of a segment with @len bytes of payload. Return: IP's two bits. */
 static uint8_t xmit_hdr(struct stack *s, struct conn c, uint8_t *p, uint32_t seq, uint8_t flags,
 			uint32_t len, uint32_t hdr_len)
@@ -154,7 +165,7 @@ static uint8_t xmit_hdr(struct stack *s, struct conn c, uint8_t *p, uint32_t seq
 		.ack = t->rcv_nxt,
 		.src_port = t->lport,
 		.dst_port = t->rport,
-		.window = tcp_window_select(s, t),
+		.window = xmit_window(s, c, seq, len),
 		.flags = flags,
 	};
 	uint8_t ecn = 0;
@@ -259,7 +270,7 @@ static int xmit_syn(struct stack *s, struct conn c, uint32_t seq, uint8_t flags,
 	if (err != 0)
 		return err;
 	VJ_ASSERT_OP(tx.l4_room, >, (uint32_t)L4_ROOM_MIN);
-	fields.window = tcp_syn_window(s, t);
+	fields.window = tcp_syn_window(s, c);
 	if ((flags & TCP_ACK) != 0) {
 		fields.ack = t->rcv_nxt;
 		t->rcv_adv = seq_max(t->rcv_adv, t->rcv_nxt + fields.window);
@@ -280,7 +291,7 @@ static int xmit_syn(struct stack *s, struct conn c, uint32_t seq, uint8_t flags,
 			sum = csum_bytes(tx.l4 + hdr_len, len);
 	}
 	xmit_finish(s, c, &tx, hdr_len, sum, len, 0);
-	t->flags &= ~(uint32_t)(TF_ACK_OWED | TF_ACK_NOW | TF_ACK_TIMER | TF_FULL_SEG);
+	t->flags &= ~(uint32_t)(TF_ACK_OWED | TF_ACK_NOW | TF_ACK_TIMER);
 	return 0;
 }
 
@@ -460,7 +471,7 @@ void tcp_xmit_frame(struct stack *s, struct conn c, const struct ip_tx *tx, uint
 /* Bytes left sndq: is there room for the program? */
 static void out_drained(struct stack *s, struct conn c)
 {
-	if (tcb_has(c.t, TF_WANT_WRITE) && tcp_is_writable(s, c.t)) {
+	if (tcb_has(c.t, TF_WANT_WRITE) && tcp_is_writable(s, c)) {
 		c.t->flags &= ~(uint32_t)TF_WANT_WRITE;
 		tcp_event(s, c, STACK_EV_WRITABLE);
 	}

@@ -78,6 +78,22 @@ static bool sanity_is_owing(const struct stack *s, uint32_t id)
 	return false;
 }
 
+/* What only connections in use on links that can lose have */
+static void sanity_tune(const struct stack *s, struct conn c)
+{
+	const struct tcb_cold *cold = tcb_cold(s, c);
+	const struct tcp_tune *tune = tcb_tune(s, c);
+
+	if (tcb_no_loss(c.t))
+		VJ_ASSERT(cold->tune == 0 && cold->tally == 0);
+	if (!tcb_synchronized(c.t) || c.t->state == TCP_TIME_WAIT)
+		VJ_ASSERT_OP(cold->tune, ==, 0u);
+	if (tune != NULL) {
+		VJ_ASSERT_OP(tune->rcv_mss, !=, 0u);
+		VJ_ASSERT(wheel_armed(&c.t->wheel));
+	}
+}
+
 /* Nothing waits without a timer, a place in the output queue, or the peer's word. */
 static void sanity_progress(const struct stack *s, struct conn c)
 {
@@ -246,6 +262,7 @@ void tcp_sanity(struct stack *s, uint32_t id)
 	sanity_seq(c.t);
 	sanity_state(c.t);
 	sanity_progress(s, c);
+	sanity_tune(s, c);
 	sanity_rtx(s, c);
 	sanity_ooo(s, c.t);
 	if (tcb_has(c.t, TF_IN_FLOWS)) {

@@ -11,6 +11,7 @@
  *					else: retransmission timeout (NO_LOSS: user timeout)
  *	ack_tick	ACK_TIMER	delayed acknowledgement
  *	ext->seen_ms	KEEPALIVE	keep-alive, while nothing is in flight
+ *	tune->ack_*_ms	tune exists	what was learned is forgotten, TCP_TUNE_IDLE_MS later
  *
  * The node is moved only to an earlier time. A deadline that moves away, or is called off, leaves
  * it where it is: it fires, nothing is due, and it is armed for what is next. So a busy connection
@@ -48,6 +49,18 @@ static uint32_t ack_left_ms(const struct tcb *t, uint32_t now_ms)
 	return ((uint32_t)ticks << ACK_TICK_SHIFT) - (now_ms & ((1u << ACK_TICK_SHIFT) - 1));
 }
 
+/* ms until tune goes; UINT32_MAX: there is none */
+static uint32_t tune_left_ms(const struct stack *s, struct conn c, uint32_t now_ms)
+{
+	const struct tcp_tune *tune = tcb_no_loss(c.t) ? NULL : tcb_tune(s, c);
+	uint32_t idle_ms;
+
+	if (tune == NULL)
+		return UINT32_MAX;
+	idle_ms = min_u32(now_ms - tune->ack_in_ms, now_ms - tune->ack_out_ms);
+	return idle_ms < TCP_TUNE_IDLE_MS ? TCP_TUNE_IDLE_MS - idle_ms : 0;
+}
+
 /* Make sure the node fires when the next deadline comes. */
 static void timer_sync(struct stack *s, struct conn c)
 {
@@ -65,6 +78,7 @@ static void timer_sync(struct stack *s, struct conn c)
 
 		left = min_u32(left, ms_due(now_ms, due_ms) ? 0 : due_ms - now_ms);
 	}
+	left = min_u32(left, tune_left_ms(s, c, now_ms));
 	if (left == UINT32_MAX)
 		return;
 	/*
@@ -244,7 +258,7 @@ void tcp_timer_persist_over(struct stack *s, struct conn c)
 
 void tcp_timer_ack_owed(struct stack *s, struct conn c)
 {
-	uint32_t due_ms = tcp_now_ms_ceil(s) + TCP_DELACK_MS;
+	uint32_t due_ms = tcp_now_ms_ceil(s) + tcp_delack_ms(s, c);
 
 	c.t->ack_tick = (uint8_t)((due_ms + (1u << ACK_TICK_SHIFT) - 1) >> ACK_TICK_SHIFT);
 	c.t->flags |= TF_ACK_TIMER;
@@ -297,6 +311,11 @@ void tcp_timer_keepalive(struct stack *s, struct conn c)
 void tcp_timer_synack(struct stack *s, struct conn c)
 {
 	timer_rtx_set(s, c, timer_backed_off(TCP_RTO_INIT_MS, c.t->backoff));
+}
+
+void tcp_timer_tune(struct stack *s, struct conn c)
+{
+	timer_sync(s, c);
 }
 
 void tcp_timer_stop(struct stack *s, struct conn c)
@@ -367,14 +386,19 @@ void tcp_timer(struct stack *s, uint32_t id)
 
 	if (tcb_has(t, TF_ACK_TIMER) && ack_left_ms(t, now_ms) == 0) {
 		t->flags &= ~(uint32_t)TF_ACK_TIMER;
-		if (tcb_has(t, TF_ACK_OWED))
+		if (tcb_has(t, TF_ACK_OWED)) {
+			tcp_delack_expired(s, c);
 			tcp_send_ack(s, c);
+		}
 	}
 	if (tcb_has(t, TF_RTX_TIMER) && ms_due(now_ms, t->rtx_due_ms) && !timer_rtx_fire(s, c))
 		return;
 	if (t->state != TCP_CLOSED && timer_is_keepalive_on(t) &&
 	    ms_due(now_ms, keepalive_due_ms(tcb_ext(s, t))) && !timer_keepalive_fire(s, c))
 		return;
-	if (t->state != TCP_CLOSED)
-		timer_sync(s, c);
+	if (t->state == TCP_CLOSED)
+		return;
+	if (tune_left_ms(s, c, now_ms) == 0)
+		tcp_tune_free(s, c);
+	timer_sync(s, c);
 }

@@ -75,15 +75,15 @@ static void s3_2_reset_zero_window(void **state)
 {
 	struct line *t = *state;
 
-	line_restart(t, &(struct line_config){ .v6 = t->cfg.v6, .rcvbuf_bytes = 2048 });
+	line_restart(t, &(struct line_config){ .v6 = t->cfg.v6, .rcvbuf_bytes = 2920 });
 	line_established_passive(t, "mss 1460");
-	RECV(0, ". 1:1025(1024) ack 1");
-	RECV(0, ". 1025:2049(1024) ack 1");
-	SEND(". 1:1(0) ack 2049 win 0");
-	RECV(0, "R 2050:2050(0)");
+	RECV(0, ". 1:1461(1460) ack 1");
+	RECV(0, ". 1461:2921(1460) ack 1");
+	SEND(". 1:1(0) ack 2921 win 0");
+	RECV(0, "R 2922:2922(0)");
 	NOTHING();
 	assert_int_equal(line_state(t), TCP_ESTABLISHED);
-	RECV(0, "R 2049:2049(0)");
+	RECV(0, "R 2921:2921(0)");
 	assert_int_equal(line_state(t), TCP_CLOSED);
 }
 

@@ -59,7 +59,7 @@ static void options_by_timestamp(void **state)
 
 	flooded(t);
 	RECV(0, "S 0:0(0) win 1000 <mss 1300,sackOK,wscale 9,TS val 100 ecr 0>");
-	SEND("S. 0:0(0) ack 1 win 65535 <mss 1460,sackOK,wscale 7,TS val * ecr 100>");
+	SEND("S. 0:0(0) ack 1 win 65160 <mss 1460,sackOK,wscale 7,TS val * ecr 100>");
 	assert_int_equal(stats(t).tcp_conns, EMBRYOS);
 	assert_int_equal(stats(t).tcp_cookies_sent, 1);
 	NOTHING_FOR(20 * MS);
@@ -75,6 +75,7 @@ static void options_by_timestamp(void **state)
 	assert_int_equal(info.rcv_wscale, 7);
 	assert_true(info.sack && info.timestamps);
 	RECV(0, "P. 1:101(100) ack 1 <TS val 130 ecr *>");
+	SEND(". 1:1(0) ack 101");
 	line_read(t, 100);
 	line_write(t, 100);
 	SEND("P. 1:101(100) ack 101 <TS val * ecr 130>");
@@ -129,7 +130,7 @@ static void options_without_timestamp(void **state)
 
 	flooded(t);
 	RECV(0, "S 0:0(0) win 1000 <mss 1460,sackOK,wscale 9>");
-	SEND("S. 0:0(0) ack 1 win 65535 <mss 1460>");
+	SEND("S. 0:0(0) ack 1 win 64240 <mss 1460>");
 	RECV(0, ". 1:1(0) ack 1 win 1000");
 	line_accept(t);
 	tcp_info(t->s, t->id, &info);
@@ -275,7 +276,7 @@ static void backlog_full(void **state)
 	RECV(0, "P. 1:11(10) ack 1");
 	line_accept(t);
 	line_read(t, 10);
-	SEND_BETWEEN(40 * MS, 46 * MS, ". 1:1(0) ack 11");
+	SEND(". 1:1(0) ack 11");
 }
 
 /* Without a block left there is a cookie, too; without it afterwards, the peer has to wait */
@@ -378,7 +379,8 @@ static void flood_100000(void **state)
 		}
 	}
 	assert_int_equal(stats(t).tcp_conns, EMBRYOS);
-	assert_int_equal(stats(t).mem_bytes, bytes);
+	/* one piece for the counters of those that are established */
+	assert_in_range(stats(t).mem_bytes, bytes, bytes + 65536);
 	assert_int_equal(stats(t).tcp_cookies_sent, 100100);
 	assert_int_equal(stats(t).tcp_cookies_ok, 100);
 	/* it stops, and within the time of a handshake all is as before */

@@ -44,6 +44,7 @@ static void delayed_ack(void **state)
 	line_established_passive(t, "mss 1460");
 	RECV(0, "P. 1:101(100) ack 1");
 	SEND_BETWEEN(40 * MS, 46 * MS, ". 1:1(0) ack 101");
+	option(t, TCP_OPT_QUICKACK, 0);
 	RECV(100 * MS, ". 101:1561(1460) ack 1");
 	NOTHING_FOR(20 * MS);
 	RECV(0, ". 1561:3021(1460) ack 1");
@@ -367,7 +368,7 @@ static void receive_window(void **state)
 	line_read(t, 500);
 	NOTHING_FOR(1 * SEC);
 	line_read(t, 8500);
-	SEND(". 1:1(0) ack 10001 win 10000");
+	SEND(". 1:1(0) ack 10001 win 9000"); /* what was ever offered beside what waited */
 }
 
 /* ... nor by the rounding of the scale (RFC 7323 2.4) */
@@ -375,16 +376,18 @@ static void receive_window_scaled(void **state)
 {
 	struct line *t = *state;
 
+	line_restart(t, &(struct line_config){ .v6 = t->cfg.v6, .rcvbuf_bytes = 64 * 1000 });
 	line_established_passive(t, "mss 1460,wscale 7");
-	RECV(0, "P. 1:11(10) ack 1");
-	RECV(0, "P. 11:21(10) ack 1");
-	SEND(". 1:1(0) ack 21 win 2047");
-	RECV(0, "P. 21:31(10) ack 1");
-	RECV(0, "P. 31:41(10) ack 1");
-	SEND(". 1:1(0) ack 41 win 2047");
-	RECV(0, "P. 41:141(100) ack 1");
-	RECV(0, "P. 141:241(100) ack 1");
-	SEND(". 1:1(0) ack 241 win 2046");
+	option(t, TCP_OPT_QUICKACK, 1);
+	RECV(0, "P. 1:101(100) ack 1");
+	SEND(". 1:1(0) ack 101 win 491"); /* 62,780, rounded up */
+	line_write(t, 10);
+	SEND("P. 1:11(10) ack 101 win 491");
+	RECV(0, "P. 101:2101(2000) ack 11");
+	SEND(". 11:11(0) ack 2101 win 484"); /* 61,900, rounded up: to 64,053 */
+	RECV(0, "P. 2101:2177(76) ack 11");
+	line_write(t, 1);
+	SEND("P. 11:12(1) ack 2177 win 484"); /* and not 483 = 61,824, which ends at 64,001 */
 }
 
 /* Beyond the window nothing is taken. */
@@ -392,16 +395,16 @@ static void beyond_window(void **state)
 {
 	struct line *t = *state;
 
-	line_restart(t, &(struct line_config){ .v6 = t->cfg.v6, .rcvbuf_bytes = 2048 });
+	line_restart(t, &(struct line_config){ .v6 = t->cfg.v6, .rcvbuf_bytes = 2920 });
 	line_established_passive(t, "mss 1460");
 	RECV(0, ". 1:1461(1460) ack 1");
-	RECV(0, ". 1461:2921(1460) ack 1");
-	SEND(". 1:1(0) ack 2049 win 0");
+	RECV(0, ". 1461:3461(2000) ack 1");
+	SEND(". 1:1(0) ack 2921 win 0");
 	RECV(0, ". 5000:6000(1000) ack 1");
-	SEND(". 1:1(0) ack 2049 win 0");
+	SEND(". 1:1(0) ack 2921 win 0");
 	assert_int_equal(dropped(t, STACK_DROP_TCP_SEQ), 1);
-	line_read(t, 2048);
-	SEND(". 1:1(0) ack 2049 win 2048");
+	line_read(t, 2920);
+	SEND(". 1:1(0) ack 2921 win 2920");
 }
 
 /* The window may close while acknowledgements must still be read, and data be sent. */
@@ -409,14 +412,14 @@ static void closed_both_ways(void **state)
 {
 	struct line *t = *state;
 
-	line_restart(t, &(struct line_config){ .v6 = t->cfg.v6, .rcvbuf_bytes = 2048 });
+	line_restart(t, &(struct line_config){ .v6 = t->cfg.v6, .rcvbuf_bytes = 2920 });
 	line_established_passive(t, "mss 1460");
-	RECV(0, ". 1:1025(1024) ack 1");
-	RECV(0, ". 1025:2049(1024) ack 1");
-	SEND(". 1:1(0) ack 2049 win 0");
+	RECV(0, ". 1:1461(1460) ack 1");
+	RECV(0, ". 1461:2921(1460) ack 1");
+	SEND(". 1:1(0) ack 2921 win 0");
 	line_write(t, 100);
-	SEND("P. 1:101(100) ack 2049 win 0");
-	RECV(0, ". 2049:2049(0) ack 101");
+	SEND("P. 1:101(100) ack 2921 win 0");
+	RECV(0, ". 2921:2921(0) ack 101");
 	assert_int_equal(info(t).in_flight_bytes, 0);
 	NOTHING_FOR(10 * SEC);
 }
@@ -533,6 +536,7 @@ static void paws(void **state)
 	line_established_passive(t, "mss 1000,TS val 10 ecr 0");
 	RECV(0, "P. 1:11(10) ack 1 <TS val 100 ecr *>");
 	SEND_BETWEEN(40 * MS, 46 * MS, ". 1:1(0) ack 11 <TS val * ecr 100>");
+	option(t, TCP_OPT_QUICKACK, 0);
 	RECV(0, "P. 11:21(10) ack 1 <TS val 99 ecr *>");
 	SEND(". 1:1(0) ack 11 <TS val * ecr 100>");
 	assert_int_equal(dropped(t, STACK_DROP_TCP_PAWS), 1);

@@ -226,6 +226,7 @@ static void ce_is_echoed_until_cwr(void **state)
 	SEND_ECN("E. 1:1(0) ack 101", IP_ECN_NOT_ECT); /* at once */
 	t->peer_tos = IP_ECN_ECT0;
 	RECV(0, "P. 101:201(100) ack 1");
+	SEND("E. 1:1(0) ack 201");
 	RECV(0, "P. 201:301(100) ack 1");
 	SEND("E. 1:1(0) ack 301");
 	line_write(t, 50);
@@ -234,7 +235,7 @@ static void ce_is_echoed_until_cwr(void **state)
 	SEND(". 51:51(0) ack 401"); /* at once */
 	RECV(0, "P. 401:501(100) ack 51");
 	RECV(0, "P. 501:601(100) ack 51");
-	SEND(". 51:51(0) ack 601");
+	SEND_BETWEEN(40 * MS, 46 * MS, ". 51:51(0) ack 601");
 	/* CWR of a packet that was marked itself: one for the last, one for the next */
 	t->peer_tos = IP_ECN_CE;
 	RECV(0, "P. 601:701(100) ack 51");
@@ -251,6 +252,7 @@ static void not_a_mark(void **state)
 	established(t);
 	t->peer_tos = IP_ECN_ECT1;
 	RECV(0, "P. 1:101(100) ack 1");
+	SEND(". 1:1(0) ack 101");
 	RECV(0, "P. 101:201(100) ack 1");
 	SEND(". 1:1(0) ack 201");
 	t->peer_tos = IP_ECN_CE;
@@ -279,7 +281,7 @@ static void not_agreed(void **state)
 	t->peer_tos = IP_ECN_CE;
 	RECV(0, "P. 1:101(100) ack 1");
 	RECV(0, "P. 101:201(100) ack 1");
-	SEND(". 1:1(0) ack 201");
+	SEND_BETWEEN(40 * MS, 46 * MS, ". 1:1(0) ack 201");
 	line_write(t, 1000);
 	SEND(". 1:1001(1000) ack 201");
 	RECV(10 * MS, "E. 201:201(0) ack 1001");

@@ -794,6 +794,7 @@ void line_established_passive(struct line *t, const char *opts)
 	     strstr(opts, "TS") != NULL ? ". 1:1(0) ack 1 <TS val 11 ecr *>" : ". 1:1(0) ack 1");
 	NOTHING();
 	line_accept(t);
+	WANT(tcp_option_set(t->s, t->id, TCP_OPT_QUICKACK, 0), 0);
 	drain_events(t);
 }
 
@@ -806,6 +807,7 @@ void line_established_active(struct line *t, const char *opts)
 	snprintf(text, sizeof(text), "S. 0:0(0) ack 1 <%s>", opts);
 	RECV(10 * MS, text);
 	SEND(". 1:1(0) ack 1");
+	WANT(tcp_option_set(t->s, t->id, TCP_OPT_QUICKACK, 0), 0);
 	drain_events(t);
 }
 
@@ -829,6 +831,8 @@ static void line_begin(struct line *t, const struct line_config *cfg)
 		stack_cfg.conns_max = t->cfg.conns_max;
 	stack_cfg.sndbuf_bytes = t->cfg.sndbuf_bytes;
 	stack_cfg.rcvbuf_bytes = t->cfg.rcvbuf_bytes;
+	stack_cfg.rmem = t->cfg.rmem;
+	stack_cfg.wmem = t->cfg.wmem;
 	t->now_us = BEGIN_US;
 	WANT(stack_create(&stack_cfg, t->now_us, &t->s), 0);
 	mtu = t->cfg.mss + (t->cfg.v6 ? 60 : 40);

@@ -66,6 +66,7 @@ struct line_config {
 	uint32_t mss;	     /* of the link; default 1460 */
 	uint32_t link_flags; /* enum link_flags */
 	uint32_t sndbuf_bytes, rcvbuf_bytes;
+	struct stack_buf_limits rmem, wmem;
 	uint64_t mem_bytes_max;
 	uint32_t rx_hold_max; /* default 16 */
 	uint32_t conns_max;   /* default 1000 */
@@ -156,7 +157,7 @@ void line_read_error(struct line *t, int err);
 enum tcp_state line_state(const struct line *t);
 
 /* Handshakes, for tests that begin after them: options as @opts, e.g. "mss 1460,sackOK,wscale 7";
- * takes 10 ms. */
+ * takes 10 ms. The program is taken for one that answers (TCP_OPT_QUICKACK 0): acknowledgements wait for it. */
 void line_established_passive(struct line *t, const char *opts);
 void line_established_active(struct line *t, const char *opts);
 

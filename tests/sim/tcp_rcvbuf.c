@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * Receive and send buffers that follow the path (tcp_tune.c): what is offered at first, how it
+ * grows and what stops it
+ */
+#include "tests/sim/tcp_line.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+static uint64_t option_get(struct line *t, enum tcp_option opt)
+{
+	uint64_t value = 0;
+
+	assert_int_equal(tcp_option_get(t->s, t->id, opt, &value), 0);
+	return value;
+}
+
+static struct tcp_info info(struct line *t)
+{
+	struct tcp_info ret;
+
+	tcp_info(t->s, t->id, &ret);
+	return ret;
+}
+
+static void accepted(struct line *t, const char *syn, const char *ack)
+{
+	line_listen(t);
+	RECV(0, syn);
+	SEND("S. 0:0(0) ack 1");
+	RECV(50 * MS, ack);
+	line_accept(t);
+}
+
+#define PLAIN "S 0:0(0) <mss 1460,wscale 7>", ". 1:1(0) ack 1"
+
+/*
+ * A peer that sends @bytes per round trip of 50 ms, with timestamps, all read as it comes.
+ */
+static uint32_t rounds(struct line *t, uint32_t at, uint32_t bytes, unsigned int cnt)
+{
+	char text[96];
+
+	for (unsigned int i = 0; i < cnt; i++) {
+		uint32_t echo = t->ts_val; /* of a round trip ago, for all of this one */
+
+		t->now_us += 50 * MS;
+		IGNORE();
+		for (uint32_t sent = 0; sent < bytes; sent += 1448, at += 1448) {
+			snprintf(text, sizeof(text), ". %u:%u(1448) ack 1 <TS val %u ecr %u>", at,
+				 at + 1448, (uint32_t)(t->now_us / MS), echo);
+			RECV(0, text);
+			line_read(t, 1448);
+			IGNORE();
+		}
+	}
+	return at;
+}
+
+/* ---- at first -------------------------------------------------------------------------------- */
+
+/* Half of tcp_rmem[1] in whole segments, and a scale for all of tcp_rmem[2] */
+static void initial(void **state)
+{
+	struct line *t = *state;
+
+	line_listen(t);
+	RECV(0, "S 0:0(0) <mss 1460,sackOK,wscale 7,TS val 1 ecr 0>");
+	SEND("S. 0:0(0) ack 1 win 65160 <mss 1460,sackOK,wscale 7,TS val * ecr 1>");
+	RECV(0, ". 1:1(0) ack 1 <TS val 1 ecr *>");
+	line_accept(t);
+	assert_int_equal(option_get(t, TCP_OPT_RCVBUF), 65536);
+	line_write(t, 10);
+	SEND("P. 1:11(10) ack 1 win 510"); /* 65,160 >> 7, rounded up */
+}
+
+static void initial_configured(void **state)
+{
+	struct line *t = *state;
+
+	line_restart(t, &(struct line_config){
+				.v6 = t->cfg.v6,
+				.rmem = { 4096, 540000, 15728640 },
+				.wmem = { 4096, 262144, 4194304 },
+			});
+	line_connect(t);
+	SEND("S 0:0(0) win 65535 <mss 1460,sackOK,wscale 8,TS val * ecr 0>");
+	RECV(0, "S. 0:0(0) ack 1 <mss 1460,sackOK,wscale 8,TS val 1 ecr *>");
+	SEND(". 1:1(0) ack 1 win 256");
+	assert_int_equal(option_get(t, TCP_OPT_RCVBUF), 270000);
+	assert_int_equal(option_get(t, TCP_OPT_SNDBUF), 262144);
+}
+
+/* ---- growth ---------------------------------------------------------------------------------- */
+
+/* Each segment raises the offer by two, until it is what the buffer allows. */
+static void offer_grows(void **state)
+{
+	struct line *t = *state;
+
+	line_restart(t, &(struct line_config){ .v6 = t->cfg.v6,
+					       .rmem = { 4096, 200000, 6291456 } });
+	accepted(t, PLAIN);
+	RECV(0, ". 1:1461(1460) ack 1");
+	SEND(". 1:1(0) ack 1461 win 535"); /* 65,535 + 2,920 */
+	RECV(0, ". 1461:2921(1460) ack 1");
+	SEND(". 1:1(0) ack 2921 win 558");
+	line_read(t, 2920);
+	/* a byte shows nothing */
+	RECV(0, "P. 2921:2922(1) ack 1");
+	SEND(". 1:1(0) ack 2922 win 558");
+}
+
+/* The program reads more per round trip: the buffer becomes twice that, and more while it grows. */
+static void buffer_grows(void **state)
+{
+	struct line *t = *state;
+	uint32_t at;
+
+	accepted(t, "S 0:0(0) <mss 1460,sackOK,wscale 7,TS val 1 ecr 0>",
+		 ". 1:1(0) ack 1 <TS val 1 ecr *>");
+	at = rounds(t, 1, 10 * 1448, 3);
+	assert_in_range(info(t).rcv_rtt_us, 50000, 100000); /* with the handshake's 100 ms */
+	for (uint32_t segs = 20; segs <= 400; segs *= 2) {
+		at = rounds(t, at, segs * 1448, 6);
+		assert_true(option_get(t, TCP_OPT_RCVBUF) >= 2 * segs * 1448);
+		/* ... and it is offered */
+		assert_true(info(t).rcv_wnd >= 2 * segs * 1448 - 1448);
+	}
+	/* the pause makes it forget how it came to this, but not what was offered */
+	NOTHING_FOR(100 * SEC);
+	at = rounds(t, at, 1448, 1);
+	assert_true(info(t).rcv_wnd >= 2 * 320 * 1448 - 1448);
+}
+
+/* No more than half of tcp_rmem[2] */
+static void buffer_limit(void **state)
+{
+	struct line *t = *state;
+	uint32_t at = 1;
+
+	line_restart(t, &(struct line_config){ .v6 = t->cfg.v6, .rmem = { 4096, 131072, 400000 } });
+	accepted(t, "S 0:0(0) <mss 1460,sackOK,wscale 7,TS val 1 ecr 0>",
+		 ". 1:1(0) ack 1 <TS val 1 ecr *>");
+	for (uint32_t segs = 10; segs <= 120; segs += 10)
+		at = rounds(t, at, segs * 1448, 2);
+	assert_int_equal(option_get(t, TCP_OPT_RCVBUF), 200000);
+}
+
+/* Who does not read gets no larger buffer, however much is sent. */
+static void no_reader(void **state)
+{
+	struct line *t = *state;
+	char text[64];
+	uint32_t at = 1;
+
+	accepted(t, PLAIN);
+	for (unsigned int i = 0; i < 44; i++, at += 1460) {
+		snprintf(text, sizeof(text), ". %u:%u(1460) ack 1", at, at + 1460);
+		RECV(5 * MS, text);
+		IGNORE();
+	}
+	assert_int_equal(option_get(t, TCP_OPT_RCVBUF), 65536);
+	assert_in_range(info(t).rcv_wnd, 0, 2000);
+}
+
+/* ... nor does rounding add to what is offered, one byte after the other */
+static void no_reader_bytes(void **state)
+{
+	struct line *t = *state;
+	char text[64];
+
+	line_restart(t, &(struct line_config){ .v6 = t->cfg.v6, .rcvbuf_bytes = 5000 });
+	accepted(t, PLAIN);
+	for (uint32_t at = 1; at < 5000 + 4 * 128; at++) {
+		snprintf(text, sizeof(text), ". %u:%u(1) ack 1", at, at + 1);
+		RECV(0, text);
+		t->now_us += 1 * MS;
+		IGNORE();
+	}
+	assert_in_range(info(t).unread_bytes, 4380, 5000 + 3 * 128);
+	assert_in_range(info(t).rcv_wnd, 0, 127);
+}
+
+/* What the program sets stays as it is set. */
+static void fixed(void **state)
+{
+	struct line *t = *state;
+	uint32_t at;
+
+	accepted(t, "S 0:0(0) <mss 1460,sackOK,wscale 7,TS val 1 ecr 0>",
+		 ". 1:1(0) ack 1 <TS val 1 ecr *>");
+	assert_int_equal(tcp_option_set(t->s, t->id, TCP_OPT_RCVBUF, 70000), 0);
+	at = rounds(t, 1, 10 * 1448, 3);
+	rounds(t, at, 40 * 1448, 4);
+	assert_int_equal(option_get(t, TCP_OPT_RCVBUF), 70000);
+	assert_in_range(info(t).rcv_wnd, 60000, 70000 + 127);
+}
+
+/* ---- the other direction --------------------------------------------------------------------- */
+
+/* Twice the congestion window, from tcp_wmem[1] up to tcp_wmem[2] */
+static void send_buffer_grows(void **state)
+{
+	static uint8_t bytes[200000];
+	struct line *t = *state;
+	size_t n;
+
+	line_restart(t, &(struct line_config){ .v6 = t->cfg.v6, .wmem = { 4096, 16384, 60000 } });
+	accepted(t, "S 0:0(0) <mss 1000,wscale 7>", ". 1:1(0) ack 1");
+	for (uint32_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = line_byte(1 + i);
+	assert_int_equal(option_get(t, TCP_OPT_SNDBUF), 20000);
+	assert_int_equal(tcp_send(t->s, t->id, bytes, sizeof(bytes), 0, &n), 0);
+	assert_int_equal(n, 20000);
+	IGNORE();
+	RECV(50 * MS, ". 1:1(0) ack 10001");
+	IGNORE();
+	assert_int_equal(option_get(t, TCP_OPT_SNDBUF), 40000);
+	assert_int_equal(tcp_send(t->s, t->id, bytes + 20000, sizeof(bytes), 0, &n), 0);
+	assert_int_equal(n, 30000);
+	IGNORE();
+	RECV(50 * MS, ". 1:1(0) ack 30001");
+	IGNORE();
+	assert_int_equal(option_get(t, TCP_OPT_SNDBUF), 60000);
+	assert_int_equal(tcp_option_set(t->s, t->id, TCP_OPT_SNDBUF, 5000), 0);
+	assert_int_equal(option_get(t, TCP_OPT_SNDBUF), 5000);
+	assert_int_equal(tcp_send(t->s, t->id, bytes, 1, 0, &n), -EAGAIN);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		LINE_TEST(initial),	 LINE_TEST(initial_configured), LINE_TEST(offer_grows),
+		LINE_TEST(buffer_grows), LINE_TEST(buffer_limit),	LINE_TEST(no_reader),
+		LINE_TEST(no_reader_bytes), LINE_TEST(fixed),	LINE_TEST(send_buffer_grows),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
