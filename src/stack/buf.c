@@ -148,7 +148,7 @@ int bufq_append_pkt(struct bufs *bufs, struct bufq *q, struct pkt *pkt, uint32_t
 	uint32_t handle;
 
 	VJ_ASSERT(off <= pkt->frame.len && len <= pkt->frame.len - off);
-	if (len <= BUF_COPY_MAX || link->held >= link->hold_max)
+	if (len <= BUF_COPY_MAX || link->held >= link->hold_max || pkt->borrowed)
 		return bufq_append(bufs, q, pkt->frame.data + off, len);
 	handle = buf_get(bufs, BUF_FRAME);
 	if (unlikely(handle == 0))

@@ -174,13 +174,12 @@ static bool rate_limit_take(struct rate_limit *limit, uint64_t now_us)
 	return true;
 }
 
-void icmp_port_unreachable(struct stack *s, const struct pkt *pkt)
+void icmp_send_error(struct stack *s, const struct icmp_send *error)
 {
-	bool v4 = pkt->ip.version == 4;
-	uint32_t ip_off = pkt->l4_off - pkt->ip.hdr_len;
+	bool v4 = ip_addr_is_v4(&error->dst);
 	struct ip_path path = {
-		.src = pkt->dst,
-		.dst = pkt->src,
+		.src = error->src,
+		.dst = error->dst,
 		.proto = v4 ? IP_PROTO_ICMP : IP_PROTO_ICMP6,
 		.ttl = IP_TTL_DEFAULT,
 	};
@@ -189,15 +188,28 @@ void icmp_port_unreachable(struct stack *s, const struct pkt *pkt)
 
 	if (!rate_limit_take(&s->icmp_limit, s->now_us))
 		return;
-	if (ip_tx_get(s, pkt->link_id, v4, &tx) != 0) {
+	if (ip_tx_get(s, error->link, v4, &tx) != 0) {
 		stack_drop(s, STACK_DROP_NO_FRAME);
 		return;
 	}
-	len = (uint32_t)icmp_build_error(
-		tx.l4, tx.l4_room, pkt->ip.version, v4 ? ICMP4_UNREACH : ICMP6_UNREACH,
-		v4 ? ICMP4_UNREACH_PORT : ICMP6_UNREACH_PORT, 0, pkt->frame.data + ip_off,
-		(size_t)pkt->ip.hdr_len + pkt->ip.payload_len);
+	len = (uint32_t)icmp_build_error(tx.l4, tx.l4_room, v4 ? 4 : 6, error->type, error->code, 0,
+					 error->quote, error->quote_len);
 	if (ip_tx_has_csum(&tx))
 		icmp_csum_fill(tx.l4, len, v4 ? CSUM_ZERO : ip_tx_pseudo(&path, len));
 	ip_tx_put(s, &tx, &path, len);
+}
+
+void icmp_port_unreachable(struct stack *s, const struct pkt *pkt)
+{
+	bool v4 = pkt->ip.version == 4;
+
+	icmp_send_error(s, &(struct icmp_send){
+				   .link = pkt->link_id,
+				   .src = pkt->dst,
+				   .dst = pkt->src,
+				   .type = v4 ? ICMP4_UNREACH : ICMP6_UNREACH,
+				   .code = v4 ? ICMP4_UNREACH_PORT : ICMP6_UNREACH_PORT,
+				   .quote = pkt->frame.data + pkt->l4_off - pkt->ip.hdr_len,
+				   .quote_len = (uint32_t)pkt->ip.hdr_len + pkt->ip.payload_len,
+			   });
 }

@@ -24,6 +24,20 @@ struct icmp_error {
 /* A packet of protocol ICMP or ICMPv6 */
 void icmp_input(struct stack *s, struct pkt *pkt);
 
+/* An error that we send, about a packet that came */
+struct icmp_send {
+	uint32_t link;
+	struct ip_addr src; /* ours: where the packet had gone */
+	struct ip_addr dst;
+	uint8_t type;
+	uint8_t code;
+	const void *quote; /* the packet from its IP header on */
+	uint32_t quote_len;
+};
+
+/* Limited in rate, and best effort */
+void icmp_send_error(struct stack *s, const struct icmp_send *error);
+
 /* Tell the sender of @pkt that nobody listens there; limited in rate. */
 void icmp_port_unreachable(struct stack *s, const struct pkt *pkt);
 

@@ -175,10 +175,6 @@ static bool ip_accept(struct stack *s, struct pkt *pkt, const struct eth_view *e
 		stack_drop(s, STACK_DROP_IP_CSUM);
 		return false;
 	}
-	if (unlikely(pkt_is_frag(pkt))) {
-		stack_drop(s, STACK_DROP_IP_FRAGMENT);
-		return false;
-	}
 	pkt_set_addrs(pkt);
 	if (unlikely(!ip_addrs_ok(pkt) || !ip_family_ok(pkt))) {
 		stack_drop(s, STACK_DROP_IP_HEADER);
@@ -272,37 +268,49 @@ static uint32_t plain_hash(const struct stack *s, const struct pkt *pkt)
 			       flow_key_word(pkt->link_id, load_be16(tcp + 2), load_be16(tcp)));
 }
 
-/* Return: false: dropped, and counted. */
-static bool rx_parse(struct stack *s, struct pkt *pkt)
+enum rx_verdict {
+	RX_DROP, /* and counted */
+	RX_GOOD,
+	RX_FRAGMENT,
+};
+
+/* A whole packet, addresses checked */
+static enum rx_verdict rx_accept_l4(struct stack *s, struct pkt *pkt)
+{
+	switch (pkt->ip.proto) {
+	case IP_PROTO_TCP:
+		return tcp_accept_hdr(s, pkt) ? RX_GOOD : RX_DROP;
+	case IP_PROTO_UDP:
+		return RX_GOOD;
+	case IP_PROTO_ICMP:
+	case IP_PROTO_ICMP6:
+		if ((pkt->ip.proto == IP_PROTO_ICMP) == (pkt->ip.version == 4))
+			return RX_GOOD;
+		break;
+	default:
+		break;
+	}
+	stack_drop(s, STACK_DROP_IP_PROTO);
+	return RX_DROP;
+}
+
+static enum rx_verdict rx_parse(struct stack *s, struct pkt *pkt)
 {
 	struct eth_view eth;
 
 	pkt->kept = false;
+	pkt->borrowed = false;
 	pkt->csum_ok = false;
 	pkt_copy_first(pkt);
 	pkt->plain = rx_is_plain(pkt);
 	if (likely(pkt->plain)) {
 		pkt->hash = plain_hash(s, pkt);
 		flow_prefetch(&s->flows, pkt->hash);
-		return true;
+		return RX_GOOD;
 	}
 	if (!eth_accept(s, pkt, &eth) || !ip_accept(s, pkt, &eth))
-		return false;
-	switch (pkt->ip.proto) {
-	case IP_PROTO_TCP:
-		return tcp_accept_hdr(s, pkt);
-	case IP_PROTO_UDP:
-		return true;
-	case IP_PROTO_ICMP:
-	case IP_PROTO_ICMP6:
-		if ((pkt->ip.proto == IP_PROTO_ICMP) == (pkt->ip.version == 4))
-			return true;
-		break;
-	default:
-		break;
-	}
-	stack_drop(s, STACK_DROP_IP_PROTO);
-	return false;
+		return RX_DROP;
+	return pkt_is_frag(pkt) ? RX_FRAGMENT : rx_accept_l4(s, pkt);
 }
 
 /* ---- third pass: delivery ---------------------------------------------------------------------
@@ -344,11 +352,24 @@ static void rx_deliver(struct stack *s, struct pkt *pkt)
 	}
 }
 
+/* If it was the last that lacked, the whole is delivered in its place. */
+static VJ_COLD void rx_fragment(struct stack *s, struct pkt *pkt)
+{
+	struct eth_view eth = { .hdr_len = ETH_HDR_BYTES };
+
+	if (!reass_input(s, pkt))
+		return;
+	eth.type = load_be16(pkt->frame.data + offsetof(struct eth_hdr, type));
+	pkt_copy_first(pkt);
+	if (ip_accept(s, pkt, &eth) && !pkt_is_frag(pkt) && rx_accept_l4(s, pkt) == RX_GOOD)
+		rx_deliver(s, pkt);
+}
+
 static void rx_batch(struct stack *s, uint32_t link_id, struct link *link,
 		     const struct link_frame *frames, unsigned int n)
 {
 	struct pkt pkts[RX_BATCH];
-	bool good[RX_BATCH];
+	enum rx_verdict verdict[RX_BATCH];
 
 	for (unsigned int i = 0; i < n && i < RX_AHEAD; i++)
 		__builtin_prefetch(frames[i].data);
@@ -358,17 +379,19 @@ static void rx_batch(struct stack *s, uint32_t link_id, struct link *link,
 		pkts[i].frame = frames[i];
 		pkts[i].link = link;
 		pkts[i].link_id = link_id;
-		good[i] = rx_parse(s, &pkts[i]);
+		verdict[i] = rx_parse(s, &pkts[i]);
 	}
 	for (unsigned int i = 0; i < n; i++)
-		if (good[i] && (pkts[i].plain || pkts[i].ip.proto == IP_PROTO_TCP))
+		if (verdict[i] == RX_GOOD && (pkts[i].plain || pkts[i].ip.proto == IP_PROTO_TCP))
 			pool_prefetch(&s->conns, flow_guess(&s->flows, pkts[i].hash),
 				      s->conns.obj_bytes, CONN_LINES);
 	for (unsigned int i = 0; i < n; i++) {
-		if (likely(good[i]))
+		if (likely(verdict[i] == RX_GOOD))
 			rx_deliver(s, &pkts[i]);
+		else if (verdict[i] == RX_FRAGMENT)
+			rx_fragment(s, &pkts[i]);
 		if (!pkts[i].kept)
-			link_rx_free(link, &pkts[i].frame);
+			link_rx_free(link, &frames[i]);
 	}
 }
 
@@ -400,6 +423,7 @@ VJ_INLINE bool rx_lone(struct stack *s, uint32_t link_id, struct link *link,
 	pkt.link = link;
 	pkt.link_id = link_id;
 	pkt.kept = false;
+	pkt.borrowed = false;
 	memcpy(pkt.hdr, frame->data, PKT_PLAIN_BYTES);
 	pkt.hdr_len = (uint16_t)min_u32(frame->len, PKT_PLAIN_BYTES);
 	if (!rx_is_plain(&pkt) || !tcp_input_last(s, &pkt))

@@ -65,6 +65,7 @@ void stack_link_del(struct stack *s, struct link_id link_id, int err)
 	link->going = true;
 	tcp_link_gone(s, link_id.v, err);
 	udp_link_gone(s, link_id.v);
+	reass_link_gone(s, link_id.v);
 	/* What is left in the output queue has lost its link: nothing it owes can be paid. */
 	while (!ref_list_empty(&link->output))
 		stack_output_done(s, link_id.v, link->output.head);

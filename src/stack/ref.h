@@ -19,6 +19,7 @@ enum ref_kind {
 	REF_LISTENER,
 	REF_UDP,
 	REF_LINK,
+	REF_REASS,
 	REF_KIND_CNT,
 	REF_SLOT = 15, /* no object: a slot of the timing wheel */
 };

@@ -60,7 +60,9 @@ static int stack_init(struct stack *s)
 	prng_seed(&s->prng, s->cfg.seed);
 	ref_space_set(&s->output_nodes, REF_LINK, &s->links.pool,
 		      offsetof(struct link, with_output), false);
-	ret = udp_init(s);
+	ret = reass_init(s);
+	if (ret == 0)
+		ret = udp_init(s);
 	if (ret == 0)
 		ret = tcp_init(s);
 	return ret;
@@ -134,6 +136,7 @@ void stack_destroy(struct stack *s)
 	 * out. */
 	udp_fini(s);
 	tcp_fini(s);
+	reass_fini(s);
 	ports_fini(&s->ports);
 	flow_fini(&s->flows);
 	bufs_fini(&s->bufs);
@@ -157,8 +160,12 @@ static void stack_fire(void *arg, struct ref ref)
 {
 	struct stack *s = arg;
 
-	VJ_ASSERT_OP(ref_kind(ref), ==, REF_TCP);
-	tcp_timer(s, ref_id(ref));
+	if (ref_kind(ref) == REF_TCP) {
+		tcp_timer(s, ref_id(ref));
+		return;
+	}
+	VJ_ASSERT_OP(ref_kind(ref), ==, REF_REASS);
+	reass_timer(s, ref_id(ref));
 }
 
 void stack_run(struct stack *s)

@@ -387,7 +387,12 @@ uint32_t udp_ready(const struct stack *s, struct udp_id u);
 	X(IP_SHORT, "truncated IP header")                         \
 	X(IP_HEADER, "bad IP version, length or options")          \
 	X(IP_CSUM, "bad IPv4 header checksum")                     \
-	X(IP_FRAGMENT, "fragment (not reassembled yet)")           \
+	X(IP_FRAGMENT, "bad length or place of a fragment")        \
+	X(FRAG_OVERLAP, "fragments overlap (RFC 5722)")            \
+	X(FRAG_DUP, "fragment came twice")                         \
+	X(FRAG_TINY, "first fragment too small, or too many")      \
+	X(FRAG_MEMORY, "no room for more fragments")               \
+	X(FRAG_TIMEOUT, "not all fragments came in time")          \
 	X(IP_PROTO, "unknown protocol")                            \
 	X(ICMP_BAD, "malformed ICMP message")                      \
 	X(UDP_BAD, "bad UDP length or checksum")                   \
@@ -426,6 +431,7 @@ struct stack_stats {
 	uint64_t tcp_answers_skipped; /* challenge ACKs and the like, by limit of their rate */
 	uint64_t tcp_recoveries, tcp_undos, tcp_probes; /* fast recoveries; mistakes found; tail loss probes */
 	uint64_t udp_rx, udp_tx;
+	uint64_t ip_reassembled, ip_fragmented; /* packets */
 	uint64_t mem_bytes;
 	uint64_t drops[STACK_DROP_CNT];
 };

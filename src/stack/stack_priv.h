@@ -14,6 +14,7 @@
 #include "base/types.h"
 #include "stack/buf.h"
 #include "stack/flow.h"
+#include "stack/ip_reass.h"
 #include "stack/link.h"
 #include "stack/mem.h"
 #include "stack/port.h"
@@ -69,6 +70,7 @@ struct stack {
 	struct ref_list output_links; /* links that have output waiting and are not blocked */
 	uint32_t output_cnt;	      /* objects in all output queues */
 
+	struct reass reass; /* fragments that wait for others */
 	struct rate_limit icmp_limit;
 	struct stack_stats
 		stats;	  /* counted here; tcp_conns and mem_bytes are filled by stack_stats() */
