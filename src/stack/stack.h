@@ -319,6 +319,7 @@ enum tcp_option {
 	TCP_OPT_CONGESTION,  /* index in tcp_cc_name() */
 	TCP_OPT_TOS,	     /* 0..255 */
 	TCP_OPT_TTL,	     /* 1..255 */
+	TCP_OPT_UTO_S,	     /* RFC 5482: tell the peer how long we wait for it, and wait as long as it does; 0: off, ..1966020 */
 	TCP_OPT_SYNCNT,	     /* SYN is sent again so often; 1..127 */
 	TCP_OPT_LINGER2_S,   /* a closed connection waits for the peer's FIN; 0: default, 1..120, TCP_LINGER2_NONE */
 	TCP_OPT_FASTOPEN_MAX,    /* of a listener: data in SYN (RFC 7413), of so many peers not confirmed yet; 0: off, 1..65535 */

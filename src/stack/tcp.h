@@ -260,6 +260,7 @@ struct tcp_ext {
 	uint32_t sndbuf_bytes;
 	uint32_t rcvbuf_bytes;
 	uint32_t user_timeout_ms; /* 0: none */
+	uint32_t uto_s;		  /* RFC 5482: ADV_UTO; 0: not enabled */
 	uint32_t seen_ms;	  /* KEEPALIVE: last segment from the peer */
 	uint32_t probe_ms;	  /* PERSIST: first probe since the window closed */
 	uint32_t fin_seq;	  /* FIN_AHEAD */
@@ -281,6 +282,7 @@ struct tcp_ext {
 	uint16_t fastopen_max;	    /* TCP_OPT_FASTOPEN_MAX; of a listener */
 	uint32_t fastopen_listener; /* FASTOPEN */
 	uint32_t fastopen_sent_us;  /* FASTOPEN: when the SYN-ACK left first */
+	bool user_timeout_set;	    /* by the program: the peer does not change it */
 	bool deferred;	     /* SYN_RECEIVED: the ACK came, and data are waited for */
 	uint8_t tos;
 	uint8_t ttl;
@@ -743,6 +745,8 @@ int tcp_xmit_rst(struct stack *s, struct conn c);
 void tcp_reply_rst(struct stack *s, const struct pkt *pkt, const struct tcp_view *view);
 /* A segment without payload: acknowledgement at once. No frame: later. */
 void tcp_send_ack(struct stack *s, struct conn c);
+/* The same with the user timeout option, once */
+void tcp_send_uto(struct stack *s, struct conn c);
 /* A probe that makes the peer answer: one below snd_una (RFC 9293 3.8.4, 3.8.6.1) */
 void tcp_send_probe(struct stack *s, struct conn c);
 /* One segment of new data whatever the congestion window says. Return: false: it could not go. */
@@ -947,6 +951,14 @@ void tcp_timer_keepalive(struct stack *s, struct conn c);
 void tcp_timer_tune(struct stack *s, struct conn c);
 /* No timer any more */
 void tcp_timer_stop(struct stack *s, struct conn c);
+
+/* ---- tcp_uto.c (RFC 5482) -------------------------------------------------------------------- */
+
+/* The option's field; seconds beyond its range are minutes. */
+uint16_t tcp_uto_field(uint32_t seconds);
+uint32_t tcp_uto_seconds(uint16_t field);
+/* What the peer says about its timeout, if anything. The segment was found good. */
+void tcp_uto_input(const struct stack *s, struct tcb *t, const struct tcp_opts *opts);
 
 /* ---- tcp_isn.c ------------------------------------------------------------------------------- */
 

@@ -246,6 +246,7 @@ void tcp_steps_input(struct stack *s, struct conn c, struct tcp_seg *seg)
 		return;
 	if (tcb_has(t, TF_ECN))
 		tcp_ecn_data(t, seg);
+	tcp_uto_input(s, t, &seg->opts);
 	if (!tcp_data_input(s, c, seg))
 		return;
 	if (seg->answer) {

@@ -81,6 +81,7 @@ static bool option_range(enum tcp_option opt, uint64_t *ret_min, uint64_t *ret_m
 		[TCP_OPT_SNDBUF] = { 0, UINT32_MAX }, [TCP_OPT_RCVBUF] = { 0, UINT32_MAX },
 		[TCP_OPT_MAXSEG] = { 88, 65535 },     [TCP_OPT_CONGESTION] = { 0, 3 },
 		[TCP_OPT_TOS] = { 0, 255 },	      [TCP_OPT_TTL] = { 1, 255 },
+		[TCP_OPT_UTO_S] = { 0, 32767 * 60 },
 		[TCP_OPT_SYNCNT] = { 1, 127 },	      [TCP_OPT_LINGER2_S] = { 0, 255 },
 		[TCP_OPT_FASTOPEN_MAX] = { 0, 65535 },
 		[TCP_OPT_DEFER_ACCEPT_S] = { 0, INT32_MAX },
@@ -136,6 +137,10 @@ static void ext_set(struct tcp_ext *ext, enum tcp_option opt, uint32_t value)
 		break;
 	case TCP_OPT_USER_TIMEOUT_MS:
 		ext->user_timeout_ms = value;
+		ext->user_timeout_set = value != 0;
+		break;
+	case TCP_OPT_UTO_S:
+		ext->uto_s = value;
 		break;
 	case TCP_OPT_SNDBUF:
 		ext->sndbuf_bytes = min_u32(max_u32(value, TCP_BUF_MIN), TCP_BUF_MAX);
@@ -185,6 +190,9 @@ static int ext_get(const struct tcp_ext *ext, enum tcp_option opt, uint64_t *ret
 		return 0;
 	case TCP_OPT_USER_TIMEOUT_MS:
 		*ret_value = ext->user_timeout_ms;
+		return 0;
+	case TCP_OPT_UTO_S:
+		*ret_value = ext->uto_s;
 		return 0;
 	case TCP_OPT_SNDBUF:
 		*ret_value = ext->sndbuf_bytes;
@@ -245,6 +253,10 @@ static void option_applied(struct stack *s, struct conn c, enum tcp_option opt)
 		break;
 	case TCP_OPT_RCVBUF:
 		tcp_data_consumed(s, c);
+		break;
+	case TCP_OPT_UTO_S:
+		if (tcb_ext(s, t)->uto_s != 0 && t->state != TCP_TIME_WAIT)
+			tcp_send_uto(s, c);
 		break;
 	case TCP_OPT_SNDBUF:
 		if (tcb_has(t, TF_WANT_WRITE) && tcp_is_writable(s, c)) {

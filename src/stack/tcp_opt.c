@@ -43,6 +43,10 @@ void tcp_opt_syn(const struct stack *s, struct conn c, struct tcp_opts *ret_opts
 	}
 	if (tcb_has(t, TF_SACK))
 		ret_opts->present |= TCP_HAS_SACK_PERMITTED;
+	if (t->ext != 0 && tcb_ext(s, t)->uto_s != 0) {
+		ret_opts->present |= TCP_HAS_UTO;
+		ret_opts->uto = tcp_uto_field(tcb_ext(s, t)->uto_s);
+	}
 	if (tcb_has(t, TF_TS)) {
 		ret_opts->present |= TCP_HAS_TS;
 		ret_opts->ts_val = tcp_ts_now(s, t);
@@ -59,6 +63,7 @@ void tcp_opt_agree(struct stack *s, struct conn c, const struct tcp_opts *opts)
 		mss = max_u32(opts->mss, TCP_MSS_MIN);
 	mss = min_u32(mss, tcp_opt_link_mss(s, c));
 
+	tcp_uto_input(s, t, opts);
 	t->wscale = 0;
 	if ((opts->present & TCP_HAS_WSCALE) != 0 && !s->cfg.tcp.no_wscale)
 		t->wscale = (uint8_t)(opts->wscale |

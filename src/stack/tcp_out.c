@@ -338,6 +338,34 @@ void tcp_send_ack(struct stack *s, struct conn c)
 	}
 }
 
+void tcp_send_uto(struct stack *s, struct conn c)
+{
+	struct tcb *t = c.t;
+	struct tcp_opts opts = {
+		.present = TCP_HAS_UTO,
+		.uto = tcp_uto_field(tcb_ext(s, t)->uto_s),
+		.ts_val = tcp_ts_now(s, t),
+		.ts_ecr = t->ts_recent,
+	};
+	struct tcp_fields fields = {
+		.seq = t->snd_nxt,
+		.ack = t->rcv_nxt,
+		.src_port = t->lport,
+		.dst_port = t->rport,
+		.flags = TCP_ACK,
+	};
+	struct ip_tx tx;
+
+	/* No frame: it may get lost anyway. */
+	if (ip_tx_get(s, t->link, tcb_v4(t), &tx) != 0)
+		return;
+	if (tcb_has(t, TF_TS))
+		opts.present |= TCP_HAS_TS;
+	fields.window = tcp_window_select(s, t);
+	xmit_finish(s, c, &tx, (uint32_t)tcp_build(tx.l4, &fields, &opts), CSUM_ZERO, 0, 0);
+	xmit_acked(s, c);
+}
+
 void tcp_send_probe(struct stack *s, struct conn c)
 {
 	/* If there is no frame, the timer comes again. */

@@ -8,6 +8,7 @@
 #define LEN_WSCALE 3
 #define LEN_SACK_PERMITTED 2
 #define LEN_TS 10
+#define LEN_UTO 4
 #define LEN_SACK_BLOCK 8
 
 _Static_assert((TCP_OPTS_MAX - 2) / LEN_SACK_BLOCK <= TCP_SACK_MAX,
@@ -72,6 +73,12 @@ static void take_option(const uint8_t *opt, size_t len, struct tcp_opts *opts)
 			opts->present |= TCP_HAS_TS;
 		}
 		break;
+	case TCP_OPT_UTO:
+		if (len == LEN_UTO) {
+			opts->uto = load_be16(body);
+			opts->present |= TCP_HAS_UTO;
+		}
+		break;
 	case TCP_OPT_FASTOPEN:
 		take_fastopen(body, len - 2, opts);
 		break;
@@ -107,6 +114,12 @@ enum wire_err tcp_opts_walk(const uint8_t *hdr, size_t hdr_len, struct tcp_opts 
 	return WIRE_OK;
 }
 
+/* Is there room for it? @used by all before it */
+static bool uto_fits(const struct tcp_opts *opts, size_t used)
+{
+	return (opts->present & TCP_HAS_UTO) != 0 && used + LEN_UTO <= TCP_OPTS_MAX;
+}
+
 /* Bytes before SACK blocks, and before the padding of a lone "SACK permitted". */
 static size_t fixed_len(const struct tcp_opts *opts)
 {
@@ -123,6 +136,8 @@ static size_t fixed_len(const struct tcp_opts *opts)
 		len += 4;
 	if ((opts->present & TCP_HAS_FASTOPEN) != 0)
 		len += (size_t)(2 + opts->fastopen_len + 3) & ~(size_t)3;
+	if (uto_fits(opts, len))
+		len += LEN_UTO;
 	return len;
 }
 
@@ -197,6 +212,9 @@ size_t tcp_opts_build(uint8_t *p, const struct tcp_opts *opts)
 		out = put_quad(out, TCP_OPT_NOP, TCP_OPT_WSCALE, LEN_WSCALE, opts->wscale);
 	if ((opts->present & TCP_HAS_FASTOPEN) != 0)
 		out = put_fastopen(out, opts);
+	if (uto_fits(opts, (size_t)(out - p)))
+		out = put_quad(out, TCP_OPT_UTO, LEN_UTO, (uint8_t)(opts->uto >> 8),
+			       (uint8_t)opts->uto);
 	if (sack_cnt > 0)
 		out = put_quad(out, TCP_OPT_NOP, TCP_OPT_NOP, TCP_OPT_SACK,
 			       (uint8_t)(2 + sack_cnt * LEN_SACK_BLOCK));

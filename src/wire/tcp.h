@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
  * TCP header and options: RFC 9293 section 3.1; RFC 7323 (window scale, timestamps), RFC 2018
- * (SACK), RFC 7413 (fast open). See eth.h for the rules.
+ * (SACK), RFC 7413 (fast open), RFC 5482 (user timeout). See eth.h for the rules.
  *
  * Nearly every segment of an established connection has no option, or 12 bytes of them: NOP, NOP,
  * timestamps. tcp_opts_parse() recognises both with one comparison; the general walk is out of
@@ -34,6 +34,7 @@
 #define TCP_OPT_SACK_PERMITTED 4
 #define TCP_OPT_SACK 5
 #define TCP_OPT_TS 8
+#define TCP_OPT_UTO 28
 #define TCP_OPT_FASTOPEN 34
 
 /* RFC 7323 section 2.3: a larger shift counts as this one. */
@@ -102,6 +103,7 @@ struct tcp_sack {
 #define TCP_HAS_TS 0x08
 #define TCP_HAS_FASTOPEN 0x10
 #define TCP_HAS_SACK 0x20
+#define TCP_HAS_UTO 0x40
 
 /*
  * Both what a segment said and what one is to say. A field means something if its bit is in
@@ -113,6 +115,7 @@ struct tcp_opts {
 	uint8_t sack_cnt;     /* 1 to TCP_SACK_MAX if TCP_HAS_SACK */
 	uint8_t fastopen_len; /* 0: a cookie is asked for; else 4 to 16, even */
 	uint16_t mss;
+	uint16_t uto; /* user timeout: as it is in the option */
 	uint32_t ts_val;
 	uint32_t ts_ecr;
 	struct tcp_sack sack[TCP_SACK_MAX];
@@ -223,14 +226,14 @@ static inline enum wire_err tcp_opts_parse(const struct tcp_view *tcp, struct tc
 
 /*
  * Bytes that tcp_opts_build() will write for `opts`: a multiple of 4, at most TCP_OPTS_MAX. SACK
- * blocks that do not fit any more are left out, the last first; everything else always fits
- * together.
+ * blocks that do not fit any more are left out, the last first; so is user timeout beside a long
+ * fast-open cookie. Everything else always fits together.
  */
 size_t tcp_opts_len(const struct tcp_opts *opts);
 
 /*
  * Writes options in the customary order, each aligned (MSS; SACK permitted with timestamps, or NOP
- * NOP timestamps; NOP wscale; fast open; NOP NOP SACK). Returns tcp_opts_len(opts).
+ * NOP timestamps; NOP wscale; fast open; user timeout; NOP NOP SACK). Returns tcp_opts_len(opts).
  */
 size_t tcp_opts_build(uint8_t *p, const struct tcp_opts *opts);
 

@@ -238,6 +238,79 @@ static void user_timeout_syn(void **state)
 	line_read_error(t, ETIMEDOUT);
 }
 
+/* RFC 5482 3: in SYN and SYN-ACK; the longer of the two holds, within limits */
+static uint64_t get(struct line *t, enum tcp_option opt)
+{
+	uint64_t value = 0;
+
+	assert_int_equal(tcp_option_get(t->s, t->id, opt, &value), 0);
+	return value;
+}
+
+static void uto_active(void **state)
+{
+	const struct tcp_option_value opt = { TCP_OPT_UTO_S, 300 };
+	struct line *t = *state;
+
+	assert_int_equal(tcp_connect_with(t->s, t->link, &t->local, &t->peer, &opt, 1, t->cookie,
+					  &t->id),
+			 0);
+	SEND("S 0:0(0) <mss 1460,sackOK,wscale 7,TS val * ecr 0,uto 300>");
+	RECV(10 * MS, "S. 0:0(0) ack 1 <mss 1000,uto 500>");
+	SEND(". 1:1(0) ack 1");
+	assert_int_equal(get(t, TCP_OPT_USER_TIMEOUT_MS), 500000);
+	RECV(0, ". 1:1(0) ack 1 <uto 150>");
+	assert_int_equal(get(t, TCP_OPT_USER_TIMEOUT_MS), 300000);
+	/* 3.1: not above our limit, in minutes here; 0 is none */
+	RECV(0, ". 1:1(0) ack 1 <uto 32868>");
+	assert_int_equal(get(t, TCP_OPT_USER_TIMEOUT_MS), 3600000);
+	RECV(0, ". 1:1(0) ack 1 <uto 0>");
+	assert_int_equal(get(t, TCP_OPT_USER_TIMEOUT_MS), 3600000);
+	/* 5: what is not acceptable is not listened to */
+	RECV(0, ". 70000:70000(0) ack 1 <uto 700>");
+	SEND(". 1:1(0) ack 1");
+	RECV(500 * MS, ". 1:1(0) ack 7777 <uto 700>");
+	SEND(". 1:1(0) ack 1");
+	assert_int_equal(get(t, TCP_OPT_USER_TIMEOUT_MS), 3600000);
+	/* 3: a change is told */
+	option(t, TCP_OPT_UTO_S, 40000);
+	SEND(". 1:1(0) ack 1 <uto 33434>"); /* 666 minutes */
+}
+
+static void uto_passive(void **state)
+{
+	struct line *t = *state;
+
+	line_listen(t);
+	assert_int_equal(tcp_listener_option_set(t->s, t->listener, TCP_OPT_UTO_S, 10), 0);
+	RECV(0, "S 0:0(0) <mss 1000,uto 20>");
+	SEND("S. 0:0(0) ack 1 <mss 1460,uto 10>");
+	RECV(0, ". 1:1(0) ack 1");
+	line_accept(t);
+	assert_int_equal(get(t, TCP_OPT_USER_TIMEOUT_MS), 100000); /* the lower limit */
+}
+
+/* The program's own word is not changed; and who has not enabled it neither sends nor listens */
+static void uto_fixed(void **state)
+{
+	struct line *t = *state;
+
+	line_listen(t);
+	assert_int_equal(tcp_listener_option_set(t->s, t->listener, TCP_OPT_UTO_S, 10), 0);
+	assert_int_equal(
+		tcp_listener_option_set(t->s, t->listener, TCP_OPT_USER_TIMEOUT_MS, 7000), 0);
+	RECV(0, "S 0:0(0) <mss 1000,uto 200>");
+	SEND("S. 0:0(0) ack 1 <mss 1460,uto 10>");
+	RECV(0, ". 1:1(0) ack 1");
+	line_accept(t);
+	assert_int_equal(get(t, TCP_OPT_USER_TIMEOUT_MS), 7000);
+	tcp_abort(t->s, t->id);
+	SEND("R. 1:1(0) ack 1");
+	tcp_unlisten(t->s, t->listener);
+	line_established_passive(t, "mss 1000,uto 200");
+	assert_int_equal(get(t, TCP_OPT_USER_TIMEOUT_MS), 0);
+}
+
 /* ---- orphans --------------------------------------------------------------------------------- */
 
 static uint64_t conns(struct line *t)
@@ -352,6 +425,9 @@ int main(void)
 		LINE_TEST(user_timeout_zero_window),
 		LINE_TEST(user_timeout_window_opens),
 		LINE_TEST(user_timeout_syn),
+		LINE_TEST(uto_active),
+		LINE_TEST(uto_passive),
+		LINE_TEST(uto_fixed),
 		LINE_TEST(linger2),
 		LINE_TEST(linger2_late_close),
 		LINE_TEST(linger2_none),

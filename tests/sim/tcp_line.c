@@ -32,7 +32,7 @@ struct seg {
 	bool opts_said;	 /* <...> is there */
 	bool opts_more;	 /* ... in it */
 	uint8_t present; /* TCP_HAS_* */
-	struct num mss, wscale, ts_val, ts_ecr;
+	struct num mss, wscale, ts_val, ts_ecr, uto;
 	bool cookie_any; /* FO * */
 	uint8_t cookie_len;
 	uint8_t cookie[TCP_FASTOPEN_MAX];
@@ -181,6 +181,9 @@ static void read_option(struct reader *r, struct seg *seg)
 {
 	if (read_word(r, "FO")) {
 		read_cookie(r, seg);
+	} else if (read_word(r, "uto")) {
+		seg->present |= TCP_HAS_UTO;
+		seg->uto = read_num(r);
 	} else if (read_word(r, "mss")) {
 		seg->present |= TCP_HAS_MSS;
 		seg->mss = read_num(r);
@@ -293,6 +296,10 @@ static void put_options(char *buf, size_t *len, const struct seg *seg)
 			put_text(buf, len, " %u:%u", seg->sack[i].left, seg->sack[i].right);
 		sep = ",";
 	}
+	if ((seg->present & TCP_HAS_UTO) != 0) {
+		put_text(buf, len, "%suto %u", sep, seg->uto.v);
+		sep = ",";
+	}
 	if ((seg->present & TCP_HAS_FASTOPEN) != 0) {
 		put_text(buf, len, "%sFO ", sep);
 		for (unsigned int i = 0; i < seg->cookie_len; i++)
@@ -364,6 +371,7 @@ static struct tcp_opts seg_opts(const struct line *t, const struct seg *seg)
 	struct tcp_opts opts = {
 		.present = seg->present,
 		.mss = (uint16_t)seg->mss.v,
+		.uto = (uint16_t)seg->uto.v,
 		.wscale = (uint8_t)seg->wscale.v,
 		.ts_val = seg->ts_val.v,
 		.ts_ecr = seg->ts_ecr.said == NUM_ANY ? t->ts_val - seg->ts_ecr.v : seg->ts_ecr.v,
@@ -422,6 +430,7 @@ static struct seg seg_of(struct line *t, const struct tcp_view *tcp, const struc
 		.opts_said = true,
 		.present = opts->present,
 		.mss = value(opts->mss),
+		.uto = value(opts->uto),
 		.wscale = value(opts->wscale),
 		.ts_val = value(opts->ts_val),
 		.ts_ecr = value(opts->ts_ecr),
@@ -529,7 +538,7 @@ static bool opts_fit(const struct seg *want, const struct seg *got)
 			      : want->cookie_len != got->cookie_len ||
 					memcmp(want->cookie, got->cookie, got->cookie_len) != 0))
 		return false;
-	return num_fits(want->mss, got->mss) && num_fits(want->wscale, got->wscale) &&
+	return num_fits(want->mss, got->mss) && num_fits(want->uto, got->uto) && num_fits(want->wscale, got->wscale) &&
 	       num_fits(want->ts_val, got->ts_val) && num_fits(want->ts_ecr, got->ts_ecr);
 }
 

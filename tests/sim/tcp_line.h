@@ -30,8 +30,8 @@
  *	         packetdrill: SYN is 0, the first byte of data 1; so are ack and SACK blocks. The
  *	         stack's is learned from its SYN, the peer's is t->peer_isn.
  *	win      the field as it is in the header, not scaled
- *	OPTIONS  mss N, wscale N, sackOK, sack A:B C:D ..., TS val N ecr N, FO [HEX or *], with commas
- *	         between. FO alone asks for a cookie; `FO *` is any cookie, or in RECV the last that
+ *	OPTIONS  mss N, wscale N, sackOK, sack A:B C:D ..., TS val N ecr N, uto N (the field), FO [HEX
+ *	         or *], with commas between. FO alone asks for a cookie; `FO *` is any cookie, or in RECV the last that
  *	         the stack sent
  *
  * In RECV, the peer sends exactly this; win is t->peer_win when not said. `ecr *` is the last TS

@@ -195,6 +195,7 @@ static void test_option_values(void **state)
 		1, 1, 5, 18, 0, 0, 0, 1, 0, 0, 0, 2, 9, 8, 7, 6, 9, 8, 7, 7
 	};
 	static const uint8_t cookie[] = { 34, 10, 1, 2, 3, 4, 5, 6, 7, 8, 1, 1 };
+	static const uint8_t uto[] = { 28, 4, 0x81, 0x23 }, bad_uto[] = { 28, 3, 1, 1 };
 	static const uint8_t odd_ts[] = { 8, 10, 0, 0, 0, 1, 0, 0, 0, 2, 1, 1 };
 	struct tcp_opts opts = { 0 };
 
@@ -212,6 +213,11 @@ static void test_option_values(void **state)
 	assert_int_equal(parse_opts(TCP_SYN, cookie, sizeof(cookie), &opts), WIRE_OK);
 	assert_int_equal(opts.fastopen_len, 8);
 	assert_memory_equal(opts.fastopen, cookie + 2, 8);
+	assert_int_equal(parse_opts(TCP_ACK, uto, sizeof(uto), &opts), WIRE_OK);
+	assert_int_equal(opts.present, TCP_HAS_UTO);
+	assert_int_equal(opts.uto, 0x8123);
+	assert_int_equal(parse_opts(TCP_ACK, bad_uto, sizeof(bad_uto), &opts), WIRE_OK);
+	assert_int_equal(opts.present, 0);
 	/* Timestamps of 12 bytes in another order take the slow way to the same end. */
 	assert_int_equal(parse_opts(TCP_ACK, odd_ts, sizeof(odd_ts), &opts), WIRE_OK);
 	assert_int_equal(opts.present, TCP_HAS_TS);
@@ -235,6 +241,9 @@ static struct tcp_opts random_opts(struct prng *prng, bool syn)
 		opts.present |= TCP_HAS_TS;
 	if (prng_chance(prng, 1, 2))
 		opts.present |= TCP_HAS_SACK;
+	if (prng_chance(prng, 1, 2))
+		opts.present |= TCP_HAS_UTO;
+	opts.uto = (uint16_t)prng_u32(prng);
 	opts.mss = (uint16_t)prng_u32(prng);
 	opts.wscale = (uint8_t)prng_below(prng, TCP_WSCALE_MAX + 1);
 	opts.ts_val = prng_u32(prng);
@@ -253,7 +262,11 @@ static void assert_same_opts(const struct tcp_opts *in, const struct tcp_opts *o
 	uint8_t lost = in->present & (uint8_t)~out->present;
 
 	assert_int_equal(out->present & (uint8_t)~in->present, 0);
+	if ((in->present & TCP_HAS_FASTOPEN) != 0 && in->fastopen_len > 14)
+		lost &= (uint8_t)~TCP_HAS_UTO;
 	assert_true(lost == 0 || lost == TCP_HAS_SACK);
+	if ((out->present & TCP_HAS_UTO) != 0)
+		assert_int_equal(in->uto, out->uto);
 	if ((in->present & TCP_HAS_MSS) != 0)
 		assert_int_equal(in->mss, out->mss);
 	if ((in->present & TCP_HAS_WSCALE) != 0)
@@ -321,6 +334,11 @@ static void test_sack_room(void **state)
 		       TCP_HAS_TS | TCP_HAS_FASTOPEN;
 	opts.fastopen_len = TCP_FASTOPEN_MAX;
 	assert_int_equal(tcp_opts_len(&opts), 40);
+	opts.present |= TCP_HAS_UTO;
+	assert_int_equal(tcp_opts_len(&opts), 40);
+	opts.present &= (uint8_t)~TCP_HAS_SACK;
+	opts.fastopen_len = 8;
+	assert_int_equal(tcp_opts_len(&opts), 36);
 }
 
 /*
