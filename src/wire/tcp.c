@@ -187,16 +187,18 @@ static uint8_t *put_ts(uint8_t *out, const struct tcp_opts *opts)
 	return out + 8;
 }
 
+/* Padded behind, as Linux does it: some compare byte by byte. */
 static uint8_t *put_fastopen(uint8_t *out, const struct tcp_opts *opts)
 {
 	size_t len = 2 + (size_t)opts->fastopen_len;
 
+	*out++ = TCP_OPT_FASTOPEN;
+	*out++ = (uint8_t)len;
+	memcpy(out, opts->fastopen, opts->fastopen_len);
+	out += opts->fastopen_len;
 	for (; len % 4 != 0; len++)
 		*out++ = TCP_OPT_NOP;
-	*out++ = TCP_OPT_FASTOPEN;
-	*out++ = (uint8_t)(2 + opts->fastopen_len);
-	memcpy(out, opts->fastopen, opts->fastopen_len);
-	return out + opts->fastopen_len;
+	return out;
 }
 
 size_t tcp_opts_build(uint8_t *p, const struct tcp_opts *opts)

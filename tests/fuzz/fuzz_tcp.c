@@ -8,6 +8,7 @@
  * (tcp_sanity_all()); at the end all must have come back.
  */
 #include "stack/tcp.h"
+#include "stack/tcp_cookie.h"
 #include "tests/sim/fake_link.h"
 #include "wire/ip4.h"
 #include "wire/ip6.h"
@@ -92,16 +93,21 @@ static uint32_t next_delta(struct run *r)
 	}
 }
 
-/* The connection under attack, if there is one: the program's, or the one that is in the table */
-static struct tcb *target(struct run *r)
+static struct flow_key target_key(const struct run *r)
 {
-	struct flow_key key = {
+	return (struct flow_key){
 		.local = r->local.addr,
 		.remote = r->peer.addr,
 		.link = r->link.v,
 		.local_port = r->local.port,
 		.remote_port = r->peer.port,
 	};
+}
+
+/* The connection under attack, if there is one: the program's, or the one that is in the table */
+static struct tcb *target(struct run *r)
+{
+	struct flow_key key = target_key(r);
 	uint32_t id = tcp_conn_find(r->s, &key, flow_hash(&r->s->flows, &key));
 
 	return id != 0 ? conn_at(r->s, id).t : NULL;
@@ -221,6 +227,14 @@ static void forge_opts(struct run *r, struct forged *f, const struct tcb *t)
 		f->opts.wscale = next_u8(r) & 15;
 		f->opts.ts_val = next_u32(r);
 		break;
+	case 5:
+		f->opts.present = next_u8(r) & (TCP_HAS_MSS | TCP_HAS_TS | TCP_HAS_FASTOPEN |
+						TCP_HAS_UTO);
+		f->opts.mss = (uint16_t)next_u16(r);
+		f->opts.uto = (uint16_t)next_u16(r);
+		f->opts.ts_val = next_u8(r);
+		f->opts.fastopen_len = (next_u8(r) & 1) != 0 ? 8 : 0;
+		break;
 	case 4:
 		f->garbage_len = sizeof(f->garbage);
 		for (unsigned int i = 0; i < sizeof(f->garbage); i++)
@@ -251,7 +265,13 @@ static void step_segment(struct run *r, uint8_t tos)
 	uint8_t how = next_u8(r), anchors = next_u8(r);
 	struct forged f = { .flags = how < 224 ? usual[how % 8] : next_u8(r), .tos = tos };
 
-	if (t == NULL) {
+	if (t == NULL && f.flags == TCP_ACK) {
+		/* a SYN cookie comes back */
+		struct flow_key key = target_key(r);
+
+		f.seq = 1001 + next_delta(r);
+		f.ack = tcp_cookie_make(r->s, &key, 1000, 1460) + 1;
+	} else if (t == NULL) {
 		f.seq = next_u32(r);
 		f.ack = next_u32(r);
 	} else {
@@ -285,9 +305,12 @@ static void step_accept(struct run *r)
 
 static void step_connect(struct run *r)
 {
+	const struct tcp_option_value opt = { TCP_OPT_UTO_S, 100 };
 	struct tcp_id id;
+	size_t taken;
 
-	if (tcp_connect(r->s, r->link, &r->local, &r->peer, 2, &id) != 0)
+	if (tcp_connect_data(r->s, r->link, &r->local, &r->peer, &opt, next_u8(r) & 1, "hello", 5,
+			     2, &taken, &id) != 0)
 		return;
 	if (r->id.v != 0)
 		tcp_abort(r->s, r->id);
@@ -358,7 +381,10 @@ static void step_world(struct run *r, uint8_t what)
 		.link = r->link.v, .local = r->local, .remote = r->peer, .mtu = next_u16(r)
 	};
 
-	switch (what % 6) {
+	switch (what % 7) {
+	case 6:
+		r->peer.port = (uint16_t)(4000 + next_u8(r) % 8); /* another peer */
+		break;
 	case 0:
 	case 1:
 		pass(r, (uint64_t)next_u8(r) * 1000);
@@ -560,6 +586,15 @@ static void run_init(struct run *r)
 	VJ_ASSERT(endpoint_parse(r->v6 ? "[2001:db8::1]:80" : "10.0.0.1:80", &r->local) == 0);
 	VJ_ASSERT(endpoint_parse(r->v6 ? "[2001:db8::2]:4000" : "10.0.0.2:4000", &r->peer) == 0);
 	VJ_ASSERT(tcp_listen(r->s, &r->local, false, 2, 0, &r->listener) == 0);
+	if ((kind & 32) != 0) {
+		tcp_settings_set(r->s, &(struct tcp_settings){ .fastopen_no_cookie_rx = true,
+							       .fastopen_no_cookie_tx = true });
+		VJ_ASSERT(tcp_listener_option_set(r->s, r->listener, TCP_OPT_FASTOPEN_MAX, 2) == 0);
+		VJ_ASSERT(tcp_listener_option_set(r->s, r->listener, TCP_OPT_UTO_S, 200) == 0);
+	}
+	if ((kind & 64) != 0)
+		VJ_ASSERT(tcp_listener_option_set(r->s, r->listener, TCP_OPT_DEFER_ACCEPT_S, 3) ==
+			  0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
