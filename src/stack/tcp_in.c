@@ -290,7 +290,8 @@ static void in_time_wait(struct stack *s, struct conn c, struct tcp_seg *seg)
 		tcp_timer_linger(s, c, TCP_TIME_WAIT_MS);
 		tcp_send_ack(s, c);
 		return;
-	} else if ((seg->flags & TCP_ACK) != 0 && seg->len == 0 && seg->seq == t->rcv_nxt) {
+	} else if ((seg->flags & (TCP_ACK | TCP_SYN)) == TCP_ACK && seg->len == 0 &&
+		   seg->seq == t->rcv_nxt) {
 		return;
 	}
 	tcp_challenge(s, c);
