@@ -119,6 +119,7 @@ static struct fo_entry *fo_need(struct stack *s, const struct flow_key *key)
 		.local = key->local,
 		.remote = key->remote,
 		.link = key->link,
+		.used_ms = tcp_now_ms(s),
 	};
 	return oldest;
 }
@@ -173,8 +174,11 @@ int tcp_fastopen_connect(struct stack *s, struct conn c, const void *buf, size_t
 	*ret_len = 0;
 	if (tcb_no_loss(t) || s->cfg.tcp.no_fastopen || (e != NULL && fo_is_bad(s, e)))
 		return tcp_xmit_syn(s, c);
-	if ((e == NULL || e->len == 0) && !s->cfg.tcp.fastopen_no_cookie_tx)
+	if ((e == NULL || e->len == 0) && !s->cfg.tcp.fastopen_no_cookie_tx) {
+		/* A place for the answer; without one, it is forgotten. */
+		(void)fo_need(s, &key);
 		return fo_xmit(s, c, NULL, 0);
+	}
 	if (e != NULL && e->len == 0)
 		e = NULL;
 	if (e != NULL && e->mss != 0)
@@ -197,9 +201,11 @@ void tcp_fastopen_synack(struct stack *s, struct conn c, const struct tcp_seg *s
 
 	if (tcb_no_loss(t) || (sent == 0 && !has_cookie))
 		return;
+	if (sent != 0)
+		s->stats.tcp_fastopen_tx++;
 	tcp_conn_key(s, c, &key);
-	e = fo_need(s, &key);
-	if (e == NULL)
+	e = fo_find(s, &key);
+	if (e == NULL) /* nobody has asked */
 		return;
 	e->used_ms = tcp_now_ms(s);
 	e->mss = (seg->opts.present & TCP_HAS_MSS) != 0 ? seg->opts.mss : TCP_MSS_DEFAULT;
@@ -207,8 +213,6 @@ void tcp_fastopen_synack(struct stack *s, struct conn c, const struct tcp_seg *s
 		e->len = seg->opts.fastopen_len;
 		memcpy(e->cookie, seg->opts.fastopen, e->len);
 	}
-	if (sent != 0)
-		s->stats.tcp_fastopen_tx++;
 	/* Only the SYN without anything has arrived. */
 	if (sent != 0 && retries != 0 && !has_cookie && seg->ack == t->snd_una + 1) {
 		e->lost = (uint8_t)min_u32(e->lost + 1u, FO_LOST_MAX);

@@ -679,6 +679,21 @@ static void s4_1_3_no_server(void **state)
 	}
 }
 
+/* A cookie that nobody has asked for is not kept, and takes no memory. */
+static void s4_1_3_not_asked(void **state)
+{
+	struct line *t = *state;
+	uint64_t bytes;
+
+	line_connect(t);
+	SEND("S 0:0(0)");
+	bytes = stats(t).mem_bytes;
+	RECV(10 * MS, "S. 0:0(0) ack 1 <mss 1000,FO a1a2a3a4a5a6a7a8>");
+	SEND(". 1:1(0) ack 1");
+	assert_false(tcp_fastopen_known(t->s, t->link, &t->local, &t->peer));
+	assert_int_equal(stats(t).mem_bytes, bytes);
+}
+
 /* Both call, we with data: they follow when the handshake is over */
 static void client_simultaneous(void **state)
 {
@@ -765,7 +780,8 @@ int main(void)
 		LINE_TEST(s4_2_1_syn_lost),	LINE_TEST(s4_2_1_synack_lost),
 		LINE_TEST(s4_1_3_1_fallback),	LINE_TEST(s4_1_3_mss),
 		LINE_TEST(s4_1_2_new_cookie),	LINE_TEST(s4_1_3_cache),
-		LINE_TEST(s4_1_3_no_server),	LINE_TEST(client_simultaneous),
+		LINE_TEST(s4_1_3_no_server),	LINE_TEST(s4_1_3_not_asked),
+		LINE_TEST(client_simultaneous),
 		LINE_TEST(client_no_frame),	LINE_TEST(client_refused),
 		LINE_TEST(client_settings),
 	};
