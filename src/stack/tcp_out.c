@@ -399,8 +399,12 @@ int tcp_xmit_rst(struct stack *s, struct conn c)
 	if (seq_gt(fields.seq, t->snd_una + t->snd_wnd))
 		fields.seq = t->snd_una;
 	s->stats.tcp_resets_tx++;
-	tcp_build_hdr(tx.l4, &fields, 0);
-	xmit_finish(s, c, &tx, TCP_HDR_BYTES, CSUM_ZERO, 0, 0);
+	/* With a timestamp, where there are any (RFC 7323 3.2) */
+	if (tcb_has(t, TF_TS))
+		tcp_build_ts(tx.l4, &fields, tcp_ts_now(s, t), t->ts_recent);
+	else
+		tcp_build_hdr(tx.l4, &fields, 0);
+	xmit_finish(s, c, &tx, tcp_hdr_len(t), CSUM_ZERO, 0, 0);
 	return 0;
 }
 
