@@ -206,6 +206,10 @@ static const struct {
 	{ "user_timeout", IPPROTO_TCP, TCP_USER_TIMEOUT },
 	{ "notsent_lowat", IPPROTO_TCP, TCP_NOTSENT_LOWAT },
 	{ "fastopen", IPPROTO_TCP, TCP_FASTOPEN },
+	{ "fastopen_connect", IPPROTO_TCP, TCP_FASTOPEN_CONNECT },
+	{ "syncnt", IPPROTO_TCP, TCP_SYNCNT },
+	{ "linger2", IPPROTO_TCP, TCP_LINGER2 },
+	{ "defer_accept", IPPROTO_TCP, TCP_DEFER_ACCEPT },
 	{ "keepalive", SOL_SOCKET, SO_KEEPALIVE },
 	{ "reuseaddr", SOL_SOCKET, SO_REUSEADDR },
 	{ "rcvbuf", SOL_SOCKET, SO_RCVBUF },
@@ -331,6 +335,13 @@ static long call_open(struct play *p, int fd, const struct call *c)
 		len = address(p, true, &addr);
 		return p->table.bind(p->table.userdata, fd, (struct sockaddr *)&addr, len);
 	}
+	if (strcmp(c->name, "fastopen") == 0) {
+		static char data[CALL_BYTES];
+
+		len = address(p, false, &addr);
+		return p->table.sendto(p->table.userdata, fd, data, (size_t)atoi(c->words[1]), MSG_FASTOPEN,
+				       (struct sockaddr *)&addr, len);
+	}
 	if (strcmp(c->name, "connect") == 0) {
 		len = address(p, false, &addr);
 		return p->table.connect(p->table.userdata, fd, (struct sockaddr *)&addr, len);
@@ -361,7 +372,8 @@ static long call_make(struct play *p, const struct call *c)
 
 	if (strcmp(c->name, "socket") == 0)
 		return call_socket(p, c);
-	if (strcmp(c->name, "bind") == 0 || strcmp(c->name, "connect") == 0 || strcmp(c->name, "accept") == 0)
+	if (strcmp(c->name, "bind") == 0 || strcmp(c->name, "connect") == 0 || strcmp(c->name, "accept") == 0 ||
+	    strcmp(c->name, "fastopen") == 0)
 		return call_open(p, fd, c);
 	if (strcmp(c->name, "listen") == 0)
 		return p->table.listen(p->table.userdata, fd, (int)len);

@@ -90,6 +90,12 @@ static ssize_t k_send(void *u, int fd, const void *buf, size_t len, int flags)
 	(void)u;
 	return send(fd, buf, len, flags);
 }
+static ssize_t k_sendto(void *u, int fd, const void *buf, size_t len, int flags, const struct sockaddr *addr,
+			socklen_t addr_len)
+{
+	(void)u;
+	return sendto(fd, buf, len, flags, addr, addr_len);
+}
 static int k_fcntl(void *u, int fd, int cmd, ...)
 {
 	va_list args;
@@ -235,7 +241,7 @@ int drive_kernel_init(struct packetdrill_interface *ret_table, const struct driv
 		.poll = k_poll,	      .getsockopt = k_getsockopt, .setsockopt = k_setsockopt,
 		.usleep = k_usleep,   .netdev_send = k_netdev_send, .netdev_receive = k_netdev_receive,
 		.epoll_ctl = k_epoll_ctl, .epoll_create = k_epoll_create, .epoll_wait = k_epoll_wait,
-		.gettimeofday = k_gettimeofday,
+		.gettimeofday = k_gettimeofday, .sendto = k_sendto,
 	};
 	if (ready)
 		return 0;

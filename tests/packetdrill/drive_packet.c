@@ -97,6 +97,15 @@ static size_t build_option(struct drive_flow *flow, const char *opt, uint8_t *p)
 		store_be32(p + 6, strcmp(text, "last") == 0 ? flow->ts_last : (uint32_t)strtoul(text, NULL, 10));
 		return 10;
 	}
+	if (strncmp(opt, "FO ", 3) == 0) {
+		size_t len = 2;
+
+		for (const char *hex = opt + 3; sscanf(hex, "%2x", &a) == 1; hex += 2)
+			p[len++] = (uint8_t)a;
+		p[0] = 34;
+		p[1] = (uint8_t)len;
+		return len;
+	}
 	if (sscanf(opt, "sack %u:%u", &a, &b) == 2) {
 		size_t len = 2;
 
@@ -297,7 +306,9 @@ static void format_option(struct drive_flow *flow, struct out *out, const uint8_
 		out_add(out, "TS ecr %u", load_be32(opt + 6));
 		break;
 	case 34:
-		out_add(out, "FO %u", opt[1] - 2u);
+		out_add(out, "FO ");
+		for (unsigned int at = 2; at < opt[1]; at++)
+			out_add(out, "%02x", opt[at]);
 		break;
 	default:
 		out_add(out, "option %u", opt[0]);

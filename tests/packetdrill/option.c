@@ -45,6 +45,10 @@ static const struct stack_option stack_options[] = {
 	{ IPPROTO_TCP, TCP_KEEPCNT, TCP_OPT_KEEPCNT, 1, 127, false, 9 },
 	{ IPPROTO_TCP, TCP_USER_TIMEOUT, TCP_OPT_USER_TIMEOUT_MS, 0, INT_MAX, false, 0 },
 	{ IPPROTO_TCP, TCP_MAXSEG, TCP_OPT_MAXSEG, 88, 32767, false, 536 },
+	{ IPPROTO_TCP, TCP_SYNCNT, TCP_OPT_SYNCNT, 1, 127, false, 6 },
+	{ IPPROTO_TCP, TCP_LINGER2, TCP_OPT_LINGER2_S, INT_MIN, INT_MAX, false, 60 },
+	{ IPPROTO_TCP, TCP_DEFER_ACCEPT, TCP_OPT_DEFER_ACCEPT_S, 0, INT_MAX, false, 0 },
+	{ IPPROTO_TCP, TCP_FASTOPEN, TCP_OPT_FASTOPEN_MAX, 0, 65535, false, 0 },
 	{ IPPROTO_IP, IP_TOS, TCP_OPT_TOS, 0, 255, false, 0 },
 	{ IPPROTO_IPV6, IPV6_TCLASS, TCP_OPT_TOS, 0, 255, false, 0 },
 	{ IPPROTO_IP, IP_TTL, TCP_OPT_TTL, 1, 255, false, 64 },
@@ -64,7 +68,9 @@ static int stack_option_tell(struct pd_world *w, struct pd_file *f, int opt, uin
 {
 	int err = 0;
 
-	if (f->tcp.v != 0)
+	if (opt == TCP_OPT_FASTOPEN_MAX && (w->set.fastopen & PD_FASTOPEN_SERVER) == 0)
+		value = 0;
+	if (f->tcp.v != 0 && (PD_OPTS_LISTENER >> opt & 1) == 0)
 		err = tcp_option_set(w->stack, f->tcp, (enum tcp_option)opt, value);
 	else if (f->state == PD_LISTEN)
 		err = tcp_listener_option_set(w->stack, f->listener, (enum tcp_option)opt, value);
@@ -83,6 +89,8 @@ static int stack_option_set(struct pd_world *w, struct pd_file *f, const struct 
 		value = 0;
 	if (value < o->min || value > o->max)
 		return -EINVAL;
+	if (o->opt == TCP_OPT_LINGER2_S)
+		value = value < 0 ? TCP_LINGER2_NONE : value > 120 ? 120 : value;
 	if (f->kind != PD_TCP) {
 		f->opt_value[o->opt] = (uint64_t)value;
 		f->opt_set |= 1u << o->opt;
@@ -95,7 +103,9 @@ static int64_t stack_option_get(struct pd_world *w, const struct pd_file *f, con
 {
 	uint64_t value;
 
-	if (f->tcp.v != 0 && o->opt != TCP_OPT_QUICKACK &&
+	if (o->opt == TCP_OPT_LINGER2_S && (f->opt_set >> o->opt & 1) != 0)
+		return f->opt_value[o->opt] == TCP_LINGER2_NONE ? -1 : (int64_t)f->opt_value[o->opt];
+	if (f->tcp.v != 0 && o->opt != TCP_OPT_QUICKACK && (PD_OPTS_LISTENER >> o->opt & 1) == 0 &&
 	    tcp_option_get(w->stack, f->tcp, (enum tcp_option)o->opt, &value) == 0)
 		return (int64_t)value;
 	return (f->opt_set >> o->opt & 1) != 0 ? (int64_t)f->opt_value[o->opt] : o->value_default;
@@ -134,11 +144,7 @@ static const struct {
 	{ SOL_SOCKET, SO_BUSY_POLL, 0 },
 	{ SOL_SOCKET, SO_INCOMING_CPU, 0 },
 	{ SOL_SOCKET, SO_TIMESTAMPING, 0 },
-	{ IPPROTO_TCP, TCP_SYNCNT, 6 },
-	{ IPPROTO_TCP, TCP_LINGER2, 60 },
-	{ IPPROTO_TCP, TCP_DEFER_ACCEPT, 0 },
 	{ IPPROTO_TCP, TCP_WINDOW_CLAMP, 0 },
-	{ IPPROTO_TCP, TCP_FASTOPEN, 0 },
 	{ IPPROTO_TCP, TCP_FASTOPEN_NO_COOKIE, 0 },
 	{ IPPROTO_TCP, TCP_THIN_LINEAR_TIMEOUTS, 0 },
 	{ IPPROTO_TCP, TCP_THIN_DUPACK, 0 },
@@ -335,8 +341,6 @@ static int set_tcp(struct pd_file *f, int name, int value)
 			return -EINVAL;
 		f->fastopen_connect = value != 0;
 		return 0;
-	case TCP_SYNCNT:
-		return value < 1 || value > 127 ? -EINVAL : 1;
 	default:
 		return 1;
 	}

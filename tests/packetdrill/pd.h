@@ -32,6 +32,10 @@
 #define PD_FDS_MAX 1024
 #define PD_NEVER UINT64_MAX
 #define PD_MTU_DEFAULT 1500
+/* bits of tcp_fastopen */
+#define PD_FASTOPEN_CLIENT 0x1u
+#define PD_FASTOPEN_SERVER 0x2u
+#define PD_FASTOPEN_ALL 0x400u
 #define PD_TSO_BYTES 65535u /* the largest packet that segments are joined to */
 
 /* ---- settings.c ------------------------------------------------------------------------------ */
@@ -131,7 +135,9 @@ enum pd_sock_state {
 };
 
 /* Options kept until there is a connection or listener to tell, and told to what is accepted */
-#define PD_OPTS (TCP_OPT_TTL + 1)
+#define PD_OPTS (TCP_OPT_DEFER_ACCEPT_S + 1)
+/* ... those of a listener alone */
+#define PD_OPTS_LISTENER (1u << TCP_OPT_FASTOPEN_MAX | 1u << TCP_OPT_DEFER_ACCEPT_S)
 
 struct pd_err; /* errqueue.c */
 
@@ -204,8 +210,13 @@ int pd_sock_error(struct pd_world *w, struct pd_file *f);
 /* UDP: there is a port to receive on. */
 int pd_udp_ready(struct pd_world *w, struct pd_file *f);
 struct ip_addr pd_source(const struct pd_world *w, const struct pd_file *f, const struct ip_addr *remote);
-/* Begin a connection, with options. Return: as tcp_connect(). */
-int pd_tcp_start(struct pd_world *w, struct pd_file *f, const struct endpoint *remote);
+/*
+ * Begin a connection, with options; with Fast Open if @ret_len is not NULL. Return: as tcp_connect_data().
+ */
+int pd_tcp_start(struct pd_world *w, struct pd_file *f, const struct endpoint *remote, const void *buf, size_t len,
+		 size_t *ret_len);
+/* Wait until the attempt is over. Return: as connect(). */
+int pd_connect_wait(struct pd_world *w, struct pd_file *f);
 
 /* ---- xfer.c ---------------------------------------------------------------------------------- */
 
@@ -214,8 +225,6 @@ ssize_t pd_sendmsg(struct pd_world *w, struct pd_file *f, const struct msghdr *m
 /* MSG_FASTOPEN, or the first send after a connect() that was put off */
 ssize_t pd_fastopen_send(struct pd_world *w, struct pd_file *f, const struct msghdr *msg, const void *buf, size_t len,
 			 int flags);
-/* connect() with TCP_FASTOPEN_CONNECT */
-int pd_fastopen_connect(struct pd_world *w, struct pd_file *f, const struct endpoint *remote);
 ssize_t pd_send_bytes(struct pd_world *w, struct pd_file *f, const void *buf, size_t len, int flags);
 
 /* ---- option.c, info.c ------------------------------------------------------------------------ */

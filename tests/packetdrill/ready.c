@@ -59,6 +59,8 @@ uint32_t pd_ready(struct pd_world *w, struct pd_file *f)
 	}
 	if (f->state == PD_LISTEN)
 		return tcp_listener_ready(w->stack, f->listener) != 0 ? POLLIN | POLLRDNORM : 0;
+	if (f->fastopen_deferred)
+		return POLLOUT | POLLWRNORM;
 	if (f->tcp.v == 0)
 		return POLLOUT | POLLWRNORM | POLLHUP | (f->err != 0 ? POLLERR : 0);
 	return ready_tcp(w, f);

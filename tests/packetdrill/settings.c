@@ -57,6 +57,7 @@ SWITCH(sack, no_sack)
 SWITCH(timestamps, no_timestamps)
 SWITCH(window_scaling, no_wscale)
 SWITCH(slow_start_after_idle, no_idle_restart)
+SWITCH(syncookies, no_syncookies)
 NUMBER(syn_retries, tcp.syn_retries, uint8_t, 1)
 NUMBER(synack_retries, tcp.synack_retries, uint8_t, 1)
 NUMBER(retries2, tcp.retries, uint8_t, 1)
@@ -85,6 +86,26 @@ static void set_ecn(struct pd_settings *set, const char *value)
 	uint32_t n = number(value);
 
 	set->tcp.ecn = n < ARRAY_SIZE(ecn) ? ecn[n] : STACK_ECN_ACCEPT;
+}
+
+/* Bits: ip-sysctl.rst of Linux */
+static void set_fastopen(struct pd_settings *set, const char *value)
+{
+	set->fastopen = (uint32_t)strtoul(value, NULL, 0);
+	set->tcp.no_fastopen = (set->fastopen & PD_FASTOPEN_CLIENT) == 0;
+	set->tcp.fastopen_no_cookie_tx = (set->fastopen & 0x4) != 0;
+	set->tcp.fastopen_no_cookie_rx = (set->fastopen & 0x200) != 0;
+}
+
+static void set_fastopen_key(struct pd_settings *set, const char *value)
+{
+	unsigned int words[4];
+
+	if (sscanf(value, "%x-%x-%x-%x", &words[0], &words[1], &words[2], &words[3]) != 4)
+		return;
+	set->tcp.has_fastopen_key = (words[0] | words[1] | words[2] | words[3]) != 0;
+	for (int i = 0; i < 16; i++)
+		set->tcp.fastopen_key[i] = (uint8_t)(words[i / 4] >> i % 4 * 8);
 }
 
 static bool triple(uint64_t *ret, const char *value)
@@ -119,6 +140,9 @@ static const struct setting sysctls[] = {
 	{ "timestamps", set_timestamps },
 	{ "window_scaling", set_window_scaling },
 	{ "slow_start_after_idle", set_slow_start_after_idle },
+	{ "syncookies", set_syncookies },
+	{ "fastopen", set_fastopen },
+	{ "fastopen_key", set_fastopen_key },
 	{ "syn_retries", set_syn_retries },
 	{ "synack_retries", set_synack_retries },
 	{ "retries2", set_retries2 },
@@ -198,6 +222,7 @@ int pd_settings_init(struct pd_settings *set, const char *flags)
 		.notsent_lowat = UINT32_MAX,
 		.somaxconn = 4096,
 		.tso_segs = 2,
+		.fastopen = PD_FASTOPEN_CLIENT,
 		.sysctl = true,
 		.libc = true,
 	};

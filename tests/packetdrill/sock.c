@@ -160,6 +160,11 @@ int pd_listen(struct pd_world *w, struct pd_file *f, int backlog)
 	if (err != 0)
 		return err;
 	f->state = PD_LISTEN;
+	if ((w->set.fastopen & (PD_FASTOPEN_SERVER | PD_FASTOPEN_ALL)) == (PD_FASTOPEN_SERVER | PD_FASTOPEN_ALL) &&
+	    (f->opt_set >> TCP_OPT_FASTOPEN_MAX & 1) == 0) {
+		f->opt_set |= 1u << TCP_OPT_FASTOPEN_MAX;
+		f->opt_value[TCP_OPT_FASTOPEN_MAX] = (uint64_t)cnt;
+	}
 	return pd_options_apply(w, f);
 }
 
@@ -227,21 +232,33 @@ int pd_accept(struct pd_world *w, struct pd_file *f, struct sockaddr *addr, sock
 
 /* ---- connect --------------------------------------------------------------------------------- */
 
-int pd_tcp_start(struct pd_world *w, struct pd_file *f, const struct endpoint *remote)
+static unsigned int start_options(const struct pd_file *f, struct tcp_option_value *opts)
 {
-	struct tcp_option_value opts[PD_OPTS];
-	struct endpoint local;
 	unsigned int cnt = 0;
+
+	for (int opt = 0; opt < PD_OPTS; opt++)
+		if ((f->opt_set & ~PD_OPTS_LISTENER) >> opt & 1)
+			opts[cnt++] = (struct tcp_option_value){ opt, f->opt_value[opt] };
+	return cnt;
+}
+
+int pd_tcp_start(struct pd_world *w, struct pd_file *f, const struct endpoint *remote, const void *buf, size_t len,
+		 size_t *ret_len)
+{
+	uint64_t cookie = (uint64_t)(uintptr_t)f;
+	struct tcp_option_value opts[PD_OPTS];
+	unsigned int cnt = start_options(f, opts);
+	struct endpoint local;
 	int err = pd_world_stack(w);
 
 	if (err != 0)
 		return err;
 	sock_autobind(w, f);
 	local = (struct endpoint){ pd_source(w, f, &remote->addr), f->local.port };
-	for (int opt = 0; opt < PD_OPTS; opt++)
-		if ((f->opt_set >> opt & 1) != 0)
-			opts[cnt++] = (struct tcp_option_value){ opt, f->opt_value[opt] };
-	err = tcp_connect_with(w->stack, w->link, &local, remote, opts, cnt, (uint64_t)(uintptr_t)f, &f->tcp);
+	if (ret_len != NULL)
+		err = tcp_connect_data(w->stack, w->link, &local, remote, opts, cnt, buf, len, cookie, ret_len, &f->tcp);
+	else
+		err = tcp_connect_with(w->stack, w->link, &local, remote, opts, cnt, cookie, &f->tcp);
 	if (err != 0) {
 		f->tcp.v = 0;
 		return err == -EADDRINUSE ? -EADDRNOTAVAIL : err;
@@ -291,6 +308,31 @@ static int disconnect(struct pd_world *w, struct pd_file *f)
 	return 0;
 }
 
+int pd_connect_wait(struct pd_world *w, struct pd_file *f)
+{
+	struct sock_wait me = { w, f };
+	int err = pd_wait(w, connect_over, &me, sock_deadline(w, f, f->sndtimeo_us));
+
+	if (err != 0)
+		return err == -EAGAIN ? -EINPROGRESS : err;
+	return f->tcp.v != 0 ? connect_outcome(w, f) : -ECONNABORTED;
+}
+
+/* With TCP_FASTOPEN_CONNECT, and a cookie of the peer's: the first send does it. Else the SYN asks for a cookie. */
+static int connect_start(struct pd_world *w, struct pd_file *f, const struct endpoint *remote)
+{
+	struct endpoint local = { pd_source(w, f, &remote->addr), f->local.port };
+	size_t taken = 0;
+
+	if (!f->fastopen_connect)
+		return pd_tcp_start(w, f, remote, NULL, 0, NULL);
+	if (!tcp_fastopen_known(w->stack, w->link, &local, remote))
+		return pd_tcp_start(w, f, remote, NULL, 0, &taken);
+	f->remote = *remote;
+	f->fastopen_deferred = true;
+	return 0;
+}
+
 static int connect_tcp(struct pd_world *w, struct pd_file *f, const struct endpoint *remote)
 {
 	struct sock_wait me = { w, f };
@@ -302,22 +344,15 @@ static int connect_tcp(struct pd_world *w, struct pd_file *f, const struct endpo
 	if (f->state == PD_NEW) {
 		if (f->err != 0)
 			return -pd_sock_error(w, f);
-		err = pd_tcp_start(w, f, remote);
-		if (err != 0)
+		err = f->fastopen_deferred ? -EISCONN : connect_start(w, f, remote);
+		if (err != 0 || f->fastopen_deferred)
 			return err;
 		began = true;
 		pd_settle(w);
 	}
-	if (!connect_over(&me)) {
-		if (f->nonblock)
-			return began ? -EINPROGRESS : -EALREADY;
-		err = pd_wait(w, connect_over, &me, sock_deadline(w, f, f->sndtimeo_us));
-		if (err != 0)
-			return err == -EAGAIN ? -EINPROGRESS : err;
-	}
-	if (f->tcp.v == 0)
-		return -ECONNABORTED;
-	return connect_outcome(w, f);
+	if (f->nonblock && !connect_over(&me))
+		return began ? -EINPROGRESS : -EALREADY;
+	return pd_connect_wait(w, f);
 }
 
 int pd_udp_ready(struct pd_world *w, struct pd_file *f)
@@ -338,11 +373,8 @@ int pd_connect(struct pd_world *w, struct pd_file *f, const struct sockaddr *add
 	err = pd_addr_in(f, addr, len, &remote);
 	if (err != 0)
 		return err;
-	if (f->kind == PD_TCP) {
-		if (f->fastopen_connect && f->state == PD_NEW)
-			return pd_fastopen_connect(w, f, &remote);
+	if (f->kind == PD_TCP)
 		return connect_tcp(w, f, &remote);
-	}
 	err = pd_udp_ready(w, f);
 	if (err != 0)
 		return err;
@@ -430,5 +462,7 @@ int pd_sock_error(struct pd_world *w, struct pd_file *f)
 	f->err = 0;
 	if (err == 0 && f->tcp.v != 0)
 		err = tcp_error(w->stack, f->tcp, true);
+	if (err == 0 && f->udp.v != 0)
+		err = udp_error(w->stack, f->udp);
 	return err;
 }

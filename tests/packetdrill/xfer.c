@@ -300,31 +300,30 @@ ssize_t pd_sendmsg(struct pd_world *w, struct pd_file *f, const struct msghdr *m
 
 /* ---- Fast Open (RFC 7413) -------------------------------------------------------------------- */
 
-int pd_fastopen_connect(struct pd_world *w, struct pd_file *f, const struct endpoint *remote)
-{
-	(void)w;
-	f->remote = *remote;
-	f->fastopen_deferred = true;
-	return 0;
-}
-
-/* Without a cookie for the peer: a SYN without data, and the data when it has been answered. */
 ssize_t pd_fastopen_send(struct pd_world *w, struct pd_file *f, const struct msghdr *msg, const void *buf, size_t len,
 			 int flags)
 {
 	struct endpoint remote = f->remote;
+	size_t taken = 0;
+	ssize_t rest;
 	int err = 0;
 
-	if (!f->fastopen_deferred && (w->set.fastopen & 1) == 0)
+	if (!f->fastopen_deferred && (w->set.fastopen & PD_FASTOPEN_CLIENT) == 0)
 		return -EOPNOTSUPP;
 	if (!f->fastopen_deferred)
-		err = msg->msg_name != NULL ? pd_addr_in(f, msg->msg_name, msg->msg_namelen, &remote) : -EDESTADDRREQ;
+		err = msg->msg_name != NULL ? pd_addr_in(f, msg->msg_name, msg->msg_namelen, &remote) : -EINVAL;
 	f->fastopen_deferred = false;
 	if (err == 0)
-		err = pd_tcp_start(w, f, &remote);
+		err = pd_tcp_start(w, f, &remote, buf, len, &taken);
 	if (err != 0)
 		return err;
+	f->written += taken;
 	if (f->nonblock || (flags & MSG_DONTWAIT) != 0)
-		return -EINPROGRESS;
-	return pd_send_bytes(w, f, buf, len, flags);
+		return taken != 0 ? (ssize_t)taken : -EINPROGRESS;
+	pd_settle(w);
+	err = pd_connect_wait(w, f);
+	if (err != 0)
+		return err;
+	rest = pd_send_bytes(w, f, (const uint8_t *)buf + taken, len - taken, flags);
+	return rest >= 0 ? (ssize_t)taken + rest : taken != 0 ? (ssize_t)taken : rest;
 }
