@@ -233,7 +233,7 @@ void tcp_timer_persist(struct stack *s, struct conn c)
 {
 	struct tcb *t = c.t;
 	const struct tcp_ext *ext = tcb_ext(s, t);
-	uint32_t ms = TCP_RTO_MIN_MS;
+	uint32_t ms = tcb_no_loss(t) ? TCP_RTO_MIN_MS : tcp_rto_ms(s, c);
 
 	t->flags |= TF_PERSIST;
 	if (tcp_out_usable(s, c) == 0)

@@ -141,7 +141,7 @@ static void cork(void **state)
 	RECV(0, ". 1:1(0) ack 1501");
 	option(t, TCP_OPT_CORK, 1);
 	line_write(t, 10);
-	SEND_AFTER(200 * MS, "P. 1501:1511(10) ack 1");
+	SEND_BETWEEN(200 * MS, 215 * MS, "P. 1501:1511(10) ack 1");
 	RECV(0, ". 1:1(0) ack 1511");
 	/* closing lifts it, too */
 	line_write(t, 10);
