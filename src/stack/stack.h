@@ -301,6 +301,11 @@ void tcp_abort(struct stack *s, struct tcp_id id);
 uint32_t tcp_ready(const struct stack *s, struct tcp_id id);
 /** tcp_error() - Positive errno of a failed connection, 0 if none. @clear: report it only once */
 int tcp_error(struct stack *s, struct tcp_id id, bool clear);
+/**
+ * tcp_soft_error() - Take what ICMP last said about data that is in flight: the connection goes on (RFC 1122 4.2.3.9)
+ * Return: positive errno; 0: nothing.
+ */
+int tcp_soft_error(struct stack *s, struct tcp_id id);
 /** tcp_endpoints() - Both ends */
 void tcp_endpoints(const struct stack *s, struct tcp_id id, struct endpoint *ret_local, struct endpoint *ret_remote);
 

@@ -41,6 +41,16 @@ int tcp_error(struct stack *s, struct tcp_id id, bool clear)
 	return t->err;
 }
 
+int tcp_soft_error(struct stack *s, struct tcp_id id)
+{
+	struct tcp_rtx *rtx = tcb_rtx(s, conn_at(s, id.v).t);
+	int err = rtx != NULL ? rtx->soft_err : 0;
+
+	if (err != 0)
+		rtx->soft_err = 0;
+	return err;
+}
+
 void tcp_endpoints(const struct stack *s, struct tcp_id id, struct endpoint *ret_local,
 		   struct endpoint *ret_remote)
 {
