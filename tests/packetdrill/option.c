@@ -444,6 +444,8 @@ static int get_socket(struct pd_world *w, struct pd_file *f, int name, int *ret_
 	switch (name) {
 	case SO_ERROR:
 		*ret_value = pd_sock_error(w, f);
+		if (*ret_value == 0 && f->tcp.v != 0)
+			*ret_value = tcp_soft_error(w->stack, f->tcp);
 		return 0;
 	case SO_TYPE:
 		*ret_value = f->kind == PD_TCP ? SOCK_STREAM : SOCK_DGRAM;
