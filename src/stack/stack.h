@@ -340,6 +340,15 @@ int tcp_option_get(const struct stack *s, struct tcp_id id, enum tcp_option opt,
 /** tcp_cc_name() - Name of a congestion control, NULL past the last */
 const char *tcp_cc_name(unsigned idx);
 
+/* What the sender is doing about loss; numbers are Linux's */
+enum tcp_ca {
+	TCP_CA_OPEN,
+	TCP_CA_DISORDER, /* something was SACKed beyond a hole */
+	TCP_CA_CWR,
+	TCP_CA_RECOVERY,
+	TCP_CA_LOSS, /* after a timeout */
+};
+
 /** struct tcp_info - what a connection knows about itself (cf. Linux TCP_INFO) */
 struct tcp_info {
 	enum tcp_state state;
@@ -347,6 +356,10 @@ struct tcp_info {
 	uint32_t cwnd_bytes, ssthresh_bytes, mss;
 	uint32_t snd_wnd, rcv_wnd;
 	uint32_t in_flight_bytes, unsent_bytes, unread_bytes;
+	uint8_t ca_state; /* enum tcp_ca */
+	uint8_t backoff;  /* expiries of a timer in a row; rto_us has it in it */
+	uint32_t sacked_segs, lost_segs, resent_segs; /* of those in flight; a lost one may have been resent */
+	uint32_t min_rtt_us; /* since something has been in flight; 0: not measured */
 	uint32_t retransmits; /* segments, in all */
 	uint32_t out_of_order; /* segments received, in all */
 	uint32_t rcv_rtt_us;   /* as the receiving side measured it; 0: not yet */

@@ -397,6 +397,44 @@ static enum tcp_state info_state(const struct tcb *t)
 								      : (enum tcp_state)t->state;
 }
 
+static uint8_t info_ca(const struct tcp_rtx *rtx)
+{
+	switch ((enum tcp_rtx_mode)rtx->mode) {
+	case RTX_RECOVERY:
+		return TCP_CA_RECOVERY;
+	case RTX_LOSS:
+		return TCP_CA_LOSS;
+	case RTX_OPEN:
+	default:
+		return rtx->sacked_bytes != 0 || rtx->dups != 0 ? TCP_CA_DISORDER : TCP_CA_OPEN;
+	}
+}
+
+/* What is known while something is in flight */
+static const struct tcp_rtx *info_rtx(const struct stack *s, const struct tcb *t)
+{
+	static const struct tcp_rtx nothing;
+	const struct tcp_rtx *rtx = tcb_rtx(s, t);
+
+	return rtx != NULL ? rtx : &nothing;
+}
+
+static uint32_t info_segs(const struct tcb *t, uint32_t bytes)
+{
+	uint32_t mss = max_u32(t->mss, 1);
+
+	return (bytes + mss - 1) / mss;
+}
+
+static uint32_t info_rto_us(const struct stack *s, struct conn c)
+{
+	uint32_t ms = tcp_rto_ms(s, c);
+
+	if (c.t->state != TCP_CLOSED)
+		ms = (uint32_t)min_u64((uint64_t)ms << min_u32(c.t->backoff, 16), TCP_RTO_MAX_MS);
+	return ms * 1000;
+}
+
 void tcp_info(const struct stack *s, struct tcp_id id, struct tcp_info *ret_info)
 {
 	struct conn c = conn_at(s, id.v);
@@ -411,10 +449,16 @@ void tcp_info(const struct stack *s, struct tcp_id id, struct tcp_info *ret_info
 		.state = info_state(t),
 		.srtt_us = cold->srtt_us,
 		.rttvar_us = cold->rttvar_us,
-		.rto_us = tcp_rto_ms(s, c) * 1000,
+		.rto_us = info_rto_us(s, c),
+		.backoff = t->state != TCP_CLOSED ? t->backoff : 0,
 		.cwnd_bytes = tcb_no_loss(t) ? UINT32_MAX : cold->cc.cwnd,
 		.ssthresh_bytes = cold->cc.ssthresh,
 		.mss = t->mss,
+		.ca_state = info_ca(info_rtx(s, t)),
+		.sacked_segs = info_rtx(s, t)->sacked_segs,
+		.lost_segs = info_segs(t, info_rtx(s, t)->lost_bytes),
+		.resent_segs = info_segs(t, info_rtx(s, t)->resent_bytes),
+		.min_rtt_us = info_rtx(s, t)->min_rtt_us,
 		.snd_wnd = t->snd_wnd,
 		.rcv_wnd = open ? tcb_rcv_wnd(t) : 0,
 		.in_flight_bytes = tcb_flight(t),
