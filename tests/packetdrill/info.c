@@ -60,12 +60,19 @@ static void info_fill(const struct pd_world *w, const struct pd_file *f, const s
 {
 	*out = (struct info_linux){
 		.state = info_state(in->state),
+		.ca_state = in->ca_state,
+		.retransmits = in->backoff,
+		.backoff = in->backoff,
 		.options = (uint8_t)((in->timestamps ? LINUX_TS : 0) | (in->sack ? LINUX_SACK : 0) |
 				     (in->snd_wscale != 0 || in->rcv_wscale != 0 ? LINUX_WSCALE : 0)),
 		.wscale = (uint8_t)(in->snd_wscale | in->rcv_wscale << 4),
 		.rto = in->rto_us,
 		.snd_mss = in->mss,
 		.unacked = segments(in->in_flight_bytes, in->mss),
+		.sacked = in->sacked_segs,
+		.lost = in->lost_segs,
+		.retrans = in->resent_segs,
+		.min_rtt = in->min_rtt_us,
 		.pmtu = w->set.mtu,
 		.rtt = in->srtt_us,
 		.rttvar = in->rttvar_us,
