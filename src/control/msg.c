@@ -89,7 +89,7 @@ static bool ports_ok(const struct ctl_msg *m)
 
 static bool connect_ok(const struct ctl_msg *m)
 {
-	return endpoint_ok(&m->connect.remote);
+	return endpoint_ok(&m->connect.remote) && m->connect.pad == 0;
 }
 
 static bool channel_ok(const struct ctl_msg *m)
@@ -98,7 +98,7 @@ static bool channel_ok(const struct ctl_msg *m)
 
 	return (c->id != 0) == (m->type != CTL_HOLD) && c->end <= 1 && proto_ok(c->proto) &&
 	       (c->proto == CTL_PROTO_RAW) == (c->port != 0) && zero(c->pad, sizeof(c->pad)) &&
-	       c->pad2 == 0 && name_ok(c->peer_name);
+	       (c->owners == 0 || m->type == CTL_CONNECTED) && name_ok(c->peer_name);
 }
 
 static bool close_ok(const struct ctl_msg *m)

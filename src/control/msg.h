@@ -45,7 +45,7 @@ enum { CTL_VERSION = 2, CTL_FDS_MAX = 3, CTL_NAME_MAX = 32 };
 	X(CHANNEL,       11, EVENT,  3, 3, channel)    /* event: somebody connected to you */               \
 	X(CHANNEL_CLOSE, 12, CLIENT, 0, 0, close)      /* I closed this channel; no reply */                \
 	X(PEER_GONE,     13, EVENT,  0, 0, close)      /* event: the other end is gone */                   \
-	X(LEASE_GONE,    14, EVENT,  0, 0, lease)      /* event to everyone with a channel to its owner, and to an owner who lost it: a port was released */ \
+	X(LEASE_GONE,    14, EVENT,  0, 0, lease)      /* event to everyone with a channel to its owner, and to an owner who lost it: a port was released, or is shared with one more */ \
 	X(STATUS,        15, CLIENT, 0, 0, none)       /* list everything I may see */                      \
 	X(STATUS_APP,    16, DAEMON, 0, 0, app)        /* reply to STATUS: one for each application ... */  \
 	X(STATUS_LEASE,  17, DAEMON, 0, 0, lease)      /* ... each lease ... */                             \
@@ -153,6 +153,8 @@ struct ctl_ports {
 
 struct ctl_connect {
 	struct ctl_endpoint remote;
+	uint32_t flow; /* chooses among several owners, see CONNECTED's @owners: the same number, the same owner */
+	uint32_t pad;
 };
 
 /* fds of CONNECTED (0 or 3, never 1 or 2) and CHANNEL (3), in this order */
@@ -172,7 +174,7 @@ struct ctl_channel {
 	uint32_t app_id; /* STATUS_CHANNEL: the application at end 0; peer_app_id is the one at end 1 */
 	char peer_name[CTL_NAME_MAX];
 	uint8_t key[16]; /* random, known to the two ends only: how a later vjd knows that they belong together. 0 in STATUS */
-	uint32_t pad2;
+	uint32_t owners; /* CONNECTED: applications that share the endpoint (SO_REUSEPORT), of which this is one; else 0 */
 	uint64_t area_bytes; /* of the memory; may be more than @params make: whole huge pages */
 };
 

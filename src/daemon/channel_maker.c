@@ -167,15 +167,17 @@ static bool is_here(const struct app *app, const struct endpoint *dest)
 	return app->netns == app->d->cfg.netns && app->d->ops->addr_is_local(&dest->addr);
 }
 
-static enum ctl_refusal find_owner(struct app *app, const struct ctl_endpoint *remote,
-				   struct app **ret_owner)
+static enum ctl_refusal find_owner(struct app *app, const struct ctl_connect *req,
+				   struct app **ret_owner, uint32_t *ret_cnt)
 {
+	const struct ctl_endpoint *remote = &req->remote;
 	struct endpoint dest = destination(remote);
 	struct lease *lease;
 
 	if (remote->proto != CTL_PROTO_RAW && ip_addr_is_multicast(&dest.addr))
 		return CTL_REFUSAL_NO_OWNER;
-	lease = lease_find(&app->d->leases, app->netns, remote->proto, &dest, app->uid);
+	lease = lease_find(&app->d->leases, app->netns, remote->proto, &dest, app->uid,
+			   req->flow, ret_cnt);
 	if (lease == NULL)
 		return CTL_REFUSAL_NO_OWNER;
 	/* the dearer question second: it makes system calls */
@@ -251,7 +253,7 @@ static int parts_make(struct vjd *d, struct parts *ret_parts, uint64_t *ret_byte
 }
 
 static int send_end(const struct channel *ch, uint8_t end, const struct parts *parts,
-		    enum ctl_type type, uint32_t seq)
+		    enum ctl_type type, uint32_t seq, uint32_t owners)
 {
 	int fds[CTL_FDS_MAX] = {
 		[CTL_FD_AREA] = parts->area_fd,
@@ -261,17 +263,19 @@ static int send_end(const struct channel *ch, uint8_t end, const struct parts *p
 	struct ctl_msg msg = { .type = type, .seq = seq };
 
 	channel_describe(ch, end, &msg.channel);
+	msg.channel.owners = owners;
 	return app_send(ch->app[end], &msg, fds, CTL_FDS_MAX);
 }
 
 /* Both hear of it, or none: an owner told in vain is told of the end as well. */
-static enum ctl_refusal hand_out(struct channel *ch, const struct parts *parts, uint32_t seq)
+static enum ctl_refusal hand_out(struct channel *ch, const struct parts *parts, uint32_t seq,
+				 uint32_t owners)
 {
-	int r = send_end(ch, 1, parts, CTL_CHANNEL, 0);
+	int r = send_end(ch, 1, parts, CTL_CHANNEL, 0, 0);
 
 	if (r < 0)
 		return r == -EAGAIN ? CTL_REFUSAL_PEER_BUSY : CTL_REFUSAL_RESOURCES;
-	r = send_end(ch, 0, parts, CTL_CONNECTED, seq);
+	r = send_end(ch, 0, parts, CTL_CONNECTED, seq, owners);
 	if (r < 0) {
 		channel_tell_gone(ch->app[1], ch->id, VJ_CHANNEL_ERR_PEER_GONE);
 		return CTL_REFUSAL_RESOURCES;
@@ -279,7 +283,7 @@ static enum ctl_refusal hand_out(struct channel *ch, const struct parts *parts, 
 	return CTL_REFUSAL_NONE;
 }
 
-static enum ctl_refusal make(struct app *app, struct app *owner, uint32_t seq,
+static enum ctl_refusal make(struct app *app, struct app *owner, uint32_t owners, uint32_t seq,
 			     const struct ctl_endpoint *remote)
 {
 	struct vjd *d = app->d;
@@ -298,7 +302,7 @@ static enum ctl_refusal make(struct app *app, struct app *owner, uint32_t seq,
 	ch->port = remote->proto == CTL_PROTO_RAW ? remote->port : 0;
 	ch->app[0] = app;
 	ch->app[1] = owner;
-	why = hand_out(ch, &parts, seq);
+	why = hand_out(ch, &parts, seq, owners);
 	parts_close(&parts);
 	if (why != CTL_REFUSAL_NONE)
 		goto out_free;
@@ -318,16 +322,18 @@ enum ctl_refusal channel_connect(struct app *app, uint32_t seq, const struct ctl
 	struct ctl_msg reply = { .type = CTL_CONNECTED, .seq = seq };
 	struct app *owner = NULL;
 	struct channel_end *shared;
-	enum ctl_refusal why = find_owner(app, &req->remote, &owner);
+	uint32_t owners = 0;
+	enum ctl_refusal why = find_owner(app, req, &owner, &owners);
 
 	if (why != CTL_REFUSAL_NONE)
 		return why;
 	shared = req->remote.proto != CTL_PROTO_RAW ? find_shared(app, owner) : NULL;
 	if (shared != NULL) {
 		channel_describe(shared->channel, shared->nr, &reply.channel);
+		reply.channel.owners = owners;
 		app_post(app, &reply);
 		return CTL_REFUSAL_NONE;
 	}
 	why = check_quotas(app, owner);
-	return why != CTL_REFUSAL_NONE ? why : make(app, owner, seq, &req->remote);
+	return why != CTL_REFUSAL_NONE ? why : make(app, owner, owners, seq, &req->remote);
 }

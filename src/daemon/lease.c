@@ -126,8 +126,20 @@ struct lease *lease_conflict(const struct lease_table *t, const struct lease *fr
 	return found;
 }
 
+struct lease *lease_next_sharing(const struct lease_table *t, const struct lease *fresh,
+				 const struct lease *after)
+{
+	struct lease *l = after != NULL ? LIST_NEXT(after, bucket) :
+					  LIST_FIRST(&bucket_of(t, fresh->key.proto, fresh->key.local.port)->leases);
+
+	while (l != NULL && (l->app == fresh->app || !lease_overlap(&l->key, &fresh->key)))
+		l = LIST_NEXT(l, bucket);
+	return l;
+}
+
 struct lease *lease_find(struct lease_table *t, uint64_t netns, uint8_t proto,
-			 const struct endpoint *dest, uint32_t uid)
+			 const struct endpoint *dest, uint32_t uid, uint32_t flow,
+			 uint32_t *ret_cnt)
 {
 	struct lease_bucket *b = bucket_of(t, proto, dest->port);
 	enum lease_fit fit, best = LEASE_FIT_NONE;
@@ -144,9 +156,10 @@ struct lease *lease_find(struct lease_table *t, uint64_t netns, uint8_t proto,
 		any = l;
 		cnt += l->key.uid == uid;
 	}
+	*ret_cnt = cnt;
 	if (cnt == 0)
 		return any;
-	pick = b->turn++ % cnt;
+	pick = flow % cnt;
 	LIST_FOREACH (l, &b->leases, bucket)
 		if (l->key.uid == uid && lease_fit(&l->key, netns, proto, dest) == best &&
 		    pick-- == 0)

@@ -57,7 +57,6 @@ TAILQ_HEAD(lease_list, lease);
 
 struct lease_bucket {
 	LIST_HEAD(, lease) leases;
-	uint32_t turn; /* for round-robin among the owners of a reuse-port group */
 };
 
 struct lease_table {
@@ -106,12 +105,22 @@ struct lease *lease_conflict(const struct lease_table *t, const struct lease *fr
 			     uint32_t *ret_cnt);
 
 /**
+ * lease_next_sharing() - Other applications' leases at the endpoint of @fresh, which isn't in the table yet
+ * @after: the last one found; NULL: start
+ */
+struct lease *lease_next_sharing(const struct lease_table *t, const struct lease *fresh,
+				 const struct lease *after);
+
+/**
  * lease_find() - Whom does this destination belong to?
- * @uid: of who asks: among equally good owners, those of this user are taken in turn
+ * @uid:       of who asks: among equally good owners, only those of this user count
+ * @flow:      which of them: the same number leads to the same one, as long as they are the same
+ * @ret_cnt:   how many they are
  * Return: NULL: nobody; a lease whose key.uid may be another user's
  */
 struct lease *lease_find(struct lease_table *t, uint64_t netns, uint8_t proto,
-			 const struct endpoint *dest, uint32_t uid);
+			 const struct endpoint *dest, uint32_t uid, uint32_t flow,
+			 uint32_t *ret_cnt);
 
 /** lease_port_in_use() - Does anybody hold this port, whatever the address? */
 bool lease_port_in_use(const struct lease_table *t, uint8_t proto, uint16_t port);

@@ -98,6 +98,17 @@ static enum ctl_refusal settle(struct vjd *d, const struct lease *fresh)
 	return cnt < LEASE_GROUP_MAX ? CTL_REFUSAL_NONE : CTL_REFUSAL_QUOTA_LEASES;
 }
 
+/* Who found an owner of this endpoint is to ask again: there is one more. */
+static void tell_of_sharing(const struct lease *fresh)
+{
+	struct ctl_msg msg = { .type = CTL_LEASE_GONE };
+	struct lease *old = NULL;
+
+	lease_describe(fresh, &msg.lease);
+	while ((old = lease_next_sharing(&fresh->app->d->leases, fresh, old)) != NULL)
+		tell_peers(old->app, &msg);
+}
+
 enum ctl_refusal lease_grant(struct app *app, const struct ctl_lease *req,
 			     const struct lease_proof *proof, struct ctl_lease *ret_lease)
 {
@@ -119,6 +130,7 @@ enum ctl_refusal lease_grant(struct app *app, const struct ctl_lease *req,
 	if (++d->last_lease_id == 0)
 		d->last_lease_id = 1;
 	lease->id = d->last_lease_id;
+	tell_of_sharing(lease);
 	lease_insert(&d->leases, lease);
 	TAILQ_INSERT_TAIL(&app->leases, lease, of_app);
 	app->lease_cnt++;

@@ -123,7 +123,7 @@ int vj_connect(struct vj *vj, const struct sockaddr *remote, socklen_t remote_le
 						    (struct ip_addr){ .bytes = { [15] = 1 } };
 	if (ip_addr_is_any(&from.addr))
 		from.addr = addr_source_for(&to.addr);
-	err = route_find(vj, CTL_PROTO_TCP, &to, &link);
+	err = route_find(vj, CTL_PROTO_TCP, &to, vj->flow++, &link);
 	if (err)
 		return err;
 	stack_now(vj->stack, lib_clock_ns() / 1000);

@@ -617,13 +617,14 @@ int ctl_client_ports(struct ctl_client *client, enum ctl_proto proto, uint16_t f
 	return 0;
 }
 
-int ctl_client_connect(struct ctl_client *client, const struct ctl_endpoint *remote,
-		       struct ctl_channel *ret_channel, int ret_fds[static CTL_FDS_MAX])
+int ctl_client_connect_flow(struct ctl_client *client, const struct ctl_endpoint *remote, uint32_t flow,
+			    struct ctl_channel *ret_channel, int ret_fds[static CTL_FDS_MAX])
 {
 	struct ctl_msg reply, req = { .type = CTL_CONNECT };
 	int r;
 
 	req.connect.remote = *remote;
+	req.connect.flow = flow;
 	r = ctl_client_call(client, &req, -1, &reply, ret_fds);
 	if (r < 0)
 		return r;
@@ -642,7 +643,7 @@ int ctl_client_hold(struct ctl_client *client, const struct ctl_channel *channel
 	int r;
 
 	req.channel = *channel;
-	req.channel.id = 0;
+	req.channel.id = req.channel.owners = 0;
 	r = simple_call(client, &req, -1, CTL_HELD, &reply);
 	if (r == 0)
 		*ret_channel = reply.channel;

@@ -116,9 +116,19 @@ int ctl_client_release(struct ctl_client *client, uint32_t lease_id);
 int ctl_client_ports(struct ctl_client *client, enum ctl_proto proto, uint16_t first, uint16_t cnt,
 		     uint16_t *ret_first, uint16_t *ret_cnt);
 
-/** ctl_client_connect() - @ret_fds are -1 if the two applications share the channel already. */
-int ctl_client_connect(struct ctl_client *client, const struct ctl_endpoint *remote,
-		       struct ctl_channel *ret_channel, int ret_fds[static CTL_FDS_MAX]);
+/**
+ * ctl_client_connect_flow() - @ret_fds are -1 if the two applications share the channel already.
+ * @flow: chooses if @ret_channel->owners is more than one
+ */
+int ctl_client_connect_flow(struct ctl_client *client, const struct ctl_endpoint *remote, uint32_t flow,
+			    struct ctl_channel *ret_channel, int ret_fds[static CTL_FDS_MAX]);
+
+/** ctl_client_connect() - To the first owner, if there are several */
+static inline int ctl_client_connect(struct ctl_client *client, const struct ctl_endpoint *remote,
+				     struct ctl_channel *ret_channel, int ret_fds[static CTL_FDS_MAX])
+{
+	return ctl_client_connect_flow(client, remote, 0, ret_channel, ret_fds);
+}
 
 /**
  * ctl_client_hold() - State to a new vjd what an earlier one said in CONNECTED or CHANNEL

@@ -73,12 +73,17 @@ struct lease {
 	uint64_t cookie; /* RAW: of the offer */
 };
 
-/* Which link leads to an endpoint. Direct-mapped; forgotten whenever vjd reports a change. */
-enum { ROUTE_CNT = 64 };
+/*
+ * Which link leads to an endpoint. Direct-mapped; forgotten whenever vjd reports a change. An endpoint that several
+ * applications own (SO_REUSEPORT) has a route that says how many, and one to each.
+ */
+enum { ROUTE_CNT = 64, ROUTE_ALL = UINT32_MAX };
 struct route {
 	struct endpoint remote;
 	uint8_t proto; /* 0: empty */
-	struct vj_link *link;
+	uint32_t owner; /* which of them; ROUTE_ALL: all */
+	uint32_t owners; /* ROUTE_ALL: how many */
+	struct vj_link *link; /* NULL: @owners have one each */
 };
 
 /* Blocks of ephemeral ports leased from vjd. */
@@ -121,6 +126,7 @@ struct vj {
 	struct lease *leases;
 	unsigned lease_room;
 	struct route routes[ROUTE_CNT];
+	uint32_t flow; /* of the next connection */
 	struct ports ports;
 	struct stack_config stack_cfg;
 	uint64_t channels_violated;
@@ -178,7 +184,8 @@ int control_done(struct vj *vj, int err);
 
 /* ---- route.c */
 /* Return: 0; errors of vj_connect(). May ask vjd. */
-int route_find(struct vj *vj, uint8_t proto, const struct endpoint *remote, struct vj_link **ret_link);
+/* @flow: of several owners of an endpoint, the same number leads to the same one. */
+int route_find(struct vj *vj, uint8_t proto, const struct endpoint *remote, uint32_t flow, struct vj_link **ret_link);
 /* An endpoint turned out not to be there: ask again the next time. */
 void route_forget(struct vj *vj, uint8_t proto, const struct endpoint *remote);
 void route_forget_link(struct vj *vj, const struct vj_link *link);

@@ -7,13 +7,18 @@
 
 enum { PORTS_ASK_MIN = 256 };
 
-static struct route *route_slot(struct vj *vj, uint8_t proto, const struct endpoint *remote)
+static struct route *route_slot(struct vj *vj, uint8_t proto, const struct endpoint *remote, uint32_t owner)
 {
 	uint64_t hash = load_u64(remote->addr.bytes) ^ load_u64(remote->addr.bytes + 8) ^ remote->port ^
-			((uint64_t)proto << 32);
+			((uint64_t)proto << 32) ^ ((uint64_t)owner << 40);
 
 	hash *= UINT64_C(0x9e3779b97f4a7c15);
 	return &vj->routes[(hash >> 58) % ROUTE_CNT];
+}
+
+static bool route_is(const struct route *r, uint8_t proto, const struct endpoint *remote, uint32_t owner)
+{
+	return r->proto == proto && r->owner == owner && endpoint_eq(&r->remote, remote);
 }
 
 void route_forget_all(struct vj *vj)
@@ -24,10 +29,17 @@ void route_forget_all(struct vj *vj)
 
 void route_forget(struct vj *vj, uint8_t proto, const struct endpoint *remote)
 {
-	struct route *r = route_slot(vj, proto, remote);
+	struct route *r = route_slot(vj, proto, remote, ROUTE_ALL);
 
-	if (r->proto == proto && endpoint_eq(&r->remote, remote))
-		r->proto = 0;
+	if (!route_is(r, proto, remote, ROUTE_ALL))
+		return;
+	for (uint32_t i = 0; i < r->owners; i++) {
+		struct route *one = route_slot(vj, proto, remote, i);
+
+		if (route_is(one, proto, remote, i))
+			one->proto = 0;
+	}
+	r->proto = 0;
 }
 
 void route_forget_link(struct vj *vj, const struct vj_link *link)
@@ -38,7 +50,8 @@ void route_forget_link(struct vj *vj, const struct vj_link *link)
 }
 
 /* vjd's answer to CONNECT: a new channel with its descriptors, or the number of one we hold. */
-static int route_ask(struct vj *vj, uint8_t proto, const struct endpoint *remote, struct vj_link **ret_link)
+static int route_ask(struct vj *vj, uint8_t proto, const struct endpoint *remote, uint32_t flow,
+		     struct vj_link **ret_link, uint32_t *ret_owners)
 {
 	struct ctl_endpoint to = { .port = remote->port, .proto = proto };
 	struct ctl_channel channel;
@@ -47,9 +60,10 @@ static int route_ask(struct vj *vj, uint8_t proto, const struct endpoint *remote
 	if (!vj->ctl)
 		return -ENOTCONN;
 	memcpy(to.addr, remote->addr.bytes, sizeof(to.addr));
-	err = control_done(vj, ctl_client_connect(vj->ctl, &to, &channel, fds));
+	err = control_done(vj, ctl_client_connect_flow(vj->ctl, &to, flow, &channel, fds));
 	if (err)
 		return err;
+	*ret_owners = channel.owners;
 	if (fds[CTL_FD_AREA] >= 0)
 		return link_open(vj, &channel, fds, ret_link);
 	/* The peer asked first, and its CHANNEL event may have come just before the reply. */
@@ -61,21 +75,39 @@ static int route_ask(struct vj *vj, uint8_t proto, const struct endpoint *remote
 	return *ret_link ? 0 : -EHOSTUNREACH;
 }
 
-int route_find(struct vj *vj, uint8_t proto, const struct endpoint *remote, struct vj_link **ret_link)
+/*
+ * To spread connections over the owners of an endpoint they must be known one by one: vjd says how many there are, and
+ * @flow modulo that chooses, here and there. When one comes or goes vjd says so, and all routes are asked for anew.
+ */
+int route_find(struct vj *vj, uint8_t proto, const struct endpoint *remote, uint32_t flow, struct vj_link **ret_link)
 {
-	struct route *r = route_slot(vj, proto, remote);
+	struct route *all = route_slot(vj, proto, remote, ROUTE_ALL), *one;
+	uint32_t owners = 0, owner;
 	struct vj_link *link;
 	int err;
 
-	if (r->proto == proto && endpoint_eq(&r->remote, remote)) {
-		*ret_link = r->link;
-		return 0;
+	if (route_is(all, proto, remote, ROUTE_ALL)) {
+		owner = flow % all->owners;
+		one = all->owners == 1 ? all : route_slot(vj, proto, remote, owner);
+		if (one == all || route_is(one, proto, remote, owner)) {
+			*ret_link = one->link;
+			return 0;
+		}
 	}
-	err = route_ask(vj, proto, remote, &link);
+	err = route_ask(vj, proto, remote, flow, &link, &owners);
 	if (err)
 		return err;
-	*r = (struct route){ .remote = *remote, .proto = proto, .link = link };
 	*ret_link = link;
+	owners = max_u32(owners, 1);
+	*all = (struct route){ .remote = *remote, .proto = proto, .owner = ROUTE_ALL, .owners = owners };
+	if (owners == 1) {
+		all->link = link;
+		return 0;
+	}
+	owner = flow % owners;
+	one = route_slot(vj, proto, remote, owner);
+	if (one != all) /* else it has to be asked for each time */
+		*one = (struct route){ .remote = *remote, .proto = proto, .owner = owner, .link = link };
 	return 0;
 }
 

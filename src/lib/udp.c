@@ -65,7 +65,7 @@ int vj_udp_reach(struct vj *vj, const struct sockaddr *remote, socklen_t remote_
 	if (err)
 		return err;
 	route_forget(vj, CTL_PROTO_UDP, &to); /* the question is about now */
-	return route_find(vj, CTL_PROTO_UDP, &to, &link);
+	return route_find(vj, CTL_PROTO_UDP, &to, 0, &link);
 }
 
 uint32_t vj_udp_ready(const struct vj *vj, struct vj_udp u)
@@ -94,7 +94,8 @@ int vj_udp_send(struct vj *vj, struct vj_udp u, const struct sockaddr *remote, s
 		return err;
 	if (!to.port)
 		return -EINVAL;
-	err = route_find(vj, CTL_PROTO_UDP, &to, &link);
+	/* what one socket sends to an endpoint goes to one of its owners, as in the kernel */
+	err = route_find(vj, CTL_PROTO_UDP, &to, lease->local.port, &link);
 	if (err)
 		return err;
 	from = ip_addr_is_any(&lease->local.addr) ? addr_source_for(&to.addr) : lease->local.addr;

@@ -117,6 +117,7 @@ static int stack_open(struct vj *vj)
 	if (getrandom(cfg->secret, sizeof(cfg->secret), 0) != sizeof(cfg->secret) ||
 	    getrandom(&cfg->seed, sizeof(cfg->seed), 0) != sizeof(cfg->seed))
 		return -EIO;
+	vj->flow = (uint32_t)cfg->seed; /* not everybody's first connection to the same owner */
 	return stack_create(cfg, lib_clock_ns() / 1000, &vj->stack);
 }
 

@@ -541,6 +541,7 @@ static void test_vjd_killed(void **state)
 	PUMP_UNTIL(vj_ready(b, cb2) & VJ_EV_CONNECTED);
 	assert_int_equal(vj_stats(b, &st), 0);
 	assert_int_equal(st.channels, 1);
+	transfer(b, cb, a, ca, 1 << 20, 10000, false); /* the channel is the same one */
 	vj_conn_close(b, cb2);
 	vj_close(late);
 	vj_conn_close(b, cb);
@@ -580,6 +581,57 @@ static void test_vjd_and_peer_killed(void **state)
 	vj_conn_close(a, c1);
 	vj_conn_close(a, c2);
 	vj_unlisten(a, l);
+}
+
+/* One endpoint, two applications, SO_REUSEPORT: connections of one client go to both; and to a third that comes later. */
+static void test_shared_port(void **state)
+{
+	struct sockaddr_storage at = address(AF_INET, 0);
+	unsigned got[3] = { 0 }, sent = 0;
+	struct vj *servers[3] = { a };
+	struct vj_listener l[3];
+	struct vj_conn c;
+
+	(void)state;
+	for (unsigned round = 1; round <= 3; round++) {
+		unsigned nr = round - 1;
+
+		if (nr)
+			servers[nr] = app_open("server too");
+		assert_int_equal(vj_listen(servers[nr], (struct sockaddr *)&at, sizeof(struct sockaddr_in), 200,
+					   VJ_LISTEN_REUSEPORT, -1, 7, &l[nr]), 0);
+		vj_listener_addr(servers[nr], l[nr], &at);
+		for (unsigned i = 0; i < 10; i++)
+			pump(); /* b hears of it */
+		usleep(2000);
+		pump();
+		memset(got, 0, sizeof(got));
+		for (unsigned i = 0; i < 60; i++) {
+			unsigned before = got[0] + got[1] + got[2];
+
+			assert_int_equal(vj_connect(b, (struct sockaddr *)&at, sizeof(struct sockaddr_in), NULL, 0, 0, &c), 0);
+			sent++;
+			for (uint64_t until_ms = now_ms() + 5000;
+			     got[0] + got[1] + got[2] == before && now_ms() < until_ms;) {
+				pump();
+				for (unsigned s = 0; s < round; s++) {
+					vj_process(servers[s]);
+					got[s] += !vj_accept(servers[s], l[s], 0, &c);
+				}
+			}
+		}
+		for (unsigned s = 0; s < round; s++)
+			assert_true(got[s] >= 60 / round - 2);
+	}
+	for (unsigned nr = 1; nr < 3; nr++)
+		vj_close(servers[nr]);
+	/* who is left has all */
+	for (unsigned i = 0; i < 10; i++) {
+		usleep(1000);
+		pump();
+	}
+	assert_int_equal(vj_connect(b, (struct sockaddr *)&at, sizeof(struct sockaddr_in), NULL, 0, 0, &c), 0);
+	PUMP_UNTIL(!vj_accept(a, l[0], 0, &c));
 }
 
 /* As many connections to one endpoint as the kernel has ephemeral ports, and as many again from another address. */
@@ -694,6 +746,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_tcp4, pair_setup, pair_teardown),
 		cmocka_unit_test_setup_teardown(test_tcp6, pair_setup, pair_teardown),
 		cmocka_unit_test_setup_teardown(test_many, pair_setup, pair_teardown),
+		cmocka_unit_test_setup_teardown(test_shared_port, pair_setup, pair_teardown),
 		cmocka_unit_test_setup_teardown(test_many_ports, pair_setup, pair_teardown),
 		cmocka_unit_test_setup_teardown(test_udp, pair_setup, pair_teardown),
 		cmocka_unit_test_setup_teardown(test_refusals, pair_setup, pair_teardown),

@@ -247,13 +247,14 @@ static void fields_are_in_range(void **state)
 	SPOIL(CTL_PORTS_LEASED, 0, CTL_FROM_DAEMON, m.ports.first = 0);
 	SPOIL(CTL_CONNECT, 0, CTL_FROM_CLIENT, m.connect.remote.port = 0);
 	SPOIL(CTL_CONNECT, 0, CTL_FROM_CLIENT, m.connect.remote.proto = 0);
+	SPOIL(CTL_CONNECT, 0, CTL_FROM_CLIENT, m.connect.pad = 1);
 	SPOIL(CTL_CONNECTED, 3, CTL_FROM_DAEMON, m.channel.id = 0);
 	SPOIL(CTL_CONNECTED, 3, CTL_FROM_DAEMON, m.channel.end = 2);
 	SPOIL(CTL_CONNECTED, 3, CTL_FROM_DAEMON, m.channel.port = 1);
 	SPOIL(CTL_CHANNEL, 3, CTL_FROM_DAEMON, m.channel.port = 0);
 	SPOIL(CTL_HOLD, 0, CTL_FROM_CLIENT, m.channel.id = 1);
 	SPOIL(CTL_HOLD, 0, CTL_FROM_CLIENT, m.channel.end = 2);
-	SPOIL(CTL_HOLD, 0, CTL_FROM_CLIENT, m.channel.pad2 = 1);
+	SPOIL(CTL_HOLD, 0, CTL_FROM_CLIENT, m.channel.owners = 1);
 	SPOIL(CTL_HELD, 0, CTL_FROM_DAEMON, m.channel.id = 0);
 	SPOIL(CTL_CHANNEL_CLOSE, 0, CTL_FROM_CLIENT, m.close.channel_id = 0);
 	SPOIL(CTL_CHANNEL_CLOSE, 0, CTL_FROM_CLIENT, m.close.reason = VJ_CHANNEL_ERR_CLOSED + 1);

@@ -151,13 +151,14 @@ static void contests(void **state)
 	}
 }
 
-static void better_fit_wins_and_owners_take_turns(void **state)
+static void better_fit_wins_and_the_flow_chooses_among_owners(void **state)
 {
 	struct lease_table t;
 	struct lease wild = side(CTL_PROTO_TCP, "r", 1), wild2 = side(CTL_PROTO_TCP, "r", 2);
 	struct lease exact = side(CTL_PROTO_TCP, "u", 3);
 	struct endpoint lo = ep("127.0.0.1:80"), lo2 = ep("127.0.0.2:80");
 	unsigned turns[2] = { 0 };
+	uint32_t cnt;
 
 	(void)state;
 	assert_int_equal(lease_table_init(&t), 0);
@@ -168,21 +169,23 @@ static void better_fit_wins_and_owners_take_turns(void **state)
 	/*
 	 * another user's exact match isn't passed over for our wildcard: the kernel wouldn't either
 	 */
-	assert_ptr_equal(lease_find(&t, NS, CTL_PROTO_TCP, &lo, UID), &exact);
-	for (int i = 0; i < 100; i++) {
-		const struct lease *l = lease_find(&t, NS, CTL_PROTO_TCP, &lo2, UID);
+	assert_ptr_equal(lease_find(&t, NS, CTL_PROTO_TCP, &lo, UID, 1, &cnt), &exact);
+	for (uint32_t flow = 0; flow < 100; flow++) {
+		const struct lease *l = lease_find(&t, NS, CTL_PROTO_TCP, &lo2, UID, flow, &cnt);
 
 		assert_true(l == &wild || l == &wild2);
+		assert_int_equal(cnt, 2);
+		assert_ptr_equal(lease_find(&t, NS, CTL_PROTO_TCP, &lo2, UID, flow, &cnt), l);
 		turns[l == &wild]++;
 	}
 	assert_int_equal(turns[0], 50);
 	assert_int_equal(turns[1], 50);
-	assert_null(lease_find(&t, NS, CTL_PROTO_UDP, &lo2, UID));
+	assert_null(lease_find(&t, NS, CTL_PROTO_UDP, &lo2, UID, 0, &cnt));
 	assert_true(lease_port_in_use(&t, CTL_PROTO_TCP, 80));
 	assert_false(lease_port_in_use(&t, CTL_PROTO_UDP, 80));
 	lease_remove(&t, &wild);
 	lease_remove(&t, &wild2);
-	assert_null(lease_find(&t, NS, CTL_PROTO_TCP, &lo2, UID));
+	assert_null(lease_find(&t, NS, CTL_PROTO_TCP, &lo2, UID, 0, &cnt));
 	lease_remove(&t, &exact);
 	assert_int_equal(t.cnt, 0);
 	lease_table_fini(&t);
@@ -357,7 +360,7 @@ int main(void)
 		cmocka_unit_test(fits_only_its_protocol_and_namespace),
 		cmocka_unit_test(overlaps),
 		cmocka_unit_test(contests),
-		cmocka_unit_test(better_fit_wins_and_owners_take_turns),
+		cmocka_unit_test(better_fit_wins_and_the_flow_chooses_among_owners),
 		cmocka_unit_test(conflicts_are_found_among_others_only),
 		cmocka_unit_test(one_may_have_all_ports_and_others_share),
 		cmocka_unit_test(blocks_shrink_and_are_disjoint_while_there_are_any),
