@@ -180,6 +180,11 @@ kids=$("$vj" run -- sh -c 'read -r kids <"/proc/$$/task/$$/children"; echo $kids
 [ -z "${kids// /}" ] || fail "vj run left the program a child: $kids"
 "$vj" run --socket "$dir/other.sock" -- true || fail "no vjd at a socket of our own"
 expect 0 "at $dir/other.sock" "$vj" status --socket "$dir/other.sock"
+stranger=(setpriv --reuid=65534 --regid=65534 --clear-groups)
+if [ "$(id -u)" = 0 ] && "${stranger[@]}" test -x "$vj" 2>/dev/null; then
+	expect 1 "$dir/other.sock: permission denied" "${stranger[@]}" "$vj" status --socket "$dir/other.sock"
+	expect 1 "no vjd: $dir/other.sock: permission denied" "${stranger[@]}" "$vj" run --socket "$dir/other.sock" -- true
+fi
 for sock in "$dir/other.sock" "$XDG_RUNTIME_DIR/vjchan/vjd.sock"; do
 	pids+=("$("$vj" status --json --socket "$sock" | python3 -c 'import json, sys; print(json.load(sys.stdin)["daemon"]["pid"])')")
 done

@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -667,6 +668,57 @@ static void test_many_ports(void **state)
 	print_message("           in %llu ms\n", (unsigned long long)(now_ms() - start_ms));
 }
 
+/* No new mapping from now on; @old: as it was. */
+static void address_space_limit(struct rlimit *old)
+{
+	unsigned long pages = 0;
+	struct rlimit few;
+	FILE *f = fopen("/proc/self/statm", "r");
+
+	assert_non_null(f);
+	assert_int_equal(fscanf(f, "%lu", &pages), 1);
+	fclose(f);
+	assert_int_equal(getrlimit(RLIMIT_AS, old), 0);
+	few = (struct rlimit){ pages * (unsigned long)sysconf(_SC_PAGESIZE), old->rlim_max };
+	assert_int_equal(setrlimit(RLIMIT_AS, &few), 0);
+}
+
+/* Two channels are announced that can't be mapped, and vjd, which is to be told so, is gone when the first is. */
+static void test_vjd_lost_amid_events(void **state)
+{
+	struct sockaddr_storage at;
+	struct vj_listener l = listen_on(a, AF_INET, &at);
+	struct vj *c = app_open("another");
+	struct vj_stats st = { .sz = sizeof(st) };
+	struct vj_conn conn;
+	struct rlimit old;
+
+	(void)state;
+#if defined(__SANITIZE_ADDRESS__)
+	vj_close(c);
+	vj_unlisten(a, l);
+	skip(); /* the sanitizer maps memory of its own */
+#endif
+	assert_int_equal(vj_connect(b, (struct sockaddr *)&at, sizeof(struct sockaddr_in), NULL, 0, 0, &conn), 0);
+	assert_int_equal(vj_connect(c, (struct sockaddr *)&at, sizeof(struct sockaddr_in), NULL, 0, 0, &conn), 0);
+	vjd_kill(SIGKILL);
+	address_space_limit(&old);
+	usleep(5000);
+	vj_process(a);
+	assert_int_equal(setrlimit(RLIMIT_AS, &old), 0);
+	assert_int_equal(vj_stats(a, &st), 0);
+	assert_int_equal(st.channels, 0);
+	assert_int_equal(vj_raw_connect(a, 99, 0, &(struct vj_channel *){ NULL }), -ENOTCONN);
+	vj_close(c);
+	/* and all goes on with the next one */
+	unlink(socket_path);
+	vjd_start();
+	c = app_open("late");
+	PUMP_UNTIL(!vj_connect(c, (struct sockaddr *)&at, sizeof(struct sockaddr_in), NULL, 0, 0, &conn));
+	vj_close(c);
+	vj_unlisten(a, l);
+}
+
 static void test_no_vjd(void **state)
 {
 	struct vj_options o = VJ_OPTIONS_INIT;
@@ -757,6 +809,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_peer_killed, pair_setup, pair_teardown),
 		cmocka_unit_test_setup_teardown(test_vjd_killed, pair_setup, pair_teardown),
 		cmocka_unit_test_setup_teardown(test_vjd_and_peer_killed, pair_setup, pair_teardown),
+		cmocka_unit_test_setup_teardown(test_vjd_lost_amid_events, pair_setup, pair_teardown),
 	};
 	int failed;
 
