@@ -43,6 +43,7 @@ struct soak {
 	struct listener_id listener;
 	struct end end[2][CONNS]; /* side 0 connects */
 	bool may_fail;		  /* some programs abort */
+	bool fastopen;		  /* data in SYNs */
 	uint64_t seed;
 	unsigned int conns; /* of CONNS, that this seed makes */
 	unsigned int opened;
@@ -195,6 +196,21 @@ static void end_turn(struct soak *k, unsigned int side, struct end *e)
 		end_close(k, side, e, prng_chance(prng, 1, 2));
 }
 
+/* RFC 7413: the first connection gets a cookie, those after it send data with their SYN. */
+static void open_with_data(struct soak *k, struct end *e, const struct endpoint *local,
+			   const struct endpoint *remote)
+{
+	struct side *a = &k->sim.side[0];
+	uint8_t buf[2000];
+	size_t n;
+
+	for (uint32_t i = 0; i < sizeof(buf); i++)
+		buf[i] = watch_stream_byte(e->peer->key, i);
+	VJ_ASSERT(tcp_connect_data(a->s, a->link, local, remote, NULL, 0, buf,
+				   min_size(sizeof(buf), e->to_send), k->opened, &n, &e->id) == 0);
+	e->sent = (uint32_t)n;
+}
+
 static void open_one(struct soak *k)
 {
 	struct side *a = &k->sim.side[0], *b = &k->sim.side[1];
@@ -203,7 +219,11 @@ static void open_one(struct soak *k)
 
 	local.port = (uint16_t)(PORT_FIRST + k->opened);
 	remote.port = PORT;
-	VJ_ASSERT(tcp_connect(a->s, a->link, &local, &remote, k->opened, &e->id) == 0);
+	if (k->fastopen) {
+		open_with_data(k, e, &local, &remote);
+	} else {
+		VJ_ASSERT(tcp_connect(a->s, a->link, &local, &remote, k->opened, &e->id) == 0);
+	}
 	if (prng_chance(&k->sim.prng, 1, 2))
 		VJ_ASSERT(tcp_option_set(a->s, e->id, TCP_OPT_NODELAY, 1) == 0);
 	if (prng_chance(&k->sim.prng, 1, 3))
@@ -225,6 +245,11 @@ static void accept_all(struct soak *k)
 
 		tcp_endpoints(b->s, id, &local, &remote);
 		e = &k->end[1][remote.port - PORT_FIRST];
+		if (k->fastopen && e->connected) {
+			/* RFC 7413 2.1: a SYN that came again after the first was forgotten */
+			tcp_abort(b->s, id);
+			continue;
+		}
 		VJ_ASSERT(!e->connected);
 		e->id = id;
 		e->open = e->connected = true;
@@ -349,6 +374,10 @@ static void soak_init(struct soak *k, uint64_t seed, bool trace)
 	local = k->sim.side[1].addr;
 	local.port = PORT;
 	VJ_ASSERT(tcp_listen(k->sim.side[1].s, &local, false, 5, 0, &k->listener) == 0);
+	k->fastopen = prng_chance(&prng, 1, 4);
+	if (k->fastopen)
+		VJ_ASSERT(tcp_listener_option_set(k->sim.side[1].s, k->listener,
+						  TCP_OPT_FASTOPEN_MAX, 5) == 0);
 	draw_streams(k);
 }
 

@@ -165,23 +165,24 @@ static void check_data(struct watch *w, struct seen *g)
 {
 	struct watch_half *me = g->me;
 	uint32_t len = g->tcp.payload_len;
-	uint32_t data_end = g->seq + len;
+	bool syn = (g->tcp.flags & TCP_SYN) != 0; /* with data: RFC 7413, before any window is known */
+	uint32_t data = g->seq + (syn ? 1 : 0), data_end = data + len;
 	bool fin = (g->tcp.flags & TCP_FIN) != 0;
 
 	if (seq_gt(g->seq, me->max))
 		fail(w, g, "HOLE: %u was the end so far", me->max);
-	if (len != 0 && seq_gt(data_end, g->me->usable))
+	if (len != 0 && !syn && seq_gt(data_end, g->me->usable))
 		fail(w, g, "WINDOW: ends at %u", g->me->usable);
 	if (me->fin != 0 &&
 	    ((len != 0 && seq_gt(data_end, me->fin)) || (fin && data_end != me->fin)))
 		fail(w, g, "FIN: was at %u", me->fin);
 	if (fin)
 		me->fin = data_end;
-	if (len > g->peer->mss)
+	if (len > g->peer->mss && g->peer->syn)
 		fail(w, g, "MSS: %u bytes, the peer takes %u", len, g->peer->mss);
 	for (uint32_t i = 0; me->has_key && i < len; i++)
-		if (g->payload[i] != watch_stream_byte(me->key, g->seq - 1 + i))
-			fail(w, g, "BYTES: wrong at %u", g->seq + i);
+		if (g->payload[i] != watch_stream_byte(me->key, data - 1 + i))
+			fail(w, g, "BYTES: wrong at %u", data + i);
 	me->max = seq_max(me->max, g->end);
 }
 
@@ -264,8 +265,7 @@ void watch_sent(struct watch *w, unsigned int side, const uint8_t *frame, uint32
 		saw_syn(&g);
 	if (!g.me->syn || g.me->reborn || g.peer->reborn)
 		return;
-	if ((g.tcp.flags & TCP_SYN) == 0)
-		check_data(w, &g);
+	check_data(w, &g);
 	check_ts(w, &g);
 	if ((g.tcp.flags & TCP_ACK) != 0) {
 		check_window(w, &g);
@@ -286,12 +286,15 @@ void watch_arrived(struct watch *w, unsigned int side, const uint8_t *frame, uin
 	    seq_lt(g.seq, 0))
 		return;
 	came_add(g.me, g.seq, g.end);
-	if ((g.tcp.flags & TCP_ACK) == 0)
+	/* A SYN offers its window from the other's first byte on, which matters to Fast Open. */
+	if ((g.tcp.flags & (TCP_ACK | TCP_SYN)) == TCP_SYN)
+		g.ack = 1;
+	else if ((g.tcp.flags & TCP_ACK) == 0)
 		return;
 	shift = g.me->has_wscale && g.peer->has_wscale && (g.tcp.flags & TCP_SYN) == 0
 			? g.me->wscale
 			: 0;
-	if (seq_leq(g.ack, g.peer->max))
+	if (g.ack == 1 || seq_leq(g.ack, g.peer->max))
 		g.peer->usable =
 			seq_max(g.peer->usable, g.ack + ((uint32_t)g.tcp.window << shift));
 }
