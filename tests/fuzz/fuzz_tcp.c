@@ -44,6 +44,7 @@ struct run {
 	struct endpoint local, peer;
 	struct tcp_id id; /* 0: the program holds none */
 	enum circumstance circumstance;
+	uint8_t congestion;
 	uint64_t now_us;
 	bool v6;
 };
@@ -227,7 +228,7 @@ static void forge_opts(struct run *r, struct forged *f, const struct tcb *t)
 		f->opts.wscale = next_u8(r) & 15;
 		f->opts.ts_val = next_u32(r);
 		break;
-	case 5:
+	case 7:
 		f->opts.present = next_u8(r) & (TCP_HAS_MSS | TCP_HAS_TS | TCP_HAS_FASTOPEN |
 						TCP_HAS_UTO);
 		f->opts.mss = (uint16_t)next_u16(r);
@@ -528,6 +529,9 @@ static void enter_circumstance(struct run *r)
 	static uint8_t buf[20000];
 	size_t n;
 
+	/* Not known, or not possible on this link: CUBIC stays. */
+	if (r->id.v != 0)
+		(void)tcp_option_set(r->s, r->id, TCP_OPT_CONGESTION, r->congestion);
 	if (r->circumstance == ZERO_WINDOW)
 		inject_sack(r, 0, 0);
 	if (r->id.v != 0 && r->circumstance >= ZERO_WINDOW && r->circumstance <= TAIL)
@@ -571,9 +575,10 @@ static void run_init(struct run *r)
 
 	r->v6 = (kind & 1) != 0;
 	r->circumstance = (enum circumstance)(kind >> 5);
+	r->congestion = (uint8_t)((kind >> 3 & 3) - ((kind & 24) != 0 ? 1 : 0));
 	r->now_us = US_PER_SEC;
 	cfg.conns_max = 4;
-	cfg.mem_bytes_max = 16 << 20;
+	cfg.mem_bytes_max = 6 << 20; /* so that chunks are small, and a run is fast */
 	cfg.rcvbuf_bytes = (kind & 2) != 0 ? 5000 : 0;
 	cfg.sndbuf_bytes = (kind & 4) != 0 ? 5000 : 0;
 	VJ_ASSERT(stack_create(&cfg, r->now_us, &r->s) == 0);
@@ -586,6 +591,7 @@ static void run_init(struct run *r)
 	VJ_ASSERT(endpoint_parse(r->v6 ? "[2001:db8::1]:80" : "10.0.0.1:80", &r->local) == 0);
 	VJ_ASSERT(endpoint_parse(r->v6 ? "[2001:db8::2]:4000" : "10.0.0.2:4000", &r->peer) == 0);
 	VJ_ASSERT(tcp_listen(r->s, &r->local, false, 2, 0, &r->listener) == 0);
+	VJ_ASSERT(tcp_listener_option_set(r->s, r->listener, TCP_OPT_FASTOPEN_MAX, 4) == 0);
 	if ((kind & 32) != 0) {
 		tcp_settings_set(r->s, &(struct tcp_settings){ .fastopen_no_cookie_rx = true,
 							       .fastopen_no_cookie_tx = true });
