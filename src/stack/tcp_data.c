@@ -390,29 +390,34 @@ static bool data_fin(struct stack *s, struct conn c)
 	}
 }
 
+/* Before the text is acknowledged that came with it, so that the FIN is in the SACK block, too */
+static void data_fin_ahead(struct stack *s, struct tcb *t, uint32_t fin_seq)
+{
+	struct tcp_ext *ext = tcp_conn_ext(s, t);
+
+	if (ext == NULL || tcb_has(t, TF_FIN_AHEAD))
+		return;
+	ext->fin_seq = fin_seq;
+	t->flags |= TF_FIN_AHEAD;
+}
+
 bool tcp_data_input(struct stack *s, struct conn c, struct tcp_seg *seg)
 {
 	struct tcb *t = c.t;
+	bool fin_ahead;
 
 	/* After the peer's FIN there is no text (RFC 9293: "this should not occur"). */
 	if (t->state != TCP_ESTABLISHED && t->state != TCP_FIN_WAIT_1 && t->state != TCP_FIN_WAIT_2)
 		return true;
+	fin_ahead = (seg->flags & TCP_FIN) != 0 && seq_gt(seg->seq, t->rcv_nxt);
+	if (fin_ahead)
+		data_fin_ahead(s, t, seg->seq + seg->len);
 	if (!data_text(s, c, seg))
 		return false;
-	if ((seg->flags & TCP_FIN) != 0) {
-		uint32_t fin_seq = seg->seq + seg->len;
-		struct tcp_ext *ext;
-
-		if (fin_seq == t->rcv_nxt)
-			return data_fin(s, c);
-		ext = tcp_conn_ext(s, t);
-		if (seq_gt(fin_seq, t->rcv_nxt) && ext != NULL && !tcb_has(t, TF_FIN_AHEAD)) {
-			ext->fin_seq = fin_seq;
-			t->flags |= TF_FIN_AHEAD;
-			if (seg->len == 0)
-				tcp_send_ack(s, c);
-		}
-	}
+	if ((seg->flags & TCP_FIN) != 0 && seg->seq + seg->len == t->rcv_nxt)
+		return data_fin(s, c);
+	if (fin_ahead && seg->len == 0)
+		tcp_send_ack(s, c);
 	if (tcb_has(t, TF_FIN_AHEAD)) {
 		uint32_t fin_seq = tcb_ext(s, t)->fin_seq;
 

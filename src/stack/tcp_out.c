@@ -101,7 +101,8 @@ VJ_INLINE void xmit_plain(struct stack *s, struct conn c, const struct ip_tx *tx
 
 static inline bool xmit_is_plain(const struct tcb *t, const struct ip_tx *tx)
 {
-	return (t->flags & (TF_NO_LOSS | TF_V6 | TF_TS | TF_ECN | TF_OOO)) == TF_NO_LOSS &&
+	return (t->flags & (TF_NO_LOSS | TF_V6 | TF_TS | TF_ECN | TF_OOO | TF_FIN_AHEAD)) ==
+		       TF_NO_LOSS &&
 	       !ip_tx_has_csum(tx);
 }
 
@@ -170,7 +171,7 @@ static uint8_t xmit_hdr(struct stack *s, struct conn c, uint8_t *p, uint32_t seq
 	};
 	uint8_t ecn = 0;
 
-	if (!tcb_has(t, TF_TS | TF_ECN | TF_OOO)) {
+	if (!tcb_has(t, TF_TS | TF_ECN | TF_OOO | TF_FIN_AHEAD)) {
 		tcp_build_hdr(p, &fields, 0);
 		return 0;
 	}
@@ -186,7 +187,7 @@ static inline uint32_t xmit_hdr_len(const struct stack *s, const struct tcb *t, 
 {
 	uint32_t plain_len = tcp_hdr_len(t);
 	uint32_t room = min_u32(TCP_HDR_MAX, len < l4_room ? l4_room - len : 0);
-	uint32_t cnt = unlikely(tcb_has(t, TF_OOO)) ? tcp_sack_cnt(s, t) : 0;
+	uint32_t cnt = unlikely(tcb_has(t, TF_OOO | TF_FIN_AHEAD)) ? tcp_sack_cnt(s, t) : 0;
 
 	if (likely(cnt == 0) || room < plain_len + TCP_SACK_LEN(1))
 		return plain_len;

@@ -41,8 +41,11 @@ void tcp_rack_delivered(struct stack *s, struct tcp_rtx *rtx, const struct tcp_s
 {
 	uint32_t rtt_us = (uint32_t)s->now_us - rec->sent_us;
 
-	/* Sooner than possible: it answers an earlier transmission (RFC 8985 6.2 step 2). */
-	if ((rec->flags & SENT_EVER) != 0 && rtt_us < rtx->min_rtt_us)
+	/*
+	 * Sooner than possible: it answers an earlier transmission (RFC 8985 6.2 step 2). A short
+	 * segment is somewhat faster than the full ones that the minimum may be of.
+	 */
+	if ((rec->flags & SENT_EVER) != 0 && rtt_us < rtx->min_rtt_us - rtx->min_rtt_us / 8)
 		return;
 	rtx->rack_advanced = true;
 	if (rtx->rack_valid &&

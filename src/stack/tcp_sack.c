@@ -142,14 +142,29 @@ void tcp_sack_told(const struct stack *s, struct tcb *t)
 		t->flags &= ~(uint32_t)TF_OOO;
 }
 
+/* Is a FIN ahead that no range ends with? It takes a number, so it is told like text. */
+static bool sack_fin_apart(const struct stack *s, const struct tcb *t, const struct tcp_ext *ext)
+{
+	if (!tcb_has(t, TF_FIN_AHEAD))
+		return false;
+	for (uint32_t idx = ext->ooo_head; idx != 0;) {
+		const struct tcp_ooo *ooo = pool_at_sized(&s->tcp->ooo, idx, sizeof(*ooo));
+
+		if (ooo->seq + ooo->data.bytes == ext->fin_seq)
+			return false;
+		idx = ooo->next;
+	}
+	return true;
+}
+
 uint32_t tcp_sack_cnt(const struct stack *s, const struct tcb *t)
 {
 	const struct tcp_ext *ext = tcb_ext(s, t);
 	uint32_t cnt;
 
-	if (!tcb_has(t, TF_SACK) || !tcb_has(t, TF_OOO))
+	if (!tcb_has(t, TF_SACK) || !tcb_has(t, TF_OOO | TF_FIN_AHEAD))
 		return 0;
-	cnt = tcp_ext_dsack(ext) ? 1 : 0;
+	cnt = (tcp_ext_dsack(ext) ? 1u : 0u) + (sack_fin_apart(s, t, ext) ? 1u : 0u);
 	for (unsigned int i = 0; i < TCP_SACK_MAX && ext->ooo_recent[i] != 0; i++)
 		cnt++;
 	return min_u32(cnt, TCP_SACK_MAX);
@@ -167,8 +182,14 @@ void tcp_sack_blocks(const struct stack *s, const struct tcb *t, uint32_t cnt,
 		const struct tcp_ooo *ooo =
 			pool_at_sized(&s->tcp->ooo, ext->ooo_recent[i], sizeof(struct tcp_ooo));
 
-		ret_opts->sack[n++] = (struct tcp_sack){ ooo->seq, ooo->seq + ooo->data.bytes };
+		uint32_t end = ooo->seq + ooo->data.bytes;
+
+		if (tcb_has(t, TF_FIN_AHEAD) && end == ext->fin_seq)
+			end++;
+		ret_opts->sack[n++] = (struct tcp_sack){ ooo->seq, end };
 	}
+	if (n < cnt && sack_fin_apart(s, t, ext))
+		ret_opts->sack[n++] = (struct tcp_sack){ ext->fin_seq, ext->fin_seq + 1 };
 	ret_opts->sack_cnt = n;
 	if (n != 0)
 		ret_opts->present |= TCP_HAS_SACK;

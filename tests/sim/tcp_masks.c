@@ -35,6 +35,12 @@ static const struct mask_case cases[] = {
 	/* RFC 5681 3.2 */
 	{ "first-of-ten", 14000, { 1 << 2, 0 }, .limit_ms = 100 },
 	{ "two-of-ten", 14000, { 1 << 2 | 1 << 5, 0 }, .limit_ms = 130 },
+	/* RFC 8985 7: a probe, after two round trips and not after an RTO */
+	{ "last-two-of-ten", 14000, { 3 << 10, 0 }, .limit_ms = 200 },
+	/* RFC 2018 3: a FIN is selectively acknowledged like all that takes a number. */
+	{ "last-before-fin", 14000, { 1 << 11, 0 }, .limit_ms = 150, .fin_apart = true },
+	/* RFC 8985 6: the second loss of one segment shows in what was sent after its second time. */
+	{ "retransmission", 30000, { 1 << 2 | 1 << 14, 0 }, .limit_ms = 200 },
 	/* RFC 6298 5.4 */
 	{ "only-one", 1000, { 1 << 2, 0 }, .limit_ms = 350 },
 	{ "all-of-the-window", 14000, { 0x3ff << 2, 0 }, .limit_ms = 500 },
