@@ -114,6 +114,8 @@ struct cc_ops {
 	void (*idle)(struct cc *cc, void *priv, const struct cc_env *env, uint32_t idle_ms);
 	/* An acknowledgement, in whatever state. NULL: acked() is called. */
 	void (*main)(struct cc *cc, void *priv, const struct cc_env *env);
+	/* Bytes per second to send at. NULL: no opinion; only the window limits */
+	uint64_t (*pacing)(const void *priv);
 };
 
 #define CC_DEFAULT 0 /* index of CUBIC, as in Linux */

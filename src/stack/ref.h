@@ -20,6 +20,7 @@ enum ref_kind {
 	REF_UDP,
 	REF_LINK,
 	REF_REASS,
+	REF_PACE,
 	REF_KIND_CNT,
 	REF_SLOT = 15, /* no object: a slot of the timing wheel */
 };

@@ -172,12 +172,16 @@ void stack_run(struct stack *s)
 {
 	tcp_run(s);
 	wheel_run(&s->wheel, s->now_us, TIMER_BUDGET, stack_fire, s);
+	if (s->pace_wheel.armed_cnt != 0)
+		tcp_pace_run(s);
 	stack_output_run(s);
 }
 
 uint64_t stack_deadline(const struct stack *s)
 {
-	return s->output_links_cnt > 0 || tcp_run_wanted(s) ? s->now_us : wheel_next_us(&s->wheel);
+	if (s->output_links_cnt > 0 || tcp_run_wanted(s))
+		return s->now_us;
+	return min_u64(wheel_next_us(&s->wheel), tcp_pace_next_us(s));
 }
 
 bool stack_unfinished(const struct stack *s)

@@ -329,6 +329,8 @@ enum tcp_option {
 	TCP_OPT_LINGER2_S,   /* a closed connection waits for the peer's FIN; 0: default, 1..120, TCP_LINGER2_NONE */
 	TCP_OPT_FASTOPEN_MAX,    /* of a listener: data in SYN (RFC 7413), of so many peers not confirmed yet; 0: off, 1..65535 */
 	TCP_OPT_DEFER_ACCEPT_S, /* of a listener: accepted when data is there, or after this; 0: off, 1..2^31 - 1 */
+	TCP_OPT_PACING,	     /* bytes per second at most (SO_MAX_PACING_RATE); 0, UINT64_MAX: not limited */
+	TCP_OPT_NOTSENT_LOWAT, /* not writable with so many bytes unsent; 0: whatever SNDBUF holds */
 };
 #define TCP_LINGER2_NONE 255 /* TCP_OPT_LINGER2_S: reset instead */
 /** tcp_option_set() - Return: 0; -EINVAL: out of range; -ENOPROTOOPT; -ENOMEM. */

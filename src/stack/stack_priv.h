@@ -77,6 +77,7 @@ struct stack {
 	struct prng prng; /* for jitter and the like; not for secrets */
 	struct mem mem;
 	struct wheel wheel;
+	struct wheel pace_wheel; /* tcp_pace.c's, on a finer scale */
 	struct stack_config cfg; /* with defaults filled in */
 	bool sndbuf_set;	 /* cfg.sndbuf_bytes was given: nothing is auto-tuned */
 	bool rcvbuf_set;

@@ -259,6 +259,9 @@ struct tcp_tune {
 struct tcp_ext {
 	uint32_t sndbuf_bytes;
 	uint32_t rcvbuf_bytes;
+	uint64_t pace_max_Bps;	  /* bytes per second; 0: not limited */
+	uint32_t pace;		  /* struct tcp_pace, 0: not paced */
+	uint32_t notsent_lowat;	  /* bytes; 0: none */
 	uint32_t user_timeout_ms; /* 0: none */
 	uint32_t uto_s;		  /* RFC 5482: ADV_UTO; 0: not enabled */
 	uint32_t seen_ms;	  /* KEEPALIVE: last segment from the peer */
@@ -299,6 +302,14 @@ static inline bool tcp_ext_dsack(const struct tcp_ext *ext)
 {
 	return ext->dsack.left != ext->dsack.right;
 }
+
+/* A connection that is paced: tcp_pace.c */
+struct tcp_pace {
+	struct wheel_node wheel; /* armed while data wait for their time */
+	uint32_t conn;
+	uint32_t burst_bytes; /* may leave at once */
+	uint64_t next_ns;     /* when the next burst may begin */
+};
 
 /* A range received ahead of rcv_nxt */
 struct tcp_ooo {
@@ -343,6 +354,7 @@ struct tcp_global {
 	struct pool cc; /* CC_STATE_MAX bytes: see struct cc_priv */
 	struct pool tunes;
 	struct pool tallies;
+	struct pool pace;
 	struct pool listeners;
 	uint64_t *used; /* bitmap over s->conns */
 	size_t used_bytes;
@@ -592,6 +604,14 @@ static inline void tcp_ack_paid(struct stack *s, struct conn c)
 		g->owing_cnt--;
 }
 
+/* TCP_OPT_NOTSENT_LOWAT: is there so much unsent that the program should wait? */
+static inline bool tcp_is_notsent(const struct stack *s, const struct tcb *t)
+{
+	uint32_t lowat = unlikely(t->ext != 0) ? tcb_ext(s, t)->notsent_lowat : 0;
+
+	return unlikely(lowat != 0) && tcb_unsent(t) >= lowat;
+}
+
 /* ---- tcp_conn.c: blocks, states, ends -------------------------------------------------------- */
 
 /*
@@ -758,8 +778,8 @@ bool tcp_out_probe(struct stack *s, struct conn c);
  */
 bool tcp_output(struct stack *s, struct conn c, bool force);
 /*
- * Everything is set to send something that needs an answer. Return: false: no memory; the persist
- * timer tries again.
+ * Everything is set to send something that needs an answer. Return: false: no memory, and the
+ * persist timer tries again; or it is paced, and tcp_pace.c does.
  */
 bool tcp_out_prepare(struct stack *s, struct conn c);
 /* How much new data may go now, by windows alone */
@@ -880,6 +900,8 @@ int tcp_cc_set(struct stack *s, struct conn c, unsigned int idx);
 void tcp_cc_start(struct stack *s, struct conn c);
 /* It ends. A second time: nothing happens. */
 void tcp_cc_release(struct stack *s, struct conn c);
+/* The rate it wants to send at, in bytes per second; 0: it does not say */
+uint64_t tcp_cc_pacing(const struct stack *s, struct conn c);
 /* New data have left: snd_nxt has moved, rtx is there. */
 void tcp_cc_sent(struct stack *s, struct conn c);
 /*
@@ -902,6 +924,25 @@ void tcp_cc_idle(struct stack *s, struct conn c, uint32_t idle_ms);
 
 /* A mark: once per window */
 void tcp_cc_ecn(struct stack *s, struct conn c, uint32_t flight);
+
+/* ---- tcp_pace.c ------------------------------------------------------------------------------ */
+
+void tcp_pace_init(struct stack *s);
+/*
+ * The algorithm or TCP_OPT_PACING changed, or the connection stands: is it paced? Return: 0; -ENOMEM:
+ * it is not, but should be.
+ */
+int tcp_pace_update(struct stack *s, struct conn c);
+/* It ends. A second time: nothing happens. */
+void tcp_pace_stop(struct stack *s, struct conn c);
+/* The rate of a connection that is paced, in bytes per second, 1.. */
+uint64_t tcp_pace_rate(const struct stack *s, struct conn c);
+/* ext is there. Must the next segment wait? Then output comes again by itself. */
+bool tcp_pace_hold(struct stack *s, struct conn c);
+/* Does one wait? */
+bool tcp_pace_held(const struct stack *s, const struct tcb *t);
+/* ext is there. @len bytes of payload have left. */
+void tcp_pace_sent(struct stack *s, struct conn c, uint32_t len);
 
 /* ---- tcp_ecn.c: RFC 3168; all but the first four only with TF_ECN ---------------------------- */
 

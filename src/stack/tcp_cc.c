@@ -10,7 +10,7 @@
 
 #include <errno.h>
 
-static void *cc_state(struct stack *s, struct tcb_cold *cold, const struct cc_ops *ops)
+static void *cc_state(const struct stack *s, struct tcb_cold *cold, const struct cc_ops *ops)
 {
 	if (ops->bytes == 0)
 		return &cold->cc_priv;
@@ -57,16 +57,24 @@ static int cc_start(struct stack *s, struct conn c, unsigned int idx)
 
 int tcp_cc_set(struct stack *s, struct conn c, unsigned int idx)
 {
+	int err;
+
 	if (tcb_no_loss(c.t) || !tcb_synchronized(c.t) || c.t->state == TCP_TIME_WAIT) {
 		c.t->flags = (c.t->flags & ~TF_CC_MASK) | idx << TF_CC_SHIFT;
 		return 0;
 	}
-	return cc_start(s, c, idx);
+	err = cc_start(s, c, idx);
+	if (err == 0) {
+		err = tcp_pace_update(s, c);
+		if (err != 0)
+			(void)cc_start(s, c, CC_DEFAULT);
+	}
+	return err;
 }
 
 void tcp_cc_start(struct stack *s, struct conn c)
 {
-	if (cc_start(s, c, tcp_cc_idx(c.t)) != 0)
+	if (tcp_cc_set(s, c, tcp_cc_idx(c.t)) != 0)
 		(void)cc_start(s, c, CC_DEFAULT); /* which needs no memory */
 }
 
@@ -77,6 +85,13 @@ void tcp_cc_release(struct stack *s, struct conn c)
 	if (tcp_cc_ops(c.t)->bytes != 0 && priv->words[0] != 0)
 		pool_put(&s->tcp->cc, priv->words[0]);
 	*priv = (struct cc_priv){ 0 };
+}
+
+uint64_t tcp_cc_pacing(const struct stack *s, struct conn c)
+{
+	const struct cc_ops *ops = tcp_cc_ops(c.t);
+
+	return ops->pacing != NULL ? ops->pacing(cc_state(s, tcb_cold(s, c), ops)) : 0;
 }
 
 /* ---- events ---------------------------------------------------------------------------------- */

@@ -178,6 +178,7 @@ static void conn_unlink(struct stack *s, struct conn c)
 	tcp_rtx_free(s, t);
 	tcp_cc_release(s, c);
 	tcp_tune_free(s, c);
+	tcp_pace_stop(s, c);
 	tcp_ooo_drop(s, t);
 	bufq_drop(&s->bufs, &t->sndq);
 	if (ref_list_has(&t->output))
@@ -261,6 +262,7 @@ bool tcp_conn_time_wait(struct stack *s, struct conn c)
 	tcp_rtx_free(s, t);
 	tcp_cc_release(s, c);
 	tcp_tune_free(s, c);
+	tcp_pace_stop(s, c);
 	t->flags &= ~(uint32_t)(TF_KEEPALIVE | TF_PERSIST | TF_RTX_TIMER);
 	if (tcb_no_loss(t)) {
 		/* Over, once the last acknowledgement is out */
@@ -369,6 +371,7 @@ int tcp_init(struct stack *s)
 	    pool_init(&g->sent, &s->mem, sizeof(struct tcp_sent), 0, 1u << 24) != 0 ||
 	    pool_init(&g->ext, &s->mem, sizeof(struct tcp_ext), 0, conns) != 0 ||
 	    pool_init(&g->cc, &s->mem, CC_STATE_MAX, 0, conns) != 0 ||
+	    pool_init(&g->pace, &s->mem, sizeof(struct tcp_pace), 0, conns) != 0 ||
 	    pool_init(&g->ooo, &s->mem, sizeof(struct tcp_ooo), 0, 1u << 20) != 0 ||
 	    pool_init(&g->tunes, &s->mem, sizeof(struct tcp_tune), 0, conns) != 0 ||
 	    pool_init(&g->tallies, &s->mem, sizeof(struct tcp_tally), 0, conns) != 0 ||
@@ -377,6 +380,7 @@ int tcp_init(struct stack *s)
 
 	for (uint64_t i = 0; i < ARRAY_SIZE(g->ts_key); i++)
 		g->ts_key[i] = stack_siphash(s, &i, sizeof(i));
+	tcp_pace_init(s);
 	ref_space_set(&s->wheel.nodes, REF_TCP, &s->conns, offsetof(struct tcb, wheel), false);
 	ref_space_set(&s->event_nodes, REF_TCP, &s->conns, offsetof(struct tcb, event), false);
 	ref_space_set(&s->output_nodes, REF_TCP, &s->conns, offsetof(struct tcb, output), false);
@@ -407,6 +411,7 @@ void tcp_fini(struct stack *s)
 	pool_fini(&g->tallies);
 	pool_fini(&g->tunes);
 	pool_fini(&g->ooo);
+	pool_fini(&g->pace);
 	pool_fini(&g->cc);
 	pool_fini(&g->ext);
 	pool_fini(&g->sent);

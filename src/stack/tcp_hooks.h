@@ -58,6 +58,12 @@ void tcp_run(struct stack *s);
 /* Has tcp_run() something to do? */
 bool tcp_run_wanted(const struct stack *s);
 
+/* Paced connections whose time has come: to the output queue */
+void tcp_pace_run(struct stack *s);
+
+/* When that has to be called again; TIME_NEVER: nobody waits. */
+uint64_t tcp_pace_next_us(const struct stack *s);
+
 /* The connection's wheel_node fired, and is disarmed. */
 void tcp_timer(struct stack *s, uint32_t id);
 

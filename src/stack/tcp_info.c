@@ -95,6 +95,7 @@ static bool option_range(enum tcp_option opt, uint64_t *ret_min, uint64_t *ret_m
 		[TCP_OPT_SYNCNT] = { 1, 127 },	      [TCP_OPT_LINGER2_S] = { 0, 255 },
 		[TCP_OPT_FASTOPEN_MAX] = { 0, 65535 },
 		[TCP_OPT_DEFER_ACCEPT_S] = { 0, INT32_MAX },
+		[TCP_OPT_PACING] = { 0, UINT64_MAX }, [TCP_OPT_NOTSENT_LOWAT] = { 0, UINT32_MAX },
 	};
 
 	if ((unsigned int)opt >= ARRAY_SIZE(ranges) || ranges[opt].max == 0)
@@ -133,8 +134,10 @@ static uint32_t defer_s(uint8_t cnt)
 }
 
 /* @value is in range. */
-static void ext_set(struct tcp_ext *ext, enum tcp_option opt, uint32_t value)
+static void ext_set(struct tcp_ext *ext, enum tcp_option opt, uint64_t value64)
 {
+	uint32_t value = (uint32_t)value64;
+
 	switch (opt) {
 	case TCP_OPT_KEEPIDLE_S:
 		ext->keepidle_s = (uint16_t)value;
@@ -180,6 +183,12 @@ static void ext_set(struct tcp_ext *ext, enum tcp_option opt, uint32_t value)
 		break;
 	case TCP_OPT_DEFER_ACCEPT_S:
 		ext->defer = defer_cnt(value);
+		break;
+	case TCP_OPT_PACING:
+		ext->pace_max_Bps = value64 != UINT64_MAX ? value64 : 0;
+		break;
+	case TCP_OPT_NOTSENT_LOWAT:
+		ext->notsent_lowat = value;
 		break;
 	default:
 		VJ_UNREACHABLE();
@@ -231,6 +240,12 @@ static int ext_get(const struct tcp_ext *ext, enum tcp_option opt, uint64_t *ret
 	case TCP_OPT_DEFER_ACCEPT_S:
 		*ret_value = defer_s(ext->defer);
 		return 0;
+	case TCP_OPT_PACING:
+		*ret_value = ext->pace_max_Bps;
+		return 0;
+	case TCP_OPT_NOTSENT_LOWAT:
+		*ret_value = ext->notsent_lowat;
+		return 0;
 	default:
 		return -ENOPROTOOPT;
 	}
@@ -269,6 +284,7 @@ static void option_applied(struct stack *s, struct conn c, enum tcp_option opt)
 			tcp_send_uto(s, c);
 		break;
 	case TCP_OPT_SNDBUF:
+	case TCP_OPT_NOTSENT_LOWAT:
 		if (tcb_has(t, TF_WANT_WRITE) && tcp_is_writable(s, c)) {
 			t->flags &= ~(uint32_t)TF_WANT_WRITE;
 			tcp_event(s, c, STACK_EV_WRITABLE);
@@ -328,9 +344,9 @@ int tcp_option_set(struct stack *s, struct tcp_id id, enum tcp_option opt, uint6
 	    tcp_conn_ext(s, c.t) == NULL)
 		return -ENOMEM;
 	if (!option_set_flags(&c.t->flags, opt, value))
-		ext_set(tcb_ext(s, c.t), opt, (uint32_t)value);
+		ext_set(tcb_ext(s, c.t), opt, value);
 	option_applied(s, c, opt);
-	return 0;
+	return opt == TCP_OPT_PACING ? tcp_pace_update(s, c) : 0;
 }
 
 void tcp_settings_set(struct stack *s, const struct tcp_settings *settings)
@@ -353,7 +369,7 @@ int tcp_listener_option_set(struct stack *s, struct listener_id id, enum tcp_opt
 		l->has_ext = true;
 	}
 	if (!option_set_flags(&l->flags, opt, value))
-		ext_set(&l->ext, opt, (uint32_t)value);
+		ext_set(&l->ext, opt, value);
 	return 0;
 }
 

@@ -478,6 +478,8 @@ void tcp_out_sent(struct stack *s, struct conn c, uint32_t len)
 	if (len < t->mss)
 		rtx->small_end = t->snd_nxt;
 	tcp_cc_sent(s, c);
+	if (t->ext != 0)
+		tcp_pace_sent(s, c, len);
 	tcp_timer_data_sent(s, c);
 }
 
@@ -530,13 +532,15 @@ bool tcp_out_may_send(const struct stack *s, const struct tcb *t, uint32_t unsen
 
 bool tcp_out_prepare(struct stack *s, struct conn c)
 {
-	if (tcb_no_loss(c.t))
+	struct tcb *t = c.t;
+
+	if (tcb_no_loss(t))
 		return true;
 	if (!tcp_sent_reserve(s, c))
 		return false;
-	if (tcb_flight(c.t) == 0 && !tcb_has(c.t, TF_RTX_TIMER))
-		tcp_cc_idle(s, c, tcp_now_ms(s) - c.t->rtx_due_ms);
-	return true;
+	if (tcb_flight(t) == 0 && !tcb_has(t, TF_RTX_TIMER))
+		tcp_cc_idle(s, c, tcp_now_ms(s) - t->rtx_due_ms);
+	return t->ext == 0 || !tcp_pace_hold(s, c);
 }
 
 /* Our FIN is on its way. */
@@ -652,6 +656,7 @@ static int out_stream(struct stack *s, struct conn c, bool force)
 	}
 	if (!tcb_no_loss(t)) {
 		err = out_after_rtx(s, c, force);
+		out_drained(s, c); /* of what had not been sent: TCP_OPT_NOTSENT_LOWAT */
 		if (err != 0)
 			return err;
 	} else if (t->sndq.bytes != 0 && tcb_can_send(t)) {
@@ -668,7 +673,7 @@ static int out_stream(struct stack *s, struct conn c, bool force)
 			return err;
 	}
 	if (tcb_can_send(t) && (tcb_unsent(t) != 0 || tcb_has(t, TF_FIN_QUEUED)) &&
-	    !tcb_has(t, TF_RTX_TIMER))
+	    !tcb_has(t, TF_RTX_TIMER) && !tcp_pace_held(s, t))
 		tcp_timer_persist(s, c);
 	return 0;
 }

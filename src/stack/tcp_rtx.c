@@ -58,6 +58,8 @@ int tcp_rtx_send(struct stack *s, struct conn c, uint32_t idx)
 	if ((uint32_t)sent < len && tcp_sent_resize(s, rtx, idx, rec->seq + (uint32_t)sent) != 0)
 		return -ENOMEM;
 	rtx_count(s, t);
+	if (t->ext != 0)
+		tcp_pace_sent(s, c, (uint32_t)sent);
 	tcp_undo_resent(s, t, rtx, rec->end - rec->seq);
 	tcp_sent_again(s, rtx, idx);
 	if (idx == rtx->head && rtx->due != DUE_REORDER)
@@ -80,6 +82,8 @@ int tcp_rtx_output(struct stack *s, struct conn c)
 			break;
 		/* The first always goes: it is the probe of a window that closed, too. */
 		if (rec->seq != t->snd_una && seq_gt(rec->seq + len, t->snd_una + t->snd_wnd))
+			break;
+		if (pipe != 0 && t->ext != 0 && tcp_pace_hold(s, c))
 			break;
 		err = tcp_rtx_send(s, c, rtx->lost.head);
 		/* No memory to split: the timer tries again. */

@@ -117,7 +117,7 @@ static void sanity_progress(const struct stack *s, struct conn c)
 	    (!tcb_no_loss(t) && tcb_flight(t) != 0))
 		VJ_ASSERT(queued || tcb_has(t, TF_RTX_TIMER));
 	if (tcb_can_send(t) && tcb_unsent(t) != 0)
-		VJ_ASSERT(queued || tcb_has(t, TF_RTX_TIMER));
+		VJ_ASSERT(queued || tcb_has(t, TF_RTX_TIMER) || tcp_pace_held(s, t));
 	if (t->state == TCP_TIME_WAIT ||
 	    (t->state == TCP_FIN_WAIT_2 && !tcb_has(t, TF_OWNED | TF_EMBRYO)))
 		VJ_ASSERT(queued || tcb_has(t, TF_RTX_TIMER));

@@ -124,6 +124,17 @@ bool tcp_run_wanted(const struct stack *s)
 	return stub.run_wanted;
 }
 
+void tcp_pace_run(struct stack *s)
+{
+	(void)s;
+}
+
+uint64_t tcp_pace_next_us(const struct stack *s)
+{
+	(void)s;
+	return TIME_NEVER;
+}
+
 void tcp_link_gone(struct stack *s, uint32_t link_id, int err)
 {
 	(void)s;
