@@ -10,7 +10,7 @@
 #include "stack/cc.h"
 #include "stack/stack.h"
 
-static const struct cc_ops *const cc_table[] = { &cc_cubic, &cc_reno };
+static const struct cc_ops *const cc_table[] = { &cc_cubic, &cc_reno, &cc_bbr };
 
 const struct cc_ops *cc_find(unsigned int idx)
 {

@@ -123,6 +123,7 @@ struct cc_ops {
 /* NULL: past the last. */
 const struct cc_ops *cc_find(unsigned int idx);
 
+extern const struct cc_ops cc_bbr;
 extern const struct cc_ops cc_cubic;
 extern const struct cc_ops cc_reno;
 

@@ -732,7 +732,7 @@ static void listener_options(void **state)
 	assert_int_equal(tcp_listener_option_set(t->s, t->listener, TCP_OPT_RCVBUF, 20000), 0);
 	assert_int_equal(tcp_listener_option_set(t->s, t->listener, TCP_OPT_MAXSEG, 1000), 0);
 	assert_int_equal(tcp_listener_option_set(t->s, t->listener, TCP_OPT_CONGESTION, 1), 0);
-	assert_int_equal(tcp_listener_option_set(t->s, t->listener, TCP_OPT_CONGESTION, 2),
+	assert_int_equal(tcp_listener_option_set(t->s, t->listener, TCP_OPT_CONGESTION, 3),
 			 -EINVAL);
 	assert_int_equal(tcp_listener_option_set(t->s, t->listener, (enum tcp_option)99, 1),
 			 -ENOPROTOOPT);

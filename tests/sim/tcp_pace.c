@@ -199,6 +199,24 @@ static void direct(void **state)
 	SEND("P. *:*(1000) ack 1");
 }
 
+/* BBR is paced, without being asked, and by its own rate: 2.77 windows per round trip at first. */
+static void bbr(void **state)
+{
+	struct line *t = *state;
+	unsigned int idx = 0;
+
+	while (tcp_cc_name(idx) != NULL && strcmp(tcp_cc_name(idx), "bbr") != 0)
+		idx++;
+	line_established_passive(t, "mss 1000,wscale 7");
+	set(t, TCP_OPT_CONGESTION, idx);
+	assert_int_equal(t->s->tcp->pace.used, 1);
+	assert_int_equal(t->s->tcp->cc.used, 1);
+	assert_in_range(tcp_pace_rate(t->s, conn_at(t->s, t->id.v)), 2765000, 2771000);
+	set(t, TCP_OPT_CONGESTION, 0);
+	assert_int_equal(t->s->tcp->pace.used, 0);
+	assert_int_equal(t->s->tcp->cc.used, 0);
+}
+
 /* A listener's connections have it from the start. */
 static void inherited(void **state)
 {
@@ -257,6 +275,7 @@ int main(void)
 		LINE_TEST(changes),
 		LINE_TEST(aborted),
 		LINE_TEST(direct),
+		LINE_TEST(bbr),
 		LINE_TEST(inherited),
 		LINE_TEST(notsent_lowat),
 	};
