@@ -362,7 +362,7 @@ void tcp_send_uto(struct stack *s, struct conn c)
 		return;
 	if (tcb_has(t, TF_TS))
 		opts.present |= TCP_HAS_TS;
-	fields.window = tcp_window_select(s, t);
+	fields.window = xmit_window(s, c, t->snd_nxt, 0);
 	xmit_finish(s, c, &tx, (uint32_t)tcp_build(tx.l4, &fields, &opts), CSUM_ZERO, 0, 0);
 	xmit_acked(s, c);
 }
