@@ -432,8 +432,8 @@ static int get_meminfo(struct pd_world *w, const struct pd_file *f, void *value,
 	if (f->tcp.v != 0)
 		tcp_info(w->stack, f->tcp, &tcp);
 	info[0] = tcp.unread_bytes;
-	info[1] = f->rcvbuf != 0 ? f->rcvbuf : (uint32_t)w->set.rmem[1];
-	info[3] = f->sndbuf != 0 ? f->sndbuf : (uint32_t)w->set.wmem[1];
+	info[1] = f->rcvbuf != 0 ? f->rcvbuf : w->set.rmem.start;
+	info[3] = f->sndbuf != 0 ? f->sndbuf : w->set.wmem.start;
 	info[5] = tcp.in_flight_bytes + tcp.unsent_bytes;
 	return put(info, sizeof(info), value, len);
 }
@@ -464,10 +464,10 @@ static int get_socket(struct pd_world *w, struct pd_file *f, int name, int *ret_
 		*ret_value = f->reuse;
 		return 0;
 	case SO_SNDBUF:
-		*ret_value = (int)(f->sndbuf != 0 ? f->sndbuf : w->set.wmem[1]);
+		*ret_value = (int)(f->sndbuf != 0 ? f->sndbuf : w->set.wmem.start);
 		return 0;
 	case SO_RCVBUF:
-		*ret_value = (int)(f->rcvbuf != 0 ? f->rcvbuf : w->set.rmem[1]);
+		*ret_value = (int)(f->rcvbuf != 0 ? f->rcvbuf : w->set.rmem.start);
 		return 0;
 	case SO_RCVLOWAT:
 		*ret_value = (int)f->rcvlowat;

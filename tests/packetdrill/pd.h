@@ -43,7 +43,7 @@
 /* What the flags, or else sysctls, say. See settings.c for the names. */
 struct pd_settings {
 	struct tcp_settings tcp;
-	uint64_t rmem[3], wmem[3]; /* least, default, most */
+	struct stack_buf_limits rmem, wmem;
 	uint32_t mtu;
 	uint32_t somaxconn;
 	uint32_t notsent_lowat;

@@ -108,31 +108,26 @@ static void set_fastopen_key(struct pd_settings *set, const char *value)
 		set->tcp.fastopen_key[i] = (uint8_t)(words[i / 4] >> i % 4 * 8);
 }
 
-static bool triple(uint64_t *ret, const char *value)
+static bool triple(struct stack_buf_limits *ret, const char *value)
 {
-	unsigned long long v[3];
-
-	if (sscanf(value, "%llu%*[ \t:]%llu%*[ \t:]%llu", &v[0], &v[1], &v[2]) != 3)
-		return false;
-	for (int i = 0; i < 3; i++)
-		ret[i] = v[i];
-	return true;
+	return sscanf(value, "%u%*[ \t:]%u%*[ \t:]%u", &ret->min, &ret->start, &ret->max) == 3 &&
+	       ret->max <= 1u << 30;
 }
 
 static void set_rmem(struct pd_settings *set, const char *value)
 {
-	uint64_t v[3];
+	struct stack_buf_limits v;
 
-	if (triple(v, value) && !(v[1] == 131072 && v[2] == 6291456))
-		memcpy(set->rmem, v, sizeof(v));
+	if (triple(&v, value) && !(v.start == 131072 && v.max == 6291456))
+		set->rmem = v;
 }
 
 static void set_wmem(struct pd_settings *set, const char *value)
 {
-	uint64_t v[3];
+	struct stack_buf_limits v;
 
-	if (triple(v, value) && v[1] != 16384)
-		memcpy(set->wmem, v, sizeof(v));
+	if (triple(&v, value) && v.start != 16384)
+		set->wmem = v;
 }
 
 static const struct setting sysctls[] = {

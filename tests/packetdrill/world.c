@@ -135,8 +135,8 @@ int pd_world_stack(struct pd_world *w)
 		return 0;
 	}
 	cfg.tcp = w->set.tcp;
-	cfg.sndbuf_bytes = (uint32_t)w->set.wmem[1];
-	cfg.rcvbuf_bytes = (uint32_t)w->set.rmem[1];
+	cfg.rmem = w->set.rmem;
+	cfg.wmem = w->set.wmem;
 	err = stack_create(&cfg, w->now_us, &w->stack);
 	return err != 0 ? err : world_link_add(w);
 }
