@@ -113,7 +113,6 @@ int reass_init(struct stack *s)
 		      false);
 	ref_space_set(&s->wheel.nodes, REF_REASS, &r->dgrams, offsetof(struct reass_dgram, wheel),
 		      false);
-	r->next_id = prng_u32(&s->prng);
 	return ret;
 }
 
@@ -541,10 +540,4 @@ void reass_timer(struct stack *s, uint32_t id)
 			tell_sender(s, d);
 	}
 	dgram_free(s, id);
-}
-
-uint32_t reass_new_id(struct stack *s)
-{
-	s->reass.next_id += 1 + (uint32_t)prng_below(&s->prng, 1024);
-	return s->reass.next_id;
 }

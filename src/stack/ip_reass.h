@@ -20,7 +20,6 @@ struct reass {
 	uint32_t hash[REASS_HASH];	   /* chains of datagrams by key */
 	uint32_t bytes;			   /* what all fragments are charged */
 	uint32_t src_bytes[REASS_SOURCES]; /* of that, by a hash of the source */
-	uint32_t next_id;		   /* of the next packet that we fragment */
 	uint8_t *whole;			   /* where packets are put together; made by the first */
 };
 
@@ -40,8 +39,5 @@ void reass_timer(struct stack *s, uint32_t id);
 
 /* Forget all that came over the link. */
 void reass_link_gone(struct stack *s, uint32_t link_id);
-
-/* Identification of a packet that is to be fragmented: not to be guessed (RFC 7739) */
-uint32_t reass_new_id(struct stack *s);
 
 #endif

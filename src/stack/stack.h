@@ -364,7 +364,20 @@ struct tcp_info {
 	uint32_t min_rtt_us; /* since something has been in flight; 0: not measured */
 	uint32_t retransmits; /* segments, in all */
 	uint32_t out_of_order; /* segments received, in all */
-	uint32_t rcv_rtt_us;   /* as the receiving side measured it; 0: not yet */
+	/* What the receiving side has learned; 0: nothing yet, or forgotten after a pause, and on direct channels */
+	uint32_t rcv_rtt_us;
+	uint32_t rcv_mss;	      /* estimate of the peer's full segment, bytes */
+	uint32_t rcv_space_bytes;     /* most that the program has read in one round trip */
+	uint32_t rcv_ssthresh_bytes;  /* most that is offered, as yet */
+	uint32_t ato_ms;	      /* how long an acknowledgement waits */
+	uint32_t last_data_sent_ms, last_data_rcvd_ms, last_ack_sent_ms, last_ack_rcvd_ms; /* ago */
+	/* Counted on links that can lose, since the connection was established */
+	uint64_t bytes_acked;	      /* SYN of an active opening and FIN count, as in Linux */
+	uint64_t bytes_rcvd, bytes_sent, bytes_retrans; /* payload; sent: retransmissions included */
+	uint32_t segs_in, segs_out, data_segs_in, data_segs_out;
+	uint64_t pacing_Bps;	      /* bytes per second; 0: not paced */
+	uint8_t probes;		      /* of a closed window or for keep-alive, without an answer */
+	bool ecn;
 	uint8_t snd_wscale, rcv_wscale;
 	bool timestamps, sack;
 	const char *congestion;
@@ -452,7 +465,7 @@ struct stack_stats {
 	uint64_t tcp_answers_skipped; /* challenge ACKs and the like, by limit of their rate */
 	uint64_t tcp_recoveries, tcp_undos, tcp_probes; /* fast recoveries; mistakes found; tail loss probes */
 	uint64_t udp_rx, udp_tx;
-	uint64_t ip_reassembled, ip_fragmented; /* packets */
+	uint64_t ip_reassembled; /* packets */
 	uint64_t mem_bytes;
 	uint64_t drops[STACK_DROP_CNT];
 };

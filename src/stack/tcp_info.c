@@ -451,6 +451,38 @@ static uint32_t info_rto_us(const struct stack *s, struct conn c)
 	return ms * 1000;
 }
 
+static void info_tune(const struct stack *s, const struct tcp_tune *tune, struct tcp_info *info)
+{
+	uint32_t now_ms = tcp_now_ms(s);
+
+	info->rcv_rtt_us = tune->rtt_us;
+	info->rcv_mss = tune->rcv_mss;
+	info->rcv_space_bytes = tune->read_bytes;
+	info->rcv_ssthresh_bytes = tune->ssthresh;
+	info->ato_ms = tune->ato_ms;
+	info->last_data_sent_ms = now_ms - tune->data_out_ms;
+	info->last_data_rcvd_ms = now_ms - tune->data_in_ms;
+	info->last_ack_sent_ms = now_ms - tune->ack_out_ms;
+	info->last_ack_rcvd_ms = now_ms - tune->ack_in_ms;
+}
+
+static void info_tally(const struct tcb *t, const struct tcp_tally *tally, struct tcp_info *info)
+{
+	info->out_of_order = tally->ooo_segs;
+	info->bytes_acked = tally->bytes_acked;
+	info->bytes_rcvd = tally->bytes_rcvd;
+	info->bytes_retrans = tally->bytes_retrans;
+	info->bytes_sent = tally->bytes_acked + tcb_flight(t) + tally->bytes_retrans;
+	if (tcb_has(t, TF_ACTIVE) && info->bytes_sent != 0)
+		info->bytes_sent--; /* the SYN */
+	if (tcb_has(t, TF_FIN_SENT) && info->bytes_sent != 0)
+		info->bytes_sent--;
+	info->segs_in = tally->segs_in;
+	info->segs_out = tally->segs_out;
+	info->data_segs_in = tally->data_segs_in;
+	info->data_segs_out = tally->data_segs_out;
+}
+
 void tcp_info(const struct stack *s, struct tcp_id id, struct tcp_info *ret_info)
 {
 	struct conn c = conn_at(s, id.v);
@@ -484,12 +516,18 @@ void tcp_info(const struct stack *s, struct tcp_id id, struct tcp_info *ret_info
 		.rcv_wscale = (uint8_t)tcb_rcv_wscale(t),
 		.timestamps = tcb_has(t, TF_TS),
 		.sack = tcb_has(t, TF_SACK),
+		.ecn = tcb_has(t, TF_ECN),
+		.pacing_Bps = tcb_no_loss(t) ? 0 : tcp_cc_pacing(s, c),
 		.congestion = tcp_cc_name(tcp_cc_idx(t)),
 	};
 	if (ext != NULL)
 		ret_info->retransmits = ext->retransmits;
+	if (tcb_has(t, TF_PERSIST))
+		ret_info->probes = t->backoff;
+	else if (ext != NULL)
+		ret_info->probes = ext->keep_probes;
 	if (tune != NULL)
-		ret_info->rcv_rtt_us = tune->rtt_us;
+		info_tune(s, tune, ret_info);
 	if (tally != NULL)
-		ret_info->out_of_order = tally->ooo_segs;
+		info_tally(t, tally, ret_info);
 }
