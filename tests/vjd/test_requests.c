@@ -383,7 +383,7 @@ static int reuseport_socket(uint16_t port)
 	return fd;
 }
 
-static void reuse_port_owners_take_turns(void **state)
+static void the_flow_chooses_among_reuse_port_owners(void **state)
 {
 	int fd_a = reuseport_socket(0), fd_b;
 	struct ctl_endpoint ep = name_of(fd_a, CTL_PROTO_TCP),
@@ -401,12 +401,13 @@ static void reuse_port_owners_take_turns(void **state)
 	b = client_open(&v, "b");
 	assert_int_equal(ctl_client_lease(a, &ep, CTL_LEASE_REUSEPORT, fd_a, &id), 0);
 	assert_int_equal(ctl_client_lease(b, &ep, CTL_LEASE_REUSEPORT, fd_b, &id), 0);
-	for (int i = 0; i < 10; i++) {
+	for (uint32_t flow = 0; flow < 10; flow++) {
 		struct ctl_client *p = client_open(&v, "p");
 		struct ctl_channel ch;
 		int fds[CTL_FDS_MAX];
 
-		assert_int_equal(ctl_client_connect(p, &dest, &ch, fds), 0);
+		assert_int_equal(ctl_client_connect_flow(p, &dest, flow, &ch, fds), 0);
+		assert_int_equal(ch.owners, 2);
 		to_b += ch.peer_app_id == ctl_client_welcome(b)->app_id;
 		fds_close(fds, 3);
 		ctl_client_close(p);
@@ -515,7 +516,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(accepted_sockets_are_no_proof),
 		cmocka_unit_test(a_taken_port_is_refused),
 		cmocka_unit_test(a_stale_lease_is_revoked),
-		cmocka_unit_test(reuse_port_owners_take_turns),
+		cmocka_unit_test(the_flow_chooses_among_reuse_port_owners),
 		cmocka_unit_test(one_socket_may_have_several_owners),
 		cmocka_unit_test(release_tells_those_with_a_channel),
 		cmocka_unit_test(ephemeral_ports_run_out),
