@@ -181,7 +181,9 @@ uint64_t stack_deadline(const struct stack *s)
 {
 	if (s->output_links_cnt > 0 || tcp_run_wanted(s))
 		return s->now_us;
-	return min_u64(wheel_next_us(&s->wheel), tcp_pace_next_us(s));
+	if (unlikely(s->pace_wheel.armed_cnt != 0))
+		return min_u64(wheel_next_us(&s->wheel), tcp_pace_next_us(s));
+	return wheel_next_us(&s->wheel);
 }
 
 bool stack_unfinished(const struct stack *s)

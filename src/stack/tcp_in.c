@@ -356,23 +356,27 @@ VJ_INLINE void fast_ack(struct stack *s, struct conn c, const struct tcp_view *v
 	}
 }
 
-/* What a link that can lose wants to know of a segment, before and after rcv_nxt moves */
-static VJ_COLD void fast_seen(struct stack *s, struct conn c, const struct tcp_view *view)
+/*
+ * What a link that can lose wants to know of a segment, before and after rcv_nxt moves. The view is
+ * passed whole: with a pointer to it, it would have to be in memory on direct channels, too (35
+ * instructions a message).
+ */
+static VJ_COLD void fast_seen(struct stack *s, struct conn c, struct tcp_view view)
 {
 	struct tcb *t = c.t;
 
 	if (tcb_has(t, TF_TS) && t->rcv_nxt == t->rcv_acked)
-		t->ts_recent = tcp_plain_ts_val(view);
+		t->ts_recent = tcp_plain_ts_val(&view);
 	tcp_delack_seen(s, c);
 }
 
-static VJ_COLD void fast_arrived(struct stack *s, struct conn c, const struct tcp_view *view)
+static VJ_COLD void fast_arrived(struct stack *s, struct conn c, struct tcp_view view)
 {
 	struct tcp_arrival arrival = {
-		.len = view->payload_len,
-		.hdr_len = view->hdr_len,
-		.ts_ecr = tcb_has(c.t, TF_TS) ? tcp_plain_ts_ecr(view) : 0,
-		.flags = view->flags,
+		.len = view.payload_len,
+		.hdr_len = view.hdr_len,
+		.ts_ecr = tcb_has(c.t, TF_TS) ? tcp_plain_ts_ecr(&view) : 0,
+		.flags = view.flags,
 	};
 
 	tcp_delack_in_order(s, c, &arrival);
@@ -413,7 +417,7 @@ VJ_INLINE bool in_fast(struct stack *s, struct conn c, struct pkt *pkt,
 		return false;
 	t->snd_wnd = (uint32_t)view->window << tcb_snd_wscale(t);
 	if (unlikely(!tcb_no_loss(t)))
-		fast_seen(s, c, view);
+		fast_seen(s, c, *view);
 	if (acked != 0)
 		fast_ack(s, c, view);
 	if (len != 0) {
@@ -422,7 +426,7 @@ VJ_INLINE bool in_fast(struct stack *s, struct conn c, struct pkt *pkt,
 		if (likely(tcb_no_loss(t)))
 			tcp_ack_direct(t);
 		else
-			fast_arrived(s, c, view);
+			fast_arrived(s, c, *view);
 	}
 	in_after(s, c);
 	return true;
