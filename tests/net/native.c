@@ -470,31 +470,45 @@ static uint64_t read_until_reset(struct vj *vj, struct vj_conn c)
 	return now_ms() - start_ms;
 }
 
+/* A program that sends is killed in the middle. Return: milliseconds until we are told. */
+static uint64_t kill_sender(struct vj_listener l, const struct sockaddr_storage *at)
+{
+	pid_t pid = fork_sender(at);
+	struct vj_conn c;
+	char buf[4096];
+	uint64_t ms;
+	ssize_t r;
+
+	PUMP_UNTIL(!vj_accept(a, l, 0, &c));
+	for (int i = 0; i < 100; i++) {
+		PUMP_UNTIL((r = vj_recv(a, c, buf, sizeof(buf), false)) != -EAGAIN);
+		assert_true(r > 0);
+	}
+	kill(pid, SIGKILL);
+	ms = read_until_reset(a, c);
+	waitpid(pid, NULL, 0);
+	vj_conn_close(a, c);
+	return ms;
+}
+
 static void test_peer_killed(void **state)
 {
 	struct sockaddr_storage at;
 	struct vj_listener l = listen_on(a, AF_INET, &at);
-	struct vj_conn ca, other_a, other_b;
-	uint64_t ms;
-	char buf[4096];
-	ssize_t r;
-	pid_t pid;
+	struct vj_conn other_a, other_b;
+	uint64_t ms, best_ms = UINT64_MAX;
 
 	(void)state;
 	assert_int_equal(vj_connect(b, (struct sockaddr *)&at, sizeof(struct sockaddr_in), NULL, 0, 0, &other_b), 0);
 	PUMP_UNTIL(!vj_accept(a, l, 0, &other_a));
-	pid = fork_sender(&at);
-	PUMP_UNTIL(!vj_accept(a, l, 0, &ca));
-	for (int i = 0; i < 100; i++) {
-		PUMP_UNTIL((r = vj_recv(a, ca, buf, sizeof(buf), false)) != -EAGAIN);
-		assert_true(r > 0);
+	/* The machine may be busy elsewhere for a moment: the best of three counts. */
+	for (int i = 0; i < 3; i++) {
+		ms = kill_sender(l, &at);
+		print_message("           told %llu ms after kill -9\n", (unsigned long long)ms);
+		assert_true(ms < 1000);
+		best_ms = ms < best_ms ? ms : best_ms;
 	}
-	kill(pid, SIGKILL);
-	ms = read_until_reset(a, ca);
-	print_message("           told %llu ms after kill -9\n", (unsigned long long)ms);
-	assert_true(ms < 1000); /* 100 ms on an idle machine */
-	waitpid(pid, NULL, 0);
-	vj_conn_close(a, ca);
+	assert_true(best_ms <= 100);
 	transfer(b, other_b, a, other_a, 100000, 10000, false); /* nobody else noticed */
 	vj_conn_close(b, other_b);
 	vj_conn_close(a, other_a);
