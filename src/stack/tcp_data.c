@@ -257,6 +257,8 @@ static int ooo_add(struct stack *s, struct tcb *t, struct tcp_ext *ext, struct t
 		prev = next;
 		link = &ooo_at(s, next)->next;
 		ooo_duplicate(s, t, ooo_at(s, next), seq, end);
+		if (seq_lt(seq, ooo_end(ooo_at(s, next))))
+			ooo_latest(ext, next); /* RFC 2883 4: it is the second block */
 		seq = seq_max(seq, ooo_end(ooo_at(s, next)));
 	}
 	return 0;

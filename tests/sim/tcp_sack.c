@@ -117,6 +117,20 @@ static void rfc2883_4_1_3_again_ahead(void **state)
 	SEND(". 1:1(0) ack 1 <sack 5001:6001 1001:3001>");
 }
 
+/* The same of a range that is not the latest: it becomes the second block, as in Linux */
+static void rfc2883_4_1_3_again_earlier(void **state)
+{
+	struct line *t = *state;
+
+	line_established_passive(t, "mss 1000,sackOK");
+	RECV(0, ". 1001:2001(1000) ack 1");
+	SEND(". 1:1(0) ack 1 <sack 1001:2001>");
+	RECV(0, ". 3001:4001(1000) ack 1");
+	SEND(". 1:1(0) ack 1 <sack 3001:4001 1001:2001>");
+	RECV(0, ". 1001:2001(1000) ack 1");
+	SEND(". 1:1(0) ack 1 <sack 1001:2001 1001:2001 3001:4001>");
+}
+
 /* RFC 2883 4.2: in part new, in part not */
 static void rfc2883_4_2_partly(void **state)
 {
@@ -382,6 +396,7 @@ int main(void)
 		LINE_TEST(rfc2018_4_in_data),
 		LINE_TEST(rfc2883_4_1_1_again),
 		LINE_TEST(rfc2883_4_1_3_again_ahead),
+		LINE_TEST(rfc2883_4_1_3_again_earlier),
 		LINE_TEST(rfc2883_4_2_partly),
 		LINE_TEST(rfc2018_5_1_holes_only),
 		LINE_TEST(rfc6675_4_pipe),
