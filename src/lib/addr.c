@@ -33,6 +33,16 @@ int addr_from_sockaddr(const struct sockaddr *sa, socklen_t len, struct endpoint
 	return -EAFNOSUPPORT;
 }
 
+int addr_of_peer(const struct sockaddr *sa, socklen_t len, struct endpoint *ret_ep)
+{
+	int err = addr_from_sockaddr(sa, len, ret_ep);
+
+	if (!err && ip_addr_is_any(&ret_ep->addr))
+		ret_ep->addr = ip_addr_is_v4(&ret_ep->addr) ? ip_addr_from_v4(be32(0x7f000001)) :
+							      (struct ip_addr){ .bytes = { [15] = 1 } };
+	return err;
+}
+
 void addr_to_sockaddr(const struct endpoint *ep, struct sockaddr_storage *ret_sa)
 {
 	memset(ret_sa, 0, sizeof(*ret_sa));

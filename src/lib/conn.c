@@ -108,7 +108,7 @@ int vj_connect(struct vj *vj, const struct sockaddr *remote, socklen_t remote_le
 	struct tcp_id id;
 	int err;
 
-	err = addr_from_sockaddr(remote, remote_len, &to);
+	err = addr_of_peer(remote, remote_len, &to);
 	if (err)
 		return err;
 	if (!to.port)
@@ -118,9 +118,6 @@ int vj_connect(struct vj *vj, const struct sockaddr *remote, socklen_t remote_le
 		if (err)
 			return err;
 	}
-	if (ip_addr_is_any(&to.addr)) /* as the kernel: "any" as a destination means this host */
-		to.addr = ip_addr_is_v4(&to.addr) ? ip_addr_from_v4(be32(0x7f000001)) :
-						    (struct ip_addr){ .bytes = { [15] = 1 } };
 	if (ip_addr_is_any(&from.addr))
 		from.addr = addr_source_for(&to.addr);
 	err = route_find(vj, CTL_PROTO_TCP, &to, vj->flow++, &link);

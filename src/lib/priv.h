@@ -146,6 +146,8 @@ uint64_t lib_clock_ns(void);
 /* ---- addr.c */
 /* Return: 0; -EINVAL: too short; -EAFNOSUPPORT. */
 int addr_from_sockaddr(const struct sockaddr *sa, socklen_t len, struct endpoint *ret_ep);
+/* The same of a destination: "any" means this host, as to the kernel. */
+int addr_of_peer(const struct sockaddr *sa, socklen_t len, struct endpoint *ret_ep);
 void addr_to_sockaddr(const struct endpoint *ep, struct sockaddr_storage *ret_sa);
 /* The source that the kernel would choose for a destination on this host. */
 struct ip_addr addr_source_for(const struct ip_addr *remote);

@@ -42,14 +42,16 @@ void vj_udp_close(struct vj *vj, struct vj_udp u)
 	struct lease *lease = lease_by_obj(vj, CTL_PROTO_UDP, u.v);
 
 	udp_close(vj->stack, (struct udp_id){ u.v });
-	if (lease)
+	if (lease) {
+		route_forget(vj, CTL_PROTO_UDP, &lease->local); /* to ourselves; others hear of it from vjd */
 		lease_drop(vj, lease);
+	}
 }
 
 int vj_udp_connect(struct vj *vj, struct vj_udp u, const struct sockaddr *remote, socklen_t remote_len)
 {
 	struct endpoint to;
-	int err = remote ? addr_from_sockaddr(remote, remote_len, &to) : 0;
+	int err = remote ? addr_of_peer(remote, remote_len, &to) : 0;
 
 	if (!err)
 		udp_connect(vj->stack, (struct udp_id){ u.v }, remote ? &to : NULL);
@@ -60,7 +62,7 @@ int vj_udp_reach(struct vj *vj, const struct sockaddr *remote, socklen_t remote_
 {
 	struct vj_link *link;
 	struct endpoint to;
-	int err = addr_from_sockaddr(remote, remote_len, &to);
+	int err = addr_of_peer(remote, remote_len, &to);
 
 	if (err)
 		return err;
@@ -89,7 +91,7 @@ int vj_udp_send(struct vj *vj, struct vj_udp u, const struct sockaddr *remote, s
 
 	if (!lease)
 		return -EINVAL;
-	err = addr_from_sockaddr(remote, remote_len, &to);
+	err = addr_of_peer(remote, remote_len, &to);
 	if (err)
 		return err;
 	if (!to.port)

@@ -9,12 +9,21 @@
  *	receiving	takes from both, the channel first, the kernel every KERNEL_TURN calls
  *			whatever waits on the channel
  *	sending		goes to the channel where vjd knows an application behind the address;
- *			what a channel cannot carry (control messages, more than a frame, multicast)
- *			goes to the kernel, which reaches the same program
+ *			what a channel cannot carry (control messages, more than a frame, multicast,
+ *			what comes while it is full) goes to the kernel, which reaches the same
+ *			program. So sending never waits for a program that does not run
  *
  * Whom a destination belongs to is remembered for ASK_AGAIN_MS in one table for the process. A
- * datagram that comes in says it, too: who uses the kernel is answered through the kernel. So a
- * server asks nothing.
+ * datagram that comes in says it, too: who uses the kernel is answered through the kernel, who uses
+ * a channel through that. So a server does not ask about those whom it answers; the route to one on
+ * a channel is asked for once, since an address in a datagram proves nothing.
+ *
+ * What the kernel does among several sockets or processes on one port is left to it: a socket that
+ * shares its port, that a process forks before it has received, or that asks for what channels do
+ * not give, stays with the kernel (dgram.stays).
+ *
+ * The program may close the descriptor while a thread waits, and another socket get its number: the
+ * kernel's socket is reached by our own duplicate, lease_fd.
  *
  * A thread that waits in the kernel for this socket alone would not see the channel. Therefore a
  * socket with such a thread (dgram.in_kernel) is not put on channels until it has returned.
@@ -28,6 +37,7 @@
 
 enum {
 	ASK_AGAIN_MS = 1000,
+	ASK_AFTER_TIMEOUT_S = 60,
 	KERNEL_TURN = 16,
 	DEST_CNT = 1024, /* power of two */
 	DGRAM_BYTES_MAX = 65535,
@@ -123,6 +133,50 @@ void dgram_dests_forget(void)
  * ----------------
  */
 
+void dgram_close(struct sock *s)
+{
+	if (s->dgram->open && sock.vj)
+		vj_udp_close(sock.vj, s->dgram->udp);
+	s->dgram->open = false;
+	own_fd_close(s->lease_fd);
+	s->lease_fd = -1;
+}
+
+/* For good, and with what has come over channels and not been read */
+static void dgram_stay(struct sock *s)
+{
+	dgram_close(s);
+	s->dgram->stays = true;
+}
+
+/* Two sockets of ours have one port: it is the kernel that knows which datagram is whose. */
+static void port_leave(const struct sockaddr_storage *local)
+{
+	for (int fd = fd_next(0); fd >= 0; fd = fd_next(fd + 1)) {
+		struct file *f = fd_peek(fd);
+		struct sockaddr_storage at;
+
+		if (f->kind != FILE_SOCK || sock_of(f)->state != SOCK_UDP ||
+		    !sock_of(f)->dgram->open)
+			continue;
+		vj_udp_addr(sock.vj, sock_of(f)->dgram->udp, &at);
+		if (((struct sockaddr_in *)&at)->sin_port ==
+		    ((const struct sockaddr_in *)local)->sin_port)
+			dgram_stay(sock_of(f));
+	}
+}
+
+void dgram_forked(void)
+{
+	for (int fd = fd_next(0); fd >= 0; fd = fd_next(fd + 1)) {
+		struct file *f = fd_peek(fd);
+
+		if (f->kind == FILE_SOCK && sock_of(f)->state == SOCK_UDP &&
+		    sock_of(f)->dgram->open && sock_of(f)->dgram->turn == 0)
+			dgram_stay(sock_of(f));
+	}
+}
+
 /* Lock held, context there. Return: 0; -errno: the kernel alone. */
 static int dgram_open(int fd, struct sock *s)
 {
@@ -146,6 +200,10 @@ static int dgram_open(int fd, struct sock *s)
 		own_fd_close(s->lease_fd);
 		s->lease_fd = -1;
 		ctx_say("UDP: no channel: %s", strerror(-err));
+		if (err == -EADDRINUSE) {
+			d->stays = true;
+			port_leave(&local);
+		}
 		return err;
 	}
 	d->open = true;
@@ -155,13 +213,16 @@ static int dgram_open(int fd, struct sock *s)
 	return 0;
 }
 
-void dgram_close(struct sock *s)
+/* Not before this time: a daemon that does not answer costs 2 s each time it is asked. */
+static uint64_t ask_ns;
+
+static bool dest_ask(const struct sockaddr *sa, socklen_t len)
 {
-	if (s->dgram->open && sock.vj)
-		vj_udp_close(sock.vj, s->dgram->udp);
-	s->dgram->open = false;
-	own_fd_close(s->lease_fd);
-	s->lease_fd = -1;
+	int err = vj_udp_reach(sock.vj, sa, len);
+
+	if (err == -ETIMEDOUT)
+		ask_ns = sys_clock_ns() + ASK_AFTER_TIMEOUT_S * NS_PER_SEC;
+	return !err;
 }
 
 /* Is it to be asked for on channels at all? */
@@ -186,8 +247,8 @@ static bool dgram_to_channel(int fd, struct sock *s, const struct sockaddr *sa, 
 	if (!dest_is(d, &key) || now_ns - d->asked_ns >= ASK_AGAIN_MS * NS_PER_MS) {
 		*d = key;
 		d->asked_ns = now_ns;
-		d->on_channel = sock_addr_is_local(s, sa, len) && !ctx_get() &&
-				!vj_udp_reach(sock.vj, sa, len);
+		d->on_channel = now_ns >= ask_ns && sock_addr_is_local(s, sa, len) && !ctx_get() &&
+				dest_ask(sa, len);
 	}
 	return d->on_channel && (s->dgram->open || (!ctx_get() && !dgram_open(fd, s)));
 }
@@ -238,6 +299,19 @@ int dgram_connect(int fd, struct sock *s, const struct sockaddr *addr, socklen_t
 	return 0;
 }
 
+/* Linux shuts a socket without a peer, too, and says that it has none. */
+int dgram_shutdown(int fd, struct sock *s, int how)
+{
+	int r = sys_shutdown(fd, how);
+
+	if (r && r != -ENOTCONN)
+		return r;
+	s->shut_rd |= how != SHUT_WR;
+	s->shut_wr |= how != SHUT_RD;
+	file_fire(&s->file, EPOLLIN | EPOLLRDNORM | EPOLLRDHUP | EPOLLHUP | EPOLLOUT);
+	return r;
+}
+
 /*
  * ---- the kernel's part, without the lock --------------------------------------------------------
  * ----------------
@@ -282,6 +356,28 @@ static long kernel_send(int fd, struct sock *s, const struct msghdr *msg, int fl
  * ----------------
  */
 
+/* What comes with datagrams, or which come at all, and no channel knows of */
+static bool option_stays(int level, int name)
+{
+	static const struct {
+		int level, name;
+	} kernel_only[] = {
+		{ SOL_SOCKET, SO_BINDTODEVICE },  { SOL_SOCKET, SO_ATTACH_FILTER },
+		{ SOL_SOCKET, SO_ATTACH_BPF },	  { SOL_SOCKET, SO_TIMESTAMPING },
+		{ SOL_SOCKET, SO_RXQ_OVFL },	  { IPPROTO_IP, IP_RECVTTL },
+		{ IPPROTO_IP, IP_RECVTOS },	  { IPPROTO_IP, IP_RECVOPTS },
+		{ IPPROTO_IP, IP_RETOPTS },	  { IPPROTO_IP, IP_RECVORIGDSTADDR },
+		{ IPPROTO_IP, IP_RECVERR },	  { IPPROTO_IPV6, IPV6_RECVHOPLIMIT },
+		{ IPPROTO_IPV6, IPV6_RECVTCLASS }, { IPPROTO_IPV6, IPV6_RECVERR },
+		{ IPPROTO_UDP, 104 /* UDP_GRO */ },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(kernel_only); i++)
+		if (kernel_only[i].level == level && kernel_only[i].name == name)
+			return true;
+	return false;
+}
+
 void dgram_option(struct sock *s, int level, int name, const void *val, socklen_t len)
 {
 	struct dgram *d = s->dgram;
@@ -291,6 +387,10 @@ void dgram_option(struct sock *s, int level, int name, const void *val, socklen_
 		memcpy(&on, val, sizeof(on));
 	else if (val && len)
 		on = *(const uint8_t *)val;
+	if (level == IPPROTO_UDP && on) /* corked, segmented: there */
+		d->sends_to_kernel = true;
+	if (option_stays(level, name) && on)
+		dgram_stay(s);
 	if (level == IPPROTO_IP && name == IP_PKTINFO)
 		d->wants_pktinfo = on != 0;
 	else if (level == IPPROTO_IPV6 && name == IPV6_RECVPKTINFO)
@@ -398,8 +498,13 @@ static long channel_recv(struct sock *s, struct msghdr *msg, int flags)
 	if (!direct)
 		scatter(msg, scratch, got);
 	msg->msg_flags = (size_t)len > room ? MSG_TRUNC : 0;
-	if (msg->msg_name)
+	if (msg->msg_name) {
+		socklen_t name_len = msg->msg_namelen;
+
 		sock_addr_copy(s, &from, msg->msg_name, &msg->msg_namelen);
+		if (name_len >= msg->msg_namelen)
+			dest_learn(s, msg->msg_name, msg->msg_namelen, true);
+	}
 	control_fill(s, msg, &to);
 	return flags & MSG_TRUNC ? len : (long)got;
 }
@@ -423,11 +528,13 @@ long dgram_recv(int fd, struct sock *s, struct msghdr *msg, int flags)
 	struct dgram *d = s->dgram;
 	long r;
 
+	file_get(&s->file);
 	for (;;) {
 		if (!d->open || !sock.vj || (flags & MSG_ERRQUEUE)) {
 			r = kernel_recv(fd, s, msg, flags);
 			break;
 		}
+		b.kernel_fd = s->lease_fd;
 		if (++d->turn % KERNEL_TURN) {
 			r = channel_recv(s, msg, flags);
 			if (r == -EAGAIN) {
@@ -437,11 +544,15 @@ long dgram_recv(int fd, struct sock *s, struct msghdr *msg, int flags)
 			if (r != -EAGAIN)
 				break;
 		}
-		r = kernel_take(fd, s, msg, flags);
+		r = kernel_take(s->lease_fd, s, msg, flags);
 		if (r != -EAGAIN)
 			break;
 		if (d->turn % KERNEL_TURN == 0)
 			continue;
+		if (s->shut_rd) {
+			r = 0;
+			break;
+		}
 		if (s->nonblock || (flags & MSG_DONTWAIT))
 			break;
 		r = block_wait(&b);
@@ -449,6 +560,7 @@ long dgram_recv(int fd, struct sock *s, struct msghdr *msg, int flags)
 			break;
 	}
 	block_end(&b);
+	file_put(&s->file);
 	return r;
 }
 
@@ -473,39 +585,21 @@ static const void *gather(const struct msghdr *msg)
 	return scratch;
 }
 
-/* Return: @len; -EAGAIN, -EINTR; an error to report; TO_KERNEL: the kernel is to send it. */
+/* Return: @len; an error to report; TO_KERNEL: the kernel is to send it. */
 static long channel_send(struct sock *s, const struct sockaddr *to, socklen_t to_len,
-			 const struct msghdr *msg, size_t len, bool nonblock)
+			 const struct msghdr *msg, size_t len)
 {
-	struct blocking b = { .file = &s->file,
-			      .signals = sock_signals,
-			      .kernel_fd = -1,
-			      .timeout_ns = s->sndtimeo_ns };
-	bool looked = false;
-	long r;
+	const void *buf = gather(msg);
+	long r = vj_udp_send(sock.vj, s->dgram->udp, to, to_len, buf, len);
 
-	for (;;) {
-		r = -EHOSTUNREACH;
+	if (r == -EAGAIN) { /* frames may have come back since we looked */
+		ctx_process();
 		if (s->dgram->open && sock.vj)
-			r = vj_udp_send(sock.vj, s->dgram->udp, to, to_len, gather(msg), len);
-		if (r != -EAGAIN || (looked && nonblock))
-			break;
-		if (!looked) {
-			looked = true;
-			ctx_process();
-			continue;
-		}
-		r = block_wait(&b);
-		if (r)
-			break;
-		looked = false;
+			r = vj_udp_send(sock.vj, s->dgram->udp, to, to_len, buf, len);
 	}
-	block_end(&b);
 	if (r == 0)
 		return (long)len;
-	if (r == -EAGAIN || r == -EINTR)
-		return r;
-	if (r != -EMSGSIZE)
+	if (r != -EMSGSIZE && r != -EAGAIN)
 		dest_forget(s, to, to_len);
 	return r == -ECONNREFUSED && s->dgram->peer_len ? r : TO_KERNEL;
 }
@@ -527,7 +621,7 @@ bool dgram_sends_to_kernel(int fd, struct sock *s, const struct msghdr *msg)
 	socklen_t len;
 	const struct sockaddr *to = send_to(s, msg, &len);
 
-	return !dgram_to_channel(fd, s, to, len);
+	return s->dgram->sends_to_kernel || !dgram_to_channel(fd, s, to, len);
 }
 
 long dgram_send(int fd, struct sock *s, const struct msghdr *msg, int flags)
@@ -537,12 +631,18 @@ long dgram_send(int fd, struct sock *s, const struct msghdr *msg, int flags)
 	socklen_t to_len;
 	long r = TO_KERNEL;
 
+	file_get(&s->file);
 	to = send_to(s, msg, &to_len);
+	if (flags & MSG_MORE) /* pieces of one datagram are put together there */
+		s->dgram->sends_to_kernel = true;
 	if (!msg->msg_controllen && !(flags & ~(MSG_DONTWAIT | MSG_NOSIGNAL | MSG_CONFIRM)) &&
-	    len <= DGRAM_BYTES_MAX && dgram_to_channel(fd, s, to, to_len))
-		r = channel_send(s, to, to_len, msg, len,
-				 s->nonblock || (flags & MSG_DONTWAIT));
-	return r == TO_KERNEL ? kernel_send(fd, s, msg, flags) : r;
+	    !s->dgram->sends_to_kernel && !s->shut_wr && len <= DGRAM_BYTES_MAX &&
+	    dgram_to_channel(fd, s, to, to_len))
+		r = channel_send(s, to, to_len, msg, len);
+	if (r == TO_KERNEL)
+		r = kernel_send(s->lease_fd >= 0 ? s->lease_fd : fd, s, msg, flags);
+	file_put(&s->file);
+	return r;
 }
 
 /*
@@ -552,9 +652,12 @@ long dgram_send(int fd, struct sock *s, const struct msghdr *msg, int flags)
 
 uint32_t dgram_level(const struct sock *s)
 {
-	uint32_t ready = s->dgram->open && sock.vj ? vj_udp_ready(sock.vj, s->dgram->udp) : 0;
+	uint32_t ready;
 
-	return (ready & VJ_EV_READABLE ? EPOLLIN | EPOLLRDNORM : 0u) |
+	if (!s->dgram->open || !sock.vj) /* the kernel says all there is */
+		return 0;
+	ready = vj_udp_ready(sock.vj, s->dgram->udp);
+	return EPOLLOUT | EPOLLWRNORM | (ready & VJ_EV_READABLE ? EPOLLIN | EPOLLRDNORM : 0u) |
 	       (ready & VJ_EV_ERROR ? (uint32_t)EPOLLERR : 0u);
 }
 

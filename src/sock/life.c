@@ -68,8 +68,10 @@ static void fork_prepare(void)
 
 static void fork_parent(void)
 {
-	if (fork_locked)
+	if (fork_locked) {
+		dgram_forked();
 		lock_drop();
+	}
 }
 
 static void set_forget(struct epoll_set *set)

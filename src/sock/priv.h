@@ -95,7 +95,8 @@ struct sock_options {
 struct dgram {
 	struct vj_udp udp; /* if `open`: on channels, beside the kernel */
 	bool open;
-	bool stays; /* with the kernel, for good: child of fork, exit */
+	bool stays; /* with the kernel, for good */
+	bool sends_to_kernel; /* datagrams made of pieces */
 	bool wants_pktinfo, wants_pktinfo6;
 	int wants_stamp;    /* SO_TIMESTAMP, SO_TIMESTAMPNS; 0: none */
 	uint32_t in_kernel; /* threads in a call of the kernel's that may wait */
@@ -374,6 +375,8 @@ long sock_fail(struct sock *s, long err);
 int dgram_bound(int fd, struct sock *s);
 /* Return: as connect(), -errno. */
 int dgram_connect(int fd, struct sock *s, const struct sockaddr *addr, socklen_t len);
+/* Return: as shutdown(), -errno. */
+int dgram_shutdown(int fd, struct sock *s, int how);
 /* Off channels. */
 void dgram_close(struct sock *s);
 /* As recvmsg() and sendmsg(), -errno; the lock is given up while they block. */
@@ -390,6 +393,8 @@ void dgram_option(struct sock *s, int level, int name, const void *val, socklen_
 uint32_t dgram_level(const struct sock *s);
 /* FIONREAD. Return: bytes of the next datagram on channels; -EAGAIN: none. */
 int dgram_next_bytes(struct sock *s);
+/* The process has forked: sockets that nobody has received from may be the child's. */
+void dgram_forked(void);
 /* Somebody said that he is not there (any more). */
 void dgram_dests_forget(void);
 

@@ -260,9 +260,16 @@ ssize_t sock_recvmsg(int fd, struct msghdr *msg, int flags)
 }
 
 /* Lock held, one message after the other. Return: messages, or -errno. */
-static long recv_msgs(int fd, struct sock *s, struct mmsghdr *msgs, unsigned cnt, int flags)
+static long recv_msgs(int fd, struct sock *s, struct mmsghdr *msgs, unsigned cnt, int flags,
+		      const struct timespec *timeout)
 {
+	uint64_t until_ns = TIME_NEVER;
 	unsigned done = 0;
+
+	/* As in the kernel: looked at between messages */
+	if (timeout)
+		until_ns = deadline_after(sys_clock_ns(), timeout->tv_sec * (int64_t)NS_PER_SEC +
+								  timeout->tv_nsec);
 
 	file_get(&s->file);
 	while (done < cnt) {
@@ -275,7 +282,8 @@ static long recv_msgs(int fd, struct sock *s, struct mmsghdr *msgs, unsigned cnt
 		if (r < 0)
 			break;
 		msgs[done++].msg_len = (unsigned)r;
-		if (r == 0 && s->state != SOCK_UDP) /* end of file */
+		if ((r == 0 && s->state != SOCK_UDP) || /* end of file */
+		    (timeout && sys_clock_ns() >= until_ns))
 			break;
 		if (flags & MSG_WAITFORONE)
 			flags |= MSG_DONTWAIT;
@@ -296,7 +304,7 @@ int sock_recvmmsg(int fd, struct mmsghdr *msgs, unsigned cnt, int flags, struct 
 		r = ker_recvmmsg(fd, msgs, cnt, flags, timeout);
 		dgram_kernel_end(s);
 	} else {
-		r = recv_msgs(fd, s, msgs, cnt, flags);
+		r = recv_msgs(fd, s, msgs, cnt, flags, timeout);
 	}
 	lock_leave();
 	return (int)ret_errno(r);

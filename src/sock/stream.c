@@ -495,6 +495,8 @@ int sock_shutdown(int fd, int how)
 		r = conn_shutdown(s, how);
 	else if (s && s->state == SOCK_LISTEN && !is_foreign())
 		r = listener_shutdown(fd, s, how);
+	else if (s && s->state == SOCK_UDP)
+		r = dgram_shutdown(fd, s, how);
 	else
 		r = sys_shutdown(fd, how);
 	if (f)

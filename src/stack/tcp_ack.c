@@ -8,6 +8,7 @@
  *	 snd_una - max window   snd_una      snd_nxt		(RFC 5961 5.2)
  */
 #include "stack/tcp.h"
+#include "stack/tcp_fastopen.h"
 
 /* ... on a link that can lose */
 static void ack_recovery(struct stack *s, struct conn c, uint32_t prior_una,

@@ -4,6 +4,7 @@
  * information in tcp_info.c
  */
 #include "stack/tcp.h"
+#include "stack/tcp_fastopen.h"
 
 #include <errno.h>
 #include <string.h>

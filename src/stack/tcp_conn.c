@@ -7,6 +7,7 @@
  * after the handshake); and nothing is owed to the peer (TF_RST_OWED).
  */
 #include "stack/tcp.h"
+#include "stack/tcp_fastopen.h"
 
 #include <errno.h>
 #include <string.h>

@@ -34,6 +34,8 @@
  *
  * No Fast Open on links that cannot lose: their round trip is shorter than a system call.
  */
+#include "stack/tcp_fastopen.h"
+
 #include "stack/tcp.h"
 
 #include <sodium/crypto_shorthash.h>

@@ -15,6 +15,7 @@
  *	step 7, 8	tcp_data_input()	tcp_data.c
  */
 #include "stack/tcp.h"
+#include "stack/tcp_fastopen.h"
 
 #include <errno.h>
 

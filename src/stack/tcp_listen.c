@@ -13,6 +13,7 @@
  * tcp_unlisten() does not look for them: the listener's block stays until the last has found out.
  */
 #include "stack/tcp.h"
+#include "stack/tcp_fastopen.h"
 #include "stack/tcp_cookie.h"
 
 #include <errno.h>

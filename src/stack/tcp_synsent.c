@@ -3,6 +3,7 @@
  * SYN_SENT: RFC 9293 3.10.7.3
  */
 #include "stack/tcp.h"
+#include "stack/tcp_fastopen.h"
 
 #include <errno.h>
 

@@ -18,6 +18,7 @@
  * touches the wheel once per RTO and not per segment.
  */
 #include "stack/tcp.h"
+#include "stack/tcp_fastopen.h"
 
 #include <errno.h>
 

@@ -381,6 +381,149 @@ static void test_udp_threads(void)
 	udp_close(&p);
 }
 
+static void *recv_result(void *arg)
+{
+	static char buf[64];
+	long r = recv(*(int *)arg, buf, sizeof(buf), 0);
+
+	return (void *)(r < 0 ? -(long)errno : r);
+}
+
+/* shutdown() ends a wait, and what is sent after it fails. */
+static void test_udp_shutdown(void)
+{
+	struct udp_pair p;
+	pthread_t thread;
+	char buf[8];
+	void *ret;
+
+	title("shutdown");
+	udp_open(&p, AF_INET, "127.0.0.1");
+	connect(p.client, (struct sockaddr *)&p.addr, p.addr_len);
+	say("send", send(p.client, "a", 1, 0));
+	pthread_create(&thread, NULL, recv_result, &p.client);
+	settle();
+	say("shutdown", shutdown(p.client, SHUT_RDWR));
+	pthread_join(thread, &ret);
+	say("recv", (long)ret);
+	say("recv", recv(p.client, buf, sizeof(buf), 0));
+	say("send", send(p.client, "b", 1, MSG_NOSIGNAL));
+	udp_close(&p);
+}
+
+/* A descriptor is closed while a thread waits in it, and another socket gets its number. */
+static void test_udp_closed(void)
+{
+	struct sockaddr_storage addr;
+	struct udp_pair p;
+	pthread_t thread;
+	socklen_t len;
+	int fd, again;
+	char buf[64];
+	void *ret;
+
+	title("closed under a thread");
+	udp_open(&p, AF_INET, "127.0.0.1");
+	fd = p.server;
+	pthread_create(&thread, NULL, recv_result, &fd);
+	settle();
+	close(p.server);
+	again = udp_bound(AF_INET, "127.0.0.1", &addr, &len);
+	printf("the same number: %d\n", again == p.server);
+	sendto(p.client, "for the new one", 15, 0, (struct sockaddr *)&addr, len);
+	say_text("recv", buf, recv(again, buf, sizeof(buf), 0));
+	sendto(p.client, "for the old one", 15, 0, (struct sockaddr *)&p.addr, p.addr_len);
+	pthread_join(thread, &ret);
+	say("the old one's", (long)ret);
+	close(again);
+	close(p.client);
+}
+
+/* Readable and writable at once, by edge and by level */
+static void test_udp_both(void)
+{
+	struct epoll_event ev = { .events = EPOLLIN | EPOLLOUT | EPOLLET }, got[2];
+	struct udp_pair p;
+	int ep = epoll_create1(0), n;
+
+	title("readable and writable");
+	udp_open(&p, AF_INET, "127.0.0.1");
+	to_server(&p, "waits");
+	settle();
+	epoll_ctl(ep, EPOLL_CTL_ADD, p.server, &ev);
+	n = epoll_wait(ep, got, 2, 1000);
+	say_bits("edge", n > 0 ? got[0].events : 0);
+	ev.events = EPOLLIN | EPOLLOUT;
+	epoll_ctl(ep, EPOLL_CTL_MOD, p.server, &ev);
+	n = epoll_wait(ep, got, 2, 1000);
+	say_bits("level", n > 0 ? got[0].events : 0);
+	close(ep);
+	udp_close(&p);
+}
+
+/* Several sockets on one port: the kernel knows whose a datagram is. */
+static void test_udp_shared(void)
+{
+	struct sockaddr_storage name;
+	socklen_t len = sizeof(name);
+	struct udp_pair p;
+	int child, on = 1;
+	char buf[64];
+
+	title("two sockets on one port");
+	p.client = socket(AF_INET, SOCK_DGRAM, 0);
+	p.server = socket(AF_INET, SOCK_DGRAM, 0);
+	setsockopt(p.server, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	p.addr = (struct sockaddr_storage){ .ss_family = AF_INET };
+	((struct sockaddr_in *)&p.addr)->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	p.addr_len = sizeof(struct sockaddr_in);
+	say("bind", bind(p.server, (struct sockaddr *)&p.addr, p.addr_len));
+	getsockname(p.server, (struct sockaddr *)&p.addr, &p.addr_len);
+	to_server(&p, "one");
+	say_text("recvfrom", buf,
+		 recvfrom(p.server, buf, sizeof(buf), 0, (struct sockaddr *)&name, &len));
+	child = socket(AF_INET, SOCK_DGRAM, 0);
+	setsockopt(child, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	say("bind", bind(child, (struct sockaddr *)&p.addr, p.addr_len));
+	say("connect", connect(child, (struct sockaddr *)&name, len));
+	to_server(&p, "two");
+	settle();
+	say_text("the connected one", buf, recv(child, buf, sizeof(buf), MSG_DONTWAIT));
+	say_text("the other", buf, recv(p.server, buf, sizeof(buf), MSG_DONTWAIT));
+	close(child);
+	udp_close(&p);
+}
+
+/* One datagram in pieces; "any" as a destination; control messages that channels do not give */
+static void test_udp_kernel_only(void)
+{
+	struct timespec soon = { .tv_nsec = 50000000 };
+	struct sockaddr_in any;
+	struct mmsghdr msgs[2];
+	struct iovec iov[2];
+	struct udp_pair p;
+	char buf[2][64];
+	int on = 1;
+
+	title("pieces");
+	udp_open(&p, AF_INET, "127.0.0.1");
+	memcpy(&any, &p.addr, sizeof(any));
+	any.sin_addr.s_addr = INADDR_ANY;
+	say("to any", sendto(p.client, "any", 3, 0, (struct sockaddr *)&any, sizeof(any)));
+	say_text("recv", buf[0], recv(p.server, buf[0], sizeof(buf[0]), 0));
+	say("MSG_MORE", sendto(p.client, "on", 2, MSG_MORE, (struct sockaddr *)&p.addr, p.addr_len));
+	say("rest", to_server(&p, "e"));
+	say_text("recv", buf[0], recv(p.server, buf[0], sizeof(buf[0]), 0));
+	to_server(&p, "only one");
+	for (int i = 0; i < 2; i++) {
+		iov[i] = (struct iovec){ buf[i], sizeof(buf[i]) };
+		msgs[i] = (struct mmsghdr){ .msg_hdr = { .msg_iov = &iov[i], .msg_iovlen = 1 } };
+	}
+	say("IP_RECVTTL", setsockopt(p.server, IPPROTO_IP, IP_RECVTTL, &on, sizeof(on)));
+	say("recvmmsg", recvmmsg(p.server, msgs, 1, 0, &soon));
+	udp_close(&p);
+}
+
 static void test_udp_refusals(void)
 {
 	struct sockaddr_in all = { .sin_family = AF_INET, .sin_port = htons(9),
@@ -416,5 +559,10 @@ void calls_udp(void)
 	test_udp_ready();
 	test_udp_refused();
 	test_udp_threads();
+	test_udp_shutdown();
+	test_udp_closed();
+	test_udp_both();
+	test_udp_shared();
+	test_udp_kernel_only();
 	test_udp_refusals();
 }

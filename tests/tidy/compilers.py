@@ -16,10 +16,16 @@ DROP_WITH_VALUE = {"-o", "-MF", "-MQ", "-MT"}
 DROP = ("-MD", "-MMD", "-c", "-fsanitize", "-fno-sanitize", "-pipe", "-fdiagnostics", "-fcolor", "-O", "-Wno-tsan")
 
 
+def own_words(command):
+    """The words of a command, from the compiler on: Meson puts a cache before it where there is one."""
+    words = shlex.split(command)
+    return words[1:] if os.path.basename(words[0]) in ("ccache", "sccache") else words
+
+
 def other_arguments(command, other):
     """The same compilation by the other compiler, syntax and warnings only."""
     kept = [other]
-    arguments = iter(shlex.split(command)[1:])
+    arguments = iter(own_words(command)[1:])
     for a in arguments:
         if a in DROP_WITH_VALUE:
             next(arguments)
@@ -46,7 +52,7 @@ def check(_root, args):
             first.setdefault(entry["file"], entry)
     if not first:
         return []
-    probe = shlex.split(next(iter(first.values()))["command"])[0]
+    probe = own_words(next(iter(first.values()))["command"])[0]
     version = subprocess.run([probe, "--version"], capture_output=True, text=True, check=True).stdout
     other = tidy.compiler("gcc" if "clang" in version else "clang")
     if not other:
@@ -56,7 +62,7 @@ def check(_root, args):
 
 
 def case(name, source, expect):
-    command = "gcc -Iinc -O2 -g -fsanitize=address -MD -MQ x.o -MF x.o.d -o x.o -c x.c -Wall -Wconversion"
+    command = "ccache gcc -Iinc -O2 -g -fsanitize=address -MD -MQ x.o -MF x.o.d -o x.o -c x.c -Wall -Wconversion"
     entry = {"directory": "", "command": command, "file": "x.c"}
 
     def write(root):
