@@ -5,7 +5,7 @@
  * The program's epoll descriptor is a kernel epoll set. Descriptors of the kernel are registered
  * there as the program asks, with its own data, so what the kernel reports is copied through. A
  * connection on a channel is registered here only, as a watch; whatever can be ready on both sides
- * (listening sockets, sockets not decided yet, epoll sets with watches) is registered on both, in
+ * (listening and UDP sockets, sockets not decided yet, epoll sets with watches) is on both, in
  * the kernel with a mark of ours in place of the program's data.
  *
  * As in the kernel, a watch that may be ready is on the set's ready list. epoll_wait() takes it

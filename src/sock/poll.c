@@ -2,8 +2,8 @@
 /*
  * poll.c - poll() and select() over descriptors of both kinds
  *
- * Connections on channels are asked here; all others, and listening sockets and epoll sets in
- * addition, are polled by the kernel, in one array that also holds the kick and the bell while this
+ * Connections on channels are asked here; all others, and listening sockets, UDP sockets and epoll
+ * sets in addition, are polled by the kernel, in one array that also holds the kick and the bell while this
  * thread sleeps.
  */
 #include "sock/priv.h"

@@ -6,7 +6,7 @@
  *
  * A descriptor of the program is always a real kernel descriptor. fdtab.c maps its number to a
  * `struct file` when this layer has a say in it: a TCP socket whose way is not decided yet, a
- * listening socket, a connection on a channel, an epoll set. No entry means: the kernel's, and the
+ * listening socket, a connection on a channel, a UDP socket (dgram.c), an epoll set. No entry means: the kernel's, and the
  * look-up that finds this out is two loads and no lock.
  *
  * A TCP socket starts FRESH: a kernel socket whose options are remembered. connect() decides: on a

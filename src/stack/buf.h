@@ -46,7 +46,6 @@ struct buf_frame {
 };
 
 #define BUF_SMALL_ROOM (BUF_SMALL_BYTES - (uint32_t)sizeof(struct buf))
-#define BUF_LARGE_ROOM (BUF_LARGE_BYTES - (uint32_t)sizeof(struct buf))
 
 struct bufs {
 	struct pool pool[BUF_KIND_CNT];

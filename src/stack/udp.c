@@ -39,6 +39,7 @@ struct udp_sock {
 	uint32_t tail;
 	uint32_t queued_bytes;
 	uint32_t output_link; /* whose list `output` is in */
+	uint32_t sent_link;   /* of the last datagram sent: who may tell of an error */
 	int err; /* positive errno of an ICMP error, to be told once */
 };
 
@@ -350,6 +351,7 @@ int udp_send(struct stack *s, struct udp_id u, struct link_id link, const struct
 		ip_tx_unget(s, &tx);
 		return -EMSGSIZE;
 	}
+	sock->sent_link = link.v;
 	udp_write(&tx, &path, &fields, buf);
 	ip_tx_put(s, &tx, &path, UDP_HDR_BYTES + (uint32_t)len);
 	s->stats.udp_tx++;
@@ -364,7 +366,7 @@ void udp_icmp_error(struct stack *s, const struct icmp_error *error)
 	uint32_t id = ports_find(&s->ports, PORT_UDP, &error->local.addr, error->local.port);
 	struct udp_sock *sock = id != 0 ? sock_at(s, id) : NULL;
 
-	if (sock == NULL ||
+	if (sock == NULL || sock->sent_link != error->link ||
 	    (sock->remote.port != 0 && !endpoint_eq(&sock->remote, &error->remote))) {
 		stack_drop(s, STACK_DROP_UDP_NO_SOCKET);
 		return;

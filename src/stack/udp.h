@@ -17,7 +17,8 @@ void udp_fini(struct stack *s);
 /* A UDP packet. IP header checked; it is whole. */
 void udp_input(struct stack *s, struct pkt *pkt);
 
-/* An ICMP error that quotes a datagram. Kept for a connected socket only (RFC 1122
+/* An ICMP error that quotes a datagram, from the link that the last one went to: a stranger on another
+ * does not end what he has no part in. Kept for a connected socket only (RFC 1122
  * section 4.1.3.3); an unconnected one gets the event alone: what it knew of routes may be wrong. */
 void udp_icmp_error(struct stack *s, const struct icmp_error *error);
 

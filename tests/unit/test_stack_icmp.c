@@ -192,6 +192,10 @@ static void test_errors_to_udp(void **state)
 		rx_error(&f, type, code, 0, IP_PROTO_UDP);
 		assert_int_equal(udp_ready(f.s, u), 0);
 		udp_connect(f.s, u, &peer);
+		/* Nothing has left by this link: it cannot know */
+		rx_error(&f, type, code, 0, IP_PROTO_UDP);
+		assert_int_equal(udp_ready(f.s, u), 0);
+		assert_int_equal(udp_send(f.s, u, f.link, &local.addr, &peer, "x", 1), 0);
 		rx_error(&f, type, code, 0, IP_PROTO_UDP);
 		assert_int_equal(udp_ready(f.s, u), STACK_EV_READABLE | STACK_EV_ERROR);
 		assert_int_equal(stack_events(f.s, &ev, 1), 1);
