@@ -316,14 +316,12 @@ int tcp_send_frame_done(struct stack *s, struct tcp_id id, size_t len)
 /* rcvq is empty. Return: 0: end of file; else what tcp_recv() returns. */
 static int recv_nothing(struct tcb *t)
 {
-	int err;
-
 	if (t->state == TCP_SYN_SENT || t->state == TCP_SYN_RECEIVED)
 		return -ENOTCONN;
-	if (t->state != TCP_CLOSED)
-		return tcb_has(t, TF_FIN_RCVD) ? 0 : -EAGAIN;
-	err = conn_error_once(t);
-	return err;
+	/* The peer said that this was all, whatever has happened since (as Linux). */
+	if (tcb_has(t, TF_FIN_RCVD))
+		return 0;
+	return t->state == TCP_CLOSED ? conn_error_once(t) : -EAGAIN;
 }
 
 int tcp_recv(struct stack *s, struct tcp_id id, void *buf, size_t len, bool peek, size_t *ret_len)
