@@ -59,7 +59,7 @@ static bool welcome_ok(const struct ctl_msg *m)
 	const struct ctl_welcome *w = &m->welcome;
 
 	return w->version == CTL_VERSION && w->app_id != 0 && w->private_mode <= 1 && w->pad == 0 &&
-	       name_ok(w->release);
+	       w->pad2 == 0 && name_ok(w->release);
 }
 
 static bool lease_ok(const struct ctl_msg *m)
@@ -125,6 +125,42 @@ static bool refused_ok(const struct ctl_msg *m)
 	       name_ok(m->refused.release);
 }
 
+static bool power_of_two_or_0(uint32_t v)
+{
+	return (v & (v - 1)) == 0;
+}
+
+static bool rings_ok(const struct ctl_interface *i)
+{
+	return power_of_two_or_0(i->frame_bytes) && power_of_two_or_0(i->frame_cnt) && power_of_two_or_0(i->rx_cnt) &&
+	       power_of_two_or_0(i->tx_cnt) && power_of_two_or_0(i->fill_cnt) && power_of_two_or_0(i->comp_cnt);
+}
+
+static bool interface_ok(const struct ctl_msg *m)
+{
+	const struct ctl_interface *i = &m->interface;
+
+	if (!name_ok(i->name) || !zero(i->pad, sizeof(i->pad)) || !rings_ok(i) ||
+	    (i->flags & ~(uint32_t)(CTL_INTERFACE_GONE | CTL_INTERFACE_ZERO_COPY | CTL_INTERFACE_GENERIC)) != 0)
+		return false;
+	if (m->type == CTL_ATTACH || m->type == CTL_DETACH)
+		return i->name[0] != '\0';
+	if (m->type == CTL_INTERFACE_OPEN)
+		return i->ifindex != 0 && i->frame_bytes != 0 && i->frame_cnt != 0 && i->rx_cnt != 0 && i->tx_cnt != 0 &&
+		       i->fill_cnt != 0 && i->comp_cnt != 0;
+	return i->ifindex != 0;
+}
+
+static bool neighbour_ok(const struct ctl_msg *m)
+{
+	return m->neighbour.ifindex != 0 && m->neighbour.failed <= (m->type == CTL_RESOLVED);
+}
+
+static bool counter_ok(const struct ctl_msg *m)
+{
+	return m->counter.ifindex != 0 && name_ok(m->counter.where) && name_ok(m->counter.name);
+}
+
 enum origin { CLIENT, DAEMON, EVENT };
 
 struct shape {
@@ -147,12 +183,10 @@ static const struct shape *shape_of(uint32_t type)
 	return type < ARRAY_SIZE(shapes) && shapes[type].name != NULL ? &shapes[type] : NULL;
 }
 
-static bool fd_cnt_ok(const struct ctl_msg *m, const struct shape *s, unsigned fd_cnt)
+static bool fd_cnt_ok(const struct shape *s, unsigned fd_cnt)
 {
-	if (fd_cnt < s->fds_min || fd_cnt > s->fds_max)
-		return false;
 	/* where the table gives a choice it is all or nothing */
-	return fd_cnt == s->fds_min || fd_cnt == s->fds_max || m->type != CTL_CONNECTED;
+	return fd_cnt == s->fds_min || fd_cnt == s->fds_max;
 }
 
 static bool seq_ok(const struct ctl_msg *m, const struct shape *s)
@@ -182,7 +216,7 @@ enum ctl_refusal ctl_check(const void *p, size_t len, unsigned fd_cnt, enum ctl_
 	s = shape_of(m.type);
 	if (s == NULL || (s->origin == CLIENT) != (from == CTL_FROM_CLIENT))
 		return CTL_REFUSAL_MALFORMED;
-	if (!fd_cnt_ok(&m, s, fd_cnt) || !seq_ok(&m, s) || !s->body_ok(&m))
+	if (!fd_cnt_ok(s, fd_cnt) || !seq_ok(&m, s) || !s->body_ok(&m))
 		return CTL_REFUSAL_MALFORMED;
 	if (!foreign(&m) && !zero(m.bytes + s->body_bytes, sizeof(m.bytes) - s->body_bytes))
 		return CTL_REFUSAL_MALFORMED;
@@ -231,6 +265,13 @@ const char *ctl_type_name(uint32_t type)
 	const struct shape *s = shape_of(type);
 
 	return s != NULL ? s->name : "?";
+}
+
+unsigned ctl_type_fds_max(uint32_t type)
+{
+	const struct shape *s = shape_of(type);
+
+	return s != NULL ? s->fds_max : 0;
 }
 
 bool ctl_type_is_event(uint32_t type)

@@ -23,7 +23,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { CTL_VERSION = 2, CTL_FDS_MAX = 3, CTL_NAME_MAX = 32 };
+enum { CTL_VERSION = 3, CTL_FDS_MAX = 4, CTL_NAME_MAX = 32 };
 
 /*
  * Column "from": CLIENT a request, DAEMON a reply (repeats the request's @seq), EVENT from the
@@ -53,7 +53,18 @@ enum { CTL_VERSION = 2, CTL_FDS_MAX = 3, CTL_NAME_MAX = 32 };
 	X(STATUS_END,    19, DAEMON, 0, 0, daemon)     /* ... and the daemon itself, last */                \
 	X(REFUSED,       20, DAEMON, 0, 0, refused)    /* reply to any request that failed */ \
 	X(HOLD,          21, CLIENT, 0, 0, channel)    /* I hold an end of this channel, made by an earlier vjd */ \
-	X(HELD,          22, DAEMON, 0, 0, channel)    /* reply to HOLD: its number here */
+	X(HELD,          22, DAEMON, 0, 0, channel)    /* reply to HOLD: its number here */ \
+	X(INTERFACE,     23, CLIENT, 0, 0, interface)  /* my channel at this interface, please; @key: one that I hold, made by an earlier vjd */ \
+	X(INTERFACE_OPEN,24, DAEMON, 1, 4, interface)  /* reply to INTERFACE: all four, or the host table for one held */ \
+	X(INTERFACE_NEWS,25, EVENT,  0, 0, interface)  /* event: attached, changed, or no more (CTL_INTERFACE_GONE) */ \
+	X(RESOLVE,       26, CLIENT, 0, 0, neighbour)  /* have the kernel find this neighbour; no reply, see RESOLVED */ \
+	X(RESOLVED,      27, EVENT,  0, 0, neighbour)  /* event, after RESOLVE: the host table has it now, or it failed */ \
+	X(ATTACH,        28, CLIENT, 0, 0, interface)  /* root's: offer channels at the interface of this name */ \
+	X(ATTACHED,      29, DAEMON, 0, 0, interface)  /* reply to ATTACH */ \
+	X(DETACH,        30, CLIENT, 0, 0, interface)  /* root's: no longer; its channels end */ \
+	X(DETACHED,      31, DAEMON, 0, 0, interface)  /* reply to DETACH */ \
+	X(STATUS_INTERFACE,32, DAEMON, 0, 0, interface) /* reply to STATUS: each interface (@app_id 0), each application's channel there ... */ \
+	X(STATUS_COUNTER,33, DAEMON, 0, 0, counter)    /* ... and what was counted there, unless 0 */
 
 enum ctl_type {
 #define X(name, nr, from, fds_min, fds_max, body) CTL_##name = nr,
@@ -95,8 +106,15 @@ enum ctl_proto { CTL_PROTO_TCP = 6, CTL_PROTO_UDP = 17, CTL_PROTO_RAW = 255 };
 	X(NO_PORTS,     EADDRNOTAVAIL, "no ephemeral ports left")                                    \
 	X(RESOURCES,    ENOMEM,        "vjd is out of memory or descriptors")                        \
 	X(PEER_BUSY,    EAGAIN,        "the owner of that endpoint does not read its control socket") \
-	X(OBSERVER,     EPERM,         "an observer may only ask for status")                         \
-	X(NO_CHANNEL,   ENOENT,        "that channel has no other end any more")
+	X(OBSERVER,     EPERM,         "an observer may only ask for status, and root's attach and detach")                         \
+	X(NO_CHANNEL,   ENOENT,        "that channel has no other end any more")                      \
+	X(NOT_ROOT,     EPERM,         "only root may attach and detach interfaces")                  \
+	X(NO_INTERFACE, ENODEV,        "no such interface, or vjd offers no channels there")          \
+	X(XDP_BUSY,     EBUSY,         "another program holds the interface's XDP hook")              \
+	X(NO_PRIVILEGE, EPERM,         "vjd itself lacks the privilege: it has to run as root")       \
+	X(NO_SUPPORT,   EOPNOTSUPP,    "the kernel or the interface's driver can't do that; see: vj doctor") \
+	X(NETNS,        ENODEV,        "the application is in another network namespace than the interface") \
+	X(POLICY,       EACCES,        "/etc/vjchan/policy.conf does not allow this user that")
 
 enum ctl_refusal {
 	CTL_REFUSAL_NONE,
@@ -133,6 +151,8 @@ struct ctl_welcome {
 	uint8_t pad;
 	uint32_t leases_max, channels_max; /* quotas of this application */
 	uint64_t run; /* random: tells this vjd from an earlier one at the same place */
+	uint32_t interfaces; /* attached: INTERFACE_NEWS for each follows, if the application may have channels there */
+	uint32_t pad2;
 	char release[CTL_NAME_MAX];
 };
 
@@ -158,7 +178,13 @@ struct ctl_connect {
 };
 
 /* fds of CONNECTED (0 or 3, never 1 or 2) and CHANNEL (3), in this order */
-enum { CTL_FD_AREA, CTL_FD_WAKE_PEER, CTL_FD_WAKE_ME };
+enum { CTL_FD_AREA, CTL_FD_WAKE_PEER, CTL_FD_WAKE_ME, CTL_CHANNEL_FDS };
+
+/*
+ * fds of INTERFACE_OPEN (1 or 4), in this order: the host table (control/host_table.h), the bound AF_XDP socket, the
+ * memory of its frames, the map of its credits.
+ */
+enum { CTL_FD_HOST, CTL_FD_XSK, CTL_FD_UMEM, CTL_FD_CREDIT };
 
 struct ctl_channel {
 	uint32_t id; /* same at both ends; 0 in HOLD */
@@ -181,6 +207,42 @@ struct ctl_channel {
 struct ctl_close {
 	uint32_t channel_id;
 	uint32_t reason; /* enum vj_channel_error */
+};
+
+enum {
+	CTL_INTERFACE_GONE = 1,	     /* INTERFACE_NEWS: detached */
+	CTL_INTERFACE_ZERO_COPY = 2, /* the device reads and writes the frames itself */
+	CTL_INTERFACE_GENERIC = 4,   /* the driver has no XDP: the kernel's slower substitute */
+};
+
+/* An interface and, where it is an application's, its channel there. Requests: @ifindex or @name, and @key. */
+struct ctl_interface {
+	uint32_t ifindex;
+	uint32_t mtu; /* of the interface, IP packet */
+	uint32_t flags; /* CTL_INTERFACE_* */
+	uint32_t app_id; /* 0: the interface as such */
+	uint32_t frame_bytes, frame_cnt; /* of the memory; powers of two */
+	uint32_t rx_cnt, tx_cnt, fill_cnt, comp_cnt; /* entries of the rings; powers of two */
+	uint8_t mac[6];	    /* the interface's own */
+	uint8_t app_mac[6]; /* the application's */
+	uint8_t pad[4];
+	uint64_t memory_bytes;
+	uint8_t key[16]; /* random, known to its owner only; 0 in STATUS and where there is none */
+	char name[CTL_NAME_MAX];
+};
+
+struct ctl_neighbour {
+	uint8_t addr[16]; /* IPv4 as v4-mapped */
+	uint32_t ifindex;
+	uint32_t failed; /* RESOLVED: 1: it does not answer; else 0 */
+};
+
+struct ctl_counter {
+	uint32_t ifindex;
+	uint32_t app_id; /* 0: of the interface as such */
+	uint64_t value;
+	char where[CTL_NAME_MAX]; /* "dispatch", "deliver", "gate", "spill" */
+	char name[CTL_NAME_MAX];
 };
 
 struct ctl_app {
@@ -233,6 +295,9 @@ struct ctl_msg {
 		struct ctl_app app;
 		struct ctl_daemon daemon;
 		struct ctl_refused refused;
+		struct ctl_interface interface;
+		struct ctl_neighbour neighbour;
+		struct ctl_counter counter;
 		uint8_t bytes[120];
 	};
 };
@@ -266,6 +331,9 @@ const char *ctl_refusal_name(enum ctl_refusal r);
 
 /** ctl_type_name() - "HELLO" ...; "?" for unknown values */
 const char *ctl_type_name(uint32_t type);
+
+/** ctl_type_fds_max() - How many descriptors may come with it; 0 for unknown types */
+unsigned ctl_type_fds_max(uint32_t type);
 
 /** ctl_type_is_event() - True for what the daemon sends unasked */
 bool ctl_type_is_event(uint32_t type);

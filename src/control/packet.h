@@ -13,8 +13,8 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
-/* CMSG_SPACE() rounds up: the kernel may put one more than CTL_FDS_MAX in the room for those */
-enum { CTL_PACKET_FDS_ROOM = CTL_FDS_MAX + 1 };
+/* The kernel may fill what CMSG_SPACE() rounds up: with an odd CTL_FDS_MAX this is one more */
+enum { CTL_PACKET_FDS_ROOM = CTL_FDS_MAX };
 
 /* Points into itself: don't move it between init and use. */
 struct ctl_packet {

@@ -255,7 +255,7 @@ static int parts_make(struct vjd *d, struct parts *ret_parts, uint64_t *ret_byte
 static int send_end(const struct channel *ch, uint8_t end, const struct parts *parts,
 		    enum ctl_type type, uint32_t seq, uint32_t owners)
 {
-	int fds[CTL_FDS_MAX] = {
+	int fds[CTL_CHANNEL_FDS] = {
 		[CTL_FD_AREA] = parts->area_fd,
 		[CTL_FD_WAKE_PEER] = parts->bell_fd[1 - end],
 		[CTL_FD_WAKE_ME] = parts->bell_fd[end],
@@ -264,7 +264,7 @@ static int send_end(const struct channel *ch, uint8_t end, const struct parts *p
 
 	channel_describe(ch, end, &msg.channel);
 	msg.channel.owners = owners;
-	return app_send(ch->app[end], &msg, fds, CTL_FDS_MAX);
+	return app_send(ch->app[end], &msg, fds, CTL_CHANNEL_FDS);
 }
 
 /* Both hear of it, or none: an owner told in vain is told of the end as well. */

@@ -4,6 +4,7 @@
 #include "base/assert.h"
 #include "daemon/channel_half.h"
 #include "daemon/channel_maker.h"
+#include "daemon/interfaces.h"
 #include "daemon/lease_holder.h"
 #include "daemon/status.h"
 
@@ -88,6 +89,7 @@ static void do_hello(struct app *app, const struct ctl_msg *msg)
 		.leases_max = cfg->limits.leases_max,
 		.channels_max = cfg->limits.channels_max,
 		.run = app->d->run,
+		.interfaces = interfaces_cnt(app->d),
 	};
 	memcpy(reply.welcome.mac, app->mac, sizeof(reply.welcome.mac));
 	ctl_name_set(reply.welcome.release, VJ_VERSION_STRING);
@@ -174,6 +176,42 @@ static void do_hold(struct app *app, const struct ctl_msg *msg)
 		app_post(app, &reply);
 }
 
+/* ---- interfaces */
+
+static void do_interface(struct app *app, const struct ctl_msg *msg)
+{
+	enum ctl_refusal why = interfaces_open_channel(app, msg->seq, &msg->interface);
+
+	if (why != CTL_REFUSAL_NONE)
+		refuse(app, msg, why);
+}
+
+static void do_attach(struct app *app, const struct ctl_msg *msg)
+{
+	struct ctl_msg reply = { .type = CTL_ATTACHED, .seq = msg->seq };
+	enum ctl_refusal why = CTL_REFUSAL_NOT_ROOT;
+
+	if (app->uid == 0)
+		why = interfaces_attach(app->d, msg->interface.name, &reply.interface);
+	if (why != CTL_REFUSAL_NONE)
+		refuse(app, msg, why);
+	else
+		app_post(app, &reply);
+}
+
+static void do_detach(struct app *app, const struct ctl_msg *msg)
+{
+	struct ctl_msg reply = { .type = CTL_DETACHED, .seq = msg->seq };
+	enum ctl_refusal why = CTL_REFUSAL_NOT_ROOT;
+
+	if (app->uid == 0)
+		why = interfaces_detach(app->d, msg->interface.name, &reply.interface);
+	if (why != CTL_REFUSAL_NONE)
+		refuse(app, msg, why);
+	else
+		app_post(app, &reply);
+}
+
 /* ---- the way in */
 
 /* Is it allowed now, from this one? */
@@ -186,7 +224,7 @@ static enum ctl_refusal admit(struct app *app, const struct ctl_msg *msg)
 		return CTL_REFUSAL_NONE;
 	if (!bucket_take(&app->bucket, app->d->now_ns, app->d->cfg.limits.rate_max))
 		return CTL_REFUSAL_QUOTA_RATE;
-	if (app->observer && msg->type != CTL_STATUS)
+	if (app->observer && msg->type != CTL_STATUS && msg->type != CTL_ATTACH && msg->type != CTL_DETACH)
 		return CTL_REFUSAL_OBSERVER;
 	return CTL_REFUSAL_NONE;
 }
@@ -218,6 +256,18 @@ static void serve(struct app *app, const struct ctl_msg *msg, const int *fds, un
 	case CTL_STATUS:
 		status_begin(app, msg->seq);
 		return;
+	case CTL_INTERFACE:
+		do_interface(app, msg);
+		return;
+	case CTL_RESOLVE:
+		interfaces_resolve(app, &msg->neighbour);
+		return;
+	case CTL_ATTACH:
+		do_attach(app, msg);
+		return;
+	case CTL_DETACH:
+		do_detach(app, msg);
+		return;
 	default:
 		/* ctl_check() lets nothing else of a client's through */
 		VJ_UNREACHABLE();
@@ -235,6 +285,9 @@ void request_handle(struct app *app, enum ctl_refusal verdict, const struct ctl_
 		return;
 	}
 	discard(app, fds, fd_cnt);
+	/* nobody waits for a reply: what can't be done now is asked for again */
+	if (msg != NULL && verdict == CTL_REFUSAL_NONE && msg->type == CTL_RESOLVE && why != CTL_REFUSAL_NOT_WELCOME)
+		return;
 	app->d->malformed += why == CTL_REFUSAL_MALFORMED;
 	refuse(app, verdict == CTL_REFUSAL_NONE ? msg : NULL, why);
 	if (why == CTL_REFUSAL_MALFORMED || why == CTL_REFUSAL_NOT_WELCOME)

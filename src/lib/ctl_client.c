@@ -139,17 +139,22 @@ static int close_channel(struct ctl_client *client, uint32_t channel_id, enum vj
 	return send_msg(client, &msg, -1, deadline_ns);
 }
 
-/* An area without its seals could be cut under us; the rest is checked when it is mapped. */
-static bool fds_good(const struct ctl_msg *msg, const int *fds, unsigned fd_cnt)
+static bool is_sealed(int fd)
 {
 	const int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
-	int have;
+	int have = sys_fcntl(fd, F_GET_SEALS, 0);
 
+	return have >= 0 && (have & seals) == seals;
+}
+
+/* Memory without its seals could be cut under us; the rest is checked when it is mapped. */
+static bool fds_good(const struct ctl_msg *msg, const int *fds, unsigned fd_cnt)
+{
 	if (fd_cnt == 0)
 		return true;
-	have = sys_fcntl(fds[CTL_FD_AREA], F_GET_SEALS, 0);
-	return have >= 0 && (have & seals) == seals &&
-	       vj_area_params_check(&msg->channel.params) == 0;
+	if (msg->type == CTL_INTERFACE_OPEN)
+		return is_sealed(fds[CTL_FD_HOST]) && (fd_cnt == 1 || is_sealed(fds[CTL_FD_UMEM]));
+	return is_sealed(fds[CTL_FD_AREA]) && vj_area_params_check(&msg->channel.params) == 0;
 }
 
 /*
@@ -159,12 +164,16 @@ static bool fds_good(const struct ctl_msg *msg, const int *fds, unsigned fd_cnt)
 static bool lost_fds(struct ctl_client *client, const struct ctl_packet *p, size_t bytes, int *fds,
 		     unsigned fd_cnt, struct ctl_msg *ret_msg)
 {
-	if ((p->hdr.msg_flags & MSG_CTRUNC) == 0 || fd_cnt >= CTL_FDS_MAX ||
-	    ctl_check(&p->msg, bytes, CTL_FDS_MAX, CTL_FROM_DAEMON, ret_msg) != CTL_REFUSAL_NONE)
+	unsigned fds_max = bytes == sizeof(p->msg) ? ctl_type_fds_max(p->msg.type) : 0;
+
+	if ((p->hdr.msg_flags & MSG_CTRUNC) == 0 || fd_cnt >= fds_max ||
+	    ctl_check(&p->msg, bytes, fds_max, CTL_FROM_DAEMON, ret_msg) != CTL_REFUSAL_NONE)
 		return false;
 	fds_close(fds, fd_cnt);
-	close_channel(client, ret_msg->channel.id, VJ_CHANNEL_ERR_CLOSED, sys_clock_ns());
-	client->fds_lost = ret_msg->type == CTL_CONNECTED;
+	client->fds_lost = !ctl_type_is_event(ret_msg->type);
+	/* an interface channel is asked for again some time, and the one that came to nothing taken back then */
+	if (ret_msg->type != CTL_INTERFACE_OPEN)
+		close_channel(client, ret_msg->channel.id, VJ_CHANNEL_ERR_CLOSED, sys_clock_ns());
 	return true;
 }
 
@@ -200,7 +209,7 @@ static int recv_msg(struct ctl_client *client, struct ctl_msg *ret_msg,
 		return die(client, -ENOTCONN);
 	verdict = ctl_packet_check(&p, (size_t)n, CTL_FROM_DAEMON, ret_msg, fds, &fd_cnt);
 	if (verdict != CTL_REFUSAL_NONE && lost_fds(client, &p, (size_t)n, fds, fd_cnt, ret_msg))
-		return ret_msg->type == CTL_CONNECTED ? 1 : recv_msg(client, ret_msg, ret_fds);
+		return client->fds_lost ? 1 : recv_msg(client, ret_msg, ret_fds);
 	if (verdict != CTL_REFUSAL_NONE || !fds_good(ret_msg, fds, fd_cnt)) {
 		fds_close(fds, fd_cnt);
 		return die(client, -EPROTO);
@@ -650,12 +659,60 @@ int ctl_client_hold(struct ctl_client *client, const struct ctl_channel *channel
 	return r;
 }
 
+int ctl_client_interface(struct ctl_client *client, uint32_t ifindex, const uint8_t key[static 16],
+			 struct ctl_interface *ret_interface, int ret_fds[static CTL_FDS_MAX])
+{
+	struct ctl_msg reply, req = { .type = CTL_INTERFACE };
+	int r;
+
+	req.interface.ifindex = ifindex;
+	memcpy(req.interface.key, key, sizeof(req.interface.key));
+	r = ctl_client_call(client, &req, -1, &reply, ret_fds);
+	if (r < 0)
+		return r;
+	if (reply.type != CTL_INTERFACE_OPEN) {
+		fds_close(ret_fds, CTL_FDS_MAX);
+		return die(client, -EPROTO);
+	}
+	*ret_interface = reply.interface;
+	return 0;
+}
+
+int ctl_client_resolve(struct ctl_client *client, uint32_t ifindex, const struct ip_addr *addr)
+{
+	struct ctl_msg msg = { .type = CTL_RESOLVE, .seq = next_seq(client) };
+
+	if (client->dead != 0)
+		return client->dead;
+	msg.neighbour.ifindex = ifindex;
+	memcpy(msg.neighbour.addr, addr->bytes, sizeof(msg.neighbour.addr));
+	return send_msg(client, &msg, -1, deadline(client));
+}
+
+int ctl_client_attach(struct ctl_client *client, const char *name, bool attach, struct ctl_interface *ret_interface)
+{
+	struct ctl_msg reply, req = { .type = attach ? CTL_ATTACH : CTL_DETACH };
+	int r;
+
+	ctl_name_set(req.interface.name, name);
+	r = simple_call(client, &req, -1, attach ? CTL_ATTACHED : CTL_DETACHED, &reply);
+	if (r == 0)
+		*ret_interface = reply.interface;
+	return r;
+}
+
 int ctl_client_channel_close(struct ctl_client *client, uint32_t channel_id,
 			     enum vj_channel_error reason)
 {
 	if (client->dead != 0)
 		return client->dead;
 	return close_channel(client, channel_id, reason, deadline(client));
+}
+
+static bool is_status(uint32_t type)
+{
+	return (type >= CTL_STATUS_APP && type <= CTL_STATUS_END) || type == CTL_STATUS_INTERFACE ||
+	       type == CTL_STATUS_COUNTER;
 }
 
 int ctl_client_status(struct ctl_client *client, void (*fn)(void *arg, const struct ctl_msg *msg),
@@ -667,7 +724,7 @@ int ctl_client_status(struct ctl_client *client, void (*fn)(void *arg, const str
 
 	while (r == 0) {
 		fds_close(fds, CTL_FDS_MAX);
-		if (msg.type < CTL_STATUS_APP || msg.type > CTL_STATUS_END)
+		if (!is_status(msg.type))
 			return msg.type == CTL_REFUSED ? refused(&msg) : die(client, -EPROTO);
 		fn(arg, &msg);
 		if (msg.type == CTL_STATUS_END)

@@ -94,7 +94,7 @@ int ctl_client_call(struct ctl_client *client, struct ctl_msg *req, int req_fd,
 
 /**
  * ctl_client_event() - Next event, without waiting
- * @ret_msg: CHANNEL, PEER_GONE or LEASE_GONE
+ * @ret_msg: CHANNEL, PEER_GONE, LEASE_GONE, INTERFACE_NEWS or RESOLVED
  * @ret_fds: The caller's from now on, or -1 each
  * Return: 1: one event; 0: none now; -ENOTCONN: vjd is gone; -EPROTO: as ctl_client_call()
  */
@@ -146,9 +146,28 @@ int ctl_client_channel_close(struct ctl_client *client, uint32_t channel_id,
 			     enum vj_channel_error reason);
 
 /**
+ * ctl_client_interface() - A channel of one's own at an interface
+ * @key:     Zero: a new one; else what an earlier vjd gave with the one that this application holds
+ * @ret_fds: In the order of CTL_FD_HOST; for one that is held only that one, the rest -1
+ * Return: -EACCES: policy; -ENODEV: not attached any more, or in another network namespace; -ENOENT: the one held is gone; -EOPNOTSUPP;
+ * -ENOMEM: quota, or none left
+ */
+int ctl_client_interface(struct ctl_client *client, uint32_t ifindex, const uint8_t key[static 16],
+			 struct ctl_interface *ret_interface, int ret_fds[static CTL_FDS_MAX]);
+
+/** ctl_client_resolve() - Have the kernel find a neighbour; RESOLVED comes later. Return: as ctl_client_channel_close() */
+int ctl_client_resolve(struct ctl_client *client, uint32_t ifindex, const struct ip_addr *addr);
+
+/**
+ * ctl_client_attach() - Have vjd offer channels at interface @name, or no longer (@attach false)
+ * Return: -EPERM: not root; -ENODEV; -EBUSY: its XDP hook is in use; -EOPNOTSUPP
+ */
+int ctl_client_attach(struct ctl_client *client, const char *name, bool attach, struct ctl_interface *ret_interface);
+
+/**
  * ctl_client_status() - Everything this user may see
- * @fn:      Called for each STATUS_APP, STATUS_LEASE, STATUS_CHANNEL and at last STATUS_END; must
- *           not call the client
+ * @fn:      Called for each STATUS_APP, STATUS_LEASE, STATUS_CHANNEL, STATUS_INTERFACE and STATUS_COUNTER, and at
+ *           last STATUS_END; must not call the client
  */
 int ctl_client_status(struct ctl_client *client, void (*fn)(void *arg, const struct ctl_msg *msg),
 		      void *arg);

@@ -39,6 +39,15 @@ static void check_client_msg(const struct ctl_msg *m, unsigned fd_cnt)
 	case CTL_CHANNEL_CLOSE:
 	case CTL_STATUS:
 		break;
+	case CTL_RESOLVE:
+	case CTL_INTERFACE:
+		VJ_ASSERT(m->type == CTL_RESOLVE ? m->neighbour.ifindex != 0 : m->interface.ifindex != 0);
+		break;
+	case CTL_ATTACH:
+	case CTL_DETACH:
+		VJ_ASSERT(m->interface.name[0] != '\0');
+		check_name(m->interface.name);
+		break;
 	case CTL_HOLD:
 		VJ_ASSERT(m->channel.id == 0 && m->channel.end <= 1);
 		check_name(m->channel.peer_name);
@@ -51,10 +60,13 @@ static void check_client_msg(const struct ctl_msg *m, unsigned fd_cnt)
 static void check_daemon_msg(const struct ctl_msg *m, unsigned fd_cnt)
 {
 	VJ_ASSERT(m->type >= CTL_WELCOME && m->type <= CTL_TYPE_LAST);
-	VJ_ASSERT(fd_cnt == 0 ||
-		  (fd_cnt == CTL_FDS_MAX && (m->type == CTL_CONNECTED || m->type == CTL_CHANNEL)));
+	VJ_ASSERT(m->type == CTL_INTERFACE_OPEN ?
+			  fd_cnt == 1 || fd_cnt == 4 :
+			  fd_cnt == 0 || (fd_cnt == CTL_CHANNEL_FDS && (m->type == CTL_CONNECTED || m->type == CTL_CHANNEL)));
 	if (m->type == CTL_CHANNEL || m->type == CTL_CONNECTED || m->type == CTL_STATUS_CHANNEL)
 		check_name(m->channel.peer_name);
+	if (m->type == CTL_STATUS_COUNTER)
+		check_name(m->counter.name);
 	if (m->type == CTL_REFUSED) {
 		check_name(m->refused.release);
 		VJ_ASSERT(ctl_refusal_text((enum ctl_refusal)m->refused.refusal) != NULL);
@@ -64,7 +76,7 @@ static void check_daemon_msg(const struct ctl_msg *m, unsigned fd_cnt)
 
 static void check_packet(const uint8_t *data, size_t len, unsigned fd_cnt, enum ctl_from from)
 {
-	int fds[CTL_FDS_MAX] = { 3, 4, 5 }, got[CTL_PACKET_FDS_ROOM];
+	int fds[CTL_FDS_MAX] = { 3, 4, 5, 6 }, got[CTL_PACKET_FDS_ROOM];
 	struct ctl_msg m = { 0 }, ret;
 	struct ctl_packet p;
 	unsigned got_cnt;

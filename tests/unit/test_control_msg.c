@@ -20,6 +20,11 @@ struct sample {
 	unsigned fd_cnt;
 };
 
+#define INTERFACE                                                                                                      \
+	{                                                                                                              \
+		.ifindex = 2, .frame_bytes = 4096, .frame_cnt = 512, .rx_cnt = 256, .tx_cnt = 256, .fill_cnt = 256,    \
+		.comp_cnt = 256, .name = "eth0"                                                                        \
+	}
 #define ENDPOINT { .addr = { [10] = 0xff, [11] = 0xff, [12] = 127, [15] = 1 }, .port = 6379, .proto = CTL_PROTO_TCP }
 
 static const struct sample samples[] = {
@@ -54,6 +59,18 @@ static const struct sample samples[] = {
 	{ { .type = CTL_HOLD, .seq = 9, .channel = { .end = 1, .proto = CTL_PROTO_TCP, .key = { 1 } } },
 	  CTL_FROM_CLIENT, 0 },
 	{ { .type = CTL_HELD, .seq = 9, .channel = { .id = 3, .end = 1, .proto = CTL_PROTO_TCP } }, CTL_FROM_DAEMON, 0 },
+	{ { .type = CTL_INTERFACE, .seq = 10, .interface = { .ifindex = 2, .key = { 1 } } }, CTL_FROM_CLIENT, 0 },
+	{ { .type = CTL_INTERFACE_OPEN, .seq = 10, .interface = INTERFACE }, CTL_FROM_DAEMON, 4 },
+	{ { .type = CTL_INTERFACE_NEWS, .interface = { .ifindex = 2, .flags = CTL_INTERFACE_GONE } }, CTL_FROM_DAEMON, 0 },
+	{ { .type = CTL_RESOLVE, .seq = 11, .neighbour = { .ifindex = 2 } }, CTL_FROM_CLIENT, 0 },
+	{ { .type = CTL_RESOLVED, .neighbour = { .ifindex = 2, .failed = 1 } }, CTL_FROM_DAEMON, 0 },
+	{ { .type = CTL_ATTACH, .seq = 12, .interface = { .name = "eth0" } }, CTL_FROM_CLIENT, 0 },
+	{ { .type = CTL_ATTACHED, .seq = 12, .interface = { .ifindex = 2, .name = "eth0" } }, CTL_FROM_DAEMON, 0 },
+	{ { .type = CTL_DETACH, .seq = 13, .interface = { .name = "eth0" } }, CTL_FROM_CLIENT, 0 },
+	{ { .type = CTL_DETACHED, .seq = 13, .interface = { .ifindex = 2, .name = "eth0" } }, CTL_FROM_DAEMON, 0 },
+	{ { .type = CTL_STATUS_INTERFACE, .seq = 7, .interface = INTERFACE }, CTL_FROM_DAEMON, 0 },
+	{ { .type = CTL_STATUS_COUNTER, .seq = 7, .counter = { .ifindex = 2, .where = "gate", .name = "source" } },
+	  CTL_FROM_DAEMON, 0 },
 };
 
 #define GOOD(msg, fds, from) assert_int_equal(check(msg, fds, from), CTL_REFUSAL_NONE)
@@ -131,7 +148,8 @@ static void descriptors_are_counted(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(samples); i++)
 		for (unsigned n = 0; n < 300; n++) {
-			bool ok = n == samples[i].fd_cnt || (samples[i].msg.type == CTL_CONNECTED && n == 0);
+			bool ok = n == samples[i].fd_cnt || (samples[i].msg.type == CTL_CONNECTED && n == 0) ||
+				  (samples[i].msg.type == CTL_INTERFACE_OPEN && n == 1);
 
 			assert_int_equal(check(&samples[i].msg, n, samples[i].from),
 					 ok ? CTL_REFUSAL_NONE : CTL_REFUSAL_MALFORMED);
@@ -256,6 +274,22 @@ static void fields_are_in_range(void **state)
 	SPOIL(CTL_HOLD, 0, CTL_FROM_CLIENT, m.channel.end = 2);
 	SPOIL(CTL_HOLD, 0, CTL_FROM_CLIENT, m.channel.owners = 1);
 	SPOIL(CTL_HELD, 0, CTL_FROM_DAEMON, m.channel.id = 0);
+	SPOIL(CTL_WELCOME, 0, CTL_FROM_DAEMON, m.welcome.pad2 = 1);
+	SPOIL(CTL_INTERFACE, 0, CTL_FROM_CLIENT, m.interface.ifindex = 0);
+	SPOIL(CTL_INTERFACE, 0, CTL_FROM_CLIENT, m.interface.flags = 8);
+	SPOIL(CTL_INTERFACE, 0, CTL_FROM_CLIENT, m.interface.pad[3] = 1);
+	SPOIL(CTL_INTERFACE, 0, CTL_FROM_CLIENT, memset(m.interface.name, 'x', sizeof(m.interface.name)));
+	SPOIL(CTL_INTERFACE_OPEN, 4, CTL_FROM_DAEMON, m.interface.frame_bytes = 4095);
+	SPOIL(CTL_INTERFACE_OPEN, 4, CTL_FROM_DAEMON, m.interface.rx_cnt = 0);
+	SPOIL(CTL_INTERFACE_OPEN, 4, CTL_FROM_DAEMON, m.interface.comp_cnt = 3);
+	SPOIL(CTL_INTERFACE_OPEN, 4, CTL_FROM_DAEMON, m.interface.ifindex = 0);
+	SPOIL(CTL_ATTACH, 0, CTL_FROM_CLIENT, m.interface.name[0] = '\0');
+	SPOIL(CTL_ATTACH, 0, CTL_FROM_CLIENT, m.interface.name[1] = '\n');
+	SPOIL(CTL_RESOLVE, 0, CTL_FROM_CLIENT, m.neighbour.ifindex = 0);
+	SPOIL(CTL_RESOLVE, 0, CTL_FROM_CLIENT, m.neighbour.failed = 1);
+	SPOIL(CTL_RESOLVED, 0, CTL_FROM_DAEMON, m.neighbour.failed = 2);
+	SPOIL(CTL_STATUS_COUNTER, 0, CTL_FROM_DAEMON, memset(m.counter.name, 'x', sizeof(m.counter.name)));
+	SPOIL(CTL_STATUS_COUNTER, 0, CTL_FROM_DAEMON, m.counter.where[0] = '\1');
 	SPOIL(CTL_CHANNEL_CLOSE, 0, CTL_FROM_CLIENT, m.close.channel_id = 0);
 	SPOIL(CTL_CHANNEL_CLOSE, 0, CTL_FROM_CLIENT, m.close.reason = VJ_CHANNEL_ERR_CLOSED + 1);
 	SPOIL(CTL_STATUS, 0, CTL_FROM_CLIENT, m.none.pad[7] = 1);

@@ -94,7 +94,7 @@ static void library_tells_both_versions(void **state)
 		if (pid == 0)
 			serve_refusal(listen_fd, i % 2);
 		assert_int_equal(ctl_client_open_why(sun.sun_path, "x", 0, &c, why), -EPROTO);
-		assert_non_null(strstr(why, "control version 2, vjd 9.8.7 version 77"));
+		assert_non_null(strstr(why, "control version 3, vjd 9.8.7 version 77"));
 		waitpid(pid, NULL, 0);
 	}
 	close(listen_fd);
