@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* dispatch.h - the order of decisions for a frame from the wire (DESIGN section 5) */
+#ifndef VJ_POLICY_DISPATCH_H
+#define VJ_POLICY_DISPATCH_H
+
+#include "policy/owner.h"
+
+VJ_INLINE struct policy_frag policy_frag_key(const struct policy_view *v)
+{
+	return (struct policy_frag){
+		.src = v->flow.remote,
+		.dst = v->flow.local,
+		.id = v->frag_id,
+		.proto = ip_addr_is_v4(&v->flow.local) ? v->flow.proto : 0,
+	};
+}
+
+VJ_INLINE enum policy_reason policy_by_frag(const struct policy_maps *m, const struct policy_view *v, uint32_t *ret_app)
+{
+	struct policy_frag key = policy_frag_key(v);
+	const uint32_t *app = policy_map_find(m->frags, &key);
+
+	if (!app || !policy_alive(m, *app))
+		return POLICY_PASS_FRAG;
+	*ret_app = *app;
+	return POLICY_TO_FRAG;
+}
+
+/* Where the later ones of a datagram go. One of the kernel's may have the number of an application's earlier one. */
+VJ_INLINE void policy_frag_follows(const struct policy_maps *m, const struct policy_view *v, uint32_t app)
+{
+	struct policy_frag key = policy_frag_key(v);
+
+	if (app)
+		policy_map_set(m->frags, &key, &app);
+	else
+		policy_map_del(m->frags, &key);
+}
+
+VJ_INLINE enum policy_reason policy_late(const struct policy_maps *m, const struct policy_frame *f,
+					 const struct policy_eth *eth, uint32_t seed, uint32_t *ret_app)
+{
+	enum policy_reason reason;
+	enum policy_ip parsed;
+	struct policy_view v;
+
+	parsed = policy_ip(f, eth, &v);
+	if (parsed == POLICY_IP_BAD)
+		return POLICY_PASS_BAD;
+	if (parsed == POLICY_IP_PROTO)
+		return POLICY_PASS_PROTO;
+	if (!policy_is_ours(m, &v.flow.local, eth->vlan))
+		return POLICY_PASS_ADDR;
+	if (v.frag == POLICY_FRAG_LATER)
+		return policy_by_frag(m, &v, ret_app);
+	reason = policy_by_port(m, &v.flow, v.syn, seed, ret_app);
+	if (v.frag == POLICY_FRAG_FIRST)
+		policy_frag_follows(m, &v, *ret_app);
+	return v.icmp_error && *ret_app ? POLICY_TO_ICMP : reason;
+}
+
+/**
+ * policy_dispatch() - What to do with a frame from the wire
+ * @ret_app: whose it is; 0: the kernel's
+ */
+VJ_INLINE enum policy_reason policy_dispatch(const struct policy_maps *m, const struct policy_frame *f,
+					     const struct policy_dispatch_cfg *cfg, uint32_t *ret_app)
+{
+	struct policy_mac key = { 0 };
+	const uint32_t *app;
+	struct policy_eth eth;
+
+	*ret_app = 0;
+	if (!policy_eth(f, &eth))
+		return POLICY_PASS_BAD;
+	if (eth.type != ETH_TYPE_IP4 && eth.type != ETH_TYPE_IP6)
+		return POLICY_PASS_TYPE;
+	if (mac_addr_eq(&eth.dst, &cfg->mac))
+		return policy_late(m, f, &eth, cfg->hash_seed, ret_app);
+	if (mac_addr_is_multicast(&eth.dst))
+		return POLICY_PASS_GROUP;
+	key.mac = eth.dst;
+	app = policy_map_find(m->macs, &key);
+	if (!app || !policy_alive(m, *app))
+		return POLICY_PASS_MAC;
+	*ret_app = *app;
+	return POLICY_TO_MAC;
+}
+
+#endif

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* gate.h - what an application may send (DESIGN section 9) */
+#ifndef VJ_POLICY_GATE_H
+#define VJ_POLICY_GATE_H
+
+#include "policy/owner.h"
+
+/* Is `app` one of the owners? */
+VJ_INLINE bool policy_owns(const struct policy_owner *owner, uint32_t app)
+{
+	for (uint32_t i = 0; i < POLICY_OWNER_APPS_MAX; i++) {
+		if (i >= owner->cnt)
+			return false;
+		if (owner->apps[i] == app)
+			return true;
+	}
+	return false;
+}
+
+/* @flow: as seen from this host. A lease covers what any of its addresses would get. */
+VJ_INLINE bool policy_may_send_from(const struct policy_maps *m, const struct policy_flow *flow, uint32_t app)
+{
+	const struct policy_owner *owner;
+
+	if (policy_block_of(m, flow) == app)
+		return true;
+	owner = policy_owner_of(m, flow);
+	return (owner && policy_owns(owner, app)) || policy_flow_of(m, flow) == app;
+}
+
+/* To this host: an application's it may be; the kernel wouldn't take it from outside with its own source address. */
+VJ_INLINE enum policy_reason policy_gate_local(const struct policy_maps *m, const struct policy_view *v, uint32_t seed,
+					       uint32_t *ret_app)
+{
+	policy_by_port(m, &v->flow, v->syn, seed, ret_app);
+	return *ret_app ? POLICY_SENT_LOCAL : POLICY_GATE_LOCAL;
+}
+
+VJ_INLINE enum policy_reason policy_gate_ip(const struct policy_maps *m, const struct policy_frame *f,
+					    const struct policy_eth *eth, const struct policy_gate_cfg *cfg, uint32_t *ret_app)
+{
+	struct policy_flow flow;
+	enum policy_ip parsed;
+	struct policy_view v;
+
+	parsed = policy_ip(f, eth, &v);
+	if (parsed == POLICY_IP_BAD || v.extra)
+		return POLICY_GATE_BAD;
+	if (v.frag != POLICY_FRAG_NONE)
+		return POLICY_GATE_FRAG;
+	if (parsed == POLICY_IP_PROTO || v.icmp_error)
+		return POLICY_GATE_PROTO;
+	/* The view is that of the receiver. */
+	flow = policy_flow_reverse(&v.flow);
+	if (!policy_is_ours(m, &flow.local, eth->vlan))
+		return POLICY_GATE_SRC_ADDR;
+	if (!policy_may_send_from(m, &flow, cfg->app))
+		return POLICY_GATE_SRC_PORT;
+	if (policy_is_ours(m, &flow.remote, eth->vlan))
+		return policy_gate_local(m, &v, cfg->hash_seed, ret_app);
+	return POLICY_SENT;
+}
+
+/**
+ * policy_gate() - May an application send this frame?
+ * @ret_app: POLICY_SENT_LOCAL: to whom; else 0
+ * Return: POLICY_SENT: out of the interface; POLICY_SENT_LOCAL; or why not
+ */
+VJ_INLINE enum policy_reason policy_gate(const struct policy_maps *m, const struct policy_frame *f,
+					 const struct policy_gate_cfg *cfg, uint32_t *ret_app)
+{
+	struct policy_eth eth;
+
+	*ret_app = 0;
+	if (!policy_eth(f, &eth))
+		return POLICY_GATE_BAD;
+	if (!mac_addr_eq(&eth.src, &cfg->mac) &&
+	    (mac_addr_is_zero(&cfg->app_mac) || !mac_addr_eq(&eth.src, &cfg->app_mac)))
+		return POLICY_GATE_SRC_MAC;
+	if (mac_addr_is_multicast(&eth.dst))
+		return POLICY_GATE_DST_MAC;
+	if (eth.type != ETH_TYPE_IP4 && eth.type != ETH_TYPE_IP6)
+		return POLICY_GATE_TYPE;
+	/* The length goes last into the sum: a packet pointer plus a variable is no end that the verifier knows. */
+	if (f->end > f->data + eth.ip_off + cfg->mtu)
+		return POLICY_GATE_LEN;
+	return policy_gate_ip(m, f, &eth, cfg, ret_app);
+}
+
+#endif

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * map.h - the maps that a decision looks into, as BPF has them and as tables in memory
+ *
+ * The decisions take a `struct policy_maps` of constant addresses. In BPF they are those of the object's maps, and all of
+ * it is inlined, so that each call of a helper has its map as a constant, as the verifier wants it. Elsewhere they are
+ * `struct policy_table`: linear search, for simulation and tests.
+ */
+#ifndef VJ_POLICY_MAP_H
+#define VJ_POLICY_MAP_H
+
+#include "policy/maps.h"
+
+/* By the names of maps.h. gate has no macs and no frags: NULL, and never looked at. */
+struct policy_maps {
+	void *addrs, *ports, *blocks, *flows, *devs; /* keys: policy_addr, policy_port, index, policy_flow, app */
+	void *macs, *frags;			     /* policy_mac, policy_frag */
+};
+
+#ifdef __bpf__
+
+#include <linux/bpf.h>
+
+#include <bpf/bpf_helpers.h>
+
+#define policy_map_find(map, key) bpf_map_lookup_elem((map), (key))
+#define policy_map_set(map, key, value) bpf_map_update_elem((map), (key), (value), BPF_ANY)
+#define policy_map_del(map, key) bpf_map_delete_elem((map), (key))
+
+#else
+
+/* @mem: room for @max entries, key and value each; entries [0, cnt) are in use. All the caller's. */
+struct policy_table {
+	uint8_t *mem;
+	uint32_t key_bytes, value_bytes;
+	uint32_t cnt, max;
+};
+
+/** policy_map_find() - The value of @key in a struct policy_table, or NULL; valid until the table changes */
+void *policy_map_find(const void *map, const void *key);
+
+/** policy_map_set() - Create or replace; a full table loses its oldest entry, as an LRU map would */
+void policy_map_set(void *map, const void *key, const void *value);
+
+/** policy_map_del() - Remove, if it is there */
+void policy_map_del(void *map, const void *key);
+
+#endif
+#endif

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * maps.h - keys and values of the BPF maps: what vjd tells the programs of an interface channel, and they tell it
+ *
+ * Included by the BPF programs, by vjd and by tests. Addresses are struct ip_addr: IPv4 in its mapped form. Keys have no
+ * padding; every `zero` member must be 0. 0 is no application.
+ *
+ * map             of        type       key → value                             who writes
+ * ──────────────  ────────  ─────────  ──────────────────────────────────────  ─────────────────────
+ * dispatch_cfg    dispatch  array[1]   0 → struct policy_dispatch_cfg          vjd
+ * macs            dispatch  hash       struct policy_mac → app                 vjd
+ * addrs           shared    hash       struct policy_addr → uint32_t 1         vjd
+ * ports           shared    hash       struct policy_port → struct policy_owner vjd
+ * blocks          shared    array      policy_block_idx() → app                vjd
+ * flows           shared    LRU hash   struct policy_flow → app                dispatch
+ * frags           dispatch  LRU hash   struct policy_frag → app                dispatch
+ * devs            shared    devmap_hash app → ifindex of the host end          vjd
+ * gate_cfg        gate      array[1]   0 → struct policy_gate_cfg              vjd, before attaching
+ * out             gate      devmap     0 → ifindex of the interface            vjd
+ * xsks            deliver   xskmap     0 → the application's socket            vjd
+ * credit          deliver   array[1]   0 → struct policy_credit                the application (mmap)
+ * deliver_cfg     deliver   array[1]   0 → struct policy_deliver_cfg           vjd, before attaching
+ * deliver_state   deliver   array[1]   0 → struct policy_deliver_state         deliver; vjd reads
+ * counters        each      percpu     enum policy_reason → uint64_t           the program
+ *
+ * "shared": declared by dispatch and by gate; vjd makes gate use those of dispatch (bpf_map__reuse_fd()). There is one
+ * dispatch an interface, one deliver and one gate an application.
+ */
+#ifndef VJ_POLICY_MAPS_H
+#define VJ_POLICY_MAPS_H
+
+#include "base/addr.h"
+#include "base/types.h"
+#include "policy/reason.h"
+
+enum {
+	POLICY_ADDRS_MAX = 4096,
+	POLICY_PORTS_MAX = 65536,
+	POLICY_APPS_MAX = 4096,
+	POLICY_FLOWS_MAX = 1 << 18,
+	POLICY_FRAGS_MAX = 4096,
+
+	/* Ephemeral ports are leased in units of so many; TCP's and UDP's are separate. */
+	POLICY_BLOCK_PORTS = 32,
+	POLICY_BLOCKS_OF_PROTO = 65536 / POLICY_BLOCK_PORTS,
+	POLICY_BLOCKS_MAX = 2 * POLICY_BLOCKS_OF_PROTO,
+
+	/* Applications on one port (SO_REUSEPORT). */
+	POLICY_OWNER_APPS_MAX = 62,
+
+	/* EtherType (IEEE 802 local experimental) of what vjd gives back to deliver; see struct policy_deliver_state. */
+	POLICY_GIVE_BACK_TYPE = 0x88b5,
+	POLICY_GIVE_BACK_BYTES = 14,
+};
+
+struct policy_mac {
+	struct mac_addr mac;
+	uint8_t zero[2];
+};
+
+/* One of this host's addresses. @vlan: outer VLAN id << 16 | inner; 0 without tags (a tag with id 0 is none). */
+struct policy_addr {
+	struct ip_addr addr;
+	uint32_t vlan;
+};
+
+/*
+ * A leased port. @addr: the bound address, or the "any" of its family; a dual-stack [::] has two entries, one under
+ * [::] and one under 0.0.0.0. The exact address goes before "any".
+ */
+struct policy_port {
+	struct ip_addr addr;
+	struct be16 port;
+	uint8_t proto; /* IP_PROTO_TCP, IP_PROTO_UDP */
+	uint8_t zero;
+};
+
+struct policy_owner {
+	uint32_t cnt; /* 1 to POLICY_OWNER_APPS_MAX; 0: as if there were no entry */
+	uint32_t flags; /* POLICY_OWNER_* */
+	uint32_t apps[POLICY_OWNER_APPS_MAX];
+};
+
+enum {
+	/*
+	 * Others may join or leave (SO_REUSEPORT): whose a flow is, is written down in `flows` when it begins. Also set
+	 * while there is only one.
+	 */
+	POLICY_OWNER_GROUP = 1,
+};
+
+/* Seen from this host, in both directions. */
+struct policy_flow {
+	struct ip_addr remote, local;
+	struct be16 remote_port, local_port;
+	uint8_t proto;
+	uint8_t zero[3];
+};
+
+struct policy_frag {
+	struct ip_addr src, dst;
+	uint32_t id; /* as on the wire */
+	uint8_t proto; /* IPv6: 0; the first and the later fragments may name different ones (RFC 8200 4.5) */
+	uint8_t zero[3];
+};
+
+struct policy_dispatch_cfg {
+	struct mac_addr mac; /* of the interface */
+	uint8_t zero[2];
+	uint32_t hash_seed; /* random: which application of a group gets a flow is nobody's to choose */
+};
+
+struct policy_gate_cfg {
+	uint32_t app;
+	uint32_t mtu; /* of the interface: longest IP packet */
+	uint32_t hash_seed; /* dispatch's */
+	struct mac_addr mac; /* of the interface */
+	struct mac_addr app_mac; /* all zero: it has none of its own */
+};
+
+struct policy_deliver_cfg {
+	uint32_t frame_max; /* longest frame that the application's memory takes: frame bytes - headroom - 256 */
+	uint32_t fill_cnt; /* entries of the fill ring: more credit than this is a lie, and cut down */
+	uint32_t spill_max; /* frames that vjd holds for it at most; 0: nothing is spilled, only dropped */
+	uint32_t zero;
+};
+
+/*
+ * On a page of its own, mapped by the application for writing. Frames that it ever put into its fill ring, modulo 2^32;
+ * written after the ring's producer index. Who lies here gets drops in his own ring, and nothing else.
+ */
+struct policy_credit {
+	uint32_t posted;
+};
+
+/*
+ * Spilling, and order: from the first frame that finds no credit (`sticky`) every frame from the wire is spilled, until
+ * vjd has given all of them back and says so. A spilled frame leaves deliver by XDP_PASS to a packet socket that
+ * vjd has on this device. vjd gives it back by sending it from the host end, behind an Ethernet header of
+ * POLICY_GIVE_BACK_TYPE, which deliver takes off. Without credit that frame is passed to vjd once more, its outer header
+ * still on.
+ *
+ * "No more" is said in the same queue, so that nothing can come between: an outer header, and behind it `spilled` (4 bytes,
+ * the machine's order) as vjd has counted. If deliver has counted the same, sticky ends; if more was spilled meanwhile, the
+ * mark is ignored, and vjd goes on.
+ */
+struct policy_deliver_state {
+	uint32_t given; /* frames put in the ring: not more than `posted` */
+	uint32_t posted; /* policy_credit.posted when last looked at */
+	uint32_t sticky; /* 1: spilling */
+	uint32_t spilled; /* frames ever handed to vjd (not those handed back once more) */
+	uint32_t returned; /* of these, given back */
+	uint32_t zero;
+};
+
+_Static_assert(sizeof(struct policy_mac) == 8, "no padding");
+_Static_assert(sizeof(struct policy_addr) == 20, "no padding");
+_Static_assert(sizeof(struct policy_port) == 20, "no padding");
+_Static_assert(sizeof(struct policy_owner) == 256, "no padding");
+_Static_assert(sizeof(struct policy_flow) == 40, "no padding");
+_Static_assert(sizeof(struct policy_frag) == 40, "no padding");
+_Static_assert(sizeof(struct policy_dispatch_cfg) == 12, "no padding");
+_Static_assert(sizeof(struct policy_gate_cfg) == 24, "no padding");
+
+/* @udp: else TCP */
+static inline uint32_t policy_block_idx(bool udp, uint16_t port)
+{
+	return (udp ? POLICY_BLOCKS_OF_PROTO : 0u) + (uint32_t)port / POLICY_BLOCK_PORTS;
+}
+
+#endif

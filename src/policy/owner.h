@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * owner.h - which application does a flow belong to?
+ *
+ * The order: an application's lease of the exact address, of "any", its block of ephemeral ports; and what began as
+ * a flow of an application stays its own (`flows`), though it has closed the listener meanwhile or left the group. A flow
+ * begins with a SYN, or with the first datagram to a group; a SYN to nobody ends it.
+ */
+#ifndef VJ_POLICY_OWNER_H
+#define VJ_POLICY_OWNER_H
+
+#include "policy/classify.h"
+#include "policy/map.h"
+
+VJ_INLINE uint32_t policy_hash(const struct policy_flow *flow, uint32_t seed)
+{
+	const uint8_t *bytes = (const uint8_t *)flow;
+	uint32_t h = seed;
+
+	for (unsigned i = 0; i < sizeof(*flow); i += 4) {
+		h = (h ^ load_u32(bytes + i)) * 0x9e3779b1u;
+		h ^= h >> 15;
+	}
+	return h;
+}
+
+VJ_INLINE bool policy_is_ours(const struct policy_maps *m, const struct ip_addr *addr, uint32_t vlan)
+{
+	struct policy_addr key = { .addr = *addr, .vlan = vlan };
+
+	return policy_map_find(m->addrs, &key) != NULL;
+}
+
+VJ_INLINE bool policy_alive(const struct policy_maps *m, uint32_t app)
+{
+	return policy_map_find(m->devs, &app) != NULL;
+}
+
+/* The owners of a local port, or NULL. */
+VJ_INLINE const struct policy_owner *policy_owner_of(const struct policy_maps *m, const struct policy_flow *flow)
+{
+	struct policy_port key = { .addr = flow->local, .port = flow->local_port, .proto = flow->proto };
+	const struct policy_owner *owner = policy_map_find(m->ports, &key);
+
+	if (owner && owner->cnt)
+		return owner;
+	key.addr = ip_addr_is_v4(&flow->local) ? ip_addr_any_v4() : ip_addr_any_v6();
+	owner = policy_map_find(m->ports, &key);
+	return owner && owner->cnt ? owner : NULL;
+}
+
+/* 0: nobody's */
+VJ_INLINE uint32_t policy_block_of(const struct policy_maps *m, const struct policy_flow *flow)
+{
+	uint32_t idx = policy_block_idx(flow->proto == IP_PROTO_UDP, be16_get(flow->local_port));
+	const uint32_t *app = policy_map_find(m->blocks, &idx);
+
+	return app ? *app : 0;
+}
+
+/* Whom does a flow belong to, by what was written down when it began? 0: nobody who lives */
+VJ_INLINE uint32_t policy_flow_of(const struct policy_maps *m, const struct policy_flow *flow)
+{
+	const uint32_t *app = policy_map_find(m->flows, flow);
+	uint32_t id = app ? *app : 0;
+
+	return id && policy_alive(m, id) ? id : 0;
+}
+
+VJ_INLINE uint32_t policy_pick(const struct policy_owner *owner, const struct policy_flow *flow, uint32_t seed)
+{
+	uint32_t cnt = owner->cnt;
+	uint32_t i = cnt <= 1 ? 0 : (uint32_t)((uint64_t)policy_hash(flow, seed) * cnt >> 32);
+
+	return i < POLICY_OWNER_APPS_MAX ? owner->apps[i] : 0;
+}
+
+VJ_INLINE enum policy_reason policy_owned(const struct policy_maps *m, const struct policy_owner *owner,
+					  const struct policy_flow *flow, bool begins, uint32_t seed, uint32_t *ret_app)
+{
+	bool group = owner->flags & POLICY_OWNER_GROUP;
+	uint32_t app = group && !begins ? policy_flow_of(m, flow) : 0;
+
+	if (app) {
+		*ret_app = app;
+		return POLICY_TO_FLOW;
+	}
+	app = policy_pick(owner, flow, seed);
+	if (begins || (group && flow->proto == IP_PROTO_UDP))
+		policy_map_set(m->flows, flow, &app);
+	*ret_app = app;
+	return POLICY_TO_PORT;
+}
+
+/* @begins: of a packet that begins a flow, and not of an ICMP error. @ret_app: untouched if it is nobody's */
+VJ_INLINE enum policy_reason policy_by_port(const struct policy_maps *m, const struct policy_flow *flow, bool begins,
+					    uint32_t seed, uint32_t *ret_app)
+{
+	const struct policy_owner *owner = policy_owner_of(m, flow);
+	uint32_t app;
+
+	if (owner)
+		return policy_owned(m, owner, flow, begins, seed, ret_app);
+	app = policy_block_of(m, flow);
+	if (app) {
+		*ret_app = app;
+		return POLICY_TO_BLOCK;
+	}
+	if (begins) {
+		policy_map_del(m->flows, flow);
+		return POLICY_PASS_PORT;
+	}
+	app = policy_flow_of(m, flow);
+	if (!app)
+		return POLICY_PASS_PORT;
+	*ret_app = app;
+	return POLICY_TO_FLOW;
+}
+
+#endif

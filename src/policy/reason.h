@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * reason.h - what became of a frame, and why: the one table behind the counters of the BPF programs
+ *
+ * Each program counts every frame that it sees under exactly one reason, in its map `counters` (one
+ * uint64_t a processor, by enum policy_reason). Compiles for BPF.
+ */
+#ifndef VJ_POLICY_REASON_H
+#define VJ_POLICY_REASON_H
+
+#include "base/types.h"
+
+/* What the program did: */
+enum policy_fate {
+	POLICY_FATE_TAKE, /* the frame goes where it should: to an application, or out */
+	POLICY_FATE_PASS, /* left to the kernel, as if there were no vjchan */
+	POLICY_FATE_HOLD, /* spilled: vjd has it, and gives it back later */
+	POLICY_FATE_DROP, /* lost here */
+};
+
+/* clang-format off */
+/* name, the word that counters and `vj` print, fate, explanation */
+#define POLICY_REASONS(X)                                                                                     \
+	/* dispatch: frames from the wire */                                                                  \
+	X(TO_MAC,         "to_mac",         TAKE, "for the MAC address of an application")                    \
+	X(TO_PORT,        "to_port",        TAKE, "for a port that an application listens on or is bound to") \
+	X(TO_BLOCK,       "to_block",       TAKE, "for a port of an application's block of ephemeral ports")  \
+	X(TO_FLOW,        "to_flow",        TAKE, "of a flow that began with an application")                 \
+	X(TO_FRAG,        "to_frag",        TAKE, "later fragment of a datagram of an application")           \
+	X(TO_ICMP,        "to_icmp",        TAKE, "ICMP error about a flow of an application")                \
+	X(PASS_TYPE,      "pass_type",      PASS, "neither IPv4 nor IPv6")                                    \
+	X(PASS_GROUP,     "pass_group",     PASS, "broadcast or multicast")                                   \
+	X(PASS_MAC,       "pass_mac",       PASS, "for a MAC address that is not ours")                       \
+	X(PASS_ADDR,      "pass_addr",      PASS, "for an IP address that is not this host's")                \
+	X(PASS_PORT,      "pass_port",      PASS, "for a port that no application has")                       \
+	X(PASS_PROTO,     "pass_proto",     PASS, "neither TCP nor UDP nor an ICMP error")                    \
+	X(PASS_FRAG,      "pass_frag",      PASS, "later fragment of a datagram that no application has")     \
+	X(PASS_BAD,       "pass_bad",       PASS, "headers that do not parse: the kernel judges")             \
+	/* deliver: frames at an application's end */                                                         \
+	X(DELIVERED,      "delivered",      TAKE, "put in the application's ring")                            \
+	X(GIVEN_BACK,     "given_back",     TAKE, "spilled before, now put in the ring")                      \
+	X(DRAINED,        "drained",        TAKE, "vjd's mark that nothing is spilled any more")              \
+	X(SPILLED,        "spilled",        HOLD, "no free frame in the application: held by vjd")            \
+	X(SPILL_FULL,     "spill_full",     DROP, "no free frame, and as much spilled as is allowed")         \
+	X(TOO_LONG,       "too_long",       DROP, "longer than a frame of the application")                   \
+	X(NOT_DISPATCHED, "not_dispatched", DROP, "no IP: sent by the host itself to an application's device") \
+	/* gate: frames that an application sends */                                                          \
+	X(SENT,           "sent",           TAKE, "out of the interface")                                     \
+	X(SENT_LOCAL,     "sent_local",     TAKE, "to another application of this host")                      \
+	X(GATE_LEN,       "gate_len",       DROP, "longer than the interface carries")                        \
+	X(GATE_SRC_MAC,   "gate_src_mac",   DROP, "from a MAC address that is not the sender's")              \
+	X(GATE_DST_MAC,   "gate_dst_mac",   DROP, "to a broadcast or multicast MAC address")                  \
+	X(GATE_TYPE,      "gate_type",      DROP, "neither IPv4 nor IPv6")                                    \
+	X(GATE_BAD,       "gate_bad",       DROP, "headers that do not parse, options or extension headers")  \
+	X(GATE_FRAG,      "gate_frag",      DROP, "fragment")                                                 \
+	X(GATE_PROTO,     "gate_proto",     DROP, "neither TCP nor UDP")                                      \
+	X(GATE_SRC_ADDR,  "gate_src_addr",  DROP, "from an IP address that is not this host's")               \
+	X(GATE_SRC_PORT,  "gate_src_port",  DROP, "from a port that is not leased to the sender")             \
+	X(GATE_LOCAL,     "gate_local",     DROP, "to a port of this host that no application has")
+
+enum policy_reason {
+#define POLICY_REASON_ENUM(name, word, fate, text) POLICY_##name,
+	POLICY_REASONS(POLICY_REASON_ENUM)
+#undef POLICY_REASON_ENUM
+	POLICY_REASON_CNT
+};
+/* clang-format on */
+
+/* The word, the explanation ("unknown" for a number that is no reason; never NULL), and the fate (DROP then). */
+const char *policy_reason_word(enum policy_reason reason);
+const char *policy_reason_text(enum policy_reason reason);
+enum policy_fate policy_reason_fate(enum policy_reason reason);
+
+#endif

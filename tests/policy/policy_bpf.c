@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * The lists of steps.h, decided by the BPF programs in the kernel (BPF_PROG_TEST_RUN). Needs root.
+ *
+ * A run tells the program's verdict, not where a redirect leads; so of each frame that an application gets, it is asked a
+ * second time with all other applications' devices away, and once more with only its own away.
+ */
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <linux/if_link.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "bpf/vj_dispatch.skel.h"
+#include "bpf/vj_gate.skel.h"
+#include "tests/policy/steps.h"
+
+static struct vj_dispatch *dispatch;
+static struct vj_gate *gate;
+
+static void set(void *arg, const char *name, const void *key, const void *value)
+{
+	const struct bpf_map *map = bpf_object__find_map_by_name(arg, name);
+	int err;
+
+	assert_non_null(map);
+	if (value)
+		err = bpf_map_update_elem(bpf_map__fd(map), key, value, BPF_ANY);
+	else
+		err = bpf_map_delete_elem(bpf_map__fd(map), key);
+	assert_int_equal(err, 0);
+}
+
+static void read_counters(const struct bpf_map *map, uint64_t sums[static POLICY_REASON_CNT])
+{
+	int cpus = libbpf_num_possible_cpus();
+	uint64_t *values = calloc((size_t)cpus, sizeof(*values));
+
+	for (uint32_t r = 0; r < POLICY_REASON_CNT; r++) {
+		assert_int_equal(bpf_map_lookup_elem(bpf_map__fd(map), &r, values), 0);
+		sums[r] = 0;
+		for (int i = 0; i < cpus; i++)
+			sums[r] += values[i];
+	}
+	free(values);
+}
+
+/* Return: the verdict; and the one reason that was counted. */
+static uint32_t run(const struct bpf_program *prog, const struct bpf_map *counters, const struct step_frame *f,
+		    enum policy_reason *ret_reason)
+{
+	uint64_t before[POLICY_REASON_CNT], after[POLICY_REASON_CNT];
+	uint8_t buf[STEP_FRAME_MAX];
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = buf, .data_size_in = step_build(f, buf), .repeat = 1);
+	unsigned counted = 0;
+
+	read_counters(counters, before);
+	assert_int_equal(bpf_prog_test_run_opts(bpf_program__fd(prog), &opts), 0);
+	read_counters(counters, after);
+	for (uint32_t r = 0; r < POLICY_REASON_CNT; r++) {
+		if (after[r] == before[r])
+			continue;
+		assert_int_equal(after[r], before[r] + 1);
+		*ret_reason = r;
+		counted++;
+	}
+	assert_int_equal(counted, 1);
+	return opts.retval;
+}
+
+static void expect(const struct step *step, enum policy_reason reason, uint32_t verdict, uint32_t expected)
+{
+	if (reason != step->reason || verdict != expected)
+		fail_msg("%s: %s, verdict %u; not %s, verdict %u", step->name, policy_reason_word(reason), verdict,
+			 policy_reason_word(step->reason), expected);
+}
+
+static void test_dispatch(void **state)
+{
+	struct policy_dispatch_cfg cfg = { .mac = step_mac(MAC_HOST), .hash_seed = STEP_SEED };
+	uint32_t zero = 0;
+
+	(void)state;
+	set(dispatch->obj, "dispatch_cfg", &zero, &cfg);
+	for (size_t i = 0; i < dispatch_step_cnt; i++) {
+		const struct step *step = &dispatch_steps[i];
+		enum policy_reason reason = POLICY_REASON_CNT;
+		uint32_t verdict;
+
+		step_apply(step->change, set, dispatch->obj);
+		verdict = run(dispatch->progs.vj_dispatch, dispatch->maps.counters, &step->frame, &reason);
+		expect(step, reason, verdict, step->app ? XDP_REDIRECT : XDP_PASS);
+	}
+}
+
+/* As `app`'s own: devices of all others are away, then only its own is. */
+static void expect_owner(const struct step *step)
+{
+	uint32_t one = 1, gone = 0;
+	enum policy_reason reason;
+
+	for (uint32_t app = 1; app <= 5; app++) {
+		if (app == step->app || bpf_map_lookup_elem(bpf_map__fd(dispatch->maps.devs), &app, &gone) != 0)
+			continue;
+		set(dispatch->obj, "devs", &app, NULL);
+		if (run(dispatch->progs.vj_dispatch, dispatch->maps.counters, &step->frame, &reason) != XDP_REDIRECT)
+			fail_msg("%s: not for application %u alone", step->name, step->app);
+		set(dispatch->obj, "devs", &app, &one);
+	}
+	set(dispatch->obj, "devs", &step->app, NULL);
+	if (run(dispatch->progs.vj_dispatch, dispatch->maps.counters, &step->frame, &reason) != XDP_PASS)
+		fail_msg("%s: for another application than %u", step->name, step->app);
+	set(dispatch->obj, "devs", &step->app, &one);
+}
+
+/* Only of frames that leave no trace and find none. */
+static void test_dispatch_owner(void **state)
+{
+	(void)state;
+	vj_dispatch__destroy(dispatch);
+	dispatch = vj_dispatch__open_and_load();
+	{
+		struct policy_dispatch_cfg cfg = { .mac = step_mac(MAC_HOST), .hash_seed = STEP_SEED };
+		uint32_t zero = 0;
+
+		set(dispatch->obj, "dispatch_cfg", &zero, &cfg);
+	}
+	step_setup(set, dispatch->obj);
+	for (size_t i = 0; i < dispatch_step_cnt && dispatch_steps[i].change == CHANGE_NONE; i++)
+		if (dispatch_steps[i].app && !dispatch_steps[i].frame.frag_off && dispatch_steps[i].reason != POLICY_TO_FLOW)
+			expect_owner(&dispatch_steps[i]);
+}
+
+static void test_gate(void **state)
+{
+	struct policy_gate_cfg cfg = { .app = 1, .mtu = STEP_MTU, .hash_seed = STEP_SEED, .mac = step_mac(MAC_HOST) };
+	uint32_t zero = 0, one = 1;
+
+	(void)state;
+	set(gate->obj, "gate_cfg", &zero, &cfg);
+	set(gate->obj, "out", &zero, &one);
+	for (size_t i = 0; i < gate_step_cnt; i++) {
+		enum policy_reason reason = POLICY_REASON_CNT;
+		uint32_t verdict = run(gate->progs.vj_gate, gate->maps.counters, &gate_steps[i].frame, &reason);
+		bool sent = gate_steps[i].reason == POLICY_SENT || gate_steps[i].reason == POLICY_SENT_LOCAL;
+
+		expect(&gate_steps[i], reason, verdict, sent ? XDP_REDIRECT : XDP_DROP);
+	}
+}
+
+static int setup(void **state)
+{
+	struct bpf_map *const of_gate[] = { gate->maps.addrs, gate->maps.ports, gate->maps.blocks, gate->maps.flows,
+					    gate->maps.devs };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(of_gate); i++) {
+		const struct bpf_map *shared = bpf_object__find_map_by_name(dispatch->obj, bpf_map__name(of_gate[i]));
+
+		assert_int_equal(bpf_map__reuse_fd(of_gate[i], bpf_map__fd(shared)), 0);
+	}
+	step_setup(set, dispatch->obj);
+	return vj_gate__load(gate);
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	vj_gate__destroy(gate);
+	vj_dispatch__destroy(dispatch);
+	return 0;
+}
+
+static int quiet(enum libbpf_print_level level, const char *fmt, va_list args)
+{
+	(void)level, (void)fmt, (void)args;
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_gate),
+		cmocka_unit_test(test_dispatch),
+		cmocka_unit_test(test_dispatch_owner),
+	};
+	libbpf_print_fn_t loud;
+
+	libbpf_set_strict_mode(LIBBPF_STRICT_ALL);
+	loud = libbpf_set_print(quiet);
+	dispatch = vj_dispatch__open_and_load();
+	if (!dispatch && errno == EPERM) {
+		printf("skipped: no right to load BPF programs here\n");
+		return 77;
+	}
+	libbpf_set_print(loud);
+	gate = vj_gate__open();
+	if (!dispatch || !gate) {
+		fprintf(stderr, "programs don't load: %s\n", strerror(errno));
+		return 1;
+	}
+	return cmocka_run_group_tests(tests, setup, teardown);
+}

@@ -1,0 +1,413 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "tests/policy/steps.h"
+
+#include <string.h>
+
+#include "wire/eth.h"
+#include "wire/icmp.h"
+#include "wire/ip4.h"
+#include "wire/ip6.h"
+#include "wire/tcp.h"
+
+enum {
+	PORT_TCP = 80,	   /* application 1, any address */
+	PORT_UDP = 53,	   /* application 1, ADDR_HOST; application 2, any */
+	PORT_GROUP = 443,  /* a group: application 4, later 5 */
+	PORT_NONE = 22,	   /* the kernel's */
+	PORT_BLOCK = 40000, /* in a block of application 3 */
+	PORT_PEER = 1234,
+};
+
+/* ---- frames -------------------------------------------------------------------------------------------------------- */
+
+struct out {
+	uint8_t *at;
+};
+
+static void put_u8(struct out *o, unsigned v)
+{
+	*o->at++ = (uint8_t)v;
+}
+
+static void put_u16(struct out *o, unsigned v)
+{
+	store_be16(o->at, (uint16_t)v);
+	o->at += 2;
+}
+
+static void put_u32(struct out *o, uint32_t v)
+{
+	store_be32(o->at, v);
+	o->at += 4;
+}
+
+static void put_zeros(struct out *o, size_t n)
+{
+	memset(o->at, 0, n);
+	o->at += n;
+}
+
+struct mac_addr step_mac(enum step_mac mac)
+{
+	static const struct mac_addr macs[] = {
+		[MAC_HOST] = { { 0x52, 0x54, 0, 0, 0, 1 } },
+		[MAC_APP] = { { 0x02, 0, 0, 0, 0, 2 } },
+		[MAC_OTHER] = { { 0x52, 0x54, 0, 0, 0, 9 } },
+		[MAC_GROUP] = { { 0x01, 0, 0x5e, 0, 0, 1 } },
+	};
+
+	return macs[mac];
+}
+
+static struct ip_addr addr_of(bool v6, enum step_addr a)
+{
+	struct ip_addr addr = { .bytes = { 0x20, 0x01, 0x0d, 0xb8 } };
+
+	if (!v6)
+		return ip_addr_from_v4(be32(0x0a000000u + a));
+	addr.bytes[15] = (uint8_t)a;
+	return addr;
+}
+
+static void put_eth(struct out *o, const struct step_frame *f)
+{
+	uint16_t type = f->eth_type ? f->eth_type : f->v6 ? ETH_TYPE_IP6 : ETH_TYPE_IP4;
+	struct mac_addr dst = step_mac(f->dst_mac), src = step_mac(f->src_mac);
+
+	memcpy(o->at, &dst, 6);
+	memcpy(o->at + 6, &src, 6);
+	o->at += 12;
+	for (unsigned i = 0; i < ARRAY_SIZE(f->vlans) && f->vlans[i]; i++) {
+		put_u16(o, i == 0 && f->vlans[1] ? ETH_TYPE_QINQ : ETH_TYPE_VLAN);
+		put_u16(o, f->vlans[i] - 1u);
+	}
+	put_u16(o, type);
+}
+
+static void put_ip4(struct out *o, const struct step_frame *f, uint8_t proto, enum step_addr src, enum step_addr dst)
+{
+	put_u8(o, f->first_byte ? f->first_byte : 0x40u | (5 + f->options / 4u));
+	put_u8(o, 0);
+	put_u16(o, IP4_HDR_BYTES + f->options + 64u);
+	put_u16(o, f->frag_id);
+	put_u16(o, (f->more_frags ? IP4_FRAG_MF : 0u) | f->frag_off / 8u);
+	put_u8(o, 64);
+	put_u8(o, proto);
+	put_u16(o, 0);
+	put_u32(o, 0x0a000000u + src);
+	put_u32(o, 0x0a000000u + dst);
+	put_zeros(o, f->options);
+}
+
+/* Types of the extension headers of each kind, ended by 0 past the first. */
+static const uint8_t ext_types[][10] = {
+	[EXT_HOP] = { IP6_EXT_HOP_BY_HOP, 255 },
+	[EXT_DEST] = { IP6_EXT_DEST_OPTS, 255 },
+	[EXT_ROUTING] = { IP6_EXT_HOP_BY_HOP, IP6_EXT_ROUTING, IP6_EXT_DEST_OPTS, 255 },
+	[EXT_MANY] = { IP6_EXT_DEST_OPTS, IP6_EXT_DEST_OPTS, IP6_EXT_DEST_OPTS, IP6_EXT_DEST_OPTS, IP6_EXT_DEST_OPTS,
+		       IP6_EXT_DEST_OPTS, IP6_EXT_DEST_OPTS, 255 },
+	[EXT_ATOMIC] = { IP6_EXT_FRAGMENT, 255 },
+};
+
+static void put_ip6(struct out *o, const struct step_frame *f, uint8_t proto, enum step_addr src, enum step_addr dst)
+{
+	static const uint8_t none[] = { 255 }, fragment[] = { IP6_EXT_FRAGMENT, 255 };
+	const uint8_t *ext = f->ext ? ext_types[f->ext] : f->more_frags || f->frag_off ? fragment : none;
+	struct ip_addr from = addr_of(true, src), to = addr_of(true, dst);
+
+	put_u32(o, f->first_byte ? (uint32_t)f->first_byte << 24 : 6u << 28);
+	put_u16(o, 64);
+	put_u8(o, ext[0] == 255 ? proto : ext[0]);
+	put_u8(o, 64);
+	memcpy(o->at, &from, 16);
+	memcpy(o->at + 16, &to, 16);
+	o->at += 32;
+	for (; *ext != 255; ext++) {
+		put_u8(o, ext[1] == 255 ? proto : ext[1]);
+		if (*ext == IP6_EXT_FRAGMENT) {
+			put_u8(o, 0);
+			put_u16(o, f->frag_off | (f->more_frags ? 1u : 0u));
+			put_u32(o, f->frag_id);
+		} else {
+			put_u8(o, 1); /* 16 bytes */
+			put_zeros(o, 14);
+		}
+	}
+}
+
+static void put_ip(struct out *o, const struct step_frame *f, uint8_t proto, enum step_addr src, enum step_addr dst)
+{
+	if (f->v6)
+		put_ip6(o, f, proto, src, dst);
+	else
+		put_ip4(o, f, proto, src, dst);
+}
+
+/* Long enough for TCP and UDP */
+static void put_l4(struct out *o, uint16_t src_port, uint16_t dst_port, uint8_t flags)
+{
+	put_u16(o, src_port);
+	put_u16(o, dst_port);
+	put_zeros(o, 8);
+	put_u8(o, 0x50);
+	put_u8(o, flags);
+	put_zeros(o, 6);
+}
+
+uint32_t step_build(const struct step_frame *f, uint8_t buf[static STEP_FRAME_MAX])
+{
+	struct out o = { buf };
+
+	put_eth(&o, f);
+	put_ip(&o, f, f->proto, f->src, f->dst);
+	if (f->icmp_type) {
+		struct step_frame quoted = { .v6 = f->v6 };
+
+		put_u8(&o, f->icmp_type);
+		put_zeros(&o, 7);
+		/* What this host had sent. */
+		put_ip(&o, &quoted, IP_PROTO_TCP, f->quote_src, ADDR_PEER);
+		put_l4(&o, f->dst_port, f->src_port, 0);
+	} else if (f->frag_off == 0) {
+		put_l4(&o, f->src_port, f->dst_port, f->flags);
+	} else {
+		memset(o.at, 0xaa, 32);
+		o.at += 32;
+	}
+	put_zeros(&o, f->payload);
+	return f->cut ? f->cut : (uint32_t)(o.at - buf);
+}
+
+/* ---- what vjd has told --------------------------------------------------------------------------------------------- */
+
+static void set_owner(step_set_fn *set, void *arg, struct ip_addr addr, uint8_t proto, uint16_t port,
+		      struct policy_owner owner)
+{
+	struct policy_port key = { .addr = addr, .port = be16(port), .proto = proto };
+
+	set(arg, "ports", &key, owner.cnt ? &owner : NULL);
+}
+
+static struct policy_owner owned_by(uint32_t app)
+{
+	return (struct policy_owner){ .cnt = 1, .apps = { app } };
+}
+
+static void set_port(step_set_fn *set, void *arg, uint8_t proto, uint16_t port, struct policy_owner owner)
+{
+	set_owner(set, arg, ip_addr_any_v4(), proto, port, owner);
+	set_owner(set, arg, ip_addr_any_v6(), proto, port, owner);
+}
+
+void step_setup(step_set_fn *set, void *arg)
+{
+	static const struct { enum step_addr addr; uint32_t vlan; } addrs[] = {
+		{ ADDR_HOST, 0 }, { ADDR_HOST2, 0 }, { ADDR_VLAN, 5 }, { ADDR_QINQ, 6u << 16 | 5 },
+	};
+	uint32_t one = 1, app, block;
+
+	for (unsigned i = 0; i < 2 * ARRAY_SIZE(addrs); i++) {
+		struct policy_addr key = { addr_of(i & 1, addrs[i / 2].addr), addrs[i / 2].vlan };
+
+		set(arg, "addrs", &key, &one);
+	}
+	for (app = 1; app <= 5; app++)
+		set(arg, "devs", &app, &one);
+	app = 2;
+	set(arg, "macs", &(struct policy_mac){ .mac = step_mac(MAC_APP) }, &app);
+	set_port(set, arg, IP_PROTO_TCP, PORT_TCP, owned_by(1));
+	set_port(set, arg, IP_PROTO_UDP, PORT_UDP, owned_by(2));
+	for (unsigned v6 = 0; v6 < 2; v6++)
+		set_owner(set, arg, addr_of(v6, ADDR_HOST), IP_PROTO_UDP, PORT_UDP, owned_by(1));
+	for (unsigned udp = 0; udp < 2; udp++)
+		set_port(set, arg, udp ? IP_PROTO_UDP : IP_PROTO_TCP, PORT_GROUP,
+			 (struct policy_owner){ .cnt = 1, .flags = POLICY_OWNER_GROUP, .apps = { 4 } });
+	app = 3;
+	block = policy_block_idx(false, PORT_BLOCK);
+	set(arg, "blocks", &block, &app);
+}
+
+void step_apply(enum step_change change, step_set_fn *set, void *arg)
+{
+	struct policy_owner group = { .cnt = 2, .flags = POLICY_OWNER_GROUP, .apps = { 4, 5 } };
+	uint32_t four = 4;
+
+	switch (change) {
+	case CHANGE_NONE:
+		break;
+	case CHANGE_GROUP_SHRINKS:
+		group.cnt = 1;
+		group.apps[0] = 5;
+		/* fallthrough */
+	case CHANGE_GROUP_GROWS:
+		set_port(set, arg, IP_PROTO_TCP, PORT_GROUP, group);
+		set_port(set, arg, IP_PROTO_UDP, PORT_GROUP, group);
+		break;
+	case CHANGE_APP_DIES:
+		set(arg, "devs", &four, NULL);
+		break;
+	case CHANGE_LISTENER_CLOSED:
+		set_port(set, arg, IP_PROTO_TCP, PORT_TCP, (struct policy_owner){ 0 });
+		break;
+	}
+}
+
+/* ---- dispatch ------------------------------------------------------------------------------------------------------ */
+
+/* From the peer's PORT_PEER to ADDR_HOST; `...` changes that. */
+#define TCP(port, ...) \
+	{ .src = ADDR_PEER, .dst = ADDR_HOST, .proto = IP_PROTO_TCP, .src_port = PORT_PEER, .dst_port = port, __VA_ARGS__ }
+#define UDP(port, ...) \
+	{ .src = ADDR_PEER, .dst = ADDR_HOST, .proto = IP_PROTO_UDP, .src_port = PORT_PEER, .dst_port = port, __VA_ARGS__ }
+/* An error from a router about a segment that this host had sent to the peer's PORT_PEER */
+#define ICMP(type, port, ...)                                                                       \
+	{ .src = ADDR_OTHER, .dst = ADDR_HOST, .quote_src = ADDR_HOST, .proto = IP_PROTO_ICMP,      \
+	  .icmp_type = type, .src_port = PORT_PEER, .dst_port = port, __VA_ARGS__ }
+#define ICMP6(type, port, ...) ICMP(type, port, .v6 = true, .proto = IP_PROTO_ICMP6, __VA_ARGS__)
+#define TAG(id) ((id) + 1)
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Woverride-init" /* what `...` changes */
+#pragma GCC diagnostic ignored "-Wmissing-field-initializers" /* mostly nothing changes before a frame */
+const struct step dispatch_steps[] = {
+	{ "port, any address", TCP(PORT_TCP, .flags = TCP_ACK), POLICY_TO_PORT, 1 },
+	{ "port, any address, 6", TCP(PORT_TCP, .v6 = true, .flags = TCP_ACK), POLICY_TO_PORT, 1 },
+	{ "second address", TCP(PORT_TCP, .dst = ADDR_HOST2), POLICY_TO_PORT, 1 },
+	{ "exact address before any", UDP(PORT_UDP), POLICY_TO_PORT, 1 },
+	{ "exact address before any, 6", UDP(PORT_UDP, .v6 = true), POLICY_TO_PORT, 1 },
+	{ "the other address", UDP(PORT_UDP, .dst = ADDR_HOST2), POLICY_TO_PORT, 2 },
+	{ "the other address, 6", UDP(PORT_UDP, .v6 = true, .dst = ADDR_HOST2), POLICY_TO_PORT, 2 },
+	{ "TCP's port is not UDP's", UDP(PORT_TCP), POLICY_PASS_PORT, 0 },
+	{ "the kernel's port", TCP(PORT_NONE, .flags = TCP_SYN), POLICY_PASS_PORT, 0 },
+	{ "not this host", TCP(PORT_TCP, .dst = ADDR_OTHER), POLICY_PASS_ADDR, 0 },
+	{ "not this host, 6", TCP(PORT_TCP, .v6 = true, .dst = ADDR_OTHER), POLICY_PASS_ADDR, 0 },
+	{ "block", TCP(PORT_BLOCK, .flags = TCP_SYN | TCP_ACK), POLICY_TO_BLOCK, 3 },
+	{ "block of the other protocol", UDP(PORT_BLOCK), POLICY_PASS_PORT, 0 },
+	{ "last of the block", TCP(PORT_BLOCK + 31, .v6 = true), POLICY_TO_BLOCK, 3 },
+	{ "behind the block", TCP(PORT_BLOCK + 32), POLICY_PASS_PORT, 0 },
+
+	{ "application's MAC", TCP(PORT_NONE, .dst_mac = MAC_APP, .dst = ADDR_OTHER), POLICY_TO_MAC, 2 },
+	{ "application's MAC, headers that don't parse", TCP(0, .dst_mac = MAC_APP, .first_byte = 0x41), POLICY_TO_MAC, 2 },
+	{ "other MAC", TCP(PORT_TCP, .dst_mac = MAC_OTHER), POLICY_PASS_MAC, 0 },
+	{ "group", UDP(PORT_UDP, .dst_mac = MAC_GROUP), POLICY_PASS_GROUP, 0 },
+	{ "ARP", TCP(0, .eth_type = ETH_TYPE_ARP), POLICY_PASS_TYPE, 0 },
+	{ "ARP to an application's MAC", TCP(0, .dst_mac = MAC_APP, .eth_type = ETH_TYPE_ARP), POLICY_PASS_TYPE, 0 },
+	{ "what only vjd may send", TCP(PORT_TCP, .eth_type = POLICY_GIVE_BACK_TYPE), POLICY_PASS_TYPE, 0 },
+
+	{ "tag without the address there", TCP(PORT_TCP, .vlans = { TAG(5) }), POLICY_PASS_ADDR, 0 },
+	{ "tag", TCP(PORT_TCP, .vlans = { TAG(5) }, .dst = ADDR_VLAN), POLICY_TO_PORT, 1 },
+	{ "tag, 6", TCP(PORT_TCP, .v6 = true, .vlans = { TAG(5) }, .dst = ADDR_VLAN), POLICY_TO_PORT, 1 },
+	{ "other tag", TCP(PORT_TCP, .vlans = { TAG(7) }, .dst = ADDR_VLAN), POLICY_PASS_ADDR, 0 },
+	{ "tag missing", TCP(PORT_TCP, .dst = ADDR_VLAN), POLICY_PASS_ADDR, 0 },
+	{ "two tags", TCP(PORT_TCP, .vlans = { TAG(6), TAG(5) }, .dst = ADDR_QINQ), POLICY_TO_PORT, 1 },
+	{ "two tags, other way round", TCP(PORT_TCP, .vlans = { TAG(5), TAG(6) }, .dst = ADDR_QINQ), POLICY_PASS_ADDR, 0 },
+	{ "priority tag", TCP(PORT_TCP, .vlans = { TAG(0xe000) }), POLICY_TO_PORT, 1 },
+	{ "priority tag in a VLAN", TCP(PORT_TCP, .vlans = { TAG(5), TAG(0) }, .dst = ADDR_VLAN), POLICY_TO_PORT, 1 },
+	{ "three tags", TCP(PORT_TCP, .vlans = { TAG(5), TAG(5), TAG(5) }, .dst = ADDR_VLAN), POLICY_PASS_TYPE, 0 },
+	{ "cut in a tag", TCP(PORT_TCP, .vlans = { TAG(5) }, .cut = 16), POLICY_PASS_BAD, 0 },
+
+	{ "IPv4 options", TCP(PORT_TCP, .options = 40), POLICY_TO_PORT, 1 },
+	{ "header too short", TCP(PORT_TCP, .first_byte = 0x44), POLICY_PASS_BAD, 0 },
+	{ "header longer than the packet", TCP(PORT_TCP, .first_byte = 0x4f, .cut = 60), POLICY_PASS_BAD, 0 },
+	{ "version", TCP(PORT_TCP, .first_byte = 0x65), POLICY_PASS_BAD, 0 },
+	{ "version, 6", TCP(PORT_TCP, .v6 = true, .first_byte = 0x45), POLICY_PASS_BAD, 0 },
+	{ "cut in IPv4", TCP(PORT_TCP, .cut = 33), POLICY_PASS_BAD, 0 },
+	{ "cut in IPv6", TCP(PORT_TCP, .v6 = true, .cut = 53), POLICY_PASS_BAD, 0 },
+	{ "cut in TCP", TCP(PORT_TCP, .cut = 46), POLICY_PASS_BAD, 0 },
+	{ "nothing but Ethernet", TCP(PORT_TCP, .cut = 14), POLICY_PASS_BAD, 0 },
+	{ "hop-by-hop", TCP(PORT_TCP, .v6 = true, .ext = EXT_HOP), POLICY_TO_PORT, 1 },
+	{ "destination options", UDP(PORT_UDP, .v6 = true, .ext = EXT_DEST), POLICY_TO_PORT, 1 },
+	{ "routing and more", TCP(PORT_TCP, .v6 = true, .ext = EXT_ROUTING), POLICY_TO_PORT, 1 },
+	{ "too many headers", TCP(PORT_TCP, .v6 = true, .ext = EXT_MANY), POLICY_PASS_BAD, 0 },
+	{ "cut in an extension header", TCP(PORT_TCP, .v6 = true, .ext = EXT_DEST, .cut = 60), POLICY_PASS_BAD, 0 },
+	{ "atomic fragment", TCP(PORT_TCP, .v6 = true, .ext = EXT_ATOMIC), POLICY_TO_PORT, 1 },
+	{ "other protocol", TCP(0, .proto = 47), POLICY_PASS_PROTO, 0 },
+	{ "other protocol, 6", TCP(0, .v6 = true, .proto = 50), POLICY_PASS_PROTO, 0 },
+
+	{ "later fragment of nobody", UDP(0, .frag_off = 1480, .frag_id = 9), POLICY_PASS_FRAG, 0 },
+	{ "first fragment", UDP(PORT_UDP, .more_frags = true, .frag_id = 9), POLICY_TO_PORT, 1 },
+	{ "middle fragment", UDP(0, .frag_off = 1480, .more_frags = true, .frag_id = 9), POLICY_TO_FRAG, 1 },
+	{ "last fragment", UDP(0, .frag_off = 2960, .frag_id = 9), POLICY_TO_FRAG, 1 },
+	{ "fragment of another id", UDP(0, .frag_off = 2960, .frag_id = 10), POLICY_PASS_FRAG, 0 },
+	{ "fragment of another protocol", TCP(0, .frag_off = 2960, .frag_id = 9), POLICY_PASS_FRAG, 0 },
+	{ "fragment from elsewhere", UDP(0, .src = ADDR_OTHER, .frag_off = 2960, .frag_id = 9), POLICY_PASS_FRAG, 0 },
+	{ "the kernel uses the id", UDP(PORT_NONE, .more_frags = true, .frag_id = 9), POLICY_PASS_PORT, 0 },
+	{ "and has its fragments", UDP(0, .frag_off = 1480, .frag_id = 9), POLICY_PASS_FRAG, 0 },
+	{ "first fragment, 6", UDP(PORT_UDP, .v6 = true, .more_frags = true, .frag_id = 9), POLICY_TO_PORT, 1 },
+	{ "last fragment, 6", UDP(0, .v6 = true, .frag_off = 1480, .frag_id = 9), POLICY_TO_FRAG, 1 },
+	{ "last fragment, 6, names another header", TCP(0, .v6 = true, .frag_off = 1480, .frag_id = 9), POLICY_TO_FRAG, 1 },
+
+	{ "unreachable", ICMP(ICMP4_UNREACH, PORT_TCP), POLICY_TO_ICMP, 1 },
+	{ "time exceeded, block", ICMP(ICMP4_TIME_EXCEEDED, PORT_BLOCK), POLICY_TO_ICMP, 3 },
+	{ "packet too big", ICMP6(ICMP6_PKT_TOO_BIG, PORT_TCP), POLICY_TO_ICMP, 1 },
+	{ "about the kernel's flow", ICMP(ICMP4_UNREACH, PORT_NONE), POLICY_PASS_PORT, 0 },
+	{ "about a flow that another host has", ICMP(ICMP4_UNREACH, PORT_TCP, .quote_src = ADDR_HOST2), POLICY_PASS_PROTO, 0 },
+	{ "ping", ICMP(ICMP4_ECHO_REQUEST, PORT_TCP), POLICY_PASS_PROTO, 0 },
+	{ "neighbour solicitation", ICMP6(135, PORT_TCP), POLICY_PASS_PROTO, 0 },
+	{ "quotes too little", ICMP(ICMP4_UNREACH, PORT_TCP, .cut = 66), POLICY_PASS_BAD, 0 },
+	{ "ICMPv6 in IPv4", ICMP(1, PORT_TCP, .proto = IP_PROTO_ICMP6), POLICY_PASS_PROTO, 0 },
+
+	{ "group of one: begins", TCP(PORT_GROUP, .src_port = 1, .flags = TCP_SYN), POLICY_TO_PORT, 4 },
+	{ "datagrams, too", UDP(PORT_GROUP, .src_port = 1), POLICY_TO_PORT, 4 },
+	{ "goes on", TCP(PORT_GROUP, .src_port = 1, .flags = TCP_ACK), POLICY_TO_FLOW, 4, CHANGE_GROUP_GROWS },
+	{ "datagrams, too", UDP(PORT_GROUP, .src_port = 1), POLICY_TO_FLOW, 4 },
+	{ "new flow, of the new one", TCP(PORT_GROUP, .src_port = 3, .flags = TCP_SYN), POLICY_TO_PORT, 5 },
+	{ "new flow, of the old one", TCP(PORT_GROUP, .src_port = 2, .flags = TCP_SYN), POLICY_TO_PORT, 4 },
+	{ "goes on", TCP(PORT_GROUP, .src_port = 3, .flags = TCP_ACK), POLICY_TO_FLOW, 5 },
+	{ "goes on after its owner left", TCP(PORT_GROUP, .src_port = 2), POLICY_TO_FLOW, 4, CHANGE_GROUP_SHRINKS },
+	{ "error about it", ICMP(ICMP4_UNREACH, PORT_GROUP, .src_port = 2), POLICY_TO_ICMP, 4 },
+	{ "does not begin with who left", TCP(PORT_GROUP, .src_port = 2, .flags = TCP_SYN), POLICY_TO_PORT, 5 },
+	{ "owner died: whoever is there", TCP(PORT_GROUP, .src_port = 1), POLICY_TO_PORT, 5, CHANGE_APP_DIES },
+
+	{ "accepted", TCP(PORT_TCP, .src_port = 5, .flags = TCP_SYN), POLICY_TO_PORT, 1 },
+	{ "listener closed, connection stays", TCP(PORT_TCP, .src_port = 5), POLICY_TO_FLOW, 1, CHANGE_LISTENER_CLOSED },
+	{ "no new one", TCP(PORT_TCP, .src_port = 6, .flags = TCP_SYN), POLICY_PASS_PORT, 0 },
+	{ "nor what was never one", TCP(PORT_TCP, .src_port = 6), POLICY_PASS_PORT, 0 },
+	{ "the kernel has the port now", TCP(PORT_TCP, .src_port = 5, .flags = TCP_SYN), POLICY_PASS_PORT, 0 },
+	{ "and the rest of that flow", TCP(PORT_TCP, .src_port = 5), POLICY_PASS_PORT, 0 },
+};
+const size_t dispatch_step_cnt = ARRAY_SIZE(dispatch_steps);
+
+/* ---- gate ---------------------------------------------------------------------------------------------------------- */
+
+/* From ADDR_HOST to the peer */
+#define FROM(proto_, port, ...)                                                                                     \
+	{ .src_mac = MAC_HOST, .dst_mac = MAC_OTHER, .src = ADDR_HOST, .dst = ADDR_PEER, .proto = proto_,           \
+	  .src_port = port, .dst_port = PORT_PEER, __VA_ARGS__ }
+
+const struct step gate_steps[] = {
+	{ "leased", FROM(IP_PROTO_TCP, PORT_TCP), POLICY_SENT, 0 },
+	{ "leased, 6", FROM(IP_PROTO_TCP, PORT_TCP, .v6 = true), POLICY_SENT, 0 },
+	{ "exact address", FROM(IP_PROTO_UDP, PORT_UDP), POLICY_SENT, 0 },
+	{ "exact address, 6", FROM(IP_PROTO_UDP, PORT_UDP, .v6 = true), POLICY_SENT, 0 },
+	{ "from its own MAC, which it has not", FROM(IP_PROTO_TCP, PORT_TCP, .src_mac = MAC_APP), POLICY_GATE_SRC_MAC, 0 },
+	{ "from another MAC", FROM(IP_PROTO_TCP, PORT_TCP, .src_mac = MAC_OTHER), POLICY_GATE_SRC_MAC, 0 },
+	{ "to all", FROM(IP_PROTO_TCP, PORT_TCP, .dst_mac = MAC_GROUP), POLICY_GATE_DST_MAC, 0 },
+	{ "ARP", FROM(IP_PROTO_TCP, PORT_TCP, .eth_type = ETH_TYPE_ARP), POLICY_GATE_TYPE, 0 },
+	{ "what only vjd may send", FROM(IP_PROTO_TCP, PORT_TCP, .eth_type = POLICY_GIVE_BACK_TYPE), POLICY_GATE_TYPE, 0 },
+	{ "as long as may be", FROM(IP_PROTO_TCP, PORT_TCP, .payload = STEP_MTU - 40), POLICY_SENT, 0 },
+	{ "longer", FROM(IP_PROTO_TCP, PORT_TCP, .payload = STEP_MTU - 39), POLICY_GATE_LEN, 0 },
+	{ "as long as may be, 6", FROM(IP_PROTO_TCP, PORT_TCP, .v6 = true, .payload = STEP_MTU - 60), POLICY_SENT, 0 },
+	{ "longer, 6", FROM(IP_PROTO_TCP, PORT_TCP, .v6 = true, .payload = STEP_MTU - 59), POLICY_GATE_LEN, 0 },
+	{ "tag does not count", FROM(IP_PROTO_TCP, PORT_TCP, .vlans = { TAG(5) }, .src = ADDR_VLAN, .payload = STEP_MTU - 40),
+	  POLICY_SENT, 0 },
+	{ "other tag", FROM(IP_PROTO_TCP, PORT_TCP, .vlans = { TAG(7) }, .src = ADDR_VLAN), POLICY_GATE_SRC_ADDR, 0 },
+	{ "another address", FROM(IP_PROTO_TCP, PORT_TCP, .src = ADDR_OTHER), POLICY_GATE_SRC_ADDR, 0 },
+	{ "another address, 6", FROM(IP_PROTO_TCP, PORT_TCP, .v6 = true, .src = ADDR_OTHER), POLICY_GATE_SRC_ADDR, 0 },
+	{ "another application's port", FROM(IP_PROTO_UDP, PORT_UDP, .src = ADDR_HOST2), POLICY_GATE_SRC_PORT, 0 },
+	{ "another application's block", FROM(IP_PROTO_TCP, PORT_BLOCK), POLICY_GATE_SRC_PORT, 0 },
+	{ "the kernel's port", FROM(IP_PROTO_TCP, PORT_NONE, .v6 = true), POLICY_GATE_SRC_PORT, 0 },
+	{ "first fragment", FROM(IP_PROTO_UDP, PORT_UDP, .more_frags = true), POLICY_GATE_FRAG, 0 },
+	{ "last fragment", FROM(IP_PROTO_UDP, PORT_UDP, .frag_off = 1480), POLICY_GATE_FRAG, 0 },
+	{ "fragment header", FROM(IP_PROTO_UDP, PORT_UDP, .v6 = true, .more_frags = true), POLICY_GATE_BAD, 0 },
+	{ "options", FROM(IP_PROTO_TCP, PORT_TCP, .options = 8), POLICY_GATE_BAD, 0 },
+	{ "extension header", FROM(IP_PROTO_TCP, PORT_TCP, .v6 = true, .ext = EXT_DEST), POLICY_GATE_BAD, 0 },
+	{ "cut", FROM(IP_PROTO_TCP, PORT_TCP, .cut = 40), POLICY_GATE_BAD, 0 },
+	{ "other protocol", FROM(47, PORT_TCP), POLICY_GATE_PROTO, 0 },
+	{ "ICMP error", FROM(IP_PROTO_ICMP, PORT_TCP, .icmp_type = ICMP4_UNREACH, .quote_src = ADDR_PEER), POLICY_GATE_PROTO, 0 },
+	{ "to another application", FROM(IP_PROTO_TCP, PORT_TCP, .dst = ADDR_HOST2, .dst_port = PORT_BLOCK), POLICY_SENT_LOCAL, 3 },
+	{ "to a group", FROM(IP_PROTO_TCP, PORT_TCP, .dst = ADDR_HOST, .dst_port = PORT_GROUP), POLICY_SENT_LOCAL, 4 },
+	{ "to the kernel of this host", FROM(IP_PROTO_TCP, PORT_TCP, .dst = ADDR_HOST, .dst_port = PORT_NONE), POLICY_GATE_LOCAL, 0 },
+};
+const size_t gate_step_cnt = ARRAY_SIZE(gate_steps);
+#pragma GCC diagnostic pop

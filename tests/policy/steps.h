@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * What dispatch and gate decide, as two lists of frames with the answer to each
+ *
+ * The order matters: decisions leave traces (flows, fragments) that later ones follow. The lists are run by src/policy in
+ * user space (test_policy.c), and by the BPF programs in the kernel (policy_bpf.c).
+ */
+#ifndef VJ_TESTS_POLICY_STEPS_H
+#define VJ_TESTS_POLICY_STEPS_H
+
+#include "policy/maps.h"
+
+enum { STEP_FRAME_MAX = 2048, STEP_MTU = 1500, STEP_SEED = 7 };
+
+enum step_mac { MAC_HOST, MAC_APP, MAC_OTHER, MAC_GROUP }; /* MAC_APP: that of application 2 */
+
+/* Last byte of an address. Of the host's, the third is one only on VLAN 5, the fourth only on VLAN 5 inside 6. */
+enum step_addr { ADDR_HOST = 1, ADDR_HOST2 = 2, ADDR_VLAN = 3, ADDR_QINQ = 4, ADDR_PEER = 100, ADDR_OTHER = 200 };
+
+enum step_ext { EXT_NONE, EXT_HOP, EXT_DEST, EXT_ROUTING, EXT_MANY, EXT_ATOMIC };
+
+struct step_frame {
+	bool v6;
+	enum step_mac src_mac, dst_mac;
+	uint16_t vlans[3]; /* TCI + 1, outermost first; 0: no such tag */
+	uint16_t eth_type; /* 0: by @v6 */
+	enum step_addr src, dst;
+	uint8_t proto;
+	uint16_t src_port, dst_port;
+	uint8_t flags;	   /* of TCP */
+	uint8_t options;   /* IPv4: bytes, a multiple of 4 */
+	enum step_ext ext; /* IPv6 */
+	bool more_frags;
+	uint16_t frag_off; /* bytes; not 0: no transport header */
+	uint16_t frag_id;
+	uint8_t icmp_type; /* @proto is ICMP; it quotes a TCP segment from @quote_src to @src, and the ports */
+	enum step_addr quote_src;
+	uint16_t payload;
+	uint16_t cut;	   /* the frame ends after so many bytes; 0: where it should */
+	uint8_t first_byte; /* of the IP header; 0: the right one */
+};
+
+/* Changes of what vjd has told, between the frames. */
+enum step_change {
+	CHANGE_NONE,
+	CHANGE_GROUP_GROWS,   /* application 5 joins application 4 on PORT_GROUP */
+	CHANGE_GROUP_SHRINKS, /* application 4 leaves it, but lives */
+	CHANGE_APP_DIES,      /* 4 */
+	CHANGE_LISTENER_CLOSED, /* PORT_TCP has no owner any more */
+};
+
+struct step {
+	const char *name;
+	struct step_frame frame;
+	enum policy_reason reason;
+	uint32_t app; /* whose it is; 0: nobody's, or gate lets it out */
+	enum step_change change; /* first */
+};
+
+extern const struct step dispatch_steps[], gate_steps[]; /* gate: sent by application 1 */
+extern const size_t dispatch_step_cnt, gate_step_cnt;
+
+/* Return: bytes written to @buf */
+uint32_t step_build(const struct step_frame *f, uint8_t buf[static STEP_FRAME_MAX]);
+
+/* What the maps hold: `set` with the name of maps.h. The same for both worlds. */
+typedef void step_set_fn(void *arg, const char *map, const void *key, const void *value);
+
+void step_setup(step_set_fn *set, void *arg);
+
+/* @value NULL: delete */
+void step_apply(enum step_change change, step_set_fn *set, void *arg);
+
+struct mac_addr step_mac(enum step_mac mac);
+
+#endif

@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* The lists of steps.h, decided by src/policy in user space, over tables in memory */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "policy/dispatch.h"
+#include "policy/gate.h"
+#include "tests/policy/steps.h"
+
+enum { ENTRIES = 64 };
+
+struct world {
+	struct policy_table addrs, ports, blocks, flows, devs, macs, frags;
+};
+
+static void table_init(struct policy_table *t, uint32_t key_bytes, uint32_t value_bytes)
+{
+	*t = (struct policy_table){ .mem = malloc(ENTRIES * (key_bytes + value_bytes)),
+				    .key_bytes = key_bytes,
+				    .value_bytes = value_bytes,
+				    .max = ENTRIES };
+}
+
+static struct policy_table *table_of(struct world *w, const char *name)
+{
+	const struct { const char *name; struct policy_table *t; } tables[] = {
+		{ "addrs", &w->addrs }, { "ports", &w->ports }, { "blocks", &w->blocks }, { "flows", &w->flows },
+		{ "devs", &w->devs },	{ "macs", &w->macs },	{ "frags", &w->frags },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(tables); i++)
+		if (strcmp(tables[i].name, name) == 0)
+			return tables[i].t;
+	fail_msg("no map %s", name);
+	return NULL;
+}
+
+static void set(void *arg, const char *map, const void *key, const void *value)
+{
+	struct policy_table *t = table_of(arg, map);
+
+	if (value)
+		policy_map_set(t, key, value);
+	else
+		policy_map_del(t, key);
+}
+
+static void world_init(struct world *w)
+{
+	table_init(&w->addrs, sizeof(struct policy_addr), 4);
+	table_init(&w->ports, sizeof(struct policy_port), sizeof(struct policy_owner));
+	table_init(&w->blocks, 4, 4);
+	table_init(&w->flows, sizeof(struct policy_flow), 4);
+	table_init(&w->devs, 4, 4);
+	table_init(&w->macs, sizeof(struct policy_mac), 4);
+	table_init(&w->frags, sizeof(struct policy_frag), 4);
+	step_setup(set, w);
+}
+
+static void world_fini(struct world *w)
+{
+	struct policy_table *all[] = { &w->addrs, &w->ports, &w->blocks, &w->flows, &w->devs, &w->macs, &w->frags };
+
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
+		free(all[i]->mem);
+}
+
+static struct policy_maps maps_of(struct world *w)
+{
+	return (struct policy_maps){ .addrs = &w->addrs, .ports = &w->ports, .blocks = &w->blocks, .flows = &w->flows,
+				     .devs = &w->devs, .macs = &w->macs, .frags = &w->frags };
+}
+
+/* In memory of exactly the frame's length, so that the sanitizer sees a byte too far. */
+static struct policy_frame frame_of(const struct step_frame *f, uint8_t **ret_mem)
+{
+	uint8_t buf[STEP_FRAME_MAX];
+	uint32_t len = step_build(f, buf);
+
+	*ret_mem = malloc(len);
+	memcpy(*ret_mem, buf, len);
+	return (struct policy_frame){ *ret_mem, *ret_mem + len };
+}
+
+static void expect(const struct step *step, enum policy_reason reason, uint32_t app)
+{
+	if (reason != step->reason || app != step->app)
+		fail_msg("%s: %s for %u, not %s for %u", step->name, policy_reason_word(reason), app,
+			 policy_reason_word(step->reason), step->app);
+}
+
+static void test_dispatch(void **state)
+{
+	struct policy_dispatch_cfg cfg = { .mac = step_mac(MAC_HOST), .hash_seed = STEP_SEED };
+	struct world w;
+	struct policy_maps maps = maps_of(&w);
+
+	(void)state;
+	world_init(&w);
+	for (size_t i = 0; i < dispatch_step_cnt; i++) {
+		const struct step *step = &dispatch_steps[i];
+		enum policy_reason reason;
+		struct policy_frame frame;
+		uint32_t app;
+		uint8_t *mem;
+
+		step_apply(step->change, set, &w);
+		frame = frame_of(&step->frame, &mem);
+		reason = policy_dispatch(&maps, &frame, &cfg, &app);
+		expect(step, reason, app);
+		free(mem);
+	}
+	world_fini(&w);
+}
+
+static void test_gate(void **state)
+{
+	struct policy_gate_cfg cfg = { .app = 1, .mtu = STEP_MTU, .hash_seed = STEP_SEED, .mac = step_mac(MAC_HOST) };
+	struct world w;
+	struct policy_maps maps = maps_of(&w);
+
+	(void)state;
+	world_init(&w);
+	for (size_t i = 0; i < gate_step_cnt; i++) {
+		enum policy_reason reason;
+		struct policy_frame frame;
+		uint32_t app;
+		uint8_t *mem;
+
+		frame = frame_of(&gate_steps[i].frame, &mem);
+		reason = policy_gate(&maps, &frame, &cfg, &app);
+		expect(&gate_steps[i], reason, app);
+		free(mem);
+	}
+	/* With a MAC address of its own, and in the name of application 3, whose block that port is */
+	cfg.app_mac = step_mac(MAC_APP);
+	cfg.app = 3;
+	{
+		struct step_frame f = gate_steps[0].frame;
+		struct policy_frame frame;
+		uint32_t app;
+		uint8_t *mem;
+
+		f.src_mac = MAC_APP;
+		f.src_port = 40000;
+		frame = frame_of(&f, &mem);
+		assert_int_equal(policy_gate(&maps, &frame, &cfg, &app), POLICY_SENT);
+		free(mem);
+	}
+	world_fini(&w);
+}
+
+/* Every frame of the lists, cut at every length: no byte behind the end is read (under the sanitizer, that is seen). */
+static void test_cut_anywhere(void **state)
+{
+	struct policy_dispatch_cfg cfg = { .mac = step_mac(MAC_HOST) };
+	struct policy_gate_cfg gate = { .app = 1, .mtu = STEP_MTU, .mac = step_mac(MAC_HOST) };
+	struct world w;
+	struct policy_maps maps = maps_of(&w);
+
+	(void)state;
+	world_init(&w);
+	for (size_t i = 0; i < dispatch_step_cnt; i++) {
+		uint8_t buf[STEP_FRAME_MAX];
+		uint32_t len = step_build(&dispatch_steps[i].frame, buf);
+
+		for (uint32_t cut = 0; cut <= len && cut < 200; cut++) {
+			uint8_t *mem = malloc(cut ? cut : 1);
+			struct policy_frame frame = { mem, mem + cut };
+			uint32_t app;
+
+			memcpy(mem, buf, cut);
+			assert_in_range(policy_dispatch(&maps, &frame, &cfg, &app), POLICY_TO_MAC, POLICY_PASS_BAD);
+			assert_in_range(policy_gate(&maps, &frame, &gate, &app), POLICY_SENT, POLICY_GATE_LOCAL);
+			free(mem);
+		}
+	}
+	world_fini(&w);
+}
+
+/* The flows of a group are spread: of 10,000, no member of ten has less than 900 or more than 1,100. */
+static void test_spread(void **state)
+{
+	struct policy_owner owner = { .cnt = 10, .apps = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 } };
+	unsigned got[11] = { 0 };
+
+	(void)state;
+	for (uint32_t i = 0; i < 10000; i++) {
+		struct policy_flow flow = { .remote = ip_addr_from_v4(be32(0x0a000000 + i / 100)),
+					    .local = ip_addr_from_v4(be32(0x0a010101)),
+					    .remote_port = be16((uint16_t)(32768 + i % 100)),
+					    .local_port = be16(443),
+					    .proto = IP_PROTO_TCP };
+
+		got[policy_pick(&owner, &flow, 99)]++;
+	}
+	for (unsigned i = 1; i <= 10; i++)
+		assert_in_range(got[i], 900, 1100);
+}
+
+static void test_table(void **state)
+{
+	uint8_t mem[3 * 8];
+	struct policy_table t = { .mem = mem, .key_bytes = 4, .value_bytes = 4, .max = 3 };
+	uint32_t key, value;
+
+	(void)state;
+	for (key = 1; key <= 4; key++) {
+		value = key * 10;
+		policy_map_set(&t, &key, &value);
+	}
+	key = 1;
+	assert_null(policy_map_find(&t, &key)); /* the oldest made room */
+	key = 3;
+	assert_int_equal(*(uint32_t *)policy_map_find(&t, &key), 30);
+	value = 31;
+	policy_map_set(&t, &key, &value);
+	assert_int_equal(*(uint32_t *)policy_map_find(&t, &key), 31);
+	policy_map_del(&t, &key);
+	policy_map_del(&t, &key);
+	assert_null(policy_map_find(&t, &key));
+	key = 4;
+	assert_int_equal(*(uint32_t *)policy_map_find(&t, &key), 40);
+	assert_int_equal(t.cnt, 2);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_dispatch), cmocka_unit_test(test_gate),  cmocka_unit_test(test_cut_anywhere),
+		cmocka_unit_test(test_spread),	 cmocka_unit_test(test_table),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
