@@ -242,9 +242,8 @@ int area_create(const char *name, const struct vj_area_params *p, enum area_page
 }
 
 /* Never trust: whoever sent the descriptor might keep one with other rights, or might have sent another file. */
-static int area_fd_check(int fd, const struct vj_area_params *p, size_t *ret_bytes)
+static int area_fd_check(int fd, size_t bytes, size_t *ret_bytes)
 {
-	size_t bytes = vj_area_bytes(p);
 	struct stat st;
 	int seals, err;
 
@@ -264,21 +263,19 @@ static int area_fd_check(int fd, const struct vj_area_params *p, size_t *ret_byt
 	return 0;
 }
 
-int area_map(int fd, const struct vj_area_params *p, struct area_mapping *ret_map)
+int area_map_bytes(int fd, size_t bytes, struct area_mapping *ret_map)
 {
 	enum area_pages pages = AREA_PAGES_TRANSPARENT;
 	struct area_mapping map;
-	size_t bytes = 0;
+	size_t found = 0;
 	int err;
 
-	if (vj_area_params_check(p) < 0)
-		return -EINVAL;
-	err = area_fd_check(fd, p, &bytes);
+	err = area_fd_check(fd, bytes, &found);
 	if (err < 0)
 		return err;
-	if (bytes != vj_area_bytes(p))
+	if (found != bytes)
 		pages = AREA_PAGES_HUGETLB;
-	err = area_mmap(fd, bytes, pages, &map);
+	err = area_mmap(fd, found, pages, &map);
 	if (err < 0)
 		return err;
 	/* Whichever end comes first pays for the pages; the other only fills its page table. */
@@ -289,6 +286,11 @@ int area_map(int fd, const struct vj_area_params *p, struct area_mapping *ret_ma
 	}
 	*ret_map = map;
 	return 0;
+}
+
+int area_map(int fd, const struct vj_area_params *p, struct area_mapping *ret_map)
+{
+	return vj_area_params_check(p) < 0 ? -EINVAL : area_map_bytes(fd, vj_area_bytes(p), ret_map);
 }
 
 void area_unmap(struct area_mapping *map)

@@ -52,6 +52,9 @@ int area_create(const char *name, const struct vj_area_params *p, enum area_page
  */
 int area_map(int fd, const struct vj_area_params *p, struct area_mapping *ret_map);
 
+/* area_map() for memory that isn't an area: @bytes long, or that rounded up to whole huge pages. */
+int area_map_bytes(int fd, size_t bytes, struct area_mapping *ret_map);
+
 void area_unmap(struct area_mapping *map);
 
 #endif

@@ -26,19 +26,10 @@
  */
 #include <vj/channel.h>
 
-#include <errno.h>
-#include <stdlib.h>
-
 #include "base/assert.h"
-#include "base/bits.h"
-#include "channel/area.h"
 #include "channel/bell.h"
+#include "channel/channel_priv.h"
 #include "channel/prefetch.h"
-#include "channel/ring.h"
-
-/* Colours, a power of two, and the most that they take from a frame. */
-#define COLOUR_CNT 8u
-#define COLOUR_BYTES (COLOUR_CNT * VJ_CACHELINE)
 
 /* Entries of a data ring and of a free ring in a cache line, and how far ahead those of a data ring are fetched. */
 #define DESC_PER_LINE (VJ_CACHELINE / sizeof(struct ring_desc))
@@ -46,39 +37,6 @@
 #define RX_FETCH_AHEAD 16u
 /* Up to so many frames at once, fetching on a guess pays; in longer batches one frame's work hides the next one's fetch. */
 #define RX_GUESS_MAX 2u
-
-/* Where a frame is. One byte per frame: bits would make each step of a batch wait for the one before. */
-enum frame_place {
-	FRAME_PEER,  /* the peer may use it: in fill and with the sender, or sent to it */
-	FRAME_HERE,  /* in a struct vj_buf of our caller */
-	FRAME_STASH, /* send frames only: got and given back unused; in `stash` */
-};
-
-/* The frames of one direction. */
-struct pool {
-	uint8_t *mem;
-	uint8_t *place; /* enum frame_place, by frame */
-};
-
-struct vj_channel {
-	struct ring rx, fill;
-	struct pool rx_pool;
-	uint32_t rx_held; /* frames of rx_pool that are FRAME_HERE */
-	bool rx_guessed;  /* the last look was in vain, and asked for what comes next */
-
-	struct ring tx, completion;
-	struct pool tx_pool;
-	uint32_t stash_cnt;
-	uint32_t *stash; /* frame numbers, last in first out */
-
-	uint32_t frame_shift; /* log2 of frame_bytes */
-	uint32_t frame_bytes;
-	uint32_t frame_cnt;
-	enum vj_channel_error error;
-	int wake_fd;
-	bool armed_rx, armed_tx;
-	struct vj_channel_stats stats;
-};
 
 const char *vj_channel_error_text(enum vj_channel_error why)
 {
@@ -89,75 +47,6 @@ const char *vj_channel_error_text(enum vj_channel_error why)
 	};
 
 	return (size_t)why < ARRAY_SIZE(texts) ? texts[why] : "unknown";
-}
-
-static int pool_init(struct pool *pool, uint8_t *mem, uint32_t frame_cnt)
-{
-	pool->mem = mem;
-	pool->place = calloc(frame_cnt, sizeof(*pool->place));
-	return pool->place ? 0 : -ENOMEM;
-}
-
-/* Indices of an area that nobody has used: rings empty but the two that hold all free frames. */
-static void channel_rings_init(struct vj_channel *ch, const struct vj_channel_options *opts,
-			       const struct area_layout *l, uint32_t start)
-{
-	static const struct ring_offsets at = AREA_RING_OFFSETS;
-	const struct vj_area_params *p = &opts->params;
-	unsigned int me = opts->end, peer = !opts->end;
-	uint8_t *area = opts->area;
-
-	ring_init(&ch->rx, area + l->data_ring[me], &at, p->ring_cnt, start, start);
-	ring_init(&ch->fill, area + l->free_ring[me], &at, p->ring_cnt, start + p->frame_cnt,
-		  start);
-	ring_init(&ch->tx, area + l->data_ring[peer], &at, p->ring_cnt, start, start);
-	ring_init(&ch->completion, area + l->free_ring[peer], &at, p->ring_cnt, start, start);
-}
-
-int channel_attach_at(const struct vj_channel_options *opts, uint32_t start_idx,
-		      struct vj_channel **ret_ch)
-{
-	const struct vj_area_params *p = &opts->params;
-	struct area_layout l;
-	struct vj_channel *ch;
-
-	if (opts->sz != sizeof(*opts) || opts->end > 1 || !opts->area ||
-	    vj_area_params_check(p) < 0 || opts->area_bytes < vj_area_bytes(p) ||
-	    !bits_is_aligned((uintptr_t)opts->area, AREA_PAGE_BYTES))
-		return -EINVAL;
-	ch = calloc(1, sizeof(*ch));
-	if (!ch)
-		return -ENOMEM;
-	area_layout(p, &l);
-	channel_rings_init(ch, opts, &l, start_idx);
-	ch->frame_bytes = p->frame_bytes;
-	ch->frame_shift = bits_log2_floor(p->frame_bytes);
-	ch->frame_cnt = p->frame_cnt;
-	ch->wake_fd = opts->wake_fd;
-	ch->stash = calloc(p->frame_cnt, sizeof(*ch->stash));
-	if (pool_init(&ch->rx_pool, (uint8_t *)opts->area + l.pool[opts->end], p->frame_cnt) < 0 ||
-	    pool_init(&ch->tx_pool, (uint8_t *)opts->area + l.pool[!opts->end], p->frame_cnt) < 0 ||
-	    !ch->stash) {
-		vj_channel_detach(ch);
-		return -ENOMEM;
-	}
-	*ret_ch = ch;
-	return 0;
-}
-
-int vj_channel_attach(const struct vj_channel_options *opts, struct vj_channel **ret_ch)
-{
-	return channel_attach_at(opts, 0, ret_ch);
-}
-
-void vj_channel_detach(struct vj_channel *ch)
-{
-	if (!ch)
-		return;
-	free(ch->rx_pool.place);
-	free(ch->tx_pool.place);
-	free(ch->stash);
-	free(ch);
 }
 
 uint32_t vj_channel_room(const struct vj_channel *ch)
@@ -189,6 +78,10 @@ uint32_t vj_channel_rx_held(const struct vj_channel *ch)
 /* The consumer of `ring` sleeps. Of all who see that, one rings. */
 static VJ_COLD void channel_wake(struct vj_channel *ch, struct ring *ring)
 {
+	if (ch->wake) {
+		ch->stats.wakes_sent += ch->wake(ch->wake_arg, ring == &ch->fill, ring->next);
+		return;
+	}
 	if (!ring_claim_wake(ring) || ch->wake_fd < 0)
 		return;
 	bell_ring(ch->wake_fd);
@@ -203,12 +96,6 @@ static VJ_COLD void channel_wake(struct vj_channel *ch, struct ring *ring)
  * They are compiled twice, for one frame and for many, and apart (VJ_NOINLINE). A message by itself is the commonest case by
  * far; what a loop prepares and saves would be half of what it costs.
  */
-
-/* Where data starts in a frame: see the head of the file. */
-static inline uint32_t frame_colour(uint64_t frame)
-{
-	return (uint32_t)(frame % COLOUR_CNT) * VJ_CACHELINE;
-}
 
 /* Receiving. */
 

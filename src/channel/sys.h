@@ -209,6 +209,18 @@ static inline long sys_recvmsg(int fd, struct msghdr *msg, int flags)
 	return SYS_CALL3(SYS_recvmsg, fd, msg, flags);
 }
 
+static inline long sys_sendto(int fd, const void *buf, size_t bytes, int flags, const struct sockaddr *addr,
+			      socklen_t addr_bytes)
+{
+	return SYS_CALL6(SYS_sendto, fd, buf, bytes, flags, addr, addr_bytes);
+}
+
+static inline long sys_recvfrom(int fd, void *buf, size_t bytes, int flags, struct sockaddr *ret_addr,
+				socklen_t *addr_bytes)
+{
+	return SYS_CALL6(SYS_recvfrom, fd, buf, bytes, flags, ret_addr, addr_bytes);
+}
+
 static inline int sys_getsockname(int fd, struct sockaddr *ret_addr, socklen_t *addr_bytes)
 {
 	return (int)SYS_CALL3(SYS_getsockname, fd, ret_addr, addr_bytes);
