@@ -186,6 +186,14 @@ VJ_API int vj_accept(struct vj *vj, struct vj_listener l, uint64_t cookie, struc
 VJ_API int vj_connect(struct vj *vj, const struct sockaddr *remote, socklen_t remote_len, const struct sockaddr *local,
 		      socklen_t local_len, uint64_t cookie, struct vj_conn *ret_c);
 
+/**
+ * vj_connect_again() - The peer refused a connection (ECONNREFUSED), or died before (ECONNRESET): try who owns the endpoint now
+ *
+ * Where several applications share an endpoint, who was asked may have given it up meanwhile.
+ * Return: 0: another one is asked, and @c is gone; as vj_connect(): @c is as it was.
+ */
+VJ_API int vj_connect_again(struct vj *vj, struct vj_conn c, uint64_t cookie, struct vj_conn *ret_c);
+
 /** vj_conn_addrs() - Both ends; either pointer may be NULL */
 VJ_API void vj_conn_addrs(const struct vj *vj, struct vj_conn c, struct sockaddr_storage *ret_local,
 			  struct sockaddr_storage *ret_remote);

@@ -132,6 +132,26 @@ int vj_connect(struct vj *vj, const struct sockaddr *remote, socklen_t remote_le
 	return 0;
 }
 
+int vj_connect_again(struct vj *vj, struct vj_conn c, uint64_t cookie, struct vj_conn *ret_c)
+{
+	struct endpoint local, remote;
+	struct vj_link *link;
+	struct tcp_id id;
+	int err;
+
+	tcp_endpoints(vj->stack, tcp_of(c), &local, &remote);
+	route_forget(vj, CTL_PROTO_TCP, &remote);
+	err = route_find(vj, CTL_PROTO_TCP, &remote, vj->flow++, &link);
+	if (err)
+		return err;
+	err = tcp_connect(vj->stack, link->stack_id, &local, &remote, cookie, &id);
+	if (err)
+		return err;
+	vj_conn_abort(vj, c);
+	ret_c->v = id.v;
+	return 0;
+}
+
 void vj_conn_addrs(const struct vj *vj, struct vj_conn c, struct sockaddr_storage *ret_local,
 		   struct sockaddr_storage *ret_remote)
 {

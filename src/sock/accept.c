@@ -2,6 +2,13 @@
 /*
  * accept.c - listening, in the kernel and on channels at once
  *
+ * listen() is the kernel's; the port is leased when a process first waits for connections: in accept(), poll(), select(),
+ * or epoll_wait() on a set that holds the socket. Until then clients come through the kernel. A listening socket may have
+ * copies in many processes (fork, exec, SCM_RIGHTS), and those that never accept, such as the master of a prefork server,
+ * a parent that becomes a daemon, or the children of a server that forks for each connection, must not be given clients
+ * that would wait for ever. Those that do wait hold the port together: vjd sees that all of them show the same socket, and
+ * spreads clients over them.
+ *
  * What is accepted from the kernel is a kernel socket and not looked at again. What is accepted
  * from a channel gets the number of a duplicate of one placeholder, which is cheaper than a socket
  * of its own.
@@ -42,8 +49,10 @@ static uint32_t backlog_of(int backlog)
 	return backlog < 1 ? 1 : min_u32((uint32_t)backlog, 65535);
 }
 
-/* Return: 0; -errno: the kernel listens alone. */
-static int channel_listen(int fd, struct sock *s, int backlog)
+/*
+ * Return: 0; -errno: the kernel listens alone.
+ */
+static int channel_listen(int fd, struct sock *s)
 {
 	struct sockaddr_storage addr;
 	socklen_t len = sizeof(addr);
@@ -61,18 +70,64 @@ static int channel_listen(int fd, struct sock *s, int backlog)
 	s->lease_fd = OWN_FD_MAKE(sys_fcntl(fd, F_DUPFD_CLOEXEC, 0));
 	if (s->lease_fd < 0)
 		return s->lease_fd;
-	err = vj_listen(sock.vj, (struct sockaddr *)&addr, len, backlog_of(backlog),
-			sock_lease_flags(fd, s), s->lease_fd, (uint64_t)(uintptr_t)s, &s->listener);
+	err = vj_listen(sock.vj, (struct sockaddr *)&addr, len, s->backlog, sock_lease_flags(fd, s), s->lease_fd,
+			(uint64_t)(uintptr_t)s, &s->listener);
 	if (err) {
 		own_fd_close(s->lease_fd);
 		s->lease_fd = -1;
 		ctx_say("listen: no channel: %s", strerror(-err));
 		return err;
 	}
-	s->state = SOCK_LISTEN;
 	s->has_listener = true;
-	watches_move(&s->file, WATCH_BOTH);
 	return 0;
+}
+
+static void unleased_count(struct sock *s, int by)
+{
+	if (s->state == SOCK_LISTEN && !s->has_listener && !s->kernel_only)
+		sock.unleased += (uint32_t)by;
+}
+
+int listener_wanted(int fd, struct sock *s)
+{
+	if (likely(s->has_listener) || s->state != SOCK_LISTEN || sock.exiting)
+		return 0;
+	if (!s->kernel_only) {
+		unleased_count(s, -1);
+		s->kernel_only = channel_listen(fd, s) != 0;
+	}
+	return s->kernel_only && sock.strict ? -ENETDOWN : 0;
+}
+
+void listener_found(struct sock *s, uint32_t backlog)
+{
+	s->state = SOCK_LISTEN;
+	s->has_listener = s->kernel_only = false;
+	s->backlog = backlog;
+	unleased_count(s, 1);
+	for (struct watch *w = s->file.watches; w; w = w->next)
+		if (w->set)
+			w->set->fresh_watches = true;
+	watches_move(&s->file, WATCH_BOTH);
+}
+
+void listener_close(struct sock *s)
+{
+	unleased_count(s, -1);
+	if (s->has_listener && sock.vj)
+		vj_unlisten(sock.vj, s->listener);
+	s->has_listener = false;
+	s->state = SOCK_FRESH;
+	own_fd_close(s->lease_fd);
+	s->lease_fd = -1;
+}
+
+void listener_forget(struct sock *s)
+{
+	if (!s->has_listener)
+		return;
+	s->has_listener = false;
+	unleased_count(s, 1);
 }
 
 static int listen_both(int fd, struct sock *s, int backlog)
@@ -81,19 +136,18 @@ static int listen_both(int fd, struct sock *s, int backlog)
 
 	if (s->state == SOCK_CONNECTING || s->state == SOCK_CONNECTED || s->state == SOCK_DEAD)
 		return -EINVAL;
+	if (sock.strict && ctx_get())
+		return -ENETDOWN;
 	r = sys_listen(fd, backlog);
 	if (r)
 		return r;
 	if (s->state == SOCK_LISTEN) {
+		s->backlog = backlog_of(backlog);
 		if (s->has_listener && sock.vj)
-			vj_listener_backlog(sock.vj, s->listener, backlog_of(backlog));
+			vj_listener_backlog(sock.vj, s->listener, s->backlog);
 		return 0;
 	}
-	r = channel_listen(fd, s, backlog);
-	if (r && sock.strict)
-		return -ENETDOWN;
-	if (r)
-		sock_give_to_kernel(fd, s);
+	listener_found(s, backlog_of(backlog));
 	return 0;
 }
 
@@ -215,6 +269,15 @@ static int accept_either(int fd, struct sock *s, struct sockaddr *addr, socklen_
 	return r;
 }
 
+static int accept_any(int fd, struct sock *s, struct sockaddr *addr, socklen_t *len, int flags)
+{
+	int err = is_foreign() ? 0 : listener_wanted(fd, s);
+
+	if (err)
+		return err;
+	return s->has_listener ? accept_either(fd, s, addr, len, flags) : ASK_KERNEL;
+}
+
 int sock_accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)
 {
 	struct file *f = fd_peek(fd) ? file_enter(fd) : NULL;
@@ -225,9 +288,8 @@ int sock_accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)
 
 		if (s && (sock_is_conn(s) || s->state == SOCK_DEAD))
 			r = -EINVAL;
-		else if (s && s->state == SOCK_LISTEN && s->has_listener &&
-			 !(flags & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)))
-			r = accept_either(fd, s, addr, len, flags);
+		else if (s && s->state == SOCK_LISTEN && !(flags & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)))
+			r = accept_any(fd, s, addr, len, flags);
 		lock_leave();
 	}
 	return (int)ret_errno(r == ASK_KERNEL ? ker_accept4(fd, addr, len, flags) : r);

@@ -303,6 +303,8 @@ static void event_deliver(const struct vj_event *ev)
 			return;
 		if ((ev->events & VJ_EV_CONNECTED) && s->state == SOCK_CONNECTING)
 			s->state = SOCK_CONNECTED;
+		if (unlikely(ev->events & VJ_EV_ERROR) && s->state == SOCK_CONNECTING && sock_connect_refused(s))
+			return;
 	} else if (ev->obj == VJ_OBJ_UDP) {
 		if (ev->events & VJ_EV_ERROR)
 			dgram_dests_forget();

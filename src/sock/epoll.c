@@ -356,6 +356,7 @@ static int ctl_add(struct epoll_set *set, struct file *f, int fd, const struct e
 	if (w->set_next)
 		w->set_next->set_pprev = &w->set_next;
 	set->watches = w;
+	set->fresh_watches |= f->kind == FILE_SOCK && sock_of(f)->state == SOCK_LISTEN;
 	set_fire(w, file_level(f));
 	return 0;
 }
@@ -562,6 +563,21 @@ static int set_sleep(struct epoll_set *set, int epfd, struct epoll_event *ev, in
 	return n;
 }
 
+/*
+ * The set is waited on, and so are the listening sockets in it. In a child of fork() it also needs a kick of its own.
+ * Return: 0; -ENETDOWN; -EMFILE.
+ */
+static VJ_COLD int set_prepare(struct epoll_set *set)
+{
+	int err = is_foreign() ? 0 : set_open_up(set, false);
+
+	set->fresh_watches = false;
+	for (struct watch *w = set->watches; w && !err && sock.unleased; w = w->set_next)
+		if (w->file->kind == FILE_SOCK && (w->events & EPOLLIN))
+			err = listener_wanted(w->fd, sock_of(w->file));
+	return err;
+}
+
 /* Return: as epoll_wait(), -errno. Lock held. */
 static int set_wait(struct epoll_set *set, int epfd, struct epoll_event *ev, int max,
 		    int64_t timeout_ns, const sigset_t *mask)
@@ -569,8 +585,10 @@ static int set_wait(struct epoll_set *set, int epfd, struct epoll_event *ev, int
 	struct signal_trace signals = sock_signals;
 	struct spin spin = { 0 };
 	uint64_t deadline_ns = 0, now_ns;
-	int n;
+	int n = unlikely(set->fresh_watches) ? set_prepare(set) : 0;
 
+	if (unlikely(n))
+		return n;
 	for (;;) {
 		ctx_process();
 		set->round++;

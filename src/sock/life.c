@@ -3,8 +3,9 @@
  * life.c - fork and exit
  *
  * A child of fork() keeps the parent's descriptors but not its connections: the peer could not tell
- * two owners apart. In the child they are dead (reads end with ECONNRESET, writes with EPIPE),
- * listening sockets go on through the kernel, and new sockets get a context of the child's own.
+ * two owners apart. In the child they are dead (reads end with ECONNRESET, writes with EPIPE).
+ * Listening sockets the child shares with the parent, if it waits on them; it and new sockets get
+ * a context of the child's own.
  *
  * At exit, connections are closed in order: what was written goes out before the process is gone,
  * as with the kernel.
@@ -25,7 +26,7 @@ static void sock_bury(struct sock *s)
 		s->dgram->stays = true;
 		s->dgram->in_kernel = 0;
 	}
-	s->has_listener = false;
+	listener_forget(s);
 	own_fd_close(s->lease_fd);
 	s->lease_fd = -1;
 }
@@ -78,6 +79,7 @@ static void set_forget(struct epoll_set *set)
 {
 	set->kick = (struct kick){ .fd = -1 };
 	set->bell_on = false;
+	set->fresh_watches = true;
 	set->asleep = 0;
 }
 

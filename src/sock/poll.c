@@ -90,6 +90,20 @@ static int look(struct polling *p)
 	return cnt;
 }
 
+/* Listening sockets are waited on: listen on channels, too. Return: 0; -ENETDOWN. */
+static VJ_COLD int want_listeners(const struct pollfd *fds, nfds_t n)
+{
+	int err = 0;
+
+	for (nfds_t i = 0; i < n && !err && sock.unleased && !is_foreign(); i++) {
+		struct file *f = fd_peek(fds[i].fd);
+
+		if (f && f->kind == FILE_SOCK && (fds[i].events & (POLLIN | POLLRDNORM)))
+			err = listener_wanted(fds[i].fd, sock_of(f));
+	}
+	return err;
+}
+
 static void watches_on(struct polling *p, struct sleeper *sl)
 {
 	for (nfds_t i = 0; i < p->n; i++) {
@@ -221,7 +235,10 @@ static int poll_any(struct pollfd *fds, nfds_t n, int64_t timeout_ns, const sigs
 						     (n + EXTRA) * sizeof(*kernel));
 	}
 	lock_take();
-	if (sock.vj) {
+	r = unlikely(sock.unleased) ? want_listeners(fds, n) : 0;
+	if (r) {
+		/* strict, and no channel */
+	} else if (sock.vj) {
 		r = poll_both(&p, timeout_ns);
 	} else {
 		r = look_channel(&p);

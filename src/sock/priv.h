@@ -11,8 +11,8 @@
  *
  * A TCP socket starts FRESH: a kernel socket whose options are remembered. connect() decides: on a
  * channel if vjd knows an application behind the address, else it is the kernel's for good and
- * leaves the table. listen() makes it listen in the kernel *and* on channels; accept() takes from
- * both. Under a channel connection the kernel socket stays as a placeholder that keeps the number;
+ * leaves the table. listen() makes it listen in the kernel, and the first wait for a connection on
+ * channels, too (accept.c says why so late); accept() takes from both. Under a channel connection the kernel socket stays as a placeholder that keeps the number;
  * connections that were accepted share one, duplicated.
  *
  * One lock, `sock.lock`, covers all of it and libvj below. It is never held across a system call
@@ -77,7 +77,7 @@ struct file {
  */
 enum sock_state {
 	SOCK_FRESH,	 /* all with the kernel */
-	SOCK_LISTEN,	 /* `listener`, unless it is the kernel's alone (child of fork) */
+	SOCK_LISTEN,	 /* if `has_listener`: `listener` */
 	SOCK_CONNECTING, /* `conn` */
 	SOCK_CONNECTED,	 /* `conn` */
 	SOCK_DEAD,	 /* neither */
@@ -113,8 +113,10 @@ struct sock {
 	bool shut_rd, shut_wr;
 	bool failed; /* the connection's error was reported: reads end, writes break */
 	bool has_listener;
+	bool kernel_only; /* LISTEN: there is no lease to be had */
 	bool bound;	    /* FRESH: bind() was called */
 	bool connect_async; /* connect() returned EINPROGRESS and has not been asked again */
+	uint8_t refusals;   /* CONNECTING: owners of the port that did not want it any more */
 	bool linger;
 	uint16_t err; /* error found after part of a call succeeded, for the next one */
 	uint32_t linger_s;
@@ -123,6 +125,7 @@ struct sock {
 		struct vj_listener listener;
 		struct dgram *dgram;
 	};
+	uint32_t backlog; /* LISTEN */
 	int lease_fd; /* LISTEN, UDP: our own duplicate of the kernel socket, the proof that the port is ours; else -1 */
 	uint64_t rcvtimeo_ns, sndtimeo_ns; /* 0: none */
 	struct sock_options *opts;	   /* NULL: none set; malloc */
@@ -180,6 +183,7 @@ struct epoll_set {
 	struct watch *watches;
 	struct kick kick; /* registered with the kernel's set as soon as there is a watch */
 	bool bell_on;	  /* the bell is registered with the kernel's set */
+	bool fresh_watches; /* among the watches may be listening sockets that are not leased yet */
 	uint32_t asleep;  /* threads in its epoll_wait() in the kernel */
 	_Atomic uint32_t
 		kernel_cnt; /* registrations with the kernel's set, about; not kick and bell */
@@ -204,6 +208,7 @@ struct sock_layer {
 	uint64_t retry_ns; /* no new vj_open() before */
 	int refused;	   /* why the last one failed */
 	bool strict, verbose, exiting;
+	uint32_t unleased; /* sockets that listen in the kernel, and will on channels at the first wait */
 	uint64_t calls; /* of the program into ctx_process() */
 
 	struct sleeper *sleepers;
@@ -363,8 +368,40 @@ bool sock_addr_is_local(const struct sock *s, const struct sockaddr *addr, sockl
 unsigned sock_lease_flags(int fd, const struct sock *s);
 /* The kernel alone from now on. Lock held. */
 void sock_give_to_kernel(int fd, struct sock *s);
+/*
+ * The application that a connection was begun to refused it, or is gone: perhaps others listen there, too.
+ * Return: true: it goes on, there or in the kernel.
+ */
+bool sock_connect_refused(struct sock *s);
 /* An error that the stack reports once. Return: what the call returns. */
 long sock_fail(struct sock *s, long err);
+
+/*
+ * ---- accept.c -----------------------------------------------------------------------------------
+ * ----------------
+ */
+
+/*
+ * Somebody waits for connections on @fd: on channels too from now on, if it is a listening socket. Lock held.
+ * Return: 0; -ENETDOWN: strict, and there is no channel.
+ */
+int listener_wanted(int fd, struct sock *s);
+/* Off channels; the kernel's socket stays as it is. */
+void listener_close(struct sock *s);
+/* The same in a child of fork(), where libvj's half is the parent's. */
+void listener_forget(struct sock *s);
+/* A socket that somebody else made listen, or that a FRESH one became */
+void listener_found(struct sock *s, uint32_t backlog);
+
+/*
+ * ---- adopt.c ------------------------------------------------------------------------------------
+ * ----------------
+ */
+
+/* A descriptor that came from outside: tracked from now on if this layer has a say in such a socket. Lock held. */
+void adopt_fd(int fd);
+/* The descriptors of a message from the kernel (SCM_RIGHTS). Lock not held. */
+void adopt_received(const struct msghdr *msg);
 
 /*
  * ---- dgram.c ------------------------------------------------------------------------------------

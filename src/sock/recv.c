@@ -252,8 +252,12 @@ ssize_t sock_recvmsg(int fd, struct msghdr *msg, int flags)
 	struct sock *s = recv_enter(fd);
 	long r;
 
-	if (!s)
-		return ret_errno(ker_recvmsg(fd, msg, flags));
+	if (!s) {
+		r = ker_recvmsg(fd, msg, flags);
+		if (r >= 0 && msg->msg_controllen)
+			adopt_received(msg);
+		return ret_errno(r);
+	}
 	r = recv_msg(fd, s, msg, flags);
 	lock_leave();
 	return ret_errno(r);
@@ -297,8 +301,13 @@ int sock_recvmmsg(int fd, struct mmsghdr *msgs, unsigned cnt, int flags, struct 
 	struct sock *s = recv_enter(fd);
 	long r;
 
-	if (!s)
-		return (int)ret_errno(ker_recvmmsg(fd, msgs, cnt, flags, timeout));
+	if (!s) {
+		r = ker_recvmmsg(fd, msgs, cnt, flags, timeout);
+		for (long i = 0; i < r; i++)
+			if (msgs[i].msg_hdr.msg_controllen)
+				adopt_received(&msgs[i].msg_hdr);
+		return (int)ret_errno(r);
+	}
 	if (s->state == SOCK_UDP && !s->dgram->open) {
 		dgram_kernel_begin(s);
 		r = ker_recvmmsg(fd, msgs, cnt, flags, timeout);

@@ -119,8 +119,8 @@ void sock_destroy(struct sock *s)
 			vj_conn_abort(sock.vj, s->conn);
 		else
 			vj_conn_close(sock.vj, s->conn);
-	} else if (sock.vj && s->has_listener) {
-		vj_unlisten(sock.vj, s->listener);
+	} else if (s->state == SOCK_LISTEN) {
+		listener_close(s);
 	}
 	if (s->state == SOCK_UDP) {
 		dgram_close(s);
@@ -330,11 +330,56 @@ static int channel_connect(int fd, struct sock *s, const struct sockaddr *addr, 
 		return err;
 	}
 	s->state = SOCK_CONNECTING;
+	s->refusals = 0;
 	s->failed = s->shut_rd = s->shut_wr = false;
 	s->err = 0;
 	options_replay(s, s->conn);
 	watches_move(&s->file, WATCH_CHANNEL);
 	return 0;
+}
+
+/* For a connect() that returned already: the kernel goes on. Return: false: it refuses, too. */
+static bool kernel_connect(struct sock *s)
+{
+	struct sockaddr_storage remote;
+	struct sockaddr_in6 addr;
+	socklen_t len = sizeof(addr);
+	int fd = fd_next(0), err;
+
+	while (fd >= 0 && fd_peek(fd) != &s->file)
+		fd = fd_next(fd + 1);
+	if (fd < 0)
+		return false;
+	vj_conn_addrs(sock.vj, s->conn, NULL, &remote);
+	sock_addr_copy(s, &remote, (struct sockaddr *)&addr, &len);
+	err = sys_connect(fd, (struct sockaddr *)&addr, len);
+	if (err && err != -EINPROGRESS)
+		return false;
+	vj_conn_abort(sock.vj, s->conn);
+	s->state = SOCK_FRESH;
+	file_get(&s->file);
+	for (; fd >= 0; fd = fd_next(fd + 1))
+		if (fd_peek(fd) == &s->file)
+			sock_give_to_kernel(fd, s);
+	file_put(&s->file);
+	return true;
+}
+
+bool sock_connect_refused(struct sock *s)
+{
+	enum { REFUSALS_MAX = 8 };
+	int err = vj_error(sock.vj, s->conn, false);
+	struct vj_conn again;
+
+	if (err != ECONNREFUSED && err != ECONNRESET)
+		return false;
+	if (s->refusals++ < REFUSALS_MAX &&
+	    !vj_connect_again(sock.vj, s->conn, (uint64_t)(uintptr_t)s, &again)) {
+		s->conn = again;
+		options_replay(s, s->conn);
+		return true;
+	}
+	return s->connect_async && s->nonblock && kernel_connect(s);
 }
 
 /*
@@ -423,7 +468,12 @@ static int connect_begin(int fd, struct sock *s, const struct sockaddr *addr, so
 		s->connect_async = true;
 		return -EINPROGRESS;
 	}
-	return connect_wait(s);
+	err = connect_wait(s);
+	if ((err != -ECONNREFUSED && err != -ECONNRESET) || s->state != SOCK_FRESH)
+		return err;
+	/* whoever held the port on channels does no more: the kernel knows whether anybody listens */
+	sock_give_to_kernel(fd, s);
+	return 1;
 }
 
 int sock_connect(int fd, const struct sockaddr *addr, socklen_t len)
@@ -474,12 +524,7 @@ static int listener_shutdown(int fd, struct sock *s, int how)
 
 	if (r || how == SHUT_WR)
 		return r;
-	if (s->has_listener && sock.vj)
-		vj_unlisten(sock.vj, s->listener);
-	s->has_listener = false;
-	own_fd_close(s->lease_fd);
-	s->lease_fd = -1;
-	s->state = SOCK_FRESH;
+	listener_close(s);
 	watches_move(&s->file, WATCH_BOTH);
 	file_fire(&s->file, EPOLLIN | EPOLLRDNORM | EPOLLHUP);
 	return 0;

@@ -105,6 +105,14 @@ static void address(struct pair *p, int family, const char *text)
 	}
 }
 
+/* Who waits for connections gets them over channels. */
+static void wait_first(int listener)
+{
+	struct pollfd pfd = { .fd = listener, .events = POLLIN };
+
+	must("nobody there", poll(&pfd, 1, 0) == 0);
+}
+
 void listen_on(struct pair *p, int family, const char *text)
 {
 	address(p, family, text);
@@ -112,6 +120,7 @@ void listen_on(struct pair *p, int family, const char *text)
 	must("socket", p->listener >= 0);
 	must("bind", !bind(p->listener, (struct sockaddr *)&p->addr, p->addr_len));
 	must("listen", !listen(p->listener, 16));
+	wait_first(p->listener);
 	must("getsockname", !getsockname(p->listener, (struct sockaddr *)&p->addr, &p->addr_len));
 }
 
@@ -254,6 +263,7 @@ static void test_dual_stack(void)
 	l = socket(AF_INET6, SOCK_STREAM, 0);
 	say("bind", bind(l, (struct sockaddr *)&any, sizeof(any)));
 	say("listen", listen(l, 5));
+	wait_first(l);
 	getsockname(l, (struct sockaddr *)&any, &len);
 	to.sin_port = any.sin6_port;
 	c = socket(AF_INET, SOCK_STREAM, 0);

@@ -112,6 +112,9 @@ static uint16_t start_server(void (*serve)(int listener), pid_t *ret_pid)
 	CHECK(*ret_pid >= 0);
 	if (!*ret_pid) {
 		int fd = listen_any(&port);
+		struct pollfd first = { .fd = fd, .events = POLLIN };
+
+		CHECK(!poll(&first, 1, 0)); /* from now on clients come over channels */
 
 		prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails leaves nothing behind */
 		CHECK(write(port_pipe[1], &port, sizeof(port)) == sizeof(port));

@@ -71,7 +71,11 @@ vjd_pid() {
 	"$vj" status | sed -n 's/^vjd [^,]*, pid \([0-9]*\),.*/\1/p'
 }
 
-# has_lease PORT: does an application hold it?
+# has_lease PORT: does an application hold it? One that listens does when it first waits for a connection.
 has_lease() {
-	"$vj" status | grep -q "^tcp .*:$1 "
+	for _ in $(seq 40); do
+		"$vj" status | grep -q "^tcp .*:$1 " && return 0
+		sleep 0.05
+	done
+	return 1
 }

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * adopt.c - descriptors that come from outside: left by the image that exec() replaced, or sent by another process
+ *
+ * What a descriptor is, the kernel says: a TCP socket that listens is one for channels too, from its first accept() on,
+ * whoever made it (systemd's socket activation, the binary before an upgrade); one that is neither connected nor listening
+ * may still become anything. All others are the kernel's.
+ *
+ * Standard input, output and error are looked at like any other.
+ */
+#include "sock/priv.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { BACKLOG_UNKNOWN = 4096, FDS_WITHOUT_PROC = 64, STATE_LISTEN = 10, STATE_CLOSE = 7 };
+
+/* Return: the option's value; -1: it has none, or this is no socket. */
+static int int_option(int fd, int level, int name)
+{
+	int value = -1;
+	socklen_t len = sizeof(value);
+
+	return sys_getsockopt(fd, level, name, &value, &len) ? -1 : value;
+}
+
+/* Return: TCP's state, as TCP_INFO says it; -1: no TCP socket. */
+static int tcp_state_of(int fd)
+{
+	struct tcp_info info = { 0 };
+	socklen_t len = sizeof(info);
+
+	if (int_option(fd, SOL_SOCKET, SO_PROTOCOL) != IPPROTO_TCP ||
+	    sys_getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len))
+		return -1;
+	return info.tcpi_state;
+}
+
+static bool is_bound(int fd)
+{
+	struct sockaddr_in6 name = { 0 };
+	socklen_t len = sizeof(name);
+
+	/* the port is at the same place in both families */
+	return !sys_getsockname(fd, (struct sockaddr *)&name, &len) && name.sin6_port;
+}
+
+static void adopt_tcp(int fd, int family, bool listens)
+{
+	struct sock *s;
+	int flags = sys_fcntl(fd, F_GETFL, 0);
+
+	layer_init();
+	s = sock_alloc();
+	if (!s)
+		return;
+	s->family = (uint8_t)family;
+	s->nonblock = flags >= 0 && (flags & O_NONBLOCK);
+	s->bound = is_bound(fd);
+	if (fd_set_file(fd, &s->file)) {
+		sock_free(s);
+		return;
+	}
+	if (listens)
+		listener_found(s, BACKLOG_UNKNOWN);
+}
+
+void adopt_fd(int fd)
+{
+	int family = fd_peek(fd) ? -1 : int_option(fd, SOL_SOCKET, SO_DOMAIN);
+	int state;
+
+	if ((family != AF_INET && family != AF_INET6) || sock.exiting)
+		return;
+	state = tcp_state_of(fd);
+	if (state == STATE_LISTEN || state == STATE_CLOSE)
+		adopt_tcp(fd, family, state == STATE_LISTEN);
+}
+
+void adopt_received(const struct msghdr *msg)
+{
+	if (sock_inside)
+		return;
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR((struct msghdr *)(uintptr_t)msg, c)) {
+		const uint8_t *data = CMSG_DATA(c);
+		int fd;
+
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+			continue;
+		lock_take();
+		for (size_t at = 0; at + sizeof(fd) <= c->cmsg_len - CMSG_LEN(0); at += sizeof(fd)) {
+			memcpy(&fd, data + at, sizeof(fd));
+			adopt_fd(fd);
+		}
+		lock_leave();
+	}
+}
+
+/*
+ * ---- at the start -------------------------------------------------------------------------------
+ * ----------------
+ */
+
+static void adopt_all(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	const struct dirent *entry;
+
+	if (!dir) {
+		for (int fd = 0; fd < FDS_WITHOUT_PROC; fd++)
+			adopt_fd(fd);
+		return;
+	}
+	while ((entry = readdir(dir)) != NULL)
+		if (entry->d_name[0] != '.' && atoi(entry->d_name) != dirfd(dir))
+			adopt_fd(atoi(entry->d_name));
+	closedir(dir);
+}
+
+__attribute__((constructor)) static void at_load(void)
+{
+	int saved = errno;
+
+	lock_take();
+	adopt_all();
+	lock_leave();
+	errno = saved;
+}

@@ -1,0 +1,447 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * procs - sockets in more than one process: fork, exec, SCM_RIGHTS
+ *
+ * The same binary runs on the kernel and under the preload, and must print the same (run_procs.sh). So nothing is printed
+ * that may differ: no numbers, no times.
+ *
+ * usage: procs kernel|channel [PART]
+ */
+#include "procs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { ANSWER_MS = 10000, LISTEN_FD = 3 };
+
+static const char *path;
+
+void check_failed(const char *file, int line, const char *what)
+{
+	fprintf(stderr, "%s:%d: process %d: %s: %s\n", file, line, getpid(), what, strerror(errno));
+	_exit(1);
+}
+
+/* ---- tools ------------------------------------------------------------------------------------------------------ */
+
+int listen_any(uint16_t *ret_port)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t len = sizeof(a);
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	CHECK(fd >= 0 && !bind(fd, (struct sockaddr *)&a, sizeof(a)) && !listen(fd, 128));
+	CHECK(!getsockname(fd, (struct sockaddr *)&a, &len));
+	*ret_port = ntohs(a.sin_port);
+	return fd;
+}
+
+void wait_first(int listener)
+{
+	struct pollfd pfd = { .fd = listener, .events = POLLIN };
+
+	CHECK(!poll(&pfd, 1, 0));
+}
+
+int connect_to(uint16_t port)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET,
+				 .sin_port = htons(port),
+				 .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct timeval limit = { .tv_sec = ANSWER_MS / 1000 };
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	CHECK(fd >= 0);
+	/* nothing here may hang */
+	CHECK(!setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)));
+	CHECK(!connect(fd, (struct sockaddr *)&a, sizeof(a)));
+	return fd;
+}
+
+static unsigned port_of(int fd, int (*name)(int, struct sockaddr *, socklen_t *))
+{
+	struct sockaddr_in a = { 0 };
+	socklen_t len = sizeof(a);
+
+	CHECK(!name(fd, (struct sockaddr *)&a, &len) && a.sin_family == AF_INET);
+	return ntohs(a.sin_port);
+}
+
+void check_path(int fd)
+{
+	unsigned want_local = port_of(fd, getsockname), want_remote = port_of(fd, getpeername);
+	unsigned local, remote;
+	bool in_kernel = false;
+	char line[256];
+	FILE *f = fopen("/proc/net/tcp", "r");
+
+	CHECK(f);
+	while (fgets(line, sizeof(line), f))
+		in_kernel |= sscanf(line, " %*d: %*[0-9A-F]:%x %*[0-9A-F]:%x", &local, &remote) == 2 &&
+			     local == want_local && remote == want_remote;
+	fclose(f);
+	CHECK(in_kernel == !strcmp(path, "kernel"));
+}
+
+pid_t child_start(void (*fn)(int arg), int arg)
+{
+	pid_t pid;
+
+	fflush(stdout);
+	pid = fork();
+	CHECK(pid >= 0);
+	if (pid)
+		return pid;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	fn(arg);
+	exit(0);
+}
+
+void child_end(pid_t pid)
+{
+	int status;
+
+	CHECK(waitpid(pid, &status, 0) == pid);
+	CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+void write_all(int fd, const void *buf, size_t len)
+{
+	for (size_t done = 0; done < len;) {
+		ssize_t n = write(fd, (const char *)buf + done, len - done);
+
+		CHECK(n > 0);
+		done += (size_t)n;
+	}
+}
+
+size_t read_all(int fd, void *buf, size_t len)
+{
+	size_t done = 0;
+
+	while (done < len) {
+		ssize_t n = read(fd, (char *)buf + done, len - done);
+
+		CHECK(n >= 0);
+		if (!n)
+			break;
+		done += (size_t)n;
+	}
+	return done;
+}
+
+void ping(int fd)
+{
+	char buf[4];
+
+	write_all(fd, "ping", 4);
+	CHECK(read_all(fd, buf, 4) == 4 && !memcmp(buf, "ping", 4));
+}
+
+void echo(int fd)
+{
+	char buf[4096];
+	ssize_t n;
+
+	while ((n = read(fd, buf, sizeof(buf))) > 0)
+		write_all(fd, buf, (size_t)n);
+	CHECK(!n);
+	close(fd);
+}
+
+union fd_control {
+	struct cmsghdr head;
+	char bytes[CMSG_SPACE(sizeof(int))];
+};
+
+void fd_send(int via, int fd)
+{
+	union fd_control control = { .head = { .cmsg_len = CMSG_LEN(sizeof(int)),
+					       .cmsg_level = SOL_SOCKET,
+					       .cmsg_type = SCM_RIGHTS } };
+	struct iovec iov = { (void *)"x", 1 };
+	struct msghdr msg = {
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)
+	};
+
+	memcpy(CMSG_DATA(&control.head), &fd, sizeof(fd));
+	CHECK(sendmsg(via, &msg, 0) == 1);
+}
+
+int fd_recv(int via)
+{
+	union fd_control control;
+	char c;
+	struct iovec iov = { &c, 1 };
+	struct msghdr msg = {
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)
+	};
+	int fd;
+
+	CHECK(recvmsg(via, &msg, 0) == 1 && msg.msg_controllen >= CMSG_LEN(sizeof(int)));
+	memcpy(&fd, CMSG_DATA(&control.head), sizeof(fd));
+	return fd;
+}
+
+void exec_role(const char *role)
+{
+	execl("/proc/self/exe", "procs", path, "-", role, NULL);
+	check_failed(__FILE__, __LINE__, "exec");
+}
+
+/* ---- workers ---------------------------------------------------------------------------------------------------- */
+
+static int ready_pipe[2], listener;
+static uint16_t port;
+
+static void ready_tell(void)
+{
+	CHECK(write(ready_pipe[1], "", 1) == 1);
+}
+
+static void ready_wait(unsigned cnt)
+{
+	char c;
+
+	while (cnt--)
+		CHECK(read(ready_pipe[0], &c, 1) == 1);
+}
+
+/* Tells each client who it is. @cnt clients, or as many as come. */
+static void serve(int fd, int name, int cnt)
+{
+	while (cnt--) {
+		char who = (char)('a' + name);
+		int client = accept(fd, NULL, NULL);
+
+		CHECK(client >= 0);
+		check_path(client);
+		write_all(client, &who, 1);
+		echo(client);
+	}
+}
+
+static void worker(int name)
+{
+	wait_first(listener);
+	ready_tell();
+	serve(listener, name, -1);
+}
+
+/* Return: who answered. */
+static char ask_one(void)
+{
+	int fd = connect_to(port);
+	char who;
+
+	check_path(fd);
+	CHECK(read_all(fd, &who, 1) == 1);
+	ping(fd);
+	close(fd);
+	return who;
+}
+
+static unsigned ask(unsigned cnt)
+{
+	unsigned seen = 0;
+
+	while (cnt--)
+		seen |= 1u << (ask_one() - 'a');
+	return seen;
+}
+
+static void part_open(void)
+{
+	CHECK(!pipe(ready_pipe));
+	listener = listen_any(&port);
+}
+
+static void part_close(void)
+{
+	close(ready_pipe[0]);
+	close(ready_pipe[1]);
+	close(listener);
+}
+
+static void end_by_signal(pid_t pid, int sig)
+{
+	int status;
+
+	kill(pid, sig);
+	CHECK(waitpid(pid, &status, 0) == pid && WIFSIGNALED(status));
+}
+
+/* ---- parts ------------------------------------------------------------------------------------------------------ */
+
+enum { WORKERS = 3 };
+
+/* The master never accepts; clients are spread, and go on when workers are killed. */
+static void part_prefork(void)
+{
+	pid_t workers[WORKERS];
+
+	part_open();
+	for (int i = 0; i < WORKERS; i++)
+		workers[i] = child_start(worker, i);
+	ready_wait(WORKERS);
+	printf("workers that served: %#x\n", ask(30 * WORKERS));
+	end_by_signal(workers[0], SIGKILL);
+	usleep(100000);
+	printf("after one was killed: %#x\n", ask(30 * WORKERS));
+	for (int i = 1; i < WORKERS; i++)
+		end_by_signal(workers[i], SIGTERM);
+	part_close();
+}
+
+/* The same with a set of epoll descriptors that was filled before the fork */
+static void epoll_worker(int epfd)
+{
+	struct epoll_event ev;
+	int client;
+
+	CHECK(!epoll_wait(epfd, &ev, 1, 0));
+	ready_tell();
+	CHECK(epoll_wait(epfd, &ev, 1, -1) == 1 && ev.data.fd == listener);
+	client = accept(listener, NULL, NULL);
+	CHECK(client >= 0);
+	check_path(client);
+	write_all(client, "a", 1);
+	echo(client);
+}
+
+static void part_epoll(void)
+{
+	struct epoll_event ev = { .events = EPOLLIN };
+	int epfd = epoll_create1(0);
+	pid_t pid;
+
+	part_open();
+	ev.data.fd = listener;
+	CHECK(!epoll_ctl(epfd, EPOLL_CTL_ADD, listener, &ev));
+	pid = child_start(epoll_worker, epfd);
+	ready_wait(1);
+	printf("served by %c\n", ask_one());
+	child_end(pid);
+	close(epfd);
+	part_close();
+}
+
+static void daemon_start(int arg)
+{
+	pid_t pid = fork();
+
+	(void)arg;
+	CHECK(pid >= 0);
+	if (pid)
+		_exit(0);
+	CHECK(setsid() > 0);
+	wait_first(listener);
+	ready_tell();
+	serve(listener, 3, 5);
+	exit(0);
+}
+
+/* Who made the socket listen is gone before anybody comes. */
+static void part_daemon(void)
+{
+	part_open();
+	child_end(child_start(daemon_start, 0));
+	close(listener);
+	ready_wait(1);
+	printf("served by %#x\n", ask(5));
+	listener = -1;
+	part_close();
+}
+
+static void role_activated(void)
+{
+	wait_first(LISTEN_FD);
+	CHECK(write(STDOUT_FILENO, "r", 1) == 1);
+	serve(LISTEN_FD, 4, 3);
+	exit(0);
+}
+
+static void activate(int arg)
+{
+	(void)arg;
+	CHECK(dup2(listener, LISTEN_FD) == LISTEN_FD && dup2(ready_pipe[1], STDOUT_FILENO) == STDOUT_FILENO);
+	exec_role("activated");
+}
+
+/* Socket activation: who makes it listen runs the program that accepts. */
+static void part_activation(void)
+{
+	pid_t pid;
+
+	part_open();
+	pid = child_start(activate, 0);
+	ready_wait(1);
+	printf("served by %#x\n", ask(3));
+	child_end(pid);
+	part_close();
+}
+
+static void takes_listener(int via)
+{
+	int fd = fd_recv(via);
+
+	wait_first(fd);
+	ready_tell();
+	serve(fd, 5, 3);
+}
+
+static void part_passed(void)
+{
+	int via[2];
+	pid_t pid;
+
+	CHECK(!pipe(ready_pipe) && !socketpair(AF_UNIX, SOCK_STREAM, 0, via));
+	pid = child_start(takes_listener, via[1]);
+	listener = listen_any(&port); /* the child has it by message only */
+	fd_send(via[0], listener);
+	close(listener);
+	ready_wait(1);
+	printf("served by %#x\n", ask(3));
+	child_end(pid);
+	close(via[0]);
+	close(via[1]);
+	listener = -1;
+	part_close();
+}
+
+int main(int argc, char **argv)
+{
+	static const struct {
+		const char *name;
+		void (*run)(void);
+	} parts[] = {
+		{ "prefork", part_prefork }, { "epoll", part_epoll },	{ "daemon", part_daemon },
+		{ "activation", part_activation }, { "passed", part_passed },
+	};
+
+	path = argc > 1 ? argv[1] : "kernel";
+	signal(SIGPIPE, SIG_IGN);
+	if (argc > 3 && !strcmp(argv[3], "activated"))
+		role_activated();
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+		if (argc > 2 && strcmp(argv[2], parts[i].name) != 0)
+			continue;
+		printf("-- %s\n", parts[i].name);
+		fflush(stdout);
+		parts[i].run();
+		fflush(stdout);
+	}
+	printf("end\n");
+	return 0;
+}

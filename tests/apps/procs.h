@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* procs.h - what the parts of `procs` share */
+#ifndef TESTS_APPS_PROCS_H
+#define TESTS_APPS_PROCS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define CHECK(cond) ((cond) ? (void)0 : check_failed(__FILE__, __LINE__, #cond))
+_Noreturn void check_failed(const char *file, int line, const char *what);
+
+/* A listening socket on a port of the loopback address. Nobody has waited on it yet. */
+int listen_any(uint16_t *ret_port);
+/* From here on clients of @listener come over channels, where there are some. */
+void wait_first(int listener);
+int connect_to(uint16_t port);
+/* The connection is on the path that the test was asked for. */
+void check_path(int fd);
+/* A process that runs @fn(arg) and exits with 0; killed when its parent ends. */
+pid_t child_start(void (*fn)(int arg), int arg);
+/* It has ended as it should. */
+void child_end(pid_t pid);
+void write_all(int fd, const void *buf, size_t len);
+/* Return: bytes read before the end of file, at most @len. */
+size_t read_all(int fd, void *buf, size_t len);
+/* "ping" there and the same back, from an echo server. */
+void ping(int fd);
+/* Until end of file, then close. */
+void echo(int fd);
+/* A descriptor over a socket of AF_UNIX */
+void fd_send(int via, int fd);
+int fd_recv(int via);
+/* This program again, in role @role, with standard descriptors as they are. */
+_Noreturn void exec_role(const char *role);
+
+#endif
