@@ -114,6 +114,7 @@ static void icmp_error_input(struct stack *s, const struct pkt *pkt, const struc
 		.err = icmp->version == 4 ? icmp4_errno(icmp->type, icmp->code)
 					  : icmp6_errno(icmp->type, icmp->code),
 		.mtu = icmp_mtu(icmp),
+		.quoted_len = quote.pkt_len,
 	};
 	/* The error must have come to where the packet had come from. */
 	if (error.err == 0 || !ip_addr_eq(&error.local.addr, &pkt->dst)) {

@@ -19,6 +19,7 @@ struct icmp_error {
 	int err;	  /* positive errno: ECONNREFUSED, EHOSTUNREACH, EMSGSIZE, ... */
 	uint32_t mtu; /* EMSGSIZE: what the router can pass, 0 if it did not say (RFC 1191 section
 			 5) */
+	uint32_t quoted_len; /* of the packet that it is about, IP header included */
 };
 
 /* A packet of protocol ICMP or ICMPv6 */

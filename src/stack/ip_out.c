@@ -14,6 +14,22 @@ static uint32_t ip_hdr_bytes(bool v4)
 	return v4 ? IP4_HDR_BYTES : IP6_HDR_BYTES;
 }
 
+/*
+ * RFC 7739 section 5.3: counters, of which a keyed hash of the destination chooses one, from a place
+ * that another keyed hash says. So nobody can tell from the numbers that he gets those of others, and
+ * who sends to few does not use them up.
+ */
+uint32_t ip_frag_id(struct stack *s, const struct ip_path *path)
+{
+	struct {
+		struct ip_addr src, dst;
+		uint64_t proto;
+	} key = { .src = path->src, .dst = path->dst, .proto = path->proto };
+	uint64_t hash = stack_siphash(s, &key, sizeof(key));
+
+	return (uint32_t)(hash >> 32) + s->frag_ids[hash % ARRAY_SIZE(s->frag_ids)]++;
+}
+
 void ip_tx_put(struct stack *s, const struct ip_tx *tx, const struct ip_path *path, uint32_t l4_len)
 {
 	const struct link *link = tx->link;
@@ -35,7 +51,8 @@ void ip_tx_put(struct stack *s, const struct ip_tx *tx, const struct ip_path *pa
 			.src = ip_addr_v4(&path->src),
 			.dst = ip_addr_v4(&path->dst),
 			.payload_len = (uint16_t)l4_len,
-			.dont_frag = true,
+			.id = path->frag_ok ? (uint16_t)ip_frag_id(s, path) : 0,
+			.dont_frag = !path->frag_ok,
 			.ttl = path->ttl,
 			.proto = path->proto,
 			.tos = path->tos,

@@ -8,7 +8,8 @@
  *	write at most tx.l4_room bytes to tx.l4         checksum: ip_tx_has_csum(), ip_tx_pseudo()
  *	ip_tx_put(s, &tx, &path, len);                  or ip_tx_unget(s, &tx)
  *
- * Nothing is fragmented, so IPv4 goes out with DF, and ID 0 as RFC 6864 allows then.
+ * IPv4 goes out with DF, and ID 0 as RFC 6864 allows then, but for paths that pass only less than we
+ * send.
  */
 #ifndef VJ_STACK_IP_OUT_H
 #define VJ_STACK_IP_OUT_H
@@ -31,6 +32,7 @@ struct ip_path {
 	uint8_t proto;
 	uint8_t ttl;
 	uint8_t tos; /* ECN bits included */
+	bool frag_ok; /* IPv4: without DF */
 };
 
 struct ip_tx {
@@ -46,6 +48,9 @@ void ip_tx_put(struct stack *s, const struct ip_tx *tx, const struct ip_path *pa
 
 /* Give the frame back unused. */
 void ip_tx_unget(struct stack *s, const struct ip_tx *tx);
+
+/* A number that no other packet of these addresses and this protocol bears for a while (RFC 6864, RFC 7739) */
+uint32_t ip_frag_id(struct stack *s, const struct ip_path *path);
 
 /* Must transport checksums be computed? If not, the field is 0. */
 static inline bool ip_tx_has_csum(const struct ip_tx *tx)

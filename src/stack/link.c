@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "stack/icmp.h"
+#include "stack/ip_pmtu.h"
 #include "stack/stack_priv.h"
 #include "stack/tcp_hooks.h"
 #include "stack/udp.h"
@@ -66,6 +67,7 @@ void stack_link_del(struct stack *s, struct link_id link_id, int err)
 	tcp_link_gone(s, link_id.v, err);
 	udp_link_gone(s, link_id.v);
 	reass_link_gone(s, link_id.v);
+	pmtu_link_gone(s, link_id.v);
 	/* What is left in the output queue has lost its link: nothing it owes can be paid. */
 	while (!ref_list_empty(&link->output))
 		stack_output_done(s, link_id.v, link->output.head);

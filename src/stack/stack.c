@@ -3,6 +3,7 @@
 
 #include "base/assert.h"
 #include "base/bits.h"
+#include "stack/ip_pmtu.h"
 #include "stack/stack_priv.h"
 #include "stack/tcp_hooks.h"
 #include "stack/udp.h"
@@ -137,6 +138,7 @@ void stack_destroy(struct stack *s)
 	udp_fini(s);
 	tcp_fini(s);
 	reass_fini(s);
+	pmtu_fini(s);
 	ports_fini(&s->ports);
 	flow_fini(&s->flows);
 	bufs_fini(&s->bufs);

@@ -42,6 +42,16 @@ enum stack_ecn {
 	STACK_ECN_OFF,	  /* 0 */
 };
 
+/*
+ * Search for the path MTU without ICMP (RFC 4821). The first is Linux's 1, although Linux has 0 as default: who runs into a
+ * black hole does not know that he should have asked for it.
+ */
+enum stack_mtu_probe {
+	STACK_MTU_PROBE_BLACK_HOLE, /* when full segments are not heard of */
+	STACK_MTU_PROBE_ALWAYS,	    /* 2 */
+	STACK_MTU_PROBE_OFF,	    /* 0 */
+};
+
 /* Of a buffer that is auto-tuned, in bytes, as Linux's net.ipv4.tcp_rmem and tcp_wmem; at most 2^30 */
 struct stack_buf_limits {
 	uint32_t min, start, max;
@@ -54,6 +64,7 @@ struct tcp_settings {
 	bool no_sack, no_timestamps, no_wscale; /* not offered, not accepted */
 	bool no_idle_restart;			/* tcp_slow_start_after_idle = 0 */
 	uint8_t ecn;				/* enum stack_ecn */
+	uint8_t mtu_probing;			/* enum stack_mtu_probe */
 	bool no_syncookies;			/* tcp_syncookies = 0 */
 	bool no_fastopen;			/* not as a client: bit 1 of tcp_fastopen is off */
 	bool fastopen_no_cookie_tx, fastopen_no_cookie_rx; /* 0x4, 0x200: not on networks with strangers */
@@ -356,6 +367,7 @@ struct tcp_info {
 	enum tcp_state state;
 	uint32_t srtt_us, rttvar_us, rto_us;
 	uint32_t cwnd_bytes, ssthresh_bytes, mss;
+	uint32_t path_mtu; /* bytes of an IP packet; of the link, as long as nothing else is known */
 	uint32_t snd_wnd, rcv_wnd;
 	uint32_t in_flight_bytes, unsent_bytes, unread_bytes;
 	uint8_t ca_state; /* enum tcp_ca */
@@ -429,6 +441,7 @@ uint32_t udp_ready(const struct stack *s, struct udp_id u);
 	X(FRAG_TIMEOUT, "not all fragments came in time")          \
 	X(IP_PROTO, "unknown protocol")                            \
 	X(ICMP_BAD, "malformed ICMP message")                      \
+	X(ICMP_MTU, "ICMP error with an MTU that cannot be")       \
 	X(UDP_BAD, "bad UDP length or checksum")                   \
 	X(UDP_NO_SOCKET, "no socket on this UDP port")             \
 	X(UDP_FULL, "UDP receive queue full")                      \
@@ -464,6 +477,7 @@ struct stack_stats {
 	uint64_t tcp_challenges;      /* RFC 5961 */
 	uint64_t tcp_answers_skipped; /* challenge ACKs and the like, by limit of their rate */
 	uint64_t tcp_recoveries, tcp_undos, tcp_probes; /* fast recoveries; mistakes found; tail loss probes */
+	uint64_t tcp_mtu_probes, tcp_mtu_raised, tcp_mtu_failed, tcp_mtu_black_holes; /* RFC 4821 */
 	uint64_t udp_rx, udp_tx;
 	uint64_t ip_reassembled; /* packets */
 	uint64_t mem_bytes;

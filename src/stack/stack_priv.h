@@ -45,6 +45,7 @@ static inline void event_cookie_set(struct event_node *node, uint64_t cookie)
 
 struct tcp_global; /* TCP's own, once per stack */
 struct udp_global;
+struct pmtu_table;
 
 /* Tokens for answers that strangers can provoke. */
 struct rate_limit {
@@ -71,6 +72,8 @@ struct stack {
 	uint32_t output_cnt;	      /* objects in all output queues */
 
 	struct reass reass; /* fragments that wait for others */
+	uint32_t frag_ids[64]; /* ip_frag_id() */
+	struct pmtu_table *pmtu; /* NULL: nothing is known but the links' */
 	struct rate_limit icmp_limit;
 	struct stack_stats
 		stats;	  /* counted here; tcp_conns and mem_bytes are filled by stack_stats() */

@@ -261,6 +261,7 @@ struct tcp_ext {
 	uint32_t rcvbuf_bytes;
 	uint64_t pace_max_Bps;	  /* bytes per second; 0: not limited */
 	uint32_t pace;		  /* struct tcp_pace, 0: not paced */
+	uint32_t mtu;		  /* struct tcp_mtu, 0: none */
 	uint32_t notsent_lowat;	  /* bytes; 0: none */
 	uint32_t user_timeout_ms; /* 0: none */
 	uint32_t uto_s;		  /* RFC 5482: ADV_UTO; 0: not enabled */
@@ -355,6 +356,7 @@ struct tcp_global {
 	struct pool tunes;
 	struct pool tallies;
 	struct pool pace;
+	struct pool mtus;
 	struct pool listeners;
 	uint64_t *used; /* bitmap over s->conns */
 	size_t used_bytes;
@@ -741,8 +743,8 @@ void tcp_send_ack(struct stack *s, struct conn c);
 void tcp_send_uto(struct stack *s, struct conn c);
 /* A probe that makes the peer answer: one below snd_una (RFC 9293 3.8.4, 3.8.6.1) */
 void tcp_send_probe(struct stack *s, struct conn c);
-/* One segment of new data whatever the congestion window says. Return: false: it could not go. */
-bool tcp_out_probe(struct stack *s, struct conn c);
+/* @len bytes of new data in one segment whatever the congestion window says. Return: false: it could not go. */
+bool tcp_out_probe(struct stack *s, struct conn c, uint32_t len);
 /*
  * Send what may be sent: retransmissions, new data, FIN, an acknowledgement that is
  * due.

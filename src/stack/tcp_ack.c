@@ -9,6 +9,7 @@
  */
 #include "stack/tcp.h"
 #include "stack/tcp_fastopen.h"
+#include "stack/tcp_mtu.h"
 
 /* ... on a link that can lose */
 static void ack_recovery(struct stack *s, struct conn c, uint32_t prior_una,
@@ -26,6 +27,8 @@ static void ack_recovery(struct stack *s, struct conn c, uint32_t prior_una,
 		bufq_pos_consumed(&rtx->pos, bytes);
 		bufq_pos_consumed(&rtx->pos_again, bytes);
 	}
+	if (t->ext != 0)
+		tcp_mtu_acked(s, c);
 	tcp_recovery_ack(s, c, prior_una, ack);
 }
 

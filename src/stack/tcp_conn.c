@@ -8,6 +8,7 @@
  */
 #include "stack/tcp.h"
 #include "stack/tcp_fastopen.h"
+#include "stack/tcp_mtu.h"
 
 #include <errno.h>
 #include <string.h>
@@ -72,6 +73,7 @@ void tcp_conn_path(const struct stack *s, struct conn c, struct ip_path *ret_pat
 	ret_path->proto = IP_PROTO_TCP;
 	ret_path->ttl = IP_TTL_DEFAULT;
 	ret_path->tos = 0;
+	ret_path->frag_ok = false;
 	if (likely(tcb_v4(t))) {
 		ret_path->src = ip_addr_from_v4(t->laddr4);
 		ret_path->dst = ip_addr_from_v4(t->raddr4);
@@ -84,6 +86,7 @@ void tcp_conn_path(const struct stack *s, struct conn c, struct ip_path *ret_pat
 	if (unlikely(ext != NULL)) {
 		ret_path->ttl = ext->ttl;
 		ret_path->tos = ext->tos;
+		ret_path->frag_ok = ext->mtu != 0 && tcb_mtu(s, t)->frag_ok;
 	}
 }
 
@@ -180,6 +183,7 @@ static void conn_unlink(struct stack *s, struct conn c)
 	tcp_cc_release(s, c);
 	tcp_tune_free(s, c);
 	tcp_pace_stop(s, c);
+	tcp_mtu_stop(s, t);
 	tcp_ooo_drop(s, t);
 	bufq_drop(&s->bufs, &t->sndq);
 	if (ref_list_has(&t->output))
@@ -264,6 +268,7 @@ bool tcp_conn_time_wait(struct stack *s, struct conn c)
 	tcp_cc_release(s, c);
 	tcp_tune_free(s, c);
 	tcp_pace_stop(s, c);
+	tcp_mtu_stop(s, t);
 	t->flags &= ~(uint32_t)(TF_KEEPALIVE | TF_PERSIST | TF_RTX_TIMER);
 	if (tcb_no_loss(t)) {
 		/* Over, once the last acknowledgement is out */
@@ -373,6 +378,7 @@ int tcp_init(struct stack *s)
 	    pool_init(&g->ext, &s->mem, sizeof(struct tcp_ext), 0, conns) != 0 ||
 	    pool_init(&g->cc, &s->mem, CC_STATE_MAX, 0, conns) != 0 ||
 	    pool_init(&g->pace, &s->mem, sizeof(struct tcp_pace), 0, conns) != 0 ||
+	    pool_init(&g->mtus, &s->mem, sizeof(struct tcp_mtu), 0, conns) != 0 ||
 	    pool_init(&g->ooo, &s->mem, sizeof(struct tcp_ooo), 0, 1u << 20) != 0 ||
 	    pool_init(&g->tunes, &s->mem, sizeof(struct tcp_tune), 0, conns) != 0 ||
 	    pool_init(&g->tallies, &s->mem, sizeof(struct tcp_tally), 0, conns) != 0 ||
@@ -412,6 +418,7 @@ void tcp_fini(struct stack *s)
 	pool_fini(&g->tallies);
 	pool_fini(&g->tunes);
 	pool_fini(&g->ooo);
+	pool_fini(&g->mtus);
 	pool_fini(&g->pace);
 	pool_fini(&g->cc);
 	pool_fini(&g->ext);
@@ -460,7 +467,7 @@ void tcp_icmp_error(struct stack *s, const struct icmp_error *error)
 	if (seq_lt(error->tcp_seq, c.t->snd_una) || seq_geq(error->tcp_seq, c.t->snd_nxt))
 		return;
 	if (error->err == EMSGSIZE) {
-		tcp_rtx_mtu(s, c, error->mtu);
+		tcp_mtu_icmp(s, c, error);
 		return;
 	}
 	/*

@@ -36,6 +36,7 @@
  */
 #include "stack/tcp_fastopen.h"
 
+#include "stack/ip_pmtu.h"
 #include "stack/tcp.h"
 
 #include <sodium/crypto_shorthash.h>
@@ -168,10 +169,11 @@ int tcp_fastopen_connect(struct stack *s, struct conn c, const void *buf, size_t
 {
 	struct tcb *t = c.t;
 	const struct fo_entry *e;
-	uint32_t mss = t->mss, take;
+	uint32_t mss, take;
 	struct flow_key key;
 
 	tcp_conn_key(s, c, &key);
+	mss = min_u32(t->mss, pmtu_get(s, key.link, &key.remote).mtu - (tcb_v4(t) ? 40 : 60));
 	e = fo_find(s, &key);
 	*ret_len = 0;
 	if (tcb_no_loss(t) || s->cfg.tcp.no_fastopen || (e != NULL && fo_is_bad(s, e)))

@@ -2,7 +2,7 @@
 /*
  * What a connection knows about itself, and what can be set about it
  */
-#include "stack/tcp.h"
+#include "stack/tcp_mtu.h"
 
 #include <errno.h>
 
@@ -502,6 +502,7 @@ void tcp_info(const struct stack *s, struct tcp_id id, struct tcp_info *ret_info
 		.cwnd_bytes = tcb_no_loss(t) ? UINT32_MAX : cold->cc.cwnd,
 		.ssthresh_bytes = cold->cc.ssthresh,
 		.mss = t->mss,
+		.path_mtu = tcp_mtu_path(s, c),
 		.ca_state = info_ca(info_rtx(s, t)),
 		.sacked_segs = info_rtx(s, t)->sacked_segs,
 		.lost_segs = info_segs(t, info_rtx(s, t)->lost_bytes),

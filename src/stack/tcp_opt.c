@@ -3,7 +3,7 @@
  * Options in SYN and SYN-ACK: MSS (RFC 9293 3.7.1, RFC 6691), window scale and timestamps (RFC
  * 7323), SACK permitted (RFC 2018). Each holds only if both sides sent it.
  */
-#include "stack/tcp.h"
+#include "stack/tcp_mtu.h"
 
 uint32_t tcp_opt_link_mss(const struct stack *s, struct conn c)
 {
@@ -77,9 +77,10 @@ void tcp_opt_agree(struct stack *s, struct conn c, const struct tcp_opts *opts)
 		mss -= TCP_TS_BYTES;
 	}
 	t->mss = (uint16_t)mss;
+	tcp_mtu_start(s, c);
 	if (!tcb_no_loss(t)) {
 		struct tcb_cold *cold = tcb_cold(s, c);
 
-		cold->cc.cwnd = cc_initial_window(mss);
+		cold->cc.cwnd = cc_initial_window(t->mss);
 	}
 }

@@ -12,7 +12,7 @@
  * A frame that cannot be had ends the attempt; stack_output_later() resumes it when the link is
  * writable.
  */
-#include "stack/tcp.h"
+#include "stack/tcp_mtu.h"
 #include "wire/eth.h"
 #include "wire/ip4.h"
 
@@ -226,7 +226,7 @@ int tcp_xmit(struct stack *s, struct conn c, uint32_t seq, uint8_t flags, const 
 	if (len > tx.l4_room - hdr_len) {
 		/* This link's frames are smaller than its MTU. */
 		len = tx.l4_room - hdr_len;
-		t->mss = (uint16_t)len;
+		t->mss = (uint16_t)min_u32(t->mss, len);
 		flags &= (uint8_t) ~(TCP_FIN | TCP_PSH);
 	}
 	if (likely(plain) && likely(data != NULL || len == 0)) {
@@ -592,11 +592,10 @@ static int out_segment(struct stack *s, struct conn c, uint32_t len)
 	return 0;
 }
 
-bool tcp_out_probe(struct stack *s, struct conn c)
+bool tcp_out_probe(struct stack *s, struct conn c, uint32_t len)
 {
 	const struct tcb *t = c.t;
 	uint32_t flight = tcb_flight(t);
-	uint32_t len = min_u32(tcb_unsent(t), t->mss);
 
 	return tcb_can_send(t) && len != 0 && t->snd_wnd > flight && len <= t->snd_wnd - flight &&
 	       tcp_out_prepare(s, c) && out_segment(s, c, len) == 0;
@@ -631,6 +630,8 @@ static int out_after_rtx(struct stack *s, struct conn c, bool force)
 	bool first = rtx != NULL && tcp_frto_holds(rtx);
 	int err = 0;
 
+	if (c.t->ext != 0 && !tcp_mtu_output(s, c))
+		return 0;
 	if (c.t->sndq.bytes != 0 && tcb_can_send(c.t))
 		err = out_data(s, c, force || first);
 	if (first && err == 0) {

@@ -202,7 +202,7 @@ void tcp_probe_timeout(struct stack *s, struct conn c, struct tcp_rtx *rtx)
 	struct tcb *t = c.t;
 
 	if (rtx->mode == RTX_OPEN && rtx->probe == PROBE_NONE) {
-		if (tcp_out_probe(s, c))
+		if (tcp_out_probe(s, c, min_u32(tcb_unsent(t), t->mss)))
 			rtx->probe = PROBE_NEW;
 		else if (tcp_rtx_send(s, c, rtx->tail) == 0)
 			rtx->probe = PROBE_AGAIN;

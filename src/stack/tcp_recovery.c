@@ -24,7 +24,7 @@
  * The order in one acknowledgement is Linux's: SACK blocks, then records that are acknowledged, then
  * round trip, probe, state, window.
  */
-#include "stack/tcp.h"
+#include "stack/tcp_mtu.h"
 
 /* ---- proportional rate reduction ------------------------------------------------------------- */
 
@@ -202,6 +202,8 @@ static void states_input(struct stack *s, struct conn c, struct tcp_rtx *rtx, st
 	tcp_rack_detect(s, c, rtx, news);
 	if (rtx->lost_bytes == 0 || rtx->mode == RTX_RECOVERY)
 		return;
+	if (rtx->mode == RTX_OPEN && tcp_mtu_lost(s, c))
+		return;
 	if (rtx->mode == RTX_OPEN || (news->flags & NEWS_LOST_AGAIN) != 0)
 		recovery_enter(s, c, rtx);
 }
@@ -301,7 +303,7 @@ void tcp_recovery_reorder(struct stack *s, struct conn c, struct tcp_rtx *rtx)
 	struct tcp_news news = { .rate.prior_in_flight = tcp_rtx_pipe(s, c.t) };
 	bool more = tcp_rack_timeout(s, c, rtx, &news);
 
-	if (news.rate.lost != 0) {
+	if (news.rate.lost != 0 && (rtx->mode != RTX_OPEN || !tcp_mtu_lost(s, c))) {
 		if (rtx->mode != RTX_RECOVERY) {
 			recovery_enter(s, c, rtx);
 			news.rate.acked_sacked = 1;
@@ -356,7 +358,7 @@ void tcp_recovery_mtu(struct stack *s, struct conn c)
 	struct tcb *t = c.t;
 	struct tcp_rtx *rtx = tcb_rtx(s, t);
 
-	if (tcp_sent_mark_large(s, rtx, t->mss) == 0)
+	if (rtx == NULL || tcp_sent_mark_large(s, rtx, t->mss) == 0)
 		return;
 	/* Not congestion: cwnd stays (RFC 1191 6.5). */
 	rtx->mode = RTX_LOSS;

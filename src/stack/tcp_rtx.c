@@ -3,7 +3,7 @@
  * Sending again: what recovery found lost, as far as the window lets go; and the retransmission
  * timer, whatever it stands for. SYN and persist are here for links that cannot lose, too.
  */
-#include "stack/tcp.h"
+#include "stack/tcp_mtu.h"
 
 #include <errno.h>
 
@@ -58,8 +58,10 @@ int tcp_rtx_send(struct stack *s, struct conn c, uint32_t idx)
 	if ((uint32_t)sent < len && tcp_sent_resize(s, rtx, idx, rec->seq + (uint32_t)sent) != 0)
 		return -ENOMEM;
 	rtx_count(s, t);
-	if (t->ext != 0)
+	if (t->ext != 0) {
 		tcp_pace_sent(s, c, (uint32_t)sent);
+		tcp_mtu_resent(s, t);
+	}
 	tcp_undo_resent(s, t, rtx, rec->end - rec->seq);
 	tcp_sent_again(s, rtx, idx);
 	if (idx == rtx->head && rtx->due != DUE_REORDER)
@@ -93,26 +95,6 @@ int tcp_rtx_output(struct stack *s, struct conn c)
 	return 0;
 }
 
-void tcp_rtx_mtu(struct stack *s, struct conn c, uint32_t mtu)
-{
-	struct tcb *t = c.t;
-	uint32_t ip_hdr = tcb_v4(t) ? 20 : 40;
-	uint32_t hdrs = ip_hdr + tcp_hdr_len(t);
-	uint32_t min_mtu = tcb_v4(t) ? 576 : 1280;
-	uint32_t mss;
-
-	/*
-	 * Routers of before RFC 1191 say 0: assume the least that everybody must carry. Less than
-	 * that is an attack.
-	 */
-	mss = max_u32(mtu, min_mtu) - hdrs;
-	if (!tcb_synchronized(t) || mss >= t->mss || tcb_no_loss(t))
-		return;
-	t->mss = (uint16_t)mss;
-	if (t->rtx != 0)
-		tcp_recovery_mtu(s, c);
-}
-
 /* ---- timeouts -------------------------------------------------------------------------------- */
 
 static int rtx_error(const struct tcp_rtx *rtx)
@@ -142,6 +124,7 @@ static bool rtx_rto(struct stack *s, struct conn c, const struct tcp_rtx *rtx)
 	s->stats.tcp_timeouts++;
 	if (rtx_given_up(s, c.t, rtx))
 		return tcp_conn_done(s, c, rtx_error(rtx));
+	tcp_mtu_timeout(s, c);
 	tcp_recovery_timeout(s, c);
 	c.t->backoff++;
 	if (tcp_rtx_output(s, c) != 0)

@@ -360,7 +360,5 @@ bool tcp_rtx_persist(struct stack *s, struct conn c);
 int tcp_rtx_send(struct stack *s, struct conn c, uint32_t idx);
 /* What is lost and the window lets go. Return: 0; -EAGAIN: no frame. */
 int tcp_rtx_output(struct stack *s, struct conn c);
-/* A router wants smaller packets (RFC 1191, RFC 8201). */
-void tcp_rtx_mtu(struct stack *s, struct conn c, uint32_t mtu);
 
 #endif

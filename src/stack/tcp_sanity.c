@@ -3,7 +3,7 @@
  * What must hold of every connection between two calls into the stack. Tests and fuzzers ask after
  * each segment; it walks queues, so nothing else does.
  */
-#include "stack/tcp.h"
+#include "stack/tcp_mtu.h"
 
 static void sanity_seq(const struct tcb *t)
 {
@@ -225,6 +225,21 @@ static void sanity_rtx(const struct stack *s, struct conn c)
 	VJ_ASSERT_OP(rtx->pos.off, <=, t->sndq.bytes);
 }
 
+static void sanity_mtu(const struct stack *s, const struct tcb *t)
+{
+	const struct tcp_mtu *m = tcb_mtu(s, t);
+
+	if (m == NULL)
+		return;
+	VJ_ASSERT(!tcb_no_loss(t) && t->state != TCP_CLOSED && t->state != TCP_TIME_WAIT);
+	VJ_ASSERT_OP(t->mss, <=, m->mss_max);
+	VJ_ASSERT_OP(m->path, <=, link_at(&s->links, t->link)->mtu);
+	if (m->probe != 0) {
+		VJ_ASSERT(m->probing && m->probe > m->low && m->probe <= m->high);
+		VJ_ASSERT(seq_geq(m->probe_end, t->snd_una) && seq_leq(m->probe_end, t->snd_nxt));
+	}
+}
+
 static void sanity_ooo(const struct stack *s, const struct tcb *t)
 {
 	const struct tcp_ext *ext = tcb_ext(s, t);
@@ -265,6 +280,7 @@ void tcp_sanity(struct stack *s, uint32_t id)
 	sanity_tune(s, c);
 	sanity_rtx(s, c);
 	sanity_ooo(s, c.t);
+	sanity_mtu(s, c.t);
 	if (tcb_has(c.t, TF_IN_FLOWS)) {
 		tcp_conn_key(s, c, &key);
 		VJ_ASSERT_OP(tcp_conn_find(s, &key, flow_hash(&s->flows, &key)), ==, id);
@@ -274,8 +290,7 @@ void tcp_sanity(struct stack *s, uint32_t id)
 void tcp_sanity_all(struct stack *s)
 {
 	uint32_t end = min_u32(s->conns.fresh, s->cfg.conns_max + 1);
-	uint32_t conns = 0, in_flows = 0, rtx = 0, ext = 0;
-
+	uint32_t conns = 0, in_flows = 0, rtx = 0, ext = 0, mtu = 0;
 
 	for (uint32_t id = bitmap_find_set(s->tcp->used, end, 0); id != BITMAP_NONE;
 	     id = bitmap_find_set(s->tcp->used, end, id + 1)) {
@@ -286,9 +301,11 @@ void tcp_sanity_all(struct stack *s)
 		in_flows += tcb_has(t, TF_IN_FLOWS) ? 1 : 0;
 		rtx += t->rtx != 0 ? 1 : 0;
 		ext += t->ext != 0 ? 1 : 0;
+		mtu += tcb_mtu(s, t) != NULL ? 1 : 0;
 	}
 	VJ_ASSERT_OP(conns, ==, s->conns.used);
 	VJ_ASSERT_OP((uint64_t)in_flows, ==, s->flows.used);
 	VJ_ASSERT_OP(rtx, ==, s->tcp->rtx.used);
 	VJ_ASSERT_OP(ext, ==, s->tcp->ext.used);
+	VJ_ASSERT_OP(mtu, ==, s->tcp->mtus.used);
 }

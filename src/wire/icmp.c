@@ -88,6 +88,8 @@ enum wire_err icmp_parse_quote(const struct icmp_view *icmp, const void *body, s
 		return WIRE_BAD_QUOTE;
 	if (quote.ip.version != icmp->version || quote.ip.frag_off != 0)
 		return WIRE_BAD_QUOTE;
+	quote.pkt_len = icmp->version == 4 ? load_be16((const uint8_t *)body + 2)
+					   : IP6_HDR_BYTES + load_be16((const uint8_t *)body + 4);
 	if (quote.ip.proto == IP_PROTO_TCP || quote.ip.proto == IP_PROTO_UDP) {
 		if (quote.ip.payload_len < ICMP_QUOTE_MIN)
 			return WIRE_BAD_QUOTE;

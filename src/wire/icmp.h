@@ -88,6 +88,7 @@ struct icmp_quote {
 	uint16_t src_port;
 	uint16_t dst_port;
 	uint32_t tcp_seq;
+	uint32_t pkt_len; /* of the whole packet, as its header says: the quote may be shorter */
 };
 
 /*

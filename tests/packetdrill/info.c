@@ -92,7 +92,7 @@ static void info_fill(const struct pd_world *w, const struct pd_file *f, const s
 		.lost = in->lost_segs,
 		.retrans = in->resent_segs,
 		.min_rtt = in->min_rtt_us,
-		.pmtu = w->set.mtu,
+		.pmtu = in->path_mtu,
 		.rtt = in->srtt_us,
 		.rttvar = in->rttvar_us,
 		.snd_ssthresh = in->ssthresh_bytes == UINT32_MAX ? SSTHRESH_INFINITE : in->ssthresh_bytes / in->mss,

@@ -88,6 +88,15 @@ static void set_ecn(struct pd_settings *set, const char *value)
 	set->tcp.ecn = n < ARRAY_SIZE(ecn) ? ecn[n] : STACK_ECN_ACCEPT;
 }
 
+static void set_mtu_probing(struct pd_settings *set, const char *value)
+{
+	static const uint8_t modes[] = { STACK_MTU_PROBE_OFF, STACK_MTU_PROBE_BLACK_HOLE,
+					 STACK_MTU_PROBE_ALWAYS };
+	uint32_t n = number(value);
+
+	set->tcp.mtu_probing = n < ARRAY_SIZE(modes) ? modes[n] : STACK_MTU_PROBE_ALWAYS;
+}
+
 /* Bits: ip-sysctl.rst of Linux */
 static void set_fastopen(struct pd_settings *set, const char *value)
 {
@@ -150,6 +159,7 @@ static const struct setting sysctls[] = {
 	{ "min_tso_segs", set_min_tso_segs },
 	{ "congestion_control", set_congestion_control },
 	{ "ecn", set_ecn },
+	{ "mtu_probing", set_mtu_probing },
 	{ "rmem", set_rmem },
 	{ "wmem", set_wmem },
 };
@@ -214,6 +224,7 @@ int pd_settings_init(struct pd_settings *set, const char *flags)
 		.rmem = { 4096, 540000, 15728640 },
 		.wmem = { 4096, 262144, 4194304 },
 		.mtu = PD_MTU_DEFAULT,
+		.tcp.mtu_probing = STACK_MTU_PROBE_OFF,
 		.notsent_lowat = UINT32_MAX,
 		.somaxconn = 4096,
 		.tso_segs = 2,

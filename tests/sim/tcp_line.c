@@ -510,6 +510,8 @@ static const char *decode(struct line *t, const struct link_frame *frame, struct
 		return "ports";
 	t->tos = ip.tos;
 	t->ttl = ip.ttl;
+	t->dont_frag = ip.dont_frag;
+	t->ip_id = ip.frag_id;
 	*ret_seg = seg_of(t, &tcp, &opts);
 	return check_payload(ret_seg, ip_payload(&ip) + tcp.hdr_len);
 }

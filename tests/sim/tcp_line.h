@@ -91,6 +91,8 @@ struct line {
 	uint32_t isn;	  /* the stack's, from its last SYN */
 	uint8_t tos;	  /* of the last segment sent */
 	uint8_t ttl;
+	bool dont_frag;
+	uint32_t ip_id;
 	uint32_t ts_val;  /* last that the stack sent */
 	uint8_t cookie_len; /* Fast Open's, likewise */
 	uint8_t fo_cookie[16];

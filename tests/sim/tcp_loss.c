@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
  * Loss: timeouts (RFC 6298), fast retransmit and recovery (RFC 5681, 6582, 3042), errors from the
- * path (RFC 1122 4.2.3.9, RFC 5927, RFC 1191)
+ * path (RFC 1122 4.2.3.9, RFC 5927)
  */
 #include "stack/tcp.h"
 #include "tests/sim/tcp_line.h"
@@ -361,7 +361,7 @@ static void not_duplicates(void **state)
 
 /* ---- errors from the path -------------------------------------------------------------------- */
 
-static void icmp(struct line *t, int err, uint32_t seq, uint32_t mtu)
+static void icmp(struct line *t, int err, uint32_t seq)
 {
 	struct icmp_error error = {
 		.link = t->link.v,
@@ -369,7 +369,6 @@ static void icmp(struct line *t, int err, uint32_t seq, uint32_t mtu)
 		.remote = t->peer,
 		.tcp_seq = t->isn + seq,
 		.err = err,
-		.mtu = mtu,
 	};
 
 	tcp_icmp_error(t->s, &error);
@@ -383,7 +382,7 @@ static void icmp_soft(void **state)
 	line_established_passive(t, "mss 1000");
 	line_write(t, 100);
 	SEND("P. 1:101(100) ack 1");
-	icmp(t, EHOSTUNREACH, 1, 0);
+	icmp(t, EHOSTUNREACH, 1);
 	assert_int_equal(line_state(t), TCP_ESTABLISHED);
 	while (line_state(t) != TCP_CLOSED) {
 		IGNORE();
@@ -399,37 +398,12 @@ static void icmp_connecting(void **state)
 
 	line_connect(t);
 	SEND("S 0:0(0)");
-	icmp(t, ECONNREFUSED, 5, 0); /* RFC 5927 4.1: not about what was sent */
+	icmp(t, ECONNREFUSED, 5); /* RFC 5927 4.1: not about what was sent */
 	assert_int_equal(line_state(t), TCP_SYN_SENT);
-	icmp(t, ENETUNREACH, 0, 0);
+	icmp(t, ENETUNREACH, 0);
 	assert_int_equal(line_state(t), TCP_CLOSED);
 	line_read_error(t, ENETUNREACH);
 	NOTHING_FOR(10 * SEC);
-}
-
-/* RFC 1191, RFC 8201 */
-static void path_mtu(void **state)
-{
-	struct line *t = *state;
-	uint32_t hdrs = t->cfg.v6 ? 60 : 40;
-
-	line_established_passive(t, "mss 1460");
-	line_write(t, 2920);
-	SEND(". 1:1461(1460) ack 1");
-	SEND("P. 1461:2921(1460) ack 1");
-	icmp(t, EMSGSIZE, 1, 1300 + hdrs);
-	SEND(". 1:1301(1300) ack 1");
-	SEND(". 1301:2601(1300) ack 1");
-	SEND("P. 2601:2921(320) ack 1");
-	assert_int_equal(info(t).cwnd_bytes, 14600); /* not congestion */
-	RECV(10 * MS, ". 1:1(0) ack 2921");
-	/* no router may take us below what everybody must carry */
-	line_write(t, 100);
-	SEND("P. 2921:3021(100) ack 1");
-	icmp(t, EMSGSIZE, 2921, 68);
-	assert_int_equal(info(t).mss, (t->cfg.v6 ? 1280 : 576) - hdrs);
-	IGNORE();
-	RECV(10 * MS, ". 1:1(0) ack 3021");
 }
 
 int main(void)
@@ -452,7 +426,6 @@ int main(void)
 		LINE_TEST(not_duplicates),
 		LINE_TEST(icmp_soft),
 		LINE_TEST(icmp_connecting),
-		LINE_TEST(path_mtu),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
