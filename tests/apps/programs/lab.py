@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""
+lab.py - what the programs of this directory run in
+
+A lab is one setting: a server on channels (`vj run`) or on the kernel's sockets, a client likewise, and a directory,
+ports and a vjd of their own. A play (redis.py, nginx.py ...) starts servers and clients in it and tells what they
+answered in a transcript. run.py plays each in all four settings; the transcripts must be equal to the last byte.
+
+All happens in a network namespace that has nothing but a loopback interface, so every lab has the same ports, and the
+kernel's own counters tell how many TCP connections were not on a channel.
+"""
+
+import hashlib
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+FILES = pathlib.Path(__file__).parent / 'files'
+BUILD = pathlib.Path(os.environ['VJ_BUILD_DIR'])
+BEGIN_S, END_S, CLIENT_S = 15, 10, 60
+
+
+class Failed(Exception):
+    pass
+
+
+def kernel_counter(proto, name):
+    """A counter of this network namespace: ('Tcp', 'ActiveOpens'), ('Udp', 'OutDatagrams') ..."""
+    lines = [line.split() for line in pathlib.Path('/proc/net/snmp').read_text().splitlines()]
+    names, values = [line for line in lines if line[0] == proto + ':']
+    return int(values[names.index(name)])
+
+
+class Lab:
+    def __init__(self, server, client, tmp):
+        self.side = {'server': server, 'client': client}
+        self.tmp = pathlib.Path(tmp)
+        self.transcript = []
+        self.running = []
+        self.meant_for_kernel = 0
+        self.env = dict(os.environ, VJ_SOCKET=str(self.tmp / 'vjd.sock'), LC_ALL='C', TZ='UTC', HOME=str(self.tmp))
+        self.env.pop('LD_PRELOAD', None)
+
+    # ---- what is compared
+
+    def say(self, *words):
+        self.transcript.append(' '.join(str(word) for word in words))
+
+    def say_data(self, what, data):
+        self.say(what, len(data), 'bytes', hashlib.sha256(data).hexdigest())
+
+    # ---- files
+
+    def write(self, name, content):
+        path = self.tmp / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    def random_file(self, name, size):
+        """The same bytes in every lab."""
+        return self.write(name, hashlib.shake_256(name.encode()).digest(size))
+
+    def log(self, name):
+        path = self.tmp / f'{name}.log'
+        return path.read_text(errors='replace') if path.exists() else ''
+
+    # ---- processes
+
+    def argv(self, side, args):
+        way = [str(BUILD / 'vj'), 'run', '--'] if self.side[side] == 'vj' else []
+        return way + [str(arg) for arg in args]
+
+    def start(self, side, name, *args, cwd=None, env=None, stdin=subprocess.DEVNULL, stdout=None):
+        """In the background, its output in NAME.log."""
+        with open(self.tmp / f'{name}.log', 'ab') as log:
+            child = subprocess.Popen(self.argv(side, args), cwd=cwd or self.tmp, env=dict(self.env, **(env or {})),
+                                     stdin=stdin, stdout=stdout or log, stderr=log, start_new_session=True)
+        child.name = name
+        self.running.append(child)
+        return child
+
+    def tool(self, *args, connects=0):
+        """
+        What a play needs prepared, or a client of the kernel's beside the others, that makes CONNECTS connections.
+        Returns what it printed.
+        """
+        self.meant_for_kernel += connects
+        done = subprocess.run([str(arg) for arg in args], cwd=self.tmp, env=self.env, stdin=subprocess.DEVNULL, timeout=CLIENT_S,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+        if done.returncode:
+            raise Failed(f'{args[0]} ended with {done.returncode}: {done.stdout.decode()}')
+        return done.stdout
+
+    def server(self, name, *args, port=None, **more):
+        """Until it listens on PORT."""
+        child = self.start('server', name, *args, **more)
+        if port:
+            self.wait_listen(port, child)
+        return child
+
+    def wait_for(self, what, ready, child=None, limit_s=BEGIN_S):
+        end = time.monotonic() + limit_s
+        while not ready():
+            if child and child.poll() not in (None, 0):
+                raise Failed(f'{child.name} ended with {child.returncode}: {self.log(child.name)[-2000:]}')
+            if time.monotonic() > end:
+                raise Failed(f'{what}: not in {limit_s} s' + (f': {self.log(child.name)[-2000:]}' if child else ''))
+            time.sleep(0.02)
+
+    def wait_listen(self, port, child=None):
+        mark = f':{port:04X}'
+
+        def listens():
+            for name in ('tcp', 'tcp6'):
+                for line in pathlib.Path('/proc/net', name).read_text().splitlines()[1:]:
+                    words = line.split()
+                    if words[1].endswith(mark) and words[3] == '0A':
+                        return True
+            return False
+
+        self.wait_for(f'listening on port {port}', listens, child)
+
+    def client(self, *args, stdin=b'', ok=(0,), limit_s=CLIENT_S, cwd=None, env=None, errors=False):
+        """Runs it to its end. Returns what it printed, with @errors standard error too."""
+        return self.finish(self.client_start(*args, cwd=cwd, env=env, errors=errors), stdin, ok, limit_s)
+
+    def client_start(self, *args, cwd=None, env=None, errors=False):
+        child = subprocess.Popen(self.argv('client', args), cwd=cwd or self.tmp, env=dict(self.env, **(env or {})),
+                                 stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                 stderr=subprocess.STDOUT if errors else subprocess.PIPE, start_new_session=True)
+        child.name = str(args[0])
+        self.running.append(child)
+        return child
+
+    def finish(self, child, stdin=b'', ok=(0,), limit_s=CLIENT_S):
+        try:
+            out, err = child.communicate(stdin, timeout=limit_s)
+        except subprocess.TimeoutExpired as late:
+            self.kill(child)
+            raise Failed(f'{child.name}: still running after {limit_s} s; '
+                         f'said: {(late.stdout or b"")[-1000:]!r} {(late.stderr or b"")[-1000:]!r}') from None
+        self.running.remove(child)
+        if child.returncode not in ok:
+            raise Failed(f'{child.name} ended with {child.returncode}: {out[-1500:]!r} {(err or b"")[-1500:]!r}')
+        return out
+
+    def stop(self, child, sig=signal.SIGTERM, ok=(0, -signal.SIGTERM, 128 + signal.SIGTERM)):
+        """Servers end when they are asked to."""
+        self.running.remove(child)
+        child.send_signal(sig)
+        try:
+            child.wait(END_S)
+        except subprocess.TimeoutExpired:
+            self.kill(child)
+            raise Failed(f'{child.name}: still there {END_S} s after {sig!r}') from None
+        self.kill(child)  # whatever it left in its session
+        if child.returncode not in ok:
+            raise Failed(f'{child.name} ended with {child.returncode}: {self.log(child.name)[-1500:]}')
+
+    @staticmethod
+    def kill(child):
+        try:
+            os.killpg(child.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        child.wait()
+
+    def close(self):
+        for child in self.running:
+            self.kill(child)
+        self.running = []
+
+    def logs(self):
+        return ''.join(f'--- {path.name}\n{path.read_text(errors="replace")[-2000:]}\n'
+                       for path in sorted(self.tmp.glob('*.log')))
+
+
+def need(*programs):
+    for program in programs:
+        if not shutil.which(program):
+            print(f'skipped: {program} is not installed')
+            sys.exit(77)

@@ -1,0 +1,122 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""
+run.py NAME - an unmodified program under vj run, its results equal to those on the kernel to the last byte
+
+Plays NAME.py four times: all on the kernel, all on channels, and each side alone on channels. A play is:
+
+    NEEDS = ('redis-server', 'redis-cli')    # programs; one that is missing skips the test
+    KERNEL = 'why'                           # optional: connections of the second setting may be the kernel's, and why
+    PATH = ('/usr/lib/...',)                 # optional: more places of programs
+    AS_USER = True                           # optional: not as root; then `nobody` plays it
+    def play(lab): ...                       # see lab.py
+
+With both sides under vj run no TCP connection may have gone through the kernel, unless the play says why.
+"""
+
+import difflib
+import importlib
+import os
+import pathlib
+import pwd
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+SETTINGS = (('kernel', 'kernel'), ('vj', 'vj'), ('vj', 'kernel'), ('kernel', 'vj'))
+
+
+def enter_own_network():
+    """Becomes itself again in a network namespace with a loopback interface alone."""
+    if os.environ.get('VJ_OWN_NETWORK'):
+        return
+    how = ['unshare', '-n'] if os.geteuid() == 0 else ['unshare', '-Un', '--map-current-user', '--keep-caps']
+    if subprocess.run(how + ['ip', 'link', 'set', 'lo', 'up'], stderr=subprocess.DEVNULL, check=False).returncode:
+        print('skipped: no network namespace can be made here')
+        sys.exit(77)
+    os.environ['VJ_OWN_NETWORK'] = '1'
+    os.execvp('unshare', how + ['sh', '-c', 'ip link set lo up && exec "$@"', 'sh', sys.executable] + sys.argv)
+
+
+def become_user(tmp):
+    """Root becomes nobody, with a copy of what it runs, as the build directory may be root's alone."""
+    if os.geteuid():
+        return
+    os.chmod(tmp, 0o755)
+    for name in 'vj', 'vjd', 'libvj-preload.so':
+        shutil.copy(lab_module.BUILD / name, tmp)
+    lab_module.BUILD = pathlib.Path(tmp)
+    nobody = pwd.getpwnam('nobody')
+    os.chown(tmp, nobody.pw_uid, nobody.pw_gid)
+    os.setgroups([])
+    os.setgid(nobody.pw_gid)
+    os.setuid(nobody.pw_uid)
+    os.chdir('/')
+
+
+def play_once(module, server, client):
+    """Returns the transcript."""
+    with tempfile.TemporaryDirectory(prefix='vj-programs-', ignore_cleanup_errors=True) as tmp:
+        os.chmod(tmp, 0o755)
+        lab = lab_module.Lab(server, client, tmp)
+        opens = lab_module.kernel_counter('Tcp', 'ActiveOpens')
+        begin = time.monotonic()
+        try:
+            module.play(lab)
+        except BaseException:
+            print(f'server on {server}, client on {client}; so far:', *lab.transcript, sep='\n  ')
+            print(lab.logs())
+            raise
+        finally:
+            lab.close()
+        opens = lab_module.kernel_counter('Tcp', 'ActiveOpens') - opens - lab.meant_for_kernel
+        print(f'server on {server}, client on {client}: {len(lab.transcript)} lines, '
+              f'{opens} TCP connections by the kernel, {time.monotonic() - begin:.1f} s', flush=True)
+        return lab.transcript, opens
+
+
+def check_paths(module, server, client, opens):
+    why = getattr(module, 'KERNEL', None)
+    if (server, client) != ('vj', 'vj') or not opens:
+        return
+    if not why:
+        raise lab_module.Failed(f'{opens} connections went through the kernel')
+    print(f'    through the kernel because: {why}')
+
+
+def main():
+    module = importlib.import_module(sys.argv[1])
+    os.environ['PATH'] = ':'.join([os.environ['PATH'], '/usr/sbin', '/sbin', *getattr(module, 'PATH', ())])
+    lab_module.need(*module.NEEDS, 'unshare', 'ip')
+    enter_own_network()
+    with tempfile.TemporaryDirectory(prefix='vj-programs-', ignore_cleanup_errors=True) as tmp:
+        if getattr(module, 'AS_USER', False):
+            become_user(tmp)
+        play_all(module)
+
+
+def play_all(module):
+    want = None
+    for server, client in SETTINGS:
+        got, opens = play_once(module, server, client)
+        if not got:
+            raise lab_module.Failed('nothing said')
+        want = want or got
+        if got != want:
+            print(*difflib.unified_diff(want, got, 'kernel', f'server on {server}, client on {client}', lineterm=''), sep='\n')
+            raise lab_module.Failed('other results than on the kernel')
+        check_paths(module, server, client, opens)
+    print(*want, sep='\n')
+
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+import lab as lab_module  # noqa: E402
+
+if __name__ == '__main__':
+    try:
+        main()
+    except lab_module.Failed as failure:
+        print('FAILED:', failure)
+        sys.exit(1)
