@@ -30,15 +30,37 @@
 /* Bytes of the kernel's signal set; glibc's sigset_t is larger. */
 #define SYS_SIGSET_BYTES 8
 
+/* syscall() is interposed as well, so the instruction itself. */
 static inline long sys_call6(long nr, long a, long b, long c, long d, long e, long f)
 {
-	int saved_errno = errno;
-	long ret = syscall(nr, a, b, c, d, e, f);
+#if defined(__x86_64__)
+	register long d_reg __asm__("r10") = d;
+	register long e_reg __asm__("r8") = e;
+	register long f_reg __asm__("r9") = f;
+	long ret;
 
-	if (ret == -1)
-		ret = -errno;
-	errno = saved_errno;
+	__asm__ volatile("syscall"
+			 : "=a"(ret)
+			 : "a"(nr), "D"(a), "S"(b), "d"(c), "r"(d_reg), "r"(e_reg), "r"(f_reg)
+			 : "rcx", "r11", "memory");
 	return ret;
+#elif defined(__aarch64__)
+	register long nr_reg __asm__("x8") = nr;
+	register long a_reg __asm__("x0") = a;
+	register long b_reg __asm__("x1") = b;
+	register long c_reg __asm__("x2") = c;
+	register long d_reg __asm__("x3") = d;
+	register long e_reg __asm__("x4") = e;
+	register long f_reg __asm__("x5") = f;
+
+	__asm__ volatile("svc 0"
+			 : "+r"(a_reg)
+			 : "r"(nr_reg), "r"(b_reg), "r"(c_reg), "r"(d_reg), "r"(e_reg), "r"(f_reg)
+			 : "memory");
+	return a_reg;
+#else
+#error "this architecture's system call instruction is wanted here"
+#endif
 }
 
 #define SYS_CALL0(nr) sys_call6(nr, 0, 0, 0, 0, 0, 0)

@@ -147,12 +147,11 @@ static int prepare(const struct run_options *o)
 	char path[108], number[24], buf[PATH_MAX];
 	int rc;
 
-	rc = set_preload();
-	if (rc == 0 && o->pcap != NULL)
-		rc = set_pcap(o->pcap);
-	if (rc < 0)
-		return rc;
-	rc = daemon_ensure(absolute(o->socket, buf), path);
+	rc = o->pcap != NULL ? set_pcap(o->pcap) : 0;
+	if (rc == 0)
+		rc = daemon_ensure(absolute(o->socket, buf), path);
+	if (rc == 0)
+		rc = set_preload(); /* behind vjd, which must not have it */
 	if (rc < 0)
 		return rc;
 	env_set(ENV_SOCKET, path);
