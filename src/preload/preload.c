@@ -57,6 +57,8 @@ EXPORT int ioctl(int fd, unsigned long req, ...) { THIRD(req, arg); return sock_
 /* ---- reading */
 EXPORT ssize_t read(int fd, void *b, size_t n) { return sock_read(fd, b, n); }
 EXPORT ssize_t readv(int fd, const struct iovec *v, int n) { return sock_readv(fd, v, n); }
+EXPORT ssize_t preadv2(int fd, const struct iovec *v, int n, off_t o, int f) { return sock_preadv2(fd, v, n, o, f); }
+EXPORT ssize_t preadv64v2(int fd, const struct iovec *v, int n, off64_t o, int f) { return sock_preadv2(fd, v, n, o, f); }
 EXPORT ssize_t recv(int fd, void *b, size_t n, int f) { return sock_recv(fd, b, n, f); }
 EXPORT ssize_t recvfrom(int fd, void *b, size_t n, int f, struct sockaddr *a, socklen_t *l) { return sock_recvfrom(fd, b, n, f, a, l); }
 EXPORT ssize_t recvmsg(int fd, struct msghdr *m, int f) { return sock_recvmsg(fd, m, f); }
@@ -65,6 +67,8 @@ EXPORT int recvmmsg(int fd, struct mmsghdr *m, unsigned n, int f, struct timespe
 /* ---- writing */
 EXPORT ssize_t write(int fd, const void *b, size_t n) { return sock_write(fd, b, n); }
 EXPORT ssize_t writev(int fd, const struct iovec *v, int n) { return sock_writev(fd, v, n); }
+EXPORT ssize_t pwritev2(int fd, const struct iovec *v, int n, off_t o, int f) { return sock_pwritev2(fd, v, n, o, f); }
+EXPORT ssize_t pwritev64v2(int fd, const struct iovec *v, int n, off64_t o, int f) { return sock_pwritev2(fd, v, n, o, f); }
 EXPORT ssize_t send(int fd, const void *b, size_t n, int f) { return sock_send(fd, b, n, f); }
 EXPORT ssize_t sendto(int fd, const void *b, size_t n, int f, const struct sockaddr *a, socklen_t l) { return sock_sendto(fd, b, n, f, a, l); }
 EXPORT ssize_t sendmsg(int fd, const struct msghdr *m, int f) { return sock_sendmsg(fd, m, f); }
@@ -84,6 +88,10 @@ EXPORT int epoll_ctl(int e, int op, int fd, struct epoll_event *ev) { return soc
 EXPORT int epoll_wait(int e, struct epoll_event *ev, int n, int t) { return sock_epoll_wait(e, ev, n, t); }
 EXPORT int epoll_pwait(int e, struct epoll_event *ev, int n, int t, const sigset_t *m) { return sock_epoll_pwait(e, ev, n, t, m); }
 EXPORT int epoll_pwait2(int e, struct epoll_event *ev, int n, const struct timespec *t, const sigset_t *m) { return sock_epoll_pwait2(e, ev, n, t, m); }
+
+/* ---- all of these by number; six words follow, as libc takes them */
+#define SIX(last, a) va_list ap; va_start(ap, last); long a[6]; for (int i = 0; i < 6; i++) a[i] = va_arg(ap, long); va_end(ap)
+EXPORT long syscall(long nr, ...) { SIX(nr, a); return sock_by_number(nr, a); }
 
 /*
  * ---- what fortified programs call (gcc -D_FORTIFY_SOURCE): the size of the buffer is checked

@@ -192,6 +192,8 @@ static void inherit(struct sock *s, const struct sock *listener, int flags)
 	s->linger_s = listener->linger_s;
 	s->rcvtimeo_ns = listener->rcvtimeo_ns;
 	s->sndtimeo_ns = listener->sndtimeo_ns;
+	s->rcvlowat = listener->rcvlowat;
+	zerocopy_inherit(listener, s);
 	options_replay(listener, s->conn);
 }
 

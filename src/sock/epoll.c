@@ -331,6 +331,9 @@ static int set_open_up(struct epoll_set *set, bool adopted)
  * ----------------
  */
 
+/* What may stand beside EPOLLEXCLUSIVE: epoll_ctl(2) */
+#define EXCLUSIVE_OK ((uint32_t)(EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLHUP | EPOLLWAKEUP | EPOLLET | EPOLLEXCLUSIVE))
+
 static int ctl_add(struct epoll_set *set, struct file *f, int fd, const struct epoll_event *event)
 {
 	struct watch *w;
@@ -338,6 +341,8 @@ static int ctl_add(struct epoll_set *set, struct file *f, int fd, const struct e
 
 	if (watch_find(set, f, fd))
 		return -EEXIST;
+	if ((event->events & EPOLLEXCLUSIVE) && (event->events & ~EXCLUSIVE_OK))
+		return -EINVAL;
 	w = watch_alloc();
 	if (!w)
 		return -ENOMEM;

@@ -8,6 +8,7 @@
  */
 #include "sock/priv.h"
 
+#include <linux/errqueue.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
@@ -50,13 +51,18 @@ static const struct map *map_find(int level, int name)
 	return NULL;
 }
 
+/* Return: 0; -ENOMEM. */
+static int options_have(struct sock *s)
+{
+	if (!s->opts)
+		s->opts = calloc(1, sizeof(*s->opts));
+	return s->opts ? 0 : -ENOMEM;
+}
+
 int options_remember(struct sock *s, enum vj_option opt, uint32_t value)
 {
-	if (!s->opts) {
-		s->opts = calloc(1, sizeof(*s->opts));
-		if (!s->opts)
-			return -ENOMEM;
-	}
+	if (options_have(s))
+		return -ENOMEM;
 	s->opts->set |= UINT32_C(1) << opt;
 	s->opts->value[opt] = value;
 	return 0;
@@ -117,6 +123,82 @@ static int linger_set(struct sock *s, const void *val, socklen_t len)
 	return 0;
 }
 
+static int rcvlowat_set(struct sock *s, const void *val, socklen_t len)
+{
+	uint64_t most = INT32_MAX;
+	int value, err = int_in(val, len, &value);
+
+	if (err)
+		return err;
+	if (value < 0)
+		value = INT32_MAX;
+	/* more than fits into the window never comes */
+	if (sock_is_conn(s))
+		vj_conn_option_get(sock.vj, s->conn, VJ_OPT_RCVBUF, &most);
+	s->rcvlowat = min_u32((uint32_t)value, (uint32_t)most / 2);
+	if (sock_is_conn(s))
+		file_fire(&s->file, EPOLLIN | EPOLLRDNORM);
+	return 0;
+}
+
+static int zerocopy_set(struct sock *s, const void *val, socklen_t len)
+{
+	int value, err = int_in(val, len, &value);
+
+	if (err)
+		return err;
+	if (value < 0 || value > 1)
+		return -EINVAL;
+	if (s->state == SOCK_UDP) /* its datagrams that ask for completions go to the kernel */
+		return 0;
+	err = options_have(s);
+	if (!err)
+		s->opts->zerocopy = value;
+	return err;
+}
+
+void zerocopy_inherit(const struct sock *from, struct sock *s)
+{
+	if (unlikely(from->opts != NULL) && from->opts->zerocopy && !options_have(s))
+		s->opts->zerocopy = true;
+}
+
+void zerocopy_sent(struct sock *s)
+{
+	if (!s->opts || !s->opts->zerocopy)
+		return;
+	s->opts->zerocopy_sent++;
+	file_fire(&s->file, EPOLLERR);
+}
+
+int zerocopy_told(struct sock *s, struct msghdr *msg)
+{
+	struct {
+		struct sock_extended_err err;
+		struct sockaddr_in6 offender; /* all zero, as the kernel gives it */
+	} told = { .err = { .ee_origin = SO_EE_ORIGIN_ZEROCOPY, .ee_code = SO_EE_CODE_ZEROCOPY_COPIED } };
+	size_t bytes = sizeof(told.err) + (s->family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(told.offender));
+	struct cmsghdr *c = msg->msg_controllen >= CMSG_LEN(bytes) ? CMSG_FIRSTHDR(msg) : NULL;
+
+	if (!zerocopy_waits(s))
+		return -EAGAIN;
+	told.err.ee_info = s->opts->zerocopy_told;
+	told.err.ee_data = s->opts->zerocopy_sent - 1;
+	s->opts->zerocopy_told = s->opts->zerocopy_sent;
+	msg->msg_flags = MSG_ERRQUEUE | (c ? 0 : MSG_CTRUNC);
+	msg->msg_namelen = 0;
+	if (!c) {
+		msg->msg_controllen = 0;
+		return 0;
+	}
+	c->cmsg_level = s->family == AF_INET ? IPPROTO_IP : IPPROTO_IPV6;
+	c->cmsg_type = s->family == AF_INET ? IP_RECVERR : IPV6_RECVERR;
+	c->cmsg_len = CMSG_LEN(bytes);
+	memcpy(CMSG_DATA(c), &told, bytes);
+	msg->msg_controllen = CMSG_SPACE(bytes);
+	return 0;
+}
+
 /* Known names only: unknown ones are an error of the kernel's. */
 static int congestion_set(struct sock *s, const void *val, socklen_t len)
 {
@@ -163,8 +245,10 @@ static int option_set(struct sock *s, int level, int name, const void *val, sock
 		return timeout_set(s, name, val, len);
 	if (level == SOL_SOCKET && name == SO_LINGER)
 		return linger_set(s, val, len);
-	if (level == SOL_SOCKET && name == SO_ZEROCOPY && sock_is_conn(s))
-		return -EOPNOTSUPP; /* else the program waits for completions that never come */
+	if (level == SOL_SOCKET && name == SO_ZEROCOPY)
+		return zerocopy_set(s, val, len);
+	if (level == SOL_SOCKET && name == SO_RCVLOWAT)
+		return rcvlowat_set(s, val, len);
 	if (level == IPPROTO_TCP && name == TCP_CONGESTION)
 		return congestion_set(s, val, len);
 	return -ENOSYS;
@@ -175,7 +259,7 @@ static bool is_shared_safe(int level, int name)
 {
 	return !map_find(level, name) &&
 	       !(level == SOL_SOCKET && (name == SO_RCVTIMEO || name == SO_SNDTIMEO)) &&
-	       !(level == SOL_SOCKET && name == SO_LINGER) &&
+	       !(level == SOL_SOCKET && (name == SO_LINGER || name == SO_ZEROCOPY || name == SO_RCVLOWAT)) &&
 	       !(level == IPPROTO_TCP && name == TCP_CONGESTION);
 }
 
@@ -298,6 +382,10 @@ static int option_get(struct sock *s, int level, int name, void *val, socklen_t 
 		case SO_RCVTIMEO:
 		case SO_SNDTIMEO:
 			return timeout_get(s, name, val, len);
+		case SO_RCVLOWAT:
+			return int_out(s->rcvlowat ? (int)s->rcvlowat : 1, val, len);
+		case SO_ZEROCOPY:
+			return int_out(s->opts && s->opts->zerocopy, val, len);
 		case SO_LINGER:
 			return value_out(&(struct linger){ s->linger, (int)s->linger_s },
 					 sizeof(struct linger), val, len);

@@ -89,6 +89,8 @@ enum sock_state {
 struct sock_options {
 	uint32_t set; /* bit per enum vj_option */
 	uint32_t value[SOCK_OPTION_CNT];
+	bool zerocopy; /* SO_ZEROCOPY: sends with MSG_ZEROCOPY are counted, and told by recvmsg(MSG_ERRQUEUE) */
+	uint32_t zerocopy_sent, zerocopy_told;
 };
 
 /* What a UDP socket has besides; dgram.c. */
@@ -126,6 +128,7 @@ struct sock {
 		struct dgram *dgram;
 	};
 	uint32_t backlog; /* LISTEN */
+	uint32_t rcvlowat; /* SO_RCVLOWAT; 0: 1 */
 	int lease_fd; /* LISTEN, UDP: our own duplicate of the kernel socket, the proof that the port is ours; else -1 */
 	uint64_t rcvtimeo_ns, sndtimeo_ns; /* 0: none */
 	struct sock_options *opts;	   /* NULL: none set; malloc */
@@ -444,6 +447,16 @@ void dgram_dests_forget(void);
 void options_replay(const struct sock *from, struct vj_conn c);
 /* Return: 0; -ENOMEM. */
 int options_remember(struct sock *s, enum vj_option opt, uint32_t value);
+/* SO_ZEROCOPY, onto what a listener accepts */
+void zerocopy_inherit(const struct sock *from, struct sock *s);
+/* One send with MSG_ZEROCOPY: done at once, since it was a copy; the program is told as the kernel would. Lock held. */
+void zerocopy_sent(struct sock *s);
+static inline bool zerocopy_waits(const struct sock *s)
+{
+	return unlikely(s->opts != NULL) && s->opts->zerocopy_sent != s->opts->zerocopy_told;
+}
+/* recvmsg(MSG_ERRQUEUE). Return: 0; -EAGAIN. */
+int zerocopy_told(struct sock *s, struct msghdr *msg);
 
 /*
  * ---- wait.c -------------------------------------------------------------------------------------

@@ -96,9 +96,9 @@ static bool is_over(struct sock *s, long *ret)
 	return false;
 }
 
-static bool enough(size_t done, size_t want, int flags)
+static bool enough(const struct sock *s, size_t done, size_t want, int flags)
 {
-	return done == want || (done && (!(flags & MSG_WAITALL) || (flags & MSG_PEEK)));
+	return done == want || (done && ((!(flags & MSG_WAITALL) && done >= s->rcvlowat) || (flags & MSG_PEEK)));
 }
 
 long conn_recv(struct sock *s, const struct iovec *iov, int cnt, int flags)
@@ -125,7 +125,7 @@ long conn_recv(struct sock *s, const struct iovec *iov, int cnt, int flags)
 		r = take(s, iov, cnt, done, flags);
 		if (likely(r > 0)) {
 			done += (size_t)r;
-			if (likely(enough(done, want, flags)))
+			if (likely(enough(s, done, want, flags)))
 				break;
 			continue;
 		}
@@ -220,6 +220,15 @@ ssize_t sock_readv(int fd, const struct iovec *iov, int cnt)
 	return recv_leave(fd, s, iov, cnt, 0, NULL, NULL);
 }
 
+ssize_t sock_preadv2(int fd, const struct iovec *iov, int cnt, off_t off, int flags)
+{
+	struct sock *s = off != -1 || cnt < 0 || cnt > IOV_MAX || (flags & ~RWF_KNOWN) ? NULL : recv_enter(fd);
+
+	if (!s)
+		return ret_errno(ker_preadv2(fd, iov, cnt, off, flags));
+	return recv_leave(fd, s, iov, cnt, flags & RWF_NOWAIT ? MSG_DONTWAIT : 0, NULL, NULL);
+}
+
 ssize_t sock_recvfrom(int fd, void *buf, size_t n, int flags, struct sockaddr *addr, socklen_t *len)
 {
 	struct sock *s = recv_enter(fd);
@@ -238,6 +247,8 @@ static long recv_msg(int fd, struct sock *s, struct msghdr *msg, int flags)
 		return -EMSGSIZE;
 	if (s->state == SOCK_UDP)
 		return dgram_recv(fd, s, msg, flags);
+	if (unlikely(flags & MSG_ERRQUEUE))
+		return zerocopy_told(s, msg);
 	r = conn_recv(s, msg->msg_iov, (int)msg->msg_iovlen, flags);
 	if (r >= 0) {
 		msg->msg_namelen = 0;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* send.c - writing */
+/* send.c - writing; sendfile() and splice(): splice.c */
 #include "sock/priv.h"
 
 #include <netinet/in.h>
@@ -8,7 +8,6 @@
 
 enum {
 	GATHER_BYTES = 8 * 1024, /* short pieces are sent as one */
-	COPY_BYTES = 16 * 1024,	 /* sendfile() */
 };
 
 /*
@@ -159,6 +158,8 @@ static ssize_t send_leave(int fd, struct sock *s, const struct iovec *iov, int c
 		r = dgram_send(fd, s, &msg, flags);
 	} else {
 		r = conn_send(s, iov, cnt, flags & ~MSG_OOB);
+		if (unlikely(flags & MSG_ZEROCOPY) && r > 0)
+			zerocopy_sent(s);
 	}
 	lock_leave();
 	return ret_errno(send_done(r, flags));
@@ -211,11 +212,16 @@ ssize_t sock_sendto(int fd, const void *buf, size_t n, int flags, const struct s
 /* Lock held. */
 static long send_msg(int fd, struct sock *s, const struct msghdr *msg, int flags)
 {
+	long r;
+
 	if (msg->msg_iovlen > IOV_MAX)
 		return -EMSGSIZE;
 	if (s->state == SOCK_UDP)
 		return dgram_send(fd, s, msg, flags);
-	return conn_send(s, msg->msg_iov, (int)msg->msg_iovlen, flags & ~MSG_OOB);
+	r = conn_send(s, msg->msg_iov, (int)msg->msg_iovlen, flags & ~MSG_OOB);
+	if (unlikely(flags & MSG_ZEROCOPY) && r > 0)
+		zerocopy_sent(s);
+	return r;
 }
 
 ssize_t sock_sendmsg(int fd, const struct msghdr *msg, int flags)
@@ -265,74 +271,11 @@ int sock_sendmmsg(int fd, struct mmsghdr *msgs, unsigned cnt, int flags)
 	return (int)ret_errno(send_done(r, flags));
 }
 
-/*
- * ---- sendfile -----------------------------------------------------------------------------------
- * ----------------
- */
-
-/* Return: bytes sent from @off on; -errno. Lock held, given up while blocking. */
-static long send_file(struct sock *s, int in_fd, off_t off, size_t n)
+ssize_t sock_pwritev2(int fd, const struct iovec *iov, int cnt, off_t off, int flags)
 {
-	uint8_t bytes[COPY_BYTES];
-	size_t done = 0;
-
-	file_get(&s->file);
-	while (done < n) {
-		long got = ker_pread(in_fd, bytes, min_size(n - done, sizeof(bytes)),
-				     off + (off_t)done);
-		long r;
-
-		if (got <= 0) {
-			if (got < 0 && !done) {
-				file_put(&s->file);
-				return got == -ESPIPE ? -EINVAL : got;
-			}
-			break;
-		}
-		r = conn_send(s, &(struct iovec){ bytes, (size_t)got }, 1,
-			      (size_t)got < n - done && got == COPY_BYTES ? MSG_MORE : 0);
-		if (r < 0) {
-			if (!done) {
-				file_put(&s->file);
-				return r;
-			}
-			break;
-		}
-		done += (size_t)r;
-		if (r < got)
-			break;
-	}
-	file_put(&s->file);
-	return (long)done;
-}
-
-ssize_t sock_sendfile(int out_fd, int in_fd, off_t *off, size_t n)
-{
-	struct sock *s = fd_peek(out_fd) ? conn_enter(out_fd) : NULL;
-	off_t from;
-	long r;
+	struct sock *s = off != -1 || cnt < 0 || cnt > IOV_MAX || (flags & ~RWF_KNOWN) ? NULL : send_enter(fd);
 
 	if (!s)
-		return ret_errno(ker_sendfile(out_fd, in_fd, off, n));
-	from = off ? *off : (off_t)ker_lseek(in_fd, 0, SEEK_CUR);
-	r = from < 0 ? (off ? -EINVAL : (long)from) : send_file(s, in_fd, from, n);
-	lock_leave();
-	if (r > 0 && off)
-		*off = from + r;
-	else if (r > 0)
-		ker_lseek(in_fd, from + r, SEEK_SET);
-	return ret_errno(send_done(r, 0));
-}
-
-ssize_t sock_splice(int in_fd, off_t *in_off, int out_fd, off_t *out_off, size_t n, unsigned flags)
-{
-	struct sock *s = fd_peek(in_fd) ? conn_enter(in_fd) : NULL;
-
-	if (!s && fd_peek(out_fd))
-		s = conn_enter(out_fd);
-	if (!s)
-		return ret_errno(ker_splice(in_fd, in_off, out_fd, out_off, n, flags));
-	lock_leave();
-	return ret_errno(
-		-EINVAL); /* as for a file system that can't: programs fall back to read and write */
+		return ret_errno(ker_pwritev2(fd, iov, cnt, off, flags));
+	return send_leave(fd, s, iov, cnt, flags & RWF_NOWAIT ? MSG_DONTWAIT : 0, NULL, 0);
 }

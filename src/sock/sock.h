@@ -48,6 +48,7 @@ int sock_ioctl(int fd, unsigned long req, long arg);
 /* ---- recv.c */
 ssize_t sock_read(int fd, void *buf, size_t n);
 ssize_t sock_readv(int fd, const struct iovec *iov, int cnt);
+ssize_t sock_preadv2(int fd, const struct iovec *iov, int cnt, off_t off, int flags);
 ssize_t sock_recv(int fd, void *buf, size_t n, int flags);
 ssize_t sock_recvfrom(int fd, void *buf, size_t n, int flags, struct sockaddr *addr,
 		      socklen_t *len);
@@ -57,11 +58,14 @@ int sock_recvmmsg(int fd, struct mmsghdr *msgs, unsigned cnt, int flags, struct 
 /* ---- send.c */
 ssize_t sock_write(int fd, const void *buf, size_t n);
 ssize_t sock_writev(int fd, const struct iovec *iov, int cnt);
+ssize_t sock_pwritev2(int fd, const struct iovec *iov, int cnt, off_t off, int flags);
 ssize_t sock_send(int fd, const void *buf, size_t n, int flags);
 ssize_t sock_sendto(int fd, const void *buf, size_t n, int flags, const struct sockaddr *addr,
 		    socklen_t len);
 ssize_t sock_sendmsg(int fd, const struct msghdr *msg, int flags);
 int sock_sendmmsg(int fd, struct mmsghdr *msgs, unsigned cnt, int flags);
+
+/* ---- splice.c */
 ssize_t sock_sendfile(int out_fd, int in_fd, off_t *off, size_t n);
 ssize_t sock_splice(int in_fd, off_t *in_off, int out_fd, off_t *out_off, size_t n, unsigned flags);
 
@@ -85,6 +89,12 @@ int sock_epoll_pwait(int epfd, struct epoll_event *ev, int max, int timeout_ms,
 		     const sigset_t *mask);
 int sock_epoll_pwait2(int epfd, struct epoll_event *ev, int max, const struct timespec *timeout,
 		      const sigset_t *mask);
+
+/*
+ * ---- number.c: syscall(2). What is no call of this layer is made as it is, with six arguments. exit_group() flushes; io_uring_setup()
+ * fails with ENOSYS.
+ */
+long sock_by_number(long nr, const long args[static 6]);
 
 /* ---- signal.c */
 int sock_sigaction(int sig, const struct sigaction *act, struct sigaction *old);

@@ -14,6 +14,14 @@
  * ----------------
  */
 
+/* SO_RCVLOWAT */
+static VJ_COLD bool has_low_water(const struct sock *s)
+{
+	struct vj_conn_info info = { .sz = sizeof(info) };
+
+	return vj_conn_info(sock.vj, s->conn, &info) || info.unread_bytes >= s->rcvlowat;
+}
+
 /* As tcp_poll() of the kernel maps a connection's state to poll bits. */
 static uint32_t conn_level(const struct sock *s)
 {
@@ -29,8 +37,10 @@ static uint32_t conn_level(const struct sock *s)
 	}
 	if (s->state == SOCK_CONNECTING && !(ready & VJ_EV_CONNECTED))
 		return 0;
-	if (ready & VJ_EV_READABLE)
+	if ((ready & VJ_EV_READABLE) && (likely(!s->rcvlowat) || has_low_water(s)))
 		mask |= EPOLLIN | EPOLLRDNORM;
+	if (zerocopy_waits(s))
+		mask |= EPOLLERR;
 	if ((ready & VJ_EV_WRITABLE) || s->shut_wr)
 		mask |= EPOLLOUT | EPOLLWRNORM;
 	if (unlikely((ready & VJ_EV_EOF) || s->shut_rd)) {

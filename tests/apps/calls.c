@@ -873,7 +873,8 @@ int main(int argc, char **argv)
 		      { "poll", calls_poll },
 		      { "timeouts", calls_timeouts },
 		      { "signals", calls_signals },
-		      { "udp", calls_udp } };
+		      { "udp", calls_udp },
+		      { "io", calls_io } };
 
 	if (argc > 1)
 		expect_path = argv[1];

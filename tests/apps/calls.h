@@ -37,6 +37,9 @@ void pair_close(struct pair *p);
 /* ---- calls_udp.c */
 void calls_udp(void);
 
+/* ---- calls_io.c */
+void calls_io(void);
+
 /* ---- calls_wait.c */
 void calls_epoll(void);
 void calls_poll(void);

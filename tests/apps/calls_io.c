@@ -1,0 +1,441 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* calls_io.c - the rarer ways of moving bytes, calls by number, descriptors closed under a thread that uses them */
+#include "calls.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/errqueue.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+/* ---- splice ------------------------------------------------------------------------------------ */
+
+static void splice_refusals(const struct pair *p, const int pipes[2])
+{
+	off64_t off = 0;
+
+	say("no pipe", splice(p->client, NULL, p->server, NULL, 5, 0));
+	say("offset of a pipe", splice(pipes[0], &off, p->client, NULL, 5, 0));
+	say("offset of a socket", splice(pipes[0], NULL, p->client, &off, 5, 0));
+	say("nothing", splice(pipes[0], NULL, p->client, NULL, 0, 0));
+	say("unknown flag", splice(pipes[0], NULL, p->client, NULL, 5, 0x80));
+	say("empty pipe", splice(pipes[0], NULL, p->client, NULL, 5, SPLICE_F_NONBLOCK));
+	fcntl(p->server, F_SETFL, O_NONBLOCK); /* SPLICE_F_NONBLOCK is for pipes only */
+	say("empty socket", splice(p->server, NULL, pipes[1], NULL, 5, 0));
+	fcntl(p->server, F_SETFL, 0);
+}
+
+enum { BULK_ROUNDS = 50, BULK_BYTES = 1 << 14 };
+
+static uint64_t sum_of(uint64_t sum, const char *buf, ssize_t n)
+{
+	for (ssize_t i = 0; i < n; i++)
+		sum = sum * 31 + (unsigned char)buf[i];
+	return sum;
+}
+
+static void *write_bulk(void *arg)
+{
+	static char buf[BULK_BYTES];
+	static uint64_t sum;
+
+	sum = 0;
+	for (int i = 0; i < BULK_ROUNDS; i++) {
+		for (int j = 0; j < BULK_BYTES; j++)
+			buf[j] = (char)(i * 17 + j * 3);
+		sum = sum_of(sum, buf, BULK_BYTES);
+		must("write", write(*(int *)arg, buf, BULK_BYTES) == BULK_BYTES);
+	}
+	close(*(int *)arg);
+	return &sum;
+}
+
+static void *relay(void *arg)
+{
+	const int *fds = arg;
+	long sum = 0, n;
+
+	while ((n = splice(fds[0], NULL, fds[1], NULL, 100000, SPLICE_F_MOVE)) > 0)
+		sum += n;
+	say("relayed", sum);
+	shutdown(fds[1], SHUT_WR); /* of the socket; the pipe is closed */
+	close(fds[1]);
+	return NULL;
+}
+
+/* A thread writes into a pipe, one moves it to a socket, one from its peer to another pipe, where it is read. */
+static void splice_bulk(const struct pair *p)
+{
+	static char buf[BULK_BYTES];
+	int in[2], out[2], up[2], down[2];
+	pthread_t writer, relays[2];
+	uint64_t sum = 0;
+	void *want;
+	ssize_t n;
+
+	must("pipe", !pipe(in) && !pipe(out));
+	up[0] = in[0];
+	up[1] = dup(p->client);
+	down[0] = p->server;
+	down[1] = out[1];
+	pthread_create(&relays[0], NULL, relay, up);
+	pthread_create(&relays[1], NULL, relay, down);
+	pthread_create(&writer, NULL, write_bulk, &in[1]);
+	while ((n = read(out[0], buf, sizeof(buf))) > 0)
+		sum = sum_of(sum, buf, n);
+	pthread_join(writer, &want);
+	pthread_join(relays[0], NULL);
+	pthread_join(relays[1], NULL);
+	say("same", sum == *(uint64_t *)want);
+	close(in[0]);
+	close(out[0]);
+}
+
+static void test_splice(void)
+{
+	int pipes[2];
+	char buf[16];
+	struct pair p;
+
+	title("splice");
+	pair_open(&p, AF_INET, "127.0.0.1");
+	must("pipe", !pipe(pipes));
+	splice_refusals(&p, pipes);
+	write(pipes[1], "12345678", 8);
+	say("part", splice(pipes[0], NULL, p.client, NULL, 5, 0));
+	settle();
+	say("to a pipe", splice(p.server, NULL, pipes[1], NULL, 100, 0));
+	say("back", splice(pipes[0], NULL, p.client, NULL, 100, 0));
+	settle();
+	say("read", read(p.server, buf, sizeof(buf)));
+	printf("%.8s\n", buf);
+	splice_bulk(&p);
+	close(pipes[1]);
+	say("closed pipe", splice(pipes[0], NULL, p.client, NULL, 5, 0));
+	close(pipes[0]);
+	must("pipe", !pipe(pipes));
+	write(pipes[1], "123", 3);
+	say("after shutdown", splice(pipes[0], NULL, p.client, NULL, 5, 0));
+	say("at the end", splice(p.server, NULL, pipes[1], NULL, 5, 0));
+	close(pipes[0]);
+	close(pipes[1]);
+	pair_close(&p);
+}
+
+/* ---- preadv2, pwritev2 ------------------------------------------------------------------------- */
+
+static void test_v2(void)
+{
+	char buf[16] = { 0 };
+	struct iovec out = { "abcdefgh", 8 }, in = { buf, 4 };
+	struct pair p;
+
+	title("preadv2, pwritev2");
+	pair_open(&p, AF_INET6, "::1");
+	say("pwritev2", pwritev2(p.client, &out, 1, -1, 0));
+	say("pwritev2 RWF_NOWAIT", pwritev2(p.client, &out, 1, -1, RWF_NOWAIT));
+	say("pwritev2 at 0", pwritev2(p.client, &out, 1, 0, 0));
+	settle();
+	say("preadv2", preadv2(p.server, &in, 1, -1, 0));
+	in.iov_len = sizeof(buf);
+	say("preadv2 RWF_NOWAIT", preadv2(p.server, &in, 1, -1, RWF_NOWAIT));
+	printf("%.12s\n", buf);
+	say("preadv2 RWF_NOWAIT", preadv2(p.server, &in, 1, -1, RWF_NOWAIT));
+	say("preadv2 at 0", preadv2(p.server, &in, 1, 0, 0));
+	say("preadv2 unknown flag", preadv2(p.server, &in, 1, -1, 0x4000));
+	say("pread", pread(p.server, buf, 4, 0));
+	say("pwrite", pwrite(p.client, buf, 4, 0));
+	pair_close(&p);
+}
+
+/* ---- by number ---------------------------------------------------------------------------------- */
+
+static void test_numbers(void)
+{
+	struct epoll_event ev = { .events = EPOLLIN };
+	struct pollfd pfd = { .events = POLLIN };
+	struct timespec soon = { .tv_nsec = 1000000 };
+	int client, server, ep;
+	char buf[16];
+	struct pair p;
+
+	title("by number");
+	listen_on(&p, AF_INET, "127.0.0.1");
+	client = (int)syscall(SYS_socket, AF_INET, SOCK_STREAM, 0);
+	say("connect", syscall(SYS_connect, client, &p.addr, p.addr_len));
+	server = (int)syscall(SYS_accept4, p.listener, NULL, NULL, 0);
+	say("accept4", server > 0);
+	ep = (int)syscall(SYS_epoll_create1, 0);
+	say("epoll_ctl", syscall(SYS_epoll_ctl, ep, EPOLL_CTL_ADD, server, &ev));
+	say("epoll_pwait", syscall(SYS_epoll_pwait, ep, &ev, 1, 10, NULL, 8L));
+	say("write", syscall(SYS_write, client, "number", 6L));
+	say("epoll_pwait", syscall(SYS_epoll_pwait, ep, &ev, 1, 1000, NULL, 8L));
+	say("epoll_pwait2", syscall(SYS_epoll_pwait2, ep, &ev, 1, &soon, NULL, 8L));
+	pfd.fd = server;
+	say("ppoll", syscall(SYS_ppoll, &pfd, 1L, &soon, NULL, 8L));
+	say("recvfrom", syscall(SYS_recvfrom, server, buf, sizeof(buf), 0, NULL, NULL));
+	printf("%.6s\n", buf);
+	say("sendto", syscall(SYS_sendto, server, "back", 4L, MSG_NOSIGNAL, NULL, 0));
+	settle();
+	say("read", syscall(SYS_read, client, buf, sizeof(buf)));
+	say("dup", syscall(SYS_dup, server) > 0);
+	say("getpid", syscall(SYS_getpid) == getpid());
+	say("no call", syscall(100000));
+	say("bad descriptor", syscall(SYS_read, -1, buf, 1L));
+	say("close", syscall(SYS_close, client));
+	say("read", syscall(SYS_read, client, buf, 1L));
+	close(ep);
+	close(p.listener);
+	say("close_range", syscall(SYS_close_range, 3U, ~0U, 0));
+}
+
+/* ---- low water ------------------------------------------------------------------------------------ */
+
+static void set_low(int fd, int value)
+{
+	socklen_t len = sizeof(value);
+
+	say("set", setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &value, len));
+	value = -1;
+	getsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &value, &len);
+	say("get", value);
+}
+
+static void *write_slowly(void *arg)
+{
+	for (int i = 0; i < 4; i++) {
+		usleep(20000);
+		write(*(int *)arg, "abcde", 5);
+	}
+	return NULL;
+}
+
+static void test_rcvlowat(bool inherited)
+{
+	struct epoll_event ev = { .events = EPOLLIN };
+	char buf[64];
+	struct pair p;
+	pthread_t t;
+	int ep;
+
+	title(inherited ? "SO_RCVLOWAT, of the listener" : "SO_RCVLOWAT");
+	if (inherited) {
+		listen_on(&p, AF_INET, "127.0.0.1");
+		set_low(p.listener, 10);
+		p.client = socket(AF_INET, SOCK_STREAM, 0);
+		must("connect", !connect(p.client, (struct sockaddr *)&p.addr, p.addr_len));
+		p.server = accept(p.listener, NULL, NULL);
+		say("accept", p.server > 0);
+	} else {
+		pair_open(&p, AF_INET, "127.0.0.1");
+		set_low(p.server, 0);
+		set_low(p.server, 10);
+	}
+	ep = epoll_create1(0);
+	epoll_ctl(ep, EPOLL_CTL_ADD, p.server, &ev);
+	write(p.client, "123456789", 9);
+	settle();
+	say_bits("too few", poll_now(p.server, 0));
+	say("epoll", epoll_wait(ep, &ev, 1, 0));
+	write(p.client, "0", 1);
+	settle();
+	say_bits("enough", poll_now(p.server, 0));
+	say("epoll", epoll_wait(ep, &ev, 1, 0));
+	say("recv", recv(p.server, buf, 4, 0));
+	say_bits("too few again", poll_now(p.server, 0));
+	say("recv, not blocking", recv(p.server, buf, sizeof(buf), MSG_DONTWAIT));
+	pthread_create(&t, NULL, write_slowly, &p.client);
+	say("recv waits for ten", recv(p.server, buf, sizeof(buf), 0));
+	pthread_join(t, NULL);
+	settle();
+	say("recv", recv(p.server, buf, sizeof(buf), 0));
+	write(p.client, "x", 1);
+	shutdown(p.client, SHUT_WR);
+	settle();
+	say_bits("at the end", poll_now(p.server, 0));
+	say("recv", recv(p.server, buf, sizeof(buf), 0));
+	close(ep);
+	pair_close(&p);
+}
+
+/* ---- zero copy ------------------------------------------------------------------------------------- */
+
+static void completion(int fd)
+{
+	char control[128];
+	struct msghdr m = { .msg_control = control, .msg_controllen = sizeof(control) };
+	struct sock_extended_err err;
+	long r = recvmsg(fd, &m, MSG_ERRQUEUE);
+	struct cmsghdr *c = r < 0 ? NULL : CMSG_FIRSTHDR(&m);
+
+	say("recvmsg", r);
+	if (!c)
+		return;
+	memcpy(&err, CMSG_DATA(c), sizeof(err));
+	printf("level %d type %d, origin %d code %d errno %d, %u to %u, flags %s\n", c->cmsg_level, c->cmsg_type, err.ee_origin,
+	       err.ee_code, err.ee_errno, err.ee_info, err.ee_data, m.msg_flags & MSG_ERRQUEUE ? "MSG_ERRQUEUE" : "none");
+}
+
+static void test_zerocopy(int family, const char *text)
+{
+	static char buf[5000];
+	int on = 1, two = 2;
+	socklen_t len = sizeof(on);
+	struct pair p;
+
+	title("MSG_ZEROCOPY");
+	pair_open(&p, family, text);
+	say("without SO_ZEROCOPY", send(p.client, buf, 100, MSG_ZEROCOPY));
+	say("SO_ZEROCOPY 2", setsockopt(p.client, SOL_SOCKET, SO_ZEROCOPY, &two, len));
+	say("SO_ZEROCOPY", setsockopt(p.client, SOL_SOCKET, SO_ZEROCOPY, &on, len));
+	on = 0;
+	say("get", getsockopt(p.client, SOL_SOCKET, SO_ZEROCOPY, &on, &len));
+	say("is", on);
+	completion(p.client);
+	say("send", send(p.client, buf, sizeof(buf), MSG_ZEROCOPY));
+	say("recv", recv(p.server, buf, sizeof(buf), MSG_WAITALL));
+	settle();
+	say_bits("poll", poll_now(p.client, 0));
+	completion(p.client);
+	completion(p.client);
+	say_bits("poll", poll_now(p.client, 0));
+	say("send", send(p.client, buf, 10, MSG_ZEROCOPY));
+	say("send", send(p.client, buf, 10, MSG_ZEROCOPY));
+	say("send, copied", send(p.client, buf, 10, 0));
+	say("recv", recv(p.server, buf, 130, MSG_WAITALL));
+	settle();
+	completion(p.client);
+	pair_close(&p);
+}
+
+/* ---- exclusive ------------------------------------------------------------------------------------- */
+
+static void test_exclusive(void)
+{
+	struct epoll_event ev = { .events = EPOLLIN | EPOLLEXCLUSIVE };
+	struct pair p;
+	int ep[2], inner = epoll_create1(0), got;
+
+	title("EPOLLEXCLUSIVE");
+	pair_open(&p, AF_INET, "127.0.0.1");
+	for (int i = 0; i < 2; i++) {
+		ep[i] = epoll_create1(0);
+		say("add", epoll_ctl(ep[i], EPOLL_CTL_ADD, p.server, &ev));
+		say("add listener", epoll_ctl(ep[i], EPOLL_CTL_ADD, p.listener, &ev));
+	}
+	say("twice", epoll_ctl(ep[0], EPOLL_CTL_ADD, p.server, &ev));
+	say("mod", epoll_ctl(ep[0], EPOLL_CTL_MOD, p.server, &ev));
+	say("set in set", epoll_ctl(ep[0], EPOLL_CTL_ADD, inner, &ev));
+	ev.events = EPOLLIN | EPOLLEXCLUSIVE | EPOLLONESHOT;
+	say("with one-shot", epoll_ctl(ep[0], EPOLL_CTL_ADD, p.client, &ev));
+	ev.events = EPOLLIN | EPOLLEXCLUSIVE | EPOLLRDHUP;
+	say("with RDHUP", epoll_ctl(ep[0], EPOLL_CTL_ADD, p.client, &ev));
+	write(p.client, "x", 1);
+	settle();
+	got = epoll_wait(ep[0], &ev, 1, 0) + epoll_wait(ep[1], &ev, 1, 0);
+	say("at least one", got >= 1);
+	say("loop", epoll_ctl(inner, EPOLL_CTL_ADD, ep[0], &(struct epoll_event){ .events = EPOLLIN }));
+	say("loop", epoll_ctl(ep[0], EPOLL_CTL_ADD, inner, &(struct epoll_event){ .events = EPOLLIN }));
+	close(ep[0]);
+	close(ep[1]);
+	close(inner);
+	pair_close(&p);
+}
+
+/* ---- closed under a thread ---------------------------------------------------------------------------- */
+
+static volatile int closed_fd;
+
+static void *close_soon(void *arg)
+{
+	(void)arg;
+	settle();
+	close(closed_fd);
+	return NULL;
+}
+
+/* The reader keeps its reference: it sees what comes before the peer's end. */
+static void test_close_under(void)
+{
+	char buf[16];
+	struct pair p;
+	pthread_t t;
+
+	title("closed while another thread reads");
+	pair_open(&p, AF_INET, "127.0.0.1");
+	closed_fd = p.server;
+	pthread_create(&t, NULL, close_soon, NULL);
+	setsockopt(p.server, SOL_SOCKET, SO_RCVTIMEO, &(struct timeval){ .tv_usec = 300000 }, sizeof(struct timeval));
+	say("recv", recv(p.server, buf, sizeof(buf), 0));
+	pthread_join(t, NULL);
+	say("recv", recv(p.server, buf, sizeof(buf), 0));
+	settle();
+	say("peer", recv(p.client, buf, sizeof(buf), MSG_DONTWAIT));
+	close(p.client);
+	close(p.listener);
+}
+
+static void *serve(void *arg)
+{
+	int *listener = arg;
+	char buf[64];
+	ssize_t n;
+	int fd = accept(*listener, NULL, NULL);
+
+	while ((n = read(fd, buf, sizeof(buf))) > 0)
+		write(fd, buf, (size_t)n);
+	close(fd);
+	return NULL;
+}
+
+static void test_many_accept(void)
+{
+	pthread_t t[8];
+	long good = 0;
+	struct pair p;
+
+	title("threads accept and serve");
+	listen_on(&p, AF_INET, "127.0.0.1");
+	for (int i = 0; i < 8; i++)
+		pthread_create(&t[i], NULL, serve, &p.listener);
+	for (int i = 0; i < 8; i++) {
+		char text[16], back[16];
+		int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+		must("connect", !connect(fd, (struct sockaddr *)&p.addr, p.addr_len));
+		for (int j = 0; j < 20; j++) {
+			snprintf(text, sizeof(text), "%d/%d........", i, j);
+			write(fd, text, 8);
+			good += recv(fd, back, 8, MSG_WAITALL) == 8 && !memcmp(text, back, 8);
+		}
+		close(fd);
+	}
+	for (int i = 0; i < 8; i++)
+		pthread_join(t[i], NULL);
+	say("echoes", good);
+	close(p.listener);
+}
+
+void calls_io(void)
+{
+	test_splice();
+	test_v2();
+	test_rcvlowat(false);
+	test_rcvlowat(true);
+	test_zerocopy(AF_INET, "127.0.0.1");
+	test_zerocopy(AF_INET6, "::1");
+	test_exclusive();
+	test_close_under();
+	test_many_accept();
+	test_numbers();
+}
