@@ -7,7 +7,7 @@
  * queue, so one processor at a time runs this, and the private state needs no atomics. Spilling and its order:
  * struct policy_deliver_state in policy/maps.h.
  */
-#include "bpf/prog.h"
+#include "bpf/counters.h"
 
 BPF_MAP(deliver_cfg, BPF_MAP_TYPE_ARRAY, 1, uint32_t, struct policy_deliver_cfg, 0);
 BPF_MAP(deliver_state, BPF_MAP_TYPE_ARRAY, 1, uint32_t, struct policy_deliver_state, 0);
@@ -64,8 +64,10 @@ VJ_INLINE int give_back(struct xdp_md *ctx, const struct deliver *d, const struc
 
 	if (!policy_at(frame, POLICY_GIVE_BACK_BYTES, ETH_HDR_BYTES)) {
 		mark = policy_at(frame, POLICY_GIVE_BACK_BYTES, 4);
-		if (mark && load_u32(mark) == state->spilled)
+		if (mark && load_u32(mark) == state->spilled) {
 			state->sticky = 0;
+			state->returned = state->spilled; /* what vjd has lost counts no more */
+		}
 		count(POLICY_DRAINED);
 		return XDP_DROP;
 	}

@@ -4,6 +4,7 @@
  *
  * What is nobody's goes on to the kernel, or to the next XDP program on the interface. Which application: policy/dispatch.h.
  */
+#include "bpf/counters.h"
 #include "bpf/shared_maps.h"
 #include "policy/dispatch.h"
 BPF_MAP(dispatch_cfg, BPF_MAP_TYPE_ARRAY, 1, uint32_t, struct policy_dispatch_cfg, 0);

@@ -8,23 +8,32 @@
 #include "bpf/shared_maps.h"
 #include "policy/gate.h"
 
-BPF_MAP(gate_cfg, BPF_MAP_TYPE_ARRAY, 1, uint32_t, struct policy_gate_cfg, 0);
+BPF_MAP(gate_cfg, BPF_MAP_TYPE_HASH, POLICY_APPS_MAX, uint32_t, struct policy_gate_cfg, BPF_F_NO_PREALLOC);
+BPF_MAP(gate_counters, BPF_MAP_TYPE_PERCPU_HASH, POLICY_APPS_MAX, uint32_t, struct policy_gate_counters, BPF_F_NO_PREALLOC);
 BPF_MAP(out, BPF_MAP_TYPE_DEVMAP, 1, uint32_t, uint32_t, 0);
+
+VJ_INLINE void count_for(uint32_t app, enum policy_reason reason)
+{
+	struct policy_gate_counters *counters = bpf_map_lookup_elem(&gate_counters, &app);
+
+	if (counters && (unsigned)reason < POLICY_REASON_CNT)
+		counters->of[reason]++;
+}
 
 SEC("xdp")
 int vj_gate(struct xdp_md *ctx)
 {
-	struct policy_frame frame = frame_of(ctx);
-	const struct policy_gate_cfg *cfg;
 	const struct policy_maps maps = { SHARED_MAPS };
+	struct policy_frame frame = frame_of(ctx);
+	uint32_t ifindex = ctx->ingress_ifindex, app;
+	const struct policy_gate_cfg *cfg;
 	enum policy_reason reason;
-	uint32_t zero = 0, app;
 
-	cfg = bpf_map_lookup_elem(&gate_cfg, &zero);
+	cfg = bpf_map_lookup_elem(&gate_cfg, &ifindex);
 	if (!cfg)
 		return XDP_DROP;
 	reason = policy_gate(&maps, &frame, cfg, &app);
-	count(reason);
+	count_for(cfg->app, reason);
 	if (reason == POLICY_SENT)
 		return (int)bpf_redirect_map(&out, 0, XDP_DROP);
 	if (reason == POLICY_SENT_LOCAL)

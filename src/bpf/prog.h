@@ -20,17 +20,6 @@
 		__type(value, value_type);                        \
 	} name SEC(".maps")
 
-BPF_MAP(counters, BPF_MAP_TYPE_PERCPU_ARRAY, POLICY_REASON_CNT, uint32_t, uint64_t, 0);
-
-VJ_INLINE void count(enum policy_reason reason)
-{
-	uint32_t key = reason;
-	uint64_t *cnt = bpf_map_lookup_elem(&counters, &key);
-
-	if (cnt)
-		++*cnt;
-}
-
 VJ_INLINE struct policy_frame frame_of(const struct xdp_md *ctx)
 {
 	return (struct policy_frame){ (const uint8_t *)(uintptr_t)ctx->data, (const uint8_t *)(uintptr_t)ctx->data_end };

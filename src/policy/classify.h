@@ -61,6 +61,30 @@ struct policy_eth {
 	uint16_t ip_off;
 };
 
+/* BPF only: a loop whose rounds the verifier sees one after the other costs it half of what a loop costs. */
+#ifdef __bpf__
+#define POLICY_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define POLICY_UNROLL
+#endif
+
+/*
+ * The same number, of which the verifier knows nothing any more. It follows every path with what each has taught it, and
+ * paths that differ in a number multiply; where they come together again, what they differ in is made unknown, and all
+ * but one are done. (Swapping bytes is what it does not follow.)
+ */
+VJ_INLINE uint16_t policy_opaque(uint16_t v)
+{
+#ifdef __bpf__
+	uint64_t x = v;
+
+	__asm__ volatile("%0 = be16 %0\n\t%0 = be16 %0" : "+r"(x));
+	return (uint16_t)x;
+#else
+	return v;
+#endif
+}
+
 /* @len bytes at @off, or NULL. */
 VJ_INLINE const void *policy_at(const struct policy_frame *f, uint32_t off, uint32_t len)
 {
@@ -105,7 +129,7 @@ VJ_INLINE bool policy_eth(const struct policy_frame *f, struct policy_eth *ret_e
 	}
 	ret_eth->vlan = vlan;
 	ret_eth->type = type;
-	ret_eth->ip_off = (uint16_t)off;
+	ret_eth->ip_off = policy_opaque((uint16_t)off);
 	return true;
 }
 
@@ -156,10 +180,13 @@ VJ_INLINE bool policy_ip6_ext(const struct policy_frame *f, uint32_t *off, uint8
 		*off += (hdr[1] + 1u) * 8u;
 	}
 	*next = hdr[0];
+	*off = policy_opaque((uint16_t)*off);
+	v->frag = (uint8_t)policy_opaque(v->frag);
 	return true;
 }
 
-VJ_INLINE bool policy_ip6(const struct policy_frame *f, uint32_t off, struct policy_view *v, uint32_t *ret_l4)
+VJ_INLINE bool policy_ip6(const struct policy_frame *f, uint32_t off, bool plain, struct policy_view *v,
+			  uint32_t *ret_l4)
 {
 	const struct ip6_hdr *hdr = policy_at(f, off, sizeof(*hdr));
 	uint8_t next;
@@ -173,7 +200,8 @@ VJ_INLINE bool policy_ip6(const struct policy_frame *f, uint32_t off, struct pol
 	next = hdr->next;
 	v->extra = ip6_is_ext(next);
 	off += IP6_HDR_BYTES;
-	for (unsigned i = 0; i < POLICY_EXT_MAX && ip6_is_ext(next) && v->frag != POLICY_FRAG_LATER; i++)
+	POLICY_UNROLL
+	for (unsigned i = 0; !plain && i < POLICY_EXT_MAX && ip6_is_ext(next) && v->frag != POLICY_FRAG_LATER; i++)
 		if (!policy_ip6_ext(f, &off, &next, v))
 			return false;
 	v->flow.proto = next;
@@ -181,10 +209,17 @@ VJ_INLINE bool policy_ip6(const struct policy_frame *f, uint32_t off, struct pol
 	return v->frag == POLICY_FRAG_LATER || !ip6_is_ext(next);
 }
 
-VJ_INLINE bool policy_ip_hdr(const struct policy_frame *f, bool v4, uint32_t off, struct policy_view *v,
+/* @plain: extension headers are not followed, and what has them or options is refused */
+VJ_INLINE bool policy_ip_hdr(const struct policy_frame *f, bool v4, uint32_t off, bool plain, struct policy_view *v,
 			     uint32_t *ret_l4)
 {
-	return v4 ? policy_ip4(f, off, v, ret_l4) : policy_ip6(f, off, v, ret_l4);
+	bool ok = v4 ? policy_ip4(f, off, v, ret_l4) : policy_ip6(f, off, plain, v, ret_l4);
+
+	if (!ok || (plain && v->extra))
+		return false;
+	*ret_l4 = policy_opaque((uint16_t)*ret_l4);
+	v->frag = (uint8_t)policy_opaque(v->frag);
+	return true;
 }
 
 /* ---- transport ----------------------------------------------------------------------------------------------------- */
@@ -239,7 +274,7 @@ VJ_INLINE enum policy_ip policy_icmp(const struct policy_frame *f, bool v4, uint
 		return POLICY_IP_BAD;
 	if (!policy_icmp_is_error(v4, icmp->type))
 		return POLICY_IP_PROTO;
-	if (!policy_ip_hdr(f, v4, off + ICMP_HDR_BYTES, v, &l4))
+	if (!policy_ip_hdr(f, v4, off + ICMP_HDR_BYTES, false, v, &l4))
 		return POLICY_IP_BAD;
 	if (!policy_has_ports(v->flow.proto) || v->frag == POLICY_FRAG_LATER || !ip_addr_eq(&v->flow.remote, &to))
 		return POLICY_IP_PROTO;
@@ -251,8 +286,11 @@ VJ_INLINE enum policy_ip policy_icmp(const struct policy_frame *f, bool v4, uint
 	return POLICY_IP_OK;
 }
 
-/* @eth: of type ETH_TYPE_IP4 or ETH_TYPE_IP6 */
-VJ_INLINE enum policy_ip policy_ip(const struct policy_frame *f, const struct policy_eth *eth,
+/*
+ * @eth:   of type ETH_TYPE_IP4 or ETH_TYPE_IP6
+ * @plain: only what our own stack sends: options and extension headers are POLICY_IP_BAD, ICMP is a protocol without ports
+ */
+VJ_INLINE enum policy_ip policy_ip(const struct policy_frame *f, const struct policy_eth *eth, bool plain,
 				   struct policy_view *ret_view)
 {
 	bool v4 = eth->type == ETH_TYPE_IP4;
@@ -261,11 +299,11 @@ VJ_INLINE enum policy_ip policy_ip(const struct policy_frame *f, const struct po
 	uint32_t l4;
 
 	__builtin_memset(v, 0, sizeof(*v));
-	if (!policy_ip_hdr(f, v4, eth->ip_off, v, &l4))
+	if (!policy_ip_hdr(f, v4, eth->ip_off, plain, v, &l4))
 		return POLICY_IP_BAD;
 	if (v->frag == POLICY_FRAG_LATER)
 		return POLICY_IP_OK;
-	if (v->flow.proto == (v4 ? IP_PROTO_ICMP : IP_PROTO_ICMP6) && v->frag == POLICY_FRAG_NONE)
+	if (!plain && v->flow.proto == (v4 ? IP_PROTO_ICMP : IP_PROTO_ICMP6) && v->frag == POLICY_FRAG_NONE)
 		return policy_icmp(f, v4, l4, v);
 	if (!policy_has_ports(v->flow.proto))
 		return POLICY_IP_PROTO;

@@ -44,7 +44,7 @@ VJ_INLINE enum policy_reason policy_late(const struct policy_maps *m, const stru
 	enum policy_ip parsed;
 	struct policy_view v;
 
-	parsed = policy_ip(f, eth, &v);
+	parsed = policy_ip(f, eth, false, &v);
 	if (parsed == POLICY_IP_BAD)
 		return POLICY_PASS_BAD;
 	if (parsed == POLICY_IP_PROTO)

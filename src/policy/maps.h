@@ -15,16 +15,18 @@
  * flows           shared    LRU hash   struct policy_flow → app                dispatch
  * frags           dispatch  LRU hash   struct policy_frag → app                dispatch
  * devs            shared    devmap_hash app → ifindex of the host end          vjd
- * gate_cfg        gate      array[1]   0 → struct policy_gate_cfg              vjd, before attaching
+ * gate_cfg        gate      hash       ifindex of the host end → struct policy_gate_cfg vjd, before attaching
+ * gate_counters   gate      percpu hash app → struct policy_gate_counters      gate; vjd makes and deletes entries
  * out             gate      devmap     0 → ifindex of the interface            vjd
  * xsks            deliver   xskmap     0 → the application's socket            vjd
  * credit          deliver   array[1]   0 → struct policy_credit                the application (mmap)
  * deliver_cfg     deliver   array[1]   0 → struct policy_deliver_cfg           vjd, before attaching
  * deliver_state   deliver   array[1]   0 → struct policy_deliver_state         deliver; vjd reads
- * counters        each      percpu     enum policy_reason → uint64_t           the program
+ * counters        dispatch, percpu     enum policy_reason → uint64_t           the program
+ *                 deliver
  *
  * "shared": declared by dispatch and by gate; vjd makes gate use those of dispatch (bpf_map__reuse_fd()). There is one
- * dispatch an interface, one deliver and one gate an application.
+ * dispatch and one gate an interface, and a deliver for each application.
  */
 #ifndef VJ_POLICY_MAPS_H
 #define VJ_POLICY_MAPS_H
@@ -78,7 +80,7 @@ struct policy_port {
 struct policy_owner {
 	uint32_t cnt; /* 1 to POLICY_OWNER_APPS_MAX; 0: as if there were no entry */
 	uint32_t flags; /* POLICY_OWNER_* */
-	uint32_t apps[POLICY_OWNER_APPS_MAX];
+	uint32_t apps[POLICY_OWNER_APPS_MAX]; /* 0 from @cnt on */
 };
 
 enum {
@@ -123,6 +125,10 @@ struct policy_deliver_cfg {
 	uint32_t fill_cnt; /* entries of the fill ring: more credit than this is a lie, and cut down */
 	uint32_t spill_max; /* frames that vjd holds for it at most; 0: nothing is spilled, only dropped */
 	uint32_t zero;
+};
+
+struct policy_gate_counters {
+	uint64_t of[POLICY_REASON_CNT];
 };
 
 /*

@@ -215,7 +215,7 @@ static void test_there_and_back(void **state)
 			assert_true(client_hears(fd, n));
 		}
 		assert_int_equal(iface_deliver_count(&a.iface, POLICY_DELIVERED), 100);
-		assert_int_equal(iface_gate_count(&a.iface, POLICY_SENT), 100);
+		assert_int_equal(iface_gate_count(&world, &a.iface, POLICY_SENT), 100);
 		close(fd);
 		app_close(&a);
 	}
@@ -407,7 +407,7 @@ static void test_gate(void **state)
 		app_port(&a, v6, PORT);
 		app_port(&other, v6, PORT_OTHER);
 		for (size_t i = 0; i < ARRAY_SIZE(refusals); i++) {
-			uint64_t before = iface_gate_count(&a.iface, refusals[i].reason);
+			uint64_t before = iface_gate_count(&world, &a.iface, refusals[i].reason);
 			struct sent bad = s;
 
 			if (v6 && refusals[i].change == fragment)
@@ -415,7 +415,7 @@ static void test_gate(void **state)
 			refusals[i].change(&bad);
 			app_send(&a, &bad);
 			settle();
-			assert_int_equal(iface_gate_count(&a.iface, refusals[i].reason), before + 1);
+			assert_int_equal(iface_gate_count(&world, &a.iface, refusals[i].reason), before + 1);
 		}
 		assert_true(client_hears_nothing(fd));
 		app_send(&a, &s);

@@ -144,6 +144,26 @@ static void attach(uint32_t ifindex, const struct bpf_program *prog)
 	VJ_ASSERT_OP(bpf_xdp_attach((int)ifindex, bpf_program__fd(prog), XDP_FLAGS_DRV_MODE, NULL), ==, 0);
 }
 
+static void share(struct bpf_map *map, const struct bpf_map *of)
+{
+	VJ_ASSERT_OP(bpf_map__reuse_fd(map, bpf_map__fd(of)), ==, 0);
+}
+
+static void gate_load(struct iface_world *w)
+{
+	uint32_t zero = 0;
+
+	w->gate = vj_gate__open();
+	VJ_ASSERT(w->gate != NULL);
+	share(w->gate->maps.addrs, w->dispatch->maps.addrs);
+	share(w->gate->maps.ports, w->dispatch->maps.ports);
+	share(w->gate->maps.blocks, w->dispatch->maps.blocks);
+	share(w->gate->maps.flows, w->dispatch->maps.flows);
+	share(w->gate->maps.devs, w->dispatch->maps.devs);
+	VJ_ASSERT_OP(vj_gate__load(w->gate), ==, 0);
+	map_set(w->gate->maps.out, &zero, &w->ifindex);
+}
+
 void iface_dispatch(struct iface_world *w)
 {
 	struct policy_dispatch_cfg cfg = { .mac = w->host_mac, .hash_seed = 12345 };
@@ -158,29 +178,18 @@ void iface_dispatch(struct iface_world *w)
 		map_set(w->dispatch->maps.addrs, &key, &one);
 	}
 	attach(w->ifindex, w->dispatch->progs.vj_dispatch);
+	gate_load(w);
 }
 
-static void share(struct bpf_map *map, const struct bpf_map *of)
-{
-	VJ_ASSERT_OP(bpf_map__reuse_fd(map, bpf_map__fd(of)), ==, 0);
-}
-
-static void gate_load(struct iface_world *w, struct iface_app *app)
+static void gate_for(struct iface_world *w, const struct iface_app *app)
 {
 	struct policy_gate_cfg cfg = { .app = app->id, .mtu = IFACE_MTU, .hash_seed = 12345, .mac = w->host_mac };
-	uint32_t zero = 0;
+	struct policy_gate_counters *none = calloc((size_t)libbpf_num_possible_cpus(), sizeof(*none));
 
-	app->gate = vj_gate__open();
-	VJ_ASSERT(app->gate != NULL);
-	share(app->gate->maps.addrs, w->dispatch->maps.addrs);
-	share(app->gate->maps.ports, w->dispatch->maps.ports);
-	share(app->gate->maps.blocks, w->dispatch->maps.blocks);
-	share(app->gate->maps.flows, w->dispatch->maps.flows);
-	share(app->gate->maps.devs, w->dispatch->maps.devs);
-	VJ_ASSERT_OP(vj_gate__load(app->gate), ==, 0);
-	map_set(app->gate->maps.gate_cfg, &zero, &cfg);
-	map_set(app->gate->maps.out, &zero, &w->ifindex);
-	attach(app->host_ifindex, app->gate->progs.vj_gate);
+	map_set(w->gate->maps.gate_counters, &app->id, none);
+	map_set(w->gate->maps.gate_cfg, &app->host_ifindex, &cfg);
+	free(none);
+	attach(app->host_ifindex, w->gate->progs.vj_gate);
 }
 
 static void deliver_load(struct iface_app *app, uint32_t spill_max)
@@ -221,7 +230,7 @@ void iface_app_open(struct iface_world *w, struct iface_app *app, uint32_t id, u
 	app->params = iface_socket(app->app_ifindex, frame_bytes, frame_cnt);
 	deliver_load(app, spill_max);
 	iface_enter(w->host_ns);
-	gate_load(w, app);
+	gate_for(w, app);
 	map_set(w->dispatch->maps.devs, &id, &app->host_ifindex);
 }
 
@@ -232,13 +241,13 @@ void iface_app_close(struct iface_world *w, struct iface_app *app)
 	close(app->params.umem_fd);
 	iface_run("ip link del app%uh", app->id);
 	vj_deliver__destroy(app->deliver);
-	vj_gate__destroy(app->gate);
 }
 
 void iface_world_close(struct iface_world *w)
 {
 	if (w->dispatch) {
 		bpf_xdp_detach((int)w->ifindex, XDP_FLAGS_DRV_MODE, NULL);
+		vj_gate__destroy(w->gate);
 		vj_dispatch__destroy(w->dispatch);
 	}
 	close(w->host_ns);
@@ -343,7 +352,7 @@ int iface_client_udp(struct iface_world *w, bool v6, uint16_t port, uint16_t to)
 
 /* ---- counters ------------------------------------------------------------------------------------------------------ */
 
-uint64_t iface_count(int counters_fd, enum policy_reason reason)
+static uint64_t counter_sum(int counters_fd, enum policy_reason reason)
 {
 	int cpus = libbpf_num_possible_cpus();
 	uint64_t *values = calloc((size_t)cpus, sizeof(*values)), sum = 0;
@@ -358,17 +367,25 @@ uint64_t iface_count(int counters_fd, enum policy_reason reason)
 
 uint64_t iface_dispatch_count(const struct iface_world *w, enum policy_reason reason)
 {
-	return iface_count(bpf_map__fd(w->dispatch->maps.counters), reason);
+	return counter_sum(bpf_map__fd(w->dispatch->maps.counters), reason);
 }
 
 uint64_t iface_deliver_count(const struct iface_app *app, enum policy_reason reason)
 {
-	return iface_count(bpf_map__fd(app->deliver->maps.counters), reason);
+	return counter_sum(bpf_map__fd(app->deliver->maps.counters), reason);
 }
 
-uint64_t iface_gate_count(const struct iface_app *app, enum policy_reason reason)
+uint64_t iface_gate_count(const struct iface_world *w, const struct iface_app *app, enum policy_reason reason)
 {
-	return iface_count(bpf_map__fd(app->gate->maps.counters), reason);
+	int cpus = libbpf_num_possible_cpus();
+	struct policy_gate_counters *values = calloc((size_t)cpus, sizeof(*values));
+	uint64_t sum = 0;
+
+	VJ_ASSERT_OP(bpf_map_lookup_elem(bpf_map__fd(w->gate->maps.gate_counters), &app->id, values), ==, 0);
+	for (int i = 0; i < cpus; i++)
+		sum += values[i].of[reason];
+	free(values);
+	return sum;
 }
 
 void iface_deliver_state(const struct iface_app *app, struct policy_deliver_state *ret_state)

@@ -30,13 +30,13 @@ struct iface_world {
 	uint32_t ifindex; /* the host's end of the wire */
 	struct mac_addr host_mac, client_mac;
 	struct vj_dispatch *dispatch; /* NULL: not attached */
+	struct vj_gate *gate;
 };
 
 struct iface_app {
 	uint32_t id;
 	uint32_t host_ifindex, app_ifindex;
 	struct vj_deliver *deliver;
-	struct vj_gate *gate;
 	struct afxdp_params params; /* with the descriptors, which are the application's */
 };
 
@@ -46,10 +46,10 @@ struct iface_app {
  */
 const char *iface_world_open(struct iface_world *w);
 
-/* dispatch on the host's end. */
+/* dispatch on the host's end, and gate loaded. */
 void iface_dispatch(struct iface_world *w);
 
-/* An application with a device, deliver, gate and a socket. @frame_cnt: in all; @spill_max: as in policy_deliver_cfg */
+/* An application with a device, deliver, its place in gate, and a socket. @frame_cnt: in all; @spill_max: as in policy_deliver_cfg */
 void iface_app_open(struct iface_world *w, struct iface_app *app, uint32_t id, uint32_t frame_bytes, uint32_t frame_cnt,
 		    uint32_t spill_max);
 
@@ -71,11 +71,10 @@ struct ip_addr iface_addr(enum iface_side side, bool v6);
 /* The calling thread moves to that namespace: for sockets, which stay in the one in which they were made. */
 void iface_enter(int ns);
 
-/* A counter of a program, all processors together. @fd: of its map */
-uint64_t iface_count(int counters_fd, enum policy_reason reason);
+/* Counters, all processors together. */
 uint64_t iface_dispatch_count(const struct iface_world *w, enum policy_reason reason);
 uint64_t iface_deliver_count(const struct iface_app *app, enum policy_reason reason);
-uint64_t iface_gate_count(const struct iface_app *app, enum policy_reason reason);
+uint64_t iface_gate_count(const struct iface_world *w, const struct iface_app *app, enum policy_reason reason);
 void iface_deliver_state(const struct iface_app *app, struct policy_deliver_state *ret_state);
 
 /* Writes that only a hostile application makes: into its credit, and garbage in all that its rings have. */

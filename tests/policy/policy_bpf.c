@@ -24,6 +24,8 @@
 #include "bpf/vj_gate.skel.h"
 #include "tests/policy/steps.h"
 
+enum { GATE_APP = 1 };
+
 static struct vj_dispatch *dispatch;
 static struct vj_gate *gate;
 
@@ -40,16 +42,20 @@ static void set(void *arg, const char *name, const void *key, const void *value)
 	assert_int_equal(err, 0);
 }
 
+/* dispatch counts by reason; gate by application and reason, of which there is the one. */
 static void read_counters(const struct bpf_map *map, uint64_t sums[static POLICY_REASON_CNT])
 {
-	int cpus = libbpf_num_possible_cpus();
-	uint64_t *values = calloc((size_t)cpus, sizeof(*values));
+	bool by_app = map == gate->maps.gate_counters;
+	size_t cpus = (size_t)libbpf_num_possible_cpus(), width = by_app ? POLICY_REASON_CNT : 1;
+	uint64_t *values = calloc(cpus * width, sizeof(*values));
 
 	for (uint32_t r = 0; r < POLICY_REASON_CNT; r++) {
-		assert_int_equal(bpf_map_lookup_elem(bpf_map__fd(map), &r, values), 0);
+		uint32_t key = by_app ? GATE_APP : r;
+
+		assert_int_equal(bpf_map_lookup_elem(bpf_map__fd(map), &key, values), 0);
 		sums[r] = 0;
-		for (int i = 0; i < cpus; i++)
-			sums[r] += values[i];
+		for (size_t i = 0; i < cpus; i++)
+			sums[r] += values[i * width + (by_app ? r : 0)];
 	}
 	free(values);
 }
@@ -142,15 +148,18 @@ static void test_dispatch_owner(void **state)
 
 static void test_gate(void **state)
 {
-	struct policy_gate_cfg cfg = { .app = 1, .mtu = STEP_MTU, .hash_seed = STEP_SEED, .mac = step_mac(MAC_HOST) };
-	uint32_t zero = 0, one = 1;
+	struct policy_gate_cfg cfg = { .app = GATE_APP, .mtu = STEP_MTU, .hash_seed = STEP_SEED, .mac = step_mac(MAC_HOST) };
+	struct policy_gate_counters *none = calloc((size_t)libbpf_num_possible_cpus(), sizeof(*none));
+	uint32_t zero = 0, one = 1, loopback = 1, app = GATE_APP;
 
 	(void)state;
-	set(gate->obj, "gate_cfg", &zero, &cfg);
+	set(gate->obj, "gate_counters", &app, none);
+	free(none);
+	set(gate->obj, "gate_cfg", &loopback, &cfg); /* where a test run comes from */
 	set(gate->obj, "out", &zero, &one);
 	for (size_t i = 0; i < gate_step_cnt; i++) {
 		enum policy_reason reason = POLICY_REASON_CNT;
-		uint32_t verdict = run(gate->progs.vj_gate, gate->maps.counters, &gate_steps[i].frame, &reason);
+		uint32_t verdict = run(gate->progs.vj_gate, gate->maps.gate_counters, &gate_steps[i].frame, &reason);
 		bool sent = gate_steps[i].reason == POLICY_SENT || gate_steps[i].reason == POLICY_SENT_LOCAL;
 
 		expect(&gate_steps[i], reason, verdict, sent ? XDP_REDIRECT : XDP_DROP);
