@@ -28,11 +28,11 @@ VJ_INLINE bool has_credit(const struct deliver *d)
 {
 	struct policy_deliver_state *state = d->state;
 
-	if (state->posted - state->given - 1 < d->cfg->fill_cnt)
+	if (state->posted - state->given - 1 < d->cfg->rx_frame_cnt)
 		return true;
 	state->posted = __sync_fetch_and_add(&d->credit->posted, 0);
-	/* More than the ring holds, or less than was given: no word to rely on. */
-	return state->posted - state->given - 1 < d->cfg->fill_cnt;
+	/* More than there are frames, or less than was given: no word to rely on. */
+	return state->posted - state->given - 1 < d->cfg->rx_frame_cnt;
 }
 
 VJ_INLINE int to_ring(const struct deliver *d, enum policy_reason reason)

@@ -93,8 +93,8 @@ static bool rings_are_usable(const struct channel_rings *rings)
 			return false;
 	return bits_is_pow2(rings->frame_bytes) && rings->frame_bytes >= AREA_FRAME_BYTES_MIN && bits_is_pow2(frames) &&
 	       frames <= 2 * AREA_CNT_MAX && rings->rx_frame_cnt != 0 && rings->tx_frame_cnt != 0 &&
-	       rings->rx.cnt >= rings->rx_frame_cnt && rings->fill.cnt >= rings->rx_frame_cnt &&
-	       rings->tx.cnt >= rings->tx_frame_cnt && rings->completion.cnt >= rings->tx_frame_cnt;
+	       rings->rx.cnt >= rings->rx_frame_cnt && rings->fill.cnt / 2 >= rings->rx_frame_cnt &&
+	       rings->tx.cnt / 2 >= rings->tx_frame_cnt && rings->completion.cnt >= rings->tx_frame_cnt;
 }
 
 /* Receive frames are the first ones, all given to the kernel; send frames the rest, all here. */

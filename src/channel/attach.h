@@ -8,6 +8,9 @@
  *   - Both pools lie in one memory, and addresses count from its start: receive frames first, then send frames. To
  *     each pool the other's frames are FRAME_OTHER, so a descriptor that names one is a violation as any other.
  *   - No frame is anywhere yet: all receive frames are put in the fill ring, all send frames are here.
+ *   - The kernel shows what it has produced before it shows what it has consumed for that (xsk_flush() of net/xdp/xsk.c:
+ *     rx, then fill; a sent frame may complete while tx still counts it). A frame can be seen twice, then, in the ring that
+ *     it came from: fill and tx have twice the entries of their frames, so that they are never full.
  *   - The kernel is woken by a system call, not by an eventfd; and it isn't asleep in the sense of ring.h, so nobody but
  *     the kernel takes back the request in a ring's flags.
  */
@@ -35,7 +38,8 @@ struct channel_rings {
 	struct channel_ring rx, fill, tx, completion;
 	uint8_t *frames;
 	uint32_t frame_bytes; /* power of two, >= 2048 */
-	uint32_t rx_frame_cnt, tx_frame_cnt; /* each at most the entries of its two rings; their sum a power of two */
+	uint32_t rx_frame_cnt; /* at most the entries of rx, half of those of fill */
+	uint32_t tx_frame_cnt; /* at most half the entries of tx, those of completion; both together a power of two */
 	channel_wake_fn *wake;
 	void *wake_arg;
 };

@@ -237,8 +237,8 @@ int afxdp_open(const struct afxdp_params *params, struct afxdp **ret_xdp)
 
 	/* Sizes first: what is mapped follows from them. A page is the largest frame of a UMEM that is mapped in small ones. */
 	if ((params->frame_bytes != 2048 && params->frame_bytes != 4096) || params->frame_cnt < 4 ||
-	    params->frame_cnt > 131072 || !bits_is_pow2(params->frame_cnt) || params->rx_cnt > 65536 ||
-	    params->tx_cnt > 65536 || params->fill_cnt > 65536 || params->completion_cnt > 65536)
+	    params->frame_cnt > 131072 || !bits_is_pow2(params->frame_cnt) || params->rx_cnt > 131072 ||
+	    params->tx_cnt > 131072 || params->fill_cnt > 131072 || params->completion_cnt > 131072)
 		return -EINVAL;
 	x = calloc(1, sizeof(*x));
 	if (!x)

@@ -27,7 +27,9 @@ struct afxdp_params {
 	int credit_fd;	/* map with one word for deliver, only used during afxdp_open(); -1: nobody wants to know */
 	uint32_t frame_bytes; /* 2048 or 4096 */
 	uint32_t frame_cnt; /* in all, a power of two, >= 4 */
-	uint32_t rx_cnt, tx_cnt, fill_cnt, completion_cnt; /* entries of the rings, powers of two, >= frame_cnt / 2 */
+	/* Entries of the rings, powers of two. Why the latter two are longer: channel/attach.h */
+	uint32_t rx_cnt, completion_cnt; /* >= frame_cnt / 2 */
+	uint32_t tx_cnt, fill_cnt; /* >= frame_cnt */
 };
 
 /* Since the socket was made; see XDP_STATISTICS in af_xdp.rst. */

@@ -122,7 +122,7 @@ struct policy_gate_cfg {
 
 struct policy_deliver_cfg {
 	uint32_t frame_max; /* longest frame that the application's memory takes: frame bytes - headroom - 256 */
-	uint32_t fill_cnt; /* entries of the fill ring: more credit than this is a lie, and cut down */
+	uint32_t rx_frame_cnt; /* that the application receives in: more credit than this is a lie, and none */
 	uint32_t spill_max; /* frames that vjd holds for it at most; 0: nothing is spilled, only dropped */
 	uint32_t zero;
 };

@@ -196,7 +196,7 @@ static void deliver_load(struct iface_app *app, uint32_t spill_max)
 {
 	struct policy_deliver_cfg cfg = {
 		.frame_max = app->params.frame_bytes - HEADROOM,
-		.fill_cnt = app->params.fill_cnt,
+		.rx_frame_cnt = app->params.frame_cnt / 2,
 		.spill_max = spill_max,
 	};
 	uint32_t zero = 0;
@@ -243,13 +243,19 @@ void iface_app_close(struct iface_world *w, struct iface_app *app)
 	vj_deliver__destroy(app->deliver);
 }
 
+void iface_dispatch_off(struct iface_world *w)
+{
+	if (!w->dispatch)
+		return;
+	bpf_xdp_detach((int)w->ifindex, XDP_FLAGS_DRV_MODE, NULL);
+	vj_gate__destroy(w->gate);
+	vj_dispatch__destroy(w->dispatch);
+	w->dispatch = NULL;
+}
+
 void iface_world_close(struct iface_world *w)
 {
-	if (w->dispatch) {
-		bpf_xdp_detach((int)w->ifindex, XDP_FLAGS_DRV_MODE, NULL);
-		vj_gate__destroy(w->gate);
-		vj_dispatch__destroy(w->dispatch);
-	}
+	iface_dispatch_off(w);
 	close(w->host_ns);
 	close(w->client_ns);
 	close(w->apps_ns);
@@ -277,7 +283,7 @@ static void xdp_set(int fd, int name, const void *value, size_t bytes)
 struct afxdp_params iface_socket(uint32_t ifindex, uint32_t frame_bytes, uint32_t frame_cnt)
 {
 	size_t bytes = (size_t)frame_bytes * frame_cnt;
-	uint32_t ring_cnt = frame_cnt / 2;
+	uint32_t half = frame_cnt / 2; /* frames for each direction; the longer rings: channel/attach.h */
 	int fd = socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0), mem_fd = memfd_create("umem", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	struct sockaddr_xdp addr = {
 		.sxdp_family = AF_XDP,
@@ -294,10 +300,10 @@ struct afxdp_params iface_socket(uint32_t ifindex, uint32_t frame_bytes, uint32_
 	VJ_ASSERT(mem != MAP_FAILED);
 	reg.addr = (uintptr_t)mem;
 	xdp_set(fd, XDP_UMEM_REG, &reg, sizeof(reg));
-	xdp_set(fd, XDP_UMEM_FILL_RING, &ring_cnt, sizeof(ring_cnt));
-	xdp_set(fd, XDP_UMEM_COMPLETION_RING, &ring_cnt, sizeof(ring_cnt));
-	xdp_set(fd, XDP_RX_RING, &ring_cnt, sizeof(ring_cnt));
-	xdp_set(fd, XDP_TX_RING, &ring_cnt, sizeof(ring_cnt));
+	xdp_set(fd, XDP_UMEM_FILL_RING, &frame_cnt, sizeof(frame_cnt));
+	xdp_set(fd, XDP_UMEM_COMPLETION_RING, &half, sizeof(half));
+	xdp_set(fd, XDP_RX_RING, &half, sizeof(half));
+	xdp_set(fd, XDP_TX_RING, &frame_cnt, sizeof(frame_cnt));
 	VJ_ASSERT_OP(bind(fd, (struct sockaddr *)&addr, sizeof(addr)), ==, 0);
 	munmap(mem, bytes); /* the socket keeps the pages */
 	return (struct afxdp_params){
@@ -306,10 +312,10 @@ struct afxdp_params iface_socket(uint32_t ifindex, uint32_t frame_bytes, uint32_
 		.credit_fd = -1,
 		.frame_bytes = frame_bytes,
 		.frame_cnt = frame_cnt,
-		.rx_cnt = ring_cnt,
-		.tx_cnt = ring_cnt,
-		.fill_cnt = ring_cnt,
-		.completion_cnt = ring_cnt,
+		.rx_cnt = half,
+		.tx_cnt = frame_cnt,
+		.fill_cnt = frame_cnt,
+		.completion_cnt = half,
 	};
 }
 
@@ -346,6 +352,20 @@ int iface_client_udp(struct iface_world *w, bool v6, uint16_t port, uint16_t to)
 	VJ_ASSERT_OP(bind(fd, (struct sockaddr *)&addr, len), ==, 0);
 	len = sockaddr_of(&host, to, &addr);
 	VJ_ASSERT_OP(connect(fd, (struct sockaddr *)&addr, len), ==, 0);
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &second, sizeof(second));
+	return fd;
+}
+
+int iface_host_udp(uint16_t port)
+{
+	struct ip_addr any = ip_addr_any_v6();
+	struct timeval second = { .tv_sec = 1 };
+	struct sockaddr_storage addr;
+	socklen_t len = sockaddr_of(&any, port, &addr);
+	int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	VJ_ASSERT_OP(fd, >=, 0);
+	VJ_ASSERT_OP(bind(fd, (struct sockaddr *)&addr, len), ==, 0);
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &second, sizeof(second));
 	return fd;
 }

@@ -64,6 +64,7 @@ void iface_port(struct iface_world *w, const struct ip_addr *addr, uint8_t proto
 void iface_app_close(struct iface_world *w, struct iface_app *app);
 
 /* Takes dispatch off the wire. */
+void iface_dispatch_off(struct iface_world *w);
 void iface_world_close(struct iface_world *w);
 
 struct ip_addr iface_addr(enum iface_side side, bool v6);
@@ -83,6 +84,9 @@ void iface_garbage(const struct iface_app *app);
 
 /* A kernel UDP socket in the client, bound to @port and connected to @to of the host; times out after a second. */
 int iface_client_udp(struct iface_world *w, bool v6, uint16_t port, uint16_t to);
+
+/* A kernel UDP socket of the host, on @port of all addresses; times out after a second. */
+int iface_host_udp(uint16_t port);
 
 /* A command that must succeed, in the current namespace. */
 void iface_run(const char *fmt, ...) VJ_PRINTF(1, 2);
