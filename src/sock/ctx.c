@@ -104,17 +104,10 @@ bool is_foreign(void)
  * ----------------
  */
 
-static bool env_is_on(const char *name)
-{
-	const char *value = getenv(name);
-
-	return value && *value && strcmp(value, "0") != 0;
-}
-
 static uint64_t spin_ns_wanted(void)
 {
-	const char *value = getenv("VJ_SPIN_US");
-	long us = value && *value ? strtol(value, NULL, 10) : SPIN_US_DEFAULT;
+	const char *value = env_value(ENV_SPIN_US);
+	long us = value ? strtol(value, NULL, 10) : SPIN_US_DEFAULT;
 	cpu_set_t cpus;
 
 	if (us <= 0 || us > 1000000)
@@ -129,8 +122,8 @@ void layer_init(void)
 	if (sock.pid)
 		return;
 	sock.pid = ker_getpid();
-	sock.strict = env_is_on("VJ_STRICT");
-	sock.verbose = sock.strict || env_is_on("VJ_VERBOSE");
+	sock.strict = env_is_on(ENV_STRICT);
+	sock.verbose = sock.strict || env_is_on(ENV_VERBOSE);
 	sock.spin_ns = spin_ns_wanted();
 	own_fd_hook = fd_protect;
 	life_init();
@@ -169,10 +162,10 @@ static void log_of_lib(void *arg, int level, const char *line)
 /* $VJ_PCAP with the process id for each %p; NULL: nothing is recorded. */
 static const char *pcap_path(char buf[static PATH_MAX])
 {
-	const char *p = getenv("VJ_PCAP");
+	const char *p = env_value(ENV_PCAP);
 	size_t len = 0;
 
-	if (!p || !*p)
+	if (!p)
 		return NULL;
 	for (; *p && len + 16 < PATH_MAX; p++) {
 		if (p[0] == '%' && p[1] == 'p') {
@@ -206,6 +199,7 @@ static int context_open(void)
 
 	opts.spin_us = -1; /* spinning is done here, where the lock can be given up */
 	opts.log = log_of_lib;
+	opts.socket_path = env_value(ENV_SOCKET);
 	opts.pcap_path = pcap_path(pcap);
 	err = vj_open(&opts, &sock.vj);
 	if (err) {

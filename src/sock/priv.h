@@ -54,6 +54,18 @@
 #include <vj/vj.h>
 
 /*
+ * ---- env.c --------------------------------------------------------------------------------------
+ * ----------------
+ */
+
+enum env_name { ENV_SOCKET, ENV_STRICT, ENV_VERBOSE, ENV_SPIN_US, ENV_PCAP, ENV_CNT };
+
+/* As it was when the program began; NULL: not set, or empty. */
+const char *env_value(enum env_name name);
+/* Set, and not "0". */
+bool env_is_on(enum env_name name);
+
+/*
  * ---- files --------------------------------------------------------------------------------------
  * ----------------
  */
