@@ -11,6 +11,7 @@ kernel's own counters tell how many TCP connections were not on a channel.
 """
 
 import hashlib
+import json
 import os
 import pathlib
 import shutil
@@ -96,12 +97,33 @@ class Lab:
             raise Failed(f'{args[0]} ended with {done.returncode}: {done.stdout.decode()}')
         return done.stdout
 
-    def server(self, name, *args, port=None, **more):
-        """Until it listens on PORT."""
+    def server(self, name, *args, port=None, leases=True, **more):
+        """Until it listens on PORT, on channels too unless it LEASES none."""
         child = self.start('server', name, *args, **more)
         if port:
             self.wait_listen(port, child)
+            if leases:
+                self.wait_owned(port)
         return child
+
+    def owners(self, port):
+        """The processes that have leased it."""
+        known = subprocess.run([str(BUILD / 'vj'), 'status', '--json'], env=self.env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                               check=False).stdout
+        known = json.loads(known) if known else {'applications': [], 'leases': []}
+        pids = {app['id']: app['pid'] for app in known['applications']}
+        return {pids[lease['app_id']] for lease in known['leases'] if lease['port'] == port}
+
+    def wait_owned(self, port, pids=None):
+        """Until one process, or all of PIDS, take clients from channels; with the server on the kernel there is nothing to wait for."""
+        if self.side['server'] == 'vj':
+            self.wait_for(f'lease of port {port}', lambda: self.owners(port) >= pids if pids else self.owners(port))
+
+    @staticmethod
+    def children(child):
+        """The processes that it has started and that run."""
+        tasks = pathlib.Path('/proc', str(child.pid), 'task')
+        return {int(pid) for task in tasks.iterdir() for pid in (task / 'children').read_text().split()}
 
     def wait_for(self, what, ready, child=None, limit_s=BEGIN_S):
         end = time.monotonic() + limit_s

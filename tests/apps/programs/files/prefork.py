@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""prefork.py server PORT PROCESSES | client PORT THREADS ROUNDS"""
+
+import hashlib
+import multiprocessing
+import os
+import signal
+import socket
+import sys
+import threading
+
+
+def accept_for_ever(listener):
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    while True:
+        connection, _ = listener.accept()
+        with connection, connection.makefile('rwb') as stream:
+            for line in stream:
+                stream.write(hashlib.sha256(line).hexdigest().encode() + b'\n')
+                stream.flush()
+
+
+def server(port, processes):
+    listener = socket.create_server(('127.0.0.1', port), backlog=100)
+    children = [multiprocessing.Process(target=accept_for_ever, args=(listener,)) for _ in range(processes)]
+    for child in children:
+        child.start()
+
+    def end(*_):
+        for child in children:
+            child.terminate()
+        os._exit(0)
+
+    signal.signal(signal.SIGTERM, end)
+    signal.pause()
+
+
+def client(port, threads, rounds):
+    good = []
+
+    def work(nr):
+        for i in range(rounds):
+            with socket.create_connection(('127.0.0.1', port), 20) as sock, sock.makefile('rwb') as stream:
+                for j in range(5):
+                    line = b'%d/%d/%d\n' % (nr, i, j)
+                    stream.write(line)
+                    stream.flush()
+                    assert stream.readline().strip().decode() == hashlib.sha256(line).hexdigest()
+        good.append(nr)
+
+    workers = [threading.Thread(target=work, args=(nr,)) for nr in range(threads)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    print(sorted(good))
+
+
+if sys.argv[1] == 'server':
+    multiprocessing.set_start_method('fork')
+    server(int(sys.argv[2]), int(sys.argv[3]))
+else:
+    client(*map(int, sys.argv[2:5]))
