@@ -8,7 +8,8 @@
  *	bench_proc.c     processes: pinned, with a time limit, gone when this one is
  *	bench_report.c   a result for people, and as one line of JSON
  *	bench_net*.c     one echo server and one client, over the kernel's sockets or over vj.h
- *	bench_tcp.c, bench_redis.c (with redis_*.c and resp.c), bench_idle.c,
+ *	bench_program.c  programs of others: a server and its clients, under vj run or not
+ *	bench_tcp.c, bench_redis.c (with redis_*.c and resp.c), bench_apps.c, bench_idle.c,
  *	/bench/bench_frames.c    the benchmarks
  *
  * A run is made by two processes made by fork(): a server and a client. The client measures and
@@ -158,6 +159,7 @@ bool bench_channel_bytes_ok(int64_t bytes);
 int bench_rtt(struct bench_ctx *ctx);
 int bench_rpc(struct bench_ctx *ctx);
 int bench_redis(struct bench_ctx *ctx);
+int bench_apps(struct bench_ctx *ctx);
 int bench_idle(struct bench_ctx *ctx);
 
 #endif

@@ -9,8 +9,8 @@
 #include "cli/cmd.h"
 #include "cli/daemon.h"
 
-#include <dirent.h>
 #include <errno.h>
+#include <ftw.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -147,18 +147,18 @@ static void forget_child(pid_t pid)
 			children[i] = 0;
 }
 
-/* Files only: vjd's lock, and what a server may have left. */
+static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *ftw)
+{
+	(void)st;
+	(void)kind;
+	(void)ftw;
+	return remove(path);
+}
+
+/* vjd's lock, and what a server may have left. */
 static void remove_dir(const char *path)
 {
-	DIR *dir = opendir(path);
-	struct dirent *e;
-
-	while (dir != NULL && (e = readdir(dir)) != NULL)
-		if (e->d_name[0] != '.')
-			unlinkat(dirfd(dir), e->d_name, 0);
-	if (dir != NULL)
-		closedir(dir);
-	if (rmdir(path) < 0)
+	if (nftw(path, remove_one, 8, FTW_DEPTH | FTW_PHYS) != 0)
 		complain("bench: cannot remove %s: %m", path);
 }
 

@@ -33,7 +33,7 @@ static double csv_rate(const char *said, const char *name)
 	return p != NULL ? strtod(p + strlen(start), NULL) : 0;
 }
 
-static int hammer(const struct redis_run *run, double share, struct bench_sample *ret_sample)
+static int hammer(const struct program_run *run, double share, struct bench_sample *ret_sample)
 {
 	const struct bench_options *o = run->ctx->o;
 	char clients[24], requests[24], keys[24];
@@ -49,13 +49,13 @@ static int hammer(const struct redis_run *run, double share, struct bench_sample
 	snprintf(clients, sizeof(clients), "%lld", (long long)o->clients);
 	snprintf(requests, sizeof(requests), "%lld", n);
 	snprintf(keys, sizeof(keys), "%lld", (long long)o->keys);
-	rc = redis_tool(run, args, STDIN_FILENO, true, &said);
+	rc = program_tool(run, args, STDIN_FILENO, true, &said);
 	if (rc < 0)
 		return rc;
 	set = csv_rate(said, "SET");
 	get = csv_rate(said, "GET");
 	if (set <= 0 || get <= 0) {
-		redis_complain("redis-benchmark", said);
+		program_complain("redis-benchmark", said);
 		rc = -EPROTO;
 	} else {
 		ret_sample->parts[0] = set;
@@ -70,7 +70,7 @@ static int hammer(const struct redis_run *run, double share, struct bench_sample
 static int measure(struct bench_ctx *ctx, const struct bench_way *way, double seconds,
 		   struct bench_sample *ret_sample)
 {
-	struct redis_run run = {
+	struct program_run run = {
 		.ctx = ctx, .on_channel = way->with_vjd, .pinned = way->nr != 0, .log = -1
 	};
 	int rc = bench_dir(ctx);
@@ -85,7 +85,7 @@ static int measure(struct bench_ctx *ctx, const struct bench_way *way, double se
 		rc = hammer(&run, seconds / ctx->o->seconds, ret_sample);
 	if (rc == 0 && run.on_channel)
 		rc = redis_read_back(&run, &tally);
-	redis_server_stop(&run);
+	program_server_stop(&run);
 	if (way->with_vjd)
 		bench_vjd_stop(ctx);
 	return rc;

@@ -14,6 +14,8 @@
 	X(rpc, "TCP requests per second, one outstanding on each of many connections")            \
 	X(redis, "unmodified redis-server and redis-benchmark under vj run, and reading back "    \
 		 "every key written")                                                             \
+	X(apps, "unmodified redis, nginx, memcached, iperf3 and python asyncio under vj run, each with "  \
+		"its own load generator")                                                         \
 	X(idle, "processor time used by connected applications while nothing happens")
 
 const struct topic bench_topics[] = {

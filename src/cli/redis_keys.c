@@ -27,7 +27,7 @@ static bool is_known(const char *key)
 }
 
 /* Puts the keys in with known values: commands into redis-cli, as a person would. */
-int redis_load(const struct redis_run *run)
+int redis_load(const struct program_run *run)
 {
 	const char *args[] = { "redis-cli", "-h", "127.0.0.1", "-p", run->port, "--pipe", NULL };
 	int in = memfd_create("vj-bench-in", MFD_CLOEXEC), rc;
@@ -43,9 +43,9 @@ int redis_load(const struct redis_run *run)
 	}
 	fclose(f);
 	lseek(in, 0, SEEK_SET);
-	rc = redis_tool(run, args, in, false, &said);
+	rc = program_tool(run, args, in, false, &said);
 	if (rc == 0 && strstr(said, "errors: 0") == NULL) {
-		redis_complain("redis-cli --pipe", said);
+		program_complain("redis-cli --pipe", said);
 		rc = -EPROTO;
 	}
 	if (rc == 0)
@@ -95,7 +95,7 @@ static void add_value(void *arg, const char *text, size_t len)
  * What must be there is there: each known key with its value; what redis-benchmark wrote is what it
  * writes.
  */
-static int check_kernel(const struct redis_run *run, const struct entries *e,
+static int check_kernel(const struct program_run *run, const struct entries *e,
 			struct redis_tally *tally)
 {
 	int64_t known = 0;
@@ -124,7 +124,7 @@ static int check_kernel(const struct redis_run *run, const struct entries *e,
 	return -EBADMSG;
 }
 
-static int read_over_kernel(const struct redis_run *run, struct entries *e)
+static int read_over_kernel(const struct program_run *run, struct entries *e)
 {
 	struct resp *r;
 	int rc = resp_open((uint16_t)atoi(run->port), &r);
@@ -165,7 +165,7 @@ static int check_channel(const struct entries *e, const char *said, struct redis
 	return 0;
 }
 
-static int read_over_channel(const struct redis_run *run, const struct entries *e,
+static int read_over_channel(const struct program_run *run, const struct entries *e,
 			     struct redis_tally *tally)
 {
 	const char *args[] = { "redis-cli", "-h", "127.0.0.1", "-p", run->port, NULL };
@@ -179,7 +179,7 @@ static int read_over_channel(const struct redis_run *run, const struct entries *
 		fprintf(f, "GET %s\n", e->list[i].key);
 	fclose(f);
 	lseek(in, 0, SEEK_SET);
-	rc = redis_tool(run, args, in, false, &said);
+	rc = program_tool(run, args, in, false, &said);
 	if (rc == 0) {
 		rc = check_channel(e, said, tally);
 		free(said);
@@ -188,7 +188,7 @@ static int read_over_channel(const struct redis_run *run, const struct entries *
 	return rc;
 }
 
-int redis_read_back(const struct redis_run *run, struct redis_tally *tally)
+int redis_read_back(const struct program_run *run, struct redis_tally *tally)
 {
 	struct entries e = { 0 };
 	int rc = read_over_kernel(run, &e);

@@ -1,251 +1,29 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "cli/redis_run.h"
 
-#include "base/time.h"
-#include "cli/cmd.h"
-#include "cli/install.h"
 #include "cli/resp.h"
-#include "lib/ctl_client.h"
 
-#include <errno.h>
-#include <netinet/in.h>
-#include <signal.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-enum {
-	START_S = 10,
-	TOOL_S = 300,
-	ARGS_MAX = 40,
-	WATCH_MS = 5000, /* a program under vj run has its channel by then */
-	MOMENT_MS = 200,
-};
-
-static uint16_t free_port(void)
+static bool answers(const struct program_run *run)
 {
-	struct sockaddr_in addr = { .sin_family = AF_INET,
-				    .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	socklen_t len = sizeof(addr);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct resp *r = NULL;
+	int rc = resp_open((uint16_t)atoi(run->port), &r);
 
-	if (fd < 0 || bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 ||
-	    getsockname(fd, (struct sockaddr *)&addr, &len) < 0)
-		addr.sin_port = 0;
-	if (fd >= 0)
-		close(fd);
-	return ntohs(addr.sin_port);
-}
-
-static VJ_NORETURN void become(const struct redis_run *run, const char *const *args)
-{
-	const char *argv[ARGS_MAX + 8];
-	char vj[PATH_MAX];
-	unsigned n = 0;
-
-	if (run->on_channel && install_find(INSTALL_VJ, vj) == 0) {
-		argv[n++] = vj;
-		argv[n++] = "run";
-		argv[n++] = "--socket";
-		argv[n++] = run->ctx->socket;
-		argv[n++] = "--";
-	}
-	while (*args != NULL && n < ARGS_MAX + 7)
-		argv[n++] = *args++;
-	argv[n] = NULL;
-	/* the kernel's side must not be under a vj run that somebody put around this one */
-	if (!run->on_channel)
-		unsetenv("LD_PRELOAD");
-	execvp(argv[0], (char *const *)(uintptr_t)argv);
-	fprintf(stderr, "cannot run %s: %m\n", argv[0]);
-	_exit(EXIT_NOT_FOUND);
-}
-
-/* Starts a program with standard input, output and error as given. */
-static pid_t start(const struct redis_run *run, const char *const *args, int cpu, int in, int out,
-		   int err)
-{
-	pid_t pid = bench_fork();
-
-	if (pid != 0)
-		return pid;
-	if (run->pinned)
-		bench_pin(cpu);
-	dup2(in, STDIN_FILENO);
-	dup2(out, STDOUT_FILENO);
-	dup2(err, STDERR_FILENO);
-	become(run, args);
-}
-
-/* All that a program wrote to a memfd, with a zero behind; the caller's to free. */
-static char *slurp(int fd)
-{
-	off_t size = lseek(fd, 0, SEEK_END);
-	char *text = malloc((size_t)(size > 0 ? size : 0) + 1);
-	ssize_t n;
-
-	if (text == NULL)
-		return NULL;
-	n = pread(fd, text, (size_t)size, 0);
-	text[n > 0 ? n : 0] = '\0';
-	return text;
-}
-
-void redis_complain(const char *program, const char *said)
-{
-	const char *last = said;
-
-	/* the last line that is not empty says it best */
-	for (const char *p = said; *p != '\0'; p += strcspn(p, "\n"), p += *p == '\n')
-		if (*p != '\n')
-			last = p;
-	complain("bench: %s failed%s%.*s", program, *last != '\0' ? ": " : "",
-		 (int)strcspn(last, "\n"), last);
-}
-
-static void count_channels(void *arg, const struct ctl_msg *msg)
-{
-	*(unsigned *)arg += msg->type == CTL_STATUS_CHANNEL;
-}
-
-static bool has_channel(const char *socket)
-{
-	struct ctl_client *client;
-	unsigned channels = 0;
-
-	if (ctl_client_open(socket, "vj bench", CTL_HELLO_OBSERVER, &client) < 0)
-		return false;
-	ctl_client_status(client, count_channels, &channels);
-	ctl_client_close(client);
-	return channels > 0;
-}
-
-static bool is_running(pid_t pid)
-{
-	siginfo_t info = { 0 };
-
-	return waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
-	       info.si_pid == 0;
-}
-
-/*
- * Looks until the program has a channel, or has ended. Only one that was done in a moment may be
- * missed.
- */
-static bool seen_on_channel(const struct redis_run *run, pid_t pid)
-{
-	uint64_t start_ns = bench_now_ns();
-
-	while (is_running(pid) && bench_interrupted() == 0) {
-		if (has_channel(run->ctx->socket))
-			return true;
-		if (bench_now_ns() - start_ns > WATCH_MS * NS_PER_MS)
-			return false;
-		usleep(2000);
-	}
-	return bench_now_ns() - start_ns < MOMENT_MS * NS_PER_MS;
-}
-
-/* @out, @err: memfds for what it prints */
-static int run_tool(const struct redis_run *run, const char *const *args, bool watch,
-		    const int fds[static 3])
-{
-	pid_t pid = start(run, args, run->ctx->cpu_client, fds[0], fds[1], fds[2]);
-	bool seen = true;
-	char *said;
-	int status;
-
-	if (pid > 0 && watch && run->on_channel)
-		seen = seen_on_channel(run, pid);
-	status = pid < 0 ? -1 : bench_wait(pid, TOOL_S);
-	if (bench_interrupted() != 0)
-		return -EINTR;
-	if (status == 0 && seen)
-		return 0;
-	if (status == 0) {
-		complain("bench: %s ran, but on the kernel's sockets: vjd knows of no channel",
-			 args[0]);
-		return -ENOTCONN;
-	}
-	said = slurp(fds[2]);
-	redis_complain(args[0], said != NULL ? said : "");
-	free(said);
-	return -ECHILD;
-}
-
-int redis_tool(const struct redis_run *run, const char *const *args, int in, bool watch,
-	       char **ret_said)
-{
-	int fds[3] = { in, memfd_create("vj-bench-out", MFD_CLOEXEC),
-		       memfd_create("vj-bench-err", MFD_CLOEXEC) };
-	char *said = NULL;
-	int rc = fds[1] < 0 || fds[2] < 0 ? -errno : run_tool(run, args, watch, fds);
-
-	if (rc == 0) {
-		said = slurp(fds[1]);
-		rc = said != NULL ? 0 : -ENOMEM;
-	}
-	for (unsigned i = 1; i < 3; i++)
-		if (fds[i] >= 0)
-			close(fds[i]);
 	if (rc == 0)
-		*ret_said = said;
-	return rc;
+		rc = resp_ping(r);
+	resp_close(r);
+	return rc == 0;
 }
 
-static int wait_willing(struct redis_run *run)
-{
-	uint64_t late_ns = bench_now_ns() + START_S * UINT64_C(1000000000);
-	uint16_t port = (uint16_t)atoi(run->port);
-
-	while (bench_now_ns() < late_ns && bench_interrupted() == 0) {
-		struct resp *r = NULL;
-		int rc = resp_open(port, &r);
-
-		if (rc == 0)
-			rc = resp_ping(r);
-		resp_close(r);
-		if (rc == 0)
-			return 0;
-		if (waitpid(run->server, NULL, WNOHANG) != 0)
-			break;
-		usleep(5000);
-	}
-	return bench_interrupted() ? -EINTR : -ECHILD;
-}
-
-int redis_server_start(struct redis_run *run)
+int redis_server_start(struct program_run *run)
 {
 	/* clang-format off */
 	const char *args[] = { "redis-server", "--port", run->port, "--bind", "127.0.0.1",
 			       "--save", "", "--appendonly", "no", "--daemonize", "no",
 			       "--dir", run->ctx->dir, NULL };
 	/* clang-format on */
-	char *said;
-	int rc;
 
-	snprintf(run->port, sizeof(run->port), "%u", free_port());
-	run->log = memfd_create("vj-bench-redis", MFD_CLOEXEC);
-	if (run->log < 0)
-		return -errno;
-	run->server = start(run, args, run->ctx->cpu_server, STDIN_FILENO, run->log, run->log);
-	rc = run->server < 0 ? -EAGAIN : wait_willing(run);
-	if (rc == -ECHILD && (said = slurp(run->log)) != NULL) {
-		redis_complain("redis-server", said);
-		free(said);
-	}
-	return rc;
-}
-
-void redis_server_stop(struct redis_run *run)
-{
-	if (run->server > 0) {
-		kill(run->server, SIGTERM);
-		bench_wait(run->server, 3);
-	}
-	if (run->log >= 0)
-		close(run->log);
+	program_port(run);
+	return program_server_start(run, args, answers);
 }

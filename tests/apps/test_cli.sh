@@ -234,6 +234,9 @@ if type redis-server redis-benchmark redis-cli >/dev/null 2>&1; then
 else
 	expect 1 "apt install redis" "$vj" bench redis
 fi
+# what is not installed is told and left out
+json "$keys" "$vj" bench apps --runs 1 --seconds 0.5 --json
+expect 0 'apps-nginx left out: .*apt install nginx-light wrk' env PATH=/nowhere "$vj" bench apps
 [ -z "$(find "$XDG_RUNTIME_DIR" -name 'vj-bench-*')" ] || fail "a benchmark left $(find "$XDG_RUNTIME_DIR" -name 'vj-bench-*')"
 
 "$vj" bench rpc --seconds 30 >"$dir/out" 2>&1 &

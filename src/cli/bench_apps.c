@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * vj bench apps: unmodified programs under load, on the kernel's loopback and under `vj run`, one after the other.
+ *
+ * A run: start the server on a free port, in a directory of ours; let its load generator work for the time of a run;
+ * take its own figure. Under vj run vjd is asked meanwhile whether there is a channel, so what is reported as a channel
+ * was one. A program that is not installed is told and left out.
+ */
+#include "cli/bench_program.h"
+#include "cli/cmd.h"
+#include "cli/program.h"
+
+#include <errno.h>
+#include <math.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { APP_ARGS = 24, REQUESTS_PER_S = 100000 };
+
+/*
+ * In arguments and files: %p the port, %d the directory of the run, %s its seconds (whole), %n a number of requests for
+ * about that time, %u the user.
+ */
+struct app {
+	const char *name, *title, *unit, *packages;
+	const char *server[APP_ARGS], *client[APP_ARGS];
+	const char *file, *content; /* written into the directory; NULL: none */
+	const char *marks[2];	    /* the figure stands behind these in what the client says */
+};
+
+static const char nginx_conf[] = "user %u;\nworker_processes 2;\ndaemon off;\npid %d/nginx.pid;\nerror_log stderr error;\n"
+				 "events { worker_connections 1024; }\n"
+				 "http {\n\taccess_log off;\n\tkeepalive_requests 100000000;\n\tsendfile on;\n"
+				 "\tclient_body_temp_path %d/b; proxy_temp_path %d/p; fastcgi_temp_path %d/f;\n"
+				 "\tuwsgi_temp_path %d/u; scgi_temp_path %d/s;\n"
+				 "\tserver { listen 127.0.0.1:%p; root %d; }\n}\n";
+
+/* Its first argument: server or client */
+static const char asyncio_echo[] =
+	"import asyncio, sys, time\n"
+	"PORT, CONNECTIONS = int(sys.argv[2]), 50\n"
+	"done = 0\n"
+	"async def serve(reader, writer):\n"
+	"    while data := await reader.read(4096):\n"
+	"        writer.write(data)\n"
+	"async def server():\n"
+	"    async with await asyncio.start_server(serve, '127.0.0.1', PORT) as listener:\n"
+	"        await listener.serve_forever()\n"
+	"async def talk(end):\n"
+	"    global done\n"
+	"    reader, writer = await asyncio.open_connection('127.0.0.1', PORT)\n"
+	"    while time.monotonic() < end:\n"
+	"        writer.write(b'x' * 64)\n"
+	"        await reader.readexactly(64)\n"
+	"        done += 1\n"
+	"async def client(seconds):\n"
+	"    begin = time.monotonic()\n"
+	"    await asyncio.gather(*(talk(begin + seconds) for _ in range(CONNECTIONS)))\n"
+	"    print('rate', done / (time.monotonic() - begin))\n"
+	"asyncio.run(server() if sys.argv[1] == 'server' else client(float(sys.argv[3])))\n";
+
+/* clang-format off */
+static const struct app apps[] = {
+	{ .name = "apps-redis",
+	  .title = "redis-server and redis-benchmark, GET, 50 connections, no pipelining",
+	  .unit = "requests per second", .packages = "redis-server redis-tools",
+	  .server = { "redis-server", "--port", "%p", "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", "%d" },
+	  .client = { "redis-benchmark", "-h", "127.0.0.1", "-p", "%p", "-c", "50", "-n", "%n", "-t", "get", "--csv" },
+	  .marks = { "\"GET\",\"" } },
+	{ .name = "apps-nginx",
+	  .title = "nginx with two workers and wrk, a small file, 100 kept-alive connections",
+	  .unit = "requests per second", .packages = "nginx-light wrk",
+	  .server = { "nginx", "-e", "stderr", "-p", "%d", "-c", "%d/nginx.conf" },
+	  .client = { "wrk", "-t", "1", "-c", "100", "-d", "%s", "http://127.0.0.1:%p/nginx.conf" },
+	  .file = "nginx.conf", .content = nginx_conf,
+	  .marks = { "Requests/sec:" } },
+	{ .name = "apps-memcached",
+	  .title = "memcached with four threads and memcaslap, 50 connections",
+	  .unit = "requests per second", .packages = "memcached libmemcached-tools",
+	  .server = { "memcached", "-t", "4", "-p", "%p", "-l", "127.0.0.1", "-u", "%u" },
+	  .client = { "memcaslap", "-s", "127.0.0.1:%p", "-T", "1", "-c", "50", "-X", "64", "-t", "%ss" },
+	  .marks = { "TPS:" } },
+	{ .name = "apps-iperf3",
+	  .title = "iperf3, TCP, one stream",
+	  .unit = "bits per second", .packages = "iperf3",
+	  .server = { "iperf3", "-s", "-p", "%p", "-B", "127.0.0.1" },
+	  .client = { "iperf3", "-c", "127.0.0.1", "-p", "%p", "-t", "%s", "-f", "m", "--json" },
+	  .marks = { "\"sum_received\":", "\"bits_per_second\":" } },
+	{ .name = "apps-asyncio",
+	  .title = "python3 asyncio echo, 64 bytes, 50 connections",
+	  .unit = "requests per second", .packages = "python3",
+	  .server = { "python3", "%d/echo.py", "server", "%p" },
+	  .client = { "python3", "%d/echo.py", "client", "%p", "%s" },
+	  .file = "echo.py", .content = asyncio_echo,
+	  .marks = { "rate" } },
+};
+/* clang-format on */
+
+/* The one that is measured at the moment: a way's function gets nothing else of it. */
+static const struct app *current;
+
+static const char *user_name(void)
+{
+	const struct passwd *pw = getpwuid(geteuid());
+
+	return pw != NULL ? pw->pw_name : "nobody";
+}
+
+/* @from with its % filled in; the caller's to free. NULL: no memory. */
+static char *expand(const struct program_run *run, double seconds, const char *from)
+{
+	unsigned whole = (unsigned)ceil(seconds);
+	char *text = NULL;
+	size_t bytes;
+	FILE *f = open_memstream(&text, &bytes);
+
+	if (f == NULL)
+		return NULL;
+	for (; *from != '\0'; from++) {
+		if (*from != '%') {
+			fputc(*from, f);
+			continue;
+		}
+		switch (*++from) {
+		case 'p':
+			fputs(run->port, f);
+			break;
+		case 'd':
+			fputs(run->ctx->dir, f);
+			break;
+		case 's':
+			fprintf(f, "%u", whole);
+			break;
+		case 'n':
+			fprintf(f, "%u", whole * REQUESTS_PER_S);
+			break;
+		case 'u':
+			fputs(user_name(), f);
+			break;
+		}
+	}
+	return fclose(f) == 0 ? text : NULL;
+}
+
+/* Return: all of them, or none. */
+static bool expand_all(const struct program_run *run, double seconds, const char *const *from, char **ret_args)
+{
+	for (unsigned i = 0; from[i] != NULL; i++) {
+		ret_args[i] = expand(run, seconds, from[i]);
+		if (ret_args[i] == NULL)
+			return false;
+	}
+	return true;
+}
+
+static void args_free(char **args)
+{
+	for (unsigned i = 0; i < APP_ARGS; i++)
+		free(args[i]);
+}
+
+static int write_file(const struct program_run *run, const struct app *app)
+{
+	char path[PATH_MAX], *text;
+	FILE *f;
+
+	if (app->file == NULL)
+		return 0;
+	snprintf(path, sizeof(path), "%s/%s", run->ctx->dir, app->file);
+	text = expand(run, 0, app->content);
+	f = fopen(path, "we");
+	if (text == NULL || f == NULL || fputs(text, f) < 0 || fclose(f) != 0) {
+		complain("bench: cannot write %s: %m", path);
+		free(text);
+		return -EIO;
+	}
+	free(text);
+	return 0;
+}
+
+/* The number behind the marks; 0: none */
+static double figure(const struct app *app, const char *said)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(app->marks) && app->marks[i] != NULL; i++) {
+		said = strstr(said, app->marks[i]);
+		if (said == NULL)
+			return 0;
+		said += strlen(app->marks[i]);
+	}
+	return strtod(said, NULL);
+}
+
+static int load(const struct program_run *run, const struct app *app, double seconds, struct bench_sample *ret_sample)
+{
+	char *args[APP_ARGS] = { NULL }, *said = NULL;
+	double rate;
+	int rc = -ENOMEM;
+
+	if (expand_all(run, seconds, app->client, args))
+		rc = program_tool(run, (const char *const *)args, STDIN_FILENO, true, &said);
+	args_free(args);
+	if (rc < 0)
+		return rc;
+	rate = figure(app, said);
+	if (rate <= 0) {
+		program_complain(app->client[0], said);
+		rc = -EPROTO;
+	}
+	ret_sample->seconds = 1;
+	ret_sample->ops = (uint64_t)rate;
+	free(said);
+	return rc;
+}
+
+static int measure(struct bench_ctx *ctx, const struct bench_way *way, double seconds, struct bench_sample *ret_sample)
+{
+	struct program_run run = { .ctx = ctx, .on_channel = way->with_vjd, .pinned = way->nr != 0, .log = -1 };
+	char *args[APP_ARGS] = { NULL };
+	int rc = bench_dir(ctx);
+
+	program_port(&run);
+	if (rc == 0)
+		rc = write_file(&run, current);
+	if (rc == 0 && way->with_vjd)
+		rc = bench_vjd_start(ctx);
+	if (rc == 0)
+		rc = expand_all(&run, seconds, current->server, args) ?
+			     program_server_start(&run, (const char *const *)args, program_listens) : -ENOMEM;
+	args_free(args);
+	if (rc == 0)
+		rc = load(&run, current, seconds, ret_sample);
+	program_server_stop(&run);
+	if (way->with_vjd)
+		bench_vjd_stop(ctx);
+	return rc;
+}
+
+static bool is_there(const struct app *app)
+{
+	const char *const names[] = { app->server[0], app->client[0] };
+	static struct program p;
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		if (program_check(names[i], &p) == PROGRAM_OK)
+			continue;
+		complain("bench: %s left out: %s (Debian: apt install %s)", app->name, p.why, app->packages);
+		return false;
+	}
+	return true;
+}
+
+int bench_apps(struct bench_ctx *ctx)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(apps) && rc == 0; i++) {
+		struct bench_case c = {
+			.name = apps[i].name,
+			.title = apps[i].title,
+			.unit = apps[i].unit,
+			.value = bench_rate,
+			.vj = { .how = "both under vj run, not pinned", .measure = measure, .with_vjd = true },
+			.kernel = { { .how = "loopback TCP, pinned", .measure = measure, .nr = 1 },
+				    { .how = "loopback TCP, not pinned", .measure = measure, .nr = 0 } },
+			.kernel_cnt = 2,
+		};
+
+		current = &apps[i];
+		if (is_there(current))
+			rc = bench_compare(ctx, &c);
+	}
+	return rc;
+}
