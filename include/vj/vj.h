@@ -299,9 +299,18 @@ VJ_API int vj_udp_connect(struct vj *vj, struct vj_udp u, const struct sockaddr 
  */
 VJ_API int vj_udp_reach(struct vj *vj, const struct sockaddr *remote, socklen_t remote_len);
 /**
- * vj_udp_send() - One datagram
- * Return: 0; -EMSGSIZE: more than the channel carries; -EAGAIN: the channel is full, VJ_EV_WRITABLE follows; -EHOSTUNREACH ...: as
- * vj_connect(); -ECONNREFUSED: an earlier one was refused, once.
+ * vj_udp_mtu_discover() - What becomes of datagrams that are larger than one packet may be: ip(7), IP_MTU_DISCOVER; ipv6(7)
+ * @family: AF_INET, AF_INET6: of the datagrams' addresses
+ * @mode:   IP_PMTUDISC_DONT, _WANT (the default), _OMIT: they go in fragments; _DO, _PROBE, _INTERFACE: -EMSGSIZE
+ * On a direct channel there is no path: a datagram takes as many frames as it needs, in any mode.
+ * Return: 0; -EINVAL: no such mode or family.
+ */
+VJ_API int vj_udp_mtu_discover(struct vj *vj, struct vj_udp u, int family, int mode);
+/**
+ * vj_udp_send() - One datagram, in as many packets as it needs
+ * Return: 0; -EMSGSIZE: more than UDP carries (65,507 bytes, 65,527 over IPv6), or than one packet where vj_udp_mtu_discover()
+ * wants that; -EAGAIN: the channel is full, VJ_EV_WRITABLE follows; -ENOBUFS: it has not enough frames for all packets, none
+ * was sent; -EHOSTUNREACH ...: as vj_connect(); -ECONNREFUSED: an earlier one was refused, once.
  */
 VJ_API int vj_udp_send(struct vj *vj, struct vj_udp u, const struct sockaddr *remote, socklen_t remote_len,
 		       const void *buf, size_t len);

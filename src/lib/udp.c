@@ -70,6 +70,14 @@ int vj_udp_reach(struct vj *vj, const struct sockaddr *remote, socklen_t remote_
 	return route_find(vj, CTL_PROTO_UDP, &to, 0, &link);
 }
 
+int vj_udp_mtu_discover(struct vj *vj, struct vj_udp u, int family, int mode)
+{
+	if (mode < UDP_MTU_DONT || mode > UDP_MTU_OMIT || (family != AF_INET && family != AF_INET6))
+		return -EINVAL;
+	udp_mtu_mode_set(vj->stack, (struct udp_id){ u.v }, family == AF_INET, (enum udp_mtu_mode)mode);
+	return 0;
+}
+
 uint32_t vj_udp_ready(const struct vj *vj, struct vj_udp u)
 {
 	return udp_ready(vj->stack, (struct udp_id){ u.v });

@@ -9,9 +9,8 @@
  *	receiving	takes from both, the channel first, the kernel every KERNEL_TURN calls
  *			whatever waits on the channel
  *	sending		goes to the channel where vjd knows an application behind the address;
- *			what a channel cannot carry (control messages, more than a frame, multicast,
- *			what comes while it is full) goes to the kernel, which reaches the same
- *			program. So sending never waits for a program that does not run
+ *			what a channel cannot carry (control messages, multicast, what comes while
+ *			it is full) goes to the kernel, which reaches the same program. So sending never waits for a program that does not run
  *
  * Whom a destination belongs to is remembered for ASK_AGAIN_MS in one table for the process. A
  * datagram that comes in says it, too: who uses the kernel is answered through the kernel, who uses
@@ -108,7 +107,7 @@ static void dest_learn(const struct sock *s, const struct sockaddr *sa, socklen_
 		return;
 	d = dest_slot(&key);
 	if (d->on_channel && !on_channel && dest_is(d, &key))
-		return; /* too large for a frame, or so; the channel is there */
+		return; /* it was full, or so; the channel is there */
 	*d = key;
 	d->on_channel = on_channel;
 	d->asked_ns = sys_clock_ns();
@@ -177,6 +176,22 @@ void dgram_forked(void)
 	}
 }
 
+/* What the program has asked for, before or after the socket was on channels */
+static void dgram_apply_mtu(const struct sock *s)
+{
+	const struct dgram *d = s->dgram;
+
+	if (!d->open || !sock.vj)
+		return;
+	if (d->mtu_mode4)
+		vj_udp_mtu_discover(sock.vj, d->udp, AF_INET, d->mtu_mode4 - 1);
+	if (d->dontfrag6)
+		vj_udp_mtu_discover(sock.vj, d->udp, AF_INET6, IPV6_PMTUDISC_DO);
+	else if (s->family == AF_INET6)
+		vj_udp_mtu_discover(sock.vj, d->udp, AF_INET6,
+				    d->mtu_mode6 ? d->mtu_mode6 - 1 : IPV6_PMTUDISC_WANT);
+}
+
 /* Lock held, context there. Return: 0; -errno: the kernel alone. */
 static int dgram_open(int fd, struct sock *s)
 {
@@ -207,6 +222,7 @@ static int dgram_open(int fd, struct sock *s)
 		return err;
 	}
 	d->open = true;
+	dgram_apply_mtu(s);
 	if (d->peer_len)
 		vj_udp_connect(sock.vj, d->udp, (struct sockaddr *)&d->peer, d->peer_len);
 	watches_move(&s->file, WATCH_BOTH);
@@ -391,6 +407,13 @@ void dgram_option(struct sock *s, int level, int name, const void *val, socklen_
 		d->sends_to_kernel = true;
 	if (option_stays(level, name) && on)
 		dgram_stay(s);
+	if (level == IPPROTO_IP && name == IP_MTU_DISCOVER)
+		d->mtu_mode4 = (uint8_t)(on + 1);
+	if (level == IPPROTO_IPV6 && name == IPV6_MTU_DISCOVER)
+		d->mtu_mode6 = (uint8_t)(on + 1);
+	if (level == IPPROTO_IPV6 && name == IPV6_DONTFRAG)
+		d->dontfrag6 = on != 0;
+	dgram_apply_mtu(s);
 	if (level == IPPROTO_IP && name == IP_PKTINFO)
 		d->wants_pktinfo = on != 0;
 	else if (level == IPPROTO_IPV6 && name == IPV6_RECVPKTINFO)
@@ -599,7 +622,7 @@ static long channel_send(struct sock *s, const struct sockaddr *to, socklen_t to
 	}
 	if (r == 0)
 		return (long)len;
-	if (r != -EMSGSIZE && r != -EAGAIN)
+	if (r != -EMSGSIZE && r != -EAGAIN && r != -ENOBUFS)
 		dest_forget(s, to, to_len);
 	return r == -ECONNREFUSED && s->dgram->peer_len ? r : TO_KERNEL;
 }

@@ -113,6 +113,8 @@ struct dgram {
 	bool sends_to_kernel; /* datagrams made of pieces */
 	bool wants_pktinfo, wants_pktinfo6;
 	int wants_stamp;    /* SO_TIMESTAMP, SO_TIMESTAMPNS; 0: none */
+	uint8_t mtu_mode4, mtu_mode6; /* IP_MTU_DISCOVER, IPV6_MTU_DISCOVER, each plus one; 0: not set */
+	bool dontfrag6;		      /* IPV6_DONTFRAG */
 	uint32_t in_kernel; /* threads in a call of the kernel's that may wait */
 	uint32_t turn;	    /* counts receive calls */
 	socklen_t peer_len; /* of connect(); 0: not connected */

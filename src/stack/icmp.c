@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "stack/icmp.h"
 
+#include "stack/ip_frag.h"
 #include "stack/ip_out.h"
+#include "stack/ip_pmtu.h"
 #include "stack/stack_priv.h"
 #include "stack/tcp_hooks.h"
 #include "stack/udp.h"
@@ -15,6 +17,22 @@
 
 /* ---- echo -------------------------------------------------------------------------------------
  */
+
+/* The answer to a request that came in fragments */
+static void icmp_echo_large(struct stack *s, const struct pkt *pkt, const struct ip_path *path,
+			    const struct icmp_view *icmp)
+{
+	struct ip_large large = {
+		.data = pkt_payload(pkt, ICMP_HDR_BYTES),
+		.len = pkt_l4_len(pkt) - ICMP_HDR_BYTES,
+	};
+
+	icmp_build(large.hdr, icmp->version == 4 ? ICMP4_ECHO_REPLY : ICMP6_ECHO_REPLY, 0,
+		   icmp->rest);
+	if (ip_send_large(s, pkt->link_id, path, pmtu_get(s, pkt->link_id, &path->dst).mtu,
+			  &large) != 0)
+		stack_drop(s, STACK_DROP_NO_FRAME);
+}
 
 static void icmp_echo_reply(struct stack *s, const struct pkt *pkt, const struct icmp_view *icmp)
 {
@@ -36,7 +54,7 @@ static void icmp_echo_reply(struct stack *s, const struct pkt *pkt, const struct
 	}
 	if (len > tx.l4_room) {
 		ip_tx_unget(s, &tx);
-		stack_drop(s, STACK_DROP_NO_FRAME);
+		icmp_echo_large(s, pkt, &path, icmp);
 		return;
 	}
 	icmp_build(tx.l4, v4 ? ICMP4_ECHO_REPLY : ICMP6_ECHO_REPLY, 0, icmp->rest);

@@ -405,10 +405,30 @@ int udp_open(struct stack *s, const struct endpoint *local, bool v6only, uint64_
 void udp_close(struct stack *s, struct udp_id u);
 /** udp_connect() - Only datagrams from @remote from now on; NULL: from anyone again */
 void udp_connect(struct stack *s, struct udp_id u, const struct endpoint *remote);
+/*
+ * What becomes of datagrams that are larger than the path carries. Numbers are Linux's, of IP_MTU_DISCOVER and
+ * IPV6_MTU_DISCOVER. "refused": -EMSGSIZE. "DF": routers must not fragment (they never do in IPv6).
+ */
+enum udp_mtu_mode {
+	UDP_MTU_DONT,	   /* fragments, and no DF */
+	UDP_MTU_WANT,	   /* fragments; what fits goes with DF. The default */
+	UDP_MTU_DO,	   /* refused; DF */
+	UDP_MTU_PROBE,	   /* only the link's MTU counts: refused; DF */
+	UDP_MTU_INTERFACE, /* likewise; no DF, and what ICMP says is not believed */
+	UDP_MTU_OMIT,	   /* likewise, but fragments */
+};
+/** udp_mtu_mode_set() - For datagrams over IPv4 (@v4) or IPv6 from now on; links that cannot lose have no path: always WANT */
+void udp_mtu_mode_set(struct stack *s, struct udp_id u, bool v4, enum udp_mtu_mode mode);
 /**
- * udp_send() - One datagram out of @link
+ * udp_path_mtu() - What one packet to @dst over @link may have in the socket's mode, in bytes, IP header included
+ * Return: 0: no such link; 65535: it cannot lose, so it is not told how many frames a packet takes.
+ */
+uint32_t udp_path_mtu(const struct stack *s, struct udp_id u, struct link_id link, const struct ip_addr *dst);
+/**
+ * udp_send() - One datagram out of @link, in fragments if its mode allows that
  * @local: Source address to use; its port is ignored
- * Return: 0; -EMSGSIZE: larger than the link's MTU allows; -EAGAIN: no frame, STACK_EV_WRITABLE follows; -ENETDOWN: no such link; a pending ICMP error, once.
+ * Return: 0; -EMSGSIZE: too large for the mode, or for IP; -EAGAIN: no frame, STACK_EV_WRITABLE follows; -ENOBUFS: not enough
+ * frames for all fragments, nothing was sent; -ENETDOWN: no such link; a pending ICMP error, once.
  */
 int udp_send(struct stack *s, struct udp_id u, struct link_id link, const struct ip_addr *local,
 	     const struct endpoint *remote, const void *buf, size_t len);
@@ -480,6 +500,7 @@ struct stack_stats {
 	uint64_t tcp_mtu_probes, tcp_mtu_raised, tcp_mtu_failed, tcp_mtu_black_holes; /* RFC 4821 */
 	uint64_t udp_rx, udp_tx;
 	uint64_t ip_reassembled; /* packets */
+	uint64_t ip_fragmented;	 /* packets sent in fragments */
 	uint64_t mem_bytes;
 	uint64_t drops[STACK_DROP_CNT];
 };

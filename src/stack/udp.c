@@ -8,7 +8,9 @@
 #include "stack/udp.h"
 
 #include "base/assert.h"
+#include "stack/ip_frag.h"
 #include "stack/ip_out.h"
+#include "stack/ip_pmtu.h"
 #include "stack/stack_priv.h"
 #include "wire/udp.h"
 
@@ -19,7 +21,9 @@
 #define UDP_DGRAMS_MAX (UINT32_C(1) << 26)
 #define UDP_DGRAM_COST \
 	256 /* bytes of the queue's bound that a datagram takes besides its payload */
-#define UDP_PAYLOAD_MAX 65507
+/* RFC 768, and IPv4's header in its packet; IPv6 does not count its own */
+#define UDP_PAYLOAD_MAX_V4 65507u
+#define UDP_PAYLOAD_MAX_V6 65527u
 
 struct udp_dgram {
 	uint32_t next; /* in the socket's queue; 0: last */
@@ -41,6 +45,7 @@ struct udp_sock {
 	uint32_t output_link; /* whose list `output` is in */
 	uint32_t sent_link;   /* of the last datagram sent: who may tell of an error */
 	int err; /* positive errno of an ICMP error, to be told once */
+	uint8_t mtu_mode[2]; /* enum udp_mtu_mode; IPv6, IPv4 */
 };
 
 struct udp_global {
@@ -107,7 +112,10 @@ int udp_open(struct stack *s, const struct endpoint *local, bool v6only, uint64_
 		return ret;
 	}
 	sock = sock_at(s, id);
-	*sock = (struct udp_sock){ .local = *local };
+	*sock = (struct udp_sock){
+		.local = *local,
+		.mtu_mode = { UDP_MTU_WANT, UDP_MTU_WANT },
+	};
 	event_cookie_set(&sock->event, cookie);
 	ref_list_add(&s->udp->all_nodes, &s->udp->all, ref_udp(id));
 	ret_u->v = id;
@@ -318,10 +326,99 @@ void udp_output_resume(struct stack *s, uint32_t id)
 	stack_event_add(s, ref_udp(id), STACK_EV_WRITABLE);
 }
 
+/* What the modes mean */
+struct mtu_rules {
+	bool believes; /* what is known of the path counts */
+	bool fragments;
+	bool dont_frag;
+};
+
+/*
+ * Modes are about routers and what others on the way can bear. A channel has nobody on its way: how many
+ * frames a datagram takes is between the two ends.
+ */
+static const struct mtu_rules *mtu_rules(const struct udp_sock *sock, const struct link *link, bool v4)
+{
+	static const struct mtu_rules rules[] = {
+		[UDP_MTU_DONT] = { .believes = true, .fragments = true },
+		[UDP_MTU_WANT] = { .believes = true, .fragments = true, .dont_frag = true },
+		[UDP_MTU_DO] = { .believes = true, .dont_frag = true },
+		[UDP_MTU_PROBE] = { .dont_frag = true },
+		[UDP_MTU_INTERFACE] = { .believes = false },
+		[UDP_MTU_OMIT] = { .fragments = true },
+	};
+
+	return &rules[(link->flags & LINK_NO_LOSS) != 0 ? UDP_MTU_WANT : sock->mtu_mode[v4]];
+}
+
+void udp_mtu_mode_set(struct stack *s, struct udp_id u, bool v4, enum udp_mtu_mode mode)
+{
+	VJ_ASSERT_OP((unsigned int)mode, <=, UDP_MTU_OMIT);
+	sock_at(s, u.v)->mtu_mode[v4] = (uint8_t)mode;
+}
+
+/* The link must exist. */
+static struct pmtu udp_pmtu(const struct stack *s, const struct udp_sock *sock, uint32_t link_id,
+			    const struct ip_addr *dst)
+{
+	const struct link *link = link_at(&s->links, link_id);
+
+	if (mtu_rules(sock, link, ip_addr_is_v4(dst))->believes)
+		return pmtu_get(s, link_id, dst);
+	return (struct pmtu){ .mtu = link->mtu };
+}
+
+uint32_t udp_path_mtu(const struct stack *s, struct udp_id u, struct link_id link_id,
+		      const struct ip_addr *dst)
+{
+	const struct link *link = link_find(&s->links, link_id.v);
+
+	if (link == NULL)
+		return 0;
+	return (link->flags & LINK_NO_LOSS) != 0 ? IP_PKT_MAX
+						 : udp_pmtu(s, sock_at(s, u.v), link_id.v, dst).mtu;
+}
+
+/*
+ * Anything but a socket in the default mode on a stack that knows of no path: room becomes what the
+ * path leaves of it, and DF what the mode says.
+ */
+static VJ_COLD void udp_obey(const struct stack *s, const struct udp_sock *sock, uint32_t link_id,
+			     struct ip_tx *tx, struct ip_path *path)
+{
+	bool v4 = ip_addr_is_v4(&path->dst);
+	const struct mtu_rules *rules = mtu_rules(sock, tx->link, v4);
+	struct pmtu pmtu = udp_pmtu(s, sock, link_id, &path->dst);
+
+	tx->l4_room = min_u32(tx->l4_room, pmtu.mtu - (v4 ? 20 : 40));
+	/* Who insists on DF gets it, as in Linux. */
+	path->frag_ok = !rules->dont_frag || (pmtu.frag_ok && rules->fragments);
+}
+
+/* More than fits into one packet */
+static VJ_COLD int udp_send_large(struct stack *s, struct udp_sock *sock, uint32_t link_id,
+				  const struct ip_path *path, const struct udp_fields *fields,
+				  const void *buf)
+{
+	struct ip_large large = { .data = buf, .len = fields->payload_len };
+	int ret;
+
+	if (!mtu_rules(sock, link_at(&s->links, link_id), ip_addr_is_v4(&path->dst))->fragments)
+		return -EMSGSIZE;
+	udp_build(large.hdr, fields);
+	ret = ip_send_large(s, link_id, path, udp_pmtu(s, sock, link_id, &path->dst).mtu, &large);
+	if (ret == 0) {
+		sock->sent_link = link_id;
+		s->stats.udp_tx++;
+	}
+	return ret;
+}
+
 int udp_send(struct stack *s, struct udp_id u, struct link_id link, const struct ip_addr *local,
 	     const struct endpoint *remote, const void *buf, size_t len)
 {
 	struct udp_sock *sock = sock_at(s, u.v);
+	bool v4 = ip_addr_is_v4(local);
 	struct ip_path path = {
 		.src = *local,
 		.dst = remote->addr,
@@ -338,18 +435,20 @@ int udp_send(struct stack *s, struct udp_id u, struct link_id link, const struct
 
 	if (unlikely(sock->err != 0))
 		return sock_error(sock);
-	if (ip_addr_is_v4(local) != ip_addr_is_v4(&remote->addr))
+	if (v4 != ip_addr_is_v4(&remote->addr))
 		return -EAFNOSUPPORT;
-	if (len > UDP_PAYLOAD_MAX)
+	if (len > (v4 ? UDP_PAYLOAD_MAX_V4 : UDP_PAYLOAD_MAX_V6))
 		return -EMSGSIZE;
-	ret = ip_tx_get(s, link.v, ip_addr_is_v4(local), &tx);
+	ret = ip_tx_get(s, link.v, v4, &tx);
 	if (ret == -EAGAIN)
 		udp_wait_for_frame(s, u.v, link.v);
 	if (ret != 0)
 		return ret;
-	if (len + UDP_HDR_BYTES > tx.l4_room) {
+	if (unlikely(s->pmtu != NULL || sock->mtu_mode[v4] != UDP_MTU_WANT))
+		udp_obey(s, sock, link.v, &tx, &path);
+	if (unlikely(len + UDP_HDR_BYTES > tx.l4_room)) {
 		ip_tx_unget(s, &tx);
-		return -EMSGSIZE;
+		return udp_send_large(s, sock, link.v, &path, &fields, buf);
 	}
 	sock->sent_link = link.v;
 	udp_write(&tx, &path, &fields, buf);
@@ -361,6 +460,20 @@ int udp_send(struct stack *s, struct udp_id u, struct link_id link, const struct
 /* ---- what links and ICMP tell -----------------------------------------------------------------
  */
 
+/* A router could not pass it on. Return: true: the program is to know. */
+static bool udp_too_big(struct stack *s, const struct udp_sock *sock, const struct icmp_error *error)
+{
+	uint8_t mode = sock->mtu_mode[ip_addr_is_v4(&error->remote.addr)];
+	const struct link *link = link_find(&s->links, error->link);
+	struct pmtu pmtu;
+
+	/* A channel has no routers. */
+	if (link == NULL || (link->flags & LINK_NO_LOSS) != 0 || mode == UDP_MTU_INTERFACE ||
+	    mode == UDP_MTU_OMIT)
+		return false;
+	return pmtu_learn(s, error, &pmtu) && mode != UDP_MTU_DONT;
+}
+
 void udp_icmp_error(struct stack *s, const struct icmp_error *error)
 {
 	uint32_t id = ports_find(&s->ports, PORT_UDP, &error->local.addr, error->local.port);
@@ -371,6 +484,8 @@ void udp_icmp_error(struct stack *s, const struct icmp_error *error)
 		stack_drop(s, STACK_DROP_UDP_NO_SOCKET);
 		return;
 	}
+	if (error->err == EMSGSIZE && !udp_too_big(s, sock, error))
+		return;
 	if (sock->remote.port == 0) {
 		stack_event_add(s, ref_udp(id), STACK_EV_ERROR);
 		return;

@@ -202,6 +202,69 @@ static void test_sizes(void)
 	udp_close(&p);
 }
 
+/* A datagram of @bytes and a small one behind it: both whole, and in this order */
+static void exchange_large(struct udp_pair *p, size_t bytes)
+{
+	static char big[70000], got[70000];
+	long sent, n;
+
+	for (size_t i = 0; i < bytes; i++)
+		big[i] = (char)(i * 13 + i / 509 + bytes);
+	sent = sendto(p->client, big, bytes, 0, (struct sockaddr *)&p->addr, p->addr_len);
+	say("send", sent);
+	to_server(p, "behind");
+	memset(got, 0, sizeof(got));
+	n = recv(p->server, got, sizeof(got), 0);
+	say("recv", n);
+	if (sent < 0)
+		return;
+	printf("same: %d\n", !memcmp(big, got, bytes));
+	say_text("recv", got, recv(p->server, got, sizeof(got), 0));
+}
+
+static void say_int_option(const char *what, int fd, int level, int name)
+{
+	int value = -1;
+	socklen_t len = sizeof(value);
+
+	say(what, getsockopt(fd, level, name, &value, &len));
+	printf("%s is %d\n", what, value);
+}
+
+/* ip(7), ipv6(7): what is done about large datagrams, and what is told of the path */
+static void test_udp_mtu(int family, const char *text)
+{
+	bool v4 = family == AF_INET;
+	int level = v4 ? IPPROTO_IP : IPPROTO_IPV6, discover = v4 ? IP_MTU_DISCOVER : IPV6_MTU_DISCOVER;
+	int mtu = v4 ? IP_MTU : IPV6_MTU, most = v4 ? 65507 : 65527;
+	struct udp_pair p;
+
+	title(v4 ? "path MTU, IPv4" : "path MTU, IPv6");
+	udp_open(&p, family, text);
+	say_int_option("MTU_DISCOVER", p.client, level, discover);
+	say_int_option("MTU, not connected", p.client, level, mtu);
+	for (int mode = -1; mode <= 6; mode++) {
+		say("mode", setsockopt(p.client, level, discover, &mode, sizeof(mode)));
+		say_int_option("MTU_DISCOVER", p.client, level, discover);
+		exchange_large(&p, 1400);
+		exchange_large(&p, 4000);
+		exchange_large(&p, 60000);
+	}
+	exchange_large(&p, (size_t)most);
+	exchange_large(&p, (size_t)most + 1);
+	if (!v4) {
+		int on = 1;
+
+		say("IPV6_DONTFRAG", setsockopt(p.client, level, IPV6_DONTFRAG, &on, sizeof(on)));
+		say_int_option("IPV6_DONTFRAG", p.client, level, IPV6_DONTFRAG);
+		exchange_large(&p, 20000);
+	}
+	say("connect", connect(p.client, (struct sockaddr *)&p.addr, p.addr_len));
+	say_int_option("MTU, connected", p.client, level, mtu);
+	exchange_large(&p, 30000);
+	udp_close(&p);
+}
+
 /* Pieces, names, flags, and the address that it was sent to */
 static void test_msg(int family, const char *text)
 {
@@ -553,6 +616,8 @@ void calls_udp(void)
 	test_exchange(AF_INET6, "::ffff:127.0.0.1");
 	test_connected();
 	test_sizes();
+	test_udp_mtu(AF_INET, "127.0.0.1");
+	test_udp_mtu(AF_INET6, "::1");
 	test_msg(AF_INET, "127.0.0.1");
 	test_msg(AF_INET6, "::1");
 	test_udp_mmsg();
