@@ -251,7 +251,7 @@ enum vj_option {
 	VJ_OPT_KEEPCNT,						       /* 1..127 */
 	VJ_OPT_USER_TIMEOUT_MS,
 	VJ_OPT_SNDBUF, VJ_OPT_RCVBUF, /* bytes */
-	VJ_OPT_MAXSEG,		      /* bytes */
+	VJ_OPT_MAXSEG,		      /* bytes, 88..32767; 0: by the channel. Before the connection is made; read: of what is sent now */
 	VJ_OPT_CONGESTION,	      /* index of vj_congestion_name() */
 	VJ_OPT_TOS, VJ_OPT_TTL,
 };

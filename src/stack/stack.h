@@ -331,7 +331,7 @@ enum tcp_option {
 	TCP_OPT_USER_TIMEOUT_MS, /* RFC 5482; 0: default */
 	TCP_OPT_SNDBUF,	     /* bytes */
 	TCP_OPT_RCVBUF,	     /* bytes */
-	TCP_OPT_MAXSEG,	     /* bytes */
+	TCP_OPT_MAXSEG,	     /* bytes of payload at most, both ways, by SYN; later without effect; 88..32767, 0: by the link. Read: of what is sent now */
 	TCP_OPT_CONGESTION,  /* index in tcp_cc_name() */
 	TCP_OPT_TOS,	     /* 0..255 */
 	TCP_OPT_TTL,	     /* 1..255 */

@@ -6,6 +6,8 @@
 
 #include <errno.h>
 
+#define MAXSEG_MIN 88u /* Linux's TCP_MIN_MSS */
+
 uint32_t tcp_ready(const struct stack *s, struct tcp_id id)
 {
 	const struct tcb *t = conn_at(s, id.v).t;
@@ -89,7 +91,7 @@ static bool option_range(enum tcp_option opt, uint64_t *ret_min, uint64_t *ret_m
 		[TCP_OPT_KEEPIDLE_S] = { 1, 32767 },  [TCP_OPT_KEEPINTVL_S] = { 1, 32767 },
 		[TCP_OPT_KEEPCNT] = { 1, 127 },	      [TCP_OPT_USER_TIMEOUT_MS] = { 0, INT32_MAX },
 		[TCP_OPT_SNDBUF] = { 0, UINT32_MAX }, [TCP_OPT_RCVBUF] = { 0, UINT32_MAX },
-		[TCP_OPT_MAXSEG] = { 88, 65535 },     [TCP_OPT_CONGESTION] = { 0, 3 },
+		[TCP_OPT_MAXSEG] = { 0, 32767 },      [TCP_OPT_CONGESTION] = { 0, 3 },
 		[TCP_OPT_TOS] = { 0, 255 },	      [TCP_OPT_TTL] = { 1, 255 },
 		[TCP_OPT_UTO_S] = { 0, 32767 * 60 },
 		[TCP_OPT_SYNCNT] = { 1, 127 },	      [TCP_OPT_LINGER2_S] = { 0, 255 },
@@ -290,10 +292,6 @@ static void option_applied(struct stack *s, struct conn c, enum tcp_option opt)
 			tcp_event(s, c, STACK_EV_WRITABLE);
 		}
 		break;
-	case TCP_OPT_MAXSEG:
-		t->mss = (uint16_t)min_u32(t->mss, tcb_ext(s, t)->maxseg -
-							   (tcp_hdr_len(t) - TCP_HDR_BYTES));
-		break;
 	default:
 		break;
 	}
@@ -309,7 +307,8 @@ static int option_check(enum tcp_option opt, uint64_t value)
 	if (!option_range(opt, &min, &max))
 		return -ENOPROTOOPT;
 	if (value < min || value > max ||
-	    (opt == TCP_OPT_CONGESTION && cc_find((unsigned int)value) == NULL))
+	    (opt == TCP_OPT_CONGESTION && cc_find((unsigned int)value) == NULL) ||
+	    (opt == TCP_OPT_MAXSEG && value != 0 && value < MAXSEG_MIN))
 		return -EINVAL;
 	return 0;
 }
@@ -339,6 +338,9 @@ int tcp_option_set(struct stack *s, struct tcp_id id, enum tcp_option opt, uint6
 		return err;
 	if (opt == TCP_OPT_CONGESTION)
 		return tcp_cc_set(s, c, (unsigned int)value);
+	/* What the SYNs said holds (as Linux). */
+	if (opt == TCP_OPT_MAXSEG && tcb_synchronized(c.t))
+		return 0;
 	/* Keep-alive needs its times, everything that is not a flag needs a place. */
 	if ((option_flag(opt) == 0 || opt == TCP_OPT_KEEPALIVE) &&
 	    tcp_conn_ext(s, c.t) == NULL)

@@ -325,6 +325,33 @@ static void bounded(void **state)
 	assert_int_equal(info(t).mss, 1300);
 }
 
+/* TCP_MAXSEG of Linux: what SYN says, and no more than that is sent; afterwards it has no effect. */
+static void maxseg(void **state)
+{
+	static const struct tcp_option_value opt = { TCP_OPT_MAXSEG, 500 };
+	struct line *t = *state;
+	uint64_t value;
+
+	assert_int_equal(
+		tcp_connect_with(t->s, t->link, &t->local, &t->peer, &opt, 1, t->cookie, &t->id), 0);
+	SEND("S 0:0(0) <mss 500,...>");
+	RECV(10 * MS, "S. 0:0(0) ack 1 <mss 1460>");
+	SEND(". 1:1(0) ack 1");
+	line_write(t, 600);
+	SEND_OF(1, 500, 1);
+	SEND("P. 501:601(100) ack 1");
+	RECV(0, ". 1:1(0) ack 601");
+	assert_int_equal(tcp_option_set(t->s, t->id, TCP_OPT_MAXSEG, 100), 0);
+	assert_int_equal(tcp_option_get(t->s, t->id, TCP_OPT_MAXSEG, &value), 0);
+	assert_int_equal(value, 500);
+	line_write(t, 500);
+	SEND("P. 601:1101(500) ack 1");
+	RECV(0, ". 1:1(0) ack 1101");
+	assert_int_equal(tcp_option_set(t->s, t->id, TCP_OPT_MAXSEG, 87), -EINVAL);
+	assert_int_equal(tcp_option_set(t->s, t->id, TCP_OPT_MAXSEG, 32768), -EINVAL);
+	assert_int_equal(tcp_option_set(t->s, t->id, TCP_OPT_MAXSEG, 0), 0);
+}
+
 /* ---- silence --------------------------------------------------------------------------------- */
 
 /* RFC 4821 7.7: full segments are not heard of, and routers say nothing. */
@@ -664,6 +691,7 @@ int main(void)
 		LINE_TEST(remembered),
 		LINE_TEST(ages),
 		LINE_TEST(bounded),
+		LINE_TEST(maxseg),
 		LINE_TEST(black_hole),
 		LINE_TEST(no_black_hole),
 		LINE_TEST(probing_off),
