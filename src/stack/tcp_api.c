@@ -420,7 +420,8 @@ void tcp_close(struct stack *s, struct tcp_id id)
 	struct conn c = conn_owned(s, id);
 	struct tcb *t = c.t;
 
-	if (t->rcvq.bytes != 0 || tcb_has(t, TF_OOO)) {
+	/* A duplicate that is to be reported is nothing unread. */
+	if (t->rcvq.bytes != 0 || (tcb_has(t, TF_OOO) && tcb_ext(s, t)->ooo_head != 0)) {
 		if (t->state != TCP_TIME_WAIT) {
 			tcp_abort(s, id);
 			return;

@@ -205,6 +205,25 @@ static void abort_it(void **state)
 	SEND("R 101:101(0)");
 }
 
+/* A duplicate that waits to be reported (RFC 2883) is no data that nobody has read. */
+static void close_dsack_owed(void **state)
+{
+	struct line *t = *state;
+
+	line_established_passive(t, "mss 1000,sackOK");
+	RECV(0, "P. 1:101(100) ack 1");
+	line_read(t, 100);
+	IGNORE();
+	t->drv->tx_max = 0;
+	RECV(0, "P. 1:101(100) ack 1");
+	tcp_close(t->s, t->id);
+	t->drv->tx_max = FAKE_SENT_MAX;
+	stack_link_writable(t->s, t->link);
+	SEND("F. 1:1(0) ack 101 <sack 1:101>");
+	RECV(0, "F. 101:101(0) ack 2");
+	SEND(". 2:2(0) ack 102");
+}
+
 /* RFC 2525 2.17: closed with data unread */
 static void close_unread(void **state)
 {
@@ -283,6 +302,7 @@ int main(void)
 		LINE_TEST(fin_after_data),	LINE_TEST(fin_with_data),
 		LINE_TEST(orphan_fin_wait_2),	LINE_TEST(orphan_gets_data),
 		LINE_TEST(orphan_timeout),	LINE_TEST(abort_it),
+		LINE_TEST(close_dsack_owed),
 		LINE_TEST(close_unread),	LINE_TEST(reset),
 		LINE_TEST(reset_in_close_wait), LINE_TEST(link_gone),
 	};
