@@ -181,12 +181,14 @@ static uint8_t xmit_hdr(struct stack *s, struct conn c, uint8_t *p, uint32_t seq
 	return ecn;
 }
 
-/* Header of a segment with @len bytes of payload: SACK blocks go where there is room for them. */
-static inline uint32_t xmit_hdr_len(const struct stack *s, const struct tcb *t, uint32_t len,
-			     uint32_t l4_room)
+/*
+ * Header of a segment with @len bytes of payload: SACK blocks go where there is room for them, in what a
+ * full segment takes (RFC 6691): the path may carry less than the link.
+ */
+static inline uint32_t xmit_hdr_len(const struct stack *s, const struct tcb *t, uint32_t len)
 {
 	uint32_t plain_len = tcp_hdr_len(t);
-	uint32_t room = min_u32(TCP_HDR_MAX, len < l4_room ? l4_room - len : 0);
+	uint32_t room = min_u32(TCP_HDR_MAX, len < t->mss ? plain_len + t->mss - len : 0);
 	uint32_t cnt = unlikely(tcb_has(t, TF_OOO | TF_FIN_AHEAD)) ? tcp_sack_cnt(s, t) : 0;
 
 	if (likely(cnt == 0) || room < plain_len + TCP_SACK_LEN(1))
@@ -222,7 +224,7 @@ int tcp_xmit(struct stack *s, struct conn c, uint32_t seq, uint8_t flags, const 
 	VJ_ASSERT_OP(tx.l4_room, >, (uint32_t)L4_ROOM_MIN);
 	plain = xmit_is_plain(t, &tx);
 	if (!plain)
-		hdr_len = xmit_hdr_len(s, t, len, tx.l4_room);
+		hdr_len = xmit_hdr_len(s, t, len);
 	if (len > tx.l4_room - hdr_len) {
 		/* This link's frames are smaller than its MTU. */
 		len = tx.l4_room - hdr_len;

@@ -141,6 +141,31 @@ static void smaller_with_options(void **state)
 	RECV(10 * MS, ". 1:1(0) ack 1449 <TS val 20 ecr *>");
 }
 
+/* RFC 6691: options take of what the path carries, too: where they do not fit, data go first. */
+static void smaller_with_sack(void **state)
+{
+	struct line *t = *state;
+
+	line_established_passive(t, "mss 1460,sackOK");
+	assert_int_equal(tcp_option_set(t->s, t->id, TCP_OPT_NODELAY, 1), 0);
+	line_write(t, 1460);
+	SEND("P. 1:1461(1460) ack 1");
+	too_big(t, 1300 + hdrs(t), 1);
+	SEND_OF(1, 1300, 1);
+	SEND("P. 1301:1461(160) ack 1");
+	RECV(10 * MS, ". 1:1(0) ack 1461");
+	RECV(0, "P. 101:201(100) ack 1461");
+	SEND(". 1461:1461(0) ack 1 <sack 101:201>");
+	line_write(t, 1300);
+	SEND("P. 1461:2761(1300) ack 1 <>");
+	line_write(t, 1289);
+	SEND("P. 2761:4050(1289) ack 1 <>");
+	line_write(t, 1288);
+	SEND("P. 4050:5338(1288) ack 1 <sack 101:201>");
+	RECV(0, "P. 1:101(100) ack 5338");
+	SEND(". 5338:5338(0) ack 201");
+}
+
 /* RFC 5927 4.1: only about what is in flight. RFC 1191 3, RFC 8201 4: never larger */
 static void forged(void **state)
 {
@@ -684,6 +709,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		LINE_TEST(smaller),
 		LINE_TEST(smaller_with_options),
+		LINE_TEST(smaller_with_sack),
 		LINE_TEST(forged),
 		LINE_TEST(least),
 		LINE_TEST(plateaus),
