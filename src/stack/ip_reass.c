@@ -40,44 +40,12 @@
 #include <errno.h>
 #include <string.h>
 
-#define REASS_BYTES_MAX (4u << 20) /* Linux's ipfrag_high_thresh */
 #define REASS_SOURCE_MAX (REASS_BYTES_MAX / 4)
 #define REASS_DGRAMS_MAX 4096
 #define REASS_FRAGS_MAX 256
 #define REASS_COST 768 /* of a fragment besides its data: its blocks, and a datagram's */
 #define REASS_V4_S 30
 #define REASS_V6_S 60
-
-struct reass_frag {
-	uint32_t next; /* by offset; 0: last */
-	uint32_t off;
-	struct bufq data;
-};
-
-struct reass_dgram {
-	struct wheel_node wheel;
-	struct ref_list_node age;
-	uint32_t chain; /* in reass.hash; 0: last */
-	uint32_t bucket;
-	uint32_t source; /* in reass.src_bytes */
-	uint32_t link;
-	struct ip_addr src;
-	struct ip_addr dst;
-	uint32_t id;
-	uint32_t first; /* fragment; 0: none */
-	uint32_t frag_cnt;
-	uint32_t bytes; /* of data that are there */
-	uint32_t end;	/* where the last fragment ends; 0: it has not come */
-	uint32_t charged;
-	uint8_t version;
-	uint8_t proto;	 /* IPv4: part of the key; IPv6: what the first fragment begins with */
-	uint8_t hdr_len; /* of hdr; 0: the first has not come */
-	uint8_t ecn;	 /* bit: this codepoint was seen */
-	bool spoilt;
-	uint8_t hdr[IP4_HDR_MAX]; /* of the first fragment; in IPv6 the fixed header */
-};
-
-_Static_assert(IP4_HDR_MAX >= IP6_HDR_BYTES, "hdr holds either");
 
 #define WHOLE_ROOM (ETH_HDR_BYTES + IP_PKT_MAX + IP6_HDR_BYTES)
 

@@ -25,36 +25,6 @@
 #define UDP_PAYLOAD_MAX_V4 65507u
 #define UDP_PAYLOAD_MAX_V6 65527u
 
-struct udp_dgram {
-	uint32_t next; /* in the socket's queue; 0: last */
-	uint32_t link;
-	struct endpoint from;
-	struct ip_addr to;
-	struct bufq data;
-};
-
-struct udp_sock {
-	struct event_node event;
-	struct ref_list_node all;    /* in udp_global.all */
-	struct ref_list_node output; /* in link.output: a datagram found no frame there */
-	struct endpoint local;
-	struct endpoint remote; /* port 0: not connected */
-	uint32_t head;		/* datagrams, oldest first; 0: none */
-	uint32_t tail;
-	uint32_t queued_bytes;
-	uint32_t output_link; /* whose list `output` is in */
-	uint32_t sent_link;   /* of the last datagram sent: who may tell of an error */
-	int err; /* positive errno of an ICMP error, to be told once */
-	uint8_t mtu_mode[2]; /* enum udp_mtu_mode; IPv6, IPv4 */
-};
-
-struct udp_global {
-	struct pool socks;
-	struct pool dgrams;
-	struct ref_space all_nodes;
-	struct ref_list all;
-};
-
 size_t udp_global_bytes(void)
 {
 	return sizeof(struct udp_global);

@@ -6,7 +6,8 @@
  * one thing is made wrong. The process that does it must die, and name the rule that was broken;
  * without the fault it must not.
  */
-#include "stack/tcp.h"
+#include "stack/tcp_mtu.h"
+#include "stack/udp.h"
 #include "tests/sim/two_stacks.h"
 #include "tests/sim/walk.h"
 #include "tests/sim/watch.h"
@@ -228,6 +229,74 @@ static void fault_spin(void)
 	for (unsigned int i = 0; i < 2000; i++)
 		two_stacks_step(&sim, sim.now_us);
 }
+/* A sender that does not hear what a router says */
+static void fault_deaf(void)
+{
+	static uint8_t buf[30000];
+
+	two_stacks_path(&sim, 0, 600, ROUTER_TELLS);
+	for (unsigned int i = 0; i < 100; i++) {
+		struct tcp_mtu *m;
+		size_t n;
+
+		(void)tcp_send(sim.side[0].s, conn[0], buf, sizeof(buf), 0, &n);
+		while (tcp_recv(sim.side[1].s, conn[1], buf, sizeof(buf), false, &n) == 0)
+			;
+		run(50000);
+		m = tcb_mtu(sim.side[0].s, block(0));
+		if (m == NULL)
+			continue;
+		m->path = 1500;
+		block(0)->mss = m->mss_max;
+	}
+}
+
+/* Datagrams of which side 1 gets some whole, and of some only a part */
+static void send_datagrams(struct udp_id *ret_to)
+{
+	static const uint8_t buf[5000];
+	struct endpoint from = sim.side[0].addr, to = sim.side[1].addr;
+	struct udp_id u;
+
+	from.port = 1000;
+	to.port = 80;
+	VJ_ASSERT(udp_open(sim.side[0].s, &from, false, 0, &u) == 0);
+	VJ_ASSERT(udp_open(sim.side[1].s, &to, false, 0, ret_to) == 0);
+	sim.wire[0].cfg.loss_ppm = 100000;
+	for (unsigned int i = 0; i < 30; i++)
+		VJ_ASSERT(udp_send(sim.side[0].s, u, sim.side[0].link, &from.addr, &to, buf,
+				   sizeof(buf)) == 0);
+	run(20000);
+}
+static void fault_reass_bytes(void)
+{
+	struct udp_id u;
+
+	send_datagrams(&u);
+	sim.side[1].s->reass.bytes++;
+}
+static void fault_reass_order(void)
+{
+	struct stack *s = sim.side[1].s;
+	const struct reass_dgram *d;
+	struct reass_frag *frag;
+	struct udp_id u;
+
+	send_datagrams(&u);
+	d = pool_at(&s->reass.dgrams, ref_id(s->reass.age.head));
+	frag = pool_at(&s->reass.frags, d->first);
+	frag->off += 9000;
+}
+static void fault_udp(void)
+{
+	struct udp_sock *sock;
+	struct udp_id u;
+
+	send_datagrams(&u);
+	sock = pool_at(&sim.side[1].s->udp->socks, u.v);
+	VJ_ASSERT(sock->head != 0);
+	sock->queued_bytes = 1;
+}
 static void fault_left(void)
 {
 	two_stacks_fini(&sim);
@@ -247,6 +316,10 @@ static const struct {
 	{ "STUCK", fault_late_wheel },
 	{ "STUCK", fault_late_timer },
 	{ "idle_steps", fault_spin },
+	{ "MTU", fault_deaf },
+	{ "REASSEMBLY", fault_reass_bytes },
+	{ "REASSEMBLY", fault_reass_order },
+	{ "UDP", fault_udp },
 	{ "left on side", fault_left },
 };
 

@@ -167,6 +167,64 @@ static bool wire_loses(struct wire *w)
 	return accident(w, w->bad ? w->cfg.bad_loss_ppm : w->cfg.loss_ppm) || masked;
 }
 
+/* ---- the router ------------------------------------------------------------------------------ */
+
+struct routed {
+	struct wire *w;
+	uint64_t at_us;
+};
+
+static void routed_add(struct wire *w, const uint8_t *frame, uint32_t len, uint64_t at_us)
+{
+	struct link_frame f = { .data = malloc(len), .len = len, .room = len };
+
+	VJ_ASSERT(f.data != NULL);
+	memcpy(f.data, frame, len);
+	w->taken++;
+	wire_carry(w, &f, at_us);
+	free(f.data);
+}
+
+static void routed_on(void *arg, const uint8_t *frame, uint32_t len)
+{
+	struct routed *r = arg;
+
+	routed_add(r->w, frame, len, r->at_us);
+}
+
+/* What a router says is not lost here: a sender that does not hear it again and again is one in a black hole. */
+static void routed_back(void *arg, const uint8_t *frame, uint32_t len)
+{
+	struct routed *r = arg;
+	struct wire *back = &r->w->sim->wire[r->w->to];
+	uint32_t corrupt_ppm = back->cfg.corrupt_ppm;
+
+	back->cfg.corrupt_ppm = 0;
+	routed_add(back, frame, len, r->w->sim->now_us + back->cfg.delay_us);
+	back->cfg.corrupt_ppm = corrupt_ppm;
+}
+
+static void wire_route(struct wire *w, const struct link_frame *frame, uint64_t at_us)
+{
+	struct routed routed = { w, at_us };
+	const struct router_exits exits = { &routed, routed_on, routed_back };
+
+	if (router_forward(&w->router, w->sim->now_us, frame->data, frame->len, w->to == 1 ? 0 : 1,
+			   &exits))
+		watch_arrived(&w->sim->watch, 1 - w->to, frame->data, frame->len); /* or will */
+	else
+		watch_lost(&w->sim->watch, 1 - w->to, frame->data, frame->len);
+	w->taken--;
+}
+
+void two_stacks_path(struct two_stacks *sim, unsigned int from, uint32_t mtu, enum router_kind kind)
+{
+	const struct wire *back = &sim->wire[1 - from];
+
+	router_change(&sim->wire[from].router, mtu, kind);
+	sim->wire[from].router.patience_us = back->cfg.delay_us + back->cfg.jitter_us + 1000;
+}
+
 static void wire_tx_put(void *drv, const struct link_frame *frame)
 {
 	struct wire *w = drv;
@@ -179,6 +237,8 @@ static void wire_tx_put(void *drv, const struct link_frame *frame)
 		watch_lost(&w->sim->watch, 1 - w->to, frame->data, frame->len);
 		w->lost++;
 		w->taken--;
+	} else if (router_blocks(&w->router, frame->len)) {
+		wire_route(w, frame, at_us);
 	} else {
 		wire_carry(w, frame, at_us);
 		if (accident(w, w->cfg.dup_ppm)) {

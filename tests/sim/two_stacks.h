@@ -10,6 +10,8 @@
  * Bursts are Gilbert and Elliott's: a direction is good or bad, each frame may turn it, and in the
  * bad state frames are lost with another probability. Silence ends a burst.
  *
+ * There may be a router on the way, whose next link carries only smaller packets (router.h).
+ *
  * A side may be something else than a stack of ours (struct outside): another stack, or the kernel,
  * for which time is real. Its packets go through the same wire.
  *
@@ -21,6 +23,7 @@
 #include "base/prng.h"
 #include "stack/stack.h"
 #include "tests/sim/fake_link.h"
+#include "tests/sim/router.h"
 #include "tests/sim/watch.h"
 
 #define TWO_STACKS_EXTRA_MAX 4
@@ -63,6 +66,7 @@ struct wire {
 	bool bad;	  /* in a burst of loss */
 	uint64_t loss_us; /* when a frame was looked at last */
 	uint64_t sent, lost, marked;
+	struct router router; /* on the way; the test may change it at any time: two_stacks_path() */
 };
 
 /* What is at an end of the wire in place of a stack */
@@ -110,6 +114,9 @@ void two_stacks_init(struct two_stacks *sim, const struct wire_config *wire, uin
 void two_stacks_init_outside(struct two_stacks *sim, const struct wire_config *wire, uint64_t seed,
 			     bool v6, const struct stack_config *limits,
 			     const struct outside *const outside[2]);
+
+/* From now on, what side @from sends passes a router. @mtu: 0: there is none any more */
+void two_stacks_path(struct two_stacks *sim, unsigned int from, uint32_t mtu, enum router_kind kind);
 
 /* A side that is outside sends a frame: an Ethernet header of any content and an IP packet. */
 void two_stacks_send(struct two_stacks *sim, unsigned int side, const uint8_t *frame, uint32_t len);

@@ -2,6 +2,7 @@
 #include "tests/sim/walk.h"
 
 #include "stack/tcp.h"
+#include "stack/udp.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -60,6 +61,55 @@ static void count_conn(const struct stack *s, struct conn c, struct count *cnt)
 	}
 }
 
+static void count_udp(const struct stack *s, struct count *cnt)
+{
+	for (struct ref ref = s->udp->all.head; ref.v != 0;) {
+		const struct udp_sock *sock = pool_at_sized(&s->udp->socks, ref_id(ref), sizeof(*sock));
+		uint32_t bytes = 0, last = 0;
+
+		for (uint32_t idx = sock->head; idx != 0;) {
+			const struct udp_dgram *d = pool_at_sized(&s->udp->dgrams, idx, sizeof(*d));
+
+			count_queue(s, 0, &d->data, cnt);
+			bytes += d->data.bytes;
+			last = idx;
+			idx = d->next;
+		}
+		if (last != sock->tail || bytes > sock->queued_bytes)
+			fail(s, 0, "UDP: a queue says %u bytes and holds %u", sock->queued_bytes, bytes);
+		ref = sock->all.next;
+	}
+}
+
+/* Fragments that wait: each datagram's in order and disjoint, all together as many bytes as they are charged */
+static void count_reass(const struct stack *s, struct count *cnt)
+{
+	uint32_t charged = 0;
+
+	for (struct ref ref = s->reass.age.head; ref.v != 0;) {
+		const struct reass_dgram *d = pool_at_sized(&s->reass.dgrams, ref_id(ref), sizeof(*d));
+		uint32_t end = 0, frags = 0;
+
+		for (uint32_t idx = d->first; idx != 0;) {
+			const struct reass_frag *frag =
+				pool_at_sized(&s->reass.frags, idx, sizeof(*frag));
+
+			if (frag->off < end)
+				fail(s, 0, "REASSEMBLY: a fragment begins at %u, before %u", frag->off, end);
+			end = frag->off + frag->data.bytes;
+			frags++;
+			count_queue(s, 0, &frag->data, cnt);
+			idx = frag->next;
+		}
+		if (frags != d->frag_cnt || !wheel_armed(&d->wheel))
+			fail(s, 0, "REASSEMBLY: %u fragments instead of %u, or no timer", frags, d->frag_cnt);
+		charged += d->charged;
+		ref = d->age.next;
+	}
+	if (charged != s->reass.bytes || charged > REASS_BYTES_MAX)
+		fail(s, 0, "REASSEMBLY: %u bytes are charged, %u said", charged, s->reass.bytes);
+}
+
 static void check_buffers(const struct stack *s, const struct count *cnt, uint32_t frames_out)
 {
 	for (int kind = 0; kind < BUF_KIND_CNT; kind++)
@@ -107,6 +157,8 @@ void walk_stack(struct stack *s, uint64_t given_bytes, uint32_t frames_out)
 		count_conn(s, c, &cnt);
 		check_stuck(s, c);
 	}
+	count_udp(s, &cnt);
+	count_reass(s, &cnt);
 	check_buffers(s, &cnt, frames_out);
 	stack_stats(s, &stats);
 	if (stats.mem_bytes != given_bytes)
