@@ -71,49 +71,60 @@ static void icmp_echo_reply(struct stack *s, const struct pkt *pkt, const struct
 /* ---- errors about what we sent ----------------------------------------------------------------
  */
 
-/* The errno that a socket of the kernel's would get, 0: not an error for a flow */
-static int icmp4_errno(uint8_t type, uint8_t code)
+/* What an error means to a socket of the kernel's */
+struct icmp_meaning {
+	uint8_t err; /* positive errno; 0: not an error for a flow */
+	bool hard;
+};
+
+static struct icmp_meaning icmp4_meaning(uint8_t type, uint8_t code)
 {
-	static const uint8_t unreach[] = {
-		ENETUNREACH,  EHOSTUNREACH, ENOPROTOOPT,  ECONNREFUSED, EMSGSIZE,     EOPNOTSUPP,
-		ENETUNREACH,  EHOSTDOWN,    ENONET,	  ENETUNREACH,	EHOSTUNREACH, ENETUNREACH,
-		EHOSTUNREACH, EHOSTUNREACH, EHOSTUNREACH, EHOSTUNREACH,
+	static const struct icmp_meaning unreach[] = {
+		{ ENETUNREACH, false },	 { EHOSTUNREACH, false }, { ENOPROTOOPT, true },
+		{ ECONNREFUSED, true },	 { EMSGSIZE, false },	  { EOPNOTSUPP, false },
+		{ ENETUNREACH, true },	 { EHOSTDOWN, true },	  { ENONET, true },
+		{ ENETUNREACH, true },	 { EHOSTUNREACH, true },  { ENETUNREACH, false },
+		{ EHOSTUNREACH, false }, { EHOSTUNREACH, true },  { EHOSTUNREACH, true },
+		{ EHOSTUNREACH, true },
 	};
 
 	switch (type) {
 	case ICMP4_UNREACH:
-		return code < ARRAY_SIZE(unreach) ? unreach[code] : 0;
+		return code < ARRAY_SIZE(unreach) ? unreach[code] : (struct icmp_meaning){ 0, false };
 	case ICMP4_TIME_EXCEEDED:
-		return EHOSTUNREACH;
+		return (struct icmp_meaning){ EHOSTUNREACH, false };
 	case ICMP4_PARAM_PROBLEM:
-		return EPROTO;
+		return (struct icmp_meaning){ EPROTO, true };
 	default:
-		return 0;
+		return (struct icmp_meaning){ 0, false };
 	}
 }
 
-static int icmp6_errno(uint8_t type, uint8_t code)
+static struct icmp_meaning icmp6_meaning(uint8_t type, uint8_t code)
 {
-	static const uint8_t unreach[] = {
-		ENETUNREACH, EACCES, EHOSTUNREACH, EHOSTUNREACH, ECONNREFUSED, EACCES, EACCES,
+	static const struct icmp_meaning unreach[] = {
+		{ ENETUNREACH, false }, { EACCES, true }, { EHOSTUNREACH, false }, { EHOSTUNREACH, false },
+		{ ECONNREFUSED, true }, { EACCES, true }, { EACCES, true },
 	};
 
 	switch (type) {
 	case ICMP6_UNREACH:
-		return code < ARRAY_SIZE(unreach) ? unreach[code] : 0;
+		return code < ARRAY_SIZE(unreach) ? unreach[code] : (struct icmp_meaning){ 0, false };
 	case ICMP6_PKT_TOO_BIG:
-		return EMSGSIZE;
+		return (struct icmp_meaning){ EMSGSIZE, false };
 	case ICMP6_TIME_EXCEEDED:
-		return EHOSTUNREACH;
+		return (struct icmp_meaning){ EHOSTUNREACH, false };
 	case ICMP6_PARAM_PROBLEM:
-		return EPROTO;
+		return (struct icmp_meaning){ EPROTO, true };
 	default:
-		return 0;
+		return (struct icmp_meaning){ 0, false };
 	}
 }
 
 static void icmp_error_input(struct stack *s, const struct pkt *pkt, const struct icmp_view *icmp)
 {
+	struct icmp_meaning meaning = icmp->version == 4 ? icmp4_meaning(icmp->type, icmp->code)
+							 : icmp6_meaning(icmp->type, icmp->code);
 	struct icmp_quote quote;
 	struct icmp_error error;
 	enum wire_err err;
@@ -129,8 +140,8 @@ static void icmp_error_input(struct stack *s, const struct pkt *pkt, const struc
 		.local = { .addr = ip_src(&quote.ip), .port = quote.src_port },
 		.remote = { .addr = ip_dst(&quote.ip), .port = quote.dst_port },
 		.tcp_seq = quote.tcp_seq,
-		.err = icmp->version == 4 ? icmp4_errno(icmp->type, icmp->code)
-					  : icmp6_errno(icmp->type, icmp->code),
+		.err = meaning.err,
+		.hard = meaning.hard,
 		.mtu = icmp_mtu(icmp),
 		.quoted_len = quote.pkt_len,
 	};

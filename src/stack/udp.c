@@ -456,6 +456,8 @@ void udp_icmp_error(struct stack *s, const struct icmp_error *error)
 	}
 	if (error->err == EMSGSIZE && !udp_too_big(s, sock, error))
 		return;
+	if (!error->hard && error->err != EMSGSIZE)
+		return;
 	if (sock->remote.port == 0) {
 		stack_event_add(s, ref_udp(id), STACK_EV_ERROR);
 		return;

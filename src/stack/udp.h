@@ -50,7 +50,8 @@ void udp_input(struct stack *s, struct pkt *pkt);
 
 /* An ICMP error that quotes a datagram, from the link that the last one went to: a stranger on another
  * does not end what he has no part in. Kept for a connected socket only (RFC 1122
- * section 4.1.3.3); an unconnected one gets the event alone: what it knew of routes may be wrong. */
+ * section 4.1.3.3); an unconnected one gets the event alone: what it knew of routes may be wrong. What may
+ * pass by itself is not told at all, as Linux does not unless it is asked to (IP_RECVERR). */
 void udp_icmp_error(struct stack *s, const struct icmp_error *error);
 
 /* There may be frames again on the link where the socket found none: its program hears of it. */

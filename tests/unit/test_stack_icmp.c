@@ -196,6 +196,11 @@ static void test_errors_to_udp(void **state)
 		rx_error(&f, type, code, 0, IP_PROTO_UDP);
 		assert_int_equal(udp_ready(f.s, u), 0);
 		assert_int_equal(udp_send(f.s, u, f.link, &local.addr, &peer, "x", 1), 0);
+		/* What may pass by itself is not told: no route, no host, time exceeded */
+		rx_error(&f, type, 0, 0, IP_PROTO_UDP);
+		rx_error(&f, type, families[v] ? 3 : 1, 0, IP_PROTO_UDP);
+		rx_error(&f, families[v] ? 3 : 11, 1, 0, IP_PROTO_UDP);
+		assert_int_equal(udp_ready(f.s, u), 0);
 		rx_error(&f, type, code, 0, IP_PROTO_UDP);
 		assert_int_equal(udp_ready(f.s, u), STACK_EV_READABLE | STACK_EV_ERROR);
 		assert_int_equal(stack_events(f.s, &ev, 1), 1);
