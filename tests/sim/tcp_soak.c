@@ -360,8 +360,8 @@ static void draw_streams(struct soak *k)
 }
 
 /*
- * Who is told nothing, and is not to search, does not get through. A black hole takes timeouts, so there
- * must be more than the few that a closed connection has until it is given up.
+ * Who is told nothing, and is not to search, does not get through. Black holes take timeouts, and so does
+ * bad luck: there must be more than the few that a closed connection has until it is given up.
  */
 static void draw_paths(struct soak *k, const struct wire_config *wire)
 {
@@ -373,7 +373,7 @@ static void draw_paths(struct soak *k, const struct wire_config *wire)
 
 	k->paths = (wire->flags & LINK_NO_LOSS) == 0 && prng_chance(prng, 1, 3);
 	k->may_be_silent = set.mtu_probing != STACK_MTU_PROBE_OFF;
-	for (unsigned int side = 0; k->paths && side < 2; side++)
+	for (unsigned int side = 0; side < 2; side++)
 		tcp_settings_set(k->sim.side[side].s, &set);
 }
 

@@ -101,7 +101,7 @@ static void count_reass(const struct stack *s, struct count *cnt)
 			count_queue(s, 0, &frag->data, cnt);
 			idx = frag->next;
 		}
-		if (frags != d->frag_cnt || !wheel_armed(&d->wheel))
+		if ((d->spoilt ? frags != 0 : frags != d->frag_cnt) || !wheel_armed(&d->wheel))
 			fail(s, 0, "REASSEMBLY: %u fragments instead of %u, or no timer", frags, d->frag_cnt);
 		charged += d->charged;
 		ref = d->age.next;
