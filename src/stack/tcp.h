@@ -175,7 +175,7 @@ struct tcb {
 	uint8_t state;	/* enum tcp_state */
 	uint8_t wscale; /* low half: how we shift theirs; high half: how they shift ours */
 	union {
-		uint8_t backoff; /* expiries of the retransmission or persist timer in a row */
+		uint8_t backoff; /* doublings of RTO or of the time between probes */
 		uint8_t err;	 /* CLOSED: positive errno, 0 for an orderly end */
 	};
 	uint8_t ack_tick; /* ACK_TIMER: low 8 bits of the time in units of 4 ms */
@@ -235,6 +235,7 @@ _Static_assert(sizeof(struct tcb) + sizeof(struct tcb_cold) + 10 + sizeof(struct
  * clock.
  */
 struct tcp_tune {
+	uint32_t snd_wnd_max; /* largest window that the peer has offered; may be without the last */
 	uint32_t window_max; /* what the receive buffer can carry now */
 	uint32_t ssthresh;   /* most that is offered, as yet: grows with what arrives */
 	uint32_t rtt_us;     /* as the receiver sees it, smoothed; 0: not measured yet */
@@ -759,7 +760,7 @@ bool tcp_out_prepare(struct stack *s, struct conn c);
 /* How much new data may go now, by windows alone */
 uint32_t tcp_out_usable(const struct stack *s, struct conn c);
 /* May @len of @unsent bytes go as one segment? They fit the windows. */
-bool tcp_out_may_send(const struct stack *s, const struct tcb *t, uint32_t unsent, uint32_t len);
+bool tcp_out_may_send(const struct stack *s, struct conn c, uint32_t unsent, uint32_t len);
 /* Bookkeeping of @len bytes that were just sent at snd_nxt */
 void tcp_out_sent(struct stack *s, struct conn c, uint32_t len);
 /*

@@ -178,7 +178,7 @@ static size_t send_direct(struct stack *s, struct conn c, const uint8_t *buf, si
 		uint32_t seg = min_u32(min_u32(unsent, t->mss), tcp_out_usable(s, c));
 		int sent;
 
-		if (seg == 0 || !tcp_out_may_send(s, t, unsent, seg))
+		if (seg == 0 || !tcp_out_may_send(s, c, unsent, seg))
 			break;
 		sent = tcp_xmit(s, c, t->snd_nxt, seg == unsent ? TCP_ACK | TCP_PSH : TCP_ACK,
 				buf + done, seg);

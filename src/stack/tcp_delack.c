@@ -91,8 +91,10 @@ void tcp_delack_seen(struct stack *s, struct conn c)
 
 	if (tally != NULL)
 		tally->segs_in++;
-	if (tune != NULL)
-		tune->ack_in_ms = tcp_now_ms(s);
+	if (tune == NULL)
+		return;
+	tune->ack_in_ms = tcp_now_ms(s);
+	tune->snd_wnd_max = max_u32(tune->snd_wnd_max, c.t->snd_wnd);
 }
 
 static void count_arrival(struct stack *s, struct conn c, bool ahead, uint32_t len)

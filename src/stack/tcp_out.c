@@ -324,10 +324,13 @@ int tcp_xmit_syn_more(struct stack *s, struct conn c, const struct tcp_syn_more 
 	if (!tcb_no_loss(t) && tcp_sent_reserve(s, c)) {
 		struct tcp_rtx *rtx = tcb_rtx(s, t);
 
-		if (rtx->head != 0)
+		if (rtx->head != 0) {
 			tcp_sent_again(s, rtx, rtx->head);
-		else
+		} else {
 			tcp_sent_add(s, c, t->snd_una, t->snd_una + 1);
+			rtx->first_ts = tcp_ts_now(s, t);
+			rtx->first_ts_valid = true;
+		}
 	}
 	tcp_timer_data_sent(s, c);
 	return 0;
@@ -514,14 +517,35 @@ static void out_drained(struct stack *s, struct conn c)
 	}
 }
 
-bool tcp_out_may_send(const struct stack *s, const struct tcb *t, uint32_t unsent, uint32_t len)
+/*
+ * The window cuts a segment short. RFC 9293 3.8.6.2.1, with Fs = 1/2: it goes if it is half of the
+ * largest window that this peer has offered; else when the persist timer says so. A link that
+ * cannot lose has no need to remember: its windows are closed by one reader's sleep, not by
+ * dribbling.
+ */
+static VJ_COLD bool out_cut_may_go(const struct stack *s, struct conn c, uint32_t len)
 {
+	const struct tcb *t = c.t;
+	const struct tcp_tune *tune;
+	uint32_t most = t->snd_wnd;
+
+	if (tcb_no_loss(t))
+		return t->snd_una == t->snd_nxt || len >= most / 2;
+	tune = tcb_tune(s, c);
+	if (tune != NULL)
+		most = max_u32(most, tune->snd_wnd_max);
+	return len >= most / 2;
+}
+
+bool tcp_out_may_send(const struct stack *s, struct conn c, uint32_t unsent, uint32_t len)
+{
+	const struct tcb *t = c.t;
 	const struct tcp_rtx *rtx;
 
 	if (len == t->mss)
 		return true;
 	if (len < unsent)
-		return t->snd_una == t->snd_nxt || len >= t->snd_wnd / 2;
+		return out_cut_may_go(s, c, len);
 	if (tcb_has(t, TF_FIN_QUEUED))
 		return true;
 	if (tcb_has(t, TF_CORK | TF_MORE))
@@ -613,7 +637,7 @@ static int out_data(struct stack *s, struct conn c, bool force)
 		uint32_t len = min_u32(min_u32(unsent, t->mss), tcp_out_usable(s, c));
 		int err;
 
-		if (len == 0 || !(force || tcp_out_may_send(s, t, unsent, len)) ||
+		if (len == 0 || !(force || tcp_out_may_send(s, c, unsent, len)) ||
 		    !tcp_out_prepare(s, c))
 			return 0;
 		err = out_segment(s, c, len);

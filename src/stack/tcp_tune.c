@@ -182,6 +182,7 @@ void tcp_tune_get(const struct stack *s, struct conn c, struct tcp_tune *ret_tun
 	mss = tcp_opt_link_mss(s, c);
 	window = max_u32(tcp_syn_window(s, c), tcb_rcv_wnd(t));
 	*ret_tune = (struct tcp_tune){
+		.snd_wnd_max = t->snd_wnd,
 		.window_max = max_u32(rcvbuf_start(s, t), tcb_rcv_wnd(t)),
 		.ssthresh = window,
 		.read_seq = t->rcv_nxt - t->rcvq.bytes,

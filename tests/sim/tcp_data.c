@@ -300,7 +300,8 @@ static void sender_silly_window(void **state)
 	RECV(0, ". 1:1(0) ack 1001 win 1600");
 	NOTHING_FOR(10 * MS);
 	RECV(0, ". 1:1(0) ack 2001 win 600");
-	SEND(". 2001:2601(600) ack 1"); /* nothing else would bring news */
+	/* less than half of what the peer once offered: the timer overrides */
+	SEND_BETWEEN(200 * MS, 215 * MS, ". 2001:2601(600) ack 1");
 	RECV(0, ". 1:1(0) ack 2601 win 5000");
 	SEND(". 2601:3601(1000) ack 1");
 	SEND(". 3601:4601(1000) ack 1");
