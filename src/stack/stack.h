@@ -371,7 +371,8 @@ struct tcp_info {
 	uint32_t snd_wnd, rcv_wnd;
 	uint32_t in_flight_bytes, unsent_bytes, unread_bytes;
 	uint8_t ca_state; /* enum tcp_ca */
-	uint8_t backoff;  /* expiries of a timer in a row; rto_us has it in it */
+	uint8_t backoff;  /* doublings of a timer's time; rto_us has them in it */
+	uint8_t expiries; /* of the retransmission timer, since anything was acknowledged */
 	uint32_t sacked_segs, lost_segs, resent_segs; /* of those in flight; a lost one may have been resent */
 	uint32_t min_rtt_us; /* since something has been in flight; 0: not measured */
 	uint32_t retransmits; /* segments, in all */

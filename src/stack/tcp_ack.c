@@ -68,6 +68,23 @@ void tcp_ack_syn(struct stack *s, struct conn c, const uint32_t *ts_ecr)
 	t->sndq = sndq;
 }
 
+/* The window is closed, or was. The peer is alive: the limit on probes counts only those that it does not answer. */
+static VJ_COLD void ack_closed(struct stack *s, struct conn c)
+{
+	struct tcp_rtx *rtx = tcb_rtx(s, c.t);
+
+	if (rtx != NULL && c.t->snd_wnd == 0)
+		rtx->closed_ms = tcp_now_ms(s);
+	if (!tcb_has(c.t, TF_PERSIST))
+		return;
+	if (rtx != NULL)
+		rtx->probes = 0;
+	if (c.t->snd_wnd != 0)
+		tcp_timer_persist_over(s, c);
+	else if (!tcb_no_loss(c.t))
+		tcp_timer_persist(s, c); /* it has just said so: the next probe can wait (as Linux) */
+}
+
 /*
  * SND.WND := SEG.WND unless the segment is older than the one the window was last taken from. RFC
  * 9293 keeps SND.WL1 and SND.WL2 for that; two comparisons do without: an acknowledgement of more
@@ -83,12 +100,8 @@ static void ack_window(struct stack *s, struct conn c, const struct tcp_seg *seg
 	if (seg->ack == t->snd_una && seg->view.seq != t->rcv_nxt && seg->wnd <= t->snd_wnd)
 		return;
 	t->snd_wnd = seg->wnd;
-	if (tcb_has(t, TF_PERSIST)) {
-		/* The peer is alive: the limit on probes counts only those it does not answer. */
-		t->backoff = (uint8_t)min_u32(t->backoff, 9);
-		if (seg->wnd != 0)
-			tcp_timer_persist_over(s, c);
-	}
+	if (unlikely(seg->wnd == 0 || tcb_has(t, TF_PERSIST)))
+		ack_closed(s, c);
 }
 
 /* DEFER_ACCEPT: a bare ACK is no reason yet to wake the program (as Linux). */

@@ -317,6 +317,7 @@ bool tcp_conn_established(struct stack *s, struct conn c)
 		tcp_event(s, c, STACK_EV_CONNECTED | STACK_EV_WRITABLE);
 	}
 	t->state = TCP_ESTABLISHED;
+	t->backoff = 0;
 	if (!tcb_no_loss(t)) {
 		tcp_cc_start(s, c);
 		conn_tally(s, c);

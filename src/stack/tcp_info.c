@@ -446,11 +446,9 @@ static uint32_t info_segs(const struct tcb *t, uint32_t bytes)
 
 static uint32_t info_rto_us(const struct stack *s, struct conn c)
 {
-	uint32_t ms = tcp_rto_ms(s, c);
+	bool plain = c.t->state == TCP_CLOSED || tcb_has(c.t, TF_PERSIST);
 
-	if (c.t->state != TCP_CLOSED)
-		ms = (uint32_t)min_u64((uint64_t)ms << min_u32(c.t->backoff, 16), TCP_RTO_MAX_MS);
-	return ms * 1000;
+	return (plain ? tcp_rto_ms(s, c) : tcp_rto_backed_off_ms(s, c)) * 1000;
 }
 
 static void info_tune(const struct stack *s, const struct tcp_tune *tune, struct tcp_info *info)
@@ -501,6 +499,7 @@ void tcp_info(const struct stack *s, struct tcp_id id, struct tcp_info *ret_info
 		.rttvar_us = cold->rttvar_us,
 		.rto_us = info_rto_us(s, c),
 		.backoff = t->state != TCP_CLOSED ? t->backoff : 0,
+		.expiries = open ? info_rtx(s, t)->expiries : t->state != TCP_CLOSED ? t->backoff : 0,
 		.cwnd_bytes = tcb_no_loss(t) ? UINT32_MAX : cold->cc.cwnd,
 		.ssthresh_bytes = cold->cc.ssthresh,
 		.mss = t->mss,
@@ -526,7 +525,7 @@ void tcp_info(const struct stack *s, struct tcp_id id, struct tcp_info *ret_info
 	if (ext != NULL)
 		ret_info->retransmits = ext->retransmits;
 	if (tcb_has(t, TF_PERSIST))
-		ret_info->probes = t->backoff;
+		ret_info->probes = info_rtx(s, t)->probes;
 	else if (ext != NULL)
 		ret_info->probes = ext->keep_probes;
 	if (tune != NULL)

@@ -208,7 +208,8 @@ static bool mtu_is_silent(const struct stack *s, const struct tcb *t)
 	const struct tcp_rtx *rtx = tcb_rtx(s, t);
 	const struct tcp_sent *rec;
 
-	if (s->cfg.tcp.mtu_probing == STACK_MTU_PROBE_OFF || t->backoff < TCP_MTU_RETRIES)
+	if (s->cfg.tcp.mtu_probing == STACK_MTU_PROBE_OFF || rtx->expiries < TCP_MTU_RETRIES ||
+	    t->snd_wnd == 0)
 		return false;
 	rec = tcp_sent_at(s, rtx->head);
 	return rec->end - rec->seq >= t->mss;

@@ -260,10 +260,8 @@ void tcp_recovery_ack(struct stack *s, struct conn c, uint32_t prior_una,
 	};
 	uint8_t prior_mode;
 
-	if (news.acked != 0) {
+	if (news.acked != 0)
 		news.flags |= NEWS_ADVANCED;
-		t->backoff = 0;
-	}
 	if (rtx == NULL)
 		return;
 	if (ack->dup)
@@ -271,7 +269,7 @@ void tcp_recovery_ack(struct stack *s, struct conn c, uint32_t prior_una,
 	if (rtx->due == DUE_RENEGED)
 		rtx->due = DUE_RTO;
 	if (news.acked != 0)
-		rtx->stuck_ms = tcp_now_ms(s);
+		rtx->expiries = 0;
 	if (!tcb_synchronized(t)) {
 		syn_acked(s, c, rtx, &news);
 		return;
@@ -340,7 +338,7 @@ void tcp_recovery_timeout(struct stack *s, struct conn c)
 	 * Once for one loss: a repetition, or a timeout in recovery from one, lowers ssthresh no
 	 * further (as Linux).
 	 */
-	if (anew || (rtx->mode == RTX_LOSS && t->backoff == 0)) {
+	if (anew || (rtx->mode == RTX_LOSS && rtx->expiries == 0)) {
 		tcp_cc_rto(s, c, tcb_flight(t), &rtx->saved);
 		tcp_undo_begin(rtx, t->snd_una);
 	}
@@ -348,7 +346,7 @@ void tcp_recovery_timeout(struct stack *s, struct conn c)
 	rtx->mode = RTX_LOSS;
 	rtx->recover = t->snd_nxt;
 	rtx->probe = PROBE_NONE;
-	rtx->frto = anew || t->backoff != 0 ? FRTO_WAIT : FRTO_OFF;
+	rtx->frto = anew || rtx->expiries != 0 ? FRTO_WAIT : FRTO_OFF;
 	if (cwnd_is_ours(t))
 		tcb_cold(s, c)->cc.cwnd = tcp_rtx_pipe(s, t) + t->mss;
 }

@@ -4,7 +4,9 @@
  *
  * Every acknowledgement of something that was sent once is a measurement, and congestion control
  * gets it. The averages take one of them for each round trip, as RFC 6298 means its weights. What
- * was sent twice says nothing (Karn), unless its timestamp does (RFC 7323 4.1).
+ * was sent twice says nothing (Karn), unless its timestamp does (RFC 7323 4.1). A timeout that was
+ * doubled stays so until there is a measurement (RFC 6298 5.7): what came meanwhile may have been
+ * answers to what was sent first, and a path that has become slow be slow still.
  */
 #include "stack/tcp.h"
 
@@ -35,6 +37,16 @@ uint32_t tcp_rto_ms(const struct stack *s, struct conn c)
 	return min_u32(rto, TCP_RTO_MAX_MS);
 }
 
+uint32_t tcp_backed_off_ms(uint32_t ms, uint32_t backoff)
+{
+	return (uint32_t)min_u64((uint64_t)ms << min_u32(backoff, 20), TCP_RTO_MAX_MS);
+}
+
+uint32_t tcp_rto_backed_off_ms(const struct stack *s, struct conn c)
+{
+	return tcp_backed_off_ms(tcp_rto_ms(s, c), c.t->backoff);
+}
+
 /* By timestamp, to 1 ms; 0: says nothing */
 static uint32_t rtt_by_timestamp(const struct stack *s, const struct tcb *t, const uint32_t *ts_ecr)
 {
@@ -62,7 +74,10 @@ void tcp_rtt_update(struct stack *s, struct conn c, struct tcp_rtx *rtx, struct 
 	if (shortest != 0 && (rtx->min_rtt_us == 0 || shortest < rtx->min_rtt_us))
 		rtx->min_rtt_us = shortest;
 	news->rate.rtt_us = shortest != 0 ? shortest : sample;
-	if (sample == 0 || seq_lt(c.t->snd_una, rtx->rtt_seq))
+	if (sample == 0)
+		return;
+	c.t->backoff = 0;
+	if (seq_lt(c.t->snd_una, rtx->rtt_seq))
 		return;
 	tcp_rtt_sample(tcb_cold(s, c), sample);
 	rtx->rtt_seq = c.t->snd_nxt;

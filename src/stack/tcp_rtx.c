@@ -102,31 +102,91 @@ static int rtx_error(const struct tcp_rtx *rtx)
 	return rtx != NULL && rtx->soft_err != 0 ? rtx->soft_err : ETIMEDOUT;
 }
 
-static uint32_t rtx_retries(const struct stack *s, const struct tcb *t)
+/*
+ * How often is an orphan's data sent again, or its window probed? At the longest interval there has
+ * been no answer for minutes, and nobody waits for one.
+ */
+static uint32_t rtx_orphan_retries(const struct stack *s, struct conn c)
 {
-	return tcb_has(t, TF_OWNED)
-		       ? tcp_setting(s->cfg.tcp.retries, TCP_RETRIES)
-		       : tcp_setting(s->cfg.tcp.orphan_retries, TCP_ORPHAN_RETRIES);
+	uint32_t retries = s->cfg.tcp.orphan_retries;
+	bool alive = tcp_rto_backed_off_ms(s, c) < TCP_RTO_MAX_MS;
+
+	return retries == 0 && alive ? TCP_ORPHAN_RETRIES : retries;
 }
 
-static bool rtx_given_up(const struct stack *s, const struct tcb *t, const struct tcp_rtx *rtx)
+static uint32_t rtx_retries(const struct stack *s, struct conn c)
+{
+	return tcb_has(c.t, TF_OWNED) ? tcp_setting(s->cfg.tcp.retries, TCP_RETRIES)
+				      : rtx_orphan_retries(s, c);
+}
+
+static uint32_t rtx_user_timeout_ms(const struct stack *s, const struct tcb *t)
 {
 	const struct tcp_ext *ext = tcb_ext(s, t);
 
-	if (ext != NULL && ext->user_timeout_ms != 0 && rtx != NULL)
-		return tcp_now_ms(s) - rtx->stuck_ms >= ext->user_timeout_ms;
-	return t->backoff >= rtx_retries(s, t);
+	return ext != NULL ? ext->user_timeout_ms : 0;
+}
+
+/*
+ * A number of retries stands for a time, as in Linux: what they take with the least RTO. So a path with a
+ * long one is given up no later (RFC 1122 4.2.3.5 speaks of time, too).
+ */
+static uint32_t rtx_retries_ms(uint32_t retries)
+{
+	uint32_t ms = TCP_RTO_MIN_MS, sum = 0;
+
+	for (uint32_t i = 0; i <= retries; i++) {
+		sum += ms;
+		ms = min_u32(2 * ms, TCP_RTO_MAX_MS);
+	}
+	return sum;
+}
+
+/* How long has the first retransmission been under way? */
+static uint32_t rtx_stuck_ms(const struct stack *s, const struct tcb *t, const struct tcp_rtx *rtx)
+{
+	return rtx->first_ts_valid ? tcp_ts_now(s, t) - rtx->first_ts : 0;
+}
+
+/*
+ * The peer has taken its window back: it lives as long as it says so, once in twice the longest RTO
+ * at least (as Linux).
+ */
+static bool rtx_window_given_up(const struct stack *s, const struct tcb *t,
+				const struct tcp_rtx *rtx, uint32_t stuck_ms)
+{
+	uint32_t user_ms = rtx_user_timeout_ms(s, t);
+	uint32_t most_ms = 2 * TCP_RTO_MAX_MS;
+
+	if (user_ms != 0 && stuck_ms > user_ms)
+		return true;
+	if (user_ms != 0)
+		most_ms = min_u32(most_ms, user_ms);
+	return stuck_ms > most_ms && tcp_now_ms(s) - rtx->closed_ms > most_ms;
+}
+
+static bool rtx_given_up(const struct stack *s, struct conn c, const struct tcp_rtx *rtx)
+{
+	uint32_t stuck_ms = rtx_stuck_ms(s, c.t, rtx);
+	uint32_t user_ms = rtx_user_timeout_ms(s, c.t);
+
+	if (c.t->snd_wnd == 0 && tcb_has(c.t, TF_OWNED))
+		return rtx_window_given_up(s, c.t, rtx, stuck_ms);
+	if (rtx->expiries == 0)
+		return false;
+	return stuck_ms >= (user_ms != 0 ? user_ms : rtx_retries_ms(rtx_retries(s, c)));
 }
 
 /* The peer is silent. Return: false: the connection is gone. */
-static bool rtx_rto(struct stack *s, struct conn c, const struct tcp_rtx *rtx)
+static bool rtx_rto(struct stack *s, struct conn c, struct tcp_rtx *rtx)
 {
 	s->stats.tcp_timeouts++;
-	if (rtx_given_up(s, c.t, rtx))
+	if (rtx_given_up(s, c, rtx))
 		return tcp_conn_done(s, c, rtx_error(rtx));
 	tcp_mtu_timeout(s, c);
 	tcp_recovery_timeout(s, c);
-	c.t->backoff++;
+	rtx->expiries = (uint8_t)min_u32(rtx->expiries + 1u, UINT8_MAX);
+	c.t->backoff = (uint8_t)min_u32(c.t->backoff + 1u, UINT8_MAX);
 	if (tcp_rtx_output(s, c) != 0)
 		tcp_output_later(s, c);
 	if (!tcb_has(c.t, TF_RTX_TIMER))
@@ -171,6 +231,7 @@ bool tcp_rtx_syn_timeout(struct stack *s, struct conn c)
 			: tcp_setting(s->cfg.tcp.synack_retries, TCP_SYNACK_RETRIES);
 	const struct tcp_rtx *rtx = tcb_rtx(s, t);
 	const struct tcp_ext *ext = tcb_ext(s, t);
+	uint32_t user_ms = rtx_user_timeout_ms(s, t);
 	bool deferred = ext != NULL && ext->deferred;
 
 	if (ext != NULL && ext->syncnt != 0 && tcb_has(t, TF_ACTIVE))
@@ -179,7 +240,7 @@ bool tcp_rtx_syn_timeout(struct stack *s, struct conn c)
 		retries = max_u32(retries, ext->defer);
 	s->stats.tcp_timeouts++;
 	if (t->backoff >= retries ||
-	    (ext != NULL && ext->user_timeout_ms != 0 && rtx_given_up(s, t, rtx)))
+	    (user_ms != 0 && rtx != NULL && t->backoff != 0 && rtx_stuck_ms(s, t, rtx) >= user_ms))
 		return tcp_conn_done(s, c, rtx_error(rtx));
 	t->backoff++;
 	/* Deferred: the peer has it. Only the end of the time makes it answer again, or send. */
@@ -195,17 +256,36 @@ bool tcp_rtx_syn_timeout(struct stack *s, struct conn c)
 
 /*
  * A window that stays closed for longer than the user waits ends it, whether the peer answers or
- * not (as Linux).
+ * not (as Linux). On a link that cannot lose nothing else does: the link says when the peer dies.
  */
-static bool rtx_probed_enough(const struct stack *s, const struct tcb *t)
+static bool rtx_closed_too_long(const struct stack *s, const struct tcb *t, bool first,
+				uint32_t *probe_ms)
 {
-	struct tcp_ext *ext = tcb_ext(s, t);
+	uint32_t user_ms = rtx_user_timeout_ms(s, t);
 
-	if (ext == NULL || ext->user_timeout_ms == 0)
-		return !tcb_no_loss(t) && rtx_given_up(s, t, NULL);
-	if (t->backoff == 0)
-		ext->probe_ms = tcp_now_ms(s);
-	return tcp_now_ms(s) - ext->probe_ms >= ext->user_timeout_ms;
+	if (first)
+		*probe_ms = tcp_now_ms(s);
+	return user_ms != 0 && tcp_now_ms(s) - *probe_ms >= user_ms;
+}
+
+/* Without memory for the counts it goes on. */
+static bool rtx_probed_enough(struct stack *s, struct conn c)
+{
+	struct tcb *t = c.t;
+	struct tcp_ext *ext = tcb_ext(s, t);
+	struct tcp_rtx *rtx;
+
+	if (tcb_no_loss(t))
+		return ext != NULL && rtx_closed_too_long(s, t, t->backoff == 0, &ext->probe_ms);
+	rtx = tcp_rtx_need(s, c);
+	if (rtx == NULL)
+		return false;
+	if (rtx_closed_too_long(s, t, !rtx->probing, &rtx->probe_ms) ||
+	    rtx->probes >= rtx_retries(s, c))
+		return true;
+	rtx->probing = true;
+	rtx->probes++;
+	return false;
 }
 
 /*
@@ -220,9 +300,9 @@ bool tcp_rtx_persist(struct stack *s, struct conn c)
 		return true;
 	if (tcp_out_usable(s, c) != 0 || tcb_unsent(t) == 0)
 		return tcp_output(s, c, true);
-	if (rtx_probed_enough(s, t))
+	if (rtx_probed_enough(s, c))
 		return tcp_conn_done(s, c, ETIMEDOUT);
-	t->backoff = (uint8_t)min_u32(t->backoff + 1u, 250);
+	t->backoff = (uint8_t)min_u32(t->backoff + 1u, tcp_setting(s->cfg.tcp.retries, TCP_RETRIES));
 	tcp_send_probe(s, c);
 	tcp_timer_persist(s, c);
 	return true;

@@ -124,7 +124,8 @@ struct tcp_rtx {
 	uint32_t fack;	    /* end of the highest that was ever SACKed; not beyond snd_una: none */
 	uint32_t dups;	    /* without SACK: segments beyond snd_una that have left the network */
 	uint32_t small_end; /* end of the last segment that was not full: Nagle, Minshall */
-	uint32_t stuck_ms;  /* since when nothing has been acknowledged: user timeout */
+	uint32_t closed_ms; /* when the peer said last that its window is closed; as yet 0 */
+	uint32_t probe_ms;  /* `probing`: since when */
 	struct cc_usage usage;
 	struct bufq_pos pos; /* where snd_nxt is in sndq */
 	struct bufq_pos pos_again; /* ... and what was sent again last */
@@ -155,7 +156,8 @@ struct tcp_rtx {
 	uint32_t undo_seq;     /* `undo`: snd_una when RECOVERY or LOSS began */
 	uint32_t undo_end;     /* snd_nxt when it ended */
 	uint32_t undo_bytes;   /* sent again since, and not known to have been for nothing */
-	uint32_t first_ts;     /* our timestamp in the first retransmission, if first_ts_valid */
+	uint32_t first_ts;     /* our timestamp in the first retransmission, if first_ts_valid;
+				  of SYN: in the first */
 
 	uint32_t cwr_seq;   /* `cwr`: of the data that said CWR: tcp_ecn.c */
 	uint32_t probe_end; /* snd_nxt when the probe had been sent */
@@ -164,6 +166,8 @@ struct tcp_rtx {
 	uint8_t due;	  /* enum tcp_rtx_due */
 	uint8_t frto;	  /* enum tcp_frto */
 	uint8_t probe;	  /* enum tcp_probe */
+	uint8_t expiries; /* of the retransmission timer, since snd_una moved */
+	uint8_t probes;	  /* persist: since anything was heard */
 	uint8_t soft_err; /* ICMP's: the error if it times out (RFC 1122 4.2.3.9) */
 	bool indexed;
 	bool resent;	    /* something was sent twice */
@@ -174,6 +178,7 @@ struct tcp_rtx {
 	bool undo;	    /* the last reduction of the window may turn out a mistake */
 	bool undo_any;	    /* something was sent again since then */
 	bool first_ts_valid;
+	bool probing; /* a closed window has been probed */
 };
 
 /* tcp_news.flags */
@@ -275,6 +280,10 @@ void tcp_rate_app_limited(const struct stack *s, const struct tcb *t, struct tcp
 
 /* RFC 6298 with Linux's floor: srtt + max(4 rttvar, 200 ms), without back-off */
 uint32_t tcp_rto_ms(const struct stack *s, struct conn c);
+/* The same with it */
+uint32_t tcp_rto_backed_off_ms(const struct stack *s, struct conn c);
+/* @ms, doubled @backoff times, at most TCP_RTO_MAX_MS */
+uint32_t tcp_backed_off_ms(uint32_t ms, uint32_t backoff);
 /* A round trip took @rtt_us. */
 void tcp_rtt_sample(struct tcb_cold *cold, uint32_t rtt_us);
 /* What @news says of the round trip. */

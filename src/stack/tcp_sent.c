@@ -260,7 +260,6 @@ struct tcp_rtx *tcp_rtx_need(struct stack *s, struct conn c)
 		.small_end = t->snd_una,
 		.rtt_seq = t->snd_una,
 		.usage.seq = t->snd_una,
-		.stuck_ms = tcp_now_ms(s),
 	};
 	return rtx;
 }
@@ -313,10 +312,8 @@ void tcp_sent_add(struct stack *s, struct conn c, uint32_t seq, uint32_t end)
 	struct tcp_sent *rec = tcp_sent_at(s, idx);
 
 	rtx->spare = 0;
-	if (rtx->head == 0) {
-		rtx->stuck_ms = tcp_now_ms(s);
+	if (rtx->head == 0)
 		rtx->app_limited = max_u64(rtx->delivered, 1);
-	}
 	if (rtx->mode == RTX_RECOVERY)
 		rtx->prr_out += end - seq;
 	*rec = (struct tcp_sent){

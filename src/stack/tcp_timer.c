@@ -109,24 +109,25 @@ static void timer_due_set(struct stack *s, struct conn c, uint32_t ms, enum tcp_
 	timer_rtx_set(s, c, ms);
 }
 
-static uint32_t timer_backed_off(uint32_t ms, uint32_t backoff)
+/* @ms, cut to what the user timeout leaves of it, @gone_ms after it began */
+static uint32_t timer_user(const struct stack *s, const struct tcb *t, uint32_t ms, uint32_t gone_ms)
 {
-	return (uint32_t)min_u64((uint64_t)ms << min_u32(backoff, 20), TCP_RTO_MAX_MS);
+	const struct tcp_ext *ext = tcb_ext(s, t);
+
+	if (ext == NULL || ext->user_timeout_ms == 0)
+		return ms;
+	return min_u32(ms, ext->user_timeout_ms > gone_ms ? ext->user_timeout_ms - gone_ms : 1);
 }
 
-/* The time that backoff stands for, cut to what the user timeout leaves */
+/* The time that backoff stands for. The user timeout runs from the first retransmission, as in Linux. */
 static uint32_t timer_rto(const struct stack *s, struct conn c)
 {
-	const struct tcp_ext *ext = tcb_ext(s, c.t);
 	const struct tcp_rtx *rtx = tcb_rtx(s, c.t);
-	uint32_t ms = timer_backed_off(tcp_rto_ms(s, c), c.t->backoff);
+	uint32_t ms = tcp_rto_backed_off_ms(s, c);
 
-	if (ext != NULL && ext->user_timeout_ms != 0 && rtx != NULL) {
-		uint32_t stuck = tcp_now_ms(s) - rtx->stuck_ms;
-
-		ms = min_u32(ms, stuck < ext->user_timeout_ms ? ext->user_timeout_ms - stuck : 1);
-	}
-	return ms;
+	if (rtx == NULL || !rtx->first_ts_valid)
+		return ms;
+	return timer_user(s, c.t, ms, tcp_ts_now(s, c.t) - rtx->first_ts);
 }
 
 /* The same, from when the first in flight was sent last */
@@ -182,6 +183,19 @@ static void timer_watch(struct stack *s, struct conn c)
 		timer_rtx_set(s, c, ext->user_timeout_ms);
 }
 
+/* The probes are over; what they have learned goes. */
+static void timer_persist_stop(struct stack *s, struct tcb *t)
+{
+	struct tcp_rtx *rtx = tcb_rtx(s, t);
+
+	t->flags &= ~(uint32_t)(TF_PERSIST | TF_RTX_TIMER);
+	t->backoff = 0;
+	if (rtx != NULL) {
+		rtx->probes = 0;
+		rtx->probing = false;
+	}
+}
+
 void tcp_timer_data_sent(struct stack *s, struct conn c)
 {
 	struct tcb *t = c.t;
@@ -194,10 +208,8 @@ void tcp_timer_data_sent(struct stack *s, struct conn c)
 		timer_watch(s, c);
 		return;
 	}
-	if (tcb_has(t, TF_PERSIST)) {
-		t->flags &= ~(uint32_t)(TF_PERSIST | TF_RTX_TIMER);
-		t->backoff = 0;
-	}
+	if (tcb_has(t, TF_PERSIST))
+		timer_persist_stop(s, t);
 	rtx = tcb_rtx(s, t);
 	if (tcb_has(t, TF_RTX_TIMER) && !syn && (rtx == NULL || rtx->due != DUE_PROBE) &&
 	    tcp_probe_ms(s, c) == 0)
@@ -225,7 +237,6 @@ void tcp_timer_data_acked(struct stack *s, struct conn c)
 	}
 	t->flags &= ~(uint32_t)TF_RTX_TIMER;
 	t->rtx_due_ms = tcp_now_ms(s);
-	t->backoff = 0;
 	if (t->snd_una != t->snd_nxt)
 		timer_watch(s, c);
 }
@@ -233,17 +244,16 @@ void tcp_timer_data_acked(struct stack *s, struct conn c)
 void tcp_timer_persist(struct stack *s, struct conn c)
 {
 	struct tcb *t = c.t;
-	const struct tcp_ext *ext = tcb_ext(s, t);
+	const struct tcp_rtx *rtx = tcb_rtx(s, t);
 	uint32_t ms = tcb_no_loss(t) ? TCP_RTO_MIN_MS : tcp_rto_ms(s, c);
 
 	t->flags |= TF_PERSIST;
 	if (tcp_out_usable(s, c) == 0)
-		ms = timer_backed_off(tcp_rto_ms(s, c), t->backoff);
-	if (ext != NULL && ext->user_timeout_ms != 0 && t->backoff != 0) {
-		uint32_t closed = tcp_now_ms(s) - ext->probe_ms;
-
-		ms = min_u32(ms, closed < ext->user_timeout_ms ? ext->user_timeout_ms - closed : 1);
-	}
+		ms = tcp_rto_backed_off_ms(s, c);
+	if (tcb_no_loss(t) && tcb_ext(s, t) != NULL && t->backoff != 0)
+		ms = timer_user(s, t, ms, tcp_now_ms(s) - tcb_ext(s, t)->probe_ms);
+	else if (rtx != NULL && rtx->probing)
+		ms = timer_user(s, t, ms, tcp_now_ms(s) - rtx->probe_ms);
 	timer_rtx_set(s, c, ms);
 }
 
@@ -251,9 +261,8 @@ void tcp_timer_persist_over(struct stack *s, struct conn c)
 {
 	struct tcb *t = c.t;
 
-	t->flags &= ~(uint32_t)(TF_PERSIST | TF_RTX_TIMER);
+	timer_persist_stop(s, t);
 	t->rtx_due_ms = tcp_now_ms(s);
-	t->backoff = 0;
 	tcp_output_later(s, c);
 }
 
@@ -311,7 +320,7 @@ void tcp_timer_keepalive(struct stack *s, struct conn c)
 
 void tcp_timer_synack(struct stack *s, struct conn c)
 {
-	timer_rtx_set(s, c, timer_backed_off(TCP_RTO_INIT_MS, c.t->backoff));
+	timer_rtx_set(s, c, tcp_backed_off_ms(TCP_RTO_INIT_MS, c.t->backoff));
 }
 
 void tcp_timer_tune(struct stack *s, struct conn c)

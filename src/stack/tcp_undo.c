@@ -24,6 +24,8 @@ void tcp_undo_begin(struct tcp_rtx *rtx, uint32_t una)
 void tcp_undo_resent(const struct stack *s, const struct tcb *t, struct tcp_rtx *rtx,
 		     uint32_t bytes)
 {
+	if (rtx->mode == RTX_OPEN)
+		return; /* a probe: nobody believes in a loss yet */
 	if (!rtx->first_ts_valid) {
 		rtx->first_ts = tcp_ts_now(s, t);
 		rtx->first_ts_valid = true;

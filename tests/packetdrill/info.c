@@ -61,7 +61,7 @@ static void info_fill(const struct pd_world *w, const struct pd_file *f, const s
 	*out = (struct info_linux){
 		.state = info_state(in->state),
 		.ca_state = in->ca_state,
-		.retransmits = in->backoff,
+		.retransmits = in->expiries,
 		.backoff = in->backoff,
 		.options = (uint8_t)((in->timestamps ? LINUX_TS : 0) | (in->sack ? LINUX_SACK : 0) |
 				     (in->snd_wscale != 0 || in->rcv_wscale != 0 ? LINUX_WSCALE : 0) |

@@ -206,7 +206,8 @@ static void only_new_data(void **state)
 	RECV(0, "P. 101:111(10) ack 1501 win 0");
 	SEND_ECN(". 1501:1501(0) ack 1", IP_ECN_NOT_ECT);
 	line_write(t, 100);
-	SEND_BETWEEN(200 * MS, 220 * MS, ". 1500:1500(0) ack 1"); /* probe */
+	/* probe; the RTO has doubled, and nothing was measured since */
+	SEND_BETWEEN(400 * MS, 430 * MS, ". 1500:1500(0) ack 1");
 	assert_int_equal(t->tos, 0x10);
 	RECV(0, ". 1:1(0) ack 1501 win 5000");
 	SEND_ECN("PW. 1501:1601(100) ack 1", IP_ECN_ECT0);
