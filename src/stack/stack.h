@@ -374,7 +374,7 @@ struct tcp_info {
 	uint8_t backoff;  /* doublings of a timer's time; rto_us has them in it */
 	uint8_t expiries; /* of the retransmission timer, since anything was acknowledged */
 	uint32_t sacked_segs, lost_segs, resent_segs; /* of those in flight; a lost one may have been resent */
-	uint32_t min_rtt_us; /* since something has been in flight; 0: not measured */
+	uint32_t min_rtt_us; /* of the last minutes; 0: not measured, or forgotten after a pause */
 	uint32_t retransmits; /* segments, in all */
 	uint32_t out_of_order; /* segments received, in all */
 	/* What the receiving side has learned; 0: nothing yet, or forgotten after a pause, and on direct channels */

@@ -69,10 +69,14 @@
 #define TCP_SYNACK_RETRIES 5 /* 63 s */
 #define TCP_RETRIES 15	     /* 924 s at the least */
 #define TCP_ORPHAN_RETRIES 8 /* nobody waits any more */
+#define TCP_REORDERING 3u /* RFC 5681: DupThresh */
+#define TCP_REORDERING_MAX 300u
+#define TCP_RACK_PERSIST 16u /* recoveries that a wider reordering window lasts */
 #define TCP_DELACK_MS 40u
 #define TCP_DELACK_MAX_MS 200u
 #define TCP_QUICKACKS 16
 #define TCP_TUNE_IDLE_MS 60000u
+#define TCP_MIN_RTT_MS 300000u /* a path may have changed that long after its shortest round trip */
 #define TCP_FIN_WAIT_2_MS 60000u
 #define TCP_TIME_WAIT_MS 60000u
 #define TCP_KEEPIDLE_S 7200u
@@ -229,12 +233,16 @@ _Static_assert(sizeof(struct tcb) + sizeof(struct tcb_cold) + 10 + sizeof(struct
 	       "idle, any link");
 
 /*
- * What the receiving side of a connection has learned about its peer and path: when to acknowledge
- * (tcp_delack.c), how much to offer (tcp_tune.c). On links that can lose; made by the first
+ * What a connection has learned about its peer and path that outlasts a flight: when to acknowledge
+ * (tcp_delack.c), how much to offer (tcp_tune.c), what to expect. On links that can lose; made by the first
  * segment after a pause, freed after TCP_TUNE_IDLE_MS without one. Times are the low bits of the
  * clock.
  */
 struct tcp_tune {
+	/* Shortest round trip: tcp_rtt.c. Since min_rtt_ms, and in the time before; 0: none */
+	uint32_t min_rtt_us;
+	uint32_t min_rtt_prev_us;
+	uint32_t min_rtt_ms;
 	uint32_t snd_wnd_max; /* largest window that the peer has offered; may be without the last */
 	uint32_t window_max; /* what the receive buffer can carry now */
 	uint32_t ssthresh;   /* most that is offered, as yet: grows with what arrives */
@@ -294,7 +302,9 @@ struct tcp_ext {
 	/* What tcp_rack.c knows of the path */
 	uint8_t rack_steps;   /* quarters of the shortest round trip; 0: one */
 	uint8_t rack_persist; /* recoveries until it is one again */
-	bool reordered;
+	uint16_t reordering; /* most segments that one was late by, so far; 0: TCP_REORDERING */
+	uint32_t reord_seen; /* how often that was seen */
+	uint32_t dsack_dups; /* segments that the peer has reported twice */
 	bool sndbuf_set; /* by the program; else it is auto-tuned on links that can lose */
 	bool rcvbuf_set;
 };
@@ -929,8 +939,6 @@ void tcp_ecn_syn(const struct stack *s, struct tcb *t, const struct tcp_seg *seg
 uint8_t tcp_ecn_syn_flags(const struct stack *s, struct tcb *t, bool again);
 /* Congestion control has reduced the window. */
 void tcp_ecn_reduced(struct tcb *t);
-/* Is the last reduction's window still under way? It must not grow meanwhile. */
-bool tcp_ecn_reducing(const struct stack *s, const struct tcb *t);
 /* A segment is to leave: adds to *@flags. Return: IP's two bits. */
 uint8_t tcp_ecn_xmit(const struct stack *s, struct tcb *t, uint32_t seq, uint32_t len,
 		     uint8_t *flags);

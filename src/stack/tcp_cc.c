@@ -125,7 +125,7 @@ void tcp_cc_acked(struct stack *s, struct conn c, uint32_t acked, uint32_t fligh
 	const struct cc_ops *ops = tcp_cc_ops(c.t);
 	struct cc_env env = cc_env(s, c, flight);
 
-	if (ops->main != NULL || (tcb_has(c.t, TF_ECN) && tcp_ecn_reducing(s, c.t)))
+	if (ops->main != NULL)
 		return;
 	cc_env_usage(s, c, &env);
 	env.limited |= flight >= cold->cc.cwnd;

@@ -10,9 +10,10 @@
  *				is sent again, whose marks would be lost or could be forged (6.1.4 to
  *				6.1.6; RFC 8311 would allow experiments)
  *	CE arrives		all that we send says ECE, until CWR arrives
- *	ECE arrives		as if something had been lost, but once for the data under way: what
- *				has left before CWR did is marked by the same queue. The first new data
- *				say CWR, after any other reduction too, so that the peer stops
+ *	ECE arrives		as if something had been lost (RTX_CWR: tcp_recovery.c), but once for
+ *				the data under way: what has left before CWR did is marked by the same
+ *				queue. The first new data say CWR, after any other reduction too, so
+ *				that the peer stops
  *
  *	data sent:    ...|- in flight, ECE ignored -|- CWR ------|- ECE counts -->
  *						    rtx->cwr_seq
@@ -86,15 +87,6 @@ void tcp_ecn_reduced(struct tcb *t)
 		t->flags |= TF_ECN_CWR;
 }
 
-bool tcp_ecn_reducing(const struct stack *s, const struct tcb *t)
-{
-	struct tcp_rtx *rtx = tcb_rtx(s, t);
-
-	if (rtx != NULL && rtx->cwr && seq_gt(t->snd_una, rtx->cwr_seq))
-		rtx->cwr = false;
-	return tcb_has(t, TF_ECN_CWR) || (rtx != NULL && rtx->cwr);
-}
-
 /* ---- receiving ------------------------------------------------------------------------------- */
 
 void tcp_ecn_ack(struct stack *s, struct conn c, const struct tcp_seg *seg)
@@ -106,10 +98,14 @@ void tcp_ecn_ack(struct stack *s, struct conn c, const struct tcp_seg *seg)
 		return;
 	if (rtx->cwr && seq_gt(seg->ack, rtx->cwr_seq))
 		rtx->cwr = false;
-	if ((seg->view.flags & TCP_ECE) == 0 || rtx->cwr || tcb_has(t, TF_ECN_CWR) ||
-	    rtx->mode != RTX_OPEN)
+	if ((seg->view.flags & TCP_ECE) == 0)
 		return;
-	tcp_cc_ecn(s, c, tcb_flight(t));
+	/* Lost or not, the network is full: what is being reduced is not to be given back. */
+	rtx->restore = false;
+	if (rtx->cwr || tcb_has(t, TF_ECN_CWR))
+		return;
+	if (rtx->mode == RTX_OPEN || (rtx->mode == RTX_CWR && seq_gt(seg->ack, rtx->recover)))
+		tcp_recovery_ecn(s, c, rtx);
 }
 
 void tcp_ecn_data(struct tcb *t, const struct tcp_seg *seg)

@@ -418,6 +418,8 @@ static enum tcp_state info_state(const struct tcb *t)
 static uint8_t info_ca(const struct tcp_rtx *rtx)
 {
 	switch ((enum tcp_rtx_mode)rtx->mode) {
+	case RTX_CWR:
+		return TCP_CA_CWR;
 	case RTX_RECOVERY:
 		return TCP_CA_RECOVERY;
 	case RTX_LOSS:
@@ -508,7 +510,7 @@ void tcp_info(const struct stack *s, struct tcp_id id, struct tcp_info *ret_info
 		.sacked_segs = info_rtx(s, t)->sacked_segs,
 		.lost_segs = info_segs(t, info_rtx(s, t)->lost_bytes),
 		.resent_segs = info_segs(t, info_rtx(s, t)->resent_bytes),
-		.min_rtt_us = info_rtx(s, t)->min_rtt_us,
+		.min_rtt_us = tcp_rtt_min_us(s, c),
 		.snd_wnd = t->snd_wnd,
 		.rcv_wnd = open ? tcb_rcv_wnd(t) : 0,
 		.in_flight_bytes = tcb_flight(t),

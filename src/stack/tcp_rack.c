@@ -24,8 +24,6 @@
  */
 #include "stack/tcp.h"
 
-#define RACK_DUP_THRESH 3u
-#define RACK_PERSIST 16u /* recoveries */
 #define PROBE_SLACK_MS 2u
 #define PROBE_ACK_DELAY_MS TCP_RTO_MIN_MS /* what the peer may wait with an acknowledgement */
 
@@ -37,15 +35,30 @@ static bool sent_after(uint32_t us, uint32_t end, uint32_t other_us, uint32_t ot
 	return time_after32(us, other_us) || (us == other_us && seq_gt(end, other_end));
 }
 
-void tcp_rack_delivered(struct stack *s, struct tcp_rtx *rtx, const struct tcp_sent *rec)
+/*
+ * RFC 8985 6.2 step 2: does this answer an earlier transmission of @rec, sent again @age_us ago? The
+ * echo is older, or it came sooner than possible. The echo tells only of what is acknowledged by
+ * number: ahead of a hole receivers go on echoing what was before it (RFC 7323 4.3). A short segment
+ * is somewhat faster than the full ones that the minimum may be of.
+ */
+static bool rack_is_earlier(const struct stack *s, const struct tcp_rtx *rtx,
+			    const struct tcp_sent *rec, uint32_t age_us,
+			    const struct tcp_news *news)
+{
+	uint32_t age_ms = tcp_now_ms(s) - (uint32_t)((s->now_us - age_us) / US_PER_MS);
+
+	if (news->ts_ecr != NULL && *news->ts_ecr != 0 && seq_leq(rec->end, news->ack) &&
+	    time_before32(*news->ts_ecr, news->ts_now - age_ms))
+		return true;
+	return age_us < rtx->min_rtt_us - rtx->min_rtt_us / 8;
+}
+
+void tcp_rack_delivered(struct stack *s, struct tcp_rtx *rtx, const struct tcp_sent *rec,
+			const struct tcp_news *news)
 {
 	uint32_t rtt_us = (uint32_t)s->now_us - rec->sent_us;
 
-	/*
-	 * Sooner than possible: it answers an earlier transmission (RFC 8985 6.2 step 2). A short
-	 * segment is somewhat faster than the full ones that the minimum may be of.
-	 */
-	if ((rec->flags & SENT_EVER) != 0 && rtt_us < rtx->min_rtt_us - rtx->min_rtt_us / 8)
+	if ((rec->flags & SENT_EVER) != 0 && rack_is_earlier(s, rtx, rec, rtt_us, news))
 		return;
 	rtx->rack_advanced = true;
 	if (rtx->rack_valid &&
@@ -65,8 +78,8 @@ uint32_t tcp_rack_window_us(const struct stack *s, struct conn c)
 	uint32_t min_us = rtx->min_rtt_us != 0 ? rtx->min_rtt_us : srtt_us;
 	uint32_t steps = ext != NULL ? max_u32(ext->rack_steps, 1) : 1;
 
-	if ((ext == NULL || !ext->reordered) &&
-	    (rtx->mode != RTX_OPEN || rtx->sacked_segs >= RACK_DUP_THRESH))
+	if ((ext == NULL || ext->reord_seen == 0) &&
+	    (rtx->mode >= RTX_RECOVERY || rtx->sacked_segs >= tcp_reordering(s, c.t)))
 		return 0;
 	return (uint32_t)min_u64((uint64_t)(min_us / 4) * steps, srtt_us);
 }
@@ -96,13 +109,14 @@ static uint32_t rack_mark(struct stack *s, struct conn c, struct tcp_rtx *rtx,
 }
 
 /*
- * RFC 6582: the third duplicate names the first hole, each partial acknowledgement the next.
+ * RFC 6582: the third duplicate (more, if this path reorders: RFC 4653 says why) names the first
+ * hole, each partial acknowledgement the next.
  * Duplicates of what was sent twice are not news of a loss: the acknowledgement must be of more
  * than `recover` (3.2 step 2).
  */
 static void newreno_mark(struct stack *s, struct conn c, struct tcp_rtx *rtx, struct tcp_news *news)
 {
-	bool first = rtx->mode == RTX_OPEN && rtx->dups >= RACK_DUP_THRESH &&
+	bool first = rtx->mode < RTX_RECOVERY && rtx->dups >= tcp_reordering(s, c.t) &&
 		     !(rtx->resent && c.t->snd_una == rtx->recover);
 	bool next = rtx->mode == RTX_RECOVERY && (news->flags & NEWS_ADVANCED) != 0;
 	const struct tcp_sent *rec;
@@ -141,13 +155,23 @@ bool tcp_rack_timeout(struct stack *s, struct conn c, struct tcp_rtx *rtx, struc
 	return wait_us != 0;
 }
 
-/* Something sent once came late: this path reorders. */
-void tcp_rack_reordered(struct stack *s, struct conn c)
+uint32_t tcp_reordering(const struct stack *s, const struct tcb *t)
+{
+	const struct tcp_ext *ext = tcb_ext(s, t);
+
+	return ext != NULL ? tcp_setting(ext->reordering, TCP_REORDERING) : TCP_REORDERING;
+}
+
+void tcp_rack_reordered(struct stack *s, struct conn c, uint32_t seq, uint32_t fack)
 {
 	struct tcp_ext *ext = tcp_conn_ext(s, c.t);
+	uint32_t segs;
 
-	if (ext != NULL)
-		ext->reordered = true;
+	if (ext == NULL || seq_geq(seq, fack))
+		return;
+	segs = min_u32((fack - seq + c.t->mss - 1) / c.t->mss, TCP_REORDERING_MAX);
+	ext->reordering = (uint16_t)max_u32(segs, tcp_reordering(s, c.t));
+	ext->reord_seen++;
 }
 
 /* RFC 8985 6.2 step 4: once per round trip */
@@ -155,7 +179,7 @@ void tcp_rack_adapt(struct stack *s, struct conn c, struct tcp_rtx *rtx, struct 
 {
 	struct tcp_ext *ext = tcb_ext(s, c.t);
 
-	if (ext == NULL || !ext->reordered)
+	if (ext == NULL || ext->reord_seen == 0)
 		return;
 	if ((news->flags & (NEWS_DSACK | NEWS_DSACK_PROBE)) == NEWS_DSACK)
 		rtx->rack_dsack = true;
@@ -166,7 +190,7 @@ void tcp_rack_adapt(struct stack *s, struct conn c, struct tcp_rtx *rtx, struct 
 		return;
 	rtx->rack_round = rtx->delivered;
 	ext->rack_steps = (uint8_t)min_u32(max_u32(ext->rack_steps, 1) + 1, UINT8_MAX);
-	ext->rack_persist = RACK_PERSIST;
+	ext->rack_persist = TCP_RACK_PERSIST;
 }
 
 void tcp_rack_recovered(struct stack *s, struct conn c)
@@ -188,7 +212,7 @@ uint32_t tcp_probe_ms(const struct stack *s, struct conn c)
 	bool single;
 
 	if (rtx == NULL || !tcb_has(c.t, TF_SACK) || !tcb_synchronized(c.t) || rtx->head == 0 ||
-	    rtx->mode != RTX_OPEN || rtx->probe != PROBE_NONE ||
+	    rtx->mode > RTX_CWR || rtx->probe != PROBE_NONE ||
 	    (rtx->sacked_bytes | rtx->lost_bytes | rtx->resent_bytes) != 0)
 		return 0;
 	if (srtt_us == 0)
@@ -201,7 +225,7 @@ void tcp_probe_timeout(struct stack *s, struct conn c, struct tcp_rtx *rtx)
 {
 	struct tcb *t = c.t;
 
-	if (rtx->mode == RTX_OPEN && rtx->probe == PROBE_NONE) {
+	if (rtx->mode <= RTX_CWR && rtx->probe == PROBE_NONE) {
 		if (tcp_out_probe(s, c, min_u32(tcb_unsent(t), t->mss)))
 			rtx->probe = PROBE_NEW;
 		else if (tcp_rtx_send(s, c, rtx->tail) == 0)

@@ -4,6 +4,8 @@
  *
  *	RTX_OPEN	what is acknowledged lets the window grow; new data goes for what has left
  *			the network, SACKed included (RFC 3042)
+ *	RTX_CWR		nothing is lost, but the network has marked (RFC 3168): the window goes down
+ *			as in RECOVERY, until something sent after that is acknowledged
  *	RTX_RECOVERY	from the first segment that is lost until all that was in flight then is
  *			acknowledged (RFC 6675, 6582). The window goes down to ssthresh by
  *			proportional rate reduction
@@ -11,7 +13,10 @@
  *			just now, and is sent again in slow start (RFC 5681 3.1). F-RTO first
  *			(tcp_undo.c)
  *
- *	OPEN --- lost ---> RECOVERY --- acknowledged, or undone ---> OPEN
+ *	OPEN --- marked --> CWR --- more is acknowledged ---> OPEN
+ *	 |                   | lost
+ *	 |                   V
+ *	 |----- lost ---> RECOVERY --- acknowledged, or undone ---> OPEN
  *	 |                   |  ^
  *	 `---- timeout ------+--|--> LOSS --- the same ---> OPEN
  *	                        `-----' a retransmission was lost
@@ -73,28 +78,45 @@ static void prr_acked(struct stack *s, struct conn c, struct tcp_rtx *rtx,
 
 /* ---- states ---------------------------------------------------------------------------------- */
 
+/*
+ * From here on the window goes down to what congestion control says, not at once: what it is now, is
+ * where proportional rate reduction begins.
+ */
+static void reduction_begin(struct stack *s, struct conn c, struct tcp_rtx *rtx, bool marked)
+{
+	struct cc *cc = &tcb_cold(s, c)->cc;
+	uint32_t cwnd = cc->cwnd;
+
+	if (marked)
+		tcp_cc_ecn(s, c, tcb_flight(c.t));
+	else
+		tcp_cc_loss(s, c, tcb_flight(c.t), &rtx->saved);
+	rtx->restore = !marked;
+	prr_begin(rtx, cwnd);
+	if (cwnd_is_ours(c.t))
+		cc->cwnd = cwnd;
+	rtx->recover = c.t->snd_nxt;
+	rtx->probe = PROBE_NONE;
+}
+
 static void recovery_enter(struct stack *s, struct conn c, struct tcp_rtx *rtx)
 {
-	struct tcb *t = c.t;
-
-	tcp_undo_begin(rtx, t->snd_una);
-	if (rtx->mode != RTX_RECOVERY) {
-		prr_begin(rtx, tcb_cold(s, c)->cc.cwnd);
-		tcp_cc_loss(s, c, tcb_flight(t), &rtx->saved);
-		rtx->recover = t->snd_nxt;
-		rtx->probe = PROBE_NONE;
+	tcp_undo_begin(rtx, c.t->snd_una);
+	if (!tcp_rtx_reducing(rtx))
+		reduction_begin(s, c, rtx, false);
+	if (rtx->mode != RTX_RECOVERY)
 		s->stats.tcp_recoveries++;
-	}
 	rtx->mode = RTX_RECOVERY;
 	tcp_output_later(s, c);
 }
 
-/* To OPEN. After RECOVERY the window is what the reduction aimed at, unless it was undone. */
+/* To OPEN. The window is what its reduction aimed at, unless that was undone. */
 static void recovery_leave(struct stack *s, struct conn c, struct tcp_rtx *rtx)
 {
 	struct cc *cc = &tcb_cold(s, c)->cc;
+	bool reduced = rtx->mode == RTX_CWR || (rtx->mode == RTX_RECOVERY && rtx->undo);
 
-	if (rtx->mode == RTX_RECOVERY && rtx->undo && cwnd_is_ours(c.t))
+	if (reduced && cwnd_is_ours(c.t))
 		cc->cwnd = cc->ssthresh;
 	rtx->mode = RTX_OPEN;
 	rtx->dups = 0;
@@ -137,7 +159,9 @@ static bool recovery_input(struct stack *s, struct conn c, struct tcp_rtx *rtx,
 			news->rate.acked_sacked = newreno_delivered(c.t, rtx, news);
 		if (tcp_undo_partial_may(rtx, news)) {
 			/* The hole was filled by a late original: it is this path that reorders. */
-			tcp_rack_reordered(s, c);
+			tcp_rack_reordered(s, c, c.t->snd_una - news->acked,
+					   tcb_has(c.t, TF_SACK) ? seq_max(rtx->fack, c.t->snd_una)
+								 : c.t->snd_nxt);
 			if (rtx->resent_bytes != 0)
 				return true;
 			rtx->first_ts_valid = false;
@@ -187,6 +211,8 @@ static void states_input(struct stack *s, struct conn c, struct tcp_rtx *rtx, st
 			tcp_undo(s, c, rtx, false);
 		recovery_leave(s, c, rtx);
 	}
+	if (rtx->mode == RTX_CWR && seq_gt(c.t->snd_una, rtx->recover))
+		recovery_leave(s, c, rtx);
 	switch ((enum tcp_rtx_mode)rtx->mode) {
 	case RTX_RECOVERY:
 		if (recovery_input(s, c, rtx, news))
@@ -196,15 +222,16 @@ static void states_input(struct stack *s, struct conn c, struct tcp_rtx *rtx, st
 		loss_input(s, c, rtx, news);
 		break;
 	case RTX_OPEN:
+	case RTX_CWR:
 		open_input(s, c, rtx, news);
 		break;
 	}
 	tcp_rack_detect(s, c, rtx, news);
 	if (rtx->lost_bytes == 0 || rtx->mode == RTX_RECOVERY)
 		return;
-	if (rtx->mode == RTX_OPEN && tcp_mtu_lost(s, c))
+	if (rtx->mode < RTX_RECOVERY && tcp_mtu_lost(s, c))
 		return;
-	if (rtx->mode == RTX_OPEN || (news->flags & NEWS_LOST_AGAIN) != 0)
+	if (rtx->mode != RTX_LOSS || (news->flags & NEWS_LOST_AGAIN) != 0)
 		recovery_enter(s, c, rtx);
 }
 
@@ -217,9 +244,9 @@ static void window_input(struct stack *s, struct conn c, struct tcp_rtx *rtx, ui
 	rate->in_flight = tcp_rtx_pipe(s, c.t);
 	if (!cwnd_is_ours(c.t)) {
 		tcp_cc_main(s, c, rate->rtt_us, rate, rtx->mode != RTX_OPEN);
-	} else if (rtx->mode == RTX_RECOVERY) {
+	} else if (tcp_rtx_reducing(rtx)) {
 		prr_acked(s, c, rtx, news);
-	} else if (news->acked != 0 && prior_mode != RTX_RECOVERY) {
+	} else if (news->acked != 0 || tcp_reordering(s, c.t) > TCP_REORDERING) {
 		/* After a timeout the window is what limits, whatever is in flight. */
 		if (prior_mode == RTX_LOSS)
 			flight = max_u32(flight, tcb_cold(s, c)->cc.cwnd);
@@ -243,6 +270,8 @@ static void syn_acked(struct stack *s, struct conn c, struct tcp_rtx *rtx, struc
  */
 static void recovery_idle(struct stack *s, struct conn c, struct tcp_rtx *rtx)
 {
+	if (rtx->mode == RTX_CWR)
+		recovery_leave(s, c, rtx);
 	if (cwnd_is_ours(c.t) && !rtx->undo && rtx->probe != PROBE_AGAIN)
 		tcp_rtx_free(s, c.t);
 }
@@ -257,6 +286,7 @@ void tcp_recovery_ack(struct stack *s, struct conn c, uint32_t prior_una,
 		.ack = ack->ack,
 		.acked = t->snd_una - prior_una,
 		.ts_ecr = ack->ts_ecr,
+		.ts_now = tcp_ts_now(s, t),
 	};
 	uint8_t prior_mode;
 
@@ -283,7 +313,7 @@ void tcp_recovery_ack(struct stack *s, struct conn c, uint32_t prior_una,
 		tcp_sent_acked(s, c, rtx, &news);
 	tcp_rtt_update(s, c, rtx, &news);
 	if ((news.flags & NEWS_REORDERED) != 0)
-		tcp_rack_reordered(s, c);
+		tcp_rack_reordered(s, c, news.reordered, seq_max(rtx->fack, news.prior_fack));
 	tcp_rack_adapt(s, c, rtx, &news);
 	tcp_probe_acked(s, c, rtx, &news);
 	if ((news.flags & (NEWS_RENEGED | NEWS_ADVANCED)) == (NEWS_RENEGED | NEWS_ADVANCED))
@@ -301,10 +331,10 @@ void tcp_recovery_reorder(struct stack *s, struct conn c, struct tcp_rtx *rtx)
 	struct tcp_news news = { .rate.prior_in_flight = tcp_rtx_pipe(s, c.t) };
 	bool more = tcp_rack_timeout(s, c, rtx, &news);
 
-	if (news.rate.lost != 0 && (rtx->mode != RTX_OPEN || !tcp_mtu_lost(s, c))) {
+	if (news.rate.lost != 0 && (rtx->mode >= RTX_RECOVERY || !tcp_mtu_lost(s, c))) {
 		if (rtx->mode != RTX_RECOVERY) {
 			recovery_enter(s, c, rtx);
-			news.rate.acked_sacked = 1;
+			news.rate.acked_sacked = c.t->mss;
 			if (cwnd_is_ours(c.t))
 				prr_acked(s, c, rtx, &news);
 		}
@@ -312,6 +342,15 @@ void tcp_recovery_reorder(struct stack *s, struct conn c, struct tcp_rtx *rtx)
 	}
 	if (!more)
 		tcp_timer_rto(s, c, false);
+}
+
+void tcp_recovery_ecn(struct stack *s, struct conn c, struct tcp_rtx *rtx)
+{
+	if (rtx->mode == RTX_CWR) /* the last is over, here comes the next */
+		recovery_leave(s, c, rtx);
+	rtx->undo = false;
+	reduction_begin(s, c, rtx, true);
+	rtx->mode = RTX_CWR;
 }
 
 void tcp_recovery_probe_repaired(struct stack *s, struct conn c, struct tcp_rtx *rtx)
@@ -328,7 +367,7 @@ void tcp_recovery_timeout(struct stack *s, struct conn c)
 {
 	struct tcb *t = c.t;
 	struct tcp_rtx *rtx = tcb_rtx(s, t);
-	bool anew = rtx->mode == RTX_OPEN;
+	bool anew = rtx->mode == RTX_OPEN, first = rtx->mode < RTX_RECOVERY;
 	uint32_t age_us = 0;
 
 	if (rtx->rack_valid && tcb_has(t, TF_SACK))
@@ -340,13 +379,17 @@ void tcp_recovery_timeout(struct stack *s, struct conn c)
 	 */
 	if (anew || (rtx->mode == RTX_LOSS && rtx->expiries == 0)) {
 		tcp_cc_rto(s, c, tcb_flight(t), &rtx->saved);
+		rtx->restore = true;
 		tcp_undo_begin(rtx, t->snd_una);
 	}
+	/* Many came that overtook the first, and it did not: it was not for being late. */
+	if (first && rtx->sacked_segs + rtx->dups >= TCP_REORDERING && tcb_ext(s, t) != NULL)
+		tcb_ext(s, t)->reordering = 0;
 	rtx->dups = 0;
 	rtx->mode = RTX_LOSS;
 	rtx->recover = t->snd_nxt;
 	rtx->probe = PROBE_NONE;
-	rtx->frto = anew || rtx->expiries != 0 ? FRTO_WAIT : FRTO_OFF;
+	rtx->frto = first || rtx->expiries != 0 ? FRTO_WAIT : FRTO_OFF;
 	if (cwnd_is_ours(t))
 		tcb_cold(s, c)->cc.cwnd = tcp_rtx_pipe(s, t) + t->mss;
 }

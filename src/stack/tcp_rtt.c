@@ -58,6 +58,45 @@ static uint32_t rtt_by_timestamp(const struct stack *s, const struct tcb *t, con
 	return rtt_ms <= TCP_RTO_MAX_MS ? max_u32(rtt_ms * 1000, 1) : 0;
 }
 
+uint32_t tcp_rtt_min_us(const struct stack *s, struct conn c)
+{
+	const struct tcp_tune *tune = tcb_tune(s, c);
+
+	return tune != NULL ? min_u32(tune->min_rtt_us, tune->min_rtt_prev_us) : 0;
+}
+
+/*
+ * A window of five minutes that moves by halves. Return: the shortest round trip in it, with @rtt_us,
+ * which is new
+ */
+static uint32_t rtt_shortest(struct stack *s, struct conn c, uint32_t rtt_us)
+{
+	struct tcp_tune *tune = tcp_tune_need(s, c);
+	uint32_t now_ms = tcp_now_ms(s);
+
+	if (tune == NULL)
+		return rtt_us;
+	if (tune->min_rtt_us == 0 || now_ms - tune->min_rtt_ms >= TCP_MIN_RTT_MS) {
+		tune->min_rtt_us = tune->min_rtt_prev_us = rtt_us;
+		tune->min_rtt_ms = now_ms;
+	} else if (now_ms - tune->min_rtt_ms >= TCP_MIN_RTT_MS / 2) {
+		tune->min_rtt_prev_us = tune->min_rtt_us;
+		tune->min_rtt_us = rtt_us;
+		tune->min_rtt_ms = now_ms;
+	} else {
+		tune->min_rtt_us = min_u32(tune->min_rtt_us, rtt_us);
+	}
+	return tcp_rtt_min_us(s, c);
+}
+
+void tcp_rtt_handshake(struct stack *s, struct conn c)
+{
+	uint32_t rtt_us = tcb_cold(s, c)->srtt_us;
+
+	if (!tcb_no_loss(c.t) && rtt_us != 0)
+		(void)rtt_shortest(s, c, rtt_us);
+}
+
 void tcp_rtt_update(struct stack *s, struct conn c, struct tcp_rtx *rtx, struct tcp_news *news)
 {
 	uint32_t shortest, sample;
@@ -71,8 +110,8 @@ void tcp_rtt_update(struct stack *s, struct conn c, struct tcp_rtx *rtx, struct 
 	/* Which of the two transmissions it answers does not matter to a timestamp. */
 	if (sample == 0 && (news->flags & NEWS_ADVANCED) != 0)
 		sample = rtt_by_timestamp(s, c.t, news->ts_ecr);
-	if (shortest != 0 && (rtx->min_rtt_us == 0 || shortest < rtx->min_rtt_us))
-		rtx->min_rtt_us = shortest;
+	if (shortest != 0)
+		rtx->min_rtt_us = rtt_shortest(s, c, shortest);
 	news->rate.rtt_us = shortest != 0 ? shortest : sample;
 	if (sample == 0)
 		return;

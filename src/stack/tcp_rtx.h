@@ -76,9 +76,11 @@ struct sent_list {
 	uint32_t head, tail;
 };
 
-/* What happens to unacknowledged data */
+/* What happens to unacknowledged data; in the order of how bad it is */
 enum tcp_rtx_mode {
 	RTX_OPEN,     /* nothing lost that we know of */
+	RTX_CWR,      /* nothing lost, but the network marks (ECN): the window is reduced, until more
+			 than `recover` is acknowledged */
 	RTX_RECOVERY, /* fast recovery until snd_una reaches recover */
 	RTX_LOSS,     /* timeout: all that the peer does not have is sent again, in slow start */
 };
@@ -120,7 +122,7 @@ struct tcp_rtx {
 	uint32_t sacked_bytes, lost_bytes, resent_bytes; /* by flags */
 	uint32_t sacked_segs;
 
-	uint32_t recover;   /* snd_nxt when RECOVERY or LOSS began */
+	uint32_t recover;   /* snd_nxt when the window was reduced, or LOSS began */
 	uint32_t fack;	    /* end of the highest that was ever SACKed; not beyond snd_una: none */
 	uint32_t dups;	    /* without SACK: segments beyond snd_una that have left the network */
 	uint32_t small_end; /* end of the last segment that was not full: Nagle, Minshall */
@@ -132,7 +134,7 @@ struct tcp_rtx {
 
 	/* tcp_rtt.c */
 	uint32_t rtt_seq;    /* when this is acknowledged, a round trip is over: time for a sample */
-	uint32_t min_rtt_us; /* 0: none yet */
+	uint32_t min_rtt_us; /* tcp_rtt_min_us(), at hand; 0: none yet */
 
 	/* tcp_rate.c */
 	uint64_t delivered;
@@ -146,13 +148,13 @@ struct tcp_rtx {
 	uint32_t rack_rtt_us;
 	uint64_t rack_round; /* `delivered` when the reordering window was widened last */
 
-	/* Proportional rate reduction: tcp_recovery.c. Bytes since RECOVERY began */
+	/* Proportional rate reduction: tcp_recovery.c. Bytes since the window is being reduced */
 	uint32_t prr_delivered;
 	uint32_t prr_out;
 	uint32_t prr_cwnd; /* cwnd before */
 
 	/* tcp_undo.c */
-	struct cc_saved saved; /* RECOVERY, LOSS: for tcp_cc_undo() */
+	struct cc_saved saved; /* `restore`: for tcp_cc_undo() */
 	uint32_t undo_seq;     /* `undo`: snd_una when RECOVERY or LOSS began */
 	uint32_t undo_end;     /* snd_nxt when it ended */
 	uint32_t undo_bytes;   /* sent again since, and not known to have been for nothing */
@@ -175,11 +177,18 @@ struct tcp_rtx {
 	bool rack_advanced; /* ... and moved since losses were looked for */
 	bool rack_dsack;    /* DSACK seen, the reordering window has not been widened yet */
 	bool cwr;	    /* they are in flight */
-	bool undo;	    /* the last reduction of the window may turn out a mistake */
+	bool undo;	    /* the last reduction of the window may turn out a mistake ... */
+	bool restore;	    /* ... and then it becomes what it was: the network has not marked */
 	bool undo_any;	    /* something was sent again since then */
 	bool first_ts_valid;
 	bool probing; /* a closed window has been probed */
 };
+
+/* Is the window on its way down? */
+static inline bool tcp_rtx_reducing(const struct tcp_rtx *rtx)
+{
+	return rtx->mode == RTX_CWR || rtx->mode == RTX_RECOVERY;
+}
 
 /* tcp_news.flags */
 enum {
@@ -205,11 +214,20 @@ struct tcp_news {
 	uint32_t rtt_old_us;  /* of the first */
 	uint32_t rtt_sack_us; /* of the first newly SACKed */
 	const uint32_t *ts_ecr; /* NULL: none */
+	uint32_t ts_now;	/* ... and what our clock of timestamps says */
+	uint32_t reordered;	/* NEWS_REORDERED: the lowest such */
 	struct cc_rate rate;
 	/* of the segment sent last among those newly delivered: tcp_rate.c */
 	uint32_t sample_sent_us, sample_delivered_us, sample_send_us;
 	bool sample;
 };
+
+static inline void tcp_news_reordered(struct tcp_news *news, uint32_t seq)
+{
+	if ((news->flags & NEWS_REORDERED) == 0 || seq_lt(seq, news->reordered))
+		news->reordered = seq;
+	news->flags |= NEWS_REORDERED;
+}
 
 /* ---- tcp_sent.c ------------------------------------------------------------------------------ */
 
@@ -271,6 +289,8 @@ void tcp_sack_duplicate(struct stack *s, struct tcb *t, uint32_t seq, uint32_t e
 void tcp_rate_sent(struct stack *s, struct tcp_rtx *rtx, struct tcp_sent *rec);
 void tcp_rate_delivered(struct stack *s, struct tcp_rtx *rtx, const struct tcp_sent *rec,
 			uint32_t bytes, struct tcp_news *news);
+/* @bytes were delivered that the peer had: they went through the network all the same. */
+void tcp_rate_duplicate(struct tcp_rtx *rtx, uint32_t bytes, struct tcp_news *news);
 /* news->rate is complete but for `in_flight`. */
 void tcp_rate_finish(struct tcp_rtx *rtx, struct tcp_news *news);
 /* The program has no more to send, and the window would let it. */
@@ -286,20 +306,27 @@ uint32_t tcp_rto_backed_off_ms(const struct stack *s, struct conn c);
 uint32_t tcp_backed_off_ms(uint32_t ms, uint32_t backoff);
 /* A round trip took @rtt_us. */
 void tcp_rtt_sample(struct tcb_cold *cold, uint32_t rtt_us);
+/* The shortest in the last minutes; 0: none */
+uint32_t tcp_rtt_min_us(const struct stack *s, struct conn c);
+/* A connection of ours stands: what its SYN measured is the shortest as yet. */
+void tcp_rtt_handshake(struct stack *s, struct conn c);
 /* What @news says of the round trip. */
 void tcp_rtt_update(struct stack *s, struct conn c, struct tcp_rtx *rtx, struct tcp_news *news);
 
 /* ---- tcp_rack.c ------------------------------------------------------------------------------ */
 
 /* The peer has @rec: it is newly acknowledged or SACKed. */
-void tcp_rack_delivered(struct stack *s, struct tcp_rtx *rtx, const struct tcp_sent *rec);
+void tcp_rack_delivered(struct stack *s, struct tcp_rtx *rtx, const struct tcp_sent *rec,
+			const struct tcp_news *news);
 /* Mark what is lost by now; set a timer for what may be. */
 void tcp_rack_detect(struct stack *s, struct conn c, struct tcp_rtx *rtx, struct tcp_news *news);
 /* The timer for it. Return: true: it is set again. */
 bool tcp_rack_timeout(struct stack *s, struct conn c, struct tcp_rtx *rtx, struct tcp_news *news);
 uint32_t tcp_rack_window_us(const struct stack *s, struct conn c);
-/* Something sent once arrived late: this path reorders. */
-void tcp_rack_reordered(struct stack *s, struct conn c);
+/* What was sent once at @seq arrived after @fack: this path reorders. */
+void tcp_rack_reordered(struct stack *s, struct conn c, uint32_t seq, uint32_t fack);
+/* How many segments may overtake one before it counts as lost */
+uint32_t tcp_reordering(const struct stack *s, const struct tcb *t);
 /* The reordering window gets wider with DSACK ... */
 void tcp_rack_adapt(struct stack *s, struct conn c, struct tcp_rtx *rtx, struct tcp_news *news);
 /* ... and a recovery is over without. */
@@ -324,7 +351,7 @@ void tcp_undo_dsack(struct tcp_rtx *rtx, uint32_t left, uint32_t right);
 bool tcp_undo_may(const struct tcp_rtx *rtx, const struct tcp_news *news);
 /* The same of a partial acknowledgement: that what it acknowledges was not lost */
 bool tcp_undo_partial_may(const struct tcp_rtx *rtx, const struct tcp_news *news);
-/* Give the window back; @unmark: what is marked lost is in flight. */
+/* Give the window back, unless the network has marked meanwhile; @unmark: what is marked lost is in flight. */
 void tcp_undo(struct stack *s, struct conn c, struct tcp_rtx *rtx, bool unmark);
 /* Return: true: all that was sent again was for nothing, and the window is what it was. */
 bool tcp_undo_by_dsack(struct stack *s, struct conn c, struct tcp_rtx *rtx);
@@ -350,6 +377,8 @@ void tcp_recovery_ack(struct stack *s, struct conn c, uint32_t prior_una,
 		      const struct tcp_ack *ack);
 /* The timer for segments that are overdue */
 void tcp_recovery_reorder(struct stack *s, struct conn c, struct tcp_rtx *rtx);
+/* The network has marked something of this window. */
+void tcp_recovery_ecn(struct stack *s, struct conn c, struct tcp_rtx *rtx);
 /* A probe hid a loss: the window pays for it. */
 void tcp_recovery_probe_repaired(struct stack *s, struct conn c, struct tcp_rtx *rtx);
 /* The retransmission timer: the window, and what is lost */

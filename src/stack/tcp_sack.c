@@ -38,6 +38,20 @@ static bool dsack_is_valid(const struct tcb *t, const struct tcp_sack *b)
 	       b->right - b->left <= max_wnd && seq_geq(b->left, t->snd_una - max_wnd);
 }
 
+/*
+ * More duplicates than were sent: the network makes them, or the peer makes them up. Then they say
+ * nothing about our retransmissions (as Linux).
+ */
+static bool dsack_is_credible(struct stack *s, struct tcb *t, const struct tcp_sack *b)
+{
+	struct tcp_ext *ext = tcp_conn_ext(s, t);
+
+	if (ext == NULL)
+		return false;
+	ext->dsack_dups += max_u32((b->right - b->left + t->mss - 1) / t->mss, 1);
+	return ext->dsack_dups <= ext->retransmits;
+}
+
 static void dsack_take(struct stack *s, struct conn c, struct tcp_rtx *rtx,
 		       const struct tcp_sack *b, struct tcp_news *news)
 {
@@ -45,7 +59,10 @@ static void dsack_take(struct stack *s, struct conn c, struct tcp_rtx *rtx,
 		stack_drop(s, STACK_DROP_TCP_SACK);
 		return;
 	}
+	if (!dsack_is_credible(s, c.t, b))
+		return;
 	news->flags |= NEWS_DSACK;
+	tcp_rate_duplicate(rtx, b->right - b->left, news);
 	if (rtx->probe == PROBE_AGAIN && b->right == rtx->probe_end)
 		news->flags |= NEWS_DSACK_PROBE;
 	tcp_undo_dsack(rtx, b->left, b->right);
@@ -59,7 +76,7 @@ static void sack_one(struct stack *s, struct tcp_rtx *rtx, const struct tcp_sent
 	if ((rec->flags & SENT_EVER) != 0)
 		return;
 	if (seq_lt(rec->seq, rtx->fack))
-		news->flags |= NEWS_REORDERED;
+		tcp_news_reordered(news, rec->seq);
 	if (news->rtt_sack_us == 0)
 		news->rtt_sack_us = max_u32((uint32_t)s->now_us - rec->sent_us, 1);
 }

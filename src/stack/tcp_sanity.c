@@ -218,9 +218,10 @@ static void sanity_rtx(const struct stack *s, struct conn c)
 	}
 	VJ_ASSERT(!tcb_no_loss(t));
 	/* A peer that reneges is waited for, whatever it has acknowledged. */
-	if (rtx->mode != RTX_OPEN && rtx->due != DUE_RENEGED) {
+	if (rtx->mode == RTX_CWR)
+		VJ_ASSERT(seq_geq(rtx->recover, t->snd_una) && seq_leq(rtx->recover, t->snd_nxt));
+	else if (rtx->mode != RTX_OPEN && rtx->due != DUE_RENEGED)
 		VJ_ASSERT(seq_gt(rtx->recover, t->snd_una) && seq_leq(rtx->recover, t->snd_nxt));
-	}
 	sanity_sent(s, t, rtx);
 	VJ_ASSERT_OP(tcp_rtx_pipe(s, t), <=, tcb_flight(t) + rtx->resent_bytes);
 	VJ_ASSERT_OP(rtx->pos.off, <=, t->sndq.bytes);

@@ -260,6 +260,7 @@ struct tcp_rtx *tcp_rtx_need(struct stack *s, struct conn c)
 		.small_end = t->snd_una,
 		.rtt_seq = t->snd_una,
 		.usage.seq = t->snd_una,
+		.min_rtt_us = tcp_rtt_min_us(s, c),
 	};
 	return rtx;
 }
@@ -314,7 +315,7 @@ void tcp_sent_add(struct stack *s, struct conn c, uint32_t seq, uint32_t end)
 	rtx->spare = 0;
 	if (rtx->head == 0)
 		rtx->app_limited = max_u64(rtx->delivered, 1);
-	if (rtx->mode == RTX_RECOVERY)
+	if (tcp_rtx_reducing(rtx))
 		rtx->prr_out += end - seq;
 	*rec = (struct tcp_sent){
 		.seq = seq,
@@ -343,7 +344,7 @@ void tcp_sent_again(struct stack *s, struct tcp_rtx *rtx, uint32_t idx)
 {
 	struct tcp_sent *rec = tcp_sent_at(s, idx);
 
-	if (rtx->mode == RTX_RECOVERY)
+	if (tcp_rtx_reducing(rtx))
 		rtx->prr_out += rec->end - rec->seq;
 	rec->sent_us = (uint32_t)s->now_us;
 	tcp_rate_sent(s, rtx, rec);
@@ -508,7 +509,7 @@ void tcp_sent_delivered(struct stack *s, struct tcp_rtx *rtx, const struct tcp_s
 			uint32_t bytes, struct tcp_news *news)
 {
 	tcp_rate_delivered(s, rtx, rec, bytes, news);
-	tcp_rack_delivered(s, rtx, rec);
+	tcp_rack_delivered(s, rtx, rec, news);
 	if ((rec->flags & SENT_EVER) == 0 && seq_leq(rec->end, rtx->recover))
 		news->flags |= NEWS_ORIG;
 }
@@ -529,7 +530,7 @@ static void acked_one(struct stack *s, struct tcp_rtx *rtx, const struct tcp_sen
 		return;
 	}
 	if (seq_lt(rec->seq, news->prior_fack))
-		news->flags |= NEWS_REORDERED;
+		tcp_news_reordered(news, rec->seq);
 	news->rtt_us = rtt_us;
 	if (news->rtt_old_us == 0)
 		news->rtt_old_us = rtt_us;

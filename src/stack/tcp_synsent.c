@@ -59,6 +59,7 @@ static void synsent_established(struct stack *s, struct conn c, const struct tcp
 	if (unlikely(t->sndq.bytes != 0))
 		synsent_data(s, c, seg->ack);
 	tcp_conn_established(s, c);
+	tcp_rtt_handshake(s, c);
 	tcp_conn_syn_lost(s, c, retries);
 	/* The program mostly sends something now, which carries the acknowledgement. */
 	t->flags |= TF_ACK_OWED | TF_ACK_NOW;

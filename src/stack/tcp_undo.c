@@ -24,7 +24,7 @@ void tcp_undo_begin(struct tcp_rtx *rtx, uint32_t una)
 void tcp_undo_resent(const struct stack *s, const struct tcb *t, struct tcp_rtx *rtx,
 		     uint32_t bytes)
 {
-	if (rtx->mode == RTX_OPEN)
+	if (rtx->mode < RTX_RECOVERY)
 		return; /* a probe: nobody believes in a loss yet */
 	if (!rtx->first_ts_valid) {
 		rtx->first_ts = tcp_ts_now(s, t);
@@ -64,7 +64,10 @@ void tcp_undo(struct stack *s, struct conn c, struct tcp_rtx *rtx, bool unmark)
 {
 	if (unmark)
 		tcp_sent_unmark_lost(s, rtx);
-	tcp_cc_undo(s, c, &rtx->saved);
+	if (rtx->restore) {
+		tcp_cc_undo(s, c, &rtx->saved);
+		c.t->flags &= ~TF_ECN_CWR;
+	}
 	rtx->undo = false;
 	rtx->rack_advanced = true; /* what is lost will be found again */
 	s->stats.tcp_undos++;
@@ -76,8 +79,8 @@ bool tcp_undo_by_dsack(struct stack *s, struct conn c, struct tcp_rtx *rtx)
 
 	if (!rtx->undo || !rtx->undo_any || rtx->undo_bytes != 0)
 		return false;
-	if (ext != NULL && ext->rack_persist != 0)
-		ext->rack_persist++;
+	if (ext != NULL)
+		ext->rack_persist = (uint8_t)min_u32(ext->rack_persist + 1u, TCP_RACK_PERSIST);
 	tcp_undo(s, c, rtx, false);
 	return true;
 }

@@ -28,6 +28,14 @@ static uint32_t cwnd(struct line *t)
 	return info.cwnd_bytes;
 }
 
+static uint32_t ssthresh(struct line *t)
+{
+	struct tcp_info info;
+
+	tcp_info(t->s, t->id, &info);
+	return info.ssthresh_bytes;
+}
+
 static void setting(struct line *t, enum stack_ecn ecn)
 {
 	const struct tcp_settings settings = { .ecn = (uint8_t)ecn };
@@ -210,7 +218,8 @@ static void only_new_data(void **state)
 	SEND_BETWEEN(400 * MS, 430 * MS, ". 1500:1500(0) ack 1");
 	assert_int_equal(t->tos, 0x10);
 	RECV(0, ". 1:1(0) ack 1501 win 5000");
-	SEND_ECN("PW. 1501:1601(100) ack 1", IP_ECN_ECT0);
+	/* The second had not been sent again: the timeout was a mistake, and no CWR is owed. */
+	SEND_ECN("P. 1501:1601(100) ack 1", IP_ECN_ECT0);
 	assert_int_equal(tcp_shutdown(t->s, t->id), 0);
 	SEND_ECN("F. 1601:1601(0) ack 1", IP_ECN_NOT_ECT);
 }
@@ -300,30 +309,34 @@ static void ece_reduces_once_a_window(void **state)
 	for (unsigned int i = 0; i < 10; i++)
 		SEND_ECN(". *:*(1000) ack 1", IP_ECN_ECT0);
 	assert_int_equal(cwnd(t), 10000);
+	/* as a loss (RFC 9438 4.6), and as then 0.7 for each that was acknowledged (RFC 6937) */
 	RECV(10 * MS, "E. 1:1(0) ack 2001");
-	assert_int_equal(cwnd(t), 7000); /* as a loss: RFC 9438 4.6 */
-	NOTHING();
-	RECV(0, "E. 1:1(0) ack 4001");
-	assert_int_equal(cwnd(t), 7000);
+	assert_int_equal(ssthresh(t), 7000);
 	SEND_ECN("W. 10001:11001(1000) ack 1", IP_ECN_ECT0);
-	RECV(0, "E. 1:1(0) ack 6001");
-	SEND(". 11001:12001(1000) ack 1");
+	SEND_ECN(". 11001:12001(1000) ack 1", IP_ECN_ECT0);
+	NOTHING();
+	RECV(0, "E. 1:1(0) ack 4001"); /* 2.8 in all */
 	SEND(". 12001:13001(1000) ack 1");
+	RECV(0, "E. 1:1(0) ack 6001");
+	assert_int_equal(cwnd(t), 7000);
+	NOTHING();
 	/* What left before CWR did, and grows nothing */
 	RECV(0, "E. 1:1(0) ack 10001");
 	assert_int_equal(cwnd(t), 7000);
 	for (unsigned int i = 0; i < 4; i++)
 		SEND(". *:*(1000) ack 1");
+	assert_int_equal(ssthresh(t), 7000);
 	/* What left with it is a new window. */
 	RECV(10 * MS, "E. 1:1(0) ack 12001");
-	assert_int_equal(cwnd(t), 4900);
-	RECV(0, "E. 1:1(0) ack 14001");
+	assert_int_equal(ssthresh(t), 4900);
 	SEND("W. 17001:18001(1000) ack 1");
+	SEND(". 18001:19001(1000) ack 1");
+	NOTHING();
 	RECV(0, ". 1:1(0) ack 17001");
 	assert_int_equal(cwnd(t), 4900);
 	IGNORE();
-	RECV(10 * MS, ". 1:1(0) ack 21001");
-	assert_in_range(cwnd(t), 4901, 5900);
+	RECV(10 * MS, ". 1:1(0) ack 19001");
+	assert_in_range(cwnd(t), 4900, 5900);
 	IGNORE();
 }
 
@@ -340,6 +353,7 @@ static void cwr_waits_for_data(void **state)
 	assert_int_equal(cwnd(t), 7000);
 	RECV(0, "E. 1:1(0) ack 10001");
 	assert_int_equal(cwnd(t), 7000);
+	assert_int_equal(ssthresh(t), 7000);
 	line_write(t, 1000);
 	SEND("W. 10001:11001(1000) ack 1");
 	line_write(t, 1000);
@@ -347,7 +361,7 @@ static void cwr_waits_for_data(void **state)
 	RECV(0, "E. 1:1(0) ack 10001");
 	assert_int_equal(cwnd(t), 7000);
 	RECV(10 * MS, "E. 1:1(0) ack 11001");
-	assert_int_equal(cwnd(t), 4900);
+	assert_int_equal(ssthresh(t), 4900);
 }
 
 /* "any reduction": CWR after a timeout, on new data only */
@@ -390,6 +404,27 @@ static void ece_in_recovery(void **state)
 	SEND("W. 10001:11001(1000) ack 1");
 }
 
+/* RFC 5682 and a mark: the timeout was a mistake, but the window stays small. */
+static void ece_keeps_reduction(void **state)
+{
+	struct line *t = *state;
+
+	established(t);
+	line_write(t, 4000);
+	for (unsigned int i = 0; i < 4; i++)
+		SEND(". *:*(1000) ack 1");
+	SEND_BETWEEN(200 * MS, 220 * MS, ". 1:1001(1000) ack 1");
+	RECV(0, "E. 1:1(0) ack 2001"); /* the second was not sent again: F-RTO */
+	assert_in_range(cwnd(t), 1000, 3000);
+	assert_int_equal(ssthresh(t), 7000);
+	NOTHING();
+	RECV(10 * MS, ". 1:1(0) ack 4001");
+	assert_in_range(cwnd(t), 1000, 5000);
+	/* CWR is still owed. */
+	line_write(t, 1000);
+	SEND("W. 4001:5001(1000) ack 1");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -411,6 +446,7 @@ int main(void)
 		LINE_TEST(cwr_waits_for_data),
 		LINE_TEST(cwr_after_timeout),
 		LINE_TEST(ece_in_recovery),
+		LINE_TEST(ece_keeps_reduction),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

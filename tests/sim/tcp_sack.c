@@ -246,7 +246,7 @@ static void rfc6675_5_1_timeout(void **state)
 	SEGMENTS(1, 5);
 	SACK(20 * MS, 1, "2001:3001");
 	/* RACK's timer: 1 and 1001 are lost, and their retransmissions, too */
-	SEND_BETWEEN(4 * MS, 10 * MS, ". 1:1001(1000) ack 1");
+	SEND_BETWEEN(2 * MS, 6 * MS, ". 1:1001(1000) ack 1");
 	SEND_BETWEEN(0, 300 * MS, ". 1:1001(1000) ack 1");
 	assert_int_equal(info(t).cwnd_bytes, 1000);
 	ACK(20 * MS, 1001);
@@ -308,7 +308,7 @@ static void hostile_dsack(void **state)
 	assert_int_equal(lies(t), 2);
 	assert_int_equal(stats(t).tcp_undos, 0);
 	ACK(20 * MS, 10001);
-	assert_int_equal(info(t).cwnd_bytes, 7000);
+	assert_int_equal(info(t).cwnd_bytes / 1000, 7);
 	NOTHING_FOR(10 * SEC);
 }
 
