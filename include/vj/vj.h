@@ -262,18 +262,46 @@ VJ_API int vj_conn_option_get(const struct vj *vj, struct vj_conn c, enum vj_opt
 /** vj_congestion_name() - "cubic" ..., NULL past the last */
 VJ_API const char *vj_congestion_name(unsigned idx);
 
-/** struct vj_conn_info - what a connection knows about itself */
+/** struct vj_conn_info - what a connection knows about itself. The names of Linux's TCP_INFO, where it has one, mean the same. */
 struct vj_conn_info {
 	size_t sz; /* set by the caller to sizeof(struct vj_conn_info) */
 	uint32_t state; /* as TCP_INFO's tcpi_state: 1 established ... */
-	uint32_t srtt_us, rttvar_us, rto_us;
-	uint32_t cwnd_bytes, ssthresh_bytes, mss;
+	uint32_t ca_state; /* 0 open, 1 disorder, 2 congestion window reduced, 3 recovery, 4 loss */
+	uint32_t srtt_us, rttvar_us, rto_us, min_rtt_us; /* 0: not measured, as on direct channels */
+	uint32_t backoff;		     /* expiries of a timer in a row */
+	uint32_t cwnd_bytes, ssthresh_bytes; /* UINT32_MAX: no limit */
+	uint32_t mss;			     /* payload of a full segment, bytes */
 	uint32_t snd_wnd, rcv_wnd;
 	uint32_t in_flight_bytes, unsent_bytes, unread_bytes;
-	uint32_t retransmits;
+	uint32_t sacked_segs, lost_segs, resent_segs; /* of those in flight */
+	uint32_t retransmits;			      /* segments, in all */
+	uint32_t out_of_order;			      /* segments received ahead of a hole, in all */
+	uint32_t rcv_rtt_us, rcv_mss, rcv_space_bytes, rcv_ssthresh_bytes, ato_ms; /* what the receiving side has learned */
+	uint32_t last_data_sent_ms, last_data_rcvd_ms, last_ack_sent_ms, last_ack_rcvd_ms; /* ago */
+	/* Counted where frames can be lost, since the connection was established */
+	uint64_t bytes_acked, bytes_rcvd, bytes_sent, bytes_retrans;
+	uint32_t segs_in, segs_out, data_segs_in, data_segs_out;
+	uint64_t pacing_Bps; /* bytes per second; 0: not paced */
+	uint32_t probes;     /* of a closed window or for keep-alive, without an answer */
+	uint8_t snd_wscale, rcv_wscale;
+	uint8_t timestamps, sack, ecn; /* agreed on: 1 */
+	uint8_t pad[3];
+	char congestion[16];
 };
-/** vj_conn_info() - Snapshot. Return: 0; -EINVAL: @sz. */
+/**
+ * vj_conn_info() - Snapshot
+ * @ret_info: with sz set. A program built with an earlier version has a smaller struct and gets what that knew.
+ * Return: 0; -EINVAL: @sz is none that a version had.
+ */
 VJ_API int vj_conn_info(const struct vj *vj, struct vj_conn c, struct vj_conn_info *ret_info);
+/** vj_state_name() - "established" ... of vj_conn_info.state; "?" for others */
+VJ_API const char *vj_state_name(uint32_t state);
+/**
+ * vj_conn_next() - Walk through all connections, those included that wait to be accepted or were closed and are not over
+ * @c: {0} to begin; else the last one returned. For vj_conn_info() and vj_conn_addrs(); all else is the owner's.
+ * Return: false: that was the last.
+ */
+VJ_API bool vj_conn_next(const struct vj *vj, struct vj_conn *c);
 
 /* ---- UDP ------------------------------------------------------------------------------------------------------ */
 

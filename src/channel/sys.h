@@ -95,6 +95,11 @@ static inline long sys_write(int fd, const void *buf, size_t bytes)
 	return SYS_CALL3(SYS_write, fd, buf, bytes);
 }
 
+static inline long sys_pread(int fd, void *buf, size_t bytes, uint64_t offset)
+{
+	return SYS_CALL4(SYS_pread64, fd, buf, bytes, offset);
+}
+
 static inline long sys_pwrite(int fd, const void *buf, size_t bytes, uint64_t offset)
 {
 	return SYS_CALL4(SYS_pwrite64, fd, buf, bytes, offset);

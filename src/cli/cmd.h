@@ -22,7 +22,7 @@ enum exit_status {
 	EXIT_OK = 0,
 	EXIT_FAILED = 1,    /* it was tried and did not work; the reason is on standard error */
 	EXIT_USAGE = 2,	    /* unknown command or option, bad value */
-	EXIT_NO_DAEMON = 3, /* `vj status`: no vjd runs */
+	EXIT_NO_DAEMON = 3, /* `vj status`, `vj connections`: no vjd runs */
 	EXIT_CANNOT_RUN = 126,
 	EXIT_NOT_FOUND = 127,
 };
@@ -81,10 +81,11 @@ extern const struct topic env_vars[];
 /* cmd_*.c */
 int cmd_run(const struct cmd *cmd, const void *opts, int argc, char **argv);
 int cmd_status(const struct cmd *cmd, const void *opts, int argc, char **argv);
+int cmd_connections(const struct cmd *cmd, const void *opts, int argc, char **argv);
 int cmd_bench(const struct cmd *cmd, const void *opts, int argc, char **argv);
 int cmd_help(const struct cmd *cmd, const void *opts, int argc, char **argv);
 
-extern const struct opt run_opts[], status_opts[], bench_opts[], help_opts[];
+extern const struct opt run_opts[], status_opts[], connections_opts[], bench_opts[], help_opts[];
 extern const struct topic bench_topics[];
 
 const struct cmd *cmd_find(const char *name);

@@ -49,6 +49,26 @@ const struct cmd cmds[] = {
 		.run = cmd_status,
 	},
 	{
+		.name = "connections",
+		.help = "show TCP connections on channels, each with what it knows about itself",
+		.args = "[PID]",
+		.about = "Asks each application of this user (all users, for root), or the one of process PID, for its TCP "
+			 "connections: state, round-trip time, congestion window, what is in flight, queued and unread, "
+			 "retransmissions. With --json all that getsockopt(TCP_INFO) would tell. "
+			 "On a channel between two programs nothing is lost, so there is no round-trip time and no "
+			 "congestion window there.\n\n"
+			 "The application answers, not vjd: a program under `vj run` does at any time, even while it computes; "
+			 "a native program when it next calls the library; one that is stopped does not.",
+		.example = "vj connections\n"
+			   "vj connections 1234 --json | jq '.applications[].connections[] | select(.unread_bytes > 0)'",
+		.opts = connections_opts,
+		.exits = { { 0, "shown" },
+			   { 1, "vjd, or an application, gave no answer" },
+			   { 2, "wrong use" },
+			   { 3, "no vjd runs" } },
+		.run = cmd_connections,
+	},
+	{
 		.name = "bench",
 		.help = "measure channels, beside the kernel's sockets",
 		.args = "BENCHMARK...",

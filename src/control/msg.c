@@ -161,6 +161,19 @@ static bool counter_ok(const struct ctl_msg *m)
 	return m->counter.ifindex != 0 && name_ok(m->counter.where) && name_ok(m->counter.name);
 }
 
+static bool report_ok(const struct ctl_msg *m)
+{
+	return m->report.app_id != 0;
+}
+
+static bool reported_ok(const struct ctl_msg *m)
+{
+	const struct ctl_reported *r = &m->reported;
+
+	return r->record_bytes >= 1 && r->record_bytes <= CTL_REPORT_RECORD_MAX &&
+	       r->record_cnt <= CTL_REPORT_RECORDS_MAX && r->pad == 0;
+}
+
 enum origin { CLIENT, DAEMON, EVENT };
 
 struct shape {

@@ -64,7 +64,11 @@ enum { CTL_VERSION = 3, CTL_FDS_MAX = 4, CTL_NAME_MAX = 32 };
 	X(DETACH,        30, CLIENT, 0, 0, interface)  /* root's: no longer; its channels end */ \
 	X(DETACHED,      31, DAEMON, 0, 0, interface)  /* reply to DETACH */ \
 	X(STATUS_INTERFACE,32, DAEMON, 0, 0, interface) /* reply to STATUS: each interface (@app_id 0), each application's channel there ... */ \
-	X(STATUS_COUNTER,33, DAEMON, 0, 0, counter)    /* ... and what was counted there, unless 0 */
+	X(STATUS_COUNTER,33, DAEMON, 0, 0, counter)    /* ... and what was counted there, unless 0 */ \
+	X(REPORT,        34, CLIENT, 0, 0, report)     /* have application @app_id tell me about itself */ \
+	X(REPORTING,     35, DAEMON, 1, 1, report)     /* reply to REPORT: on this socket it will answer, or hang up */ \
+	X(REPORT_WANTED, 36, EVENT,  1, 1, report)     /* event: somebody who may asks; answer on this socket */ \
+	X(REPORTED,      37, DAEMON, 1, 1, reported)   /* the answer there, from the application: records in a memfd */
 
 enum ctl_type {
 #define X(name, nr, from, fds_min, fds_max, body) CTL_##name = nr,
@@ -106,7 +110,7 @@ enum ctl_proto { CTL_PROTO_TCP = 6, CTL_PROTO_UDP = 17, CTL_PROTO_RAW = 255 };
 	X(NO_PORTS,     EADDRNOTAVAIL, "no ephemeral ports left")                                    \
 	X(RESOURCES,    ENOMEM,        "vjd is out of memory or descriptors")                        \
 	X(PEER_BUSY,    EAGAIN,        "the owner of that endpoint does not read its control socket") \
-	X(OBSERVER,     EPERM,         "an observer may only ask for status, and root's attach and detach")                         \
+	X(OBSERVER,     EPERM,         "an observer may only ask for status, reports, and root's attach and detach")                         \
 	X(NO_CHANNEL,   ENOENT,        "that channel has no other end any more")                      \
 	X(NOT_ROOT,     EPERM,         "only root may attach and detach interfaces")                  \
 	X(NO_INTERFACE, ENODEV,        "no such interface, or vjd offers no channels there")          \
@@ -114,7 +118,8 @@ enum ctl_proto { CTL_PROTO_TCP = 6, CTL_PROTO_UDP = 17, CTL_PROTO_RAW = 255 };
 	X(NO_PRIVILEGE, EPERM,         "vjd itself lacks the privilege: it has to run as root")       \
 	X(NO_SUPPORT,   EOPNOTSUPP,    "the kernel or the interface's driver can't do that; see: vj doctor") \
 	X(NETNS,        ENODEV,        "the application is in another network namespace than the interface") \
-	X(POLICY,       EACCES,        "/etc/vjchan/policy.conf does not allow this user that")
+	X(POLICY,       EACCES,        "/etc/vjchan/policy.conf does not allow this user that") \
+	X(NO_APP,       ESRCH,         "this user has no such application")
 
 enum ctl_refusal {
 	CTL_REFUSAL_NONE,
@@ -276,6 +281,25 @@ struct ctl_refused {
 	char release[CTL_NAME_MAX]; /* of vjd, for messages */
 };
 
+struct ctl_report {
+	uint32_t app_id; /* who is asked; nonzero */
+	uint32_t kind;	 /* enum ctl_report_kind; one that the asked does not know is answered by hanging up */
+};
+
+enum ctl_report_kind {
+	CTL_REPORT_CONNS = 1, /* TCP connections: struct report_conn of src/lib/report.h */
+};
+
+/* The memfd has @record_cnt records of @record_bytes and nothing else, and is sealed against change. */
+struct ctl_reported {
+	uint32_t kind;
+	uint32_t record_bytes; /* 1..CTL_REPORT_RECORD_MAX. A later library may say more, at the end */
+	uint32_t record_cnt;   /* 0..CTL_REPORT_RECORDS_MAX */
+	uint32_t pad;
+	uint64_t left_out; /* how many more there would be */
+};
+enum { CTL_REPORT_RECORD_MAX = 4096, CTL_REPORT_RECORDS_MAX = 16384 };
+
 struct ctl_none {
 	uint8_t pad[8];
 };
@@ -298,6 +322,8 @@ struct ctl_msg {
 		struct ctl_interface interface;
 		struct ctl_neighbour neighbour;
 		struct ctl_counter counter;
+		struct ctl_report report;
+		struct ctl_reported reported;
 		uint8_t bytes[120];
 	};
 };

@@ -62,6 +62,7 @@ struct app {
 	char name[CTL_NAME_MAX];
 
 	struct bucket bucket;
+	uint64_t asked_ns; /* last REPORT about it; 0: none */
 	struct lease_list leases;
 	uint32_t lease_cnt;
 	struct channel_end_list channels;

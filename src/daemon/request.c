@@ -6,6 +6,7 @@
 #include "daemon/channel_maker.h"
 #include "daemon/interfaces.h"
 #include "daemon/lease_holder.h"
+#include "daemon/reporting.h"
 #include "daemon/status.h"
 
 #include "vj_version.h"
@@ -212,6 +213,16 @@ static void do_detach(struct app *app, const struct ctl_msg *msg)
 		app_post(app, &reply);
 }
 
+/* ---- reports */
+
+static void do_report(struct app *app, const struct ctl_msg *msg)
+{
+	enum ctl_refusal why = report_ask(app, msg->seq, &msg->report);
+
+	if (why != CTL_REFUSAL_NONE)
+		refuse(app, msg, why);
+}
+
 /* ---- the way in */
 
 /* Is it allowed now, from this one? */
@@ -224,7 +235,8 @@ static enum ctl_refusal admit(struct app *app, const struct ctl_msg *msg)
 		return CTL_REFUSAL_NONE;
 	if (!bucket_take(&app->bucket, app->d->now_ns, app->d->cfg.limits.rate_max))
 		return CTL_REFUSAL_QUOTA_RATE;
-	if (app->observer && msg->type != CTL_STATUS && msg->type != CTL_ATTACH && msg->type != CTL_DETACH)
+	if (app->observer && msg->type != CTL_STATUS && msg->type != CTL_REPORT && msg->type != CTL_ATTACH &&
+	    msg->type != CTL_DETACH)
 		return CTL_REFUSAL_OBSERVER;
 	return CTL_REFUSAL_NONE;
 }
@@ -249,6 +261,9 @@ static void serve(struct app *app, const struct ctl_msg *msg, const int *fds, un
 		return;
 	case CTL_HOLD:
 		do_hold(app, msg);
+		return;
+	case CTL_REPORT:
+		do_report(app, msg);
 		return;
 	case CTL_CHANNEL_CLOSE:
 		channel_close(app, &msg->close);

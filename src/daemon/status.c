@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static bool may_see(const struct app *viewer, const struct app *app)
+bool status_may_see(const struct app *viewer, const struct app *app)
 {
 	return viewer->uid == 0 || viewer->uid == app->uid;
 }
@@ -73,7 +73,7 @@ static const struct app *current_app(const struct app *viewer, uint32_t app_id)
 	const struct app *app;
 
 	TAILQ_FOREACH (app, &viewer->d->apps, all)
-		if (app->id >= app_id && may_see(viewer, app))
+		if (app->id >= app_id && status_may_see(viewer, app))
 			return app;
 	return NULL;
 }

@@ -15,6 +15,9 @@
 /** status_begin() - Serve a STATUS */
 void status_begin(struct app *app, uint32_t seq);
 
+/** status_may_see() - May @viewer know about @app? */
+bool status_may_see(const struct app *viewer, const struct app *app);
+
 /** status_continue() - Send on until done or the socket is full */
 void status_continue(struct app *app);
 

@@ -276,28 +276,87 @@ static uint32_t state_as_kernel(enum tcp_state state)
 	return number[state];
 }
 
+static const char *const state_names[] = {
+	[1] = "established", [2] = "syn-sent",	[3] = "syn-received", [4] = "fin-wait-1", [5] = "fin-wait-2", [6] = "time-wait",
+	[7] = "closed",	     [8] = "close-wait", [9] = "last-ack",    [10] = "listen",	  [11] = "closing",
+};
+
+const char *vj_state_name(uint32_t state)
+{
+	return state < ARRAY_SIZE(state_names) && state_names[state] ? state_names[state] : "?";
+}
+
+static void info_fill(const struct tcp_info *in, struct vj_conn_info *out)
+{
+	*out = (struct vj_conn_info){
+		.state = state_as_kernel(in->state),
+		.ca_state = in->ca_state,
+		.srtt_us = in->srtt_us,
+		.rttvar_us = in->rttvar_us,
+		.rto_us = in->rto_us,
+		.min_rtt_us = in->min_rtt_us,
+		.backoff = in->backoff,
+		.cwnd_bytes = in->cwnd_bytes,
+		.ssthresh_bytes = in->ssthresh_bytes,
+		.mss = in->mss,
+		.snd_wnd = in->snd_wnd,
+		.rcv_wnd = in->rcv_wnd,
+		.in_flight_bytes = in->in_flight_bytes,
+		.unsent_bytes = in->unsent_bytes,
+		.unread_bytes = in->unread_bytes,
+		.sacked_segs = in->sacked_segs,
+		.lost_segs = in->lost_segs,
+		.resent_segs = in->resent_segs,
+		.retransmits = in->retransmits,
+		.out_of_order = in->out_of_order,
+		.rcv_rtt_us = in->rcv_rtt_us,
+		.rcv_mss = in->rcv_mss,
+		.rcv_space_bytes = in->rcv_space_bytes,
+		.rcv_ssthresh_bytes = in->rcv_ssthresh_bytes,
+		.ato_ms = in->ato_ms,
+		.last_data_sent_ms = in->last_data_sent_ms,
+		.last_data_rcvd_ms = in->last_data_rcvd_ms,
+		.last_ack_sent_ms = in->last_ack_sent_ms,
+		.last_ack_rcvd_ms = in->last_ack_rcvd_ms,
+		.bytes_acked = in->bytes_acked,
+		.bytes_rcvd = in->bytes_rcvd,
+		.bytes_sent = in->bytes_sent,
+		.bytes_retrans = in->bytes_retrans,
+		.segs_in = in->segs_in,
+		.segs_out = in->segs_out,
+		.data_segs_in = in->data_segs_in,
+		.data_segs_out = in->data_segs_out,
+		.pacing_Bps = in->pacing_Bps,
+		.probes = in->probes,
+		.snd_wscale = in->snd_wscale,
+		.rcv_wscale = in->rcv_wscale,
+		.timestamps = in->timestamps,
+		.sack = in->sack,
+		.ecn = in->ecn,
+	};
+	strncpy(out->congestion, in->congestion, sizeof(out->congestion) - 1);
+}
+
 int vj_conn_info(const struct vj *vj, struct vj_conn c, struct vj_conn_info *ret_info)
 {
+	struct vj_conn_info full;
 	struct tcp_info info;
+	size_t sz = ret_info->sz;
 
-	if (ret_info->sz != sizeof(*ret_info))
+	if (sz < offsetof(struct vj_conn_info, ca_state) || sz > sizeof(full))
 		return -EINVAL;
 	tcp_info(vj->stack, tcp_of(c), &info);
-	*ret_info = (struct vj_conn_info){
-		.sz = sizeof(*ret_info),
-		.state = state_as_kernel(info.state),
-		.srtt_us = info.srtt_us,
-		.rttvar_us = info.rttvar_us,
-		.rto_us = info.rto_us,
-		.cwnd_bytes = info.cwnd_bytes,
-		.ssthresh_bytes = info.ssthresh_bytes,
-		.mss = info.mss,
-		.snd_wnd = info.snd_wnd,
-		.rcv_wnd = info.rcv_wnd,
-		.in_flight_bytes = info.in_flight_bytes,
-		.unsent_bytes = info.unsent_bytes,
-		.unread_bytes = info.unread_bytes,
-		.retransmits = info.retransmits,
-	};
+	info_fill(&info, &full);
+	full.sz = sz;
+	memcpy(ret_info, &full, sz);
 	return 0;
+}
+
+bool vj_conn_next(const struct vj *vj, struct vj_conn *c)
+{
+	struct tcp_id id = tcp_of(*c);
+	bool found = tcp_next(vj->stack, &id);
+
+	c->v = id.v;
+	return found;
 }

@@ -7,7 +7,9 @@
  * ours is given a second one. Until then what needs it fails with -ENOTCONN.
  */
 #include "channel/bell.h"
+#include "lib/own_fd.h"
 #include "lib/priv.h"
+#include "lib/report.h"
 
 #include <errno.h>
 #include <string.h>
@@ -68,6 +70,10 @@ static void control_event(struct vj *vj, const struct ctl_msg *msg, const int fd
 		break;
 	case CTL_LEASE_GONE:
 		route_forget_all(vj);
+		break;
+	case CTL_REPORT_WANTED:
+		report_answer(vj, fds[0], msg->report.kind);
+		own_fd_close(fds[0]);
 		break;
 	default:
 		break; /* checked by ctl_check(); nothing else comes without being asked for */

@@ -147,6 +147,11 @@ static bool is_sealed(int fd)
 	return have >= 0 && (have & seals) == seals;
 }
 
+static bool is_channel(const struct ctl_msg *msg)
+{
+	return msg->type == CTL_CONNECTED || msg->type == CTL_CHANNEL;
+}
+
 /* Memory without its seals could be cut under us; the rest is checked when it is mapped. */
 static bool fds_good(const struct ctl_msg *msg, const int *fds, unsigned fd_cnt)
 {
@@ -154,12 +159,14 @@ static bool fds_good(const struct ctl_msg *msg, const int *fds, unsigned fd_cnt)
 		return true;
 	if (msg->type == CTL_INTERFACE_OPEN)
 		return is_sealed(fds[CTL_FD_HOST]) && (fd_cnt == 1 || is_sealed(fds[CTL_FD_UMEM]));
+	if (!is_channel(msg))
+		return true; /* the socket of a report: vjd's own making */
 	return is_sealed(fds[CTL_FD_AREA]) && vj_area_params_check(&msg->channel.params) == 0;
 }
 
 /*
- * This process may have no more descriptors, so what came along is lost: the channel is of no use then, but it is the only thing
- * that is, and vjd is told.
+ * This process may have no more descriptors, so what came along is lost: a channel is of no use then, but it is the only thing
+ * that is, and vjd is told. A report has nobody to be told to.
  */
 static bool lost_fds(struct ctl_client *client, const struct ctl_packet *p, size_t bytes, int *fds,
 		     unsigned fd_cnt, struct ctl_msg *ret_msg)
@@ -172,7 +179,7 @@ static bool lost_fds(struct ctl_client *client, const struct ctl_packet *p, size
 	fds_close(fds, fd_cnt);
 	client->fds_lost = !ctl_type_is_event(ret_msg->type);
 	/* an interface channel is asked for again some time, and the one that came to nothing taken back then */
-	if (ret_msg->type != CTL_INTERFACE_OPEN)
+	if (is_channel(ret_msg))
 		close_channel(client, ret_msg->channel.id, VJ_CHANNEL_ERR_CLOSED, sys_clock_ns());
 	return true;
 }
@@ -732,4 +739,21 @@ int ctl_client_status(struct ctl_client *client, void (*fn)(void *arg, const str
 		r = await(client, req.seq, deadline(client), &msg, fds);
 	}
 	return r;
+}
+
+int ctl_client_report(struct ctl_client *client, uint32_t app_id, uint32_t kind, int *ret_fd)
+{
+	struct ctl_msg reply, req = { .type = CTL_REPORT };
+	int r, fds[CTL_FDS_MAX];
+
+	req.report = (struct ctl_report){ .app_id = app_id, .kind = kind };
+	r = ctl_client_call(client, &req, -1, &reply, fds);
+	if (r < 0)
+		return r;
+	if (reply.type != CTL_REPORTING) {
+		fds_close(fds, CTL_FDS_MAX);
+		return die(client, -EPROTO);
+	}
+	*ret_fd = fds[0];
+	return 0;
 }

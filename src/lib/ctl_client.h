@@ -94,7 +94,7 @@ int ctl_client_call(struct ctl_client *client, struct ctl_msg *req, int req_fd,
 
 /**
  * ctl_client_event() - Next event, without waiting
- * @ret_msg: CHANNEL, PEER_GONE, LEASE_GONE, INTERFACE_NEWS or RESOLVED
+ * @ret_msg: CHANNEL, PEER_GONE, LEASE_GONE, INTERFACE_NEWS, RESOLVED or REPORT_WANTED
  * @ret_fds: The caller's from now on, or -1 each
  * Return: 1: one event; 0: none now; -ENOTCONN: vjd is gone; -EPROTO: as ctl_client_call()
  */
@@ -137,6 +137,14 @@ static inline int ctl_client_connect(struct ctl_client *client, const struct ctl
  */
 int ctl_client_hold(struct ctl_client *client, const struct ctl_channel *channel,
 		    struct ctl_channel *ret_channel);
+
+/**
+ * ctl_client_report() - Ask an application about itself
+ * @kind:   enum report_kind
+ * @ret_fd: Socket on which report_recv() finds the answer; the caller's
+ * Return: -ESRCH: no such application of this user; -EAGAIN: it does not read its control socket
+ */
+int ctl_client_report(struct ctl_client *client, uint32_t app_id, uint32_t kind, int *ret_fd);
 
 /**
  * ctl_client_channel_close() - Tell vjd; no reply. Return: 0; -ENOTCONN; -ETIMEDOUT: vjd doesn't

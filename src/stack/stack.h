@@ -397,6 +397,12 @@ struct tcp_info {
 };
 /** tcp_info() - Snapshot */
 void tcp_info(const struct stack *s, struct tcp_id id, struct tcp_info *ret_info);
+/**
+ * tcp_next() - Walk through all connections, whoever holds them, for tcp_info() and tcp_endpoints()
+ * @id: {0} to begin; else the last one returned
+ * Return: false: that was the last.
+ */
+bool tcp_next(const struct stack *s, struct tcp_id *id);
 
 /* ---- UDP (RFC 768) --------------------------------------------------------------------------------------------- */
 

@@ -402,6 +402,16 @@ static uint32_t conn_next(const struct stack *s, uint32_t from)
 	return bitmap_find_set(s->tcp->used, min_u32(s->conns.fresh, s->cfg.conns_max + 1), from);
 }
 
+bool tcp_next(const struct stack *s, struct tcp_id *id)
+{
+	uint32_t next = s->conns.chunk_cnt != 0 ? conn_next(s, id->v + 1) : BITMAP_NONE;
+
+	if (next == BITMAP_NONE)
+		return false;
+	id->v = next;
+	return true;
+}
+
 void tcp_fini(struct stack *s)
 {
 	struct tcp_global *g = s->tcp;

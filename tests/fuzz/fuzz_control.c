@@ -48,6 +48,9 @@ static void check_client_msg(const struct ctl_msg *m, unsigned fd_cnt)
 		VJ_ASSERT(m->interface.name[0] != '\0');
 		check_name(m->interface.name);
 		break;
+	case CTL_REPORT:
+		VJ_ASSERT_OP(m->report.app_id, !=, 0);
+		break;
 	case CTL_HOLD:
 		VJ_ASSERT(m->channel.id == 0 && m->channel.end <= 1);
 		check_name(m->channel.peer_name);
@@ -60,13 +63,13 @@ static void check_client_msg(const struct ctl_msg *m, unsigned fd_cnt)
 static void check_daemon_msg(const struct ctl_msg *m, unsigned fd_cnt)
 {
 	VJ_ASSERT(m->type >= CTL_WELCOME && m->type <= CTL_TYPE_LAST);
-	VJ_ASSERT(m->type == CTL_INTERFACE_OPEN ?
-			  fd_cnt == 1 || fd_cnt == 4 :
-			  fd_cnt == 0 || (fd_cnt == CTL_CHANNEL_FDS && (m->type == CTL_CONNECTED || m->type == CTL_CHANNEL)));
+	VJ_ASSERT(fd_cnt == 0 || fd_cnt == ctl_type_fds_max(m->type) || (fd_cnt == 1 && m->type == CTL_INTERFACE_OPEN));
 	if (m->type == CTL_CHANNEL || m->type == CTL_CONNECTED || m->type == CTL_STATUS_CHANNEL)
 		check_name(m->channel.peer_name);
 	if (m->type == CTL_STATUS_COUNTER)
 		check_name(m->counter.name);
+	if (m->type == CTL_REPORTED)
+		VJ_ASSERT((uint64_t)m->reported.record_bytes * m->reported.record_cnt <= 64 << 20);
 	if (m->type == CTL_REFUSED) {
 		check_name(m->refused.release);
 		VJ_ASSERT(ctl_refusal_text((enum ctl_refusal)m->refused.refusal) != NULL);

@@ -202,6 +202,8 @@ static void tame(struct ctl_msg *m, uint8_t spice)
 						   .peer_pid = spice % 16,
 						   .key = { 1 + (spice >> 1) % 4 },
 						   .area_bytes = vj_area_bytes(&d.cfg.area) };
+	} else if (m->type == CTL_REPORT) {
+		m->report = (struct ctl_report){ .app_id = 1 + spice % 8, .kind = spice };
 	} else if (m->type == CTL_CHANNEL_CLOSE) {
 		m->close = (struct ctl_close){ .channel_id = 1 + spice % 16,
 					       .reason = spice % (VJ_CHANNEL_ERR_CLOSED + 1) };

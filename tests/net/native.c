@@ -757,6 +757,42 @@ static void test_no_vjd(void **state)
 	assert_int_equal(vj_open(&o, &vj), -EINVAL);
 }
 
+/* Every connection is told of, once, with its numbers; and in what an earlier version knew. */
+static void test_info(void **state)
+{
+	struct vj_conn_info info = { .sz = sizeof(info) };
+	struct vj_conn ca, cb, c = { 0 };
+	struct vj_listener l;
+
+	(void)state;
+	assert_false(vj_conn_next(a, &c));
+	connect_pair(AF_INET, &l, &ca, &cb);
+	assert_int_equal(vj_send(b, cb, "12345", 5, 0), 5);
+	PUMP_UNTIL(vj_ready(a, ca) & VJ_EV_READABLE);
+	assert_true(vj_conn_next(a, &c));
+	assert_int_equal(c.v, ca.v);
+	assert_int_equal(vj_conn_info(a, c, &info), 0);
+	assert_false(vj_conn_next(a, &c));
+	assert_string_equal(vj_state_name(info.state), "established");
+	assert_string_equal(info.congestion, "cubic");
+	assert_int_equal(info.unread_bytes, 5);
+	assert_int_equal(info.cwnd_bytes, UINT32_MAX);
+	info.sz = sizeof(info) + 1;
+	assert_int_equal(vj_conn_info(a, ca, &info), -EINVAL);
+	info.sz = 4;
+	assert_int_equal(vj_conn_info(a, ca, &info), -EINVAL);
+	memset(&info, 0x55, sizeof(info));
+	info.sz = offsetof(struct vj_conn_info, snd_wnd);
+	assert_int_equal(vj_conn_info(a, ca, &info), 0);
+	assert_int_equal(info.state, 1);
+	assert_int_equal(info.snd_wnd, 0x55555555);
+	assert_string_equal(vj_state_name(0), "?");
+	assert_string_equal(vj_state_name(99), "?");
+	vj_conn_close(a, ca);
+	vj_conn_close(b, cb);
+	vj_unlisten(a, l);
+}
+
 /* ---- sleeping -------------------------------------------------------------------------------------------------- */
 
 static uint64_t cpu_us(void)
@@ -828,6 +864,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_many_ports, pair_setup, pair_teardown),
 		cmocka_unit_test_setup_teardown(test_udp, pair_setup, pair_teardown),
 		cmocka_unit_test_setup_teardown(test_refusals, pair_setup, pair_teardown),
+		cmocka_unit_test_setup_teardown(test_info, pair_setup, pair_teardown),
 		cmocka_unit_test_setup_teardown(test_to_myself, pair_setup, pair_teardown),
 		cmocka_unit_test_setup_teardown(test_raw, pair_setup, pair_teardown),
 		cmocka_unit_test_setup_teardown(test_idle_is_free, pair_setup, pair_teardown),

@@ -71,6 +71,11 @@ static const struct sample samples[] = {
 	{ { .type = CTL_STATUS_INTERFACE, .seq = 7, .interface = INTERFACE }, CTL_FROM_DAEMON, 0 },
 	{ { .type = CTL_STATUS_COUNTER, .seq = 7, .counter = { .ifindex = 2, .where = "gate", .name = "source" } },
 	  CTL_FROM_DAEMON, 0 },
+	{ { .type = CTL_REPORT, .seq = 14, .report = { .app_id = 3, .kind = CTL_REPORT_CONNS } }, CTL_FROM_CLIENT, 0 },
+	{ { .type = CTL_REPORTING, .seq = 14, .report = { .app_id = 3, .kind = CTL_REPORT_CONNS } }, CTL_FROM_DAEMON, 1 },
+	{ { .type = CTL_REPORT_WANTED, .report = { .app_id = 3, .kind = CTL_REPORT_CONNS } }, CTL_FROM_DAEMON, 1 },
+	{ { .type = CTL_REPORTED, .seq = 1, .reported = { .kind = CTL_REPORT_CONNS, .record_bytes = 8, .record_cnt = 2 } },
+	  CTL_FROM_DAEMON, 1 },
 };
 
 #define GOOD(msg, fds, from) assert_int_equal(check(msg, fds, from), CTL_REFUSAL_NONE)
@@ -295,6 +300,11 @@ static void fields_are_in_range(void **state)
 	SPOIL(CTL_STATUS, 0, CTL_FROM_CLIENT, m.none.pad[7] = 1);
 	SPOIL(CTL_STATUS_APP, 0, CTL_FROM_DAEMON, m.app.pad[5] = 1);
 	SPOIL(CTL_REFUSED, 0, CTL_FROM_DAEMON, m.refused.refusal = 0);
+	SPOIL(CTL_REPORT, 0, CTL_FROM_CLIENT, m.report.app_id = 0);
+	SPOIL(CTL_REPORTED, 1, CTL_FROM_DAEMON, m.reported.record_bytes = 0);
+	SPOIL(CTL_REPORTED, 1, CTL_FROM_DAEMON, m.reported.record_bytes = CTL_REPORT_RECORD_MAX + 1);
+	SPOIL(CTL_REPORTED, 1, CTL_FROM_DAEMON, m.reported.record_cnt = CTL_REPORT_RECORDS_MAX + 1);
+	SPOIL(CTL_REPORTED, 1, CTL_FROM_DAEMON, m.reported.pad = 1);
 }
 
 static void refusals_have_texts(void **state)

@@ -502,6 +502,104 @@ static void ephemeral_ports_run_out(void **state)
 	vjd_stop(&v);
 }
 
+/* ---- REPORT */
+
+/* What a REPORT_WANTED brings; its socket in *ret_fd */
+static struct ctl_msg wanted(struct ctl_client *c, int *ret_fd)
+{
+	uint64_t end_ms = now_ms() + 20000;
+	int fds[CTL_FDS_MAX], r;
+	struct ctl_msg msg;
+
+	while ((r = ctl_client_event(c, &msg, fds)) == 0 && now_ms() < end_ms)
+		sleep_ms(1);
+	assert_int_equal(r, 1);
+	assert_int_equal(msg.type, CTL_REPORT_WANTED);
+	assert_true(fds[0] >= 0 && fds[1] < 0 && fds[2] < 0);
+	*ret_fd = fds[0];
+	return msg;
+}
+
+static int ask(struct ctl_client *c, uint32_t app_id, int *ret_fd)
+{
+	int r = ctl_client_report(c, app_id, CTL_REPORT_CONNS, ret_fd);
+
+	/* asked a moment ago */
+	for (int i = 0; r == -EAGAIN && i < 1000; i++) {
+		sleep_ms(5);
+		r = ctl_client_report(c, app_id, CTL_REPORT_CONNS, ret_fd);
+	}
+	return r;
+}
+
+static void a_report_brings_two_together(void **state)
+{
+	struct ctl_client *app, *observer;
+	struct ctl_msg msg;
+	int a, b, fd_cnt;
+	struct vjd_proc v;
+	char c = 0;
+
+	(void)state;
+	vjd_start(&v, "");
+	app = client_open(&v, "asked");
+	observer = client_open_flags(&v, "asks", CTL_HELLO_OBSERVER);
+	fd_cnt = (int)vjd_fd_cnt(&v);
+	for (int i = 0; i < 20; i++) {
+		uint32_t id = ctl_client_welcome(app)->app_id;
+
+		/* an observer asks, or the application itself does */
+		assert_int_equal(ask(i % 2 ? app : observer, id, &a), 0);
+		msg = wanted(app, &b);
+		assert_int_equal(msg.report.app_id, id);
+		assert_int_equal(msg.report.kind, CTL_REPORT_CONNS);
+		assert_int_equal(send(b, "x", 1, MSG_NOSIGNAL), 1);
+		close(b);
+		assert_int_equal(recv(a, &c, 1, 0), 1);
+		assert_int_equal(recv(a, &c, 1, 0), 0); /* nobody else holds it */
+		close(a);
+	}
+	assert_int_equal(vjd_fd_cnt(&v), fd_cnt);
+	ctl_client_close(app);
+	ctl_client_close(observer);
+	vjd_stop(&v);
+}
+
+static void reports_are_refused(void **state)
+{
+	struct ctl_client *app, *observer;
+	struct ctl_msg msg = { .type = CTL_REPORT };
+	struct vjd_proc v;
+	int fd, fd2, busy = 0;
+
+	(void)state;
+	vjd_start(&v, "");
+	app = client_open(&v, "asked");
+	observer = client_open_flags(&v, "asks", CTL_HELLO_OBSERVER);
+	msg.report.app_id = 12345;
+	expect_refusal(observer, &msg, -1, CTL_REFUSAL_NO_APP);
+	/* observers hold nothing, so there is nothing to tell */
+	msg.report.app_id = ctl_client_welcome(observer)->app_id;
+	expect_refusal(app, &msg, -1, CTL_REFUSAL_NO_APP);
+	/* it is asked only so often, whoever asks */
+	for (int i = 0; i < 10 && !busy; i++) {
+		assert_int_equal(ask(observer, ctl_client_welcome(app)->app_id, &fd), 0);
+		if (ctl_client_report(app, ctl_client_welcome(app)->app_id, 1, &fd2) == -EAGAIN)
+			busy++;
+		else
+			close(fd2);
+		close(fd);
+	}
+	assert_true(busy);
+	/* one that has gone */
+	msg.report.app_id = ctl_client_welcome(app)->app_id;
+	ctl_client_close(app);
+	sleep_ms(100);
+	expect_refusal(observer, &msg, -1, CTL_REFUSAL_NO_APP);
+	ctl_client_close(observer);
+	vjd_stop(&v);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -520,6 +618,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(one_socket_may_have_several_owners),
 		cmocka_unit_test(release_tells_those_with_a_channel),
 		cmocka_unit_test(ephemeral_ports_run_out),
+		cmocka_unit_test(a_report_brings_two_together),
+		cmocka_unit_test(reports_are_refused),
 	};
 
 	vjd_test_init(argc, argv);

@@ -1,0 +1,303 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* vj connections: every TCP connection on a channel, as the application that has it tells. */
+#include "cli/cmd.h"
+#include "lib/ctl_client.h"
+#include "lib/report.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+	ANSWER_MS = 1000, /* it may be computing */
+	BUSY_TRIES = 20,  /* somebody else asks the same application at this moment */
+	BUSY_US = 25000,
+};
+
+struct connections_options {
+	bool json;
+	const char *socket;
+};
+
+#define OPT(member) offsetof(struct connections_options, member)
+const struct opt connections_opts[] = {
+	{ .name = "json",
+	  .type = OPT_FLAG,
+	  .offset = OPT(json),
+	  .help = "one JSON object instead of a table" },
+	{ .name = "socket",
+	  .value = "PATH",
+	  .type = OPT_FILE,
+	  .offset = OPT(socket),
+	  .help = "socket of the vjd to ask" },
+	{ 0 },
+};
+_Static_assert(sizeof(struct connections_options) <= CMD_OPTS_BYTES, "has to fit");
+
+/* The applications to ask */
+struct who {
+	struct ctl_app *apps;
+	size_t cnt, room;
+	int32_t pid;	  /* 0: all */
+	uint32_t self_id; /* of this command */
+	bool failed;
+};
+
+static void collect(void *arg, const struct ctl_msg *msg)
+{
+	struct who *who = arg;
+
+	if (msg->type != CTL_STATUS_APP || msg->app.id == who->self_id ||
+	    (who->pid != 0 && msg->app.pid != who->pid))
+		return;
+	if (who->cnt == who->room) {
+		size_t room = who->room == 0 ? 64 : 2 * who->room;
+		struct ctl_app *apps = realloc(who->apps, room * sizeof(*apps));
+
+		if (apps == NULL) {
+			who->failed = true;
+			return;
+		}
+		who->apps = apps;
+		who->room = room;
+	}
+	who->apps[who->cnt++] = msg->app;
+}
+
+/* What one of them said */
+struct answer {
+	struct report_conn *conns;
+	uint32_t cnt;
+	uint64_t left_out;
+};
+
+static int ask(struct ctl_client *client, const struct ctl_app *app, struct answer *ret)
+{
+	void *records;
+	int fd, r;
+
+	r = ctl_client_report(client, app->id, CTL_REPORT_CONNS, &fd);
+	for (unsigned i = 0; r == -EAGAIN && i < BUSY_TRIES; i++) {
+		usleep(BUSY_US);
+		r = ctl_client_report(client, app->id, CTL_REPORT_CONNS, &fd);
+	}
+	if (r < 0)
+		return r;
+	r = report_recv(fd, CTL_REPORT_CONNS, sizeof(struct report_conn), ANSWER_MS, &records, &ret->cnt,
+			&ret->left_out);
+	close(fd);
+	ret->conns = records;
+	return r;
+}
+
+static const char *failure_text(int err)
+{
+	switch (err) {
+	case -EAGAIN:
+	case -ETIMEDOUT:
+		return "it does not come to it (stopped, or a native program that computes)";
+	case -ENODATA:
+		return "it did not tell";
+	case -EPROTO:
+		return "its answer makes no sense";
+	default:
+		return strerror(-err);
+	}
+}
+
+/* ---- text */
+
+static const char *endpoint_text(const struct ctl_endpoint *from, char buf[static ENDPOINT_TEXT_BYTES])
+{
+	struct endpoint ep = ctl_endpoint_get(from);
+
+	return endpoint_format(&ep, buf);
+}
+
+static const char *rtt_text(uint32_t us, char buf[static 16])
+{
+	if (us == 0)
+		return "-";
+	snprintf(buf, 16, "%.3g ms", us / 1000.0);
+	return buf;
+}
+
+static const char *window_text(uint32_t bytes, char buf[static 16])
+{
+	if (bytes == UINT32_MAX)
+		return "-";
+	snprintf(buf, 16, "%u", bytes);
+	return buf;
+}
+
+static void print_head(void)
+{
+	printf("%-24s %-24s %-24s %-12s %10s %9s %9s %8s %8s %7s\n", "APPLICATION", "LOCAL", "REMOTE", "STATE", "RTT",
+	       "CWND", "IN FLIGHT", "UNSENT", "UNREAD", "RETRANS");
+}
+
+static void print_conn(const char *who, const struct report_conn *c)
+{
+	char local[ENDPOINT_TEXT_BYTES], remote[ENDPOINT_TEXT_BYTES], rtt[16], cwnd[16];
+	const struct vj_conn_info *i = &c->info;
+
+	printf("%-24s %-24s %-24s %-12s %10s %9s %9u %8u %8u %7u\n", who, endpoint_text(&c->local, local),
+	       endpoint_text(&c->remote, remote), vj_state_name(i->state), rtt_text(i->srtt_us, rtt),
+	       window_text(i->cwnd_bytes, cwnd), i->in_flight_bytes, i->unsent_bytes, i->unread_bytes,
+	       i->retransmits);
+}
+
+static void print_answer(const struct ctl_app *app, const struct answer *answer)
+{
+	char who[64];
+
+	snprintf(who, sizeof(who), "%s[%d]", app->name, app->pid);
+	for (uint32_t i = 0; i < answer->cnt; i++)
+		print_conn(who, &answer->conns[i]);
+	if (answer->left_out != 0)
+		printf("%-24s ... and %llu more\n", who, (unsigned long long)answer->left_out);
+}
+
+/* ---- JSON */
+
+/* Every number of struct vj_conn_info that is not told otherwise: name, member */
+#define INFO_NUMBERS(X)                                                                                       \
+	X(ca_state) X(srtt_us) X(rttvar_us) X(rto_us) X(min_rtt_us) X(backoff) X(ssthresh_bytes) X(mss)       \
+	X(snd_wnd) X(rcv_wnd) X(in_flight_bytes) X(unsent_bytes) X(unread_bytes) X(sacked_segs) X(lost_segs)  \
+	X(resent_segs) X(retransmits) X(out_of_order) X(rcv_rtt_us) X(rcv_mss) X(rcv_space_bytes)             \
+	X(rcv_ssthresh_bytes) X(ato_ms) X(last_data_sent_ms) X(last_data_rcvd_ms) X(last_ack_sent_ms)         \
+	X(last_ack_rcvd_ms) X(bytes_acked) X(bytes_rcvd) X(bytes_sent) X(bytes_retrans) X(segs_in)            \
+	X(segs_out) X(data_segs_in) X(data_segs_out) X(pacing_Bps) X(probes) X(snd_wscale) X(rcv_wscale)
+
+static json_t *json_endpoint(const struct ctl_endpoint *ep)
+{
+	struct ip_addr addr = ip_addr_from_v6(ep->addr);
+	char text[IP_ADDR_TEXT_BYTES];
+
+	return json_pack("{s:s, s:i}", "addr", ip_addr_format(&addr, text), "port", (int)ep->port);
+}
+
+static json_t *json_conn(const struct report_conn *c)
+{
+	const struct vj_conn_info *i = &c->info;
+	char cc[sizeof(i->congestion) + 1] = { 0 };
+	json_t *o;
+
+	memcpy(cc, i->congestion, sizeof(i->congestion));
+	o = json_pack("{s:o, s:o, s:s, s:b, s:b, s:b}", "local", json_endpoint(&c->local), "remote",
+		      json_endpoint(&c->remote), "state", vj_state_name(i->state), "timestamps",
+		      i->timestamps != 0, "sack", i->sack != 0, "ecn", i->ecn != 0);
+	json_object_set_new(o, "congestion", json_string(cc)); /* NULL, thus left out, if it isn't UTF-8 */
+	/* without a limit: left out */
+	if (i->cwnd_bytes != UINT32_MAX)
+		json_object_set_new(o, "cwnd_bytes", json_integer(i->cwnd_bytes));
+#define X(member) json_object_set_new(o, #member, json_integer((json_int_t)i->member));
+	INFO_NUMBERS(X)
+#undef X
+	return o;
+}
+
+static json_t *json_answer(const struct ctl_app *app, const struct answer *answer)
+{
+	json_t *conns = json_array();
+
+	for (uint32_t i = 0; i < answer->cnt; i++)
+		json_array_append_new(conns, json_conn(&answer->conns[i]));
+	return json_pack("{s:i, s:i, s:s, s:o, s:I}", "id", (int)app->id, "pid", app->pid, "name", app->name,
+			 "connections", conns, "left_out", (json_int_t)answer->left_out);
+}
+
+/* ---- all of it */
+
+/* Return: of those asked, how many did not answer */
+static unsigned show_all(struct ctl_client *client, const struct who *who, bool json)
+{
+	json_t *apps = json ? json_array() : NULL, *root;
+	unsigned silent = 0;
+
+	if (!json)
+		print_head();
+	for (size_t i = 0; i < who->cnt; i++) {
+		struct answer answer = { 0 };
+		int r = ask(client, &who->apps[i], &answer);
+
+		/* ended meanwhile, or an observer like this one: there is nothing to tell */
+		if (r == -ESRCH)
+			continue;
+		if (r < 0) {
+			complain("connections: %s[%d]: %s", who->apps[i].name, who->apps[i].pid, failure_text(r));
+			silent++;
+		} else if (json) {
+			json_array_append_new(apps, json_answer(&who->apps[i], &answer));
+		} else {
+			print_answer(&who->apps[i], &answer);
+		}
+		free(answer.conns);
+	}
+	if (json) {
+		root = json_pack("{s:o}", "applications", apps);
+		json_dumpf(root, stdout, JSON_INDENT(2));
+		putchar('\n');
+		json_decref(root);
+	}
+	return silent;
+}
+
+static int show(struct ctl_client *client, int32_t pid, bool json)
+{
+	struct who who = { .pid = pid, .self_id = ctl_client_welcome(client)->app_id };
+	int rc = ctl_client_status(client, collect, &who), status = EXIT_FAILED;
+
+	if (rc < 0 || who.failed) {
+		complain("connections: vjd did not tell: %s", strerror(rc < 0 ? -rc : ENOMEM));
+	} else if (pid != 0 && who.cnt == 0) {
+		complain("connections: process %d is no application of this vjd that you may see; see: vj status", pid);
+	} else {
+		status = show_all(client, &who, json) == 0 ? EXIT_OK : EXIT_FAILED;
+	}
+	free(who.apps);
+	return status;
+}
+
+/* Return: false: no process number */
+static bool pid_parse(const char *text, int32_t *ret_pid)
+{
+	char *end;
+	long pid;
+
+	errno = 0;
+	pid = strtol(text, &end, 10);
+	if (errno != 0 || *text == '\0' || *end != '\0' || pid < 1 || pid > INT32_MAX)
+		return false;
+	*ret_pid = (int32_t)pid;
+	return true;
+}
+
+int cmd_connections(const struct cmd *cmd, const void *opts, int argc, char **argv)
+{
+	const struct connections_options *o = opts;
+	char why[CTL_CLIENT_WHY_BYTES];
+	struct ctl_client *client;
+	int32_t pid = 0;
+	int rc;
+
+	(void)cmd;
+	if (argc > 1 || (argc == 1 && !pid_parse(argv[0], &pid))) {
+		complain("connections: '%s' is no process number; see: vj help connections", argv[argc - 1]);
+		return EXIT_USAGE;
+	}
+	rc = ctl_client_open_why(o->socket, "vj connections", CTL_HELLO_OBSERVER, &client, why);
+	if (rc == -ENOENT || rc == -ECONNREFUSED) {
+		complain("connections: no vjd runs: %s", why);
+		return EXIT_NO_DAEMON;
+	}
+	if (rc < 0) {
+		complain("connections: %s", why);
+		return EXIT_FAILED;
+	}
+	rc = show(client, pid, o->json);
+	ctl_client_close(client);
+	return rc;
+}
