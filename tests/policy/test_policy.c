@@ -13,70 +13,7 @@
 #include "policy/dispatch.h"
 #include "policy/gate.h"
 #include "tests/policy/steps.h"
-
-enum { ENTRIES = 64 };
-
-struct world {
-	struct policy_table addrs, ports, blocks, flows, devs, macs, frags;
-};
-
-static void table_init(struct policy_table *t, uint32_t key_bytes, uint32_t value_bytes)
-{
-	*t = (struct policy_table){ .mem = malloc(ENTRIES * (key_bytes + value_bytes)),
-				    .key_bytes = key_bytes,
-				    .value_bytes = value_bytes,
-				    .max = ENTRIES };
-}
-
-static struct policy_table *table_of(struct world *w, const char *name)
-{
-	const struct { const char *name; struct policy_table *t; } tables[] = {
-		{ "addrs", &w->addrs }, { "ports", &w->ports }, { "blocks", &w->blocks }, { "flows", &w->flows },
-		{ "devs", &w->devs },	{ "macs", &w->macs },	{ "frags", &w->frags },
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(tables); i++)
-		if (strcmp(tables[i].name, name) == 0)
-			return tables[i].t;
-	fail_msg("no map %s", name);
-	return NULL;
-}
-
-static void set(void *arg, const char *map, const void *key, const void *value)
-{
-	struct policy_table *t = table_of(arg, map);
-
-	if (value)
-		policy_map_set(t, key, value);
-	else
-		policy_map_del(t, key);
-}
-
-static void world_init(struct world *w)
-{
-	table_init(&w->addrs, sizeof(struct policy_addr), 4);
-	table_init(&w->ports, sizeof(struct policy_port), sizeof(struct policy_owner));
-	table_init(&w->blocks, 4, 4);
-	table_init(&w->flows, sizeof(struct policy_flow), 4);
-	table_init(&w->devs, 4, 4);
-	table_init(&w->macs, sizeof(struct policy_mac), 4);
-	table_init(&w->frags, sizeof(struct policy_frag), 4);
-	step_setup(set, w);
-}
-
-static void world_fini(struct world *w)
-{
-	struct policy_table *all[] = { &w->addrs, &w->ports, &w->blocks, &w->flows, &w->devs, &w->macs, &w->frags };
-
-	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
-		free(all[i]->mem);
-}
-
-static struct policy_maps maps_of(struct world *w)
-{
-	return (struct policy_maps){ .addrs = &w->addrs, .ports = &w->ports, .blocks = &w->blocks, .flows = &w->flows,
-				     .devs = &w->devs, .macs = &w->macs, .frags = &w->frags };
-}
+#include "tests/policy/tables.h"
 
 /* In memory of exactly the frame's length, so that the sanitizer sees a byte too far. */
 static struct policy_frame frame_of(const struct step_frame *f, uint8_t **ret_mem)
@@ -99,11 +36,11 @@ static void expect(const struct step *step, enum policy_reason reason, uint32_t 
 static void test_dispatch(void **state)
 {
 	struct policy_dispatch_cfg cfg = { .mac = step_mac(MAC_HOST), .hash_seed = STEP_SEED };
-	struct world w;
-	struct policy_maps maps = maps_of(&w);
+	struct tables w;
+	struct policy_maps maps = tables_maps(&w);
 
 	(void)state;
-	world_init(&w);
+	tables_init(&w);
 	for (size_t i = 0; i < dispatch_step_cnt; i++) {
 		const struct step *step = &dispatch_steps[i];
 		enum policy_reason reason;
@@ -111,23 +48,22 @@ static void test_dispatch(void **state)
 		uint32_t app;
 		uint8_t *mem;
 
-		step_apply(step->change, set, &w);
+		step_apply(step->change, tables_set, &w);
 		frame = frame_of(&step->frame, &mem);
 		reason = policy_dispatch(&maps, &frame, &cfg, &app);
 		expect(step, reason, app);
 		free(mem);
 	}
-	world_fini(&w);
 }
 
 static void test_gate(void **state)
 {
 	struct policy_gate_cfg cfg = { .app = 1, .mtu = STEP_MTU, .hash_seed = STEP_SEED, .mac = step_mac(MAC_HOST) };
-	struct world w;
-	struct policy_maps maps = maps_of(&w);
+	struct tables w;
+	struct policy_maps maps = tables_maps(&w);
 
 	(void)state;
-	world_init(&w);
+	tables_init(&w);
 	for (size_t i = 0; i < gate_step_cnt; i++) {
 		enum policy_reason reason;
 		struct policy_frame frame;
@@ -154,7 +90,6 @@ static void test_gate(void **state)
 		assert_int_equal(policy_gate(&maps, &frame, &cfg, &app), POLICY_SENT);
 		free(mem);
 	}
-	world_fini(&w);
 }
 
 /* Every frame of the lists, cut at every length: no byte behind the end is read (under the sanitizer, that is seen). */
@@ -162,11 +97,11 @@ static void test_cut_anywhere(void **state)
 {
 	struct policy_dispatch_cfg cfg = { .mac = step_mac(MAC_HOST) };
 	struct policy_gate_cfg gate = { .app = 1, .mtu = STEP_MTU, .mac = step_mac(MAC_HOST) };
-	struct world w;
-	struct policy_maps maps = maps_of(&w);
+	struct tables w;
+	struct policy_maps maps = tables_maps(&w);
 
 	(void)state;
-	world_init(&w);
+	tables_init(&w);
 	for (size_t i = 0; i < dispatch_step_cnt; i++) {
 		uint8_t buf[STEP_FRAME_MAX];
 		uint32_t len = step_build(&dispatch_steps[i].frame, buf);
@@ -182,7 +117,6 @@ static void test_cut_anywhere(void **state)
 			free(mem);
 		}
 	}
-	world_fini(&w);
 }
 
 /* The flows of a group are spread: of 10,000, no member of ten has less than 900 or more than 1,100. */
