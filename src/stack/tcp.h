@@ -910,25 +910,6 @@ void tcp_cc_idle(struct stack *s, struct conn c, uint32_t idle_ms);
 /* A mark: once per window */
 void tcp_cc_ecn(struct stack *s, struct conn c, uint32_t flight);
 
-/* ---- tcp_pace.c ------------------------------------------------------------------------------ */
-
-void tcp_pace_init(struct stack *s);
-/*
- * The algorithm or TCP_OPT_PACING changed, or the connection stands: is it paced? Return: 0; -ENOMEM:
- * it is not, but should be.
- */
-int tcp_pace_update(struct stack *s, struct conn c);
-/* It ends. A second time: nothing happens. */
-void tcp_pace_stop(struct stack *s, struct conn c);
-/* The rate of a connection that is paced, in bytes per second, 1.. */
-uint64_t tcp_pace_rate(const struct stack *s, struct conn c);
-/* ext is there. Must the next segment wait? Then output comes again by itself. */
-bool tcp_pace_hold(struct stack *s, struct conn c);
-/* Does one wait? */
-bool tcp_pace_held(const struct stack *s, const struct tcb *t);
-/* ext is there. @len bytes of payload have left. */
-void tcp_pace_sent(struct stack *s, struct conn c, uint32_t len);
-
 /* ---- tcp_ecn.c: RFC 3168; all but the first four only with TF_ECN ---------------------------- */
 
 /* Does this SYN ask for ECN, and do we want it? */

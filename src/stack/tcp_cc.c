@@ -7,6 +7,7 @@
  * tcp_cc_release(), and cc_priv.words[0] is then not 0.
  */
 #include "stack/tcp.h"
+#include "stack/tcp_pace.h"
 
 #include <errno.h>
 

@@ -9,6 +9,7 @@
 #include "stack/tcp.h"
 #include "stack/tcp_fastopen.h"
 #include "stack/tcp_mtu.h"
+#include "stack/tcp_pace.h"
 
 #include <errno.h>
 #include <string.h>

@@ -3,6 +3,7 @@
  * What a connection knows about itself, and what can be set about it
  */
 #include "stack/tcp_mtu.h"
+#include "stack/tcp_pace.h"
 
 #include <errno.h>
 

@@ -13,6 +13,7 @@
  * writable.
  */
 #include "stack/tcp_mtu.h"
+#include "stack/tcp_pace.h"
 #include "wire/eth.h"
 #include "wire/ip4.h"
 

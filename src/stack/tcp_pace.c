@@ -23,7 +23,7 @@
  *
  * What is paced is data, new ones and those sent again, and FIN; not acknowledgements and probes.
  */
-#include "stack/tcp.h"
+#include "stack/tcp_pace.h"
 
 #include <errno.h>
 

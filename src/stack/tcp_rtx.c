@@ -4,6 +4,7 @@
  * timer, whatever it stands for. SYN and persist are here for links that cannot lose, too.
  */
 #include "stack/tcp_mtu.h"
+#include "stack/tcp_pace.h"
 
 #include <errno.h>
 

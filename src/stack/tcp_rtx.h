@@ -39,6 +39,7 @@
 #ifndef VJ_STACK_TCP_RTX_H
 #define VJ_STACK_TCP_RTX_H
 
+#include "base/seq.h"
 #include "stack/buf.h"
 #include "stack/cc.h"
 #include "stack/stack.h"

@@ -4,6 +4,7 @@
  * each segment; it walks queues, so nothing else does.
  */
 #include "stack/tcp_mtu.h"
+#include "stack/tcp_pace.h"
 
 static void sanity_seq(const struct tcb *t)
 {

@@ -2,7 +2,7 @@
 /*
  * Pacing: bursts and the time between them, who is paced, what happens when it changes
  */
-#include "stack/tcp.h"
+#include "stack/tcp_pace.h"
 #include "tests/sim/tcp_line.h"
 
 #include <errno.h>
