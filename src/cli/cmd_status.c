@@ -177,6 +177,61 @@ static void print_channels(const struct status *s)
 	}
 }
 
+static const char *interface_name(const struct status *s, uint32_t ifindex)
+{
+	for (size_t i = 0; i < s->cnt; i++)
+		if (s->msgs[i].type == CTL_STATUS_INTERFACE && s->msgs[i].interface.ifindex == ifindex)
+			return s->msgs[i].interface.name;
+	return "?";
+}
+
+static const char *mode_text(uint32_t flags)
+{
+	return flags & CTL_INTERFACE_ZERO_COPY ? "zero-copy" : flags & CTL_INTERFACE_GENERIC ? "generic" : "native";
+}
+
+static void print_interfaces(const struct status *s)
+{
+	printf("\n%-16s %-30s %-17s  %6s %-9s  %s\n", "INTERFACE", "APPLICATION", "MAC", "MTU", "XDP", "MEMORY");
+	for (size_t i = 0; i < s->cnt; i++) {
+		const struct ctl_interface *c = &s->msgs[i].interface;
+		char app[64] = "-", mac[MAC_ADDR_TEXT_BYTES], mem[32] = "-";
+
+		if (s->msgs[i].type != CTL_STATUS_INTERFACE)
+			continue;
+		if (c->memory_bytes > 0) {
+			app_text(s, c->app_id, app);
+			bytes_text(c->memory_bytes, mem);
+		}
+		printf("%-16s %-30s %-17s  %6u %-9s  %s\n", c->name, app, mac_text(c->mac, mac), c->mtu,
+		       mode_text(c->flags), mem);
+	}
+}
+
+static void print_counters(const struct status *s)
+{
+	printf("\n%-16s %-30s %-10s %-16s %12s\n", "INTERFACE", "APPLICATION", "WHERE", "WHAT", "COUNT");
+	for (size_t i = 0; i < s->cnt; i++) {
+		const struct ctl_counter *c = &s->msgs[i].counter;
+		char app[64] = "-";
+
+		if (s->msgs[i].type != CTL_STATUS_COUNTER)
+			continue;
+		if (c->app_id != 0)
+			app_text(s, c->app_id, app);
+		printf("%-16s %-30s %-10s %-16s %12llu\n", interface_name(s, c->ifindex), app, c->where, c->name,
+		       (unsigned long long)c->value);
+	}
+}
+
+static bool has_type(const struct status *s, uint32_t type)
+{
+	for (size_t i = 0; i < s->cnt; i++)
+		if (s->msgs[i].type == type)
+			return true;
+	return false;
+}
+
 static void print_tables(const struct status *s, const char *path)
 {
 	const struct ctl_daemon *d = &s->msgs[s->cnt - 1].daemon;
@@ -195,6 +250,10 @@ static void print_tables(const struct status *s, const char *path)
 		print_leases(s);
 	if (d->channels > 0)
 		print_channels(s);
+	if (has_type(s, CTL_STATUS_INTERFACE))
+		print_interfaces(s);
+	if (has_type(s, CTL_STATUS_COUNTER))
+		print_counters(s);
 }
 
 static json_t *json_app(const struct ctl_app *a)
@@ -225,6 +284,26 @@ static json_t *json_channel(const struct ctl_channel *c)
 			 "ring_cnt", (int)c->params.ring_cnt);
 }
 
+/* Of an application: with @app_id. */
+static json_t *json_interface(const struct ctl_interface *c)
+{
+	char mac[MAC_ADDR_TEXT_BYTES];
+	json_t *o = json_pack("{s:i, s:s, s:s, s:i, s:s}", "ifindex", (int)c->ifindex, "name", c->name, "mac",
+			      mac_text(c->mac, mac), "mtu", (int)c->mtu, "xdp", mode_text(c->flags));
+
+	if (c->memory_bytes > 0) {
+		json_object_set_new(o, "app_id", json_integer(c->app_id));
+		json_object_set_new(o, "memory_bytes", json_integer((json_int_t)c->memory_bytes));
+	}
+	return o;
+}
+
+static json_t *json_counter(const struct ctl_counter *c)
+{
+	return json_pack("{s:i, s:i, s:s, s:s, s:I}", "ifindex", (int)c->ifindex, "app_id", (int)c->app_id, "where",
+			 c->where, "name", c->name, "value", (json_int_t)c->value);
+}
+
 static json_t *json_daemon(const struct ctl_daemon *d, const char *path)
 {
 	return json_pack("{s:s, s:i, s:i, s:b, s:f, s:s, s:I, s:I}", "release", d->release, "pid",
@@ -236,6 +315,7 @@ static json_t *json_daemon(const struct ctl_daemon *d, const char *path)
 static int print_json(const struct status *s, const char *path)
 {
 	json_t *apps = json_array(), *leases = json_array(), *channels = json_array(), *root;
+	json_t *interfaces = json_array(), *counters = json_array();
 	int rc;
 
 	for (size_t i = 0; i < s->cnt; i++) {
@@ -247,10 +327,14 @@ static int print_json(const struct status *s, const char *path)
 			json_array_append_new(leases, json_lease(&m->lease));
 		else if (m->type == CTL_STATUS_CHANNEL)
 			json_array_append_new(channels, json_channel(&m->channel));
+		else if (m->type == CTL_STATUS_INTERFACE)
+			json_array_append_new(interfaces, json_interface(&m->interface));
+		else if (m->type == CTL_STATUS_COUNTER)
+			json_array_append_new(counters, json_counter(&m->counter));
 	}
-	root = json_pack("{s:o, s:o, s:o, s:o}", "daemon",
+	root = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "daemon",
 			 json_daemon(&s->msgs[s->cnt - 1].daemon, path), "applications", apps,
-			 "leases", leases, "channels", channels);
+			 "leases", leases, "channels", channels, "interfaces", interfaces, "counters", counters);
 	rc = root != NULL ? json_dumpf(root, stdout, JSON_INDENT(2)) : -1;
 	putchar('\n');
 	json_decref(root);

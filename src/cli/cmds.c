@@ -39,7 +39,8 @@ const struct cmd cmds[] = {
 		.args = "",
 		.about = "Asks vjd what it knows: every application of this user (all users, for "
 			 "root), the ports each has "
-			 "leased, the channels between them, and the daemon itself.",
+			 "leased, the channels between them, and the daemon itself; the interfaces at which it offers channels, who "
+			 "has one there, and what became of frames: taken, left to the kernel, spilled or dropped, by reason.",
 		.example = "vj status\nvj status --json | jq .applications",
 		.opts = status_opts,
 		.exits = { { 0, "shown" },
@@ -67,6 +68,34 @@ const struct cmd cmds[] = {
 			   { 2, "wrong use" },
 			   { 3, "no vjd runs" } },
 		.run = cmd_connections,
+	},
+	{
+		.name = "attach",
+		.help = "offer channels at an interface of the host",
+		.args = "INTERFACE...",
+		.about = "Has the vjd of the host give applications channels at INTERFACE: from then on programs under vj "
+			 "serve the network there, and reach it, at the host's own addresses. All else goes to the kernel "
+			 "as before. For root. vjd remembers it when it is started again.",
+		.example = "sudo vj attach eth0\nvj run -- redis-server",
+		.opts = attach_opts,
+		.exits = { { 0, "all are attached" },
+			   { 1, "one could not be; the reason is said" },
+			   { 2, "wrong use" },
+			   { 3, "no vjd runs" } },
+		.run = cmd_attach,
+	},
+	{
+		.name = "detach",
+		.help = "leave an interface to the kernel",
+		.args = "INTERFACE...",
+		.about = "Ends what vj attach began. Connections of applications over INTERFACE break.",
+		.example = "sudo vj detach eth0",
+		.opts = attach_opts,
+		.exits = { { 0, "none is attached any more" },
+			   { 1, "one was not attached" },
+			   { 2, "wrong use" },
+			   { 3, "no vjd runs" } },
+		.run = cmd_attach,
 	},
 	{
 		.name = "bench",

@@ -156,7 +156,7 @@ struct ctl_welcome {
 	uint8_t pad;
 	uint32_t leases_max, channels_max; /* quotas of this application */
 	uint64_t run; /* random: tells this vjd from an earlier one at the same place */
-	uint32_t interfaces; /* attached: INTERFACE_NEWS for each follows, if the application may have channels there */
+	uint32_t interfaces; /* attached; INTERFACE_NEWS of each came before, if the application may have channels there */
 	uint32_t pad2;
 	char release[CTL_NAME_MAX];
 };

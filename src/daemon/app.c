@@ -5,6 +5,7 @@
 #include "base/time.h"
 #include "daemon/channel_maker.h"
 #include "daemon/fd_worker.h"
+#include "daemon/interfaces.h"
 #include "daemon/lease_holder.h"
 #include "daemon/status.h"
 
@@ -88,6 +89,7 @@ void app_gone(struct app *app)
 	VJ_ASSERT_OP(app->state, !=, APP_GONE);
 	app->state = APP_GONE;
 	TAILQ_REMOVE(welcome ? &d->apps : &d->strangers, app, all);
+	interfaces_app_gone(app);
 	/* PEER_GONE tells them of the leases too */
 	channel_drop_all(app);
 	lease_drop_all(app);

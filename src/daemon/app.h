@@ -44,6 +44,7 @@ struct status_cursor {
 	bool app_told;
 	uint32_t lease_id;   /* of @app_id: those up to it are done */
 	uint32_t channel_id; /* likewise */
+	uint32_t interface_pos; /* after the applications: see interfaces_status() */
 };
 
 struct app {

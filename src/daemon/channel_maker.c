@@ -198,7 +198,7 @@ static enum ctl_refusal check_quotas(const struct app *app, const struct app *pe
 	if (app->channel_cnt + ends > limits->channels_max ||
 	    peer->channel_cnt + ends > limits->channels_max)
 		return CTL_REFUSAL_QUOTA_CHANNELS;
-	if (app->user->memory_bytes + bytes > limits->memory_max)
+	if (app->user->memory_bytes + bytes > vjd_memory_max(app->d, app->uid))
 		return CTL_REFUSAL_QUOTA_MEMORY;
 	return CTL_REFUSAL_NONE;
 }

@@ -1,40 +1,458 @@
-/* SPDX-License-Identifier: BSD-2-Clause */
+// SPDX-License-Identifier: BSD-2-Clause
+/* interfaces.c - attaching and detaching, following the host, and progress */
 #include "daemon/interfaces.h"
 
+#include "base/time.h"
 #include "daemon/app.h"
+#include "daemon/if_state.h"
+#include "daemon/netns.h"
+#include "daemon/spill.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { EVENTS_PER_RUN = 64 };
+
+/* ---- lists */
+
+struct iface *iface_by_index(const struct interfaces *s, uint32_t ifindex)
+{
+	struct iface *i;
+
+	TAILQ_FOREACH (i, &s->ifaces, entry)
+		if (i->ifindex == ifindex)
+			return i;
+	return NULL;
+}
+
+struct if_ports iface_ports(const struct interfaces *s, const struct iface *i)
+{
+	return (struct if_ports){
+		.dispatch = &i->dispatch, .chans = &i->chans, .policy = s->d->policy, .netns = s->d->cfg.netns
+	};
+}
+
+void iface_describe(const struct iface *i, struct ctl_interface *ret)
+{
+	*ret = (struct ctl_interface){
+		.ifindex = i->ifindex,
+		.mtu = i->mtu,
+		.flags = i->dispatch.generic ? CTL_INTERFACE_GENERIC : 0u,
+	};
+	memcpy(ret->mac, i->mac, sizeof(ret->mac));
+	ctl_name_set(ret->name, i->name);
+}
 
 uint32_t interfaces_cnt(const struct vjd *d)
 {
-	(void)d;
+	uint32_t cnt = 0;
+	struct iface *i;
+
+	if (d->interfaces != NULL)
+		TAILQ_FOREACH (i, &d->interfaces->ifaces, entry)
+			cnt++;
+	return cnt;
+}
+
+enum ctl_refusal iface_refusal(int err)
+{
+	switch (-err) {
+	case EPERM:
+	case EACCES:
+		return CTL_REFUSAL_NO_PRIVILEGE;
+	case EBUSY:
+		return CTL_REFUSAL_XDP_BUSY;
+	case ENOMEM:
+	case ENOBUFS:
+	case EMFILE:
+	case ENFILE:
+		return CTL_REFUSAL_RESOURCES;
+	case ENODEV:
+		return CTL_REFUSAL_NO_INTERFACE;
+	default:
+		return CTL_REFUSAL_NO_SUPPORT;
+	}
+}
+
+/* ---- telling applications */
+
+static void news(struct app *app, const struct iface *i, uint32_t flags)
+{
+	struct ctl_msg msg = { .type = CTL_INTERFACE_NEWS };
+
+	if (app->observer || app->netns != app->d->cfg.netns)
+		return;
+	iface_describe(i, &msg.interface);
+	msg.interface.flags |= flags;
+	app_post(app, &msg);
+}
+
+void interfaces_tell(struct app *app)
+{
+	struct iface *i;
+
+	if (app->d->interfaces != NULL)
+		TAILQ_FOREACH (i, &app->d->interfaces->ifaces, entry)
+			news(app, i, 0);
+}
+
+static void tell_all(struct interfaces *s, const struct iface *i, uint32_t flags)
+{
+	struct app *app;
+
+	TAILQ_FOREACH (app, &s->d->apps, all)
+		news(app, i, flags);
+}
+
+/* ---- following the host */
+
+static void follow(struct interfaces *s, struct iface *i, const struct host_interface *now)
+{
+	struct if_ports p = iface_ports(s, i);
+	struct if_chan *c;
+
+	if_ports_sync_addrs(&p, host_watch_image(s->host), i->ifindex);
+	if (memcmp(i->mac, now->mac, sizeof(i->mac)) == 0 && i->mtu == now->mtu)
+		return;
+	memcpy(i->mac, now->mac, sizeof(i->mac));
+	i->mtu = now->mtu;
+	if_dispatch_set_mac(&i->dispatch, i->mac);
+	TAILQ_FOREACH (c, &i->chans, entry)
+		if (if_chan_follow(&s->place, &i->dispatch, c, i->mtu, i->mac) < 0)
+			log_error(s->d->cfg.log, "%s: channel %u can't have the MTU %u", i->name, c->rec.nr, i->mtu);
+	tell_all(s, i, 0);
+}
+
+static void iface_end(struct interfaces *s, struct iface *i);
+
+static void host_changed(void *arg)
+{
+	struct interfaces *s = arg;
+	struct iface *i, *next;
+
+	for (i = TAILQ_FIRST(&s->ifaces); i != NULL; i = next) {
+		const struct host_interface *now = host_watch_find(s->host, NULL, i->ifindex);
+
+		next = TAILQ_NEXT(i, entry);
+		if (now != NULL) {
+			follow(s, i, now);
+			continue;
+		}
+		log_info(s->d->cfg.log, "%s: is no more", i->name);
+		iface_end(s, i);
+	}
+}
+
+static void host_neighbour(void *arg, uint32_t ifindex, const struct ip_addr *addr, enum host_neighbour_state state)
+{
+	resolve_done(arg, ifindex, addr, state == HOST_NEIGHBOUR_FAILED);
+}
+
+static const struct host_watch_ops host_ops = { .changed = host_changed, .neighbour = host_neighbour };
+
+/* ---- getting ready: what only a vjd with interfaces needs */
+
+static int open_there(void *arg)
+{
+	return rtnl_open(arg);
+}
+
+static int open_place(struct interfaces *s)
+{
+	char path[128];
+	int r;
+
+	if (mkdir(s->place.dir, 0700) != 0 && errno != EEXIST)
+		return -errno;
+	snprintf(path, sizeof(path), "%s/netns", s->place.dir);
+	r = s->place.netns_fd = netns_open(path);
+	if (r < 0)
+		return r;
+	r = rtnl_open(&s->place.here);
+	return r == 0 ? netns_do(s->place.netns_fd, open_there, &s->place.there) : r;
+}
+
+static void close_place(struct interfaces *s)
+{
+	rtnl_close(&s->place.here);
+	rtnl_close(&s->place.there);
+	if (s->place.netns_fd >= 0)
+		close(s->place.netns_fd);
+	s->place.netns_fd = -1;
+}
+
+static int get_ready(struct interfaces *s)
+{
+	struct epoll_event e = { .events = EPOLLIN, .data.ptr = NULL };
+	int r;
+
+	if (s->ready)
+		return 0;
+	r = open_place(s);
+	if (r == 0)
+		r = host_watch_new(&host_ops, s, &s->host);
+	if (r < 0) {
+		close_place(s);
+		return r;
+	}
+	epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, host_watch_fd(s->host), &e);
+	s->ready = true;
+	return 0;
+}
+
+/* ---- attach and detach */
+
+static void iface_record(const struct interfaces *s, const struct iface *i, bool is_there)
+{
+	char path[160];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/if-%s", s->place.dir, i->name);
+	if (!is_there) {
+		unlink(path);
+		return;
+	}
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	if (fd >= 0)
+		close(fd);
+}
+
+static int iface_new(struct interfaces *s, const struct host_interface *from, struct iface **ret_iface)
+{
+	struct iface *i = calloc(1, sizeof(*i));
+	int r;
+
+	if (i == NULL)
+		return -ENOMEM;
+	i->ifindex = from->ifindex;
+	i->mtu = from->mtu;
+	memcpy(i->mac, from->mac, sizeof(i->mac));
+	memcpy(i->name, from->name, sizeof(i->name));
+	TAILQ_INIT(&i->chans);
+	r = if_dispatch_attach(i->ifindex, i->mac, &i->dispatch);
+	if (r < 0) {
+		free(i);
+		return r;
+	}
+	TAILQ_INSERT_TAIL(&s->ifaces, i, entry);
+	*ret_iface = i;
+	return 0;
+}
+
+static int attach(struct interfaces *s, const char *name, struct iface **ret_iface)
+{
+	const struct host_interface *from;
+	struct if_ports p;
+	int r = get_ready(s);
+
+	if (r < 0)
+		return r;
+	host_watch_run(s->host, s->d->now_ns);
+	from = host_watch_find(s->host, name, 0);
+	if (from == NULL)
+		return -ENODEV;
+	*ret_iface = iface_by_index(s, from->ifindex);
+	if (*ret_iface != NULL)
+		return 0;
+	r = iface_new(s, from, ret_iface);
+	if (r < 0)
+		return r;
+	p = iface_ports(s, *ret_iface);
+	if_ports_sync_addrs(&p, host_watch_image(s->host), from->ifindex);
+	host_watch_attach(s->host, from->ifindex, true);
+	iface_record(s, *ret_iface, true);
 	return 0;
 }
 
 enum ctl_refusal interfaces_attach(struct vjd *d, const char *name, struct ctl_interface *ret_interface)
 {
-	(void)d;
-	(void)name;
-	(void)ret_interface;
-	return CTL_REFUSAL_NO_SUPPORT;
+	struct interfaces *s = d->interfaces;
+	uint32_t before = interfaces_cnt(d);
+	struct iface *i;
+	int r;
+
+	if (s == NULL)
+		return d->cfg.uid != 0 ? CTL_REFUSAL_NO_PRIVILEGE : CTL_REFUSAL_NO_SUPPORT;
+	r = attach(s, name, &i);
+	if (r < 0) {
+		log_error(d->cfg.log, "%s: not attached: %s", name, strerror(-r));
+		return iface_refusal(r);
+	}
+	iface_describe(i, ret_interface);
+	if (interfaces_cnt(d) > before) {
+		log_info(d->cfg.log, "%s: attached%s", name, i->dispatch.generic ? ", its driver has no XDP of its own" : "");
+		tell_all(s, i, 0);
+	}
+	return CTL_REFUSAL_NONE;
+}
+
+static void iface_end(struct interfaces *s, struct iface *i)
+{
+	struct if_chan *c;
+
+	tell_all(s, i, CTL_INTERFACE_GONE);
+	while ((c = TAILQ_FIRST(&i->chans)) != NULL)
+		chan_end(s, i, c);
+	TAILQ_REMOVE(&s->ifaces, i, entry);
+	if_dispatch_detach(&i->dispatch);
+	host_watch_attach(s->host, i->ifindex, false);
+	iface_record(s, i, false);
+	free(i);
 }
 
 enum ctl_refusal interfaces_detach(struct vjd *d, const char *name, struct ctl_interface *ret_interface)
 {
-	(void)d;
-	(void)name;
-	(void)ret_interface;
-	return CTL_REFUSAL_NO_INTERFACE;
+	struct interfaces *s = d->interfaces;
+	struct iface *i;
+
+	if (s == NULL)
+		return CTL_REFUSAL_NO_INTERFACE;
+	TAILQ_FOREACH (i, &s->ifaces, entry)
+		if (strcmp(i->name, name) == 0)
+			break;
+	if (i == NULL)
+		return CTL_REFUSAL_NO_INTERFACE;
+	iface_describe(i, ret_interface);
+	ret_interface->flags |= CTL_INTERFACE_GONE;
+	iface_end(s, i);
+	log_info(d->cfg.log, "%s: detached", name);
+	return CTL_REFUSAL_NONE;
 }
 
-enum ctl_refusal interfaces_open_channel(struct app *app, uint32_t seq, const struct ctl_interface *req)
+/* ---- progress */
+
+void interfaces_run(struct vjd *d)
 {
-	(void)app;
-	(void)seq;
-	(void)req;
-	return CTL_REFUSAL_NO_INTERFACE;
+	struct interfaces *s = d->interfaces;
+	struct epoll_event events[EVENTS_PER_RUN];
+	struct iface *i;
+	struct if_chan *c;
+	int n;
+
+	if (s == NULL || !s->ready)
+		return;
+	n = epoll_wait(s->epoll_fd, events, EVENTS_PER_RUN, 0);
+	for (int k = 0; k < n; k++)
+		if (events[k].data.ptr != NULL)
+			spill_run(((struct if_chan *)events[k].data.ptr)->spill, d->now_ns);
+	TAILQ_FOREACH (i, &s->ifaces, entry)
+		TAILQ_FOREACH (c, &i->chans, entry)
+			if (spill_deadline_ns(c->spill) <= d->now_ns)
+				spill_run(c->spill, d->now_ns);
+	resolve_expire(s);
+	host_watch_run(s->host, d->now_ns);
+	if (s->adopt_until_ns != 0 && d->now_ns >= s->adopt_until_ns)
+		adopt_end(s);
+	/* not while some may still come and state theirs */
+	if (s->reserve_again && s->adopt_until_ns == 0)
+		s->reserve_again = blocks_reserve(s) < 0;
 }
 
-void interfaces_resolve(struct app *app, const struct ctl_neighbour *req)
+uint64_t interfaces_deadline_ns(const struct vjd *d)
 {
-	(void)app;
-	(void)req;
+	struct interfaces *s = d->interfaces;
+	uint64_t deadline_ns;
+	struct iface *i;
+	struct if_chan *c;
+
+	if (s == NULL || !s->ready)
+		return TIME_NEVER;
+	deadline_ns = min_u64(host_watch_deadline_ns(s->host), resolve_expire(s));
+	if (s->adopt_until_ns != 0)
+		deadline_ns = min_u64(deadline_ns, s->adopt_until_ns);
+	TAILQ_FOREACH (i, &s->ifaces, entry)
+		TAILQ_FOREACH (c, &i->chans, entry)
+			deadline_ns = min_u64(deadline_ns, spill_deadline_ns(c->spill));
+	return deadline_ns;
+}
+
+/* ---- birth and death */
+
+int interfaces_new(struct vjd *d, const char *dir, int *ret_fd)
+{
+	struct interfaces *s = calloc(1, sizeof(*s));
+
+	if (s == NULL)
+		return -ENOMEM;
+	s->d = d;
+	s->place.netns_fd = -1;
+	if (snprintf(s->place.dir, sizeof(s->place.dir), "%s", dir) >= (int)sizeof(s->place.dir)) {
+		free(s);
+		return -ENAMETOOLONG;
+	}
+	TAILQ_INIT(&s->ifaces);
+	TAILQ_INIT(&s->resolves);
+	/* Numbers of channels that are gone may still stand in the kernel's maps: none is used twice. */
+	d->ops->random(&s->last_nr, sizeof(s->last_nr));
+	s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (s->epoll_fd < 0) {
+		free(s);
+		return -errno;
+	}
+	d->interfaces = s;
+	adopt_begin(s);
+	*ret_fd = s->epoll_fd;
+	return 0;
+}
+
+static void leave_nothing(struct interfaces *s)
+{
+	char path[128];
+	struct iface *i;
+
+	blocks_reserve(s);
+	while ((i = TAILQ_FIRST(&s->ifaces)) != NULL)
+		iface_end(s, i);
+	snprintf(path, sizeof(path), "%s/netns", s->place.dir);
+	netns_forget(path);
+	rmdir(s->place.dir);
+}
+
+static void let_serve_on(struct interfaces *s)
+{
+	struct if_chan *c;
+	struct iface *i;
+
+	while ((i = TAILQ_FIRST(&s->ifaces)) != NULL) {
+		TAILQ_REMOVE(&s->ifaces, i, entry);
+		while ((c = TAILQ_FIRST(&i->chans)) != NULL) {
+			TAILQ_REMOVE(&i->chans, c, entry);
+			if_chan_close(c);
+		}
+		if_dispatch_close(&i->dispatch);
+		free(i);
+	}
+}
+
+static bool any_channel(const struct interfaces *s)
+{
+	const struct iface *i;
+
+	TAILQ_FOREACH (i, &s->ifaces, entry)
+		if (!TAILQ_EMPTY(&i->chans))
+			return true;
+	return false;
+}
+
+void interfaces_free(struct vjd *d)
+{
+	struct interfaces *s = d->interfaces;
+
+	if (s == NULL)
+		return;
+	if (s->ready && !any_channel(s))
+		leave_nothing(s);
+	else
+		let_serve_on(s);
+	host_watch_free(s->host);
+	close_place(s);
+	close(s->epoll_fd);
+	d->interfaces = NULL;
+	free(s);
 }

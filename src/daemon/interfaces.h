@@ -4,12 +4,33 @@
  *
  * What of it needs the kernel is behind struct vjd's @interfaces, which is NULL in a private vjd, in tests of the
  * book-keeping and in fuzzers: then nothing is attached, and every request is refused by name.
+ *
+ * Nothing here is on a packet's path but the spill (spill.h). Interfaces and channels serve on while no vjd runs: what is to be found
+ * again is pinned, or stands in files below the directory of interfaces_new(). A channel that its application hasn't stated
+ * ADOPT_NS after the start of a vjd is taken down, and so are ports in the maps that nobody has leased by then.
  */
 #ifndef DAEMON_INTERFACES_H
 #define DAEMON_INTERFACES_H
 
 #include "control/msg.h"
+#include "daemon/lease.h"
 #include "daemon/vjd.h"
+
+/**
+ * interfaces_new() - Find again what an earlier vjd has left in @dir; the directory is made when it is needed
+ * @ret_fd: readable when interfaces_run() has something to do
+ * Return: 0; -ENOMEM and others: vjd can't offer any
+ */
+int interfaces_new(struct vjd *d, const char *dir, int *ret_fd);
+
+/** interfaces_free() - Let them serve on; or, if no application has a channel, leave nothing behind */
+void interfaces_free(struct vjd *d);
+
+/** interfaces_run() - Do what is due */
+void interfaces_run(struct vjd *d);
+
+/** interfaces_deadline_ns() - When interfaces_run() is wanted next, whatever the descriptor says; TIME_NEVER */
+uint64_t interfaces_deadline_ns(const struct vjd *d);
 
 /** interfaces_cnt() - How many are attached */
 uint32_t interfaces_cnt(const struct vjd *d);
@@ -36,5 +57,30 @@ enum ctl_refusal interfaces_open_channel(struct app *app, uint32_t seq, const st
 
 /** interfaces_resolve() - Serve a RESOLVE */
 void interfaces_resolve(struct app *app, const struct ctl_neighbour *req);
+
+/** interfaces_tell() - @app is welcome: INTERFACE_NEWS of each interface that it may use */
+void interfaces_tell(struct app *app);
+
+/** interfaces_app_gone() - Take its channels down; its leases and ports are still in the books */
+void interfaces_app_gone(struct app *app);
+
+/** interfaces_policy_changed() - Ports that may be dispatched are others. Channels that are there stay */
+void interfaces_policy_changed(struct vjd *d);
+
+/** interfaces_lease_changed() - A lease of this key has come or gone; the table is as it is now */
+void interfaces_lease_changed(struct vjd *d, const struct lease_key *key);
+
+/**
+ * interfaces_take_ports() - A block of ephemeral ports, for an application that may have channels
+ * As port_map_take(); to one with a channel only what the kernel doesn't use, and will leave alone from now on.
+ */
+uint16_t interfaces_take_ports(struct app *app, const struct ctl_ports *req, uint16_t *ret_first);
+
+/**
+ * interfaces_status() - One part of a STATUS reply
+ * @pos: 0 at first; where to go on
+ * Return: false: that was all
+ */
+bool interfaces_status(const struct app *viewer, uint32_t *pos, struct ctl_msg *ret_msg);
 
 #endif

@@ -167,6 +167,15 @@ struct lease *lease_find(struct lease_table *t, uint64_t netns, uint8_t proto,
 	return NULL;
 }
 
+const struct lease *lease_next_at(const struct lease_table *t, uint8_t proto, uint16_t port, const struct lease *after)
+{
+	const struct lease *l = after != NULL ? LIST_NEXT(after, bucket) : LIST_FIRST(&bucket_of(t, proto, port)->leases);
+
+	while (l != NULL && (l->key.proto != proto || l->key.local.port != port))
+		l = LIST_NEXT(l, bucket);
+	return l;
+}
+
 bool lease_port_in_use(const struct lease_table *t, uint8_t proto, uint16_t port)
 {
 	const struct lease *l;

@@ -122,6 +122,9 @@ struct lease *lease_find(struct lease_table *t, uint64_t netns, uint8_t proto,
 			 const struct endpoint *dest, uint32_t uid, uint32_t flow,
 			 uint32_t *ret_cnt);
 
+/** lease_next_at() - All leases of a port, whatever the address. @after: the last one found; NULL: start */
+const struct lease *lease_next_at(const struct lease_table *t, uint8_t proto, uint16_t port, const struct lease *after);
+
 /** lease_port_in_use() - Does anybody hold this port, whatever the address? */
 bool lease_port_in_use(const struct lease_table *t, uint8_t proto, uint16_t port);
 

@@ -2,6 +2,7 @@
 #include "daemon/lease_holder.h"
 
 #include "daemon/channel_maker.h"
+#include "daemon/interfaces.h"
 
 #include <stdlib.h>
 
@@ -22,6 +23,7 @@ static void unlink_and_free(struct lease *lease)
 	lease_remove(&app->d->leases, lease);
 	TAILQ_REMOVE(&app->leases, lease, of_app);
 	app->lease_cnt--;
+	interfaces_lease_changed(app->d, &lease->key);
 	free(lease);
 }
 
@@ -134,6 +136,7 @@ enum ctl_refusal lease_grant(struct app *app, const struct ctl_lease *req,
 	lease_insert(&d->leases, lease);
 	TAILQ_INSERT_TAIL(&app->leases, lease, of_app);
 	app->lease_cnt++;
+	interfaces_lease_changed(d, &lease->key);
 	lease_describe(lease, ret_lease);
 	return CTL_REFUSAL_NONE;
 }

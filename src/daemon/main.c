@@ -24,6 +24,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#define POLICY_PATH "/etc/vjchan/policy.conf"
+
 enum {
 	EXIT_USAGE = 2,
 	PRIVATE_IDLE_EXIT_S = 2,
@@ -74,9 +76,9 @@ static void set_up_process(void)
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
-	signal(SIGHUP, SIG_IGN);
 	umask(077);
 	if (getrlimit(RLIMIT_NOFILE, &rl) == 0) {
 		rl.rlim_cur = rl.rlim_max;
@@ -119,6 +121,14 @@ static struct vj_area_params area_params(const struct options *opts)
 	};
 }
 
+/* The default file may be missing; one that was named has to be there. */
+static const char *policy_path(const struct options *opts)
+{
+	if (opts->policy != NULL)
+		return opts->policy;
+	return !opts->is_private && access(POLICY_PATH, F_OK) == 0 ? POLICY_PATH : NULL;
+}
+
 static struct server_config make_config(const struct options *opts, const char *path,
 					const struct log_sink *log)
 {
@@ -139,6 +149,7 @@ static struct server_config make_config(const struct options *opts, const char *
 		.path = path,
 		.socket_mode = opts->is_private ? 0600 : 0666,
 		.idle_exit_ns = seconds_or(opts, opts->idle_exit_s, PRIVATE_IDLE_EXIT_S),
+		.policy = policy_path(opts),
 		.first_exit_ns = seconds_or(opts, opts->first_exit_s, PRIVATE_FIRST_EXIT_S),
 	};
 }
@@ -214,16 +225,44 @@ static int win_place(struct place *place)
 
 /* ---- run */
 
+static int attach_all(struct server *server, const char *names)
+{
+	char name[32];
+
+	for (const char *at = names; at != NULL && *at != '\0';) {
+		size_t len = strcspn(at, ",");
+		enum ctl_refusal why;
+
+		snprintf(name, sizeof(name), "%.*s", (int)min_u32((uint32_t)len, sizeof(name) - 1), at);
+		why = server_attach(server, name);
+		if (why != CTL_REFUSAL_NONE) {
+			fprintf(stderr, "vjd: cannot attach %s: %s\n", name, ctl_refusal_text(why));
+			return -ENODEV;
+		}
+		at += len + (at[len] == ',');
+	}
+	return 0;
+}
+
 static int serve(const struct options *opts, const struct place *place, struct detach *detach,
 		 struct log_sink *log)
 {
 	struct server_config cfg = make_config(opts, place->path.text, log);
 	struct server *server = NULL;
-	int r = server_new(&cfg, &server);
+	char why[POLICY_WHY_BYTES] = "";
+	int r = server_new(&cfg, &server, why);
 
+	if (r == -EBADMSG) {
+		fprintf(stderr, "vjd: %s\n", why);
+		return EXIT_FAILURE;
+	}
 	if (r < 0) {
 		fprintf(stderr, "vjd: cannot listen at %s: %s\n", cfg.path,
 			r == -EEXIST ? "something else is there" : strerror(-r));
+		return EXIT_FAILURE;
+	}
+	if (attach_all(server, opts->attach) < 0) {
+		server_free(server);
 		return EXIT_FAILURE;
 	}
 	if (detach->parent_fd >= 0 && opts->log == NULL)

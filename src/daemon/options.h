@@ -12,7 +12,7 @@
 
 struct options {
 	uint64_t is_private, foreground, verbose, help, version; /* 0 or 1 */
-	const char *socket, *log;				 /* NULL: not given */
+	const char *socket, *log, *attach, *policy; /* NULL: not given */
 	uint64_t idle_exit_s, first_exit_s;			 /* OPTION_UNSET: not given */
 	uint64_t ready_fd;					 /* OPTION_UNSET: not given */
 	uint64_t memory_max_mib;				 /* OPTION_UNSET: not given */
@@ -28,6 +28,10 @@ struct options {
 	  "serve this user only, without privilege; leave when nobody needs it") \
 	X("socket",       socket,         TEXT,   "PATH",    0,             0,     0, \
 	  "listen there (default: see FILES in vjd(8))") \
+	X("attach",       attach,         TEXT,   "IF[,IF]", 0,             0,     0, \
+	  "offer channels at these interfaces, as vj attach does") \
+	X("policy",       policy,         TEXT,   "FILE",    0,             0,     0, \
+	  "what users may have at interfaces (default: /etc/vjchan/policy.conf, if it is there)") \
 	X("foreground",   foreground,     FLAG,   NULL,      0,             0,     1, \
 	  "with --private: stay in the foreground, log to standard error") \
 	X("verbose",      verbose,        FLAG,   NULL,      0,             0,     1, \

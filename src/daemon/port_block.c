@@ -28,12 +28,13 @@ struct search {
 	uint8_t proto;
 	unsigned p; /* index of @proto */
 	unsigned users;
+	bool alone;
 };
 
 static bool suits(const struct search *s, unsigned unit)
 {
 	return s->map->users[s->p][unit] == s->users && !s->set->has[s->p][unit] &&
-	       !unit_leased(s->leases, s->proto, unit);
+	       !(s->alone && s->map->kernel[s->p][unit]) && !unit_leased(s->leases, s->proto, unit);
 }
 
 /* Of all runs of at most @want units, the first of the greatest length. Return: length */
@@ -97,16 +98,18 @@ static void take(struct port_map *map, struct port_set *set, unsigned p, unsigne
 }
 
 uint16_t port_map_take(struct port_map *map, const struct lease_table *leases, struct port_set *set,
-		       uint8_t proto, uint16_t first, uint16_t cnt, uint16_t *ret_first)
+		       uint8_t proto, uint16_t first, uint16_t cnt, bool alone, uint16_t *ret_first)
 {
-	struct search s = { map, leases, set, proto, .p = proto == CTL_PROTO_UDP };
+	struct search s = { map, leases, set, proto, .p = proto == CTL_PROTO_UDP, .alone = alone };
 	unsigned want = (cnt + PORT_UNIT - 1u) / PORT_UNIT, unit = 0, run = 0;
 
+	if (alone && map->free_cnt[s.p] <= PORT_UNIT_CNT / 2 && first == 0)
+		return 0;
 	if (first != 0)
 		run = run_at(&s, first, want, &unit);
 	if (run == 0 && map->free_cnt[s.p] > 0)
 		run = find_run(&s, min_u32(want, max_u32(map->free_cnt[s.p] / 4u, 1)), &unit);
-	if (run == 0)
+	if (run == 0 && !alone)
 		run = find_shared(&s, want, &unit);
 	for (unsigned i = 0; i < run; i++)
 		take(map, set, s.p, unit + i);
@@ -114,13 +117,26 @@ uint16_t port_map_take(struct port_map *map, const struct lease_table *leases, s
 	return (uint16_t)(run * PORT_UNIT);
 }
 
+static void give_back(struct port_map *map, struct port_set *set, unsigned p, unsigned unit)
+{
+	set->has[p][unit] = false;
+	set->cnt[p]--;
+	map->free_cnt[p] = (uint16_t)(map->free_cnt[p] + (--map->users[p][unit] == 0));
+}
+
+void port_map_give_back(struct port_map *map, struct port_set *set, uint8_t proto, uint16_t first, uint16_t cnt)
+{
+	unsigned p = proto == CTL_PROTO_UDP, unit = (unsigned)(first - PORT_FIRST) / PORT_UNIT;
+
+	for (unsigned u = unit; u < unit + cnt / PORT_UNIT; u++)
+		if (set->has[p][u])
+			give_back(map, set, p, u);
+}
+
 void port_map_release(struct port_map *map, struct port_set *set)
 {
 	for (unsigned p = 0; p < 2; p++)
 		for (unsigned u = 0; set->cnt[p] > 0 && u < PORT_UNIT_CNT; u++)
-			if (set->has[p][u]) {
-				set->has[p][u] = false;
-				set->cnt[p]--;
-				map->free_cnt[p] = (uint16_t)(map->free_cnt[p] + (--map->users[p][u] == 0));
-			}
+			if (set->has[p][u])
+				give_back(map, set, p, u);
 }

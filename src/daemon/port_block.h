@@ -35,6 +35,7 @@ struct port_set {
 
 struct port_map {
 	uint16_t users[2][PORT_UNIT_CNT]; /* applications that have it */
+	bool kernel[2][PORT_UNIT_CNT]; /* a socket of the kernel's was seen in it: nothing for who wants it alone */
 	uint16_t free_cnt[2];
 };
 
@@ -47,10 +48,14 @@ void port_map_init(struct port_map *map);
  * @first: 0: any; else the block wanted back after vjd was restarted: given if it is whole units
  *         and free
  * @cnt:   wanted, >= 1; rounded up to whole units
+ * @alone: never share: on an interface two applications' ports are told apart by nothing else. Half of all units stay the kernel's
  * Return: ports given, from *@ret_first on; 0: there are none that it hasn't got
  */
 uint16_t port_map_take(struct port_map *map, const struct lease_table *leases, struct port_set *set,
-		       uint8_t proto, uint16_t first, uint16_t cnt, uint16_t *ret_first);
+		       uint8_t proto, uint16_t first, uint16_t cnt, bool alone, uint16_t *ret_first);
+
+/** port_map_give_back() - @set has units of a block no longer */
+void port_map_give_back(struct port_map *map, struct port_set *set, uint8_t proto, uint16_t first, uint16_t cnt);
 
 /** port_map_release() - Take back all that @set has */
 void port_map_release(struct port_map *map, struct port_set *set);

@@ -94,6 +94,8 @@ static void do_hello(struct app *app, const struct ctl_msg *msg)
 	};
 	memcpy(reply.welcome.mac, app->mac, sizeof(reply.welcome.mac));
 	ctl_name_set(reply.welcome.release, VJ_VERSION_STRING);
+	/* before WELCOME: whoever has read that knows all of them */
+	interfaces_tell(app);
 	app_post(app, &reply);
 }
 
@@ -147,11 +149,9 @@ static void do_release(struct app *app, const struct ctl_msg *msg)
 static void do_ports(struct app *app, const struct ctl_msg *msg)
 {
 	struct ctl_msg reply = { .type = CTL_PORTS_LEASED, .seq = msg->seq };
-	struct vjd *d = app->d;
 
 	reply.ports.proto = msg->ports.proto;
-	reply.ports.cnt = port_map_take(&d->ports, &d->leases, &app->ports, msg->ports.proto,
-					msg->ports.first, msg->ports.cnt, &reply.ports.first);
+	reply.ports.cnt = interfaces_take_ports(app, &msg->ports, &reply.ports.first);
 	if (reply.ports.cnt == 0)
 		refuse(app, msg, CTL_REFUSAL_NO_PORTS);
 	else

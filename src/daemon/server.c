@@ -5,6 +5,7 @@
 #include "base/time.h"
 #include "daemon/app.h"
 #include "daemon/fd_worker.h"
+#include "daemon/interfaces.h"
 #include "daemon/local_addr.h"
 #include "daemon/proof.h"
 #include "daemon/request.h"
@@ -13,6 +14,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -48,6 +50,7 @@ struct watch {
 		WATCH_LISTENER,
 		WATCH_SIGNAL,
 		WATCH_WORKER,
+		WATCH_INTERFACES,
 		WATCH_CONN,
 		WATCH_PROCESS
 	} kind;
@@ -72,8 +75,9 @@ struct server {
 	struct vjd vjd;
 	struct fd_worker *worker;
 	int epoll_fd, listen_fd, signal_fd;
+	struct policy_conf *policy;
 	int spare_fd; /* given up to accept and hang up when there are no descriptors left */
-	struct watch watch_listener, watch_signal, watch_worker;
+	struct watch watch_listener, watch_signal, watch_worker, watch_interfaces;
 	struct conn_list changed; /* to be looked at before the next wait */
 	struct conn_list freed;	  /* closed; events of this round may still name them */
 	uint32_t conn_cnt, conn_max;
@@ -476,6 +480,7 @@ static int look_after_time(struct server *s)
 		listen_again(s);
 	app_expire_strangers(&s->vjd);
 	half_look(&s->vjd);
+	interfaces_run(&s->vjd);
 	if (has_app || s->has_app)
 		s->idle_since_ns = s->vjd.now_ns;
 	s->has_app = has_app;
@@ -489,6 +494,7 @@ static int wait_ms(const struct server *s)
 	uint64_t ms;
 
 	deadline_ns = min_u64(deadline_ns, half_deadline_ns(&s->vjd));
+	deadline_ns = min_u64(deadline_ns, interfaces_deadline_ns(&s->vjd));
 	if (s->deaf_until_ns != 0)
 		deadline_ns = min_u64(deadline_ns, s->deaf_until_ns);
 	if (deadline_ns == TIME_NEVER)
@@ -499,6 +505,41 @@ static int wait_ms(const struct server *s)
 
 /* ---- the loop */
 
+/* A policy that isn't right leaves the old one in force. */
+static int read_policy(struct server *s, char why[static POLICY_WHY_BYTES])
+{
+	struct policy_conf *fresh = malloc(sizeof(*fresh));
+	int r = fresh != NULL ? policy_conf_load(s->cfg.policy, fresh, why) : -ENOMEM;
+
+	if (r < 0) {
+		free(fresh);
+		return r;
+	}
+	free(s->policy);
+	s->vjd.policy = s->policy = fresh;
+	interfaces_policy_changed(&s->vjd);
+	return 0;
+}
+
+static void take_signal(struct server *s)
+{
+	struct signalfd_siginfo info;
+	char why[POLICY_WHY_BYTES] = "no memory";
+
+	if (read(s->signal_fd, &info, sizeof(info)) != (ssize_t)sizeof(info))
+		return;
+	if (info.ssi_signo != SIGHUP) {
+		s->stop = true;
+		return;
+	}
+	if (s->cfg.policy == NULL)
+		return;
+	if (read_policy(s, why) < 0)
+		log_error(s->cfg.vjd.log, "the policy stays as it was: %s", why);
+	else
+		log_info(s->cfg.vjd.log, "policy: %u rules of %s", s->policy->cnt, s->cfg.policy);
+}
+
 static void dispatch(struct server *s, const struct watch *w, uint32_t events)
 {
 	struct fd_job *job;
@@ -508,11 +549,13 @@ static void dispatch(struct server *s, const struct watch *w, uint32_t events)
 		accept_all(s);
 		break;
 	case WATCH_SIGNAL:
-		s->stop = true;
+		take_signal(s);
 		break;
 	case WATCH_WORKER:
 		while ((job = fd_worker_reap(s->worker)) != NULL)
 			request_job_done(&s->vjd, job);
+		break;
+	case WATCH_INTERFACES: /* looked after in each round */
 		break;
 	case WATCH_CONN:
 		conn_event(w->conn, events);
@@ -553,6 +596,7 @@ static int open_signals(void)
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
 	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	return fd < 0 ? -errno : fd;
 }
@@ -585,7 +629,20 @@ static int open_fds(struct server *s)
 	return r == 0 ? start_listening(s) : r;
 }
 
-int server_new(const struct server_config *cfg, struct server **ret_server)
+/* A private vjd has no business with interfaces, and anybody else than root no chance. */
+static int open_interfaces(struct server *s)
+{
+	char dir[128];
+	int fd, r;
+
+	if (s->cfg.vjd.private_mode || s->cfg.vjd.uid != 0)
+		return 0;
+	snprintf(dir, sizeof(dir), "%s.d", s->cfg.path);
+	r = interfaces_new(&s->vjd, dir, &fd);
+	return r == 0 ? watch_add(s, fd, EPOLLIN, &s->watch_interfaces) : r;
+}
+
+int server_new(const struct server_config *cfg, struct server **ret_server, char ret_why[static POLICY_WHY_BYTES])
 {
 	struct server *s = calloc(1, sizeof(*s));
 	int r;
@@ -597,6 +654,7 @@ int server_new(const struct server_config *cfg, struct server **ret_server)
 	s->watch_listener.kind = WATCH_LISTENER;
 	s->watch_signal.kind = WATCH_SIGNAL;
 	s->watch_worker.kind = WATCH_WORKER;
+	s->watch_interfaces.kind = WATCH_INTERFACES;
 	TAILQ_INIT(&s->changed);
 	TAILQ_INIT(&s->freed);
 	s->conn_max = conn_limit();
@@ -609,8 +667,23 @@ int server_new(const struct server_config *cfg, struct server **ret_server)
 		return r;
 	}
 	s->vjd.cfg.netns = proof_netns(s->listen_fd);
+	if (cfg->policy != NULL && read_policy(s, ret_why) < 0)
+		r = -EBADMSG;
+	if (r == 0)
+		r = open_interfaces(s);
+	if (r < 0) {
+		server_free(s);
+		return r;
+	}
 	*ret_server = s;
 	return 0;
+}
+
+enum ctl_refusal server_attach(struct server *s, const char *name)
+{
+	struct ctl_interface said;
+
+	return interfaces_attach(&s->vjd, name, &said);
 }
 
 static void end_all(struct app_list *apps)
@@ -633,6 +706,8 @@ void server_free(struct server *s)
 		return;
 	if (s->listen_fd >= 0)
 		unlink(s->cfg.path);
+	/* first, so that channels serve on */
+	interfaces_free(&s->vjd);
 	end_all(&s->vjd.apps);
 	end_all(&s->vjd.strangers);
 	settle_all(s);
@@ -642,5 +717,6 @@ void server_free(struct server *s)
 	close_if_open(s->spare_fd);
 	close_if_open(s->epoll_fd);
 	fd_worker_free(s->worker);
+	free(s->policy);
 	free(s);
 }

@@ -22,17 +22,23 @@ struct server_config {
 	uint32_t socket_mode;  /* permissions, e.g. 0666 */
 	uint64_t idle_exit_ns; /* leave so long after the last application left; TIME_NEVER: stay */
 	uint64_t first_exit_ns; /* ... or after the start, if none came */
+	const char *policy; /* file, read now and at each SIGHUP; NULL: there is none. Outlives the server */
 };
 
 /**
  * server_new() - Listen
  *
- * The caller makes sure that it is alone at @path (place.h). SIGTERM and SIGINT must be
- * blocked; they end server_run().
+ * The caller makes sure that it is alone at @path (place.h). SIGTERM, SIGINT and SIGHUP must be
+ * blocked; the first two end server_run(), the third has the policy read anew.
+ *
+ * @ret_why: of -EBADMSG, which means that the policy isn't right
  * Return: 0; -EEXIST: something that isn't a socket is at @path; -ENAMETOOLONG; errors of the
  * system calls
  */
-int server_new(const struct server_config *cfg, struct server **ret_server);
+int server_new(const struct server_config *cfg, struct server **ret_server, char ret_why[static POLICY_WHY_BYTES]);
+
+/** server_attach() - As an ATTACH would. Return: as interfaces_attach() */
+enum ctl_refusal server_attach(struct server *s, const char *name);
 
 /**
  * server_run() - Serve until a signal, or until nobody needs it. Return: 0; negative errno: the

@@ -3,6 +3,7 @@
 
 #include "base/time.h"
 #include "daemon/channel_maker.h"
+#include "daemon/interfaces.h"
 #include "daemon/lease_holder.h"
 
 #include "vj_version.h"
@@ -116,6 +117,9 @@ static void next_msg(const struct app *viewer, struct status_cursor *c, struct c
 			return;
 		*c = (struct status_cursor){ .active = true, .seq = c->seq, .app_id = app->id + 1 };
 	}
+	if (interfaces_status(viewer, &c->interface_pos, msg))
+		return;
+	*msg = (struct ctl_msg){ .seq = c->seq };
 	msg->type = CTL_STATUS_END;
 	describe_daemon(viewer->d, &msg->daemon);
 	c->active = false;

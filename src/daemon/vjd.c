@@ -31,6 +31,13 @@ int vjd_init(struct vjd *d, const struct vjd_config *cfg, const struct vjd_ops *
 	return lease_table_init(&d->leases);
 }
 
+uint64_t vjd_memory_max(const struct vjd *d, uint32_t uid)
+{
+	const struct policy_rule *rule = policy_of(d->policy, uid);
+
+	return rule != NULL && rule->memory_max != 0 ? rule->memory_max : d->cfg.limits.memory_max;
+}
+
 void vjd_fini(struct vjd *d)
 {
 	VJ_ASSERT(TAILQ_EMPTY(&d->apps) && TAILQ_EMPTY(&d->strangers));

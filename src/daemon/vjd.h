@@ -27,6 +27,7 @@
 #include "control/msg.h"
 #include "daemon/channel_half.h"
 #include "daemon/lease.h"
+#include "daemon/policy_conf.h"
 #include "daemon/port_block.h"
 #include "daemon/quota.h"
 
@@ -34,6 +35,7 @@
 
 struct app;
 struct fd_job;
+struct interfaces;
 struct vjd;
 
 struct vjd_limits {
@@ -90,6 +92,8 @@ struct vjd {
 	uint32_t channel_cnt; /* with both ends */
 	struct half_table halves;
 	uint64_t run; /* random */
+	const struct policy_conf *policy; /* NULL: everybody may have everything */
+	struct interfaces *interfaces; /* NULL: none can be attached; see interfaces.h */
 
 	uint64_t huge_pages_ns; /* don't ask the host for huge pages before */
 
@@ -101,6 +105,9 @@ struct vjd {
 /** vjd_init() - Start with an empty book. @cfg is copied. Return: 0; -ENOMEM */
 int vjd_init(struct vjd *d, const struct vjd_config *cfg, const struct vjd_ops *ops,
 	     uint64_t now_ns);
+
+/** vjd_memory_max() - How much channel memory may this user have? */
+uint64_t vjd_memory_max(const struct vjd *d, uint32_t uid);
 
 /** vjd_fini() - Free the tables; all applications must be gone */
 void vjd_fini(struct vjd *d);

@@ -13,6 +13,7 @@ import tidy
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*(["<])([^">]+)[">]')
 GENERATED = {"vj_version.h", "vj_paths.h"}
+SKELETON = re.compile(r"bpf/vj_(\w+)\.skel\.h$") # made by bpftool of src/bpf/NAME.bpf.c, and belongs there
 SUFFIXES = (".c", ".h")
 
 
@@ -20,6 +21,9 @@ def check_src(rules, root, where, layer, quote, name):
     """What is wrong with this #include in a file of src/<layer>, or None."""
     if name in GENERATED:
         return None
+    skeleton = SKELETON.match(name)
+    if skeleton:
+        name = f"bpf/{skeleton[1]}.bpf.c"
     public = os.path.exists(os.path.join(root, "include", name))
     if not public and not os.path.exists(os.path.join(root, "src", name)):
         if quote == "<":

@@ -217,7 +217,7 @@ static unsigned take_all(struct port_map *map, const struct lease_table *t, stru
 	unsigned total = 0;
 	uint16_t first, cnt;
 
-	while ((cnt = port_map_take(map, t, set, CTL_PROTO_TCP, 0, want, &first)) != 0) {
+	while ((cnt = port_map_take(map, t, set, CTL_PROTO_TCP, 0, want, false, &first)) != 0) {
 		assert_true(cnt <= want + PORT_UNIT && cnt % PORT_UNIT == 0);
 		assert_true(first >= PORT_FIRST && first + cnt <= PORT_END);
 		for (unsigned p = first; p < (unsigned)first + cnt; p++)
@@ -245,7 +245,7 @@ static void one_may_have_all_ports_and_others_share(void **state)
 		assert_int_equal(map.free_cnt[0], 0);
 	}
 	/* the other protocol has its own */
-	assert_int_equal(port_map_take(&map, &t, &set[0], CTL_PROTO_UDP, 0, 256, &first), 256);
+	assert_int_equal(port_map_take(&map, &t, &set[0], CTL_PROTO_UDP, 0, 256, false, &first), 256);
 	/* what one gives back others still have */
 	port_map_release(&map, &set[0]);
 	assert_int_equal(map.free_cnt[0], 0);
@@ -270,24 +270,24 @@ static void blocks_shrink_and_are_disjoint_while_there_are_any(void **state)
 	assert_int_equal(lease_table_init(&t), 0);
 	port_map_init(&map);
 	while (map.free_cnt[0] > 8) {
-		cnt = port_map_take(&map, &t, &greedy, CTL_PROTO_TCP, 0, 1024, &first);
+		cnt = port_map_take(&map, &t, &greedy, CTL_PROTO_TCP, 0, 1024, false, &first);
 		assert_true(cnt > 0 && cnt <= last);
 		last = cnt;
 		for (unsigned p = first; p < (unsigned)first + cnt; p++)
 			assert_int_equal(seen[p]++, 0);
 	}
 	for (; map.free_cnt[0] > 0; i++) {
-		cnt = port_map_take(&map, &t, &late[i], CTL_PROTO_TCP, 0, 1024, &first);
+		cnt = port_map_take(&map, &t, &late[i], CTL_PROTO_TCP, 0, 1024, false, &first);
 		assert_true(cnt > 0);
 		for (unsigned p = first; p < (unsigned)first + cnt; p++)
 			assert_int_equal(seen[p]++, 0);
 	}
 	assert_true(i >= 4);
 	/* from now on what the fewest have, in small blocks */
-	assert_int_equal(port_map_take(&map, &t, &late[i - 1], CTL_PROTO_TCP, 0, 1024, &first), PORT_SHARED_MAX);
+	assert_int_equal(port_map_take(&map, &t, &late[i - 1], CTL_PROTO_TCP, 0, 1024, false, &first), PORT_SHARED_MAX);
 	for (unsigned p = first; p < first + (unsigned)PORT_SHARED_MAX; p++)
 		assert_int_equal(seen[p]++, 1);
-	assert_int_equal(port_map_take(&map, &t, &late[0], CTL_PROTO_TCP, 0, 1024, &first), PORT_SHARED_MAX);
+	assert_int_equal(port_map_take(&map, &t, &late[0], CTL_PROTO_TCP, 0, 1024, false, &first), PORT_SHARED_MAX);
 	for (unsigned p = first; p < first + (unsigned)PORT_SHARED_MAX; p++)
 		assert_int_equal(seen[p]++, 1);
 	lease_table_fini(&t);
@@ -303,14 +303,14 @@ static void a_block_is_had_again_after_a_restart(void **state)
 	(void)state;
 	assert_int_equal(lease_table_init(&t), 0);
 	port_map_init(&map);
-	assert_int_equal(port_map_take(&map, &t, &a, CTL_PROTO_TCP, 40000 - 40000 % PORT_UNIT, 64, &first), 64);
+	assert_int_equal(port_map_take(&map, &t, &a, CTL_PROTO_TCP, 40000 - 40000 % PORT_UNIT, 64, false, &first), 64);
 	assert_int_equal(first, 40000 - 40000 % PORT_UNIT);
 	/* taken meanwhile: another one */
-	assert_int_equal(port_map_take(&map, &t, &b, CTL_PROTO_TCP, first, 64, &first), 64);
+	assert_int_equal(port_map_take(&map, &t, &b, CTL_PROTO_TCP, first, 64, false, &first), 64);
 	assert_int_equal(first, PORT_FIRST);
 	/* nonsense: another one */
-	assert_int_equal(port_map_take(&map, &t, &b, CTL_PROTO_TCP, 80, 64, &first), 64);
-	assert_int_equal(port_map_take(&map, &t, &b, CTL_PROTO_TCP, 65535, 1, &first), 32);
+	assert_int_equal(port_map_take(&map, &t, &b, CTL_PROTO_TCP, 80, 64, false, &first), 64);
+	assert_int_equal(port_map_take(&map, &t, &b, CTL_PROTO_TCP, 65535, 1, false, &first), 32);
 	lease_table_fini(&t);
 }
 
@@ -327,7 +327,7 @@ static void leased_ports_are_left_out(void **state)
 	port_map_init(&map);
 	l.key.local.port = PORT_FIRST + 5;
 	lease_insert(&t, &l);
-	assert_int_equal(port_map_take(&map, &t, &a, CTL_PROTO_TCP, 0, 256, &first), 256);
+	assert_int_equal(port_map_take(&map, &t, &a, CTL_PROTO_TCP, 0, 256, false, &first), 256);
 	assert_int_equal(first, PORT_FIRST + PORT_UNIT);
 	lease_remove(&t, &l);
 	lease_table_fini(&t);

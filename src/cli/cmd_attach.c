@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* vj attach, vj detach: have vjd offer channels at an interface of the host, or no longer. */
+#include "cli/cmd.h"
+#include "lib/ctl_client.h"
+
+#include <errno.h>
+#include <string.h>
+
+enum { ATTACH_TIMEOUT_MS = 30000 }; /* programs are checked and compiled by the kernel meanwhile */
+
+struct attach_options {
+	const char *socket;
+};
+
+#define OPT(member) offsetof(struct attach_options, member)
+const struct opt attach_opts[] = {
+	{ .name = "socket",
+	  .value = "PATH",
+	  .type = OPT_FILE,
+	  .offset = OPT(socket),
+	  .help = "socket of the vjd to ask" },
+	{ 0 },
+};
+_Static_assert(sizeof(struct attach_options) <= CMD_OPTS_BYTES, "has to fit");
+
+/* What can be done about it, where that is not plain from the message. */
+static const char *advice(int err)
+{
+	switch (-err) {
+	case EPERM:
+		return "; use sudo, and start vjd as root";
+	case ENODEV:
+		return "; see: ip link";
+	case EBUSY:
+		return "; see: bpftool net";
+	case EOPNOTSUPP:
+		return "; a private vjd can't, else see: vj doctor";
+	default:
+		return "";
+	}
+}
+
+static int change(const char *socket, const char *name, bool attach)
+{
+	const char *verb = attach ? "attach" : "detach";
+	char why[CTL_CLIENT_WHY_BYTES];
+	struct ctl_interface said;
+	struct ctl_client *client;
+	int r = ctl_client_open_why(socket, "vj attach", CTL_HELLO_OBSERVER, &client, why);
+
+	if (r < 0) {
+		complain("%s: %s%s", verb, r == -ENOENT || r == -ECONNREFUSED ? "no vjd runs: " : "", why);
+		return r == -ENOENT || r == -ECONNREFUSED ? EXIT_NO_DAEMON : EXIT_FAILED;
+	}
+	ctl_client_timeout_set(client, ATTACH_TIMEOUT_MS);
+	r = ctl_client_attach(client, name, attach, &said);
+	ctl_client_close(client);
+	if (r < 0) {
+		complain("%s %s: %s%s", verb, name, strerror(-r), advice(r));
+		return EXIT_FAILED;
+	}
+	if (attach)
+		printf("%s: channels are offered, MTU %u%s\n", said.name, said.mtu,
+		       (said.flags & CTL_INTERFACE_GENERIC) != 0 ? "; its driver has no XDP, so it will be slower" : "");
+	else
+		printf("%s: the kernel's alone again\n", said.name);
+	return EXIT_OK;
+}
+
+int cmd_attach(const struct cmd *cmd, const void *opts, int argc, char **argv)
+{
+	const struct attach_options *o = opts;
+	int worst = EXIT_OK;
+
+	if (argc == 0) {
+		complain("%s: which interface? see: vj help %s", cmd->name, cmd->name);
+		return EXIT_USAGE;
+	}
+	for (int i = 0; i < argc; i++) {
+		int rc = change(o->socket, argv[i], strcmp(cmd->name, "attach") == 0);
+
+		worst = rc != EXIT_OK ? rc : worst;
+	}
+	return worst;
+}

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* if_adopt.c - after a restart of vjd: interfaces are attached again, channels wait for their applications */
+#include "daemon/if_state.h"
+
+#include "base/time.h"
+#include "daemon/interfaces.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define ADOPT_NS (15 * NS_PER_SEC)
+
+/* Of an interface that is gone: nobody will miss it. */
+static void drop_unknown(struct interfaces *s, const struct if_chan_record *rec)
+{
+	struct if_chan *c;
+
+	if (s->ready && if_chan_find(&s->place, rec, &c) == 0)
+		if_chan_remove(&s->place, c);
+	else
+		if_chan_record_drop(s->place.dir, rec->nr);
+}
+
+static void adopt_chan(void *arg, const struct if_chan_record *rec)
+{
+	struct interfaces *s = arg;
+	struct iface *i = iface_by_index(s, rec->ifindex);
+	struct if_chan *c;
+
+	if (i == NULL) {
+		drop_unknown(s, rec);
+		return;
+	}
+	if (if_chan_find(&s->place, rec, &c) < 0) {
+		if_dispatch_forget(&i->dispatch, rec->nr, 0);
+		return;
+	}
+	TAILQ_INSERT_TAIL(&i->chans, c, entry);
+	if (s->d->ops->process_ended(rec->pid)) {
+		chan_end(s, i, c);
+		return;
+	}
+	chan_watch(s, c);
+	log_info(s->d->cfg.log, "%s: channel %u of process %d found again", i->name, rec->nr, rec->pid);
+}
+
+static void adopt_interfaces(struct interfaces *s)
+{
+	DIR *dir = opendir(s->place.dir);
+	struct ctl_interface said;
+	struct dirent *e;
+
+	while (dir != NULL && (e = readdir(dir)) != NULL)
+		if (strncmp(e->d_name, "if-", 3) == 0 &&
+		    interfaces_attach(s->d, e->d_name + 3, &said) == CTL_REFUSAL_NO_INTERFACE)
+			unlinkat(dirfd(dir), e->d_name, 0);
+	if (dir != NULL)
+		closedir(dir);
+}
+
+void adopt_begin(struct interfaces *s)
+{
+	adopt_interfaces(s);
+	if_chan_records(s->place.dir, adopt_chan, s);
+	if (s->ready)
+		s->adopt_until_ns = time_add_sat(s->d->now_ns, ADOPT_NS);
+}
+
+void adopt_end(struct interfaces *s)
+{
+	struct if_chan *c, *next;
+	struct iface *i;
+
+	s->adopt_until_ns = 0;
+	s->reserve_again = true;
+	TAILQ_FOREACH (i, &s->ifaces, entry) {
+		struct if_ports p = iface_ports(s, i);
+
+		for (c = TAILQ_FIRST(&i->chans); c != NULL; c = next) {
+			next = TAILQ_NEXT(c, entry);
+			if (c->app == NULL)
+				chan_end(s, i, c);
+		}
+		if_ports_sweep(&p, &s->d->leases);
+	}
+}

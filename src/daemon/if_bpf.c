@@ -1,0 +1,575 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "daemon/if_bpf.h"
+
+#include "daemon/netns.h"
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wsign-conversion" /* bpftool writes it so */
+#include "bpf/vj_deliver.skel.h"
+#include "bpf/vj_dispatch.skel.h"
+#include "bpf/vj_gate.skel.h"
+#pragma GCC diagnostic pop
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/if_link.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#define BPF_FS "/sys/fs/bpf"
+#define PROG_PIN "dispatch_prog"
+
+enum { FRAME_HEADROOM = 256 }; /* what AF_XDP leaves free in front of a received frame */
+
+static int no_message(enum libbpf_print_level level, const char *fmt, va_list ap)
+{
+	(void)level;
+	(void)fmt;
+	(void)ap;
+	return 0;
+}
+
+/* ---- pins */
+
+static int bpf_fs_ready(void)
+{
+	struct statfs fs;
+
+	if (statfs(BPF_FS, &fs) != 0)
+		return -errno;
+	if (fs.f_type != BPF_FS_MAGIC && mount("bpf", BPF_FS, "bpf", 0, "mode=0700") != 0)
+		return -errno;
+	if (mkdir(IF_BPF_DIR, 0700) != 0 && errno != EEXIST)
+		return -errno;
+	return 0;
+}
+
+/* Dots are not allowed there, and two namespaces may have an interface of one name and number. */
+static void pin_dir(uint32_t ifindex, char dir[static 96])
+{
+	struct stat st = { 0 };
+
+	stat("/proc/thread-self/ns/net", &st);
+	snprintf(dir, 96, IF_BPF_DIR "/if%u-net%lu", ifindex, (unsigned long)st.st_ino);
+}
+
+static void pins_remove(const char *dir)
+{
+	DIR *d = opendir(dir);
+	struct dirent *e;
+
+	while (d != NULL && (e = readdir(d)) != NULL)
+		unlinkat(dirfd(d), e->d_name, 0);
+	if (d != NULL)
+		closedir(d);
+	rmdir(dir);
+}
+
+bool if_dispatch_is_pinned(uint32_t ifindex)
+{
+	char path[128], dir[96];
+
+	pin_dir(ifindex, dir);
+	snprintf(path, sizeof(path), "%s/" PROG_PIN, dir);
+	return access(path, F_OK) == 0;
+}
+
+/* The sections of variables are the program's own. */
+static bool is_shared(const struct bpf_map *map)
+{
+	return strchr(bpf_map__name(map), '.') == NULL;
+}
+
+static void pin_path(const char *dir, const char *name, char path[static 160])
+{
+	snprintf(path, 160, "%s/%s", dir, name);
+}
+
+/*
+ * Return: 0: the map pinned there, if there is one, will be used; -EINVAL: it is of another make. (libbpf's own way compares flags, too,
+ * and the kernel adds some to those of a devmap.)
+ */
+static int reuse_pin(struct bpf_map *map, const char *dir)
+{
+	struct bpf_map_info info = { 0 };
+	uint32_t bytes = sizeof(info);
+	char path[160];
+	int fd, r = 0;
+
+	pin_path(dir, bpf_map__name(map), path);
+	fd = bpf_obj_get(path);
+	if (fd < 0)
+		return errno == ENOENT ? 0 : -errno;
+	if (bpf_obj_get_info_by_fd(fd, &info, &bytes) != 0 || info.type != bpf_map__type(map) ||
+	    info.key_size != bpf_map__key_size(map) || info.value_size != bpf_map__value_size(map) ||
+	    info.max_entries != bpf_map__max_entries(map))
+		r = -EINVAL;
+	if (r == 0)
+		r = bpf_map__reuse_fd(map, fd);
+	close(fd);
+	return r;
+}
+
+static int reuse_pins(struct bpf_object *obj, const char *dir)
+{
+	struct bpf_map *map;
+
+	bpf_object__for_each_map(map, obj) {
+		int r = is_shared(map) ? reuse_pin(map, dir) : 0;
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int pin_fresh(struct bpf_object *obj, const char *dir)
+{
+	struct bpf_map *map;
+	char path[160];
+
+	bpf_object__for_each_map(map, obj) {
+		pin_path(dir, bpf_map__name(map), path);
+		if (is_shared(map) && bpf_obj_pin(bpf_map__fd(map), path) != 0 && errno != EEXIST)
+			return -errno;
+	}
+	return 0;
+}
+
+/* ---- dispatch */
+
+static int prog_id(int fd, uint32_t *ret_id)
+{
+	struct bpf_prog_info info = { 0 };
+	uint32_t bytes = sizeof(info);
+
+	if (bpf_obj_get_info_by_fd(fd, &info, &bytes) != 0)
+		return -errno;
+	*ret_id = info.id;
+	return 0;
+}
+
+/* Return: the program of an earlier vjd, which is @id; -EBUSY: @id is somebody else's */
+static int our_old_prog(const char *dir, uint32_t id)
+{
+	char path[128];
+	uint32_t ours = 0;
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/" PROG_PIN, dir);
+	fd = bpf_obj_get(path);
+	if (fd >= 0 && prog_id(fd, &ours) == 0 && ours == id)
+		return fd;
+	if (fd >= 0)
+		close(fd);
+	return -EBUSY;
+}
+
+/*
+ * In the driver if it can, else in the kernel's substitute. In place of @old_fd in one step: there is no packet that
+ * neither sees.
+ */
+static int xdp_attach(uint32_t ifindex, int prog_fd, int old_fd, bool *ret_generic)
+{
+	LIBBPF_OPTS(bpf_xdp_attach_opts, opts);
+	uint32_t how = XDP_FLAGS_UPDATE_IF_NOEXIST;
+	int r;
+
+	if (old_fd >= 0) {
+		opts.old_prog_fd = old_fd;
+		how = XDP_FLAGS_REPLACE;
+	}
+	r = bpf_xdp_attach((int)ifindex, prog_fd, how | XDP_FLAGS_DRV_MODE, &opts);
+	*ret_generic = r < 0 && r != -EBUSY && r != -EEXIST && r != -EPERM;
+	if (*ret_generic)
+		r = bpf_xdp_attach((int)ifindex, prog_fd, how | XDP_FLAGS_SKB_MODE, &opts);
+	return r == -EEXIST ? -EBUSY : r;
+}
+
+static int attach_over(uint32_t ifindex, int prog_fd, const char *dir, bool *ret_generic)
+{
+	uint32_t id = 0;
+	char path[128];
+	int old_fd = -1, r = bpf_xdp_query_id((int)ifindex, 0, &id);
+
+	if (r < 0)
+		return r;
+	if (id != 0) {
+		old_fd = our_old_prog(dir, id);
+		if (old_fd < 0)
+			return old_fd;
+	}
+	r = xdp_attach(ifindex, prog_fd, old_fd, ret_generic);
+	if (old_fd >= 0)
+		close(old_fd);
+	if (r < 0)
+		return r;
+	snprintf(path, sizeof(path), "%s/" PROG_PIN, dir);
+	unlink(path);
+	return bpf_obj_pin(prog_fd, path) == 0 ? 0 : -errno;
+}
+
+static int load(struct bpf_object *obj, const char *dir)
+{
+	int r = reuse_pins(obj, dir);
+
+	if (r == 0)
+		r = bpf_object__load(obj);
+	return r == 0 ? pin_fresh(obj, dir) : r;
+}
+
+/* Both programs of an interface. gate finds the maps that they share where dispatch has pinned them. */
+struct programs {
+	struct vj_dispatch *dispatch;
+	struct vj_gate *gate;
+};
+
+static void programs_destroy(struct programs *p)
+{
+	vj_dispatch__destroy(p->dispatch);
+	vj_gate__destroy(p->gate);
+}
+
+static int programs_load(const char *dir, struct programs *ret)
+{
+	struct programs p = { vj_dispatch__open(), vj_gate__open() };
+	int r = p.dispatch != NULL && p.gate != NULL ? 0 : -ENOMEM;
+
+	if (r == 0)
+		r = load(p.dispatch->obj, dir);
+	if (r == 0)
+		r = load(p.gate->obj, dir);
+	if (r < 0)
+		programs_destroy(&p);
+	else
+		*ret = p;
+	return r;
+}
+
+/* Maps that an earlier version left and that don't fit any more are no use: its channels end. */
+static int programs_load_over(const char *dir, struct programs *ret)
+{
+	int r = programs_load(dir, ret);
+
+	if (r != -EINVAL)
+		return r;
+	pins_remove(dir);
+	if (mkdir(dir, 0700) != 0)
+		return -errno;
+	return programs_load(dir, ret);
+}
+
+static int keep_fd(int fd)
+{
+	return fcntl(fd, F_DUPFD_CLOEXEC, 3);
+}
+
+static void keep_maps(struct if_dispatch *d, const struct programs *p)
+{
+#define X(id, name, program) d->map_fds[IF_MAP_##id] = keep_fd(bpf_map__fd(p->program->maps.name));
+	IF_MAPS(X)
+#undef X
+	d->gate_fd = keep_fd(bpf_program__fd(p->gate->progs.vj_gate));
+}
+
+/* The seed stays the same over restarts: flows must not move. */
+static void configure(struct if_dispatch *d, const uint8_t mac[static 6])
+{
+	struct policy_dispatch_cfg cfg = { .hash_seed = 0 };
+	uint32_t zero = 0;
+
+	bpf_map_lookup_elem(d->map_fds[IF_MAP_DISPATCH_CFG], &zero, &cfg);
+	while (cfg.hash_seed == 0)
+		if (getrandom(&cfg.hash_seed, sizeof(cfg.hash_seed), 0) < 0)
+			break;
+	d->hash_seed = cfg.hash_seed;
+	memcpy(cfg.mac.bytes, mac, sizeof(cfg.mac.bytes));
+	bpf_map_update_elem(d->map_fds[IF_MAP_DISPATCH_CFG], &zero, &cfg, BPF_ANY);
+	bpf_map_update_elem(d->map_fds[IF_MAP_OUT], &zero, &d->ifindex, BPF_ANY);
+}
+
+int if_dispatch_attach(uint32_t ifindex, const uint8_t mac[static 6], struct if_dispatch *ret_dispatch)
+{
+	struct if_dispatch d = { .ifindex = ifindex };
+	struct programs p;
+	int r;
+
+	libbpf_set_print(no_message);
+	r = bpf_fs_ready();
+	if (r < 0)
+		return r;
+	pin_dir(ifindex, d.pin_dir);
+	if (mkdir(d.pin_dir, 0700) != 0 && errno != EEXIST)
+		return -errno;
+	r = programs_load_over(d.pin_dir, &p);
+	if (r < 0)
+		return r;
+	keep_maps(&d, &p);
+	configure(&d, mac);
+	r = attach_over(ifindex, bpf_program__fd(p.dispatch->progs.vj_dispatch), d.pin_dir, &d.generic);
+	programs_destroy(&p);
+	if (r < 0) {
+		if_dispatch_close(&d);
+		if (!if_dispatch_is_pinned(ifindex))
+			pins_remove(d.pin_dir);
+		return r;
+	}
+	*ret_dispatch = d;
+	return 0;
+}
+
+void if_dispatch_set_mac(const struct if_dispatch *d, const uint8_t mac[static 6])
+{
+	struct policy_dispatch_cfg cfg = { .hash_seed = d->hash_seed };
+	uint32_t zero = 0;
+
+	memcpy(cfg.mac.bytes, mac, sizeof(cfg.mac.bytes));
+	bpf_map_update_elem(d->map_fds[IF_MAP_DISPATCH_CFG], &zero, &cfg, BPF_ANY);
+}
+
+void if_dispatch_forget(const struct if_dispatch *d, uint32_t nr, uint32_t host_ifindex)
+{
+	bpf_map_delete_elem(d->map_fds[IF_MAP_DEVS], &nr);
+	bpf_map_delete_elem(d->map_fds[IF_MAP_GATE_COUNTERS], &nr);
+	bpf_map_delete_elem(d->map_fds[IF_MAP_GATE_CFG], &host_ifindex);
+}
+
+void if_dispatch_close(struct if_dispatch *d)
+{
+	for (unsigned i = 0; i < IF_MAP_CNT; i++)
+		if (d->map_fds[i] > 0)
+			close(d->map_fds[i]);
+	if (d->gate_fd > 0)
+		close(d->gate_fd);
+}
+
+void if_dispatch_detach(struct if_dispatch *d)
+{
+	LIBBPF_OPTS(bpf_xdp_attach_opts, opts);
+	uint32_t id = 0;
+	int fd = -1;
+
+	if (bpf_xdp_query_id((int)d->ifindex, 0, &id) == 0 && id != 0)
+		fd = our_old_prog(d->pin_dir, id);
+	if (fd >= 0) {
+		opts.old_prog_fd = fd;
+		bpf_xdp_detach((int)d->ifindex, XDP_FLAGS_REPLACE | (d->generic ? XDP_FLAGS_SKB_MODE : XDP_FLAGS_DRV_MODE),
+			       &opts);
+		close(fd);
+	}
+	pins_remove(d->pin_dir);
+	if_dispatch_close(d);
+}
+
+/* ---- an application's programs */
+
+static int set_one(const struct bpf_map *map, const void *value)
+{
+	uint32_t zero = 0;
+
+	return bpf_map_update_elem(bpf_map__fd(map), &zero, value, BPF_ANY) == 0 ? 0 : -errno;
+}
+
+/* Devices in the other namespace can be named only from there. */
+struct there {
+	uint32_t ifindex;
+	int prog_fd;
+	uint32_t prog_id;
+};
+
+static int attach_there(void *arg)
+{
+	const struct there *t = arg;
+
+	return bpf_xdp_attach((int)t->ifindex, t->prog_fd, XDP_FLAGS_DRV_MODE | XDP_FLAGS_UPDATE_IF_NOEXIST, NULL);
+}
+
+static int query_there(void *arg)
+{
+	struct there *t = arg;
+
+	return bpf_xdp_query_id((int)t->ifindex, 0, &t->prog_id);
+}
+
+int if_deliver_attach(const struct if_chan_config *cfg)
+{
+	struct vj_deliver *skel = vj_deliver__open_and_load();
+	const struct policy_deliver_cfg deliver = {
+		.frame_max = cfg->frame_bytes - FRAME_HEADROOM,
+		.rx_frame_cnt = cfg->rx_frame_cnt,
+		.spill_max = cfg->spill_max,
+	};
+	struct there t = { .ifindex = cfg->app_ifindex };
+	int r;
+
+	if (skel == NULL)
+		return -errno;
+	r = set_one(skel->maps.deliver_cfg, &deliver);
+	if (r == 0)
+		r = set_one(skel->maps.xsks, &cfg->xsk_fd);
+	t.prog_fd = bpf_program__fd(skel->progs.vj_deliver);
+	if (r == 0)
+		r = netns_do(cfg->netns_fd, attach_there, &t);
+	vj_deliver__destroy(skel);
+	return r;
+}
+
+int if_gate_configure(const struct if_dispatch *d, const struct if_chan_config *cfg)
+{
+	struct policy_gate_cfg gate = { .app = cfg->app, .mtu = cfg->mtu, .hash_seed = d->hash_seed };
+
+	memcpy(gate.mac.bytes, cfg->mac, sizeof(gate.mac.bytes));
+	if (bpf_map_update_elem(d->map_fds[IF_MAP_GATE_CFG], &cfg->host_ifindex, &gate, BPF_ANY) != 0)
+		return -errno;
+	return 0;
+}
+
+/* Return: room for the counters of each processor, all 0; NULL: no memory */
+static struct policy_gate_counters *counters_new(int *ret_cpus)
+{
+	int cpus = libbpf_num_possible_cpus();
+
+	_Static_assert(sizeof(struct policy_gate_counters) % 8 == 0, "no gap between processors");
+	*ret_cpus = cpus;
+	return cpus > 0 ? calloc((size_t)cpus, sizeof(struct policy_gate_counters)) : NULL;
+}
+
+static int counters_begin(const struct if_dispatch *d, uint32_t nr)
+{
+	int cpus, r = 0;
+	struct policy_gate_counters *zero = counters_new(&cpus);
+
+	if (zero == NULL)
+		return -ENOMEM;
+	if (bpf_map_update_elem(d->map_fds[IF_MAP_GATE_COUNTERS], &nr, zero, BPF_ANY) != 0)
+		r = -errno;
+	free(zero);
+	return r;
+}
+
+int if_gate_attach(const struct if_dispatch *d, const struct if_chan_config *cfg)
+{
+	bool generic;
+	int r = counters_begin(d, cfg->app);
+
+	if (r == 0)
+		r = if_gate_configure(d, cfg);
+	if (r < 0)
+		return r;
+	/* where the interface can't send frames of XDP, the substitute sends what it has made of them */
+	if (d->generic)
+		return bpf_xdp_attach((int)cfg->host_ifindex, d->gate_fd, XDP_FLAGS_SKB_MODE, NULL);
+	return xdp_attach(cfg->host_ifindex, d->gate_fd, -1, &generic);
+}
+
+/* ---- found again */
+
+struct wanted {
+	const char *name;
+	int *ret_fd;
+};
+
+static void take_if_wanted(uint32_t id, const struct wanted *wanted, unsigned cnt)
+{
+	struct bpf_map_info info = { 0 };
+	uint32_t bytes = sizeof(info);
+	int fd = bpf_map_get_fd_by_id(id);
+
+	if (fd < 0)
+		return;
+	if (bpf_obj_get_info_by_fd(fd, &info, &bytes) == 0)
+		for (unsigned i = 0; i < cnt; i++)
+			if (strcmp(info.name, wanted[i].name) == 0 && *wanted[i].ret_fd < 0) {
+				*wanted[i].ret_fd = fd;
+				return;
+			}
+	close(fd);
+}
+
+static int maps_of_prog(uint32_t id, const struct wanted *wanted, unsigned cnt)
+{
+	uint32_t ids[32], bytes;
+	struct bpf_prog_info info = { .nr_map_ids = ARRAY_SIZE(ids), .map_ids = (uintptr_t)ids };
+	int fd = bpf_prog_get_fd_by_id(id), r;
+
+	if (fd < 0)
+		return -errno;
+	bytes = sizeof(info);
+	r = bpf_obj_get_info_by_fd(fd, &info, &bytes);
+	close(fd);
+	if (r != 0)
+		return -errno;
+	for (uint32_t i = 0; i < min_u32(info.nr_map_ids, ARRAY_SIZE(ids)); i++)
+		take_if_wanted(ids[i], wanted, cnt);
+	for (unsigned i = 0; i < cnt; i++)
+		if (*wanted[i].ret_fd < 0)
+			return -ENOENT;
+	return 0;
+}
+
+int if_chan_maps_find(uint32_t app_ifindex, int netns_fd, struct if_chan_maps *ret_maps)
+{
+	struct if_chan_maps m = { -1, -1, -1 };
+	const struct wanted wanted[] = {
+		{ "deliver_state", &m.deliver_state }, { "credit", &m.credit }, { "counters", &m.counters }
+	};
+	struct there app = { .ifindex = app_ifindex };
+	int r = netns_do(netns_fd, query_there, &app);
+
+	if (r == 0)
+		r = maps_of_prog(app.prog_id, wanted, ARRAY_SIZE(wanted));
+	if (r < 0) {
+		if_chan_maps_close(&m);
+		return r;
+	}
+	*ret_maps = m;
+	return 0;
+}
+
+void if_chan_maps_close(struct if_chan_maps *maps)
+{
+	int *fds[] = { &maps->deliver_state, &maps->credit, &maps->counters };
+
+	for (unsigned i = 0; i < ARRAY_SIZE(fds); i++) {
+		if (*fds[i] >= 0)
+			close(*fds[i]);
+		*fds[i] = -1;
+	}
+}
+
+void if_gate_counters_read(const struct if_dispatch *d, uint32_t nr, uint64_t ret_counters[static POLICY_REASON_CNT])
+{
+	int cpus;
+	struct policy_gate_counters *each = counters_new(&cpus);
+
+	memset(ret_counters, 0, POLICY_REASON_CNT * sizeof(ret_counters[0]));
+	if (each != NULL && bpf_map_lookup_elem(d->map_fds[IF_MAP_GATE_COUNTERS], &nr, each) == 0)
+		for (int i = 0; i < cpus; i++)
+			for (unsigned k = 0; k < POLICY_REASON_CNT; k++)
+				ret_counters[k] += each[i].of[k];
+	free(each);
+}
+
+uint64_t if_counter_read(int counters_fd, enum policy_reason reason)
+{
+	int cpus = libbpf_num_possible_cpus();
+	uint64_t *values, sum = 0;
+	uint32_t key = (uint32_t)reason;
+
+	values = cpus > 0 ? calloc((size_t)cpus, sizeof(*values)) : NULL;
+	if (values != NULL && bpf_map_lookup_elem(counters_fd, &key, values) == 0)
+		for (int i = 0; i < cpus; i++)
+			sum += values[i];
+	free(values);
+	return sum;
+}

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * if_bpf.h - the programs of interface channels: loaded, told what they need, attached, found again
+ *
+ * policy/maps.h says what is in the maps. dispatch and the maps of dispatch and gate are pinned below IF_BPF_DIR, one directory for
+ * each interface, and serve on while no vjd runs; a new vjd loads programs of its own over the same maps, and puts its dispatch in
+ * place of the old one in one step. gate and deliver hang on the devices of a channel and go with them; a new vjd finds the maps of deliver by
+ * its program.
+ */
+#ifndef DAEMON_IF_BPF_H
+#define DAEMON_IF_BPF_H
+
+#include "base/addr.h"
+#include "policy/maps.h"
+
+#define IF_BPF_DIR "/sys/fs/bpf/vjchan"
+
+/* Maps of dispatch and gate that vjd writes or reads, by name: enum constant, name, program. */
+#define IF_MAPS(X)                               \
+	X(DISPATCH_CFG, dispatch_cfg, dispatch)  \
+	X(ADDRS, addrs, dispatch)                \
+	X(PORTS, ports, dispatch)                \
+	X(BLOCKS, blocks, dispatch)              \
+	X(DEVS, devs, dispatch)                  \
+	X(COUNTERS, counters, dispatch)          \
+	X(GATE_CFG, gate_cfg, gate)              \
+	X(GATE_COUNTERS, gate_counters, gate)    \
+	X(OUT, out, gate)
+
+enum if_map {
+#define X(id, name, program) IF_MAP_##id,
+	IF_MAPS(X)
+#undef X
+	IF_MAP_CNT
+};
+
+struct if_dispatch {
+	uint32_t ifindex;
+	int map_fds[IF_MAP_CNT];
+	int gate_fd; /* the program */
+	uint32_t hash_seed;
+	bool generic; /* the driver has no XDP */
+	char pin_dir[96];
+};
+
+/**
+ * if_dispatch_attach() - Load dispatch, or take over what an earlier vjd left, and attach it
+ * Return: 0; -EBUSY: another program is there; -EPERM; -EOPNOTSUPP; other errno of bpf(2)
+ */
+int if_dispatch_attach(uint32_t ifindex, const uint8_t mac[static 6], struct if_dispatch *ret_dispatch);
+
+/** if_dispatch_set_mac() - The interface's address has changed */
+void if_dispatch_set_mac(const struct if_dispatch *d, const uint8_t mac[static 6]);
+
+/** if_dispatch_forget() - Channel @nr is no more: frames for it are the kernel's. @host_ifindex: 0: not known */
+void if_dispatch_forget(const struct if_dispatch *d, uint32_t nr, uint32_t host_ifindex);
+
+/** if_dispatch_detach() - Detach and unpin: the kernel has the interface to itself */
+void if_dispatch_detach(struct if_dispatch *d);
+
+/** if_dispatch_close() - Let it serve on */
+void if_dispatch_close(struct if_dispatch *d);
+
+/** if_dispatch_is_pinned() - Has an earlier vjd left one at this interface? */
+bool if_dispatch_is_pinned(uint32_t ifindex);
+
+/* What a channel's deliver counts and keeps. */
+struct if_chan_maps {
+	int deliver_state, credit, counters;
+};
+
+struct if_chan_config {
+	uint32_t app; /* number of the channel in the maps */
+	uint32_t mtu;
+	const uint8_t *mac; /* of the interface */
+	uint32_t host_ifindex, app_ifindex; /* of the pair */
+	int netns_fd; /* of the application's end */
+	int xsk_fd;   /* bound to it */
+	uint32_t frame_bytes, rx_frame_cnt, spill_max;
+};
+
+/** if_deliver_attach() - At the application's end. Return: 0; negative errno of bpf(2) */
+int if_deliver_attach(const struct if_chan_config *cfg);
+
+/** if_gate_attach() - At the host's end. Return: 0; negative errno of bpf(2) */
+int if_gate_attach(const struct if_dispatch *d, const struct if_chan_config *cfg);
+
+/** if_gate_configure() - Tell gate of a channel, or of what has changed: its MTU, the interface's address */
+int if_gate_configure(const struct if_dispatch *d, const struct if_chan_config *cfg);
+
+/** if_chan_maps_find() - The maps of the deliver that hangs on an application's end. Return: 0; -ENOENT: it isn't ours */
+int if_chan_maps_find(uint32_t app_ifindex, int netns_fd, struct if_chan_maps *ret_maps);
+
+void if_chan_maps_close(struct if_chan_maps *maps);
+
+/** if_counter_read() - One counter, all processors together; 0 if it can't be read */
+uint64_t if_counter_read(int counters_fd, enum policy_reason reason);
+
+/** if_gate_counters_read() - Those of channel @nr; all 0 if they can't be read */
+void if_gate_counters_read(const struct if_dispatch *d, uint32_t nr, uint64_t ret_counters[static POLICY_REASON_CNT]);
+
+#endif

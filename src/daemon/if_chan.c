@@ -1,0 +1,323 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "daemon/if_chan.h"
+
+#include "daemon/netns.h"
+#include "daemon/spill.h"
+
+#include <bpf/bpf.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+	SPILL_MAX = 2048, /* frames */
+	BIND_TRIES = 20,  /* the kernel takes old sockets down in its own time */
+	BIND_PAUSE_US = 5000,
+};
+
+static void host_name(uint32_t nr, char name[static IF_NAMESIZE])
+{
+	snprintf(name, IF_NAMESIZE, "vjh%u", nr);
+}
+
+static void app_name(uint32_t nr, char name[static IF_NAMESIZE])
+{
+	snprintf(name, IF_NAMESIZE, "vja%u", nr);
+}
+
+/* deliver's frames come back behind a second header. */
+static uint32_t pair_mtu(uint32_t mtu)
+{
+	return mtu + POLICY_GIVE_BACK_BYTES;
+}
+
+uint64_t if_chan_memory_bytes(const struct if_chan_record *rec)
+{
+	return (uint64_t)rec->xsk.frame_bytes * rec->xsk.frame_cnt;
+}
+
+/* ---- records */
+
+static void record_path(const char *dir, uint32_t nr, char path[static 160])
+{
+	snprintf(path, 160, "%s/chan-%u", dir, nr);
+}
+
+/* Under another name first: a record is whole or not there. */
+static int record_write(const char *dir, const struct if_chan_record *rec)
+{
+	char path[160], fresh[168];
+	int fd, r = 0;
+
+	record_path(dir, rec->nr, path);
+	snprintf(fresh, sizeof(fresh), "%s.new", path);
+	fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return -errno;
+	if (write(fd, rec, sizeof(*rec)) != (ssize_t)sizeof(*rec))
+		r = -EIO;
+	close(fd);
+	if (r == 0 && rename(fresh, path) != 0)
+		r = -errno;
+	return r;
+}
+
+void if_chan_record_drop(const char *dir, uint32_t nr)
+{
+	char path[160];
+
+	record_path(dir, nr, path);
+	unlink(path);
+}
+
+static int record_read(int dir_fd, const char *name, struct if_chan_record *ret)
+{
+	int fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC);
+	ssize_t n;
+
+	if (fd < 0)
+		return -errno;
+	n = read(fd, ret, sizeof(*ret));
+	close(fd);
+	return n == (ssize_t)sizeof(*ret) && ret->magic == IF_CHAN_MAGIC ? 0 : -EPROTO;
+}
+
+void if_chan_records(const char *dir, void (*fn)(void *arg, const struct if_chan_record *rec), void *arg)
+{
+	DIR *d = opendir(dir);
+	struct dirent *e;
+
+	while (d != NULL && (e = readdir(d)) != NULL) {
+		struct if_chan_record rec;
+
+		if (strncmp(e->d_name, "chan-", 5) == 0 && record_read(dirfd(d), e->d_name, &rec) == 0)
+			fn(arg, &rec);
+	}
+	if (d != NULL)
+		closedir(d);
+}
+
+/* ---- devices */
+
+/* No neighbour discovery of the kernel's in a device that isn't the kernel's. */
+static void ip6_off(const char *name)
+{
+	char path[96];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/sys/net/ipv6/conf/%s/disable_ipv6", name);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	if (write(fd, "1", 1) < 0) {
+		/* it costs some drops, counted as not_dispatched */
+	}
+	close(fd);
+}
+
+struct name_there {
+	char name[IF_NAMESIZE];
+	uint32_t ifindex;
+};
+
+static int index_there(void *arg)
+{
+	struct name_there *n = arg;
+
+	n->ifindex = if_nametoindex(n->name);
+	return n->ifindex != 0 ? 0 : -ENODEV;
+}
+
+static int find_pair(const struct if_place *place, uint32_t nr, uint32_t *ret_host, uint32_t *ret_app)
+{
+	struct name_there there;
+	char host[IF_NAMESIZE];
+	int r;
+
+	host_name(nr, host);
+	app_name(nr, there.name);
+	*ret_host = if_nametoindex(host);
+	if (*ret_host == 0)
+		return -ENODEV;
+	r = netns_do(place->netns_fd, index_there, &there);
+	*ret_app = there.ifindex;
+	return r;
+}
+
+static int make_pair(struct if_place *place, struct if_chan *c)
+{
+	char host[IF_NAMESIZE], app[IF_NAMESIZE];
+	int r;
+
+	host_name(c->rec.nr, host);
+	app_name(c->rec.nr, app);
+	r = rtnl_veth_new(&place->here, host, app, place->netns_fd, pair_mtu(c->rec.mtu));
+	if (r < 0)
+		return r;
+	ip6_off(host);
+	r = find_pair(place, c->rec.nr, &c->host_ifindex, &c->rec.xsk.ifindex);
+	if (r == 0)
+		r = rtnl_link_up(&place->here, c->host_ifindex);
+	if (r == 0)
+		r = rtnl_link_up(&place->there, c->rec.xsk.ifindex);
+	return r;
+}
+
+/* ---- the socket */
+
+struct xsk_there {
+	const struct xsk_params *params;
+	struct xsk xsk;
+};
+
+static int make_there(void *arg)
+{
+	struct xsk_there *t = arg;
+	int r = -EBUSY;
+
+	for (unsigned i = 0; i < BIND_TRIES && r == -EBUSY; i++) {
+		if (i > 0)
+			usleep(BIND_PAUSE_US);
+		r = xsk_make(t->params, &t->xsk);
+	}
+	return r;
+}
+
+/* ---- together */
+
+static struct if_chan_config config_of(const struct if_place *place, const struct if_chan *c, const uint8_t mac[static 6])
+{
+	return (struct if_chan_config){
+		.app = c->rec.nr,
+		.mtu = c->rec.mtu,
+		.mac = mac,
+		.host_ifindex = c->host_ifindex,
+		.app_ifindex = c->rec.xsk.ifindex,
+		.netns_fd = place->netns_fd,
+		.xsk_fd = -1,
+		.frame_bytes = c->rec.xsk.frame_bytes,
+		.rx_frame_cnt = c->rec.xsk.frame_cnt / 2,
+		.spill_max = SPILL_MAX,
+	};
+}
+
+static int attach_programs(const struct if_place *place, const struct if_dispatch *d, const struct if_chan *c,
+			   const uint8_t mac[static 6], int xsk_fd)
+{
+	struct if_chan_config cfg = config_of(place, c, mac);
+	int r;
+
+	cfg.xsk_fd = xsk_fd;
+	r = if_deliver_attach(&cfg);
+	return r == 0 ? if_gate_attach(d, &cfg) : r;
+}
+
+/* What vjd itself holds of a channel that is there. */
+static int take_hold(const struct if_place *place, struct if_chan *c)
+{
+	int r = if_chan_maps_find(c->rec.xsk.ifindex, place->netns_fd, &c->maps);
+
+	return r == 0 ? spill_new(place->netns_fd, c->rec.xsk.ifindex, c->host_ifindex, &c->maps, &c->spill) : r;
+}
+
+static struct if_chan *chan_new(const struct if_chan_record *rec)
+{
+	struct if_chan *c = calloc(1, sizeof(*c));
+
+	if (c == NULL)
+		return NULL;
+	c->rec = *rec;
+	c->rec.magic = IF_CHAN_MAGIC;
+	c->maps = (struct if_chan_maps){ -1, -1, -1 };
+	return c;
+}
+
+int if_chan_make(struct if_place *place, const struct if_dispatch *d, const struct if_chan_record *rec,
+		 const uint8_t mac[static 6], struct xsk *ret_xsk, struct if_chan **ret_chan)
+{
+	struct if_chan *c = chan_new(rec);
+	struct xsk_there t = { .xsk = { -1, -1, false } };
+	int r;
+
+	if (c == NULL)
+		return -ENOMEM;
+	r = make_pair(place, c);
+	t.params = &c->rec.xsk;
+	if (r == 0)
+		r = netns_do(place->netns_fd, make_there, &t);
+	if (r == 0)
+		r = attach_programs(place, d, c, mac, t.xsk.fd);
+	if (r == 0)
+		r = take_hold(place, c);
+	if (r == 0)
+		r = record_write(place->dir, &c->rec);
+	/* last: from now on frames may come */
+	if (r == 0 && bpf_map_update_elem(d->map_fds[IF_MAP_DEVS], &c->rec.nr, &c->host_ifindex, BPF_ANY) != 0)
+		r = -errno;
+	if (r < 0) {
+		xsk_close(&t.xsk);
+		if_dispatch_forget(d, c->rec.nr, c->host_ifindex);
+		if_chan_remove(place, c);
+		return r;
+	}
+	*ret_xsk = t.xsk;
+	*ret_chan = c;
+	return 0;
+}
+
+int if_chan_find(struct if_place *place, const struct if_chan_record *rec, struct if_chan **ret_chan)
+{
+	struct if_chan *c = chan_new(rec);
+	uint32_t app_ifindex;
+	int r;
+
+	if (c == NULL)
+		return -ENOMEM;
+	r = find_pair(place, rec->nr, &c->host_ifindex, &app_ifindex);
+	if (r == 0 && app_ifindex != rec->xsk.ifindex)
+		r = -ENOENT;
+	if (r == 0)
+		r = take_hold(place, c);
+	if (r < 0) {
+		if_chan_remove(place, c);
+		return -ENOENT;
+	}
+	*ret_chan = c;
+	return 0;
+}
+
+int if_chan_follow(struct if_place *place, const struct if_dispatch *d, struct if_chan *c, uint32_t mtu,
+		   const uint8_t mac[static 6])
+{
+	struct if_chan_config cfg;
+	int r = rtnl_link_mtu(&place->here, c->host_ifindex, pair_mtu(mtu));
+
+	if (r == 0)
+		r = rtnl_link_mtu(&place->there, c->rec.xsk.ifindex, pair_mtu(mtu));
+	if (r < 0)
+		return r;
+	c->rec.mtu = mtu;
+	cfg = config_of(place, c, mac);
+	r = if_gate_configure(d, &cfg);
+	return r == 0 ? record_write(place->dir, &c->rec) : r;
+}
+
+void if_chan_close(struct if_chan *c)
+{
+	spill_free(c->spill);
+	if_chan_maps_close(&c->maps);
+	free(c);
+}
+
+void if_chan_remove(struct if_place *place, struct if_chan *c)
+{
+	if (c->host_ifindex != 0)
+		rtnl_link_del(&place->here, c->host_ifindex);
+	if_chan_record_drop(place->dir, c->rec.nr);
+	if_chan_close(c);
+}

@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* if_open.c - channels of applications: asked for, charged, put in the maps, taken down */
+#include "daemon/app.h"
+#include "daemon/if_state.h"
+#include "daemon/interfaces.h"
+#include "daemon/spill.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+enum {
+	FRAME_BYTES = 4096,
+	FRAME_CNT = 2048, /* half for each direction */
+	/*
+	 * The kernel shows that it has given frames back before it shows that it has taken the entries that brought them: a ring
+	 * that it takes from needs room for more than there are.
+	 */
+	GIVING_CNT = FRAME_CNT / 2,
+	TAKING_CNT = FRAME_CNT,
+};
+
+struct if_chan *chan_of(const struct iface *i, const struct app *app)
+{
+	struct if_chan *c;
+
+	TAILQ_FOREACH (c, &i->chans, entry)
+		if (c->app == app)
+			return c;
+	return NULL;
+}
+
+void chan_describe(const struct iface *i, const struct if_chan *c, struct ctl_interface *ret)
+{
+	const struct xsk_params *x = &c->rec.xsk;
+
+	iface_describe(i, ret);
+	ret->app_id = c->app != NULL ? c->app->id : 0;
+	ret->frame_bytes = x->frame_bytes;
+	ret->frame_cnt = x->frame_cnt;
+	ret->rx_cnt = x->rx_cnt;
+	ret->tx_cnt = x->tx_cnt;
+	ret->fill_cnt = x->fill_cnt;
+	ret->comp_cnt = x->comp_cnt;
+	ret->memory_bytes = if_chan_memory_bytes(&c->rec);
+}
+
+/* ---- what the books say, in the maps */
+
+/* All that @c's application holds. */
+static void sync_app(struct interfaces *s, const struct iface *i, const struct app *app)
+{
+	struct if_ports p = iface_ports(s, i);
+	const struct if_chan *c = chan_of(i, app);
+	const struct lease *l;
+
+	TAILQ_FOREACH (l, &app->leases, of_app)
+		if_ports_sync_lease(&p, &s->d->leases, &l->key);
+	for (unsigned k = 0; k < 2; k++)
+		for (unsigned u = 0; app->ports.cnt[k] > 0 && u < PORT_UNIT_CNT; u++)
+			if (app->ports.has[k][u] && s->d->ports.users[k][u] == 1)
+				if_ports_set_block(&p, k == 0 ? CTL_PROTO_TCP : CTL_PROTO_UDP,
+						   (uint16_t)(PORT_FIRST + u * PORT_UNIT), c != NULL ? c->rec.nr : 0);
+}
+
+void interfaces_policy_changed(struct vjd *d)
+{
+	const struct app *app;
+	struct iface *i;
+
+	if (d->interfaces == NULL)
+		return;
+	TAILQ_FOREACH (i, &d->interfaces->ifaces, entry)
+		TAILQ_FOREACH (app, &d->apps, all)
+			sync_app(d->interfaces, i, app);
+}
+
+void interfaces_lease_changed(struct vjd *d, const struct lease_key *key)
+{
+	struct iface *i;
+
+	if (d->interfaces == NULL)
+		return;
+	TAILQ_FOREACH (i, &d->interfaces->ifaces, entry) {
+		struct if_ports p = iface_ports(d->interfaces, i);
+
+		if_ports_sync_lease(&p, &d->leases, key);
+	}
+}
+
+bool if_has_channel(const struct app *app)
+{
+	struct iface *i;
+
+	if (app->d->interfaces != NULL)
+		TAILQ_FOREACH (i, &app->d->interfaces->ifaces, entry)
+			if (chan_of(i, app) != NULL)
+				return true;
+	return false;
+}
+
+/* ---- channels */
+
+static void charge(struct app *app, const struct if_chan *c, bool back)
+{
+	uint64_t bytes = if_chan_memory_bytes(&c->rec);
+
+	app->memory_bytes = back ? app->memory_bytes - bytes : app->memory_bytes + bytes;
+	app->user->memory_bytes = back ? app->user->memory_bytes - bytes : app->user->memory_bytes + bytes;
+}
+
+void chan_watch(const struct interfaces *s, struct if_chan *c)
+{
+	struct epoll_event e = { .events = EPOLLIN, .data.ptr = c };
+
+	epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, spill_fd(c->spill), &e);
+}
+
+void chan_end(struct interfaces *s, struct iface *i, struct if_chan *c)
+{
+	struct app *app = c->app;
+
+	log_info(s->d->cfg.log, "%s: channel %u ends", i->name, c->rec.nr);
+	TAILQ_REMOVE(&i->chans, c, entry);
+	if (app != NULL) {
+		charge(app, c, true);
+		c->app = NULL;
+		sync_app(s, i, app);
+	}
+	if_dispatch_forget(&i->dispatch, c->rec.nr, c->host_ifindex);
+	if_chan_remove(&s->place, c);
+}
+
+static void chan_join(struct interfaces *s, struct iface *i, struct if_chan *c, struct app *app)
+{
+	c->app = app;
+	charge(app, c, false);
+	sync_app(s, i, app);
+}
+
+static uint32_t next_nr(struct interfaces *s)
+{
+	if (++s->last_nr == 0)
+		s->last_nr = 1;
+	return s->last_nr;
+}
+
+static struct if_chan_record new_record(struct interfaces *s, const struct iface *i, const struct app *app)
+{
+	struct if_chan_record rec = {
+		.nr = next_nr(s),
+		.ifindex = i->ifindex,
+		.uid = app->uid,
+		.pid = app->pid,
+		.mtu = i->mtu,
+		.xsk = { .frame_bytes = FRAME_BYTES, .frame_cnt = FRAME_CNT, .rx_cnt = GIVING_CNT, .tx_cnt = TAKING_CNT,
+			 .fill_cnt = TAKING_CNT, .comp_cnt = GIVING_CNT },
+	};
+
+	s->d->ops->random(rec.key, sizeof(rec.key));
+	return rec;
+}
+
+static int hand_out(const struct interfaces *s, const struct iface *i, const struct if_chan *c, uint32_t seq,
+		    const struct xsk *xsk)
+{
+	struct ctl_msg msg = { .type = CTL_INTERFACE_OPEN, .seq = seq };
+	int fds[] = {
+		[CTL_FD_HOST] = host_watch_table_fd(s->host),
+		[CTL_FD_XSK] = xsk->fd,
+		[CTL_FD_UMEM] = xsk->umem_fd,
+		[CTL_FD_CREDIT] = c->maps.credit,
+	};
+
+	chan_describe(i, c, &msg.interface);
+	memcpy(msg.interface.key, c->rec.key, sizeof(msg.interface.key));
+	if (xsk->zero_copy)
+		msg.interface.flags |= CTL_INTERFACE_ZERO_COPY;
+	return app_send(c->app, &msg, fds, xsk->fd >= 0 ? ARRAY_SIZE(fds) : 1);
+}
+
+static enum ctl_refusal open_new(struct interfaces *s, struct iface *i, struct app *app, uint32_t seq)
+{
+	struct if_chan_record rec = new_record(s, i, app);
+	struct if_chan *c;
+	struct xsk xsk;
+	int r;
+
+	if (app->user->memory_bytes + if_chan_memory_bytes(&rec) > vjd_memory_max(s->d, app->uid))
+		return CTL_REFUSAL_QUOTA_MEMORY;
+	/* blocks from before may be others' or the kernel's as well: it takes new ones */
+	if (!if_has_channel(app))
+		port_map_release(&app->d->ports, &app->ports);
+	r = if_chan_make(&s->place, &i->dispatch, &rec, i->mac, &xsk, &c);
+	if (r < 0) {
+		log_error(s->d->cfg.log, "%s: no channel for app %u: %s", i->name, app->id, strerror(-r));
+		return iface_refusal(r);
+	}
+	TAILQ_INSERT_TAIL(&i->chans, c, entry);
+	chan_watch(s, c);
+	chan_join(s, i, c, app);
+	r = hand_out(s, i, c, seq, &xsk);
+	xsk_close(&xsk);
+	if (r < 0) {
+		chan_end(s, i, c);
+		return CTL_REFUSAL_RESOURCES;
+	}
+	log_info(s->d->cfg.log, "%s: channel %u of app %u", i->name, rec.nr, app->id);
+	return CTL_REFUSAL_NONE;
+}
+
+/* The key is compared in a time that says nothing about it. */
+static bool key_is(const struct if_chan *c, const uint8_t key[static 16])
+{
+	uint8_t differ = 0;
+
+	for (unsigned k = 0; k < 16; k++)
+		differ |= c->rec.key[k] ^ key[k];
+	return differ == 0;
+}
+
+static enum ctl_refusal open_held(struct interfaces *s, struct iface *i, struct app *app, uint32_t seq,
+				  const uint8_t key[static 16])
+{
+	const struct xsk none = { -1, -1, false };
+	struct if_chan *c;
+
+	TAILQ_FOREACH (c, &i->chans, entry)
+		if (c->app == NULL && c->rec.uid == app->uid && key_is(c, key))
+			break;
+	if (c == NULL)
+		return CTL_REFUSAL_NO_CHANNEL;
+	chan_join(s, i, c, app);
+	if (hand_out(s, i, c, seq, &none) < 0) {
+		chan_end(s, i, c);
+		return CTL_REFUSAL_RESOURCES;
+	}
+	return CTL_REFUSAL_NONE;
+}
+
+enum ctl_refusal interfaces_open_channel(struct app *app, uint32_t seq, const struct ctl_interface *req)
+{
+	static const uint8_t no_key[16];
+	struct interfaces *s = app->d->interfaces;
+	struct iface *i = s != NULL ? iface_by_index(s, req->ifindex) : NULL;
+	struct if_chan *old;
+
+	if (i == NULL)
+		return CTL_REFUSAL_NO_INTERFACE;
+	if (app->netns != app->d->cfg.netns)
+		return CTL_REFUSAL_NETNS;
+	if (!policy_may_interface(policy_of(app->d->policy, app->uid), i->name))
+		return CTL_REFUSAL_POLICY;
+	old = chan_of(i, app);
+	if (old != NULL)
+		chan_end(s, i, old);
+	if (memcmp(req->key, no_key, sizeof(no_key)) != 0)
+		return open_held(s, i, app, seq, req->key);
+	return open_new(s, i, app, seq);
+}
+
+void interfaces_app_gone(struct app *app)
+{
+	struct interfaces *s = app->d->interfaces;
+	struct iface *i;
+
+	if (s == NULL)
+		return;
+	TAILQ_FOREACH (i, &s->ifaces, entry) {
+		struct if_chan *c = chan_of(i, app);
+
+		if (c != NULL)
+			chan_end(s, i, c);
+	}
+	s->reserve_again |= app->ports.cnt[0] + app->ports.cnt[1] > 0;
+	resolve_app_gone(s, app);
+}

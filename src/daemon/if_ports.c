@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "daemon/if_ports.h"
+
+#include "daemon/app.h"
+
+#include <bpf/bpf.h>
+#include <string.h>
+
+static int map_of(const struct if_ports *p, enum if_map map)
+{
+	return p->dispatch->map_fds[map];
+}
+
+static uint32_t chan_of(const struct if_ports *p, const struct app *app)
+{
+	const struct if_chan *c;
+
+	TAILQ_FOREACH (c, p->chans, entry)
+		if (c->app == app)
+			return c->rec.nr;
+	return 0;
+}
+
+/* ---- addresses */
+
+static bool image_has(const struct host_image *image, uint32_t ifindex, const struct ip_addr *addr)
+{
+	for (uint32_t i = 0; i < image->addr_cnt; i++)
+		if (image->addrs[i].ifindex == ifindex && ip_addr_eq(&image->addrs[i].addr, addr))
+			return true;
+	return false;
+}
+
+void if_ports_sync_addrs(const struct if_ports *p, const struct host_image *image, uint32_t ifindex)
+{
+	struct policy_addr key, next;
+	int fd = map_of(p, IF_MAP_ADDRS), more;
+	uint32_t one = 1;
+
+	for (uint32_t i = 0; i < image->addr_cnt; i++) {
+		key = (struct policy_addr){ .addr = image->addrs[i].addr };
+		if (image->addrs[i].ifindex == ifindex && !ip_addr_is_loopback(&key.addr))
+			bpf_map_update_elem(fd, &key, &one, BPF_ANY);
+	}
+	/* the next one is asked for before this one goes: from a key that isn't there any more the walk starts anew */
+	for (more = bpf_map_get_next_key(fd, NULL, &key); more == 0; key = next) {
+		more = bpf_map_get_next_key(fd, &key, &next);
+		if (key.vlan != 0 || !image_has(image, ifindex, &key.addr))
+			bpf_map_delete_elem(fd, &key);
+	}
+}
+
+/* ---- leases */
+
+/* Does a frame to @addr (an exact one, or the wildcard of its family) belong to this lease? */
+static bool covers(const struct lease_key *lease, const struct ip_addr *addr)
+{
+	if (ip_addr_eq(&lease->local.addr, addr))
+		return true;
+	return ip_addr_is_any(addr) && ip_addr_is_v4(addr) && ip_addr_is_any(&lease->local.addr) &&
+	       !ip_addr_is_v4(&lease->local.addr) && !lease->v6only;
+}
+
+static struct policy_owner owners(const struct if_ports *p, const struct lease_table *leases, uint8_t proto,
+				  const struct endpoint *at)
+{
+	struct policy_owner owner = { .cnt = 0 };
+	const struct lease *l = NULL;
+
+	while ((l = lease_next_at(leases, proto, at->port, l)) != NULL) {
+		uint32_t nr = l->key.netns == p->netns && covers(&l->key, &at->addr) ? chan_of(p, l->app) : 0;
+
+		if (nr == 0 || !policy_may_port(policy_of(p->policy, l->key.uid), at->port) || owner.cnt == POLICY_OWNER_APPS_MAX)
+			continue;
+		owner.apps[owner.cnt++] = nr;
+		if (l->proof.reuseport)
+			owner.flags |= POLICY_OWNER_GROUP;
+	}
+	return owner;
+}
+
+static void sync_port(const struct if_ports *p, const struct lease_table *leases, uint8_t proto,
+		      const struct endpoint *at)
+{
+	const struct policy_port key = { .addr = at->addr, .port = be16(at->port), .proto = proto };
+	struct policy_owner owner = owners(p, leases, proto, at);
+
+	if (owner.cnt == 0)
+		bpf_map_delete_elem(map_of(p, IF_MAP_PORTS), &key);
+	else
+		bpf_map_update_elem(map_of(p, IF_MAP_PORTS), &key, &owner, BPF_ANY);
+}
+
+void if_ports_sync_lease(const struct if_ports *p, const struct lease_table *leases, const struct lease_key *key)
+{
+	struct endpoint at = key->local;
+
+	if (key->proto == CTL_PROTO_RAW || key->netns != p->netns || ip_addr_is_loopback(&at.addr))
+		return;
+	sync_port(p, leases, key->proto, &at);
+	if (!ip_addr_is_any(&at.addr) || ip_addr_is_v4(&at.addr) || key->v6only)
+		return;
+	at.addr = ip_addr_any_v4();
+	sync_port(p, leases, key->proto, &at);
+}
+
+/* ---- blocks */
+
+void if_ports_set_block(const struct if_ports *p, uint8_t proto, uint16_t first, uint32_t nr)
+{
+	uint32_t idx = policy_block_idx(proto == CTL_PROTO_UDP, first);
+
+	bpf_map_update_elem(map_of(p, IF_MAP_BLOCKS), &idx, &nr, BPF_ANY);
+}
+
+static bool is_chan(const struct if_ports *p, uint32_t nr)
+{
+	const struct if_chan *c;
+
+	TAILQ_FOREACH (c, p->chans, entry)
+		if (c->rec.nr == nr)
+			return true;
+	return false;
+}
+
+static void sweep_blocks(const struct if_ports *p)
+{
+	uint32_t none = 0, nr;
+
+	for (uint32_t idx = 0; idx < POLICY_BLOCKS_MAX; idx++)
+		if (bpf_map_lookup_elem(map_of(p, IF_MAP_BLOCKS), &idx, &nr) == 0 && nr != 0 && !is_chan(p, nr))
+			bpf_map_update_elem(map_of(p, IF_MAP_BLOCKS), &idx, &none, BPF_ANY);
+}
+
+void if_ports_sweep(const struct if_ports *p, const struct lease_table *leases)
+{
+	int fd = map_of(p, IF_MAP_PORTS), more;
+	struct policy_port key, next;
+
+	for (more = bpf_map_get_next_key(fd, NULL, &key); more == 0; key = next) {
+		struct endpoint at = { .addr = key.addr, .port = be16_get(key.port) };
+
+		more = bpf_map_get_next_key(fd, &key, &next);
+		sync_port(p, leases, key.proto, &at);
+	}
+	sweep_blocks(p);
+}

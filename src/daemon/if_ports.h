@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * if_ports.h - what the books say of addresses and ports, put into the maps of an interface
+ *
+ * A map is always made to say what the books say now, never changed by a difference: whatever was there before, from an
+ * earlier vjd as well, is right afterwards.
+ */
+#ifndef DAEMON_IF_PORTS_H
+#define DAEMON_IF_PORTS_H
+
+#include "control/host_table.h"
+#include "daemon/if_bpf.h"
+#include "daemon/if_chan.h"
+#include "daemon/lease.h"
+
+/* An interface, as these functions see it. */
+struct if_ports {
+	const struct if_dispatch *dispatch;
+	const struct if_chan_list *chans;
+	const struct policy_conf *policy;
+	uint64_t netns; /* cookie of the interface's namespace: leases of others don't count */
+};
+
+/** if_ports_sync_addrs() - The addresses of interface @ifindex */
+void if_ports_sync_addrs(const struct if_ports *p, const struct host_image *image, uint32_t ifindex);
+
+/** if_ports_sync_lease() - A lease of @key has come or gone, or its owner's channel has */
+void if_ports_sync_lease(const struct if_ports *p, const struct lease_table *leases, const struct lease_key *key);
+
+/** if_ports_set_block() - Ports @first to @first + PORT_UNIT - 1 are those of channel @nr; 0: nobody's */
+void if_ports_set_block(const struct if_ports *p, uint8_t proto, uint16_t first, uint32_t nr);
+
+/** if_ports_sweep() - Take out what no channel of this interface, or nobody any more, has leased */
+void if_ports_sweep(const struct if_ports *p, const struct lease_table *leases);
+
+#endif

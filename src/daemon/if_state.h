@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* if_state.h - what the files behind interfaces.h share */
+#ifndef DAEMON_IF_STATE_H
+#define DAEMON_IF_STATE_H
+
+#include "daemon/host_watch.h"
+#include "daemon/if_bpf.h"
+#include "daemon/if_chan.h"
+#include "daemon/if_ports.h"
+#include "daemon/vjd.h"
+
+#include <sys/queue.h>
+
+/* An interface at which channels are offered. */
+struct iface {
+	TAILQ_ENTRY(iface) entry;
+	uint32_t ifindex, mtu;
+	uint8_t mac[6];
+	char name[16];
+	struct if_dispatch dispatch;
+	struct if_chan_list chans;
+};
+
+/* A neighbour that an application has asked for, and has not been told of yet. */
+struct resolve {
+	TAILQ_ENTRY(resolve) entry;
+	struct app *app;
+	uint32_t ifindex;
+	struct ip_addr addr;
+	uint64_t until_ns;
+};
+
+struct interfaces {
+	struct vjd *d;
+	int epoll_fd;
+	bool ready;		/* what follows is open: from the first attach on */
+	struct if_place place;
+	struct host_watch *host;
+	TAILQ_HEAD(iface_list, iface) ifaces;
+	TAILQ_HEAD(resolve_list, resolve) resolves; /* by @until_ns */
+	uint32_t resolve_cnt;
+	uint32_t last_nr;
+	uint64_t adopt_until_ns; /* 0: nothing to be found again */
+	bool reserve_again; /* blocks have been given back: the kernel may have them */
+};
+
+/** iface_by_index() - NULL: not attached */
+struct iface *iface_by_index(const struct interfaces *s, uint32_t ifindex);
+
+/** iface_ports() - For if_ports.h */
+struct if_ports iface_ports(const struct interfaces *s, const struct iface *i);
+
+/** iface_describe() - As messages show it */
+void iface_describe(const struct iface *i, struct ctl_interface *ret);
+
+/** chan_describe() - As messages show it; without its key */
+void chan_describe(const struct iface *i, const struct if_chan *c, struct ctl_interface *ret);
+
+/** iface_refusal() - Of an errno (negative) of if_bpf.h, if_chan.h or rtnl.h */
+enum ctl_refusal iface_refusal(int err);
+
+/** chan_end() - Take a channel down and out of the books */
+void chan_end(struct interfaces *s, struct iface *i, struct if_chan *c);
+
+/** chan_of() - @app's at @i, or NULL */
+struct if_chan *chan_of(const struct iface *i, const struct app *app);
+
+/** if_has_channel() - At any interface */
+bool if_has_channel(const struct app *app);
+
+/** blocks_reserve() - Have the kernel leave alone what applications with channels hold. Return: 0; negative errno */
+int blocks_reserve(struct interfaces *s);
+
+/** chan_watch() - Hear of its spill from now on */
+void chan_watch(const struct interfaces *s, struct if_chan *c);
+
+/** adopt_begin() - Find again what an earlier vjd has left */
+void adopt_begin(struct interfaces *s);
+
+/** adopt_end() - Who hasn't stated anything by now doesn't live any more: take it down */
+void adopt_end(struct interfaces *s);
+
+/** resolve_done() - Tell those who asked */
+void resolve_done(struct interfaces *s, uint32_t ifindex, const struct ip_addr *addr, bool failed);
+
+/** resolve_expire() - Who has waited too long hears that it failed. Return: when the next one is due; TIME_NEVER */
+uint64_t resolve_expire(struct interfaces *s);
+
+/** resolve_app_gone() - Nobody is to be told any more */
+void resolve_app_gone(struct interfaces *s, const struct app *app);
+
+#endif

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "daemon/rtnl.h"
+
+#include <errno.h>
+#include <linux/if_link.h>
+#include <linux/neighbour.h>
+#include <linux/veth.h>
+#include <net/if.h>
+#include <string.h>
+#include <sys/socket.h>
+
+enum { REQUEST_BYTES = 1024, ANSWER_BYTES = 32768 };
+
+int rtnl_open(struct rtnl *ret_rtnl)
+{
+	struct mnl_socket *sock = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
+	int one = 1;
+
+	if (sock == NULL)
+		return -errno;
+	if (mnl_socket_bind(sock, 0, MNL_SOCKET_AUTOPID) < 0) {
+		int err = errno;
+
+		mnl_socket_close(sock);
+		return -err;
+	}
+	/* the answer names what was wrong, not the whole request again */
+	mnl_socket_setsockopt(sock, NETLINK_CAP_ACK, &one, sizeof(one));
+	*ret_rtnl = (struct rtnl){ .sock = sock };
+	return 0;
+}
+
+void rtnl_close(struct rtnl *rtnl)
+{
+	if (rtnl->sock != NULL)
+		mnl_socket_close(rtnl->sock);
+	rtnl->sock = NULL;
+}
+
+static int call(struct rtnl *rtnl, struct nlmsghdr *nlh, mnl_cb_t fn, void *arg)
+{
+	char buf[ANSWER_BYTES];
+	unsigned portid = mnl_socket_get_portid(rtnl->sock);
+	int r;
+
+	nlh->nlmsg_seq = ++rtnl->seq;
+	if (mnl_socket_sendto(rtnl->sock, nlh, nlh->nlmsg_len) < 0)
+		return -errno;
+	do {
+		ssize_t n = mnl_socket_recvfrom(rtnl->sock, buf, sizeof(buf));
+
+		if (n < 0)
+			return -errno;
+		r = mnl_cb_run(buf, (size_t)n, nlh->nlmsg_seq, portid, fn, arg);
+	} while (r > MNL_CB_STOP);
+	if (r < 0)
+		return errno == EINTR ? -EAGAIN : -errno;
+	return 0;
+}
+
+int rtnl_call(struct rtnl *rtnl, struct nlmsghdr *nlh, mnl_cb_t fn, void *arg)
+{
+	nlh->nlmsg_flags |= NLM_F_REQUEST | NLM_F_ACK;
+	return call(rtnl, nlh, fn, arg);
+}
+
+int rtnl_dump(struct rtnl *rtnl, uint16_t type, uint8_t family, mnl_cb_t fn, void *arg)
+{
+	_Alignas(struct nlmsghdr) char buf[REQUEST_BYTES];
+	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
+
+	nlh->nlmsg_type = type;
+	nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+	/* the family is the first byte of every header of rtnetlink; this is the longest of them */
+	((struct ifinfomsg *)mnl_nlmsg_put_extra_header(nlh, sizeof(struct ifinfomsg)))->ifi_family = family;
+	return call(rtnl, nlh, fn, arg);
+}
+
+/* ---- requests */
+
+static struct nlmsghdr *link_msg(char *buf, uint16_t type, uint16_t flags, const struct ifinfomsg *ifi)
+{
+	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
+
+	nlh->nlmsg_type = type;
+	nlh->nlmsg_flags = flags;
+	memcpy(mnl_nlmsg_put_extra_header(nlh, sizeof(*ifi)), ifi, sizeof(*ifi));
+	return nlh;
+}
+
+static void put_device(struct nlmsghdr *nlh, const char *name, uint32_t mtu)
+{
+	mnl_attr_put_strz(nlh, IFLA_IFNAME, name);
+	mnl_attr_put_u32(nlh, IFLA_MTU, mtu);
+	/* each queue of the one end wants a socket of its own at the other */
+	mnl_attr_put_u32(nlh, IFLA_NUM_TX_QUEUES, 1);
+	mnl_attr_put_u32(nlh, IFLA_NUM_RX_QUEUES, 1);
+}
+
+int rtnl_veth_new(struct rtnl *rtnl, const char *name, const char *peer_name, int peer_netns_fd, uint32_t mtu)
+{
+	_Alignas(struct nlmsghdr) char buf[REQUEST_BYTES];
+	const struct ifinfomsg ifi = { .ifi_family = AF_UNSPEC };
+	struct nlmsghdr *nlh = link_msg(buf, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &ifi);
+	struct nlattr *info, *data, *peer;
+
+	put_device(nlh, name, mtu);
+	info = mnl_attr_nest_start(nlh, IFLA_LINKINFO);
+	mnl_attr_put_str(nlh, IFLA_INFO_KIND, "veth");
+	data = mnl_attr_nest_start(nlh, IFLA_INFO_DATA);
+	peer = mnl_attr_nest_start(nlh, VETH_INFO_PEER);
+	memcpy(mnl_nlmsg_put_extra_header(nlh, sizeof(ifi)), &ifi, sizeof(ifi));
+	put_device(nlh, peer_name, mtu);
+	mnl_attr_put_u32(nlh, IFLA_NET_NS_FD, (uint32_t)peer_netns_fd);
+	mnl_attr_nest_end(nlh, peer);
+	mnl_attr_nest_end(nlh, data);
+	mnl_attr_nest_end(nlh, info);
+	return rtnl_call(rtnl, nlh, NULL, NULL);
+}
+
+int rtnl_link_up(struct rtnl *rtnl, uint32_t ifindex)
+{
+	_Alignas(struct nlmsghdr) char buf[REQUEST_BYTES];
+	const struct ifinfomsg ifi = { .ifi_index = (int)ifindex, .ifi_flags = IFF_UP, .ifi_change = IFF_UP };
+
+	return rtnl_call(rtnl, link_msg(buf, RTM_NEWLINK, 0, &ifi), NULL, NULL);
+}
+
+int rtnl_link_mtu(struct rtnl *rtnl, uint32_t ifindex, uint32_t mtu)
+{
+	_Alignas(struct nlmsghdr) char buf[REQUEST_BYTES];
+	const struct ifinfomsg ifi = { .ifi_index = (int)ifindex };
+	struct nlmsghdr *nlh = link_msg(buf, RTM_NEWLINK, 0, &ifi);
+
+	mnl_attr_put_u32(nlh, IFLA_MTU, mtu);
+	return rtnl_call(rtnl, nlh, NULL, NULL);
+}
+
+int rtnl_link_del(struct rtnl *rtnl, uint32_t ifindex)
+{
+	_Alignas(struct nlmsghdr) char buf[REQUEST_BYTES];
+	const struct ifinfomsg ifi = { .ifi_index = (int)ifindex };
+
+	return rtnl_call(rtnl, link_msg(buf, RTM_DELLINK, 0, &ifi), NULL, NULL);
+}
+
+int rtnl_neighbour_use(struct rtnl *rtnl, uint32_t ifindex, const struct ip_addr *addr)
+{
+	_Alignas(struct nlmsghdr) char buf[REQUEST_BYTES];
+	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
+	const struct ndmsg ndm = {
+		.ndm_family = ip_addr_is_v4(addr) ? AF_INET : AF_INET6,
+		.ndm_ifindex = (int)ifindex,
+		.ndm_state = NUD_NONE,
+		.ndm_flags = NTF_USE,
+	};
+
+	nlh->nlmsg_type = RTM_NEWNEIGH;
+	nlh->nlmsg_flags = NLM_F_CREATE;
+	memcpy(mnl_nlmsg_put_extra_header(nlh, sizeof(ndm)), &ndm, sizeof(ndm));
+	if (ip_addr_is_v4(addr))
+		mnl_attr_put(nlh, NDA_DST, 4, addr->bytes + 12);
+	else
+		mnl_attr_put(nlh, NDA_DST, 16, addr->bytes);
+	return rtnl_call(rtnl, nlh, NULL, NULL);
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * rtnl.h - rtnetlink (rtnetlink(7)): one request and its answer, and the requests that vjd makes
+ *
+ * Requests wait for the kernel, not for anybody else. All of it acts in the network namespace in which the socket was made.
+ */
+#ifndef DAEMON_RTNL_H
+#define DAEMON_RTNL_H
+
+#include "base/addr.h"
+
+#include <libmnl/libmnl.h>
+#include <linux/rtnetlink.h>
+
+struct rtnl {
+	struct mnl_socket *sock;
+	uint32_t seq;
+};
+
+/** rtnl_open() - In the network namespace of the calling thread. Return: 0; negative errno */
+int rtnl_open(struct rtnl *ret_rtnl);
+
+/** rtnl_close() - Also of one that is all zero */
+void rtnl_close(struct rtnl *rtnl);
+
+/**
+ * rtnl_call() - Send @nlh and read all that answers it
+ * @fn: for each message of the answer, may be NULL; as mnl_cb_t, an error that it returns is passed on
+ * Return: 0; the kernel's errno, negative; -EAGAIN: a dump was interrupted by a change, do it again
+ */
+int rtnl_call(struct rtnl *rtnl, struct nlmsghdr *nlh, mnl_cb_t fn, void *arg);
+
+/** rtnl_dump() - All of one kind: @type is RTM_GETLINK and so on; @family AF_UNSPEC for all */
+int rtnl_dump(struct rtnl *rtnl, uint16_t type, uint8_t family, mnl_cb_t fn, void *arg);
+
+/**
+ * rtnl_veth_new() - A pair of devices with one queue each: @name here, @peer_name in the namespace @peer_netns_fd
+ * Return: 0; -EEXIST; -EPERM; -EOPNOTSUPP: the kernel has no veth
+ */
+int rtnl_veth_new(struct rtnl *rtnl, const char *name, const char *peer_name, int peer_netns_fd, uint32_t mtu);
+
+/** rtnl_link_up() - Return: 0; -ENODEV */
+int rtnl_link_up(struct rtnl *rtnl, uint32_t ifindex);
+
+/** rtnl_link_mtu() - Return: 0; -ENODEV; -EINVAL: out of the device's range */
+int rtnl_link_mtu(struct rtnl *rtnl, uint32_t ifindex, uint32_t mtu);
+
+/** rtnl_link_del() - With its peer. Return: 0; -ENODEV */
+int rtnl_link_del(struct rtnl *rtnl, uint32_t ifindex);
+
+/** rtnl_neighbour_use() - As if there were a packet for @addr: have it resolved, or looked at again if it is stale */
+int rtnl_neighbour_use(struct rtnl *rtnl, uint32_t ifindex, const struct ip_addr *addr);
+
+#endif
