@@ -303,6 +303,13 @@ VJ_API const char *vj_state_name(uint32_t state);
  */
 VJ_API bool vj_conn_next(const struct vj *vj, struct vj_conn *c);
 
+/**
+ * vj_has_interface() - Can anything beyond this host be reached?
+ * True if vjd offers channels at interfaces of the host (vjd --attach, vj attach). vj_connect() and vj_udp_send() then go
+ * where the kernel would send, by the host's routes; the first time that this is wanted takes milliseconds.
+ */
+VJ_API bool vj_has_interface(struct vj *vj);
+
 /* ---- UDP ------------------------------------------------------------------------------------------------------ */
 
 /**

@@ -118,11 +118,11 @@ int vj_connect(struct vj *vj, const struct sockaddr *remote, socklen_t remote_le
 		if (err)
 			return err;
 	}
-	if (ip_addr_is_any(&from.addr))
-		from.addr = addr_source_for(&to.addr);
 	err = route_find(vj, CTL_PROTO_TCP, &to, vj->flow++, &link);
 	if (err)
 		return err;
+	if (ip_addr_is_any(&from.addr))
+		from.addr = addr_source_for(link, &to.addr);
 	stack_now(vj->stack, lib_clock_ns() / 1000);
 	err = connect_from(vj, link, &from, &to, cookie, &id);
 	if (err)

@@ -7,6 +7,7 @@
  * ours is given a second one. Until then what needs it fails with -ENOTCONN.
  */
 #include "channel/bell.h"
+#include "lib/iflink.h"
 #include "lib/own_fd.h"
 #include "lib/priv.h"
 #include "lib/report.h"
@@ -44,6 +45,7 @@ int control_open(struct vj *vj)
 		return err;
 	}
 	vj->ctl_run = ctl_client_welcome(vj->ctl)->run;
+	vj->ctl_next_ns = 0; /* something may have come before the welcome */
 	return 0;
 }
 
@@ -57,6 +59,82 @@ static void control_channel(struct vj *vj, const struct ctl_msg *msg, const int 
 		raw_accepted(vj, link, msg->channel.port);
 }
 
+/* ---- interfaces */
+
+static void control_take_interface(struct vj *vj, uint32_t ifindex)
+{
+	static const uint8_t no_key[16];
+	struct ctl_interface said;
+	int err, fds[CTL_FDS_MAX];
+
+	err = control_done(vj, ctl_client_interface(vj->ctl, ifindex, no_key, &said, fds));
+	if (err)
+		lib_log(vj, LOG_WARNING, "interface %u: vjd gives no channel: %s", ifindex, strerror(-err));
+	else
+		link_open_interface(vj, &said, fds);
+}
+
+/* What is refused is forgotten until it is offered again. */
+static void control_take_offers(struct vj *vj)
+{
+	for (unsigned i = 0; i < OFFERED_MAX && vj->ctl; i++) {
+		uint32_t ifindex = vj->offered.ifindex[i];
+
+		vj->offered.ifindex[i] = 0;
+		if (ifindex && !link_by_ifindex(vj, ifindex))
+			control_take_interface(vj, ifindex);
+	}
+}
+
+void control_want_interfaces(struct vj *vj)
+{
+	vj->offered.wanted = true;
+	if (vj->ctl)
+		control_poll(vj); /* what is offered may be said, and not heard yet */
+	if (vj->ctl)
+		control_take_offers(vj);
+}
+
+static void control_offer(struct vj *vj, const struct ctl_interface *said)
+{
+	struct vj_link *link = link_by_ifindex(vj, said->ifindex);
+	uint32_t from = 0, to = said->ifindex;
+
+	if (said->flags & CTL_INTERFACE_GONE) {
+		from = said->ifindex;
+		to = 0;
+		if (link)
+			link_kill(link, VJ_CHANNEL_ERR_PEER_GONE, false);
+	} else if (link) {
+		return;
+	}
+	for (unsigned i = 0; i < OFFERED_MAX; i++)
+		if (vj->offered.ifindex[i] == from) {
+			vj->offered.ifindex[i] = to;
+			break;
+		}
+	if (vj->offered.wanted)
+		control_take_offers(vj);
+}
+
+bool vj_has_interface(struct vj *vj)
+{
+	if (vj->ctl && !vj->ctl_next_ns)
+		control_poll(vj);
+	for (unsigned i = 0; i < OFFERED_MAX; i++)
+		if (vj->offered.ifindex[i])
+			return true;
+	return vj->ifl_cnt > 0;
+}
+
+static void control_resolved(const struct vj *vj, const struct ctl_neighbour *said)
+{
+	struct vj_link *link = link_by_ifindex(vj, said->ifindex);
+
+	if (link)
+		iflink_resolved(link->ifl, said);
+}
+
 static void control_event(struct vj *vj, const struct ctl_msg *msg, const int fds[CTL_FDS_MAX])
 {
 	switch ((enum ctl_type)msg->type) {
@@ -65,7 +143,7 @@ static void control_event(struct vj *vj, const struct ctl_msg *msg, const int fd
 		break;
 	case CTL_PEER_GONE:
 		for (unsigned i = 0; i < vj->link_cnt; i++)
-			if (vj->links[i]->channel_id == msg->close.channel_id)
+			if (vj->links[i]->channel_id == msg->close.channel_id && !vj->links[i]->ifl)
 				link_peer_gone(vj->links[i]);
 		break;
 	case CTL_LEASE_GONE:
@@ -74,6 +152,12 @@ static void control_event(struct vj *vj, const struct ctl_msg *msg, const int fd
 	case CTL_REPORT_WANTED:
 		report_answer(vj, fds[0], msg->report.kind);
 		own_fd_close(fds[0]);
+		break;
+	case CTL_INTERFACE_NEWS:
+		control_offer(vj, &msg->interface);
+		break;
+	case CTL_RESOLVED:
+		control_resolved(vj, &msg->neighbour);
 		break;
 	default:
 		break; /* checked by ctl_check(); nothing else comes without being asked for */

@@ -118,6 +118,8 @@ int lease_take(struct vj *vj, uint8_t proto, const struct endpoint *local, unsig
 		l->proto = 0;
 		return err;
 	}
+	if (proto != CTL_PROTO_RAW && !ip_addr_is_loopback(&local->addr))
+		control_want_interfaces(vj);
 	*ret_lease = l;
 	return 0;
 }

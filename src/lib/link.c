@@ -4,6 +4,7 @@
 #include "channel/bell.h"
 #include "channel/sys.h"
 #include "driver/pcap.h"
+#include "lib/iflink.h"
 #include "lib/own_fd.h"
 #include "lib/priv.h"
 
@@ -121,6 +122,21 @@ static const struct link_ops link_channel_ops = {
 	.tx_get = op_tx_get, .tx_put = op_tx_put, .tx_unget = op_tx_unget, .rx_free = op_rx_free
 };
 
+/* On an interface each frame has a next hop of its own. */
+static void op_tx_put_addressed(void *drv, const struct link_frame *frame)
+{
+	struct vj_link *link = drv;
+
+	if (likely(iflink_address(link->ifl, frame->data, frame->len)))
+		op_tx_put(drv, frame);
+	else
+		op_tx_unget(drv, frame);
+}
+
+static const struct link_ops link_interface_ops = {
+	.tx_get = op_tx_get, .tx_put = op_tx_put_addressed, .tx_unget = op_tx_unget, .rx_free = op_rx_free
+};
+
 /* ---- frames ---------------------------------------------------------------------------------------------------- */
 
 /* A violation is found inside the channel; here it becomes the end of the link. */
@@ -216,12 +232,18 @@ static int link_attach(struct vj_link *link, const struct ctl_channel *msg)
 
 static void link_close_fds(const struct vj_link *link)
 {
-	for (unsigned i = 0; i < CTL_FDS_MAX; i++)
+	for (unsigned i = 0; i < CTL_CHANNEL_FDS; i++)
 		own_fd_close(link->fds[i]);
 }
 
 static void link_free(struct vj_link *link)
 {
+	if (link->ifl) {
+		bell_set_del(link->vj->bell_fd, iflink_fd(link->ifl));
+		iflink_close(link->ifl);
+		free(link);
+		return;
+	}
 	/* The peer has the same eventfd: closing ours doesn't take it out of the bell. */
 	bell_set_del(link->vj->bell_fd, link->fds[CTL_FD_WAKE_ME]);
 	vj_channel_detach(link->ch);
@@ -286,6 +308,74 @@ int link_open(struct vj *vj, const struct ctl_channel *msg, const int fds[CTL_FD
 	return 0;
 }
 
+/* ---- birth, at an interface ------------------------------------------------------------------------------------ */
+
+static int link_join_stack_interface(struct vj_link *link)
+{
+	const struct ctl_interface *said = iflink_said(link->ifl);
+	uint32_t room = vj_channel_room(link->ch) - ETH_HEADER_BYTES;
+	struct link_config cfg = {
+		.ops = &link_interface_ops,
+		.drv = link,
+		.mtu = min_u32(said->mtu, room),
+		.rx_hold_max = said->frame_cnt / 4, /* half of those to receive in */
+	};
+
+	memcpy(cfg.mac, said->mac, 6);
+	return stack_link_add(link->vj->stack, &cfg, &link->stack_id);
+}
+
+static int link_attach_interface(struct vj_link *link, const struct ctl_interface *said, const int fds[CTL_FDS_MAX])
+{
+	struct vj *vj = link->vj;
+	int err = iflink_open(vj, said, fds, &link->ifl);
+
+	if (err)
+		return err;
+	link->ch = iflink_channel(link->ifl);
+	link->freed_max = min_u32(max_u32(said->frame_cnt / 32, 1), LINK_BATCH);
+	err = links_grow(vj);
+	if (!err)
+		err = bell_set_add(vj->bell_fd, iflink_fd(link->ifl), 0);
+	return err ? err : link_join_stack_interface(link);
+}
+
+int link_open_interface(struct vj *vj, const struct ctl_interface *said, const int fds[CTL_FDS_MAX])
+{
+	struct vj_link *link = calloc(1, sizeof(*link));
+	int err;
+
+	if (!link) {
+		for (unsigned i = 0; i < CTL_FDS_MAX; i++)
+			own_fd_close(fds[i]);
+		return -ENOMEM;
+	}
+	link->vj = vj;
+	err = link_attach_interface(link, said, fds);
+	if (err) {
+		lib_log(vj, LOG_ERR, "interface %s: %s", said->name, strerror(-err));
+		if (link->ifl)
+			link_free(link);
+		else
+			free(link);
+		return err;
+	}
+	lib_log(vj, LOG_NOTICE, "interface %s: channel of %u frames, %s", said->name, said->frame_cnt,
+		said->flags & CTL_INTERFACE_ZERO_COPY ? "zero-copy" : "copied by the kernel");
+	vj->links[vj->link_cnt++] = link;
+	if (vj->ifl_cnt++ == 0)
+		vj->ports.block_cnt = 0; /* vjd has taken them back: on an interface they must be ours alone */
+	return 0;
+}
+
+struct vj_link *link_by_ifindex(const struct vj *vj, uint32_t ifindex)
+{
+	for (unsigned i = 0; i < vj->link_cnt; i++)
+		if (vj->links[i]->ifl && !vj->links[i]->dead && iflink_said(vj->links[i]->ifl)->ifindex == ifindex)
+			return vj->links[i];
+	return NULL;
+}
+
 /* ---- death ----------------------------------------------------------------------------------------------------- */
 
 void link_kill(struct vj_link *link, enum vj_channel_error why, bool tell_vjd)
@@ -333,6 +423,7 @@ static void link_bury(struct vj_link *link)
 		stack_link_del(vj->stack, link->stack_id, ECONNRESET);
 	link_publish_all(vj); /* takes the link off the list; into a closed channel nothing goes */
 	vj->raw_cnt -= link->raw;
+	vj->ifl_cnt -= link->ifl != NULL;
 	link_free(link);
 }
 
@@ -350,6 +441,23 @@ void link_reap(struct vj *vj)
 			vj->links[kept++] = vj->links[i];
 	}
 	vj->link_cnt = kept;
+}
+
+/* A new vjd knows it by its key, and has a table of its own. */
+static void link_restate_interface(struct vj_link *link)
+{
+	const struct ctl_interface *said = iflink_said(link->ifl);
+	struct vj *vj = link->vj;
+	struct ctl_interface now;
+	int fds[CTL_FDS_MAX];
+	int err = control_done(vj, ctl_client_interface(vj->ctl, said->ifindex, said->key, &now, fds));
+
+	if (!err)
+		err = iflink_take_table(link->ifl, fds[CTL_FD_HOST]);
+	if (err && err != -ENOTCONN) {
+		lib_log(vj, LOG_WARNING, "interface %s: the channel is gone: %s", said->name, strerror(-err));
+		link_kill(link, VJ_CHANNEL_ERR_PEER_GONE, false);
+	}
 }
 
 static void link_restate(struct vj_link *link)
@@ -374,7 +482,9 @@ void link_restate_all(struct vj *vj, bool same_run)
 
 		if (link->dead || link->channel_id || vj_channel_error(link->ch) != VJ_CHANNEL_ERR_NONE)
 			continue;
-		if (same_run)
+		if (link->ifl && !same_run)
+			link_restate_interface(link);
+		else if (same_run)
 			link_peer_gone(link);
 		else
 			link_restate(link);
@@ -383,6 +493,11 @@ void link_restate_all(struct vj *vj, bool same_run)
 
 void link_forget(struct vj_link *link)
 {
+	if (link->ifl) {
+		iflink_forget(link->ifl);
+		free(link);
+		return;
+	}
 	/* The area isn't mapped in a forked child (MADV_DONTFORK): free the private half, touch no ring. */
 	vj_channel_detach(link->ch);
 	link_close_fds(link);

@@ -3,6 +3,7 @@
 #include "channel/bell.h"
 #include "channel/sys.h"
 #include "driver/pcap.h"
+#include "lib/iflink.h"
 #include "lib/priv.h"
 
 #include <errno.h>
@@ -128,6 +129,8 @@ bool vj_arm(struct vj *vj, int64_t *ret_timeout_ns)
 					   link->starved;
 
 		link_give_back(link);
+		if (link->ifl)
+			iflink_flush(link->ifl);
 		link->raw_starved |= link->raw && want_tx;
 
 		if (!vj_channel_arm(link->ch, want_tx)) {

@@ -42,8 +42,9 @@ struct vj_link {
 	struct vj_channel *ch;
 	struct link_id stack_id; /* valid unless raw */
 	struct ctl_channel said; /* what vjd said of it: to be stated to a later one */
-	uint32_t channel_id;	 /* vjd's number for it; 0: vjd is away, or a later one doesn't know it */
-	int fds[CTL_FDS_MAX];	 /* area, wake peer, wake me */
+	uint32_t channel_id;	 /* vjd's number for it; 0: vjd is away, or a later one doesn't know it; or @ifl */
+	struct iflink *ifl;	 /* the other end is an interface, see iflink.h; NULL: a peer */
+	int fds[CTL_CHANNEL_FDS]; /* area, wake peer, wake me */
 	void *area;
 	size_t area_bytes;
 	bool raw;
@@ -84,6 +85,14 @@ struct route {
 	uint32_t owner; /* which of them; ROUTE_ALL: all */
 	uint32_t owners; /* ROUTE_ALL: how many */
 	struct vj_link *link; /* NULL: @owners have one each */
+	uint64_t table_seq; /* of an interface's link: when it was found */
+};
+
+/* Interfaces that vjd offers, and at which we have no channel (yet). */
+enum { OFFERED_MAX = 16 };
+struct offered {
+	uint32_t ifindex[OFFERED_MAX]; /* 0: free slot */
+	bool wanted; /* this application has to do with the network: take whatever is offered */
 };
 
 /* Blocks of ephemeral ports leased from vjd. */
@@ -126,6 +135,8 @@ struct vj {
 	struct lease *leases;
 	unsigned lease_room;
 	struct route routes[ROUTE_CNT];
+	struct offered offered;
+	unsigned ifl_cnt; /* links to interfaces */
 	uint32_t flow; /* of the next connection */
 	struct ports ports;
 	struct stack_config stack_cfg;
@@ -149,12 +160,15 @@ int addr_from_sockaddr(const struct sockaddr *sa, socklen_t len, struct endpoint
 /* The same of a destination: "any" means this host, as to the kernel. */
 int addr_of_peer(const struct sockaddr *sa, socklen_t len, struct endpoint *ret_ep);
 void addr_to_sockaddr(const struct endpoint *ep, struct sockaddr_storage *ret_sa);
-/* The source that the kernel would choose for a destination on this host. */
-struct ip_addr addr_source_for(const struct ip_addr *remote);
+/* The source that the kernel would choose for a destination that @link leads to. */
+struct ip_addr addr_source_for(const struct vj_link *link, const struct ip_addr *remote);
 
 /* ---- link.c */
 /* Takes the descriptors in any case. Return: 0; -ENOMEM, -EMFILE, -EINVAL (area isn't what the message says). */
 int link_open(struct vj *vj, const struct ctl_channel *msg, const int fds[CTL_FDS_MAX], struct vj_link **ret_link);
+/* The same at an interface. Takes the descriptors in any case. Return: 0; errors of iflink_open() */
+int link_open_interface(struct vj *vj, const struct ctl_interface *said, const int fds[CTL_FDS_MAX]);
+struct vj_link *link_by_ifindex(const struct vj *vj, uint32_t ifindex);
 bool link_rx(struct vj_link *link);
 void link_publish_dirty(struct vj *vj);
 /* Before sleep: received frames that wait to be given back together */
@@ -183,6 +197,9 @@ int control_open(struct vj *vj);
 bool control_poll(struct vj *vj);
 /* To be called with the result of every ctl_client_*() request; passes it on. -ENOTCONN: vjd is gone, vj->ctl is NULL now. */
 int control_done(struct vj *vj, int err);
+
+/* This application has to do with the network: have channels at the interfaces that are offered, now and later. May ask vjd. */
+void control_want_interfaces(struct vj *vj);
 
 /* ---- route.c */
 /* Return: 0; errors of vj_connect(). May ask vjd. */

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* route.c - which link leads to an endpoint, and which port to use there */
+#include "lib/iflink.h"
 #include "lib/priv.h"
 
 #include <errno.h>
@@ -75,6 +76,44 @@ static int route_ask(struct vj *vj, uint8_t proto, const struct endpoint *remote
 	return *ret_link ? 0 : -EHOSTUNREACH;
 }
 
+/* The link of the interface by which the kernel would send; NULL: none, or it is an address of this host. */
+static struct vj_link *route_by_interface(const struct vj *vj, const struct ip_addr *addr)
+{
+	for (unsigned i = 0; i < vj->link_cnt; i++)
+		if (vj->links[i]->ifl && !vj->links[i]->dead && iflink_leads_to(vj->links[i]->ifl, addr, NULL))
+			return vj->links[i];
+	return NULL;
+}
+
+static bool route_is_current(const struct route *r)
+{
+	return !r->link || !r->link->ifl || r->table_seq == iflink_table_seq(r->link->ifl);
+}
+
+static void route_remember_interface(struct vj *vj, uint8_t proto, const struct endpoint *remote, struct vj_link *link)
+{
+	*route_slot(vj, proto, remote, ROUTE_ALL) = (struct route){
+		.remote = *remote, .proto = proto, .owner = ROUTE_ALL, .owners = 1, .link = link,
+		.table_seq = iflink_table_seq(link->ifl),
+	};
+}
+
+/* Not on this host, says vjd. The first time that this happens we may have no channel at any interface yet. */
+static int route_out(struct vj *vj, uint8_t proto, const struct endpoint *remote, struct vj_link **ret_link)
+{
+	struct vj_link *link;
+
+	if (proto == CTL_PROTO_RAW || ip_addr_is_loopback(&remote->addr))
+		return -EHOSTUNREACH;
+	control_want_interfaces(vj);
+	link = route_by_interface(vj, &remote->addr);
+	if (!link)
+		return -EHOSTUNREACH;
+	route_remember_interface(vj, proto, remote, link);
+	*ret_link = link;
+	return 0;
+}
+
 /*
  * To spread connections over the owners of an endpoint they must be known one by one: vjd says how many there are, and
  * @flow modulo that chooses, here and there. When one comes or goes vjd says so, and all routes are asked for anew.
@@ -86,7 +125,7 @@ int route_find(struct vj *vj, uint8_t proto, const struct endpoint *remote, uint
 	struct vj_link *link;
 	int err;
 
-	if (route_is(all, proto, remote, ROUTE_ALL)) {
+	if (route_is(all, proto, remote, ROUTE_ALL) && likely(route_is_current(all))) {
 		owner = flow % all->owners;
 		one = all->owners == 1 ? all : route_slot(vj, proto, remote, owner);
 		if (one == all || route_is(one, proto, remote, owner)) {
@@ -94,9 +133,14 @@ int route_find(struct vj *vj, uint8_t proto, const struct endpoint *remote, uint
 			return 0;
 		}
 	}
+	if (vj->ifl_cnt && proto != CTL_PROTO_RAW && (link = route_by_interface(vj, &remote->addr)) != NULL) {
+		route_remember_interface(vj, proto, remote, link);
+		*ret_link = link;
+		return 0;
+	}
 	err = route_ask(vj, proto, remote, flow, &link, &owners);
 	if (err)
-		return err;
+		return err == -EHOSTUNREACH ? route_out(vj, proto, remote, ret_link) : err;
 	*ret_link = link;
 	owners = max_u32(owners, 1);
 	*all = (struct route){ .remote = *remote, .proto = proto, .owner = ROUTE_ALL, .owners = owners };

@@ -108,7 +108,7 @@ int vj_udp_send(struct vj *vj, struct vj_udp u, const struct sockaddr *remote, s
 	err = route_find(vj, CTL_PROTO_UDP, &to, lease->local.port, &link);
 	if (err)
 		return err;
-	from = ip_addr_is_any(&lease->local.addr) ? addr_source_for(&to.addr) : lease->local.addr;
+	from = ip_addr_is_any(&lease->local.addr) ? addr_source_for(link, &to.addr) : lease->local.addr;
 	err = udp_send(vj->stack, (struct udp_id){ u.v }, link->stack_id, &from, &to, buf, len);
 	if (err == -ECONNREFUSED) /* whoever is there now, vjd knows */
 		route_forget(vj, CTL_PROTO_UDP, &to);

@@ -379,8 +379,8 @@ void sock_destroy(struct sock *s);
  */
 int sock_addr_copy(const struct sock *s, const struct sockaddr_storage *from, struct sockaddr *to,
 		   socklen_t *len);
-/* Could an application of this host be behind the address? Makes system calls. */
-bool sock_addr_is_local(const struct sock *s, const struct sockaddr *addr, socklen_t len);
+/* Could a channel lead there: to an application of this host, or to the network? Makes system calls, may ask vjd. */
+bool sock_addr_is_ours(const struct sock *s, const struct sockaddr *addr, socklen_t len);
 /* enum vj_listen_flags, as the kernel socket has them */
 unsigned sock_lease_flags(int fd, const struct sock *s);
 /* The kernel alone from now on. Lock held. */

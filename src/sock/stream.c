@@ -300,7 +300,7 @@ static bool is_local4(uint32_t addr_be, const struct sockaddr *sa, socklen_t len
 	       (sa && !IN_MULTICAST(addr) && can_be_bound(sa, len));
 }
 
-bool sock_addr_is_local(const struct sock *s, const struct sockaddr *addr, socklen_t len)
+static bool addr_is_local(const struct sock *s, const struct sockaddr *addr, socklen_t len)
 {
 	if (s->family == AF_INET && addr->sa_family == AF_INET && len >= sizeof(struct sockaddr_in))
 		return is_local4(((const struct sockaddr_in *)addr)->sin_addr.s_addr, addr, len);
@@ -319,6 +319,29 @@ bool sock_addr_is_local(const struct sock *s, const struct sockaddr *addr, sockl
 		       (!IN6_IS_ADDR_MULTICAST(&in6->sin6_addr) && can_be_bound(addr, len));
 	}
 	return false;
+}
+
+/* The network, by way of an interface of the host. What means one host among many only, and what has a zone, is the kernel's. */
+static bool is_beyond(const struct sock *s, const struct sockaddr *addr, socklen_t len)
+{
+	if (s->family == AF_INET && addr->sa_family == AF_INET && len >= sizeof(struct sockaddr_in)) {
+		uint32_t v4 = ntohl(((const struct sockaddr_in *)addr)->sin_addr.s_addr);
+
+		return !IN_MULTICAST(v4) && v4 != INADDR_BROADCAST;
+	}
+	if (s->family == AF_INET6 && addr->sa_family == AF_INET6 && len >= sizeof(struct sockaddr_in6)) {
+		const struct in6_addr *v6 = &((const struct sockaddr_in6 *)addr)->sin6_addr;
+
+		return !IN6_IS_ADDR_MULTICAST(v6) && !IN6_IS_ADDR_LINKLOCAL(v6);
+	}
+	return false;
+}
+
+bool sock_addr_is_ours(const struct sock *s, const struct sockaddr *addr, socklen_t len)
+{
+	if (addr_is_local(s, addr, len))
+		return true;
+	return is_beyond(s, addr, len) && !ctx_get() && vj_has_interface(sock.vj);
 }
 
 /* Return: 0: begun on a channel; -errno: not there. */
@@ -467,7 +490,7 @@ static int connect_begin(int fd, struct sock *s, const struct sockaddr *addr, so
 	if (!addr || len < sizeof(addr->sa_family) || addr->sa_family == AF_UNSPEC ||
 	    s->file.refs > UINT32_MAX - 2)
 		return 1;
-	err = sock_addr_is_local(s, addr, len) ? channel_connect(fd, s, addr, len) : -EHOSTUNREACH;
+	err = sock_addr_is_ours(s, addr, len) ? channel_connect(fd, s, addr, len) : -EHOSTUNREACH;
 	if (err) {
 		if (sock.strict && err != -EHOSTUNREACH)
 			return -ENETDOWN;

@@ -1,0 +1,366 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "lib/iflink.h"
+
+#include "control/host_table.h"
+#include "driver/afxdp.h"
+#include "lib/own_fd.h"
+#include "lib/priv.h"
+#include "wire/eth.h"
+#include "wire/ip4.h"
+#include "wire/ip6.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <syslog.h>
+
+#define WAIT_NS UINT64_C(3000000000)	/* a frame, for its neighbour: about what the kernel takes to give up */
+#define REASK_NS UINT64_C(1000000000)	/* have the same neighbour looked for, or at, not more often */
+
+enum {
+	HOP_CNT = 256,
+	WAITING_MAX = 64, /* frames; beyond it the oldest goes */
+};
+
+struct hop {
+	struct ip_addr dst;
+	uint64_t seq; /* of the table from which @mac is; 0: none */
+	struct mac_addr mac;
+};
+
+/* Neighbours asked for lately. */
+struct asked {
+	struct ip_addr addr;
+	uint64_t ns;
+};
+
+struct waiting {
+	struct ip_addr hop;
+	uint64_t since_ns;
+	uint32_t len; /* 0: free */
+	uint8_t *data;
+};
+
+struct iflink {
+	struct vj *vj;
+	struct afxdp *xdp;
+	struct ctl_interface said;
+	int xsk_fd;
+	const struct host_table *table;
+	struct hop hops[HOP_CNT];
+	struct asked asked[HOP_CNT];
+	struct waiting waiting[WAITING_MAX]; /* ring, by age */
+	unsigned waiting_first, waiting_cnt;
+};
+
+/* ---- asking */
+
+static unsigned slot_of(const struct ip_addr *addr)
+{
+	uint64_t hash = (load_u64(addr->bytes) ^ load_u64(addr->bytes + 8)) * UINT64_C(0x9e3779b97f4a7c15);
+
+	return (unsigned)(hash >> 56) % HOP_CNT;
+}
+
+static void ask(struct iflink *ifl, const struct ip_addr *hop)
+{
+	struct asked *a = &ifl->asked[slot_of(hop)];
+	uint64_t now_ns = lib_clock_ns();
+
+	if (!ifl->vj->ctl || (ip_addr_eq(&a->addr, hop) && now_ns - a->ns < REASK_NS))
+		return;
+	*a = (struct asked){ *hop, now_ns };
+	/* on the way of a packet: that vjd is gone is found out elsewhere */
+	(void)ctl_client_resolve(ifl->vj->ctl, ifl->said.ifindex, hop);
+}
+
+enum hop_state { HOP_KNOWN, HOP_UNKNOWN, HOP_NONE };
+
+/* Return: HOP_UNKNOWN: *ret_hop is to be found first; HOP_NONE: no way leads to @dst by this interface */
+static enum hop_state find_hop(struct iflink *ifl, const struct ip_addr *dst, struct mac_addr *ret_mac,
+			       struct ip_addr *ret_hop)
+{
+	enum host_neighbour_state state;
+	struct host_route route;
+
+	if (host_table_route(ifl->table, dst, &route) < 0)
+		return HOP_NONE;
+	/* an address of this host that another application's channel has: the gate knows, the MAC doesn't matter */
+	if (route.kind == HOST_ROUTE_LOCAL) {
+		memcpy(ret_mac->bytes, ifl->said.mac, sizeof(ret_mac->bytes));
+		return HOP_KNOWN;
+	}
+	if (route.kind != HOST_ROUTE_UNICAST || route.ifindex != ifl->said.ifindex)
+		return HOP_NONE;
+	*ret_hop = route.hop;
+	state = host_table_neighbour(ifl->table, route.ifindex, &route.hop, ret_mac->bytes);
+	if (state == HOST_NEIGHBOUR_REACHABLE)
+		return HOP_KNOWN;
+	ask(ifl, &route.hop); /* a stale one is good enough until the kernel has looked */
+	return state == HOST_NEIGHBOUR_STALE ? HOP_KNOWN : HOP_UNKNOWN;
+}
+
+/* ---- waiting */
+
+static struct waiting *waiting_at(struct iflink *ifl, unsigned i)
+{
+	return &ifl->waiting[(ifl->waiting_first + i) % WAITING_MAX];
+}
+
+static void drop_first(struct iflink *ifl)
+{
+	struct waiting *w = waiting_at(ifl, 0);
+
+	free(w->data);
+	*w = (struct waiting){ 0 };
+	ifl->waiting_first = (ifl->waiting_first + 1) % WAITING_MAX;
+	ifl->waiting_cnt--;
+}
+
+static void wait_for(struct iflink *ifl, const struct ip_addr *hop, const uint8_t *frame, uint32_t len)
+{
+	struct waiting *w;
+
+	if (ifl->waiting_cnt == WAITING_MAX)
+		drop_first(ifl);
+	w = waiting_at(ifl, ifl->waiting_cnt);
+	*w = (struct waiting){ .hop = *hop, .since_ns = lib_clock_ns(), .data = malloc(len) };
+	if (!w->data)
+		return;
+	w->len = len;
+	memcpy(w->data, frame, len);
+	ifl->waiting_cnt++;
+}
+
+static void send_waiting(struct iflink *ifl, struct waiting *w)
+{
+	struct vj_channel *ch = afxdp_channel(ifl->xdp);
+	struct vj_buf buf;
+
+	if (w->len == 0 || !vj_channel_tx_get(ch, &buf, 1))
+		return;
+	memcpy(buf.data, w->data, w->len);
+	buf.len = w->len;
+	w->len = 0;
+	if (!iflink_address(ifl, buf.data, buf.len)) {
+		vj_channel_tx_unget(ch, &buf, 1);
+		return;
+	}
+	vj_channel_tx_put(ch, &buf, 1);
+}
+
+/* Those that are done, from the front on. */
+static void collect(struct iflink *ifl)
+{
+	while (ifl->waiting_cnt > 0 && waiting_at(ifl, 0)->len == 0)
+		drop_first(ifl);
+}
+
+void iflink_resolved(struct iflink *ifl, const struct ctl_neighbour *said)
+{
+	struct ip_addr addr = ip_addr_from_v6(said->addr);
+	unsigned cnt = ifl->waiting_cnt;
+
+	if (said->ifindex != ifl->said.ifindex)
+		return;
+	for (unsigned i = 0; i < cnt; i++) {
+		struct waiting *w = waiting_at(ifl, i);
+
+		if (!ip_addr_eq(&w->hop, &addr))
+			continue;
+		if (said->failed)
+			w->len = 0;
+		else
+			send_waiting(ifl, w);
+	}
+	vj_channel_tx_publish(afxdp_channel(ifl->xdp));
+	collect(ifl);
+}
+
+void iflink_flush(struct iflink *ifl)
+{
+	uint64_t now_ns = ifl->vj->now_ns;
+
+	afxdp_flush(ifl->xdp);
+	while (ifl->waiting_cnt > 0 && now_ns - waiting_at(ifl, 0)->since_ns >= WAIT_NS)
+		drop_first(ifl);
+}
+
+/* ---- each frame */
+
+/* The stack's own frames: Ethernet without tags, and a whole IP header. */
+static bool destination(const uint8_t *frame, uint32_t len, struct ip_addr *ret_dst)
+{
+	const uint8_t *ip = frame + ETH_HDR_BYTES;
+	struct be32 v4;
+
+	if (len < ETH_HDR_BYTES + 20)
+		return false;
+	if (ip[0] >> 4 == 4) {
+		memcpy(&v4, ip + 16, sizeof(v4));
+		*ret_dst = ip_addr_from_v4(v4);
+		return true;
+	}
+	if (len < ETH_HDR_BYTES + 40)
+		return false;
+	*ret_dst = ip_addr_from_v6(ip + 24);
+	return true;
+}
+
+bool iflink_address(struct iflink *ifl, uint8_t *frame, uint32_t len)
+{
+	uint64_t seq = host_table_seq(ifl->table);
+	struct ip_addr dst, hop;
+	struct hop *h;
+
+	if (!destination(frame, len, &dst))
+		return false;
+	h = &ifl->hops[slot_of(&dst)];
+	if (unlikely(h->seq != seq || !ip_addr_eq(&h->dst, &dst))) {
+		enum hop_state state = find_hop(ifl, &dst, &h->mac, &hop);
+
+		h->seq = 0;
+		if (state == HOP_UNKNOWN)
+			wait_for(ifl, &hop, frame, len);
+		if (state != HOP_KNOWN)
+			return false;
+		h->dst = dst;
+		h->seq = seq;
+	}
+	memcpy(frame, h->mac.bytes, sizeof(h->mac.bytes));
+	return true;
+}
+
+/* ---- routes */
+
+bool iflink_leads_to(const struct iflink *ifl, const struct ip_addr *dst, struct ip_addr *ret_source)
+{
+	struct host_route route;
+
+	if (host_table_route(ifl->table, dst, &route) < 0 || route.kind != HOST_ROUTE_UNICAST ||
+	    route.ifindex != ifl->said.ifindex || ip_addr_is_any(&route.source))
+		return false;
+	if (ret_source)
+		*ret_source = route.source;
+	return true;
+}
+
+bool iflink_is_local(const struct iflink *ifl, const struct ip_addr *dst)
+{
+	struct host_route route;
+
+	return host_table_route(ifl->table, dst, &route) == 0 && route.kind == HOST_ROUTE_LOCAL;
+}
+
+uint64_t iflink_table_seq(const struct iflink *ifl)
+{
+	return host_table_seq(ifl->table);
+}
+
+/* ---- opening */
+
+int iflink_take_table(struct iflink *ifl, int fd)
+{
+	const struct host_table *old = ifl->table;
+	void *mem = mmap(NULL, sizeof(struct host_table), PROT_READ, MAP_SHARED, fd, 0);
+	int err = mem == MAP_FAILED ? -errno : 0;
+
+	own_fd_close(fd);
+	if (err)
+		return err;
+	madvise(mem, sizeof(struct host_table), MADV_DONTFORK);
+	err = host_table_check(mem, sizeof(struct host_table));
+	if (err) {
+		munmap(mem, sizeof(struct host_table));
+		return err;
+	}
+	ifl->table = mem;
+	memset(ifl->hops, 0, sizeof(ifl->hops)); /* its generations are others */
+	if (old)
+		munmap((void *)(uintptr_t)old, sizeof(*old));
+	return 0;
+}
+
+static int open_xdp(struct iflink *ifl, const int fds[static CTL_FDS_MAX])
+{
+	const struct ctl_interface *said = &ifl->said;
+	const struct afxdp_params params = {
+		.xsk_fd = fds[CTL_FD_XSK],
+		.umem_fd = fds[CTL_FD_UMEM],
+		.credit_fd = fds[CTL_FD_CREDIT],
+		.frame_bytes = said->frame_bytes,
+		.frame_cnt = said->frame_cnt,
+		.rx_cnt = said->rx_cnt,
+		.tx_cnt = said->tx_cnt,
+		.fill_cnt = said->fill_cnt,
+		.completion_cnt = said->comp_cnt,
+	};
+
+	return afxdp_open(&params, &ifl->xdp);
+}
+
+int iflink_open(struct vj *vj, const struct ctl_interface *said, const int fds[static CTL_FDS_MAX],
+		struct iflink **ret_iflink)
+{
+	struct iflink *ifl = calloc(1, sizeof(*ifl));
+	int err = -ENOMEM;
+
+	if (ifl) {
+		ifl->vj = vj;
+		ifl->said = *said;
+		err = open_xdp(ifl, fds);
+	}
+	own_fd_close(fds[CTL_FD_UMEM]);
+	own_fd_close(fds[CTL_FD_CREDIT]);
+	if (err) {
+		own_fd_close(fds[CTL_FD_HOST]);
+		own_fd_close(fds[CTL_FD_XSK]);
+		free(ifl);
+		return err;
+	}
+	ifl->xsk_fd = fds[CTL_FD_XSK];
+	err = iflink_take_table(ifl, fds[CTL_FD_HOST]);
+	if (err) {
+		iflink_close(ifl);
+		return err;
+	}
+	*ret_iflink = ifl;
+	return 0;
+}
+
+void iflink_close(struct iflink *ifl)
+{
+	if (!ifl)
+		return;
+	while (ifl->waiting_cnt > 0)
+		drop_first(ifl);
+	afxdp_close(ifl->xdp);
+	own_fd_close(ifl->xsk_fd);
+	if (ifl->table)
+		munmap((void *)(uintptr_t)ifl->table, sizeof(*ifl->table));
+	free(ifl);
+}
+
+void iflink_forget(struct iflink *ifl)
+{
+	if (!ifl)
+		return;
+	own_fd_close(ifl->xsk_fd);
+	free(ifl); /* what it points to is the parent's, and wasn't copied */
+}
+
+struct vj_channel *iflink_channel(const struct iflink *ifl)
+{
+	return afxdp_channel(ifl->xdp);
+}
+
+const struct ctl_interface *iflink_said(const struct iflink *ifl)
+{
+	return &ifl->said;
+}
+
+int iflink_fd(const struct iflink *ifl)
+{
+	return ifl->xsk_fd;
+}
