@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# shellcheck shell=bash
+#
+# Two hosts for a test of interface channels: $client, the kernel alone, and $server, whose vjd offers channels at eth0. Sourced
+# after lib.sh. Everything lies in two network namespaces that go with the script.
+#
+#	$client  eth0 10.77.0.1 fd77::1  ──────  eth0 10.77.0.2 fd77::2  $server
+
+client=vjc$$
+server=vjs$$
+
+[ "$(id -u)" = 0 ] || skip "network namespaces and XDP want root"
+need ip ethtool nsenter
+ip netns add "$client" 2>/dev/null || skip "no network namespaces here"
+
+hosts_down() {
+	"$vj" detach eth0 >/dev/null 2>&1 || true
+	umount -l "$tmp/vjd.sock.d/netns" 2>/dev/null || true
+	ip netns del "$client" 2>/dev/null || true
+	ip netns del "$server" 2>/dev/null || true
+}
+trap 'hosts_down; cleanup' EXIT
+
+ip netns add "$server"
+ip -n "$server" link add eth0 numtxqueues 1 numrxqueues 1 type veth \
+	peer name eth0 netns "$client" numtxqueues 1 numrxqueues 1
+for host in "$client" "$server"; do
+	ip -n "$host" link set lo up
+	ip -n "$host" link set eth0 up
+done
+ip -n "$client" addr add 10.77.0.1/24 dev eth0
+ip -n "$server" addr add 10.77.0.2/24 dev eth0
+ip -n "$client" addr add fd77::1/64 dev eth0 nodad
+ip -n "$server" addr add fd77::2/64 dev eth0 nodad
+# A veth leaves checksums to whoever needs them, which a wire does not; and its peer takes redirected frames only with
+# GRO (or XDP), to be switched on when it is up.
+for host in "$client" "$server"; do
+	nsenter --net="/run/netns/$host" ethtool -K eth0 tx off tso off gso off >/dev/null
+done
+nsenter --net="/run/netns/$client" ethtool -K eth0 gro on >/dev/null
+
+at_client() {
+	nsenter --net="/run/netns/$client" "$@"
+}
+
+at_server() {
+	nsenter --net="/run/netns/$server" "$@"
+}
+
+# vjd of $server. start_vjd OPTION...
+start_vjd() {
+	nsenter --net="/run/netns/$server" "$build/vjd" --socket "$VJ_SOCKET" --verbose "$@" >>"$tmp/vjd.log" 2>&1 </dev/null &
+	vjd=$!
+	for _ in $(seq 100); do
+		"$vj" status >/dev/null 2>&1 && return
+		sleep 0.05
+	done
+	cat "$tmp/vjd.log" >&2
+	fail "vjd does not start"
+}
+
+# until COMMAND...: within 10 s
+until_true() {
+	for _ in $(seq 100); do
+		"$@" >/dev/null 2>&1 && return
+		sleep 0.1
+	done
+	fail "never: $*"
+}

@@ -1,0 +1,113 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# Interface channels when things go wrong: an application that is stopped finds its frames in order, as many as are
+# held for it; vjd killed under load breaks nothing, and the next one takes over; who dies meanwhile is cleaned up after.
+
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/interface_lib.sh"
+need redis-server redis-cli redis-benchmark python3
+
+start_vjd --attach eth0
+trap 'kill $vjd 2>/dev/null || true; hosts_down; cleanup' EXIT
+
+# The process that a background `vj run` has become.
+program_of() {
+	"$vj" status --json | python3 -c '
+import json, sys
+print(next(a["pid"] for a in json.load(sys.stdin)["applications"] if a["name"].startswith(sys.argv[1])))' "$1"
+}
+
+# ---- stopped for a second: numbered datagrams, more than its memory has room for
+
+cat >"$tmp/numbers.py" <<'PY'
+import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.setsockopt(socket.SOL_SOCKET, 33, 1 << 24) # SO_RCVBUFFORCE
+s.bind(("0.0.0.0", 7053))
+print("ready", flush=True)
+last = seen = 0
+while last >= 0:
+	data, peer = s.recvfrom(2048)
+	n = int(data[:8])
+	if n == 0: # how is it?
+		s.sendto(b"%d %d" % (seen, last), peer)
+		seen = last = 0
+		continue
+	if n <= last:
+		s.sendto(b"%d after %d" % (n, last), peer)
+		sys.exit("out of order")
+	last, seen = n, seen + 1
+PY
+cat >"$tmp/send.py" <<'PY'
+import socket, sys, time
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.settimeout(10)
+s.connect(("10.77.0.2", 7053))
+for n in range(1, int(sys.argv[1]) + 1):
+	s.send(b"%8d" % n + b"x" * 56)
+	if n % 50 == 0:
+		time.sleep(0.001)
+PY
+cat >"$tmp/ask.py" <<'PY'
+import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.settimeout(10)
+s.connect(("10.77.0.2", 7053))
+s.send(b"%8d" % 0)
+print(s.recv(100).decode())
+PY
+# stopped CNT: what the application has seen of CNT datagrams sent while it was stopped: how many, and the last one
+stopped() {
+	kill -STOP "$numbers"
+	at_client python3 "$tmp/send.py" "$1"
+	sleep 1
+	kill -CONT "$numbers"
+	sleep 1
+	at_client python3 "$tmp/ask.py"
+}
+
+start numbers.log at_server "$vj" run -- python3 "$tmp/numbers.py"
+until_true grep -q ready "$tmp/numbers.log"
+numbers=$(program_of python3)
+[ "$(stopped 500)" = "500 500" ] || fail "500 datagrams while it was stopped: $(cat "$tmp/numbers.log")"
+said=$(stopped 2500)
+[ "$said" = "2500 2500" ] || fail "2500 datagrams while it was stopped: $said"
+"$vj" status | grep -qE 'spilled +1[0-9]{3}$' || fail "nothing was spilled: $("$vj" status)"
+said=$(stopped 5000)
+seen=${said% *}
+((seen >= 3000 && seen < 5000)) || fail "5000 datagrams while it was stopped: $said"
+"$vj" status | grep -qE "spill_full +$((5000 - seen))\$" || fail "$said seen, but: $("$vj" status)"
+[ "$(stopped 2500)" = "2500 2500" ] || fail "the quota was not given back"
+
+# ---- vjd killed under load
+
+start redis.log at_server "$vj" run -- redis-server --port 7000 --bind 0.0.0.0 --protected-mode no --save '' --dir "$tmp"
+until_true has_lease 7000
+at_client timeout 60 redis-benchmark -h 10.77.0.2 -p 7000 -t get -n 100000 -c 50 -q >"$tmp/bench.log" 2>&1 &
+bench=$!
+sleep 1
+kill -9 $vjd
+wait $vjd || true
+kill -0 $bench 2>/dev/null || echo "the load was over before the kill counted"
+start_vjd
+wait $bench || fail "connections broke when vjd was killed: $(cat "$tmp/bench.log")"
+until_true has_lease 7000
+until_true sh -c "\"$vj\" status | grep -q '^udp .*:7053 '"
+[ "$(at_client timeout 5 redis-cli -h 10.77.0.2 -p 7000 ping)" = PONG ] || fail "no connections after vjd was killed"
+[ "$(stopped 2500)" = "2500 2500" ] || fail "nothing is spilled by the next vjd"
+sleep 16 # until whoever was waited for is given up
+[ "$(at_client timeout 5 redis-cli -h 10.77.0.2 -p 7000 ping)" = PONG ] || fail "the next vjd has given up a living application"
+
+# ---- an application dies while no vjd is there
+
+redis=$(program_of redis)
+kill -9 $vjd
+wait $vjd || true
+kill -9 "$redis"
+start_vjd
+until_true sh -c "[ \$(ip -n $server -br link | grep -c ^vjh) = 1 ]"
+said=$(at_client timeout 5 redis-cli -h 10.77.0.2 -p 7000 ping 2>&1 || true)
+[[ $said == *"Connection refused"* ]] || fail "the port of a dead application: $said"
+[ "$(stopped 100)" = "100 100" ] || fail "the other application suffers"
+exit 0
