@@ -98,6 +98,19 @@ const struct cmd cmds[] = {
 		.run = cmd_attach,
 	},
 	{
+		.name = "doctor",
+		.help = "find out what keeps channels from working well",
+		.args = "[INTERFACE...]",
+		.about = "Looks at the kernel, memory, vjd and the interfaces (all, or those named), and says of each what it means for "
+			 "channels at interfaces, with the command that mends what isn't right. Changes nothing.",
+		.example = "sudo vj doctor eth0",
+		.opts = doctor_opts,
+		.exits = { { 0, "channels at interfaces can work" },
+			   { 1, "something keeps them from working, or there is no such interface" },
+			   { 2, "wrong use" } },
+		.run = cmd_doctor,
+	},
+	{
 		.name = "bench",
 		.help = "measure channels, beside the kernel's sockets",
 		.args = "BENCHMARK...",

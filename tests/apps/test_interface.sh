@@ -29,6 +29,13 @@ trap 'kill $vjd 2>/dev/null || true; hosts_down; cleanup' EXIT
 grep -q "No such device" "$tmp/err" || fail "$(cat "$tmp/err")"
 "$vj" attach eth0 | grep -q "eth0: channels are offered, MTU 1500" || fail "not attached: $(cat "$tmp/vjd.log")"
 "$vj" attach eth0 >/dev/null || fail "a second attach is no error"
+at_server "$vj" doctor eth0 >"$tmp/doctor" || fail "doctor: $(cat "$tmp/doctor")"
+for line in 'ok +kernel ' 'ok +af_xdp ' 'ok +vjd +serves .* 1 interfaces' 'ok +eth0 +driver veth: native XDP' \
+	'note +eth0 +a veth: .*checksums' ' +mend: ethtool -K PEER tx off'; do
+	grep -Eq "^$line" "$tmp/doctor" || fail "doctor does not say '$line': $(cat "$tmp/doctor")"
+done
+nsenter --net="/run/netns/$client" "$vj" doctor nonesuch >/dev/null 2>"$tmp/err" && fail "doctor of no interface"
+grep -q "no interface nonesuch" "$tmp/err" || fail "$(cat "$tmp/err")"
 
 # ---- server: a kernel client of a program on a channel
 

@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* vj doctor: does this host have what channels at interfaces need? Each line says what it means and what mends it. */
+#include "cli/cmd.h"
+#include "cli/doctor.h"
+#include "lib/ctl_client.h"
+
+#include <errno.h>
+#include <linux/bpf.h>
+#include <linux/magic.h>
+#include <net/if.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+enum {
+	KERNEL_MAJOR = 5, /* devmaps by number 5.4, seals of the host table 5.1, flags of AF_XDP rings 5.4, ... */
+	KERNEL_MINOR = 11,
+	CHANNEL_MIB = 8,
+};
+
+const struct opt doctor_opts[] = { { 0 } };
+
+static unsigned findings[FINDING_BAD + 1];
+
+void doctor_say(enum finding finding, const char *what, const char *mend, const char *fmt, ...)
+{
+	static const char *const words[] = { "ok", "note", "BAD" };
+	va_list ap;
+
+	findings[finding]++;
+	printf("%-5s %-14s ", words[finding], what);
+	va_start(ap, fmt);
+	vprintf(fmt, ap);
+	va_end(ap);
+	putchar('\n');
+	if (mend != NULL)
+		printf("%-20s mend: %s\n", "", mend);
+}
+
+/* ---- the kernel */
+
+static void look_at_kernel(void)
+{
+	struct utsname u;
+	int major = 0, minor = 0;
+
+	uname(&u);
+	sscanf(u.release, "%d.%d", &major, &minor);
+	if (major > KERNEL_MAJOR || (major == KERNEL_MAJOR && minor >= KERNEL_MINOR))
+		doctor_say(FINDING_OK, "kernel", NULL, "Linux %s is recent enough", u.release);
+	else
+		doctor_say(FINDING_BAD, "kernel", "apt install linux-image-amd64, or your distribution's newer kernel",
+			   "Linux %s; %d.%d is the oldest that will do", u.release, KERNEL_MAJOR, KERNEL_MINOR);
+}
+
+static void look_at_privilege(void)
+{
+	if (geteuid() == 0)
+		doctor_say(FINDING_OK, "privilege", NULL, "root, as vjd with interfaces has to be (applications need nothing)");
+	else
+		doctor_say(FINDING_NOTE, "privilege", "sudo vj doctor", "not root: some of what follows can't be looked at");
+}
+
+/* The smallest map that there is. Return: 0; negative errno */
+static int try_bpf(void)
+{
+	union bpf_attr attr;
+	long fd;
+
+	memset(&attr, 0, sizeof(attr));
+	attr.map_type = BPF_MAP_TYPE_ARRAY;
+	attr.key_size = attr.value_size = sizeof(uint32_t);
+	attr.max_entries = 1;
+	fd = syscall(SYS_bpf, BPF_MAP_CREATE, &attr, sizeof(attr));
+	if (fd < 0)
+		return -errno;
+	close((int)fd);
+	return 0;
+}
+
+static void look_at_bpf(void)
+{
+	struct statfs fs;
+	int r = try_bpf();
+
+	if (r == 0)
+		doctor_say(FINDING_OK, "bpf", NULL, "programs can be loaded");
+	else if (r == -EPERM)
+		doctor_say(FINDING_NOTE, "bpf", "sudo vj doctor", "only root may load programs here, as it should be");
+	else
+		doctor_say(FINDING_BAD, "bpf", "a kernel with CONFIG_BPF_SYSCALL", "no BPF: %s", strerror(-r));
+	if (statfs("/sys/fs/bpf", &fs) == 0 && fs.f_type == BPF_FS_MAGIC)
+		doctor_say(FINDING_OK, "bpffs", NULL, "/sys/fs/bpf keeps what outlives vjd");
+	else
+		doctor_say(FINDING_NOTE, "bpffs", "mount -t bpf bpf /sys/fs/bpf",
+			   "not mounted; vjd will, but in a mount namespace of its own it is lost with that");
+}
+
+static void look_at_xdp_sockets(void)
+{
+	int fd = socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0);
+
+	if (fd >= 0) {
+		doctor_say(FINDING_OK, "af_xdp", NULL, "sockets can be made");
+		close(fd);
+	} else if (errno == EPERM) {
+		doctor_say(FINDING_NOTE, "af_xdp", "sudo vj doctor", "only root may make them: not looked at");
+	} else {
+		doctor_say(FINDING_BAD, "af_xdp", "a kernel with CONFIG_XDP_SOCKETS", "no sockets: %s", strerror(errno));
+	}
+}
+
+/* ---- memory */
+
+static void look_at_memlock(void)
+{
+	struct rlimit rl;
+
+	getrlimit(RLIMIT_MEMLOCK, &rl);
+	if (geteuid() == 0)
+		doctor_say(FINDING_OK, "memlock", NULL, "no limit for vjd, which has CAP_IPC_LOCK; each channel locks %d MiB",
+			   CHANNEL_MIB);
+	else if (rl.rlim_cur == RLIM_INFINITY)
+		doctor_say(FINDING_OK, "memlock", NULL, "no limit");
+	else
+		doctor_say(FINDING_NOTE, "memlock", "run vjd as root, or LimitMEMLOCK=infinity in its unit",
+			   "%llu KiB; each channel locks %d MiB, at vjd's account", (unsigned long long)rl.rlim_cur / 1024,
+			   CHANNEL_MIB);
+}
+
+/* Return: the number behind @key in /proc/meminfo; 0: it isn't there */
+static unsigned long meminfo(const char *key)
+{
+	FILE *f = fopen("/proc/meminfo", "r");
+	unsigned long value = 0;
+	char line[128];
+
+	while (f != NULL && fgets(line, sizeof(line), f) != NULL)
+		if (strncmp(line, key, strlen(key)) == 0)
+			value = strtoul(line + strlen(key), NULL, 10);
+	if (f != NULL)
+		fclose(f);
+	return value;
+}
+
+static void look_at_huge_pages(void)
+{
+	unsigned long total = meminfo("HugePages_Total:"), left = meminfo("HugePages_Free:");
+
+	if (left > 0)
+		doctor_say(FINDING_OK, "huge pages", NULL, "%lu of %lu are free; channels between programs take them", left,
+			   total);
+	else
+		doctor_say(FINDING_NOTE, "huge pages", "sysctl vm.nr_hugepages=64",
+			   "none free (of %lu): channels use small pages, which costs some per cent", total);
+}
+
+/* ---- vjd */
+
+static void look_at_vjd(void)
+{
+	char why[CTL_CLIENT_WHY_BYTES];
+	struct ctl_client *client;
+	const struct ctl_welcome *w;
+	int r = ctl_client_open_why(NULL, "vj doctor", CTL_HELLO_OBSERVER, &client, why);
+
+	if (r < 0) {
+		doctor_say(FINDING_NOTE, "vjd", "sudo systemctl start vjd-interfaces", "%s", why);
+		return;
+	}
+	w = ctl_client_welcome(client);
+	if (w->private_mode)
+		doctor_say(FINDING_NOTE, "vjd", "sudo systemctl start vjd-interfaces",
+			   "a private one, at %s: channels between programs of this user only", ctl_client_path(client));
+	else if (w->interfaces == 0)
+		doctor_say(FINDING_NOTE, "vjd", "sudo vj attach INTERFACE", "serves at %s; no interface is attached",
+			   ctl_client_path(client));
+	else
+		doctor_say(FINDING_OK, "vjd", NULL, "serves at %s; %u interfaces attached", ctl_client_path(client),
+			   w->interfaces);
+	ctl_client_close(client);
+}
+
+/* ---- interfaces */
+
+static bool look_at_named(int argc, char **argv)
+{
+	bool good = true;
+
+	for (int i = 0; i < argc; i++)
+		if (doctor_interface(argv[i]) < 0) {
+			complain("doctor: there is no interface %s; see: ip link", argv[i]);
+			good = false;
+		}
+	return good;
+}
+
+static void look_at_all(void)
+{
+	struct if_nameindex *all = if_nameindex();
+
+	for (struct if_nameindex *i = all; i != NULL && i->if_index != 0; i++)
+		if (strncmp(i->if_name, "vjh", 3) != 0 && strcmp(i->if_name, "lo") != 0)
+			doctor_interface(i->if_name);
+	if (all != NULL)
+		if_freenameindex(all);
+}
+
+int cmd_doctor(const struct cmd *cmd, const void *opts, int argc, char **argv)
+{
+	(void)cmd;
+	(void)opts;
+	look_at_kernel();
+	look_at_privilege();
+	look_at_bpf();
+	look_at_xdp_sockets();
+	look_at_memlock();
+	look_at_huge_pages();
+	look_at_vjd();
+	if (argc > 0) {
+		if (!look_at_named(argc, argv))
+			return EXIT_FAILED;
+	} else {
+		look_at_all();
+	}
+	return findings[FINDING_BAD] > 0 ? EXIT_FAILED : EXIT_OK;
+}

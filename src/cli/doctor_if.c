@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* doctor_if.c - vj doctor: one interface */
+#include "cli/doctor.h"
+
+#include <errno.h>
+#include <libmnl/libmnl.h>
+#include <linux/ethtool.h>
+#include <linux/genetlink.h>
+#include <net/if_arp.h>
+#include <linux/if_link.h>
+#include <linux/rtnetlink.h>
+#include <linux/sockios.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/*
+ * Generic netlink family "netdev" (Documentation/netlink/specs/netdev.yaml, Linux 6.3): what a driver can do with XDP. The header is
+ * newer than the systems that this is built on.
+ */
+enum {
+	NETDEV_GET = 1,
+	NETDEV_IFINDEX = 1,
+	NETDEV_XDP_FEATURES = 3,
+	XDP_BASIC = 1,
+	XDP_REDIRECT_OUT = 2,
+	XDP_REDIRECT_IN = 4,
+	XDP_ZERO_COPY = 8,
+};
+
+enum { MTU_XDP = 3498 }; /* what fits in a page with XDP's room, on most drivers */
+
+struct link {
+	const char *name;
+	uint32_t ifindex, mtu, prog_id;
+	uint16_t type;
+	bool is_up, generic;
+	char driver[32];
+};
+
+/* ---- asking the kernel */
+
+static int ask(int bus, struct nlmsghdr *nlh, mnl_cb_t fn, void *arg)
+{
+	struct mnl_socket *sock = mnl_socket_open2(bus, SOCK_CLOEXEC);
+	char buf[16384];
+	ssize_t n = -1;
+	int r = -1;
+
+	if (sock == NULL)
+		return -errno;
+	nlh->nlmsg_flags |= NLM_F_REQUEST;
+	if (mnl_socket_bind(sock, 0, MNL_SOCKET_AUTOPID) == 0 && mnl_socket_sendto(sock, nlh, nlh->nlmsg_len) >= 0)
+		n = mnl_socket_recvfrom(sock, buf, sizeof(buf));
+	if (n >= 0)
+		r = mnl_cb_run(buf, (size_t)n, 0, 0, fn, arg);
+	mnl_socket_close(sock);
+	return r < 0 ? -EIO : 0;
+}
+
+static int take_xdp(const struct nlattr *attr, void *arg)
+{
+	struct link *l = arg;
+
+	if (mnl_attr_get_type(attr) == IFLA_XDP_PROG_ID)
+		l->prog_id = mnl_attr_get_u32(attr);
+	if (mnl_attr_get_type(attr) == IFLA_XDP_ATTACHED)
+		l->generic = mnl_attr_get_u8(attr) == XDP_ATTACHED_SKB;
+	return MNL_CB_OK;
+}
+
+static int take_attr(const struct nlattr *attr, void *arg)
+{
+	struct link *l = arg;
+
+	if (mnl_attr_get_type(attr) == IFLA_MTU)
+		l->mtu = mnl_attr_get_u32(attr);
+	if (mnl_attr_get_type(attr) == IFLA_XDP)
+		mnl_attr_parse_nested(attr, take_xdp, l);
+	return MNL_CB_OK;
+}
+
+static int take_link(const struct nlmsghdr *nlh, void *arg)
+{
+	const struct ifinfomsg *ifi = mnl_nlmsg_get_payload(nlh);
+	struct link *l = arg;
+
+	if (nlh->nlmsg_type != RTM_NEWLINK)
+		return MNL_CB_STOP;
+	l->type = ifi->ifi_type;
+	l->is_up = (ifi->ifi_flags & IFF_UP) != 0;
+	mnl_attr_parse(nlh, sizeof(*ifi), take_attr, l);
+	return MNL_CB_STOP;
+}
+
+static int read_link(struct link *l)
+{
+	_Alignas(struct nlmsghdr) char buf[256];
+	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
+	struct ifinfomsg *ifi;
+
+	nlh->nlmsg_type = RTM_GETLINK;
+	ifi = mnl_nlmsg_put_extra_header(nlh, sizeof(*ifi));
+	ifi->ifi_index = (int)l->ifindex;
+	return ask(NETLINK_ROUTE, nlh, take_link, l);
+}
+
+static struct nlmsghdr *generic_msg(char *buf, uint16_t family, uint8_t cmd)
+{
+	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
+	struct genlmsghdr *genl;
+
+	nlh->nlmsg_type = family;
+	genl = mnl_nlmsg_put_extra_header(nlh, sizeof(*genl));
+	genl->cmd = cmd;
+	genl->version = 1;
+	return nlh;
+}
+
+static int take_family(const struct nlattr *attr, void *arg)
+{
+	if (mnl_attr_get_type(attr) == CTRL_ATTR_FAMILY_ID)
+		*(uint16_t *)arg = mnl_attr_get_u16(attr);
+	return MNL_CB_OK;
+}
+
+static int take_family_msg(const struct nlmsghdr *nlh, void *arg)
+{
+	mnl_attr_parse(nlh, sizeof(struct genlmsghdr), take_family, arg);
+	return MNL_CB_STOP;
+}
+
+static int take_features(const struct nlattr *attr, void *arg)
+{
+	if (mnl_attr_get_type(attr) == NETDEV_XDP_FEATURES)
+		*(uint64_t *)arg = mnl_attr_get_u64(attr);
+	return MNL_CB_OK;
+}
+
+static int take_features_msg(const struct nlmsghdr *nlh, void *arg)
+{
+	mnl_attr_parse(nlh, sizeof(struct genlmsghdr), take_features, arg);
+	return MNL_CB_STOP;
+}
+
+/* Return: false: this kernel doesn't tell */
+static bool read_features(uint32_t ifindex, uint64_t *ret_features)
+{
+	_Alignas(struct nlmsghdr) char buf[256];
+	struct nlmsghdr *nlh = generic_msg(buf, GENL_ID_CTRL, CTRL_CMD_GETFAMILY);
+	uint16_t family = 0;
+
+	mnl_attr_put_strz(nlh, CTRL_ATTR_FAMILY_NAME, "netdev");
+	if (ask(NETLINK_GENERIC, nlh, take_family_msg, &family) < 0 || family == 0)
+		return false;
+	nlh = generic_msg(buf, family, NETDEV_GET);
+	mnl_attr_put_u32(nlh, NETDEV_IFINDEX, ifindex);
+	return ask(NETLINK_GENERIC, nlh, take_features_msg, ret_features) == 0;
+}
+
+/* Return: 0; -1: the driver doesn't answer that */
+static int ethtool(const char *name, void *cmd)
+{
+	struct ifreq ifr = { .ifr_data = cmd };
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), r;
+
+	strncpy(ifr.ifr_name, name, sizeof(ifr.ifr_name) - 1);
+	r = fd >= 0 ? ioctl(fd, SIOCETHTOOL, &ifr) : -1;
+	if (fd >= 0)
+		close(fd);
+	return r;
+}
+
+/* ---- what it means */
+
+static void look_at_program(const struct link *l)
+{
+	if (l->prog_id == 0)
+		return;
+	if (l->generic)
+		doctor_say(FINDING_NOTE, l->name, NULL, "an XDP program is there (id %u), in the kernel's generic mode: slower",
+			   l->prog_id);
+	else
+		doctor_say(FINDING_OK, l->name, NULL, "an XDP program is there (id %u): vjchan's if it is attached, else attaching fails",
+			   l->prog_id);
+}
+
+static void look_at_driver(const struct link *l)
+{
+	uint64_t f = 0;
+
+	if (!read_features(l->ifindex, &f))
+		doctor_say(FINDING_NOTE, l->name, NULL, "driver %s; the kernel doesn't say what it can do with XDP (Linux 6.3)",
+			   l->driver);
+	else if ((f & XDP_BASIC) == 0)
+		doctor_say(FINDING_NOTE, l->name, NULL, "driver %s has no XDP: works by the kernel's generic mode, slower", l->driver);
+	else
+		doctor_say(FINDING_OK, l->name, NULL, "driver %s: native XDP%s%s%s", l->driver,
+			   (f & XDP_REDIRECT_OUT) != 0 ? ", redirects" : "",
+			   (f & XDP_REDIRECT_IN) != 0 ? ", sends redirected frames" : "",
+			   (f & XDP_ZERO_COPY) != 0 ? ", could do zero-copy" : "");
+	if ((f & XDP_BASIC) != 0 && (f & XDP_REDIRECT_IN) == 0)
+		doctor_say(FINDING_BAD, l->name,
+			   strcmp(l->driver, "veth") == 0 ? "ethtool -K PEER gro on (at its other end, while it is up)" :
+							    "none known for this driver",
+			   "what applications send would be lost: it takes no redirected frames");
+}
+
+static void look_at_offloads(const struct link *l)
+{
+	struct ethtool_value flags = { .cmd = ETHTOOL_GFLAGS };
+	char mend[64];
+
+	snprintf(mend, sizeof(mend), "ethtool -K %s lro off", l->name);
+	if (ethtool(l->name, &flags) == 0 && (flags.data & ETH_FLAG_LRO) != 0)
+		doctor_say(FINDING_NOTE, l->name, mend, "LRO joins frames, and most drivers refuse XDP with it");
+	if (strcmp(l->driver, "veth") == 0)
+		doctor_say(FINDING_NOTE, l->name, "ethtool -K PEER tx off (at its other end)",
+			   "a veth: unless its other end fills in checksums, what comes from there is dropped as damaged");
+}
+
+static void look_at_size(const struct link *l)
+{
+	char mend[64];
+
+	snprintf(mend, sizeof(mend), "ip link set %s mtu 1500", l->name);
+	if (l->mtu > MTU_XDP)
+		doctor_say(FINDING_BAD, l->name, mend, "MTU %u: frames of channels hold %d bytes", l->mtu, MTU_XDP);
+}
+
+static void look_at_macs(const struct link *l)
+{
+	char path[96];
+
+	snprintf(path, sizeof(path), "/sys/class/net/%s/phy80211", l->name);
+	if (access(path, F_OK) == 0)
+		doctor_say(FINDING_NOTE, l->name, NULL,
+			   "wireless: one MAC address only; channels use it, and are told apart by port");
+	else if (strcmp(l->driver, "virtio_net") == 0 || strcmp(l->driver, "ena") == 0 || strcmp(l->driver, "hv_netvsc") == 0)
+		doctor_say(FINDING_NOTE, l->name, NULL,
+			   "a virtual machine's: most hosts let one MAC address pass only; channels are told apart by port");
+	else
+		doctor_say(FINDING_OK, l->name, NULL, "several MAC addresses are possible");
+}
+
+int doctor_interface(const char *name)
+{
+	struct ethtool_drvinfo info = { .cmd = ETHTOOL_GDRVINFO };
+	struct link l = { .name = name, .ifindex = if_nametoindex(name), .driver = "?" };
+	char mend[64];
+
+	if (l.ifindex == 0)
+		return -ENODEV;
+	if (ethtool(name, &info) == 0)
+		snprintf(l.driver, sizeof(l.driver), "%.31s", info.driver);
+	if (read_link(&l) < 0 || l.type != ARPHRD_ETHER) {
+		doctor_say(FINDING_NOTE, name, NULL, "no Ethernet: no channels there");
+		return 0;
+	}
+	snprintf(mend, sizeof(mend), "ip link set %s up", name);
+	if (!l.is_up)
+		doctor_say(FINDING_NOTE, name, mend, "is down");
+	look_at_driver(&l);
+	look_at_program(&l);
+	look_at_size(&l);
+	look_at_offloads(&l);
+	look_at_macs(&l);
+	return 0;
+}
