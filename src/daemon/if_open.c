@@ -128,7 +128,8 @@ void chan_end(struct interfaces *s, struct iface *i, struct if_chan *c)
 		sync_app(s, i, app);
 	}
 	if_dispatch_forget(&i->dispatch, c->rec.nr, c->host_ifindex);
-	if_chan_remove(&s->place, c);
+	epoll_ctl(s->epoll_fd, EPOLL_CTL_DEL, spill_fd(c->spill), NULL);
+	TAILQ_INSERT_TAIL(&s->doomed, c, entry);
 }
 
 static void chan_join(struct interfaces *s, struct iface *i, struct if_chan *c, struct app *app)

@@ -327,6 +327,18 @@ enum ctl_refusal interfaces_detach(struct vjd *d, const char *name, struct ctl_i
 
 /* ---- progress */
 
+/* Return: false: there is none */
+static bool remove_one_doomed(struct interfaces *s)
+{
+	struct if_chan *c = TAILQ_FIRST(&s->doomed);
+
+	if (c == NULL)
+		return false;
+	TAILQ_REMOVE(&s->doomed, c, entry);
+	if_chan_remove(&s->place, c);
+	return true;
+}
+
 void interfaces_run(struct vjd *d)
 {
 	struct interfaces *s = d->interfaces;
@@ -347,6 +359,7 @@ void interfaces_run(struct vjd *d)
 				spill_run(c->spill, d->now_ns);
 	resolve_expire(s);
 	host_watch_run(s->host, d->now_ns);
+	remove_one_doomed(s);
 	if (s->adopt_until_ns != 0 && d->now_ns >= s->adopt_until_ns)
 		adopt_end(s);
 	/* not while some may still come and state theirs */
@@ -363,6 +376,8 @@ uint64_t interfaces_deadline_ns(const struct vjd *d)
 
 	if (s == NULL || !s->ready)
 		return TIME_NEVER;
+	if (!TAILQ_EMPTY(&s->doomed))
+		return d->now_ns;
 	deadline_ns = min_u64(host_watch_deadline_ns(s->host), resolve_expire(s));
 	if (s->adopt_until_ns != 0)
 		deadline_ns = min_u64(deadline_ns, s->adopt_until_ns);
@@ -388,6 +403,7 @@ int interfaces_new(struct vjd *d, const char *dir, int *ret_fd)
 	}
 	TAILQ_INIT(&s->ifaces);
 	TAILQ_INIT(&s->resolves);
+	TAILQ_INIT(&s->doomed);
 	/* Numbers of channels that are gone may still stand in the kernel's maps: none is used twice. */
 	d->ops->random(&s->last_nr, sizeof(s->last_nr));
 	s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -409,6 +425,8 @@ static void leave_nothing(struct interfaces *s)
 	blocks_reserve(s);
 	while ((i = TAILQ_FIRST(&s->ifaces)) != NULL)
 		iface_end(s, i);
+	while (remove_one_doomed(s))
+		;
 	snprintf(path, sizeof(path), "%s/netns", s->place.dir);
 	netns_forget(path);
 	rmdir(s->place.dir);
@@ -450,6 +468,8 @@ void interfaces_free(struct vjd *d)
 		leave_nothing(s);
 	else
 		let_serve_on(s);
+	while (remove_one_doomed(s))
+		;
 	host_watch_free(s->host);
 	close_place(s);
 	close(s->epoll_fd);

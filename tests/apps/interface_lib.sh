@@ -13,9 +13,14 @@ server=vjs$$
 need ip ethtool nsenter
 ip netns add "$client" 2>/dev/null || skip "no network namespaces here"
 
+vjd=
+pins=
 hosts_down() {
 	"$vj" detach eth0 >/dev/null 2>&1 || true
+	[ -z "$vjd" ] || kill $vjd 2>/dev/null || true
+	[ -z "$vjd" ] || wait $vjd 2>/dev/null || true
 	umount -l "$tmp/vjd.sock.d/netns" 2>/dev/null || true
+	[ -z "$pins" ] || rm -rf "$pins"
 	ip netns del "$client" 2>/dev/null || true
 	ip netns del "$server" 2>/dev/null || true
 }
@@ -39,17 +44,23 @@ for host in "$client" "$server"; do
 done
 nsenter --net="/run/netns/$client" ethtool -K eth0 gro on >/dev/null
 
+pins=/sys/fs/bpf/vjchan/if$(ip -n "$server" -o link show eth0 | cut -d: -f1)-net$(stat -Lc %i "/run/netns/$server")
+
+# For start, which has to be given a program, not a function: its process is to be ended.
+on_client=(nsenter --net="/run/netns/$client")
+on_server=(nsenter --net="/run/netns/$server")
+
 at_client() {
-	nsenter --net="/run/netns/$client" "$@"
+	"${on_client[@]}" "$@"
 }
 
 at_server() {
-	nsenter --net="/run/netns/$server" "$@"
+	"${on_server[@]}" "$@"
 }
 
 # vjd of $server. start_vjd OPTION...
 start_vjd() {
-	nsenter --net="/run/netns/$server" "$build/vjd" --socket "$VJ_SOCKET" --verbose "$@" >>"$tmp/vjd.log" 2>&1 </dev/null &
+	"${on_server[@]}" "$build/vjd" --socket "$VJ_SOCKET" --verbose "$@" >>"$tmp/vjd.log" 2>&1 </dev/null &
 	vjd=$!
 	for _ in $(seq 100); do
 		"$vj" status >/dev/null 2>&1 && return

@@ -23,7 +23,6 @@ said=$("$build/vjd" --socket "$VJ_SOCKET" --policy "$tmp/policy.conf" 2>&1 || tr
 [[ $said == *"policy.conf: line 2: no such user"* ]] || fail "a wrong policy: $said"
 echo 'user *' >"$tmp/policy.conf"
 start_vjd --policy "$tmp/policy.conf"
-trap 'kill $vjd 2>/dev/null || true; hosts_down; cleanup' EXIT
 
 "$vj" attach nonesuch 2>"$tmp/err" && fail "an interface that is not there was attached"
 grep -q "No such device" "$tmp/err" || fail "$(cat "$tmp/err")"
@@ -39,7 +38,7 @@ grep -q "no interface nonesuch" "$tmp/err" || fail "$(cat "$tmp/err")"
 
 # ---- server: a kernel client of a program on a channel
 
-start redis.log at_server "$vj" run -- redis-server --port 7000 --bind 0.0.0.0 :: --protected-mode no --save '' --dir "$tmp"
+start redis.log "${on_server[@]}" "$vj" run -- redis-server --port 7000 --bind 0.0.0.0 :: --protected-mode no --save '' --dir "$tmp"
 redis=${pids[-1]}
 until_true has_lease 7000
 for addr in 10.77.0.2 fd77::2; do
@@ -60,14 +59,14 @@ ping_is_fine() {
 }
 ping_is_fine 10.77.0.2
 ping_is_fine fd77::2
-start plain.log at_server python3 -m http.server 7080 --bind :: --directory "$tmp"
+start plain.log "${on_server[@]}" python3 -m http.server 7080 --bind :: --directory "$tmp"
 echo hello >"$tmp/hello"
 until_true at_client curl -sf http://10.77.0.2:7080/hello
 [ "$(at_client curl -s "http://[fd77::2]:7080/hello")" = hello ] || fail "a program beside vjchan does not serve"
 
 # ---- client: of a server of the kernel's at the other host
 
-start http.log at_client python3 -m http.server 7090 --bind :: --directory "$tmp"
+start http.log "${on_client[@]}" python3 -m http.server 7090 --bind :: --directory "$tmp"
 until_true at_client curl -sf http://127.0.0.1:7090/hello
 for url in http://10.77.0.1:7090 'http://[fd77::1]:7090'; do
 	[ "$(at_server timeout 10 "$vj" run -- curl -s "$url/hello")" = hello ] || fail "curl of $url"
@@ -84,12 +83,12 @@ nothing_of_ours_is_reserved() {
 	[ "$(reserved)" = 8080 ]
 }
 at_server sh -c 'echo 8080 >/proc/sys/net/ipv4/ip_local_reserved_ports'
-start holder.log at_server python3 -c '
+start holder.log "${on_server[@]}" python3 -c '
 import socket, time
 s = socket.socket(); s.bind(("", 32770)); s.listen()
 t = socket.socket(socket.AF_INET6); t.bind(("::", 32840)); t.listen()
 time.sleep(100)'
-start slow.log at_server "$vj" run -- python3 -c '
+start slow.log "${on_server[@]}" "$vj" run -- python3 -c '
 import socket, time
 s = socket.create_connection(("10.77.0.1", 7090))
 print(s.getsockname()[1], flush=True)
@@ -100,12 +99,12 @@ port=$(cat "$tmp/slow.log")
 ((port >= 32864)) || fail "port $port is in a block with a socket of the kernel's"
 [[ $(reserved) =~ ^8080,([0-9]+)-([0-9]+)$ ]] && ((port >= BASH_REMATCH[1] && port <= BASH_REMATCH[2])) ||
 	fail "reserved: $(reserved), not port $port"
-kill "$(pgrep -P "$slow" || echo "$slow")"
+kill "$slow"
 until_true nothing_of_ours_is_reserved
 
 # ---- a datagram there and back
 
-start echo.log at_server "$vj" run -- python3 -u -c '
+start echo.log "${on_server[@]}" "$vj" run -- python3 -u -c '
 import socket
 s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
 s.bind(("::", 7053))
@@ -153,7 +152,7 @@ at_client redis-cli -h 10.77.0.2 -p 7000 ping >/dev/null
 
 at_client ping -q -c 20 -i 0.1 10.77.0.2 >"$tmp/ping.log" &
 pinging=$!
-kill -9 "$(pgrep -P "$redis" || echo "$redis")"
+kill -9 "$redis"
 sleep 1
 said=$(at_client timeout 5 redis-cli -h 10.77.0.2 -p 7000 ping 2>&1 || true)
 [[ $said == *"Connection refused"* ]] || fail "the port is not closed: $said"

@@ -9,7 +9,6 @@
 need redis-server redis-cli redis-benchmark python3
 
 start_vjd --attach eth0
-trap 'kill $vjd 2>/dev/null || true; hosts_down; cleanup' EXIT
 
 # The process that a background `vj run` has become.
 program_of() {
@@ -67,7 +66,7 @@ stopped() {
 	at_client python3 "$tmp/ask.py"
 }
 
-start numbers.log at_server "$vj" run -- python3 "$tmp/numbers.py"
+start numbers.log "${on_server[@]}" "$vj" run -- python3 "$tmp/numbers.py"
 until_true grep -q ready "$tmp/numbers.log"
 numbers=$(program_of python3)
 [ "$(stopped 500)" = "500 500" ] || fail "500 datagrams while it was stopped: $(cat "$tmp/numbers.log")"
@@ -82,7 +81,7 @@ seen=${said% *}
 
 # ---- vjd killed under load
 
-start redis.log at_server "$vj" run -- redis-server --port 7000 --bind 0.0.0.0 --protected-mode no --save '' --dir "$tmp"
+start redis.log "${on_server[@]}" "$vj" run -- redis-server --port 7000 --bind 0.0.0.0 --protected-mode no --save '' --dir "$tmp"
 until_true has_lease 7000
 at_client timeout 60 redis-benchmark -h 10.77.0.2 -p 7000 -t get -n 100000 -c 50 -q >"$tmp/bench.log" 2>&1 &
 bench=$!

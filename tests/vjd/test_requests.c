@@ -61,6 +61,37 @@ static void other_version_is_refused(void **state)
 	vjd_stop(&v);
 }
 
+/* A private vjd has none, and says so by name; an observer may ask for no channel. */
+static void interfaces_are_refused_by_name(void **state)
+{
+	static const uint8_t key[16] = { 1 };
+	struct ip_addr addr = ip_addr_any_v4();
+	struct ctl_interface said;
+	struct ctl_client *c;
+	int fds[CTL_FDS_MAX];
+	struct vjd_proc v;
+
+	(void)state;
+	vjd_start(&v, "");
+	c = client_open(&v, "x");
+	assert_int_equal(ctl_client_welcome(c)->interfaces, 0);
+	assert_int_equal(ctl_client_interface(c, 1, key, &said, fds), -ENODEV);
+	assert_int_equal(ctl_client_interface(c, UINT32_MAX, (uint8_t[16]){ 0 }, &said, fds), -ENODEV);
+	assert_int_equal(ctl_client_attach(c, "lo", true, &said), geteuid() == 0 ? -EOPNOTSUPP : -EPERM);
+	assert_int_equal(ctl_client_attach(c, "lo", false, &said), geteuid() == 0 ? -ENODEV : -EPERM);
+	/* has no reply: what is asked next is answered next */
+	for (unsigned i = 0; i < 100; i++)
+		assert_int_equal(ctl_client_resolve(c, i + 1, &addr), 0);
+	assert_int_equal(ctl_client_release(c, 77), -ENOENT);
+	ctl_client_close(c);
+	c = client_open_flags(&v, "y", CTL_HELLO_OBSERVER);
+	assert_int_equal(ctl_client_interface(c, 1, key, &said, fds), -EPERM);
+	assert_int_equal(ctl_client_resolve(c, 1, &addr), 0);
+	assert_int_equal(ctl_client_release(c, 77), -EPERM);
+	ctl_client_close(c);
+	vjd_stop(&v);
+}
+
 /* A vjd of the future: says REFUSED and hangs up. */
 static void serve_refusal(int listen_fd, bool after_hello)
 {
@@ -605,6 +636,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(welcome_says_who_one_is),
 		cmocka_unit_test(other_version_is_refused),
+		cmocka_unit_test(interfaces_are_refused_by_name),
 		cmocka_unit_test(library_tells_both_versions),
 		cmocka_unit_test(silent_daemon_times_out),
 		cmocka_unit_test(hello_comes_first_and_once),
