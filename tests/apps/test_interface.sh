@@ -87,7 +87,9 @@ start holder.log "${on_server[@]}" python3 -c '
 import socket, time
 s = socket.socket(); s.bind(("", 32770)); s.listen()
 t = socket.socket(socket.AF_INET6); t.bind(("::", 32840)); t.listen()
+print("ready", flush=True)
 time.sleep(100)'
+until_true grep -q ready "$tmp/holder.log"
 start slow.log "${on_server[@]}" "$vj" run -- python3 -c '
 import socket, time
 s = socket.create_connection(("10.77.0.1", 7090))

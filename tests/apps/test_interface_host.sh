@@ -1,0 +1,148 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# Interface channels follow the host: a link that goes down and comes up, addresses that come and go, routes by a gateway,
+# a neighbour whose MAC address changes, another MTU, an application that is stopped for ten seconds. Connections live through
+# what TCP lives through.
+
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/interface_lib.sh"
+need python3 curl
+
+start_vjd --attach eth0
+
+cat >"$tmp/echo.py" <<'PY'
+import socket, threading
+t = socket.socket(socket.AF_INET6)
+t.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+t.bind(("::", 7100)); t.listen()
+def serve(c):
+	while True:
+		data = c.recv(1 << 20)
+		if not data:
+			return
+		c.sendall(data)
+while True:
+	threading.Thread(target=serve, args=(t.accept()[0],), daemon=True).start()
+PY
+# One connection for as long as its standard input says so: each line is a number of bytes to be echoed.
+cat >"$tmp/hold.py" <<'PY'
+import os, socket, sys
+c = socket.create_connection((sys.argv[1], 7100), 30)
+c.settimeout(40)
+for line in sys.stdin:
+	data = os.urandom(int(line))
+	got = b""
+	c.sendall(data)
+	while len(got) < len(data):
+		got += c.recv(1 << 20) or sys.exit("closed")
+	print("same" if got == data else "changed", flush=True)
+PY
+start echo.log "${on_server[@]}" "$vj" run -- python3 "$tmp/echo.py"
+echo_pid=${pids[-1]}
+until_true has_lease 7100
+
+coproc HOLD4 { exec "${on_client[@]}" python3 "$tmp/hold.py" 10.77.0.2 2>&1; }
+held=$HOLD4_PID
+exec 6<&"${HOLD4[0]}" 7>&"${HOLD4[1]}"
+pids+=("$held")
+connection_lives() {
+	local said
+	echo "${2-5000}" >&7
+	read -r -t 60 said <&6 || fail "$1: nothing comes"
+	[ "$said" = same ] || fail "$1: $said"
+}
+answers_at() {
+	at_client python3 -c '
+import socket, sys
+c = socket.create_connection((sys.argv[1], 7100), 3)
+c.sendall(b"x" * 3000)
+n = 0
+while n < 3000:
+	n += len(c.recv(9000))' "$1" 2>/dev/null
+}
+connection_lives "at first"
+
+# ---- a link that goes down and comes up
+ip -n "$server" link set eth0 down
+sleep 1
+ip -n "$server" link set eth0 up
+ip -n "$server" addr add fd77::2/64 dev eth0 nodad 2>/dev/null || true
+connection_lives "after the link was down"
+until_true answers_at fd77::2
+
+# ---- addresses
+answers_at 10.77.0.22 && fail "an address that is not there answers"
+ip -n "$server" addr add 10.77.0.22/24 dev eth0
+ip -n "$server" addr add fd77::22/64 dev eth0 nodad
+until_true answers_at 10.77.0.22
+until_true answers_at fd77::22
+ip -n "$server" addr del 10.77.0.22/24 dev eth0
+ip -n "$server" addr del fd77::22/64 dev eth0
+until_true sh -c "! nsenter --net=/run/netns/$client python3 -c 'import socket; socket.create_connection((\"10.77.0.22\", 7100), 1)' 2>/dev/null"
+connection_lives "after an address came and went"
+
+# ---- routes: another network behind the client
+ip -n "$client" addr add 10.88.0.1/32 dev lo
+ip -n "$client" addr add fd88::1/128 dev lo nodad
+echo hello >"$tmp/hello"
+start http.log "${on_client[@]}" python3 -m http.server 7090 --bind :: --directory "$tmp"
+until_true at_client curl -sf http://127.0.0.1:7090/hello
+cat >"$tmp/fetch.py" <<'PY'
+import sys, urllib.request
+for url in sys.stdin:
+	try:
+		print(urllib.request.urlopen(url.strip(), timeout=3).read().decode().strip(), flush=True)
+	except Exception as e:
+		print("failed", e, flush=True)
+PY
+coproc FETCH { exec "${on_server[@]}" "$vj" run -- python3 "$tmp/fetch.py" 2>&1; }
+exec 8<&"${FETCH[0]}" 9>&"${FETCH[1]}"
+pids+=("$FETCH_PID")
+fetch() {
+	local said
+	echo "$1" >&9
+	read -r -t 20 said <&8 || fail "$1: nothing said"
+	[[ $said == hello ]]
+}
+fetch http://10.77.0.1:7090/hello || fail "on link"
+fetch http://10.88.0.1:7090/hello && fail "a network without a route"
+ip -n "$server" route add 10.88.0.0/24 via 10.77.0.1
+ip -n "$server" route add fd88::/64 via fd77::1
+sleep 0.3
+fetch http://10.88.0.1:7090/hello || fail "by a gateway, IPv4"
+fetch 'http://[fd88::1]:7090/hello' || fail "by a gateway, IPv6"
+ip -n "$server" route del 10.88.0.0/24
+sleep 0.3
+fetch http://10.88.0.1:7090/hello && fail "after its route went"
+fetch http://10.77.0.1:7090/hello || fail "on link again"
+"$vj" status | grep -q 'python3.* gate .* sent ' || fail "not by a channel: $("$vj" status)"
+
+# ---- a neighbour that moves
+ip -n "$client" link set eth0 down
+ip -n "$client" link set eth0 address 02:00:00:77:00:01
+ip -n "$client" link set eth0 up
+ip -n "$client" addr add fd77::1/64 dev eth0 nodad 2>/dev/null || true
+at_client ethtool -K eth0 gro off >/dev/null
+at_client ethtool -K eth0 gro on >/dev/null
+connection_lives "after its peer got another MAC address"
+fetch http://10.77.0.1:7090/hello || fail "the other way, after its peer got another MAC address"
+
+# ---- a smaller MTU, on both sides
+for host in "$client" "$server"; do
+	ip -n "$host" link set eth0 mtu 1400
+done
+sleep 0.5
+connection_lives "with a smaller MTU" 300000
+answers_at 10.77.0.2 || fail "a new connection with a smaller MTU"
+
+# ---- an application that does not run for ten seconds
+echo 2000000 >&7
+sleep 0.05
+kill -STOP "$echo_pid"
+sleep 10
+kill -CONT "$echo_pid"
+read -r -t 60 said <&6 || fail "after ten seconds of stop: nothing comes"
+[ "$said" = same ] || fail "after ten seconds of stop: $said"
+connection_lives "after ten seconds of stop"
+exit 0
