@@ -10,7 +10,7 @@
  *	bench_net*.c     one echo server and one client, over the kernel's sockets or over vj.h
  *	bench_program.c  programs of others: a server and its clients, under vj run or not
  *	bench_tcp.c, bench_redis.c (with redis_*.c and resp.c), bench_apps.c, bench_idle.c,
- *	/bench/bench_frames.c    the benchmarks
+ *	bench_interface.c (with bench_hosts.c), /bench/bench_frames.c    the benchmarks
  *
  * A run is made by two processes made by fork(): a server and a client. The client measures and
  * leaves its numbers in memory that all three share. Nothing is left behind: each child dies with
@@ -161,5 +161,6 @@ int bench_rpc(struct bench_ctx *ctx);
 int bench_redis(struct bench_ctx *ctx);
 int bench_apps(struct bench_ctx *ctx);
 int bench_idle(struct bench_ctx *ctx);
+int bench_interface(struct bench_ctx *ctx);
 
 #endif

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,6 +40,11 @@ static uint16_t free_port(void)
 	return ntohs(addr.sin_port);
 }
 
+const char *program_host(const struct program_run *run)
+{
+	return run->net > 0 ? run->host : "127.0.0.1";
+}
+
 static VJ_NORETURN void become(const struct program_run *run, const char *const *args)
 {
 	const char *argv[ARGS_MAX + 8];
@@ -63,14 +69,16 @@ static VJ_NORETURN void become(const struct program_run *run, const char *const 
 	_exit(EXIT_NOT_FOUND);
 }
 
-/* Starts a program with standard input, output and error as given. */
-static pid_t start(const struct program_run *run, const char *const *args, int cpu, int in, int out,
+/* Starts a program with standard input, output and error as given. @net: in that network namespace; 0: in ours */
+static pid_t start(const struct program_run *run, const char *const *args, int cpu, int net, int in, int out,
 		   int err)
 {
 	pid_t pid = bench_fork();
 
 	if (pid != 0)
 		return pid;
+	if (net > 0 && setns(net, CLONE_NEWNET) < 0)
+		_exit(EXIT_FAILED);
 	if (run->pinned)
 		bench_pin(cpu);
 	dup2(in, STDIN_FILENO);
@@ -152,12 +160,15 @@ static bool seen_on_channel(const struct program_run *run, pid_t pid)
 static int run_tool(const struct program_run *run, const char *const *args, bool watch,
 		    const int fds[static 3])
 {
-	pid_t pid = start(run, args, run->ctx->cpu_client, fds[0], fds[1], fds[2]);
+	struct program_run there = *run;
 	bool seen = true;
 	char *said;
 	int status;
+	pid_t pid;
 
-	if (pid > 0 && watch && run->on_channel)
+	there.on_channel = run->on_channel && run->net == 0;
+	pid = start(&there, args, run->ctx->cpu_client, run->net, fds[0], fds[1], fds[2]);
+	if (pid > 0 && watch && there.on_channel)
 		seen = seen_on_channel(run, pid);
 	status = pid < 0 ? -1 : bench_wait(pid, TOOL_S);
 	if (bench_interrupted() != 0)
@@ -272,7 +283,7 @@ int program_server_start(struct program_run *run, const char *const *args, bool 
 	run->log = memfd_create("vj-bench-server", MFD_CLOEXEC);
 	if (run->log < 0)
 		return -errno;
-	run->server = start(run, args, run->ctx->cpu_server, STDIN_FILENO, run->log, run->log);
+	run->server = start(run, args, run->ctx->cpu_server, 0, STDIN_FILENO, run->log, run->log);
 	rc = run->server < 0 ? -EAGAIN : wait_willing(run, is_willing);
 	if (rc == -ECHILD && (said = slurp(run->log)) != NULL) {
 		program_complain(args[0], said);

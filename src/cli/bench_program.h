@@ -11,12 +11,18 @@
 struct program_run {
 	struct bench_ctx *ctx;
 	bool on_channel, pinned;
+	/* Clients are on another host: its network namespace, on the kernel there; and how they call the server's. 0: here */
+	int net;
+	const char *host;
 	char port[8];
 	pid_t server;
 	int log; /* memfd: what the server prints; -1: none */
 };
 
 /* All of these complain about what goes wrong, and return 0 or a negative errno. */
+
+/* Where clients find the server */
+const char *program_host(const struct program_run *run);
 
 /* A port that nobody has at this moment, into run->port */
 void program_port(struct program_run *run);

@@ -22,51 +22,6 @@
 /* For the last line; reset by each benchmark. */
 static struct redis_tally tally;
 
-/* `"SET","74074.07","0.353",...`: the second field */
-static double csv_rate(const char *said, const char *name)
-{
-	char start[16];
-	const char *p;
-
-	snprintf(start, sizeof(start), "\"%s\",\"", name);
-	p = strstr(said, start);
-	return p != NULL ? strtod(p + strlen(start), NULL) : 0;
-}
-
-static int hammer(const struct program_run *run, double share, struct bench_sample *ret_sample)
-{
-	const struct bench_options *o = run->ctx->o;
-	char clients[24], requests[24], keys[24];
-	/* clang-format off */
-	const char *args[] = { "redis-benchmark", "-h", "127.0.0.1", "-p", run->port, "-c", clients,
-			       "-n", requests, "-r", keys, "-t", "set,get", "--csv", NULL };
-	/* clang-format on */
-	long long n = (long long)((double)o->requests * share) + 1;
-	double set, get;
-	char *said;
-	int rc;
-
-	snprintf(clients, sizeof(clients), "%lld", (long long)o->clients);
-	snprintf(requests, sizeof(requests), "%lld", n);
-	snprintf(keys, sizeof(keys), "%lld", (long long)o->keys);
-	rc = program_tool(run, args, STDIN_FILENO, true, &said);
-	if (rc < 0)
-		return rc;
-	set = csv_rate(said, "SET");
-	get = csv_rate(said, "GET");
-	if (set <= 0 || get <= 0) {
-		program_complain("redis-benchmark", said);
-		rc = -EPROTO;
-	} else {
-		ret_sample->parts[0] = set;
-		ret_sample->parts[1] = get;
-		ret_sample->ops = 2 * (uint64_t)n;
-		ret_sample->seconds = (double)n / set + (double)n / get;
-	}
-	free(said);
-	return rc;
-}
-
 static int measure(struct bench_ctx *ctx, const struct bench_way *way, double seconds,
 		   struct bench_sample *ret_sample)
 {
@@ -82,7 +37,7 @@ static int measure(struct bench_ctx *ctx, const struct bench_way *way, double se
 	if (rc == 0 && run.on_channel)
 		rc = redis_load(&run);
 	if (rc == 0)
-		rc = hammer(&run, seconds / ctx->o->seconds, ret_sample);
+		rc = redis_hammer(&run, seconds / ctx->o->seconds, ret_sample);
 	if (rc == 0 && run.on_channel)
 		rc = redis_read_back(&run, &tally);
 	program_server_stop(&run);

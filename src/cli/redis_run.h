@@ -17,6 +17,9 @@ struct redis_tally {
 /* Starts redis-server on a free port, with nothing saved, and waits until it answers. */
 int redis_server_start(struct program_run *run);
 
+/* redis-benchmark: @share of ctx->o->requests of each kind; parts are SET and GET */
+int redis_hammer(const struct program_run *run, double share, struct bench_sample *ret_sample);
+
 /* redis_keys.c: puts in ctx->o->keys keys with known values, through redis-cli */
 int redis_load(const struct program_run *run);
 
