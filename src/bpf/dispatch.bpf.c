@@ -16,7 +16,7 @@ int vj_dispatch(struct xdp_md *ctx)
 {
 	struct policy_frame frame = frame_of(ctx);
 	const struct policy_dispatch_cfg *cfg;
-	const struct policy_maps maps = { SHARED_MAPS, .macs = &macs, .frags = &frags };
+	const struct policy_maps maps = { SHARED_MAPS, .kernel = ctx, .macs = &macs, .frags = &frags };
 	enum policy_reason reason;
 	uint32_t zero = 0, app;
 

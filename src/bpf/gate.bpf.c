@@ -23,7 +23,7 @@ VJ_INLINE void count_for(uint32_t app, enum policy_reason reason)
 SEC("xdp")
 int vj_gate(struct xdp_md *ctx)
 {
-	const struct policy_maps maps = { SHARED_MAPS };
+	const struct policy_maps maps = { SHARED_MAPS, .kernel = ctx };
 	struct policy_frame frame = frame_of(ctx);
 	uint32_t ifindex = ctx->ingress_ifindex, app;
 	const struct policy_gate_cfg *cfg;

@@ -15,6 +15,7 @@
 struct policy_maps {
 	void *addrs, *ports, *blocks, *flows, *devs; /* keys: policy_addr, policy_port, index, policy_flow, app */
 	void *macs, *frags;			     /* policy_mac, policy_frag */
+	void *kernel; /* BPF: the program's context, for questions to the kernel's own tables; else those, key: policy_flow */
 };
 
 #ifdef __bpf__
@@ -26,6 +27,34 @@ struct policy_maps {
 #define policy_map_find(map, key) bpf_map_lookup_elem((map), (key))
 #define policy_map_set(map, key, value) bpf_map_update_elem((map), (key), (value), BPF_ANY)
 #define policy_map_del(map, key) bpf_map_delete_elem((map), (key))
+
+/* Of TCP: has the kernel a connection of its own there? A listener is none. */
+VJ_INLINE bool policy_kernel_has(const struct policy_maps *m, const struct policy_flow *flow)
+{
+	bool v4 = ip_addr_is_v4(&flow->local);
+	struct bpf_sock_tuple tuple;
+	struct bpf_sock *sk;
+	bool has;
+
+	__builtin_memset(&tuple, 0, sizeof(tuple));
+	if (v4) {
+		tuple.ipv4.saddr = flow->remote.words[3].raw;
+		tuple.ipv4.daddr = flow->local.words[3].raw;
+		tuple.ipv4.sport = flow->remote_port.raw;
+		tuple.ipv4.dport = flow->local_port.raw;
+	} else {
+		__builtin_memcpy(tuple.ipv6.saddr, &flow->remote, 16);
+		__builtin_memcpy(tuple.ipv6.daddr, &flow->local, 16);
+		tuple.ipv6.sport = flow->remote_port.raw;
+		tuple.ipv6.dport = flow->local_port.raw;
+	}
+	sk = bpf_skc_lookup_tcp(m->kernel, &tuple, v4 ? sizeof(tuple.ipv4) : sizeof(tuple.ipv6), BPF_F_CURRENT_NETNS, 0);
+	if (!sk)
+		return false;
+	has = sk->state != BPF_TCP_LISTEN;
+	bpf_sk_release(sk);
+	return has;
+}
 
 #else
 
@@ -44,6 +73,12 @@ void policy_map_set(void *map, const void *key, const void *value);
 
 /** policy_map_del() - Remove, if it is there */
 void policy_map_del(void *map, const void *key);
+
+/* As above; NULL: a kernel without connections */
+VJ_INLINE bool policy_kernel_has(const struct policy_maps *m, const struct policy_flow *flow)
+{
+	return m->kernel && policy_map_find(m->kernel, flow);
+}
 
 #endif
 #endif

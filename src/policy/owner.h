@@ -4,7 +4,8 @@
  *
  * The order: an application's lease of the exact address, of "any", its block of ephemeral ports; and what began as
  * a flow of an application stays its own (`flows`), though it has closed the listener meanwhile or left the group. A flow
- * begins with a SYN, or with the first datagram to a group; a SYN to nobody ends it.
+ * begins with a SYN, or with the first datagram to a group; a SYN to nobody ends it. Likewise a connection that the kernel
+ * had before the port was leased is the kernel's until it ends.
  */
 #ifndef VJ_POLICY_OWNER_H
 #define VJ_POLICY_OWNER_H
@@ -78,15 +79,20 @@ VJ_INLINE uint32_t policy_pick(const struct policy_owner *owner, const struct po
 VJ_INLINE enum policy_reason policy_owned(const struct policy_maps *m, const struct policy_owner *owner,
 					  const struct policy_flow *flow, bool begins, uint32_t seed, uint32_t *ret_app)
 {
-	bool group = owner->flags & POLICY_OWNER_GROUP;
-	uint32_t app = group && !begins ? policy_flow_of(m, flow) : 0;
+	bool group = owner->flags & POLICY_OWNER_GROUP, tcp = flow->proto == IP_PROTO_TCP;
+	uint32_t app = 0;
 
-	if (app) {
-		*ret_app = app;
-		return POLICY_TO_FLOW;
+	if (!begins && (group || tcp)) {
+		app = policy_flow_of(m, flow);
+		if (app) {
+			*ret_app = app;
+			return POLICY_TO_FLOW;
+		}
+		if (tcp && policy_kernel_has(m, flow))
+			return POLICY_PASS_FLOW;
 	}
 	app = policy_pick(owner, flow, seed);
-	if (begins || (group && flow->proto == IP_PROTO_UDP))
+	if (begins || (group && !tcp))
 		policy_map_set(m->flows, flow, &app);
 	*ret_app = app;
 	return POLICY_TO_PORT;

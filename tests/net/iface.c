@@ -28,7 +28,7 @@
 #include "wire/ip6.h"
 #include "wire/udp.h"
 
-enum { PORT = 7000, PORT_OTHER = 7001, PORT_KERNEL = 7002, CLIENT_PORT = 5000, WAIT_MS = 1000, FRAMES = 256 };
+enum { PORT = 7000, PORT_OTHER = 7001, PORT_KERNEL = 7002, PORT_TCP = 7003, CLIENT_PORT = 5000, WAIT_MS = 1000, FRAMES = 256 };
 
 static struct iface_world world;
 static uint32_t next_id = 1;
@@ -474,6 +474,45 @@ static void test_kernel_keeps_its_own(void **state)
 	close(fd);
 }
 
+/* A connection that the kernel had before the port was leased goes on; a new one begins with the application. */
+static void kernel_connection_stays(bool v6)
+{
+	struct ip_addr addr = iface_addr(IFACE_HOST, v6);
+	int listener = iface_tcp(&world, IFACE_HOST, v6, PORT_TCP), client = iface_tcp(&world, IFACE_CLIENT, v6, 0), fd;
+	char text[8] = "";
+	struct vj_buf buf;
+	struct app a;
+
+	assert_int_equal(listen(listener, 1), 0);
+	assert_int_equal(iface_connect(client, v6, PORT_TCP), 0);
+	fd = accept(listener, NULL, NULL);
+	assert_true(fd >= 0);
+	app_open(&a, 4096, 64, 0);
+	iface_port(&world, &addr, IP_PROTO_TCP, PORT_TCP, a.iface.id, false);
+	assert_int_equal(send(client, "before", 7, 0), 7);
+	assert_int_equal(recv(fd, text, sizeof(text), 0), 7);
+	assert_int_equal(send(fd, text, 7, 0), 7);
+	assert_int_equal(recv(client, text, sizeof(text), 0), 7);
+	assert_string_equal(text, "before");
+	assert_true(app_rx_nothing(&a));
+	close(client);
+	close(fd);
+	client = iface_tcp(&world, IFACE_CLIENT, v6, 0);
+	assert_int_equal(iface_connect(client, v6, PORT_TCP), -1); /* nobody answers: it times out */
+	buf = app_rx(&a);
+	assert_in_range(buf.len, ETH_HDR_BYTES + 40, 100); /* its SYN */
+	close(client);
+	close(listener);
+	app_close(&a);
+}
+
+static void test_kernel_connection_stays(void **state)
+{
+	(void)state;
+	kernel_connection_stays(false);
+	kernel_connection_stays(true);
+}
+
 /* Garbage in the rings of one application is nothing to the other. */
 static void test_ring_garbage(void **state)
 {
@@ -520,6 +559,7 @@ int main(void)
 		cmocka_unit_test(test_there_and_back), cmocka_unit_test(test_burst),
 		cmocka_unit_test(test_spill),	       cmocka_unit_test(test_credit_lies),
 		cmocka_unit_test(test_gate),	       cmocka_unit_test(test_kernel_keeps_its_own),
+		cmocka_unit_test(test_kernel_connection_stays),
 		cmocka_unit_test(test_ring_garbage),
 	};
 	const char *missing = iface_world_open(&world);

@@ -370,6 +370,34 @@ int iface_host_udp(uint16_t port)
 	return fd;
 }
 
+int iface_tcp(struct iface_world *w, enum iface_side side, bool v6, uint16_t port)
+{
+	struct ip_addr own = iface_addr(side, v6);
+	struct timeval second = { .tv_sec = 1 };
+	struct sockaddr_storage addr;
+	socklen_t len = sockaddr_of(&own, port, &addr);
+	int fd, one = 1;
+
+	iface_enter(side == IFACE_CLIENT ? w->client_ns : w->host_ns);
+	fd = socket(v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	iface_enter(w->host_ns);
+	VJ_ASSERT_OP(fd, >=, 0);
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &second, sizeof(second));
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &second, sizeof(second));
+	VJ_ASSERT_OP(bind(fd, (struct sockaddr *)&addr, len), ==, 0);
+	return fd;
+}
+
+int iface_connect(int fd, bool v6, uint16_t port)
+{
+	struct ip_addr host = iface_addr(IFACE_HOST, v6);
+	struct sockaddr_storage addr;
+	socklen_t len = sockaddr_of(&host, port, &addr);
+
+	return connect(fd, (struct sockaddr *)&addr, len);
+}
+
 /* ---- counters ------------------------------------------------------------------------------------------------------ */
 
 static uint64_t counter_sum(int counters_fd, enum policy_reason reason)

@@ -88,6 +88,12 @@ int iface_client_udp(struct iface_world *w, bool v6, uint16_t port, uint16_t to)
 /* A kernel UDP socket of the host, on @port of all addresses; times out after a second. */
 int iface_host_udp(uint16_t port);
 
+/* A kernel TCP socket of that host's address, bound to @port (0: any); accepts, receives and connects for a second at most. */
+int iface_tcp(struct iface_world *w, enum iface_side side, bool v6, uint16_t port);
+
+/* connect(2) to @port of the host. Return: 0; -1 and errno */
+int iface_connect(int fd, bool v6, uint16_t port);
+
 /* A command that must succeed, in the current namespace. */
 void iface_run(const char *fmt, ...) VJ_PRINTF(1, 2);
 

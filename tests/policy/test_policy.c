@@ -92,6 +92,46 @@ static void test_gate(void **state)
 	}
 }
 
+/* A connection that the kernel had when the port was leased stays the kernel's; a new one is the application's. */
+static void test_kernel_flow(void **state)
+{
+	struct policy_dispatch_cfg cfg = { .mac = step_mac(MAC_HOST) };
+	uint8_t mem[2 * (sizeof(struct policy_flow) + 4)];
+	struct policy_table kernel = { .mem = mem, .key_bytes = sizeof(struct policy_flow), .value_bytes = 4, .max = 2 };
+	struct tables w;
+	struct policy_maps maps = tables_maps(&w);
+
+	(void)state;
+	maps.kernel = &kernel;
+	for (unsigned v6 = 0; v6 < 2; v6++) {
+		struct step_frame f = dispatch_steps[v6].frame; /* to a leased TCP port, no SYN */
+		struct policy_frame frame;
+		struct policy_eth eth = { 0 };
+		struct policy_view v;
+		uint32_t app, one = 1;
+		uint8_t *mem_frame;
+
+		tables_init(&w);
+		frame = frame_of(&f, &mem_frame);
+		assert_true(policy_eth(&frame, &eth));
+		assert_int_equal(policy_ip(&frame, &eth, false, &v), POLICY_IP_OK);
+		policy_map_set(&kernel, &v.flow, &one);
+		assert_int_equal(policy_dispatch(&maps, &frame, &cfg, &app), POLICY_PASS_FLOW);
+		assert_int_equal(app, 0);
+		free(mem_frame);
+		/* The peer has closed it, and opens another with the same port. */
+		f.flags = TCP_SYN;
+		frame = frame_of(&f, &mem_frame);
+		assert_int_equal(policy_dispatch(&maps, &frame, &cfg, &app), POLICY_TO_PORT);
+		free(mem_frame);
+		f.flags = TCP_ACK;
+		frame = frame_of(&f, &mem_frame);
+		assert_int_equal(policy_dispatch(&maps, &frame, &cfg, &app), POLICY_TO_FLOW);
+		assert_int_equal(app, 1);
+		free(mem_frame);
+	}
+}
+
 /* Every frame of the lists, cut at every length: no byte behind the end is read (under the sanitizer, that is seen). */
 static void test_cut_anywhere(void **state)
 {
@@ -168,8 +208,8 @@ static void test_table(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_dispatch), cmocka_unit_test(test_gate),  cmocka_unit_test(test_cut_anywhere),
-		cmocka_unit_test(test_spread),	 cmocka_unit_test(test_table),
+		cmocka_unit_test(test_dispatch), cmocka_unit_test(test_gate),   cmocka_unit_test(test_kernel_flow),
+		cmocka_unit_test(test_cut_anywhere), cmocka_unit_test(test_spread), cmocka_unit_test(test_table),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
