@@ -243,6 +243,17 @@ const char *stack_drop_text(enum stack_drop why)
 	return (unsigned int)why < ARRAY_SIZE(text) ? text[why] : "unknown";
 }
 
+const char *stack_drop_name(enum stack_drop why)
+{
+	static const char *const name[] = {
+#define X(name, sentence) [STACK_DROP_##name] = #name,
+		STACK_DROPS(X)
+#undef X
+	};
+
+	return (unsigned int)why < ARRAY_SIZE(name) ? name[why] : NULL;
+}
+
 void stack_stats(const struct stack *s, struct stack_stats *ret_stats)
 {
 	*ret_stats = s->stats;

@@ -198,6 +198,55 @@ struct stack_event {
  */
 unsigned stack_events(struct stack *s, struct stack_event *ev, unsigned n);
 
+/* ---- drops -------------------------------------------------------------------------------------------------- */
+
+/* Why a frame was dropped. One table: enum, name for people and --json. */
+#define STACK_DROPS(X)                                             \
+	X(ETH_SHORT, "frame shorter than an Ethernet header")      \
+	X(ETH_DST, "not for this MAC")                             \
+	X(ETH_TYPE, "unknown EtherType")                           \
+	X(IP_SHORT, "truncated IP header")                         \
+	X(IP_HEADER, "bad IP version, length or options")          \
+	X(IP_CSUM, "bad IPv4 header checksum")                     \
+	X(IP_FRAGMENT, "bad length or place of a fragment")        \
+	X(FRAG_OVERLAP, "fragments overlap (RFC 5722)")            \
+	X(FRAG_DUP, "fragment came twice")                         \
+	X(FRAG_TINY, "first fragment too small, or too many")      \
+	X(FRAG_MEMORY, "no room for more fragments")               \
+	X(FRAG_TIMEOUT, "not all fragments came in time")          \
+	X(IP_PROTO, "unknown protocol")                            \
+	X(ICMP_BAD, "malformed ICMP message")                      \
+	X(ICMP_MTU, "ICMP error with an MTU that cannot be")       \
+	X(UDP_BAD, "bad UDP length or checksum")                   \
+	X(UDP_NO_SOCKET, "no socket on this UDP port")             \
+	X(UDP_FULL, "UDP receive queue full")                      \
+	X(TCP_BAD, "bad TCP header or option")                     \
+	X(TCP_CSUM, "bad TCP checksum")                            \
+	X(TCP_NO_SOCKET, "no connection and no listener")          \
+	X(TCP_BACKLOG, "accept queue full")                        \
+	X(TCP_PAWS, "old timestamp (PAWS, RFC 7323 5)")            \
+	X(TCP_SEQ, "outside the receive window")                   \
+	X(TCP_ACK, "acknowledges what was not sent")               \
+	X(TCP_RST, "reset that does not fit (RFC 5961 3)")         \
+	X(TCP_SYN, "SYN in a connection (RFC 5961 4)")             \
+	X(TCP_NO_ACK, "segment without ACK")                       \
+	X(TCP_SACK, "SACK block for what was not sent")            \
+	X(TCP_CLOSED_DATA, "data after the reader closed")         \
+	X(NO_MEMORY, "no memory")                                  \
+	X(NO_FRAME, "no frame to answer in")
+
+/* From TCP_BAD on they can be of a connection, which counts them too. */
+enum stack_drop {
+#define X(name, text) STACK_DROP_##name,
+	STACK_DROPS(X)
+#undef X
+	STACK_DROP_CNT
+};
+/** stack_drop_text() - Sentence for a reason */
+const char *stack_drop_text(enum stack_drop why);
+/** stack_drop_name() - "TCP_PAWS" ...; NULL past the last */
+const char *stack_drop_name(enum stack_drop why);
+
 /* ---- TCP (RFC 9293) ------------------------------------------------------------------------------------------- */
 
 enum tcp_state {
@@ -377,6 +426,13 @@ struct tcp_info {
 	uint32_t min_rtt_us; /* of the last minutes; 0: not measured, or forgotten after a pause */
 	uint32_t retransmits; /* segments, in all */
 	uint32_t out_of_order; /* segments received, in all */
+	uint32_t delivered, delivered_ce; /* segments that the peer has, and of them those told of with ECE; SYN is one */
+	uint32_t dsack_dups; /* segments that the peer has reported twice */
+	uint32_t reord_seen, reordering; /* how often segments were overtaken, and by how many at most */
+	uint64_t delivery_rate_Bps; /* bytes per second, the last that the path limited, or a higher one since; 0: not measured */
+	bool delivery_app_limited; /* ... that is, the program limited it */
+	/* With something to send or in flight; and the part of it in which the peer's window, our buffer was too small */
+	uint64_t busy_us, rwnd_limited_us, sndbuf_limited_us;
 	/* What the receiving side has learned; 0: nothing yet, or forgotten after a pause, and on direct channels */
 	uint32_t rcv_rtt_us;
 	uint32_t rcv_mss;	      /* estimate of the peer's full segment, bytes */
@@ -394,6 +450,7 @@ struct tcp_info {
 	uint8_t snd_wscale, rcv_wscale;
 	bool timestamps, sack;
 	const char *congestion;
+	uint32_t drops[STACK_DROP_CNT]; /* segments of this connection, by enum stack_drop */
 };
 /** tcp_info() - Snapshot */
 void tcp_info(const struct stack *s, struct tcp_id id, struct tcp_info *ret_info);
@@ -451,50 +508,6 @@ int udp_error(struct stack *s, struct udp_id u);
 uint32_t udp_ready(const struct stack *s, struct udp_id u);
 
 /* ---- counters -------------------------------------------------------------------------------------------------- */
-
-/* Why a frame was dropped. One table: enum, name for people and --json. */
-#define STACK_DROPS(X)                                             \
-	X(ETH_SHORT, "frame shorter than an Ethernet header")      \
-	X(ETH_DST, "not for this MAC")                             \
-	X(ETH_TYPE, "unknown EtherType")                           \
-	X(IP_SHORT, "truncated IP header")                         \
-	X(IP_HEADER, "bad IP version, length or options")          \
-	X(IP_CSUM, "bad IPv4 header checksum")                     \
-	X(IP_FRAGMENT, "bad length or place of a fragment")        \
-	X(FRAG_OVERLAP, "fragments overlap (RFC 5722)")            \
-	X(FRAG_DUP, "fragment came twice")                         \
-	X(FRAG_TINY, "first fragment too small, or too many")      \
-	X(FRAG_MEMORY, "no room for more fragments")               \
-	X(FRAG_TIMEOUT, "not all fragments came in time")          \
-	X(IP_PROTO, "unknown protocol")                            \
-	X(ICMP_BAD, "malformed ICMP message")                      \
-	X(ICMP_MTU, "ICMP error with an MTU that cannot be")       \
-	X(UDP_BAD, "bad UDP length or checksum")                   \
-	X(UDP_NO_SOCKET, "no socket on this UDP port")             \
-	X(UDP_FULL, "UDP receive queue full")                      \
-	X(TCP_BAD, "bad TCP header or option")                     \
-	X(TCP_CSUM, "bad TCP checksum")                            \
-	X(TCP_NO_SOCKET, "no connection and no listener")          \
-	X(TCP_BACKLOG, "accept queue full")                        \
-	X(TCP_PAWS, "old timestamp (PAWS, RFC 7323 5)")            \
-	X(TCP_SEQ, "outside the receive window")                   \
-	X(TCP_ACK, "acknowledges what was not sent")               \
-	X(TCP_RST, "reset that does not fit (RFC 5961 3)")         \
-	X(TCP_SYN, "SYN in a connection (RFC 5961 4)")             \
-	X(TCP_NO_ACK, "segment without ACK")                       \
-	X(TCP_SACK, "SACK block for what was not sent")            \
-	X(TCP_CLOSED_DATA, "data after the reader closed")         \
-	X(NO_MEMORY, "no memory")                                  \
-	X(NO_FRAME, "no frame to answer in")
-
-enum stack_drop {
-#define X(name, text) STACK_DROP_##name,
-	STACK_DROPS(X)
-#undef X
-	STACK_DROP_CNT
-};
-/** stack_drop_text() - Sentence for a reason */
-const char *stack_drop_text(enum stack_drop why);
 
 struct stack_stats {
 	uint64_t rx_frames, tx_frames;

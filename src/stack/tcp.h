@@ -57,7 +57,9 @@
 #include "stack/stack.h"
 #include "stack/stack_priv.h"
 #include "stack/tcp_hooks.h"
+#include "stack/tcp_meter.h"
 #include "stack/tcp_rtx.h"
+#include "stack/tcp_tune.h"
 #include "wire/tcp.h"
 
 /* ---- limits: Linux's defaults unless said otherwise ------------------------------------------ */
@@ -211,19 +213,6 @@ struct tcb_cold {
 
 _Static_assert(sizeof(struct tcb_cold) == 64, "one cache line");
 
-/* What a connection on a link that can lose has counted since it was established */
-struct tcp_tally {
-	uint64_t bytes_rcvd;  /* in order */
-	uint64_t bytes_acked; /* by the peer; SYN of an active opening and FIN count, as in Linux */
-	uint64_t bytes_retrans;
-	uint32_t segs_in;
-	uint32_t segs_out;
-	uint32_t data_segs_in;
-	uint32_t data_segs_out; /* sent again included */
-	uint32_t ooo_segs;	/* received ahead of a hole */
-	uint32_t retrans_segs;
-};
-
 /*
  * A flow-table entry at 7/8 load takes 8 / 0.875 bytes. Direct channels do without the tally, and
  * what else there is exists only while a connection is in use.
@@ -231,38 +220,9 @@ struct tcp_tally {
 _Static_assert(sizeof(struct tcb) + sizeof(struct tcb_cold) + 10 <= 208, "idle, direct channel");
 _Static_assert(sizeof(struct tcb) + sizeof(struct tcb_cold) + 10 + sizeof(struct tcp_tally) <= 256,
 	       "idle, any link");
-
-/*
- * What a connection has learned about its peer and path that outlasts a flight: when to acknowledge
- * (tcp_delack.c), how much to offer (tcp_tune.c), what to expect. On links that can lose; made by the first
- * segment after a pause, freed after TCP_TUNE_IDLE_MS without one. Times are the low bits of the
- * clock.
- */
-struct tcp_tune {
-	/* Shortest round trip: tcp_rtt.c. Since min_rtt_ms, and in the time before; 0: none */
-	uint32_t min_rtt_us;
-	uint32_t min_rtt_prev_us;
-	uint32_t min_rtt_ms;
-	uint32_t snd_wnd_max; /* largest window that the peer has offered; may be without the last */
-	uint32_t window_max; /* what the receive buffer can carry now */
-	uint32_t ssthresh;   /* most that is offered, as yet: grows with what arrives */
-	uint32_t rtt_us;     /* as the receiver sees it, smoothed; 0: not measured yet */
-	uint32_t rtt_seq;    /* without timestamps: when this arrives a window has gone by ... */
-	uint32_t rtt_at_us;  /* ... since then; 0: not begun */
-	uint32_t ts_ecr;     /* the last that was measured by */
-	uint32_t read_seq;   /* where the program's reading was ... */
-	uint32_t read_at_us; /* ... then, when this round trip began */
-	uint32_t read_bytes; /* most that it has read in one round trip */
-	uint32_t data_in_ms;
-	uint32_t data_out_ms;
-	uint32_t ack_in_ms;
-	uint32_t ack_out_ms;
-	uint16_t rcv_mss;  /* estimate of the peer's full segment: what two of need an ACK */
-	uint16_t last_len; /* of a segment that was smaller */
-	uint16_t ato_ms;   /* how long an acknowledgement waits; 0: no data yet */
-	uint8_t quick;	   /* acknowledgements that do not wait at all */
-	uint8_t small;	   /* segments smaller than rcv_mss since the last ACK, up to 2 */
-};
+_Static_assert(sizeof(struct tcb) + sizeof(struct tcb_cold) + 10 + sizeof(struct tcp_tally) +
+			       sizeof(struct tcp_meter) <= 300,
+	       "idle, any link, after it has sent");
 
 /* Options that differ from the defaults, and what is rare */
 struct tcp_ext {
@@ -283,6 +243,7 @@ struct tcp_ext {
 	struct tcp_sack dsack; /* what was received twice; empty: nothing to report */
 	uint32_t ooo_bytes;
 	uint32_t retransmits;
+	uint32_t drops; /* struct tcp_drops, 0: none */
 	uint16_t ooo_cnt;
 	uint16_t keepidle_s;
 	uint16_t keepintvl_s;
@@ -366,6 +327,8 @@ struct tcp_global {
 	struct pool cc; /* CC_STATE_MAX bytes: see struct cc_priv */
 	struct pool tunes;
 	struct pool tallies;
+	struct pool meters;
+	struct pool drops;
 	struct pool pace;
 	struct pool mtus;
 	struct pool listeners;
@@ -462,6 +425,14 @@ static inline struct tcp_tally *tcb_tally(const struct stack *s, struct conn c)
 	uint32_t idx = tcb_cold(s, c)->tally;
 
 	return idx != 0 ? pool_at_sized(&s->tcp->tallies, idx, sizeof(struct tcp_tally)) : NULL;
+}
+
+/* NULL: none */
+static inline struct tcp_meter *tcb_meter(const struct stack *s, struct conn c)
+{
+	uint32_t idx = tcb_cold(s, c)->tally != 0 ? tcb_tally(s, c)->meter : 0;
+
+	return idx != 0 ? pool_at_sized(&s->tcp->meters, idx, sizeof(struct tcp_meter)) : NULL;
 }
 
 static inline bool tcb_has(const struct tcb *t, uint32_t flags)
@@ -703,9 +674,8 @@ bool tcp_cookie_accept(struct stack *s, const struct tcp_seg *seg, const struct 
 void tcp_steps_input(struct stack *s, struct conn c, struct tcp_seg *seg);
 /* RFC 9293 3.10.7.3 */
 void tcp_synsent_input(struct stack *s, struct conn c, struct tcp_seg *seg);
-/* @seg: what @view says, options parsed. false: bad options, counted */
-bool tcp_seg_init(struct stack *s, struct tcp_seg *seg, struct pkt *pkt,
-		  const struct tcp_view *view);
+/* @seg: what @view says, options parsed. false: bad options */
+bool tcp_seg_init(struct tcp_seg *seg, struct pkt *pkt, const struct tcp_view *view);
 /*
  * Fifth step: acknowledgement and window. Return: false: the segment is dropped, or the connection
  * gone.
@@ -802,61 +772,6 @@ static inline uint32_t tcp_hdr_len(const struct tcb *t)
 {
 	return tcb_has(t, TF_TS) ? TCP_HDR_BYTES + TCP_TS_BYTES : TCP_HDR_BYTES;
 }
-
-/* ---- tcp_tune.c: buffers and windows --------------------------------------------------------- */
-
-/* Bytes of sndq that the program may fill */
-uint32_t tcp_sndbuf(const struct stack *s, struct conn c);
-/* The largest window that the receive buffer, as it is now, allows */
-uint32_t tcp_rcvbuf(const struct stack *s, struct conn c);
-/* A third of the send buffer is free: as Linux's sk_stream_is_writeable() */
-bool tcp_is_writable(const struct stack *s, struct conn c);
-/* The window in SYN, which is never scaled (RFC 7323 2.2) */
-uint16_t tcp_syn_window(const struct stack *s, struct conn c);
-/* The same where there is no connection, on a link that can lose; @ext: the listener's */
-uint16_t tcp_syn_window_of(const struct stack *s, const struct tcp_ext *ext, uint32_t mss,
-			   bool timestamps);
-/* The window to offer now on a link that can lose; moves rcv_adv. Return: as it stands in the header. */
-uint16_t tcp_window_lossy(struct stack *s, struct conn c);
-/* Would a window update now be worth a segment, as it doubles what the peer has left? */
-bool tcp_window_opens(const struct stack *s, struct conn c);
-/* tune, made if it isn't there; NULL: no memory */
-struct tcp_tune *tcp_tune_need(struct stack *s, struct conn c);
-/* Not needed any more: closed, or idle */
-void tcp_tune_free(struct stack *s, struct conn c);
-/* What would be in tune, with defaults if it isn't there */
-void tcp_tune_get(const struct stack *s, struct conn c, struct tcp_tune *ret_tune);
-/* @len bytes of payload have arrived; @ts_ecr: what the segment echoes, 0: nothing */
-void tcp_tune_arrived(struct stack *s, struct conn c, struct tcp_tune *tune, uint32_t len,
-		      uint32_t ts_ecr);
-/* The program has read. */
-void tcp_tune_read(struct stack *s, struct conn c);
-
-/* ---- tcp_delack.c: when to acknowledge, on links that can lose ------------------------------- */
-
-/* What it wants to know of a segment with payload */
-struct tcp_arrival {
-	uint32_t len;	  /* payload */
-	uint32_t hdr_len; /* TCP's */
-	uint32_t ts_ecr;  /* 0: none */
-	uint8_t flags;
-};
-/* It arrived in order; rcv_nxt has moved. */
-void tcp_delack_in_order(struct stack *s, struct conn c, const struct tcp_arrival *a);
-/* It arrived ahead of a hole. */
-void tcp_delack_ahead(struct stack *s, struct conn c, const struct tcp_arrival *a);
-/* Something is wrong on the way to us: the next acknowledgements are not to wait. */
-void tcp_delack_quick(struct stack *s, struct conn c);
-/* A segment goes out, @len bytes of payload from @seq on: counts, and it acknowledges. */
-void tcp_delack_sent(struct stack *s, struct conn c, uint32_t seq, uint32_t len);
-/* Any segment of a synchronized connection arrived. */
-void tcp_delack_seen(struct stack *s, struct conn c);
-/* How long an acknowledgement may wait now, in ms */
-uint32_t tcp_delack_ms(const struct stack *s, struct conn c);
-/* It has waited as long as it may, and nothing carried it. */
-void tcp_delack_expired(struct stack *s, struct conn c);
-/* The program has read: is what it read to be acknowledged at once? */
-bool tcp_delack_read(const struct stack *s, struct conn c);
 
 /* ---- tcp_opt.c: what the two sides agree on in SYN ------------------------------------------- */
 

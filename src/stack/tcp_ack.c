@@ -30,6 +30,7 @@ static void ack_recovery(struct stack *s, struct conn c, uint32_t prior_una,
 	if (t->ext != 0)
 		tcp_mtu_acked(s, c);
 	tcp_recovery_ack(s, c, prior_una, ack);
+	tcp_meter_note(s, c);
 }
 
 static void ack_advance(struct stack *s, struct conn c, const struct tcp_ack *ack)
@@ -122,7 +123,7 @@ static bool ack_syn_received(struct stack *s, struct conn c, const struct tcp_se
 	struct tcb *t = c.t;
 
 	if (seg->ack != t->snd_nxt || t->snd_nxt == t->snd_una) {
-		stack_drop(s, STACK_DROP_TCP_ACK);
+		tcp_drop(s, c, STACK_DROP_TCP_ACK);
 		tcp_reply_rst(s, seg->pkt, &seg->view);
 		return false;
 	}
@@ -141,7 +142,7 @@ static bool ack_in_range(struct stack *s, struct conn c, const struct tcp_seg *s
 
 	if (seq_leq(seg->ack, t->snd_nxt) && seq_geq(seg->ack, t->snd_una - max_wnd))
 		return true;
-	stack_drop(s, STACK_DROP_TCP_ACK);
+	tcp_drop(s, c, STACK_DROP_TCP_ACK);
 	tcp_challenge(s, c);
 	return false;
 }
@@ -185,10 +186,12 @@ bool tcp_ack_input(struct stack *s, struct conn c, struct tcp_seg *seg)
 		.ack = seg->ack,
 		.opts = &seg->opts,
 		.ts_ecr = has_ts ? &seg->opts.ts_ecr : NULL,
+		.ece = tcb_has(t, TF_ECN) && (seg->view.flags & TCP_ECE) != 0,
+		.syn = opening || tcb_has(t, TF_FASTOPEN),
 	};
 
 	if ((seg->flags & TCP_ACK) == 0) {
-		stack_drop(s, STACK_DROP_TCP_NO_ACK);
+		tcp_drop(s, c, STACK_DROP_TCP_NO_ACK);
 		return false;
 	}
 	if (opening) {

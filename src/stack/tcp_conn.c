@@ -187,6 +187,7 @@ static void conn_unlink(struct stack *s, struct conn c)
 	tcp_mtu_stop(s, t);
 	tcp_ooo_drop(s, t);
 	bufq_drop(&s->bufs, &t->sndq);
+	tcp_meter_stop(s, c);
 	if (ref_list_has(&t->output))
 		stack_output_done(s, t->link, ref_tcp(c.id));
 	if (t->state == TCP_TIME_WAIT && !tcb_has(t, TF_OWNED | TF_EMBRYO) &&
@@ -211,10 +212,9 @@ static void conn_free(struct stack *s, struct conn c)
 		stack_event_del(s, ref_tcp(c.id));
 	bufq_drop(&s->bufs, &c.t->rcvq);
 	tcp_answered_forget(s, c.id);
+	tcp_meter_free(s, c);
 	if (c.t->ext != 0)
 		pool_put(&s->tcp->ext, c.t->ext);
-	if (tcb_cold(s, c)->tally != 0)
-		pool_put(&s->tcp->tallies, tcb_cold(s, c)->tally);
 	bitmap_clear(s->tcp->used, c.id);
 	pool_put(&s->conns, c.id);
 }
@@ -285,22 +285,6 @@ bool tcp_conn_time_wait(struct stack *s, struct conn c)
 	return true;
 }
 
-/* Without memory nothing is counted, and that is all. */
-static void conn_tally(struct stack *s, struct conn c)
-{
-	struct tcb_cold *cold = tcb_cold(s, c);
-	bool active = tcb_has(c.t, TF_ACTIVE);
-
-	if (cold->tally == 0)
-		cold->tally = pool_get(&s->tcp->tallies);
-	if (cold->tally != 0)
-		*tcb_tally(s, c) = (struct tcp_tally){
-			.bytes_acked = active, /* SYN */
-			.segs_in = 1,
-			.segs_out = active,
-		};
-}
-
 bool tcp_conn_established(struct stack *s, struct conn c)
 {
 	struct tcb *t = c.t;
@@ -309,7 +293,7 @@ bool tcp_conn_established(struct stack *s, struct conn c)
 		int err = tcp_listen_ready(s, c);
 
 		if (err == -EAGAIN) {
-			stack_drop(s, STACK_DROP_TCP_BACKLOG);
+			tcp_drop(s, c, STACK_DROP_TCP_BACKLOG);
 			return true;
 		}
 		if (err != 0)
@@ -321,7 +305,7 @@ bool tcp_conn_established(struct stack *s, struct conn c)
 	t->backoff = 0;
 	if (!tcb_no_loss(t)) {
 		tcp_cc_start(s, c);
-		conn_tally(s, c);
+		tcp_tally_begin(s, c);
 	}
 	if (tcb_has(t, TF_KEEPALIVE))
 		tcp_timer_keepalive(s, c);
@@ -384,6 +368,8 @@ int tcp_init(struct stack *s)
 	    pool_init(&g->ooo, &s->mem, sizeof(struct tcp_ooo), 0, 1u << 20) != 0 ||
 	    pool_init(&g->tunes, &s->mem, sizeof(struct tcp_tune), 0, conns) != 0 ||
 	    pool_init(&g->tallies, &s->mem, sizeof(struct tcp_tally), 0, conns) != 0 ||
+	    pool_init(&g->meters, &s->mem, sizeof(struct tcp_meter), 0, conns) != 0 ||
+	    pool_init(&g->drops, &s->mem, sizeof(struct tcp_drops), 0, conns) != 0 ||
 	    pool_init(&g->listeners, &s->mem, sizeof(struct tcp_listener), 0, 1u << 16) != 0)
 		return -ENOMEM;
 
@@ -427,6 +413,8 @@ void tcp_fini(struct stack *s)
 		}
 	tcp_fastopen_fini(s);
 	pool_fini(&g->listeners);
+	pool_fini(&g->drops);
+	pool_fini(&g->meters);
 	pool_fini(&g->tallies);
 	pool_fini(&g->tunes);
 	pool_fini(&g->ooo);

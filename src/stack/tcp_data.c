@@ -295,7 +295,7 @@ static void ooo_pull(struct stack *s, struct tcb *t)
  */
 static bool data_no_memory(struct stack *s, struct conn c)
 {
-	stack_drop(s, STACK_DROP_NO_MEMORY);
+	tcp_drop(s, c, STACK_DROP_NO_MEMORY);
 	if (!tcb_no_loss(c.t))
 		return true;
 	tcp_conn_reset(s, c, ENOMEM);
@@ -331,7 +331,7 @@ static bool data_ahead(struct stack *s, struct conn c, struct tcp_seg *seg)
 	struct tcp_arrival arrival = data_arrival(c.t, seg);
 
 	if (ext == NULL || ooo_add(s, c.t, ext, seg) != 0)
-		stack_drop(s, STACK_DROP_NO_MEMORY);
+		tcp_drop(s, c, STACK_DROP_NO_MEMORY);
 	if (ext != NULL && ext->ooo_head != 0)
 		c.t->flags |= TF_OOO;
 	if (!tcb_no_loss(c.t))
@@ -350,7 +350,7 @@ static bool data_text(struct stack *s, struct conn c, struct tcp_seg *seg)
 		return true;
 	if (!tcb_has(t, TF_OWNED | TF_EMBRYO)) {
 		/* Nobody will ever read it (RFC 9293 3.6.1, RFC 2525 2.17) */
-		stack_drop(s, STACK_DROP_TCP_CLOSED_DATA);
+		tcp_drop(s, c, STACK_DROP_TCP_CLOSED_DATA);
 		if (tcb_no_loss(t)) {
 			tcp_conn_reset(s, c, 0);
 			return false;

@@ -157,10 +157,8 @@ static void count_sent(struct tcp_tally *tally, bool again, uint32_t len)
 	if (len == 0)
 		return;
 	tally->data_segs_out++;
-	if (again) {
-		tally->retrans_segs++;
+	if (again)
 		tally->bytes_retrans += len;
-	}
 }
 
 void tcp_delack_sent(struct stack *s, struct conn c, uint32_t seq, uint32_t len)

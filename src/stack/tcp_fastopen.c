@@ -362,7 +362,7 @@ bool tcp_fastopen_input(struct stack *s, struct conn c, const struct tcp_seg *se
 	}
 	if ((seg->flags & TCP_ACK) != 0 &&
 	    (seq_lt(seg->ack, t->snd_una) || seq_gt(seg->ack, t->snd_nxt))) {
-		stack_drop(s, STACK_DROP_TCP_ACK);
+		tcp_drop(s, c, STACK_DROP_TCP_ACK);
 		tcp_reply_rst(s, seg->pkt, &seg->view);
 		return false;
 	}

@@ -19,13 +19,10 @@
 
 #include <errno.h>
 
-bool tcp_seg_init(struct stack *s, struct tcp_seg *seg, struct pkt *pkt,
-		  const struct tcp_view *view)
+bool tcp_seg_init(struct tcp_seg *seg, struct pkt *pkt, const struct tcp_view *view)
 {
-	if (tcp_opts_parse(view, &seg->opts) != WIRE_OK) {
-		stack_drop(s, STACK_DROP_TCP_BAD);
+	if (tcp_opts_parse(view, &seg->opts) != WIRE_OK)
 		return false;
-	}
 	seg->pkt = pkt;
 	seg->view = *view;
 	seg->seq = view->seq;
@@ -140,7 +137,7 @@ static bool in_seq(struct stack *s, struct conn c, struct tcp_seg *seg)
 		in_reset(s, c);
 		return false;
 	}
-	stack_drop(s, why);
+	tcp_drop(s, c, why);
 	if ((seg->flags & TCP_RST) != 0)
 		return false;
 	/* What takes sequence space without being SYN ends by itself, when it is acknowledged. */
@@ -173,7 +170,7 @@ static bool in_rst(struct stack *s, struct conn c, const struct tcp_seg *seg)
 		in_reset(s, c);
 		return false;
 	}
-	stack_drop(s, STACK_DROP_TCP_RST);
+	tcp_drop(s, c, STACK_DROP_TCP_RST);
 	tcp_challenge(s, c);
 	return false;
 }
@@ -198,7 +195,7 @@ static bool in_syn(struct stack *s, struct conn c, const struct tcp_seg *seg)
 			tcp_output_later(s, c);
 		return false;
 	}
-	stack_drop(s, STACK_DROP_TCP_SYN);
+	tcp_drop(s, c, STACK_DROP_TCP_SYN);
 	if (t->state == TCP_SYN_RECEIVED && !tcb_has(t, TF_ACTIVE))
 		tcp_conn_done(s, c, 0); /* back to LISTEN (RFC 9293), for the SYN that follows */
 	else
@@ -274,7 +271,7 @@ static void in_time_wait(struct stack *s, struct conn c, struct tcp_seg *seg)
 			       time_after32(seg->opts.ts_val, t->ts_recent)));
 
 	if ((seg->flags & TCP_RST) != 0) {
-		stack_drop(s, STACK_DROP_TCP_RST);
+		tcp_drop(s, c, STACK_DROP_TCP_RST);
 		return;
 	}
 	if ((seg->flags & (TCP_SYN | TCP_ACK)) == TCP_SYN && newer &&
@@ -286,7 +283,7 @@ static void in_time_wait(struct stack *s, struct conn c, struct tcp_seg *seg)
 		return;
 	}
 	if (old) {
-		stack_drop(s, STACK_DROP_TCP_PAWS);
+		tcp_drop(s, c, STACK_DROP_TCP_PAWS);
 	} else if ((seg->flags & TCP_FIN) != 0 && seg->seq + seg->len + 1 == t->rcv_nxt) {
 		tcp_timer_linger(s, c, TCP_TIME_WAIT_MS);
 		tcp_send_ack(s, c);
@@ -303,8 +300,10 @@ static VJ_COLD void in_slow(struct stack *s, struct conn c, struct pkt *pkt,
 {
 	struct tcp_seg seg;
 
-	if (!tcp_seg_init(s, &seg, pkt, view))
+	if (!tcp_seg_init(&seg, pkt, view)) {
+		tcp_drop(s, c, STACK_DROP_TCP_BAD);
 		return;
+	}
 	switch ((enum tcp_state)c.t->state) {
 	case TCP_SYN_SENT:
 		tcp_synsent_input(s, c, &seg);

@@ -535,4 +535,5 @@ void tcp_info(const struct stack *s, struct tcp_id id, struct tcp_info *ret_info
 		info_tune(s, tune, ret_info);
 	if (tally != NULL)
 		info_tally(t, tally, ret_info);
+	tcp_meter_info(s, c, ret_info);
 }

@@ -180,8 +180,10 @@ static bool listen_ack(struct stack *s, struct pkt *pkt, const struct tcp_view *
 	if ((view->flags & (TCP_SYN | TCP_RST)) != 0 || (pkt->link->flags & LINK_NO_LOSS) != 0 ||
 	    !l->has_cookies || tcp_now_ms(s) - l->cookie_ms > 2 * TCP_COOKIE_EPOCH_US / US_PER_MS)
 		return false;
-	if (!tcp_seg_init(s, &seg, pkt, view))
+	if (!tcp_seg_init(&seg, pkt, view)) {
+		stack_drop(s, STACK_DROP_TCP_BAD);
 		return true;
+	}
 	if (!tcp_cookie_accept(s, &seg, key, &opts, &ecn))
 		return false;
 	if (listener_full(l)) {
@@ -231,12 +233,11 @@ void tcp_listen_input(struct stack *s, struct pkt *pkt, const struct tcp_view *v
 		return;
 	}
 	/* Nobody means it (RFC 1644 is history); scanners send it. */
-	if ((view->flags & TCP_FIN) != 0) {
+	if ((view->flags & TCP_FIN) != 0 || !tcp_seg_init(&seg, pkt, view)) {
 		stack_drop(s, STACK_DROP_TCP_BAD);
 		return;
 	}
-	if (tcp_seg_init(s, &seg, pkt, view))
-		listen_syn(s, &seg, &key, id, old_end);
+	listen_syn(s, &seg, &key, id, old_end);
 }
 
 /* ---- what the program calls ------------------------------------------------------------------ */

@@ -685,6 +685,7 @@ static int out_stream(struct stack *s, struct conn c, bool force)
 	if (!tcb_no_loss(t)) {
 		err = out_after_rtx(s, c, force);
 		out_drained(s, c); /* of what had not been sent: TCP_OPT_NOTSENT_LOWAT */
+		tcp_meter_note(s, c);
 		if (err != 0)
 			return err;
 	} else if (t->sndq.bytes != 0 && tcb_can_send(t)) {

@@ -321,6 +321,7 @@ void tcp_recovery_ack(struct stack *s, struct conn c, uint32_t prior_una,
 	else
 		states_input(s, c, rtx, &news);
 	tcp_rate_finish(rtx, &news);
+	tcp_meter_acked(s, c, &news, ack);
 	window_input(s, c, rtx, prior_mode, &news);
 	if (t->snd_una == t->snd_nxt)
 		recovery_idle(s, c, rtx);

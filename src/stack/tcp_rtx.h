@@ -214,6 +214,7 @@ struct tcp_news {
 	uint32_t rtt_us;      /* of the last segment newly acknowledged by number; 0: none */
 	uint32_t rtt_old_us;  /* of the first */
 	uint32_t rtt_sack_us; /* of the first newly SACKed */
+	uint32_t delivered_segs; /* newly known to have arrived */
 	const uint32_t *ts_ecr; /* NULL: none */
 	uint32_t ts_now;	/* ... and what our clock of timestamps says */
 	uint32_t reordered;	/* NEWS_REORDERED: the lowest such */
@@ -371,6 +372,8 @@ struct tcp_ack {
 	bool dup;		     /* RFC 5681 2 */
 	const struct tcp_opts *opts; /* NULL: none with SACK blocks */
 	const uint32_t *ts_ecr;	     /* NULL: none */
+	bool ece;		     /* it says that CE was met on the way */
+	bool syn;		     /* it is the first for our SYN-ACK */
 };
 
 /* An acknowledgement, after snd_una moved from @prior_una: RTT, losses, congestion window */

@@ -56,7 +56,7 @@ static void dsack_take(struct stack *s, struct conn c, struct tcp_rtx *rtx,
 		       const struct tcp_sack *b, struct tcp_news *news)
 {
 	if (!dsack_is_valid(c.t, b)) {
-		stack_drop(s, STACK_DROP_TCP_SACK);
+		tcp_drop(s, c, STACK_DROP_TCP_SACK);
 		return;
 	}
 	if (!dsack_is_credible(s, c.t, b))
@@ -122,7 +122,7 @@ void tcp_sack_input(struct stack *s, struct conn c, struct tcp_rtx *rtx,
 		if (!sack_is_valid(c.t, &b)) {
 			/* One of before this acknowledgement is merely late. */
 			if (seq_gt(b.right, c.t->snd_una) || seq_geq(b.left, b.right))
-				stack_drop(s, STACK_DROP_TCP_SACK);
+				tcp_drop(s, c, STACK_DROP_TCP_SACK);
 			continue;
 		}
 		/* By sequence number, so that only what was late looks late. */

@@ -508,6 +508,7 @@ int tcp_sent_resize(struct stack *s, struct tcp_rtx *rtx, uint32_t idx, uint32_t
 void tcp_sent_delivered(struct stack *s, struct tcp_rtx *rtx, const struct tcp_sent *rec,
 			uint32_t bytes, struct tcp_news *news)
 {
+	news->delivered_segs += rec->segs;
 	tcp_rate_delivered(s, rtx, rec, bytes, news);
 	tcp_rack_delivered(s, rtx, rec, news);
 	if ((rec->flags & SENT_EVER) == 0 && seq_leq(rec->end, rtx->recover))

@@ -83,14 +83,14 @@ void tcp_synsent_input(struct stack *s, struct conn c, struct tcp_seg *seg)
 	bool has_ack = (seg->flags & TCP_ACK) != 0;
 
 	if (has_ack && !synsent_ack_ok(s, c, seg)) {
-		stack_drop(s, STACK_DROP_TCP_ACK);
+		tcp_drop(s, c, STACK_DROP_TCP_ACK);
 		if ((seg->flags & TCP_RST) == 0)
 			tcp_reply_rst(s, seg->pkt, &seg->view);
 		return;
 	}
 	if ((seg->flags & TCP_RST) != 0) {
 		if (!has_ack) {
-			stack_drop(s, STACK_DROP_TCP_RST);
+			tcp_drop(s, c, STACK_DROP_TCP_RST);
 			return;
 		}
 		s->stats.tcp_resets_rx++;
@@ -98,7 +98,7 @@ void tcp_synsent_input(struct stack *s, struct conn c, struct tcp_seg *seg)
 		return;
 	}
 	if ((seg->flags & TCP_SYN) == 0) {
-		stack_drop(s, STACK_DROP_TCP_NO_ACK);
+		tcp_drop(s, c, STACK_DROP_TCP_NO_ACK);
 		return;
 	}
 	if (has_ack)
