@@ -262,6 +262,15 @@ VJ_API int vj_conn_option_get(const struct vj *vj, struct vj_conn c, enum vj_opt
 /** vj_congestion_name() - "cubic" ..., NULL past the last */
 VJ_API const char *vj_congestion_name(unsigned idx);
 
+/**
+ * vj_drop_name() - Reasons for which a received frame is dropped: "TCP_PAWS" ..., NULL past the last
+ * A later library has more of them, in another order; the names stay.
+ */
+VJ_API const char *vj_drop_name(unsigned why);
+/** vj_drop_text() - The reason in words; NULL past the last */
+VJ_API const char *vj_drop_text(unsigned why);
+enum { VJ_DROPS_MAX = 64 }; /* there are fewer */
+
 /** struct vj_conn_info - what a connection knows about itself. The names of Linux's TCP_INFO, where it has one, mean the same. */
 struct vj_conn_info {
 	size_t sz; /* set by the caller to sizeof(struct vj_conn_info) */
@@ -285,8 +294,17 @@ struct vj_conn_info {
 	uint32_t probes;     /* of a closed window or for keep-alive, without an answer */
 	uint8_t snd_wscale, rcv_wscale;
 	uint8_t timestamps, sack, ecn; /* agreed on: 1 */
-	uint8_t pad[3];
+	uint8_t delivery_app_limited; /* 1: delivery_rate_Bps is what the program had to send, not what the path carries */
+	uint8_t pad[2];
 	char congestion[16];
+	uint32_t delivered, delivered_ce; /* segments that the peer has; of them those that it told of with ECE */
+	uint32_t dsack_dups;		  /* segments that the peer has reported twice */
+	uint32_t reord_seen, reordering;  /* how often segments were overtaken, and by how many at most */
+	uint32_t pad2;
+	uint64_t delivery_rate_Bps;				/* bytes per second; 0: not measured */
+	uint64_t busy_us, rwnd_limited_us, sndbuf_limited_us; /* with something to send; limited by the peer's window, by our buffer */
+	/* On all links: segments of this connection that were dropped, by vj_drop_name() */
+	uint32_t drops[VJ_DROPS_MAX];
 };
 /**
  * vj_conn_info() - Snapshot
@@ -386,12 +404,14 @@ struct vj_stats {
 	uint64_t rx_frames, tx_frames, rx_bytes, tx_bytes;
 	uint64_t wakes_sent, sleeps, spins_won, spins_lost;
 	uint64_t tcp_conns, tcp_opened, tcp_accepted, tcp_retransmits, tcp_resets_rx, tcp_resets_tx;
-	uint64_t drops; /* frames, for all reasons */
+	uint64_t drops; /* frames, for all reasons; vj_drops() tells them apart */
 	uint64_t channels, channels_closed; /* open now; closed by a violation since the start */
 	uint64_t mem_bytes;
 };
 /** vj_stats() - Return: 0; -EINVAL: @sz. */
 VJ_API int vj_stats(const struct vj *vj, struct vj_stats *ret_stats);
+/** vj_drops() - Frames dropped so far for one reason, by vj_drop_name(); 0 past the last */
+VJ_API uint64_t vj_drops(const struct vj *vj, unsigned why);
 
 #ifdef __cplusplus
 }

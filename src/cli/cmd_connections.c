@@ -132,10 +132,18 @@ static const char *window_text(uint32_t bytes, char buf[static 16])
 	return buf;
 }
 
+/* One that only the library of that application knows has no name here. */
+static const char *drop_name(unsigned why)
+{
+	const char *name = vj_drop_name(why);
+
+	return name != NULL ? name : "?";
+}
+
 static void print_head(void)
 {
-	printf("%-24s %-24s %-24s %-12s %10s %9s %9s %8s %8s %7s\n", "APPLICATION", "LOCAL", "REMOTE", "STATE", "RTT",
-	       "CWND", "IN FLIGHT", "UNSENT", "UNREAD", "RETRANS");
+	printf("%-24s %-24s %-24s %-12s %10s %9s %9s %8s %8s %7s  %s\n", "APPLICATION", "LOCAL", "REMOTE", "STATE", "RTT",
+	       "CWND", "IN FLIGHT", "UNSENT", "UNREAD", "RETRANS", "DROPPED");
 }
 
 static void print_conn(const char *who, const struct report_conn *c)
@@ -143,10 +151,14 @@ static void print_conn(const char *who, const struct report_conn *c)
 	char local[ENDPOINT_TEXT_BYTES], remote[ENDPOINT_TEXT_BYTES], rtt[16], cwnd[16];
 	const struct vj_conn_info *i = &c->info;
 
-	printf("%-24s %-24s %-24s %-12s %10s %9s %9u %8u %8u %7u\n", who, endpoint_text(&c->local, local),
+	printf("%-24s %-24s %-24s %-12s %10s %9s %9u %8u %8u %7u ", who, endpoint_text(&c->local, local),
 	       endpoint_text(&c->remote, remote), vj_state_name(i->state), rtt_text(i->srtt_us, rtt),
 	       window_text(i->cwnd_bytes, cwnd), i->in_flight_bytes, i->unsent_bytes, i->unread_bytes,
 	       i->retransmits);
+	for (unsigned why = 0; why < VJ_DROPS_MAX; why++)
+		if (i->drops[why] != 0)
+			printf(" %s %u", drop_name(why), i->drops[why]);
+	putchar('\n');
 }
 
 static void print_answer(const struct ctl_app *app, const struct answer *answer)
@@ -169,7 +181,9 @@ static void print_answer(const struct ctl_app *app, const struct answer *answer)
 	X(resent_segs) X(retransmits) X(out_of_order) X(rcv_rtt_us) X(rcv_mss) X(rcv_space_bytes)             \
 	X(rcv_ssthresh_bytes) X(ato_ms) X(last_data_sent_ms) X(last_data_rcvd_ms) X(last_ack_sent_ms)         \
 	X(last_ack_rcvd_ms) X(bytes_acked) X(bytes_rcvd) X(bytes_sent) X(bytes_retrans) X(segs_in)            \
-	X(segs_out) X(data_segs_in) X(data_segs_out) X(pacing_Bps) X(probes) X(snd_wscale) X(rcv_wscale)
+	X(segs_out) X(data_segs_in) X(data_segs_out) X(pacing_Bps) X(probes) X(snd_wscale) X(rcv_wscale)      \
+	X(delivered) X(delivered_ce) X(dsack_dups) X(reord_seen) X(reordering) X(delivery_rate_Bps)           \
+	X(busy_us) X(rwnd_limited_us) X(sndbuf_limited_us)
 
 static json_t *json_endpoint(const struct ctl_endpoint *ep)
 {
@@ -179,6 +193,16 @@ static json_t *json_endpoint(const struct ctl_endpoint *ep)
 	return json_pack("{s:s, s:i}", "addr", ip_addr_format(&addr, text), "port", (int)ep->port);
 }
 
+static json_t *json_drops(const struct vj_conn_info *i)
+{
+	json_t *drops = json_object();
+
+	for (unsigned why = 0; why < VJ_DROPS_MAX; why++)
+		if (i->drops[why] != 0)
+			json_object_set_new(drops, drop_name(why), json_integer(i->drops[why]));
+	return drops;
+}
+
 static json_t *json_conn(const struct report_conn *c)
 {
 	const struct vj_conn_info *i = &c->info;
@@ -186,9 +210,10 @@ static json_t *json_conn(const struct report_conn *c)
 	json_t *o;
 
 	memcpy(cc, i->congestion, sizeof(i->congestion));
-	o = json_pack("{s:o, s:o, s:s, s:b, s:b, s:b}", "local", json_endpoint(&c->local), "remote",
+	o = json_pack("{s:o, s:o, s:s, s:b, s:b, s:b, s:b, s:o}", "local", json_endpoint(&c->local), "remote",
 		      json_endpoint(&c->remote), "state", vj_state_name(i->state), "timestamps",
-		      i->timestamps != 0, "sack", i->sack != 0, "ecn", i->ecn != 0);
+		      i->timestamps != 0, "sack", i->sack != 0, "ecn", i->ecn != 0, "delivery_app_limited",
+		      i->delivery_app_limited != 0, "drops", json_drops(i));
 	json_object_set_new(o, "congestion", json_string(cc)); /* NULL, thus left out, if it isn't UTF-8 */
 	/* without a limit: left out */
 	if (i->cwnd_bytes != UINT32_MAX)

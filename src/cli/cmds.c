@@ -55,7 +55,7 @@ const struct cmd cmds[] = {
 		.args = "[PID]",
 		.about = "Asks each application of this user (all users, for root), or the one of process PID, for its TCP "
 			 "connections: state, round-trip time, congestion window, what is in flight, queued and unread, "
-			 "retransmissions. With --json all that getsockopt(TCP_INFO) would tell. "
+			 "retransmissions, and segments dropped with the reason. With --json all that getsockopt(TCP_INFO) would tell. "
 			 "On a channel between two programs nothing is lost, so there is no round-trip time and no "
 			 "congestion window there.\n\n"
 			 "The application answers, not vjd: a program under `vj run` does at any time, even while it computes; "

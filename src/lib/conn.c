@@ -333,7 +333,19 @@ static void info_fill(const struct tcp_info *in, struct vj_conn_info *out)
 		.timestamps = in->timestamps,
 		.sack = in->sack,
 		.ecn = in->ecn,
+		.delivery_app_limited = in->delivery_app_limited,
+		.delivered = in->delivered,
+		.delivered_ce = in->delivered_ce,
+		.dsack_dups = in->dsack_dups,
+		.reord_seen = in->reord_seen,
+		.reordering = in->reordering,
+		.delivery_rate_Bps = in->delivery_rate_Bps,
+		.busy_us = in->busy_us,
+		.rwnd_limited_us = in->rwnd_limited_us,
+		.sndbuf_limited_us = in->sndbuf_limited_us,
 	};
+	_Static_assert((int)STACK_DROP_CNT <= (int)VJ_DROPS_MAX, "all reasons have their place");
+	memcpy(out->drops, in->drops, sizeof(in->drops));
 	strncpy(out->congestion, in->congestion, sizeof(out->congestion) - 1);
 }
 

@@ -263,3 +263,21 @@ int vj_stats(const struct vj *vj, struct vj_stats *ret_stats)
 	}
 	return 0;
 }
+
+uint64_t vj_drops(const struct vj *vj, unsigned why)
+{
+	struct stack_stats st;
+
+	stack_stats(vj->stack, &st);
+	return why < STACK_DROP_CNT ? st.drops[why] : 0;
+}
+
+const char *vj_drop_name(unsigned why)
+{
+	return stack_drop_name((enum stack_drop)why);
+}
+
+const char *vj_drop_text(unsigned why)
+{
+	return why < STACK_DROP_CNT ? stack_drop_text((enum stack_drop)why) : NULL;
+}

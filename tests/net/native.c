@@ -761,7 +761,9 @@ static void test_no_vjd(void **state)
 static void test_info(void **state)
 {
 	struct vj_conn_info info = { .sz = sizeof(info) };
+	struct vj_stats st = { .sz = sizeof(st) };
 	struct vj_conn ca, cb, c = { 0 };
+	uint64_t dropped = 0;
 	struct vj_listener l;
 
 	(void)state;
@@ -786,6 +788,16 @@ static void test_info(void **state)
 	assert_int_equal(vj_conn_info(a, ca, &info), 0);
 	assert_int_equal(info.state, 1);
 	assert_int_equal(info.snd_wnd, 0x55555555);
+	assert_int_equal(vj_stats(a, &st), 0);
+	for (unsigned why = 0; vj_drop_name(why); why++) {
+		assert_non_null(vj_drop_text(why));
+		assert_true(why < VJ_DROPS_MAX);
+		dropped += vj_drops(a, why);
+	}
+	assert_int_equal(dropped, st.drops);
+	assert_int_equal(vj_drops(a, VJ_DROPS_MAX), 0);
+	assert_null(vj_drop_name(VJ_DROPS_MAX));
+	assert_null(vj_drop_text(VJ_DROPS_MAX));
 	assert_string_equal(vj_state_name(0), "?");
 	assert_string_equal(vj_state_name(99), "?");
 	vj_conn_close(a, ca);
