@@ -254,7 +254,16 @@ enum vj_option {
 	VJ_OPT_MAXSEG,		      /* bytes, 88..32767; 0: by the channel. Before the connection is made; read: of what is sent now */
 	VJ_OPT_CONGESTION,	      /* index of vj_congestion_name() */
 	VJ_OPT_TOS, VJ_OPT_TTL,
+	VJ_OPT_UTO_S,		/* tell the peer how long we wait for it (RFC 5482), seconds; 0: don't */
+	VJ_OPT_SYNCNT,		/* SYN is sent again so often, 1..127 */
+	VJ_OPT_LINGER2_S,	/* how long the peer's end is waited for after a close, seconds; 0: default, 1..120, 255: not at all */
+	VJ_OPT_FASTOPEN_MAX,	/* of a listener: data in SYN (RFC 7413) of so many peers not confirmed yet; 0: none, 1..65535 */
+	VJ_OPT_DEFER_ACCEPT_S,	/* of a listener: accepted when there is data, or after so many seconds; 0: at once */
+	VJ_OPT_PACING,		/* bytes per second at most; 0: not limited */
+	VJ_OPT_NOTSENT_LOWAT,	/* not writable with so many bytes unsent; 0: no such limit */
 };
+/** vj_listener_option_set() - For all that is accepted from now on. Return: 0; -EINVAL: out of range; -ENOPROTOOPT: unknown. */
+VJ_API int vj_listener_option_set(struct vj *vj, struct vj_listener l, enum vj_option opt, uint64_t value);
 /** vj_conn_option_set() - Return: 0; -EINVAL: out of range; -ENOPROTOOPT: unknown. */
 VJ_API int vj_conn_option_set(struct vj *vj, struct vj_conn c, enum vj_option opt, uint64_t value);
 /** vj_conn_option_get() - Return: 0; -ENOPROTOOPT. */

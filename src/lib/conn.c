@@ -10,7 +10,7 @@ _Static_assert((int)VJ_EV_READABLE == (int)STACK_EV_READABLE && (int)VJ_EV_WRITA
 		       (int)VJ_EV_EOF == (int)STACK_EV_EOF && (int)VJ_EV_ERROR == (int)STACK_EV_ERROR &&
 		       (int)VJ_EV_SENT_ALL == (int)STACK_EV_SENT_ALL,
 	       "events pass through unchanged");
-_Static_assert((int)VJ_OPT_NODELAY == (int)TCP_OPT_NODELAY && (int)VJ_OPT_TTL == (int)TCP_OPT_TTL,
+_Static_assert((int)VJ_OPT_NODELAY == (int)TCP_OPT_NODELAY && (int)VJ_OPT_NOTSENT_LOWAT == (int)TCP_OPT_NOTSENT_LOWAT,
 	       "options pass through unchanged");
 _Static_assert((int)VJ_SEND_MORE == (int)TCP_SEND_MORE, "flags pass through unchanged");
 
@@ -244,6 +244,11 @@ uint32_t vj_ready(const struct vj *vj, struct vj_conn c)
 int vj_error(struct vj *vj, struct vj_conn c, bool clear)
 {
 	return tcp_error(vj->stack, tcp_of(c), clear);
+}
+
+int vj_listener_option_set(struct vj *vj, struct vj_listener l, enum vj_option opt, uint64_t value)
+{
+	return tcp_listener_option_set(vj->stack, (struct listener_id){ l.v }, (enum tcp_option)opt, value);
 }
 
 int vj_conn_option_set(struct vj *vj, struct vj_conn c, enum vj_option opt, uint64_t value)

@@ -79,6 +79,7 @@ static int channel_listen(int fd, struct sock *s)
 		return err;
 	}
 	s->has_listener = true;
+	options_listen(s);
 	return 0;
 }
 
@@ -186,6 +187,7 @@ static int fd_new(const struct sock *listener, int flags)
 static void inherit(struct sock *s, const struct sock *listener, int flags)
 {
 	s->state = SOCK_CONNECTED;
+	s->shared = true;
 	s->family = listener->family;
 	s->nonblock = (flags & SOCK_NONBLOCK) != 0;
 	s->linger = listener->linger;

@@ -123,7 +123,7 @@ struct sock *sock_alloc(void)
 	if (s) {
 		s->file.kind = FILE_SOCK;
 		s->file.refs = 1;
-		s->lease_fd = -1;
+		s->lease_fd = s->option_fd = -1;
 	}
 	return s;
 }

@@ -3,22 +3,31 @@
  * option.c - socket options
  *
  * An option set before it is known where the socket goes is given to the kernel socket and
- * remembered; a connection on a channel gets it when it begins. One that libvj doesn't know is left
- * to the kernel socket below, which checks it and gives it back, and has no effect on a channel.
+ * remembered; a connection on a channel gets it when it begins. Of such a connection's options
+ *
+ *	- those that programs set on each are libvj's alone (`maps`)
+ *	- of the others the kernel socket below checks and keeps the value, and gives it back. A few have a meaning
+ *	  on a channel as well (`kept`): libvj is told what the kernel has made of the value
+ *
+ * An accepted connection shares its kernel socket with others, so for the second kind it gets one of its
+ * own, beside the number, when it first sets such an option.
  */
 #include "sock/priv.h"
 
 #include <linux/errqueue.h>
+#include <linux/tcp.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/time.h>
 
 /*
- * ---- the table ----------------------------------------------------------------------------------
+ * ---- the tables ---------------------------------------------------------------------------------
  * ----------------
  */
+
+enum { TTL_DEFAULT = 64 }; /* what IP_TTL -1 means */
 
 struct map {
 	int level, name;
@@ -43,6 +52,47 @@ static const struct map maps[] = {
 	{ IPPROTO_IP, IP_TTL, VJ_OPT_TTL, false, 1 },
 };
 
+/* What the kernel made of a value, as libvj wants it */
+static uint64_t as_is(uint64_t kernel)
+{
+	return (uint32_t)kernel;
+}
+
+static uint64_t as_rate(uint64_t kernel)
+{
+	return kernel == UINT64_MAX ? 0 : kernel;
+}
+
+static uint64_t as_linger2(uint64_t kernel)
+{
+	return (int32_t)kernel < 0 ? 255 : min_u32((uint32_t)kernel, 120);
+}
+
+struct kept {
+	int level, name;
+	enum vj_option opt;
+	uint8_t bytes; /* of the value */
+	bool listens; /* a listener on channels goes by it itself */
+	uint64_t (*convert)(uint64_t kernel);
+};
+
+static const struct kept kept[] = {
+	{ IPPROTO_TCP, TCP_SYNCNT, VJ_OPT_SYNCNT, 4, false, as_is },
+	{ IPPROTO_TCP, TCP_LINGER2, VJ_OPT_LINGER2_S, 4, false, as_linger2 },
+	{ IPPROTO_TCP, TCP_NOTSENT_LOWAT, VJ_OPT_NOTSENT_LOWAT, 4, false, as_is },
+	{ SOL_SOCKET, SO_MAX_PACING_RATE, VJ_OPT_PACING, 8, false, as_rate },
+	{ IPPROTO_TCP, TCP_DEFER_ACCEPT, VJ_OPT_DEFER_ACCEPT_S, 4, true, as_is },
+	{ IPPROTO_TCP, TCP_FASTOPEN, VJ_OPT_FASTOPEN_MAX, 4, true, as_is },
+};
+
+static const struct kept *kept_find(int level, int name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(kept); i++)
+		if (kept[i].level == level && kept[i].name == name)
+			return &kept[i];
+	return NULL;
+}
+
 static const struct map *map_find(int level, int name)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(maps); i++)
@@ -59,7 +109,7 @@ static int options_have(struct sock *s)
 	return s->opts ? 0 : -ENOMEM;
 }
 
-int options_remember(struct sock *s, enum vj_option opt, uint32_t value)
+int options_remember(struct sock *s, enum vj_option opt, uint64_t value)
 {
 	if (options_have(s))
 		return -ENOMEM;
@@ -75,6 +125,13 @@ void options_replay(const struct sock *from, struct vj_conn c)
 	for (unsigned opt = 0; opt < SOCK_OPTION_CNT; opt++)
 		if (from->opts->set & UINT32_C(1) << opt)
 			vj_conn_option_set(sock.vj, c, (enum vj_option)opt, from->opts->value[opt]);
+}
+
+void options_listen(const struct sock *s)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(kept) && s->opts; i++)
+		if (kept[i].listens && (s->opts->set & UINT32_C(1) << kept[i].opt))
+			vj_listener_option_set(sock.vj, s->listener, kept[i].opt, s->opts->value[kept[i].opt]);
 }
 
 /*
@@ -227,6 +284,10 @@ static int mapped_set(struct sock *s, const struct map *m, const void *val, sock
 		return err;
 	if (m->is_bool)
 		value = value != 0;
+	else if (m->opt == VJ_OPT_TOS)
+		value = (uint8_t)value;
+	else if (m->opt == VJ_OPT_TTL && value == -1)
+		value = TTL_DEFAULT;
 	if (value < 0)
 		return m->opt == VJ_OPT_SNDBUF || m->opt == VJ_OPT_RCVBUF ? 0 : -EINVAL;
 	if (sock_is_conn(s))
@@ -254,13 +315,65 @@ static int option_set(struct sock *s, int level, int name, const void *val, sock
 	return -ENOSYS;
 }
 
-/* Options that are per connection, so a placeholder shared by several must not carry them. */
-static bool is_shared_safe(int level, int name)
+/* The kernel socket that has the options of @s, which has the number @fd. Return: a descriptor; -errno. */
+static int option_fd(int fd, struct sock *s, bool make)
 {
-	return !map_find(level, name) &&
-	       !(level == SOL_SOCKET && (name == SO_RCVTIMEO || name == SO_SNDTIMEO)) &&
-	       !(level == SOL_SOCKET && (name == SO_LINGER || name == SO_ZEROCOPY || name == SO_RCVLOWAT)) &&
-	       !(level == IPPROTO_TCP && name == TCP_CONGESTION);
+	if (!s->shared || (s->option_fd < 0 && !make))
+		return fd;
+	if (s->option_fd < 0)
+		s->option_fd = OWN_FD_MAKE(sys_socket(s->family, SOCK_STREAM | SOCK_CLOEXEC, 0));
+	return s->option_fd;
+}
+
+/* The kernel has taken it; now for libvj. @fd: the kernel socket */
+static void kept_set(int fd, struct sock *s, const struct kept *k)
+{
+	uint64_t kernel = 0;
+	socklen_t len = k->bytes;
+
+	if (sys_getsockopt(fd, k->level, k->name, &kernel, &len))
+		return;
+	if (sock_is_conn(s))
+		vj_conn_option_set(sock.vj, s->conn, k->opt, k->convert(kernel));
+	else
+		options_remember(s, k->opt, k->convert(kernel));
+	if (s->state == SOCK_LISTEN && s->has_listener && sock.vj)
+		options_listen(s);
+}
+
+static int conn_option_set(int fd, struct sock *s, int level, int name, const void *val, socklen_t len)
+{
+	const struct kept *k = kept_find(level, name);
+	int kernel_fd, r;
+
+	if (k && k->opt == VJ_OPT_FASTOPEN_MAX)
+		return -EINVAL; /* there is a connection */
+	r = option_set(s, level, name, val, len);
+	if (r != -ENOSYS)
+		return r;
+	kernel_fd = option_fd(fd, s, true);
+	if (kernel_fd < 0)
+		return kernel_fd;
+	r = sys_setsockopt(kernel_fd, level, name, val, len);
+	if (!r && k)
+		kept_set(kernel_fd, s, k);
+	return r;
+}
+
+/* The kernel checks; what it refuses is not remembered. */
+static int other_option_set(int fd, struct sock *s, int level, int name, const void *val, socklen_t len)
+{
+	int r = sys_setsockopt(fd, level, name, val, len);
+
+	if (r || !s)
+		return r;
+	if (s->state == SOCK_UDP)
+		dgram_option(s, level, name, val, len);
+	if (kept_find(level, name) && s->state != SOCK_UDP)
+		kept_set(fd, s, kept_find(level, name));
+	else
+		option_set(s, level, name, val, len);
+	return 0;
 }
 
 int sock_setsockopt(int fd, int level, int name, const void *val, socklen_t len)
@@ -269,18 +382,12 @@ int sock_setsockopt(int fd, int level, int name, const void *val, socklen_t len)
 	struct sock *s = f && f->kind == FILE_SOCK ? sock_of(f) : NULL;
 	int r;
 
-	if (s && sock_is_conn(s)) {
-		r = option_set(s, level, name, val, len);
-		if (r == -ENOSYS && is_shared_safe(level, name))
-			r = sys_setsockopt(fd, level, name, val, len);
-	} else {
-		/* the kernel checks; what it refuses is not remembered */
-		r = sys_setsockopt(fd, level, name, val, len);
-		if (s && !r)
-			option_set(s, level, name, val, len);
-		if (s && !r && s->state == SOCK_UDP)
-			dgram_option(s, level, name, val, len);
-	}
+	if ((int)len < 0)
+		r = -EINVAL;
+	else if (s && sock_is_conn(s))
+		r = conn_option_set(fd, s, level, name, val, len);
+	else
+		r = other_option_set(fd, s, level, name, val, len);
 	if (f)
 		lock_leave();
 	return (int)ret_errno(r);
@@ -342,30 +449,8 @@ static int congestion_get(const struct sock *s, void *val, socklen_t *len)
 	return value_out(name, sizeof(name), val, len);
 }
 
-static int info_get(const struct sock *s, void *val, socklen_t *len)
-{
-	struct vj_conn_info info = { .sz = sizeof(info) };
-	struct tcp_info ti = { 0 };
-	int err = vj_conn_info(sock.vj, s->conn, &info);
-
-	if (err)
-		return err;
-	ti.tcpi_state = (uint8_t)info.state;
-	ti.tcpi_rto = info.rto_us;
-	ti.tcpi_rtt = info.srtt_us;
-	ti.tcpi_rttvar = info.rttvar_us;
-	ti.tcpi_snd_mss = ti.tcpi_rcv_mss = ti.tcpi_advmss = info.mss;
-	ti.tcpi_pmtu = info.mss + 40;
-	ti.tcpi_snd_cwnd = info.mss ? info.cwnd_bytes / info.mss : 0;
-	ti.tcpi_snd_ssthresh = info.mss ? info.ssthresh_bytes / info.mss : 0;
-	ti.tcpi_rcv_space = info.rcv_wnd;
-	ti.tcpi_unacked = info.mss ? (info.in_flight_bytes + info.mss - 1) / info.mss : 0;
-	ti.tcpi_total_retrans = info.retransmits;
-	return value_out(&ti, sizeof(ti), val, len);
-}
-
 /* Return: 0; -errno; -ENOSYS: not one of ours. */
-static int option_get(struct sock *s, int level, int name, void *val, socklen_t *len)
+static int option_get(int fd, struct sock *s, int level, int name, void *val, socklen_t *len)
 {
 	const struct map *m = map_find(level, name);
 	uint64_t value;
@@ -389,11 +474,18 @@ static int option_get(struct sock *s, int level, int name, void *val, socklen_t 
 		case SO_LINGER:
 			return value_out(&(struct linger){ s->linger, (int)s->linger_s },
 					 sizeof(struct linger), val, len);
+		case SO_INCOMING_CPU: /* who reads does all the work */
+			return int_out(sched_getcpu(), val, len);
+		case SO_COOKIE:
+			option_fd(fd, s, true);
+			return -ENOSYS;
 		}
 	} else if (level == IPPROTO_TCP && name == TCP_CONGESTION) {
 		return congestion_get(s, val, len);
 	} else if (level == IPPROTO_TCP && name == TCP_INFO) {
-		return info_get(s, val, len);
+		return info_get(fd, s, val, len);
+	} else if (level == IPPROTO_TCP && name == TCP_CC_INFO) {
+		return value_out("", 0, val, len); /* as of a congestion control that tells nothing */
 	}
 	return -ENOSYS;
 }
@@ -421,10 +513,10 @@ int sock_getsockopt(int fd, int level, int name, void *val, socklen_t *len)
 	} else if (s->state != SOCK_DEAD) {
 		if (level == SOL_SOCKET && name == SO_ERROR)
 			ctx_process();
-		r = option_get(s, level, name, val, len);
+		r = option_get(fd, s, level, name, val, len);
 	}
 	if (r == -ENOSYS)
-		r = sys_getsockopt(fd, level, name, val, len);
+		r = sys_getsockopt(sock_is_conn(s) ? option_fd(fd, s, false) : fd, level, name, val, len);
 	lock_leave();
 	return (int)ret_errno(r);
 }

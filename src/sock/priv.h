@@ -97,10 +97,10 @@ enum sock_state {
 };
 
 /* Options set before there is a connection; a listener hands them to what it accepts. */
-#define SOCK_OPTION_CNT (VJ_OPT_TTL + 1)
+#define SOCK_OPTION_CNT (VJ_OPT_NOTSENT_LOWAT + 1)
 struct sock_options {
 	uint32_t set; /* bit per enum vj_option */
-	uint32_t value[SOCK_OPTION_CNT];
+	uint64_t value[SOCK_OPTION_CNT];
 	bool zerocopy; /* SO_ZEROCOPY: sends with MSG_ZEROCOPY are counted, and told by recvmsg(MSG_ERRQUEUE) */
 	uint32_t zerocopy_sent, zerocopy_told;
 };
@@ -134,6 +134,7 @@ struct sock {
 	bool connect_async; /* connect() returned EINPROGRESS and has not been asked again */
 	uint8_t refusals;   /* CONNECTING: owners of the port that did not want it any more */
 	bool linger;
+	bool shared; /* the kernel socket below is the placeholder of several */
 	uint16_t err; /* error found after part of a call succeeded, for the next one */
 	uint32_t linger_s;
 	union {
@@ -144,6 +145,7 @@ struct sock {
 	uint32_t backlog; /* LISTEN */
 	uint32_t rcvlowat; /* SO_RCVLOWAT; 0: 1 */
 	int lease_fd; /* LISTEN, UDP: our own duplicate of the kernel socket, the proof that the port is ours; else -1 */
+	int option_fd; /* `shared`: a kernel socket that keeps the options of this one alone; -1: has none yet */
 	uint64_t rcvtimeo_ns, sndtimeo_ns; /* 0: none */
 	struct sock_options *opts;	   /* NULL: none set; malloc */
 };
@@ -460,7 +462,7 @@ void dgram_dests_forget(void);
 /* What was remembered, onto a new connection. */
 void options_replay(const struct sock *from, struct vj_conn c);
 /* Return: 0; -ENOMEM. */
-int options_remember(struct sock *s, enum vj_option opt, uint32_t value);
+int options_remember(struct sock *s, enum vj_option opt, uint64_t value);
 /* SO_ZEROCOPY, onto what a listener accepts */
 void zerocopy_inherit(const struct sock *from, struct sock *s);
 /* One send with MSG_ZEROCOPY: done at once, since it was a copy; the program is told as the kernel would. Lock held. */
@@ -471,6 +473,11 @@ static inline bool zerocopy_waits(const struct sock *s)
 }
 /* recvmsg(MSG_ERRQUEUE). Return: 0; -EAGAIN. */
 int zerocopy_told(struct sock *s, struct msghdr *msg);
+/* Those that a listener on channels needs itself. */
+void options_listen(const struct sock *s);
+
+/* info.c: TCP_INFO, as long as the kernel's. Return: 0; -errno. */
+int info_get(int fd, const struct sock *s, void *val, socklen_t *len);
 
 /*
  * ---- wait.c -------------------------------------------------------------------------------------

@@ -156,6 +156,8 @@ static ssize_t send_leave(int fd, struct sock *s, const struct iovec *iov, int c
 				      .msg_namelen = len };
 
 		r = dgram_send(fd, s, &msg, flags);
+	} else if (unlikely((flags & MSG_FASTOPEN) && addr)) {
+		r = s->state == SOCK_CONNECTING ? -EALREADY : -EISCONN;
 	} else {
 		r = conn_send(s, iov, cnt, flags & ~MSG_OOB);
 		if (unlikely(flags & MSG_ZEROCOPY) && r > 0)

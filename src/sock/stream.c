@@ -137,6 +137,7 @@ void sock_destroy(struct sock *s)
 		free(s->dgram);
 	}
 	own_fd_close(s->lease_fd);
+	own_fd_close(s->option_fd);
 	for (struct watch *w = s->file.watches, *next; w; w = next) {
 		next = w->next;
 		watch_destroy(w);

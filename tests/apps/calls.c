@@ -869,6 +869,7 @@ int main(int argc, char **argv)
 		      { "nonblocking", nonblocking },
 		      { "dup", test_dup },
 		      { "options", test_options },
+		      { "alloptions", calls_options },
 		      { "epoll", calls_epoll },
 		      { "poll", calls_poll },
 		      { "timeouts", calls_timeouts },

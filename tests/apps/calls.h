@@ -34,6 +34,9 @@ void listen_on(struct pair *p, int family, const char *text);
 void pair_open(struct pair *p, int family, const char *text);
 void pair_close(struct pair *p);
 
+/* ---- calls_options.c */
+void calls_options(void);
+
 /* ---- calls_udp.c */
 void calls_udp(void);
 

@@ -1,0 +1,308 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* Socket options, one by one: what may be set, what is read back, what is refused, on sockets in every state */
+#include "calls.h"
+
+#include <errno.h>
+#include <linux/tcp.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+struct try {
+	const char *name;
+	int level, opt;
+	int values[6];
+	int cnt;
+};
+
+#define TRY(level, opt, ...) { #opt, level, opt, { __VA_ARGS__ }, (int)(sizeof((int[]){ __VA_ARGS__ }) / sizeof(int)) }
+
+static const struct try tries[] = {
+	TRY(IPPROTO_TCP, TCP_NODELAY, 1, -1, 0),
+	TRY(IPPROTO_TCP, TCP_CORK, 1, 2, 0),
+	TRY(IPPROTO_TCP, TCP_QUICKACK, 0, 1),
+	TRY(IPPROTO_TCP, TCP_SYNCNT, 3, 0, 127, 128, -1),
+	TRY(IPPROTO_TCP, TCP_LINGER2, 10, -5, 119, 120, 0),
+	TRY(IPPROTO_TCP, TCP_DEFER_ACCEPT, 1, 5, 100, -3, 0),
+	TRY(IPPROTO_TCP, TCP_WINDOW_CLAMP, 1, 70000),
+	TRY(IPPROTO_TCP, TCP_USER_TIMEOUT, -1, 5000, 0),
+	TRY(IPPROTO_TCP, TCP_NOTSENT_LOWAT, 16384, -1, 0),
+	TRY(IPPROTO_TCP, TCP_SAVE_SYN, 1, 2, 3, -1, 0),
+	TRY(IPPROTO_TCP, TCP_INQ, 1, 2, 0),
+	TRY(IPPROTO_TCP, TCP_THIN_LINEAR_TIMEOUTS, 1, 2, 0),
+	TRY(IPPROTO_TCP, TCP_FASTOPEN_CONNECT, 2),
+	TRY(IPPROTO_TCP, TCP_REPAIR_QUEUE, 1),
+	TRY(IPPROTO_TCP, TCP_KEEPIDLE, 0, 32767, 32768),
+	TRY(IPPROTO_TCP, TCP_KEEPINTVL, 0, 32767, 32768),
+	TRY(IPPROTO_TCP, TCP_KEEPCNT, 0, 127, 128),
+	TRY(SOL_SOCKET, SO_PRIORITY, 3, 6, 0),
+	TRY(SOL_SOCKET, SO_MARK, 77, 0),
+	TRY(SOL_SOCKET, SO_OOBINLINE, 1, 0),
+	TRY(SOL_SOCKET, SO_TIMESTAMP, 1, 0),
+	TRY(SOL_SOCKET, SO_DONTROUTE, 1, 0),
+	TRY(SOL_SOCKET, SO_MAX_PACING_RATE, 100000, 0, -1),
+	TRY(IPPROTO_IP, IP_TOS, 16, 255, 256, 0),
+	TRY(IPPROTO_IP, IP_TTL, 7, 0, 255, 256, -1),
+};
+
+static void get(const char *name, int fd, int level, int opt, socklen_t len)
+{
+	unsigned char bytes[512];
+	socklen_t room = len;
+
+	memset(bytes, 0xa5, sizeof(bytes));
+	if (getsockopt(fd, level, opt, bytes, &len)) {
+		say(name, -1);
+		return;
+	}
+	printf("%s of %u: %u:", name, room, len);
+	for (socklen_t i = 0; i < len && i < 16; i++)
+		printf(" %02x", bytes[i]);
+	putchar('\n');
+	if (bytes[len] != 0xa5)
+		printf("written beyond the end\n");
+}
+
+static void all_of(const char *who, int fd)
+{
+	title(who);
+	for (size_t i = 0; i < sizeof(tries) / sizeof(tries[0]); i++) {
+		const struct try *t = &tries[i];
+
+		if (t->opt != TCP_WINDOW_CLAMP) /* goes by the buffer */
+			get(t->name, fd, t->level, t->opt, sizeof(int));
+		for (int v = 0; v < t->cnt; v++) {
+			char text[64];
+
+			snprintf(text, sizeof(text), "%s = %d", t->name, t->values[v]);
+			say(text, setsockopt(fd, t->level, t->opt, &t->values[v], sizeof(int)));
+			get(t->name, fd, t->level, t->opt, sizeof(int));
+		}
+		get(t->name, fd, t->level, t->opt, 1);
+	}
+}
+
+/* Only where there is no connection yet */
+static void before_connection(int fd)
+{
+	int value = 0;
+
+	say("TCP_WINDOW_CLAMP = 0", setsockopt(fd, IPPROTO_TCP, TCP_WINDOW_CLAMP, &value, sizeof(value)));
+	say("TCP_FASTOPEN = 0", setsockopt(fd, IPPROTO_TCP, TCP_FASTOPEN, &value, sizeof(value)));
+	value = 5;
+	say("TCP_FASTOPEN = 5", setsockopt(fd, IPPROTO_TCP, TCP_FASTOPEN, &value, sizeof(value)));
+	value = -1;
+	say("TCP_FASTOPEN = -1", setsockopt(fd, IPPROTO_TCP, TCP_FASTOPEN, &value, sizeof(value)));
+	value = 1;
+	say("TCP_FASTOPEN_CONNECT", setsockopt(fd, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, &value, sizeof(value)));
+	get("TCP_FASTOPEN_CONNECT", fd, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, sizeof(int));
+	value = 0;
+	setsockopt(fd, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, &value, sizeof(value));
+	say("TCP_FASTOPEN_NO_COOKIE", setsockopt(fd, IPPROTO_TCP, TCP_FASTOPEN_NO_COOKIE, &value, sizeof(value)));
+	value = 70000;
+	say("TCP_MAXSEG", setsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &value, sizeof(value)));
+	value = 87;
+	say("TCP_MAXSEG", setsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &value, sizeof(value)));
+}
+
+static void congestion(const char *who, int fd)
+{
+	static const char *const names[] = { "reno", "nosuch", "cubic", "cubic-and-so-on-for-long", "" };
+
+	title(who);
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		say(names[i], setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, names[i], (socklen_t)strlen(names[i])));
+		get("TCP_CONGESTION", fd, IPPROTO_TCP, TCP_CONGESTION, 16);
+		get("TCP_CONGESTION", fd, IPPROTO_TCP, TCP_CONGESTION, 3);
+		get("TCP_CONGESTION", fd, IPPROTO_TCP, TCP_CONGESTION, 100);
+		get("TCP_CC_INFO", fd, IPPROTO_TCP, TCP_CC_INFO, 32);
+	}
+}
+
+static void pacing(const char *who, int fd)
+{
+	unsigned long long rate = 1ULL << 33;
+	unsigned int small = 4000000;
+
+	title(who);
+	say("64 bits", setsockopt(fd, SOL_SOCKET, SO_MAX_PACING_RATE, &rate, sizeof(rate)));
+	get("SO_MAX_PACING_RATE", fd, SOL_SOCKET, SO_MAX_PACING_RATE, 8);
+	get("SO_MAX_PACING_RATE", fd, SOL_SOCKET, SO_MAX_PACING_RATE, 4);
+	say("32 bits", setsockopt(fd, SOL_SOCKET, SO_MAX_PACING_RATE, &small, sizeof(small)));
+	get("SO_MAX_PACING_RATE", fd, SOL_SOCKET, SO_MAX_PACING_RATE, 8);
+	small = ~0u;
+	say("no limit", setsockopt(fd, SOL_SOCKET, SO_MAX_PACING_RATE, &small, sizeof(small)));
+	get("SO_MAX_PACING_RATE", fd, SOL_SOCKET, SO_MAX_PACING_RATE, 8);
+	get("SO_MAX_PACING_RATE", fd, SOL_SOCKET, SO_MAX_PACING_RATE, 2);
+}
+
+/* Arguments that are none */
+static void arguments(const char *who, int fd)
+{
+	static const int names[] = { TCP_NODELAY, TCP_CONGESTION, TCP_SYNCNT, TCP_WINDOW_CLAMP, TCP_NOTSENT_LOWAT, TCP_INFO };
+	int value = 1;
+	socklen_t len;
+
+	title(who);
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		say("set, short", setsockopt(fd, IPPROTO_TCP, names[i], &value, 2));
+		say("set, none", setsockopt(fd, IPPROTO_TCP, names[i], &value, 0));
+		say("set, length -1", setsockopt(fd, IPPROTO_TCP, names[i], &value, (socklen_t)-1));
+		len = (socklen_t)-1;
+		say("get, length -1", getsockopt(fd, IPPROTO_TCP, names[i], &value, &len));
+		len = 0;
+		say("get, length 0", getsockopt(fd, IPPROTO_TCP, names[i], &value, &len));
+		printf("%u\n", len);
+	}
+	say("SO_LINGER, short", setsockopt(fd, SOL_SOCKET, SO_LINGER, &value, sizeof(value)));
+	say("SO_RCVTIMEO, short", setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &value, sizeof(value)));
+}
+
+/* As long as the kernel's, whatever is asked for; what does not depend on time */
+static void info(const char *who, int fd)
+{
+	static const socklen_t lens[] = { 0, 1, 7, 8, 104, 192, 232, 500 };
+	struct tcp_info i;
+	socklen_t len = sizeof(i);
+
+	title(who);
+	for (size_t n = 0; n < sizeof(lens) / sizeof(lens[0]); n++) {
+		unsigned char bytes[512];
+
+		len = lens[n];
+		say("TCP_INFO", getsockopt(fd, IPPROTO_TCP, TCP_INFO, bytes, &len));
+		printf("%u of %u\n", len, lens[n]);
+	}
+	len = sizeof(i);
+	memset(&i, 0xa5, sizeof(i));
+	say("TCP_INFO", getsockopt(fd, IPPROTO_TCP, TCP_INFO, &i, &len));
+	printf("state %u ca %u retransmits %u probes %u backoff %u unacked %u lost %u retrans %u total %u notsent %u dsack %u "
+	       "reordering %u, seen %u\n",
+	       i.tcpi_state, i.tcpi_ca_state, i.tcpi_retransmits, i.tcpi_probes, i.tcpi_backoff, i.tcpi_unacked, i.tcpi_lost,
+	       i.tcpi_retrans, i.tcpi_total_retrans, i.tcpi_notsent_bytes, i.tcpi_dsack_dups, i.tcpi_reordering,
+	       i.tcpi_reord_seen);
+	printf("max pacing %llx rwnd %llu sndbuf %llu\n", (unsigned long long)i.tcpi_max_pacing_rate,
+	       (unsigned long long)i.tcpi_rwnd_limited, (unsigned long long)i.tcpi_sndbuf_limited);
+	say("some mss", i.tcpi_snd_mss > 500);
+	say("some window", i.tcpi_snd_cwnd > 0 && i.tcpi_snd_wnd > 1000);
+	say("some rto", i.tcpi_rto >= 200000);
+}
+
+/* What is one's own and not one's neighbour's */
+static void neighbours(void)
+{
+	unsigned long long cookie[2] = { 0 };
+	int second, other, value = 3;
+	socklen_t len = sizeof(cookie[0]);
+	struct pair p;
+
+	title("options of two accepted sockets");
+	pair_open(&p, AF_INET, "127.0.0.1");
+	other = socket(AF_INET, SOCK_STREAM, 0);
+	say("connect", connect(other, (struct sockaddr *)&p.addr, p.addr_len));
+	second = accept(p.listener, NULL, NULL);
+	must("accept", second >= 0);
+	say("SO_PRIORITY", setsockopt(p.server, SOL_SOCKET, SO_PRIORITY, &value, sizeof(value)));
+	get("this", p.server, SOL_SOCKET, SO_PRIORITY, 4);
+	get("that", second, SOL_SOCKET, SO_PRIORITY, 4);
+	say("SO_COOKIE", getsockopt(p.server, SOL_SOCKET, SO_COOKIE, &cookie[0], &len));
+	say("SO_COOKIE", getsockopt(second, SOL_SOCKET, SO_COOKIE, &cookie[1], &len));
+	say("differ", cookie[0] != cookie[1]);
+	len = sizeof(value);
+	say("SO_INCOMING_CPU", getsockopt(p.server, SOL_SOCKET, SO_INCOMING_CPU, &value, &len));
+	say("a processor", value >= 0);
+	close(second);
+	close(other);
+	pair_close(&p);
+}
+
+/* Before there is data nobody is to be woken; DEFER_ACCEPT 1 lets go after a second at the latest. */
+static void deferred(void)
+{
+	int value = 30, client;
+	struct pair p;
+
+	title("TCP_DEFER_ACCEPT");
+	listen_on(&p, AF_INET, "127.0.0.1");
+	say("set", setsockopt(p.listener, IPPROTO_TCP, TCP_DEFER_ACCEPT, &value, sizeof(value)));
+	client = socket(AF_INET, SOCK_STREAM, 0);
+	say("connect", connect(client, (struct sockaddr *)&p.addr, p.addr_len));
+	say_bits("before data", poll_now(p.listener, 100));
+	say("send", send(client, "x", 1, 0));
+	say_bits("with data", poll_now(p.listener, 2000));
+	p.server = accept(p.listener, NULL, NULL);
+	must("accept", p.server >= 0);
+	say("recv", recv(p.server, &(char){ 0 }, 1, 0));
+	close(client);
+	close(p.server);
+	close(p.listener);
+}
+
+/* Not writable as long as more than this waits: of what the peer's window does not take. */
+static void fastopen(void)
+{
+	struct pair p;
+	int value = 1, client;
+	long n;
+
+	title("Fast Open");
+	listen_on(&p, AF_INET, "127.0.0.1");
+	value = 16;
+	say("TCP_FASTOPEN", setsockopt(p.listener, IPPROTO_TCP, TCP_FASTOPEN, &value, sizeof(value)));
+	get("TCP_FASTOPEN", p.listener, IPPROTO_TCP, TCP_FASTOPEN, sizeof(int));
+	client = socket(AF_INET, SOCK_STREAM, 0);
+	n = sendto(client, "hello", 5, MSG_FASTOPEN, (struct sockaddr *)&p.addr, p.addr_len);
+	say("sendto", n);
+	p.server = accept(p.listener, NULL, NULL);
+	must("accept", p.server >= 0);
+	say("recv", recv(p.server, &(char[8]){ 0 }, 8, MSG_WAITALL * 0));
+	say("again", sendto(client, "hello", 5, MSG_FASTOPEN, (struct sockaddr *)&p.addr, p.addr_len));
+	close(client);
+	close(p.server);
+	client = socket(AF_INET, SOCK_STREAM, 0);
+	value = 1;
+	say("TCP_FASTOPEN_CONNECT", setsockopt(client, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, &value, sizeof(value)));
+	say("connect", connect(client, (struct sockaddr *)&p.addr, p.addr_len));
+	say("send", send(client, "hello", 5, 0));
+	p.server = accept(p.listener, NULL, NULL);
+	must("accept", p.server >= 0);
+	say("recv", recv(p.server, &(char[8]){ 0 }, 8, 0));
+	close(client);
+	close(p.server);
+	close(p.listener);
+}
+
+void calls_options(void)
+{
+	struct pair p;
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	before_connection(fd);
+	all_of("all options, fresh", fd);
+	congestion("congestion control, fresh", fd);
+	pacing("pacing, fresh", fd);
+	arguments("arguments, fresh", fd);
+	info("information, fresh", fd);
+	close(fd);
+	pair_open(&p, AF_INET, "127.0.0.1");
+	all_of("all options, listening", p.listener);
+	all_of("all options, connected", p.client);
+	all_of("all options, accepted", p.server);
+	pair_close(&p);
+	pair_open(&p, AF_INET6, "::1");
+	congestion("congestion control, connected", p.client);
+	congestion("congestion control, accepted", p.server);
+	pacing("pacing, connected", p.client);
+	pacing("pacing, accepted", p.server);
+	arguments("arguments, connected", p.client);
+	arguments("arguments, accepted", p.server);
+	pair_close(&p);
+	pair_open(&p, AF_INET, "127.0.0.1");
+	info("information, listening", p.listener);
+	info("information, connected", p.client);
+	info("information, accepted", p.server);
+	pair_close(&p);
+	neighbours();
+	deferred();
+	fastopen();
+}
