@@ -18,16 +18,6 @@ static inline unsigned int bits_clz64(uint64_t v)
 	return (unsigned int)__builtin_clzll(v);
 }
 
-static inline unsigned int bits_ctz32(uint32_t v)
-{
-	return (unsigned int)__builtin_ctz(v);
-}
-
-static inline unsigned int bits_clz32(uint32_t v)
-{
-	return (unsigned int)__builtin_clz(v);
-}
-
 static inline unsigned int bits_log2_floor(uint64_t v)
 {
 	return 63 - bits_clz64(v);

@@ -48,7 +48,6 @@ void log_vwrite(const struct log_sink *sink, enum log_level level, const char *f
 const char *log_level_name(enum log_level level);
 
 #define log_error(sink, ...) log_write(sink, LOG_LEVEL_ERROR, __VA_ARGS__)
-#define log_warn(sink, ...) log_write(sink, LOG_LEVEL_WARN, __VA_ARGS__)
 #define log_info(sink, ...) log_write(sink, LOG_LEVEL_INFO, __VA_ARGS__)
 #define log_debug(sink, ...) log_write(sink, LOG_LEVEL_DEBUG, __VA_ARGS__)
 

@@ -130,11 +130,6 @@ static inline bool be32_eq(struct be32 a, struct be32 b)
 	return a.raw == b.raw;
 }
 
-static inline bool be64_eq(struct be64 a, struct be64 b)
-{
-	return a.raw == b.raw;
-}
-
 /*
  * Loads and stores at any alignment. load_be*() and store_be*() swap: the number is in host order.
  * load_u*() and store_u*() keep the machine's own order.
