@@ -384,6 +384,8 @@ VJ_API int vj_udp_send(struct vj *vj, struct vj_udp u, const struct sockaddr *re
  */
 VJ_API ssize_t vj_udp_recv(struct vj *vj, struct vj_udp u, void *buf, size_t len, bool peek,
 			   struct sockaddr_storage *ret_from, struct sockaddr_storage *ret_to);
+/** vj_udp_next_bytes() - Length of the oldest datagram; takes nothing, no pending error either. Return: bytes; -EAGAIN: none. */
+VJ_API ssize_t vj_udp_next_bytes(const struct vj *vj, struct vj_udp u);
 /** vj_udp_ready() - Level of VJ_EV_READABLE, _ERROR now */
 VJ_API uint32_t vj_udp_ready(const struct vj *vj, struct vj_udp u);
 /** vj_udp_error() - Take the error that the next call would report. Return: positive errno; 0: none. */

@@ -116,6 +116,14 @@ int vj_udp_send(struct vj *vj, struct vj_udp u, const struct sockaddr *remote, s
 	return err;
 }
 
+ssize_t vj_udp_next_bytes(const struct vj *vj, struct vj_udp u)
+{
+	size_t len;
+	int err = udp_next_bytes(vj->stack, (struct udp_id){ u.v }, &len);
+
+	return err ? err : (ssize_t)len;
+}
+
 ssize_t vj_udp_recv(struct vj *vj, struct vj_udp u, void *buf, size_t len, bool peek, struct sockaddr_storage *ret_from,
 		    struct sockaddr_storage *ret_to)
 {

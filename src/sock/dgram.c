@@ -690,7 +690,7 @@ int dgram_next_bytes(struct sock *s)
 
 	if (s->dgram->open && sock.vj) {
 		ctx_process();
-		len = vj_udp_recv(sock.vj, s->dgram->udp, scratch, 0, true, NULL, NULL);
+		len = vj_udp_next_bytes(sock.vj, s->dgram->udp);
 	}
 	return len < 0 ? -EAGAIN : (int)len;
 }

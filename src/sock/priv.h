@@ -251,6 +251,16 @@ extern struct sock_layer sock;
 /* This thread holds the lock. A signal handler that runs meanwhile must not take it again. */
 extern __thread bool sock_inside __attribute__((tls_model("initial-exec")));
 
+/*
+ * EFAULT, for the wild pointer that programs really pass: NULL, and what lies a little beyond it. Any other that the kernel would refuse is
+ * used in this process, and ends it by SIGSEGV: to tell them before is a system call for each transfer, and to survive
+ * the fault is a handler in place of the program's own.
+ */
+static inline bool is_wild(const void *p)
+{
+	return unlikely((uintptr_t)p < 4096);
+}
+
 /* A result as libc returns it. */
 static inline long ret_errno(long r)
 {

@@ -38,6 +38,8 @@ static long peek_scattered(struct sock *s, const struct iovec *iov, int cnt)
 	for (int i = 0; i < cnt && n > 0 && off < (size_t)n; i++) {
 		size_t part = min_size(iov[i].iov_len, (size_t)n - off);
 
+		if (part && is_wild(iov[i].iov_base))
+			return -EFAULT;
 		memcpy(iov[i].iov_base, bytes + off, part);
 		off += part;
 	}
@@ -62,6 +64,8 @@ static long take(struct sock *s, const struct iovec *iov, int cnt, size_t skip, 
 		len -= skip;
 		if (unlikely(flags & MSG_TRUNC))
 			n = discard(s, len);
+		else if (is_wild(iov[i].iov_base))
+			n = vj_ready(sock.vj, s->conn) & VJ_EV_READABLE ? -EFAULT : -EAGAIN;
 		else
 			n = vj_recv(sock.vj, s->conn, (uint8_t *)iov[i].iov_base + skip, len,
 				    (flags & MSG_PEEK) != 0);

@@ -26,6 +26,8 @@ static long put(struct sock *s, const struct iovec *iov, int cnt, size_t skip, u
 			continue;
 		}
 		len -= skip;
+		if (is_wild(iov[i].iov_base))
+			return done ? (long)done : -EFAULT;
 		n = vj_send(sock.vj, s->conn, (const uint8_t *)iov[i].iov_base + skip, len,
 			    i + 1 < cnt ? flags | VJ_SEND_MORE : flags);
 		skip = 0;
@@ -108,9 +110,13 @@ long conn_send(struct sock *s, const struct iovec *iov, int cnt, int flags)
 	if (cnt == 1) {
 		want = iov->iov_len;
 	} else {
-		for (int i = 0; i < cnt; i++)
+		bool wild = false;
+
+		for (int i = 0; i < cnt; i++) {
 			want += iov[i].iov_len;
-		if (want <= GATHER_BYTES) {
+			wild |= iov[i].iov_len && is_wild(iov[i].iov_base);
+		}
+		if (want <= GATHER_BYTES && !wild) {
 			uint8_t bytes[GATHER_BYTES];
 			size_t off = 0;
 

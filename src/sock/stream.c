@@ -157,6 +157,7 @@ long sock_fail(struct sock *s, long err)
 {
 	switch (err) {
 	case -EAGAIN:
+	case -EFAULT:
 	case -ENOTCONN:
 	case -EINVAL:
 	case -ENOMEM:

@@ -502,6 +502,8 @@ int udp_send(struct stack *s, struct udp_id u, struct link_id link, const struct
  */
 int udp_recv(struct stack *s, struct udp_id u, void *buf, size_t len, bool peek, size_t *ret_len,
 	     struct endpoint *ret_from, struct ip_addr *ret_to, struct link_id *ret_link);
+/** udp_next_bytes() - Length of the oldest datagram, whatever error is pending. Return: 0; -EAGAIN: none. */
+int udp_next_bytes(const struct stack *s, struct udp_id u, size_t *ret_len);
 /** udp_error() - Take the pending ICMP error. Return: positive errno; 0: none. */
 int udp_error(struct stack *s, struct udp_id u);
 /** udp_ready() - Level: READABLE, ERROR */

@@ -261,6 +261,16 @@ int udp_recv(struct stack *s, struct udp_id u, void *buf, size_t len, bool peek,
 	return 0;
 }
 
+int udp_next_bytes(const struct stack *s, struct udp_id u, size_t *ret_len)
+{
+	const struct udp_sock *sock = sock_at(s, u.v);
+
+	if (sock->head == 0)
+		return -EAGAIN;
+	*ret_len = dgram_at(s, sock->head)->data.bytes;
+	return 0;
+}
+
 /* ---- sending ----------------------------------------------------------------------------------
  */
 

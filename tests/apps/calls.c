@@ -332,6 +332,32 @@ static void test_data(void)
 	pair_close(&p);
 }
 
+/* Not a pointer: what waits stays, what would be sent is not. */
+static void test_faults(void)
+{
+	struct iovec iov[2] = { { (void *)"good", 4 }, { NULL, 4 } };
+	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = 2 };
+	struct pair p;
+	char buf[32];
+
+	title("no pointers");
+	pair_open(&p, AF_INET, "127.0.0.1");
+	say("recv, nothing there", recv(p.server, NULL, 4, MSG_DONTWAIT));
+	say("send", send(p.client, NULL, 4, 0));
+	say("send a little above", send(p.client, (void *)(uintptr_t)p.listener, 4, 0));
+	say("send nothing", send(p.client, NULL, 0, 0));
+	iov[0].iov_base = NULL;
+	say("sendmsg", sendmsg(p.client, &msg, 0));
+	say("send", send(p.client, "abcd", 4, 0));
+	settle();
+	say("recv", recv(p.server, NULL, 4, 0));
+	say("peek", recv(p.server, NULL, 4, MSG_PEEK));
+	say("read", read(p.server, (void *)(uintptr_t)p.listener, 4)); /* a small number */
+	say("recv", recv(p.server, buf, sizeof(buf), MSG_DONTWAIT));
+	printf("%.4s\n", buf);
+	pair_close(&p);
+}
+
 static void test_mmsg(void)
 {
 	char a[8] = "", b[8] = "";
@@ -834,6 +860,7 @@ static void names(void)
 static void data(void)
 {
 	test_data();
+	test_faults();
 	test_mmsg();
 	test_sendfile();
 	test_bulk();

@@ -398,6 +398,8 @@ static void test_udp_refused(void)
 	printf("%s\n", err ? strerrorname_np(err) : "none");
 	say("send", send(p.client, "c", 1, 0));
 	settle();
+	say("FIONREAD", ioctl(p.client, FIONREAD, &err));
+	printf("%d\n", err);
 	say_text("recv", buf, recv(p.client, buf, sizeof(buf), MSG_DONTWAIT));
 	say_text("recv", buf, recv(p.client, buf, sizeof(buf), MSG_DONTWAIT));
 	close(p.client);
