@@ -194,7 +194,7 @@ static bool look_at_named(int argc, char **argv)
 	bool good = true;
 
 	for (int i = 0; i < argc; i++)
-		if (doctor_interface(argv[i]) < 0) {
+		if (doctor_interface(argv[i], true) < 0) {
 			complain("doctor: there is no interface %s; see: ip link", argv[i]);
 			good = false;
 		}
@@ -207,7 +207,7 @@ static void look_at_all(void)
 
 	for (struct if_nameindex *i = all; i != NULL && i->if_index != 0; i++)
 		if (strncmp(i->if_name, "vjh", 3) != 0 && strcmp(i->if_name, "lo") != 0)
-			doctor_interface(i->if_name);
+			doctor_interface(i->if_name, false);
 	if (all != NULL)
 		if_freenameindex(all);
 }

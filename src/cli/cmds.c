@@ -102,7 +102,8 @@ const struct cmd cmds[] = {
 		.help = "find out what keeps channels from working well",
 		.args = "[INTERFACE...]",
 		.about = "Looks at the kernel, memory, vjd and the interfaces (all, or those named), and says of each what it means for "
-			 "channels at interfaces, with the command that mends what isn't right. Changes nothing.",
+			 "channels at interfaces, with the command that mends what isn't right. Of an interface that is named, it also looks "
+			 "for a second at what comes in. Changes nothing.",
 		.example = "sudo vj doctor eth0",
 		.opts = doctor_opts,
 		.exits = { { 0, "channels at interfaces can work" },

@@ -18,7 +18,10 @@ enum finding {
  */
 void doctor_say(enum finding finding, const char *what, const char *mend, const char *fmt, ...) VJ_PRINTF(4, 5);
 
-/** doctor_interface() - Look at one. Return: 0; -ENODEV */
-int doctor_interface(const char *name);
+/** doctor_interface() - Look at one; @closely: for a second, at what comes in, too. Return: 0; -ENODEV */
+int doctor_interface(const char *name, bool closely);
+
+/** doctor_checksums() - Do frames come in whose checksums nobody has filled in? For root; takes a second */
+void doctor_checksums(const char *name, uint32_t ifindex);
 
 #endif

@@ -246,7 +246,7 @@ static void look_at_macs(const struct link *l)
 		doctor_say(FINDING_OK, l->name, NULL, "several MAC addresses are possible");
 }
 
-int doctor_interface(const char *name)
+int doctor_interface(const char *name, bool closely)
 {
 	struct ethtool_drvinfo info = { .cmd = ETHTOOL_GDRVINFO };
 	struct link l = { .name = name, .ifindex = if_nametoindex(name), .driver = "?" };
@@ -268,5 +268,7 @@ int doctor_interface(const char *name)
 	look_at_size(&l);
 	look_at_offloads(&l);
 	look_at_macs(&l);
+	if (closely && l.is_up)
+		doctor_checksums(name, l.ifindex);
 	return 0;
 }

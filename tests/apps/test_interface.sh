@@ -64,6 +64,22 @@ echo hello >"$tmp/hello"
 until_true at_client curl -sf http://10.77.0.2:7080/hello
 [ "$(at_client curl -s "http://[fd77::2]:7080/hello")" = hello ] || fail "a program beside vjchan does not serve"
 
+# ---- a sender that leaves checksums to its device is named
+
+at_client ethtool -K eth0 tx on >/dev/null
+(while :; do at_client curl -s http://10.77.0.2:7080/hello; sleep 0.05; done) >/dev/null 2>&1 &
+asking=$!
+pids+=($asking)
+if at_server "$vj" doctor eth0 >"$tmp/doctor"; then
+	fail "doctor finds nothing: $(cat "$tmp/doctor")"
+fi
+grep -Eq '^BAD +eth0 +[0-9]+ of [0-9]+ frames in a second came with checksums that their sender has not filled in' "$tmp/doctor" ||
+	fail "unfilled checksums: $(cat "$tmp/doctor")"
+at_client ethtool -K eth0 tx off >/dev/null
+at_server "$vj" doctor eth0 | grep -Eq '^ok +eth0 +[0-9]+ frames in a second came with their checksums' || fail "checksums are filled in"
+kill $asking
+wait $asking 2>/dev/null || true
+
 # ---- client: of a server of the kernel's at the other host
 
 start http.log "${on_client[@]}" python3 -m http.server 7090 --bind :: --directory "$tmp"
