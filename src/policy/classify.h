@@ -198,8 +198,10 @@ VJ_INLINE bool policy_ip6(const struct policy_frame *f, uint32_t off, bool plain
 	v->frag_id = 0;
 	v->frag = POLICY_FRAG_NONE;
 	next = hdr->next;
-	v->extra = ip6_is_ext(next);
 	off += IP6_HDR_BYTES;
+	if (plain && next == IP6_EXT_FRAGMENT && !policy_ip6_ext(f, &off, &next, v))
+		return false;
+	v->extra = ip6_is_ext(next);
 	POLICY_UNROLL
 	for (unsigned i = 0; !plain && i < POLICY_EXT_MAX && ip6_is_ext(next) && v->frag != POLICY_FRAG_LATER; i++)
 		if (!policy_ip6_ext(f, &off, &next, v))
@@ -209,7 +211,7 @@ VJ_INLINE bool policy_ip6(const struct policy_frame *f, uint32_t off, bool plain
 	return v->frag == POLICY_FRAG_LATER || !ip6_is_ext(next);
 }
 
-/* @plain: extension headers are not followed, and what has them or options is refused */
+/* @plain: but for one fragment header, extension headers are not followed, and what has them or options is refused */
 VJ_INLINE bool policy_ip_hdr(const struct policy_frame *f, bool v4, uint32_t off, bool plain, struct policy_view *v,
 			     uint32_t *ret_l4)
 {

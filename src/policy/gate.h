@@ -35,6 +35,11 @@ VJ_INLINE enum policy_reason policy_gate_local(const struct policy_maps *m, cons
 	return *ret_app ? POLICY_SENT_LOCAL : POLICY_GATE_LOCAL;
 }
 
+/*
+ * Datagrams may leave in fragments. A later one has no port to be looked at; the receiver does nothing with it but together with a
+ * first one of the same source, destination and number, which was looked at. (An application could so spoil datagrams of
+ * another one of this host, if it guessed their numbers in time.)
+ */
 VJ_INLINE enum policy_reason policy_gate_ip(const struct policy_maps *m, const struct policy_frame *f,
 					    const struct policy_eth *eth, const struct policy_gate_cfg *cfg, uint32_t *ret_app)
 {
@@ -45,7 +50,7 @@ VJ_INLINE enum policy_reason policy_gate_ip(const struct policy_maps *m, const s
 	parsed = policy_ip(f, eth, true, &v);
 	if (parsed == POLICY_IP_BAD)
 		return POLICY_GATE_BAD;
-	if (v.frag != POLICY_FRAG_NONE)
+	if (v.frag != POLICY_FRAG_NONE && v.flow.proto != IP_PROTO_UDP)
 		return POLICY_GATE_FRAG;
 	if (parsed == POLICY_IP_PROTO)
 		return POLICY_GATE_PROTO;
@@ -53,10 +58,11 @@ VJ_INLINE enum policy_reason policy_gate_ip(const struct policy_maps *m, const s
 	flow = policy_flow_reverse(&v.flow);
 	if (!policy_is_ours(m, &flow.local, eth->vlan))
 		return POLICY_GATE_SRC_ADDR;
-	if (!policy_may_send_from(m, &flow, cfg->app))
+	if (v.frag != POLICY_FRAG_LATER && !policy_may_send_from(m, &flow, cfg->app))
 		return POLICY_GATE_SRC_PORT;
 	if (policy_is_ours(m, &flow.remote, eth->vlan))
-		return policy_gate_local(m, &v, cfg->hash_seed, ret_app);
+		return v.frag != POLICY_FRAG_NONE ? POLICY_GATE_FRAG :
+						    policy_gate_local(m, &v, cfg->hash_seed, ret_app);
 	return POLICY_SENT;
 }
 

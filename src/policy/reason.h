@@ -53,7 +53,7 @@ enum policy_fate {
 	X(GATE_DST_MAC,   "gate_dst_mac",   DROP, "to a broadcast or multicast MAC address")                  \
 	X(GATE_TYPE,      "gate_type",      DROP, "neither IPv4 nor IPv6")                                    \
 	X(GATE_BAD,       "gate_bad",       DROP, "headers that do not parse, options or extension headers")  \
-	X(GATE_FRAG,      "gate_frag",      DROP, "fragment")                                                 \
+	X(GATE_FRAG,      "gate_frag",      DROP, "fragment, other than of UDP and to another host")          \
 	X(GATE_PROTO,     "gate_proto",     DROP, "neither TCP nor UDP")                                      \
 	X(GATE_SRC_ADDR,  "gate_src_addr",  DROP, "from an IP address that is not this host's")               \
 	X(GATE_SRC_PORT,  "gate_src_port",  DROP, "from a port that is not leased to the sender")             \

@@ -136,7 +136,7 @@ import socket, sys
 s = socket.socket(socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET, socket.SOCK_DGRAM)
 s.settimeout(5)
 s.connect((sys.argv[1], 7053))
-for n in 1, 100, 1472 if ":" not in sys.argv[1] else 1452:
+for n in 1, 100, 1472 if ":" not in sys.argv[1] else 1452, 1500, 20000:
 	s.send(b"x" * n)
 	assert len(s.recv(65536)) == n' $addr || fail "UDP echo at $addr"
 done

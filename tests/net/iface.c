@@ -382,7 +382,7 @@ static void given_back(struct sent *s) { s->eth_type = POLICY_GIVE_BACK_TYPE; }
 static void too_long(struct sent *s) { s->payload_len = IFACE_MTU - UDP_HDR_BYTES - IP4_HDR_BYTES + 1; }
 static void other_addr(struct sent *s) { s->src.bytes[15]++; }
 static void other_port(struct sent *s) { s->src_port = PORT_OTHER; }
-static void fragment(struct sent *s) { s->more_frags = true; }
+static void fragment(struct sent *s) { s->proto = IP_PROTO_TCP; s->more_frags = true; }
 static void icmp(struct sent *s) { s->proto = IP_PROTO_ICMP; }
 static void to_this_host(struct sent *s) { s->dst = s->src; }
 
