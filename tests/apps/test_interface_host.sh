@@ -9,7 +9,7 @@
 . "$(dirname "$0")/interface_lib.sh"
 need python3 curl
 
-start_vjd --attach eth0
+start_vjd
 
 cat >"$tmp/echo.py" <<'PY'
 import socket, threading
@@ -41,6 +41,52 @@ PY
 start echo.log "${on_server[@]}" "$vj" run -- python3 "$tmp/echo.py"
 echo_pid=${pids[-1]}
 until_true has_lease 7100
+
+# ---- attached under a running program, detached, attached again: served all the time, by the kernel or a channel
+
+cat >"$tmp/again.py" <<'PY'
+import socket, sys, time
+cnt = 0
+while True: # a connection after the other, and one that stays
+	c = socket.create_connection(("10.77.0.2", 7100), 5)
+	c.sendall(b"x" * 100)
+	assert len(c.recv(1000)) > 0
+	c.close()
+	cnt += 1
+	open(sys.argv[1], "w").write(str(cnt))
+	time.sleep(0.01)
+PY
+start again.log "${on_client[@]}" python3 "$tmp/again.py" "$tmp/again.cnt"
+again=${pids[-1]}
+has_channel() {
+	"$vj" status | grep -q "^eth0 .*python3.* native "
+}
+is_served() {
+	local before
+	before=$(cat "$tmp/again.cnt")
+	sleep 1
+	kill -0 "$again" || fail "a connection failed $1: $(cat "$tmp/again.log")"
+	(($(cat "$tmp/again.cnt") > before)) || fail "nothing is served $1"
+}
+until_true test -s "$tmp/again.cnt"
+is_served "without an interface"
+"$vj" attach eth0 >/dev/null
+until_true has_channel
+is_served "after attach"
+before=$("$vj" status --json | python3 -c '
+import json, sys
+print(sum(c["value"] for c in json.load(sys.stdin)["counters"] if c["name"] == "delivered"))')
+((before > 0)) || fail "the channel is not used"
+kill "$again" # connections that are open break with detach
+"$vj" detach eth0 >/dev/null
+echo 0 >"$tmp/again.cnt"
+start again2.log "${on_client[@]}" python3 "$tmp/again.py" "$tmp/again.cnt"
+again=${pids[-1]}
+is_served "after detach"
+"$vj" attach eth0 >/dev/null
+until_true has_channel
+is_served "after a second attach"
+kill "$again"
 
 coproc HOLD4 { exec "${on_client[@]}" python3 "$tmp/hold.py" 10.77.0.2 2>&1; }
 held=$HOLD4_PID
