@@ -76,6 +76,9 @@ static struct policy_owner owners(const struct if_ports *p, const struct lease_t
 		if (l->proof.reuseport)
 			owner.flags |= POLICY_OWNER_GROUP;
 	}
+	/* also of a listener that was shared by fork() */
+	if (owner.cnt > 1)
+		owner.flags |= POLICY_OWNER_GROUP;
 	return owner;
 }
 

@@ -98,6 +98,17 @@ until_true sh -c "\"$vj\" status | grep -q '^udp .*:7053 '"
 sleep 16 # until whoever was waited for is given up
 [ "$(at_client timeout 5 redis-cli -h 10.77.0.2 -p 7000 ping)" = PONG ] || fail "the next vjd has given up a living application"
 
+# ---- vjd ends as it is told to, while applications have channels: they serve on, and the next one has them
+
+kill $vjd
+wait $vjd || fail "vjd ends with $?"
+[ "$(at_client timeout 5 redis-cli -h 10.77.0.2 -p 7000 ping)" = PONG ] || fail "nothing is served without a vjd"
+start_vjd
+until_true has_lease 7000
+until_true sh -c "\"$vj\" status | grep -q '^udp .*:7053 '"
+[ "$(at_client timeout 5 redis-cli -h 10.77.0.2 -p 7000 ping)" = PONG ] || fail "nothing is served by the next vjd"
+[ "$(stopped 2500)" = "2500 2500" ] || fail "nothing is spilled by the vjd after it"
+
 # ---- an application dies while no vjd is there
 
 redis=$(program_of redis)
