@@ -25,6 +25,7 @@ enum {
 	DUMP_TRIES = 5,
 	RULES_DEFAULT = 5, /* IPv4: local, main, default; IPv6: local, main */
 	ATTACHED_MAX = HOST_INTERFACE_MAX,
+	TOLD_MAX = 64,
 };
 
 struct host_watch {
@@ -38,6 +39,9 @@ struct host_watch {
 	unsigned neighbour_cnt, rule_cnt;
 	bool reread, reread_neighbours; /* wanted */
 	bool neighbours_changed;	/* not published yet */
+	/* Neighbours of which is to be told, once the table has them: who is told looks there. */
+	struct host_neighbour told[TOLD_MAX];
+	unsigned told_cnt;
 	uint64_t pause_until_ns;
 	uint32_t attached[ATTACHED_MAX];
 };
@@ -413,6 +417,17 @@ static int read_neighbours(struct host_watch *w)
 
 /* ---- events */
 
+static void publish(struct host_watch *w)
+{
+	unsigned cnt = w->told_cnt;
+
+	w->neighbours_changed = false;
+	w->told_cnt = 0;
+	host_table_publish(w->table, &w->image);
+	for (unsigned i = 0; i < cnt; i++)
+		w->ops->neighbour(w->arg, w->told[i].ifindex, &w->told[i].addr, (enum host_neighbour_state)w->told[i].state);
+}
+
 static int take_event(const struct nlmsghdr *nlh, void *arg)
 {
 	struct host_watch *w = arg;
@@ -425,8 +440,11 @@ static int take_event(const struct nlmsghdr *nlh, void *arg)
 	if (!parse_neighbour(nlh, &n))
 		return MNL_CB_OK;
 	set_neighbour(w, &n);
-	if (n.state == HOST_NEIGHBOUR_FAILED || n.state >= HOST_NEIGHBOUR_STALE)
-		w->ops->neighbour(w->arg, n.ifindex, &n.addr, (enum host_neighbour_state)n.state);
+	if (n.state != HOST_NEIGHBOUR_FAILED && n.state < HOST_NEIGHBOUR_STALE)
+		return MNL_CB_OK;
+	if (w->told_cnt == TOLD_MAX)
+		publish(w);
+	w->told[w->told_cnt++] = n;
 	return MNL_CB_OK;
 }
 
@@ -461,10 +479,8 @@ void host_watch_run(struct host_watch *w, uint64_t now_ns)
 		changed = read_tables(w) == 0;
 		w->reread |= !changed;
 	}
-	if (!changed && !w->neighbours_changed)
-		return;
-	w->neighbours_changed = false;
-	host_table_publish(w->table, &w->image);
+	if (changed || w->neighbours_changed || w->told_cnt > 0)
+		publish(w);
 	if (changed)
 		w->ops->changed(w->arg);
 }
@@ -565,6 +581,11 @@ int host_watch_fd(const struct host_watch *w)
 int host_watch_table_fd(const struct host_watch *w)
 {
 	return w->table_fd;
+}
+
+const struct host_table *host_watch_table(const struct host_watch *w)
+{
+	return w->table;
 }
 
 const struct host_image *host_watch_image(const struct host_watch *w)

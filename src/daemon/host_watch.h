@@ -41,6 +41,9 @@ void host_watch_run(struct host_watch *w, uint64_t now_ns);
 /** host_watch_deadline_ns() - When host_watch_run() is wanted next, whatever the descriptor says */
 uint64_t host_watch_deadline_ns(const struct host_watch *w);
 
+/** host_watch_table() - As applications see it */
+const struct host_table *host_watch_table(const struct host_watch *w);
+
 /** host_watch_image() - As last published */
 const struct host_image *host_watch_image(const struct host_watch *w);
 

@@ -11,7 +11,10 @@
 
 #define RESOLVE_NS (5 * NS_PER_SEC) /* longer than the kernel tries, and it says when it gives up */
 
-enum { RESOLVES_MAX = 4096 };
+enum {
+	RESOLVES_MAX = 4096,
+	RESOLVES_OF_APP_MAX = 64, /* so many frames wait in it at most */
+};
 
 static void forget(struct interfaces *s, struct resolve *r)
 {
@@ -65,28 +68,47 @@ void resolve_app_gone(struct interfaces *s, const struct app *app)
 	}
 }
 
-static void remember(struct interfaces *s, struct app *app, uint32_t ifindex, const struct ip_addr *addr)
+/* Return: false: too many wait, or no memory. It will look at the table again by itself */
+static bool remember(struct interfaces *s, struct app *app, uint32_t ifindex, const struct ip_addr *addr)
 {
+	unsigned of_app = 0;
 	struct resolve *r;
 
-	TAILQ_FOREACH (r, &s->resolves, entry)
+	TAILQ_FOREACH (r, &s->resolves, entry) {
 		if (r->app == app && r->ifindex == ifindex && ip_addr_eq(&r->addr, addr))
-			return;
-	r = s->resolve_cnt < RESOLVES_MAX ? calloc(1, sizeof(*r)) : NULL;
-	if (r == NULL) /* it will look at the table again by itself */
-		return;
+			return true;
+		of_app += r->app == app;
+	}
+	if (of_app >= RESOLVES_OF_APP_MAX || s->resolve_cnt >= RESOLVES_MAX)
+		return false;
+	r = calloc(1, sizeof(*r));
+	if (r == NULL)
+		return false;
 	*r = (struct resolve){ .app = app, .ifindex = ifindex, .addr = *addr, .until_ns = s->d->now_ns + RESOLVE_NS };
 	TAILQ_INSERT_TAIL(&s->resolves, r, entry);
 	s->resolve_cnt++;
+	return true;
 }
 
-/* Only for who has a channel there, and only what is no multicast: the kernel's table isn't anybody's to fill. */
+/* Is it one that the kernel would ask for itself, at this interface? Link-local addresses are at every one. */
+static bool is_neighbour(const struct interfaces *s, uint32_t ifindex, const struct ip_addr *addr)
+{
+	struct host_route route;
+
+	if (ip_addr_is_link_local(addr))
+		return true;
+	return host_table_route(host_watch_table(s->host), addr, &route) == 0 && route.kind == HOST_ROUTE_UNICAST &&
+	       route.ifindex == ifindex && ip_addr_eq(&route.hop, addr);
+}
+
+/* Only for who has a channel there, and only what is a neighbour: the kernel's table isn't anybody's to fill. */
 void interfaces_resolve(struct app *app, const struct ctl_neighbour *req)
 {
 	struct interfaces *s = app->d->interfaces;
 	struct ip_addr addr = ip_addr_from_v6(req->addr);
 	struct iface *i = s != NULL && s->ready ? iface_by_index(s, req->ifindex) : NULL;
 	struct if_chan *c;
+	uint8_t mac[6];
 
 	if (i == NULL || ip_addr_is_multicast(&addr) || ip_addr_is_any(&addr) || ip_addr_is_loopback(&addr))
 		return;
@@ -95,7 +117,11 @@ void interfaces_resolve(struct app *app, const struct ctl_neighbour *req)
 			break;
 	if (c == NULL)
 		return;
-	remember(s, app, req->ifindex, &addr);
+	if (!is_neighbour(s, req->ifindex, &addr) || !remember(s, app, req->ifindex, &addr))
+		return;
 	if (host_watch_resolve(s->host, req->ifindex, &addr) < 0)
 		resolve_done(s, req->ifindex, &addr, true);
+	/* known since it looked: there will be no news */
+	else if (host_table_neighbour(host_watch_table(s->host), req->ifindex, &addr, mac) >= HOST_NEIGHBOUR_STALE)
+		resolve_done(s, req->ifindex, &addr, false);
 }

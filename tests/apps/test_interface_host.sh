@@ -164,6 +164,16 @@ fetch http://10.88.0.1:7090/hello && fail "after its route went"
 fetch http://10.77.0.1:7090/hello || fail "on link again"
 "$vj" status | grep -q 'python3.* gate .* sent ' || fail "not by a channel: $("$vj" status)"
 
+# ---- a neighbour that isn't known: the kernel finds it on demand, and the first packet waits
+for url in http://10.77.0.1:7090/hello 'http://[fd77::1]:7090/hello'; do
+	ip -n "$server" neigh flush dev eth0
+	ip -n "$server" neigh show dev eth0 | grep -qE "^(10.77.0.1|fd77::1) .*lladdr" && fail "the neighbours are still known"
+	begin=$(date +%s%N)
+	fetch "$url" || fail "$url, its neighbour forgotten"
+	took_ms=$((($(date +%s%N) - begin) / 1000000))
+	((took_ms < 800)) || fail "$url took $took_ms ms: its SYN was lost, and sent again"
+done
+
 # ---- a neighbour that moves
 ip -n "$client" link set eth0 down
 ip -n "$client" link set eth0 address 02:00:00:77:00:01
