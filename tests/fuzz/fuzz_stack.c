@@ -511,7 +511,7 @@ static void step_conn(struct fuzz *f)
 
 static void step_udp(struct fuzz *f)
 {
-	static uint8_t buf[2048];
+	static uint8_t buf[65536];
 	uint32_t v = take(f, 1);
 	struct udp_id u = f->sock[v % SOCKS];
 	struct endpoint ep = ep_of(v & 4, 2, 4000), local = ep_of(v & 4, 1, 0);
@@ -527,6 +527,9 @@ static void step_udp(struct fuzz *f)
 	else if ((v & 16) != 0)
 		(void)udp_send(f->s, u, f->link[v % LINKS], &local.addr, &ep, buf,
 			       take_len(f) % sizeof(buf));
+	else if ((v & 64) != 0)
+		udp_mtu_mode_set(f->s, u, (v & 4) == 0,
+				 (enum udp_mtu_mode)(take(f, 1) % (UDP_MTU_OMIT + 1)));
 	else
 		udp_connect(f->s, u, (v & 32) != 0 ? &ep : NULL);
 }

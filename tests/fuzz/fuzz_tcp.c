@@ -375,6 +375,19 @@ static void pass(struct run *r, uint64_t us)
 	fake_link_drain(&r->drv);
 }
 
+/* Another peer, and sometimes another way to search for the path's MTU */
+static void step_peer(struct run *r)
+{
+	uint8_t v = next_u8(r);
+	struct tcp_settings set = r->s->cfg.tcp;
+
+	r->peer.port = (uint16_t)(4000 + v % 8);
+	if (v < 0xe0)
+		return;
+	set.mtu_probing = (uint8_t)((v >> 3 & 3) % (STACK_MTU_PROBE_OFF + 1));
+	tcp_settings_set(r->s, &set);
+}
+
 static void step_world(struct run *r, uint8_t what)
 {
 	const struct tcb *t = target(r);
@@ -384,7 +397,7 @@ static void step_world(struct run *r, uint8_t what)
 
 	switch (what % 7) {
 	case 6:
-		r->peer.port = (uint16_t)(4000 + next_u8(r) % 8); /* another peer */
+		step_peer(r);
 		break;
 	case 0:
 	case 1:
@@ -404,6 +417,7 @@ static void step_world(struct run *r, uint8_t what)
 	default:
 		error.err = (next_u8(r) & 1) != 0 ? EMSGSIZE : EHOSTUNREACH;
 		error.tcp_seq = (t != NULL ? t->snd_una : 0) + next_delta(r);
+		error.quoted_len = error.mtu == 0 ? next_u16(r) : MTU;
 		tcp_icmp_error(r->s, &error);
 		break;
 	}
