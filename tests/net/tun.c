@@ -124,6 +124,18 @@ int tun_socket(unsigned int side, bool v6, uint16_t port)
 	return fd;
 }
 
+int tun_udp_socket(unsigned int side, bool v6, uint16_t port)
+{
+	int fd = socket(v6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	struct sockaddr_storage addr;
+	socklen_t len;
+
+	VJ_ASSERT(fd >= 0);
+	host_addr(side, v6, port, &addr, &len);
+	VJ_ASSERT(bind(fd, (struct sockaddr *)&addr, len) == 0);
+	return fd;
+}
+
 void tun_socket_connect(int fd, unsigned int side, bool v6, uint16_t port)
 {
 	struct sockaddr_storage addr;

@@ -32,6 +32,8 @@ void tun_start(const struct two_stacks *sim);
 
 /* A socket of the kernel's, with CUBIC, not blocking, bound to @port (0: any) of host 1 + @side */
 int tun_socket(unsigned int side, bool v6, uint16_t port);
+/* A datagram socket, likewise */
+int tun_udp_socket(unsigned int side, bool v6, uint16_t port);
 void tun_socket_connect(int fd, unsigned int side, bool v6, uint16_t port);
 
 #endif

@@ -4,7 +4,7 @@
  *
  * The kernel has one end of the wire through a TUN device (tun.h), src/stack the other. Both
  * families, each side once the one that connects, both send several MiB at a time and each compares
- * every byte that it gets; then both close. Needs root, for the namespace and the device.
+ * every byte that it gets; then both close. Paths become smaller meanwhile. Needs root, for the namespace and the device.
  */
 #include "stack/tcp.h"
 #include "tests/net/tun.h"
@@ -23,10 +23,16 @@ struct wire_case {
 	const char *name;
 	uint32_t bytes;
 	struct wire_config wire;
+	/*
+	 * From a sixteenth of it on: what a path carries, from us and from the kernel; 0: all. Less each
+	 * time: the kernel remembers, and lets its MSS option say so.
+	 */
+	uint32_t path_mtu[2];
+	enum router_kind router;
 };
 
 static const struct wire_case cases[] = {
-	{ "clean", 8 << 20, { .delay_us = 500 } },
+	{ "clean", 8 << 20, { .delay_us = 500 }, { 0, 0 }, ROUTER_TELLS },
 	{ "bad",
 	  2 << 20,
 	  { .delay_us = 3000,
@@ -34,7 +40,9 @@ static const struct wire_case cases[] = {
 	    .loss_ppm = 10000,
 	    .reorder_ppm = 10000,
 	    .dup_ppm = 5000,
-	    .corrupt_ppm = 2000 } },
+	    .corrupt_ppm = 2000 },
+	  { 0, 0 },
+	  ROUTER_TELLS },
 	{ "bursts, short queue",
 	  2 << 20,
 	  { .delay_us = 2000,
@@ -43,7 +51,20 @@ static const struct wire_case cases[] = {
 	    .mark_frames = 20,
 	    .bad_enter_ppm = 1000,
 	    .bad_leave_ppm = 200000,
-	    .bad_loss_ppm = 500000 } },
+	    .bad_loss_ppm = 500000 },
+	  { 0, 0 },
+	  ROUTER_TELLS },
+	{ "path of 1300",
+	  8 << 20,
+	  { .delay_us = 500, .bits_per_s = 200000000, .queue_frames = 100 },
+	  { 1300, 1300 },
+	  ROUTER_TELLS },
+	/* The kernel does not look for one unless it is told to. */
+	{ "black hole",
+	  8 << 20,
+	  { .delay_us = 500, .bits_per_s = 200000000, .queue_frames = 100 },
+	  { 1285, 0 },
+	  ROUTER_SILENT },
 };
 
 struct meeting {
@@ -172,6 +193,7 @@ static void meet(struct tun *tun, const struct wire_case *c, bool v6, bool we_co
 	const struct stack_config limits = { .conns_max = 10, .mem_bytes_max = 64 << 20 };
 	struct tun *const tuns[2] = { [1] = tun };
 	static struct meeting m;
+	bool shrunk = false;
 	uint64_t start_us;
 
 	memset(&m, 0, sizeof(m));
@@ -187,6 +209,11 @@ static void meet(struct tun *tun, const struct wire_case *c, bool v6, bool we_co
 		ours_turn(&m);
 		kernel_turn(&m);
 		tun_pump(&m.sim, tuns, fds);
+		for (unsigned int i = 0; !shrunk && m.got[1] > m.bytes / 16 && i < 2; i++)
+			if (c->path_mtu[i] != 0)
+				two_stacks_path(&m.sim, i, c->path_mtu[i] - (we_connect ? 5 : 0),
+						c->router);
+		shrunk = m.got[1] > m.bytes / 16;
 		if (m.sim.now_us > start_us + SECONDS_MAX * US_PER_SEC)
 			fail(&m, "it takes too long");
 	}
@@ -196,6 +223,9 @@ static void meet(struct tun *tun, const struct wire_case *c, bool v6, bool we_co
 	       (double)(m.sim.now_us - start_us) / 1e6, m.sim.wire[0].sent + m.sim.wire[1].sent,
 	       m.sim.wire[0].lost + m.sim.wire[1].lost);
 	fflush(stdout);
+	for (unsigned int i = 0; i < 2; i++)
+		if (c->path_mtu[i] != 0 && m.sim.wire[i].router.too_big == 0)
+			fail(&m, "the path was never too small");
 	close_both(&m, we_connect);
 }
 

@@ -121,8 +121,11 @@ static void wire_mark(struct wire *w, const struct link_frame *frame)
 static uint64_t wire_extra_us(const struct wire *w, const struct link_frame *frame)
 {
 	const uint8_t *ip = frame->data + ETH_HDR_BYTES;
-	uint32_t n = load_be16(ip + (ip[0] >> 4 == 4 ? 20 : 40) + (w->to == 1 ? 0 : 2)) - 1000u;
+	uint32_t off = (ip[0] >> 4 == 4 ? 20u : 40u) + (w->to == 1 ? 0u : 2u), n;
 
+	if (ETH_HDR_BYTES + off + 2 > frame->len)
+		return 0; /* the end of a datagram */
+	n = load_be16(ip + off) - 1000u;
 	return n < TWO_STACKS_EXTRA_MAX ? w->sim->extra_delay_us[n] : 0;
 }
 
