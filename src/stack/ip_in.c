@@ -363,6 +363,7 @@ static VJ_COLD void rx_fragment(struct stack *s, struct pkt *pkt)
 	pkt_copy_first(pkt);
 	if (ip_accept(s, pkt, &eth) && !pkt_is_frag(pkt) && rx_accept_l4(s, pkt) == RX_GOOD)
 		rx_deliver(s, pkt);
+	bufq_drop(&s->bufs, &s->reass.pieces);
 }
 
 static void rx_batch(struct stack *s, uint32_t link_id, struct link *link,

@@ -4,8 +4,9 @@
  *
  * A datagram is known by its link, addresses, identification and, in IPv4, protocol. Its fragments
  * wait in order of their offset, each a copy, since frames of a link must not be held for a
- * stranger's convenience. When nothing lacks they are put together in one piece of memory, behind
- * the header of the first, and go on as any packet does.
+ * stranger's convenience; a channel has no strangers, and its frames stay as long as there are enough.
+ * When nothing lacks they are put together in one piece of memory, behind the header of the first, and go
+ * on as any packet does; the data of UDP, which may be much, go on in pieces.
  *
  *	fragments	|--0--|	     |----2----|    |-1-|
  *	holes		       ^^^^^^		^^^^	 ^^^ unless 1 said that it is the last
@@ -324,8 +325,16 @@ static bool frag_no_room(struct stack *s, uint32_t id)
 	return false;
 }
 
+/* Return: 0; -ENOMEM. */
+static int frag_keep(struct stack *s, struct reass_frag *frag, struct pkt *pkt, uint32_t data, uint32_t len)
+{
+	if ((pkt->link->flags & LINK_NO_LOSS) != 0)
+		return bufq_append_pkt(&s->bufs, &frag->data, pkt, data, len);
+	return bufq_append(&s->bufs, &frag->data, pkt->frame.data + data, len);
+}
+
 /* Return: false: it was not, and counted; the datagram may be gone, too. */
-static bool frag_add(struct stack *s, uint32_t id, const struct pkt *pkt)
+static bool frag_add(struct stack *s, uint32_t id, struct pkt *pkt)
 {
 	struct reass_dgram *d = dgram_at(s, id);
 	uint32_t data, len, off = pkt->ip.frag_off, idx;
@@ -349,7 +358,7 @@ static bool frag_add(struct stack *s, uint32_t id, const struct pkt *pkt)
 		return frag_no_room(s, id);
 	frag = frag_at(s, idx);
 	*frag = (struct reass_frag){ .next = *link, .off = off };
-	if (bufq_append(&s->bufs, &frag->data, pkt->frame.data + data, len) != 0) {
+	if (frag_keep(s, frag, pkt, data, len) != 0) {
 		pool_put(&s->reass.frags, idx);
 		return frag_no_room(s, id);
 	}
@@ -411,16 +420,21 @@ static bool whole_make(struct stack *s, struct pkt *pkt, const struct reass_dgra
 {
 	uint8_t *p = s->reass.whole;
 	uint32_t hdr_len = whole_hdr(d, p + ETH_HDR_BYTES);
+	uint32_t flat = d->proto == IP_PROTO_UDP ? min_u32(d->end, REASS_FLAT) : d->end;
 
 	if (hdr_len == 0)
 		return false;
 	memcpy(p, pkt->hdr, ETH_HDR_BYTES);
 	store_be16(p + offsetof(struct eth_hdr, type), d->version == 4 ? ETH_TYPE_IP4 : ETH_TYPE_IP6);
 	for (uint32_t idx = d->first; idx != 0; idx = frag_at(s, idx)->next) {
-		const struct reass_frag *frag = frag_at(s, idx);
+		struct reass_frag *frag = frag_at(s, idx);
 
-		bufq_read_at(&s->bufs, &frag->data, 0, p + ETH_HDR_BYTES + hdr_len + frag->off,
-			     frag->data.bytes, NULL);
+		if (frag->off < flat)
+			bufq_read_at(&s->bufs, &frag->data, 0,
+				     p + ETH_HDR_BYTES + hdr_len + frag->off,
+				     min_u32(frag->data.bytes, flat - frag->off), NULL);
+		if (d->proto == IP_PROTO_UDP)
+			bufq_splice(&s->bufs, &s->reass.pieces, &frag->data);
 	}
 	pkt->frame = (struct link_frame){
 		.data = p,

@@ -14,6 +14,7 @@
 #include "wire/ip6.h"
 
 #define REASS_BYTES_MAX (4u << 20) /* Linux's ipfrag_high_thresh */
+#define REASS_FLAT 1280u /* what headers need, and errors quote */
 #define REASS_HASH 256
 #define REASS_SOURCES 64
 
@@ -57,6 +58,7 @@ struct reass {
 	uint32_t bytes;			   /* what all fragments are charged */
 	uint32_t src_bytes[REASS_SOURCES]; /* of that, by a hash of the source */
 	uint8_t *whole;			   /* where packets are put together; made by the first */
+	struct bufq pieces; /* of a datagram that is being delivered: reass_input() */
 };
 
 int reass_init(struct stack *s);
@@ -66,7 +68,11 @@ void reass_fini(struct stack *s);
  * A fragment, its addresses checked. Return: false: kept, or dropped and counted. true: it was the
  * last that lacked, and @pkt is the whole packet now, from the IP header on, behind Ethernet's:
  * in memory of the stack's own (pkt->borrowed) that is good until the next call. The frame that
- * @pkt was is still the caller's to free.
+ * @pkt was is still the caller's to free, unless it was kept.
+ *
+ * A UDP datagram is not copied together: only its first REASS_FLAT bytes are where @pkt says, and all of
+ * them, UDP's header included, in s->reass.pieces, for UDP to take. The caller drops what is left of them
+ * after delivery.
  */
 bool reass_input(struct stack *s, struct pkt *pkt);
 

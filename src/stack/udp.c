@@ -158,19 +158,56 @@ int udp_error(struct stack *s, struct udp_id u)
 /* ---- receiving --------------------------------------------------------------------------------
  */
 
-static bool udp_csum_ok(const struct pkt *pkt, const struct udp_view *udp)
+/* A datagram that came in fragments: all of it, header included. NULL: it came whole. */
+static struct bufq *udp_pieces(struct stack *s, const struct pkt *pkt)
+{
+	return unlikely(pkt->borrowed) && s->reass.pieces.bytes != 0 ? &s->reass.pieces : NULL;
+}
+
+static bool udp_pieces_csum_ok(const struct stack *s, const struct bufq *pieces, const struct pkt *pkt,
+			       uint32_t len)
+{
+	struct csum sum = csum_pseudo_addr(&pkt->src, &pkt->dst, IP_PROTO_UDP, len);
+	struct bufq_pos pos = { 0 };
+
+	for (uint32_t off = 0; off < len;) {
+		const uint8_t *data;
+		uint32_t n = min_u32(bufq_peek_at(&s->bufs, pieces, off, &data, &pos), len - off);
+
+		sum = csum_add_at(sum, csum_bytes(data, n), off);
+		off += n;
+	}
+	return csum_is_ok(sum);
+}
+
+static bool udp_csum_ok(struct stack *s, const struct pkt *pkt, const struct udp_view *udp)
 {
 	uint32_t len = UDP_HDR_BYTES + udp->payload_len;
 	uint32_t avail = min_u32(pkt_l4_avail(pkt), len);
 
 	if (!udp_has_csum(udp))
 		return pkt->ip.version == 4;
+	if (udp_pieces(s, pkt) != NULL)
+		return udp_pieces_csum_ok(s, udp_pieces(s, pkt), pkt, len);
 	return ip_csum_ok(&pkt->ip, pkt_l4(pkt), avail, pkt_payload(pkt, avail), len - avail);
 }
 
 static bool udp_wants(const struct udp_sock *sock, const struct endpoint *from)
 {
 	return sock->remote.port == 0 || endpoint_eq(&sock->remote, from);
+}
+
+/* The payload into the queue: where it lies, or a copy. Return: 0; -ENOMEM. */
+static int udp_take(struct stack *s, struct bufq *data, struct pkt *pkt, uint32_t len)
+{
+	struct bufq *pieces = udp_pieces(s, pkt);
+
+	if (likely(pieces == NULL))
+		return bufq_append_pkt(&s->bufs, data, pkt, (uint32_t)pkt->l4_off + UDP_HDR_BYTES, len);
+	bufq_consume(&s->bufs, pieces, UDP_HDR_BYTES);
+	bufq_cut(&s->bufs, pieces, len);
+	bufq_splice(&s->bufs, data, pieces);
+	return 0;
 }
 
 /* Return: false: dropped, and counted. */
@@ -192,8 +229,7 @@ static bool udp_queue(struct stack *s, struct udp_sock *sock, struct pkt *pkt,
 	}
 	dgram = dgram_at(s, idx);
 	*dgram = (struct udp_dgram){ .link = pkt->link_id, .from = *from, .to = pkt->dst };
-	if (unlikely(bufq_append_pkt(&s->bufs, &dgram->data, pkt,
-				     (uint32_t)pkt->l4_off + UDP_HDR_BYTES, len) != 0)) {
+	if (unlikely(udp_take(s, &dgram->data, pkt, len) != 0)) {
 		pool_put(&s->udp->dgrams, idx);
 		stack_drop(s, STACK_DROP_NO_MEMORY);
 		return false;
@@ -216,7 +252,7 @@ void udp_input(struct stack *s, struct pkt *pkt)
 
 	if (unlikely(udp_parse_part(pkt_l4(pkt), pkt_l4_avail(pkt), pkt_l4_len(pkt), &udp) !=
 		     WIRE_OK) ||
-	    ((pkt->link->flags & LINK_NO_CSUM) == 0 && unlikely(!udp_csum_ok(pkt, &udp)))) {
+	    ((pkt->link->flags & LINK_NO_CSUM) == 0 && unlikely(!udp_csum_ok(s, pkt, &udp)))) {
 		stack_drop(s, STACK_DROP_UDP_BAD);
 		return;
 	}

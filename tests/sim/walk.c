@@ -86,6 +86,7 @@ static void count_reass(const struct stack *s, struct count *cnt)
 {
 	uint32_t charged = 0;
 
+	count_queue(s, 0, &s->reass.pieces, cnt);
 	for (struct ref ref = s->reass.age.head; ref.v != 0;) {
 		const struct reass_dgram *d = pool_at_sized(&s->reass.dgrams, ref_id(ref), sizeof(*d));
 		uint32_t end = 0, frags = 0;

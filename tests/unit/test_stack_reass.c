@@ -182,6 +182,56 @@ static void test_sizes(void **state)
 	}
 }
 
+static void in_three(struct reass_fix *x)
+{
+	x->id++;
+	fragment(x, 0, 1000);
+	fragment(x, 1000, 1000);
+	fragment(x, 2000, x->l4_len - 2000);
+}
+
+/* UDP takes the pieces as they are: what its header says about them holds nevertheless. */
+static void test_pieces(void **state)
+{
+	struct endpoint local;
+	struct link_frame sent = { 0 };
+
+	(void)state;
+	for (unsigned int v = 0; v < 2; v++) {
+		struct reass_fix *x = fix_new(families[v], DATAGRAM);
+
+		/* More than UDP says is there: not for the program */
+		x->l4_len += 100;
+		in_three(x);
+		x->l4_len -= 100;
+		assert_true(delivered(x));
+		/* Damaged in the last */
+		x->l4[2500] ^= 1;
+		in_three(x);
+		assert_false(delivered(x));
+		assert_int_equal(fix_drops(&x->f, STACK_DROP_UDP_BAD), 1);
+		x->l4[2500] ^= 1;
+		/* Less than UDP says */
+		x->l4_len -= 8;
+		in_three(x);
+		x->l4_len += 8;
+		assert_false(delivered(x));
+		assert_int_equal(fix_drops(&x->f, STACK_DROP_UDP_BAD), 2);
+		/* For nobody: who sent it is told, with a quote of the first */
+		udp_close(x->f.s, x->u);
+		in_three(x);
+		assert_int_equal(fix_drops(&x->f, STACK_DROP_UDP_NO_SOCKET), 1);
+		assert_true(fake_link_next(&x->f.drv, &sent));
+		assert_memory_equal(sent.data + sent.len - 400, x->l4 + (families[v] ? 792 : 128), 400);
+		free(sent.data);
+		local = fix_ep(&x->f, 1, 53);
+		assert_int_equal(udp_open(x->f.s, &local, false, 1, &x->u), 0);
+		in_three(x);
+		assert_true(delivered(x));
+		fix_free(x);
+	}
+}
+
 /* RFC 5722: any overlap spoils the datagram, with what comes later of it; others are as before */
 static void test_overlap(void **state)
 {
@@ -373,7 +423,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_every_order), cmocka_unit_test(test_sizes),
-		cmocka_unit_test(test_overlap),	    cmocka_unit_test(test_two_ends),
+		cmocka_unit_test(test_pieces), cmocka_unit_test(test_overlap),	    cmocka_unit_test(test_two_ends),
 		cmocka_unit_test(test_tiny),	    cmocka_unit_test(test_ecn),
 		cmocka_unit_test(test_timeout),	    cmocka_unit_test(test_flood),
 		cmocka_unit_test(test_link_gone),
