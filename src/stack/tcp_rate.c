@@ -53,12 +53,6 @@ void tcp_rate_delivered(struct stack *s, struct tcp_rtx *rtx, const struct tcp_s
 	rtx->first_sent_us = rec->sent_us;
 }
 
-void tcp_rate_duplicate(struct tcp_rtx *rtx, uint32_t bytes, struct tcp_news *news)
-{
-	rtx->delivered += bytes;
-	news->rate.acked_sacked += bytes;
-}
-
 void tcp_rate_finish(struct tcp_rtx *rtx, struct tcp_news *news)
 {
 	struct cc_rate *rate = &news->rate;

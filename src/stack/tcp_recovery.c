@@ -265,14 +265,21 @@ static void syn_acked(struct stack *s, struct conn c, struct tcp_rtx *rtx, struc
 }
 
 /*
- * Nothing is in flight: an idle connection has no rtx. Exceptions: congestion control that works by
- * delivery rates; and news of duplicates that may still come.
+ * Nothing is in flight: an idle connection has no rtx, but for a minute, if news of duplicates may
+ * still come. An algorithm that counts in what was delivered needs a tally to find that again.
  */
 static void recovery_idle(struct stack *s, struct conn c, struct tcp_rtx *rtx)
 {
 	if (rtx->mode == RTX_CWR)
 		recovery_leave(s, c, rtx);
-	if (cwnd_is_ours(c.t) && !rtx->undo && rtx->probe != PROBE_AGAIN)
+	if (!rtx->undo && rtx->probe != PROBE_AGAIN &&
+	    (cwnd_is_ours(c.t) || tcb_tally(s, c) != NULL))
+		tcp_rtx_free(s, c.t);
+}
+
+void tcp_recovery_forget(struct stack *s, struct conn c)
+{
+	if (tcb_flight(c.t) == 0 && !tcb_has(c.t, TF_PERSIST))
 		tcp_rtx_free(s, c.t);
 }
 

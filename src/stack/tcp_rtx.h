@@ -109,8 +109,9 @@ enum tcp_probe {
 };
 
 /*
- * While something is unacknowledged on a link that can lose. Made by tcp_rtx_need(), freed when
- * snd_una catches up, but for the exceptions in recovery_idle(). A connection that gets none (no
+ * While something is unacknowledged on a link that can lose, or a closed window is probed. Made by
+ * tcp_rtx_need(), freed when snd_una catches up, or TCP_TUNE_IDLE_MS later if news of duplicates may
+ * still come: recovery_idle(). What must outlast it is in struct tcp_tune and tcp_tally. A connection that gets none (no
  * memory) sends nothing and tries again by timer.
  */
 struct tcp_rtx {
@@ -291,8 +292,6 @@ void tcp_sack_duplicate(struct stack *s, struct tcb *t, uint32_t seq, uint32_t e
 void tcp_rate_sent(struct stack *s, struct tcp_rtx *rtx, struct tcp_sent *rec);
 void tcp_rate_delivered(struct stack *s, struct tcp_rtx *rtx, const struct tcp_sent *rec,
 			uint32_t bytes, struct tcp_news *news);
-/* @bytes were delivered that the peer had: they went through the network all the same. */
-void tcp_rate_duplicate(struct tcp_rtx *rtx, uint32_t bytes, struct tcp_news *news);
 /* news->rate is complete but for `in_flight`. */
 void tcp_rate_finish(struct tcp_rtx *rtx, struct tcp_news *news);
 /* The program has no more to send, and the window would let it. */
@@ -379,6 +378,8 @@ struct tcp_ack {
 /* An acknowledgement, after snd_una moved from @prior_una: RTT, losses, congestion window */
 void tcp_recovery_ack(struct stack *s, struct conn c, uint32_t prior_una,
 		      const struct tcp_ack *ack);
+/* It has been quiet for TCP_TUNE_IDLE_MS. */
+void tcp_recovery_forget(struct stack *s, struct conn c);
 /* The timer for segments that are overdue */
 void tcp_recovery_reorder(struct stack *s, struct conn c, struct tcp_rtx *rtx);
 /* The network has marked something of this window. */

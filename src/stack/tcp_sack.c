@@ -62,7 +62,8 @@ static void dsack_take(struct stack *s, struct conn c, struct tcp_rtx *rtx,
 	if (!dsack_is_credible(s, c.t, b))
 		return;
 	news->flags |= NEWS_DSACK;
-	tcp_rate_duplicate(rtx, b->right - b->left, news);
+	/* They have left the network like the others. */
+	news->rate.acked_sacked += b->right - b->left;
 	if (rtx->probe == PROBE_AGAIN && b->right == rtx->probe_end)
 		news->flags |= NEWS_DSACK_PROBE;
 	tcp_undo_dsack(rtx, b->left, b->right);

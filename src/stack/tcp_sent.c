@@ -245,6 +245,7 @@ static void sent_del(struct stack *s, struct tcp_rtx *rtx, uint32_t idx)
 
 struct tcp_rtx *tcp_rtx_need(struct stack *s, struct conn c)
 {
+	const struct tcp_tally *tally = tcb_tally(s, c);
 	struct tcb *t = c.t;
 	struct tcp_rtx *rtx;
 
@@ -261,6 +262,8 @@ struct tcp_rtx *tcp_rtx_need(struct stack *s, struct conn c)
 		.rtt_seq = t->snd_una,
 		.usage.seq = t->snd_una,
 		.min_rtt_us = tcp_rtt_min_us(s, c),
+		/* Nothing is in flight: the two are the same. */
+		.delivered = tally != NULL ? tally->bytes_acked : 0,
 	};
 	return rtx;
 }

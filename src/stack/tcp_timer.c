@@ -11,7 +11,8 @@
  *					else: retransmission timeout (NO_LOSS: user timeout)
  *	ack_tick	ACK_TIMER	delayed acknowledgement
  *	ext->seen_ms	KEEPALIVE	keep-alive, while nothing is in flight
- *	tune->ack_*_ms	tune exists	what was learned is forgotten, TCP_TUNE_IDLE_MS later
+ *	tune->ack_*_ms	tune exists	what was learned is forgotten, TCP_TUNE_IDLE_MS later; so is
+ *					rtx, if nothing is in flight
  *
  * The node is moved only to an earlier time. A deadline that moves away, or is called off, leaves
  * it where it is: it fires, nothing is due, and it is armed for what is next. So a busy connection
@@ -408,7 +409,9 @@ void tcp_timer(struct stack *s, uint32_t id)
 		return;
 	if (t->state == TCP_CLOSED)
 		return;
-	if (tune_left_ms(s, c, now_ms) == 0)
+	if (tune_left_ms(s, c, now_ms) == 0) {
 		tcp_tune_free(s, c);
+		tcp_recovery_forget(s, c);
+	}
 	timer_sync(s, c);
 }

@@ -113,6 +113,26 @@ static void rfc3708_2_incredible(void **state)
 	NOTHING_FOR(10 * SEC);
 }
 
+/* Such news is waited for, but not for ever: an idle connection has no recovery state. */
+static void forgotten_when_idle(void **state)
+{
+	struct line *t = *state;
+
+	line_established_passive(t, WITH_SACK);
+	line_write(t, 10000);
+	SEGMENTS(1, 10);
+	SACK(20 * MS, 1, "1001:4001");
+	SEGMENTS(1, 1);
+	ACK(5 * MS, 10001);
+	assert_int_equal(t->s->tcp->rtx.used, 1);
+	NOTHING_FOR(59 * SEC);
+	assert_int_equal(t->s->tcp->rtx.used, 1);
+	NOTHING_FOR(3 * SEC);
+	assert_int_equal(t->s->tcp->rtx.used, 0);
+	SACK(0, 10001, "1:1001");
+	NOTHING_FOR(10 * SEC);
+}
+
 /* ... or during it. One of two is not enough. */
 static void rfc3708_3_during(void **state)
 {
@@ -249,6 +269,7 @@ int main(void)
 		LINE_TEST(rfc3708_3_after),
 		LINE_TEST(rfc3708_3_during),
 		LINE_TEST(rfc3708_2_incredible),
+		LINE_TEST(forgotten_when_idle),
 		LINE_TEST(rfc4015_3_2_timeout),
 		LINE_TEST(rfc5682_2_1_spurious),
 		LINE_TEST(rfc5682_2_1_real),
