@@ -378,7 +378,8 @@ struct tcp_seg {
 struct tcp_syn_more {
 	const uint8_t *cookie;
 	uint8_t cookie_len; /* 0: ask for one */
-	bool fastopen;	    /* the option is there */
+	bool fastopen;	    /* the option is there ... */
+	bool fastopen_exp;  /* ... in its experimental form */
 	uint32_t len;	    /* data, first in sndq */
 };
 

@@ -308,6 +308,8 @@ bool tcp_fastopen_syn(struct stack *s, struct tcp_listener *l, const struct tcp_
 		return false;
 	fo_cookie_now(s, key, l->fastopen_cookie);
 	ret_more->fastopen = true;
+	/* Answered in kind: old clients know only the one that they use. */
+	ret_more->fastopen_exp = (seg->opts.present & TCP_FASTOPEN_IS_EXP) != 0;
 	ret_more->cookie_len = FO_COOKIE_BYTES;
 	ret_more->cookie = l->fastopen_cookie;
 	if (!fo_cookie_ok(s, key, &seg->opts, l->fastopen_cookie, &old)) {

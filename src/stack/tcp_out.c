@@ -283,6 +283,8 @@ static int xmit_syn(struct stack *s, struct conn c, uint32_t seq, uint8_t flags,
 	tcp_opt_syn(s, c, &opts);
 	if (more != NULL && more->fastopen) {
 		opts.present |= TCP_HAS_FASTOPEN;
+		if (more->fastopen_exp)
+			opts.present |= TCP_FASTOPEN_IS_EXP;
 		opts.fastopen_len = more->cookie_len;
 		if (more->cookie_len != 0)
 			__builtin_memcpy(opts.fastopen, more->cookie, more->cookie_len);

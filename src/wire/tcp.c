@@ -15,7 +15,9 @@ _Static_assert((TCP_OPTS_MAX - 2) / LEN_SACK_BLOCK <= TCP_SACK_MAX,
 	       "more blocks than there is room");
 
 /* Options that mean something only in a SYN. */
-#define SYN_ONLY (TCP_HAS_MSS | TCP_HAS_WSCALE | TCP_HAS_SACK_PERMITTED | TCP_HAS_FASTOPEN)
+#define SYN_ONLY                                                                                \
+	(TCP_HAS_MSS | TCP_HAS_WSCALE | TCP_HAS_SACK_PERMITTED | TCP_HAS_FASTOPEN |            \
+	 TCP_FASTOPEN_IS_EXP)
 
 static void take_sack(const uint8_t *body, size_t body_len, struct tcp_opts *opts)
 {
@@ -31,14 +33,15 @@ static void take_sack(const uint8_t *body, size_t body_len, struct tcp_opts *opt
 	opts->present |= TCP_HAS_SACK;
 }
 
-static void take_fastopen(const uint8_t *body, size_t body_len, struct tcp_opts *opts)
+/* @kind: TCP_HAS_FASTOPEN, with TCP_FASTOPEN_IS_EXP or without */
+static void take_fastopen(const uint8_t *body, size_t body_len, uint8_t kind, struct tcp_opts *opts)
 {
 	if (body_len != 0 &&
 	    (body_len < TCP_FASTOPEN_MIN || body_len > TCP_FASTOPEN_MAX || body_len % 2 != 0))
 		return;
 	memcpy(opts->fastopen, body, body_len);
 	opts->fastopen_len = (uint8_t)body_len;
-	opts->present |= TCP_HAS_FASTOPEN;
+	opts->present = (uint8_t)((opts->present & ~TCP_FASTOPEN_IS_EXP) | kind);
 }
 
 /* One option of which kind and length are known to lie inside the header. */
@@ -80,7 +83,11 @@ static void take_option(const uint8_t *opt, size_t len, struct tcp_opts *opts)
 		}
 		break;
 	case TCP_OPT_FASTOPEN:
-		take_fastopen(body, len - 2, opts);
+		take_fastopen(body, len - 2, TCP_HAS_FASTOPEN, opts);
+		break;
+	case TCP_OPT_EXP:
+		if (len >= 4 && load_be16(body) == TCP_EXP_FASTOPEN)
+			take_fastopen(body + 2, len - 4, TCP_HAS_FASTOPEN | TCP_FASTOPEN_IS_EXP, opts);
 		break;
 	default:
 		break;
@@ -121,6 +128,12 @@ static bool uto_fits(const struct tcp_opts *opts, size_t used)
 }
 
 /* Bytes before SACK blocks, and before the padding of a lone "SACK permitted". */
+/* What is before the cookie */
+static size_t fastopen_head(const struct tcp_opts *opts)
+{
+	return (opts->present & TCP_FASTOPEN_IS_EXP) != 0 ? 4 : 2;
+}
+
 static size_t fixed_len(const struct tcp_opts *opts)
 {
 	size_t len = 0;
@@ -135,7 +148,7 @@ static size_t fixed_len(const struct tcp_opts *opts)
 	if ((opts->present & TCP_HAS_WSCALE) != 0)
 		len += 4;
 	if ((opts->present & TCP_HAS_FASTOPEN) != 0)
-		len += (size_t)(2 + opts->fastopen_len + 3) & ~(size_t)3;
+		len += (fastopen_head(opts) + opts->fastopen_len + 3) & ~(size_t)3;
 	if (uto_fits(opts, len))
 		len += LEN_UTO;
 	return len;
@@ -190,10 +203,15 @@ static uint8_t *put_ts(uint8_t *out, const struct tcp_opts *opts)
 /* Padded behind, as Linux does it: some compare byte by byte. */
 static uint8_t *put_fastopen(uint8_t *out, const struct tcp_opts *opts)
 {
-	size_t len = 2 + (size_t)opts->fastopen_len;
+	bool exp = (opts->present & TCP_FASTOPEN_IS_EXP) != 0;
+	size_t len = fastopen_head(opts) + opts->fastopen_len;
 
-	*out++ = TCP_OPT_FASTOPEN;
+	*out++ = exp ? TCP_OPT_EXP : TCP_OPT_FASTOPEN;
 	*out++ = (uint8_t)len;
+	if (exp) {
+		*out++ = (uint8_t)(TCP_EXP_FASTOPEN >> 8);
+		*out++ = (uint8_t)TCP_EXP_FASTOPEN;
+	}
 	memcpy(out, opts->fastopen, opts->fastopen_len);
 	out += opts->fastopen_len;
 	for (; len % 4 != 0; len++)

@@ -36,6 +36,8 @@
 #define TCP_OPT_TS 8
 #define TCP_OPT_UTO 28
 #define TCP_OPT_FASTOPEN 34
+#define TCP_OPT_EXP 254 /* RFC 6994; two bytes say whose experiment it is */
+#define TCP_EXP_FASTOPEN 0xf989u
 
 /* RFC 7323 section 2.3: a larger shift counts as this one. */
 #define TCP_WSCALE_MAX 14
@@ -104,6 +106,7 @@ struct tcp_sack {
 #define TCP_HAS_FASTOPEN 0x10
 #define TCP_HAS_SACK 0x20
 #define TCP_HAS_UTO 0x40
+#define TCP_FASTOPEN_IS_EXP 0x80 /* with TCP_HAS_FASTOPEN: as the experiment that it was before RFC 7413 */
 
 /*
  * Both what a segment said and what one is to say. A field means something if its bit is in

@@ -97,12 +97,13 @@ static size_t build_option(struct drive_flow *flow, const char *opt, uint8_t *p)
 		store_be32(p + 6, strcmp(text, "last") == 0 ? flow->ts_last : (uint32_t)strtoul(text, NULL, 10));
 		return 10;
 	}
-	if (strncmp(opt, "FO ", 3) == 0) {
-		size_t len = 2;
+	if (strncmp(opt, "FO ", 3) == 0 || strncmp(opt, "FOEXP ", 6) == 0) {
+		bool exp = opt[2] == 'E';
+		size_t len = exp ? 4 : 2;
 
-		for (const char *hex = opt + 3; sscanf(hex, "%2x", &a) == 1; hex += 2)
+		memcpy(p, exp ? "\376\0\371\211" : "\42", exp ? 4 : 1);
+		for (const char *hex = strchr(opt, ' ') + 1; sscanf(hex, "%2x", &a) == 1; hex += 2)
 			p[len++] = (uint8_t)a;
-		p[0] = 34;
 		p[1] = (uint8_t)len;
 		return len;
 	}
@@ -306,8 +307,9 @@ static void format_option(struct drive_flow *flow, struct out *out, const uint8_
 		out_add(out, "TS ecr %u", load_be32(opt + 6));
 		break;
 	case 34:
-		out_add(out, "FO ");
-		for (unsigned int at = 2; at < opt[1]; at++)
+	case 254:
+		out_add(out, opt[0] == 34 ? "FO " : "FOEXP ");
+		for (unsigned int at = opt[0] == 34 ? 2 : 4; at < opt[1]; at++)
 			out_add(out, "%02x", opt[at]);
 		break;
 	default:

@@ -57,6 +57,33 @@ static void open_fast(struct line *t, uint32_t len)
 	line_accept(t);
 }
 
+/* RFC 7413 4.1.1, before it had an option of its own (RFC 6994): a client that asks so is answered so. */
+static void s4_1_1_experimental(void **state)
+{
+	struct line *t = *state;
+	struct tcp_id id;
+
+	listen_fast(t, 10);
+	RECV(0, "S 0:0(0) <mss 1000,FOEXP>");
+	SEND("S. 0:0(0) ack 1 <mss 1460,FOEXP *>");
+	RECV(0, ". 1:1(0) ack 1");
+	assert_int_equal(tcp_accept(t->s, t->listener, 1, &id), 0);
+	tcp_abort(t->s, id);
+	SEND("R. 1:1(0) ack 1");
+	t->peer.port++;
+	RECV(0, "S 0:100(100) <mss 1000,FOEXP *>");
+	SEND("S. 0:0(0) ack 101 <mss 1460>");
+	line_accept(t);
+	line_read(t, 100);
+	RECV(10 * MS, ". 101:101(0) ack 1");
+	/* The cookie is the same in either form. */
+	t->peer.port++;
+	RECV(0, "S 0:50(50) <mss 1000,FO *>");
+	SEND("S. 0:0(0) ack 51 <mss 1460>");
+	assert_int_equal(stats(t).tcp_fastopen_rx, 2);
+	IGNORE();
+}
+
 /* ---- server ---------------------------------------------------------------------------------- */
 
 /* 3, figure 2; 4.2.2: data are delivered before the handshake ends, and answered */
@@ -777,6 +804,7 @@ int main(void)
 		LINE_TEST(s4_2_2_synack_lost),	LINE_TEST(s4_2_2_timeout),
 		LINE_TEST(s4_2_2_bad_ack),	LINE_TEST(s4_2_2_close_early),
 		LINE_TEST(s4_2_2_accept_late),	LINE_TEST(s4_2_2_unlisten),
+		LINE_TEST(s4_1_1_experimental),
 		LINE_TEST(s5_1_limit),		LINE_TEST(s5_1_backlog),
 		LINE_TEST(s6_3_4_key),		LINE_TEST(no_cookie_server),
 		LINE_TEST(server_no_frame),	LINE_TEST(direct_channel),

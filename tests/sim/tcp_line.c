@@ -179,7 +179,10 @@ static void read_cookie(struct reader *r, struct seg *seg)
 
 static void read_option(struct reader *r, struct seg *seg)
 {
-	if (read_word(r, "FO")) {
+	if (read_word(r, "FOEXP")) {
+		seg->present |= TCP_FASTOPEN_IS_EXP;
+		read_cookie(r, seg);
+	} else if (read_word(r, "FO")) {
 		read_cookie(r, seg);
 	} else if (read_word(r, "uto")) {
 		seg->present |= TCP_HAS_UTO;
@@ -301,7 +304,8 @@ static void put_options(char *buf, size_t *len, const struct seg *seg)
 		sep = ",";
 	}
 	if ((seg->present & TCP_HAS_FASTOPEN) != 0) {
-		put_text(buf, len, "%sFO ", sep);
+		put_text(buf, len, "%s%s ", sep,
+			 (seg->present & TCP_FASTOPEN_IS_EXP) != 0 ? "FOEXP" : "FO");
 		for (unsigned int i = 0; i < seg->cookie_len; i++)
 			put_text(buf, len, "%02x", seg->cookie[i]);
 		sep = ",";

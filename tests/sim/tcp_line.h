@@ -32,7 +32,7 @@
  *	win      the field as it is in the header, not scaled
  *	OPTIONS  mss N, wscale N, sackOK, sack A:B C:D ..., TS val N ecr N, uto N (the field), FO [HEX
  *	         or *], with commas between. FO alone asks for a cookie; `FO *` is any cookie, or in RECV the last that
- *	         the stack sent
+ *	         the stack sent. FOEXP: the same as an experiment (RFC 6994)
  *
  * In RECV, the peer sends exactly this; win is t->peer_win when not said. `ecr *` is the last TS
  * val that the stack sent, `ecr *-N` that minus N. Payload is line_byte() of its place in the

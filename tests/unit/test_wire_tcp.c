@@ -172,7 +172,13 @@ static void test_hostile_options(void **state)
 		/* twice: the last counts */
 		{ 8, { 2, 4, 1, 1, 2, 4, 5, 180 }, WIRE_OK, TCP_HAS_MSS },
 		/* unknown */
-		{ 8, { 254, 4, 0xf9, 0x89, 2, 4, 5, 180 }, WIRE_OK, TCP_HAS_MSS },
+		{ 8, { 254, 4, 0xf9, 0x88, 2, 4, 5, 180 }, WIRE_OK, TCP_HAS_MSS },
+		{ 8, { 254, 3, 0xf9, 1, 2, 4, 5, 180 }, WIRE_OK, TCP_HAS_MSS },
+		/* fast open as an experiment: a request, a cookie, half of one; the last form counts */
+		{ 4, { 254, 4, 0xf9, 0x89 }, WIRE_OK, TCP_HAS_FASTOPEN | TCP_FASTOPEN_IS_EXP },
+		{ 8, { 254, 8, 0xf9, 0x89, 1, 2, 3, 4 }, WIRE_OK, TCP_HAS_FASTOPEN | TCP_FASTOPEN_IS_EXP },
+		{ 8, { 254, 6, 0xf9, 0x89, 1, 2, 1, 1 }, WIRE_OK, 0 },
+		{ 8, { 254, 4, 0xf9, 0x89, 34, 2, 1, 1 }, WIRE_OK, TCP_HAS_FASTOPEN },
 	};
 
 	(void)state;
@@ -237,6 +243,8 @@ static struct tcp_opts random_opts(struct prng *prng, bool syn)
 		opts.present |= TCP_HAS_SACK_PERMITTED;
 	if (syn && prng_chance(prng, 1, 2))
 		opts.present |= TCP_HAS_FASTOPEN;
+	if ((opts.present & TCP_HAS_FASTOPEN) != 0 && prng_chance(prng, 1, 3))
+		opts.present |= TCP_FASTOPEN_IS_EXP;
 	if (prng_chance(prng, 1, 2))
 		opts.present |= TCP_HAS_TS;
 	if (prng_chance(prng, 1, 2))
@@ -262,7 +270,8 @@ static void assert_same_opts(const struct tcp_opts *in, const struct tcp_opts *o
 	uint8_t lost = in->present & (uint8_t)~out->present;
 
 	assert_int_equal(out->present & (uint8_t)~in->present, 0);
-	if ((in->present & TCP_HAS_FASTOPEN) != 0 && in->fastopen_len > 14)
+	if ((in->present & TCP_HAS_FASTOPEN) != 0 &&
+	    in->fastopen_len > ((in->present & TCP_FASTOPEN_IS_EXP) != 0 ? 12 : 14))
 		lost &= (uint8_t)~TCP_HAS_UTO;
 	assert_true(lost == 0 || lost == TCP_HAS_SACK);
 	if ((out->present & TCP_HAS_UTO) != 0)
