@@ -44,9 +44,10 @@ unsigned sock_lease_flags(int fd, const struct sock *s)
 	return flags;
 }
 
+/* Linux takes one more than it was told; less than 0 stands for as many as may be. */
 static uint32_t backlog_of(int backlog)
 {
-	return backlog < 1 ? 1 : min_u32((uint32_t)backlog, 65535);
+	return min_u32((uint32_t)backlog, 65534) + 1;
 }
 
 /*
