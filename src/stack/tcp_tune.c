@@ -9,9 +9,10 @@
  *	window_max	what the receive buffer allows. The program is watched: what it reads in one
  *			round trip, times two, is what must fit so that the sender never waits for
  *			the window; more while that still grows
- *	ssthresh	what is offered of it, at most. It begins with the window in SYN and grows
- *			by two segments for each that arrives, so that a sender is not promised
- *			more than it shows to need
+ *	ssthresh	what is offered of it, at most. It begins with all of the first buffer, of
+ *			which SYN could not tell more than 64 KiB, and grows by two segments for
+ *			each that arrives, so that a sender is not promised more than it shows to
+ *			need
  *	send buffer	twice the congestion window: one half in flight, one to follow it
  *
  * A round trip as the receiver sees it is measured by the echo of its timestamps, or, without
@@ -86,30 +87,35 @@ static const struct tcp_tune *tune_or(const struct stack *s, struct conn c, stru
 
 /* ---- windows --------------------------------------------------------------------------------- */
 
-/* Whole segments, as Linux's tcp_select_initial_window() */
-static uint16_t syn_window(uint32_t space, uint32_t mss)
+static uint32_t whole_segments(uint32_t space, uint32_t mss)
 {
-	if (space > mss)
-		space -= space % mss;
-	return (uint16_t)min_u32(space, UINT16_MAX);
+	return space > mss ? space - space % mss : space;
+}
+
+/* What Linux begins with: whole segments */
+static uint32_t window_start(const struct stack *s, struct conn c)
+{
+	uint32_t mss = tcp_opt_link_mss(s, c);
+
+	if (c.t->state == TCP_SYN_RECEIVED && tcb_has(c.t, TF_TS))
+		mss -= TCP_TS_BYTES;
+	return whole_segments(rcvbuf_start(s, c.t), mss);
 }
 
 uint16_t tcp_syn_window(const struct stack *s, struct conn c)
 {
-	uint32_t mss = tcp_opt_link_mss(s, c);
+	uint32_t window = tcb_no_loss(c.t) ? tcp_rcvbuf_set(s, c.t) : window_start(s, c);
 
-	if (tcb_no_loss(c.t))
-		return (uint16_t)min_u32(tcp_rcvbuf_set(s, c.t), UINT16_MAX);
-	if (c.t->state == TCP_SYN_RECEIVED && tcb_has(c.t, TF_TS))
-		mss -= TCP_TS_BYTES;
-	return syn_window(rcvbuf_start(s, c.t), mss);
+	return (uint16_t)min_u32(window, UINT16_MAX);
 }
 
 uint16_t tcp_syn_window_of(const struct stack *s, const struct tcp_ext *ext, uint32_t mss,
 			   bool timestamps)
 {
-	return syn_window(ext->rcvbuf_set ? ext->rcvbuf_bytes : s->cfg.rmem.start / 2,
-			  timestamps ? mss - TCP_TS_BYTES : mss);
+	uint32_t space = ext->rcvbuf_set ? ext->rcvbuf_bytes : s->cfg.rmem.start / 2;
+
+	return (uint16_t)min_u32(whole_segments(space, timestamps ? mss - TCP_TS_BYTES : mss),
+				 UINT16_MAX);
 }
 
 static uint32_t window_room(const struct tcb *t, uint32_t rcvbuf)
@@ -180,7 +186,7 @@ void tcp_tune_get(const struct stack *s, struct conn c, struct tcp_tune *ret_tun
 		return;
 	}
 	mss = tcp_opt_link_mss(s, c);
-	window = max_u32(tcp_syn_window(s, c), tcb_rcv_wnd(t));
+	window = max_u32(window_start(s, c), tcb_rcv_wnd(t));
 	*ret_tune = (struct tcp_tune){
 		.snd_wnd_max = t->snd_wnd,
 		.window_max = max_u32(rcvbuf_start(s, t), tcb_rcv_wnd(t)),
