@@ -263,6 +263,10 @@ static void option_applied(struct stack *s, struct conn c, enum tcp_option opt)
 		return;
 	switch (opt) {
 	case TCP_OPT_NODELAY:
+		/* What is there goes at once, from under a cork, too (as Linux). */
+		if (tcb_unsent(t) != 0 && tcb_has(t, TF_NODELAY))
+			(void)tcp_output(s, c, true);
+		break;
 	case TCP_OPT_CORK:
 		if (tcb_unsent(t) != 0)
 			tcp_output_later(s, c);
