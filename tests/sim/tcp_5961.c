@@ -3,7 +3,7 @@
  * Blind attacks: RFC 5961, each section in each state, and the limits on answers that strangers
  * provoke
  */
-#include "tests/sim/tcp_line.h"
+#include "tests/sim/line_help.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -11,14 +11,6 @@
 #include <stdint.h>
 
 #include <cmocka.h>
-
-static struct stack_stats stats(struct line *t)
-{
-	struct stack_stats ret;
-
-	stack_stats(t->s, &ret);
-	return ret;
-}
 
 static void established(struct line *t)
 {

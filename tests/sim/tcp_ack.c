@@ -3,7 +3,7 @@
  * When acknowledgements go: RFC 1122 4.2.3.2, RFC 5681 4.2, RFC 9293 3.8.6.3, and what Linux makes
  * of the room that they leave (tcp_delack.c)
  */
-#include "tests/sim/tcp_line.h"
+#include "tests/sim/line_help.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,19 +11,6 @@
 #include <stdio.h>
 
 #include <cmocka.h>
-
-static void option(struct line *t, enum tcp_option opt, uint64_t value)
-{
-	assert_int_equal(tcp_option_set(t->s, t->id, opt, value), 0);
-}
-
-static uint64_t option_get(struct line *t, enum tcp_option opt)
-{
-	uint64_t value = 99;
-
-	assert_int_equal(tcp_option_get(t->s, t->id, opt, &value), 0);
-	return value;
-}
 
 /* As a connection is after accept(): nothing set */
 static void accepted(struct line *t, const char *syn)

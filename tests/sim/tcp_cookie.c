@@ -2,7 +2,7 @@
 /*
  * A flood of SYN: SYN cookies (RFC 4987 3.6), and memory that stays where it is
  */
-#include "tests/sim/tcp_line.h"
+#include "tests/sim/line_help.h"
 
 #include "stack/tcp_cookie.h"
 
@@ -14,14 +14,6 @@
 #include <cmocka.h>
 
 #define EMBRYOS 256 /* a listener's, with a backlog of less */
-
-static struct stack_stats stats(struct line *t)
-{
-	struct stack_stats ret;
-
-	stack_stats(t->s, &ret);
-	return ret;
-}
 
 static void drain(struct line *t)
 {

@@ -3,7 +3,7 @@
  * Data: acknowledgements (RFC 9293 3.8.6.3, RFC 5681 4.2), small segments (3.7.4), windows (3.8.6),
  * reassembly (3.10.7.4), timestamps (RFC 7323), buffers of the program and of the link
  */
-#include "tests/sim/tcp_line.h"
+#include "tests/sim/line_help.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -12,19 +12,6 @@
 #include <stdio.h>
 
 #include <cmocka.h>
-
-static void option(struct line *t, enum tcp_option opt, uint64_t value)
-{
-	assert_int_equal(tcp_option_set(t->s, t->id, opt, value), 0);
-}
-
-static struct tcp_info info(struct line *t)
-{
-	struct tcp_info ret;
-
-	tcp_info(t->s, t->id, &ret);
-	return ret;
-}
 
 static uint64_t dropped(struct line *t, enum stack_drop why)
 {

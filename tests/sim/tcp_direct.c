@@ -2,7 +2,7 @@
 /*
  * Links that cannot lose (LINK_NO_LOSS): what is different there, see the head of src/stack/tcp.h
  */
-#include "tests/sim/tcp_line.h"
+#include "tests/sim/line_help.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -11,14 +11,6 @@
 #include <stdio.h>
 
 #include <cmocka.h>
-
-static struct tcp_info info(struct line *t)
-{
-	struct tcp_info ret;
-
-	tcp_info(t->s, t->id, &ret);
-	return ret;
-}
 
 static uint64_t conns(struct line *t)
 {

@@ -3,7 +3,7 @@
  * Ends: orderly (RFC 9293 3.6), abortive, and by the link's. By attack: tcp_5961.c; by silence:
  * tcp_keepalive.c; TIME_WAIT: tcp_timewait.c
  */
-#include "tests/sim/tcp_line.h"
+#include "tests/sim/line_help.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -11,14 +11,6 @@
 #include <stdint.h>
 
 #include <cmocka.h>
-
-static struct stack_stats stats(struct line *t)
-{
-	struct stack_stats ret;
-
-	stack_stats(t->s, &ret);
-	return ret;
-}
 
 static void shut(struct line *t)
 {

@@ -2,7 +2,7 @@
 /*
  * Fast Open: RFC 7413, section by section, server and client
  */
-#include "tests/sim/tcp_line.h"
+#include "tests/sim/line_help.h"
 
 #include "stack/tcp_hooks.h"
 
@@ -14,14 +14,6 @@
 #include <string.h>
 
 #include <cmocka.h>
-
-static struct stack_stats stats(struct line *t)
-{
-	struct stack_stats ret;
-
-	stack_stats(t->s, &ret);
-	return ret;
-}
 
 static void listen_fast(struct line *t, uint64_t max)
 {

@@ -2,7 +2,7 @@
 /*
  * Ends by silence: keep-alive (RFC 9293 3.8.4), user timeout (RFC 5482), orphans
  */
-#include "tests/sim/tcp_line.h"
+#include "tests/sim/line_help.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -11,11 +11,6 @@
 #include <stdio.h>
 
 #include <cmocka.h>
-
-static void option(struct line *t, enum tcp_option opt, uint64_t value)
-{
-	assert_int_equal(tcp_option_set(t->s, t->id, opt, value), 0);
-}
 
 /* RFC 9293 3.8.4 */
 static void keepalive(void **state)

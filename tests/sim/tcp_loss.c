@@ -4,7 +4,7 @@
  * path (RFC 1122 4.2.3.9, RFC 5927)
  */
 #include "stack/tcp.h"
-#include "tests/sim/tcp_line.h"
+#include "tests/sim/line_help.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -13,35 +13,6 @@
 #include <stdio.h>
 
 #include <cmocka.h>
-
-static struct tcp_info info(struct line *t)
-{
-	struct tcp_info ret;
-
-	tcp_info(t->s, t->id, &ret);
-	return ret;
-}
-
-/* @cnt full segments of 1000 bytes from byte @from on */
-static void send_segments(struct line *t, unsigned int from, unsigned int cnt)
-{
-	char text[64];
-
-	for (unsigned int i = 0; i < cnt; i++) {
-		snprintf(text, sizeof(text), ". %u:%u(1000) ack 1", from + i * 1000,
-			 from + (i + 1) * 1000);
-		SEND(text);
-	}
-}
-
-static void dup_acks(struct line *t, unsigned int ack, unsigned int cnt)
-{
-	char text[64];
-
-	snprintf(text, sizeof(text), ". 1:1(0) ack %u", ack);
-	for (unsigned int i = 0; i < cnt; i++)
-		RECV(0, text);
-}
 
 /* ---- round-trip time ------------------------------------------------------------------------- */
 
@@ -124,16 +95,16 @@ static void rto_go_back(void **state)
 
 	line_established_passive(t, "mss 1000");
 	line_write(t, 6000);
-	send_segments(t, 1, 5);
+	SEGMENTS(1, 5);
 	SEND("P. 5001:6001(1000) ack 1");
 	SEND_AFTER(209 * MS, ". 1:1001(1000) ack 1");
 	assert_int_equal(info(t).cwnd_bytes, 1000);
 	assert_int_equal(info(t).ssthresh_bytes, 7000); /* RFC 9438: 0.7 of 10 segments */
 	RECV(10 * MS, ". 1:1(0) ack 1001");
-	send_segments(t, 1001, 2);
+	SEGMENTS(1001, 2);
 	/* 2001..4000 had arrived */
 	RECV(10 * MS, ". 1:1(0) ack 4001");
-	send_segments(t, 4001, 1);
+	SEGMENTS(4001, 1);
 	SEND("P. 5001:6001(1000) ack 1");
 	RECV(10 * MS, ". 1:1(0) ack 6001");
 	NOTHING_FOR(10 * SEC);
@@ -147,7 +118,7 @@ static void rto_restart(void **state)
 
 	line_established_passive(t, "mss 1000");
 	line_write(t, 2000);
-	send_segments(t, 1, 1);
+	SEGMENTS(1, 1);
 	SEND("P. 1001:2001(1000) ack 1");
 	RECV(150 * MS, ". 1:1(0) ack 1001");
 	NOTHING_FOR(200 * MS);
@@ -183,7 +154,7 @@ static void rto_closed_window(void **state)
 
 	line_established_passive(t, "mss 1000");
 	line_write(t, 3000);
-	send_segments(t, 1, 2);
+	SEGMENTS(1, 2);
 	SEND("P. 2001:3001(1000) ack 1");
 	RECV(0, ". 1:1(0) ack 1001 win 0");
 	SEND_BETWEEN(200 * MS, 215 * MS, ". 1001:2001(1000) ack 1");
@@ -221,25 +192,25 @@ static void fast_retransmit(void **state)
 
 	line_established_passive(t, "mss 1000");
 	line_write(t, 20000);
-	send_segments(t, 1, 10);
-	dup_acks(t, 1, 1);
-	send_segments(t, 10001, 1);
-	dup_acks(t, 1, 1);
-	send_segments(t, 11001, 1);
-	dup_acks(t, 1, 1);
-	send_segments(t, 1, 1);
+	SEGMENTS(1, 10);
+	ACKS(1, 1);
+	SEGMENTS(10001, 1);
+	ACKS(1, 1);
+	SEGMENTS(11001, 1);
+	ACKS(1, 1);
+	SEGMENTS(1, 1);
 	assert_int_equal(info(t).ssthresh_bytes, 7000);
 	assert_int_equal(info(t).retransmits, 1);
 	/* RFC 6937: 0.7 segments go for each that left, rounded up, the first one included */
-	dup_acks(t, 1, 1);
-	send_segments(t, 12001, 1);
-	dup_acks(t, 1, 1);
-	send_segments(t, 13001, 1);
-	dup_acks(t, 1, 1);
+	ACKS(1, 1);
+	SEGMENTS(12001, 1);
+	ACKS(1, 1);
+	SEGMENTS(13001, 1);
+	ACKS(1, 1);
 	NOTHING();
 	RECV(10 * MS, ". 1:1(0) ack 14001");
 	assert_int_equal(info(t).cwnd_bytes / 1000, 7);
-	send_segments(t, 14001, 5);
+	SEGMENTS(14001, 5);
 	SEND("P. 19001:20001(1000) ack 1");
 	RECV(10 * MS, ". 1:1(0) ack 20001");
 	NOTHING_FOR(10 * SEC);
@@ -252,17 +223,17 @@ static void newreno(void **state)
 
 	line_established_passive(t, "mss 1000");
 	line_write(t, 10000);
-	send_segments(t, 1, 9);
+	SEGMENTS(1, 9);
 	SEND("P. 9001:10001(1000) ack 1");
 	/* 1, 3 and 5 are lost: seven duplicates */
-	dup_acks(t, 1, 3);
-	send_segments(t, 1, 1);
-	dup_acks(t, 1, 4);
+	ACKS(1, 3);
+	SEGMENTS(1, 1);
+	ACKS(1, 4);
 	NOTHING();
 	RECV(10 * MS, ". 1:1(0) ack 2001");
-	send_segments(t, 2001, 1);
+	SEGMENTS(2001, 1);
 	RECV(10 * MS, ". 1:1(0) ack 4001");
-	send_segments(t, 4001, 1);
+	SEGMENTS(4001, 1);
 	RECV(10 * MS, ". 1:1(0) ack 10001");
 	assert_int_equal(info(t).retransmits, 3);
 	assert_int_equal(info(t).in_flight_bytes, 0);
@@ -276,26 +247,26 @@ static void newreno_pipe(void **state)
 
 	line_established_passive(t, "mss 1000,wscale 7");
 	line_write(t, 30000);
-	send_segments(t, 1, 10);
+	SEGMENTS(1, 10);
 	/* 1 and 3 are lost; 2 and 4 to 12 make ten duplicates */
-	dup_acks(t, 1, 1);
-	send_segments(t, 10001, 1);
-	dup_acks(t, 1, 1);
-	send_segments(t, 11001, 1);
-	dup_acks(t, 1, 1);
-	send_segments(t, 1, 1);
+	ACKS(1, 1);
+	SEGMENTS(10001, 1);
+	ACKS(1, 1);
+	SEGMENTS(11001, 1);
+	ACKS(1, 1);
+	SEGMENTS(1, 1);
 	for (unsigned int i = 12; i < 17; i++) {
-		dup_acks(t, 1, 1);
-		send_segments(t, i * 1000 + 1, 1);
+		ACKS(1, 1);
+		SEGMENTS(i * 1000 + 1, 1);
 		if (i == 13) {
 			/* from here on the pipe is as large as ssthresh */
-			dup_acks(t, 1, 2);
+			ACKS(1, 2);
 			NOTHING();
 		}
 	}
 	RECV(10 * MS, ". 1:1(0) ack 2001");
-	send_segments(t, 2001, 1);
-	send_segments(t, 17001, 1);
+	SEGMENTS(2001, 1);
+	SEGMENTS(17001, 1);
 	NOTHING();
 	RECV(10 * MS, ". 1:1(0) ack 18001");
 	IGNORE();
@@ -310,10 +281,10 @@ static void karn_fast_retransmit(void **state)
 
 	line_established_passive(t, "mss 1000");
 	line_write(t, 5000);
-	send_segments(t, 1, 4);
+	SEGMENTS(1, 4);
 	SEND("P. 4001:5001(1000) ack 1");
-	dup_acks(t, 1, 3);
-	send_segments(t, 1, 1);
+	ACKS(1, 3);
+	SEGMENTS(1, 1);
 	RECV(100 * MS, ". 1:1(0) ack 5001");
 	assert_in_range(info(t).srtt_us, 10000, 10010);
 }
@@ -325,10 +296,10 @@ static void no_fast_retransmit_after_rto(void **state)
 
 	line_established_passive(t, "mss 1000");
 	line_write(t, 10000);
-	send_segments(t, 1, 9);
+	SEGMENTS(1, 9);
 	SEND("P. 9001:10001(1000) ack 1");
 	SEND_AFTER(209 * MS, ". 1:1001(1000) ack 1");
-	dup_acks(t, 1, 5);
+	ACKS(1, 5);
 	NOTHING();
 	/* it was only late */
 	RECV(0, ". 1:1(0) ack 10001");
@@ -343,7 +314,7 @@ static void not_duplicates(void **state)
 
 	line_established_passive(t, "mss 1000");
 	line_write(t, 4000);
-	send_segments(t, 1, 3);
+	SEGMENTS(1, 3);
 	SEND("P. 3001:4001(1000) ack 1");
 	RECV(0, ". 1:1(0) ack 1 win 60000"); /* a window update */
 	RECV(0, ". 1:1(0) ack 1 win 60001");

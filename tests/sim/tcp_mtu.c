@@ -4,7 +4,7 @@
  *
  * ICMP errors come in frames, as routers send them. The link carries segments of 1460 bytes.
  */
-#include "tests/sim/sack_lines.h"
+#include "tests/sim/line_help.h"
 #include "wire/eth.h"
 #include "wire/icmp.h"
 #include "wire/ip4.h"

@@ -3,7 +3,7 @@
  * Opening: RFC 9293 3.5 and 3.10.7.1 to .4, options of RFC 7323, 2018, 6691, retransmission of SYN,
  * the backlog
  */
-#include "tests/sim/tcp_line.h"
+#include "tests/sim/line_help.h"
 
 #include "stack/tcp_hooks.h"
 
@@ -13,14 +13,6 @@
 #include <stdint.h>
 
 #include <cmocka.h>
-
-static struct stack_stats stats(struct line *t)
-{
-	struct stack_stats ret;
-
-	stack_stats(t->s, &ret);
-	return ret;
-}
 
 /* RFC 9293 3.5, figure 6; RFC 7323 2, 3: what both said holds */
 static void passive_open(void **state)

@@ -2,7 +2,7 @@
 /*
  * Proportional rate reduction: RFC 6937, RFC 6937bis. CUBIC: ssthresh is 7 of 10 segments.
  */
-#include "tests/sim/sack_lines.h"
+#include "tests/sim/line_help.h"
 
 /* Pipe above ssthresh: 0.7 for each that left, rounded up to segments */
 static void rfc6937_3_proportional(void **state)

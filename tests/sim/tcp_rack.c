@@ -3,7 +3,7 @@
  * RACK and the tail loss probe: RFC 8985. The round trip is 10 ms by the handshake, then what the
  * lines say.
  */
-#include "tests/sim/sack_lines.h"
+#include "tests/sim/line_help.h"
 
 /* ---- RACK ------------------------------------------------------------------------------------ */
 

@@ -2,7 +2,7 @@
 /*
  * Delivery-rate samples (draft-cheng-iccrg-delivery-rate-estimation), as congestion control gets them
  */
-#include "tests/sim/sack_lines.h"
+#include "tests/sim/line_help.h"
 
 static struct tcp_rtx *rtx_of(struct line *t)
 {

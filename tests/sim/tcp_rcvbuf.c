@@ -3,7 +3,7 @@
  * Receive and send buffers that follow the path (tcp_tune.c): what is offered at first, how it
  * grows and what stops it
  */
-#include "tests/sim/tcp_line.h"
+#include "tests/sim/line_help.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -12,22 +12,6 @@
 #include <stdio.h>
 
 #include <cmocka.h>
-
-static uint64_t option_get(struct line *t, enum tcp_option opt)
-{
-	uint64_t value = 0;
-
-	assert_int_equal(tcp_option_get(t->s, t->id, opt, &value), 0);
-	return value;
-}
-
-static struct tcp_info info(struct line *t)
-{
-	struct tcp_info ret;
-
-	tcp_info(t->s, t->id, &ret);
-	return ret;
-}
 
 static void accepted(struct line *t, const char *syn, const char *ack)
 {

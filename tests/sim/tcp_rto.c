@@ -3,7 +3,7 @@
  * How long the stack waits, and when it gives up: RFC 6298 5.7, RFC 1122 4.2.3.5, RFC 9293 3.8.6.1,
  * with the times that Linux gives them
  */
-#include "tests/sim/sack_lines.h"
+#include "tests/sim/line_help.h"
 
 #include <errno.h>
 

@@ -3,7 +3,7 @@
  * Selective acknowledgements: RFC 2018 (SACK), RFC 2883 (DSACK), RFC 6675 (pipe), from both sides,
  * and from a peer that lies
  */
-#include "tests/sim/sack_lines.h"
+#include "tests/sim/line_help.h"
 
 #include <time.h>
 

@@ -3,7 +3,7 @@
  * TIME_WAIT: RFC 9293 3.6.1 and 3.10.7.4, RFC 1122 4.2.2.13, RFC 6191 (a new connection takes its
  * place), RFC 1337 (nothing cuts it short)
  */
-#include "tests/sim/tcp_line.h"
+#include "tests/sim/line_help.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -11,14 +11,6 @@
 #include <stdint.h>
 
 #include <cmocka.h>
-
-static struct stack_stats stats(struct line *t)
-{
-	struct stack_stats ret;
-
-	stack_stats(t->s, &ret);
-	return ret;
-}
 
 static void to_time_wait(struct line *t, const char *opts)
 {

@@ -2,7 +2,7 @@
 /*
  * Nothing was lost: RFC 3522 and 4015 (Eifel), RFC 3708 (DSACK), RFC 5682 (F-RTO)
  */
-#include "tests/sim/sack_lines.h"
+#include "tests/sim/line_help.h"
 
 /* ---- fast recovery --------------------------------------------------------------------------- */
 

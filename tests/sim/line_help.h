@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * What the line tests of loss recovery share. Segments are of 1000 bytes; `struct line *t` is in
- * scope.
+ * What line tests share. Segments are of 1000 bytes; for macros, `struct line *t` is in scope.
  */
-#ifndef VJ_TESTS_SIM_SACK_LINES_H
-#define VJ_TESTS_SIM_SACK_LINES_H
+#ifndef VJ_TESTS_SIM_LINE_HELP_H
+#define VJ_TESTS_SIM_LINE_HELP_H
 
 #include "stack/tcp.h"
 #include "tests/sim/tcp_line.h"
@@ -36,6 +35,20 @@ static inline struct stack_stats stats(struct line *t)
 
 	stack_stats(t->s, &ret);
 	return ret;
+}
+
+/* The stack must take and know it. */
+static inline void option(struct line *t, enum tcp_option opt, uint64_t value)
+{
+	assert_int_equal(tcp_option_set(t->s, t->id, opt, value), 0);
+}
+
+static inline uint64_t option_get(struct line *t, enum tcp_option opt)
+{
+	uint64_t value = 99;
+
+	assert_int_equal(tcp_option_get(t->s, t->id, opt, &value), 0);
+	return value;
 }
 
 /* @cnt full segments from byte @from on are sent, of new data or again. */
@@ -73,5 +86,14 @@ static inline void recv_ack_at(struct line *t, const char *file, int line, uint6
 	line_recv(t, file, line, delay_us, text);
 }
 #define ACK(delay_us, ack) recv_ack_at(t, __FILE__, __LINE__, delay_us, ack)
+
+/* ... @cnt times, now */
+static inline void recv_acks_at(struct line *t, const char *file, int line, unsigned int ack,
+				unsigned int cnt)
+{
+	for (unsigned int i = 0; i < cnt; i++)
+		recv_ack_at(t, file, line, 0, ack);
+}
+#define ACKS(ack, cnt) recv_acks_at(t, __FILE__, __LINE__, ack, cnt)
 
 #endif
