@@ -247,6 +247,8 @@ static int ooo_add(struct stack *s, struct tcb *t, struct tcp_ext *ext, struct t
 				prev = *link;
 				link = &ooo_at(s, prev)->next;
 			}
+			if (next != 0)
+				ooo_duplicate(s, t, ooo_at(s, next), seq, end);
 			ooo_join(s, ext, prev);
 			ooo_latest(ext, prev);
 			seq = seq_max(stop, ooo_end(ooo_at(s, prev)));
@@ -376,7 +378,9 @@ static bool data_fin(struct stack *s, struct conn c)
 	t->rcv_nxt++;
 	t->rcv_adv = seq_max(t->rcv_adv, t->rcv_nxt);
 	/* No more will come: what is still to be acknowledged goes with what we have to say. */
-	t->flags |= TF_FIN_RCVD | TF_ACK_OWED | TF_ACK_NOW | TF_PINGPONG;
+	t->flags |= TF_FIN_RCVD | TF_ACK_OWED | TF_PINGPONG;
+	if (t->state != TCP_ESTABLISHED || tcb_no_loss(t) || !tcp_delack_knows(s, c))
+		t->flags |= TF_ACK_NOW;
 	tcp_event(s, c, STACK_EV_EOF | STACK_EV_READABLE);
 	switch ((enum tcp_state)t->state) {
 	case TCP_ESTABLISHED:
@@ -414,6 +418,8 @@ bool tcp_data_input(struct stack *s, struct conn c, struct tcp_seg *seg)
 	fin_ahead = (seg->flags & TCP_FIN) != 0 && seq_gt(seg->seq, t->rcv_nxt);
 	if (fin_ahead)
 		data_fin_ahead(s, t, seg->seq + seg->len);
+	else if ((seg->flags & TCP_FIN) != 0)
+		t->flags |= TF_PINGPONG; /* the last: it need not be hurried (as Linux) */
 	if (!data_text(s, c, seg))
 		return false;
 	if ((seg->flags & TCP_FIN) != 0 && seg->seq + seg->len == t->rcv_nxt)

@@ -182,6 +182,13 @@ void tcp_delack_sent(struct stack *s, struct conn c, uint32_t seq, uint32_t len)
 		c.t->flags |= TF_PINGPONG;
 }
 
+bool tcp_delack_knows(const struct stack *s, struct conn c)
+{
+	const struct tcp_tune *tune = tcb_tune(s, c);
+
+	return tune != NULL && tune->ato_ms != 0;
+}
+
 /* ---- what waits ------------------------------------------------------------------------------ */
 
 uint32_t tcp_delack_ms(const struct stack *s, struct conn c)

@@ -90,6 +90,8 @@ void tcp_delack_ahead(struct stack *s, struct conn c, const struct tcp_arrival *
 void tcp_delack_quick(struct stack *s, struct conn c);
 /* A segment goes out, @len bytes of payload from @seq on: counts, and it acknowledges. */
 void tcp_delack_sent(struct stack *s, struct conn c, uint32_t seq, uint32_t len);
+/* Have data arrived lately, so that it is known how long an acknowledgement may wait? */
+bool tcp_delack_knows(const struct stack *s, struct conn c);
 /* Any segment of a synchronized connection arrived. */
 void tcp_delack_seen(struct stack *s, struct conn c);
 /* How long an acknowledgement may wait now, in ms */

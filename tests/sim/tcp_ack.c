@@ -253,7 +253,7 @@ static void at_once(void **state)
 	SEND(". 1:1(0) ack 3001");
 	option(t, TCP_OPT_QUICKACK, 0);
 	RECV(0, "F. 3001:3001(0) ack 1");
-	SEND(". 1:1(0) ack 3002");
+	SEND_BETWEEN(20 * MS, 46 * MS, ". 1:1(0) ack 3002");
 }
 
 /* A probe of a closed window is answered each time. */

@@ -162,7 +162,7 @@ static void cookie_with_data(void **state)
 	RECV(0, "S 0:0(0) <mss 1460>");
 	SEND("S. 0:0(0) ack 1");
 	RECV(0, "FP. 1:101(100) ack 1");
-	SEND(". 1:1(0) ack 102");
+	SEND_BETWEEN(40 * MS, 46 * MS, ". 1:1(0) ack 102");
 	line_accept(t);
 	line_read(t, 100);
 	line_read_eof(t);

@@ -649,7 +649,7 @@ static void data_before_accept(void **state)
 	RECV(0, "P. 1:101(100) ack 1");
 	SEND(". 1:1(0) ack 101");
 	RECV(0, "F. 101:101(0) ack 1");
-	SEND(". 1:1(0) ack 102");
+	SEND_BETWEEN(40 * MS, 46 * MS, ". 1:1(0) ack 102");
 	line_accept(t);
 	assert_int_equal(tcp_ready(t->s, t->id),
 			 STACK_EV_READABLE | STACK_EV_EOF | STACK_EV_CONNECTED | STACK_EV_WRITABLE);

@@ -387,6 +387,26 @@ static void hostile_far_apart(void **state)
 	IGNORE();
 }
 
+/* RFC 2883 4.2.1: what overlaps a range in part reports that part, then the whole that it is in. */
+static void rfc2883_4_overlap(void **state)
+{
+	struct line *t = *state;
+
+	line_established_passive(t, WITH_SACK);
+	RECV(0, ". 100:200(100) ack 1");
+	SEND(". 1:1(0) ack 1 <sack 100:200>");
+	RECV(0, ". 300:400(100) ack 1");
+	SEND(". 1:1(0) ack 1 <sack 300:400 100:200>");
+	RECV(0, ". 50:150(100) ack 1");
+	SEND(". 1:1(0) ack 1 <sack 100:150 50:200 300:400>");
+	RECV(0, ". 150:250(100) ack 1");
+	SEND(". 1:1(0) ack 1 <sack 150:200 50:250 300:400>");
+	RECV(0, ". 1:50(49) ack 1");
+	SEND(". 1:1(0) ack 250 <sack 300:400>");
+	RECV(0, ". 250:350(100) ack 1");
+	SEND(". 1:1(0) ack 400 <sack 300:350>");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -404,6 +424,7 @@ int main(void)
 		LINE_TEST(rfc2018_8_reneging),
 		LINE_TEST(rfc6675_5_1_timeout),
 		LINE_TEST(hostile_not_sent),
+		LINE_TEST(rfc2883_4_overlap),
 		LINE_TEST(hostile_dsack),
 		LINE_TEST(hostile_mess),
 		LINE_TEST(hostile_far_apart),
