@@ -512,7 +512,8 @@ void tcp_info(const struct stack *s, struct tcp_id id, struct tcp_info *ret_info
 		.mss = t->mss,
 		.path_mtu = tcp_mtu_path(s, c),
 		.ca_state = info_ca(info_rtx(s, t)),
-		.sacked_segs = info_rtx(s, t)->sacked_segs,
+		/* without SACK: what duplicates stand for */
+		.sacked_segs = info_rtx(s, t)->sacked_segs + info_rtx(s, t)->dups,
 		.lost_segs = info_segs(t, info_rtx(s, t)->lost_bytes),
 		.resent_segs = info_segs(t, info_rtx(s, t)->resent_bytes),
 		.min_rtt_us = tcp_rtt_min_us(s, c),

@@ -9,13 +9,13 @@
 #include <errno.h>
 #include <string.h>
 
-/* Linux's numbers of the states */
+/* Linux's numbers of the states. In TIME_WAIT it has parted from the socket, which is closed. */
 static uint8_t info_state(enum tcp_state state)
 {
 	static const uint8_t linux_state[] = {
 		[TCP_CLOSED] = 7,      [TCP_LISTEN] = 10,    [TCP_SYN_SENT] = 2,   [TCP_SYN_RECEIVED] = 3,
 		[TCP_ESTABLISHED] = 1, [TCP_FIN_WAIT_1] = 4, [TCP_FIN_WAIT_2] = 5, [TCP_CLOSE_WAIT] = 8,
-		[TCP_CLOSING] = 11,    [TCP_LAST_ACK] = 9,   [TCP_TIME_WAIT] = 6,
+		[TCP_CLOSING] = 11,    [TCP_LAST_ACK] = 9,   [TCP_TIME_WAIT] = 7,
 	};
 
 	return linux_state[state];

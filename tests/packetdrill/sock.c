@@ -386,6 +386,17 @@ int pd_connect(struct pd_world *w, struct pd_file *f, const struct sockaddr *add
 
 /* ---- the end --------------------------------------------------------------------------------- */
 
+/* Not only that connect() was not asked again since: is the handshake under way? */
+static bool sock_connects(const struct pd_world *w, const struct pd_file *f)
+{
+	struct tcp_info info;
+
+	if (f->state != PD_CONNECTING)
+		return false;
+	tcp_info(w->stack, f->tcp, &info);
+	return info.state == TCP_SYN_SENT || info.state == TCP_SYN_RECEIVED;
+}
+
 int pd_shutdown(struct pd_world *w, struct pd_file *f, int how)
 {
 	int err = 0;
@@ -395,8 +406,8 @@ int pd_shutdown(struct pd_world *w, struct pd_file *f, int how)
 	if (f->kind == PD_UDP) {
 		if (f->state != PD_CONNECTED)
 			return -ENOTCONN;
-	} else if (f->state == PD_LISTEN || f->state == PD_CONNECTING) {
-		if (f->state == PD_CONNECTING || how != SHUT_WR)
+	} else if (f->state == PD_LISTEN || sock_connects(w, f)) {
+		if (f->state != PD_LISTEN || how != SHUT_WR)
 			disconnect(w, f);
 		return 0;
 	} else if (f->tcp.v == 0) {
