@@ -331,8 +331,8 @@ int tcp_xmit_syn_more(struct stack *s, struct conn c, const struct tcp_syn_more 
 			tcp_sent_again(s, rtx, rtx->head);
 		} else {
 			tcp_sent_add(s, c, t->snd_una, t->snd_una + 1);
-			rtx->first_ts = tcp_ts_now(s, t);
-			rtx->first_ts_valid = true;
+			rtx->stuck = true;
+			rtx->stuck_ms = tcp_now_ms(s);
 		}
 	}
 	tcp_timer_data_sent(s, c);

@@ -305,8 +305,10 @@ void tcp_recovery_ack(struct stack *s, struct conn c, uint32_t prior_una,
 		news.flags |= NEWS_DUP;
 	if (rtx->due == DUE_RENEGED)
 		rtx->due = DUE_RTO;
-	if (news.acked != 0)
+	if (news.acked != 0) {
 		rtx->expiries = 0;
+		rtx->stuck = false;
+	}
 	if (!tcb_synchronized(t)) {
 		syn_acked(s, c, rtx, &news);
 		return;

@@ -143,10 +143,10 @@ static uint32_t rtx_retries_ms(uint32_t retries)
 	return sum;
 }
 
-/* How long has the first retransmission been under way? */
-static uint32_t rtx_stuck_ms(const struct stack *s, const struct tcb *t, const struct tcp_rtx *rtx)
+/* How long has something been sent again and not acknowledged? */
+static uint32_t rtx_stuck_ms(const struct stack *s, const struct tcp_rtx *rtx)
 {
-	return rtx->first_ts_valid ? tcp_ts_now(s, t) - rtx->first_ts : 0;
+	return rtx->stuck ? tcp_now_ms(s) - rtx->stuck_ms : 0;
 }
 
 /*
@@ -168,7 +168,7 @@ static bool rtx_window_given_up(const struct stack *s, const struct tcb *t,
 
 static bool rtx_given_up(const struct stack *s, struct conn c, const struct tcp_rtx *rtx)
 {
-	uint32_t stuck_ms = rtx_stuck_ms(s, c.t, rtx);
+	uint32_t stuck_ms = rtx_stuck_ms(s, rtx);
 	uint32_t user_ms = rtx_user_timeout_ms(s, c.t);
 
 	if (c.t->snd_wnd == 0 && tcb_has(c.t, TF_OWNED))
@@ -241,7 +241,7 @@ bool tcp_rtx_syn_timeout(struct stack *s, struct conn c)
 		retries = max_u32(retries, ext->defer);
 	s->stats.tcp_timeouts++;
 	if (t->backoff >= retries ||
-	    (user_ms != 0 && rtx != NULL && t->backoff != 0 && rtx_stuck_ms(s, t, rtx) >= user_ms))
+	    (user_ms != 0 && rtx != NULL && t->backoff != 0 && rtx_stuck_ms(s, rtx) >= user_ms))
 		return tcp_conn_done(s, c, rtx_error(rtx));
 	t->backoff++;
 	/* Deferred: the peer has it. Only the end of the time makes it answer again, or send. */

@@ -128,6 +128,7 @@ struct tcp_rtx {
 	uint32_t fack;	    /* end of the highest that was ever SACKed; not beyond snd_una: none */
 	uint32_t dups;	    /* without SACK: segments beyond snd_una that have left the network */
 	uint32_t small_end; /* end of the last segment that was not full: Nagle, Minshall */
+	uint32_t stuck_ms;  /* `stuck`: since when. Of SYN: since the first left */
 	uint32_t closed_ms; /* when the peer said last that its window is closed; as yet 0 */
 	uint32_t probe_ms;  /* `probing`: since when */
 	struct cc_usage usage;
@@ -160,8 +161,7 @@ struct tcp_rtx {
 	uint32_t undo_seq;     /* `undo`: snd_una when RECOVERY or LOSS began */
 	uint32_t undo_end;     /* snd_nxt when it ended */
 	uint32_t undo_bytes;   /* sent again since, and not known to have been for nothing */
-	uint32_t first_ts;     /* our timestamp in the first retransmission, if first_ts_valid;
-				  of SYN: in the first */
+	uint32_t first_ts;     /* our timestamp in the first retransmission, if first_ts_valid */
 
 	uint32_t cwr_seq;   /* `cwr`: of the data that said CWR: tcp_ecn.c */
 	uint32_t probe_end; /* snd_nxt when the probe had been sent */
@@ -183,6 +183,7 @@ struct tcp_rtx {
 	bool restore;	    /* ... and then it becomes what it was: the network has not marked */
 	bool undo_any;	    /* something was sent again since then */
 	bool first_ts_valid;
+	bool stuck;   /* something was sent again since snd_una moved */
 	bool probing; /* a closed window has been probed */
 };
 

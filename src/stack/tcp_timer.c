@@ -126,9 +126,9 @@ static uint32_t timer_rto(const struct stack *s, struct conn c)
 	const struct tcp_rtx *rtx = tcb_rtx(s, c.t);
 	uint32_t ms = tcp_rto_backed_off_ms(s, c);
 
-	if (rtx == NULL || !rtx->first_ts_valid)
+	if (rtx == NULL || !rtx->stuck)
 		return ms;
-	return timer_user(s, c.t, ms, tcp_ts_now(s, c.t) - rtx->first_ts);
+	return timer_user(s, c.t, ms, tcp_now_ms(s) - rtx->stuck_ms);
 }
 
 /* The same, from when the first in flight was sent last */

@@ -26,6 +26,10 @@ void tcp_undo_resent(const struct stack *s, const struct tcb *t, struct tcp_rtx 
 {
 	if (rtx->mode < RTX_RECOVERY)
 		return; /* a probe: nobody believes in a loss yet */
+	if (!rtx->stuck) {
+		rtx->stuck = true;
+		rtx->stuck_ms = tcp_now_ms(s);
+	}
 	if (!rtx->first_ts_valid) {
 		rtx->first_ts = tcp_ts_now(s, t);
 		rtx->first_ts_valid = true;

@@ -91,6 +91,29 @@ static void rfc1122_4_2_3_5_time(void **state)
 	line_read_error(t, ETIMEDOUT);
 }
 
+/* ... without progress: each acknowledgement of more begins it again. */
+static void rfc1122_4_2_3_5_progress(void **state)
+{
+	struct line *t = *state;
+
+	line_established_passive(t, "mss 1000");
+	option(t, TCP_OPT_USER_TIMEOUT_MS, 5000);
+	line_write(t, 6000);
+	SEGMENTS(1, 5);
+	SEND("P. 5001:6001(1000) ack 1");
+	for (unsigned int i = 0; i < 5; i++) {
+		/* less than the timeout each, more in all */
+		for (unsigned int ms = 0; ms < 4000; ms += 10) {
+			t->now_us += 10 * MS;
+			IGNORE();
+		}
+		ACK(0, 1001 + i * 1000);
+		IGNORE();
+		assert_int_equal(line_state(t), TCP_ESTABLISHED);
+	}
+	ACK(0, 6001);
+}
+
 /* An orphan's is that of 8: 102 s. */
 static void rfc1122_4_2_3_5_orphan(void **state)
 {
@@ -247,6 +270,7 @@ int main(void)
 		LINE_TEST(rfc6298_5_7_kept),
 		LINE_TEST(rfc6298_5_7_timestamps),
 		LINE_TEST(rfc1122_4_2_3_5_time),
+		LINE_TEST(rfc1122_4_2_3_5_progress),
 		LINE_TEST(rfc1122_4_2_3_5_orphan),
 		LINE_TEST(rfc1122_4_2_2_17_shrunk),
 		LINE_TEST(rfc9293_3_8_6_1_told),
