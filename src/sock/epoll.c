@@ -535,11 +535,37 @@ static void bell_put(struct epoll_set *set, bool on)
 		set->bell_on = on;
 }
 
+/* The thread is cancelled in its sleep. */
+struct set_undo {
+	struct epoll_set *set;
+	struct sleeper *sl;
+};
+
+static void set_awake(struct epoll_set *set, struct sleeper *sl)
+{
+	if (sl->pprev)
+		sleep_end(sl);
+	else
+		lock_take();
+	set->asleep--;
+	kick_drain(&set->kick);
+}
+
+static void set_cancelled(void *arg)
+{
+	const struct set_undo *undo = arg;
+
+	set_awake(undo->set, undo->sl);
+	file_put(&undo->set->file);
+	lock_leave();
+}
+
 /* Return: events, 0 if it is to look again, -errno. The lock is given up meanwhile. */
 static int set_sleep(struct epoll_set *set, int epfd, struct epoll_event *ev, int max,
 		     int64_t timeout_ns, const sigset_t *mask, const struct signal_trace *signals)
 {
 	struct sleeper sl = { .kick = &set->kick, .signals = *signals };
+	struct set_undo undo = { set, &sl };
 	bool leads = false, slept = true;
 	int n = 0;
 
@@ -552,14 +578,14 @@ static int set_sleep(struct epoll_set *set, int epfd, struct epoll_event *ev, in
 		lock_drop();
 	}
 	if (slept) {
-		n = ker_epoll_sleep(epfd, ev, max, timeout_ns, mask);
-		if (sl.pprev)
-			sleep_end(&sl);
-		else
-			lock_take();
+		pthread_cleanup_push(set_cancelled, &undo);
+		n = (int)KER_BLOCKING(ker_epoll_sleep(epfd, ev, max, timeout_ns, mask));
+		pthread_cleanup_pop(0);
+		set_awake(set, &sl);
+	} else {
+		set->asleep--;
+		kick_drain(&set->kick);
 	}
-	set->asleep--;
-	kick_drain(&set->kick);
 	set->looked_ticks = ticks_now();
 	set->round++;
 	if (n > 0)

@@ -19,6 +19,7 @@ static void linger(struct sock *s)
 	struct blocking b = { .file = &s->file,
 			      .signals = sock_signals,
 			      .kernel_fd = -1,
+			      .uncancelled = true,
 			      .timeout_ns = s->linger_s * NS_PER_SEC };
 	struct vj_conn_info info = { .sz = sizeof(info) };
 

@@ -156,6 +156,21 @@ static inline int ker_ppoll(struct pollfd *fds, nfds_t n, struct timespec *timeo
 	return (int)KER_BLOCKING(sys_ppoll(fds, n, timeout, mask));
 }
 
+/*
+ * The same for a thread that is noted as asleep: cancelled, it is to be taken off the lists first. @undo: gets @arg, whose
+ * owner's frame is still there then
+ */
+static inline int ker_ppoll_undo(struct pollfd *fds, nfds_t n, struct timespec *timeout, const sigset_t *mask,
+				 void (*undo)(void *arg), void *arg)
+{
+	int r;
+
+	pthread_cleanup_push(undo, arg);
+	r = ker_ppoll(fds, n, timeout, mask);
+	pthread_cleanup_pop(0);
+	return r;
+}
+
 static inline int ker_pselect(int n, fd_set *r, fd_set *w, fd_set *x, struct timespec *timeout,
 			      const sigset_t *mask)
 {

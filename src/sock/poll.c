@@ -15,6 +15,7 @@ enum { ON_STACK = 64, EXTRA = 2 /* kick and bell */ };
 
 /* One call of poll(). */
 struct polling {
+	bool heap; /* `kernel` is from malloc() */
 	struct pollfd *fds; /* the program's */
 	nfds_t n;
 	struct pollfd
@@ -127,11 +128,30 @@ static void watches_off(struct polling *p)
 	}
 }
 
+/* The thread is cancelled in its sleep. */
+struct poll_undo {
+	struct polling *p;
+	struct sleeper *sl;
+};
+
+static void poll_cancelled(void *arg)
+{
+	const struct poll_undo *undo = arg;
+
+	sleep_end(undo->sl);
+	watches_off(undo->p);
+	kick_return(undo->sl->kick);
+	lock_leave();
+	if (undo->p->heap)
+		free(undo->p->kernel);
+}
+
 /* Return: what ppoll() returned, descriptors or -errno; 0 also when there was no need to sleep. */
 static int sleep_poll(struct polling *p, int64_t timeout_ns, const struct signal_trace *signals)
 {
 	struct kick kick;
 	struct sleeper sl = { .kick = &kick, .signals = *signals };
+	struct poll_undo undo = { p, &sl };
 	struct timespec ts, *tsp = NULL;
 	bool leads;
 	int r = kick_borrow(&kick);
@@ -148,7 +168,7 @@ static int sleep_poll(struct polling *p, int64_t timeout_ns, const struct signal
 						.tv_nsec = timeout_ns % 1000000000 };
 			tsp = &ts;
 		}
-		r = sys_ppoll(p->kernel, p->n + EXTRA, tsp, p->mask);
+		r = ker_ppoll_undo(p->kernel, p->n + EXTRA, tsp, p->mask, poll_cancelled, &undo);
 		sleep_end(&sl);
 	}
 	watches_off(p);
@@ -231,6 +251,7 @@ static int poll_any(struct pollfd *fds, nfds_t n, int64_t timeout_ns, const sigs
 		p.kernel = malloc((n + EXTRA) * sizeof(*kernel) + n * sizeof(*watches));
 		if (!p.kernel)
 			return -ENOMEM;
+		p.heap = true;
 		p.watches = (struct watch *)(void *)((uint8_t *)p.kernel +
 						     (n + EXTRA) * sizeof(*kernel));
 	}
@@ -246,7 +267,7 @@ static int poll_any(struct pollfd *fds, nfds_t n, int64_t timeout_ns, const sigs
 			r = poll_kernel(fds, n, timeout_ns, mask, p.watches);
 	}
 	lock_leave();
-	if (p.kernel != kernel)
+	if (p.heap)
 		free(p.kernel);
 	return r;
 }

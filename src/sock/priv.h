@@ -509,6 +509,7 @@ struct blocking {
 	uint64_t deadline_ns; /* of the first wait on */
 	struct spin spin;
 	bool kernel_ready;	     /* out: kernel_fd has something */
+	bool uncancelled;	     /* no cancellation point: the caller has more to undo than block_end() does */
 	struct signal_trace signals; /* when the call began: a handler since then ends it */
 	bool held;		     /* a reference of ours, from the first wait to block_end() */
 };

@@ -238,9 +238,28 @@ bool signals_restart(void)
  * -------------------------------------------------------------------------------------
  */
 
-/* Return: what ppoll() returned; 0: no need to sleep. The lock is given up meanwhile. */
-static int block_sleep(struct blocking *b, struct sleeper *sl, int64_t timeout_ns)
+/* The thread is cancelled in its sleep: nobody may find it there, and the call is over. */
+struct block_undo {
+	struct blocking *b;
+	struct sleeper *sl;
+	struct watch *w;
+};
+
+static void block_cancelled(void *arg)
 {
+	const struct block_undo *undo = arg;
+
+	sleep_end(undo->sl);
+	watch_unlink(undo->w);
+	kick_return(undo->sl->kick);
+	block_end(undo->b);
+	lock_leave();
+}
+
+/* Return: what ppoll() returned; 0: no need to sleep. The lock is given up meanwhile. */
+static int block_sleep(struct blocking *b, struct sleeper *sl, struct watch *w, int64_t timeout_ns)
+{
+	struct block_undo undo = { b, sl, w };
 	struct pollfd pfd[3];
 	struct timespec ts, *tsp = NULL;
 	nfds_t n = 0;
@@ -258,7 +277,7 @@ static int block_sleep(struct blocking *b, struct sleeper *sl, int64_t timeout_n
 					.tv_nsec = timeout_ns % 1000000000 };
 		tsp = &ts;
 	}
-	r = sys_ppoll(pfd, n, tsp, NULL);
+	r = b->uncancelled ? sys_ppoll(pfd, n, tsp, NULL) : ker_ppoll_undo(pfd, n, tsp, NULL, block_cancelled, &undo);
 	b->kernel_ready = r > 0 && pfd[0].revents;
 	sleep_end(sl);
 	return r;
@@ -274,7 +293,7 @@ static int block_sleep_watched(struct blocking *b, uint64_t now_ns)
 	if (r)
 		return r;
 	watch_link(&w, b->file);
-	r = block_sleep(b, &sl, time_left(b->deadline_ns, now_ns));
+	r = block_sleep(b, &sl, &w, time_left(b->deadline_ns, now_ns));
 	watch_unlink(&w);
 	kick_return(&kick);
 	return r;

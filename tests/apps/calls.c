@@ -901,6 +901,7 @@ int main(int argc, char **argv)
 		      { "poll", calls_poll },
 		      { "timeouts", calls_timeouts },
 		      { "signals", calls_signals },
+		      { "cancel", calls_cancel },
 		      { "udp", calls_udp },
 		      { "io", calls_io } };
 

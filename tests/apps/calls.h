@@ -48,5 +48,6 @@ void calls_epoll(void);
 void calls_poll(void);
 void calls_timeouts(void);
 void calls_signals(void);
+void calls_cancel(void);
 
 #endif

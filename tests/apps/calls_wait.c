@@ -396,3 +396,70 @@ void calls_poll(void)
 	test_poll_mixed();
 	test_select();
 }
+
+/* ---- cancellation ------------------------------------------------------------------------------------------------- */
+
+static struct pair cancel_pair;
+static int cancel_ep;
+
+static void *in_recv(void *arg)
+{
+	(void)arg;
+	recv(cancel_pair.server, &(char[4]){ 0 }, 4, 0);
+	return NULL;
+}
+
+static void *in_accept(void *arg)
+{
+	(void)arg;
+	accept(cancel_pair.listener, NULL, NULL);
+	return NULL;
+}
+
+static void *in_poll(void *arg)
+{
+	struct pollfd p[2] = { { .fd = cancel_pair.server, .events = POLLIN }, { .fd = cancel_pair.listener, .events = POLLIN } };
+
+	(void)arg;
+	poll(p, 2, -1);
+	return NULL;
+}
+
+static void *in_epoll(void *arg)
+{
+	(void)arg;
+	epoll_wait(cancel_ep, &(struct epoll_event){ 0 }, 1, -1);
+	return NULL;
+}
+
+/* A thread that waits is cancelled; what it waited for is there for others. */
+void calls_cancel(void)
+{
+	static const struct {
+		const char *name;
+		void *(*run)(void *arg);
+	} calls[] = { { "recv", in_recv }, { "accept", in_accept }, { "poll", in_poll }, { "epoll_wait", in_epoll } };
+	struct epoll_event ev = { .events = EPOLLIN };
+	char buf[8];
+
+	title("cancelled");
+	pair_open(&cancel_pair, AF_INET, "127.0.0.1");
+	cancel_ep = epoll_create1(0);
+	epoll_ctl(cancel_ep, EPOLL_CTL_ADD, cancel_pair.server, &ev);
+	for (int round = 0; round < 3; round++)
+		for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
+			pthread_t thread;
+			void *ret = NULL;
+
+			must("thread", pthread_create(&thread, NULL, calls[i].run, NULL) == 0);
+			usleep(20000);
+			must("cancel", pthread_cancel(thread) == 0);
+			must("join", pthread_join(thread, &ret) == 0);
+			say(calls[i].name, ret == PTHREAD_CANCELED);
+			write(cancel_pair.client, "abcd", 4);
+			say("epoll_wait", epoll_wait(cancel_ep, &ev, 1, 1000));
+			say("recv", recv(cancel_pair.server, buf, sizeof(buf), 0));
+		}
+	close(cancel_ep);
+	pair_close(&cancel_pair);
+}
