@@ -136,8 +136,8 @@ void stack_destroy(struct stack *s)
 	/* One object's event hangs on another's, so pools go last, and TCP does not take its events
 	 * out. */
 	udp_fini(s);
+	reass_fini(s); /* takes its timers out from among TCP's, so before those go */
 	tcp_fini(s);
-	reass_fini(s);
 	pmtu_fini(s);
 	ports_fini(&s->ports);
 	flow_fini(&s->flows);
