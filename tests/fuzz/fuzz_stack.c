@@ -193,11 +193,74 @@ static uint8_t *put_headers(struct fuzz *f, unsigned int i, bool v6, const struc
 	return p;
 }
 
-/* Change some bytes, perhaps cut or pad, and hand it in. */
+/* [off, off + len) of the made-up packet's payload, as a fragment */
+static void rx_piece(struct fuzz *f, unsigned int i, uint32_t id, uint32_t off, uint32_t len, bool more)
+{
+	const uint8_t *ip = f->frame + ETH_HDR_BYTES;
+	bool v6 = ip[0] >> 4 == 6;
+	uint32_t hdr_len = v6 ? IP6_HDR_BYTES : IP4_HDR_BYTES;
+	struct ip6_fields ip6 = {
+		.payload_len = (uint16_t)len,
+		.proto = ip[6],
+		.hop_limit = 64,
+		.has_frag_hdr = true,
+		.more_frags = more,
+		.frag_off = (uint16_t)off,
+		.frag_id = id,
+	};
+	struct ip4_fields ip4 = {
+		.payload_len = (uint16_t)len,
+		.ttl = 64,
+		.proto = ip[9],
+		.id = (uint16_t)id,
+		.more_frags = more,
+		.frag_off = (uint16_t)off,
+	};
+	uint8_t piece[FRAME_MAX], *p = piece + ETH_HDR_BYTES;
+
+	memcpy(piece, f->frame, ETH_HDR_BYTES);
+	if (v6) {
+		memcpy(&ip6.src, ip + 8, 16);
+		memcpy(&ip6.dst, ip + 24, 16);
+		p += ip6_build(p, &ip6);
+	} else {
+		memcpy(&ip4.src, ip + 12, 4);
+		memcpy(&ip4.dst, ip + 16, 4);
+		ip4_build(p, &ip4);
+		ip4_csum_fill(p);
+		p += IP4_HDR_BYTES;
+	}
+	memcpy(p, ip + hdr_len + off, len);
+	fake_link_rx(f->s, f->link[i], &f->drv[i], piece, (uint32_t)(p - piece) + len);
+}
+
+/* In fragments: one after the other, but for what the input says else: gaps, overlaps, twice, ends in the middle */
+static void rx_pieces(struct fuzz *f, unsigned int i)
+{
+	uint32_t hdrs = ETH_HDR_BYTES + (f->frame[ETH_HDR_BYTES] >> 4 == 6 ? IP6_HDR_BYTES : IP4_HDR_BYTES);
+	uint32_t id = take(f, 1) & 3, cnt = 1 + take(f, 1) % 6, off = 0;
+	uint32_t payload = f->frame_len > hdrs ? f->frame_len - hdrs : 0;
+
+	for (; cnt > 0 && off < payload; cnt--) {
+		uint32_t len = min_u32(8 * (1 + take(f, 1) % 100), payload - off), twist = take(f, 1);
+		bool more = (off + len < payload) != (twist >= 0xf0);
+
+		rx_piece(f, i, id, off, len, more);
+		off += len;
+		if (twist < 0x40)
+			off = min_u32(8 * twist, payload) / 8 * 8;
+	}
+}
+
+/* Change some bytes, perhaps cut or pad, or send it in fragments, and hand it in. */
 static void rx(struct fuzz *f, unsigned int i)
 {
 	uint32_t changes = take(f, 1);
 
+	if (changes >= 0xc0 && changes < 0xd0 && f->frame_len >= ETH_HDR_BYTES + IP4_HDR_BYTES && f->link[i].v != 0) {
+		rx_pieces(f, i);
+		return;
+	}
 	if (changes >= 0xe0)
 		for (changes &= 7; changes > 0; changes--) {
 			uint32_t at = take(f, 1);
