@@ -3,7 +3,7 @@
  * What a connection tells about itself, by Linux's names and meanings: delivered, its rate, what limited the sender and how
  * long, duplicates, reordering, and drops by reason
  */
-#include "tests/sim/sack_lines.h"
+#include "tests/sim/line_help.h"
 #include "wire/ip.h"
 
 #include <errno.h>
