@@ -272,6 +272,7 @@ enum rx_verdict {
 	RX_DROP, /* and counted */
 	RX_GOOD,
 	RX_FRAGMENT,
+	RX_LINK, /* of the two ends of the link, not of IP */
 };
 
 /* A whole packet, addresses checked */
@@ -308,7 +309,11 @@ static enum rx_verdict rx_parse(struct stack *s, struct pkt *pkt)
 		flow_prefetch(&s->flows, pkt->hash);
 		return RX_GOOD;
 	}
-	if (!eth_accept(s, pkt, &eth) || !ip_accept(s, pkt, &eth))
+	if (!eth_accept(s, pkt, &eth))
+		return RX_DROP;
+	if (eth.type == ETH_TYPE_LINK && pkt->link->ops->rx_link != NULL)
+		return RX_LINK;
+	if (!ip_accept(s, pkt, &eth))
 		return RX_DROP;
 	return pkt_is_frag(pkt) ? RX_FRAGMENT : rx_accept_l4(s, pkt);
 }
@@ -391,6 +396,8 @@ static void rx_batch(struct stack *s, uint32_t link_id, struct link *link,
 			rx_deliver(s, &pkts[i]);
 		else if (verdict[i] == RX_FRAGMENT)
 			rx_fragment(s, &pkts[i]);
+		else if (unlikely(verdict[i] == RX_LINK))
+			link->ops->rx_link(link->drv, &frames[i]);
 		if (!pkts[i].kept)
 			link_rx_free(link, &frames[i]);
 	}

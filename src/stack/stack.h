@@ -132,6 +132,11 @@ struct link_ops {
 	void (*tx_unget)(void *drv, const struct link_frame *frame);
 	/* A frame of stack_rx() that is not needed any more; any order, any time until stack_link_del() returns. */
 	void (*rx_free)(void *drv, const struct link_frame *frame);
+	/*
+	 * A frame of type ETH_TYPE_LINK, in its turn among the others; it is freed after return. May move connections, but
+	 * not delete links. NULL: such frames are dropped.
+	 */
+	void (*rx_link)(void *drv, const struct link_frame *frame);
 };
 
 enum link_flags {

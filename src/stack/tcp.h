@@ -130,6 +130,7 @@ enum {
 	TF_FASTOPEN = TF_ERR_TOLD, /* not CLOSED: our SYN-ACK is not acknowledged yet; ext is there */
 	TF_CC_SHIFT = 24,	 /* 2 bits: index of the congestion control */
 	TF_IN_FLOWS = 1 << 26,	 /* the flow table has it */
+	TF_HELD = 1 << 27,	 /* nothing may be sent: it is about to move (tcp_move.c) */
 	TF_RST_OWED = 1 << 28,	 /* CLOSED: RST waits for a frame; NO_LOSS only */
 	TF_ECN = 1 << 29,	 /* ECN: asked for in SYN_SENT, agreed from SYN_RECEIVED on */
 	TF_ECN_ECHO = 1 << 30,	 /* CE arrived, and no CWR since: all we send says ECE */
@@ -645,6 +646,10 @@ void tcp_listen_input(struct stack *s, struct pkt *pkt, const struct tcp_view *v
  * -ENOTCONN: nobody listens now.
  */
 int tcp_listen_ready(struct stack *s, struct conn c);
+/* Out of its listener's hands, and ESTABLISHED: the program's */
+void tcp_listen_adopt(struct stack *s, struct conn c);
+/* It waits for tcp_accept(), whatever the backlog. */
+void tcp_listen_enqueue(struct stack *s, struct conn c);
 struct tcp_listener *tcp_listener_at(const struct stack *s, uint32_t id);
 /* Give its block back, if it has stopped and nobody refers to it. */
 void tcp_listener_free(struct stack *s, uint32_t id);

@@ -255,7 +255,7 @@ bool tcp_conn_done(struct stack *s, struct conn c, int err)
 
 bool tcp_conn_reset(struct stack *s, struct conn c, int err)
 {
-	if (tcp_xmit_rst(s, c) == -EAGAIN && tcb_no_loss(c.t))
+	if (!tcb_has(c.t, TF_HELD) && tcp_xmit_rst(s, c) == -EAGAIN && tcb_no_loss(c.t))
 		c.t->flags |= TF_RST_OWED;
 	return tcp_conn_done(s, c, err);
 }

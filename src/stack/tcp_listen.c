@@ -42,6 +42,26 @@ static void embryo_uncount(struct tcp_listener *l, const struct tcb *t)
 		l->reserved_cnt--;
 }
 
+void tcp_listen_enqueue(struct stack *s, struct conn c)
+{
+	struct tcp_listener *l = tcp_listener_at(s, c.t->event.cookie[0]);
+
+	l->ready_cnt++;
+	ref_list_add(&s->event_nodes, &l->ready, ref_tcp(c.id));
+	stack_event_add(s, ref_listener(c.t->event.cookie[0]), STACK_EV_ACCEPT);
+}
+
+void tcp_listen_adopt(struct stack *s, struct conn c)
+{
+	struct tcb *t = c.t;
+
+	embryo_uncount(tcp_listener_at(s, t->event.cookie[0]), t);
+	event_cookie_set(&t->event, 0);
+	t->flags = (t->flags & ~(uint32_t)TF_EMBRYO) | TF_OWNED;
+	t->snd_una = t->snd_nxt;
+	t->state = TCP_ESTABLISHED;
+}
+
 int tcp_listen_ready(struct stack *s, struct conn c)
 {
 	struct tcp_listener *l = tcp_listener_at(s, c.t->event.cookie[0]);
@@ -51,9 +71,7 @@ int tcp_listen_ready(struct stack *s, struct conn c)
 	if (!tcb_no_loss(c.t) && listener_full(l))
 		return -EAGAIN;
 	embryo_uncount(l, c.t);
-	l->ready_cnt++;
-	ref_list_add(&s->event_nodes, &l->ready, ref_tcp(c.id));
-	stack_event_add(s, ref_listener(c.t->event.cookie[0]), STACK_EV_ACCEPT);
+	tcp_listen_enqueue(s, c);
 	return 0;
 }
 

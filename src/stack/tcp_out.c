@@ -341,7 +341,7 @@ int tcp_xmit_syn_more(struct stack *s, struct conn c, const struct tcp_syn_more 
 
 void tcp_send_ack(struct stack *s, struct conn c)
 {
-	if (tcp_xmit(s, c, c.t->snd_nxt, TCP_ACK, NULL, 0) < 0) {
+	if (tcb_has(c.t, TF_HELD) || tcp_xmit(s, c, c.t->snd_nxt, TCP_ACK, NULL, 0) < 0) {
 		c.t->flags |= TF_ACK_OWED | TF_ACK_NOW;
 		tcp_output_later(s, c);
 	}
@@ -712,8 +712,11 @@ static int out_stream(struct stack *s, struct conn c, bool force)
 bool tcp_output(struct stack *s, struct conn c, bool force)
 {
 	struct tcb *t = c.t;
-	int err = out_stream(s, c, force);
+	int err;
 
+	if (unlikely(tcb_has(t, TF_HELD)))
+		return true;
+	err = out_stream(s, c, force);
 	if (err == 0 && tcb_has(t, TF_ACK_NOW)) {
 		err = tcp_xmit(s, c, t->snd_nxt, TCP_ACK, NULL, 0);
 	}

@@ -102,7 +102,7 @@ static void sanity_progress(const struct stack *s, struct conn c)
 	bool queued = ref_list_has(&t->output);
 	bool armed = wheel_armed(&t->wheel);
 
-	if (t->state == TCP_CLOSED)
+	if (t->state == TCP_CLOSED || tcb_has(t, TF_HELD))
 		return;
 	if (tcb_has(t, TF_RTX_TIMER | TF_ACK_TIMER))
 		VJ_ASSERT(armed);

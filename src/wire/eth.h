@@ -29,6 +29,7 @@
 #define ETH_TYPE_VLAN 0x8100
 #define ETH_TYPE_IP6 0x86dd
 #define ETH_TYPE_QINQ 0x88a8
+#define ETH_TYPE_LINK 0x88b5 /* local experimental (IEEE 802): what the two ends of a direct channel say to each other */
 
 /* A type field below this is an 802.3 length: LLC, spanning tree and the like. */
 #define ETH_TYPE_MIN 0x0600

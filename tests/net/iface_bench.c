@@ -281,7 +281,7 @@ static void mem_put(void *arg, void *p, size_t bytes)
 
 static double channel_measure(double seconds)
 {
-	static const struct link_ops ops = { no_tx_get, no_tx, no_tx, rx_free };
+	static const struct link_ops ops = { .tx_get = no_tx_get, .tx_put = no_tx, .tx_unget = no_tx, .rx_free = rx_free };
 	struct stack_config cfg = { .conns_max = 16, .mem_bytes_max = 64 << 20, .mem_get = mem_get, .mem_put = mem_put };
 	struct receiver r = { .take = channel_take };
 	struct link_config link = { .ops = &ops, .drv = &r, .mtu = IFACE_MTU, .rx_hold_max = FRAMES / 4 };

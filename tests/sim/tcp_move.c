@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * Connections that leave their stack as bytes, and come back (src/stack/tcp_move.h); and bytes that are none
+ */
+#include "stack/tcp.h"
+#include "stack/tcp_move.h"
+#include "tests/sim/tcp_line.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+struct parcel {
+	uint8_t *bytes;
+	uint64_t len;
+};
+
+static void direct(struct line *t)
+{
+	struct line_config cfg = {
+		.v6 = t->cfg.v6,
+		.mss = 4000,
+		.link_flags = LINK_NO_LOSS | LINK_NO_CSUM,
+	};
+
+	line_restart(t, &cfg);
+	line_established_passive(t, "mss 4000,wscale 7");
+}
+
+static struct parcel leave(struct line *t)
+{
+	struct parcel p = { .len = tcp_export_bytes(t->s, t->id) };
+
+	p.bytes = malloc(p.len);
+	assert_non_null(p.bytes);
+	tcp_export(t->s, t->id, p.bytes);
+	tcp_forget(t->s, t->id);
+	return p;
+}
+
+static void come(struct line *t, struct parcel *p)
+{
+	assert_int_equal(tcp_import(t->s, t->link, p->bytes, p->len, t->cookie, &t->id), 0);
+	free(p->bytes);
+	line_run(t);
+}
+
+/* Between the two, the peer may still send; nothing is sent to it. */
+static void held(void **state)
+{
+	struct line *t = *state;
+	struct parcel p;
+
+	direct(t);
+	RECV(0, ". 1:4001(4000) ack 1");
+	assert_int_equal(tcp_hold(t->s, t->id), 0);
+	for (unsigned int i = 1; i < 15; i++) {
+		char text[64];
+
+		snprintf(text, sizeof(text), "P. %u:%u(4000) ack 1", 1 + 4000 * i, 4001 + 4000 * i);
+		RECV(0, text);
+	}
+	NOTHING_FOR(1 * SEC);
+	p = leave(t);
+	come(t, &p);
+	line_read(t, 60000);
+	SEND(". 1:1(0) ack 60001");
+	line_write(t, 100);
+	SEND("P. 1:101(100) ack 60001");
+	RECV(0, "P. 60001:60011(10) ack 101");
+	line_read(t, 10);
+	SEND_BETWEEN(30 * MS, 60 * MS, ". 101:101(0) ack 60011");
+}
+
+/* Unsent data go along, and FIN behind them. */
+static void unsent(void **state)
+{
+	struct line *t = *state;
+	struct parcel p;
+
+	direct(t);
+	t->peer_win = 0;
+	RECV(0, "P. 1:11(10) ack 1 win 0");
+	line_read(t, 10);
+	line_write(t, 5000);
+	assert_int_equal(tcp_shutdown(t->s, t->id), 0);
+	SEND(". 1:1(0) ack 11");
+	assert_int_equal(tcp_hold(t->s, t->id), 0);
+	p = leave(t);
+	come(t, &p);
+	t->peer_win = 65535;
+	RECV(0, ". 11:11(0) ack 1 win 65535");
+	SEND(". 1:4001(4000) ack 11");
+	SEND("FP. 4001:5001(1000) ack 11");
+	RECV(0, ". 11:11(0) ack 5002");
+	assert_int_equal(line_state(t), TCP_FIN_WAIT_2);
+	assert_int_equal(tcp_hold(t->s, t->id), 0);
+	p = leave(t);
+	come(t, &p);
+	assert_int_equal(line_state(t), TCP_FIN_WAIT_2);
+	RECV(0, "F. 11:11(0) ack 5002");
+	SEND(". 5002:5002(0) ack 12");
+	line_read_eof(t);
+}
+
+/* End of file and errors are there, too. */
+static void ended(void **state)
+{
+	struct line *t = *state;
+	struct parcel p;
+
+	direct(t);
+	assert_int_equal(tcp_hold(t->s, t->id), 0);
+	RECV(0, "FP. 1:11(10) ack 1");
+	p = leave(t);
+	come(t, &p);
+	SEND(". 1:1(0) ack 12");
+	line_read(t, 10);
+	line_read_eof(t);
+	RECV(0, "R. 12:12(0) ack 1");
+	assert_true(tcp_is_over(t->s, t->id));
+	p = leave(t);
+	come(t, &p);
+	line_read_eof(t);
+	assert_int_equal(tcp_error(t->s, t->id, true), EPIPE);
+}
+
+static void reset(void **state)
+{
+	struct line *t = *state;
+	struct parcel p;
+
+	direct(t);
+	RECV(0, "P. 1:11(10) ack 1");
+	RECV(0, "R. 11:11(0) ack 1");
+	p = leave(t);
+	come(t, &p);
+	line_read(t, 10);
+	line_read_error(t, ECONNRESET);
+}
+
+/* Nobody took it. */
+static void stays(void **state)
+{
+	struct line *t = *state;
+
+	direct(t);
+	assert_int_equal(tcp_hold(t->s, t->id), 0);
+	RECV(0, "P. 1:11(10) ack 1");
+	NOTHING_FOR(1 * SEC);
+	tcp_release(t->s, t->id);
+	SEND_BETWEEN(0, 60 * MS, ". 1:1(0) ack 11");
+	line_read(t, 10);
+}
+
+static void not_now(void **state)
+{
+	struct line *t = *state;
+	struct line_config lossy = { .v6 = t->cfg.v6 };
+
+	line_restart(t, &lossy);
+	line_established_passive(t, "mss 1460");
+	assert_int_equal(tcp_hold(t->s, t->id), -EOPNOTSUPP);
+}
+
+/* Whatever somebody writes into a parcel, it is refused, or a connection that keeps the stack's rules. */
+static void forged(void **state)
+{
+	struct line *t = *state;
+	struct parcel p;
+	uint64_t seed = 1;
+
+	direct(t);
+	RECV(0, "P. 1:11(10) ack 1");
+	assert_int_equal(tcp_hold(t->s, t->id), 0);
+	p = leave(t);
+	for (unsigned int i = 0; i < 20000; i++) {
+		struct tcp_id id;
+		uint8_t *bytes = malloc(p.len);
+		uint64_t len = p.len;
+
+		assert_non_null(bytes);
+		memcpy(bytes, p.bytes, p.len);
+		for (unsigned int n = 0; n < 1 + i % 3; n++) {
+			seed = seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+			bytes[(seed >> 33) % sizeof(struct tcp_parcel)] ^= (uint8_t)(1u << (seed >> 61));
+		}
+		if (i % 50 == 0)
+			len = (seed >> 20) % p.len;
+		if (tcp_import(t->s, t->link, bytes, len, 7, &id) == 0) {
+			struct stack_event ev[4];
+
+			tcp_sanity_all(t->s);
+			while (stack_events(t->s, ev, 4) == 4)
+				;
+			tcp_forget(t->s, id);
+		}
+		free(bytes);
+	}
+	come(t, &p);
+	line_read(t, 10);
+	SEND_BETWEEN(0, 60 * MS, ". 1:1(0) ack 11");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		LINE_TEST(held),  LINE_TEST(unsent),  LINE_TEST(ended),  LINE_TEST(reset),
+		LINE_TEST(stays), LINE_TEST(not_now), LINE_TEST(forged),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
