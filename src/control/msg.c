@@ -174,6 +174,11 @@ static bool reported_ok(const struct ctl_msg *m)
 	       r->record_cnt <= CTL_REPORT_RECORDS_MAX && r->pad == 0;
 }
 
+static bool join_ok(const struct ctl_msg *m)
+{
+	return m->join.app_id != 0 && m->join.pid > 0;
+}
+
 enum origin { CLIENT, DAEMON, EVENT };
 
 struct shape {

@@ -68,7 +68,12 @@ enum { CTL_VERSION = 3, CTL_FDS_MAX = 4, CTL_NAME_MAX = 32 };
 	X(REPORT,        34, CLIENT, 0, 0, report)     /* have application @app_id tell me about itself */ \
 	X(REPORTING,     35, DAEMON, 1, 1, report)     /* reply to REPORT: on this socket it will answer, or hang up */ \
 	X(REPORT_WANTED, 36, EVENT,  1, 1, report)     /* event: somebody who may asks; answer on this socket */ \
-	X(REPORTED,      37, DAEMON, 1, 1, reported)   /* the answer there, from the application: records in a memfd */
+	X(REPORTED,      37, DAEMON, 1, 1, reported)   /* the answer there, from the application: records in a memfd */ \
+	X(JOIN,          38, CLIENT, 0, 0, join)       /* a channel to this application; reply: CONNECTED */ \
+	X(PASS,          39, CLIENT, 1, 1, join)       /* give it this descriptor */ \
+	X(PASSED,        40, DAEMON, 0, 0, join)       /* reply to PASS */ \
+	X(HANDED,        41, EVENT,  1, 1, join)       /* event: an application of the same user gives you this descriptor */ \
+	X(OFFER,         42, CLIENT, 1, 1, connect)    /* give it to another owner of this endpoint; reply: PASSED */
 
 enum ctl_type {
 #define X(name, nr, from, fds_min, fds_max, body) CTL_##name = nr,
@@ -300,6 +305,12 @@ struct ctl_reported {
 };
 enum { CTL_REPORT_RECORD_MAX = 4096, CTL_REPORT_RECORDS_MAX = 16384 };
 
+/* Another application of the same user */
+struct ctl_join {
+	uint32_t app_id; /* nonzero. HANDED: whose it was */
+	int32_t pid;	 /* its process: finds it when a new vjd has numbered it anew */
+};
+
 struct ctl_none {
 	uint8_t pad[8];
 };
@@ -324,6 +335,7 @@ struct ctl_msg {
 		struct ctl_counter counter;
 		struct ctl_report report;
 		struct ctl_reported reported;
+		struct ctl_join join;
 		uint8_t bytes[120];
 	};
 };

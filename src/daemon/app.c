@@ -207,6 +207,20 @@ bool app_mark(struct app *app)
 	return first;
 }
 
+struct app *app_find(const struct app *asker, const struct ctl_join *who)
+{
+	struct app *app, *found = NULL;
+
+	TAILQ_FOREACH (app, &asker->d->apps, all) {
+		if (app->uid != asker->uid || app->observer || app->state != APP_WELCOME || app->pid != who->pid)
+			continue;
+		if (app->id == who->app_id)
+			return app;
+		found = app;
+	}
+	return found;
+}
+
 uint64_t app_stranger_deadline_ns(const struct vjd *d)
 {
 	const struct app *oldest = TAILQ_FIRST(&d->strangers);

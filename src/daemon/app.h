@@ -121,6 +121,9 @@ bool app_wants_read(const struct app *app);
 /** app_wants_write() - Does anything wait for room in the socket? */
 bool app_wants_write(const struct app *app);
 
+/** app_find() - An application of the same user: of this number and process, or else any of this process. NULL: none */
+struct app *app_find(const struct app *asker, const struct ctl_join *who);
+
 /** app_mark_begin() - Start a walk in which each application is to be met once */
 void app_mark_begin(struct vjd *d);
 

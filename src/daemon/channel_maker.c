@@ -317,17 +317,14 @@ out_free:
 	return why;
 }
 
-enum ctl_refusal channel_connect(struct app *app, uint32_t seq, const struct ctl_connect *req)
+/* The one that the two share, or a new one. */
+static enum ctl_refusal connect_to(struct app *app, struct app *owner, uint32_t owners, uint32_t seq,
+				   const struct ctl_endpoint *remote)
 {
 	struct ctl_msg reply = { .type = CTL_CONNECTED, .seq = seq };
-	struct app *owner = NULL;
-	struct channel_end *shared;
-	uint32_t owners = 0;
-	enum ctl_refusal why = find_owner(app, req, &owner, &owners);
+	const struct channel_end *shared = remote->proto != CTL_PROTO_RAW ? find_shared(app, owner) : NULL;
+	enum ctl_refusal why;
 
-	if (why != CTL_REFUSAL_NONE)
-		return why;
-	shared = req->remote.proto != CTL_PROTO_RAW ? find_shared(app, owner) : NULL;
 	if (shared != NULL) {
 		channel_describe(shared->channel, shared->nr, &reply.channel);
 		reply.channel.owners = owners;
@@ -335,5 +332,22 @@ enum ctl_refusal channel_connect(struct app *app, uint32_t seq, const struct ctl
 		return CTL_REFUSAL_NONE;
 	}
 	why = check_quotas(app, owner);
-	return why != CTL_REFUSAL_NONE ? why : make(app, owner, owners, seq, &req->remote);
+	return why != CTL_REFUSAL_NONE ? why : make(app, owner, owners, seq, remote);
+}
+
+enum ctl_refusal channel_connect(struct app *app, uint32_t seq, const struct ctl_connect *req)
+{
+	struct app *owner = NULL;
+	uint32_t owners = 0;
+	enum ctl_refusal why = find_owner(app, req, &owner, &owners);
+
+	return why != CTL_REFUSAL_NONE ? why : connect_to(app, owner, owners, seq, &req->remote);
+}
+
+enum ctl_refusal channel_join_app(struct app *app, uint32_t seq, const struct ctl_join *req)
+{
+	const struct ctl_endpoint stream = { .proto = CTL_PROTO_TCP };
+	struct app *other = app_find(app, req);
+
+	return other == NULL ? CTL_REFUSAL_NO_APP : connect_to(app, other, 0, seq, &stream);
 }

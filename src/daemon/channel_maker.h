@@ -55,6 +55,9 @@ void channel_tell_gone(struct app *app, uint32_t channel_id, uint32_t reason);
  */
 enum ctl_refusal channel_connect(struct app *app, uint32_t seq, const struct ctl_connect *req);
 
+/** channel_join_app() - Serve a JOIN. Return: as channel_connect(); NO_APP */
+enum ctl_refusal channel_join_app(struct app *app, uint32_t seq, const struct ctl_join *req);
+
 /**
  * channel_close() - Serve a CHANNEL_CLOSE. An unknown id is no error: the other end may have gone
  * first.

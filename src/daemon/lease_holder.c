@@ -156,6 +156,23 @@ enum ctl_refusal lease_release(struct app *app, uint32_t id, struct ctl_lease *r
 	return CTL_REFUSAL_NONE;
 }
 
+struct app *lease_other_owner(struct app *app, const struct ctl_connect *req)
+{
+	struct endpoint dest = ctl_endpoint_get(&req->remote);
+	uint32_t cnt = 1;
+
+	for (uint32_t i = 0; i < cnt && i < LEASE_GROUP_MAX; i++) {
+		const struct lease *lease = lease_find(&app->d->leases, app->netns, req->remote.proto, &dest, app->uid,
+						       req->flow + i, &cnt);
+
+		if (lease == NULL || lease->key.uid != app->uid)
+			return NULL;
+		if (lease->app != app)
+			return lease->app;
+	}
+	return NULL;
+}
+
 void lease_drop_all(struct app *app)
 {
 	struct lease *lease;

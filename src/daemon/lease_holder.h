@@ -34,4 +34,7 @@ void lease_drop_all(struct app *app);
 /** lease_describe() - As messages show it */
 void lease_describe(const struct lease *lease, struct ctl_lease *ret_lease);
 
+/** lease_other_owner() - Another application of the same user that owns @req's endpoint; NULL: none */
+struct app *lease_other_owner(struct app *app, const struct ctl_connect *req);
+
 #endif

@@ -11,6 +11,7 @@
 
 #include "vj_version.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -166,6 +167,35 @@ static void do_connect(struct app *app, const struct ctl_msg *msg)
 		refuse(app, msg, why);
 }
 
+static void do_join(struct app *app, const struct ctl_msg *msg)
+{
+	enum ctl_refusal why = channel_join_app(app, msg->seq, &msg->join);
+
+	if (why != CTL_REFUSAL_NONE)
+		refuse(app, msg, why);
+}
+
+/* It goes on as it is, and isn't looked at here. */
+static void hand_on(struct app *app, struct app *to, const struct ctl_msg *msg, const int *fds, unsigned fd_cnt)
+{
+	struct ctl_msg reply = { .type = CTL_PASSED, .seq = msg->seq }, event = { .type = CTL_HANDED };
+	int r;
+
+	if (to == NULL) {
+		discard(app, fds, fd_cnt);
+		refuse(app, msg, msg->type == CTL_OFFER ? CTL_REFUSAL_NO_OWNER : CTL_REFUSAL_NO_APP);
+		return;
+	}
+	event.join = (struct ctl_join){ .app_id = app->id, .pid = app->pid };
+	r = app_send(to, &event, fds, fd_cnt);
+	discard(app, fds, fd_cnt);
+	reply.join = (struct ctl_join){ .app_id = to->id, .pid = to->pid };
+	if (r == 0)
+		app_post(app, &reply);
+	else
+		refuse(app, msg, r == -EAGAIN ? CTL_REFUSAL_PEER_BUSY : CTL_REFUSAL_RESOURCES);
+}
+
 static void do_hold(struct app *app, const struct ctl_msg *msg)
 {
 	struct ctl_msg reply = { .type = CTL_HELD, .seq = msg->seq };
@@ -264,6 +294,15 @@ static void serve(struct app *app, const struct ctl_msg *msg, const int *fds, un
 		return;
 	case CTL_REPORT:
 		do_report(app, msg);
+		return;
+	case CTL_JOIN:
+		do_join(app, msg);
+		return;
+	case CTL_PASS:
+		hand_on(app, app_find(app, &msg->join), msg, fds, fd_cnt);
+		return;
+	case CTL_OFFER:
+		hand_on(app, lease_other_owner(app, &msg->connect), msg, fds, fd_cnt);
 		return;
 	case CTL_CHANNEL_CLOSE:
 		channel_close(app, &msg->close);

@@ -160,7 +160,7 @@ static bool fds_good(const struct ctl_msg *msg, const int *fds, unsigned fd_cnt)
 	if (msg->type == CTL_INTERFACE_OPEN)
 		return is_sealed(fds[CTL_FD_HOST]) && (fd_cnt == 1 || is_sealed(fds[CTL_FD_UMEM]));
 	if (!is_channel(msg))
-		return true; /* the socket of a report: vjd's own making */
+		return true; /* the socket of a report, vjd's own making; or from another application, for who reads it to check */
 	return is_sealed(fds[CTL_FD_AREA]) && vj_area_params_check(&msg->channel.params) == 0;
 }
 
@@ -650,6 +650,41 @@ int ctl_client_connect_flow(struct ctl_client *client, const struct ctl_endpoint
 	}
 	*ret_channel = reply.channel;
 	return 0;
+}
+
+int ctl_client_join(struct ctl_client *client, uint32_t app_id, int32_t pid, struct ctl_channel *ret_channel,
+		    int ret_fds[static CTL_FDS_MAX])
+{
+	struct ctl_msg reply, req = { .type = CTL_JOIN };
+	int r;
+
+	req.join = (struct ctl_join){ .app_id = app_id, .pid = pid };
+	r = ctl_client_call(client, &req, -1, &reply, ret_fds);
+	if (r < 0)
+		return r;
+	if (reply.type != CTL_CONNECTED) {
+		fds_close(ret_fds, CTL_FDS_MAX);
+		return die(client, -EPROTO);
+	}
+	*ret_channel = reply.channel;
+	return 0;
+}
+
+int ctl_client_offer(struct ctl_client *client, const struct ctl_endpoint *local, uint32_t flow, int fd)
+{
+	struct ctl_msg reply, req = { .type = CTL_OFFER };
+
+	req.connect.remote = *local;
+	req.connect.flow = flow;
+	return simple_call(client, &req, fd, CTL_PASSED, &reply);
+}
+
+int ctl_client_pass(struct ctl_client *client, uint32_t app_id, int32_t pid, int fd)
+{
+	struct ctl_msg reply, req = { .type = CTL_PASS };
+
+	req.join = (struct ctl_join){ .app_id = app_id, .pid = pid };
+	return simple_call(client, &req, fd, CTL_PASSED, &reply);
 }
 
 int ctl_client_hold(struct ctl_client *client, const struct ctl_channel *channel,

@@ -94,7 +94,7 @@ int ctl_client_call(struct ctl_client *client, struct ctl_msg *req, int req_fd,
 
 /**
  * ctl_client_event() - Next event, without waiting
- * @ret_msg: CHANNEL, PEER_GONE, LEASE_GONE, INTERFACE_NEWS, RESOLVED or REPORT_WANTED
+ * @ret_msg: CHANNEL, PEER_GONE, LEASE_GONE, INTERFACE_NEWS, RESOLVED, REPORT_WANTED or HANDED
  * @ret_fds: The caller's from now on, or -1 each
  * Return: 1: one event; 0: none now; -ENOTCONN: vjd is gone; -EPROTO: as ctl_client_call()
  */
@@ -129,6 +129,24 @@ static inline int ctl_client_connect(struct ctl_client *client, const struct ctl
 {
 	return ctl_client_connect_flow(client, remote, 0, ret_channel, ret_fds);
 }
+
+/**
+ * ctl_client_join() - A channel to another application of this user, whatever it listens to
+ * @app_id: its number at vjd; @pid: its process, by which it is found if vjd was restarted meanwhile
+ * @ret_fds: as of ctl_client_connect_flow()
+ * Return: -ESRCH: there is none
+ */
+int ctl_client_join(struct ctl_client *client, uint32_t app_id, int32_t pid, struct ctl_channel *ret_channel,
+		    int ret_fds[static CTL_FDS_MAX]);
+
+/**
+ * ctl_client_offer() - Give a descriptor to another application that owns @local, too; @fd stays the caller's
+ * @flow: chooses, as in CONNECT. Return: -EHOSTUNREACH: there is none; -EAGAIN: it is hung
+ */
+int ctl_client_offer(struct ctl_client *client, const struct ctl_endpoint *local, uint32_t flow, int fd);
+
+/** ctl_client_pass() - Give another application of this user a descriptor; @fd stays the caller's. Return: -ESRCH; -EAGAIN: it is hung */
+int ctl_client_pass(struct ctl_client *client, uint32_t app_id, int32_t pid, int fd);
 
 /**
  * ctl_client_hold() - State to a new vjd what an earlier one said in CONNECTED or CHANNEL

@@ -76,6 +76,11 @@ static const struct sample samples[] = {
 	{ { .type = CTL_REPORT_WANTED, .report = { .app_id = 3, .kind = CTL_REPORT_CONNS } }, CTL_FROM_DAEMON, 1 },
 	{ { .type = CTL_REPORTED, .seq = 1, .reported = { .kind = CTL_REPORT_CONNS, .record_bytes = 8, .record_cnt = 2 } },
 	  CTL_FROM_DAEMON, 1 },
+	{ { .type = CTL_JOIN, .seq = 14, .join = { .app_id = 1, .pid = 2 } }, CTL_FROM_CLIENT, 0 },
+	{ { .type = CTL_PASS, .seq = 15, .join = { .app_id = 1, .pid = 2 } }, CTL_FROM_CLIENT, 1 },
+	{ { .type = CTL_PASSED, .seq = 15, .join = { .app_id = 1, .pid = 2 } }, CTL_FROM_DAEMON, 0 },
+	{ { .type = CTL_HANDED, .join = { .app_id = 1, .pid = 2 } }, CTL_FROM_DAEMON, 1 },
+	{ { .type = CTL_OFFER, .seq = 16, .connect = { .remote = ENDPOINT, .flow = 7 } }, CTL_FROM_CLIENT, 1 },
 };
 
 #define GOOD(msg, fds, from) assert_int_equal(check(msg, fds, from), CTL_REFUSAL_NONE)
@@ -295,6 +300,11 @@ static void fields_are_in_range(void **state)
 	SPOIL(CTL_RESOLVED, 0, CTL_FROM_DAEMON, m.neighbour.failed = 2);
 	SPOIL(CTL_STATUS_COUNTER, 0, CTL_FROM_DAEMON, memset(m.counter.name, 'x', sizeof(m.counter.name)));
 	SPOIL(CTL_STATUS_COUNTER, 0, CTL_FROM_DAEMON, m.counter.where[0] = '\1');
+	SPOIL(CTL_JOIN, 0, CTL_FROM_CLIENT, m.join.app_id = 0);
+	SPOIL(CTL_PASS, 1, CTL_FROM_CLIENT, m.join.pid = 0);
+	SPOIL(CTL_PASS, 1, CTL_FROM_CLIENT, m.join.pid = -1);
+	SPOIL(CTL_HANDED, 1, CTL_FROM_DAEMON, m.join.app_id = 0);
+	SPOIL(CTL_OFFER, 1, CTL_FROM_CLIENT, m.connect.remote.port = 0);
 	SPOIL(CTL_CHANNEL_CLOSE, 0, CTL_FROM_CLIENT, m.close.channel_id = 0);
 	SPOIL(CTL_CHANNEL_CLOSE, 0, CTL_FROM_CLIENT, m.close.reason = VJ_CHANNEL_ERR_CLOSED + 1);
 	SPOIL(CTL_STATUS, 0, CTL_FROM_CLIENT, m.none.pad[7] = 1);

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -473,6 +474,86 @@ static void one_socket_may_have_several_owners(void **state)
 	vjd_stop(&v);
 }
 
+/* Return: the descriptor that was handed to @c. */
+static int take_handed(struct ctl_client *c)
+{
+	struct pollfd pfd = { .fd = ctl_client_fd(c), .events = POLLIN };
+	struct ctl_msg msg;
+	int fds[CTL_FDS_MAX];
+
+	assert_int_equal(poll(&pfd, 1, 2000), 1);
+	assert_int_equal(ctl_client_event(c, &msg, fds), 1);
+	assert_int_equal(msg.type, CTL_HANDED);
+	return fds[0];
+}
+
+static void a_descriptor_goes_to_another_application(void **state)
+{
+	int fd = bound_socket("127.0.0.1:0", CTL_PROTO_TCP, true), got;
+	struct ctl_endpoint ep = name_of(fd, CTL_PROTO_TCP);
+	struct ctl_client *a, *b;
+	struct vjd_proc v;
+	uint32_t id, b_id;
+
+	(void)state;
+	vjd_start(&v, "");
+	a = client_open(&v, "a");
+	b = client_open(&v, "b");
+	b_id = ctl_client_welcome(b)->app_id;
+	assert_int_equal(ctl_client_pass(a, b_id, getpid(), fd), 0);
+	got = take_handed(b);
+	assert_true(got >= 0 && name_of(got, CTL_PROTO_TCP).port == ep.port);
+	close(got);
+	/* a number of an earlier vjd: found by process. Another process, or none: not */
+	assert_int_equal(ctl_client_pass(a, b_id + 1000, getpid(), fd), 0);
+	assert_int_equal(ctl_client_pass(a, b_id, 1, fd), -ESRCH);
+	event_none(a, 50);
+	close(take_handed(b));
+
+	assert_int_equal(ctl_client_offer(a, &ep, 0, fd), -EHOSTUNREACH);
+	assert_int_equal(ctl_client_lease(a, &ep, 0, fd, &id), 0);
+	assert_int_equal(ctl_client_offer(a, &ep, 0, fd), -EHOSTUNREACH); /* not to oneself */
+	assert_int_equal(ctl_client_lease(b, &ep, 0, fd, &id), 0);
+	for (uint32_t flow = 0; flow < 4; flow++) {
+		assert_int_equal(ctl_client_offer(a, &ep, flow, fd), 0);
+		close(take_handed(b));
+	}
+	close(fd);
+	ctl_client_close(a);
+	ctl_client_close(b);
+	vjd_stop(&v);
+}
+
+/* Two applications that know each other share the one channel that they have, whoever asks how. */
+static void one_may_join_an_application(void **state)
+{
+	int fd = bound_socket("127.0.0.1:0", CTL_PROTO_TCP, true), fds[CTL_FDS_MAX];
+	struct ctl_endpoint ep = name_of(fd, CTL_PROTO_TCP);
+	struct ctl_channel first, again;
+	struct ctl_client *a, *b;
+	struct vjd_proc v;
+	uint32_t id;
+
+	(void)state;
+	vjd_start(&v, "");
+	a = client_open(&v, "a");
+	b = client_open(&v, "b");
+	assert_int_equal(ctl_client_join(a, ctl_client_welcome(b)->app_id, 1, &first, fds), -ESRCH);
+	assert_int_equal(ctl_client_join(a, ctl_client_welcome(b)->app_id, getpid(), &first, fds), 0);
+	assert_true(fds[0] >= 0 && first.proto == CTL_PROTO_TCP);
+	fds_close(fds, CTL_FDS_MAX);
+	assert_int_equal(event_wait(b, CTL_CHANNEL).channel.id, first.id);
+	assert_int_equal(ctl_client_join(b, ctl_client_welcome(a)->app_id, getpid(), &again, fds), 0);
+	assert_true(fds[0] < 0 && again.id == first.id);
+	assert_int_equal(ctl_client_lease(b, &ep, 0, fd, &id), 0);
+	assert_int_equal(ctl_client_connect(a, &ep, &again, fds), 0);
+	assert_true(fds[0] < 0 && again.id == first.id);
+	close(fd);
+	ctl_client_close(a);
+	ctl_client_close(b);
+	vjd_stop(&v);
+}
+
 static void release_tells_those_with_a_channel(void **state)
 {
 	struct ctl_msg no_lease = { .type = CTL_RELEASE, .lease.id = 4711 };
@@ -648,6 +729,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_stale_lease_is_revoked),
 		cmocka_unit_test(the_flow_chooses_among_reuse_port_owners),
 		cmocka_unit_test(one_socket_may_have_several_owners),
+		cmocka_unit_test(a_descriptor_goes_to_another_application),
+		cmocka_unit_test(one_may_join_an_application),
 		cmocka_unit_test(release_tells_those_with_a_channel),
 		cmocka_unit_test(ephemeral_ports_run_out),
 		cmocka_unit_test(a_report_brings_two_together),
