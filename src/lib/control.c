@@ -8,8 +8,8 @@
  */
 #include "channel/bell.h"
 #include "lib/iflink.h"
+#include "lib/move.h"
 #include "lib/own_fd.h"
-#include "lib/priv.h"
 #include "lib/report.h"
 
 #include <errno.h>
@@ -158,6 +158,9 @@ static void control_event(struct vj *vj, const struct ctl_msg *msg, const int fd
 		break;
 	case CTL_RESOLVED:
 		control_resolved(vj, &msg->neighbour);
+		break;
+	case CTL_HANDED:
+		deed_keep(vj, fds[0]);
 		break;
 	default:
 		break; /* checked by ctl_check(); nothing else comes without being asked for */

@@ -5,8 +5,8 @@
 #include "channel/sys.h"
 #include "driver/pcap.h"
 #include "lib/iflink.h"
+#include "lib/move.h"
 #include "lib/own_fd.h"
-#include "lib/priv.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -118,9 +118,30 @@ static void op_rx_free(void *drv, const struct link_frame *frame)
 		link_give_back(link);
 }
 
-static const struct link_ops link_channel_ops = {
-	.tx_get = op_tx_get, .tx_put = op_tx_put, .tx_unget = op_tx_unget, .rx_free = op_rx_free
-};
+static void op_rx_link(void *drv, const struct link_frame *frame)
+{
+	move_input(drv, frame->data, frame->len);
+}
+
+static const struct link_ops link_channel_ops = { .tx_get = op_tx_get,
+						  .tx_put = op_tx_put,
+						  .tx_unget = op_tx_unget,
+						  .rx_free = op_rx_free,
+						  .rx_link = op_rx_link };
+
+bool link_send(struct vj_link *link, const void *bytes, uint32_t len)
+{
+	struct link_frame frame;
+
+	if (link->dead)
+		return true; /* into a closed channel nothing goes */
+	if (!op_tx_get(link, &frame))
+		return false;
+	memcpy(frame.data, bytes, len);
+	frame.len = len;
+	op_tx_put(link, &frame);
+	return true;
+}
 
 /* On an interface each frame has a next hop of its own. */
 static void op_tx_put_addressed(void *drv, const struct link_frame *frame)
@@ -202,6 +223,7 @@ static int link_join_stack(struct vj_link *link, const struct ctl_channel *msg)
 	};
 
 	memcpy(cfg.mac, ctl_client_welcome(link->vj->ctl)->mac, 6);
+	memcpy(link->mac, cfg.mac, 6);
 	memcpy(cfg.peer_mac, msg->peer_mac, 6);
 	return stack_link_add(link->vj->stack, &cfg, &link->stack_id);
 }
@@ -419,6 +441,7 @@ static void link_bury(struct vj_link *link)
 	if (link->tell_vjd)
 		link_tell_vjd(vj, link->channel_id, vj_channel_error(link->ch));
 	route_forget_link(vj, link);
+	move_link_gone(vj, link);
 	if (!link->raw)
 		stack_link_del(vj->stack, link->stack_id, ECONNRESET);
 	link_publish_all(vj); /* takes the link off the list; into a closed channel nothing goes */

@@ -4,7 +4,7 @@
 #include "channel/sys.h"
 #include "driver/pcap.h"
 #include "lib/iflink.h"
-#include "lib/priv.h"
+#include "lib/move.h"
 
 #include <errno.h>
 
@@ -68,6 +68,8 @@ bool vj_process(struct vj *vj)
 	vj->stack_touched |= any;
 	if (unlikely(vj->now_ns >= vj->ctl_next_ns))
 		any |= control_poll(vj);
+	if (unlikely(vj->now_ns >= vj->move_ns))
+		move_poll(vj);
 	if (vj->dirty)
 		link_publish_dirty(vj);
 	link_reap(vj);
@@ -121,7 +123,7 @@ bool vj_arm(struct vj *vj, int64_t *ret_timeout_ns)
 {
 	uint64_t deadline_us;
 
-	if (raw_pending(vj) || (vj->ctl && !vj->ctl_next_ns) || stack_deadline(vj->stack) <= lib_clock_ns() / 1000)
+	if (raw_pending(vj) || (vj->ctl && !vj->ctl_next_ns) || !vj->move_ns || stack_deadline(vj->stack) <= lib_clock_ns() / 1000)
 		return false;
 	for (unsigned i = 0; i < vj->link_cnt; i++) {
 		struct vj_link *link = vj->links[i];
@@ -143,6 +145,7 @@ bool vj_arm(struct vj *vj, int64_t *ret_timeout_ns)
 	deadline_us = stack_deadline(vj->stack);
 	if (!vj->ctl) /* vjd is to be looked for */
 		deadline_us = min_u64(deadline_us, vj->ctl_next_ns / 1000 + 1);
+	deadline_us = min_u64(deadline_us, move_deadline_us(vj));
 	if (deadline_us == UINT64_MAX) {
 		*ret_timeout_ns = -1;
 	} else {
@@ -160,6 +163,8 @@ void vj_disarm(struct vj *vj)
 	vj->armed = false;
 	links_disarm(vj, vj->link_cnt);
 	bell_set_wait(vj->bell_fd, 0); /* takes the rings seen off the edge-triggered set */
+	if (vj->deeds)
+		vj->move_ns = 0; /* a deed may have */
 	if (vj->ctl)
 		vj->ctl_next_ns = 0; /* the control socket may have been what rang */
 }

@@ -40,6 +40,7 @@ enum { LINK_BATCH = 16 };
 struct vj_link {
 	struct vj *vj;
 	struct vj_channel *ch;
+	uint8_t mac[6];		 /* ours on this link */
 	struct link_id stack_id; /* valid unless raw */
 	struct ctl_channel said; /* what vjd said of it: to be stated to a later one */
 	uint32_t channel_id;	 /* vjd's number for it; 0: vjd is away, or a later one doesn't know it; or @ifl */
@@ -125,6 +126,7 @@ struct vj {
 	uint64_t now_ns;      /* see clock_refresh() */
 	uint64_t clock_ticks; /* counter when now_ns was read */
 	uint64_t ctl_next_ns; /* when to hear vjd again without being rung */
+	uint64_t move_ns;     /* when move_poll() has to be called; UINT64_MAX: nothing moves */
 
 	/* spinning before sleep: learn whether it pays */
 	uint64_t spin_ns; /* longest; 0: never */
@@ -142,6 +144,8 @@ struct vj {
 	struct stack_config stack_cfg;
 	uint64_t channels_violated;
 	uint64_t wakes_closed, rx_bytes_closed, tx_bytes_closed; /* of links already gone */
+	struct moves *moves; /* NULL: none yet */
+	struct deeds *deeds; /* NULL: none yet */
 	struct capture *capture; /* NULL: not recording */
 	uint64_t capture_flushed_ns;
 	char name[CTL_NAME_MAX];
@@ -181,6 +185,8 @@ static inline void link_publish_all(struct vj *vj)
 	if (vj->dirty)
 		link_publish_dirty(vj);
 }
+/* One frame as it is, of the link's own protocol. Return: false: no frame to send it in. */
+bool link_send(struct vj_link *link, const void *bytes, uint32_t len);
 void link_kill(struct vj_link *link, enum vj_channel_error why, bool tell_vjd);
 void link_peer_gone(struct vj_link *link);
 /* vjd is back: state our ends; what has no other end any more dies. @same_run: it has told our peers that we are gone */
@@ -205,6 +211,8 @@ void control_want_interfaces(struct vj *vj);
 /* Return: 0; errors of vj_connect(). May ask vjd. */
 /* @flow: of several owners of an endpoint, the same number leads to the same one. */
 int route_find(struct vj *vj, uint8_t proto, const struct endpoint *remote, uint32_t flow, struct vj_link **ret_link);
+/* A link to an application of the same user. Return: 0; -ESRCH: it isn't there; -ENOTCONN: vjd isn't; limits. */
+int route_join(struct vj *vj, uint32_t app_id, int32_t pid, struct vj_link **ret_link);
 /* An endpoint turned out not to be there: ask again the next time. */
 void route_forget(struct vj *vj, uint8_t proto, const struct endpoint *remote);
 void route_forget_link(struct vj *vj, const struct vj_link *link);

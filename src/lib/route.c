@@ -50,7 +50,21 @@ void route_forget_link(struct vj *vj, const struct vj_link *link)
 			vj->routes[i].proto = 0;
 }
 
-/* vjd's answer to CONNECT: a new channel with its descriptors, or the number of one we hold. */
+/* vjd's CONNECTED: a new channel with its descriptors, or the number of one we hold. */
+static int route_link(struct vj *vj, const struct ctl_channel *channel, const int fds[CTL_FDS_MAX],
+		      struct vj_link **ret_link)
+{
+	if (fds[CTL_FD_AREA] >= 0)
+		return link_open(vj, channel, fds, ret_link);
+	/* The peer asked first, and its CHANNEL event may have come just before the reply. */
+	*ret_link = link_by_channel_id(vj, channel->id);
+	if (!*ret_link) {
+		control_poll(vj);
+		*ret_link = link_by_channel_id(vj, channel->id);
+	}
+	return *ret_link ? 0 : -EHOSTUNREACH;
+}
+
 static int route_ask(struct vj *vj, uint8_t proto, const struct endpoint *remote, uint32_t flow,
 		     struct vj_link **ret_link, uint32_t *ret_owners)
 {
@@ -65,15 +79,18 @@ static int route_ask(struct vj *vj, uint8_t proto, const struct endpoint *remote
 	if (err)
 		return err;
 	*ret_owners = channel.owners;
-	if (fds[CTL_FD_AREA] >= 0)
-		return link_open(vj, &channel, fds, ret_link);
-	/* The peer asked first, and its CHANNEL event may have come just before the reply. */
-	*ret_link = link_by_channel_id(vj, channel.id);
-	if (!*ret_link) {
-		control_poll(vj);
-		*ret_link = link_by_channel_id(vj, channel.id);
-	}
-	return *ret_link ? 0 : -EHOSTUNREACH;
+	return route_link(vj, &channel, fds, ret_link);
+}
+
+int route_join(struct vj *vj, uint32_t app_id, int32_t pid, struct vj_link **ret_link)
+{
+	struct ctl_channel channel;
+	int err, fds[CTL_FDS_MAX];
+
+	if (!vj->ctl)
+		return -ENOTCONN;
+	err = control_done(vj, ctl_client_join(vj->ctl, app_id, pid, &channel, fds));
+	return err ? err : route_link(vj, &channel, fds, ret_link);
 }
 
 /* The link of the interface by which the kernel would send; NULL: none, or it is an address of this host. */

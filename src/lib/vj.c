@@ -4,7 +4,7 @@
 #include "channel/sys.h"
 #include "driver/pcap.h"
 #include "lib/own_fd.h"
-#include "lib/priv.h"
+#include "lib/move.h"
 #include "vj_version.h"
 
 #include <errno.h>
@@ -136,6 +136,7 @@ int vj_open(const struct vj_options *opts, struct vj **ret_vj)
 	if (!vj)
 		return -ENOMEM;
 	options_apply(vj, opts);
+	vj->move_ns = UINT64_MAX;
 	vj->bell_fd = OWN_FD_MAKE(bell_set_new());
 	if (vj->bell_fd < 0) {
 		err = vj->bell_fd;
@@ -199,6 +200,7 @@ void vj_close(struct vj *vj)
 	for (unsigned i = 0; i < vj->link_cnt; i++)
 		link_kill(vj->links[i], VJ_CHANNEL_ERR_CLOSED, true);
 	link_reap(vj);
+	move_forget_all(vj);
 	ctl_client_close(vj->ctl);
 	lease_forget_all(vj);
 	stack_destroy(vj->stack);
@@ -214,6 +216,7 @@ void vj_forked(struct vj *vj)
 		return;
 	for (unsigned i = 0; i < vj->link_cnt; i++)
 		link_forget(vj->links[i]);
+	move_forget_all(vj);
 	ctl_client_forget(vj->ctl);
 	lease_forget_all(vj);
 	/* The stack's memory and a capture half written are the parent's business; the copy goes with the child. */

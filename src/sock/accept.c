@@ -15,10 +15,14 @@
  */
 #include "sock/priv.h"
 
+#include "lib/deed.h"
+
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { OFFER_MS = 30, OFFER_MAX_MS = 2000 };
 
 /*
  * ---- listen -------------------------------------------------------------------------------------
@@ -81,13 +85,61 @@ static int channel_listen(int fd, struct sock *s)
 	}
 	s->has_listener = true;
 	options_listen(s);
+	if (s->copied) {
+		s->next_copied = sock.copied;
+		sock.copied = s;
+	}
 	return 0;
 }
 
-static void unleased_count(struct sock *s, int by)
+static void uncopied(const struct sock *s)
+{
+	struct sock **at = &sock.copied;
+
+	while (*at && *at != s)
+		at = &(*at)->next_copied;
+	if (*at)
+		*at = s->next_copied;
+}
+
+void listener_copied(struct sock *s)
+{
+	if (s->state != SOCK_LISTEN || s->copied)
+		return;
+	s->copied = true;
+	if (s->has_listener) {
+		s->next_copied = sock.copied;
+		sock.copied = s;
+	}
+}
+
+bool listeners_offer(void)
+{
+	uint64_t now_ns = sock.copied ? sys_clock_ns() : 0;
+	bool any = false;
+
+	for (struct sock *s = sock.copied; s; s = s->next_copied) {
+		if (!vj_listener_ready(sock.vj, s->listener)) {
+			s->ready_ns = 0;
+			s->offer_ms = OFFER_MS;
+			continue;
+		}
+		any = true;
+		if (!s->ready_ns) {
+			s->ready_ns = now_ns;
+		} else if (now_ns - s->ready_ns >= s->offer_ms * NS_PER_MS) {
+			deed_offer(sock.vj, s->listener, false);
+			s->ready_ns = now_ns;
+			s->offer_ms = min_u32(2 * s->offer_ms, OFFER_MAX_MS);
+		}
+	}
+	return any;
+}
+
+static void lazy_count(struct sock *s, int by)
 {
 	if (s->state == SOCK_LISTEN && !s->has_listener && !s->kernel_only)
-		sock.unleased += (uint32_t)by;
+		sock.lazy += (uint32_t)by;
 }
 
 int listener_wanted(int fd, struct sock *s)
@@ -95,7 +147,7 @@ int listener_wanted(int fd, struct sock *s)
 	if (likely(s->has_listener) || s->state != SOCK_LISTEN || sock.exiting)
 		return 0;
 	if (!s->kernel_only) {
-		unleased_count(s, -1);
+		lazy_count(s, -1);
 		s->kernel_only = channel_listen(fd, s) != 0;
 	}
 	return s->kernel_only && sock.strict ? -ENETDOWN : 0;
@@ -106,7 +158,8 @@ void listener_found(struct sock *s, uint32_t backlog)
 	s->state = SOCK_LISTEN;
 	s->has_listener = s->kernel_only = false;
 	s->backlog = backlog;
-	unleased_count(s, 1);
+	s->offer_ms = OFFER_MS;
+	lazy_count(s, 1);
 	for (struct watch *w = s->file.watches; w; w = w->next)
 		if (w->set)
 			w->set->fresh_watches = true;
@@ -115,9 +168,13 @@ void listener_found(struct sock *s, uint32_t backlog)
 
 void listener_close(struct sock *s)
 {
-	unleased_count(s, -1);
-	if (s->has_listener && sock.vj)
+	lazy_count(s, -1);
+	if (s->has_listener && sock.vj) {
+		if (s->copied)
+			deed_offer(sock.vj, s->listener, true);
 		vj_unlisten(sock.vj, s->listener);
+	}
+	uncopied(s);
 	s->has_listener = false;
 	s->state = SOCK_FRESH;
 	own_fd_close(s->lease_fd);
@@ -126,17 +183,19 @@ void listener_close(struct sock *s)
 
 void listener_forget(struct sock *s)
 {
+	s->copied = true;
 	if (!s->has_listener)
 		return;
+	uncopied(s);
 	s->has_listener = false;
-	unleased_count(s, 1);
+	lazy_count(s, 1);
 }
 
 static int listen_both(int fd, struct sock *s, int backlog)
 {
 	int r;
 
-	if (s->state == SOCK_CONNECTING || s->state == SOCK_CONNECTED || s->state == SOCK_DEAD)
+	if (sock_is_channel(s))
 		return -EINVAL;
 	if (sock.strict && ctx_get())
 		return -ENETDOWN;
@@ -291,7 +350,7 @@ int sock_accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)
 	if (f) {
 		struct sock *s = f->kind == FILE_SOCK ? sock_of(f) : NULL;
 
-		if (s && (sock_is_conn(s) || s->state == SOCK_DEAD))
+		if (s && sock_is_channel(s))
 			r = -EINVAL;
 		else if (s && s->state == SOCK_LISTEN && !(flags & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)))
 			r = accept_any(fd, s, addr, len, flags);

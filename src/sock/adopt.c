@@ -4,7 +4,8 @@
  *
  * What a descriptor is, the kernel says: a TCP socket that listens is one for channels too, from its first accept() on,
  * whoever made it (systemd's socket activation, the binary before an upgrade); one that is neither connected nor listening
- * may still become anything. All others are the kernel's.
+ * may still become anything; a Unix socket may be the token of a connection on a channel (away.c). All others are the
+ * kernel's.
  *
  * Standard input, output and error are looked at like any other.
  */
@@ -49,6 +50,31 @@ static bool is_bound(int fd)
 	return !sys_getsockname(fd, (struct sockaddr *)&name, &len) && name.sin6_port;
 }
 
+static uint64_t cookie_of(int fd)
+{
+	uint64_t cookie = 0;
+	socklen_t len = sizeof(cookie);
+
+	return sys_getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len) ? 0 : cookie;
+}
+
+/* One more number of a socket that is tracked already: of standard input and output, as inetd hands them on. */
+static bool adopt_number(int fd)
+{
+	uint64_t cookie = cookie_of(fd);
+
+	for (int other = fd_next(0); other >= 0 && cookie; other = fd_next(other + 1)) {
+		struct file *f = fd_peek(other);
+
+		if (f->kind == FILE_SOCK && cookie_of(other) == cookie) {
+			if (!fd_set_file(fd, f))
+				file_get(f);
+			return true;
+		}
+	}
+	return false;
+}
+
 static void adopt_tcp(int fd, int family, bool listens)
 {
 	struct sock *s;
@@ -65,6 +91,7 @@ static void adopt_tcp(int fd, int family, bool listens)
 		sock_free(s);
 		return;
 	}
+	s->copied = true;
 	if (listens)
 		listener_found(s, BACKLOG_UNKNOWN);
 }
@@ -74,14 +101,19 @@ void adopt_fd(int fd)
 	int family = fd_peek(fd) ? -1 : int_option(fd, SOL_SOCKET, SO_DOMAIN);
 	int state;
 
-	if ((family != AF_INET && family != AF_INET6) || sock.exiting)
+	if ((family != AF_UNIX && family != AF_INET && family != AF_INET6) || sock.exiting)
 		return;
+	if (family == AF_UNIX) {
+		if (away_is_token(fd) && !adopt_number(fd))
+			away_adopt(fd);
+		return;
+	}
 	state = tcp_state_of(fd);
-	if (state == STATE_LISTEN || state == STATE_CLOSE)
+	if ((state == STATE_LISTEN || state == STATE_CLOSE) && !adopt_number(fd))
 		adopt_tcp(fd, family, state == STATE_LISTEN);
 }
 
-void adopt_received(const struct msghdr *msg)
+void message_fds(const struct msghdr *msg, void (*fn)(int fd))
 {
 	if (sock_inside)
 		return;
@@ -94,10 +126,15 @@ void adopt_received(const struct msghdr *msg)
 		lock_take();
 		for (size_t at = 0; at + sizeof(fd) <= c->cmsg_len - CMSG_LEN(0); at += sizeof(fd)) {
 			memcpy(&fd, data + at, sizeof(fd));
-			adopt_fd(fd);
+			fn(fd);
 		}
 		lock_leave();
 	}
+}
+
+void adopt_received(const struct msghdr *msg)
+{
+	message_fds(msg, adopt_fd);
 }
 
 /*

@@ -62,20 +62,27 @@ struct file *file_enter(int fd)
 	return f;
 }
 
-struct sock *conn_enter(int fd)
+struct sock *name_enter(int fd)
 {
 	struct file *f = file_enter(fd);
 
 	if (unlikely(!f))
 		return NULL;
-	if (likely(f->kind == FILE_SOCK)) {
-		struct sock *s = sock_of(f);
-
-		if (likely(sock_is_conn(s) || s->state == SOCK_DEAD))
-			return s;
-	}
+	if (likely(f->kind == FILE_SOCK) && likely(sock_is_channel(sock_of(f))))
+		return sock_of(f);
 	lock_leave();
 	return NULL;
+}
+
+struct sock *conn_enter(int fd)
+{
+	struct sock *s = name_enter(fd);
+
+	if (unlikely(s && s->state == SOCK_AWAY) && !away_claim(fd, s)) {
+		lock_leave();
+		return NULL;
+	}
+	return s;
 }
 
 struct sock *io_enter(int fd)
@@ -87,7 +94,9 @@ struct sock *io_enter(int fd)
 	if (likely(f->kind == FILE_SOCK)) {
 		struct sock *s = sock_of(f);
 
-		if (likely(sock_is_conn(s) || s->state >= SOCK_DEAD))
+		if (likely(sock_is_conn(s)))
+			return s;
+		if (s->state >= SOCK_DEAD && (s->state != SOCK_AWAY || away_claim(fd, s)))
 			return s;
 	}
 	lock_leave();
@@ -206,6 +215,7 @@ static int context_open(void)
 		ctx_say("no channels: vjd: %s", strerror(-err));
 		return err;
 	}
+	away_init();
 	err = helper_start();
 	if (err) {
 		ctx_say("no channels: no helper thread: %s", strerror(-err));

@@ -204,7 +204,7 @@ static bool is_channel_only(const struct file *f)
 {
 	const struct sock *s = (const struct sock *)(const void *)f; /* its first member */
 
-	return f->kind == FILE_SOCK && (sock_is_conn(s) || s->state == SOCK_DEAD);
+	return f->kind == FILE_SOCK && sock_is_channel(s);
 }
 
 _Static_assert(offsetof(struct sock, file) == 0, "a file is the first member of its socket");
@@ -361,7 +361,7 @@ static int ctl_add(struct epoll_set *set, struct file *f, int fd, const struct e
 	if (w->set_next)
 		w->set_next->set_pprev = &w->set_next;
 	set->watches = w;
-	set->fresh_watches |= f->kind == FILE_SOCK && sock_of(f)->state == SOCK_LISTEN;
+	set->fresh_watches |= f->kind == FILE_SOCK;
 	set_fire(w, file_level(f));
 	return 0;
 }
@@ -407,6 +407,8 @@ static int ctl_ours(int epfd, int op, struct file *f, int fd, const struct epoll
 
 	if (!event && op != EPOLL_CTL_DEL)
 		return -EFAULT;
+	if (f->kind == FILE_SOCK && sock_of(f)->state == SOCK_AWAY && op != EPOLL_CTL_DEL && !away_claim(fd, sock_of(f)))
+		return -EBADF;
 	if (e && e->kind != FILE_EPOLL)
 		return -EINVAL;
 	if (e) {
@@ -603,9 +605,15 @@ static VJ_COLD int set_prepare(struct epoll_set *set)
 	int err = is_foreign() ? 0 : set_open_up(set, false);
 
 	set->fresh_watches = false;
-	for (struct watch *w = set->watches; w && !err && sock.unleased; w = w->set_next)
-		if (w->file->kind == FILE_SOCK && (w->events & EPOLLIN))
-			err = listener_wanted(w->fd, sock_of(w->file));
+	for (struct watch *w = set->watches; w && !err && sock.lazy; w = w->set_next) {
+		bool away = w->file->kind == FILE_SOCK && sock_of(w->file)->state == SOCK_AWAY;
+
+		err = file_wanted(w->fd, w->file, w->events);
+		if (away && !err) { /* the lock was given up */
+			set->fresh_watches = true;
+			break;
+		}
+	}
 	return err;
 }
 
@@ -616,8 +624,10 @@ static int set_wait(struct epoll_set *set, int epfd, struct epoll_event *ev, int
 	struct signal_trace signals = sock_signals;
 	struct spin spin = { 0 };
 	uint64_t deadline_ns = 0, now_ns;
-	int n = unlikely(set->fresh_watches) ? set_prepare(set) : 0;
+	int n = 0;
 
+	while (unlikely(set->fresh_watches) && !n)
+		n = set_prepare(set);
 	if (unlikely(n))
 		return n;
 	for (;;) {

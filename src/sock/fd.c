@@ -41,7 +41,7 @@ static void fd_drop(int fd, struct file *f)
 	fd_set_file(fd, NULL);
 	if (f->kind == FILE_EPOLL && f->refs > 1)
 		set_fd_closed(set_of(f), fd);
-	if (s && f->refs == 1 && s->linger && s->linger_s && s->state == SOCK_CONNECTED && sock.vj)
+	if (s && f->refs == 1 && !s->token && s->linger && s->linger_s && s->state == SOCK_CONNECTED && sock.vj)
 		linger(s);
 	file_put(f);
 }
@@ -60,6 +60,8 @@ int sock_close(int fd)
 		return (int)ret_errno(sys_close(fd));
 	fd_drop(fd, f);
 	r = sys_close(fd);
+	if (unlikely(sock.orphaned))
+		away_closed();
 	lock_leave();
 	return (int)ret_errno(r);
 }
@@ -95,6 +97,8 @@ int sock_close_range(unsigned first, unsigned last, int flags)
 		return (int)ret_errno(ker_close_range(first, last, flags));
 	lock_take();
 	r = close_around_ours(first, last, (unsigned)flags);
+	if (sock.orphaned)
+		away_closed();
 	lock_leave();
 	return (int)ret_errno(r);
 }
@@ -159,6 +163,8 @@ static int dup_onto(int fd, int fd2, int flags)
 	if (r >= 0) {
 		if (old)
 			fd_drop(fd2, old);
+		if (sock.orphaned)
+			away_closed();
 		if (f)
 			r = fd_share(fd2, f);
 	}
@@ -197,7 +203,7 @@ static bool nonblock_set(int fd, bool on)
 	if (f->kind == FILE_SOCK) {
 		sock_of(f)->nonblock = on;
 		/* a placeholder is shared */
-		kernel_too = !sock_is_conn(sock_of(f)) && sock_of(f)->state != SOCK_DEAD;
+		kernel_too = !sock_is_channel(sock_of(f)) || sock_of(f)->token;
 	}
 	lock_leave();
 	return kernel_too;
@@ -206,11 +212,11 @@ static bool nonblock_set(int fd, bool on)
 static int conn_getfl(int fd)
 {
 	int flags = sys_fcntl(fd, F_GETFL, 0);
-	struct sock *s = conn_enter(fd);
+	struct sock *s = name_enter(fd);
 
 	if (!s)
 		return flags;
-	if (flags >= 0)
+	if (flags >= 0 && !s->token)
 		flags = s->nonblock ? flags | O_NONBLOCK : flags & ~O_NONBLOCK;
 	lock_leave();
 	return flags;

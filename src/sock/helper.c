@@ -14,20 +14,38 @@
  */
 #include "sock/priv.h"
 
+#include "lib/deed.h"
+
 #include <linux/futex.h>
 
 enum { TICK_MS = 10, STACK_BYTES = 256 * 1024 };
 
-static void doze(uint32_t word, const struct timespec *timeout)
-{
-	lock_leave();
-	sys_futex(&sock.helper.word, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, word, timeout);
-	lock_take();
-}
-
 static uint32_t word_now(void)
 {
 	return atomic_load_explicit(&sock.helper.word, memory_order_relaxed);
+}
+
+static void doze(uint32_t word)
+{
+	lock_leave();
+	sys_futex(&sock.helper.word, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, word, NULL);
+	lock_take();
+}
+
+/* A tick, or shorter if another process wants a connection that we have. */
+static void tick(void)
+{
+	static const struct timespec length = { .tv_nsec = TICK_MS * (long)NS_PER_MS };
+	struct pollfd pfd = { .fd = deed_fd(sock.vj), .events = POLLIN };
+	struct timespec left = length;
+	uint32_t word = word_now();
+
+	lock_leave();
+	if (pfd.fd >= 0)
+		sys_ppoll(&pfd, 1, &left, NULL);
+	else
+		sys_futex(&sock.helper.word, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, word, &length);
+	lock_take();
 }
 
 static void word_ring(void)
@@ -63,7 +81,7 @@ static void sleep_deep(void)
 	    deadline_after(sys_clock_ns(), timeout_ns) < sock.leader->wake_ns)
 		kick_send(sock.leader->kick);
 	sock.helper.state = HELPER_DEEP;
-	doze(word_now(), NULL);
+	doze(word_now());
 }
 
 /* Return: true: it was the bell or a timer, so the program is still away. */
@@ -75,6 +93,7 @@ static bool lead(void)
 	int64_t timeout_ns;
 	bool led;
 
+	deed_let_go(sock.vj);
 	if (!vj_arm(sock.vj, &timeout_ns))
 		return true;
 	sock.helper.state = HELPER_LEAD;
@@ -97,7 +116,6 @@ static bool lead(void)
 
 static void *helper_main(void *arg)
 {
-	static const struct timespec tick = { .tv_nsec = TICK_MS * (long)NS_PER_MS };
 	uint64_t seen = 0;
 	bool away = false;
 
@@ -105,10 +123,15 @@ static void *helper_main(void *arg)
 	lock_take();
 	while (sock.vj) {
 		if (!away)
-			doze(word_now(), &tick);
+			tick();
 		if (!sock.vj)
 			break;
-		if (sock.calls != seen && !away) {
+		if (unlikely(sock.copied != NULL) && listeners_offer()) {
+			ctx_process();
+			away = false;
+			continue;
+		}
+		if (sock.calls != seen && !away && !deed_wants(sock.vj)) {
 			seen = sock.calls;
 			continue;
 		}
@@ -118,6 +141,8 @@ static void *helper_main(void *arg)
 			continue;
 		}
 		ctx_process();
+		if (sock.vj)
+			deed_let_go(sock.vj); /* we have the lock, so no call is under way but those that wait */
 		away = sock.vj && !vj_unfinished(sock.vj) && lead();
 		seen = sock.calls;
 	}

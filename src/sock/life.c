@@ -2,15 +2,16 @@
 /*
  * life.c - fork and exit
  *
- * A child of fork() keeps the parent's descriptors but not its connections: the peer could not tell
- * two owners apart. In the child they are dead (reads end with ECONNRESET, writes with EPIPE).
- * Listening sockets the child shares with the parent, if it waits on them; it and new sockets get
- * a context of the child's own.
+ * A child of fork() has copies of the parent's descriptors. Its connections are away (away.c): they come when the child
+ * uses them. Listening sockets it shares with the parent, if it waits on them; it and new sockets get a context of the
+ * child's own.
  *
  * At exit, connections are closed in order: what was written goes out before the process is gone,
  * as with the kernel.
  */
 #include "sock/priv.h"
+
+#include "lib/deed.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
@@ -20,7 +21,7 @@ enum { EXIT_LOCK_MS = 200, EXIT_DRAIN_MS = 2000 };
 static void sock_bury(struct sock *s)
 {
 	if (sock_is_conn(s))
-		s->state = SOCK_DEAD;
+		away_forked(s);
 	if (s->state == SOCK_UDP) {
 		s->dgram->open = false;
 		s->dgram->stays = true;
@@ -28,7 +29,8 @@ static void sock_bury(struct sock *s)
 	}
 	listener_forget(s);
 	own_fd_close(s->lease_fd);
-	s->lease_fd = -1;
+	own_fd_close(s->option_fd);
+	s->lease_fd = s->option_fd = -1;
 }
 
 /* Watches of threads that wait; in a child of fork() those threads do not exist. */
@@ -62,8 +64,10 @@ static void fork_prepare(void)
 {
 	bool locked = !sock_inside; /* else fork() in a signal handler, inside one of our calls */
 
-	if (locked)
+	if (locked) {
 		lock_take();
+		share_all();
+	}
 	fork_locked = locked;
 }
 
@@ -145,10 +149,23 @@ static void close_connections(void)
 		struct file *f = fd_peek(fd);
 		struct sock *s = f->kind == FILE_SOCK ? sock_of(f) : NULL;
 
+		if (s && s->state == SOCK_LISTEN && s->copied)
+			listener_close(s); /* who waits there for accept() goes to the others */
 		if (!s || !sock_is_conn(s))
 			continue;
-		vj_conn_close(sock.vj, s->conn);
+		if (s->token) { /* whether others have copies shows when ours are closed */
+			away_destroy(s);
+			s->conn.v = 0;
+		} else {
+			vj_conn_close(sock.vj, s->conn);
+		}
 		s->state = SOCK_DEAD;
+	}
+	for (int fd = sock.orphaned ? fd_next(0) : -1; fd >= 0; fd = fd_next(fd + 1)) {
+		struct file *f = fd_peek(fd);
+
+		if (f->kind == FILE_SOCK && sock_of(f)->token && sock_of(f)->state == SOCK_DEAD)
+			sys_close(fd);
 	}
 }
 
@@ -162,6 +179,8 @@ void sock_flush_at_exit(void)
 	if (vj) {
 		sock.exiting = true;
 		close_connections();
+		deed_look(vj);
+		deed_leave_all(vj, EXIT_DRAIN_MS);
 		vj_drain(vj, EXIT_DRAIN_MS);
 		sock.vj = NULL;
 		sock.leader = NULL;

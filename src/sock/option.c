@@ -318,7 +318,7 @@ static int option_set(struct sock *s, int level, int name, const void *val, sock
 /* The kernel socket that has the options of @s, which has the number @fd. Return: a descriptor; -errno. */
 static int option_fd(int fd, struct sock *s, bool make)
 {
-	if (!s->shared || (s->option_fd < 0 && !make))
+	if (!s->token && (!s->shared || (s->option_fd < 0 && !make)))
 		return fd;
 	if (s->option_fd < 0)
 		s->option_fd = OWN_FD_MAKE(sys_socket(s->family, SOCK_STREAM | SOCK_CLOEXEC, 0));

@@ -37,7 +37,7 @@ static bool is_channel(const struct file *f)
 {
 	const struct sock *s = container_of((struct file *)(uintptr_t)f, struct sock, file);
 
-	return f->kind == FILE_SOCK && (sock_is_conn(s) || s->state == SOCK_DEAD);
+	return f->kind == FILE_SOCK && sock_is_channel(s);
 }
 
 /* The channel side. Return: descriptors with something to report. */
@@ -91,18 +91,40 @@ static int look(struct polling *p)
 	return cnt;
 }
 
-/* Listening sockets are waited on: listen on channels, too. Return: 0; -ENETDOWN. */
-static VJ_COLD int want_listeners(const struct pollfd *fds, nfds_t n)
+int file_wanted(int fd, struct file *f, uint32_t events)
+{
+	struct sock *s = f->kind == FILE_SOCK ? sock_of(f) : NULL;
+
+	if (!s || is_foreign())
+		return 0;
+	if (s->state == SOCK_AWAY)
+		(void)away_claim(fd, s);
+	return events & (POLLIN | POLLRDNORM) ? listener_wanted(fd, s) : 0;
+}
+
+/* These are waited for. Return: 0; -ENETDOWN: strict. Gives the lock up now and then. */
+static VJ_COLD int want_all(const struct pollfd *fds, nfds_t n)
 {
 	int err = 0;
 
-	for (nfds_t i = 0; i < n && !err && sock.unleased && !is_foreign(); i++) {
+	for (nfds_t i = 0; i < n && !err && sock.lazy; i++) {
 		struct file *f = fd_peek(fds[i].fd);
 
-		if (f && f->kind == FILE_SOCK && (fds[i].events & (POLLIN | POLLRDNORM)))
-			err = listener_wanted(fds[i].fd, sock_of(f));
+		if (f)
+			err = file_wanted(fds[i].fd, f, (uint16_t)fds[i].events);
 	}
 	return err;
+}
+
+/* Those that left while we slept come back, a little later: whoever took them is to have his turn. */
+static VJ_COLD void want_back(const struct pollfd *fds, nfds_t n)
+{
+	for (nfds_t i = 0; i < n; i++) {
+		struct file *f = fd_peek(fds[i].fd);
+
+		if (f && f->kind == FILE_SOCK && sock_of(f)->state == SOCK_AWAY)
+			(void)away_claim_back(sock_of(f));
+	}
 }
 
 static void watches_on(struct polling *p, struct sleeper *sl)
@@ -202,6 +224,8 @@ static int poll_both(struct polling *p, int64_t timeout_ns)
 		r = sleep_poll(p, time_left(deadline_ns, now_ns), &signals);
 		if (r < 0)
 			break;
+		if (unlikely(sock.lazy))
+			want_back(p->fds, p->n);
 		spin = (struct spin){ 0 };
 	}
 	if (r > 0)
@@ -256,7 +280,7 @@ static int poll_any(struct pollfd *fds, nfds_t n, int64_t timeout_ns, const sigs
 						     (n + EXTRA) * sizeof(*kernel));
 	}
 	lock_take();
-	r = unlikely(sock.unleased) ? want_listeners(fds, n) : 0;
+	r = unlikely(sock.lazy) ? want_all(fds, n) : 0;
 	if (r) {
 		/* strict, and no channel */
 	} else if (sock.vj) {

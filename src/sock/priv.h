@@ -36,7 +36,7 @@
  *   - whenever a thread sleeps for channel events and no thread of the process is inside, there is a leader, and the bell is
  *     armed; or a kick is on its way to the next leader.
  *   - socks and watches live in memory that is never given back, so a late event can only wake someone in vain.
- *   - nothing here is used in a child of fork() except through life.c, which makes connections dead there.
+ *   - nothing here is used in a child of fork() except through life.c, which makes connections be away there.
  */
 #ifndef SOCK_PRIV_H
 #define SOCK_PRIV_H
@@ -85,7 +85,8 @@ struct file {
 /*
  * Who moves it: FRESH -> LISTEN by listen(); FRESH -> CONNECTING by connect(); CONNECTING ->
  * CONNECTED by an event; CONNECTING -> FRESH when a failed connect() has been reported; LISTEN ->
- * FRESH by shutdown(); any connection -> DEAD by fork() in the child and by exit.
+ * FRESH by shutdown(); any connection -> AWAY by fork() in the child, and whenever another process uses it; AWAY ->
+ * CONNECTED by use, or DEAD if it can't be had; any connection -> DEAD by exit.
  */
 enum sock_state {
 	SOCK_FRESH,	 /* all with the kernel */
@@ -93,6 +94,7 @@ enum sock_state {
 	SOCK_CONNECTING, /* `conn` */
 	SOCK_CONNECTED,	 /* `conn` */
 	SOCK_DEAD,	 /* neither */
+	SOCK_AWAY,	 /* neither: another process has it (away.c) */
 	SOCK_UDP,	 /* `dgram`; from socket() to close() */
 };
 
@@ -130,11 +132,13 @@ struct sock {
 	bool failed; /* the connection's error was reported: reads end, writes break */
 	bool has_listener;
 	bool kernel_only; /* LISTEN: there is no lease to be had */
+	bool copied;	  /* LISTEN: other processes may listen to it, too */
 	bool bound;	    /* FRESH: bind() was called */
 	bool connect_async; /* connect() returned EINPROGRESS and has not been asked again */
 	uint8_t refusals;   /* CONNECTING: owners of the port that did not want it any more */
 	bool linger;
 	bool shared; /* the kernel socket below is the placeholder of several */
+	bool token;  /* its descriptors are a token's: other processes may have copies */
 	uint16_t err; /* error found after part of a call succeeded, for the next one */
 	uint32_t linger_s;
 	union {
@@ -142,8 +146,11 @@ struct sock {
 		struct vj_listener listener;
 		struct dgram *dgram;
 	};
-	uint32_t backlog; /* LISTEN */
-	uint32_t rcvlowat; /* SO_RCVLOWAT; 0: 1 */
+	uint32_t rcvlowat;	/* SO_RCVLOWAT; 0: 1 */
+	uint32_t backlog;	/* LISTEN, as the next three */
+	uint32_t offer_ms;	/* how long clients wait before they are offered to others */
+	uint64_t ready_ns;	/* since when somebody has waited; 0: nobody */
+	struct sock *next_copied; /* in sock.copied, if `has_listener` and `copied` */
 	int lease_fd; /* LISTEN, UDP: our own duplicate of the kernel socket, the proof that the port is ours; else -1 */
 	int option_fd; /* `shared`: a kernel socket that keeps the options of this one alone; -1: has none yet */
 	uint64_t rcvtimeo_ns, sndtimeo_ns; /* 0: none */
@@ -227,7 +234,9 @@ struct sock_layer {
 	uint64_t retry_ns; /* no new vj_open() before */
 	int refused;	   /* why the last one failed */
 	bool strict, verbose, exiting;
-	uint32_t unleased; /* sockets that listen in the kernel, and will on channels at the first wait */
+	struct sock *copied; /* sockets that listen here and elsewhere */
+	bool orphaned; /* a shared connection was closed: when its descriptors are, away_closed() */
+	uint32_t lazy; /* sockets that want something to be done when they are waited for: to be leased, to be claimed */
 	uint64_t calls; /* of the program into ctx_process() */
 
 	struct sleeper *sleepers;
@@ -338,7 +347,9 @@ void lock_leave(void);
 
 /* The lock is taken if the descriptor has an entry; else NULL, and the call is the kernel's. */
 struct file *file_enter(int fd);
-/* The same for a connection on a channel only. */
+/* The same for a connection on a channel only. It may be AWAY. */
+struct sock *name_enter(int fd);
+/* ... and has been claimed if it was. */
 struct sock *conn_enter(int fd);
 /* ... or for a UDP socket. */
 struct sock *io_enter(int fd);
@@ -380,6 +391,12 @@ static inline bool sock_is_conn(const struct sock *s)
 	return s->state == SOCK_CONNECTING || s->state == SOCK_CONNECTED;
 }
 
+/* Nothing of it is the kernel's. */
+static inline bool sock_is_channel(const struct sock *s)
+{
+	return sock_is_conn(s) || s->state == SOCK_DEAD || s->state == SOCK_AWAY;
+}
+
 /* Return: level as poll bits, channel side only. Lock held. */
 uint32_t file_level(struct file *f);
 uint32_t sock_level(const struct sock *s);
@@ -419,8 +436,44 @@ int listener_wanted(int fd, struct sock *s);
 void listener_close(struct sock *s);
 /* The same in a child of fork(), where libvj's half is the parent's. */
 void listener_forget(struct sock *s);
+/*
+ * Clients who have waited too long for accept() here are offered to the others that listen to the same socket. Lock held,
+ * context there. Return: somebody waits: ask again soon.
+ */
+bool listeners_offer(void);
+/* Another process may have a copy. Not a listening socket: nothing happens. */
+void listener_copied(struct sock *s);
 /* A socket that somebody else made listen, or that a FRESH one became */
 void listener_found(struct sock *s, uint32_t backlog);
+
+/*
+ * ---- away.c -------------------------------------------------------------------------------------
+ * ----------------
+ */
+
+/* The context is new. */
+void away_init(void);
+/* Copies of it may come into other processes from now on. Not a connection: nothing happens. */
+void share_fd(int fd);
+void share_all(void);
+/* The same of the descriptors in a message to the kernel (SCM_RIGHTS). Lock not held. */
+void share_sent(const struct msghdr *msg);
+/* In a child of fork(): the parent has it. */
+void away_forked(struct sock *s);
+bool away_is_token(int fd);
+/* A token that came from outside: its connection is away. */
+void away_adopt(int fd);
+/*
+ * It is AWAY, and about to be used: get it. Gives the lock up meanwhile. Return: true: it is here, or dead; false: it was
+ * closed meanwhile, or the process exits.
+ */
+bool away_claim(int fd, struct sock *s);
+/* The same in a call that waited when it left */
+bool away_claim_back(struct sock *s);
+/* The last descriptor of a shared connection, or one that is away, goes ... */
+void away_destroy(struct sock *s);
+/* ... and has gone. */
+void away_closed(void);
 
 /*
  * ---- adopt.c ------------------------------------------------------------------------------------
@@ -431,6 +484,8 @@ void listener_found(struct sock *s, uint32_t backlog);
 void adopt_fd(int fd);
 /* The descriptors of a message from the kernel (SCM_RIGHTS). Lock not held. */
 void adopt_received(const struct msghdr *msg);
+/* @fn of each descriptor in @msg, with the lock. Lock not held. */
+void message_fds(const struct msghdr *msg, void (*fn)(int fd));
 
 /*
  * ---- dgram.c ------------------------------------------------------------------------------------
@@ -577,6 +632,17 @@ void watch_destroy(struct watch *w);
  */
 enum watch_side { WATCH_BOTH, WATCH_CHANNEL, WATCH_KERNEL };
 void watches_move(struct file *f, enum watch_side side);
+
+/*
+ * ---- poll.c -------------------------------------------------------------------------------------
+ * ----------------
+ */
+
+/*
+ * Somebody waits for @fd, and for @events: a listening socket is leased, a connection that is away is claimed, for which
+ * the lock is given up. Return: 0; -ENETDOWN: strict, and there is no channel.
+ */
+int file_wanted(int fd, struct file *f, uint32_t events);
 
 /*
  * ---- recv.c, send.c

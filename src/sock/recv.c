@@ -92,6 +92,10 @@ static bool is_over(struct sock *s, long *ret)
 		*ret = 0;
 		return true;
 	}
+	if (unlikely(s->state == SOCK_AWAY) && !away_claim_back(s)) {
+		*ret = -EBADF;
+		return true;
+	}
 	if (s->state == SOCK_DEAD) {
 		*ret = -ECONNRESET;
 		s->failed = true;

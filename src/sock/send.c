@@ -48,6 +48,10 @@ static bool is_over(struct sock *s, long *ret)
 		s->failed = true;
 		return true;
 	}
+	if (unlikely(s->state == SOCK_AWAY) && !away_claim_back(s)) {
+		*ret = -EBADF;
+		return true;
+	}
 	if (s->failed || s->shut_wr || s->state == SOCK_DEAD) {
 		*ret = -EPIPE;
 		return true;
@@ -237,8 +241,11 @@ ssize_t sock_sendmsg(int fd, const struct msghdr *msg, int flags)
 	struct sock *s = send_enter(fd);
 	long r;
 
-	if (!s)
+	if (!s) {
+		if (msg && msg->msg_controllen)
+			share_sent(msg);
 		return ret_errno(ker_sendmsg(fd, msg, flags));
+	}
 	r = send_msg(fd, s, msg, flags);
 	lock_leave();
 	return ret_errno(send_done(r, flags));
@@ -266,8 +273,12 @@ int sock_sendmmsg(int fd, struct mmsghdr *msgs, unsigned cnt, int flags)
 	struct sock *s = send_enter(fd);
 	long r;
 
-	if (!s)
+	if (!s) {
+		for (unsigned i = 0; i < cnt; i++)
+			if (msgs[i].msg_hdr.msg_controllen)
+				share_sent(&msgs[i].msg_hdr);
 		return (int)ret_errno(ker_sendmmsg(fd, msgs, cnt, flags));
+	}
 	if (s->state == SOCK_UDP && cnt && dgram_sends_to_kernel(fd, s, &msgs->msg_hdr)) {
 		dgram_kernel_begin(s);
 		r = ker_sendmmsg(fd, msgs, cnt, flags);

@@ -107,6 +107,11 @@ int sock_siginterrupt(int sig, int on);
  */
 FILE *sock_fdopen(int fd, const char *mode);
 
+/* ---- away.c: before another program takes the process; whether it then does or not */
+void sock_before_exec(void);
+/* Before a process is started by other means than fork() */
+void sock_before_spawn(void);
+
 /* ---- life.c */
 /*
  * Orderly end of every connection: FIN after what is queued, up to 2 s. For exit() and its

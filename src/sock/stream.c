@@ -5,6 +5,8 @@
  */
 #include "sock/priv.h"
 
+#include "lib/deed.h"
+
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +29,8 @@ static uint32_t conn_level(const struct sock *s)
 {
 	uint32_t ready, mask = 0;
 
+	if (s->state == SOCK_AWAY)
+		return 0;
 	if (s->state == SOCK_DEAD)
 		return EPOLLIN | EPOLLRDNORM | EPOLLOUT | EPOLLWRNORM | EPOLLRDHUP | EPOLLHUP |
 		       (s->failed ? 0 : (uint32_t)EPOLLERR);
@@ -124,7 +128,9 @@ int sock_socket(int domain, int type, int protocol)
 
 void sock_destroy(struct sock *s)
 {
-	if (sock.vj && sock_is_conn(s)) {
+	if (s->token && s->state != SOCK_DEAD && (s->state == SOCK_AWAY || sock.vj)) {
+		away_destroy(s);
+	} else if (sock.vj && sock_is_conn(s)) {
 		if ((s->linger && !s->linger_s) || s->state == SOCK_CONNECTING)
 			vj_conn_abort(sock.vj, s->conn);
 		else
@@ -215,14 +221,29 @@ int sock_addr_copy(const struct sock *s, const struct sockaddr_storage *from, st
 	return 0;
 }
 
+/* Of a connection wherever it is */
+static int token_names(int fd, const struct sock *s, struct sockaddr *addr, socklen_t *len, bool remote)
+{
+	struct deed_names names;
+
+	if (!deed_names(fd, &names))
+		return -ENOTCONN;
+	return sock_addr_copy(s, remote ? &names.remote : &names.local, addr, len);
+}
+
 int sock_getsockname(int fd, struct sockaddr *addr, socklen_t *len)
 {
 	struct sockaddr_storage local;
-	struct sock *s = likely(fd_peek(fd) != NULL) ? conn_enter(fd) : NULL;
+	struct sock *s = likely(fd_peek(fd) != NULL) ? name_enter(fd) : NULL;
 	int err;
 
 	if (!s)
 		return (int)ret_errno(sys_getsockname(fd, addr, len));
+	if (s->token) {
+		err = token_names(fd, s, addr, len, false);
+		lock_leave();
+		return (int)ret_errno(err);
+	}
 	if (s->state == SOCK_DEAD) {
 		lock_leave();
 		return (int)ret_errno(sys_getsockname(fd, addr, len));
@@ -236,12 +257,14 @@ int sock_getsockname(int fd, struct sockaddr *addr, socklen_t *len)
 int sock_getpeername(int fd, struct sockaddr *addr, socklen_t *len)
 {
 	struct sockaddr_storage remote;
-	struct sock *s = likely(fd_peek(fd) != NULL) ? conn_enter(fd) : NULL;
+	struct sock *s = likely(fd_peek(fd) != NULL) ? name_enter(fd) : NULL;
 	int err = -ENOTCONN;
 
 	if (!s)
 		return (int)ret_errno(sys_getpeername(fd, addr, len));
-	if (s->state == SOCK_CONNECTED && !s->failed &&
+	if (s->state == SOCK_AWAY)
+		err = token_names(fd, s, addr, len, true);
+	else if (s->state == SOCK_CONNECTED && !s->failed &&
 	    !(vj_ready(sock.vj, s->conn) & VJ_EV_ERROR)) {
 		vj_conn_addrs(sock.vj, s->conn, NULL, &remote);
 		err = sock_addr_copy(s, &remote, addr, len);
@@ -571,7 +594,9 @@ int sock_shutdown(int fd, int how)
 	struct sock *s = f && f->kind == FILE_SOCK ? sock_of(f) : NULL;
 	int r;
 
-	if (s && sock_is_conn(s))
+	if (s && s->state == SOCK_AWAY && !away_claim(fd, s))
+		r = -EBADF;
+	else if (s && sock_is_conn(s))
 		r = conn_shutdown(s, how);
 	else if (s && s->state == SOCK_LISTEN && !is_foreign())
 		r = listener_shutdown(fd, s, how);

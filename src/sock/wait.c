@@ -8,6 +8,8 @@
  */
 #include "sock/priv.h"
 
+#include "lib/deed.h"
+
 #include <sys/eventfd.h>
 
 enum {
@@ -158,6 +160,7 @@ bool sleep_begin(struct sleeper *sl, int64_t *timeout_ns, bool *ret_leads)
 {
 	bool leads = !sock.leader || sock.leader == &sock.helper.sleeper;
 
+	deed_let_go(sock.vj);
 	if (leads) {
 		int64_t lib_ns;
 

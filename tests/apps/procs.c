@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * procs - sockets in more than one process: fork, exec, SCM_RIGHTS
+ * procs - sockets in more than one process: fork, exec, SCM_RIGHTS; listening sockets here, connections in procs_conn.c
  *
  * The same binary runs on the kernel and under the preload, and must print the same (run_procs.sh). So nothing is printed
  * that may differ: no numbers, no times.
@@ -304,6 +304,29 @@ static void part_prefork(void)
 	part_close();
 }
 
+/* A worker that serves one client for long doesn't keep others waiting while there are idle ones. */
+static void part_busy(void)
+{
+	pid_t workers[2];
+	int fd, served = 0;
+	char who;
+
+	part_open();
+	for (int i = 0; i < 2; i++)
+		workers[i] = child_start(worker, i);
+	ready_wait(2);
+	fd = connect_to(port);
+	CHECK(read_all(fd, &who, 1) == 1);
+	for (int i = 0; i < 10; i++)
+		served += ask_one() != who;
+	printf("%d of 10 served beside it\n", served);
+	ping(fd);
+	close(fd);
+	for (int i = 0; i < 2; i++)
+		end_by_signal(workers[i], SIGTERM);
+	part_close();
+}
+
 /* The same with a set of epoll descriptors that was filled before the fork */
 static void epoll_worker(int epfd)
 {
@@ -361,6 +384,37 @@ static void part_daemon(void)
 	ready_wait(1);
 	printf("served by %#x\n", ask(5));
 	listener = -1;
+	part_close();
+}
+
+static void one_worker(int name)
+{
+	wait_first(listener);
+	ready_tell();
+	serve(listener, name, 7);
+	close(listener); /* while clients come */
+}
+
+/* Workers come and go, as in graceful restarts; no client notices. */
+static void part_reload(void)
+{
+	enum { ROUNDS = 12 };
+	pid_t workers[ROUNDS];
+	unsigned served = 0;
+
+	part_open();
+	workers[0] = child_start(one_worker, 0);
+	ready_wait(1);
+	for (int i = 1; i < ROUNDS; i++) {
+		workers[i] = child_start(one_worker, i);
+		ready_wait(1);
+		served |= ask(7);
+		CHECK(served);
+	}
+	ask(7);
+	for (int i = 0; i < ROUNDS; i++)
+		child_end(workers[i]);
+	printf("nobody was refused\n");
 	part_close();
 }
 
@@ -426,14 +480,16 @@ int main(int argc, char **argv)
 		const char *name;
 		void (*run)(void);
 	} parts[] = {
-		{ "prefork", part_prefork }, { "epoll", part_epoll },	{ "daemon", part_daemon },
-		{ "activation", part_activation }, { "passed", part_passed },
+		{ "prefork", part_prefork }, { "busy", part_busy }, { "epoll", part_epoll },	{ "daemon", part_daemon },
+		{ "reload", part_reload },   { "activation", part_activation }, { "passed", part_passed },
 	};
 
 	path = argc > 1 ? argv[1] : "kernel";
 	signal(SIGPIPE, SIG_IGN);
 	if (argc > 3 && !strcmp(argv[3], "activated"))
 		role_activated();
+	if (argc > 3)
+		conn_role(argv[3]);
 	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
 		if (argc > 2 && strcmp(argv[2], parts[i].name) != 0)
 			continue;
@@ -442,6 +498,7 @@ int main(int argc, char **argv)
 		parts[i].run();
 		fflush(stdout);
 	}
+	conn_parts(argc > 2 ? argv[2] : NULL);
 	printf("end\n");
 	return 0;
 }

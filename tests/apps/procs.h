@@ -35,4 +35,9 @@ int fd_recv(int via);
 /* This program again, in role @role, with standard descriptors as they are. */
 _Noreturn void exec_role(const char *role);
 
+/* ---- procs_conn.c: connections that change their process */
+void conn_parts(const char *only);
+/* This process was started to be @role: it does not come back. */
+void conn_role(const char *role);
+
 #endif

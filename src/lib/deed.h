@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * deed.h - connections whose descriptors may have copies in other processes; move.h explains deeds and tokens
+ *
+ * Thread rule: as vj.h, one thread at a time. None of these blocks, but deed_take() for vjd's answer.
+ */
+#ifndef LIB_DEED_H
+#define LIB_DEED_H
+
+#include "base/types.h"
+
+#include <vj/vj.h>
+
+/* What the layer above wants to know of a connection wherever it is; opaque here. */
+struct deed_note {
+	uint8_t bytes[32];
+};
+
+/* A name that tokens are bound to, so that a process that finds one among its descriptors knows what it is. */
+#define DEED_NAME_PREFIX "vjchan/token/" /* abstract, after the zero byte */
+struct deed_names {
+	struct sockaddr_storage local, remote;
+};
+
+struct deed_hooks {
+	/* The connection leaves: its handle is invalid from here. What is to go along? */
+	void (*leaves)(uint64_t cookie, struct deed_note *ret_note);
+	/* Nobody took it: the handle is valid again. */
+	void (*stays)(uint64_t cookie);
+};
+
+/** deed_hooks_set() - Before the first deed_make() */
+void deed_hooks_set(struct vj *vj, const struct deed_hooks *hooks);
+
+/**
+ * deed_make() - Let others claim this connection
+ * @nonblock:  O_NONBLOCK of the token
+ * @ret_token: To be put in place of the connection's descriptors; the caller's
+ * Return: 0; -EMFILE, -ENOMEM and the like: as before.
+ */
+int deed_make(struct vj *vj, struct vj_conn c, uint64_t cookie, bool nonblock, int *ret_token);
+
+/**
+ * deed_offer() - What waits for accept() at @l goes to others that listen at the same endpoint
+ * In the background; what nobody else takes comes back, or is reset if nobody listens here then.
+ * @stops: nobody will listen at @l from now on: also those whose handshake isn't over
+ */
+void deed_offer(struct vj *vj, struct vj_listener l, bool stops);
+
+/** deed_fd() - Readable when another process wants a connection of ours; -1: none can. The bell says it, too. */
+int deed_fd(const struct vj *vj);
+
+/** deed_wants() - Does another process want one, or is one just leaving? */
+bool deed_wants(const struct vj *vj);
+
+/**
+ * deed_let_go() - Connections that were claimed may leave now
+ * To be called where the program is in no call on a connection that goes on without asking whether it is still there.
+ */
+void deed_let_go(struct vj *vj);
+
+/**
+ * deed_close() - The program has closed its copies of the token, and @c with them
+ * The connection ends in order when no other process has a copy; until then it can be claimed. @c is invalid from here.
+ * To be followed by deed_look() once the descriptors are closed, so that the end is not late.
+ */
+void deed_close(struct vj *vj, struct vj_conn c, const struct deed_note *note);
+void deed_look(struct vj *vj);
+
+/** deed_abandon() - The same of one that leaves just now */
+void deed_abandon(struct vj *vj, uint64_t cookie);
+
+/**
+ * deed_names() - What is this descriptor?
+ * Return: true: a token, and the names of the connection's two ends
+ */
+bool deed_names(int fd, struct deed_names *ret_names);
+
+/**
+ * deed_claim() - Ask whoever holds it for the connection of @token
+ * @ret_answer: Becomes readable when deed_take() has something to take; the caller's
+ * Return: 0; -ECONNRESET: nobody holds it (any more); -EMFILE and the like.
+ */
+int deed_claim(int token, int *ret_answer);
+
+/**
+ * deed_take() - The answer
+ * Return: 0: the connection is ours, and the deed; -EAGAIN: not there yet; -ECONNRESET: it can't be had: its holder is gone,
+ * or its peer.
+ */
+int deed_take(struct vj *vj, int answer, uint64_t cookie, struct deed_note *ret_note, struct vj_conn *ret_c);
+
+/**
+ * deed_leave_all() - This process ends, or becomes another program: what others may claim is given to its peers to keep
+ * Blocks up to @timeout_ms. Copies of our own program that are still open count as others'.
+ */
+void deed_leave_all(struct vj *vj, int timeout_ms);
+
+#endif

@@ -1,0 +1,396 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* move.c - moving connections in-band; see move.h */
+#include "lib/move.h"
+
+#include "base/assert.h"
+
+#include "stack/tcp_move.h"
+#include "wire/eth.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <syslog.h>
+
+enum { TRANSIT_MS = 15000, RETRY_MS = 1 };
+
+/* A connection of ours whose other end is on its way. It is on the link to nowhere. */
+struct transit {
+	struct transit *next;
+	uint8_t token[MOVE_TOKEN_BYTES];
+	struct endpoint local, remote;
+	uint64_t until_ns;
+};
+
+/* Something to be said that found no frame */
+struct saying {
+	struct saying *next;
+	struct vj_link *link;
+	struct move_frame frame;
+	struct tcp_id release; /* 0: none */
+};
+
+struct moves {
+	struct link_id nowhere;
+	struct transit *transits;
+	struct saying *sayings, **sayings_end;
+};
+
+/* ---- the link to nowhere --------------------------------------------------------------------------------------- */
+
+static bool nowhere_tx_get(void *drv, struct link_frame *ret_frame)
+{
+	(void)drv;
+	(void)ret_frame;
+	return false;
+}
+
+static void nowhere_no_frame(void *drv, const struct link_frame *frame)
+{
+	(void)drv;
+	(void)frame;
+	VJ_UNREACHABLE();
+}
+
+static const struct link_ops nowhere_ops = {
+	.tx_get = nowhere_tx_get,
+	.tx_put = nowhere_no_frame,
+	.tx_unget = nowhere_no_frame,
+	.rx_free = nowhere_no_frame,
+};
+
+/* NULL: no memory */
+static struct moves *moves_get(struct vj *vj)
+{
+	struct link_config cfg = { .ops = &nowhere_ops, .mtu = 65535, .flags = LINK_NO_CSUM | LINK_NO_LOSS };
+	struct moves *m;
+
+	if (vj->moves)
+		return vj->moves;
+	m = calloc(1, sizeof(*m));
+	if (!m)
+		return NULL;
+	if (stack_link_add(vj->stack, &cfg, &m->nowhere)) {
+		free(m);
+		return NULL;
+	}
+	m->sayings_end = &m->sayings;
+	vj->moves = m;
+	return m;
+}
+
+struct link_id move_nowhere(struct vj *vj)
+{
+	const struct moves *m = moves_get(vj);
+
+	return m ? m->nowhere : (struct link_id){ 0 };
+}
+
+/* ---- saying ---------------------------------------------------------------------------------------------------- */
+
+static struct move_frame frame_make(const struct vj *vj, enum move_kind kind,
+				    const uint8_t token[static MOVE_TOKEN_BYTES], const struct endpoint *local,
+				    const struct endpoint *remote)
+{
+	struct move_frame f = { .magic = MOVE_MAGIC,
+				.kind = kind,
+				.local_port = local->port,
+				.remote_port = remote->port };
+
+	memcpy(f.token, token, sizeof(f.token));
+	memcpy(f.local, local->addr.bytes, sizeof(f.local));
+	memcpy(f.remote, remote->addr.bytes, sizeof(f.remote));
+	if (kind == MOVE_LEFT && vj->ctl)
+		f.app_id = ctl_client_welcome(vj->ctl)->app_id;
+	return f;
+}
+
+/* Return: false: no frame now. */
+static bool frame_send(struct vj_link *link, const struct move_frame *f)
+{
+	uint8_t bytes[ETH_HDR_BYTES + sizeof(*f)];
+
+	memcpy(bytes, link->said.peer_mac, 6);
+	memcpy(bytes + 6, link->mac, 6);
+	store_be16(bytes + 12, ETH_TYPE_LINK);
+	memcpy(bytes + ETH_HDR_BYTES, f, sizeof(*f));
+	return link_send(link, bytes, sizeof(bytes));
+}
+
+static void say(struct vj *vj, struct vj_link *link, const struct move_frame *f, struct tcp_id release)
+{
+	struct moves *m = moves_get(vj);
+	struct saying *s;
+
+	if (m && !m->sayings && frame_send(link, f)) {
+		if (release.v)
+			tcp_release(vj->stack, release);
+		return;
+	}
+	s = m ? malloc(sizeof(*s)) : NULL;
+	if (!s) { /* the other side waits in vain, and gives the connection up */
+		lib_log(vj, LOG_ERR, "a connection cannot move: no memory");
+		return;
+	}
+	*s = (struct saying){ .link = link, .frame = *f, .release = release };
+	*m->sayings_end = s;
+	m->sayings_end = &s->next;
+	vj->move_ns = 0;
+}
+
+void move_say(struct vj *vj, struct vj_link *link, enum move_kind kind, const uint8_t token[static MOVE_TOKEN_BYTES],
+	      struct tcp_id id, bool release)
+{
+	struct endpoint local, remote;
+	struct move_frame f;
+
+	tcp_endpoints(vj->stack, id, &local, &remote);
+	f = frame_make(vj, kind, token, &local, &remote);
+	say(vj, link, &f, release ? id : (struct tcp_id){ 0 });
+}
+
+static void sayings_send(struct vj *vj, struct moves *m)
+{
+	while (m->sayings && frame_send(m->sayings->link, &m->sayings->frame)) {
+		struct saying *s = m->sayings;
+
+		m->sayings = s->next;
+		if (!m->sayings)
+			m->sayings_end = &m->sayings;
+		if (s->release.v)
+			tcp_release(vj->stack, s->release);
+		free(s);
+	}
+}
+
+void move_link_gone(struct vj *vj, const struct vj_link *link)
+{
+	struct moves *m = vj->moves;
+
+	if (!m)
+		return;
+	m->sayings_end = &m->sayings;
+	while (*m->sayings_end) {
+		struct saying *s = *m->sayings_end;
+
+		if (s->link != link) {
+			m->sayings_end = &s->next;
+			continue;
+		}
+		*m->sayings_end = s->next;
+		free(s);
+	}
+}
+
+/* ---- the peer's part ------------------------------------------------------------------------------------------- */
+
+struct vj_link *move_link_of(const struct vj *vj, struct tcp_id id)
+{
+	struct link_id on = tcp_link(vj->stack, id);
+
+	for (unsigned i = 0; i < vj->link_cnt; i++)
+		if (!vj->links[i]->raw && !vj->links[i]->dead && vj->links[i]->stack_id.v == on.v)
+			return vj->links[i];
+	return NULL;
+}
+
+/* Off its link. Return: false: no such connection, or no memory. */
+static bool transit_begin(struct vj *vj, const struct vj_link *link, const struct move_frame *f,
+			  const struct endpoint *local, const struct endpoint *remote)
+{
+	struct moves *m = moves_get(vj);
+	struct transit *t;
+	struct tcp_id id;
+
+	if (!m || tcp_find(vj->stack, link->stack_id, local, remote, &id))
+		return false;
+	t = calloc(1, sizeof(*t));
+	if (!t || tcp_hold(vj->stack, id) || tcp_move(vj->stack, id, m->nowhere)) {
+		free(t);
+		tcp_fail(vj->stack, id, ECONNRESET);
+		return false;
+	}
+	memcpy(t->token, f->token, sizeof(t->token));
+	t->local = *local;
+	t->remote = *remote;
+	t->until_ns = vj->now_ns + TRANSIT_MS * UINT64_C(1000000);
+	t->next = m->transits;
+	m->transits = t;
+	vj->move_ns = min_u64(vj->move_ns, t->until_ns);
+	return true;
+}
+
+static void on_leave(struct vj_link *link, const struct move_frame *f, const struct endpoint *local,
+		     const struct endpoint *remote)
+{
+	struct vj *vj = link->vj;
+	struct move_frame answer;
+	struct tcp_id id;
+	bool known = !tcp_find(vj->stack, link->stack_id, local, remote, &id);
+
+	if (known && deed_is_leaving(vj, id) && link->said.end == 0)
+		return; /* ours goes first */
+	if (known)
+		deed_postpone(vj, id);
+	known = known && transit_begin(vj, link, f, local, remote);
+	answer = frame_make(vj, known ? MOVE_LEFT : MOVE_LEFT_NONE, f->token, local, remote);
+	say(vj, link, &answer, (struct tcp_id){ 0 });
+}
+
+static struct transit **transit_find(struct moves *m, const uint8_t token[static MOVE_TOKEN_BYTES])
+{
+	struct transit **at = &m->transits;
+
+	while (*at && memcmp((*at)->token, token, MOVE_TOKEN_BYTES) != 0)
+		at = &(*at)->next;
+	return at;
+}
+
+/* Return: 0 and the connection, still on the link to nowhere; -ENOENT. The transit is over. */
+static int transit_end(struct vj *vj, struct transit **at, struct tcp_id *ret_id)
+{
+	struct moves *m = vj->moves;
+	struct transit *t = *at;
+	int err = tcp_find(vj->stack, m->nowhere, &t->local, &t->remote, ret_id);
+
+	*at = t->next;
+	free(t);
+	return err;
+}
+
+static void on_arrived(struct vj_link *link, const struct move_frame *f, const struct endpoint *local,
+		       const struct endpoint *remote)
+{
+	struct vj *vj = link->vj;
+	struct transit **at = vj->moves ? transit_find(vj->moves, f->token) : NULL;
+	struct move_frame answer;
+	struct tcp_id id;
+
+	if (at && *at && endpoint_eq(&(*at)->local, local) && endpoint_eq(&(*at)->remote, remote) &&
+	    !transit_end(vj, at, &id)) {
+		if (!tcp_move(vj->stack, id, link->stack_id)) {
+			tcp_release(vj->stack, id);
+			vj->move_ns = 0; /* somebody may have claimed ours meanwhile */
+			return;
+		}
+		tcp_fail(vj->stack, id, ECONNRESET);
+	}
+	answer = frame_make(vj, MOVE_GONE, f->token, local, remote);
+	say(vj, link, &answer, (struct tcp_id){ 0 });
+}
+
+void move_transit_stay(struct vj *vj, const uint8_t token[static MOVE_TOKEN_BYTES], bool stay)
+{
+	struct transit **at = vj->moves ? transit_find(vj->moves, token) : NULL;
+
+	if (at && *at)
+		(*at)->until_ns = stay ? UINT64_MAX : vj->now_ns + TRANSIT_MS * UINT64_C(1000000);
+	vj->move_ns = 0;
+}
+
+static void transits_expire(struct vj *vj, struct moves *m)
+{
+	for (struct transit **at = &m->transits; *at;) {
+		struct tcp_id id;
+
+		if ((*at)->until_ns > vj->now_ns) {
+			vj->move_ns = min_u64(vj->move_ns, (*at)->until_ns);
+			at = &(*at)->next;
+			continue;
+		}
+		lib_log(vj, LOG_WARNING, "a connection's other end left its process and did not arrive anywhere: reset");
+		if (!transit_end(vj, at, &id))
+			tcp_fail(vj->stack, id, ECONNRESET);
+	}
+}
+
+/* ---- the way in ------------------------------------------------------------------------------------------------ */
+
+void move_input(struct vj_link *link, const uint8_t *data, uint32_t len)
+{
+	struct endpoint local, remote;
+	struct move_frame f;
+	struct tcp_id id;
+
+	if (len != ETH_HDR_BYTES + sizeof(f))
+		return;
+	memcpy(&f, data + ETH_HDR_BYTES, sizeof(f)); /* once: the peer can still write there */
+	if (f.magic != MOVE_MAGIC)
+		return;
+	/* what is local to the peer is remote to us */
+	local = (struct endpoint){ .addr = ip_addr_from_v6(f.remote), .port = f.remote_port };
+	remote = (struct endpoint){ .addr = ip_addr_from_v6(f.local), .port = f.local_port };
+	switch (f.kind) {
+	case MOVE_LEAVE:
+		on_leave(link, &f, &local, &remote);
+		break;
+	case MOVE_LEFT:
+	case MOVE_LEFT_NONE:
+		deed_left(link->vj, link, f.token, f.kind == MOVE_LEFT ? f.app_id : 0);
+		break;
+	case MOVE_ARRIVED:
+		on_arrived(link, &f, &local, &remote);
+		break;
+	case MOVE_GONE:
+		if (!tcp_find(link->vj->stack, link->stack_id, &local, &remote, &id))
+			tcp_fail(link->vj->stack, id, ECONNRESET);
+		break;
+	default:
+		break; /* of a later version: the sender must do without an answer */
+	}
+}
+
+void move_poll(struct vj *vj)
+{
+	struct moves *m = vj->moves;
+
+	vj->move_ns = UINT64_MAX;
+	if (m) {
+		sayings_send(vj, m);
+		transits_expire(vj, m);
+		if (m->sayings)
+			vj->move_ns = vj->now_ns + RETRY_MS * UINT64_C(1000000);
+	}
+	deed_poll(vj);
+	link_publish_all(vj);
+}
+
+uint64_t move_deadline_us(const struct vj *vj)
+{
+	uint64_t ns = UINT64_MAX;
+
+	if (move_busy(vj))
+		return vj->move_ns / 1000 + 1;
+	for (const struct transit *t = vj->moves ? vj->moves->transits : NULL; t; t = t->next)
+		ns = min_u64(ns, t->until_ns);
+	return ns == UINT64_MAX ? ns : ns / 1000 + 1;
+}
+
+bool move_busy(const struct vj *vj)
+{
+	return (vj->moves && vj->moves->sayings) || deed_busy(vj);
+}
+
+void move_forget_all(struct vj *vj)
+{
+	struct moves *m = vj->moves;
+
+	deed_forget_all(vj);
+	vj->moves = NULL;
+	if (!m)
+		return;
+	while (m->sayings) {
+		struct saying *s = m->sayings;
+
+		m->sayings = s->next;
+		free(s);
+	}
+	while (m->transits) {
+		struct transit *t = m->transits;
+
+		m->transits = t->next;
+		free(t);
+	}
+	free(m);
+}

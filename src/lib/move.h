@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * move.h - connections that go from one application to another
+ *
+ * Theory of operation
+ *
+ * A descriptor can have copies in several processes; a connection on a channel is held by one at a time, and moves to
+ * whoever uses it next. Three parties: the holder, the claimer, and the peer at the other end, whose program notices nothing.
+ *
+ * Deed (deed.c). A connection that may be claimed has a pair of Unix sockets. One end, the token, stands at its descriptor
+ * numbers; so every copy of the descriptor, however it came into a process, is a copy of the token. The other end, the deed,
+ * is had by the holder alone. Who wants the connection sends a claim into the token, with a socket to be answered on. The
+ * holder answers with the deed and the connection as bytes (stack/tcp_move.h), and holds it no more. When there is no copy
+ * of the token left the deed says so by POLLHUP; when the deed's holder dies, the token does.
+ *
+ * In-band (move.c). Between claim and answer the peer is told, by frames on the very channel that the connection's segments
+ * take; they are what makes sure that nothing is lost, doubled or reordered:
+ *
+ *	claimer                       holder                                   peer
+ *	   │ claim ─────────────────────►│ holds it: sends no more of it           │
+ *	   │                             │ MOVE token, endpoints ─────────────────►│ takes it off this link: sends no more
+ *	   │                             │◄────────────────────────── LEFT token   │ of it (its program can write on)
+ *	   │◄───────── deed and parcel   │ has had all that the peer sent          │
+ *	   │ (vjd: a channel to the peer, if there is none)                        │
+ *	   │ ARRIVED token ───────────────────────────────────────────────────────►│ puts it on this link, and goes on
+ *
+ * The token of these frames is 128 random bits. If both ends move at once, end 0 of the channel goes first: the peer's MOVE
+ * is ignored by end 0 while its own is unanswered, and sent again by end 1 when the connection has arrived.
+ *
+ * A peer, holder or claimer that lies harms this connection only: frames name connections of their own link, a token
+ * cannot be guessed, and a parcel is checked before it becomes a connection.
+ */
+#ifndef LIB_MOVE_H
+#define LIB_MOVE_H
+
+#include "lib/priv.h"
+
+/* What a frame says. All in host byte order: it does not leave the host. */
+enum move_kind {
+	MOVE_LEAVE = 1, /* MOVE above */
+	MOVE_LEFT,
+	MOVE_LEFT_NONE, /* LEFT: there is no such connection (any more) */
+	MOVE_ARRIVED,
+	MOVE_GONE, /* answer to ARRIVED: there is no such connection any more */
+	MOVE_KIND_CNT,
+};
+
+enum { MOVE_TOKEN_BYTES = 16 };
+#define MOVE_MAGIC UINT32_C(0x65766f6d)
+
+struct move_frame {
+	uint32_t magic;
+	uint32_t kind; /* enum move_kind */
+	uint8_t token[MOVE_TOKEN_BYTES];
+	uint8_t local[16], remote[16]; /* as the sender sees them */
+	uint16_t local_port, remote_port;
+	uint32_t app_id; /* LEFT: the peer's number at vjd; else 0 */
+};
+
+struct moves; /* one per struct vj, made when needed */
+
+/* ---- move.c: the frames, and connections that wait for their other end */
+
+/* A frame of ETH_TYPE_LINK. @len bytes at @data, in shared memory */
+void move_input(struct vj_link *link, const uint8_t *data, uint32_t len);
+/* Say something about a connection on its link; now, or as soon as there is a frame. @release: then let it go on. */
+void move_say(struct vj *vj, struct vj_link *link, enum move_kind kind, const uint8_t token[static MOVE_TOKEN_BYTES],
+	      struct tcp_id id, bool release);
+/* The link that a connection is on; NULL: it waits for its other end, or its link is gone */
+struct vj_link *move_link_of(const struct vj *vj, struct tcp_id id);
+/* Nothing waits to be said over it */
+void move_link_gone(struct vj *vj, const struct vj_link *link);
+/* The link to nowhere; 0: no memory */
+struct link_id move_nowhere(struct vj *vj);
+/* The other end of ours will stay away as long as it likes (@stay), or should arrive soon. */
+void move_transit_stay(struct vj *vj, const uint8_t token[static MOVE_TOKEN_BYTES], bool stay);
+/* When to wake for what waits; UINT64_MAX: never */
+uint64_t move_deadline_us(const struct vj *vj);
+/* What is due. To be called when vj->move_ns has come. */
+void move_poll(struct vj *vj);
+/* Is anything under way that this process is needed for? */
+bool move_busy(const struct vj *vj);
+void move_forget_all(struct vj *vj);
+
+/* ---- deed.c: who holds what */
+
+/* The peer has let a connection of ours go; @app_id 0: it had none. */
+void deed_left(struct vj *vj, const struct vj_link *link, const uint8_t token[static MOVE_TOKEN_BYTES], uint32_t app_id);
+/* Are we about to give away this one? */
+bool deed_is_leaving(const struct vj *vj, struct tcp_id id);
+/* Its other end moves first: ours can leave when that has arrived. */
+void deed_postpone(struct vj *vj, struct tcp_id id);
+/* Somebody ends who holds the other end of a connection of ours: keep it for whoever claims it. Takes @crate. */
+void deed_keep(struct vj *vj, int crate);
+void deed_poll(struct vj *vj);
+bool deed_busy(const struct vj *vj);
+void deed_forget_all(struct vj *vj);
+
+#endif

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * exec.c - programs that become or start others: the library hears of it first, then libc does what it always did
+ *
+ * libc's variants call each other inside, where nothing is interposed; so each is here.
+ */
+#undef _FORTIFY_SOURCE
+
+#include "sock/sock.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <spawn.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define EXPORT __attribute__((visibility("default")))
+
+/* Every variant ends here, or in execvpe() for those that search. */
+#define REAL(name, ...)                                        \
+	({                                                     \
+		__typeof__(name) *real_;                       \
+		*(void **)&real_ = dlsym(RTLD_NEXT, #name);    \
+		real_ ? real_(__VA_ARGS__) : (errno = ENOSYS, -1); \
+	})
+
+/* clang-format off */
+
+EXPORT int execve(const char *p, char *const a[], char *const e[]) { sock_before_exec(); return REAL(execve, p, a, e); }
+EXPORT int execv(const char *p, char *const a[]) { return execve(p, a, environ); }
+EXPORT int execvpe(const char *p, char *const a[], char *const e[]) { sock_before_exec(); return REAL(execvpe, p, a, e); }
+EXPORT int execvp(const char *p, char *const a[]) { return execvpe(p, a, environ); }
+EXPORT int fexecve(int fd, char *const a[], char *const e[]) { sock_before_exec(); return REAL(fexecve, fd, a, e); }
+EXPORT int execveat(int d, const char *p, char *const a[], char *const e[], int f) { sock_before_exec(); return REAL(execveat, d, p, a, e, f); }
+
+EXPORT int posix_spawn(pid_t *pid, const char *p, const posix_spawn_file_actions_t *fa, const posix_spawnattr_t *at, char *const a[], char *const e[]) { sock_before_spawn(); return REAL(posix_spawn, pid, p, fa, at, a, e); }
+EXPORT int posix_spawnp(pid_t *pid, const char *p, const posix_spawn_file_actions_t *fa, const posix_spawnattr_t *at, char *const a[], char *const e[]) { sock_before_spawn(); return REAL(posix_spawnp, pid, p, fa, at, a, e); }
+
+/* clang-format on */
+
+/* The arguments of execl() and its like as an array, on the stack: these may be called after vfork(), or by a handler. */
+#define LISTED(first, call)                                                   \
+	do {                                                                  \
+		size_t cnt = 1;                                               \
+		va_list ap;                                                   \
+		va_start(ap, first);                                          \
+		while (va_arg(ap, char *))                                    \
+			cnt++;                                                \
+		va_end(ap);                                                   \
+		char **argv = __builtin_alloca((cnt + 1) * sizeof(*argv)), **envp; \
+		va_start(ap, first);                                          \
+		argv[0] = (char *)(uintptr_t)(first);                         \
+		for (size_t i = 1; i <= cnt; i++)                             \
+			argv[i] = va_arg(ap, char *);                         \
+		envp = (ENV_LISTED) ? va_arg(ap, char **) : environ;          \
+		va_end(ap);                                                   \
+		return call(path, argv, envp);                                \
+	} while (0)
+
+#define ENV_LISTED 0
+EXPORT int execl(const char *path, const char *arg, ...)
+{
+	LISTED(arg, execve);
+}
+
+EXPORT int execlp(const char *path, const char *arg, ...)
+{
+	LISTED(arg, execvpe);
+}
+#undef ENV_LISTED
+
+#define ENV_LISTED 1
+EXPORT int execle(const char *path, const char *arg, ...)
+{
+	LISTED(arg, execve);
+}

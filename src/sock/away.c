@@ -1,0 +1,347 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * away.c - connections in several processes: shared, away, claimed
+ *
+ * A connection is held by one process at a time and moves to whoever uses it (lib/move.h). Here is when:
+ *
+ *	shared	its descriptors are copies of a token, which is put in their place before the first copy can come into another
+ *		process: by fork(), exec() or SCM_RIGHTS. Until then nothing of this costs anything.
+ *	away	SOCK_AWAY: a copy of the token, and another process holds the connection, or a peer keeps it. All that a program
+ *		can do with it but close it, duplicate it and ask for its names claims it first. Waiting for it in poll() is use;
+ *		so is adding it to a set, and the first wait of a child on a set that it has inherited. A set goes on holding a
+ *		connection that has moved away, and reports nothing of it: else two processes that wait would have it by turns.
+ *	claimed	this process holds it again
+ *
+ * Whoever is asked for a connection gives it up at its next rest: before it sleeps, or within 10 ms (helper.c). A thread
+ * that waits for a connection which leaves claims it back after a while, so that one process can read while another writes.
+ */
+#include "sock/priv.h"
+
+#include "lib/deed.h"
+
+#include <fcntl.h>
+#include <string.h>
+
+enum { CLAIM_MS = 10000, CLAIM_BACK_MS = 5, LEAVE_MS = 2000 };
+
+/* What goes along with a connection; in a deed_note. */
+struct note {
+	uint8_t family;
+	bool shut_rd, shut_wr, failed, linger;
+	uint16_t err;
+	uint32_t linger_s, rcvlowat;
+	uint32_t rcvtimeo_ms, sndtimeo_ms;
+};
+_Static_assert(sizeof(struct note) <= sizeof(struct deed_note), "fits");
+
+/*
+ * ---- leaving ------------------------------------------------------------------------------------
+ * ----------------
+ */
+
+/* Rounded up: 0 is none. */
+static uint32_t timeout_ms(uint64_t ns)
+{
+	return (uint32_t)min_u64((ns + NS_PER_MS - 1) / NS_PER_MS, UINT32_MAX);
+}
+
+static void note_make(const struct sock *s, struct deed_note *ret_note)
+{
+	struct note n = {
+		.family = s->family,
+		.shut_rd = s->shut_rd,
+		.shut_wr = s->shut_wr,
+		.failed = s->failed,
+		.linger = s->linger,
+		.err = s->err,
+		.linger_s = s->linger_s,
+		.rcvlowat = s->rcvlowat,
+		.rcvtimeo_ms = timeout_ms(s->rcvtimeo_ns),
+		.sndtimeo_ms = timeout_ms(s->sndtimeo_ns),
+	};
+
+	memset(ret_note, 0, sizeof(*ret_note));
+	memcpy(ret_note->bytes, &n, sizeof(n));
+}
+
+/* From another process of this user: whatever it says is possible. */
+static void note_take(struct sock *s, const struct deed_note *note)
+{
+	struct note n;
+
+	memcpy(&n, note->bytes, sizeof(n));
+	s->shut_rd = n.shut_rd;
+	s->shut_wr = n.shut_wr;
+	s->failed = n.failed;
+	s->linger = n.linger;
+	s->err = n.err < 4096 ? n.err : ECONNRESET;
+	s->linger_s = min_u32(n.linger_s, 32767);
+	s->rcvlowat = n.rcvlowat;
+	s->rcvtimeo_ns = n.rcvtimeo_ms * NS_PER_MS;
+	s->sndtimeo_ns = n.sndtimeo_ms * NS_PER_MS;
+}
+
+static void on_leaves(uint64_t cookie, struct deed_note *ret_note)
+{
+	struct sock *s = (struct sock *)(uintptr_t)cookie;
+
+	note_make(s, ret_note);
+	s->state = SOCK_AWAY;
+	sock.lazy++;
+	for (struct watch *w = s->file.watches; w; w = w->next)
+		if (!w->set)
+			kick_send(w->sleeper->kick);
+}
+
+static void on_stays(uint64_t cookie)
+{
+	struct sock *s = (struct sock *)(uintptr_t)cookie;
+
+	if (s->state != SOCK_AWAY)
+		return;
+	s->state = SOCK_CONNECTED;
+	sock.lazy--;
+	file_fire(&s->file, EPOLLIN | EPOLLRDNORM | EPOLLOUT | EPOLLWRNORM | EPOLLRDHUP | EPOLLHUP | EPOLLERR);
+}
+
+void away_init(void)
+{
+	static const struct deed_hooks hooks = { .leaves = on_leaves, .stays = on_stays };
+
+	deed_hooks_set(sock.vj, &hooks);
+}
+
+/*
+ * ---- sharing ------------------------------------------------------------------------------------
+ * ----------------
+ */
+
+/* The token takes the place of the placeholder at each of the connection's numbers. */
+static void token_place(int token, int fd, const struct sock *s)
+{
+	int only = s->file.refs == 1 ? fd : -1;
+
+	for (int nr = only >= 0 ? only : fd_next(0); nr >= 0; nr = nr == only ? -1 : fd_next(nr + 1)) {
+		int flags = fd_peek(nr) == &s->file ? sys_fcntl(nr, F_GETFD, 0) : -1;
+
+		if (flags >= 0)
+			ker_dup3(token, nr, flags & FD_CLOEXEC ? O_CLOEXEC : 0);
+	}
+}
+
+/* Return: 0; -errno: copies of it in other processes will be dead. */
+static int share(int fd, struct sock *s)
+{
+	int token, err;
+
+	if (s->token || !sock_is_conn(s) || !sock.vj)
+		return 0;
+	err = deed_make(sock.vj, s->conn, (uint64_t)(uintptr_t)s, s->nonblock, &token);
+	if (err) {
+		ctx_say("a connection stays in its process: %s", strerror(-err));
+		return err;
+	}
+	token_place(token, fd, s);
+	sys_close(token);
+	s->token = true;
+	return 0;
+}
+
+void share_fd(int fd)
+{
+	struct file *f = fd_peek(fd);
+
+	if (!f || f->kind != FILE_SOCK)
+		return;
+	listener_copied(sock_of(f));
+	(void)share(fd, sock_of(f));
+}
+
+void share_all(void)
+{
+	for (int fd = fd_next(0); fd >= 0; fd = fd_next(fd + 1))
+		share_fd(fd);
+}
+
+void share_sent(const struct msghdr *msg)
+{
+	if (sock.pid && !is_foreign())
+		message_fds(msg, share_fd);
+}
+
+void away_forked(struct sock *s)
+{
+	s->state = s->token ? SOCK_AWAY : SOCK_DEAD;
+	sock.lazy += s->token;
+}
+
+bool away_is_token(int fd)
+{
+	return deed_names(fd, &(struct deed_names){ 0 });
+}
+
+void away_adopt(int fd)
+{
+	struct deed_names names;
+	struct sock *s;
+	int flags;
+
+	layer_init();
+	s = deed_names(fd, &names) ? sock_alloc() : NULL;
+	if (!s)
+		return;
+	flags = sys_fcntl(fd, F_GETFL, 0);
+	s->family = (uint8_t)names.local.ss_family; /* until the claim says it better */
+	s->nonblock = flags >= 0 && (flags & O_NONBLOCK);
+	if (fd_set_file(fd, &s->file)) {
+		sock_free(s);
+		return;
+	}
+	s->token = true;
+	s->state = SOCK_AWAY;
+	sock.lazy++;
+}
+
+/*
+ * ---- claiming -----------------------------------------------------------------------------------
+ * ----------------
+ */
+
+static int fd_of(const struct sock *s)
+{
+	int fd = fd_next(0);
+
+	while (fd >= 0 && fd_peek(fd) != &s->file)
+		fd = fd_next(fd + 1);
+	return fd;
+}
+
+/* Return: 0: it is here; -ECONNRESET: it will not come. Gives up the lock meanwhile. */
+static int claim_wait(struct sock *s, int answer)
+{
+	struct blocking b = { .file = &s->file,
+			      .signals = sock_signals,
+			      .kernel_fd = answer,
+			      .spin.begun = true, /* the answer is the kernel's */
+			      .timeout_ns = CLAIM_MS * NS_PER_MS };
+	struct deed_note note;
+	int r;
+
+	for (;;) {
+		ctx_process();
+		if (s->state != SOCK_AWAY || !sock.vj) { /* another thread has it, or nobody needs it any more */
+			r = 0;
+			break;
+		}
+		r = deed_take(sock.vj, answer, (uint64_t)(uintptr_t)s, &note, &s->conn);
+		if (!r) {
+			s->state = SOCK_CONNECTED;
+			sock.lazy--;
+			note_take(s, &note);
+			break;
+		}
+		if (r == -EAGAIN)
+			r = block_wait(&b);
+		if (r && r != -EINTR) {
+			r = -ECONNRESET;
+			break;
+		}
+	}
+	block_end(&b);
+	return r;
+}
+
+static int claim(int fd, struct sock *s)
+{
+	int answer, flags, err = ctx_get();
+
+	if (!err)
+		err = fd < 0 ? -ECONNRESET : deed_claim(fd, &answer);
+	if (err)
+		return err;
+	err = claim_wait(s, answer);
+	own_fd_close(answer);
+	flags = sys_fcntl(fd, F_GETFL, 0);
+	s->nonblock = flags >= 0 && (flags & O_NONBLOCK); /* all copies have that in common */
+	return err;
+}
+
+bool away_claim(int fd, struct sock *s)
+{
+	int err;
+
+	if (is_foreign() || sock.exiting)
+		return false;
+	file_get(&s->file);
+	err = claim(fd, s);
+	if (err && s->state == SOCK_AWAY) {
+		ctx_say("a connection that another process had is reset: %s", strerror(-err));
+		s->state = SOCK_DEAD;
+		sock.lazy--;
+	}
+	if (s->file.refs > 1) {
+		s->file.refs--;
+		return true;
+	}
+	file_put(&s->file); /* closed meanwhile */
+	return false;
+}
+
+bool away_claim_back(struct sock *s)
+{
+	int fd;
+
+	file_get(&s->file);
+	lock_leave();
+	sys_poll_ms(NULL, 0, CLAIM_BACK_MS);
+	lock_take();
+	file_put(&s->file);
+	fd = fd_of(s);
+	return fd >= 0 && (s->state != SOCK_AWAY || away_claim(fd, s));
+}
+
+/*
+ * ---- endings ------------------------------------------------------------------------------------
+ * ----------------
+ */
+
+void away_destroy(struct sock *s)
+{
+	struct deed_note note;
+
+	if (s->state == SOCK_AWAY) {
+		sock.lazy--;
+		if (sock.vj)
+			deed_abandon(sock.vj, (uint64_t)(uintptr_t)s);
+		return;
+	}
+	note_make(s, &note);
+	deed_close(sock.vj, s->conn, &note);
+	sock.orphaned = true;
+}
+
+void away_closed(void)
+{
+	sock.orphaned = false;
+	if (sock.vj)
+		deed_look(sock.vj);
+}
+
+void sock_before_exec(void)
+{
+	if (!sock.pid || !sock.vj || sock_inside || is_foreign())
+		return;
+	lock_take();
+	share_all();
+	deed_leave_all(sock.vj, LEAVE_MS);
+	lock_leave();
+}
+
+void sock_before_spawn(void)
+{
+	if (!sock.pid || !sock.vj || sock_inside || is_foreign())
+		return;
+	lock_take();
+	share_all();
+	lock_leave();
+}

@@ -1,0 +1,524 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* procs_conn.c - connections in more than one process */
+#include "procs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static uint16_t port;
+static int listener, via[2];
+
+/* Ends by themselves when nobody can connect any more. */
+static void server_start(void (*serve)(int), pid_t *ret_pid)
+{
+	CHECK(!pipe(via));
+	listener = listen_any(&port);
+	*ret_pid = child_start(serve, listener);
+	close(via[1]);
+	CHECK(read(via[0], &(char){ 0 }, 1) == 1);
+	close(via[0]);
+	close(listener);
+}
+
+static void server_ready(int fd)
+{
+	wait_first(fd);
+	CHECK(write(via[1], "", 1) == 1);
+	close(via[1]);
+}
+
+static int accept_one(int fd)
+{
+	int conn = accept(fd, NULL, NULL);
+
+	CHECK(conn >= 0);
+	check_path(conn);
+	return conn;
+}
+
+/* ---- a process for each connection ------------------------------------------------------------------------------ */
+
+enum { FORKS = 20 };
+
+static void serve_forking(int fd)
+{
+	pid_t pids[FORKS];
+
+	server_ready(fd);
+	for (int i = 0; i < FORKS; i++) {
+		int conn = accept_one(fd);
+
+		pids[i] = child_start(echo, conn);
+		close(conn); /* at once, whether the child has used it or not */
+	}
+	for (int i = 0; i < FORKS; i++)
+		child_end(pids[i]);
+}
+
+static void part_forking(void)
+{
+	static char out[300000], in[sizeof(out)];
+	pid_t server;
+
+	memset(out, 'x', sizeof(out));
+	server_start(serve_forking, &server);
+	for (int i = 0; i < FORKS; i++) {
+		int fd = connect_to(port);
+		pid_t writer;
+
+		check_path(fd);
+		for (int n = 0; n < 5; n++)
+			ping(fd);
+		/* more than the buffers hold, from another process than the one that reads */
+		writer = fork();
+		CHECK(writer >= 0);
+		if (!writer) {
+			write_all(fd, out, sizeof(out));
+			_exit(0);
+		}
+		child_end(writer);
+		CHECK(read_all(fd, in, sizeof(in)) == sizeof(in) && !memcmp(in, out, sizeof(in)));
+		CHECK(!shutdown(fd, SHUT_WR) && read(fd, in, 1) == 0);
+		close(fd);
+	}
+	child_end(server);
+	printf("%d connections served by as many processes\n", FORKS);
+}
+
+/* ---- whose turn is it ------------------------------------------------------------------------------------------- */
+
+static int turn[2][2];
+
+static void turn_wait(int who)
+{
+	CHECK(read(turn[who][0], &(char){ 0 }, 1) == 1);
+}
+
+static void turn_give(int who)
+{
+	CHECK(write(turn[who][1], "", 1) == 1);
+}
+
+static void serve_one(int fd)
+{
+	server_ready(fd);
+	echo(accept_one(fd));
+}
+
+/* Parent and child use the client's end by turns; the server notices nothing. */
+static void part_turns(void)
+{
+	enum { TURNS = 50 };
+	pid_t server, child;
+	int fd;
+
+	server_start(serve_one, &server);
+	fd = connect_to(port);
+	CHECK(!pipe(turn[0]) && !pipe(turn[1]));
+	fflush(stdout);
+	child = fork();
+	CHECK(child >= 0);
+	for (int i = 0; i < TURNS; i++) {
+		if (child) {
+			ping(fd);
+			turn_give(0);
+			turn_wait(1);
+		} else {
+			turn_wait(0);
+			ping(fd);
+			turn_give(1);
+		}
+	}
+	if (!child)
+		_exit(0);
+	child_end(child);
+	ping(fd);
+	CHECK(!shutdown(fd, SHUT_WR) && read(fd, &(char){ 0 }, 1) == 0);
+	close(fd);
+	child_end(server);
+	printf("used by turns\n");
+}
+
+/* Children that never use it, such as one that writes a snapshot, do no harm, and its end waits for theirs. */
+static void part_unused(void)
+{
+	pid_t server, child;
+	int fd, hold[2];
+	char c;
+
+	server_start(serve_one, &server);
+	fd = connect_to(port);
+	CHECK(!pipe(hold));
+	ping(fd);
+	child = fork();
+	CHECK(child >= 0);
+	if (!child) {
+		close(hold[1]);
+		CHECK(read(hold[0], &c, 1) == 0);
+		_exit(0);
+	}
+	close(hold[0]);
+	for (int i = 0; i < 100; i++)
+		ping(fd);
+	close(fd);
+	usleep(200000);
+	CHECK(waitpid(server, NULL, WNOHANG) == 0);
+	printf("no end of file before the last copy is closed\n");
+	close(hold[1]);
+	child_end(child);
+	child_end(server);
+	printf("then there is\n");
+}
+
+/* ---- exec ------------------------------------------------------------------------------------------------------- */
+
+static void become_cat(int conn)
+{
+	CHECK(dup2(conn, 0) == 0 && dup2(conn, 1) == 1);
+	close(conn);
+	execlp("cat", "cat", NULL);
+	_exit(1);
+}
+
+static void serve_cat(int fd)
+{
+	pid_t cat;
+	int conn;
+
+	server_ready(fd);
+	conn = accept_one(fd);
+	cat = child_start(become_cat, conn);
+	close(conn);
+	child_end(cat);
+}
+
+/* As inetd does it */
+static void part_cat(void)
+{
+	pid_t server;
+	int fd;
+
+	server_start(serve_cat, &server);
+	fd = connect_to(port);
+	for (int i = 0; i < 10; i++)
+		ping(fd);
+	CHECK(!shutdown(fd, SHUT_WR) && read(fd, &(char){ 0 }, 1) == 0);
+	close(fd);
+	child_end(server);
+	printf("cat has served\n");
+}
+
+static void role_reader(void)
+{
+	check_path(0);
+	echo(0);
+	exit(0);
+}
+
+/* The process that holds it becomes another program. */
+static void serve_exec(int fd)
+{
+	char buf[4];
+	int conn;
+
+	server_ready(fd);
+	conn = accept_one(fd);
+	CHECK(read_all(conn, buf, 4) == 4);
+	write_all(conn, buf, 4);
+	CHECK(dup2(conn, 0) == 0);
+	close(conn);
+	exec_role("reader");
+}
+
+static void part_exec(void)
+{
+	pid_t server;
+	int fd;
+
+	server_start(serve_exec, &server);
+	fd = connect_to(port);
+	for (int i = 0; i < 10; i++)
+		ping(fd);
+	close(fd);
+	child_end(server);
+	printf("went on after exec\n");
+}
+
+/* ---- passed on -------------------------------------------------------------------------------------------------- */
+
+enum { STREAM = 3000000 };
+
+static uint8_t stream_byte(size_t at)
+{
+	return (uint8_t)(at * 2654435761u >> 13);
+}
+
+static void stream_write(int fd, size_t from, size_t to)
+{
+	uint8_t buf[5000];
+
+	while (from < to) {
+		size_t n = to - from < sizeof(buf) ? to - from : sizeof(buf);
+
+		for (size_t i = 0; i < n; i++)
+			buf[i] = stream_byte(from + i);
+		write_all(fd, buf, n);
+		from += n;
+	}
+}
+
+static void stream_check(int fd, size_t from, size_t to)
+{
+	uint8_t buf[7000];
+
+	while (from < to) {
+		size_t n = to - from < sizeof(buf) ? to - from : sizeof(buf);
+
+		CHECK(read_all(fd, buf, n) == n);
+		for (size_t i = 0; i < n; i++)
+			CHECK(buf[i] == stream_byte(from + i));
+		from += n;
+	}
+}
+
+static int mail[2];
+
+static void takes_conn(int arg)
+{
+	int fd = fd_recv(mail[1]);
+
+	check_path(fd);
+	stream_check(fd, (size_t)arg, STREAM);
+	CHECK(read(fd, &(char){ 0 }, 1) == 0);
+	write_all(fd, "done", 4);
+	close(fd);
+}
+
+/* The first half is read here, the rest elsewhere, while it comes. */
+static void serve_passing(int fd)
+{
+	pid_t other;
+	int conn;
+
+	CHECK(!socketpair(AF_UNIX, SOCK_STREAM, 0, mail));
+	other = child_start(takes_conn, STREAM / 2);
+	server_ready(fd);
+	conn = accept_one(fd);
+	stream_check(conn, 0, STREAM / 2);
+	fd_send(mail[0], conn);
+	close(conn);
+	child_end(other);
+}
+
+static void part_passed_conn(void)
+{
+	pid_t server;
+	char buf[4];
+	int fd;
+
+	server_start(serve_passing, &server);
+	fd = connect_to(port);
+	stream_write(fd, 0, STREAM);
+	CHECK(!shutdown(fd, SHUT_WR));
+	CHECK(read_all(fd, buf, 4) == 4 && !memcmp(buf, "done", 4) && read(fd, buf, 1) == 0);
+	close(fd);
+	child_end(server);
+	printf("passed on while data came\n");
+}
+
+/* ---- endings ---------------------------------------------------------------------------------------------------- */
+
+/* Who holds it exits; another process has a copy, and uses it later. */
+static void serve_exiting(int fd)
+{
+	pid_t child;
+	int conn;
+	char buf[4];
+
+	server_ready(fd);
+	conn = accept_one(fd);
+	CHECK(read_all(conn, buf, 4) == 4);
+	write_all(conn, buf, 4);
+	child = fork();
+	CHECK(child >= 0);
+	if (child)
+		exit(0);
+	usleep(300000);
+	echo(conn);
+	_exit(0);
+}
+
+static void part_exiting(void)
+{
+	pid_t server;
+	int fd;
+
+	server_start(serve_exiting, &server);
+	fd = connect_to(port);
+	ping(fd);
+	child_end(server);
+	write_all(fd, "ping", 4); /* before the child has asked for it */
+	usleep(500000);
+	CHECK(read_all(fd, (char[4]){ 0 }, 4) == 4);
+	for (int i = 0; i < 10; i++)
+		ping(fd);
+	CHECK(!shutdown(fd, SHUT_WR) && read(fd, &(char){ 0 }, 1) == 0);
+	close(fd);
+	printf("outlives the process that accepted it\n");
+}
+
+/* ... and is closed without having been used. */
+static void serve_unwanted(int fd)
+{
+	char buf[4];
+	int conn;
+
+	server_ready(fd);
+	conn = accept_one(fd);
+	CHECK(read_all(conn, buf, 4) == 4);
+	write_all(conn, buf, 4);
+	if (fork())
+		exit(0);
+	usleep(200000);
+	_exit(0);
+}
+
+static void part_unwanted(void)
+{
+	pid_t server;
+	int fd;
+
+	server_start(serve_unwanted, &server);
+	fd = connect_to(port);
+	ping(fd);
+	child_end(server);
+	CHECK(read(fd, &(char){ 0 }, 1) == 0);
+	close(fd);
+	printf("ends with the last process that has it\n");
+}
+
+/* A killed process takes what it holds along, and nothing else. */
+static void serve_killed(int fd)
+{
+	int kept, lost;
+	pid_t child;
+
+	server_ready(fd);
+	kept = accept_one(fd);
+	lost = accept_one(fd);
+	child = fork();
+	CHECK(child >= 0);
+	if (!child) {
+		ping(lost);
+		raise(SIGKILL);
+	}
+	CHECK(waitpid(child, NULL, 0) == child);
+	close(lost);
+	echo(kept);
+}
+
+static void part_killed(void)
+{
+	pid_t server;
+	char buf[4];
+	int kept, lost;
+
+	server_start(serve_killed, &server);
+	kept = connect_to(port);
+	lost = connect_to(port);
+	CHECK(read_all(lost, buf, 4) == 4);
+	write_all(lost, buf, 4);
+	CHECK(read(lost, buf, 1) <= 0);
+	ping(kept);
+	close(kept);
+	close(lost);
+	child_end(server);
+	printf("the other connection lives\n");
+}
+
+/* ---- to and fro ------------------------------------------------------------------------------------------------- */
+
+enum { MOVES = 500, PIECE = 700 };
+
+/* Two processes serve one connection by turns: each reads a piece and sends one. */
+static void serve_to_and_fro(int fd)
+{
+	int conn, me;
+	pid_t child;
+
+	server_ready(fd);
+	conn = accept_one(fd);
+	CHECK(!pipe(turn[0]) && !pipe(turn[1]));
+	child = fork();
+	CHECK(child >= 0);
+	me = !child;
+	for (size_t i = 0; i < MOVES; i++) {
+		if (me || i)
+			turn_wait(me);
+		stream_check(conn, (2 * i + (size_t)me) * PIECE, (2 * i + (size_t)me + 1) * PIECE);
+		stream_write(conn, (2 * i + (size_t)me) * PIECE, (2 * i + (size_t)me + 1) * PIECE);
+		turn_give(!me);
+	}
+	if (!child)
+		_exit(0);
+	child_end(child);
+	close(conn);
+}
+
+static void part_to_and_fro(void)
+{
+	pid_t server, writer;
+	int fd;
+
+	server_start(serve_to_and_fro, &server);
+	fd = connect_to(port);
+	writer = fork();
+	CHECK(writer >= 0);
+	if (!writer) {
+		stream_write(fd, 0, 2 * MOVES * PIECE);
+		_exit(0);
+	}
+	child_end(writer);
+	stream_check(fd, 0, 2 * MOVES * PIECE);
+	CHECK(read(fd, &(char){ 0 }, 1) == 0);
+	close(fd);
+	child_end(server);
+	printf("%d times to and fro\n", 2 * MOVES);
+}
+
+void conn_role(const char *role)
+{
+	if (!strcmp(role, "reader"))
+		role_reader();
+}
+
+void conn_parts(const char *only)
+{
+	static const struct {
+		const char *name;
+		void (*run)(void);
+	} parts[] = {
+		{ "forking", part_forking },   { "turns", part_turns },	      { "unused", part_unused },
+		{ "cat", part_cat },	       { "exec", part_exec },	      { "passed_conn", part_passed_conn },
+		{ "exiting", part_exiting },   { "unwanted", part_unwanted }, { "killed", part_killed },
+		{ "to_and_fro", part_to_and_fro },
+	};
+
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+		if (only && strcmp(only, parts[i].name) != 0)
+			continue;
+		printf("-- %s\n", parts[i].name);
+		fflush(stdout);
+		parts[i].run();
+		fflush(stdout);
+	}
+}
