@@ -18,7 +18,12 @@
 #include <sys/un.h>
 #include <syslog.h>
 
-enum { POLL_NS = 1000000, JOIN_TRIES_MS = 3000, DEED_FDS = 2 };
+enum {
+	POLL_NS = 1000000,
+	DEED_FDS = 2,
+	VJD_BACK_MS = 3000,  /* a vjd that was restarted: until it is there ... */
+	PEER_BACK_MS = 1200, /* ... and until the peer has found it, too */
+};
 
 /* ---- messages between processes -------------------------------------------------------------------------------- */
 
@@ -313,6 +318,8 @@ int deed_make(struct vj *vj, struct vj_conn c, uint64_t cookie, bool nonblock, i
 	struct deed *d;
 	int err;
 
+	if (!tcp_can_move(vj->stack, (struct tcp_id){ c.v }))
+		return -EOPNOTSUPP;
 	own_fd_begin(&room);
 	err = sys_socketpair(AF_UNIX, type, 0, pair);
 	own_fd_end(&room);
@@ -383,8 +390,10 @@ static void deed_stays(struct vj *vj, struct deed *d)
 	d->answer_fd = d->crate_fd = -1;
 	d->state = DEED_QUIET;
 	vj->move_ns = 0;
-	if (!d->conn.v)
+	if (!d->conn.v) {
+		move_transit_stay(vj, d->msg.token, true);
 		return;
+	}
 	if (d->cookie)
 		vj->deeds->hooks.stays(d->cookie);
 	if (link && memcmp(d->msg.token, none, sizeof(none)) != 0)
@@ -433,6 +442,8 @@ static bool deed_give(struct vj *vj, struct deed *d)
 		d->parcel_fd = parcel_write(vj, d->conn);
 	} else {
 		move_transit_stay(vj, d->msg.token, false);
+		if (vj->ctl) /* the other end is ours, and vjd may have numbered us anew */
+			d->msg.peer_app = ctl_client_welcome(vj->ctl)->app_id;
 	}
 	d->msg.magic = DEED_MAGIC;
 	d->msg.kind = queued ? DEED_QUEUED : DEED_PARCEL;
@@ -617,20 +628,21 @@ static uint8_t *parcel_read(int fd, uint64_t *ret_bytes)
 /* A link to who has the other end. vjd may be starting anew just now. Return: NULL: there is none to be had. */
 static struct vj_link *link_to(struct vj *vj, const struct deed_msg *msg)
 {
-	uint64_t until_ns = lib_clock_ns() + JOIN_TRIES_MS * UINT64_C(1000000);
+	uint64_t start_ns = lib_clock_ns();
 	struct vj_link *link = NULL;
 	int err;
 
 	for (;;) {
+		uint64_t waited_ms;
+
 		err = route_join(vj, msg->peer_app, msg->peer_pid, &link);
-		if ((err != -ENOTCONN && err != -ESRCH) || lib_clock_ns() >= until_ns)
+		waited_ms = (lib_clock_ns() - start_ns) / 1000000;
+		if ((err != -ENOTCONN || waited_ms >= VJD_BACK_MS) && (err != -ESRCH || waited_ms >= PEER_BACK_MS))
 			break;
 		sys_poll_ms(NULL, 0, 20);
 		vj->now_ns = lib_clock_ns();
 		vj->ctl_next_ns = 0;
 		control_poll(vj);
-		if (vj->ctl && err == -ESRCH)
-			break;
 	}
 	if (err)
 		lib_log(vj, LOG_WARNING, "a connection is reset: no channel to process %d, its other end: %s",
@@ -749,7 +761,7 @@ void deed_keep(struct vj *vj, int crate)
 
 static void offer_one(struct vj *vj, struct tcp_id id)
 {
-	struct deed *d = deed_new(vj, -1);
+	struct deed *d = tcp_can_move(vj->stack, id) ? deed_new(vj, -1) : NULL;
 
 	if (!d || deed_crate(d)) {
 		if (d)
@@ -769,8 +781,11 @@ void deed_offer(struct vj *vj, struct vj_listener l, bool stops)
 
 	if (stops)
 		vj_process(vj); /* what came before the end still counts */
-	while (!tcp_accept(vj->stack, from, 0, &id))
-		offer_one(vj, id);
+	for (uint32_t n = tcp_listener_ready(vj->stack, from); n && !tcp_accept(vj->stack, from, 0, &id); n--) {
+		/* who came over an interface waits on, and ends with the listener */
+		if (tcp_can_move(vj->stack, id) || stops || tcp_enqueue(vj->stack, id))
+			offer_one(vj, id);
+	}
 	while (stops && !tcp_accept_early(vj->stack, from, &id))
 		offer_one(vj, id);
 }

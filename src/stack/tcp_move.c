@@ -37,6 +37,11 @@ struct link_id tcp_link(const struct stack *s, struct tcp_id id)
 	return (struct link_id){ conn_at(s, id.v).t->link };
 }
 
+bool tcp_can_move(const struct stack *s, struct tcp_id id)
+{
+	return tcb_no_loss(conn_at(s, id.v).t);
+}
+
 int tcp_hold(struct stack *s, struct tcp_id id)
 {
 	struct conn c = conn_at(s, id.v);

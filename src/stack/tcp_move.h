@@ -48,6 +48,9 @@ int tcp_find(const struct stack *s, struct link_id link, const struct endpoint *
 /** tcp_link() - The link that it is on */
 struct link_id tcp_link(const struct stack *s, struct tcp_id id);
 
+/** tcp_can_move() - Is its link one that cannot lose? */
+bool tcp_can_move(const struct stack *s, struct tcp_id id);
+
 /**
  * tcp_hold() - Send nothing any more, until tcp_release() or tcp_export()
  * The program must not use it meanwhile.

@@ -1,0 +1,577 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * moves.c - connections that go from one application to another, and those who lie about it
+ *
+ * As in native.c, applications live in one process and are pumped in turn. a serves, b is its client, c and d take over what
+ * a and b have.
+ */
+#include "channel/sys.h"
+#include "lib/deed.h"
+#include "lib/move.h"
+#include "lib/own_fd.h"
+#include "stack/tcp_move.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static char dir[] = "/tmp/vj-moves-XXXXXX";
+static char socket_path[64];
+static pid_t vjd_pid;
+static struct vj *a, *b, *c, *d;
+static struct vj_listener l;
+static struct vj_conn at_a, at_b;
+static unsigned left_cnt, stayed_cnt;
+
+/* ---- the world ------------------------------------------------------------------------------------------------- */
+
+static void vjd_start(void)
+{
+	const char *build = getenv("VJ_BUILD_DIR");
+	char path[512];
+
+	snprintf(path, sizeof(path), "%s/vjd", build ? build : "build");
+	vjd_pid = fork();
+	assert_true(vjd_pid >= 0);
+	if (!vjd_pid) {
+		execl(path, "vjd", "--private", "--foreground", "--socket", socket_path, "--idle-exit", "60", (char *)NULL);
+		_exit(127);
+	}
+	for (int i = 0; i < 1000 && access(socket_path, F_OK); i++)
+		usleep(5000);
+}
+
+static void vjd_end(int sig)
+{
+	kill(vjd_pid, sig);
+	waitpid(vjd_pid, NULL, 0);
+}
+
+static void on_leaves(uint64_t cookie, struct deed_note *ret_note)
+{
+	memset(ret_note, (int)cookie, sizeof(*ret_note));
+	left_cnt++;
+}
+
+static void on_stays(uint64_t cookie)
+{
+	(void)cookie;
+	stayed_cnt++;
+}
+
+static struct vj *app_open(const char *name)
+{
+	static const struct deed_hooks hooks = { .leaves = on_leaves, .stays = on_stays };
+	struct vj_options o = VJ_OPTIONS_INIT;
+	struct vj *vj;
+
+	o.name = name;
+	o.socket_path = socket_path;
+	assert_int_equal(vj_open(&o, &vj), 0);
+	deed_hooks_set(vj, &hooks);
+	return vj;
+}
+
+static uint64_t now_ms(void)
+{
+	return sys_clock_ns() / 1000000;
+}
+
+static void pump(void)
+{
+	struct vj *all[] = { a, b, c, d };
+	struct vj_event ev[16];
+
+	for (unsigned i = 0; i < 4; i++) {
+		if (!all[i])
+			continue;
+		all[i]->move_ns = 0; /* at once, not in a millisecond */
+		vj_process(all[i]);
+		deed_let_go(all[i]);
+		(void)vj_events(all[i], ev, 16);
+	}
+}
+
+#define PUMP_UNTIL(cond)                                                                           \
+	do {                                                                                       \
+		uint64_t until_ = now_ms() + 10000;                                                \
+		while (!(cond)) {                                                                  \
+			pump();                                                                    \
+			if (now_ms() > until_)                                                     \
+				fail_msg("%s:%d: not within 10 s: %s", __FILE__, __LINE__, #cond); \
+		}                                                                                  \
+	} while (0)
+
+static void connect_pair(bool v6)
+{
+	struct sockaddr_in6 in6 = { .sin6_family = AF_INET6, .sin6_addr = in6addr_loopback };
+	struct sockaddr_in in = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr *to = v6 ? (struct sockaddr *)&in6 : (struct sockaddr *)&in;
+	socklen_t len = v6 ? sizeof(in6) : sizeof(in);
+	struct sockaddr_storage bound;
+
+	assert_int_equal(vj_listen(a, to, len, 16, 0, -1, 1, &l), 0);
+	vj_listener_addr(a, l, &bound);
+	assert_int_equal(vj_connect(b, (struct sockaddr *)&bound, len, NULL, 0, 2, &at_b), 0);
+	PUMP_UNTIL(vj_listener_ready(a, l) && (vj_ready(b, at_b) & VJ_EV_CONNECTED));
+	assert_int_equal(vj_accept(a, l, 3, &at_a), 0);
+}
+
+static int setup(bool v6)
+{
+	a = app_open("a");
+	b = app_open("b");
+	c = app_open("c");
+	d = app_open("d");
+	left_cnt = stayed_cnt = 0;
+	connect_pair(v6);
+	return 0;
+}
+
+static int setup_v4(void **state)
+{
+	(void)state;
+	return setup(false);
+}
+
+static int setup_v6(void **state)
+{
+	(void)state;
+	return setup(true);
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	vj_close(a);
+	vj_close(b);
+	vj_close(c);
+	vj_close(d);
+	return 0;
+}
+
+/* @len bytes go from one end to the other. */
+static void check_way(struct vj *from, struct vj_conn out, struct vj *to, struct vj_conn in, size_t len)
+{
+	static uint8_t seed;
+	uint8_t buf[4096];
+	size_t sent = 0, got = 0;
+
+	seed++;
+	PUMP_UNTIL(({
+		if (sent < len) {
+			size_t n = len - sent < sizeof(buf) ? len - sent : sizeof(buf);
+			ssize_t r;
+
+			for (size_t i = 0; i < n; i++)
+				buf[i] = (uint8_t)(seed + (sent + i) * 7 / 3);
+			r = vj_send(from, out, buf, n, 0);
+			assert_true(r > 0 || r == -EAGAIN);
+			sent += r > 0 ? (size_t)r : 0;
+		}
+		ssize_t r = vj_recv(to, in, buf, sizeof(buf), false);
+
+		assert_true(r > 0 || r == -EAGAIN);
+		for (ssize_t i = 0; i < r; i++)
+			assert_int_equal(buf[i], (uint8_t)(seed + (got + (size_t)i) * 7 / 3));
+		got += r > 0 ? (size_t)r : 0;
+		got == len;
+	}));
+}
+
+static void check_both(struct vj *x, struct vj_conn cx, struct vj *y, struct vj_conn cy)
+{
+	check_way(x, cx, y, cy, 100);
+	check_way(y, cy, x, cx, 100000);
+}
+
+/* Return: what deed_take() says at last. */
+static int take(struct vj *vj, int answer, uint64_t cookie, struct vj_conn *ret_c)
+{
+	struct deed_note note;
+	int r = -EAGAIN;
+
+	PUMP_UNTIL((r = deed_take(vj, answer, cookie, &note, ret_c)) != -EAGAIN);
+	own_fd_close(answer);
+	return r;
+}
+
+static struct vj_conn claim(struct vj *vj, int token, uint64_t cookie)
+{
+	struct vj_conn conn;
+	int answer;
+
+	assert_int_equal(deed_claim(token, &answer), 0);
+	assert_int_equal(take(vj, answer, cookie, &conn), 0);
+	return conn;
+}
+
+/* ---- moves ----------------------------------------------------------------------------------------------------- */
+
+static void there_and_back(void **state)
+{
+	struct deed_names names;
+	struct vj_conn at_c;
+	int token;
+
+	(void)state;
+	assert_int_equal(deed_make(a, at_a, 3, false, &token), 0);
+	assert_true(deed_names(token, &names));
+	check_both(a, at_a, b, at_b);
+	for (int i = 0; i < 20; i++) {
+		/* under way, in both directions, when it leaves */
+		assert_int_equal(vj_send(b, at_b, "under way", 9, 0), 9);
+		assert_int_equal(vj_send(a, at_a, "back too", 8, 0), 8);
+		at_c = claim(c, token, 4);
+		PUMP_UNTIL(vj_ready(c, at_c) & VJ_EV_READABLE);
+		assert_int_equal(vj_recv(c, at_c, (char[16]){ 0 }, 16, false), 9);
+		assert_int_equal(vj_recv(b, at_b, (char[16]){ 0 }, 16, false), 8);
+		check_both(c, at_c, b, at_b);
+		at_a = claim(a, token, 3);
+		check_both(a, at_a, b, at_b);
+	}
+	assert_int_equal(left_cnt, 40);
+	close(token);
+}
+
+static void both_ends_at_once(void **state)
+{
+	int tokens[2], answers[2], r[2];
+	struct vj_conn at_c, at_d;
+	struct deed_note note;
+
+	(void)state;
+	assert_int_equal(deed_make(a, at_a, 3, false, &tokens[0]), 0);
+	assert_int_equal(deed_make(b, at_b, 2, false, &tokens[1]), 0);
+	for (int i = 0; i < 20; i++) {
+		assert_int_equal(deed_claim(tokens[0], &answers[0]), 0);
+		assert_int_equal(deed_claim(tokens[1], &answers[1]), 0);
+		if (i % 2) { /* both MOVEs are under way before either is seen */
+			a->move_ns = b->move_ns = 0;
+			vj_process(a);
+			vj_process(b);
+			deed_let_go(a);
+			deed_let_go(b);
+		}
+		r[0] = r[1] = -EAGAIN; /* one may have to wait for the other */
+		PUMP_UNTIL(({
+			if (r[0] == -EAGAIN)
+				r[0] = deed_take(i % 4 < 2 ? c : a, answers[0], 4, &note, &at_c);
+			if (r[1] == -EAGAIN)
+				r[1] = deed_take(d, answers[1], 5, &note, &at_d);
+			r[0] != -EAGAIN && r[1] != -EAGAIN;
+		}));
+		assert_true(!r[0] && !r[1]);
+		own_fd_close(answers[0]);
+		own_fd_close(answers[1]);
+		check_both(i % 4 < 2 ? c : a, at_c, d, at_d);
+		at_b = claim(b, tokens[1], 2);
+		at_a = claim(a, tokens[0], 3);
+		check_both(a, at_a, b, at_b);
+	}
+	close(tokens[0]);
+	close(tokens[1]);
+}
+
+/* Who asked is gone when the answer comes: it stays, and the next one gets it. */
+static void claimer_vanishes(void **state)
+{
+	int token, answer;
+	struct vj_conn at_c;
+
+	(void)state;
+	assert_int_equal(deed_make(a, at_a, 3, false, &token), 0);
+	assert_int_equal(deed_claim(token, &answer), 0);
+	own_fd_close(answer);
+	PUMP_UNTIL(stayed_cnt == 1);
+	check_both(a, at_a, b, at_b);
+	at_c = claim(c, token, 4);
+	check_both(c, at_c, b, at_b);
+	close(token);
+}
+
+/* The holder goes; the peer keeps it for who comes, over a restart of vjd, too. */
+static void kept_by_the_peer(void **state)
+{
+	struct vj_conn at_c;
+	char buf[32];
+	size_t got = 0;
+	uint64_t run;
+	int token;
+
+	(void)state;
+	assert_int_equal(deed_make(a, at_a, 3, false, &token), 0);
+	assert_int_equal(vj_send(a, at_a, "last words", 10, 0), 10);
+	assert_int_equal(vj_send(b, at_b, "unread", 6, 0), 6);
+	PUMP_UNTIL(vj_ready(a, at_a) & VJ_EV_READABLE);
+	for (int i = 0; i < 2000 && !left_cnt; i++) {
+		deed_leave_all(a, 1); /* b has to do its part, and lives in the same process */
+		pump();
+	}
+	PUMP_UNTIL(!deed_busy(a));
+	vj_close(a);
+	a = NULL;
+	PUMP_UNTIL(vj_ready(b, at_b) & VJ_EV_READABLE);
+	assert_int_equal(vj_recv(b, at_b, (char[16]){ 0 }, 16, false), 10);
+	assert_int_equal(vj_send(b, at_b, " and more", 9, 0), 9);
+	run = c->ctl_run;
+	vjd_end(SIGKILL);
+	vjd_start();
+	PUMP_UNTIL(b->ctl && c->ctl && b->ctl_run != run && c->ctl_run != run);
+	at_c = claim(c, token, 4);
+	PUMP_UNTIL(({
+		ssize_t n = vj_recv(c, at_c, buf + got, sizeof(buf) - got, false);
+
+		got += n > 0 ? (size_t)n : 0;
+		got == 15;
+	}));
+	assert_memory_equal(buf, "unread and more", 15);
+	check_both(c, at_c, b, at_b);
+	close(token);
+}
+
+static void kept_for_nobody(void **state)
+{
+	int token;
+
+	(void)state;
+	assert_int_equal(deed_make(a, at_a, 3, false, &token), 0);
+	for (int i = 0; i < 2000 && !left_cnt; i++) {
+		deed_leave_all(a, 1);
+		pump();
+	}
+	PUMP_UNTIL(!deed_busy(a));
+	vj_close(a);
+	a = NULL;
+	close(token);
+	PUMP_UNTIL(vj_ready(b, at_b) & VJ_EV_EOF);
+	assert_int_equal(vj_recv(b, at_b, (char[16]){ 0 }, 16, false), 0);
+}
+
+static void last_copy_ends_it(void **state)
+{
+	const struct deed_note note = { { 0 } };
+	int token, copy;
+
+	(void)state;
+	assert_int_equal(deed_make(a, at_a, 3, false, &token), 0);
+	copy = dup(token);
+	deed_close(a, at_a, &note);
+	close(token);
+	for (int i = 0; i < 1000; i++)
+		pump();
+	assert_false(vj_ready(b, at_b) & VJ_EV_EOF);
+	close(copy);
+	PUMP_UNTIL(vj_ready(b, at_b) & VJ_EV_EOF);
+}
+
+static void holder_killed(void **state)
+{
+	int token, answer;
+	struct vj_conn none;
+
+	(void)state;
+	assert_int_equal(deed_make(a, at_a, 3, false, &token), 0);
+	assert_int_equal(deed_claim(token, &answer), 0);
+	vj_close(a); /* what a death looks like from outside */
+	a = NULL;
+	assert_int_equal(take(c, answer, 4, &none), -ECONNRESET);
+	assert_int_equal(deed_claim(token, &answer), -ECONNRESET);
+	PUMP_UNTIL(vj_ready(b, at_b) & VJ_EV_ERROR);
+	close(token);
+}
+
+/* ---- lies ------------------------------------------------------------------------------------------------------ */
+
+static uint64_t seed = 88172645463325252u;
+
+static uint32_t rnd(void)
+{
+	seed ^= seed << 13;
+	seed ^= seed >> 7;
+	seed ^= seed << 17;
+	return (uint32_t)(seed >> 11);
+}
+
+static struct vj_link *link_between(struct vj *from)
+{
+	assert_int_equal(from->link_cnt, 1);
+	return from->links[0];
+}
+
+static void frame_put(struct vj *from, const struct move_frame *f, uint32_t cut)
+{
+	uint8_t bytes[14 + sizeof(*f) + 64] = { 0 };
+	struct vj_link *link = link_between(from);
+
+	memcpy(bytes, link->said.peer_mac, 6);
+	memcpy(bytes + 6, link->mac, 6);
+	bytes[12] = 0x88;
+	bytes[13] = 0xb5;
+	memcpy(bytes + 14, f, sizeof(*f));
+	PUMP_UNTIL(link_send(link, bytes, cut));
+	link_publish_all(from);
+}
+
+static struct move_frame frame_of_conn(struct vj *vj, struct vj_conn conn, uint32_t kind)
+{
+	struct move_frame f = { .magic = MOVE_MAGIC, .kind = kind };
+	struct endpoint local, remote;
+
+	tcp_endpoints(vj->stack, (struct tcp_id){ conn.v }, &local, &remote);
+	memcpy(f.local, local.addr.bytes, 16);
+	memcpy(f.remote, remote.addr.bytes, 16);
+	f.local_port = local.port;
+	f.remote_port = remote.port;
+	for (unsigned i = 0; i < sizeof(f.token); i++)
+		f.token[i] = (uint8_t)rnd();
+	return f;
+}
+
+/* b takes its own connection off the channel, and comes back with another token, and then with the right one. */
+static void forged_tokens(void **state)
+{
+	struct move_frame move = frame_of_conn(b, at_b, MOVE_LEAVE), arrived;
+	struct tcp_id id = { at_b.v };
+
+	(void)state;
+	assert_int_equal(vj_send(a, at_a, "x", 1, 0), 1);
+	frame_put(b, &move, 14 + sizeof(move));
+	PUMP_UNTIL(!move_link_of(a, (struct tcp_id){ at_a.v }));
+	assert_int_equal(vj_send(a, at_a, "y", 1, 0), 1); /* a's program writes on */
+	arrived = move;
+	arrived.kind = MOVE_ARRIVED;
+	arrived.token[5] ^= 1;
+	frame_put(b, &arrived, 14 + sizeof(move));
+	for (int i = 0; i < 100; i++)
+		pump();
+	assert_null(move_link_of(a, (struct tcp_id){ at_a.v }));
+	/* the answer to that was that b's is gone, and b believes it */
+	assert_true(tcp_is_over(b->stack, id));
+	arrived.token[5] ^= 1;
+	frame_put(b, &arrived, 14 + sizeof(move));
+	PUMP_UNTIL(vj_ready(a, at_a) & VJ_EV_ERROR); /* there is nobody to talk to */
+	vj_conn_close(b, at_b);
+	vj_close(a);
+	a = NULL;
+}
+
+/* Anything at all in such frames: a lives, and so do its connections with others. */
+static void forged_frames(void **state)
+{
+	struct vj_conn at_c, from_c;
+	struct sockaddr_storage bound;
+
+	(void)state;
+	vj_listener_addr(a, l, &bound);
+	assert_int_equal(vj_connect(c, (struct sockaddr *)&bound, sizeof(bound), NULL, 0, 2, &at_c), 0);
+	PUMP_UNTIL(vj_listener_ready(a, l));
+	assert_int_equal(vj_accept(a, l, 4, &from_c), 0);
+	for (unsigned i = 0; i < 20000; i++) {
+		/* of the link's own connection, of the other link's, of none */
+		struct move_frame f = rnd() % 4 ? frame_of_conn(c, at_c, rnd() % 8) : frame_of_conn(b, at_b, rnd() % 8);
+		uint8_t *bytes = (uint8_t *)&f;
+		uint32_t cut = rnd() % 8 ? 14 + sizeof(f) : 14 + rnd() % (uint32_t)(sizeof(f) + 64);
+
+		if (tcp_is_over(b->stack, (struct tcp_id){ at_b.v }))
+			f.kind = rnd() % 8;
+		for (uint32_t n = rnd() % 4; n; n--)
+			bytes[rnd() % sizeof(f)] ^= (uint8_t)rnd();
+		frame_put(b, &f, cut);
+		if (i % 16 == 0)
+			pump();
+	}
+	check_both(a, from_c, c, at_c);
+}
+
+/* Not a deed, but something with a descriptor */
+static int eventfd_or_socket(int nr)
+{
+	return nr % 2 ? sys_eventfd(0, 0) : sys_socket(AF_UNIX, SOCK_STREAM, 0);
+}
+
+/* What is put into a token is no claim; what is no parcel does not open. */
+static void forged_messages(void **state)
+{
+	struct vj_conn conn;
+	int token, pair[2];
+	uint8_t bytes[256];
+
+	(void)state;
+	assert_int_equal(deed_make(a, at_a, 3, true, &token), 0);
+	for (int i = 0; i < 500; i++) {
+		for (unsigned n = 0; n < sizeof(bytes); n++)
+			bytes[n] = (uint8_t)rnd();
+		(void)!write(token, bytes, 1 + rnd() % sizeof(bytes));
+		if (i % 20 == 0)
+			pump();
+	}
+	check_both(a, at_a, b, at_b);
+	at_a = claim(a, token, 3);
+	check_both(a, at_a, b, at_b);
+
+	for (int i = 0; i < 200; i++) {
+		union {
+			struct cmsghdr head;
+			char room[CMSG_SPACE(2 * sizeof(int))];
+		} control = { .head = { .cmsg_len = CMSG_LEN(2 * sizeof(int)),
+					.cmsg_level = SOL_SOCKET,
+					.cmsg_type = SCM_RIGHTS } };
+		uint32_t head[16] = { 0x64656564, 2 };
+		struct iovec iov = { head, sizeof(head) };
+		struct msghdr msg = { .msg_iov = &iov,
+				      .msg_iovlen = 1,
+				      .msg_control = &control,
+				      .msg_controllen = sizeof(control) };
+		int fds[2] = { eventfd_or_socket(i), memfd_create("x", 0) };
+
+		for (unsigned n = 0; n < sizeof(bytes); n++)
+			bytes[n] = (uint8_t)rnd();
+		assert_true(write(fds[1], bytes, rnd() % sizeof(bytes)) >= 0);
+		assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair), 0);
+		memcpy(CMSG_DATA(&control.head), fds, sizeof(fds));
+		assert_int_equal(sendmsg(pair[0], &msg, 0), (ssize_t)sizeof(head));
+		close(fds[0]);
+		close(fds[1]);
+		close(pair[0]);
+		assert_int_equal(take(c, own_fd(pair[1]), 9, &conn), -ECONNRESET);
+	}
+	close(token);
+}
+
+#define BOTH(fn)                                                                \
+	cmocka_unit_test_setup_teardown(fn, setup_v4, teardown),                \
+		{ #fn " (IPv6)", fn, setup_v6, teardown, NULL }
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		BOTH(there_and_back), BOTH(both_ends_at_once), BOTH(claimer_vanishes), BOTH(kept_by_the_peer),
+		BOTH(kept_for_nobody), BOTH(last_copy_ends_it), BOTH(holder_killed), BOTH(forged_tokens),
+		BOTH(forged_frames), BOTH(forged_messages),
+	};
+	int failed;
+
+	signal(SIGPIPE, SIG_IGN);
+	if (!mkdtemp(dir))
+		return 1;
+	snprintf(socket_path, sizeof(socket_path), "%s/vjd.sock", dir);
+	vjd_start();
+	failed = cmocka_run_group_tests(tests, NULL, NULL);
+	vjd_end(SIGTERM);
+	if (!fork())
+		execlp("rm", "rm", "-rf", dir, (char *)NULL);
+	wait(NULL);
+	return failed;
+}
