@@ -232,6 +232,14 @@ static struct deed *deed_of(const struct vj *vj, struct tcp_id id)
 	return d;
 }
 
+/* What is there already is to be told again. */
+static void deed_rearm(struct vj *vj, struct deed *d)
+{
+	struct epoll_event ev = { .events = EPOLLIN | EPOLLET, .data.ptr = d };
+
+	(void)sys_epoll_ctl(vj->deeds->set_fd, EPOLL_CTL_MOD, d->fd, &ev);
+}
+
 static void deed_wanted(struct vj *vj, struct deed *d, int answer_fd)
 {
 	d->answer_fd = answer_fd;
@@ -402,8 +410,7 @@ static void deed_stays(struct vj *vj, struct deed *d)
 		tcp_release(vj->stack, d->conn);
 	/* who else has claimed it meanwhile rings no more */
 	if (d->fd >= 0)
-		(void)sys_epoll_ctl(vj->deeds->set_fd, EPOLL_CTL_MOD, d->fd,
-			    &(struct epoll_event){ .events = EPOLLIN | EPOLLET, .data.ptr = d });
+		deed_rearm(vj, d);
 }
 
 /* One that nobody else wants waits for our own accept() again, or is reset if we don't listen any more. Return: @queued */
@@ -803,7 +810,7 @@ void deed_close(struct vj *vj, struct vj_conn c, const struct deed_note *note)
 	d->cookie = 0;
 	d->msg.note = *note;
 	vj_conn_cookie(vj, c, 0);
-	/* its POLLHUP is an edge: nothing is lost if it comes first */
+	deed_rearm(vj, d); /* the last copy may have gone before: libc closes standard output itself */
 }
 
 void deed_abandon(struct vj *vj, uint64_t cookie)

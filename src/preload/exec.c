@@ -39,6 +39,42 @@ EXPORT int posix_spawnp(pid_t *pid, const char *p, const posix_spawn_file_action
 
 /* clang-format on */
 
+/*
+ * vfork() returns twice on one stack, so nothing may stand between it and its caller: what is to be done is done before, and
+ * libc's function is jumped to.
+ */
+__attribute__((used, visibility("hidden"))) void *exec_before_vfork(void);
+void *exec_before_vfork(void)
+{
+	sock_before_spawn();
+	return dlsym(RTLD_NEXT, "vfork");
+}
+
+#if defined(__x86_64__)
+__asm__(".text\n"
+	".globl vfork\n"
+	".type vfork, @function\n"
+	"vfork:\n"
+	"	endbr64\n"
+	"	subq $8, %rsp\n"
+	"	call exec_before_vfork\n"
+	"	addq $8, %rsp\n"
+	"	jmp *%rax\n"
+	".size vfork, .-vfork\n");
+#elif defined(__aarch64__)
+__asm__(".text\n"
+	".globl vfork\n"
+	".type vfork, %function\n"
+	"vfork:\n"
+	"	stp x29, x30, [sp, #-16]!\n"
+	"	bl exec_before_vfork\n"
+	"	ldp x29, x30, [sp], #16\n"
+	"	br x0\n"
+	".size vfork, .-vfork\n");
+#else
+#error "vfork() wants a line of assembler for this machine"
+#endif
+
 /* The arguments of execl() and its like as an array, on the stack: these may be called after vfork(), or by a handler. */
 #define LISTED(first, call)                                                   \
 	do {                                                                  \

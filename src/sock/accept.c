@@ -148,7 +148,9 @@ int listener_wanted(int fd, struct sock *s)
 		return 0;
 	if (!s->kernel_only) {
 		lazy_count(s, -1);
-		s->kernel_only = channel_listen(fd, s) != 0;
+		s->kernel_only = program_confines() || channel_listen(fd, s) != 0;
+		if (s->kernel_only && program_confines())
+			ctx_say("listen: no channel: this program confines the processes that serve connections");
 	}
 	return s->kernel_only && sock.strict ? -ENETDOWN : 0;
 }

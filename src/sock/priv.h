@@ -447,6 +447,14 @@ void listener_copied(struct sock *s);
 void listener_found(struct sock *s, uint32_t backlog);
 
 /*
+ * ---- confine.c ----------------------------------------------------------------------------------
+ * ----------------
+ */
+
+/* Does this program fork a process for each connection that will not be able to claim it? Lock held. */
+bool program_confines(void);
+
+/*
  * ---- away.c -------------------------------------------------------------------------------------
  * ----------------
  */

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -179,6 +180,14 @@ static void part_unused(void)
 	printf("then there is\n");
 }
 
+static void ping_back(int fd)
+{
+	char buf[4];
+
+	CHECK(read_all(fd, buf, 4) == 4);
+	write_all(fd, buf, 4);
+}
+
 /* ---- exec ------------------------------------------------------------------------------------------------------- */
 
 static void become_cat(int conn)
@@ -217,6 +226,49 @@ static void part_cat(void)
 	printf("cat has served\n");
 }
 
+/* The same without a copy of the process */
+static void serve_spawned(int fd)
+{
+	posix_spawn_file_actions_t actions;
+	pid_t cat;
+	int conn;
+
+	server_ready(fd);
+	for (int i = 0; i < 2; i++) {
+		conn = accept_one(fd);
+		ping_back(conn);
+		if (i) {
+			CHECK(!posix_spawn_file_actions_init(&actions));
+			posix_spawn_file_actions_adddup2(&actions, conn, 0);
+			posix_spawn_file_actions_adddup2(&actions, conn, 1);
+			CHECK(!posix_spawnp(&cat, "cat", &actions, NULL, (char *[]){ (char *)"cat", NULL }, environ));
+		} else {
+			cat = vfork();
+			if (!cat)
+				become_cat(conn);
+		}
+		close(conn);
+		child_end(cat);
+	}
+}
+
+static void part_spawned(void)
+{
+	pid_t server;
+	int fd;
+
+	server_start(serve_spawned, &server);
+	for (int i = 0; i < 2; i++) {
+		fd = connect_to(port);
+		for (int n = 0; n < 10; n++)
+			ping(fd);
+		CHECK(!shutdown(fd, SHUT_WR) && read(fd, &(char){ 0 }, 1) == 0);
+		close(fd);
+	}
+	child_end(server);
+	printf("cat has served, after vfork() and posix_spawn()\n");
+}
+
 static void role_reader(void)
 {
 	check_path(0);
@@ -227,13 +279,11 @@ static void role_reader(void)
 /* The process that holds it becomes another program. */
 static void serve_exec(int fd)
 {
-	char buf[4];
 	int conn;
 
 	server_ready(fd);
 	conn = accept_one(fd);
-	CHECK(read_all(conn, buf, 4) == 4);
-	write_all(conn, buf, 4);
+	ping_back(conn);
 	CHECK(dup2(conn, 0) == 0);
 	close(conn);
 	exec_role("reader");
@@ -342,12 +392,10 @@ static void serve_exiting(int fd)
 {
 	pid_t child;
 	int conn;
-	char buf[4];
 
 	server_ready(fd);
 	conn = accept_one(fd);
-	CHECK(read_all(conn, buf, 4) == 4);
-	write_all(conn, buf, 4);
+	ping_back(conn);
 	child = fork();
 	CHECK(child >= 0);
 	if (child)
@@ -379,13 +427,11 @@ static void part_exiting(void)
 /* ... and is closed without having been used. */
 static void serve_unwanted(int fd)
 {
-	char buf[4];
 	int conn;
 
 	server_ready(fd);
 	conn = accept_one(fd);
-	CHECK(read_all(conn, buf, 4) == 4);
-	write_all(conn, buf, 4);
+	ping_back(conn);
 	if (fork())
 		exit(0);
 	usleep(200000);
@@ -508,7 +554,7 @@ void conn_parts(const char *only)
 		void (*run)(void);
 	} parts[] = {
 		{ "forking", part_forking },   { "turns", part_turns },	      { "unused", part_unused },
-		{ "cat", part_cat },	       { "exec", part_exec },	      { "passed_conn", part_passed_conn },
+		{ "cat", part_cat },	       { "spawned", part_spawned },	       { "exec", part_exec },	      { "passed_conn", part_passed_conn },
 		{ "exiting", part_exiting },   { "unwanted", part_unwanted }, { "killed", part_killed },
 		{ "to_and_fro", part_to_and_fro },
 	};

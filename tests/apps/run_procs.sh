@@ -9,3 +9,21 @@ diff -u "$tmp/kernel" "$tmp/channel" || fail "channels behave in another way tha
 cat "$tmp/channel"
 "$vj" status | grep -q '^tcp ' && fail "a port is left behind: $("$vj" status)"
 echo "nothing is left behind"
+
+# A server that confines the processes which serve its connections stays with the kernel, and works.
+sshd=/usr/sbin/sshd
+if [ -x $sshd ] && [ "$(id -u)" = 0 ]; then
+	mkdir -p /run/sshd
+	ssh-keygen -q -t ed25519 -N '' -f "$tmp/host"
+	ssh-keygen -q -t ed25519 -N '' -f "$tmp/user"
+	port=$(free_port)
+	start sshd "$vj" run -- $sshd -D -e -f /dev/null -p "$port" -h "$tmp/host" -o ListenAddress=127.0.0.1 \
+		-o AuthorizedKeysFile="$tmp/user.pub" -o StrictModes=no -o PidFile=none -o UsePAM=no
+	wait_port "$port"
+	for client in "$vj run --" ""; do
+		said=$($client ssh -q -o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null \
+			-i "$tmp/user" -p "$port" root@127.0.0.1 'echo through ssh') || fail "ssh: $(cat "$tmp/sshd")"
+		[ "$said" = "through ssh" ] || fail "ssh said '$said'"
+	done
+	echo "sshd serves over the kernel"
+fi
