@@ -21,6 +21,7 @@
 enum {
 	POLL_NS = 1000000,
 	DEED_FDS = 2,
+	DEEDS_FEW = 256,
 	VJD_BACK_MS = 3000,  /* a vjd that was restarted: until it is there ... */
 	PEER_BACK_MS = 1200, /* ... and until the peer has found it, too */
 };
@@ -145,6 +146,7 @@ struct deed {
 
 struct deeds {
 	struct deed *all, *busy;
+	uint32_t cnt;
 	int set_fd; /* epoll, of all deeds */
 	struct deed_hooks hooks;
 };
@@ -198,6 +200,7 @@ static struct deed *deed_new(struct vj *vj, int fd)
 	if (d->next)
 		d->next->pprev = &d->next;
 	ds->all = d;
+	ds->cnt++;
 	vj->move_ns = 0; /* it may have been claimed before it came to us */
 	return d;
 }
@@ -220,6 +223,7 @@ static void deed_free(struct vj *vj, struct deed *d)
 	/* who has it next has the same open file, which the set would go on watching */
 	if (d->fd >= 0)
 		(void)bell_set_del(vj->deeds->set_fd, d->fd);
+	vj->deeds->cnt--;
 	deed_drop(d);
 }
 
@@ -328,6 +332,9 @@ int deed_make(struct vj *vj, struct vj_conn c, uint64_t cookie, bool nonblock, i
 
 	if (!tcp_can_move(vj->stack, (struct tcp_id){ c.v }))
 		return -EOPNOTSUPP;
+	/* the program's own limit is for its own */
+	if (vj->deeds && vj->deeds->cnt >= DEEDS_FEW && vj->deeds->cnt >= own_fd_limit() / 4)
+		return -EMFILE;
 	own_fd_begin(&room);
 	err = sys_socketpair(AF_UNIX, type, 0, pair);
 	own_fd_end(&room);

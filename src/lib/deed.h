@@ -36,6 +36,7 @@ void deed_hooks_set(struct vj *vj, const struct deed_hooks *hooks);
  * deed_make() - Let others claim this connection
  * @nonblock:  O_NONBLOCK of the token
  * @ret_token: To be put in place of the connection's descriptors; the caller's
+ * Each costs a descriptor of this process; not more than a quarter of those that it may have are taken.
  * Return: 0; -EOPNOTSUPP: it is one over an interface; -EMFILE, -ENOMEM and the like: as before.
  */
 int deed_make(struct vj *vj, struct vj_conn c, uint64_t cookie, bool nonblock, int *ret_token);
