@@ -541,6 +541,54 @@ static void part_to_and_fro(void)
 	printf("%d times to and fro\n", 2 * MOVES);
 }
 
+/* ---- a crowd ---------------------------------------------------------------------------------------------------- */
+
+enum { CROWD = 4, LINES = 50, LINE_BYTES = 8 };
+
+/* Several processes write to one connection whenever they like; each line arrives whole, and in its writer's order. */
+static void serve_crowd(int fd)
+{
+	char line[LINE_BYTES + 1];
+	pid_t pids[CROWD];
+	int conn;
+
+	server_ready(fd);
+	conn = accept_one(fd);
+	for (int who = 0; who < CROWD; who++) {
+		fflush(stdout);
+		pids[who] = fork();
+		CHECK(pids[who] >= 0);
+		if (pids[who])
+			continue;
+		for (int i = 0; i < LINES; i++) {
+			snprintf(line, sizeof(line), "%d %05d\n", who, i);
+			write_all(conn, line, LINE_BYTES);
+		}
+		_exit(0);
+	}
+	close(conn);
+	for (int who = 0; who < CROWD; who++)
+		child_end(pids[who]);
+}
+
+static void part_crowd(void)
+{
+	int next[CROWD] = { 0 }, who, nr, fd;
+	char line[LINE_BYTES + 1] = "";
+	pid_t server;
+
+	server_start(serve_crowd, &server);
+	fd = connect_to(port);
+	for (int i = 0; i < CROWD * LINES; i++) {
+		CHECK(read_all(fd, line, LINE_BYTES) == LINE_BYTES);
+		CHECK(sscanf(line, "%d %d\n", &who, &nr) == 2 && who >= 0 && who < CROWD && nr == next[who]++);
+	}
+	CHECK(read(fd, line, 1) == 0);
+	close(fd);
+	child_end(server);
+	printf("%d lines of %d processes\n", CROWD * LINES, CROWD);
+}
+
 void conn_role(const char *role)
 {
 	if (!strcmp(role, "reader"))
@@ -556,7 +604,7 @@ void conn_parts(const char *only)
 		{ "forking", part_forking },   { "turns", part_turns },	      { "unused", part_unused },
 		{ "cat", part_cat },	       { "spawned", part_spawned },	       { "exec", part_exec },	      { "passed_conn", part_passed_conn },
 		{ "exiting", part_exiting },   { "unwanted", part_unwanted }, { "killed", part_killed },
-		{ "to_and_fro", part_to_and_fro },
+		{ "to_and_fro", part_to_and_fro }, { "crowd", part_crowd },
 	};
 
 	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
