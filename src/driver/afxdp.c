@@ -52,7 +52,8 @@ static uint32_t tx_left(const struct afxdp *x)
 
 /*
  * EAGAIN: more than a call takes, or no memory for copies until some have left. EBUSY: the device's queue was full and
- * a frame is lost, as on any network. Both: go on. Anything else: the device is down or gone.
+ * a frame is lost, as on any network. Both: go on. Anything else: the device is down or gone, and calling again is of no use.
+ * Return: false: frames are left, and go as soon as others have left.
  */
 static bool tx_kick(struct afxdp *x)
 {
@@ -65,7 +66,7 @@ static bool tx_kick(struct afxdp *x)
 
 		x->tx_calls++;
 		if (err < 0 && err != -EAGAIN && err != -EBUSY && err != -ENOBUFS)
-			break;
+			return true;
 		left = tx_left(x);
 		in_vain = left == before ? in_vain + 1 : 0;
 	}

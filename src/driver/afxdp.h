@@ -59,7 +59,8 @@ bool afxdp_is_zero_copy(const struct afxdp *xdp);
 
 /**
  * afxdp_flush() - Call the kernel again for frames that it did not take when they were published
- * Return: true: it has all of them; false: the device is busy, or gone.
+ * Nothing tells a sleeper when the kernel can take more, so who has frames left does not sleep.
+ * Return: true: it has all of them, or the device is down; false: it is busy: call again.
  */
 bool afxdp_flush(struct afxdp *xdp);
 

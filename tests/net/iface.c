@@ -251,6 +251,38 @@ static void test_burst(void **state)
 	app_close(&a);
 }
 
+/* While the device is down frames wait, and nobody is told to call again and again; they go with the first after it. */
+static void test_device_down(void **state)
+{
+	struct sent s = sent_default(false);
+	struct app a;
+	int fd;
+
+	(void)state;
+	app_open(&a, 4096, 64, 0);
+	app_port(&a, false, PORT);
+	fd = iface_client_udp(&world, false, CLIENT_PORT, PORT);
+	iface_enter(world.apps_ns);
+	iface_run("ip link set app%ua down", a.iface.id);
+	iface_enter(world.host_ns);
+	for (unsigned i = 0; i < 3; i++) {
+		s.payload_len = i;
+		app_send(&a, &s);
+	}
+	assert_true(client_hears_nothing(fd));
+	iface_enter(world.apps_ns);
+	iface_run("ip link set app%ua up", a.iface.id);
+	iface_enter(world.host_ns);
+	settle();
+	s.payload_len = 3;
+	app_send(&a, &s);
+	for (unsigned i = 0; i < 4; i++)
+		assert_true(client_hears(fd, i));
+	assert_int_equal(vj_channel_error(a.ch), VJ_CHANNEL_ERR_NONE);
+	close(fd);
+	app_close(&a);
+}
+
 /* ---- spilling: vjd's part is played by a packet socket on each end of the device ------------------------------------- */
 
 static int packet_socket(int ns, uint32_t ifindex)
@@ -557,6 +589,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_there_and_back), cmocka_unit_test(test_burst),
+		cmocka_unit_test(test_device_down),
 		cmocka_unit_test(test_spill),	       cmocka_unit_test(test_credit_lies),
 		cmocka_unit_test(test_gate),	       cmocka_unit_test(test_kernel_keeps_its_own),
 		cmocka_unit_test(test_kernel_connection_stays),
