@@ -97,7 +97,12 @@ static bool afxdp_wake(void *arg, bool fill, uint32_t next)
 
 bool afxdp_flush(struct afxdp *x)
 {
-	return tx_left(x) == 0 || tx_kick(x);
+	if (vj_channel_error(x->ch) != VJ_CHANNEL_ERR_NONE)
+		return true;
+	if (!tx_kick(x))
+		return false;
+	/* Of a device that is up, with all frames on their way, the first are back any moment. */
+	return tx_left(x) != 0 || vj_channel_tx_ready(x->ch);
 }
 
 /* ---- opening ------------------------------------------------------------------------------------------------------- */

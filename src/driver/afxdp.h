@@ -59,8 +59,8 @@ bool afxdp_is_zero_copy(const struct afxdp *xdp);
 
 /**
  * afxdp_flush() - Call the kernel again for frames that it did not take when they were published
- * Nothing tells a sleeper when the kernel can take more, so who has frames left does not sleep.
- * Return: true: it has all of them, or the device is down; false: it is busy: call again.
+ * Nothing tells a sleeper when the kernel can take more frames, or has given some back. So who gets false does not sleep.
+ * Return: true: it has all of them, and there are more to send in; or the device is down. false: not yet.
  */
 bool afxdp_flush(struct afxdp *xdp);
 

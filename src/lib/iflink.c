@@ -178,13 +178,13 @@ void iflink_resolved(struct iflink *ifl, const struct ctl_neighbour *said)
 	collect(ifl);
 }
 
-void iflink_flush(struct iflink *ifl)
+bool iflink_flush(struct iflink *ifl)
 {
 	uint64_t now_ns = ifl->vj->now_ns;
 
-	afxdp_flush(ifl->xdp);
 	while (ifl->waiting_cnt > 0 && now_ns - waiting_at(ifl, 0)->since_ns >= WAIT_NS)
 		drop_first(ifl);
+	return afxdp_flush(ifl->xdp);
 }
 
 /* ---- each frame */

@@ -51,8 +51,11 @@ bool iflink_address(struct iflink *ifl, uint8_t *frame, uint32_t len);
 /** iflink_resolved() - A neighbour was found, or doesn't answer: what waits for it is sent, or dropped */
 void iflink_resolved(struct iflink *ifl, const struct ctl_neighbour *said);
 
-/** iflink_flush() - Before sleep: have the kernel take what it hasn't yet, and drop what has waited too long */
-void iflink_flush(struct iflink *ifl);
+/**
+ * iflink_flush() - Before sleep: have the kernel take what it hasn't yet, and drop what has waited too long
+ * Return: may it be slept? false: the kernel takes or gives back frames in a moment, and doesn't say when.
+ */
+bool iflink_flush(struct iflink *ifl);
 
 /** iflink_leads_to() - Is this interface the way to @dst? @ret_source: the address to send from; NULL: of no interest */
 bool iflink_leads_to(const struct iflink *ifl, const struct ip_addr *dst, struct ip_addr *ret_source);

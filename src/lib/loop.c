@@ -131,11 +131,9 @@ bool vj_arm(struct vj *vj, int64_t *ret_timeout_ns)
 					   link->starved;
 
 		link_give_back(link);
-		if (link->ifl)
-			iflink_flush(link->ifl);
 		link->raw_starved |= link->raw && want_tx;
 
-		if (!vj_channel_arm(link->ch, want_tx)) {
+		if ((link->ifl && !iflink_flush(link->ifl)) || !vj_channel_arm(link->ch, want_tx)) {
 			links_disarm(vj, i);
 			return false;
 		}
