@@ -49,6 +49,11 @@ VJ_INLINE enum policy_reason policy_late(const struct policy_maps *m, const stru
 		return POLICY_PASS_BAD;
 	if (parsed == POLICY_IP_PROTO)
 		return POLICY_PASS_PROTO;
+	if (v.frag == POLICY_FRAG_NONE) {
+		*ret_app = policy_goes_on(m, &v.flow, v.syn);
+		if (*ret_app)
+			return v.icmp_error ? POLICY_TO_ICMP : POLICY_TO_FLOW;
+	}
 	if (!policy_is_ours(m, &v.flow.local, eth->vlan))
 		return POLICY_PASS_ADDR;
 	if (v.frag == POLICY_FRAG_LATER)

@@ -24,14 +24,16 @@ VJ_INLINE bool policy_may_send_from(const struct policy_maps *m, const struct po
 	if (policy_block_of(m, flow) == app)
 		return true;
 	owner = policy_owner_of(m, flow);
-	return (owner && policy_owns(owner, app)) || policy_flow_of(m, flow) == app;
+	return owner && policy_owns(owner, app);
 }
 
 /* To this host: an application's it may be; the kernel wouldn't take it from outside with its own source address. */
 VJ_INLINE enum policy_reason policy_gate_local(const struct policy_maps *m, const struct policy_view *v, uint32_t seed,
 					       uint32_t *ret_app)
 {
-	policy_by_port(m, &v->flow, v->syn, seed, ret_app);
+	*ret_app = policy_goes_on(m, &v->flow, v->syn);
+	if (!*ret_app)
+		policy_by_port(m, &v->flow, v->syn, seed, ret_app);
 	return *ret_app ? POLICY_SENT_LOCAL : POLICY_GATE_LOCAL;
 }
 
@@ -56,10 +58,16 @@ VJ_INLINE enum policy_reason policy_gate_ip(const struct policy_maps *m, const s
 		return POLICY_GATE_PROTO;
 	/* The view is that of the receiver. */
 	flow = policy_flow_reverse(&v.flow);
-	if (!policy_is_ours(m, &flow.local, eth->vlan))
-		return POLICY_GATE_SRC_ADDR;
-	if (v.frag != POLICY_FRAG_LATER && !policy_may_send_from(m, &flow, cfg->app))
-		return POLICY_GATE_SRC_PORT;
+	/* What came to it at an address and a port it may answer from there. */
+	if (policy_goes_on(m, &flow, false) != cfg->app) {
+		if (!policy_is_ours(m, &flow.local, eth->vlan))
+			return POLICY_GATE_SRC_ADDR;
+		if (v.frag != POLICY_FRAG_LATER && !policy_may_send_from(m, &flow, cfg->app))
+			return POLICY_GATE_SRC_PORT;
+	}
+	/* It begins a flow: what comes back is found by one look-up. */
+	if (v.syn)
+		policy_map_set(m->flows, &flow, &cfg->app);
 	if (policy_is_ours(m, &flow.remote, eth->vlan))
 		return v.frag != POLICY_FRAG_NONE ? POLICY_GATE_FRAG :
 						    policy_gate_local(m, &v, cfg->hash_seed, ret_app);

@@ -4,7 +4,7 @@
  *
  * The order: an application's lease of the exact address, of "any", its block of ephemeral ports; and what began as
  * a flow of an application stays its own (`flows`), though it has closed the listener meanwhile or left the group. A flow
- * begins with a SYN, or with the first datagram to a group; a SYN to nobody ends it. Likewise a connection that the kernel
+ * begins with a SYN in either direction, or with the first datagram to a group; a SYN to nobody ends it. Likewise a connection that the kernel
  * had before the port was leased is the kernel's until it ends.
  */
 #ifndef VJ_POLICY_OWNER_H
@@ -76,20 +76,27 @@ VJ_INLINE uint32_t policy_pick(const struct policy_owner *owner, const struct po
 	return i < POLICY_OWNER_APPS_MAX ? owner->apps[i] : 0;
 }
 
+/*
+ * A TCP flow that began with an application, and goes on. Asked first, and alone: what most packets are is found by one
+ * look-up. 0: not known
+ */
+VJ_INLINE uint32_t policy_goes_on(const struct policy_maps *m, const struct policy_flow *flow, bool begins)
+{
+	return flow->proto == IP_PROTO_TCP && !begins ? policy_flow_of(m, flow) : 0;
+}
+
 VJ_INLINE enum policy_reason policy_owned(const struct policy_maps *m, const struct policy_owner *owner,
 					  const struct policy_flow *flow, bool begins, uint32_t seed, uint32_t *ret_app)
 {
 	bool group = owner->flags & POLICY_OWNER_GROUP, tcp = flow->proto == IP_PROTO_TCP;
-	uint32_t app = 0;
+	uint32_t app;
 
-	if (!begins && (group || tcp)) {
-		app = policy_flow_of(m, flow);
-		if (app) {
-			*ret_app = app;
-			return POLICY_TO_FLOW;
-		}
-		if (tcp && policy_kernel_has(m, flow))
-			return POLICY_PASS_FLOW;
+	if (tcp && !begins && policy_kernel_has(m, flow))
+		return POLICY_PASS_FLOW;
+	app = group && !tcp ? policy_flow_of(m, flow) : 0;
+	if (app) {
+		*ret_app = app;
+		return POLICY_TO_FLOW;
 	}
 	app = policy_pick(owner, flow, seed);
 	if (begins || (group && !tcp))
@@ -98,7 +105,11 @@ VJ_INLINE enum policy_reason policy_owned(const struct policy_maps *m, const str
 	return POLICY_TO_PORT;
 }
 
-/* @begins: of a packet that begins a flow, and not of an ICMP error. @ret_app: untouched if it is nobody's */
+/*
+ * Of what policy_goes_on() does not know.
+ * @begins:  of a packet that begins a flow, and not of an ICMP error
+ * @ret_app: untouched if it is nobody's
+ */
 VJ_INLINE enum policy_reason policy_by_port(const struct policy_maps *m, const struct policy_flow *flow, bool begins,
 					    uint32_t seed, uint32_t *ret_app)
 {
@@ -112,15 +123,9 @@ VJ_INLINE enum policy_reason policy_by_port(const struct policy_maps *m, const s
 		*ret_app = app;
 		return POLICY_TO_BLOCK;
 	}
-	if (begins) {
+	if (begins)
 		policy_map_del(m->flows, flow);
-		return POLICY_PASS_PORT;
-	}
-	app = policy_flow_of(m, flow);
-	if (!app)
-		return POLICY_PASS_PORT;
-	*ret_app = app;
-	return POLICY_TO_FLOW;
+	return POLICY_PASS_PORT;
 }
 
 #endif

@@ -132,6 +132,33 @@ static void test_kernel_flow(void **state)
 	}
 }
 
+/* What an application has begun comes back to it. */
+static void test_connects(void **state)
+{
+	struct policy_dispatch_cfg cfg = { .mac = step_mac(MAC_HOST) };
+	struct policy_gate_cfg gate = { .app = 3, .mtu = STEP_MTU, .mac = step_mac(MAC_HOST) };
+	struct step_frame out = gate_steps[0].frame, in;
+	struct tables w;
+	struct policy_maps maps = tables_maps(&w);
+	struct policy_frame frame;
+	uint32_t app;
+	uint8_t *mem;
+
+	(void)state;
+	tables_init(&w);
+	out.src_port = 40000; /* in its block */
+	out.flags = TCP_SYN;
+	frame = frame_of(&out, &mem);
+	assert_int_equal(policy_gate(&maps, &frame, &gate, &app), POLICY_SENT);
+	free(mem);
+	in = (struct step_frame){ .src = out.dst, .dst = out.src, .proto = IP_PROTO_TCP, .src_port = out.dst_port,
+				  .dst_port = out.src_port, .flags = TCP_SYN | TCP_ACK };
+	frame = frame_of(&in, &mem);
+	assert_int_equal(policy_dispatch(&maps, &frame, &cfg, &app), POLICY_TO_FLOW);
+	assert_int_equal(app, 3);
+	free(mem);
+}
+
 /* Every frame of the lists, cut at every length: no byte behind the end is read (under the sanitizer, that is seen). */
 static void test_cut_anywhere(void **state)
 {
@@ -208,7 +235,7 @@ static void test_table(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_dispatch), cmocka_unit_test(test_gate),   cmocka_unit_test(test_kernel_flow),
+		cmocka_unit_test(test_dispatch), cmocka_unit_test(test_gate),   cmocka_unit_test(test_kernel_flow), cmocka_unit_test(test_connects),
 		cmocka_unit_test(test_cut_anywhere), cmocka_unit_test(test_spread), cmocka_unit_test(test_table),
 	};
 
