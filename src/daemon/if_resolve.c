@@ -117,6 +117,8 @@ void interfaces_resolve(struct app *app, const struct ctl_neighbour *req)
 			break;
 	if (c == NULL)
 		return;
+	/* what became of it before the question is no answer */
+	host_watch_run(s->host, s->d->now_ns);
 	if (!is_neighbour(s, req->ifindex, &addr) || !remember(s, app, req->ifindex, &addr))
 		return;
 	if (host_watch_resolve(s->host, req->ifindex, &addr) < 0)
