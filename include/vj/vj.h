@@ -309,7 +309,7 @@ struct vj_conn_info {
 	uint32_t delivered, delivered_ce; /* segments that the peer has; of them those that it told of with ECE */
 	uint32_t dsack_dups;		  /* segments that the peer has reported twice */
 	uint32_t reord_seen, reordering;  /* how often segments were overtaken, and by how many at most */
-	uint32_t pad2;
+	uint32_t path_mtu;		  /* bytes of an IP packet on the way to the peer; of the link, as long as nothing else is known */
 	uint64_t delivery_rate_Bps;				/* bytes per second; 0: not measured */
 	uint64_t busy_us, rwnd_limited_us, sndbuf_limited_us; /* with something to send; limited by the peer's window, by our buffer */
 	/* On all links: segments of this connection that were dropped, by vj_drop_name() */

@@ -304,6 +304,7 @@ static void info_fill(const struct tcp_info *in, struct vj_conn_info *out)
 		.cwnd_bytes = in->cwnd_bytes,
 		.ssthresh_bytes = in->ssthresh_bytes,
 		.mss = in->mss,
+		.path_mtu = in->path_mtu,
 		.snd_wnd = in->snd_wnd,
 		.rcv_wnd = in->rcv_wnd,
 		.in_flight_bytes = in->in_flight_bytes,

@@ -18,7 +18,7 @@ static uint8_t options(const struct vj_conn_info *in)
 			 (in->snd_wscale || in->rcv_wscale ? LINUX_WSCALE : 0) | (in->ecn ? LINUX_ECN : 0));
 }
 
-static void fill(const struct vj_conn_info *in, uint32_t ip_hdr_bytes, struct info_linux *out)
+static void fill(const struct vj_conn_info *in, struct info_linux *out)
 {
 	uint32_t mss = in->mss ? in->mss : 1;
 	/* Where nothing is lost the window alone bounds the sender; programs want to see a number. */
@@ -44,7 +44,7 @@ static void fill(const struct vj_conn_info *in, uint32_t ip_hdr_bytes, struct in
 		.last_data_sent = in->last_data_sent_ms,
 		.last_data_recv = in->last_data_rcvd_ms,
 		.last_ack_recv = in->last_ack_rcvd_ms,
-		.pmtu = in->mss + ip_hdr_bytes + 20,
+		.pmtu = in->path_mtu,
 		.rcv_ssthresh = in->rcv_ssthresh_bytes ? in->rcv_ssthresh_bytes : in->rcv_wnd,
 		.rtt = in->srtt_us,
 		.rttvar = in->rttvar_us,
@@ -84,7 +84,6 @@ static void fill(const struct vj_conn_info *in, uint32_t ip_hdr_bytes, struct in
 int info_get(int fd, const struct sock *s, void *val, socklen_t *len)
 {
 	struct vj_conn_info info = { .sz = sizeof(info) };
-	struct sockaddr_storage local;
 	struct info_linux out;
 	socklen_t kernel_len;
 	uint64_t max_Bps = 0;
@@ -96,8 +95,7 @@ int info_get(int fd, const struct sock *s, void *val, socklen_t *len)
 		err = vj_conn_info(sock.vj, s->conn, &info);
 	if (err)
 		return err;
-	vj_conn_addrs(sock.vj, s->conn, &local, NULL);
-	fill(&info, local.ss_family == AF_INET ? 20 : 40, &out);
+	fill(&info, &out);
 	vj_conn_option_get(sock.vj, s->conn, VJ_OPT_PACING, &max_Bps);
 	if (max_Bps)
 		out.max_pacing_rate = max_Bps;
