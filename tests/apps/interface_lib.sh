@@ -20,7 +20,8 @@ hosts_down() {
 	[ -z "$vjd" ] || kill $vjd 2>/dev/null || true
 	[ -z "$vjd" ] || wait $vjd 2>/dev/null || true
 	umount -l "$tmp/vjd.sock.d/netns" 2>/dev/null || true
-	[ -z "$pins" ] || rm -rf "$pins"
+	# shellcheck disable=SC2086
+	[ -z "$pins" ] || rm -rf $pins
 	ip netns del "$client" 2>/dev/null || true
 	ip netns del "$server" 2>/dev/null || true
 }
@@ -44,7 +45,7 @@ for host in "$client" "$server"; do
 done
 nsenter --net="/run/netns/$client" ethtool -K eth0 gro on >/dev/null
 
-pins=/sys/fs/bpf/vjchan/if$(ip -n "$server" -o link show eth0 | cut -d: -f1)-net$(stat -Lc %i "/run/netns/$server")
+pins="/sys/fs/bpf/vjchan/if*-net$(stat -Lc %i "/run/netns/$server")" # of all its interfaces
 
 # For start, which has to be given a program, not a function: its process is to be ended.
 on_client=(nsenter --net="/run/netns/$client")
