@@ -10,6 +10,7 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <spawn.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -17,7 +18,7 @@
 
 #define EXPORT __attribute__((visibility("default")))
 
-/* Every variant ends here, or in execvpe() for those that search. */
+/* libc's own, where it does more than the system call */
 #define REAL(name, ...)                                        \
 	({                                                     \
 		__typeof__(name) *real_;                       \
@@ -27,12 +28,12 @@
 
 /* clang-format off */
 
-EXPORT int execve(const char *p, char *const a[], char *const e[]) { sock_before_exec(); return REAL(execve, p, a, e); }
+EXPORT int execve(const char *p, char *const a[], char *const e[]) { return sock_execveat(AT_FDCWD, p, a, e, 0); }
 EXPORT int execv(const char *p, char *const a[]) { return execve(p, a, environ); }
 EXPORT int execvpe(const char *p, char *const a[], char *const e[]) { sock_before_exec(); return REAL(execvpe, p, a, e); }
 EXPORT int execvp(const char *p, char *const a[]) { return execvpe(p, a, environ); }
-EXPORT int fexecve(int fd, char *const a[], char *const e[]) { sock_before_exec(); return REAL(fexecve, fd, a, e); }
-EXPORT int execveat(int d, const char *p, char *const a[], char *const e[], int f) { sock_before_exec(); return REAL(execveat, d, p, a, e, f); }
+EXPORT int fexecve(int fd, char *const a[], char *const e[]) { return sock_execveat(fd, "", a, e, AT_EMPTY_PATH); }
+EXPORT int execveat(int d, const char *p, char *const a[], char *const e[], int f) { return sock_execveat(d, p, a, e, f); }
 
 EXPORT int posix_spawn(pid_t *pid, const char *p, const posix_spawn_file_actions_t *fa, const posix_spawnattr_t *at, char *const a[], char *const e[]) { sock_before_spawn(); return REAL(posix_spawn, pid, p, fa, at, a, e); }
 EXPORT int posix_spawnp(pid_t *pid, const char *p, const posix_spawn_file_actions_t *fa, const posix_spawnattr_t *at, char *const a[], char *const e[]) { sock_before_spawn(); return REAL(posix_spawnp, pid, p, fa, at, a, e); }

@@ -345,3 +345,11 @@ void sock_before_spawn(void)
 	share_all();
 	lock_leave();
 }
+
+int sock_execveat(int dir_fd, const char *path, char *const argv[], char *const envp[], int flags)
+{
+	sock_before_exec();
+	if (dir_fd == AT_FDCWD && !flags)
+		return (int)ret_errno(SYS_CALL3(SYS_execve, path, argv, envp));
+	return (int)ret_errno(SYS_CALL5(SYS_execveat, dir_fd, path, argv, envp, flags));
+}

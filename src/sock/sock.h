@@ -109,6 +109,8 @@ FILE *sock_fdopen(int fd, const char *mode);
 
 /* ---- away.c: before another program takes the process; whether it then does or not */
 void sock_before_exec(void);
+/* ... which is this one */
+int sock_execveat(int dir_fd, const char *path, char *const argv[], char *const envp[], int flags);
 /* Before a process is started by other means than fork() */
 void sock_before_spawn(void);
 
