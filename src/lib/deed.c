@@ -82,44 +82,52 @@ static unsigned msg_fd_cnt(uint32_t kind)
 }
 
 /*
- * What is no message of one of @kinds (bits) is passed over: copies of a token are in the hands of programs.
- * Return: 0: one, and its descriptors; -EAGAIN: none now; -EPIPE: there will be none.
+ * One message of @kinds (bits), and its descriptors.
+ * Return: 0; -EBADMSG: it was none; -EAGAIN: nothing is there; -EPIPE: there will be nothing.
  */
+static int msg_recv_one(int fd, unsigned kinds, struct deed_msg *ret_msg, int ret_fds[static DEED_FDS])
+{
+	union deed_control control;
+	struct iovec iov = { ret_msg, sizeof(*ret_msg) };
+	struct msghdr hdr = {
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)
+	};
+	struct own_fd_room room;
+	unsigned cnt = 0;
+	int fds[DEED_FDS];
+	long n;
+
+	own_fd_begin(&room);
+	n = sys_recvmsg(fd, &hdr, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+	own_fd_end(&room);
+	if (n == -EAGAIN || n == -EINTR)
+		return (int)n;
+	if (n < 0 || (n == 0 && !hdr.msg_controllen))
+		return -EPIPE;
+	if (hdr.msg_controllen >= CMSG_LEN(sizeof(int)) && control.head.cmsg_type == SCM_RIGHTS) {
+		cnt = min_u32((unsigned)((control.head.cmsg_len - CMSG_LEN(0)) / sizeof(int)), DEED_FDS);
+		memcpy(fds, CMSG_DATA(&control.head), cnt * sizeof(int));
+	}
+	for (unsigned i = 0; i < cnt; i++)
+		fds[i] = own_fd(fds[i]);
+	if (n == sizeof(*ret_msg) && ret_msg->magic == DEED_MAGIC && ret_msg->kind <= DEED_QUEUED &&
+	    (kinds >> ret_msg->kind & 1) && cnt == msg_fd_cnt(ret_msg->kind)) {
+		memcpy(ret_fds, fds, cnt * sizeof(int));
+		return 0;
+	}
+	fds_close(fds, cnt);
+	return -EBADMSG;
+}
+
+/* The first of @kinds; what else comes is passed over. Return: 0; -EAGAIN; -EPIPE. */
 static int msg_recv(int fd, unsigned kinds, struct deed_msg *ret_msg, int ret_fds[static DEED_FDS])
 {
-	for (;;) {
-		union deed_control control;
-		struct iovec iov = { ret_msg, sizeof(*ret_msg) };
-		struct msghdr hdr = {
-			.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)
-		};
-		struct own_fd_room room;
-		unsigned cnt = 0;
-		int fds[DEED_FDS];
-		long n;
+	int err;
 
-		own_fd_begin(&room);
-		n = sys_recvmsg(fd, &hdr, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
-		own_fd_end(&room);
-		if (n == -EINTR)
-			continue;
-		if (n == -EAGAIN)
-			return -EAGAIN;
-		if (n < 0 || (n == 0 && !hdr.msg_controllen))
-			return -EPIPE;
-		if (hdr.msg_controllen >= CMSG_LEN(sizeof(int)) && control.head.cmsg_type == SCM_RIGHTS) {
-			cnt = min_u32((unsigned)((control.head.cmsg_len - CMSG_LEN(0)) / sizeof(int)), DEED_FDS);
-			memcpy(fds, CMSG_DATA(&control.head), cnt * sizeof(int));
-		}
-		for (unsigned i = 0; i < cnt; i++)
-			fds[i] = own_fd(fds[i]);
-		if (n == sizeof(*ret_msg) && ret_msg->magic == DEED_MAGIC && ret_msg->kind <= DEED_QUEUED &&
-		    (kinds >> ret_msg->kind & 1) && cnt == msg_fd_cnt(ret_msg->kind)) {
-			memcpy(ret_fds, fds, cnt * sizeof(int));
-			return 0;
-		}
-		fds_close(fds, cnt);
-	}
+	do
+		err = msg_recv_one(fd, kinds, ret_msg, ret_fds);
+	while (err == -EBADMSG || err == -EINTR);
+	return err;
 }
 
 /* ---- deeds ----------------------------------------------------------------------------------------------------- */
@@ -142,11 +150,14 @@ struct deed {
 	int crate_fd;	    /* the other end of that, if it goes to the peer unasked; -1 */
 	struct deed_msg msg; /* what is known of the answer */
 	int parcel_fd;	     /* kept; -1 */
+	uint8_t *raw;	     /* written into the token, and not sent yet: [raw_at, raw_len); NULL: nothing */
+	uint32_t raw_at, raw_len;
 };
 
 struct deeds {
 	struct deed *all, *busy;
 	uint32_t cnt;
+	bool raw_waits; /* some deed has `raw` */
 	int set_fd; /* epoll, of all deeds */
 	struct deed_hooks hooks;
 };
@@ -215,6 +226,7 @@ static void deed_drop(struct deed *d)
 	own_fd_close(d->answer_fd);
 	own_fd_close(d->crate_fd);
 	own_fd_close(d->parcel_fd);
+	free(d->raw);
 	free(d);
 }
 
@@ -545,19 +557,106 @@ static void deed_last(struct vj *vj, struct deed *d)
 	deed_free(vj, d);
 }
 
-/* Something came in by the deed. */
-static void deed_event(struct vj *vj, struct deed *d)
+/* ---- what is written into a token ------------------------------------------------------------------------------ */
+
+/*
+ * libc's streams write by a call that nobody can interpose, dprintf() and printf() onto descriptor 1 do, and programs without
+ * the library know nothing else. What they write comes out here, in its order with the claims, and goes to the peer.
+ */
+
+/* Return: true: all has gone. */
+static bool raw_send(struct vj *vj, struct deed *d)
+{
+	while (d->raw) {
+		ssize_t n = vj_send(vj, (struct vj_conn){ d->conn.v }, d->raw + d->raw_at, d->raw_len - d->raw_at, 0);
+
+		if (n == -EAGAIN || n == -ENOTCONN || n == -ENOMEM)
+			return false;
+		d->raw_at += n < 0 ? d->raw_len - d->raw_at : (uint32_t)n; /* it has failed: as if it had been sent */
+		if (d->raw_at < d->raw_len)
+			continue;
+		free(d->raw);
+		d->raw = NULL;
+	}
+	return true;
+}
+
+enum deed_next { NEXT_NONE, NEXT_DATA, NEXT_MESSAGE, NEXT_END };
+
+/* What can be read from the deed? @ret_len: bytes of NEXT_DATA */
+static enum deed_next deed_next(const struct deed *d, uint32_t *ret_len)
+{
+	struct pollfd pfd = { .fd = d->fd };
+	uint32_t magic = 0;
+	struct iovec iov = { &magic, sizeof(magic) };
+	struct msghdr hdr = { .msg_iov = &iov, .msg_iovlen = 1 };
+	long len = sys_recvmsg(d->fd, &hdr, MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT);
+
+	if (len == -EAGAIN || len == -EINTR)
+		return NEXT_NONE;
+	/* an empty message looks like the end */
+	if (len < 0 || (len == 0 && sys_poll_ms(&pfd, 1, 0) > 0 && (pfd.revents & POLLHUP)))
+		return NEXT_END;
+	*ret_len = (uint32_t)len;
+	return len >= (long)sizeof(magic) && magic == DEED_MAGIC ? NEXT_MESSAGE : NEXT_DATA;
+}
+
+/* Return: false: no memory; later. */
+static bool raw_take(struct deed *d, uint32_t len)
+{
+	struct msghdr hdr = { .msg_iovlen = 1 };
+	struct iovec iov;
+	long n;
+
+	d->raw = malloc(len + 1);
+	if (!d->raw)
+		return false;
+	iov = (struct iovec){ d->raw, len };
+	hdr.msg_iov = &iov;
+	n = sys_recvmsg(d->fd, &hdr, MSG_DONTWAIT);
+	d->raw_at = 0;
+	d->raw_len = n > 0 ? (uint32_t)n : 0;
+	if (d->raw_len && d->conn.v)
+		return true;
+	free(d->raw); /* nothing; or the holder is a peer that keeps it, and reaches nobody */
+	d->raw = NULL;
+	return true;
+}
+
+static void deed_claimed(struct vj *vj, struct deed *d)
 {
 	struct deed_msg msg;
-	int fds[DEED_FDS], err;
+	int fds[DEED_FDS];
 
-	if (d->state != DEED_QUIET)
-		return; /* who comes second finds his claim served by the next holder */
-	err = msg_recv(d->fd, 1u << DEED_CLAIM, &msg, fds);
-	if (!err)
+	if (!msg_recv_one(d->fd, 1u << DEED_CLAIM, &msg, fds))
 		deed_wanted(vj, d, fds[0]);
-	else if (err == -EPIPE)
-		deed_last(vj, d);
+}
+
+/* Something came in by the deed. Who comes second with a claim finds it served by the next holder. */
+static void deed_event(struct vj *vj, struct deed *d)
+{
+	uint32_t len;
+
+	while (d->state == DEED_QUIET) {
+		if (!raw_send(vj, d)) {
+			vj->deeds->raw_waits = true; /* for room at the peer: again in a millisecond */
+			return;
+		}
+		switch (deed_next(d, &len)) {
+		case NEXT_NONE:
+			return;
+		case NEXT_END:
+			deed_last(vj, d);
+			return;
+		case NEXT_MESSAGE:
+			deed_claimed(vj, d);
+			break;
+		case NEXT_DATA:
+			if (!raw_take(d, len))
+				return;
+			break;
+		}
+	}
 }
 
 /* @at_rest: the program is in no call on a connection */
@@ -591,6 +690,14 @@ void deed_poll(struct vj *vj)
 	/* one at a time: a deed that goes takes its event along */
 	while (sys_epoll_pwait(ds->set_fd, &ev, 1, 0, NULL) == 1)
 		deed_event(vj, ev.data.ptr);
+	if (unlikely(ds->raw_waits)) {
+		ds->raw_waits = false;
+		for (struct deed *d = ds->all, *next; d; d = next) {
+			next = d->next;
+			if (d->raw)
+				deed_event(vj, d);
+		}
+	}
 	deeds_serve(vj, ds, false);
 	if (ds->all)
 		vj->move_ns = min_u64(vj->move_ns, vj->now_ns + POLL_NS);

@@ -541,6 +541,53 @@ static void part_to_and_fro(void)
 	printf("%d times to and fro\n", 2 * MOVES);
 }
 
+/* ---- streams of libc -------------------------------------------------------------------------------------------- */
+
+/* dprintf() writes by a call inside libc that the library cannot see; before and after the child has claimed the connection. */
+static void serve_stream(int fd)
+{
+	pid_t child;
+	int conn;
+
+	server_ready(fd);
+	conn = accept_one(fd);
+	fflush(stdout);
+	child = fork();
+	CHECK(child >= 0);
+	if (!child) {
+		for (int i = 0; i < 100; i++)
+			CHECK(dprintf(conn, "line %d\n", i) > 0);
+		ping_back(conn);
+		for (int i = 0; i < 100; i++)
+			CHECK(dprintf(conn, "line %d\n", i) > 0);
+		ping_back(conn);
+		_exit(0);
+	}
+	close(conn);
+	child_end(child);
+}
+
+static void part_stream(void)
+{
+	char line[64], want[64];
+	pid_t server;
+	int fd;
+
+	server_start(serve_stream, &server);
+	fd = connect_to(port);
+	for (int i = 0; i < 200; i++) {
+		int len = snprintf(want, sizeof(want), "line %d\n", i % 100);
+
+		CHECK(read_all(fd, line, (size_t)len) == (size_t)len && !memcmp(line, want, (size_t)len));
+		if (i % 100 == 99)
+			ping(fd);
+	}
+	CHECK(read(fd, line, 1) == 0);
+	close(fd);
+	child_end(server);
+	printf("what dprintf() wrote has come\n");
+}
+
 /* ---- a crowd ---------------------------------------------------------------------------------------------------- */
 
 enum { CROWD = 4, LINES = 50, LINE_BYTES = 8 };
@@ -604,7 +651,7 @@ void conn_parts(const char *only)
 		{ "forking", part_forking },   { "turns", part_turns },	      { "unused", part_unused },
 		{ "cat", part_cat },	       { "spawned", part_spawned },	       { "exec", part_exec },	      { "passed_conn", part_passed_conn },
 		{ "exiting", part_exiting },   { "unwanted", part_unwanted }, { "killed", part_killed },
-		{ "to_and_fro", part_to_and_fro }, { "crowd", part_crowd },
+		{ "to_and_fro", part_to_and_fro }, { "stream", part_stream },    { "crowd", part_crowd },
 	};
 
 	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {

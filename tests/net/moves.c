@@ -505,6 +505,7 @@ static int eventfd_or_socket(int nr)
 static void forged_messages(void **state)
 {
 	struct vj_conn conn;
+	size_t sent, got = 0;
 	int token, pair[2];
 	uint8_t bytes[256];
 
@@ -513,11 +514,31 @@ static void forged_messages(void **state)
 	for (int i = 0; i < 500; i++) {
 		for (unsigned n = 0; n < sizeof(bytes); n++)
 			bytes[n] = (uint8_t)rnd();
-		(void)!write(token, bytes, 1 + rnd() % sizeof(bytes));
+		memcpy(bytes, &(uint32_t){ 0x64656564 }, 4);
+		(void)!write(token, bytes, 4 + rnd() % (sizeof(bytes) - 4));
 		if (i % 20 == 0)
 			pump();
 	}
 	check_both(a, at_a, b, at_b);
+	/* without the magic it is data, and more than the peer has room for waits */
+	for (sent = 0; sent < 2000000;) {
+		ssize_t n = write(token, bytes + 4, sizeof(bytes) - 4);
+
+		pump();
+		if (n < 0)
+			break;
+		sent += (size_t)n;
+	}
+	assert_true(sent > 200000 && sent < 2000000);
+	PUMP_UNTIL(({
+		uint8_t buf[4096];
+		ssize_t n = vj_recv(b, at_b, buf, sizeof(buf), false);
+
+		for (ssize_t i = 0; i < n; i++)
+			assert_int_equal(buf[i], bytes[4 + (got + (size_t)i) % (sizeof(bytes) - 4)]);
+		got += n > 0 ? (size_t)n : 0;
+		got == sent;
+	}));
 	at_a = claim(a, token, 3);
 	check_both(a, at_a, b, at_b);
 
