@@ -82,12 +82,13 @@ extern const struct topic env_vars[];
 int cmd_run(const struct cmd *cmd, const void *opts, int argc, char **argv);
 int cmd_status(const struct cmd *cmd, const void *opts, int argc, char **argv);
 int cmd_connections(const struct cmd *cmd, const void *opts, int argc, char **argv);
+int cmd_why(const struct cmd *cmd, const void *opts, int argc, char **argv);
 int cmd_attach(const struct cmd *cmd, const void *opts, int argc, char **argv);
 int cmd_doctor(const struct cmd *cmd, const void *opts, int argc, char **argv);
 int cmd_bench(const struct cmd *cmd, const void *opts, int argc, char **argv);
 int cmd_help(const struct cmd *cmd, const void *opts, int argc, char **argv);
 
-extern const struct opt run_opts[], status_opts[], connections_opts[], attach_opts[], doctor_opts[], bench_opts[], help_opts[];
+extern const struct opt run_opts[], status_opts[], connections_opts[], why_opts[], attach_opts[], doctor_opts[], bench_opts[], help_opts[];
 extern const struct topic bench_topics[];
 
 const struct cmd *cmd_find(const char *name);

@@ -1,20 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* vj connections: every TCP connection on a channel, as the application that has it tells. */
+#include "cli/ask.h"
 #include "cli/cmd.h"
-#include "lib/ctl_client.h"
-#include "lib/report.h"
 
 #include <errno.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-
-enum {
-	ANSWER_MS = 1000, /* it may be computing */
-	BUSY_TRIES = 20,  /* somebody else asks the same application at this moment */
-	BUSY_US = 25000,
-};
 
 struct connections_options {
 	bool json;
@@ -36,36 +28,6 @@ const struct opt connections_opts[] = {
 };
 _Static_assert(sizeof(struct connections_options) <= CMD_OPTS_BYTES, "has to fit");
 
-/* The applications to ask */
-struct who {
-	struct ctl_app *apps;
-	size_t cnt, room;
-	int32_t pid;	  /* 0: all */
-	uint32_t self_id; /* of this command */
-	bool failed;
-};
-
-static void collect(void *arg, const struct ctl_msg *msg)
-{
-	struct who *who = arg;
-
-	if (msg->type != CTL_STATUS_APP || msg->app.id == who->self_id ||
-	    (who->pid != 0 && msg->app.pid != who->pid))
-		return;
-	if (who->cnt == who->room) {
-		size_t room = who->room == 0 ? 64 : 2 * who->room;
-		struct ctl_app *apps = realloc(who->apps, room * sizeof(*apps));
-
-		if (apps == NULL) {
-			who->failed = true;
-			return;
-		}
-		who->apps = apps;
-		who->room = room;
-	}
-	who->apps[who->cnt++] = msg->app;
-}
-
 /* What one of them said */
 struct answer {
 	struct report_conn *conns;
@@ -76,35 +38,11 @@ struct answer {
 static int ask(struct ctl_client *client, const struct ctl_app *app, struct answer *ret)
 {
 	void *records;
-	int fd, r;
+	int r = ask_report(client, app, CTL_REPORT_CONNS, sizeof(struct report_conn), &records, &ret->cnt, &ret->left_out);
 
-	r = ctl_client_report(client, app->id, CTL_REPORT_CONNS, &fd);
-	for (unsigned i = 0; r == -EAGAIN && i < BUSY_TRIES; i++) {
-		usleep(BUSY_US);
-		r = ctl_client_report(client, app->id, CTL_REPORT_CONNS, &fd);
-	}
-	if (r < 0)
-		return r;
-	r = report_recv(fd, CTL_REPORT_CONNS, sizeof(struct report_conn), ANSWER_MS, &records, &ret->cnt,
-			&ret->left_out);
-	close(fd);
-	ret->conns = records;
+	if (r == 0)
+		ret->conns = records;
 	return r;
-}
-
-static const char *failure_text(int err)
-{
-	switch (err) {
-	case -EAGAIN:
-	case -ETIMEDOUT:
-		return "it does not come to it (stopped, or a native program that computes)";
-	case -ENODATA:
-		return "it did not tell";
-	case -EPROTO:
-		return "its answer makes no sense";
-	default:
-		return strerror(-err);
-	}
 }
 
 /* ---- text */
@@ -237,7 +175,7 @@ static json_t *json_answer(const struct ctl_app *app, const struct answer *answe
 /* ---- all of it */
 
 /* Return: of those asked, how many did not answer */
-static unsigned show_all(struct ctl_client *client, const struct who *who, bool json)
+static unsigned show_all(struct ctl_client *client, const struct ask_apps *who, bool json)
 {
 	json_t *apps = json ? json_array() : NULL, *root;
 	unsigned silent = 0;
@@ -252,7 +190,7 @@ static unsigned show_all(struct ctl_client *client, const struct who *who, bool 
 		if (r == -ESRCH)
 			continue;
 		if (r < 0) {
-			complain("connections: %s[%d]: %s", who->apps[i].name, who->apps[i].pid, failure_text(r));
+			complain("connections: %s[%d]: %s", who->apps[i].name, who->apps[i].pid, ask_failure(r));
 			silent++;
 		} else if (json) {
 			json_array_append_new(apps, json_answer(&who->apps[i], &answer));
@@ -272,32 +210,17 @@ static unsigned show_all(struct ctl_client *client, const struct who *who, bool 
 
 static int show(struct ctl_client *client, int32_t pid, bool json)
 {
-	struct who who = { .pid = pid, .self_id = ctl_client_welcome(client)->app_id };
-	int rc = ctl_client_status(client, collect, &who), status = EXIT_FAILED;
+	struct ask_apps who = { 0 };
+	int rc = ask_apps(client, pid, &who), status = EXIT_FAILED;
 
-	if (rc < 0 || who.failed) {
-		complain("connections: vjd did not tell: %s", strerror(rc < 0 ? -rc : ENOMEM));
-	} else if (pid != 0 && who.cnt == 0) {
+	if (rc < 0)
+		complain("connections: vjd did not tell: %s", strerror(-rc));
+	else if (pid != 0 && who.cnt == 0)
 		complain("connections: process %d is no application of this vjd that you may see; see: vj status", pid);
-	} else {
+	else
 		status = show_all(client, &who, json) == 0 ? EXIT_OK : EXIT_FAILED;
-	}
 	free(who.apps);
 	return status;
-}
-
-/* Return: false: no process number */
-static bool pid_parse(const char *text, int32_t *ret_pid)
-{
-	char *end;
-	long pid;
-
-	errno = 0;
-	pid = strtol(text, &end, 10);
-	if (errno != 0 || *text == '\0' || *end != '\0' || pid < 1 || pid > INT32_MAX)
-		return false;
-	*ret_pid = (int32_t)pid;
-	return true;
 }
 
 int cmd_connections(const struct cmd *cmd, const void *opts, int argc, char **argv)
@@ -309,7 +232,7 @@ int cmd_connections(const struct cmd *cmd, const void *opts, int argc, char **ar
 	int rc;
 
 	(void)cmd;
-	if (argc > 1 || (argc == 1 && !pid_parse(argv[0], &pid))) {
+	if (argc > 1 || (argc == 1 && !ask_pid(argv[0], &pid))) {
 		complain("connections: '%s' is no process number; see: vj help connections", argv[argc - 1]);
 		return EXIT_USAGE;
 	}

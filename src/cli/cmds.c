@@ -70,6 +70,23 @@ const struct cmd cmds[] = {
 		.run = cmd_connections,
 	},
 	{
+		.name = "why",
+		.help = "show each socket of a process, and why it is not on a channel",
+		.args = "PID",
+		.about = "Lists the TCP and UDP sockets of process PID with the path that each takes: channel; kernel; both, for "
+			 "sockets that listen, and UDP sockets, which take what comes either way; undecided. Behind what is the "
+			 "kernel's stands the reason.\n\n"
+			 "The library in the process tells, so it must not be stopped. Of a process that is not under vj run it is "
+			 "said why it can't be, or that it was not started so.",
+		.example = "vj why $(pidof redis-server)\n"
+			   "vj why 1234 --json | jq -r '.sockets[] | select(.path == \"kernel\") | .why.text'",
+		.opts = why_opts,
+		.exits = { { 0, "shown" },
+			   { 1, "there is no such process, it is another user's, or it gave no answer" },
+			   { 2, "wrong use" } },
+		.run = cmd_why,
+	},
+	{
 		.name = "attach",
 		.help = "offer channels at an interface of the host",
 		.args = "INTERFACE...",

@@ -293,6 +293,7 @@ struct ctl_report {
 
 enum ctl_report_kind {
 	CTL_REPORT_CONNS = 1, /* TCP connections: struct report_conn of src/lib/report.h */
+	CTL_REPORT_SOCKS = 2, /* the program's sockets: struct report_sock there */
 };
 
 /* The memfd has @record_cnt records of @record_bytes and nothing else, and is sealed against change. */

@@ -27,6 +27,62 @@ struct report_conn {
 	struct vj_conn_info info; /* sz: as the application knows it */
 };
 
+/* CTL_REPORT_SOCKS: one socket, as the sockets layer of the process knows it */
+enum report_way {
+	REPORT_WAY_NONE,    /* not decided, or cut off */
+	REPORT_WAY_CHANNEL, /* a connection on a channel */
+	REPORT_WAY_KERNEL,  /* the kernel's alone */
+	REPORT_WAY_BOTH,    /* takes what comes from either: listening and UDP sockets */
+	REPORT_WAY_OURS,    /* none of the program's: a descriptor of the library */
+};
+
+/* Why not on a channel: name, sentence for people. Numbers stay; new ones come at the end. */
+#define REPORT_WHYS(X)                                                                                          \
+	X(NONE,          "")                                                                                    \
+	X(UNDECIDED,     "neither connected nor listening yet")                                                 \
+	X(NOT_ACCEPTING, "nobody in this process has waited for a connection yet")                              \
+	X(UNUSED,        "no datagram has been exchanged with a program under vj run yet")                      \
+	X(NOT_LOCAL,     "the address is another host's, or no single one: channels join programs of one host") \
+	X(NO_OWNER,      "no program under vj run has that address and port")                                   \
+	X(OWNER_GONE,    "the program that had that port on channels did not take the connection")              \
+	X(REFUSED,       "vjd refuses this user, or the port belongs to another user's program")                \
+	X(NO_VJD,        "no vjd runs")                                                                         \
+	X(SILENT,        "vjd, or the program that has that port, does not answer")                             \
+	X(VERSION,       "library and vjd speak different versions")                                            \
+	X(PORT_TAKEN,    "another program has leased that port")                                                \
+	X(DESCRIPTORS,   "too few descriptors are allowed")                                                     \
+	X(QUOTA,         "a quota of vjd, or memory, is used up")                                               \
+	X(OTHER,         "vjd could not serve it")                                                              \
+	X(SHARED_PORT,   "several sockets share the port: only the kernel knows which of them a datagram is for") \
+	X(FORKED,        "the process forked before the socket had received anything")                          \
+	X(OPTION,        "a socket option asks for what channels do not give")                                  \
+	X(CUT_OFF,       "its connection was another process's and could not come along")                       \
+	X(CONFINES,      "the program confines the processes that serve connections, by seccomp: they could not attach")    \
+	/* these two are found from outside: the process does not know such sockets */                          \
+	X(ACCEPTED,      "accepted from the kernel: the peer is not under vj run, or came before the port was leased") \
+	X(UNKNOWN,       "not made through the library: inherited, received, or of a kind that is always the kernel's")
+
+enum report_why {
+#define X(name, text) REPORT_WHY_##name,
+	REPORT_WHYS(X)
+#undef X
+		REPORT_WHY_CNT
+};
+
+struct report_sock {
+	int32_t fd;
+	uint8_t way, why; /* enum report_way, report_why; ones unknown here are a later library's */
+	uint8_t pad[2];
+	struct ctl_endpoint local, remote; /* REPORT_WAY_CHANNEL; else 0, and the kernel tells */
+};
+
+/* A report that is being written. */
+struct report_sheet;
+/* One record, of the size that this kind has. What is too much is counted. */
+void report_add(struct report_sheet *sheet, const void *record);
+/* Of the sockets layer, if there is one: adds a struct report_sock for each. NULL: nothing to tell. */
+extern void (*report_socks_hook)(struct report_sheet *sheet);
+
 /**
  * report_answer() - Answer a REPORT_WANTED
  * @fd: The event's socket; stays the caller's

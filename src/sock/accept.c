@@ -147,10 +147,18 @@ int listener_wanted(int fd, struct sock *s)
 	if (likely(s->has_listener) || s->state != SOCK_LISTEN || sock.exiting)
 		return 0;
 	if (!s->kernel_only) {
+		enum report_why why = REPORT_WHY_CONFINES;
+
 		lazy_count(s, -1);
-		s->kernel_only = program_confines() || channel_listen(fd, s) != 0;
-		if (s->kernel_only && program_confines())
+		if (program_confines()) {
 			ctx_say("listen: no channel: this program confines the processes that serve connections");
+		} else {
+			int err = channel_listen(fd, s);
+
+			why = err ? why_of_error(err) : REPORT_WHY_NONE;
+		}
+		s->kernel_only = why != REPORT_WHY_NONE;
+		s->why = (uint8_t)why;
 	}
 	return s->kernel_only && sock.strict ? -ENETDOWN : 0;
 }

@@ -135,6 +135,7 @@ void layer_init(void)
 	sock.verbose = sock.strict || env_is_on(ENV_VERBOSE);
 	sock.spin_ns = spin_ns_wanted();
 	own_fd_hook = fd_protect;
+	why_init();
 	life_init();
 }
 

@@ -142,10 +142,11 @@ void dgram_close(struct sock *s)
 }
 
 /* For good, and with what has come over channels and not been read */
-static void dgram_stay(struct sock *s)
+static void dgram_stay(struct sock *s, enum report_why why)
 {
 	dgram_close(s);
 	s->dgram->stays = true;
+	s->why = (uint8_t)why;
 }
 
 /* Two sockets of ours have one port: it is the kernel that knows which datagram is whose. */
@@ -161,7 +162,7 @@ static void port_leave(const struct sockaddr_storage *local)
 		vj_udp_addr(sock.vj, sock_of(f)->dgram->udp, &at);
 		if (((struct sockaddr_in *)&at)->sin_port ==
 		    ((const struct sockaddr_in *)local)->sin_port)
-			dgram_stay(sock_of(f));
+			dgram_stay(sock_of(f), REPORT_WHY_SHARED_PORT);
 	}
 }
 
@@ -172,7 +173,7 @@ void dgram_forked(void)
 
 		if (f->kind == FILE_SOCK && sock_of(f)->state == SOCK_UDP &&
 		    sock_of(f)->dgram->open && sock_of(f)->dgram->turn == 0)
-			dgram_stay(sock_of(f));
+			dgram_stay(sock_of(f), REPORT_WHY_FORKED);
 	}
 }
 
@@ -217,6 +218,7 @@ static int dgram_open(int fd, struct sock *s)
 		ctx_say("UDP: no channel: %s", strerror(-err));
 		if (err == -EADDRINUSE) {
 			d->stays = true;
+			s->why = REPORT_WHY_SHARED_PORT;
 			port_leave(&local);
 		}
 		return err;
@@ -406,7 +408,7 @@ void dgram_option(struct sock *s, int level, int name, const void *val, socklen_
 	if (level == IPPROTO_UDP && on) /* corked, segmented: there */
 		d->sends_to_kernel = true;
 	if (option_stays(level, name) && on)
-		dgram_stay(s);
+		dgram_stay(s, REPORT_WHY_OPTION);
 	if (level == IPPROTO_IP && name == IP_MTU_DISCOVER)
 		d->mtu_mode4 = (uint8_t)(on + 1);
 	if (level == IPPROTO_IPV6 && name == IPV6_MTU_DISCOVER)

@@ -25,6 +25,7 @@ static void sock_bury(struct sock *s)
 	if (s->state == SOCK_UDP) {
 		s->dgram->open = false;
 		s->dgram->stays = true;
+		s->why = REPORT_WHY_FORKED;
 		s->dgram->in_kernel = 0;
 	}
 	listener_forget(s);

@@ -45,6 +45,7 @@
 #include "base/time.h"
 #include "base/types.h"
 #include "lib/own_fd.h"
+#include "lib/report.h"
 #include "sock/kernel.h"
 #include "sock/sock.h"
 
@@ -139,6 +140,7 @@ struct sock {
 	bool linger;
 	bool shared; /* the kernel socket below is the placeholder of several */
 	bool token;  /* its descriptors are a token's: other processes may have copies */
+	uint8_t why; /* enum report_why, where a part of it is the kernel's */
 	uint16_t err; /* error found after part of a call succeeded, for the next one */
 	uint32_t linger_s;
 	union {
@@ -413,7 +415,7 @@ bool sock_addr_is_ours(const struct sock *s, const struct sockaddr *addr, sockle
 /* enum vj_listen_flags, as the kernel socket has them */
 unsigned sock_lease_flags(int fd, const struct sock *s);
 /* The kernel alone from now on. Lock held. */
-void sock_give_to_kernel(int fd, struct sock *s);
+void sock_give_to_kernel(int fd, struct sock *s, enum report_why why);
 /*
  * The application that a connection was begun to refused it, or is gone: perhaps others listen there, too.
  * Return: true: it goes on, there or in the kernel.
@@ -662,6 +664,14 @@ long conn_recv(struct sock *s, const struct iovec *iov, int cnt, int flags);
 long conn_send(struct sock *s, const struct iovec *iov, int cnt, int flags);
 /* After the lock was left: EPIPE comes with the signal. */
 long send_done(long r, int flags);
+
+/* ---- why.c -------------------------------------------------------------------------------------- */
+
+void why_init(void);
+/* @fd is a socket of the kernel's, and has left or leaves the table. Lock held. */
+void why_note(int fd, enum report_why why);
+/* What libvj, or vjd, returned. */
+enum report_why why_of_error(long err);
 
 /*
  * ---- life.c -------------------------------------------------------------------------------------

@@ -152,8 +152,9 @@ void sock_destroy(struct sock *s)
 	sock_free(s);
 }
 
-void sock_give_to_kernel(int fd, struct sock *s)
+void sock_give_to_kernel(int fd, struct sock *s, enum report_why why)
 {
+	why_note(fd, why);
 	watches_move(&s->file, WATCH_KERNEL);
 	fd_set_file(fd, NULL);
 	file_put(&s->file);
@@ -418,7 +419,7 @@ static bool kernel_connect(struct sock *s)
 	file_get(&s->file);
 	for (; fd >= 0; fd = fd_next(fd + 1))
 		if (fd_peek(fd) == &s->file)
-			sock_give_to_kernel(fd, s);
+			sock_give_to_kernel(fd, s, REPORT_WHY_OWNER_GONE);
 	file_put(&s->file);
 	return true;
 }
@@ -508,6 +509,7 @@ static int connect_again(struct sock *s)
 /* Return: 1: the kernel's; else what connect() returns. Lock held. */
 static int connect_begin(int fd, struct sock *s, const struct sockaddr *addr, socklen_t len)
 {
+	bool is_ours;
 	int err;
 
 	if (s->state != SOCK_FRESH)
@@ -515,11 +517,12 @@ static int connect_begin(int fd, struct sock *s, const struct sockaddr *addr, so
 	if (!addr || len < sizeof(addr->sa_family) || addr->sa_family == AF_UNSPEC ||
 	    s->file.refs > UINT32_MAX - 2)
 		return 1;
-	err = sock_addr_is_ours(s, addr, len) ? channel_connect(fd, s, addr, len) : -EHOSTUNREACH;
+	is_ours = sock_addr_is_ours(s, addr, len);
+	err = is_ours ? channel_connect(fd, s, addr, len) : -EHOSTUNREACH;
 	if (err) {
 		if (sock.strict && err != -EHOSTUNREACH)
 			return -ENETDOWN;
-		sock_give_to_kernel(fd, s);
+		sock_give_to_kernel(fd, s, is_ours ? why_of_error(err) : REPORT_WHY_NOT_LOCAL);
 		return 1;
 	}
 	if (s->nonblock) {
@@ -530,7 +533,7 @@ static int connect_begin(int fd, struct sock *s, const struct sockaddr *addr, so
 	if ((err != -ECONNREFUSED && err != -ECONNRESET) || s->state != SOCK_FRESH)
 		return err;
 	/* whoever held the port on channels does no more: the kernel knows whether anybody listens */
-	sock_give_to_kernel(fd, s);
+	sock_give_to_kernel(fd, s, REPORT_WHY_OWNER_GONE);
 	return 1;
 }
 

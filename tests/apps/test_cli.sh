@@ -63,7 +63,7 @@ expect 0 '^vj [0-9]+\.[0-9]+\.[0-9]+ \(library [0-9.]+, control version [0-9]+\)
 expect 2 "unknown command 'statsu'; did you mean 'status'" "$vj" statsu
 expect 2 "unknown command 'xyzzy'; see: vj --help" "$vj" xyzzy
 expect 2 "unknown option --versoin" "$vj" --versoin
-for cmd in run status connections bench help; do
+for cmd in run status connections why bench help; do
 	expect 0 "^usage: vj $cmd " "$vj" help $cmd
 	expect 0 "^usage: vj $cmd " "$vj" $cmd --help
 	expect 2 "unknown option --no-such-option" "$vj" $cmd --no-such-option

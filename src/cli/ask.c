@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "cli/ask.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+	ANSWER_MS = 1000, /* it may be computing */
+	BUSY_TRIES = 20,  /* somebody else asks the same application at this moment */
+	BUSY_US = 25000,
+};
+
+struct collecting {
+	struct ask_apps to;
+	size_t room;
+	int32_t pid;
+	uint32_t self_id; /* of this command */
+	bool failed;
+};
+
+static void collect(void *arg, const struct ctl_msg *msg)
+{
+	struct collecting *c = arg;
+
+	if (msg->type != CTL_STATUS_APP || msg->app.id == c->self_id || (c->pid != 0 && msg->app.pid != c->pid))
+		return;
+	if (c->to.cnt == c->room) {
+		size_t room = c->room == 0 ? 64 : 2 * c->room;
+		struct ctl_app *apps = realloc(c->to.apps, room * sizeof(*apps));
+
+		if (apps == NULL) {
+			c->failed = true;
+			return;
+		}
+		c->to.apps = apps;
+		c->room = room;
+	}
+	c->to.apps[c->to.cnt++] = msg->app;
+}
+
+int ask_apps(struct ctl_client *client, int32_t pid, struct ask_apps *ret_apps)
+{
+	struct collecting c = { .pid = pid, .self_id = ctl_client_welcome(client)->app_id };
+	int rc = ctl_client_status(client, collect, &c);
+
+	if (rc == 0 && c.failed)
+		rc = -ENOMEM;
+	if (rc < 0) {
+		free(c.to.apps);
+		return rc;
+	}
+	*ret_apps = c.to;
+	return 0;
+}
+
+int ask_report(struct ctl_client *client, const struct ctl_app *app, enum ctl_report_kind kind, size_t bytes,
+	       void **ret_records, uint32_t *ret_cnt, uint64_t *ret_left_out)
+{
+	int fd, r;
+
+	r = ctl_client_report(client, app->id, kind, &fd);
+	for (unsigned i = 0; r == -EAGAIN && i < BUSY_TRIES; i++) {
+		usleep(BUSY_US);
+		r = ctl_client_report(client, app->id, kind, &fd);
+	}
+	if (r < 0)
+		return r;
+	r = report_recv(fd, kind, bytes, ANSWER_MS, ret_records, ret_cnt, ret_left_out);
+	close(fd);
+	return r;
+}
+
+const char *ask_failure(int err)
+{
+	switch (err) {
+	case -EAGAIN:
+	case -ETIMEDOUT:
+		return "it does not come to it (stopped, or a native program that computes)";
+	case -ENODATA:
+		return "it did not tell";
+	case -EPROTO:
+		return "its answer makes no sense";
+	default:
+		return strerror(-err);
+	}
+}
+
+bool ask_pid(const char *text, int32_t *ret_pid)
+{
+	char *end;
+	long pid;
+
+	errno = 0;
+	pid = strtol(text, &end, 10);
+	if (errno != 0 || *text == '\0' || *end != '\0' || pid < 1 || pid > INT32_MAX)
+		return false;
+	*ret_pid = (int32_t)pid;
+	return true;
+}

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* Asking an application about itself, through vjd: what `vj connections` and `vj why` share. */
+#ifndef VJ_CLI_ASK_H
+#define VJ_CLI_ASK_H
+
+#include "lib/ctl_client.h"
+#include "lib/report.h"
+
+/* The applications that vjd shows this user */
+struct ask_apps {
+	struct ctl_app *apps; /* to free() */
+	size_t cnt;
+};
+
+/* @pid: only of this process; 0: all. Return: 0; errors of ctl_client_status(), -ENOMEM: nothing to free. */
+int ask_apps(struct ctl_client *client, int32_t pid, struct ask_apps *ret_apps);
+
+/*
+ * @bytes: of a record of this kind. *ret_records is the caller's to free().
+ * Return: 0; errors of ctl_client_report() and report_recv(): ask_failure() says them.
+ */
+int ask_report(struct ctl_client *client, const struct ctl_app *app, enum ctl_report_kind kind, size_t bytes,
+	       void **ret_records, uint32_t *ret_cnt, uint64_t *ret_left_out);
+
+const char *ask_failure(int err);
+
+/* Return: false: @text is no process number */
+bool ask_pid(const char *text, int32_t *ret_pid);
+
+#endif

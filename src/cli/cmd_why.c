@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * vj why: every socket of a process, whether it is on a channel, and if not, why.
+ *
+ * The library in the process knows its sockets and their reasons, and tells them through vjd (CTL_REPORT_SOCKS). /proc
+ * shows which sockets there are at all, and the addresses of those that are the kernel's. Where nobody answers, the
+ * reason is that of the whole process: not under vj run, statically linked, no vjd.
+ */
+#include "cli/ask.h"
+#include "cli/cmd.h"
+#include "cli/proc_socks.h"
+#include "cli/program.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct why_options {
+	bool json;
+	const char *socket;
+};
+
+#define OPT(member) offsetof(struct why_options, member)
+const struct opt why_opts[] = {
+	{ .name = "json", .type = OPT_FLAG, .offset = OPT(json), .help = "one JSON object instead of a table" },
+	{ .name = "socket",
+	  .value = "PATH",
+	  .type = OPT_FILE,
+	  .offset = OPT(socket),
+	  .help = "socket of the vjd to ask" },
+	{ 0 },
+};
+_Static_assert(sizeof(struct why_options) <= CMD_OPTS_BYTES, "has to fit");
+
+/* What is known about the process */
+struct subject {
+	int32_t pid;
+	char name[CTL_NAME_MAX];
+	char reason[PATH_MAX + 512]; /* of the process as a whole; "": it is an application of vjd */
+	struct proc_socks socks;
+	struct report_sock *told; /* by fd */
+	uint32_t told_cnt;
+};
+
+static const struct {
+	const char *name, *text;
+} whys[] = {
+#define X(name, text) { #name, text },
+	REPORT_WHYS(X)
+#undef X
+};
+static const char *const ways[] = { "undecided", "channel", "kernel", "both" };
+
+/* One that only the library of that process knows has no name here. */
+static const char *why_name(unsigned why)
+{
+	return why < ARRAY_SIZE(whys) ? whys[why].name : "?";
+}
+
+static const char *why_text(unsigned why)
+{
+	return why < ARRAY_SIZE(whys) ? whys[why].text : "for a reason that this version of vj does not know";
+}
+
+static const char *way_name(unsigned way)
+{
+	return way < ARRAY_SIZE(ways) ? ways[way] : "?";
+}
+
+/* ---- what is known ------------------------------------------------------------------------------- */
+
+static int told_by_fd(const void *a, const void *b)
+{
+	return ((const struct report_sock *)a)->fd - ((const struct report_sock *)b)->fd;
+}
+
+/* Does it listen at this port itself? */
+static bool has_listener(const struct subject *s, uint16_t port)
+{
+	for (size_t i = 0; i < s->socks.cnt; i++)
+		if (s->socks.socks[i].listens && s->socks.socks[i].local.port == port)
+			return true;
+	return false;
+}
+
+/* About a socket of the process: as it says itself, else as far as can be seen. */
+static struct report_sock about(const struct subject *s, const struct proc_sock *p)
+{
+	struct report_sock key = { .fd = p->fd, .way = REPORT_WAY_KERNEL, .why = REPORT_WHY_UNKNOWN };
+	const struct report_sock *found = s->told_cnt == 0 ? NULL :
+		bsearch(&key, s->told, s->told_cnt, sizeof(key), told_by_fd);
+
+	if (found != NULL)
+		return *found;
+	if (p->proto == IPPROTO_TCP && p->remote.port != 0 && has_listener(s, p->local.port))
+		key.why = REPORT_WHY_ACCEPTED;
+	return key;
+}
+
+/* Unix sockets and the like never are on channels. */
+static bool is_other(const struct proc_sock *p, const struct report_sock *r)
+{
+	return p->proto == 0 && r->why == REPORT_WHY_UNKNOWN;
+}
+
+static uint8_t proto_of(const struct proc_sock *p, const struct report_sock *r)
+{
+	return r->local.proto != 0 ? r->local.proto : p->proto;
+}
+
+static struct endpoint pick(const struct ctl_endpoint *told, const struct endpoint *seen)
+{
+	return told->port != 0 ? ctl_endpoint_get(told) : *seen;
+}
+
+/* Why the whole process is on the kernel */
+static void say_outside(struct subject *s, const char *no_vjd)
+{
+	int mapped = proc_has_mapped(s->pid, "/libvj-preload.so");
+	char link[64], exe[PATH_MAX];
+	static struct program program;
+	ssize_t n;
+
+	if (mapped > 0) {
+		snprintf(s->reason, sizeof(s->reason), "%s%s",
+			 no_vjd[0] != '\0' ? "under vj run, but no vjd answers: " :
+					     "under vj run; nothing in it has wanted a channel from this vjd so far",
+			 no_vjd);
+		return;
+	}
+	snprintf(link, sizeof(link), "/proc/%d/exe", s->pid);
+	n = readlink(link, exe, sizeof(exe) - 1);
+	exe[n > 0 ? n : 0] = '\0';
+	if (n > 0 && program_check(exe, &program) == PROGRAM_NOT_OURS)
+		snprintf(s->reason, sizeof(s->reason), "%s", program.why);
+	else
+		snprintf(s->reason, sizeof(s->reason), "it was not started under vj run");
+}
+
+/* Return: 0; -errno, complained about. */
+static int ask_subject(struct subject *s, const char *socket)
+{
+	char no_vjd[CTL_CLIENT_WHY_BYTES] = "";
+	struct ask_apps apps = { 0 };
+	struct ctl_client *client;
+	uint64_t left_out;
+	void *records;
+	int rc = ctl_client_open_why(socket, "vj why", CTL_HELLO_OBSERVER, &client, no_vjd);
+
+	if (rc < 0) {
+		say_outside(s, no_vjd);
+		return 0;
+	}
+	rc = ask_apps(client, s->pid, &apps);
+	if (rc == 0 && apps.cnt == 0)
+		say_outside(s, "");
+	else if (rc == 0)
+		rc = ask_report(client, &apps.apps[0], CTL_REPORT_SOCKS, sizeof(struct report_sock), &records, &s->told_cnt,
+				&left_out);
+	if (rc < 0)
+		complain("why: %s[%d]: %s", s->name, s->pid, ask_failure(rc));
+	else if (apps.cnt != 0)
+		s->told = records;
+	free(apps.apps);
+	ctl_client_close(client);
+	if (s->told_cnt != 0)
+		qsort(s->told, s->told_cnt, sizeof(*s->told), told_by_fd);
+	return rc;
+}
+
+static void read_name(struct subject *s)
+{
+	char path[64], name[CTL_NAME_MAX] = "?";
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/comm", s->pid);
+	f = fopen(path, "re");
+	if (f != NULL && fgets(name, sizeof(name), f) == NULL)
+		name[0] = '\0';
+	if (f != NULL)
+		fclose(f);
+	name[strcspn(name, "\n")] = '\0';
+	ctl_name_set(s->name, name);
+}
+
+/* ---- shown --------------------------------------------------------------------------------------- */
+
+static const char *endpoint_or_dash(const struct endpoint *ep, char buf[static ENDPOINT_TEXT_BYTES])
+{
+	return ep->port != 0 ? endpoint_format(ep, buf) : "-";
+}
+
+static const char *proto_text(uint8_t proto)
+{
+	return proto == IPPROTO_TCP ? "tcp" : proto == IPPROTO_UDP ? "udp" : "-";
+}
+
+static void print_text(const struct subject *s)
+{
+	char a[ENDPOINT_TEXT_BYTES], b[ENDPOINT_TEXT_BYTES];
+	size_t others = 0;
+
+	printf("%s[%d]%s%s\n", s->name, s->pid, s->reason[0] != '\0' ? ": all on the kernel: " : "", s->reason);
+	printf("%6s %-5s %-26s %-26s %-9s %s\n", "FD", "PROTO", "LOCAL", "REMOTE", "PATH", "WHY NOT A CHANNEL");
+	for (size_t i = 0; i < s->socks.cnt; i++) {
+		const struct proc_sock *p = &s->socks.socks[i];
+		struct report_sock r = about(s, p);
+		struct endpoint local = pick(&r.local, &p->local), remote = pick(&r.remote, &p->remote);
+
+		if (r.way == REPORT_WAY_OURS)
+			continue;
+		if (is_other(p, &r)) {
+			others++;
+			continue;
+		}
+		printf("%6d %-5s %-26s %-26s %-9s %s\n", p->fd, proto_text(proto_of(p, &r)), endpoint_or_dash(&local, a),
+		       endpoint_or_dash(&remote, b), way_name(r.way), s->reason[0] != '\0' ? "" : why_text(r.why));
+	}
+	if (others != 0)
+		printf("and %zu other socket%s (Unix, netlink ...), which no channel is for\n", others, others == 1 ? "" : "s");
+}
+
+static json_t *json_endpoint(const struct endpoint *ep)
+{
+	char text[IP_ADDR_TEXT_BYTES];
+
+	if (ep->port == 0)
+		return json_null();
+	return json_pack("{s:s, s:i}", "addr", ip_addr_format(&ep->addr, text), "port", (int)ep->port);
+}
+
+static json_t *json_sock(const struct proc_sock *p, const struct report_sock *r, bool with_why)
+{
+	struct endpoint local = pick(&r->local, &p->local), remote = pick(&r->remote, &p->remote);
+	json_t *o = json_pack("{s:i, s:s, s:o, s:o, s:b, s:s}", "fd", p->fd, "proto", proto_text(proto_of(p, r)), "local",
+			      json_endpoint(&local), "remote", json_endpoint(&remote), "listens", p->listens, "path",
+			      way_name(r->way));
+
+	if (r->why != REPORT_WHY_NONE && with_why)
+		json_object_set_new(o, "why", json_pack("{s:s, s:s}", "name", why_name(r->why), "text", why_text(r->why)));
+	return o;
+}
+
+static void print_json(const struct subject *s)
+{
+	json_t *socks = json_array(), *root;
+	int others = 0;
+
+	for (size_t i = 0; i < s->socks.cnt; i++) {
+		const struct proc_sock *p = &s->socks.socks[i];
+		struct report_sock r = about(s, p);
+
+		if (r.way == REPORT_WAY_OURS)
+			continue;
+		if (is_other(p, &r))
+			others++;
+		else
+			json_array_append_new(socks, json_sock(p, &r, s->reason[0] == '\0'));
+	}
+	root = json_pack("{s:i, s:s, s:o, s:i}", "pid", s->pid, "name", s->name, "sockets", socks, "others", others);
+	if (s->reason[0] != '\0')
+		json_object_set_new(root, "reason", json_string(s->reason));
+	json_dumpf(root, stdout, JSON_INDENT(2));
+	putchar('\n');
+	json_decref(root);
+}
+
+int cmd_why(const struct cmd *cmd, const void *opts, int argc, char **argv)
+{
+	const struct why_options *o = opts;
+	static struct subject s;
+	int rc;
+
+	(void)cmd;
+	if (argc != 1) {
+		complain("why: of which process? For example: vj why $(pidof redis-server)");
+		return EXIT_USAGE;
+	}
+	if (!ask_pid(argv[0], &s.pid)) {
+		complain("why: '%s' is no process number; see: vj help why", argv[0]);
+		return EXIT_USAGE;
+	}
+	rc = proc_socks_read(s.pid, &s.socks);
+	if (rc < 0) {
+		complain(rc == -ESRCH ? "why: there is no process %d" : "why: process %d: %s", s.pid, strerror(-rc));
+		return EXIT_FAILED;
+	}
+	read_name(&s);
+	rc = ask_subject(&s, o->socket);
+	if (rc == 0 && o->json)
+		print_json(&s);
+	else if (rc == 0)
+		print_text(&s);
+	free(s.told);
+	free(s.socks.socks);
+	return rc < 0 ? EXIT_FAILED : EXIT_OK;
+}

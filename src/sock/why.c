@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * why.c - which way each socket of this process takes, and why not a channel: what `vj why` shows
+ *
+ * A socket that this layer knows carries its reason (sock.why). One that was given to the kernel is not known any more, so
+ * its reason is noted by descriptor and inode number, which tells whether the number is still that socket's.
+ */
+#include "sock/priv.h"
+
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+enum { PAGE_NOTES = 1 << FD_PAGE_BITS };
+
+struct note {
+	uint32_t ino;
+	uint8_t why;
+};
+
+static struct note *pages[FD_PAGE_CNT]; /* under the lock; never given back */
+
+/* Return: the place for its note; NULL: none. */
+static struct note *note_of(int fd, bool make)
+{
+	unsigned idx = (unsigned)fd >> FD_PAGE_BITS;
+	void *p;
+
+	if (idx >= FD_PAGE_CNT)
+		return NULL;
+	if (!pages[idx] && make) {
+		p = mmap(NULL, PAGE_NOTES * sizeof(struct note), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		pages[idx] = p == MAP_FAILED ? NULL : p;
+	}
+	return pages[idx] ? &pages[idx][(unsigned)fd & (PAGE_NOTES - 1)] : NULL;
+}
+
+/* Return: the inode's number, cut; 0: no socket */
+static uint32_t inode_of(int fd)
+{
+	struct stat st;
+
+	return !sys_fstat(fd, &st) && S_ISSOCK(st.st_mode) ? (uint32_t)st.st_ino : 0;
+}
+
+void why_note(int fd, enum report_why why)
+{
+	struct note *n = note_of(fd, true);
+
+	if (n)
+		*n = (struct note){ .ino = inode_of(fd), .why = (uint8_t)why };
+}
+
+enum report_why why_of_error(long err)
+{
+	switch (err) {
+	case -EHOSTUNREACH:
+		return REPORT_WHY_NO_OWNER;
+	case -EACCES:
+		return REPORT_WHY_REFUSED;
+	case -ENOENT:
+	case -ECONNREFUSED:
+	case -ENOTCONN:
+		return REPORT_WHY_NO_VJD;
+	case -ETIMEDOUT:
+	case -EAGAIN:
+		return REPORT_WHY_SILENT;
+	case -EPROTO:
+		return REPORT_WHY_VERSION;
+	case -EADDRINUSE:
+		return REPORT_WHY_PORT_TAKEN;
+	case -EMFILE:
+	case -ENFILE:
+		return REPORT_WHY_DESCRIPTORS;
+	case -ENOMEM:
+	case -ENOSPC:
+	case -EUSERS:
+	case -EBUSY:
+	case -EADDRNOTAVAIL:
+		return REPORT_WHY_QUOTA;
+	default:
+		return REPORT_WHY_OTHER;
+	}
+}
+
+/*
+ * ---- the report ---------------------------------------------------------------------------------
+ * ----------------
+ */
+
+static struct ctl_endpoint endpoint_of(const struct sockaddr_storage *a, enum ctl_proto proto)
+{
+	struct ctl_endpoint ep = { .proto = (uint8_t)proto };
+
+	if (a->ss_family == AF_INET6) {
+		const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)a;
+
+		memcpy(ep.addr, &in6->sin6_addr, sizeof(ep.addr));
+		ep.port = ntohs(in6->sin6_port);
+	} else {
+		const struct sockaddr_in *in = (const struct sockaddr_in *)a;
+
+		ep.addr[10] = ep.addr[11] = 0xff;
+		memcpy(&ep.addr[12], &in->sin_addr, 4);
+		ep.port = ntohs(in->sin_port);
+	}
+	return ep;
+}
+
+static void describe_tcp(const struct sock *s, struct report_sock *r)
+{
+	struct sockaddr_storage local, remote;
+
+	switch ((enum sock_state)s->state) {
+	case SOCK_CONNECTING:
+	case SOCK_CONNECTED:
+		r->way = REPORT_WAY_CHANNEL;
+		vj_conn_addrs(sock.vj, s->conn, &local, &remote);
+		r->local = endpoint_of(&local, CTL_PROTO_TCP);
+		r->remote = endpoint_of(&remote, CTL_PROTO_TCP);
+		break;
+	case SOCK_LISTEN:
+		r->way = s->has_listener ? REPORT_WAY_BOTH : REPORT_WAY_KERNEL;
+		if (!s->has_listener)
+			r->why = s->kernel_only ? s->why : REPORT_WHY_NOT_ACCEPTING;
+		break;
+	default:
+		r->way = REPORT_WAY_NONE;
+		r->why = s->state == SOCK_DEAD ? REPORT_WHY_CUT_OFF : REPORT_WHY_UNDECIDED;
+	}
+}
+
+static void describe(int fd, const struct sock *s, struct report_sock *r)
+{
+	*r = (struct report_sock){ .fd = fd };
+	if (s->state != SOCK_UDP) {
+		describe_tcp(s, r);
+	} else if (s->dgram->open) {
+		r->way = REPORT_WAY_BOTH;
+	} else {
+		r->way = REPORT_WAY_KERNEL;
+		r->why = s->dgram->stays ? s->why : REPORT_WHY_UNUSED;
+	}
+}
+
+/* Those that have left the table */
+static void tell_given_up(struct report_sheet *sheet)
+{
+	for (unsigned idx = 0; idx < FD_PAGE_CNT; idx++) {
+		for (unsigned i = 0; pages[idx] && i < PAGE_NOTES; i++) {
+			int fd = (int)(idx << FD_PAGE_BITS | i);
+			const struct note *n = &pages[idx][i];
+			struct report_sock r = { .fd = fd, .way = REPORT_WAY_KERNEL, .why = n->why };
+
+			if (n->why && !fd_peek(fd) && n->ino == inode_of(fd))
+				report_add(sheet, &r);
+		}
+	}
+}
+
+static void tell(struct report_sheet *sheet)
+{
+	struct report_sock r;
+
+	for (int fd = fd_next(0); fd >= 0; fd = fd_next(fd + 1)) {
+		const struct file *f = fd_peek(fd);
+
+		r = (struct report_sock){ .fd = fd, .way = REPORT_WAY_OURS };
+		if (f->kind == FILE_SOCK)
+			describe(fd, sock_of(fd_peek(fd)), &r);
+		if (f->kind != FILE_EPOLL)
+			report_add(sheet, &r);
+	}
+	tell_given_up(sheet);
+}
+
+void why_init(void)
+{
+	report_socks_hook = tell;
+}

@@ -1,0 +1,158 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""vj why: the path of every socket of a process, and the reason of each that is the kernel's"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+VJ = os.environ["VJ_BUILD_DIR"] + "/vj"
+
+SERVER = """
+import socket, sys, threading
+listener = socket.create_server(("127.0.0.1", 0))
+lazy = socket.create_server(("::1", 0), family=socket.AF_INET6)
+held = []
+def serve():
+    while True:
+        held.append(listener.accept()[0])
+threading.Thread(target=serve, daemon=True).start()
+print(listener.getsockname()[1], listener.fileno(), lazy.fileno(), flush=True)
+sys.stdin.read()
+"""
+
+CLIENT = """
+import socket, sys
+port, kernel_port = int(sys.argv[1]), int(sys.argv[2])
+IP_RECVTTL = 12
+def tcp(*address):
+    s = socket.socket()
+    if address:
+        s.connect(address)
+    return s
+held = {
+    "channel": tcp("127.0.0.1", port),
+    "NO_OWNER": tcp("127.0.0.1", kernel_port),
+    "UNDECIDED": tcp(),
+    "UNUSED": socket.socket(socket.AF_INET, socket.SOCK_DGRAM),
+    "OPTION": socket.socket(socket.AF_INET, socket.SOCK_DGRAM),
+    "other": socket.socket(socket.AF_UNIX),
+}
+far = socket.socket()
+far.setblocking(False)
+far.connect_ex(("192.0.2.1", 9))
+held["NOT_LOCAL"] = far
+udp = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+udp.bind(("::1", 0))
+held["both"] = udp
+held["OPTION"].bind(("127.0.0.1", 0))
+held["OPTION"].setsockopt(socket.IPPROTO_IP, IP_RECVTTL, 1)
+gone = tcp("127.0.0.1", kernel_port)
+again = gone.detach()
+socket.close(again)
+reused = open("/dev/null")
+print({name: s.fileno() for name, s in held.items()} | {"reused": reused.fileno()}, flush=True)
+sys.stdin.read()
+"""
+
+
+def start(program, *args, under=True):
+    way = [VJ, "run", "--"] if under else []
+    return subprocess.Popen([*way, sys.executable, "-c", program, *map(str, args)],
+                            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def run(*args, status=0):
+    """Return: what `vj why` printed; it must end with @status"""
+    done = subprocess.run([VJ, "why", *map(str, args)], capture_output=True, text=True, check=False)
+    assert done.returncode == status, (args, done)
+    return done.stdout + done.stderr
+
+
+def ask(pid):
+    """{fd: (path, why)}"""
+    said = json.loads(run("--json", pid))
+    return {s["fd"]: (s["path"], s.get("why", {}).get("name")) for s in said["sockets"]}, said
+
+
+def check_client(client, fds, port):
+    paths, said = ask(client.pid)
+    want = {"channel": ("channel", None), "both": ("both", None), "NO_OWNER": ("kernel", "NO_OWNER"),
+            "NOT_LOCAL": ("kernel", "NOT_LOCAL"), "UNDECIDED": ("undecided", "UNDECIDED"),
+            "UNUSED": ("kernel", "UNUSED"), "OPTION": ("kernel", "OPTION")}
+    for name, path in want.items():
+        assert paths[fds[name]] == path, (name, paths, fds)
+    assert fds["other"] not in paths and fds["reused"] not in paths and len(paths) == len(want), (paths, fds)
+    assert said["others"] >= 1, said
+    channel = next(s for s in said["sockets"] if s["fd"] == fds["channel"])
+    assert channel["remote"] == {"addr": "127.0.0.1", "port": port} and channel["local"]["port"], channel
+    text = run(client.pid)
+    assert "no program under vj run has that address and port" in text, text
+    assert f" 127.0.0.1:{port} " in text and text.startswith("python"), text
+
+
+def check_server(server, listener, lazy, port):
+    """One client on a channel, one that came through the kernel, a listener that nobody waits on"""
+    with socket.create_connection(("127.0.0.1", port)):
+        for _ in range(100):
+            paths, said = ask(server.pid)
+            if len(paths) == 4:
+                break
+            time.sleep(0.05)
+        assert paths[listener] == ("both", None) and paths[lazy] == ("kernel", "NOT_ACCEPTING"), paths
+        others = sorted(str(path) for fd, path in paths.items() if fd not in (listener, lazy))
+        assert others == sorted(map(str, (("channel", None), ("kernel", "ACCEPTED")))), said
+
+
+def check_outside():
+    """Processes whose sockets are all the kernel's"""
+    plain = start("import socket, sys; s = socket.create_server(('127.0.0.1', 0)); print(flush=True); sys.stdin.read()", under=False)
+    idle = start("import sys; print(flush=True); sys.stdin.read()")
+    try:
+        plain.stdout.readline()
+        idle.stdout.readline()
+        said = json.loads(run("--json", plain.pid))
+        assert said["reason"] == "it was not started under vj run" and len(said["sockets"]) == 1, said
+        assert said["sockets"][0]["listens"] and "why" not in said["sockets"][0], said
+        assert "nothing in it has wanted a channel" in run(idle.pid)
+        assert "no vjd answers" in run("--socket", "/nowhere", idle.pid)
+    finally:
+        for child in plain, idle:
+            child.kill()
+            child.wait()
+
+
+def main():
+    with tempfile.TemporaryDirectory(prefix="vj-test-why-") as run_dir, \
+            socket.create_server(("127.0.0.1", 0)) as kernel:
+        os.environ["XDG_RUNTIME_DIR"] = run_dir
+        os.environ.pop("VJ_SOCKET", None)
+        server = start(SERVER)
+        port, listener, lazy = map(int, server.stdout.readline().split())
+        client = start(CLIENT, port, kernel.getsockname()[1])
+        try:
+            fds = eval(client.stdout.readline())  # pylint: disable=eval-used
+            check_client(client, fds, port)
+            check_server(server, listener, lazy, port)
+            os.kill(client.pid, signal.SIGSTOP)
+            assert "does not come to it" in run(client.pid, status=1)
+            os.kill(client.pid, signal.SIGCONT)
+            check_client(client, fds, port)
+        finally:
+            client.kill()
+            server.kill()
+            client.wait()
+            server.wait()
+        check_outside()
+        assert "there is no process" in run(2 ** 22 + 1, status=1)
+        assert "of which process" in run(status=2)
+        assert "no process number" in run("x", status=2)
+    print("each socket's path and reason, as it is")
+
+
+main()
