@@ -1,0 +1,49 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+# Tools that look into a program, around and inside vj run: its calls do what they do on the kernel.
+. "${VJ_SOURCE_DIR:?}/tests/apps/lib.sh"
+need valgrind gdb strace
+
+calls=$build/tests/apps/calls
+"$calls" kernel >"$tmp/kernel"
+grep -q '^end$' "$tmp/kernel" || fail "calls ended early on the kernel"
+
+# gdb NAME: stops in a thread, looks around, goes on
+cat >"$tmp/gdb" <<-'GDB'
+	set pagination off
+	handle SIGPIPE SIGALRM SIGUSR1 SIGUSR2 nostop noprint pass
+	break drain
+	run channel >OUT
+	backtrace
+	info threads
+	continue
+GDB
+sed -i "s|OUT|$tmp/gdb.out|" "$tmp/gdb"
+
+# what NAME COMMAND...: its transcript is the kernel's; each with a vjd of its own, all at the same time
+declare -A running
+what() {
+	local name=$1
+	shift
+	VJ_SOCKET=$tmp/$name.sock "$vj" run -- "$@" >"$tmp/$name.out" 2>"$tmp/$name.err" &
+	running[$name]=$!
+	pids+=($!)
+}
+
+what valgrind valgrind -q --error-exitcode=9 "$calls" channel
+what strace strace -f -o "$tmp/strace.log" "$calls" channel
+what asan "$build/tests/apps/calls-asan" channel
+what tsan "$build/tests/apps/calls-tsan" channel
+VJ_SOCKET=$tmp/gdb.sock "$vj" run -- gdb -q -batch -x "$tmp/gdb" "$calls" >"$tmp/gdb.said" 2>"$tmp/gdb.err" &
+running[gdb]=$!
+pids+=($!)
+
+for name in "${!running[@]}"; do
+	wait "${running[$name]}" || { tail -n 20 "$tmp/$name.err"; fail "$name: ended with $?"; }
+	diff -u "$tmp/kernel" "$tmp/$name.out" || fail "$name: another result than on the kernel"
+	echo "$name: as on the kernel"
+done
+grep -q 'in drain (' "$tmp/gdb.said" || grep -q 'drain (arg=' "$tmp/gdb.said" || { cat "$tmp/gdb.said"; fail "gdb: did not stop in the thread"; }
+grep -q 'vj-helper' "$tmp/gdb.said" || fail "gdb: shows no helper thread"
+grep -q 'WARNING: ThreadSanitizer\|ERROR: AddressSanitizer\|runtime error' "$tmp/asan.err" "$tmp/tsan.err" && fail "a sanitizer complains"
+grep -q 'epoll_pwait' "$tmp/strace.log" || fail "strace: shows nothing"
