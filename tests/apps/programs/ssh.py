@@ -6,6 +6,7 @@ import os
 import pathlib
 
 NEEDS = ('sshd', 'ssh', 'scp', 'ssh-keygen', 'sha256sum')
+SERVER_ON_KERNEL = 'the process that takes the connection over has locked itself into a seccomp sandbox before'
 PORT = 7000
 
 CONF = '''
