@@ -22,7 +22,7 @@ import time
 
 FILES = pathlib.Path(__file__).parent / 'files'
 BUILD = pathlib.Path(os.environ['VJ_BUILD_DIR'])
-BEGIN_S, END_S, CLIENT_S = 15, 10, 60
+BEGIN_S, END_S, CLIENT_S = 30, 20, 100
 
 
 class Failed(Exception):
