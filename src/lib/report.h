@@ -42,7 +42,7 @@ enum report_way {
 	X(UNDECIDED,     "neither connected nor listening yet")                                                 \
 	X(NOT_ACCEPTING, "nobody in this process has waited for a connection yet")                              \
 	X(UNUSED,        "no datagram has been exchanged with a program under vj run yet")                      \
-	X(NOT_LOCAL,     "the address is another host's, or no single one: channels join programs of one host") \
+	X(NOT_LOCAL,     "the address is another host's, and no interface with channels is there, or no single one") \
 	X(NO_OWNER,      "no program under vj run has that address and port")                                   \
 	X(OWNER_GONE,    "the program that had that port on channels did not take the connection")              \
 	X(REFUSED,       "vjd refuses this user, or the port belongs to another user's program")                \
