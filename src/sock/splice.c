@@ -2,9 +2,10 @@
 /*
  * splice.c - sendfile() and splice(): bytes between a connection and a file or pipe, in this process
  *
- * What has been taken from one side must be accepted by the other. So room is looked for first; if it goes away
- * meanwhile (another thread writes to the same pipe or socket), the call waits for more even where the program asked it
- * not to.
+ * What has been taken from one side must be accepted by the other. A pipe is asked for room first; if that goes away
+ * meanwhile (another thread writes to it), the call waits for more even where the program asked it not to. From a pipe
+ * is taken what the connection has accepted: a call that falls short has to be one of libvj's, so that it tells when there is
+ * room again.
  */
 #include "sock/priv.h"
 
@@ -131,46 +132,19 @@ static long conn_to_pipe(int in_fd, int out_fd, size_t n, unsigned flags)
 	return r;
 }
 
-/* Bytes that a connection takes at once. Lock held. */
-static size_t conn_room(const struct sock *s)
+/* What the pipe would give, without taking it: by way of another one. Return: bytes; 0: closed; -errno. */
+static long pipe_peek(int fd, uint8_t *bytes, size_t n)
 {
-	struct vj_conn_info info = { .sz = sizeof(info) };
-	uint64_t size = 0, used;
+	int aux[2];
+	long r = SYS_CALL2(SYS_pipe2, aux, O_CLOEXEC | O_NONBLOCK);
 
-	if (s->state != SOCK_CONNECTED || vj_conn_info(sock.vj, s->conn, &info) ||
-	    vj_conn_option_get(sock.vj, s->conn, VJ_OPT_SNDBUF, &size))
-		return 0;
-	used = (uint64_t)info.unsent_bytes + info.in_flight_bytes;
-	return used < size ? (size_t)(size - used) : 0;
-}
-
-/* Wait for room. Lock held, given up meanwhile. Return: 0; -EAGAIN; -EPIPE and other errors of writing. */
-static long conn_writable(struct sock *s, bool wait, size_t *ret_room)
-{
-	struct blocking b = { .file = &s->file,
-			      .signals = sock_signals,
-			      .kernel_fd = -1,
-			      .timeout_ns = s->sndtimeo_ns };
-	long r = 0;
-
-	for (;;) {
-		uint32_t level;
-
-		ctx_process();
-		level = sock_level(s);
-		if (level & (EPOLLERR | EPOLLHUP)) {
-			r = conn_send(s, &(struct iovec){ (uint8_t[1]){ 0 }, 1 }, 1, MSG_DONTWAIT);
-			break; /* why, as write() says it */
-		}
-		*ret_room = level & EPOLLOUT ? conn_room(s) : 0;
-		if (s->shut_wr)
-			r = -EPIPE;
-		else if (!*ret_room)
-			r = wait ? block_wait(&b) : -EAGAIN;
-		if (r || *ret_room)
-			break;
-	}
-	block_end(&b);
+	if (r)
+		return r;
+	r = SYS_CALL4(SYS_tee, fd, aux[1], n, SPLICE_F_NONBLOCK);
+	if (r > 0)
+		r = sys_read(aux[0], bytes, (size_t)r);
+	sys_close(aux[0]);
+	sys_close(aux[1]);
 	return r;
 }
 
@@ -178,35 +152,24 @@ static long pipe_to_conn(int in_fd, int out_fd, size_t n, unsigned flags)
 {
 	uint8_t bytes[COPY_BYTES];
 	struct sock *s;
-	size_t room = 0, done = 0;
 	long r = pipe_ready(in_fd, POLLIN, pipe_waits(in_fd, flags)), got;
-	int waiting = 0;
 
-	if (r)
+	if (!r)
+		r = pipe_peek(in_fd, bytes, min_size(n, sizeof(bytes)));
+	if (r <= 0)
 		return r;
-	if (!ker_ioctl(in_fd, FIONREAD, (long)&waiting) && !waiting)
-		return 0; /* closed, whatever the socket says */
 	s = conn_enter(out_fd);
 	if (!s)
 		return -EBADF;
-	file_get(&s->file);
-	r = conn_writable(s, !s->nonblock, &room);
-	lock_drop();
-	got = r ? r : ker_read(in_fd, bytes, min_size(min_size(n, room), sizeof(bytes)));
-	lock_take();
-	while (got > 0 && done < (size_t)got) {
-		r = conn_send(s, &(struct iovec){ bytes + done, (size_t)got - done }, 1,
-			      flags & SPLICE_F_MORE ? MSG_MORE : 0);
-		if (r > 0)
-			done += (size_t)r;
-		else if (r == -EAGAIN)
-			conn_writable(s, true, &room);
-		else if (r != -EINTR)
-			break;
-	}
-	file_put(&s->file);
+	r = conn_send(s, &(struct iovec){ bytes, (size_t)r }, 1, flags & SPLICE_F_MORE ? MSG_MORE : 0);
 	lock_leave();
-	return got <= 0 ? got : done ? (long)done : r;
+	/* now it is taken */
+	for (long done = 0; done < r; done += got) {
+		got = sys_read(in_fd, bytes, min_size((size_t)(r - done), sizeof(bytes)));
+		if (got <= 0)
+			break; /* somebody else has read from this pipe meanwhile */
+	}
+	return r;
 }
 
 ssize_t sock_splice(int in_fd, off_t *in_off, int out_fd, off_t *out_off, size_t n, unsigned flags)

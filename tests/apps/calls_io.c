@@ -101,6 +101,43 @@ static void splice_bulk(const struct pair *p)
 	close(out[0]);
 }
 
+/* A call that fell short is told when there is room again. */
+static void test_splice_full(void)
+{
+	static char buf[4096];
+	struct epoll_event ev = { .events = EPOLLOUT };
+	int pipes[2], ep = epoll_create1(0);
+	struct pair p;
+	ssize_t n = 0;
+
+	title("splice, full");
+	pair_open(&p, AF_INET, "127.0.0.1");
+	must("pipe", !pipe(pipes));
+	fcntl(p.client, F_SETFL, O_NONBLOCK);
+	fcntl(pipes[1], F_SETFL, O_NONBLOCK);
+	for (int i = 0; i < 3; i++) { /* what is under way makes room once more */
+		do {
+			write(pipes[1], buf, sizeof(buf));
+			n = splice(pipes[0], NULL, p.client, NULL, sizeof(buf), 0);
+		} while (n > 0);
+		settle();
+	}
+	say("splice at last", n);
+	say("add", epoll_ctl(ep, EPOLL_CTL_ADD, p.client, &ev));
+	say("wait", epoll_wait(ep, &ev, 1, 0));
+	for (int i = 0; i < 3; i++) {
+		while (recv(p.server, buf, sizeof(buf), MSG_DONTWAIT) > 0)
+			;
+		settle();
+	}
+	say("wait", epoll_wait(ep, &ev, 1, 1000));
+	say("splice", splice(pipes[0], NULL, p.client, NULL, 1000, 0));
+	close(pipes[0]);
+	close(pipes[1]);
+	close(ep);
+	pair_close(&p);
+}
+
 static void test_splice(void)
 {
 	int pipes[2];
@@ -429,6 +466,7 @@ static void test_many_accept(void)
 void calls_io(void)
 {
 	test_splice();
+	test_splice_full();
 	test_v2();
 	test_rcvlowat(false);
 	test_rcvlowat(true);

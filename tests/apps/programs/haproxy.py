@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""haproxy with two threads in front of two servers, as HTTP and as bare TCP."""
+"""haproxy with two threads in front of two servers, as HTTP and as bare TCP, spliced."""
 
 import re
 
@@ -27,6 +27,8 @@ backend servers
 	server two 127.0.0.1:{BACKS[1]}
 listen tcp
 	mode tcp
+	option splice-request
+	option splice-response
 	bind 127.0.0.1:{TCP}
 	server one 127.0.0.1:{BACKS[0]}
 '''
@@ -45,7 +47,8 @@ def play(lab):
     pages = sorted(lab.client('curl', '-sS', f'http://127.0.0.1:{HTTP}/data') for _ in range(2))
     for page in pages:
         lab.say_data('http', page)
-    lab.say_data('tcp', lab.client('curl', '-sS', f'http://127.0.0.1:{TCP}/data'))
+    for _ in range(5):
+        lab.say_data('tcp, spliced', lab.client('curl', '-sS', f'http://127.0.0.1:{TCP}/data'))
     said = lab.client('wrk', '-t', 1, '-c', 20, '-d', 1, f'http://127.0.0.1:{HTTP}/name').decode()
     lab.say('wrk', 'errors' in said, 'Non-2xx' in said, int(re.search(r'(\d+) requests in', said).group(1)) > 20)
     lab.stop(proxy, ok=(0, 130, 143, -15))
