@@ -7,7 +7,6 @@ Plays NAME.py four times: all on the kernel, all on channels, and each side alon
 
     NEEDS = ('redis-server', 'redis-cli')    # programs; one that is missing skips the test
     KERNEL = 'why'                           # optional: connections of the second setting may be the kernel's, and why
-    SERVER_ON_KERNEL = 'why'                 # optional: the server does not work under vj run
     PATH = ('/usr/lib/...',)                 # optional: more places of programs
     AS_USER = True                           # optional: not as root; then `nobody` plays it
     def play(lab): ...                       # see lab.py
@@ -101,9 +100,6 @@ def main():
 def play_all(module):
     want = None
     for server, client in SETTINGS:
-        if server == 'vj' and hasattr(module, 'SERVER_ON_KERNEL'):
-            print(f'server on vj, client on {client}: left out: {module.SERVER_ON_KERNEL}')
-            continue
         got, opens = play_once(module, server, client)
         if not got:
             raise lab_module.Failed('nothing said')

@@ -6,7 +6,7 @@ import os
 import pathlib
 
 NEEDS = ('sshd', 'ssh', 'scp', 'ssh-keygen', 'sha256sum')
-SERVER_ON_KERNEL = 'the process that takes the connection over has locked itself into a seccomp sandbox before'
+KERNEL = 'sshd confines its children by seccomp'
 PORT = 7000
 
 CONF = '''
@@ -27,7 +27,7 @@ def play(lab):
     for key in 'host', 'user':
         lab.tool('ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-f', lab.tmp / key)
     conf = lab.write('sshd.conf', CONF.format(tmp=lab.tmp))
-    server = lab.server('sshd', '/usr/sbin/sshd', '-D', '-e', '-f', conf, '-p', PORT, port=PORT)
+    server = lab.server('sshd', '/usr/sbin/sshd', '-D', '-e', '-f', conf, '-p', PORT, port=PORT, leases=False)
     opts = ['-F', 'none', '-i', lab.tmp / 'user', '-o', 'StrictHostKeyChecking=no', '-o', f'UserKnownHostsFile={lab.tmp}/known',
             '-o', 'LogLevel=ERROR', '-o', 'BatchMode=yes', '-o', f'Port={PORT}', '-o', f'User={getpass.getuser()}']
     data = lab.random_file('data', 5000000)
