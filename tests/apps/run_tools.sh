@@ -30,7 +30,7 @@ what() {
 	pids+=($!)
 }
 
-what valgrind valgrind -q --error-exitcode=9 "$calls" channel
+what valgrind valgrind -q "$calls" channel
 what strace strace -f -o "$tmp/strace.log" "$calls" channel
 what asan "$build/tests/apps/calls-asan" channel
 what tsan "$build/tests/apps/calls-tsan" channel
@@ -39,11 +39,13 @@ running[gdb]=$!
 pids+=($!)
 
 for name in "${!running[@]}"; do
-	wait "${running[$name]}" || { tail -n 20 "$tmp/$name.err"; fail "$name: ended with $?"; }
+	wait "${running[$name]}" || { tail -n 20 "$tmp/$name.err"; fail "$name: ended badly"; }
 	diff -u "$tmp/kernel" "$tmp/$name.out" || fail "$name: another result than on the kernel"
 	echo "$name: as on the kernel"
 done
 grep -q 'in drain (' "$tmp/gdb.said" || grep -q 'drain (arg=' "$tmp/gdb.said" || { cat "$tmp/gdb.said"; fail "gdb: did not stop in the thread"; }
 grep -q 'vj-helper' "$tmp/gdb.said" || fail "gdb: shows no helper thread"
 grep -q 'WARNING: ThreadSanitizer\|ERROR: AddressSanitizer\|runtime error' "$tmp/asan.err" "$tmp/tsan.err" && fail "a sanitizer complains"
+# pointers to nowhere that the calls are given on purpose are told as parameters of system calls
+grep -E 'Invalid (read|write|free)|uninitialised' "$tmp/valgrind.err" && fail "valgrind complains"
 grep -q 'epoll_pwait' "$tmp/strace.log" || fail "strace: shows nothing"
