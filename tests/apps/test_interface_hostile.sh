@@ -1,0 +1,137 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# Clients that send garbage to a vjd that offers channels at an interface: each is cut off, or refused, alone. Connections over
+# the interface go on, other clients are served at once, and no device, descriptor or channel is left.
+
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/interface_lib.sh"
+need python3 redis-server redis-cli redis-benchmark
+
+start_vjd --attach eth0
+start redis.log "${on_server[@]}" "$vj" run -- redis-server --port 7000 --bind 0.0.0.0 :: --protected-mode no --save '' --dir "$tmp"
+until_true has_lease 7000
+[ "$(at_client timeout 5 redis-cli -h fd77::2 -p 7000 ping)" = PONG ] || fail "redis does not serve"
+
+cat >"$tmp/hostile.py" <<'PY'
+import glob, os, random, re, socket, struct, sys
+source, path, what, cnt = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
+header = open(source).read()
+version = int(re.search(r"CTL_VERSION\s*=?\s*(\d+)", header)[1])
+numbers = {name: int(nr) for name, nr in re.findall(r"X\((\w+),\s*(\d+),\s*(?:CLIENT|DAEMON|EVENT),", header)}
+rng = random.Random(5)
+
+def connect(hello=True):
+	s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+	s.settimeout(20)
+	s.connect(path)
+	if hello:
+		body = struct.pack("<IIiI", version, 0, os.getpid(), 0) + b"hostile".ljust(32, b"\0") + b"1".ljust(32, b"\0")
+		s.send((struct.pack("<II", numbers["HELLO"], 1) + body).ljust(128, b"\0"))
+		while True:
+			got = s.recv(128)
+			assert got, "HELLO was not liked"
+			if struct.unpack_from("<I", got)[0] == numbers["WELCOME"]:
+				break
+	return s
+
+def message(name, body=b"", seq=2):
+	return (struct.pack("<II", numbers[name], seq) + body).ljust(128, b"\0")
+
+# struct ctl_interface of a request
+def interface(ifindex, name=b"", key=bytes(16)):
+	return struct.pack("<10I", ifindex, *[0] * 9) + bytes(16) + bytes(8) + key + name.ljust(32, b"\0")
+
+def ends(s):
+	try:
+		while s.recv(4096):
+			pass
+	except ConnectionError:
+		pass # closed with something unread; a time-out is another exception
+
+def answer(s):
+	while True:
+		msg, fds, *_ = socket.recv_fds(s, 128, 8)
+		for fd in fds:
+			os.close(fd)
+		assert msg, "cut off"
+		kind = struct.unpack_from("<I", msg)[0]
+		if kind != numbers["INTERFACE_NEWS"] and kind != numbers["RESOLVED"]:
+			return kind
+
+def send(s, data, fds=()):
+	try:
+		socket.send_fds(s, [data], fds)
+	except (BrokenPipeError, ConnectionResetError):
+		pass
+
+ifindex = int(sys.argv[5])
+held = 0
+for i in range(cnt):
+	s = connect()
+	if what == "bytes":	# of any length, of a message's, and of a known type
+		data = bytearray(rng.randbytes(128 if i % 2 else rng.randint(1, 4096)))
+		if i % 4 == 3:
+			data[:4] = struct.pack("<I", rng.randint(0, 60))
+		send(s, data)
+		ends(s)
+	elif what == "descriptors": # where none belong, and daemon's own messages
+		name = ("INTERFACE", "RESOLVE", "ATTACH", "DETACH", "INTERFACE_OPEN", "RESOLVED", "INTERFACE_NEWS")[i % 7]
+		send(s, message(name, interface(ifindex)), [0] * rng.randint(1, 8))
+		ends(s)
+	elif what == "fields":	# well-formed as far as length goes
+		name = ("INTERFACE", "RESOLVE")[i % 2]
+		send(s, message(name, rng.randbytes(120)))
+		ends(s)
+	elif what == "keys":	# nobody's channels are had by guessing, of this interface or others
+		send(s, message("INTERFACE", interface((ifindex, 0, 1, 0xffffffff)[i % 4], key=rng.randbytes(16))))
+		assert answer(s) in (numbers["REFUSED"],), "a channel of somebody else's"
+	elif what == "neighbours": # a flood of those that are not there
+		for k in range(100):
+			send(s, message("RESOLVE", (bytes(10) + b"\xff\xff\x0a\x4d" + rng.randbytes(2)) + struct.pack("<II", ifindex, 0)))
+	elif what == "leave":	# in the middle of having a channel made
+		send(s, message("INTERFACE", interface(ifindex)))
+	elif what == "then":	# with a channel, which ends with its owner
+		send(s, message("INTERFACE", interface(ifindex)))
+		got = answer(s)
+		assert got == numbers["INTERFACE_OPEN"], f"{got}: no channel"
+		held += 1
+		send(s, rng.randbytes(128))
+		ends(s)
+	s.close()
+if what == "then":
+	assert held == cnt, f"{held} channels, not {cnt}"
+print("done")
+PY
+
+devices() {
+	ip -n "$server" -br link | grep -c '^vjh' || true
+}
+descriptors() {
+	find "/proc/$vjd/fd" -mindepth 1 | wc -l
+}
+as_before() {
+	[ "$(devices)" = "$devices_before" ] && [ "$(descriptors)" = "$descriptors_before" ]
+}
+ifindex=$(ip -n "$server" -o link show eth0 | cut -d: -f1)
+devices_before=$(devices)
+descriptors_before=$(descriptors)
+[ "$devices_before" = 1 ] || fail "$devices_before channels, not 1"
+
+(while at_client redis-benchmark -h 10.77.0.2 -p 7000 -t get -n 20000 -c 20 -q; do [ ! -e "$tmp/enough" ] || exit 0; done) \
+	>"$tmp/load.log" 2>&1 &
+load=$!
+pids+=("$load")
+for what in "bytes 300" "descriptors 140" "fields 200" "keys 40" "neighbours 10" "leave 10" "then 8"; do
+	# shellcheck disable=SC2086
+	at_server timeout 60 python3 "$tmp/hostile.py" "$VJ_SOURCE_DIR/src/control/msg.h" "$VJ_SOCKET" $what "$ifindex" \
+		>"$tmp/hostile.log" 2>&1 || fail "$what: $(tail -3 "$tmp/hostile.log")"
+	timeout 5 "$vj" status >/dev/null || fail "$what: vjd does not answer others"
+	[ "$(at_client timeout 5 redis-cli -h 10.77.0.2 -p 7000 ping)" = PONG ] || fail "$what: redis does not serve"
+done
+touch "$tmp/enough"
+wait "$load" || fail "the load suffered: $(tail -2 "$tmp/load.log")"
+until_true as_before
+malformed=$("$vj" status | sed -n 's/.* requests refused, \([0-9]*\) malformed$/\1/p')
+((malformed >= 600)) || fail "$malformed messages were found malformed"
+exit 0
