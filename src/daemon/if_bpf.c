@@ -353,7 +353,7 @@ void if_dispatch_close(struct if_dispatch *d)
 		close(d->gate_fd);
 }
 
-void if_dispatch_detach(struct if_dispatch *d)
+void if_dispatch_unhook(const struct if_dispatch *d)
 {
 	LIBBPF_OPTS(bpf_xdp_attach_opts, opts);
 	uint32_t id = 0;
@@ -367,6 +367,10 @@ void if_dispatch_detach(struct if_dispatch *d)
 			       &opts);
 		close(fd);
 	}
+}
+
+void if_dispatch_remove(struct if_dispatch *d)
+{
 	pins_remove(d->pin_dir);
 	if_dispatch_close(d);
 }

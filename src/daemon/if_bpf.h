@@ -55,8 +55,11 @@ void if_dispatch_set_mac(const struct if_dispatch *d, const uint8_t mac[static 6
 /** if_dispatch_forget() - Channel @nr is no more: frames for it are the kernel's. @host_ifindex: 0: not known */
 void if_dispatch_forget(const struct if_dispatch *d, uint32_t nr, uint32_t host_ifindex);
 
-/** if_dispatch_detach() - Detach and unpin: the kernel has the interface to itself */
-void if_dispatch_detach(struct if_dispatch *d);
+/** if_dispatch_unhook() - Off the interface: from here on all frames are the kernel's. The maps stay; removal follows */
+void if_dispatch_unhook(const struct if_dispatch *d);
+
+/** if_dispatch_remove() - Unpin and close, after if_dispatch_unhook() */
+void if_dispatch_remove(struct if_dispatch *d);
 
 /** if_dispatch_close() - Let it serve on */
 void if_dispatch_close(struct if_dispatch *d);

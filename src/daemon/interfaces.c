@@ -296,11 +296,13 @@ static void iface_end(struct interfaces *s, struct iface *i)
 {
 	struct if_chan *c;
 
+	/* first of all, so that no peer's SYN goes to a channel that ends: it would be asked again a second later */
+	if_dispatch_unhook(&i->dispatch);
 	tell_all(s, i, CTL_INTERFACE_GONE);
 	while ((c = TAILQ_FIRST(&i->chans)) != NULL)
 		chan_end(s, i, c);
 	TAILQ_REMOVE(&s->ifaces, i, entry);
-	if_dispatch_detach(&i->dispatch);
+	if_dispatch_remove(&i->dispatch);
 	host_watch_attach(s->host, i->ifindex, false);
 	iface_record(s, i, false);
 	free(i);
