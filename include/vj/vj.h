@@ -42,6 +42,18 @@ struct vj_udp { uint32_t v; };
 
 /* ---- the application ------------------------------------------------------------------------------------------ */
 
+/**
+ * enum vj_mtu_probing - Finding the path MTU without ICMP (RFC 4821), of TCP over interfaces
+ *
+ * Other settings of TCP over interfaces are the host's, net.ipv4.tcp_*, as they were when the first channel at an interface was opened.
+ */
+enum vj_mtu_probing {
+	VJ_MTU_PROBING_HOST,	   /* as net.ipv4.tcp_mtu_probing; if that is 0, which nobody needs to have set: VJ_MTU_PROBING_BLACK_HOLE */
+	VJ_MTU_PROBING_OFF,	   /* only what routers say counts */
+	VJ_MTU_PROBING_BLACK_HOLE, /* search when full segments are lost again and again */
+	VJ_MTU_PROBING_ALWAYS,	   /* each connection begins with small segments */
+};
+
 /** struct vj_options - initialise with VJ_OPTIONS_INIT; 0 and NULL mean the default */
 struct vj_options {
 	size_t sz;
@@ -54,6 +66,7 @@ struct vj_options {
 	const char *pcap_path;	 /* record every frame here */
 	void (*log)(void *arg, int level, const char *line); /* level as in syslog(3); default: nothing is printed */
 	void *log_arg;
+	uint8_t mtu_probing;	 /* enum vj_mtu_probing */
 };
 #define VJ_OPTIONS_INIT { .sz = sizeof(struct vj_options) }
 

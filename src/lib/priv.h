@@ -142,6 +142,7 @@ struct vj {
 	uint32_t flow; /* of the next connection */
 	struct ports ports;
 	struct stack_config stack_cfg;
+	uint8_t mtu_probing; /* enum vj_mtu_probing, as the program wants it */
 	uint64_t channels_violated;
 	uint64_t wakes_closed, rx_bytes_closed, tx_bytes_closed; /* of links already gone */
 	struct moves *moves; /* NULL: none yet */
@@ -157,6 +158,8 @@ struct vj {
 /* ---- vj.c */
 void lib_log(const struct vj *vj, int level, const char *fmt, ...) VJ_PRINTF(3, 4);
 uint64_t lib_clock_ns(void);
+/* New connections go by what the administrator has set for TCP, and by what the program wants instead. */
+void lib_host_settings(struct vj *vj);
 
 /* ---- addr.c */
 /* Return: 0; -EINVAL: too short; -EAFNOSUPPORT. */

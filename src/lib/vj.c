@@ -5,6 +5,7 @@
 #include "driver/pcap.h"
 #include "lib/own_fd.h"
 #include "lib/move.h"
+#include "lib/sysctl.h"
 #include "vj_version.h"
 
 #include <errno.h>
@@ -79,11 +80,34 @@ static unsigned cpu_cnt(void)
 
 static int options_check(const struct vj_options *o)
 {
-	if (o->sz != sizeof(*o) || o->spin_us < -1 || o->spin_us > 1000000 || o->conns_max > 1u << 24)
+	if (o->sz != sizeof(*o) || o->spin_us < -1 || o->spin_us > 1000000 || o->conns_max > 1u << 24 ||
+	    o->mtu_probing > VJ_MTU_PROBING_ALWAYS)
 		return -EINVAL;
 	if (o->socket_path && strlen(o->socket_path) >= sizeof(((struct vj *)0)->socket_path))
 		return -EINVAL;
 	return 0;
+}
+
+static uint8_t mtu_probing_of(uint8_t wanted)
+{
+	static const uint8_t modes[] = {
+		[VJ_MTU_PROBING_HOST] = STACK_MTU_PROBE_BLACK_HOLE, /* until the host's is known */
+		[VJ_MTU_PROBING_OFF] = STACK_MTU_PROBE_OFF,
+		[VJ_MTU_PROBING_BLACK_HOLE] = STACK_MTU_PROBE_BLACK_HOLE,
+		[VJ_MTU_PROBING_ALWAYS] = STACK_MTU_PROBE_ALWAYS,
+	};
+
+	return modes[wanted];
+}
+
+void lib_host_settings(struct vj *vj)
+{
+	struct tcp_settings *set = &vj->stack_cfg.tcp;
+
+	sysctl_read(SYSCTL_DIR, set);
+	if (vj->mtu_probing != VJ_MTU_PROBING_HOST)
+		set->mtu_probing = mtu_probing_of(vj->mtu_probing);
+	tcp_settings_set(vj->stack, set);
 }
 
 static void options_apply(struct vj *vj, const struct vj_options *o)
@@ -100,11 +124,13 @@ static void options_apply(struct vj *vj, const struct vj_options *o)
 			*c = '?';
 	if (spin_us > 0 && cpu_cnt() > 1)
 		vj->spin_ns = (uint64_t)spin_us * 1000;
+	vj->mtu_probing = o->mtu_probing;
 	vj->stack_cfg = (struct stack_config){
 		.conns_max = o->conns_max ? o->conns_max : CONNS_DEFAULT,
 		.mem_bytes_max = o->mem_bytes_max ? o->mem_bytes_max : host_memory_bytes() / 2,
 		.sndbuf_bytes = o->sndbuf_bytes,
 		.rcvbuf_bytes = o->rcvbuf_bytes,
+		.tcp.mtu_probing = mtu_probing_of(o->mtu_probing),
 		.mem_get = chunk_get,
 		.mem_put = chunk_put,
 	};

@@ -189,6 +189,20 @@ static const char *pcap_path(char buf[static PATH_MAX])
 	return buf;
 }
 
+/* $VJ_MTU_PROBING, by the numbers of net.ipv4.tcp_mtu_probing; anything else is the host's. */
+static uint8_t mtu_probing(void)
+{
+	static const char *const modes[] = {
+		[VJ_MTU_PROBING_OFF] = "0", [VJ_MTU_PROBING_BLACK_HOLE] = "1", [VJ_MTU_PROBING_ALWAYS] = "2"
+	};
+	const char *value = env_value(ENV_MTU_PROBING);
+
+	for (uint8_t i = VJ_MTU_PROBING_OFF; value && i < ARRAY_SIZE(modes); i++)
+		if (!strcmp(value, modes[i]))
+			return i;
+	return VJ_MTU_PROBING_HOST;
+}
+
 /* Ours would be missing among the program's: it would fail where the kernel's sockets work. */
 static int limit_check(void)
 {
@@ -211,6 +225,7 @@ static int context_open(void)
 	opts.log = log_of_lib;
 	opts.socket_path = env_value(ENV_SOCKET);
 	opts.pcap_path = pcap_path(pcap);
+	opts.mtu_probing = mtu_probing();
 	err = vj_open(&opts, &sock.vj);
 	if (err) {
 		ctx_say("no channels: vjd: %s", strerror(-err));
