@@ -120,6 +120,7 @@ int lease_take(struct vj *vj, uint8_t proto, const struct endpoint *local, unsig
 	}
 	if (proto != CTL_PROTO_RAW && !ip_addr_is_loopback(&local->addr))
 		control_want_interfaces(vj);
+	route_forget_all(vj); /* that nobody was there */
 	*ret_lease = l;
 	return 0;
 }

@@ -77,14 +77,17 @@ struct lease {
 
 /*
  * Which link leads to an endpoint. Direct-mapped; forgotten whenever vjd reports a change. An endpoint that several
- * applications own (SO_REUSEPORT) has a route that says how many, and one to each.
+ * applications own (SO_REUSEPORT) has a route that says how many, and one to each. That nobody owns an endpoint (whom we
+ * may talk to) is remembered too, for a moment, when it was asked for several times.
  */
-enum { ROUTE_CNT = 64, ROUTE_ALL = UINT32_MAX };
+enum { ROUTE_CNT = 64, ROUTE_ALL = UINT32_MAX, ROUTE_MISS = UINT32_MAX - 1 };
 struct route {
 	struct endpoint remote;
 	uint8_t proto; /* 0: empty */
-	uint32_t owner; /* which of them; ROUTE_ALL: all */
-	uint32_t owners; /* ROUTE_ALL: how many */
+	int8_t err; /* ROUTE_MISS: what vjd answered */
+	uint32_t owner; /* which of them; ROUTE_ALL: all; ROUTE_MISS: none */
+	uint32_t owners; /* ROUTE_ALL: how many; ROUTE_MISS: how often in a row */
+	uint64_t asked_ns; /* ROUTE_MISS: the last time */
 	struct vj_link *link; /* NULL: @owners have one each */
 	uint64_t table_seq; /* of an interface's link: when it was found */
 };

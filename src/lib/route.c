@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* route.c - which link leads to an endpoint, and which port to use there */
+#include "base/time.h"
 #include "lib/iflink.h"
 #include "lib/priv.h"
 
@@ -7,6 +8,14 @@
 #include <string.h>
 
 enum { PORTS_ASK_MIN = 256 };
+
+/*
+ * A client of a kernel's server that connects thousands of times a second must not ask vjd each time. So the answer that
+ * nobody is there counts for a moment once it was given MISSES_MIN times in a row; the first few connections ask,
+ * because a server that has just been started is to be found.
+ */
+enum { MISSES_MIN = 4 };
+#define MISS_NS (50 * NS_PER_MS)
 
 static struct route *route_slot(struct vj *vj, uint8_t proto, const struct endpoint *remote, uint32_t owner)
 {
@@ -131,6 +140,45 @@ static int route_out(struct vj *vj, uint8_t proto, const struct endpoint *remote
 	return 0;
 }
 
+/* vjd has said how many there are, and made a channel to that which @flow chooses. */
+static void route_remember_owners(struct vj *vj, uint8_t proto, const struct endpoint *remote, uint32_t flow,
+				  uint32_t owners, struct vj_link *link)
+{
+	struct route *all = route_slot(vj, proto, remote, ROUTE_ALL), *one;
+
+	owners = max_u32(owners, 1);
+	*all = (struct route){ .remote = *remote, .proto = proto, .owner = ROUTE_ALL, .owners = owners };
+	if (owners == 1) {
+		all->link = link;
+		return;
+	}
+	one = route_slot(vj, proto, remote, flow % owners);
+	if (one != all) /* else it has to be asked for each time */
+		*one = (struct route){ .remote = *remote, .proto = proto, .owner = flow % owners, .link = link };
+}
+
+/* Return: 0: ask; else the answer that was given lately. */
+static int route_missed(struct vj *vj, uint8_t proto, const struct endpoint *remote)
+{
+	const struct route *miss = route_slot(vj, proto, remote, ROUTE_MISS);
+
+	if (!route_is(miss, proto, remote, ROUTE_MISS) || miss->owners < MISSES_MIN)
+		return 0;
+	return lib_clock_ns() - miss->asked_ns < MISS_NS ? miss->err : 0;
+}
+
+static void route_remember_miss(struct vj *vj, uint8_t proto, const struct endpoint *remote, int err)
+{
+	struct route *miss = route_slot(vj, proto, remote, ROUTE_MISS);
+	uint64_t now_ns = lib_clock_ns();
+
+	if (!route_is(miss, proto, remote, ROUTE_MISS) || now_ns - miss->asked_ns >= 2 * MISS_NS)
+		*miss = (struct route){ .remote = *remote, .proto = proto, .owner = ROUTE_MISS };
+	miss->owners = min_u32(miss->owners + 1, MISSES_MIN);
+	miss->err = (int8_t)err;
+	miss->asked_ns = now_ns;
+}
+
 /*
  * To spread connections over the owners of an endpoint they must be known one by one: vjd says how many there are, and
  * @flow modulo that chooses, here and there. When one comes or goes vjd says so, and all routes are asked for anew.
@@ -155,21 +203,19 @@ int route_find(struct vj *vj, uint8_t proto, const struct endpoint *remote, uint
 		*ret_link = link;
 		return 0;
 	}
-	err = route_ask(vj, proto, remote, flow, &link, &owners);
+	err = route_missed(vj, proto, remote);
 	if (err)
-		return err == -EHOSTUNREACH ? route_out(vj, proto, remote, ret_link) : err;
-	*ret_link = link;
-	owners = max_u32(owners, 1);
-	*all = (struct route){ .remote = *remote, .proto = proto, .owner = ROUTE_ALL, .owners = owners };
-	if (owners == 1) {
-		all->link = link;
-		return 0;
-	}
-	owner = flow % owners;
-	one = route_slot(vj, proto, remote, owner);
-	if (one != all) /* else it has to be asked for each time */
-		*one = (struct route){ .remote = *remote, .proto = proto, .owner = owner, .link = link };
-	return 0;
+		return err;
+	err = route_ask(vj, proto, remote, flow, &link, &owners);
+	if (err == -EHOSTUNREACH)
+		err = route_out(vj, proto, remote, &link);
+	else if (!err)
+		route_remember_owners(vj, proto, remote, flow, owners, link);
+	if (err == -EHOSTUNREACH || err == -EACCES)
+		route_remember_miss(vj, proto, remote, err);
+	if (!err)
+		*ret_link = link;
+	return err;
 }
 
 static unsigned ports_total(const struct ports *p, uint8_t proto)

@@ -375,6 +375,57 @@ static void test_refusals(void **state)
 	assert_int_equal(vj_listen(a, (struct sockaddr *)&at, sizeof(in), 0, 0, -1, 0, &l), -EINVAL);
 }
 
+/* That nobody is there is asked three times for sure; from the fourth on the answer holds for 50 ms, without vjd. */
+static void test_nobody_there(void **state)
+{
+	struct sockaddr_storage at;
+	struct vj_listener l = listen_on(a, AF_INET, &at);
+	struct vj_conn c;
+	uint64_t took_ms = UINT64_MAX;
+	int err = -1;
+
+	(void)state;
+	vj_unlisten(a, l);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(vj_connect(b, (struct sockaddr *)&at, sizeof(struct sockaddr_in), NULL, 0, 0, &c), -EHOSTUNREACH);
+	assert_int_equal(vj_listen(a, (struct sockaddr *)&at, sizeof(struct sockaddr_in), 16, 0, -1, 0, &l), 0);
+	assert_int_equal(vj_connect(b, (struct sockaddr *)&at, sizeof(struct sockaddr_in), NULL, 0, 0, &c), 0);
+	vj_conn_close(b, c);
+	vj_unlisten(a, l);
+	usleep(150000);
+	pump();
+
+	for (int tries = 0; tries < 10 && took_ms >= 100; tries++) { /* a slow machine may need more than 50 ms */
+		uint64_t start_ms;
+		pid_t pid;
+
+		for (int i = 0; i < 4; i++)
+			assert_int_equal(vj_connect(b, (struct sockaddr *)&at, sizeof(struct sockaddr_in), NULL, 0, 0, &c),
+					 -EHOSTUNREACH);
+		kill(vjd_pid, SIGSTOP);
+		pid = fork();
+		if (!pid) {
+			usleep(300000);
+			kill(vjd_pid, SIGCONT);
+			_exit(0);
+		}
+		start_ms = now_ms();
+		err = vj_connect(b, (struct sockaddr *)&at, sizeof(struct sockaddr_in), NULL, 0, 0, &c);
+		took_ms = now_ms() - start_ms;
+		waitpid(pid, NULL, 0);
+		assert_int_equal(err, -EHOSTUNREACH);
+	}
+	assert_true(took_ms < 100);
+
+	/* and who comes is found all the same */
+	assert_int_equal(vj_listen(a, (struct sockaddr *)&at, sizeof(struct sockaddr_in), 16, 0, -1, 0, &l), 0);
+	for (uint64_t until_ms = now_ms() + 10000; err && now_ms() < until_ms; usleep(5000))
+		err = vj_connect(b, (struct sockaddr *)&at, sizeof(struct sockaddr_in), NULL, 0, 0, &c);
+	assert_int_equal(err, 0);
+	vj_conn_close(b, c);
+	vj_unlisten(a, l);
+}
+
 static void test_to_myself(void **state)
 {
 	struct sockaddr_storage at;
@@ -877,6 +928,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_udp, pair_setup, pair_teardown),
 		cmocka_unit_test_setup_teardown(test_refusals, pair_setup, pair_teardown),
 		cmocka_unit_test_setup_teardown(test_info, pair_setup, pair_teardown),
+		cmocka_unit_test_setup_teardown(test_nobody_there, pair_setup, pair_teardown),
 		cmocka_unit_test_setup_teardown(test_to_myself, pair_setup, pair_teardown),
 		cmocka_unit_test_setup_teardown(test_raw, pair_setup, pair_teardown),
 		cmocka_unit_test_setup_teardown(test_idle_is_free, pair_setup, pair_teardown),
