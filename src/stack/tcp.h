@@ -78,6 +78,7 @@
 #define TCP_DELACK_MAX_MS 200u
 #define TCP_QUICKACKS 16
 #define TCP_TUNE_IDLE_MS 60000u
+#define TCP_TS_RECENT_S (24u * 24 * 3600) /* RFC 7323 5.5 */
 #define TCP_MIN_RTT_MS 300000u /* a path may have changed that long after its shortest round trip */
 #define TCP_FIN_WAIT_2_MS 60000u
 #define TCP_TIME_WAIT_MS 60000u
@@ -517,6 +518,21 @@ static inline uint32_t tcp_setting(uint32_t value, uint32_t value_default)
 static inline uint32_t tcp_now_ms(const struct stack *s)
 {
 	return (uint32_t)(s->now_us / US_PER_MS);
+}
+
+static inline uint32_t tcp_now_s(const struct stack *s)
+{
+	return (uint32_t)(s->now_us / US_PER_SEC);
+}
+
+/* @ts_val is to be echoed from now on, and nothing older to be taken (RFC 7323 4.3, 5.3). */
+static inline void tcp_ts_take(const struct stack *s, struct conn c, uint32_t ts_val)
+{
+	struct tcp_tally *tally = tcb_tally(s, c);
+
+	c.t->ts_recent = ts_val;
+	if (tally != NULL)
+		tally->ts_recent_s = tcp_now_s(s);
 }
 
 /* Rounded up: where deadlines count from, so that none is early */

@@ -117,16 +117,11 @@ static bool ack_deferred(const struct stack *s, struct tcb *t, const struct tcp_
 	return true;
 }
 
-/* SYN_RECEIVED. Return: false: dropped, or gone. */
+/* SYN_RECEIVED, and our SYN is acknowledged. Return: false: not yet established, or gone. */
 static bool ack_syn_received(struct stack *s, struct conn c, const struct tcp_seg *seg)
 {
 	struct tcb *t = c.t;
 
-	if (seg->ack != t->snd_nxt || t->snd_nxt == t->snd_una) {
-		tcp_drop(s, c, STACK_DROP_TCP_ACK);
-		tcp_reply_rst(s, seg->pkt, &seg->view);
-		return false;
-	}
 	if (ack_deferred(s, t, seg))
 		return false;
 	if (!tcp_conn_established(s, c) || t->state != TCP_ESTABLISHED)
@@ -135,16 +130,39 @@ static bool ack_syn_received(struct stack *s, struct conn c, const struct tcp_se
 	return true;
 }
 
-static bool ack_in_range(struct stack *s, struct conn c, const struct tcp_seg *seg)
+static bool ack_in_range(const struct stack *s, struct conn c, uint32_t ack)
 {
 	const struct tcb *t = c.t;
-	uint32_t max_wnd = (uint32_t)UINT16_MAX << tcb_snd_wscale(t);
 
-	if (seq_leq(seg->ack, t->snd_nxt) && seq_geq(seg->ack, t->snd_una - max_wnd))
+	if (t->state == TCP_SYN_RECEIVED)
+		return ack == t->snd_nxt && t->snd_nxt != t->snd_una;
+	return seq_leq(ack, t->snd_nxt) && seq_geq(ack, t->snd_una - tcp_snd_wnd_max(s, c));
+}
+
+static bool ack_check(struct stack *s, struct conn c, const struct tcp_seg *seg)
+{
+	if ((seg->flags & TCP_ACK) == 0) {
+		tcp_drop(s, c, STACK_DROP_TCP_NO_ACK);
+		return false;
+	}
+	if (ack_in_range(s, c, seg->ack))
 		return true;
 	tcp_drop(s, c, STACK_DROP_TCP_ACK);
-	tcp_challenge(s, c);
+	if (c.t->state == TCP_SYN_RECEIVED)
+		tcp_reply_rst(s, seg->pkt, &seg->view);
+	else
+		tcp_challenge(s, c);
 	return false;
+}
+
+/*
+ * RFC 7323 4.3, R3; by now the segment is the peer's as far as can be told. With an acknowledgement
+ * of before the last it came late, and has no news (as Linux).
+ */
+static void ack_timestamp(struct stack *s, struct conn c, const struct tcp_seg *seg)
+{
+	if (seq_leq(seg->view.seq, c.t->rcv_acked) && seq_geq(seg->ack, c.t->snd_una))
+		tcp_ts_take(s, c, seg->opts.ts_val);
 }
 
 /* RFC 5681 2: a duplicate acknowledgement */
@@ -190,16 +208,12 @@ bool tcp_ack_input(struct stack *s, struct conn c, struct tcp_seg *seg)
 		.syn = opening || tcb_has(t, TF_FASTOPEN),
 	};
 
-	if ((seg->flags & TCP_ACK) == 0) {
-		tcp_drop(s, c, STACK_DROP_TCP_NO_ACK);
+	if (!ack_check(s, c, seg))
 		return false;
-	}
-	if (opening) {
-		if (!ack_syn_received(s, c, seg))
-			return false;
-	} else if (!ack_in_range(s, c, seg)) {
+	if (has_ts)
+		ack_timestamp(s, c, seg);
+	if (opening && !ack_syn_received(s, c, seg))
 		return false;
-	}
 	if (unlikely(tcb_has(t, TF_FASTOPEN)))
 		tcp_fastopen_acked(s, c);
 	if (unlikely(opening && t->sndq.bytes != 0)) /* both sides called, we with data */

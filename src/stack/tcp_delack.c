@@ -97,6 +97,13 @@ void tcp_delack_seen(struct stack *s, struct conn c)
 	tune->snd_wnd_max = max_u32(tune->snd_wnd_max, c.t->snd_wnd);
 }
 
+uint32_t tcp_snd_wnd_max(const struct stack *s, struct conn c)
+{
+	const struct tcp_tune *tune = tcb_tune(s, c);
+
+	return tune != NULL ? max_u32(tune->snd_wnd_max, c.t->snd_wnd) : c.t->snd_wnd;
+}
+
 static void count_arrival(struct stack *s, struct conn c, bool ahead, uint32_t len)
 {
 	struct tcp_tally *tally = tcb_tally(s, c);

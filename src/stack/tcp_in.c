@@ -89,10 +89,21 @@ static void seg_trim(struct tcb *t, struct tcp_seg *seg)
 	}
 }
 
-static bool seg_paws_bad(const struct tcb *t, const struct tcp_seg *seg)
+/*
+ * RFC 7323 5.3. Nothing is older than a timestamp that has itself grown too old to compare with
+ * (5.5), nor than 0: some say 0 in SYN and their clock's time only from then on (as Linux).
+ */
+static bool seg_paws_bad(const struct stack *s, struct conn c, const struct tcp_seg *seg)
 {
-	return tcb_has(t, TF_TS) && (seg->opts.present & TCP_HAS_TS) != 0 &&
-	       (seg->flags & TCP_RST) == 0 && time_before32(seg->opts.ts_val, t->ts_recent);
+	const struct tcb *t = c.t;
+	const struct tcp_tally *tally;
+
+	if (!tcb_has(t, TF_TS) || (seg->opts.present & TCP_HAS_TS) == 0 ||
+	    (seg->flags & TCP_RST) != 0 || !time_before32(seg->opts.ts_val, t->ts_recent))
+		return false;
+	tally = tcb_tally(s, c);
+	return t->ts_recent != 0 &&
+	       (tally == NULL || tcp_now_s(s) - tally->ts_recent_s <= TCP_TS_RECENT_S);
 }
 
 /* What of it was received before (RFC 2883); seq_trim() has not been called. */
@@ -117,12 +128,9 @@ static bool in_seq(struct stack *s, struct conn c, struct tcp_seg *seg)
 	bool old;
 
 	seq_duplicate(s, t, seg);
-	if (seg_paws_bad(t, seg)) {
+	if (seg_paws_bad(s, c, seg)) {
 		why = STACK_DROP_TCP_PAWS;
 	} else if (seq_geq(seg->seq + seq_len, t->rcv_acked) && seq_leq(seg->seq, t->rcv_adv)) {
-		if (tcb_has(t, TF_TS) && (seg->opts.present & TCP_HAS_TS) != 0 &&
-		    (seg->flags & TCP_RST) == 0 && seq_leq(seg->seq, t->rcv_acked))
-			t->ts_recent = seg->opts.ts_val;
 		old = seq_len != 0 && seq_leq(seg->seq + seq_len, t->rcv_nxt);
 		seg_trim(t, seg);
 		/*
@@ -265,7 +273,7 @@ void tcp_steps_input(struct stack *s, struct conn c, struct tcp_seg *seg)
 static void in_time_wait(struct stack *s, struct conn c, struct tcp_seg *seg)
 {
 	struct tcb *t = c.t;
-	bool old = seg_paws_bad(t, seg);
+	bool old = seg_paws_bad(s, c, seg);
 	bool newer = !old && (seq_gt(seg->seq, t->rcv_nxt) ||
 			      (tcb_has(t, TF_TS) && (seg->opts.present & TCP_HAS_TS) != 0 &&
 			       time_after32(seg->opts.ts_val, t->ts_recent)));
@@ -366,7 +374,7 @@ static VJ_COLD void fast_seen(struct stack *s, struct conn c, struct tcp_view vi
 	struct tcb *t = c.t;
 
 	if (tcb_has(t, TF_TS) && t->rcv_nxt == t->rcv_acked)
-		t->ts_recent = tcp_plain_ts_val(&view);
+		tcp_ts_take(s, c, tcp_plain_ts_val(&view));
 	tcp_delack_seen(s, c);
 }
 

@@ -16,6 +16,7 @@ void tcp_tally_begin(struct stack *s, struct conn c)
 			.bytes_acked = active, /* SYN */
 			.segs_in = 1,
 			.segs_out = active,
+			.ts_recent_s = tcp_now_s(s),
 		};
 }
 

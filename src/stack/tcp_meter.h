@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * What a connection counts about itself. It is told (tcp_info()), and never decides anything.
+ * What a connection counts about itself. It is told (tcp_info()), and never decides anything, but
+ * for the age of ts_recent.
  *
  *	struct tcp_tally	links that can lose, from establishment on
  *	struct tcp_meter	... from the first data sent on
@@ -17,7 +18,10 @@ struct conn;
 struct tcp_ack;
 struct tcp_news;
 
-/* What a connection on a link that can lose has counted since it was established */
+/*
+ * What a connection on a link that can lose has counted since it was established. Aligned
+ * to 4, so that it has no hole at its end: there are millions.
+ */
 struct tcp_tally {
 	uint64_t bytes_rcvd;  /* in order */
 	uint64_t bytes_acked; /* by the peer; SYN of an active opening and FIN count, as in Linux */
@@ -28,7 +32,8 @@ struct tcp_tally {
 	uint32_t data_segs_out; /* sent again included */
 	uint32_t ooo_segs;	/* received ahead of a hole */
 	uint32_t meter;		/* struct tcp_meter, 0: none */
-};
+	uint32_t ts_recent_s;	/* second in which tcb.ts_recent was set */
+} VJ_PACKED VJ_ALIGNED(4);
 
 /* What keeps the sender from being faster. Only the first is no time in which it is busy. */
 enum tcp_limit {

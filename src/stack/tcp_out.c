@@ -529,15 +529,10 @@ static void out_drained(struct stack *s, struct conn c)
 static VJ_COLD bool out_cut_may_go(const struct stack *s, struct conn c, uint32_t len)
 {
 	const struct tcb *t = c.t;
-	const struct tcp_tune *tune;
-	uint32_t most = t->snd_wnd;
 
-	if (tcb_no_loss(t))
-		return t->snd_una == t->snd_nxt || len >= most / 2;
-	tune = tcb_tune(s, c);
-	if (tune != NULL)
-		most = max_u32(most, tune->snd_wnd_max);
-	return len >= most / 2;
+	if (tcb_no_loss(t) && t->snd_una == t->snd_nxt)
+		return true;
+	return len >= tcp_snd_wnd_max(s, c) / 2;
 }
 
 bool tcp_out_may_send(const struct stack *s, struct conn c, uint32_t unsent, uint32_t len)

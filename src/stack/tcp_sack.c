@@ -30,9 +30,10 @@ static bool sack_is_valid(const struct tcb *t, const struct tcp_sack *b)
 	       seq_gt(b->left, t->snd_una);
 }
 
-static bool dsack_is_valid(const struct tcb *t, const struct tcp_sack *b)
+static bool dsack_is_valid(const struct stack *s, struct conn c, const struct tcp_sack *b)
 {
-	uint32_t max_wnd = (uint32_t)UINT16_MAX << tcb_snd_wscale(t);
+	const struct tcb *t = c.t;
+	uint32_t max_wnd = tcp_snd_wnd_max(s, c);
 
 	return seq_lt(b->left, b->right) && seq_leq(b->right, t->snd_nxt) &&
 	       b->right - b->left <= max_wnd && seq_geq(b->left, t->snd_una - max_wnd);
@@ -55,7 +56,7 @@ static bool dsack_is_credible(struct stack *s, struct tcb *t, const struct tcp_s
 static void dsack_take(struct stack *s, struct conn c, struct tcp_rtx *rtx,
 		       const struct tcp_sack *b, struct tcp_news *news)
 {
-	if (!dsack_is_valid(c.t, b)) {
+	if (!dsack_is_valid(s, c, b)) {
 		tcp_drop(s, c, STACK_DROP_TCP_SACK);
 		return;
 	}

@@ -94,6 +94,11 @@ void tcp_delack_sent(struct stack *s, struct conn c, uint32_t seq, uint32_t len)
 bool tcp_delack_knows(const struct stack *s, struct conn c);
 /* Any segment of a synchronized connection arrived. */
 void tcp_delack_seen(struct stack *s, struct conn c);
+/*
+ * MAX.SND.WND of RFC 5961 5.2 and Max(SND.WND) of RFC 9293 3.8.6.2.1: the largest window that the
+ * peer has offered, in bytes. After a pause, since then; on links that cannot lose, now.
+ */
+uint32_t tcp_snd_wnd_max(const struct stack *s, struct conn c);
 /* How long an acknowledgement may wait now, in ms */
 uint32_t tcp_delack_ms(const struct stack *s, struct conn c);
 /* It has waited as long as it may, and nothing carried it. */

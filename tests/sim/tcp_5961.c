@@ -205,6 +205,78 @@ static void s5_2_ack(void **state)
 	SEND_BETWEEN(40 * MS, 46 * MS, ". 1:1(0) ack 101");
 }
 
+/* 5.2: MAX.SND.WND is what the peer has offered, not what it could: here 64 KiB of 1 GiB. */
+static void s5_2_max_window(void **state)
+{
+	struct line *t = *state;
+
+	t->peer_win = 4;
+	line_established_passive(t, "mss 1000,wscale 14");
+	RECV(0, "P. 1:101(100) ack -1000000000");
+	SEND(". 1:1(0) ack 1");
+	RECV(500 * MS, "P. 1:101(100) ack -65536");
+	SEND(". 1:1(0) ack 1");
+	assert_int_equal(stats(t).drops[STACK_DROP_TCP_ACK], 2);
+	line_read_error(t, EAGAIN);
+	RECV(0, ". 1:1(0) ack 1 win 8");
+	RECV(0, ". 1:1(0) ack 1 win 0");
+	RECV(0, "P. 1:101(100) ack -131071 win 0"); /* the largest counts, not the last */
+	line_read(t, 100);
+	IGNORE();
+}
+
+/* 5.2, RFC 7323 4.3: what is not acceptable leaves no timestamp that PAWS would measure the peer's by. */
+static void s5_2_timestamp(void **state)
+{
+	static const char *const forged[] = {
+		"P. -500:500(1000) ack 2000000000 <TS val 1000000000 ecr 0>",
+		". 1:1(0) ack 2000000000 <TS val 1000000000 ecr 0>",
+		". 1:1(0) ack -70000 <TS val 1000000000 ecr 0>",
+		". 1:1(0) ack 0 <TS val 1000000000 ecr 0>", /* possible, but late */
+		"P -500:500(1000) <TS val 1000000000 ecr 0>",
+		"S 1:1(0) <mss 1000,TS val 1000000000 ecr 0>",
+		"S. -5:-5(0) ack 1 <mss 1000,TS val 1000000000 ecr 0>",
+	};
+	struct line *t = *state;
+
+	line_established_passive(t, "mss 1012,TS val 10 ecr 0");
+	for (unsigned int i = 0; i < ARRAY_SIZE(forged); i++) {
+		RECV(1 * SEC, forged[i]);
+		IGNORE();
+		RECV(1 * SEC, ". 0:0(0) ack 1 <TS val 12 ecr *>"); /* tells what TS.Recent is */
+		SEND(". 1:1(0) ack 1 <TS val * ecr 11>");
+	}
+	RECV(10 * MS, "P. 1:11(10) ack 1 <TS val 30 ecr *>");
+	line_read(t, 10);
+	SEND_BETWEEN(0, 200 * MS, ". 1:1(0) ack 11 <TS val * ecr 30>");
+	assert_int_equal(stats(t).drops[STACK_DROP_TCP_PAWS], 0);
+}
+
+/* ... nor before the handshake is over */
+static void s5_2_timestamp_syn_received(void **state)
+{
+	static const char *const forged[] = {
+		"P. 1:501(500) ack 2000000000 <TS val 1000000000 ecr 0>",
+		"P 1:501(500) <TS val 1000000000 ecr 0>",
+		"S 0:0(0) <mss 1012,TS val 1000000000 ecr 0>",
+	};
+	struct line *t = *state;
+
+	line_listen(t);
+	RECV(0, "S 0:0(0) <mss 1012,sackOK,TS val 10 ecr 0>");
+	SEND("S. 0:0(0) ack 1 <mss *,sackOK,TS val * ecr 10>");
+	for (unsigned int i = 0; i < ARRAY_SIZE(forged); i++) {
+		RECV(100 * MS, forged[i]);
+		IGNORE();
+	}
+	RECV(10 * MS, ". 1:1(0) ack 1 <TS val 11 ecr *>");
+	line_accept(t);
+	RECV(10 * MS, "P. 1:11(10) ack 1 <TS val 30 ecr *>");
+	line_read(t, 10);
+	IGNORE();
+	assert_int_equal(stats(t).drops[STACK_DROP_TCP_PAWS], 0);
+}
+
 /* ---- 7, 10: how often we answer -------------------------------------------------------------- */
 
 /* One connection: Linux's tcp_invalid_ratelimit */
@@ -313,6 +385,8 @@ int main(void)
 		LINE_TEST(s4_2_half_open),	   LINE_TEST(s4_2_syn_received),
 		LINE_TEST(s5_2_ack),		   LINE_TEST(s7_one_connection),
 		LINE_TEST(s7_syn_received),	   LINE_TEST(s7_quota),
+		LINE_TEST(s5_2_max_window),	   LINE_TEST(s5_2_timestamp),
+		LINE_TEST(s5_2_timestamp_syn_received),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -544,6 +544,51 @@ static void paws(void **state)
 	assert_int_equal(line_state(t), TCP_CLOSED);
 }
 
+/* RFC 7323 5.5: after 24 days without one, any timestamp is later; also if we spoke first. */
+static void paws_s5_5_idle(void **state)
+{
+	enum { DAY_S = 86400 };
+	struct line *t = *state;
+
+	line_established_passive(t, "mss 1012,TS val 10 ecr 0");
+	NOTHING_FOR(24 * DAY_S * SEC - SEC);
+	RECV(0, "P. 1:11(10) ack 1 <TS val 2160000030 ecr *>");
+	SEND(". 1:1(0) ack 1 <TS val * ecr 11>");
+	assert_int_equal(dropped(t, STACK_DROP_TCP_PAWS), 1);
+	NOTHING_FOR(DAY_S * SEC); /* what was refused counts for nothing */
+	line_write(t, 100);
+	SEND("P. 1:101(100) ack 1");
+	RECV(10 * MS, "P. 1:11(10) ack 101 <TS val 2246400030 ecr *>");
+	line_read(t, 10);
+	SEND_BETWEEN(0, 200 * MS, ". 101:101(0) ack 11");
+	NOTHING_FOR(50 * DAY_S * SEC); /* longer than 2^32 ms */
+	RECV(0, "P. 11:21(10) ack 101 <TS val 2246400029 ecr *>");
+	line_read(t, 10);
+	SEND_BETWEEN(0, 200 * MS, ". 101:101(0) ack 21");
+	RECV(10 * MS, "P. 21:31(10) ack 101 <TS val 2246400028 ecr *>");
+	SEND(". 101:101(0) ack 21");
+	assert_int_equal(dropped(t, STACK_DROP_TCP_PAWS), 2);
+}
+
+/* RFC 7323 5.3, as Linux: a SYN that says 0 says nothing of the clock. */
+static void paws_s5_3_zero(void **state)
+{
+	struct line *t = *state;
+
+	line_listen(t);
+	RECV(0, "S 0:0(0) <mss 1012,TS val 0 ecr 0>");
+	SEND("S. 0:0(0) ack 1 <mss *,TS val * ecr 0>");
+	RECV(10 * MS, ". 1:1(0) ack 1 <TS val 3000000000 ecr *>");
+	line_accept(t);
+	option(t, TCP_OPT_QUICKACK, 1);
+	RECV(0, "P. 1:11(10) ack 1 <TS val 3000000001 ecr *>");
+	SEND(". 1:1(0) ack 11 <TS val * ecr 3000000001>");
+	line_read(t, 10);
+	RECV(0, "P. 11:21(10) ack 1 <TS val 2999999999 ecr *>");
+	SEND(". 1:1(0) ack 11 <TS val * ecr 3000000001>");
+	assert_int_equal(dropped(t, STACK_DROP_TCP_PAWS), 1);
+}
+
 /*
  * RFC 7323 4.3: what is echoed is of the segment that the acknowledgement answers, the first of
  * several
@@ -725,6 +770,8 @@ int main(void)
 		LINE_TEST(out_of_order_limit),
 		LINE_TEST(urgent),
 		LINE_TEST(paws),
+		LINE_TEST(paws_s5_5_idle),
+		LINE_TEST(paws_s5_3_zero),
 		LINE_TEST(ts_recent),
 		LINE_TEST(send_buffer),
 		LINE_TEST(borrow),
