@@ -101,6 +101,14 @@ static long long clock_us(struct play *p)
 	return tv.tv_sec * 1000000LL + tv.tv_usec - p->start_us;
 }
 
+static void sleep_until(struct play *p, long long until_us)
+{
+	long long now_us = clock_us(p);
+
+	if (until_us > now_us)
+		p->table.usleep(p->table.userdata, (useconds_t)(until_us - now_us));
+}
+
 /* ---- what leaves ----------------------------------------------------------------------------- */
 
 /* One packet. Return: false: it is the answer to echo request @seq. */
@@ -152,12 +160,14 @@ static void out_expect(struct play *p, const char *want)
 
 	if (p->trace)
 		return;
-	out_collect(p);
 	if (strcmp(want, "none") == 0) {
+		sleep_until(p, p->now_us);
+		out_collect(p);
 		if (p->out_cnt != 0)
 			fail(p, "a packet leaves that should not", p->out[p->out_first].text);
 		return;
 	}
+	out_collect(p);
 	while (p->out_cnt == 0)
 		out_receive(p, 0);
 	out = &p->out[p->out_first];
@@ -561,14 +571,6 @@ static void info_check(struct play *p, char *text)
 		else if (labs(got - want) > tolerance)
 			fail(p, "TCP_INFO", more);
 	}
-}
-
-static void sleep_until(struct play *p, long long until_us)
-{
-	long long now_us = clock_us(p);
-
-	if (until_us > now_us)
-		p->table.usleep(p->table.userdata, (useconds_t)(until_us - now_us));
 }
 
 static void line_packet(struct play *p, const char *text)

@@ -11,7 +11,7 @@
  *	+0 &read 3 1000 = 1000 @.2	a call that blocks, made by a second thread, and how long it takes
  *	+0 info cwnd=10 state=1		members of TCP_INFO
  *	+0 < icmp frag 1400		an ICMP error about the first unacknowledged segment: frag MTU, port, host
- *	+0 > none			nothing has left since
+ *	+0 > none			nothing has left, and does not until then
  *
  * What leaves and is not expected fails the play. Everything that has left by now is collected by an echo request: its
  * reply comes last. "ipv4" or "ipv6" as a line of its own: only for that family; else a play runs for both. "flags ...": as
