@@ -105,13 +105,16 @@ static void ack_window(struct stack *s, struct conn c, const struct tcp_seg *seg
 		ack_closed(s, c);
 }
 
-/* DEFER_ACCEPT: a bare ACK is no reason yet to wake the program (as Linux). */
+/*
+ * DEFER_ACCEPT: a bare ACK is no reason yet to wake the program (as Linux). Its time is the SYN-ACK's timer; what a
+ * cookie brought back has none, and is not put off.
+ */
 static bool ack_deferred(const struct stack *s, struct tcb *t, const struct tcp_seg *seg)
 {
 	struct tcp_ext *ext = tcb_ext(s, t);
 
 	if (likely(ext == NULL) || t->backoff >= ext->defer || !tcb_has(t, TF_EMBRYO) ||
-	    seg->len != 0 || (seg->flags & TCP_FIN) != 0)
+	    !tcb_has(t, TF_RTX_TIMER) || seg->len != 0 || (seg->flags & TCP_FIN) != 0)
 		return false;
 	ext->deferred = true;
 	return true;

@@ -387,10 +387,47 @@ static void flood_100000(void **state)
 	assert_int_equal(stats(t).tcp_conns, 1);
 }
 
+/*
+ * RFC 4987 3.6: a cookie that comes back with DEFER_ACCEPT in force is accepted at once, for there is no SYN-ACK whose
+ * timer could end the wait: what is left of 700 is what the backlog holds, and it goes with the program's tcp_accept().
+ */
+static void rfc4987_3_6_deferred(void **state)
+{
+	struct line *t = *state;
+	uint32_t accepted = 0;
+
+	line_listen(t);
+	tcp_listener_backlog(t->s, t->listener, EMBRYOS);
+	assert_int_equal(tcp_listener_option_set(t->s, t->listener, TCP_OPT_DEFER_ACCEPT_S, 5), 0);
+	flood(t, EMBRYOS);
+	for (unsigned int i = 0; i < 700; i++) {
+		struct tcp_id id;
+
+		t->peer.port++;
+		RECV(0, "S 0:0(0) <mss 1460>");
+		SEND("S. 0:0(0) ack 1");
+		RECV(0, ". 1:1(0) ack 1");
+		NOTHING();
+		if (tcp_accept(t->s, t->listener, 1, &id) == 0) {
+			accepted++;
+			tcp_abort(t->s, id);
+			SEND("R. 1:1(0) ack 1");
+		}
+	}
+	assert_int_equal(stats(t).tcp_cookies_ok, 700);
+	assert_int_equal(accepted, 700);
+	for (unsigned int i = 0; i < 3600; i++) {
+		t->now_us += 1 * SEC;
+		drain(t);
+	}
+	assert_int_equal(stats(t).tcp_conns, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		LINE_TEST(options_by_timestamp),
+		LINE_TEST(rfc4987_3_6_deferred),
 		LINE_TEST(ecn_by_timestamp),
 		LINE_TEST(options_not_offered),
 		LINE_TEST(options_without_timestamp),
