@@ -236,7 +236,7 @@ struct tcp_ext {
 	uint32_t notsent_lowat;	  /* bytes; 0: none */
 	uint32_t user_timeout_ms; /* 0: none */
 	uint32_t uto_s;		  /* RFC 5482: ADV_UTO; 0: not enabled */
-	uint32_t seen_ms;	  /* KEEPALIVE: last segment from the peer */
+	uint32_t seen_ms;	  /* KEEPALIVE: last acceptable segment from the peer */
 	uint32_t probe_ms;	  /* PERSIST: first probe since the window closed */
 	uint32_t fin_seq;	  /* FIN_AHEAD */
 	uint32_t ooo_head;	  /* struct tcp_ooo, in order of seq, disjoint and not adjacent */
@@ -889,6 +889,8 @@ void tcp_timer_linger(struct stack *s, struct conn c, uint32_t ms);
 void tcp_timer_synack(struct stack *s, struct conn c);
 /* Keep-alive was switched on, or its times changed. */
 void tcp_timer_keepalive(struct stack *s, struct conn c);
+/* It is on, and something acceptable came. */
+void tcp_timer_keepalive_seen(struct stack *s, const struct tcb *t);
 /* tune exists from now on. */
 void tcp_timer_tune(struct stack *s, struct conn c);
 /* No timer any more */

@@ -234,12 +234,6 @@ void tcp_steps_input(struct stack *s, struct conn c, struct tcp_seg *seg)
 		seg->wnd <<= tcb_snd_wscale(t);
 	if (!tcb_no_loss(t))
 		tcp_delack_seen(s, c);
-	if (tcb_has(t, TF_KEEPALIVE)) {
-		struct tcp_ext *ext = tcb_ext(s, t);
-
-		ext->seen_ms = tcp_now_ms_ceil(s);
-		ext->keep_probes = 0;
-	}
 	if (unlikely(tcb_has(t, TF_FASTOPEN)) && !tcp_fastopen_input(s, c, seg))
 		return;
 	if (!in_seq(s, c, seg))
@@ -250,6 +244,8 @@ void tcp_steps_input(struct stack *s, struct conn c, struct tcp_seg *seg)
 		return;
 	if (!tcp_ack_input(s, c, seg))
 		return;
+	if (tcb_has(t, TF_KEEPALIVE)) /* the peer lives: nobody else knows these numbers */
+		tcp_timer_keepalive_seen(s, t);
 	if (tcb_has(t, TF_ECN))
 		tcp_ecn_data(t, seg);
 	tcp_uto_input(s, t, &seg->opts);

@@ -310,12 +310,17 @@ void tcp_timer_linger(struct stack *s, struct conn c, uint32_t ms)
 	timer_rtx_set(s, c, ms);
 }
 
-void tcp_timer_keepalive(struct stack *s, struct conn c)
+void tcp_timer_keepalive_seen(struct stack *s, const struct tcb *t)
 {
-	struct tcp_ext *ext = tcb_ext(s, c.t);
+	struct tcp_ext *ext = tcb_ext(s, t);
 
 	ext->seen_ms = tcp_now_ms_ceil(s);
 	ext->keep_probes = 0;
+}
+
+void tcp_timer_keepalive(struct stack *s, struct conn c)
+{
+	tcp_timer_keepalive_seen(s, c.t);
 	timer_sync(s, c);
 }
 

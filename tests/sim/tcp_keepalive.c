@@ -35,6 +35,28 @@ static void keepalive(void **state)
 	line_read_error(t, ETIMEDOUT);
 }
 
+/* RFC 1122 4.2.3.6: of a segment that is not acceptable anybody who knows the ports may be the author. */
+static void rfc1122_4_2_3_6_stranger(void **state)
+{
+	struct line *t = *state;
+
+	line_established_passive(t, "mss 1000");
+	option(t, TCP_OPT_KEEPIDLE_S, 10);
+	option(t, TCP_OPT_KEEPINTVL_S, 2);
+	option(t, TCP_OPT_KEEPCNT, 2);
+	option(t, TCP_OPT_KEEPALIVE, 1);
+	RECV(9 * SEC, ". 1000000000:1000000000(0) ack 1"); /* sequence number */
+	SEND(". 1:1(0) ack 1");
+	SEND_BETWEEN(990 * MS, 1005 * MS, ". 0:0(0) ack 1");
+	RECV(1 * SEC, ". 1:1(0) ack 1000000000"); /* acknowledgement */
+	SEND(". 1:1(0) ack 1");
+	SEND_BETWEEN(990 * MS, 1005 * MS, ". 0:0(0) ack 1");
+	RECV(1 * SEC, ". 1000000000:1000000000(0) ack 1");
+	SEND(". 1:1(0) ack 1");
+	SEND_BETWEEN(990 * MS, 1005 * MS, "R. 1:1(0) ack 1");
+	line_read_error(t, ETIMEDOUT);
+}
+
 /* We answer the peer's, with a byte and without. */
 static void keepalive_answer(void **state)
 {
@@ -409,6 +431,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		LINE_TEST(keepalive),
+		LINE_TEST(rfc1122_4_2_3_6_stranger),
 		LINE_TEST(keepalive_answer),
 		LINE_TEST(keepalive_off),
 		LINE_TEST(keepalive_defaults),
