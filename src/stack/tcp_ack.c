@@ -231,6 +231,7 @@ bool tcp_ack_input(struct stack *s, struct conn c, struct tcp_seg *seg)
 		if (tcb_has(t, TF_FIN_SENT) && t->snd_una == t->snd_nxt)
 			return ack_fin(s, c);
 	} else if (!tcb_no_loss(t)) {
+		tcp_rtx_heard(s, c);
 		ack.dup = ack_is_dup(t, seg, old_wnd);
 		if (ack.dup || (seg->opts.present & TCP_HAS_SACK) != 0)
 			tcp_recovery_ack(s, c, t->snd_una, &ack);

@@ -372,6 +372,8 @@ static VJ_COLD void fast_seen(struct stack *s, struct conn c, struct tcp_view vi
 	if (tcb_has(t, TF_TS) && t->rcv_nxt == t->rcv_acked)
 		tcp_ts_take(s, c, tcp_plain_ts_val(&view));
 	tcp_delack_seen(s, c);
+	if (unlikely(t->backoff != 0) && view.ack == t->snd_una)
+		tcp_rtx_heard(s, c);
 }
 
 static VJ_COLD void fast_arrived(struct stack *s, struct conn c, struct tcp_view view)

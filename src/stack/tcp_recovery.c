@@ -308,6 +308,7 @@ void tcp_recovery_ack(struct stack *s, struct conn c, uint32_t prior_una,
 	if (news.acked != 0) {
 		rtx->expiries = 0;
 		rtx->stuck = false;
+		rtx->shut = false;
 	}
 	if (!tcb_synchronized(t)) {
 		syn_acked(s, c, rtx, &news);

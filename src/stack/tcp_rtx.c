@@ -149,10 +149,13 @@ static uint32_t rtx_stuck_ms(const struct stack *s, const struct tcp_rtx *rtx)
 	return rtx->stuck ? tcp_now_ms(s) - rtx->stuck_ms : 0;
 }
 
-/*
- * The peer has taken its window back: it lives as long as it says so, once in twice the longest RTO
- * at least (as Linux).
- */
+/* The peer has taken its window back, and somebody waits for it to open. */
+static bool rtx_is_shut(const struct tcb *t)
+{
+	return t->snd_wnd == 0 && tcb_has(t, TF_OWNED);
+}
+
+/* ... It lives as long as it says so, once in twice the longest RTO at least (as Linux). */
 static bool rtx_window_given_up(const struct stack *s, const struct tcb *t,
 				const struct tcp_rtx *rtx, uint32_t stuck_ms)
 {
@@ -171,7 +174,7 @@ static bool rtx_given_up(const struct stack *s, struct conn c, const struct tcp_
 	uint32_t stuck_ms = rtx_stuck_ms(s, rtx);
 	uint32_t user_ms = rtx_user_timeout_ms(s, c.t);
 
-	if (c.t->snd_wnd == 0 && tcb_has(c.t, TF_OWNED))
+	if (rtx_is_shut(c.t))
 		return rtx_window_given_up(s, c.t, rtx, stuck_ms);
 	if (rtx->expiries == 0)
 		return false;
@@ -184,15 +187,38 @@ static bool rtx_rto(struct stack *s, struct conn c, struct tcp_rtx *rtx)
 	s->stats.tcp_timeouts++;
 	if (rtx_given_up(s, c, rtx))
 		return tcp_conn_done(s, c, rtx_error(rtx));
-	tcp_mtu_timeout(s, c);
-	tcp_recovery_timeout(s, c);
-	rtx->expiries = (uint8_t)min_u32(rtx->expiries + 1u, UINT8_MAX);
+	if (rtx_is_shut(c.t)) {
+		rtx->shut = true;
+		tcp_recovery_timeout(s, c);
+	} else {
+		tcp_mtu_timeout(s, c);
+		tcp_recovery_timeout(s, c);
+		rtx->expiries = (uint8_t)min_u32(rtx->expiries + 1u, UINT8_MAX);
+	}
 	c.t->backoff = (uint8_t)min_u32(c.t->backoff + 1u, UINT8_MAX);
 	if (tcp_rtx_output(s, c) != 0)
 		tcp_output_later(s, c);
 	if (!tcb_has(c.t, TF_RTX_TIMER))
 		tcp_timer_rto(s, c, true);
 	return true;
+}
+
+void tcp_rtx_heard(struct stack *s, struct conn c)
+{
+	struct tcb *t = c.t;
+	struct tcp_rtx *rtx = tcb_rtx(s, t);
+
+	if (rtx == NULL || !rtx->shut)
+		return;
+	rtx->closed_ms = tcp_now_ms(s);
+	if (t->snd_wnd == 0)
+		return;
+	/* It is open again: what waited for that goes soon, and the time to give up begins anew. */
+	rtx->shut = false;
+	rtx->stuck = false;
+	rtx->expiries = 0;
+	t->backoff = 0;
+	tcp_timer_rto(s, c, false);
 }
 
 bool tcp_rtx_timeout(struct stack *s, struct conn c)

@@ -129,7 +129,7 @@ struct tcp_rtx {
 	uint32_t dups;	    /* without SACK: segments beyond snd_una that have left the network */
 	uint32_t small_end; /* end of the last segment that was not full: Nagle, Minshall */
 	uint32_t stuck_ms;  /* `stuck`: since when. Of SYN: since the first left */
-	uint32_t closed_ms; /* when the peer said last that its window is closed; as yet 0 */
+	uint32_t closed_ms; /* when the peer said last that its window is closed; `shut`: anything. As yet 0 */
 	uint32_t probe_ms;  /* `probing`: since when */
 	struct cc_usage usage;
 	struct bufq_pos pos; /* where snd_nxt is in sndq */
@@ -170,7 +170,7 @@ struct tcp_rtx {
 	uint8_t due;	  /* enum tcp_rtx_due */
 	uint8_t frto;	  /* enum tcp_frto */
 	uint8_t probe;	  /* enum tcp_probe */
-	uint8_t expiries; /* of the retransmission timer, since snd_una moved */
+	uint8_t expiries; /* of the retransmission timer, since snd_una moved; not while `shut` */
 	uint8_t probes;	  /* persist: since anything was heard */
 	uint8_t soft_err; /* ICMP's: the error if it times out (RFC 1122 4.2.3.9) */
 	bool indexed;
@@ -185,6 +185,7 @@ struct tcp_rtx {
 	bool first_ts_valid;
 	bool stuck;   /* something was sent again since snd_una moved */
 	bool probing; /* a closed window has been probed */
+	bool shut;    /* a timeout met a window that had been taken back, snd_una has not moved since */
 };
 
 /* Is the window on its way down? */
@@ -397,6 +398,8 @@ void tcp_recovery_mtu(struct stack *s, struct conn c);
 /* The retransmission timer fired. Return: false: the connection is gone. */
 bool tcp_rtx_timeout(struct stack *s, struct conn c);
 /* SYN or SYN-ACK was not answered. Return: false: the connection is gone. */
+/* The peer has been heard, and acknowledges nothing new. */
+void tcp_rtx_heard(struct stack *s, struct conn c);
 bool tcp_rtx_syn_timeout(struct stack *s, struct conn c);
 /* Persist timer. Return: false: the connection is gone. */
 bool tcp_rtx_persist(struct stack *s, struct conn c);

@@ -158,6 +158,60 @@ static void rfc1122_4_2_2_17_shrunk(void **state)
 	line_read_error(t, ETIMEDOUT);
 }
 
+/*
+ * ... however often the timer has fired meanwhile. When the window opens, what waits goes at once, and the time to give
+ * up begins anew.
+ */
+static void rfc1122_4_2_2_17_opened(void **state)
+{
+	struct line *t = *state;
+
+	line_established_passive(t, WITH_SACK);
+	line_write(t, 4000);
+	SEGMENTS(1, 3);
+	SEND("P. 3001:4001(1000) ack 1");
+	RECV(10 * MS, ". 1:1(0) ack 1001 win 0");
+	for (unsigned int i = 0; i < 40; i++) { /* 20 min */
+		for (unsigned int ms = 0; ms < 30000; ms += 10) {
+			t->now_us += 10 * MS;
+			line_run(t);
+		}
+		IGNORE();
+		RECV(0, ". 1:1(0) ack 1001 win 0");
+	}
+	assert_int_equal(line_state(t), TCP_ESTABLISHED);
+	assert_int_equal(info(t).expiries, 0);
+	RECV(0, ". 1:1(0) ack 1001 win 60000");
+	SEND_BETWEEN(0, 200 * MS, ". 1001:2001(1000) ack 1");
+	SEND_BETWEEN(200 * MS, 500 * MS, ". 1001:2001(1000) ack 1");
+	SEND_BETWEEN(400 * MS, 1 * SEC, ". 1001:2001(1000) ack 1");
+	ACK(0, 2001);
+	SEGMENTS(2001, 1);
+	SEND("P. 3001:4001(1000) ack 1");
+	ACK(10 * MS, 4001);
+}
+
+/* The same when the peer's data open it, which header prediction takes */
+static void rfc1122_4_2_2_17_opened_by_data(void **state)
+{
+	struct line *t = *state;
+
+	line_established_passive(t, WITH_SACK);
+	line_write(t, 2000);
+	SEGMENTS(1, 1);
+	SEND("P. 1001:2001(1000) ack 1");
+	RECV(10 * MS, ". 1:1(0) ack 1001 win 0");
+	for (unsigned int ms = 0; ms < 100000; ms += 10) {
+		t->now_us += 10 * MS;
+		line_run(t);
+	}
+	IGNORE();
+	RECV(0, "P. 1:11(10) ack 1001 win 60000");
+	SEND_BETWEEN(0, 200 * MS, "P. 1001:2001(1000) ack 11");
+	RECV(10 * MS, ". 11:11(0) ack 2001");
+	line_read(t, 10);
+}
+
 /* ---- closed window --------------------------------------------------------------------------- */
 
 static void close_window(struct line *t)
@@ -273,6 +327,8 @@ int main(void)
 		LINE_TEST(rfc1122_4_2_3_5_progress),
 		LINE_TEST(rfc1122_4_2_3_5_orphan),
 		LINE_TEST(rfc1122_4_2_2_17_shrunk),
+		LINE_TEST(rfc1122_4_2_2_17_opened),
+		LINE_TEST(rfc1122_4_2_2_17_opened_by_data),
 		LINE_TEST(rfc9293_3_8_6_1_told),
 		LINE_TEST(rfc9293_3_8_6_1_silent),
 		LINE_TEST(rfc9293_3_8_6_1_orphan),
