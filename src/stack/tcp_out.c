@@ -330,7 +330,7 @@ int tcp_xmit_syn_more(struct stack *s, struct conn c, const struct tcp_syn_more 
 		if (rtx->head != 0) {
 			tcp_sent_again(s, rtx, rtx->head);
 		} else {
-			tcp_sent_add(s, c, t->snd_una, t->snd_una + 1);
+			tcp_sent_add(s, c, t->snd_una, t->snd_una + 1, 0);
 			rtx->stuck = true;
 			rtx->stuck_ms = tcp_now_ms(s);
 		}
@@ -481,7 +481,7 @@ void tcp_out_sent(struct stack *s, struct conn c, uint32_t len)
 			tcp_timer_data_sent(s, c);
 		return;
 	}
-	tcp_sent_add(s, c, t->snd_nxt - len, t->snd_nxt);
+	tcp_sent_add(s, c, t->snd_nxt - len, t->snd_nxt, tcb_unsent(t) == 0 ? SENT_PUSH : 0);
 	rtx = tcb_rtx(s, t);
 	if (len < t->mss)
 		rtx->small_end = t->snd_nxt;
@@ -576,7 +576,7 @@ static void out_fin_sent(struct stack *s, struct conn c, bool with_data)
 	if (!tcb_no_loss(t) && with_data)
 		tcp_sent_add_fin(s, t);
 	else if (!tcb_no_loss(t))
-		tcp_sent_add(s, c, t->snd_nxt - 1, t->snd_nxt);
+		tcp_sent_add(s, c, t->snd_nxt - 1, t->snd_nxt, 0);
 	t->flags |= TF_FIN_SENT;
 	t->state = t->state == TCP_ESTABLISHED ? TCP_FIN_WAIT_1 : TCP_LAST_ACK;
 	tcp_timer_data_sent(s, c);

@@ -46,7 +46,7 @@ int tcp_rtx_send(struct stack *s, struct conn c, uint32_t idx)
 	if (sent != 0)
 		return sent;
 	len = rec->end - rec->seq;
-	if (seq_geq(rec->end, data_end) && tcb_unsent(t) == 0)
+	if ((rec->flags & SENT_PUSH) != 0)
 		flags |= TCP_PSH;
 	if (seq_gt(rec->end, data_end)) {
 		flags |= TCP_FIN;

@@ -56,6 +56,7 @@ enum {
 	SENT_RETRANS = 1 << 2, /* a retransmission is in flight */
 	SENT_EVER = 1 << 3,   /* was sent more than once: says nothing about the round trip (Karn) */
 	SENT_APP_LIMITED = 1 << 4, /* the program had no more to send when this left */
+	SENT_PUSH = 1 << 5,   /* with PSH, and so again (as Linux) */
 };
 
 /* A segment in flight. SENT_SACKED: several of them. */
@@ -184,8 +185,8 @@ struct tcp_rtx {
 	bool undo_any;	    /* something was sent again since then */
 	bool first_ts_valid;
 	bool stuck;   /* something was sent again since snd_una moved */
-	bool probing; /* a closed window has been probed */
 	bool shut;    /* a timeout met a window that had been taken back, snd_una has not moved since */
+	bool probing; /* a closed window has been probed */
 };
 
 /* Is the window on its way down? */
@@ -246,8 +247,8 @@ uint32_t tcp_rtx_pipe_of(const struct tcb *t, const struct tcp_rtx *rtx, uint32_
 uint32_t tcp_rtx_pipe(const struct stack *s, const struct tcb *t);
 /* rtx and a record for one segment. Return: false: no memory. */
 bool tcp_sent_reserve(struct stack *s, struct conn c);
-/* [seq, end) leaves for the first time, in what tcp_sent_reserve() got. */
-void tcp_sent_add(struct stack *s, struct conn c, uint32_t seq, uint32_t end);
+/* [seq, end) leaves for the first time, in what tcp_sent_reserve() got. @flags: SENT_PUSH or 0 */
+void tcp_sent_add(struct stack *s, struct conn c, uint32_t seq, uint32_t end, uint32_t flags);
 /* FIN went with the last segment. */
 void tcp_sent_add_fin(struct stack *s, struct tcb *t);
 /* @idx is sent again, now. */
@@ -397,9 +398,9 @@ void tcp_recovery_mtu(struct stack *s, struct conn c);
 
 /* The retransmission timer fired. Return: false: the connection is gone. */
 bool tcp_rtx_timeout(struct stack *s, struct conn c);
-/* SYN or SYN-ACK was not answered. Return: false: the connection is gone. */
 /* The peer has been heard, and acknowledges nothing new. */
 void tcp_rtx_heard(struct stack *s, struct conn c);
+/* SYN or SYN-ACK was not answered. Return: false: the connection is gone. */
 bool tcp_rtx_syn_timeout(struct stack *s, struct conn c);
 /* Persist timer. Return: false: the connection is gone. */
 bool tcp_rtx_persist(struct stack *s, struct conn c);

@@ -309,7 +309,7 @@ bool tcp_sent_reserve(struct stack *s, struct conn c)
 	return rtx->spare != 0;
 }
 
-void tcp_sent_add(struct stack *s, struct conn c, uint32_t seq, uint32_t end)
+void tcp_sent_add(struct stack *s, struct conn c, uint32_t seq, uint32_t end, uint32_t flags)
 {
 	struct tcp_rtx *rtx = tcb_rtx(s, c.t);
 	uint32_t idx = rtx->spare;
@@ -324,6 +324,7 @@ void tcp_sent_add(struct stack *s, struct conn c, uint32_t seq, uint32_t end)
 		.seq = seq,
 		.end = end,
 		.segs = 1,
+		.flags = flags,
 		.sent_us = (uint32_t)s->now_us,
 	};
 	tcp_rate_sent(s, rtx, rec);
@@ -375,7 +376,7 @@ static uint32_t sent_join(struct stack *s, struct tcp_rtx *rtx, uint32_t idx, ui
 	sent_count(rtx, rec, -1);
 	rec->end = end;
 	rec->segs += segs;
-	rec->flags |= flags & SENT_EVER;
+	rec->flags |= flags & (SENT_EVER | SENT_PUSH);
 	sent_count(rtx, rec, 1);
 	return idx;
 }
@@ -465,6 +466,7 @@ static int sent_split(struct stack *s, struct tcp_rtx *rtx, uint32_t idx, uint32
 	rest->seq = end;
 	rest->segs = max_u32(rec->segs - 1, 1);
 	rec->end = end;
+	rec->flags &= ~(uint32_t)SENT_PUSH; /* it stands at the end */
 	rec->segs = 1;
 	sent_count(rtx, rec, 1);
 	sent_count(rtx, rest, 1);
@@ -485,6 +487,7 @@ static void sent_extend(struct stack *s, struct tcp_rtx *rtx, struct tcp_sent *r
 		rec->flags |= next->flags & SENT_EVER;
 		sent_count(rtx, rec, -1);
 		if (stop == next->end) {
+			rec->flags |= next->flags & SENT_PUSH;
 			sent_del(s, rtx, rec->next);
 		} else {
 			sent_count(rtx, next, -1);

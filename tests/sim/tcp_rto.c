@@ -212,6 +212,24 @@ static void rfc1122_4_2_2_17_opened_by_data(void **state)
 	line_read(t, 10);
 }
 
+/* RFC 1122 4.2.2.2: the end of what was written together is told again, too (as Linux). */
+static void rfc1122_4_2_2_2_push_again(void **state)
+{
+	struct line *t = *state;
+
+	line_established_passive(t, WITH_SACK);
+	line_write(t, 2000);
+	SEGMENTS(1, 1);
+	SEND("P. 1001:2001(1000) ack 1");
+	line_write(t, 4000);
+	SEGMENTS(2001, 3);
+	SEND("P. 5001:6001(1000) ack 1");
+	SACK(10 * MS, 1, "2001:6001");
+	SEGMENTS(1, 1);
+	SEND("P. 1001:2001(1000) ack 1");
+	ACK(10 * MS, 6001);
+}
+
 /* ---- closed window --------------------------------------------------------------------------- */
 
 static void close_window(struct line *t)
@@ -329,6 +347,7 @@ int main(void)
 		LINE_TEST(rfc1122_4_2_2_17_shrunk),
 		LINE_TEST(rfc1122_4_2_2_17_opened),
 		LINE_TEST(rfc1122_4_2_2_17_opened_by_data),
+		LINE_TEST(rfc1122_4_2_2_2_push_again),
 		LINE_TEST(rfc9293_3_8_6_1_told),
 		LINE_TEST(rfc9293_3_8_6_1_silent),
 		LINE_TEST(rfc9293_3_8_6_1_orphan),
