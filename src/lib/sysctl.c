@@ -64,6 +64,14 @@ NUMBER(keepalive_intvl, keepintvl_s, uint16_t, KEEP_S_MAX, 1)
 NUMBER(keepalive_probes, keepcnt, uint8_t, 127, 1)
 NUMBER(fin_timeout, fin_timeout_ms, uint32_t, FIN_TIMEOUT_S_MAX, 1000)
 
+static void set_rfc1337(struct tcp_settings *set, const char *value)
+{
+	uint32_t n;
+
+	if (number(value, 1, &n))
+		set->rfc1337 = n != 0;
+}
+
 static void set_ecn(struct tcp_settings *set, const char *value)
 {
 	static const uint8_t modes[] = { STACK_ECN_OFF, STACK_ECN_ASK, STACK_ECN_ACCEPT };
@@ -99,6 +107,7 @@ static const struct sysctl sysctls[] = {
 	{ "tcp_window_scaling", set_window_scaling },
 	{ "tcp_slow_start_after_idle", set_slow_start_after_idle },
 	{ "tcp_syncookies", set_syncookies },
+	{ "tcp_rfc1337", set_rfc1337 },
 	{ "tcp_syn_retries", set_syn_retries },
 	{ "tcp_synack_retries", set_synack_retries },
 	{ "tcp_retries2", set_retries2 },

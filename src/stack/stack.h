@@ -66,6 +66,7 @@ struct tcp_settings {
 	uint8_t ecn;				/* enum stack_ecn */
 	uint8_t mtu_probing;			/* enum stack_mtu_probe */
 	bool no_syncookies;			/* tcp_syncookies = 0 */
+	bool rfc1337;				/* no reset ends TIME_WAIT: tcp_rfc1337 = 1 */
 	bool no_fastopen;			/* not as a client: bit 1 of tcp_fastopen is off */
 	bool fastopen_no_cookie_tx, fastopen_no_cookie_rx; /* 0x4, 0x200: not on networks with strangers */
 	bool has_fastopen_key;			/* cookies are of fastopen_key, as in Linux: for server farms */

@@ -264,7 +264,8 @@ void tcp_steps_input(struct stack *s, struct conn c, struct tcp_seg *seg)
 /*
  * TIME_WAIT, RFC 9293 3.10.7.4: a FIN again is acknowledged again and starts the time anew. A SYN
  * that cannot be a duplicate, by timestamp or by sequence number, begins a new connection (RFC
- * 6191, RFC 1122 4.2.2.13). A reset does not end it (RFC 1337).
+ * 6191, RFC 1122 4.2.2.13). A reset that carries exactly the next number ends it, as 3.10.7.4 has it;
+ * that an old one may do so too (RFC 1337) is accepted, as in Linux, unless the settings say otherwise.
  */
 static void in_time_wait(struct stack *s, struct conn c, struct tcp_seg *seg)
 {
@@ -275,7 +276,10 @@ static void in_time_wait(struct stack *s, struct conn c, struct tcp_seg *seg)
 			       time_after32(seg->opts.ts_val, t->ts_recent)));
 
 	if ((seg->flags & TCP_RST) != 0) {
-		tcp_drop(s, c, STACK_DROP_TCP_RST);
+		if (seg->seq == t->rcv_nxt && !s->cfg.tcp.rfc1337)
+			tcp_conn_done(s, c, 0);
+		else
+			tcp_drop(s, c, STACK_DROP_TCP_RST);
 		return;
 	}
 	if ((seg->flags & (TCP_SYN | TCP_ACK)) == TCP_SYN && newer &&

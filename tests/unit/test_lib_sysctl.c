@@ -58,6 +58,7 @@ static void each_is_taken(void **state)
 		{ "tcp_retries2", "9\n" },	       { "tcp_orphan_retries", "7\n" },
 		{ "tcp_keepalive_time", "600\n" },     { "tcp_keepalive_intvl", "20\n" },
 		{ "tcp_keepalive_probes", "5\n" },     { "tcp_fin_timeout", "15\n" },
+		{ "tcp_rfc1337", "1\n" },
 	};
 	struct tcp_settings got = read_of(files, sizeof(files) / sizeof(files[0]), (struct tcp_settings){ 0 });
 
@@ -66,6 +67,7 @@ static void each_is_taken(void **state)
 	assert_int_equal(got.ecn, STACK_ECN_ASK);
 	assert_string_equal(tcp_cc_name(got.congestion), "reno");
 	assert_true(got.no_sack && got.no_timestamps && got.no_wscale && got.no_idle_restart && got.no_syncookies);
+	assert_true(got.rfc1337);
 	assert_int_equal(got.syn_retries, 3);
 	assert_int_equal(got.synack_retries, 4);
 	assert_int_equal(got.retries, 9);
