@@ -341,6 +341,7 @@ static int link_join_stack_interface(struct vj_link *link)
 		.drv = link,
 		.mtu = min_u32(said->mtu, room),
 		.rx_hold_max = said->frame_cnt / 4, /* half of those to receive in */
+		.rx_frames = said->frame_cnt / 2,
 	};
 
 	memcpy(cfg.mac, said->mac, 6);

@@ -29,7 +29,8 @@ int stack_link_add(struct stack *s, const struct link_config *cfg, struct link_i
 	uint32_t id = links->free_head;
 	struct link *link;
 
-	if (cfg->mtu < LINK_MTU_MIN || cfg->mtu > LINK_MTU_MAX)
+	if (cfg->mtu < LINK_MTU_MIN || cfg->mtu > LINK_MTU_MAX ||
+	    (cfg->rx_frames != 0 && cfg->rx_frames <= cfg->rx_hold_max))
 		return -EINVAL;
 	if (id == 0) {
 		if (links->pool.used == LINKS_MAX)
@@ -47,6 +48,7 @@ int stack_link_add(struct stack *s, const struct link_config *cfg, struct link_i
 		.mtu = cfg->mtu,
 		.flags = cfg->flags,
 		.hold_max = cfg->rx_hold_max,
+		.rx_frames = cfg->rx_frames,
 	};
 	memcpy(link->mac.bytes, cfg->mac, sizeof(link->mac.bytes));
 	memcpy(link->peer_mac.bytes, cfg->peer_mac, sizeof(link->peer_mac.bytes));

@@ -21,6 +21,7 @@ struct link {
 	uint32_t mtu;
 	uint32_t flags; /* enum link_flags */
 	uint32_t hold_max;
+	uint32_t rx_frames; /* 0: windows are not bounded by them */
 	uint32_t held; /* received frames kept by buf.c */
 	uint32_t last_conn; /* the connection of the last plain segment, mostly that of the next; 0: none */
 	uint8_t head4[16];  /* how an IPv4 frame to the peer begins: Ethernet, version, TOS 0 */

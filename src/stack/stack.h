@@ -153,9 +153,10 @@ struct link_config {
 	uint32_t mtu;	     /* IP bytes, 1280..65535 */
 	uint32_t flags;	     /* enum link_flags */
 	uint32_t rx_hold_max; /* frames the stack may keep while data waits for its reader; beyond it copies */
+	uint32_t rx_frames; /* that the link has to receive in, > rx_hold_max; bounds windows. 0: a full link holds senders back */
 };
 
-/** stack_link_add() - Return: 0; -ENOSPC: 65,535 links; -EINVAL: mtu; -ENOMEM. */
+/** stack_link_add() - Return: 0; -ENOSPC: 65,535 links; -EINVAL: mtu, rx_frames; -ENOMEM. */
 int stack_link_add(struct stack *s, const struct link_config *cfg, struct link_id *ret_link);
 
 /**

@@ -18,6 +18,11 @@
  * A round trip as the receiver sees it is measured by the echo of its timestamps, or, without
  * them, as the time in which a window's worth arrives, which is never less than one.
  *
+ * Where frames come from a pool that does not hold senders back, no window is offered that the pool
+ * could not take while the program waits for its CPU, whatever the buffer would allow: what does not
+ * fit is lost. On a long path most of a window is under way, so there it may be larger. Each
+ * connection counts as if it were alone.
+ *
  * Half of the numbers in cfg.rmem is window, as in Linux, where the other half pays for what buffers
  * cost besides data; here it pays for frames that are held with little in them. What the program
  * sets (TCP_OPT_RCVBUF, _SNDBUF) is meant as it is, and stays. Memory is used only where data is:
@@ -29,6 +34,7 @@
 #include "stack/tcp.h"
 
 #define TUNE_GROW_LEN_MIN 128 /* smaller segments do not show that a larger window would be used */
+#define TUNE_AWAY_US 10000    /* so long may a program wait for its CPU: a few of the scheduler's slices */
 
 /* ---- buffers --------------------------------------------------------------------------------- */
 
@@ -92,6 +98,19 @@ static uint32_t whole_segments(uint32_t space, uint32_t mss)
 	return space > mss ? space - space % mss : space;
 }
 
+/* What the frames of the link can hold, in full segments; @rtt_us: 0: not known, the path holds nothing */
+static uint32_t window_link(const struct stack *s, struct conn c, uint32_t rtt_us)
+{
+	const struct link *link = link_find(&s->links, c.t->link);
+	uint32_t mss = tcp_opt_link_mss(s, c) - (tcb_has(c.t, TF_TS) ? TCP_TS_BYTES : 0);
+	uint64_t frames;
+
+	if (link == NULL || link->rx_frames == 0)
+		return UINT32_MAX;
+	frames = link->rx_frames - link->hold_max;
+	return (uint32_t)min_u64(frames * mss * max_u32(rtt_us / TUNE_AWAY_US, 1), UINT32_MAX);
+}
+
 /* What Linux begins with: whole segments */
 static uint32_t window_start(const struct stack *s, struct conn c)
 {
@@ -99,7 +118,7 @@ static uint32_t window_start(const struct stack *s, struct conn c)
 
 	if (c.t->state == TCP_SYN_RECEIVED && tcb_has(c.t, TF_TS))
 		mss -= TCP_TS_BYTES;
-	return whole_segments(rcvbuf_start(s, c.t), mss);
+	return whole_segments(min_u32(rcvbuf_start(s, c.t), window_link(s, c, 0)), mss);
 }
 
 uint16_t tcp_syn_window(const struct stack *s, struct conn c)
@@ -289,6 +308,9 @@ void tcp_tune_arrived(struct stack *s, struct conn c, struct tcp_tune *tune, uin
 	if (len < TUNE_GROW_LEN_MIN || tune_memory_short(s))
 		return;
 	most = window_room(t, tcp_rcvbuf(s, c));
+	if (most <= tune->ssthresh)
+		return;
+	most = min_u32(most, window_link(s, c, tune->rtt_us));
 	if (most <= tune->ssthresh)
 		return;
 	grow = max_u32(2 * tcp_opt_link_mss(s, c), 2 * len);

@@ -854,6 +854,7 @@ static void line_begin(struct line *t, const struct line_config *cfg)
 	fake_link_init(t->drv, mtu);
 	link_cfg = fake_link_config(t->drv, mtu, t->cfg.link_flags);
 	link_cfg.rx_hold_max = t->cfg.rx_hold_max;
+	link_cfg.rx_frames = t->cfg.rx_frames;
 	WANT(stack_link_add(t->s, &link_cfg, &t->link), 0);
 	WANT(endpoint_parse(t->cfg.v6 ? "[2001:db8::1]:80" : "10.0.0.1:80", &t->local), 0);
 	WANT(endpoint_parse(t->cfg.v6 ? "[2001:db8::2]:4000" : "10.0.0.2:4000", &t->peer), 0);

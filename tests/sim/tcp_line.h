@@ -69,6 +69,7 @@ struct line_config {
 	struct stack_buf_limits rmem, wmem;
 	uint64_t mem_bytes_max;
 	uint32_t rx_hold_max; /* default 16 */
+	uint32_t rx_frames;   /* default 0: they bound no window */
 	uint32_t conns_max;   /* default 1000 */
 };
 

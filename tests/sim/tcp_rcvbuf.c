@@ -22,19 +22,20 @@ static void accepted(struct line *t, const char *syn, const char *ack)
 	line_accept(t);
 }
 
-#define PLAIN "S 0:0(0) <mss 1460,wscale 7>", ". 1:1(0) ack 1"
+#define PLAIN_SYN "S 0:0(0) <mss 1460,wscale 7>"
+#define PLAIN PLAIN_SYN, ". 1:1(0) ack 1"
 
 /*
- * A peer that sends @bytes per round trip of 50 ms, with timestamps, all read as it comes.
+ * A peer that sends @bytes per round trip of @rtt_us, with timestamps, all read as it comes.
  */
-static uint32_t rounds(struct line *t, uint32_t at, uint32_t bytes, unsigned int cnt)
+static uint32_t rounds_of(struct line *t, uint32_t at, uint32_t bytes, unsigned int cnt, uint64_t rtt_us)
 {
 	char text[96];
 
 	for (unsigned int i = 0; i < cnt; i++) {
 		uint32_t echo = t->ts_val; /* of a round trip ago, for all of this one */
 
-		t->now_us += 50 * MS;
+		t->now_us += rtt_us;
 		IGNORE();
 		for (uint32_t sent = 0; sent < bytes; sent += 1448, at += 1448) {
 			snprintf(text, sizeof(text), ". %u:%u(1448) ack 1 <TS val %u ecr %u>", at,
@@ -45,6 +46,11 @@ static uint32_t rounds(struct line *t, uint32_t at, uint32_t bytes, unsigned int
 		}
 	}
 	return at;
+}
+
+static uint32_t rounds(struct line *t, uint32_t at, uint32_t bytes, unsigned int cnt)
+{
+	return rounds_of(t, at, bytes, cnt, 50 * MS);
 }
 
 /* ---- at first -------------------------------------------------------------------------------- */
@@ -120,6 +126,64 @@ static void buffer_grows(void **state)
 	NOTHING_FOR(100 * SEC);
 	at = rounds(t, at, 1448, 1);
 	assert_true(info(t).rcv_wnd >= 2 * 320 * 1448 - 1448);
+}
+
+/* ---- the link's frames ----------------------------------------------------------------------- */
+
+#define FRAMES_FREE 100u /* of rx_frames, those that unread data does not hold */
+
+/* A peer @rtt_us away. Return: the largest window that it was offered */
+static uint32_t offered_over(struct line *t, uint64_t rtt_us, uint32_t rcvbuf_bytes)
+{
+	uint32_t at = 1, most = 0;
+
+	line_restart(t, &(struct line_config){ .v6 = t->cfg.v6,
+					       .rx_hold_max = 16,
+					       .rx_frames = 16 + FRAMES_FREE,
+					       .rcvbuf_bytes = rcvbuf_bytes });
+	line_listen(t);
+	RECV(0, "S 0:0(0) <mss 1460,sackOK,wscale 7,TS val 1 ecr 0>");
+	IGNORE();
+	RECV(rtt_us, ". 1:1(0) ack 1 <TS val 1 ecr *>");
+	line_accept(t);
+	for (uint32_t segs = 20; segs <= 400; segs *= 2) {
+		at = rounds_of(t, at, segs * 1448, 6, rtt_us);
+		most = most > info(t).rcv_wnd ? most : info(t).rcv_wnd;
+	}
+	return most;
+}
+
+/* Never more than the frames hold while the program doesn't run; not less either, so that nothing waits. */
+static void frames_bound_window(void **state)
+{
+	struct line *t = *state;
+
+	assert_in_range(offered_over(t, 2 * MS, 0), FRAMES_FREE * 1448 - 1448, FRAMES_FREE * 1448 + 128);
+	/* what the program has set says how much may wait to be read, not what the link can take */
+	assert_in_range(offered_over(t, 2 * MS, 4000000), FRAMES_FREE * 1448 - 1448, FRAMES_FREE * 1448 + 128);
+}
+
+/* On a long path they are filled in more than one of the times in which the program may not run. */
+static void frames_long_path(void **state)
+{
+	struct line *t = *state;
+
+	assert_in_range(offered_over(t, 40 * MS, 0), 2 * FRAMES_FREE * 1448, 8 * FRAMES_FREE * 1448);
+}
+
+/* Less than the first buffer: SYN tells it, with neither more in the first header that has a scale. */
+static void frames_few(void **state)
+{
+	struct line *t = *state;
+
+	line_restart(t, &(struct line_config){ .v6 = t->cfg.v6, .rx_hold_max = 4, .rx_frames = 14 });
+	line_listen(t);
+	RECV(0, PLAIN_SYN);
+	SEND("S. 0:0(0) ack 1 win 14600");
+	RECV(50 * MS, ". 1:1(0) ack 1");
+	line_accept(t);
+	line_write(t, 10);
+	SEND("P. 1:11(10) ack 1 win 115"); /* 14,600 >> 7, rounded up */
 }
 
 /* No more than half of tcp_rmem[2] */
@@ -223,6 +287,7 @@ int main(void)
 		LINE_TEST(initial),	 LINE_TEST(initial_configured), LINE_TEST(offer_begins),
 		LINE_TEST(buffer_grows), LINE_TEST(buffer_limit),	LINE_TEST(no_reader),
 		LINE_TEST(no_reader_bytes), LINE_TEST(fixed),	LINE_TEST(send_buffer_grows),
+		LINE_TEST(frames_bound_window), LINE_TEST(frames_long_path), LINE_TEST(frames_few),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
