@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* info.c - getsockopt(TCP_INFO) of a connection on a channel */
+/* info.c - what getsockopt() tells of a connection on a channel: TCP_INFO, IP_MTU */
 #include "sock/info_linux.h"
 #include "sock/priv.h"
 
+#include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
@@ -102,5 +103,18 @@ int info_get(int fd, const struct sock *s, void *val, socklen_t *len)
 	kernel_len = *len;
 	memset(val, 0, kernel_len);
 	memcpy(val, &out, min_size(kernel_len, sizeof(out)));
+	return 0;
+}
+
+int info_path_mtu(const struct sock *s, uint32_t *ret_mtu)
+{
+	struct vj_conn_info info = { .sz = sizeof(info) };
+	int err = vj_conn_info(sock.vj, s->conn, &info);
+
+	if (err)
+		return err;
+	if (!info.path_mtu)
+		return -ENOTCONN; /* its link is gone */
+	*ret_mtu = info.path_mtu;
 	return 0;
 }

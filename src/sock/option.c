@@ -449,6 +449,15 @@ static int congestion_get(const struct sock *s, void *val, socklen_t *len)
 	return value_out(name, sizeof(name), val, len);
 }
 
+/* IP_MTU, IPV6_MTU: the kernel socket below is not connected, and would say so */
+static int mtu_get(const struct sock *s, void *val, socklen_t *len)
+{
+	uint32_t mtu;
+	int err = sock_is_conn(s) ? info_path_mtu(s, &mtu) : -ENOSYS;
+
+	return err ? err : int_out((int)mtu, val, len);
+}
+
 /* Return: 0; -errno; -ENOSYS: not one of ours. */
 static int option_get(int fd, struct sock *s, int level, int name, void *val, socklen_t *len)
 {
@@ -480,6 +489,9 @@ static int option_get(int fd, struct sock *s, int level, int name, void *val, so
 			option_fd(fd, s, true);
 			return -ENOSYS;
 		}
+	} else if ((level == IPPROTO_IP && name == IP_MTU) ||
+		   (level == IPPROTO_IPV6 && name == IPV6_MTU && s->family == AF_INET6)) {
+		return mtu_get(s, val, len);
 	} else if (level == IPPROTO_TCP && name == TCP_CONGESTION) {
 		return congestion_get(s, val, len);
 	} else if (level == IPPROTO_TCP && name == TCP_INFO) {

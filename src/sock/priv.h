@@ -553,6 +553,8 @@ void options_listen(const struct sock *s);
 
 /* info.c: TCP_INFO, as long as the kernel's. Return: 0; -errno. */
 int info_get(int fd, const struct sock *s, void *val, socklen_t *len);
+/* @ret_mtu: IP bytes that the path of this connection carries, as far as is known. Return: 0; -ENOTCONN: there is none any more. */
+int info_path_mtu(const struct sock *s, uint32_t *ret_mtu);
 
 /*
  * ---- wait.c -------------------------------------------------------------------------------------

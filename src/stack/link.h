@@ -21,13 +21,13 @@ struct link {
 	uint32_t mtu;
 	uint32_t flags; /* enum link_flags */
 	uint32_t hold_max;
-	uint32_t rx_frames; /* 0: windows are not bounded by them */
 	uint32_t held; /* received frames kept by buf.c */
 	uint32_t last_conn; /* the connection of the last plain segment, mostly that of the next; 0: none */
 	uint8_t head4[16];  /* how an IPv4 frame to the peer begins: Ethernet, version, TOS 0 */
 	bool blocked;  /* tx_get() said no; stack_link_writable() ends it */
 	uint32_t next_free;
 	bool going; /* inside stack_link_del(): nothing may be sent or kept */
+	uint32_t rx_frames; /* 0: windows are not bounded by them */
 	uint32_t output_cnt;
 	struct ref_list output;		  /* objects that owe something: stack_output_later() */
 	struct ref_list_node with_output; /* in stack.output_links */

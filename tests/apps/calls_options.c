@@ -190,6 +190,27 @@ static void info(const char *who, int fd)
 	say("some rto", i.tcpi_rto >= 200000);
 }
 
+/* ip(7), ipv6(7): how large it is differs between the kernel's loopback and a channel */
+static void path_mtu(const char *who, int fd, int level, int mtu_name, int discover_name)
+{
+	int mtu = -1, mode;
+	socklen_t len = sizeof(mtu);
+
+	title(who);
+	say("MTU", getsockopt(fd, level, mtu_name, &mtu, &len));
+	printf("%u bytes\n", len);
+	say("enough for the least IPv6 asks for", mtu >= 1280);
+	len = 0;
+	say("MTU, no room", getsockopt(fd, level, mtu_name, &mtu, &len));
+	len = sizeof(mtu);
+	say("MTU, no place", getsockopt(fd, level, mtu_name, NULL, &len));
+	say("MTU, to be set", setsockopt(fd, level, mtu_name, &mtu, sizeof(mtu)));
+	for (mode = -1; mode <= 6; mode++) {
+		say("discover", setsockopt(fd, level, discover_name, &mode, sizeof(mode)));
+		get("discover", fd, level, discover_name, sizeof(int));
+	}
+}
+
 /* What is one's own and not one's neighbour's */
 static void neighbours(void)
 {
@@ -298,11 +319,18 @@ void calls_options(void)
 	pacing("pacing, accepted", p.server);
 	arguments("arguments, connected", p.client);
 	arguments("arguments, accepted", p.server);
+	path_mtu("path MTU, IPv6, listening", p.listener, IPPROTO_IPV6, IPV6_MTU, IPV6_MTU_DISCOVER);
+	path_mtu("path MTU, IPv6, connected", p.client, IPPROTO_IPV6, IPV6_MTU, IPV6_MTU_DISCOVER);
+	path_mtu("path MTU, IPv6, accepted", p.server, IPPROTO_IPV6, IPV6_MTU, IPV6_MTU_DISCOVER);
 	pair_close(&p);
 	pair_open(&p, AF_INET, "127.0.0.1");
 	info("information, listening", p.listener);
 	info("information, connected", p.client);
 	info("information, accepted", p.server);
+	path_mtu("path MTU, IPv4, listening", p.listener, IPPROTO_IP, IP_MTU, IP_MTU_DISCOVER);
+	path_mtu("path MTU, IPv4, connected", p.client, IPPROTO_IP, IP_MTU, IP_MTU_DISCOVER);
+	path_mtu("path MTU, IPv4, accepted", p.server, IPPROTO_IP, IP_MTU, IP_MTU_DISCOVER);
+	path_mtu("path MTU, IPv4, asked as IPv6", p.client, IPPROTO_IPV6, IPV6_MTU, IPV6_MTU_DISCOVER);
 	pair_close(&p);
 	neighbours();
 	deferred();
