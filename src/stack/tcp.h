@@ -311,6 +311,7 @@ struct tcp_listener {
 	bool in_use;	    /* false: stopped, and here only until its embryos know */
 	struct tcp_ext ext; /* inherited if has_ext */
 	bool has_ext;
+	bool has_cc; /* flags name a congestion control; else that of the settings, when a connection begins */
 };
 
 /* When a connection last answered a stranger: tcp_challenge.c */

@@ -375,6 +375,7 @@ int tcp_listener_option_set(struct stack *s, struct listener_id id, enum tcp_opt
 		tcp_ext_defaults(s, &l->ext);
 		l->has_ext = true;
 	}
+	l->has_cc |= opt == TCP_OPT_CONGESTION;
 	if (!option_set_flags(&l->flags, opt, value))
 		ext_set(&l->ext, opt, value);
 	return 0;

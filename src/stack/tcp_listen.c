@@ -107,7 +107,7 @@ static bool listen_embryo(struct stack *s, const struct tcp_seg *seg, const stru
 		return false;
 	c = conn_at(s, id);
 	c.t->state = TCP_SYN_RECEIVED;
-	c.t->flags = (c.t->flags & ~TF_CC_MASK) | l->flags | TF_EMBRYO;
+	c.t->flags = (l->has_cc ? c.t->flags & ~TF_CC_MASK : c.t->flags) | l->flags | TF_EMBRYO;
 	c.t->event.cookie[0] = listener_id;
 	l->embryo_cnt++;
 	if (tcb_no_loss(c.t))
@@ -277,7 +277,6 @@ int tcp_listen(struct stack *s, const struct endpoint *local, bool v6only, uint3
 	l = tcp_listener_at(s, id);
 	*l = (struct tcp_listener){
 		.backlog = max_u32(backlog, 1),
-		.flags = (uint32_t)s->cfg.tcp.congestion << TF_CC_SHIFT,
 		.port = local->port,
 		.in_use = true,
 	};

@@ -9,6 +9,8 @@
 . "$(dirname "$0")/interface_lib.sh"
 need python3 curl
 
+# what the administrator of the server's namespace wants of TCP; looked at when the channel is opened
+at_server sh -c 'echo reno >/proc/sys/net/ipv4/tcp_congestion_control; echo 0 >/proc/sys/net/ipv4/tcp_window_scaling'
 start_vjd
 
 cat >"$tmp/echo.py" <<'PY'
@@ -114,6 +116,20 @@ while n < 3000:
 	n += len(c.recv(9000))' "$1" 2>/dev/null
 }
 connection_lives "at first"
+"$vj" connections --json >"$tmp/connections"
+python3 - "$tmp/connections" <<'PY' || fail "not as the host's sysctls say: $(cat "$tmp/connections")"
+import json, sys
+def conns(o):
+	if isinstance(o, dict):
+		if "congestion" in o:
+			yield o
+		o = list(o.values())
+	if isinstance(o, list):
+		for v in o:
+			yield from conns(v)
+found = [c for c in conns(json.load(open(sys.argv[1]))) if c["state"] == "established"]
+sys.exit(not found or any(c["congestion"] != "reno" or c["rcv_wscale"] for c in found))
+PY
 
 # ---- a link that goes down and comes up
 ip -n "$server" link set eth0 down

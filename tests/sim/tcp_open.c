@@ -11,6 +11,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -837,6 +838,40 @@ static void isn(void **state)
 	assert_true(t->isn - second > 1000000 || second - t->isn > 1000000);
 }
 
+static unsigned int cc_idx(const char *name)
+{
+	unsigned int i = 0;
+
+	while (strcmp(tcp_cc_name(i), name) != 0)
+		i++;
+	return i;
+}
+
+static void assert_next_has(struct line *t, const char *congestion)
+{
+	t->peer.port++;
+	RECV(0, "S 0:0(0) <mss 1000>");
+	SEND("S. 0:0(0) ack 1");
+	RECV(0, ". 1:1(0) ack 1");
+	line_accept(t);
+	assert_string_equal(info(t).congestion, congestion);
+}
+
+/* Settings are of connections that begin after them, whenever the listener was made; what a listener was told stays. */
+static void listener_congestion(void **state)
+{
+	struct line *t = *state;
+	struct tcp_settings reno = { .congestion = (uint8_t)cc_idx("reno") };
+
+	line_listen(t);
+	assert_next_has(t, "cubic");
+	tcp_settings_set(t->s, &reno);
+	assert_next_has(t, "reno");
+	assert_int_equal(tcp_listener_option_set(t->s, t->listener, TCP_OPT_CONGESTION, cc_idx("bbr")), 0);
+	tcp_settings_set(t->s, &reno);
+	assert_next_has(t, "bbr");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -885,6 +920,7 @@ int main(void)
 		LINE_TEST(syn_without_frame),
 		LINE_TEST(synack_without_frame),
 		LINE_TEST(isn),
+		LINE_TEST(listener_congestion),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
