@@ -33,6 +33,7 @@ struct hop {
 struct asked {
 	struct ip_addr addr;
 	uint64_t ns;
+	bool waits; /* a frame waits for the answer */
 };
 
 struct waiting {
@@ -63,14 +64,15 @@ static unsigned slot_of(const struct ip_addr *addr)
 	return (unsigned)(hash >> 56) % HOP_CNT;
 }
 
-static void ask(struct iflink *ifl, const struct ip_addr *hop)
+static void ask(struct iflink *ifl, const struct ip_addr *hop, bool waits)
 {
 	struct asked *a = &ifl->asked[slot_of(hop)];
 	uint64_t now_ns = lib_clock_ns();
 
-	if (!ifl->vj->ctl || (ip_addr_eq(&a->addr, hop) && now_ns - a->ns < REASK_NS))
+	/* that the kernel was to look at a stale one says nothing of one that it has forgotten meanwhile */
+	if (!ifl->vj->ctl || (ip_addr_eq(&a->addr, hop) && now_ns - a->ns < REASK_NS && (a->waits || !waits)))
 		return;
-	*a = (struct asked){ *hop, now_ns };
+	*a = (struct asked){ *hop, now_ns, waits };
 	/* on the way of a packet: that vjd is gone is found out elsewhere */
 	(void)ctl_client_resolve(ifl->vj->ctl, ifl->said.ifindex, hop);
 }
@@ -97,7 +99,8 @@ static enum hop_state find_hop(struct iflink *ifl, const struct ip_addr *dst, st
 	state = host_table_neighbour(ifl->table, route.ifindex, &route.hop, ret_mac->bytes);
 	if (state == HOST_NEIGHBOUR_REACHABLE)
 		return HOP_KNOWN;
-	ask(ifl, &route.hop); /* a stale one is good enough until the kernel has looked */
+	/* a stale one is good enough until the kernel has looked */
+	ask(ifl, &route.hop, state != HOST_NEIGHBOUR_STALE);
 	return state == HOST_NEIGHBOUR_STALE ? HOP_KNOWN : HOP_UNKNOWN;
 }
 
@@ -160,10 +163,13 @@ static void collect(struct iflink *ifl)
 void iflink_resolved(struct iflink *ifl, const struct ctl_neighbour *said)
 {
 	struct ip_addr addr = ip_addr_from_v6(said->addr);
+	struct asked *a = &ifl->asked[slot_of(&addr)];
 	unsigned cnt = ifl->waiting_cnt;
 
 	if (said->ifindex != ifl->said.ifindex)
 		return;
+	if (!said->failed && ip_addr_eq(&a->addr, &addr))
+		a->waits = false; /* answered: should it be forgotten again, it is asked for again at once */
 	for (unsigned i = 0; i < cnt; i++) {
 		struct waiting *w = waiting_at(ifl, i);
 
