@@ -106,6 +106,7 @@ static void control_offer(struct vj *vj, const struct ctl_interface *said)
 		if (link)
 			link_kill(link, VJ_CHANNEL_ERR_PEER_GONE, false);
 	} else if (link) {
+		link_mtu_changed(link, said->mtu);
 		return;
 	}
 	for (unsigned i = 0; i < OFFERED_MAX; i++)

@@ -332,14 +332,24 @@ int link_open(struct vj *vj, const struct ctl_channel *msg, const int fds[CTL_FD
 
 /* ---- birth, at an interface ------------------------------------------------------------------------------------ */
 
+static uint32_t link_interface_mtu(const struct vj_link *link, uint32_t mtu)
+{
+	return min_u32(mtu, vj_channel_room(link->ch) - ETH_HEADER_BYTES);
+}
+
+void link_mtu_changed(struct vj_link *link, uint32_t mtu)
+{
+	if (stack_link_mtu_set(link->vj->stack, link->stack_id, link_interface_mtu(link, mtu)) < 0)
+		lib_log(link->vj, LOG_WARNING, "interface %s: the MTU %u can't be used", iflink_said(link->ifl)->name, mtu);
+}
+
 static int link_join_stack_interface(struct vj_link *link)
 {
 	const struct ctl_interface *said = iflink_said(link->ifl);
-	uint32_t room = vj_channel_room(link->ch) - ETH_HEADER_BYTES;
 	struct link_config cfg = {
 		.ops = &link_interface_ops,
 		.drv = link,
-		.mtu = min_u32(said->mtu, room),
+		.mtu = link_interface_mtu(link, said->mtu),
 		.rx_hold_max = said->frame_cnt / 4, /* half of those to receive in */
 		.rx_frames = said->frame_cnt / 2,
 	};
@@ -480,6 +490,8 @@ static void link_restate_interface(struct vj_link *link)
 
 	if (!err)
 		err = iflink_take_table(link->ifl, fds[CTL_FD_HOST]);
+	if (!err)
+		link_mtu_changed(link, now.mtu);
 	if (err && err != -ENOTCONN) {
 		lib_log(vj, LOG_WARNING, "interface %s: the channel is gone: %s", said->name, strerror(-err));
 		link_kill(link, VJ_CHANNEL_ERR_PEER_GONE, false);

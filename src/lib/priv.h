@@ -178,6 +178,8 @@ struct ip_addr addr_source_for(const struct vj_link *link, const struct ip_addr 
 int link_open(struct vj *vj, const struct ctl_channel *msg, const int fds[CTL_FDS_MAX], struct vj_link **ret_link);
 /* The same at an interface. Takes the descriptors in any case. Return: 0; errors of iflink_open() */
 int link_open_interface(struct vj *vj, const struct ctl_interface *said, const int fds[CTL_FDS_MAX]);
+/* vjd says that the interface's MTU is another. */
+void link_mtu_changed(struct vj_link *link, uint32_t mtu);
 struct vj_link *link_by_ifindex(const struct vj *vj, uint32_t ifindex);
 bool link_rx(struct vj_link *link);
 void link_publish_dirty(struct vj *vj);

@@ -80,10 +80,10 @@ static void pmtu_put(struct stack *s, uint32_t link_id, const struct ip_addr *ds
 struct pmtu pmtu_get(const struct stack *s, uint32_t link_id, const struct ip_addr *dst)
 {
 	const struct pmtu_entry *e = pmtu_find(s, link_id, dst);
+	uint32_t most = link_at(&s->links, link_id)->mtu;
 
-	if (e == NULL)
-		return (struct pmtu){ .mtu = link_at(&s->links, link_id)->mtu,
-				      .until_us = TIME_NEVER };
+	if (e == NULL || e->mtu >= most)
+		return (struct pmtu){ .mtu = most, .until_us = TIME_NEVER };
 	return (struct pmtu){ .mtu = e->mtu, .frag_ok = e->frag_ok, .until_us = e->until_us };
 }
 

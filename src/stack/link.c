@@ -46,6 +46,7 @@ int stack_link_add(struct stack *s, const struct link_config *cfg, struct link_i
 		.ops = cfg->ops,
 		.drv = cfg->drv,
 		.mtu = cfg->mtu,
+		.mtu_most = cfg->mtu,
 		.flags = cfg->flags,
 		.hold_max = cfg->rx_hold_max,
 		.rx_frames = cfg->rx_frames,
@@ -56,6 +57,17 @@ int stack_link_add(struct stack *s, const struct link_config *cfg, struct link_i
 	memcpy(link->head4 + 6, cfg->mac, 6);
 	store_be32(link->head4 + ETH_HDR_BYTES - 2, (uint32_t)ETH_TYPE_IP4 << 16 | 0x4500);
 	ret_link->v = id;
+	return 0;
+}
+
+int stack_link_mtu_set(struct stack *s, struct link_id link_id, uint32_t mtu)
+{
+	struct link *link = link_find(&s->links, link_id.v);
+
+	if (link == NULL || mtu < LINK_MTU_MIN || mtu > LINK_MTU_MAX)
+		return -EINVAL;
+	link->mtu_most = max_u32(link->mtu_most, mtu);
+	link->mtu = mtu; /* tcp_xmit() cuts what is longer, and pmtu_get() says no more than this */
 	return 0;
 }
 

@@ -19,6 +19,7 @@ struct link {
 	struct mac_addr mac;
 	struct mac_addr peer_mac;
 	uint32_t mtu;
+	uint32_t mtu_most; /* it ever had */
 	uint32_t flags; /* enum link_flags */
 	uint32_t hold_max;
 	uint32_t held; /* received frames kept by buf.c */

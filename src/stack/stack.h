@@ -160,6 +160,14 @@ struct link_config {
 int stack_link_add(struct stack *s, const struct link_config *cfg, struct link_id *ret_link);
 
 /**
+ * stack_link_mtu_set() - Its MTU is another: of the next packets, and of what connections tell their peers from now on
+ *
+ * Connections that are there send less at once if it has become less, and never more than when they began.
+ * Return: 0; -EINVAL: @mtu is out of range, the old one holds
+ */
+int stack_link_mtu_set(struct stack *s, struct link_id link, uint32_t mtu);
+
+/**
  * stack_link_del() - The far end is gone: every connection of the link fails with @err (ECONNRESET, ENETDOWN ...) after
  * what was received in order; frames held are copied or freed, none is used after return
  */

@@ -236,7 +236,7 @@ static void sanity_mtu(const struct stack *s, const struct tcb *t)
 		return;
 	VJ_ASSERT(!tcb_no_loss(t) && t->state != TCP_CLOSED && t->state != TCP_TIME_WAIT);
 	VJ_ASSERT_OP(t->mss, <=, m->mss_max);
-	VJ_ASSERT_OP(m->path, <=, link_at(&s->links, t->link)->mtu);
+	VJ_ASSERT_OP(m->path, <=, link_at(&s->links, t->link)->mtu_most);
 	if (m->probe != 0) {
 		VJ_ASSERT(m->probing && m->probe > m->low && m->probe <= m->high);
 		VJ_ASSERT(seq_geq(m->probe_end, t->snd_una) && seq_leq(m->probe_end, t->snd_nxt));

@@ -206,13 +206,26 @@ at_client ethtool -K eth0 gro on >/dev/null
 connection_lives "after its peer got another MAC address"
 fetch http://10.77.0.1:7090/hello || fail "the other way, after its peer got another MAC address"
 
-# ---- a smaller MTU, on both sides
+# ---- a smaller MTU: new connections tell it to their peers; then on both sides
+segment_bytes() {
+	at_client python3 -c '
+import socket, sys
+c = socket.create_connection((sys.argv[1], 7100), 3)
+print(c.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG))' "$1"
+}
+segments_are() {
+	[ "$(segment_bytes 10.77.0.2)" = "$1" ] && [ "$(segment_bytes fd77::2)" = $(($1 - 20)) ]
+}
+segments_are 1448 || fail "segments of $(segment_bytes 10.77.0.2) bytes"
+ip -n "$server" link set eth0 mtu 1400
+until_true segments_are 1348
 for host in "$client" "$server"; do
 	ip -n "$host" link set eth0 mtu 1400
 done
 sleep 0.5
 connection_lives "with a smaller MTU" 300000
 answers_at 10.77.0.2 || fail "a new connection with a smaller MTU"
+"$vj" status | grep -qE 'python3.* gate .*gate_len' && fail "longer frames than the MTU were tried: $("$vj" status)"
 
 # ---- an application that does not run for ten seconds
 echo 2000000 >&7
