@@ -15,18 +15,23 @@
 #include <sys/mman.h>
 #include <syslog.h>
 
+/* Less than this no packet is made for a route: as in the stack, where ICMP says so. */
+#define ROUTE_MTU_MIN_V4 552u
+#define ROUTE_MTU_MIN_V6 1280u
 #define WAIT_NS UINT64_C(3000000000)	/* a frame, for its neighbour: about what the kernel takes to give up */
 #define REASK_NS UINT64_C(1000000000)	/* have the same neighbour looked for, or at, not more often */
 
 enum {
 	HOP_CNT = 256,
 	WAITING_MAX = 64, /* frames; beyond it the oldest goes */
+	TOO_BIG_MAX = 8, /* each of another connection; who isn't told sends again, and is told then */
 };
 
 struct hop {
 	struct ip_addr dst;
 	uint64_t seq; /* of the table from which @mac is; 0: none */
 	struct mac_addr mac;
+	uint32_t mtu; /* of the route and the interface, whichever is less */
 };
 
 /* Neighbours asked for lately. */
@@ -53,6 +58,8 @@ struct iflink {
 	struct asked asked[HOP_CNT];
 	struct waiting waiting[WAITING_MAX]; /* ring, by age */
 	unsigned waiting_first, waiting_cnt;
+	struct iflink_too_big too_big[TOO_BIG_MAX];
+	unsigned too_big_cnt;
 };
 
 /* ---- asking */
@@ -80,8 +87,7 @@ static void ask(struct iflink *ifl, const struct ip_addr *hop, bool waits)
 enum hop_state { HOP_KNOWN, HOP_UNKNOWN, HOP_NONE };
 
 /* Return: HOP_UNKNOWN: *ret_hop is to be found first; HOP_NONE: no way leads to @dst by this interface */
-static enum hop_state find_hop(struct iflink *ifl, const struct ip_addr *dst, struct mac_addr *ret_mac,
-			       struct ip_addr *ret_hop)
+static enum hop_state find_hop(struct iflink *ifl, const struct ip_addr *dst, struct hop *ret, struct ip_addr *ret_hop)
 {
 	enum host_neighbour_state state;
 	struct host_route route;
@@ -90,13 +96,15 @@ static enum hop_state find_hop(struct iflink *ifl, const struct ip_addr *dst, st
 		return HOP_NONE;
 	/* an address of this host that another application's channel has: the gate knows, the MAC doesn't matter */
 	if (route.kind == HOST_ROUTE_LOCAL) {
-		memcpy(ret_mac->bytes, ifl->said.mac, sizeof(ret_mac->bytes));
+		memcpy(ret->mac.bytes, ifl->said.mac, sizeof(ret->mac.bytes));
+		ret->mtu = UINT32_MAX;
 		return HOP_KNOWN;
 	}
 	if (route.kind != HOST_ROUTE_UNICAST || route.ifindex != ifl->said.ifindex)
 		return HOP_NONE;
 	*ret_hop = route.hop;
-	state = host_table_neighbour(ifl->table, route.ifindex, &route.hop, ret_mac->bytes);
+	ret->mtu = route.mtu;
+	state = host_table_neighbour(ifl->table, route.ifindex, &route.hop, ret->mac.bytes);
 	if (state == HOST_NEIGHBOUR_REACHABLE)
 		return HOP_KNOWN;
 	/* a stale one is good enough until the kernel has looked */
@@ -190,7 +198,7 @@ bool iflink_flush(struct iflink *ifl)
 
 	while (ifl->waiting_cnt > 0 && now_ns - waiting_at(ifl, 0)->since_ns >= WAIT_NS)
 		drop_first(ifl);
-	return afxdp_flush(ifl->xdp);
+	return afxdp_flush(ifl->xdp) && ifl->too_big_cnt == 0;
 }
 
 /* ---- each frame */
@@ -214,6 +222,41 @@ static bool destination(const uint8_t *frame, uint32_t len, struct ip_addr *ret_
 	return true;
 }
 
+static bool same_flow(const struct iflink_too_big *t, const uint8_t *ip, uint32_t ports_off)
+{
+	uint32_t addrs_off = ip[0] >> 4 == 4 ? 12 : 8;
+
+	return t->packet[0] == ip[0] && !memcmp(t->packet + addrs_off, ip + addrs_off, ports_off + 4 - addrs_off);
+}
+
+/* Return: is it to be sent all the same? */
+static VJ_COLD bool goes_too_big(struct iflink *ifl, const uint8_t *frame, uint32_t len, uint32_t mtu)
+{
+	const uint8_t *ip = frame + ETH_HDR_BYTES;
+	bool v4 = ip[0] >> 4 == 4;
+	bool tcp = (v4 ? ip[9] : ip[6]) == IP_PROTO_TCP;
+	uint32_t min = v4 ? ROUTE_MTU_MIN_V4 : ROUTE_MTU_MIN_V6;
+	struct iflink_too_big *t = &ifl->too_big[ifl->too_big_cnt];
+
+	if (len - ETH_HDR_BYTES <= min)
+		return true;
+	for (unsigned i = 0; i < ifl->too_big_cnt; i++)
+		if (same_flow(&ifl->too_big[i], ip, v4 ? 20 : 40))
+			return !tcp;
+	if (ifl->too_big_cnt == TOO_BIG_MAX)
+		return !tcp;
+	ifl->too_big_cnt++;
+	t->mtu = mtu;
+	t->len = min_u32(len - ETH_HDR_BYTES, sizeof(t->packet));
+	memcpy(t->packet, ip, t->len);
+	return !tcp;
+}
+
+const struct iflink_too_big *iflink_too_big(struct iflink *ifl)
+{
+	return ifl->too_big_cnt > 0 ? &ifl->too_big[--ifl->too_big_cnt] : NULL;
+}
+
 bool iflink_address(struct iflink *ifl, uint8_t *frame, uint32_t len)
 {
 	uint64_t seq = host_table_seq(ifl->table);
@@ -224,7 +267,7 @@ bool iflink_address(struct iflink *ifl, uint8_t *frame, uint32_t len)
 		return false;
 	h = &ifl->hops[slot_of(&dst)];
 	if (unlikely(h->seq != seq || !ip_addr_eq(&h->dst, &dst))) {
-		enum hop_state state = find_hop(ifl, &dst, &h->mac, &hop);
+		enum hop_state state = find_hop(ifl, &dst, h, &hop);
 
 		h->seq = 0;
 		if (state == HOP_UNKNOWN)
@@ -235,7 +278,7 @@ bool iflink_address(struct iflink *ifl, uint8_t *frame, uint32_t len)
 		h->seq = seq;
 	}
 	memcpy(frame, h->mac.bytes, sizeof(h->mac.bytes));
-	return true;
+	return likely(len - ETH_HDR_BYTES <= h->mtu) || goes_too_big(ifl, frame, len, h->mtu);
 }
 
 /* ---- routes */

@@ -44,9 +44,22 @@ int iflink_fd(const struct iflink *ifl);
 
 /**
  * iflink_address() - Write the next hop's MAC address into a frame that the stack has composed
- * Return: false: it isn't to be sent now: a copy waits for its neighbour, or it can't go anywhere
+ * Return: false: it isn't to be sent now: a copy waits for its neighbour, or it can't go anywhere, or its route
+ *         carries less (iflink_too_big()). A datagram goes all the same: its program may have said that it is to
  */
 bool iflink_address(struct iflink *ifl, uint8_t *frame, uint32_t len);
+
+/* What the route of a frame is too narrow for: @packet is its beginning, from the IP header on. */
+struct iflink_too_big {
+	uint32_t mtu, len;
+	uint8_t packet[128];
+};
+
+/**
+ * iflink_too_big() - Take one packet that was longer than the MTU of its route; the stack is to know, outside of its calls
+ * Return: NULL: there is none (more); valid until the next iflink_address()
+ */
+const struct iflink_too_big *iflink_too_big(struct iflink *ifl);
 
 /** iflink_resolved() - A neighbour was found, or doesn't answer: what waits for it is sent, or dropped */
 void iflink_resolved(struct iflink *ifl, const struct ctl_neighbour *said);

@@ -173,6 +173,22 @@ static void link_check(struct vj_link *link)
 	link_kill(link, why, true);
 }
 
+/* Routes that carry less than the interface. */
+static VJ_COLD unsigned link_tell_too_big(const struct vj_link *link)
+{
+	const struct iflink_too_big *t;
+	unsigned cnt = 0;
+
+	/* what is sent meanwhile may be too big again, of another flow: no more than once round */
+	while (cnt < RX_BATCH && (t = iflink_too_big(link->ifl)) != NULL) {
+		struct iflink_too_big one = *t;
+
+		stack_too_big(link->vj->stack, link->stack_id, one.packet, one.len, one.mtu);
+		cnt++;
+	}
+	return cnt;
+}
+
 bool link_rx(struct vj_link *link)
 {
 	struct vj *vj = link->vj;
@@ -181,6 +197,8 @@ bool link_rx(struct vj_link *link)
 
 	if (link->raw)
 		return false;
+	if (unlikely(link->ifl != NULL))
+		total = link_tell_too_big(link);
 	do {
 		n = vj_channel_rx(link->ch, &bufs[0].buf, RX_BATCH);
 		if (!n)

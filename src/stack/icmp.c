@@ -121,6 +121,16 @@ static struct icmp_meaning icmp6_meaning(uint8_t type, uint8_t code)
 	}
 }
 
+static void icmp_deliver(struct stack *s, uint8_t proto, const struct icmp_error *error)
+{
+	if (proto == IP_PROTO_TCP)
+		tcp_icmp_error(s, error);
+	else if (proto == IP_PROTO_UDP)
+		udp_icmp_error(s, error);
+	else
+		stack_drop(s, STACK_DROP_ICMP_BAD);
+}
+
 static void icmp_error_input(struct stack *s, const struct pkt *pkt, const struct icmp_view *icmp)
 {
 	struct icmp_meaning meaning = icmp->version == 4 ? icmp4_meaning(icmp->type, icmp->code)
@@ -150,12 +160,28 @@ static void icmp_error_input(struct stack *s, const struct pkt *pkt, const struc
 		stack_drop(s, STACK_DROP_ICMP_BAD);
 		return;
 	}
-	if (quote.ip.proto == IP_PROTO_TCP)
-		tcp_icmp_error(s, &error);
-	else if (quote.ip.proto == IP_PROTO_UDP)
-		udp_icmp_error(s, &error);
-	else
-		stack_drop(s, STACK_DROP_ICMP_BAD);
+	icmp_deliver(s, quote.ip.proto, &error);
+}
+
+void stack_too_big(struct stack *s, struct link_id link, const void *packet, size_t len, uint32_t mtu)
+{
+	struct icmp_view icmp = { .version = *(const uint8_t *)packet >> 4 };
+	struct icmp_quote quote;
+	struct icmp_error error;
+
+	if (icmp_parse_quote(&icmp, packet, len, &quote) != WIRE_OK)
+		return; /* a later fragment: its first one tells */
+	error = (struct icmp_error){
+		.link = link.v,
+		.local = { .addr = ip_src(&quote.ip), .port = quote.src_port },
+		.remote = { .addr = ip_dst(&quote.ip), .port = quote.dst_port },
+		.tcp_seq = quote.tcp_seq,
+		.err = EMSGSIZE,
+		.own = true,
+		.mtu = max_u32(mtu, pmtu_min(icmp.version == 4)),
+		.quoted_len = quote.pkt_len,
+	};
+	icmp_deliver(s, quote.ip.proto, &error);
 }
 
 void icmp_input(struct stack *s, struct pkt *pkt)

@@ -17,6 +17,7 @@ struct icmp_error {
 	struct endpoint remote;
 	uint32_t tcp_seq; /* TCP only: sequence number of the quoted segment */
 	int err;	  /* positive errno: ECONNREFUSED, EHOSTUNREACH, EMSGSIZE, ... */
+	bool own;	  /* it is this host that says so, not a stranger */
 	bool hard;	  /* it will not pass by itself, as Linux sees it: a port or protocol that is not there, a filter */
 	uint32_t mtu; /* EMSGSIZE: what the router can pass, 0 if it did not say (RFC 1191 section
 			 5) */

@@ -173,6 +173,16 @@ int stack_link_mtu_set(struct stack *s, struct link_id link, uint32_t mtu);
  */
 void stack_link_del(struct stack *s, struct link_id link, int err);
 
+/**
+ * stack_too_big() - The host knows that the way to where a packet goes passes no more than @mtu bytes
+ * @packet: One that the stack gave to the link, from its IP header on: as much as an ICMP error would quote
+ * @mtu:    Its IP header included; less than 552 (IPv4) or 1280 (IPv6) counts as that
+ *
+ * As if a router had said so (RFC 1191, RFC 8201), but that no program is told. TCP takes the packet for lost and sends it again,
+ * smaller. Not from within link_ops.
+ */
+void stack_too_big(struct stack *s, struct link_id link, const void *packet, size_t len, uint32_t mtu);
+
 /** stack_link_writable() - tx_get() may succeed again: continue output that waited */
 void stack_link_writable(struct stack *s, struct link_id link);
 

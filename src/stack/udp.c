@@ -487,7 +487,7 @@ static bool udp_too_big(struct stack *s, const struct udp_sock *sock, const stru
 	if (link == NULL || (link->flags & LINK_NO_LOSS) != 0 || mode == UDP_MTU_INTERFACE ||
 	    mode == UDP_MTU_OMIT)
 		return false;
-	return pmtu_learn(s, error, &pmtu) && mode != UDP_MTU_DONT;
+	return pmtu_learn(s, error, &pmtu) && mode != UDP_MTU_DONT && !error->own;
 }
 
 void udp_icmp_error(struct stack *s, const struct icmp_error *error)

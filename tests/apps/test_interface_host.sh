@@ -24,6 +24,12 @@ def serve(c):
 		if not data:
 			return
 		c.sendall(data)
+def serve_datagrams():
+	u = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+	u.bind(("::", 7101))
+	while True:
+		u.sendto(*u.recvfrom(65536))
+threading.Thread(target=serve_datagrams, daemon=True).start()
 while True:
 	threading.Thread(target=serve, args=(t.accept()[0],), daemon=True).start()
 PY
@@ -185,6 +191,57 @@ sleep 0.3
 fetch http://10.88.0.1:7090/hello && fail "after its route went"
 fetch http://10.77.0.1:7090/hello || fail "on link again"
 "$vj" status | grep -q 'python3.* gate .* sent ' || fail "not by a channel: $("$vj" status)"
+
+# ---- a route that carries less than the interface: of a connection that is there, of a new one, of datagrams
+cat >"$tmp/narrow.py" <<'PY'
+import os, re, socket, struct, subprocess, sys
+source, dest, mtu, change = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4].split()
+v4 = "." in source
+headers = 52 if v4 else 72
+def echo(c, cnt=200000):
+	data, got = os.urandom(cnt), b""
+	c.sendall(data)
+	while len(got) < cnt:
+		more = c.recv(1 << 16)
+		assert more, "closed"
+		got += more
+	assert got == data
+def connection():
+	c = socket.create_connection((dest, 7100), 10, (source, 0))
+	return c
+def longest_lately(c): # tcpi_rcv_mss, which follows what comes
+	return struct.unpack_from("I", c.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104), 20)[0]
+def reassembled():
+	if v4:
+		return int(open("/proc/net/snmp").read().split("Ip: ")[2].split()[14])
+	return int(re.search(r"Ip6ReasmOKs\s+(\d+)", open("/proc/net/snmp6").read())[1])
+c = connection()
+echo(c)
+assert longest_lately(c) == 1500 - headers, f"segments of {longest_lately(c)} before"
+subprocess.run(change, check=True)
+echo(c) # in the middle of it
+echo(c)
+d = connection()
+echo(d)
+assert longest_lately(d) == mtu - headers, f"segments of {longest_lately(d)}, a new connection's"
+u = socket.socket(socket.AF_INET if v4 else socket.AF_INET6, socket.SOCK_DGRAM)
+u.settimeout(5)
+u.bind((source, 0))
+u.connect((dest, 7101))
+before = reassembled()
+for _ in range(4):
+	data = os.urandom(1400)
+	u.send(data)
+	assert u.recv(2000) == data
+assert reassembled() - before >= 3, f"{reassembled() - before} of 4 datagrams came in fragments"
+PY
+ip -n "$server" route add 10.88.0.0/24 via 10.77.0.1
+sleep 0.3
+at_client timeout 60 python3 "$tmp/narrow.py" 10.88.0.1 10.77.0.2 1000 \
+	"ip -n $server route replace 10.88.0.0/24 via 10.77.0.1 mtu 1000" || fail "a route of MTU 1000"
+at_client timeout 60 python3 "$tmp/narrow.py" fd88::1 fd77::2 1300 \
+	"ip -n $server route replace fd88::/64 via fd77::1 mtu 1300" || fail "a route of MTU 1300, IPv6"
+ip -n "$server" route del 10.88.0.0/24
 
 # ---- a neighbour that isn't known: the kernel finds it on demand, and the first packet waits
 for url in http://10.77.0.1:7090/hello 'http://[fd77::1]:7090/hello'; do
