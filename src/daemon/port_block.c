@@ -37,12 +37,19 @@ static bool suits(const struct search *s, unsigned unit)
 	       !(s->alone && s->map->kernel[s->p][unit]) && !unit_leased(s->leases, s->proto, unit);
 }
 
-/* Of all runs of at most @want units, the first of the greatest length. Return: length */
+/*
+ * Of all runs of at most @want units, the first of the greatest length, from where the last one ended: who comes next shall not
+ * have the ports of one that has just gone, of which peers know connections in TIME-WAIT. Return: length
+ */
 static unsigned find_run(const struct search *s, unsigned want, unsigned *ret_unit)
 {
 	unsigned best = 0, run = 0;
 
-	for (unsigned u = 0; u < PORT_UNIT_CNT && best < want; u++) {
+	for (unsigned i = 0; i < PORT_UNIT_CNT && best < want; i++) {
+		unsigned u = (s->map->next[s->p] + i) % PORT_UNIT_CNT;
+
+		if (u == 0)
+			run = 0;
 		run = suits(s, u) ? run + 1 : 0;
 		if (run > best) {
 			best = run;
@@ -113,6 +120,8 @@ uint16_t port_map_take(struct port_map *map, const struct lease_table *leases, s
 		run = find_shared(&s, want, &unit);
 	for (unsigned i = 0; i < run; i++)
 		take(map, set, s.p, unit + i);
+	if (first == 0 && run > 0)
+		map->next[s.p] = (uint16_t)((unit + run) % PORT_UNIT_CNT);
 	*ret_first = (uint16_t)(PORT_FIRST + unit * PORT_UNIT);
 	return (uint16_t)(run * PORT_UNIT);
 }

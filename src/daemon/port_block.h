@@ -37,6 +37,7 @@ struct port_map {
 	uint16_t users[2][PORT_UNIT_CNT]; /* applications that have it */
 	bool kernel[2][PORT_UNIT_CNT]; /* a socket of the kernel's was seen in it: nothing for who wants it alone */
 	uint16_t free_cnt[2];
+	uint16_t next[2];     /* unit behind the last block that was given */
 };
 
 void port_map_init(struct port_map *map);

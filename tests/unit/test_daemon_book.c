@@ -293,6 +293,27 @@ static void blocks_shrink_and_are_disjoint_while_there_are_any(void **state)
 	lease_table_fini(&t);
 }
 
+static void a_block_rests_before_another_has_it(void **state)
+{
+	static struct port_map map;
+	struct lease_table t;
+	uint16_t first, last = 0;
+
+	(void)state;
+	assert_int_equal(lease_table_init(&t), 0);
+	port_map_init(&map);
+	/* applications that come and go, one at a time */
+	for (unsigned i = 0; i < (PORT_END - PORT_FIRST) / 256; i++) {
+		struct port_set set = { .cnt = { 0 } };
+
+		assert_int_equal(port_map_take(&map, &t, &set, CTL_PROTO_TCP, 0, 256, false, &first), 256);
+		assert_true(i == 0 || first == last + 256);
+		last = first;
+		port_map_release(&map, &set);
+	}
+	lease_table_fini(&t);
+}
+
 static void a_block_is_had_again_after_a_restart(void **state)
 {
 	static struct port_set a, b;
@@ -364,6 +385,7 @@ int main(void)
 		cmocka_unit_test(conflicts_are_found_among_others_only),
 		cmocka_unit_test(one_may_have_all_ports_and_others_share),
 		cmocka_unit_test(blocks_shrink_and_are_disjoint_while_there_are_any),
+		cmocka_unit_test(a_block_rests_before_another_has_it),
 		cmocka_unit_test(a_block_is_had_again_after_a_restart),
 		cmocka_unit_test(leased_ports_are_left_out),
 		cmocka_unit_test(rate_and_burst),
