@@ -187,12 +187,19 @@ static const char *interface_name(const struct status *s, uint32_t ifindex)
 
 static const char *mode_text(uint32_t flags)
 {
-	return flags & CTL_INTERFACE_ZERO_COPY ? "zero-copy" : flags & CTL_INTERFACE_GENERIC ? "generic" : "native";
+	return flags & CTL_INTERFACE_GENERIC ? "generic" : "native";
+}
+
+/* How frames get into and out of an application's memory. */
+static const char *frames_text(const struct ctl_interface *c)
+{
+	return c->memory_bytes == 0 ? "-" : c->flags & CTL_INTERFACE_ZERO_COPY ? "zero-copy" : "copied";
 }
 
 static void print_interfaces(const struct status *s)
 {
-	printf("\n%-16s %-30s %-17s  %6s %-9s  %s\n", "INTERFACE", "APPLICATION", "MAC", "MTU", "XDP", "MEMORY");
+	printf("\n%-16s %-30s %-17s  %6s %-8s %-10s %s\n", "INTERFACE", "APPLICATION", "MAC", "MTU", "XDP", "FRAMES",
+	       "MEMORY");
 	for (size_t i = 0; i < s->cnt; i++) {
 		const struct ctl_interface *c = &s->msgs[i].interface;
 		char app[64] = "-", mac[MAC_ADDR_TEXT_BYTES], mem[32] = "-";
@@ -203,8 +210,8 @@ static void print_interfaces(const struct status *s)
 			app_text(s, c->app_id, app);
 			bytes_text(c->memory_bytes, mem);
 		}
-		printf("%-16s %-30s %-17s  %6u %-9s  %s\n", c->name, app, mac_text(c->mac, mac), c->mtu,
-		       mode_text(c->flags), mem);
+		printf("%-16s %-30s %-17s  %6u %-8s %-10s %s\n", c->name, app, mac_text(c->mac, mac), c->mtu,
+		       mode_text(c->flags), frames_text(c), mem);
 	}
 }
 
@@ -293,6 +300,7 @@ static json_t *json_interface(const struct ctl_interface *c)
 
 	if (c->memory_bytes > 0) {
 		json_object_set_new(o, "app_id", json_integer(c->app_id));
+		json_object_set_new(o, "frames", json_string(frames_text(c)));
 		json_object_set_new(o, "memory_bytes", json_integer((json_int_t)c->memory_bytes));
 	}
 	return o;

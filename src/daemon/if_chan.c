@@ -250,6 +250,7 @@ int if_chan_make(struct if_place *place, const struct if_dispatch *d, const stru
 	t.params = &c->rec.xsk;
 	if (r == 0)
 		r = netns_do(place->netns_fd, make_there, &t);
+	c->rec.zero_copy = t.xsk.zero_copy;
 	if (r == 0)
 		r = attach_programs(place, d, c, mac, t.xsk.fd);
 	if (r == 0)

@@ -38,9 +38,10 @@ struct if_chan_record {
 	uint32_t mtu;
 	struct xsk_params xsk; /* @ifindex: of the application's end */
 	uint8_t key[16];
+	uint32_t zero_copy; /* 1: the kernel has bound the socket so */
 };
 
-enum { IF_CHAN_MAGIC = 0x766a6331 }; /* "vjc1" */
+enum { IF_CHAN_MAGIC = 0x766a6332 }; /* "vjc2" */
 
 struct if_chan {
 	TAILQ_ENTRY(if_chan) entry;

@@ -43,6 +43,8 @@ void chan_describe(const struct iface *i, const struct if_chan *c, struct ctl_in
 	ret->fill_cnt = x->fill_cnt;
 	ret->comp_cnt = x->comp_cnt;
 	ret->memory_bytes = if_chan_memory_bytes(&c->rec);
+	if (c->rec.zero_copy)
+		ret->flags |= CTL_INTERFACE_ZERO_COPY;
 }
 
 /* ---- what the books say, in the maps */
@@ -175,8 +177,6 @@ static int hand_out(const struct interfaces *s, const struct iface *i, const str
 
 	chan_describe(i, c, &msg.interface);
 	memcpy(msg.interface.key, c->rec.key, sizeof(msg.interface.key));
-	if (xsk->zero_copy)
-		msg.interface.flags |= CTL_INTERFACE_ZERO_COPY;
 	return app_send(c->app, &msg, fds, xsk->fd >= 0 ? ARRAY_SIZE(fds) : 1);
 }
 

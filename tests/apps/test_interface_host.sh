@@ -69,7 +69,7 @@ PY
 start again.log "${on_client[@]}" python3 "$tmp/again.py" "$tmp/again.cnt"
 again=${pids[-1]}
 has_channel() {
-	"$vj" status | grep -q "^eth0 .*python3.* native "
+	"$vj" status | grep -q "^eth0 .*python3.* native  *copied "
 }
 is_served() {
 	local before
