@@ -132,10 +132,10 @@ static int area_mmap(int fd, size_t bytes, enum area_pages pages, struct area_ma
 }
 
 /* Kernels before 5.14 fault the pages in one by one, when they are first used. */
-static int area_populate(const struct area_mapping *map)
+static int area_populate(const struct area_mapping *map, size_t bytes)
 {
 	int saved_errno = errno;
-	int err = madvise(map->mem, map->bytes, MADV_POPULATE_WRITE) < 0 ? -errno : 0;
+	int err = madvise(map->mem, bytes, MADV_POPULATE_WRITE) < 0 ? -errno : 0;
 
 	errno = saved_errno;
 	if (err == -EFAULT || err == -EHWPOISON)
@@ -181,7 +181,7 @@ static int area_fill(int fd, const struct vj_area_params *p, size_t bytes, enum 
 
 	if (err < 0)
 		return err;
-	err = present ? area_populate(ret_map) : 0;
+	err = present ? area_populate(ret_map, bytes) : 0;
 	if (err == 0)
 		err = vj_area_init(ret_map->mem, p);
 	if (err < 0)
@@ -263,7 +263,8 @@ static int area_fd_check(int fd, size_t bytes, size_t *ret_bytes)
 	return 0;
 }
 
-int area_map_bytes(int fd, size_t bytes, struct area_mapping *ret_map)
+/* @head bytes are needed at once; of small pages, the rest comes when it is touched, or by area_present(). */
+static int area_open(int fd, size_t bytes, size_t head, struct area_mapping *ret_map)
 {
 	enum area_pages pages = AREA_PAGES_TRANSPARENT;
 	struct area_mapping map;
@@ -278,8 +279,11 @@ int area_map_bytes(int fd, size_t bytes, struct area_mapping *ret_map)
 	err = area_mmap(fd, found, pages, &map);
 	if (err < 0)
 		return err;
-	/* Whichever end comes first pays for the pages; the other only fills its page table. */
-	err = area_populate(&map);
+	/*
+	 * Whichever end comes first pays for the pages; the other only fills its page table. A huge page that is not to be
+	 * had later would be a SIGBUS; small ones were accounted for when the file got its size.
+	 */
+	err = area_populate(&map, map.pages == AREA_PAGES_SMALL ? head : found);
 	if (err < 0) {
 		area_unmap(&map);
 		return err;
@@ -288,9 +292,24 @@ int area_map_bytes(int fd, size_t bytes, struct area_mapping *ret_map)
 	return 0;
 }
 
+int area_map_bytes(int fd, size_t bytes, struct area_mapping *ret_map)
+{
+	return area_open(fd, bytes, bytes, ret_map);
+}
+
 int area_map(int fd, const struct vj_area_params *p, struct area_mapping *ret_map)
 {
-	return vj_area_params_check(p) < 0 ? -EINVAL : area_map_bytes(fd, vj_area_bytes(p), ret_map);
+	struct area_layout l;
+
+	if (vj_area_params_check(p) < 0)
+		return -EINVAL;
+	area_layout(p, &l);
+	return area_open(fd, vj_area_bytes(p), l.pool[0], ret_map);
+}
+
+void area_present(void *mem, size_t bytes)
+{
+	(void)area_populate(&(struct area_mapping){ .mem = mem }, bytes);
 }
 
 void area_unmap(struct area_mapping *map)

@@ -46,13 +46,17 @@ int area_create(const char *name, const struct vj_area_params *p, enum area_page
 		struct area_mapping *ret_map);
 
 /*
- * Map an area that was received, and make all of it present. The descriptor stays the caller's and may be closed afterwards.
+ * Map an area that was received, and make header and rings present; of small pages, the pools come as they are touched: a
+ * short connection uses a few frames of a thousand. The descriptor stays the caller's and may be closed afterwards.
  * Return: 0; -EINVAL: bad parameters; -EPERM: the seals are missing, it could be cut under us; -EMSGSIZE: not
  * the size that these parameters make; -ENOMEM: no memory, no address space; -EBADF and so on: not a memfd.
  */
 int area_map(int fd, const struct vj_area_params *p, struct area_mapping *ret_map);
 
-/* area_map() for memory that isn't an area: @bytes long, or that rounded up to whole huge pages. */
+/* Make all of a mapping present, as far as there is memory. */
+void area_present(void *mem, size_t bytes);
+
+/* area_map() for memory that isn't an area, all of it present: @bytes long, or that rounded up to whole huge pages. */
 int area_map_bytes(int fd, size_t bytes, struct area_mapping *ret_map);
 
 void area_unmap(struct area_mapping *map);

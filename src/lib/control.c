@@ -193,6 +193,7 @@ bool control_poll(struct vj *vj)
 		return false;
 	}
 	vj->ctl_next_ns = vj->now_ns + HEAR_NS;
+	link_settle_next(vj);
 	while ((n = ctl_client_event(vj->ctl, &msg, fds)) > 0) {
 		control_event(vj, &msg, fds);
 		any = true;

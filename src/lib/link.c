@@ -227,6 +227,25 @@ void link_publish_dirty(struct vj *vj)
 	}
 }
 
+/* By then it has taken longer than making the memory present does. */
+enum { SETTLED_FRAMES = 256 };
+
+void link_settle_next(struct vj *vj)
+{
+	struct vj_channel_stats stats;
+	struct vj_link *link;
+
+	if (!vj->link_cnt)
+		return;
+	link = vj->links[vj->settle_turn++ % vj->link_cnt];
+	if (link->settled || link->dead || !link->area)
+		return;
+	vj_channel_stats(link->ch, &stats);
+	link->settled = stats.rx_frames >= SETTLED_FRAMES;
+	if (link->settled)
+		area_present(link->area, link->area_bytes);
+}
+
 /* ---- birth ----------------------------------------------------------------------------------------------------- */
 
 static int link_join_stack(struct vj_link *link, const struct ctl_channel *msg)

@@ -48,6 +48,7 @@ struct vj_link {
 	int fds[CTL_CHANNEL_FDS]; /* area, wake peer, wake me */
 	void *area;
 	size_t area_bytes;
+	bool settled;		 /* its area was made present, or need not be */
 	bool raw;
 	bool raw_new;		 /* raw: the program has not been told of it yet */
 	bool raw_error_told;
@@ -112,6 +113,12 @@ struct ports {
 	uint16_t cursor; /* in the block */
 };
 
+/* What a stack's first pieces of memory are cut out of; see vj.c */
+struct arena {
+	uint8_t *mem; /* NULL: none */
+	size_t bytes, used;
+};
+
 struct vj {
 	struct stack *stack;
 	struct ctl_client *ctl; /* NULL: vjd is away */
@@ -119,6 +126,7 @@ struct vj {
 	int bell_fd;
 	struct vj_link **links;
 	unsigned link_cnt, link_room;
+	unsigned settle_turn; /* of link_settle_next() */
 	struct vj_link *dirty; /* links with something to publish */
 	bool stack_touched;    /* since deadline_us was asked for */
 	uint64_t deadline_us;  /* of the stack */
@@ -146,6 +154,7 @@ struct vj {
 	struct ports ports;
 	struct stack_config stack_cfg;
 	uint8_t mtu_probing; /* enum vj_mtu_probing, as the program wants it */
+	struct arena arena; /* of the stack */
 	uint64_t channels_violated;
 	uint64_t wakes_closed, rx_bytes_closed, tx_bytes_closed; /* of links already gone */
 	struct moves *moves; /* NULL: none yet */
@@ -183,6 +192,8 @@ void link_mtu_changed(struct vj_link *link, uint32_t mtu);
 struct vj_link *link_by_ifindex(const struct vj *vj, uint32_t ifindex);
 bool link_rx(struct vj_link *link);
 void link_publish_dirty(struct vj *vj);
+/* From time to time: if the link whose turn it is has been used for more than a short connection, make all its memory present */
+void link_settle_next(struct vj *vj);
 /* Before sleep: received frames that wait to be given back together */
 void link_give_back(struct vj_link *link);
 

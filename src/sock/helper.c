@@ -17,6 +17,7 @@
 #include "lib/deed.h"
 
 #include <linux/futex.h>
+#include <sys/prctl.h>
 
 enum { TICK_MS = 10, STACK_BYTES = 256 * 1024 };
 
@@ -120,6 +121,7 @@ static void *helper_main(void *arg)
 	bool away = false;
 
 	(void)arg;
+	prctl(PR_SET_NAME, "vj-helper");
 	lock_take();
 	while (sock.vj) {
 		if (!away)
@@ -167,8 +169,6 @@ static int thread_start(void)
 	err = pthread_create(&thread, &attr, helper_main, NULL);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	pthread_attr_destroy(&attr);
-	if (!err)
-		pthread_setname_np(thread, "vj-helper");
 	return -err;
 }
 
