@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 
 _Atomic(struct fd_page *) fd_pages[FD_PAGE_CNT];
+static unsigned fd_pages_end; /* behind the last that there is. Lock */
 
 static void *pages_get(size_t bytes)
 {
@@ -27,8 +28,11 @@ static struct fd_page *page_get(unsigned idx)
 	if (page)
 		return page;
 	page = pages_get(sizeof(*page));
-	if (page)
-		atomic_store_explicit(&fd_pages[idx], page, memory_order_release);
+	if (!page)
+		return NULL;
+	atomic_store_explicit(&fd_pages[idx], page, memory_order_release);
+	if (idx >= fd_pages_end)
+		fd_pages_end = idx + 1;
 	return page;
 }
 
@@ -51,7 +55,7 @@ int fd_set_file(int fd, struct file *f)
 
 int fd_next(int fd)
 {
-	for (unsigned nr = fd < 0 ? 0 : (unsigned)fd; nr >> FD_PAGE_BITS < FD_PAGE_CNT;) {
+	for (unsigned nr = fd < 0 ? 0 : (unsigned)fd; nr >> FD_PAGE_BITS < fd_pages_end;) {
 		if (!atomic_load_explicit(&fd_pages[nr >> FD_PAGE_BITS], memory_order_relaxed)) {
 			nr = ((nr >> FD_PAGE_BITS) + 1) << FD_PAGE_BITS;
 			continue;
