@@ -7,6 +7,7 @@
 #include <linux/sockios.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 
 /*
  * ---- close --------------------------------------------------------------------------------------
@@ -88,6 +89,21 @@ static int close_around_ours(unsigned first, unsigned last, unsigned flags)
 	return from <= last ? ker_close_range(from, last, (int)flags) : 0;
 }
 
+/*
+ * Descriptors of its own are what the only thread of a process has already. But there is the helper's, which would stay with
+ * the former ones: what is opened from then on it would not know, and what is closed it would keep open.
+ */
+static unsigned without_unshare(unsigned flags)
+{
+	struct stat st = { .st_nlink = 0 };
+	nlink_t threads = sock.helper.state == HELPER_NONE ? 1 : 2;
+
+	if (flags & CLOSE_RANGE_UNSHARE && !SYS_CALL4(SYS_newfstatat, AT_FDCWD, "/proc/self/task", &st, 0) &&
+	    st.st_nlink == 2 + threads) /* . and .. */
+		flags &= ~CLOSE_RANGE_UNSHARE;
+	return flags;
+}
+
 int sock_close_range(unsigned first, unsigned last, int flags)
 {
 	int r;
@@ -96,7 +112,7 @@ int sock_close_range(unsigned first, unsigned last, int flags)
 	    !sock.pid || sock_inside || is_foreign())
 		return (int)ret_errno(ker_close_range(first, last, flags));
 	lock_take();
-	r = close_around_ours(first, last, (unsigned)flags);
+	r = close_around_ours(first, last, without_unshare((unsigned)flags));
 	if (sock.orphaned)
 		away_closed();
 	lock_leave();

@@ -10,6 +10,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/kcmp.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
@@ -23,6 +24,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -568,6 +570,27 @@ static void close_listed(int keep)
 	closedir(d);
 }
 
+/* All threads of this process, the library's among them, have the same descriptors. */
+static void check_descriptors_shared(void)
+{
+	DIR *dir = opendir("/proc/self/task");
+	const struct dirent *entry;
+	int threads = 0;
+
+	CHECK(dir);
+	while ((entry = readdir(dir)) != NULL) {
+		long r;
+
+		if (entry->d_name[0] == '.')
+			continue;
+		threads++;
+		r = syscall(SYS_kcmp, getpid(), atoi(entry->d_name), KCMP_FILES, 0, 0);
+		CHECK(r == 0 || (r < 0 && (errno == ENOSYS || errno == EPERM)));
+	}
+	CHECK(threads >= 2);
+	closedir(dir);
+}
+
 /* As daemons do at their start, or whenever they like: what is the library's they can't close. */
 static void part_closefrom(void)
 {
@@ -588,6 +611,7 @@ static void part_closefrom(void)
 		CHECK(!close_range(3, (unsigned)fd - 1, 0));
 	closefrom(fd + 1);
 	CHECK(!close_range((unsigned)fd + 1, ~0u, CLOSE_RANGE_UNSHARE));
+	check_descriptors_shared();
 	ping(fd);
 	close_listed(fd);
 	ping(fd);
