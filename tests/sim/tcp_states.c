@@ -50,10 +50,10 @@ static const struct rule rules[] = {
 	{ "reset behind the window", ALL, "R.", 70000, 0, 0, NOTHING_AT_ALL, false },
 	{ "reset long before", ALL, "R", -70000, 0, 0, NOTHING_AT_ALL, false },
 	{ "the peer's FIN again", AFTER_FIN, "F.", -1, 0, 0, AN_ACK, false },
-	/* second step: RST (RFC 5961 3.2; RFC 1337) */
-	{ "reset", ALL & ~STATE(TCP_TIME_WAIT), "R", 0, 0, 0, NOTHING_AT_ALL, true },
-	{ "reset with ACK", ALL & ~STATE(TCP_TIME_WAIT), "R.", 0, 0, 0, NOTHING_AT_ALL, true },
-	{ "reset in TIME_WAIT", STATE(TCP_TIME_WAIT), "R.", 0, 0, 0, NOTHING_AT_ALL, false },
+	/* second step: RST (RFC 5961 3.2; in TIME_WAIT as Linux, unless tcp_rfc1337 is set) */
+	{ "reset", ALL, "R", 0, 0, 0, NOTHING_AT_ALL, true },
+	{ "reset with ACK", ALL, "R.", 0, 0, 0, NOTHING_AT_ALL, true },
+	{ "reset in the window of TIME_WAIT", STATE(TCP_TIME_WAIT), "R.", 1, 0, 0, NOTHING_AT_ALL, false },
 	{ "reset in the window", ALL & ~STATE(TCP_TIME_WAIT), "R", 1, 0, 0, AN_ACK, false },
 	/* fourth step: SYN (RFC 5961 4.2); SYN_RECEIVED goes back to LISTEN */
 	{ "SYN", SYNCHRONIZED, "S", 0, 0, 0, AN_ACK, false },
