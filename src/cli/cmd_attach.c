@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* vj attach, vj detach: have vjd offer channels at an interface of the host, or no longer. */
 #include "cli/cmd.h"
+#include "cli/doctor.h"
 #include "lib/ctl_client.h"
 
 #include <errno.h>
@@ -30,7 +31,7 @@ static const char *advice(int err)
 	case EPERM:
 		return "; use sudo, and start vjd as root";
 	case ENODEV:
-		return "; see: ip link";
+		return "; which there are: ip link; which are attached: vj status";
 	case EBUSY:
 		return "; see: bpftool net";
 	case EOPNOTSUPP:
@@ -59,11 +60,15 @@ static int change(const char *socket, const char *name, bool attach)
 		complain("%s %s: %s%s", verb, name, strerror(-r), advice(r));
 		return EXIT_FAILED;
 	}
-	if (attach)
-		printf("%s: channels are offered, MTU %u%s\n", said.name, said.mtu,
-		       (said.flags & CTL_INTERFACE_GENERIC) != 0 ? "; its driver has no XDP, so it will be slower" : "");
-	else
+	if (!attach) {
 		printf("%s: the kernel's alone again\n", said.name);
+		return EXIT_OK;
+	}
+	printf("%s: channels are offered, MTU %u%s\n", said.name, said.mtu,
+	       (said.flags & CTL_INTERFACE_GENERIC) != 0 ? "; its driver has no XDP, so it will be slower" : "");
+	/* a service that was reached through the kernel may not be reached through a channel: say so now */
+	doctor_faults_only();
+	doctor_interface(said.name, true);
 	return EXIT_OK;
 }
 

@@ -27,6 +27,12 @@ enum {
 const struct opt doctor_opts[] = { { 0 } };
 
 static unsigned findings[FINDING_BAD + 1];
+static bool faults_only;
+
+void doctor_faults_only(void)
+{
+	faults_only = true;
+}
 
 void doctor_say(enum finding finding, const char *what, const char *mend, const char *fmt, ...)
 {
@@ -34,6 +40,8 @@ void doctor_say(enum finding finding, const char *what, const char *mend, const 
 	va_list ap;
 
 	findings[finding]++;
+	if (faults_only && finding == FINDING_OK)
+		return;
 	printf("%-5s %-14s ", words[finding], what);
 	va_start(ap, fmt);
 	vprintf(fmt, ap);

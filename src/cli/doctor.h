@@ -18,6 +18,9 @@ enum finding {
  */
 void doctor_say(enum finding finding, const char *what, const char *mend, const char *fmt, ...) VJ_PRINTF(4, 5);
 
+/** doctor_faults_only() - From now on what is well is not said */
+void doctor_faults_only(void);
+
 /** doctor_interface() - Look at one; @closely: for a second, at what comes in, too. Return: 0; -ENODEV */
 int doctor_interface(const char *name, bool closely);
 

@@ -257,6 +257,8 @@ static int attach(struct interfaces *s, const char *name, struct iface **ret_ifa
 	from = host_watch_find(s->host, name, 0);
 	if (from == NULL)
 		return -ENODEV;
+	if (memcmp(from->mac, (uint8_t[6]){ 0 }, sizeof(from->mac)) == 0) /* lo, tun: no Ethernet */
+		return -EOPNOTSUPP;
 	*ret_iface = iface_by_index(s, from->ifindex);
 	if (*ret_iface != NULL)
 		return 0;

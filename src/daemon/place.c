@@ -86,6 +86,9 @@ static int open_dir(const struct ctl_path *path, char *why)
 		return r;
 	if (private && mkdir(dir, 0700) != 0 && errno != EEXIST)
 		return fail(why, errno, "cannot make %s", dir);
+	/* what the service's unit makes, where there is none: a directory that all may enter, below one of root's */
+	if (path->kind == CTL_PATH_SERVICE && geteuid() == 0 && mkdir(dir, 0755) == 0 && chmod(dir, 0755) != 0)
+		return fail(why, errno, "cannot make %s", dir);
 	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC | (private ? O_NOFOLLOW : 0));
 	if (fd < 0 && private && (errno == ELOOP || errno == ENOTDIR))
 		return fail(why, 0, "%s: not a directory", dir);
