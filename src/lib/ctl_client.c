@@ -479,6 +479,8 @@ static int search(struct ctl_client *client, const struct ctl_path *paths, unsig
 
 		if (r == 0)
 			return 0;
+		if (r == -EACCES && paths[i].kind == CTL_PATH_PRIVATE)
+			r = -ENOENT; /* XDG_RUNTIME_DIR of somebody else, as su and sudo leave it: no vjd of ours is there */
 		if (says_more(r, best)) {
 			best = r;
 			why_set(why, "%s", text);

@@ -184,6 +184,7 @@ stranger=(setpriv --reuid=65534 --regid=65534 --clear-groups)
 if [ "$(id -u)" = 0 ] && "${stranger[@]}" test -x "$vj" 2>/dev/null; then
 	expect 1 "$dir/other.sock: permission denied" "${stranger[@]}" "$vj" status --socket "$dir/other.sock"
 	expect 1 "no vjd: $dir/other.sock: permission denied" "${stranger[@]}" "$vj" run --socket "$dir/other.sock" -- true
+	expect 0 "" "${stranger[@]}" "$vj" run -- true # though $XDG_RUNTIME_DIR is not his
 fi
 for sock in "$dir/other.sock" "$XDG_RUNTIME_DIR/vjchan/vjd.sock"; do
 	pids+=("$("$vj" status --json --socket "$sock" | python3 -c 'import json, sys; print(json.load(sys.stdin)["daemon"]["pid"])')")
