@@ -29,6 +29,8 @@ def server(port, processes):
     def end(*_):
         for child in children:
             child.terminate()
+        for child in children: # they have the listening socket, too
+            child.join()
         os._exit(0)
 
     signal.signal(signal.SIGTERM, end)
