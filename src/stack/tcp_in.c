@@ -106,13 +106,16 @@ static bool seg_paws_bad(const struct stack *s, struct conn c, const struct tcp_
 	       (tally == NULL || tcp_now_s(s) - tally->ts_recent_s <= TCP_TS_RECENT_S);
 }
 
-/* What of it was received before (RFC 2883); seq_trim() has not been called. */
-static void seq_duplicate(struct stack *s, struct tcb *t, const struct tcp_seg *seg)
+/*
+ * What of it was received before (RFC 2883), as it came: trimmed or not. rcv_nxt has not moved. Of what is in
+ * the window only after step 5: what is dropped without having been believed leaves nothing to report.
+ */
+static void seg_duplicate(struct stack *s, struct tcb *t, const struct tcp_seg *seg)
 {
-	uint32_t seq = seg->seq + ((seg->flags & TCP_SYN) != 0 ? 1 : 0);
+	uint32_t seq = seg->view.seq + ((seg->view.flags & TCP_SYN) != 0 ? 1 : 0);
 
-	if (seg->len != 0 && seq_lt(seq, t->rcv_nxt))
-		tcp_sack_duplicate(s, t, seq, seq_min(seq + seg->len, t->rcv_nxt));
+	if (seg->view.payload_len != 0 && seq_lt(seq, t->rcv_nxt))
+		tcp_sack_duplicate(s, t, seq, seq_min(seq + seg->view.payload_len, t->rcv_nxt));
 }
 
 /*
@@ -127,7 +130,6 @@ static bool in_seq(struct stack *s, struct conn c, struct tcp_seg *seg)
 	enum stack_drop why = STACK_DROP_TCP_SEQ;
 	bool old;
 
-	seq_duplicate(s, t, seg);
 	if (seg_paws_bad(s, c, seg)) {
 		why = STACK_DROP_TCP_PAWS;
 	} else if (seq_geq(seg->seq + seq_len, t->rcv_acked) && seq_leq(seg->seq, t->rcv_adv)) {
@@ -149,10 +151,12 @@ static bool in_seq(struct stack *s, struct conn c, struct tcp_seg *seg)
 	if ((seg->flags & TCP_RST) != 0)
 		return false;
 	/* What takes sequence space without being SYN ends by itself, when it is acknowledged. */
-	if (seq_len != 0 && (seg->flags & TCP_SYN) == 0)
+	if (seq_len != 0 && (seg->flags & TCP_SYN) == 0) {
+		seg_duplicate(s, t, seg);
 		tcp_send_ack(s, c);
-	else
+	} else {
 		tcp_challenge(s, c);
+	}
 	return false;
 }
 
@@ -249,6 +253,7 @@ void tcp_steps_input(struct stack *s, struct conn c, struct tcp_seg *seg)
 	if (tcb_has(t, TF_ECN))
 		tcp_ecn_data(t, seg);
 	tcp_uto_input(s, t, &seg->opts);
+	seg_duplicate(s, t, seg);
 	if (!tcp_data_input(s, c, seg))
 		return;
 	if (seg->answer) {

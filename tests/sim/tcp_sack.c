@@ -407,6 +407,54 @@ static void rfc2883_4_overlap(void **state)
 	SEND(". 1:1(0) ack 400 <sack 300:350>");
 }
 
+/* RFC 2883 4 of what was believed only: a stranger (RFC 5961 5.2) leaves nothing for the next acknowledgement to report. */
+static void rfc2883_4_forged(void **state)
+{
+	static const struct {
+		const char *flags, *ack;
+		bool answered;
+	} forged[] = {
+		{ "P.", "ack 2000000000", true },
+		{ "P", "", false },
+		{ "SP.", "ack 1", true },
+	};
+	struct line *t = *state;
+	char text[64];
+
+	line_established_passive(t, WITH_SACK);
+	RECV(0, "P. 1:101(100) ack 1");
+	line_read(t, 100);
+	for (unsigned int i = 0, end = 101; i < ARRAY_SIZE(forged); i++, end += 100) {
+		t->now_us += 1 * SEC;
+		IGNORE();
+		snprintf(text, sizeof(text), "%s %u:%u(100) %s", forged[i].flags, end - 50, end + 50,
+			 forged[i].ack);
+		RECV(0, text);
+		snprintf(text, sizeof(text), ". 1:1(0) ack %u <>", end);
+		if (forged[i].answered)
+			SEND(text);
+		snprintf(text, sizeof(text), "P. %u:%u(100) ack 1", end, end + 100);
+		RECV(0, text);
+		line_read(t, 100);
+		snprintf(text, sizeof(text), ". 1:1(0) ack %u <>", end + 100);
+		SEND_BETWEEN(0, 200 * MS, text);
+	}
+}
+
+/* What has an old timestamp is reported in the answer to it (as Linux). */
+static void rfc2883_4_old_timestamp(void **state)
+{
+	struct line *t = *state;
+
+	line_established_passive(t, WITH_SACK_TS);
+	RECV(0, "P. 1:101(100) ack 1 <TS val 100 ecr *>");
+	line_read(t, 100);
+	IGNORE();
+	RECV(0, "P. 51:151(100) ack 1 <TS val 99 ecr *>");
+	SEND(". 1:1(0) ack 101 <TS val * ecr 100,sack 51:101>");
+	assert_int_equal(stats(t).drops[STACK_DROP_TCP_PAWS], 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -425,6 +473,8 @@ int main(void)
 		LINE_TEST(rfc6675_5_1_timeout),
 		LINE_TEST(hostile_not_sent),
 		LINE_TEST(rfc2883_4_overlap),
+		LINE_TEST(rfc2883_4_forged),
+		LINE_TEST(rfc2883_4_old_timestamp),
 		LINE_TEST(hostile_dsack),
 		LINE_TEST(hostile_mess),
 		LINE_TEST(hostile_far_apart),
