@@ -302,8 +302,7 @@ static void option_applied(struct stack *s, struct conn c, enum tcp_option opt)
 	}
 }
 
-/* Is @value possible? Return: 0; -ENOPROTOOPT; -EINVAL. */
-static int option_check(enum tcp_option opt, uint64_t value)
+int tcp_option_check(enum tcp_option opt, uint64_t value)
 {
 	uint64_t min, max;
 
@@ -337,7 +336,7 @@ static bool option_set_flags(uint32_t *flags, enum tcp_option opt, uint64_t valu
 int tcp_option_set(struct stack *s, struct tcp_id id, enum tcp_option opt, uint64_t value)
 {
 	struct conn c = conn_at(s, id.v);
-	int err = option_check(opt, value);
+	int err = tcp_option_check(opt, value);
 
 	if (err != 0)
 		return err;
@@ -366,7 +365,7 @@ int tcp_listener_option_set(struct stack *s, struct listener_id id, enum tcp_opt
 			    uint64_t value)
 {
 	struct tcp_listener *l = pool_at_sized(&s->tcp->listeners, id.v, sizeof(*l));
-	int err = option_check(opt, value);
+	int err = tcp_option_check(opt, value);
 
 	if (err != 0)
 		return err;

@@ -177,18 +177,30 @@ static bool import_state_ok(const struct tcp_parcel *p)
 	}
 }
 
-static bool import_ext_ok(const struct tcp_parcel *p)
+static bool import_buf_ok(uint32_t bytes)
 {
-	const struct {
-		uint32_t value, min;
-	} bufs[] = { { p->sndbuf_bytes, TCP_BUF_MIN }, { p->rcvbuf_bytes, TCP_BUF_MIN } };
+	return bytes >= TCP_BUF_MIN && bytes <= TCP_BUF_MAX;
+}
 
-	if (p->has_ext == 0)
-		return true;
-	for (unsigned int i = 0; i < ARRAY_SIZE(bufs); i++)
-		if (bufs[i].value < bufs[i].min || bufs[i].value > TCP_BUF_MAX)
+/* What the program can set is as it could have set it. */
+static bool import_options_ok(const struct tcp_parcel *p)
+{
+	const struct tcp_option_value opts[] = {
+		{ TCP_OPT_CONGESTION, (p->flags & TF_CC_MASK) >> TF_CC_SHIFT },
+		{ TCP_OPT_USER_TIMEOUT_MS, p->user_timeout_ms },
+		{ TCP_OPT_KEEPIDLE_S, p->keepidle_s },
+		{ TCP_OPT_KEEPINTVL_S, p->keepintvl_s },
+		{ TCP_OPT_KEEPCNT, p->keepcnt },
+		{ TCP_OPT_TTL, p->ttl },
+	};
+
+	/* The first is in the flags. */
+	for (unsigned int i = 0; i < (p->has_ext != 0 ? ARRAY_SIZE(opts) : 1); i++)
+		if (tcp_option_check((enum tcp_option)opts[i].opt, opts[i].value) != 0)
 			return false;
-	return p->has_ext == 1 && p->ttl != 0 && p->keepidle_s != 0 && p->keepintvl_s != 0 && p->keepcnt != 0;
+	if (p->has_ext == 0)
+		return (p->flags & TF_KEEPALIVE) == 0;
+	return p->has_ext == 1 && import_buf_ok(p->sndbuf_bytes) && import_buf_ok(p->rcvbuf_bytes);
 }
 
 static bool import_addrs_ok(const struct tcp_parcel *p)
@@ -203,7 +215,7 @@ static bool import_addrs_ok(const struct tcp_parcel *p)
 static bool import_ok(const struct tcp_parcel *p, uint64_t bytes)
 {
 	return p->bytes == sizeof(*p) && bytes == sizeof(*p) + (uint64_t)p->rcv_bytes + p->snd_bytes &&
-	       (p->flags & ~MOVE_FLAGS) == 0 && import_addrs_ok(p) && import_ext_ok(p) && import_state_ok(p) &&
+	       (p->flags & ~MOVE_FLAGS) == 0 && import_addrs_ok(p) && import_options_ok(p) && import_state_ok(p) &&
 	       p->rcv_bytes <= TCP_BUF_MAX && p->snd_bytes <= TCP_BUF_MAX && p->err < 134 &&
 	       (p->err == 0 || p->state == TCP_CLOSED) && p->snd_nxt - p->snd_una <= TCP_BUF_MAX &&
 	       p->snd_wnd <= TCP_BUF_MAX && p->rcv_nxt - p->rcv_acked <= TCP_BUF_MAX &&

@@ -208,11 +208,51 @@ static void forged(void **state)
 	SEND_BETWEEN(0, 60 * MS, ". 1:1(0) ack 11");
 }
 
+/* One field says what no connection can be, although the rest is a connection's. */
+static void impossible(void **state)
+{
+	struct line *t = *state;
+	struct parcel p;
+	struct tcp_parcel good, bad;
+	struct tcp_id id;
+
+	direct(t);
+	assert_int_equal(tcp_option_set(t->s, t->id, TCP_OPT_KEEPALIVE, 1), 0);
+	assert_int_equal(tcp_hold(t->s, t->id), 0);
+	p = leave(t);
+	memcpy(&good, p.bytes, sizeof(good));
+	assert_int_equal(good.has_ext, 1);
+#define REFUSED(field, value)                                                                    \
+	do {                                                                                     \
+		bad = good;                                                                      \
+		bad.field = value;                                                               \
+		assert_int_equal(tcp_import(t->s, t->link, &bad, sizeof(bad), 7, &id), -EINVAL); \
+	} while (0)
+	REFUSED(has_ext, 0); /* keep-alive without its times */
+	REFUSED(has_ext, 2);
+	REFUSED(flags, good.flags | TF_CC_MASK); /* a congestion control that there isn't */
+	REFUSED(keepidle_s, 32768);
+	REFUSED(keepintvl_s, 0);
+	REFUSED(keepcnt, 128);
+	REFUSED(user_timeout_ms, UINT32_C(1) << 31);
+	REFUSED(ttl, 0);
+	REFUSED(sndbuf_bytes, TCP_BUF_MAX + 1);
+	REFUSED(rcvbuf_bytes, TCP_BUF_MIN - 1);
+	REFUSED(state, TCP_SYN_SENT);
+	REFUSED(remote_port, 0);
+#undef REFUSED
+	come(t, &p);
+	RECV(0, "P. 1:11(10) ack 1");
+	line_read(t, 10);
+	IGNORE();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		LINE_TEST(held),  LINE_TEST(unsent),  LINE_TEST(ended),  LINE_TEST(reset),
 		LINE_TEST(stays), LINE_TEST(not_now), LINE_TEST(forged),
+		LINE_TEST(impossible),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
