@@ -33,7 +33,7 @@ static inline struct tcp_mtu *tcb_mtu(const struct stack *s, const struct tcb *t
 void tcp_mtu_start(struct stack *s, struct conn c);
 /* A router says that something in flight was too large. */
 void tcp_mtu_icmp(struct stack *s, struct conn c, const struct icmp_error *error);
-/* The retransmission timer fired, t->backoff times before. */
+/* The retransmission timer fired; rtx->expiries does not count it yet. */
 void tcp_mtu_timeout(struct stack *s, struct conn c);
 /*
  * New data may go: first what is due here, perhaps a probe. ext is there. Return: false: nothing is

@@ -127,13 +127,13 @@ static bool uto_fits(const struct tcp_opts *opts, size_t used)
 	return (opts->present & TCP_HAS_UTO) != 0 && used + LEN_UTO <= TCP_OPTS_MAX;
 }
 
-/* Bytes before SACK blocks, and before the padding of a lone "SACK permitted". */
 /* What is before the cookie */
 static size_t fastopen_head(const struct tcp_opts *opts)
 {
 	return (opts->present & TCP_FASTOPEN_IS_EXP) != 0 ? 4 : 2;
 }
 
+/* Bytes before SACK blocks, and before the padding of a lone "SACK permitted". */
 static size_t fixed_len(const struct tcp_opts *opts)
 {
 	size_t len = 0;

@@ -538,7 +538,7 @@ static void info_check(struct play *p, char *text)
 		MEMBER(state),	MEMBER(ca_state), MEMBER(snd_cwnd),	 MEMBER(snd_ssthresh),	MEMBER(unacked),
 		MEMBER(sacked), MEMBER(lost),	  MEMBER(retrans),	 MEMBER(total_retrans), MEMBER(rtt),
 		MEMBER(rto),	MEMBER(snd_mss),  MEMBER(rttvar),	 MEMBER(options),	MEMBER(backoff),
-		MEMBER(probes), MEMBER(retransmits), MEMBER(reordering), MEMBER(total_retrans),
+		MEMBER(probes), MEMBER(retransmits), MEMBER(reordering),
 	};
 	struct tcp_info info;
 	socklen_t len = sizeof(info);
