@@ -299,7 +299,7 @@ struct vj_conn_info {
 	uint32_t state; /* as TCP_INFO's tcpi_state: 1 established ... */
 	uint32_t ca_state; /* 0 open, 1 disorder, 2 congestion window reduced, 3 recovery, 4 loss */
 	uint32_t srtt_us, rttvar_us, rto_us, min_rtt_us; /* 0: not measured, as on direct channels */
-	uint32_t backoff;		     /* expiries of a timer in a row */
+	uint32_t backoff;		     /* doublings of a timer's time; rto_us has them in it */
 	uint32_t cwnd_bytes, ssthresh_bytes; /* UINT32_MAX: no limit */
 	uint32_t mss;			     /* payload of a full segment, bytes */
 	uint32_t snd_wnd, rcv_wnd;
@@ -317,7 +317,8 @@ struct vj_conn_info {
 	uint8_t snd_wscale, rcv_wscale;
 	uint8_t timestamps, sack, ecn; /* agreed on: 1 */
 	uint8_t delivery_app_limited; /* 1: delivery_rate_Bps is what the program had to send, not what the path carries */
-	uint8_t pad[2];
+	uint8_t expiries; /* of the retransmission timer, since anything was acknowledged: tcpi_retransmits */
+	uint8_t pad;
 	char congestion[16];
 	uint32_t delivered, delivered_ce; /* segments that the peer has; of them those that it told of with ECE */
 	uint32_t dsack_dups;		  /* segments that the peer has reported twice */

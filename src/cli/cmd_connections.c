@@ -121,7 +121,7 @@ static void print_answer(const struct ctl_app *app, const struct answer *answer)
 	X(last_ack_rcvd_ms) X(bytes_acked) X(bytes_rcvd) X(bytes_sent) X(bytes_retrans) X(segs_in)            \
 	X(segs_out) X(data_segs_in) X(data_segs_out) X(pacing_Bps) X(probes) X(snd_wscale) X(rcv_wscale)      \
 	X(delivered) X(delivered_ce) X(dsack_dups) X(reord_seen) X(reordering) X(delivery_rate_Bps)           \
-	X(busy_us) X(rwnd_limited_us) X(sndbuf_limited_us)
+	X(busy_us) X(rwnd_limited_us) X(sndbuf_limited_us) X(expiries)
 
 static json_t *json_endpoint(const struct ctl_endpoint *ep)
 {

@@ -340,6 +340,7 @@ static void info_fill(const struct tcp_info *in, struct vj_conn_info *out)
 		.sack = in->sack,
 		.ecn = in->ecn,
 		.delivery_app_limited = in->delivery_app_limited,
+		.expiries = in->expiries,
 		.delivered = in->delivered,
 		.delivered_ce = in->delivered_ce,
 		.dsack_dups = in->dsack_dups,

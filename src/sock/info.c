@@ -28,7 +28,7 @@ static void fill(const struct vj_conn_info *in, struct info_linux *out)
 	*out = (struct info_linux){
 		.state = (uint8_t)in->state,
 		.ca_state = (uint8_t)in->ca_state,
-		.retransmits = (uint8_t)in->backoff,
+		.retransmits = in->expiries,
 		.probes = (uint8_t)in->probes,
 		.backoff = (uint8_t)in->backoff,
 		.options = options(in),

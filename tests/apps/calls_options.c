@@ -190,6 +190,25 @@ static void info(const char *who, int fd)
 	say("some rto", i.tcpi_rto >= 200000);
 }
 
+/* Nobody reads: probes of a closed window are spaced out, but nothing is sent again. */
+static void info_window_closed(void)
+{
+	static char bytes[65536];
+	struct tcp_info i = { 0 };
+	socklen_t len = sizeof(i);
+	struct pair p;
+
+	title("information, window closed");
+	pair_open(&p, AF_INET, "127.0.0.1");
+	while (send(p.client, bytes, sizeof(bytes), MSG_DONTWAIT) > 0 || usleep(1000000) != 0 ||
+	       send(p.client, bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
+		;
+	say("TCP_INFO", getsockopt(p.client, IPPROTO_TCP, TCP_INFO, &i, &len));
+	say("spaced out", i.tcpi_backoff > 0);
+	say("retransmits", i.tcpi_retransmits);
+	pair_close(&p);
+}
+
 /* ip(7), ipv6(7): how large it is differs between the kernel's loopback and a channel */
 static void path_mtu(const char *who, int fd, int level, int mtu_name, int discover_name)
 {
@@ -327,6 +346,7 @@ void calls_options(void)
 	info("information, listening", p.listener);
 	info("information, connected", p.client);
 	info("information, accepted", p.server);
+	info_window_closed();
 	path_mtu("path MTU, IPv4, listening", p.listener, IPPROTO_IP, IP_MTU, IP_MTU_DISCOVER);
 	path_mtu("path MTU, IPv4, connected", p.client, IPPROTO_IP, IP_MTU, IP_MTU_DISCOVER);
 	path_mtu("path MTU, IPv4, accepted", p.server, IPPROTO_IP, IP_MTU, IP_MTU_DISCOVER);
