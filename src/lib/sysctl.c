@@ -5,118 +5,9 @@
 
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-enum {
-	VALUE_MAX = 64,
-	KEEP_S_MAX = 32767,    /* as TCP_KEEPIDLE takes it */
-	FIN_TIMEOUT_S_MAX = 120, /* TCP_FIN_TIMEOUT_MAX of Linux */
-};
-
-struct sysctl {
-	const char *name;
-	void (*set)(struct tcp_settings *set, const char *value);
-};
-
-/* Numbers only are taken; those past @max as @max. Return: false: not a number */
-static bool number(const char *value, uint32_t max, uint32_t *ret_number)
-{
-	char *end;
-	unsigned long n = strtoul(value, &end, 10);
-
-	if (end == value || *end != '\0' || *value == '-')
-		return false;
-	*ret_number = n < max ? (uint32_t)n : max;
-	return true;
-}
-
-/* Where 0 switches off what the stack has on */
-#define SWITCH(name, field)                                                    \
-	static void set_##name(struct tcp_settings *set, const char *value)    \
-	{                                                                      \
-		uint32_t n;                                                    \
-                                                                               \
-		if (number(value, 1, &n))                                      \
-			set->field = n == 0;                                   \
-	}
-/* 0 is left to the stack's default, as it is in its settings */
-#define NUMBER(name, field, type, max, unit)                                   \
-	static void set_##name(struct tcp_settings *set, const char *value)    \
-	{                                                                      \
-		uint32_t n;                                                    \
-                                                                               \
-		if (number(value, max, &n))                                    \
-			set->field = (type)(n * (unit));                       \
-	}
-
-SWITCH(sack, no_sack)
-SWITCH(timestamps, no_timestamps)
-SWITCH(window_scaling, no_wscale)
-SWITCH(slow_start_after_idle, no_idle_restart)
-SWITCH(syncookies, no_syncookies)
-NUMBER(syn_retries, syn_retries, uint8_t, 127, 1)
-NUMBER(synack_retries, synack_retries, uint8_t, 127, 1)
-NUMBER(retries2, retries, uint8_t, UINT8_MAX, 1)
-NUMBER(orphan_retries, orphan_retries, uint8_t, UINT8_MAX, 1)
-NUMBER(keepalive_time, keepidle_s, uint16_t, KEEP_S_MAX, 1)
-NUMBER(keepalive_intvl, keepintvl_s, uint16_t, KEEP_S_MAX, 1)
-NUMBER(keepalive_probes, keepcnt, uint8_t, 127, 1)
-NUMBER(fin_timeout, fin_timeout_ms, uint32_t, FIN_TIMEOUT_S_MAX, 1000)
-
-static void set_rfc1337(struct tcp_settings *set, const char *value)
-{
-	uint32_t n;
-
-	if (number(value, 1, &n))
-		set->rfc1337 = n != 0;
-}
-
-static void set_ecn(struct tcp_settings *set, const char *value)
-{
-	static const uint8_t modes[] = { STACK_ECN_OFF, STACK_ECN_ASK, STACK_ECN_ACCEPT };
-	uint32_t n;
-
-	if (number(value, UINT32_MAX, &n) && n < ARRAY_SIZE(modes))
-		set->ecn = modes[n];
-}
-
-static void set_mtu_probing(struct tcp_settings *set, const char *value)
-{
-	uint32_t n;
-
-	if (number(value, UINT32_MAX, &n) && n != 0)
-		set->mtu_probing = n == 1 ? STACK_MTU_PROBE_BLACK_HOLE : STACK_MTU_PROBE_ALWAYS;
-}
-
-static void set_congestion_control(struct tcp_settings *set, const char *value)
-{
-	const char *name;
-
-	for (unsigned i = 0; (name = tcp_cc_name(i)) != NULL; i++)
-		if (strcmp(name, value) == 0)
-			set->congestion = (uint8_t)i;
-}
-
-static const struct sysctl sysctls[] = {
-	{ "tcp_mtu_probing", set_mtu_probing },
-	{ "tcp_ecn", set_ecn },
-	{ "tcp_congestion_control", set_congestion_control },
-	{ "tcp_sack", set_sack },
-	{ "tcp_timestamps", set_timestamps },
-	{ "tcp_window_scaling", set_window_scaling },
-	{ "tcp_slow_start_after_idle", set_slow_start_after_idle },
-	{ "tcp_syncookies", set_syncookies },
-	{ "tcp_rfc1337", set_rfc1337 },
-	{ "tcp_syn_retries", set_syn_retries },
-	{ "tcp_synack_retries", set_synack_retries },
-	{ "tcp_retries2", set_retries2 },
-	{ "tcp_orphan_retries", set_orphan_retries },
-	{ "tcp_keepalive_time", set_keepalive_time },
-	{ "tcp_keepalive_intvl", set_keepalive_intvl },
-	{ "tcp_keepalive_probes", set_keepalive_probes },
-	{ "tcp_fin_timeout", set_fin_timeout },
-};
+#define VALUE_MAX 64
 
 static bool value_read(const char *dir, const char *name, char ret_value[static VALUE_MAX])
 {
@@ -124,7 +15,7 @@ static bool value_read(const char *dir, const char *name, char ret_value[static 
 	long len;
 	int fd;
 
-	if (snprintf(path, sizeof(path), "%s/%s", dir, name) >= (int)sizeof(path))
+	if (snprintf(path, sizeof(path), "%s/tcp_%s", dir, name) >= (int)sizeof(path))
 		return false;
 	fd = sys_openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
 	if (fd < 0)
@@ -141,8 +32,9 @@ static bool value_read(const char *dir, const char *name, char ret_value[static 
 void sysctl_read(const char *dir, struct tcp_settings *set)
 {
 	char value[VALUE_MAX];
+	const char *name;
 
-	for (size_t i = 0; i < ARRAY_SIZE(sysctls); i++)
-		if (value_read(dir, sysctls[i].name, value))
-			sysctls[i].set(set, value);
+	for (unsigned i = 0; (name = sysctl_name(i)) != NULL; i++)
+		if (value_read(dir, name, value))
+			sysctl_set(set, i, value);
 }

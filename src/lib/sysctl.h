@@ -22,6 +22,18 @@
  */
 void sysctl_read(const char *dir, struct tcp_settings *set);
 
+/* ---- sysctl_set.c: one by one ---- */
+
+/** sysctl_name() - Those that can be taken over, without "tcp_"; NULL past the last */
+const char *sysctl_name(unsigned i);
+
+/**
+ * sysctl_set() - One of them
+ * @i:     That of sysctl_name()
+ * @value: What its file says, without the newline. What makes no sense changes nothing
+ */
+void sysctl_set(struct tcp_settings *set, unsigned i, const char *value);
+
 #define SYSCTL_DIR "/proc/sys/net/ipv4"
 
 #endif

@@ -20,6 +20,8 @@
  * pd_settings_init(). So does a congestion control that is neither Linux's nor Reno, if the script has not changed it: it
  * is the machine's own taste.
  */
+#include "base/assert.h"
+#include "lib/sysctl.h"
 #include "tests/packetdrill/pd.h"
 
 #include <errno.h>
@@ -40,61 +42,14 @@ static uint32_t number(const char *value)
 	return (uint32_t)strtoul(value, NULL, 10);
 }
 
-/* A sysctl where 0 switches off */
-#define SWITCH(name, field)                                                    \
-	static void set_##name(struct pd_settings *set, const char *value)     \
-	{                                                                      \
-		set->tcp.field = number(value) == 0;                           \
-	}
-/* A number */
-#define NUMBER(name, field, type, unit)                                        \
-	static void set_##name(struct pd_settings *set, const char *value)     \
-	{                                                                      \
-		set->field = (type)(number(value) * (unit));                   \
-	}
-
-SWITCH(sack, no_sack)
-SWITCH(timestamps, no_timestamps)
-SWITCH(window_scaling, no_wscale)
-SWITCH(slow_start_after_idle, no_idle_restart)
-SWITCH(syncookies, no_syncookies)
-NUMBER(syn_retries, tcp.syn_retries, uint8_t, 1)
-NUMBER(synack_retries, tcp.synack_retries, uint8_t, 1)
-NUMBER(retries2, tcp.retries, uint8_t, 1)
-NUMBER(orphan_retries, tcp.orphan_retries, uint8_t, 1)
-NUMBER(keepalive_time, tcp.keepidle_s, uint16_t, 1)
-NUMBER(keepalive_intvl, tcp.keepintvl_s, uint16_t, 1)
-NUMBER(keepalive_probes, tcp.keepcnt, uint8_t, 1)
-NUMBER(fin_timeout, tcp.fin_timeout_ms, uint32_t, 1000)
-NUMBER(notsent_lowat, notsent_lowat, uint32_t, 1)
-NUMBER(min_tso_segs, tso_segs, uint32_t, 1)
-
-static void set_congestion_control(struct pd_settings *set, const char *value)
+static void set_notsent_lowat(struct pd_settings *set, const char *value)
 {
-	const char *name;
-
-	if (strcmp(value, set->congestion_before) == 0 && strcmp(value, "reno") != 0)
-		return;
-	for (unsigned int i = 0; (name = tcp_cc_name(i)) != NULL; i++)
-		if (strcmp(name, value) == 0)
-			set->tcp.congestion = (uint8_t)i;
+	set->notsent_lowat = number(value);
 }
 
-static void set_ecn(struct pd_settings *set, const char *value)
+static void set_min_tso_segs(struct pd_settings *set, const char *value)
 {
-	static const uint8_t ecn[] = { STACK_ECN_OFF, STACK_ECN_ASK, STACK_ECN_ACCEPT };
-	uint32_t n = number(value);
-
-	set->tcp.ecn = n < ARRAY_SIZE(ecn) ? ecn[n] : STACK_ECN_ACCEPT;
-}
-
-static void set_mtu_probing(struct pd_settings *set, const char *value)
-{
-	static const uint8_t modes[] = { STACK_MTU_PROBE_OFF, STACK_MTU_PROBE_BLACK_HOLE,
-					 STACK_MTU_PROBE_ALWAYS };
-	uint32_t n = number(value);
-
-	set->tcp.mtu_probing = n < ARRAY_SIZE(modes) ? modes[n] : STACK_MTU_PROBE_ALWAYS;
+	set->tso_segs = number(value);
 }
 
 /* Bits: ip-sysctl.rst of Linux */
@@ -139,40 +94,40 @@ static void set_wmem(struct pd_settings *set, const char *value)
 		set->wmem = v;
 }
 
-static const struct setting sysctls[] = {
-	{ "sack", set_sack },
-	{ "timestamps", set_timestamps },
-	{ "window_scaling", set_window_scaling },
-	{ "slow_start_after_idle", set_slow_start_after_idle },
-	{ "syncookies", set_syncookies },
+static const struct setting own[] = {
 	{ "fastopen", set_fastopen },
 	{ "fastopen_key", set_fastopen_key },
-	{ "syn_retries", set_syn_retries },
-	{ "synack_retries", set_synack_retries },
-	{ "retries2", set_retries2 },
-	{ "orphan_retries", set_orphan_retries },
-	{ "keepalive_time", set_keepalive_time },
-	{ "keepalive_intvl", set_keepalive_intvl },
-	{ "keepalive_probes", set_keepalive_probes },
-	{ "fin_timeout", set_fin_timeout },
 	{ "notsent_lowat", set_notsent_lowat },
 	{ "min_tso_segs", set_min_tso_segs },
-	{ "congestion_control", set_congestion_control },
-	{ "ecn", set_ecn },
-	{ "mtu_probing", set_mtu_probing },
 	{ "rmem", set_rmem },
 	{ "wmem", set_wmem },
 };
 
-_Static_assert(ARRAY_SIZE(sysctls) <= 64, "bits of pd_settings.flagged");
+/* Those above, then those that the library takes over as well. NULL: past the last */
+static const char *setting_name(unsigned int i)
+{
+	return i < ARRAY_SIZE(own) ? own[i].name : sysctl_name(i - (unsigned int)ARRAY_SIZE(own));
+}
 
-static bool sysctl_read(const char *name, char value[static VALUE_MAX])
+static void setting_set(struct pd_settings *set, unsigned int i, const char *value)
+{
+	if (i < ARRAY_SIZE(own)) {
+		own[i].set(set, value);
+		return;
+	}
+	if (strcmp(setting_name(i), "congestion_control") == 0 && strcmp(value, set->congestion_before) == 0 &&
+	    strcmp(value, "reno") != 0)
+		return;
+	sysctl_set(&set->tcp, i - (unsigned int)ARRAY_SIZE(own), value);
+}
+
+static bool file_read(const char *name, char value[static VALUE_MAX])
 {
 	char path[VALUE_MAX];
 	ssize_t len;
 	int fd;
 
-	snprintf(path, sizeof(path), "/proc/sys/net/ipv4/tcp_%s", name);
+	snprintf(path, sizeof(path), SYSCTL_DIR "/tcp_%s", name);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return false;
@@ -206,9 +161,9 @@ static int flag_set(struct pd_settings *set, const char *name, const char *value
 {
 	if (flag_own(set, name, value))
 		return set->mtu >= 576 && set->mtu <= 65535 ? 0 : -EINVAL;
-	for (unsigned int i = 0; i < ARRAY_SIZE(sysctls); i++)
-		if (strcmp(name, sysctls[i].name) == 0) {
-			sysctls[i].set(set, value);
+	for (unsigned int i = 0; setting_name(i) != NULL; i++)
+		if (strcmp(name, setting_name(i)) == 0) {
+			setting_set(set, i, value);
 			set->flagged |= UINT64_C(1) << i;
 			return 0;
 		}
@@ -220,6 +175,7 @@ int pd_settings_init(struct pd_settings *set, const char *flags)
 	char *copy = flags != NULL ? strdup(flags) : NULL, *rest = NULL;
 	int err = 0;
 
+	VJ_ASSERT(setting_name(64) == NULL); /* bits of flagged */
 	*set = (struct pd_settings){
 		.rmem = { 4096, 540000, 15728640 },
 		.wmem = { 4096, 262144, 4194304 },
@@ -243,7 +199,7 @@ int pd_settings_init(struct pd_settings *set, const char *flags)
 			fprintf(stderr, "libvj-packetdrill: no flag '%s', or a bad value\n", name);
 	}
 	free(copy);
-	(void)sysctl_read("congestion_control", set->congestion_before);
+	(void)file_read("congestion_control", set->congestion_before);
 	return err;
 }
 
@@ -255,7 +211,7 @@ void pd_settings_refresh(struct pd_settings *set)
 
 	if (!set->sysctl)
 		return;
-	for (unsigned int i = 0; i < ARRAY_SIZE(sysctls); i++)
-		if ((set->flagged >> i & 1) == 0 && sysctl_read(sysctls[i].name, value))
-			sysctls[i].set(set, value);
+	for (unsigned int i = 0; setting_name(i) != NULL; i++)
+		if ((set->flagged >> i & 1) == 0 && file_read(setting_name(i), value))
+			setting_set(set, i, value);
 }
