@@ -10,7 +10,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -146,6 +145,7 @@ struct deed {
 	enum deed_state state;
 	struct tcp_id conn; /* 0: kept for its peer, which is another connection of ours */
 	uint64_t cookie;    /* 0: our program has none of it */
+	bool parted;	    /* the program was told that it leaves: once, though it may be held and let go again before it does */
 	int answer_fd;	    /* not QUIET: where the parcel goes */
 	int crate_fd;	    /* the other end of that, if it goes to the peer unasked; -1 */
 	struct deed_msg msg; /* what is known of the answer */
@@ -421,8 +421,9 @@ static void deed_stays(struct vj *vj, struct deed *d)
 		move_transit_stay(vj, d->msg.token, true);
 		return;
 	}
-	if (d->cookie)
+	if (d->cookie && d->parted)
 		vj->deeds->hooks.stays(d->cookie);
+	d->parted = false;
 	if (link && memcmp(d->msg.token, none, sizeof(none)) != 0)
 		move_say(vj, link, MOVE_ARRIVED, d->msg.token, d->conn, true);
 	else
@@ -495,8 +496,9 @@ static bool deed_give(struct vj *vj, struct deed *d)
 /* The program does without it from here on. */
 static void deed_part(struct vj *vj, struct deed *d)
 {
-	if (d->cookie)
+	if (d->cookie && !d->parted)
 		vj->deeds->hooks.leaves(d->cookie, &d->msg.note);
+	d->parted = true;
 }
 
 static void deed_leave(struct vj *vj, struct deed *d)
