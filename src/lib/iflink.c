@@ -194,7 +194,8 @@ void iflink_resolved(struct iflink *ifl, const struct ctl_neighbour *said)
 
 bool iflink_flush(struct iflink *ifl)
 {
-	uint64_t now_ns = ifl->vj->now_ns;
+	/* not vj->now_ns: a frame may have come here since that was read */
+	uint64_t now_ns = ifl->waiting_cnt > 0 ? lib_clock_ns() : 0;
 
 	while (ifl->waiting_cnt > 0 && now_ns - waiting_at(ifl, 0)->since_ns >= WAIT_NS)
 		drop_first(ifl);

@@ -253,6 +253,32 @@ for url in http://10.77.0.1:7090/hello 'http://[fd77::1]:7090/hello'; do
 	((took_ms < 800)) || fail "$url took $took_ms ms: its SYN was lost, and sent again"
 done
 
+# ---- one that asks, and isn't known: the answer waits, at a server that sleeps at once, too
+start prompt.log "${on_server[@]}" env VJ_SPIN_US=-1 "$vj" run -- python3 -c '
+import socket
+for family in socket.AF_INET, socket.AF_INET6:
+	s = socket.socket(family)
+	s.bind(("10.77.0.2" if family == socket.AF_INET else "fd77::2", 7102))
+	s.listen()
+	for _ in range(5):
+		s.accept()
+	s.close()'
+mac=$(ip -n "$server" -o link show eth0 | sed 's/.*ether \([0-9a-f:]*\) .*/\1/')
+for addr in 10.77.0.2 fd77::2; do
+	until_true sh -c "\"$vj\" status | grep -q '^tcp .*$addr.*:7102 '"
+	ip -n "$client" neigh replace "$addr" dev eth0 lladdr "$mac" nud permanent
+	for _ in 1 2 3 4 5; do
+		ip -n "$server" neigh flush dev eth0
+		at_client python3 -c '
+import socket, sys, time
+begin = time.monotonic()
+socket.create_connection((sys.argv[1], 7102), 10)
+took = time.monotonic() - begin
+assert took < 0.8, f"{took} s: SYN-ACK was lost, and sent again"' "$addr" || fail "$addr, whose answer has to find its neighbour"
+	done
+	ip -n "$client" neigh del "$addr" dev eth0
+done
+
 # ---- a neighbour that moves
 ip -n "$client" link set eth0 down
 ip -n "$client" link set eth0 address 02:00:00:77:00:01
