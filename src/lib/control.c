@@ -45,6 +45,7 @@ int control_open(struct vj *vj)
 		return err;
 	}
 	vj->ctl_run = ctl_client_welcome(vj->ctl)->run;
+	memset(vj->offered.ifindex, 0, sizeof(vj->offered.ifindex)); /* it says what it has to offer */
 	vj->ctl_next_ns = 0; /* something may have come before the welcome */
 	return 0;
 }
@@ -95,25 +96,31 @@ void control_want_interfaces(struct vj *vj)
 		control_take_offers(vj);
 }
 
+/* The slot that has @ifindex; 0: a free one. NULL: there is none. */
+static uint32_t *offered_slot(struct vj *vj, uint32_t ifindex)
+{
+	for (unsigned i = 0; i < OFFERED_MAX; i++)
+		if (vj->offered.ifindex[i] == ifindex)
+			return &vj->offered.ifindex[i];
+	return NULL;
+}
+
 static void control_offer(struct vj *vj, const struct ctl_interface *said)
 {
 	struct vj_link *link = link_by_ifindex(vj, said->ifindex);
-	uint32_t from = 0, to = said->ifindex;
+	bool gone = said->flags & CTL_INTERFACE_GONE;
+	uint32_t *slot = offered_slot(vj, said->ifindex);
 
-	if (said->flags & CTL_INTERFACE_GONE) {
-		from = said->ifindex;
-		to = 0;
-		if (link)
-			link_kill(link, VJ_CHANNEL_ERR_PEER_GONE, false);
+	if (gone && link) {
+		link_kill(link, VJ_CHANNEL_ERR_PEER_GONE, false);
 	} else if (link) {
 		link_mtu_changed(link, said->mtu);
 		return;
 	}
-	for (unsigned i = 0; i < OFFERED_MAX; i++)
-		if (vj->offered.ifindex[i] == from) {
-			vj->offered.ifindex[i] = to;
-			break;
-		}
+	if (!slot)
+		slot = offered_slot(vj, 0);
+	if (slot)
+		*slot = gone ? 0 : said->ifindex;
 	if (vj->offered.wanted)
 		control_take_offers(vj);
 }
