@@ -37,10 +37,25 @@ void rtnl_close(struct rtnl *rtnl)
 	rtnl->sock = NULL;
 }
 
+/* libmnl stops reading at the flag; what it leaves in the socket would be taken for the answer to the next request. */
+static bool take_interrupted(void *buf, size_t bytes)
+{
+	struct nlmsghdr *nlh = buf;
+	int left = (int)bytes;
+	bool was = false;
+
+	for (; mnl_nlmsg_ok(nlh, left); nlh = mnl_nlmsg_next(nlh, &left)) {
+		was |= (nlh->nlmsg_flags & NLM_F_DUMP_INTR) != 0;
+		nlh->nlmsg_flags &= (uint16_t)~NLM_F_DUMP_INTR;
+	}
+	return was;
+}
+
 static int call(struct rtnl *rtnl, struct nlmsghdr *nlh, mnl_cb_t fn, void *arg)
 {
-	char buf[ANSWER_BYTES];
+	_Alignas(struct nlmsghdr) char buf[ANSWER_BYTES];
 	unsigned portid = mnl_socket_get_portid(rtnl->sock);
+	bool interrupted = false;
 	int r;
 
 	nlh->nlmsg_seq = ++rtnl->seq;
@@ -51,11 +66,12 @@ static int call(struct rtnl *rtnl, struct nlmsghdr *nlh, mnl_cb_t fn, void *arg)
 
 		if (n < 0)
 			return -errno;
+		interrupted |= take_interrupted(buf, (size_t)n);
 		r = mnl_cb_run(buf, (size_t)n, nlh->nlmsg_seq, portid, fn, arg);
 	} while (r > MNL_CB_STOP);
 	if (r < 0)
-		return errno == EINTR ? -EAGAIN : -errno;
-	return 0;
+		return -errno;
+	return interrupted ? -EAGAIN : 0;
 }
 
 int rtnl_call(struct rtnl *rtnl, struct nlmsghdr *nlh, mnl_cb_t fn, void *arg)

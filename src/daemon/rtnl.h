@@ -25,7 +25,7 @@ void rtnl_close(struct rtnl *rtnl);
 
 /**
  * rtnl_call() - Send @nlh and read all that answers it
- * @fn: for each message of the answer, may be NULL; as mnl_cb_t, an error that it returns is passed on
+ * @fn: for each message of the answer, may be NULL; as mnl_cb_t, but it returns MNL_CB_OK: all of an answer is read
  * Return: 0; the kernel's errno, negative; -EAGAIN: a dump was interrupted by a change, do it again
  */
 int rtnl_call(struct rtnl *rtnl, struct nlmsghdr *nlh, mnl_cb_t fn, void *arg);
