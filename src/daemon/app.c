@@ -59,6 +59,12 @@ static void choose_mac(struct vjd *d, uint8_t ret_mac[static 6])
 	} while (taken);
 }
 
+/* Who asks for the status every second shall not fill the log. */
+static enum log_level log_level_of(const struct app *app)
+{
+	return app->observer ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO;
+}
+
 void app_welcome(struct app *app, const struct ctl_hello *hello)
 {
 	struct vjd *d = app->d;
@@ -77,8 +83,8 @@ void app_welcome(struct app *app, const struct ctl_hello *hello)
 	TAILQ_INSERT_TAIL(&d->apps, app, all);
 	app->user->app_cnt++;
 	d->app_cnt += !app->observer;
-	log_info(d->cfg.log, "app %u: %s, pid %d, uid %u%s", app->id, app->name, app->pid, app->uid,
-		 app->observer ? ", observer" : "");
+	log_write(d->cfg.log, log_level_of(app), "app %u: %s, pid %d, uid %u%s", app->id, app->name, app->pid, app->uid,
+		  app->observer ? ", observer" : "");
 }
 
 void app_gone(struct app *app)
@@ -97,7 +103,7 @@ void app_gone(struct app *app)
 	if (app->job != NULL)
 		fd_job_orphan(app->job);
 	if (welcome) {
-		log_info(d->cfg.log, "app %u: gone", app->id);
+		log_write(d->cfg.log, log_level_of(app), "app %u: gone", app->id);
 		app->user->app_cnt--;
 		d->app_cnt -= !app->observer;
 	}

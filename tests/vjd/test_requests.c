@@ -9,6 +9,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -196,6 +197,46 @@ static void observers_only_observe(void **state)
 	assert_int_equal(daemon_status(&v).apps, 0);
 	ctl_client_close(c);
 	vjd_stop(&v);
+}
+
+static bool log_has(const char *path, const char *words)
+{
+	char line[256];
+	FILE *f = fopen(path, "r");
+	bool found = false;
+
+	assert_non_null(f);
+	while (!found && fgets(line, sizeof(line), f) != NULL)
+		found = strstr(line, words) != NULL;
+	fclose(f);
+	return found;
+}
+
+/* By default the log has applications; who looks on is in it only if it is to have everything. */
+static void observers_are_in_a_verbose_log(void **state)
+{
+	char path[] = "/tmp/vjd-test-log-XXXXXX", options[64];
+	int log_fd = mkstemp(path);
+	struct ctl_client *app, *onlooker;
+	struct vjd_proc v;
+
+	(void)state;
+	assert_true(log_fd >= 0);
+	for (unsigned verbose = 0; verbose < 2; verbose++) {
+		assert_int_equal(ftruncate(log_fd, 0), 0);
+		snprintf(options, sizeof(options), "--log %s%s", path, verbose ? " --verbose" : "");
+		vjd_start(&v, options);
+		onlooker = client_open_flags(&v, "onlooker", CTL_HELLO_OBSERVER);
+		ctl_client_close(onlooker);
+		app = client_open(&v, "held");
+		ctl_client_close(app);
+		vjd_stop(&v);
+		assert_true(log_has(path, "app 2: held,") && log_has(path, "app 2: gone"));
+		assert_int_equal(log_has(path, "app 1: onlooker,"), verbose);
+		assert_int_equal(log_has(path, "app 1: gone"), verbose);
+	}
+	close(log_fd);
+	unlink(path);
 }
 
 /* ---- LEASE */
@@ -722,6 +763,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(silent_daemon_times_out),
 		cmocka_unit_test(hello_comes_first_and_once),
 		cmocka_unit_test(observers_only_observe),
+		cmocka_unit_test(observers_are_in_a_verbose_log),
 		cmocka_unit_test(a_bound_socket_is_proof),
 		cmocka_unit_test(other_sockets_are_no_proof),
 		cmocka_unit_test(accepted_sockets_are_no_proof),
