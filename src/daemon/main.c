@@ -121,12 +121,11 @@ static struct vj_area_params area_params(const struct options *opts)
 	};
 }
 
-/* The default file may be missing; one that was named has to be there. */
 static const char *policy_path(const struct options *opts)
 {
 	if (opts->policy != NULL)
 		return opts->policy;
-	return !opts->is_private && access(POLICY_PATH, F_OK) == 0 ? POLICY_PATH : NULL;
+	return opts->is_private ? NULL : POLICY_PATH;
 }
 
 static struct server_config make_config(const struct options *opts, const char *path,
@@ -150,6 +149,7 @@ static struct server_config make_config(const struct options *opts, const char *
 		.socket_mode = opts->is_private ? 0600 : 0666,
 		.idle_exit_ns = seconds_or(opts, opts->idle_exit_s, PRIVATE_IDLE_EXIT_S),
 		.policy = policy_path(opts),
+		.policy_optional = opts->policy == NULL,
 		.first_exit_ns = seconds_or(opts, opts->first_exit_s, PRIVATE_FIRST_EXIT_S),
 	};
 }

@@ -122,6 +122,7 @@ static const char *take_line(struct policy_rule *rule, char *line, uid_of_fn *ui
 {
 	static const char blanks[] = " \t\r";
 	char *save, *word = strtok_r(line, blanks, &save);
+	unsigned said = 0, bit;
 	const char *why;
 
 	*rule = (struct policy_rule){ .all_ports = true, .all_interfaces = true };
@@ -136,6 +137,11 @@ static const char *take_line(struct policy_rule *rule, char *line, uid_of_fn *ui
 			k++;
 		if (k == keywords + ARRAY_SIZE(keywords))
 			return "unknown word; there are interfaces, ports and memory";
+		/* of "ports 80 ports none" nobody could say what it allows */
+		bit = 1u << (k - keywords);
+		if ((said & bit) != 0)
+			return "the same word twice";
+		said |= bit;
 		word = strtok_r(NULL, blanks, &save);
 		why = word != NULL ? k->take(rule, word) : "something is missing at the end";
 	}

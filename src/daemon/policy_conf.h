@@ -13,8 +13,8 @@
  *			not, stays the kernel's, which serves it as if there were no vjchan
  *	memory SIZE	of all channels of the user, with K, M or G; default: vjd --memory-max
  *
- * Without a file everybody may have everything. With one, who isn't named gets no channel at an interface. Privileged ports are
- * the kernel's to give: a lease is proved by a socket that is bound.
+ * Each word once on a line. Without a file everybody may have everything. With one, who isn't named gets no channel at an
+ * interface. Privileged ports are the kernel's to give: a lease is proved by a socket that is bound.
  */
 #ifndef DAEMON_POLICY_CONF_H
 #define DAEMON_POLICY_CONF_H

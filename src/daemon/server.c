@@ -505,7 +505,7 @@ static int wait_ms(const struct server *s)
 
 /* ---- the loop */
 
-/* A policy that isn't right leaves the old one in force. */
+/* A policy that isn't right, or is gone, leaves the old one in force. */
 static int read_policy(struct server *s, char why[static POLICY_WHY_BYTES])
 {
 	struct policy_conf *fresh = malloc(sizeof(*fresh));
@@ -513,7 +513,7 @@ static int read_policy(struct server *s, char why[static POLICY_WHY_BYTES])
 
 	if (r < 0) {
 		free(fresh);
-		return r;
+		return r == -ENOENT && s->cfg.policy_optional && s->policy == NULL ? 0 : r;
 	}
 	free(s->policy);
 	s->vjd.policy = s->policy = fresh;
@@ -536,7 +536,7 @@ static void take_signal(struct server *s)
 		return;
 	if (read_policy(s, why) < 0)
 		log_error(s->cfg.vjd.log, "the policy stays as it was: %s", why);
-	else
+	else if (s->policy != NULL)
 		log_info(s->cfg.vjd.log, "policy: %u rules of %s", s->policy->cnt, s->cfg.policy);
 }
 

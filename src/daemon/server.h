@@ -23,6 +23,7 @@ struct server_config {
 	uint64_t idle_exit_ns; /* leave so long after the last application left; TIME_NEVER: stay */
 	uint64_t first_exit_ns; /* ... or after the start, if none came */
 	const char *policy; /* file, read now and at each SIGHUP; NULL: there is none. Outlives the server */
+	bool policy_optional; /* as long as @policy isn't there, everybody may have everything */
 };
 
 /**

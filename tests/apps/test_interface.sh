@@ -16,7 +16,21 @@ no_channels() {
 	[ "$(links_of_channels)" = 0 ]
 }
 
-# ---- policy: a mistake is told with its line, at the start too
+# ---- policy: the default file may come later; a mistake is told with its line, at the start too
+
+mkdir "$tmp/etc"
+cp /etc/passwd /etc/ld.so.cache "$tmp/etc"
+start hup.log unshare -m sh -c "mount --bind '$tmp/etc' /etc && exec '$build/vjd' --socket '$tmp/hup.sock'"
+late=$!
+until_true grep -q serves "$tmp/hup.log"
+kill -HUP "$late"
+mkdir "$tmp/etc/vjchan"
+echo 'user *' >"$tmp/etc/vjchan/policy.conf"
+until_true sh -c "kill -HUP $late; grep -q 'policy: 1 rules of /etc/vjchan/policy.conf' '$tmp/hup.log'"
+rm "$tmp/etc/vjchan/policy.conf"
+until_true sh -c "kill -HUP $late; grep -q 'the policy stays as it was: .*No such file' '$tmp/hup.log'"
+kill "$late"
+wait "$late" || fail "vjd ends with $?"
 
 printf 'user *\nuser nobody-of-this-name\n' >"$tmp/policy.conf"
 said=$("$build/vjd" --socket "$VJ_SOCKET" --policy "$tmp/policy.conf" 2>&1 || true)

@@ -89,6 +89,8 @@ static void mistakes_have_lines(void **state)
 	bad("user * ports ,", "line 1: ports are missing");
 	bad("user * ports 1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17", "line 1: too many ranges");
 	bad("user * interfaces abcdefghijklmnop", "line 1: the name of an interface");
+	bad("user * ports 80 ports none", "line 1: the same word twice");
+	bad("user * interfaces none memory 1M interfaces all", "line 1: the same word twice");
 	bad("user * memory 5X", "line 1: memory is");
 	bad("user * memory M", "line 1: memory is");
 	bad("user * memory 0", "line 1: memory is");
