@@ -36,6 +36,17 @@ def kernel_counter(proto, name):
     return int(values[names.index(name)])
 
 
+def listens(port):
+    """Does a socket of the kernel's, in this network namespace?"""
+    mark = f':{port:04X}'
+    for name in ('tcp', 'tcp6'):
+        for line in pathlib.Path('/proc/net', name).read_text().splitlines()[1:]:
+            words = line.split()
+            if words[1].endswith(mark) and words[3] == '0A':
+                return True
+    return False
+
+
 class Lab:
     def __init__(self, server, client, tmp):
         self.side = {'server': server, 'client': client}
@@ -99,6 +110,8 @@ class Lab:
 
     def server(self, name, *args, port=None, leases=True, **more):
         """Until it listens on PORT, on channels too unless it LEASES none."""
+        if port:  # the processes of the last lab's server may be about to end
+            self.wait_for(f'port {port} of an earlier server', lambda: not listens(port))
         child = self.start('server', name, *args, **more)
         if port:
             self.wait_listen(port, child)
@@ -135,17 +148,7 @@ class Lab:
             time.sleep(0.02)
 
     def wait_listen(self, port, child=None):
-        mark = f':{port:04X}'
-
-        def listens():
-            for name in ('tcp', 'tcp6'):
-                for line in pathlib.Path('/proc/net', name).read_text().splitlines()[1:]:
-                    words = line.split()
-                    if words[1].endswith(mark) and words[3] == '0A':
-                        return True
-            return False
-
-        self.wait_for(f'listening on port {port}', listens, child)
+        self.wait_for(f'listening on port {port}', lambda: listens(port), child)
 
     def client(self, *args, stdin=b'', ok=(0,), limit_s=CLIENT_S, cwd=None, env=None, errors=False):
         """Runs it to its end. Returns what it printed, with @errors standard error too."""
@@ -167,6 +170,9 @@ class Lab:
             raise Failed(f'{child.name}: still running after {limit_s} s; '
                          f'said: {(late.stdout or b"")[-1000:]!r} {(late.stderr or b"")[-1000:]!r}') from None
         self.running.remove(child)
+        if err:
+            with open(self.tmp / f'client-{pathlib.Path(child.name).name}.log', 'ab') as log:
+                log.write(err)
         if child.returncode not in ok:
             raise Failed(f'{child.name} ended with {child.returncode}: {out[-1500:]!r} {(err or b"")[-1500:]!r}')
         return out
@@ -198,6 +204,7 @@ class Lab:
         self.running = []
 
     def logs(self):
+        """What servers said, and clients on standard error."""
         return ''.join(f'--- {path.name}\n{path.read_text(errors="replace")[-2000:]}\n'
                        for path in sorted(self.tmp.glob('*.log')))
 

@@ -57,7 +57,7 @@ def become_user(tmp):
 
 
 def play_once(module, server, client):
-    """Returns the transcript."""
+    """Returns the transcript, the connections that the kernel made, and what the programs said besides."""
     with tempfile.TemporaryDirectory(prefix='vj-programs-', ignore_cleanup_errors=True) as tmp:
         os.chmod(tmp, 0o755)
         lab = lab_module.Lab(server, client, tmp)
@@ -74,7 +74,7 @@ def play_once(module, server, client):
         opens = lab_module.kernel_counter('Tcp', 'ActiveOpens') - opens - lab.meant_for_kernel
         print(f'server on {server}, client on {client}: {len(lab.transcript)} lines, '
               f'{opens} TCP connections by the kernel, {time.monotonic() - begin:.1f} s', flush=True)
-        return lab.transcript, opens
+        return lab.transcript, opens, lab.logs()
 
 
 def check_paths(module, server, client, opens):
@@ -100,12 +100,13 @@ def main():
 def play_all(module):
     want = None
     for server, client in SETTINGS:
-        got, opens = play_once(module, server, client)
+        got, opens, logs = play_once(module, server, client)
         if not got:
+            print(logs)
             raise lab_module.Failed('nothing said')
         want = want or got
         if got != want:
-            print(*difflib.unified_diff(want, got, 'kernel', f'server on {server}, client on {client}', lineterm=''), sep='\n')
+            print(*difflib.unified_diff(want, got, 'kernel', f'server on {server}, client on {client}', lineterm=''), logs, sep='\n')
             raise lab_module.Failed('other results than on the kernel')
         check_paths(module, server, client, opens)
     print(*want, sep='\n')
