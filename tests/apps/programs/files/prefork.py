@@ -16,7 +16,7 @@ def accept_for_ever(listener):
         connection, _ = listener.accept()
         with connection, connection.makefile('rwb') as stream:
             for line in stream:
-                stream.write(hashlib.sha256(line).hexdigest().encode() + b'\n')
+                stream.write(b'%s %d\n' % (hashlib.sha256(line).hexdigest().encode(), os.getpid()))
                 stream.flush()
 
 
@@ -29,7 +29,7 @@ def server(port, processes):
     def end(*_):
         for child in children:
             child.terminate()
-        for child in children: # they have the listening socket, too
+        for child in children:  # they have the listening socket, too
             child.join()
         os._exit(0)
 
@@ -38,7 +38,7 @@ def server(port, processes):
 
 
 def client(port, threads, rounds):
-    good = []
+    good, servers = [], set()
 
     def work(nr):
         for i in range(rounds):
@@ -47,7 +47,9 @@ def client(port, threads, rounds):
                     line = b'%d/%d/%d\n' % (nr, i, j)
                     stream.write(line)
                     stream.flush()
-                    assert stream.readline().strip().decode() == hashlib.sha256(line).hexdigest()
+                    answer, pid = stream.readline().decode().split()
+                    assert answer == hashlib.sha256(line).hexdigest()
+                    servers.add(pid)
         good.append(nr)
 
     workers = [threading.Thread(target=work, args=(nr,)) for nr in range(threads)]
@@ -55,7 +57,7 @@ def client(port, threads, rounds):
         worker.start()
     for worker in workers:
         worker.join()
-    print(sorted(good))
+    print(sorted(good), 'served by', len(servers))
 
 
 if sys.argv[1] == 'server':
