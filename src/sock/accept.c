@@ -345,7 +345,7 @@ static int accept_either(int fd, struct sock *s, struct sockaddr *addr, socklen_
 
 static int accept_any(int fd, struct sock *s, struct sockaddr *addr, socklen_t *len, int flags)
 {
-	int err = is_foreign() ? 0 : listener_wanted(fd, s);
+	int err = s->has_listener || is_foreign() ? 0 : listener_wanted(fd, s);
 
 	if (err)
 		return err;

@@ -95,7 +95,7 @@ int file_wanted(int fd, struct file *f, uint32_t events)
 {
 	struct sock *s = f->kind == FILE_SOCK ? sock_of(f) : NULL;
 
-	if (!s || is_foreign())
+	if (!s || (s->state != SOCK_AWAY && s->state != SOCK_LISTEN) || is_foreign())
 		return 0;
 	if (s->state == SOCK_AWAY)
 		(void)away_claim(fd, s);
