@@ -151,6 +151,7 @@ int listener_wanted(int fd, struct sock *s)
 
 		lazy_count(s, -1);
 		if (program_confines()) {
+			(void)ctx_get(); /* for `vj why`, which asks by way of vjd */
 			ctx_say("listen: no channel: this program confines the processes that serve connections");
 		} else {
 			int err = channel_listen(fd, s);

@@ -37,25 +37,48 @@ static const void *dyn_ptr(const struct dl_phdr_info *info, const ElfW(Dyn) *dyn
 	return (const void *)(dyn->d_un.d_ptr < info->dlpi_addr ? dyn->d_un.d_ptr + info->dlpi_addr : dyn->d_un.d_ptr);
 }
 
-/* Symbols that a program imports come first in its table; the GNU hash table says how many there are. */
-static unsigned marks_of(const struct dl_phdr_info *info, const ElfW(Dyn) *dyn)
+struct imports {
+	const ElfW(Sym) *symbols;
+	const char *strings;
+	const ElfW(Rela) *relocs[2]; /* of data, and of calls */
+	size_t bytes[2];
+};
+
+static struct imports imports_of(const struct dl_phdr_info *info, const ElfW(Dyn) *dyn)
 {
-	const ElfW(Sym) *symbols = NULL;
-	const uint32_t *hash = NULL;
-	const char *strings = NULL;
-	unsigned marks = 0;
+	struct imports in = { 0 };
 
 	for (; dyn->d_tag != DT_NULL; dyn++) {
 		if (dyn->d_tag == DT_SYMTAB)
-			symbols = dyn_ptr(info, dyn);
+			in.symbols = dyn_ptr(info, dyn);
 		else if (dyn->d_tag == DT_STRTAB)
-			strings = dyn_ptr(info, dyn);
-		else if (dyn->d_tag == DT_GNU_HASH)
-			hash = dyn_ptr(info, dyn);
+			in.strings = dyn_ptr(info, dyn);
+		else if (dyn->d_tag == DT_RELA)
+			in.relocs[0] = dyn_ptr(info, dyn);
+		else if (dyn->d_tag == DT_JMPREL)
+			in.relocs[1] = dyn_ptr(info, dyn);
+		else if (dyn->d_tag == DT_RELASZ)
+			in.bytes[0] = dyn->d_un.d_val;
+		else if (dyn->d_tag == DT_PLTRELSZ)
+			in.bytes[1] = dyn->d_un.d_val;
 	}
-	for (uint32_t i = 1; symbols && strings && hash && i < hash[1]; i++)
-		if (symbols[i].st_shndx == SHN_UNDEF)
-			marks |= mark_of(strings + symbols[i].st_name);
+	return in;
+}
+
+/* What a program uses of others has a relocation. How many symbols it has is said nowhere, if it exports none. */
+static unsigned marks_of(const struct dl_phdr_info *info, const ElfW(Dyn) *dyn)
+{
+	struct imports in = imports_of(info, dyn);
+	unsigned marks = 0;
+
+	for (int t = 0; t < 2 && in.symbols && in.strings; t++) {
+		for (size_t i = 0; in.relocs[t] && i < in.bytes[t] / sizeof(ElfW(Rela)); i++) {
+			const ElfW(Sym) *symbol = &in.symbols[ELF64_R_SYM(in.relocs[t][i].r_info)];
+
+			if (symbol->st_shndx == SHN_UNDEF)
+				marks |= mark_of(in.strings + symbol->st_name);
+		}
+	}
 	return marks;
 }
 

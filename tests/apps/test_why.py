@@ -12,6 +12,7 @@ import tempfile
 import time
 
 VJ = os.environ["VJ_BUILD_DIR"] + "/vj"
+CONFINED = os.environ["VJ_BUILD_DIR"] + "/tests/apps/confined"
 
 SERVER = """
 import socket, sys, threading
@@ -127,6 +128,24 @@ def check_outside():
             child.wait()
 
 
+def check_confined():
+    """A program that is built like sshd: it says so itself, and its client comes through the kernel"""
+    server = subprocess.Popen([VJ, "run", "--", CONFINED], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        port, listener = map(int, server.stdout.readline().split())
+        paths, said = ask(server.pid)
+        assert paths[listener] == ("kernel", "CONFINES") and "reason" not in said, said
+        assert "confines the processes that serve connections" in run(server.pid)
+        client = start(CLIENT, port, port)
+        fds = eval(client.stdout.readline())  # pylint: disable=eval-used
+        assert ask(client.pid)[0][fds["channel"]] == ("kernel", "NO_OWNER"), ask(client.pid)
+        client.kill()
+        client.wait()
+    finally:
+        server.kill()
+        server.wait()
+
+
 def main():
     with tempfile.TemporaryDirectory(prefix="vj-test-why-") as run_dir, \
             socket.create_server(("127.0.0.1", 0)) as kernel:
@@ -149,6 +168,7 @@ def main():
             client.wait()
             server.wait()
         check_outside()
+        check_confined()
         assert "there is no process" in run(2 ** 22 + 1, status=1)
         assert "of which process" in run(status=2)
         assert "no process number" in run("x", status=2)
