@@ -8,6 +8,8 @@
  */
 #include "sock/priv.h"
 
+#include <fcntl.h>
+
 /*
  * X(number, call): the arguments are a[0] to a[5], of type long. Kernel's calls take a sigset with its length behind, in
  * pselect6() both together.
@@ -49,6 +51,8 @@
 	X(SYS_splice, sock_splice(FD(0), P(1), FD(2), P(3), (size_t)a[4], (unsigned)a[5]))             \
 	X(SYS_ppoll, sock_ppoll(P(0), (nfds_t)a[1], P(2), P(3)))                                       \
 	X(SYS_pselect6, sock_pselect(FD(0), P(1), P(2), P(3), P(4), a[5] ? *(const sigset_t **)a[5] : NULL)) \
+	X(SYS_execve, sock_execveat(AT_FDCWD, P(0), P(1), P(2), 0))                                    \
+	X(SYS_execveat, sock_execveat(FD(0), P(1), P(2), P(3), FD(4)))                                 \
 	X(SYS_epoll_create1, sock_epoll_create1(FD(0)))                                                \
 	X(SYS_epoll_ctl, sock_epoll_ctl(FD(0), FD(1), FD(2), P(3)))                                    \
 	X(SYS_epoll_pwait, sock_epoll_pwait(FD(0), P(1), FD(2), FD(3), P(4)))                          \

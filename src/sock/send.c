@@ -242,7 +242,7 @@ ssize_t sock_sendmsg(int fd, const struct msghdr *msg, int flags)
 	long r;
 
 	if (!s) {
-		if (msg && msg->msg_controllen)
+		if (!is_wild(msg) && msg->msg_controllen)
 			share_sent(msg);
 		return ret_errno(ker_sendmsg(fd, msg, flags));
 	}
@@ -274,7 +274,7 @@ int sock_sendmmsg(int fd, struct mmsghdr *msgs, unsigned cnt, int flags)
 	long r;
 
 	if (!s) {
-		for (unsigned i = 0; i < cnt; i++)
+		for (unsigned i = 0; i < cnt && i < IOV_MAX && !is_wild(msgs); i++) /* it takes no more */
 			if (msgs[i].msg_hdr.msg_controllen)
 				share_sent(&msgs[i].msg_hdr);
 		return (int)ret_errno(ker_sendmmsg(fd, msgs, cnt, flags));

@@ -463,8 +463,43 @@ static void test_many_accept(void)
 	close(p.listener);
 }
 
+/* ---- descriptors in messages --------------------------------------------------------------------------- */
+
+/* The library looks for descriptors in what goes to Unix sockets before the kernel has looked at it. */
+static void test_bad_control(void)
+{
+	static const size_t lens[] = { 0, 1, CMSG_LEN(0) - 1, CMSG_LEN(0), CMSG_LEN(sizeof(int)) + 1, 1 << 20, SIZE_MAX };
+	union {
+		struct cmsghdr head;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control = { .head = { .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS } };
+	struct iovec iov = { "x", 1 };
+	struct mmsghdr msg = { .msg_hdr = { .msg_iov = &iov, .msg_iovlen = 1, .msg_controllen = sizeof(control) } };
+	int via[2], none = -1;
+
+	title("descriptors in messages that are none");
+	must("socketpair", !socketpair(AF_UNIX, SOCK_DGRAM, 0, via));
+	say("no control", sendmsg(via[0], &msg.msg_hdr, 0));
+	say("no message", sendmsg(via[0], NULL, 0));
+	say("no messages", sendmmsg(via[0], NULL, 1, 0));
+	msg.msg_hdr.msg_control = &control;
+	memcpy(CMSG_DATA(&control.head), &none, sizeof(none));
+	for (size_t i = 0; i < sizeof(lens) / sizeof(lens[0]); i++) {
+		control.head.cmsg_len = lens[i];
+		say("sendmsg", sendmsg(via[0], &msg.msg_hdr, 0));
+		say("sendmmsg", sendmmsg(via[0], &msg, 1, 0));
+	}
+	control.head.cmsg_len = CMSG_LEN(sizeof(int));
+	say("no descriptor", sendmsg(via[0], &msg.msg_hdr, 0));
+	msg.msg_hdr.msg_controllen = 5;
+	say("too short for a header", sendmsg(via[0], &msg.msg_hdr, 0));
+	close(via[0]);
+	close(via[1]);
+}
+
 void calls_io(void)
 {
+	test_bad_control();
 	test_splice();
 	test_splice_full();
 	test_v2();

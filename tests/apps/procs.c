@@ -194,6 +194,17 @@ int fd_recv(int via)
 	return fd;
 }
 
+char **role_argv(const char *role)
+{
+	static const char *argv[5];
+
+	argv[0] = "procs";
+	argv[1] = path;
+	argv[2] = "-";
+	argv[3] = role;
+	return (char **)(uintptr_t)argv;
+}
+
 void exec_role(const char *role)
 {
 	execl("/proc/self/exe", "procs", path, "-", role, NULL);

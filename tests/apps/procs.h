@@ -34,6 +34,8 @@ void fd_send(int via, int fd);
 int fd_recv(int via);
 /* This program again, in role @role, with standard descriptors as they are. */
 _Noreturn void exec_role(const char *role);
+/* Its arguments */
+char **role_argv(const char *role);
 
 /* ---- procs_conn.c: connections that change their process */
 void conn_parts(const char *only);

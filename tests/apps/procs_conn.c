@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -276,8 +277,7 @@ static void role_reader(void)
 	exit(0);
 }
 
-/* The process that holds it becomes another program. */
-static void serve_exec(int fd)
+static void exec_prepare(int fd)
 {
 	int conn;
 
@@ -286,20 +286,42 @@ static void serve_exec(int fd)
 	ping_back(conn);
 	CHECK(dup2(conn, 0) == 0);
 	close(conn);
+}
+
+/* The process that holds it becomes another program. */
+static void serve_exec(int fd)
+{
+	exec_prepare(fd);
 	exec_role("reader");
+}
+
+/* The same by syscall(2), as where libc has no such function */
+static void serve_exec_by_number(int fd)
+{
+	exec_prepare(fd);
+	syscall(SYS_execve, "/proc/self/exe", role_argv("reader"), environ);
+}
+
+static void serve_execveat_by_number(int fd)
+{
+	exec_prepare(fd);
+	syscall(SYS_execveat, open("/proc/self/exe", O_RDONLY | O_CLOEXEC), "", role_argv("reader"), environ, AT_EMPTY_PATH);
 }
 
 static void part_exec(void)
 {
+	static void (*const serve[])(int) = { serve_exec, serve_exec_by_number, serve_execveat_by_number };
 	pid_t server;
 	int fd;
 
-	server_start(serve_exec, &server);
-	fd = connect_to(port);
-	for (int i = 0; i < 10; i++)
-		ping(fd);
-	close(fd);
-	child_end(server);
+	for (int s = 0; s < 3; s++) {
+		server_start(serve[s], &server);
+		fd = connect_to(port);
+		for (int i = 0; i < 10; i++)
+			ping(fd);
+		close(fd);
+		child_end(server);
+	}
 	printf("went on after exec\n");
 }
 
