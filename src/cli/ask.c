@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "cli/ask.h"
 
+#include "cli/cmd.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +13,35 @@ enum {
 	BUSY_TRIES = 20,  /* somebody else asks the same application at this moment */
 	BUSY_US = 25000,
 };
+
+#define OPT(member) offsetof(struct ask_options, member)
+const struct opt ask_opts[] = {
+	{ .name = "json", .type = OPT_FLAG, .offset = OPT(json), .help = "one JSON object instead of tables" },
+	{ .name = "socket",
+	  .value = "PATH",
+	  .type = OPT_FILE,
+	  .offset = OPT(socket),
+	  .help = "socket of the vjd to ask" },
+	{ 0 },
+};
+_Static_assert(sizeof(struct ask_options) <= CMD_OPTS_BYTES, "has to fit");
+
+int ask_open(const char *cmd, const char *socket, struct ctl_client **ret_client)
+{
+	char name[CTL_NAME_MAX], why[CTL_CLIENT_WHY_BYTES];
+	int r;
+
+	snprintf(name, sizeof(name), "vj %s", cmd);
+	r = ctl_client_open_why(socket, name, CTL_HELLO_OBSERVER, ret_client, why);
+	if (r == 0)
+		return EXIT_OK;
+	if (r == -ENOENT || r == -ECONNREFUSED) {
+		complain("%s: no vjd runs: %s", cmd, why);
+		return EXIT_NO_DAEMON;
+	}
+	complain("%s: %s", cmd, why);
+	return EXIT_FAILED;
+}
 
 struct collecting {
 	struct ask_apps to;

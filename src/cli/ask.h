@@ -1,10 +1,23 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Asking an application about itself, through vjd: what `vj connections` and `vj why` share. */
+/* Asking vjd, and through it applications about themselves: what commands that show something share. */
 #ifndef VJ_CLI_ASK_H
 #define VJ_CLI_ASK_H
 
 #include "lib/ctl_client.h"
 #include "lib/report.h"
+
+/* Options of these commands: ask_opts */
+struct ask_options {
+	bool json;
+	const char *socket;
+};
+
+/*
+ * Connects to vjd, as an observer.
+ * @cmd: name of the command, for messages
+ * Return: EXIT_OK; EXIT_NO_DAEMON or EXIT_FAILED, complained about.
+ */
+int ask_open(const char *cmd, const char *socket, struct ctl_client **ret_client);
 
 /* The applications that vjd shows this user */
 struct ask_apps {

@@ -22,7 +22,7 @@ enum exit_status {
 	EXIT_OK = 0,
 	EXIT_FAILED = 1,    /* it was tried and did not work; the reason is on standard error */
 	EXIT_USAGE = 2,	    /* unknown command or option, bad value */
-	EXIT_NO_DAEMON = 3, /* `vj status`, `vj connections`: no vjd runs */
+	EXIT_NO_DAEMON = 3, /* commands that only ask vjd: none runs */
 	EXIT_CANNOT_RUN = 126,
 	EXIT_NOT_FOUND = 127,
 };
@@ -88,7 +88,8 @@ int cmd_doctor(const struct cmd *cmd, const void *opts, int argc, char **argv);
 int cmd_bench(const struct cmd *cmd, const void *opts, int argc, char **argv);
 int cmd_help(const struct cmd *cmd, const void *opts, int argc, char **argv);
 
-extern const struct opt run_opts[], status_opts[], connections_opts[], why_opts[], attach_opts[], doctor_opts[], bench_opts[], help_opts[];
+/* ask_opts: of status, connections and why */
+extern const struct opt run_opts[], ask_opts[], attach_opts[], doctor_opts[], bench_opts[], help_opts[];
 extern const struct topic bench_topics[];
 
 const struct cmd *cmd_find(const char *name);
@@ -117,6 +118,9 @@ void doc_overview(FILE *out);
 void doc_command(FILE *out, const struct cmd *cmd);
 void doc_man(FILE *out);
 void doc_bash(FILE *out);
+
+/* @word is one argument too many, which is said. Returns EXIT_USAGE. */
+int takes_no(const struct cmd *cmd, const char *word);
 
 /* `vj: ` and the message on standard error */
 void complain(const char *fmt, ...) VJ_PRINTF(1, 2);

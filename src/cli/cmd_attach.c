@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* vj attach, vj detach: have vjd offer channels at an interface of the host, or no longer. */
+#include "cli/ask.h"
 #include "cli/cmd.h"
 #include "cli/doctor.h"
-#include "lib/ctl_client.h"
 
 #include <errno.h>
 #include <string.h>
@@ -31,7 +31,7 @@ static const char *advice(int err)
 	case EPERM:
 		return "; use sudo, and start vjd as root";
 	case ENODEV:
-		return "; which there are: ip link; which are attached: vj status";
+		return "; which there are: ip link";
 	case EBUSY:
 		return "; see: bpftool net";
 	case EOPNOTSUPP:
@@ -44,18 +44,19 @@ static const char *advice(int err)
 static int change(const char *socket, const char *name, bool attach)
 {
 	const char *verb = attach ? "attach" : "detach";
-	char why[CTL_CLIENT_WHY_BYTES];
 	struct ctl_interface said;
 	struct ctl_client *client;
-	int r = ctl_client_open_why(socket, "vj attach", CTL_HELLO_OBSERVER, &client, why);
+	int r = ask_open(verb, socket, &client);
 
-	if (r < 0) {
-		complain("%s: %s%s", verb, r == -ENOENT || r == -ECONNREFUSED ? "no vjd runs: " : "", why);
-		return r == -ENOENT || r == -ECONNREFUSED ? EXIT_NO_DAEMON : EXIT_FAILED;
-	}
+	if (r != EXIT_OK)
+		return r;
 	ctl_client_timeout_set(client, ATTACH_TIMEOUT_MS);
 	r = ctl_client_attach(client, name, attach, &said);
 	ctl_client_close(client);
+	if (r == -ENODEV && !attach) {
+		complain("detach %s: it isn't attached; which are: vj status", name);
+		return EXIT_FAILED;
+	}
 	if (r < 0) {
 		complain("%s %s: %s%s", verb, name, strerror(-r), advice(r));
 		return EXIT_FAILED;

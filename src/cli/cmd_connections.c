@@ -8,26 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct connections_options {
-	bool json;
-	const char *socket;
-};
-
-#define OPT(member) offsetof(struct connections_options, member)
-const struct opt connections_opts[] = {
-	{ .name = "json",
-	  .type = OPT_FLAG,
-	  .offset = OPT(json),
-	  .help = "one JSON object instead of a table" },
-	{ .name = "socket",
-	  .value = "PATH",
-	  .type = OPT_FILE,
-	  .offset = OPT(socket),
-	  .help = "socket of the vjd to ask" },
-	{ 0 },
-};
-_Static_assert(sizeof(struct connections_options) <= CMD_OPTS_BYTES, "has to fit");
-
 /* What one of them said */
 struct answer {
 	struct report_conn *conns;
@@ -225,26 +205,20 @@ static int show(struct ctl_client *client, int32_t pid, bool json)
 
 int cmd_connections(const struct cmd *cmd, const void *opts, int argc, char **argv)
 {
-	const struct connections_options *o = opts;
-	char why[CTL_CLIENT_WHY_BYTES];
+	const struct ask_options *o = opts;
 	struct ctl_client *client;
 	int32_t pid = 0;
 	int rc;
 
-	(void)cmd;
-	if (argc > 1 || (argc == 1 && !ask_pid(argv[0], &pid))) {
-		complain("connections: '%s' is no process number; see: vj help connections", argv[argc - 1]);
+	if (argc > 1)
+		return takes_no(cmd, argv[1]);
+	if (argc == 1 && !ask_pid(argv[0], &pid)) {
+		complain("connections: '%s' is no process number; see: vj help connections", argv[0]);
 		return EXIT_USAGE;
 	}
-	rc = ctl_client_open_why(o->socket, "vj connections", CTL_HELLO_OBSERVER, &client, why);
-	if (rc == -ENOENT || rc == -ECONNREFUSED) {
-		complain("connections: no vjd runs: %s", why);
-		return EXIT_NO_DAEMON;
-	}
-	if (rc < 0) {
-		complain("connections: %s", why);
-		return EXIT_FAILED;
-	}
+	rc = ask_open(cmd->name, o->socket, &client);
+	if (rc != EXIT_OK)
+		return rc;
 	rc = show(client, pid, o->json);
 	ctl_client_close(client);
 	return rc;

@@ -48,7 +48,8 @@ int cmd_help(const struct cmd *cmd, const void *opts, int argc, char **argv)
 	const struct help_options *o = opts;
 	struct nearest n = { 0 };
 
-	(void)cmd;
+	if (argc > 1 || (o->json && argc > 0))
+		return takes_no(cmd, argv[argc - 1]);
 	if (o->json)
 		return help_json();
 	if (argc == 0) {

@@ -1,32 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* vj status: what vjd knows, as this user may see it. */
+#include "cli/ask.h"
 #include "cli/cmd.h"
-#include "lib/ctl_client.h"
 
 #include <errno.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
-
-struct status_options {
-	bool json;
-	const char *socket;
-};
-
-#define OPT(member) offsetof(struct status_options, member)
-const struct opt status_opts[] = {
-	{ .name = "json",
-	  .type = OPT_FLAG,
-	  .offset = OPT(json),
-	  .help = "one JSON object instead of tables" },
-	{ .name = "socket",
-	  .value = "PATH",
-	  .type = OPT_FILE,
-	  .offset = OPT(socket),
-	  .help = "socket of the vjd to ask" },
-	{ 0 },
-};
-_Static_assert(sizeof(struct status_options) <= CMD_OPTS_BYTES, "has to fit");
 
 /* Everything vjd said, in the order in which it came: applications, leases, channels, itself. */
 struct status {
@@ -368,25 +348,15 @@ static int show(struct ctl_client *client, bool json)
 
 int cmd_status(const struct cmd *cmd, const void *opts, int argc, char **argv)
 {
-	const struct status_options *o = opts;
-	char why[CTL_CLIENT_WHY_BYTES];
+	const struct ask_options *o = opts;
 	struct ctl_client *client;
 	int rc;
 
-	(void)cmd;
-	if (argc > 0) {
-		complain("status: takes no '%s'; see: vj help status", argv[0]);
-		return EXIT_USAGE;
-	}
-	rc = ctl_client_open_why(o->socket, "vj status", CTL_HELLO_OBSERVER, &client, why);
-	if (rc == -ENOENT || rc == -ECONNREFUSED) {
-		complain("status: no vjd runs: %s", why);
-		return EXIT_NO_DAEMON;
-	}
-	if (rc < 0) {
-		complain("status: %s", why);
-		return EXIT_FAILED;
-	}
+	if (argc > 0)
+		return takes_no(cmd, argv[0]);
+	rc = ask_open(cmd->name, o->socket, &client);
+	if (rc != EXIT_OK)
+		return rc;
 	rc = show(client, o->json);
 	ctl_client_close(client);
 	return rc;

@@ -18,23 +18,6 @@
 #include <string.h>
 #include <unistd.h>
 
-struct why_options {
-	bool json;
-	const char *socket;
-};
-
-#define OPT(member) offsetof(struct why_options, member)
-const struct opt why_opts[] = {
-	{ .name = "json", .type = OPT_FLAG, .offset = OPT(json), .help = "one JSON object instead of a table" },
-	{ .name = "socket",
-	  .value = "PATH",
-	  .type = OPT_FILE,
-	  .offset = OPT(socket),
-	  .help = "socket of the vjd to ask" },
-	{ 0 },
-};
-_Static_assert(sizeof(struct why_options) <= CMD_OPTS_BYTES, "has to fit");
-
 /* What is known about the process */
 struct subject {
 	int32_t pid;
@@ -270,12 +253,13 @@ static void print_json(const struct subject *s)
 
 int cmd_why(const struct cmd *cmd, const void *opts, int argc, char **argv)
 {
-	const struct why_options *o = opts;
+	const struct ask_options *o = opts;
 	static struct subject s;
 	int rc;
 
-	(void)cmd;
-	if (argc != 1) {
+	if (argc > 1)
+		return takes_no(cmd, argv[1]);
+	if (argc == 0) {
 		complain("why: of which process? For example: vj why $(pidof redis-server)");
 		return EXIT_USAGE;
 	}

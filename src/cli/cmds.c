@@ -42,7 +42,7 @@ const struct cmd cmds[] = {
 			 "leased, the channels between them, and the daemon itself; the interfaces at which it offers channels, who "
 			 "has one there, and what became of frames: taken, left to the kernel, spilled or dropped, by reason.",
 		.example = "vj status\nvj status --json | jq .applications",
-		.opts = status_opts,
+		.opts = ask_opts,
 		.exits = { { 0, "shown" },
 			   { 1, "vjd runs, but gave no answer, or speaks another version" },
 			   { 2, "wrong use" },
@@ -62,7 +62,7 @@ const struct cmd cmds[] = {
 			 "a native program when it next calls the library; one that is stopped does not.",
 		.example = "vj connections\n"
 			   "vj connections 1234 --json | jq '.applications[].connections[] | select(.unread_bytes > 0)'",
-		.opts = connections_opts,
+		.opts = ask_opts,
 		.exits = { { 0, "shown" },
 			   { 1, "vjd, or an application, gave no answer" },
 			   { 2, "wrong use" },
@@ -80,7 +80,7 @@ const struct cmd cmds[] = {
 			 "said why it can't be, or that it was not started so.",
 		.example = "vj why $(pidof redis-server)\n"
 			   "vj why 1234 --json | jq -r '.sockets[] | select(.path == \"kernel\") | .why.text'",
-		.opts = why_opts,
+		.opts = ask_opts,
 		.exits = { { 0, "shown" },
 			   { 1, "there is no such process, it is another user's, or it gave no answer" },
 			   { 2, "wrong use" } },
@@ -92,7 +92,8 @@ const struct cmd cmds[] = {
 		.args = "INTERFACE...",
 		.about = "Has the vjd of the host give applications channels at INTERFACE: from then on programs under vj "
 			 "serve the network there, and reach it, at the host's own addresses. All else goes to the kernel "
-			 "as before. For root. vjd remembers it when it is started again.",
+			 "as before. For root. A vjd that is killed, or ends while applications have channels there, has it again when "
+			 "it is started; else it is to be said anew, or given to vjd as --attach.",
 		.example = "sudo vj attach eth0\nvj run -- redis-server",
 		.opts = attach_opts,
 		.exits = { { 0, "all are attached" },

@@ -170,6 +170,12 @@ static int parse_one(const struct cmd *cmd, char *word, const char *next, void *
 	return store(cmd, o, *ret_taken ? next : value, opts);
 }
 
+int takes_no(const struct cmd *cmd, const char *word)
+{
+	complain("%s: takes no '%s'; see: vj help %s", cmd->name, word, cmd->name);
+	return EXIT_USAGE;
+}
+
 int opts_parse(const struct cmd *cmd, int *argc, char **argv, void *ret_opts)
 {
 	int kept = 0, i, rc;

@@ -63,7 +63,7 @@ expect 0 '^vj [0-9]+\.[0-9]+\.[0-9]+ \(library [0-9.]+, control version [0-9]+\)
 expect 2 "unknown command 'statsu'; did you mean 'status'" "$vj" statsu
 expect 2 "unknown command 'xyzzy'; see: vj --help" "$vj" xyzzy
 expect 2 "unknown option --versoin" "$vj" --versoin
-for cmd in run status connections why bench help; do
+for cmd in run status connections why attach detach doctor bench help; do
 	expect 0 "^usage: vj $cmd " "$vj" help $cmd
 	expect 0 "^usage: vj $cmd " "$vj" $cmd --help
 	expect 2 "unknown option --no-such-option" "$vj" $cmd --no-such-option
@@ -72,6 +72,21 @@ expect 2 "no command 'sttus'; did you mean 'status'" "$vj" help sttus
 expect 2 "unknown option --verbos; did you mean --verbose" "$vj" run --verbos -- true
 expect 2 "unknown option --jsn; did you mean --json" "$vj" status --jsn
 expect 2 "takes no 'extra'" "$vj" status extra
+expect 2 "takes no '2'" "$vj" connections 1 2
+expect 2 "takes no '2'" "$vj" why 1 2
+expect 2 "takes no 'status'" "$vj" help run status
+expect 2 "takes no 'run'" "$vj" help --json run
+for cmd in connections why; do
+	for pid in 0 abc 1x 99999999999 ''; do
+		expect 2 "'$pid' is no process number" "$vj" $cmd "$pid"
+	done
+	expect 2 "unknown option -1" "$vj" $cmd -1
+done
+expect 2 "of which process" "$vj" why
+expect 1 "there is no process 2147483647" "$vj" why 2147483647
+for cmd in attach detach; do
+	expect 2 "which interface" "$vj" $cmd
+done
 expect 2 "which program" "$vj" run
 expect 2 "which program" "$vj" run --
 expect 2 "which program" "$vj" run ''
@@ -129,7 +144,10 @@ fi
 # ---- no daemon, and wrong ones
 
 expect 3 "no vjd runs" "$vj" status
-expect 3 "no vjd runs" "$vj" status --socket "$dir/nothing"
+for cmd in status connections "attach eth0" "detach eth0"; do
+	# shellcheck disable=SC2086 # two words
+	expect 3 "^vj: ${cmd% *}: no vjd runs: $dir/nothing: " "$vj" $cmd --socket "$dir/nothing"
+done
 expect 3 "no vjd runs" env VJ_SOCKET="$dir/nothing" "$vj" status
 expect 1 "" "$vj" status --socket "$dir/$(printf 'x%.0s' {1..200})"
 expect 1 "cannot start vjd" "$vj" run --socket "$dir/no/such/dir/sock" -- true

@@ -198,7 +198,8 @@ grep -q ' 0% packet loss' "$tmp/ping.log" || fail "pings were lost: $(cat "$tmp/
 until_true no_channels
 at_server ip link show eth0 | grep -q xdp && fail "a program is left at eth0"
 ping_is_fine 10.77.0.2
-"$vj" detach eth0 2>/dev/null && fail "detached twice"
+"$vj" detach eth0 2>"$tmp/err" && fail "detached twice"
+grep -q "detach eth0: it isn't attached" "$tmp/err" || fail "a second detach says: $(cat "$tmp/err")"
 
 # ---- an interface whose driver has no XDP: the kernel's substitute does, and that is said
 
