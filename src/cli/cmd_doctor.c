@@ -19,8 +19,8 @@
 #include <unistd.h>
 
 enum {
-	KERNEL_MAJOR = 5, /* devmaps by number 5.4, seals of the host table 5.1, flags of AF_XDP rings 5.4, ... */
-	KERNEL_MINOR = 11,
+	KERNEL_MAJOR = 6, /* the oldest that vjchan is for, see README */
+	KERNEL_MINOR = 1,
 	CHANNEL_MIB = 8,
 };
 
@@ -75,6 +75,16 @@ static void look_at_privilege(void)
 		doctor_say(FINDING_NOTE, "privilege", "sudo vj doctor", "not root: some of what follows can't be looked at");
 }
 
+/* Something that only root may do was refused, and so not looked at. Of root: a container, or a service, without the capability. */
+static void say_refused(const char *what, const char *capability)
+{
+	if (geteuid() == 0)
+		doctor_say(FINDING_BAD, what, "run vjd and vj doctor outside of this container, or with that capability",
+			   "refused though you are root: %s is missing", capability);
+	else
+		doctor_say(FINDING_NOTE, what, "sudo vj doctor", "for root only: not looked at");
+}
+
 /* The smallest map that there is. Return: 0; negative errno */
 static int try_bpf(void)
 {
@@ -100,7 +110,7 @@ static void look_at_bpf(void)
 	if (r == 0)
 		doctor_say(FINDING_OK, "bpf", NULL, "programs can be loaded");
 	else if (r == -EPERM)
-		doctor_say(FINDING_NOTE, "bpf", "sudo vj doctor", "only root may load programs here, as it should be");
+		say_refused("bpf", "CAP_BPF");
 	else
 		doctor_say(FINDING_BAD, "bpf", "a kernel with CONFIG_BPF_SYSCALL", "no BPF: %s", strerror(-r));
 	if (statfs("/sys/fs/bpf", &fs) == 0 && fs.f_type == BPF_FS_MAGIC)
@@ -118,7 +128,7 @@ static void look_at_xdp_sockets(void)
 		doctor_say(FINDING_OK, "af_xdp", NULL, "sockets can be made");
 		close(fd);
 	} else if (errno == EPERM) {
-		doctor_say(FINDING_NOTE, "af_xdp", "sudo vj doctor", "only root may make them: not looked at");
+		say_refused("af_xdp", "CAP_NET_RAW");
 	} else {
 		doctor_say(FINDING_BAD, "af_xdp", "a kernel with CONFIG_XDP_SOCKETS", "no sockets: %s", strerror(errno));
 	}

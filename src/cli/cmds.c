@@ -124,7 +124,7 @@ const struct cmd cmds[] = {
 			 "for a second at what comes in. Changes nothing.",
 		.example = "sudo vj doctor eth0",
 		.opts = doctor_opts,
-		.exits = { { 0, "channels at interfaces can work" },
+		.exits = { { 0, "nothing was found that keeps channels at interfaces from working" },
 			   { 1, "something keeps them from working, or there is no such interface" },
 			   { 2, "wrong use" } },
 		.run = cmd_doctor,

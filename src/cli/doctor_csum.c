@@ -2,15 +2,17 @@
 /*
  * doctor_csum.c - vj doctor: do frames come in whose checksums nobody has filled in?
  *
- * Behind a veth, and some virtual cards, sits a kernel that leaves checksums to a device that doesn't compute them, because the kernel at
- * the other end knows and doesn't look. A program that reads the frame itself sees damage. A packet socket is told of it
- * (PACKET_AUXDATA, TP_STATUS_CSUMNOTREADY in packet(7)); frames that go to channels it doesn't see, but their sender's others.
+ * Behind a veth, and some virtual cards, sits a kernel that leaves checksums to a device that doesn't compute them,
+ * because the kernel at the other end knows and doesn't look. A program that reads the frame itself sees damage. A packet
+ * socket is told of it (PACKET_AUXDATA, TP_STATUS_CSUMNOTREADY in packet(7)); frames that go to channels it doesn't see,
+ * but their sender's others.
  */
 #include "cli/doctor.h"
 
 #include "base/time.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <linux/if_packet.h>
 #include <net/ethernet.h>
 #include <poll.h>
@@ -57,6 +59,7 @@ static int look_at_one(int fd)
 	return (aux.tp_status & TP_STATUS_CSUMNOTREADY) != 0;
 }
 
+/* Return: -1: errno says why not */
 static int open_tap(uint32_t ifindex)
 {
 	struct sockaddr_ll name = {
@@ -81,8 +84,10 @@ void doctor_checksums(const char *name, uint32_t ifindex)
 	int64_t until_ms = now_ms() + LOOK_MS, left_ms;
 	unsigned seen = 0, unfilled = 0;
 
-	if (pfd.fd < 0)
+	if (pfd.fd < 0) {
+		doctor_say(FINDING_NOTE, name, NULL, "what comes in was not looked at: %s", strerror(errno));
 		return;
+	}
 	while ((left_ms = until_ms - now_ms()) > 0 && poll(&pfd, 1, (int)left_ms) > 0) {
 		int r = look_at_one(pfd.fd);
 

@@ -188,6 +188,22 @@ static void look_at_program(const struct link *l)
 			   l->prog_id);
 }
 
+/*
+ * A veth takes redirected frames, or not, by what its other end does. Drivers of cards make queues for them when a program
+ * is attached (virtio_net, ena, igb, igc, i40e, ice), so that before there is one it can't be told.
+ */
+static void say_no_redirects(const struct link *l)
+{
+	const char *fault = "what applications send would be lost: it takes no redirected frames";
+
+	if (strcmp(l->driver, "veth") == 0)
+		doctor_say(FINDING_BAD, l->name, "ethtool -K PEER gro on (at its other end, while it is up)", "%s", fault);
+	else if (l->prog_id != 0)
+		doctor_say(FINDING_BAD, l->name, "none known for this driver", "%s", fault);
+	else
+		doctor_say(FINDING_NOTE, l->name, NULL, "whether it takes redirected frames shows when it is attached");
+}
+
 static void look_at_driver(const struct link *l)
 {
 	uint64_t f = 0;
@@ -203,10 +219,7 @@ static void look_at_driver(const struct link *l)
 			   (f & XDP_REDIRECT_IN) != 0 ? ", sends redirected frames" : "",
 			   (f & XDP_ZERO_COPY) != 0 ? ", could do zero-copy" : "");
 	if ((f & XDP_BASIC) != 0 && (f & XDP_REDIRECT_IN) == 0)
-		doctor_say(FINDING_BAD, l->name,
-			   strcmp(l->driver, "veth") == 0 ? "ethtool -K PEER gro on (at its other end, while it is up)" :
-							    "none known for this driver",
-			   "what applications send would be lost: it takes no redirected frames");
+		say_no_redirects(l);
 }
 
 static void look_at_offloads(const struct link *l)
@@ -257,7 +270,8 @@ int doctor_interface(const char *name, bool closely)
 	if (ethtool(name, &info) == 0)
 		snprintf(l.driver, sizeof(l.driver), "%.31s", info.driver);
 	if (read_link(&l) < 0 || l.type != ARPHRD_ETHER) {
-		doctor_say(FINDING_NOTE, name, NULL, "no Ethernet: no channels there");
+		/* nobody expects them at each tunnel that a host has, but at one that was named */
+		doctor_say(closely ? FINDING_BAD : FINDING_NOTE, name, NULL, "no Ethernet: no channels there");
 		return 0;
 	}
 	snprintf(mend, sizeof(mend), "ip link set %s up", name);

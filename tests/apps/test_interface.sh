@@ -38,6 +38,12 @@ said=$("$build/vjd" --socket "$VJ_SOCKET" --policy "$tmp/policy.conf" 2>&1 || tr
 echo 'user *' >"$tmp/policy.conf"
 start_vjd --policy "$tmp/policy.conf"
 
+at_client ethtool -K eth0 gro off >/dev/null
+at_server "$vj" doctor eth0 >"$tmp/doctor" && fail "doctor finds nothing: $(cat "$tmp/doctor")"
+grep -A1 "^BAD   eth0 .*takes no redirected frames" "$tmp/doctor" | grep -q "mend: ethtool -K PEER gro on" ||
+	fail "doctor: $(cat "$tmp/doctor")"
+at_client ethtool -K eth0 gro on >/dev/null
+
 "$vj" attach nonesuch 2>"$tmp/err" && fail "an interface that is not there was attached"
 grep -q "No such device" "$tmp/err" || fail "$(cat "$tmp/err")"
 "$vj" attach eth0 | grep -q "eth0: channels are offered, MTU 1500" || fail "not attached: $(cat "$tmp/vjd.log")"
@@ -47,6 +53,12 @@ for line in 'ok +kernel ' 'ok +af_xdp ' 'ok +vjd +serves .* 1 interfaces' 'ok +e
 	'note +eth0 +a veth: .*checksums' ' +mend: ethtool -K PEER tx off'; do
 	grep -Eq "^$line" "$tmp/doctor" || fail "doctor does not say '$line': $(cat "$tmp/doctor")"
 done
+if setpriv --reuid=65534 --regid=65534 --clear-groups test -x "$vj" 2>/dev/null; then
+	at_server setpriv --reuid=65534 --regid=65534 --clear-groups "$vj" doctor eth0 >"$tmp/doctor" ||
+		fail "doctor of anybody: $(cat "$tmp/doctor")"
+	grep -q "^note  eth0 .*what comes in was not looked at: Operation not permitted" "$tmp/doctor" ||
+		fail "doctor of anybody says nothing of what it can't look at: $(cat "$tmp/doctor")"
+fi
 nsenter --net="/run/netns/$client" "$vj" doctor nonesuch >/dev/null 2>"$tmp/err" && fail "doctor of no interface"
 grep -q "no interface nonesuch" "$tmp/err" || fail "$(cat "$tmp/err")"
 
