@@ -122,6 +122,12 @@ void doc_bash(FILE *out);
 /* @word is one argument too many, which is said. Returns EXIT_USAGE. */
 int takes_no(const struct cmd *cmd, const char *word);
 
+/* What makes a word that stands behind @cnt its plural */
+static inline const char *plural(uint64_t cnt)
+{
+	return cnt == 1 ? "" : "s";
+}
+
 /* `vj: ` and the message on standard error */
 void complain(const char *fmt, ...) VJ_PRINTF(1, 2);
 

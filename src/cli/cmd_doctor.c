@@ -200,8 +200,8 @@ static void look_at_vjd(void)
 		doctor_say(FINDING_NOTE, "vjd", "sudo vj attach INTERFACE", "serves at %s; no interface is attached",
 			   ctl_client_path(client));
 	else
-		doctor_say(FINDING_OK, "vjd", NULL, "serves at %s; %u interfaces attached", ctl_client_path(client),
-			   w->interfaces);
+		doctor_say(FINDING_OK, "vjd", NULL, "serves at %s; %u interface%s attached", ctl_client_path(client),
+			   w->interfaces, plural(w->interfaces));
 	ctl_client_close(client);
 }
 

@@ -116,14 +116,14 @@ static const char *bytes_text(uint64_t bytes, char buf[static 32])
 
 static void print_apps(const struct status *s)
 {
-	printf("%-24s %8s %6s  %-17s  %6s %8s  %10s  %s\n", "APPLICATION", "PID", "USER", "MAC",
+	printf("%-24s %8s %10s  %-17s  %6s %8s  %10s  %s\n", "APPLICATION", "PID", "USER", "MAC",
 	       "LEASES", "CHANNELS", "MEMORY", "ATTACHED");
 	for (size_t i = 0; i < s->cnt; i++) {
 		const struct ctl_app *a = &s->msgs[i].app;
 		char mac[MAC_ADDR_TEXT_BYTES], since[32], mem[32];
 
 		if (s->msgs[i].type == CTL_STATUS_APP)
-			printf("%-24s %8d %6u  %-17s  %6u %8u  %10s  %s\n", a->name, a->pid, a->uid,
+			printf("%-24s %8d %10u  %-17s  %6u %8u  %10s  %s\n", a->name, a->pid, a->uid,
 			       mac_text(a->mac, mac), a->leases, a->channels,
 			       bytes_text(a->memory_bytes, mem),
 			       duration_text(a->attached_ms, since));
@@ -145,13 +145,13 @@ static void print_leases(const struct status *s)
 
 static void print_channels(const struct status *s)
 {
-	printf("\n%-8s %-30s %-30s %s\n", "CHANNEL", "BETWEEN", "AND", "FRAMES");
+	printf("\n%-10s %-30s %-30s %s\n", "CHANNEL", "BETWEEN", "AND", "FRAMES");
 	for (size_t i = 0; i < s->cnt; i++) {
 		const struct ctl_channel *c = &s->msgs[i].channel;
 		char a[64], b[64];
 
 		if (s->msgs[i].type == CTL_STATUS_CHANNEL)
-			printf("%-8u %-30s %-30s 2 x %u of %u bytes\n", c->id,
+			printf("%-10u %-30s %-30s 2 x %u of %u bytes\n", c->id,
 			       app_text(s, c->app_id, a), app_text(s, c->peer_app_id, b),
 			       c->params.frame_cnt, c->params.frame_bytes);
 	}
@@ -226,9 +226,9 @@ static void print_tables(const struct status *s, const char *path)
 
 	printf("vjd %s, pid %d, %s, up %s, at %s\n", d->release, d->pid,
 	       d->private_mode ? "private" : "service", duration_text(d->uptime_ms, up), path);
-	printf("%u applications, %u leases, %u channels; %llu requests refused, %llu malformed\n",
-	       d->apps, d->leases, d->channels, (unsigned long long)d->refused,
-	       (unsigned long long)d->malformed);
+	printf("%u application%s, %u lease%s, %u channel%s; %llu request%s refused, %llu malformed\n", d->apps,
+	       plural(d->apps), d->leases, plural(d->leases), d->channels, plural(d->channels),
+	       (unsigned long long)d->refused, plural(d->refused), (unsigned long long)d->malformed);
 	if (d->apps > 0)
 		putchar('\n');
 	if (d->apps > 0)

@@ -203,7 +203,7 @@ static void print_text(const struct subject *s)
 		       endpoint_or_dash(&remote, b), way_name(r.way), s->reason[0] != '\0' ? "" : why_text(r.why));
 	}
 	if (others != 0)
-		printf("and %zu other socket%s (Unix, netlink ...), which no channel is for\n", others, others == 1 ? "" : "s");
+		printf("and %zu other socket%s (Unix, netlink ...), which no channel is for\n", others, plural(others));
 }
 
 static json_t *json_endpoint(const struct endpoint *ep)

@@ -77,6 +77,16 @@ def both_ends(server, client, ports):
     assert sum(f"[::1]:{ports[1]}" in line and " established " in line for line in text) == 2, text
 
 
+def status_in_columns():
+    """vj status: what it counts is said as one says it, and numbers of channels, which have up to ten digits, leave its columns straight."""
+    text = subprocess.run([VJ, "status", "--socket", SOCKET], capture_output=True, text=True, check=True).stdout.splitlines()
+    assert text[1].startswith("2 applications, 2 leases, 1 channel; "), text
+    for name in "APPLICATION", "CHANNEL":
+        head = next(i for i, line in enumerate(text) if line.startswith(name))
+        column = text[head].index("MAC" if name == "APPLICATION" else "BETWEEN")
+        assert text[head + 1][column - 1:column + 1].lstrip() == text[head + 1][column] != " ", text[head:head + 2]
+
+
 def asked_by_many():
     """Who comes at the same time is told, too."""
     crowd = [subprocess.Popen([VJ, "connections", "--socket", SOCKET, "--json"], stdout=subprocess.PIPE, text=True) for _ in range(5)]
@@ -106,6 +116,7 @@ def main():
         try:
             assert server.stdout.readline() == "accepted\n" and client.stdout.readline() == "sent\n"
             both_ends(server, client, ports)
+            status_in_columns()
             asked_by_many()
             stopped(server)
             assert "no application" in ask("1", status=1)[1]

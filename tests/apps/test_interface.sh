@@ -49,7 +49,7 @@ grep -q "No such device" "$tmp/err" || fail "$(cat "$tmp/err")"
 "$vj" attach eth0 | grep -q "eth0: channels are offered, MTU 1500" || fail "not attached: $(cat "$tmp/vjd.log")"
 "$vj" attach eth0 >/dev/null || fail "a second attach is no error"
 at_server "$vj" doctor eth0 >"$tmp/doctor" || fail "doctor: $(cat "$tmp/doctor")"
-for line in 'ok +kernel ' 'ok +af_xdp ' 'ok +vjd +serves .* 1 interfaces' 'ok +eth0 +driver veth: native XDP' \
+for line in 'ok +kernel ' 'ok +af_xdp ' 'ok +vjd +serves .* 1 interface attached' 'ok +eth0 +driver veth: native XDP' \
 	'note +eth0 +a veth: .*checksums' ' +mend: ethtool -K PEER tx off'; do
 	grep -Eq "^$line" "$tmp/doctor" || fail "doctor does not say '$line': $(cat "$tmp/doctor")"
 done
