@@ -9,6 +9,8 @@
 		  "$XDG_RUNTIME_DIR/vjchan or /tmp/vjchan-UID)")                                   \
 	X(SPIN_US, "longest time in microseconds that a program looks for frames before it "       \
 		   "sleeps; -1: never spin")                                                       \
+	X(MTU_PROBING, "how TCP over an interface finds out what a path carries: 0, 1 or 2, as "     \
+		       "net.ipv4.tcp_mtu_probing; see vj-preload(7)")                                 \
 	X(PCAP, "record every frame of the program in this file; %p in it becomes the process id") \
 	X(STRICT, "1: fail where vjd or a limit keeps a socket from a channel (vj run --strict)")   \
 	X(VERBOSE,                                                                                 \

@@ -14,6 +14,7 @@
 
 enum {
 	SPIN_US_DEFAULT = 50,
+	SPIN_US_MAX = 1000000,
 	EVENT_BATCH = 64,
 };
 
@@ -113,13 +114,28 @@ bool is_foreign(void)
  * ----------------
  */
 
-static uint64_t spin_ns_wanted(void)
+/* $VJ_SPIN_US; what is no number of that range is said, and as if it were not there */
+static long spin_us_wanted(void)
 {
 	const char *value = env_value(ENV_SPIN_US);
-	long us = value ? strtol(value, NULL, 10) : SPIN_US_DEFAULT;
+	char *end;
+	long us;
+
+	if (!value)
+		return SPIN_US_DEFAULT;
+	us = strtol(value, &end, 10);
+	if (end != value && !*end && us <= SPIN_US_MAX)
+		return us;
+	ctx_say("VJ_SPIN_US=%s is no number of microseconds up to %d: taken as %d", value, SPIN_US_MAX, SPIN_US_DEFAULT);
+	return SPIN_US_DEFAULT;
+}
+
+static uint64_t spin_ns_wanted(void)
+{
+	long us = spin_us_wanted();
 	cpu_set_t cpus;
 
-	if (us <= 0 || us > 1000000)
+	if (us <= 0)
 		return 0;
 	if (SYS_CALL3(SYS_sched_getaffinity, 0, sizeof(cpus), memset(&cpus, 0, sizeof(cpus))) < 0)
 		return 0;
@@ -189,7 +205,7 @@ static const char *pcap_path(char buf[static PATH_MAX])
 	return buf;
 }
 
-/* $VJ_MTU_PROBING, by the numbers of net.ipv4.tcp_mtu_probing; anything else is the host's. */
+/* $VJ_MTU_PROBING, by the numbers of net.ipv4.tcp_mtu_probing; anything else is said, and is the host's. */
 static uint8_t mtu_probing(void)
 {
 	static const char *const modes[] = {
@@ -200,6 +216,8 @@ static uint8_t mtu_probing(void)
 	for (uint8_t i = VJ_MTU_PROBING_OFF; value && i < ARRAY_SIZE(modes); i++)
 		if (!strcmp(value, modes[i]))
 			return i;
+	if (value)
+		ctx_say("VJ_MTU_PROBING=%s is none of 0, 1 and 2: the host's setting counts", value);
 	return VJ_MTU_PROBING_HOST;
 }
 

@@ -187,6 +187,14 @@ expect 0 "libvj-preload.so.* $XDG_RUNTIME_DIR/vjchan/vjd.sock" "$vj" run -- sh -
 expect 0 "libvj-preload.so:/other.so" env LD_PRELOAD=/other.so "$vj" run -- sh -c 'echo $LD_PRELOAD'
 expect 0 "1 1 $PWD/x.pcap 17" "$vj" run --verbose --strict --pcap x.pcap --spin 17 -- \
 	sh -c 'echo $VJ_VERBOSE $VJ_STRICT $VJ_PCAP $VJ_SPIN_US'
+# values of the environment that are none are said, and the program runs
+dialer=(python3 -c 'import socket; socket.socket().connect_ex(("127.0.0.1", 1))')
+for bad in abc 5x 1000001 99999999999999999999; do
+	expect 0 "VJ_SPIN_US=$bad is no number of microseconds" env VJ_SPIN_US=$bad "$vj" run --verbose -- "${dialer[@]}"
+done
+expect 0 "VJ_MTU_PROBING=x is none of 0, 1 and 2" env VJ_MTU_PROBING=x "$vj" run --verbose -- "${dialer[@]}"
+said=$(VJ_SPIN_US=-1 VJ_MTU_PROBING=2 "$vj" run --verbose -- "${dialer[@]}" 2>&1)
+[[ $said != *VJ_* ]] || fail "right values: $said"
 expect 1 "cannot record in '/no/such/dir/x': No such file" "$vj" run --pcap /no/such/dir/x -- true
 expect 0 '^-a b --json$' "$vj" run -- echo -a b --json
 expect 0 '^word$' "$vj" run echo word
