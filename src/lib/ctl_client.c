@@ -585,16 +585,38 @@ void ctl_client_timeout_set(struct ctl_client *client, int timeout_ms)
 
 /* ---- the requests */
 
-/* A call that brings no descriptors and has one kind of reply. */
+/* A call that has one kind of reply. */
+static int call_for(struct ctl_client *client, struct ctl_msg *req, int req_fd, enum ctl_type reply_type,
+		    struct ctl_msg *ret_reply, int ret_fds[static CTL_FDS_MAX])
+{
+	int r = ctl_client_call(client, req, req_fd, ret_reply, ret_fds);
+
+	if (r == 0 && ret_reply->type != reply_type) {
+		fds_close(ret_fds, CTL_FDS_MAX);
+		r = die(client, -EPROTO);
+	}
+	return r;
+}
+
+/* The same of a reply that brings no descriptors. */
 static int simple_call(struct ctl_client *client, struct ctl_msg *req, int req_fd,
 		       enum ctl_type reply_type, struct ctl_msg *ret_reply)
 {
 	int fds[CTL_FDS_MAX];
-	int r = ctl_client_call(client, req, req_fd, ret_reply, fds);
+	int r = call_for(client, req, req_fd, reply_type, ret_reply, fds);
 
 	fds_close(fds, CTL_FDS_MAX);
-	if (r == 0 && ret_reply->type != reply_type)
-		r = die(client, -EPROTO);
+	return r;
+}
+
+static int channel_call(struct ctl_client *client, struct ctl_msg *req, struct ctl_channel *ret_channel,
+			int ret_fds[static CTL_FDS_MAX])
+{
+	struct ctl_msg reply;
+	int r = call_for(client, req, -1, CTL_CONNECTED, &reply, ret_fds);
+
+	if (r == 0)
+		*ret_channel = reply.channel;
 	return r;
 }
 
@@ -638,38 +660,20 @@ int ctl_client_ports(struct ctl_client *client, enum ctl_proto proto, uint16_t f
 int ctl_client_connect_flow(struct ctl_client *client, const struct ctl_endpoint *remote, uint32_t flow,
 			    struct ctl_channel *ret_channel, int ret_fds[static CTL_FDS_MAX])
 {
-	struct ctl_msg reply, req = { .type = CTL_CONNECT };
-	int r;
+	struct ctl_msg req = { .type = CTL_CONNECT };
 
 	req.connect.remote = *remote;
 	req.connect.flow = flow;
-	r = ctl_client_call(client, &req, -1, &reply, ret_fds);
-	if (r < 0)
-		return r;
-	if (reply.type != CTL_CONNECTED) {
-		fds_close(ret_fds, CTL_FDS_MAX);
-		return die(client, -EPROTO);
-	}
-	*ret_channel = reply.channel;
-	return 0;
+	return channel_call(client, &req, ret_channel, ret_fds);
 }
 
 int ctl_client_join(struct ctl_client *client, uint32_t app_id, int32_t pid, struct ctl_channel *ret_channel,
 		    int ret_fds[static CTL_FDS_MAX])
 {
-	struct ctl_msg reply, req = { .type = CTL_JOIN };
-	int r;
+	struct ctl_msg req = { .type = CTL_JOIN };
 
 	req.join = (struct ctl_join){ .app_id = app_id, .pid = pid };
-	r = ctl_client_call(client, &req, -1, &reply, ret_fds);
-	if (r < 0)
-		return r;
-	if (reply.type != CTL_CONNECTED) {
-		fds_close(ret_fds, CTL_FDS_MAX);
-		return die(client, -EPROTO);
-	}
-	*ret_channel = reply.channel;
-	return 0;
+	return channel_call(client, &req, ret_channel, ret_fds);
 }
 
 int ctl_client_offer(struct ctl_client *client, const struct ctl_endpoint *local, uint32_t flow, int fd)
@@ -711,15 +715,10 @@ int ctl_client_interface(struct ctl_client *client, uint32_t ifindex, const uint
 
 	req.interface.ifindex = ifindex;
 	memcpy(req.interface.key, key, sizeof(req.interface.key));
-	r = ctl_client_call(client, &req, -1, &reply, ret_fds);
-	if (r < 0)
-		return r;
-	if (reply.type != CTL_INTERFACE_OPEN) {
-		fds_close(ret_fds, CTL_FDS_MAX);
-		return die(client, -EPROTO);
-	}
-	*ret_interface = reply.interface;
-	return 0;
+	r = call_for(client, &req, -1, CTL_INTERFACE_OPEN, &reply, ret_fds);
+	if (r == 0)
+		*ret_interface = reply.interface;
+	return r;
 }
 
 int ctl_client_resolve(struct ctl_client *client, uint32_t ifindex, const struct ip_addr *addr)
@@ -784,13 +783,8 @@ int ctl_client_report(struct ctl_client *client, uint32_t app_id, uint32_t kind,
 	int r, fds[CTL_FDS_MAX];
 
 	req.report = (struct ctl_report){ .app_id = app_id, .kind = kind };
-	r = ctl_client_call(client, &req, -1, &reply, fds);
-	if (r < 0)
-		return r;
-	if (reply.type != CTL_REPORTING) {
-		fds_close(fds, CTL_FDS_MAX);
-		return die(client, -EPROTO);
-	}
-	*ret_fd = fds[0];
-	return 0;
+	r = call_for(client, &req, -1, CTL_REPORTING, &reply, fds);
+	if (r == 0)
+		*ret_fd = fds[0];
+	return r;
 }
