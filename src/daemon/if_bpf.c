@@ -216,7 +216,12 @@ static int attach_over(uint32_t ifindex, int prog_fd, const char *dir, bool *ret
 		return r;
 	snprintf(path, sizeof(path), "%s/" PROG_PIN, dir);
 	unlink(path);
-	return bpf_obj_pin(prog_fd, path) == 0 ? 0 : -errno;
+	if (bpf_obj_pin(prog_fd, path) == 0)
+		return 0;
+	/* one that no vjd would know as its own must not stay */
+	r = -errno;
+	bpf_xdp_detach((int)ifindex, *ret_generic ? XDP_FLAGS_SKB_MODE : XDP_FLAGS_DRV_MODE, NULL);
+	return r;
 }
 
 static int load(struct bpf_object *obj, const char *dir)
@@ -274,12 +279,17 @@ static int keep_fd(int fd)
 	return fcntl(fd, F_DUPFD_CLOEXEC, 3);
 }
 
-static void keep_maps(struct if_dispatch *d, const struct programs *p)
+static int keep_maps(struct if_dispatch *d, const struct programs *p)
 {
+	bool all = true;
+
 #define X(id, name, program) d->map_fds[IF_MAP_##id] = keep_fd(bpf_map__fd(p->program->maps.name));
 	IF_MAPS(X)
 #undef X
 	d->gate_fd = keep_fd(bpf_program__fd(p->gate->progs.vj_gate));
+	for (unsigned i = 0; i < IF_MAP_CNT; i++)
+		all &= d->map_fds[i] >= 0;
+	return all && d->gate_fd >= 0 ? 0 : -EMFILE;
 }
 
 /* The seed stays the same over restarts: flows must not move. */
@@ -298,10 +308,25 @@ static void configure(struct if_dispatch *d, const uint8_t mac[static 6])
 	bpf_map_update_elem(d->map_fds[IF_MAP_OUT], &zero, &d->ifindex, BPF_ANY);
 }
 
+static int attach(struct if_dispatch *d, const uint8_t mac[static 6])
+{
+	struct programs p;
+	int r = programs_load_over(d->pin_dir, &p);
+
+	if (r < 0)
+		return r;
+	r = keep_maps(d, &p);
+	if (r == 0) {
+		configure(d, mac);
+		r = attach_over(d->ifindex, bpf_program__fd(p.dispatch->progs.vj_dispatch), d->pin_dir, &d->generic);
+	}
+	programs_destroy(&p);
+	return r;
+}
+
 int if_dispatch_attach(uint32_t ifindex, const uint8_t mac[static 6], struct if_dispatch *ret_dispatch)
 {
 	struct if_dispatch d = { .ifindex = ifindex };
-	struct programs p;
 	int r;
 
 	libbpf_set_print(no_message);
@@ -311,13 +336,7 @@ int if_dispatch_attach(uint32_t ifindex, const uint8_t mac[static 6], struct if_
 	pin_dir(ifindex, d.pin_dir);
 	if (mkdir(d.pin_dir, 0700) != 0 && errno != EEXIST)
 		return -errno;
-	r = programs_load_over(d.pin_dir, &p);
-	if (r < 0)
-		return r;
-	keep_maps(&d, &p);
-	configure(&d, mac);
-	r = attach_over(ifindex, bpf_program__fd(p.dispatch->progs.vj_dispatch), d.pin_dir, &d.generic);
-	programs_destroy(&p);
+	r = attach(&d, mac);
 	if (r < 0) {
 		if_dispatch_close(&d);
 		if (!if_dispatch_is_pinned(ifindex))

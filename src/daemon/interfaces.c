@@ -163,14 +163,21 @@ static int open_there(void *arg)
 	return rtnl_open(arg);
 }
 
-static int open_place(struct interfaces *s)
+static void netns_path(const struct interfaces *s, char path[static 128])
+{
+	snprintf(path, 128, "%s/netns", s->place.dir);
+}
+
+/* @ret_found: an earlier vjd has left the namespace, perhaps with channels */
+static int open_place(struct interfaces *s, bool *ret_found)
 {
 	char path[128];
 	int r;
 
+	netns_path(s, path);
+	*ret_found = access(path, F_OK) == 0;
 	if (mkdir(s->place.dir, 0700) != 0 && errno != EEXIST)
 		return -errno;
-	snprintf(path, sizeof(path), "%s/netns", s->place.dir);
 	r = s->place.netns_fd = netns_open(path);
 	if (r < 0)
 		return r;
@@ -187,18 +194,30 @@ static void close_place(struct interfaces *s)
 	s->place.netns_fd = -1;
 }
 
+static void forget_place(const struct interfaces *s)
+{
+	char path[128];
+
+	netns_path(s, path);
+	netns_forget(path);
+	rmdir(s->place.dir);
+}
+
 static int get_ready(struct interfaces *s)
 {
 	struct epoll_event e = { .events = EPOLLIN, .data.ptr = NULL };
+	bool found;
 	int r;
 
 	if (s->ready)
 		return 0;
-	r = open_place(s);
+	r = open_place(s, &found);
 	if (r == 0)
 		r = host_watch_new(&host_ops, s, &s->host);
 	if (r < 0) {
 		close_place(s);
+		if (!found)
+			forget_place(s);
 		return r;
 	}
 	epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, host_watch_fd(s->host), &e);
@@ -423,7 +442,6 @@ int interfaces_new(struct vjd *d, const char *dir, int *ret_fd)
 
 static void leave_nothing(struct interfaces *s)
 {
-	char path[128];
 	struct iface *i;
 
 	blocks_reserve(s);
@@ -431,9 +449,7 @@ static void leave_nothing(struct interfaces *s)
 		iface_end(s, i);
 	while (remove_one_doomed(s))
 		;
-	snprintf(path, sizeof(path), "%s/netns", s->place.dir);
-	netns_forget(path);
-	rmdir(s->place.dir);
+	forget_place(s);
 }
 
 static void let_serve_on(struct interfaces *s)

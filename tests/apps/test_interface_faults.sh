@@ -8,6 +8,58 @@
 . "$(dirname "$0")/interface_lib.sh"
 need redis-server redis-cli redis-benchmark python3
 
+# ---- too few descriptors: an attach is done as a whole, or nothing is left of it
+
+leaves_nothing() {
+	kill $vjd
+	wait $vjd || fail "vjd ends with $?"
+	[ ! -e "$VJ_SOCKET.d" ] || fail "with $1 descriptors there is left behind: $(ls "$VJ_SOCKET.d")"
+}
+
+few_descriptors() {
+	local have done=0 failed=0 said left room fds=0
+	for room in 2 3 4 5 6; do
+		start_vjd
+		have=$(find /proc/$vjd/fd -type l | wc -l)
+		prlimit --pid $vjd --nofile=$((have + room)):1024
+		"$vj" attach eth0 >/dev/null 2>&1 && fail "attached with $room descriptors"
+		leaves_nothing $room
+	done
+	start_vjd
+	for room in $(seq 1 4 61); do
+		prlimit --pid $vjd --nofile=$((have + room)):1024
+		said=$("$vj" attach eth0 2>&1) || said="refused: $said"
+		prlimit --pid $vjd --nofile=1024:1024
+		# shellcheck disable=SC2086
+		left=$(ls -d $pins 2>/dev/null || true)
+		if [[ $said == refused:* ]]; then
+			failed=$((failed + 1))
+			[ -z "$left" ] || fail "with $room descriptors $said, but there is $left"
+			ip -n "$server" link show eth0 | grep -q prog/xdp && fail "with $room descriptors $said, but it is attached"
+			continue
+		fi
+		done=$((done + 1))
+		left=$(find /proc/$vjd/fd -lname '*bpf*' | wc -l)
+		((fds == 0 || fds == left)) || fail "attached with $fds descriptors at first, $left with $room"
+		fds=$left
+		"$vj" detach eth0 >/dev/null
+	done
+	((done > 0 && failed > 0)) || fail "attached $done times, refused $failed times"
+	leaves_nothing "enough"
+}
+few_descriptors
+
+# ---- what cannot be pinned does not stay attached: the next vjd would take it for somebody else's
+
+pin=/sys/fs/bpf/vjchan/if$(ip -n "$server" -o link show eth0 | cut -d: -f1)-net$(stat -Lc %i "/run/netns/$server")/dispatch_prog
+mkdir -p "$pin"
+start_vjd
+"$vj" attach eth0 >/dev/null 2>&1 && fail "attached without a pin"
+ip -n "$server" link show eth0 | grep -q prog/xdp && fail "still attached without a pin"
+rmdir "$pin"
+"$vj" attach eth0 >/dev/null || fail "not attached after that: $(cat "$tmp/vjd.log")"
+leaves_nothing "enough"
+
 start_vjd --attach eth0
 
 # The process that a background `vj run` has become.
