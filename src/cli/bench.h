@@ -89,6 +89,7 @@ struct bench_way {
 	int (*client)(struct bench_peer *peer);
 	bool with_vjd;
 	int nr;
+	const void *what; /* like @nr, meaning of the benchmark */
 	bool ordinary; /* what most programs do: told beside the best */
 	double tried; /* what it came to when the kernel's best way was looked for; 0: was not */
 };
@@ -156,6 +157,7 @@ int bench_fail(struct bench_peer *peer, const char *what, int err);
 int bench_channel(struct bench_ctx *ctx);
 /* Can it send frames of @bytes? Complains if not. */
 bool bench_channel_bytes_ok(int64_t bytes);
+bool bench_interface_bytes_ok(int64_t bytes);
 int bench_rtt(struct bench_ctx *ctx);
 int bench_rpc(struct bench_ctx *ctx);
 int bench_redis(struct bench_ctx *ctx);

@@ -98,9 +98,6 @@ static const struct app apps[] = {
 };
 /* clang-format on */
 
-/* The one that is measured at the moment: a way's function gets nothing else of it. */
-static const struct app *current;
-
 static const char *user_name(void)
 {
 	const struct passwd *pw = getpwuid(geteuid());
@@ -217,20 +214,21 @@ static int load(const struct program_run *run, const struct app *app, double sec
 static int measure(struct bench_ctx *ctx, const struct bench_way *way, double seconds, struct bench_sample *ret_sample)
 {
 	struct program_run run = { .ctx = ctx, .on_channel = way->with_vjd, .pinned = way->nr != 0, .log = -1 };
+	const struct app *app = way->what;
 	char *args[APP_ARGS] = { NULL };
 	int rc = bench_dir(ctx);
 
 	program_port(&run);
 	if (rc == 0)
-		rc = write_file(&run, current);
+		rc = write_file(&run, app);
 	if (rc == 0 && way->with_vjd)
 		rc = bench_vjd_start(ctx);
 	if (rc == 0)
-		rc = expand_all(&run, seconds, current->server, args) ?
+		rc = expand_all(&run, seconds, app->server, args) ?
 			     program_server_start(&run, (const char *const *)args, program_listens) : -ENOMEM;
 	args_free(args);
 	if (rc == 0)
-		rc = load(&run, current, seconds, ret_sample);
+		rc = load(&run, app, seconds, ret_sample);
 	program_server_stop(&run);
 	if (way->with_vjd)
 		bench_vjd_stop(ctx);
@@ -261,14 +259,14 @@ int bench_apps(struct bench_ctx *ctx)
 			.title = apps[i].title,
 			.unit = apps[i].unit,
 			.value = bench_rate,
-			.vj = { .how = "both under vj run, not pinned", .measure = measure, .with_vjd = true },
-			.kernel = { { .how = "loopback TCP, pinned", .measure = measure, .nr = 1 },
-				    { .how = "loopback TCP, not pinned", .measure = measure, .nr = 0 } },
+			.vj = { .how = "both under vj run, not pinned", .measure = measure, .with_vjd = true,
+				.what = &apps[i] },
+			.kernel = { { .how = "loopback TCP, pinned", .measure = measure, .nr = 1, .what = &apps[i] },
+				    { .how = "loopback TCP, not pinned", .measure = measure, .nr = 0, .what = &apps[i] } },
 			.kernel_cnt = 2,
 		};
 
-		current = &apps[i];
-		if (is_there(current))
+		if (is_there(&apps[i]))
 			rc = bench_compare(ctx, &c);
 	}
 	return rc;

@@ -324,15 +324,19 @@ static int check_programs(void)
 	return 0;
 }
 
+bool bench_interface_bytes_ok(int64_t bytes)
+{
+	if (bytes <= BYTES_MAX)
+		return true;
+	complain("bench: interface: --bytes takes a number from 8 to %d, not %lld", BYTES_MAX, (long long)bytes);
+	return false;
+}
+
 int bench_interface(struct bench_ctx *ctx)
 {
 	static int (*const parts[])(struct bench_ctx * ctx) = { udp, redis, iperf };
 	int rc = check_programs();
 
-	if (ctx->o->bytes > BYTES_MAX) {
-		complain("bench: interface: --bytes is at most %d", BYTES_MAX);
-		return -EINVAL;
-	}
 	if (rc == 0)
 		rc = bench_hosts_up(&hosts);
 	if (rc < 0)

@@ -151,7 +151,7 @@ static int find(const char *name)
 /* What was named fits the options, as far as that can be told before anything is run. */
 static bool check(const struct bench_options *o, int argc, char **argv)
 {
-	bool channel = false;
+	bool channel = false, interface = false;
 
 	for (int i = 0; i < argc; i++) {
 		int which = find(argv[i]);
@@ -159,8 +159,9 @@ static bool check(const struct bench_options *o, int argc, char **argv)
 		if (which < 0)
 			return false;
 		channel |= which == (int)ARRAY_SIZE(bench_fns) || bench_fns[which] == bench_channel;
+		interface |= which < (int)ARRAY_SIZE(bench_fns) && bench_fns[which] == bench_interface;
 	}
-	return !channel || bench_channel_bytes_ok(o->bytes);
+	return (!channel || bench_channel_bytes_ok(o->bytes)) && (!interface || bench_interface_bytes_ok(o->bytes));
 }
 
 /* All that were named, in that order; the first that fails ends it. */

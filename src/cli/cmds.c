@@ -11,7 +11,8 @@ const struct cmd cmds[] = {
 		.args = "[--] PROGRAM [ARGUMENT...]",
 		.about = "Starts PROGRAM with its TCP and UDP sockets on channels wherever the "
 			 "other end is on this host and "
-			 "on channels too, and on the kernel's sockets everywhere else. A port on "
+			 "on channels too, or is reached through an interface at which vjd offers channels (vj attach), and on "
+			 "the kernel's sockets everywhere else. A port on "
 			 "which it listens, or to which a UDP socket is bound, is "
 			 "reachable both ways. Needs no privilege and no configuration: if no vjd "
 			 "runs, a private one is started, "
@@ -110,7 +111,7 @@ const struct cmd cmds[] = {
 		.example = "sudo vj detach eth0",
 		.opts = attach_opts,
 		.exits = { { 0, "none is attached any more" },
-			   { 1, "one was not attached" },
+			   { 1, "one was not attached, or could not be detached; the reason is said" },
 			   { 2, "wrong use" },
 			   { 3, "no vjd runs" } },
 		.run = cmd_attach,

@@ -265,6 +265,10 @@ for bytes in 65 5000; do
 	expect 2 "from 8 to 3584 that 8 divides, not $bytes" "$vj" bench channel --bytes $bytes "${short[@]}"
 	expect 2 "from 8 to 3584 that 8 divides, not $bytes" "$vj" bench rtt all --bytes $bytes "${short[@]}"
 done
+expect 2 "interface: --bytes takes a number from 8 to 1400, not 1401" "$vj" bench rtt interface --bytes 1401 "${short[@]}"
+if [ "$(id -u)" = 0 ] && type redis-server redis-benchmark iperf3 ethtool nsenter >/dev/null 2>&1 && unshare -nm true 2>/dev/null; then
+	json "$keys" "$vj" bench interface --runs 1 --seconds 0.5 --requests 2000 --json
+fi
 if type redis-server redis-benchmark redis-cli >/dev/null 2>&1; then
 	json "$keys set get keys" "$vj" bench redis --vs kernel --runs 1 --requests 2000 --keys 100 --json
 else
