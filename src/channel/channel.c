@@ -275,7 +275,6 @@ static inline void tx_buf_set(const struct pool *pool, struct vj_buf *buf, uint6
 
 	buf->addr = (frame << frame_shift) + colour;
 	buf->data = pool->mem + buf->addr;
-	prefetch_write(buf->data);
 	buf->len = 0;
 	buf->room = (1u << frame_shift) - colour;
 	pool->place[frame] = FRAME_HERE;
