@@ -398,6 +398,27 @@ VJ_API int vj_udp_send(struct vj *vj, struct vj_udp u, const struct sockaddr *re
  */
 VJ_API ssize_t vj_udp_recv(struct vj *vj, struct vj_udp u, void *buf, size_t len, bool peek,
 			   struct sockaddr_storage *ret_from, struct sockaddr_storage *ret_to);
+/** struct vj_udp_msg - one datagram of a batch */
+struct vj_udp_msg {
+	void *data;			/* what to send; where to receive. The caller's. */
+	uint32_t len;			/* bytes to send; room to receive in */
+	uint32_t bytes;			/* received: its whole length, even when @len was smaller and the rest is gone */
+	struct sockaddr_storage *from;	/* received: where to put the sender, or NULL. The caller's. */
+};
+/**
+ * vj_udp_send_batch() - Many datagrams to one destination, shown to its owner together
+ * @msgs, @n: data and len of each, 1..n
+ * Return: how many were sent, 1..@n; fewer than @n when the next would have failed. What that fails with is told by the next
+ * call, as by vj_udp_send().
+ */
+VJ_API int vj_udp_send_batch(struct vj *vj, struct vj_udp u, const struct sockaddr *remote, socklen_t remote_len,
+			     const struct vj_udp_msg *msgs, unsigned n);
+/**
+ * vj_udp_recv_batch() - The oldest datagrams, up to @n
+ * @msgs: in: data, len, from; out: bytes
+ * Return: how many, 1..@n; -EAGAIN: none; -ECONNREFUSED, once.
+ */
+VJ_API int vj_udp_recv_batch(struct vj *vj, struct vj_udp u, struct vj_udp_msg *msgs, unsigned n);
 /** vj_udp_next_bytes() - Length of the oldest datagram; takes nothing, no pending error either. Return: bytes; -EAGAIN: none. */
 VJ_API ssize_t vj_udp_next_bytes(const struct vj *vj, struct vj_udp u);
 /** vj_udp_ready() - Level of VJ_EV_READABLE, _ERROR now */

@@ -88,32 +88,79 @@ int vj_udp_error(struct vj *vj, struct vj_udp u)
 	return udp_error(vj->stack, (struct udp_id){ u.v });
 }
 
-int vj_udp_send(struct vj *vj, struct vj_udp u, const struct sockaddr *remote, socklen_t remote_len, const void *buf,
-		size_t len)
+/* Where datagrams of a socket to @remote go, and from which address */
+static int udp_route(struct vj *vj, struct vj_udp u, const struct sockaddr *remote, socklen_t remote_len,
+		     struct endpoint *ret_to, struct ip_addr *ret_from, struct link_id *ret_link)
 {
 	const struct lease *lease = lease_by_obj(vj, CTL_PROTO_UDP, u.v);
 	struct vj_link *link;
-	struct ip_addr from;
-	struct endpoint to;
 	int err;
 
 	if (!lease)
 		return -EINVAL;
-	err = addr_of_peer(remote, remote_len, &to);
+	err = addr_of_peer(remote, remote_len, ret_to);
 	if (err)
 		return err;
-	if (!to.port)
+	if (!ret_to->port)
 		return -EINVAL;
 	/* what one socket sends to an endpoint goes to one of its owners, as in the kernel */
-	err = route_find(vj, CTL_PROTO_UDP, &to, lease->local.port, &link);
+	err = route_find(vj, CTL_PROTO_UDP, ret_to, lease->local.port, &link);
 	if (err)
 		return err;
-	from = ip_addr_is_any(&lease->local.addr) ? addr_source_for(link, &to.addr) : lease->local.addr;
-	err = udp_send(vj->stack, (struct udp_id){ u.v }, link->stack_id, &from, &to, buf, len);
+	*ret_from = ip_addr_is_any(&lease->local.addr) ? addr_source_for(link, &ret_to->addr) : lease->local.addr;
+	*ret_link = link->stack_id;
+	return 0;
+}
+
+int vj_udp_send_batch(struct vj *vj, struct vj_udp u, const struct sockaddr *remote, socklen_t remote_len,
+		      const struct vj_udp_msg *msgs, unsigned n)
+{
+	struct link_id link;
+	struct ip_addr from;
+	struct endpoint to;
+	unsigned sent = 0;
+	int err;
+
+	err = udp_route(vj, u, remote, remote_len, &to, &from, &link);
+	while (!err && sent < n) {
+		err = udp_send(vj->stack, (struct udp_id){ u.v }, link, &from, &to, msgs[sent].data, msgs[sent].len);
+		sent += !err;
+	}
 	if (err == -ECONNREFUSED) /* whoever is there now, vjd knows */
 		route_forget(vj, CTL_PROTO_UDP, &to);
 	link_publish_all(vj);
-	return err;
+	return sent ? (int)sent : err;
+}
+
+int vj_udp_send(struct vj *vj, struct vj_udp u, const struct sockaddr *remote, socklen_t remote_len, const void *buf,
+		size_t len)
+{
+	struct vj_udp_msg msg = { .data = (void *)(uintptr_t)buf, .len = len < UINT32_MAX ? (uint32_t)len : UINT32_MAX };
+	int n = vj_udp_send_batch(vj, u, remote, remote_len, &msg, 1);
+
+	return n < 0 ? n : 0;
+}
+
+int vj_udp_recv_batch(struct vj *vj, struct vj_udp u, struct vj_udp_msg *msgs, unsigned n)
+{
+	struct endpoint from;
+	struct link_id link;
+	struct ip_addr to;
+	unsigned cnt;
+	int err = 0;
+
+	for (cnt = 0; cnt < n; cnt++) {
+		struct vj_udp_msg *msg = &msgs[cnt];
+		size_t got;
+
+		err = udp_recv(vj->stack, (struct udp_id){ u.v }, msg->data, msg->len, false, &got, &from, &to, &link);
+		if (err)
+			break;
+		msg->bytes = (uint32_t)got;
+		if (msg->from)
+			addr_to_sockaddr(&from, msg->from);
+	}
+	return cnt ? (int)cnt : err;
 }
 
 ssize_t vj_udp_next_bytes(const struct vj *vj, struct vj_udp u)

@@ -322,11 +322,55 @@ static void udp_family(int family)
 	vj_udp_close(b, ub);
 }
 
+/* Batches: lengths of all kinds, senders told or not, buffers that are too small, more than the channel takes at once. */
+static void udp_batch_family(int family)
+{
+	enum { N = 40, BYTES = 4096 };
+	struct sockaddr_storage any = address(family, 0), at, from[N];
+	static uint8_t sent[N][BYTES], got[N][BYTES];
+	struct vj_udp_msg out[N], in[N];
+	struct vj_udp ua, ub;
+	unsigned cnt = 0;
+	int n;
+
+	assert_int_equal(vj_udp_open(a, (struct sockaddr *)&any, address_len(family), 0, -1, 1, &ua), 0);
+	assert_int_equal(vj_udp_open(b, (struct sockaddr *)&any, address_len(family), 0, -1, 2, &ub), 0);
+	vj_udp_addr(a, ua, &at);
+	assert_int_equal(vj_udp_recv_batch(a, ua, in, N), -EAGAIN);
+	for (unsigned i = 0; i < N; i++) {
+		out[i] = (struct vj_udp_msg){ .data = sent[i], .len = i * i % 3000 };
+		in[i] = (struct vj_udp_msg){ .data = got[i], .len = i % 4 == 3 ? 10 : BYTES, .from = i % 2 ? &from[i] : NULL };
+		for (unsigned j = 0; j < out[i].len; j++)
+			sent[i][j] = pattern(i + j);
+	}
+	assert_int_equal(vj_udp_send_batch(b, ub, (struct sockaddr *)&at, address_len(family), out, N), N);
+	for (; cnt < N; cnt += (unsigned)n)
+		PUMP_UNTIL((n = vj_udp_recv_batch(a, ua, in + cnt, N - cnt)) > 0);
+	for (unsigned i = 0; i < N; i++) {
+		assert_int_equal(in[i].bytes, out[i].len);
+		assert_memory_equal(got[i], sent[i], in[i].len < in[i].bytes ? in[i].len : in[i].bytes);
+		assert_true(!in[i].from || in[i].from->ss_family == family);
+	}
+	/* the second is too much for any datagram: the first leaves, then it is told */
+	out[1].len = 70000;
+	assert_int_equal(vj_udp_send_batch(b, ub, (struct sockaddr *)&at, address_len(family), out, 2), 1);
+	assert_int_equal(vj_udp_send_batch(b, ub, (struct sockaddr *)&at, address_len(family), out + 1, 1), -EMSGSIZE);
+	/* nobody reads: the channel is full some time, and says so when nothing more leaves */
+	for (cnt = 0; (n = vj_udp_send_batch(b, ub, (struct sockaddr *)&at, address_len(family), out + 2, N - 2)) > 0 && cnt < 100;)
+		cnt++;
+	assert_int_equal(n, -EAGAIN);
+	vj_udp_close(a, ua);
+	vj_udp_close(b, ub);
+	pump();
+}
+
 static void test_udp(void **state)
 {
 	(void)state;
 	udp_family(AF_INET);
 	udp_family(AF_INET6);
+	udp_batch_family(AF_INET);
+	udp_batch_family(AF_INET6);
 }
 
 static void test_refusals(void **state)
