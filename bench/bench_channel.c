@@ -52,7 +52,9 @@ struct bench_end {
 	const struct bench_channel_opts *opts;
 	struct frame_ops ops;
 	struct bench_shared *shared;
-	struct vj_channel *ch;
+	const struct bench_pipe *pipe;
+	void *at;		/* of the pipe: this end */
+	struct vj_channel *ch;	/* the same, where it is a channel; NULL: who waits spins */
 	int bells; /* set that holds our doorbell */
 	pid_t other;
 	bool one_cpu;
@@ -97,11 +99,15 @@ static int cpu_nth(int nth)
 /* Nothing to do: spin, and after a while sleep. `want_tx`: it is free frames that we wait for. */
 static void bench_idle(struct bench_end *end, bool want_tx)
 {
-	if (!end->one_cpu && end->idle++ < SPIN_MAX) {
+	if (!end->one_cpu && (end->ch == NULL || end->idle++ < SPIN_MAX)) {
 		cpu_relax();
 		return;
 	}
 	end->idle = 0;
+	if (end->ch == NULL) {
+		sched_yield();
+		return;
+	}
 	if (!vj_channel_arm(end->ch, want_tx))
 		return;
 	(void)bell_set_wait(end->bells, SLEEP_MS);
@@ -196,18 +202,49 @@ static struct frame_ops frame_ops_choose(void)
 	return (struct frame_ops){ frames_write_plain, frames_error_plain };
 }
 
+/* ---- what the frames go through ---- */
+
+static unsigned int channel_get(void *at, struct vj_buf *bufs, unsigned int n)
+{
+	return vj_channel_tx_get(at, bufs, n);
+}
+
+static void channel_put(void *at, const struct vj_buf *bufs, unsigned int n)
+{
+	vj_channel_tx_put(at, bufs, n);
+	vj_channel_tx_publish(at);
+}
+
+static unsigned int channel_take(void *at, struct vj_buf *bufs, unsigned int n)
+{
+	return vj_channel_rx(at, bufs, n);
+}
+
+static void channel_give(void *at, const struct vj_buf *bufs, unsigned int n)
+{
+	vj_channel_rx_free(at, bufs, n);
+}
+
+static const struct bench_pipe channel_pipe = {
+	.get = channel_get, .put = channel_put, .take = channel_take, .give = channel_give
+};
+
+static bool is_closed(const struct bench_end *end)
+{
+	return end->ch != NULL && vj_channel_error(end->ch);
+}
+
 static uint64_t produce_burst(struct bench_end *end, uint64_t seq)
 {
 	struct vj_buf bufs[BATCH_MAX];
-	unsigned int n = vj_channel_tx_get(end->ch, bufs, end->opts->batch);
+	unsigned int n = end->pipe->get(end->at, bufs, end->opts->batch);
 
 	if (n == 0) {
 		bench_idle(end, true);
 		return 0;
 	}
 	end->ops.write(bufs, n, end->opts->frame_len / 8, seq);
-	vj_channel_tx_put(end->ch, bufs, n);
-	vj_channel_tx_publish(end->ch);
+	end->pipe->put(end->at, bufs, n);
 	end->idle = 0;
 	return n;
 }
@@ -224,7 +261,7 @@ static int bench_produce(struct bench_end *end)
 				break;
 			gone = kill(end->other, 0) < 0;
 		}
-		if (gone || vj_channel_error(end->ch))
+		if (gone || is_closed(end))
 			return -EPROTO;
 	}
 	atomic_store(&end->shared->sent, seq);
@@ -241,18 +278,18 @@ static int bench_consume(struct bench_end *end)
 
 	shared->start_ns = sys_clock_ns();
 	for (;;) {
-		unsigned int n = vj_channel_rx(end->ch, bufs, end->opts->batch);
+		unsigned int n = end->pipe->take(end->at, bufs, end->opts->batch);
 
 		if (n == 0) {
 			if (atomic_load(&shared->done) && seq == atomic_load(&shared->sent))
 				break;
-			if (vj_channel_error(end->ch))
+			if (is_closed(end))
 				return -EPROTO;
 			bench_idle(end, false);
 			continue;
 		}
 		error |= end->ops.error(bufs, n, words, seq);
-		vj_channel_rx_free(end->ch, bufs, n);
+		end->pipe->give(end->at, bufs, n);
 		seq += n;
 		end->idle = 0;
 	}
@@ -261,15 +298,23 @@ static int bench_consume(struct bench_end *end)
 	return error ? -EPROTO : 0;
 }
 
-/* Map, attach, wait for the other, run. In both processes; returns what the process found. */
-static int bench_end_run(struct bench_end *end, unsigned int which, int area_fd, const int bells[2])
+/* Wait for the other, and run. */
+static int bench_end_go(struct bench_end *end, unsigned int which)
+{
+	atomic_fetch_add(&end->shared->ready, 1);
+	while (atomic_load(&end->shared->ready) < 2 && kill(end->other, 0) == 0)
+		sched_yield();
+	return which == 0 ? bench_produce(end) : bench_consume(end);
+}
+
+/* Map, attach, run. In both processes; returns what the process found. */
+static int bench_channel_end(struct bench_end *end, unsigned int which, int area_fd, const int bells[2])
 {
 	struct vj_channel_options copts = VJ_CHANNEL_OPTIONS_INIT;
 	struct vj_channel_stats stats;
 	struct area_mapping map;
 	int err;
 
-	cpu_pin(end->opts->cpus[which]);
 	err = area_map(area_fd, &end->opts->params, &map);
 	if (err < 0)
 		return err;
@@ -284,10 +329,9 @@ static int bench_end_run(struct bench_end *end, unsigned int which, int area_fd,
 		err = vj_channel_attach(&copts, &end->ch);
 	if (err < 0)
 		goto out;
-	atomic_fetch_add(&end->shared->ready, 1);
-	while (atomic_load(&end->shared->ready) < 2 && kill(end->other, 0) == 0)
-		sched_yield();
-	err = which == 0 ? bench_produce(end) : bench_consume(end);
+	end->pipe = &channel_pipe;
+	end->at = end->ch;
+	err = bench_end_go(end, which);
 	vj_channel_stats(end->ch, &stats);
 	end->shared->wakes += which == 1 ? stats.wakes_sent : 0;
 	vj_channel_detach(end->ch);
@@ -296,6 +340,16 @@ out:
 		sys_close(end->bells);
 	area_unmap(&map);
 	return err;
+}
+
+static int bench_end_run(struct bench_end *end, unsigned int which, int area_fd, const int bells[2])
+{
+	cpu_pin(end->opts->cpus[which]);
+	if (end->opts->pipe == NULL)
+		return bench_channel_end(end, which, area_fd, bells);
+	end->pipe = end->opts->pipe;
+	end->at = end->opts->pipe_at;
+	return bench_end_go(end, which);
 }
 
 static int bench_fork_run(const struct bench_channel_opts *opts, struct bench_shared *shared,

@@ -11,6 +11,14 @@
 
 #include <vj/channel.h>
 
+/* What frames go through, if not a channel. All of these take and return numbers of frames, and wait for nothing. */
+struct bench_pipe {
+	unsigned (*get)(void *at, struct vj_buf *bufs, unsigned n); /* free frames, to write in */
+	void (*put)(void *at, const struct vj_buf *bufs, unsigned n);
+	unsigned (*take)(void *at, struct vj_buf *bufs, unsigned n); /* frames that came */
+	void (*give)(void *at, const struct vj_buf *bufs, unsigned n);
+};
+
 struct bench_channel_opts {
 	struct vj_area_params params;
 	uint32_t frame_len;   /* bytes written and read per frame; multiple of 8, <= vj_channel_room() */
@@ -18,6 +26,8 @@ struct bench_channel_opts {
 	uint32_t duration_ms; /* of one run */
 	uint32_t run_cnt;     /* runs, 1..BENCH_CHANNEL_RUNS_MAX; the result is their median */
 	int cpus[2];	      /* producer's and consumer's CPU; -1: choose */
+	const struct bench_pipe *pipe; /* NULL: a channel */
+	void *pipe_at;		       /* shared by both processes at this address; with one run only */
 };
 #define BENCH_CHANNEL_RUNS_MAX 64
 

@@ -2,15 +2,22 @@
 /*
  * vj bench channel: frames a second through the rings alone (/bench/bench_channel.c), beside the
  * nearest thing that the kernel has between two processes: datagrams over a Unix socket pair, with
- * sendmmsg() and recvmmsg() in the same batches. Both write and read every byte.
+ * sendmmsg() and recvmmsg() in the same batches. All write and read every byte.
+ *
+ * DPDK's ring carries pointers; two of them, one with free frames and one with full ones, do what a channel does for
+ * frames in one direction. Nobody checks there what the other process writes.
  */
 #include "bench/bench_channel.h"
+#include "bench/rte_ring.h"
+#include "channel/area_map.h"
 #include "cli/bench.h"
+#include "cli/bench_plugin.h"
 #include "cli/cmd.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -111,20 +118,21 @@ static int measure_unix(struct bench_ctx *ctx, const struct bench_way *way, doub
 	return rc;
 }
 
-static int measure_channel(struct bench_ctx *ctx, const struct bench_way *way, double seconds,
-			   struct bench_sample *ret_sample)
+static int run_frames(struct bench_ctx *ctx, double seconds, const struct bench_pipe *pipe, void *at,
+		      struct bench_sample *ret_sample)
 {
 	struct bench_channel_opts opts = BENCH_CHANNEL_OPTS_INIT;
 	struct bench_channel_result result;
 	int rc;
 
-	(void)way;
 	opts.frame_len = (uint32_t)ctx->o->bytes;
 	opts.batch = (uint32_t)ctx->o->batch;
 	opts.duration_ms = (uint32_t)(seconds * 1000) + 1;
 	opts.run_cnt = 1;
 	opts.cpus[0] = ctx->cpu_client;
 	opts.cpus[1] = ctx->cpu_server;
+	opts.pipe = pipe;
+	opts.pipe_at = at;
 	rc = bench_channel_run(&opts, &result);
 	if (rc < 0) {
 		complain("bench: channel: %s",
@@ -136,6 +144,122 @@ static int measure_channel(struct bench_ctx *ctx, const struct bench_way *way, d
 	return 0;
 }
 
+static int measure_channel(struct bench_ctx *ctx, const struct bench_way *way, double seconds,
+			   struct bench_sample *ret_sample)
+{
+	(void)way;
+	return run_frames(ctx, seconds, NULL, NULL, ret_sample);
+}
+
+/* ---- DPDK's ring ---- */
+
+enum {
+	RTE_FRAMES = 4096,
+	RTE_STRIDE = 2048 + 320, /* of a packet of a DPDK pool: with headers, so that frames begin in different cache sets */
+};
+
+static const struct bench_rte_ring *rte;
+
+struct rte_rings {
+	void *free, *full;
+	uint32_t frame_len; /* of all; a pointer says nothing of it */
+};
+
+static unsigned rte_out(void *ring, struct vj_buf *bufs, unsigned n)
+{
+	void *ptrs[BATCH_MAX];
+
+	n = rte->take(ring, ptrs, n);
+	for (unsigned i = 0; i < n; i++)
+		bufs[i].data = ptrs[i];
+	return n;
+}
+
+static void rte_in(void *ring, const struct vj_buf *bufs, unsigned n)
+{
+	void *ptrs[BATCH_MAX];
+
+	for (unsigned i = 0; i < n; i++)
+		ptrs[i] = bufs[i].data;
+	rte->put(ring, ptrs, n); /* there is room for all that exist */
+}
+
+static unsigned rte_get(void *at, struct vj_buf *bufs, unsigned n)
+{
+	return rte_out(((struct rte_rings *)at)->free, bufs, n);
+}
+
+static void rte_put(void *at, const struct vj_buf *bufs, unsigned n)
+{
+	rte_in(((struct rte_rings *)at)->full, bufs, n);
+}
+
+static unsigned rte_take(void *at, struct vj_buf *bufs, unsigned n)
+{
+	const struct rte_rings *r = at;
+
+	n = rte_out(r->full, bufs, n);
+	for (unsigned i = 0; i < n; i++)
+		bufs[i].len = r->frame_len;
+	return n;
+}
+
+static void rte_give(void *at, const struct vj_buf *bufs, unsigned n)
+{
+	rte_in(((struct rte_rings *)at)->free, bufs, n);
+}
+
+static const struct bench_pipe rte_pipe = { .get = rte_get, .put = rte_put, .take = rte_take, .give = rte_give };
+
+/* Rings and frames in @mem, all frames free. Return: 0; -ENOMEM: not enough; errors of rte_ring_init(). */
+static int rte_set_up(struct rte_rings *r, uint8_t *mem, size_t bytes)
+{
+	size_t ring_bytes = (rte->bytes(2 * RTE_FRAMES) + VJ_CACHELINE - 1) / VJ_CACHELINE * VJ_CACHELINE;
+	int rc;
+
+	if (2 * ring_bytes + (size_t)RTE_FRAMES * RTE_STRIDE > bytes)
+		return -ENOMEM;
+	r->free = mem;
+	r->full = mem + ring_bytes;
+	rc = rte->init(r->free, 2 * RTE_FRAMES);
+	if (rc == 0)
+		rc = rte->init(r->full, 2 * RTE_FRAMES);
+	for (unsigned i = 0; i < RTE_FRAMES && rc == 0; i++) {
+		struct vj_buf buf = { .data = mem + 2 * ring_bytes + (size_t)i * RTE_STRIDE };
+
+		rte_in(r->free, &buf, 1);
+	}
+	return rc;
+}
+
+/* In the same memory, with the same pages under it, as a channel. */
+static int measure_rte(struct bench_ctx *ctx, const struct bench_way *way, double seconds,
+		       struct bench_sample *ret_sample)
+{
+	struct bench_channel_opts opts = BENCH_CHANNEL_OPTS_INIT;
+	struct rte_rings r = { .frame_len = (uint32_t)ctx->o->bytes };
+	struct area_mapping map;
+	int fd, rc;
+
+	(void)way;
+	rc = area_create("vj-bench", &opts.params, AREA_PAGES_HUGETLB, &fd, &map);
+	if (rc < 0)
+		return rc;
+	madvise(map.mem, map.bytes, MADV_DOFORK); /* both processes have it at one address, as pointers in rings need */
+	rc = rte_set_up(&r, map.mem, map.bytes);
+	if (rc == 0)
+		rc = run_frames(ctx, seconds, &rte_pipe, &r, ret_sample);
+	else
+		complain("bench: rte_ring: %s", strerror(-rc));
+	area_unmap(&map);
+	close(fd);
+	return rc;
+}
+
+static const char *rte_missing(void)
+{
+	return plugin_find(INSTALL_BENCH_RTE_RING, "bench_rte_ring", "libdpdk-dev", (const void **)&rte);
+}
 bool bench_channel_bytes_ok(int64_t bytes)
 {
 	if (bytes % 8 == 0 && bytes <= WORDS_MAX * 8 - 512)
@@ -165,6 +289,12 @@ int bench_channel(struct bench_ctx *ctx)
 			      .client = unix_client,
 			      .nr = SOCK_DGRAM } },
 		.kernel_cnt = 2,
+		.others = { { .name = "rte_ring",
+			      .ways = { { .how = "two rte_rings of pointers, one producer, one consumer, no checks",
+					  .measure = measure_rte } },
+			      .way_cnt = 1,
+			      .missing = rte_missing } },
+		.other_cnt = 1,
 	};
 
 	snprintf(title, sizeof(title), "%lld B frames, one producer, one consumer, batches of %lld",

@@ -4,13 +4,15 @@
  *
  *	bench.h          what the parts share
  *	cmd_bench.c      options, the table of benchmarks
- *	bench_compare.c  the turns: kernel, vj, kernel, vj; medians; the kernel's best way
+ *	bench_compare.c  the turns: kernel, vj, kernel, vj; medians; each rival's best way
  *	bench_proc.c     processes: pinned, with a time limit, gone when this one is
  *	bench_report.c   a result for people, and as one line of JSON
- *	bench_net*.c     one echo server and one client, over the kernel's sockets or over vj.h
+ *	bench_net*.c     stream sockets of the kernel, of vj.h or of lwIP, so that a server and a client exist once
+ *	bench_dgram.c    likewise datagrams
  *	bench_program.c  programs of others: a server and its clients, under vj run or not
- *	bench_tcp.c, bench_redis.c (with redis_*.c and resp.c), bench_apps.c, bench_idle.c,
- *	bench_interface.c (with bench_hosts.c), /bench/bench_frames.c    the benchmarks
+ *	bench_plugin.c   rivals that are libraries of others: found when asked for, else a reason why not
+ *	bench_tcp.c, bench_udp.c, bench_cps.c, bench_stream.c, bench_redis.c (with redis_*.c and resp.c), bench_apps.c,
+ *	bench_idle.c, bench_interface.c (with bench_hosts.c), /bench/bench_frames.c    the benchmarks
  *
  * A run is made by two processes made by fork(): a server and a client. The client measures and
  * leaves its numbers in memory that all three share. Nothing is left behind: each child dies with
@@ -30,6 +32,7 @@
 enum {
 	BENCH_RUNS_MAX = 99,
 	BENCH_WAYS_MAX = 4,
+	BENCH_OTHERS_MAX = 3,
 	BENCH_PARTS_MAX = 3,
 	BENCH_ERROR_BYTES = 512,
 	BENCH_NOTE_BYTES = 192
@@ -44,7 +47,7 @@ struct bench_options {
 
 struct bench_ctx {
 	const struct bench_options *o;
-	bool vs_kernel, busy; /* busy: neither side ever sleeps */
+	bool busy; /* neither side ever sleeps */
 	uint32_t conns;	      /* of the benchmark that runs */
 	int cpu_server, cpu_client;
 	unsigned cpus;
@@ -91,7 +94,16 @@ struct bench_way {
 	int nr;
 	const void *what; /* like @nr, meaning of the benchmark */
 	bool ordinary; /* what most programs do: told beside the best */
-	double tried; /* what it came to when the kernel's best way was looked for; 0: was not */
+	double tried; /* what it came to when the best way was looked for; 0: was not */
+};
+
+/* What else --vs names, beside the kernel's sockets */
+struct bench_rival {
+	const char *name;
+	struct bench_way ways[BENCH_WAYS_MAX];
+	unsigned way_cnt;
+	/* Is it on this machine? NULL: yes; else why not. NULL as function: always. */
+	const char *(*missing)(void);
 };
 
 struct bench_case {
@@ -100,6 +112,8 @@ struct bench_case {
 	bool latency; /* the histogram means something: print percentiles */
 	struct bench_way vj, kernel[BENCH_WAYS_MAX];
 	unsigned kernel_cnt;
+	struct bench_rival others[BENCH_OTHERS_MAX];
+	unsigned other_cnt;
 	double (*value)(const struct bench_sample *s);
 	/* Names of parts in the same unit, reported beside the whole; NULL behind the last. */
 	const char *parts[BENCH_PARTS_MAX];
@@ -118,7 +132,13 @@ struct bench_series {
 	struct hist hist;
 };
 
+/* What was measured of all sides */
+struct bench_result {
+	struct bench_series vj, kernel, others[BENCH_OTHERS_MAX];
+};
+
 /* bench_compare.c */
+bool bench_vs(const struct bench_ctx *ctx, const char *peer); /* was it named with --vs? */
 double bench_rate(const struct bench_sample *s);     /* operations per second */
 double bench_median_s(const struct bench_sample *s); /* median of the histogram */
 double series_median(const struct bench_series *s);
@@ -127,9 +147,12 @@ int bench_compare(struct bench_ctx *ctx, struct bench_case *c);
 void bench_progress(struct bench_ctx *ctx, const char *fmt, ...) VJ_PRINTF(2, 3);
 
 /* bench_report.c */
-double bench_ratio(const struct bench_case *c, double vj, double kernel); /* 0: none */
-void bench_report(const struct bench_ctx *ctx, const struct bench_case *c,
-		  const struct bench_series *vj, const struct bench_series *kernel);
+double bench_ratio(const struct bench_case *c, double vj, double other); /* 0: none */
+/* Sides that were not measured have no values. */
+void bench_report(const struct bench_ctx *ctx, const struct bench_case *c, const struct bench_result *r);
+/* Why @peer, of those that --vs may name, has no part in this; NULL: it has. */
+const char *bench_left_out(const struct bench_ctx *ctx, const struct bench_case *c, const char *peer);
+extern const char *const bench_peers[]; /* ends with NULL */
 
 /* bench_proc.c */
 uint64_t bench_now_ns(void);
@@ -155,11 +178,16 @@ int bench_fail(struct bench_peer *peer, const char *what, int err);
 
 /* the benchmarks; return 0 or a negative errno, having complained */
 int bench_channel(struct bench_ctx *ctx);
-/* Can it send frames of @bytes? Complains if not. */
+/* Can it send frames, datagrams, messages of @bytes? Complains if not. */
 bool bench_channel_bytes_ok(int64_t bytes);
 bool bench_interface_bytes_ok(int64_t bytes);
+bool bench_udp_bytes_ok(int64_t bytes);
+bool bench_cps_bytes_ok(int64_t bytes);
 int bench_rtt(struct bench_ctx *ctx);
 int bench_rpc(struct bench_ctx *ctx);
+int bench_udp(struct bench_ctx *ctx);
+int bench_cps(struct bench_ctx *ctx);
+int bench_stream(struct bench_ctx *ctx);
 int bench_redis(struct bench_ctx *ctx);
 int bench_apps(struct bench_ctx *ctx);
 int bench_idle(struct bench_ctx *ctx);

@@ -2,8 +2,7 @@
 /*
  * The turns: kernel, vj, kernel, vj. One run of each side after the other, several times, and the
  * medians compared: what disturbs a shared machine for a second disturbs one run of one side, not
- * the ratio. Of the kernel's ways the best is found first, in short runs, and then takes all the
- * kernel's turns.
+ * the ratio. Of a rival's ways the best is found first, in short runs, and then takes all its turns.
  */
 #include "cli/bench.h"
 
@@ -17,6 +16,32 @@
 #include <unistd.h>
 
 enum { PROGRESS_AFTER_S = 2 };
+
+const char *const bench_peers[] = { "kernel", "unix", "lwip", "rte_ring", NULL };
+
+bool bench_vs(const struct bench_ctx *ctx, const char *peer)
+{
+	size_t len = strlen(peer);
+
+	for (const char *p = ctx->o->vs; p != NULL; p = strchr(p, ',')) {
+		p += *p == ',';
+		if (strncmp(p, peer, len) == 0 && (p[len] == ',' || p[len] == '\0'))
+			return true;
+	}
+	return false;
+}
+
+const char *bench_left_out(const struct bench_ctx *ctx, const struct bench_case *c, const char *peer)
+{
+	if (!bench_vs(ctx, peer))
+		return "not asked for";
+	if (strcmp(peer, "kernel") == 0)
+		return c->kernel_cnt > 0 ? NULL : "it has nothing like this";
+	for (unsigned i = 0; i < c->other_cnt; i++)
+		if (strcmp(c->others[i].name, peer) == 0)
+			return c->others[i].missing != NULL ? c->others[i].missing() : NULL;
+	return "it has nothing like this";
+}
 
 double bench_rate(const struct bench_sample *s)
 {
@@ -103,25 +128,26 @@ static int measure(struct bench_ctx *ctx, const struct bench_case *c, const stru
 }
 
 /* Short runs of each way; *ret_best is the index of the best. */
-static int choose_way(struct bench_ctx *ctx, struct bench_case *c, unsigned *ret_best)
+static int choose_way(struct bench_ctx *ctx, const struct bench_case *c, const char *whose, struct bench_way *ways,
+		      unsigned cnt, unsigned *ret_best)
 {
 	double seconds = ctx->o->seconds / 4, best = 0;
 	struct bench_series *s;
 	int rc = 0;
 
 	*ret_best = 0;
-	if (c->kernel_cnt < 2)
+	if (cnt < 2)
 		return 0;
 	s = calloc(1, sizeof(*s));
 	if (s == NULL)
 		return -ENOMEM;
-	for (unsigned i = 0; i < c->kernel_cnt && rc == 0; i++) {
-		bench_progress(ctx, "%s: trying the kernel with %s", c->name, c->kernel[i].how);
+	for (unsigned i = 0; i < cnt && rc == 0; i++) {
+		bench_progress(ctx, "%s: trying %s with %s", c->name, whose, ways[i].how);
 		s->cnt = 0;
-		rc = measure(ctx, c, &c->kernel[i], seconds, s);
+		rc = measure(ctx, c, &ways[i], seconds, s);
 		if (rc < 0)
 			break;
-		c->kernel[i].tried = s->values[0];
+		ways[i].tried = s->values[0];
 		if (i == 0 || (c->lower_is_better ? s->values[0] < best : s->values[0] > best)) {
 			best = s->values[0];
 			*ret_best = i;
@@ -131,22 +157,47 @@ static int choose_way(struct bench_ctx *ctx, struct bench_case *c, unsigned *ret
 	return rc;
 }
 
-static int take_turns(struct bench_ctx *ctx, struct bench_case *c, struct bench_series *vj,
-		      struct bench_series *kernel)
+/* One side of the comparison, and where its results go */
+struct side {
+	const char *name;
+	struct bench_way *ways;
+	unsigned way_cnt, best;
+	struct bench_series *series;
+};
+
+enum { SIDES_MAX = 2 + BENCH_OTHERS_MAX };
+
+/* Who takes part: rivals in the order of the case, vj last. Return: how many. */
+static unsigned gather(const struct bench_ctx *ctx, struct bench_case *c, struct bench_result *r,
+		       struct side sides[static SIDES_MAX])
 {
-	unsigned runs = (unsigned)ctx->o->runs, best = 0;
+	unsigned cnt = 0;
+
+	if (bench_left_out(ctx, c, "kernel") == NULL)
+		sides[cnt++] = (struct side){ "kernel", c->kernel, c->kernel_cnt, 0, &r->kernel };
+	for (unsigned i = 0; i < c->other_cnt; i++)
+		if (bench_left_out(ctx, c, c->others[i].name) == NULL)
+			sides[cnt++] = (struct side){ c->others[i].name, c->others[i].ways, c->others[i].way_cnt, 0,
+						      &r->others[i] };
+	sides[cnt++] = (struct side){ "vj", &c->vj, 1, 0, &r->vj };
+	return cnt;
+}
+
+static int take_turns(struct bench_ctx *ctx, struct bench_case *c, struct bench_result *r)
+{
+	unsigned runs = (unsigned)ctx->o->runs;
+	struct side sides[SIDES_MAX];
+	unsigned cnt = gather(ctx, c, r, sides);
 	int rc = 0;
 
-	if (ctx->vs_kernel)
-		rc = choose_way(ctx, c, &best);
+	for (unsigned j = 0; j < cnt && rc == 0; j++)
+		rc = choose_way(ctx, c, sides[j].name, sides[j].ways, sides[j].way_cnt, &sides[j].best);
 	for (unsigned i = 0; i < runs && rc == 0; i++) {
-		if (ctx->vs_kernel) {
-			bench_progress(ctx, "%s: run %u of %u, kernel", c->name, i + 1, runs);
-			rc = measure(ctx, c, &c->kernel[best], ctx->o->seconds, kernel);
-		}
-		if (rc == 0) {
-			bench_progress(ctx, "%s: run %u of %u, vj", c->name, i + 1, runs);
-			rc = measure(ctx, c, &c->vj, ctx->o->seconds, vj);
+		for (unsigned j = 0; j < cnt && rc == 0; j++) {
+			struct side *side = &sides[j];
+
+			bench_progress(ctx, "%s: run %u of %u, %s", c->name, i + 1, runs, side->name);
+			rc = measure(ctx, c, &side->ways[side->best], ctx->o->seconds, side->series);
 		}
 	}
 	progress_end();
@@ -155,15 +206,15 @@ static int take_turns(struct bench_ctx *ctx, struct bench_case *c, struct bench_
 
 int bench_compare(struct bench_ctx *ctx, struct bench_case *c)
 {
-	struct bench_series *series = calloc(2, sizeof(*series));
+	struct bench_result *r = calloc(1, sizeof(*r));
 	int rc;
 
-	if (series == NULL)
+	if (r == NULL)
 		return -ENOMEM;
-	rc = take_turns(ctx, c, &series[0], &series[1]);
+	rc = take_turns(ctx, c, r);
 	if (rc == 0)
-		bench_report(ctx, c, &series[0], ctx->vs_kernel ? &series[1] : NULL);
+		bench_report(ctx, c, r);
 	json_decref(c->extra);
-	free(series);
+	free(r);
 	return rc;
 }

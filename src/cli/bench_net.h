@@ -9,6 +9,7 @@
 #include "cli/bench.h"
 
 enum { NET_WAIT_MS = 1000 }; /* looks for the order to stop this often */
+#define NET_LISTENER UINT32_MAX /* among the connections that poll() names: there is one to take */
 
 /* The kernel's ways, as bench_way.nr. */
 enum net_way {
@@ -16,6 +17,7 @@ enum net_way {
 	NET_RECV_SPIN,	/* recv() without blocking on each in turn */
 	NET_EPOLL_SPIN, /* epoll_wait() with timeout 0, in batches */
 	NET_EPOLL,	/* epoll_wait(), sleeping */
+	NET_UNIX = 16,	/* added: over a Unix socket */
 };
 
 struct net;
@@ -26,6 +28,9 @@ struct net_ops {
 	int (*listen)(struct net *net, uint16_t *ret_port);
 	int (*accept)(struct net *net);			/* all of them */
 	int (*connect)(struct net *net, uint16_t port); /* all of them */
+	/* One by one, for those that come and go: take() accepts one, -EAGAIN: none; dial() begins one. */
+	int (*take)(struct net *net, uint32_t conn);
+	int (*dial)(struct net *net, uint32_t conn, uint16_t port);
 	/*
 	 * Connections that may have something to receive or room to send. Waits when the way is one
 	 * that sleeps, up to wait_ms.
@@ -34,6 +39,13 @@ struct net_ops {
 	ssize_t (*recv)(struct net *net, uint32_t conn, void *buf, size_t len);
 	ssize_t (*send)(struct net *net, uint32_t conn, const void *buf, size_t len);
 	void (*hang_up)(struct net *net, uint32_t conn);
+	/*
+	 * Without a copy, as vj_send_buffer(), vj_send_commit(), vj_recv_borrow() and vj_recv_return(). NULL: not to be had.
+	 */
+	int (*buffer)(struct net *net, uint32_t conn, uint8_t **ret_data, size_t *ret_room);
+	int (*commit)(struct net *net, uint32_t conn, size_t len);
+	ssize_t (*borrow)(struct net *net, uint32_t conn, const uint8_t **ret_data);
+	void (*give_back)(struct net *net, uint32_t conn, size_t len);
 };
 
 struct net {
@@ -47,6 +59,11 @@ struct net {
 };
 
 extern const struct net_ops net_kernel, net_vj;
+
+/* Notes for the parent what net->failed and @rc say. Returns 1, an exit status. */
+int bench_net_fail(struct net *net, int rc);
+/* The server's port, once it listens */
+uint16_t bench_net_port(struct bench_peer *peer);
 
 /* bench_tcp.c, with the idle benchmark's end: connections of peer->ctx->conns */
 int bench_echo_server(struct bench_peer *peer, const struct net_ops *ops);

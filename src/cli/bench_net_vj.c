@@ -21,6 +21,7 @@ struct vj_net {
 	uint32_t up;	/* connections made */
 	bool swept;	/* events that came while connecting are made up for once */
 	uint32_t sweep; /* how far */
+	bool full;	/* all have been accepted that will be */
 	struct vj_event evs[EVENTS_MAX];
 };
 
@@ -41,6 +42,7 @@ static int vjnet_open(struct net *net)
 	net->spins = ctx->busy;
 	if (v == NULL)
 		return failed(net, "memory", -ENOMEM);
+	v->swept = true; /* until all were connected at once */
 	v->conns = calloc(net->cnt, sizeof(*v->conns));
 	v->open = calloc(net->cnt, sizeof(*v->open));
 	if (v->conns == NULL || v->open == NULL)
@@ -90,21 +92,16 @@ static int vjnet_listen(struct net *net, uint16_t *ret_port)
 	return 0;
 }
 
-static int take(struct net *net)
+static int vjnet_take(struct net *net, uint32_t conn)
 {
 	struct vj_net *v = net->priv;
+	int rc = vj_accept(v->vj, v->listener, conn, &v->conns[conn]);
 
-	while (v->up < net->cnt) {
-		int rc = vj_accept(v->vj, v->listener, v->up, &v->conns[v->up]);
-
-		if (rc == -EAGAIN)
-			return 0;
-		if (rc < 0)
-			return failed(net, "vj_accept", rc);
-		vj_conn_option_set(v->vj, v->conns[v->up], VJ_OPT_NODELAY, 1);
-		v->open[v->up++] = true;
-	}
-	return 0;
+	if (rc < 0)
+		return rc == -EAGAIN ? rc : failed(net, "vj_accept", rc);
+	v->open[conn] = true;
+	rc = vj_conn_option_set(v->vj, v->conns[conn], VJ_OPT_NODELAY, 1);
+	return rc < 0 ? failed(net, "VJ_OPT_NODELAY", rc) : 0;
 }
 
 static int vjnet_accept(struct net *net)
@@ -113,45 +110,50 @@ static int vjnet_accept(struct net *net)
 	struct vj_net *v = net->priv;
 
 	while (v->up < net->cnt) {
-		int n = vj_poll(v->vj, v->evs, EVENTS_MAX, POLL_NS), rc = take(net);
+		int n = vj_poll(v->vj, v->evs, EVENTS_MAX, POLL_NS), rc = 0;
 
 		if (n < 0 && n != -EINTR)
 			return failed(net, "vj_poll", n);
-		if (rc < 0)
+		while (rc == 0 && v->up < net->cnt) {
+			rc = vjnet_take(net, v->up);
+			v->up += rc == 0;
+		}
+		if (rc < 0 && rc != -EAGAIN)
 			return rc;
 		if (bench_now_ns() > late_ns)
 			return failed(net, "accepting", -ETIMEDOUT);
 	}
+	v->full = true;
+	v->swept = false;
 	return 0;
 }
 
-static int start_all(struct net *net, uint16_t port)
+static int vjnet_dial(struct net *net, uint32_t conn, uint16_t port)
 {
 	struct sockaddr_in addr = { .sin_family = AF_INET,
 				    .sin_port = htons(port),
 				    .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	struct vj_net *v = net->priv;
+	int rc = vj_connect(v->vj, (struct sockaddr *)&addr, sizeof(addr), NULL, 0, conn, &v->conns[conn]);
 
-	for (uint32_t i = 0; i < net->cnt; i++) {
-		int rc = vj_connect(v->vj, (struct sockaddr *)&addr, sizeof(addr), NULL, 0, i,
-				    &v->conns[i]);
-
-		if (rc < 0)
-			return failed(net, "vj_connect", rc);
-		v->open[i] = true;
-		vj_conn_option_set(v->vj, v->conns[i], VJ_OPT_NODELAY, 1);
-	}
-	return 0;
+	if (rc < 0)
+		return failed(net, "vj_connect", rc);
+	v->open[conn] = true;
+	rc = vj_conn_option_set(v->vj, v->conns[conn], VJ_OPT_NODELAY, 1);
+	return rc < 0 ? failed(net, "VJ_OPT_NODELAY", rc) : 0;
 }
 
 static int vjnet_connect(struct net *net, uint16_t port)
 {
 	uint64_t late_ns = bench_now_ns() + SETUP_MS * UINT64_C(1000000);
 	struct vj_net *v = net->priv;
-	int rc = start_all(net, port);
 
-	if (rc < 0)
-		return rc;
+	for (uint32_t i = 0; i < net->cnt; i++) {
+		int rc = vjnet_dial(net, i, port);
+
+		if (rc < 0)
+			return rc;
+	}
 	while (v->up < net->cnt) {
 		int n = vj_poll(v->vj, v->evs, EVENTS_MAX, POLL_NS);
 
@@ -166,6 +168,7 @@ static int vjnet_connect(struct net *net, uint16_t port)
 		if (bench_now_ns() > late_ns)
 			return failed(net, "connecting", -ETIMEDOUT);
 	}
+	v->swept = false;
 	return 0;
 }
 
@@ -191,9 +194,12 @@ static int vjnet_poll(struct net *net, uint32_t *ret_conns, unsigned n)
 		      net->peer->ctx->busy ? 0 : net->wait_ms * INT64_C(1000000));
 	if (got < 0)
 		return got == -EINTR ? 0 : failed(net, "vj_poll", got);
-	for (int i = 0; i < got; i++)
+	for (int i = 0; i < got; i++) {
 		if (v->evs[i].obj == VJ_OBJ_CONN && v->open[v->evs[i].cookie])
 			ret_conns[cnt++] = (uint32_t)v->evs[i].cookie;
+		else if (v->evs[i].obj == VJ_OBJ_LISTENER && !v->full)
+			ret_conns[cnt++] = NET_LISTENER;
+	}
 	return cnt;
 }
 
@@ -211,6 +217,34 @@ static ssize_t vjnet_send(struct net *net, uint32_t conn, const void *buf, size_
 	return vj_send(v->vj, v->conns[conn], buf, len, 0);
 }
 
+static int vjnet_buffer(struct net *net, uint32_t conn, uint8_t **ret_data, size_t *ret_room)
+{
+	struct vj_net *v = net->priv;
+
+	return vj_send_buffer(v->vj, v->conns[conn], ret_data, ret_room);
+}
+
+static int vjnet_commit(struct net *net, uint32_t conn, size_t len)
+{
+	struct vj_net *v = net->priv;
+
+	return vj_send_commit(v->vj, v->conns[conn], len);
+}
+
+static ssize_t vjnet_borrow(struct net *net, uint32_t conn, const uint8_t **ret_data)
+{
+	struct vj_net *v = net->priv;
+
+	return vj_recv_borrow(v->vj, v->conns[conn], ret_data);
+}
+
+static void vjnet_give_back(struct net *net, uint32_t conn, size_t len)
+{
+	struct vj_net *v = net->priv;
+
+	vj_recv_return(v->vj, v->conns[conn], len);
+}
+
 const struct net_ops net_vj = {
 	.open = vjnet_open,
 	.close = vjnet_close,
@@ -221,4 +255,10 @@ const struct net_ops net_vj = {
 	.recv = vjnet_recv,
 	.send = vjnet_send,
 	.hang_up = vjnet_hang_up,
+	.take = vjnet_take,
+	.dial = vjnet_dial,
+	.buffer = vjnet_buffer,
+	.commit = vjnet_commit,
+	.borrow = vjnet_borrow,
+	.give_back = vjnet_give_back,
 };

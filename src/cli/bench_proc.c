@@ -291,7 +291,10 @@ int bench_pair(struct bench_ctx *ctx, const struct bench_way *way, double second
 	       struct bench_sample *ret_sample)
 {
 	struct bench_peer peer = { .ctx = ctx, .way = way->nr, .seconds = seconds };
-	int rc = 0;
+	int rc = bench_dir(ctx); /* Unix sockets have their names there */
+
+	if (rc < 0)
+		return rc;
 
 	peer.shm = mmap(NULL, sizeof(*peer.shm), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
 			-1, 0);

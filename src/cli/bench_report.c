@@ -16,11 +16,11 @@ static const struct {
 	{ "p50", 0.5 }, { "p90", 0.9 }, { "p99", 0.99 }, { "p99.9", 0.999 }, { "p99.99", 0.9999 }
 };
 
-double bench_ratio(const struct bench_case *c, double vj, double kernel)
+double bench_ratio(const struct bench_case *c, double vj, double other)
 {
-	double ratio = c->lower_is_better ? kernel / vj : vj / kernel;
+	double ratio = c->lower_is_better ? other / vj : vj / other;
 
-	return vj > 0 && kernel > 0 ? ratio : 0;
+	return vj > 0 && other > 0 ? ratio : 0;
 }
 
 /* 1234567 -> "1.23 M", 0.00000123 -> "1.23 µ" */
@@ -85,16 +85,15 @@ static void print_series(const struct bench_case *c, const char *who, const stru
 	printf("max %ss\n", scaled(hist_max_s(&s->hist), a));
 }
 
-/* What each of the kernel's ways came to when the best was looked for. */
-static void print_tried(const struct bench_case *c)
+/* What each of a rival's ways came to when the best was looked for. */
+static void print_tried(const struct bench_case *c, const struct bench_way *ways, unsigned cnt)
 {
 	char a[32], u[32];
 
 	short_unit(c->unit, u);
-	for (unsigned i = 0; i < c->kernel_cnt; i++)
-		if (c->kernel[i].tried > 0)
-			printf("          tried %s%s: %s\n", scaled(c->kernel[i].tried, a), u,
-			       c->kernel[i].how);
+	for (unsigned i = 0; i < cnt; i++)
+		if (ways[i].tried > 0)
+			printf("          tried %s%s: %s\n", scaled(ways[i].tried, a), u, ways[i].how);
 }
 
 /*
@@ -136,30 +135,46 @@ static void print_parts(const struct bench_case *c, const struct bench_series *v
 	}
 }
 
-static void print_result(const struct bench_case *c, const struct bench_series *vj,
-			 const struct bench_series *kernel)
+static void print_finish(const struct bench_case *c)
 {
-	double ratio = 0;
+	char note[BENCH_NOTE_BYTES] = "";
+	json_t *unused = json_object();
+
+	c->finish(note, unused);
+	json_decref(unused);
+	printf("  %s\n", note);
+}
+
+static void print_result(const struct bench_ctx *ctx, const struct bench_case *c, const struct bench_result *r)
+{
+	double vj = series_median(&r->vj), ratio = bench_ratio(c, vj, series_median(&r->kernel));
+	const struct bench_series *kernel = r->kernel.cnt > 0 ? &r->kernel : NULL;
 
 	printf("%s: %s\n", c->name, c->title);
 	if (kernel != NULL) {
 		print_series(c, "kernel", kernel);
-		print_tried(c);
-		ratio = bench_ratio(c, series_median(vj), series_median(kernel));
+		print_tried(c, c->kernel, c->kernel_cnt);
 	}
-	print_series(c, "vj", vj);
-	print_parts(c, vj, kernel);
+	for (unsigned i = 0; i < c->other_cnt; i++) {
+		if (r->others[i].cnt == 0)
+			continue;
+		print_series(c, c->others[i].name, &r->others[i]);
+		print_tried(c, c->others[i].ways, c->others[i].way_cnt);
+	}
+	print_series(c, "vj", &r->vj);
+	print_parts(c, &r->vj, kernel);
 	if (ratio > 0)
 		printf("  ratio   %.3g times the kernel\n", ratio);
-	print_ordinary(c, series_median(vj));
-	if (c->finish != NULL) {
-		char note[BENCH_NOTE_BYTES] = "";
-		json_t *unused = json_object();
-
-		c->finish(note, unused);
-		json_decref(unused);
-		printf("  %s\n", note);
-	}
+	for (unsigned i = 0; i < c->other_cnt; i++)
+		if (bench_ratio(c, vj, series_median(&r->others[i])) > 0)
+			printf("  ratio   %.3g times %s\n", bench_ratio(c, vj, series_median(&r->others[i])),
+			       c->others[i].name);
+	print_ordinary(c, vj);
+	for (const char *const *peer = bench_peers; *peer != NULL; peer++)
+		if (bench_vs(ctx, *peer) && bench_left_out(ctx, c, *peer) != NULL)
+			printf("  without %s: %s\n", *peer, bench_left_out(ctx, c, *peer));
+	if (c->finish != NULL)
+		print_finish(c);
 }
 
 static json_t *json_series(const struct bench_case *c, const struct bench_series *s)
@@ -219,14 +234,42 @@ static json_t *real_or_null(double x)
 	return x > 0 ? json_real(x) : json_null();
 }
 
-static json_t *json_tried(const struct bench_case *c)
+static json_t *json_tried(const struct bench_way *ways, unsigned cnt)
 {
 	json_t *all = json_array();
 
-	for (unsigned i = 0; i < c->kernel_cnt; i++)
-		if (c->kernel[i].tried > 0)
-			json_array_append_new(all, json_pack("{s:s, s:f}", "how", c->kernel[i].how,
-							     "value", c->kernel[i].tried));
+	for (unsigned i = 0; i < cnt; i++)
+		if (ways[i].tried > 0)
+			json_array_append_new(all, json_pack("{s:s, s:f}", "how", ways[i].how, "value", ways[i].tried));
+	return all;
+}
+
+static json_t *json_others(const struct bench_case *c, const struct bench_result *r)
+{
+	double vj = series_median(&r->vj);
+	json_t *all = json_object();
+
+	for (unsigned i = 0; i < c->other_cnt; i++) {
+		json_t *one;
+
+		if (r->others[i].cnt == 0)
+			continue;
+		one = json_series(c, &r->others[i]);
+		json_object_set_new(one, "ratio", real_or_null(bench_ratio(c, vj, series_median(&r->others[i]))));
+		json_object_set_new(one, "tried", json_tried(c->others[i].ways, c->others[i].way_cnt));
+		json_object_set_new(all, c->others[i].name, one);
+	}
+	return all;
+}
+
+/* Who was named with --vs and has no part, and why */
+static json_t *json_left_out(const struct bench_ctx *ctx, const struct bench_case *c)
+{
+	json_t *all = json_object();
+
+	for (const char *const *peer = bench_peers; *peer != NULL; peer++)
+		if (bench_vs(ctx, *peer) && bench_left_out(ctx, c, *peer) != NULL)
+			json_object_set_new(all, *peer, json_string(bench_left_out(ctx, c, *peer)));
 	return all;
 }
 
@@ -253,23 +296,22 @@ static void json_parts(json_t *root, const struct bench_case *c, const struct be
 	}
 }
 
-static void print_json(const struct bench_ctx *ctx, const struct bench_case *c,
-		       const struct bench_series *vj, const struct bench_series *kernel)
+static void print_json(const struct bench_ctx *ctx, const struct bench_case *c, const struct bench_result *r)
 {
-	double vj_median = series_median(vj),
-	       kernel_median = kernel != NULL ? series_median(kernel) : 0;
-	double ratio = kernel != NULL ? bench_ratio(c, vj_median, kernel_median) : 0;
+	const struct bench_series *kernel = r->kernel.cnt > 0 ? &r->kernel : NULL;
+	double vj_median = series_median(&r->vj), kernel_median = series_median(&r->kernel);
 	const struct bench_options *o = ctx->o;
 	json_t *root;
 
-	root = json_pack("{s:s, s:s, s:s, s:f, s:o, s:o, s:o, s:o, s:o}", "bench", c->name, "title",
-			 c->title, "unit", c->unit, "vj", vj_median, "kernel",
+	root = json_pack("{s:s, s:s, s:s, s:b, s:f, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "bench", c->name, "title",
+			 c->title, "unit", c->unit, "lower_is_better", c->lower_is_better, "vj", vj_median, "kernel",
 			 kernel != NULL ? json_real(kernel_median) : json_null(), "ratio",
-			 real_or_null(ratio), "vj_runs", json_series(c, vj), "kernel_runs",
-			 kernel != NULL ? json_series(c, kernel) : json_null(), "kernel_tried",
-			 json_tried(c));
+			 real_or_null(bench_ratio(c, vj_median, kernel_median)), "vj_runs", json_series(c, &r->vj),
+			 "kernel_runs", kernel != NULL ? json_series(c, kernel) : json_null(), "kernel_tried",
+			 json_tried(c->kernel, c->kernel_cnt), "others", json_others(c, r), "left_out",
+			 json_left_out(ctx, c));
 	json_object_set_new(root, "kernel_ordinary", json_ordinary(c, vj_median));
-	json_parts(root, c, vj, kernel);
+	json_parts(root, c, &r->vj, kernel);
 	if (c->extra != NULL)
 		json_object_update(root, c->extra);
 	if (c->finish != NULL) {
@@ -289,12 +331,11 @@ static void print_json(const struct bench_ctx *ctx, const struct bench_case *c,
 	json_decref(root);
 }
 
-void bench_report(const struct bench_ctx *ctx, const struct bench_case *c,
-		  const struct bench_series *vj, const struct bench_series *kernel)
+void bench_report(const struct bench_ctx *ctx, const struct bench_case *c, const struct bench_result *r)
 {
 	if (ctx->o->json)
-		print_json(ctx, c, vj, kernel);
+		print_json(ctx, c, r);
 	else
-		print_result(c, vj, kernel);
+		print_result(ctx, c, r);
 	fflush(stdout);
 }

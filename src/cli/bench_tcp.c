@@ -100,9 +100,18 @@ static void serve(struct echo *e, uint32_t conn)
 	}
 }
 
-static int net_fail(struct net *net, int rc)
+int bench_net_fail(struct net *net, int rc)
 {
 	return bench_fail(net->peer, net->failed != NULL ? net->failed : "net", rc);
+}
+
+uint16_t bench_net_port(struct bench_peer *peer)
+{
+	uint32_t port;
+
+	while ((port = atomic_load(&peer->shm->server_ready)) == 0)
+		usleep(100);
+	return (uint16_t)port;
 }
 
 static int echo_loop(struct echo *e)
@@ -114,7 +123,7 @@ static int echo_loop(struct echo *e)
 		int n = e->net.ops->poll(&e->net, ready, READY_MAX);
 
 		if (n < 0)
-			return net_fail(&e->net, n);
+			return bench_net_fail(&e->net, n);
 		for (int i = 0; i < n; i++)
 			serve(e, ready[i]);
 		for (uint32_t i = 0; e->owing > 0 && i < e->net.cnt; i++)
@@ -140,11 +149,11 @@ int bench_echo_server(struct bench_peer *peer, const struct net_ops *ops)
 	if (rc == 0)
 		rc = ops->listen(&e->net, &port);
 	if (rc < 0)
-		return net_fail(&e->net, rc);
+		return bench_net_fail(&e->net, rc);
 	atomic_store(&peer->shm->server_ready, port);
 	rc = ops->accept(&e->net);
 	if (rc < 0)
-		return net_fail(&e->net, rc);
+		return bench_net_fail(&e->net, rc);
 	rc = echo_loop(e);
 	ops->close(&e->net);
 	return rc;
@@ -327,7 +336,7 @@ static int client_run(struct caller *c)
 static struct caller *caller_new(struct bench_peer *peer, const struct net_ops *ops)
 {
 	struct caller *c = calloc(1, sizeof(*c));
-	uint32_t port;
+	uint16_t port;
 	int rc;
 
 	if (c == NULL) {
@@ -339,14 +348,13 @@ static struct caller *caller_new(struct bench_peer *peer, const struct net_ops *
 	};
 	c->bytes = (size_t)peer->ctx->o->bytes;
 	c->calls = calloc(c->net.cnt, sizeof(*c->calls));
-	while ((port = atomic_load(&peer->shm->server_ready)) == 0)
-		usleep(100);
+	port = bench_net_port(peer);
 	rc = c->calls == NULL ? -ENOMEM : ops->open(&c->net);
 	if (rc == 0)
-		rc = ops->connect(&c->net, (uint16_t)port);
+		rc = ops->connect(&c->net, port);
 	if (rc == 0)
 		return c;
-	net_fail(&c->net, rc);
+	bench_net_fail(&c->net, rc);
 	return NULL;
 }
 
@@ -359,7 +367,7 @@ int bench_call_client(struct bench_peer *peer, const struct net_ops *ops)
 		return EXIT_FAILED;
 	rc = client_run(c);
 	if (rc < 0)
-		return net_fail(&c->net, rc);
+		return bench_net_fail(&c->net, rc);
 	ops->close(&c->net);
 	return EXIT_OK;
 }
@@ -377,7 +385,7 @@ int bench_idle_client(struct bench_peer *peer, const struct net_ops *ops)
 	while (c->done < c->net.cnt && rc == 0)
 		rc = call_round(c, &peer->shm->sample.hist, &now_ns, false);
 	if (rc < 0)
-		return net_fail(&c->net, rc);
+		return bench_net_fail(&c->net, rc);
 	atomic_store(&peer->shm->clients_ready, 1);
 	c->net.wait_ms = INT_MAX;
 	for (;;)
@@ -413,24 +421,44 @@ static int client_kernel(struct bench_peer *peer)
 	}
 #define KERNEL_TEXT "loopback TCP, pinned, TCP_NODELAY, SO_BUSY_POLL, "
 
+#define UNIX_TEXT "AF_UNIX SOCK_STREAM, pinned, "
+
+/* Of the kernel's ways those that do with so many connections, and spin only where that is wanted. Return: how many. */
+static unsigned choose_ways(const struct bench_ctx *ctx, const struct bench_way all[static BENCH_WAYS_MAX],
+			    struct bench_way ret_ways[static BENCH_WAYS_MAX])
+{
+	unsigned cnt = 0;
+
+	for (size_t i = 0; i < BENCH_WAYS_MAX; i++) {
+		int nr = all[i].nr & ~NET_UNIX;
+		bool spins = nr == NET_RECV_SPIN || nr == NET_EPOLL_SPIN;
+
+		if ((nr == NET_RECV_BLOCK && ctx->conns > 1) || (spins && !ctx->busy))
+			continue;
+		ret_ways[cnt] = all[i];
+		ret_ways[cnt++].ordinary = nr == (ctx->conns > 1 ? NET_EPOLL : NET_RECV_BLOCK);
+	}
+	return cnt;
+}
+
 static int compare_tcp(struct bench_ctx *ctx, struct bench_case *c)
 {
-	static const struct bench_way ways[] = {
+	static const struct bench_way tcp[BENCH_WAYS_MAX] = {
 		KERNEL_WAY(NET_RECV_BLOCK, KERNEL_TEXT "blocking recv"),
 		KERNEL_WAY(NET_EPOLL, KERNEL_TEXT "epoll batches, sleeping"),
 		KERNEL_WAY(NET_RECV_SPIN, KERNEL_TEXT "spinning on recv"),
 		KERNEL_WAY(NET_EPOLL_SPIN, KERNEL_TEXT "epoll batches, spinning"),
+	}, un[BENCH_WAYS_MAX] = {
+		KERNEL_WAY(NET_UNIX + NET_RECV_BLOCK, UNIX_TEXT "blocking recv"),
+		KERNEL_WAY(NET_UNIX + NET_EPOLL, UNIX_TEXT "epoll batches, sleeping"),
+		KERNEL_WAY(NET_UNIX + NET_RECV_SPIN, UNIX_TEXT "spinning on recv"),
+		KERNEL_WAY(NET_UNIX + NET_EPOLL_SPIN, UNIX_TEXT "epoll batches, spinning"),
 	};
 
-	for (size_t i = 0; i < ARRAY_SIZE(ways); i++) {
-		bool spins = ways[i].nr == NET_RECV_SPIN || ways[i].nr == NET_EPOLL_SPIN;
-
-		if ((ways[i].nr == NET_RECV_BLOCK && ctx->conns > 1) || (spins && !ctx->busy))
-			continue;
-		c->kernel[c->kernel_cnt] = ways[i];
-		c->kernel[c->kernel_cnt++].ordinary =
-			ways[i].nr == (ctx->conns > 1 ? NET_EPOLL : NET_RECV_BLOCK);
-	}
+	c->kernel_cnt = choose_ways(ctx, tcp, c->kernel);
+	c->others[0].name = "unix";
+	c->others[0].way_cnt = choose_ways(ctx, un, c->others[0].ways);
+	c->other_cnt = 1;
 	c->vj = (struct bench_way){
 		.how = ctx->busy ? "direct channel, pinned, TCP_NODELAY, polling"
 				 : "direct channel, pinned, TCP_NODELAY, sleeping",

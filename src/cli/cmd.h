@@ -34,6 +34,7 @@ enum opt_type {
 	OPT_STRING, /* const char * into argv */
 	OPT_FILE,   /* the same; completes file names */
 	OPT_CHOICE, /* the same; one of the words in @choices */
+	OPT_CHOICES, /* the same; some of them, with commas between */
 };
 
 struct opt {
@@ -41,7 +42,7 @@ struct opt {
 	const char *value; /* what stands for the value in help; NULL for a flag */
 	const char *help;
 	const char *def;     /* default, parsed like a value; NULL: 0, false, NULL */
-	const char *choices; /* OPT_CHOICE: words with | between */
+	const char *choices; /* OPT_CHOICE, OPT_CHOICES: words with | between */
 	enum opt_type type;
 	size_t offset; /* of the member in the command's struct */
 	double min, max;

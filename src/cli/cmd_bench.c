@@ -12,6 +12,9 @@
 		   "Unix socket pair")                                                            \
 	X(rtt, "time of a TCP round trip on one connection")                                      \
 	X(rpc, "TCP requests per second, one outstanding on each of many connections")            \
+	X(udp, "datagrams per second from one socket to another")                                 \
+	X(cps, "TCP connections per second: connect, a message there and back, close")            \
+	X(stream, "bits per second on one TCP connection: by copy, and in the channel's own memory") \
 	X(redis, "unmodified redis-server and redis-benchmark under vj run, and reading back "    \
 		 "every key written")                                                             \
 	X(apps, "unmodified redis, nginx, memcached, iperf3 and python asyncio under vj run, each with "  \
@@ -38,10 +41,11 @@ static int (*const bench_fns[])(struct bench_ctx *ctx) = {
 const struct opt bench_opts[] = {
 	{ .name = "vs",
 	  .value = "PEER",
-	  .type = OPT_CHOICE,
-	  .choices = "kernel",
+	  .type = OPT_CHOICES,
+	  .choices = "kernel|unix|lwip|rte_ring",
 	  .offset = OPT(vs),
-	  .help = "also measure this: kernel" },
+	  .help = "also measure these, with commas between: kernel, its TCP or UDP; unix, its Unix sockets; lwip, "
+		  "another TCP in the program (Debian's liblwip); rte_ring, DPDK's (Debian's librte-ring)" },
 	{ .name = "json",
 	  .type = OPT_FLAG,
 	  .offset = OPT(json),
@@ -69,7 +73,7 @@ const struct opt bench_opts[] = {
 	  .choices = "busy|sleep",
 	  .offset = OPT(wait),
 	  .def = "busy",
-	  .help = "rtt, rpc: busy, never sleep, on both sides (not with one processor); or sleep, "
+	  .help = "rtt, rpc, udp, cps, stream: busy, never sleep, on both sides (not with one processor); or sleep, "
 		  "as most programs do" },
 	{ .name = "spin",
 	  .value = "USEC",
@@ -86,7 +90,7 @@ const struct opt bench_opts[] = {
 	  .min = 8,
 	  .max = 16384,
 	  .def = "64",
-	  .help = "channel, rtt, rpc, interface: size of a frame or message" },
+	  .help = "channel, rtt, rpc, udp, cps, interface: size of a frame or message" },
 	{ .name = "batch",
 	  .value = "N",
 	  .type = OPT_INT,
@@ -94,7 +98,7 @@ const struct opt bench_opts[] = {
 	  .min = 1,
 	  .max = 256,
 	  .def = "64",
-	  .help = "channel: frames handed over at once" },
+	  .help = "channel, udp: frames or datagrams handed over at once" },
 	{ .name = "connections",
 	  .value = "N",
 	  .type = OPT_INT,
@@ -102,7 +106,7 @@ const struct opt bench_opts[] = {
 	  .min = 1,
 	  .max = 20000,
 	  .def = "100",
-	  .help = "rpc, idle: connections" },
+	  .help = "rpc, cps, idle: connections" },
 	{ .name = "clients",
 	  .value = "N",
 	  .type = OPT_INT,
@@ -148,20 +152,33 @@ static int find(const char *name)
 	return -1;
 }
 
+/* Those that take not every number of bytes */
+static const struct {
+	int (*bench)(struct bench_ctx *ctx);
+	bool (*ok)(int64_t bytes);
+} picky[] = {
+	{ bench_channel, bench_channel_bytes_ok }, { bench_udp, bench_udp_bytes_ok },
+	{ bench_cps, bench_cps_bytes_ok },	    { bench_interface, bench_interface_bytes_ok },
+};
+
 /* What was named fits the options, as far as that can be told before anything is run. */
 static bool check(const struct bench_options *o, int argc, char **argv)
 {
-	bool channel = false, interface = false;
 
 	for (int i = 0; i < argc; i++) {
 		int which = find(argv[i]);
+		bool all = which == (int)ARRAY_SIZE(bench_fns);
 
 		if (which < 0)
 			return false;
-		channel |= which == (int)ARRAY_SIZE(bench_fns) || bench_fns[which] == bench_channel;
-		interface |= which < (int)ARRAY_SIZE(bench_fns) && bench_fns[which] == bench_interface;
+		for (size_t j = 0; j < ARRAY_SIZE(picky); j++) {
+			bool runs = all ? picky[j].bench != bench_interface : picky[j].bench == bench_fns[which];
+
+			if (runs && !picky[j].ok(o->bytes))
+				return false;
+		}
 	}
-	return (!channel || bench_channel_bytes_ok(o->bytes)) && (!interface || bench_interface_bytes_ok(o->bytes));
+	return true;
 }
 
 /* All that were named, in that order; the first that fails ends it. */
@@ -195,7 +212,6 @@ int cmd_bench(const struct cmd *cmd, const void *opts, int argc, char **argv)
 	}
 	if (!check(ctx.o, argc, argv))
 		return EXIT_USAGE;
-	ctx.vs_kernel = ctx.o->vs != NULL;
 	bench_setup(&ctx);
 	rc = run_all(&ctx, argc, argv);
 	bench_cleanup(&ctx);

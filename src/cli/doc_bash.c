@@ -19,7 +19,7 @@ static void put_names(FILE *out, const struct cmd *cmd, bool with_value)
 static void put_values(FILE *out, const struct cmd *cmd)
 {
 	for (const struct opt *o = cmd->opts; o->name != NULL; o++) {
-		if (o->type == OPT_CHOICE) {
+		if (o->type == OPT_CHOICE || o->type == OPT_CHOICES) {
 			fprintf(out, "\t%s--%s) COMPREPLY=($(compgen -W '", cmd->name, o->name);
 			for (const char *p = o->choices; *p != '\0'; p++)
 				fputc(*p == '|' ? ' ' : *p, out);

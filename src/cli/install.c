@@ -15,6 +15,8 @@ static const struct {
 	[INSTALL_VJ] = { "vj", VJ_BINDIR },
 	[INSTALL_VJD] = { "vjd", VJ_BINDIR },
 	[INSTALL_PRELOAD] = { "libvj-preload.so", VJ_LIBDIR },
+	[INSTALL_BENCH_RTE_RING] = { "libvj-bench-rte_ring.so", VJ_LIBDIR },
+	[INSTALL_BENCH_LWIP] = { "libvj-bench-lwip.so", VJ_LIBDIR },
 };
 
 /*

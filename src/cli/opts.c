@@ -78,16 +78,30 @@ static int unknown_option(const struct cmd *cmd, const char *typed)
 	return EXIT_USAGE;
 }
 
-static bool is_choice(const char *choices, const char *value)
+static bool is_choice(const char *choices, const char *value, size_t len)
 {
-	size_t len = strlen(value);
-
 	for (const char *p = choices; len > 0 && p != NULL; p = strchr(p, '|')) {
 		p += *p == '|';
 		if (strncmp(p, value, len) == 0 && (p[len] == '|' || p[len] == '\0'))
 			return true;
 	}
 	return false;
+}
+
+/* The first word of @value that is none of the choices; NULL: all are. */
+static const char *not_choice(const struct opt *o, const char *value)
+{
+	size_t len;
+
+	if (o->type == OPT_CHOICE)
+		return is_choice(o->choices, value, strlen(value)) ? NULL : value;
+	for (;; value += len + 1) {
+		len = strcspn(value, ",");
+		if (!is_choice(o->choices, value, len))
+			return value;
+		if (value[len] == '\0')
+			return NULL;
+	}
 }
 
 static int store_number(const struct cmd *cmd, const struct opt *o, const char *value, void *member)
@@ -124,9 +138,10 @@ static int store(const struct cmd *cmd, const struct opt *o, const char *value, 
 	case OPT_REAL:
 		return store_number(cmd, o, value, member);
 	case OPT_CHOICE:
-		if (!is_choice(o->choices, value)) {
-			complain("%s: --%s takes one of %s, not '%s'", cmd->name, o->name,
-				 o->choices, value);
+	case OPT_CHOICES:
+		if (not_choice(o, value) != NULL) {
+			complain("%s: --%s takes %s of %s, not '%s'", cmd->name, o->name,
+				 o->type == OPT_CHOICE ? "one" : "some", o->choices, not_choice(o, value));
 			return EXIT_USAGE;
 		}
 		break;

@@ -97,7 +97,9 @@ expect 2 "spin takes a number from -1 to 1000000, not 'fast'" "$vj" run --spin f
 expect 2 "which one" "$vj" bench
 expect 2 "no benchmark 'rpt'; did you mean 'rtt'" "$vj" bench rpt
 expect 2 "no benchmark 'nothing'" "$vj" bench rtt nothing
-expect 2 "vs takes one of kernel, not 'nobody'" "$vj" bench rtt --vs nobody
+expect 2 "vs takes some of kernel\|unix\|lwip\|rte_ring, not 'nobody'" "$vj" bench rtt --vs nobody
+expect 2 "vs takes some of .*, not 'nobody,unix'" "$vj" bench rtt --vs kernel,nobody,unix
+expect 2 "vs takes some of .*, not ''" "$vj" bench rtt --vs kernel,
 for bad in "--seconds x" "--seconds 0" "--seconds nan" "--runs 0" "--runs 1.5" "--runs 100" "--connections -1" "--bytes 7" \
 	"--batch 257" "--requests 99999999999999999999" "--keys 1e3"; do
 	# shellcheck disable=SC2086 # two words
@@ -258,6 +260,13 @@ fi
 short=(--seconds 0.1 --runs 1)
 keys="bench unit vj kernel ratio title vj_runs kernel_runs settings machine version"
 json "$keys" "$vj" bench channel rtt rpc idle "${short[@]}" --vs kernel --connections 10 --json
+json "$keys" "$vj" bench udp cps stream "${short[@]}" --vs kernel,unix --connections 10 --json
+json "$keys" "$vj" bench udp cps stream "${short[@]}" --wait sleep --connections 10 --json
+expect 0 'times unix' "$vj" bench rtt "${short[@]}" --vs unix
+expect 0 'times rte_ring|without rte_ring: this vj was built without' "$vj" bench channel "${short[@]}" --vs rte_ring
+expect 0 'without rte_ring: it has nothing like this' "$vj" bench rtt "${short[@]}" --vs rte_ring
+mkdir "$dir/alone" && cp "$vj" "${vj}d" "$dir/alone"
+expect 0 'without rte_ring: .*apt install libdpdk-dev' "$dir/alone/vj" bench channel "${short[@]}" --vs rte_ring
 json "$keys" "$vj" bench rtt "${short[@]}" --wait sleep --json
 expect 0 'p99.9 ' "$vj" bench rpc "${short[@]}" --connections 7 --bytes 1000
 expect 0 '\(1 run: ' "$vj" bench channel "${short[@]}"
@@ -265,6 +274,8 @@ for bytes in 65 5000; do
 	expect 2 "from 8 to 3584 that 8 divides, not $bytes" "$vj" bench channel --bytes $bytes "${short[@]}"
 	expect 2 "from 8 to 3584 that 8 divides, not $bytes" "$vj" bench rtt all --bytes $bytes "${short[@]}"
 done
+expect 2 "udp: --bytes takes a number from 8 to 1024 that 8 divides, not 60" "$vj" bench udp --bytes 60 "${short[@]}"
+expect 2 "cps: --bytes takes a number from 8 to 1024, not 1025" "$vj" bench cps --bytes 1025 "${short[@]}"
 expect 2 "interface: --bytes takes a number from 8 to 1400, not 1401" "$vj" bench rtt interface --bytes 1401 "${short[@]}"
 if [ "$(id -u)" = 0 ] && type redis-server redis-benchmark iperf3 ethtool nsenter >/dev/null 2>&1 && unshare -nm true 2>/dev/null; then
 	json "$keys" "$vj" bench interface --runs 1 --seconds 0.5 --requests 2000 --json
