@@ -84,10 +84,15 @@ static void *fake_main(void *arg)
 	ssize_t n;
 
 	(void)arg;
-	while ((fake.fd = accept(fake.listener, NULL, NULL)) >= 0) {
+	for (;;) {
+		int fd = accept(fake.listener, NULL, NULL);
+
+		if (fd < 0)
+			break;
+		fake.fd = fd;
 		for (;;) {
 			ctl_packet_recv(&p);
-			n = recvmsg(fake.fd, &p.hdr, 0);
+			n = recvmsg(fd, &p.hdr, 0);
 			if (n <= 0)
 				break;
 			if (ctl_packet_check(&p, (size_t)n, CTL_FROM_CLIENT, &msg, fds, &fd_cnt) != CTL_REFUSAL_NONE)
@@ -96,7 +101,7 @@ static void *fake_main(void *arg)
 				close(fds[--fd_cnt]);
 			answer(&msg);
 		}
-		close(fake.fd);
+		close(fd);
 	}
 	return NULL;
 }
