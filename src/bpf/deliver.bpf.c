@@ -46,7 +46,9 @@ VJ_INLINE int spill(const struct deliver *d)
 {
 	struct policy_deliver_state *state = d->state;
 
-	if (state->spilled - state->returned >= d->cfg->spill_max) {
+	if (state->spilled - state->returned >= d->cfg->spill_max)
+		state->full = 1;
+	if (state->full) {
 		count(POLICY_SPILL_FULL);
 		return XDP_DROP;
 	}
@@ -66,6 +68,7 @@ VJ_INLINE int give_back(struct xdp_md *ctx, const struct deliver *d, const struc
 		mark = policy_at(frame, POLICY_GIVE_BACK_BYTES, 4);
 		if (mark && load_u32(mark) == state->spilled) {
 			state->sticky = 0;
+			state->full = 0;
 			state->returned = state->spilled; /* what vjd has lost counts no more */
 		}
 		count(POLICY_DRAINED);

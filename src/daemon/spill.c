@@ -28,6 +28,7 @@ enum {
 	FRAME_BYTES_MAX = 9216 + 64,
 	READS_MAX = 1024,
 	UNDER_WAY_MAX = 64, /* a veth device queues 256, and frames from the wire go the same way */
+	GIVE_MAX = 1024,    /* in one run: others wait for vjd too */
 };
 
 struct held {
@@ -290,6 +291,24 @@ static uint32_t give_some(struct spill *s, uint32_t cnt)
 	return given;
 }
 
+/*
+ * What is sent into the device has nearly always arrived when the call returns; so as long as it does, the next ones follow at
+ * once. Return: did anything go forward?
+ */
+static bool give_all(struct spill *s, struct policy_deliver_state *state, uint64_t now_ns)
+{
+	uint32_t given = 0, some;
+
+	do {
+		some = give_some(s, room(s, state));
+		given += some;
+		if (some == 0 || !read_state(s, state))
+			break;
+		look_after(s, state, now_ns);
+	} while (given < GIVE_MAX);
+	return given > 0 || s->under_way > 0;
+}
+
 void spill_run(struct spill *s, uint64_t now_ns)
 {
 	struct policy_deliver_state state;
@@ -301,15 +320,17 @@ void spill_run(struct spill *s, uint64_t now_ns)
 		return;
 	}
 	look_after(s, &state, now_ns);
-	progress = s->under_way > 0 || give_some(s, room(s, &state)) > 0;
-	/* all of it has arrived: say so. Ignored there if more has come meanwhile, and then it is said once more. */
-	if (s->held_cnt == 0 && s->under_way == 0 && state.sticky != 0)
+	progress = give_all(s, &state, now_ns);
+	if (s->held_cnt == 0 && s->under_way == 0 && state.sticky != 0) {
+		/* all of it has arrived: say so. Ignored there if more has come meanwhile, and then it is said once more. */
 		send_back(s, &s->taken, sizeof(s->taken));
+		read_state(s, &state);
+	}
 	if (s->held_cnt == 0 && s->under_way == 0 && state.sticky == 0) {
 		s->next_ns = TIME_NEVER;
 		s->pause_ns = PAUSE_MIN_NS;
 		return;
 	}
 	s->pause_ns = progress ? PAUSE_MIN_NS : min_u64(2 * s->pause_ns, PAUSE_MAX_NS);
-	s->next_ns = now_ns + s->pause_ns;
+	s->next_ns = now_ns + (progress && room(s, &state) > 0 ? 0 : s->pause_ns);
 }

@@ -149,6 +149,9 @@ struct policy_credit {
  * "No more" is said in the same queue, so that nothing can come between: an outer header, and behind it `spilled` (4 bytes,
  * the machine's order) as vjd has counted. If deliver has counted the same, sticky ends; if more was spilled meanwhile, the
  * mark is ignored, and vjd goes on.
+ *
+ * Who has once had to drop (`full`) drops until all is given back. Frames that come faster than vjd gives them back would
+ * otherwise take each place that becomes free, and the channel would be at vjd's pace for as long as they come.
  */
 struct policy_deliver_state {
 	uint32_t given; /* frames put in the ring: not more than `posted` */
@@ -156,7 +159,7 @@ struct policy_deliver_state {
 	uint32_t sticky; /* 1: spilling */
 	uint32_t spilled; /* frames ever handed to vjd (not those handed back once more) */
 	uint32_t returned; /* of these, given back */
-	uint32_t zero;
+	uint32_t full; /* 1: as much was held as may be, and all is dropped until sticky ends */
 };
 
 _Static_assert(sizeof(struct policy_mac) == 8, "no padding");
