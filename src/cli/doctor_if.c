@@ -27,7 +27,6 @@ enum {
 	NETDEV_XDP_FEATURES = 3,
 	XDP_BASIC = 1,
 	XDP_REDIRECT_OUT = 2,
-	XDP_REDIRECT_IN = 4,
 	XDP_ZERO_COPY = 8,
 };
 
@@ -188,22 +187,6 @@ static void look_at_program(const struct link *l)
 			   l->prog_id);
 }
 
-/*
- * A veth takes redirected frames, or not, by what its other end does. Drivers of cards make queues for them when a program
- * is attached (virtio_net, ena, igb, igc, i40e, ice), so that before there is one it can't be told.
- */
-static void say_no_redirects(const struct link *l)
-{
-	const char *fault = "what applications send would be lost: it takes no redirected frames";
-
-	if (strcmp(l->driver, "veth") == 0)
-		doctor_say(FINDING_BAD, l->name, "ethtool -K PEER gro on (at its other end, while it is up)", "%s", fault);
-	else if (l->prog_id != 0)
-		doctor_say(FINDING_BAD, l->name, "none known for this driver", "%s", fault);
-	else
-		doctor_say(FINDING_NOTE, l->name, NULL, "whether it takes redirected frames shows when it is attached");
-}
-
 static void look_at_driver(const struct link *l)
 {
 	uint64_t f = 0;
@@ -214,12 +197,9 @@ static void look_at_driver(const struct link *l)
 	else if ((f & XDP_BASIC) == 0)
 		doctor_say(FINDING_NOTE, l->name, NULL, "driver %s has no XDP: works by the kernel's generic mode, slower", l->driver);
 	else
-		doctor_say(FINDING_OK, l->name, NULL, "driver %s: native XDP%s%s%s", l->driver,
+		doctor_say(FINDING_OK, l->name, NULL, "driver %s: native XDP%s%s", l->driver,
 			   (f & XDP_REDIRECT_OUT) != 0 ? ", redirects" : "",
-			   (f & XDP_REDIRECT_IN) != 0 ? ", sends redirected frames" : "",
 			   (f & XDP_ZERO_COPY) != 0 ? ", could do zero-copy" : "");
-	if ((f & XDP_BASIC) != 0 && (f & XDP_REDIRECT_IN) == 0)
-		say_no_redirects(l);
 }
 
 static void look_at_offloads(const struct link *l)

@@ -482,17 +482,17 @@ static int counters_begin(const struct if_dispatch *d, uint32_t nr)
 
 int if_gate_attach(const struct if_dispatch *d, const struct if_chan_config *cfg)
 {
-	bool generic;
 	int r = counters_begin(d, cfg->app);
 
 	if (r == 0)
 		r = if_gate_configure(d, cfg);
 	if (r < 0)
 		return r;
-	/* where the interface can't send frames of XDP, the substitute sends what it has made of them */
-	if (d->generic)
-		return bpf_xdp_attach((int)cfg->host_ifindex, d->gate_fd, XDP_FLAGS_SKB_MODE, NULL);
-	return xdp_attach(cfg->host_ifindex, d->gate_fd, -1, &generic);
+	/*
+	 * What an AF_XDP socket sends in copy mode comes as the kernel's own packets, and generic mode leaves them so: no driver has to
+	 * take frames of XDP (ndo_xdp_xmit), and it saves two conversions.
+	 */
+	return bpf_xdp_attach((int)cfg->host_ifindex, d->gate_fd, XDP_FLAGS_SKB_MODE, NULL);
 }
 
 /* ---- found again */

@@ -38,12 +38,10 @@ ip -n "$client" addr add 10.77.0.1/24 dev eth0
 ip -n "$server" addr add 10.77.0.2/24 dev eth0
 ip -n "$client" addr add fd77::1/64 dev eth0 nodad
 ip -n "$server" addr add fd77::2/64 dev eth0 nodad
-# A veth leaves checksums to whoever needs them, which a wire does not; and its peer takes redirected frames only with
-# GRO (or XDP), to be switched on when it is up.
+# A veth leaves checksums to whoever needs them, which a wire does not.
 for host in "$client" "$server"; do
 	nsenter --net="/run/netns/$host" ethtool -K eth0 tx off tso off gso off >/dev/null
 done
-nsenter --net="/run/netns/$client" ethtool -K eth0 gro on >/dev/null
 
 pins="/sys/fs/bpf/vjchan/if*-net$(stat -Lc %i "/run/netns/$server")" # of all its interfaces
 

@@ -38,12 +38,6 @@ said=$("$build/vjd" --socket "$VJ_SOCKET" --policy "$tmp/policy.conf" 2>&1 || tr
 echo 'user *' >"$tmp/policy.conf"
 start_vjd --policy "$tmp/policy.conf"
 
-at_client ethtool -K eth0 gro off >/dev/null
-at_server "$vj" doctor eth0 >"$tmp/doctor" && fail "doctor finds nothing: $(cat "$tmp/doctor")"
-grep -A1 "^BAD   eth0 .*takes no redirected frames" "$tmp/doctor" | grep -q "mend: ethtool -K PEER gro on" ||
-	fail "doctor: $(cat "$tmp/doctor")"
-at_client ethtool -K eth0 gro on >/dev/null
-
 "$vj" attach nonesuch 2>"$tmp/err" && fail "an interface that is not there was attached"
 grep -q "No such device" "$tmp/err" || fail "$(cat "$tmp/err")"
 "$vj" attach eth0 | grep -q "eth0: channels are offered, MTU 1500" || fail "not attached: $(cat "$tmp/vjd.log")"

@@ -9,8 +9,7 @@
 need python3 curl redis-server redis-cli redis-benchmark ssh-keygen ssh scp
 
 start_vjd --attach eth0
-# the client's
-nsenter --net="/run/netns/$server" ethtool -K eth0 gro on >/dev/null
+# ... and the other
 vjd_socket2=$tmp/second/vjd.sock
 mkdir "$tmp/second"
 pins2="/sys/fs/bpf/vjchan/if*-net$(stat -Lc %i "/run/netns/$client")"
