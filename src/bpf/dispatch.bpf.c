@@ -2,14 +2,22 @@
 /*
  * dispatch.bpf.c - at the interface: puts a frame in the channel of the application that it is for
  *
- * What is nobody's goes on to the kernel, or to the next XDP program on the interface. Which application: policy/dispatch.h.
+ * What is nobody's goes on to the kernel. Which application: policy/dispatch.h. There are two of it over the same maps, of which vjd
+ * loads the one that it can attach (daemon/if_hook.h): vj_dispatch takes frames of the driver; vj_dispatch_tc packets that the
+ * kernel has made of them, behind whatever XDP program somebody else has at the interface.
  */
 #include "bpf/counters.h"
 #include "bpf/shared_maps.h"
 #include "policy/dispatch.h"
+
+#include <linux/pkt_cls.h>
+
 BPF_MAP(dispatch_cfg, BPF_MAP_TYPE_ARRAY, 1, uint32_t, struct policy_dispatch_cfg, 0);
 BPF_MAP(macs, BPF_MAP_TYPE_HASH, POLICY_APPS_MAX, struct policy_mac, uint32_t, BPF_F_NO_PREALLOC);
 BPF_MAP(frags, BPF_MAP_TYPE_LRU_HASH, POLICY_FRAGS_MAX, struct policy_frag, uint32_t, 0);
+
+/* What tc's headers have to be in the packet's linear part for: all but long chains of IPv6 extension headers, which are the kernel's then. */
+enum { TC_HEADERS = 256 };
 
 SEC("xdp")
 int vj_dispatch(struct xdp_md *ctx)
@@ -23,10 +31,37 @@ int vj_dispatch(struct xdp_md *ctx)
 	cfg = bpf_map_lookup_elem(&dispatch_cfg, &zero);
 	if (!cfg)
 		return XDP_PASS;
-	reason = policy_dispatch(&maps, &frame, cfg, &app);
+	reason = policy_dispatch(&maps, &frame, 0, cfg, &app);
 	count(reason);
 	/* An application that has just gone: the kernel answers as for any closed port. */
 	return app ? (int)bpf_redirect_map(&devs, app, XDP_PASS) : XDP_PASS;
+}
+
+/*
+ * The kernel has taken the outer tag out of the packet; and it may have joined packets (GRO), which the application's device takes apart
+ * again on their way in. What is not ours goes on to the filters behind.
+ */
+SEC("tc")
+int vj_dispatch_tc(struct __sk_buff *skb)
+{
+	const struct policy_maps maps = { SHARED_MAPS, .kernel = skb, .macs = &macs, .frags = &frags };
+	const struct policy_dispatch_cfg *cfg;
+	uint32_t zero = 0, app, vlan;
+	enum policy_reason reason;
+	struct policy_frame frame;
+	const uint32_t *ifindex;
+
+	cfg = bpf_map_lookup_elem(&dispatch_cfg, &zero);
+	if (!cfg)
+		return TC_ACT_UNSPEC;
+	if (skb->data_end - skb->data < TC_HEADERS)
+		bpf_skb_pull_data(skb, skb->len < TC_HEADERS ? skb->len : TC_HEADERS);
+	frame = (struct policy_frame){ (const uint8_t *)(uintptr_t)skb->data, (const uint8_t *)(uintptr_t)skb->data_end };
+	vlan = skb->vlan_present ? skb->vlan_tci & 0xfff : 0;
+	reason = policy_dispatch(&maps, &frame, vlan, cfg, &app);
+	count(reason);
+	ifindex = app ? bpf_map_lookup_elem(&devs, &app) : NULL;
+	return ifindex ? (int)bpf_redirect(*ifindex, 0) : TC_ACT_UNSPEC;
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -11,10 +11,16 @@ enum { ATTACH_TIMEOUT_MS = 30000 }; /* programs are checked and compiled by the 
 
 struct attach_options {
 	const char *socket;
+	bool tc;
 };
 
 #define OPT(member) offsetof(struct attach_options, member)
+/* detach takes them from the second on */
 const struct opt attach_opts[] = {
+	{ .name = "tc",
+	  .type = OPT_FLAG,
+	  .offset = OPT(tc),
+	  .help = "leave the interface's place for XDP free, for programs that come later; slower" },
 	{ .name = "socket",
 	  .value = "PATH",
 	  .type = OPT_FILE,
@@ -33,7 +39,7 @@ static const char *advice(int err)
 	case ENODEV:
 		return "; which there are: ip link";
 	case EBUSY:
-		return "; see: bpftool net";
+		return "; see: bpftool net, tc filter show ingress";
 	case EOPNOTSUPP:
 		return "; a private vjd can't, else see: vj doctor";
 	default:
@@ -41,8 +47,16 @@ static const char *advice(int err)
 	}
 }
 
-static int change(const char *socket, const char *name, bool attach)
+static const char *mode_text(uint32_t flags)
 {
+	if ((flags & CTL_INTERFACE_TC) != 0)
+		return "; behind XDP, at tc, so it will be slower";
+	return (flags & CTL_INTERFACE_GENERIC) != 0 ? "; its driver has no XDP, so it will be slower" : "";
+}
+
+static int change(const char *socket, const char *name, enum ctl_client_attach how)
+{
+	bool attach = how != CTL_CLIENT_DETACH;
 	const char *verb = attach ? "attach" : "detach";
 	struct ctl_interface said;
 	struct ctl_client *client;
@@ -51,7 +65,7 @@ static int change(const char *socket, const char *name, bool attach)
 	if (r != EXIT_OK)
 		return r;
 	ctl_client_timeout_set(client, ATTACH_TIMEOUT_MS);
-	r = ctl_client_attach(client, name, attach, &said);
+	r = ctl_client_attach(client, name, how, &said);
 	ctl_client_close(client);
 	if (r == -ENODEV && !attach) {
 		complain("detach %s: it isn't attached; which are: vj status", name);
@@ -65,8 +79,7 @@ static int change(const char *socket, const char *name, bool attach)
 		printf("%s: the kernel's alone again\n", said.name);
 		return EXIT_OK;
 	}
-	printf("%s: channels are offered, MTU %u%s\n", said.name, said.mtu,
-	       (said.flags & CTL_INTERFACE_GENERIC) != 0 ? "; its driver has no XDP, so it will be slower" : "");
+	printf("%s: channels are offered, MTU %u%s\n", said.name, said.mtu, mode_text(said.flags));
 	/* a service that was reached through the kernel may not be reached through a channel: say so now */
 	doctor_faults_only();
 	doctor_interface(said.name, true);
@@ -76,14 +89,17 @@ static int change(const char *socket, const char *name, bool attach)
 int cmd_attach(const struct cmd *cmd, const void *opts, int argc, char **argv)
 {
 	const struct attach_options *o = opts;
+	enum ctl_client_attach how = CTL_CLIENT_DETACH;
 	int worst = EXIT_OK;
 
+	if (strcmp(cmd->name, "attach") == 0)
+		how = o->tc ? CTL_CLIENT_ATTACH_TC : CTL_CLIENT_ATTACH;
 	if (argc == 0) {
 		complain("%s: which interface? see: vj help %s", cmd->name, cmd->name);
 		return EXIT_USAGE;
 	}
 	for (int i = 0; i < argc; i++) {
-		int rc = change(o->socket, argv[i], strcmp(cmd->name, "attach") == 0);
+		int rc = change(o->socket, argv[i], how);
 
 		worst = rc != EXIT_OK ? rc : worst;
 	}

@@ -93,7 +93,8 @@ const struct cmd cmds[] = {
 		.args = "INTERFACE...",
 		.about = "Has the vjd of the host give applications channels at INTERFACE: from then on programs under vj "
 			 "serve the network there, and reach it, at the host's own addresses. All else goes to the kernel "
-			 "as before. For root. A vjd that is killed, or ends while applications have channels there, has it again when "
+			 "as before. Where another XDP program is, it stays and goes first: what it passes on is looked at by a filter of tc, which "
+			 "is slower. For root. A vjd that is killed, or ends while applications have channels there, has it again when "
 			 "it is started; else it is to be said anew, or given to vjd as --attach.",
 		.example = "sudo vj attach eth0\nvj run -- redis-server",
 		.opts = attach_opts,
@@ -109,7 +110,7 @@ const struct cmd cmds[] = {
 		.args = "INTERFACE...",
 		.about = "Ends what vj attach began. Connections of applications over INTERFACE break.",
 		.example = "sudo vj detach eth0",
-		.opts = attach_opts,
+		.opts = &attach_opts[1],
 		.exits = { { 0, "none is attached any more" },
 			   { 1, "one was not attached, or could not be detached; the reason is said" },
 			   { 2, "wrong use" },

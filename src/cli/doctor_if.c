@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <libmnl/libmnl.h>
+#include <linux/bpf.h>
 #include <linux/ethtool.h>
 #include <linux/genetlink.h>
 #include <net/if_arp.h>
@@ -15,6 +16,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 /*
@@ -173,18 +175,53 @@ static int ethtool(const char *name, void *cmd)
 	return r;
 }
 
+static long bpf(enum bpf_cmd cmd, union bpf_attr *attr)
+{
+	return syscall(SYS_bpf, cmd, attr, sizeof(*attr));
+}
+
+/* For root; else @name is left as it is. */
+static void read_prog_name(uint32_t id, char name[static BPF_OBJ_NAME_LEN])
+{
+	struct bpf_prog_info info;
+	union bpf_attr attr;
+	int fd;
+
+	memset(&attr, 0, sizeof(attr));
+	memset(&info, 0, sizeof(info));
+	attr.prog_id = id;
+	fd = (int)bpf(BPF_PROG_GET_FD_BY_ID, &attr);
+	if (fd < 0)
+		return;
+	memset(&attr, 0, sizeof(attr));
+	attr.info.bpf_fd = (uint32_t)fd;
+	attr.info.info_len = sizeof(info);
+	attr.info.info = (uintptr_t)&info;
+	if (bpf(BPF_OBJ_GET_INFO_BY_FD, &attr) == 0)
+		memcpy(name, info.name, BPF_OBJ_NAME_LEN);
+	close(fd);
+}
+
 /* ---- what it means */
 
 static void look_at_program(const struct link *l)
 {
+	char prog[BPF_OBJ_NAME_LEN] = "", mend[96];
+
 	if (l->prog_id == 0)
 		return;
-	if (l->generic)
-		doctor_say(FINDING_NOTE, l->name, NULL, "an XDP program is there (id %u), in the kernel's generic mode: slower",
+	read_prog_name(l->prog_id, prog);
+	snprintf(mend, sizeof(mend), "ip link set %s xdp off; vj detach %s; vj attach %s", l->name, l->name, l->name);
+	if (prog[0] == '\0')
+		doctor_say(FINDING_NOTE, l->name, "sudo vj doctor", "an XDP program is there (id %u): whose, only root can see", l->prog_id);
+	else if (strcmp(prog, "vj_dispatch") != 0)
+		doctor_say(FINDING_NOTE, l->name, mend,
+			   "XDP program %s (id %u) is there: it goes first, and channels get what it passes on, slower (tc)", prog,
 			   l->prog_id);
+	else if (l->generic)
+		doctor_say(FINDING_NOTE, l->name, NULL, "vjchan's XDP program is there, in the kernel's generic mode: slower");
 	else
-		doctor_say(FINDING_OK, l->name, NULL, "an XDP program is there (id %u): vjchan's if it is attached, else attaching fails",
-			   l->prog_id);
+		doctor_say(FINDING_OK, l->name, NULL, "vjchan's XDP program is there");
 }
 
 static void look_at_driver(const struct link *l)

@@ -119,7 +119,7 @@ enum ctl_proto { CTL_PROTO_TCP = 6, CTL_PROTO_UDP = 17, CTL_PROTO_RAW = 255 };
 	X(NO_CHANNEL,   ENOENT,        "that channel has no other end any more")                      \
 	X(NOT_ROOT,     EPERM,         "only root may attach and detach interfaces")                  \
 	X(NO_INTERFACE, ENODEV,        "no such interface, or vjd offers no channels there")          \
-	X(XDP_BUSY,     EBUSY,         "another program holds the interface's XDP hook")              \
+	X(XDP_BUSY,     EBUSY,         "other programs hold the interface's XDP and tc hooks")              \
 	X(NO_PRIVILEGE, EPERM,         "vjd itself lacks the privilege: it has to run as root")       \
 	X(NO_SUPPORT,   EOPNOTSUPP,    "the kernel or the interface's driver can't do that; see: vj doctor") \
 	X(NETNS,        ENODEV,        "the application is in another network namespace than the interface") \
@@ -223,6 +223,7 @@ enum {
 	CTL_INTERFACE_GONE = 1,	     /* INTERFACE_NEWS: detached */
 	CTL_INTERFACE_ZERO_COPY = 2, /* the device reads and writes the frames itself */
 	CTL_INTERFACE_GENERIC = 4,   /* the driver has no XDP: the kernel's slower substitute */
+	CTL_INTERFACE_TC = 8,	     /* by a filter of tc, XDP's place is or may be somebody else's; ATTACH: that is wanted */
 };
 
 /* An interface and, where it is an application's, its channel there. Requests: @ifindex or @name, and @key. */

@@ -54,7 +54,7 @@ static void adopt_interfaces(struct interfaces *s)
 
 	while (dir != NULL && (e = readdir(dir)) != NULL)
 		if (strncmp(e->d_name, "if-", 3) == 0 &&
-		    interfaces_attach(s->d, e->d_name + 3, &said) == CTL_REFUSAL_NO_INTERFACE)
+		    interfaces_attach(s->d, e->d_name + 3, false, &said) == CTL_REFUSAL_NO_INTERFACE)
 			unlinkat(dirfd(dir), e->d_name, 0);
 	if (dir != NULL)
 		closedir(dir);

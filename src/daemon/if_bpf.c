@@ -27,7 +27,6 @@
 #include <unistd.h>
 
 #define BPF_FS "/sys/fs/bpf"
-#define PROG_PIN "dispatch_prog"
 
 enum { FRAME_HEADROOM = 256 }; /* what AF_XDP leaves free in front of a received frame */
 
@@ -73,15 +72,6 @@ static void pins_remove(const char *dir)
 	if (d != NULL)
 		closedir(d);
 	rmdir(dir);
-}
-
-bool if_dispatch_is_pinned(uint32_t ifindex)
-{
-	char path[128], dir[96];
-
-	pin_dir(ifindex, dir);
-	snprintf(path, sizeof(path), "%s/" PROG_PIN, dir);
-	return access(path, F_OK) == 0;
 }
 
 /* The sections of variables are the program's own. */
@@ -148,82 +138,6 @@ static int pin_fresh(struct bpf_object *obj, const char *dir)
 
 /* ---- dispatch */
 
-static int prog_id(int fd, uint32_t *ret_id)
-{
-	struct bpf_prog_info info = { 0 };
-	uint32_t bytes = sizeof(info);
-
-	if (bpf_obj_get_info_by_fd(fd, &info, &bytes) != 0)
-		return -errno;
-	*ret_id = info.id;
-	return 0;
-}
-
-/* Return: the program of an earlier vjd, which is @id; -EBUSY: @id is somebody else's */
-static int our_old_prog(const char *dir, uint32_t id)
-{
-	char path[128];
-	uint32_t ours = 0;
-	int fd;
-
-	snprintf(path, sizeof(path), "%s/" PROG_PIN, dir);
-	fd = bpf_obj_get(path);
-	if (fd >= 0 && prog_id(fd, &ours) == 0 && ours == id)
-		return fd;
-	if (fd >= 0)
-		close(fd);
-	return -EBUSY;
-}
-
-/*
- * In the driver if it can, else in the kernel's substitute. In place of @old_fd in one step: there is no packet that
- * neither sees.
- */
-static int xdp_attach(uint32_t ifindex, int prog_fd, int old_fd, bool *ret_generic)
-{
-	LIBBPF_OPTS(bpf_xdp_attach_opts, opts);
-	uint32_t how = XDP_FLAGS_UPDATE_IF_NOEXIST;
-	int r;
-
-	if (old_fd >= 0) {
-		opts.old_prog_fd = old_fd;
-		how = XDP_FLAGS_REPLACE;
-	}
-	r = bpf_xdp_attach((int)ifindex, prog_fd, how | XDP_FLAGS_DRV_MODE, &opts);
-	*ret_generic = r < 0 && r != -EBUSY && r != -EEXIST && r != -EPERM;
-	if (*ret_generic)
-		r = bpf_xdp_attach((int)ifindex, prog_fd, how | XDP_FLAGS_SKB_MODE, &opts);
-	return r == -EEXIST ? -EBUSY : r;
-}
-
-static int attach_over(uint32_t ifindex, int prog_fd, const char *dir, bool *ret_generic)
-{
-	uint32_t id = 0;
-	char path[128];
-	int old_fd = -1, r = bpf_xdp_query_id((int)ifindex, 0, &id);
-
-	if (r < 0)
-		return r;
-	if (id != 0) {
-		old_fd = our_old_prog(dir, id);
-		if (old_fd < 0)
-			return old_fd;
-	}
-	r = xdp_attach(ifindex, prog_fd, old_fd, ret_generic);
-	if (old_fd >= 0)
-		close(old_fd);
-	if (r < 0)
-		return r;
-	snprintf(path, sizeof(path), "%s/" PROG_PIN, dir);
-	unlink(path);
-	if (bpf_obj_pin(prog_fd, path) == 0)
-		return 0;
-	/* one that no vjd would know as its own must not stay */
-	r = -errno;
-	bpf_xdp_detach((int)ifindex, *ret_generic ? XDP_FLAGS_SKB_MODE : XDP_FLAGS_DRV_MODE, NULL);
-	return r;
-}
-
 static int load(struct bpf_object *obj, const char *dir)
 {
 	int r = reuse_pins(obj, dir);
@@ -287,9 +201,12 @@ static int keep_maps(struct if_dispatch *d, const struct programs *p)
 	IF_MAPS(X)
 #undef X
 	d->gate_fd = keep_fd(bpf_program__fd(p->gate->progs.vj_gate));
+	d->progs.xdp_fd = keep_fd(bpf_program__fd(p->dispatch->progs.vj_dispatch));
+	d->progs.tc_fd = keep_fd(bpf_program__fd(p->dispatch->progs.vj_dispatch_tc));
 	for (unsigned i = 0; i < IF_MAP_CNT; i++)
 		all &= d->map_fds[i] >= 0;
-	return all && d->gate_fd >= 0 ? 0 : -EMFILE;
+	all &= d->gate_fd >= 0 && d->progs.xdp_fd >= 0 && d->progs.tc_fd >= 0;
+	return all ? 0 : -EMFILE;
 }
 
 /* The seed stays the same over restarts: flows must not move. */
@@ -308,7 +225,7 @@ static void configure(struct if_dispatch *d, const uint8_t mac[static 6])
 	bpf_map_update_elem(d->map_fds[IF_MAP_OUT], &zero, &d->ifindex, BPF_ANY);
 }
 
-static int attach(struct if_dispatch *d, const uint8_t mac[static 6])
+static int attach(struct if_dispatch *d, const uint8_t mac[static 6], bool at_tc)
 {
 	struct programs p;
 	int r = programs_load_over(d->pin_dir, &p);
@@ -318,13 +235,13 @@ static int attach(struct if_dispatch *d, const uint8_t mac[static 6])
 	r = keep_maps(d, &p);
 	if (r == 0) {
 		configure(d, mac);
-		r = attach_over(d->ifindex, bpf_program__fd(p.dispatch->progs.vj_dispatch), d->pin_dir, &d->generic);
+		r = if_hook_attach(d->ifindex, d->pin_dir, &d->progs, at_tc, &d->hook);
 	}
 	programs_destroy(&p);
 	return r;
 }
 
-int if_dispatch_attach(uint32_t ifindex, const uint8_t mac[static 6], struct if_dispatch *ret_dispatch)
+int if_dispatch_attach(uint32_t ifindex, const uint8_t mac[static 6], bool at_tc, struct if_dispatch *ret_dispatch)
 {
 	struct if_dispatch d = { .ifindex = ifindex };
 	int r;
@@ -336,10 +253,10 @@ int if_dispatch_attach(uint32_t ifindex, const uint8_t mac[static 6], struct if_
 	pin_dir(ifindex, d.pin_dir);
 	if (mkdir(d.pin_dir, 0700) != 0 && errno != EEXIST)
 		return -errno;
-	r = attach(&d, mac);
+	r = attach(&d, mac, at_tc);
 	if (r < 0) {
 		if_dispatch_close(&d);
-		if (!if_dispatch_is_pinned(ifindex))
+		if (!if_hook_is_pinned(d.pin_dir))
 			pins_remove(d.pin_dir);
 		return r;
 	}
@@ -365,27 +282,29 @@ void if_dispatch_forget(const struct if_dispatch *d, uint32_t nr, uint32_t host_
 
 void if_dispatch_close(struct if_dispatch *d)
 {
+	const int progs[] = { d->gate_fd, d->progs.xdp_fd, d->progs.tc_fd };
+
 	for (unsigned i = 0; i < IF_MAP_CNT; i++)
 		if (d->map_fds[i] > 0)
 			close(d->map_fds[i]);
-	if (d->gate_fd > 0)
-		close(d->gate_fd);
+	for (unsigned i = 0; i < ARRAY_SIZE(progs); i++)
+		if (progs[i] > 0)
+			close(progs[i]);
+}
+
+int if_dispatch_move(struct if_dispatch *d)
+{
+	return if_hook_attach(d->ifindex, d->pin_dir, &d->progs, true, &d->hook);
+}
+
+bool if_dispatch_holds(const struct if_dispatch *d)
+{
+	return if_hook_holds(d->ifindex, d->pin_dir, d->hook);
 }
 
 void if_dispatch_unhook(const struct if_dispatch *d)
 {
-	LIBBPF_OPTS(bpf_xdp_attach_opts, opts);
-	uint32_t id = 0;
-	int fd = -1;
-
-	if (bpf_xdp_query_id((int)d->ifindex, 0, &id) == 0 && id != 0)
-		fd = our_old_prog(d->pin_dir, id);
-	if (fd >= 0) {
-		opts.old_prog_fd = fd;
-		bpf_xdp_detach((int)d->ifindex, XDP_FLAGS_REPLACE | (d->generic ? XDP_FLAGS_SKB_MODE : XDP_FLAGS_DRV_MODE),
-			       &opts);
-		close(fd);
-	}
+	if_hook_detach(d->ifindex, d->pin_dir, d->hook);
 }
 
 void if_dispatch_remove(struct if_dispatch *d)

@@ -4,13 +4,14 @@
  *
  * policy/maps.h says what is in the maps. dispatch and the maps of dispatch and gate are pinned below IF_BPF_DIR, one directory for
  * each interface, and serve on while no vjd runs; a new vjd loads programs of its own over the same maps, and puts its dispatch in
- * place of the old one in one step. gate and deliver hang on the devices of a channel and go with them; a new vjd finds the maps of deliver by
+ * place of the old one (if_hook.h). gate and deliver hang on the devices of a channel and go with them; a new vjd finds the maps of deliver by
  * its program.
  */
 #ifndef DAEMON_IF_BPF_H
 #define DAEMON_IF_BPF_H
 
 #include "base/addr.h"
+#include "daemon/if_hook.h"
 #include "policy/maps.h"
 
 #define IF_BPF_DIR "/sys/fs/bpf/vjchan"
@@ -38,16 +39,24 @@ struct if_dispatch {
 	uint32_t ifindex;
 	int map_fds[IF_MAP_CNT];
 	int gate_fd; /* the program */
+	struct if_hook_progs progs;
+	enum if_hook hook;
 	uint32_t hash_seed;
-	bool generic; /* the driver has no XDP */
 	char pin_dir[96];
 };
 
 /**
  * if_dispatch_attach() - Load dispatch, or take over what an earlier vjd left, and attach it
- * Return: 0; -EBUSY: another program is there; -EPERM; -EOPNOTSUPP; other errno of bpf(2)
+ * @at_tc: at tc, though XDP's place is free
+ * Return: 0; errors of if_hook_attach(); -EOPNOTSUPP; other errno of bpf(2)
  */
-int if_dispatch_attach(uint32_t ifindex, const uint8_t mac[static 6], struct if_dispatch *ret_dispatch);
+int if_dispatch_attach(uint32_t ifindex, const uint8_t mac[static 6], bool at_tc, struct if_dispatch *ret_dispatch);
+
+/** if_dispatch_holds() - Is it still attached, and not replaced by somebody? */
+bool if_dispatch_holds(const struct if_dispatch *d);
+
+/** if_dispatch_move() - To tc, from wherever it is. Return: as if_hook_attach() */
+int if_dispatch_move(struct if_dispatch *d);
 
 /** if_dispatch_set_mac() - The interface's address has changed */
 void if_dispatch_set_mac(const struct if_dispatch *d, const uint8_t mac[static 6]);
@@ -63,9 +72,6 @@ void if_dispatch_remove(struct if_dispatch *d);
 
 /** if_dispatch_close() - Let it serve on */
 void if_dispatch_close(struct if_dispatch *d);
-
-/** if_dispatch_is_pinned() - Has an earlier vjd left one at this interface? */
-bool if_dispatch_is_pinned(uint32_t ifindex);
 
 /* What a channel's deliver counts and keeps. */
 struct if_chan_maps {

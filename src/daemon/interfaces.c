@@ -43,7 +43,9 @@ void iface_describe(const struct iface *i, struct ctl_interface *ret)
 	*ret = (struct ctl_interface){
 		.ifindex = i->ifindex,
 		.mtu = i->mtu,
-		.flags = i->dispatch.generic ? CTL_INTERFACE_GENERIC : 0u,
+		.flags = i->dispatch.hook == IF_HOOK_TC	     ? CTL_INTERFACE_TC :
+			 i->dispatch.hook == IF_HOOK_GENERIC ? CTL_INTERFACE_GENERIC :
+							       0u,
 	};
 	memcpy(ret->mac, i->mac, sizeof(ret->mac));
 	ctl_name_set(ret->name, i->name);
@@ -112,11 +114,26 @@ static void tell_all(struct interfaces *s, const struct iface *i, uint32_t flags
 
 /* ---- following the host */
 
+/* Somebody has taken dispatch away, or put a program of his own in its place. */
+static void follow_hook(const struct interfaces *s, struct iface *i)
+{
+	int r;
+
+	if (if_dispatch_holds(&i->dispatch))
+		return;
+	r = if_dispatch_move(&i->dispatch);
+	if (r < 0)
+		log_error(s->d->cfg.log, "%s: dispatch was removed, and can't be attached again: %s", i->name, strerror(-r));
+	else
+		log_info(s->d->cfg.log, "%s: dispatch was removed or replaced: attached again, at tc", i->name);
+}
+
 static void follow(struct interfaces *s, struct iface *i, const struct host_interface *now)
 {
 	struct if_ports p = iface_ports(s, i);
 	struct if_chan *c;
 
+	follow_hook(s, i);
 	if_ports_sync_addrs(&p, host_watch_image(s->host), i->ifindex);
 	if (memcmp(i->mac, now->mac, sizeof(i->mac)) == 0 && i->mtu == now->mtu)
 		return;
@@ -242,7 +259,7 @@ static void iface_record(const struct interfaces *s, const struct iface *i, bool
 		close(fd);
 }
 
-static int iface_new(struct interfaces *s, const struct host_interface *from, struct iface **ret_iface)
+static int iface_new(struct interfaces *s, const struct host_interface *from, bool at_tc, struct iface **ret_iface)
 {
 	struct iface *i = calloc(1, sizeof(*i));
 	int r;
@@ -254,7 +271,7 @@ static int iface_new(struct interfaces *s, const struct host_interface *from, st
 	memcpy(i->mac, from->mac, sizeof(i->mac));
 	memcpy(i->name, from->name, sizeof(i->name));
 	TAILQ_INIT(&i->chans);
-	r = if_dispatch_attach(i->ifindex, i->mac, &i->dispatch);
+	r = if_dispatch_attach(i->ifindex, i->mac, at_tc, &i->dispatch);
 	if (r < 0) {
 		free(i);
 		return r;
@@ -264,7 +281,7 @@ static int iface_new(struct interfaces *s, const struct host_interface *from, st
 	return 0;
 }
 
-static int attach(struct interfaces *s, const char *name, struct iface **ret_iface)
+static int attach(struct interfaces *s, const char *name, bool at_tc, struct iface **ret_iface)
 {
 	const struct host_interface *from;
 	struct if_ports p;
@@ -280,8 +297,8 @@ static int attach(struct interfaces *s, const char *name, struct iface **ret_ifa
 		return -EOPNOTSUPP;
 	*ret_iface = iface_by_index(s, from->ifindex);
 	if (*ret_iface != NULL)
-		return 0;
-	r = iface_new(s, from, ret_iface);
+		return at_tc ? if_dispatch_move(&(*ret_iface)->dispatch) : 0;
+	r = iface_new(s, from, at_tc, ret_iface);
 	if (r < 0)
 		return r;
 	p = iface_ports(s, *ret_iface);
@@ -291,7 +308,19 @@ static int attach(struct interfaces *s, const char *name, struct iface **ret_ifa
 	return 0;
 }
 
-enum ctl_refusal interfaces_attach(struct vjd *d, const char *name, struct ctl_interface *ret_interface)
+static const char *hook_text(const struct iface *i)
+{
+	switch (i->dispatch.hook) {
+	case IF_HOOK_GENERIC:
+		return ", its driver has no XDP of its own";
+	case IF_HOOK_TC:
+		return ", at tc";
+	default:
+		return "";
+	}
+}
+
+enum ctl_refusal interfaces_attach(struct vjd *d, const char *name, bool at_tc, struct ctl_interface *ret_interface)
 {
 	struct interfaces *s = d->interfaces;
 	uint32_t before = interfaces_cnt(d);
@@ -300,14 +329,14 @@ enum ctl_refusal interfaces_attach(struct vjd *d, const char *name, struct ctl_i
 
 	if (s == NULL)
 		return d->cfg.uid != 0 ? CTL_REFUSAL_NO_PRIVILEGE : CTL_REFUSAL_NO_SUPPORT;
-	r = attach(s, name, &i);
+	r = attach(s, name, at_tc, &i);
 	if (r < 0) {
 		log_error(d->cfg.log, "%s: not attached: %s", name, strerror(-r));
 		return iface_refusal(r);
 	}
 	iface_describe(i, ret_interface);
 	if (interfaces_cnt(d) > before) {
-		log_info(d->cfg.log, "%s: attached%s", name, i->dispatch.generic ? ", its driver has no XDP of its own" : "");
+		log_info(d->cfg.log, "%s: attached%s", name, hook_text(i));
 		tell_all(s, i, 0);
 	}
 	return CTL_REFUSAL_NONE;

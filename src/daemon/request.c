@@ -223,7 +223,8 @@ static void do_attach(struct app *app, const struct ctl_msg *msg)
 	enum ctl_refusal why = CTL_REFUSAL_NOT_ROOT;
 
 	if (app->uid == 0)
-		why = interfaces_attach(app->d, msg->interface.name, &reply.interface);
+		why = interfaces_attach(app->d, msg->interface.name, (msg->interface.flags & CTL_INTERFACE_TC) != 0,
+					&reply.interface);
 	if (why != CTL_REFUSAL_NONE)
 		refuse(app, msg, why);
 	else

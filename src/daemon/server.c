@@ -683,7 +683,7 @@ enum ctl_refusal server_attach(struct server *s, const char *name)
 {
 	struct ctl_interface said;
 
-	return interfaces_attach(&s->vjd, name, &said);
+	return interfaces_attach(&s->vjd, name, false, &said);
 }
 
 static void end_all(struct app_list *apps)

@@ -732,12 +732,15 @@ int ctl_client_resolve(struct ctl_client *client, uint32_t ifindex, const struct
 	return send_msg(client, &msg, -1, deadline(client));
 }
 
-int ctl_client_attach(struct ctl_client *client, const char *name, bool attach, struct ctl_interface *ret_interface)
+int ctl_client_attach(struct ctl_client *client, const char *name, enum ctl_client_attach how,
+		      struct ctl_interface *ret_interface)
 {
+	bool attach = how != CTL_CLIENT_DETACH;
 	struct ctl_msg reply, req = { .type = attach ? CTL_ATTACH : CTL_DETACH };
 	int r;
 
 	ctl_name_set(req.interface.name, name);
+	req.interface.flags = how == CTL_CLIENT_ATTACH_TC ? CTL_INTERFACE_TC : 0;
 	r = simple_call(client, &req, -1, attach ? CTL_ATTACHED : CTL_DETACHED, &reply);
 	if (r == 0)
 		*ret_interface = reply.interface;

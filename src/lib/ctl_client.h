@@ -184,11 +184,14 @@ int ctl_client_interface(struct ctl_client *client, uint32_t ifindex, const uint
 /** ctl_client_resolve() - Have the kernel find a neighbour; RESOLVED comes later. Return: as ctl_client_channel_close() */
 int ctl_client_resolve(struct ctl_client *client, uint32_t ifindex, const struct ip_addr *addr);
 
+enum ctl_client_attach { CTL_CLIENT_DETACH, CTL_CLIENT_ATTACH, CTL_CLIENT_ATTACH_TC };
+
 /**
- * ctl_client_attach() - Have vjd offer channels at interface @name, or no longer (@attach false)
- * Return: -EPERM: not root; -ENODEV; -EBUSY: its XDP hook is in use; -EOPNOTSUPP
+ * ctl_client_attach() - Have vjd offer channels at interface @name, or no longer
+ * Return: -EPERM: not root; -ENODEV; -EBUSY: no place is left at which frames could be taken; -EOPNOTSUPP
  */
-int ctl_client_attach(struct ctl_client *client, const char *name, bool attach, struct ctl_interface *ret_interface);
+int ctl_client_attach(struct ctl_client *client, const char *name, enum ctl_client_attach how,
+		      struct ctl_interface *ret_interface);
 
 /**
  * ctl_client_status() - Everything this user may see

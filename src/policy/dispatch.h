@@ -66,9 +66,10 @@ VJ_INLINE enum policy_reason policy_late(const struct policy_maps *m, const stru
 
 /**
  * policy_dispatch() - What to do with a frame from the wire
+ * @vlan:    id of a tag that is in the frame no more, around those that are; 0: none
  * @ret_app: whose it is; 0: the kernel's
  */
-VJ_INLINE enum policy_reason policy_dispatch(const struct policy_maps *m, const struct policy_frame *f,
+VJ_INLINE enum policy_reason policy_dispatch(const struct policy_maps *m, const struct policy_frame *f, uint32_t vlan,
 					     const struct policy_dispatch_cfg *cfg, uint32_t *ret_app)
 {
 	struct policy_mac key = { 0 };
@@ -78,6 +79,8 @@ VJ_INLINE enum policy_reason policy_dispatch(const struct policy_maps *m, const 
 	*ret_app = 0;
 	if (!policy_eth(f, &eth))
 		return POLICY_PASS_BAD;
+	if (vlan)
+		eth.vlan = eth.vlan ? vlan << 16 | eth.vlan : vlan;
 	if (eth.type != ETH_TYPE_IP4 && eth.type != ETH_TYPE_IP6)
 		return POLICY_PASS_TYPE;
 	if (mac_addr_eq(&eth.dst, &cfg->mac))

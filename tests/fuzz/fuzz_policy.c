@@ -115,7 +115,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	tables_init(&tables);
 	compare(&frame);
 	for (unsigned i = 0; i < 2; i++) {
-		reason = policy_dispatch(&maps, &frame, &cfg, &app);
+		reason = policy_dispatch(&maps, &frame, 0, &cfg, &app);
 		VJ_ASSERT_OP(reason, <=, POLICY_PASS_BAD);
 		VJ_ASSERT_OP(app != 0, ==, policy_reason_fate(reason) == POLICY_FATE_TAKE);
 	}

@@ -9,6 +9,7 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <linux/if_link.h>
+#include <linux/pkt_cls.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +25,12 @@
 #include "bpf/vj_gate.skel.h"
 #include "tests/policy/steps.h"
 
-enum { GATE_APP = 1 };
+enum {
+	GATE_APP = 1,
+	/* The kernel makes no packet of less than Ethernet's and IP's headers; a test run of XDP makes none at all. */
+	TC_RUN_MIN_V4 = 34,
+	TC_RUN_MIN_V6 = 54,
+};
 
 static struct vj_dispatch *dispatch;
 static struct vj_gate *gate;
@@ -70,7 +76,8 @@ static uint32_t run(const struct bpf_program *prog, const struct bpf_map *counte
 	unsigned counted = 0;
 
 	read_counters(counters, before);
-	assert_int_equal(bpf_prog_test_run_opts(bpf_program__fd(prog), &opts), 0);
+	if (bpf_prog_test_run_opts(bpf_program__fd(prog), &opts))
+		fail_msg("a run with %u bytes: %s", opts.data_size_in, strerror(errno));
 	read_counters(counters, after);
 	for (uint32_t r = 0; r < POLICY_REASON_CNT; r++) {
 		if (after[r] == before[r])
@@ -90,22 +97,53 @@ static void expect(const struct step *step, enum policy_reason reason, uint32_t 
 			 policy_reason_word(step->reason), expected);
 }
 
-static void test_dispatch(void **state)
+static void configure(void)
 {
 	struct policy_dispatch_cfg cfg = { .mac = step_mac(MAC_HOST), .hash_seed = STEP_SEED };
 	uint32_t zero = 0;
 
-	(void)state;
 	set(dispatch->obj, "dispatch_cfg", &zero, &cfg);
+}
+
+/* Of frames that leave traces the maps are full: others. */
+static void load_anew(void)
+{
+	vj_dispatch__destroy(dispatch);
+	dispatch = vj_dispatch__open_and_load();
+	assert_non_null(dispatch);
+	configure();
+	step_setup(set, dispatch->obj);
+}
+
+static void run_dispatch(const struct bpf_program *prog, uint32_t take, uint32_t pass)
+{
+	uint8_t buf[STEP_FRAME_MAX];
+
 	for (size_t i = 0; i < dispatch_step_cnt; i++) {
 		const struct step *step = &dispatch_steps[i];
 		enum policy_reason reason = POLICY_REASON_CNT;
 		uint32_t verdict;
 
 		step_apply(step->change, set, dispatch->obj);
-		verdict = run(dispatch->progs.vj_dispatch, dispatch->maps.counters, &step->frame, &reason);
-		expect(step, reason, verdict, step->app ? XDP_REDIRECT : XDP_PASS);
+		if (prog == dispatch->progs.vj_dispatch_tc && step_build(&step->frame, buf) < (step->frame.v6 ? TC_RUN_MIN_V6 : TC_RUN_MIN_V4))
+			continue;
+		verdict = run(prog, dispatch->maps.counters, &step->frame, &reason);
+		expect(step, reason, verdict, step->app ? take : pass);
 	}
+}
+
+static void test_dispatch(void **state)
+{
+	(void)state;
+	configure();
+	run_dispatch(dispatch->progs.vj_dispatch, XDP_REDIRECT, XDP_PASS);
+}
+
+static void test_dispatch_tc(void **state)
+{
+	(void)state;
+	load_anew();
+	run_dispatch(dispatch->progs.vj_dispatch_tc, TC_ACT_REDIRECT, (uint32_t)TC_ACT_UNSPEC);
 }
 
 /* As `app`'s own: devices of all others are away, then only its own is. */
@@ -132,15 +170,7 @@ static void expect_owner(const struct step *step)
 static void test_dispatch_owner(void **state)
 {
 	(void)state;
-	vj_dispatch__destroy(dispatch);
-	dispatch = vj_dispatch__open_and_load();
-	{
-		struct policy_dispatch_cfg cfg = { .mac = step_mac(MAC_HOST), .hash_seed = STEP_SEED };
-		uint32_t zero = 0;
-
-		set(dispatch->obj, "dispatch_cfg", &zero, &cfg);
-	}
-	step_setup(set, dispatch->obj);
+	load_anew();
 	for (size_t i = 0; i < dispatch_step_cnt && dispatch_steps[i].change == CHANGE_NONE; i++)
 		if (dispatch_steps[i].app && !dispatch_steps[i].frame.frag_off && dispatch_steps[i].reason != POLICY_TO_FLOW)
 			expect_owner(&dispatch_steps[i]);
@@ -200,6 +230,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_gate),
 		cmocka_unit_test(test_dispatch),
+		cmocka_unit_test(test_dispatch_tc),
 		cmocka_unit_test(test_dispatch_owner),
 	};
 	libbpf_print_fn_t loud;

@@ -50,7 +50,7 @@ static void test_dispatch(void **state)
 
 		step_apply(step->change, tables_set, &w);
 		frame = frame_of(&step->frame, &mem);
-		reason = policy_dispatch(&maps, &frame, &cfg, &app);
+		reason = policy_dispatch(&maps, &frame, 0, &cfg, &app);
 		expect(step, reason, app);
 		free(mem);
 	}
@@ -116,17 +116,17 @@ static void test_kernel_flow(void **state)
 		assert_true(policy_eth(&frame, &eth));
 		assert_int_equal(policy_ip(&frame, &eth, false, &v), POLICY_IP_OK);
 		policy_map_set(&kernel, &v.flow, &one);
-		assert_int_equal(policy_dispatch(&maps, &frame, &cfg, &app), POLICY_PASS_FLOW);
+		assert_int_equal(policy_dispatch(&maps, &frame, 0, &cfg, &app), POLICY_PASS_FLOW);
 		assert_int_equal(app, 0);
 		free(mem_frame);
 		/* The peer has closed it, and opens another with the same port. */
 		f.flags = TCP_SYN;
 		frame = frame_of(&f, &mem_frame);
-		assert_int_equal(policy_dispatch(&maps, &frame, &cfg, &app), POLICY_TO_PORT);
+		assert_int_equal(policy_dispatch(&maps, &frame, 0, &cfg, &app), POLICY_TO_PORT);
 		free(mem_frame);
 		f.flags = TCP_ACK;
 		frame = frame_of(&f, &mem_frame);
-		assert_int_equal(policy_dispatch(&maps, &frame, &cfg, &app), POLICY_TO_FLOW);
+		assert_int_equal(policy_dispatch(&maps, &frame, 0, &cfg, &app), POLICY_TO_FLOW);
 		assert_int_equal(app, 1);
 		free(mem_frame);
 	}
@@ -154,7 +154,7 @@ static void test_connects(void **state)
 	in = (struct step_frame){ .src = out.dst, .dst = out.src, .proto = IP_PROTO_TCP, .src_port = out.dst_port,
 				  .dst_port = out.src_port, .flags = TCP_SYN | TCP_ACK };
 	frame = frame_of(&in, &mem);
-	assert_int_equal(policy_dispatch(&maps, &frame, &cfg, &app), POLICY_TO_FLOW);
+	assert_int_equal(policy_dispatch(&maps, &frame, 0, &cfg, &app), POLICY_TO_FLOW);
 	assert_int_equal(app, 3);
 	free(mem);
 }
@@ -179,7 +179,7 @@ static void test_cut_anywhere(void **state)
 			uint32_t app;
 
 			memcpy(mem, buf, cut);
-			assert_in_range(policy_dispatch(&maps, &frame, &cfg, &app), POLICY_TO_MAC, POLICY_PASS_BAD);
+			assert_in_range(policy_dispatch(&maps, &frame, 0, &cfg, &app), POLICY_TO_MAC, POLICY_PASS_BAD);
 			assert_in_range(policy_gate(&maps, &frame, &gate, &app), POLICY_SENT, POLICY_GATE_LOCAL);
 			free(mem);
 		}
