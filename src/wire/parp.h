@@ -112,8 +112,8 @@ struct parp_portset {
 };
 
 /*
- * What a message said, or is to say; which type has which fields is a table in docs/parp.md. @macs: what a MAC_* message
- * is about, at least one. It begins with the one in the fixed part, which the builder takes from here.
+ * What a message said, or is to say; which type has which fields is a table in docs/parp.md. @macs: what a MAC_*
+ * message is about, at least one. It begins with the one in the fixed part, which the builder takes from here.
  */
 struct parp_msg {
 	struct mac_addr eth_dst, eth_src;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * The bytes of port-aware ARP, as parser and builder share them: parp.c has E1 and E2, parp_nd.c the option of neighbour
- * discovery, parp_tlv.c what stands behind the fixed part of either.
+ * The bytes of port-aware ARP, as parser and builder share them: parp.c has E1 and E2, parp_nd.c the option of
+ * neighbour discovery, parp_tlv.c what stands behind the fixed part of either.
  */
 #ifndef VJ_WIRE_PARP_WIRE_H
 #define VJ_WIRE_PARP_WIRE_H

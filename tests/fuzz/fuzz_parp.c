@@ -6,8 +6,8 @@
  *  - who is refused leaves the result alone; who is taken has what its type must have;
  *  - what was taken, built again and parsed again, is the same, and is built to the same bytes.
  *
- * Neighbour discovery is refused if its checksum is wrong, which mutations don't get right: it is mended first. Half of the
- * inputs are parsed by somebody who has a key.
+ * Neighbour discovery is refused if its checksum is wrong, which mutations don't get right: it is mended first. Half of
+ * the inputs are parsed by somebody who has a key.
  */
 #include "base/assert.h"
 #include "wire/checksum.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Port-aware ARP: bytes, as the appendix of docs/parp.md has them. They were not made by the code under test, but by another
- * encoder, written from the specification.
+ * Port-aware ARP: bytes, as the appendix of docs/parp.md has them. They were not made by the code under test, but by
+ * another encoder, written from the specification.
  */
 #ifndef VJ_TESTS_UNIT_PARP_VECTORS_H
 #define VJ_TESTS_UNIT_PARP_VECTORS_H

@@ -452,7 +452,7 @@ static void test_auth(void **state)
 	assert_int_equal(parp_parse(bytes, unhex(query_e1, bytes), &cfg, &msg), PARP_ERR_NO_AUTH);
 }
 
-/* Whatever bit is changed: the Ethernet source, the message, the key id, the MAC. Only the destination may be another. */
+/* Whatever bit is changed: Ethernet source, message, key id, keyed MAC. Only the destination may be another. */
 static void test_auth_covers(void **state)
 {
 	struct parp_config cfg = config_with_key();
