@@ -286,7 +286,7 @@ static void fields_are_in_range(void **state)
 	SPOIL(CTL_HELD, 0, CTL_FROM_DAEMON, m.channel.id = 0);
 	SPOIL(CTL_WELCOME, 0, CTL_FROM_DAEMON, m.welcome.pad2 = 1);
 	SPOIL(CTL_INTERFACE, 0, CTL_FROM_CLIENT, m.interface.ifindex = 0);
-	SPOIL(CTL_INTERFACE, 0, CTL_FROM_CLIENT, m.interface.flags = 8);
+	SPOIL(CTL_INTERFACE, 0, CTL_FROM_CLIENT, m.interface.flags = 16);
 	SPOIL(CTL_INTERFACE, 0, CTL_FROM_CLIENT, m.interface.pad[3] = 1);
 	SPOIL(CTL_INTERFACE, 0, CTL_FROM_CLIENT, memset(m.interface.name, 'x', sizeof(m.interface.name)));
 	SPOIL(CTL_INTERFACE_OPEN, 4, CTL_FROM_DAEMON, m.interface.frame_bytes = 4095);
