@@ -47,13 +47,6 @@ static const char *advice(int err)
 	}
 }
 
-static const char *mode_text(uint32_t flags)
-{
-	if ((flags & CTL_INTERFACE_TC) != 0)
-		return "; behind XDP, at tc, so it will be slower";
-	return (flags & CTL_INTERFACE_GENERIC) != 0 ? "; its driver has no XDP, so it will be slower" : "";
-}
-
 static int change(const char *socket, const char *name, enum ctl_client_attach how)
 {
 	bool attach = how != CTL_CLIENT_DETACH;
@@ -79,7 +72,7 @@ static int change(const char *socket, const char *name, enum ctl_client_attach h
 		printf("%s: the kernel's alone again\n", said.name);
 		return EXIT_OK;
 	}
-	printf("%s: channels are offered, MTU %u%s\n", said.name, said.mtu, mode_text(said.flags));
+	printf("%s: channels are offered, MTU %u%s\n", said.name, said.mtu, (said.flags & CTL_INTERFACE_TC) != 0 ? "; by tc, which is slower than XDP" : "");
 	/* a service that was reached through the kernel may not be reached through a channel: say so now */
 	doctor_faults_only();
 	doctor_interface(said.name, true);

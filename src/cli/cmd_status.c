@@ -167,7 +167,7 @@ static const char *interface_name(const struct status *s, uint32_t ifindex)
 
 static const char *mode_text(uint32_t flags)
 {
-	return flags & CTL_INTERFACE_TC ? "tc" : flags & CTL_INTERFACE_GENERIC ? "generic" : "native";
+	return flags & CTL_INTERFACE_TC ? "tc" : "native";
 }
 
 /* How frames get into and out of an application's memory. */

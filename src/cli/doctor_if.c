@@ -38,7 +38,7 @@ struct link {
 	const char *name;
 	uint32_t ifindex, mtu, prog_id;
 	uint16_t type;
-	bool is_up, generic;
+	bool is_up;
 	char driver[32];
 };
 
@@ -68,8 +68,6 @@ static int take_xdp(const struct nlattr *attr, void *arg)
 
 	if (mnl_attr_get_type(attr) == IFLA_XDP_PROG_ID)
 		l->prog_id = mnl_attr_get_u32(attr);
-	if (mnl_attr_get_type(attr) == IFLA_XDP_ATTACHED)
-		l->generic = mnl_attr_get_u8(attr) == XDP_ATTACHED_SKB;
 	return MNL_CB_OK;
 }
 
@@ -218,8 +216,6 @@ static void look_at_program(const struct link *l)
 		doctor_say(FINDING_NOTE, l->name, mend,
 			   "XDP program %s (id %u) is there: it goes first, and channels get what it passes on, slower (tc)", prog,
 			   l->prog_id);
-	else if (l->generic)
-		doctor_say(FINDING_NOTE, l->name, NULL, "vjchan's XDP program is there, in the kernel's generic mode: slower");
 	else
 		doctor_say(FINDING_OK, l->name, NULL, "vjchan's XDP program is there");
 }
@@ -232,7 +228,7 @@ static void look_at_driver(const struct link *l)
 		doctor_say(FINDING_NOTE, l->name, NULL, "driver %s; the kernel doesn't say what it can do with XDP (Linux 6.3)",
 			   l->driver);
 	else if ((f & XDP_BASIC) == 0)
-		doctor_say(FINDING_NOTE, l->name, NULL, "driver %s has no XDP: works by the kernel's generic mode, slower", l->driver);
+		doctor_say(FINDING_NOTE, l->name, NULL, "driver %s has no XDP: frames are taken from the kernel (tc), slower", l->driver);
 	else
 		doctor_say(FINDING_OK, l->name, NULL, "driver %s: native XDP%s%s", l->driver,
 			   (f & XDP_REDIRECT_OUT) != 0 ? ", redirects" : "",

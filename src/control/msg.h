@@ -222,8 +222,7 @@ struct ctl_close {
 enum {
 	CTL_INTERFACE_GONE = 1,	     /* INTERFACE_NEWS: detached */
 	CTL_INTERFACE_ZERO_COPY = 2, /* the device reads and writes the frames itself */
-	CTL_INTERFACE_GENERIC = 4,   /* the driver has no XDP: the kernel's slower substitute */
-	CTL_INTERFACE_TC = 8,	     /* by a filter of tc, XDP's place is or may be somebody else's; ATTACH: that is wanted */
+	CTL_INTERFACE_TC = 4,	     /* frames come by a filter of tc, not by XDP; ATTACH: that is wanted */
 };
 
 /* An interface and, where it is an application's, its channel there. Requests: @ifindex or @name, and @key. */

@@ -118,49 +118,42 @@ static uint32_t xdp_there(uint32_t ifindex)
 	return bpf_xdp_query_id((int)ifindex, 0, &id) == 0 ? id : 0;
 }
 
-static void xdp_detach(uint32_t ifindex, const char *dir, enum if_hook hook)
+static void xdp_detach(uint32_t ifindex, const char *dir)
 {
 	LIBBPF_OPTS(bpf_xdp_attach_opts, opts);
-	uint32_t id = xdp_there(ifindex), mode = hook == IF_HOOK_GENERIC ? XDP_FLAGS_SKB_MODE : XDP_FLAGS_DRV_MODE;
+	uint32_t id = xdp_there(ifindex);
 
 	opts.old_prog_fd = id != 0 ? pinned_with_id(dir, PIN_XDP, id) : -ENOENT;
 	if (opts.old_prog_fd < 0)
 		return;
-	bpf_xdp_detach((int)ifindex, XDP_FLAGS_REPLACE | mode, &opts);
+	bpf_xdp_detach((int)ifindex, XDP_FLAGS_REPLACE | XDP_FLAGS_DRV_MODE, &opts);
 	close(opts.old_prog_fd);
 }
 
 /* @old_fd: what is there now, and ours; -1: nothing may be there */
-static int xdp_set(uint32_t ifindex, int prog_fd, int old_fd, enum if_hook *ret_hook)
+static int xdp_set(uint32_t ifindex, int prog_fd, int old_fd)
 {
 	LIBBPF_OPTS(bpf_xdp_attach_opts, opts);
 	uint32_t how = XDP_FLAGS_UPDATE_IF_NOEXIST;
-	int r;
 
 	if (old_fd >= 0) {
 		opts.old_prog_fd = old_fd;
 		how = XDP_FLAGS_REPLACE;
 	}
-	*ret_hook = IF_HOOK_NATIVE;
-	r = bpf_xdp_attach((int)ifindex, prog_fd, how | XDP_FLAGS_DRV_MODE, &opts);
-	if (r < 0 && r != -EBUSY && r != -EEXIST && r != -EPERM) {
-		*ret_hook = IF_HOOK_GENERIC;
-		r = bpf_xdp_attach((int)ifindex, prog_fd, how | XDP_FLAGS_SKB_MODE, &opts);
-	}
-	return r == -EEXIST ? -EBUSY : r;
+	return bpf_xdp_attach((int)ifindex, prog_fd, how | XDP_FLAGS_DRV_MODE, &opts);
 }
 
-static int xdp_attach(uint32_t ifindex, const char *dir, int prog_fd, int old_fd, enum if_hook *ret_hook)
+static int xdp_attach(uint32_t ifindex, const char *dir, int prog_fd, int old_fd)
 {
 	int r = pin_before(dir, PIN_XDP, prog_fd);
 
 	if (r == 0)
-		r = xdp_set(ifindex, prog_fd, old_fd, ret_hook);
+		r = xdp_set(ifindex, prog_fd, old_fd);
 	if (r < 0)
 		return r;
 	r = pin_after(dir, PIN_XDP);
 	if (r < 0) /* one that no vjd would know as its own must not stay */
-		xdp_detach(ifindex, dir, *ret_hook);
+		xdp_detach(ifindex, dir);
 	return r;
 }
 
@@ -261,26 +254,31 @@ static int tc_attach(uint32_t ifindex, const char *dir, int prog_fd)
 
 /* ---- together */
 
+static int to_tc(uint32_t ifindex, const char *pin_dir, int prog_fd)
+{
+	int r = tc_attach(ifindex, pin_dir, prog_fd);
+
+	if (r == 0)
+		xdp_detach(ifindex, pin_dir);
+	return r;
+}
+
 int if_hook_attach(uint32_t ifindex, const char *pin_dir, const struct if_hook_progs *progs, bool at_tc, enum if_hook *ret_hook)
 {
 	uint32_t id = xdp_there(ifindex);
 	int r = -EBUSY, old_fd = id != 0 ? pinned_with_id(pin_dir, PIN_XDP, id) : -1;
 
 	at_tc |= (id != 0 && old_fd < 0) || is_ours(pin_dir, PIN_TC, tc_there(ifindex));
+	*ret_hook = IF_HOOK_XDP;
 	if (!at_tc)
-		r = xdp_attach(ifindex, pin_dir, progs->xdp_fd, old_fd, ret_hook);
-	/* or somebody was faster */
-	if (r == -EBUSY) {
-		r = tc_attach(ifindex, pin_dir, progs->tc_fd);
-		if (r == 0 && old_fd >= 0) {
-			xdp_detach(ifindex, pin_dir, IF_HOOK_NATIVE);
-			xdp_detach(ifindex, pin_dir, IF_HOOK_GENERIC);
-		}
-		*ret_hook = IF_HOOK_TC;
-	}
+		r = xdp_attach(ifindex, pin_dir, progs->xdp_fd, old_fd);
 	if (old_fd >= 0)
 		close(old_fd);
-	return r;
+	if (r == 0 || r == -EPERM)
+		return r;
+	/* not wanted, not to be had, or somebody was faster */
+	*ret_hook = IF_HOOK_TC;
+	return to_tc(ifindex, pin_dir, progs->tc_fd);
 }
 
 bool if_hook_holds(uint32_t ifindex, const char *pin_dir, enum if_hook hook)
@@ -295,5 +293,5 @@ void if_hook_detach(uint32_t ifindex, const char *pin_dir, enum if_hook hook)
 	if (hook == IF_HOOK_TC)
 		tc_detach(ifindex, pin_dir);
 	else
-		xdp_detach(ifindex, pin_dir, hook);
+		xdp_detach(ifindex, pin_dir);
 }

@@ -2,10 +2,12 @@
 /*
  * if_hook.h - where dispatch hangs at an interface
  *
- * In the driver (XDP), or where that can't, in the kernel's generic XDP; but there is one place for XDP at an interface, and who has it first
- * keeps it. Behind somebody else's XDP program dispatch is a filter of tc at ingress: the other sees every frame before, as it
- * did, and what it passes on is looked at. Nothing of it is touched, whatever holds it there (netlink, a bpf_link, libxdp's dispatcher).
- * It costs a packet of the kernel's for each frame.
+ * In the driver (XDP). But there is one place for XDP at an interface, and who has it first keeps it. Behind somebody else's XDP program
+ * dispatch is a filter of tc at ingress: the other sees every frame before, as it did, and what it passes on is looked at. Nothing of it
+ * is touched, whatever holds it there (netlink, a bpf_link, libxdp's dispatcher). It costs a packet of the kernel's for each frame.
+ *
+ * So it is where the driver has no XDP, or refuses it, too: VLANs, macvlan. Generic XDP would be no help: what GRO has joined
+ * at the device below is one frame to it, longer than any channel takes; tc redirects it as a packet, which is taken apart again.
  *
  * Whoever takes the place of XDP by force later is told from ours by the pin, and dispatch moves behind it. It does not move back by
  * itself: a program that is replaced by its owner would find its place taken.
@@ -18,7 +20,7 @@
 
 #include "base/types.h"
 
-enum if_hook { IF_HOOK_NATIVE, IF_HOOK_GENERIC, IF_HOOK_TC };
+enum if_hook { IF_HOOK_XDP, IF_HOOK_TC };
 
 struct if_hook_progs {
 	int xdp_fd, tc_fd;

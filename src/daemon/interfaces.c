@@ -43,9 +43,7 @@ void iface_describe(const struct iface *i, struct ctl_interface *ret)
 	*ret = (struct ctl_interface){
 		.ifindex = i->ifindex,
 		.mtu = i->mtu,
-		.flags = i->dispatch.hook == IF_HOOK_TC	     ? CTL_INTERFACE_TC :
-			 i->dispatch.hook == IF_HOOK_GENERIC ? CTL_INTERFACE_GENERIC :
-							       0u,
+		.flags = i->dispatch.hook == IF_HOOK_TC ? CTL_INTERFACE_TC : 0u,
 	};
 	memcpy(ret->mac, i->mac, sizeof(ret->mac));
 	ctl_name_set(ret->name, i->name);
@@ -308,18 +306,6 @@ static int attach(struct interfaces *s, const char *name, bool at_tc, struct ifa
 	return 0;
 }
 
-static const char *hook_text(const struct iface *i)
-{
-	switch (i->dispatch.hook) {
-	case IF_HOOK_GENERIC:
-		return ", its driver has no XDP of its own";
-	case IF_HOOK_TC:
-		return ", at tc";
-	default:
-		return "";
-	}
-}
-
 enum ctl_refusal interfaces_attach(struct vjd *d, const char *name, bool at_tc, struct ctl_interface *ret_interface)
 {
 	struct interfaces *s = d->interfaces;
@@ -336,7 +322,7 @@ enum ctl_refusal interfaces_attach(struct vjd *d, const char *name, bool at_tc, 
 	}
 	iface_describe(i, ret_interface);
 	if (interfaces_cnt(d) > before) {
-		log_info(d->cfg.log, "%s: attached%s", name, hook_text(i));
+		log_info(d->cfg.log, "%s: attached%s", name, i->dispatch.hook == IF_HOOK_TC ? ", at tc" : "");
 		tell_all(s, i, 0);
 	}
 	return CTL_REFUSAL_NONE;

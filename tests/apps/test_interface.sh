@@ -207,26 +207,6 @@ ping_is_fine 10.77.0.2
 "$vj" detach eth0 2>"$tmp/err" && fail "detached twice"
 grep -q "detach eth0: it isn't attached" "$tmp/err" || fail "a second detach says: $(cat "$tmp/err")"
 
-# ---- an interface whose driver has no XDP: the kernel's substitute does, and that is said
-
-if ip -n "$server" link add slow0 link eth0 type macvlan mode bridge 2>/dev/null; then
-	ip -n "$server" addr add 10.78.0.2/24 dev slow0
-	ip -n "$server" link set slow0 up
-	ip -n "$client" addr add 10.78.0.1/24 dev eth0
-	# eth0 would answer for it as well
-	ip -n "$client" neigh add 10.78.0.2 dev eth0 lladdr "$(ip -n "$server" -o link show slow0 |
-		sed 's/.*ether \([0-9a-f:]*\) .*/\1/')"
-	"$vj" attach slow0 | grep -q "its driver has no XDP" || fail "the mode of an interface is not said"
-	start generic.log "${on_server[@]}" "$vj" run -- python3 -m http.server 7091 --bind :: --directory "$tmp"
-	until_true has_lease 7091
-	"$vj" status | grep -q '^slow0 .*python3.* generic ' || fail "no channel at slow0"
-	[ "$(at_client curl -sm 5 http://10.78.0.2:7091/hello)" = hello ] || fail "nothing comes through generic XDP"
-	at_client curl -sm 20 http://10.78.0.2:7091/value | cmp - "$tmp/value" || fail "a large file through generic XDP"
-	"$vj" detach slow0 >/dev/null
-	at_server ip link show slow0 | grep -q xdp && fail "a program is left at slow0"
-	kill "${pids[-1]}"
-	until_true no_channels
-fi
 kill $vjd
 wait $vjd || fail "vjd ends with $?: $(tail -5 "$tmp/vjd.log")"
 [ -e "$VJ_SOCKET.d" ] && fail "vjd leaves its directory: $(ls "$VJ_SOCKET.d")"

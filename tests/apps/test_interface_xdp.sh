@@ -84,7 +84,7 @@ head -c 300000 /dev/urandom | base64 -w 0 >"$tmp/value"
 foreign_on
 start_vjd
 "$vj" attach eth0 >"$tmp/out" || fail "not attached behind another program: $(cat "$tmp/vjd.log")"
-grep -q "eth0: channels are offered, MTU 1500; behind XDP, at tc" "$tmp/out" || fail "attach says: $(cat "$tmp/out")"
+grep -q "eth0: channels are offered, MTU 1500; by tc" "$tmp/out" || fail "attach says: $(cat "$tmp/out")"
 start redis.log "${on_server[@]}" "$vj" run -- redis-server --port 7000 --bind 0.0.0.0 :: --protected-mode no --save '' --dir "$tmp"
 start echo.log "${on_server[@]}" "$vj" run -- python3 "$tmp/echo.py"
 until_true has_lease 7000
@@ -163,7 +163,7 @@ PY
 start link.log "${on_server[@]}" python3 "$tmp/link.py" "$bpf/foreign_xdp" "$(ip -n "$server" -o link show eth0 | cut -d: -f1)"
 link=${pids[-1]}
 until_true grep -q linked "$tmp/link.log"
-"$vj" attach eth0 | grep -q "behind XDP, at tc" || fail "not attached behind a link: $(cat "$tmp/vjd.log")"
+"$vj" attach eth0 | grep -q "by tc" || fail "not attached behind a link: $(cat "$tmp/vjd.log")"
 until_true is_at tc
 serves "behind a program held by a link" foreign
 "$vj" detach eth0 >/dev/null
@@ -188,7 +188,7 @@ foreign_off
 
 "$vj" attach eth0 >/dev/null
 until_true is_at native
-"$vj" attach --tc eth0 | grep -q "at tc" || fail "attach --tc of what is attached"
+"$vj" attach --tc eth0 | grep -q "by tc" || fail "attach --tc of what is attached"
 until_true is_at tc
 [ "$(xdp_id)" = 0 ] || fail "with --tc a program is left at XDP"
 serves "with --tc"
