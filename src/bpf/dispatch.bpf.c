@@ -33,6 +33,8 @@ int vj_dispatch(struct xdp_md *ctx)
 		return XDP_PASS;
 	reason = policy_dispatch(&maps, &frame, 0, cfg, &app);
 	count(reason);
+	if (reason == POLICY_DROP_MAC)
+		return XDP_DROP;
 	/* An application that has just gone: the kernel answers as for any closed port. */
 	return app ? (int)bpf_redirect_map(&devs, app, XDP_PASS) : XDP_PASS;
 }
@@ -60,6 +62,8 @@ int vj_dispatch_tc(struct __sk_buff *skb)
 	vlan = skb->vlan_present ? skb->vlan_tci & 0xfff : 0;
 	reason = policy_dispatch(&maps, &frame, vlan, cfg, &app);
 	count(reason);
+	if (reason == POLICY_DROP_MAC)
+		return TC_ACT_SHOT;
 	ifindex = app ? bpf_map_lookup_elem(&devs, &app) : NULL;
 	return ifindex ? (int)bpf_redirect(*ifindex, 0) : TC_ACT_UNSPEC;
 }

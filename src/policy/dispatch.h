@@ -64,10 +64,24 @@ VJ_INLINE enum policy_reason policy_late(const struct policy_maps *m, const stru
 	return v.icmp_error && *ret_app ? POLICY_TO_ICMP : reason;
 }
 
+/*
+ * Not to our MAC address, as far as we know: the kernel knows first when the interface gets another one. What it got then of a connection
+ * of an application's it would reset; so that is lost, and sent again, when we know too.
+ */
+VJ_INLINE enum policy_reason policy_other_mac(const struct policy_maps *m, const struct policy_frame *f,
+					      const struct policy_eth *eth)
+{
+	struct policy_view v;
+
+	if (policy_ip(f, eth, true, &v) == POLICY_IP_OK && v.frag == POLICY_FRAG_NONE && policy_goes_on(m, &v.flow, v.syn))
+		return POLICY_DROP_MAC;
+	return POLICY_PASS_MAC;
+}
+
 /**
  * policy_dispatch() - What to do with a frame from the wire
  * @vlan:    id of a tag that is in the frame no more, around those that are; 0: none
- * @ret_app: whose it is; 0: the kernel's
+ * @ret_app: whose it is; 0: the kernel's, or if the reason is POLICY_DROP_MAC nobody's
  */
 VJ_INLINE enum policy_reason policy_dispatch(const struct policy_maps *m, const struct policy_frame *f, uint32_t vlan,
 					     const struct policy_dispatch_cfg *cfg, uint32_t *ret_app)
@@ -90,7 +104,7 @@ VJ_INLINE enum policy_reason policy_dispatch(const struct policy_maps *m, const 
 	key.mac = eth.dst;
 	app = policy_map_find(m->macs, &key);
 	if (!app || !policy_alive(m, *app))
-		return POLICY_PASS_MAC;
+		return policy_other_mac(m, f, &eth);
 	*ret_app = *app;
 	return POLICY_TO_MAC;
 }

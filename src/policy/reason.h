@@ -31,6 +31,7 @@ enum policy_fate {
 	X(PASS_TYPE,      "pass_type",      PASS, "neither IPv4 nor IPv6")                                    \
 	X(PASS_GROUP,     "pass_group",     PASS, "broadcast or multicast")                                   \
 	X(PASS_MAC,       "pass_mac",       PASS, "for a MAC address that is not ours")                       \
+	X(DROP_MAC,       "drop_mac",       DROP, "for a MAC address that is not ours, of a flow of an application") \
 	X(PASS_ADDR,      "pass_addr",      PASS, "for an IP address that is not this host's")                \
 	X(PASS_PORT,      "pass_port",      PASS, "for a port that no application has")                       \
 	X(PASS_FLOW,      "pass_flow",      PASS, "of a connection that the kernel has had before")           \

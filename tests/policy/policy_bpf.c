@@ -115,7 +115,7 @@ static void load_anew(void)
 	step_setup(set, dispatch->obj);
 }
 
-static void run_dispatch(const struct bpf_program *prog, uint32_t take, uint32_t pass)
+static void run_dispatch(const struct bpf_program *prog, uint32_t take, uint32_t pass, uint32_t drop)
 {
 	uint8_t buf[STEP_FRAME_MAX];
 
@@ -128,7 +128,8 @@ static void run_dispatch(const struct bpf_program *prog, uint32_t take, uint32_t
 		if (prog == dispatch->progs.vj_dispatch_tc && step_build(&step->frame, buf) < (step->frame.v6 ? TC_RUN_MIN_V6 : TC_RUN_MIN_V4))
 			continue;
 		verdict = run(prog, dispatch->maps.counters, &step->frame, &reason);
-		expect(step, reason, verdict, step->app ? take : pass);
+		expect(step, reason, verdict,
+		       policy_reason_fate(step->reason) == POLICY_FATE_DROP ? drop : step->app ? take : pass);
 	}
 }
 
@@ -136,14 +137,14 @@ static void test_dispatch(void **state)
 {
 	(void)state;
 	configure();
-	run_dispatch(dispatch->progs.vj_dispatch, XDP_REDIRECT, XDP_PASS);
+	run_dispatch(dispatch->progs.vj_dispatch, XDP_REDIRECT, XDP_PASS, XDP_DROP);
 }
 
 static void test_dispatch_tc(void **state)
 {
 	(void)state;
 	load_anew();
-	run_dispatch(dispatch->progs.vj_dispatch_tc, TC_ACT_REDIRECT, (uint32_t)TC_ACT_UNSPEC);
+	run_dispatch(dispatch->progs.vj_dispatch_tc, TC_ACT_REDIRECT, (uint32_t)TC_ACT_UNSPEC, TC_ACT_SHOT);
 }
 
 /* As `app`'s own: devices of all others are away, then only its own is. */

@@ -361,6 +361,9 @@ const struct step dispatch_steps[] = {
 
 	{ "accepted", TCP(PORT_TCP, .src_port = 5, .flags = TCP_SYN), POLICY_TO_PORT, 1 },
 	{ "listener closed, connection stays", TCP(PORT_TCP, .src_port = 5), POLICY_TO_FLOW, 1, CHANGE_LISTENER_CLOSED },
+	{ "and when the interface's MAC address is another", TCP(PORT_TCP, .src_port = 5, .dst_mac = MAC_OTHER), POLICY_DROP_MAC, 0 },
+	{ "but nothing else is lost", TCP(PORT_TCP, .src_port = 7, .dst_mac = MAC_OTHER), POLICY_PASS_MAC, 0 },
+	{ "nor what begins", TCP(PORT_TCP, .src_port = 5, .flags = TCP_SYN, .dst_mac = MAC_OTHER), POLICY_PASS_MAC, 0 },
 	{ "no new one", TCP(PORT_TCP, .src_port = 6, .flags = TCP_SYN), POLICY_PASS_PORT, 0 },
 	{ "nor what was never one", TCP(PORT_TCP, .src_port = 6), POLICY_PASS_PORT, 0 },
 	{ "the kernel has the port now", TCP(PORT_TCP, .src_port = 5, .flags = TCP_SYN), POLICY_PASS_PORT, 0 },
