@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* Socket addresses of the program to endpoints and back. IPv4-mapped IPv6 becomes IPv4: one endpoint, one form. */
-#include "lib/iflink.h"
+#include "lib/link.h"
 #include "lib/priv.h"
 
 #include <errno.h>
@@ -65,7 +65,7 @@ struct ip_addr addr_source_for(const struct vj_link *link, const struct ip_addr 
 {
 	struct ip_addr source;
 
-	if (link->ifl && iflink_leads_to(link->ifl, remote, &source))
+	if (link->kind->leads_to(link, remote, &source))
 		return source;
 	if (ip_addr_is_v4(remote) && ip_addr_is_loopback(remote))
 		return ip_addr_from_v4(be32(0x7f000001));

@@ -114,7 +114,7 @@ static void control_offer(struct vj *vj, const struct ctl_interface *said)
 	if (gone && link) {
 		link_kill(link, VJ_CHANNEL_ERR_PEER_GONE, false);
 	} else if (link) {
-		link_mtu_changed(link, said->mtu);
+		link_interface_changed(link, said);
 		return;
 	}
 	if (!slot)
@@ -140,7 +140,7 @@ static void control_resolved(const struct vj *vj, const struct ctl_neighbour *sa
 	struct vj_link *link = link_by_ifindex(vj, said->ifindex);
 
 	if (link)
-		iflink_resolved(link->ifl, said);
+		link_resolved(link, said);
 }
 
 static void control_event(struct vj *vj, const struct ctl_msg *msg, const int fds[CTL_FDS_MAX])
@@ -151,7 +151,7 @@ static void control_event(struct vj *vj, const struct ctl_msg *msg, const int fd
 		break;
 	case CTL_PEER_GONE:
 		for (unsigned i = 0; i < vj->link_cnt; i++)
-			if (vj->links[i]->channel_id == msg->close.channel_id && !vj->links[i]->ifl)
+			if (vj->links[i]->channel_id == msg->close.channel_id)
 				link_peer_gone(vj->links[i]);
 		break;
 	case CTL_LEASE_GONE:

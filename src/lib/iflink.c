@@ -18,7 +18,7 @@
 /* Less than this no packet is made for a route: as in the stack, where ICMP says so. */
 #define ROUTE_MTU_MIN_V4 552u
 #define ROUTE_MTU_MIN_V6 1280u
-#define WAIT_NS UINT64_C(3000000000)	/* a frame, for its neighbour: about what the kernel takes to give up */
+#define WAIT_NS UINT64_C(6000000000)	/* a frame, for its neighbour: vjd says by then that it does not answer */
 #define REASK_NS UINT64_C(1000000000)	/* have the same neighbour looked for, or at, not more often */
 
 enum {
@@ -168,26 +168,43 @@ static void collect(struct iflink *ifl)
 		drop_first(ifl);
 }
 
-void iflink_resolved(struct iflink *ifl, const struct ctl_neighbour *said)
+/* Taken out of the ring first: the stack may send on being told. */
+static void fail_waiting(struct iflink *ifl, const struct ip_addr *hop, const struct iflink_unreachable *tell)
+{
+	struct waiting failed[WAITING_MAX];
+	unsigned cnt = 0;
+
+	for (unsigned i = 0; i < ifl->waiting_cnt; i++) {
+		struct waiting *w = waiting_at(ifl, i);
+
+		if (w->len == 0 || !ip_addr_eq(&w->hop, hop))
+			continue;
+		failed[cnt++] = *w;
+		*w = (struct waiting){ 0 };
+	}
+	collect(ifl);
+	for (unsigned i = 0; i < cnt; i++) {
+		tell->fn(tell->arg, failed[i].data + ETH_HDR_BYTES, failed[i].len - ETH_HDR_BYTES);
+		free(failed[i].data);
+	}
+}
+
+void iflink_resolved(struct iflink *ifl, const struct ctl_neighbour *said, const struct iflink_unreachable *tell)
 {
 	struct ip_addr addr = ip_addr_from_v6(said->addr);
 	struct asked *a = &ifl->asked[slot_of(&addr)];
-	unsigned cnt = ifl->waiting_cnt;
 
 	if (said->ifindex != ifl->said.ifindex)
 		return;
-	if (!said->failed && ip_addr_eq(&a->addr, &addr))
-		a->waits = false; /* answered: should it be forgotten again, it is asked for again at once */
-	for (unsigned i = 0; i < cnt; i++) {
-		struct waiting *w = waiting_at(ifl, i);
-
-		if (!ip_addr_eq(&w->hop, &addr))
-			continue;
-		if (said->failed)
-			w->len = 0;
-		else
-			send_waiting(ifl, w);
+	if (ip_addr_eq(&a->addr, &addr))
+		a->waits = false; /* answered: should it be wanted again, it is asked for again at once */
+	if (said->failed) {
+		fail_waiting(ifl, &addr, tell);
+		return;
 	}
+	for (unsigned i = 0, cnt = ifl->waiting_cnt; i < cnt; i++)
+		if (ip_addr_eq(&waiting_at(ifl, i)->hop, &addr))
+			send_waiting(ifl, waiting_at(ifl, i));
 	vj_channel_tx_publish(afxdp_channel(ifl->xdp));
 	collect(ifl);
 }
@@ -403,6 +420,15 @@ void iflink_forget(struct iflink *ifl)
 struct vj_channel *iflink_channel(const struct iflink *ifl)
 {
 	return afxdp_channel(ifl->xdp);
+}
+
+void iflink_mac_changed(struct iflink *ifl, const uint8_t mac[static 6])
+{
+	memcpy(ifl->said.mac, mac, sizeof(ifl->said.mac));
+	memset(ifl->hops, 0, sizeof(ifl->hops)); /* those to this host lead to it */
+	for (unsigned i = 0; i < ifl->waiting_cnt; i++)
+		if (waiting_at(ifl, i)->len != 0)
+			memcpy(waiting_at(ifl, i)->data + 6, mac, 6);
 }
 
 const struct ctl_interface *iflink_said(const struct iflink *ifl)

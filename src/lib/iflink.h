@@ -7,7 +7,7 @@
  * address in the frame, and kept in a small cache that counts as long as the table hasn't changed.
  *
  * A frame for a neighbour that isn't known waits here, as it does in the kernel: some for each link, copied out of the channel's frames,
- * until vjd says that the kernel has found it, or for WAIT_NS at most.
+ * until vjd says that the kernel has found it, or that it does not answer, which the stack is told; or for WAIT_NS at most.
  */
 #ifndef LIB_IFLINK_H
 #define LIB_IFLINK_H
@@ -36,7 +36,10 @@ void iflink_forget(struct iflink *ifl);
 
 struct vj_channel *iflink_channel(const struct iflink *ifl);
 
-/** iflink_said() - What vjd said of it: key, MTU, addresses */
+/** iflink_mac_changed() - The interface has another address: of what waits, too */
+void iflink_mac_changed(struct iflink *ifl, const uint8_t mac[static 6]);
+
+/** iflink_said() - What vjd said of it: key, addresses */
 const struct ctl_interface *iflink_said(const struct iflink *ifl);
 
 /** iflink_fd() - The socket: readable when frames have come */
@@ -61,8 +64,14 @@ struct iflink_too_big {
  */
 const struct iflink_too_big *iflink_too_big(struct iflink *ifl);
 
-/** iflink_resolved() - A neighbour was found, or doesn't answer: what waits for it is sent, or dropped */
-void iflink_resolved(struct iflink *ifl, const struct ctl_neighbour *said);
+/* Who hears of a packet, from its IP header on, that can't be delivered. */
+struct iflink_unreachable {
+	void (*fn)(void *arg, const uint8_t *packet, uint32_t len);
+	void *arg;
+};
+
+/** iflink_resolved() - A neighbour was found, or doesn't answer: what waits for it is sent, or dropped, and that is told */
+void iflink_resolved(struct iflink *ifl, const struct ctl_neighbour *said, const struct iflink_unreachable *tell);
 
 /**
  * iflink_flush() - Before sleep: have the kernel take what it hasn't yet, and drop what has waited too long

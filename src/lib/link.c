@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* link.c - the glue between a channel and the stack; birth and death of both */
+/* link.c - the glue between a channel and the stack; birth and death of both, of what leads to a peer */
 #include "channel/area_map.h"
 #include "channel/bell.h"
 #include "channel/sys.h"
 #include "driver/pcap.h"
-#include "lib/iflink.h"
+#include "lib/link.h"
 #include "lib/move.h"
 #include "lib/own_fd.h"
 
@@ -66,7 +66,7 @@ static inline void link_dirty(struct vj_link *link)
 	link->vj->dirty = link;
 }
 
-static bool op_tx_get(void *drv, struct link_frame *ret_frame)
+bool link_tx_get(void *drv, struct link_frame *ret_frame)
 {
 	struct vj_link *link = drv;
 
@@ -83,7 +83,7 @@ static bool op_tx_get(void *drv, struct link_frame *ret_frame)
 	return true;
 }
 
-static void op_tx_put(void *drv, const struct link_frame *frame)
+void link_tx_put(void *drv, const struct link_frame *frame)
 {
 	struct vj_link *link = drv;
 	struct vj_buf buf = buf_of(frame);
@@ -93,7 +93,7 @@ static void op_tx_put(void *drv, const struct link_frame *frame)
 	link_dirty(link);
 }
 
-static void op_tx_unget(void *drv, const struct link_frame *frame)
+void link_tx_unget(void *drv, const struct link_frame *frame)
 {
 	struct vj_link *link = drv;
 	struct vj_buf buf = buf_of(frame);
@@ -109,7 +109,7 @@ void link_give_back(struct vj_link *link)
 	link->freed_cnt = 0;
 }
 
-static void op_rx_free(void *drv, const struct link_frame *frame)
+void link_rx_free(void *drv, const struct link_frame *frame)
 {
 	struct vj_link *link = drv;
 
@@ -123,10 +123,10 @@ static void op_rx_link(void *drv, const struct link_frame *frame)
 	move_input(drv, frame->data, frame->len);
 }
 
-static const struct link_ops link_channel_ops = { .tx_get = op_tx_get,
-						  .tx_put = op_tx_put,
-						  .tx_unget = op_tx_unget,
-						  .rx_free = op_rx_free,
+static const struct link_ops link_channel_ops = { .tx_get = link_tx_get,
+						  .tx_put = link_tx_put,
+						  .tx_unget = link_tx_unget,
+						  .rx_free = link_rx_free,
 						  .rx_link = op_rx_link };
 
 bool link_send(struct vj_link *link, const void *bytes, uint32_t len)
@@ -135,28 +135,13 @@ bool link_send(struct vj_link *link, const void *bytes, uint32_t len)
 
 	if (link->dead)
 		return true; /* into a closed channel nothing goes */
-	if (!op_tx_get(link, &frame))
+	if (!link_tx_get(link, &frame))
 		return false;
 	memcpy(frame.data, bytes, len);
 	frame.len = len;
-	op_tx_put(link, &frame);
+	link_tx_put(link, &frame);
 	return true;
 }
-
-/* On an interface each frame has a next hop of its own. */
-static void op_tx_put_addressed(void *drv, const struct link_frame *frame)
-{
-	struct vj_link *link = drv;
-
-	if (likely(iflink_address(link->ifl, frame->data, frame->len)))
-		op_tx_put(drv, frame);
-	else
-		op_tx_unget(drv, frame);
-}
-
-static const struct link_ops link_interface_ops = {
-	.tx_get = op_tx_get, .tx_put = op_tx_put_addressed, .tx_unget = op_tx_unget, .rx_free = op_rx_free
-};
 
 /* ---- frames ---------------------------------------------------------------------------------------------------- */
 
@@ -173,22 +158,6 @@ static void link_check(struct vj_link *link)
 	link_kill(link, why, true);
 }
 
-/* Routes that carry less than the interface. */
-static VJ_COLD unsigned link_tell_too_big(const struct vj_link *link)
-{
-	const struct iflink_too_big *t;
-	unsigned cnt = 0;
-
-	/* what is sent meanwhile may be too big again, of another flow: no more than once round */
-	while (cnt < RX_BATCH && (t = iflink_too_big(link->ifl)) != NULL) {
-		struct iflink_too_big one = *t;
-
-		stack_too_big(link->vj->stack, link->stack_id, one.packet, one.len, one.mtu);
-		cnt++;
-	}
-	return cnt;
-}
-
 bool link_rx(struct vj_link *link)
 {
 	struct vj *vj = link->vj;
@@ -197,8 +166,8 @@ bool link_rx(struct vj_link *link)
 
 	if (link->raw)
 		return false;
-	if (unlikely(link->ifl != NULL))
-		total = link_tell_too_big(link);
+	if (unlikely(link->has_news))
+		total = link->kind->tell_news(link);
 	do {
 		n = vj_channel_rx(link->ch, &bufs[0].buf, RX_BATCH);
 		if (!n)
@@ -295,14 +264,8 @@ static void link_close_fds(const struct vj_link *link)
 		own_fd_close(link->fds[i]);
 }
 
-static void link_free(struct vj_link *link)
+static void peer_free(struct vj_link *link)
 {
-	if (link->ifl) {
-		bell_set_del(link->vj->bell_fd, iflink_fd(link->ifl));
-		iflink_close(link->ifl);
-		free(link);
-		return;
-	}
 	/* The peer has the same eventfd: closing ours doesn't take it out of the bell. */
 	bell_set_del(link->vj->bell_fd, link->fds[CTL_FD_WAKE_ME]);
 	vj_channel_detach(link->ch);
@@ -312,7 +275,7 @@ static void link_free(struct vj_link *link)
 	free(link);
 }
 
-static int links_grow(struct vj *vj)
+int links_grow(struct vj *vj)
 {
 	unsigned room = vj->link_room ? 2 * vj->link_room : 8;
 	struct vj_link **more;
@@ -326,6 +289,8 @@ static int links_grow(struct vj *vj)
 	vj->link_room = room;
 	return 0;
 }
+
+static const struct link_kind link_peer_kind;
 
 static void link_tell_vjd(struct vj *vj, uint32_t channel_id, enum vj_channel_error why)
 {
@@ -344,6 +309,7 @@ int link_open(struct vj *vj, const struct ctl_channel *msg, const int fds[CTL_FD
 		return -ENOMEM;
 	}
 	link->vj = vj;
+	link->kind = &link_peer_kind;
 	link->said = *msg;
 	link->channel_id = msg->id;
 	link->raw = msg->proto == CTL_PROTO_RAW;
@@ -358,94 +324,13 @@ int link_open(struct vj *vj, const struct ctl_channel *msg, const int fds[CTL_FD
 	if (err) {
 		lib_log(vj, LOG_ERR, "channel %u to process %d: %s", msg->id, msg->peer_pid, strerror(-err));
 		link_tell_vjd(vj, msg->id, VJ_CHANNEL_ERR_CLOSED);
-		link_free(link);
+		peer_free(link);
 		return err;
 	}
 	vj->links[vj->link_cnt++] = link;
 	vj->raw_cnt += link->raw;
 	*ret_link = link;
 	return 0;
-}
-
-/* ---- birth, at an interface ------------------------------------------------------------------------------------ */
-
-static uint32_t link_interface_mtu(const struct vj_link *link, uint32_t mtu)
-{
-	return min_u32(mtu, vj_channel_room(link->ch) - ETH_HEADER_BYTES);
-}
-
-void link_mtu_changed(struct vj_link *link, uint32_t mtu)
-{
-	if (stack_link_mtu_set(link->vj->stack, link->stack_id, link_interface_mtu(link, mtu)) < 0)
-		lib_log(link->vj, LOG_WARNING, "interface %s: the MTU %u can't be used", iflink_said(link->ifl)->name, mtu);
-}
-
-static int link_join_stack_interface(struct vj_link *link)
-{
-	const struct ctl_interface *said = iflink_said(link->ifl);
-	struct link_config cfg = {
-		.ops = &link_interface_ops,
-		.drv = link,
-		.mtu = link_interface_mtu(link, said->mtu),
-		.rx_hold_max = said->frame_cnt / 4, /* half of those to receive in */
-		.rx_frames = said->frame_cnt / 2,
-	};
-
-	memcpy(cfg.mac, said->mac, 6);
-	return stack_link_add(link->vj->stack, &cfg, &link->stack_id);
-}
-
-static int link_attach_interface(struct vj_link *link, const struct ctl_interface *said, const int fds[CTL_FDS_MAX])
-{
-	struct vj *vj = link->vj;
-	int err = iflink_open(vj, said, fds, &link->ifl);
-
-	if (err)
-		return err;
-	link->ch = iflink_channel(link->ifl);
-	link->freed_max = min_u32(max_u32(said->frame_cnt / 32, 1), LINK_BATCH);
-	err = links_grow(vj);
-	if (!err)
-		err = bell_set_add(vj->bell_fd, iflink_fd(link->ifl), 0);
-	return err ? err : link_join_stack_interface(link);
-}
-
-int link_open_interface(struct vj *vj, const struct ctl_interface *said, const int fds[CTL_FDS_MAX])
-{
-	struct vj_link *link = calloc(1, sizeof(*link));
-	int err;
-
-	if (!link) {
-		for (unsigned i = 0; i < CTL_FDS_MAX; i++)
-			own_fd_close(fds[i]);
-		return -ENOMEM;
-	}
-	link->vj = vj;
-	err = link_attach_interface(link, said, fds);
-	if (err) {
-		lib_log(vj, LOG_ERR, "interface %s: %s", said->name, strerror(-err));
-		if (link->ifl)
-			link_free(link);
-		else
-			free(link);
-		return err;
-	}
-	lib_log(vj, LOG_NOTICE, "interface %s: channel of %u frames, %s", said->name, said->frame_cnt,
-		said->flags & CTL_INTERFACE_ZERO_COPY ? "zero-copy" : "copied by the kernel");
-	vj->links[vj->link_cnt++] = link;
-	if (vj->ifl_cnt++ == 0) {
-		vj->ports.block_cnt = 0; /* vjd has taken them back: on an interface they must be ours alone */
-		lib_host_settings(vj);
-	}
-	return 0;
-}
-
-struct vj_link *link_by_ifindex(const struct vj *vj, uint32_t ifindex)
-{
-	for (unsigned i = 0; i < vj->link_cnt; i++)
-		if (vj->links[i]->ifl && !vj->links[i]->dead && iflink_said(vj->links[i]->ifl)->ifindex == ifindex)
-			return vj->links[i];
-	return NULL;
 }
 
 /* ---- death ----------------------------------------------------------------------------------------------------- */
@@ -496,8 +381,7 @@ static void link_bury(struct vj_link *link)
 		stack_link_del(vj->stack, link->stack_id, ECONNRESET);
 	link_publish_all(vj); /* takes the link off the list; into a closed channel nothing goes */
 	vj->raw_cnt -= link->raw;
-	vj->ifl_cnt -= link->ifl != NULL;
-	link_free(link);
+	link->kind->free(link);
 }
 
 void link_reap(struct vj *vj)
@@ -516,31 +400,17 @@ void link_reap(struct vj *vj)
 	vj->link_cnt = kept;
 }
 
-/* A new vjd knows it by its key, and has a table of its own. */
-static void link_restate_interface(struct vj_link *link)
-{
-	const struct ctl_interface *said = iflink_said(link->ifl);
-	struct vj *vj = link->vj;
-	struct ctl_interface now;
-	int fds[CTL_FDS_MAX];
-	int err = control_done(vj, ctl_client_interface(vj->ctl, said->ifindex, said->key, &now, fds));
-
-	if (!err)
-		err = iflink_take_table(link->ifl, fds[CTL_FD_HOST]);
-	if (!err)
-		link_mtu_changed(link, now.mtu);
-	if (err && err != -ENOTCONN) {
-		lib_log(vj, LOG_WARNING, "interface %s: the channel is gone: %s", said->name, strerror(-err));
-		link_kill(link, VJ_CHANNEL_ERR_PEER_GONE, false);
-	}
-}
-
-static void link_restate(struct vj_link *link)
+static void peer_restate(struct vj_link *link, bool same_run)
 {
 	struct vj *vj = link->vj;
 	struct ctl_channel now;
-	int err = control_done(vj, ctl_client_hold(vj->ctl, &link->said, &now));
+	int err;
 
+	if (same_run) {
+		link_peer_gone(link);
+		return;
+	}
+	err = control_done(vj, ctl_client_hold(vj->ctl, &link->said, &now));
 	if (!err)
 		link->channel_id = now.id;
 	else if (err == -ENOENT)
@@ -557,27 +427,52 @@ void link_restate_all(struct vj *vj, bool same_run)
 
 		if (link->dead || link->channel_id || vj_channel_error(link->ch) != VJ_CHANNEL_ERR_NONE)
 			continue;
-		if (link->ifl && !same_run)
-			link_restate_interface(link);
-		else if (same_run)
-			link_peer_gone(link);
-		else
-			link_restate(link);
+		link->kind->restate(link, same_run);
 	}
 }
 
-void link_forget(struct vj_link *link)
+static void peer_forget(struct vj_link *link)
 {
-	if (link->ifl) {
-		iflink_forget(link->ifl);
-		free(link);
-		return;
-	}
 	/* The area isn't mapped in a forked child (MADV_DONTFORK): free the private half, touch no ring. */
 	vj_channel_detach(link->ch);
 	link_close_fds(link);
 	free(link);
 }
+
+void link_forget(struct vj_link *link)
+{
+	link->kind->forget(link);
+}
+
+/* Where addresses are is for vjd to say. */
+static bool peer_leads_to(const struct vj_link *link, const struct ip_addr *dst, struct ip_addr *ret_source)
+{
+	(void)link;
+	(void)dst;
+	(void)ret_source;
+	return false;
+}
+
+static uint64_t peer_routes_seq(const struct vj_link *link)
+{
+	(void)link;
+	return 0;
+}
+
+static bool peer_may_sleep(struct vj_link *link)
+{
+	(void)link;
+	return true;
+}
+
+static const struct link_kind link_peer_kind = {
+	.may_sleep = peer_may_sleep,
+	.leads_to = peer_leads_to,
+	.routes_seq = peer_routes_seq,
+	.restate = peer_restate,
+	.forget = peer_forget,
+	.free = peer_free,
+};
 
 /* ---- look-up --------------------------------------------------------------------------------------------------- */
 

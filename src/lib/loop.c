@@ -3,7 +3,7 @@
 #include "channel/bell.h"
 #include "channel/sys.h"
 #include "driver/pcap.h"
-#include "lib/iflink.h"
+#include "lib/link.h"
 #include "lib/move.h"
 
 #include <errno.h>
@@ -133,7 +133,7 @@ bool vj_arm(struct vj *vj, int64_t *ret_timeout_ns)
 		link_give_back(link);
 		link->raw_starved |= link->raw && want_tx;
 
-		if ((link->ifl && !iflink_flush(link->ifl)) || !vj_channel_arm(link->ch, want_tx)) {
+		if (!link->kind->may_sleep(link) || !vj_channel_arm(link->ch, want_tx)) {
 			links_disarm(vj, i);
 			return false;
 		}

@@ -44,6 +44,7 @@ struct vj_link {
 	struct link_id stack_id; /* valid unless raw */
 	struct ctl_channel said; /* what vjd said of it: to be stated to a later one */
 	uint32_t channel_id;	 /* vjd's number for it; 0: vjd is away, or a later one doesn't know it; or @ifl */
+	const struct link_kind *kind; /* link.h */
 	struct iflink *ifl;	 /* the other end is an interface, see iflink.h; NULL: a peer */
 	int fds[CTL_CHANNEL_FDS]; /* area, wake peer, wake me */
 	void *area;
@@ -53,6 +54,7 @@ struct vj_link {
 	bool raw_new;		 /* raw: the program has not been told of it yet */
 	bool raw_error_told;
 	bool raw_starved;	 /* raw: slept without a frame to send in */
+	bool has_news;		 /* see struct link_kind */
 	bool dirty;		 /* on vj->dirty: frames queued, not published */
 	struct vj_link *dirty_next;
 	unsigned freed_cnt, freed_max, spare_cnt, spare_next;
@@ -90,7 +92,7 @@ struct route {
 	uint32_t owners; /* ROUTE_ALL: how many; ROUTE_MISS: how often in a row */
 	uint64_t asked_ns; /* ROUTE_MISS: the last time */
 	struct vj_link *link; /* NULL: @owners have one each */
-	uint64_t table_seq; /* of an interface's link: when it was found */
+	uint64_t table_seq; /* of an interface's link: when it was found; else 0 */
 };
 
 /* Interfaces that vjd offers, and at which we have no channel (yet). */
@@ -187,8 +189,10 @@ struct ip_addr addr_source_for(const struct vj_link *link, const struct ip_addr 
 int link_open(struct vj *vj, const struct ctl_channel *msg, const int fds[CTL_FDS_MAX], struct vj_link **ret_link);
 /* The same at an interface. Takes the descriptors in any case. Return: 0; errors of iflink_open() */
 int link_open_interface(struct vj *vj, const struct ctl_interface *said, const int fds[CTL_FDS_MAX]);
-/* vjd says that the interface's MTU is another. */
-void link_mtu_changed(struct vj_link *link, uint32_t mtu);
+/* vjd says that the interface's MTU or MAC address is another. */
+void link_interface_changed(struct vj_link *link, const struct ctl_interface *now);
+/* vjd has found a neighbour, or given it up. */
+void link_resolved(struct vj_link *link, const struct ctl_neighbour *said);
 struct vj_link *link_by_ifindex(const struct vj *vj, uint32_t ifindex);
 bool link_rx(struct vj_link *link);
 void link_publish_dirty(struct vj *vj);

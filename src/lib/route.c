@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* route.c - which link leads to an endpoint, and which port to use there */
 #include "base/time.h"
-#include "lib/iflink.h"
+#include "lib/link.h"
 #include "lib/priv.h"
 
 #include <errno.h>
@@ -106,21 +106,21 @@ int route_join(struct vj *vj, uint32_t app_id, int32_t pid, struct vj_link **ret
 static struct vj_link *route_by_interface(const struct vj *vj, const struct ip_addr *addr)
 {
 	for (unsigned i = 0; i < vj->link_cnt; i++)
-		if (vj->links[i]->ifl && !vj->links[i]->dead && iflink_leads_to(vj->links[i]->ifl, addr, NULL))
+		if (!vj->links[i]->dead && vj->links[i]->kind->leads_to(vj->links[i], addr, NULL))
 			return vj->links[i];
 	return NULL;
 }
 
 static bool route_is_current(const struct route *r)
 {
-	return !r->link || !r->link->ifl || r->table_seq == iflink_table_seq(r->link->ifl);
+	return !r->link || !r->table_seq || r->table_seq == r->link->kind->routes_seq(r->link);
 }
 
 static void route_remember_interface(struct vj *vj, uint8_t proto, const struct endpoint *remote, struct vj_link *link)
 {
 	*route_slot(vj, proto, remote, ROUTE_ALL) = (struct route){
 		.remote = *remote, .proto = proto, .owner = ROUTE_ALL, .owners = 1, .link = link,
-		.table_seq = iflink_table_seq(link->ifl),
+		.table_seq = link->kind->routes_seq(link),
 	};
 }
 

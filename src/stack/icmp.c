@@ -163,7 +163,8 @@ static void icmp_error_input(struct stack *s, const struct pkt *pkt, const struc
 	icmp_deliver(s, quote.ip.proto, &error);
 }
 
-void stack_too_big(struct stack *s, struct link_id link, const void *packet, size_t len, uint32_t mtu)
+/* Of the host's own, about a packet of ours. */
+static void icmp_own_error(struct stack *s, struct link_id link, const void *packet, size_t len, int err, uint32_t mtu)
 {
 	struct icmp_view icmp = { .version = *(const uint8_t *)packet >> 4 };
 	struct icmp_quote quote;
@@ -176,12 +177,22 @@ void stack_too_big(struct stack *s, struct link_id link, const void *packet, siz
 		.local = { .addr = ip_src(&quote.ip), .port = quote.src_port },
 		.remote = { .addr = ip_dst(&quote.ip), .port = quote.dst_port },
 		.tcp_seq = quote.tcp_seq,
-		.err = EMSGSIZE,
+		.err = err,
 		.own = true,
 		.mtu = max_u32(mtu, pmtu_min(icmp.version == 4)),
 		.quoted_len = quote.pkt_len,
 	};
 	icmp_deliver(s, quote.ip.proto, &error);
+}
+
+void stack_too_big(struct stack *s, struct link_id link, const void *packet, size_t len, uint32_t mtu)
+{
+	icmp_own_error(s, link, packet, len, EMSGSIZE, mtu);
+}
+
+void stack_unreachable(struct stack *s, struct link_id link, const void *packet, size_t len)
+{
+	icmp_own_error(s, link, packet, len, EHOSTUNREACH, 0);
 }
 
 void icmp_input(struct stack *s, struct pkt *pkt)

@@ -71,6 +71,16 @@ int stack_link_mtu_set(struct stack *s, struct link_id link_id, uint32_t mtu)
 	return 0;
 }
 
+void stack_link_mac_set(struct stack *s, struct link_id link_id, const uint8_t mac[static 6])
+{
+	struct link *link = link_find(&s->links, link_id.v);
+
+	if (link == NULL)
+		return;
+	memcpy(link->mac.bytes, mac, sizeof(link->mac.bytes));
+	memcpy(link->head4 + 6, mac, 6);
+}
+
 void stack_link_del(struct stack *s, struct link_id link_id, int err)
 {
 	struct link *link = link_find(&s->links, link_id.v);

@@ -167,6 +167,9 @@ int stack_link_add(struct stack *s, const struct link_config *cfg, struct link_i
  */
 int stack_link_mtu_set(struct stack *s, struct link_id link, uint32_t mtu);
 
+/** stack_link_mac_set() - Our address on it is another, of the next frames in both directions */
+void stack_link_mac_set(struct stack *s, struct link_id link, const uint8_t mac[static 6]);
+
 /**
  * stack_link_del() - The far end is gone: every connection of the link fails with @err (ECONNRESET, ENETDOWN ...) after
  * what was received in order; frames held are copied or freed, none is used after return
@@ -182,6 +185,15 @@ void stack_link_del(struct stack *s, struct link_id link, int err);
  * smaller. Not from within link_ops.
  */
 void stack_too_big(struct stack *s, struct link_id link, const void *packet, size_t len, uint32_t mtu);
+
+/**
+ * stack_unreachable() - The neighbour to which a packet had to go does not answer
+ * @packet: as for stack_too_big()
+ *
+ * As if a router had said "host unreachable": a connection that does not stand yet fails with EHOSTUNREACH, another one tries on (RFC 1122
+ * 4.2.3.9), datagrams are lost. Not from within link_ops.
+ */
+void stack_unreachable(struct stack *s, struct link_id link, const void *packet, size_t len);
 
 /** stack_link_writable() - tx_get() may succeed again: continue output that waited */
 void stack_link_writable(struct stack *s, struct link_id link);

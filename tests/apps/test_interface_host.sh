@@ -287,6 +287,34 @@ ip -n "$client" addr add fd77::1/64 dev eth0 nodad 2>/dev/null || true
 connection_lives "after its peer got another MAC address"
 fetch http://10.77.0.1:7090/hello || fail "the other way, after its peer got another MAC address"
 
+# ---- one that does not answer: connect() fails as the kernel's does, when the kernel has given up
+cat >"$tmp/nobody.py" <<'PY'
+import errno, socket, sys, time
+for addr in "10.77.0.99", "fd77::99":
+	begin = time.monotonic()
+	s = socket.socket(socket.AF_INET6 if ":" in addr else socket.AF_INET)
+	s.settimeout(20)
+	try:
+		s.connect((addr, 7090))
+		sys.exit("connected")
+	except OSError as e:
+		assert e.errno == errno.EHOSTUNREACH, (addr, e)
+	took = time.monotonic() - begin
+	assert 1 < took < 6, f"{addr}: {took} s"
+PY
+at_server python3 "$tmp/nobody.py" || fail "the kernel does it otherwise"
+at_server cat /proc/net/snmp | grep -E '^Tcp: [0-9]' | awk '{ print $6 }' >"$tmp/opens" # by the kernel's TCP
+at_server "$vj" run -- python3 "$tmp/nobody.py" || fail "a neighbour that does not answer"
+[ "$(at_server cat /proc/net/snmp | grep -E '^Tcp: [0-9]' | awk '{ print $6 }')" = "$(cat "$tmp/opens")" ] || fail "it was the kernel that tried"
+
+# ---- the interface gets another MAC address
+ip -n "$server" link set eth0 address 02:00:00:77:00:02
+ip -n "$client" neigh flush dev eth0
+connection_lives "after the interface got another MAC address" 100000
+fetch http://10.77.0.1:7090/hello || fail "the other way, after the interface got another MAC address"
+answers_at fd77::2 || fail "a new connection after the interface got another MAC address"
+[ "$(ip -n "$client" -o neigh show 10.77.0.2 | sed 's/.*lladdr \([0-9a-f:]*\) .*/\1/')" = 02:00:00:77:00:02 ] || fail "the client does not know it"
+
 # ---- a smaller MTU: new connections tell it to their peers; then on both sides
 segment_bytes() {
 	at_client python3 -c '
