@@ -192,7 +192,8 @@ VJ_API int vj_accept(struct vj *vj, struct vj_listener l, uint64_t cookie, struc
  * @local:  Source, NULL or port 0: chosen
  *
  * The first connection to a peer blocks for an answer of vjd, which makes the channel.
- * Return: 0; -EHOSTUNREACH: no application owns that endpoint (it may be the kernel's: use a kernel socket); -EACCES: another
+ * Return: 0; -EHOSTUNREACH: no application owns that endpoint (it may be the kernel's: use a kernel socket);
+ * -ENETUNREACH: which way leads there only the kernel knows (rules of routing, several hops): likewise; -EACCES: another
  * user's; -EADDRNOTAVAIL: no port left; -EADDRINUSE: these endpoints are connected already; -ENOTCONN: vjd is gone and no channel to that peer
  * is known; -ENOSPC, -ENOMEM, -EMFILE: limits; -EAFNOSUPPORT, -EINVAL; -EAGAIN: the peer is hung.
  */

@@ -112,15 +112,33 @@ static bool is_local(const struct view *v, const struct counts *c, const struct 
 	return false;
 }
 
-static bool find_prefix(const struct view *v, const struct counts *c, const struct ip_addr *dst,
+static bool is_of_same_route(const struct host_prefix *a, const struct host_prefix *b)
+{
+	return (a->flags & b->flags & HOST_PREFIX_SEVERAL) != 0 && a->prefix_len == b->prefix_len && a->metric == b->metric &&
+	       ip_addr_eq(&a->dest, &b->dest);
+}
+
+/* The first that matches; but of several hops one at @ifindex, if there is one. */
+static bool find_prefix(const struct view *v, const struct counts *c, const struct ip_addr *dst, uint32_t ifindex,
 			struct host_prefix *ret_prefix)
 {
-	for (uint32_t i = 0; i < c->route_cnt; i++) {
-		VIEW_GET(v, routes[i], ret_prefix);
-		if (ret_prefix->prefix_len <= 128 && ip_addr_prefix_eq(&ret_prefix->dest, dst, ret_prefix->prefix_len))
+	struct host_prefix p;
+	uint32_t i = 0;
+
+	do {
+		if (i == c->route_cnt)
+			return false;
+		VIEW_GET(v, routes[i++], ret_prefix);
+	} while (ret_prefix->prefix_len > 128 || !ip_addr_prefix_eq(&ret_prefix->dest, dst, ret_prefix->prefix_len));
+	p = *ret_prefix;
+	while (p.ifindex != ifindex && i < c->route_cnt) {
+		VIEW_GET(v, routes[i++], &p);
+		if (!is_of_same_route(&p, ret_prefix))
 			return true;
 	}
-	return false;
+	if (p.ifindex == ifindex)
+		*ret_prefix = p;
+	return true;
 }
 
 /* ---- choosing a source */
@@ -170,7 +188,7 @@ static struct ip_addr choose_source(const struct view *v, const struct counts *c
 
 /* ---- questions */
 
-static void look_up(const struct view *v, const struct ip_addr *dst, struct host_route *ret)
+static void look_up(const struct view *v, const struct ip_addr *dst, uint32_t ifindex, struct host_route *ret)
 {
 	struct counts c = view_counts(v);
 	struct host_interface ifc;
@@ -181,10 +199,11 @@ static void look_up(const struct view *v, const struct ip_addr *dst, struct host
 		ret->kind = HOST_ROUTE_LOCAL;
 		return;
 	}
-	if (ip_addr_is_multicast(dst) || ip_addr_is_broadcast(dst) || !find_prefix(v, &c, dst, &p) || p.ifindex == 0 ||
+	if (ip_addr_is_multicast(dst) || ip_addr_is_broadcast(dst) || !find_prefix(v, &c, dst, ifindex, &p) || p.ifindex == 0 ||
 	    !find_interface(v, &c, p.ifindex, &ifc))
 		return;
 	ret->kind = HOST_ROUTE_UNICAST;
+	ret->inexact = (c.flags & (HOST_TABLE_RULES | HOST_TABLE_TRUNCATED)) != 0 || (p.flags & HOST_PREFIX_SEVERAL) != 0;
 	ret->ifindex = p.ifindex;
 	ret->mtu = p.mtu != 0 ? min_u32(p.mtu, ifc.mtu) : ifc.mtu;
 	ret->if_flags = ifc.flags;
@@ -192,13 +211,14 @@ static void look_up(const struct view *v, const struct ip_addr *dst, struct host
 	ret->source = ip_addr_is_any(&p.source) ? choose_source(v, &c, ret, dst) : p.source;
 }
 
-int host_table_route(const struct host_table *t, const struct ip_addr *dst, struct host_route *ret_route)
+int host_table_route(const struct host_table *t, const struct ip_addr *dst, uint32_t ifindex,
+		     struct host_route *ret_route)
 {
 	for (unsigned i = 0; i < RETRY_MAX; i++) {
 		struct view v = view_begin(t);
 		struct host_route route;
 
-		look_up(&v, dst, &route);
+		look_up(&v, dst, ifindex, &route);
 		if (view_holds(&v)) {
 			*ret_route = route;
 			return 0;

@@ -16,7 +16,8 @@
  * All words are atomic and read one by one, into private memory; nothing is used in place.
  *
  * One routing table: the kernel's `main`, and `local` by way of the addresses. Where `ip rule` says more than the default
- * three rules, HOST_TABLE_RULES is set, and where an entry found no room, HOST_TABLE_TRUNCATED.
+ * three rules, HOST_TABLE_RULES is set, and where an interface, address or route found no room, HOST_TABLE_TRUNCATED: then, and where a
+ * route has several hops, the kernel may send elsewhere than is found here (@inexact of a route).
  */
 #ifndef CONTROL_HOST_TABLE_H
 #define CONTROL_HOST_TABLE_H
@@ -28,7 +29,7 @@
 
 enum {
 	HOST_TABLE_MAGIC = 0x766a6874, /* "vjht" */
-	HOST_TABLE_VERSION = 1,
+	HOST_TABLE_VERSION = 2,
 	HOST_INTERFACE_MAX = 64,
 	HOST_ADDR_MAX = 512,
 	HOST_ROUTE_MAX = 2048,
@@ -57,6 +58,8 @@ struct host_addr {
 	uint8_t pad[2];
 };
 
+enum { HOST_PREFIX_SEVERAL = 1 }; /* one of several hops, which the kernel chooses from by flow; each has an entry */
+
 /* In the order in which they are to be tried: longest prefix first, then by metric. */
 struct host_prefix {
 	struct ip_addr dest;
@@ -66,7 +69,8 @@ struct host_prefix {
 	uint32_t metric;
 	uint32_t mtu; /* 0: the interface's */
 	uint8_t prefix_len; /* of 128: IPv4's /n is 96 + n */
-	uint8_t pad[3];
+	uint8_t flags; /* HOST_PREFIX_* */
+	uint8_t pad[2];
 };
 
 /* RFC 4861 7.3.2 has these names; the kernel uses them for ARP too. */
@@ -133,6 +137,7 @@ enum host_route_kind {
 struct host_route {
 	enum host_route_kind kind;
 	/* UNICAST only: */
+	bool inexact; /* a way, but the kernel may take another one for this flow */
 	uint32_t ifindex;
 	uint32_t mtu;	       /* of the route or the interface, whichever is less */
 	uint32_t if_flags;     /* HOST_IF_* of the interface */
@@ -145,9 +150,11 @@ struct host_route {
  *
  * As the kernel decides, with the preferred source of the route, else by the interface: IPv4 an address in whose subnet the
  * hop is, IPv6 by RFC 6724 section 5 rules 2, 3 and 8. Multicast and broadcast have no route here.
+ * @ifindex: of several hops one at this interface; 0: the first
  * Return: 0; -EAGAIN: the table changed too often while it was read
  */
-int host_table_route(const struct host_table *t, const struct ip_addr *dst, struct host_route *ret_route);
+int host_table_route(const struct host_table *t, const struct ip_addr *dst, uint32_t ifindex,
+		     struct host_route *ret_route);
 
 /**
  * host_table_neighbour() - What is known of a neighbour

@@ -23,7 +23,6 @@ enum {
 	EVENTS_BYTES = 65536,
 	EVENTS_ROOM_BYTES = 4 << 20, /* what the kernel may keep for us while we do something else */
 	DUMP_TRIES = 5,
-	RULES_DEFAULT = 5, /* IPv4: local, main, default; IPv6: local, main */
 	ATTACHED_MAX = HOST_INTERFACE_MAX,
 	TOLD_MAX = 64,
 };
@@ -36,7 +35,7 @@ struct host_watch {
 	int table_fd;
 	struct host_table *table;
 	struct host_image image;   /* as published, or more recent */
-	unsigned neighbour_cnt, rule_cnt;
+	unsigned neighbour_cnt;
 	bool reread, reread_neighbours; /* wanted */
 	bool neighbours_changed;	/* not published yet */
 	/* Neighbours of which is to be told, once the table has them: who is told looks there. */
@@ -103,7 +102,6 @@ static bool family_ok(uint8_t family)
 
 struct dump {
 	struct host_image *image;
-	unsigned rule_cnt;
 };
 
 static int take_link(const struct nlmsghdr *nlh, void *arg)
@@ -172,20 +170,6 @@ static uint32_t route_mtu(const struct nlattr *metrics)
 	return mtu;
 }
 
-/* Of several ways the first: the flows of one application don't share a load. */
-static void first_hop(const struct nlattr *multipath, uint8_t family, struct host_prefix *p)
-{
-	const struct rtnexthop *nh = multipath != NULL ? mnl_attr_get_payload(multipath) : NULL;
-	struct attrs a = { { NULL } };
-
-	if (nh == NULL || mnl_attr_get_payload_len(multipath) < sizeof(*nh) ||
-	    mnl_attr_get_payload_len(multipath) < nh->rtnh_len || nh->rtnh_len < sizeof(*nh))
-		return;
-	p->ifindex = (uint32_t)nh->rtnh_ifindex;
-	mnl_attr_parse_payload(nh + 1, nh->rtnh_len - sizeof(*nh), keep_attr, &a);
-	get_addr(a.at[RTA_GATEWAY], family, &p->gateway);
-}
-
 /* 172.16.0.0/12 by way of an IPv6 neighbour (RFC 5549). */
 static void gateway_of_other_family(const struct nlattr *via, struct host_prefix *p)
 {
@@ -204,6 +188,44 @@ static bool is_wanted(const struct rtmsg *rtm, const struct attrs *a)
 	       rtm->rtm_tos == 0 && rtm->rtm_src_len == 0 && (rtm->rtm_flags & (RTNH_F_DEAD | RTNH_F_LINKDOWN)) == 0;
 }
 
+static void add_route(struct host_image *im, const struct host_prefix *p)
+{
+	if (im->route_cnt == HOST_ROUTE_MAX)
+		im->flags |= HOST_TABLE_TRUNCATED;
+	else
+		im->routes[im->route_cnt++] = *p;
+}
+
+static bool is_whole(const struct rtnexthop *nh, size_t left)
+{
+	return left >= sizeof(*nh) && nh->rtnh_len >= sizeof(*nh) && nh->rtnh_len <= left;
+}
+
+/* An entry for each of several hops. Of one, which the kernel may write so, too: as any other route. */
+static void add_hops(struct host_image *im, const struct nlattr *multipath, uint8_t family, struct host_prefix p)
+{
+	const uint8_t *at = mnl_attr_get_payload(multipath);
+	size_t left = mnl_attr_get_payload_len(multipath);
+	const struct rtnexthop *nh;
+
+	for (nh = (const void *)at; is_whole(nh, left); nh = (const void *)at) {
+		size_t step = min_u64(RTNH_ALIGN(nh->rtnh_len), left);
+		struct attrs a = { { NULL } };
+
+		if (step < left)
+			p.flags = HOST_PREFIX_SEVERAL;
+		p.gateway = (struct ip_addr){ .bytes = { 0 } };
+		p.ifindex = (uint32_t)nh->rtnh_ifindex;
+		mnl_attr_parse_payload(nh + 1, nh->rtnh_len - sizeof(*nh), keep_attr, &a);
+		get_addr(a.at[RTA_GATEWAY], family, &p.gateway);
+		gateway_of_other_family(a.at[RTA_VIA], &p);
+		/* one that is down is no way, but may be one again without a word */
+		add_route(im, &p);
+		at += step;
+		left -= step;
+	}
+}
+
 static int take_route(const struct nlmsghdr *nlh, void *arg)
 {
 	struct host_image *im = ((struct dump *)arg)->image;
@@ -215,10 +237,6 @@ static int take_route(const struct nlmsghdr *nlh, void *arg)
 	attrs_of(nlh, sizeof(*rtm), &a);
 	if (!is_wanted(rtm, &a))
 		return MNL_CB_OK;
-	if (im->route_cnt == HOST_ROUTE_MAX) {
-		im->flags |= HOST_TABLE_TRUNCATED;
-		return MNL_CB_OK;
-	}
 	p.dest = family == AF_INET ? ip_addr_any_v4() : ip_addr_any_v6();
 	get_addr(a.at[RTA_DST], family, &p.dest);
 	get_addr(a.at[RTA_GATEWAY], family, &p.gateway);
@@ -227,20 +245,43 @@ static int take_route(const struct nlmsghdr *nlh, void *arg)
 	get_u32(a.at[RTA_OIF], &p.ifindex);
 	p.mtu = route_mtu(a.at[RTA_METRICS]);
 	p.prefix_len = (uint8_t)min_u32(rtm->rtm_dst_len + (family == AF_INET ? 96u : 0u), 128);
-	first_hop(a.at[RTA_MULTIPATH], family, &p);
 	gateway_of_other_family(a.at[RTA_VIA], &p);
 	if (rtm->rtm_type != RTN_UNICAST)
 		p.ifindex = 0;
-	im->routes[im->route_cnt++] = p;
+	if (a.at[RTA_MULTIPATH] != NULL)
+		add_hops(im, a.at[RTA_MULTIPATH], family, p);
+	else
+		add_route(im, &p);
 	return MNL_CB_OK;
 }
 
-static int count_rule(const struct nlmsghdr *nlh, void *arg)
+/* Any destination, any source, whatever the packet: its table, or 0 */
+static uint32_t table_of_all(const struct nlmsghdr *nlh, const struct fib_rule_hdr *rule)
+{
+	/* what says where a rule is, not whom it is for (FRA_TABLE, which FR_ACT_TO_TBL looks into; FRA_SUPPRESS_* hold nothing if -1) */
+	static const uint8_t harmless[] = { FRA_PRIORITY, FRA_TABLE, FRA_PROTOCOL, FRA_SUPPRESS_PREFIXLEN, FRA_SUPPRESS_IFGROUP };
+	uint32_t table = rule->table, none;
+	struct attrs a;
+
+	attrs_of(nlh, sizeof(*rule), &a);
+	get_u32(a.at[FRA_TABLE], &table);
+	if (rule->action != FR_ACT_TO_TBL || rule->dst_len != 0 || rule->src_len != 0 || rule->tos != 0 || rule->flags != 0 ||
+	    (get_u32(a.at[FRA_SUPPRESS_PREFIXLEN], &none) && none != UINT32_MAX))
+		return 0;
+	for (unsigned i = 0; i < ATTR_MAX; i++)
+		if (a.at[i] != NULL && memchr(harmless, (int)i, sizeof(harmless)) == NULL)
+			return 0;
+	return table;
+}
+
+/* Those that every host has; others are those of multicast routing. */
+static int take_rule(const struct nlmsghdr *nlh, void *arg)
 {
 	const struct fib_rule_hdr *rule = mnl_nlmsg_get_payload(nlh);
+	uint32_t table = family_ok(rule->family) ? table_of_all(nlh, rule) : RT_TABLE_MAIN;
 
-	/* others are those of multicast routing */
-	((struct dump *)arg)->rule_cnt += family_ok(rule->family);
+	if (table != RT_TABLE_LOCAL && table != RT_TABLE_MAIN && table != RT_TABLE_DEFAULT)
+		((struct dump *)arg)->image->flags |= HOST_TABLE_RULES;
 	return MNL_CB_OK;
 }
 
@@ -277,7 +318,7 @@ static int dump_all(struct host_watch *w, struct dump *d)
 	if (r == 0)
 		r = rtnl_dump(&w->rtnl, RTM_GETROUTE, AF_INET6, take_route, d);
 	if (r == 0)
-		r = rtnl_dump(&w->rtnl, RTM_GETRULE, AF_UNSPEC, count_rule, d);
+		r = rtnl_dump(&w->rtnl, RTM_GETRULE, AF_UNSPEC, take_rule, d);
 	return r;
 }
 
@@ -294,12 +335,9 @@ static int read_tables(struct host_watch *w)
 
 		im->interface_cnt = im->addr_cnt = im->route_cnt = im->flags = 0;
 		r = dump_all(w, &d);
-		w->rule_cnt = d.rule_cnt;
 	}
 	if (r == 0) {
 		qsort(im->routes, im->route_cnt, sizeof(im->routes[0]), route_order);
-		if (w->rule_cnt > RULES_DEFAULT)
-			im->flags |= HOST_TABLE_RULES;
 		mark_attached(w, im);
 		memcpy(&w->image, im, offsetof(struct host_image, neighbours));
 	}
@@ -365,10 +403,8 @@ static void set_neighbour(struct host_watch *w, const struct host_neighbour *n)
 		w->neighbour_cnt -= known;
 		return;
 	}
-	if (!known && w->neighbour_cnt >= HOST_NEIGHBOUR_MAX / 2) {
-		w->image.flags |= HOST_TABLE_TRUNCATED;
+	if (!known && w->neighbour_cnt >= HOST_NEIGHBOUR_MAX / 2)
 		return;
-	}
 	w->neighbour_cnt += !known;
 	*slot = *n;
 }

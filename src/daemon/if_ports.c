@@ -67,7 +67,7 @@ static struct policy_owner owners(const struct if_ports *p, const struct lease_t
 	struct policy_owner owner = { .cnt = 0 };
 	const struct lease *l = NULL;
 
-	while ((l = lease_next_at(leases, proto, at->port, l)) != NULL) {
+	while (p->exact && (l = lease_next_at(leases, proto, at->port, l)) != NULL) {
 		uint32_t nr = l->key.netns == p->netns && covers(&l->key, &at->addr) ? chan_of(p, l->app) : 0;
 
 		if (nr == 0 || !policy_may_port(policy_of(p->policy, l->key.uid), at->port) || owner.cnt == POLICY_OWNER_APPS_MAX)

@@ -19,6 +19,7 @@ struct if_ports {
 	const struct if_chan_list *chans;
 	const struct policy_conf *policy;
 	uint64_t netns; /* cookie of the interface's namespace: leases of others don't count */
+	bool exact;	/* the host table says all of how the kernel routes; else no lease counts, the kernel serves */
 };
 
 /** if_ports_sync_addrs() - The addresses of interface @ifindex */

@@ -97,7 +97,7 @@ static bool is_neighbour(const struct interfaces *s, uint32_t ifindex, const str
 
 	if (ip_addr_is_link_local(addr))
 		return true;
-	return host_table_route(host_watch_table(s->host), addr, &route) == 0 && route.kind == HOST_ROUTE_UNICAST &&
+	return host_table_route(host_watch_table(s->host), addr, ifindex, &route) == 0 && route.kind == HOST_ROUTE_UNICAST &&
 	       route.ifindex == ifindex && ip_addr_eq(&route.hop, addr);
 }
 

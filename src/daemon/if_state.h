@@ -40,6 +40,7 @@ struct interfaces {
 	TAILQ_HEAD(resolve_list, resolve) resolves; /* by @until_ns */
 	uint32_t resolve_cnt;
 	struct if_chan_list doomed; /* out of the maps and the books; their devices take the kernel a while, one at a time */
+	bool inexact; /* see struct if_ports; the last that was said of it */
 	uint32_t last_nr;
 	uint64_t adopt_until_ns; /* 0: nothing to be found again */
 	bool reserve_again; /* blocks have been given back: the kernel may have them */

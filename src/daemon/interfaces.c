@@ -31,10 +31,17 @@ struct iface *iface_by_index(const struct interfaces *s, uint32_t ifindex)
 	return NULL;
 }
 
+/* Does the host table say all of how the kernel routes? */
+static bool is_exact(const struct interfaces *s)
+{
+	return (host_watch_image(s->host)->flags & (HOST_TABLE_RULES | HOST_TABLE_TRUNCATED)) == 0;
+}
+
 struct if_ports iface_ports(const struct interfaces *s, const struct iface *i)
 {
 	return (struct if_ports){
-		.dispatch = &i->dispatch, .chans = &i->chans, .policy = s->d->policy, .netns = s->d->cfg.netns
+		.dispatch = &i->dispatch, .chans = &i->chans, .policy = s->d->policy, .netns = s->d->cfg.netns,
+		.exact = is_exact(s),
 	};
 }
 
@@ -146,11 +153,23 @@ static void follow(struct interfaces *s, struct iface *i, const struct host_inte
 
 static void iface_end(struct interfaces *s, struct iface *i);
 
+/* Rules of routing have come or gone: ports are the kernel's while it may answer by ways that applications don't know. */
+static void follow_rules(struct interfaces *s)
+{
+	if (s->inexact == !is_exact(s))
+		return;
+	s->inexact = !s->inexact;
+	log_info(s->d->cfg.log, s->inexact ? "the host has rules of routing, or more routes than fit: ports are left to the kernel" :
+					     "the host routes by its main table again: ports are given to channels");
+	interfaces_policy_changed(s->d);
+}
+
 static void host_changed(void *arg)
 {
 	struct interfaces *s = arg;
 	struct iface *i, *next;
 
+	follow_rules(s);
 	for (i = TAILQ_FIRST(&s->ifaces); i != NULL; i = next) {
 		const struct host_interface *now = host_watch_find(s->host, NULL, i->ifindex);
 

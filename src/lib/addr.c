@@ -65,7 +65,7 @@ struct ip_addr addr_source_for(const struct vj_link *link, const struct ip_addr 
 {
 	struct ip_addr source;
 
-	if (link->kind->leads_to(link, remote, &source))
+	if (link->kind->leads_to(link, remote, &source) != IFLINK_NO_WAY)
 		return source;
 	if (ip_addr_is_v4(remote) && ip_addr_is_loopback(remote))
 		return ip_addr_from_v4(be32(0x7f000001));

@@ -92,7 +92,7 @@ static enum hop_state find_hop(struct iflink *ifl, const struct ip_addr *dst, st
 	enum host_neighbour_state state;
 	struct host_route route;
 
-	if (host_table_route(ifl->table, dst, &route) < 0)
+	if (host_table_route(ifl->table, dst, ifl->said.ifindex, &route) < 0)
 		return HOP_NONE;
 	/* an address of this host that another application's channel has: the gate knows, the MAC doesn't matter */
 	if (route.kind == HOST_ROUTE_LOCAL) {
@@ -301,23 +301,23 @@ bool iflink_address(struct iflink *ifl, uint8_t *frame, uint32_t len)
 
 /* ---- routes */
 
-bool iflink_leads_to(const struct iflink *ifl, const struct ip_addr *dst, struct ip_addr *ret_source)
+enum iflink_way iflink_leads_to(const struct iflink *ifl, const struct ip_addr *dst, struct ip_addr *ret_source)
 {
 	struct host_route route;
 
-	if (host_table_route(ifl->table, dst, &route) < 0 || route.kind != HOST_ROUTE_UNICAST ||
+	if (host_table_route(ifl->table, dst, ifl->said.ifindex, &route) < 0 || route.kind != HOST_ROUTE_UNICAST ||
 	    route.ifindex != ifl->said.ifindex || ip_addr_is_any(&route.source))
-		return false;
+		return IFLINK_NO_WAY;
 	if (ret_source)
 		*ret_source = route.source;
-	return true;
+	return route.inexact ? IFLINK_PERHAPS : IFLINK_WAY;
 }
 
 bool iflink_is_local(const struct iflink *ifl, const struct ip_addr *dst)
 {
 	struct host_route route;
 
-	return host_table_route(ifl->table, dst, &route) == 0 && route.kind == HOST_ROUTE_LOCAL;
+	return host_table_route(ifl->table, dst, 0, &route) == 0 && route.kind == HOST_ROUTE_LOCAL;
 }
 
 uint64_t iflink_table_seq(const struct iflink *ifl)

@@ -79,8 +79,17 @@ void iflink_resolved(struct iflink *ifl, const struct ctl_neighbour *said, const
  */
 bool iflink_flush(struct iflink *ifl);
 
-/** iflink_leads_to() - Is this interface the way to @dst? @ret_source: the address to send from; NULL: of no interest */
-bool iflink_leads_to(const struct iflink *ifl, const struct ip_addr *dst, struct ip_addr *ret_source);
+enum iflink_way {
+	IFLINK_NO_WAY,
+	IFLINK_PERHAPS, /* a way, but the kernel may take another one: rules of routing, several hops */
+	IFLINK_WAY,
+};
+
+/**
+ * iflink_leads_to() - Is this interface the way to @dst?
+ * @ret_source: the address to send from; NULL: of no interest; untouched if there is no way
+ */
+enum iflink_way iflink_leads_to(const struct iflink *ifl, const struct ip_addr *dst, struct ip_addr *ret_source);
 
 /** iflink_is_local() - Is @dst an address of this host? */
 bool iflink_is_local(const struct iflink *ifl, const struct ip_addr *dst);

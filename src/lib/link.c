@@ -445,12 +445,12 @@ void link_forget(struct vj_link *link)
 }
 
 /* Where addresses are is for vjd to say. */
-static bool peer_leads_to(const struct vj_link *link, const struct ip_addr *dst, struct ip_addr *ret_source)
+static enum iflink_way peer_leads_to(const struct vj_link *link, const struct ip_addr *dst, struct ip_addr *ret_source)
 {
 	(void)link;
 	(void)dst;
 	(void)ret_source;
-	return false;
+	return IFLINK_NO_WAY;
 }
 
 static uint64_t peer_routes_seq(const struct vj_link *link)

@@ -7,6 +7,7 @@
 #ifndef LIB_LINK_H
 #define LIB_LINK_H
 
+#include "lib/iflink.h"
 #include "lib/priv.h"
 
 /* Bury, free and forget end the link's memory. */
@@ -15,8 +16,8 @@ struct link_kind {
 	unsigned (*tell_news)(struct vj_link *link);
 	/* Before sleep. false: something is to be done in a moment, and nobody will say so */
 	bool (*may_sleep)(struct vj_link *link);
-	/* Is it the way to @dst, by the host's routes? @ret_source: the address to send from; NULL: of no interest */
-	bool (*leads_to)(const struct vj_link *link, const struct ip_addr *dst, struct ip_addr *ret_source);
+	/* As iflink_leads_to() */
+	enum iflink_way (*leads_to)(const struct vj_link *link, const struct ip_addr *dst, struct ip_addr *ret_source);
 	/* Changes whenever leads_to() may answer otherwise; 0: it never does */
 	uint64_t (*routes_seq)(const struct vj_link *link);
 	/* vjd is back; @same_run: it has taken us for gone */

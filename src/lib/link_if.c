@@ -186,7 +186,7 @@ static bool if_may_sleep(struct vj_link *link)
 	return iflink_flush(link->ifl);
 }
 
-static bool if_leads_to(const struct vj_link *link, const struct ip_addr *dst, struct ip_addr *ret_source)
+static enum iflink_way if_leads_to(const struct vj_link *link, const struct ip_addr *dst, struct ip_addr *ret_source)
 {
 	return iflink_leads_to(link->ifl, dst, ret_source);
 }

@@ -43,6 +43,7 @@ enum report_way {
 	X(NOT_ACCEPTING, "nobody in this process has waited for a connection yet")                              \
 	X(UNUSED,        "no datagram has been exchanged with a program under vj run yet")                      \
 	X(NOT_LOCAL,     "the address is another host's, and no interface with channels is there, or no single one") \
+	X(ROUTES,        "the host has rules of routing (ip rule), or several hops lead there: only the kernel knows the way") \
 	X(NO_OWNER,      "no program under vj run has that address and port")                                   \
 	X(OWNER_GONE,    "the program that had that port on channels did not take the connection")              \
 	X(REFUSED,       "vjd refuses this user, or the port belongs to another user's program")                \

@@ -102,13 +102,26 @@ int route_join(struct vj *vj, uint32_t app_id, int32_t pid, struct vj_link **ret
 	return err ? err : route_link(vj, &channel, fds, ret_link);
 }
 
-/* The link of the interface by which the kernel would send; NULL: none, or it is an address of this host. */
-static struct vj_link *route_by_interface(const struct vj *vj, const struct ip_addr *addr)
+/*
+ * The link of the interface by which the kernel would send.
+ * Return: 0; -EHOSTUNREACH: none, or it is an address of this host; -ENETUNREACH: one of ours perhaps, as the kernel decides for each flow
+ */
+static int route_by_interface(const struct vj *vj, const struct ip_addr *addr, struct vj_link **ret_link)
 {
-	for (unsigned i = 0; i < vj->link_cnt; i++)
-		if (!vj->links[i]->dead && vj->links[i]->kind->leads_to(vj->links[i], addr, NULL))
-			return vj->links[i];
-	return NULL;
+	int err = -EHOSTUNREACH;
+
+	for (unsigned i = 0; i < vj->link_cnt; i++) {
+		struct vj_link *link = vj->links[i];
+		enum iflink_way way = link->dead ? IFLINK_NO_WAY : link->kind->leads_to(link, addr, NULL);
+
+		if (way == IFLINK_WAY) {
+			*ret_link = link;
+			return 0;
+		}
+		if (way == IFLINK_PERHAPS)
+			err = -ENETUNREACH;
+	}
+	return err;
 }
 
 static bool route_is_current(const struct route *r)
@@ -127,17 +140,15 @@ static void route_remember_interface(struct vj *vj, uint8_t proto, const struct 
 /* Not on this host, says vjd. The first time that this happens we may have no channel at any interface yet. */
 static int route_out(struct vj *vj, uint8_t proto, const struct endpoint *remote, struct vj_link **ret_link)
 {
-	struct vj_link *link;
+	int err;
 
 	if (proto == CTL_PROTO_RAW || ip_addr_is_loopback(&remote->addr))
 		return -EHOSTUNREACH;
 	control_want_interfaces(vj);
-	link = route_by_interface(vj, &remote->addr);
-	if (!link)
-		return -EHOSTUNREACH;
-	route_remember_interface(vj, proto, remote, link);
-	*ret_link = link;
-	return 0;
+	err = route_by_interface(vj, &remote->addr, ret_link);
+	if (!err)
+		route_remember_interface(vj, proto, remote, *ret_link);
+	return err;
 }
 
 /* vjd has said how many there are, and made a channel to that which @flow chooses. */
@@ -198,7 +209,7 @@ int route_find(struct vj *vj, uint8_t proto, const struct endpoint *remote, uint
 			return 0;
 		}
 	}
-	if (vj->ifl_cnt && proto != CTL_PROTO_RAW && (link = route_by_interface(vj, &remote->addr)) != NULL) {
+	if (vj->ifl_cnt && proto != CTL_PROTO_RAW && !route_by_interface(vj, &remote->addr, &link)) {
 		route_remember_interface(vj, proto, remote, link);
 		*ret_link = link;
 		return 0;
@@ -211,7 +222,7 @@ int route_find(struct vj *vj, uint8_t proto, const struct endpoint *remote, uint
 		err = route_out(vj, proto, remote, &link);
 	else if (!err)
 		route_remember_owners(vj, proto, remote, flow, owners, link);
-	if (err == -EHOSTUNREACH || err == -EACCES)
+	if (err == -EHOSTUNREACH || err == -EACCES || err == -ENETUNREACH)
 		route_remember_miss(vj, proto, remote, err);
 	if (!err)
 		*ret_link = link;

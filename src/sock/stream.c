@@ -520,7 +520,7 @@ static int connect_begin(int fd, struct sock *s, const struct sockaddr *addr, so
 	is_ours = sock_addr_is_ours(s, addr, len);
 	err = is_ours ? channel_connect(fd, s, addr, len) : -EHOSTUNREACH;
 	if (err) {
-		if (sock.strict && err != -EHOSTUNREACH)
+		if (sock.strict && err != -EHOSTUNREACH && err != -ENETUNREACH)
 			return -ENETDOWN;
 		sock_give_to_kernel(fd, s, is_ours ? why_of_error(err) : REPORT_WHY_NOT_LOCAL);
 		return 1;

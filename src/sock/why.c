@@ -57,6 +57,8 @@ enum report_why why_of_error(long err)
 	switch (err) {
 	case -EHOSTUNREACH:
 		return REPORT_WHY_NO_OWNER;
+	case -ENETUNREACH:
+		return REPORT_WHY_ROUTES;
 	case -EACCES:
 		return REPORT_WHY_REFUSED;
 	case -ENOENT:

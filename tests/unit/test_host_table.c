@@ -22,6 +22,17 @@ static struct ip_addr ip(const char *text)
 	return addr;
 }
 
+/* Two hops to 10.0.0.0/8, at interfaces 2 and 3 */
+static void add_hops(struct host_image *im)
+{
+	memmove(&im->routes[5], &im->routes[3], 3 * sizeof(im->routes[0]));
+	im->routes[3] = (struct host_prefix){ .dest = ip("10.0.0.0"), .prefix_len = 96 + 8, .ifindex = 2, .gateway = ip("192.0.2.7"),
+					      .flags = HOST_PREFIX_SEVERAL };
+	im->routes[4] = (struct host_prefix){ .dest = ip("10.0.0.0"), .prefix_len = 96 + 8, .ifindex = 3,
+					      .gateway = ip("198.51.100.7"), .flags = HOST_PREFIX_SEVERAL };
+	im->route_cnt += 2;
+}
+
 /* 192.0.2.0/24 and 2001:db8::/64 on link at interface 2, default by .1; 198.51.100.0/24 at interface 3 with a source. */
 static struct host_image *sample(void)
 {
@@ -65,7 +76,7 @@ static struct host_route route(const struct host_table *t, const char *dst)
 	struct ip_addr addr = ip(dst);
 	struct host_route r;
 
-	assert_int_equal(host_table_route(t, &addr, &r), 0);
+	assert_int_equal(host_table_route(t, &addr, 0, &r), 0);
 	return r;
 }
 
@@ -203,7 +214,7 @@ static void generations_do_not_mix(void **state)
 	while (read_cnt < 20000 || seen < 3) {
 		struct host_route r;
 
-		if (host_table_route(race.t, &dst, &r) != 0)
+		if (host_table_route(race.t, &dst, 0, &r) != 0)
 			continue;
 		read_cnt++;
 		assert_int_equal(r.mtu, 1000u + r.hop.bytes[15]);
@@ -217,13 +228,54 @@ static void generations_do_not_mix(void **state)
 	free(im);
 }
 
+static struct host_route route_by(const struct host_table *t, const char *dst, uint32_t ifindex)
+{
+	struct ip_addr addr = ip(dst);
+	struct host_route r;
+
+	assert_int_equal(host_table_route(t, &addr, ifindex, &r), 0);
+	return r;
+}
+
+static void ways_that_only_the_kernel_knows(void **state)
+{
+	static const struct { uint32_t wanted, got; const char *hop; } ways[] = {
+		{ 0, 2, "192.0.2.7" }, { 2, 2, "192.0.2.7" }, { 3, 3, "198.51.100.7" }, { 9, 2, "192.0.2.7" },
+	};
+	struct host_image *im = sample();
+	struct host_table *t;
+
+	(void)state;
+	add_hops(im);
+	t = table_of(im);
+	for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
+		struct host_route r = route_by(t, "10.1.2.3", ways[i].wanted);
+		struct ip_addr hop = ip(ways[i].hop);
+
+		assert_true(r.inexact);
+		assert_int_equal(r.ifindex, ways[i].got);
+		assert_true(ip_addr_eq(&r.hop, &hop));
+	}
+	assert_int_equal(route_by(t, "198.51.100.9", 2).ifindex, 3); /* one hop is where it is */
+	assert_false(route_by(t, "198.51.100.9", 2).inexact);
+	assert_false(route_by(t, "8.8.8.8", 0).inexact);
+	im->flags = HOST_TABLE_RULES;
+	host_table_publish(t, im);
+	assert_true(route_by(t, "8.8.8.8", 0).inexact);
+	im->flags = HOST_TABLE_TRUNCATED;
+	host_table_publish(t, im);
+	assert_true(route_by(t, "2001:db8::5", 0).inexact);
+	free(t);
+	free(im);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(routes_are_found),
 		cmocka_unit_test(an_empty_table_has_nothing),
 		cmocka_unit_test(neighbours_are_found),
-		cmocka_unit_test(generations_do_not_mix),
+		cmocka_unit_test(ways_that_only_the_kernel_knows), cmocka_unit_test(generations_do_not_mix),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
