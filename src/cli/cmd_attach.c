@@ -73,6 +73,8 @@ static int change(const char *socket, const char *name, enum ctl_client_attach h
 		return EXIT_OK;
 	}
 	printf("%s: channels are offered, MTU %u%s\n", said.name, said.mtu, (said.flags & CTL_INTERFACE_TC) != 0 ? "; by tc, which is slower than XDP" : "");
+	if ((said.flags & CTL_INTERFACE_RULES) != 0)
+		printf("%s: but ports are left to the kernel, for rules of routing or too many routes; see: ip rule\n", said.name);
 	/* a service that was reached through the kernel may not be reached through a channel: say so now */
 	doctor_faults_only();
 	doctor_interface(said.name, true);

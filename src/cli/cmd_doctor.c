@@ -5,7 +5,9 @@
 #include "lib/ctl_client.h"
 
 #include <errno.h>
+#include <jansson.h>
 #include <linux/bpf.h>
+#include <linux/capability.h>
 #include <linux/magic.h>
 #include <net/if.h>
 #include <stdarg.h>
@@ -22,12 +24,25 @@ enum {
 	KERNEL_MAJOR = 6, /* the oldest that vjchan is for, see README */
 	KERNEL_MINOR = 1,
 	CHANNEL_MIB = 8,
+	TEXT_BYTES = 512,
 };
 
-const struct opt doctor_opts[] = { { 0 } };
+struct doctor_options {
+	bool json;
+};
+
+const struct opt doctor_opts[] = {
+	{ .name = "json",
+	  .type = OPT_FLAG,
+	  .offset = offsetof(struct doctor_options, json),
+	  .help = "all in one JSON object: checks, each with what, finding (ok, note, BAD), text and mend" },
+	{ 0 },
+};
+_Static_assert(sizeof(struct doctor_options) <= CMD_OPTS_BYTES, "has to fit");
 
 static unsigned findings[FINDING_BAD + 1];
 static bool faults_only;
+static json_t *sheet; /* of --json; NULL: lines */
 
 void doctor_faults_only(void)
 {
@@ -37,18 +52,32 @@ void doctor_faults_only(void)
 void doctor_say(enum finding finding, const char *what, const char *mend, const char *fmt, ...)
 {
 	static const char *const words[] = { "ok", "note", "BAD" };
+	char text[TEXT_BYTES];
 	va_list ap;
 
 	findings[finding]++;
 	if (faults_only && finding == FINDING_OK)
 		return;
-	printf("%-5s %-14s ", words[finding], what);
 	va_start(ap, fmt);
-	vprintf(fmt, ap);
+	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	putchar('\n');
+	if (sheet != NULL) {
+		json_array_append_new(sheet, json_pack("{s:s, s:s, s:s, s:s?}", "what", what, "finding", words[finding], "text",
+						       text, "mend", mend));
+		return;
+	}
+	printf("%-5s %-14s %s\n", words[finding], what, text);
 	if (mend != NULL)
 		printf("%-20s mend: %s\n", "", mend);
+}
+
+static void print_sheet(void)
+{
+	json_t *root = json_pack("{s:o, s:b}", "checks", sheet, "works", findings[FINDING_BAD] == 0);
+
+	json_dumpf(root, stdout, JSON_INDENT(2));
+	putchar('\n');
+	json_decref(root);
 }
 
 /* ---- the kernel */
@@ -136,13 +165,25 @@ static void look_at_xdp_sockets(void)
 
 /* ---- memory */
 
+static bool has_capability(int nr)
+{
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = { { 0 } };
+
+	return syscall(SYS_capget, &head, data) == 0 && (data[CAP_TO_INDEX(nr)].effective & CAP_TO_MASK(nr)) != 0;
+}
+
 static void look_at_memlock(void)
 {
 	struct rlimit rl;
 
 	getrlimit(RLIMIT_MEMLOCK, &rl);
-	if (geteuid() == 0)
+	if (has_capability(CAP_IPC_LOCK))
 		doctor_say(FINDING_OK, "memlock", NULL, "no limit for vjd, which has CAP_IPC_LOCK; each channel locks %d MiB",
+			   CHANNEL_MIB);
+	else if (geteuid() == 0 && rl.rlim_cur < (rlim_t)CHANNEL_MIB << 20)
+		doctor_say(FINDING_BAD, "memlock", "LimitMEMLOCK=infinity in vjd's unit, or ulimit -l unlimited",
+			   "%llu KiB, and CAP_IPC_LOCK is missing; each channel locks %d MiB", (unsigned long long)rl.rlim_cur / 1024,
 			   CHANNEL_MIB);
 	else if (rl.rlim_cur == RLIM_INFINITY)
 		doctor_say(FINDING_OK, "memlock", NULL, "no limit");
@@ -232,8 +273,11 @@ static void look_at_all(void)
 
 int cmd_doctor(const struct cmd *cmd, const void *opts, int argc, char **argv)
 {
+	const struct doctor_options *o = opts;
+	bool all_there = true;
+
 	(void)cmd;
-	(void)opts;
+	sheet = o->json ? json_array() : NULL;
 	look_at_kernel();
 	look_at_privilege();
 	look_at_bpf();
@@ -241,11 +285,11 @@ int cmd_doctor(const struct cmd *cmd, const void *opts, int argc, char **argv)
 	look_at_memlock();
 	look_at_huge_pages();
 	look_at_vjd();
-	if (argc > 0) {
-		if (!look_at_named(argc, argv))
-			return EXIT_FAILED;
-	} else {
+	if (argc > 0)
+		all_there = look_at_named(argc, argv);
+	else
 		look_at_all();
-	}
-	return findings[FINDING_BAD] > 0 ? EXIT_FAILED : EXIT_OK;
+	if (sheet != NULL)
+		print_sheet();
+	return !all_there || findings[FINDING_BAD] > 0 ? EXIT_FAILED : EXIT_OK;
 }

@@ -192,6 +192,8 @@ static void print_interfaces(const struct status *s)
 		}
 		printf("%-16s %-30s %-17s  %6u %-8s %-10s %s\n", c->name, app, mac_text(c->mac, mac), c->mtu,
 		       mode_text(c->flags), frames_text(c), mem);
+		if (c->memory_bytes == 0 && (c->flags & CTL_INTERFACE_RULES) != 0)
+			printf("%-16s   its ports are left to the kernel, for rules of routing or too many routes; see: ip rule\n", "");
 	}
 }
 
@@ -275,8 +277,9 @@ static json_t *json_channel(const struct ctl_channel *c)
 static json_t *json_interface(const struct ctl_interface *c)
 {
 	char mac[MAC_ADDR_TEXT_BYTES];
-	json_t *o = json_pack("{s:i, s:s, s:s, s:i, s:s}", "ifindex", (int)c->ifindex, "name", c->name, "mac",
-			      mac_text(c->mac, mac), "mtu", (int)c->mtu, "xdp", mode_text(c->flags));
+	json_t *o = json_pack("{s:i, s:s, s:s, s:i, s:s, s:b}", "ifindex", (int)c->ifindex, "name", c->name, "mac",
+			      mac_text(c->mac, mac), "mtu", (int)c->mtu, "xdp", mode_text(c->flags), "ports_left_to_kernel",
+			      (c->flags & CTL_INTERFACE_RULES) != 0);
 
 	if (c->memory_bytes > 0) {
 		json_object_set_new(o, "app_id", json_integer(c->app_id));

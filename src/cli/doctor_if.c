@@ -266,10 +266,10 @@ static void look_at_macs(const struct link *l)
 		doctor_say(FINDING_NOTE, l->name, NULL,
 			   "wireless: one MAC address only; channels use it, and are told apart by port");
 	else if (strcmp(l->driver, "virtio_net") == 0 || strcmp(l->driver, "ena") == 0 || strcmp(l->driver, "hv_netvsc") == 0)
-		doctor_say(FINDING_NOTE, l->name, NULL,
+		doctor_say(FINDING_NOTE, l->name, "on its host: libvirt trustGuestRxFilters='yes', VMware \"forged transmits\"; clouds: none",
 			   "a virtual machine's: most hosts let one MAC address pass only; channels are told apart by port");
 	else
-		doctor_say(FINDING_OK, l->name, NULL, "several MAC addresses are possible");
+		doctor_say(FINDING_OK, l->name, NULL, "several MAC addresses are possible, unless its switch limits them");
 }
 
 int doctor_interface(const char *name, bool closely)

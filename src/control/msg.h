@@ -223,6 +223,7 @@ enum {
 	CTL_INTERFACE_GONE = 1,	     /* INTERFACE_NEWS: detached */
 	CTL_INTERFACE_ZERO_COPY = 2, /* the device reads and writes the frames itself */
 	CTL_INTERFACE_TC = 4,	     /* frames come by a filter of tc, not by XDP; ATTACH: that is wanted */
+	CTL_INTERFACE_RULES = 8,     /* the host has rules of routing, or too many routes: ports are left to the kernel */
 };
 
 /* An interface and, where it is an application's, its channel there. Requests: @ifindex or @name, and @key. */

@@ -14,6 +14,7 @@
 /* An interface at which channels are offered. */
 struct iface {
 	TAILQ_ENTRY(iface) entry;
+	const struct interfaces *s;
 	uint32_t ifindex, mtu;
 	uint8_t mac[6];
 	char name[16];

@@ -50,7 +50,7 @@ void iface_describe(const struct iface *i, struct ctl_interface *ret)
 	*ret = (struct ctl_interface){
 		.ifindex = i->ifindex,
 		.mtu = i->mtu,
-		.flags = i->dispatch.hook == IF_HOOK_TC ? CTL_INTERFACE_TC : 0u,
+		.flags = (i->dispatch.hook == IF_HOOK_TC ? CTL_INTERFACE_TC : 0u) | (is_exact(i->s) ? 0u : CTL_INTERFACE_RULES),
 	};
 	memcpy(ret->mac, i->mac, sizeof(ret->mac));
 	ctl_name_set(ret->name, i->name);
@@ -283,6 +283,7 @@ static int iface_new(struct interfaces *s, const struct host_interface *from, bo
 
 	if (i == NULL)
 		return -ENOMEM;
+	i->s = s;
 	i->ifindex = from->ifindex;
 	i->mtu = from->mtu;
 	memcpy(i->mac, from->mac, sizeof(i->mac));

@@ -219,6 +219,16 @@ if [ "$(id -u)" = 0 ] && "${stranger[@]}" test -x "$vj" 2>/dev/null; then
 fi
 expect 1 "^BAD +lo +no Ethernet" "$vj" doctor lo
 expect 1 "there is no interface nonesuch" "$vj" doctor nonesuch
+"$vj" doctor --json lo >"$dir/doctor.json" && fail "doctor --json finds nothing at lo"
+python3 - "$dir/doctor.json" <<'PY' || fail "doctor --json: $(cat "$dir/doctor.json")"
+import json, sys
+said = json.load(open(sys.argv[1]))
+found = {c["what"]: c for c in said["checks"]}
+assert said["works"] is False and found["lo"]["finding"] == "BAD" and found["kernel"]["finding"] == "ok"
+assert set(found) >= {"kernel", "privilege", "bpf", "bpffs", "af_xdp", "memlock", "huge pages", "vjd", "lo"}, set(found)
+assert all(set(c) == {"what", "finding", "text", "mend"} and c["text"] for c in said["checks"])
+assert all(c["mend"] for c in said["checks"] if c["finding"] != "ok" and c["what"] != "lo")
+PY
 expect 1 "^BAD +kernel +Linux 2\.6.*; 6\.1 is the oldest" setarch --uname-2.6 "$vj" doctor lo
 for sock in "$dir/other.sock" "$XDG_RUNTIME_DIR/vjchan/vjd.sock"; do
 	pids+=("$("$vj" status --json --socket "$sock" | python3 -c 'import json, sys; print(json.load(sys.stdin)["daemon"]["pid"])')")

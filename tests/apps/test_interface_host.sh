@@ -297,6 +297,7 @@ for version in -4 -6; do
 	answers_at fd77::2 || fail "with rules of routing ($version), IPv6"
 	fetch http://10.77.0.1:7090/hello || fail "a connection with rules of routing ($version)"
 	[ "$(gate_sent)" = "$before" ] || fail "a channel was used with rules of routing ($version)"
+	"$vj" status | grep -q "its ports are left to the kernel" || fail "status does not say that ports are left to the kernel"
 	[ "$(why_of 10.77.0.1)" = ROUTES ] || fail "with rules of routing vj why says $(why_of 10.77.0.1)"
 	connection_lives "with rules of routing ($version)"
 	ip -n "$server" $version rule del fwmark 77 lookup 100
