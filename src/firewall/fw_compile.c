@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * fw_compile.c - the chains of a ruleset, in the order in which packets come to them
+ *
+ * Inbound: the base chains of prerouting, then those of input; outbound: output, then postrouting. At one hook by priority, of all families
+ * that see IP packets: each begins with the test of its family. What a chain accepts goes on to the next, what it drops is gone. Chains
+ * that are jumped to stand behind, once for all (twice, if also from before connections are known).
+ */
+#include "firewall/fw_compile.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { CT_PRIO = -200 };
+
+/* ---- base chains */
+
+static int compare_base(const void *a, const void *b)
+{
+	const struct fw_chain *x = *(struct fw_chain *const *)a, *y = *(struct fw_chain *const *)b;
+
+	if (x->hook != y->hook)
+		return x->hook < y->hook ? -1 : 1;
+	if (x->prio != y->prio)
+		return x->prio < y->prio ? -1 : 1;
+	/* the kernel puts the younger one before the older one (nf_hook_entries_grow()) */
+	if (x->table_handle != y->table_handle)
+		return x->table_handle > y->table_handle ? -1 : 1;
+	return x->handle > y->handle ? -1 : x->handle < y->handle;
+}
+
+static bool is_family(const struct fw_chain *ch, const char *family)
+{
+	return strcmp(ch->family, family) == 0;
+}
+
+static bool sees_ip(const struct fw_chain *ch)
+{
+	return is_family(ch, "inet") || is_family(ch, "ip") || is_family(ch, "ip6");
+}
+
+/* A chain at a device is not compiled: but it is nothing, if nothing is in it. */
+static bool is_at_device(const struct fw_chain *ch, enum filter_dir dir)
+{
+	return (sees_ip(ch) || is_family(ch, "netdev")) &&
+	       ch->hook == (dir == FILTER_INBOUND ? FW_HOOK_INGRESS : FW_HOOK_EGRESS) && (ch->rule_cnt > 0 || ch->policy_drop);
+}
+
+static bool is_in(const struct fw_chain *ch, enum filter_dir dir)
+{
+	if (!sees_ip(ch))
+		return false;
+	return dir == FILTER_INBOUND ? ch->hook == FW_HOOK_PREROUTING || ch->hook == FW_HOOK_INPUT
+				     : ch->hook == FW_HOOK_OUTPUT || ch->hook == FW_HOOK_POSTROUTING;
+}
+
+static enum fw_when when_of(const struct fw_chain *ch)
+{
+	bool early = ch->hook == FW_HOOK_PREROUTING || ch->hook == FW_HOOK_OUTPUT;
+
+	return early && ch->prio <= CT_PRIO ? FW_BEFORE_CT : FW_AFTER_CT;
+}
+
+static void rules_of(struct fw_compiler *m, const struct fw_chain *ch, enum fw_when when)
+{
+	for (uint32_t i = 0; m->c.err == 0 && i < ch->rule_cnt; i++)
+		fw_rule_compile(m, ch, when, ch->rules[i]);
+}
+
+/* Where all tests of @tests[0, cnt) and instruction @base's accept lead. */
+static void skip_to_end(struct fw_compiler *m, const uint32_t *tests, unsigned cnt)
+{
+	for (unsigned i = 0; m->c.err == 0 && i < cnt; i++)
+		m->c.code.at[tests[i]].insn.next = m->c.code.cnt;
+}
+
+static void base_chain(struct fw_compiler *m, struct fw_chain *ch)
+{
+	struct fw_code *c = &m->c;
+	uint32_t tests[2], cnt = 0, base, policy;
+
+	if (!is_family(ch, "inet"))
+		tests[cnt++] = fw_emit(c, (struct filter_insn){ .op = FILTER_OP_EQ, .field = FILTER_NFPROTO, .a = UINT32_MAX,
+								.b = is_family(ch, "ip") ? FILTER_NFPROTO_IP4 : FILTER_NFPROTO_IP6 });
+	if (ch->is_nat) {
+		m->flags |= FILTER_TRACKS;
+		tests[cnt++] = fw_emit(c, (struct filter_insn){ .op = FILTER_OP_EQ, .field = FILTER_CT_FIRST,
+								.a = UINT32_MAX, .b = 1 });
+	}
+	base = fw_emit(c, (struct filter_insn){ .op = FILTER_OP_BASE });
+	ch->code[when_of(ch)].start = base;
+	rules_of(m, ch, when_of(ch));
+	policy = fw_emit(c, (struct filter_insn){ .op = ch->policy_drop ? FILTER_OP_DROP : FILTER_OP_ACCEPT });
+	ch->code[when_of(ch)].end = c->code.cnt;
+	if (c->err == 0) {
+		c->code.at[base].insn.a = c->code.cnt;
+		c->code.at[base].insn.b = policy;
+	}
+	skip_to_end(m, tests, cnt);
+}
+
+/* Names are compared as a rule would: all four words. */
+static void device_chain(struct fw_compiler *m, const struct fw_chain *ch, enum filter_dir dir)
+{
+	uint8_t name[16] = { 0 };
+	uint32_t tests[4];
+
+	if (ch->dev != NULL && strlen(ch->dev) < sizeof(name)) {
+		memcpy(name, ch->dev, strlen(ch->dev));
+		for (unsigned i = 0; i < 4; i++)
+			tests[i] = fw_emit(&m->c, (struct filter_insn){
+							  .op = FILTER_OP_EQ,
+							  .field = (uint8_t)((dir == FILTER_INBOUND ? FILTER_IIFNAME : FILTER_OIFNAME) + i),
+							  .a = UINT32_MAX,
+							  .b = load_be32(name + 4 * i) });
+	}
+	fw_gap(m, ch, 0, "a chain at a device");
+	if (ch->dev != NULL && strlen(ch->dev) < sizeof(name))
+		skip_to_end(m, tests, 4);
+}
+
+/* Return: where it begins; 0: no chain */
+static uint32_t direction(struct fw_compiler *m, enum filter_dir dir)
+{
+	struct fw_chain **bases = malloc((m->rs.chain_cnt + 1) * sizeof(struct fw_chain *));
+	uint32_t cnt = 0, start = m->c.code.cnt;
+	enum fw_when was = FW_AFTER_CT;
+
+	if (bases == NULL) {
+		m->c.err = -ENOMEM;
+		return 0;
+	}
+	for (uint32_t i = 0; i < m->rs.chain_cnt; i++) {
+		if (is_at_device(&m->rs.chains[i], dir))
+			device_chain(m, &m->rs.chains[i], dir);
+		else if (is_in(&m->rs.chains[i], dir))
+			bases[cnt++] = &m->rs.chains[i];
+	}
+	qsort(bases, cnt, sizeof(struct fw_chain *), compare_base);
+	for (uint32_t i = 0; i < cnt; i++) {
+		enum fw_when when = when_of(bases[i]);
+
+		if (when != was)
+			fw_emit(&m->c, (struct filter_insn){ .op = FILTER_OP_EARLY, .arg = when == FW_BEFORE_CT });
+		was = when;
+		base_chain(m, bases[i]);
+	}
+	if (was == FW_BEFORE_CT)
+		fw_emit(&m->c, (struct filter_insn){ .op = FILTER_OP_EARLY });
+	free(bases);
+	if (m->c.code.cnt == start)
+		return 0;
+	fw_emit(&m->c, (struct filter_insn){ .op = FILTER_OP_END });
+	return start;
+}
+
+/* ---- chains that are jumped to */
+
+static void called_chain(struct fw_compiler *m, struct fw_chain *ch, enum fw_when when)
+{
+	ch->code[when].start = m->c.code.cnt;
+	rules_of(m, ch, when);
+	fw_emit(&m->c, (struct filter_insn){ .op = FILTER_OP_RETURN });
+	ch->code[when].end = m->c.code.cnt;
+}
+
+static void called_chains(struct fw_compiler *m)
+{
+	bool again = true;
+
+	while (again && m->c.err == 0) {
+		again = false;
+		for (uint32_t i = 0; i < m->rs.chain_cnt; i++)
+			for (enum fw_when w = 0; w < FW_WHEN_CNT; w++)
+				if (m->rs.chains[i].code[w].wanted && m->rs.chains[i].code[w].end == 0) {
+					called_chain(m, &m->rs.chains[i], w);
+					again = true;
+				}
+	}
+	for (uint32_t i = 0; m->c.err == 0 && i < m->fixup_cnt; i++) {
+		struct filter_insn *insn = &m->c.code.at[m->fixups[i].at].insn;
+		uint32_t start = m->fixups[i].chain->code[m->fixups[i].when].start;
+
+		if (m->fixups[i].in_next)
+			insn->next = start;
+		else
+			insn->a = start;
+	}
+}
+
+/* ---- all of it */
+
+static int finish(struct fw_compiler *m, uint32_t entry[static FILTER_DIR_CNT], char why[static FW_WHY_BYTES])
+{
+	struct fw_program *p = &m->prog;
+	uint32_t code_cnt;
+	int r = m->c.err;
+
+	if (r == 0)
+		r = fw_longest(&m->rs, &m->c, &p->longest);
+	if (r == -E2BIG)
+		snprintf(why, FW_WHY_BYTES, "the rules are too many, or lead too far");
+	code_cnt = m->c.code.cnt;
+	if (r == 0)
+		r = fw_code_link(&m->c, &p->cells, &p->cell_cnt);
+	if (r < 0)
+		return r;
+	p->cells[0].head = (struct filter_head){ .magic = FILTER_MAGIC, .flags = m->flags };
+	memcpy(p->cells[0].head.entry, entry, sizeof(p->cells[0].head.entry));
+	for (uint32_t i = 0; i < p->counter_cnt; i++)
+		p->counters[i].cell += code_cnt;
+	return 0;
+}
+
+int fw_compile(const char *json, size_t len, struct fw_program *ret_prog, char ret_why[static FW_WHY_BYTES])
+{
+	struct fw_compiler m = { .prog = { .expires_s = UINT64_MAX } };
+	uint32_t entry[FILTER_DIR_CNT];
+	int r = fw_ruleset_read(json, len, &m.rs, ret_why);
+
+	if (r < 0)
+		return r;
+	fw_emit(&m.c, (struct filter_insn){ .op = FILTER_OP_NONE }); /* the head's place */
+	for (enum filter_dir dir = 0; dir < FILTER_DIR_CNT; dir++)
+		entry[dir] = direction(&m, dir);
+	called_chains(&m);
+	r = finish(&m, entry, ret_why);
+	fw_code_free(&m.c);
+	fw_ruleset_free(&m.rs);
+	free(m.fixups);
+	free(m.made);
+	free(m.fails);
+	if (r < 0)
+		fw_program_free(&m.prog);
+	else
+		*ret_prog = m.prog;
+	return r;
+}
+
+void fw_program_free(struct fw_program *prog)
+{
+	free(prog->cells);
+	free(prog->gaps);
+	free(prog->counters);
+	*prog = (struct fw_program){ .cell_cnt = 0 };
+}
+
+struct filter_image fw_program_image(const struct fw_program *prog)
+{
+	return (struct filter_image){ .cells = prog->cells, .cnt = prog->cell_cnt };
+}

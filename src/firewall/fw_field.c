@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "firewall/fw_field.h"
+
+#include <arpa/inet.h>
+#include <string.h>
+
+#include "base/types.h"
+
+const char *fw_text(const json_t *object, const char *key)
+{
+	return json_string_value(json_object_get(object, key));
+}
+
+/* ---- fields */
+
+struct row {
+	const char *of, *name; /* of a payload: header and field; else the object and its key */
+	enum fw_value_kind kind;
+	uint8_t word, word_cnt, shift;
+	uint32_t mask, needs;
+};
+
+/* clang-format off */
+static const struct row payload[] = {
+	{ "ip",     "saddr",    FW_VALUE_IP4, FILTER_SADDR, 1, 0, UINT32_MAX, FW_NEED_IP4 },
+	{ "ip",     "daddr",    FW_VALUE_IP4, FILTER_DADDR, 1, 0, UINT32_MAX, FW_NEED_IP4 },
+	{ "ip",     "protocol", FW_VALUE_NUMBER, FILTER_IP_PROTO, 1, 0, UINT32_MAX, FW_NEED_IP4 },
+	{ "ip",     "length",   FW_VALUE_NUMBER, FILTER_IP_LEN, 1, 0, UINT32_MAX, FW_NEED_IP4 },
+	{ "ip",     "id",       FW_VALUE_NUMBER, FILTER_IP_ID, 1, 0, UINT32_MAX, FW_NEED_IP4 },
+	{ "ip",     "ttl",      FW_VALUE_NUMBER, FILTER_TTL, 1, 0, UINT32_MAX, FW_NEED_IP4 },
+	{ "ip",     "dscp",     FW_VALUE_NUMBER, FILTER_TOS, 1, 2, 0xfc, FW_NEED_IP4 },
+	{ "ip6",    "saddr",    FW_VALUE_IP6, FILTER_SADDR, 4, 0, UINT32_MAX, FW_NEED_IP6 },
+	{ "ip6",    "daddr",    FW_VALUE_IP6, FILTER_DADDR, 4, 0, UINT32_MAX, FW_NEED_IP6 },
+	{ "ip6",    "nexthdr",  FW_VALUE_NUMBER, FILTER_IP_PROTO, 1, 0, UINT32_MAX, FW_NEED_IP6 },
+	{ "ip6",    "length",   FW_VALUE_NUMBER, FILTER_IP_LEN, 1, 0, UINT32_MAX, FW_NEED_IP6 },
+	{ "ip6",    "hoplimit", FW_VALUE_NUMBER, FILTER_TTL, 1, 0, UINT32_MAX, FW_NEED_IP6 },
+	{ "ip6",    "dscp",     FW_VALUE_NUMBER, FILTER_TOS, 1, 2, 0xfc, FW_NEED_IP6 },
+	{ "th",     "sport",    FW_VALUE_NUMBER, FILTER_SPORT, 1, 0, UINT32_MAX, FW_NEED_L4 },
+	{ "th",     "dport",    FW_VALUE_NUMBER, FILTER_DPORT, 1, 0, UINT32_MAX, FW_NEED_L4 },
+	{ "tcp",    "sport",    FW_VALUE_NUMBER, FILTER_SPORT, 1, 0, UINT32_MAX, FW_NEED_TCP },
+	{ "tcp",    "dport",    FW_VALUE_NUMBER, FILTER_DPORT, 1, 0, UINT32_MAX, FW_NEED_TCP },
+	{ "tcp",    "sequence", FW_VALUE_NUMBER, FILTER_TCP_SEQ, 1, 0, UINT32_MAX, FW_NEED_TCP },
+	{ "tcp",    "ackseq",   FW_VALUE_NUMBER, FILTER_TCP_ACK, 1, 0, UINT32_MAX, FW_NEED_TCP },
+	{ "tcp",    "doff",     FW_VALUE_NUMBER, FILTER_TCP_DOFF, 1, 0, UINT32_MAX, FW_NEED_TCP },
+	{ "tcp",    "flags",    FW_VALUE_NUMBER, FILTER_TCP_FLAGS, 1, 0, UINT32_MAX, FW_NEED_TCP },
+	{ "tcp",    "window",   FW_VALUE_NUMBER, FILTER_TCP_WINDOW, 1, 0, UINT32_MAX, FW_NEED_TCP },
+	{ "tcp",    "urgptr",   FW_VALUE_NUMBER, FILTER_TCP_URGPTR, 1, 0, UINT32_MAX, FW_NEED_TCP },
+	{ "udp",    "sport",    FW_VALUE_NUMBER, FILTER_SPORT, 1, 0, UINT32_MAX, FW_NEED_UDP },
+	{ "udp",    "dport",    FW_VALUE_NUMBER, FILTER_DPORT, 1, 0, UINT32_MAX, FW_NEED_UDP },
+	{ "udp",    "length",   FW_VALUE_NUMBER, FILTER_UDP_LEN, 1, 0, UINT32_MAX, FW_NEED_UDP },
+	{ "icmp",   "type",     FW_VALUE_NUMBER, FILTER_ICMP_TYPE, 1, 0, UINT32_MAX, FW_NEED_ICMP4 },
+	{ "icmp",   "code",     FW_VALUE_NUMBER, FILTER_ICMP_CODE, 1, 0, UINT32_MAX, FW_NEED_ICMP4 },
+	{ "icmpv6", "type",     FW_VALUE_NUMBER, FILTER_ICMP_TYPE, 1, 0, UINT32_MAX, FW_NEED_ICMP6 },
+	{ "icmpv6", "code",     FW_VALUE_NUMBER, FILTER_ICMP_CODE, 1, 0, UINT32_MAX, FW_NEED_ICMP6 },
+};
+
+static const struct row keyed[] = {
+	{ "meta", "nfproto",  FW_VALUE_NUMBER, FILTER_NFPROTO, 1, 0, UINT32_MAX, 0 },
+	{ "meta", "protocol", FW_VALUE_ETHERTYPE, FILTER_ETHERTYPE, 1, 0, UINT32_MAX, 0 },
+	{ "meta", "l4proto",  FW_VALUE_NUMBER, FILTER_L4PROTO, 1, 0, UINT32_MAX, 0 },
+	{ "meta", "length",   FW_VALUE_NUMBER, FILTER_LEN, 1, 0, UINT32_MAX, 0 },
+	{ "meta", "pkttype",  FW_VALUE_NUMBER, FILTER_PKTTYPE, 1, 0, UINT32_MAX, 0 },
+	/* shown by the name that the index has now, and read again when that changes */
+	{ "meta", "iif",      FW_VALUE_IFNAME, FILTER_IIFNAME, 4, 0, UINT32_MAX, 0 },
+	{ "meta", "oif",      FW_VALUE_IFNAME, FILTER_OIFNAME, 4, 0, UINT32_MAX, 0 },
+	{ "meta", "iifname",  FW_VALUE_IFNAME, FILTER_IIFNAME, 4, 0, UINT32_MAX, 0 },
+	{ "meta", "oifname",  FW_VALUE_IFNAME, FILTER_OIFNAME, 4, 0, UINT32_MAX, 0 },
+	{ "ct",   "state",    FW_VALUE_NUMBER, FILTER_CT_STATE, 1, 0, UINT32_MAX, FW_NEED_CT },
+};
+/* clang-format on */
+
+static bool from_table(const struct row *rows, size_t cnt, const char *of, const char *name, struct fw_field *ret)
+{
+	for (size_t i = 0; i < cnt; i++) {
+		const struct row *r = &rows[i];
+
+		if (name == NULL || strcmp(r->of, of) != 0 || strcmp(r->name, name) != 0)
+			continue;
+		*ret = (struct fw_field){ .kind = r->kind, .word = r->word, .word_cnt = r->word_cnt,
+					  .shift = r->shift, .mask = r->mask, .needs = r->needs };
+		return true;
+	}
+	return false;
+}
+
+/* { "op": [ field, mask ] }: the same bits of it */
+static bool masked(const json_t *both, struct fw_field *ret)
+{
+	const json_t *left = json_array_get(both, 0);
+	struct fw_interval value;
+	const char *field = fw_text(json_object_get(left, "payload"), "field");
+	struct fw_field f;
+	uint32_t mask;
+
+	/* of the whole word; newer nft may mean the offset alone, which this mask leaves */
+	if (field != NULL && strcmp(field, "frag-off") == 0) {
+		if (!fw_number_of(json_array_get(both, 1), &mask) || mask != 0x1fff)
+			return false;
+		*ret = (struct fw_field){ .kind = FW_VALUE_NUMBER, .word = FILTER_IP_FRAG, .word_cnt = 1,
+					  .mask = mask, .needs = FW_NEED_IP4 };
+		return true;
+	}
+	if (json_array_size(both) != 2 || !fw_field_of(left, &f) || f.word_cnt != 1 || f.mask != UINT32_MAX)
+		return false;
+	if (f.kind == FW_VALUE_NUMBER) {
+		if (!fw_number_of(json_array_get(both, 1), &f.mask))
+			return false;
+	} else if (f.kind == FW_VALUE_IP4) {
+		if (!json_is_string(json_array_get(both, 1)) || !fw_value_of(&f, json_array_get(both, 1), &value))
+			return false;
+		f.mask = value.lo[0];
+	} else {
+		return false;
+	}
+	*ret = f;
+	return true;
+}
+
+/* Only of the destination, anywhere: is it this host? */
+static bool fib_type(const json_t *fib, struct fw_field *ret)
+{
+	const json_t *flags = json_object_get(fib, "flags");
+	const char *result = fw_text(fib, "result"), *flag = json_string_value(flags);
+
+	if (json_is_array(flags) && json_array_size(flags) == 1)
+		flag = json_string_value(json_array_get(flags, 0));
+	if (result == NULL || strcmp(result, "type") != 0 || flag == NULL || strcmp(flag, "daddr") != 0)
+		return false;
+	*ret = (struct fw_field){ .kind = FW_VALUE_LOCAL, .word = FILTER_DADDR_TYPE, .word_cnt = 1, .mask = UINT32_MAX };
+	return true;
+}
+
+bool fw_field_of(const json_t *left, struct fw_field *ret_field)
+{
+	const json_t *value;
+	const char *key;
+
+	if (json_object_size(left) != 1)
+		return false;
+	json_object_foreach ((json_t *)left, key, value) {
+		if (strcmp(key, "payload") == 0) {
+			const char *of = fw_text(value, "protocol");
+
+			return of != NULL && from_table(payload, ARRAY_SIZE(payload), of, fw_text(value, "field"), ret_field);
+		}
+		if (strcmp(key, "&") == 0)
+			return masked(value, ret_field);
+		if (strcmp(key, "fib") == 0)
+			return fib_type(value, ret_field);
+		/* of "ct" anything beside the key (a direction, a family) is another question */
+		return json_object_size(value) == 1 &&
+		       from_table(keyed, ARRAY_SIZE(keyed), key, fw_text(value, "key"), ret_field);
+	}
+	return false;
+}
+
+/* ---- values */
+
+static bool number(const json_t *value, uint32_t *ret)
+{
+	json_int_t n = json_integer_value(value);
+
+	if (!json_is_integer(value) || n < 0 || n > UINT32_MAX)
+		return false;
+	*ret = (uint32_t)n;
+	return true;
+}
+
+/* Some versions show several flags as a list, some as { "|": [ ... ] }, one in the other. */
+static bool flags(const json_t *value, unsigned depth, uint32_t *all)
+{
+	const json_t *list = json_is_object(value) && json_object_size(value) == 1 ? json_object_get(value, "|") : value;
+	uint32_t one;
+
+	if (!json_is_array(list)) {
+		if (!number(value, &one))
+			return false;
+		*all |= one;
+		return true;
+	}
+	for (size_t i = 0; i < json_array_size(list); i++)
+		if (depth > 32 || !flags(json_array_get(list, i), depth + 1, all))
+			return false;
+	return json_array_size(list) > 0;
+}
+
+bool fw_number_of(const json_t *value, uint32_t *ret_number)
+{
+	uint32_t all = 0;
+
+	if (!flags(value, 0, &all))
+		return false;
+	*ret_number = all;
+	return true;
+}
+
+static void words_of(const uint8_t *bytes, unsigned cnt, uint32_t words[static 4])
+{
+	for (unsigned i = 0; i < cnt; i++)
+		words[i] = load_be32(bytes + 4 * i);
+}
+
+/* "eth*" is all that begin so; nft writes a star of the name itself as "\*", which we leave alone. */
+static bool ifname(const char *text, struct fw_interval *ret)
+{
+	size_t len = strlen(text);
+	uint8_t lo[16] = { 0 }, hi[16] = { 0 };
+
+	if (len == 0 || len > 15 || strchr(text, '\\') != NULL)
+		return false;
+	if (text[len - 1] == '*') {
+		memset(hi, 0xff, sizeof(hi));
+		len--;
+	}
+	memcpy(lo, text, len);
+	memcpy(hi, text, len);
+	words_of(lo, 4, ret->lo);
+	words_of(hi, 4, ret->hi);
+	return true;
+}
+
+static bool address(const struct fw_field *field, const char *text, struct fw_interval *ret)
+{
+	uint8_t bytes[16];
+
+	if (inet_pton(field->kind == FW_VALUE_IP4 ? AF_INET : AF_INET6, text, bytes) != 1)
+		return false;
+	words_of(bytes, field->word_cnt, ret->lo);
+	memcpy(ret->hi, ret->lo, sizeof(ret->hi));
+	return true;
+}
+
+static bool single_number(const struct fw_field *field, const json_t *value, struct fw_interval *ret)
+{
+	uint32_t n;
+
+	if (!fw_number_of(value, &n))
+		return false;
+	if (field->kind == FW_VALUE_ETHERTYPE)
+		/* some versions show it in the order of the wire */
+		n = n == 0x0008 ? 0x0800 : n == 0xdd86 ? 0x86dd : n;
+	if (field->kind == FW_VALUE_LOCAL && n != FILTER_RTN_LOCAL)
+		return false;
+	if (field->mask >> field->shift < n)
+		return false;
+	ret->lo[0] = ret->hi[0] = n << field->shift;
+	return true;
+}
+
+static bool single(const struct fw_field *field, const json_t *value, struct fw_interval *ret)
+{
+	const char *text = json_string_value(value);
+
+	*ret = (struct fw_interval){ { 0 }, { 0 } };
+	switch (field->kind) {
+	case FW_VALUE_IFNAME:
+		return text != NULL && ifname(text, ret);
+	case FW_VALUE_IP4:
+	case FW_VALUE_IP6:
+		return text != NULL && address(field, text, ret);
+	default:
+		return single_number(field, value, ret);
+	}
+}
+
+static bool prefix(const struct fw_field *field, const json_t *of, struct fw_interval *ret)
+{
+	uint32_t len, bits = 32u * field->word_cnt;
+
+	if ((field->kind != FW_VALUE_IP4 && field->kind != FW_VALUE_IP6) || !number(json_object_get(of, "len"), &len) ||
+	    len > bits || !single(field, json_object_get(of, "addr"), ret))
+		return false;
+	for (unsigned i = 0; i < field->word_cnt; i++) {
+		uint32_t in = len > 32u * i ? min_u32(len - 32u * i, 32) : 0;
+		uint32_t mask = in == 0 ? 0 : UINT32_MAX << (32 - in);
+
+		ret->lo[i] &= mask;
+		ret->hi[i] = ret->lo[i] | ~mask;
+	}
+	return true;
+}
+
+static bool range(const struct fw_field *field, const json_t *of, struct fw_interval *ret)
+{
+	struct fw_interval lo, hi;
+
+	if (json_array_size(of) != 2 || field->kind == FW_VALUE_IFNAME || field->kind == FW_VALUE_LOCAL ||
+	    field->kind == FW_VALUE_ETHERTYPE || !single(field, json_array_get(of, 0), &lo) ||
+	    !single(field, json_array_get(of, 1), &hi))
+		return false;
+	for (unsigned i = 0; i < field->word_cnt; i++) {
+		if (lo.lo[i] > hi.hi[i])
+			return false;
+		if (lo.lo[i] < hi.hi[i])
+			break;
+	}
+	memcpy(ret->lo, lo.lo, sizeof(ret->lo));
+	memcpy(ret->hi, hi.hi, sizeof(ret->hi));
+	return true;
+}
+
+bool fw_value_of(const struct fw_field *field, const json_t *value, struct fw_interval *ret_interval)
+{
+	const json_t *of;
+
+	if (json_is_object(value) && json_object_size(value) != 1)
+		return false;
+	of = json_object_get(value, "prefix");
+	if (of != NULL)
+		return prefix(field, of, ret_interval);
+	of = json_object_get(value, "range");
+	return of != NULL ? range(field, of, ret_interval) : single(field, value, ret_interval);
+}
