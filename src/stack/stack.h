@@ -173,6 +173,9 @@ void stack_link_mac_set(struct stack *s, struct link_id link, const uint8_t mac[
 /**
  * stack_link_del() - The far end is gone: every connection of the link fails with @err (ECONNRESET, ENETDOWN ...) after
  * what was received in order; frames held are copied or freed, none is used after return
+ *
+ * On a link that loses nothing, a connection whose other end had sent its FIN, and to which nothing is left to be sent, doesn't fail:
+ * it has come to its end of file, and what is written into it from here on is EPIPE.
  */
 void stack_link_del(struct stack *s, struct link_id link, int err);
 

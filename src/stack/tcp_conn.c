@@ -428,6 +428,17 @@ void tcp_fini(struct stack *s)
 	mem_put(&s->mem, g->used, g->used_bytes);
 }
 
+/*
+ * How a connection ends whose link is gone. On one that loses nothing, a peer that had said its FIN owes nothing more, and what we
+ * said had arrived: its process may end when it likes, as on the kernel. The end of file stays, and no error comes after it.
+ */
+static int link_gone_error(const struct tcb *t, int err)
+{
+	if (t->state == TCP_TIME_WAIT || (tcb_no_loss(t) && tcb_has(t, TF_FIN_RCVD) && t->sndq.bytes == 0))
+		return 0;
+	return err;
+}
+
 void tcp_link_gone(struct stack *s, uint32_t link_id, int err)
 {
 	for (uint32_t id = conn_next(s, 0); id != BITMAP_NONE; id = conn_next(s, id + 1)) {
@@ -439,7 +450,7 @@ void tcp_link_gone(struct stack *s, uint32_t link_id, int err)
 			bufq_drop(&s->bufs, &c.t->rcvq);
 		c.t->flags &= ~(uint32_t)TF_RST_OWED;
 		if (c.t->state != TCP_CLOSED)
-			tcp_conn_done(s, c, c.t->state == TCP_TIME_WAIT ? 0 : err);
+			tcp_conn_done(s, c, link_gone_error(c.t, err));
 		else if (!tcb_has(c.t, TF_OWNED | TF_EMBRYO))
 			tcp_conn_release(s, c);
 	}

@@ -276,6 +276,57 @@ static void close_while_held(void **state)
 	assert_int_equal(conns(t), 0);
 }
 
+/* The other end's process is gone: what it had said can be read, and if that was all of it, nothing has gone wrong. */
+static void peer_gone(void **state)
+{
+	struct line *t = *state;
+	size_t n;
+
+	direct(t, 0);
+	line_established_passive(t, "mss 4000");
+	RECV(0, "FP. 1:101(100) ack 1");
+	IGNORE();
+	stack_link_del(t->s, t->link, ECONNRESET);
+	assert_int_equal(tcp_ready(t->s, t->id) & (STACK_EV_ERROR | STACK_EV_EOF), STACK_EV_EOF);
+	line_read(t, 100);
+	line_read_eof(t);
+	assert_int_equal(tcp_error(t->s, t->id, true), 0);
+	assert_int_equal(tcp_send(t->s, t->id, "x", 1, 0, &n), -EPIPE);
+	tcp_close(t->s, t->id);
+	assert_int_equal(conns(t), 0);
+}
+
+/* ... but if it was not, that follows what had been said. */
+static void peer_gone_in_between(void **state)
+{
+	struct line *t = *state;
+
+	direct(t, 0);
+	line_established_passive(t, "mss 4000");
+	RECV(0, "P. 1:101(100) ack 1");
+	IGNORE();
+	stack_link_del(t->s, t->link, ECONNRESET);
+	line_read(t, 100);
+	line_read_error(t, ECONNRESET);
+}
+
+/* ... nor has what could not be sent to it arrived. */
+static void peer_gone_before_data(void **state)
+{
+	struct line *t = *state;
+
+	direct(t, 0);
+	line_established_passive(t, "mss 4000");
+	RECV(0, "FP. 1:101(100) ack 1 win 0");
+	line_write(t, 10);
+	IGNORE();
+	stack_link_del(t->s, t->link, ECONNRESET);
+	assert_true(tcp_ready(t->s, t->id) & STACK_EV_ERROR);
+	line_read(t, 100);
+	line_read_eof(t);
+	assert_int_equal(tcp_error(t->s, t->id, true), ECONNRESET);
+}
+
 /*
  * The first data come with the end of the handshake, and are never repeated: there must be room for
  * them.
@@ -409,6 +460,9 @@ int main(void)
 		LINE_TEST(close_at_once),
 		LINE_TEST(close_without_frame),
 		LINE_TEST(close_while_held),
+		LINE_TEST(peer_gone),
+		LINE_TEST(peer_gone_in_between),
+		LINE_TEST(peer_gone_before_data),
 		LINE_TEST(backlog),
 		LINE_TEST(abort_without_frame),
 		LINE_TEST(abort_then_link_gone),
