@@ -327,7 +327,8 @@ void move_input(struct vj_link *link, const uint8_t *data, uint32_t len)
 		break;
 	case MOVE_LEFT:
 	case MOVE_LEFT_NONE:
-		deed_left(link->vj, link, f.token, f.kind == MOVE_LEFT ? f.app_id : 0);
+		if (!tcp_find(link->vj->stack, link->stack_id, &local, &remote, &id))
+			deed_left(link->vj, id, link, f.token, f.kind == MOVE_LEFT ? f.app_id : 0);
 		break;
 	case MOVE_ARRIVED:
 		on_arrived(link, &f, &local, &remote);

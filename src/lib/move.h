@@ -7,7 +7,7 @@
  * A descriptor can have copies in several processes; a connection on a channel is held by one at a time, and moves to
  * whoever uses it next. Three parties: the holder, the claimer, and the peer at the other end, whose program notices nothing.
  *
- * Deed (deed.c). A connection that may be claimed has a pair of Unix sockets. One end, the token, stands at its descriptor
+ * Deed (deed*.c). A connection that may be claimed has a pair of Unix sockets. One end, the token, stands at its descriptor
  * numbers; so every copy of the descriptor, however it came into a process, is a copy of the token. The other end, the deed,
  * is had by the holder alone. Who wants the connection sends a claim into the token, with a socket to be answered on. The
  * holder answers with the deed and the connection as bytes (stack/tcp_move.h), and holds it no more. When there is no copy
@@ -82,10 +82,11 @@ void move_poll(struct vj *vj);
 bool move_busy(const struct vj *vj);
 void move_forget_all(struct vj *vj);
 
-/* ---- deed.c: who holds what */
+/* ---- deed*.c: who holds what */
 
-/* The peer has let a connection of ours go; @app_id 0: it had none. */
-void deed_left(struct vj *vj, const struct vj_link *link, const uint8_t token[static MOVE_TOKEN_BYTES], uint32_t app_id);
+/* The peer at @link has let a connection of ours go; @app_id 0: it had none. */
+void deed_left(struct vj *vj, struct tcp_id id, const struct vj_link *link, const uint8_t token[static MOVE_TOKEN_BYTES],
+	       uint32_t app_id);
 /* Are we about to give away this one? */
 bool deed_is_leaving(const struct vj *vj, struct tcp_id id);
 /* Its other end moves first: ours can leave when that has arrived. */

@@ -150,8 +150,11 @@ static void close_connections(void)
 		struct file *f = fd_peek(fd);
 		struct sock *s = f->kind == FILE_SOCK ? sock_of(f) : NULL;
 
-		if (s && s->state == SOCK_LISTEN && s->copied)
-			listener_close(s); /* who waits there for accept() goes to the others */
+		if (s && s->copied && s->state <= SOCK_LISTEN) { /* who waits there for accept() goes to the others, if there are */
+			if (s->state == SOCK_LISTEN)
+				listener_close(s);
+			sys_close(fd);
+		}
 		if (!s || !sock_is_conn(s))
 			continue;
 		if (s->token) { /* whether others have copies shows when ours are closed */

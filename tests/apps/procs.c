@@ -429,6 +429,41 @@ static void part_reload(void)
 	part_close();
 }
 
+static void leaves_queue(int arg)
+{
+	struct pollfd pfd = { .fd = listener, .events = POLLIN };
+
+	(void)arg;
+	wait_first(listener);
+	ready_tell();
+	CHECK(poll(&pfd, 1, ANSWER_MS) == 1);
+	close(listener);
+}
+
+static void comes_late(int arg)
+{
+	(void)arg;
+	usleep(400000);
+	serve(listener, 6, 1);
+}
+
+/* The worker with the queue goes before those who follow have come to wait for clients. */
+static void part_late(void)
+{
+	pid_t first, second;
+
+	part_open();
+	first = child_start(leaves_queue, 0);
+	ready_wait(1);
+	second = child_start(comes_late, 0);
+	close(listener);
+	printf("served by %#x\n", ask(1));
+	child_end(first);
+	child_end(second);
+	listener = -1;
+	part_close();
+}
+
 static void role_activated(void)
 {
 	wait_first(LISTEN_FD);
@@ -492,7 +527,7 @@ int main(int argc, char **argv)
 		void (*run)(void);
 	} parts[] = {
 		{ "prefork", part_prefork }, { "busy", part_busy }, { "epoll", part_epoll },	{ "daemon", part_daemon },
-		{ "reload", part_reload },   { "activation", part_activation }, { "passed", part_passed },
+		{ "reload", part_reload },   { "late", part_late }, { "activation", part_activation }, { "passed", part_passed },
 	};
 
 	path = argc > 1 ? argv[1] : "kernel";

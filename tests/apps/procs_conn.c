@@ -513,6 +513,57 @@ static void part_killed(void)
 	printf("the other connection lives\n");
 }
 
+/* ---- last words ------------------------------------------------------------------------------------------------- */
+
+enum { WORDS = 1000 };
+
+/* How it ends: by itself after close(), by a signal with the connection its own, or with a copy in its parent. */
+enum last_way { WAY_CLOSE, WAY_KILLED, WAY_SHARED };
+static enum last_way last_way;
+
+static void last_words(int conn)
+{
+	stream_write(conn, 0, WORDS);
+	if (last_way == WAY_CLOSE)
+		close(conn);
+	else
+		raise(SIGKILL);
+}
+
+static void serve_last_words(int fd)
+{
+	int conn;
+
+	server_ready(fd);
+	conn = accept_one(fd);
+	if (last_way == WAY_SHARED)
+		CHECK(waitpid(child_start(last_words, conn), NULL, 0) > 0);
+	else
+		last_words(conn);
+}
+
+/* The client looks only when nobody is left who could say it again. */
+static void part_last_words(void)
+{
+	static const char *const names[] = { "closed", "killed", "killed with a copy elsewhere" };
+
+	for (last_way = WAY_CLOSE; last_way <= WAY_SHARED; last_way++) {
+		struct pollfd pfd = { .events = POLLIN | POLLOUT };
+		pid_t server;
+
+		server_start(serve_last_words, &server);
+		pfd.fd = connect_to(port);
+		CHECK(waitpid(server, NULL, 0) == server);
+		CHECK(poll(&pfd, 1, 5000) == 1 && (pfd.revents & POLLIN));
+		if (last_way == WAY_CLOSE)
+			CHECK(pfd.revents == (POLLIN | POLLOUT));
+		stream_check(pfd.fd, 0, WORDS);
+		CHECK(read(pfd.fd, &(char){ 0 }, 1) <= 0); /* what a signal has ended is reset on channels, and closed by the kernel */
+		close(pfd.fd);
+		printf("%s: nothing is lost\n", names[last_way]);
+	}
+}
+
 /* ---- to and fro ------------------------------------------------------------------------------------------------- */
 
 enum { MOVES = 500, PIECE = 700 };
@@ -673,6 +724,7 @@ void conn_parts(const char *only)
 		{ "forking", part_forking },   { "turns", part_turns },	      { "unused", part_unused },
 		{ "cat", part_cat },	       { "spawned", part_spawned },	       { "exec", part_exec },	      { "passed_conn", part_passed_conn },
 		{ "exiting", part_exiting },   { "unwanted", part_unwanted }, { "killed", part_killed },
+		{ "last_words", part_last_words },
 		{ "to_and_fro", part_to_and_fro }, { "stream", part_stream },    { "crowd", part_crowd },
 	};
 

@@ -57,15 +57,17 @@ def play(lab):
         lab.say('wrk', path, 'errors' in said, 'Non-2xx' in said, int(re.search(r'(\d+) requests in', said).group(1)) > 100)
     said = lab.client('ab', '-q', '-k', '-c', 20, '-n', 4000, f'http://127.0.0.1:{FRONT}/small').decode()
     lab.say('ab -k', re.findall(r'^(?:Complete|Failed|Non-2xx|Keep-Alive req).*?\d+', said, re.M))
-    # a connection for each request; in between the workers are replaced
-    # (under load that resets connections that an old worker has not accepted: they are its own, on channels)
-    for _ in range(2):
-        said = lab.client('ab', '-q', '-c', 20, '-n', 2000, f'http://127.0.0.1:{FRONT}/proxy/small').decode()
-        lab.say('ab', re.findall(r'^(?:Complete|Failed|Non-2xx).*?\d+', said, re.M))
-        workers = lab.children(server)
-        lab.tool(*nginx, '-s', 'reload')
-        lab.wait_for('new workers', lambda: len(lab.children(server)) == 2 and not lab.children(server) & workers)
-        for port in FRONT, BACK:
-            lab.wait_owned(port, lab.children(server))
+    # a connection for each request, while the workers are replaced: none is lost
+    for path in 'small', 'proxy/small':
+        load = lab.client_start('ab', '-q', '-c', 20, '-t', 3, '-n', 1000000, f'http://127.0.0.1:{FRONT}/{path}')
+        for _ in range(4):
+            workers = lab.children(server)
+            lab.tool(*nginx, '-s', 'reload')
+            lab.wait_for('new workers', lambda: len(lab.children(server)) == 2 and not lab.children(server) & workers)
+            for port in FRONT, BACK:
+                lab.wait_owned(port, lab.children(server))
+        said = lab.finish(load).decode()
+        lab.say('reload', path, re.findall(r'^(?:Failed|Non-2xx).*?\d+', said, re.M),
+                int(re.search(r'^Complete requests: *(\d+)', said, re.M).group(1)) > 1000)
     fetch(lab, f'http://127.0.0.1:{FRONT}/big')
     lab.stop(server, signal.SIGQUIT)

@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* deed_give.c - a connection goes to another process: to who has claimed it, to its peer to keep, to others that listen; see move.h */
+#include "base/time.h"
+#include "channel/sys.h"
+#include "lib/deed_priv.h"
+#include "lib/own_fd.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/random.h>
+#include <syslog.h>
+
+/* less than the peer waits for who arrives */
+enum { OFFER_AGAIN_MS = 10, OFFER_FOR_MS = 10000 };
+
+int deed_crate(struct deed *d)
+{
+	struct own_fd_room room;
+	int pair[2], err;
+
+	own_fd_begin(&room);
+	err = sys_socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair);
+	own_fd_end(&room);
+	if (err)
+		return err;
+	d->answer_fd = own_fd(pair[0]);
+	d->crate_fd = own_fd(pair[1]);
+	return 0;
+}
+
+/* Nobody takes it: it stays with us. */
+static void deed_stays(struct vj *vj, struct deed *d)
+{
+	struct vj_link *link = d->conn.v ? move_link_of(vj, d->conn) : NULL;
+	static const uint8_t none[MOVE_TOKEN_BYTES];
+
+	own_fd_close(d->answer_fd);
+	own_fd_close(d->crate_fd);
+	d->answer_fd = d->crate_fd = -1;
+	d->state = DEED_QUIET;
+	vj->move_ns = 0;
+	if (!d->conn.v) {
+		move_transit_stay(vj, d->msg.token, true);
+		return;
+	}
+	if (d->cookie && d->parted)
+		vj->deeds->hooks.stays(d->cookie);
+	d->parted = false;
+	if (link && memcmp(d->msg.token, none, sizeof(none)) != 0)
+		move_say(vj, link, MOVE_ARRIVED, d->msg.token, d->conn, true);
+	else
+		tcp_release(vj->stack, d->conn);
+	/* who else has claimed it meanwhile rings no more */
+	if (d->fd >= 0)
+		deed_rearm(vj, d);
+}
+
+/* One that nobody else wants waits for our own accept() again, or is reset if we don't listen any more. Return: @queued */
+static bool deed_returns(struct vj *vj, struct deed *d, bool queued)
+{
+	if (!queued)
+		return false;
+	if (tcp_enqueue(vj->stack, d->conn))
+		vj_conn_abort(vj, (struct vj_conn){ d->conn.v });
+	deed_free(vj, d);
+	return true;
+}
+
+/*
+ * Does a socket of the kernel's listen there? Then somebody has a copy of what our program has closed, and may be about to wait at it:
+ * the workers that follow on a reload have begun, but not all of them have come as far as that.
+ */
+static bool is_listened(const struct endpoint *at)
+{
+	struct sockaddr_storage addr;
+	int fd, err, on = 1;
+
+	addr_to_sockaddr(at, &addr);
+	fd = sys_socket(addr.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return true;
+	(void)sys_setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	err = sys_bind(fd, (struct sockaddr *)&addr,
+		       addr.ss_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6));
+	sys_close(fd);
+	return err && err != -EADDRNOTAVAIL;
+}
+
+/* Nobody could be found that takes it. Is it worth while to ask again? */
+static bool offer_again(struct vj *vj, struct deed *d, int err)
+{
+	struct endpoint local, remote;
+
+	if ((err != -EHOSTUNREACH && err != -EAGAIN && err != -ENOTCONN) || vj->now_ns > d->until_ns)
+		return false;
+	tcp_endpoints(vj->stack, d->conn, &local, &remote);
+	if (err == -EHOSTUNREACH && !is_listened(&local))
+		return false;
+	d->again_ns = vj->now_ns + OFFER_AGAIN_MS * NS_PER_MS;
+	return true;
+}
+
+/* To whom it is for: another one that listens there, or its peer */
+static int crate_send(struct vj *vj, const struct deed *d)
+{
+	struct endpoint local, remote;
+	struct ctl_endpoint at;
+
+	if (!vj->ctl)
+		return -ENOTCONN;
+	if (d->fd >= 0)
+		return control_done(vj, ctl_client_pass(vj->ctl, d->msg.peer_app, d->msg.peer_pid, d->crate_fd));
+	tcp_endpoints(vj->stack, d->conn, &local, &remote);
+	at = ctl_endpoint_make(&local, CTL_PROTO_TCP);
+	return control_done(vj, ctl_client_offer(vj->ctl, &at, vj->flow++, d->crate_fd));
+}
+
+/* The deed and the parcel, to where they were asked for from, or into the crate: once. Return: 0; -errno. */
+static int deed_pack(struct vj *vj, struct deed *d)
+{
+	bool queued = d->fd < 0;
+	int fds[DEED_FDS] = { d->fd }, err;
+
+	if (d->packed)
+		return 0;
+	if (d->conn.v) {
+		d->parcel_fd = deed_parcel_write(vj, d->conn);
+	} else {
+		move_transit_stay(vj, d->msg.token, false);
+		if (vj->ctl) /* the other end is ours, and vjd may have numbered us anew */
+			d->msg.peer_app = ctl_client_welcome(vj->ctl)->app_id;
+	}
+	d->msg.magic = DEED_MAGIC;
+	d->msg.kind = queued ? DEED_QUEUED : DEED_PARCEL;
+	fds[!queued] = d->parcel_fd;
+	err = d->parcel_fd < 0 ? d->parcel_fd : deed_msg_send(d->answer_fd, &d->msg, fds, deed_msg_fd_cnt(d->msg.kind));
+	d->packed = !err;
+	return err;
+}
+
+bool deed_give(struct vj *vj, struct deed *d)
+{
+	bool queued = d->fd < 0;
+	int err;
+
+	if (d->again_ns > vj->now_ns)
+		return false;
+	err = deed_pack(vj, d);
+	if (!err && d->crate_fd >= 0)
+		err = crate_send(vj, d);
+	if (err && d->stops && offer_again(vj, d, err))
+		return false;
+	if (err) {
+		lib_log(vj, LOG_WARNING, "a connection stays in its process: %s", strerror(-err));
+		if (d->conn.v) {
+			own_fd_close(d->parcel_fd);
+			d->parcel_fd = -1;
+		}
+		d->packed = false;
+		deed_stays(vj, d);
+		return deed_returns(vj, d, queued);
+	}
+	if (d->conn.v)
+		tcp_forget(vj->stack, d->conn);
+	deed_free(vj, d);
+	return true;
+}
+
+/* The program does without it from here on. */
+static void deed_part(struct vj *vj, struct deed *d)
+{
+	if (d->cookie && !d->parted)
+		vj->deeds->hooks.leaves(d->cookie, &d->msg.note);
+	d->parted = true;
+}
+
+void deed_leave(struct vj *vj, struct deed *d)
+{
+	struct vj_link *link;
+
+	if (!d->conn.v || tcp_is_over(vj->stack, d->conn)) {
+		d->state = DEED_LEFT;
+		deed_part(vj, d);
+		return;
+	}
+	link = move_link_of(vj, d->conn);
+	/* in its handshake, or its other end is moving: a little later */
+	if (!link || tcp_hold(vj->stack, d->conn))
+		return;
+	if (getrandom(d->msg.token, sizeof(d->msg.token), 0) != sizeof(d->msg.token)) {
+		deed_stays(vj, d);
+		return;
+	}
+	d->state = DEED_LEAVING;
+	deed_part(vj, d);
+	move_say(vj, link, MOVE_LEAVE, d->msg.token, d->conn, false);
+}
+
+void deed_left(struct vj *vj, struct tcp_id id, const struct vj_link *link, const uint8_t token[static MOVE_TOKEN_BYTES],
+	       uint32_t app_id)
+{
+	struct deed *d = deed_of(vj, id);
+
+	if (!d || d->state != DEED_LEAVING || memcmp(d->msg.token, token, MOVE_TOKEN_BYTES) != 0)
+		return;
+	d->state = DEED_LEFT;
+	d->msg.peer_app = app_id;
+	d->msg.peer_pid = link->said.peer_pid;
+	if (!app_id && !tcp_is_over(vj->stack, d->conn))
+		tcp_fail(vj->stack, d->conn, ECONNRESET);
+	vj->move_ns = 0;
+}
+
+/* ---- offers ---------------------------------------------------------------------------------------------------- */
+
+void deed_offer_one(struct vj *vj, struct tcp_id id, bool stops)
+{
+	struct deed *d = tcp_can_move(vj->stack, id) ? deed_new(vj, -1) : NULL;
+
+	if (!d || deed_crate(d)) {
+		if (d)
+			deed_free(vj, d);
+		vj_conn_abort(vj, (struct vj_conn){ id.v });
+		return;
+	}
+	deed_conn_set(vj, d, id);
+	d->stops = stops;
+	d->until_ns = vj->now_ns + OFFER_FOR_MS * NS_PER_MS;
+	deed_wanted(vj, d, d->answer_fd);
+	vj->move_ns = 0;
+}
+
+void deed_offer(struct vj *vj, struct vj_listener l, bool stops)
+{
+	struct listener_id from = { l.v };
+	struct tcp_id id;
+
+	if (stops)
+		vj_process(vj); /* what came before the end still counts */
+	for (uint32_t n = tcp_listener_ready(vj->stack, from); n && !tcp_accept(vj->stack, from, 0, &id); n--) {
+		/* who came over an interface waits on, and ends with the listener */
+		if (tcp_can_move(vj->stack, id) || stops || tcp_enqueue(vj->stack, id))
+			deed_offer_one(vj, id, stops);
+	}
+	while (stops && !tcp_accept_early(vj->stack, from, &id))
+		deed_offer_one(vj, id, true);
+}

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* deed_msg.c - what processes say to each other that have copies of a connection, and the connection as a parcel; see move.h */
+#include "channel/sys.h"
+#include "lib/deed_priv.h"
+#include "lib/own_fd.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+union deed_control {
+	struct cmsghdr head;
+	char bytes[CMSG_SPACE(DEED_FDS * sizeof(int))];
+};
+
+int deed_msg_send(int fd, const struct deed_msg *msg, const int *fds, unsigned fd_cnt)
+{
+	union deed_control control = { .head = { .cmsg_len = CMSG_LEN(fd_cnt * sizeof(int)),
+						 .cmsg_level = SOL_SOCKET,
+						 .cmsg_type = SCM_RIGHTS } };
+	struct iovec iov = { (void *)(uintptr_t)msg, sizeof(*msg) };
+	struct msghdr hdr = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = &control,
+			      .msg_controllen = CMSG_SPACE(fd_cnt * sizeof(int)) };
+	long n;
+
+	memcpy(CMSG_DATA(&control.head), fds, fd_cnt * sizeof(int));
+	do
+		n = sys_sendmsg(fd, &hdr, MSG_NOSIGNAL | MSG_DONTWAIT);
+	while (n == -EINTR);
+	return n < 0 ? (int)n : 0;
+}
+
+static void fds_close(const int *fds, unsigned cnt)
+{
+	for (unsigned i = 0; i < cnt; i++)
+		own_fd_close(fds[i]);
+}
+
+unsigned deed_msg_fd_cnt(uint32_t kind)
+{
+	return kind == DEED_PARCEL ? 2 : 1;
+}
+
+int deed_msg_recv_one(int fd, unsigned kinds, struct deed_msg *ret_msg, int ret_fds[static DEED_FDS])
+{
+	union deed_control control;
+	struct iovec iov = { ret_msg, sizeof(*ret_msg) };
+	struct msghdr hdr = {
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)
+	};
+	struct own_fd_room room;
+	unsigned cnt = 0;
+	int fds[DEED_FDS];
+	long n;
+
+	own_fd_begin(&room);
+	n = sys_recvmsg(fd, &hdr, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+	own_fd_end(&room);
+	if (n == -EAGAIN || n == -EINTR)
+		return (int)n;
+	if (n < 0 || (n == 0 && !hdr.msg_controllen))
+		return -EPIPE;
+	if (hdr.msg_controllen >= CMSG_LEN(sizeof(int)) && control.head.cmsg_type == SCM_RIGHTS) {
+		cnt = min_u32((unsigned)((control.head.cmsg_len - CMSG_LEN(0)) / sizeof(int)), DEED_FDS);
+		memcpy(fds, CMSG_DATA(&control.head), cnt * sizeof(int));
+	}
+	for (unsigned i = 0; i < cnt; i++)
+		fds[i] = own_fd(fds[i]);
+	if (n == sizeof(*ret_msg) && ret_msg->magic == DEED_MAGIC && ret_msg->kind <= DEED_QUEUED &&
+	    (kinds >> ret_msg->kind & 1) && cnt == deed_msg_fd_cnt(ret_msg->kind)) {
+		memcpy(ret_fds, fds, cnt * sizeof(int));
+		return 0;
+	}
+	fds_close(fds, cnt);
+	return -EBADMSG;
+}
+
+int deed_msg_recv(int fd, unsigned kinds, struct deed_msg *ret_msg, int ret_fds[static DEED_FDS])
+{
+	int err;
+
+	do
+		err = deed_msg_recv_one(fd, kinds, ret_msg, ret_fds);
+	while (err == -EBADMSG || err == -EINTR);
+	return err;
+}
+
+int deed_parcel_write(const struct vj *vj, struct tcp_id id)
+{
+	uint64_t bytes = tcp_export_bytes(vj->stack, id), done = 0;
+	int fd = OWN_FD_MAKE(sys_memfd_create("vj-parcel", MFD_CLOEXEC));
+	uint8_t *buf = fd < 0 ? NULL : malloc(bytes);
+	long n = -ENOMEM;
+
+	if (buf) {
+		tcp_export(vj->stack, id, buf);
+		for (n = 0; done < bytes && n >= 0; done += (uint64_t)n)
+			n = sys_write(fd, buf + done, bytes - done);
+		free(buf);
+	}
+	if (fd >= 0 && n < 0) {
+		own_fd_close(fd);
+		return (int)n;
+	}
+	return fd;
+}
+
+uint8_t *deed_parcel_read(int fd, uint64_t *ret_bytes)
+{
+	struct stat st;
+	uint8_t *buf;
+	uint64_t done = 0;
+	long n = 1;
+
+	if (sys_fstat(fd, &st) || !S_ISREG(st.st_mode) || st.st_size < 0 || (uint64_t)st.st_size > TCP_PARCEL_MAX)
+		return NULL;
+	buf = malloc((size_t)st.st_size + 1);
+	for (; buf && done < (uint64_t)st.st_size && n > 0; done += (uint64_t)n)
+		n = SYS_CALL4(SYS_pread64, fd, buf + done, (uint64_t)st.st_size - done, done);
+	if (buf && n <= 0) {
+		free(buf);
+		return NULL;
+	}
+	*ret_bytes = (uint64_t)st.st_size;
+	return buf;
+}

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * deed_priv.h - what the files of deeds share; move.h explains deeds and tokens
+ *
+ * deed.c has them, and sees what comes in by them; deed_give.c gives connections away, deed_take.c gets them; deed_msg.c is the
+ * messages between processes, and the parcels.
+ */
+#ifndef LIB_DEED_PRIV_H
+#define LIB_DEED_PRIV_H
+
+#include "lib/deed.h"
+#include "lib/move.h"
+#include "stack/tcp_move.h"
+
+/* ---- deed_msg.c ------------------------------------------------------------------------------------------------ */
+
+enum { DEED_FDS = 2 };
+
+enum deed_kind {
+	DEED_CLAIM = 1, /* into a token; the descriptor: a socket to answer on */
+	DEED_PARCEL,	/* the answer; descriptors: the deed, the parcel */
+	DEED_QUEUED,	/* waits for accept(), and has no descriptors yet; descriptor: the parcel */
+};
+
+#define DEED_MAGIC UINT32_C(0x64656564)
+
+struct deed_msg {
+	uint32_t magic;
+	uint32_t kind;
+	uint32_t peer_app; /* who the connection's other end is: vjd's number, and its process */
+	int32_t peer_pid;
+	uint8_t token[MOVE_TOKEN_BYTES]; /* that the other end waits for; zero: it is gone */
+	struct deed_note note;
+};
+
+/* Return: 0; -errno. Does not wait. */
+int deed_msg_send(int fd, const struct deed_msg *msg, const int *fds, unsigned fd_cnt);
+/* How many descriptors come with it? */
+unsigned deed_msg_fd_cnt(uint32_t kind);
+/*
+ * One message of @kinds (bits), and its descriptors.
+ * Return: 0; -EBADMSG: it was none; -EAGAIN: nothing is there; -EPIPE: there will be nothing.
+ */
+int deed_msg_recv_one(int fd, unsigned kinds, struct deed_msg *ret_msg, int ret_fds[static DEED_FDS]);
+/* The first of @kinds; what else comes is passed over. Return: 0; -EAGAIN; -EPIPE. */
+int deed_msg_recv(int fd, unsigned kinds, struct deed_msg *ret_msg, int ret_fds[static DEED_FDS]);
+/* Return: a memfd with all of the connection; -errno. */
+int deed_parcel_write(const struct vj *vj, struct tcp_id id);
+/* Return: all of a parcel, to be freed; NULL. */
+uint8_t *deed_parcel_read(int fd, uint64_t *ret_bytes);
+
+/* ---- deed.c ---------------------------------------------------------------------------------------------------- */
+
+enum deed_state {
+	DEED_QUIET,
+	DEED_CLAIMED, /* `answer_fd` waits; as soon as the connection can, it leaves */
+	DEED_LEAVING, /* held, and the peer was told */
+	DEED_LEFT,    /* the peer sends no more */
+};
+
+struct deed {
+	struct deed *next, **pprev; /* of all */
+	struct deed *busy_next;	    /* of those not QUIET */
+	struct deed *same_next;	    /* in deeds.by_conn */
+	int fd; /* -1: it has no descriptors, and is offered to others that listen */
+	enum deed_state state;
+	struct tcp_id conn; /* deed_conn_set(); 0: kept for its peer, which is another connection of ours */
+	uint64_t cookie;    /* 0: our program has none of it */
+	bool parted;	    /* the program was told that it leaves: once, though it may be held and let go again before it does */
+	int answer_fd;	    /* not QUIET: where the parcel goes */
+	int crate_fd;	    /* the other end of that, if it goes to the peer unasked; -1 */
+	struct deed_msg msg; /* what is known of the answer */
+	int parcel_fd;	     /* kept; -1 */
+	bool packed;	     /* LEFT: deed and parcel are in `answer_fd` */
+	bool stops;	     /* offered: we listen there no more */
+	uint64_t again_ns, until_ns; /* ... when to try next, and last */
+	uint8_t *raw;	     /* written into the token, and not sent yet: [raw_at, raw_len); NULL: nothing */
+	uint32_t raw_at, raw_len;
+};
+
+struct deeds {
+	struct deed *all, *busy;
+	struct deed **by_conn; /* by the low bits of `conn`, those that have one */
+	uint32_t bucket_cnt;   /* a power of two, not less than half of @cnt; 0: no table yet */
+	uint32_t cnt;
+	bool raw_waits; /* some deed has `raw` */
+	int set_fd; /* epoll, of all deeds */
+	struct deed_hooks hooks;
+};
+
+/* Takes @fd (-1: none) in any case. NULL: no memory. */
+struct deed *deed_new(struct vj *vj, int fd);
+void deed_free(struct vj *vj, struct deed *d);
+/* It is that connection's from here on. */
+void deed_conn_set(struct vj *vj, struct deed *d, struct tcp_id id);
+/* NULL: it has none */
+struct deed *deed_of(const struct vj *vj, struct tcp_id id);
+/* What is there already is to be told again. */
+void deed_rearm(struct vj *vj, struct deed *d);
+/* It is to go to @answer_fd, which is the deed's now. */
+void deed_wanted(struct vj *vj, struct deed *d, int answer_fd);
+
+/* ---- deed_give.c, deed_take.c ---------------------------------------------------------------------------------- */
+
+/* Both ends of where the parcel goes, if nobody has asked for it. Return: 0; -errno. */
+int deed_crate(struct deed *d);
+/* It has been claimed, and the program is at rest: begin. */
+void deed_leave(struct vj *vj, struct deed *d);
+/* It has left its peer's link, or is over: give it away, and the deed with it. Return: true: @d is gone. */
+bool deed_give(struct vj *vj, struct deed *d);
+/* A connection that waits for accept(), to others that listen there. @stops: or will soon, because we don't; reset if nobody does. */
+void deed_offer_one(struct vj *vj, struct tcp_id id, bool stops);
+/* The connection of a deed that came with its parcel, into our stack. Return: 0; -ECONNRESET. */
+int deed_open(struct vj *vj, struct deed *d, struct vj_conn *ret_c);
+
+#endif

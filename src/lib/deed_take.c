@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* deed_take.c - a connection comes from another process; see move.h */
+#include "channel/sys.h"
+#include "lib/deed_priv.h"
+#include "lib/own_fd.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <syslog.h>
+
+enum {
+	VJD_BACK_MS = 3000,  /* a vjd that was restarted: until it is there ... */
+	PEER_BACK_MS = 1200, /* ... and until the peer has found it, too */
+};
+
+/* A link to who has the other end. vjd may be starting anew just now. Return: NULL: there is none to be had. */
+static struct vj_link *link_to(struct vj *vj, const struct deed_msg *msg)
+{
+	uint64_t start_ns = lib_clock_ns();
+	struct vj_link *link = NULL;
+	int err;
+
+	for (;;) {
+		uint64_t waited_ms;
+
+		err = route_join(vj, msg->peer_app, msg->peer_pid, &link);
+		waited_ms = (lib_clock_ns() - start_ns) / 1000000;
+		if ((err != -ENOTCONN || waited_ms >= VJD_BACK_MS) && (err != -ESRCH || waited_ms >= PEER_BACK_MS))
+			break;
+		sys_poll_ms(NULL, 0, 20);
+		vj->now_ns = lib_clock_ns();
+		vj->ctl_next_ns = 0;
+		control_poll(vj);
+	}
+	if (err)
+		lib_log(vj, LOG_WARNING, "a connection is reset: no channel to process %d, its other end: %s",
+			msg->peer_pid, strerror(-err));
+	return err ? NULL : link;
+}
+
+int deed_open(struct vj *vj, struct deed *d, struct vj_conn *ret_c)
+{
+	static const uint8_t none[MOVE_TOKEN_BYTES];
+	bool over = memcmp(d->msg.token, none, sizeof(none)) == 0;
+	struct vj_link *link = over ? NULL : link_to(vj, &d->msg);
+	uint64_t bytes = 0;
+	uint8_t *buf = deed_parcel_read(d->parcel_fd, &bytes);
+	struct link_id on = over ? move_nowhere(vj) : link ? link->stack_id : (struct link_id){ 0 };
+	struct tcp_id id;
+	int err = buf ? tcp_import(vj->stack, on, buf, bytes, d->cookie, &id) : -EINVAL;
+
+	free(buf);
+	own_fd_close(d->parcel_fd);
+	d->parcel_fd = -1;
+	if (err) {
+		lib_log(vj, LOG_WARNING, "a connection is reset: its parcel does not open: %s", strerror(-err));
+		return -ECONNRESET;
+	}
+	deed_conn_set(vj, d, id);
+	if (!over) {
+		(void)tcp_hold(vj->stack, d->conn);
+		move_say(vj, link, MOVE_ARRIVED, d->msg.token, d->conn, true);
+		link_publish_all(vj);
+	}
+	ret_c->v = d->conn.v;
+	return 0;
+}
+
+int deed_claim(int token, int *ret_answer)
+{
+	struct deed_msg msg = { .magic = DEED_MAGIC, .kind = DEED_CLAIM };
+	struct own_fd_room room;
+	int pair[2], err;
+
+	own_fd_begin(&room);
+	err = sys_socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair);
+	own_fd_end(&room);
+	if (err)
+		return err;
+	err = deed_msg_send(token, &msg, &pair[1], 1);
+	sys_close(pair[1]);
+	if (err) {
+		sys_close(pair[0]);
+		return err == -EPIPE || err == -ENOTCONN ? -ECONNRESET : err;
+	}
+	*ret_answer = own_fd(pair[0]);
+	return 0;
+}
+
+/* The deed and the parcel that come in by @from. Return: 0; -EAGAIN; -ECONNRESET. */
+static int deed_receive(struct vj *vj, int from, unsigned kinds, struct deed **ret_d)
+{
+	int fds[DEED_FDS], err;
+	struct deed_msg msg;
+	struct deed *d;
+
+	err = deed_msg_recv(from, kinds, &msg, fds);
+	if (err)
+		return err == -EAGAIN ? -EAGAIN : -ECONNRESET;
+	d = deed_new(vj, msg.kind == DEED_PARCEL ? fds[0] : -1);
+	if (!d) {
+		own_fd_close(fds[deed_msg_fd_cnt(msg.kind) - 1]);
+		return -ECONNRESET;
+	}
+	d->msg = msg;
+	d->parcel_fd = fds[deed_msg_fd_cnt(msg.kind) - 1];
+	*ret_d = d;
+	return 0;
+}
+
+int deed_take(struct vj *vj, int answer, uint64_t cookie, struct deed_note *ret_note, struct vj_conn *ret_c)
+{
+	struct deed *d;
+	int err = deed_receive(vj, answer, 1u << DEED_PARCEL, &d);
+
+	if (err)
+		return err;
+	d->cookie = cookie;
+	err = deed_open(vj, d, ret_c);
+	if (err) {
+		deed_free(vj, d);
+		return err;
+	}
+	*ret_note = d->msg.note;
+	return 0;
+}
+
+/* Somebody else's client, who has waited there for accept(): now he waits here. */
+static void deed_enqueue(struct vj *vj, struct deed *d)
+{
+	struct vj_conn c;
+	bool here = !deed_open(vj, d, &c);
+
+	deed_free(vj, d);
+	if (here && tcp_enqueue(vj->stack, (struct tcp_id){ c.v })) /* we have stopped meanwhile */
+		deed_offer_one(vj, (struct tcp_id){ c.v }, true);
+}
+
+void deed_keep(struct vj *vj, int crate)
+{
+	struct deed *d;
+
+	if (!deed_receive(vj, crate, 1u << DEED_PARCEL | 1u << DEED_QUEUED, &d)) {
+		if (d->msg.kind == DEED_QUEUED)
+			deed_enqueue(vj, d);
+		else
+			move_transit_stay(vj, d->msg.token, true);
+	}
+	own_fd_close(crate);
+}
