@@ -266,7 +266,7 @@ static void inherit(struct sock *s, const struct sock *listener, int flags)
 	s->rcvtimeo_ns = listener->rcvtimeo_ns;
 	s->sndtimeo_ns = listener->sndtimeo_ns;
 	s->rcvlowat = listener->rcvlowat;
-	zerocopy_inherit(listener, s);
+	options_inherit(listener, s);
 	options_replay(listener, s->conn);
 }
 

@@ -113,19 +113,11 @@ void adopt_fd(int fd)
 		adopt_tcp(fd, family, state == STATE_LISTEN);
 }
 
-/* A header that the kernel will refuse is not followed. */
-static bool is_whole(const struct msghdr *msg, const struct cmsghdr *c)
-{
-	size_t before = (size_t)((const uint8_t *)c - (const uint8_t *)msg->msg_control);
-
-	return c->cmsg_len >= CMSG_LEN(0) && c->cmsg_len <= msg->msg_controllen - before;
-}
-
 void message_fds(const struct msghdr *msg, void (*fn)(int fd))
 {
 	struct cmsghdr *c = sock_inside || is_wild(msg->msg_control) ? NULL : CMSG_FIRSTHDR(msg);
 
-	for (; c && is_whole(msg, c); c = CMSG_NXTHDR((struct msghdr *)(uintptr_t)msg, c)) {
+	for (; c && control_is_whole(msg, c); c = CMSG_NXTHDR((struct msghdr *)(uintptr_t)msg, c)) {
 		const uint8_t *data = CMSG_DATA(c);
 		int fd;
 

@@ -207,15 +207,6 @@ void away_adopt(int fd)
  * ----------------
  */
 
-static int fd_of(const struct sock *s)
-{
-	int fd = fd_next(0);
-
-	while (fd >= 0 && fd_peek(fd) != &s->file)
-		fd = fd_next(fd + 1);
-	return fd;
-}
-
 /* Return: 0: it is here; -ECONNRESET: it will not come. Gives up the lock meanwhile. */
 static int claim_wait(struct sock *s, int answer)
 {
@@ -296,7 +287,7 @@ bool away_claim_back(struct sock *s)
 	sys_poll_ms(NULL, 0, CLAIM_BACK_MS);
 	lock_take();
 	file_put(&s->file);
-	fd = fd_of(s);
+	fd = fd_of_file(&s->file);
 	return fd >= 0 && (s->state != SOCK_AWAY || away_claim(fd, s));
 }
 

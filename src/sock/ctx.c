@@ -5,6 +5,7 @@
  */
 #include "sock/priv.h"
 
+#include <fcntl.h>
 #include <limits.h>
 #include <sched.h>
 #include <stdarg.h>
@@ -33,14 +34,19 @@ __thread bool sock_inside;
 
 void lock_take(void)
 {
+	sock_inside = true; /* before: a handler that runs behind that must not want the lock */
+	atomic_signal_fence(memory_order_seq_cst);
 	pthread_mutex_lock(&sock.lock);
-	sock_inside = true;
 }
 
 void lock_drop(void)
 {
-	sock_inside = false;
 	pthread_mutex_unlock(&sock.lock);
+	atomic_signal_fence(memory_order_seq_cst);
+	sock_inside = false;
+	atomic_signal_fence(memory_order_seq_cst);
+	if (unlikely(atomic_load_explicit(&sock_deferred, memory_order_relaxed)))
+		signal_release();
 }
 
 void lock_leave(void)
@@ -330,6 +336,17 @@ static uint32_t poll_mask_of(uint32_t events)
 	return mask;
 }
 
+/* fcntl(2), O_ASYNC: what the kernel would tell of its own sockets */
+static VJ_COLD void signal_io(struct sock *s)
+{
+	int fd = fd_of_file(&s->file);
+	int owner = fd < 0 ? 0 : sys_fcntl(fd, F_GETOWN, 0); /* negative: a group, as kill() has it */
+	int sig = fd < 0 ? 0 : sys_fcntl(fd, F_GETSIG, 0);
+
+	if (owner)
+		SYS_CALL2(SYS_kill, owner, sig > 0 ? sig : SIGIO);
+}
+
 static void event_deliver(const struct vj_event *ev)
 {
 	struct sock *s = (struct sock *)(uintptr_t)ev->cookie;
@@ -354,6 +371,8 @@ static void event_deliver(const struct vj_event *ev)
 	}
 	if (s->file.watches)
 		file_fire(&s->file, poll_mask_of(ev->events));
+	if (unlikely(s->async))
+		signal_io(s);
 }
 
 void ctx_process(void)

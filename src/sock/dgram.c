@@ -32,7 +32,6 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/time.h>
 
 enum {
 	ASK_AGAIN_MS = 1000,
@@ -335,37 +334,53 @@ int dgram_shutdown(int fd, struct sock *s, int how)
  * ----------------
  */
 
-void dgram_kernel_begin(struct sock *s)
+static void kernel_left(void *arg)
 {
-	file_get(&s->file);
-	s->dgram->in_kernel++;
-	lock_leave();
-}
+	struct sock *s = arg;
 
-void dgram_kernel_end(struct sock *s)
-{
 	lock_take();
 	s->dgram->in_kernel--;
 	file_put(&s->file);
+	lock_leave();
+}
+
+void dgram_kernel_begin(struct dgram_hold *h, struct sock *s)
+{
+	file_get(&s->file);
+	s->dgram->in_kernel++;
+	h->sock = s;
+	undo_push(&h->undo, kernel_left, s);
+	lock_leave();
+}
+
+void dgram_kernel_end(struct dgram_hold *h)
+{
+	lock_take();
+	if (!undo_pop(&h->undo))
+		return;
+	h->sock->dgram->in_kernel--;
+	file_put(&h->sock->file);
 }
 
 static long kernel_recv(int fd, struct sock *s, struct msghdr *msg, int flags)
 {
+	struct dgram_hold h;
 	long r;
 
-	dgram_kernel_begin(s);
+	dgram_kernel_begin(&h, s);
 	r = ker_recvmsg(fd, msg, flags);
-	dgram_kernel_end(s);
+	dgram_kernel_end(&h);
 	return r;
 }
 
 static long kernel_send(int fd, struct sock *s, const struct msghdr *msg, int flags)
 {
+	struct dgram_hold h;
 	long r;
 
-	dgram_kernel_begin(s);
+	dgram_kernel_begin(&h, s);
 	r = ker_sendmsg(fd, msg, flags);
-	dgram_kernel_end(s);
+	dgram_kernel_end(&h);
 	return r;
 }
 
@@ -420,29 +435,8 @@ void dgram_option(struct sock *s, int level, int name, const void *val, socklen_
 		d->wants_pktinfo = on != 0;
 	else if (level == IPPROTO_IPV6 && name == IPV6_RECVPKTINFO)
 		d->wants_pktinfo6 = on != 0;
-	else if (level == SOL_SOCKET && (name == SO_TIMESTAMP || name == SO_TIMESTAMPNS))
+	else if (control_is_stamp(level, name))
 		d->wants_stamp = on ? name : 0;
-}
-
-/* As the kernel's put_cmsg(): what does not fit is cut off, and said. */
-static void control_put(struct msghdr *msg, size_t *used, int level, int type, const void *data,
-			size_t len)
-{
-	struct cmsghdr hdr = { .cmsg_len = CMSG_LEN(len), .cmsg_level = level, .cmsg_type = type };
-	uint8_t *at = (uint8_t *)msg->msg_control + *used;
-	size_t room = msg->msg_control ? msg->msg_controllen - *used : 0;
-
-	if (room < sizeof(hdr)) {
-		msg->msg_flags |= MSG_CTRUNC;
-		return;
-	}
-	if (room < hdr.cmsg_len) {
-		msg->msg_flags |= MSG_CTRUNC;
-		hdr.cmsg_len = room;
-	}
-	memcpy(at, &hdr, sizeof(hdr));
-	memcpy(at + CMSG_LEN(0), data, hdr.cmsg_len - CMSG_LEN(0));
-	*used += min_size(CMSG_SPACE(len), room);
 }
 
 static void control_fill(const struct sock *s, struct msghdr *msg,
@@ -451,18 +445,7 @@ static void control_fill(const struct sock *s, struct msghdr *msg,
 	const struct dgram *d = s->dgram;
 	size_t used = 0;
 
-	if (d->wants_stamp) {
-		struct timespec ts;
-
-		clock_gettime(CLOCK_REALTIME, &ts);
-		if (d->wants_stamp == SO_TIMESTAMPNS) {
-			control_put(msg, &used, SOL_SOCKET, SO_TIMESTAMPNS, &ts, sizeof(ts));
-		} else {
-			struct timeval tv = { ts.tv_sec, ts.tv_nsec / 1000 };
-
-			control_put(msg, &used, SOL_SOCKET, SO_TIMESTAMP, &tv, sizeof(tv));
-		}
-	}
+	control_stamp(msg, &used, d->wants_stamp);
 	if (d->wants_pktinfo && to->ss_family == AF_INET) {
 		struct in_pktinfo info = { .ipi_ifindex = LOOPBACK_IFINDEX };
 
@@ -551,9 +534,10 @@ long dgram_recv(int fd, struct sock *s, struct msghdr *msg, int flags)
 			      .kernel_fd = fd,
 			      .timeout_ns = s->rcvtimeo_ns };
 	struct dgram *d = s->dgram;
+	struct hold hold;
 	long r;
 
-	file_get(&s->file);
+	hold_begin(&hold, &s->file);
 	for (;;) {
 		if (!d->open || !sock.vj || (flags & MSG_ERRQUEUE)) {
 			r = kernel_recv(fd, s, msg, flags);
@@ -585,7 +569,7 @@ long dgram_recv(int fd, struct sock *s, struct msghdr *msg, int flags)
 			break;
 	}
 	block_end(&b);
-	file_put(&s->file);
+	hold_end(&hold);
 	return r;
 }
 
@@ -654,9 +638,10 @@ long dgram_send(int fd, struct sock *s, const struct msghdr *msg, int flags)
 	size_t len = iov_bytes(msg);
 	const struct sockaddr *to;
 	socklen_t to_len;
+	struct hold hold;
 	long r = TO_KERNEL;
 
-	file_get(&s->file);
+	hold_begin(&hold, &s->file);
 	to = send_to(s, msg, &to_len);
 	if (flags & MSG_MORE) /* pieces of one datagram are put together there */
 		s->dgram->sends_to_kernel = true;
@@ -666,7 +651,7 @@ long dgram_send(int fd, struct sock *s, const struct msghdr *msg, int flags)
 		r = channel_send(s, to, to_len, msg, len);
 	if (r == TO_KERNEL)
 		r = kernel_send(s->lease_fd >= 0 ? s->lease_fd : fd, s, msg, flags);
-	file_put(&s->file);
+	hold_end(&hold);
 	return r;
 }
 

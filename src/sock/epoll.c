@@ -123,11 +123,9 @@ static void watch_spend(struct epoll_set *set, struct watch *w, bool kernel_know
 		sys_epoll_ctl(set->epfd, EPOLL_CTL_MOD, w->fd, &off);
 }
 
-/* Return: events reported, 0..@max. */
-static int collect(struct epoll_set *set, struct epoll_event *ev, int max)
+/* @ev has @n already, those of the kernel's side. Return: events in it, up to @max. */
+static int collect(struct epoll_set *set, struct epoll_event *ev, int n, int max)
 {
-	int n = 0;
-
 	for (uint32_t left = set->ready_cnt; left && n < max; left--) {
 		struct watch *w = set->ready.ready_next;
 		uint32_t level = file_level(w->file) & w->events;
@@ -135,8 +133,12 @@ static int collect(struct epoll_set *set, struct epoll_event *ev, int max)
 		ready_del(set, w);
 		if (!level)
 			continue;
-		ev[n++] = (struct epoll_event){ .events = level, .data.u64 = w->data };
-		w->round = set->round;
+		if (unlikely(w->round == set->round)) {
+			ev[w->place].events |= level;
+		} else {
+			ev[n++] = (struct epoll_event){ .events = level, .data.u64 = w->data };
+			w->round = set->round;
+		}
 		if (unlikely(w->events & EPOLLONESHOT))
 			watch_spend(set, w, false);
 		else if (!(w->events & EPOLLET))
@@ -497,6 +499,7 @@ static int translate(struct epoll_set *set, struct epoll_event *ev, int n)
 		if (!w || w->round == set->round) /* kick, bell; or reported in this call already */
 			continue;
 		w->round = set->round;
+		w->place = out;
 		ev[out++] = (struct epoll_event){ .events = ev[i].events, .data.u64 = w->data };
 		if (w->events & EPOLLONESHOT)
 			watch_spend(set, w, true);
@@ -512,18 +515,23 @@ static int look(struct epoll_set *set, int epfd, struct epoll_event *ev, int max
 	return n > 0 ? translate(set, ev, n) : n;
 }
 
-/* The same beside what was found already: an error waits for its turn. */
-static int look_more(struct epoll_set *set, int epfd, struct epoll_event *ev, int max)
-{
-	int n = look(set, epfd, ev, max);
-
-	return n > 0 ? n : 0;
-}
-
 static bool look_due(const struct epoll_set *set)
 {
 	return atomic_load_explicit(&set->kernel_cnt, memory_order_relaxed) &&
 	       ticks_now() - set->looked_ticks > LOOK_TICKS;
+}
+
+/*
+ * What both sides have. When it is the kernel's turn it comes first, with half of the room, so that channels which are always ready
+ * leave nobody out. An error of its set waits until there is nothing else.
+ */
+static int look_both(struct epoll_set *set, int epfd, struct epoll_event *ev, int max)
+{
+	int n = set->ready_cnt && look_due(set) ? look(set, epfd, ev, (max + 1) / 2) : 0;
+
+	if (n < 0)
+		n = 0;
+	return collect(set, ev, n, max);
 }
 
 /* Only the leader's set holds the bell. */
@@ -537,27 +545,34 @@ static void bell_put(struct epoll_set *set, bool on)
 		set->bell_on = on;
 }
 
-/* The thread is cancelled in its sleep. */
+/* The thread is cancelled in its sleep, or jumps out of it. */
 struct set_undo {
+	struct undo undo;
 	struct epoll_set *set;
 	struct sleeper *sl;
 };
 
-static void set_awake(struct epoll_set *set, struct sleeper *sl)
+/* Return: false: undone, as sleep_end() */
+static bool set_awake(struct epoll_set *set, struct sleeper *sl, struct undo *u)
 {
-	if (sl->pprev)
-		sleep_end(sl);
-	else
+	if (sl->pprev) {
+		if (!sleep_end(sl, u))
+			return false;
+	} else {
 		lock_take();
+		if (u && !undo_pop(u))
+			return false;
+	}
 	set->asleep--;
 	kick_drain(&set->kick);
+	return true;
 }
 
-static void set_cancelled(void *arg)
+static void set_left(void *arg)
 {
 	const struct set_undo *undo = arg;
 
-	set_awake(undo->set, undo->sl);
+	set_awake(undo->set, undo->sl, NULL);
 	file_put(&undo->set->file);
 	lock_leave();
 }
@@ -567,24 +582,27 @@ static int set_sleep(struct epoll_set *set, int epfd, struct epoll_event *ev, in
 		     int64_t timeout_ns, const sigset_t *mask, const struct signal_trace *signals)
 {
 	struct sleeper sl = { .kick = &set->kick, .signals = *signals };
-	struct set_undo undo = { set, &sl };
+	struct set_undo undo = { .set = set, .sl = &sl };
 	bool leads = false, slept = true;
 	int n = 0;
 
 	file_get(&set->file);
 	set->asleep++;
+	undo_push(&undo.undo, set_left, &undo);
 	if (sock.vj) {
-		bell_put(set, !sock.leader || sock.leader == &sock.helper.sleeper);
+		bell_put(set, may_lead());
 		slept = sleep_begin(&sl, &timeout_ns, &leads);
 	} else {
 		lock_drop();
 	}
 	if (slept) {
-		pthread_cleanup_push(set_cancelled, &undo);
+		pthread_cleanup_push(undo_all, NULL);
 		n = (int)KER_BLOCKING(ker_epoll_sleep(epfd, ev, max, timeout_ns, mask));
 		pthread_cleanup_pop(0);
-		set_awake(set, &sl);
+		if (!set_awake(set, &sl, &undo.undo))
+			return -EINTR;
 	} else {
+		undo_pop(&undo.undo);
 		set->asleep--;
 		kick_drain(&set->kick);
 	}
@@ -633,12 +651,9 @@ static int set_wait(struct epoll_set *set, int epfd, struct epoll_event *ev, int
 	for (;;) {
 		ctx_process();
 		set->round++;
-		n = collect(set, ev, max);
-		if (likely(n)) {
-			if (n < max && look_due(set))
-				n += look_more(set, epfd, ev + n, max - n);
+		n = look_both(set, epfd, ev, max);
+		if (likely(n))
 			break;
-		}
 		if (!timeout_ns) {
 			n = look(set, epfd, ev, max);
 			break;
@@ -692,7 +707,7 @@ static int wait_kernel(struct file *f, int epfd, struct epoll_event *ev, int max
 	}
 	n = ker_epoll_wait(epfd, ev, max, timeout_ns, mask);
 	if (asleep)
-		atomic_fetch_sub(asleep, 1);
+		atomic_fetch_sub(asleep, 1); /* by a jump it isn't: the set is kicked once in vain */
 	for (int i = 0; i < n; i++)
 		*ret_ours |= is_mark(ev[i].data.u64);
 	return n;
@@ -745,14 +760,7 @@ int sock_epoll_wait(int epfd, struct epoll_event *ev, int max, int timeout_ms)
 int sock_epoll_pwait2(int epfd, struct epoll_event *ev, int max, const struct timespec *timeout,
 		      const sigset_t *mask)
 {
-	int64_t timeout_ns = -1;
-
-	if (timeout) {
-		if (timeout->tv_sec < 0 || timeout->tv_nsec < 0 || timeout->tv_nsec >= 1000000000)
-			return (int)ret_errno(-EINVAL);
-		timeout_ns = timeout->tv_sec >= INT64_MAX / 1000000000
-				     ? INT64_MAX
-				     : timeout->tv_sec * 1000000000 + timeout->tv_nsec;
-	}
-	return (int)ret_errno(wait_any(epfd, ev, max, timeout_ns, mask));
+	if (timespec_bad(timeout))
+		return (int)ret_errno(-EINVAL);
+	return (int)ret_errno(wait_any(epfd, ev, max, timespec_ns(timeout), mask));
 }

@@ -208,8 +208,8 @@ int sock_dup3(int fd, int fd2, int flags)
  * ----------------
  */
 
-/* O_NONBLOCK of a socket that we know. Return: true: the kernel is to set it too. */
-static bool nonblock_set(int fd, bool on)
+/* Of the flags in @which those in @flags are on, of a socket that we know. Return: true: the kernel is to set them too. */
+static bool flags_set(int fd, int which, long flags)
 {
 	struct file *f = fd_peek(fd) ? file_enter(fd) : NULL;
 	bool kernel_too = true;
@@ -217,12 +217,27 @@ static bool nonblock_set(int fd, bool on)
 	if (!f)
 		return true;
 	if (f->kind == FILE_SOCK) {
-		sock_of(f)->nonblock = on;
+		struct sock *s = sock_of(f);
+
+		if (which & O_NONBLOCK)
+			s->nonblock = flags & O_NONBLOCK;
+		if (which & O_ASYNC)
+			s->async = flags & O_ASYNC;
+		if (which & O_APPEND)
+			s->append = flags & O_APPEND;
 		/* a placeholder is shared */
-		kernel_too = !sock_is_channel(sock_of(f)) || sock_of(f)->token;
+		kernel_too = !sock_is_channel(s) || s->token;
 	}
 	lock_leave();
 	return kernel_too;
+}
+
+/* FIONBIO, FIOASYNC */
+static int flag_ioctl(int fd, int flag, unsigned long req, long arg)
+{
+	if (!arg)
+		return -EFAULT;
+	return flags_set(fd, flag, *(const int *)arg ? flag : 0) ? ker_ioctl(fd, req, arg) : 0;
 }
 
 static int conn_getfl(int fd)
@@ -233,7 +248,8 @@ static int conn_getfl(int fd)
 	if (!s)
 		return flags;
 	if (flags >= 0 && !s->token)
-		flags = s->nonblock ? flags | O_NONBLOCK : flags & ~O_NONBLOCK;
+		flags = (flags & ~(O_NONBLOCK | O_ASYNC | O_APPEND)) | (s->nonblock ? O_NONBLOCK : 0) | (s->async ? O_ASYNC : 0) |
+			(s->append ? O_APPEND : 0);
 	lock_leave();
 	return flags;
 }
@@ -251,9 +267,7 @@ int sock_fcntl(int fd, int cmd, long arg)
 	case F_GETFL:
 		return (int)ret_errno(conn_getfl(fd));
 	case F_SETFL:
-		return nonblock_set(fd, (arg & O_NONBLOCK) != 0)
-			       ? (int)ret_errno(sys_fcntl(fd, cmd, arg))
-			       : 0;
+		return flags_set(fd, O_NONBLOCK | O_ASYNC | O_APPEND, arg) ? (int)ret_errno(sys_fcntl(fd, cmd, arg)) : 0;
 	default:
 		return (int)ret_errno(sys_fcntl(fd, cmd, arg));
 	}
@@ -267,6 +281,10 @@ static int conn_queue(int fd, unsigned long req, int *ret_bytes)
 
 	if (!s)
 		return ker_ioctl(fd, req, (long)ret_bytes);
+	if (!ret_bytes) {
+		lock_leave();
+		return -EFAULT;
+	}
 	if (s->state == SOCK_UDP) {
 		r = req == FIONREAD ? dgram_next_bytes(s) : -EAGAIN;
 		lock_leave();
@@ -296,16 +314,12 @@ int sock_ioctl(int fd, unsigned long req, long arg)
 		return (int)ret_errno(ker_ioctl(fd, req, arg));
 	switch ((unsigned)req) {
 	case FIONBIO:
-		if (!arg)
-			return (int)ret_errno(-EFAULT);
-		return nonblock_set(fd, *(const int *)arg != 0)
-			       ? (int)ret_errno(ker_ioctl(fd, req, arg))
-			       : 0;
+		return (int)ret_errno(flag_ioctl(fd, O_NONBLOCK, req, arg));
+	case FIOASYNC:
+		return (int)ret_errno(flag_ioctl(fd, O_ASYNC, req, arg));
 	case FIONREAD:
 	case SIOCOUTQ:
 	case SIOCOUTQNSD:
-		if (!arg)
-			return (int)ret_errno(-EFAULT);
 		return (int)ret_errno(conn_queue(fd, (unsigned)req, (int *)arg));
 	default:
 		return (int)ret_errno(ker_ioctl(fd, req, arg));

@@ -67,6 +67,15 @@ int fd_next(int fd)
 	return -1;
 }
 
+int fd_of_file(const struct file *f)
+{
+	int fd = fd_next(0);
+
+	while (fd >= 0 && fd_peek(fd) != f)
+		fd = fd_next(fd + 1);
+	return fd;
+}
+
 /*
  * ---- descriptors of our own
  * -------------------------------------------------------------------------------------

@@ -157,15 +157,15 @@ static inline int ker_ppoll(struct pollfd *fds, nfds_t n, struct timespec *timeo
 }
 
 /*
- * The same for a thread that is noted as asleep: cancelled, it is to be taken off the lists first. @undo: gets @arg, whose
- * owner's frame is still there then
+ * The same for a thread that is noted as asleep: cancelled, it is to be taken off the lists first, which @undo does. The
+ * frames of those who called are still there then.
  */
 static inline int ker_ppoll_undo(struct pollfd *fds, nfds_t n, struct timespec *timeout, const sigset_t *mask,
-				 void (*undo)(void *arg), void *arg)
+				 void (*undo)(void *arg))
 {
 	int r;
 
-	pthread_cleanup_push(undo, arg);
+	pthread_cleanup_push(undo, NULL);
 	r = ker_ppoll(fds, n, timeout, mask);
 	pthread_cleanup_pop(0);
 	return r;

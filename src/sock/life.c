@@ -93,8 +93,8 @@ static void fork_child(void)
 	static const pthread_mutex_t unlocked = PTHREAD_MUTEX_INITIALIZER;
 
 	sock.lock = unlocked;
-	signal_forked();
 	sock_inside = false;
+	signal_forked();
 	sock.pid = ker_getpid();
 	vj_forked(sock.vj);
 	sock.vj = NULL;

@@ -214,10 +214,29 @@ static int zerocopy_set(struct sock *s, const void *val, socklen_t len)
 	return err;
 }
 
-void zerocopy_inherit(const struct sock *from, struct sock *s)
+void options_inherit(const struct sock *from, struct sock *s)
 {
-	if (unlikely(from->opts != NULL) && from->opts->zerocopy && !options_have(s))
-		s->opts->zerocopy = true;
+	const struct sock_options *opts = from->opts;
+
+	if (likely(!opts) || (!opts->zerocopy && !opts->inq && !opts->stamp) || options_have(s))
+		return;
+	s->opts->zerocopy = opts->zerocopy;
+	s->opts->inq = opts->inq;
+	s->opts->stamp = opts->stamp;
+}
+
+/* Options that the kernel has taken, and whose messages come from here */
+static void control_set(struct sock *s, int level, int name, const void *val, socklen_t len)
+{
+	bool inq = level == IPPROTO_TCP && name == TCP_INQ;
+	int value;
+
+	if ((!inq && !control_is_stamp(level, name)) || int_in(val, len, &value) || options_have(s))
+		return;
+	if (inq)
+		s->opts->inq = value != 0;
+	else
+		s->opts->stamp = value ? name : 0;
 }
 
 void zerocopy_sent(struct sock *s)
@@ -355,9 +374,12 @@ static int conn_option_set(int fd, struct sock *s, int level, int name, const vo
 	if (kernel_fd < 0)
 		return kernel_fd;
 	r = sys_setsockopt(kernel_fd, level, name, val, len);
-	if (!r && k)
+	if (r)
+		return r;
+	if (k)
 		kept_set(kernel_fd, s, k);
-	return r;
+	control_set(s, level, name, val, len);
+	return 0;
 }
 
 /* The kernel checks; what it refuses is not remembered. */
@@ -369,6 +391,8 @@ static int other_option_set(int fd, struct sock *s, int level, int name, const v
 		return r;
 	if (s->state == SOCK_UDP)
 		dgram_option(s, level, name, val, len);
+	else
+		control_set(s, level, name, val, len);
 	if (kept_find(level, name) && s->state != SOCK_UDP)
 		kept_set(fd, s, kept_find(level, name));
 	else

@@ -10,6 +10,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 enum { ON_STACK = 64, EXTRA = 2 /* kick and bell */ };
 
@@ -150,22 +151,24 @@ static void watches_off(struct polling *p)
 	}
 }
 
-/* The thread is cancelled in its sleep. */
+/* The thread is cancelled in its sleep, or jumps out of it. */
 struct poll_undo {
+	struct undo undo;
 	struct polling *p;
 	struct sleeper *sl;
 };
 
-static void poll_cancelled(void *arg)
+static void poll_left(void *arg)
 {
 	const struct poll_undo *undo = arg;
 
-	sleep_end(undo->sl);
+	sleep_end(undo->sl, NULL);
 	watches_off(undo->p);
 	kick_return(undo->sl->kick);
 	lock_leave();
 	if (undo->p->heap)
 		free(undo->p->kernel);
+	undo->p->kernel = NULL;
 }
 
 /* Return: what ppoll() returned, descriptors or -errno; 0 also when there was no need to sleep. */
@@ -173,7 +176,7 @@ static int sleep_poll(struct polling *p, int64_t timeout_ns, const struct signal
 {
 	struct kick kick;
 	struct sleeper sl = { .kick = &kick, .signals = *signals };
-	struct poll_undo undo = { p, &sl };
+	struct poll_undo undo = { .p = p, .sl = &sl };
 	struct timespec ts, *tsp = NULL;
 	bool leads;
 	int r = kick_borrow(&kick);
@@ -181,6 +184,7 @@ static int sleep_poll(struct polling *p, int64_t timeout_ns, const struct signal
 	if (r)
 		return r;
 	watches_on(p, &sl);
+	undo_push(&undo.undo, poll_left, &undo);
 	if (sleep_begin(&sl, &timeout_ns, &leads)) {
 		p->kernel[p->n] = (struct pollfd){ .fd = kick.fd, .events = POLLIN };
 		p->kernel[p->n + 1] =
@@ -190,8 +194,11 @@ static int sleep_poll(struct polling *p, int64_t timeout_ns, const struct signal
 						.tv_nsec = timeout_ns % 1000000000 };
 			tsp = &ts;
 		}
-		r = ker_ppoll_undo(p->kernel, p->n + EXTRA, tsp, p->mask, poll_cancelled, &undo);
-		sleep_end(&sl);
+		r = ker_ppoll_undo(p->kernel, p->n + EXTRA, tsp, p->mask, undo_all);
+		if (!sleep_end(&sl, &undo.undo))
+			return -EINTR;
+	} else {
+		undo_pop(&undo.undo);
 	}
 	watches_off(p);
 	kick_return(&kick);
@@ -233,31 +240,52 @@ static int poll_both(struct polling *p, int64_t timeout_ns)
 	return r;
 }
 
-/* There is no context, and so nothing but the kernel to wait for; nor does it get anything else meanwhile. */
-static int poll_kernel(struct pollfd *fds, nfds_t n, int64_t timeout_ns, const sigset_t *mask,
-		       struct watch *held)
+static void kernel_done(struct polling *p)
 {
+	for (nfds_t i = 0; i < p->n; i++)
+		if (p->watches[i].file) {
+			sock_of(p->watches[i].file)->dgram->in_kernel--;
+			file_put(p->watches[i].file);
+		}
+}
+
+static void kernel_left(void *arg)
+{
+	struct polling *p = arg;
+
+	lock_take();
+	kernel_done(p);
+	lock_leave();
+	if (p->heap)
+		free(p->kernel);
+	p->kernel = NULL;
+}
+
+/* There is no context, and so nothing but the kernel to wait for; nor does it get anything else meanwhile. */
+static int poll_kernel(struct polling *p, int64_t timeout_ns)
+{
+	nfds_t n = p->n;
+	struct undo undo;
 	struct timespec ts = { .tv_sec = timeout_ns / 1000000000,
 			       .tv_nsec = timeout_ns % 1000000000 };
 	int r;
 
 	for (nfds_t i = 0; i < n; i++) {
-		struct file *f = fd_peek(fds[i].fd);
+		struct file *f = fd_peek(p->fds[i].fd);
 
-		held[i].file = f && f->kind == FILE_SOCK && sock_of(f)->state == SOCK_UDP ? f : NULL;
-		if (held[i].file) {
+		p->watches[i].file = f && f->kind == FILE_SOCK && sock_of(f)->state == SOCK_UDP ? f : NULL;
+		if (p->watches[i].file) {
 			file_get(f);
 			sock_of(f)->dgram->in_kernel++;
 		}
 	}
+	undo_push(&undo, kernel_left, p);
 	lock_leave();
-	r = ker_ppoll(fds, n, timeout_ns < 0 ? NULL : &ts, mask);
+	r = ker_ppoll(p->fds, n, timeout_ns < 0 ? NULL : &ts, p->mask);
 	lock_take();
-	for (nfds_t i = 0; i < n; i++)
-		if (held[i].file) {
-			sock_of(held[i].file)->dgram->in_kernel--;
-			file_put(held[i].file);
-		}
+	if (!undo_pop(&undo))
+		return -EINTR;
+	kernel_done(p);
 	return r;
 }
 
@@ -288,7 +316,7 @@ static int poll_any(struct pollfd *fds, nfds_t n, int64_t timeout_ns, const sigs
 	} else {
 		r = look_channel(&p);
 		if (!r)
-			r = poll_kernel(fds, n, timeout_ns, mask, p.watches);
+			r = poll_kernel(&p, timeout_ns);
 	}
 	lock_leave();
 	if (p.heap)
@@ -296,25 +324,19 @@ static int poll_any(struct pollfd *fds, nfds_t n, int64_t timeout_ns, const sigs
 	return r;
 }
 
-static int64_t timespec_ns(const struct timespec *ts)
+/* As the kernel, before any of them is looked at */
+static bool is_too_many(nfds_t n)
 {
-	if (!ts)
-		return -1;
-	if (ts->tv_sec >= INT64_MAX / 1000000000)
-		return INT64_MAX;
-	return ts->tv_sec * 1000000000 + ts->tv_nsec;
-}
+	struct rlimit limit;
 
-static bool timespec_bad(const struct timespec *ts)
-{
-	return ts && (ts->tv_sec < 0 || ts->tv_nsec < 0 || ts->tv_nsec >= 1000000000);
+	return n > ON_STACK && !getrlimit(RLIMIT_NOFILE, &limit) && n > limit.rlim_cur;
 }
 
 int sock_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask)
 {
 	struct timespec ts;
 
-	if (timespec_bad(timeout))
+	if (timespec_bad(timeout) || is_too_many(n))
 		return (int)ret_errno(-EINVAL);
 	if (!any_ours(fds, n) || sock_inside) {
 		if (timeout)

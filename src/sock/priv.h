@@ -106,6 +106,8 @@ struct sock_options {
 	uint64_t value[SOCK_OPTION_CNT];
 	bool zerocopy; /* SO_ZEROCOPY: sends with MSG_ZEROCOPY are counted, and told by recvmsg(MSG_ERRQUEUE) */
 	uint32_t zerocopy_sent, zerocopy_told;
+	bool inq;  /* TCP_INQ */
+	int stamp; /* SO_TIMESTAMP and its like; 0: none */
 };
 
 /* What a UDP socket has besides; dgram.c. */
@@ -115,7 +117,7 @@ struct dgram {
 	bool stays; /* with the kernel, for good */
 	bool sends_to_kernel; /* datagrams made of pieces */
 	bool wants_pktinfo, wants_pktinfo6;
-	int wants_stamp;    /* SO_TIMESTAMP, SO_TIMESTAMPNS; 0: none */
+	int wants_stamp;    /* SO_TIMESTAMP and its like; 0: none */
 	uint8_t mtu_mode4, mtu_mode6; /* IP_MTU_DISCOVER, IPV6_MTU_DISCOVER, each plus one; 0: not set */
 	bool dontfrag6;		      /* IPV6_DONTFRAG */
 	uint32_t in_kernel; /* threads in a call of the kernel's that may wait */
@@ -129,6 +131,8 @@ struct sock {
 	uint8_t state;	/* enum sock_state */
 	uint8_t family; /* AF_INET, AF_INET6 */
 	bool nonblock;
+	bool async; /* O_ASYNC: signals, ctx.c */
+	bool append; /* O_APPEND: to be read back */
 	bool shut_rd, shut_wr;
 	bool failed; /* the connection's error was reported: reads end, writes break */
 	bool has_listener;
@@ -160,6 +164,44 @@ struct sock {
 };
 
 /*
+ * ---- undo.c -------------------------------------------------------------------------------------
+ * ----------------
+ */
+
+/* What is to be done when a jump leaves the call that has begun it. On its stack; pushed and popped with the lock held. */
+struct undo {
+	struct undo *outer;
+	void (*run)(void *arg); /* without the lock */
+	void *arg;
+};
+extern __thread struct undo *sock_undo __attribute__((tls_model("initial-exec")));
+
+static inline void undo_push(struct undo *u, void (*run)(void *arg), void *arg)
+{
+	*u = (struct undo){ .outer = sock_undo, .run = run, .arg = arg };
+	sock_undo = u;
+}
+
+/* Return: false: it was done; the call has nothing any more, and is to return. */
+static inline bool undo_pop(struct undo *u)
+{
+	if (unlikely(sock_undo != u))
+		return false;
+	sock_undo = u->outer;
+	return true;
+}
+
+/* A reference to a file that is held while the lock is given up */
+struct hold {
+	struct undo undo;
+	struct file *file;
+};
+/* All of the thread's; lock not held. For pthread_cleanup_push(), too. */
+void undo_all(void *arg);
+void hold_begin(struct hold *h, struct file *f);
+void hold_end(struct hold *h);
+
+/*
  * ---- waiting ------------------------------------------------------------------------------------
  * ----------------
  */
@@ -182,6 +224,7 @@ struct sleeper {
 	struct sleeper *next, **pprev;
 	struct kick *kick;
 	struct signal_trace signals; /* when the call began: a handler since then ends it */
+	const void *thread;	     /* whose it is; a handler may sleep on top of it */
 	uint64_t wake_ns;	     /* leader: when it wakes by itself */
 };
 
@@ -198,7 +241,8 @@ struct watch {
 	uint64_t data;
 	uint32_t events; /* as the program gave them; only EP_PRIVATE bits: spent one-shot */
 	int fd;
-	uint32_t round; /* in which it was last reported */
+	uint32_t round; /* in which it was last reported ... */
+	int place;	/* ... and where, if by the kernel's side */
 	bool on_ready;
 	bool in_kernel; /* also registered with the kernel's set */
 };
@@ -315,6 +359,8 @@ static inline struct file *fd_peek(int fd)
 int fd_set_file(int fd, struct file *f);
 /* The first descriptor >= @fd with an entry, or -1. */
 int fd_next(int fd);
+/* Any of its descriptors; -1: none. Looks through all there are. */
+int fd_of_file(const struct file *f);
 /* For own_fd_hook: a descriptor of the library or of this layer, which the program must not close. Lock held. */
 void fd_protect(int fd, bool ours);
 extern struct file internal_file;
@@ -498,6 +544,28 @@ void adopt_received(const struct msghdr *msg);
 void message_fds(const struct msghdr *msg, void (*fn)(int fd));
 
 /*
+ * ---- control.c ----------------------------------------------------------------------------------
+ * ----------------
+ */
+
+/* As the kernel's put_cmsg(), at *@used of msg_control: what does not fit is cut off, and said. */
+void control_put(struct msghdr *msg, size_t *used, int level, int type, const void *data, size_t len);
+/* An option that asks for the time to come with the data? */
+bool control_is_stamp(int level, int name);
+/* @stamp: that option; 0: none */
+void control_stamp(struct msghdr *msg, size_t *used, int stamp);
+/* What a connection on a channel gives beside what it has received */
+void control_tcp(const struct sock *s, struct msghdr *msg, bool got_data);
+int control_check(const struct msghdr *msg);
+/* A header that the kernel would refuse is not followed. */
+static inline bool control_is_whole(const struct msghdr *msg, const struct cmsghdr *c)
+{
+	size_t before = (size_t)((const uint8_t *)c - (const uint8_t *)msg->msg_control);
+
+	return c->cmsg_len >= CMSG_LEN(0) && c->cmsg_len <= msg->msg_controllen - before;
+}
+
+/*
  * ---- dgram.c ------------------------------------------------------------------------------------
  * ----------------
  */
@@ -516,8 +584,12 @@ long dgram_send(int fd, struct sock *s, const struct msghdr *msg, int flags);
 /* Would this one go to the kernel, and with it a whole batch? */
 bool dgram_sends_to_kernel(int fd, struct sock *s, const struct msghdr *msg);
 /* Around a call of the kernel that may wait: the lock is given up between. */
-void dgram_kernel_begin(struct sock *s);
-void dgram_kernel_end(struct sock *s);
+struct dgram_hold {
+	struct undo undo;
+	struct sock *sock;
+};
+void dgram_kernel_begin(struct dgram_hold *h, struct sock *s);
+void dgram_kernel_end(struct dgram_hold *h);
 /* An option that the kernel has taken */
 void dgram_option(struct sock *s, int level, int name, const void *val, socklen_t len);
 /* Level as poll bits, channel side only */
@@ -538,8 +610,8 @@ void dgram_dests_forget(void);
 void options_replay(const struct sock *from, struct vj_conn c);
 /* Return: 0; -ENOMEM. */
 int options_remember(struct sock *s, enum vj_option opt, uint64_t value);
-/* SO_ZEROCOPY, onto what a listener accepts */
-void zerocopy_inherit(const struct sock *from, struct sock *s);
+/* Those that are this layer's, onto what a listener accepts */
+void options_inherit(const struct sock *from, struct sock *s);
 /* One send with MSG_ZEROCOPY: done at once, since it was a copy; the program is told as the kernel would. Lock held. */
 void zerocopy_sent(struct sock *s);
 static inline bool zerocopy_waits(const struct sock *s)
@@ -578,7 +650,8 @@ struct blocking {
 	bool kernel_ready;	     /* out: kernel_fd has something */
 	bool uncancelled;	     /* no cancellation point: the caller has more to undo than block_end() does */
 	struct signal_trace signals; /* when the call began: a handler since then ends it */
-	bool held;		     /* a reference of ours, from the first wait to block_end() */
+	bool held;		     /* from the first wait to block_end() */
+	struct hold hold;
 };
 /*
  * Wait until something may have changed. The lock is held before and after, but not meanwhile.
@@ -591,10 +664,12 @@ void block_end(struct blocking *b);
 /*
  * About to sleep. *timeout_ns (-1: for ever) is shortened for a leader. Return: false: there is
  * work, don't sleep; else the lock was dropped, sleep on sl->kick and, if *ret_leads, on the bell,
- * then call sleep_end(), which takes the lock.
+ * then call sleep_end(), which takes the lock. @u, of the caller, is pushed before; a jump runs it.
  */
+bool may_lead(void);
 bool sleep_begin(struct sleeper *sl, int64_t *timeout_ns, bool *ret_leads);
-void sleep_end(struct sleeper *sl);
+/* Return: false: all was undone, see undo_pop(). @u NULL: this is the undoing. */
+bool sleep_end(struct sleeper *sl, struct undo *u);
 
 /* A kick for a blocking call. Lock held. Return: 0; -EMFILE and other errors of eventfd(). */
 int kick_borrow(struct kick *ret_kick);
@@ -610,8 +685,14 @@ bool signals_restart(void);
 
 extern __thread struct signal_trace sock_signals __attribute__((tls_model("initial-exec")));
 void signal_forked(void);
+/* Signals that came while this thread had the lock; not 0: signal_release() when it has given it up */
+extern __thread _Atomic uint32_t sock_deferred __attribute__((tls_model("initial-exec")));
+void signal_release(void);
 
 uint64_t deadline_after(uint64_t now_ns, int64_t timeout_ns);
+/* NULL: for ever */
+int64_t timespec_ns(const struct timespec *ts);
+bool timespec_bad(const struct timespec *ts);
 /* Return: -1 for never, 0 when over. */
 int64_t time_left(uint64_t deadline_ns, uint64_t now_ns);
 

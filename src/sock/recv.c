@@ -3,6 +3,7 @@
 #include "sock/priv.h"
 
 #include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { PEEK_BYTES = 16 * 1024 };
@@ -25,16 +26,26 @@ static long discard(struct sock *s, size_t len)
 	return (long)done;
 }
 
-/* Peeking starts at the first byte again with every call: collect, then scatter. */
-static long peek_scattered(struct sock *s, const struct iovec *iov, int cnt)
+static size_t iov_bytes(const struct iovec *iov, int cnt)
 {
-	uint8_t bytes[PEEK_BYTES];
-	size_t want = 0, off = 0;
-	ssize_t n;
+	size_t bytes = 0;
 
 	for (int i = 0; i < cnt; i++)
-		want += iov[i].iov_len;
-	n = vj_recv(sock.vj, s->conn, bytes, min_size(want, sizeof(bytes)), true);
+		bytes += iov[i].iov_len;
+	return bytes;
+}
+
+static size_t unread_bytes(const struct sock *s)
+{
+	struct vj_conn_info info = { .sz = sizeof(info) };
+
+	return vj_conn_info(sock.vj, s->conn, &info) ? 0 : info.unread_bytes;
+}
+
+static long scatter(const struct iovec *iov, int cnt, const uint8_t *bytes, ssize_t n)
+{
+	size_t off = 0;
+
 	for (int i = 0; i < cnt && n > 0 && off < (size_t)n; i++) {
 		size_t part = min_size(iov[i].iov_len, (size_t)n - off);
 
@@ -46,11 +57,36 @@ static long peek_scattered(struct sock *s, const struct iovec *iov, int cnt)
 	return n;
 }
 
+/* Peeking starts at the first byte again with every call: collect, then scatter. */
+static long peek_scattered(struct sock *s, const struct iovec *iov, int cnt)
+{
+	size_t room = min_size(iov_bytes(iov, cnt), max_size(unread_bytes(s), 1));
+	uint8_t on_stack[PEEK_BYTES], *bytes = room > sizeof(on_stack) ? malloc(room) : on_stack;
+	long n;
+
+	if (!bytes)
+		return -ENOMEM;
+	n = scatter(iov, cnt, bytes, vj_recv(sock.vj, s->conn, bytes, room, true));
+	if (bytes != on_stack)
+		free(bytes);
+	return n;
+}
+
+/* With MSG_TRUNC: how much there is */
+static long peek_length(struct sock *s, size_t want)
+{
+	long n = vj_recv(sock.vj, s->conn, &(uint8_t){ 0 }, 1, true);
+
+	return n > 0 ? (long)min_size(want, unread_bytes(s)) : n;
+}
+
 /* What is there now, from byte @skip of @iov on. Return: bytes; 0: end of file; -EAGAIN; -errno. */
 static long take(struct sock *s, const struct iovec *iov, int cnt, size_t skip, int flags)
 {
 	size_t done = 0;
 
+	if (unlikely((flags & MSG_PEEK) && (flags & MSG_TRUNC)))
+		return peek_length(s, iov_bytes(iov, cnt));
 	if (unlikely((flags & MSG_PEEK) && cnt > 1))
 		return peek_scattered(s, iov, cnt);
 	for (int i = 0; i < cnt; i++) {
@@ -106,7 +142,54 @@ static bool is_over(struct sock *s, long *ret)
 
 static bool enough(const struct sock *s, size_t done, size_t want, int flags)
 {
-	return done == want || (done && ((!(flags & MSG_WAITALL) && done >= s->rcvlowat) || (flags & MSG_PEEK)));
+	return done == want || (done && !(flags & MSG_WAITALL) && done >= s->rcvlowat);
+}
+
+/* Nothing will be added to what is there. */
+static bool is_last(const struct sock *s)
+{
+	return s->shut_rd || (vj_ready(sock.vj, s->conn) & (VJ_EV_EOF | VJ_EV_ERROR));
+}
+
+/* MSG_PEEK sees all from the first byte again, until there is enough. */
+static long conn_peek(struct sock *s, const struct iovec *iov, int cnt, int flags)
+{
+	struct blocking b = { .file = &s->file, .signals = sock_signals, .kernel_fd = -1, .timeout_ns = s->rcvtimeo_ns };
+	bool nonblock = s->nonblock || (flags & MSG_DONTWAIT), looked = false;
+	size_t want = iov_bytes(iov, cnt);
+	long r;
+	int err;
+
+	for (;;) {
+		if (is_over(s, &r))
+			break;
+		r = take(s, iov, cnt, 0, flags);
+		if (r == 0 || (r > 0 && (enough(s, (size_t)r, want, flags) || is_last(s))))
+			break;
+		if (r == -ENOTCONN && s->state == SOCK_CONNECTING)
+			r = -EAGAIN;
+		if (r < 0 && r != -EAGAIN) {
+			sock_fail(s, r);
+			break;
+		}
+		if (!looked) {
+			looked = true;
+			ctx_process();
+			continue;
+		}
+		if (r < 0 && s->shut_rd)
+			r = 0;
+		if (r == 0 || nonblock)
+			break;
+		err = block_wait(&b);
+		if (err) {
+			r = r > 0 ? r : err;
+			break;
+		}
+		looked = false;
+	}
+	block_end(&b);
+	return r;
 }
 
 long conn_recv(struct sock *s, const struct iovec *iov, int cnt, int flags)
@@ -123,10 +206,14 @@ long conn_recv(struct sock *s, const struct iovec *iov, int cnt, int flags)
 		return -EINVAL;
 	if (unlikely(flags & MSG_ERRQUEUE))
 		return -EAGAIN;
+	if (unlikely(flags & MSG_PEEK))
+		return conn_peek(s, iov, cnt, flags);
 	for (int i = 0; i < cnt; i++)
 		want += iov[i].iov_len;
-	if (!want)
-		return 0;
+	if (unlikely(!want)) { /* waits all the same */
+		r = conn_peek(s, &(struct iovec){ &(uint8_t){ 0 }, 1 }, 1, MSG_PEEK | (flags & MSG_DONTWAIT));
+		return r > 0 ? 0 : r;
+	}
 	for (;;) {
 		if (unlikely(is_over(s, &r)))
 			break;
@@ -210,12 +297,21 @@ ssize_t sock_recv(int fd, void *buf, size_t n, int flags)
 	return recv_leave(fd, s, &(struct iovec){ buf, n }, 1, flags, NULL, NULL);
 }
 
+/* read() of no bytes asks nobody, unlike recv(). */
+static VJ_COLD ssize_t read_nothing(void)
+{
+	lock_leave();
+	return 0;
+}
+
 ssize_t sock_read(int fd, void *buf, size_t n)
 {
 	struct sock *s = recv_enter(fd);
 
 	if (likely(!s))
 		return ret_errno(ker_read(fd, buf, n));
+	if (unlikely(!n))
+		return read_nothing();
 	return recv_leave(fd, s, &(struct iovec){ buf, n }, 1, 0, NULL, NULL);
 }
 
@@ -225,6 +321,8 @@ ssize_t sock_readv(int fd, const struct iovec *iov, int cnt)
 
 	if (!s)
 		return ret_errno(ker_readv(fd, iov, cnt));
+	if (unlikely(!iov_bytes(iov, cnt)))
+		return read_nothing();
 	return recv_leave(fd, s, iov, cnt, 0, NULL, NULL);
 }
 
@@ -234,6 +332,8 @@ ssize_t sock_preadv2(int fd, const struct iovec *iov, int cnt, off_t off, int fl
 
 	if (!s)
 		return ret_errno(ker_preadv2(fd, iov, cnt, off, flags));
+	if (unlikely(!iov_bytes(iov, cnt)))
+		return read_nothing();
 	return recv_leave(fd, s, iov, cnt, flags & RWF_NOWAIT ? MSG_DONTWAIT : 0, NULL, NULL);
 }
 
@@ -260,8 +360,7 @@ static long recv_msg(int fd, struct sock *s, struct msghdr *msg, int flags)
 	r = conn_recv(s, msg->msg_iov, (int)msg->msg_iovlen, flags);
 	if (r >= 0) {
 		msg->msg_namelen = 0;
-		msg->msg_controllen = 0;
-		msg->msg_flags = 0;
+		control_tcp(s, msg, r > 0);
 	}
 	return r;
 }
@@ -282,42 +381,43 @@ ssize_t sock_recvmsg(int fd, struct msghdr *msg, int flags)
 	return ret_errno(r);
 }
 
-/* Lock held, one message after the other. Return: messages, or -errno. */
-static long recv_msgs(int fd, struct sock *s, struct mmsghdr *msgs, unsigned cnt, int flags,
-		      const struct timespec *timeout)
+/* What is left of the time, as the kernel says it. Return: false: nothing. */
+static bool left_tell(uint64_t until_ns, struct timespec *ret_left)
 {
-	uint64_t until_ns = TIME_NEVER;
+	uint64_t ns = time_sub_sat(until_ns, sys_clock_ns());
+
+	ret_left->tv_sec = (time_t)(ns / NS_PER_SEC);
+	ret_left->tv_nsec = (long)(ns % NS_PER_SEC);
+	return ns > 0;
+}
+
+/* Lock held, one message after the other; the time is looked at between them. Return: messages, or -errno. */
+static long recv_msgs(int fd, struct sock *s, struct mmsghdr *msgs, unsigned cnt, int flags, struct timespec *timeout)
+{
+	uint64_t until_ns = timeout ? deadline_after(sys_clock_ns(), timespec_ns(timeout)) : TIME_NEVER;
+	struct hold hold;
 	unsigned done = 0;
+	long r = 0;
 
-	/* As in the kernel: looked at between messages */
-	if (timeout)
-		until_ns = deadline_after(sys_clock_ns(), timeout->tv_sec * (int64_t)NS_PER_SEC +
-								  timeout->tv_nsec);
-
-	file_get(&s->file);
+	hold_begin(&hold, &s->file);
 	while (done < cnt) {
-		long r = recv_msg(fd, s, &msgs[done].msg_hdr, flags & ~MSG_WAITFORONE);
-
-		if (r < 0 && !done) {
-			file_put(&s->file);
-			return r;
-		}
+		r = recv_msg(fd, s, &msgs[done].msg_hdr, flags & ~MSG_WAITFORONE);
 		if (r < 0)
 			break;
 		msgs[done++].msg_len = (unsigned)r;
-		if ((r == 0 && s->state != SOCK_UDP) || /* end of file */
-		    (timeout && sys_clock_ns() >= until_ns))
+		if (timeout && !left_tell(until_ns, timeout))
 			break;
 		if (flags & MSG_WAITFORONE)
 			flags |= MSG_DONTWAIT;
 	}
-	file_put(&s->file);
-	return (long)done;
+	hold_end(&hold);
+	return done ? (long)done : r;
 }
 
 int sock_recvmmsg(int fd, struct mmsghdr *msgs, unsigned cnt, int flags, struct timespec *timeout)
 {
-	struct sock *s = recv_enter(fd);
+	struct sock *s = timespec_bad(timeout) ? NULL : recv_enter(fd);
+	struct dgram_hold h;
 	long r;
 
 	if (!s) {
@@ -328,9 +428,9 @@ int sock_recvmmsg(int fd, struct mmsghdr *msgs, unsigned cnt, int flags, struct 
 		return (int)ret_errno(r);
 	}
 	if (s->state == SOCK_UDP && !s->dgram->open) {
-		dgram_kernel_begin(s);
+		dgram_kernel_begin(&h, s);
 		r = ker_recvmmsg(fd, msgs, cnt, flags, timeout);
-		dgram_kernel_end(s);
+		dgram_kernel_end(&h);
 	} else {
 		r = recv_msgs(fd, s, msgs, cnt, flags, timeout);
 	}

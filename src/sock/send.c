@@ -230,6 +230,8 @@ static long send_msg(int fd, struct sock *s, const struct msghdr *msg, int flags
 		return -EMSGSIZE;
 	if (s->state == SOCK_UDP)
 		return dgram_send(fd, s, msg, flags);
+	if (unlikely(msg->msg_controllen) && control_check(msg))
+		return -EINVAL;
 	r = conn_send(s, msg->msg_iov, (int)msg->msg_iovlen, flags & ~MSG_OOB);
 	if (unlikely(flags & MSG_ZEROCOPY) && r > 0)
 		zerocopy_sent(s);
@@ -254,23 +256,25 @@ ssize_t sock_sendmsg(int fd, const struct msghdr *msg, int flags)
 /* Lock held, one message after the other. Return: messages, or -errno. */
 static long send_msgs(int fd, struct sock *s, struct mmsghdr *msgs, unsigned cnt, int flags)
 {
+	struct hold hold;
 	unsigned done = 0;
 	long r = 0;
 
-	file_get(&s->file);
+	hold_begin(&hold, &s->file);
 	while (done < cnt) {
 		r = send_msg(fd, s, &msgs[done].msg_hdr, flags);
 		if (r < 0)
 			break;
 		msgs[done++].msg_len = (unsigned)r;
 	}
-	file_put(&s->file);
+	hold_end(&hold);
 	return done ? (long)done : r;
 }
 
 int sock_sendmmsg(int fd, struct mmsghdr *msgs, unsigned cnt, int flags)
 {
 	struct sock *s = send_enter(fd);
+	struct dgram_hold h;
 	long r;
 
 	if (!s) {
@@ -280,9 +284,9 @@ int sock_sendmmsg(int fd, struct mmsghdr *msgs, unsigned cnt, int flags)
 		return (int)ret_errno(ker_sendmmsg(fd, msgs, cnt, flags));
 	}
 	if (s->state == SOCK_UDP && cnt && dgram_sends_to_kernel(fd, s, &msgs->msg_hdr)) {
-		dgram_kernel_begin(s);
+		dgram_kernel_begin(&h, s);
 		r = ker_sendmmsg(fd, msgs, cnt, flags);
-		dgram_kernel_end(s);
+		dgram_kernel_end(&h);
 	} else {
 		r = send_msgs(fd, s, msgs, cnt, flags);
 	}

@@ -10,6 +10,9 @@
  *   - it counts, per thread, handlers that ran, and among them those without SA_RESTART;
  *   - if the thread is about to sleep, it kicks it, so that there is no moment in which the trace is missed.
  *
+ * A signal that comes while the thread has this layer's lock waits until it gives it up: lock_drop() sends it to the thread once
+ * more. So a handler may use every descriptor, and jump out of every call (undo.c). Therefore SA_RESETHAND is done here.
+ *
  * The program sees its own handlers everywhere. Signals of faults are left alone: they come from what the thread does, not
  * while it waits. Handlers installed by other ways than sigaction() and signal() are noticed by EINTR only.
  */
@@ -31,12 +34,64 @@ static struct {
 } handlers[NSIG];
 static pthread_mutex_t handlers_lock = PTHREAD_MUTEX_INITIALIZER;
 
+/* A bit for each place that is taken. */
+__thread _Atomic uint32_t sock_deferred __attribute__((tls_model("initial-exec")));
+static __thread siginfo_t deferred[8] __attribute__((tls_model("initial-exec")));
+
+static uint32_t places_taken(void)
+{
+	return atomic_load_explicit(&sock_deferred, memory_order_relaxed);
+}
+
+/* Handlers interrupt each other here, too. Return: false: another one has it. */
+static bool place_take(unsigned i)
+{
+	return !(atomic_fetch_or_explicit(&sock_deferred, UINT32_C(1) << i, memory_order_relaxed) >> i & 1);
+}
+
+/* One of each kind waits, as in the kernel, but for those of real time. Return: false: there is no place. */
+static bool defer(int sig, const siginfo_t *info)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(deferred); i++)
+		if ((places_taken() >> i & 1) && deferred[i].si_signo == sig && sig < SIGRTMIN)
+			return true;
+	for (unsigned i = 0; i < ARRAY_SIZE(deferred); i++) {
+		if ((places_taken() >> i & 1) || !place_take(i))
+			continue;
+		deferred[i] = *info;
+		deferred[i].si_signo = sig;
+		return true;
+	}
+	return false;
+}
+
+void signal_release(void)
+{
+	siginfo_t info;
+	unsigned place;
+
+	while (places_taken()) {
+		sock_inside = true; /* those that come now are put beside */
+		atomic_signal_fence(memory_order_seq_cst);
+		place = (unsigned)__builtin_ctz(places_taken());
+		info = deferred[place];
+		atomic_signal_fence(memory_order_seq_cst);
+		atomic_fetch_and_explicit(&sock_deferred, ~(UINT32_C(1) << place), memory_order_relaxed);
+		sock_inside = false;
+		SYS_CALL4(SYS_rt_tgsigqueueinfo, ker_getpid(), SYS_CALL0(SYS_gettid), info.si_signo, &info);
+	}
+}
+
 static void trampoline(int sig, siginfo_t *info, void *context)
 {
 	void *handler = atomic_load_explicit(&handlers[sig].handler, memory_order_acquire);
 	int flags = atomic_load_explicit(&handlers[sig].flags, memory_order_relaxed);
 	static const uint64_t one = 1;
 
+	if (unlikely(sock_inside) && defer(sig, info))
+		return;
+	if (unlikely(flags & (int)SA_RESETHAND))
+		__sigaction(sig, &(struct sigaction){ .sa_handler = SIG_DFL }, NULL);
 	sock_signals.ran++;
 	sock_signals.interrupting += !(flags & SA_RESTART);
 	if (sock_signals.sleep_fd >= 0)
@@ -85,7 +140,7 @@ int sock_sigaction(int sig, const struct sigaction *act, struct sigaction *old)
 	if (act && is_handler(act)) {
 		ours = *act;
 		ours.sa_sigaction = trampoline;
-		ours.sa_flags |= SA_SIGINFO;
+		ours.sa_flags = (act->sa_flags & ~(int)SA_RESETHAND) | SA_SIGINFO;
 		atomic_store_explicit(&handlers[sig].flags, act->sa_flags, memory_order_relaxed);
 		atomic_store_explicit(&handlers[sig].handler, (void *)act->sa_sigaction,
 				      memory_order_release);
@@ -105,7 +160,7 @@ int sock_sigaction(int sig, const struct sigaction *act, struct sigaction *old)
 		return r;
 	if ((before.sa_flags & SA_SIGINFO) && before.sa_sigaction == trampoline) {
 		before.sa_sigaction = (void (*)(int, siginfo_t *, void *))old_handler;
-		before.sa_flags = (before.sa_flags & ~SA_SIGINFO) | (old_flags & SA_SIGINFO);
+		before.sa_flags = (before.sa_flags & ~SA_SIGINFO) | (old_flags & (SA_SIGINFO | (int)SA_RESETHAND));
 	}
 	*old = before;
 	return 0;
@@ -116,6 +171,7 @@ void signal_forked(void)
 	static const pthread_mutex_t unlocked = PTHREAD_MUTEX_INITIALIZER;
 
 	handlers_lock = unlocked;
+	atomic_store_explicit(&sock_deferred, 0, memory_order_relaxed); /* they are the parent's */
 }
 
 /* As libc's signal(): BSD semantics, unless siginterrupt() asked for others. */

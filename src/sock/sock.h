@@ -8,9 +8,9 @@
  * exports these under libc's names; a program may also call them by these names, then for all
  * operations on a descriptor that sock_socket() or sock_epoll_create() made.
  *
- * Threads: all functions may be called from any thread. From a signal handler, what POSIX allows
- * there is allowed on descriptors that are the kernel's; on channel sockets it fails (ENOTCONN) if
- * the handler interrupted one of these functions.
+ * Threads: all functions may be called from any thread. From a signal handler, what POSIX allows there is allowed, on all
+ * descriptors; a handler that was not installed by sock_sigaction() or sock_signal() and interrupts one of these functions
+ * gets ENOTCONN on channel sockets.
  */
 #ifndef SOCK_SOCK_H
 #define SOCK_SOCK_H
@@ -100,6 +100,9 @@ long sock_by_number(long nr, const long args[static 6]);
 int sock_sigaction(int sig, const struct sigaction *act, struct sigaction *old);
 sighandler_t sock_signal(int sig, sighandler_t handler);
 int sock_siginterrupt(int sig, int on);
+
+/* ---- undo.c: before longjmp() and its like, in any context. What this thread's calls have begun is undone. */
+void sock_before_jump(void);
 
 /*
  * ---- stdio.c: a stream over a channel socket, or NULL with errno 0 when @fd is none (libc's

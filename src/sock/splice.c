@@ -25,16 +25,17 @@ enum { COPY_BYTES = 16 * 1024 };
 static long send_file(struct sock *s, int in_fd, off_t off, size_t n)
 {
 	uint8_t bytes[COPY_BYTES];
+	struct hold hold;
 	size_t done = 0;
 	long r = 0;
 
-	file_get(&s->file);
+	hold_begin(&hold, &s->file);
 	while (done < n) {
 		long got = ker_pread(in_fd, bytes, min_size(n - done, sizeof(bytes)),
 				     off + (off_t)done);
 
 		if (got <= 0) {
-			r = got == -ESPIPE ? -EINVAL : got;
+			r = got;
 			break;
 		}
 		r = conn_send(s, &(struct iovec){ bytes, (size_t)got }, 1,
@@ -45,7 +46,7 @@ static long send_file(struct sock *s, int in_fd, off_t off, size_t n)
 		if (r < got)
 			break;
 	}
-	file_put(&s->file);
+	hold_end(&hold);
 	return done ? (long)done : r;
 }
 
@@ -59,6 +60,8 @@ ssize_t sock_sendfile(int out_fd, int in_fd, off_t *off, size_t n)
 		return ret_errno(ker_sendfile(out_fd, in_fd, off, n));
 	from = off ? *off : (off_t)ker_lseek(in_fd, 0, SEEK_CUR);
 	r = from < 0 ? (off ? -EINVAL : (long)from) : send_file(s, in_fd, from, n);
+	if (r == -ESPIPE && !off)
+		r = -EINVAL;
 	lock_leave();
 	if (r > 0 && off)
 		*off = from + r;

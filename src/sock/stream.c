@@ -7,6 +7,7 @@
 
 #include "lib/deed.h"
 
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
@@ -318,11 +319,13 @@ static bool can_be_bound(const struct sockaddr *addr, socklen_t len)
 	return r == 0;
 }
 
+#define LOOPBACK_BROADCAST UINT32_C(0x7fffffff)
+
 static bool is_local4(uint32_t addr_be, const struct sockaddr *sa, socklen_t len)
 {
 	uint32_t addr = ntohl(addr_be);
 
-	return addr >> 24 == 127 || addr == INADDR_ANY ||
+	return (addr >> 24 == 127 && addr != LOOPBACK_BROADCAST) || addr == INADDR_ANY ||
 	       (sa && !IN_MULTICAST(addr) && can_be_bound(sa, len));
 }
 
@@ -403,10 +406,8 @@ static bool kernel_connect(struct sock *s)
 	struct sockaddr_storage remote;
 	struct sockaddr_in6 addr;
 	socklen_t len = sizeof(addr);
-	int fd = fd_next(0), err;
+	int fd = fd_of_file(&s->file), err;
 
-	while (fd >= 0 && fd_peek(fd) != &s->file)
-		fd = fd_next(fd + 1);
 	if (fd < 0)
 		return false;
 	vj_conn_addrs(sock.vj, s->conn, NULL, &remote);
@@ -506,16 +507,70 @@ static int connect_again(struct sock *s)
 	return r;
 }
 
+/* An accepted socket gets a kernel socket of its own, as only other ones can be connected again. Return: 0; -errno. */
+static int placeholder_leave(struct sock *s)
+{
+	int own = sys_socket(s->family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (own < 0)
+		return own;
+	for (int fd = fd_next(0); fd >= 0; fd = fd_next(fd + 1))
+		if (fd_peek(fd) == &s->file)
+			ker_dup3(own, fd, sys_fcntl(fd, F_GETFD, 0) & FD_CLOEXEC ? O_CLOEXEC : 0);
+	sys_close(own);
+	s->shared = false;
+	own_fd_close(s->option_fd);
+	s->option_fd = -1;
+	return 0;
+}
+
+/* connect() to AF_UNSPEC: reset, and as if new */
+static int conn_disconnect(int fd, struct sock *s)
+{
+	int err = s->shared ? placeholder_leave(s) : 0;
+
+	if (err)
+		return err;
+	if (sock_is_conn(s))
+		vj_conn_abort(sock.vj, s->conn);
+	s->state = SOCK_FRESH;
+	s->failed = s->shut_rd = s->shut_wr = s->connect_async = false;
+	s->err = 0;
+	sys_fcntl(fd, F_SETFL, s->nonblock ? O_NONBLOCK : 0);
+	watches_move(&s->file, WATCH_BOTH);
+	return 0;
+}
+
+/* The same with a listening one, which then listens no more */
+static int listener_disconnect(int fd, struct sock *s, const struct sockaddr *addr, socklen_t len)
+{
+	int r = sys_connect(fd, addr, len);
+
+	if (!r) {
+		listener_close(s);
+		watches_move(&s->file, WATCH_BOTH);
+	}
+	return r;
+}
+
+static int disconnect(int fd, struct sock *s, const struct sockaddr *addr, socklen_t len)
+{
+	if (s->state == SOCK_LISTEN)
+		return listener_disconnect(fd, s, addr, len);
+	return s->state == SOCK_FRESH || s->token ? 1 : conn_disconnect(fd, s);
+}
+
 /* Return: 1: the kernel's; else what connect() returns. Lock held. */
 static int connect_begin(int fd, struct sock *s, const struct sockaddr *addr, socklen_t len)
 {
 	bool is_ours;
 	int err;
 
+	if (addr && len >= sizeof(addr->sa_family) && addr->sa_family == AF_UNSPEC)
+		return disconnect(fd, s, addr, len);
 	if (s->state != SOCK_FRESH)
 		return s->state == SOCK_LISTEN ? 1 : connect_again(s);
-	if (!addr || len < sizeof(addr->sa_family) || addr->sa_family == AF_UNSPEC ||
-	    s->file.refs > UINT32_MAX - 2)
+	if (!addr || len < sizeof(addr->sa_family) || s->file.refs > UINT32_MAX - 2)
 		return 1;
 	is_ours = sock_addr_is_ours(s, addr, len);
 	err = is_ours ? channel_connect(fd, s, addr, len) : -EHOSTUNREACH;

@@ -28,6 +28,20 @@ uint64_t deadline_after(uint64_t now_ns, int64_t timeout_ns)
 	return timeout_ns < 0 ? TIME_NEVER : time_add_sat(now_ns, (uint64_t)timeout_ns);
 }
 
+int64_t timespec_ns(const struct timespec *ts)
+{
+	if (!ts)
+		return -1;
+	if (ts->tv_sec >= INT64_MAX / 1000000000)
+		return INT64_MAX;
+	return ts->tv_sec * 1000000000 + ts->tv_nsec;
+}
+
+bool timespec_bad(const struct timespec *ts)
+{
+	return ts && (ts->tv_sec < 0 || ts->tv_nsec < 0 || ts->tv_nsec >= 1000000000);
+}
+
 int64_t time_left(uint64_t deadline_ns, uint64_t now_ns)
 {
 	if (deadline_ns == TIME_NEVER)
@@ -156,9 +170,15 @@ void kicks_forget(void)
  * ----------------
  */
 
+/* Nobody leads, or one that may be relieved: the helper, or what a handler of this thread has interrupted. */
+bool may_lead(void)
+{
+	return !sock.leader || sock.leader == &sock.helper.sleeper || sock.leader->thread == &sock_signals;
+}
+
 bool sleep_begin(struct sleeper *sl, int64_t *timeout_ns, bool *ret_leads)
 {
-	bool leads = !sock.leader || sock.leader == &sock.helper.sleeper;
+	bool leads = may_lead();
 
 	deed_let_go(sock.vj);
 	if (leads) {
@@ -166,7 +186,7 @@ bool sleep_begin(struct sleeper *sl, int64_t *timeout_ns, bool *ret_leads)
 
 		if (!vj_arm(sock.vj, &lib_ns))
 			return false;
-		if (sock.leader)
+		if (sock.leader == &sock.helper.sleeper)
 			kick_send(&sock.helper.kick);
 		sock.leader = sl;
 		if (lib_ns >= 0 && (*timeout_ns < 0 || lib_ns < *timeout_ns))
@@ -174,6 +194,7 @@ bool sleep_begin(struct sleeper *sl, int64_t *timeout_ns, bool *ret_leads)
 		sl->wake_ns = *timeout_ns < 0 ? TIME_NEVER
 					      : deadline_after(sys_clock_ns(), *timeout_ns);
 	}
+	sl->thread = &sock_signals;
 	sl->next = sock.sleepers;
 	sl->pprev = &sock.sleepers;
 	if (sl->next)
@@ -189,11 +210,13 @@ bool sleep_begin(struct sleeper *sl, int64_t *timeout_ns, bool *ret_leads)
 	return true;
 }
 
-void sleep_end(struct sleeper *sl)
+bool sleep_end(struct sleeper *sl, struct undo *u)
 {
 	sock_signals.sleep_fd = -1;
 	atomic_signal_fence(memory_order_seq_cst);
 	lock_take();
+	if (u && !undo_pop(u))
+		return false;
 	sl->kick->sent |= sock_signals.ran != sl->signals.ran;
 	*sl->pprev = sl->next;
 	if (sl->next)
@@ -204,6 +227,7 @@ void sleep_end(struct sleeper *sl)
 		if (sock.vj)
 			vj_disarm(sock.vj);
 	}
+	return true;
 }
 
 /*
@@ -241,36 +265,41 @@ bool signals_restart(void)
  * -------------------------------------------------------------------------------------
  */
 
-/* The thread is cancelled in its sleep: nobody may find it there, and the call is over. */
+/* The thread is cancelled in its sleep, or jumps out of it: nobody may find it there, and the call is over. */
 struct block_undo {
-	struct blocking *b;
+	struct undo undo;
 	struct sleeper *sl;
 	struct watch *w;
 };
 
-static void block_cancelled(void *arg)
+static void block_left(void *arg)
 {
 	const struct block_undo *undo = arg;
 
-	sleep_end(undo->sl);
+	sleep_end(undo->sl, NULL);
 	watch_unlink(undo->w);
 	kick_return(undo->sl->kick);
-	block_end(undo->b);
 	lock_leave();
 }
 
-/* Return: what ppoll() returned; 0: no need to sleep. The lock is given up meanwhile. */
+
+enum { WAS_LEFT = -4096 };
+
+/* Return: what ppoll() returned; 0: no need to sleep; WAS_LEFT: all is undone. The lock is given up meanwhile. */
 static int block_sleep(struct blocking *b, struct sleeper *sl, struct watch *w, int64_t timeout_ns)
 {
-	struct block_undo undo = { b, sl, w };
+	struct block_undo undo = { .sl = sl, .w = w };
 	struct pollfd pfd[3];
 	struct timespec ts, *tsp = NULL;
 	nfds_t n = 0;
 	bool leads;
 	int r;
 
-	if (!sleep_begin(sl, &timeout_ns, &leads))
+	undo_push(&undo.undo, block_left, &undo);
+	if (!sleep_begin(sl, &timeout_ns, &leads)) {
+		undo_pop(&undo.undo);
 		return 0;
+	}
 	pfd[n++] = (struct pollfd){ .fd = b->kernel_fd, .events = POLLIN };
 	pfd[n++] = (struct pollfd){ .fd = sl->kick->fd, .events = POLLIN };
 	if (leads)
@@ -280,10 +309,9 @@ static int block_sleep(struct blocking *b, struct sleeper *sl, struct watch *w, 
 					.tv_nsec = timeout_ns % 1000000000 };
 		tsp = &ts;
 	}
-	r = b->uncancelled ? sys_ppoll(pfd, n, tsp, NULL) : ker_ppoll_undo(pfd, n, tsp, NULL, block_cancelled, &undo);
+	r = b->uncancelled ? sys_ppoll(pfd, n, tsp, NULL) : ker_ppoll_undo(pfd, n, tsp, NULL, undo_all);
 	b->kernel_ready = r > 0 && pfd[0].revents;
-	sleep_end(sl);
-	return r;
+	return sleep_end(sl, &undo.undo) ? r : WAS_LEFT;
 }
 
 static int block_sleep_watched(struct blocking *b, uint64_t now_ns)
@@ -297,6 +325,8 @@ static int block_sleep_watched(struct blocking *b, uint64_t now_ns)
 		return r;
 	watch_link(&w, b->file);
 	r = block_sleep(b, &sl, &w, time_left(b->deadline_ns, now_ns));
+	if (r == WAS_LEFT)
+		return r;
 	watch_unlink(&w);
 	kick_return(&kick);
 	return r;
@@ -323,12 +353,12 @@ int block_wait(struct blocking *b)
 
 	if (!b->held) {
 		b->held = true;
-		file_get(b->file);
+		hold_begin(&b->hold, b->file);
 	}
 	if (!sock.vj)
 		return 0; /* the process exits: the file is dead by now */
 	if (spin_turn(&b->spin))
-		return block_signals(b, false);
+		return sock_undo == &b->hold.undo ? block_signals(b, false) : -EINTR;
 	now_ns = sys_clock_ns();
 	if (!b->deadline_ns)
 		b->deadline_ns = b->timeout_ns ? time_add_sat(now_ns, b->timeout_ns) : TIME_NEVER;
@@ -337,7 +367,7 @@ int block_wait(struct blocking *b)
 	r = block_sleep_watched(b, now_ns);
 	b->spin = (struct spin){ .begun = false }; /* what comes may come in pieces: spin again */
 	if (r < 0 && r != -EINTR)
-		return r;
+		return r == WAS_LEFT ? -EINTR : r;
 	return block_signals(b, r == -EINTR);
 }
 
@@ -346,5 +376,6 @@ void block_end(struct blocking *b)
 	if (!b->held)
 		return;
 	spin_won(&b->spin);
-	file_put(b->file);
+	hold_end(&b->hold);
+	b->held = false;
 }

@@ -908,7 +908,12 @@ int main(int argc, char **argv)
 		      { "signals", calls_signals },
 		      { "cancel", calls_cancel },
 		      { "udp", calls_udp },
-		      { "io", calls_io } };
+		      { "io", calls_io },
+		      { "edge", calls_edge },
+		      { "bind", calls_bind },
+		      { "sets", calls_sets },
+		      { "jump", calls_jump },
+		      { "group", calls_group } };
 
 	if (argc > 1)
 		expect_path = argv[1];

@@ -37,6 +37,13 @@ void pair_close(struct pair *p);
 /* ---- calls_options.c */
 void calls_options(void);
 
+/* ---- calls_edge.c, calls_bind.c, calls_sets.c, calls_jump.c, calls_group.c */
+void calls_edge(void);
+void calls_bind(void);
+void calls_sets(void);
+void calls_jump(void);
+void calls_group(void);
+
 /* ---- calls_udp.c */
 void calls_udp(void);
 

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * undo.c - calls that wait and are left by a jump
+ *
+ * A signal's handler may leave the call that it interrupted by siglongjmp(3). Handlers run only where this layer has given its
+ * lock up (signal.c), and there the call may be known to others: it is on the list of those who sleep, it holds a file. What is
+ * to be undone of that is on a chain of the thread, from its stack; before any longjmp() the chain is worked off, and when the
+ * thread is cancelled.
+ *
+ * Where a jump leads cannot be seen. One that stays within the handler undoes the call, too: when the call goes on, it finds
+ * that (undo_pop()) and returns EINTR.
+ */
+#include "sock/priv.h"
+
+__thread struct undo *sock_undo __attribute__((tls_model("initial-exec")));
+
+static void hold_undo(void *arg)
+{
+	const struct hold *h = arg;
+
+	lock_take();
+	file_put(h->file);
+	lock_leave();
+}
+
+void hold_begin(struct hold *h, struct file *f)
+{
+	file_get(f);
+	h->file = f;
+	undo_push(&h->undo, hold_undo, h);
+}
+
+void hold_end(struct hold *h)
+{
+	if (undo_pop(&h->undo))
+		file_put(h->file);
+}
+
+void undo_all(void *arg)
+{
+	(void)arg;
+	while (sock_undo) {
+		struct undo *u = sock_undo;
+
+		sock_undo = u->outer;
+		u->run(u->arg);
+	}
+}
+
+void sock_before_jump(void)
+{
+	if (unlikely(sock_undo != NULL))
+		undo_all(NULL);
+}

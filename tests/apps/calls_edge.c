@@ -1,0 +1,465 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* calls_edge.c - flags, control messages, ioctl() and the rest of what programs do rarely. See calls.c. */
+#include "calls.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sockios.h>
+#include <netinet/tcp.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <sys/uio.h>
+#include <termios.h>
+#include <time.h>
+#include <unistd.h>
+
+/* ---- flags ------------------------------------------------------------------------------------- */
+
+static void *write_pieces(void *arg)
+{
+	for (int i = 0; i < 4; i++) {
+		usleep(30000);
+		write(*(int *)arg, "abcde", 5);
+	}
+	return NULL;
+}
+
+/* MSG_PEEK waits for as much as MSG_WAITALL and SO_RCVLOWAT say, too. */
+static void test_peek(void)
+{
+	static char buf[40000], out[40000];
+	struct iovec iov[2] = { { buf, 15000 }, { buf + 15000, 15000 } };
+	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = 2 };
+	int low = 10;
+	struct pair p;
+	pthread_t t;
+
+	title("peek");
+	pair_open(&p, AF_INET, "127.0.0.1");
+	pthread_create(&t, NULL, write_pieces, &p.client);
+	say("peek WAITALL", recv(p.server, buf, 20, MSG_PEEK | MSG_WAITALL));
+	pthread_join(t, NULL);
+	settle();
+	say("recv", recv(p.server, buf, 20, MSG_DONTWAIT));
+	setsockopt(p.server, SOL_SOCKET, SO_RCVLOWAT, &low, sizeof(low));
+	pthread_create(&t, NULL, write_pieces, &p.client);
+	say("peek, low water", recv(p.server, buf, 100, MSG_PEEK));
+	pthread_join(t, NULL);
+	settle();
+	say("recv", recv(p.server, buf, 20, MSG_DONTWAIT));
+	say("peek, nothing there", recv(p.server, buf, 20, MSG_PEEK | MSG_DONTWAIT));
+	for (size_t i = 0; i < sizeof(out); i++)
+		out[i] = (char)(i * 11 + i / 251);
+	write(p.client, out, 30000);
+	settle();
+	say("peek into pieces", recvmsg(p.server, &msg, MSG_PEEK));
+	printf("same: %d\n", !memcmp(buf, out, 30000));
+	say("peek TRUNC", recv(p.server, buf, 100, MSG_PEEK | MSG_TRUNC));
+	say("recv", recv(p.server, buf, sizeof(buf), 0));
+	write(p.client, "xyz", 3);
+	shutdown(p.client, SHUT_WR);
+	say("peek WAITALL to the end", recv(p.server, buf, 20, MSG_PEEK | MSG_WAITALL));
+	say("recv WAITALL to the end", recv(p.server, buf, 20, MSG_WAITALL));
+	say("peek at the end", recv(p.server, buf, 20, MSG_PEEK));
+	pair_close(&p);
+}
+
+static void test_flags(void)
+{
+	char buf[32];
+	struct iovec none = { buf, 0 };
+	volatile int minus = -1, many = 2000; /* that the compiler doesn't see */
+	struct pair p;
+
+	title("flags and lengths");
+	pair_open(&p, AF_INET6, "::1");
+	say("recv 0, nothing there", recv(p.server, buf, 0, MSG_DONTWAIT));
+	say("read 0, nothing there", read(p.server, buf, 0));
+	say("readv 0, nothing there", readv(p.server, &none, 1));
+	say("readv no pieces", readv(p.server, &none, 0));
+	say("readv -1 pieces", readv(p.server, &none, minus));
+	say("writev too many pieces", writev(p.server, &none, many));
+	say("send EOR", send(p.client, "one", 3, MSG_EOR));
+	say("send EOR", send(p.client, "two", 3, MSG_EOR));
+	settle();
+	say("recv", recv(p.server, buf, sizeof(buf), 0));
+	printf("%.6s\n", buf);
+	say("send DONTROUTE", send(p.client, "abc", 3, MSG_DONTROUTE));
+	say("send CONFIRM", send(p.client, "abc", 3, MSG_CONFIRM));
+	settle();
+	say("recv 0, something there", recv(p.server, buf, 0, 0));
+	say("recv CMSG_CLOEXEC", recv(p.server, buf, sizeof(buf), MSG_CMSG_CLOEXEC));
+	say("recv ERRQUEUE", recv(p.server, buf, sizeof(buf), MSG_ERRQUEUE));
+	say("recv OOB", recv(p.server, buf, 1, MSG_OOB));
+	say("recv OOB PEEK", recv(p.server, buf, 1, MSG_OOB | MSG_PEEK));
+	say("send, nothing", send(p.client, buf, 0, 0));
+	say("recv on a listener", recv(p.listener, buf, 1, 0));
+	say("recv on a listener, DONTWAIT", recv(p.listener, buf, 1, MSG_DONTWAIT));
+	say("send on a listener", send(p.listener, buf, 1, MSG_NOSIGNAL));
+	pair_close(&p);
+	p.client = socket(AF_INET, SOCK_STREAM, 0);
+	say("recv on a fresh one", recv(p.client, buf, 1, 0));
+	say("read on a fresh one", read(p.client, buf, 1));
+	say("send on a fresh one", send(p.client, buf, 1, MSG_NOSIGNAL));
+	say("recvfrom on a fresh one", recvfrom(p.client, buf, 1, MSG_DONTWAIT, NULL, NULL));
+	close(p.client);
+}
+
+/* ---- control messages -------------------------------------------------------------------------- */
+
+/* What came beside the data: not what is in it, which is time. */
+static void say_control(struct msghdr *msg)
+{
+	printf("flags %#x control %zu\n", (unsigned)msg->msg_flags, (size_t)msg->msg_controllen);
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
+		printf("level %d type %d len %zu", c->cmsg_level, c->cmsg_type, (size_t)c->cmsg_len);
+		if (c->cmsg_level == IPPROTO_TCP)
+			printf(": %d", *(int *)(void *)CMSG_DATA(c));
+		printf("\n");
+	}
+}
+
+static void receive_control(int fd, size_t bytes, size_t room)
+{
+	char buf[64], control[256];
+	struct iovec iov = { buf, bytes };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = room };
+	long n = recvmsg(fd, &msg, MSG_DONTWAIT);
+
+	say("recvmsg", n);
+	if (n >= 0)
+		say_control(&msg);
+}
+
+/* How much is left when recvmsg() returns, and when it came */
+static void test_tcp_control(void)
+{
+	static const struct {
+		const char *name;
+		int level, opt;
+	} options[] = { { "TCP_INQ", IPPROTO_TCP, TCP_INQ },
+			{ "SO_TIMESTAMP", SOL_SOCKET, SO_TIMESTAMP },
+			{ "SO_TIMESTAMPNS", SOL_SOCKET, SO_TIMESTAMPNS } };
+	int on = 1, off = 0;
+	struct pair p;
+
+	title("control messages of TCP");
+	pair_open(&p, AF_INET, "127.0.0.1");
+	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
+		say(options[i].name, setsockopt(p.server, options[i].level, options[i].opt, &on, sizeof(on)));
+		settle(); /* the kernel begins to look at the clock a little later */
+		write(p.client, "0123456789", 10);
+		settle();
+		receive_control(p.server, 4, 256);
+		receive_control(p.server, 2, 8);
+		receive_control(p.server, 20, 256);
+		receive_control(p.server, 20, 256);
+		say("off", setsockopt(p.server, options[i].level, options[i].opt, &off, sizeof(off)));
+	}
+	pair_close(&p);
+}
+
+static void test_sent_control(void)
+{
+	union {
+		struct cmsghdr head;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control = { .head = { .cmsg_level = SOL_SOCKET, .cmsg_type = 9999, .cmsg_len = CMSG_LEN(sizeof(int)) } };
+	struct iovec iov = { "x", 1 };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control) };
+	struct pair p;
+
+	title("control messages sent");
+	pair_open(&p, AF_INET, "127.0.0.1");
+	say("unknown", sendmsg(p.client, &msg, 0));
+	control.head.cmsg_level = IPPROTO_IP;
+	say("of IP", sendmsg(p.client, &msg, 0));
+	control.head.cmsg_len = 1000;
+	say("too long", sendmsg(p.client, &msg, 0));
+	control.head.cmsg_len = 3;
+	say("too short", sendmsg(p.client, &msg, 0));
+	control.head = (struct cmsghdr){ .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(int)) };
+	say("descriptors", sendmsg(p.client, &msg, 0));
+	pair_close(&p);
+}
+
+/* ---- ioctl(), fcntl() -------------------------------------------------------------------------- */
+
+static void ioctls_of(const char *who, int fd)
+{
+	static const struct {
+		const char *name;
+		unsigned long req;
+	} asked[] = { { "FIONREAD", FIONREAD }, { "SIOCOUTQ", SIOCOUTQ }, { "SIOCOUTQNSD", SIOCOUTQNSD }, { "SIOCATMARK", SIOCATMARK },
+		      { "SIOCGPGRP", SIOCGPGRP }, { "FIOGETOWN", FIOGETOWN }, { "FIOQSIZE", FIOQSIZE } };
+	struct termios t;
+	struct stat st;
+	int value;
+
+	title(who);
+	for (size_t i = 0; i < sizeof(asked) / sizeof(asked[0]); i++) {
+		value = -77;
+		say(asked[i].name, ioctl(fd, asked[i].req, &value));
+		printf("%d\n", value);
+	}
+	say("no place", ioctl(fd, FIONREAD, NULL));
+	say("no such request", ioctl(fd, 0xdeadUL, &value));
+	say("a terminal?", tcgetattr(fd, &t));
+	say("FIOCLEX", ioctl(fd, FIOCLEX));
+	say("F_GETFD", fcntl(fd, F_GETFD));
+	say("FIONCLEX", ioctl(fd, FIONCLEX));
+	say("F_GETFD", fcntl(fd, F_GETFD));
+	say("F_GETFL", fcntl(fd, F_GETFL));
+	say("F_SETFL", fcntl(fd, F_SETFL, O_NONBLOCK | O_APPEND));
+	say("F_GETFL", fcntl(fd, F_GETFL));
+	say("F_SETFL", fcntl(fd, F_SETFL, 0));
+	say("F_GETFL", fcntl(fd, F_GETFL));
+	say("F_GETOWN", fcntl(fd, F_GETOWN));
+	say("no such command", fcntl(fd, 9999, 0));
+	say("F_DUPFD far", fcntl(fd, F_DUPFD, 1 << 30));
+	say("fstat", fstat(fd, &st));
+	say("a socket", S_ISSOCK(st.st_mode));
+	say("fsync", fsync(fd));
+	say("ftruncate", ftruncate(fd, 0));
+	say("lseek", lseek(fd, 0, SEEK_SET));
+}
+
+static void test_ioctls(void)
+{
+	struct pair p;
+	int fresh = socket(AF_INET, SOCK_STREAM, 0), at, one = 1;
+
+	ioctls_of("ioctl and fcntl, fresh", fresh);
+	close(fresh);
+	pair_open(&p, AF_INET, "127.0.0.1");
+	ioctls_of("ioctl and fcntl, listening", p.listener);
+	ioctls_of("ioctl and fcntl, connected", p.client);
+	ioctls_of("ioctl and fcntl, accepted", p.server);
+	at = sockatmark(p.server);
+	say("sockatmark", at);
+	say("FIONBIO", ioctl(p.server, FIONBIO, &one));
+	say("recv", recv(p.server, &(char){ 0 }, 1, 0));
+	fresh = dup(p.server);
+	say("close", close(p.server));
+	say("recv of the copy", recv(fresh, &(char){ 0 }, 1, 0));
+	p.server = fresh;
+	pair_close(&p);
+}
+
+static volatile sig_atomic_t sigios;
+
+static void on_io(int sig)
+{
+	(void)sig;
+	sigios++;
+}
+
+/* fcntl(2): a signal when something can be read */
+static void sigio_of(const char *who, int fd, int peer)
+{
+	int one = 1, zero = 0;
+
+	title(who);
+	say("F_SETOWN", fcntl(fd, F_SETOWN, getpid()));
+	say("F_GETOWN", fcntl(fd, F_GETOWN) == getpid());
+	say("FIOASYNC", ioctl(fd, FIOASYNC, &one));
+	say("F_GETFL", (fcntl(fd, F_GETFL) & O_ASYNC) != 0);
+	settle();
+	sigios = 0;
+	write(peer, "x", 1);
+	for (int i = 0; i < 100 && !sigios; i++)
+		usleep(10000);
+	say("signalled", sigios > 0);
+	say("off", ioctl(fd, FIOASYNC, &zero));
+	settle();
+	sigios = 0;
+	write(peer, "x", 1);
+	settle();
+	say("not signalled", sigios == 0);
+}
+
+static void test_sigio(void)
+{
+	struct sigaction sa = { .sa_handler = on_io, .sa_flags = SA_RESTART };
+	struct pair p;
+
+	sigaction(SIGIO, &sa, NULL);
+	pair_open(&p, AF_INET, "127.0.0.1");
+	sigio_of("SIGIO, accepted", p.server, p.client);
+	sigio_of("SIGIO, connected", p.client, p.server);
+	pair_close(&p);
+	signal(SIGIO, SIG_IGN);
+}
+
+/* ---- sendfile() ------------------------------------------------------------------------------------ */
+
+static int file_of(size_t bytes)
+{
+	static char zeros[4096];
+	char path[] = "/tmp/vj-calls-XXXXXX";
+	int fd = mkstemp(path);
+
+	unlink(path);
+	for (size_t i = 0; i < bytes; i += sizeof(zeros))
+		must("write", write(fd, zeros, sizeof(zeros)) == sizeof(zeros));
+	return fd;
+}
+
+static void test_sendfile_edges(void)
+{
+	static char buf[65536];
+	int file = file_of(1 << 20), pipes[2];
+	off_t off = -1;
+	size_t sent = 0, got = 0;
+	struct pair p;
+	ssize_t n;
+
+	title("sendfile, edges");
+	pair_open(&p, AF_INET, "127.0.0.1");
+	must("pipe", !pipe(pipes));
+	say("before the beginning", sendfile(p.client, file, &off, 10));
+	off = 1 << 21;
+	say("beyond the end", sendfile(p.client, file, &off, 10));
+	say("offset", off);
+	say("nothing", sendfile(p.client, file, NULL, 0));
+	say("from a socket", sendfile(p.client, p.server, NULL, 10));
+	say("from a closed one", sendfile(p.client, 999, NULL, 10));
+	off = 0;
+	say("to a listener", sendfile(p.listener, file, &off, 10));
+	say("to a file", sendfile(file, p.client, NULL, 10));
+	write(pipes[1], "piped", 5);
+	say("from a pipe", sendfile(p.client, pipes[0], NULL, 5));
+	settle();
+	say("recv", recv(p.server, buf, sizeof(buf), MSG_DONTWAIT));
+	fcntl(p.client, F_SETFL, O_NONBLOCK);
+	for (int i = 0; i < 30; i++) {
+		off = 0;
+		n = sendfile(p.client, file, &off, 1 << 20);
+		if (n < 0)
+			break;
+		must("offset", off == n);
+		sent += (size_t)n;
+	}
+	say("full", sendfile(p.client, file, NULL, 10) < 0 || sent > 0);
+	while (got < sent && (n = recv(p.server, buf, sizeof(buf), 0)) > 0)
+		got += (size_t)n;
+	say("all", got == sent);
+	say("nothing more", recv(p.server, buf, sizeof(buf), MSG_DONTWAIT) <= 0);
+	shutdown(p.client, SHUT_WR);
+	off = 0;
+	say("after shutdown", sendfile(p.client, file, &off, 10));
+	close(file);
+	close(pipes[0]);
+	close(pipes[1]);
+	pair_close(&p);
+}
+
+/* ---- time and signals while bytes are under way --------------------------------------------------- */
+
+static void no_restart(int sig, void (*handler)(int))
+{
+	struct sigaction sa = { .sa_handler = handler };
+
+	sigaction(sig, &sa, NULL);
+}
+
+static void on_time(int sig)
+{
+	(void)sig;
+}
+
+static void alarm_soon(long ms)
+{
+	struct itimerval it = { .it_value = { 0, ms * 1000 } };
+
+	setitimer(ITIMER_REAL, &it, NULL);
+}
+
+/* A call that has done a part returns that part. */
+static void test_partial(void)
+{
+	static char big[32 << 20];
+	struct timeval tv = { 0, 100000 };
+	struct pair p;
+	char buf[16];
+	long n;
+
+	title("a part is done");
+	no_restart(SIGALRM, on_time);
+	pair_open(&p, AF_INET, "127.0.0.1");
+	alarm_soon(200);
+	n = send(p.client, big, sizeof(big), 0);
+	say("send interrupted", n > 0 && n < (long)sizeof(big));
+	setsockopt(p.client, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv));
+	for (int i = 0; i < 50 && n > 0; i++) /* buffers grow */
+		n = send(p.client, big, sizeof(big), 0);
+	say("send, time over", n);
+	tv.tv_sec = 3;
+	setsockopt(p.client, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv));
+	alarm_soon(50);
+	say("send interrupted with a time-out", send(p.client, big, sizeof(big), 0));
+	pair_close(&p);
+	pair_open(&p, AF_INET, "127.0.0.1");
+	write(p.client, "abc", 3);
+	alarm_soon(100);
+	say("recv WAITALL interrupted", recv(p.server, buf, sizeof(buf), MSG_WAITALL));
+	alarm_soon(100);
+	say("recv WAITALL, nothing there", recv(p.server, buf, sizeof(buf), MSG_WAITALL));
+	alarm_soon(100);
+	say("accept interrupted", accept(p.listener, NULL, NULL));
+	pair_close(&p);
+	signal(SIGALRM, SIG_DFL);
+}
+
+/* ---- many messages ------------------------------------------------------------------------------ */
+
+static void test_mmsg_edges(void)
+{
+	char a[8], b[8];
+	struct iovec iov[2] = { { a, 3 }, { b, 3 } };
+	struct mmsghdr m[2] = { { .msg_hdr = { .msg_iov = &iov[0], .msg_iovlen = 1 } }, { .msg_hdr = { .msg_iov = &iov[1], .msg_iovlen = 1 } } };
+	struct timespec bad = { 0, 1000000000 }, negative = { -1, 0 }, soon = { 0, 100000000 };
+	struct pair p;
+
+	title("sendmmsg, recvmmsg, edges");
+	pair_open(&p, AF_INET, "127.0.0.1");
+	say("send none", sendmmsg(p.client, m, 0, 0));
+	say("receive none", recvmmsg(p.server, m, 0, 0, NULL));
+	say("bad time", recvmmsg(p.server, m, 2, MSG_DONTWAIT, &bad));
+	say("negative time", recvmmsg(p.server, m, 2, MSG_DONTWAIT, &negative));
+	write(p.client, "abcdef", 6);
+	settle();
+	say("WAITFORONE", recvmmsg(p.server, m, 2, MSG_WAITFORONE, NULL));
+	write(p.client, "abcdef", 6);
+	settle();
+	say("with time", recvmmsg(p.server, m, 2, 0, &soon));
+	say("time went by", soon.tv_sec == 0 && soon.tv_nsec < 100000000);
+	write(p.client, "abc", 3);
+	settle();
+	say("DONTWAIT", recvmmsg(p.server, m, 2, MSG_DONTWAIT, NULL));
+	say("DONTWAIT, nothing there", recvmmsg(p.server, m, 2, MSG_DONTWAIT, NULL));
+	shutdown(p.client, SHUT_WR);
+	settle();
+	say("at the end", recvmmsg(p.server, m, 2, 0, NULL));
+	pair_close(&p);
+}
+
+void calls_edge(void)
+{
+	test_peek();
+	test_flags();
+	test_tcp_control();
+	test_sent_control();
+	test_ioctls();
+	test_sigio();
+	test_sendfile_edges();
+	test_partial();
+	test_mmsg_edges();
+}

@@ -1,0 +1,392 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* calls_sets.c - sets of descriptors: their edges, and sets that change while others wait in them. See calls.c. */
+#include "calls.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/select.h>
+#include <time.h>
+#include <unistd.h>
+
+static void add(const char *what, int ep, int fd, uint32_t events, uint64_t data)
+{
+	struct epoll_event ev = { .events = events, .data.u64 = data };
+
+	say(what, epoll_ctl(ep, EPOLL_CTL_ADD, fd, &ev));
+}
+
+/* ---- refusals ---------------------------------------------------------------------------------- */
+
+static void test_refusals(void)
+{
+	struct timespec bad = { 0, 1000000000 }, negative = { -1, 0 };
+	struct epoll_event ev[2] = { { .events = EPOLLIN } };
+	struct epoll_event *volatile nowhere = NULL; /* that the compiler doesn't see */
+	volatile nfds_t many = 1u << 31;
+	volatile int minus = -1;
+	struct timeval tv = { 0, -1 };
+	struct pollfd pfd;
+	fd_set r;
+	struct pair p;
+	int ep, file;
+
+	title("sets, refusals");
+	pair_open(&p, AF_INET, "127.0.0.1");
+	ep = epoll_create1(0);
+	pfd = (struct pollfd){ .fd = p.server, .events = POLLIN };
+	FD_ZERO(&r);
+	FD_SET(p.server, &r);
+	say("epoll_create 0", epoll_create(0));
+	say("epoll_create1 bad", epoll_create1(1));
+	say("add", epoll_ctl(ep, EPOLL_CTL_ADD, p.server, ev));
+	say("bad operation", epoll_ctl(ep, 99, p.server, ev));
+	say("no event", epoll_ctl(ep, EPOLL_CTL_MOD, p.server, NULL));
+	file = open("/dev/null", O_RDONLY);
+	say("a file", epoll_ctl(ep, EPOLL_CTL_ADD, file, ev));
+	file = open("/proc/self/exe", O_RDONLY);
+	say("a file", epoll_ctl(ep, EPOLL_CTL_ADD, file, ev));
+	close(file);
+	say("no set", epoll_ctl(file, EPOLL_CTL_ADD, p.server, ev));
+	say("wait -1", epoll_wait(ep, ev, minus, 0));
+	say("wait, no room", epoll_wait(ep, nowhere, 1, 0));
+	say("pwait2 bad time", epoll_pwait2(ep, ev, 1, &bad, NULL));
+	say("pwait2 negative time", epoll_pwait2(ep, ev, 1, &negative, NULL));
+	say("ppoll bad time", ppoll(&pfd, 1, &bad, NULL));
+	say("ppoll negative time", ppoll(&pfd, 1, &negative, NULL));
+	say("select negative time", select(p.server + 1, &r, NULL, NULL, &tv));
+	say("select -1", select(-1, &r, NULL, NULL, NULL));
+	say("pselect bad time", pselect(p.server + 1, &r, NULL, NULL, &bad, NULL));
+	say("poll too many", poll(&pfd, many, 0));
+	close(ep);
+	pair_close(&p);
+}
+
+/* ---- who is told, and how often ------------------------------------------------------------------ */
+
+/* Each of several that are ready has its turn, whatever kind it is. */
+static void turns(const char *who, int ep, int cnt)
+{
+	struct epoll_event ev;
+	int told[8] = { 0 };
+
+	for (int i = 0; i < 40 * cnt; i++) {
+		if (epoll_wait(ep, &ev, 1, 100) == 1)
+			told[ev.data.u64]++;
+		if (i % 10 == 0)
+			usleep(200);
+	}
+	for (int i = 0; i < cnt; i++)
+		printf("%s %d: %s\n", who, i, told[i] >= 5 ? "has its turn" : "is left out");
+}
+
+static void test_turns(void)
+{
+	struct pair a, b;
+	int ep = epoll_create1(0), pipes[2];
+
+	title("one event at a time");
+	pair_open(&a, AF_INET, "127.0.0.1");
+	pair_open(&b, AF_INET6, "::1");
+	must("pipe", !pipe(pipes));
+	write(a.client, "x", 1);
+	write(b.client, "x", 1);
+	write(pipes[1], "x", 1);
+	settle();
+	add("add", ep, a.server, EPOLLIN, 0);
+	add("add", ep, b.server, EPOLLIN, 1);
+	turns("socket", ep, 2);
+	add("add", ep, pipes[0], EPOLLIN, 2);
+	turns("one", ep, 3);
+	close(pipes[0]);
+	close(pipes[1]);
+	close(ep);
+	pair_close(&a);
+	pair_close(&b);
+}
+
+static void test_copies(void)
+{
+	struct epoll_event ev;
+	int ep = epoll_create1(0), copy, ep2;
+	struct pair p;
+
+	title("a set of copies");
+	pair_open(&p, AF_INET, "127.0.0.1");
+	copy = dup(p.server);
+	add("add", ep, p.server, EPOLLIN, 1);
+	add("add the copy", ep, copy, EPOLLIN, 2);
+	write(p.client, "x", 1);
+	settle();
+	say("both", epoll_wait(ep, (struct epoll_event[4]){ 0 }, 4, 0));
+	say("remove the copy", epoll_ctl(ep, EPOLL_CTL_DEL, copy, NULL));
+	say("one", epoll_wait(ep, &ev, 1, 0));
+	say("it", (long)ev.data.u64);
+	ep2 = dup(ep);
+	close(ep);
+	say("the set's copy", epoll_wait(ep2, &ev, 1, 0));
+	close(copy);
+	close(p.server);
+	say("nothing", epoll_wait(ep2, &ev, 1, 0));
+	close(ep2);
+	close(p.client);
+	close(p.listener);
+}
+
+static void test_depth(void)
+{
+	struct epoll_event ev;
+	int ep[8];
+	struct pair p;
+
+	title("sets in sets");
+	pair_open(&p, AF_INET, "127.0.0.1");
+	for (int i = 0; i < 8; i++)
+		ep[i] = epoll_create1(0);
+	add("add", ep[0], p.server, EPOLLIN, 9);
+	for (int i = 0; i + 1 < 8; i++)
+		add("add", ep[i + 1], ep[i], EPOLLIN, (uint64_t)i);
+	add("round", ep[0], ep[3], EPOLLIN, 0);
+	say("nothing", epoll_wait(ep[3], &ev, 1, 0));
+	write(p.client, "x", 1);
+	say("from the depth", epoll_wait(ep[3], &ev, 1, 1000));
+	say("it", (long)ev.data.u64);
+	say_bits("poll", poll_now(ep[4], 1000));
+	say("the first", epoll_wait(ep[0], &ev, 1, 1000));
+	recv(p.server, &(char){ 0 }, 1, 0);
+	say("nothing", epoll_wait(ep[3], &ev, 1, 0));
+	say_bits("poll", poll_now(ep[4], 0));
+	for (int i = 0; i < 8; i++)
+		close(ep[i]);
+	pair_close(&p);
+}
+
+/* ---- changed by one thread while another waits ------------------------------------------------------ */
+
+static struct {
+	int ep, fd, op;
+	uint32_t events;
+} change;
+
+static void *change_later(void *arg)
+{
+	struct epoll_event ev = { .events = change.events, .data.u64 = 7 };
+
+	(void)arg;
+	usleep(50000);
+	if (change.op)
+		epoll_ctl(change.ep, change.op, change.fd, &ev);
+	else
+		close(change.fd);
+	return NULL;
+}
+
+static void wait_changed(const char *what, int ep, int op, int fd, uint32_t events, int timeout_ms)
+{
+	struct epoll_event ev = { 0 };
+	pthread_t t;
+	int n;
+
+	change.ep = ep;
+	change.op = op;
+	change.fd = fd;
+	change.events = events;
+	pthread_create(&t, NULL, change_later, NULL);
+	n = epoll_wait(ep, &ev, 1, timeout_ms);
+	pthread_join(t, NULL);
+	say(what, n);
+	if (n == 1)
+		say_bits("it", ev.events);
+}
+
+static void test_changes(void)
+{
+	int ep = epoll_create1(0), in = epoll_create1(0), pipes[2];
+	struct pair p;
+
+	title("changed while a thread waits");
+	pair_open(&p, AF_INET, "127.0.0.1");
+	must("pipe", !pipe(pipes));
+	write(p.client, "x", 1);
+	write(pipes[1], "x", 1);
+	settle();
+	wait_changed("added to an empty set", ep, EPOLL_CTL_ADD, p.server, EPOLLIN, 2000);
+	wait_changed("removed", ep, EPOLL_CTL_DEL, p.server, 0, 0);
+	usleep(100000);
+	wait_changed("a pipe is added", ep, EPOLL_CTL_ADD, pipes[0], EPOLLIN, 2000);
+	wait_changed("and changed", ep, EPOLL_CTL_MOD, pipes[0], 0, 0);
+	usleep(100000);
+	wait_changed("added, not ready", ep, EPOLL_CTL_ADD, p.client, EPOLLIN, 200);
+	wait_changed("changed to writing", ep, EPOLL_CTL_MOD, p.client, EPOLLOUT | EPOLLET, 2000);
+	wait_changed("edge, changed again", ep, EPOLL_CTL_MOD, p.client, EPOLLOUT | EPOLLET, 2000);
+	wait_changed("another removed", ep, EPOLL_CTL_DEL, p.client, 0, 200);
+	wait_changed("a set is added", ep, EPOLL_CTL_ADD, in, EPOLLIN, 200);
+	change.ep = in;
+	wait_changed("to which something is added", ep, EPOLL_CTL_DEL, pipes[0], 0, 200);
+	add("into the inner one", in, p.server, EPOLLIN, 1);
+	say("the outer one", epoll_wait(ep, &(struct epoll_event){ 0 }, 1, 1000));
+	wait_changed("one that is in it is closed", ep, 0, p.server, 0, 0);
+	usleep(100000);
+	say("nothing", epoll_wait(ep, &(struct epoll_event){ 0 }, 1, 0));
+	close(in);
+	close(ep);
+	close(pipes[0]);
+	close(pipes[1]);
+	close(p.client);
+	close(p.listener);
+}
+
+/* ---- many threads ------------------------------------------------------------------------------- */
+
+enum { WAITERS = 4, EVENTS = 200 };
+static int shared_ep, echoes;
+
+/* One-shot: a thread that is told of a socket has it alone until it arms it again. */
+static void *serve_oneshot(void *arg)
+{
+	struct epoll_event ev;
+	char buf[64];
+
+	(void)arg;
+	while (epoll_wait(shared_ep, &ev, 1, 3000) == 1) {
+		ssize_t n = recv(ev.data.fd, buf, sizeof(buf), MSG_DONTWAIT);
+
+		if (n <= 0)
+			break;
+		write(ev.data.fd, buf, (size_t)n);
+		epoll_ctl(shared_ep, EPOLL_CTL_MOD, ev.data.fd, &(struct epoll_event){ .events = EPOLLIN | EPOLLONESHOT, .data.fd = ev.data.fd });
+	}
+	return NULL;
+}
+
+static void test_oneshot_threads(void)
+{
+	struct pair p[3];
+	pthread_t t[WAITERS];
+	char buf[8];
+
+	title("threads share a one-shot set");
+	shared_ep = epoll_create1(0);
+	for (int i = 0; i < 3; i++) {
+		pair_open(&p[i], AF_INET, "127.0.0.1");
+		epoll_ctl(shared_ep, EPOLL_CTL_ADD, p[i].server,
+			  &(struct epoll_event){ .events = EPOLLIN | EPOLLONESHOT, .data.fd = p[i].server });
+	}
+	for (int i = 0; i < WAITERS; i++)
+		pthread_create(&t[i], NULL, serve_oneshot, NULL);
+	echoes = 0;
+	for (int i = 0; i < EVENTS; i++) {
+		int fd = p[i % 3].client;
+
+		write(fd, "question", 8);
+		echoes += recv(fd, buf, 8, MSG_WAITALL) == 8;
+	}
+	say("echoes", echoes);
+	for (int i = 0; i < 3; i++)
+		shutdown(p[i].client, SHUT_WR);
+	for (int i = 0; i < WAITERS; i++)
+		pthread_join(t[i], NULL);
+	for (int i = 0; i < 3; i++)
+		pair_close(&p[i]);
+	close(shared_ep);
+}
+
+static int exclusive_listener;
+
+static void *accept_exclusive(void *arg)
+{
+	struct epoll_event ev = { .events = EPOLLIN | EPOLLEXCLUSIVE };
+	int ep = epoll_create1(0);
+	char buf[8];
+
+	(void)arg;
+	epoll_ctl(ep, EPOLL_CTL_ADD, exclusive_listener, &ev);
+	while (epoll_wait(ep, &ev, 1, 1000) == 1) {
+		int fd = accept(exclusive_listener, NULL, NULL);
+
+		if (fd < 0)
+			continue; /* another was faster */
+		write(fd, buf, (size_t)recv(fd, buf, sizeof(buf), 0));
+		close(fd);
+	}
+	close(ep);
+	return NULL;
+}
+
+static void test_exclusive_threads(void)
+{
+	pthread_t t[WAITERS];
+	struct pair p;
+	char buf[8];
+
+	title("threads with a set each, EPOLLEXCLUSIVE");
+	listen_on(&p, AF_INET, "127.0.0.1");
+	fcntl(p.listener, F_SETFL, O_NONBLOCK);
+	exclusive_listener = p.listener;
+	for (int i = 0; i < WAITERS; i++)
+		pthread_create(&t[i], NULL, accept_exclusive, NULL);
+	usleep(50000);
+	echoes = 0;
+	for (int i = 0; i < EVENTS; i++) {
+		p.client = socket(AF_INET, SOCK_STREAM, 0);
+		must("connect", !connect(p.client, (struct sockaddr *)&p.addr, p.addr_len));
+		write(p.client, "question", 8);
+		echoes += recv(p.client, buf, 8, MSG_WAITALL) == 8;
+		close(p.client);
+	}
+	say("echoes", echoes);
+	for (int i = 0; i < WAITERS; i++)
+		pthread_join(t[i], NULL);
+	close(p.listener);
+}
+
+/* ---- poll() -------------------------------------------------------------------------------------- */
+
+static void test_poll_edges(void)
+{
+	struct pollfd fds[4];
+	struct timespec ts = { 0, 1000000 };
+	struct pair p;
+
+	title("poll, edges");
+	pair_open(&p, AF_INET, "127.0.0.1");
+	write(p.client, "x", 1);
+	settle();
+	fds[0] = (struct pollfd){ .fd = p.server, .events = POLLIN };
+	fds[1] = (struct pollfd){ .fd = p.server, .events = POLLOUT };
+	fds[2] = (struct pollfd){ .fd = p.server, .events = 0 };
+	fds[3] = (struct pollfd){ .fd = p.server, .events = POLLPRI | POLLRDBAND };
+	say("the same four times", poll(fds, 4, 0));
+	for (int i = 0; i < 4; i++)
+		say_bits("it", (uint32_t)fds[i].revents);
+	say("none", poll(NULL, 0, 10));
+	say("none", ppoll(NULL, 0, &ts, NULL));
+	say("time is left alone", ts.tv_nsec);
+	fds[0].fd = -p.server;
+	say("negative", poll(fds, 1, 0));
+	shutdown(p.client, SHUT_WR);
+	settle();
+	fds[0] = (struct pollfd){ .fd = p.server, .events = POLLRDHUP };
+	fds[1] = (struct pollfd){ .fd = p.server, .events = POLLRDNORM };
+	say("half closed", poll(fds, 2, 0));
+	printf("%#x %#x\n", (unsigned)fds[0].revents, (unsigned)fds[1].revents);
+	pair_close(&p);
+}
+
+void calls_sets(void)
+{
+	test_refusals();
+	test_turns();
+	test_copies();
+	test_depth();
+	test_changes();
+	test_oneshot_threads();
+	test_exclusive_threads();
+	test_poll_edges();
+}
