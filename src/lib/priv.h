@@ -27,6 +27,7 @@
 #include "base/addr.h"
 #include "base/types.h"
 #include "control/msg.h"
+#include "lib/arena.h"
 #include "lib/ctl_client.h"
 #include "stack/stack.h"
 
@@ -113,12 +114,6 @@ struct ports {
 	unsigned block_cnt;
 	unsigned cursor_block;
 	uint16_t cursor; /* in the block */
-};
-
-/* What a stack's first pieces of memory are cut out of; see vj.c */
-struct arena {
-	uint8_t *mem; /* NULL: none */
-	size_t bytes, used;
 };
 
 struct vj {

@@ -14,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/random.h>
 
 #define CONNS_DEFAULT 16000000u
@@ -45,59 +44,17 @@ const char *vj_version(void)
 
 /* ---- memory of the stack --------------------------------------------------------------------------------------- */
 
-/*
- * A stack asks for some 40 pieces before its first connection is there. They are cut out of one mapping, of small pages: most
- * processes touch little of them, and one in a child of fork() may not live longer than clearing a huge page takes. What is
- * wanted beyond is a large stack's, and gets huge pages.
- *
- * A child of fork() has no use for any of it (vj_forked()): neither its page tables nor its pages are copied.
- */
-#define ARENA_BYTES (UINT64_C(16) << 20)
-
-static void *chunk_map(size_t bytes, int advice)
-{
-	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-	if (p == MAP_FAILED)
-		return NULL;
-	madvise(p, bytes, advice); /* a wish, like the next */
-	madvise(p, bytes, MADV_DONTFORK);
-	return p;
-}
-
 static void *chunk_get(void *arg, size_t bytes)
 {
-	struct arena *arena = &((struct vj *)arg)->arena;
-	void *p;
-
-	if (bytes > arena->bytes - arena->used)
-		return chunk_map(bytes, MADV_HUGEPAGE);
-	p = arena->mem + arena->used;
-	arena->used += bytes;
-	return p;
+	return arena_get(&((struct vj *)arg)->arena, bytes);
 }
 
-/* The arena's pieces go with the arena: a stack gives back nothing before its end. */
+/* It goes with the arena: a stack gives back nothing before its end. */
 static void chunk_put(void *arg, void *p, size_t bytes)
 {
-	const struct arena *arena = &((struct vj *)arg)->arena;
-
-	if ((uintptr_t)p - (uintptr_t)arena->mem >= arena->bytes)
-		munmap(p, bytes);
-}
-
-static void arena_open(struct arena *arena, uint64_t bytes_max)
-{
-	size_t bytes = (size_t)min_u64(ARENA_BYTES, bytes_max);
-
-	arena->mem = chunk_map(bytes, MADV_NOHUGEPAGE);
-	arena->bytes = arena->mem ? bytes : 0; /* without it each piece is a mapping */
-}
-
-static void arena_close(const struct arena *arena)
-{
-	if (arena->mem)
-		munmap(arena->mem, arena->bytes);
+	(void)arg;
+	(void)p;
+	(void)bytes;
 }
 
 static uint64_t host_memory_bytes(void)
@@ -183,7 +140,6 @@ static int stack_open(struct vj *vj)
 	    getrandom(&cfg->seed, sizeof(cfg->seed), 0) != sizeof(cfg->seed))
 		return -EIO;
 	vj->flow = (uint32_t)cfg->seed; /* not everybody's first connection to the same owner */
-	arena_open(&vj->arena, cfg->mem_bytes_max);
 	return stack_create(cfg, lib_clock_ns() / 1000, &vj->stack);
 }
 
