@@ -9,10 +9,11 @@
  *	bench_report.c   a result for people, and as one line of JSON
  *	bench_net*.c     stream sockets of the kernel, of vj.h or of lwIP, so that a server and a client exist once
  *	bench_dgram.c    likewise datagrams
+ *	bench_many*.c, bench_memory.c    millions of connections, and what a process takes for them
  *	bench_program.c  programs of others: a server and its clients, under vj run or not
  *	bench_plugin.c   rivals that are libraries of others: found when asked for, else a reason why not
  *	bench_tcp.c, bench_udp.c, bench_cps.c, bench_stream.c, bench_redis.c (with redis_*.c and resp.c), bench_apps.c,
- *	bench_idle.c, bench_interface.c (with bench_hosts.c), /bench/bench_frames.c    the benchmarks
+ *	bench_idle.c, bench_c10m*.c, bench_interface.c (with bench_hosts.c), /bench/bench_frames.c    the benchmarks
  *
  * A run is made by two processes made by fork(): a server and a client. The client measures and
  * leaves its numbers in memory that all three share. Nothing is left behind: each child dies with
@@ -35,7 +36,8 @@ enum {
 	BENCH_OTHERS_MAX = 3,
 	BENCH_PARTS_MAX = 3,
 	BENCH_ERROR_BYTES = 512,
-	BENCH_NOTE_BYTES = 192
+	BENCH_NOTE_BYTES = 192,
+	BENCH_CONNS = 100 /* when nobody said how many */
 };
 
 struct bench_options {
@@ -43,7 +45,14 @@ struct bench_options {
 	const char *vs, *wait;
 	double seconds;
 	int64_t runs, connections, bytes, batch, spin_us, requests, keys, clients;
+	double active;
+	int64_t rate;
 };
+
+static inline uint32_t bench_connections(const struct bench_options *o, uint32_t without)
+{
+	return o->connections != 0 ? (uint32_t)o->connections : without;
+}
 
 struct bench_ctx {
 	const struct bench_options *o;
@@ -191,6 +200,7 @@ int bench_stream(struct bench_ctx *ctx);
 int bench_redis(struct bench_ctx *ctx);
 int bench_apps(struct bench_ctx *ctx);
 int bench_idle(struct bench_ctx *ctx);
+int bench_c10m(struct bench_ctx *ctx);
 int bench_interface(struct bench_ctx *ctx);
 
 #endif

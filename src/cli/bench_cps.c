@@ -287,7 +287,7 @@ int bench_cps(struct bench_ctx *ctx)
 
 	c.kernel_cnt = c.others[0].way_cnt = ctx->busy ? 2 : 1;
 	c.kernel[0].ordinary = true;
-	ctx->conns = (uint32_t)ctx->o->connections;
+	ctx->conns = bench_connections(ctx->o, BENCH_CONNS);
 	snprintf(title, sizeof(title), "TCP connections made, used for %lld B there and back, and closed, %u at a time",
 		 (long long)ctx->o->bytes, ctx->conns);
 	c.extra = json_pack("{s:i, s:i}", "bytes", (int)ctx->o->bytes, "connections", (int)ctx->conns);

@@ -163,7 +163,7 @@ int bench_idle(struct bench_ctx *ctx)
 	};
 	int rc;
 
-	ctx->conns = (uint32_t)ctx->o->connections;
+	ctx->conns = bench_connections(ctx->o, BENCH_CONNS);
 	ctx->busy = false;
 	snprintf(title, sizeof(title), "processor time of %u idle connections, both ends",
 		 ctx->conns);

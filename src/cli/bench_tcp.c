@@ -507,9 +507,9 @@ int bench_rpc(struct bench_ctx *ctx)
 
 	if (check_bytes(ctx) < 0)
 		return -EINVAL;
-	ctx->conns = (uint32_t)ctx->o->connections;
+	ctx->conns = bench_connections(ctx->o, BENCH_CONNS);
 	snprintf(title, sizeof(title),
-		 "requests of %lld B over TCP, one outstanding on each of %lld connections",
-		 (long long)ctx->o->bytes, (long long)ctx->o->connections);
+		 "requests of %lld B over TCP, one outstanding on each of %u connections",
+		 (long long)ctx->o->bytes, ctx->conns);
 	return compare_tcp(ctx, &c);
 }

@@ -275,6 +275,9 @@ expect 0 'without rte_ring: it has nothing like this' "$vj" bench rtt "${short[@
 mkdir "$dir/alone" && cp "$vj" "${vj}d" "$dir/alone"
 expect 0 'without rte_ring: .*apt install libdpdk-dev' "$dir/alone/vj" bench channel "${short[@]}" --vs rte_ring
 json "$keys" "$vj" bench rtt "${short[@]}" --wait sleep --json
+json "$keys vj_connections kernel_connections" "$vj" bench c10m "${short[@]}" --vs kernel --connections 1000 --active 0.5 --rate 20000 --json
+expect 0 'came to an orderly end' "$vj" bench c10m "${short[@]}" --connections 1000 --wait sleep
+expect 2 'c10m takes --bytes from 24 to 1024' "$vj" bench c10m --bytes 8
 expect 0 'p99.9 ' "$vj" bench rpc "${short[@]}" --connections 7 --bytes 1000
 expect 0 '\(1 run: ' "$vj" bench channel "${short[@]}"
 for bytes in 65 5000; do
