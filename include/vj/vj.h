@@ -214,6 +214,13 @@ VJ_API void vj_conn_addrs(const struct vj *vj, struct vj_conn c, struct sockaddr
 /** vj_conn_cookie() - Change what events carry */
 VJ_API void vj_conn_cookie(struct vj *vj, struct vj_conn c, uint64_t cookie);
 
+/**
+ * vj_conn_soon() - @c will be used soon: have its memory come into the cache meanwhile
+ * For programs with so many connections that each is out of the caches when its turn comes. Call it some calls ahead, for a dozen or
+ * so at a time. Changes nothing; @c may even be gone.
+ */
+VJ_API void vj_conn_soon(const struct vj *vj, struct vj_conn c);
+
 enum vj_send_flags { VJ_SEND_MORE = 1 }; /* more follows: may wait to fill a segment */
 
 /**

@@ -22,6 +22,7 @@ enum {
 	WINDOW = 128,	   /* messages outstanding */
 	WINDOW_RATE = 8192, /* ... when there is a rate to be kept */
 	CLOSE_BATCH = 64,
+	AHEAD = 32,	   /* connections chosen before their turn: half that way they are known, the rest their memory comes */
 	SILENCE_MAX_S = 10, /* then it has failed */
 	TURNS_QUIET = 64,   /* looks that found nothing, between looks at the clock */
 };
@@ -43,6 +44,8 @@ struct client {
 	uint32_t active;    /* that get messages */
 	uint32_t stride, place; /* to visit all in an order that memory does not like */
 	size_t bytes;
+	uint32_t next[AHEAD]; /* a ring: those chosen */
+	uint64_t chosen;
 	uint64_t sent, answered, now_ns, heard_ns;
 	unsigned quiet;
 	struct prng prng;
@@ -167,18 +170,32 @@ static int make_all(struct client *c)
 	return rc;
 }
 
-/* The next that has no message outstanding */
-static uint32_t pick(struct client *c, const struct load *load)
+static uint32_t choose(struct client *c, const struct load *load)
+{
+	if (load->random)
+		return (uint32_t)(prng_below(&c->prng, c->active) * c->cnt / c->active);
+	c->place = (uint32_t)(((uint64_t)c->place + c->stride) % c->cnt);
+	return c->place;
+}
+
+/*
+ * The next, which was chosen AHEAD turns ago. None of the connections is in a cache by then: while those before it have their
+ * turns, first its number comes, then what the stack has of it.
+ */
+static uint32_t choose_next(struct client *c, const struct load *load)
 {
 	uint32_t idx;
 
-	if (!load->random) {
-		c->place = (uint32_t)(((uint64_t)c->place + c->stride) % c->cnt);
-		return c->place;
-	}
-	do
-		idx = (uint32_t)(prng_below(&c->prng, c->active) * c->cnt / c->active);
-	while (bitmap_test(c->busy, idx));
+	do {
+		uint32_t *place = &c->next[c->chosen % AHEAD], half = c->next[(c->chosen + AHEAD / 2) % AHEAD];
+
+		idx = *place;
+		*place = choose(c, load);
+		c->chosen++;
+		__builtin_prefetch(&c->conns[*place]);
+		__builtin_prefetch(&c->busy[*place / 64], 1);
+		c->many.ops->soon(&c->many, c->conns[half]);
+	} while (load->random && bitmap_test(c->busy, idx)); /* has a message outstanding */
 	return idx;
 }
 
@@ -193,7 +210,7 @@ static int send_due(struct client *c, const struct load *load, uint64_t start_ns
 			due_ns = start_ns + (uint64_t)((unsigned __int128)c->sent * load->every_ns_q16 >> 16);
 		if (due_ns > c->now_ns)
 			break;
-		rc = message_send(c, pick(c, load), due_ns);
+		rc = message_send(c, choose_next(c, load), due_ns);
 	}
 	return rc;
 }
@@ -206,6 +223,9 @@ static int run_load(struct client *c, const struct load *load, const char *what,
 
 	c->sent = c->answered = 0;
 	c->now_ns = c->heard_ns = start_ns;
+	c->chosen = 0;
+	for (unsigned i = 0; i < AHEAD; i++)
+		c->next[i] = choose(c, load);
 	while (rc == 0 && (c->sent != c->answered || (c->now_ns < load->end_ns && c->sent < load->messages))) {
 		if (c->now_ns < load->end_ns)
 			rc = send_due(c, load, start_ns);

@@ -56,7 +56,7 @@ static int server_turn(struct server *srv)
 		if ((ev[i].what & MANY_ACCEPT) != 0) {
 			rc = srv->many.ops->accept(&srv->many);
 			srv->accepted += rc > 0 ? (uint32_t)rc : 0;
-		} else {
+		} else if ((ev[i].what & (MANY_READABLE | MANY_FAILED)) != 0) {
 			rc = serve(srv, ev[i].conn);
 		}
 	}

@@ -37,6 +37,7 @@ struct many_ops {
 	int (*accept)(struct many *m); /* those that wait, or many of them: their number */
 	int (*connect)(struct many *m, uint16_t port, uint32_t idx, uint32_t *ret_conn); /* from m->source */
 	int (*poll)(struct many *m, struct many_event *ev, unsigned n);
+	void (*soon)(struct many *m, uint32_t conn); /* it is about to be used */
 	ssize_t (*recv)(struct many *m, uint32_t conn, void *buf, size_t len);
 	ssize_t (*send)(struct many *m, uint32_t conn, const void *buf, size_t len);
 	void (*hang_up)(struct many *m, uint32_t conn);

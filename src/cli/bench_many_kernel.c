@@ -145,6 +145,13 @@ static int km_poll(struct many *m, struct many_event *ev, unsigned n)
 	return got;
 }
 
+/* Nothing can be done about the kernel's memory. */
+static void km_soon(struct many *m, uint32_t conn)
+{
+	(void)m;
+	(void)conn;
+}
+
 static ssize_t km_recv(struct many *m, uint32_t conn, void *buf, size_t len)
 {
 	ssize_t n = recv((int)conn, buf, len, 0);
@@ -174,6 +181,7 @@ const struct many_ops many_kernel = {
 	.accept = km_accept,
 	.connect = km_connect,
 	.poll = km_poll,
+	.soon = km_soon,
 	.recv = km_recv,
 	.send = km_send,
 	.hang_up = km_hang_up,

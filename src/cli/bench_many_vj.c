@@ -112,6 +112,11 @@ static int vjm_poll(struct many *m, struct many_event *ev, unsigned n)
 	return got;
 }
 
+static void vjm_soon(struct many *m, uint32_t conn)
+{
+	vj_conn_soon(((struct vj_many *)m->priv)->vj, (struct vj_conn){ conn });
+}
+
 static ssize_t vjm_recv(struct many *m, uint32_t conn, void *buf, size_t len)
 {
 	return vj_recv(((struct vj_many *)m->priv)->vj, (struct vj_conn){ conn }, buf, len, false);
@@ -143,6 +148,7 @@ const struct many_ops many_vj = {
 	.accept = vjm_accept,
 	.connect = vjm_connect,
 	.poll = vjm_poll,
+	.soon = vjm_soon,
 	.recv = vjm_recv,
 	.send = vjm_send,
 	.hang_up = vjm_hang_up,

@@ -169,6 +169,11 @@ void vj_conn_cookie(struct vj *vj, struct vj_conn c, uint64_t cookie)
 	tcp_set_cookie(vj->stack, tcp_of(c), cookie);
 }
 
+void vj_conn_soon(const struct vj *vj, struct vj_conn c)
+{
+	tcp_soon(vj->stack, tcp_of(c));
+}
+
 ssize_t vj_send(struct vj *vj, struct vj_conn c, const void *buf, size_t len, unsigned flags)
 {
 	size_t taken = 0;

@@ -57,6 +57,7 @@ static int stack_init(struct stack *s)
 		ret = ports_init(&s->ports, &s->mem);
 	if (ret != 0)
 		return ret;
+	s->owed_due_us = TIME_NEVER;
 	wheel_init(&s->wheel, s->now_us);
 	prng_seed(&s->prng, s->cfg.seed);
 	ref_space_set(&s->output_nodes, REF_LINK, &s->links.pool,
@@ -172,7 +173,8 @@ static void stack_fire(void *arg, struct ref ref)
 
 void stack_run(struct stack *s)
 {
-	tcp_run(s);
+	if (s->owing_cnt != 0 || s->owed_due_us <= s->now_us)
+		tcp_run(s);
 	wheel_run(&s->wheel, s->now_us, TIMER_BUDGET, stack_fire, s);
 	if (s->pace_wheel.armed_cnt != 0)
 		tcp_pace_run(s);
@@ -181,16 +183,19 @@ void stack_run(struct stack *s)
 
 uint64_t stack_deadline(const struct stack *s)
 {
-	if (s->output_links_cnt > 0 || tcp_run_wanted(s))
+	uint64_t next_us;
+
+	if (s->output_links_cnt > 0 || s->owing_cnt != 0)
 		return s->now_us;
+	next_us = min_u64(wheel_next_us(&s->wheel), s->owed_due_us);
 	if (unlikely(s->pace_wheel.armed_cnt != 0))
-		return min_u64(wheel_next_us(&s->wheel), tcp_pace_next_us(s));
-	return wheel_next_us(&s->wheel);
+		return min_u64(next_us, tcp_pace_next_us(s));
+	return next_us;
 }
 
 bool stack_unfinished(const struct stack *s)
 {
-	return s->output_cnt > 0 || tcp_run_wanted(s);
+	return s->output_cnt > 0 || s->owing_cnt != 0;
 }
 
 /* ---- events -----------------------------------------------------------------------------------

@@ -355,6 +355,9 @@ void tcp_settings_set(struct stack *s, const struct tcp_settings *settings);
 /** tcp_set_cookie() - Change what events carry */
 void tcp_set_cookie(struct stack *s, struct tcp_id id, uint64_t cookie);
 
+/** tcp_soon() - @id is about to be used: have its memory come into the cache meanwhile. Of one that is gone: nothing happens */
+void tcp_soon(const struct stack *s, struct tcp_id id);
+
 enum tcp_send_flags { TCP_SEND_MORE = 1 }; /* more follows: a partial segment may wait (RFC 9293 3.7.4, MSG_MORE) */
 
 /**

@@ -66,6 +66,13 @@ struct stack {
 	struct ref_space event_nodes; /* struct event_node of each kind: ref_space_set() at start */
 	struct ref_list events;
 
+	/*
+	 * tcp.h, tcp_owed.c: connections that came to owe an acknowledgement since the last stack_run(); and when the first of
+	 * those that wait longer is due, TIME_NEVER: none.
+	 */
+	uint32_t owing_cnt;
+	uint64_t owed_due_us;
+
 	struct ref_space output_nodes; /* struct ref_list_node of each kind */
 	uint32_t output_links_cnt;
 	struct ref_list output_links; /* links that have output waiting and are not blocked */

@@ -13,7 +13,7 @@
  * 3.10.7.4, one function each. What it makes possible (an acknowledgement that is due, data that
  * may go) is noted with stack_output_later() and goes out in stack_run(), so that an answer of the
  * program in between carries it. An acknowledgement that may wait is only noted in
- * tcp_global.owing, and gets a timer in stack_run() if it is still owed then. Duplicates and
+ * tcp_global.owing, and gets a timer (NO_LOSS: a place in a queue) in stack_run() if it is still owed then. Duplicates and
  * segments out of order are acknowledged at once, since the peer counts those answers.
  *
  * Two kinds of link
@@ -92,6 +92,7 @@
 #define TCP_BUF_MAX (1u << 30) /* a window needs to stay below 2^30 (RFC 7323 2.3) */
 #define TCP_OOO_MAX 256	       /* disjoint ranges waiting for a hole to close */
 #define TCP_OWING_MAX 256
+#define TCP_OWED_MAX 16384u
 #define TCP_CHALLENGES_PER_S 1000 /* RFC 5961 7, for the stack, on average */
 #define TCP_ANSWER_EVERY_MS 500	  /* ... and for one connection */
 #define TCP_ANSWERED_SLOTS 512
@@ -137,6 +138,7 @@ enum {
 	TF_ECN_ECHO = 1 << 30,	 /* CE arrived, and no CWR since: all we send says ECE */
 };
 #define TF_ECN_CWR (1u << 31) /* the window was reduced: the next new data say CWR */
+#define TF_ACK_QUEUED TF_ECN_CWR /* NO_LOSS, which has no window to reduce: it is in the queue of tcp_owed.c */
 #define TF_CC_MASK (3u << TF_CC_SHIFT)
 
 /*
@@ -320,6 +322,13 @@ struct tcp_answered {
 	uint32_t ms;
 };
 
+/* An acknowledgement that waits for data to carry it: tcp_owed.c */
+struct tcp_owed {
+	uint64_t due_us;
+	uint32_t id;
+	uint32_t rcv_nxt; /* then */
+};
+
 struct tcp_fastopen;
 
 struct tcp_global {
@@ -350,8 +359,10 @@ struct tcp_global {
 	 * those a timer that still do: most have sent it with an answer by then. A number may be
 	 * there twice, or be another connection's by now; neither does harm.
 	 */
-	uint32_t owing_cnt;
-	uint32_t owing[TCP_OWING_MAX];
+	uint32_t owing[TCP_OWING_MAX]; /* stack.owing_cnt of them */
+	/* A ring of TCP_OWED_MAX; the numbers run on. */
+	uint32_t owed_head, owed_tail;
+	struct tcp_owed *owed;
 };
 
 /* A connection at hand: its block and its number. Passed by value, in two registers. */
@@ -391,6 +402,12 @@ struct tcp_syn_more {
 static inline struct conn conn_at(const struct stack *s, uint32_t id)
 {
 	return (struct conn){ pool_at_sized(&s->conns, id, sizeof(struct tcb)), id };
+}
+
+/* Its hot lines on their way; any number may be asked for. */
+static inline void tcp_conn_prefetch(const struct stack *s, uint32_t id)
+{
+	pool_prefetch(&s->conns, id, sizeof(struct tcb), sizeof(struct tcb) / VJ_CACHELINE);
 }
 
 static inline struct tcb_cold *tcb_cold(const struct stack *s, struct conn c)
@@ -591,20 +608,16 @@ static inline void tcp_output_later(struct stack *s, struct conn c)
 /* rcv_nxt moved; if nothing carries the acknowledgement by stack_run(), a timer will. */
 static inline void tcp_ack_owing(struct stack *s, struct conn c)
 {
-	struct tcp_global *g = s->tcp;
-
-	if (unlikely(g->owing_cnt == TCP_OWING_MAX))
+	if (unlikely(s->owing_cnt == TCP_OWING_MAX))
 		tcp_timer_owing(s);
-	g->owing[g->owing_cnt++] = c.id;
+	s->tcp->owing[s->owing_cnt++] = c.id;
 }
 
 /* It was carried. That of an answer sent at once is the last one noted: forget it, and spare a stack_run(). */
 static inline void tcp_ack_paid(struct stack *s, struct conn c)
 {
-	struct tcp_global *g = s->tcp;
-
-	if (g->owing_cnt != 0 && g->owing[g->owing_cnt - 1] == c.id)
-		g->owing_cnt--;
+	if (s->owing_cnt != 0 && s->tcp->owing[s->owing_cnt - 1] == c.id)
+		s->owing_cnt--;
 }
 
 /* TCP_OPT_NOTSENT_LOWAT: is there so much unsent that the program should wait? */
@@ -898,6 +911,11 @@ void tcp_timer_keepalive_seen(struct stack *s, const struct tcb *t);
 void tcp_timer_tune(struct stack *s, struct conn c);
 /* No timer any more */
 void tcp_timer_stop(struct stack *s, struct conn c);
+
+/* ---- tcp_owed.c ------------------------------------------------------------------------------ */
+
+/* NO_LOSS: an acknowledgement is owed, and goes in TCP_DELACK_MS to twice that if nothing carries it. */
+void tcp_owed_add(struct stack *s, struct conn c);
 
 /* ---- tcp_uto.c (RFC 5482) -------------------------------------------------------------------- */
 

@@ -123,6 +123,11 @@ void tcp_set_cookie(struct stack *s, struct tcp_id id, uint64_t cookie)
 	event_cookie_set(&conn_owned(s, id).t->event, cookie);
 }
 
+void tcp_soon(const struct stack *s, struct tcp_id id)
+{
+	tcp_conn_prefetch(s, id.v);
+}
+
 /* ---- sending --------------------------------------------------------------------------------- */
 
 /* The error of a connection that failed: once. */

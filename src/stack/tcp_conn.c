@@ -356,7 +356,8 @@ int tcp_init(struct stack *s)
 
 	g->used_bytes = BITMAP_WORDS((size_t)conns + 1) * sizeof(uint64_t);
 	g->used = mem_get(&s->mem, g->used_bytes);
-	if (g->used == NULL ||
+	g->owed = mem_get(&s->mem, TCP_OWED_MAX * sizeof(*g->owed));
+	if (g->used == NULL || g->owed == NULL ||
 	    pool_init(&s->conns, &s->mem, sizeof(struct tcb), sizeof(struct tcb_cold), conns) !=
 		    0 ||
 	    pool_init(&g->rtx, &s->mem, sizeof(struct tcp_rtx), 0, conns) != 0 ||
@@ -425,6 +426,7 @@ void tcp_fini(struct stack *s)
 	pool_fini(&g->sent);
 	pool_fini(&g->rtx);
 	pool_fini(&s->conns);
+	mem_put(&s->mem, g->owed, TCP_OWED_MAX * sizeof(*g->owed));
 	mem_put(&s->mem, g->used, g->used_bytes);
 }
 

@@ -204,7 +204,7 @@ uint32_t tcp_delack_ms(const struct stack *s, struct conn c)
 	uint32_t srtt_ms = tcb_cold(s, c)->srtt_us / 1000;
 	uint32_t most = TCP_DELACK_MAX_MS;
 
-	if (tcb_no_loss(c.t) || tune == NULL || tune->ato_ms <= TCP_DELACK_MS)
+	if (tune == NULL || tune->ato_ms <= TCP_DELACK_MS)
 		return TCP_DELACK_MS;
 	if (srtt_ms != 0)
 		most = min_u32(most, max_u32(srtt_ms, TCP_DELACK_MS));
@@ -215,7 +215,7 @@ void tcp_delack_expired(struct stack *s, struct conn c)
 {
 	struct tcp_tune *tune = tcb_tune(s, c);
 
-	if (tcb_no_loss(c.t) || tune == NULL)
+	if (tune == NULL)
 		return;
 	if (!tcb_has(c.t, TF_PINGPONG))
 		tune->ato_ms = (uint16_t)min_u32(2 * (uint32_t)tune->ato_ms,

@@ -55,9 +55,6 @@ bool tcp_input_last(struct stack *s, struct pkt *pkt);
 /* First thing in stack_run(): acknowledgements that no answer of the program has carried. */
 void tcp_run(struct stack *s);
 
-/* Has tcp_run() something to do? */
-bool tcp_run_wanted(const struct stack *s);
-
 /* Paced connections whose time has come: to the output queue */
 void tcp_pace_run(struct stack *s);
 

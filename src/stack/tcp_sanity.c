@@ -73,7 +73,7 @@ static void sanity_state(const struct tcb *t)
 
 static bool sanity_is_owing(const struct stack *s, uint32_t id)
 {
-	for (uint32_t i = 0; i < s->tcp->owing_cnt; i++)
+	for (uint32_t i = 0; i < s->owing_cnt; i++)
 		if (s->tcp->owing[i] == id)
 			return true;
 	return false;
@@ -95,6 +95,19 @@ static void sanity_tune(const struct stack *s, struct conn c)
 	}
 }
 
+/* Its acknowledgement has a place in the queue, and will not be taken there for one that was paid. */
+static bool sanity_is_owed(const struct stack *s, struct conn c)
+{
+	const struct tcp_global *g = s->tcp;
+
+	VJ_ASSERT_OP(g->owed_tail - g->owed_head, <=, TCP_OWED_MAX);
+	VJ_ASSERT((g->owed_head == g->owed_tail) == (s->owed_due_us == TIME_NEVER));
+	for (uint32_t pos = g->owed_head; pos != g->owed_tail; pos++)
+		if (g->owed[pos % TCP_OWED_MAX].id == c.id)
+			return tcb_has(c.t, TF_ACK_QUEUED);
+	return false;
+}
+
 /* Nothing waits without a timer, a place in the output queue, or the peer's word. */
 static void sanity_progress(const struct stack *s, struct conn c)
 {
@@ -109,7 +122,8 @@ static void sanity_progress(const struct stack *s, struct conn c)
 	if (tcb_has(t, TF_ACK_NOW))
 		VJ_ASSERT(queued);
 	if (tcb_has(t, TF_ACK_OWED))
-		VJ_ASSERT(queued || tcb_has(t, TF_ACK_TIMER) || sanity_is_owing(s, c.id));
+		VJ_ASSERT(queued || sanity_is_owing(s, c.id) ||
+			  (tcb_no_loss(t) ? sanity_is_owed(s, c) : tcb_has(t, TF_ACK_TIMER)));
 	if (tcb_has(t, TF_FASTOPEN))
 		VJ_ASSERT(tcb_has(t, TF_RTX_TIMER) && t->ext != 0);
 	if (tcb_has(t, TF_PERSIST))

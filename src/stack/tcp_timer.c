@@ -9,7 +9,7 @@
  *					FASTOPEN: SYN-ACK again
  *					with PERSIST: probe, or send what was held back
  *					else: retransmission timeout (NO_LOSS: user timeout)
- *	ack_tick	ACK_TIMER	delayed acknowledgement
+ *	ack_tick	ACK_TIMER	delayed acknowledgement (NO_LOSS: in tcp_owed.c instead)
  *	ext->seen_ms	KEEPALIVE	keep-alive, while nothing is in flight
  *	tune->ack_*_ms	tune exists	what was learned is forgotten, TCP_TUNE_IDLE_MS later; so is
  *					rtx, if nothing is in flight
@@ -269,8 +269,13 @@ void tcp_timer_persist_over(struct stack *s, struct conn c)
 
 void tcp_timer_ack_owed(struct stack *s, struct conn c)
 {
-	uint32_t due_ms = tcp_now_ms_ceil(s) + tcp_delack_ms(s, c);
+	uint32_t due_ms;
 
+	if (tcb_no_loss(c.t)) {
+		tcp_owed_add(s, c);
+		return;
+	}
+	due_ms = tcp_now_ms_ceil(s) + tcp_delack_ms(s, c);
 	c.t->ack_tick = (uint8_t)((due_ms + (1u << ACK_TICK_SHIFT) - 1) >> ACK_TICK_SHIFT);
 	c.t->flags |= TF_ACK_TIMER;
 	timer_sync(s, c);
@@ -280,7 +285,7 @@ void tcp_timer_owing(struct stack *s)
 {
 	struct tcp_global *g = s->tcp;
 
-	for (uint32_t i = 0; i < g->owing_cnt; i++) {
+	for (uint32_t i = 0; i < s->owing_cnt; i++) {
 		struct conn c = { .id = g->owing[i] };
 
 		if (!bitmap_test(g->used, c.id))
@@ -290,18 +295,7 @@ void tcp_timer_owing(struct stack *s)
 		    !ref_list_has(&c.t->output))
 			tcp_timer_ack_owed(s, c);
 	}
-	g->owing_cnt = 0;
-}
-
-void tcp_run(struct stack *s)
-{
-	if (s->tcp->owing_cnt != 0)
-		tcp_timer_owing(s);
-}
-
-bool tcp_run_wanted(const struct stack *s)
-{
-	return s->tcp->owing_cnt != 0;
+	s->owing_cnt = 0;
 }
 
 void tcp_timer_linger(struct stack *s, struct conn c, uint32_t ms)

@@ -87,6 +87,62 @@ static void delayed_ack(void **state)
 	SEND_BETWEEN(40 * MS, 46 * MS, ". 1:1(0) ack 10001");
 }
 
+/* What data carry is not sent again. What comes to be owed after that has the same time, and at most twice that. */
+static void delayed_ack_again(void **state)
+{
+	struct line *t = *state;
+
+	direct(t, 0);
+	line_established_passive(t, "mss 4000,wscale 7");
+	RECV(0, "P. 1:101(100) ack 1");
+	NOTHING_FOR(5 * MS);
+	line_read(t, 100);
+	line_write(t, 50);
+	SEND("P. 1:51(50) ack 101");
+	RECV(15 * MS, "P. 101:201(100) ack 51");
+	line_read(t, 100);
+	SEND_BETWEEN(40 * MS, 80 * MS, ". 51:51(0) ack 201");
+	NOTHING_FOR(1 * SEC);
+	RECV(0, "P. 201:301(100) ack 51");
+	SEND_BETWEEN(40 * MS, 46 * MS, ". 51:51(0) ack 301");
+	NOTHING_FOR(1 * SEC);
+}
+
+/* While the first is not paid, more does not keep it waiting. */
+static void delayed_ack_of_a_stream(void **state)
+{
+	struct line *t = *state;
+
+	direct(t, 0);
+	line_established_passive(t, "mss 4000,wscale 7");
+	RECV(0, "P. 1:101(100) ack 1");
+	RECV(20 * MS, "P. 101:201(100) ack 1");
+	SEND_BETWEEN(20 * MS, 26 * MS, ". 1:1(0) ack 201");
+	NOTHING_FOR(1 * SEC);
+}
+
+/* The queue is full: who has waited longest is paid. Places of connections that ended are passed over. */
+static void delayed_ack_queue_full(void **state)
+{
+	struct line *t = *state;
+	struct tcp_global *g;
+
+	direct(t, 0);
+	line_established_passive(t, "mss 4000,wscale 7");
+	g = t->s->tcp;
+	RECV(0, "P. 1:101(100) ack 1");
+	NOTHING_FOR(1 * MS);
+	assert_int_equal(g->owed_tail - g->owed_head, 1);
+	while (g->owed_tail - g->owed_head < TCP_OWED_MAX)
+		g->owed[g->owed_tail++ % TCP_OWED_MAX] = (struct tcp_owed){ .due_us = t->s->now_us + 20 * MS, .id = 999 };
+	conn_at(t->s, t->id.v).t->flags &= ~TF_ACK_QUEUED; /* as that of a connection that is not there */
+	tcp_owed_add(t->s, conn_at(t->s, t->id.v));
+	SEND(". 1:1(0) ack 101");
+	assert_int_equal(g->owed_tail - g->owed_head, TCP_OWED_MAX);
+	NOTHING_FOR(1 * SEC);
+	assert_int_equal(g->owed_tail - g->owed_head, 0);
+}
+
 /* ... or when half of the window is used */
 static void ack_for_half_window(void **state)
 {
@@ -451,6 +507,9 @@ int main(void)
 		LINE_TEST(options),
 		LINE_TEST(request_response),
 		LINE_TEST(delayed_ack),
+		LINE_TEST(delayed_ack_again),
+		LINE_TEST(delayed_ack_of_a_stream),
+		LINE_TEST(delayed_ack_queue_full),
 		LINE_TEST(ack_for_half_window),
 		LINE_TEST(silent_peer),
 		LINE_TEST(user_timeout),

@@ -42,7 +42,6 @@ static struct {
 	uint32_t payload_len, seq, hdr_len;
 	struct icmp_error error;
 	uint32_t resumed[64];
-	bool run_wanted;
 	void (*on_input)(struct stack *s, struct pkt *pkt);
 	void (*on_resume)(struct stack *s, uint32_t id);
 } stub;
@@ -114,14 +113,7 @@ void tcp_output_resume(struct stack *s, uint32_t id)
 
 void tcp_run(struct stack *s)
 {
-	(void)s;
-	stub.run_wanted = false;
-}
-
-bool tcp_run_wanted(const struct stack *s)
-{
-	(void)s;
-	return stub.run_wanted;
+	s->owing_cnt = 0;
 }
 
 void tcp_pace_run(struct stack *s)

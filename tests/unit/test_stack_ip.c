@@ -464,7 +464,7 @@ static void test_tcp_run(void **state)
 
 	(void)state;
 	fix_begin(&f, false, 0);
-	stub.run_wanted = true;
+	f.s->owing_cnt = 1;
 	assert_true(stack_unfinished(f.s));
 	assert_true(stack_deadline(f.s) <= 1000000);
 	stack_run(f.s);
