@@ -23,6 +23,7 @@ enum {
 	WINDOW_RATE = 8192, /* ... when there is a rate to be kept */
 	CLOSE_BATCH = 64,
 	AHEAD = 32,	   /* connections chosen before their turn: half that way they are known, the rest their memory comes */
+	TELL_MS = 100,
 	SILENCE_MAX_S = 10, /* then it has failed */
 	TURNS_QUIET = 64,   /* looks that found nothing, between looks at the clock */
 };
@@ -46,7 +47,7 @@ struct client {
 	size_t bytes;
 	uint32_t next[AHEAD]; /* a ring: those chosen */
 	uint64_t chosen;
-	uint64_t sent, answered, now_ns, heard_ns;
+	uint64_t sent, answered, now_ns, heard_ns, told_ns;
 	unsigned quiet;
 	struct prng prng;
 	struct hist *hist;
@@ -142,6 +143,15 @@ static int client_turn(struct client *c)
 	return rc < 0 ? rc : 0;
 }
 
+/* Is it time to say how far we are? */
+static bool tell_due(struct client *c)
+{
+	if (c->now_ns - c->told_ns < TELL_MS * NS_PER_MS)
+		return false;
+	c->told_ns = c->now_ns;
+	return true;
+}
+
 /* ---- the parts ---- */
 
 static double since_s(const struct client *c, uint64_t start_ns)
@@ -163,8 +173,9 @@ static int make_all(struct client *c)
 		}
 		if (rc == 0)
 			rc = client_turn(c);
-		bench_progress(c->many.peer->ctx, "c10m: %u connections, %.0f/s", c->made,
-			       c->made / (since_s(c, start_ns) + 1e-9));
+		if (tell_due(c))
+			bench_progress(c->many.peer->ctx, "c10m: %u connections, %.0f/s", c->made,
+				       c->made / (since_s(c, start_ns) + 1e-9));
 	}
 	c->sh->times.make = since_s(c, start_ns);
 	return rc;
@@ -235,7 +246,7 @@ static int run_load(struct client *c, const struct load *load, const char *what,
 		}
 		if (rc == 0)
 			rc = client_turn(c);
-		if ((c->answered & 1023) == 0)
+		if (tell_due(c))
 			bench_progress(c->many.peer->ctx, "c10m: %u connections, %s: %.0f/s", c->cnt, what,
 				       (double)c->answered / (since_s(c, start_ns) + 1e-9));
 	}
@@ -313,7 +324,8 @@ static int close_all(struct client *c)
 			continue;
 		rc = client_turn(c);
 		c->heard_ns = c->now_ns; /* closed ones say nothing more */
-		bench_progress(c->many.peer->ctx, "c10m: closed %u of %u", i + 1, c->cnt);
+		if (tell_due(c))
+			bench_progress(c->many.peer->ctx, "c10m: closed %u of %u", i + 1, c->cnt);
 	}
 	if (rc == 0)
 		rc = await_end(c, &left);
