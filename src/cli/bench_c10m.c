@@ -13,9 +13,10 @@
 
 enum {
 	CONNS_DEFAULT = 10000000,
-	KERNEL_BYTES = 8192,  /* it takes for a connection, both ends and their descriptors: less than that */
+	KERNEL_BYTES = 8192,   /* more than it takes for a connection, both ends and their descriptors */
 	SLOWEST_PER_S = 20000, /* connections: what is slower than that hangs */
 	FDS_OTHER = 64,
+	NR_OPEN_USUAL = 1048576, /* fs.nr_open, where nobody changed it */
 };
 
 /* Of the last run of each side; the parent's, filled from what the children share with it */
@@ -24,14 +25,15 @@ enum { VJ, KERNEL };
 
 static uint32_t kernel_conns(uint32_t wanted)
 {
-	struct rlimit rl = { 0 };
+	const rlim_t need = (rlim_t)wanted + FDS_OTHER;
 	uint64_t most = bench_memory_available() / 2 / KERNEL_BYTES;
+	struct rlimit rl, more = { .rlim_cur = need, .rlim_max = need };
 
 	/* who may, raises it */
-	rl.rlim_cur = rl.rlim_max = (rlim_t)wanted + FDS_OTHER;
-	if (setrlimit(RLIMIT_NOFILE, &rl) < 0) {
-		rl.rlim_cur = rl.rlim_max = 1048576; /* fs.nr_open, where nobody changed it */
-		setrlimit(RLIMIT_NOFILE, &rl);
+	if (getrlimit(RLIMIT_NOFILE, &rl) == 0 && rl.rlim_max < need && setrlimit(RLIMIT_NOFILE, &more) < 0) {
+		more.rlim_cur = more.rlim_max = NR_OPEN_USUAL;
+		if (rl.rlim_max < NR_OPEN_USUAL)
+			setrlimit(RLIMIT_NOFILE, &more);
 	}
 	getrlimit(RLIMIT_NOFILE, &rl);
 	most = min_u64(most, rl.rlim_cur > FDS_OTHER ? rl.rlim_cur - FDS_OTHER : 1);

@@ -220,6 +220,24 @@ static void look_at_huge_pages(void)
 			   "none free (of %lu): channels use small pages, which costs some per cent", total);
 }
 
+/* Of anonymous memory, of which a stack's connections are */
+static void look_at_transparent_pages(void)
+{
+	FILE *f = fopen("/sys/kernel/mm/transparent_hugepage/enabled", "re");
+	char line[128] = "";
+
+	if (f != NULL) {
+		if (fgets(line, sizeof(line), f) == NULL)
+			line[0] = '\0';
+		fclose(f);
+	}
+	if (strstr(line, "[always]") != NULL || strstr(line, "[madvise]") != NULL)
+		doctor_say(FINDING_OK, "transparent", NULL, "huge pages for those who ask; connections by the thousand are kept in them");
+	else
+		doctor_say(FINDING_NOTE, "transparent", "echo madvise >/sys/kernel/mm/transparent_hugepage/enabled",
+			   "no transparent huge pages: connections are kept in small ones, which slows down hundreds of thousands of them");
+}
+
 /* ---- vjd */
 
 static void look_at_vjd(void)
@@ -284,6 +302,7 @@ int cmd_doctor(const struct cmd *cmd, const void *opts, int argc, char **argv)
 	look_at_xdp_sockets();
 	look_at_memlock();
 	look_at_huge_pages();
+	look_at_transparent_pages();
 	look_at_vjd();
 	if (argc > 0)
 		all_there = look_at_named(argc, argv);

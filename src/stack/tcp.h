@@ -218,13 +218,15 @@ struct tcb_cold {
 _Static_assert(sizeof(struct tcb_cold) == 64, "one cache line");
 
 /*
- * A flow-table entry at 7/8 load takes 8 / 0.875 bytes. Direct channels do without the tally, and
- * what else there is exists only while a connection is in use.
+ * A flow-table entry takes 8 bytes at full load. Segments are split at 7/8, so that they are between 7/16 and 7/8 full: 18 bytes
+ * at worst, some 12 on average. Direct channels do without the tally, and what else there is exists only while a
+ * connection is in use.
  */
-_Static_assert(sizeof(struct tcb) + sizeof(struct tcb_cold) + 10 <= 208, "idle, direct channel");
-_Static_assert(sizeof(struct tcb) + sizeof(struct tcb_cold) + 10 + sizeof(struct tcp_tally) <= 256,
+#define TCP_FLOW_BYTES_MOST 19
+_Static_assert(sizeof(struct tcb) + sizeof(struct tcb_cold) + TCP_FLOW_BYTES_MOST <= 212, "idle, direct channel");
+_Static_assert(sizeof(struct tcb) + sizeof(struct tcb_cold) + TCP_FLOW_BYTES_MOST + sizeof(struct tcp_tally) <= 260,
 	       "idle, any link");
-_Static_assert(sizeof(struct tcb) + sizeof(struct tcb_cold) + 10 + sizeof(struct tcp_tally) +
+_Static_assert(sizeof(struct tcb) + sizeof(struct tcb_cold) + TCP_FLOW_BYTES_MOST + sizeof(struct tcp_tally) +
 			       sizeof(struct tcp_meter) <= 300,
 	       "idle, any link, after it has sent");
 
