@@ -78,10 +78,8 @@ int reass_init(struct stack *s)
 	if (ret == 0)
 		ret = pool_init(&r->frags, &s->mem, sizeof(struct reass_frag), 0,
 				REASS_BYTES_MAX / REASS_COST);
-	ref_space_set(&r->age_nodes, REF_REASS, &r->dgrams, offsetof(struct reass_dgram, age),
-		      false);
-	ref_space_set(&s->wheel.nodes, REF_REASS, &r->dgrams, offsetof(struct reass_dgram, wheel),
-		      false);
+	ref_space_set(&r->age_nodes, REF_REASS, &r->dgrams, offsetof(struct reass_dgram, age));
+	ref_space_set(&s->wheel.nodes, REF_REASS, &r->dgrams, offsetof(struct reass_dgram, wheel));
 	return ret;
 }
 

@@ -76,13 +76,12 @@ void mem_put(struct mem *mem, void *p, size_t bytes)
 #define POOL_SHOW(p, bytes) ((void)(p))
 #endif
 
-/* The two halves of an object, whether it is in use or not */
+/* The two halves of an object, whether it is in use or not; NULL: no cold one */
 static uint8_t *pool_raw(const struct pool *pool, uint32_t idx, uint8_t **ret_cold)
 {
-	uint8_t *chunk = pool->chunk[idx >> pool->shift];
+	uint8_t *chunk = pool->chunk[idx >> pool->shift], *cold = pool->cold[idx >> pool->shift];
 
-	*ret_cold = chunk + ((size_t)pool->obj_bytes << pool->shift) +
-		    (size_t)(idx & pool->mask) * pool->cold_bytes;
+	*ret_cold = cold != NULL ? cold + (size_t)(idx & pool->mask) * pool->cold_bytes : NULL;
 	return chunk + (size_t)(idx & pool->mask) * pool->obj_bytes;
 }
 
@@ -91,13 +90,15 @@ void pool_check_get(struct pool *pool, uint32_t idx)
 	uint8_t *cold, *hot = pool_raw(pool, idx, &cold);
 
 	POOL_SHOW(hot, pool->obj_bytes);
-	POOL_SHOW(cold, pool->cold_bytes);
 	/* An object that was put back is as pool_check_put() left it, or somebody wrote to it
 	 * since. */
 	if (hot[pool->obj_bytes - 1] == POOL_POISON && hot[4] == POOL_POISON)
 		for (uint32_t i = 4; i < pool->obj_bytes; i++)
 			VJ_ASSERT_OP(hot[i], ==, POOL_POISON);
 	memset(hot, POOL_POISON ^ 0xff, pool->obj_bytes);
+	if (cold == NULL)
+		return;
+	POOL_SHOW(cold, pool->cold_bytes);
 	memset(cold, POOL_POISON ^ 0xff, pool->cold_bytes);
 }
 
@@ -106,8 +107,10 @@ void pool_check_put(struct pool *pool, uint32_t idx)
 	uint8_t *cold, *hot = pool_raw(pool, idx, &cold);
 
 	memset(hot + 4, POOL_POISON, pool->obj_bytes - 4);
-	memset(cold, POOL_POISON, pool->cold_bytes);
 	POOL_HIDE(hot, pool->obj_bytes);
+	if (cold == NULL)
+		return;
+	memset(cold, POOL_POISON, pool->cold_bytes);
 	POOL_HIDE(cold, pool->cold_bytes);
 }
 
@@ -126,18 +129,28 @@ uint32_t pool_check_next(const struct pool *pool, uint32_t idx)
 
 static size_t pool_chunk_bytes(const struct pool *pool)
 {
-	return ((size_t)pool->obj_bytes + pool->cold_bytes) << pool->shift;
+	return (size_t)pool->obj_bytes << pool->shift;
+}
+
+static size_t pool_cold_chunk_bytes(const struct pool *pool)
+{
+	return (size_t)pool->cold_bytes << pool->shift;
+}
+
+static size_t pool_dir_entries(const struct pool *pool)
+{
+	return (size_t)(pool->objs_max >> pool->shift) + 1;
 }
 
 static size_t pool_dir_bytes(const struct pool *pool)
 {
-	return ((size_t)(pool->objs_max >> pool->shift) + 1) * sizeof(*pool->chunk);
+	return 2 * pool_dir_entries(pool) * sizeof(*pool->chunk);
 }
 
 int pool_init(struct pool *pool, struct mem *mem, uint32_t obj_bytes, uint32_t cold_bytes,
 	      uint32_t objs_max)
 {
-	uint32_t per_chunk = mem->chunk_bytes / (obj_bytes + cold_bytes);
+	uint32_t per_chunk = mem->chunk_bytes / obj_bytes;
 
 	VJ_ASSERT_OP(obj_bytes, >=, 8u);
 	VJ_ASSERT(objs_max >= 1 && objs_max <= UINT32_C(1) << 28);
@@ -159,7 +172,10 @@ int pool_init(struct pool *pool, struct mem *mem, uint32_t obj_bytes, uint32_t c
 	/* Where a chunk is one object, that of object 0 is never needed: chunk[0] stays NULL. */
 	pool->chunk_cnt = pool->shift == 0 ? 1 : 0;
 	pool->chunk = mem_get(mem, pool_dir_bytes(pool));
-	return pool->chunk != NULL ? 0 : -ENOMEM;
+	if (pool->chunk == NULL)
+		return -ENOMEM;
+	pool->cold = pool->chunk + pool_dir_entries(pool);
+	return 0;
 }
 
 void pool_fini(struct pool *pool)
@@ -171,6 +187,10 @@ void pool_fini(struct pool *pool)
 			continue;
 		POOL_SHOW(pool->chunk[i], pool_chunk_bytes(pool));
 		mem_put(pool->mem, pool->chunk[i], pool_chunk_bytes(pool));
+		if (pool->cold[i] == NULL)
+			continue;
+		POOL_SHOW(pool->cold[i], pool_cold_chunk_bytes(pool));
+		mem_put(pool->mem, pool->cold[i], pool_cold_chunk_bytes(pool));
 	}
 	mem_put(pool->mem, pool->chunk, pool_dir_bytes(pool));
 	*pool = (struct pool){ 0 };
@@ -188,4 +208,14 @@ bool pool_grow(struct pool *pool)
 	POOL_HIDE(chunk, pool_chunk_bytes(pool));
 	pool->chunk[pool->chunk_cnt++] = chunk;
 	return true;
+}
+
+bool pool_cold_need(struct pool *pool, uint32_t idx)
+{
+	uint8_t **cold = &pool->cold[idx >> pool->shift];
+
+	if (likely(*cold != NULL))
+		return true;
+	*cold = mem_get(pool->mem, pool_cold_chunk_bytes(pool));
+	return *cold != NULL;
 }

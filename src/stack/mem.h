@@ -8,10 +8,12 @@
  * grows by chunks of a power of two of objects, so index to address is a shift, a mask and two
  * loads:
  *
- *	chunk[idx >> shift]  -> | hot 0 | hot 1 | ... | hot n-1 | cold 0 | cold 1 | ... | cold n-1 |
+ *	chunk[idx >> shift]  -> | hot 0 | hot 1 | ... | hot n-1 |
+ *	cold[idx >> shift]   -> | cold 0 | cold 1 | ... | cold n-1 |   or NULL
  *
- * The cold half is optional: it has the same index, and keeps what is seldom needed out of the
- * cache lines that every segment touches. Free objects form a LIFO list through their own first four
+ * The cold half has the same index, keeps what is seldom needed out of the cache lines that every
+ * segment touches, and is there once one object of its chunk has asked for it: of objects that all do without it, there is none.
+ * Free objects form a LIFO list through their own first four
  * bytes: the one given back last is still in the cache. Memory that was never needed is never
  * touched, so it costs no page.
  *
@@ -48,11 +50,12 @@ void *mem_get(struct mem *mem, size_t bytes) VJ_MUST_CHECK;
 void mem_put(struct mem *mem, void *p, size_t bytes);
 
 struct pool {
-	uint8_t **chunk; /* directory, of its full size from the start */
+	uint8_t **chunk; /* directory, of its full size from the start; behind it that of: */
+	uint8_t **cold;
 	uint32_t shift;	 /* log2 of objects per chunk */
 	uint32_t mask;
 	uint32_t obj_bytes;
-	uint32_t cold_bytes; /* 0: no cold half */
+	uint32_t cold_bytes; /* 0: no cold half at all */
 	uint32_t free_head;  /* last object put back; 0: none */
 	uint32_t fresh;	     /* lowest index that was never handed out */
 	uint32_t chunk_cnt;
@@ -106,21 +109,22 @@ static inline void *pool_at(const struct pool *pool, uint32_t idx)
 	return pool_at_sized(pool, idx, pool->obj_bytes);
 }
 
-/* The cold half, likewise. */
-VJ_INLINE void *pool_cold_sized(const struct pool *pool, uint32_t idx, uint32_t hot_bytes,
-				uint32_t cold_bytes)
+/* The cold half, likewise. NULL: nobody in its chunk has asked for one. */
+VJ_INLINE void *pool_cold_sized(const struct pool *pool, uint32_t idx, uint32_t cold_bytes)
 {
+	uint8_t *cold = pool->cold[idx >> pool->shift];
+
 	VJ_DASSERT_OP(cold_bytes, ==, pool->cold_bytes);
 	VJ_DASSERT_OP(idx, !=, 0u);
 	VJ_DASSERT_OP(idx, <, pool->fresh);
-	return pool->chunk[idx >> pool->shift] + ((size_t)hot_bytes << pool->shift) +
-	       (size_t)(idx & pool->mask) * cold_bytes;
+	return likely(cold != NULL) ? cold + (size_t)(idx & pool->mask) * cold_bytes : NULL;
 }
 
-static inline void *pool_cold(const struct pool *pool, uint32_t idx)
-{
-	return pool_cold_sized(pool, idx, pool->obj_bytes, pool->cold_bytes);
-}
+/*
+ * @idx, which is in use, is to have its cold half, whose contents are undefined if it was not there yet. Return: false: no
+ * memory.
+ */
+bool pool_cold_need(struct pool *pool, uint32_t idx) VJ_MUST_CHECK;
 
 /* Get @lines cache lines of an object on their way. @idx need not be valid: a guess is fine. */
 VJ_INLINE void pool_prefetch(const struct pool *pool, uint32_t idx, uint32_t bytes,

@@ -50,26 +50,23 @@ static inline uint32_t ref_id(struct ref ref)
 struct ref_space {
 	struct {
 		struct pool *pool;
-		uint32_t offset; /* of the node in the object, or in its cold half */
-		bool cold;
+		uint32_t offset; /* of the node in the object */
 	} kind[REF_KIND_CNT];
 };
 
-/* Objects of @kind live in @pool and have their node at @offset, of the cold half if @cold. */
+/* Objects of @kind live in @pool and have their node at @offset. */
 static inline void ref_space_set(struct ref_space *space, enum ref_kind kind, struct pool *pool,
-				 size_t offset, bool cold)
+				 size_t offset)
 {
 	space->kind[kind].pool = pool;
 	space->kind[kind].offset = (uint32_t)offset;
-	space->kind[kind].cold = cold;
 }
 
 /* The node of an object */
 static inline void *ref_node(const struct ref_space *space, struct ref ref)
 {
 	const struct pool *pool = space->kind[ref_kind(ref)].pool;
-	uint8_t *obj = space->kind[ref_kind(ref)].cold ? pool_cold(pool, ref_id(ref))
-						       : pool_at(pool, ref_id(ref));
+	uint8_t *obj = pool_at(pool, ref_id(ref));
 
 	return obj + space->kind[ref_kind(ref)].offset;
 }

@@ -61,7 +61,7 @@ static int stack_init(struct stack *s)
 	wheel_init(&s->wheel, s->now_us);
 	prng_seed(&s->prng, s->cfg.seed);
 	ref_space_set(&s->output_nodes, REF_LINK, &s->links.pool,
-		      offsetof(struct link, with_output), false);
+		      offsetof(struct link, with_output));
 	ret = reass_init(s);
 	if (ret == 0)
 		ret = udp_init(s);

@@ -4,8 +4,8 @@
  *
  * Theory of operation
  *
- * A connection is a `struct tcb` of two cache lines, a `struct tcb_cold` of one beside it, and 8
- * bytes in the flow table. Everything else exists only while it is needed: buffers while data
+ * A connection is a `struct tcb` of two cache lines, 8 bytes in the flow table and, unless it is over IPv4
+ * on a link that cannot lose, a `struct tcb_cold` of one line. Everything else exists only while it is needed: buffers while data
  * waits, a `struct tcp_rtx` while something is unacknowledged on a link that can lose, a `struct
  * tcp_ext` for connections with options of their own or with segments out of order.
  *
@@ -204,6 +204,9 @@ _Static_assert(sizeof(struct tcb) == 128, "two cache lines");
 _Static_assert(offsetof(struct tcb, event) == 64, "line 1 ends behind rcvq");
 _Static_assert(offsetof(struct tcb, laddr4) == offsetof(struct tcb, raddr4) + 4, "compared at once");
 
+/*
+ * There if the link can lose, or for IPv6; also if one of its neighbours has it. Those without read tcb_cold_none.
+ */
 struct tcb_cold {
 	uint8_t laddr[12]; /* TF_V6: the last four bytes are in the hot part */
 	uint8_t raddr[12];
@@ -222,11 +225,12 @@ _Static_assert(sizeof(struct tcb_cold) == 64, "one cache line");
  * at worst, some 12 on average. Direct channels do without the tally, and what else there is exists only while a
  * connection is in use.
  */
-#define TCP_FLOW_BYTES_MOST 19
-_Static_assert(sizeof(struct tcb) + sizeof(struct tcb_cold) + TCP_FLOW_BYTES_MOST <= 212, "idle, direct channel");
-_Static_assert(sizeof(struct tcb) + sizeof(struct tcb_cold) + TCP_FLOW_BYTES_MOST + sizeof(struct tcp_tally) <= 260,
+#define TCP_FLOW_BYTES 12
+_Static_assert(sizeof(struct tcb) + TCP_FLOW_BYTES <= 140, "idle, direct channel, IPv4");
+_Static_assert(sizeof(struct tcb) + sizeof(struct tcb_cold) + TCP_FLOW_BYTES <= 204, "idle, direct channel, IPv6");
+_Static_assert(sizeof(struct tcb) + sizeof(struct tcb_cold) + TCP_FLOW_BYTES + sizeof(struct tcp_tally) <= 256,
 	       "idle, any link");
-_Static_assert(sizeof(struct tcb) + sizeof(struct tcb_cold) + TCP_FLOW_BYTES_MOST + sizeof(struct tcp_tally) +
+_Static_assert(sizeof(struct tcb) + sizeof(struct tcb_cold) + TCP_FLOW_BYTES + sizeof(struct tcp_tally) +
 			       sizeof(struct tcp_meter) <= 300,
 	       "idle, any link, after it has sent");
 
@@ -415,9 +419,14 @@ VJ_INLINE void tcp_conn_prefetch(const struct stack *s, uint32_t id)
 	pool_prefetch(&s->conns, id, sizeof(struct tcb), sizeof(struct tcb) / VJ_CACHELINE);
 }
 
+/* What connections read that have none of their own, and must not write */
+extern const struct tcb_cold tcb_cold_none;
+
 static inline struct tcb_cold *tcb_cold(const struct stack *s, struct conn c)
 {
-	return pool_cold_sized(&s->conns, c.id, sizeof(struct tcb), sizeof(struct tcb_cold));
+	struct tcb_cold *cold = pool_cold_sized(&s->conns, c.id, sizeof(struct tcb_cold));
+
+	return likely(cold != NULL) ? cold : (struct tcb_cold *)(uintptr_t)&tcb_cold_none;
 }
 
 /* NULL: none */

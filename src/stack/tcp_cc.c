@@ -83,6 +83,8 @@ void tcp_cc_release(struct stack *s, struct conn c)
 {
 	struct cc_priv *priv = &tcb_cold(s, c)->cc_priv;
 
+	if (tcb_no_loss(c.t))
+		return;
 	if (tcp_cc_ops(c.t)->bytes != 0 && priv->words[0] != 0)
 		pool_put(&s->tcp->cc, priv->words[0]);
 	*priv = (struct cc_priv){ 0 };

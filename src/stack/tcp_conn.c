@@ -106,22 +106,36 @@ static uint32_t conn_offers(const struct tcp_settings *set)
 	return (set->no_timestamps ? 0u : TF_TS) | (set->no_sack ? 0u : TF_SACK);
 }
 
+const struct tcb_cold tcb_cold_none = { .cc.ssthresh = UINT32_MAX };
+
+/* Its cold half, if it needs one or has one anyway. Return: false: no memory. */
+static bool conn_cold(struct stack *s, struct conn c, const struct flow_key *key)
+{
+	struct tcb_cold *cold;
+
+	if (tcb_has(c.t, TF_V6) || !tcb_no_loss(c.t)) {
+		if (unlikely(!pool_cold_need(&s->conns, c.id)))
+			return false;
+	}
+	cold = pool_cold_sized(&s->conns, c.id, sizeof(*cold));
+	if (cold == NULL)
+		return true;
+	*cold = tcb_cold_none;
+	memcpy(cold->laddr, &key->local, sizeof(cold->laddr));
+	memcpy(cold->raddr, &key->remote, sizeof(cold->raddr));
+	return true;
+}
+
 uint32_t tcp_conn_new(struct stack *s, const struct flow_key *key, const struct link *link)
 {
 	uint32_t id = pool_get(&s->conns);
-	struct tcb_cold *cold;
 	struct conn c;
 
 	if (unlikely(id == 0 && conn_recycle(s)))
 		id = pool_get(&s->conns);
 	if (unlikely(id == 0))
 		return 0;
-	if (unlikely(flow_add(&s->flows, flow_hash(&s->flows, key), id) != 0)) {
-		pool_put(&s->conns, id);
-		return 0;
-	}
 	c = conn_at(s, id);
-	cold = tcb_cold(s, c);
 	*c.t = (struct tcb){
 		.laddr4 = key->local.words[3],
 		.raddr4 = key->remote.words[3],
@@ -131,15 +145,16 @@ uint32_t tcp_conn_new(struct stack *s, const struct flow_key *key, const struct 
 		.state = TCP_CLOSED,
 		.flags = TF_IN_FLOWS | (uint32_t)s->cfg.tcp.congestion << TF_CC_SHIFT,
 	};
-	*cold = (struct tcb_cold){ .cc.ssthresh = UINT32_MAX };
-	memcpy(cold->laddr, &key->local, sizeof(cold->laddr));
-	memcpy(cold->raddr, &key->remote, sizeof(cold->raddr));
 	if (!ip_addr_is_v4(&key->remote))
 		c.t->flags |= TF_V6;
 	if ((link->flags & LINK_NO_LOSS) != 0)
 		c.t->flags |= TF_NO_LOSS | TF_SACK;
 	else
 		c.t->flags |= conn_offers(&s->cfg.tcp);
+	if (unlikely(!conn_cold(s, c, key) || flow_add(&s->flows, flow_hash(&s->flows, key), id) != 0)) {
+		pool_put(&s->conns, id);
+		return 0;
+	}
 	bitmap_set(s->tcp->used, id);
 	return id;
 }
@@ -377,11 +392,11 @@ int tcp_init(struct stack *s)
 	for (uint64_t i = 0; i < ARRAY_SIZE(g->ts_key); i++)
 		g->ts_key[i] = stack_siphash(s, &i, sizeof(i));
 	tcp_pace_init(s);
-	ref_space_set(&s->wheel.nodes, REF_TCP, &s->conns, offsetof(struct tcb, wheel), false);
-	ref_space_set(&s->event_nodes, REF_TCP, &s->conns, offsetof(struct tcb, event), false);
-	ref_space_set(&s->output_nodes, REF_TCP, &s->conns, offsetof(struct tcb, output), false);
+	ref_space_set(&s->wheel.nodes, REF_TCP, &s->conns, offsetof(struct tcb, wheel));
+	ref_space_set(&s->event_nodes, REF_TCP, &s->conns, offsetof(struct tcb, event));
+	ref_space_set(&s->output_nodes, REF_TCP, &s->conns, offsetof(struct tcb, output));
 	ref_space_set(&s->event_nodes, REF_LISTENER, &g->listeners,
-		      offsetof(struct tcp_listener, event), false);
+		      offsetof(struct tcp_listener, event));
 	return 0;
 }
 

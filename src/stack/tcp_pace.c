@@ -159,7 +159,7 @@ void tcp_pace_init(struct stack *s)
 {
 	wheel_init(&s->pace_wheel, s->now_us << SCALE_SHIFT);
 	ref_space_set(&s->pace_wheel.nodes, REF_PACE, &s->tcp->pace,
-		      offsetof(struct tcp_pace, wheel), false);
+		      offsetof(struct tcp_pace, wheel));
 }
 
 static void pace_fire(void *arg, struct ref ref)

@@ -246,8 +246,9 @@ void tcp_tune_free(struct stack *s, struct conn c)
 {
 	struct tcb_cold *cold = tcb_cold(s, c);
 
-	if (cold->tune != 0)
-		pool_put(&s->tcp->tunes, cold->tune);
+	if (cold->tune == 0)
+		return;
+	pool_put(&s->tcp->tunes, cold->tune);
 	cold->tune = 0;
 }
 

@@ -48,11 +48,9 @@ int udp_init(struct stack *s)
 	ret = pool_init(&udp->socks, &s->mem, sizeof(struct udp_sock), 0, UDP_SOCKS_MAX);
 	if (ret == 0)
 		ret = pool_init(&udp->dgrams, &s->mem, sizeof(struct udp_dgram), 0, UDP_DGRAMS_MAX);
-	ref_space_set(&udp->all_nodes, REF_UDP, &udp->socks, offsetof(struct udp_sock, all), false);
-	ref_space_set(&s->event_nodes, REF_UDP, &udp->socks, offsetof(struct udp_sock, event),
-		      false);
-	ref_space_set(&s->output_nodes, REF_UDP, &udp->socks, offsetof(struct udp_sock, output),
-		      false);
+	ref_space_set(&udp->all_nodes, REF_UDP, &udp->socks, offsetof(struct udp_sock, all));
+	ref_space_set(&s->event_nodes, REF_UDP, &udp->socks, offsetof(struct udp_sock, event));
+	ref_space_set(&s->output_nodes, REF_UDP, &udp->socks, offsetof(struct udp_sock, output));
 	return ret;
 }
 

@@ -48,6 +48,30 @@ static void options(void **state)
 	SEND("P. 1:11(10) ack 1");
 }
 
+/* Over IPv4 a connection has no cold half, and says what those say that have measured nothing. */
+static void no_cold_half(void **state)
+{
+	struct line *t = *state;
+	const struct tcb_cold *cold;
+	struct tcp_info info;
+
+	direct(t, 0);
+	line_established_passive(t, "mss 4000,wscale 7");
+	cold = pool_cold_sized(&t->s->conns, t->id.v, sizeof(*cold));
+	assert_int_equal(cold != NULL, t->cfg.v6);
+	tcp_info(t->s, t->id, &info);
+	assert_int_equal(info.srtt_us, 0);
+	assert_int_equal(info.ssthresh_bytes, UINT32_MAX);
+	assert_int_equal(info.cwnd_bytes, UINT32_MAX);
+	assert_int_equal(tcp_option_set(t->s, t->id, TCP_OPT_CONGESTION, 1), 0);
+	RECV(0, "F. 1:1(0) ack 1");
+	SEND(". 1:1(0) ack 2");
+	tcp_close(t->s, t->id);
+	SEND("F. 1:1(0) ack 2");
+	RECV(0, ". 2:2(0) ack 2");
+	assert_int_equal(conns(t), 0);
+}
+
 /* A request and its response are two frames. */
 static void request_response(void **state)
 {
@@ -505,6 +529,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		LINE_TEST(options),
+		LINE_TEST(no_cold_half),
 		LINE_TEST(request_response),
 		LINE_TEST(delayed_ack),
 		LINE_TEST(delayed_ack_again),

@@ -53,12 +53,9 @@ size_t tcp_global_bytes(void)
 
 int tcp_init(struct stack *s)
 {
-	ref_space_set(&s->wheel.nodes, REF_TCP, &s->conns, offsetof(struct stub_conn, timer),
-		      false);
-	ref_space_set(&s->event_nodes, REF_TCP, &s->conns, offsetof(struct stub_conn, event),
-		      false);
-	ref_space_set(&s->output_nodes, REF_TCP, &s->conns, offsetof(struct stub_conn, output),
-		      false);
+	ref_space_set(&s->wheel.nodes, REF_TCP, &s->conns, offsetof(struct stub_conn, timer));
+	ref_space_set(&s->event_nodes, REF_TCP, &s->conns, offsetof(struct stub_conn, event));
+	ref_space_set(&s->output_nodes, REF_TCP, &s->conns, offsetof(struct stub_conn, output));
 	return pool_init(&s->conns, &s->mem, sizeof(struct stub_conn), 0, s->cfg.conns_max);
 }
 

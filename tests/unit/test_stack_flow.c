@@ -79,7 +79,7 @@ static void test_random_million(void **state)
 	struct prng prng;
 	struct flow flow;
 	uint64_t bytes, step_max = 0;
-	uint32_t max;
+	uint32_t max, segments;
 	double mean, begin_s, slowest_s = 0;
 
 	(void)state;
@@ -103,8 +103,11 @@ static void test_random_million(void **state)
 
 			tags[id] = prng_u32(&prng);
 			bytes = mem.bytes;
+			segments = flow.segments.used;
 			assert_int_equal(flow_add(&flow, tags[id], id), 0);
 			step_max = max_u64(step_max, mem.bytes - bytes);
+			/* One segment became two at most: no more than its entries have moved. */
+			assert_in_range(flow.segments.used - segments, 0, 1);
 			one_s = seconds_now() - one_s;
 			slowest_s = one_s > slowest_s ? one_s : slowest_s;
 			in[id] = 1;

@@ -48,13 +48,14 @@ static void test_pool_objects_apart(void **state)
 
 		assert_int_equal(idx, i);
 		memset(pool_at(&pool, idx), (int)(idx % 251), 128);
-		memset(pool_cold(&pool, idx), (int)(idx % 241), 64);
+		assert_true(pool_cold_need(&pool, idx));
+		memset(pool_cold_sized(&pool, idx, 64), (int)(idx % 241), 64);
 		assert_true((uintptr_t)pool_at(&pool, idx) % 64 == 0);
 	}
 	assert_int_equal(pool_get(&pool), 0);
 	for (uint32_t i = 1; i <= CNT; i++) {
 		const uint8_t *hot = pool_at_sized(&pool, i, 128),
-			      *cold = pool_cold_sized(&pool, i, 128, 64);
+			      *cold = pool_cold_sized(&pool, i, 64);
 
 		assert_int_equal(hot[0], i % 251);
 		assert_int_equal(hot[127], i % 251);
@@ -68,6 +69,42 @@ static void test_pool_objects_apart(void **state)
 	assert_int_equal(pool_get(&pool), 7);
 	assert_int_equal(pool_get(&pool), 0);
 	assert_int_equal(pool.used, CNT);
+	pool_fini(&pool);
+	assert_int_equal(fake.bytes, 0);
+}
+
+/* Cold halves are there, chunk by chunk, for who asks. */
+static void test_pool_cold_on_demand(void **state)
+{
+	struct fake_mem fake;
+	struct mem mem;
+	struct pool pool;
+	enum { CNT = 40000 };
+	uint32_t per_chunk;
+	uint64_t bytes;
+
+	(void)state;
+	begin(&mem, &fake, 64 << 20);
+	assert_int_equal(pool_init(&pool, &mem, 128, 64, CNT), 0);
+	for (uint32_t i = 1; i <= CNT; i++)
+		assert_int_equal(pool_get(&pool), i);
+	per_chunk = pool.mask + 1;
+	assert_true(CNT > 2 * per_chunk);
+	bytes = mem.bytes;
+	assert_null(pool_cold_sized(&pool, 5, 64));
+	mem.bytes_max = bytes;
+	assert_false(pool_cold_need(&pool, 5));
+	assert_null(pool_cold_sized(&pool, 5, 64));
+	mem.bytes_max = 64 << 20;
+	assert_true(pool_cold_need(&pool, 5));
+	assert_int_equal(mem.bytes - bytes, 64 * per_chunk);
+	assert_true(pool_cold_need(&pool, 6));
+	assert_int_equal(mem.bytes - bytes, 64 * per_chunk);
+	assert_ptr_equal(pool_cold_sized(&pool, 6, 64), (uint8_t *)pool_cold_sized(&pool, 5, 64) + 64);
+	assert_non_null(pool_cold_sized(&pool, per_chunk - 1, 64));
+	assert_null(pool_cold_sized(&pool, per_chunk, 64));
+	pool_put(&pool, 5);
+	assert_int_equal(pool_get(&pool), 5);
 	pool_fini(&pool);
 	assert_int_equal(fake.bytes, 0);
 }
@@ -204,6 +241,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_mem_limit),      cmocka_unit_test(test_pool_objects_apart),
+		cmocka_unit_test(test_pool_cold_on_demand),
 		cmocka_unit_test(test_pool_random),    cmocka_unit_test(test_pool_large_objects),
 		cmocka_unit_test(test_pool_no_memory), cmocka_unit_test(test_create_no_memory),
 		cmocka_unit_test(test_create_limits),

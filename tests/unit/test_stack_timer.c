@@ -26,7 +26,7 @@ static void begin(uint32_t cnt, uint64_t start_us)
 	for (uint32_t i = 0; i < cnt; i++)
 		memset(pool_at(&pool, pool_get(&pool)), 0, sizeof(struct timer));
 	wheel_init(&wheel, start_us);
-	ref_space_set(&wheel.nodes, REF_TCP, &pool, offsetof(struct timer, node), false);
+	ref_space_set(&wheel.nodes, REF_TCP, &pool, offsetof(struct timer, node));
 	due_us = calloc(cnt + 1, sizeof(*due_us));
 	now_us = start_us;
 	fired = 0;
