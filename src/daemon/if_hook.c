@@ -143,12 +143,16 @@ static int xdp_set(uint32_t ifindex, int prog_fd, int old_fd)
 	return bpf_xdp_attach((int)ifindex, prog_fd, how | XDP_FLAGS_DRV_MODE, &opts);
 }
 
-static int xdp_attach(uint32_t ifindex, const char *dir, int prog_fd, int old_fd)
+/* @ret_refused: it was the device that refused, and another hook may do */
+static int xdp_attach(uint32_t ifindex, const char *dir, int prog_fd, int old_fd, bool *ret_refused)
 {
 	int r = pin_before(dir, PIN_XDP, prog_fd);
 
-	if (r == 0)
-		r = xdp_set(ifindex, prog_fd, old_fd);
+	*ret_refused = false;
+	if (r < 0)
+		return r;
+	r = xdp_set(ifindex, prog_fd, old_fd);
+	*ret_refused = r < 0 && r != -EPERM;
 	if (r < 0)
 		return r;
 	r = pin_after(dir, PIN_XDP);
@@ -266,15 +270,16 @@ static int to_tc(uint32_t ifindex, const char *pin_dir, int prog_fd)
 int if_hook_attach(uint32_t ifindex, const char *pin_dir, const struct if_hook_progs *progs, bool at_tc, enum if_hook *ret_hook)
 {
 	uint32_t id = xdp_there(ifindex);
+	bool refused = true;
 	int r = -EBUSY, old_fd = id != 0 ? pinned_with_id(pin_dir, PIN_XDP, id) : -1;
 
 	at_tc |= (id != 0 && old_fd < 0) || is_ours(pin_dir, PIN_TC, tc_there(ifindex));
 	*ret_hook = IF_HOOK_XDP;
 	if (!at_tc)
-		r = xdp_attach(ifindex, pin_dir, progs->xdp_fd, old_fd);
+		r = xdp_attach(ifindex, pin_dir, progs->xdp_fd, old_fd, &refused);
 	if (old_fd >= 0)
 		close(old_fd);
-	if (r == 0 || r == -EPERM)
+	if (!refused)
 		return r;
 	/* not wanted, not to be had, or somebody was faster */
 	*ret_hook = IF_HOOK_TC;
