@@ -88,6 +88,8 @@ int vj_udp_error(struct vj *vj, struct vj_udp u)
 	return udp_error(vj->stack, (struct udp_id){ u.v });
 }
 
+enum { UDP_PIECES = 32 };
+
 /* Where datagrams of a socket to @remote go, and from which address */
 static int udp_route(struct vj *vj, struct vj_udp u, const struct sockaddr *remote, socklen_t remote_len,
 		     struct endpoint *ret_to, struct ip_addr *ret_from, struct link_id *ret_link)
@@ -118,13 +120,18 @@ int vj_udp_send_batch(struct vj *vj, struct vj_udp u, const struct sockaddr *rem
 	struct link_id link;
 	struct ip_addr from;
 	struct endpoint to;
+	struct udp_piece pieces[UDP_PIECES];
 	unsigned sent = 0;
 	int err;
 
 	err = udp_route(vj, u, remote, remote_len, &to, &from, &link);
 	while (!err && sent < n) {
-		err = udp_send(vj->stack, (struct udp_id){ u.v }, link, &from, &to, msgs[sent].data, msgs[sent].len);
-		sent += !err;
+		unsigned cnt = min_u32(n - sent, UDP_PIECES), now;
+
+		for (unsigned i = 0; i < cnt; i++)
+			pieces[i] = (struct udp_piece){ msgs[sent + i].data, msgs[sent + i].len };
+		err = udp_send_burst(vj->stack, (struct udp_id){ u.v }, link, &from, &to, pieces, cnt, &now);
+		sent += now;
 	}
 	if (err == -ECONNREFUSED) /* whoever is there now, vjd knows */
 		route_forget(vj, CTL_PROTO_UDP, &to);

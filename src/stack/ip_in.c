@@ -19,6 +19,7 @@
 #include "wire/ip4.h"
 #include "wire/ip6.h"
 #include "wire/tcp.h"
+#include "wire/udp.h"
 
 #include <string.h>
 
@@ -243,6 +244,23 @@ static inline bool rx_is_plain(const struct pkt *pkt)
 	       ip[12] - 1u < 223u && ip[16] - 1u < 223u;
 }
 
+/* Likewise the frame that nearly every datagram comes in */
+static inline bool rx_is_plain_udp(const struct pkt *pkt)
+{
+	const uint8_t *ip = pkt->hdr + ETH_HDR_BYTES, *udp = ip + IP4_HDR_BYTES;
+	uint32_t ip_len = load_be16(ip + offsetof(struct ip4_hdr, total_len));
+	uint32_t frag_ttl_proto = load_be32(ip + offsetof(struct ip4_hdr, frag));
+	uint32_t udp_len = load_be16(udp + offsetof(struct udp_hdr, len));
+
+	return pkt->hdr_len >= ETH_HDR_BYTES + IP4_HDR_BYTES + UDP_HDR_BYTES &&
+	       load_be32(pkt->hdr + offsetof(struct eth_hdr, type)) >> 8 == (ETH_TYPE_IP4 << 8 | 0x45) &&
+	       (frag_ttl_proto & ((uint32_t)(IP4_FRAG_MF | IP4_FRAG_OFF_MASK) << 16 | 0xff)) == IP_PROTO_UDP &&
+	       mac_addr_eq((const struct mac_addr *)pkt->hdr, &pkt->link->mac) &&
+	       (pkt->link->flags & LINK_NO_CSUM) != 0 && ip_len >= IP4_HDR_BYTES + UDP_HDR_BYTES &&
+	       ip_len <= pkt->frame.len - ETH_HDR_BYTES && udp_len >= UDP_HDR_BYTES &&
+	       udp_len <= ip_len - IP4_HDR_BYTES && ip[12] - 1u < 223u && ip[16] - 1u < 223u;
+}
+
 void pkt_plain_fill(struct pkt *pkt)
 {
 	const uint8_t *ip = pkt->hdr + ETH_HDR_BYTES;
@@ -250,7 +268,7 @@ void pkt_plain_fill(struct pkt *pkt)
 	pkt->ip = (struct ip_view){
 		.hdr = ip,
 		.version = 4,
-		.proto = IP_PROTO_TCP,
+		.proto = ip[offsetof(struct ip4_hdr, proto)],
 		.ttl = ip[offsetof(struct ip4_hdr, ttl)],
 		.tos = ip[1],
 		.hdr_len = IP4_HDR_BYTES,
@@ -271,6 +289,7 @@ static uint32_t plain_hash(const struct stack *s, const struct pkt *pkt)
 enum rx_verdict {
 	RX_DROP, /* and counted */
 	RX_GOOD,
+	RX_DGRAM, /* rx_is_plain_udp() */
 	RX_FRAGMENT,
 	RX_LINK, /* of the two ends of the link, not of IP */
 };
@@ -309,6 +328,8 @@ static enum rx_verdict rx_parse(struct stack *s, struct pkt *pkt)
 		flow_prefetch(&s->flows, pkt->hash);
 		return RX_GOOD;
 	}
+	if (rx_is_plain_udp(pkt))
+		return RX_DGRAM;
 	if (!eth_accept(s, pkt, &eth))
 		return RX_DROP;
 	if (eth.type == ETH_TYPE_LINK && pkt->link->ops->rx_link != NULL)
@@ -357,6 +378,14 @@ static void rx_deliver(struct stack *s, struct pkt *pkt)
 	}
 }
 
+static void rx_dgram(struct stack *s, struct pkt *pkt)
+{
+	if (likely(udp_input_plain(s, pkt)))
+		return;
+	pkt_plain_fill(pkt);
+	udp_input(s, pkt);
+}
+
 /* If it was the last that lacked, the whole is delivered in its place. */
 static VJ_COLD void rx_fragment(struct stack *s, struct pkt *pkt)
 {
@@ -394,6 +423,8 @@ static void rx_batch(struct stack *s, uint32_t link_id, struct link *link,
 	for (unsigned int i = 0; i < n; i++) {
 		if (likely(verdict[i] == RX_GOOD))
 			rx_deliver(s, &pkts[i]);
+		else if (verdict[i] == RX_DGRAM)
+			rx_dgram(s, &pkts[i]);
 		else if (verdict[i] == RX_FRAGMENT)
 			rx_fragment(s, &pkts[i]);
 		else if (unlikely(verdict[i] == RX_LINK))

@@ -30,22 +30,17 @@ uint32_t ip_frag_id(struct stack *s, const struct ip_path *path)
 	return (uint32_t)(hash >> 32) + s->frag_ids[hash % ARRAY_SIZE(s->frag_ids)]++;
 }
 
-void ip_tx_put(struct stack *s, const struct ip_tx *tx, const struct ip_path *path, uint32_t l4_len)
+uint32_t ip_tx_head(struct stack *s, const struct link *link, const struct ip_path *path, uint32_t l4_len, uint8_t *p)
 {
-	const struct link *link = tx->link;
 	bool v4 = ip_addr_is_v4(&path->dst);
-	uint32_t hdrs = ETH_HDR_BYTES + ip_hdr_bytes(v4);
-	struct link_frame frame = tx->frame;
 	struct eth_hdr eth = {
 		.dst = link->peer_mac,
 		.src = link->mac,
 		.type = be16(v4 ? ETH_TYPE_IP4 : ETH_TYPE_IP6),
 	};
-	uint8_t *ip = frame.data + ETH_HDR_BYTES;
+	uint8_t *ip = p + ETH_HDR_BYTES;
 
-	VJ_ASSERT_OP(l4_len, <=, tx->l4_room);
-	VJ_DASSERT(tx->l4 == frame.data + hdrs);
-	__builtin_memcpy(frame.data, &eth, sizeof(eth));
+	__builtin_memcpy(p, &eth, sizeof(eth));
 	if (v4) {
 		struct ip4_fields fields = {
 			.src = ip_addr_v4(&path->src),
@@ -59,7 +54,7 @@ void ip_tx_put(struct stack *s, const struct ip_tx *tx, const struct ip_path *pa
 		};
 
 		ip4_build(ip, &fields);
-		if (ip_tx_has_csum(tx))
+		if ((link->flags & LINK_NO_CSUM) == 0)
 			ip4_csum_fill(ip);
 	} else {
 		struct ip6_fields fields = {
@@ -73,9 +68,20 @@ void ip_tx_put(struct stack *s, const struct ip_tx *tx, const struct ip_path *pa
 
 		ip6_build(ip, &fields);
 	}
+	return ETH_HDR_BYTES + ip_hdr_bytes(v4);
+}
+
+void ip_tx_put(struct stack *s, const struct ip_tx *tx, const struct ip_path *path, uint32_t l4_len)
+{
+	struct link_frame frame = tx->frame;
+	uint32_t hdrs;
+
+	VJ_ASSERT_OP(l4_len, <=, tx->l4_room);
+	hdrs = ip_tx_head(s, tx->link, path, l4_len, frame.data);
+	VJ_DASSERT(tx->l4 == frame.data + hdrs);
 	frame.len = hdrs + l4_len;
 	s->stats.tx_frames++;
-	link->ops->tx_put(link->drv, &frame);
+	tx->link->ops->tx_put(tx->link->drv, &frame);
 }
 
 void ip_tx_unget(struct stack *s, const struct ip_tx *tx)

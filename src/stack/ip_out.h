@@ -42,6 +42,11 @@ struct ip_tx {
 	uint32_t l4_room; /* by frame and MTU */
 };
 
+#define IP_TX_HEAD_MAX (ETH_HDR_BYTES + 40)
+
+/* Ethernet and IP headers of a packet with @l4_len bytes to @p, at most IP_TX_HEAD_MAX. Return: how many they are. */
+uint32_t ip_tx_head(struct stack *s, const struct link *link, const struct ip_path *path, uint32_t l4_len, uint8_t *p);
+
 /* Write the headers and send. @l4_len: at most l4_room. */
 void ip_tx_put(struct stack *s, const struct ip_tx *tx, const struct ip_path *path,
 	       uint32_t l4_len);

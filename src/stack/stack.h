@@ -129,6 +129,12 @@ struct link_ops {
 	bool (*tx_get)(void *drv, struct link_frame *ret_frame);
 	/* A filled frame of tx_get(), in order; the driver decides when the far end sees it. */
 	void (*tx_put)(void *drv, const struct link_frame *frame);
+	/*
+	 * The same of many. get: up to @n, fewer only when there are no more; put: in order. Both NULL: one after the other is as
+	 * good.
+	 */
+	unsigned (*tx_get_many)(void *drv, struct link_frame *ret_frames, unsigned n);
+	void (*tx_put_many)(void *drv, const struct link_frame *frames, unsigned n);
 	/* A frame of tx_get(), not used after all. */
 	void (*tx_unget)(void *drv, const struct link_frame *frame);
 	/* A frame of stack_rx() that is not needed any more; any order, any time until stack_link_del() returns. */
@@ -539,6 +545,18 @@ uint32_t udp_path_mtu(const struct stack *s, struct udp_id u, struct link_id lin
  */
 int udp_send(struct stack *s, struct udp_id u, struct link_id link, const struct ip_addr *local,
 	     const struct endpoint *remote, const void *buf, size_t len);
+/** struct udp_piece - payload of a datagram of a burst */
+struct udp_piece {
+	const void *data;
+	size_t len;
+};
+/**
+ * udp_send_burst() - As udp_send(), of many to one destination
+ * @ret_sent: How many left
+ * Return: 0: all; else why the next one did not, as udp_send().
+ */
+int udp_send_burst(struct stack *s, struct udp_id u, struct link_id link, const struct ip_addr *local,
+		   const struct endpoint *remote, const struct udp_piece *pieces, unsigned n, unsigned *ret_sent);
 /**
  * udp_recv() - Oldest datagram
  * Return: 0: @ret_len is its whole length, even when @len was smaller and the rest is gone; -EAGAIN; a pending ICMP error, once.

@@ -12,6 +12,7 @@
 #include "stack/ip_out.h"
 #include "stack/ip_pmtu.h"
 #include "stack/stack_priv.h"
+#include "wire/ip4.h"
 #include "wire/udp.h"
 
 #include <errno.h>
@@ -28,11 +29,6 @@
 size_t udp_global_bytes(void)
 {
 	return sizeof(struct udp_global);
-}
-
-static struct udp_sock *sock_at(const struct stack *s, uint32_t id)
-{
-	return pool_at_sized(&s->udp->socks, id, sizeof(struct udp_sock));
 }
 
 static struct udp_dgram *dgram_at(const struct stack *s, uint32_t idx)
@@ -79,7 +75,7 @@ int udp_open(struct stack *s, const struct endpoint *local, bool v6only, uint64_
 		pool_put(&s->udp->socks, id);
 		return ret;
 	}
-	sock = sock_at(s, id);
+	sock = udp_sock_at(s, id);
 	*sock = (struct udp_sock){
 		.local = *local,
 		.mtu_mode = { UDP_MTU_WANT, UDP_MTU_WANT },
@@ -95,7 +91,7 @@ static void dgram_free(struct stack *s, struct udp_sock *sock, uint32_t idx)
 {
 	struct udp_dgram *dgram = dgram_at(s, idx);
 
-	sock->queued_bytes -= dgram->data.bytes + UDP_DGRAM_COST;
+	sock->queued_bytes -= dgram->bytes + UDP_DGRAM_COST;
 	bufq_drop(&s->bufs, &dgram->data);
 	pool_put(&s->udp->dgrams, idx);
 }
@@ -113,7 +109,7 @@ static void dgram_drop(struct stack *s, struct udp_sock *sock)
 
 void udp_close(struct stack *s, struct udp_id u)
 {
-	struct udp_sock *sock = sock_at(s, u.v);
+	struct udp_sock *sock = udp_sock_at(s, u.v);
 
 	while (sock->head != 0)
 		dgram_drop(s, sock);
@@ -126,14 +122,14 @@ void udp_close(struct stack *s, struct udp_id u)
 
 void udp_connect(struct stack *s, struct udp_id u, const struct endpoint *remote)
 {
-	struct udp_sock *sock = sock_at(s, u.v);
+	struct udp_sock *sock = udp_sock_at(s, u.v);
 
 	sock->remote = remote != NULL ? *remote : (struct endpoint){ .port = 0 };
 }
 
 uint32_t udp_ready(const struct stack *s, struct udp_id u)
 {
-	const struct udp_sock *sock = sock_at(s, u.v);
+	const struct udp_sock *sock = udp_sock_at(s, u.v);
 
 	return (sock->head != 0 || sock->err != 0 ? STACK_EV_READABLE : 0u) |
 	       (sock->err != 0 ? STACK_EV_ERROR : 0u);
@@ -150,7 +146,7 @@ static int sock_error(struct udp_sock *sock)
 
 int udp_error(struct stack *s, struct udp_id u)
 {
-	return -sock_error(sock_at(s, u.v));
+	return -sock_error(udp_sock_at(s, u.v));
 }
 
 /* ---- receiving --------------------------------------------------------------------------------
@@ -195,22 +191,28 @@ static bool udp_wants(const struct udp_sock *sock, const struct endpoint *from)
 	return sock->remote.port == 0 || endpoint_eq(&sock->remote, from);
 }
 
-/* The payload into the queue: where it lies, or a copy. Return: 0; -ENOMEM. */
-static int udp_take(struct stack *s, struct bufq *data, struct pkt *pkt, uint32_t len)
+/* The payload, @off bytes into the frame: copied if it is small, else kept where it lies. Return: 0; -ENOMEM. */
+static int udp_take(struct stack *s, struct udp_dgram *dgram, struct pkt *pkt, uint32_t off, uint32_t len)
 {
 	struct bufq *pieces = udp_pieces(s, pkt);
 
-	if (likely(pieces == NULL))
-		return bufq_append_pkt(&s->bufs, data, pkt, (uint32_t)pkt->l4_off + UDP_HDR_BYTES, len);
-	bufq_consume(&s->bufs, pieces, UDP_HDR_BYTES);
-	bufq_cut(&s->bufs, pieces, len);
-	bufq_splice(&s->bufs, data, pieces);
+	dgram->bytes = len;
+	dgram->data = (struct bufq){ 0 };
+	if (unlikely(pieces != NULL)) {
+		bufq_consume(&s->bufs, pieces, UDP_HDR_BYTES);
+		bufq_cut(&s->bufs, pieces, len);
+		bufq_splice(&s->bufs, &dgram->data, pieces);
+		return 0;
+	}
+	if (len > UDP_SMALL_BYTES)
+		return bufq_append_pkt(&s->bufs, &dgram->data, pkt, off, len);
+	memcpy(dgram->small, pkt->frame.data + off, len);
 	return 0;
 }
 
-/* Return: false: dropped, and counted. */
-static bool udp_queue(struct stack *s, struct udp_sock *sock, struct pkt *pkt,
-		      const struct endpoint *from, uint32_t len)
+/* @dst: the address of ours it came to. Return: false: dropped, and counted. */
+static bool udp_queue(struct stack *s, struct udp_sock *sock, struct pkt *pkt, const struct endpoint *from,
+		      const struct ip_addr *dst, uint32_t off, uint32_t len)
 {
 	struct udp_dgram *dgram;
 	uint32_t idx;
@@ -220,14 +222,17 @@ static bool udp_queue(struct stack *s, struct udp_sock *sock, struct pkt *pkt,
 		stack_drop(s, STACK_DROP_UDP_FULL);
 		return false;
 	}
-	idx = pool_get(&s->udp->dgrams);
+	idx = pool_get_sized(&s->udp->dgrams, sizeof(*dgram));
 	if (unlikely(idx == 0)) {
 		stack_drop(s, STACK_DROP_NO_MEMORY);
 		return false;
 	}
 	dgram = dgram_at(s, idx);
-	*dgram = (struct udp_dgram){ .link = pkt->link_id, .from = *from, .to = pkt->dst };
-	if (unlikely(udp_take(s, &dgram->data, pkt, len) != 0)) {
+	dgram->next = 0;
+	dgram->link = pkt->link_id;
+	dgram->from = *from;
+	dgram->to = *dst;
+	if (unlikely(udp_take(s, dgram, pkt, off, len) != 0)) {
 		pool_put(&s->udp->dgrams, idx);
 		stack_drop(s, STACK_DROP_NO_MEMORY);
 		return false;
@@ -238,6 +243,30 @@ static bool udp_queue(struct stack *s, struct udp_sock *sock, struct pkt *pkt,
 		sock->head = idx;
 	sock->tail = idx;
 	sock->queued_bytes += len + UDP_DGRAM_COST;
+	return true;
+}
+
+static void udp_accept(struct stack *s, uint32_t id, struct pkt *pkt, const struct endpoint *from,
+		       const struct ip_addr *dst, uint32_t off, uint32_t len)
+{
+	if (!udp_queue(s, udp_sock_at(s, id), pkt, from, dst, off, len))
+		return;
+	s->stats.udp_rx++;
+	stack_event_add(s, ref_udp(id), STACK_EV_READABLE);
+}
+
+bool udp_input_plain(struct stack *s, struct pkt *pkt)
+{
+	const uint8_t *ip = pkt->hdr + ETH_HDR_BYTES, *udp = ip + IP4_HDR_BYTES;
+	struct ip_addr dst = ip_addr_from_v4(*(const struct be32 *)(const void *)(ip + 16));
+	struct endpoint from = { .addr = ip_addr_from_v4(*(const struct be32 *)(const void *)(ip + 12)),
+				 .port = load_be16(udp) };
+	uint32_t id = ports_find(&s->ports, PORT_UDP, &dst, load_be16(udp + 2));
+
+	if (unlikely(id == 0 || !udp_wants(udp_sock_at(s, id), &from)))
+		return false;
+	udp_accept(s, id, pkt, &from, &dst, ETH_HDR_BYTES + IP4_HDR_BYTES + UDP_HDR_BYTES,
+		   load_be16(udp + 4) - (uint32_t)UDP_HDR_BYTES);
 	return true;
 }
 
@@ -256,22 +285,19 @@ void udp_input(struct stack *s, struct pkt *pkt)
 	}
 	from = (struct endpoint){ .addr = pkt->src, .port = udp.src_port };
 	id = ports_find(&s->ports, PORT_UDP, &pkt->dst, udp.dst_port);
-	sock = id != 0 ? sock_at(s, id) : NULL;
+	sock = id != 0 ? udp_sock_at(s, id) : NULL;
 	if (unlikely(sock == NULL || !udp_wants(sock, &from))) {
 		stack_drop(s, STACK_DROP_UDP_NO_SOCKET);
 		icmp_port_unreachable(s, pkt);
 		return;
 	}
-	if (!udp_queue(s, sock, pkt, &from, udp.payload_len))
-		return;
-	s->stats.udp_rx++;
-	stack_event_add(s, ref_udp(id), STACK_EV_READABLE);
+	udp_accept(s, id, pkt, &from, &pkt->dst, (uint32_t)pkt->l4_off + UDP_HDR_BYTES, udp.payload_len);
 }
 
 int udp_recv(struct stack *s, struct udp_id u, void *buf, size_t len, bool peek, size_t *ret_len,
 	     struct endpoint *ret_from, struct ip_addr *ret_to, struct link_id *ret_link)
 {
-	struct udp_sock *sock = sock_at(s, u.v);
+	struct udp_sock *sock = udp_sock_at(s, u.v);
 	struct udp_dgram *dgram;
 	uint32_t n;
 
@@ -280,28 +306,27 @@ int udp_recv(struct stack *s, struct udp_id u, void *buf, size_t len, bool peek,
 	if (sock->head == 0)
 		return -EAGAIN;
 	dgram = dgram_at(s, sock->head);
-	n = (uint32_t)min_size(len, dgram->data.bytes);
-	*ret_len = dgram->data.bytes;
+	n = (uint32_t)min_size(len, dgram->bytes);
+	*ret_len = dgram->bytes;
 	*ret_from = dgram->from;
 	*ret_to = dgram->to;
 	ret_link->v = dgram->link;
-	if (peek) {
+	if (dgram->data.head == 0)
+		memcpy(buf, dgram->small, n);
+	else
 		bufq_read_at(&s->bufs, &dgram->data, 0, buf, n, NULL);
-		return 0;
-	}
-	sock->queued_bytes -= n;
-	bufq_pull(&s->bufs, &dgram->data, buf, n);
-	dgram_drop(s, sock);
+	if (!peek)
+		dgram_drop(s, sock);
 	return 0;
 }
 
 int udp_next_bytes(const struct stack *s, struct udp_id u, size_t *ret_len)
 {
-	const struct udp_sock *sock = sock_at(s, u.v);
+	const struct udp_sock *sock = udp_sock_at(s, u.v);
 
 	if (sock->head == 0)
 		return -EAGAIN;
-	*ret_len = dgram_at(s, sock->head)->data.bytes;
+	*ret_len = dgram_at(s, sock->head)->bytes;
 	return 0;
 }
 
@@ -325,9 +350,9 @@ static void udp_write(const struct ip_tx *tx, const struct ip_path *path,
 }
 
 /* One link at a time: a program that sends to several tries again anyway. */
-static void udp_wait_for_frame(struct stack *s, uint32_t id, uint32_t link_id)
+void udp_wait_for_frame(struct stack *s, uint32_t id, uint32_t link_id)
 {
-	struct udp_sock *sock = sock_at(s, id);
+	struct udp_sock *sock = udp_sock_at(s, id);
 
 	if (ref_list_has(&sock->output))
 		return;
@@ -368,7 +393,7 @@ static const struct mtu_rules *mtu_rules(const struct udp_sock *sock, const stru
 void udp_mtu_mode_set(struct stack *s, struct udp_id u, bool v4, enum udp_mtu_mode mode)
 {
 	VJ_ASSERT_OP((unsigned int)mode, <=, UDP_MTU_OMIT);
-	sock_at(s, u.v)->mtu_mode[v4] = (uint8_t)mode;
+	udp_sock_at(s, u.v)->mtu_mode[v4] = (uint8_t)mode;
 }
 
 /* The link must exist. */
@@ -390,7 +415,7 @@ uint32_t udp_path_mtu(const struct stack *s, struct udp_id u, struct link_id lin
 	if (link == NULL)
 		return 0;
 	return (link->flags & LINK_NO_LOSS) != 0 ? IP_PKT_MAX
-						 : udp_pmtu(s, sock_at(s, u.v), link_id.v, dst).mtu;
+						 : udp_pmtu(s, udp_sock_at(s, u.v), link_id.v, dst).mtu;
 }
 
 /*
@@ -431,7 +456,7 @@ static VJ_COLD int udp_send_large(struct stack *s, struct udp_sock *sock, uint32
 int udp_send(struct stack *s, struct udp_id u, struct link_id link, const struct ip_addr *local,
 	     const struct endpoint *remote, const void *buf, size_t len)
 {
-	struct udp_sock *sock = sock_at(s, u.v);
+	struct udp_sock *sock = udp_sock_at(s, u.v);
 	bool v4 = ip_addr_is_v4(local);
 	struct ip_path path = {
 		.src = *local,
@@ -491,7 +516,7 @@ static bool udp_too_big(struct stack *s, const struct udp_sock *sock, const stru
 void udp_icmp_error(struct stack *s, const struct icmp_error *error)
 {
 	uint32_t id = ports_find(&s->ports, PORT_UDP, &error->local.addr, error->local.port);
-	struct udp_sock *sock = id != 0 ? sock_at(s, id) : NULL;
+	struct udp_sock *sock = id != 0 ? udp_sock_at(s, id) : NULL;
 
 	if (sock == NULL || sock->sent_link != error->link ||
 	    (sock->remote.port != 0 && !endpoint_eq(&sock->remote, &error->remote))) {
@@ -536,7 +561,7 @@ void udp_link_gone(struct stack *s, uint32_t link_id)
 	struct ref ref = s->udp->all.head;
 
 	while (ref.v != 0) {
-		struct udp_sock *sock = sock_at(s, ref_id(ref));
+		struct udp_sock *sock = udp_sock_at(s, ref_id(ref));
 
 		sock_leave_link(s, sock, link_id);
 		ref = sock->all.next;

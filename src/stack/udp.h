@@ -3,17 +3,22 @@
 #ifndef VJ_STACK_UDP_H
 #define VJ_STACK_UDP_H
 
+#include "stack/buf.h"
 #include "stack/icmp.h"
 #include "stack/pkt.h"
 #include "stack/stack.h"
 #include "stack/stack_priv.h"
+
+#define UDP_SMALL_BYTES BUF_COPY_MAX
 
 struct udp_dgram {
 	uint32_t next; /* in the socket's queue; 0: last */
 	uint32_t link;
 	struct endpoint from;
 	struct ip_addr to;
-	struct bufq data;
+	uint32_t bytes; /* of payload */
+	struct bufq data; /* empty: it is in @small */
+	uint8_t small[UDP_SMALL_BYTES];
 };
 
 struct udp_sock {
@@ -38,6 +43,11 @@ struct udp_global {
 	struct ref_list all;
 };
 
+static inline struct udp_sock *udp_sock_at(const struct stack *s, uint32_t id)
+{
+	return pool_at_sized(&s->udp->socks, id, sizeof(struct udp_sock));
+}
+
 /* Size of struct udp_global */
 size_t udp_global_bytes(void);
 
@@ -47,6 +57,12 @@ void udp_fini(struct stack *s);
 
 /* A UDP packet. IP header checked; it is whole. */
 void udp_input(struct stack *s, struct pkt *pkt);
+
+/* One that rx_is_plain_udp(). Return: false: nothing was done, udp_input() has to say what becomes of it. */
+bool udp_input_plain(struct stack *s, struct pkt *pkt);
+
+/* A datagram of the socket found no frame: it hears when there are some again. */
+void udp_wait_for_frame(struct stack *s, uint32_t id, uint32_t link_id);
 
 /* An ICMP error that quotes a datagram, from the link that the last one went to: a stranger on another
  * does not end what he has no part in. Kept for a connected socket only (RFC 1122
