@@ -15,6 +15,7 @@
 
 enum {
 	RX_BATCH = 32,
+	UNSEEN_MAX = 16,     /* frames queued before the peer is shown them */
 	RX_BUDGET = 256,     /* frames from one link before the others get their turn */
 	LINK_DRAIN_MAX = 65536, /* no ring holds more */
 	ETH_HEADER_BYTES = 14,
@@ -57,13 +58,21 @@ static inline void link_capture(struct vj *vj, const struct vj_buf *bufs, unsign
 			      bufs[i].len);
 }
 
-static inline void link_dirty(struct vj_link *link)
+/*
+ * @n more frames are queued. The peer sees them when the program's call is over, but of a long one it takes the first while the
+ * last are written: UNSEEN_MAX at a time.
+ */
+static inline void link_dirty(struct vj_link *link, unsigned n)
 {
-	if (link->dirty)
-		return;
-	link->dirty = true;
-	link->dirty_next = link->vj->dirty;
-	link->vj->dirty = link;
+	if (!link->unseen) {
+		link->dirty_next = link->vj->dirty;
+		link->vj->dirty = link;
+	}
+	link->unseen += n;
+	if (unlikely(link->unseen > UNSEEN_MAX)) {
+		link->unseen = 1; /* still on the list */
+		vj_channel_tx_publish(link->ch);
+	}
 }
 
 bool link_tx_get(void *drv, struct link_frame *ret_frame)
@@ -90,7 +99,32 @@ void link_tx_put(void *drv, const struct link_frame *frame)
 
 	link_capture(link->vj, &buf, 1);
 	vj_channel_tx_put(link->ch, &buf, 1);
-	link_dirty(link);
+	link_dirty(link, 1);
+}
+
+/* Those taken in advance first: frames leave in the order in which they were got. */
+static unsigned op_tx_get_many(void *drv, struct link_frame *ret_frames, unsigned n)
+{
+	struct vj_link *link = drv;
+	union link_buf *bufs = (union link_buf *)(void *)ret_frames;
+	unsigned got = 0;
+
+	for (; got < n && link->spare_cnt; link->spare_cnt--)
+		bufs[got++].buf = link->spare[link->spare_next++];
+	if (got < n)
+		got += vj_channel_tx_get(link->ch, &bufs[got].buf, n - got);
+	link->starved |= !got;
+	return got;
+}
+
+static void op_tx_put_many(void *drv, const struct link_frame *frames, unsigned n)
+{
+	const union link_buf *bufs = (const union link_buf *)(const void *)frames;
+	struct vj_link *link = drv;
+
+	link_capture(link->vj, &bufs->buf, n);
+	vj_channel_tx_put(link->ch, &bufs->buf, n);
+	link_dirty(link, n);
 }
 
 void link_tx_unget(void *drv, const struct link_frame *frame)
@@ -125,6 +159,8 @@ static void op_rx_link(void *drv, const struct link_frame *frame)
 
 static const struct link_ops link_channel_ops = { .tx_get = link_tx_get,
 						  .tx_put = link_tx_put,
+						  .tx_get_many = op_tx_get_many,
+						  .tx_put_many = op_tx_put_many,
 						  .tx_unget = link_tx_unget,
 						  .rx_free = link_rx_free,
 						  .rx_link = op_rx_link };
@@ -191,7 +227,7 @@ void link_publish_dirty(struct vj *vj)
 
 	vj->dirty = NULL;
 	for (; link; link = link->dirty_next) {
-		link->dirty = false;
+		link->unseen = 0;
 		vj_channel_tx_publish(link->ch);
 	}
 }
