@@ -495,6 +495,12 @@ static inline uint32_t tcb_flight(const struct tcb *t)
 	return t->snd_nxt - t->snd_una;
 }
 
+/* What the send buffer bounds: bytes that the peer has not acknowledged, sent or not. On a link that cannot lose sndq has only the latter. */
+static inline uint32_t tcb_unacked(const struct tcb *t)
+{
+	return t->sndq.bytes + (tcb_no_loss(t) ? tcb_flight(t) : 0);
+}
+
 /* Has the handshake been completed? (RFC 9293: synchronized) */
 static inline bool tcb_synchronized(const struct tcb *t)
 {

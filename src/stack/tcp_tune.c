@@ -59,7 +59,7 @@ uint32_t tcp_sndbuf(const struct stack *s, struct conn c)
 bool tcp_is_writable(const struct stack *s, struct conn c)
 {
 	return !tcp_is_notsent(s, c.t) &&
-	       (uint64_t)c.t->sndq.bytes * 3 <= (uint64_t)tcp_sndbuf(s, c) * 2;
+	       (uint64_t)tcb_unacked(c.t) * 3 <= (uint64_t)tcp_sndbuf(s, c) * 2;
 }
 
 /* The window that the buffer allows at the beginning */
