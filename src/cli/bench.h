@@ -5,6 +5,7 @@
  *	bench.h          what the parts share
  *	cmd_bench.c      options, the table of benchmarks
  *	bench_compare.c  the turns: kernel, vj, kernel, vj; medians; each rival's best way
+ *	bench_line.c     the machine: how far apart the two processors are
  *	bench_proc.c     processes: pinned, with a time limit, gone when this one is
  *	bench_report.c   a result for people, and as one line of JSON
  *	bench_net*.c     stream sockets of the kernel, of vj.h or of lwIP, so that a server and a client exist once
@@ -144,6 +145,7 @@ struct bench_series {
 /* What was measured of all sides */
 struct bench_result {
 	struct bench_series vj, kernel, others[BENCH_OTHERS_MAX];
+	double line_s[2]; /* the least and the most that bench_line_s() said before each turn; 0: not known */
 };
 
 /* bench_compare.c */
@@ -154,6 +156,9 @@ double series_median(const struct bench_series *s);
 double series_part_median(const struct bench_series *s, unsigned part);
 int bench_compare(struct bench_ctx *ctx, struct bench_case *c);
 void bench_progress(struct bench_ctx *ctx, const char *fmt, ...) VJ_PRINTF(2, 3);
+
+/* bench_line.c: one cache line there and back between the processors of server and client, seconds; 0: not known */
+double bench_line_s(struct bench_ctx *ctx);
 
 /* bench_report.c */
 double bench_ratio(const struct bench_case *c, double vj, double other); /* 0: none */

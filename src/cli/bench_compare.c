@@ -183,6 +183,18 @@ static unsigned gather(const struct bench_ctx *ctx, struct bench_case *c, struct
 	return cnt;
 }
 
+static void look_at_machine(struct bench_ctx *ctx, struct bench_result *r)
+{
+	double line_s = bench_line_s(ctx);
+
+	if (line_s <= 0)
+		return;
+	if (r->line_s[0] <= 0 || line_s < r->line_s[0])
+		r->line_s[0] = line_s;
+	if (line_s > r->line_s[1])
+		r->line_s[1] = line_s;
+}
+
 static int take_turns(struct bench_ctx *ctx, struct bench_case *c, struct bench_result *r)
 {
 	unsigned runs = (unsigned)ctx->o->runs;
@@ -193,6 +205,7 @@ static int take_turns(struct bench_ctx *ctx, struct bench_case *c, struct bench_
 	for (unsigned j = 0; j < cnt && rc == 0; j++)
 		rc = choose_way(ctx, c, sides[j].name, sides[j].ways, sides[j].way_cnt, &sides[j].best);
 	for (unsigned i = 0; i < runs && rc == 0; i++) {
+		look_at_machine(ctx, r);
 		for (unsigned j = 0; j < cnt && rc == 0; j++) {
 			struct side *side = &sides[j];
 

@@ -173,6 +173,9 @@ static void print_result(const struct bench_ctx *ctx, const struct bench_case *c
 	for (const char *const *peer = bench_peers; *peer != NULL; peer++)
 		if (bench_vs(ctx, *peer) && bench_left_out(ctx, c, *peer) != NULL)
 			printf("  without %s: %s\n", *peer, bench_left_out(ctx, c, *peer));
+	if (r->line_s[1] > 0)
+		printf("  machine a cache line there and back between the two processors: %.0f..%.0f ns\n", r->line_s[0] * 1e9,
+		       r->line_s[1] * 1e9);
 	if (c->finish != NULL)
 		print_finish(c);
 }
@@ -324,6 +327,7 @@ static void print_json(const struct bench_ctx *ctx, const struct bench_case *c, 
 				      (int)o->runs, "wait", ctx->busy ? "busy" : "sleep", "spin_us",
 				      (int)o->spin_us));
 	json_object_set_new(root, "machine", json_machine(ctx));
+	json_object_set_new(root, "line_s", json_pack("[f, f]", r->line_s[0], r->line_s[1]));
 	json_object_set_new(root, "version", json_string(VJ_VERSION_STRING));
 	json_object_set_new(root, "time", json_integer((json_int_t)time(NULL)));
 	json_dumpf(root, stdout, JSON_COMPACT | JSON_REAL_PRECISION(6));
