@@ -4,6 +4,7 @@
  * client closes first, as most do. Counted is what has come to an end: the answer was compared with the message, and
  * the connection closed.
  */
+#include "cli/bench_lwip.h"
 #include "cli/bench_net.h"
 #include "cli/cmd.h"
 
@@ -256,6 +257,16 @@ static int client_kernel(struct bench_peer *peer)
 	return client(peer, &net_kernel);
 }
 
+static int server_lwip(struct bench_peer *peer)
+{
+	return server(peer, bench_lwip_net());
+}
+
+static int client_lwip(struct bench_peer *peer)
+{
+	return client(peer, bench_lwip_net());
+}
+
 #define KERNEL_WAY(way, text)                                                \
 	{                                                                    \
 		.how = text, .measure = bench_pair, .server = server_kernel, \
@@ -282,10 +293,14 @@ int bench_cps(struct bench_ctx *ctx)
 			      .ways = { KERNEL_WAY(NET_UNIX + NET_EPOLL, "AF_UNIX SOCK_STREAM, pinned, epoll batches, sleeping"),
 					KERNEL_WAY(NET_UNIX + NET_EPOLL_SPIN,
 						   "AF_UNIX SOCK_STREAM, pinned, epoll batches, spinning") } } },
-		.other_cnt = 1,
 	};
 
 	c.kernel_cnt = c.others[0].way_cnt = ctx->busy ? 2 : 1;
+	c.others[1] = (struct bench_rival){ .name = "lwip",
+	.ways = { { .how = BENCH_LWIP_HOW, .measure = bench_lwip_pair, .server = server_lwip, .client = client_lwip } },
+	.way_cnt = 1,
+	.missing = bench_lwip_missing };
+	c.other_cnt = 2;
 	c.kernel[0].ordinary = true;
 	ctx->conns = bench_connections(ctx->o, BENCH_CONNS);
 	snprintf(title, sizeof(title), "TCP connections made, used for %lld B there and back, and closed, %u at a time",

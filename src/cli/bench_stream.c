@@ -7,6 +7,7 @@
  * the words of the buffer, which is written once); who borrows has seen all of them, who copies looks at the first
  * and the last of each piece that came. The kernel copies in either case.
  */
+#include "cli/bench_lwip.h"
 #include "cli/bench_net.h"
 #include "cli/cmd.h"
 
@@ -230,6 +231,16 @@ static int client_kernel(struct bench_peer *peer)
 	return sender(peer, &net_kernel, copy_send);
 }
 
+static int server_lwip(struct bench_peer *peer)
+{
+	return receiver(peer, bench_lwip_net(), copy_recv);
+}
+
+static int client_lwip(struct bench_peer *peer)
+{
+	return sender(peer, bench_lwip_net(), copy_send);
+}
+
 #define KERNEL_WAY(way, text)                                                \
 	{                                                                    \
 		.how = text, .measure = bench_pair, .server = server_kernel, \
@@ -251,10 +262,14 @@ static int compare(struct bench_ctx *ctx, const char *name, const char *title, c
 						   "AF_UNIX SOCK_STREAM, pinned, pieces of 256 KiB, blocking"),
 					KERNEL_WAY(NET_UNIX + NET_RECV_SPIN,
 						   "AF_UNIX SOCK_STREAM, pinned, pieces of 256 KiB, spinning") } } },
-		.other_cnt = 1,
 	};
 
 	c.kernel_cnt = c.others[0].way_cnt = ctx->busy ? 2 : 1;
+	c.others[1] = (struct bench_rival){ .name = "lwip",
+	.ways = { { .how = BENCH_LWIP_HOW, .measure = bench_lwip_pair, .server = server_lwip, .client = client_lwip } },
+	.way_cnt = 1,
+	.missing = bench_lwip_missing };
+	c.other_cnt = 2;
 	c.kernel[0].ordinary = true;
 	return bench_compare(ctx, &c);
 }

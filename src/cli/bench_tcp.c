@@ -6,6 +6,7 @@
  *
  * Every answer is compared with its request, which differs from message to message.
  */
+#include "cli/bench_lwip.h"
 #include "cli/bench_net.h"
 #include "cli/cmd.h"
 
@@ -414,6 +415,16 @@ static int client_kernel(struct bench_peer *peer)
 	return bench_call_client(peer, &net_kernel);
 }
 
+static int server_lwip(struct bench_peer *peer)
+{
+	return bench_echo_server(peer, bench_lwip_net());
+}
+
+static int client_lwip(struct bench_peer *peer)
+{
+	return bench_call_client(peer, bench_lwip_net());
+}
+
 #define KERNEL_WAY(way, text)                                                \
 	{                                                                    \
 		.how = text, .measure = bench_pair, .server = server_kernel, \
@@ -458,7 +469,11 @@ static int compare_tcp(struct bench_ctx *ctx, struct bench_case *c)
 	c->kernel_cnt = choose_ways(ctx, tcp, c->kernel);
 	c->others[0].name = "unix";
 	c->others[0].way_cnt = choose_ways(ctx, un, c->others[0].ways);
-	c->other_cnt = 1;
+	c->others[1] = (struct bench_rival){ .name = "lwip",
+	.ways = { { .how = BENCH_LWIP_HOW, .measure = bench_lwip_pair, .server = server_lwip, .client = client_lwip } },
+	.way_cnt = 1,
+	.missing = bench_lwip_missing };
+	c->other_cnt = 2;
 	c->vj = (struct bench_way){
 		.how = ctx->busy ? "direct channel, pinned, TCP_NODELAY, polling"
 				 : "direct channel, pinned, TCP_NODELAY, sleeping",

@@ -265,12 +265,14 @@ fi
 # ---- benchmarks run, say what they promise, and clean up
 
 short=(--seconds 0.1 --runs 1)
-keys="bench unit vj kernel ratio title vj_runs kernel_runs settings machine version"
+keys="bench unit vj kernel ratio title vj_runs kernel_runs others left_out line_s settings machine version"
 json "$keys" "$vj" bench channel rtt rpc idle "${short[@]}" --vs kernel --connections 10 --json
 json "$keys" "$vj" bench udp cps stream "${short[@]}" --vs kernel,unix --connections 10 --json
 json "$keys" "$vj" bench udp cps stream "${short[@]}" --wait sleep --connections 10 --json
 expect 0 'times unix' "$vj" bench rtt "${short[@]}" --vs unix
 expect 0 'times rte_ring|without rte_ring: this vj was built without' "$vj" bench channel "${short[@]}" --vs rte_ring
+expect 0 'times lwip|without lwip: this vj was built without' "$vj" bench rtt "${short[@]}" --vs lwip
+expect 0 'times lwip|without lwip: this vj was built without' "$vj" bench cps stream "${short[@]}" --connections 5 --vs lwip
 expect 0 'without rte_ring: it has nothing like this' "$vj" bench rtt "${short[@]}" --vs rte_ring
 mkdir "$dir/alone" && cp "$vj" "${vj}d" "$dir/alone"
 expect 0 'without rte_ring: .*apt install libdpdk-dev' "$dir/alone/vj" bench channel "${short[@]}" --vs rte_ring
@@ -298,6 +300,12 @@ fi
 # what is not installed is told and left out
 json "$keys" "$vj" bench apps --runs 1 --seconds 0.5 --json
 expect 0 'apps-nginx left out: .*apt install nginx-light wrk' env PATH=/nowhere "$vj" bench apps
+bench_out=$dir/benchmarks
+"$source/scripts/bench" --out "$bench_out" --only rtt,idle "$build" "${short[@]}" >"$dir/out" 2>&1 || fail "scripts/bench: $(cat "$dir/out")"
+grep -q '^| rtt: round trip' "$bench_out/results.md" || fail "scripts/bench wrote no table: $(cat "$bench_out/results.md")"
+python3 -c 'import json, sys; assert [r["bench"] for r in json.load(open(sys.argv[1]))] == ["rtt", "idle"]' "$bench_out/results.json" ||
+	fail "scripts/bench wrote no results"
+expect 2 "no benchmark 'nothing'" "$source/scripts/bench" --only nothing
 [ -z "$(find "$XDG_RUNTIME_DIR" -name 'vj-bench-*')" ] || fail "a benchmark left $(find "$XDG_RUNTIME_DIR" -name 'vj-bench-*')"
 
 "$vj" bench rpc --seconds 30 >"$dir/out" 2>&1 &
