@@ -236,8 +236,12 @@ VJ_API ssize_t vj_send(struct vj *vj, struct vj_conn c, const void *buf, size_t 
  * Return: 0; -EAGAIN: no frame or window at the moment: use vj_send(); errors as vj_send().
  */
 VJ_API int vj_send_buffer(struct vj *vj, struct vj_conn c, uint8_t **ret_data, size_t *ret_room);
-/** vj_send_commit() - Send @len bytes stored there; 0: nothing. Return: 0 or as vj_send(). */
-VJ_API int vj_send_commit(struct vj *vj, struct vj_conn c, size_t len);
+/**
+ * vj_send_commit() - Send @len bytes stored there; 0: nothing
+ * @flags: VJ_SEND_MORE: more follows at once; the peer may be shown it together with that, at the latest by vj_process()
+ * Return: 0 or as vj_send().
+ */
+VJ_API int vj_send_commit(struct vj *vj, struct vj_conn c, size_t len, unsigned flags);
 
 /**
  * vj_recv() - Receive by copy

@@ -40,7 +40,8 @@ struct net_ops {
 	ssize_t (*send)(struct net *net, uint32_t conn, const void *buf, size_t len);
 	void (*hang_up)(struct net *net, uint32_t conn);
 	/*
-	 * Without a copy, as vj_send_buffer(), vj_send_commit(), vj_recv_borrow() and vj_recv_return(). NULL: not to be had.
+	 * Without a copy, as vj_send_buffer(), vj_send_commit() with more to follow, vj_recv_borrow() and vj_recv_return(). NULL: not
+	 * to be had.
 	 */
 	int (*buffer)(struct net *net, uint32_t conn, uint8_t **ret_data, size_t *ret_room);
 	int (*commit)(struct net *net, uint32_t conn, size_t len);

@@ -228,7 +228,7 @@ static int vjnet_commit(struct net *net, uint32_t conn, size_t len)
 {
 	struct vj_net *v = net->priv;
 
-	return vj_send_commit(v->vj, v->conns[conn], len);
+	return vj_send_commit(v->vj, v->conns[conn], len, VJ_SEND_MORE);
 }
 
 static ssize_t vjnet_borrow(struct net *net, uint32_t conn, const uint8_t **ret_data)

@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { COPY_BYTES = 256 << 10, CLOCK_EVERY = 64, READY_MAX = 4 };
+enum { COPY_BYTES = 256 << 10, CLOCK_EVERY = 64, READY_MAX = 4, LINE = VJ_CACHELINE };
 
 struct stream {
 	struct net net;
@@ -25,8 +25,12 @@ struct stream {
 
 /* ---- words --------------------------------------------------------------------------------------------------------- */
 
+/* A cache line at a time, of which the compiler makes wide moves */
 static void words_write(uint8_t *at, size_t bytes, uint64_t first)
 {
+	for (; bytes >= LINE; bytes -= LINE, at += LINE, first += LINE / 8)
+		for (size_t i = 0; i < LINE / 8; i++)
+			store_u64(at + 8 * i, first + i);
 	for (size_t i = 0; i < bytes / 8; i++)
 		store_u64(at + 8 * i, first + i);
 }
@@ -35,6 +39,9 @@ static uint64_t words_error(const uint8_t *at, size_t bytes, uint64_t first)
 {
 	uint64_t error = 0;
 
+	for (; bytes >= LINE; bytes -= LINE, at += LINE, first += LINE / 8)
+		for (size_t i = 0; i < LINE / 8; i++)
+			error |= load_u64(at + 8 * i) ^ (first + i);
 	for (size_t i = 0; i < bytes / 8; i++)
 		error |= load_u64(at + 8 * i) ^ (first + i);
 	return error;

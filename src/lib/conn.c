@@ -189,11 +189,14 @@ int vj_send_buffer(struct vj *vj, struct vj_conn c, uint8_t **ret_data, size_t *
 	return tcp_send_frame(vj->stack, tcp_of(c), ret_data, ret_room);
 }
 
-int vj_send_commit(struct vj *vj, struct vj_conn c, size_t len)
+int vj_send_commit(struct vj *vj, struct vj_conn c, size_t len, unsigned flags)
 {
 	int err = tcp_send_frame_done(vj->stack, tcp_of(c), len);
 
-	link_publish_all(vj);
+	if (flags & VJ_SEND_MORE)
+		vj->stack_touched = true;
+	else
+		link_publish_all(vj);
 	return err;
 }
 

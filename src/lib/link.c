@@ -127,6 +127,13 @@ static void op_tx_put_many(void *drv, const struct link_frame *frames, unsigned 
 	link_dirty(link, n);
 }
 
+static void op_tx_copy(void *drv, uint8_t *dst, const void *src, size_t len)
+{
+	struct vj_link *link = drv;
+
+	copy_way_copy(&link->copy_way, dst, src, len, !link->unseen);
+}
+
 void link_tx_unget(void *drv, const struct link_frame *frame)
 {
 	struct vj_link *link = drv;
@@ -161,6 +168,7 @@ static const struct link_ops link_channel_ops = { .tx_get = link_tx_get,
 						  .tx_put = link_tx_put,
 						  .tx_get_many = op_tx_get_many,
 						  .tx_put_many = op_tx_put_many,
+						  .tx_copy = op_tx_copy,
 						  .tx_unget = link_tx_unget,
 						  .rx_free = link_rx_free,
 						  .rx_link = op_rx_link };

@@ -5,6 +5,7 @@
 #include "driver/pcap.h"
 #include "lib/link.h"
 #include "lib/move.h"
+#include "lib/ticks.h"
 
 #include <errno.h>
 
@@ -14,21 +15,6 @@ enum {
 	CLOCK_TICKS = 1000,	    /* half a microsecond at 2 GHz */
 	CAPTURE_FLUSH_NS = 100000000, /* what a capture file may lag behind */
 };
-
-/* A counter that is cheap to read and runs at some GHz or tens of MHz; 0 where there is none. */
-static inline uint64_t cpu_ticks(void)
-{
-#if defined(__x86_64__)
-	return __builtin_ia32_rdtsc();
-#elif defined(__aarch64__)
-	uint64_t ticks;
-
-	__asm__ volatile("mrs %0, cntvct_el0" : "=r"(ticks));
-	return ticks * 16; /* runs slower than any x86 counter; a bound of CLOCK_TICKS is all that is asked */
-#else
-	return 0;
-#endif
-}
 
 /*
  * Reading the clock takes longer than looking at a ring that is empty. The counter says whether it may have moved enough to

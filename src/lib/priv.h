@@ -28,6 +28,7 @@
 #include "base/types.h"
 #include "control/msg.h"
 #include "lib/arena.h"
+#include "lib/copy_way.h"
 #include "lib/ctl_client.h"
 #include "stack/stack.h"
 
@@ -59,6 +60,7 @@ struct vj_link {
 	unsigned unseen;	 /* frames queued, not published; not 0: on vj->dirty */
 	struct vj_link *dirty_next;
 	unsigned freed_cnt, freed_max, spare_cnt, spare_next;
+	struct copy_way copy_way; /* into frames to send in */
 	struct vj_buf freed[LINK_BATCH]; /* received frames to give back, together */
 	struct vj_buf spare[LINK_BATCH]; /* frames to send in, taken together */
 	bool starved;		 /* the stack found no frame to send in */

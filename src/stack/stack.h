@@ -135,6 +135,10 @@ struct link_ops {
 	 */
 	unsigned (*tx_get_many)(void *drv, struct link_frame *ret_frames, unsigned n);
 	void (*tx_put_many)(void *drv, const struct link_frame *frames, unsigned n);
+	/*
+	 * memcpy() of COPY_OUT_MIN bytes and more into a frame of tx_get(), as suits who will read it. NULL: memcpy().
+	 */
+	void (*tx_copy)(void *drv, uint8_t *dst, const void *src, size_t len);
 	/* A frame of tx_get(), not used after all. */
 	void (*tx_unget)(void *drv, const struct link_frame *frame);
 	/* A frame of stack_rx() that is not needed any more; any order, any time until stack_link_del() returns. */

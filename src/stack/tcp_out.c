@@ -12,6 +12,7 @@
  * A frame that cannot be had ends the attempt; stack_output_later() resumes it when the link is
  * writable.
  */
+#include "base/copy.h"
 #include "stack/tcp_mtu.h"
 #include "stack/tcp_pace.h"
 #include "wire/eth.h"
@@ -233,7 +234,9 @@ int tcp_xmit(struct stack *s, struct conn c, uint32_t seq, uint8_t flags, const 
 		flags &= (uint8_t) ~(TCP_FIN | TCP_PSH);
 	}
 	if (likely(plain) && likely(data != NULL || len == 0)) {
-		if (len != 0)
+		if (unlikely(len >= COPY_OUT_MIN) && tx.link->ops->tx_copy != NULL)
+			tx.link->ops->tx_copy(tx.link->drv, tx.l4 + TCP_HDR_BYTES, data, len);
+		else if (len != 0)
 			__builtin_memcpy(tx.l4 + TCP_HDR_BYTES, data, len);
 		xmit_plain(s, c, &tx, seq, flags, len);
 		xmit_acked(s, c);

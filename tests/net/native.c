@@ -180,7 +180,7 @@ static void transfer(struct vj *from, struct vj_conn cf, struct vj *to, struct v
 				n = want;
 			for (size_t i = 0; i < n; i++)
 				room[i] = pattern(sent + i);
-			assert_int_equal(vj_send_commit(from, cf, n), 0);
+			assert_int_equal(vj_send_commit(from, cf, n, n % 2 ? VJ_SEND_MORE : 0), 0);
 			sent += n;
 		} else if (want) {
 			for (size_t i = 0; i < want; i++)

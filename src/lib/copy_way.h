@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * How payload of full segments gets into frames of a direct channel: through the cache or past it (base/copy.h)
+ *
+ * Which is faster depends on where the two processors are: with a cache in common the one by 1.5, without one the other by
+ * 3, and a virtual machine's processors move. So it is measured: the time of COPY_RUN copies in a row, in one call of the program,
+ * of the way in use; now and then of the other.
+ */
+#ifndef LIB_COPY_WAY_H
+#define LIB_COPY_WAY_H
+
+#include "base/copy.h"
+#include "lib/ticks.h"
+
+enum {
+	COPY_RUN = 16,	/* copies that are measured together */
+	COPY_TRY = 128, /* runs of the way in use before the other is tried */
+};
+
+struct copy_way {
+	bool past;	     /* the way of this run is past the cache */
+	bool best_past;	     /* the way in use */
+	uint8_t copies;	     /* of this run */
+	uint8_t runs;	     /* of the way in use, since the other was tried */
+	uint32_t bytes;	     /* of this run */
+	uint64_t start;	     /* ticks; 0: there is no counter */
+	uint64_t cost[2];    /* of each way when it was last measured: ticks for a MiB; 0: was not */
+};
+
+/* A run has ended: what did it cost, and how is the next one made? Apart, for it is rare. */
+void copy_way_next(struct copy_way *w);
+
+/* @first: nothing of this call of the program was copied before */
+static inline void copy_way_copy(struct copy_way *w, uint8_t *dst, const uint8_t *src, size_t len, bool first)
+{
+	if (first || w->copies == 0) {
+		w->copies = 0;
+		w->bytes = 0;
+		w->start = cpu_ticks();
+	}
+	if (w->past)
+		copy_out(dst, src, len);
+	else
+		memcpy(dst, src, len);
+	w->bytes += (uint32_t)len;
+	if (++w->copies == COPY_RUN)
+		copy_way_next(w);
+}
+
+#endif
