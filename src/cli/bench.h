@@ -14,7 +14,7 @@
  *	bench_program.c  programs of others: a server and its clients, under vj run or not
  *	bench_plugin.c   rivals that are libraries of others: found when asked for, else a reason why not
  *	bench_tcp.c, bench_udp.c, bench_cps.c, bench_stream.c, bench_redis.c (with redis_*.c and resp.c), bench_apps.c,
- *	bench_idle.c, bench_c10m*.c, bench_interface.c (with bench_hosts.c), /bench/bench_frames.c    the benchmarks
+ *	bench_idle.c, bench_c10m*.c, bench_interface*.c (with bench_hosts.c, bench_bare.c), /bench/bench_frames.c    the benchmarks
  *
  * A run is made by two processes made by fork(): a server and a client. The client measures and
  * leaves its numbers in memory that all three share. Nothing is left behind: each child dies with
