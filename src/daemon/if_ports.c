@@ -21,6 +21,84 @@ static uint32_t chan_of(const struct if_ports *p, const struct app *app)
 	return 0;
 }
 
+/* ---- ports: under "any", and repeated under each address of the host */
+
+static struct policy_port any_of(const struct policy_port *key)
+{
+	struct policy_port any = *key;
+
+	any.addr = ip_addr_is_v4(&key->addr) ? ip_addr_any_v4() : ip_addr_any_v6();
+	return any;
+}
+
+static bool is_here(const struct if_ports *p, const struct ip_addr *addr)
+{
+	const struct policy_addr key = { .addr = *addr };
+	uint32_t value;
+
+	return bpf_map_lookup_elem(map_of(p, IF_MAP_ADDRS), &key, &value) == 0;
+}
+
+static void set_owner(const struct if_ports *p, const struct policy_port *key, const struct policy_owner *owner)
+{
+	int fd = map_of(p, IF_MAP_PORTS);
+
+	/* without room: what was there before must not stay; what isn't under its address is found under "any" */
+	if (owner->cnt == 0 || bpf_map_update_elem(fd, key, owner, BPF_ANY) != 0)
+		bpf_map_delete_elem(fd, key);
+}
+
+/* @own: who has leased this very address; nobody: @key is his who has leased "any" */
+static void set_exact(const struct if_ports *p, const struct policy_port *key, const struct policy_owner *own)
+{
+	const struct policy_port any = any_of(key);
+	struct policy_owner owner = *own;
+
+	if (is_here(p, &key->addr)) {
+		if (owner.cnt == 0 && bpf_map_lookup_elem(map_of(p, IF_MAP_PORTS), &any, &owner) == 0)
+			owner.flags |= POLICY_OWNER_REPEATED;
+		owner.flags |= POLICY_OWNER_HERE;
+	}
+	set_owner(p, key, &owner);
+}
+
+/* "Any" has changed, or the addresses of the host. */
+static void repeat_at(const struct if_ports *p, const struct policy_port *key)
+{
+	struct policy_owner own = { .cnt = 0 };
+
+	if (bpf_map_lookup_elem(map_of(p, IF_MAP_PORTS), key, &own) != 0 || own.flags & POLICY_OWNER_REPEATED)
+		own = (struct policy_owner){ .cnt = 0 };
+	own.flags &= ~(uint32_t)POLICY_OWNER_HERE;
+	set_exact(p, key, &own);
+}
+
+static void repeat(const struct if_ports *p, const struct policy_port *any)
+{
+	struct policy_addr addr, *last = NULL;
+	struct policy_port key = *any;
+
+	for (; bpf_map_get_next_key(map_of(p, IF_MAP_ADDRS), last, &addr) == 0; last = &addr) {
+		key.addr = addr.addr;
+		if (addr.vlan == 0 && ip_addr_is_v4(&addr.addr) == ip_addr_is_v4(&any->addr))
+			repeat_at(p, &key);
+	}
+}
+
+static void repeat_all(const struct if_ports *p)
+{
+	int fd = map_of(p, IF_MAP_PORTS), more;
+	struct policy_port key, next;
+
+	for (more = bpf_map_get_next_key(fd, NULL, &key); more == 0; key = next) {
+		more = bpf_map_get_next_key(fd, &key, &next);
+		if (ip_addr_is_any(&key.addr))
+			repeat(p, &key);
+		else
+			repeat_at(p, &key);
+	}
+}
+
 /* ---- addresses */
 
 static bool image_has(const struct host_image *image, uint32_t ifindex, const struct ip_addr *addr)
@@ -35,19 +113,22 @@ void if_ports_sync_addrs(const struct if_ports *p, const struct host_image *imag
 {
 	struct policy_addr key, next;
 	int fd = map_of(p, IF_MAP_ADDRS), more;
+	bool changed = false;
 	uint32_t one = 1;
 
 	for (uint32_t i = 0; i < image->addr_cnt; i++) {
 		key = (struct policy_addr){ .addr = image->addrs[i].addr };
 		if (image->addrs[i].ifindex == ifindex && !ip_addr_is_loopback(&key.addr))
-			bpf_map_update_elem(fd, &key, &one, BPF_ANY);
+			changed |= bpf_map_update_elem(fd, &key, &one, BPF_NOEXIST) == 0;
 	}
 	/* the next one is asked for before this one goes: from a key that isn't there any more the walk starts anew */
 	for (more = bpf_map_get_next_key(fd, NULL, &key); more == 0; key = next) {
 		more = bpf_map_get_next_key(fd, &key, &next);
 		if (key.vlan != 0 || !image_has(image, ifindex, &key.addr))
-			bpf_map_delete_elem(fd, &key);
+			changed |= bpf_map_delete_elem(fd, &key) == 0;
 	}
+	if (changed)
+		repeat_all(p);
 }
 
 /* ---- leases */
@@ -86,12 +167,14 @@ static void sync_port(const struct if_ports *p, const struct lease_table *leases
 		      const struct endpoint *at)
 {
 	const struct policy_port key = { .addr = at->addr, .port = be16(at->port), .proto = proto };
-	struct policy_owner owner = owners(p, leases, proto, at);
+	const struct policy_owner owner = owners(p, leases, proto, at);
 
-	if (owner.cnt == 0)
-		bpf_map_delete_elem(map_of(p, IF_MAP_PORTS), &key);
-	else
-		bpf_map_update_elem(map_of(p, IF_MAP_PORTS), &key, &owner, BPF_ANY);
+	if (ip_addr_is_any(&at->addr)) {
+		set_owner(p, &key, &owner);
+		repeat(p, &key);
+	} else {
+		set_exact(p, &key, &owner);
+	}
 }
 
 void if_ports_sync_lease(const struct if_ports *p, const struct lease_table *leases, const struct lease_key *key)

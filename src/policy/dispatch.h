@@ -40,6 +40,7 @@ VJ_INLINE void policy_frag_follows(const struct policy_maps *m, const struct pol
 VJ_INLINE enum policy_reason policy_late(const struct policy_maps *m, const struct policy_frame *f,
 					 const struct policy_eth *eth, uint32_t seed, uint32_t *ret_app)
 {
+	const struct policy_owner *exact = NULL;
 	enum policy_reason reason;
 	enum policy_ip parsed;
 	struct policy_view v;
@@ -54,11 +55,13 @@ VJ_INLINE enum policy_reason policy_late(const struct policy_maps *m, const stru
 		if (*ret_app)
 			return v.icmp_error ? POLICY_TO_ICMP : POLICY_TO_FLOW;
 	}
-	if (!policy_is_ours(m, &v.flow.local, eth->vlan))
+	if (v.frag != POLICY_FRAG_LATER)
+		exact = policy_owner_at(m, &v.flow);
+	if (!(exact && exact->flags & POLICY_OWNER_HERE && !eth->vlan) && !policy_is_ours(m, &v.flow.local, eth->vlan))
 		return POLICY_PASS_ADDR;
 	if (v.frag == POLICY_FRAG_LATER)
 		return policy_by_frag(m, &v, ret_app);
-	reason = policy_by_port(m, &v.flow, v.syn, seed, ret_app);
+	reason = policy_by_port(m, exact, &v.flow, v.syn, seed, ret_app);
 	if (v.frag == POLICY_FRAG_FIRST)
 		policy_frag_follows(m, &v, *ret_app);
 	return v.icmp_error && *ret_app ? POLICY_TO_ICMP : reason;

@@ -23,7 +23,7 @@ VJ_INLINE bool policy_may_send_from(const struct policy_maps *m, const struct po
 
 	if (policy_block_of(m, flow) == app)
 		return true;
-	owner = policy_owner_of(m, flow);
+	owner = policy_owner_of(m, policy_owner_at(m, flow), flow);
 	return owner && policy_owns(owner, app);
 }
 
@@ -33,7 +33,7 @@ VJ_INLINE enum policy_reason policy_gate_local(const struct policy_maps *m, cons
 {
 	*ret_app = policy_goes_on(m, &v->flow, v->syn);
 	if (!*ret_app)
-		policy_by_port(m, &v->flow, v->syn, seed, ret_app);
+		policy_by_port(m, policy_owner_at(m, &v->flow), &v->flow, v->syn, seed, ret_app);
 	return *ret_app ? POLICY_SENT_LOCAL : POLICY_GATE_LOCAL;
 }
 

@@ -68,7 +68,8 @@ struct policy_addr {
 
 /*
  * A leased port. @addr: the bound address, or the "any" of its family; a dual-stack [::] has two entries, one under
- * [::] and one under 0.0.0.0. The exact address goes before "any".
+ * [::] and one under 0.0.0.0. The exact address goes before "any". So that one look-up is enough for most, an entry of "any"
+ * is repeated under each address of the host without VLAN (POLICY_OWNER_HERE), as far as there is room.
  */
 struct policy_port {
 	struct ip_addr addr;
@@ -89,6 +90,8 @@ enum {
 	 * while there is only one.
 	 */
 	POLICY_OWNER_GROUP = 1,
+	POLICY_OWNER_HERE = 2, /* under an address that is the host's: `addrs` need not be asked of a frame without tags */
+	POLICY_OWNER_REPEATED = 4, /* not a lease of this address, but that of "any" */
 };
 
 /* Seen from this host, in both directions. */

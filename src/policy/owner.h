@@ -37,14 +37,24 @@ VJ_INLINE bool policy_alive(const struct policy_maps *m, uint32_t app)
 	return policy_map_find(m->devs, &app) != NULL;
 }
 
-/* The owners of a local port, or NULL. */
-VJ_INLINE const struct policy_owner *policy_owner_of(const struct policy_maps *m, const struct policy_flow *flow)
+/* The owners of a local port at this very address, or NULL. */
+VJ_INLINE const struct policy_owner *policy_owner_at(const struct policy_maps *m, const struct policy_flow *flow)
 {
 	struct policy_port key = { .addr = flow->local, .port = flow->local_port, .proto = flow->proto };
 	const struct policy_owner *owner = policy_map_find(m->ports, &key);
 
-	if (owner && owner->cnt)
-		return owner;
+	return owner && owner->cnt ? owner : NULL;
+}
+
+/* The owners of a local port, or NULL. @exact: policy_owner_at() */
+VJ_INLINE const struct policy_owner *policy_owner_of(const struct policy_maps *m, const struct policy_owner *exact,
+						     const struct policy_flow *flow)
+{
+	struct policy_port key = { .port = flow->local_port, .proto = flow->proto };
+	const struct policy_owner *owner;
+
+	if (exact)
+		return exact;
 	key.addr = ip_addr_is_v4(&flow->local) ? ip_addr_any_v4() : ip_addr_any_v6();
 	owner = policy_map_find(m->ports, &key);
 	return owner && owner->cnt ? owner : NULL;
@@ -107,13 +117,14 @@ VJ_INLINE enum policy_reason policy_owned(const struct policy_maps *m, const str
 
 /*
  * Of what policy_goes_on() does not know.
+ * @exact:   policy_owner_at()
  * @begins:  of a packet that begins a flow, and not of an ICMP error
  * @ret_app: untouched if it is nobody's
  */
-VJ_INLINE enum policy_reason policy_by_port(const struct policy_maps *m, const struct policy_flow *flow, bool begins,
-					    uint32_t seed, uint32_t *ret_app)
+VJ_INLINE enum policy_reason policy_by_port(const struct policy_maps *m, const struct policy_owner *exact,
+					    const struct policy_flow *flow, bool begins, uint32_t seed, uint32_t *ret_app)
 {
-	const struct policy_owner *owner = policy_owner_of(m, flow);
+	const struct policy_owner *owner = policy_owner_of(m, exact, flow);
 	uint32_t app;
 
 	if (owner)

@@ -271,6 +271,12 @@ void iface_port(struct iface_world *w, const struct ip_addr *addr, uint8_t proto
 	owner.flags = group ? POLICY_OWNER_GROUP : 0;
 	owner.apps[owner.cnt++] = app;
 	map_set(w->dispatch->maps.ports, &key, &owner);
+	if (!ip_addr_is_any(addr))
+		return;
+	/* as vjd does: under each address of the host as well */
+	owner.flags |= POLICY_OWNER_HERE | POLICY_OWNER_REPEATED;
+	key.addr = iface_addr(IFACE_HOST, !ip_addr_is_v4(addr));
+	map_set(w->dispatch->maps.ports, &key, &owner);
 }
 
 /* ---- sockets ------------------------------------------------------------------------------------------------------- */

@@ -193,10 +193,14 @@ static struct policy_owner owned_by(uint32_t app)
 	return (struct policy_owner){ .cnt = 1, .apps = { app } };
 }
 
+/* Under any address, and repeated under ADDR_HOST (not ADDR_HOST2: maps may have no room). */
 static void set_port(step_set_fn *set, void *arg, uint8_t proto, uint16_t port, struct policy_owner owner)
 {
 	set_owner(set, arg, ip_addr_any_v4(), proto, port, owner);
 	set_owner(set, arg, ip_addr_any_v6(), proto, port, owner);
+	owner.flags |= POLICY_OWNER_HERE | POLICY_OWNER_REPEATED;
+	for (unsigned v6 = 0; v6 < 2; v6++)
+		set_owner(set, arg, addr_of(v6, ADDR_HOST), proto, port, owner);
 }
 
 void step_setup(step_set_fn *set, void *arg)
@@ -218,7 +222,8 @@ void step_setup(step_set_fn *set, void *arg)
 	set_port(set, arg, IP_PROTO_TCP, PORT_TCP, owned_by(1));
 	set_port(set, arg, IP_PROTO_UDP, PORT_UDP, owned_by(2));
 	for (unsigned v6 = 0; v6 < 2; v6++)
-		set_owner(set, arg, addr_of(v6, ADDR_HOST), IP_PROTO_UDP, PORT_UDP, owned_by(1));
+		set_owner(set, arg, addr_of(v6, ADDR_HOST), IP_PROTO_UDP, PORT_UDP,
+			  (struct policy_owner){ .cnt = 1, .flags = POLICY_OWNER_HERE, .apps = { 1 } });
 	for (unsigned udp = 0; udp < 2; udp++)
 		set_port(set, arg, udp ? IP_PROTO_UDP : IP_PROTO_TCP, PORT_GROUP,
 			 (struct policy_owner){ .cnt = 1, .flags = POLICY_OWNER_GROUP, .apps = { 4 } });

@@ -132,6 +132,32 @@ static void test_kernel_flow(void **state)
 	}
 }
 
+/* Under an address that is the host's a port says so itself: `addrs` is asked of all others, and of what has a tag. */
+static void test_here(void **state)
+{
+	const struct policy_dispatch_cfg cfg = { .mac = step_mac(MAC_HOST) };
+
+	(void)state;
+	for (unsigned i = 0; i < 6; i++) {
+		struct step_frame f = dispatch_steps[i & 1].frame; /* to a leased TCP port, IPv4 and IPv6 */
+		enum policy_reason expected = i < 2 ? POLICY_TO_PORT : POLICY_PASS_ADDR;
+		struct tables w;
+		struct policy_maps maps = tables_maps(&w);
+		struct policy_frame frame;
+		uint32_t app;
+		uint8_t *mem;
+
+		tables_init(&w);
+		((struct policy_table *)maps.addrs)->cnt = 0;
+		f.dst = i >= 4 ? ADDR_HOST2 : ADDR_HOST;
+		f.vlans[0] = i / 2 == 1 ? 6 : 0;
+		frame = frame_of(&f, &mem);
+		assert_int_equal(policy_dispatch(&maps, &frame, &cfg, &app), expected);
+		assert_int_equal(app, expected == POLICY_TO_PORT);
+		free(mem);
+	}
+}
+
 /* What an application has begun comes back to it. */
 static void test_connects(void **state)
 {
@@ -236,7 +262,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_dispatch), cmocka_unit_test(test_gate),   cmocka_unit_test(test_kernel_flow), cmocka_unit_test(test_connects),
-		cmocka_unit_test(test_cut_anywhere), cmocka_unit_test(test_spread), cmocka_unit_test(test_table),
+		cmocka_unit_test(test_here), cmocka_unit_test(test_cut_anywhere), cmocka_unit_test(test_spread), cmocka_unit_test(test_table),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
