@@ -10,7 +10,9 @@
 #include <sys/epoll.h>
 
 enum {
-	FRAME_BYTES = 4096,
+	FRAME_BYTES_SMALL = 2048,
+	FRAME_BYTES = 4096, /* a page: the largest in memory that is mapped in small ones */
+	FRAME_HEAD_BYTES = 256 + 14, /* what the kernel leaves free in front, and Ethernet's header */
 	FRAME_CNT = 2048, /* half for each direction */
 	/*
 	 * The kernel shows that it has given frames back before it shows that it has taken the entries that brought them: a ring
@@ -148,6 +150,12 @@ static uint32_t next_nr(struct interfaces *s)
 	return s->last_nr;
 }
 
+/* An MTU that grows later is not followed beyond what the frames take. */
+static uint32_t frame_bytes_for(uint32_t mtu)
+{
+	return mtu <= FRAME_BYTES_SMALL - FRAME_HEAD_BYTES ? FRAME_BYTES_SMALL : FRAME_BYTES;
+}
+
 static struct if_chan_record new_record(struct interfaces *s, const struct iface *i, const struct app *app)
 {
 	struct if_chan_record rec = {
@@ -156,7 +164,7 @@ static struct if_chan_record new_record(struct interfaces *s, const struct iface
 		.uid = app->uid,
 		.pid = app->pid,
 		.mtu = i->mtu,
-		.xsk = { .frame_bytes = FRAME_BYTES, .frame_cnt = FRAME_CNT, .rx_cnt = GIVING_CNT, .tx_cnt = TAKING_CNT,
+		.xsk = { .frame_bytes = frame_bytes_for(i->mtu), .frame_cnt = FRAME_CNT, .rx_cnt = GIVING_CNT, .tx_cnt = TAKING_CNT,
 			 .fill_cnt = TAKING_CNT, .comp_cnt = GIVING_CNT },
 	};
 
