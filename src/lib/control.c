@@ -62,7 +62,8 @@ static void control_channel(struct vj *vj, const struct ctl_msg *msg, const int 
 
 /* ---- interfaces */
 
-static void control_take_interface(struct vj *vj, uint32_t ifindex)
+/* Return: false: vjd has not answered in time */
+static bool control_take_interface(struct vj *vj, uint32_t ifindex)
 {
 	static const uint8_t no_key[16];
 	struct ctl_interface said;
@@ -73,17 +74,22 @@ static void control_take_interface(struct vj *vj, uint32_t ifindex)
 		lib_log(vj, LOG_WARNING, "interface %u: vjd gives no channel: %s", ifindex, strerror(-err));
 	else
 		link_open_interface(vj, &said, fds);
+	return err != -ETIMEDOUT;
 }
 
-/* What is refused is forgotten until it is offered again. */
+/* What is refused is forgotten until it is offered again; what was not answered is not. */
 static void control_take_offers(struct vj *vj)
 {
+	vj->offered.again = false;
 	for (unsigned i = 0; i < OFFERED_MAX && vj->ctl; i++) {
 		uint32_t ifindex = vj->offered.ifindex[i];
 
 		vj->offered.ifindex[i] = 0;
-		if (ifindex && !link_by_ifindex(vj, ifindex))
-			control_take_interface(vj, ifindex);
+		if (ifindex && !link_by_ifindex(vj, ifindex) && !control_take_interface(vj, ifindex)) {
+			vj->offered.ifindex[i] = ifindex;
+			vj->offered.again = true;
+			return;
+		}
 	}
 }
 
@@ -209,6 +215,8 @@ bool control_poll(struct vj *vj)
 	}
 	if (n < 0)
 		control_lost(vj, n);
+	else if (unlikely(vj->offered.again) && !ctl_client_is_owed(vj->ctl))
+		control_take_offers(vj);
 	return any;
 }
 

@@ -17,7 +17,7 @@
 #include <sys/un.h>
 
 /* vjd is trusted, but what it can make us store is bounded all the same */
-enum { EVENTS_MAX = 4096, BACKLOG_RETRY_MS = 5 };
+enum { EVENTS_MAX = 4096, BACKLOG_RETRY_MS = 5, INTERFACE_PATIENCE = 5 };
 
 struct event {
 	struct ctl_msg msg;
@@ -29,6 +29,7 @@ struct ctl_client {
 	int timeout_ms;
 	int dead;     /* negative errno of every later call; 0 while the connection is good */
 	uint32_t seq; /* of the last request */
+	uint32_t owed; /* replies that came too late to be waited for, or will */
 	bool fds_lost; /* its reply came without its descriptors: we may have no more */
 	struct event *events; /* arrived during calls: [event_first, event_cnt) */
 	unsigned event_first, event_cnt, event_room;
@@ -255,6 +256,7 @@ static void undo_late(struct ctl_client *client, const struct ctl_msg *msg,
 {
 	uint64_t now_ns = sys_clock_ns();
 
+	client->owed -= client->owed > 0;
 	if (msg->type == CTL_CONNECTED && fds[CTL_FD_AREA] >= 0) {
 		close_channel(client, msg->channel.id, VJ_CHANNEL_ERR_CLOSED, now_ns);
 	} else if (msg->type == CTL_LEASED) {
@@ -317,6 +319,7 @@ int ctl_client_call(struct ctl_client *client, struct ctl_msg *req, int req_fd,
 	if (r < 0 && r != -ENOTCONN)
 		return r;
 	r = await(client, req->seq, deadline_ns, ret_reply, ret_fds);
+	client->owed += r == -ETIMEDOUT;
 	if (r < 0)
 		return r;
 	if (ret_reply->type == CTL_REFUSED)
@@ -578,6 +581,11 @@ const char *ctl_client_path(const struct ctl_client *client)
 	return client->path;
 }
 
+bool ctl_client_is_owed(const struct ctl_client *client)
+{
+	return client->owed > 0;
+}
+
 void ctl_client_timeout_set(struct ctl_client *client, int timeout_ms)
 {
 	client->timeout_ms = timeout_ms;
@@ -711,11 +719,14 @@ int ctl_client_interface(struct ctl_client *client, uint32_t ifindex, const uint
 			 struct ctl_interface *ret_interface, int ret_fds[static CTL_FDS_MAX])
 {
 	struct ctl_msg reply, req = { .type = CTL_INTERFACE };
-	int r;
+	int r, timeout_ms = client->timeout_ms;
 
 	req.interface.ifindex = ifindex;
 	memcpy(req.interface.key, key, sizeof(req.interface.key));
+	/* vjd makes one after the other, and each takes tens of milliseconds: many may be before us */
+	client->timeout_ms = INTERFACE_PATIENCE * timeout_ms;
 	r = call_for(client, &req, -1, CTL_INTERFACE_OPEN, &reply, ret_fds);
+	client->timeout_ms = timeout_ms;
 	if (r == 0)
 		*ret_interface = reply.interface;
 	return r;

@@ -76,6 +76,9 @@ const char *ctl_client_path(const struct ctl_client *client);
 /** ctl_client_timeout_set() - How long each later call waits, in ms; > 0 */
 void ctl_client_timeout_set(struct ctl_client *client, int timeout_ms);
 
+/** ctl_client_is_owed() - Has a call ended with -ETIMEDOUT, and its reply has not come yet? */
+bool ctl_client_is_owed(const struct ctl_client *client);
+
 /**
  * ctl_client_call() - Send a request, wait for its reply
  * @req:       @seq is chosen here

@@ -103,6 +103,7 @@ enum { OFFERED_MAX = 16 };
 struct offered {
 	uint32_t ifindex[OFFERED_MAX]; /* 0: free slot */
 	bool wanted; /* this application has to do with the network: take whatever is offered */
+	bool again; /* vjd was too slow: to be asked once more when it has caught up */
 };
 
 /* Blocks of ephemeral ports leased from vjd. */
