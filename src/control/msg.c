@@ -142,7 +142,7 @@ static bool interface_ok(const struct ctl_msg *m)
 
 	if (!name_ok(i->name) || !zero(i->pad, sizeof(i->pad)) || !rings_ok(i) ||
 	    (i->flags & ~(uint32_t)(CTL_INTERFACE_GONE | CTL_INTERFACE_ZERO_COPY | CTL_INTERFACE_TC |
-				    CTL_INTERFACE_RULES)) != 0)
+				    CTL_INTERFACE_RULES | CTL_INTERFACE_POLLING)) != 0)
 		return false;
 	if (m->type == CTL_ATTACH || m->type == CTL_DETACH)
 		return i->name[0] != '\0' && (i->flags & ~(uint32_t)CTL_INTERFACE_TC) == 0;

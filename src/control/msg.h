@@ -23,7 +23,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { CTL_VERSION = 3, CTL_FDS_MAX = 4, CTL_NAME_MAX = 32 };
+enum { CTL_VERSION = 4, CTL_FDS_MAX = 5, CTL_NAME_MAX = 32 };
 
 /*
  * Column "from": CLIENT a request, DAEMON a reply (repeats the request's @seq), EVENT from the
@@ -55,7 +55,7 @@ enum { CTL_VERSION = 3, CTL_FDS_MAX = 4, CTL_NAME_MAX = 32 };
 	X(HOLD,          21, CLIENT, 0, 0, channel)    /* I hold an end of this channel, made by an earlier vjd */ \
 	X(HELD,          22, DAEMON, 0, 0, channel)    /* reply to HOLD: its number here */ \
 	X(INTERFACE,     23, CLIENT, 0, 0, interface)  /* my channel at this interface, please; @key: one that I hold, made by an earlier vjd */ \
-	X(INTERFACE_OPEN,24, DAEMON, 1, 4, interface)  /* reply to INTERFACE: all four, or the host table for one held */ \
+	X(INTERFACE_OPEN,24, DAEMON, 1, 5, interface)  /* reply to INTERFACE: all five, or the host table for one held */ \
 	X(INTERFACE_NEWS,25, EVENT,  0, 0, interface)  /* event: attached, changed, or no more (CTL_INTERFACE_GONE) */ \
 	X(RESOLVE,       26, CLIENT, 0, 0, neighbour)  /* have the kernel find this neighbour; no reply, see RESOLVED */ \
 	X(RESOLVED,      27, EVENT,  0, 0, neighbour)  /* event, after RESOLVE: the host table has it now, or it failed */ \
@@ -73,7 +73,8 @@ enum { CTL_VERSION = 3, CTL_FDS_MAX = 4, CTL_NAME_MAX = 32 };
 	X(PASS,          39, CLIENT, 1, 1, join)       /* give it this descriptor */ \
 	X(PASSED,        40, DAEMON, 0, 0, join)       /* reply to PASS */ \
 	X(HANDED,        41, EVENT,  1, 1, join)       /* event: an application of the same user gives you this descriptor */ \
-	X(OFFER,         42, CLIENT, 1, 1, connect)    /* give it to another owner of this endpoint; reply: PASSED */
+	X(OFFER,         42, CLIENT, 1, 1, connect)    /* give it to another owner of this endpoint; reply: PASSED */ \
+	X(POLLING,       43, CLIENT, 0, 0, interface)  /* I poll for my frames there (CTL_INTERFACE_POLLING), or no more; no reply */
 
 enum ctl_type {
 #define X(name, nr, from, fds_min, fds_max, body) CTL_##name = nr,
@@ -191,10 +192,11 @@ struct ctl_connect {
 enum { CTL_FD_AREA, CTL_FD_WAKE_PEER, CTL_FD_WAKE_ME, CTL_CHANNEL_FDS };
 
 /*
- * fds of INTERFACE_OPEN (1 or 4), in this order: the host table (control/host_table.h), the bound AF_XDP socket, the
- * memory of its frames, the map of its credits.
+ * fds of INTERFACE_OPEN (1 or 5), in this order: the host table (control/host_table.h), the bound AF_XDP socket, the
+ * memory of its frames, the map of its credits, a socket a read of which polls the device (without CTL_INTERFACE_POLLING: the
+ * host table once more, and it can't be polled).
  */
-enum { CTL_FD_HOST, CTL_FD_XSK, CTL_FD_UMEM, CTL_FD_CREDIT };
+enum { CTL_FD_HOST, CTL_FD_XSK, CTL_FD_UMEM, CTL_FD_CREDIT, CTL_FD_POLL };
 
 struct ctl_channel {
 	uint32_t id; /* same at both ends; 0 in HOLD */
@@ -224,6 +226,7 @@ enum {
 	CTL_INTERFACE_ZERO_COPY = 2, /* the device reads and writes the frames itself */
 	CTL_INTERFACE_TC = 4,	     /* frames come by a filter of tc, not by XDP; ATTACH: that is wanted */
 	CTL_INTERFACE_RULES = 8,     /* the host has rules of routing, or too many routes: ports are left to the kernel */
+	CTL_INTERFACE_POLLING = 16,  /* INTERFACE_OPEN: can be polled; POLLING: is; STATUS_INTERFACE: likewise */
 };
 
 /* An interface and, where it is an application's, its channel there. Requests: @ifindex or @name, and @key. */

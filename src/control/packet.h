@@ -14,7 +14,7 @@
 #include <sys/uio.h>
 
 /* The kernel may fill what CMSG_SPACE() rounds up: with an odd CTL_FDS_MAX this is one more */
-enum { CTL_PACKET_FDS_ROOM = CTL_FDS_MAX };
+enum { CTL_PACKET_FDS_ROOM = CTL_FDS_MAX + 1 };
 
 /* Points into itself: don't move it between init and use. */
 struct ctl_packet {

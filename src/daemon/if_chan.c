@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "daemon/if_chan.h"
 
+#include "daemon/if_poll.h"
 #include "daemon/netns.h"
+#include "daemon/offload.h"
 #include "daemon/spill.h"
 
 #include <bpf/bpf.h>
@@ -9,12 +11,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/ethtool.h>
-#include <linux/sockios.h>
 #include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -124,29 +124,20 @@ static void ip6_off(const char *name)
 	close(fd);
 }
 
-static int set_offload(int fd, const char *name, uint32_t cmd, bool on)
-{
-	struct ethtool_value value = { .cmd = cmd, .data = on };
-	struct ifreq ifr = { .ifr_data = (void *)&value };
-
-	memcpy(ifr.ifr_name, name, IF_NAMESIZE);
-	return ioctl(fd, SIOCETHTOOL, &ifr) == 0 ? 0 : -errno;
-}
-
 /*
  * Of the host end, which has to be up. With GRO a veth has a queue and a poll of its own for what comes from the application, in place
  * of a share of the processor's backlog, which one application could fill for all devices; a program in generic mode keeps it from
  * joining frames. And what the kernel sends into the pair has its checksum filled in, since nobody behind it would.
  */
-static int host_offloads(const char *name)
+static int host_offloads(uint32_t ifindex)
 {
 	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	int r = fd >= 0 ? 0 : -errno;
 
 	if (r == 0)
-		r = set_offload(fd, name, ETHTOOL_SGRO, true);
+		r = offload_set(fd, ifindex, ETHTOOL_SGRO, true);
 	if (r == 0)
-		r = set_offload(fd, name, ETHTOOL_STXCSUM, false);
+		r = offload_set(fd, ifindex, ETHTOOL_STXCSUM, false);
 	if (fd >= 0)
 		close(fd);
 	return r;
@@ -197,7 +188,7 @@ static int make_pair(struct if_place *place, struct if_chan *c)
 		r = rtnl_link_up(&place->here, c->host_ifindex);
 	if (r == 0)
 		r = rtnl_link_up(&place->there, c->rec.xsk.ifindex);
-	return r == 0 ? host_offloads(host) : r;
+	return r == 0 ? host_offloads(c->host_ifindex) : r;
 }
 
 /* ---- the socket */
@@ -218,6 +209,24 @@ static int make_there(void *arg)
 		r = xsk_make(t->params, &t->xsk);
 	}
 	return r;
+}
+
+/* Where it can't be had, frames come as ever. */
+static void make_poll(const struct if_place *place, struct if_chan *c)
+{
+	struct if_poll poll;
+
+	if (if_poll_open(place->netns_fd, c->host_ifindex, c->rec.xsk.ifindex, &poll) == 0) {
+		c->rec.napi_id = poll.napi_id;
+		c->poll_fd = poll.fd;
+	}
+}
+
+void if_chan_poll(const struct if_place *place, struct if_chan *c, bool on)
+{
+	if (c->rec.napi_id != 0 && c->polled != on &&
+	    if_poll_set(place->netns_fd, c->rec.napi_id, on ? IF_POLL_DEFER_NS : 0) == 0)
+		c->polled = on;
 }
 
 /* ---- together */
@@ -246,6 +255,8 @@ static int attach_programs(const struct if_place *place, const struct if_dispatc
 
 	cfg.xsk_fd = xsk_fd;
 	r = if_deliver_attach(&cfg);
+	if (r == 0 && c->rec.napi_id != 0)
+		r = if_poll_ready(place->netns_fd, c->rec.xsk.ifindex);
 	return r == 0 ? if_gate_attach(d, &cfg) : r;
 }
 
@@ -266,6 +277,7 @@ static struct if_chan *chan_new(const struct if_chan_record *rec)
 	c->rec = *rec;
 	c->rec.magic = IF_CHAN_MAGIC;
 	c->maps = (struct if_chan_maps){ -1, -1, -1 };
+	c->poll_fd = -1;
 	return c;
 }
 
@@ -279,6 +291,8 @@ int if_chan_make(struct if_place *place, const struct if_dispatch *d, const stru
 	if (c == NULL)
 		return -ENOMEM;
 	r = make_pair(place, c);
+	if (r == 0)
+		make_poll(place, c);
 	t.params = &c->rec.xsk;
 	if (r == 0)
 		r = netns_do(place->netns_fd, make_there, &t);
@@ -320,6 +334,9 @@ int if_chan_find(struct if_place *place, const struct if_chan_record *rec, struc
 		if_chan_remove(place, c);
 		return -ENOENT;
 	}
+	/* if its application polls, it says so again */
+	if (c->rec.napi_id != 0)
+		if_poll_set(place->netns_fd, c->rec.napi_id, 0);
 	*ret_chan = c;
 	return 0;
 }
@@ -342,6 +359,8 @@ int if_chan_follow(struct if_place *place, const struct if_dispatch *d, struct i
 
 void if_chan_close(struct if_chan *c)
 {
+	if (c->poll_fd >= 0)
+		close(c->poll_fd);
 	spill_free(c->spill);
 	if_chan_maps_close(&c->maps);
 	free(c);

@@ -39,9 +39,10 @@ struct if_chan_record {
 	struct xsk_params xsk; /* @ifindex: of the application's end */
 	uint8_t key[16];
 	uint32_t zero_copy; /* 1: the kernel has bound the socket so */
+	uint32_t napi_id; /* of the application's end; 0: the application can't poll it */
 };
 
-enum { IF_CHAN_MAGIC = 0x766a6332 }; /* "vjc2" */
+enum { IF_CHAN_MAGIC = 0x766a6333 }; /* "vjc3" */
 
 struct if_chan {
 	TAILQ_ENTRY(if_chan) entry;
@@ -49,6 +50,8 @@ struct if_chan {
 	uint32_t host_ifindex;
 	struct if_chan_maps maps;
 	struct spill *spill;
+	int poll_fd; /* if_poll.h; -1: handed out, or there is none */
+	bool polled; /* by the application */
 	struct app *app; /* NULL: made by an earlier vjd, and not stated yet */
 };
 
@@ -70,6 +73,9 @@ int if_chan_find(struct if_place *place, const struct if_chan_record *rec, struc
 /** if_chan_follow() - The interface has another MTU or address. Return: 0; negative errno: the devices can't have it, longer packets are lost */
 int if_chan_follow(struct if_place *place, const struct if_dispatch *d, struct if_chan *c, uint32_t mtu,
 		   const uint8_t mac[static 6]);
+
+/** if_chan_poll() - The application polls, or no more */
+void if_chan_poll(const struct if_place *place, struct if_chan *c, bool on);
 
 /** if_chan_remove() - Take it down: devices, programs, record */
 void if_chan_remove(struct if_place *place, struct if_chan *c);

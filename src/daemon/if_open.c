@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <unistd.h>
 
 enum {
 	FRAME_BYTES_SMALL = 2048,
@@ -47,6 +48,8 @@ void chan_describe(const struct iface *i, const struct if_chan *c, struct ctl_in
 	ret->memory_bytes = if_chan_memory_bytes(&c->rec);
 	if (c->rec.zero_copy)
 		ret->flags |= CTL_INTERFACE_ZERO_COPY;
+	if (c->polled)
+		ret->flags |= CTL_INTERFACE_POLLING;
 }
 
 /* ---- what the books say, in the maps */
@@ -172,20 +175,29 @@ static struct if_chan_record new_record(struct interfaces *s, const struct iface
 	return rec;
 }
 
-static int hand_out(const struct interfaces *s, const struct iface *i, const struct if_chan *c, uint32_t seq,
+static int hand_out(const struct interfaces *s, const struct iface *i, struct if_chan *c, uint32_t seq,
 		    const struct xsk *xsk)
 {
+	bool polls = c->poll_fd >= 0;
+	int r;
+
 	struct ctl_msg msg = { .type = CTL_INTERFACE_OPEN, .seq = seq };
 	int fds[] = {
 		[CTL_FD_HOST] = host_watch_table_fd(s->host),
 		[CTL_FD_XSK] = xsk->fd,
 		[CTL_FD_UMEM] = xsk->umem_fd,
 		[CTL_FD_CREDIT] = c->maps.credit,
+		[CTL_FD_POLL] = polls ? c->poll_fd : host_watch_table_fd(s->host),
 	};
 
 	chan_describe(i, c, &msg.interface);
+	msg.interface.flags |= polls ? CTL_INTERFACE_POLLING : 0;
 	memcpy(msg.interface.key, c->rec.key, sizeof(msg.interface.key));
-	return app_send(c->app, &msg, fds, xsk->fd >= 0 ? ARRAY_SIZE(fds) : 1);
+	r = app_send(c->app, &msg, fds, xsk->fd >= 0 ? ARRAY_SIZE(fds) : 1);
+	if (polls)
+		close(c->poll_fd);
+	c->poll_fd = -1;
+	return r;
 }
 
 static enum ctl_refusal open_new(struct interfaces *s, struct iface *i, struct app *app, uint32_t seq)
@@ -266,6 +278,16 @@ enum ctl_refusal interfaces_open_channel(struct app *app, uint32_t seq, const st
 	if (memcmp(req->key, no_key, sizeof(no_key)) != 0)
 		return open_held(s, i, app, seq, req->key);
 	return open_new(s, i, app, seq);
+}
+
+void interfaces_polling(struct app *app, const struct ctl_interface *req)
+{
+	struct interfaces *s = app->d->interfaces;
+	struct iface *i = s != NULL && s->ready ? iface_by_index(s, req->ifindex) : NULL;
+	struct if_chan *c = i != NULL ? chan_of(i, app) : NULL;
+
+	if (c != NULL)
+		if_chan_poll(&s->place, c, (req->flags & CTL_INTERFACE_POLLING) != 0);
 }
 
 void interfaces_app_gone(struct app *app)

@@ -56,6 +56,9 @@ enum ctl_refusal interfaces_detach(struct vjd *d, const char *name, struct ctl_i
  */
 enum ctl_refusal interfaces_open_channel(struct app *app, uint32_t seq, const struct ctl_interface *req);
 
+/** interfaces_polling() - Serve a POLLING */
+void interfaces_polling(struct app *app, const struct ctl_interface *req);
+
 /** interfaces_resolve() - Serve a RESOLVE */
 void interfaces_resolve(struct app *app, const struct ctl_neighbour *req);
 

@@ -317,6 +317,9 @@ static void serve(struct app *app, const struct ctl_msg *msg, const int *fds, un
 	case CTL_RESOLVE:
 		interfaces_resolve(app, &msg->neighbour);
 		return;
+	case CTL_POLLING:
+		interfaces_polling(app, &msg->interface);
+		return;
 	case CTL_ATTACH:
 		do_attach(app, msg);
 		return;
@@ -341,7 +344,7 @@ void request_handle(struct app *app, enum ctl_refusal verdict, const struct ctl_
 	}
 	discard(app, fds, fd_cnt);
 	/* nobody waits for a reply: what can't be done now is asked for again */
-	if (msg != NULL && verdict == CTL_REFUSAL_NONE && msg->type == CTL_RESOLVE && why != CTL_REFUSAL_NOT_WELCOME)
+	if (msg != NULL && verdict == CTL_REFUSAL_NONE && (msg->type == CTL_RESOLVE || msg->type == CTL_POLLING) && why != CTL_REFUSAL_NOT_WELCOME)
 		return;
 	app->d->malformed += why == CTL_REFUSAL_MALFORMED;
 	refuse(app, verdict == CTL_REFUSAL_NONE ? msg : NULL, why);

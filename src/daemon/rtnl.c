@@ -11,9 +11,9 @@
 
 enum { REQUEST_BYTES = 1024, ANSWER_BYTES = 32768 };
 
-int rtnl_open(struct rtnl *ret_rtnl)
+int rtnl_open_bus(int bus, struct rtnl *ret_rtnl)
 {
-	struct mnl_socket *sock = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
+	struct mnl_socket *sock = mnl_socket_open2(bus, SOCK_CLOEXEC);
 	int one = 1;
 
 	if (sock == NULL)
@@ -28,6 +28,11 @@ int rtnl_open(struct rtnl *ret_rtnl)
 	mnl_socket_setsockopt(sock, NETLINK_CAP_ACK, &one, sizeof(one));
 	*ret_rtnl = (struct rtnl){ .sock = sock };
 	return 0;
+}
+
+int rtnl_open(struct rtnl *ret_rtnl)
+{
+	return rtnl_open_bus(NETLINK_ROUTE, ret_rtnl);
 }
 
 void rtnl_close(struct rtnl *rtnl)

@@ -20,6 +20,9 @@ struct rtnl {
 /** rtnl_open() - In the network namespace of the calling thread. Return: 0; negative errno */
 int rtnl_open(struct rtnl *ret_rtnl);
 
+/** rtnl_open_bus() - The same for another kind of netlink: NETLINK_GENERIC */
+int rtnl_open_bus(int bus, struct rtnl *ret_rtnl);
+
 /** rtnl_close() - Also of one that is all zero */
 void rtnl_close(struct rtnl *rtnl);
 

@@ -37,10 +37,12 @@ struct afxdp {
 	struct mapping rings[XDP_RING_CNT];
 	struct mapping credit;
 	_Atomic uint32_t *posted; /* in `credit`; NULL: nobody wants to know */
-	const _Atomic uint32_t *fill_flags, *tx_consumer;
+	const _Atomic uint32_t *fill_flags, *tx_consumer, *rx_producer;
 	uint32_t tx_next; /* published up to here */
+	uint32_t rx_seen; /* *rx_producer after the last poll */
+	int poll_fd;
 	bool zero_copy;
-	uint64_t tx_calls;
+	uint64_t tx_calls, polls;
 };
 
 /* ---- the kernel's side of a publication ---------------------------------------------------------------------------- */
@@ -103,6 +105,20 @@ bool afxdp_flush(struct afxdp *x)
 		return false;
 	/* Of a device that is up, with all frames on their way, the first are back any moment. */
 	return tx_left(x) != 0 || vj_channel_tx_ready(x->ch);
+}
+
+uint32_t afxdp_poll(struct afxdp *x)
+{
+	uint32_t before = x->rx_seen;
+	uint8_t byte;
+
+	x->rx_seen = atomic_load_explicit(x->rx_producer, memory_order_relaxed);
+	if (x->poll_fd < 0 || x->rx_seen != before)
+		return 0;
+	x->polls++;
+	sys_recvfrom(x->poll_fd, &byte, sizeof(byte), MSG_DONTWAIT, NULL, NULL);
+	x->rx_seen = atomic_load_explicit(x->rx_producer, memory_order_relaxed);
+	return x->rx_seen - before;
 }
 
 /* ---- opening ------------------------------------------------------------------------------------------------------- */
@@ -187,6 +203,7 @@ static int map_rings(struct afxdp *x, const struct afxdp_params *p, struct chann
 	}
 	x->fill_flags = ring_word(&rings->fill, rings->fill.at.flags);
 	x->tx_consumer = ring_word(&rings->tx, rings->tx.at.consumer);
+	x->rx_producer = ring_word(&rings->rx, rings->rx.at.producer);
 	return 0;
 }
 
@@ -223,6 +240,7 @@ static int afxdp_init(struct afxdp *x, const struct afxdp_params *p)
 	int err;
 
 	x->fd = p->xsk_fd;
+	x->poll_fd = p->poll_fd;
 	err = read_mode(x);
 	if (err == 0)
 		err = map_rings(x, p, &rings);
@@ -295,6 +313,7 @@ int afxdp_stats(const struct afxdp *x, struct afxdp_stats *ret_stats)
 		.rx_invalid = st.rx_invalid_descs,
 		.tx_invalid = st.tx_invalid_descs,
 		.tx_calls = x->tx_calls,
+		.polls = x->polls,
 	};
 	return 0;
 }

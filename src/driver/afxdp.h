@@ -25,6 +25,7 @@ struct afxdp_params {
 	int xsk_fd;	/* bound AF_XDP socket; stays the caller's, must outlive the driver */
 	int umem_fd;	/* its memory, a sealed memfd; only used during afxdp_open() */
 	int credit_fd;	/* map with one word for deliver, only used during afxdp_open(); -1: nobody wants to know */
+	int poll_fd;	/* a socket a read of which runs the device's poll; stays the caller's, like @xsk_fd; -1: none */
 	uint32_t frame_bytes; /* 2048 or 4096 */
 	uint32_t frame_cnt; /* in all, a power of two, >= 4 */
 	/* Entries of the rings, powers of two. Why the latter two are longer: channel/attach.h */
@@ -39,6 +40,7 @@ struct afxdp_stats {
 	uint64_t rx_fill_empty; /* no free frame: with credits kept, never */
 	uint64_t rx_invalid, tx_invalid; /* descriptors that the kernel refused */
 	uint64_t tx_calls; /* system calls for sending */
+	uint64_t polls; /* and for polling */
 };
 
 /**
@@ -63,6 +65,13 @@ bool afxdp_is_zero_copy(const struct afxdp *xdp);
  * Return: true: it has all of them, and there are more to send in; or the device is down. false: not yet.
  */
 bool afxdp_flush(struct afxdp *xdp);
+
+/**
+ * afxdp_poll() - Run the device's poll, so that what waits in it comes into the ring; nothing if frames have come since the last time
+ * One system call. Only while the kernel leaves it to us (vjd's POLLING): else both would do it, in each other's way.
+ * Return: frames that it brought
+ */
+uint32_t afxdp_poll(struct afxdp *xdp);
 
 /** afxdp_stats() - One system call. Return: 0; -errno of getsockopt(2). */
 int afxdp_stats(const struct afxdp *xdp, struct afxdp_stats *ret_stats);

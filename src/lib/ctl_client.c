@@ -743,6 +743,17 @@ int ctl_client_resolve(struct ctl_client *client, uint32_t ifindex, const struct
 	return send_msg(client, &msg, -1, deadline(client));
 }
 
+int ctl_client_polling(struct ctl_client *client, uint32_t ifindex, bool on)
+{
+	struct ctl_msg msg = { .type = CTL_POLLING, .seq = next_seq(client) };
+
+	if (client->dead != 0)
+		return client->dead;
+	msg.interface.ifindex = ifindex;
+	msg.interface.flags = on ? CTL_INTERFACE_POLLING : 0;
+	return send_msg(client, &msg, -1, deadline(client));
+}
+
 int ctl_client_attach(struct ctl_client *client, const char *name, enum ctl_client_attach how,
 		      struct ctl_interface *ret_interface)
 {

@@ -21,6 +21,11 @@
 #define WAIT_NS UINT64_C(6000000000)	/* a frame, for its neighbour: vjd says by then that it does not answer */
 #define REASK_NS UINT64_C(1000000000)	/* have the same neighbour looked for, or at, not more often */
 
+/* How fast frames have to come to poll for them, and how long; a little slower, and it ends. */
+#define PACE_NS UINT64_C(1000000)
+#define POLL_REST_NS UINT64_C(12000)
+enum { PACE_FRAMES = 20, PACE_SLEEPS = 1, PACE_BEGINS = 8, PACE_ENDS = 2, POLL_MANY = 3 };
+
 enum {
 	HOP_CNT = 256,
 	WAITING_MAX = 64, /* frames; beyond it the oldest goes */
@@ -48,11 +53,21 @@ struct waiting {
 	uint8_t *data;
 };
 
+/* Does the program look all the time, and is there much to see? */
+struct pace {
+	uint64_t since_ns;
+	uint64_t frames, sleeps; /* until then */
+	uint64_t next_ns; /* don't poll before */
+	unsigned turns; /* so many in a row say the contrary of @on */
+	bool on;
+};
+
 struct iflink {
 	struct vj *vj;
 	struct afxdp *xdp;
 	struct ctl_interface said;
-	int xsk_fd;
+	int xsk_fd, poll_fd; /* the latter -1: can't be polled */
+	struct pace pace;
 	const struct host_table *table;
 	struct hop hops[HOP_CNT];
 	struct asked asked[HOP_CNT];
@@ -325,6 +340,45 @@ uint64_t iflink_table_seq(const struct iflink *ifl)
 	return host_table_seq(ifl->table);
 }
 
+/* ---- polling */
+
+static void tell_polling(struct iflink *ifl, bool on)
+{
+	if (!ifl->vj->ctl || ctl_client_polling(ifl->vj->ctl, ifl->said.ifindex, on) < 0)
+		return; /* in the next turn, then */
+	ifl->pace.on = on;
+	ifl->pace.turns = 0;
+}
+
+static void look_at_pace(struct iflink *ifl)
+{
+	struct pace *pace = &ifl->pace;
+	uint64_t passed_ns = ifl->vj->now_ns - pace->since_ns;
+	struct vj_channel_stats stats;
+	bool busy;
+
+	vj_channel_stats(afxdp_channel(ifl->xdp), &stats);
+	busy = (stats.rx_frames - pace->frames) * PACE_NS >= PACE_FRAMES * passed_ns &&
+	       (ifl->vj->sleeps - pace->sleeps) * PACE_NS <= PACE_SLEEPS * passed_ns;
+	pace->since_ns = ifl->vj->now_ns;
+	pace->frames = stats.rx_frames;
+	pace->sleeps = ifl->vj->sleeps;
+	pace->turns = busy != pace->on ? pace->turns + 1 : 0;
+	if (pace->turns >= (pace->on ? PACE_ENDS : PACE_BEGINS))
+		tell_polling(ifl, !pace->on);
+}
+
+void iflink_poll(struct iflink *ifl)
+{
+	if (ifl->poll_fd < 0)
+		return;
+	if (ifl->vj->now_ns - ifl->pace.since_ns >= PACE_NS)
+		look_at_pace(ifl);
+	/* what brings more than a few leaves the device to the sender for a while: that is cheaper for both */
+	if (ifl->pace.on && ifl->vj->now_ns >= ifl->pace.next_ns && afxdp_poll(ifl->xdp) >= POLL_MANY)
+		ifl->pace.next_ns = ifl->vj->now_ns + POLL_REST_NS;
+}
+
 /* ---- opening */
 
 int iflink_take_table(struct iflink *ifl, int fd)
@@ -346,6 +400,8 @@ int iflink_take_table(struct iflink *ifl, int fd)
 	memset(ifl->hops, 0, sizeof(ifl->hops)); /* its generations are others */
 	if (old)
 		munmap((void *)(uintptr_t)old, sizeof(*old));
+	if (ifl->pace.on)
+		tell_polling(ifl, true);
 	return 0;
 }
 
@@ -356,6 +412,7 @@ static int open_xdp(struct iflink *ifl, const int fds[static CTL_FDS_MAX])
 		.xsk_fd = fds[CTL_FD_XSK],
 		.umem_fd = fds[CTL_FD_UMEM],
 		.credit_fd = fds[CTL_FD_CREDIT],
+		.poll_fd = ifl->poll_fd,
 		.frame_bytes = said->frame_bytes,
 		.frame_cnt = said->frame_cnt,
 		.rx_cnt = said->rx_cnt,
@@ -376,6 +433,7 @@ int iflink_open(struct vj *vj, const struct ctl_interface *said, const int fds[s
 	if (ifl) {
 		ifl->vj = vj;
 		ifl->said = *said;
+		ifl->poll_fd = said->flags & CTL_INTERFACE_POLLING ? fds[CTL_FD_POLL] : -1;
 		err = open_xdp(ifl, fds);
 	}
 	own_fd_close(fds[CTL_FD_UMEM]);
@@ -383,10 +441,13 @@ int iflink_open(struct vj *vj, const struct ctl_interface *said, const int fds[s
 	if (err) {
 		own_fd_close(fds[CTL_FD_HOST]);
 		own_fd_close(fds[CTL_FD_XSK]);
+		own_fd_close(fds[CTL_FD_POLL]);
 		free(ifl);
 		return err;
 	}
 	ifl->xsk_fd = fds[CTL_FD_XSK];
+	if (ifl->poll_fd < 0)
+		own_fd_close(fds[CTL_FD_POLL]);
 	err = iflink_take_table(ifl, fds[CTL_FD_HOST]);
 	if (err) {
 		iflink_close(ifl);
@@ -404,6 +465,7 @@ void iflink_close(struct iflink *ifl)
 		drop_first(ifl);
 	afxdp_close(ifl->xdp);
 	own_fd_close(ifl->xsk_fd);
+	own_fd_close(ifl->poll_fd);
 	if (ifl->table)
 		munmap((void *)(uintptr_t)ifl->table, sizeof(*ifl->table));
 	free(ifl);
@@ -414,6 +476,7 @@ void iflink_forget(struct iflink *ifl)
 	if (!ifl)
 		return;
 	own_fd_close(ifl->xsk_fd);
+	own_fd_close(ifl->poll_fd);
 	free(ifl); /* what it points to is the parent's, and wasn't copied */
 }
 

@@ -74,6 +74,14 @@ struct iflink_unreachable {
 void iflink_resolved(struct iflink *ifl, const struct ctl_neighbour *said, const struct iflink_unreachable *tell);
 
 /**
+ * iflink_poll() - Before looking into the ring: have the kernel put in it what waits in the device, if that is ours to do
+ *
+ * It is while frames come fast and the program never sleeps: then it looks all the time anyway, and the processor of whoever sends
+ * has less to do for it. vjd is told when it begins and ends (POLLING).
+ */
+void iflink_poll(struct iflink *ifl);
+
+/**
  * iflink_flush() - Before sleep: have the kernel take what it hasn't yet, and drop what has waited too long
  * Return: may it be slept? false: the kernel takes or gives back frames in a moment, and doesn't say when.
  */

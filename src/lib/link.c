@@ -211,7 +211,7 @@ bool link_rx(struct vj_link *link)
 	if (link->raw)
 		return false;
 	if (unlikely(link->has_news))
-		total = link->kind->tell_news(link);
+		total = link->kind->before_rx(link);
 	do {
 		n = vj_channel_rx(link->ch, &bufs[0].buf, RX_BATCH);
 		if (!n)

@@ -12,8 +12,8 @@
 
 /* Bury, free and forget end the link's memory. */
 struct link_kind {
-	/* Only while @has_news: what the stack has to hear before the next frames. Return: how much it was */
-	unsigned (*tell_news)(struct vj_link *link);
+	/* Only while @has_news: what is to be done before the next frames are taken. Return: how much the stack was told */
+	unsigned (*before_rx)(struct vj_link *link);
 	/* Before sleep. false: something is to be done in a moment, and nobody will say so */
 	bool (*may_sleep)(struct vj_link *link);
 	/* As iflink_leads_to() */

@@ -30,14 +30,15 @@ static const struct link_ops link_interface_ops = {
 	.tx_get = link_tx_get, .tx_put = tx_put_addressed, .tx_unget = link_tx_unget, .rx_free = link_rx_free
 };
 
-/* ---- what the stack has to hear */
+/* ---- before frames are taken: what the stack has to hear */
 
 /* Of routes that carry less than the interface. */
-static VJ_COLD unsigned if_tell_news(struct vj_link *link)
+static unsigned if_before_rx(struct vj_link *link)
 {
 	const struct iflink_too_big *t;
 	unsigned cnt = 0;
 
+	iflink_poll(link->ifl);
 	/* what is sent meanwhile may be too big again, of another flow: no more than once round */
 	while (cnt < NEWS_MAX && (t = iflink_too_big(link->ifl)) != NULL) {
 		struct iflink_too_big one = *t;
@@ -209,7 +210,7 @@ static void if_free(struct vj_link *link)
 }
 
 static const struct link_kind link_interface_kind = {
-	.tell_news = if_tell_news,
+	.before_rx = if_before_rx,
 	.may_sleep = if_may_sleep,
 	.leads_to = if_leads_to,
 	.routes_seq = if_routes_seq,

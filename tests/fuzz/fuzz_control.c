@@ -41,6 +41,7 @@ static void check_client_msg(const struct ctl_msg *m, unsigned fd_cnt)
 		break;
 	case CTL_RESOLVE:
 	case CTL_INTERFACE:
+	case CTL_POLLING:
 		VJ_ASSERT(m->type == CTL_RESOLVE ? m->neighbour.ifindex != 0 : m->interface.ifindex != 0);
 		break;
 	case CTL_ATTACH:
@@ -79,7 +80,7 @@ static void check_daemon_msg(const struct ctl_msg *m, unsigned fd_cnt)
 
 static void check_packet(const uint8_t *data, size_t len, unsigned fd_cnt, enum ctl_from from)
 {
-	int fds[CTL_FDS_MAX] = { 3, 4, 5, 6 }, got[CTL_PACKET_FDS_ROOM];
+	int fds[CTL_FDS_MAX] = { 3, 4, 5, 6, 7 }, got[CTL_PACKET_FDS_ROOM];
 	struct ctl_msg m = { 0 }, ret;
 	struct ctl_packet p;
 	unsigned got_cnt;

@@ -252,9 +252,10 @@ static size_t step_message(struct player *p, const uint8_t *data, size_t len, bo
 	if (fd_cnt == 0)
 		close(fd);
 	verdict = ctl_check(&msg, sizeof(msg), fd_cnt, CTL_FROM_CLIENT, &checked);
-	/* a CHANNEL_CLOSE and a RESOLVE have no reply, but before HELLO they are refused like all else */
+	/* a CHANNEL_CLOSE, a RESOLVE and a POLLING have no reply, but before HELLO they are refused like all else */
 	if (verdict == CTL_REFUSAL_NONE &&
-	    ((msg.type != CTL_CHANNEL_CLOSE && msg.type != CTL_RESOLVE) || p->app.state == APP_STRANGER))
+	    ((msg.type != CTL_CHANNEL_CLOSE && msg.type != CTL_RESOLVE && msg.type != CTL_POLLING) ||
+	     p->app.state == APP_STRANGER))
 		p->asked_seq = msg.seq;
 	request_handle(&p->app, verdict, &checked, &fd, fd_cnt);
 	/* answered, to be answered, or hung up on */

@@ -316,6 +316,7 @@ struct afxdp_params iface_socket(uint32_t ifindex, uint32_t frame_bytes, uint32_
 		.xsk_fd = fd,
 		.umem_fd = mem_fd,
 		.credit_fd = -1,
+		.poll_fd = -1,
 		.frame_bytes = frame_bytes,
 		.frame_cnt = frame_cnt,
 		.rx_cnt = half,

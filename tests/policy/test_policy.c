@@ -152,7 +152,7 @@ static void test_here(void **state)
 		f.dst = i >= 4 ? ADDR_HOST2 : ADDR_HOST;
 		f.vlans[0] = i / 2 == 1 ? 6 : 0;
 		frame = frame_of(&f, &mem);
-		assert_int_equal(policy_dispatch(&maps, &frame, &cfg, &app), expected);
+		assert_int_equal(policy_dispatch(&maps, &frame, 0, &cfg, &app), expected);
 		assert_int_equal(app, expected == POLICY_TO_PORT);
 		free(mem);
 	}

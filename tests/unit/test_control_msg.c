@@ -60,8 +60,9 @@ static const struct sample samples[] = {
 	  CTL_FROM_CLIENT, 0 },
 	{ { .type = CTL_HELD, .seq = 9, .channel = { .id = 3, .end = 1, .proto = CTL_PROTO_TCP } }, CTL_FROM_DAEMON, 0 },
 	{ { .type = CTL_INTERFACE, .seq = 10, .interface = { .ifindex = 2, .key = { 1 } } }, CTL_FROM_CLIENT, 0 },
-	{ { .type = CTL_INTERFACE_OPEN, .seq = 10, .interface = INTERFACE }, CTL_FROM_DAEMON, 4 },
+	{ { .type = CTL_INTERFACE_OPEN, .seq = 10, .interface = INTERFACE }, CTL_FROM_DAEMON, 5 },
 	{ { .type = CTL_INTERFACE_NEWS, .interface = { .ifindex = 2, .flags = CTL_INTERFACE_GONE } }, CTL_FROM_DAEMON, 0 },
+	{ { .type = CTL_POLLING, .seq = 10, .interface = { .ifindex = 2, .flags = CTL_INTERFACE_POLLING } }, CTL_FROM_CLIENT, 0 },
 	{ { .type = CTL_RESOLVE, .seq = 11, .neighbour = { .ifindex = 2 } }, CTL_FROM_CLIENT, 0 },
 	{ { .type = CTL_RESOLVED, .neighbour = { .ifindex = 2, .failed = 1 } }, CTL_FROM_DAEMON, 0 },
 	{ { .type = CTL_ATTACH, .seq = 12, .interface = { .name = "eth0" } }, CTL_FROM_CLIENT, 0 },
@@ -286,13 +287,14 @@ static void fields_are_in_range(void **state)
 	SPOIL(CTL_HELD, 0, CTL_FROM_DAEMON, m.channel.id = 0);
 	SPOIL(CTL_WELCOME, 0, CTL_FROM_DAEMON, m.welcome.pad2 = 1);
 	SPOIL(CTL_INTERFACE, 0, CTL_FROM_CLIENT, m.interface.ifindex = 0);
-	SPOIL(CTL_INTERFACE, 0, CTL_FROM_CLIENT, m.interface.flags = 16);
+	SPOIL(CTL_INTERFACE, 0, CTL_FROM_CLIENT, m.interface.flags = 32);
+	SPOIL(CTL_POLLING, 0, CTL_FROM_CLIENT, m.interface.ifindex = 0);
 	SPOIL(CTL_INTERFACE, 0, CTL_FROM_CLIENT, m.interface.pad[3] = 1);
 	SPOIL(CTL_INTERFACE, 0, CTL_FROM_CLIENT, memset(m.interface.name, 'x', sizeof(m.interface.name)));
-	SPOIL(CTL_INTERFACE_OPEN, 4, CTL_FROM_DAEMON, m.interface.frame_bytes = 4095);
-	SPOIL(CTL_INTERFACE_OPEN, 4, CTL_FROM_DAEMON, m.interface.rx_cnt = 0);
-	SPOIL(CTL_INTERFACE_OPEN, 4, CTL_FROM_DAEMON, m.interface.comp_cnt = 3);
-	SPOIL(CTL_INTERFACE_OPEN, 4, CTL_FROM_DAEMON, m.interface.ifindex = 0);
+	SPOIL(CTL_INTERFACE_OPEN, 5, CTL_FROM_DAEMON, m.interface.frame_bytes = 4095);
+	SPOIL(CTL_INTERFACE_OPEN, 5, CTL_FROM_DAEMON, m.interface.rx_cnt = 0);
+	SPOIL(CTL_INTERFACE_OPEN, 5, CTL_FROM_DAEMON, m.interface.comp_cnt = 3);
+	SPOIL(CTL_INTERFACE_OPEN, 5, CTL_FROM_DAEMON, m.interface.ifindex = 0);
 	SPOIL(CTL_ATTACH, 0, CTL_FROM_CLIENT, m.interface.name[0] = '\0');
 	SPOIL(CTL_ATTACH, 0, CTL_FROM_CLIENT, m.interface.name[1] = '\n');
 	SPOIL(CTL_RESOLVE, 0, CTL_FROM_CLIENT, m.neighbour.ifindex = 0);

@@ -114,7 +114,7 @@ static void library_tells_both_versions(void **state)
 {
 	struct sockaddr_un sun = { .sun_family = AF_UNIX, .sun_path = "/tmp/vjd-test-future" };
 	int listen_fd = socket(AF_UNIX, SOCK_SEQPACKET, 0);
-	char why[CTL_CLIENT_WHY_BYTES];
+	char why[CTL_CLIENT_WHY_BYTES], versions[64];
 	struct ctl_client *c;
 	pid_t pid;
 
@@ -127,7 +127,8 @@ static void library_tells_both_versions(void **state)
 		if (pid == 0)
 			serve_refusal(listen_fd, i % 2);
 		assert_int_equal(ctl_client_open_why(sun.sun_path, "x", 0, &c, why), -EPROTO);
-		assert_non_null(strstr(why, "control version 3, vjd 9.8.7 version 77"));
+		snprintf(versions, sizeof(versions), "control version %d, vjd 9.8.7 version 77", CTL_VERSION);
+		assert_non_null(strstr(why, versions));
 		waitpid(pid, NULL, 0);
 	}
 	close(listen_fd);
