@@ -255,12 +255,16 @@ static void udp_accept(struct stack *s, uint32_t id, struct pkt *pkt, const stru
 	stack_event_add(s, ref_udp(id), STACK_EV_READABLE);
 }
 
+static struct ip_addr addr_at(const uint8_t *p)
+{
+	return ip_addr_from_v4((struct be32){ load_u32(p) });
+}
+
 bool udp_input_plain(struct stack *s, struct pkt *pkt)
 {
 	const uint8_t *ip = pkt->hdr + ETH_HDR_BYTES, *udp = ip + IP4_HDR_BYTES;
-	struct ip_addr dst = ip_addr_from_v4(*(const struct be32 *)(const void *)(ip + 16));
-	struct endpoint from = { .addr = ip_addr_from_v4(*(const struct be32 *)(const void *)(ip + 12)),
-				 .port = load_be16(udp) };
+	struct ip_addr dst = addr_at(ip + offsetof(struct ip4_hdr, dst));
+	struct endpoint from = { .addr = addr_at(ip + offsetof(struct ip4_hdr, src)), .port = load_be16(udp) };
 	uint32_t id = ports_find(&s->ports, PORT_UDP, &dst, load_be16(udp + 2));
 
 	if (unlikely(id == 0 || !udp_wants(udp_sock_at(s, id), &from)))
