@@ -47,7 +47,7 @@ help:
 	@echo 'make           build; leaves build/vj, build/vjd, build/libvj.so, build/libvj-preload.so'
 	@echo 'make demo      install missing packages, build, run redis over the kernel and over a channel'
 	@echo 'make check     install missing packages, build, run every test'
-	@echo 'make bench     build, run the benchmarks of README against the kernel; others: build/vj help bench'
+	@echo 'make bench     build, run every benchmark beside the kernel and others; writes docs/benchmarks'
 	@echo 'make fuzz      fuzz each decoder for FUZZ_SECONDS (default 60), with clang'
 	@echo 'make install   install under PREFIX (default /usr/local), honours DESTDIR'
 	@echo 'make setup     install missing packages only'
