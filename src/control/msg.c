@@ -66,7 +66,7 @@ static bool lease_ok(const struct ctl_msg *m)
 {
 	const struct ctl_lease *l = &m->lease;
 
-	if (l->pad != 0 || (l->flags & ~(uint32_t)(CTL_LEASE_REUSEPORT | CTL_LEASE_V6ONLY)) != 0)
+	if (l->pad != 0 || (l->flags & ~(uint32_t)(CTL_LEASE_REUSEPORT | CTL_LEASE_V6ONLY | CTL_LEASE_LOCAL)) != 0)
 		return false;
 	if (m->type == CTL_RELEASE)
 		return l->id != 0;

@@ -135,7 +135,11 @@ enum ctl_refusal {
 };
 
 enum { CTL_HELLO_OBSERVER = 1 };	/* hello.flags: status only; holds nothing, keeps no private vjd alive */
-enum { CTL_LEASE_REUSEPORT = 1, CTL_LEASE_V6ONLY = 2 }; /* lease.flags */
+enum { /* lease.flags */
+	CTL_LEASE_REUSEPORT = 1,
+	CTL_LEASE_V6ONLY = 2,
+	CTL_LEASE_LOCAL = 4, /* for programs of this host only: not dispatched at interfaces. Leased again without it, it is */
+};
 enum { CTL_PORTS_MAX = 1024 };		/* ports.cnt of a request */
 
 struct ctl_endpoint {

@@ -143,12 +143,11 @@ static int xdp_set(uint32_t ifindex, int prog_fd, int old_fd)
 	return bpf_xdp_attach((int)ifindex, prog_fd, how | XDP_FLAGS_DRV_MODE, &opts);
 }
 
-/* @ret_refused: it was the device that refused, and another hook may do */
+/* @ret_refused: the place is not to be had; else a failure is one of ours */
 static int xdp_attach(uint32_t ifindex, const char *dir, int prog_fd, int old_fd, bool *ret_refused)
 {
 	int r = pin_before(dir, PIN_XDP, prog_fd);
 
-	*ret_refused = false;
 	if (r < 0)
 		return r;
 	r = xdp_set(ifindex, prog_fd, old_fd);
@@ -270,18 +269,17 @@ static int to_tc(uint32_t ifindex, const char *pin_dir, int prog_fd)
 int if_hook_attach(uint32_t ifindex, const char *pin_dir, const struct if_hook_progs *progs, bool at_tc, enum if_hook *ret_hook)
 {
 	uint32_t id = xdp_there(ifindex);
-	bool refused = true;
-	int r = -EBUSY, old_fd = id != 0 ? pinned_with_id(pin_dir, PIN_XDP, id) : -1;
+	int r = 0, old_fd = id != 0 ? pinned_with_id(pin_dir, PIN_XDP, id) : -1;
 
 	at_tc |= (id != 0 && old_fd < 0) || is_ours(pin_dir, PIN_TC, tc_there(ifindex));
 	*ret_hook = IF_HOOK_XDP;
 	if (!at_tc)
-		r = xdp_attach(ifindex, pin_dir, progs->xdp_fd, old_fd, &refused);
+		r = xdp_attach(ifindex, pin_dir, progs->xdp_fd, old_fd, &at_tc);
 	if (old_fd >= 0)
 		close(old_fd);
-	if (!refused)
+	if (!at_tc)
 		return r;
-	/* not wanted, not to be had, or somebody was faster */
+	/* wanted, or the other place is not to be had, or somebody was faster there */
 	*ret_hook = IF_HOOK_TC;
 	return to_tc(ifindex, pin_dir, progs->tc_fd);
 }

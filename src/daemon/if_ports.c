@@ -151,7 +151,7 @@ static struct policy_owner owners(const struct if_ports *p, const struct lease_t
 	while (p->exact && (l = lease_next_at(leases, proto, at->port, l)) != NULL) {
 		uint32_t nr = l->key.netns == p->netns && covers(&l->key, &at->addr) ? chan_of(p, l->app) : 0;
 
-		if (nr == 0 || !policy_may_port(policy_of(p->policy, l->key.uid), at->port) || owner.cnt == POLICY_OWNER_APPS_MAX)
+		if (nr == 0 || (l->flags & CTL_LEASE_LOCAL) != 0 || !policy_may_port(policy_of(p->policy, l->key.uid), at->port) || owner.cnt == POLICY_OWNER_APPS_MAX)
 			continue;
 		owner.apps[owner.cnt++] = nr;
 		if (l->proof.reuseport)

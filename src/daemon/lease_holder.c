@@ -111,12 +111,24 @@ static void tell_of_sharing(const struct lease *fresh)
 		tell_peers(old->app, &msg);
 }
 
+/* The same of @app's, that was not to be at interfaces so far; NULL: there is none */
+static struct lease *to_be_widened(const struct app *app, const struct lease *fresh)
+{
+	struct lease *l;
+
+	TAILQ_FOREACH (l, &app->leases, of_app)
+		if (l->flags == (fresh->flags | CTL_LEASE_LOCAL) && l->flags != fresh->flags && l->key.proto == fresh->key.proto &&
+		    endpoint_eq(&l->key.local, &fresh->key.local) && l->proof.cookie == fresh->proof.cookie)
+			return l;
+	return NULL;
+}
+
 enum ctl_refusal lease_grant(struct app *app, const struct ctl_lease *req,
 			     const struct lease_proof *proof, struct ctl_lease *ret_lease)
 {
 	struct vjd *d = app->d;
 	enum ctl_refusal why = lease_may(app);
-	struct lease *lease;
+	struct lease *lease, *old;
 
 	if (why != CTL_REFUSAL_NONE)
 		return why;
@@ -124,6 +136,14 @@ enum ctl_refusal lease_grant(struct app *app, const struct ctl_lease *req,
 	if (lease == NULL)
 		return CTL_REFUSAL_RESOURCES;
 	fill(lease, app, req, proof);
+	old = to_be_widened(app, lease);
+	if (old != NULL) {
+		free(lease);
+		old->flags = req->flags;
+		interfaces_lease_changed(d, &old->key);
+		lease_describe(old, ret_lease);
+		return CTL_REFUSAL_NONE;
+	}
 	why = settle(d, lease);
 	if (why != CTL_REFUSAL_NONE) {
 		free(lease);

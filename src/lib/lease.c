@@ -7,6 +7,7 @@
  * one anyway) or made here.
  */
 #include "channel/sys.h"
+#include "lib/lease_scope.h"
 #include "lib/own_fd.h"
 #include "lib/priv.h"
 
@@ -15,7 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-_Static_assert((int)VJ_LISTEN_V6ONLY == (int)CTL_LEASE_V6ONLY && (int)VJ_LISTEN_REUSEPORT == (int)CTL_LEASE_REUSEPORT,
+_Static_assert((int)VJ_LISTEN_V6ONLY == (int)CTL_LEASE_V6ONLY && (int)VJ_LISTEN_REUSEPORT == (int)CTL_LEASE_REUSEPORT &&
+		       (int)LEASE_SCOPE_LOCAL == (int)CTL_LEASE_LOCAL,
 	       "listen flags become lease flags; see lease_flags()");
 
 static int lease_slot(struct vj *vj, struct lease **ret_slot)
@@ -95,7 +97,7 @@ int lease_take(struct vj *vj, uint8_t proto, const struct endpoint *local, unsig
 	struct lease *l;
 	int err;
 
-	if (flags & ~(unsigned)(VJ_LISTEN_V6ONLY | VJ_LISTEN_REUSEPORT))
+	if (flags & ~(unsigned)(VJ_LISTEN_V6ONLY | VJ_LISTEN_REUSEPORT | LEASE_SCOPE_LOCAL))
 		return -EINVAL;
 	err = lease_slot(vj, &l);
 	if (err)
@@ -118,11 +120,25 @@ int lease_take(struct vj *vj, uint8_t proto, const struct endpoint *local, unsig
 		l->proto = 0;
 		return err;
 	}
-	if (proto != CTL_PROTO_RAW && !ip_addr_is_loopback(&local->addr))
+	if (proto != CTL_PROTO_RAW && !ip_addr_is_loopback(&local->addr) && !(flags & LEASE_SCOPE_LOCAL))
 		control_want_interfaces(vj);
 	route_forget_all(vj); /* that nobody was there */
 	*ret_lease = l;
 	return 0;
+}
+
+int lease_scope_widen(struct vj *vj, struct vj_listener l)
+{
+	struct lease *lease = lease_by_obj(vj, CTL_PROTO_TCP, l.v);
+	int err;
+
+	if (!lease || !(lease->flags & CTL_LEASE_LOCAL))
+		return 0;
+	lease->flags &= ~(uint32_t)CTL_LEASE_LOCAL;
+	err = lease_ask(vj, lease);
+	if (!err && !ip_addr_is_loopback(&lease->local.addr))
+		control_want_interfaces(vj);
+	return err;
 }
 
 struct lease *lease_by_obj(const struct vj *vj, uint8_t proto, uint32_t obj_id)

@@ -9,6 +9,11 @@
  * that would wait for ever. Those that do wait hold the port together: vjd sees that all of them show the same socket, and
  * spreads clients over them.
  *
+ * At interfaces a listening socket is on trial first: its clients from beyond this host come through the kernel, until two of any were
+ * accepted with no fork() in between. A connection over an interface can't move to another process, and a server that forks for each would
+ * serve none of them. So such a server stays with the kernel there, and any other has its second or third client by a channel. No
+ * trial for what was inherited (the workers of a prefork server), nor for members of a SO_REUSEPORT group, which forking servers are not.
+ *
  * What is accepted from the kernel is a kernel socket and not looked at again. What is accepted
  * from a channel gets the number of a duplicate of one placeholder, which is cheaper than a socket
  * of its own.
@@ -16,6 +21,7 @@
 #include "sock/priv.h"
 
 #include "lib/deed.h"
+#include "lib/lease_scope.h"
 
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -61,10 +67,14 @@ static int channel_listen(int fd, struct sock *s)
 {
 	struct sockaddr_storage addr;
 	socklen_t len = sizeof(addr);
+	unsigned flags = sock_lease_flags(fd, s);
 	int err = ctx_get();
 
 	if (err)
 		return err;
+	s->on_trial = !s->copied && !(flags & VJ_LISTEN_REUSEPORT);
+	s->got_forks = 0;
+	flags |= s->on_trial ? LEASE_SCOPE_LOCAL : 0u;
 	err = sys_getsockname(fd, (struct sockaddr *)&addr, &len);
 	if (err)
 		return err;
@@ -75,7 +85,7 @@ static int channel_listen(int fd, struct sock *s)
 	s->lease_fd = OWN_FD_MAKE(sys_fcntl(fd, F_DUPFD_CLOEXEC, 0));
 	if (s->lease_fd < 0)
 		return s->lease_fd;
-	err = vj_listen(sock.vj, (struct sockaddr *)&addr, len, s->backlog, sock_lease_flags(fd, s), s->lease_fd,
+	err = vj_listen(sock.vj, (struct sockaddr *)&addr, len, s->backlog, flags, s->lease_fd,
 			(uint64_t)(uintptr_t)s, &s->listener);
 	if (err) {
 		own_fd_close(s->lease_fd);
@@ -344,18 +354,44 @@ static int accept_either(int fd, struct sock *s, struct sockaddr *addr, socklen_
 	return r;
 }
 
+/* Asked for one more. No fork since the last one: it serves them itself. */
+static VJ_COLD void trial_next(struct sock *s)
+{
+	if (!s->has_listener || !s->got_forks || !sock.vj)
+		return;
+	s->on_trial = s->got_forks != sock.forks + 1;
+	s->got_forks = 0;
+	if (!s->on_trial && lease_scope_widen(sock.vj, s->listener))
+		ctx_say("listen: no channel at interfaces");
+}
+
+/* One was accepted from the kernel, without the lock. */
+static VJ_COLD void trial_got(int fd)
+{
+	struct file *f = fd_peek(fd) ? file_enter(fd) : NULL;
+	struct sock *s = f && f->kind == FILE_SOCK ? sock_of(f) : NULL;
+
+	if (s && s->state == SOCK_LISTEN)
+		s->got_forks = sock.forks + 1;
+	if (f)
+		lock_leave();
+}
+
 static int accept_any(int fd, struct sock *s, struct sockaddr *addr, socklen_t *len, int flags)
 {
 	int err = s->has_listener || is_foreign() ? 0 : listener_wanted(fd, s);
 
 	if (err)
 		return err;
+	if (unlikely(s->on_trial) && !is_foreign())
+		trial_next(s);
 	return s->has_listener ? accept_either(fd, s, addr, len, flags) : ASK_KERNEL;
 }
 
 int sock_accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)
 {
 	struct file *f = fd_peek(fd) ? file_enter(fd) : NULL;
+	bool on_trial = false;
 	int r = ASK_KERNEL;
 
 	if (f) {
@@ -365,7 +401,12 @@ int sock_accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)
 			r = -EINVAL;
 		else if (s && s->state == SOCK_LISTEN && !(flags & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)))
 			r = accept_any(fd, s, addr, len, flags);
+		on_trial = s && s->state == SOCK_LISTEN && s->on_trial;
 		lock_leave();
 	}
-	return (int)ret_errno(r == ASK_KERNEL ? ker_accept4(fd, addr, len, flags) : r);
+	if (r == ASK_KERNEL)
+		r = ker_accept4(fd, addr, len, flags);
+	if (unlikely(on_trial) && r >= 0)
+		trial_got(fd);
+	return (int)ret_errno(r);
 }

@@ -75,6 +75,7 @@ static void fork_prepare(void)
 static void fork_parent(void)
 {
 	if (fork_locked) {
+		sock.forks++;
 		dgram_forked();
 		lock_drop();
 	}

@@ -138,6 +138,7 @@ struct sock {
 	bool has_listener;
 	bool kernel_only; /* LISTEN: there is no lease to be had */
 	bool copied;	  /* LISTEN: other processes may listen to it, too */
+	bool on_trial;	  /* LISTEN: not at interfaces yet, see accept.c */
 	bool bound;	    /* FRESH: bind() was called */
 	bool connect_async; /* connect() returned EINPROGRESS and has not been asked again */
 	uint8_t refusals;   /* CONNECTING: owners of the port that did not want it any more */
@@ -153,7 +154,8 @@ struct sock {
 		struct dgram *dgram;
 	};
 	uint32_t rcvlowat;	/* SO_RCVLOWAT; 0: 1 */
-	uint32_t backlog;	/* LISTEN, as the next three */
+	uint32_t backlog;	/* LISTEN, as the next four */
+	uint32_t got_forks;	/* `on_trial`: sock.forks + 1 when a connection was last accepted; 0: none was */
 	uint32_t offer_ms;	/* how long clients wait before they are offered to others */
 	uint64_t ready_ns;	/* since when somebody has waited; 0: nobody */
 	struct sock *next_copied; /* in sock.copied, if `has_listener` and `copied` */
@@ -283,6 +285,7 @@ struct sock_layer {
 	struct sock *copied; /* sockets that listen here and elsewhere */
 	bool orphaned; /* a shared connection was closed: when its descriptors are, away_closed() */
 	uint32_t lazy; /* sockets that want something to be done when they are waited for: to be leased, to be claimed */
+	uint32_t forks; /* of the program, so far */
 	uint64_t calls; /* of the program into ctx_process() */
 
 	struct sleeper *sleepers;

@@ -124,7 +124,9 @@ static void describe_tcp(const struct sock *s, struct report_sock *r)
 		break;
 	case SOCK_LISTEN:
 		r->way = s->has_listener ? REPORT_WAY_BOTH : REPORT_WAY_KERNEL;
-		if (!s->has_listener)
+		if (s->has_listener && s->on_trial)
+			r->why = REPORT_WHY_TRIAL;
+		else if (!s->has_listener)
 			r->why = s->kernel_only ? s->why : REPORT_WHY_NOT_ACCEPTING;
 		break;
 	default:

@@ -16,6 +16,7 @@ start http.log "${on_server[@]}" "$vj" run -- python3 -m http.server 7091 --bind
 start redis.log "${on_server[@]}" "$vj" run -- redis-server --port 7000 --bind 0.0.0.0 :: --protected-mode no --save '' --dir "$tmp"
 until_true has_lease 7091
 until_true has_lease 7000
+off_trial 7091 7000
 
 delivered() { # by channels of interface $1
 	"$vj" status --json | python3 -c '

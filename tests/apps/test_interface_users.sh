@@ -49,6 +49,11 @@ for n in $(seq $users); do
 		env VJ_SOCKET="$VJ_SOCKET" "$vj" run -- "$python" "$tmp/echo.py" $((7100 + n))
 	echoes[n]=${pids[-1]}
 done
+# the first client of each comes by the kernel: none of them is to fork before the second
+for n in $(seq $users); do
+	until_true has_lease $((7100 + n))
+done
+at_client "$python" "$tmp/ask.py" $users || fail "not everybody was answered by the right user, by the kernel"
 all_have_channels() {
 	[ "$("$vj" status | grep -c '^eth0 .*python3.* native ')" = $users ]
 }

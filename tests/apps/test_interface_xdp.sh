@@ -89,7 +89,8 @@ start redis.log "${on_server[@]}" "$vj" run -- redis-server --port 7000 --bind 0
 start echo.log "${on_server[@]}" "$vj" run -- python3 "$tmp/echo.py"
 until_true has_lease 7000
 until_true sh -c "\"$vj\" status | grep -q '^udp .*:7999 '"
-is_at tc || fail "status does not say tc: $("$vj" status)"
+off_trial 7000
+until_true is_at tc || fail "status does not say tc: $("$vj" status)"
 serves "behind a program that was there" foreign
 at_server "$vj" doctor eth0 >"$tmp/doctor" || true
 grep -q "^note  eth0 .*XDP program foreign_xdp (id $foreign_id) is there: it goes first" "$tmp/doctor" || fail "doctor: $(cat "$tmp/doctor")"

@@ -262,7 +262,7 @@ static void fields_are_in_range(void **state)
 	SPOIL(CTL_WELCOME, 0, CTL_FROM_DAEMON, m.welcome.app_id = 0);
 	SPOIL(CTL_WELCOME, 0, CTL_FROM_DAEMON, m.welcome.version++);
 	SPOIL(CTL_WELCOME, 0, CTL_FROM_DAEMON, m.welcome.private_mode = 2);
-	SPOIL(CTL_LEASE, 1, CTL_FROM_CLIENT, m.lease.flags = 4);
+	SPOIL(CTL_LEASE, 1, CTL_FROM_CLIENT, m.lease.flags = 8);
 	SPOIL(CTL_LEASE, 1, CTL_FROM_CLIENT, m.lease.id = 1);
 	SPOIL(CTL_LEASE, 1, CTL_FROM_CLIENT, m.lease.local.port = 0);
 	SPOIL(CTL_LEASE, 1, CTL_FROM_CLIENT, m.lease.local.proto = 1);
