@@ -23,6 +23,7 @@
 	X(PORTS, ports, dispatch)                \
 	X(BLOCKS, blocks, dispatch)              \
 	X(DEVS, devs, dispatch)                  \
+	X(FLOWS, flows, dispatch)                \
 	X(COUNTERS, counters, dispatch)          \
 	X(GATE_CFG, gate_cfg, gate)              \
 	X(GATE_COUNTERS, gate_counters, gate)    \

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* if_open.c - channels of applications: asked for, charged, put in the maps, taken down */
 #include "daemon/app.h"
+#include "daemon/if_reset.h"
 #include "daemon/if_state.h"
 #include "daemon/interfaces.h"
 #include "daemon/spill.h"
@@ -135,6 +136,7 @@ void chan_end(struct interfaces *s, struct iface *i, struct if_chan *c)
 		sync_app(s, i, app);
 	}
 	if_dispatch_forget(&i->dispatch, c->rec.nr, c->host_ifindex);
+	if_reset_peers(&i->dispatch, c->rec.nr);
 	epoll_ctl(s->epoll_fd, EPOLL_CTL_DEL, spill_fd(c->spill), NULL);
 	TAILQ_INSERT_TAIL(&s->doomed, c, entry);
 }
