@@ -60,6 +60,13 @@ static uint32_t backlog_of(int backlog)
 	return min_u32((uint32_t)backlog, 65534) + 1;
 }
 
+static bool is_of_host_only(const struct sockaddr_storage *a)
+{
+	if (a->ss_family == AF_INET6)
+		return IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)a)->sin6_addr);
+	return ntohl(((const struct sockaddr_in *)a)->sin_addr.s_addr) >> IN_CLASSA_NSHIFT == IN_LOOPBACKNET;
+}
+
 /*
  * Return: 0; -errno: the kernel listens alone.
  */
@@ -72,12 +79,12 @@ static int channel_listen(int fd, struct sock *s)
 
 	if (err)
 		return err;
-	s->on_trial = !s->copied && !(flags & VJ_LISTEN_REUSEPORT);
-	s->got_forks = 0;
-	flags |= s->on_trial ? LEASE_SCOPE_LOCAL : 0u;
 	err = sys_getsockname(fd, (struct sockaddr *)&addr, &len);
 	if (err)
 		return err;
+	s->on_trial = !s->copied && !(flags & VJ_LISTEN_REUSEPORT) && !is_of_host_only(&addr);
+	s->got_forks = 0;
+	flags |= s->on_trial ? LEASE_SCOPE_LOCAL : 0u;
 	/*
 	 * A duplicate that stays when the program closes or replaces its own: the library shows it
 	 * to vjd again.
