@@ -136,7 +136,8 @@ int lease_scope_widen(struct vj *vj, struct vj_listener l)
 		return 0;
 	lease->flags &= ~(uint32_t)CTL_LEASE_LOCAL;
 	err = lease_ask(vj, lease);
-	if (!err && !ip_addr_is_loopback(&lease->local.addr))
+	/* also if vjd is away: it says what it has to offer when it is back */
+	if (!ip_addr_is_loopback(&lease->local.addr))
 		control_want_interfaces(vj);
 	return err;
 }
