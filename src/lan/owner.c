@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "lan/owner.h"
+
+#include "lan/nd.h"
+
+void owner_init(struct owner *o)
+{
+	o->queue_first = o->queue_cnt = 0;
+	o->stats = (struct owner_stats){ .asked = 0 };
+}
+
+struct parp_endpoint owner_everything(const struct ip_addr *addr)
+{
+	return (struct parp_endpoint){ .addr = *addr, .port_lo = 0, .port_hi = UINT16_MAX, .proto = 0 };
+}
+
+static uint64_t remembered_until(const struct owner *o, uint64_t now_us)
+{
+	return now_us + o->lifetime_ms * US_PER_MS + OWNER_ON_THE_WAY_US;
+}
+
+/* In the encoding of the question, to who asked. */
+static struct parp_msg answer_to(const struct owner *o, const struct parp_msg *asked, uint8_t type)
+{
+	struct parp_msg msg = {
+		.eth_dst = asked->eth_src,
+		.encoding = asked->encoding,
+		.type = type,
+		.sender_mac = o->host->canonical,
+		.target_mac = asked->eth_src,
+		.sender = asked->target,
+		.target = asked->target,
+		.has = PARP_HAS_NONCE | PARP_HAS_LIFETIME | PARP_HAS_CANON_MAC,
+		.nonce = asked->nonce,
+		.canon_mac = o->host->canonical,
+		.ip6_src = o->host->link_local,
+		.ip6_dst = asked->ip6_src,
+	};
+
+	return msg;
+}
+
+static void answer(struct owner *o, const struct parp_msg *asked, const struct owner_range *range,
+		   const struct claim_slot *claim, uint64_t now_us)
+{
+	struct parp_msg msg = answer_to(o, asked, claim != NULL ? PARP_REPLY : PARP_NEG);
+
+	msg.sender.port_lo = range->lo;
+	msg.sender.port_hi = range->hi;
+	msg.lifetime_ms = OWNER_NEG_MS;
+	if (claim != NULL) {
+		msg.sender_mac = claim->mac;
+		msg.sender.gen = claims_gen(o->claims, claim);
+		msg.lifetime_ms = o->lifetime_ms;
+		claims_given(o->claims, &claim->mac, remembered_until(o, now_us));
+		o->stats.replies++;
+	} else {
+		o->stats.negs++;
+	}
+	lan_send(o->host, &msg);
+}
+
+void owner_rx(struct owner *o, const struct parp_msg *msg, uint64_t now_us)
+{
+	struct owner_range range = { .owner = 0, .lo = msg->target.port_lo, .hi = msg->target.port_lo };
+	const struct claim_slot *claim = NULL;
+	enum owner_has has;
+
+	if (msg->type != PARP_QUERY || parp_host_id_eq(&msg->host, &o->host->id))
+		return;
+	if (msg->encoding == PARP_ND && ip_addr_is_any(&o->host->link_local))
+		return;
+	has = o->ops->find(o->arg, &msg->target, &range);
+	if (has == OWNER_NOT_HERE)
+		return;
+	o->stats.asked++;
+	if (!lan_limit_take(&o->host->answers, now_us)) {
+		o->stats.limited++;
+		return;
+	}
+	if (has == OWNER_APPLICATION)
+		claim = claims_find(o->claims, range.owner);
+	answer(o, msg, &range, claim, now_us);
+}
+
+void owner_tell(struct owner *o, uint8_t type, const struct mac_addr *mac, const struct parp_endpoint *endpoint)
+{
+	uint32_t at = (o->queue_first + o->queue_cnt) % OWNER_QUEUE_MAX;
+
+	if (o->queue_cnt == OWNER_QUEUE_MAX) {
+		o->stats.dropped++;
+		return;
+	}
+	o->queue[at] = (struct owner_word){ .type = type, .mac = *mac, .endpoint = *endpoint };
+	o->queue_cnt++;
+}
+
+/* It has waited: is it still so? What is told after a port has left its application is what nobody takes back any more. */
+static bool is_true(const struct owner *o, const struct owner_word *w)
+{
+	struct owner_range range = { .lo = w->endpoint.port_lo, .hi = w->endpoint.port_lo };
+	const struct claim_slot *claim;
+
+	if (o->ops->find(o->arg, &w->endpoint, &range) != OWNER_APPLICATION || range.lo > w->endpoint.port_lo ||
+	    range.hi < w->endpoint.port_hi)
+		return false;
+	claim = claims_find(o->claims, range.owner);
+	return claim != NULL && mac_addr_eq(&claim->mac, &w->mac);
+}
+
+static void tell(struct owner *o, const struct owner_word *w)
+{
+	const struct claim_slot *claim = claims_by_mac(o->claims, &w->mac);
+	struct parp_msg msg = {
+		.eth_dst = lan_broadcast(),
+		.encoding = o->host->encoding,
+		.type = w->type,
+		.sender_mac = w->mac,
+		.sender = w->endpoint,
+		.target.addr = ip_addr_any_v4(),
+	};
+
+	if (claim != NULL)
+		msg.sender.gen = claims_gen(o->claims, claim);
+	if (w->type == PARP_ANNOUNCE) {
+		msg.has = PARP_HAS_LIFETIME;
+		msg.lifetime_ms = o->lifetime_ms;
+	}
+	if (!lan_nd_address(o->host, &msg, &w->endpoint.addr, true))
+		return;
+	if (w->type == PARP_ANNOUNCE)
+		o->stats.announced++;
+	else
+		o->stats.released++;
+	lan_send(o->host, &msg);
+}
+
+void owner_run(struct owner *o, uint64_t now_us)
+{
+	while (o->queue_cnt > 0 && lan_limit_at(&o->host->own) <= now_us) {
+		struct owner_word w = o->queue[o->queue_first];
+
+		o->queue_first = (o->queue_first + 1) % OWNER_QUEUE_MAX;
+		o->queue_cnt--;
+		if (w.type == PARP_ANNOUNCE && !is_true(o, &w))
+			continue;
+		if (w.type == PARP_ANNOUNCE)
+			claims_given(o->claims, &w.mac, remembered_until(o, now_us));
+		lan_limit_take(&o->host->own, now_us);
+		tell(o, &w);
+	}
+}
+
+uint64_t owner_deadline_us(const struct owner *o)
+{
+	return o->queue_cnt > 0 ? lan_limit_at(&o->host->own) : TIME_NEVER;
+}

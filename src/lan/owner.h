@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * owner.h - tells the LAN which of our applications has which ports (docs/parp.md 5)
+ *
+ * Whose a port is isn't kept here but asked for, so that no answer is older than the books. What is to be told unasked waits in
+ * a queue for the limit; when that is full, the rest is not told: it is only sooner known.
+ */
+#ifndef VJ_LAN_OWNER_H
+#define VJ_LAN_OWNER_H
+
+#include "lan/claim.h"
+
+enum owner_has {
+	OWNER_NOT_HERE,	   /* no address of ours on this LAN: no answer */
+	OWNER_CANONICAL,   /* the canonical MAC is right */
+	OWNER_APPLICATION, /* one application has it */
+};
+
+/* What is said of ports @lo to @hi; @owner as in claims_take(). */
+struct owner_range {
+	uint32_t owner;
+	uint16_t lo, hi;
+};
+
+struct owner_ops {
+	/* @ret: for OWNER_APPLICATION, around the one port asked for; for OWNER_CANONICAL @lo and @hi are that port already */
+	enum owner_has (*find)(void *arg, const struct parp_endpoint *asked, struct owner_range *ret);
+};
+
+enum { OWNER_QUEUE_MAX = 256 };
+
+struct owner_word {
+	uint8_t type; /* PARP_ANNOUNCE, PARP_RELEASE */
+	struct mac_addr mac;
+	struct parp_endpoint endpoint;
+};
+
+struct owner_stats {
+	uint64_t asked, replies, negs, limited, announced, released, dropped;
+};
+
+struct owner {
+	struct lan_host *host;
+	struct claims *claims;
+	const struct owner_ops *ops;
+	void *arg;
+	uint32_t lifetime_ms; /* of what we say */
+
+	struct owner_word queue[OWNER_QUEUE_MAX];
+	uint32_t queue_first, queue_cnt;
+	struct owner_stats stats;
+};
+
+/* How long a NEG lasts: dispatch by port is always right, so asking again is not urgent. */
+enum { OWNER_NEG_MS = 10000, OWNER_LIFETIME_MS = 60000, OWNER_LIFETIME_MIN_MS = 1000, OWNER_LIFETIME_MAX_MS = 600000 };
+
+#define OWNER_ON_THE_WAY_US US_PER_SEC /* so long may what we say take until it is heard */
+
+/** owner_init() - Fields from @host to @lifetime_ms are set already */
+void owner_init(struct owner *o);
+
+/** owner_rx() - A QUERY of somebody else */
+void owner_rx(struct owner *o, const struct parp_msg *msg, uint64_t now_us);
+
+/** owner_tell() - ANNOUNCE or RELEASE (@type) that @mac has, or has no longer, @endpoint. Told later, by owner_run() */
+void owner_tell(struct owner *o, uint8_t type, const struct mac_addr *mac, const struct parp_endpoint *endpoint);
+
+/** owner_everything() - All ports of @addr, as a RELEASE has them */
+struct parp_endpoint owner_everything(const struct ip_addr *addr);
+
+/** owner_run() - Tell what waits */
+void owner_run(struct owner *o, uint64_t now_us);
+
+/** owner_deadline_us() - When owner_run() is wanted next */
+uint64_t owner_deadline_us(const struct owner *o);
+
+#endif
