@@ -142,10 +142,14 @@ static bool draw_new(const struct claims *c, struct mac_addr *ret)
 	return false;
 }
 
-/* In @s, which is in no hash chain. Return: false: nothing is left to draw */
-static bool begin(struct claims *c, struct claim_slot *s, uint64_t now_us)
+static uint64_t first_probe_us(const struct claims *c, uint64_t now_us)
 {
-	uint64_t from_us = now_us;
+	return now_us + lan_jitter(c->host, c->timing->probe_wait_us);
+}
+
+/* In @s, which is in no hash chain. Return: false: nothing is left to draw */
+static bool begin(struct claims *c, struct claim_slot *s, uint64_t first_us, uint64_t now_us)
+{
 
 	if (!draw_new(c, &s->mac)) {
 		c->exhausted_us = now_us + EXHAUSTED_US;
@@ -153,14 +157,14 @@ static bool begin(struct claims *c, struct claim_slot *s, uint64_t now_us)
 	}
 	/* RFC 5227 2.1.1: whoever meets nothing but objections must not flood the LAN with probes */
 	if (s->objections >= CLAIM_MAX_CONFLICTS) {
-		from_us += CLAIM_RATE_LIMIT_US;
+		first_us += CLAIM_RATE_LIMIT_US;
 		c->stats.limited++;
 	}
 	hash_in(c, s);
 	set_state(c, s, CLAIM_WAIT, now_us);
 	s->number = ++c->last_number;
 	s->given_us = s->defended_us = 0;
-	set_due(c, s, from_us + lan_jitter(c->host, c->timing->probe_wait_us));
+	set_due(c, s, first_us);
 	return true;
 }
 
@@ -173,7 +177,7 @@ static void draw_again(struct claims *c, struct claim_slot *s, uint64_t now_us)
 	if (s->objections < CLAIM_MAX_CONFLICTS)
 		s->objections++;
 	hash_out(c, s);
-	if (!begin(c, s, now_us)) {
+	if (!begin(c, s, first_probe_us(c, now_us), now_us)) {
 		/* all of them are ours: forgotten, to be asked for again */
 		hash_in(c, s);
 		slot_put(c, s, now_us);
@@ -183,15 +187,18 @@ static void draw_again(struct claims *c, struct claim_slot *s, uint64_t now_us)
 		c->ops->ended(c->arg, &mac);
 }
 
+/* All at the same time, so that all are named in one message. */
 static void fill_pool(struct claims *c, uint64_t now_us)
 {
+	uint64_t first_us = c->pool_cnt < c->pool_want ? first_probe_us(c, now_us) : 0;
+
 	while (c->pool_cnt < c->pool_want && now_us >= c->exhausted_us) {
 		struct claim_slot *s = slot_get(c);
 
 		if (s == NULL)
 			return;
 		s->owner = 0;
-		if (!begin(c, s, now_us)) {
+		if (!begin(c, s, first_us, now_us)) {
 			s->next = c->free;
 			c->free = (uint32_t)(s - c->slots);
 			return;
@@ -222,11 +229,14 @@ static struct parp_msg message(const struct claims *c, uint8_t type)
 /* Sent together by all that wait for it, as far as they fit; or not at all yet. */
 static bool say_due(struct claims *c, enum claim_state state, uint8_t type, uint64_t now_us)
 {
+	uint64_t apart_us = c->timing->probe_min_us;
 	struct parp_msg msg;
 
 	if (!lan_limit_take(&c->host->own, now_us))
 		return false;
 	msg = message(c, type);
+	/* one pause for all: what was said together stays together */
+	apart_us += lan_jitter(c->host, c->timing->probe_max_us - c->timing->probe_min_us);
 	for (uint32_t i = 0; i < c->slot_cnt && msg.mac_cnt < PARP_MACS_MAX; i++) {
 		struct claim_slot *s = &c->slots[i];
 
@@ -235,8 +245,7 @@ static bool say_due(struct claims *c, enum claim_state state, uint8_t type, uint
 		msg.macs[msg.mac_cnt++] = s->mac;
 		s->sent++;
 		if (state == CLAIM_PROBE)
-			s->due_us = now_us + c->timing->probe_min_us +
-				    lan_jitter(c->host, c->timing->probe_max_us - c->timing->probe_min_us);
+			s->due_us = now_us + apart_us;
 		else
 			s->due_us = now_us + c->timing->announce_interval_us;
 		if (state == CLAIM_PROBE && s->sent == CLAIM_PROBE_NUM)
@@ -467,7 +476,7 @@ int claims_take(struct claims *c, uint32_t owner, uint64_t now_us)
 	if (s == NULL)
 		return -ENOSPC;
 	s->owner = owner;
-	if (begin(c, s, now_us))
+	if (begin(c, s, first_probe_us(c, now_us), now_us))
 		return 0;
 	s->owner = 0;
 	s->next = c->free;
