@@ -10,6 +10,7 @@
 #include "bpf/shared_maps.h"
 #include "policy/dispatch.h"
 
+#include <linux/if_packet.h>
 #include <linux/pkt_cls.h>
 
 BPF_MAP(dispatch_cfg, BPF_MAP_TYPE_ARRAY, 1, uint32_t, struct policy_dispatch_cfg, 0);
@@ -19,6 +20,17 @@ BPF_MAP(frags, BPF_MAP_TYPE_LRU_HASH, POLICY_FRAGS_MAX, struct policy_frag, uint
 /* What tc's headers have to be in the packet's linear part for: all but long chains of IPv6 extension headers, which are the kernel's then. */
 enum { TC_HEADERS = 256 };
 
+/* To an address of ours that no application has any more? The kernel takes nothing but what is for the interface's own. */
+VJ_INLINE bool is_orphan(const struct eth_hdr *eth, const void *end, const struct policy_dispatch_cfg *cfg)
+{
+	struct policy_mac key = { 0 };
+
+	if ((const void *)(eth + 1) > end)
+		return false;
+	key.mac = eth->dst;
+	return !mac_addr_eq(&key.mac, &cfg->mac) && bpf_map_lookup_elem(&macs, &key);
+}
+
 SEC("xdp")
 int vj_dispatch(struct xdp_md *ctx)
 {
@@ -27,6 +39,7 @@ int vj_dispatch(struct xdp_md *ctx)
 	const struct policy_maps maps = { SHARED_MAPS, .kernel = ctx, .macs = &macs, .frags = &frags };
 	enum policy_reason reason;
 	uint32_t zero = 0, app;
+	struct eth_hdr *eth;
 
 	cfg = bpf_map_lookup_elem(&dispatch_cfg, &zero);
 	if (!cfg)
@@ -35,6 +48,9 @@ int vj_dispatch(struct xdp_md *ctx)
 	count(reason);
 	if (reason == POLICY_DROP_MAC)
 		return XDP_DROP;
+	eth = (struct eth_hdr *)(uintptr_t)ctx->data;
+	if (!app && is_orphan(eth, (const void *)(uintptr_t)ctx->data_end, cfg))
+		eth->dst = cfg->mac;
 	/* An application that has just gone: the kernel answers as for any closed port. */
 	return app ? (int)bpf_redirect_map(&devs, app, XDP_PASS) : XDP_PASS;
 }
@@ -64,6 +80,8 @@ int vj_dispatch_tc(struct __sk_buff *skb)
 	count(reason);
 	if (reason == POLICY_DROP_MAC)
 		return TC_ACT_SHOT;
+	if (!app && is_orphan((const struct eth_hdr *)frame.data, frame.end, cfg))
+		bpf_skb_change_type(skb, PACKET_HOST);
 	ifindex = app ? bpf_map_lookup_elem(&devs, &app) : NULL;
 	return ifindex ? (int)bpf_redirect(*ifindex, 0) : TC_ACT_UNSPEC;
 }

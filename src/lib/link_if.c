@@ -90,6 +90,7 @@ static int join_stack(struct vj_link *link)
 		.mtu = interface_mtu(link, said->mtu),
 		.rx_hold_max = said->frame_cnt / 4, /* half of those to receive in */
 		.rx_frames = said->frame_cnt / 2,
+		.flags = LINK_ANY_MAC, /* dispatch knows the interface's and the application's own */
 	};
 
 	memcpy(cfg.mac, said->mac, 6);

@@ -52,6 +52,7 @@ struct policy_view {
 	bool icmp_error;
 	bool extra; /* IPv4 options or IPv6 extension headers */
 	bool syn; /* of TCP: SYN and not ACK; false in an ICMP error */
+	bool syn_ack; /* likewise: both */
 };
 
 struct policy_eth {
@@ -316,6 +317,7 @@ VJ_INLINE enum policy_ip policy_ip(const struct policy_frame *f, const struct po
 		if (!flags)
 			return POLICY_IP_BAD;
 		v->syn = (*flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
+		v->syn_ack = (*flags & (TCP_SYN | TCP_ACK)) == (TCP_SYN | TCP_ACK);
 	}
 	return POLICY_IP_OK;
 }

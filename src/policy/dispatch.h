@@ -100,16 +100,20 @@ VJ_INLINE enum policy_reason policy_dispatch(const struct policy_maps *m, const 
 		eth.vlan = eth.vlan ? vlan << 16 | eth.vlan : vlan;
 	if (eth.type != ETH_TYPE_IP4 && eth.type != ETH_TYPE_IP6)
 		return POLICY_PASS_TYPE;
-	if (mac_addr_eq(&eth.dst, &cfg->mac))
-		return policy_late(m, f, &eth, cfg->hash_seed, ret_app);
-	if (mac_addr_is_multicast(&eth.dst))
-		return POLICY_PASS_GROUP;
-	key.mac = eth.dst;
-	app = policy_map_find(m->macs, &key);
-	if (!app || !policy_alive(m, *app))
-		return policy_other_mac(m, f, &eth);
-	*ret_app = *app;
-	return POLICY_TO_MAC;
+	if (!mac_addr_eq(&eth.dst, &cfg->mac)) {
+		if (mac_addr_is_multicast(&eth.dst))
+			return POLICY_PASS_GROUP;
+		key.mac = eth.dst;
+		app = policy_map_find(m->macs, &key);
+		if (!app)
+			return policy_other_mac(m, f, &eth);
+		if (policy_alive(m, *app)) {
+			*ret_app = *app;
+			return POLICY_TO_MAC;
+		}
+		/* in quarantine, or its application has just died: whose is the port now? */
+	}
+	return policy_late(m, f, &eth, cfg->hash_seed, ret_app);
 }
 
 #endif

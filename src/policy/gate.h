@@ -64,6 +64,12 @@ VJ_INLINE enum policy_reason policy_gate_ip(const struct policy_maps *m, const s
 			return POLICY_GATE_SRC_ADDR;
 		if (v.frag != POLICY_FRAG_LATER && !policy_may_send_from(m, &flow, cfg->app))
 			return POLICY_GATE_SRC_PORT;
+		/*
+		 * The SYN came to the application's own MAC, where dispatch writes nothing down: from here on the flow is known
+		 * by port as well, for when that address is no more.
+		 */
+		if (v.syn_ack)
+			policy_map_set(m->flows, &flow, &cfg->app);
 	}
 	/* It begins a flow: what comes back is found by one look-up. */
 	if (v.syn)

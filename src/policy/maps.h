@@ -8,7 +8,7 @@
  * map             of        type       key → value                             who writes
  * ──────────────  ────────  ─────────  ──────────────────────────────────────  ─────────────────────
  * dispatch_cfg    dispatch  array[1]   0 → struct policy_dispatch_cfg          vjd
- * macs            dispatch  hash       struct policy_mac → app                 vjd
+ * macs            dispatch  hash       struct policy_mac → app; 0: in quarantine, look at ports vjd
  * addrs           shared    hash       struct policy_addr → uint32_t 1         vjd
  * ports           shared    hash       struct policy_port → struct policy_owner vjd
  * blocks          shared    array      policy_block_idx() → app                vjd

@@ -63,7 +63,7 @@ static bool eth_accept(struct stack *s, const struct pkt *pkt, struct eth_view *
 		stack_drop(s, err == WIRE_SHORT ? STACK_DROP_ETH_SHORT : STACK_DROP_ETH_TYPE);
 		return false;
 	}
-	if (unlikely(!mac_addr_eq(&ret_eth->hdr->dst, &pkt->link->mac))) {
+	if (unlikely(!mac_addr_eq(&ret_eth->hdr->dst, &pkt->link->mac) && (pkt->link->flags & LINK_ANY_MAC) == 0)) {
 		stack_drop(s, STACK_DROP_ETH_DST);
 		return false;
 	}

@@ -153,6 +153,7 @@ struct link_ops {
 enum link_flags {
 	LINK_NO_CSUM = 1,  /* checksums are neither computed nor checked */
 	LINK_NO_LOSS = 2,  /* a full ring is back-pressure (tx_get fails), never loss */
+	LINK_ANY_MAC = 4,  /* whose frames are ours was decided before: they may be for an address we don't know of */
 };
 
 struct link_config {

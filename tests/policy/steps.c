@@ -54,6 +54,7 @@ struct mac_addr step_mac(enum step_mac mac)
 		[MAC_APP] = { { 0x02, 0, 0, 0, 0, 2 } },
 		[MAC_OTHER] = { { 0x52, 0x54, 0, 0, 0, 9 } },
 		[MAC_GROUP] = { { 0x01, 0, 0x5e, 0, 0, 1 } },
+		[MAC_QUARANTINE] = { { 0x02, 0, 0, 0, 0, 3 } },
 	};
 
 	return macs[mac];
@@ -219,6 +220,8 @@ void step_setup(step_set_fn *set, void *arg)
 		set(arg, "devs", &app, &one);
 	app = 2;
 	set(arg, "macs", &(struct policy_mac){ .mac = step_mac(MAC_APP) }, &app);
+	app = 0;
+	set(arg, "macs", &(struct policy_mac){ .mac = step_mac(MAC_QUARANTINE) }, &app);
 	set_port(set, arg, IP_PROTO_TCP, PORT_TCP, owned_by(1));
 	set_port(set, arg, IP_PROTO_UDP, PORT_UDP, owned_by(2));
 	for (unsigned v6 = 0; v6 < 2; v6++)
@@ -293,6 +296,10 @@ const struct step dispatch_steps[] = {
 
 	{ "application's MAC", TCP(PORT_NONE, .dst_mac = MAC_APP, .dst = ADDR_OTHER), POLICY_TO_MAC, 2 },
 	{ "application's MAC, headers that don't parse", TCP(0, .dst_mac = MAC_APP, .first_byte = 0x41), POLICY_TO_MAC, 2 },
+	{ "MAC in quarantine: by port", TCP(PORT_TCP, .dst_mac = MAC_QUARANTINE), POLICY_TO_PORT, 1 },
+	{ "MAC in quarantine: by port, 6", UDP(PORT_UDP, .v6 = true, .dst_mac = MAC_QUARANTINE), POLICY_TO_PORT, 1 },
+	{ "MAC in quarantine, nobody's port", TCP(PORT_NONE, .dst_mac = MAC_QUARANTINE), POLICY_PASS_PORT, 0 },
+	{ "MAC in quarantine, not this host", TCP(PORT_TCP, .dst_mac = MAC_QUARANTINE, .dst = ADDR_OTHER), POLICY_PASS_ADDR, 0 },
 	{ "other MAC", TCP(PORT_TCP, .dst_mac = MAC_OTHER), POLICY_PASS_MAC, 0 },
 	{ "group", UDP(PORT_UDP, .dst_mac = MAC_GROUP), POLICY_PASS_GROUP, 0 },
 	{ "ARP", TCP(0, .eth_type = ETH_TYPE_ARP), POLICY_PASS_TYPE, 0 },

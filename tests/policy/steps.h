@@ -12,7 +12,8 @@
 
 enum { STEP_FRAME_MAX = 2048, STEP_MTU = 1500, STEP_SEED = 7 };
 
-enum step_mac { MAC_HOST, MAC_APP, MAC_OTHER, MAC_GROUP }; /* MAC_APP: that of application 2 */
+/* MAC_APP: that of application 2. MAC_QUARANTINE: nobody's any more, but still ours */
+enum step_mac { MAC_HOST, MAC_APP, MAC_OTHER, MAC_GROUP, MAC_QUARANTINE };
 
 /* Last byte of an address. Of the host's, the third is one only on VLAN 5, the fourth only on VLAN 5 inside 6. */
 enum step_addr { ADDR_HOST = 1, ADDR_HOST2 = 2, ADDR_VLAN = 3, ADDR_QINQ = 4, ADDR_PEER = 100, ADDR_OTHER = 200 };

@@ -185,6 +185,40 @@ static void test_connects(void **state)
 	free(mem);
 }
 
+/* What it has accepted, too, though the SYN came to its own MAC: known when the listener and that address are no more. */
+static void test_accepts(void **state)
+{
+	struct policy_dispatch_cfg cfg = { .mac = step_mac(MAC_HOST) };
+	struct policy_gate_cfg gate = { .app = 1, .mtu = STEP_MTU, .mac = step_mac(MAC_HOST) };
+
+	(void)state;
+	for (unsigned v6 = 0; v6 < 2; v6++) {
+		struct step_frame in = dispatch_steps[v6].frame, out = in; /* to a leased TCP port, no SYN */
+		struct tables w;
+		struct policy_maps maps = tables_maps(&w);
+		struct policy_frame frame;
+		uint32_t app;
+		uint8_t *mem;
+
+		tables_init(&w);
+		out.src = in.dst;
+		out.dst = in.src;
+		out.src_port = in.dst_port;
+		out.dst_port = in.src_port;
+		out.flags = TCP_SYN | TCP_ACK;
+		out.src_mac = MAC_HOST;
+		out.dst_mac = MAC_OTHER;
+		frame = frame_of(&out, &mem);
+		assert_int_equal(policy_gate(&maps, &frame, &gate, &app), POLICY_SENT);
+		free(mem);
+		step_apply(CHANGE_LISTENER_CLOSED, tables_set, &w);
+		frame = frame_of(&in, &mem);
+		assert_int_equal(policy_dispatch(&maps, &frame, 0, &cfg, &app), POLICY_TO_FLOW);
+		assert_int_equal(app, 1);
+		free(mem);
+	}
+}
+
 /* Every frame of the lists, cut at every length: no byte behind the end is read (under the sanitizer, that is seen). */
 static void test_cut_anywhere(void **state)
 {
@@ -262,7 +296,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_dispatch), cmocka_unit_test(test_gate),   cmocka_unit_test(test_kernel_flow), cmocka_unit_test(test_connects),
-		cmocka_unit_test(test_here), cmocka_unit_test(test_cut_anywhere), cmocka_unit_test(test_spread), cmocka_unit_test(test_table),
+		cmocka_unit_test(test_accepts),	 cmocka_unit_test(test_here), cmocka_unit_test(test_cut_anywhere), cmocka_unit_test(test_spread), cmocka_unit_test(test_table),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
