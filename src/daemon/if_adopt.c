@@ -35,6 +35,7 @@ static void adopt_chan(void *arg, const struct if_chan_record *rec)
 	}
 	if (if_chan_find(&s->place, rec, &c) < 0) {
 		if_dispatch_forget(&i->dispatch, rec->nr, 0);
+		if_lan_chan_end(i->lan, rec->nr);
 		return;
 	}
 	TAILQ_INSERT_TAIL(&i->chans, c, entry);
@@ -84,5 +85,6 @@ void adopt_end(struct interfaces *s)
 				chan_end(s, i, c);
 		}
 		if_ports_sweep(&p, &s->d->leases);
+		if_lan_sweep(i->lan);
 	}
 }

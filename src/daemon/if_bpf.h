@@ -19,6 +19,7 @@
 /* Maps of dispatch and gate that vjd writes or reads, by name: enum constant, name, program. */
 #define IF_MAPS(X)                               \
 	X(DISPATCH_CFG, dispatch_cfg, dispatch)  \
+	X(MACS, macs, dispatch)                  \
 	X(ADDRS, addrs, dispatch)                \
 	X(PORTS, ports, dispatch)                \
 	X(BLOCKS, blocks, dispatch)              \

@@ -37,6 +37,7 @@ struct if_chan *chan_of(const struct iface *i, const struct app *app)
 void chan_describe(const struct iface *i, const struct if_chan *c, struct ctl_interface *ret)
 {
 	const struct xsk_params *x = &c->rec.xsk;
+	struct mac_addr mac;
 
 	iface_describe(i, ret);
 	ret->app_id = c->app != NULL ? c->app->id : 0;
@@ -47,6 +48,8 @@ void chan_describe(const struct iface *i, const struct if_chan *c, struct ctl_in
 	ret->fill_cnt = x->fill_cnt;
 	ret->comp_cnt = x->comp_cnt;
 	ret->memory_bytes = if_chan_memory_bytes(&c->rec);
+	if (if_lan_mac(i->lan, c->rec.nr, &mac))
+		memcpy(ret->app_mac, mac.bytes, sizeof(ret->app_mac));
 	if (c->rec.zero_copy)
 		ret->flags |= CTL_INTERFACE_ZERO_COPY;
 	if (c->polled)
@@ -130,6 +133,7 @@ void chan_end(struct interfaces *s, struct iface *i, struct if_chan *c)
 
 	log_info(s->d->cfg.log, "%s: channel %u ends", i->name, c->rec.nr);
 	TAILQ_REMOVE(&i->chans, c, entry);
+	if_lan_chan_end(i->lan, c->rec.nr);
 	if (app != NULL) {
 		charge(app, c, true);
 		c->app = NULL;
@@ -146,6 +150,7 @@ static void chan_join(struct interfaces *s, struct iface *i, struct if_chan *c, 
 	c->app = app;
 	charge(app, c, false);
 	sync_app(s, i, app);
+	if_lan_chan_begin(i->lan, c->rec.nr, c->rec.uid);
 }
 
 static uint32_t next_nr(struct interfaces *s)

@@ -2,6 +2,7 @@
 #include "daemon/if_ports.h"
 
 #include "daemon/app.h"
+#include "daemon/if_lan.h"
 
 #include <bpf/bpf.h>
 #include <string.h>
@@ -163,11 +164,21 @@ static struct policy_owner owners(const struct if_ports *p, const struct lease_t
 	return owner;
 }
 
+/* What the map says of a lease of this very key. */
+static struct policy_owner leased(const struct if_ports *p, const struct policy_port *key)
+{
+	struct policy_owner owner;
+
+	if (bpf_map_lookup_elem(map_of(p, IF_MAP_PORTS), key, &owner) != 0 || owner.flags & POLICY_OWNER_REPEATED)
+		owner = (struct policy_owner){ .cnt = 0 };
+	return owner;
+}
+
 static void sync_port(const struct if_ports *p, const struct lease_table *leases, uint8_t proto,
 		      const struct endpoint *at)
 {
 	const struct policy_port key = { .addr = at->addr, .port = be16(at->port), .proto = proto };
-	const struct policy_owner owner = owners(p, leases, proto, at);
+	const struct policy_owner owner = owners(p, leases, proto, at), was = leased(p, &key);
 
 	if (ip_addr_is_any(&at->addr)) {
 		set_owner(p, &key, &owner);
@@ -175,6 +186,7 @@ static void sync_port(const struct if_ports *p, const struct lease_table *leases
 	} else {
 		set_exact(p, &key, &owner);
 	}
+	if_lan_port_changed(p->lan, &key, &was, &owner);
 }
 
 void if_ports_sync_lease(const struct if_ports *p, const struct lease_table *leases, const struct lease_key *key)

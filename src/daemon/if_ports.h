@@ -17,6 +17,7 @@
 struct if_ports {
 	const struct if_dispatch *dispatch;
 	const struct if_chan_list *chans;
+	struct if_lan *lan; /* hears of every change */
 	const struct policy_conf *policy;
 	uint64_t netns; /* cookie of the interface's namespace: leases of others don't count */
 	bool exact;	/* the host table says all of how the kernel routes; else no lease counts, the kernel serves */

@@ -6,6 +6,7 @@
 #include "daemon/host_watch.h"
 #include "daemon/if_bpf.h"
 #include "daemon/if_chan.h"
+#include "daemon/if_lan.h"
 #include "daemon/if_ports.h"
 #include "daemon/vjd.h"
 
@@ -20,6 +21,7 @@ struct iface {
 	char name[16];
 	struct if_dispatch dispatch;
 	struct if_chan_list chans;
+	struct if_lan *lan; /* NULL: applications have no addresses of their own here */
 };
 
 /* A neighbour that an application has asked for, and has not been told of yet. */
@@ -44,6 +46,7 @@ struct interfaces {
 	bool inexact; /* see struct if_ports; the last that was said of it */
 	uint32_t last_nr;
 	uint64_t adopt_until_ns; /* 0: nothing to be found again */
+	uint8_t lan_tag; /* its address: what epoll says of an interface's @lan */
 	bool reserve_again; /* blocks have been given back: the kernel may have them */
 };
 

@@ -40,7 +40,11 @@ static bool is_exact(const struct interfaces *s)
 struct if_ports iface_ports(const struct interfaces *s, const struct iface *i)
 {
 	return (struct if_ports){
-		.dispatch = &i->dispatch, .chans = &i->chans, .policy = s->d->policy, .netns = s->d->cfg.netns,
+		.dispatch = &i->dispatch,
+		.chans = &i->chans,
+		.lan = i->lan,
+		.policy = s->d->policy,
+		.netns = s->d->cfg.netns,
 		.exact = is_exact(s),
 	};
 }
@@ -140,11 +144,13 @@ static void follow(struct interfaces *s, struct iface *i, const struct host_inte
 
 	follow_hook(s, i);
 	if_ports_sync_addrs(&p, host_watch_image(s->host), i->ifindex);
+	if_lan_follow(i->lan);
 	if (memcmp(i->mac, now->mac, sizeof(i->mac)) == 0 && i->mtu == now->mtu)
 		return;
 	memcpy(i->mac, now->mac, sizeof(i->mac));
 	i->mtu = now->mtu;
 	if_dispatch_set_mac(&i->dispatch, i->mac);
+	if_lan_follow(i->lan);
 	TAILQ_FOREACH (c, &i->chans, entry)
 		if (if_chan_follow(&s->place, &i->dispatch, c, i->mtu, i->mac) < 0)
 			log_error(s->d->cfg.log, "%s: channel %u can't have the MTU %u", i->name, c->rec.nr, i->mtu);
@@ -299,6 +305,18 @@ static int iface_new(struct interfaces *s, const struct host_interface *from, bo
 	return 0;
 }
 
+/* Without it the interface serves all the same. */
+static void lan_begin(struct interfaces *s, struct iface *i)
+{
+	struct epoll_event e = { .events = EPOLLIN, .data.ptr = &s->lan_tag };
+	int r = s->d->cfg.lan.off ? 0 : if_lan_new(s, i, &i->lan);
+
+	if (r < 0)
+		log_error(s->d->cfg.log, "%s: applications get no MAC addresses: %s", i->name, strerror(-r));
+	if (i->lan != NULL)
+		epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, if_lan_fd(i->lan), &e);
+}
+
 static int attach(struct interfaces *s, const char *name, bool at_tc, struct iface **ret_iface)
 {
 	const struct host_interface *from;
@@ -321,6 +339,7 @@ static int attach(struct interfaces *s, const char *name, bool at_tc, struct ifa
 		return r;
 	p = iface_ports(s, *ret_iface);
 	if_ports_sync_addrs(&p, host_watch_image(s->host), from->ifindex);
+	lan_begin(s, *ret_iface);
 	host_watch_attach(s->host, from->ifindex, true);
 	iface_record(s, *ret_iface, true);
 	return 0;
@@ -357,6 +376,7 @@ static void iface_end(struct interfaces *s, struct iface *i)
 	tell_all(s, i, CTL_INTERFACE_GONE);
 	while ((c = TAILQ_FIRST(&i->chans)) != NULL)
 		chan_end(s, i, c);
+	if_lan_free(i->lan, false);
 	TAILQ_REMOVE(&s->ifaces, i, entry);
 	if_dispatch_remove(&i->dispatch);
 	host_watch_attach(s->host, i->ifindex, false);
@@ -409,12 +429,15 @@ void interfaces_run(struct vjd *d)
 		return;
 	n = epoll_wait(s->epoll_fd, events, EVENTS_PER_RUN, 0);
 	for (int k = 0; k < n; k++)
-		if (events[k].data.ptr != NULL)
+		if (events[k].data.ptr != NULL && events[k].data.ptr != &s->lan_tag)
 			spill_run(((struct if_chan *)events[k].data.ptr)->spill, d->now_ns);
 	TAILQ_FOREACH (i, &s->ifaces, entry)
 		TAILQ_FOREACH (c, &i->chans, entry)
 			if (spill_deadline_ns(c->spill) <= d->now_ns)
 				spill_run(c->spill, d->now_ns);
+	TAILQ_FOREACH (i, &s->ifaces, entry)
+		if (i->lan != NULL)
+			if_lan_run(i->lan, d->now_ns);
 	resolve_expire(s);
 	host_watch_run(s->host, d->now_ns);
 	remove_one_doomed(s);
@@ -439,9 +462,12 @@ uint64_t interfaces_deadline_ns(const struct vjd *d)
 	deadline_ns = min_u64(host_watch_deadline_ns(s->host), resolve_expire(s));
 	if (s->adopt_until_ns != 0)
 		deadline_ns = min_u64(deadline_ns, s->adopt_until_ns);
-	TAILQ_FOREACH (i, &s->ifaces, entry)
+	TAILQ_FOREACH (i, &s->ifaces, entry) {
+		if (i->lan != NULL)
+			deadline_ns = min_u64(deadline_ns, if_lan_deadline_ns(i->lan));
 		TAILQ_FOREACH (c, &i->chans, entry)
 			deadline_ns = min_u64(deadline_ns, spill_deadline_ns(c->spill));
+	}
 	return deadline_ns;
 }
 
@@ -498,6 +524,7 @@ static void let_serve_on(struct interfaces *s)
 			TAILQ_REMOVE(&i->chans, c, entry);
 			if_chan_close(c);
 		}
+		if_lan_free(i->lan, true);
 		if_dispatch_close(&i->dispatch);
 		free(i);
 	}

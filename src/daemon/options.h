@@ -12,12 +12,12 @@
 
 struct options {
 	uint64_t is_private, foreground, verbose, help, version; /* 0 or 1 */
-	const char *socket, *log, *attach, *policy; /* NULL: not given */
+	const char *socket, *log, *attach, *policy, *parp, *mac_timing; /* NULL: not given */
 	uint64_t idle_exit_s, first_exit_s;			 /* OPTION_UNSET: not given */
 	uint64_t ready_fd;					 /* OPTION_UNSET: not given */
 	uint64_t memory_max_mib;				 /* OPTION_UNSET: not given */
 	uint64_t apps_max, leases_max, channels_max, rate_max;
-	uint64_t frame_bytes, frame_cnt;
+	uint64_t frame_bytes, frame_cnt, mac_pool;
 };
 
 #define OPTION_UNSET UINT64_MAX
@@ -32,6 +32,12 @@ struct options {
 	  "offer channels at these interfaces, as vj attach does") \
 	X("policy",       policy,         TEXT,   "FILE",    0,             0,     0, \
 	  "what users may have at interfaces (default: /etc/vjchan/policy.conf, if it is there)") \
+	X("parp",         parp,           TEXT,   "HOW",     0,             0,     0, \
+	  "MAC addresses for applications: e1 (default), e2 (frames of a type of their own), off") \
+	X("mac-timing",   mac_timing,     TEXT,   "HOW",     0,             0,     0, \
+	  "of their claims: fast (default), rfc (RFC 5227, twenty times as slow)") \
+	X("mac-pool",     mac_pool,       NUMBER, "N",       4,             0,     256, \
+	  "addresses claimed ahead at each interface") \
 	X("foreground",   foreground,     FLAG,   NULL,      0,             0,     1, \
 	  "with --private: stay in the foreground, log to standard error") \
 	X("verbose",      verbose,        FLAG,   NULL,      0,             0,     1, \

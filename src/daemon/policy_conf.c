@@ -91,6 +91,16 @@ static const char *take_memory(struct policy_rule *rule, char *size)
 	return NULL;
 }
 
+static const char *take_macs(struct policy_rule *rule, char *number)
+{
+	unsigned long value;
+
+	if (!is_number(number, UINT32_MAX, &value))
+		return "macs is a number";
+	rule->macs_max = (uint32_t)value;
+	return NULL;
+}
+
 static const struct keyword {
 	const char *name;
 	const char *(*take)(struct policy_rule *rule, char *word);
@@ -98,6 +108,7 @@ static const struct keyword {
 	{ "interfaces", take_interfaces },
 	{ "ports", take_ports },
 	{ "memory", take_memory },
+	{ "macs", take_macs },
 };
 
 /* ---- lines */
@@ -125,7 +136,7 @@ static const char *take_line(struct policy_rule *rule, char *line, uid_of_fn *ui
 	unsigned said = 0, bit;
 	const char *why;
 
-	*rule = (struct policy_rule){ .all_ports = true, .all_interfaces = true };
+	*rule = (struct policy_rule){ .all_ports = true, .all_interfaces = true, .macs_max = UINT32_MAX };
 	if (strcmp(word, "user") != 0)
 		return "a line begins with 'user'";
 	word = strtok_r(NULL, blanks, &save);
@@ -136,7 +147,7 @@ static const char *take_line(struct policy_rule *rule, char *line, uid_of_fn *ui
 		while (k < keywords + ARRAY_SIZE(keywords) && strcmp(k->name, word) != 0)
 			k++;
 		if (k == keywords + ARRAY_SIZE(keywords))
-			return "unknown word; there are interfaces, ports and memory";
+			return "unknown word; there are interfaces, ports, memory and macs";
 		/* of "ports 80 ports none" nobody could say what it allows */
 		bit = 1u << (k - keywords);
 		if ((said & bit) != 0)
@@ -231,7 +242,9 @@ int policy_conf_load(const char *path, struct policy_conf *ret_conf, char ret_wh
 
 const struct policy_rule *policy_of(const struct policy_conf *conf, uint32_t uid)
 {
-	static const struct policy_rule everything = { .everybody = true, .all_ports = true, .all_interfaces = true };
+	static const struct policy_rule everything = {
+		.everybody = true, .all_ports = true, .all_interfaces = true, .macs_max = UINT32_MAX
+	};
 
 	if (conf == NULL)
 		return &everything;

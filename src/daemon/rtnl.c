@@ -165,6 +165,24 @@ int rtnl_link_del(struct rtnl *rtnl, uint32_t ifindex)
 	return rtnl_call(rtnl, link_msg(buf, RTM_DELLINK, 0, &ifi), NULL, NULL);
 }
 
+int rtnl_filter(struct rtnl *rtnl, uint32_t ifindex, const struct mac_addr *mac, bool add)
+{
+	_Alignas(struct nlmsghdr) char buf[REQUEST_BYTES];
+	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
+	const struct ndmsg ndm = {
+		.ndm_family = AF_BRIDGE,
+		.ndm_ifindex = (int)ifindex,
+		.ndm_state = NUD_PERMANENT,
+		.ndm_flags = NTF_SELF,
+	};
+
+	nlh->nlmsg_type = add ? RTM_NEWNEIGH : RTM_DELNEIGH;
+	nlh->nlmsg_flags = add ? NLM_F_CREATE | NLM_F_EXCL : 0;
+	memcpy(mnl_nlmsg_put_extra_header(nlh, sizeof(ndm)), &ndm, sizeof(ndm));
+	mnl_attr_put(nlh, NDA_LLADDR, sizeof(mac->bytes), mac->bytes);
+	return rtnl_call(rtnl, nlh, NULL, NULL);
+}
+
 int rtnl_neighbour_use(struct rtnl *rtnl, uint32_t ifindex, const struct ip_addr *addr)
 {
 	_Alignas(struct nlmsghdr) char buf[REQUEST_BYTES];

@@ -51,6 +51,13 @@ int rtnl_link_mtu(struct rtnl *rtnl, uint32_t ifindex, uint32_t mtu);
 /** rtnl_link_del() - With its peer. Return: 0; -ENODEV */
 int rtnl_link_del(struct rtnl *rtnl, uint32_t ifindex);
 
+/**
+ * rtnl_filter() - Have a device take frames to @mac as well (@add), or no longer
+ * What `bridge fdb add MAC dev IF self permanent` does: the device's own filter, or, where it has none, promiscuous mode.
+ * Return: 0; -EEXIST; -ENOENT; -EOPNOTSUPP
+ */
+int rtnl_filter(struct rtnl *rtnl, uint32_t ifindex, const struct mac_addr *mac, bool add);
+
 /** rtnl_neighbour_use() - As if there were a packet for @addr: have it resolved, or looked at again if it is stale */
 int rtnl_neighbour_use(struct rtnl *rtnl, uint32_t ifindex, const struct ip_addr *addr);
 

@@ -46,11 +46,20 @@ struct vjd_limits {
 	uint64_t memory_max;   /* channel memory of one user, bytes */
 };
 
+/* Of port-aware ARP, at every interface. */
+struct vjd_lan_config {
+	bool off;
+	bool e2;       /* frames of an EtherType of their own; else ARP's */
+	bool rfc;      /* times of RFC 5227; else a twentieth of them */
+	uint32_t pool; /* addresses claimed ahead */
+};
+
 struct vjd_config {
 	struct vjd_limits limits;
 	struct vj_area_params area;
 	bool private_mode;
 	uint32_t uid;	/* of vjd itself */
+	struct vjd_lan_config lan;
 	uint64_t netns; /* cookie of vjd's own network namespace */
 	const struct log_sink *log;
 };

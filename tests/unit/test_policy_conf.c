@@ -45,6 +45,7 @@ static void without_a_file_all_is_allowed(void **state)
 	(void)state;
 	assert_true(policy_may_port(rule, 1) && policy_may_port(rule, 65535) && policy_may_interface(rule, "eth0"));
 	assert_int_equal(rule->memory_max, 0);
+	assert_int_equal(rule->macs_max, UINT32_MAX);
 }
 
 static void an_empty_file_allows_nothing(void **state)
@@ -60,9 +61,13 @@ static void the_first_line_that_fits_decides(void **state)
 	(void)state;
 	good("user www ports 80,8000-8010 # the web\n"
 	     "user 1000 interfaces eth0,eth1.5 memory 3M\r\n"
+	     "user 5 macs 3\nuser 6 macs 0\n"
 	     "user * interfaces none ports none\n"
 	     "user 7");
-	assert_int_equal(conf.cnt, 4);
+	assert_int_equal(conf.cnt, 6);
+	assert_int_equal(policy_of(&conf, 5)->macs_max, 3);
+	assert_int_equal(policy_of(&conf, 6)->macs_max, 0);
+	assert_int_equal(policy_of(&conf, 7)->macs_max, UINT32_MAX);
 	assert_true(policy_may_port(policy_of(&conf, 33), 80) && policy_may_port(policy_of(&conf, 33), 8010));
 	assert_false(policy_may_port(policy_of(&conf, 33), 81) || policy_may_port(policy_of(&conf, 33), 8011));
 	assert_true(policy_may_interface(policy_of(&conf, 33), "any"));
@@ -95,6 +100,8 @@ static void mistakes_have_lines(void **state)
 	bad("user * memory M", "line 1: memory is");
 	bad("user * memory 0", "line 1: memory is");
 	bad("user * memory -1", "line 1: memory is");
+	bad("user * macs many", "line 1: macs is");
+	bad("user * macs -1", "line 1: macs is");
 }
 
 static void there_is_room_for_so_many_lines(void **state)

@@ -1,0 +1,566 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "daemon/if_lan.h"
+
+#include "base/time.h"
+#include "daemon/app.h"
+#include "daemon/if_lan_id.h"
+#include "daemon/if_state.h"
+#include "daemon/lan_sock.h"
+#include "lan/owner.h"
+#include "wire/ip.h"
+
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	SLOTS = 2048,	   /* addresses claimed or in quarantine at a time */
+	FRAMES_PER_RUN = 64,
+	CONTESTED_MAX = 256,
+	TOLD_ADDRS_MAX = 16, /* of the host, that are named when something is announced or released */
+	TEACH_BYTES = 60,
+	TEACH_SUBTYPE = 0x4c,
+	E2_SCALE = 20, /* times as much may be said where nobody counts ARP */
+};
+
+#define QUARANTINE_US (OWNER_LIFETIME_MS * US_PER_MS + OWNER_ON_THE_WAY_US)
+#define TEACH_US US_PER_SEC
+#define TEACH_ROUND_US (150 * US_PER_SEC) /* of all addresses: switches forget after 300 s */
+
+/* A port that a living application has given up: connections it accepted there are still its own. */
+struct contested {
+	struct policy_port key;
+	uint32_t nr; /* 0: free */
+};
+
+struct if_lan {
+	struct interfaces *s;
+	struct iface *i;
+	struct lan_sock sock;
+	struct parp_config codec;
+	struct lan_host host;
+	struct claims claims;
+	struct owner owner;
+	struct claim_slot slots[SLOTS];
+	uint32_t buckets[SLOTS];
+	struct contested contested[CONTESTED_MAX];
+	bool contested_full; /* one was not written down: nothing is answered for ports until vjd starts anew */
+	uint64_t teach_us;
+	uint32_t teach_at;
+	uint64_t heard[PARP_ERR_CNT];
+};
+
+static uint64_t now_us(const struct if_lan *lan)
+{
+	return lan->s->d->now_ns / NS_PER_US;
+}
+
+static int map_of(const struct if_lan *lan, enum if_map map)
+{
+	return lan->i->dispatch.map_fds[map];
+}
+
+static bool chan_lives(const struct if_lan *lan, uint32_t nr)
+{
+	const struct if_chan *c;
+
+	TAILQ_FOREACH (c, &lan->i->chans, entry)
+		if (c->rec.nr == nr)
+			return true;
+	return false;
+}
+
+/* ---- out */
+
+static void on_send(void *arg, const struct parp_msg *msg)
+{
+	struct if_lan *lan = arg;
+	uint8_t frame[PARP_FRAME_MAX];
+	size_t len = parp_build(frame, &lan->codec, msg);
+
+	if (len > 0)
+		lan_sock_send(&lan->sock, frame, len);
+}
+
+static uint64_t on_random(void *arg)
+{
+	struct if_lan *lan = arg;
+	uint64_t bits;
+
+	lan->s->d->ops->random(&bits, sizeof(bits));
+	return bits;
+}
+
+static const struct lan_ops lan_ops = { on_send, on_random };
+
+/* Switches learn where an address is from what comes from it, and its application sends nothing from there. */
+static void teach(struct if_lan *lan, const struct mac_addr *mac)
+{
+	const struct eth_fields eth = { .dst = lan_broadcast(), .src = *mac, .type = lan->codec.e2_type };
+	uint8_t frame[TEACH_BYTES] = { 0 };
+
+	frame[eth_build(frame, &eth)] = TEACH_SUBTYPE;
+	lan_sock_send(&lan->sock, frame, sizeof(frame));
+}
+
+/* All within TEACH_ROUND_US, not all at once. */
+static void teach_some(struct if_lan *lan)
+{
+	uint32_t cnt = SLOTS / (TEACH_ROUND_US / TEACH_US) + 1;
+
+	if (now_us(lan) < lan->teach_us)
+		return;
+	lan->teach_us = now_us(lan) + TEACH_US;
+	for (; cnt > 0; cnt--) {
+		const struct claim_slot *slot = &lan->slots[lan->teach_at];
+
+		if (slot->state == CLAIM_CLAIMED && slot->owner != 0)
+			teach(lan, &slot->mac);
+		lan->teach_at = (lan->teach_at + 1) % SLOTS;
+	}
+}
+
+/* ---- addresses */
+
+enum { MACS_QUARANTINE = 0 };
+
+static void macs_set(const struct if_lan *lan, const struct mac_addr *mac, uint32_t nr)
+{
+	const struct policy_mac key = { .mac = *mac };
+
+	bpf_map_update_elem(map_of(lan, IF_MAP_MACS), &key, &nr, BPF_ANY);
+}
+
+static void macs_forget(const struct if_lan *lan, const struct mac_addr *mac)
+{
+	const struct policy_mac key = { .mac = *mac };
+
+	bpf_map_delete_elem(map_of(lan, IF_MAP_MACS), &key);
+	rtnl_filter(&lan->s->place.here, lan->i->ifindex, mac, false);
+}
+
+/* Nobody sends to @mac any more, if he hears it. */
+static void tell_released(struct if_lan *lan, const struct mac_addr *mac)
+{
+	const struct host_image *image = host_watch_image(lan->s->host);
+	unsigned int told = 0;
+
+	for (uint32_t a = 0; a < image->addr_cnt && told < TOLD_ADDRS_MAX; a++) {
+		struct parp_endpoint all = owner_everything(&image->addrs[a].addr);
+
+		if (image->addrs[a].ifindex != lan->i->ifindex || ip_addr_is_link_local(&all.addr))
+			continue;
+		owner_tell(&lan->owner, PARP_RELEASE, mac, &all);
+		told++;
+	}
+}
+
+static bool same_family(const struct ip_addr *a, const struct ip_addr *b)
+{
+	return ip_addr_is_v4(a) == ip_addr_is_v4(b);
+}
+
+/* At each address that the port is bound to. */
+static void tell_port(struct if_lan *lan, uint8_t type, const struct mac_addr *mac, const struct policy_port *key)
+{
+	const struct host_image *image = host_watch_image(lan->s->host);
+	uint16_t port = be16_get(key->port);
+	unsigned int told = 0;
+
+	for (uint32_t a = 0; a < image->addr_cnt && told < TOLD_ADDRS_MAX; a++) {
+		struct parp_endpoint ep = { image->addrs[a].addr, port, port, key->proto, 0 };
+		bool bound = ip_addr_is_any(&key->addr) ? same_family(&ep.addr, &key->addr) : ip_addr_eq(&ep.addr, &key->addr);
+
+		if (image->addrs[a].ifindex != lan->i->ifindex || !bound || ip_addr_is_link_local(&ep.addr))
+			continue;
+		owner_tell(&lan->owner, type, mac, &ep);
+		told++;
+	}
+}
+
+static bool is_alone(const struct policy_owner *owner, uint32_t nr)
+{
+	return owner->cnt == 1 && owner->apps[0] == nr;
+}
+
+/* Whoever was told "canonical" asks again now. */
+static void announce_ports(struct if_lan *lan, uint32_t nr, const struct mac_addr *mac)
+{
+	struct policy_port key, next;
+	struct policy_owner owner;
+	int fd = map_of(lan, IF_MAP_PORTS);
+
+	for (int more = bpf_map_get_next_key(fd, NULL, &key); more == 0; key = next) {
+		more = bpf_map_get_next_key(fd, &key, &next);
+		if (bpf_map_lookup_elem(fd, &key, &owner) == 0 && is_alone(&owner, nr) &&
+		    (owner.flags & POLICY_OWNER_REPEATED) == 0)
+			tell_port(lan, PARP_ANNOUNCE, mac, &key);
+	}
+}
+
+static void log_mac(const struct if_lan *lan, uint32_t nr, const struct mac_addr *mac, const char *what)
+{
+	char text[MAC_ADDR_TEXT_BYTES];
+
+	log_info(lan->s->d->cfg.log, "%s: channel %u %s %s", lan->i->name, nr, what, mac_addr_format(mac, text));
+}
+
+static void on_claimed(void *arg, uint32_t nr, const struct mac_addr *mac)
+{
+	struct if_lan *lan = arg;
+	int r = rtnl_filter(&lan->s->place.here, lan->i->ifindex, mac, true);
+
+	/* a device without a filter, which takes everything, says that it can't */
+	if (r < 0 && r != -EEXIST && r != -EOPNOTSUPP)
+		log_error(lan->s->d->cfg.log, "%s: does not take another MAC address: %s", lan->i->name, strerror(-r));
+	macs_set(lan, mac, nr);
+	teach(lan, mac);
+	announce_ports(lan, nr, mac);
+	log_mac(lan, nr, mac, "has");
+}
+
+static void on_lost(void *arg, uint32_t nr, const struct mac_addr *mac)
+{
+	struct if_lan *lan = arg;
+
+	tell_released(lan, mac);
+	log_mac(lan, nr, mac, "has lost, to another host,");
+}
+
+static void on_ended(void *arg, const struct mac_addr *mac)
+{
+	macs_forget(arg, mac);
+}
+
+static const struct claim_ops claim_ops = { on_claimed, on_lost, on_ended };
+
+/* Back to dispatch by port. */
+static void release(struct if_lan *lan, uint32_t nr)
+{
+	const struct claim_slot *slot = claims_find(&lan->claims, nr);
+
+	if (slot != NULL) {
+		macs_set(lan, &slot->mac, MACS_QUARANTINE);
+		tell_released(lan, &slot->mac);
+	}
+	claims_release(&lan->claims, nr, now_us(lan));
+}
+
+/* ---- ports */
+
+static bool is_contested(const struct if_lan *lan, const struct policy_port *key, uint32_t nr)
+{
+	for (unsigned int k = 0; k < CONTESTED_MAX; k++) {
+		const struct contested *c = &lan->contested[k];
+
+		if (c->nr != 0 && c->nr != nr && memcmp(&c->key, key, sizeof(*key)) == 0)
+			return true;
+	}
+	return lan->contested_full;
+}
+
+static void contest(struct if_lan *lan, const struct policy_port *key, uint32_t nr)
+{
+	for (unsigned int k = 0; k < CONTESTED_MAX; k++) {
+		struct contested *c = &lan->contested[k];
+
+		if (c->nr != 0 && (c->nr != nr || memcmp(&c->key, key, sizeof(*key)) != 0))
+			continue;
+		*c = (struct contested){ *key, nr };
+		return;
+	}
+	lan->contested_full = true;
+}
+
+static void contest_end(struct if_lan *lan, uint32_t nr)
+{
+	for (unsigned int k = 0; k < CONTESTED_MAX; k++)
+		if (lan->contested[k].nr == nr)
+			lan->contested[k].nr = 0;
+}
+
+static bool owner_at(const struct if_lan *lan, const struct policy_port *key, struct policy_owner *ret)
+{
+	return bpf_map_lookup_elem(map_of(lan, IF_MAP_PORTS), key, ret) == 0 && ret->cnt > 0;
+}
+
+/*
+ * What dispatch would do with a packet that begins a flow there.
+ * @ret_any: somebody has it. Return: the number of the one application; 0: not one, or another one may have flows there
+ */
+static uint32_t alone_at(const struct if_lan *lan, const struct policy_port *key, bool *ret_any)
+{
+	struct policy_port any = *key;
+	struct policy_owner owner;
+
+	any.addr = ip_addr_is_v4(&key->addr) ? ip_addr_any_v4() : ip_addr_any_v6();
+	*ret_any = owner_at(lan, key, &owner) || owner_at(lan, &any, &owner);
+	if (!*ret_any || owner.cnt != 1)
+		return 0;
+	return is_contested(lan, key, owner.apps[0]) || is_contested(lan, &any, owner.apps[0]) ? 0 : owner.apps[0];
+}
+
+static enum owner_has on_find(void *arg, const struct parp_endpoint *asked, struct owner_range *ret)
+{
+	const struct if_lan *lan = arg;
+	const struct policy_addr addr = { .addr = asked->addr };
+	struct policy_port key = { .addr = asked->addr, .port = be16(asked->port_lo), .proto = asked->proto };
+	uint32_t one, idx, nr;
+	bool any;
+
+	if (bpf_map_lookup_elem(map_of(lan, IF_MAP_ADDRS), &addr, &one) != 0)
+		return OWNER_NOT_HERE;
+	if (asked->proto != IP_PROTO_TCP && asked->proto != IP_PROTO_UDP)
+		return OWNER_CANONICAL;
+	nr = alone_at(lan, &key, &any);
+	if (nr != 0) {
+		ret->owner = nr;
+		return OWNER_APPLICATION;
+	}
+	idx = policy_block_idx(asked->proto == IP_PROTO_UDP, asked->port_lo);
+	if (any || bpf_map_lookup_elem(map_of(lan, IF_MAP_BLOCKS), &idx, &nr) != 0 || nr == 0)
+		return OWNER_CANONICAL;
+	ret->owner = nr;
+	ret->lo = asked->port_lo / POLICY_BLOCK_PORTS * POLICY_BLOCK_PORTS;
+	ret->hi = (uint16_t)(ret->lo + POLICY_BLOCK_PORTS - 1);
+	return OWNER_APPLICATION;
+}
+
+static const struct owner_ops owner_ops = { on_find };
+
+/* docs/parp.md 5: whoever still sends to its old address must not reach it with what is another's now. */
+static void port_left(struct if_lan *lan, const struct policy_port *key, uint32_t nr)
+{
+	const struct claim_slot *slot = claims_find(&lan->claims, nr);
+
+	if (!chan_lives(lan, nr))
+		return;
+	contest(lan, key, nr);
+	if (slot == NULL || slot->given_us <= now_us(lan))
+		return;
+	release(lan, nr);
+	claims_take(&lan->claims, nr, now_us(lan));
+}
+
+static bool has(const struct policy_owner *owner, uint32_t nr)
+{
+	for (uint32_t k = 0; k < owner->cnt; k++)
+		if (owner->apps[k] == nr)
+			return true;
+	return false;
+}
+
+void if_lan_port_changed(struct if_lan *lan, const struct policy_port *key, const struct policy_owner *was,
+			 const struct policy_owner *now)
+{
+	const struct claim_slot *slot;
+
+	if (lan == NULL || (was->cnt == now->cnt && memcmp(was->apps, now->apps, sizeof(now->apps)) == 0))
+		return;
+	for (uint32_t k = 0; k < was->cnt; k++)
+		if (!has(now, was->apps[k]))
+			port_left(lan, key, was->apps[k]);
+	slot = claims_find(&lan->claims, now->cnt == 1 ? now->apps[0] : was->cnt == 1 ? was->apps[0] : 0);
+	if (slot == NULL || slot->owner == 0)
+		return;
+	/* joined by others, who are to have their part of new flows */
+	tell_port(lan, now->cnt == 1 ? PARP_ANNOUNCE : PARP_RELEASE, &slot->mac, key);
+}
+
+/* ---- channels */
+
+static bool may_have_one(const struct if_lan *lan, uint32_t nr, uint32_t uid)
+{
+	const struct policy_rule *rule = policy_of(lan->s->d->policy, uid);
+	const struct if_chan *c;
+	uint32_t cnt = 0;
+
+	TAILQ_FOREACH (c, &lan->i->chans, entry)
+		cnt += c->rec.uid == uid && c->rec.nr != nr;
+	return rule == NULL || cnt < rule->macs_max;
+}
+
+void if_lan_chan_begin(struct if_lan *lan, uint32_t nr, uint32_t uid)
+{
+	int r;
+
+	if (lan == NULL || !may_have_one(lan, nr, uid))
+		return;
+	r = claims_take(&lan->claims, nr, now_us(lan));
+	if (r == -ENOSPC)
+		log_info(lan->s->d->cfg.log, "%s: channel %u gets no MAC address of its own: there are %d already", lan->i->name,
+			 nr, SLOTS);
+}
+
+void if_lan_chan_end(struct if_lan *lan, uint32_t nr)
+{
+	if (lan == NULL)
+		return;
+	contest_end(lan, nr);
+	release(lan, nr);
+}
+
+void if_lan_sweep(struct if_lan *lan)
+{
+	for (uint32_t k = 0; lan != NULL && k < SLOTS; k++) {
+		const struct claim_slot *slot = &lan->slots[k];
+
+		if (slot->state == CLAIM_CLAIMED && slot->owner != 0 && !chan_lives(lan, slot->owner))
+			release(lan, slot->owner);
+	}
+}
+
+bool if_lan_mac(const struct if_lan *lan, uint32_t nr, struct mac_addr *ret_mac)
+{
+	const struct claim_slot *slot = lan != NULL ? claims_find(&lan->claims, nr) : NULL;
+
+	if (slot != NULL)
+		*ret_mac = slot->mac;
+	return slot != NULL;
+}
+
+/* ---- progress */
+
+static void rx(struct if_lan *lan, const uint8_t *frame, size_t len)
+{
+	struct parp_msg msg;
+	enum parp_err err = parp_parse(frame, len, &lan->codec, &msg);
+
+	lan->heard[err]++;
+	if (err != PARP_ERR_OK)
+		return;
+	if (parp_is_about_macs(msg.type))
+		claims_rx(&lan->claims, &msg, now_us(lan));
+	else
+		owner_rx(&lan->owner, &msg, now_us(lan));
+}
+
+void if_lan_run(struct if_lan *lan, uint64_t now_ns)
+{
+	uint8_t frame[PARP_FRAME_MAX];
+	uint64_t us = now_ns / NS_PER_US;
+	size_t len;
+
+	for (unsigned int k = 0; k < FRAMES_PER_RUN; k++) {
+		len = lan_sock_read(&lan->sock, frame, sizeof(frame), us);
+		if (len == 0)
+			break;
+		rx(lan, frame, len);
+	}
+	claims_run(&lan->claims, us);
+	owner_run(&lan->owner, us);
+	teach_some(lan);
+}
+
+uint64_t if_lan_deadline_ns(const struct if_lan *lan)
+{
+	uint64_t us = min_u64(claims_deadline_us(&lan->claims), owner_deadline_us(&lan->owner));
+
+	us = min_u64(us, lan_sock_deadline_us(&lan->sock));
+	if (lan->claims.cnt[CLAIM_CLAIMED] > lan->claims.pool_cnt)
+		us = min_u64(us, lan->teach_us);
+	return time_mul_sat(us, NS_PER_US);
+}
+
+int if_lan_fd(const struct if_lan *lan)
+{
+	return lan->sock.epoll_fd;
+}
+
+void if_lan_follow(struct if_lan *lan)
+{
+	const struct host_image *image;
+
+	if (lan == NULL)
+		return;
+	image = host_watch_image(lan->s->host);
+	memcpy(lan->host.canonical.bytes, lan->i->mac, sizeof(lan->host.canonical.bytes));
+	lan->host.link_local = ip_addr_any_v6();
+	for (uint32_t a = 0; a < image->addr_cnt; a++)
+		if (image->addrs[a].ifindex == lan->i->ifindex && ip_addr_is_link_local(&image->addrs[a].addr) &&
+		    !ip_addr_is_v4(&image->addrs[a].addr))
+			lan->host.link_local = image->addrs[a].addr;
+}
+
+/* ---- birth and death */
+
+/* What an earlier vjd has claimed: by a channel that will be stated, or in quarantine. */
+static void adopt(struct if_lan *lan)
+{
+	int fd = map_of(lan, IF_MAP_MACS);
+	struct policy_mac key, next;
+	uint32_t nr;
+
+	for (int more = bpf_map_get_next_key(fd, NULL, &key); more == 0; key = next) {
+		more = bpf_map_get_next_key(fd, &key, &next);
+		if (bpf_map_lookup_elem(fd, &key, &nr) == 0 && claims_adopt(&lan->claims, nr, &key.mac, now_us(lan)) < 0)
+			macs_forget(lan, &key.mac);
+	}
+}
+
+static void be_somebody(struct if_lan *lan)
+{
+	struct parp_host_id fresh;
+	uint32_t starts;
+
+	lan->s->d->ops->random(&fresh, sizeof(fresh));
+	if (if_lan_id(lan->s->place.dir, &fresh, &lan->host.id, &starts) < 0)
+		log_error(lan->s->d->cfg.log, "%s: this host's id on the LAN can't be kept", lan->i->name);
+	lan->host.gen = starts << 16;
+}
+
+int if_lan_new(struct interfaces *s, struct iface *i, struct if_lan **ret_lan)
+{
+	const struct vjd_lan_config *cfg = &s->d->cfg.lan;
+	struct if_lan *lan = calloc(1, sizeof(*lan));
+	int r;
+
+	if (lan == NULL)
+		return -ENOMEM;
+	lan->s = s;
+	lan->i = i;
+	lan->codec = PARP_CONFIG_DEFAULT;
+	r = lan_sock_open(i->ifindex, &lan->codec, &lan->sock);
+	if (r < 0) {
+		free(lan);
+		return r;
+	}
+	lan->host = (struct lan_host){ .ops = &lan_ops, .arg = lan, .encoding = cfg->e2 ? PARP_E2 : PARP_E1 };
+	lan_host_init(&lan->host, cfg->e2 ? E2_SCALE : 1);
+	be_somebody(lan);
+	if_lan_follow(lan);
+	lan->claims = (struct claims){
+		.host = &lan->host,
+		.ops = &claim_ops,
+		.arg = lan,
+		.timing = cfg->rfc ? &claim_timing_rfc : &claim_timing_fast,
+		.pool_want = cfg->pool,
+		.mac_bits = CLAIM_MAC_BITS,
+		.quarantine_us = QUARANTINE_US,
+	};
+	claims_init(&lan->claims, lan->slots, lan->buckets, SLOTS, now_us(lan));
+	lan->owner = (struct owner){
+		.host = &lan->host, .claims = &lan->claims, .ops = &owner_ops, .arg = lan, .lifetime_ms = OWNER_LIFETIME_MS
+	};
+	owner_init(&lan->owner);
+	adopt(lan);
+	*ret_lan = lan;
+	return 0;
+}
+
+void if_lan_free(struct if_lan *lan, bool serve_on)
+{
+	if (lan == NULL)
+		return;
+	if (!serve_on) {
+		/* the last words: not limited, since nobody is there to say them later */
+		lan_limit_init(&lan->host.own, 0, 1);
+		owner_run(&lan->owner, now_us(lan));
+		for (uint32_t k = 0; k < SLOTS; k++)
+			if (lan->slots[k].state == CLAIM_QUARANTINE)
+				macs_forget(lan, &lan->slots[k].mac);
+	}
+	lan_sock_close(&lan->sock);
+	free(lan);
+}

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "daemon/if_lan_id.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+enum { ID_MAGIC = 0x766a6931 }; /* "vji1" */
+
+struct id_file {
+	uint32_t magic, starts;
+	struct parp_host_id id;
+};
+
+static bool id_read(const char *path, struct id_file *ret)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n;
+
+	if (fd < 0)
+		return false;
+	n = read(fd, ret, sizeof(*ret));
+	close(fd);
+	return n == (ssize_t)sizeof(*ret) && ret->magic == ID_MAGIC;
+}
+
+/* Under another name first: it is whole or not there. */
+static int id_write(const char *path, const struct id_file *id)
+{
+	char fresh[176];
+	int fd, r = 0;
+
+	snprintf(fresh, sizeof(fresh), "%s.new", path);
+	fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return -errno;
+	if (write(fd, id, sizeof(*id)) != (ssize_t)sizeof(*id))
+		r = -EIO;
+	close(fd);
+	if (r == 0 && rename(fresh, path) != 0)
+		r = -errno;
+	return r;
+}
+
+int if_lan_id(const char *dir, const struct parp_host_id *fresh, struct parp_host_id *ret_id, uint32_t *ret_starts)
+{
+	struct id_file id;
+	char path[160];
+
+	snprintf(path, sizeof(path), "%s/lan-id", dir);
+	if (!id_read(path, &id))
+		id = (struct id_file){ .magic = ID_MAGIC, .id = *fresh };
+	id.starts++;
+	*ret_id = id.id;
+	*ret_starts = id.starts;
+	return id_write(path, &id);
+}

@@ -1,0 +1,181 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# Applications with MAC addresses of their own: claimed, answered for, used, defended, given up, exchanged, kept over a restart of vjd,
+# in quarantine after the end; a kernel that hears all of it and learns nothing. The other side is parp_peer.py, which was written from
+# docs/parp.md. A sender that has resolved the address is played by the client's kernel, told by hand.
+
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/interface_lib.sh"
+need python3 redis-server redis-cli bridge
+
+peer() {
+	at_client python3 "$VJ_SOURCE_DIR/tests/apps/parp_peer.py" eth0 "$@"
+}
+# The MAC of TCP port $1, or nothing
+mac_at() {
+	peer query 10.77.0.2 tcp "$1" | awk '$1 == "reply" { print $2 }'
+}
+counter() {
+	"$vj" status | awk -v what="$1" '$3 == "dispatch" && $4 == what { print $5 } $2 == "-" && $3 == "dispatch" && $4 == what { exit }' | head -1
+}
+send_to() { # MAC: the client's kernel sends to the server there
+	ip -n "$client" neigh replace 10.77.0.2 lladdr "$1" dev eth0 nud permanent
+}
+ping_redis() { # PORT
+	[ "$(at_client timeout 5 redis-cli -h 10.77.0.2 -p "$1" ping)" = PONG ]
+}
+canonical=$(ip -n "$server" -j link show eth0 | python3 -c 'import json,sys; print(json.load(sys.stdin)[0]["address"])')
+
+start_vjd --attach eth0
+start redis.log "${on_server[@]}" "$vj" run -- redis-server --port 7000 --bind 0.0.0.0 :: --protected-mode no --save '' --dir "$tmp"
+until_true has_lease 7000
+
+# ---- asked and answered, in all encodings
+
+has_mac() {
+	mac=$(mac_at "$1")
+	[ -n "$mac" ]
+}
+until_true has_mac 7000
+case $mac in ?2:*) ;; *) fail "not of the administratively assigned: $mac" ;; esac
+[ "$mac" != "$canonical" ] || fail "its own is the canonical one"
+[ "$(peer query 10.77.0.2 tcp 7000 --e2 | awk '{ print $2 }')" = "$mac" ] || fail "E2"
+[ "$(peer query fd77::2 tcp 7000 --nd | awk '{ print $2 }')" = "$mac" ] || fail "ND"
+[ "$(peer query 10.77.0.2 tcp 7999)" = neg ] || fail "a port of nobody's"
+[ "$(peer query 10.77.0.2 udp 7000)" = neg ] || fail "a port of the other protocol"
+[ "$(peer query 10.77.0.77 tcp 7000)" = silence ] || fail "answered for another host"
+bridge -n "$server" fdb show dev eth0 | grep -q "^$mac self" || fail "the interface was not told of $mac"
+
+# ---- used: layer 2 alone decides
+
+before=$(counter to_mac)
+send_to "$mac"
+ping_redis 7000 || fail "no answer at $mac"
+[ "$(counter to_mac)" -gt "${before:-0}" ] || fail "dispatch did not go by the address"
+
+# ---- a connection begun there outlives it: the address is lost to another host, and packets go to the canonical one again
+
+at_client python3 - "$tmp/go" >"$tmp/long.log" 2>&1 <<'PY' &
+import os, socket, sys, time
+s = socket.create_connection(("10.77.0.2", 7000), timeout=5)
+for i in range(400):
+    s.sendall(b"PING\r\n")
+    assert s.recv(100) == b"+PONG\r\n"
+    if i == 20:
+        open(sys.argv[1], "w").close()
+    time.sleep(0.01)
+print("fine")
+PY
+long=$!
+until_true test -e "$tmp/go"
+peer claim "$mac" $((0x7fff0000))
+until_true grep -q "has lost, to another host, $mac" "$tmp/vjd.log"
+send_to "$canonical"
+another() {
+	has_mac 7000 && [ "$mac" != "$lost" ]
+}
+lost=$mac
+until_true another
+wait $long || fail "a connection did not outlive its address: $(cat "$tmp/long.log")"
+bridge -n "$server" fdb show dev eth0 | grep -q "^$lost" && fail "the interface still takes what is another host's"
+
+# ---- defended
+
+[ "$(peer probe "$mac")" = "defend $mac" ] || fail "not defended"
+[ "$(peer probe 02:00:00:00:00:77)" = silence ] || fail "somebody else's was defended"
+peer claim "$mac" 0 # of a lower generation
+sleep 0.3
+[ "$(mac_at 7000)" = "$mac" ] || fail "given up for who had to"
+
+# ---- kept over a restart of vjd
+
+kill -9 $vjd
+wait $vjd 2>/dev/null || true
+send_to "$mac"
+ping_redis 7000 || fail "no answer while no vjd runs"
+start_vjd
+until_true has_lease 7000
+again() {
+	[ "$(mac_at 7000)" = "$mac" ]
+}
+until_true again
+send_to "$canonical"
+
+# ---- a port that moves: its old owner's address is exchanged, since whoever has learned it would go on to send there
+
+ip -n "$client" neigh del 10.77.0.2 dev eth0
+start two.log "${on_server[@]}" "$vj" run -- redis-server --port 7001 --bind 0.0.0.0 --protected-mode no --save '' --dir "$tmp"
+until_true has_lease 7001
+until_true has_mac 7001
+[ "$mac" != "$(mac_at 7000)" ] || fail "two applications with one address"
+two=$mac
+
+# ---- dead: said to all at once; its address is still ours for a while, and dispatch looks at ports there
+
+send_to "$two"
+ping_redis 7001 || fail "no answer at $two"
+peer watch 4 >"$tmp/heard" &
+watcher=$!
+sleep 0.5
+at_client timeout 5 redis-cli -h 10.77.0.2 -p 7001 shutdown nosave >/dev/null 2>&1 || true
+no_lease() {
+	! has_lease 7001
+}
+until_true no_lease
+until_true grep -q "^release $canonical $two 0 65535" "$tmp/heard"
+wait $watcher
+[ "$(peer probe "$two")" = "defend $two" ] || fail "in quarantine, and not defended"
+[ "$(peer query 10.77.0.2 tcp 7001)" = neg ] || fail "still answered for"
+ping_redis 7000 || fail "dispatch by port for an address in quarantine"
+# who has heard of it sends to the canonical address, where the kernel answers
+send_to "$canonical"
+at_client timeout 3 python3 -c '
+import socket
+try:
+    socket.create_connection(("10.77.0.2", 7001), timeout=2)
+except ConnectionRefusedError:
+    print("refused")
+' | grep -q refused || fail "the kernel does not answer for a dead application"
+
+# ---- R1, with a real kernel: whatever is said, the client's neighbour entries stay what they are
+
+ip -n "$client" neigh del 10.77.0.2 dev eth0
+for addr in 10.77.0.1 fd77::1; do
+	at_server ping -c 1 -W 2 "$addr" >/dev/null || fail "ping $addr"
+done
+entry() {
+	ip -n "$server" neigh show "$1" dev eth0 | awk '{ print $1, $2, $3 }'
+}
+four=$(entry 10.77.0.1) six=$(entry fd77::1)
+case $four$six in *lladdr*lladdr*) ;; *) fail "no neighbour entries to spoil: $four, $six" ;; esac
+sleep 1.2 # the kernel believes nobody sooner (neigh locktime)
+peer poison 10.77.0.1 02:66:66:66:66:66
+peer poison fd77::1 02:66:66:66:66:66
+sleep 0.3
+[ "$(entry 10.77.0.1)" = "$four" ] || fail "poisoned: $(entry 10.77.0.1), was $four"
+[ "$(entry fd77::1)" = "$six" ] || fail "poisoned: $(entry fd77::1), was $six"
+for addr in 10.77.0.1 fd77::1; do
+	at_server ping -c 1 -W 2 "$addr" >/dev/null || fail "ping $addr after that"
+done
+# nor does vjd's own traffic spoil anybody's: the client has the canonical address, though all of the above was said
+at_client ping -c 1 -W 2 10.77.0.2 >/dev/null
+ip -n "$client" neigh show 10.77.0.2 | grep -q "lladdr $canonical" || fail "the client has $(ip -n "$client" neigh show 10.77.0.2)"
+
+# ---- floods: neither memory nor time past a bound
+
+cpu_of() {
+	awk '{ print $14 + $15 }' "/proc/$1/stat"
+}
+memory_of() {
+	awk '/VmRSS/ { print $2 }' "/proc/$1/status"
+}
+cpu=$(cpu_of "$vjd") memory=$(memory_of "$vjd")
+sent=$(peer flood 3)
+cpu=$(($(cpu_of "$vjd") - cpu)) memory=$(($(memory_of "$vjd") - memory))
+[ "$sent" -gt 20000 ] || fail "that was no flood: $sent"
+[ "$cpu" -lt 60 ] || fail "$sent frames cost vjd ${cpu}0 ms of 3 s"
+[ "$memory" -lt 1024 ] || fail "$sent frames cost vjd $memory KiB"
+ping_redis 7000 || fail "no answer after a flood"
+
+echo "fine: $sent frames of a flood cost vjd ${cpu}0 ms and $memory KiB"
