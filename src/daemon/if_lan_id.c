@@ -43,12 +43,25 @@ static int id_write(const char *path, const struct id_file *id)
 	return r;
 }
 
+static void id_path(const char *dir, char path[static 160])
+{
+	snprintf(path, 160, "%s/lan-id", dir);
+}
+
+void if_lan_id_forget(const char *dir)
+{
+	char path[160];
+
+	id_path(dir, path);
+	unlink(path);
+}
+
 int if_lan_id(const char *dir, const struct parp_host_id *fresh, struct parp_host_id *ret_id, uint32_t *ret_starts)
 {
 	struct id_file id;
 	char path[160];
 
-	snprintf(path, sizeof(path), "%s/lan-id", dir);
+	id_path(dir, path);
 	if (!id_read(path, &id))
 		id = (struct id_file){ .magic = ID_MAGIC, .id = *fresh };
 	id.starts++;

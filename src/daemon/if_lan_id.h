@@ -14,4 +14,7 @@
  */
 int if_lan_id(const char *dir, const struct parp_host_id *fresh, struct parp_host_id *ret_id, uint32_t *ret_starts);
 
+/** if_lan_id_forget() - Nothing is claimed any more: the next vjd may be somebody else */
+void if_lan_id_forget(const char *dir);
+
 #endif

@@ -6,7 +6,10 @@
 #include <errno.h>
 #include <string.h>
 
-enum { DRAWS = 64 }; /* tries for an address that we don't have ourselves */
+enum {
+	DRAWS = 64,	 /* tries for an address that we don't have ourselves */
+	POOL_EXTRA = 32, /* kept of what comes back */
+};
 
 #define EXHAUSTED_US US_PER_SEC /* without one: until the pool is filled again */
 
@@ -495,8 +498,15 @@ int claims_release(struct claims *c, uint32_t owner, uint64_t now_us)
 		set_owner(c, s, 0);
 		return 0;
 	}
-	set_state(c, s, CLAIM_QUARANTINE, now_us);
-	set_due(c, s, max_u64(now_us + c->quarantine_us, s->given_us));
+	if (s->given_us > now_us) {
+		set_state(c, s, CLAIM_QUARANTINE, now_us);
+		set_due(c, s, max_u64(now_us + c->quarantine_us, s->given_us));
+	} else if (c->pool_cnt < c->pool_want + POOL_EXTRA) {
+		/* nobody has been told of it: the next one may have it at once */
+		set_owner(c, s, 0);
+	} else {
+		slot_put(c, s, now_us);
+	}
 	return 0;
 }
 

@@ -4,7 +4,7 @@
  *
  * An address is in one place of `slots` from the moment that it is drawn until nobody sends to it any more:
  *
- *	FREE ──> WAIT ──> PROBE ──> CLAIMED ──> QUARANTINE ──> FREE
+ *	FREE ──> WAIT ──> PROBE ──> CLAIMED ──> QUARANTINE ──> FREE   (if somebody has been told of it; else back to the pool)
  *	          ^         │          │
  *	          └─────────┴──────────┘ somebody else's: another is drawn, in the same place
  *

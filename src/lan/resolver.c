@@ -257,6 +257,7 @@ static void become_neg(struct resolver *r, struct resolver_entry *e, uint64_t li
 	invalid(r, e);
 	question_end(r, e);
 	e->state = RESOLVER_NEG;
+	e->refused = false;
 	if (e->silent < UINT8_MAX)
 		e->silent++;
 	/* remembered for as long again, so that the next pause is longer */
@@ -356,6 +357,7 @@ static void rx_answer(struct resolver *r, const struct parp_msg *msg, uint64_t n
 	if (msg->type == PARP_NEG) {
 		r->stats.negs++;
 		become_neg(r, e, min_u32(msg->lifetime_ms, RESOLVER_LIFE_MAX_MS) * US_PER_MS, now_us);
+		e->refused = true;
 		return;
 	}
 	if (e->state == RESOLVER_VALID && seq_lt(msg->sender.gen, e->gen)) {

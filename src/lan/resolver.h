@@ -54,6 +54,7 @@ struct resolver_entry {
 	uint8_t state; /* enum resolver_state */
 	bool asking;   /* a question is open: @nonce, @tries, @retry_us */
 	bool used;     /* since it was learned or refreshed */
+	bool refused;  /* NEG because it was answered so; else nobody answered */
 	uint8_t tries;
 	uint8_t silent; /* times that it ended as NEG, one after the other */
 	struct mac_addr mac, canonical;

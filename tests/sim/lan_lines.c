@@ -395,6 +395,24 @@ static void test_quarantine(void **state)
 	assert_null(claims_by_mac(&w.claims, &mac));
 }
 
+/* Nobody was told of it: who comes next has it at once, and nothing is said. */
+static void test_comes_back(void **state)
+{
+	struct mac_addr mac;
+
+	(void)state;
+	claim_now(1);
+	mac = w.last;
+	run_for(200000);
+	w.sent_cnt = 0;
+	assert_int_equal(claims_release(&w.claims, 1, w.now_us), 0);
+	assert_int_equal(claims_take(&w.claims, 2, w.now_us), 0);
+	assert_true(mac_addr_eq(&claims_find(&w.claims, 2)->mac, &mac));
+	assert_int_equal(w.claimed, 2);
+	run_for(1000000);
+	assert_int_equal(w.sent_cnt, 0);
+}
+
 static void test_adopt(void **state)
 {
 	unsigned int at = 0;
@@ -779,6 +797,7 @@ int main(void)
 		cmocka_unit_test_setup(test_conflict_lost, set_up),
 		cmocka_unit_test_setup(test_rate_limit, set_up),
 		cmocka_unit_test_setup(test_quarantine, set_up),
+		cmocka_unit_test_setup(test_comes_back, set_up),
 		cmocka_unit_test_setup(test_adopt, set_up),
 		cmocka_unit_test_setup(test_slots_are_bounded, set_up),
 		cmocka_unit_test_setup(test_limited, set_up),
