@@ -88,6 +88,37 @@ const struct cmd cmds[] = {
 		.run = cmd_why,
 	},
 	{
+		.name = "arp",
+		.help = "show MAC addresses of applications: claimed here, and learned of other hosts",
+		.args = "",
+		.about = "Lists the MAC addresses that vjd has claimed on the LANs of attached interfaces: those of applications, "
+			 "those claimed ahead, and those in quarantine, whose application has ended or was given another; and "
+			 "what is known of the ports of other hosts. Everything works by the interfaces' own addresses as well; "
+			 "with one of its own an application's frames are told from others by layer 2 alone.",
+		.example = "vj arp\nvj arp --json | jq '.claimed[] | select(.state == \"quarantine\")'",
+		.opts = ask_opts,
+		.exits = { { 0, "shown" },
+			   { 1, "vjd runs, but gave no answer, or speaks another version" },
+			   { 2, "wrong use" },
+			   { 3, "no vjd runs" } },
+		.run = cmd_arp,
+	},
+	{
+		.name = "resolve",
+		.help = "ask which MAC address has a port of another host, and explain the answer",
+		.args = "ADDRESS:PORT",
+		.about = "Has vjd ask the LAN by port-aware ARP, and shows whether the port has an application with a MAC address of its "
+			 "own, or else why the host's own address is right. An answer counts only from the address that the kernel "
+			 "has resolved for the host. Takes up to 3 seconds where nobody answers.",
+		.example = "vj resolve 10.0.0.1:6379\nvj resolve --udp '[fd00::1]:53'",
+		.opts = resolve_opts,
+		.exits = { { 0, "there is an address to send to" },
+			   { 1, "no attached interface leads there, nobody has the address, or vjd gave no answer" },
+			   { 2, "wrong use" },
+			   { 3, "no vjd runs" } },
+		.run = cmd_resolve,
+	},
+	{
 		.name = "attach",
 		.help = "offer channels at an interface of the host",
 		.args = "INTERFACE...",

@@ -180,6 +180,14 @@ static bool join_ok(const struct ctl_msg *m)
 	return m->join.app_id != 0 && m->join.pid > 0;
 }
 
+static bool mac_ok(const struct ctl_msg *m)
+{
+	const struct ctl_mac *c = &m->mac;
+
+	return c->ifindex != 0 && c->kind >= 1 && c->kind < CTL_MAC_KIND_CNT && c->port_lo <= c->port_hi &&
+	       zero(c->pad, sizeof(c->pad)) && name_ok(c->name);
+}
+
 enum origin { CLIENT, DAEMON, EVENT };
 
 struct shape {

@@ -74,7 +74,12 @@ enum { CTL_VERSION = 4, CTL_FDS_MAX = 5, CTL_NAME_MAX = 32 };
 	X(PASSED,        40, DAEMON, 0, 0, join)       /* reply to PASS */ \
 	X(HANDED,        41, EVENT,  1, 1, join)       /* event: an application of the same user gives you this descriptor */ \
 	X(OFFER,         42, CLIENT, 1, 1, connect)    /* give it to another owner of this endpoint; reply: PASSED */ \
-	X(POLLING,       43, CLIENT, 0, 0, interface)  /* I poll for my frames there (CTL_INTERFACE_POLLING), or no more; no reply */
+	X(POLLING,       43, CLIENT, 0, 0, interface)  /* I poll for my frames there (CTL_INTERFACE_POLLING), or no more; no reply */ \
+	X(MACS,          44, CLIENT, 0, 0, none)       /* list MAC addresses claimed for applications, and learned of others' */ \
+	X(MACS_ENTRY,    45, DAEMON, 0, 0, mac)        /* reply to MACS: one for each ... */ \
+	X(MACS_END,      46, DAEMON, 0, 0, none)       /* ... and no more */ \
+	X(ASK,           47, CLIENT, 0, 0, connect)    /* which MAC has this endpoint of another host? @flow 0 */ \
+	X(ASKED,         48, DAEMON, 0, 0, mac)        /* reply to ASK */
 
 enum ctl_type {
 #define X(name, nr, from, fds_min, fds_max, body) CTL_##name = nr,
@@ -116,7 +121,7 @@ enum ctl_proto { CTL_PROTO_TCP = 6, CTL_PROTO_UDP = 17, CTL_PROTO_RAW = 255 };
 	X(NO_PORTS,     EADDRNOTAVAIL, "no ephemeral ports left")                                    \
 	X(RESOURCES,    ENOMEM,        "vjd is out of memory or descriptors")                        \
 	X(PEER_BUSY,    EAGAIN,        "the owner of that endpoint does not read its control socket") \
-	X(OBSERVER,     EPERM,         "an observer may only ask for status, reports, and root's attach and detach")                         \
+	X(OBSERVER,     EPERM,         "an observer may only ask for status, reports, MAC addresses, and root's attach and detach")                         \
 	X(NO_CHANNEL,   ENOENT,        "that channel has no other end any more")                      \
 	X(NOT_ROOT,     EPERM,         "only root may attach and detach interfaces")                  \
 	X(NO_INTERFACE, ENODEV,        "no such interface, or vjd offers no channels there")          \
@@ -320,6 +325,35 @@ struct ctl_join {
 	int32_t pid;	 /* its process: finds it when a new vjd has numbered it anew */
 };
 
+enum ctl_mac_kind {
+	CTL_MAC_CLAIMING = 1, /* @app_id's, or 0: of the pool; being probed for */
+	CTL_MAC_CLAIMED,      /* likewise */
+	CTL_MAC_QUARANTINE,   /* was an application's */
+	CTL_MAC_LEARNED,      /* of another host: @addr, @proto, @port_lo to @port_hi are at @mac */
+	CTL_MAC_NEG,	      /* ... has none of its own; @canonical is right */
+	CTL_MAC_ASKING,	      /* ... nobody has answered so far */
+	CTL_MAC_SILENT,	      /* ASKED: nobody has answered: a host without vjchan, or none */
+	CTL_MAC_ROUTED,	      /* ASKED: it is behind a router, whose MAC is right */
+	CTL_MAC_LOCAL,	      /* ASKED: this host's own */
+	CTL_MAC_KIND_CNT
+};
+
+struct ctl_mac {
+	uint32_t ifindex;
+	uint32_t app_id;
+	uint8_t mac[6];
+	uint8_t kind; /* enum ctl_mac_kind */
+	uint8_t proto; /* CTL_PROTO_TCP, CTL_PROTO_UDP; 0: not about a port */
+	uint16_t port_lo, port_hi;
+	uint32_t gen; /* generation, of LEARNED */
+	uint8_t addr[16];
+	uint8_t canonical[6];
+	uint8_t pad[2];
+	uint64_t age_ms;  /* since it is what it is */
+	uint64_t left_ms; /* of QUARANTINE, LEARNED and NEG: until it ends */
+	char name[CTL_NAME_MAX]; /* of the interface */
+};
+
 struct ctl_none {
 	uint8_t pad[8];
 };
@@ -345,6 +379,7 @@ struct ctl_msg {
 		struct ctl_report report;
 		struct ctl_reported reported;
 		struct ctl_join join;
+		struct ctl_mac mac;
 		uint8_t bytes[120];
 	};
 };

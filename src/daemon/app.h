@@ -45,6 +45,8 @@ struct status_cursor {
 	uint32_t lease_id;   /* of @app_id: those up to it are done */
 	uint32_t channel_id; /* likewise */
 	uint32_t interface_pos; /* after the applications: see interfaces_status() */
+	bool macs; /* MACS is served, and nothing of the above: interfaces_macs() */
+	uint64_t macs_pos;
 };
 
 struct app {
@@ -73,6 +75,7 @@ struct app {
 	uint64_t mark;
 
 	struct fd_job *job; /* under way; the next request waits for it */
+	bool asking; /* likewise: an ASK */
 	struct status_cursor status;
 
 	struct ctl_msg *queue; /* ring of @queue_room */

@@ -3,6 +3,7 @@
 
 #include "base/time.h"
 #include "daemon/app.h"
+#include "daemon/if_ask.h"
 #include "daemon/if_lan_id.h"
 #include "daemon/if_state.h"
 #include "daemon/lan_sock.h"
@@ -42,6 +43,7 @@ struct if_lan {
 	struct lan_host host;
 	struct claims claims;
 	struct owner owner;
+	struct if_ask *ask;
 	struct claim_slot slots[SLOTS];
 	uint32_t buckets[SLOTS];
 	struct contested contested[CONTESTED_MAX];
@@ -240,9 +242,11 @@ static void release(struct if_lan *lan, uint32_t nr)
 {
 	const struct claim_slot *slot = claims_find(&lan->claims, nr);
 
-	if (slot != NULL) {
+	if (slot != NULL && slot->given_us > now_us(lan)) {
 		macs_set(lan, &slot->mac, MACS_QUARANTINE);
 		tell_released(lan, &slot->mac);
+	} else if (slot != NULL) {
+		macs_forget(lan, &slot->mac);
 	}
 	claims_release(&lan->claims, nr, now_us(lan));
 }
@@ -432,8 +436,10 @@ static void rx(struct if_lan *lan, const uint8_t *frame, size_t len)
 		return;
 	if (parp_is_about_macs(msg.type))
 		claims_rx(&lan->claims, &msg, now_us(lan));
-	else
+	else if (msg.type == PARP_QUERY)
 		owner_rx(&lan->owner, &msg, now_us(lan));
+	else
+		if_ask_rx(lan->ask, &msg, now_us(lan));
 }
 
 void if_lan_run(struct if_lan *lan, uint64_t now_ns)
@@ -450,6 +456,7 @@ void if_lan_run(struct if_lan *lan, uint64_t now_ns)
 	}
 	claims_run(&lan->claims, us);
 	owner_run(&lan->owner, us);
+	if_ask_run(lan->ask, us);
 	teach_some(lan);
 }
 
@@ -457,7 +464,7 @@ uint64_t if_lan_deadline_ns(const struct if_lan *lan)
 {
 	uint64_t us = min_u64(claims_deadline_us(&lan->claims), owner_deadline_us(&lan->owner));
 
-	us = min_u64(us, lan_sock_deadline_us(&lan->sock));
+	us = min_u64(us, min_u64(lan_sock_deadline_us(&lan->sock), if_ask_deadline_us(lan->ask)));
 	if (lan->claims.cnt[CLAIM_CLAIMED] > lan->claims.pool_cnt)
 		us = min_u64(us, lan->teach_us);
 	return time_mul_sat(us, NS_PER_US);
@@ -481,6 +488,51 @@ void if_lan_follow(struct if_lan *lan)
 		if (image->addrs[a].ifindex == lan->i->ifindex && ip_addr_is_link_local(&image->addrs[a].addr) &&
 		    !ip_addr_is_v4(&image->addrs[a].addr))
 			lan->host.link_local = image->addrs[a].addr;
+}
+
+/* ---- shown */
+
+struct if_ask *if_lan_ask(struct if_lan *lan)
+{
+	return lan->ask;
+}
+
+static bool describe_slot(const struct if_lan *lan, const struct claim_slot *slot, struct ctl_mac *ret)
+{
+	static const uint8_t kinds[CLAIM_STATE_CNT] = {
+		[CLAIM_WAIT] = CTL_MAC_CLAIMING,
+		[CLAIM_PROBE] = CTL_MAC_CLAIMING,
+		[CLAIM_CLAIMED] = CTL_MAC_CLAIMED,
+		[CLAIM_QUARANTINE] = CTL_MAC_QUARANTINE,
+	};
+	const struct if_chan *c;
+
+	if (slot->state == CLAIM_FREE)
+		return false;
+	ret->kind = kinds[slot->state];
+	memcpy(ret->mac, slot->mac.bytes, sizeof(ret->mac));
+	memcpy(ret->canonical, lan->i->mac, sizeof(ret->canonical));
+	ret->age_ms = time_sub_sat(now_us(lan), slot->since_us) / US_PER_MS;
+	if (slot->state == CLAIM_QUARANTINE)
+		ret->left_ms = time_sub_sat(slot->due_us, now_us(lan)) / US_PER_MS;
+	TAILQ_FOREACH (c, &lan->i->chans, entry)
+		if (slot->state != CLAIM_QUARANTINE && c->rec.nr == slot->owner && c->app != NULL)
+			ret->app_id = c->app->id;
+	return true;
+}
+
+bool if_lan_entry(const struct if_lan *lan, uint32_t pos, struct ctl_mac *ret, bool *ret_end)
+{
+	bool found;
+
+	*ret = (struct ctl_mac){ .ifindex = lan->i->ifindex };
+	*ret_end = false;
+	if (pos < SLOTS)
+		found = describe_slot(lan, &lan->slots[pos], ret);
+	else
+		found = if_ask_entry(lan->ask, pos - SLOTS, now_us(lan), ret, ret_end);
+	ctl_name_set(ret->name, lan->i->name);
+	return found;
 }
 
 /* ---- birth and death */
@@ -544,6 +596,11 @@ int if_lan_new(struct interfaces *s, struct iface *i, struct if_lan **ret_lan)
 		.host = &lan->host, .claims = &lan->claims, .ops = &owner_ops, .arg = lan, .lifetime_ms = OWNER_LIFETIME_MS
 	};
 	owner_init(&lan->owner);
+	lan->ask = if_ask_new(s->host, i->ifindex, i->name, &lan->host);
+	if (lan->ask == NULL) {
+		if_lan_free(lan, true);
+		return -ENOMEM;
+	}
 	adopt(lan);
 	*ret_lan = lan;
 	return 0;
@@ -561,6 +618,7 @@ void if_lan_free(struct if_lan *lan, bool serve_on)
 			if (lan->slots[k].state == CLAIM_QUARANTINE)
 				macs_forget(lan, &lan->slots[k].mac);
 	}
+	if_ask_free(lan->ask);
 	lan_sock_close(&lan->sock);
 	free(lan);
 }

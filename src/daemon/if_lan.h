@@ -20,6 +20,7 @@
 #include "daemon/if_bpf.h"
 #include "daemon/if_chan.h"
 
+struct if_ask;
 struct iface;
 struct interfaces;
 struct if_lan;
@@ -57,6 +58,12 @@ void if_lan_sweep(struct if_lan *lan);
 /** if_lan_port_changed() - The map `ports` says @now at @key, where it said @was. Count 0: nobody's */
 void if_lan_port_changed(struct if_lan *lan, const struct policy_port *key, const struct policy_owner *was,
 			 const struct policy_owner *now);
+
+/** if_lan_ask() - What is asked of others there */
+struct if_ask *if_lan_ask(struct if_lan *lan);
+
+/** if_lan_entry() - What is in place @pos: claimed ones, then learned ones. Return: false: nothing. @ret_end: nor behind */
+bool if_lan_entry(const struct if_lan *lan, uint32_t pos, struct ctl_mac *ret, bool *ret_end);
 
 /** if_lan_mac() - That of channel @nr. Return: false: none of its own yet */
 bool if_lan_mac(const struct if_lan *lan, uint32_t nr, struct mac_addr *ret_mac);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* if_open.c - channels of applications: asked for, charged, put in the maps, taken down */
 #include "daemon/app.h"
+#include "daemon/if_ask.h"
 #include "daemon/if_reset.h"
 #include "daemon/if_state.h"
 #include "daemon/interfaces.h"
@@ -312,4 +313,7 @@ void interfaces_app_gone(struct app *app)
 	}
 	s->reserve_again |= app->ports.cnt[0] + app->ports.cnt[1] > 0;
 	resolve_app_gone(s, app);
+	TAILQ_FOREACH (i, &s->ifaces, entry)
+		if (i->lan != NULL)
+			if_ask_app_gone(if_lan_ask(i->lan), app);
 }

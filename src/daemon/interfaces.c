@@ -4,6 +4,8 @@
 
 #include "base/time.h"
 #include "daemon/app.h"
+#include "daemon/if_ask.h"
+#include "daemon/if_lan_id.h"
 #include "daemon/if_state.h"
 #include "daemon/netns.h"
 #include "daemon/spill.h"
@@ -191,6 +193,10 @@ static void host_changed(void *arg)
 
 static void host_neighbour(void *arg, uint32_t ifindex, const struct ip_addr *addr, enum host_neighbour_state state)
 {
+	struct iface *i = iface_by_index(arg, ifindex);
+
+	if (i != NULL && i->lan != NULL)
+		if_ask_neighbour(if_lan_ask(i->lan), addr);
 	resolve_done(arg, ifindex, addr, state == HOST_NEIGHBOUR_FAILED);
 }
 
@@ -240,6 +246,7 @@ static void forget_place(const struct interfaces *s)
 
 	netns_path(s, path);
 	netns_forget(path);
+	if_lan_id_forget(s->place.dir);
 	rmdir(s->place.dir);
 }
 

@@ -59,6 +59,12 @@ enum ctl_refusal interfaces_open_channel(struct app *app, uint32_t seq, const st
 /** interfaces_polling() - Serve a POLLING */
 void interfaces_polling(struct app *app, const struct ctl_interface *req);
 
+/** interfaces_ask() - Serve an ASK: ASKED is sent, now or later. Return: CTL_REFUSAL_NONE, MALFORMED, NO_INTERFACE, RESOURCES */
+enum ctl_refusal interfaces_ask(struct app *app, uint32_t seq, const struct ctl_endpoint *ep);
+
+/** interfaces_macs() - One part of the reply to MACS. @pos: 0 at first; where to go on. Return: false: that was all */
+bool interfaces_macs(const struct app *viewer, uint64_t *pos, struct ctl_msg *ret_msg);
+
 /** interfaces_resolve() - Serve a RESOLVE */
 void interfaces_resolve(struct app *app, const struct ctl_neighbour *req);
 

@@ -244,6 +244,14 @@ static void do_detach(struct app *app, const struct ctl_msg *msg)
 		app_post(app, &reply);
 }
 
+static void do_ask(struct app *app, const struct ctl_msg *msg)
+{
+	enum ctl_refusal why = interfaces_ask(app, msg->seq, &msg->connect.remote);
+
+	if (why != CTL_REFUSAL_NONE)
+		refuse(app, msg, why);
+}
+
 /* ---- reports */
 
 static void do_report(struct app *app, const struct ctl_msg *msg)
@@ -267,7 +275,7 @@ static enum ctl_refusal admit(struct app *app, const struct ctl_msg *msg)
 	if (!bucket_take(&app->bucket, app->d->now_ns, app->d->cfg.limits.rate_max))
 		return CTL_REFUSAL_QUOTA_RATE;
 	if (app->observer && msg->type != CTL_STATUS && msg->type != CTL_REPORT && msg->type != CTL_ATTACH &&
-	    msg->type != CTL_DETACH)
+	    msg->type != CTL_DETACH && msg->type != CTL_MACS && msg->type != CTL_ASK)
 		return CTL_REFUSAL_OBSERVER;
 	return CTL_REFUSAL_NONE;
 }
@@ -309,7 +317,13 @@ static void serve(struct app *app, const struct ctl_msg *msg, const int *fds, un
 		channel_close(app, &msg->close);
 		return;
 	case CTL_STATUS:
-		status_begin(app, msg->seq);
+		status_begin(app, msg->seq, false);
+		return;
+	case CTL_MACS:
+		status_begin(app, msg->seq, true);
+		return;
+	case CTL_ASK:
+		do_ask(app, msg);
 		return;
 	case CTL_INTERFACE:
 		do_interface(app, msg);

@@ -107,6 +107,14 @@ static bool next_of_app(const struct app *app, struct status_cursor *c, struct c
 	return true;
 }
 
+static void next_mac(const struct app *viewer, struct status_cursor *c, struct ctl_msg *msg)
+{
+	*msg = (struct ctl_msg){ .seq = c->seq };
+	c->active = interfaces_macs(viewer, &c->macs_pos, msg);
+	if (!c->active)
+		*msg = (struct ctl_msg){ .type = CTL_MACS_END, .seq = c->seq };
+}
+
 static void next_msg(const struct app *viewer, struct status_cursor *c, struct ctl_msg *msg)
 {
 	const struct app *app;
@@ -131,7 +139,10 @@ void status_continue(struct app *app)
 		struct status_cursor c = app->status;
 		struct ctl_msg msg;
 
-		next_msg(app, &c, &msg);
+		if (c.macs)
+			next_mac(app, &c, &msg);
+		else
+			next_msg(app, &c, &msg);
 		/* what isn't sent is made again, from the old cursor */
 		if (app->d->ops->send(app, &msg, NULL, 0) == -EAGAIN)
 			return;
@@ -139,8 +150,8 @@ void status_continue(struct app *app)
 	}
 }
 
-void status_begin(struct app *app, uint32_t seq)
+void status_begin(struct app *app, uint32_t seq, bool macs)
 {
-	app->status = (struct status_cursor){ .active = true, .seq = seq };
+	app->status = (struct status_cursor){ .active = true, .seq = seq, .macs = macs };
 	status_continue(app);
 }

@@ -12,8 +12,8 @@
 
 #include "daemon/app.h"
 
-/** status_begin() - Serve a STATUS */
-void status_begin(struct app *app, uint32_t seq);
+/** status_begin() - Serve a STATUS; or if @macs a MACS, in the same way */
+void status_begin(struct app *app, uint32_t seq, bool macs);
 
 /** status_may_see() - May @viewer know about @app? */
 bool status_may_see(const struct app *viewer, const struct app *app);

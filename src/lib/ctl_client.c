@@ -802,6 +802,36 @@ int ctl_client_status(struct ctl_client *client, void (*fn)(void *arg, const str
 	return r;
 }
 
+int ctl_client_macs(struct ctl_client *client, void (*fn)(void *arg, const struct ctl_mac *mac), void *arg)
+{
+	struct ctl_msg msg, req = { .type = CTL_MACS };
+	int fds[CTL_FDS_MAX];
+	int r = ctl_client_call(client, &req, -1, &msg, fds);
+
+	while (r == 0) {
+		fds_close(fds, CTL_FDS_MAX);
+		if (msg.type == CTL_MACS_END)
+			return 0;
+		if (msg.type != CTL_MACS_ENTRY)
+			return msg.type == CTL_REFUSED ? refused(&msg) : die(client, -EPROTO);
+		fn(arg, &msg.mac);
+		r = await(client, req.seq, deadline(client), &msg, fds);
+	}
+	return r;
+}
+
+int ctl_client_ask(struct ctl_client *client, const struct endpoint *ep, enum ctl_proto proto, struct ctl_mac *ret_mac)
+{
+	struct ctl_msg reply, req = { .type = CTL_ASK };
+	int r;
+
+	req.connect.remote = ctl_endpoint_make(ep, proto);
+	r = simple_call(client, &req, -1, CTL_ASKED, &reply);
+	if (r == 0)
+		*ret_mac = reply.mac;
+	return r;
+}
+
 int ctl_client_report(struct ctl_client *client, uint32_t app_id, uint32_t kind, int *ret_fd)
 {
 	struct ctl_msg reply, req = { .type = CTL_REPORT };

@@ -199,6 +199,15 @@ enum ctl_client_attach { CTL_CLIENT_DETACH, CTL_CLIENT_ATTACH, CTL_CLIENT_ATTACH
 int ctl_client_attach(struct ctl_client *client, const char *name, enum ctl_client_attach how,
 		      struct ctl_interface *ret_interface);
 
+/** ctl_client_macs() - MAC addresses that are claimed and learned. @fn: called for each; must not call the client */
+int ctl_client_macs(struct ctl_client *client, void (*fn)(void *arg, const struct ctl_mac *mac), void *arg);
+
+/**
+ * ctl_client_ask() - Which MAC address has this endpoint of another host? Takes up to 3 seconds
+ * Return: -ENODEV: no attached interface leads there
+ */
+int ctl_client_ask(struct ctl_client *client, const struct endpoint *ep, enum ctl_proto proto, struct ctl_mac *ret_mac);
+
 /**
  * ctl_client_status() - Everything this user may see
  * @fn:      Called for each STATUS_APP, STATUS_LEASE, STATUS_CHANNEL, STATUS_INTERFACE and STATUS_COUNTER, and at

@@ -63,7 +63,7 @@ expect 0 '^vj [0-9]+\.[0-9]+\.[0-9]+ \(library [0-9.]+, control version [0-9]+\)
 expect 2 "unknown command 'statsu'; did you mean 'status'" "$vj" statsu
 expect 2 "unknown command 'xyzzy'; see: vj --help" "$vj" xyzzy
 expect 2 "unknown option --versoin" "$vj" --versoin
-for cmd in run status connections why attach detach doctor bench help; do
+for cmd in run status connections why arp resolve attach detach doctor bench help; do
 	expect 0 "^usage: vj $cmd " "$vj" help $cmd
 	expect 0 "^usage: vj $cmd " "$vj" $cmd --help
 	expect 2 "unknown option --no-such-option" "$vj" $cmd --no-such-option
@@ -84,6 +84,12 @@ for cmd in connections why; do
 done
 expect 2 "of which process" "$vj" why
 expect 1 "there is no process 2147483647" "$vj" why 2147483647
+expect 2 "takes no '2'" "$vj" arp 2
+expect 2 "which endpoint" "$vj" resolve
+for endpoint in 10.0.0.1 10.0.0.1:0 10.0.0.1:65536 fd00::1:80 somewhere:80 ''; do
+	expect 2 "which endpoint" "$vj" resolve "$endpoint"
+done
+expect 2 "takes no '2'" "$vj" resolve 10.0.0.1:80 2
 for cmd in attach detach; do
 	expect 2 "which interface" "$vj" $cmd
 done
@@ -146,7 +152,7 @@ fi
 # ---- no daemon, and wrong ones
 
 expect 3 "no vjd runs" "$vj" status
-for cmd in status connections "attach eth0" "detach eth0"; do
+for cmd in status connections arp "resolve 10.0.0.1:80" "attach eth0" "detach eth0"; do
 	# shellcheck disable=SC2086 # two words
 	expect 3 "^vj: ${cmd% *}: no vjd runs: $dir/nothing: " "$vj" $cmd --socket "$dir/nothing"
 done

@@ -71,6 +71,39 @@ at_server timeout 60 "$vj" run -- redis-benchmark -h fd77::1 -p 7001 -t get -n 2
 	fail "redis-benchmark back: $(tail -3 "$tmp/back.log")"
 wait $there || fail "redis-benchmark there: $(tail -3 "$tmp/there.log")"
 
+# ---- who has which MAC address: each host tells the other, and vj shows it
+
+app_mac() { # PORT: as the server's vj arp has it
+	pid=$("$vj" status --json | python3 -c '
+import json, sys
+s = json.load(sys.stdin)
+app = [l["app_id"] for l in s["leases"] if l["port"] == int(sys.argv[1])][0]
+print(app)' "$1")
+	"$vj" arp --json | python3 -c '
+import json, sys
+print([m["mac"] for m in json.load(sys.stdin)["claimed"] if m.get("app_id") == int(sys.argv[1])][0])' "$pid"
+}
+resolved() { # ENDPOINT [OPTION]: by the client
+	vj2 resolve "$@" | sed -n '1s/.* is at \([0-9a-f:]*\) on eth0$/\1/p'
+}
+of_redis=$(app_mac 7000) of_http=$(app_mac 7080)
+[ "$of_redis" != "$of_http" ] || fail "one address for two"
+[ "$(resolved 10.77.0.2:7000)" = "$of_redis" ] || fail "redis: $(vj2 resolve 10.77.0.2:7000)"
+[ "$(resolved '[fd77::2]:7000')" = "$of_redis" ] || fail "redis, IPv6: $(vj2 resolve '[fd77::2]:7000')"
+[ "$(resolved 10.77.0.2:7080)" = "$of_http" ] || fail "http: $(vj2 resolve 10.77.0.2:7080)"
+vj2 resolve 10.77.0.2:7999 | grep -q "the host's own address: it speaks PARP" || fail "a port of nobody's: $(vj2 resolve 10.77.0.2:7999)"
+vj2 resolve --udp 10.77.0.2:7000 | grep -q "/udp is at .*" || fail "another protocol"
+vj2 resolve 10.77.0.1:80 | grep -q "this host's own" || fail "its own: $(vj2 resolve 10.77.0.1:80)"
+vj2 resolve 10.77.0.99:80 >"$tmp/nobody" && fail "nobody is there: $(cat "$tmp/nobody")"
+grep -q "no host on eth0" "$tmp/nobody" || fail "nobody is there: $(cat "$tmp/nobody")"
+vj2 resolve 192.0.2.1:80 2>"$tmp/nowhere" && fail "no way leads there"
+grep -q "no attached interface leads there" "$tmp/nowhere" || fail "no way leads there: $(cat "$tmp/nowhere")"
+vj2 arp | grep -q "10.77.0.2:7000/tcp .* $of_redis  learned" || fail "not shown: $(vj2 arp)"
+vj2 arp --json | python3 -c '
+import json, sys
+learned = [m for m in json.load(sys.stdin)["learned"] if m["state"] == "learned" and m["port_first"] == 7080]
+assert learned and 0 < learned[0]["left_s"] <= 60' || fail "not told: $(vj2 arp --json)"
+
 # ---- ssh and scp on the side
 
 sshd=$(command -v sshd || echo /usr/sbin/sshd)

@@ -82,6 +82,13 @@ static const struct sample samples[] = {
 	{ { .type = CTL_PASSED, .seq = 15, .join = { .app_id = 1, .pid = 2 } }, CTL_FROM_DAEMON, 0 },
 	{ { .type = CTL_HANDED, .join = { .app_id = 1, .pid = 2 } }, CTL_FROM_DAEMON, 1 },
 	{ { .type = CTL_OFFER, .seq = 16, .connect = { .remote = ENDPOINT, .flow = 7 } }, CTL_FROM_CLIENT, 1 },
+	{ { .type = CTL_MACS, .seq = 17 }, CTL_FROM_CLIENT, 0 },
+	{ { .type = CTL_MACS_ENTRY, .seq = 17, .mac = { .ifindex = 2, .kind = CTL_MAC_CLAIMED, .name = "eth0" } },
+	  CTL_FROM_DAEMON, 0 },
+	{ { .type = CTL_MACS_END, .seq = 17 }, CTL_FROM_DAEMON, 0 },
+	{ { .type = CTL_ASK, .seq = 18, .connect = { .remote = ENDPOINT } }, CTL_FROM_CLIENT, 0 },
+	{ { .type = CTL_ASKED, .seq = 18, .mac = { .ifindex = 2, .kind = CTL_MAC_LEARNED, .port_lo = 1, .port_hi = 2 } },
+	  CTL_FROM_DAEMON, 0 },
 };
 
 #define GOOD(msg, fds, from) assert_int_equal(check(msg, fds, from), CTL_REFUSAL_NONE)
@@ -307,6 +314,13 @@ static void fields_are_in_range(void **state)
 	SPOIL(CTL_PASS, 1, CTL_FROM_CLIENT, m.join.pid = -1);
 	SPOIL(CTL_HANDED, 1, CTL_FROM_DAEMON, m.join.app_id = 0);
 	SPOIL(CTL_OFFER, 1, CTL_FROM_CLIENT, m.connect.remote.port = 0);
+	SPOIL(CTL_ASK, 0, CTL_FROM_CLIENT, m.connect.remote.port = 0);
+	SPOIL(CTL_ASKED, 0, CTL_FROM_DAEMON, m.mac.kind = 0);
+	SPOIL(CTL_ASKED, 0, CTL_FROM_DAEMON, m.mac.kind = CTL_MAC_KIND_CNT);
+	SPOIL(CTL_ASKED, 0, CTL_FROM_DAEMON, m.mac.port_lo = 3);
+	SPOIL(CTL_MACS_ENTRY, 0, CTL_FROM_DAEMON, m.mac.ifindex = 0);
+	SPOIL(CTL_MACS_ENTRY, 0, CTL_FROM_DAEMON, m.mac.pad[1] = 1);
+	SPOIL(CTL_MACS_ENTRY, 0, CTL_FROM_DAEMON, m.mac.name[0] = 7);
 	SPOIL(CTL_CHANNEL_CLOSE, 0, CTL_FROM_CLIENT, m.close.channel_id = 0);
 	SPOIL(CTL_CHANNEL_CLOSE, 0, CTL_FROM_CLIENT, m.close.reason = VJ_CHANNEL_ERR_CLOSED + 1);
 	SPOIL(CTL_STATUS, 0, CTL_FROM_CLIENT, m.none.pad[7] = 1);

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "daemon/if_ask.h"
+
+#include "daemon/app.h"
+#include "lan/resolver.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { ENTRIES = 1024, WAITING_MAX = 64 };
+
+#define WAIT_US (3 * US_PER_SEC) /* for an answer to ASK, the kernel's own question for the neighbour included */
+
+/* ASK, not answered yet. */
+struct waiting {
+	struct app *app; /* NULL: free */
+	uint32_t seq;
+	struct parp_endpoint ep;
+	uint64_t until_us;
+};
+
+struct if_ask {
+	struct host_watch *watch;
+	uint32_t ifindex;
+	const char *name; /* of the interface */
+	struct resolver resolver;
+	struct waiting waiting[WAITING_MAX];
+	uint32_t waiting_cnt;
+	struct resolver_entry entries[ENTRIES];
+	struct resolver_entry *pointers[2 * ENTRIES];
+};
+
+static bool on_neighbour(void *arg, const struct ip_addr *addr, struct mac_addr *ret_mac)
+{
+	const struct if_ask *ask = arg;
+
+	return host_table_neighbour(host_watch_table(ask->watch), ask->ifindex, addr, ret_mac->bytes) >= HOST_NEIGHBOUR_STALE;
+}
+
+/* Nobody is told yet: entries are looked at when somebody asks. */
+static void on_entry(void *arg, const struct resolver_entry *e)
+{
+	(void)arg;
+	(void)e;
+}
+
+static const struct resolver_ops resolver_ops = { on_neighbour, on_entry, on_entry };
+
+struct if_ask *if_ask_new(struct host_watch *watch, uint32_t ifindex, const char *name, struct lan_host *host)
+{
+	struct if_ask *ask = calloc(1, sizeof(*ask));
+
+	if (ask == NULL)
+		return NULL;
+	ask->watch = watch;
+	ask->ifindex = ifindex;
+	ask->name = name;
+	ask->resolver = (struct resolver){ .host = host, .ops = &resolver_ops, .arg = ask };
+	resolver_init(&ask->resolver, ask->entries, ask->pointers, ENTRIES);
+	return ask;
+}
+
+void if_ask_free(struct if_ask *ask)
+{
+	free(ask);
+}
+
+/* ---- waiting */
+
+static void describe(const struct resolver_entry *e, uint64_t now_us, struct ctl_mac *ret)
+{
+	static const uint8_t kinds[] = {
+		[RESOLVER_ASKING] = CTL_MAC_ASKING, [RESOLVER_VALID] = CTL_MAC_LEARNED, [RESOLVER_NEG] = CTL_MAC_NEG
+	};
+
+	ret->kind = kinds[e->state];
+	ret->proto = e->key.proto;
+	ret->port_lo = e->key.port;
+	ret->port_hi = (uint16_t)(e->key.port + (e->key.block ? RESOLVER_BLOCK - 1 : 0));
+	memcpy(ret->addr, e->key.addr.bytes, sizeof(ret->addr));
+	if (e->state == RESOLVER_VALID) {
+		memcpy(ret->mac, e->mac.bytes, sizeof(ret->mac));
+		memcpy(ret->canonical, e->canonical.bytes, sizeof(ret->canonical));
+		ret->gen = e->gen;
+		ret->age_ms = (now_us - e->learned_us) / US_PER_MS;
+		ret->left_ms = time_sub_sat(e->until_us, now_us) / US_PER_MS;
+	} else if (e->state == RESOLVER_NEG) {
+		ret->left_ms = time_sub_sat(e->quiet_us, now_us) / US_PER_MS;
+	}
+}
+
+/* Return: it is answered; false: not yet */
+static bool answered(const struct if_ask *ask, const struct waiting *w, uint64_t now_us, struct ctl_mac *ret)
+{
+	const struct resolver_entry *e = resolver_find(&ask->resolver, &w->ep);
+	struct mac_addr canonical;
+
+	if (e != NULL && (e->state == RESOLVER_VALID || (e->state == RESOLVER_NEG && !e->asking))) {
+		describe(e, now_us, ret);
+		if (e->state == RESOLVER_NEG && !e->refused)
+			ret->kind = CTL_MAC_SILENT;
+	} else if (now_us >= w->until_us) {
+		ret->kind = CTL_MAC_SILENT;
+	} else {
+		return false;
+	}
+	if (ret->kind != CTL_MAC_LEARNED && on_neighbour((void *)(uintptr_t)ask, &w->ep.addr, &canonical))
+		memcpy(ret->canonical, canonical.bytes, sizeof(ret->canonical));
+	return true;
+}
+
+static void look(struct if_ask *ask, struct waiting *w, uint64_t now_us)
+{
+	struct ctl_msg reply = { .type = CTL_ASKED, .seq = w->seq };
+
+	reply.mac = (struct ctl_mac){ .ifindex = ask->ifindex, .proto = w->ep.proto, .port_lo = w->ep.port_lo,
+				      .port_hi = w->ep.port_lo };
+	memcpy(reply.mac.addr, w->ep.addr.bytes, sizeof(reply.mac.addr));
+	ctl_name_set(reply.mac.name, ask->name);
+	if (!answered(ask, w, now_us, &reply.mac))
+		return;
+	w->app->asking = false;
+	app_post(w->app, &reply);
+	w->app = NULL;
+	ask->waiting_cnt--;
+}
+
+bool if_ask_begin(struct if_ask *ask, struct app *app, uint32_t seq, const struct ctl_endpoint *ep, uint64_t now_us)
+{
+	struct waiting *w = ask->waiting;
+
+	while (w < ask->waiting + WAITING_MAX && w->app != NULL)
+		w++;
+	if (w == ask->waiting + WAITING_MAX)
+		return false;
+	*w = (struct waiting){ app, seq, { ip_addr_from_v6(ep->addr), ep->port, ep->port, ep->proto, 0 }, now_us + WAIT_US };
+	ask->waiting_cnt++;
+	app->asking = true;
+	/* who vouches for the answer must be known; asked for at the same time */
+	host_watch_resolve(ask->watch, ask->ifindex, &w->ep.addr);
+	resolver_lookup(&ask->resolver, &w->ep, now_us);
+	return true;
+}
+
+void if_ask_app_gone(struct if_ask *ask, const struct app *app)
+{
+	for (uint32_t k = 0; k < WAITING_MAX; k++)
+		if (ask->waiting[k].app == app) {
+			ask->waiting[k].app = NULL;
+			ask->waiting_cnt--;
+		}
+}
+
+/* ---- progress */
+
+void if_ask_rx(struct if_ask *ask, const struct parp_msg *msg, uint64_t now_us)
+{
+	resolver_rx(&ask->resolver, msg, now_us);
+}
+
+void if_ask_neighbour(struct if_ask *ask, const struct ip_addr *addr)
+{
+	resolver_canonical_changed(&ask->resolver, addr);
+}
+
+void if_ask_run(struct if_ask *ask, uint64_t now_us)
+{
+	resolver_run(&ask->resolver, now_us);
+	for (uint32_t k = 0; ask->waiting_cnt > 0 && k < WAITING_MAX; k++)
+		if (ask->waiting[k].app != NULL)
+			look(ask, &ask->waiting[k], now_us);
+}
+
+uint64_t if_ask_deadline_us(const struct if_ask *ask)
+{
+	uint64_t due_us = resolver_deadline_us(&ask->resolver);
+
+	for (uint32_t k = 0; ask->waiting_cnt > 0 && k < WAITING_MAX; k++)
+		if (ask->waiting[k].app != NULL)
+			due_us = min_u64(due_us, ask->waiting[k].until_us);
+	return due_us;
+}
+
+bool if_ask_entry(const struct if_ask *ask, uint32_t pos, uint64_t now_us, struct ctl_mac *ret, bool *ret_end)
+{
+	*ret_end = pos >= ENTRIES;
+	if (*ret_end || ask->entries[pos].state == RESOLVER_FREE)
+		return false;
+	ret->ifindex = ask->ifindex;
+	describe(&ask->entries[pos], now_us, ret);
+	return true;
+}
