@@ -13,6 +13,7 @@
 
 enum {
 	CONNS_DEFAULT = 10000000,
+	VJ_BYTES = 400,	       /* more than one takes, both ends */
 	KERNEL_BYTES = 8192,   /* more than it takes for a connection, both ends and their descriptors */
 	SLOWEST_PER_S = 20000, /* connections: what is slower than that hangs */
 	FDS_OTHER = 64,
@@ -149,12 +150,21 @@ static void finish(char note[static BENCH_NOTE_BYTES], json_t *obj)
 		json_object_set_new(obj, "kernel_connections", json_run(&last[KERNEL]));
 }
 
-static int check_options(const struct bench_options *o)
+static int check_options(const struct bench_options *o, uint32_t conns)
 {
-	if (o->bytes >= C10M_BYTES_MIN && o->bytes <= C10M_BYTES_MAX)
-		return 0;
-	complain("bench: c10m takes --bytes from %d to %d", C10M_BYTES_MIN, C10M_BYTES_MAX);
-	return -EINVAL;
+	uint64_t need = (uint64_t)conns * VJ_BYTES, have = bench_memory_available();
+
+	if (o->bytes < C10M_BYTES_MIN || o->bytes > C10M_BYTES_MAX) {
+		complain("bench: c10m takes --bytes from %d to %d", C10M_BYTES_MIN, C10M_BYTES_MAX);
+		return -EINVAL;
+	}
+	/* who needs more than there is would be killed for it, or somebody else */
+	if (need > have && have != 0) {
+		complain("bench: %u connections take %.1f GB of memory, and %.1f GB are free; see --connections", conns,
+			 (double)need * 1e-9, (double)have * 1e-9);
+		return -ENOMEM;
+	}
+	return 0;
 }
 
 int bench_c10m(struct bench_ctx *ctx)
@@ -175,13 +185,14 @@ int bench_c10m(struct bench_ctx *ctx)
 	};
 	const struct bench_options *o = ctx->o;
 	struct bench_options once = *o;
-	int rc = check_options(o);
+	int rc;
 
+	ctx->conns = bench_connections(o, CONNS_DEFAULT);
+	rc = check_options(o, ctx->conns);
 	if (rc < 0)
 		return rc;
 	once.runs = 1;
 	ctx->o = &once;
-	ctx->conns = bench_connections(o, CONNS_DEFAULT);
 	snprintf(title, sizeof(title), "messages of %lld B on random ones of %u TCP connections", (long long)o->bytes, ctx->conns);
 	rc = bench_compare(ctx, &c);
 	ctx->o = o;
