@@ -350,7 +350,8 @@ VJ_API int vj_conn_info(const struct vj *vj, struct vj_conn c, struct vj_conn_in
 /** vj_state_name() - "established" ... of vj_conn_info.state; "?" for others */
 VJ_API const char *vj_state_name(uint32_t state);
 /**
- * vj_conn_next() - Walk through all connections, those included that wait to be accepted or were closed and are not over
+ * vj_conn_next() - Walk through all connections, those included that wait to be accepted or were closed and are not over (of those in
+ * TIME_WAIT: in its first second)
  * @c: {0} to begin; else the last one returned. For vj_conn_info() and vj_conn_addrs(); all else is the owner's.
  * Return: false: that was the last.
  */

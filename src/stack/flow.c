@@ -203,17 +203,34 @@ int flow_add(struct flow *flow, uint32_t tag, uint32_t id)
 	return 0;
 }
 
-void flow_del(struct flow *flow, uint32_t tag, uint32_t id)
+/* Where the pair is, which must be there */
+static uint32_t segment_pos(const struct flow_segment *seg, uint32_t depth, uint32_t tag, uint32_t id)
 {
-	uintptr_t entry = flow->dir[tag >> 1 >> (31 - flow->depth)];
-	struct flow_segment *seg = (struct flow_segment *)(entry & ~(uintptr_t)31);
-	uint32_t depth = (uint32_t)(entry & 31);
-	uint32_t pos = home_of(tag, depth), end;
+	uint32_t pos = home_of(tag, depth);
 
 	while (seg->slot[pos].tag != tag || seg->slot[pos].id != id) {
 		VJ_ASSERT(seg->slot[pos].id != 0 && seg->slot[pos].tag <= tag);
 		pos++;
 	}
+	return pos;
+}
+
+void flow_replace(struct flow *flow, uint32_t tag, uint32_t id, uint32_t new_id)
+{
+	uintptr_t entry = flow->dir[tag >> 1 >> (31 - flow->depth)];
+	struct flow_segment *seg = (struct flow_segment *)(entry & ~(uintptr_t)31);
+
+	VJ_DASSERT_OP(new_id, !=, 0u);
+	seg->slot[segment_pos(seg, (uint32_t)(entry & 31), tag, id)].id = new_id;
+}
+
+void flow_del(struct flow *flow, uint32_t tag, uint32_t id)
+{
+	uintptr_t entry = flow->dir[tag >> 1 >> (31 - flow->depth)];
+	struct flow_segment *seg = (struct flow_segment *)(entry & ~(uintptr_t)31);
+	uint32_t depth = (uint32_t)(entry & 31);
+	uint32_t pos = segment_pos(seg, depth, tag, id), end;
+
 	/* Those behind that are not at their home come one nearer to it. */
 	for (end = pos + 1; seg->slot[end].id != 0 && home_of(seg->slot[end].tag, depth) < end;)
 		end++;

@@ -165,4 +165,7 @@ int flow_add(struct flow *flow, uint32_t tag, uint32_t id) VJ_MUST_CHECK;
 /* The pair must be there. */
 void flow_del(struct flow *flow, uint32_t tag, uint32_t id);
 
+/* The pair of @tag and @id must be there; from now on it is @new_id, not 0. */
+void flow_replace(struct flow *flow, uint32_t tag, uint32_t id, uint32_t new_id);
+
 #endif

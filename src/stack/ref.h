@@ -21,6 +21,7 @@ enum ref_kind {
 	REF_LINK,
 	REF_REASS,
 	REF_PACE,
+	REF_TW,
 	REF_KIND_CNT,
 	REF_SLOT = 15, /* no object: a slot of the timing wheel */
 };

@@ -57,7 +57,7 @@ static int stack_init(struct stack *s)
 		ret = ports_init(&s->ports, &s->mem);
 	if (ret != 0)
 		return ret;
-	s->owed_due_us = TIME_NEVER;
+	s->run_due_us = TIME_NEVER;
 	wheel_init(&s->wheel, s->now_us);
 	prng_seed(&s->prng, s->cfg.seed);
 	ref_space_set(&s->output_nodes, REF_LINK, &s->links.pool,
@@ -173,7 +173,7 @@ static void stack_fire(void *arg, struct ref ref)
 
 void stack_run(struct stack *s)
 {
-	if (s->owing_cnt != 0 || s->owed_due_us <= s->now_us)
+	if (s->owing_cnt != 0 || s->run_due_us <= s->now_us)
 		tcp_run(s);
 	wheel_run(&s->wheel, s->now_us, TIMER_BUDGET, stack_fire, s);
 	if (s->pace_wheel.armed_cnt != 0)
@@ -187,7 +187,7 @@ uint64_t stack_deadline(const struct stack *s)
 
 	if (s->output_links_cnt > 0 || s->owing_cnt != 0)
 		return s->now_us;
-	next_us = min_u64(wheel_next_us(&s->wheel), s->owed_due_us);
+	next_us = min_u64(wheel_next_us(&s->wheel), s->run_due_us);
 	if (unlikely(s->pace_wheel.armed_cnt != 0))
 		return min_u64(next_us, tcp_pace_next_us(s));
 	return next_us;
@@ -262,7 +262,7 @@ const char *stack_drop_name(enum stack_drop why)
 void stack_stats(const struct stack *s, struct stack_stats *ret_stats)
 {
 	*ret_stats = s->stats;
-	ret_stats->tcp_conns = s->conns.used;
+	ret_stats->tcp_conns = s->conns.used + s->tw_cnt;
 	ret_stats->mem_bytes = s->mem.bytes;
 }
 

@@ -81,7 +81,7 @@ struct tcp_settings {
 struct stack_config {
 	uint8_t secret[16];   /* keys ISN, flow hash; random */
 	uint64_t seed;	      /* for everything else that is random */
-	uint32_t conns_max;   /* TCP connections, TIME_WAIT included; 1..2^24 */
+	uint32_t conns_max;   /* TCP connections, and as many again in TIME_WAIT; 1..2^24 */
 	uint64_t mem_bytes_max; /* all memory together; past it calls fail with -ENOMEM, frames are dropped */
 	uint32_t sndbuf_bytes; /* of each connection; 0: auto-tuned, 256 KiB on links that cannot lose */
 	uint32_t rcvbuf_bytes; /* likewise: the window that is offered while nothing waits to be read */
@@ -509,7 +509,7 @@ struct tcp_info {
 /** tcp_info() - Snapshot */
 void tcp_info(const struct stack *s, struct tcp_id id, struct tcp_info *ret_info);
 /**
- * tcp_next() - Walk through all connections, whoever holds them, for tcp_info() and tcp_endpoints()
+ * tcp_next() - Walk through all connections, whoever holds them, for tcp_info() and tcp_endpoints(); but for those long in TIME_WAIT
  * @id: {0} to begin; else the last one returned
  * Return: false: that was the last.
  */

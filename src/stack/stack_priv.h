@@ -67,11 +67,12 @@ struct stack {
 	struct ref_list events;
 
 	/*
-	 * tcp.h, tcp_owed.c: connections that came to owe an acknowledgement since the last stack_run(); and when the first of
-	 * those that wait longer is due, TIME_NEVER: none.
+	 * tcp.h, tcp_owed.c: connections that came to owe an acknowledgement since the last stack_run(); when the first of
+	 * those that wait longer, or of tcp_tw.c's, is due, TIME_NEVER: none; how many are in TIME_WAIT without a block.
 	 */
 	uint32_t owing_cnt;
-	uint64_t owed_due_us;
+	uint32_t tw_cnt;
+	uint64_t run_due_us;
 
 	struct ref_space output_nodes; /* struct ref_list_node of each kind */
 	uint32_t output_links_cnt;

@@ -82,6 +82,8 @@
 #define TCP_MIN_RTT_MS 300000u /* a path may have changed that long after its shortest round trip */
 #define TCP_FIN_WAIT_2_MS 60000u
 #define TCP_TIME_WAIT_MS 60000u
+#define TCP_TW_BLOCK_MS 1000u /* of it in a block; the rest folded */
+#define TCP_TW_ID (1u << 31)  /* in the flow table: not a block, but a folded one */
 #define TCP_KEEPIDLE_S 7200u
 #define TCP_KEEPINTVL_S 75u
 #define TCP_KEEPCNT 9u
@@ -138,6 +140,7 @@ enum {
 	TF_ECN_ECHO = 1 << 30,	 /* CE arrived, and no CWR since: all we send says ECE */
 };
 #define TF_ECN_CWR (1u << 31) /* the window was reduced: the next new data say CWR */
+#define TF_TW_LAST TF_MORE /* TIME_WAIT: when the timer fires, it is over */
 #define TF_ACK_QUEUED TF_ECN_CWR /* NO_LOSS, which has no window to reduce: it is in the queue of tcp_owed.c */
 #define TF_CC_MASK (3u << TF_CC_SHIFT)
 
@@ -157,7 +160,8 @@ enum {
  *	FIN_WAIT_1	tcp_out.c when FIN leaves; FIN_WAIT_2 when it is acknowledged (tcp_ack.c)
  *	CLOSE_WAIT	tcp_data.c when the peer's FIN arrives; LAST_ACK when ours leaves
  *	CLOSING		both FINs sent, ours not acknowledged
- *	TIME_WAIT	no buffers but unread data, no rtx; rtx_due_ms is its end. Orphans are in
+ *	TIME_WAIT	no buffers but unread data, no rtx; rtx_due_ms is its end with TW_LAST, else the
+ *			time to fold (tcp_tw.c). Orphans are in
  *			tcp_global.time_wait (through event.list) and are recycled, oldest first,
  *			when blocks run short.
  *
@@ -353,6 +357,9 @@ struct tcp_global {
 	uint64_t *used; /* bitmap over s->conns */
 	size_t used_bytes;
 	struct ref_list time_wait; /* orphans, oldest first */
+	struct ref_list tws;	   /* folded, oldest first */
+	struct ref_space tw_nodes;
+	struct pool tw_pool;
 	uint64_t ts_key[2];
 	struct tcp_fastopen *fastopen; /* what clients know of servers; NULL: nothing yet */
 	struct rate_limit challenge;
@@ -655,6 +662,8 @@ static inline bool tcp_is_notsent(const struct stack *s, const struct tcb *t)
  * conns_max in use.
  */
 uint32_t tcp_conn_new(struct stack *s, const struct flow_key *key, const struct link *link);
+/* The same, and the caller sees to the flow table. */
+uint32_t tcp_conn_block(struct stack *s, const struct flow_key *key, const struct link *link);
 /*
  * Nobody holds the id of a connection that is CLOSED, or is to end silently: give everything back.
  */
@@ -936,6 +945,30 @@ void tcp_timer_stop(struct stack *s, struct conn c);
 
 /* NO_LOSS: an acknowledgement is owed, and goes in TCP_DELACK_MS to twice that if nothing carries it. */
 void tcp_owed_add(struct stack *s, struct conn c);
+
+/* Both queues that tcp_run() looks at: when is the first due? To be called when one has changed. */
+void tcp_run_settle(struct stack *s);
+
+/* ---- tcp_tw.c: TIME_WAIT folded; @tw_id is from the flow table, with TCP_TW_ID --------------- */
+
+int tcp_tw_init(struct stack *s);
+/* TIME_WAIT begins, or begins anew. */
+void tcp_tw_begin(struct stack *s, struct conn c);
+/* Its time in a block is over. Return: false: the block is gone; true: it could not be, and waits to the end. */
+bool tcp_tw_fold(struct stack *s, struct conn c);
+/* A block for a segment that has come. Return: false: no memory. */
+bool tcp_tw_unfold(struct stack *s, uint32_t tw_id, struct conn *ret_c);
+/* The segment has been treated; @c may be gone, or somebody else. */
+void tcp_tw_settle(struct stack *s, uint32_t tw_id, struct conn c);
+bool tcp_tw_match(const struct stack *s, uint32_t tw_id, const struct flow_key *key);
+/* The number after the last that it used */
+uint32_t tcp_tw_snd_nxt(const struct stack *s, uint32_t tw_id);
+/* It is over. */
+void tcp_tw_drop(struct stack *s, uint32_t tw_id);
+void tcp_tw_link_gone(struct stack *s, uint32_t link_id);
+/* Those whose time is over; when there will be one */
+void tcp_tw_run(struct stack *s);
+uint64_t tcp_tw_next_us(const struct stack *s);
 
 /* ---- tcp_uto.c (RFC 5482) -------------------------------------------------------------------- */
 

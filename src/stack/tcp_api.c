@@ -60,7 +60,10 @@ static int connect_begin(struct stack *s, struct link_id link_id, const struct e
 	if (link == NULL || link->going)
 		return -ENETDOWN;
 	old = tcp_conn_find(s, &key, flow_hash(&s->flows, &key));
-	if (old != 0) {
+	if ((old & TCP_TW_ID) != 0) {
+		old_end = tcp_tw_snd_nxt(s, old);
+		tcp_tw_drop(s, old);
+	} else if (old != 0) {
 		/* RFC 6191, Linux's tcp_tw_reuse: the new numbers lie beyond the old ones. */
 		if (conn_at(s, old).t->state != TCP_TIME_WAIT)
 			return -EADDRINUSE;

@@ -19,9 +19,12 @@ static bool conn_match(const void *arg, uint32_t id)
 	const void *const *args = arg;
 	const struct stack *s = args[0];
 	const struct flow_key *key = args[1];
-	const struct tcb *t = conn_at(s, id).t;
+	const struct tcb *t;
 	const struct tcb_cold *cold;
 
+	if (unlikely((id & TCP_TW_ID) != 0))
+		return tcp_tw_match(s, id, key);
+	t = conn_at(s, id).t;
 	if (t->raddr4.raw != key->remote.words[3].raw || t->laddr4.raw != key->local.words[3].raw ||
 	    t->rport != key->remote_port || t->lport != key->local_port || t->link != key->link)
 		return false;
@@ -126,7 +129,7 @@ static bool conn_cold(struct stack *s, struct conn c, const struct flow_key *key
 	return true;
 }
 
-uint32_t tcp_conn_new(struct stack *s, const struct flow_key *key, const struct link *link)
+uint32_t tcp_conn_block(struct stack *s, const struct flow_key *key, const struct link *link)
 {
 	uint32_t id = pool_get(&s->conns);
 	struct conn c;
@@ -151,11 +154,25 @@ uint32_t tcp_conn_new(struct stack *s, const struct flow_key *key, const struct 
 		c.t->flags |= TF_NO_LOSS | TF_SACK;
 	else
 		c.t->flags |= conn_offers(&s->cfg.tcp);
-	if (unlikely(!conn_cold(s, c, key) || flow_add(&s->flows, flow_hash(&s->flows, key), id) != 0)) {
+	if (unlikely(!conn_cold(s, c, key))) {
 		pool_put(&s->conns, id);
 		return 0;
 	}
 	bitmap_set(s->tcp->used, id);
+	return id;
+}
+
+uint32_t tcp_conn_new(struct stack *s, const struct flow_key *key, const struct link *link)
+{
+	uint32_t id = tcp_conn_block(s, key, link);
+
+	if (unlikely(id == 0))
+		return 0;
+	if (unlikely(flow_add(&s->flows, flow_hash(&s->flows, key), id) != 0)) {
+		bitmap_clear(s->tcp->used, id);
+		pool_put(&s->conns, id);
+		return 0;
+	}
 	return id;
 }
 
@@ -294,7 +311,7 @@ bool tcp_conn_time_wait(struct stack *s, struct conn c)
 		tcp_output_later(s, c);
 		return true;
 	}
-	tcp_timer_linger(s, c, TCP_TIME_WAIT_MS);
+	tcp_tw_begin(s, c);
 	if (!tcb_has(t, TF_OWNED | TF_EMBRYO) && !ref_list_has(&t->event.list))
 		ref_list_add(&s->event_nodes, &s->tcp->time_wait, ref_tcp(c.id));
 	return true;
@@ -372,7 +389,7 @@ int tcp_init(struct stack *s)
 	g->used_bytes = BITMAP_WORDS((size_t)conns + 1) * sizeof(uint64_t);
 	g->used = mem_get(&s->mem, g->used_bytes);
 	g->owed = mem_get(&s->mem, TCP_OWED_MAX * sizeof(*g->owed));
-	if (g->used == NULL || g->owed == NULL ||
+	if (g->used == NULL || g->owed == NULL || tcp_tw_init(s) != 0 ||
 	    pool_init(&s->conns, &s->mem, sizeof(struct tcb), sizeof(struct tcb_cold), conns) !=
 		    0 ||
 	    pool_init(&g->rtx, &s->mem, sizeof(struct tcp_rtx), 0, conns) != 0 ||
@@ -428,6 +445,7 @@ void tcp_fini(struct stack *s)
 			bufq_drop(&s->bufs, &t->rcvq);
 		}
 	tcp_fastopen_fini(s);
+	pool_fini(&g->tw_pool);
 	pool_fini(&g->listeners);
 	pool_fini(&g->drops);
 	pool_fini(&g->meters);
@@ -458,6 +476,7 @@ static int link_gone_error(const struct tcb *t, int err)
 
 void tcp_link_gone(struct stack *s, uint32_t link_id, int err)
 {
+	tcp_tw_link_gone(s, link_id);
 	for (uint32_t id = conn_next(s, 0); id != BITMAP_NONE; id = conn_next(s, id + 1)) {
 		struct conn c = conn_at(s, id);
 
@@ -488,7 +507,7 @@ void tcp_icmp_error(struct stack *s, const struct icmp_error *error)
 	struct tcp_rtx *rtx;
 	struct conn c;
 
-	if (id == 0)
+	if (id == 0 || (id & TCP_TW_ID) != 0) /* that has nothing in flight */
 		return;
 	c = conn_at(s, id);
 	/* RFC 5927 4.1: only about what is in flight */

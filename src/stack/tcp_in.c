@@ -298,7 +298,7 @@ static void in_time_wait(struct stack *s, struct conn c, struct tcp_seg *seg)
 	if (old) {
 		tcp_drop(s, c, STACK_DROP_TCP_PAWS);
 	} else if ((seg->flags & TCP_FIN) != 0 && seg->seq + seg->len + 1 == t->rcv_nxt) {
-		tcp_timer_linger(s, c, TCP_TIME_WAIT_MS);
+		tcp_tw_begin(s, c);
 		tcp_send_ack(s, c);
 		return;
 	} else if ((seg->flags & (TCP_ACK | TCP_SYN)) == TCP_ACK && seg->len == 0 &&
@@ -328,6 +328,19 @@ static VJ_COLD void in_slow(struct stack *s, struct conn c, struct pkt *pkt,
 		tcp_steps_input(s, c, &seg);
 		break;
 	}
+}
+
+/* TIME_WAIT without a block */
+static VJ_COLD void in_folded(struct stack *s, uint32_t tw_id, struct pkt *pkt, const struct tcp_view *view)
+{
+	struct conn c;
+
+	if (!tcp_tw_unfold(s, tw_id, &c)) {
+		stack_drop(s, STACK_DROP_NO_MEMORY);
+		return;
+	}
+	in_slow(s, c, pkt, view);
+	tcp_tw_settle(s, tw_id, c);
 }
 
 /* ---- prediction ------------------------------------------------------------------------------ */
@@ -453,12 +466,29 @@ struct find_arg {
 	const struct tcp_view *view;
 };
 
+static VJ_COLD bool find_folded(const struct stack *s, uint32_t tw_id, const struct pkt *pkt,
+				const struct tcp_view *view)
+{
+	struct flow_key key = {
+		.local = pkt->dst,
+		.remote = pkt->src,
+		.link = pkt->link_id,
+		.local_port = view->dst_port,
+		.remote_port = view->src_port,
+	};
+
+	return tcp_tw_match(s, tw_id, &key);
+}
+
 static inline bool find_match(const void *p, uint32_t id)
 {
 	const struct find_arg *arg = p;
-	const struct tcb *t = conn_at(arg->s, id).t;
+	const struct tcb *t;
 	const struct tcb_cold *cold;
 
+	if (unlikely((id & TCP_TW_ID) != 0))
+		return find_folded(arg->s, id, arg->pkt, arg->view);
+	t = conn_at(arg->s, id).t;
 	if (t->raddr4.raw != arg->pkt->src.words[3].raw ||
 	    t->laddr4.raw != arg->pkt->dst.words[3].raw || t->rport != arg->view->src_port ||
 	    t->lport != arg->view->dst_port || t->link != arg->pkt->link_id)
@@ -484,6 +514,10 @@ void tcp_input(struct stack *s, struct pkt *pkt)
 	id = flow_find(&s->flows, pkt->hash, find_match, &arg);
 	if (unlikely(id == 0)) {
 		tcp_listen_input(s, pkt, &view, NULL);
+		return;
+	}
+	if (unlikely((id & TCP_TW_ID) != 0)) {
+		in_folded(s, id, pkt, &view);
 		return;
 	}
 	struct conn c = conn_at(s, id);
@@ -534,7 +568,7 @@ static inline bool plain_match_id(const void *p, uint32_t id)
 {
 	const struct find_arg *arg = p;
 
-	return plain_match(conn_at(arg->s, id).t, arg->pkt);
+	return likely((id & TCP_TW_ID) == 0) && plain_match(conn_at(arg->s, id).t, arg->pkt);
 }
 
 void tcp_input_plain(struct stack *s, struct pkt *pkt)
@@ -551,6 +585,8 @@ void tcp_input_plain(struct stack *s, struct pkt *pkt)
 	pkt_plain_fill(pkt);
 	if (id != 0)
 		in_slow(s, conn_at(s, id), pkt, &view);
+	else if ((pkt->link->flags & LINK_NO_LOSS) == 0)
+		tcp_input(s, pkt); /* it may be folded */
 	else
 		tcp_listen_input(s, pkt, &view, NULL);
 }

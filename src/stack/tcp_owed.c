@@ -26,11 +26,14 @@ static struct tcp_owed *owed_at(const struct tcp_global *g, uint32_t pos)
 	return &g->owed[pos % TCP_OWED_MAX];
 }
 
-static void owed_settle(struct stack *s)
+static uint64_t owed_next_us(const struct tcp_global *g)
 {
-	const struct tcp_global *g = s->tcp;
+	return g->owed_head != g->owed_tail ? owed_at(g, g->owed_head)->due_us : TIME_NEVER;
+}
 
-	s->owed_due_us = g->owed_head != g->owed_tail ? owed_at(g, g->owed_head)->due_us : TIME_NEVER;
+void tcp_run_settle(struct stack *s)
+{
+	s->run_due_us = min_u64(owed_next_us(s->tcp), tcp_tw_next_us(s));
 }
 
 static void owed_put(struct stack *s, struct conn c)
@@ -69,18 +72,17 @@ void tcp_owed_add(struct stack *s, struct conn c)
 	if (s->tcp->owed_tail - s->tcp->owed_head == TCP_OWED_MAX)
 		owed_take(s, true);
 	owed_put(s, c);
-	owed_settle(s);
+	tcp_run_settle(s);
 }
 
 static void owed_run(struct stack *s)
 {
 	struct tcp_global *g = s->tcp;
 
-	for (uint32_t budget = OWED_BUDGET; budget > 0 && s->owed_due_us <= s->now_us; budget--) {
+	for (uint32_t budget = OWED_BUDGET; budget > 0 && owed_next_us(g) <= s->now_us; budget--) {
 		if (g->owed_tail - g->owed_head > OWED_AHEAD)
 			tcp_conn_prefetch(s, owed_at(g, g->owed_head + OWED_AHEAD)->id);
 		owed_take(s, false);
-		owed_settle(s);
 	}
 }
 
@@ -88,6 +90,9 @@ void tcp_run(struct stack *s)
 {
 	if (s->owing_cnt != 0)
 		tcp_timer_owing(s);
-	if (s->owed_due_us <= s->now_us)
+	if (s->run_due_us <= s->now_us) {
 		owed_run(s);
+		tcp_tw_run(s);
+		tcp_run_settle(s);
+	}
 }

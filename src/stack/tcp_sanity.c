@@ -101,7 +101,7 @@ static bool sanity_is_owed(const struct stack *s, struct conn c)
 	const struct tcp_global *g = s->tcp;
 
 	VJ_ASSERT_OP(g->owed_tail - g->owed_head, <=, TCP_OWED_MAX);
-	VJ_ASSERT((g->owed_head == g->owed_tail) == (s->owed_due_us == TIME_NEVER));
+	VJ_ASSERT((g->owed_head == g->owed_tail) == (s->run_due_us == TIME_NEVER) || s->tw_cnt != 0);
 	for (uint32_t pos = g->owed_head; pos != g->owed_tail; pos++)
 		if (g->owed[pos % TCP_OWED_MAX].id == c.id)
 			return tcb_has(c.t, TF_ACK_QUEUED);
@@ -321,7 +321,8 @@ void tcp_sanity_all(struct stack *s)
 		mtu += tcb_mtu(s, t) != NULL ? 1 : 0;
 	}
 	VJ_ASSERT_OP(conns, ==, s->conns.used);
-	VJ_ASSERT_OP((uint64_t)in_flows, ==, s->flows.used);
+	VJ_ASSERT_OP((uint64_t)in_flows + s->tw_cnt, ==, s->flows.used);
+	VJ_ASSERT_OP(s->tw_cnt, ==, s->tcp->tw_pool.used);
 	VJ_ASSERT_OP(rtx, ==, s->tcp->rtx.used);
 	VJ_ASSERT_OP(ext, ==, s->tcp->ext.used);
 	VJ_ASSERT_OP(mtu, ==, s->tcp->mtus.used);

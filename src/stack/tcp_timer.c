@@ -350,8 +350,9 @@ static bool timer_rtx_fire(struct stack *s, struct conn c)
 	case TCP_SYN_RECEIVED:
 		return tcp_rtx_syn_timeout(s, c);
 	case TCP_FIN_WAIT_2:
-	case TCP_TIME_WAIT:
 		return tcp_conn_done(s, c, 0);
+	case TCP_TIME_WAIT:
+		return tcb_has(t, TF_TW_LAST) ? tcp_conn_done(s, c, 0) : tcp_tw_fold(s, c);
 	default:
 		break;
 	}

@@ -12,13 +12,25 @@
 
 #include <cmocka.h>
 
+static bool fold; /* the next is to be folded (tcp_tw.c) when the test goes on */
+
 static void to_time_wait(struct line *t, const char *opts)
 {
+	bool wait = fold;
+
+	fold = false;
 	line_established_passive(t, opts);
 	tcp_close(t->s, t->id);
 	SEND("F. 1:1(0) ack 1");
 	RECV(0, t->ts_val != 0 ? "F. 1:1(0) ack 2 <TS val 50 ecr *>" : "F. 1:1(0) ack 2");
 	SEND(". 2:2(0) ack 2");
+	if (!wait)
+		return;
+	assert_int_equal(t->s->conns.used, 1);
+	NOTHING_FOR(2 * SEC);
+	assert_int_equal(t->s->conns.used, 0);
+	assert_int_equal(t->s->tw_cnt, 1);
+	assert_int_equal(stats(t).tcp_conns, 1);
 }
 
 static void time_wait(void **state)
@@ -226,6 +238,96 @@ static void time_wait_answers(void **state)
 	SEND(". 2:2(0) ack 2");
 }
 
+/* The same, of one that is folded */
+#define FOLDED(fn)                               \
+	static void fn##_folded(void **state)    \
+	{                                        \
+		fold = true;                     \
+		fn(state);                       \
+	}
+
+FOLDED(time_wait)
+FOLDED(time_wait_reset)
+FOLDED(time_wait_reset_old_timestamp)
+FOLDED(time_wait_rfc1337)
+FOLDED(time_wait_syn)
+FOLDED(time_wait_syn_timestamp)
+FOLDED(time_wait_syn_same_timestamp)
+FOLDED(time_wait_connect)
+
+/* What does not end it leaves it as it was, to the millisecond, and without a block. */
+static void folded_again(void **state)
+{
+	struct line *t = *state;
+
+	fold = true;
+	to_time_wait(t, "mss 1000");
+	RECV(20 * SEC, "P. 1:101(100) ack 1");
+	SEND(". 2:2(0) ack 2");
+	RECV(0, "R 500:500(0)");
+	RECV(0, ". 2:2(0) ack 2");
+	assert_int_equal(t->s->conns.used, 0);
+	assert_int_equal(t->s->tw_cnt, 1);
+	NOTHING_FOR(37 * SEC);
+	assert_int_equal(stats(t).tcp_conns, 1);
+	NOTHING_FOR(2 * SEC);
+	assert_int_equal(stats(t).tcp_conns, 0);
+	assert_int_equal(stack_deadline(t->s), UINT64_MAX);
+	RECV(0, "F. 1:1(0) ack 2");
+	SEND("R 2:2(0)");
+}
+
+/* No block for what came: it is dropped, and said again later. No frame for the answer: the block stays until there is. */
+static void folded_without_means(void **state)
+{
+	struct line *t = *state;
+	struct tcp_id id;
+
+	fold = true;
+	to_time_wait(t, "mss 1000");
+	t->drv->tx_max = 0;
+	line_recv_raw(t, "F. 1:1(0) ack 2");
+	assert_int_equal(t->s->conns.used, 1);
+	assert_int_equal(t->s->tw_cnt, 0);
+	t->drv->tx_max = 100;
+	stack_link_writable(t->s, t->link);
+	SEND(". 2:2(0) ack 2");
+	NOTHING_FOR(2 * SEC);
+	assert_int_equal(t->s->conns.used, 0);
+	assert_int_equal(t->s->tw_cnt, 1);
+	for (unsigned int i = 0; i < 1000; i++) {
+		t->peer.port++;
+		assert_int_equal(tcp_connect(t->s, t->link, &t->local, &t->peer, 0, &id), 0);
+		fake_link_drain(t->drv);
+	}
+	t->peer.port = (uint16_t)(t->peer.port - 1000);
+	line_recv_raw(t, "F. 1:1(0) ack 2");
+	assert_int_equal(stats(t).drops[STACK_DROP_NO_MEMORY], 1);
+	assert_int_equal(t->s->tw_cnt, 1);
+}
+
+/* Who still has a hold of it keeps the block; the link goes, and with it what is folded. */
+static void folded_owned_and_link(void **state)
+{
+	struct line *t = *state;
+
+	line_established_passive(t, "mss 1000");
+	tcp_shutdown(t->s, t->id);
+	SEND("F. 1:1(0) ack 1");
+	RECV(0, "F. 1:1(0) ack 2");
+	SEND(". 2:2(0) ack 2");
+	NOTHING_FOR(30 * SEC);
+	assert_int_equal(t->s->conns.used, 1);
+	assert_int_equal(t->s->tw_cnt, 0);
+	tcp_abort(t->s, t->id);
+	assert_int_equal(stats(t).tcp_conns, 0);
+	line_restart(t, &(struct line_config){ .v6 = t->cfg.v6 });
+	fold = true;
+	to_time_wait(t, "mss 1000");
+	stack_link_del(t->s, t->link, ENETDOWN);
+	assert_int_equal(stats(t).tcp_conns, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -242,6 +344,17 @@ int main(void)
 		LINE_TEST(time_wait_recycled),
 		LINE_TEST(time_wait_assassination),
 		LINE_TEST(time_wait_answers),
+		LINE_TEST(time_wait_folded),
+		LINE_TEST(time_wait_reset_folded),
+		LINE_TEST(time_wait_reset_old_timestamp_folded),
+		LINE_TEST(time_wait_rfc1337_folded),
+		LINE_TEST(time_wait_syn_folded),
+		LINE_TEST(time_wait_syn_timestamp_folded),
+		LINE_TEST(time_wait_syn_same_timestamp_folded),
+		LINE_TEST(time_wait_connect_folded),
+		LINE_TEST(folded_again),
+		LINE_TEST(folded_without_means),
+		LINE_TEST(folded_owned_and_link),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

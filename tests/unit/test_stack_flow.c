@@ -196,6 +196,36 @@ static void test_churn(void **state)
 	free(tags);
 }
 
+/* A pair becomes another where it is, also among others of its tag. */
+static void test_replace(void **state)
+{
+	enum { CNT = 1000 };
+	struct prng prng;
+	struct flow flow;
+
+	(void)state;
+	prng_seed(&prng, 11);
+	tags = calloc(2 * CNT + 1, sizeof(*tags));
+	begin(&flow, 0);
+	for (uint32_t id = 1; id <= CNT; id++) {
+		tags[id] = tags[id + CNT] = id % 3 != 0 ? prng_u32(&prng) : tags[id - 1];
+		assert_int_equal(flow_add(&flow, tags[id], id), 0);
+	}
+	for (uint32_t id = 1; id <= CNT; id += 2)
+		flow_replace(&flow, tags[id], id, id + CNT);
+	assert_int_equal(flow.used, CNT);
+	for (uint32_t id = 1; id <= CNT; id++) {
+		bool moved = id % 2 == 1;
+
+		assert_int_equal(find(&flow, id), moved ? 0 : id);
+		assert_int_equal(find(&flow, id + CNT), moved ? id + CNT : 0);
+		flow_del(&flow, tags[id], moved ? id + CNT : id);
+	}
+	assert_int_equal(flow.used, 0);
+	end(&flow);
+	free(tags);
+}
+
 /* Tags that all collide, as no one without the secret could bring about: refused, nothing breaks.
  */
 static void test_same_tag(void **state)
@@ -285,7 +315,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_random_million), cmocka_unit_test(test_load_90),
-		cmocka_unit_test(test_churn),	       cmocka_unit_test(test_same_tag),
+		cmocka_unit_test(test_churn),	       cmocka_unit_test(test_replace),
+		cmocka_unit_test(test_same_tag),
 		cmocka_unit_test(test_no_memory),      cmocka_unit_test(test_hash_keyed),
 	};
 
