@@ -473,6 +473,21 @@ static int congestion_get(const struct sock *s, void *val, socklen_t *len)
 	return value_out(name, sizeof(name), val, len);
 }
 
+/*
+ * A direct channel has no wire for its segments to fit. What asks makes its datagrams that large (iperf3): as large as the
+ * kernel's loopback says, since they go over the channel whole. Unless the program has set it
+ */
+static uint64_t maxseg_get(const struct sock *s, uint64_t mss)
+{
+	enum { LOOPBACK_MSS = 32768 };
+	struct vj_conn_info info = { .sz = sizeof(info) };
+	bool is_set = s->opts && (s->opts->set & UINT32_C(1) << VJ_OPT_MAXSEG);
+
+	if (is_set || vj_conn_info(sock.vj, s->conn, &info) || info.cwnd_bytes != UINT32_MAX)
+		return mss;
+	return LOOPBACK_MSS;
+}
+
 /* IP_MTU, IPV6_MTU: the kernel socket below is not connected, and would say so */
 static int mtu_get(const struct sock *s, void *val, socklen_t *len)
 {
@@ -491,6 +506,8 @@ static int option_get(int fd, struct sock *s, int level, int name, void *val, so
 
 	if (m) {
 		err = vj_conn_option_get(sock.vj, s->conn, m->opt, &value);
+		if (!err && m->opt == VJ_OPT_MAXSEG)
+			value = maxseg_get(s, value);
 		return err ? err : int_out((int)value * m->get_factor, val, len);
 	}
 	if (level == SOL_SOCKET) {

@@ -164,6 +164,7 @@ static void info(const char *who, int fd)
 	static const socklen_t lens[] = { 0, 1, 7, 8, 104, 192, 232, 500 };
 	struct tcp_info i;
 	socklen_t len = sizeof(i);
+	int value;
 
 	title(who);
 	for (size_t n = 0; n < sizeof(lens) / sizeof(lens[0]); n++) {
@@ -176,6 +177,10 @@ static void info(const char *who, int fd)
 	len = sizeof(i);
 	memset(&i, 0xa5, sizeof(i));
 	say("TCP_INFO", getsockopt(fd, IPPROTO_TCP, TCP_INFO, &i, &len));
+	value = 0;
+	len = sizeof(value);
+	say("TCP_MAXSEG", getsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &value, &len));
+	say("as large as loopback's", value > 30000);
 	printf("state %u ca %u retransmits %u probes %u backoff %u unacked %u lost %u retrans %u total %u notsent %u dsack %u "
 	       "seen %u\n",
 	       i.tcpi_state, i.tcpi_ca_state, i.tcpi_retransmits, i.tcpi_probes, i.tcpi_backoff, i.tcpi_unacked, i.tcpi_lost,

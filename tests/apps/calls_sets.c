@@ -32,7 +32,7 @@ static void test_refusals(void)
 	volatile nfds_t many = 1u << 31;
 	volatile int minus = -1;
 	struct timeval tv = { 0, -1 };
-	struct pollfd pfd;
+	struct pollfd pfd, *volatile one = &pfd;
 	fd_set r;
 	struct pair p;
 	int ep, file;
@@ -63,7 +63,7 @@ static void test_refusals(void)
 	say("select negative time", select(p.server + 1, &r, NULL, NULL, &tv));
 	say("select -1", select(-1, &r, NULL, NULL, NULL));
 	say("pselect bad time", pselect(p.server + 1, &r, NULL, NULL, &bad, NULL));
-	say("poll too many", poll(&pfd, many, 0));
+	say("poll too many", poll(one, many, 0));
 	close(ep);
 	pair_close(&p);
 }

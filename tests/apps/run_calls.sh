@@ -8,6 +8,9 @@
 grep -q '^end$' "$tmp/kernel" || fail "calls ended early on the kernel"
 diff -u "$tmp/kernel" "$tmp/channel" || fail "a channel behaves in another way than the kernel"
 echo "$(wc -l <"$tmp/channel") lines, the same on the kernel and on a channel"
+"$vj" run -- "$build/tests/apps/calls-fortified" channel >"$tmp/fortified" || { tail -n 3 "$tmp/fortified"; fail "fortified: ended early"; }
+diff -u "$tmp/kernel" "$tmp/fortified" || fail "fortified: a channel behaves in another way than the kernel"
+echo "the same by the names that fortified programs call"
 
 # no vjd: all goes to the kernel, as if the library were not there, and silently
 preload=$build/libvj-preload.so
