@@ -17,7 +17,7 @@
 	X(stream, "bits per second on one TCP connection: by copy, and in the channel's own memory") \
 	X(redis, "unmodified redis-server and redis-benchmark under vj run, and reading back "    \
 		 "every key written")                                                             \
-	X(apps, "unmodified redis, nginx, memcached, iperf3 and python asyncio under vj run, each with "  \
+	X(apps, "unmodified redis, nginx, memcached, iperf3, node and python under vj run, each with "     \
 		"its own load generator")                                                         \
 	X(idle, "processor time used by connected applications while nothing happens")            \
 	X(c10m, "ten million TCP connections (--connections) that are open at a time: made, messages on random ones, each checked, " \
