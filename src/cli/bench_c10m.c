@@ -150,14 +150,18 @@ static void finish(char note[static BENCH_NOTE_BYTES], json_t *obj)
 		json_object_set_new(obj, "kernel_connections", json_run(&last[KERNEL]));
 }
 
-static int check_options(const struct bench_options *o, uint32_t conns)
+bool bench_c10m_bytes_ok(int64_t bytes)
+{
+	if (bytes >= C10M_BYTES_MIN && bytes <= C10M_BYTES_MAX)
+		return true;
+	complain("bench: c10m takes --bytes from %d to %d, not %lld", C10M_BYTES_MIN, C10M_BYTES_MAX, (long long)bytes);
+	return false;
+}
+
+static int check_memory(uint32_t conns)
 {
 	uint64_t need = (uint64_t)conns * VJ_BYTES, have = bench_memory_available();
 
-	if (o->bytes < C10M_BYTES_MIN || o->bytes > C10M_BYTES_MAX) {
-		complain("bench: c10m takes --bytes from %d to %d", C10M_BYTES_MIN, C10M_BYTES_MAX);
-		return -EINVAL;
-	}
 	/* who needs more than there is would be killed for it, or somebody else */
 	if (need > have && have != 0) {
 		complain("bench: %u connections take %.1f GB of memory, and %.1f GB are free; see --connections", conns,
@@ -188,7 +192,7 @@ int bench_c10m(struct bench_ctx *ctx)
 	int rc;
 
 	ctx->conns = bench_connections(o, CONNS_DEFAULT);
-	rc = check_options(o, ctx->conns);
+	rc = check_memory(ctx->conns);
 	if (rc < 0)
 		return rc;
 	once.runs = 1;
