@@ -80,11 +80,13 @@ void control_tcp(const struct sock *s, struct msghdr *msg, bool got_data)
 	msg->msg_controllen = used;
 }
 
-/* As the kernel's for TCP: what is of other levels is nobody's business there. Return: 0; -EINVAL. */
+/* As the kernel's for TCP: what is of other levels is nobody's business there. Return: 0; -EINVAL; -EFAULT. */
 int control_check(const struct msghdr *msg)
 {
 	const struct cmsghdr *c = msg->msg_controllen ? CMSG_FIRSTHDR(msg) : NULL;
 
+	if (msg->msg_controllen && is_wild(msg->msg_control))
+		return -EFAULT;
 	for (; c; c = CMSG_NXTHDR((struct msghdr *)(uintptr_t)msg, (struct cmsghdr *)(uintptr_t)c)) {
 		if (!control_is_whole(msg, c))
 			return -EINVAL;

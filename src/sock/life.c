@@ -95,6 +95,7 @@ static void fork_child(void)
 
 	sock.lock = unlocked;
 	sock_inside = false;
+	sock_undo = NULL; /* calls that a handler interrupted, which has forked: they end with EINTR */
 	signal_forked();
 	sock.pid = ker_getpid();
 	vj_forked(sock.vj);

@@ -230,8 +230,9 @@ static long send_msg(int fd, struct sock *s, const struct msghdr *msg, int flags
 		return -EMSGSIZE;
 	if (s->state == SOCK_UDP)
 		return dgram_send(fd, s, msg, flags);
-	if (unlikely(msg->msg_controllen) && control_check(msg))
-		return -EINVAL;
+	r = unlikely(msg->msg_controllen) ? control_check(msg) : 0;
+	if (unlikely(r))
+		return r;
 	r = conn_send(s, msg->msg_iov, (int)msg->msg_iovlen, flags & ~MSG_OOB);
 	if (unlikely(flags & MSG_ZEROCOPY) && r > 0)
 		zerocopy_sent(s);

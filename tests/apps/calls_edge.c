@@ -187,6 +187,8 @@ static void test_sent_control(void)
 	say("too short", sendmsg(p.client, &msg, 0));
 	control.head = (struct cmsghdr){ .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(int)) };
 	say("descriptors", sendmsg(p.client, &msg, 0));
+	msg.msg_control = NULL;
+	say("nowhere", sendmsg(p.client, &msg, 0));
 	pair_close(&p);
 }
 
