@@ -6,7 +6,9 @@
  * loads the one that it can attach (daemon/if_hook.h): vj_dispatch takes frames of the driver; vj_dispatch_tc packets that the
  * kernel has made of them, behind whatever XDP program somebody else has at the interface.
  */
+#define VJ_BPF_TC /* also for packets that the kernel has made */
 #include "bpf/counters.h"
+#include "bpf/firewall.h"
 #include "bpf/shared_maps.h"
 #include "policy/dispatch.h"
 
@@ -31,6 +33,13 @@ VJ_INLINE bool is_orphan(const struct eth_hdr *eth, const void *end, const struc
 	return !mac_addr_eq(&key.mac, &cfg->mac) && bpf_map_lookup_elem(&macs, &key);
 }
 
+VJ_INLINE enum policy_reason filtered(int verdict)
+{
+	if (verdict == FILTER_KERNEL)
+		return POLICY_PASS_FILTER;
+	return verdict == FILTER_REJECT ? POLICY_FILTER_REJECT : POLICY_FILTER_DROP;
+}
+
 SEC("xdp")
 int vj_dispatch(struct xdp_md *ctx)
 {
@@ -40,11 +49,17 @@ int vj_dispatch(struct xdp_md *ctx)
 	enum policy_reason reason;
 	uint32_t zero = 0, app;
 	struct eth_hdr *eth;
+	int verdict;
 
 	cfg = bpf_map_lookup_elem(&dispatch_cfg, &zero);
 	if (!cfg)
 		return XDP_PASS;
 	reason = policy_dispatch(&maps, &frame, 0, cfg, &app);
+	verdict = app ? filter_judge(ctx, FILTER_WAY_IN) : FILTER_ACCEPT;
+	if (verdict != FILTER_ACCEPT) {
+		count(filtered(verdict));
+		return filter_refuse(ctx, verdict);
+	}
 	count(reason);
 	if (reason == POLICY_DROP_MAC)
 		return XDP_DROP;
@@ -57,7 +72,7 @@ int vj_dispatch(struct xdp_md *ctx)
 
 /*
  * The kernel has taken the outer tag out of the packet; and it may have joined packets (GRO), which the application's device takes apart
- * again on their way in. What is not ours goes on to the filters behind.
+ * again on their way in. What is not ours goes on to the filters behind. What the firewall rejects does, too: the kernel's own answers it.
  */
 SEC("tc")
 int vj_dispatch_tc(struct __sk_buff *skb)
@@ -68,6 +83,7 @@ int vj_dispatch_tc(struct __sk_buff *skb)
 	enum policy_reason reason;
 	struct policy_frame frame;
 	const uint32_t *ifindex;
+	int verdict;
 
 	cfg = bpf_map_lookup_elem(&dispatch_cfg, &zero);
 	if (!cfg)
@@ -77,6 +93,11 @@ int vj_dispatch_tc(struct __sk_buff *skb)
 	frame = (struct policy_frame){ (const uint8_t *)(uintptr_t)skb->data, (const uint8_t *)(uintptr_t)skb->data_end };
 	vlan = skb->vlan_present ? skb->vlan_tci & 0xfff : 0;
 	reason = policy_dispatch(&maps, &frame, vlan, cfg, &app);
+	verdict = app ? filter_judge_tc(skb, FILTER_WAY_IN) : FILTER_ACCEPT;
+	if (verdict != FILTER_ACCEPT) {
+		count(filtered(verdict));
+		return verdict == FILTER_DROP ? TC_ACT_SHOT : TC_ACT_UNSPEC;
+	}
 	count(reason);
 	if (reason == POLICY_DROP_MAC)
 		return TC_ACT_SHOT;

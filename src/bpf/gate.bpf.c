@@ -5,6 +5,7 @@
  * It wrote the frame in memory of its own, but what is looked at here is the kernel's copy: nobody can change it any
  * more. What may go leaves by the interface, or to another application of this host.
  */
+#include "bpf/firewall.h"
 #include "bpf/shared_maps.h"
 #include "policy/gate.h"
 
@@ -28,11 +29,20 @@ int vj_gate(struct xdp_md *ctx)
 	uint32_t ifindex = ctx->ingress_ifindex, app;
 	const struct policy_gate_cfg *cfg;
 	enum policy_reason reason;
+	int verdict;
 
 	cfg = bpf_map_lookup_elem(&gate_cfg, &ifindex);
 	if (!cfg)
 		return XDP_DROP;
 	reason = policy_gate(&maps, &frame, cfg, &app);
+	if (reason == POLICY_SENT || reason == POLICY_SENT_LOCAL) {
+		verdict = filter_judge(ctx, reason == POLICY_SENT ? FILTER_WAY_OUT : FILTER_WAY_LOCAL);
+		if (verdict != FILTER_ACCEPT) {
+			count_for(cfg->app, verdict == FILTER_REJECT ? POLICY_GATE_REJECT : POLICY_GATE_DROP);
+			/* what only the kernel could judge must not go */
+			return verdict == FILTER_KERNEL ? XDP_DROP : filter_refuse(ctx, verdict);
+		}
+	}
 	count_for(cfg->app, reason);
 	if (reason == POLICY_SENT)
 		return (int)bpf_redirect_map(&out, 0, XDP_DROP);

@@ -17,6 +17,16 @@ struct filter_iface {
 	uint32_t name[4]; /* as the words of a packet */
 };
 
+/*
+ * Of the map `filter_cfg`, which vjd writes and dispatch and gate read. `filter_cells` has room for two images: vjd writes the one that isn't
+ * run, then says here which is.
+ */
+struct filter_cfg {
+	uint32_t on;   /* 0: there are no rules */
+	uint32_t base; /* of the image in `filter_cells`: 0 or FILTER_CELLS_MAX */
+	struct filter_iface wire, loopback;
+};
+
 VJ_INLINE void filter_fill_ip4(struct filter_run *run, const struct ip4_hdr *hdr)
 {
 	run->word[FILTER_NFPROTO] = FILTER_NFPROTO_IP4;
@@ -98,29 +108,37 @@ VJ_INLINE bool filter_fill_net(struct filter_run *run, const struct policy_frame
 /**
  * filter_fill() - The packet's own words; the others are 0 then
  * @f:        a frame that dispatch or gate has understood
- * @ret_view: what policy_ip() says of it
+ * @ret_view: as policy_ip() would say
  * Return: false: not understood
  */
 VJ_INLINE bool filter_fill(struct filter_run *run, const struct policy_frame *f, struct policy_view *ret_view)
 {
+	struct policy_view *v = ret_view;
 	struct policy_eth eth;
 	uint32_t l4;
 	bool v4;
 
 	__builtin_memset(run, 0, sizeof(*run));
-	__builtin_memset(ret_view, 0, sizeof(*ret_view));
+	__builtin_memset(v, 0, sizeof(*v));
 	if (!policy_eth(f, &eth) || eth.ip_off != ETH_HDR_BYTES)
 		return false;
 	v4 = eth.type == ETH_TYPE_IP4;
 	if (!v4 && eth.type != ETH_TYPE_IP6)
 		return false;
-	if (!filter_fill_net(run, f, v4, ETH_HDR_BYTES) || !policy_ip_hdr(f, v4, ETH_HDR_BYTES, false, ret_view, &l4))
+	if (!filter_fill_net(run, f, v4, ETH_HDR_BYTES) || !policy_ip_hdr(f, v4, ETH_HDR_BYTES, false, v, &l4))
 		return false;
-	run->word[FILTER_L4PROTO] = ret_view->flow.proto;
+	run->word[FILTER_L4PROTO] = v->flow.proto;
 	run->word[FILTER_LEN] = run->bytes;
-	if (ret_view->frag == POLICY_FRAG_LATER)
+	if (v->frag == POLICY_FRAG_LATER)
 		return true;
-	return filter_fill_l4(run, f, l4, ret_view->flow.proto);
+	if (!filter_fill_l4(run, f, l4, v->flow.proto))
+		return false;
+	if (policy_has_ports(v->flow.proto)) {
+		v->flow.remote_port = be16((uint16_t)run->word[FILTER_SPORT]);
+		v->flow.local_port = be16((uint16_t)run->word[FILTER_DPORT]);
+		return true;
+	}
+	return policy_icmp(f, v4, l4, v) != POLICY_IP_BAD;
 }
 
 /** filter_fill_ifaces() - Where it comes from, where it goes to; NULL: nowhere, at this hook */

@@ -48,8 +48,7 @@ _Static_assert(sizeof(struct filter_track) == 16, "no padding");
 /* What filter_track_look() has found, for filter_track_keep(). */
 struct filter_tracked {
 	struct policy_flow key;
-	struct filter_track *known; /* NULL: not yet */
-	struct filter_track fresh;  /* conn FILTER_CONN_NONE: nothing to be written down */
+	struct filter_track fresh; /* conn FILTER_CONN_NONE: nothing to be written down */
 };
 
 enum filter_segment { FILTER_SEG_BAD, FILTER_SEG_SYN, FILTER_SEG_SYNACK, FILTER_SEG_FIN, FILTER_SEG_ACK, FILTER_SEG_RST };
@@ -188,7 +187,6 @@ VJ_INLINE void filter_set_state(struct filter_run *run, uint32_t state, bool rep
 
 VJ_INLINE void filter_track_new(struct filter_run *run, enum filter_conn conn, bool out, uint64_t now_ns, struct filter_tracked *t)
 {
-	t->known = NULL;
 	t->fresh.conn = (uint8_t)conn;
 	t->fresh.flags = out ? FILTER_TRACK_OUT : 0;
 	t->fresh.until_ns = now_ns + filter_conn_timeout_ns(conn, 0);
@@ -196,9 +194,9 @@ VJ_INLINE void filter_track_new(struct filter_run *run, enum filter_conn conn, b
 }
 
 /* Of a connection that is known. */
-VJ_INLINE void filter_track_goes_on(struct filter_run *run, enum filter_conn conn, bool reply, uint64_t now_ns, struct filter_tracked *t)
+VJ_INLINE void filter_track_goes_on(struct filter_run *run, const struct filter_track *known, enum filter_conn conn, bool reply,
+				    uint64_t now_ns, struct filter_tracked *t)
 {
-	const struct filter_track *known = t->known;
 	bool replied = reply || known->flags & FILTER_TRACK_REPLIED;
 
 	t->fresh.conn = conn == FILTER_CONN_SAME ? known->conn : (uint8_t)conn;
@@ -215,9 +213,10 @@ VJ_INLINE void filter_track_goes_on(struct filter_run *run, enum filter_conn con
  * @tracks:    map or table: struct policy_flow to struct filter_track
  * @view:      of policy_ip(), of the receiver
  * @both_here: from an application of this host to another one
+ * Return: what is known of it, or NULL; for filter_track_keep()
  */
-VJ_INLINE void filter_track_look(struct filter_run *run, void *tracks, const struct policy_view *view, enum filter_dir dir,
-				 bool both_here, uint64_t now_ns, struct filter_tracked *t)
+VJ_INLINE struct filter_track *filter_track_look(struct filter_run *run, void *tracks, const struct policy_view *view,
+						 enum filter_dir dir, bool both_here, uint64_t now_ns, struct filter_tracked *t)
 {
 	bool tcp = view->flow.proto == IP_PROTO_TCP, out, reply = false;
 	enum filter_conn was = FILTER_CONN_NONE, conn = FILTER_CONN_UDP;
@@ -229,7 +228,6 @@ VJ_INLINE void filter_track_look(struct filter_run *run, void *tracks, const str
 	known = policy_map_find(tracks, &t->key);
 	if (known && known->until_ns < now_ns)
 		known = NULL;
-	t->known = known;
 	if (known) {
 		was = (enum filter_conn)known->conn;
 		/* the packet that an error quotes went the other way */
@@ -238,18 +236,20 @@ VJ_INLINE void filter_track_look(struct filter_run *run, void *tracks, const str
 	if (view->icmp_error) {
 		if (known)
 			filter_set_state(run, FILTER_CT_RELATED, reply, false);
-		return;
+		return known;
 	}
 	if (!policy_has_ports(view->flow.proto) || view->frag == POLICY_FRAG_LATER)
-		return;
+		return known;
 	if (tcp)
 		conn = filter_conn_next(filter_segment_of(run->word[FILTER_TCP_FLAGS]), was, reply);
 	if (conn == FILTER_CONN_INVALID)
-		return;
-	if (!known || (conn == FILTER_CONN_SYN_SENT && was != FILTER_CONN_SYN_SENT))
+		return known;
+	if (!known || (conn == FILTER_CONN_SYN_SENT && was != FILTER_CONN_SYN_SENT)) {
 		filter_track_new(run, conn, out, now_ns, t);
-	else
-		filter_track_goes_on(run, conn, reply, now_ns, t);
+		return NULL;
+	}
+	filter_track_goes_on(run, known, conn, reply, now_ns, t);
+	return known;
 }
 
 /**
@@ -258,12 +258,12 @@ VJ_INLINE void filter_track_look(struct filter_run *run, void *tracks, const str
  * What is known moves on with each packet that came as far as where the kernel looks, whatever became of it there; a new one is a connection once
  * its first packet is accepted.
  */
-VJ_INLINE void filter_track_keep(const struct filter_run *run, void *tracks, const struct filter_tracked *t)
+VJ_INLINE void filter_track_keep(const struct filter_run *run, void *tracks, struct filter_track *known, const struct filter_tracked *t)
 {
 	if (t->fresh.conn == FILTER_CONN_NONE || run->early)
 		return;
-	if (t->known)
-		*t->known = t->fresh;
+	if (known)
+		*known = t->fresh;
 	else if (run->verdict == FILTER_ACCEPT)
 		policy_map_set(tracks, &t->key, &t->fresh);
 }

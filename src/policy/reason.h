@@ -38,6 +38,9 @@ enum policy_fate {
 	X(PASS_PROTO,     "pass_proto",     PASS, "neither TCP nor UDP nor an ICMP error")                    \
 	X(PASS_FRAG,      "pass_frag",      PASS, "later fragment of a datagram that no application has")     \
 	X(PASS_BAD,       "pass_bad",       PASS, "headers that do not parse: the kernel judges")             \
+	X(PASS_FILTER,    "pass_filter",    PASS, "where a firewall rule is that only the kernel has")        \
+	X(FILTER_DROP,    "filter_drop",    DROP, "dropped by the host's firewall")                           \
+	X(FILTER_REJECT,  "filter_reject",  DROP, "rejected by the host's firewall")                          \
 	/* deliver: frames at an application's end */                                                         \
 	X(DELIVERED,      "delivered",      TAKE, "put in the application's ring")                            \
 	X(GIVEN_BACK,     "given_back",     TAKE, "spilled before, now put in the ring")                      \
@@ -58,7 +61,9 @@ enum policy_fate {
 	X(GATE_PROTO,     "gate_proto",     DROP, "neither TCP nor UDP")                                      \
 	X(GATE_SRC_ADDR,  "gate_src_addr",  DROP, "from an IP address that is not this host's")               \
 	X(GATE_SRC_PORT,  "gate_src_port",  DROP, "from a port that is not leased to the sender")             \
-	X(GATE_LOCAL,     "gate_local",     DROP, "to a port of this host that no application has")
+	X(GATE_LOCAL,     "gate_local",     DROP, "to a port of this host that no application has")           \
+	X(GATE_DROP,      "gate_drop",      DROP, "dropped by the host's firewall")                           \
+	X(GATE_REJECT,    "gate_reject",    DROP, "rejected by the host's firewall")
 
 enum policy_reason {
 #define POLICY_REASON_ENUM(name, word, fate, text) POLICY_##name,

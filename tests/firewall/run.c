@@ -54,9 +54,9 @@ enum filter_verdict run_packet(struct run *r, const struct gen_packet *p)
 	uint8_t buf[GEN_PACKET_MAX + ETH_HDR_BYTES] = { 0 };
 	const struct policy_frame frame = { buf, buf + ETH_HDR_BYTES + p->len };
 	const struct filter_iface wire = iface();
+	struct filter_track *known = NULL;
 	struct filter_tracked tracked;
-	struct policy_eth eth;
-	struct policy_view view, flow;
+	struct policy_view view;
 	enum filter_verdict v;
 	enum filter_dir dir = p->outbound ? FILTER_OUTBOUND : FILTER_INBOUND;
 
@@ -66,13 +66,10 @@ enum filter_verdict run_packet(struct run *r, const struct gen_packet *p)
 	filter_fill_ifaces(&r->run, p->outbound ? NULL : &wire, p->outbound ? &wire : NULL);
 	r->run.word[FILTER_DADDR_TYPE] = p->outbound ? FILTER_RTN_UNICAST : FILTER_RTN_LOCAL;
 	r->run.now_ns = now_ns();
-	if (r->flags & FILTER_TRACKS) {
-		policy_eth(&frame, &eth);
-		policy_ip(&frame, &eth, false, &flow);
-		filter_track_look(&r->run, &r->tracks, &flow, dir, false, r->run.now_ns, &tracked);
-	}
+	if (r->flags & FILTER_TRACKS)
+		known = filter_track_look(&r->run, &r->tracks, &view, dir, false, r->run.now_ns, &tracked);
 	v = filter_eval(&r->image, &r->run, dir);
 	if (r->flags & FILTER_TRACKS)
-		filter_track_keep(&r->run, &r->tracks, &tracked);
+		filter_track_keep(&r->run, &r->tracks, known, &tracked);
 	return v;
 }
