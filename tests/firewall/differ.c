@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * differ.c - the same random rules and packets through the kernel and through the compiled program: the same verdict for every
- * packet, the same count in every counter
+ * differ.c - the same random rules and packets through the kernel's nftables and through the compiled program, in user space and in
+ * dispatch and gate: the same verdict for every packet, the same count in every counter
  *
  *	differ [-s SEED] [-r RULESETS] [-p PACKETS]
  *
  * A seed is one ruleset with its packets; -s with -r 1 runs one again, and shows it. Needs root, and nothing outside of its own namespace is touched.
  */
+#include "tests/firewall/bpf_run.h"
 #include "tests/firewall/gen.h"
 #include "tests/firewall/kernel.h"
 #include "tests/firewall/run.h"
@@ -22,6 +23,8 @@
 
 struct differ {
 	struct kernel *kernel;
+	struct bpf_run *bpf;
+	const union filter_cell *cells; /* that have counted */
 	uint64_t seed;
 	uint32_t packet_cnt;
 	char text[GEN_TEXT_BYTES];
@@ -65,8 +68,8 @@ static struct filter_count counted(const struct differ *d, const json_t *of, con
 		    strcmp(c->place.table, json_string_value(json_object_get(of, "table"))) != 0 ||
 		    (!named && c->place.handle != (uint64_t)json_integer_value(json_object_get(of, "handle"))))
 			continue;
-		sum.packets += d->prog.cells[c->cell].count.packets;
-		sum.bytes += d->prog.cells[c->cell].count.bytes;
+		sum.packets += d->cells[c->cell].count.packets;
+		sum.bytes += d->cells[c->cell].count.bytes;
 	}
 	return sum;
 }
@@ -134,6 +137,18 @@ static void compare_ask(const struct differ *d, const struct run *run, const str
 		show(d, "fw_ask() excludes what happens");
 }
 
+/* A reject of what isn't answered is a drop. */
+static void compare_bpf(const struct differ *d, uint32_t nr, enum filter_verdict v)
+{
+	enum filter_verdict bpf = bpf_run_packet(d->bpf, &d->packets[nr], 1, NULL);
+	char what[128];
+
+	if (bpf == v || (v == FILTER_REJECT && bpf == FILTER_DROP))
+		return;
+	snprintf(what, sizeof(what), "packet %u: verdict %d in user space, %d in BPF", nr, (int)v, (int)bpf);
+	show(d, what);
+}
+
 static void compare_packets(struct differ *d)
 {
 	struct run *run = run_new(&d->prog);
@@ -145,6 +160,7 @@ static void compare_packets(struct differ *d)
 
 		if (i % 8 == 0)
 			compare_ask(d, run, p, v);
+		compare_bpf(d, i, v);
 		if ((v == FILTER_ACCEPT) == d->accepted[i])
 			continue;
 		snprintf(what, sizeof(what), "packet %u (%s, IPv%d, protocol %u, %u to %u, state %u): %s; the kernel %s it", i,
@@ -172,7 +188,11 @@ static void one(struct differ *d, uint64_t seed)
 		kernel_send(d->kernel, &d->packets[i]);
 	}
 	kernel_accepted(d->kernel, d->accepted, d->packet_cnt);
+	bpf_run_load(d->bpf, &d->prog);
 	compare_packets(d);
+	d->cells = d->prog.cells;
+	compare_counters(d);
+	d->cells = bpf_run_cells(d->bpf);
 	compare_counters(d);
 	fw_program_free(&d->prog);
 }
@@ -194,6 +214,8 @@ int main(int argc, char **argv)
 			d.packet_cnt = (uint32_t)strtoul(optarg, NULL, 10);
 	}
 	why = kernel_new(&d.kernel);
+	if (why == NULL)
+		why = bpf_run_new(&d.bpf);
 	if (why != NULL) {
 		printf("skipped: this machine does not allow %s\n", why);
 		return 77;
@@ -205,6 +227,7 @@ int main(int argc, char **argv)
 	printf("%lu rulesets, %lu packets: the same\n", rulesets, rulesets * d.packet_cnt);
 	free(d.packets);
 	free(d.accepted);
+	bpf_run_free(d.bpf);
 	kernel_free(d.kernel);
 	return 0;
 }
