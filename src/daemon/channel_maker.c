@@ -5,6 +5,7 @@
 #include "channel/area_map.h"
 #include "channel/bell.h"
 #include "channel/sys.h"
+#include "daemon/firewall.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -111,6 +112,20 @@ void channel_drop_all(struct app *app)
 	}
 }
 
+void channel_end_all(struct app *app)
+{
+	struct channel_end *end;
+
+	while ((end = TAILQ_FIRST(&app->channels)) != NULL) {
+		const struct ctl_close req = { .channel_id = end->channel->id, .reason = VJ_CHANNEL_ERR_CLOSED };
+		struct app *peer = channel_peer(end);
+
+		channel_close(app, &req);
+		if (peer != app)
+			channel_tell_gone(app, req.channel_id, req.reason);
+	}
+}
+
 void channel_close(struct app *app, const struct ctl_close *req)
 {
 	uint32_t reason = req->reason != VJ_CHANNEL_ERR_NONE ? req->reason : VJ_CHANNEL_ERR_CLOSED;
@@ -185,6 +200,8 @@ static enum ctl_refusal find_owner(struct app *app, const struct ctl_connect *re
 		return CTL_REFUSAL_NO_OWNER;
 	if (lease->key.uid != app->uid)
 		return CTL_REFUSAL_OTHER_USER;
+	if (app->netns == app->d->cfg.netns && !firewall_leaves_alone(app->d->firewall, remote->proto, &dest))
+		return CTL_REFUSAL_FIREWALL;
 	*ret_owner = lease->app;
 	return CTL_REFUSAL_NONE;
 }

@@ -64,6 +64,9 @@ enum ctl_refusal channel_join_app(struct app *app, uint32_t seq, const struct ct
  */
 void channel_close(struct app *app, const struct ctl_close *req);
 
+/** channel_end_all() - As channel_drop_all(), but @app lives: it is told as well */
+void channel_end_all(struct app *app);
+
 /** channel_drop_all() - @app goes: tell its peers */
 void channel_drop_all(struct app *app);
 

@@ -26,6 +26,8 @@
 	X(DEVS, devs, dispatch)                  \
 	X(FLOWS, flows, dispatch)                \
 	X(COUNTERS, counters, dispatch)          \
+	X(FILTER_CFG, filter_cfg, dispatch)      \
+	X(FILTER_CELLS, filter_cells, dispatch)  \
 	X(GATE_CFG, gate_cfg, gate)              \
 	X(GATE_COUNTERS, gate_counters, gate)    \
 	X(OUT, out, gate)

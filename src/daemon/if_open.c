@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* if_open.c - channels of applications: asked for, charged, put in the maps, taken down */
 #include "daemon/app.h"
+#include "daemon/firewall.h"
 #include "daemon/if_ask.h"
 #include "daemon/if_reset.h"
 #include "daemon/if_state.h"
@@ -85,6 +86,18 @@ void interfaces_policy_changed(struct vjd *d)
 	TAILQ_FOREACH (i, &d->interfaces->ifaces, entry)
 		TAILQ_FOREACH (app, &d->apps, all)
 			sync_app(d->interfaces, i, app);
+}
+
+/* Rules first: a port that is given now is judged by them. */
+void interfaces_firewall_changed(struct vjd *d)
+{
+	struct iface *i;
+
+	if (d->interfaces == NULL)
+		return;
+	TAILQ_FOREACH (i, &d->interfaces->ifaces, entry)
+		firewall_install(d->firewall, &i->dispatch, i->name);
+	interfaces_policy_changed(d);
 }
 
 void interfaces_lease_changed(struct vjd *d, const struct lease_key *key)

@@ -2,6 +2,7 @@
 #include "daemon/if_ports.h"
 
 #include "daemon/app.h"
+#include "daemon/firewall.h"
 #include "daemon/if_lan.h"
 
 #include <bpf/bpf.h>
@@ -143,6 +144,20 @@ static bool covers(const struct lease_key *lease, const struct ip_addr *addr)
 	       !ip_addr_is_v4(&lease->local.addr) && !lease->v6only;
 }
 
+/* Of a lease, or a block of ports: at each address of the interface. */
+static bool judged(const struct if_ports *p, const struct ip_addr *addr, uint8_t proto, uint16_t first, uint16_t last)
+{
+	const struct host_image *image = p->image;
+
+	if (!ip_addr_is_any(addr) || image == NULL)
+		return firewall_judges(p->firewall, p->name, addr, proto, first, last);
+	for (uint32_t i = 0; i < image->addr_cnt; i++)
+		if (image->addrs[i].ifindex == p->ifindex && ip_addr_is_v4(&image->addrs[i].addr) == ip_addr_is_v4(addr) &&
+		    !firewall_judges(p->firewall, p->name, &image->addrs[i].addr, proto, first, last))
+			return false;
+	return true;
+}
+
 static struct policy_owner owners(const struct if_ports *p, const struct lease_table *leases, uint8_t proto,
 				  const struct endpoint *at)
 {
@@ -178,7 +193,11 @@ static void sync_port(const struct if_ports *p, const struct lease_table *leases
 		      const struct endpoint *at)
 {
 	const struct policy_port key = { .addr = at->addr, .port = be16(at->port), .proto = proto };
-	const struct policy_owner owner = owners(p, leases, proto, at), was = leased(p, &key);
+	const struct policy_owner was = leased(p, &key);
+	struct policy_owner owner = { .cnt = 0 };
+
+	if (judged(p, &at->addr, proto, at->port, at->port))
+		owner = owners(p, leases, proto, at);
 
 	if (ip_addr_is_any(&at->addr)) {
 		set_owner(p, &key, &owner);
@@ -206,8 +225,12 @@ void if_ports_sync_lease(const struct if_ports *p, const struct lease_table *lea
 
 void if_ports_set_block(const struct if_ports *p, uint8_t proto, uint16_t first, uint32_t nr)
 {
+	const struct ip_addr v4 = ip_addr_any_v4(), v6 = ip_addr_any_v6();
 	uint32_t idx = policy_block_idx(proto == CTL_PROTO_UDP, first);
+	uint16_t last = (uint16_t)(first + POLICY_BLOCK_PORTS - 1);
 
+	if (nr != 0 && !(judged(p, &v4, proto, first, last) && judged(p, &v6, proto, first, last)))
+		nr = 0;
 	bpf_map_update_elem(map_of(p, IF_MAP_BLOCKS), &idx, &nr, BPF_ANY);
 }
 

@@ -19,6 +19,10 @@ struct if_ports {
 	const struct if_chan_list *chans;
 	struct if_lan *lan; /* hears of every change */
 	const struct policy_conf *policy;
+	const struct firewall *firewall;
+	const char *name; /* of the interface */
+	const struct host_image *image; /* with its addresses */
+	uint32_t ifindex;
 	uint64_t netns; /* cookie of the interface's namespace: leases of others don't count */
 	bool exact;	/* the host table says all of how the kernel routes; else no lease counts, the kernel serves */
 };

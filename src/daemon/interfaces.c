@@ -4,6 +4,7 @@
 
 #include "base/time.h"
 #include "daemon/app.h"
+#include "daemon/firewall.h"
 #include "daemon/if_ask.h"
 #include "daemon/if_lan_id.h"
 #include "daemon/if_state.h"
@@ -48,6 +49,10 @@ struct if_ports iface_ports(const struct interfaces *s, const struct iface *i)
 		.policy = s->d->policy,
 		.netns = s->d->cfg.netns,
 		.exact = is_exact(s),
+		.firewall = s->d->firewall,
+		.name = i->name,
+		.ifindex = i->ifindex,
+		.image = s->host != NULL ? host_watch_image(s->host) : NULL,
 	};
 }
 
@@ -307,6 +312,8 @@ static int iface_new(struct interfaces *s, const struct host_interface *from, bo
 		free(i);
 		return r;
 	}
+	if (s->d->firewall != NULL)
+		firewall_install(s->d->firewall, &i->dispatch, i->name);
 	TAILQ_INSERT_TAIL(&s->ifaces, i, entry);
 	*ret_iface = i;
 	return 0;

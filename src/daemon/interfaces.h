@@ -77,6 +77,9 @@ void interfaces_app_gone(struct app *app);
 /** interfaces_policy_changed() - Ports that may be dispatched are others. Channels that are there stay */
 void interfaces_policy_changed(struct vjd *d);
 
+/** interfaces_firewall_changed() - Other rules: into the maps, and ports that they can judge to their channels */
+void interfaces_firewall_changed(struct vjd *d);
+
 /** interfaces_lease_changed() - A lease of this key has come or gone; the table is as it is now */
 void interfaces_lease_changed(struct vjd *d, const struct lease_key *key);
 

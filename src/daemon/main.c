@@ -6,6 +6,7 @@
 #include "base/time.h"
 #include "control/path.h"
 #include "daemon/detach.h"
+#include "daemon/fw_reader.h"
 #include "daemon/options.h"
 #include "daemon/place.h"
 #include "daemon/server.h"
@@ -344,7 +345,11 @@ int main(int argc, char **argv)
 	struct vj_area_params area;
 	struct detach detach;
 	char why[128];
-	int r = options_parse(argc, argv, &opts, why);
+	int r;
+
+	if (argc == 2 && strcmp(argv[1], FW_PRINT_OPTION) == 0)
+		return fw_print();
+	r = options_parse(argc, argv, &opts, why);
 
 	if (r < 0)
 		return usage_error(why);

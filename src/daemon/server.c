@@ -5,6 +5,7 @@
 #include "base/time.h"
 #include "daemon/app.h"
 #include "daemon/fd_worker.h"
+#include "daemon/firewall.h"
 #include "daemon/interfaces.h"
 #include "daemon/local_addr.h"
 #include "daemon/proof.h"
@@ -77,6 +78,7 @@ struct server {
 	int epoll_fd, listen_fd, signal_fd;
 	struct policy_conf *policy;
 	int spare_fd; /* given up to accept and hang up when there are no descriptors left */
+	struct watch watch_firewall;
 	struct watch watch_listener, watch_signal, watch_worker, watch_interfaces;
 	struct conn_list changed; /* to be looked at before the next wait */
 	struct conn_list freed;	  /* closed; events of this round may still name them */
@@ -480,6 +482,7 @@ static int look_after_time(struct server *s)
 		listen_again(s);
 	app_expire_strangers(&s->vjd);
 	half_look(&s->vjd);
+	firewall_run(&s->vjd);
 	interfaces_run(&s->vjd);
 	if (has_app || s->has_app)
 		s->idle_since_ns = s->vjd.now_ns;
@@ -495,6 +498,7 @@ static int wait_ms(const struct server *s)
 
 	deadline_ns = min_u64(deadline_ns, half_deadline_ns(&s->vjd));
 	deadline_ns = min_u64(deadline_ns, interfaces_deadline_ns(&s->vjd));
+	deadline_ns = min_u64(deadline_ns, firewall_deadline_ns(&s->vjd));
 	if (s->deaf_until_ns != 0)
 		deadline_ns = min_u64(deadline_ns, s->deaf_until_ns);
 	if (deadline_ns == TIME_NEVER)
@@ -629,6 +633,19 @@ static int open_fds(struct server *s)
 	return r == 0 ? start_listening(s) : r;
 }
 
+/*
+ * Rules are root's to see (with CAP_NET_ADMIN, which interfaces need as well): a vjd without it has channels between programs of one user only, who
+ * can share memory anyway.
+ */
+static int open_firewall(struct server *s)
+{
+	int fd, r = firewall_new(&s->vjd, &fd);
+
+	if (r == -EPERM || r == -EPROTONOSUPPORT)
+		return 0;
+	return r == 0 ? watch_add(s, fd, EPOLLIN, &s->watch_firewall) : r;
+}
+
 /* A private vjd has no business with interfaces, and anybody else than root no chance. */
 static int open_interfaces(struct server *s)
 {
@@ -655,6 +672,7 @@ int server_new(const struct server_config *cfg, struct server **ret_server, char
 	s->watch_signal.kind = WATCH_SIGNAL;
 	s->watch_worker.kind = WATCH_WORKER;
 	s->watch_interfaces.kind = WATCH_INTERFACES;
+	s->watch_firewall.kind = WATCH_INTERFACES;
 	TAILQ_INIT(&s->changed);
 	TAILQ_INIT(&s->freed);
 	s->conn_max = conn_limit();
@@ -669,6 +687,8 @@ int server_new(const struct server_config *cfg, struct server **ret_server, char
 	s->vjd.cfg.netns = proof_netns(s->listen_fd);
 	if (cfg->policy != NULL && read_policy(s, ret_why) < 0)
 		r = -EBADMSG;
+	if (r == 0)
+		r = open_firewall(s);
 	if (r == 0)
 		r = open_interfaces(s);
 	if (r < 0) {
@@ -708,6 +728,7 @@ void server_free(struct server *s)
 		unlink(s->cfg.path);
 	/* first, so that channels serve on */
 	interfaces_free(&s->vjd);
+	firewall_free(&s->vjd);
 	end_all(&s->vjd.apps);
 	end_all(&s->vjd.strangers);
 	settle_all(s);

@@ -35,6 +35,7 @@
 
 struct app;
 struct fd_job;
+struct firewall;
 struct interfaces;
 struct vjd;
 
@@ -102,6 +103,7 @@ struct vjd {
 	struct half_table halves;
 	uint64_t run; /* random */
 	const struct policy_conf *policy; /* NULL: everybody may have everything */
+	struct firewall *firewall; /* NULL: rules are not ours to see; see firewall.h */
 	struct interfaces *interfaces; /* NULL: none can be attached; see interfaces.h */
 
 	uint64_t huge_pages_ns; /* don't ask the host for huge pages before */

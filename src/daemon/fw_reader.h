@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * fw_reader.h - the host's nftables rules, as text, again whenever they change
+ *
+ * libnftables is large, and ends its process where memory runs out; so a process of its own loads it and prints the rules (this same program,
+ * started with FW_PRINT_OPTION), and vjd reads what it says. vjd itself hears from the kernel only that something has changed.
+ */
+#ifndef DAEMON_FW_READER_H
+#define DAEMON_FW_READER_H
+
+#include "base/types.h"
+
+#define FW_PRINT_OPTION "--print-firewall"
+
+enum fw_read {
+	FW_READ_NOTHING, /* go on as before */
+	FW_READ_EMPTY,	 /* no rules, or a kernel that knows none */
+	FW_READ_RULES,
+	FW_READ_FAILED,
+};
+
+struct fw_reader;
+
+/** fw_reader_new() - Return: 0; -EPERM: rules are root's to see; -EPROTONOSUPPORT: the kernel has none; -ENOMEM and others */
+int fw_reader_new(struct fw_reader **ret_reader);
+void fw_reader_free(struct fw_reader *r);
+
+/** fw_reader_fd() - Readable when fw_reader_run() is wanted */
+int fw_reader_fd(const struct fw_reader *r);
+
+/** fw_reader_deadline_ns() - When it is wanted next, whatever the descriptor says; TIME_NEVER */
+uint64_t fw_reader_deadline_ns(const struct fw_reader *r);
+
+/** fw_reader_again() - Read at @at_ns, though nothing changes: an element of a set goes by itself */
+void fw_reader_again(struct fw_reader *r, uint64_t at_ns);
+
+/**
+ * fw_reader_run() - Do what is due; doesn't wait
+ * @ret_json: FW_READ_RULES: text, until the next call; @ret_len bytes
+ * @ret_why:  FW_READ_FAILED: why, constant text
+ */
+enum fw_read fw_reader_run(struct fw_reader *r, uint64_t now_ns, const char **ret_json, size_t *ret_len, const char **ret_why);
+
+/** fw_reader_busy() - Rules are being read */
+bool fw_reader_busy(const struct fw_reader *r);
+
+/** fw_reader_wait() - Until the first answer is there, or @ms have passed */
+void fw_reader_wait(const struct fw_reader *r, int ms);
+
+/** fw_print() - What that process does: rules to standard output. Return: its exit status */
+int fw_print(void);
+
+#endif

@@ -1,0 +1,162 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# The host's nftables rules hold on every channel: at an interface, where dispatch and gate run them, and between programs of the host;
+# while programs run, and rules come and go.
+
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/interface_lib.sh"
+need redis-server redis-cli nft python3
+
+nft_do() {
+	at_server nft "$@"
+}
+nft_do list ruleset >/dev/null 2>&1 || skip "no nftables in this kernel"
+
+# rules CHAIN...: a table with these rules in `input` (policy drop) and nothing else; neighbours, echo and the loopback device are let through
+rules() {
+	nft_do -f - <<-EOF
+		flush ruleset
+		table inet f {
+			chain input {
+				type filter hook input priority 0; policy drop;
+				iif lo accept
+				ct state established,related accept
+				meta l4proto { icmp, ipv6-icmp } accept
+				$1
+			}
+		}
+	EOF
+}
+
+ping_of() {
+	timeout 3 nsenter --net="/run/netns/$client" redis-cli -h "$1" -p 7000 ping 2>&1
+}
+
+answers() {
+	[ "$(ping_of 10.77.0.2)" = PONG ] && [ "$(ping_of fd77::2)" = PONG ]
+}
+
+is_silent() {
+	[[ $(ping_of 10.77.0.2) != PONG && $(ping_of fd77::2) != PONG ]]
+}
+
+# The kernel's own count of the one rule with a comment
+kernel_count() {
+	nft_do list chain inet f input | sed -n 's/.*packets \([0-9]*\) .*comment "it".*/\1/p'
+}
+
+rules 'tcp dport 7000 counter accept comment "it"'
+start_vjd --attach eth0
+start redis.log "${on_server[@]}" "$vj" run -- redis-server --port 7000 --bind 0.0.0.0 :: --protected-mode no --save '' --dir "$tmp"
+has_lease() {
+	"$vj" status | grep -q ":$1"
+}
+until_true has_lease 7000
+until_true answers
+[ "$(kernel_count)" = 0 ] || fail "the kernel has seen $(kernel_count) packets: not on the channel"
+
+# ---- a new rule: new connections at once, and an established one within a second
+
+at_client python3 - >"$tmp/flow.log" 2>&1 <<-'EOF' &
+	import socket, time, sys
+	s = socket.create_connection(("10.77.0.2", 7000), 5)
+	s.settimeout(1.0)
+	while True:
+	    try:
+	        s.sendall(b"PING\r\n")
+	        if not s.recv(100):
+	            break
+	    except OSError:
+	        break
+	    print(time.time(), flush=True)
+	    time.sleep(0.02)
+EOF
+flow=$!
+until_true grep -q '^[0-9]' "$tmp/flow.log"
+nft_do insert rule inet f input tcp dport 7000 counter drop
+changed=$(date +%s.%N)
+wait "$flow" || true
+python3 - "$changed" "$(grep '^[0-9]' "$tmp/flow.log" | tail -1)" <<-'EOF' || fail "an established flow went on"
+	import sys
+	changed, last = map(float, sys.argv[1:])
+	print("the flow stopped %.3f s after the rule" % (last - changed))
+	sys.exit(last - changed > 1.0)
+EOF
+is_silent || fail "a dropped port answers"
+
+# ---- reject: a reset, and an ICMP error. (XDP sends them back, and a veth takes that with NAPI at its other end; it delivers with the next frame)
+
+at_client ethtool -K eth0 gro on >/dev/null
+connect_says() {
+	at_client python3 - "$1" "$2" <<-'EOF'
+		import errno, socket, sys
+		try:
+		    socket.create_connection((sys.argv[1], 7000), 4)
+		    sys.exit("connected")
+		except OSError as e:
+		    sys.exit(errno.errorcode.get(e.errno) != sys.argv[2])
+	EOF
+}
+rules 'tcp dport 7000 reject with tcp reset'
+until_true connect_says 10.77.0.2 ECONNREFUSED
+connect_says fd77::2 ECONNREFUSED || fail "no reset at fd77::2"
+rules 'tcp dport 7000 reject with icmpx type admin-prohibited'
+until_true connect_says 10.77.0.2 EHOSTUNREACH
+connect_says fd77::2 EACCES || fail "no ICMPv6 error"
+
+# ---- what is not compiled is left to the kernel: the port has no channel, and is served
+
+rules 'tcp dport 7000 log prefix "x" accept comment "it"'
+nft_do add rule inet f input tcp dport 7000 counter accept 'comment "it"'
+until_true grep -q "only the kernel has: inet f input handle" "$tmp/vjd.log"
+rules 'tcp dport 7000 limit rate 1000/second counter log accept comment "it"'
+until_true answers
+[ "$(kernel_count)" -gt 0 ] || fail "a port with a rule that is not compiled stays on the channel"
+
+# ---- and back, with sets
+
+rules 'tcp dport { 22, 6999-7001 } ip saddr { 10.77.0.0/24 } counter accept comment "it"; ip6 saddr fd77::/64 tcp dport 7000 accept'
+until_true answers
+sleep 0.5
+before=$(kernel_count)
+answers || fail "no answer after the log rule is gone"
+[ "$(kernel_count)" = "$before" ] || fail "the port has not come back to its channel"
+
+# ---- outbound
+
+nft_do add chain inet f output '{ type filter hook output priority 0; policy accept; }'
+nft_do add rule inet f output tcp sport 7000 drop
+until_true is_silent
+nft_do flush chain inet f output
+until_true answers
+
+# ---- between programs of this host
+
+direct_channels() {
+	"$vj" status --json | python3 -c 'import json, sys; print(len(json.load(sys.stdin)["channels"]))'
+}
+ask_directly() {
+	at_server "$vj" run -- redis-cli -p 7000 "$@"
+}
+start direct.log "${on_server[@]}" "$vj" run -- redis-cli -p 7000 -r 1000 -i 0.1 ping
+until_true test -s "$tmp/direct.log"
+until_true sh -c "'$vj' status | grep -q '^ *[0-9].*redis'"
+[ "$(ask_directly ping)" = PONG ] || fail "no direct channel"
+nft_do insert rule inet f input iif lo tcp dport 7000 counter drop 'comment "it"'
+until_true sh -c "grep -c 'firewall: ' '$tmp/vjd.log' | grep -qv 0"
+sleep 0.5
+timeout 2 nsenter --net="/run/netns/$server" "$vj" run -- redis-cli -p 7000 ping >"$tmp/out" 2>&1 && [ "$(cat "$tmp/out")" = PONG ] &&
+	fail "a rule for the loopback device does not hold between programs"
+
+# ---- vjd dies: the rules hold without it, and the next one follows them again
+
+rules 'tcp dport 7000 accept'
+until_true answers
+kill -9 "$vjd"
+wait "$vjd" 2>/dev/null || true
+answers || fail "without vjd"
+start_vjd
+rules 'tcp dport 7000 drop'
+until_true is_silent
+echo "the rules hold"
