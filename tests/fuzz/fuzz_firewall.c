@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * Rulesets as JSON: whatever it says, the compiler refuses it or makes a program that ends, stays inside of itself, and does what
+ * fw_ask() says it may.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/prng.h"
+#include "firewall/firewall.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* Of random words: any packet, and more. */
+static void try_packet(const struct fw_program *prog, struct prng *rng)
+{
+	const struct filter_image img = fw_program_image(prog);
+	static const uint32_t few[] = { 0, 1, 2, 6, 10, 17, 22, 80, 443, 0x0a000001, UINT32_MAX };
+	static const uint32_t states[] = { FILTER_CT_INVALID, FILTER_CT_ESTABLISHED, FILTER_CT_RELATED, FILTER_CT_NEW };
+	enum filter_dir dir = (enum filter_dir)prng_below(rng, FILTER_DIR_CNT);
+	struct fw_question q = fw_question_any(dir);
+	struct filter_run run = { .bytes = 60 };
+	enum filter_verdict v;
+	struct fw_answer a;
+	int r;
+
+	for (unsigned i = 0; i < FILTER_WORD_CNT; i++) {
+		run.word[i] = few[prng_below(rng, ARRAY_SIZE(few))];
+		if (prng_chance(rng, 1, 2))
+			q.word[i].lo = q.word[i].hi = run.word[i];
+	}
+	run.word[FILTER_CT_STATE] = states[prng_below(rng, ARRAY_SIZE(states))];
+	run.now_ns = prng_u64(rng) >> 8;
+	v = filter_eval(&img, &run, dir);
+	r = fw_ask(prog, &q, &a);
+	VJ_ASSERT_OP(v, !=, FILTER_RUNNING);
+	VJ_ASSERT(r == -E2BIG || a.verdicts & 1u << v);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	char why[FW_WHY_BYTES] = "";
+	struct fw_program prog;
+	struct prng rng;
+
+	if (fw_compile((const char *)data, size, &prog, why) < 0) {
+		VJ_ASSERT(strlen(why) < sizeof(why));
+		return 0;
+	}
+	VJ_ASSERT_OP(prog.longest, <=, FILTER_STEPS_MAX);
+	prng_seed(&rng, size);
+	for (unsigned i = 0; i < 16; i++)
+		try_packet(&prog, &rng);
+	fw_program_free(&prog);
+	return 0;
+}
