@@ -7,6 +7,7 @@
  * one anyway) or made here.
  */
 #include "channel/sys.h"
+#include "lib/lease.h"
 #include "lib/lease_scope.h"
 #include "lib/own_fd.h"
 #include "lib/priv.h"
@@ -160,6 +161,26 @@ void lease_drop(struct vj *vj, struct lease *lease)
 	*lease = (struct lease){ .proto = 0 };
 }
 
+int lease_rest(struct vj *vj, struct vj_listener of, bool rest)
+{
+	struct lease *l = lease_by_obj(vj, CTL_PROTO_TCP, of.v);
+	int err = 0;
+
+	if (!l || l->rests == rest)
+		return 0;
+	if (!rest)
+		err = lease_ask(vj, l);
+	else if (l->id && vj->ctl)
+		control_done(vj, ctl_client_release(vj->ctl, l->id));
+	if (err)
+		return err;
+	if (rest)
+		l->id = 0;
+	l->rests = rest;
+	route_forget_all(vj);
+	return 0;
+}
+
 void lease_restate(struct vj *vj)
 {
 	for (unsigned i = 0; i < vj->lease_room; i++) {
@@ -169,6 +190,8 @@ void lease_restate(struct vj *vj)
 		if (!l->proto)
 			continue;
 		l->id = 0;
+		if (l->rests)
+			continue;
 		err = lease_ask(vj, l);
 		if (err)
 			lib_log(vj, 4, "port %u: vjd does not take the lease again: %s", l->local.port, strerror(-err));

@@ -133,7 +133,7 @@ void listener_copied(struct sock *s)
 bool listeners_offer(void)
 {
 	uint64_t now_ns = sock.copied ? sys_clock_ns() : 0;
-	bool any = false;
+	bool any = forks_look();
 
 	for (struct sock *s = sock.copied; s; s = s->next_copied) {
 		if (!vj_listener_ready(sock.vj, s->listener)) {

@@ -172,6 +172,8 @@ void share_sent(const struct msghdr *msg)
 void away_forked(struct sock *s)
 {
 	s->state = s->token ? SOCK_AWAY : SOCK_DEAD;
+	s->inherited = true;
+	s->claimed_ns = 0;
 	sock.lazy += s->token;
 }
 
@@ -229,6 +231,7 @@ static int claim_wait(struct sock *s, int answer)
 			s->state = SOCK_CONNECTED;
 			sock.lazy--;
 			note_take(s, &note);
+			forks_claimed(s);
 			break;
 		}
 		if (r == -EAGAIN)
@@ -300,6 +303,7 @@ void away_destroy(struct sock *s)
 {
 	struct deed_note note;
 
+	forks_ended(s);
 	if (s->state == SOCK_AWAY) {
 		sock.lazy--;
 		if (sock.vj)

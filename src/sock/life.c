@@ -68,6 +68,7 @@ static void fork_prepare(void)
 	if (locked) {
 		lock_take();
 		share_all();
+		forks_prepare();
 	}
 	fork_locked = locked;
 }
@@ -105,6 +106,7 @@ static void fork_child(void)
 	sock.helper.state = HELPER_NONE;
 	sock.helper.kick = (struct kick){ .fd = -1 };
 	kicks_forget();
+	forks_child();
 	layer_bury();
 	for (int fd = fd_next(0); fd >= 0; fd = fd_next(fd + 1)) {
 		struct file *f = fd_peek(fd);

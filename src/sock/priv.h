@@ -146,6 +146,7 @@ struct sock {
 	bool shared; /* the kernel socket below is the placeholder of several */
 	bool token;  /* its descriptors are a token's: other processes may have copies */
 	uint8_t why; /* enum report_why, where a part of it is the kernel's */
+	bool inherited; /* a connection that was the parent's before fork() */
 	uint16_t err; /* error found after part of a call succeeded, for the next one */
 	uint32_t linger_s;
 	union {
@@ -157,7 +158,10 @@ struct sock {
 	uint32_t backlog;	/* LISTEN, as the next four */
 	uint32_t got_forks;	/* `on_trial`: sock.forks + 1 when a connection was last accepted; 0: none was */
 	uint32_t offer_ms;	/* how long clients wait before they are offered to others */
-	uint64_t ready_ns;	/* since when somebody has waited; 0: nobody */
+	union {
+		uint64_t ready_ns;   /* since when somebody has waited; 0: nobody */
+		uint64_t claimed_ns; /* `inherited`: when it first came here; 0: not yet, or told */
+	};
 	struct sock *next_copied; /* in sock.copied, if `has_listener` and `copied` */
 	int lease_fd; /* LISTEN, UDP: our own duplicate of the kernel socket, the proof that the port is ours; else -1 */
 	int option_fd; /* `shared`: a kernel socket that keeps the options of this one alone; -1: has none yet */
@@ -758,6 +762,22 @@ void why_init(void);
 void why_note(int fd, enum report_why why);
 /* What libvj, or vjd, returned. */
 enum report_why why_of_error(long err);
+
+/*
+ * ---- forks.c ------------------------------------------------------------------------------------
+ * ----------------
+ */
+
+/* Before and in the child after fork(). Lock held. */
+void forks_prepare(void);
+void forks_child(void);
+/* A connection that was the parent's came here, is closed here. Of others nothing is noted. */
+void forks_claimed(struct sock *s);
+void forks_ended(struct sock *s);
+/* The helper's tick, if there are `sock.copied`. Return: true: to be called at the next again. */
+bool forks_look(void);
+/* Are this process's ports the kernel's for a while? */
+bool forks_rest(void);
 
 /*
  * ---- life.c -------------------------------------------------------------------------------------

@@ -123,8 +123,10 @@ static void describe_tcp(const struct sock *s, struct report_sock *r)
 		r->remote = endpoint_of(&remote, CTL_PROTO_TCP);
 		break;
 	case SOCK_LISTEN:
-		r->way = s->has_listener ? REPORT_WAY_BOTH : REPORT_WAY_KERNEL;
-		if (s->has_listener && s->on_trial)
+		r->way = s->has_listener && !forks_rest() ? REPORT_WAY_BOTH : REPORT_WAY_KERNEL;
+		if (s->has_listener && forks_rest())
+			r->why = REPORT_WHY_BRIEF;
+		else if (s->has_listener && s->on_trial)
 			r->why = REPORT_WHY_TRIAL;
 		else if (!s->has_listener)
 			r->why = s->kernel_only ? s->why : REPORT_WHY_NOT_ACCEPTING;

@@ -78,7 +78,7 @@ static unsigned port_of(int fd, int (*name)(int, struct sockaddr *, socklen_t *)
 	return ntohs(a.sin_port);
 }
 
-void check_path(int fd)
+bool is_in_kernel(int fd)
 {
 	unsigned want_local = port_of(fd, getsockname), want_remote = port_of(fd, getpeername);
 	unsigned local, remote;
@@ -91,7 +91,17 @@ void check_path(int fd)
 		in_kernel |= sscanf(line, " %*d: %*[0-9A-F]:%x %*[0-9A-F]:%x", &local, &remote) == 2 &&
 			     local == want_local && remote == want_remote;
 	fclose(f);
-	CHECK(in_kernel == !strcmp(path, "kernel"));
+	return in_kernel;
+}
+
+bool wants_kernel(void)
+{
+	return !strcmp(path, "kernel");
+}
+
+void check_path(int fd)
+{
+	CHECK(is_in_kernel(fd) == wants_kernel());
 }
 
 pid_t child_start(void (*fn)(int arg), int arg)

@@ -513,6 +513,48 @@ static void part_killed(void)
 	printf("the other connection lives\n");
 }
 
+/* ---- brief ones ------------------------------------------------------------------------------------------------- */
+
+enum { BRIEF = 100 };
+
+static void serve_brief(int fd)
+{
+	server_ready(fd);
+	for (int i = 0; i < BRIEF + 1; i++) {
+		int conn = accept(fd, NULL, NULL);
+		pid_t pid;
+
+		CHECK(conn >= 0);
+		pid = child_start(echo, conn);
+		close(conn);
+		child_end(pid);
+	}
+}
+
+/* For connections that are over at once, a process each, a channel does not pay. One that comes later has its own again. */
+static void part_brief(void)
+{
+	bool strict = getenv("VJ_STRICT") != NULL; /* never the kernel */
+	int channels = 0, fd;
+	pid_t server;
+
+	server_start(serve_brief, &server);
+	for (int i = 0; i < BRIEF; i++) {
+		fd = connect_to(port);
+		channels += !is_in_kernel(fd);
+		ping(fd);
+		close(fd);
+	}
+	CHECK(wants_kernel() ? channels == 0 : strict ? channels == BRIEF : channels >= 4 && channels < BRIEF / 2);
+	usleep(1500000);
+	fd = connect_to(port);
+	check_path(fd);
+	ping(fd);
+	close(fd);
+	child_end(server);
+	printf("%d connections, a process each\n", BRIEF);
+}
+
 /* ---- last words ------------------------------------------------------------------------------------------------- */
 
 enum { WORDS = 1000 };
@@ -724,7 +766,7 @@ void conn_parts(const char *only)
 		{ "forking", part_forking },   { "turns", part_turns },	      { "unused", part_unused },
 		{ "cat", part_cat },	       { "spawned", part_spawned },	       { "exec", part_exec },	      { "passed_conn", part_passed_conn },
 		{ "exiting", part_exiting },   { "unwanted", part_unwanted }, { "killed", part_killed },
-		{ "last_words", part_last_words },
+		{ "last_words", part_last_words }, { "brief", part_brief },
 		{ "to_and_fro", part_to_and_fro }, { "stream", part_stream },    { "crowd", part_crowd },
 	};
 

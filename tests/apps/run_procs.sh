@@ -4,9 +4,10 @@
 . "${VJ_SOURCE_DIR:?}/tests/apps/lib.sh"
 
 "$build/tests/apps/procs" kernel >"$tmp/kernel" || fail "ended early on the kernel"
-"$vj" run -- "$build/tests/apps/procs" channel >"$tmp/channel" || { tail -n 3 "$tmp/channel"; fail "ended early"; }
+VJ_STRICT=1 "$vj" run -- "$build/tests/apps/procs" channel >"$tmp/channel" || { tail -n 3 "$tmp/channel"; fail "ended early"; }
 diff -u "$tmp/kernel" "$tmp/channel" || fail "channels behave in another way than the kernel"
 cat "$tmp/channel"
+"$vj" run -- "$build/tests/apps/procs" channel brief || fail "brief connections: not as many on channels as should be"
 "$vj" status | grep -q '^tcp ' && fail "a port is left behind: $("$vj" status)"
 echo "nothing is left behind"
 

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * lease.h - a port that is given back for a while, for the layer above
+ *
+ * Thread rule: as vj.h, one thread at a time.
+ */
+#ifndef LIB_LEASE_H
+#define LIB_LEASE_H
+
+#include <stdbool.h>
+#include <vj/vj.h>
+
+/**
+ * lease_rest() - New connections to this listener come by the kernel alone, until they shall come by channels again
+ * What waits for vj_accept(), or is in its handshake, comes to it as ever. Waits for vjd's answer.
+ * Return: 0; to end a rest: the errors of vj_listen(), and it rests on.
+ */
+int lease_rest(struct vj *vj, struct vj_listener l, bool rest);
+
+#endif
