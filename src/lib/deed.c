@@ -337,7 +337,7 @@ static bool raw_take(struct deed *d, uint32_t len)
 	d->raw_len = n > 0 ? (uint32_t)n : 0;
 	if (d->raw_len && d->conn.v)
 		return true;
-	free(d->raw); /* nothing; or the holder is a peer that keeps it, and reaches nobody */
+	free(d->raw); /* nothing; or it is a peer's that keeps it, and it could not be opened */
 	d->raw = NULL;
 	return true;
 }
@@ -372,6 +372,7 @@ static void deed_claimed(struct vj *vj, struct deed *d)
 /* Something came in by the deed. Who comes second with a claim finds it served by the next holder. */
 static void deed_event(struct vj *vj, struct deed *d)
 {
+	struct vj_conn c;
 	uint32_t len;
 
 	while (d->state == DEED_QUIET) {
@@ -389,6 +390,8 @@ static void deed_event(struct vj *vj, struct deed *d)
 			deed_claimed(vj, d);
 			break;
 		case NEXT_DATA:
+			if (!d->conn.v && !d->deaf && deed_open(vj, d, &c)) /* kept for whoever comes: he has written already */
+				d->deaf = true;
 			if (!raw_take(d, len))
 				return;
 			break;

@@ -71,6 +71,7 @@ struct deed {
 	int crate_fd;	    /* the other end of that, if it goes to the peer unasked; -1 */
 	struct deed_msg msg; /* what is known of the answer */
 	int parcel_fd;	     /* kept; -1 */
+	bool deaf;	     /* kept, and its parcel does not open */
 	bool packed;	     /* LEFT: deed and parcel are in `answer_fd` */
 	bool stops;	     /* offered: we listen there no more */
 	uint64_t again_ns, until_ns; /* ... when to try next, and last */

@@ -21,6 +21,7 @@
 
 #include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { CLAIM_MS = 10000, CLAIM_BACK_MS = 5, LEAVE_MS = 2000 };
 
@@ -157,6 +158,26 @@ void share_fd(int fd)
 	(void)share(fd, sock_of(f));
 }
 
+/*
+ * libc's own streams write to these numbers by a call that nobody can interpose. With a token there what they write reaches the peer by way
+ * of the deed (lib/deed.c).
+ */
+void away_stdio(int fd)
+{
+	struct file *f = fd_peek(fd);
+	struct sock *s = f && f->kind == FILE_SOCK ? sock_of(f) : NULL;
+
+	if (!s || share(fd, s) || !s->token)
+		return;
+	s->stdio = sock.stdio = true;
+}
+
+void away_stdio_sent(void)
+{
+	if (sock.vj)
+		deed_look(sock.vj);
+}
+
 void share_all(void)
 {
 	for (int fd = fd_next(0); fd >= 0; fd = fd_next(fd + 1))
@@ -202,6 +223,8 @@ void away_adopt(int fd)
 	s->token = true;
 	s->state = SOCK_AWAY;
 	sock.lazy++;
+	if (fd <= STDERR_FILENO)
+		s->stdio = sock.stdio = true;
 }
 
 /*

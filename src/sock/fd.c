@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /*
  * ---- close --------------------------------------------------------------------------------------
@@ -134,6 +135,8 @@ static int fd_share(int to, struct file *f)
 		return err;
 	}
 	file_get(f);
+	if (unlikely(to <= STDERR_FILENO))
+		away_stdio(to);
 	return to;
 }
 

@@ -14,6 +14,7 @@
 #include "lib/deed.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 enum { EXIT_LOCK_MS = 200, EXIT_DRAIN_MS = 2000 };
@@ -207,5 +208,7 @@ void sock_exit(int status)
 
 __attribute__((destructor)) static void at_unload(void)
 {
+	if (sock.stdio && sock.pid && !is_foreign())
+		fflush(NULL); /* as libc is about to do, when the connections are closed */
 	sock_flush_at_exit();
 }

@@ -147,6 +147,7 @@ struct sock {
 	bool token;  /* its descriptors are a token's: other processes may have copies */
 	uint8_t why; /* enum report_why, where a part of it is the kernel's */
 	bool inherited; /* a connection that was the parent's before fork() */
+	bool stdio;	/* `token`, and has been at a standard descriptor: libc's streams may have written into it */
 	uint16_t err; /* error found after part of a call succeeded, for the next one */
 	uint32_t linger_s;
 	union {
@@ -287,6 +288,7 @@ struct sock_layer {
 	int refused;	   /* why the last one failed */
 	bool strict, verbose, exiting;
 	struct sock *copied; /* sockets that listen here and elsewhere */
+	bool stdio; /* some socket has `stdio` */
 	bool orphaned; /* a shared connection was closed: when its descriptors are, away_closed() */
 	uint32_t lazy; /* sockets that want something to be done when they are waited for: to be leased, to be claimed */
 	uint32_t forks; /* of the program, so far */
@@ -521,6 +523,10 @@ void share_fd(int fd);
 void share_all(void);
 /* The same of the descriptors in a message to the kernel (SCM_RIGHTS). Lock not held. */
 void share_sent(const struct msghdr *msg);
+/* @fd, a standard descriptor, has become a connection's: what libc's streams write there is to reach the peer. Lock held. */
+void away_stdio(int fd);
+/* ... and what they have written goes before what is sent next. */
+void away_stdio_sent(void);
 /* In a child of fork(): the parent has it. */
 void away_forked(struct sock *s);
 bool away_is_token(int fd);

@@ -513,6 +513,72 @@ static void part_killed(void)
 	printf("the other connection lives\n");
 }
 
+/* ---- libc's streams --------------------------------------------------------------------------------------------- */
+
+#define SPOKEN "one two three four\n"
+
+/* Streams buffer, and write by a call of libc's own; and in between the program writes by itself. */
+static void speak(void)
+{
+	printf("one ");
+	fflush(stdout);
+	CHECK(write(STDOUT_FILENO, "two ", 4) == 4);
+	CHECK(dprintf(STDOUT_FILENO, "three ") == 6);
+	printf("four\n");
+	exit(0); /* it is flushed then */
+}
+
+enum speech { SPEAK_HERE, SPEAK_FORKED, SPEAK_AFTER_EXEC };
+
+static void serve_speech(int fd, enum speech how)
+{
+	int conn;
+
+	server_ready(fd);
+	conn = accept_one(fd);
+	CHECK(dup2(conn, STDOUT_FILENO) == STDOUT_FILENO);
+	close(conn);
+	if (how == SPEAK_FORKED && fork() > 0)
+		_exit(0);
+	if (how == SPEAK_AFTER_EXEC)
+		exec_role("speaker");
+	speak();
+}
+
+static void speech_here(int fd)
+{
+	serve_speech(fd, SPEAK_HERE);
+}
+
+static void speech_forked(int fd)
+{
+	serve_speech(fd, SPEAK_FORKED);
+}
+
+static void speech_after_exec(int fd)
+{
+	serve_speech(fd, SPEAK_AFTER_EXEC);
+}
+
+static void part_streams(void)
+{
+	static void (*const ways[])(int) = { speech_here, speech_forked, speech_after_exec };
+
+	for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
+		char said[sizeof(SPOKEN)];
+		pid_t server;
+		int fd;
+
+		server_start(ways[i], &server);
+		fd = connect_to(port);
+		CHECK(read_all(fd, said, sizeof(said)) == sizeof(SPOKEN) - 1);
+		CHECK(!memcmp(said, SPOKEN, sizeof(SPOKEN) - 1));
+		close(fd);
+		child_end(server);
+		printf("said: %s", SPOKEN);
+	}
+}
+
 /* ---- brief ones ------------------------------------------------------------------------------------------------- */
 
 enum { BRIEF = 100 };
@@ -755,6 +821,8 @@ void conn_role(const char *role)
 {
 	if (!strcmp(role, "reader"))
 		role_reader();
+	if (!strcmp(role, "speaker"))
+		speak();
 }
 
 void conn_parts(const char *only)
@@ -766,7 +834,7 @@ void conn_parts(const char *only)
 		{ "forking", part_forking },   { "turns", part_turns },	      { "unused", part_unused },
 		{ "cat", part_cat },	       { "spawned", part_spawned },	       { "exec", part_exec },	      { "passed_conn", part_passed_conn },
 		{ "exiting", part_exiting },   { "unwanted", part_unwanted }, { "killed", part_killed },
-		{ "last_words", part_last_words }, { "brief", part_brief },
+		{ "last_words", part_last_words }, { "brief", part_brief }, { "streams", part_streams },
 		{ "to_and_fro", part_to_and_fro }, { "stream", part_stream },    { "crowd", part_crowd },
 	};
 

@@ -28,3 +28,14 @@ if [ -x $sshd ] && [ "$(id -u)" = 0 ]; then
 	done
 	echo "sshd serves over the kernel"
 fi
+
+# bash writes by a stream of libc's, with the connection in the place of its standard output.
+command -v socat >/dev/null || { echo "no socat: bash is not tried"; exit 0; }
+port=$(free_port)
+start echo "$vj" run -- socat "TCP-LISTEN:$port,bind=127.0.0.1,reuseaddr,fork" PIPE
+wait_port "$port"
+said=$(timeout 20 "$vj" run -- bash -c 'exec 3<>"/dev/tcp/127.0.0.1/$1"
+	for i in 1 2 3; do echo "line $i" >&3; printf "and %s\n" more >&3; read -r a <&3; read -r b <&3; echo "$a $b"; done' - "$port") ||
+	fail "bash: $said"
+[ "$said" = $'line 1 and more\nline 2 and more\nline 3 and more' ] || fail "bash read '$said'"
+echo "bash writes and reads"
