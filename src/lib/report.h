@@ -63,7 +63,8 @@ enum report_way {
 	/* these two are found from outside: the process does not know such sockets */                          \
 	X(ACCEPTED,      "accepted from the kernel: the peer is not under vj run, or came before the port was leased") \
 	X(UNKNOWN,       "not made through the library: inherited, received, or of a kind that is always the kernel's") \
-	X(BRIEF,         "the processes that serve its connections end too soon for channels to pay; looked at again every second")
+	X(BRIEF,         "the processes that serve its connections end too soon for channels to pay; looked at again every second") \
+	X(HANDED,        "its connections become other programs' standard input, which may read in ways that only the kernel serves")
 
 enum report_why {
 #define X(name, text) REPORT_WHY_##name,

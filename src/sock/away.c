@@ -347,11 +347,14 @@ void away_closed(void)
 
 void sock_before_exec(void)
 {
-	if (!sock.pid || !sock.vj || sock_inside || is_foreign())
+	if (!sock.pid || sock_inside || is_foreign())
 		return;
 	lock_take();
-	share_all();
-	deed_leave_all(sock.vj, LEAVE_MS);
+	forks_exec();
+	if (sock.vj) {
+		share_all();
+		deed_leave_all(sock.vj, LEAVE_MS);
+	}
 	lock_leave();
 }
 

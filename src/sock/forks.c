@@ -8,6 +8,10 @@
  * lasted, the parent gives its ports back to the kernel for a second: clients that come then are the kernel's. After that it
  * leases them again, and looks at a few connections anew: of some hundred in a second these few are slower.
  *
+ * Children that put a connection in the place of standard input, output or error and become another program (inetd, socat's EXEC) say that,
+ * too. Such programs read by ways that the library doesn't see (libc's streams), or don't have it (statically linked, set-user-id):
+ * the ports stay the kernel's as long as the parent lives.
+ *
  * Connections that last (a pool's, a session's) keep their channels; one that begins while the ports rest has the kernel's speed.
  * Looked at by the helper at each of its ticks, which it keeps up as long as ports rest.
  */
@@ -15,13 +19,15 @@
 
 #include "lib/lease.h"
 
+#include <fcntl.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 enum { MANY = 4, WINDOW_MS = 1000, BRIEF_MS = 50, REST_MS = 1000 };
 
 /* Of a parent and its children. Counts up, and around. */
 struct lives {
-	_Atomic uint32_t brief, lasting;
+	_Atomic uint32_t brief, lasting, handed;
 };
 
 static struct {
@@ -29,12 +35,13 @@ static struct {
 	struct lives *below;  /* of the children of this one; NULL: none yet */
 	uint32_t brief, lasting; /* when the window began */
 	uint64_t window_ns;
-	uint64_t rest_until_ns; /* 0: does not rest */
+	enum report_why why; /* the ports rest; NONE: they don't */
+	uint64_t rest_until_ns; /* if so */
 } forks;
 
-bool forks_rest(void)
+enum report_why forks_rest(void)
 {
-	return forks.rest_until_ns != 0;
+	return forks.why;
 }
 
 void forks_prepare(void)
@@ -71,6 +78,17 @@ void forks_ended(struct sock *s)
 	atomic_fetch_add_explicit(brief ? &forks.above->brief : &forks.above->lasting, 1, memory_order_relaxed);
 }
 
+void forks_exec(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO && forks.above; fd++) {
+		struct file *f = fd_peek(fd);
+		bool handed = f && f->kind == FILE_SOCK && sock_of(f)->inherited && !(sys_fcntl(fd, F_GETFD, 0) & FD_CLOEXEC);
+
+		if (handed)
+			atomic_store_explicit(&forks.above->handed, 1, memory_order_relaxed);
+	}
+}
+
 static void window_begin(uint64_t now_ns)
 {
 	forks.window_ns = now_ns;
@@ -78,42 +96,60 @@ static void window_begin(uint64_t now_ns)
 	forks.lasting = atomic_load_explicit(&forks.below->lasting, memory_order_relaxed);
 }
 
-static void rest_begin(uint64_t now_ns)
+static void rest_begin(enum report_why why, uint64_t until_ns)
 {
-	forks.rest_until_ns = now_ns + REST_MS * NS_PER_MS;
+	forks.why = why;
+	forks.rest_until_ns = until_ns;
 	for (struct sock *s = sock.copied; s; s = s->next_copied)
 		(void)lease_rest(sock.vj, s->listener, true);
-	ctx_say("connections end too soon for channels to pay: those of the next second are the kernel's");
+	ctx_say("new connections are the kernel's: %s",
+		why == REPORT_WHY_BRIEF ? "for a second, because the last ones ended too soon" : "they become other programs' standard input");
 }
 
 /* What vjd does not lease now is tried again after another rest. */
 static void rest_end(uint64_t now_ns)
 {
-	forks.rest_until_ns = 0;
+	bool all = true;
+
 	for (struct sock *s = sock.copied; s; s = s->next_copied)
-		if (lease_rest(sock.vj, s->listener, false))
-			forks.rest_until_ns = now_ns + REST_MS * NS_PER_MS;
+		all &= !lease_rest(sock.vj, s->listener, false);
+	forks.rest_until_ns = now_ns + REST_MS * NS_PER_MS;
+	if (all)
+		forks.why = REPORT_WHY_NONE;
 	window_begin(now_ns);
+}
+
+/* Why the ports should rest; NONE: they should not */
+static enum report_why judge(uint64_t now_ns)
+{
+	uint32_t brief = atomic_load_explicit(&forks.below->brief, memory_order_relaxed) - forks.brief;
+
+	if (vj_has_interface(sock.vj)) /* a handshake over the network can't change over */
+		return REPORT_WHY_NONE;
+	if (atomic_load_explicit(&forks.below->handed, memory_order_relaxed))
+		return REPORT_WHY_HANDED;
+	if (now_ns - forks.window_ns > WINDOW_MS * NS_PER_MS ||
+	    atomic_load_explicit(&forks.below->lasting, memory_order_relaxed) != forks.lasting)
+		window_begin(now_ns);
+	else if (brief >= MANY)
+		return REPORT_WHY_BRIEF;
+	return REPORT_WHY_NONE;
 }
 
 bool forks_look(void)
 {
+	enum report_why why;
 	uint64_t now_ns;
-	uint32_t brief;
 
-	if (likely(!forks.below) || sock.strict)
+	if (likely(!forks.below) || sock.strict || forks.why == REPORT_WHY_HANDED)
 		return false;
 	now_ns = sys_clock_ns();
-	if (forks_rest()) {
-		if (now_ns >= forks.rest_until_ns)
-			rest_end(now_ns);
+	if (forks.why && now_ns < forks.rest_until_ns)
 		return true;
-	}
-	brief = atomic_load_explicit(&forks.below->brief, memory_order_relaxed) - forks.brief;
-	if (now_ns - forks.window_ns > WINDOW_MS * NS_PER_MS ||
-	    atomic_load_explicit(&forks.below->lasting, memory_order_relaxed) != forks.lasting)
-		window_begin(now_ns);
-	else if (brief >= MANY && !vj_has_interface(sock.vj)) /* a handshake over the network can't change over */
-		rest_begin(now_ns);
-	return forks_rest();
+	if (forks.why)
+		rest_end(now_ns);
+	why = judge(now_ns);
+	if (why && why != forks.why)
+		rest_begin(why, now_ns + REST_MS * NS_PER_MS);
+	return forks.why == REPORT_WHY_BRIEF;
 }

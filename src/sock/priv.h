@@ -782,8 +782,10 @@ void forks_claimed(struct sock *s);
 void forks_ended(struct sock *s);
 /* The helper's tick, if there are `sock.copied`. Return: true: to be called at the next again. */
 bool forks_look(void);
-/* Are this process's ports the kernel's for a while? */
-bool forks_rest(void);
+/* Why this process's ports are the kernel's for a while; NONE: they are not */
+enum report_why forks_rest(void);
+/* This process becomes another program, and hands on its standard descriptors. Lock held. */
+void forks_exec(void);
 
 /*
  * ---- life.c -------------------------------------------------------------------------------------

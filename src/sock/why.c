@@ -125,7 +125,7 @@ static void describe_tcp(const struct sock *s, struct report_sock *r)
 	case SOCK_LISTEN:
 		r->way = s->has_listener && !forks_rest() ? REPORT_WAY_BOTH : REPORT_WAY_KERNEL;
 		if (s->has_listener && forks_rest())
-			r->why = REPORT_WHY_BRIEF;
+			r->why = (uint8_t)forks_rest();
 		else if (s->has_listener && s->on_trial)
 			r->why = REPORT_WHY_TRIAL;
 		else if (!s->has_listener)

@@ -621,6 +621,61 @@ static void part_brief(void)
 	printf("%d connections, a process each\n", BRIEF);
 }
 
+/* ---- inetd ------------------------------------------------------------------------------------------------------ */
+
+/* One line back by libc's streams, which read where nobody can see it. The first has to do without. */
+static void role_inetd(bool first)
+{
+	char line[64];
+
+	if (first)
+		CHECK(read(STDIN_FILENO, line, sizeof(line)) > 0 && write(STDOUT_FILENO, line, 4) == 4);
+	else
+		CHECK(fgets(line, sizeof(line), stdin) && fputs(line, stdout) >= 0);
+	exit(0);
+}
+
+static void serve_inetd(int fd)
+{
+	server_ready(fd);
+	for (int i = 0; i < 4; i++) {
+		int conn = accept(fd, NULL, NULL);
+		pid_t pid;
+
+		CHECK(conn >= 0);
+		pid = fork();
+		if (!pid) {
+			CHECK(dup2(conn, STDIN_FILENO) >= 0 && dup2(conn, STDOUT_FILENO) >= 0);
+			exec_role(i ? "inetd" : "inetd-first");
+		}
+		close(conn);
+		child_end(pid);
+	}
+}
+
+static void part_inetd(void)
+{
+	pid_t server;
+
+	if (getenv("VJ_STRICT")) {
+		printf("lines by streams\n"); /* the kernel may not help */
+		return;
+	}
+	server_start(serve_inetd, &server);
+	for (int i = 0; i < 4; i++) {
+		int fd = connect_to(port);
+		char line[5] = "";
+
+		CHECK(is_in_kernel(fd) == (i || wants_kernel()));
+		write_all(fd, "say\n", 4);
+		CHECK(read_all(fd, line, 4) == 4 && !strcmp(line, "say\n"));
+		close(fd);
+		usleep(100000); /* that the first has become another program is known by then */
+	}
+	child_end(server);
+	printf("lines by streams\n");
+}
+
 /* ---- last words ------------------------------------------------------------------------------------------------- */
 
 enum { WORDS = 1000 };
@@ -823,6 +878,8 @@ void conn_role(const char *role)
 		role_reader();
 	if (!strcmp(role, "speaker"))
 		speak();
+	if (!strncmp(role, "inetd", 5))
+		role_inetd(strcmp(role, "inetd") != 0);
 }
 
 void conn_parts(const char *only)
@@ -834,7 +891,7 @@ void conn_parts(const char *only)
 		{ "forking", part_forking },   { "turns", part_turns },	      { "unused", part_unused },
 		{ "cat", part_cat },	       { "spawned", part_spawned },	       { "exec", part_exec },	      { "passed_conn", part_passed_conn },
 		{ "exiting", part_exiting },   { "unwanted", part_unwanted }, { "killed", part_killed },
-		{ "last_words", part_last_words }, { "brief", part_brief }, { "streams", part_streams },
+		{ "last_words", part_last_words }, { "brief", part_brief }, { "streams", part_streams }, { "inetd", part_inetd },
 		{ "to_and_fro", part_to_and_fro }, { "stream", part_stream },    { "crowd", part_crowd },
 	};
 

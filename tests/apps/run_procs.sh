@@ -7,7 +7,9 @@
 VJ_STRICT=1 "$vj" run -- "$build/tests/apps/procs" channel >"$tmp/channel" || { tail -n 3 "$tmp/channel"; fail "ended early"; }
 diff -u "$tmp/kernel" "$tmp/channel" || fail "channels behave in another way than the kernel"
 cat "$tmp/channel"
-"$vj" run -- "$build/tests/apps/procs" channel brief || fail "brief connections: not as many on channels as should be"
+for part in brief inetd; do
+	"$vj" run -- "$build/tests/apps/procs" channel $part || fail "$part: not as many connections on channels as should be"
+done
 "$vj" status | grep -q '^tcp ' && fail "a port is left behind: $("$vj" status)"
 echo "nothing is left behind"
 

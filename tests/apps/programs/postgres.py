@@ -14,8 +14,9 @@ PORT = 7000
 
 def play(lab):
     lab.tool('initdb', '-D', 'data', '-U', 'lab', '-A', 'trust', '-N', '--no-locale', '-E', 'UTF8')
+    # strict: connections that are over at once are not to be left to the kernel, as they would be
     server = lab.server('postgres', 'postgres', '-D', 'data', '-p', PORT, '-k', '', '-c', 'listen_addresses=127.0.0.1', '-c', 'fsync=off',
-                        port=PORT)
+                        port=PORT, env={'VJ_STRICT': '1'})
     at = ('-h', '127.0.0.1', '-p', PORT, '-U', 'lab')
     psql = ('psql', *at, '-At', '-v', 'ON_ERROR_STOP=1', 'postgres')
     lab.wait_for('answers', lambda: lab.client(*psql, '-c', 'select 1', ok=(0, 2)) == b'1\n')
