@@ -246,19 +246,15 @@ bool deed_names(int fd, struct deed_names *ret_names)
 
 int deed_make(struct vj *vj, struct vj_conn c, uint64_t cookie, bool nonblock, int *ret_token)
 {
-	int type = SOCK_SEQPACKET | SOCK_CLOEXEC | (nonblock ? SOCK_NONBLOCK : 0), pair[2];
-	struct own_fd_room room;
 	struct deed *d;
-	int err;
+	int err, pair[2];
 
 	if (!tcp_can_move(vj->stack, (struct tcp_id){ c.v }))
 		return -EOPNOTSUPP;
 	/* the program's own limit is for its own */
 	if (vj->deeds && vj->deeds->cnt >= DEEDS_FEW && vj->deeds->cnt >= own_fd_limit() / 4)
 		return -EMFILE;
-	own_fd_begin(&room);
-	err = sys_socketpair(AF_UNIX, type, 0, pair);
-	own_fd_end(&room);
+	err = deed_pair(nonblock ? SOCK_NONBLOCK : 0, pair);
 	if (err)
 		return err;
 	pair[1] = own_fd(pair[1]);

@@ -16,12 +16,8 @@ enum { OFFER_AGAIN_MS = 10, OFFER_FOR_MS = 10000 };
 
 int deed_crate(struct deed *d)
 {
-	struct own_fd_room room;
-	int pair[2], err;
+	int pair[2], err = deed_pair(0, pair);
 
-	own_fd_begin(&room);
-	err = sys_socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair);
-	own_fd_end(&room);
 	if (err)
 		return err;
 	d->answer_fd = own_fd(pair[0]);

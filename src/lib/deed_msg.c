@@ -14,6 +14,17 @@ union deed_control {
 	char bytes[CMSG_SPACE(DEED_FDS * sizeof(int))];
 };
 
+int deed_pair(int flags, int ret_pair[static 2])
+{
+	struct own_fd_room room;
+	int err;
+
+	own_fd_begin(&room);
+	err = sys_socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | flags, 0, ret_pair);
+	own_fd_end(&room);
+	return err;
+}
+
 int deed_msg_send(int fd, const struct deed_msg *msg, const int *fds, unsigned fd_cnt)
 {
 	union deed_control control = { .head = { .cmsg_len = CMSG_LEN(fd_cnt * sizeof(int)),

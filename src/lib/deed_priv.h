@@ -33,6 +33,8 @@ struct deed_msg {
 	struct deed_note note;
 };
 
+/* Two ends to talk by. @flags: SOCK_NONBLOCK or 0. Return: 0; -errno. */
+int deed_pair(int flags, int ret_pair[static 2]);
 /* Return: 0; -errno. Does not wait. */
 int deed_msg_send(int fd, const struct deed_msg *msg, const int *fds, unsigned fd_cnt);
 /* How many descriptors come with it? */

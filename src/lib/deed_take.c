@@ -70,12 +70,8 @@ int deed_open(struct vj *vj, struct deed *d, struct vj_conn *ret_c)
 int deed_claim(int token, int *ret_answer)
 {
 	struct deed_msg msg = { .magic = DEED_MAGIC, .kind = DEED_CLAIM };
-	struct own_fd_room room;
-	int pair[2], err;
+	int pair[2], err = deed_pair(0, pair);
 
-	own_fd_begin(&room);
-	err = sys_socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair);
-	own_fd_end(&room);
 	if (err)
 		return err;
 	err = deed_msg_send(token, &msg, &pair[1], 1);
