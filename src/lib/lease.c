@@ -168,6 +168,8 @@ int lease_rest(struct vj *vj, struct vj_listener of, bool rest)
 
 	if (!l || l->rests == rest)
 		return 0;
+	if (rest && vj->ifl_cnt && !ip_addr_is_loopback(&l->local.addr))
+		return -EBUSY;
 	if (!rest)
 		err = lease_ask(vj, l);
 	else if (l->id && vj->ctl)

@@ -98,10 +98,14 @@ static void window_begin(uint64_t now_ns)
 
 static void rest_begin(enum report_why why, uint64_t until_ns)
 {
+	bool any = false;
+
+	for (struct sock *s = sock.copied; s; s = s->next_copied)
+		any |= !lease_rest(sock.vj, s->listener, true);
+	if (!any)
+		return;
 	forks.why = why;
 	forks.rest_until_ns = until_ns;
-	for (struct sock *s = sock.copied; s; s = s->next_copied)
-		(void)lease_rest(sock.vj, s->listener, true);
 	ctx_say("new connections are the kernel's: %s",
 		why == REPORT_WHY_BRIEF ? "for a second, because the last ones ended too soon" : "they become other programs' standard input");
 }
@@ -124,8 +128,6 @@ static enum report_why judge(uint64_t now_ns)
 {
 	uint32_t brief = atomic_load_explicit(&forks.below->brief, memory_order_relaxed) - forks.brief;
 
-	if (vj_has_interface(sock.vj)) /* a handshake over the network can't change over */
-		return REPORT_WHY_NONE;
 	if (atomic_load_explicit(&forks.below->handed, memory_order_relaxed))
 		return REPORT_WHY_HANDED;
 	if (now_ns - forks.window_ns > WINDOW_MS * NS_PER_MS ||
