@@ -8,12 +8,14 @@
 #include "cli/bench_net.h"
 #include "cli/cmd.h"
 
+#include "base/time.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { READY_MAX = 256, BYTES_MAX = 1024 };
+enum { READY_MAX = 256, BYTES_MAX = 1024, LATE_S = 10 };
 
 /* ---- server -------------------------------------------------------------------------------------------------------- */
 
@@ -183,13 +185,14 @@ static int visit_round(struct visitor *v, struct hist *hist, uint64_t *ret_now_n
 	return n < 0 ? n : rc;
 }
 
+/* Until @end_ns, and longer if none came to its end until then. */
 static int visit_until(struct visitor *v, uint64_t end_ns, struct bench_sample *sample)
 {
-	uint64_t start_ns = bench_now_ns(), now_ns = start_ns;
+	uint64_t start_ns = bench_now_ns(), now_ns = start_ns, late_ns = end_ns + LATE_S * NS_PER_SEC;
 	int rc = 0;
 
 	v->done = 0;
-	while (now_ns < end_ns && rc == 0)
+	while ((now_ns < end_ns || (v->done == 0 && now_ns < late_ns)) && rc == 0)
 		rc = visit_round(v, &sample->hist, &now_ns);
 	sample->ops = v->done;
 	sample->seconds = (double)(now_ns - start_ns) * 1e-9;
