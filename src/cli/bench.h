@@ -195,6 +195,7 @@ int bench_channel(struct bench_ctx *ctx);
 /* Can it send frames, datagrams, messages of @bytes? Complains if not. */
 bool bench_channel_bytes_ok(int64_t bytes);
 bool bench_interface_bytes_ok(int64_t bytes);
+bool bench_c10m_bytes_ok(int64_t bytes);
 bool bench_udp_bytes_ok(int64_t bytes);
 bool bench_cps_bytes_ok(int64_t bytes);
 bool bench_c10m_bytes_ok(int64_t bytes);

@@ -24,7 +24,7 @@ enum {
 	CLOSE_BATCH = 64,
 	AHEAD = 32,	   /* connections chosen before their turn: half that way they are known, the rest their memory comes */
 	TELL_MS = 100,
-	SILENCE_MAX_S = 10, /* then it has failed */
+	SILENCE_MAX_S = 30, /* then it has failed */
 	TURNS_QUIET = 64,   /* looks that found nothing, between looks at the clock */
 };
 
