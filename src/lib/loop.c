@@ -3,6 +3,7 @@
 #include "channel/bell.h"
 #include "channel/sys.h"
 #include "driver/pcap.h"
+#include "lib/beyond.h"
 #include "lib/link.h"
 #include "lib/move.h"
 #include "lib/ticks.h"
@@ -167,7 +168,7 @@ static void cpu_relax(void)
 /* Is it worth burning the CPU before sleeping? It is while it keeps paying. */
 static bool spin_allowed(struct vj *vj)
 {
-	if (!vj->spin_ns || !vj->link_cnt)
+	if (!vj->spin_ns || !vj->link_cnt || (vj->alone && !vj_spin_is_for_others(vj)))
 		return false;
 	if (vj->spin_skip) {
 		vj->spin_skip--;

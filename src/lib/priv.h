@@ -142,6 +142,7 @@ struct vj {
 
 	/* spinning before sleep: learn whether it pays */
 	uint64_t spin_ns; /* longest; 0: never */
+	bool alone; /* one processor is ours: beyond.h */
 	unsigned spin_misses; /* in a row */
 	unsigned spin_skip; /* sleeps to go before the next try */
 	uint64_t spins_won, spins_lost, sleeps;

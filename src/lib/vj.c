@@ -3,6 +3,7 @@
 #include "channel/bell.h"
 #include "channel/sys.h"
 #include "driver/pcap.h"
+#include "lib/beyond.h"
 #include "lib/own_fd.h"
 #include "lib/move.h"
 #include "lib/sysctl.h"
@@ -15,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <unistd.h>
 
 #define CONNS_DEFAULT 16000000u
 #define SPIN_US_DEFAULT 50
@@ -71,6 +73,11 @@ static unsigned cpu_cnt(void)
 	return sched_getaffinity(0, sizeof(set), &set) ? 1 : (unsigned)CPU_COUNT(&set);
 }
 
+bool vj_spin_is_for_others(const struct vj *vj)
+{
+	return vj->link_cnt > 0 && vj->link_cnt == vj->ifl_cnt;
+}
+
 /* ---- open ------------------------------------------------------------------------------------------------------ */
 
 static int options_check(const struct vj_options *o)
@@ -117,7 +124,8 @@ static void options_apply(struct vj *vj, const struct vj_options *o)
 	for (char *c = vj->name; *c; c++) /* vjd takes printable ASCII only */
 		if (*c < ' ' || *c > '~')
 			*c = '?';
-	if (spin_us > 0 && cpu_cnt() > 1)
+	vj->alone = cpu_cnt() == 1;
+	if (spin_us > 0 && sysconf(_SC_NPROCESSORS_ONLN) > 1)
 		vj->spin_ns = (uint64_t)spin_us * 1000;
 	vj->mtu_probing = o->mtu_probing;
 	vj->stack_cfg = (struct stack_config){

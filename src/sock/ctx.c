@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum {
 	SPIN_US_DEFAULT = 50,
@@ -139,13 +140,15 @@ static long spin_us_wanted(void)
 static uint64_t spin_ns_wanted(void)
 {
 	long us = spin_us_wanted();
+
+	return us > 0 && sysconf(_SC_NPROCESSORS_ONLN) > 1 ? (uint64_t)us * NS_PER_US : 0;
+}
+
+static bool is_alone(void)
+{
 	cpu_set_t cpus;
 
-	if (us <= 0)
-		return 0;
-	if (SYS_CALL3(SYS_sched_getaffinity, 0, sizeof(cpus), memset(&cpus, 0, sizeof(cpus))) < 0)
-		return 0;
-	return CPU_COUNT(&cpus) > 1 ? (uint64_t)us * NS_PER_US : 0;
+	return SYS_CALL3(SYS_sched_getaffinity, 0, sizeof(cpus), memset(&cpus, 0, sizeof(cpus))) < 0 || CPU_COUNT(&cpus) == 1;
 }
 
 void layer_init(void)
@@ -156,6 +159,7 @@ void layer_init(void)
 	sock.strict = env_is_on(ENV_STRICT);
 	sock.verbose = sock.strict || env_is_on(ENV_VERBOSE);
 	sock.spin_ns = spin_ns_wanted();
+	sock.alone = is_alone();
 	own_fd_hook = fd_protect;
 	why_init();
 	life_init();

@@ -298,6 +298,7 @@ struct sock_layer {
 	struct sleeper *leader; /* NULL: nobody sleeps on the bell */
 
 	uint64_t spin_ns; /* 0: never */
+	bool alone; /* one processor is ours: lib/beyond.h */
 	uint32_t spin_misses, spin_skip;
 
 	struct {

@@ -8,6 +8,7 @@
  */
 #include "sock/priv.h"
 
+#include "lib/beyond.h"
 #include "lib/deed.h"
 
 #include <sys/eventfd.h>
@@ -68,7 +69,7 @@ static void cpu_relax(void)
 static bool spin_begin(struct spin *sp)
 {
 	sp->begun = true;
-	if (!sock.spin_ns)
+	if (!sock.spin_ns || (sock.alone && !(sock.vj && vj_spin_is_for_others(sock.vj))))
 		return false;
 	if (sock.spin_skip) {
 		sock.spin_skip--;
