@@ -41,13 +41,33 @@ static bool is_here(const struct if_ports *p, const struct ip_addr *addr)
 	return bpf_map_lookup_elem(map_of(p, IF_MAP_ADDRS), &key, &value) == 0;
 }
 
+/* What is only there to save a look-up makes room. */
+static void forget_repeated(const struct if_ports *p)
+{
+	int fd = map_of(p, IF_MAP_PORTS), more;
+	struct policy_port key, next;
+	struct policy_owner owner;
+
+	for (more = bpf_map_get_next_key(fd, NULL, &key); more == 0; key = next) {
+		more = bpf_map_get_next_key(fd, &key, &next);
+		if (bpf_map_lookup_elem(fd, &key, &owner) == 0 && owner.flags & POLICY_OWNER_REPEATED)
+			bpf_map_delete_elem(fd, &key);
+	}
+}
+
 static void set_owner(const struct if_ports *p, const struct policy_port *key, const struct policy_owner *owner)
 {
 	int fd = map_of(p, IF_MAP_PORTS);
 
-	/* without room: what was there before must not stay; what isn't under its address is found under "any" */
-	if (owner->cnt == 0 || bpf_map_update_elem(fd, key, owner, BPF_ANY) != 0)
-		bpf_map_delete_elem(fd, key);
+	if (owner->cnt != 0 && bpf_map_update_elem(fd, key, owner, BPF_ANY) == 0)
+		return;
+	if (owner->cnt != 0 && !(owner->flags & POLICY_OWNER_REPEATED)) {
+		forget_repeated(p);
+		if (bpf_map_update_elem(fd, key, owner, BPF_ANY) == 0)
+			return;
+	}
+	/* what was there before must not stay; what isn't under its address is found under "any" */
+	bpf_map_delete_elem(fd, key);
 }
 
 /* @own: who has leased this very address; nobody: @key is his who has leased "any" */
