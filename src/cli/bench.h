@@ -198,7 +198,6 @@ bool bench_interface_bytes_ok(int64_t bytes);
 bool bench_c10m_bytes_ok(int64_t bytes);
 bool bench_udp_bytes_ok(int64_t bytes);
 bool bench_cps_bytes_ok(int64_t bytes);
-bool bench_c10m_bytes_ok(int64_t bytes);
 int bench_rtt(struct bench_ctx *ctx);
 int bench_rpc(struct bench_ctx *ctx);
 int bench_udp(struct bench_ctx *ctx);
