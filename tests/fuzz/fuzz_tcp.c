@@ -111,7 +111,7 @@ static struct tcb *target(struct run *r)
 	struct flow_key key = target_key(r);
 	uint32_t id = tcp_conn_find(r->s, &key, flow_hash(&r->s->flows, &key));
 
-	return id != 0 ? conn_at(r->s, id).t : NULL;
+	return id != 0 && (id & TCP_TW_ID) == 0 ? conn_at(r->s, id).t : NULL;
 }
 
 /* ---- segments -------------------------------------------------------------------------------- */
