@@ -29,7 +29,8 @@ int tcp_find(const struct stack *s, struct link_id link, const struct endpoint *
 	struct flow_key key = move_key(local, remote, link);
 
 	ret_id->v = tcp_conn_find(s, &key, flow_hash(&s->flows, &key));
-	return ret_id->v != 0 ? 0 : -ENOENT;
+	/* one that is folded is over for every program */
+	return ret_id->v != 0 && (ret_id->v & TCP_TW_ID) == 0 ? 0 : -ENOENT;
 }
 
 struct link_id tcp_link(const struct stack *s, struct tcp_id id)
