@@ -60,11 +60,6 @@ struct if_ask *if_ask_new(struct host_watch *watch, uint32_t ifindex, const char
 	return ask;
 }
 
-void if_ask_free(struct if_ask *ask)
-{
-	free(ask);
-}
-
 /* ---- waiting */
 
 static void describe(const struct resolver_entry *e, uint64_t now_us, struct ctl_mac *ret)
@@ -109,7 +104,7 @@ static bool answered(const struct if_ask *ask, const struct waiting *w, uint64_t
 	return true;
 }
 
-static void look(struct if_ask *ask, struct waiting *w, uint64_t now_us)
+static struct ctl_msg reply_to(const struct if_ask *ask, const struct waiting *w)
 {
 	struct ctl_msg reply = { .type = CTL_ASKED, .seq = w->seq };
 
@@ -117,12 +112,36 @@ static void look(struct if_ask *ask, struct waiting *w, uint64_t now_us)
 				      .port_hi = w->ep.port_lo };
 	memcpy(reply.mac.addr, w->ep.addr.bytes, sizeof(reply.mac.addr));
 	ctl_name_set(reply.mac.name, ask->name);
-	if (!answered(ask, w, now_us, &reply.mac))
-		return;
+	return reply;
+}
+
+static void answer(struct if_ask *ask, struct waiting *w, const struct ctl_msg *reply)
+{
 	w->app->asking = false;
-	app_post(w->app, &reply);
+	app_post(w->app, reply);
 	w->app = NULL;
 	ask->waiting_cnt--;
+}
+
+static void look(struct if_ask *ask, struct waiting *w, uint64_t now_us)
+{
+	struct ctl_msg reply = reply_to(ask, w);
+
+	if (answered(ask, w, now_us, &reply.mac))
+		answer(ask, w, &reply);
+}
+
+/* Who waits hears that nobody has answered. */
+void if_ask_free(struct if_ask *ask)
+{
+	for (uint32_t k = 0; ask != NULL && k < WAITING_MAX; k++)
+		if (ask->waiting[k].app != NULL) {
+			struct ctl_msg reply = reply_to(ask, &ask->waiting[k]);
+
+			reply.mac.kind = CTL_MAC_SILENT;
+			answer(ask, &ask->waiting[k], &reply);
+		}
+	free(ask);
 }
 
 bool if_ask_begin(struct if_ask *ask, struct app *app, uint32_t seq, const struct ctl_endpoint *ep, uint64_t now_us)

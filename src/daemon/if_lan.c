@@ -33,6 +33,7 @@ enum {
 struct contested {
 	struct policy_port key;
 	uint32_t nr; /* 0: free */
+	bool all; /* any port: it has given up too many */
 };
 
 struct if_lan {
@@ -47,7 +48,7 @@ struct if_lan {
 	struct claim_slot slots[SLOTS];
 	uint32_t buckets[SLOTS];
 	struct contested contested[CONTESTED_MAX];
-	bool contested_full; /* one was not written down: nothing is answered for ports until vjd starts anew */
+	bool contested_full; /* one was not written down: nothing is answered for ports until an application with one has gone */
 	uint64_t teach_us;
 	uint32_t teach_at;
 	uint64_t heard[PARP_ERR_CNT];
@@ -258,23 +259,19 @@ static bool is_contested(const struct if_lan *lan, const struct policy_port *key
 	for (unsigned int k = 0; k < CONTESTED_MAX; k++) {
 		const struct contested *c = &lan->contested[k];
 
-		if (c->nr != 0 && c->nr != nr && memcmp(&c->key, key, sizeof(*key)) == 0)
+		if (c->nr != 0 && c->nr != nr && (c->all || memcmp(&c->key, key, sizeof(*key)) == 0))
 			return true;
 	}
 	return lan->contested_full;
 }
 
-static void contest(struct if_lan *lan, const struct policy_port *key, uint32_t nr)
+static unsigned int contested_by(const struct if_lan *lan, uint32_t nr)
 {
-	for (unsigned int k = 0; k < CONTESTED_MAX; k++) {
-		struct contested *c = &lan->contested[k];
+	unsigned int cnt = 0;
 
-		if (c->nr != 0 && (c->nr != nr || memcmp(&c->key, key, sizeof(*key)) != 0))
-			continue;
-		*c = (struct contested){ *key, nr };
-		return;
-	}
-	lan->contested_full = true;
+	for (unsigned int k = 0; k < CONTESTED_MAX; k++)
+		cnt += lan->contested[k].nr == nr;
+	return cnt;
 }
 
 static void contest_end(struct if_lan *lan, uint32_t nr)
@@ -282,6 +279,57 @@ static void contest_end(struct if_lan *lan, uint32_t nr)
 	for (unsigned int k = 0; k < CONTESTED_MAX; k++)
 		if (lan->contested[k].nr == nr)
 			lan->contested[k].nr = 0;
+	lan->contested_full &= contested_by(lan, 0) < CONTESTED_MAX;
+}
+
+/* No room: whoever has left most ports may have flows at any port. Return: that made some */
+static bool contest_at_large(struct if_lan *lan)
+{
+	unsigned int most = 0, cnt;
+	uint32_t nr = 0;
+
+	for (unsigned int k = 0; k < CONTESTED_MAX; k++) {
+		cnt = contested_by(lan, lan->contested[k].nr);
+		if (cnt > most) {
+			most = cnt;
+			nr = lan->contested[k].nr;
+		}
+	}
+	if (most < 2)
+		return false;
+	contest_end(lan, nr);
+	for (unsigned int k = 0; k < CONTESTED_MAX; k++)
+		if (lan->contested[k].nr == 0) {
+			lan->contested[k] = (struct contested){ .nr = nr, .all = true };
+			break;
+		}
+	return true;
+}
+
+static struct contested *contest_room(struct if_lan *lan)
+{
+	for (unsigned int k = 0; k < CONTESTED_MAX; k++)
+		if (lan->contested[k].nr == 0)
+			return &lan->contested[k];
+	return NULL;
+}
+
+static void contest(struct if_lan *lan, const struct policy_port *key, uint32_t nr)
+{
+	struct contested *c;
+
+	for (unsigned int k = 0; k < CONTESTED_MAX; k++) {
+		c = &lan->contested[k];
+		if (c->nr == nr && (c->all || memcmp(&c->key, key, sizeof(*key)) == 0))
+			return;
+	}
+	c = contest_room(lan);
+	if (c == NULL && contest_at_large(lan))
+		c = contest_room(lan);
+	if (c != NULL)
+		*c = (struct contested){ .key = *key, .nr = nr };
+	else
+		lan->contested_full = true;
 }
 
 static bool owner_at(const struct if_lan *lan, const struct policy_port *key, struct policy_owner *ret)

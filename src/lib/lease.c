@@ -136,7 +136,7 @@ int lease_scope_widen(struct vj *vj, struct vj_listener l)
 	if (!lease || !(lease->flags & CTL_LEASE_LOCAL))
 		return 0;
 	lease->flags &= ~(uint32_t)CTL_LEASE_LOCAL;
-	err = lease_ask(vj, lease);
+	err = lease->rests ? 0 : lease_ask(vj, lease);
 	/* also if vjd is away: it says what it has to offer when it is back */
 	if (!ip_addr_is_loopback(&lease->local.addr))
 		control_want_interfaces(vj);
@@ -166,9 +166,11 @@ int lease_rest(struct vj *vj, struct vj_listener of, bool rest)
 	struct lease *l = lease_by_obj(vj, CTL_PROTO_TCP, of.v);
 	int err = 0;
 
-	if (!l || l->rests == rest)
+	if (!l)
+		return rest ? -ENOENT : 0;
+	if (l->rests == rest)
 		return 0;
-	if (rest && vj->ifl_cnt && !ip_addr_is_loopback(&l->local.addr))
+	if (rest && vj->ifl_cnt && !(l->flags & CTL_LEASE_LOCAL) && !ip_addr_is_loopback(&l->local.addr))
 		return -EBUSY;
 	if (!rest)
 		err = lease_ask(vj, l);

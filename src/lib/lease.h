@@ -13,7 +13,7 @@
 /**
  * lease_rest() - New connections to this listener come by the kernel alone, until they shall come by channels again
  * What waits for vj_accept(), or is in its handshake, comes to it as ever. Waits for vjd's answer.
- * Return: 0; to end a rest: the errors of vj_listen(), and it rests on; to begin one: -EBUSY: it can be reached over an interface, where
+ * Return: 0; to end a rest: the errors of vj_listen(), and it rests on; to begin one: -ENOENT: no such listener; -EBUSY: it can be reached over an interface, where
  * a handshake can't change over to the kernel.
  */
 int lease_rest(struct vj *vj, struct vj_listener l, bool rest);
