@@ -249,7 +249,7 @@ while True:
 	msg, fds, *_ = socket.recv_fds(vjd, 128, 8)
 	if struct.unpack_from("<I", msg)[0] == numbers["INTERFACE_OPEN"]:
 		break
-_, xsk_fd, memory_fd, _ = fds
+_, xsk_fd, memory_fd, *_ = fds
 said = struct.unpack_from("<10I", msg, 8)
 frame_bytes, frame_cnt, tx_cnt, comp_cnt = said[4], said[5], said[7], said[9]
 mac = msg[48:54]

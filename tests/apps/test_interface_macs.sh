@@ -30,6 +30,8 @@ canonical=$(ip -n "$server" -j link show eth0 | python3 -c 'import json,sys; pri
 start_vjd --attach eth0
 start redis.log "${on_server[@]}" "$vj" run -- redis-server --port 7000 --bind 0.0.0.0 :: --protected-mode no --save '' --dir "$tmp"
 until_true has_lease 7000
+off_trial 7000
+for _ in 1 2 3; do at_client timeout 5 redis-cli -h fd77::2 -p 7000 ping >/dev/null; done # the other listener's
 
 # ---- asked and answered, in all encodings
 
@@ -96,6 +98,7 @@ send_to "$mac"
 ping_redis 7000 || fail "no answer while no vjd runs"
 start_vjd
 until_true has_lease 7000
+off_trial 7000
 again() {
 	[ "$(mac_at 7000)" = "$mac" ]
 }
@@ -107,6 +110,7 @@ send_to "$canonical"
 ip -n "$client" neigh del 10.77.0.2 dev eth0
 start two.log "${on_server[@]}" "$vj" run -- redis-server --port 7001 --bind 0.0.0.0 --protected-mode no --save '' --dir "$tmp"
 until_true has_lease 7001
+off_trial 7001
 until_true has_mac 7001
 [ "$mac" != "$(mac_at 7000)" ] || fail "two applications with one address"
 two=$mac
