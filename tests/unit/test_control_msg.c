@@ -293,6 +293,26 @@ static void fields_are_in_range(void **state)
 	SPOIL(CTL_HOLD, 0, CTL_FROM_CLIENT, m.channel.owners = 1);
 	SPOIL(CTL_HELD, 0, CTL_FROM_DAEMON, m.channel.id = 0);
 	SPOIL(CTL_WELCOME, 0, CTL_FROM_DAEMON, m.welcome.pad2 = 1);
+	SPOIL(CTL_JOIN, 0, CTL_FROM_CLIENT, m.join.app_id = 0);
+	SPOIL(CTL_PASS, 1, CTL_FROM_CLIENT, m.join.pid = 0);
+	SPOIL(CTL_PASS, 1, CTL_FROM_CLIENT, m.join.pid = -1);
+	SPOIL(CTL_HANDED, 1, CTL_FROM_DAEMON, m.join.app_id = 0);
+	SPOIL(CTL_OFFER, 1, CTL_FROM_CLIENT, m.connect.remote.port = 0);
+	SPOIL(CTL_CHANNEL_CLOSE, 0, CTL_FROM_CLIENT, m.close.channel_id = 0);
+	SPOIL(CTL_CHANNEL_CLOSE, 0, CTL_FROM_CLIENT, m.close.reason = VJ_CHANNEL_ERR_CLOSED + 1);
+	SPOIL(CTL_STATUS, 0, CTL_FROM_CLIENT, m.none.pad[7] = 1);
+	SPOIL(CTL_STATUS_APP, 0, CTL_FROM_DAEMON, m.app.pad[5] = 1);
+	SPOIL(CTL_REFUSED, 0, CTL_FROM_DAEMON, m.refused.refusal = 0);
+	SPOIL(CTL_REPORT, 0, CTL_FROM_CLIENT, m.report.app_id = 0);
+	SPOIL(CTL_REPORTED, 1, CTL_FROM_DAEMON, m.reported.record_bytes = 0);
+	SPOIL(CTL_REPORTED, 1, CTL_FROM_DAEMON, m.reported.record_bytes = CTL_REPORT_RECORD_MAX + 1);
+	SPOIL(CTL_REPORTED, 1, CTL_FROM_DAEMON, m.reported.record_cnt = CTL_REPORT_RECORDS_MAX + 1);
+	SPOIL(CTL_REPORTED, 1, CTL_FROM_DAEMON, m.reported.pad = 1);
+}
+
+static void fields_of_interfaces_are_in_range(void **state)
+{
+	(void)state;
 	SPOIL(CTL_INTERFACE, 0, CTL_FROM_CLIENT, m.interface.ifindex = 0);
 	SPOIL(CTL_INTERFACE, 0, CTL_FROM_CLIENT, m.interface.flags = 32);
 	SPOIL(CTL_POLLING, 0, CTL_FROM_CLIENT, m.interface.ifindex = 0);
@@ -309,11 +329,6 @@ static void fields_are_in_range(void **state)
 	SPOIL(CTL_RESOLVED, 0, CTL_FROM_DAEMON, m.neighbour.failed = 2);
 	SPOIL(CTL_STATUS_COUNTER, 0, CTL_FROM_DAEMON, memset(m.counter.name, 'x', sizeof(m.counter.name)));
 	SPOIL(CTL_STATUS_COUNTER, 0, CTL_FROM_DAEMON, m.counter.where[0] = '\1');
-	SPOIL(CTL_JOIN, 0, CTL_FROM_CLIENT, m.join.app_id = 0);
-	SPOIL(CTL_PASS, 1, CTL_FROM_CLIENT, m.join.pid = 0);
-	SPOIL(CTL_PASS, 1, CTL_FROM_CLIENT, m.join.pid = -1);
-	SPOIL(CTL_HANDED, 1, CTL_FROM_DAEMON, m.join.app_id = 0);
-	SPOIL(CTL_OFFER, 1, CTL_FROM_CLIENT, m.connect.remote.port = 0);
 	SPOIL(CTL_ASK, 0, CTL_FROM_CLIENT, m.connect.remote.port = 0);
 	SPOIL(CTL_ASKED, 0, CTL_FROM_DAEMON, m.mac.kind = 0);
 	SPOIL(CTL_ASKED, 0, CTL_FROM_DAEMON, m.mac.kind = CTL_MAC_KIND_CNT);
@@ -321,16 +336,6 @@ static void fields_are_in_range(void **state)
 	SPOIL(CTL_MACS_ENTRY, 0, CTL_FROM_DAEMON, m.mac.ifindex = 0);
 	SPOIL(CTL_MACS_ENTRY, 0, CTL_FROM_DAEMON, m.mac.pad[1] = 1);
 	SPOIL(CTL_MACS_ENTRY, 0, CTL_FROM_DAEMON, m.mac.name[0] = 7);
-	SPOIL(CTL_CHANNEL_CLOSE, 0, CTL_FROM_CLIENT, m.close.channel_id = 0);
-	SPOIL(CTL_CHANNEL_CLOSE, 0, CTL_FROM_CLIENT, m.close.reason = VJ_CHANNEL_ERR_CLOSED + 1);
-	SPOIL(CTL_STATUS, 0, CTL_FROM_CLIENT, m.none.pad[7] = 1);
-	SPOIL(CTL_STATUS_APP, 0, CTL_FROM_DAEMON, m.app.pad[5] = 1);
-	SPOIL(CTL_REFUSED, 0, CTL_FROM_DAEMON, m.refused.refusal = 0);
-	SPOIL(CTL_REPORT, 0, CTL_FROM_CLIENT, m.report.app_id = 0);
-	SPOIL(CTL_REPORTED, 1, CTL_FROM_DAEMON, m.reported.record_bytes = 0);
-	SPOIL(CTL_REPORTED, 1, CTL_FROM_DAEMON, m.reported.record_bytes = CTL_REPORT_RECORD_MAX + 1);
-	SPOIL(CTL_REPORTED, 1, CTL_FROM_DAEMON, m.reported.record_cnt = CTL_REPORT_RECORDS_MAX + 1);
-	SPOIL(CTL_REPORTED, 1, CTL_FROM_DAEMON, m.reported.pad = 1);
 }
 
 static void refusals_have_texts(void **state)
@@ -402,6 +407,7 @@ int main(void)
 		cmocka_unit_test(names_are_terminated_and_printable),
 		cmocka_unit_test(another_version_may_say_more),
 		cmocka_unit_test(fields_are_in_range),
+		cmocka_unit_test(fields_of_interfaces_are_in_range),
 		cmocka_unit_test(refusals_have_texts),
 		cmocka_unit_test(names_are_made_fit),
 		cmocka_unit_test(packets_carry_descriptors),
