@@ -29,6 +29,8 @@ struct fw_reader {
 	int epoll_fd, news_fd, pipe_fd;
 	pid_t pid; /* of the process that prints, 0: none */
 	uint64_t read_at_ns; /* TIME_NEVER: nothing is due */
+	bool legacy; /* the old iptables has tables, by the last look */
+	uint64_t legacy_at_ns; /* of the next look */
 	char *text;
 	size_t len, max;
 };
@@ -105,22 +107,37 @@ static int count_tables(unsigned *ret_cnt)
 	return r;
 }
 
-/* iptables' old kernel half has rules that nftables doesn't show. */
-static bool has_legacy(void)
+/* iptables' old kernel half has rules that nftables doesn't show. Where a look fails (EMFILE) the answer is what it @was. */
+static bool has_legacy(bool was)
 {
 	static const char *const names[] = { "/proc/thread-self/net/ip_tables_names", "/proc/thread-self/net/ip6_tables_names" };
+	bool unknown = false;
 	char c;
 
 	for (unsigned i = 0; i < ARRAY_SIZE(names); i++) {
 		int fd = open(names[i], O_RDONLY | O_CLOEXEC);
-		bool any = fd >= 0 && read(fd, &c, 1) == 1;
+		ssize_t n = fd >= 0 ? read(fd, &c, 1) : errno == ENOENT ? 0 : -1;
 
 		if (fd >= 0)
 			close(fd);
-		if (any)
+		if (n > 0)
 			return true;
+		unknown |= n < 0;
 	}
-	return false;
+	return unknown && was;
+}
+
+/* Nobody tells when these tables come and go, so they are looked for. */
+static void look_for_legacy(struct fw_reader *r, uint64_t now_ns)
+{
+	bool was = r->legacy;
+
+	if (now_ns < r->legacy_at_ns)
+		return;
+	r->legacy = has_legacy(was);
+	r->legacy_at_ns = now_ns + NS_PER_SEC;
+	if (r->legacy != was)
+		r->read_at_ns = now_ns;
 }
 
 /* ---- the process that prints */
@@ -215,7 +232,8 @@ static enum fw_read begin(struct fw_reader *r, uint64_t now_ns, const char **ret
 
 	r->read_at_ns = TIME_NEVER;
 	*ret_why = "rules of the old iptables are in force, which are not read";
-	if (has_legacy())
+	r->legacy = has_legacy(r->legacy);
+	if (r->legacy)
 		return FW_READ_FAILED;
 	err = count_tables(&tables);
 	if (err == 0 ? tables == 0 : knows_none(err))
@@ -234,6 +252,7 @@ enum fw_read fw_reader_run(struct fw_reader *r, uint64_t now_ns, const char **re
 
 	if (any_news(r->news_fd))
 		r->read_at_ns = min_u64(r->read_at_ns, now_ns + SETTLE_NS);
+	look_for_legacy(r, now_ns);
 	if (r->pid == 0 && r->read_at_ns <= now_ns)
 		return begin(r, now_ns, ret_why);
 	if (r->pipe_fd >= 0)
@@ -288,10 +307,10 @@ int fw_reader_fd(const struct fw_reader *r)
 	return r->epoll_fd;
 }
 
-/* While one is read, what comes after it waits for that. */
+/* While one is read, the next one waits for that. */
 uint64_t fw_reader_deadline_ns(const struct fw_reader *r)
 {
-	return r->pid != 0 ? TIME_NEVER : r->read_at_ns;
+	return r->pid != 0 ? r->legacy_at_ns : min_u64(r->read_at_ns, r->legacy_at_ns);
 }
 
 void fw_reader_again(struct fw_reader *r, uint64_t at_ns)
