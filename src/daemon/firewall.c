@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <linux/membarrier.h>
 #include <net/if.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -31,6 +32,8 @@ struct firewall {
 	struct fw_reader *reader;
 	enum rules rules;
 	struct fw_program prog; /* of RULES_PROGRAM */
+	bool failed; /* the last read did */
+	char told[FW_WHY_BYTES]; /* of RULES_UNREAD: why, as logged; "": not yet */
 };
 
 /* ---- the maps of an interface */
@@ -210,12 +213,37 @@ static void say(const struct vjd *d, const char *why)
 			 (unsigned long long)fw->prog.gaps[i].place.handle, fw->prog.gaps[i].why);
 }
 
+/*
+ * A read that fails once, for want of a descriptor, say, changes nothing: what was in force is so for a second more, and no connection is
+ * reset. The price is that a change which falls into it holds that much later. Rules that are read and not understood are no mishap.
+ */
+static bool keep_rules(struct firewall *fw, enum fw_read what)
+{
+	bool again = fw->failed;
+
+	fw->failed = what == FW_READ_FAILED;
+	return fw->failed && !again && fw->rules != RULES_UNREAD;
+}
+
+/* Is all as it was? A reason that is tried again each second is logged once. */
+static bool same_rules(struct firewall *fw, enum rules was, const char *why)
+{
+	bool same = fw->rules == was && (was == RULES_NONE || (was == RULES_UNREAD && strcmp(fw->told, why) == 0));
+
+	snprintf(fw->told, sizeof(fw->told), "%s", fw->rules == RULES_UNREAD ? why : "");
+	return same;
+}
+
 static void take(struct vjd *d, enum fw_read what, const char *json, size_t len, const char *why)
 {
 	struct firewall *fw = d->firewall;
 	char compile_why[FW_WHY_BYTES];
 	enum rules was = fw->rules;
 
+	if (keep_rules(fw, what)) {
+		log_info(d->cfg.log, "firewall: %s; the rules stay as they were until that is tried again", why);
+		return;
+	}
 	fw_program_free(&fw->prog);
 	fw->rules = what == FW_READ_EMPTY ? RULES_NONE : RULES_UNREAD;
 	if (what == FW_READ_RULES) {
@@ -226,7 +254,7 @@ static void take(struct vjd *d, enum fw_read what, const char *json, size_t len,
 	}
 	if (fw->rules == RULES_PROGRAM && fw->prog.expires_s != UINT64_MAX)
 		fw_reader_again(fw->reader, d->now_ns + (fw->prog.expires_s + 1) * NS_PER_SEC);
-	if (fw->rules == RULES_NONE && was == RULES_NONE)
+	if (same_rules(fw, was, why))
 		return;
 	say(d, why);
 	interfaces_firewall_changed(d);

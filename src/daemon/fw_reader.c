@@ -23,6 +23,7 @@ enum {
 	SETTLE_NS = 20 * 1000 * 1000, /* a script changes rules one after the other */
 	TEXT_MAX = 64 << 20,
 	TEXT_CHUNK = 64 << 10,
+	DUMP_TRIES = 5,
 };
 
 struct fw_reader {
@@ -225,7 +226,7 @@ static enum fw_read take_text(struct fw_reader *r)
 
 /* ---- */
 
-static enum fw_read begin(struct fw_reader *r, uint64_t now_ns, const char **ret_why)
+static enum fw_read begin(struct fw_reader *r, const char **ret_why)
 {
 	unsigned tables;
 	int err;
@@ -234,16 +235,15 @@ static enum fw_read begin(struct fw_reader *r, uint64_t now_ns, const char **ret
 	*ret_why = "rules of the old iptables are in force, which are not read";
 	r->legacy = has_legacy(r->legacy);
 	if (r->legacy)
-		return FW_READ_FAILED;
-	err = count_tables(&tables);
+		return FW_READ_LEGACY;
+	/* a change in the middle of a dump interrupts it */
+	err = -EINTR;
+	for (unsigned i = 0; i < DUMP_TRIES && err == -EINTR; i++)
+		err = count_tables(&tables);
 	if (err == 0 ? tables == 0 : knows_none(err))
 		return FW_READ_EMPTY;
 	*ret_why = "the rules can't be read: the kernel doesn't tell, or no process";
-	if (err < 0) {
-		r->read_at_ns = now_ns + NS_PER_SEC;
-		return FW_READ_FAILED;
-	}
-	return start(r) == 0 ? FW_READ_NOTHING : FW_READ_FAILED;
+	return err == 0 && start(r) == 0 ? FW_READ_NOTHING : FW_READ_FAILED;
 }
 
 enum fw_read fw_reader_run(struct fw_reader *r, uint64_t now_ns, const char **ret_json, size_t *ret_len, const char **ret_why)
@@ -253,11 +253,14 @@ enum fw_read fw_reader_run(struct fw_reader *r, uint64_t now_ns, const char **re
 	if (any_news(r->news_fd))
 		r->read_at_ns = min_u64(r->read_at_ns, now_ns + SETTLE_NS);
 	look_for_legacy(r, now_ns);
-	if (r->pid == 0 && r->read_at_ns <= now_ns)
-		return begin(r, now_ns, ret_why);
-	if (r->pipe_fd >= 0)
+	if (r->pid == 0 && r->read_at_ns <= now_ns) {
+		what = begin(r, ret_why);
+	} else if (r->pipe_fd >= 0) {
 		what = take_text(r);
-	*ret_why = "the rules can't be read: is libnftables1 installed?";
+		*ret_why = "the rules can't be read: is libnftables1 installed?";
+	}
+	if (what == FW_READ_FAILED)
+		fw_reader_again(r, now_ns + NS_PER_SEC);
 	*ret_json = r->text;
 	*ret_len = r->len;
 	return what;

@@ -16,7 +16,8 @@ enum fw_read {
 	FW_READ_NOTHING, /* go on as before */
 	FW_READ_EMPTY,	 /* no rules, or a kernel that knows none */
 	FW_READ_RULES,
-	FW_READ_FAILED,
+	FW_READ_LEGACY, /* rules that can't be read, by no mishap */
+	FW_READ_FAILED, /* perhaps a mishap: tried again after a second */
 };
 
 struct fw_reader;
@@ -37,7 +38,7 @@ void fw_reader_again(struct fw_reader *r, uint64_t at_ns);
 /**
  * fw_reader_run() - Do what is due; doesn't wait
  * @ret_json: FW_READ_RULES: text, until the next call; @ret_len bytes
- * @ret_why:  FW_READ_FAILED: why, constant text
+ * @ret_why:  FW_READ_LEGACY, FW_READ_FAILED: why, constant text
  */
 enum fw_read fw_reader_run(struct fw_reader *r, uint64_t now_ns, const char **ret_json, size_t *ret_len, const char **ret_why);
 

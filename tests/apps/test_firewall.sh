@@ -6,7 +6,7 @@
 
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/interface_lib.sh"
-need redis-server redis-cli nft python3
+need redis-server redis-cli nft python3 prlimit
 
 nft_do() {
 	at_server nft "$@"
@@ -87,6 +87,64 @@ python3 - "$changed" "$(grep '^[0-9]' "$tmp/flow.log" | tail -1)" <<-'EOF' || fa
 	sys.exit(last - changed > 1.0)
 EOF
 is_silent || fail "a dropped port answers"
+
+# ---- a read that fails: once, and nothing happens; twice, and no port is given, which is said once; then all comes back
+
+follow_flow() {
+	"${on_client[@]}" python3 - >"$tmp/flow.log" 2>&1 <<-'EOF' &
+		import socket, time
+		s = socket.create_connection(("10.77.0.2", 7000), 5)
+		s.settimeout(1.0)
+		while True:
+		    s.sendall(b"PING\r\n")
+		    if not s.recv(100):
+		        break
+		    print(time.time(), flush=True)
+		    time.sleep(0.02)
+	EOF
+	flow=$!
+	until_true grep -q '^[0-9]' "$tmp/flow.log"
+}
+log_count() {
+	grep -c "$1" "$tmp/vjd.log" || true
+}
+is_longer() {
+	[ "$(log_count "$1")" -gt "$2" ]
+}
+stays_on_channel() {
+	local before
+	before=$(kernel_count)
+	answers && [ "$(kernel_count)" = "$before" ]
+}
+# vjd can open nothing more
+starve_vjd() {
+	files=$(prlimit --pid "$vjd" --nofile --noheadings --raw --output SOFT)
+	prlimit --pid "$vjd" --nofile=3:
+}
+feed_vjd() {
+	prlimit --pid "$vjd" --nofile="$files":
+}
+rules 'tcp dport 7000 counter accept comment "it"'
+until_true stays_on_channel
+follow_flow
+starve_vjd
+read_before=$(log_count 'firewall: [0-9]* cells')
+nft_do add rule inet f input tcp dport 6999 accept
+until_true grep -q 'the rules stay as they were' "$tmp/vjd.log"
+feed_vjd
+until_true is_longer 'firewall: [0-9]* cells' "$read_before"
+kill -0 "$flow" 2>/dev/null || fail "a read that failed once ended a connection: $(tail -1 "$tmp/flow.log")"
+sleep 0.5
+kill "$flow" 2>/dev/null || fail "a read that failed once ended a connection: $(tail -1 "$tmp/flow.log")"
+wait "$flow" 2>/dev/null || true
+[ "$(log_count 'no channel is given')" = 0 ] || fail "no channel is given after one failure"
+starve_vjd
+nft_do add rule inet f input tcp dport 6998 accept
+until_true is_longer 'no channel is given' 0
+sleep 2.5
+[ "$(log_count 'no channel is given')" = 1 ] || fail "the same failure is logged again and again"
+feed_vjd
+until_true stays_on_channel
 
 # ---- reject: a reset, and an ICMP error. (XDP sends them back, and a veth takes that with NAPI at its other end; it delivers with the next frame)
 
@@ -185,11 +243,6 @@ make_legacy_table() {
 		ctypes.CDLL(None).getsockopt(s.fileno(), 0, IPT_SO_GET_INFO, info, ctypes.byref(size))
 	EOF
 	at_server grep -q filter /proc/thread-self/net/ip_tables_names 2>/dev/null
-}
-stays_on_channel() {
-	local before
-	before=$(kernel_count)
-	answers && [ "$(kernel_count)" = "$before" ]
 }
 until_true stays_on_channel
 if ! make_legacy_table; then
