@@ -18,6 +18,7 @@ struct filter_scratch {
 	struct filter_run run;
 	struct filter_tracked tracked;
 	struct policy_view view;
+	uint32_t base; /* of the image that judges this frame, read once: vjd may say another one at any time, whose cells are others */
 };
 
 BPF_MAP(filter_cfg, BPF_MAP_TYPE_ARRAY, 1, uint32_t, struct filter_cfg, 0);
@@ -38,10 +39,10 @@ static long filter_loop_step(uint32_t nr, struct filter_loop *loop)
 	return !filter_step(loop->run, &img);
 }
 
-VJ_INLINE enum filter_verdict filter_loop_run(struct filter_run *run, const struct filter_cfg *cfg, const struct filter_head *head,
-					      enum filter_dir dir)
+VJ_INLINE enum filter_verdict filter_loop_run(struct filter_scratch *s, const struct filter_head *head, enum filter_dir dir)
 {
-	struct filter_loop loop = { run, cfg->base };
+	struct filter_run *run = &s->run;
+	struct filter_loop loop = { run, s->base };
 
 	filter_begin(run, head, dir);
 	if (run->verdict == FILTER_RUNNING)
@@ -52,19 +53,20 @@ VJ_INLINE enum filter_verdict filter_loop_run(struct filter_run *run, const stru
 /* Inbound from the wire, outbound to it, or both by way of the loopback device. */
 enum filter_way { FILTER_WAY_IN, FILTER_WAY_OUT, FILTER_WAY_LOCAL };
 
-VJ_INLINE enum filter_verdict filter_ways(struct filter_run *run, const struct filter_cfg *cfg, const struct filter_head *head,
+VJ_INLINE enum filter_verdict filter_ways(struct filter_scratch *s, const struct filter_cfg *cfg, const struct filter_head *head,
 					  enum filter_way way)
 {
+	struct filter_run *run = &s->run;
 	enum filter_verdict v;
 
 	if (way != FILTER_WAY_IN) {
 		filter_fill_ifaces(run, NULL, way == FILTER_WAY_OUT ? &cfg->wire : &cfg->loopback);
-		v = filter_loop_run(run, cfg, head, FILTER_OUTBOUND);
+		v = filter_loop_run(s, head, FILTER_OUTBOUND);
 		if (way == FILTER_WAY_OUT || v != FILTER_ACCEPT)
 			return v;
 	}
 	filter_fill_ifaces(run, way == FILTER_WAY_IN ? &cfg->wire : &cfg->loopback, NULL);
-	return filter_loop_run(run, cfg, head, FILTER_INBOUND);
+	return filter_loop_run(s, head, FILTER_INBOUND);
 }
 
 /* Each with a stack of its own: together they would want more than the caller has left of 512 bytes. */
@@ -95,7 +97,7 @@ VJ_INLINE enum filter_verdict filter_frame(struct filter_scratch *s, const struc
 	s->run.word[FILTER_DADDR_TYPE] = way == FILTER_WAY_OUT ? FILTER_RTN_UNICAST : FILTER_RTN_LOCAL;
 	if (tracks)
 		known = filter_known(s, way);
-	v = filter_ways(&s->run, cfg, head, way);
+	v = filter_ways(s, cfg, head, way);
 	if (tracks)
 		filter_track_keep(&s->run, &filter_tracks, known, &s->tracked);
 	return v;
@@ -116,6 +118,7 @@ VJ_INLINE int filter_judge_frame(const struct policy_frame *frame, uint32_t way)
 	s = bpf_map_lookup_elem(&filter_scratch, &zero);
 	if (!head || !s || head->head.magic != FILTER_MAGIC)
 		return FILTER_DROP;
+	s->base = base;
 	return (int)filter_frame(s, frame, cfg, &head->head, (enum filter_way)way);
 }
 
