@@ -22,7 +22,7 @@ BPF_MAP(frags, BPF_MAP_TYPE_LRU_HASH, POLICY_FRAGS_MAX, struct policy_frag, uint
 /* What tc's headers have to be in the packet's linear part for: all but long chains of IPv6 extension headers, which are the kernel's then. */
 enum { TC_HEADERS = 256 };
 
-/* To an address of ours that no application has any more? The kernel takes nothing but what is for the interface's own. */
+/* The kernel's, to an address of ours that is not the interface's own? The kernel takes nothing but what is for that. */
 VJ_INLINE bool is_orphan(const struct eth_hdr *eth, const void *end, const struct policy_dispatch_cfg *cfg)
 {
 	struct policy_mac key = { 0 };

@@ -107,11 +107,12 @@ VJ_INLINE enum policy_reason policy_dispatch(const struct policy_maps *m, const 
 		app = policy_map_find(m->macs, &key);
 		if (!app)
 			return policy_other_mac(m, f, &eth);
-		if (policy_alive(m, *app)) {
+		/* Its own address is one of the network without tags: with one, IP address and VLAN say whose it is. */
+		if (!eth.vlan && policy_alive(m, *app)) {
 			*ret_app = *app;
 			return POLICY_TO_MAC;
 		}
-		/* in quarantine, or its application has just died: whose is the port now? */
+		/* In a VLAN, in quarantine, or its application has just died: whose is the port now? */
 	}
 	return policy_late(m, f, &eth, cfg->hash_seed, ret_app);
 }

@@ -316,6 +316,11 @@ const struct step dispatch_steps[] = {
 	{ "priority tag", TCP(PORT_TCP, .vlans = { TAG(0xe000) }), POLICY_TO_PORT, 1 },
 	{ "priority tag in a VLAN", TCP(PORT_TCP, .vlans = { TAG(5), TAG(0) }, .dst = ADDR_VLAN), POLICY_TO_PORT, 1 },
 	{ "three tags", TCP(PORT_TCP, .vlans = { TAG(5), TAG(5), TAG(5) }, .dst = ADDR_VLAN), POLICY_PASS_TYPE, 0 },
+	{ "tag, application's MAC: by address and port", TCP(PORT_TCP, .dst_mac = MAC_APP, .vlans = { TAG(5) }, .dst = ADDR_VLAN), POLICY_TO_PORT, 1 },
+	{ "tag, application's MAC, address of no VLAN", TCP(PORT_TCP, .dst_mac = MAC_APP, .vlans = { TAG(5) }), POLICY_PASS_ADDR, 0 },
+	{ "tag, application's MAC, the kernel's port", TCP(PORT_NONE, .dst_mac = MAC_APP, .vlans = { TAG(5) }, .dst = ADDR_VLAN), POLICY_PASS_PORT, 0 },
+	{ "two tags, application's MAC", TCP(PORT_TCP, .dst_mac = MAC_APP, .vlans = { TAG(6), TAG(5) }, .dst = ADDR_HOST), POLICY_PASS_ADDR, 0 },
+	{ "priority tag, application's MAC", TCP(PORT_NONE, .dst_mac = MAC_APP, .vlans = { TAG(0xe000) }), POLICY_TO_MAC, 2 },
 	{ "cut in a tag", TCP(PORT_TCP, .vlans = { TAG(5) }, .cut = 16), POLICY_PASS_BAD, 0 },
 
 	{ "IPv4 options", TCP(PORT_TCP, .options = 40), POLICY_TO_PORT, 1 },

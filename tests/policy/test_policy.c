@@ -158,6 +158,40 @@ static void test_here(void **state)
 	}
 }
 
+/* A tag that tc gives beside the frame counts as one in it: also at an application's own MAC. */
+static void test_tag_beside(void **state)
+{
+	static const struct {
+		uint32_t vlan;
+		enum step_addr dst;
+		enum policy_reason reason;
+		uint32_t app;
+	} cases[] = {
+		{ 0, ADDR_HOST, POLICY_TO_MAC, 2 },
+		{ 5, ADDR_HOST, POLICY_PASS_ADDR, 0 },
+		{ 5, ADDR_VLAN, POLICY_TO_PORT, 1 },
+	};
+	const struct policy_dispatch_cfg cfg = { .mac = step_mac(MAC_HOST) };
+	struct tables w;
+	struct policy_maps maps = tables_maps(&w);
+
+	(void)state;
+	tables_init(&w);
+	for (size_t i = 0; i < 2 * ARRAY_SIZE(cases); i++) {
+		struct step_frame f = dispatch_steps[i & 1].frame; /* to a leased TCP port, IPv4 and IPv6 */
+		struct policy_frame frame;
+		uint32_t app;
+		uint8_t *mem;
+
+		f.dst_mac = MAC_APP;
+		f.dst = cases[i / 2].dst;
+		frame = frame_of(&f, &mem);
+		assert_int_equal(policy_dispatch(&maps, &frame, cases[i / 2].vlan, &cfg, &app), cases[i / 2].reason);
+		assert_int_equal(app, cases[i / 2].app);
+		free(mem);
+	}
+}
+
 /* What an application has begun comes back to it. */
 static void test_connects(void **state)
 {
@@ -296,7 +330,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_dispatch), cmocka_unit_test(test_gate),   cmocka_unit_test(test_kernel_flow), cmocka_unit_test(test_connects),
-		cmocka_unit_test(test_accepts),	 cmocka_unit_test(test_here), cmocka_unit_test(test_cut_anywhere), cmocka_unit_test(test_spread), cmocka_unit_test(test_table),
+		cmocka_unit_test(test_accepts),	 cmocka_unit_test(test_here), cmocka_unit_test(test_tag_beside), cmocka_unit_test(test_cut_anywhere), cmocka_unit_test(test_spread), cmocka_unit_test(test_table),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
