@@ -56,14 +56,16 @@ int vj_dispatch(struct xdp_md *ctx)
 		return XDP_PASS;
 	reason = policy_dispatch(&maps, &frame, 0, cfg, &app);
 	verdict = app ? filter_judge(ctx, FILTER_WAY_IN) : FILTER_ACCEPT;
+	eth = (struct eth_hdr *)(uintptr_t)ctx->data;
 	if (verdict != FILTER_ACCEPT) {
 		count(filtered(verdict));
+		if (verdict == FILTER_KERNEL && is_orphan(eth, (const void *)(uintptr_t)ctx->data_end, cfg))
+			eth->dst = cfg->mac;
 		return filter_refuse(ctx, verdict);
 	}
 	count(reason);
 	if (reason == POLICY_DROP_MAC)
 		return XDP_DROP;
-	eth = (struct eth_hdr *)(uintptr_t)ctx->data;
 	if (!app && is_orphan(eth, (const void *)(uintptr_t)ctx->data_end, cfg))
 		eth->dst = cfg->mac;
 	/* An application that has just gone: the kernel answers as for any closed port. */
@@ -96,6 +98,8 @@ int vj_dispatch_tc(struct __sk_buff *skb)
 	verdict = app ? filter_judge_tc(skb, FILTER_WAY_IN) : FILTER_ACCEPT;
 	if (verdict != FILTER_ACCEPT) {
 		count(filtered(verdict));
+		if (verdict != FILTER_DROP && is_orphan((const struct eth_hdr *)frame.data, frame.end, cfg))
+			bpf_skb_change_type(skb, PACKET_HOST);
 		return verdict == FILTER_DROP ? TC_ACT_SHOT : TC_ACT_UNSPEC;
 	}
 	count(reason);

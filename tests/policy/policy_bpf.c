@@ -23,6 +23,7 @@
 
 #include "bpf/vj_dispatch.skel.h"
 #include "bpf/vj_gate.skel.h"
+#include "policy/filter_packet.h"
 #include "tests/policy/steps.h"
 
 enum {
@@ -177,6 +178,31 @@ static void test_dispatch_owner(void **state)
 			expect_owner(&dispatch_steps[i]);
 }
 
+/* What the firewall leaves to the kernel, the kernel takes: also of frames to an application's MAC address. */
+static void test_kernel_judges(void **state)
+{
+	static const union filter_cell program[] = {
+		{ .head = { .magic = FILTER_MAGIC, .entry = { 1, 1 } } },
+		{ .insn = { .op = FILTER_OP_KERNEL } },
+	};
+	const struct step_frame f = { .dst_mac = MAC_APP, .src = ADDR_PEER, .dst = ADDR_HOST, .proto = IP_PROTO_TCP };
+	const struct mac_addr host = step_mac(MAC_HOST);
+	struct filter_cfg cfg = { .on = 1 };
+	uint8_t in[STEP_FRAME_MAX], out[STEP_FRAME_MAX];
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = in, .data_size_in = step_build(&f, in), .data_out = out,
+		    .data_size_out = sizeof(out), .repeat = 1);
+	uint32_t zero = 0;
+
+	(void)state;
+	load_anew();
+	for (uint32_t i = 0; i < ARRAY_SIZE(program); i++)
+		set(dispatch->obj, "filter_cells", &i, &program[i]);
+	set(dispatch->obj, "filter_cfg", &zero, &cfg);
+	assert_int_equal(bpf_prog_test_run_opts(bpf_program__fd(dispatch->progs.vj_dispatch), &opts), 0);
+	assert_int_equal(opts.retval, XDP_PASS);
+	assert_memory_equal(out, &host, sizeof(host));
+}
+
 static void test_gate(void **state)
 {
 	struct policy_gate_cfg cfg = { .app = GATE_APP, .mtu = STEP_MTU, .hash_seed = STEP_SEED, .mac = step_mac(MAC_HOST) };
@@ -233,6 +259,7 @@ int main(void)
 		cmocka_unit_test(test_dispatch),
 		cmocka_unit_test(test_dispatch_tc),
 		cmocka_unit_test(test_dispatch_owner),
+		cmocka_unit_test(test_kernel_judges),
 	};
 	libbpf_print_fn_t loud;
 
