@@ -13,17 +13,29 @@
 #include "policy/filter_packet.h"
 #include "policy/filter_track.h"
 
+/* As long as the kernel waits for the rest of a datagram (ipfrag_time) */
+#define FILTER_FRAG_NS 30000000000u
+
+/* A datagram in fragments. @way: enum filter_way */
+struct filter_frag {
+	struct policy_frag frag;
+	uint32_t way;
+};
+
 /* Verdict, and of a reject what to answer. */
 struct filter_scratch {
 	struct filter_run run;
 	struct filter_tracked tracked;
 	struct policy_view view;
+	struct filter_frag frag;
+	uint64_t frag_until_ns;
 	uint32_t base; /* of the image that judges this frame, read once: vjd may say another one at any time, whose cells are others */
 };
 
 BPF_MAP(filter_cfg, BPF_MAP_TYPE_ARRAY, 1, uint32_t, struct filter_cfg, 0);
 BPF_MAP(filter_cells, BPF_MAP_TYPE_ARRAY, 2 * FILTER_CELLS_MAX, uint32_t, union filter_cell, BPF_F_MMAPABLE);
 BPF_MAP(filter_tracks, BPF_MAP_TYPE_LRU_HASH, FILTER_TRACKS_MAX, struct policy_flow, struct filter_track, 0);
+BPF_MAP(filter_frags, BPF_MAP_TYPE_LRU_HASH, POLICY_FRAGS_MAX, struct filter_frag, uint64_t, 0); /* accepted until when */
 BPF_MAP(filter_scratch, BPF_MAP_TYPE_PERCPU_ARRAY, 1, uint32_t, struct filter_scratch, 0);
 
 struct filter_loop {
@@ -82,6 +94,34 @@ static VJ_NOINLINE struct filter_track *filter_known(struct filter_scratch *s, e
 				 way == FILTER_WAY_LOCAL, bpf_ktime_get_ns(), &s->tracked);
 }
 
+/* Key and value lie in the scratch: gate's stack has no room for them. */
+static VJ_NOINLINE int filter_frag_first(struct filter_scratch *s, uint32_t way, bool accepted)
+{
+	s->frag.frag = policy_frag_key(&s->view);
+	s->frag.way = way;
+	s->frag_until_ns = bpf_ktime_get_ns() + FILTER_FRAG_NS;
+	/* an earlier datagram of this number may have been accepted */
+	if (accepted)
+		return (int)bpf_map_update_elem(&filter_frags, &s->frag, &s->frag_until_ns, BPF_ANY);
+	return (int)bpf_map_delete_elem(&filter_frags, &s->frag);
+}
+
+/*
+ * The first one was not accepted, or has not been seen: what leaves would pass all rules so, and is dropped. Inbound the kernel gets it, which
+ * then has the first one as well, or will judge what it puts together.
+ */
+static VJ_NOINLINE int filter_frag_later(struct filter_scratch *s, uint32_t way)
+{
+	const uint64_t *until_ns;
+
+	s->frag.frag = policy_frag_key(&s->view);
+	s->frag.way = way;
+	until_ns = bpf_map_lookup_elem(&filter_frags, &s->frag);
+	if (until_ns && *until_ns >= bpf_ktime_get_ns())
+		return FILTER_ACCEPT;
+	return way == FILTER_WAY_IN ? FILTER_KERNEL : FILTER_DROP;
+}
+
 /* The kernel puts datagrams together before it asks for the state of their connections: what goes for the first fragment goes for all. */
 VJ_INLINE enum filter_verdict filter_frame(struct filter_scratch *s, const struct policy_frame *frame, const struct filter_cfg *cfg,
 					   const struct filter_head *head, enum filter_way way)
@@ -93,13 +133,15 @@ VJ_INLINE enum filter_verdict filter_frame(struct filter_scratch *s, const struc
 	if (!filter_parse(frame, s))
 		return FILTER_KERNEL;
 	if (s->view.frag == POLICY_FRAG_LATER && tracks)
-		return FILTER_ACCEPT;
+		return (enum filter_verdict)filter_frag_later(s, way);
 	s->run.word[FILTER_DADDR_TYPE] = way == FILTER_WAY_OUT ? FILTER_RTN_UNICAST : FILTER_RTN_LOCAL;
 	if (tracks)
 		known = filter_known(s, way);
 	v = filter_ways(s, cfg, head, way);
 	if (tracks)
 		filter_track_keep(&s->run, &filter_tracks, known, &s->tracked);
+	if (tracks && s->view.frag == POLICY_FRAG_FIRST)
+		filter_frag_first(s, way, v == FILTER_ACCEPT);
 	return v;
 }
 

@@ -322,4 +322,17 @@ VJ_INLINE enum policy_ip policy_ip(const struct policy_frame *f, const struct po
 	return POLICY_IP_OK;
 }
 
+/* ---- fragments ----------------------------------------------------------------------------------------------------- */
+
+/* What the fragments of one datagram have in common. */
+VJ_INLINE struct policy_frag policy_frag_key(const struct policy_view *v)
+{
+	return (struct policy_frag){
+		.src = v->flow.remote,
+		.dst = v->flow.local,
+		.id = v->frag_id,
+		.proto = ip_addr_is_v4(&v->flow.local) ? v->flow.proto : 0,
+	};
+}
+
 #endif

@@ -5,16 +5,6 @@
 
 #include "policy/owner.h"
 
-VJ_INLINE struct policy_frag policy_frag_key(const struct policy_view *v)
-{
-	return (struct policy_frag){
-		.src = v->flow.remote,
-		.dst = v->flow.local,
-		.id = v->frag_id,
-		.proto = ip_addr_is_v4(&v->flow.local) ? v->flow.proto : 0,
-	};
-}
-
 VJ_INLINE enum policy_reason policy_by_frag(const struct policy_maps *m, const struct policy_view *v, uint32_t *ret_app)
 {
 	struct policy_frag key = policy_frag_key(v);

@@ -223,6 +223,53 @@ static void test_gate(void **state)
 	}
 }
 
+static void put_rules(uint8_t op)
+{
+	const union filter_cell program[] = {
+		{ .head = { .magic = FILTER_MAGIC, .flags = FILTER_TRACKS, .entry = { 1, 1 } } },
+		{ .insn = { .op = op } },
+	};
+	struct filter_cfg cfg = { .on = op != FILTER_OP_NONE };
+	uint32_t zero = 0;
+
+	for (uint32_t i = 0; i < ARRAY_SIZE(program); i++)
+		set(gate->obj, "filter_cells", &i, &program[i]);
+	set(gate->obj, "filter_cfg", &zero, &cfg);
+}
+
+static void expect_gate(const struct step_frame *f, enum policy_reason expected)
+{
+	enum policy_reason reason = POLICY_REASON_CNT;
+
+	run(gate->progs.vj_gate, gate->maps.gate_counters, f, &reason);
+	assert_string_equal(policy_reason_word(reason), policy_reason_word(expected));
+}
+
+/* Where the state of connections is asked for, a later fragment leaves if the first one could. After test_gate(). */
+static void test_gate_fragments(void **state)
+{
+	(void)state;
+	for (unsigned v6 = 0; v6 < 2; v6++) {
+		const struct step_frame first = { .v6 = v6, .src_mac = MAC_HOST, .dst_mac = MAC_OTHER, .src = ADDR_HOST, .dst = ADDR_PEER, .proto = IP_PROTO_UDP,
+						  .src_port = 53, .dst_port = 1234, .more_frags = true, .frag_id = 7 };
+		struct step_frame later = first, other;
+
+		later.frag_off = 1480;
+		other = later;
+		other.frag_id = 8;
+		put_rules(FILTER_OP_END);
+		expect_gate(&later, POLICY_GATE_DROP);
+		expect_gate(&first, POLICY_SENT);
+		expect_gate(&later, POLICY_SENT);
+		expect_gate(&other, POLICY_GATE_DROP);
+		/* the same number once more, of what may not leave */
+		put_rules(FILTER_OP_DROP);
+		expect_gate(&first, POLICY_GATE_DROP);
+		expect_gate(&later, POLICY_GATE_DROP);
+	}
+	put_rules(FILTER_OP_NONE);
+}
+
 static int setup(void **state)
 {
 	struct bpf_map *const of_gate[] = { gate->maps.addrs, gate->maps.ports, gate->maps.blocks, gate->maps.flows,
@@ -256,6 +303,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_gate),
+		cmocka_unit_test(test_gate_fragments),
 		cmocka_unit_test(test_dispatch),
 		cmocka_unit_test(test_dispatch_tc),
 		cmocka_unit_test(test_dispatch_owner),
