@@ -34,13 +34,14 @@ enum filter_conn {
 	FILTER_CONN_INVALID,
 };
 
-enum { FILTER_TRACK_OUT = 1 /* began outbound */, FILTER_TRACK_REPLIED = 2 };
+enum { FILTER_TRACK_OUT = 1 /* began outbound */, FILTER_TRACK_REPLIED = 2, FILTER_TRACK_ACKED = 4 /* `acked` is known */ };
 
 /* By struct policy_flow, as seen from this host; of two applications of it, by the lower end first. */
 struct filter_track {
 	uint64_t until_ns;
 	uint8_t conn, flags;
-	uint8_t zero[6];
+	uint8_t zero[2];
+	uint32_t acked; /* of TCP: how far this host has acknowledged what came from the wire */
 };
 
 _Static_assert(sizeof(struct filter_track) == 16, "no padding");
@@ -141,6 +142,27 @@ VJ_INLINE enum filter_conn filter_conn_next(enum filter_segment seg, enum filter
 	}
 }
 
+/*
+ * A reset from the wire that is not the next the peer could send (RFC 5961 3.2): the receiver asks back, and the connection stays. Who is not on the
+ * path could otherwise make it "new" without seeing a number of it. The kernel has such resets likewise.
+ */
+VJ_INLINE bool filter_is_blind_reset(const struct filter_run *run, const struct filter_track *known)
+{
+	return known->conn >= FILTER_CONN_ESTABLISHED && known->flags & FILTER_TRACK_ACKED &&
+	       run->word[FILTER_TCP_SEQ] != known->acked;
+}
+
+/* An acknowledgement that leaves; the highest counts. */
+VJ_INLINE void filter_track_acked(const struct filter_run *run, struct filter_track *fresh)
+{
+	uint32_t ack = run->word[FILTER_TCP_ACK];
+
+	if (!(run->word[FILTER_TCP_FLAGS] & TCP_ACK) || (fresh->flags & FILTER_TRACK_ACKED && (int32_t)(ack - fresh->acked) < 0))
+		return;
+	fresh->flags |= FILTER_TRACK_ACKED;
+	fresh->acked = ack;
+}
+
 VJ_INLINE uint64_t filter_conn_timeout_ns(enum filter_conn conn, uint8_t flags)
 {
 	uint64_t s = 120;
@@ -201,6 +223,7 @@ VJ_INLINE void filter_track_goes_on(struct filter_run *run, const struct filter_
 
 	t->fresh.conn = conn == FILTER_CONN_SAME ? known->conn : (uint8_t)conn;
 	t->fresh.flags = (uint8_t)(known->flags | (reply ? FILTER_TRACK_REPLIED : 0));
+	t->fresh.acked = known->acked;
 	/* a reset is the first answer, or none has come: there never was a connection, and this is the last of it */
 	if (conn != FILTER_CONN_CLOSED || known->flags & FILTER_TRACK_REPLIED)
 		t->fresh.until_ns = now_ns + filter_conn_timeout_ns((enum filter_conn)t->fresh.conn, t->fresh.flags);
@@ -244,11 +267,16 @@ VJ_INLINE struct filter_track *filter_track_look(struct filter_run *run, void *t
 		conn = filter_conn_next(filter_segment_of(run->word[FILTER_TCP_FLAGS]), was, reply);
 	if (conn == FILTER_CONN_INVALID)
 		return known;
+	if (conn == FILTER_CONN_CLOSED && known && dir == FILTER_INBOUND && !both_here && filter_is_blind_reset(run, known))
+		conn = FILTER_CONN_SAME;
 	if (!known || (conn == FILTER_CONN_SYN_SENT && was != FILTER_CONN_SYN_SENT)) {
 		filter_track_new(run, conn, out, now_ns, t);
-		return NULL;
+		known = NULL;
+	} else {
+		filter_track_goes_on(run, known, conn, reply, now_ns, t);
 	}
-	filter_track_goes_on(run, known, conn, reply, now_ns, t);
+	if (tcp && dir == FILTER_OUTBOUND && !both_here)
+		filter_track_acked(run, &t->fresh);
 	return known;
 }
 

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "policy/dispatch.h"
+#include "policy/filter_track.h"
 #include "policy/gate.h"
 #include "tests/policy/steps.h"
 #include "tests/policy/tables.h"
@@ -300,6 +301,45 @@ static void test_spread(void **state)
 		assert_in_range(got[i], 900, 1100);
 }
 
+/* One segment of a connection that this host has begun; the rules accept it. Return: "ct state" */
+static uint32_t track(struct policy_table *tracks, bool out, uint32_t flags, uint32_t seq, uint32_t ack, uint64_t now_ns)
+{
+	struct policy_flow flow = { .remote = ip_addr_from_v4(be32(0x0a000064)), .local = ip_addr_from_v4(be32(0x0a000001)),
+				    .remote_port = be16(80), .local_port = be16(40000), .proto = IP_PROTO_TCP };
+	struct policy_view view = { .flow = out ? policy_flow_reverse(&flow) : flow };
+	struct filter_run run = { .verdict = FILTER_ACCEPT };
+	struct filter_tracked tracked;
+	struct filter_track *known;
+
+	run.word[FILTER_TCP_FLAGS] = flags;
+	run.word[FILTER_TCP_SEQ] = seq;
+	run.word[FILTER_TCP_ACK] = ack;
+	known = filter_track_look(&run, tracks, &view, out ? FILTER_OUTBOUND : FILTER_INBOUND, false, now_ns, &tracked);
+	filter_track_keep(&run, tracks, known, &tracked);
+	return run.word[FILTER_CT_STATE];
+}
+
+/* A reset from the wire ends a connection if its number is the next; else it goes on, also after the 10 s of one that is closed. */
+static void test_blind_reset(void **state)
+{
+	const uint64_t later = 60 * 1000000000ull;
+
+	(void)state;
+	for (unsigned exact = 0; exact < 2; exact++) {
+		uint8_t mem[2 * (sizeof(struct policy_flow) + sizeof(struct filter_track))];
+		struct policy_table tracks = { .mem = mem, .key_bytes = sizeof(struct policy_flow),
+					       .value_bytes = sizeof(struct filter_track), .max = 2 };
+
+		assert_int_equal(track(&tracks, true, TCP_SYN, 10, 0, 1), FILTER_CT_NEW);
+		assert_int_equal(track(&tracks, false, TCP_SYN | TCP_ACK, UINT32_MAX - 1, 11, 1), FILTER_CT_ESTABLISHED);
+		assert_int_equal(track(&tracks, true, TCP_ACK, 11, UINT32_MAX, 1), FILTER_CT_ESTABLISHED);
+		assert_int_equal(track(&tracks, true, TCP_ACK, 11, 1, 1), FILTER_CT_ESTABLISHED);
+		assert_int_equal(track(&tracks, true, TCP_ACK, 11, UINT32_MAX, 1), FILTER_CT_ESTABLISHED); /* overtaken */
+		assert_int_equal(track(&tracks, false, TCP_RST, exact ? 1 : 2, 0, 1), FILTER_CT_ESTABLISHED);
+		assert_int_equal(track(&tracks, true, TCP_ACK, 11, 1, later), exact ? FILTER_CT_NEW : FILTER_CT_ESTABLISHED);
+	}
+}
+
 static void test_table(void **state)
 {
 	uint8_t mem[3 * 8];
@@ -330,7 +370,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_dispatch), cmocka_unit_test(test_gate),   cmocka_unit_test(test_kernel_flow), cmocka_unit_test(test_connects),
-		cmocka_unit_test(test_accepts),	 cmocka_unit_test(test_here), cmocka_unit_test(test_tag_beside), cmocka_unit_test(test_cut_anywhere), cmocka_unit_test(test_spread), cmocka_unit_test(test_table),
+		cmocka_unit_test(test_accepts),	 cmocka_unit_test(test_here), cmocka_unit_test(test_tag_beside), cmocka_unit_test(test_cut_anywhere), cmocka_unit_test(test_spread), cmocka_unit_test(test_blind_reset), cmocka_unit_test(test_table),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
