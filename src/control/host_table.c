@@ -203,7 +203,8 @@ static void look_up(const struct view *v, const struct ip_addr *dst, uint32_t if
 	    !find_interface(v, &c, p.ifindex, &ifc))
 		return;
 	ret->kind = HOST_ROUTE_UNICAST;
-	ret->inexact = (c.flags & (HOST_TABLE_RULES | HOST_TABLE_TRUNCATED)) != 0 || (p.flags & HOST_PREFIX_SEVERAL) != 0;
+	ret->inexact = (c.flags & (HOST_TABLE_RULES | HOST_TABLE_TRUNCATED)) != 0 || (p.flags & HOST_PREFIX_SEVERAL) != 0 ||
+		       (ifc.flags & HOST_IF_UNJUDGED) != 0;
 	ret->ifindex = p.ifindex;
 	ret->mtu = p.mtu != 0 ? min_u32(p.mtu, ifc.mtu) : ifc.mtu;
 	ret->if_flags = ifc.flags;

@@ -17,7 +17,8 @@
  *
  * One routing table: the kernel's `main`, and `local` by way of the addresses. Where `ip rule` says more than the default
  * three rules, HOST_TABLE_RULES is set, and where an interface, address or route found no room, HOST_TABLE_TRUNCATED: then, and where a
- * route has several hops, the kernel may send elsewhere than is found here (@inexact of a route).
+ * route has several hops, the kernel may send elsewhere than is found here (@inexact of a route). A route by an interface with HOST_IF_UNJUDGED
+ * is inexact as well: the kernel's firewall may do with a packet what no channel can.
  */
 #ifndef CONTROL_HOST_TABLE_H
 #define CONTROL_HOST_TABLE_H
@@ -37,7 +38,10 @@ enum {
 };
 
 enum { HOST_TABLE_TRUNCATED = 1, HOST_TABLE_RULES = 2 }; /* host_image.flags */
-enum { HOST_IF_UP = 1, HOST_IF_ATTACHED = 2 };	/* @flags of an interface; ATTACHED: vjd offers channels there */
+
+/* @flags of an interface. ATTACHED: vjd offers channels there. UNJUDGED: some port in use there is subject to rules of the firewall that only
+ * the kernel has, and gate would drop what comes from it */
+enum { HOST_IF_UP = 1, HOST_IF_ATTACHED = 2, HOST_IF_UNJUDGED = 4 };
 
 struct host_interface {
 	uint32_t ifindex; /* 0: none */

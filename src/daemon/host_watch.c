@@ -43,6 +43,7 @@ struct host_watch {
 	unsigned told_cnt;
 	uint64_t pause_until_ns;
 	uint32_t attached[ATTACHED_MAX];
+	bool unjudged[ATTACHED_MAX]; /* of the interface in @attached */
 };
 
 /* ---- attributes: as many as we look at, bounds checked by libmnl */
@@ -300,10 +301,10 @@ static void mark_attached(const struct host_watch *w, struct host_image *im)
 	for (uint32_t i = 0; i < im->interface_cnt; i++) {
 		struct host_interface *ifc = &im->interfaces[i];
 
-		ifc->flags &= ~(uint32_t)HOST_IF_ATTACHED;
+		ifc->flags &= ~(uint32_t)(HOST_IF_ATTACHED | HOST_IF_UNJUDGED);
 		for (unsigned k = 0; k < ATTACHED_MAX; k++)
 			if (w->attached[k] == ifc->ifindex)
-				ifc->flags |= HOST_IF_ATTACHED;
+				ifc->flags |= w->unjudged[k] ? HOST_IF_ATTACHED | HOST_IF_UNJUDGED : HOST_IF_ATTACHED;
 	}
 }
 
@@ -647,10 +648,28 @@ void host_watch_attach(struct host_watch *w, uint32_t ifindex, bool attached)
 	for (unsigned k = 0; k < ATTACHED_MAX; k++)
 		if (w->attached[k] == from) {
 			w->attached[k] = attached ? ifindex : 0;
+			w->unjudged[k] = false;
 			break;
 		}
 	mark_attached(w, &w->image);
 	host_table_publish(w->table, &w->image);
+}
+
+bool host_watch_judged(struct host_watch *w, uint32_t ifindex, bool judged)
+{
+	bool news = false;
+
+	for (unsigned k = 0; k < ATTACHED_MAX; k++)
+		if (w->attached[k] == ifindex && w->unjudged[k] == judged) {
+			w->unjudged[k] = !judged;
+			news = true;
+		}
+	/* a new generation makes every application look up its routes anew: only if there is something to see */
+	if (news) {
+		mark_attached(w, &w->image);
+		host_table_publish(w->table, &w->image);
+	}
+	return news;
 }
 
 int host_watch_resolve(struct host_watch *w, uint32_t ifindex, const struct ip_addr *addr)

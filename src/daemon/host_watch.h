@@ -53,6 +53,9 @@ const struct host_interface *host_watch_find(const struct host_watch *w, const c
 /** host_watch_attach() - Say in the table whether channels are offered at this interface */
 void host_watch_attach(struct host_watch *w, uint32_t ifindex, bool attached);
 
+/** host_watch_judged() - Say in the table whether the firewall's program can judge the ports in use at this interface. Return: it is news */
+bool host_watch_judged(struct host_watch *w, uint32_t ifindex, bool judged);
+
 /** host_watch_resolve() - Have the kernel look for a neighbour. Return: 0; negative errno */
 int host_watch_resolve(struct host_watch *w, uint32_t ifindex, const struct ip_addr *addr);
 

@@ -33,8 +33,27 @@ static void dispatch_block(struct interfaces *s, const struct app *app, uint8_t 
 		struct if_ports p = iface_ports(s, i);
 
 		for (unsigned at = 0; c != NULL && at < cnt; at += PORT_UNIT)
-			if_ports_set_block(&p, proto, (uint16_t)(first + at), c->rec.nr);
+			if (!if_ports_set_block(&p, proto, (uint16_t)(first + at), c->rec.nr))
+				iface_unjudged(s, i);
 	}
+}
+
+/* Ports of which gate would drop everything are no use to anybody: without them a connection is the kernel's. */
+static bool are_judged(struct interfaces *s, const struct app *app, uint8_t proto, uint16_t first, uint16_t cnt)
+{
+	const struct iface *i;
+	bool all = true;
+
+	TAILQ_FOREACH (i, &s->ifaces, entry) {
+		struct if_ports p = iface_ports(s, i);
+
+		if (chan_of(i, app) == NULL || if_ports_judges_block(&p, proto, first, cnt))
+			continue;
+		/* so that the next connection doesn't ask */
+		iface_unjudged(s, i);
+		all = false;
+	}
+	return all;
 }
 
 static bool kernel_has(const bool *used, uint16_t first, uint16_t cnt)
@@ -58,6 +77,11 @@ static uint16_t take_alone(struct interfaces *s, struct app *app, const struct c
 
 		if (cnt == 0)
 			return 0;
+		/* what was held before vjd was restarted has connections, and is kept */
+		if (req->first == 0 && !are_judged(s, app, req->proto, *ret_first, cnt)) {
+			port_map_give_back(&d->ports, &app->ports, req->proto, *ret_first, cnt);
+			return 0;
+		}
 		if (blocks_reserve(s) == 0 && kernel_ports_look(req->proto, used) == 0 &&
 		    !kernel_has(used, *ret_first, cnt)) {
 			dispatch_block(s, app, req->proto, *ret_first, cnt);

@@ -60,20 +60,38 @@ void chan_describe(const struct iface *i, const struct if_chan *c, struct ctl_in
 
 /* ---- what the books say, in the maps */
 
-/* All that @c's application holds. */
-static void sync_app(struct interfaces *s, const struct iface *i, const struct app *app)
+enum { JUDGE_PAUSE_NS = 1000 * 1000 * 1000 }; /* asking about every port takes a while */
+
+void iface_unjudged(struct interfaces *s, const struct iface *i)
+{
+	if (host_watch_judged(s->host, i->ifindex, false))
+		log_debug(s->d->cfg.log, "%s: ports in use have rules that only the kernel has: new connections are left to it", i->name);
+}
+
+void iface_judge_later(struct interfaces *s, const struct iface *i)
+{
+	const struct host_interface *now = host_watch_find(s->host, NULL, i->ifindex);
+
+	if (now != NULL && (now->flags & HOST_IF_UNJUDGED) != 0 && s->judge_at_ns == 0)
+		s->judge_at_ns = s->d->now_ns + JUDGE_PAUSE_NS;
+}
+
+/* All that @c's application holds. Return: the firewall's program can judge it */
+static bool sync_app(struct interfaces *s, const struct iface *i, const struct app *app)
 {
 	struct if_ports p = iface_ports(s, i);
 	const struct if_chan *c = chan_of(i, app);
 	const struct lease *l;
+	bool judged = true;
 
 	TAILQ_FOREACH (l, &app->leases, of_app)
-		if_ports_sync_lease(&p, &s->d->leases, &l->key);
+		judged &= if_ports_sync_lease(&p, &s->d->leases, &l->key);
 	for (unsigned k = 0; k < 2; k++)
 		for (unsigned u = 0; app->ports.cnt[k] > 0 && u < PORT_UNIT_CNT; u++)
 			if (app->ports.has[k][u] && s->d->ports.users[k][u] == 1)
-				if_ports_set_block(&p, k == 0 ? CTL_PROTO_TCP : CTL_PROTO_UDP,
-						   (uint16_t)(PORT_FIRST + u * PORT_UNIT), c != NULL ? c->rec.nr : 0);
+				judged &= if_ports_set_block(&p, k == 0 ? CTL_PROTO_TCP : CTL_PROTO_UDP,
+							     (uint16_t)(PORT_FIRST + u * PORT_UNIT), c != NULL ? c->rec.nr : 0);
+	return judged;
 }
 
 void interfaces_policy_changed(struct vjd *d)
@@ -83,9 +101,17 @@ void interfaces_policy_changed(struct vjd *d)
 
 	if (d->interfaces == NULL)
 		return;
-	TAILQ_FOREACH (i, &d->interfaces->ifaces, entry)
+	d->interfaces->judge_at_ns = 0;
+	TAILQ_FOREACH (i, &d->interfaces->ifaces, entry) {
+		bool judged = true;
+
 		TAILQ_FOREACH (app, &d->apps, all)
-			sync_app(d->interfaces, i, app);
+			judged &= sync_app(d->interfaces, i, app);
+		if (!judged)
+			iface_unjudged(d->interfaces, i);
+		else if (host_watch_judged(d->interfaces->host, i->ifindex, true))
+			log_debug(d->cfg.log, "%s: new connections are given to channels again", i->name);
+	}
 }
 
 /* Rules first: a port that is given now is judged by them. */
@@ -109,7 +135,10 @@ void interfaces_lease_changed(struct vjd *d, const struct lease_key *key)
 	TAILQ_FOREACH (i, &d->interfaces->ifaces, entry) {
 		struct if_ports p = iface_ports(d->interfaces, i);
 
-		if_ports_sync_lease(&p, &d->leases, key);
+		if (!if_ports_sync_lease(&p, &d->leases, key))
+			iface_unjudged(d->interfaces, i);
+		else
+			iface_judge_later(d->interfaces, i);
 	}
 }
 
@@ -152,6 +181,7 @@ void chan_end(struct interfaces *s, struct iface *i, struct if_chan *c)
 		charge(app, c, true);
 		c->app = NULL;
 		sync_app(s, i, app);
+		iface_judge_later(s, i);
 	}
 	if_dispatch_forget(&i->dispatch, c->rec.nr, c->host_ifindex);
 	if_reset_peers(&i->dispatch, c->rec.nr);
@@ -163,7 +193,8 @@ static void chan_join(struct interfaces *s, struct iface *i, struct if_chan *c, 
 {
 	c->app = app;
 	charge(app, c, false);
-	sync_app(s, i, app);
+	if (!sync_app(s, i, app))
+		iface_unjudged(s, i);
 	if_lan_chan_begin(i->lan, c->rec.nr, c->rec.uid);
 }
 

@@ -209,16 +209,17 @@ static struct policy_owner leased(const struct if_ports *p, const struct policy_
 	return owner;
 }
 
-static void sync_port(const struct if_ports *p, const struct lease_table *leases, uint8_t proto,
+/* Return: false: somebody's, but not judged */
+static bool sync_port(const struct if_ports *p, const struct lease_table *leases, uint8_t proto,
 		      const struct endpoint *at)
 {
 	const struct policy_port key = { .addr = at->addr, .port = be16(at->port), .proto = proto };
 	const struct policy_owner was = leased(p, &key);
-	struct policy_owner owner = { .cnt = 0 };
+	struct policy_owner owner = owners(p, leases, proto, at);
+	bool is_judged = owner.cnt == 0 || judged(p, &at->addr, proto, at->port, at->port);
 
-	if (judged(p, &at->addr, proto, at->port, at->port))
-		owner = owners(p, leases, proto, at);
-
+	if (!is_judged)
+		owner = (struct policy_owner){ .cnt = 0 };
 	if (ip_addr_is_any(&at->addr)) {
 		set_owner(p, &key, &owner);
 		repeat(p, &key);
@@ -226,32 +227,42 @@ static void sync_port(const struct if_ports *p, const struct lease_table *leases
 		set_exact(p, &key, &owner);
 	}
 	if_lan_port_changed(p->lan, &key, &was, &owner);
+	return is_judged;
 }
 
-void if_ports_sync_lease(const struct if_ports *p, const struct lease_table *leases, const struct lease_key *key)
+bool if_ports_sync_lease(const struct if_ports *p, const struct lease_table *leases, const struct lease_key *key)
 {
 	struct endpoint at = key->local;
+	bool is_judged;
 
 	if (key->proto == CTL_PROTO_RAW || key->netns != p->netns || ip_addr_is_loopback(&at.addr))
-		return;
-	sync_port(p, leases, key->proto, &at);
+		return true;
+	is_judged = sync_port(p, leases, key->proto, &at);
 	if (!ip_addr_is_any(&at.addr) || ip_addr_is_v4(&at.addr) || key->v6only)
-		return;
+		return is_judged;
 	at.addr = ip_addr_any_v4();
-	sync_port(p, leases, key->proto, &at);
+	return sync_port(p, leases, key->proto, &at) && is_judged;
 }
 
 /* ---- blocks */
 
-void if_ports_set_block(const struct if_ports *p, uint8_t proto, uint16_t first, uint32_t nr)
+bool if_ports_judges_block(const struct if_ports *p, uint8_t proto, uint16_t first, uint16_t cnt)
 {
 	const struct ip_addr v4 = ip_addr_any_v4(), v6 = ip_addr_any_v6();
-	uint32_t idx = policy_block_idx(proto == CTL_PROTO_UDP, first);
-	uint16_t last = (uint16_t)(first + POLICY_BLOCK_PORTS - 1);
+	uint16_t last = (uint16_t)(first + cnt - 1);
 
-	if (nr != 0 && !(judged(p, &v4, proto, first, last) && judged(p, &v6, proto, first, last)))
+	return judged(p, &v4, proto, first, last) && judged(p, &v6, proto, first, last);
+}
+
+bool if_ports_set_block(const struct if_ports *p, uint8_t proto, uint16_t first, uint32_t nr)
+{
+	uint32_t idx = policy_block_idx(proto == CTL_PROTO_UDP, first);
+	bool is_judged = nr == 0 || if_ports_judges_block(p, proto, first, POLICY_BLOCK_PORTS);
+
+	if (!is_judged)
 		nr = 0;
 	bpf_map_update_elem(map_of(p, IF_MAP_BLOCKS), &idx, &nr, BPF_ANY);
+	return is_judged;
 }
 
 static bool is_chan(const struct if_ports *p, uint32_t nr)

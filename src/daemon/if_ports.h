@@ -30,11 +30,17 @@ struct if_ports {
 /** if_ports_sync_addrs() - The addresses of interface @ifindex */
 void if_ports_sync_addrs(const struct if_ports *p, const struct host_image *image, uint32_t ifindex);
 
-/** if_ports_sync_lease() - A lease of @key has come or gone, or its owner's channel has */
-void if_ports_sync_lease(const struct if_ports *p, const struct lease_table *leases, const struct lease_key *key);
+/**
+ * if_ports_sync_lease() - A lease of @key has come or gone, or its owner's channel has
+ * Return: false: it would be a channel's, but there are rules for it that only the kernel has
+ */
+bool if_ports_sync_lease(const struct if_ports *p, const struct lease_table *leases, const struct lease_key *key);
 
-/** if_ports_set_block() - Ports @first to @first + PORT_UNIT - 1 are those of channel @nr; 0: nobody's */
-void if_ports_set_block(const struct if_ports *p, uint8_t proto, uint16_t first, uint32_t nr);
+/** if_ports_set_block() - Ports @first to @first + PORT_UNIT - 1 are those of channel @nr; 0: nobody's. Return: as of a lease */
+bool if_ports_set_block(const struct if_ports *p, uint8_t proto, uint16_t first, uint32_t nr);
+
+/** if_ports_judges_block() - Can the firewall's program judge all that comes to, and leaves, these ports at any address? */
+bool if_ports_judges_block(const struct if_ports *p, uint8_t proto, uint16_t first, uint16_t cnt);
 
 /** if_ports_sweep() - Take out what no channel of this interface, or nobody any more, has leased */
 void if_ports_sweep(const struct if_ports *p, const struct lease_table *leases);

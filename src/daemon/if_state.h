@@ -47,6 +47,7 @@ struct interfaces {
 	uint32_t last_nr;
 	uint64_t adopt_until_ns; /* 0: nothing to be found again */
 	uint8_t lan_tag; /* its address: what epoll says of an interface's @lan */
+	uint64_t judge_at_ns; /* what was not judged may have gone: then look again; 0: it has not */
 	bool reserve_again; /* blocks have been given back: the kernel may have them */
 };
 
@@ -70,6 +71,12 @@ void chan_end(struct interfaces *s, struct iface *i, struct if_chan *c);
 
 /** chan_of() - @app's at @i, or NULL */
 struct if_chan *chan_of(const struct iface *i, const struct app *app);
+
+/** iface_unjudged() - A port in use at @i is left to the kernel's firewall: say so to applications */
+void iface_unjudged(struct interfaces *s, const struct iface *i);
+
+/** iface_judge_later() - Something at @i that may not have been judged is gone */
+void iface_judge_later(struct interfaces *s, const struct iface *i);
 
 /** if_has_channel() - At any interface */
 bool if_has_channel(const struct app *app);

@@ -457,6 +457,8 @@ void interfaces_run(struct vjd *d)
 	remove_one_doomed(s);
 	if (s->adopt_until_ns != 0 && d->now_ns >= s->adopt_until_ns)
 		adopt_end(s);
+	if (s->judge_at_ns != 0 && d->now_ns >= s->judge_at_ns)
+		interfaces_policy_changed(d);
 	/* not while some may still come and state theirs */
 	if (s->reserve_again && s->adopt_until_ns == 0)
 		s->reserve_again = blocks_reserve(s) < 0;
@@ -476,6 +478,8 @@ uint64_t interfaces_deadline_ns(const struct vjd *d)
 	deadline_ns = min_u64(host_watch_deadline_ns(s->host), resolve_expire(s));
 	if (s->adopt_until_ns != 0)
 		deadline_ns = min_u64(deadline_ns, s->adopt_until_ns);
+	if (s->judge_at_ns != 0)
+		deadline_ns = min_u64(deadline_ns, s->judge_at_ns);
 	TAILQ_FOREACH (i, &s->ifaces, entry) {
 		if (i->lan != NULL)
 			deadline_ns = min_u64(deadline_ns, if_lan_deadline_ns(i->lan));

@@ -217,6 +217,103 @@ nft_do insert rule inet f input iif lo tcp dport 7000 drop
 sleep 0.5
 [ "$(ask_here)" != PONG ] || fail "a rule for the loopback device does not hold between programs"
 
+# ---- beyond the host, where only the kernel has some rule of output: by the kernel, at once and not when SYNs have been dropped for a while
+
+at_client python3 - <<-'EOF' &
+	import socket
+	s = socket.create_server(("10.77.0.1", 7100))
+	while True:
+	    s.accept()[0].close()
+EOF
+pids+=($!)
+# out RULE TABLE: the rule in output, behind a counter of what the kernel sends to port 7100; and another table
+out() {
+	nft_do -f - <<-EOF
+		flush ruleset
+		table ip g {
+			chain o {
+				type filter hook output priority 0;
+				tcp dport 7100 tcp flags syn counter comment "knock"
+				$1
+			}
+		}
+		$2
+	EOF
+	sleep 0.5
+}
+nat='table ip n { chain o { type nat hook output priority -100; tcp dport 81 redirect to :82; }; }'
+by_kernel() {
+	nft_do list chain ip g o | sed -n 's/.*packets \([0-9]*\) .*comment "knock".*/\1/p'
+}
+cat >"$tmp/knock.py" <<-'EOF'
+	import socket, sys, time
+	def knock():
+	    t = time.monotonic()
+	    socket.create_connection(("10.77.0.1", 7100), 10).close()
+	    print("%.3f" % (time.monotonic() - t), flush=True)
+	    assert time.monotonic() - t < 0.9
+	knock()
+	for line in sys.stdin:
+	    knock()
+EOF
+knocks=1
+has_knocked() {
+	[ "$(grep -c '^[0-9]' "$tmp/knock.log")" -ge $knocks ]
+}
+# The program that runs connects once more, within a second.
+knock() {
+	knocks=$((knocks + 1))
+	echo >&7
+	until_true has_knocked
+	[[ $(tail -1 "$tmp/knock.log") =~ ^0\.[0-8] ]] || fail "connect: $(tail -1 "$tmp/knock.log")"
+}
+mkfifo "$tmp/knock"
+exec 7<>"$tmp/knock"
+out '' ''
+"${on_server[@]}" "$vj" run -- python3 "$tmp/knock.py" <"$tmp/knock" >"$tmp/knock.log" 2>&1 &
+pids+=($!)
+until_true has_knocked
+out '' ''
+knock
+[ "$(by_kernel)" = 0 ] || fail "not on the channel, though nothing is against it"
+for gap in nat log; do
+	if [ $gap = nat ]; then out '' "$nat"; else out 'tcp dport 81 log' ''; fi
+	knock
+	[ "$(by_kernel)" = 1 ] || fail "$gap: the program that ran has not come by the kernel"
+	timeout 5 "${on_server[@]}" "$vj" run -- python3 "$tmp/knock.py" </dev/null || fail "$gap: a new program can't connect"
+	[ "$(by_kernel)" = 2 ] || fail "$gap: a new program has not come by the kernel"
+	out '' ''
+	knock
+	[ "$(by_kernel)" = 0 ] || fail "$gap: not back on the channel"
+done
+exec 7>&-
+
+# A server of datagrams behind such a rule: asked by the kernel, it answers by the kernel.
+cat >"$tmp/echo.py" <<-'EOF'
+	import socket
+	s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+	s.bind(("0.0.0.0", 7200))
+	print("bound", flush=True)
+	while True:
+	    s.sendto(*s.recvfrom(100))
+EOF
+is_echoed() {
+	at_client python3 -c '
+import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.settimeout(0.5)
+s.sendto(b"x", ("10.77.0.2", 7200))
+s.recv(100)'
+}
+start echo.log "${on_server[@]}" "$vj" run -- python3 "$tmp/echo.py"
+until_true is_echoed
+out 'udp dport 5353 log' ''
+is_echoed || fail "no answer from a server that was there before the rule"
+kill "${pids[-1]}"
+start echo2.log "${on_server[@]}" "$vj" run -- python3 "$tmp/echo.py"
+until_true grep -q bound "$tmp/echo2.log"
+is_echoed || fail "no answer from a server that has come after the rule"
+
 # ---- vjd dies: the rules hold without it, and the next one follows them again
 
 rules 'tcp dport 7000 accept'
