@@ -4,6 +4,7 @@
 # What the scripts here share: a directory of their own, a vjd of their own, processes that end with them. Sourced.
 
 set -euo pipefail
+exec </dev/null # some of the programs read what there is
 
 build=${VJ_BUILD_DIR:?the build directory}
 vj=$build/vj
