@@ -200,8 +200,10 @@ static enum ctl_refusal find_owner(struct app *app, const struct ctl_connect *re
 		return CTL_REFUSAL_NO_OWNER;
 	if (lease->key.uid != app->uid)
 		return CTL_REFUSAL_OTHER_USER;
-	if (app->netns == app->d->cfg.netns && !firewall_leaves_alone(app->d->firewall, remote->proto, &dest))
+	if (app->netns == app->d->cfg.netns && !firewall_leaves_alone(app->d->firewall, remote->proto, &dest)) {
+		lease->forbidden = true;
 		return CTL_REFUSAL_FIREWALL;
+	}
 	*ret_owner = lease->app;
 	return CTL_REFUSAL_NONE;
 }

@@ -177,19 +177,34 @@ bool firewall_leaves_alone(const struct firewall *fw, uint8_t proto, const struc
 
 /* ---- following */
 
-/* One endpoint that is not to be reached directly any more, and all its application's direct channels end: which connection runs where is
- * known to nobody here. */
+/* Return: one of @app's that could be reached directly no longer can */
+static bool lost_one(const struct vjd *d, struct app *app)
+{
+	bool lost = false;
+	struct lease *l;
+
+	TAILQ_FOREACH (l, &app->leases, of_app) {
+		bool was = l->forbidden;
+
+		l->forbidden = l->key.netns == d->cfg.netns && !firewall_leaves_alone(d->firewall, l->key.proto, &l->key.local);
+		lost |= l->forbidden && !was;
+	}
+	return lost;
+}
+
+/*
+ * One endpoint that is not to be reached directly any more, and all direct channels of its user end: which connection runs where is known to
+ * nobody here, and it may have moved to another process (a forked child has no lease).
+ */
 static void end_forbidden(struct vjd *d)
 {
-	struct app *app;
-	const struct lease *l;
+	struct app *app, *other;
 
 	TAILQ_FOREACH (app, &d->apps, all)
-		TAILQ_FOREACH (l, &app->leases, of_app)
-			if (l->key.netns == d->cfg.netns && !firewall_leaves_alone(d->firewall, l->key.proto, &l->key.local)) {
-				channel_end_all(app);
-				break;
-			}
+		if (lost_one(d, app))
+			TAILQ_FOREACH (other, &d->apps, all)
+				if (other->uid == app->uid && other->netns == app->netns)
+					channel_end_all(other);
 }
 
 static void say(const struct vjd *d, const char *why)

@@ -51,6 +51,7 @@ struct lease {
 	uint32_t flags; /* CTL_LEASE_*, as claimed */
 	struct lease_key key;
 	struct lease_proof proof;
+	bool forbidden; /* to be reached directly, by the firewall, when that was last looked at */
 };
 
 TAILQ_HEAD(lease_list, lease);

@@ -207,6 +207,41 @@ loopback_count() {
 before=$(direct_cnt)
 [ "$(ask_here)" = PONG ] || fail "no answer from a program of the host"
 [ "$(direct_cnt)" -gt "$before" ] || fail "not directly, though nothing is against it"
+
+# one that a forked child holds, which has no lease, ends with the others
+cat >"$tmp/forker.py" <<-'EOF'
+	import os, socket
+	s = socket.create_server(("127.0.0.1", 7200))
+	c = s.accept()[0]
+	if os.fork() == 0:
+	    s.close()
+	    while c.send(c.recv(10)): pass
+	    os._exit(0)
+	c.close()
+	s.accept()
+EOF
+cat >"$tmp/holder.py" <<-'EOF'
+	import socket, sys, time
+	c = socket.create_connection(("127.0.0.1", 7200), 5)
+	c.settimeout(5)
+	for n in range(200):
+	    try:
+	        c.send(b"x")
+	        if c.recv(10) != b"x": sys.exit("ended")
+	    except OSError as e:
+	        sys.exit("ended")
+	    if n == 3: print("held", flush=True)
+	    time.sleep(0.05)
+EOF
+start forker.log "${on_server[@]}" "$vj" run -- python3 "$tmp/forker.py"
+until_true has_lease 7200
+start holder.log "${on_server[@]}" "$vj" run -- python3 "$tmp/holder.py"
+holder=${pids[-1]}
+until_true grep -q held "$tmp/holder.log"
+nft_do insert rule inet f input iif lo tcp dport 7200 drop
+wait "$holder" && fail "what a forked child holds goes on"
+grep -q ended "$tmp/holder.log" || fail "holder: $(cat "$tmp/holder.log")"
+
 nft_do insert rule inet f input iif lo counter accept
 sleep 0.5
 before=$(direct_cnt)
