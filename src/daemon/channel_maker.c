@@ -200,10 +200,8 @@ static enum ctl_refusal find_owner(struct app *app, const struct ctl_connect *re
 		return CTL_REFUSAL_NO_OWNER;
 	if (lease->key.uid != app->uid)
 		return CTL_REFUSAL_OTHER_USER;
-	if (app->netns == app->d->cfg.netns && !firewall_leaves_alone(app->d->firewall, remote->proto, &dest)) {
-		lease->forbidden = true;
+	if (!firewall_allows_at(app->d, lease, &dest))
 		return CTL_REFUSAL_FIREWALL;
-	}
 	*ret_owner = lease->app;
 	return CTL_REFUSAL_NONE;
 }

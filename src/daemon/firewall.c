@@ -31,6 +31,7 @@ enum rules {
 struct firewall {
 	struct fw_reader *reader;
 	enum rules rules;
+	uint32_t nr; /* of these rules; never 0 */
 	struct fw_program prog; /* of RULES_PROGRAM */
 	bool failed; /* the last read did */
 	char told[FW_WHY_BYTES]; /* of RULES_UNREAD: why, as logged; "": not yet */
@@ -168,11 +169,37 @@ static bool passes_loopback(const struct firewall *fw, bool answer, uint8_t prot
 	return true;
 }
 
-bool firewall_leaves_alone(const struct firewall *fw, uint8_t proto, const struct endpoint *at)
+/* May two applications of this host talk directly, one of them at @at? */
+static bool leaves_alone(const struct firewall *fw, uint8_t proto, const struct endpoint *at)
 {
-	if (fw == NULL || fw->rules == RULES_NONE || proto == CTL_PROTO_RAW)
+	if (fw->rules == RULES_NONE || proto == CTL_PROTO_RAW)
 		return true;
 	return fw->rules == RULES_PROGRAM && passes_loopback(fw, false, proto, at) && passes_loopback(fw, true, proto, at);
+}
+
+/* One at [::] is one at 0.0.0.0, too. */
+static bool leaves_all_alone(const struct firewall *fw, const struct lease_key *key)
+{
+	const struct endpoint v4 = { .addr = ip_addr_any_v4(), .port = key->local.port };
+	bool both = ip_addr_is_any(&key->local.addr) && !ip_addr_is_v4(&key->local.addr) && !key->v6only;
+
+	return leaves_alone(fw, key->proto, &key->local) && (!both || leaves_alone(fw, key->proto, &v4));
+}
+
+bool firewall_allows(const struct vjd *d, struct lease *l)
+{
+	if (d->firewall == NULL || l->key.netns != d->cfg.netns)
+		return true;
+	if (l->asked != d->firewall->nr) {
+		l->asked = d->firewall->nr;
+		l->forbidden = !leaves_all_alone(d->firewall, &l->key);
+	}
+	return !l->forbidden;
+}
+
+bool firewall_allows_at(const struct vjd *d, struct lease *l, const struct endpoint *at)
+{
+	return firewall_allows(d, l) || (ip_addr_is_any(&l->key.local.addr) && leaves_alone(d->firewall, l->key.proto, at));
 }
 
 /* ---- following */
@@ -186,8 +213,7 @@ static bool lost_one(const struct vjd *d, struct app *app)
 	TAILQ_FOREACH (l, &app->leases, of_app) {
 		bool was = l->forbidden;
 
-		l->forbidden = l->key.netns == d->cfg.netns && !firewall_leaves_alone(d->firewall, l->key.proto, &l->key.local);
-		lost |= l->forbidden && !was;
+		lost |= !firewall_allows(d, l) && !was;
 	}
 	return lost;
 }
@@ -260,6 +286,7 @@ static void take(struct vjd *d, enum fw_read what, const char *json, size_t len,
 		return;
 	}
 	fw_program_free(&fw->prog);
+	fw->nr = fw->nr + 1 != 0 ? fw->nr + 1 : 1;
 	fw->rules = what == FW_READ_EMPTY ? RULES_NONE : RULES_UNREAD;
 	if (what == FW_READ_RULES) {
 		if (fw_compile(json, len, &fw->prog, compile_why) == 0)
@@ -303,6 +330,7 @@ int firewall_new(struct vjd *d, int *ret_fd)
 		free(fw);
 		return r;
 	}
+	fw->nr = 1;
 	d->firewall = fw;
 	*ret_fd = fw_reader_fd(fw->reader);
 	firewall_run(d);

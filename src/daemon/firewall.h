@@ -16,6 +16,7 @@
 #include "firewall/firewall.h"
 
 struct if_dispatch;
+struct lease;
 
 /** firewall_new() - Read the rules, wait for them a moment. @ret_fd: readable when firewall_run() is wanted. Return: 0; as fw_reader_new() */
 int firewall_new(struct vjd *d, int *ret_fd);
@@ -38,7 +39,10 @@ void firewall_install(const struct firewall *fw, const struct if_dispatch *dispa
 bool firewall_judges(const struct firewall *fw, const char *name, const struct ip_addr *local, uint8_t proto, uint16_t first,
 		     uint16_t last);
 
-/** firewall_leaves_alone() - May two applications of this host talk directly, one of them at endpoint @at? */
-bool firewall_leaves_alone(const struct firewall *fw, uint8_t proto, const struct endpoint *at);
+/** firewall_allows() - May applications of this host reach this lease directly, at every address of it? The answer is kept with the lease. */
+bool firewall_allows(const struct vjd *d, struct lease *l);
+
+/** firewall_allows_at() - The same of one address: dearer, where some rule forbids another one */
+bool firewall_allows_at(const struct vjd *d, struct lease *l, const struct endpoint *at);
 
 #endif

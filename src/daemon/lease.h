@@ -51,7 +51,8 @@ struct lease {
 	uint32_t flags; /* CTL_LEASE_*, as claimed */
 	struct lease_key key;
 	struct lease_proof proof;
-	bool forbidden; /* to be reached directly, by the firewall, when that was last looked at */
+	uint32_t asked; /* by which rules of the firewall: */
+	bool forbidden; /* to be reached directly */
 };
 
 TAILQ_HEAD(lease_list, lease);

@@ -211,7 +211,7 @@ before=$(direct_cnt)
 # one that a forked child holds, which has no lease, ends with the others
 cat >"$tmp/forker.py" <<-'EOF'
 	import os, socket
-	s = socket.create_server(("127.0.0.1", 7200))
+	s = socket.create_server(("::", 7200), family=socket.AF_INET6, dualstack_ipv6=True)
 	c = s.accept()[0]
 	if os.fork() == 0:
 	    s.close()
@@ -238,7 +238,7 @@ until_true has_lease 7200
 start holder.log "${on_server[@]}" "$vj" run -- python3 "$tmp/holder.py"
 holder=${pids[-1]}
 until_true grep -q held "$tmp/holder.log"
-nft_do insert rule inet f input iif lo tcp dport 7200 drop
+nft_do insert rule inet f input iif lo ip protocol tcp tcp dport 7200 drop
 wait "$holder" && fail "what a forked child holds goes on"
 grep -q ended "$tmp/holder.log" || fail "holder: $(cat "$tmp/holder.log")"
 
