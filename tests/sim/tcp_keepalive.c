@@ -12,16 +12,24 @@
 
 #include <cmocka.h>
 
+/* The program switches it on: 0: as it is by default */
+static void keepalive_on(struct line *t, uint64_t idle_s, uint64_t intvl_s, uint64_t cnt)
+{
+	option(t, TCP_OPT_KEEPIDLE_S, idle_s);
+	if (intvl_s != 0)
+		option(t, TCP_OPT_KEEPINTVL_S, intvl_s);
+	if (cnt != 0)
+		option(t, TCP_OPT_KEEPCNT, cnt);
+	option(t, TCP_OPT_KEEPALIVE, 1);
+}
+
 /* RFC 9293 3.8.4 */
 static void keepalive(void **state)
 {
 	struct line *t = *state;
 
 	line_established_passive(t, "mss 1000");
-	option(t, TCP_OPT_KEEPIDLE_S, 60);
-	option(t, TCP_OPT_KEEPINTVL_S, 10);
-	option(t, TCP_OPT_KEEPCNT, 3);
-	option(t, TCP_OPT_KEEPALIVE, 1);
+	keepalive_on(t, 60, 10, 3);
 	SEND_BETWEEN(60 * SEC, 60 * SEC + 5 * MS, ". 0:0(0) ack 1");
 	RECV(1 * SEC, ". 1:1(0) ack 1");
 	NOTHING_FOR(30 * SEC);
@@ -41,10 +49,7 @@ static void rfc1122_4_2_3_6_stranger(void **state)
 	struct line *t = *state;
 
 	line_established_passive(t, "mss 1000");
-	option(t, TCP_OPT_KEEPIDLE_S, 10);
-	option(t, TCP_OPT_KEEPINTVL_S, 2);
-	option(t, TCP_OPT_KEEPCNT, 2);
-	option(t, TCP_OPT_KEEPALIVE, 1);
+	keepalive_on(t, 10, 2, 2);
 	RECV(9 * SEC, ". 1000000000:1000000000(0) ack 1"); /* sequence number */
 	SEND(". 1:1(0) ack 1");
 	SEND_BETWEEN(990 * MS, 1005 * MS, ". 0:0(0) ack 1");
@@ -103,8 +108,7 @@ static void keepalive_with_data(void **state)
 	struct line *t = *state;
 
 	line_established_passive(t, "mss 1000");
-	option(t, TCP_OPT_KEEPIDLE_S, 2);
-	option(t, TCP_OPT_KEEPALIVE, 1);
+	keepalive_on(t, 2, 0, 0);
 	RECV(1900 * MS, ". 1:1(0) ack 1");
 	line_write(t, 100);
 	SEND("P. 1:101(100) ack 1");
@@ -123,10 +127,7 @@ static void keepalive_fin_wait_2(void **state)
 	struct line *t = *state;
 
 	line_established_passive(t, "mss 1000");
-	option(t, TCP_OPT_KEEPIDLE_S, 5);
-	option(t, TCP_OPT_KEEPCNT, 1);
-	option(t, TCP_OPT_KEEPINTVL_S, 1);
-	option(t, TCP_OPT_KEEPALIVE, 1);
+	keepalive_on(t, 5, 1, 1);
 	assert_int_equal(tcp_shutdown(t->s, t->id), 0);
 	SEND("F. 1:1(0) ack 1");
 	RECV(0, ". 1:1(0) ack 2");
@@ -141,11 +142,8 @@ static void keepalive_user_timeout(void **state)
 	struct line *t = *state;
 
 	line_established_passive(t, "mss 1000");
-	option(t, TCP_OPT_KEEPIDLE_S, 5);
-	option(t, TCP_OPT_KEEPINTVL_S, 2);
-	option(t, TCP_OPT_KEEPCNT, 1);
 	option(t, TCP_OPT_USER_TIMEOUT_MS, 10000);
-	option(t, TCP_OPT_KEEPALIVE, 1);
+	keepalive_on(t, 5, 2, 1);
 	SEND_BETWEEN(5 * SEC, 5005 * MS, ". 0:0(0) ack 1");
 	SEND_BETWEEN(1998 * MS, 2002 * MS, ". 0:0(0) ack 1");
 	SEND_BETWEEN(1998 * MS, 2002 * MS, ". 0:0(0) ack 1");
@@ -159,10 +157,8 @@ static void keepalive_user_timeout_short(void **state)
 	struct line *t = *state;
 
 	line_established_passive(t, "mss 1000");
-	option(t, TCP_OPT_KEEPIDLE_S, 5);
-	option(t, TCP_OPT_KEEPINTVL_S, 2);
 	option(t, TCP_OPT_USER_TIMEOUT_MS, 1000);
-	option(t, TCP_OPT_KEEPALIVE, 1);
+	keepalive_on(t, 5, 2, 0);
 	SEND_BETWEEN(5 * SEC, 5005 * MS, ". 0:0(0) ack 1");
 	SEND_BETWEEN(1998 * MS, 2002 * MS, "R. 1:1(0) ack 1");
 	line_read_error(t, ETIMEDOUT);
