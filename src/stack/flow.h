@@ -51,6 +51,17 @@ struct flow_key {
 
 _Static_assert(sizeof(struct flow_key) == 40, "hashed as a whole, so without holes");
 
+static inline struct flow_key flow_key_of(const struct endpoint *local, const struct endpoint *remote, uint32_t link)
+{
+	return (struct flow_key){
+		.local = local->addr,
+		.remote = remote->addr,
+		.link = link,
+		.local_port = local->port,
+		.remote_port = remote->port,
+	};
+}
+
 struct flow_slot {
 	uint32_t tag;
 	uint32_t id; /* 0: empty */

@@ -741,6 +741,17 @@ bool tcp_cookie_accept(struct stack *s, const struct tcp_seg *seg, const struct 
 void tcp_steps_input(struct stack *s, struct conn c, struct tcp_seg *seg);
 /* RFC 9293 3.10.7.3 */
 void tcp_synsent_input(struct stack *s, struct conn c, struct tcp_seg *seg);
+/* The connection that a received segment is of, if there is one */
+static inline struct flow_key tcp_pkt_key(const struct pkt *pkt, const struct tcp_view *view)
+{
+	return (struct flow_key){
+		.local = pkt->dst,
+		.remote = pkt->src,
+		.link = pkt->link_id,
+		.local_port = view->dst_port,
+		.remote_port = view->src_port,
+	};
+}
 /* @seg: what @view says, options parsed. false: bad options */
 bool tcp_seg_init(struct tcp_seg *seg, struct pkt *pkt, const struct tcp_view *view);
 /*

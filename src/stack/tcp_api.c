@@ -46,13 +46,7 @@ static int connect_begin(struct stack *s, struct link_id link_id, const struct e
 			 unsigned int cnt, uint64_t cookie, struct conn *ret_c)
 {
 	const struct link *link = link_find(&s->links, link_id.v);
-	struct flow_key key = {
-		.local = local->addr,
-		.remote = remote->addr,
-		.link = link_id.v,
-		.local_port = local->port,
-		.remote_port = remote->port,
-	};
+	struct flow_key key = flow_key_of(local, remote, link_id.v);
 	uint32_t old, old_end = 0;
 	struct conn c;
 	int err;

@@ -496,13 +496,7 @@ void tcp_link_gone(struct stack *s, uint32_t link_id, int err)
 
 void tcp_icmp_error(struct stack *s, const struct icmp_error *error)
 {
-	struct flow_key key = {
-		.local = error->local.addr,
-		.remote = error->remote.addr,
-		.link = error->link,
-		.local_port = error->local.port,
-		.remote_port = error->remote.port,
-	};
+	struct flow_key key = flow_key_of(&error->local, &error->remote, error->link);
 	uint32_t id = tcp_conn_find(s, &key, flow_hash(&s->flows, &key));
 	struct tcp_rtx *rtx;
 	struct conn c;

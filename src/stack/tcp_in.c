@@ -469,13 +469,7 @@ struct find_arg {
 static VJ_COLD bool find_folded(const struct stack *s, uint32_t tw_id, const struct pkt *pkt,
 				const struct tcp_view *view)
 {
-	struct flow_key key = {
-		.local = pkt->dst,
-		.remote = pkt->src,
-		.link = pkt->link_id,
-		.local_port = view->dst_port,
-		.remote_port = view->src_port,
-	};
+	struct flow_key key = tcp_pkt_key(pkt, view);
 
 	return tcp_tw_match(s, tw_id, &key);
 }

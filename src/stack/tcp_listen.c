@@ -228,13 +228,7 @@ static bool listen_ack(struct stack *s, struct pkt *pkt, const struct tcp_view *
 void tcp_listen_input(struct stack *s, struct pkt *pkt, const struct tcp_view *view,
 		      const uint32_t *old_end)
 {
-	struct flow_key key = {
-		.local = pkt->dst,
-		.remote = pkt->src,
-		.link = pkt->link_id,
-		.local_port = view->dst_port,
-		.remote_port = view->src_port,
-	};
+	struct flow_key key = tcp_pkt_key(pkt, view);
 	uint32_t id = ports_find(&s->ports, PORT_TCP, &pkt->dst, view->dst_port);
 	struct tcp_seg seg;
 

@@ -12,21 +12,10 @@
 		    TF_FIN_QUEUED | TF_FIN_SENT | TF_FIN_RCVD | TF_WANT_WRITE | TF_ACTIVE | TF_CC_MASK))
 enum { SET_SNDBUF = 1, SET_RCVBUF = 2 };
 
-static struct flow_key move_key(const struct endpoint *local, const struct endpoint *remote, struct link_id link)
-{
-	return (struct flow_key){
-		.local = local->addr,
-		.remote = remote->addr,
-		.link = link.v,
-		.local_port = local->port,
-		.remote_port = remote->port,
-	};
-}
-
 int tcp_find(const struct stack *s, struct link_id link, const struct endpoint *local, const struct endpoint *remote,
 	     struct tcp_id *ret_id)
 {
-	struct flow_key key = move_key(local, remote, link);
+	struct flow_key key = flow_key_of(local, remote, link.v);
 
 	ret_id->v = tcp_conn_find(s, &key, flow_hash(&s->flows, &key));
 	/* one that is folded is over for every program */
@@ -297,8 +286,8 @@ int tcp_import(struct stack *s, struct link_id link_id, const void *buf, uint64_
 		return -EINVAL;
 	if (link == NULL || link->going || (link->flags & LINK_NO_LOSS) == 0)
 		return -ENETDOWN;
-	key = move_key(&(struct endpoint){ .addr = ip_addr_from_v6(p.local), .port = p.local_port },
-		       &(struct endpoint){ .addr = ip_addr_from_v6(p.remote), .port = p.remote_port }, link_id);
+	key = flow_key_of(&(struct endpoint){ .addr = ip_addr_from_v6(p.local), .port = p.local_port },
+			  &(struct endpoint){ .addr = ip_addr_from_v6(p.remote), .port = p.remote_port }, link_id.v);
 	if (p.state != TCP_CLOSED && tcp_conn_find(s, &key, flow_hash(&s->flows, &key)) != 0)
 		return -EADDRINUSE;
 	c.id = tcp_conn_new(s, &key, link);
