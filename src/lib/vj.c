@@ -125,7 +125,7 @@ static void options_apply(struct vj *vj, const struct vj_options *o)
 		if (*c < ' ' || *c > '~')
 			*c = '?';
 	vj->alone = cpu_cnt() == 1;
-	if (spin_us > 0 && sysconf(_SC_NPROCESSORS_ONLN) > 1)
+	if (spin_us > 0 && (!vj->alone || sysconf(_SC_NPROCESSORS_ONLN) > 1)) /* the latter reads a file */
 		vj->spin_ns = (uint64_t)spin_us * 1000;
 	vj->mtu_probing = o->mtu_probing;
 	vj->stack_cfg = (struct stack_config){
