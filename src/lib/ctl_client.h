@@ -203,7 +203,8 @@ int ctl_client_attach(struct ctl_client *client, const char *name, enum ctl_clie
 int ctl_client_macs(struct ctl_client *client, void (*fn)(void *arg, const struct ctl_mac *mac), void *arg);
 
 /**
- * ctl_client_ask() - Which MAC address has this endpoint of another host? Takes up to 3 seconds
+ * ctl_client_ask() - Which MAC address has this endpoint of another host?
+ * Takes up to 3 seconds, more than a call waits by default: see ctl_client_timeout_set()
  * Return: -ENODEV: no attached interface leads there
  */
 int ctl_client_ask(struct ctl_client *client, const struct endpoint *ep, enum ctl_proto proto, struct ctl_mac *ret_mac);

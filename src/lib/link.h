@@ -10,9 +10,9 @@
 #include "lib/iflink.h"
 #include "lib/priv.h"
 
-/* Bury, free and forget end the link's memory. */
+/* forget() and free() end the link's memory. */
 struct link_kind {
-	/* Only while @has_news: what is to be done before the next frames are taken. Return: how much the stack was told */
+	/* Of links with @has_news, each time before frames are taken. Return: how much the stack was told */
 	unsigned (*before_rx)(struct vj_link *link);
 	/* Before sleep. false: something is to be done in a moment, and nobody will say so */
 	bool (*may_sleep)(struct vj_link *link);

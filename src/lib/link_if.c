@@ -132,7 +132,7 @@ int link_open_interface(struct vj *vj, const struct ctl_interface *said, const i
 	}
 	link->vj = vj;
 	link->kind = &link_interface_kind;
-	link->has_news = true; /* it is asked each time */
+	link->has_news = true;
 	err = attach(link, said, fds);
 	if (err) {
 		lib_log(vj, LOG_ERR, "interface %s: %s", said->name, strerror(-err));

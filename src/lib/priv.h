@@ -56,7 +56,7 @@ struct vj_link {
 	bool raw_new;		 /* raw: the program has not been told of it yet */
 	bool raw_error_told;
 	bool raw_starved;	 /* raw: slept without a frame to send in */
-	bool has_news;		 /* see struct link_kind */
+	bool has_news;		 /* an interface: there is a kind->before_rx() */
 	unsigned unseen;	 /* frames queued, not published; not 0: on vj->dirty */
 	struct vj_link *dirty_next;
 	unsigned freed_cnt, freed_max, spare_cnt, spare_next;
