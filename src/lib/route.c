@@ -203,8 +203,8 @@ int route_find(struct vj *vj, uint8_t proto, const struct endpoint *remote, uint
 
 	if (route_is(all, proto, remote, ROUTE_ALL) && likely(route_is_current(all))) {
 		owner = flow % all->owners;
-		one = all->owners == 1 ? all : route_slot(vj, proto, remote, owner);
-		if (one == all || route_is(one, proto, remote, owner)) {
+		one = all->owners == 1 ? all : route_slot(vj, proto, remote, owner); /* may be the place of @all: asked for each time */
+		if (all->owners == 1 || route_is(one, proto, remote, owner)) {
 			*ret_link = one->link;
 			return 0;
 		}
