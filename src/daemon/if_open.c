@@ -94,24 +94,28 @@ static bool sync_app(struct interfaces *s, const struct iface *i, const struct a
 	return judged;
 }
 
-void interfaces_policy_changed(struct vjd *d)
+void iface_sync(struct interfaces *s, const struct iface *i)
 {
 	const struct app *app;
+	bool judged = true;
+
+	TAILQ_FOREACH (app, &s->d->apps, all)
+		judged &= sync_app(s, i, app);
+	if (!judged)
+		iface_unjudged(s, i);
+	else if (host_watch_judged(s->host, i->ifindex, true))
+		log_debug(s->d->cfg.log, "%s: new connections are given to channels again", i->name);
+}
+
+void interfaces_policy_changed(struct vjd *d)
+{
 	struct iface *i;
 
 	if (d->interfaces == NULL)
 		return;
 	d->interfaces->judge_at_ns = 0;
-	TAILQ_FOREACH (i, &d->interfaces->ifaces, entry) {
-		bool judged = true;
-
-		TAILQ_FOREACH (app, &d->apps, all)
-			judged &= sync_app(d->interfaces, i, app);
-		if (!judged)
-			iface_unjudged(d->interfaces, i);
-		else if (host_watch_judged(d->interfaces->host, i->ifindex, true))
-			log_debug(d->cfg.log, "%s: new connections are given to channels again", i->name);
-	}
+	TAILQ_FOREACH (i, &d->interfaces->ifaces, entry)
+		iface_sync(d->interfaces, i);
 }
 
 /* Rules first: a port that is given now is judged by them. */

@@ -123,34 +123,50 @@ static void repeat_all(const struct if_ports *p)
 
 /* ---- addresses */
 
-static bool image_has(const struct host_image *image, uint32_t ifindex, const struct ip_addr *addr)
+static bool is_in_table(const struct if_ports *p, const struct ip_addr *addr)
 {
+	const struct host_image *image = p->image;
+
 	for (uint32_t i = 0; i < image->addr_cnt; i++)
-		if (image->addrs[i].ifindex == ifindex && ip_addr_eq(&image->addrs[i].addr, addr))
+		if (image->addrs[i].ifindex == p->ifindex && ip_addr_eq(&image->addrs[i].addr, addr))
 			return true;
 	return false;
 }
 
-void if_ports_sync_addrs(const struct if_ports *p, const struct host_image *image, uint32_t ifindex)
+bool if_ports_addrs_differ(const struct if_ports *p)
 {
+	const struct host_image *image = p->image;
+	struct policy_addr key, *last = NULL;
+
+	for (uint32_t i = 0; i < image->addr_cnt; i++)
+		if (image->addrs[i].ifindex == p->ifindex && !ip_addr_is_loopback(&image->addrs[i].addr) &&
+		    !is_here(p, &image->addrs[i].addr))
+			return true;
+	for (; bpf_map_get_next_key(map_of(p, IF_MAP_ADDRS), last, &key) == 0; last = &key)
+		if (key.vlan != 0 || !is_in_table(p, &key.addr))
+			return true;
+	return false;
+}
+
+void if_ports_sync_addrs(const struct if_ports *p)
+{
+	const struct host_image *image = p->image;
 	struct policy_addr key, next;
 	int fd = map_of(p, IF_MAP_ADDRS), more;
-	bool changed = false;
 	uint32_t one = 1;
 
 	for (uint32_t i = 0; i < image->addr_cnt; i++) {
 		key = (struct policy_addr){ .addr = image->addrs[i].addr };
-		if (image->addrs[i].ifindex == ifindex && !ip_addr_is_loopback(&key.addr))
-			changed |= bpf_map_update_elem(fd, &key, &one, BPF_NOEXIST) == 0;
+		if (image->addrs[i].ifindex == p->ifindex && !ip_addr_is_loopback(&key.addr))
+			bpf_map_update_elem(fd, &key, &one, BPF_ANY);
 	}
 	/* the next one is asked for before this one goes: from a key that isn't there any more the walk starts anew */
 	for (more = bpf_map_get_next_key(fd, NULL, &key); more == 0; key = next) {
 		more = bpf_map_get_next_key(fd, &key, &next);
-		if (key.vlan != 0 || !image_has(image, ifindex, &key.addr))
-			changed |= bpf_map_delete_elem(fd, &key) == 0;
+		if (key.vlan != 0 || !is_in_table(p, &key.addr))
+			bpf_map_delete_elem(fd, &key);
 	}
-	if (changed)
-		repeat_all(p);
+	repeat_all(p);
 }
 
 /* ---- leases */

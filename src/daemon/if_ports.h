@@ -27,8 +27,15 @@ struct if_ports {
 	bool exact;	/* the host table says all of how the kernel routes; else no lease counts, the kernel serves */
 };
 
-/** if_ports_sync_addrs() - The addresses of interface @ifindex */
-void if_ports_sync_addrs(const struct if_ports *p, const struct host_image *image, uint32_t ifindex);
+/** if_ports_addrs_differ() - Has the interface other addresses than its map says? */
+bool if_ports_addrs_differ(const struct if_ports *p);
+
+/**
+ * if_ports_sync_addrs() - The interface's addresses
+ * A new one gets the owners of "any": what the firewall can't judge there has to be out before (if_ports_sync_lease(),
+ * if_ports_set_block(), which ask about the addresses of @p->image).
+ */
+void if_ports_sync_addrs(const struct if_ports *p);
 
 /**
  * if_ports_sync_lease() - A lease of @key has come or gone, or its owner's channel has

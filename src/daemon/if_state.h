@@ -57,6 +57,9 @@ struct iface *iface_by_index(const struct interfaces *s, uint32_t ifindex);
 /** iface_ports() - For if_ports.h */
 struct if_ports iface_ports(const struct interfaces *s, const struct iface *i);
 
+/** iface_sync() - Judge anew what applications hold, by policy, firewall and the host's addresses, and put it in the maps of @i */
+void iface_sync(struct interfaces *s, const struct iface *i);
+
 /** iface_describe() - As messages show it */
 void iface_describe(const struct iface *i, struct ctl_interface *ret);
 

@@ -150,7 +150,10 @@ static void follow(struct interfaces *s, struct iface *i, const struct host_inte
 	struct if_chan *c;
 
 	follow_hook(s, i);
-	if_ports_sync_addrs(&p, host_watch_image(s->host), i->ifindex);
+	if (if_ports_addrs_differ(&p)) {
+		iface_sync(s, i);
+		if_ports_sync_addrs(&p);
+	}
 	if_lan_follow(i->lan);
 	if (memcmp(i->mac, now->mac, sizeof(i->mac)) == 0 && i->mtu == now->mtu)
 		return;
@@ -352,7 +355,7 @@ static int attach(struct interfaces *s, const char *name, bool at_tc, struct ifa
 	if (r < 0)
 		return r;
 	p = iface_ports(s, *ret_iface);
-	if_ports_sync_addrs(&p, host_watch_image(s->host), from->ifindex);
+	if_ports_sync_addrs(&p);
 	lan_begin(s, *ret_iface);
 	host_watch_attach(s->host, from->ifindex, true);
 	iface_record(s, *ret_iface, true);

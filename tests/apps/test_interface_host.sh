@@ -308,6 +308,46 @@ for version in -4 -6; do
 	(($(gate_sent) > before)) || fail "no channel is used after the rules are gone"
 done
 
+# ---- a new address to which only the kernel can judge packets: a port of "any" is the kernel's until the address is gone
+at_any() {
+	local addr
+	for addr in 10.77.0.2 fd77::2 "$@"; do
+		answers_at "$addr" || fail "$addr does not answer"
+	done
+}
+by_channel() { # by_channel yes|no ADDR...
+	local before want=$1
+	shift
+	before=$(gate_sent)
+	at_any "$@"
+	if [ "$want" = yes ]; then (($(gate_sent) > before)); else (($(gate_sent) == before)); fi
+}
+if at_server nft list ruleset >/dev/null 2>&1; then
+	at_server nft -f - <<-'NFT'
+		table inet f {
+			chain input {
+				type filter hook input priority 0; policy accept;
+				ip daddr 10.77.0.22 tcp dport 7100 log accept
+				ip6 daddr fd77::22 tcp dport 7100 log accept
+			}
+		}
+	NFT
+	until_true grep -q "only the kernel has: inet f input handle" "$tmp/vjd.log"
+	until_true by_channel yes
+	for addr in 10.77.0.22/24 fd77::22/64; do
+		[[ $addr == *:* ]] && nodad=nodad || nodad=
+		# shellcheck disable=SC2086
+		ip -n "$server" addr add $addr dev eth0 $nodad
+	done
+	until_true by_channel no 10.77.0.22 fd77::22
+	for addr in 10.77.0.22/24 fd77::22/64; do
+		ip -n "$server" addr del $addr dev eth0
+	done
+	until_true by_channel yes
+	at_server nft flush ruleset
+	until_true by_channel yes
+fi
+
 # ---- a neighbour that isn't known: the kernel finds it on demand, and the first packet waits
 for url in http://10.77.0.1:7090/hello 'http://[fd77::1]:7090/hello'; do
 	ip -n "$server" neigh flush dev eth0
