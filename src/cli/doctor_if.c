@@ -2,11 +2,12 @@
 /* doctor_if.c - vj doctor: one interface */
 #include "cli/doctor.h"
 
+#include "base/genl.h"
+
 #include <errno.h>
 #include <libmnl/libmnl.h>
 #include <linux/bpf.h>
 #include <linux/ethtool.h>
-#include <linux/genetlink.h>
 #include <net/if_arp.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
@@ -107,31 +108,6 @@ static int read_link(struct link *l)
 	return ask(NETLINK_ROUTE, nlh, take_link, l);
 }
 
-static struct nlmsghdr *generic_msg(char *buf, uint16_t family, uint8_t cmd)
-{
-	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
-	struct genlmsghdr *genl;
-
-	nlh->nlmsg_type = family;
-	genl = mnl_nlmsg_put_extra_header(nlh, sizeof(*genl));
-	genl->cmd = cmd;
-	genl->version = 1;
-	return nlh;
-}
-
-static int take_family(const struct nlattr *attr, void *arg)
-{
-	if (mnl_attr_get_type(attr) == CTRL_ATTR_FAMILY_ID)
-		*(uint16_t *)arg = mnl_attr_get_u16(attr);
-	return MNL_CB_OK;
-}
-
-static int take_family_msg(const struct nlmsghdr *nlh, void *arg)
-{
-	mnl_attr_parse(nlh, sizeof(struct genlmsghdr), take_family, arg);
-	return MNL_CB_STOP;
-}
-
 static int take_features(const struct nlattr *attr, void *arg)
 {
 	if (mnl_attr_get_type(attr) == NETDEV_XDP_FEATURES)
@@ -149,13 +125,12 @@ static int take_features_msg(const struct nlmsghdr *nlh, void *arg)
 static bool read_features(uint32_t ifindex, uint64_t *ret_features)
 {
 	_Alignas(struct nlmsghdr) char buf[256];
-	struct nlmsghdr *nlh = generic_msg(buf, GENL_ID_CTRL, CTRL_CMD_GETFAMILY);
+	struct nlmsghdr *nlh;
 	uint16_t family = 0;
 
-	mnl_attr_put_strz(nlh, CTRL_ATTR_FAMILY_NAME, "netdev");
-	if (ask(NETLINK_GENERIC, nlh, take_family_msg, &family) < 0 || family == 0)
+	if (ask(NETLINK_GENERIC, genl_family_msg(buf, "netdev"), genl_take_family, &family) < 0 || family == 0)
 		return false;
-	nlh = generic_msg(buf, family, NETDEV_GET);
+	nlh = genl_msg(buf, family, NETDEV_GET);
 	mnl_attr_put_u32(nlh, NETDEV_IFINDEX, ifindex);
 	return ask(NETLINK_GENERIC, nlh, take_features_msg, ret_features) == 0;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "daemon/if_poll.h"
 
+#include "base/genl.h"
 #include "daemon/netns.h"
 #include "daemon/offload.h"
 #include "daemon/rtnl.h"
@@ -10,7 +11,6 @@
 #include <errno.h>
 #include <libmnl/libmnl.h>
 #include <linux/ethtool.h>
-#include <linux/genetlink.h>
 #include <linux/if_packet.h>
 #include <net/ethernet.h>
 #include <net/if.h>
@@ -178,30 +178,6 @@ int if_poll_ready(int netns_fd, uint32_t app_ifindex)
 
 /* ---- who polls? */
 
-static struct nlmsghdr *generic_msg(char *buf, uint16_t family, uint8_t cmd)
-{
-	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
-	struct genlmsghdr *genl;
-
-	nlh->nlmsg_type = family;
-	genl = mnl_nlmsg_put_extra_header(nlh, sizeof(*genl));
-	genl->cmd = cmd;
-	genl->version = 1;
-	return nlh;
-}
-
-static int take_family(const struct nlattr *attr, void *arg)
-{
-	if (mnl_attr_get_type(attr) == CTRL_ATTR_FAMILY_ID)
-		*(uint16_t *)arg = mnl_attr_get_u16(attr);
-	return MNL_CB_OK;
-}
-
-static int take_family_msg(const struct nlmsghdr *nlh, void *arg)
-{
-	return mnl_attr_parse(nlh, sizeof(struct genlmsghdr), take_family, arg);
-}
-
 static int open_generic(void *arg)
 {
 	return rtnl_open_bus(NETLINK_GENERIC, arg);
@@ -210,15 +186,13 @@ static int open_generic(void *arg)
 static int set_napi(struct rtnl *nl, uint32_t napi_id, uint32_t defer_ns)
 {
 	_Alignas(struct nlmsghdr) char buf[256];
-	struct nlmsghdr *nlh = generic_msg(buf, GENL_ID_CTRL, CTRL_CMD_GETFAMILY);
+	struct nlmsghdr *nlh;
 	uint16_t family = 0;
-	int r;
+	int r = rtnl_call(nl, genl_family_msg(buf, "netdev"), genl_take_family, &family);
 
-	mnl_attr_put_strz(nlh, CTRL_ATTR_FAMILY_NAME, "netdev");
-	r = rtnl_call(nl, nlh, take_family_msg, &family);
 	if (r < 0)
 		return r;
-	nlh = generic_msg(buf, family, NETDEV_CMD_NAPI_SET);
+	nlh = genl_msg(buf, family, NETDEV_CMD_NAPI_SET);
 	mnl_attr_put_u32(nlh, NETDEV_A_NAPI_ID, napi_id);
 	mnl_attr_put_u32(nlh, NETDEV_A_NAPI_DEFER_HARD_IRQS, defer_ns != 0);
 	mnl_attr_put_u32(nlh, NETDEV_A_NAPI_GRO_FLUSH_TIMEOUT, defer_ns);
