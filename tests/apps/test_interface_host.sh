@@ -194,7 +194,7 @@ fetch http://10.77.0.1:7090/hello || fail "on link again"
 
 # ---- a route that carries less than the interface: of a connection that is there, of a new one, of datagrams
 cat >"$tmp/narrow.py" <<'PY'
-import os, re, socket, struct, subprocess, sys
+import os, re, socket, struct, subprocess, sys, time
 source, dest, mtu, change = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4].split()
 v4 = "." in source
 headers = 52 if v4 else 72
@@ -219,8 +219,12 @@ c = connection()
 echo(c)
 assert longest_lately(c) == 1500 - headers, f"segments of {longest_lately(c)} before"
 subprocess.run(change, check=True)
-echo(c) # in the middle of it
-echo(c)
+deadline = time.monotonic() + 10
+while True: # in the middle of it, and until vjd has heard
+	echo(c)
+	if longest_lately(c) == mtu - headers:
+		break
+	assert time.monotonic() < deadline, f"segments of {longest_lately(c)} on the route of {mtu}"
 d = connection()
 echo(d)
 assert longest_lately(d) == mtu - headers, f"segments of {longest_lately(d)}, a new connection's"
