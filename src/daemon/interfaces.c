@@ -130,6 +130,35 @@ static void tell_all(struct interfaces *s, const struct iface *i, uint32_t flags
 
 /* ---- following the host */
 
+/* For the next vjd. */
+static void iface_record(const struct interfaces *s, const struct iface *i, bool is_there)
+{
+	char path[160];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/if-%s", s->place.dir, i->name);
+	if (!is_there) {
+		unlink(path);
+		return;
+	}
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	if (fd >= 0)
+		close(fd);
+}
+
+/* Rules of the firewall and of the policy are written for names. */
+static void follow_name(struct interfaces *s, struct iface *i, const char name[static 16])
+{
+	log_info(s->d->cfg.log, "%s: is %s now", i->name, name);
+	iface_record(s, i, false);
+	memcpy(i->name, name, sizeof(i->name));
+	iface_record(s, i, true);
+	if (s->d->firewall != NULL)
+		firewall_install(s->d->firewall, &i->dispatch, i->name);
+	iface_sync(s, i);
+	tell_all(s, i, 0);
+}
+
 /* Somebody has taken dispatch away, or put a program of his own in its place. */
 static void follow_hook(const struct interfaces *s, struct iface *i)
 {
@@ -150,6 +179,8 @@ static void follow(struct interfaces *s, struct iface *i, const struct host_inte
 	struct if_chan *c;
 
 	follow_hook(s, i);
+	if (strcmp(i->name, now->name) != 0)
+		follow_name(s, i, now->name);
 	if (if_ports_addrs_differ(&p)) {
 		iface_sync(s, i);
 		if_ports_sync_addrs(&p);
@@ -281,21 +312,6 @@ static int get_ready(struct interfaces *s)
 }
 
 /* ---- attach and detach */
-
-static void iface_record(const struct interfaces *s, const struct iface *i, bool is_there)
-{
-	char path[160];
-	int fd;
-
-	snprintf(path, sizeof(path), "%s/if-%s", s->place.dir, i->name);
-	if (!is_there) {
-		unlink(path);
-		return;
-	}
-	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-	if (fd >= 0)
-		close(fd);
-}
 
 static int iface_new(struct interfaces *s, const struct host_interface *from, bool at_tc, struct iface **ret_iface)
 {

@@ -352,6 +352,29 @@ if at_server nft list ruleset >/dev/null 2>&1; then
 	until_true by_channel yes
 fi
 
+# ---- the interface gets another name: rules for that hold, and the next vjd finds it by that
+is_closed() {
+	! answers_at 10.77.0.2 && ! answers_at fd77::2
+}
+if ip -n "$server" link set eth0 name lan0 2>/dev/null; then # while it is up: since Linux 6.2
+	until_true sh -c "\"$vj\" status | grep -q '^lan0 '"
+	"$vj" status | grep -q '^eth0 ' && fail "status has the old name as well"
+	[ -e "$VJ_SOCKET.d/if-lan0" ] && [ ! -e "$VJ_SOCKET.d/if-eth0" ] || fail "the next vjd would look for: $(ls "$VJ_SOCKET.d")"
+	by_channel yes || fail "the channel is not used any more"
+	connection_lives "with another name"
+	if at_server nft 'add table inet f; add chain inet f input { type filter hook input priority 0; };
+		add rule inet f input iifname "eth0" tcp dport 7100 drop' 2>/dev/null; then
+		answers_at 10.77.0.2 || fail "a rule for eth0 holds at lan0"
+		ip -n "$server" link set lan0 name eth0
+		until_true is_closed
+		at_server nft flush ruleset
+	else
+		ip -n "$server" link set lan0 name eth0
+	fi
+	until_true sh -c "\"$vj\" status | grep -q '^eth0 '"
+	until_true by_channel yes
+fi
+
 # ---- a neighbour that isn't known: the kernel finds it on demand, and the first packet waits
 for url in http://10.77.0.1:7090/hello 'http://[fd77::1]:7090/hello'; do
 	ip -n "$server" neigh flush dev eth0
