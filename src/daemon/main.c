@@ -129,20 +129,12 @@ static const char *policy_path(const struct options *opts)
 	return opts->is_private ? NULL : POLICY_PATH;
 }
 
-/* Return: false: one of the words is none */
-static bool lan_words_ok(const struct options *opts)
-{
-	return (opts->parp == NULL || strcmp(opts->parp, "e1") == 0 || strcmp(opts->parp, "e2") == 0 ||
-		strcmp(opts->parp, "off") == 0) &&
-	       (opts->mac_timing == NULL || strcmp(opts->mac_timing, "fast") == 0 || strcmp(opts->mac_timing, "rfc") == 0);
-}
-
 static struct vjd_lan_config lan_config(const struct options *opts)
 {
 	return (struct vjd_lan_config){
-		.off = opts->parp != NULL && strcmp(opts->parp, "off") == 0,
-		.e2 = opts->parp != NULL && strcmp(opts->parp, "e2") == 0,
-		.rfc = opts->mac_timing != NULL && strcmp(opts->mac_timing, "rfc") == 0,
+		.off = opts->parp == OPTION_OFF,
+		.e2 = opts->parp == OPTION_E2,
+		.rfc = opts->mac_timing == OPTION_RFC,
 		.pool = (uint32_t)opts->mac_pool,
 	};
 }
@@ -364,8 +356,6 @@ int main(int argc, char **argv)
 	area = area_params(&opts);
 	if (vj_area_params_check(&area) != 0)
 		return usage_error("--frame-bytes and --frames want powers of two");
-	if (!lan_words_ok(&opts))
-		return usage_error("--parp wants e1, e2 or off; --mac-timing wants fast or rfc");
 	set_up_process();
 	if (fd_limit() < FDS_MIN) {
 		fprintf(stderr, "vjd: the hard limit of descriptors is %llu, %d are the least (ulimit -Hn)\n",

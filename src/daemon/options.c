@@ -10,7 +10,7 @@
 
 struct option_row {
 	const char *name;
-	enum { FLAG, NUMBER, TEXT } kind;
+	enum { FLAG, NUMBER, TEXT, WORD } kind;
 	size_t offset;
 	const char *arg;
 	uint64_t value, least, most;
@@ -60,6 +60,23 @@ static int set_number(struct options *opts, const struct option_row *row, const 
 	return 0;
 }
 
+/* @row->arg: the words, with | between */
+static int set_word(struct options *opts, const struct option_row *row, const char *text, char *why)
+{
+	const char *at = row->arg;
+	uint64_t nr = 0;
+
+	for (size_t len; *at != '\0'; at += len + (at[len] == '|'), nr++) {
+		len = strcspn(at, "|");
+		if (strlen(text) == len && memcmp(text, at, len) == 0) {
+			*number_at(opts, row) = nr;
+			return 0;
+		}
+	}
+	snprintf(why, 128, "--%s wants %s, not '%.20s'", row->name, row->arg, text);
+	return -EINVAL;
+}
+
 static int set(struct options *opts, const struct option_row *row, const char *text, char *why)
 {
 	if (row->kind == FLAG) {
@@ -68,6 +85,8 @@ static int set(struct options *opts, const struct option_row *row, const char *t
 	}
 	if (row->kind == NUMBER)
 		return set_number(opts, row, text, why);
+	if (row->kind == WORD)
+		return set_word(opts, row, text, why);
 	*text_at(opts, row) = text;
 	return 0;
 }

@@ -12,15 +12,20 @@
 
 struct options {
 	uint64_t is_private, foreground, verbose, help, version; /* 0 or 1 */
-	const char *socket, *log, *attach, *policy, *parp, *mac_timing; /* NULL: not given */
+	const char *socket, *log, *attach, *policy; /* NULL: not given */
 	uint64_t idle_exit_s, first_exit_s;			 /* OPTION_UNSET: not given */
 	uint64_t ready_fd;					 /* OPTION_UNSET: not given */
 	uint64_t memory_max_mib;				 /* OPTION_UNSET: not given */
 	uint64_t apps_max, leases_max, channels_max, rate_max;
 	uint64_t frame_bytes, frame_cnt, mac_pool;
+	uint64_t parp, mac_timing;				 /* which of the words */
 };
 
 #define OPTION_UNSET UINT64_MAX
+
+/* In the order of the words in the table. */
+enum { OPTION_E1, OPTION_E2, OPTION_OFF };
+enum { OPTION_FAST, OPTION_RFC };
 
 /*	  name            member          kind    argument   default        least  most      help */
 #define OPTIONS(X) \
@@ -32,9 +37,9 @@ struct options {
 	  "offer channels at these interfaces, as vj attach does") \
 	X("policy",       policy,         TEXT,   "FILE",    0,             0,     0, \
 	  "what users may have at interfaces (default: /etc/vjchan/policy.conf, if it is there)") \
-	X("parp",         parp,           TEXT,   "HOW",     0,             0,     0, \
+	X("parp",         parp,           WORD,   "e1|e2|off", OPTION_E1,   0,     0, \
 	  "MAC addresses for applications: e1 (default), e2 (frames of a type of their own), off") \
-	X("mac-timing",   mac_timing,     TEXT,   "HOW",     0,             0,     0, \
+	X("mac-timing",   mac_timing,     WORD,   "fast|rfc", OPTION_FAST,  0,     0, \
 	  "of their claims: fast (default), rfc (RFC 5227, twenty times as slow)") \
 	X("mac-pool",     mac_pool,       NUMBER, "N",       4,             0,     256, \
 	  "addresses claimed ahead at each interface") \

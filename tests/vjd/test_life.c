@@ -516,6 +516,12 @@ static void bad_options_are_named(void **state)
 	expect_failure(&s, "--idle-exit", NULL, 2, "--idle-exit wants SECONDS");
 	expect_failure(&s, "--frames", "1000", 2, "powers of two");
 	expect_failure(&s, "--frames", "-2", 2, "wants a number from 2 to 65536");
+	expect_failure(&s, "--parp", "e3", 2, "--parp wants e1|e2|off, not 'e3'");
+	expect_failure(&s, "--parp", "e1|e2", 2, "--parp wants e1|e2|off, not 'e1|e2'");
+	expect_failure(&s, "--parp=of", NULL, 2, "not 'of'");
+	expect_failure(&s, "--mac-timing", "slow", 2, "--mac-timing wants fast|rfc, not 'slow'");
+	expect_failure(&s, "--mac-timing", NULL, 2, "--mac-timing wants fast|rfc");
+	expect_failure(&s, "--mac-pool", "257", 2, "wants a number from 0 to 256");
 	expect_failure(&s, "--socket=", NULL, 2, "--socket wants PATH");
 	expect_failure(&s, "surplus", NULL, 2, "unexpected 'surplus'");
 	start_clean(&s);
