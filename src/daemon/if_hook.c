@@ -272,16 +272,16 @@ int if_hook_attach(uint32_t ifindex, const char *pin_dir, const struct if_hook_p
 	int r = 0, old_fd = id != 0 ? pinned_with_id(pin_dir, PIN_XDP, id) : -1;
 
 	at_tc |= (id != 0 && old_fd < 0) || is_ours(pin_dir, PIN_TC, tc_there(ifindex));
-	*ret_hook = IF_HOOK_XDP;
 	if (!at_tc)
 		r = xdp_attach(ifindex, pin_dir, progs->xdp_fd, old_fd, &at_tc);
 	if (old_fd >= 0)
 		close(old_fd);
-	if (!at_tc)
-		return r;
 	/* wanted, or the other place is not to be had, or somebody was faster there */
-	*ret_hook = IF_HOOK_TC;
-	return to_tc(ifindex, pin_dir, progs->tc_fd);
+	if (at_tc)
+		r = to_tc(ifindex, pin_dir, progs->tc_fd);
+	if (r == 0)
+		*ret_hook = at_tc ? IF_HOOK_TC : IF_HOOK_XDP;
+	return r;
 }
 
 bool if_hook_holds(uint32_t ifindex, const char *pin_dir, enum if_hook hook)

@@ -30,6 +30,7 @@ struct if_hook_progs {
  * if_hook_attach() - Attach, in place of what an earlier vjd left in one step: there is no packet that neither sees
  * @pin_dir:  exists; the pins of this interface
  * @at_tc:    leave XDP's place to others, though it is free
+ * @ret_hook: where; if it failed it is as it was, and so is what was attached
  * Return: 0; -EBUSY: both places are somebody else's; -EPERM; other errno of bpf(2) and netlink
  */
 int if_hook_attach(uint32_t ifindex, const char *pin_dir, const struct if_hook_progs *progs, bool at_tc, enum if_hook *ret_hook);

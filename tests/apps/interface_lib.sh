@@ -11,22 +11,39 @@ server=vjs$$
 
 [ "$(id -u)" = 0 ] || skip "network namespaces and XDP want root"
 need ip ethtool nsenter
-ip netns add "$client" 2>/dev/null || skip "no network namespaces here"
 
 vjd=
-pins=
+# world_down PID DIRECTORY: what the script of that process id and directory has made
+world_down() {
+	local host net
+	umount -l "$2"/vjd.sock.d/netns "$2"/*/vjd.sock.d/netns 2>/dev/null || true
+	for host in "vjc$1" "vjs$1"; do
+		net=$(stat -Lc %i "/run/netns/$host" 2>/dev/null) && rm -rf /sys/fs/bpf/vjchan/if*-net"$net"
+		ip netns del "$host" 2>/dev/null || true
+	done
+}
 hosts_down() {
 	"$vj" detach eth0 >/dev/null 2>&1 || true
 	[ -z "$vjd" ] || kill $vjd 2>/dev/null || true
 	[ -z "$vjd" ] || wait $vjd 2>/dev/null || true
-	umount -l "$tmp/vjd.sock.d/netns" 2>/dev/null || true
-	# shellcheck disable=SC2086
-	[ -z "$pins" ] || rm -rf $pins
-	ip netns del "$client" 2>/dev/null || true
-	ip netns del "$server" 2>/dev/null || true
+	world_down $$ "$tmp"
 }
+# A script that was killed by force has taken nothing down: namespaces, programs that run there, pinned maps.
+sweep() {
+	local dir pid
+	for dir in "${tmp%/*}"/vj-apps-*; do
+		[ -O "$dir" ] && [ ! -L "$dir" ] && pid=$(cat "$dir/owner" 2>/dev/null) || continue
+		[[ $pid =~ ^[0-9]+$ && ! -e /proc/$pid ]] || continue
+		{ ip netns pids "vjc$pid"; ip netns pids "vjs$pid"; } 2>/dev/null | xargs -r kill -9 2>/dev/null || true
+		world_down "$pid" "$dir"
+		rm -rf "$dir" || true
+	done
+}
+sweep
+echo $$ >"$tmp/owner"
 trap 'hosts_down; cleanup' EXIT
 
+ip netns add "$client" 2>/dev/null || skip "no network namespaces here"
 ip netns add "$server"
 ip -n "$server" link add eth0 numtxqueues 1 numrxqueues 1 type veth \
 	peer name eth0 netns "$client" numtxqueues 1 numrxqueues 1

@@ -12,16 +12,12 @@ start_vjd --attach eth0
 # ... and the other
 vjd_socket2=$tmp/second/vjd.sock
 mkdir "$tmp/second"
-pins2="/sys/fs/bpf/vjchan/if*-net$(stat -Lc %i "/run/netns/$client")"
 "${on_client[@]}" "$build/vjd" --socket "$vjd_socket2" --verbose --attach eth0 >"$tmp/vjd2.log" 2>&1 </dev/null &
 vjd2=$!
 second_down() {
 	VJ_SOCKET=$vjd_socket2 "$vj" detach eth0 >/dev/null 2>&1 || true
 	kill "$vjd2" 2>/dev/null || true
 	wait "$vjd2" 2>/dev/null || true
-	umount -l "$vjd_socket2.d/netns" 2>/dev/null || true
-	# shellcheck disable=SC2086
-	rm -rf $pins2
 }
 trap 'second_down; hosts_down; cleanup' EXIT
 vj2() {

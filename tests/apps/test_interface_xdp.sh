@@ -189,6 +189,17 @@ foreign_off
 
 "$vj" attach eth0 >/dev/null
 until_true is_at native
+# the other place is taken: it stays where it was, and is gone from there when it is to go
+at_server tc qdisc add dev eth0 clsact
+at_server tc filter add dev eth0 ingress prio 65000 handle 1 protocol all bpf da object-pinned "$bpf/foreign_tc"
+"$vj" attach --tc eth0 >"$tmp/out" 2>&1 && fail "attach --tc where another filter is: $(cat "$tmp/out")"
+grep -q "other programs hold" "$tmp/out" || fail "attach --tc where another filter is: $(cat "$tmp/out")"
+is_at native || fail "not where it was: $("$vj" status)"
+"$vj" detach eth0 >/dev/null
+[ "$(xdp_id)" = 0 ] || fail "after an attach --tc that failed, detach leaves a program at XDP"
+at_server tc qdisc del dev eth0 clsact
+"$vj" attach eth0 >/dev/null
+until_true is_at native
 "$vj" attach --tc eth0 | grep -q "by tc" || fail "attach --tc of what is attached"
 until_true is_at tc
 [ "$(xdp_id)" = 0 ] || fail "with --tc a program is left at XDP"
