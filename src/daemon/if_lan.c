@@ -5,6 +5,7 @@
 #include "daemon/app.h"
 #include "daemon/if_ask.h"
 #include "daemon/if_lan_id.h"
+#include "daemon/if_ports.h"
 #include "daemon/if_state.h"
 #include "daemon/lan_sock.h"
 #include "lan/owner.h"
@@ -64,14 +65,15 @@ static int map_of(const struct if_lan *lan, enum if_map map)
 	return lan->i->dispatch.map_fds[map];
 }
 
-static bool chan_lives(const struct if_lan *lan, uint32_t nr)
+/* NULL: it doesn't live any more. */
+static const struct if_chan *chan_by_nr(const struct if_lan *lan, uint32_t nr)
 {
 	const struct if_chan *c;
 
 	TAILQ_FOREACH (c, &lan->i->chans, entry)
 		if (c->rec.nr == nr)
-			return true;
-	return false;
+			return c;
+	return NULL;
 }
 
 /* ---- out */
@@ -187,18 +189,32 @@ static bool is_alone(const struct policy_owner *owner, uint32_t nr)
 	return owner->cnt == 1 && owner->apps[0] == nr;
 }
 
-/* Whoever was told "canonical" asks again now. */
+static void announce_port(struct if_lan *lan, uint32_t nr, const struct mac_addr *mac, const struct policy_port *key)
+{
+	struct policy_owner owner;
+
+	if (bpf_map_lookup_elem(map_of(lan, IF_MAP_PORTS), key, &owner) == 0 && is_alone(&owner, nr) &&
+	    (owner.flags & POLICY_OWNER_REPEATED) == 0)
+		tell_port(lan, PARP_ANNOUNCE, mac, key);
+}
+
+/*
+ * Whoever was told "canonical" asks again now. What others say on the LAN brings this about as often as they like: the work is
+ * that of one application's leases, not of all that are in the map.
+ */
 static void announce_ports(struct if_lan *lan, uint32_t nr, const struct mac_addr *mac)
 {
-	struct policy_port key, next;
-	struct policy_owner owner;
-	int fd = map_of(lan, IF_MAP_PORTS);
+	const struct if_chan *c = chan_by_nr(lan, nr);
+	struct policy_port keys[IF_PORTS_KEYS_MAX];
+	const struct lease *l;
 
-	for (int more = bpf_map_get_next_key(fd, NULL, &key); more == 0; key = next) {
-		more = bpf_map_get_next_key(fd, &key, &next);
-		if (bpf_map_lookup_elem(fd, &key, &owner) == 0 && is_alone(&owner, nr) &&
-		    (owner.flags & POLICY_OWNER_REPEATED) == 0)
-			tell_port(lan, PARP_ANNOUNCE, mac, &key);
+	if (c == NULL || c->app == NULL)
+		return;
+	TAILQ_FOREACH (l, &c->app->leases, of_app) {
+		unsigned int cnt = if_ports_keys(&l->key, lan->s->d->cfg.netns, keys);
+
+		for (unsigned int k = 0; k < cnt; k++)
+			announce_port(lan, nr, mac, &keys[k]);
 	}
 }
 
@@ -386,7 +402,7 @@ static void port_left(struct if_lan *lan, const struct policy_port *key, uint32_
 {
 	const struct claim_slot *slot = claims_find(&lan->claims, nr);
 
-	if (!chan_lives(lan, nr))
+	if (chan_by_nr(lan, nr) == NULL)
 		return;
 	contest(lan, key, nr);
 	if (slot == NULL || slot->given_us <= now_us(lan))
@@ -458,7 +474,7 @@ void if_lan_sweep(struct if_lan *lan)
 	for (uint32_t k = 0; lan != NULL && k < SLOTS; k++) {
 		const struct claim_slot *slot = &lan->slots[k];
 
-		if (slot->state == CLAIM_CLAIMED && slot->owner != 0 && !chan_lives(lan, slot->owner))
+		if (slot->state == CLAIM_CLAIMED && slot->owner != 0 && chan_by_nr(lan, slot->owner) == NULL)
 			release(lan, slot->owner);
 	}
 }
@@ -553,7 +569,7 @@ static bool describe_slot(const struct if_lan *lan, const struct claim_slot *slo
 		[CLAIM_CLAIMED] = CTL_MAC_CLAIMED,
 		[CLAIM_QUARANTINE] = CTL_MAC_QUARANTINE,
 	};
-	const struct if_chan *c;
+	const struct if_chan *c = NULL;
 
 	if (slot->state == CLAIM_FREE)
 		return false;
@@ -563,9 +579,10 @@ static bool describe_slot(const struct if_lan *lan, const struct claim_slot *slo
 	ret->age_ms = time_sub_sat(now_us(lan), slot->since_us) / US_PER_MS;
 	if (slot->state == CLAIM_QUARANTINE)
 		ret->left_ms = time_sub_sat(slot->due_us, now_us(lan)) / US_PER_MS;
-	TAILQ_FOREACH (c, &lan->i->chans, entry)
-		if (slot->state != CLAIM_QUARANTINE && c->rec.nr == slot->owner && c->app != NULL)
-			ret->app_id = c->app->id;
+	if (slot->state != CLAIM_QUARANTINE)
+		c = chan_by_nr(lan, slot->owner);
+	if (c != NULL && c->app != NULL)
+		ret->app_id = c->app->id;
 	return true;
 }
 

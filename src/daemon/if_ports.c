@@ -226,38 +226,48 @@ static struct policy_owner leased(const struct if_ports *p, const struct policy_
 }
 
 /* Return: false: somebody's, but not judged */
-static bool sync_port(const struct if_ports *p, const struct lease_table *leases, uint8_t proto,
-		      const struct endpoint *at)
+static bool sync_port(const struct if_ports *p, const struct lease_table *leases, const struct policy_port *key)
 {
-	const struct policy_port key = { .addr = at->addr, .port = be16(at->port), .proto = proto };
-	const struct policy_owner was = leased(p, &key);
-	struct policy_owner owner = owners(p, leases, proto, at);
-	bool is_judged = owner.cnt == 0 || judged(p, &at->addr, proto, at->port, at->port);
+	const struct endpoint at = { .addr = key->addr, .port = be16_get(key->port) };
+	const struct policy_owner was = leased(p, key);
+	struct policy_owner owner = owners(p, leases, key->proto, &at);
+	bool is_judged = owner.cnt == 0 || judged(p, &at.addr, key->proto, at.port, at.port);
 
 	if (!is_judged)
 		owner = (struct policy_owner){ .cnt = 0 };
-	if (ip_addr_is_any(&at->addr)) {
-		set_owner(p, &key, &owner);
-		repeat(p, &key);
+	if (ip_addr_is_any(&at.addr)) {
+		set_owner(p, key, &owner);
+		repeat(p, key);
 	} else {
-		set_exact(p, &key, &owner);
+		set_exact(p, key, &owner);
 	}
-	if_lan_port_changed(p->lan, &key, &was, &owner);
+	if_lan_port_changed(p->lan, key, &was, &owner);
 	return is_judged;
+}
+
+unsigned int if_ports_keys(const struct lease_key *lease, uint64_t netns, struct policy_port ret[static IF_PORTS_KEYS_MAX])
+{
+	const struct ip_addr *addr = &lease->local.addr;
+
+	if (lease->proto == CTL_PROTO_RAW || lease->netns != netns || ip_addr_is_loopback(addr))
+		return 0;
+	ret[0] = (struct policy_port){ .addr = *addr, .port = be16(lease->local.port), .proto = lease->proto };
+	if (!ip_addr_is_any(addr) || ip_addr_is_v4(addr) || lease->v6only)
+		return 1;
+	ret[1] = ret[0];
+	ret[1].addr = ip_addr_any_v4();
+	return 2;
 }
 
 bool if_ports_sync_lease(const struct if_ports *p, const struct lease_table *leases, const struct lease_key *key)
 {
-	struct endpoint at = key->local;
-	bool is_judged;
+	struct policy_port keys[IF_PORTS_KEYS_MAX];
+	unsigned int cnt = if_ports_keys(key, p->netns, keys);
+	bool are_judged = true;
 
-	if (key->proto == CTL_PROTO_RAW || key->netns != p->netns || ip_addr_is_loopback(&at.addr))
-		return true;
-	is_judged = sync_port(p, leases, key->proto, &at);
-	if (!ip_addr_is_any(&at.addr) || ip_addr_is_v4(&at.addr) || key->v6only)
-		return is_judged;
-	at.addr = ip_addr_any_v4();
-	return sync_port(p, leases, key->proto, &at) && is_judged;
+	for (unsigned int k = 0; k < cnt; k++)
+		are_judged &= sync_port(p, leases, &keys[k]);
+	return are_judged;
 }
 
 /* ---- blocks */
@@ -306,10 +316,8 @@ void if_ports_sweep(const struct if_ports *p, const struct lease_table *leases)
 	struct policy_port key, next;
 
 	for (more = bpf_map_get_next_key(fd, NULL, &key); more == 0; key = next) {
-		struct endpoint at = { .addr = key.addr, .port = be16_get(key.port) };
-
 		more = bpf_map_get_next_key(fd, &key, &next);
-		sync_port(p, leases, key.proto, &at);
+		sync_port(p, leases, &key);
 	}
 	sweep_blocks(p);
 }

@@ -13,6 +13,8 @@
 #include "daemon/if_chan.h"
 #include "daemon/lease.h"
 
+enum { IF_PORTS_KEYS_MAX = 2 }; /* of one lease: [::] takes IPv4 too */
+
 /* An interface, as these functions see it. */
 struct if_ports {
 	const struct if_dispatch *dispatch;
@@ -42,6 +44,9 @@ void if_ports_sync_addrs(const struct if_ports *p);
  * Return: false: it would be a channel's, but there are rules for it that only the kernel has
  */
 bool if_ports_sync_lease(const struct if_ports *p, const struct lease_table *leases, const struct lease_key *key);
+
+/** if_ports_keys() - Where in the map `ports` a lease stands, at interfaces of namespace @netns. Return: how many keys */
+unsigned int if_ports_keys(const struct lease_key *lease, uint64_t netns, struct policy_port ret[static IF_PORTS_KEYS_MAX]);
 
 /** if_ports_set_block() - Ports @first to @first + PORT_UNIT - 1 are those of channel @nr; 0: nobody's. Return: as of a lease */
 bool if_ports_set_block(const struct if_ports *p, uint8_t proto, uint16_t first, uint32_t nr);

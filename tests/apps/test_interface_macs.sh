@@ -71,6 +71,9 @@ print("fine")
 PY
 long=$!
 until_true test -e "$tmp/go"
+peer watch 5 >"$tmp/exchange" &
+watcher=$!
+sleep 0.5
 peer claim "$mac" $((0x7fff0000))
 until_true grep -q "has lost, to another host, $mac" "$tmp/vjd.log"
 send_to "$canonical"
@@ -79,6 +82,11 @@ another() {
 }
 lost=$mac
 until_true another
+announced() {
+	grep -q "^announce $canonical $mac 7000 7000 " "$tmp/exchange"
+}
+until_true announced # who was told "canonical" meanwhile need not wait for the end of that
+wait $watcher
 wait $long || fail "a connection did not outlive its address: $(cat "$tmp/long.log")"
 bridge -n "$server" fdb show dev eth0 | grep -q "^$lost" && fail "the interface still takes what is another host's"
 
