@@ -92,6 +92,15 @@ local function tlv_tree(buf, tree)
 	end
 end
 
+-- The TLVs from @at on; the message says that they are @said bytes long.
+local function tlvs(buf, at, said, tree, whole)
+	if said > buf:len() - at then
+		tree:add_proto_expert_info(bad, "TLVs reach past the " .. whole)
+	elseif said > 0 then
+		tlv_tree(buf(at, said), tree)
+	end
+end
+
 local function ports_text(proto, lo, hi)
 	local name = protocols[proto] or tostring(proto)
 	return lo == hi and string.format("%s %d", name, lo) or string.format("%s %d-%d", name, lo, hi)
@@ -153,12 +162,7 @@ local function message(buf, pinfo, tree, encoding)
 	t:add(f.msg, buf(57, 1))
 	t:add(f.tlv_len, buf(58, 2))
 	summary(pinfo, msg, sender, target, tostring(buf(8, 6):ether()), tostring(buf(30, 6):ether()))
-	local len = buf(58, 2):uint()
-	if len > buf:len() - 60 then
-		t:add_proto_expert_info(bad, "TLVs reach past the frame")
-	elseif len > 0 then
-		tlv_tree(buf(60, len), t)
-	end
+	tlvs(buf, 60, buf(58, 2):uint(), t, "frame")
 end
 
 local ethertype = DissectorTable.get("ethertype")
@@ -202,12 +206,7 @@ local function nd_option(buf, pinfo, tree)
 	t:add(f.generation, buf(24, 4))
 	local ports = ports_text(proto, buf(16, 2):uint(), buf(18, 2):uint())
 	summary(pinfo, msg, ports, ports, tostring(buf(8, 6):ether()), nil)
-	local len = buf(22, 2):uint()
-	if len > buf:len() - 32 then
-		t:add_proto_expert_info(bad, "TLVs reach past the option")
-	elseif len > 0 then
-		tlv_tree(buf(32, len), t)
-	end
+	tlvs(buf, 32, buf(22, 2):uint(), t, "option")
 end
 
 function parp.dissector(buf, pinfo, tree)
