@@ -571,6 +571,14 @@ static struct parp_msg reply(const struct parp_msg *asked, uint32_t gen)
 	return msg;
 }
 
+/* A question for @port, and what its owner answers. */
+static struct parp_msg ask(uint16_t port)
+{
+	w.random_step = 1;
+	lookup(port);
+	return reply(&w.sent[w.sent_cnt - 1], 10);
+}
+
 static void test_ask_times(void **state)
 {
 	const uint64_t t = w.now_us;
@@ -608,9 +616,7 @@ static void test_reply_believed(void **state)
 	struct parp_msg msg;
 
 	(void)state;
-	w.random_step = 1;
-	lookup(80);
-	msg = reply(&w.sent[0], 10);
+	msg = ask(80);
 	msg.nonce++;
 	resolver_rx(&w.resolver, &msg, w.now_us);
 	assert_int_equal(w.resolver.stats.bad_nonce, 1);
@@ -644,9 +650,7 @@ static void test_refresh(void **state)
 	struct parp_msg msg;
 
 	(void)state;
-	w.random_step = 1;
-	lookup(80);
-	msg = reply(&w.sent[0], 10);
+	msg = ask(80);
 	resolver_rx(&w.resolver, &msg, w.now_us);
 	run_for(45 * US_PER_SEC - 1);
 	lookup(80);
@@ -674,12 +678,10 @@ static void test_lifetime_clamped(void **state)
 	static const uint64_t taken_us[] = { 1000000, 1000000, 600000000, 600000000 };
 
 	(void)state;
-	w.random_step = 1;
 	for (unsigned int i = 0; i < ARRAY_SIZE(given_ms); i++) {
 		struct parp_msg msg;
 
-		lookup((uint16_t)(80 + i));
-		msg = reply(&w.sent[w.sent_cnt - 1], 10);
+		msg = ask((uint16_t)(80 + i));
 		msg.lifetime_ms = given_ms[i];
 		resolver_rx(&w.resolver, &msg, w.now_us);
 		assert_int_equal(lookup((uint16_t)(80 + i))->until_us, w.now_us + taken_us[i]);
@@ -691,9 +693,7 @@ static void test_news(void **state)
 	struct parp_msg msg, news;
 
 	(void)state;
-	w.random_step = 1;
-	lookup(80);
-	news = msg = reply(&w.sent[0], 10);
+	news = msg = ask(80);
 	news.type = PARP_ANNOUNCE;
 	news.sender.port_lo = news.sender.port_hi = 90;
 	resolver_rx(&w.resolver, &news, w.now_us);
@@ -727,9 +727,7 @@ static void test_blocks(void **state)
 	struct parp_msg msg;
 
 	(void)state;
-	w.random_step = 1;
-	lookup(70);
-	msg = reply(&w.sent[0], 10);
+	msg = ask(70);
 	msg.sender.port_lo = 60;
 	msg.sender.port_hi = 100;
 	resolver_rx(&w.resolver, &msg, w.now_us);
@@ -747,9 +745,7 @@ static void test_canonical_changes(void **state)
 	struct parp_msg msg;
 
 	(void)state;
-	w.random_step = 1;
-	lookup(80);
-	msg = reply(&w.sent[0], 10);
+	msg = ask(80);
 	resolver_rx(&w.resolver, &msg, w.now_us);
 	resolver_canonical_changed(&w.resolver, &msg.sender.addr);
 	assert_non_null(lookup(80));
@@ -765,9 +761,7 @@ static void test_bounded(void **state)
 	struct parp_msg msg;
 
 	(void)state;
-	w.random_step = 1;
-	lookup(80);
-	msg = reply(&w.sent[0], 10);
+	msg = ask(80);
 	msg.lifetime_ms = RESOLVER_LIFE_MAX_MS;
 	resolver_rx(&w.resolver, &msg, w.now_us);
 	for (uint16_t port = 1000; port < 9000; port++) {
