@@ -265,7 +265,7 @@ struct ctl_counter {
 	uint32_t ifindex;
 	uint32_t app_id; /* 0: of the interface as such */
 	uint64_t value;
-	char where[CTL_NAME_MAX]; /* "dispatch", "deliver", "gate", "spill" */
+	char where[CTL_NAME_MAX]; /* "dispatch", "deliver", "gate", "spill"; of port-aware ARP: "parp", "claims", "owner", "resolver" */
 	char name[CTL_NAME_MAX];
 };
 

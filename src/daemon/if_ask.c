@@ -200,6 +200,11 @@ uint64_t if_ask_deadline_us(const struct if_ask *ask)
 	return due_us;
 }
 
+const struct resolver_stats *if_ask_stats(const struct if_ask *ask)
+{
+	return &ask->resolver.stats;
+}
+
 bool if_ask_entry(const struct if_ask *ask, uint32_t pos, uint64_t now_us, struct ctl_mac *ret, bool *ret_end)
 {
 	*ret_end = pos >= ENTRIES;

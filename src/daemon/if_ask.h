@@ -11,6 +11,7 @@
 
 struct app;
 struct if_ask;
+struct resolver_stats;
 
 /** if_ask_new() - @watch: whose neighbour table vouches for answers. What is pointed to outlives it. NULL: no memory */
 struct if_ask *if_ask_new(struct host_watch *watch, uint32_t ifindex, const char *name, struct lan_host *host);
@@ -33,6 +34,9 @@ void if_ask_neighbour(struct if_ask *ask, const struct ip_addr *addr);
 
 void if_ask_run(struct if_ask *ask, uint64_t now_us);
 uint64_t if_ask_deadline_us(const struct if_ask *ask);
+
+/** if_ask_stats() - What happened to questions, and why answers were not believed */
+const struct resolver_stats *if_ask_stats(const struct if_ask *ask);
 
 /** if_ask_entry() - What is known in place @pos. Return: false: there is nothing. @ret_end: nor in any behind */
 bool if_ask_entry(const struct if_ask *ask, uint32_t pos, uint64_t now_us, struct ctl_mac *ret, bool *ret_end);

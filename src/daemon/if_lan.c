@@ -9,10 +9,12 @@
 #include "daemon/if_state.h"
 #include "daemon/lan_sock.h"
 #include "lan/owner.h"
+#include "lan/resolver.h"
 #include "wire/ip.h"
 
 #include <bpf/bpf.h>
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -598,6 +600,43 @@ bool if_lan_entry(const struct if_lan *lan, uint32_t pos, struct ctl_mac *ret, b
 		found = if_ask_entry(lan->ask, pos - SLOTS, now_us(lan), ret, ret_end);
 	ctl_name_set(ret->name, lan->i->name);
 	return found;
+}
+
+/* What is counted besides what was heard. */
+static const struct {
+	const char *where, *name;
+	uint8_t of; /* index of @stats */
+	size_t at;
+} counters[] = {
+#define CLAIMS(name) { "claims", #name, 0, offsetof(struct claim_stats, name) }
+	CLAIMS(claims), CLAIMS(objections), CLAIMS(conflicts_won), CLAIMS(conflicts_lost), CLAIMS(defended), CLAIMS(limited),
+#undef CLAIMS
+#define OWNER(name) { "owner", #name, 1, offsetof(struct owner_stats, name) }
+	OWNER(asked), OWNER(replies), OWNER(negs), OWNER(limited), OWNER(announced), OWNER(released), OWNER(dropped),
+#undef OWNER
+#define RESOLVER(name) { "resolver", #name, 2, offsetof(struct resolver_stats, name) }
+	RESOLVER(queries), RESOLVER(replies), RESOLVER(negs), RESOLVER(silent), RESOLVER(refreshed), RESOLVER(evicted),
+	RESOLVER(refused), RESOLVER(bad_nonce), RESOLVER(bad_source), RESOLVER(bad_gen), RESOLVER(bad_range),
+#undef RESOLVER
+	{ "parp", "not_sent", 3, offsetof(struct lan_sock, lost) },
+};
+_Static_assert(PARP_ERR_CNT + ARRAY_SIZE(counters) == IF_LAN_COUNTERS, "each has its place");
+
+uint64_t if_lan_counter(const struct if_lan *lan, uint32_t pos, const char **ret_where, const char **ret_name)
+{
+	const void *stats[] = { &lan->claims.stats, &lan->owner.stats, if_ask_stats(lan->ask), &lan->sock };
+	uint64_t value;
+
+	if (pos < PARP_ERR_CNT) {
+		*ret_where = "parp";
+		*ret_name = parp_err_name((enum parp_err)pos);
+		return lan->heard[pos];
+	}
+	pos -= PARP_ERR_CNT;
+	*ret_where = counters[pos].where;
+	*ret_name = counters[pos].name;
+	memcpy(&value, (const uint8_t *)stats[counters[pos].of] + counters[pos].at, sizeof(value));
+	return value;
 }
 
 /* ---- birth and death */

@@ -19,6 +19,7 @@
 
 #include "daemon/if_bpf.h"
 #include "daemon/if_chan.h"
+#include "wire/parp.h"
 
 struct if_ask;
 struct iface;
@@ -64,6 +65,14 @@ struct if_ask *if_lan_ask(struct if_lan *lan);
 
 /** if_lan_entry() - What is in place @pos: claimed ones, then learned ones. Return: false: nothing. @ret_end: nor behind */
 bool if_lan_entry(const struct if_lan *lan, uint32_t pos, struct ctl_mac *ret, bool *ret_end);
+
+enum { IF_LAN_COUNTERS = PARP_ERR_CNT + 25 };
+
+/**
+ * if_lan_counter() - What was heard, by what the parser said of it; what claims, owner and resolver made of it
+ * @pos: below IF_LAN_COUNTERS; @ret_where, @ret_name: constant words, as `vj status` shows them
+ */
+uint64_t if_lan_counter(const struct if_lan *lan, uint32_t pos, const char **ret_where, const char **ret_name);
 
 /** if_lan_mac() - That of channel @nr. Return: false: none of its own yet */
 bool if_lan_mac(const struct if_lan *lan, uint32_t nr, struct mac_addr *ret_mac);

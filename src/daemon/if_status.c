@@ -9,11 +9,12 @@
 #include <string.h>
 
 /*
- * Everything has a place: for each interface itself and the counters of dispatch; for each of its channels itself, and
- * the counters of deliver, gate and the spill. A walk goes on from a place; what comes or goes meanwhile is told or not.
+ * Everything has a place: for each interface itself, the counters of dispatch and those of what is said on its LAN; for
+ * each of its channels itself, and the counters of deliver, gate and the spill. A walk goes on from a place; what comes or
+ * goes meanwhile is told or not.
  */
 enum {
-	IFACE_PLACES = 1 + POLICY_REASON_CNT,
+	IFACE_PLACES = 1 + POLICY_REASON_CNT + IF_LAN_COUNTERS,
 	SPILL_CNT = 3,
 	CHAN_PLACES = 1 + 2 * POLICY_REASON_CNT + SPILL_CNT,
 };
@@ -32,7 +33,7 @@ static void counter(struct ctl_msg *msg, const struct iface *i, const struct if_
 /* Return: false: nothing to tell at this place */
 static bool tell_iface(const struct iface *i, uint32_t place, struct ctl_msg *msg)
 {
-	enum policy_reason reason = (enum policy_reason)(place - 1);
+	const char *where = "dispatch", *name;
 	uint64_t value;
 
 	if (place == 0) {
@@ -40,8 +41,16 @@ static bool tell_iface(const struct iface *i, uint32_t place, struct ctl_msg *ms
 		iface_describe(i, &msg->interface);
 		return true;
 	}
-	value = if_counter_read(i->dispatch.map_fds[IF_MAP_COUNTERS], reason);
-	counter(msg, i, NULL, "dispatch", policy_reason_word(reason), value);
+	place--;
+	if (place < POLICY_REASON_CNT) {
+		name = policy_reason_word((enum policy_reason)place);
+		value = if_counter_read(i->dispatch.map_fds[IF_MAP_COUNTERS], (enum policy_reason)place);
+	} else if (i->lan != NULL) {
+		value = if_lan_counter(i->lan, place - POLICY_REASON_CNT, &where, &name);
+	} else {
+		return false;
+	}
+	counter(msg, i, NULL, where, name, value);
 	return value != 0;
 }
 

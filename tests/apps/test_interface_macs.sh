@@ -16,8 +16,8 @@ peer() {
 mac_at() {
 	peer query 10.77.0.2 tcp "$1" | awk '$1 == "reply" { print $2 }'
 }
-counter() {
-	"$vj" status | awk -v what="$1" '$3 == "dispatch" && $4 == what { print $5 } $2 == "-" && $3 == "dispatch" && $4 == what { exit }' | head -1
+counter() { # WHERE WHAT
+	"$vj" status | awk -v where="$1" -v what="$2" '$3 == where && $4 == what { n = $5 } END { print n + 0 }'
 }
 send_to() { # MAC: the client's kernel sends to the server there
 	ip -n "$client" neigh replace 10.77.0.2 lladdr "$1" dev eth0 nud permanent
@@ -51,10 +51,10 @@ bridge -n "$server" fdb show dev eth0 | grep -q "^$mac self" || fail "the interf
 
 # ---- used: layer 2 alone decides
 
-before=$(counter to_mac)
+before=$(counter dispatch to_mac)
 send_to "$mac"
 ping_redis 7000 || fail "no answer at $mac"
-[ "$(counter to_mac)" -gt "${before:-0}" ] || fail "dispatch did not go by the address"
+[ "$(counter dispatch to_mac)" -gt "${before:-0}" ] || fail "dispatch did not go by the address"
 
 # ---- a connection begun there outlives it: the address is lost to another host, and packets go to the canonical one again
 
@@ -97,6 +97,9 @@ bridge -n "$server" fdb show dev eth0 | grep -q "^$lost" && fail "the interface 
 peer claim "$mac" 0 # of a lower generation
 sleep 0.3
 [ "$(mac_at 7000)" = "$mac" ] || fail "given up for who had to"
+for what in claims:conflicts_won claims:conflicts_lost claims:defended owner:replies owner:negs owner:announced parp:ok; do
+	[ "$(counter "${what%:*}" "${what#*:}")" -gt 0 ] || fail "vj status does not tell of $what"
+done
 
 # ---- kept over a restart of vjd
 
@@ -188,6 +191,7 @@ cpu=$(($(cpu_of "$vjd") - cpu)) memory=$(($(memory_of "$vjd") - memory))
 [ "$sent" -gt 20000 ] || fail "that was no flood: $sent"
 [ "$cpu" -lt 60 ] || fail "$sent frames cost vjd ${cpu}0 ms of 3 s"
 [ "$memory" -lt 1024 ] || fail "$sent frames cost vjd $memory KiB"
+[ "$(counter parp short)" -gt 0 ] || fail "vj status does not tell why the garbage was dropped"
 ping_redis 7000 || fail "no answer after a flood"
 
 echo "fine: $sent frames of a flood cost vjd ${cpu}0 ms and $memory KiB"
