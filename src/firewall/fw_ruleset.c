@@ -85,6 +85,49 @@ static bool base_read(const json_t *o, struct fw_chain *ch)
 	       (policy == NULL || ch->policy_drop || strcmp(policy, "accept") == 0);
 }
 
+/* FNV-1a. Names are root's, who has no need to make them collide. */
+static struct fw_chain_index *index_of(const struct fw_ruleset *rs, const char *table, const char *name)
+{
+	uint32_t h = 2166136261;
+
+	for (const char *c = name; *c != '\0'; c++)
+		h = (h ^ (uint8_t)*c) * 16777619;
+	for (const char *c = table; *c != '\0'; c++)
+		h = (h ^ (uint8_t)*c) * 16777619;
+	return &rs->index[h % rs->chain_max];
+}
+
+/* Of two of one name, which the kernel doesn't have, the later one. */
+static void index_add(struct fw_ruleset *rs, uint32_t nr)
+{
+	struct fw_chain_index *head = index_of(rs, rs->chains[nr].table, rs->chains[nr].name);
+
+	rs->index[nr].next = head->first;
+	head->first = nr + 1;
+}
+
+static int chain_add(struct fw_ruleset *rs, const struct fw_chain *ch)
+{
+	uint32_t max = rs->chain_max;
+	struct fw_chain_index *index;
+
+	if (!one_more(&rs->chains, rs->chain_cnt, &rs->chain_max, sizeof(*rs->chains)))
+		return -ENOMEM;
+	rs->chains[rs->chain_cnt++] = *ch;
+	if (rs->chain_max == max) {
+		index_add(rs, rs->chain_cnt - 1);
+		return 0;
+	}
+	index = calloc(rs->chain_max, sizeof(*index));
+	if (index == NULL)
+		return -ENOMEM;
+	free(rs->index);
+	rs->index = index;
+	for (uint32_t i = 0; i < rs->chain_cnt; i++)
+		index_add(rs, i);
+	return 0;
+}
+
 static int chain_read(struct fw_ruleset *rs, const json_t *o)
 {
 	struct fw_chain ch = { .family = fw_text(o, "family"), .table = fw_text(o, "table"), .name = fw_text(o, "name") };
@@ -93,16 +136,15 @@ static int chain_read(struct fw_ruleset *rs, const json_t *o)
 		return -EINVAL;
 	ch.handle = handle_of(o);
 	ch.table_handle = table_handle(rs, ch.family, ch.table);
-	if (!one_more(&rs->chains, rs->chain_cnt, &rs->chain_max, sizeof(*rs->chains)))
-		return -ENOMEM;
-	rs->chains[rs->chain_cnt++] = ch;
-	return 0;
+	return chain_add(rs, &ch);
 }
 
 static struct fw_chain *chain_at(const struct fw_ruleset *rs, const char *family, const char *table, const char *name)
 {
-	for (uint32_t i = rs->chain_cnt; i-- > 0;) {
-		struct fw_chain *ch = &rs->chains[i];
+	uint32_t nr = rs->chain_cnt > 0 ? index_of(rs, table, name)->first : 0;
+
+	for (; nr != 0; nr = rs->index[nr - 1].next) {
+		struct fw_chain *ch = &rs->chains[nr - 1];
 
 		if (strcmp(ch->name, name) == 0 && strcmp(ch->table, table) == 0 && strcmp(ch->family, family) == 0)
 			return ch;
@@ -232,6 +274,7 @@ void fw_ruleset_free(struct fw_ruleset *rs)
 	for (uint32_t i = 0; i < rs->chain_cnt; i++)
 		free(rs->chains[i].rules);
 	free(rs->chains);
+	free(rs->index);
 	free(rs->objects);
 	json_decref(rs->root);
 	*rs = (struct fw_ruleset){ .root = NULL };

@@ -44,9 +44,15 @@ struct fw_object {
 	uint32_t cell; /* of a counter or limit, in data, and 1 more than that; 0: not made yet */
 };
 
+/* Chains by name: those of bucket i begin with @first, and behind chain i comes @next. Numbers + 1; 0: none */
+struct fw_chain_index {
+	uint32_t first, next;
+};
+
 struct fw_ruleset {
 	json_t *root;
 	struct fw_chain *chains;
+	struct fw_chain_index *index; /* @chain_max */
 	uint32_t chain_cnt, chain_max;
 	struct fw_object *objects;
 	uint32_t object_cnt, object_max;
