@@ -312,6 +312,17 @@ grep -q '^| rtt: round trip' "$bench_out/results.md" || fail "scripts/bench wrot
 python3 -c 'import json, sys; assert [r["bench"] for r in json.load(open(sys.argv[1]))] == ["rtt", "idle"]' "$bench_out/results.json" ||
 	fail "scripts/bench wrote no results"
 expect 2 "no benchmark 'nothing'" "$source/scripts/bench" --only nothing
+# an earlier result is kept, and one that can't be read isn't written over; nobody needs git
+without_git=$dir/without-git
+mkdir "$without_git"
+ln -s /usr/bin/env /usr/bin/python3 "$without_git"
+expect 0 'written to' env PATH="$without_git" "$source/scripts/bench" --out "$bench_out" --only rtt "$build" "${short[@]}"
+python3 -c 'import json, sys; assert [(r["bench"], r["commit"] == "unknown") for r in json.load(open(sys.argv[1]))] == [("rtt", True), ("idle", False)]' \
+	"$bench_out/results.json" || fail "scripts/bench kept not what was there"
+echo '[{' >"$bench_out/results.json"
+expect 1 "results.json can't be used" "$source/scripts/bench" --out "$bench_out" --only rtt "$build" "${short[@]}"
+[ "$(cat "$bench_out/results.json")" = '[{' ] || fail "scripts/bench wrote over what it could not read"
+expect 1 "can't be used" "$source/scripts/bench" --out /dev/null/none --only rtt "$build" "${short[@]}"
 [ -z "$(find "$XDG_RUNTIME_DIR" -name 'vj-bench-*')" ] || fail "a benchmark left $(find "$XDG_RUNTIME_DIR" -name 'vj-bench-*')"
 
 "$vj" bench rpc --seconds 30 >"$dir/out" 2>&1 &
