@@ -224,7 +224,8 @@ if [ "$(id -u)" = 0 ] && "${stranger[@]}" test -x "$vj" 2>/dev/null; then
 	expect 1 "^BAD +af_xdp +refused though you are root: CAP_NET_RAW" setpriv --inh-caps=-all --bounding-set=-all "$vj" doctor lo
 fi
 expect 1 "^BAD +lo +no Ethernet" "$vj" doctor lo
-expect 1 "there is no interface nonesuch" "$vj" doctor nonesuch
+expect 1 "^BAD +nonesuch +there is no interface 'nonesuch'" "$vj" doctor nonesuch
+expect 1 '"works": false' "$vj" doctor --json nonesuch
 "$vj" doctor --json lo >"$dir/doctor.json" && fail "doctor --json finds nothing at lo"
 python3 - "$dir/doctor.json" <<'PY' || fail "doctor --json: $(cat "$dir/doctor.json")"
 import json, sys
