@@ -21,7 +21,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { BATCH_MAX = 256, WORDS_MAX = 512 };
+enum { BATCH_MAX = 256, WORDS_MAX = BENCH_CHANNEL_BYTES_MAX / 8 };
 
 static int pair[2] = { -1, -1 };
 
@@ -259,14 +259,6 @@ static int measure_rte(struct bench_ctx *ctx, const struct bench_way *way, doubl
 static const char *rte_missing(void)
 {
 	return plugin_find(INSTALL_BENCH_RTE_RING, "bench_rte_ring", "libdpdk-dev", (const void **)&rte);
-}
-bool bench_channel_bytes_ok(int64_t bytes)
-{
-	if (bytes % 8 == 0 && bytes <= WORDS_MAX * 8 - 512)
-		return true;
-	complain("bench: channel: --bytes takes a number from 8 to %d that 8 divides, not %lld", WORDS_MAX * 8 - 512,
-		 (long long)bytes);
-	return false;
 }
 
 int bench_channel(struct bench_ctx *ctx)

@@ -38,7 +38,19 @@ enum {
 	BENCH_PARTS_MAX = 3,
 	BENCH_ERROR_BYTES = 512,
 	BENCH_NOTE_BYTES = 192,
-	BENCH_CONNS = 100 /* when nobody said how many */
+	BENCH_CONNS = 100, /* when nobody said how many */
+
+	/* What --bytes may be, from 8 on if nothing else is said */
+	BENCH_BYTES_MAX = 16384,
+	BENCH_CHANNEL_BYTES_MAX = 1536, /* of frames of 2048, with room in front of a packet and its headers */
+	BENCH_UDP_BYTES_MAX = 1024,
+	BENCH_CPS_BYTES_MAX = 1024,
+	BENCH_INTERFACE_BYTES_MAX = 1400,
+	BENCH_C10M_BYTES_MIN = 24,
+	BENCH_C10M_BYTES_MAX = 1024,
+	/* --connections; of the others a side has a descriptor for each, and the ports of one address */
+	BENCH_CONNS_MAX = 20000,
+	BENCH_C10M_CONNS_MAX = 16000000
 };
 
 struct bench_options {
@@ -192,12 +204,6 @@ int bench_fail(struct bench_peer *peer, const char *what, int err);
 
 /* the benchmarks; return 0 or a negative errno, having complained */
 int bench_channel(struct bench_ctx *ctx);
-/* Can it send frames, datagrams, messages of @bytes? Complains if not. */
-bool bench_channel_bytes_ok(int64_t bytes);
-bool bench_interface_bytes_ok(int64_t bytes);
-bool bench_c10m_bytes_ok(int64_t bytes);
-bool bench_udp_bytes_ok(int64_t bytes);
-bool bench_cps_bytes_ok(int64_t bytes);
 int bench_rtt(struct bench_ctx *ctx);
 int bench_rpc(struct bench_ctx *ctx);
 int bench_udp(struct bench_ctx *ctx);

@@ -150,14 +150,6 @@ static void finish(char note[static BENCH_NOTE_BYTES], json_t *obj)
 		json_object_set_new(obj, "kernel_connections", json_run(&last[KERNEL]));
 }
 
-bool bench_c10m_bytes_ok(int64_t bytes)
-{
-	if (bytes >= C10M_BYTES_MIN && bytes <= C10M_BYTES_MAX)
-		return true;
-	complain("bench: c10m takes --bytes from %d to %d, not %lld", C10M_BYTES_MIN, C10M_BYTES_MAX, (long long)bytes);
-	return false;
-}
-
 static int check_memory(uint32_t conns)
 {
 	uint64_t need = (uint64_t)conns * VJ_BYTES, have = bench_memory_available();

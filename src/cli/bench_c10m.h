@@ -5,8 +5,6 @@
 
 #include "cli/bench_many.h"
 
-enum { C10M_BYTES_MIN = 24, C10M_BYTES_MAX = 1024, C10M_CONNECTIONS_MAX = 16000000 };
-
 struct c10m_side {
 	struct bench_memory before, open; /* open: all connections are there, and messages have flowed */
 	uint64_t left;			  /* connections that were not over at the end */

@@ -52,7 +52,7 @@ struct client {
 	struct prng prng;
 	struct hist *hist;
 	uint16_t port;
-	uint8_t out[C10M_BYTES_MAX], in[C10M_BYTES_MAX];
+	uint8_t out[BENCH_C10M_BYTES_MAX], in[BENCH_C10M_BYTES_MAX];
 };
 
 static int failed(struct client *c, const char *what, int rc)

@@ -15,7 +15,7 @@ struct server {
 	struct many many;
 	struct c10m_shared *sh;
 	uint32_t accepted, closed;
-	uint8_t buf[C10M_BYTES_MAX];
+	uint8_t buf[BENCH_C10M_BYTES_MAX];
 };
 
 static int fail(struct server *srv, int rc)

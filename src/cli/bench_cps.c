@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { READY_MAX = 256, BYTES_MAX = 1024, LATE_S = 10 };
+enum { READY_MAX = 256, LATE_S = 10 };
 
 /* ---- server -------------------------------------------------------------------------------------------------------- */
 
@@ -25,7 +25,7 @@ struct greeter {
 	uint32_t *free; /* indices nobody has */
 	uint32_t free_cnt;
 	bool waiting; /* somebody may be there to be accepted */
-	uint8_t buf[BYTES_MAX];
+	uint8_t buf[BENCH_CPS_BYTES_MAX];
 };
 
 static void greeter_hang_up(struct greeter *g, uint32_t conn)
@@ -118,7 +118,7 @@ struct visitor {
 	uint16_t port;
 	size_t bytes;
 	uint64_t next_id, done;
-	uint8_t out[BYTES_MAX], in[BYTES_MAX];
+	uint8_t out[BENCH_CPS_BYTES_MAX], in[BENCH_CPS_BYTES_MAX];
 };
 
 static void message(struct visitor *v, uint64_t id)
@@ -310,12 +310,4 @@ int bench_cps(struct bench_ctx *ctx)
 		 (long long)ctx->o->bytes, ctx->conns);
 	c.extra = json_pack("{s:i, s:i}", "bytes", (int)ctx->o->bytes, "connections", (int)ctx->conns);
 	return bench_compare(ctx, &c);
-}
-
-bool bench_cps_bytes_ok(int64_t bytes)
-{
-	if (bytes <= BYTES_MAX)
-		return true;
-	complain("bench: cps: --bytes takes a number from 8 to %d, not %lld", BYTES_MAX, (long long)bytes);
-	return false;
 }

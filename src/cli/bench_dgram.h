@@ -9,7 +9,7 @@
 
 #include "cli/bench.h"
 
-enum { DGRAM_BATCH_MAX = 256, DGRAM_BYTES_MAX = 1024 };
+enum { DGRAM_BATCH_MAX = 256 };
 
 /* The kernel's ways, as bench_way.nr */
 enum dgram_way {

@@ -32,7 +32,6 @@
 enum {
 	PORT = 7777,
 	BATCH = 64,
-	BYTES_MAX = 1400,
 	SEND_MAX = 60000, /* bytes of one call */
 	WARM_UP_US = 200000,
 	BUSY_POLL_US = 50,
@@ -218,7 +217,7 @@ struct vj_receiver {
 static unsigned take_vj(void *arg)
 {
 	struct vj_receiver *r = arg;
-	char payload[BYTES_MAX];
+	char payload[BENCH_INTERFACE_BYTES_MAX];
 	unsigned n = 0;
 
 	vj_process(r->vj);
@@ -340,12 +339,4 @@ int bench_interface_udp(struct bench_ctx *ctx, const struct bench_hosts *at)
 		rc = compare(ctx, false);
 	munmap(sent, sizeof(*sent));
 	return rc;
-}
-
-bool bench_interface_bytes_ok(int64_t bytes)
-{
-	if (bytes <= BYTES_MAX)
-		return true;
-	complain("bench: interface: --bytes takes a number from 8 to %d, not %lld", BYTES_MAX, (long long)bytes);
-	return false;
 }

@@ -299,15 +299,6 @@ static int client_kernel(struct bench_peer *peer)
 		.client = client_kernel, .nr = way                               \
 	}
 
-bool bench_udp_bytes_ok(int64_t bytes)
-{
-	if (bytes % 8 == 0 && bytes <= DGRAM_BYTES_MAX)
-		return true;
-	complain("bench: udp: --bytes takes a number from 8 to %d that 8 divides, not %lld", DGRAM_BYTES_MAX,
-		 (long long)bytes);
-	return false;
-}
-
 int bench_udp(struct bench_ctx *ctx)
 {
 	char title[96];

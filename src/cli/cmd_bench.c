@@ -90,7 +90,7 @@ const struct opt bench_opts[] = {
 	  .type = OPT_INT,
 	  .offset = OPT(bytes),
 	  .min = 8,
-	  .max = 16384,
+	  .max = BENCH_BYTES_MAX,
 	  .def = "64",
 	  .help = "channel, rtt, rpc, udp, cps, interface: size of a frame or message" },
 	{ .name = "batch",
@@ -106,7 +106,7 @@ const struct opt bench_opts[] = {
 	  .type = OPT_INT,
 	  .offset = OPT(connections),
 	  .min = 0,
-	  .max = 16000000,
+	  .max = BENCH_C10M_CONNS_MAX,
 	  .def = "0",
 	  .help = "rpc, cps, idle, c10m: connections; 0: 100, and 10,000,000 of c10m" },
 	{ .name = "clients",
@@ -176,31 +176,53 @@ static bool in_all(int (*bench)(struct bench_ctx *ctx))
 	return bench != bench_interface && bench != bench_c10m;
 }
 
-/* Those that take not every number of bytes */
-static const struct {
+/* Those that take less than the options allow; 0: as these */
+static const struct limits {
 	int (*bench)(struct bench_ctx *ctx);
-	bool (*ok)(int64_t bytes);
-} picky[] = {
-	{ bench_channel, bench_channel_bytes_ok }, { bench_udp, bench_udp_bytes_ok },
-	{ bench_cps, bench_cps_bytes_ok },	    { bench_interface, bench_interface_bytes_ok },
-	{ bench_c10m, bench_c10m_bytes_ok },
+	int64_t bytes_min, bytes_max;
+	bool words; /* of 8 bytes, only */
+	int64_t conns_max;
+} limits[] = {
+	{ bench_channel, 8, BENCH_CHANNEL_BYTES_MAX, true, 0 },
+	{ bench_rpc, 8, BENCH_BYTES_MAX, false, BENCH_CONNS_MAX },
+	{ bench_udp, 8, BENCH_UDP_BYTES_MAX, true, 0 },
+	{ bench_cps, 8, BENCH_CPS_BYTES_MAX, false, BENCH_CONNS_MAX },
+	{ bench_idle, 8, BENCH_BYTES_MAX, false, BENCH_CONNS_MAX },
+	{ bench_c10m, BENCH_C10M_BYTES_MIN, BENCH_C10M_BYTES_MAX, false, 0 },
+	{ bench_interface, 8, BENCH_INTERFACE_BYTES_MAX, false, 0 },
 };
+
+/* Can it be run with these options? Complains if not. */
+static bool fits(const struct bench_options *o, const char *name, const struct limits *l)
+{
+	if (o->bytes < l->bytes_min || o->bytes > l->bytes_max || (l->words && o->bytes % 8 != 0)) {
+		complain("bench: %s: --bytes takes a number from %lld to %lld%s, not %lld", name, (long long)l->bytes_min,
+			 (long long)l->bytes_max, l->words ? " that 8 divides" : "", (long long)o->bytes);
+		return false;
+	}
+	if (l->conns_max != 0 && o->connections > l->conns_max) {
+		complain("bench: %s: --connections takes %lld at most, not %lld; c10m takes more", name,
+			 (long long)l->conns_max, (long long)o->connections);
+		return false;
+	}
+	return true;
+}
 
 /* What was named fits the options, as far as that can be told before anything is run. */
 static bool check(const struct bench_options *o, int argc, char **argv)
 {
-
 	for (int i = 0; i < argc; i++) {
 		int which = find(argv[i]);
 		bool all = which == (int)ARRAY_SIZE(bench_fns);
 
 		if (which < 0)
 			return false;
-		for (size_t j = 0; j < ARRAY_SIZE(picky); j++) {
-			bool runs = all ? in_all(picky[j].bench) : picky[j].bench == bench_fns[which];
-
-			if (runs && !picky[j].ok(o->bytes))
-				return false;
+		for (size_t j = 0; j < ARRAY_SIZE(bench_fns); j++) {
+			if (all ? !in_all(bench_fns[j]) : (int)j != which)
+				continue;
+			for (size_t k = 0; k < ARRAY_SIZE(limits); k++)
+				if (limits[k].bench == bench_fns[j] && !fits(o, bench_topics[j].name, &limits[k]))
+					return false;
 		}
 	}
 	return true;

@@ -286,16 +286,20 @@ expect 0 'without rte_ring: .*apt install libdpdk-dev' "$dir/alone/vj" bench cha
 json "$keys" "$vj" bench rtt "${short[@]}" --wait sleep --json
 json "$keys vj_connections kernel_connections" "$vj" bench c10m "${short[@]}" --vs kernel --connections 1000 --active 0.5 --rate 20000 --json
 expect 0 'came to an orderly end' "$vj" bench c10m "${short[@]}" --connections 1000 --wait sleep
-expect 2 'c10m takes --bytes from 24 to 1024' "$vj" bench c10m --bytes 8
+expect 2 'c10m: --bytes takes a number from 24 to 1024, not 8' "$vj" bench c10m --bytes 8
 expect 0 'p99.9 ' "$vj" bench rpc "${short[@]}" --connections 7 --bytes 1000
 expect 0 '\(1 run: ' "$vj" bench channel "${short[@]}"
-for bytes in 65 5000; do
-	expect 2 "from 8 to 3584 that 8 divides, not $bytes" "$vj" bench channel --bytes $bytes "${short[@]}"
-	expect 2 "from 8 to 3584 that 8 divides, not $bytes" "$vj" bench rtt all --bytes $bytes "${short[@]}"
+expect 0 '1536 B frames' "$vj" bench channel --bytes 1536 --vs kernel,rte_ring "${short[@]}"
+for bytes in 65 1544 5000; do
+	expect 2 "from 8 to 1536 that 8 divides, not $bytes" "$vj" bench channel --bytes $bytes "${short[@]}"
+	expect 2 "from 8 to 1536 that 8 divides, not $bytes" "$vj" bench rtt all --bytes $bytes "${short[@]}"
 done
 expect 2 "udp: --bytes takes a number from 8 to 1024 that 8 divides, not 60" "$vj" bench udp --bytes 60 "${short[@]}"
 expect 2 "cps: --bytes takes a number from 8 to 1024, not 1025" "$vj" bench cps --bytes 1025 "${short[@]}"
 expect 2 "interface: --bytes takes a number from 8 to 1400, not 1401" "$vj" bench rtt interface --bytes 1401 "${short[@]}"
+for bench in rpc cps idle all; do
+	expect 2 "--connections takes 20000 at most, not 20001; c10m" "$vj" bench $bench --connections 20001 "${short[@]}"
+done
 if [ "$(id -u)" = 0 ] && type redis-server redis-benchmark iperf3 ethtool nsenter >/dev/null 2>&1 && unshare -nm true 2>/dev/null; then
 	json "$keys" "$vj" bench interface --runs 1 --seconds 0.5 --requests 2000 --json
 fi
