@@ -45,6 +45,7 @@ struct lwip_conn {
 	size_t read;	     /* bytes of its first buffer that were */
 	uint32_t idx; /* NET_LISTENER: it waits to be taken */
 	bool up, eof, listed; /* listed: among those to be named by poll() */
+	bool gone;	      /* hung up: not to be named any more */
 };
 
 struct lwip_net {
@@ -365,7 +366,8 @@ static int lwip_poll(struct net *net, uint32_t *ret_conns, unsigned n)
 		struct lwip_conn *conn = &l->conns[l->listed[--l->listed_cnt]];
 
 		conn->listed = false;
-		ret_conns[cnt++] = conn->idx;
+		if (!conn->gone)
+			ret_conns[cnt++] = conn->idx;
 	}
 	return (int)cnt;
 }
@@ -431,6 +433,7 @@ static void lwip_hang_up(struct net *net, uint32_t idx)
 			tcp_abort(conn->pcb);
 	}
 	conn->pcb = NULL;
+	conn->gone = true;
 	vj_channel_tx_publish(l->ch);
 }
 
