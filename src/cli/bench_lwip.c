@@ -9,7 +9,8 @@
 
 static const struct bench_lwip *lwip;
 
-const char *bench_lwip_missing(void)
+/* Why there is no lwIP; NULL: there is. */
+static const char *missing(void)
 {
 	return plugin_find(INSTALL_BENCH_LWIP, "bench_lwip", "liblwip-dev", (const void **)&lwip);
 }
@@ -19,7 +20,8 @@ const struct net_ops *bench_lwip_net(void)
 	return lwip->ops;
 }
 
-int bench_lwip_pair(struct bench_ctx *ctx, const struct bench_way *way, double seconds, struct bench_sample *ret_sample)
+/* bench_way.measure: bench_pair() with a channel for the two */
+static int pair(struct bench_ctx *ctx, const struct bench_way *way, double seconds, struct bench_sample *ret_sample)
 {
 	int rc = lwip->prepare();
 
@@ -30,4 +32,17 @@ int bench_lwip_pair(struct bench_ctx *ctx, const struct bench_way *way, double s
 	rc = bench_pair(ctx, way, seconds, ret_sample);
 	lwip->done();
 	return rc;
+}
+
+struct bench_rival bench_lwip_rival(int (*server)(struct bench_peer *peer), int (*client)(struct bench_peer *peer))
+{
+	return (struct bench_rival){
+		.name = "lwip",
+		.ways = { { .how = "lwIP, server and client pinned, over a channel, polling; checksums, MTU 1500",
+			    .measure = pair,
+			    .server = server,
+			    .client = client } },
+		.way_cnt = 1,
+		.missing = missing,
+	};
 }

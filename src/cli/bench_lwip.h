@@ -4,15 +4,10 @@
 
 #include "cli/bench_net.h"
 
-#define BENCH_LWIP_HOW "lwIP, server and client pinned, over a channel, polling; checksums, MTU 1500"
+/* As one of bench_case.others; server and client use bench_lwip_net(). */
+struct bench_rival bench_lwip_rival(int (*server)(struct bench_peer *peer), int (*client)(struct bench_peer *peer));
 
-/* Why there is no lwIP; NULL: there is. */
-const char *bench_lwip_missing(void);
-
-/* For servers and clients, after bench_lwip_missing() has returned NULL */
+/* For servers and clients of that: there is lwIP where they are run */
 const struct net_ops *bench_lwip_net(void);
-
-/* bench_way.measure: bench_pair() with a channel for the two */
-int bench_lwip_pair(struct bench_ctx *ctx, const struct bench_way *way, double seconds, struct bench_sample *ret_sample);
 
 #endif

@@ -272,10 +272,7 @@ static int compare(struct bench_ctx *ctx, const char *name, const char *title, c
 	};
 
 	c.kernel_cnt = c.others[0].way_cnt = ctx->busy ? 2 : 1;
-	c.others[1] = (struct bench_rival){ .name = "lwip",
-	.ways = { { .how = BENCH_LWIP_HOW, .measure = bench_lwip_pair, .server = server_lwip, .client = client_lwip } },
-	.way_cnt = 1,
-	.missing = bench_lwip_missing };
+	c.others[1] = bench_lwip_rival(server_lwip, client_lwip);
 	c.other_cnt = 2;
 	c.kernel[0].ordinary = true;
 	return bench_compare(ctx, &c);

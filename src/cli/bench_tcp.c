@@ -469,10 +469,7 @@ static int compare_tcp(struct bench_ctx *ctx, struct bench_case *c)
 	c->kernel_cnt = choose_ways(ctx, tcp, c->kernel);
 	c->others[0].name = "unix";
 	c->others[0].way_cnt = choose_ways(ctx, un, c->others[0].ways);
-	c->others[1] = (struct bench_rival){ .name = "lwip",
-	.ways = { { .how = BENCH_LWIP_HOW, .measure = bench_lwip_pair, .server = server_lwip, .client = client_lwip } },
-	.way_cnt = 1,
-	.missing = bench_lwip_missing };
+	c->others[1] = bench_lwip_rival(server_lwip, client_lwip);
 	c->other_cnt = 2;
 	c->vj = (struct bench_way){
 		.how = ctx->busy ? "direct channel, pinned, TCP_NODELAY, polling"
