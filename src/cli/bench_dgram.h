@@ -15,7 +15,7 @@ enum { DGRAM_BATCH_MAX = 256 };
 enum dgram_way {
 	DGRAM_BLOCK, /* recvmmsg() sleeps for the first of a batch */
 	DGRAM_SPIN,
-	DGRAM_OFFLOAD, /* UDP_SEGMENT and UDP_GRO: a batch is one packet inside the kernel; spinning */
+	DGRAM_OFFLOAD, /* UDP_SEGMENT and UDP_GRO: a batch is one packet inside the kernel; spins if both sides do */
 	DGRAM_UNIX,    /* AF_UNIX SOCK_DGRAM, sleeping */
 	DGRAM_UNIX_SPIN,
 };

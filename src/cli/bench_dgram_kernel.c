@@ -161,7 +161,7 @@ static int kdgram_send(struct dgram *d, unsigned n)
 static int recv_offloaded(struct dgram *d)
 {
 	struct kernel_dgram *k = d->priv;
-	ssize_t len = recv(k->fd, d->mem, d->batch * d->bytes, MSG_DONTWAIT);
+	ssize_t len = recv(k->fd, d->mem, d->batch * d->bytes, d->peer->ctx->busy ? MSG_DONTWAIT : 0);
 
 	if (len < 0)
 		return errno == EAGAIN || errno == EINTR ? 0 : failed(d, "recv");

@@ -325,6 +325,11 @@ int bench_udp(struct bench_ctx *ctx)
 		.other_cnt = 1,
 	};
 
+	if (!ctx->busy) { /* nor does the kernel's side spin */
+		c.kernel[1] = (struct bench_way)KERNEL_WAY(DGRAM_OFFLOAD, "loopback UDP, pinned, UDP_SEGMENT and UDP_GRO, sleeping");
+		c.kernel_cnt = 2;
+		c.others[0].way_cnt = 1;
+	}
 	c.kernel[0].ordinary = true;
 	snprintf(title, sizeof(title), "datagrams of %lld B that come, one sender, one receiver, batches of %lld",
 		 (long long)ctx->o->bytes, (long long)ctx->o->batch);

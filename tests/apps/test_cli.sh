@@ -295,6 +295,8 @@ for bytes in 65 1544 5000; do
 	expect 2 "from 8 to 1536 that 8 divides, not $bytes" "$vj" bench rtt all --bytes $bytes "${short[@]}"
 done
 expect 2 "udp: --bytes takes a number from 8 to 1024 that 8 divides, not 60" "$vj" bench udp --bytes 60 "${short[@]}"
+! "$vj" bench udp rtt cps stream --wait sleep --vs kernel,unix "${short[@]}" | grep -E 'spinning|polling' ||
+	fail "somebody doesn't sleep with --wait sleep"
 expect 0 '^cps: .*used for 1024 B' "$vj" bench cps --bytes 1024 --vs kernel,unix,lwip "${short[@]}"
 expect 2 "cps: --bytes takes a number from 8 to 1024, not 1025" "$vj" bench cps --bytes 1025 "${short[@]}"
 expect 2 "interface: --bytes takes a number from 8 to 1400, not 1401" "$vj" bench rtt interface --bytes 1401 "${short[@]}"
