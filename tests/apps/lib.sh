@@ -34,6 +34,11 @@ skip() {
 	exit 77
 }
 
+# has PATTERN: as `grep -q` behind a pipe, but it reads to the end: who writes into a pipe that nobody reads is ended, a failure to pipefail
+has() {
+	grep "$@" >/dev/null
+}
+
 need() {
 	local program
 	for program in "$@"; do
@@ -75,7 +80,7 @@ vjd_pid() {
 # has_lease PORT: does an application hold it? One that listens does when it first waits for a connection.
 has_lease() {
 	for _ in $(seq 40); do
-		"$vj" status | grep -q "^tcp .*:$1 " && return 0
+		"$vj" status | has "^tcp .*:$1 " && return 0
 		sleep 0.05
 	done
 	return 1

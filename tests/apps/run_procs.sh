@@ -10,7 +10,7 @@ cat "$tmp/channel"
 for part in brief inetd; do
 	"$vj" run -- "$build/tests/apps/procs" channel $part || fail "$part: not as many connections on channels as should be"
 done
-"$vj" status | grep -q '^tcp ' && fail "a port is left behind: $("$vj" status)"
+"$vj" status | has '^tcp ' && fail "a port is left behind: $("$vj" status)"
 echo "nothing is left behind"
 
 # A server that confines the processes which serve its connections stays with the kernel, and works.

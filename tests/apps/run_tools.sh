@@ -44,7 +44,7 @@ for name in "${!running[@]}"; do
 	diff -u "$tmp/kernel" "$tmp/$name.out" || fail "$name: another result than on the kernel"
 	echo "$name: as on the kernel"
 done
-grep -q 'in drain (' "$tmp/gdb.said" || grep -q 'drain (arg=' "$tmp/gdb.said" || { cat "$tmp/gdb.said"; fail "gdb: did not stop in the thread"; }
+grep -q 'in drain (' "$tmp/gdb.said" || has 'drain (arg=' "$tmp/gdb.said" || { cat "$tmp/gdb.said"; fail "gdb: did not stop in the thread"; }
 grep -q 'vj-helper' "$tmp/gdb.said" || fail "gdb: shows no helper thread"
 grep -q 'WARNING: ThreadSanitizer\|ERROR: AddressSanitizer\|runtime error' "$tmp/asan.err" "$tmp/tsan.err" && fail "a sanitizer complains"
 # pointers to nowhere, and 2,000 pieces out of one, that the calls are given on purpose are told as parameters of system calls

@@ -50,7 +50,7 @@ rules 'tcp dport 7000 counter accept comment "it"'
 start_vjd --attach eth0
 start redis.log "${on_server[@]}" "$vj" run -- redis-server --port 7000 --bind 0.0.0.0 :: --protected-mode no --save '' --dir "$tmp"
 has_lease() {
-	"$vj" status | grep -q ":$1"
+	"$vj" status | has ":$1"
 }
 until_true has_lease 7000
 until_true answers

@@ -40,7 +40,7 @@ start_vjd --policy "$tmp/policy.conf"
 
 "$vj" attach nonesuch 2>"$tmp/err" && fail "an interface that is not there was attached"
 grep -q "No such device" "$tmp/err" || fail "$(cat "$tmp/err")"
-"$vj" attach eth0 | grep -q "eth0: channels are offered, MTU 1500" || fail "not attached: $(cat "$tmp/vjd.log")"
+"$vj" attach eth0 | has "eth0: channels are offered, MTU 1500" || fail "not attached: $(cat "$tmp/vjd.log")"
 "$vj" attach eth0 >/dev/null || fail "a second attach is no error"
 at_server "$vj" doctor eth0 >"$tmp/doctor" || fail "doctor: $(cat "$tmp/doctor")"
 for line in 'ok +kernel ' 'ok +af_xdp ' 'ok +vjd +serves .* 1 interface attached' 'ok +eth0 +driver veth: native XDP' \
@@ -75,7 +75,7 @@ grep -E '^Tcp: [0-9]' "$tmp/snmp" | awk '{ exit $11 > 300 }' || fail "the kernel
 # ---- the host beside it: ping, and a program of the kernel's own
 
 ping_is_fine() {
-	at_client ping -q -c 5 -i 0.2 "$1" | grep -q ' 0% packet loss' || fail "ping $1"
+	at_client ping -q -c 5 -i 0.2 "$1" | has ' 0% packet loss' || fail "ping $1"
 }
 ping_is_fine 10.77.0.2
 ping_is_fine fd77::2
@@ -202,7 +202,7 @@ grep -q ' 0% packet loss' "$tmp/ping.log" || fail "pings were lost: $(cat "$tmp/
 
 "$vj" detach eth0 >/dev/null
 until_true no_channels
-at_server ip link show eth0 | grep -q xdp && fail "a program is left at eth0"
+at_server ip link show eth0 | has xdp && fail "a program is left at eth0"
 ping_is_fine 10.77.0.2
 "$vj" detach eth0 2>"$tmp/err" && fail "detached twice"
 grep -q "detach eth0: it isn't attached" "$tmp/err" || fail "a second detach says: $(cat "$tmp/err")"

@@ -35,7 +35,7 @@ few_descriptors() {
 		if [[ $said == refused:* ]]; then
 			failed=$((failed + 1))
 			[ -z "$left" ] || fail "with $room descriptors $said, but there is $left"
-			ip -n "$server" link show eth0 | grep -q prog/xdp && fail "with $room descriptors $said, but it is attached"
+			ip -n "$server" link show eth0 | has prog/xdp && fail "with $room descriptors $said, but it is attached"
 			continue
 		fi
 		done=$((done + 1))
@@ -55,7 +55,7 @@ pin=/sys/fs/bpf/vjchan/if$(ip -n "$server" -o link show eth0 | cut -d: -f1)-net$
 mkdir -p "$pin"
 start_vjd
 "$vj" attach eth0 >/dev/null 2>&1 && fail "attached without a pin"
-ip -n "$server" link show eth0 | grep -q prog/xdp && fail "still attached without a pin"
+ip -n "$server" link show eth0 | has prog/xdp && fail "still attached without a pin"
 rmdir "$pin"
 "$vj" attach eth0 >/dev/null || fail "not attached after that: $(cat "$tmp/vjd.log")"
 leaves_nothing "enough"
@@ -124,11 +124,11 @@ numbers=$(program_of python3)
 [ "$(stopped 500)" = "500 500" ] || fail "500 datagrams while it was stopped: $(cat "$tmp/numbers.log")"
 said=$(stopped 2500)
 [ "$said" = "2500 2500" ] || fail "2500 datagrams while it was stopped: $said"
-"$vj" status | grep -qE 'spilled +1[0-9]{3}$' || fail "nothing was spilled: $("$vj" status)"
+"$vj" status | has -E 'spilled +1[0-9]{3}$' || fail "nothing was spilled: $("$vj" status)"
 said=$(stopped 5000)
 seen=${said% *}
 ((seen >= 3000 && seen < 5000)) || fail "5000 datagrams while it was stopped: $said"
-"$vj" status | grep -qE "spill_full +$((5000 - seen))\$" || fail "$said seen, but: $("$vj" status)"
+"$vj" status | has -E "spill_full +$((5000 - seen))\$" || fail "$said seen, but: $("$vj" status)"
 [ "$(stopped 2500)" = "2500 2500" ] || fail "the quota was not given back"
 
 # ---- vjd killed under load

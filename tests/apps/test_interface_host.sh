@@ -69,7 +69,7 @@ PY
 start again.log "${on_client[@]}" python3 "$tmp/again.py" "$tmp/again.cnt"
 again=${pids[-1]}
 has_channel() {
-	"$vj" status | grep -q "^eth0 .*python3.* native  *copied "
+	"$vj" status | has "^eth0 .*python3.* native  *copied "
 }
 is_served() {
 	local before
@@ -190,7 +190,7 @@ ip -n "$server" route del 10.88.0.0/24
 sleep 0.3
 fetch http://10.88.0.1:7090/hello && fail "after its route went"
 fetch http://10.77.0.1:7090/hello || fail "on link again"
-"$vj" status | grep -q 'python3.* gate .* sent ' || fail "not by a channel: $("$vj" status)"
+"$vj" status | has 'python3.* gate .* sent ' || fail "not by a channel: $("$vj" status)"
 
 # ---- a route that carries less than the interface: of a connection that is there, of a new one, of datagrams
 cat >"$tmp/narrow.py" <<'PY'
@@ -301,7 +301,7 @@ for version in -4 -6; do
 	answers_at fd77::2 || fail "with rules of routing ($version), IPv6"
 	fetch http://10.77.0.1:7090/hello || fail "a connection with rules of routing ($version)"
 	[ "$(gate_sent)" = "$before" ] || fail "a channel was used with rules of routing ($version)"
-	"$vj" status | grep -q "its ports are left to the kernel" || fail "status does not say that ports are left to the kernel"
+	"$vj" status | has "its ports are left to the kernel" || fail "status does not say that ports are left to the kernel"
 	[ "$(why_of 10.77.0.1)" = ROUTES ] || fail "with rules of routing vj why says $(why_of 10.77.0.1)"
 	connection_lives "with rules of routing ($version)"
 	ip -n "$server" $version rule del fwmark 77 lookup 100
@@ -358,7 +358,7 @@ is_closed() {
 }
 if ip -n "$server" link set eth0 name lan0 2>/dev/null; then # while it is up: since Linux 6.2
 	until_true sh -c "\"$vj\" status | grep -q '^lan0 '"
-	"$vj" status | grep -q '^eth0 ' && fail "status has the old name as well"
+	"$vj" status | has '^eth0 ' && fail "status has the old name as well"
 	[ -e "$VJ_SOCKET.d/if-lan0" ] && [ ! -e "$VJ_SOCKET.d/if-eth0" ] || fail "the next vjd would look for: $(ls "$VJ_SOCKET.d")"
 	by_channel yes || fail "the channel is not used any more"
 	connection_lives "with another name"
@@ -378,7 +378,7 @@ fi
 # ---- a neighbour that isn't known: the kernel finds it on demand, and the first packet waits
 for url in http://10.77.0.1:7090/hello 'http://[fd77::1]:7090/hello'; do
 	ip -n "$server" neigh flush dev eth0
-	ip -n "$server" neigh show dev eth0 | grep -qE "^(10.77.0.1|fd77::1) .*lladdr" && fail "the neighbours are still known"
+	ip -n "$server" neigh show dev eth0 | has -E "^(10.77.0.1|fd77::1) .*lladdr" && fail "the neighbours are still known"
 	begin=$(date +%s%N)
 	fetch "$url" || fail "$url, its neighbour forgotten"
 	took_ms=$((($(date +%s%N) - begin) / 1000000))
@@ -466,7 +466,7 @@ done
 sleep 0.5
 connection_lives "with a smaller MTU" 300000
 answers_at 10.77.0.2 || fail "a new connection with a smaller MTU"
-"$vj" status | grep -qE 'python3.* gate .*gate_len' && fail "longer frames than the MTU were tried: $("$vj" status)"
+"$vj" status | has -E 'python3.* gate .*gate_len' && fail "longer frames than the MTU were tried: $("$vj" status)"
 
 # ---- an application that does not run for ten seconds
 echo 2000000 >&7

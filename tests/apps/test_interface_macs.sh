@@ -47,7 +47,7 @@ case $mac in ?2:*) ;; *) fail "not of the administratively assigned: $mac" ;; es
 [ "$(peer query 10.77.0.2 tcp 7999)" = neg ] || fail "a port of nobody's"
 [ "$(peer query 10.77.0.2 udp 7000)" = neg ] || fail "a port of the other protocol"
 [ "$(peer query 10.77.0.77 tcp 7000)" = silence ] || fail "answered for another host"
-bridge -n "$server" fdb show dev eth0 | grep -q "^$mac self" || fail "the interface was not told of $mac"
+bridge -n "$server" fdb show dev eth0 | has "^$mac self" || fail "the interface was not told of $mac"
 
 # ---- used: layer 2 alone decides
 
@@ -88,7 +88,7 @@ announced() {
 until_true announced # who was told "canonical" meanwhile need not wait for the end of that
 wait $watcher
 wait $long || fail "a connection did not outlive its address: $(cat "$tmp/long.log")"
-bridge -n "$server" fdb show dev eth0 | grep -q "^$lost" && fail "the interface still takes what is another host's"
+bridge -n "$server" fdb show dev eth0 | has "^$lost" && fail "the interface still takes what is another host's"
 
 # ---- defended
 
@@ -151,7 +151,7 @@ try:
     socket.create_connection(("10.77.0.2", 7001), timeout=2)
 except ConnectionRefusedError:
     print("refused")
-' | grep -q refused || fail "the kernel does not answer for a dead application"
+' | has refused || fail "the kernel does not answer for a dead application"
 
 # ---- R1, with a real kernel: whatever is said, the client's neighbour entries stay what they are
 
@@ -175,7 +175,7 @@ for addr in 10.77.0.1 fd77::1; do
 done
 # nor does vjd's own traffic spoil anybody's: the client has the canonical address, though all of the above was said
 at_client ping -c 1 -W 2 10.77.0.2 >/dev/null
-ip -n "$client" neigh show 10.77.0.2 | grep -q "lladdr $canonical" || fail "the client has $(ip -n "$client" neigh show 10.77.0.2)"
+ip -n "$client" neigh show 10.77.0.2 | has "lladdr $canonical" || fail "the client has $(ip -n "$client" neigh show 10.77.0.2)"
 
 # ---- floods: neither memory nor time past a bound
 

@@ -27,7 +27,7 @@ at_client_vj() {
 	VJ_SOCKET=$vjd_socket2 at_client "$vj" run -- "$@"
 }
 has_interface() {
-	"$@" status | grep -q '^eth0 .* native'
+	"$@" status | has '^eth0 .* native'
 }
 until_true has_interface "$vj"
 until_true has_interface vj2
@@ -87,14 +87,14 @@ of_redis=$(app_mac 7000) of_http=$(app_mac 7080)
 [ "$(resolved 10.77.0.2:7000)" = "$of_redis" ] || fail "redis: $(vj2 resolve 10.77.0.2:7000)"
 [ "$(resolved '[fd77::2]:7000')" = "$of_redis" ] || fail "redis, IPv6: $(vj2 resolve '[fd77::2]:7000')"
 [ "$(resolved 10.77.0.2:7080)" = "$of_http" ] || fail "http: $(vj2 resolve 10.77.0.2:7080)"
-vj2 resolve 10.77.0.2:7999 | grep -q "the host's own address: it speaks PARP" || fail "a port of nobody's: $(vj2 resolve 10.77.0.2:7999)"
-vj2 resolve --udp 10.77.0.2:7000 | grep -q "/udp is at .*" || fail "another protocol"
-vj2 resolve 10.77.0.1:80 | grep -q "this host's own" || fail "its own: $(vj2 resolve 10.77.0.1:80)"
+vj2 resolve 10.77.0.2:7999 | has "the host's own address: it speaks PARP" || fail "a port of nobody's: $(vj2 resolve 10.77.0.2:7999)"
+vj2 resolve --udp 10.77.0.2:7000 | has "/udp is at .*" || fail "another protocol"
+vj2 resolve 10.77.0.1:80 | has "this host's own" || fail "its own: $(vj2 resolve 10.77.0.1:80)"
 vj2 resolve 10.77.0.99:80 >"$tmp/nobody" && fail "nobody is there: $(cat "$tmp/nobody")"
 grep -q "no host on eth0" "$tmp/nobody" || fail "nobody is there: $(cat "$tmp/nobody")"
 vj2 resolve 192.0.2.1:80 2>"$tmp/nowhere" && fail "no way leads there"
 grep -q "no attached interface leads there" "$tmp/nowhere" || fail "no way leads there: $(cat "$tmp/nowhere")"
-vj2 arp | grep -q "10.77.0.2:7000/tcp .* $of_redis  learned" || fail "not shown: $(vj2 arp)"
+vj2 arp | has "10.77.0.2:7000/tcp .* $of_redis  learned" || fail "not shown: $(vj2 arp)"
 vj2 arp --json | python3 -c '
 import json, sys
 learned = [m for m in json.load(sys.stdin)["learned"] if m["state"] == "learned" and m["port_first"] == 7080]

@@ -25,7 +25,7 @@ print(sum(c["value"] for c in json.load(sys.stdin)["counters"]
 	if c["name"] == "delivered" and c["ifindex"] == int(sys.argv[1])))' "$(ip -n "$server" -o link show "$1" | cut -d: -f1)"
 }
 has_channels_at() {
-	"$vj" status | grep -q "^$1 .*python3.* $2 " && "$vj" status | grep -q "^$1 .*redis.* $2 "
+	"$vj" status | has "^$1 .*python3.* $2 " && "$vj" status | has "^$1 .*redis.* $2 "
 }
 # What comes to the addresses of $1, whose frames are taken at $2, goes by its channels. IPv4 and IPv6: $3, $4.
 serves() {
@@ -54,7 +54,7 @@ if ip -n "$server" link add upper0 link eth0 type macvlan mode bridge 2>/dev/nul
 	mac=$(ip -n "$server" -o link show upper0 | sed 's/.*ether \([0-9a-f:]*\) .*/\1/')
 	ip -n "$client" neigh add 10.78.0.2 dev eth0 lladdr "$mac"
 	ip -n "$client" neigh add fd78::2 dev eth0 lladdr "$mac"
-	"$vj" attach upper0 | grep -q "; by tc" || fail "where frames of an interface are taken is not said"
+	"$vj" attach upper0 | has "; by tc" || fail "where frames of an interface are taken is not said"
 	serves upper0 tc 10.78.0.2 fd78::2
 	at_server ethtool -K eth0 gro on >/dev/null
 	serves upper0 tc 10.78.0.2 fd78::2
@@ -65,7 +65,7 @@ if ip -n "$server" link add upper0 link eth0 type macvlan mode bridge 2>/dev/nul
 	serves eth0 native 10.77.0.2 fd77::2
 	serves upper0 tc 10.78.0.2 fd78::2
 	"$vj" detach upper0 >/dev/null
-	at_server tc qdisc show dev upper0 | grep -q clsact && fail "clsact is left at upper0"
+	at_server tc qdisc show dev upper0 | has clsact && fail "clsact is left at upper0"
 	"$vj" detach eth0 >/dev/null
 	at_server ethtool -K eth0 gro off >/dev/null
 fi

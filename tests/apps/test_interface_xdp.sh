@@ -32,7 +32,7 @@ import json, sys
 print(json.load(sys.stdin)[0].get("xdp", {}).get("prog", {}).get("id", 0))'
 }
 is_at() { # is_at native|tc
-	"$vj" status | grep -q "^eth0 .*redis.* $1 "
+	"$vj" status | has "^eth0 .*redis.* $1 "
 }
 delivered() {
 	"$vj" status --json | python3 -c '
@@ -164,17 +164,17 @@ PY
 start link.log "${on_server[@]}" python3 "$tmp/link.py" "$bpf/foreign_xdp" "$(ip -n "$server" -o link show eth0 | cut -d: -f1)"
 link=${pids[-1]}
 until_true grep -q linked "$tmp/link.log"
-"$vj" attach eth0 | grep -q "by tc" || fail "not attached behind a link: $(cat "$tmp/vjd.log")"
+"$vj" attach eth0 | has "by tc" || fail "not attached behind a link: $(cat "$tmp/vjd.log")"
 until_true is_at tc
 serves "behind a program held by a link" foreign
 "$vj" detach eth0 >/dev/null
-at_server tc qdisc show dev eth0 | grep -q clsact && fail "clsact is left behind"
+at_server tc qdisc show dev eth0 | has clsact && fail "clsact is left behind"
 kill "$link"
 wait "$link" 2>/dev/null || true
 
 # ---- we were there first: who comes without force is refused, with force has the place, and we go behind
 
-"$vj" attach eth0 | grep -q "MTU 1500\$" || fail "not attached alone"
+"$vj" attach eth0 | has "MTU 1500\$" || fail "not attached alone"
 until_true is_at native
 serves "alone"
 foreign_on >/dev/null 2>&1 && fail "two programs in one place"
@@ -200,7 +200,7 @@ is_at native || fail "not where it was: $("$vj" status)"
 at_server tc qdisc del dev eth0 clsact
 "$vj" attach eth0 >/dev/null
 until_true is_at native
-"$vj" attach --tc eth0 | grep -q "by tc" || fail "attach --tc of what is attached"
+"$vj" attach --tc eth0 | has "by tc" || fail "attach --tc of what is attached"
 until_true is_at tc
 [ "$(xdp_id)" = 0 ] || fail "with --tc a program is left at XDP"
 serves "with --tc"
