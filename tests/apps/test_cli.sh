@@ -254,10 +254,10 @@ complete_words() { # the words that complete the last one
 [ "$(complete_words vj help ben)" = bench ] || fail "completion of help ben"
 json "" sh -c '"$1" help --json | tr -d "\n" | sed "s/.*/{\"all\": &}/"' sh "$vj"
 for cmd in $("$vj" help --json | python3 -c 'import json, sys; print(*(c["name"] for c in json.load(sys.stdin)))'); do
-	"$vj" --man | has "^.SS vj $cmd " || fail "vj(1) does not know $cmd"
+	"$vj" --man | grep "^.SS vj $cmd " >/dev/null || fail "vj(1) does not know $cmd"
 done
 for opt in $("$vj" help --json | python3 -c 'import json, sys; print(*(o["name"] for c in json.load(sys.stdin) for o in c["options"]))'); do
-	"$vj" --man | has -F -- "${opt//-/\\-}" || fail "vj(1) does not know --$opt"
+	"$vj" --man | grep -F -- "${opt//-/\\-}" >/dev/null || fail "vj(1) does not know --$opt"
 done
 if type groff >/dev/null 2>&1; then
 	for page in "$build"/man/vj.[17] "$build"/man/*.3; do
