@@ -39,7 +39,7 @@ static const char *advice(int err)
 	case ENODEV:
 		return "; which there are: ip link";
 	case EBUSY:
-		return "; see: bpftool net, tc filter show ingress";
+		return "; other programs hold its XDP and tc hooks, see: bpftool net, tc filter show ingress";
 	case EOPNOTSUPP:
 		return "; a private vjd can't, else see: vj doctor";
 	default:

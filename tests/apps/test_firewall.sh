@@ -61,7 +61,7 @@ answers || fail "no answer on the channel"
 
 # ---- a new rule: new connections at once, and an established one within a second
 
-at_client python3 - >"$tmp/flow.log" 2>&1 <<-'EOF' &
+"${on_client[@]}" python3 - >"$tmp/flow.log" 2>&1 <<-'EOF' &
 	import socket, time, sys
 	s = socket.create_connection(("10.77.0.2", 7000), 5)
 	s.settimeout(1.0)
@@ -254,7 +254,7 @@ sleep 0.5
 
 # ---- beyond the host, where only the kernel has some rule of output: by the kernel, at once and not when SYNs have been dropped for a while
 
-at_client python3 - <<-'EOF' &
+"${on_client[@]}" python3 - <<-'EOF' & # not at_client: the process to end is this one, not a shell that waits for it
 	import socket
 	s = socket.create_server(("10.77.0.1", 7100))
 	while True:

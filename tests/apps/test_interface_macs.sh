@@ -58,7 +58,7 @@ ping_redis 7000 || fail "no answer at $mac"
 
 # ---- a connection begun there outlives it: the address is lost to another host, and packets go to the canonical one again
 
-at_client python3 - "$tmp/go" >"$tmp/long.log" 2>&1 <<'PY' &
+"${on_client[@]}" python3 - "$tmp/go" >"$tmp/long.log" 2>&1 <<'PY' &
 import os, socket, sys, time
 s = socket.create_connection(("10.77.0.2", 7000), timeout=5)
 for i in range(400):
