@@ -192,7 +192,7 @@ void app_flush(struct app *app)
 bool app_wants_read(const struct app *app)
 {
 	return (app->state == APP_STRANGER || app->state == APP_WELCOME) && app->queue_cnt == 0 &&
-	       !app->status.active && app->job == NULL && !app->asking && app->user->job_cnt < QUOTA_JOBS_MAX;
+	       !app->status.active && app->job == NULL && !app->asking && app->opening == NULL && app->user->job_cnt < QUOTA_JOBS_MAX;
 }
 
 bool app_wants_write(const struct app *app)

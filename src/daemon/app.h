@@ -76,6 +76,7 @@ struct app {
 
 	struct fd_job *job; /* under way; the next request waits for it */
 	bool asking; /* likewise: an ASK */
+	struct if_work *opening; /* likewise: an INTERFACE; NULL: none */
 	struct status_cursor status;
 
 	struct ctl_msg *queue; /* ring of @queue_room */

@@ -39,7 +39,7 @@ static void adopt_chan(void *arg, const struct if_chan_record *rec)
 		return;
 	}
 	TAILQ_INSERT_TAIL(&i->chans, c, entry);
-	if (s->d->ops->process_ended(rec->pid)) {
+	if (rec->pid == 0 || s->d->ops->process_ended(rec->pid)) {
 		chan_end(s, i, c);
 		return;
 	}
@@ -63,8 +63,14 @@ static void adopt_interfaces(struct interfaces *s)
 
 void adopt_begin(struct interfaces *s)
 {
+	struct iface *i;
+
+	s->adopting = true;
 	adopt_interfaces(s);
 	if_chan_records(s->place.dir, adopt_chan, s);
+	s->adopting = false;
+	TAILQ_FOREACH (i, &s->ifaces, entry)
+		iface_spare(s, i);
 	if (s->ready)
 		s->adopt_until_ns = time_add_sat(s->d->now_ns, ADOPT_NS);
 }

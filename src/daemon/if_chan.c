@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "daemon/if_chan.h"
 
+#include "daemon/if_name.h"
 #include "daemon/if_poll.h"
 #include "daemon/netns.h"
 #include "daemon/offload.h"
@@ -26,12 +27,12 @@ enum {
 
 static void host_name(uint32_t nr, char name[static IF_NAMESIZE])
 {
-	snprintf(name, IF_NAMESIZE, "vjh%u", nr);
+	snprintf(name, IF_NAMESIZE, IF_NAME_HOST "%u", nr);
 }
 
 static void app_name(uint32_t nr, char name[static IF_NAMESIZE])
 {
-	snprintf(name, IF_NAMESIZE, "vja%u", nr);
+	snprintf(name, IF_NAMESIZE, IF_NAME_APP "%u", nr);
 }
 
 /* deliver's frames come back behind a second header. */
@@ -216,7 +217,7 @@ static void make_poll(const struct if_place *place, struct if_chan *c)
 {
 	struct if_poll poll;
 
-	if (if_poll_open(place->netns_fd, c->host_ifindex, c->rec.xsk.ifindex, &poll) == 0) {
+	if (if_poll_open(place->netns_fd, place->packet_fd, c->host_ifindex, c->rec.xsk.ifindex, &poll) == 0) {
 		c->rec.napi_id = poll.napi_id;
 		c->poll_fd = poll.fd;
 	}
@@ -355,6 +356,13 @@ int if_chan_follow(struct if_place *place, const struct if_dispatch *d, struct i
 	cfg = config_of(place, c, mac);
 	r = if_gate_configure(d, &cfg);
 	return r == 0 ? record_write(place->dir, &c->rec) : r;
+}
+
+int if_chan_give(const struct if_place *place, struct if_chan *c, uint32_t uid, int32_t pid)
+{
+	c->rec.uid = uid;
+	c->rec.pid = pid;
+	return record_write(place->dir, &c->rec);
 }
 
 void if_chan_close(struct if_chan *c)

@@ -26,6 +26,7 @@ struct spill;
 struct if_place {
 	struct rtnl here, there; /* the host's namespace; vjchan's own */
 	int netns_fd;		 /* vjchan's own */
+	int packet_fd;		 /* of the host's namespace, only to send; of who makes channels, else -1 */
 	char dir[108];		 /* of record files */
 };
 
@@ -34,7 +35,7 @@ struct if_chan_record {
 	uint32_t magic; /* IF_CHAN_MAGIC: also the version */
 	uint32_t nr, ifindex;
 	uint32_t uid;
-	int32_t pid;
+	int32_t pid; /* 0: made ahead, and nobody's yet */
 	uint32_t mtu;
 	struct xsk_params xsk; /* @ifindex: of the application's end */
 	uint8_t key[16];
@@ -69,6 +70,9 @@ int if_chan_make(struct if_place *place, const struct if_dispatch *d, const stru
 
 /** if_chan_find() - One that an earlier vjd made, by its record. Return: 0; -ENOENT: not all of it is there any more */
 int if_chan_find(struct if_place *place, const struct if_chan_record *rec, struct if_chan **ret_chan);
+
+/** if_chan_give() - One that was made ahead is this process's now. Return: 0; negative errno: it could not be written down */
+int if_chan_give(const struct if_place *place, struct if_chan *c, uint32_t uid, int32_t pid);
 
 /** if_chan_follow() - The interface has another MTU or address. Return: 0; negative errno: the devices can't have it, longer packets are lost */
 int if_chan_follow(struct if_place *place, const struct if_dispatch *d, struct if_chan *c, uint32_t mtu,

@@ -3,12 +3,15 @@
 #include "daemon/app.h"
 #include "daemon/firewall.h"
 #include "daemon/if_ask.h"
+#include "daemon/if_maker.h"
 #include "daemon/if_reset.h"
 #include "daemon/if_state.h"
 #include "daemon/interfaces.h"
+#include "daemon/request.h"
 #include "daemon/spill.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
@@ -174,6 +177,20 @@ void chan_watch(const struct interfaces *s, struct if_chan *c)
 	epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, spill_fd(c->spill), &e);
 }
 
+/* Out of the maps and the books: its devices take the kernel a while. */
+static void chan_remove(struct interfaces *s, struct if_chan *c)
+{
+	struct if_work *w = calloc(1, sizeof(*w));
+
+	if (w == NULL) {
+		if_chan_remove(&s->place, c);
+		return;
+	}
+	w->kind = IF_WORK_REMOVE;
+	w->chan = c;
+	if_maker_submit(s->maker, w);
+}
+
 void chan_end(struct interfaces *s, struct iface *i, struct if_chan *c)
 {
 	struct app *app = c->app;
@@ -190,7 +207,7 @@ void chan_end(struct interfaces *s, struct iface *i, struct if_chan *c)
 	if_dispatch_forget(&i->dispatch, c->rec.nr, c->host_ifindex);
 	if_reset_peers(&i->dispatch, c->rec.nr);
 	epoll_ctl(s->epoll_fd, EPOLL_CTL_DEL, spill_fd(c->spill), NULL);
-	TAILQ_INSERT_TAIL(&s->doomed, c, entry);
+	chan_remove(s, c);
 }
 
 static void chan_join(struct interfaces *s, struct iface *i, struct if_chan *c, struct app *app)
@@ -215,13 +232,11 @@ static uint32_t frame_bytes_for(uint32_t mtu)
 	return mtu <= FRAME_BYTES_SMALL - FRAME_HEAD_BYTES ? FRAME_BYTES_SMALL : FRAME_BYTES;
 }
 
-static struct if_chan_record new_record(struct interfaces *s, const struct iface *i, const struct app *app)
+static struct if_chan_record new_record(struct interfaces *s, const struct iface *i)
 {
 	struct if_chan_record rec = {
 		.nr = next_nr(s),
 		.ifindex = i->ifindex,
-		.uid = app->uid,
-		.pid = app->pid,
 		.mtu = i->mtu,
 		.xsk = { .frame_bytes = frame_bytes_for(i->mtu), .frame_cnt = FRAME_CNT, .rx_cnt = GIVING_CNT, .tx_cnt = TAKING_CNT,
 			 .fill_cnt = TAKING_CNT, .comp_cnt = GIVING_CNT },
@@ -256,34 +271,180 @@ static int hand_out(const struct interfaces *s, const struct iface *i, struct if
 	return r;
 }
 
-static enum ctl_refusal open_new(struct interfaces *s, struct iface *i, struct app *app, uint32_t seq)
+/* One that was made becomes @app's, who is answered. */
+static enum ctl_refusal chan_begin(struct interfaces *s, struct iface *i, struct if_chan *c, const struct xsk *xsk, struct app *app,
+				   uint32_t seq)
 {
-	struct if_chan_record rec = new_record(s, i, app);
-	struct if_chan *c;
-	struct xsk xsk;
-	int r;
-
-	if (app->user->memory_bytes + if_chan_memory_bytes(&rec) > vjd_memory_max(s->d, app->uid))
-		return CTL_REFUSAL_QUOTA_MEMORY;
 	/* blocks from before may be others' or the kernel's as well: it takes new ones */
 	if (!if_has_channel(app))
 		port_map_release(&app->d->ports, &app->ports);
-	r = if_chan_make(&s->place, &i->dispatch, &rec, i->mac, &xsk, &c);
-	if (r < 0) {
-		log_error(s->d->cfg.log, "%s: no channel for app %u: %s", i->name, app->id, strerror(-r));
-		return iface_refusal(r);
-	}
 	TAILQ_INSERT_TAIL(&i->chans, c, entry);
 	chan_watch(s, c);
 	chan_join(s, i, c, app);
-	r = hand_out(s, i, c, seq, &xsk);
-	xsk_close(&xsk);
-	if (r < 0) {
+	if (hand_out(s, i, c, seq, xsk) < 0) {
 		chan_end(s, i, c);
 		return CTL_REFUSAL_RESOURCES;
 	}
-	log_info(s->d->cfg.log, "%s: channel %u of app %u", i->name, rec.nr, app->id);
+	log_info(s->d->cfg.log, "%s: channel %u of app %u", i->name, c->rec.nr, app->id);
 	return CTL_REFUSAL_NONE;
+}
+
+/* ---- made by the maker, on demand or ahead */
+
+static struct if_work *work_new(struct interfaces *s, struct iface *i, enum if_work_kind kind)
+{
+	struct if_work *w = calloc(1, sizeof(*w));
+
+	if (w == NULL)
+		return NULL;
+	w->kind = kind;
+	w->dispatch = i->dispatch;
+	w->rec = new_record(s, i);
+	memcpy(w->mac, i->mac, sizeof(w->mac));
+	w->xsk = (struct xsk){ -1, -1, false };
+	w->iface = i;
+	TAILQ_INSERT_TAIL(&s->under_way, w, under_way);
+	return w;
+}
+
+static void spare_drop(struct interfaces *s, struct iface *i)
+{
+	struct if_chan *c = i->spare;
+
+	if (c == NULL)
+		return;
+	i->spare = NULL;
+	xsk_close(&i->spare_xsk);
+	if_dispatch_forget(&i->dispatch, c->rec.nr, c->host_ifindex);
+	chan_remove(s, c);
+}
+
+void iface_spare(struct interfaces *s, struct iface *i)
+{
+	struct if_work *w;
+
+	if (i->spare != NULL && (i->spare->rec.mtu != i->mtu || memcmp(i->spare_mac, i->mac, sizeof(i->mac)) != 0))
+		spare_drop(s, i);
+	if (i->spare != NULL)
+		return;
+	TAILQ_FOREACH (w, &s->under_way, under_way)
+		if (w->iface == i && w->kind == IF_WORK_SPARE)
+			return;
+	w = work_new(s, i, IF_WORK_SPARE);
+	if (w != NULL)
+		if_maker_submit(s->maker, w);
+}
+
+static enum ctl_refusal open_spare(struct interfaces *s, struct iface *i, struct app *app, uint32_t seq)
+{
+	enum ctl_refusal why = CTL_REFUSAL_RESOURCES;
+	struct if_chan *c = i->spare;
+
+	if (if_chan_give(&s->place, c, app->uid, app->pid) < 0) {
+		spare_drop(s, i);
+		return why;
+	}
+	i->spare = NULL;
+	why = chan_begin(s, i, c, &i->spare_xsk, app, seq);
+	xsk_close(&i->spare_xsk);
+	iface_spare(s, i);
+	return why;
+}
+
+static enum ctl_refusal open_new(struct interfaces *s, struct iface *i, struct app *app, uint32_t seq)
+{
+	uint64_t bytes = (uint64_t)frame_bytes_for(i->mtu) * FRAME_CNT;
+	struct if_work *w;
+
+	if (app->user->memory_bytes + bytes > vjd_memory_max(s->d, app->uid))
+		return CTL_REFUSAL_QUOTA_MEMORY;
+	if (i->spare != NULL && i->spare->rec.mtu == i->mtu)
+		return open_spare(s, i, app, seq);
+	w = work_new(s, i, IF_WORK_OPEN);
+	if (w == NULL)
+		return CTL_REFUSAL_RESOURCES;
+	w->rec.uid = app->uid;
+	w->rec.pid = app->pid;
+	w->seq = seq;
+	w->app = app;
+	app->opening = w;
+	w->user = app->user;
+	w->user->job_cnt++;
+	w->user->memory_bytes += bytes;
+	if_maker_submit(s->maker, w);
+	return CTL_REFUSAL_NONE;
+}
+
+/* The interface may have changed while it was made. */
+static void catch_up(struct interfaces *s, const struct iface *i, const struct if_work *w)
+{
+	if (w->rec.mtu != i->mtu || memcmp(w->mac, i->mac, sizeof(w->mac)) != 0)
+		chan_follow(s, i, w->chan);
+}
+
+/* What the maker has made finds its place. Return: the answer, if somebody waits for one */
+static enum ctl_refusal work_made(struct interfaces *s, struct if_work *w)
+{
+	struct iface *i = w->iface;
+
+	if (i == NULL) { /* its maps are gone, too */
+		chan_remove(s, w->chan);
+		return CTL_REFUSAL_NO_INTERFACE;
+	}
+	catch_up(s, i, w);
+	if (w->app != NULL && w->app->state == APP_WELCOME)
+		return chan_begin(s, i, w->chan, &w->xsk, w->app, w->seq);
+	spare_drop(s, i);
+	i->spare = w->chan;
+	i->spare_xsk = w->xsk;
+	memcpy(i->spare_mac, i->mac, sizeof(i->mac));
+	w->xsk = (struct xsk){ -1, -1, false };
+	return CTL_REFUSAL_NONE;
+}
+
+static void work_finish(struct interfaces *s, struct if_work *w)
+{
+	enum ctl_refusal why = w->result == 0 ? CTL_REFUSAL_NONE : iface_refusal(w->result);
+	struct app *app = w->app;
+
+	TAILQ_REMOVE(&s->under_way, w, under_way);
+	if (w->user != NULL)
+		w->user->memory_bytes -= (uint64_t)w->rec.xsk.frame_bytes * w->rec.xsk.frame_cnt;
+	if (w->result == 0)
+		why = work_made(s, w);
+	else if (w->result != -ENODEV)
+		log_error(s->d->cfg.log, "no channel: %s", strerror(-w->result));
+	if (app != NULL) {
+		app->opening = NULL;
+		if (why != CTL_REFUSAL_NONE)
+			request_refuse(app, CTL_INTERFACE, w->seq, why);
+		s->d->ops->changed(app);
+	}
+	if (w->user != NULL)
+		request_user_job_done(s->d, w->user);
+	if (w->iface != NULL && w->result == 0)
+		iface_spare(s, w->iface);
+	xsk_close(&w->xsk);
+	free(w);
+}
+
+void works_finish(struct interfaces *s)
+{
+	struct if_work *w;
+
+	while (s->maker != NULL && (w = if_maker_reap(s->maker)) != NULL)
+		work_finish(s, w);
+}
+
+void iface_part(struct interfaces *s, struct iface *i)
+{
+	struct if_work *w;
+
+	if_maker_part(s->maker, i->ifindex);
+	TAILQ_FOREACH (w, &s->under_way, under_way)
+		if (w->iface == i)
+			w->iface = NULL;
+	spare_drop(s, i);
 }
 
 /* The key is compared in a time that says nothing about it. */
@@ -353,6 +514,9 @@ void interfaces_app_gone(struct app *app)
 
 	if (s == NULL)
 		return;
+	if (app->opening != NULL)
+		app->opening->app = NULL;
+	app->opening = NULL;
 	TAILQ_FOREACH (i, &s->ifaces, entry) {
 		struct if_chan *c = chan_of(i, app);
 

@@ -100,22 +100,19 @@ static struct probe probe_to(struct be16 port)
 }
 
 /* A veth has what a device with TSO sends go by the processor's own poll; the program will take that off, too. */
-static int send_probe(uint32_t host_ifindex, struct be16 port)
+static int send_probe(int packet_fd, uint32_t host_ifindex, struct be16 port)
 {
 	const struct probe probe = probe_to(port);
 	const struct sockaddr_ll to = { .sll_family = AF_PACKET, .sll_ifindex = (int)host_ifindex, .sll_halen = 6 };
-	int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0); /* protocol 0: it only sends */
-	int r = fd < 0 ? -errno : offload_set(fd, host_ifindex, ETHTOOL_STSO, false);
+	int r = offload_set(packet_fd, host_ifindex, ETHTOOL_STSO, false);
 
-	if (r == 0 && sendto(fd, &probe, sizeof(probe), 0, (const struct sockaddr *)&to, sizeof(to)) < 0)
+	if (r == 0 && sendto(packet_fd, &probe, sizeof(probe), 0, (const struct sockaddr *)&to, sizeof(to)) < 0)
 		r = -errno;
-	if (fd >= 0)
-		close(fd);
 	return r;
 }
 
 /* Return: the poll that the datagram came by */
-static int learn(const struct there *t, uint32_t host_ifindex, uint32_t *ret_napi_id)
+static int learn(const struct there *t, int packet_fd, uint32_t host_ifindex, uint32_t *ret_napi_id)
 {
 	struct pollfd pfd = { .fd = t->fd, .events = POLLIN };
 	socklen_t bytes = sizeof(*ret_napi_id);
@@ -123,7 +120,7 @@ static int learn(const struct there *t, uint32_t host_ifindex, uint32_t *ret_nap
 	int r = 0;
 
 	for (unsigned i = 0; i < PROBES_MAX && r == 0; i++) {
-		r = send_probe(host_ifindex, t->port);
+		r = send_probe(packet_fd, host_ifindex, t->port);
 		if (r == 0)
 			r = poll(&pfd, 1, PROBE_WAIT_MS) < 0 ? -errno : pfd.revents;
 	}
@@ -136,14 +133,14 @@ static int learn(const struct there *t, uint32_t host_ifindex, uint32_t *ret_nap
 	return *ret_napi_id != 0 ? 0 : -EOPNOTSUPP;
 }
 
-int if_poll_open(int netns_fd, uint32_t host_ifindex, uint32_t app_ifindex, struct if_poll *ret_poll)
+int if_poll_open(int netns_fd, int packet_fd, uint32_t host_ifindex, uint32_t app_ifindex, struct if_poll *ret_poll)
 {
 	struct there t = { .ifindex = app_ifindex, .fd = -1 };
 	int r = netns_do(netns_fd, open_there, &t);
 
 	*ret_poll = (struct if_poll){ .fd = -1 };
 	if (r == 0)
-		r = learn(&t, host_ifindex, &ret_poll->napi_id);
+		r = learn(&t, packet_fd, host_ifindex, &ret_poll->napi_id);
 	/* can it be told, later, that the application polls? */
 	if (r == 0)
 		r = if_poll_set(netns_fd, ret_poll->napi_id, 0);

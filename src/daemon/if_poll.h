@@ -26,9 +26,10 @@ struct if_poll {
  * if_poll_open() - Have a socket that belongs to the poll of the application's end
  * The pair is up and has no program yet. It has GRO then, until if_poll_ready().
  * @netns_fd: vjchan's own namespace
+ * @packet_fd: a packet socket of the host's namespace, for one frame. Closing one takes the kernel 10 ms, so it isn't opened here
  * Return: 0; negative errno: not to be had, and frames come as ever
  */
-int if_poll_open(int netns_fd, uint32_t host_ifindex, uint32_t app_ifindex, struct if_poll *ret_poll);
+int if_poll_open(int netns_fd, int packet_fd, uint32_t host_ifindex, uint32_t app_ifindex, struct if_poll *ret_poll);
 
 /** if_poll_ready() - The program is attached: frames that it passes on must not be joined. Return: 0; negative errno: they will be */
 int if_poll_ready(int netns_fd, uint32_t app_ifindex);

@@ -7,6 +7,7 @@
 #include "daemon/if_bpf.h"
 #include "daemon/if_chan.h"
 #include "daemon/if_lan.h"
+#include "daemon/if_maker.h"
 #include "daemon/if_ports.h"
 #include "daemon/vjd.h"
 
@@ -21,6 +22,9 @@ struct iface {
 	char name[16];
 	struct if_dispatch dispatch;
 	struct if_chan_list chans;
+	struct if_chan *spare; /* made ahead, for who comes next; NULL: none yet */
+	struct xsk spare_xsk; /* if so */
+	uint8_t spare_mac[6]; /* of the interface, as it knows it */
 	struct if_lan *lan; /* NULL: applications have no addresses of their own here */
 };
 
@@ -42,7 +46,9 @@ struct interfaces {
 	TAILQ_HEAD(iface_list, iface) ifaces;
 	TAILQ_HEAD(resolve_list, resolve) resolves; /* by @until_ns */
 	uint32_t resolve_cnt;
-	struct if_chan_list doomed; /* out of the maps and the books; their devices take the kernel a while, one at a time */
+	struct if_maker *maker;
+	struct if_work_list under_way;
+	bool adopting; /* what an earlier vjd has left is being looked for: nothing new is made meanwhile */
 	bool inexact; /* see struct if_ports; the last that was said of it */
 	uint32_t last_nr;
 	uint64_t adopt_until_ns; /* 0: nothing to be found again */
@@ -71,6 +77,18 @@ enum ctl_refusal iface_refusal(int err);
 
 /** chan_end() - Take a channel down and out of the books */
 void chan_end(struct interfaces *s, struct iface *i, struct if_chan *c);
+
+/** chan_follow() - The interface has another MTU or address */
+void chan_follow(struct interfaces *s, const struct iface *i, struct if_chan *c);
+
+/** iface_spare() - Have a channel made ahead, unless there is one that fits the interface as it is now */
+void iface_spare(struct interfaces *s, struct iface *i);
+
+/** iface_part() - It goes: nothing is made for it any more, and its spare channel goes along. May block as if_maker_part() */
+void iface_part(struct interfaces *s, struct iface *i);
+
+/** works_finish() - Take what the maker has made */
+void works_finish(struct interfaces *s);
 
 /** chan_of() - @app's at @i, or NULL */
 struct if_chan *chan_of(const struct iface *i, const struct app *app);

@@ -173,6 +173,12 @@ static void follow_hook(const struct interfaces *s, struct iface *i)
 		log_info(s->d->cfg.log, "%s: dispatch was removed or replaced: attached again, at tc", i->name);
 }
 
+void chan_follow(struct interfaces *s, const struct iface *i, struct if_chan *c)
+{
+	if (if_chan_follow(&s->place, &i->dispatch, c, i->mtu, i->mac) < 0)
+		log_error(s->d->cfg.log, "%s: channel %u can't have the MTU %u", i->name, c->rec.nr, i->mtu);
+}
+
 static void follow(struct interfaces *s, struct iface *i, const struct host_interface *now)
 {
 	struct if_ports p = iface_ports(s, i);
@@ -193,8 +199,8 @@ static void follow(struct interfaces *s, struct iface *i, const struct host_inte
 	if_dispatch_set_mac(&i->dispatch, i->mac);
 	if_lan_follow(i->lan);
 	TAILQ_FOREACH (c, &i->chans, entry)
-		if (if_chan_follow(&s->place, &i->dispatch, c, i->mtu, i->mac) < 0)
-			log_error(s->d->cfg.log, "%s: channel %u can't have the MTU %u", i->name, c->rec.nr, i->mtu);
+		chan_follow(s, i, c);
+	iface_spare(s, i);
 	tell_all(s, i, 0);
 }
 
@@ -299,14 +305,19 @@ static int get_ready(struct interfaces *s)
 		return 0;
 	r = open_place(s, &found);
 	if (r == 0)
+		r = if_maker_new(s->place.netns_fd, s->place.dir, &s->maker);
+	if (r == 0)
 		r = host_watch_new(&host_ops, s, &s->host);
 	if (r < 0) {
+		if_maker_free(s->maker);
+		s->maker = NULL;
 		close_place(s);
 		if (!found)
 			forget_place(s);
 		return r;
 	}
 	epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, host_watch_fd(s->host), &e);
+	epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, if_maker_fd(s->maker), &e);
 	s->ready = true;
 	return 0;
 }
@@ -373,6 +384,8 @@ static int attach(struct interfaces *s, const char *name, bool at_tc, struct ifa
 	p = iface_ports(s, *ret_iface);
 	if_ports_sync_addrs(&p);
 	lan_begin(s, *ret_iface);
+	if (!s->adopting)
+		iface_spare(s, *ret_iface);
 	host_watch_attach(s->host, from->ifindex, true);
 	iface_record(s, *ret_iface, true);
 	return 0;
@@ -407,6 +420,7 @@ static void iface_end(struct interfaces *s, struct iface *i)
 	/* first of all, so that no peer's SYN goes to a channel that ends: it would be asked again a second later */
 	if_dispatch_unhook(&i->dispatch);
 	tell_all(s, i, CTL_INTERFACE_GONE);
+	iface_part(s, i);
 	while ((c = TAILQ_FIRST(&i->chans)) != NULL)
 		chan_end(s, i, c);
 	if_lan_free(i->lan, false);
@@ -438,18 +452,6 @@ enum ctl_refusal interfaces_detach(struct vjd *d, const char *name, struct ctl_i
 
 /* ---- progress */
 
-/* Return: false: there is none */
-static bool remove_one_doomed(struct interfaces *s)
-{
-	struct if_chan *c = TAILQ_FIRST(&s->doomed);
-
-	if (c == NULL)
-		return false;
-	TAILQ_REMOVE(&s->doomed, c, entry);
-	if_chan_remove(&s->place, c);
-	return true;
-}
-
 void interfaces_run(struct vjd *d)
 {
 	struct interfaces *s = d->interfaces;
@@ -472,8 +474,8 @@ void interfaces_run(struct vjd *d)
 		if (i->lan != NULL)
 			if_lan_run(i->lan, d->now_ns);
 	resolve_expire(s);
+	works_finish(s);
 	host_watch_run(s->host, d->now_ns);
-	remove_one_doomed(s);
 	if (s->adopt_until_ns != 0 && d->now_ns >= s->adopt_until_ns)
 		adopt_end(s);
 	if (s->judge_at_ns != 0 && d->now_ns >= s->judge_at_ns)
@@ -492,8 +494,6 @@ uint64_t interfaces_deadline_ns(const struct vjd *d)
 
 	if (s == NULL || !s->ready)
 		return TIME_NEVER;
-	if (!TAILQ_EMPTY(&s->doomed))
-		return d->now_ns;
 	deadline_ns = min_u64(host_watch_deadline_ns(s->host), resolve_expire(s));
 	if (s->adopt_until_ns != 0)
 		deadline_ns = min_u64(deadline_ns, s->adopt_until_ns);
@@ -517,14 +517,14 @@ int interfaces_new(struct vjd *d, const char *dir, int *ret_fd)
 	if (s == NULL)
 		return -ENOMEM;
 	s->d = d;
-	s->place.netns_fd = -1;
+	s->place.netns_fd = s->place.packet_fd = -1;
 	if (snprintf(s->place.dir, sizeof(s->place.dir), "%s", dir) >= (int)sizeof(s->place.dir)) {
 		free(s);
 		return -ENAMETOOLONG;
 	}
 	TAILQ_INIT(&s->ifaces);
 	TAILQ_INIT(&s->resolves);
-	TAILQ_INIT(&s->doomed);
+	TAILQ_INIT(&s->under_way);
 	/* Numbers of channels that are gone may still stand in the kernel's maps: none is used twice. */
 	d->ops->random(&s->last_nr, sizeof(s->last_nr));
 	s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -545,8 +545,9 @@ static void leave_nothing(struct interfaces *s)
 	blocks_reserve(s);
 	while ((i = TAILQ_FIRST(&s->ifaces)) != NULL)
 		iface_end(s, i);
-	while (remove_one_doomed(s))
-		;
+	works_finish(s);
+	if_maker_free(s->maker);
+	s->maker = NULL;
 	forget_place(s);
 }
 
@@ -557,6 +558,7 @@ static void let_serve_on(struct interfaces *s)
 
 	while ((i = TAILQ_FIRST(&s->ifaces)) != NULL) {
 		TAILQ_REMOVE(&s->ifaces, i, entry);
+		iface_part(s, i);
 		while ((c = TAILQ_FIRST(&i->chans)) != NULL) {
 			TAILQ_REMOVE(&i->chans, c, entry);
 			if_chan_close(c);
@@ -565,6 +567,7 @@ static void let_serve_on(struct interfaces *s)
 		if_dispatch_close(&i->dispatch);
 		free(i);
 	}
+	works_finish(s);
 }
 
 static bool any_channel(const struct interfaces *s)
@@ -587,8 +590,7 @@ void interfaces_free(struct vjd *d)
 		leave_nothing(s);
 	else
 		let_serve_on(s);
-	while (remove_one_doomed(s))
-		;
+	if_maker_free(s->maker);
 	host_watch_free(s->host);
 	close_place(s);
 	close(s->epoll_fd);

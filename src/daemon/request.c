@@ -33,6 +33,13 @@ static void refuse(struct app *app, const struct ctl_msg *msg, enum ctl_refusal 
 	app_post(app, &reply);
 }
 
+void request_refuse(struct app *app, uint32_t type, uint32_t seq, enum ctl_refusal why)
+{
+	const struct ctl_msg msg = { .type = type, .seq = seq };
+
+	refuse(app, &msg, why);
+}
+
 /* ---- descriptors of clients are handled elsewhere */
 
 static struct fd_job *job_new(struct app *app, const int *fds, unsigned fd_cnt)
@@ -379,6 +386,13 @@ static void wake_user(struct vjd *d, const struct user *user)
 			d->ops->changed(app);
 }
 
+void request_user_job_done(struct vjd *d, struct user *user)
+{
+	if (user->job_cnt-- == QUOTA_JOBS_MAX)
+		wake_user(d, user);
+	user_put(user);
+}
+
 void request_job_done(struct vjd *d, struct fd_job *job)
 {
 	struct app *app = job->app;
@@ -393,8 +407,6 @@ void request_job_done(struct vjd *d, struct fd_job *job)
 		}
 		d->ops->changed(app);
 	}
-	if (job->user->job_cnt-- == QUOTA_JOBS_MAX)
-		wake_user(d, job->user);
-	user_put(job->user);
+	request_user_job_done(d, job->user);
 	free(job);
 }

@@ -25,4 +25,10 @@ void request_handle(struct app *app, enum ctl_refusal verdict, const struct ctl_
 /** request_job_done() - A job of vjd_ops.submit() is done. Frees it. */
 void request_job_done(struct vjd *d, struct fd_job *job);
 
+/** request_user_job_done() - A job that @user was charged with is done: applications of his may be read again. May free @user */
+void request_user_job_done(struct vjd *d, struct user *user);
+
+/** request_refuse() - The late answer to a request of type @type */
+void request_refuse(struct app *app, uint32_t type, uint32_t seq, enum ctl_refusal why);
+
 #endif

@@ -95,6 +95,15 @@ for port in sys.argv[1:]:
 		socket.create_connection(("10.77.0.2", int(port)), 10).close()' "$@"
 }
 
+# has_pairs N: pairs of devices of that many channels, and the one that vjd has made ahead
+has_pairs() {
+	[ "$(ip -n "$server" -br link | grep -c '^vjh')" = $(($1 + 1)) ]
+}
+
+no_pairs() {
+	! ip -n "$server" -br link | has '^vjh'
+}
+
 # until COMMAND...: within 10 s
 until_true() {
 	for _ in $(seq 100); do

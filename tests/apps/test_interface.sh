@@ -8,14 +8,6 @@
 . "$(dirname "$0")/interface_lib.sh"
 need redis-server redis-cli curl nc ping python3
 
-links_of_channels() {
-	ip -n "$server" -br link | grep -c '^vjh' || true
-}
-
-no_channels() {
-	[ "$(links_of_channels)" = 0 ]
-}
-
 # ---- policy: the default file may come later; a mistake is told with its line, at the start too
 
 mkdir "$tmp/etc"
@@ -64,7 +56,7 @@ until_true has_lease 7000
 for addr in 10.77.0.2 fd77::2; do
 	[ "$(timeout 5 nsenter --net="/run/netns/$client" redis-cli -h $addr -p 7000 ping)" = PONG ] || fail "redis at $addr"
 done
-[ "$(links_of_channels)" = 1 ] || fail "$(links_of_channels) channels, not 1"
+until_true has_pairs 1
 head -c 1000000 /dev/urandom | base64 -w 0 >"$tmp/value"
 at_client redis-cli -h 10.77.0.2 -p 7000 -x set big <"$tmp/value" >/dev/null
 at_client redis-cli -h fd77::2 -p 7000 get big | tr -d '\n' | cmp - "$tmp/value" || fail "a large value came back changed"
@@ -196,12 +188,12 @@ said=$(at_client timeout 5 redis-cli -h 10.77.0.2 -p 7000 ping 2>&1 || true)
 [[ $said == *"Connection refused"* ]] || fail "the port is not closed: $said"
 wait $pinging
 grep -q ' 0% packet loss' "$tmp/ping.log" || fail "pings were lost: $(cat "$tmp/ping.log")"
-[ "$(links_of_channels)" = 1 ] || fail "$(links_of_channels) channels are left, not 1"
+until_true has_pairs 1
 
 # ---- detach: the kernel's alone again
 
 "$vj" detach eth0 >/dev/null
-until_true no_channels
+until_true no_pairs
 at_server ip link show eth0 | has xdp && fail "a program is left at eth0"
 ping_is_fine 10.77.0.2
 "$vj" detach eth0 2>"$tmp/err" && fail "detached twice"

@@ -168,7 +168,7 @@ kill -9 $vjd
 wait $vjd || true
 kill -9 "$redis"
 start_vjd
-until_true sh -c "[ \$(ip -n $server -br link | grep -c ^vjh) = 1 ]"
+until_true has_pairs 1
 said=$(at_client timeout 5 redis-cli -h 10.77.0.2 -p 7000 ping 2>&1 || true)
 [[ $said == *"Connection refused"* ]] || fail "the port of a dead application: $said"
 [ "$(stopped 100)" = "100 100" ] || fail "the other application suffers"

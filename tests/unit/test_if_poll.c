@@ -83,9 +83,11 @@ static void poll_once(const struct if_poll *p)
 static void frames_wait_for_who_polls(void **state)
 {
 	struct if_poll p;
-	int r = if_poll_open(netns, host, app, &p);
+	int packet = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+	int r = if_poll_open(netns, packet, host, app, &p);
 
 	(void)state;
+	close(packet);
 	if (r == -EOPNOTSUPP || r == -ENOENT) {
 		printf("skipped: this kernel has no NAPI_SET\n");
 		skip();
@@ -125,7 +127,7 @@ static void it_reaches_no_other_device(void **state)
 	struct if_poll p;
 
 	(void)state;
-	assert_int_equal(if_poll_open(netns, host, 99999, &p), -ENXIO);
+	assert_int_equal(if_poll_open(netns, -1, host, 99999, &p), -ENXIO);
 	assert_int_equal(p.fd, -1);
 	assert_int_equal(p.napi_id, 0);
 }
