@@ -3,6 +3,7 @@
 
 #include "base/time.h"
 #include "channel/sys.h"
+#include "daemon/if_name.h"
 #include "daemon/rtnl.h"
 
 #include <errno.h>
@@ -105,6 +106,12 @@ struct dump {
 	struct host_image *image;
 };
 
+/* A link of vjd's own making */
+static bool is_ours(const struct attrs *a)
+{
+	return a->at[IFLA_IFNAME] != NULL && if_name_is_ours(mnl_attr_get_str(a->at[IFLA_IFNAME]));
+}
+
 static int take_link(const struct nlmsghdr *nlh, void *arg)
 {
 	struct host_image *im = ((struct dump *)arg)->image;
@@ -112,11 +119,13 @@ static int take_link(const struct nlmsghdr *nlh, void *arg)
 	struct host_interface *ifc = &im->interfaces[im->interface_cnt];
 	struct attrs a;
 
+	attrs_of(nlh, sizeof(*ifi), &a);
+	if (is_ours(&a))
+		return MNL_CB_OK;
 	if (im->interface_cnt == HOST_INTERFACE_MAX) {
 		im->flags |= HOST_TABLE_TRUNCATED;
 		return MNL_CB_OK;
 	}
-	attrs_of(nlh, sizeof(*ifi), &a);
 	*ifc = (struct host_interface){ .ifindex = (uint32_t)ifi->ifi_index };
 	get_u32(a.at[IFLA_MTU], &ifc->mtu);
 	if ((ifi->ifi_flags & IFF_UP) != 0 && (ifi->ifi_flags & IFF_RUNNING) != 0)
@@ -465,11 +474,24 @@ static void publish(struct host_watch *w)
 		w->ops->neighbour(w->arg, w->told[i].ifindex, &w->told[i].addr, (enum host_neighbour_state)w->told[i].state);
 }
 
+/* News that the table has nothing of */
+static bool is_beside(const struct nlmsghdr *nlh)
+{
+	struct attrs a;
+
+	if (nlh->nlmsg_type != RTM_NEWLINK && nlh->nlmsg_type != RTM_DELLINK)
+		return false;
+	attrs_of(nlh, sizeof(struct ifinfomsg), &a);
+	return is_ours(&a);
+}
+
 static int take_event(const struct nlmsghdr *nlh, void *arg)
 {
 	struct host_watch *w = arg;
 	struct host_neighbour n;
 
+	if (is_beside(nlh))
+		return MNL_CB_OK;
 	if (nlh->nlmsg_type != RTM_NEWNEIGH && nlh->nlmsg_type != RTM_DELNEIGH) {
 		w->reread = true;
 		return MNL_CB_OK;
