@@ -13,6 +13,10 @@ server=vjs$$
 need ip ethtool nsenter
 
 vjd=
+# end_all PID: what still runs in the namespaces of the script of that process id: workers whose master was ended
+end_all() {
+	{ ip netns pids "vjc$1"; ip netns pids "vjs$1"; } 2>/dev/null | xargs -r kill -9 2>/dev/null || true
+}
 # world_down PID DIRECTORY: what the script of that process id and directory has made
 world_down() {
 	local host net
@@ -26,6 +30,7 @@ hosts_down() {
 	"$vj" detach eth0 >/dev/null 2>&1 || true
 	[ -z "$vjd" ] || kill $vjd 2>/dev/null || true
 	[ -z "$vjd" ] || wait $vjd 2>/dev/null || true
+	end_all $$
 	world_down $$ "$tmp"
 }
 # A script that was killed by force has taken nothing down: namespaces, programs that run there, pinned maps.
@@ -34,7 +39,7 @@ sweep() {
 	for dir in "${tmp%/*}"/vj-apps-*; do
 		[ -O "$dir" ] && [ ! -L "$dir" ] && pid=$(cat "$dir/owner" 2>/dev/null) || continue
 		[[ $pid =~ ^[0-9]+$ && ! -e /proc/$pid ]] || continue
-		{ ip netns pids "vjc$pid"; ip netns pids "vjs$pid"; } 2>/dev/null | xargs -r kill -9 2>/dev/null || true
+		end_all "$pid"
 		world_down "$pid" "$dir"
 		rm -rf "$dir" || true
 	done
