@@ -22,12 +22,17 @@ BPF_MAP(frags, BPF_MAP_TYPE_LRU_HASH, POLICY_FRAGS_MAX, struct policy_frag, uint
 /* What tc's headers have to be in the packet's linear part for: all but long chains of IPv6 extension headers, which are the kernel's then. */
 enum { TC_HEADERS = 256 };
 
-/* The kernel's, to an address of ours that is not the interface's own? The kernel takes nothing but what is for that. */
+/*
+ * The kernel's, to an address of ours that is not the interface's own? The kernel takes nothing but what is for that. What is no IP is
+ * vjd's alone, which has to see where it was sent (docs/parp.md 6.1).
+ */
 VJ_INLINE bool is_orphan(const struct eth_hdr *eth, const void *end, const struct policy_dispatch_cfg *cfg)
 {
 	struct policy_mac key = { 0 };
 
 	if ((const void *)(eth + 1) > end)
+		return false;
+	if (be16_get(eth->type) != ETH_TYPE_IP4 && be16_get(eth->type) != ETH_TYPE_IP6)
 		return false;
 	key.mac = eth->dst;
 	return !mac_addr_eq(&key.mac, &cfg->mac) && bpf_map_lookup_elem(&macs, &key);

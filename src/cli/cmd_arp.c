@@ -11,7 +11,7 @@
 enum { RESOLVE_TIMEOUT_MS = 5000 };
 
 static const char *const kinds[CTL_MAC_KIND_CNT] = {
-	"?", "claiming", "claimed", "quarantine", "learned", "canonical", "asking", "silent", "routed", "local",
+	"?", "claiming", "claimed", "quarantine", "learned", "canonical", "asking", "silent", "routed", "local", "blocked",
 };
 
 static const char *mac_text(const uint8_t bytes[static 6], char buf[static MAC_ADDR_TEXT_BYTES])
@@ -235,6 +235,12 @@ static void explain(const struct ctl_mac *m)
 		       "the host's own address: it speaks PARP, and no one application there has the port, or none with an "
 		       "address.\n",
 		       ep, canonical, m->name);
+		break;
+	case CTL_MAC_BLOCKED:
+		printf("%s is at %s on %s\n"
+		       "the host's own address: it names %s for the port, but nothing sent there comes through. Port security, a "
+		       "hypervisor or a cloud that lets one MAC address pass does that.\n",
+		       ep, canonical, m->name, mac_text(m->mac, mac));
 		break;
 	case CTL_MAC_ROUTED:
 		printf("%s is behind a router, at %s on %s\n", ep, canonical, m->name);

@@ -336,6 +336,7 @@ enum ctl_mac_kind {
 	CTL_MAC_SILENT,	      /* ASKED: nobody has answered: a host without vjchan, or none */
 	CTL_MAC_ROUTED,	      /* ASKED: it is behind a router, whose MAC is right */
 	CTL_MAC_LOCAL,	      /* ASKED: this host's own */
+	CTL_MAC_BLOCKED,      /* of another host: it says @mac, but the LAN lets nothing through to it; @canonical is right */
 	CTL_MAC_KIND_CNT
 };
 

@@ -26,8 +26,7 @@ struct if_ask {
 	struct resolver resolver;
 	struct waiting waiting[WAITING_MAX];
 	uint32_t waiting_cnt;
-	struct resolver_entry entries[ENTRIES];
-	struct resolver_entry *pointers[2 * ENTRIES];
+	void *mem; /* the resolver's */
 };
 
 static bool on_neighbour(void *arg, const struct ip_addr *addr, struct mac_addr *ret_mac)
@@ -44,7 +43,7 @@ static void on_entry(void *arg, const struct resolver_entry *e)
 	(void)e;
 }
 
-static const struct resolver_ops resolver_ops = { on_neighbour, on_entry, on_entry };
+static const struct resolver_ops resolver_ops = { on_neighbour, on_entry, on_entry, on_entry };
 
 struct if_ask *if_ask_new(struct host_watch *watch, uint32_t ifindex, const char *name, struct lan_host *host)
 {
@@ -52,11 +51,16 @@ struct if_ask *if_ask_new(struct host_watch *watch, uint32_t ifindex, const char
 
 	if (ask == NULL)
 		return NULL;
+	ask->mem = calloc(1, resolver_bytes(ENTRIES));
+	if (ask->mem == NULL) {
+		free(ask);
+		return NULL;
+	}
 	ask->watch = watch;
 	ask->ifindex = ifindex;
 	ask->name = name;
 	ask->resolver = (struct resolver){ .host = host, .ops = &resolver_ops, .arg = ask };
-	resolver_init(&ask->resolver, ask->entries, ask->pointers, ENTRIES);
+	resolver_init(&ask->resolver, ask->mem, ENTRIES);
 	return ask;
 }
 
@@ -65,17 +69,21 @@ struct if_ask *if_ask_new(struct host_watch *watch, uint32_t ifindex, const char
 static void describe(const struct resolver_entry *e, uint64_t now_us, struct ctl_mac *ret)
 {
 	static const uint8_t kinds[] = {
-		[RESOLVER_ASKING] = CTL_MAC_ASKING, [RESOLVER_VALID] = CTL_MAC_LEARNED, [RESOLVER_NEG] = CTL_MAC_NEG
+		[RESOLVER_ASKING] = CTL_MAC_ASKING, [RESOLVER_PROVING] = CTL_MAC_ASKING, [RESOLVER_VALID] = CTL_MAC_LEARNED,
+		[RESOLVER_NEG] = CTL_MAC_NEG
+	};
+	static const uint8_t negs[] = {
+		[RESOLVER_SILENT] = CTL_MAC_SILENT, [RESOLVER_REFUSED] = CTL_MAC_NEG, [RESOLVER_BLOCKED] = CTL_MAC_BLOCKED
 	};
 
-	ret->kind = kinds[e->state];
+	ret->kind = e->state == RESOLVER_NEG ? negs[e->why] : kinds[e->state];
 	ret->proto = e->key.proto;
 	ret->port_lo = e->key.port;
-	ret->port_hi = (uint16_t)(e->key.port + (e->key.block ? RESOLVER_BLOCK - 1 : 0));
+	ret->port_hi = (uint16_t)(e->key.port + (e->key.kind == RESOLVER_BLOCK ? RESOLVER_BLOCK_PORTS - 1 : 0));
 	memcpy(ret->addr, e->key.addr.bytes, sizeof(ret->addr));
+	memcpy(ret->mac, e->group->mac.bytes, sizeof(ret->mac));
+	memcpy(ret->canonical, e->group->canonical.bytes, sizeof(ret->canonical));
 	if (e->state == RESOLVER_VALID) {
-		memcpy(ret->mac, e->mac.bytes, sizeof(ret->mac));
-		memcpy(ret->canonical, e->canonical.bytes, sizeof(ret->canonical));
 		ret->gen = e->gen;
 		ret->age_ms = (now_us - e->learned_us) / US_PER_MS;
 		ret->left_ms = time_sub_sat(e->until_us, now_us) / US_PER_MS;
@@ -90,10 +98,11 @@ static bool answered(const struct if_ask *ask, const struct waiting *w, uint64_t
 	const struct resolver_entry *e = resolver_find(&ask->resolver, &w->ep);
 	struct mac_addr canonical;
 
-	if (e != NULL && (e->state == RESOLVER_VALID || (e->state == RESOLVER_NEG && !e->asking))) {
+	if (e != NULL && (e->state == RESOLVER_VALID || (e->state == RESOLVER_NEG && !e->question.open))) {
 		describe(e, now_us, ret);
-		if (e->state == RESOLVER_NEG && !e->refused)
-			ret->kind = CTL_MAC_SILENT;
+		ret->proto = w->ep.proto;
+		if (e->key.kind == RESOLVER_HOST)
+			ret->port_lo = ret->port_hi = w->ep.port_lo;
 	} else if (now_us >= w->until_us) {
 		ret->kind = CTL_MAC_SILENT;
 	} else {
@@ -141,6 +150,8 @@ void if_ask_free(struct if_ask *ask)
 			reply.mac.kind = CTL_MAC_SILENT;
 			answer(ask, &ask->waiting[k], &reply);
 		}
+	if (ask != NULL)
+		free(ask->mem);
 	free(ask);
 }
 
@@ -208,9 +219,9 @@ const struct resolver_stats *if_ask_stats(const struct if_ask *ask)
 bool if_ask_entry(const struct if_ask *ask, uint32_t pos, uint64_t now_us, struct ctl_mac *ret, bool *ret_end)
 {
 	*ret_end = pos >= ENTRIES;
-	if (*ret_end || ask->entries[pos].state == RESOLVER_FREE)
+	if (*ret_end || ask->resolver.entries[pos].state == RESOLVER_FREE)
 		return false;
 	ret->ifindex = ask->ifindex;
-	describe(&ask->entries[pos], now_us, ret);
+	describe(&ask->resolver.entries[pos], now_us, ret);
 	return true;
 }

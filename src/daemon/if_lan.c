@@ -500,12 +500,10 @@ static void rx(struct if_lan *lan, const uint8_t *frame, size_t len)
 	lan->heard[err]++;
 	if (err != PARP_ERR_OK)
 		return;
-	if (parp_is_about_macs(msg.type))
-		claims_rx(&lan->claims, &msg, now_us(lan));
-	else if (msg.type == PARP_QUERY)
-		owner_rx(&lan->owner, &msg, now_us(lan));
-	else
-		if_ask_rx(lan->ask, &msg, now_us(lan));
+	/* each takes what is its own */
+	owner_rx(&lan->owner, &msg, now_us(lan));
+	claims_rx(&lan->claims, &msg, now_us(lan));
+	if_ask_rx(lan->ask, &msg, now_us(lan));
 }
 
 void if_lan_run(struct if_lan *lan, uint64_t now_ns)
@@ -613,9 +611,10 @@ static const struct {
 #undef CLAIMS
 #define OWNER(name) { "owner", #name, 1, offsetof(struct owner_stats, name) }
 	OWNER(asked), OWNER(replies), OWNER(negs), OWNER(limited), OWNER(announced), OWNER(released), OWNER(dropped),
+	OWNER(reached), OWNER(blocked),
 #undef OWNER
 #define RESOLVER(name) { "resolver", #name, 2, offsetof(struct resolver_stats, name) }
-	RESOLVER(queries), RESOLVER(replies), RESOLVER(negs), RESOLVER(silent), RESOLVER(refreshed), RESOLVER(evicted),
+	RESOLVER(queries), RESOLVER(proofs), RESOLVER(blocked), RESOLVER(replies), RESOLVER(negs), RESOLVER(silent), RESOLVER(refreshed), RESOLVER(evicted),
 	RESOLVER(refused), RESOLVER(bad_nonce), RESOLVER(bad_source), RESOLVER(bad_gen), RESOLVER(bad_range),
 #undef RESOLVER
 	{ "parp", "not_sent", 3, offsetof(struct lan_sock, lost) },

@@ -5,7 +5,8 @@
 
 void owner_init(struct owner *o)
 {
-	o->queue_first = o->queue_cnt = 0;
+	o->queue_first = o->queue_cnt = o->untried_cnt = 0;
+	o->reach = OWNER_UNTRIED;
 	o->stats = (struct owner_stats){ .asked = 0 };
 }
 
@@ -40,6 +41,48 @@ static struct parp_msg answer_to(const struct owner *o, const struct parp_msg *a
 	return msg;
 }
 
+/* ---- do frames to our addresses get here? */
+
+static void told(struct owner *o, uint64_t now_us)
+{
+	if (o->reach == OWNER_REACHED && now_us - o->reached_us < OWNER_REACHED_US)
+		return;
+	o->reach = OWNER_UNTRIED;
+	if (o->untried_cnt++ == 0)
+		o->untried_us = now_us;
+}
+
+static void reached(struct owner *o, uint64_t now_us)
+{
+	o->reach = OWNER_REACHED;
+	o->reached_us = now_us;
+	o->untried_cnt = 0;
+	o->stats.reached++;
+}
+
+static uint64_t reach_deadline_us(const struct owner *o)
+{
+	if (o->reach == OWNER_BLOCKED)
+		return o->blocked_us;
+	return o->untried_cnt >= OWNER_UNTRIED_MAX ? o->untried_us + OWNER_UNTRIED_US : TIME_NEVER;
+}
+
+static void reach_run(struct owner *o, uint64_t now_us)
+{
+	if (now_us < reach_deadline_us(o))
+		return;
+	o->untried_cnt = 0;
+	if (o->reach == OWNER_BLOCKED) {
+		o->reach = OWNER_UNTRIED;
+		return;
+	}
+	o->reach = OWNER_BLOCKED;
+	o->blocked_us = now_us + OWNER_BLOCKED_US;
+	o->stats.blocked++;
+}
+
+/* ---- answers */
+
 static void answer(struct owner *o, const struct parp_msg *asked, const struct owner_range *range,
 		   const struct claim_slot *claim, uint64_t now_us)
 {
@@ -53,6 +96,7 @@ static void answer(struct owner *o, const struct parp_msg *asked, const struct o
 		msg.sender.gen = claims_gen(o->claims, claim);
 		msg.lifetime_ms = o->lifetime_ms;
 		claims_given(o->claims, &claim->mac, remembered_until(o, now_us));
+		told(o, now_us);
 		o->stats.replies++;
 	} else {
 		o->stats.negs++;
@@ -66,7 +110,11 @@ void owner_rx(struct owner *o, const struct parp_msg *msg, uint64_t now_us)
 	const struct claim_slot *claim = NULL;
 	enum owner_has has;
 
-	if (msg->type != PARP_QUERY || parp_host_id_eq(&msg->host, &o->host->id))
+	if (parp_host_id_eq(&msg->host, &o->host->id))
+		return;
+	if (msg->type == PARP_MAC_PROBE && claims_by_mac(o->claims, &msg->eth_dst) != NULL)
+		reached(o, now_us);
+	if (msg->type != PARP_QUERY)
 		return;
 	if (msg->encoding == PARP_ND && ip_addr_is_any(&o->host->link_local))
 		return;
@@ -78,7 +126,7 @@ void owner_rx(struct owner *o, const struct parp_msg *msg, uint64_t now_us)
 		o->stats.limited++;
 		return;
 	}
-	if (has == OWNER_APPLICATION)
+	if (has == OWNER_APPLICATION && o->reach != OWNER_BLOCKED)
 		claim = claims_find(o->claims, range.owner);
 	answer(o, msg, &range, claim, now_us);
 }
@@ -101,6 +149,8 @@ static bool is_true(const struct owner *o, const struct owner_word *w)
 	struct owner_range range = { .lo = w->endpoint.port_lo, .hi = w->endpoint.port_lo };
 	const struct claim_slot *claim;
 
+	if (o->reach == OWNER_BLOCKED)
+		return false;
 	if (o->ops->find(o->arg, &w->endpoint, &range) != OWNER_APPLICATION || range.lo > w->endpoint.port_lo ||
 	    range.hi < w->endpoint.port_hi)
 		return false;
@@ -137,6 +187,7 @@ static void tell(struct owner *o, const struct owner_word *w)
 
 void owner_run(struct owner *o, uint64_t now_us)
 {
+	reach_run(o, now_us);
 	while (o->queue_cnt > 0 && lan_limit_at(&o->host->own) <= now_us) {
 		struct owner_word w = o->queue[o->queue_first];
 
@@ -153,5 +204,5 @@ void owner_run(struct owner *o, uint64_t now_us)
 
 uint64_t owner_deadline_us(const struct owner *o)
 {
-	return o->queue_cnt > 0 ? lan_limit_at(&o->host->own) : TIME_NEVER;
+	return min_u64(reach_deadline_us(o), o->queue_cnt > 0 ? lan_limit_at(&o->host->own) : TIME_NEVER);
 }

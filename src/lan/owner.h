@@ -4,6 +4,10 @@
  *
  * Whose a port is isn't kept here but asked for, so that no answer is older than the books. What is to be told unasked waits in
  * a queue for the limit; when that is full, the rest is not told: it is only sooner known.
+ *
+ * Whoever has learned one of our addresses tries it before he uses it (docs/parp.md 6.1). So we find out ourselves whether the LAN lets
+ * frames to them through: several who were told and none who has tried says that it does not, and the canonical MAC is what is answered then,
+ * until somebody reaches us again, or it is time to see.
  */
 #ifndef VJ_LAN_OWNER_H
 #define VJ_LAN_OWNER_H
@@ -29,6 +33,12 @@ struct owner_ops {
 
 enum { OWNER_QUEUE_MAX = 256 };
 
+enum owner_reach {
+	OWNER_UNTRIED, /* nobody has tried lately */
+	OWNER_REACHED, /* one of our addresses, by somebody, not long ago */
+	OWNER_BLOCKED, /* nothing comes through: answers are NEG */
+};
+
 struct owner_word {
 	uint8_t type; /* PARP_ANNOUNCE, PARP_RELEASE */
 	struct mac_addr mac;
@@ -36,7 +46,7 @@ struct owner_word {
 };
 
 struct owner_stats {
-	uint64_t asked, replies, negs, limited, announced, released, dropped;
+	uint64_t asked, replies, negs, limited, announced, released, dropped, reached, blocked;
 };
 
 struct owner {
@@ -48,6 +58,11 @@ struct owner {
 
 	struct owner_word queue[OWNER_QUEUE_MAX];
 	uint32_t queue_first, queue_cnt;
+	uint8_t reach; /* enum owner_reach */
+	uint32_t untried_cnt;  /* told of our addresses, and nobody has tried since */
+	uint64_t untried_us;   /* the first of them */
+	uint64_t reached_us;   /* last; REACHED, and BLOCKED after it */
+	uint64_t blocked_us;   /* BLOCKED: until then */
 	struct owner_stats stats;
 };
 
@@ -56,10 +71,19 @@ enum { OWNER_NEG_MS = 10000, OWNER_LIFETIME_MS = 60000, OWNER_LIFETIME_MIN_MS = 
 
 #define OWNER_ON_THE_WAY_US US_PER_SEC /* so long may what we say take until it is heard */
 
+/*
+ * BLOCKED: so many were told, and nobody tried, for so long: longer than a try takes. Who has tried an address does so again within
+ * OWNER_REACHED_US as long as he uses it.
+ */
+enum { OWNER_UNTRIED_MAX = 3 };
+#define OWNER_UNTRIED_US (3 * US_PER_SEC)
+#define OWNER_REACHED_US (100 * US_PER_SEC)
+#define OWNER_BLOCKED_US (300 * US_PER_SEC)
+
 /** owner_init() - Fields from @host to @lifetime_ms are set already */
 void owner_init(struct owner *o);
 
-/** owner_rx() - A QUERY of somebody else */
+/** owner_rx() - A QUERY of somebody else; or his MAC_PROBE, which is answered by claims_rx(): has it come to an address of ours? */
 void owner_rx(struct owner *o, const struct parp_msg *msg, uint64_t now_us);
 
 /** owner_tell() - ANNOUNCE or RELEASE (@type) that @mac has, or has no longer, @endpoint. Told later, by owner_run() */

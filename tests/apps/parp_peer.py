@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Somebody else on the LAN who speaks port-aware ARP: written from docs/parp.md, knows nothing of the code under test.
 
-  parp_peer.py IF query IP PROTO PORT [--nd] [--e2]   asks; prints "reply MAC LO HI LIFETIME_MS GEN", "neg" or "silence"
+  parp_peer.py IF query IP PROTO PORT [--nd] [--e2]   asks, and tries the MAC; prints "reply MAC LO HI
+                                                      LIFETIME_MS GEN" and "proved" or "blocked"; "neg" or "silence"
   parp_peer.py IF probe MAC                           prints "defend MAC" or "silence"
   parp_peer.py IF claim MAC GEN                       says that it has MAC
   parp_peer.py IF poison IP MAC                       says every message in every encoding, with sender (IP, MAC)
@@ -138,13 +139,18 @@ def query(lan, ip, proto, port, nd=False, e2=False):
         print("neg")
     else:
         life = struct.unpack(">I", said["tlvs"][1])[0]
-        print("reply", mac_text(said["mac"]), said["lo"], said["hi"], life, said["gen"])
+        proved = "proved" if defended(lan, said["mac"], said["mac"], e2) else "blocked"
+        print("reply", mac_text(said["mac"]), said["lo"], said["hi"], life, said["gen"], proved)
+
+
+def defended(lan, mac, to, e2=False):
+    nonce = os.urandom(8)
+    lan.say(build(lan.me, to, MAC_PROBE, lan.me, endpoint(), mac, endpoint(), tlv(2, nonce) + tlv(3, ME), e2))
+    return lan.hear(1, lambda m: m["msg"] == MAC_DEFEND and m["tlvs"].get(2) == nonce)
 
 
 def probe(lan, mac):
-    mac, nonce = mac_of(mac), os.urandom(8)
-    lan.say(build(lan.me, ALL, MAC_PROBE, lan.me, endpoint(), mac, endpoint(), tlv(2, nonce) + tlv(3, ME)))
-    said = lan.hear(1, lambda m: m["msg"] == MAC_DEFEND and m["tlvs"].get(2) == nonce)
+    said = defended(lan, mac_of(mac), ALL)
     print("defend " + mac_text(said["mac"]) if said else "silence")
 
 

@@ -1,165 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/*
- * One host of docs/parp.md, line by line: what it says and when, what it makes of what it hears. Times are exact: the
- * "random" numbers are all 0 unless a test sets others, so jitter is none.
- */
-#include "tests/unit/wire_test.h"
-
-#include "lan/owner.h"
-#include "lan/resolver.h"
-#include "wire/ip.h"
+/* One host of docs/parp.md, line by line: which addresses it claims, and what it answers */
+#include "tests/sim/lan_line.h"
 
 #include <errno.h>
-
-enum { SLOTS = 16, ENTRIES = 160, SENT_MAX = 512 };
-
-static const struct mac_addr canonical = { { 0x52, 0x54, 0, 0, 0, 1 } };
-static const struct mac_addr other_canonical = { { 0x52, 0x54, 0, 0, 0, 2 } };
-static const struct mac_addr other_app = { { 0xc2, 9, 9, 9, 9, 9 } };
-
-/* The host under test, and what it did. */
-static struct world {
-	struct lan_host lan;
-	struct claims claims;
-	struct owner owner;
-	struct resolver resolver;
-	struct claim_slot slots[SLOTS];
-	uint32_t buckets[SLOTS];
-	struct resolver_entry entries[ENTRIES];
-	struct resolver_entry *pointers[2 * ENTRIES];
-	uint64_t now_us, random, random_step;
-	struct parp_msg sent[SENT_MAX];
-	uint64_t sent_us[SENT_MAX];
-	unsigned int sent_cnt, claimed, lost, ended, learned, forgotten;
-	struct mac_addr last;
-	enum owner_has has;
-	struct owner_range range;
-	bool neighbour_known;
-	struct mac_addr neighbour;
-} w;
-
-static void on_send(void *arg, const struct parp_msg *msg)
-{
-	(void)arg;
-	assert_true(w.sent_cnt < SENT_MAX);
-	w.sent_us[w.sent_cnt] = w.now_us;
-	w.sent[w.sent_cnt++] = *msg;
-}
-
-static uint64_t on_random(void *arg)
-{
-	(void)arg;
-	w.random += w.random_step;
-	return w.random;
-}
-
-static void on_claimed(void *arg, uint32_t owner, const struct mac_addr *mac)
-{
-	(void)arg;
-	assert_int_not_equal(owner, 0);
-	w.claimed++;
-	w.last = *mac;
-}
-
-static void on_lost(void *arg, uint32_t owner, const struct mac_addr *mac)
-{
-	(void)arg;
-	(void)owner;
-	w.lost++;
-	w.last = *mac;
-}
-
-static void on_ended(void *arg, const struct mac_addr *mac)
-{
-	(void)arg;
-	w.ended++;
-	w.last = *mac;
-}
-
-static enum owner_has on_find(void *arg, const struct parp_endpoint *asked, struct owner_range *ret)
-{
-	(void)arg;
-	(void)asked;
-	if (w.has == OWNER_APPLICATION)
-		*ret = w.range;
-	return w.has;
-}
-
-static bool on_neighbour(void *arg, const struct ip_addr *addr, struct mac_addr *ret)
-{
-	(void)arg;
-	(void)addr;
-	*ret = w.neighbour;
-	return w.neighbour_known;
-}
-
-static void on_learned(void *arg, const struct resolver_entry *e)
-{
-	(void)arg;
-	(void)e;
-	w.learned++;
-}
-
-static void on_forgotten(void *arg, const struct resolver_entry *e)
-{
-	(void)arg;
-	(void)e;
-	w.forgotten++;
-}
-
-static const struct lan_ops lan_ops = { on_send, on_random };
-static const struct claim_ops claim_ops = { on_claimed, on_lost, on_ended };
-static const struct owner_ops owner_ops = { on_find };
-static const struct resolver_ops resolver_ops = { on_neighbour, on_learned, on_forgotten };
-
-static int set_up(void **state)
-{
-	(void)state;
-	memset(&w, 0, sizeof(w));
-	w.now_us = 1000000;
-	w.lan = (struct lan_host){ .ops = &lan_ops, .canonical = canonical, .gen = 5 << 16, .encoding = PARP_E1 };
-	memset(w.lan.id.bytes, 0x80, sizeof(w.lan.id.bytes));
-	lan_host_init(&w.lan, 0);
-	w.claims = (struct claims){ .host = &w.lan, .ops = &claim_ops, .timing = &claim_timing_fast,
-				    .mac_bits = CLAIM_MAC_BITS, .quarantine_us = 10 * US_PER_SEC };
-	claims_init(&w.claims, w.slots, w.buckets, SLOTS, w.now_us);
-	w.owner = (struct owner){ .host = &w.lan, .claims = &w.claims, .ops = &owner_ops, .lifetime_ms = 60000 };
-	owner_init(&w.owner);
-	w.resolver = (struct resolver){ .host = &w.lan, .ops = &resolver_ops };
-	resolver_init(&w.resolver, w.entries, w.pointers, ENTRIES);
-	w.neighbour_known = true;
-	w.neighbour = other_canonical;
-	w.random_step = 0;
-	return 0;
-}
-
-/* As an event loop does it: woken when it has asked to be. */
-static void run_for(uint64_t us)
-{
-	uint64_t end_us = w.now_us + us;
-
-	for (;;) {
-		uint64_t due_us = min_u64(claims_deadline_us(&w.claims),
-					  min_u64(owner_deadline_us(&w.owner), resolver_deadline_us(&w.resolver)));
-
-		w.now_us = min_u64(max_u64(due_us, w.now_us), end_us);
-		claims_run(&w.claims, w.now_us);
-		owner_run(&w.owner, w.now_us);
-		resolver_run(&w.resolver, w.now_us);
-		if (w.now_us >= end_us)
-			return;
-	}
-}
-
-/* The next thing said that has not been looked at yet. */
-static const struct parp_msg *expect(unsigned int *at, uint8_t type, uint64_t us)
-{
-	assert_true(*at < w.sent_cnt);
-	assert_int_equal(w.sent[*at].type, type);
-	assert_int_equal(w.sent_us[*at], us);
-	assert_true(mac_addr_eq(&w.sent[*at].eth_src, &canonical));
-	return &w.sent[(*at)++];
-}
 
 static struct parp_msg foreign(uint8_t type, const struct mac_addr *mac, uint32_t gen, uint8_t host)
 {
@@ -457,19 +300,7 @@ static void test_limited(void **state)
 	for (unsigned int i = 15; i < w.sent_cnt; i++)
 		assert_true(w.sent_us[i] - w.sent_us[i - 15] >= US_PER_SEC);
 }
-
 /* ---- answering */
-
-static struct parp_msg query(uint16_t port)
-{
-	struct parp_msg msg = {
-		.eth_src = other_canonical, .type = PARP_QUERY, .encoding = PARP_E2, .sender_mac = other_canonical,
-		.target = { ip_addr_from_v4(be32(0x0a000001)), port, port, IP_PROTO_TCP, 0 },
-		.has = PARP_HAS_NONCE, .nonce = 42,
-	};
-
-	return msg;
-}
 
 static void test_answers(void **state)
 {
@@ -550,262 +381,79 @@ static void test_answers_nd(void **state)
 	assert_true(ip_addr_eq(&w.sent[0].ip6_dst, &ip6) && ip_addr_eq(&w.sent[0].ip6_src, &w.lan.link_local));
 }
 
-/* ---- asking */
-
-static const struct resolver_entry *lookup(uint16_t port)
+/* Told, and nobody tries: frames to our addresses don't get here, and the canonical one is answered; until one does. */
+static void test_reach(void **state)
 {
-	struct parp_endpoint ep = query(port).target;
-
-	return resolver_lookup(&w.resolver, &ep, w.now_us);
-}
-
-static struct parp_msg reply(const struct parp_msg *asked, uint32_t gen)
-{
-	struct parp_msg msg = {
-		.eth_src = other_canonical, .type = PARP_REPLY, .sender_mac = other_app, .sender = asked->target,
-		.target = asked->target, .has = PARP_HAS_NONCE | PARP_HAS_LIFETIME, .nonce = asked->nonce,
-		.lifetime_ms = 60000,
-	};
-
-	msg.sender.gen = gen;
-	return msg;
-}
-
-/* A question for @port, and what its owner answers. */
-static struct parp_msg ask(uint16_t port)
-{
-	w.random_step = 1;
-	lookup(port);
-	return reply(&w.sent[w.sent_cnt - 1], 10);
-}
-
-static void test_ask_times(void **state)
-{
-	const uint64_t t = w.now_us;
-	unsigned int at = 0;
+	struct parp_msg msg, probe;
 
 	(void)state;
-	w.random_step = 1;
-	assert_null(lookup(80)); /* the packet goes out at once, to the canonical address */
-	run_for(699999);
-	expect(&at, PARP_QUERY, t);
-	expect(&at, PARP_QUERY, t + 100000);
-	expect(&at, PARP_QUERY, t + 300000);
-	assert_int_equal(at, w.sent_cnt);
-	run_for(1);
-	assert_null(lookup(80));
-	run_for(RESOLVER_NEG_US - 1);
-	assert_null(lookup(80));
-	assert_int_equal(at, w.sent_cnt);
-	run_for(1);
-	assert_null(lookup(80));
-	assert_int_equal(w.sent_cnt, at + 1);
-	/* silence again: twice as long */
-	run_for(700000);
+	claims_take(&w.claims, 5, w.now_us);
+	run_for(US_PER_SEC);
+	w.has = OWNER_APPLICATION;
+	w.range = (struct owner_range){ .owner = 5, .lo = 80, .hi = 80 };
+	msg = query(80);
+	probe = (struct parp_msg){ .eth_src = other_canonical, .eth_dst = w.last, .type = PARP_MAC_PROBE, .mac_cnt = 1 };
+	probe.macs[0] = w.last;
+	for (unsigned int i = 0; i < OWNER_UNTRIED_MAX - 1; i++)
+		owner_rx(&w.owner, &msg, w.now_us);
+	run_for(10 * OWNER_UNTRIED_US);
+	assert_int_equal(w.owner.reach, OWNER_UNTRIED);
+	/* one is tried: all is well */
+	owner_rx(&w.owner, &probe, w.now_us);
+	assert_int_equal(w.owner.reach, OWNER_REACHED);
+	for (unsigned int i = 0; i < 10; i++)
+		owner_rx(&w.owner, &msg, w.now_us);
+	run_for(OWNER_REACHED_US);
+	assert_int_equal(w.owner.reach, OWNER_REACHED);
+	/* a probe to all tries nothing */
+	probe.eth_dst = lan_broadcast();
+	owner_rx(&w.owner, &probe, w.now_us);
+	for (unsigned int i = 0; i < OWNER_UNTRIED_MAX; i++)
+		owner_rx(&w.owner, &msg, w.now_us);
 	w.sent_cnt = 0;
-	run_for(2 * RESOLVER_NEG_US - 1);
-	assert_null(lookup(80));
-	assert_int_equal(w.sent_cnt, 0);
+	run_for(OWNER_UNTRIED_US - 1);
+	owner_rx(&w.owner, &msg, w.now_us);
+	assert_int_equal(w.sent[w.sent_cnt - 1].type, PARP_REPLY);
 	run_for(1);
-	assert_null(lookup(80));
-	assert_int_equal(w.sent_cnt, 1);
-}
-
-static void test_reply_believed(void **state)
-{
-	struct parp_msg msg;
-
-	(void)state;
-	msg = ask(80);
-	msg.nonce++;
-	resolver_rx(&w.resolver, &msg, w.now_us);
-	assert_int_equal(w.resolver.stats.bad_nonce, 1);
-	msg.nonce--;
-	msg.eth_src.bytes[5] ^= 1; /* a liar who has heard the question */
-	resolver_rx(&w.resolver, &msg, w.now_us);
-	assert_int_equal(w.resolver.stats.bad_source, 1);
-	msg.eth_src = other_canonical;
-	w.neighbour_known = false;
-	resolver_rx(&w.resolver, &msg, w.now_us);
-	assert_int_equal(w.resolver.stats.bad_source, 2);
-	w.neighbour_known = true;
-	msg.sender.port_lo = msg.sender.port_hi = 81;
-	resolver_rx(&w.resolver, &msg, w.now_us);
-	assert_int_equal(w.resolver.stats.bad_range, 1);
-	assert_null(lookup(80));
-	assert_int_equal(w.learned, 0);
-	msg.sender.port_lo = msg.sender.port_hi = 80;
-	resolver_rx(&w.resolver, &msg, w.now_us);
-	assert_non_null(lookup(80));
-	assert_true(mac_addr_eq(&lookup(80)->mac, &other_app));
-	assert_int_equal(w.learned, 1);
-	/* the same answer once more answers nothing */
-	resolver_rx(&w.resolver, &msg, w.now_us);
-	assert_int_equal(w.resolver.stats.bad_nonce, 2);
-}
-
-/* Used: asked for again at 3/4 of its life, of the owner alone; not used: forgotten. An older answer is none. */
-static void test_refresh(void **state)
-{
-	struct parp_msg msg;
-
-	(void)state;
-	msg = ask(80);
-	resolver_rx(&w.resolver, &msg, w.now_us);
-	run_for(45 * US_PER_SEC - 1);
-	lookup(80);
-	assert_int_equal(w.sent_cnt, 1);
-	run_for(1);
-	assert_non_null(lookup(80)); /* answered meanwhile with what is known */
-	assert_int_equal(w.sent_cnt, 2);
-	assert_true(mac_addr_eq(&w.sent[1].eth_dst, &other_canonical));
-	msg = reply(&w.sent[1], 9);
-	resolver_rx(&w.resolver, &msg, w.now_us);
-	assert_int_equal(w.resolver.stats.bad_gen, 1);
-	msg = reply(&w.sent[1], 10);
-	resolver_rx(&w.resolver, &msg, w.now_us);
-	assert_int_equal(w.resolver.stats.refreshed, 1);
-	run_for(60 * US_PER_SEC - 1);
-	assert_int_equal(w.forgotten, 0);
-	run_for(1);
-	assert_int_equal(w.forgotten, 1);
-	assert_int_equal(w.resolver.used_cnt, 0);
-}
-
-static void test_lifetime_clamped(void **state)
-{
-	static const uint32_t given_ms[] = { 0, 999, 600001, UINT32_MAX };
-	static const uint64_t taken_us[] = { 1000000, 1000000, 600000000, 600000000 };
-
-	(void)state;
-	for (unsigned int i = 0; i < ARRAY_SIZE(given_ms); i++) {
-		struct parp_msg msg;
-
-		msg = ask((uint16_t)(80 + i));
-		msg.lifetime_ms = given_ms[i];
-		resolver_rx(&w.resolver, &msg, w.now_us);
-		assert_int_equal(lookup((uint16_t)(80 + i))->until_us, w.now_us + taken_us[i]);
-	}
-}
-
-static void test_news(void **state)
-{
-	struct parp_msg msg, news;
-
-	(void)state;
-	news = msg = ask(80);
-	news.type = PARP_ANNOUNCE;
-	news.sender.port_lo = news.sender.port_hi = 90;
-	resolver_rx(&w.resolver, &news, w.now_us);
-	assert_int_equal(w.resolver.used_cnt, 1); /* makes no entry */
-	resolver_rx(&w.resolver, &msg, w.now_us);
-	/* another address of a later generation; not of an earlier one, not from somebody else */
-	news.sender.port_lo = news.sender.port_hi = 80;
-	news.sender_mac.bytes[5] = 1;
-	news.sender.gen = 9;
-	resolver_rx(&w.resolver, &news, w.now_us);
-	news.sender.gen = 11;
-	news.eth_src.bytes[5] ^= 4;
-	resolver_rx(&w.resolver, &news, w.now_us);
-	assert_true(mac_addr_eq(&lookup(80)->mac, &other_app));
-	news.eth_src = other_canonical;
-	resolver_rx(&w.resolver, &news, w.now_us);
-	assert_int_equal(lookup(80)->mac.bytes[5], 1);
-	/* released: of another address nothing is, of this one it is forgotten */
-	news.type = PARP_RELEASE;
-	news.sender = owner_everything(&msg.sender.addr);
-	news.sender_mac = other_app;
-	resolver_rx(&w.resolver, &news, w.now_us);
-	assert_non_null(lookup(80));
-	news.sender_mac.bytes[5] = 1;
-	resolver_rx(&w.resolver, &news, w.now_us);
-	assert_null(lookup(80));
-}
-
-static void test_blocks(void **state)
-{
-	struct parp_msg msg;
-
-	(void)state;
-	msg = ask(70);
-	msg.sender.port_lo = 60;
-	msg.sender.port_hi = 100;
-	resolver_rx(&w.resolver, &msg, w.now_us);
-	w.sent_cnt = 0;
-	for (uint16_t port = 64; port < 96; port++)
-		assert_non_null(lookup(port));
-	assert_int_equal(w.sent_cnt, 0);
-	assert_int_equal(w.resolver.used_cnt, 1);
-	assert_null(lookup(96)); /* in the range, but not in the block: asked for */
-	assert_int_equal(w.sent_cnt, 1);
-}
-
-static void test_canonical_changes(void **state)
-{
-	struct parp_msg msg;
-
-	(void)state;
-	msg = ask(80);
-	resolver_rx(&w.resolver, &msg, w.now_us);
-	resolver_canonical_changed(&w.resolver, &msg.sender.addr);
-	assert_non_null(lookup(80));
-	w.neighbour.bytes[5] = 99;
-	resolver_canonical_changed(&w.resolver, &msg.sender.addr);
-	assert_int_equal(w.forgotten, 1);
-	assert_null(lookup(80));
-}
-
-/* Whoever sends to everything gets no more than so many questions and entries out of us; and what is used stays. */
-static void test_bounded(void **state)
-{
-	struct parp_msg msg;
-
-	(void)state;
-	msg = ask(80);
-	msg.lifetime_ms = RESOLVER_LIFE_MAX_MS;
-	resolver_rx(&w.resolver, &msg, w.now_us);
-	for (uint16_t port = 1000; port < 9000; port++) {
-		w.sent_cnt = 0;
-		assert_null(lookup(port));
-		assert_true(w.resolver.asking_cnt <= RESOLVER_ASKING_MAX);
-		assert_true(w.resolver.used_cnt <= ENTRIES);
-		if (port % 10 == 0) {
-			run_for(10000);
-			assert_non_null(lookup(80));
-		}
-	}
-	assert_true(w.resolver.stats.refused > 0);
-	assert_true(w.resolver.stats.evicted > 0);
+	assert_int_equal(w.owner.reach, OWNER_BLOCKED);
+	owner_rx(&w.owner, &msg, w.now_us);
+	assert_int_equal(w.sent[w.sent_cnt - 1].type, PARP_NEG);
+	/* tried again in its time, or when somebody gets through */
+	run_for(OWNER_BLOCKED_US);
+	assert_int_equal(w.owner.reach, OWNER_UNTRIED);
+	for (unsigned int i = 0; i < OWNER_UNTRIED_MAX; i++)
+		owner_rx(&w.owner, &msg, w.now_us);
+	run_for(OWNER_UNTRIED_US);
+	assert_int_equal(w.owner.reach, OWNER_BLOCKED);
+	probe.eth_dst = w.last;
+	owner_rx(&w.owner, &probe, w.now_us);
+	assert_int_equal(w.owner.reach, OWNER_REACHED);
+	owner_rx(&w.owner, &msg, w.now_us);
+	assert_int_equal(w.sent[w.sent_cnt - 1].type, PARP_REPLY);
+	assert_int_equal(w.owner.stats.blocked, 2);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup(test_claim_times, set_up),
-		cmocka_unit_test_setup(test_claim_times_rfc, set_up),
-		cmocka_unit_test_setup(test_pool, set_up),
-		cmocka_unit_test_setup(test_objections, set_up),
-		cmocka_unit_test_setup(test_probe_tie, set_up),
-		cmocka_unit_test_setup(test_defend, set_up),
-		cmocka_unit_test_setup(test_conflict_won, set_up),
-		cmocka_unit_test_setup(test_conflict_lost, set_up),
-		cmocka_unit_test_setup(test_rate_limit, set_up),
-		cmocka_unit_test_setup(test_quarantine, set_up),
-		cmocka_unit_test_setup(test_comes_back, set_up),
-		cmocka_unit_test_setup(test_adopt, set_up),
-		cmocka_unit_test_setup(test_slots_are_bounded, set_up),
-		cmocka_unit_test_setup(test_limited, set_up),
-		cmocka_unit_test_setup(test_answers, set_up),
-		cmocka_unit_test_setup(test_announcements, set_up),
-		cmocka_unit_test_setup(test_answers_nd, set_up),
-		cmocka_unit_test_setup(test_ask_times, set_up),
-		cmocka_unit_test_setup(test_reply_believed, set_up),
-		cmocka_unit_test_setup(test_refresh, set_up),
-		cmocka_unit_test_setup(test_lifetime_clamped, set_up),
-		cmocka_unit_test_setup(test_news, set_up),
-		cmocka_unit_test_setup(test_blocks, set_up),
-		cmocka_unit_test_setup(test_canonical_changes, set_up),
-		cmocka_unit_test_setup(test_bounded, set_up),
+		cmocka_unit_test_setup(test_claim_times, line_set_up),
+		cmocka_unit_test_setup(test_claim_times_rfc, line_set_up),
+		cmocka_unit_test_setup(test_pool, line_set_up),
+		cmocka_unit_test_setup(test_objections, line_set_up),
+		cmocka_unit_test_setup(test_probe_tie, line_set_up),
+		cmocka_unit_test_setup(test_defend, line_set_up),
+		cmocka_unit_test_setup(test_conflict_won, line_set_up),
+		cmocka_unit_test_setup(test_conflict_lost, line_set_up),
+		cmocka_unit_test_setup(test_rate_limit, line_set_up),
+		cmocka_unit_test_setup(test_quarantine, line_set_up),
+		cmocka_unit_test_setup(test_comes_back, line_set_up),
+		cmocka_unit_test_setup(test_adopt, line_set_up),
+		cmocka_unit_test_setup(test_slots_are_bounded, line_set_up),
+		cmocka_unit_test_setup(test_limited, line_set_up),
+		cmocka_unit_test_setup(test_answers, line_set_up),
+		cmocka_unit_test_setup(test_announcements, line_set_up),
+		cmocka_unit_test_setup(test_answers_nd, line_set_up),
+		cmocka_unit_test_setup(test_reach, line_set_up),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

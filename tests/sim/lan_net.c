@@ -111,6 +111,14 @@ static void deliver_to(struct net *n, const struct net_host *to, struct net_fram
 	}
 }
 
+/* Is a frame to @dst for @to? Addresses of applications are what a filter of the LAN takes out. */
+static bool is_for(const struct net_host *to, const struct mac_addr *dst)
+{
+	if (mac_addr_is_multicast(dst) || mac_addr_eq(dst, &to->lan.canonical))
+		return true;
+	return !to->net->params.filtered && claims_by_mac(&to->claims, dst) != NULL;
+}
+
 /* As a switch does it; @from NULL: hears and is heard everywhere. Now and then a frame comes back to who sent it. */
 static void transmit(struct net *n, const struct net_host *from, struct net_frame *f)
 {
@@ -124,7 +132,7 @@ static void transmit(struct net *n, const struct net_host *from, struct net_fram
 			continue;
 		if (from != NULL && n->divided && from->side != to->side)
 			continue;
-		if (mac_addr_is_multicast(&eth->dst) || mac_addr_eq(&eth->dst, &to->lan.canonical))
+		if (is_for(to, &eth->dst))
 			deliver_to(n, to, f);
 	}
 	frame_put(f);
@@ -280,16 +288,32 @@ static bool on_neighbour(void *arg, const struct ip_addr *addr, struct mac_addr 
 	return false;
 }
 
-static void on_entry(void *arg, const struct resolver_entry *e)
+static void on_learned(void *arg, const struct resolver_entry *e)
+{
+	const struct net_host *h = arg;
+
+	VJ_ASSERT(parp_mac_is_application(&e->group->mac) && e->state == RESOLVER_VALID);
+	/* what never gets through is never used */
+	VJ_ASSERT(!h->net->params.filtered);
+}
+
+static void on_quiet(void *arg, const struct resolver_entry *e)
+{
+	const struct net_host *h = arg;
+
+	VJ_ASSERT(e->state == RESOLVER_NEG && e->quiet_us > h->net->now_us);
+}
+
+static void on_forgotten(void *arg, const struct resolver_entry *e)
 {
 	(void)arg;
-	VJ_ASSERT(parp_mac_is_application(&e->mac));
+	VJ_ASSERT(e->state == RESOLVER_VALID || e->state == RESOLVER_NEG);
 }
 
 static const struct lan_ops lan_ops = { host_send, host_random };
 static const struct claim_ops claim_ops = { on_claimed, on_lost, on_ended };
 static const struct owner_ops owner_ops = { on_find };
-static const struct resolver_ops resolver_ops = { on_neighbour, on_entry, on_entry };
+static const struct resolver_ops resolver_ops = { on_neighbour, on_learned, on_quiet, on_forgotten };
 
 void net_app_start(struct net_host *h, unsigned int app)
 {
@@ -341,7 +365,7 @@ const struct mac_addr *net_send(struct net_host *h, const struct net_host *to, u
 	struct parp_endpoint ep = endpoint_of(to, port);
 	const struct resolver_entry *e = resolver_lookup(&h->resolver, &ep, h->net->now_us);
 
-	return e != NULL ? &e->mac : NULL;
+	return e != NULL ? &e->group->mac : NULL;
 }
 
 /* ---- birth, restart */
@@ -368,7 +392,8 @@ static void host_begin(struct net_host *h, uint32_t start)
 	h->owner.claims = &h->claims;
 	h->owner.lifetime_ms = p->lifetime_ms;
 	owner_init(&h->owner);
-	resolver_init(&h->resolver, h->resolver.entries, h->resolver.buckets, NET_ENTRIES);
+	memset(h->book, 0, resolver_bytes(NET_ENTRIES));
+	resolver_init(&h->resolver, h->book, NET_ENTRIES);
 }
 
 void net_restart(struct net_host *h)
@@ -406,9 +431,8 @@ static void host_new(struct net *n, uint32_t nr)
 	h->apps = calloc(n->params.apps + 1, sizeof(*h->apps));
 	h->claims.slots = calloc(cnt, sizeof(*h->claims.slots));
 	h->claims.buckets = calloc(cnt, sizeof(*h->claims.buckets));
-	h->resolver.entries = calloc(NET_ENTRIES, sizeof(*h->resolver.entries));
-	h->resolver.buckets = calloc(2 * (size_t)NET_ENTRIES, sizeof(*h->resolver.buckets));
-	VJ_ASSERT(h->apps && h->claims.slots && h->claims.buckets && h->resolver.entries && h->resolver.buckets);
+	h->book = malloc(resolver_bytes(NET_ENTRIES));
+	VJ_ASSERT(h->apps && h->claims.slots && h->claims.buckets && h->book);
 	host_begin(h, 1 + (uint32_t)prng_below(&n->prng, 3));
 	claims_init(&h->claims, h->claims.slots, h->claims.buckets, cnt, n->now_us);
 	for (uint32_t i = 0; i < n->params.apps; i++)
@@ -446,8 +470,7 @@ void net_free(struct net *n)
 		free(h->apps);
 		free(h->claims.slots);
 		free(h->claims.buckets);
-		free(h->resolver.entries);
-		free(h->resolver.buckets);
+		free(h->book);
 	}
 	free(pairs->claimed);
 	free(pairs);
@@ -556,11 +579,11 @@ static bool was_lost(const struct net_host *h, const struct mac_addr *mac)
 static void check_entry(const struct net *n, const struct resolver_entry *e)
 {
 	const struct net_host *h = &n->hosts[be32_get(ip_addr_v4(&e->key.addr)) - 0x0a000001];
-	const struct claim_slot *s = claims_by_mac(&h->claims, &e->mac);
+	const struct claim_slot *s = claims_by_mac(&h->claims, &e->group->mac);
 	const struct net_app *app;
 
 	if (s == NULL || s->state == CLAIM_WAIT || s->state == CLAIM_PROBE) {
-		VJ_ASSERT(was_lost(h, &e->mac));
+		VJ_ASSERT(was_lost(h, &e->group->mac));
 		return;
 	}
 	if (s->state == CLAIM_QUARANTINE)
@@ -609,12 +632,9 @@ static void host_rx(struct net_host *h, const struct net_frame *f)
 
 	VJ_ASSERT(parp_parse(f->bytes, f->len, &codec, &msg) == PARP_ERR_OK);
 	h->net->stats.heard++;
-	if (parp_is_about_macs(msg.type))
-		claims_rx(&h->claims, &msg, now_us);
-	else if (msg.type == PARP_QUERY)
-		owner_rx(&h->owner, &msg, now_us);
-	else
-		resolver_rx(&h->resolver, &msg, now_us);
+	owner_rx(&h->owner, &msg, now_us);
+	claims_rx(&h->claims, &msg, now_us);
+	resolver_rx(&h->resolver, &msg, now_us);
 }
 
 static void retake(struct net_host *h)

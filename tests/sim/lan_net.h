@@ -31,6 +31,7 @@ struct net_params {
 	uint32_t slots, pool; /* of each host's claims */
 	unsigned int mac_bits;
 	bool rfc;	      /* timing */
+	bool filtered;	      /* no frame gets to an application's address */
 	uint32_t loss, dup;   /* per thousand */
 	uint32_t scale;	      /* of limits; 0: none */
 	uint64_t quarantine_us, check_us;
@@ -56,6 +57,7 @@ struct net_host {
 	struct claims claims;
 	struct owner owner;
 	struct resolver resolver;
+	void *book; /* the resolver's memory */
 	struct ip_addr addr;
 	uint32_t side;	/* of a division of the LAN */
 	struct net_app *apps;

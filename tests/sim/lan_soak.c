@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
  * Hosts on a LAN, at random: applications come and go, ports move between them, hosts start anew, the LAN loses, repeats and
- * falls apart, liars answer for others. lan_net.h says what must hold all the time; in the end, on a LAN that is well,
+ * falls apart, liars answer for others, and now and then it lets nothing through to applications' addresses. lan_net.h says what must hold all the time; in the end, on a LAN that is well,
  * everybody has an address of his own and every port is resolved.
  */
 #include "tests/sim/lan_net.h"
@@ -61,7 +61,7 @@ static void send_some(struct net *n)
 static void lie(struct net *n)
 {
 	struct net_host *victim = some_host(n), *owner = some_host(n);
-	const struct resolver_entry *e = TAILQ_FIRST(&victim->resolver.questions);
+	const struct resolver_question *q = TAILQ_FIRST(&victim->resolver.questions);
 	struct parp_msg msg = {
 		.eth_dst = victim->lan.canonical,
 		.eth_src = { { 0x52, 0x54, 6, 6, 6, 6 } },
@@ -73,12 +73,18 @@ static void lie(struct net *n)
 		.lifetime_ms = 600000,
 	};
 
-	if (e != NULL) {
-		msg.nonce = e->nonce;
-		msg.sender.addr = e->key.addr;
+	if (q != NULL) {
+		msg.nonce = q->nonce;
+		msg.sender.addr = q->of_entry != NULL ? q->of_entry->key.addr : q->of_group->addr;
 	}
 	msg.target = msg.sender;
-	msg.target.port_hi = msg.target.port_lo = e != NULL ? e->asked_port : NET_PORT_FIRST;
+	msg.target.port_hi = msg.target.port_lo = q != NULL && q->of_entry != NULL ? q->port : NET_PORT_FIRST;
+	if (q != NULL && q->of_group != NULL) {
+		msg.type = PARP_MAC_DEFEND;
+		msg.sender.addr = msg.target.addr = ip_addr_any_v4();
+		msg.mac_cnt = 1;
+		msg.macs[0] = q->of_group->mac;
+	}
 	net_inject(n, &msg);
 }
 
@@ -150,7 +156,7 @@ static void check_resolved(struct net_host *from, const struct net_host *to, uns
 		net_run(n, 200 * US_PER_MS);
 		mac = net_send(from, to, port);
 	}
-	if (app >= n->params.apps) {
+	if (app >= n->params.apps || n->params.filtered) {
 		VJ_ASSERT(mac == NULL);
 		return;
 	}
@@ -168,6 +174,8 @@ static void settle(struct net *n)
 	for (uint32_t to = 0; to < n->params.hosts; to++)
 		for (unsigned int port = 0; port < 8; port++)
 			check_resolved(&n->hosts[(to + 1) % n->params.hosts], &n->hosts[to], port);
+	for (uint32_t i = 0; n->params.filtered && i < n->params.hosts; i++)
+		VJ_ASSERT(n->hosts[i].owner.stats.reached == 0);
 }
 
 static uint64_t one(uint64_t seed, bool trace)
@@ -184,6 +192,7 @@ static uint64_t one(uint64_t seed, bool trace)
 		.pool = (uint32_t)prng_below(&prng, 4),
 		.mac_bits = (unsigned int)prng_range(&prng, 7, 12),
 		.rfc = prng_chance(&prng, 1, 4),
+		.filtered = prng_chance(&prng, 1, 6),
 		.loss = prng_chance(&prng, 1, 2) ? (uint32_t)prng_below(&prng, 150) : 0,
 		.dup = (uint32_t)prng_below(&prng, 50),
 		.scale = prng_chance(&prng, 3, 4) ? 1 : 0,
