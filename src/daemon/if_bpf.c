@@ -12,77 +12,24 @@
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if_link.h>
-#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <sys/random.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 #include <unistd.h>
-
-#define BPF_FS "/sys/fs/bpf"
 
 enum { FRAME_HEADROOM = 256 }; /* what AF_XDP leaves free in front of a received frame */
 
-static int no_message(enum libbpf_print_level level, const char *fmt, va_list ap)
-{
-	(void)level;
-	(void)fmt;
-	(void)ap;
-	return 0;
-}
-
 /* ---- pins */
-
-static int bpf_fs_ready(void)
-{
-	struct statfs fs;
-
-	if (statfs(BPF_FS, &fs) != 0)
-		return -errno;
-	if (fs.f_type != BPF_FS_MAGIC && mount("bpf", BPF_FS, "bpf", 0, "mode=0700") != 0)
-		return -errno;
-	if (mkdir(IF_BPF_DIR, 0700) != 0 && errno != EEXIST)
-		return -errno;
-	return 0;
-}
-
-/* Dots are not allowed there, and two namespaces may have an interface of one name and number. */
-static void pin_dir(uint32_t ifindex, char dir[static 96])
-{
-	struct stat st = { 0 };
-
-	stat("/proc/thread-self/ns/net", &st);
-	snprintf(dir, 96, IF_BPF_DIR "/if%u-net%lu", ifindex, (unsigned long)st.st_ino);
-}
-
-static void pins_remove(const char *dir)
-{
-	DIR *d = opendir(dir);
-	struct dirent *e;
-
-	while (d != NULL && (e = readdir(d)) != NULL)
-		unlinkat(dirfd(d), e->d_name, 0);
-	if (d != NULL)
-		closedir(d);
-	rmdir(dir);
-}
 
 /* The sections of variables are the program's own. */
 static bool is_shared(const struct bpf_map *map)
 {
 	return strchr(bpf_map__name(map), '.') == NULL;
-}
-
-static void pin_path(const char *dir, const char *name, char path[static 160])
-{
-	snprintf(path, 160, "%s/%s", dir, name);
 }
 
 /*
@@ -93,10 +40,10 @@ static int reuse_pin(struct bpf_map *map, const char *dir)
 {
 	struct bpf_map_info info = { 0 };
 	uint32_t bytes = sizeof(info);
-	char path[160];
+	char path[IF_PIN_PATH_BYTES];
 	int fd, r = 0;
 
-	pin_path(dir, bpf_map__name(map), path);
+	if_pin_path(dir, bpf_map__name(map), "", path);
 	fd = bpf_obj_get(path);
 	if (fd < 0)
 		return errno == ENOENT ? 0 : -errno;
@@ -126,10 +73,10 @@ static int reuse_pins(struct bpf_object *obj, const char *dir)
 static int pin_fresh(struct bpf_object *obj, const char *dir)
 {
 	struct bpf_map *map;
-	char path[160];
+	char path[IF_PIN_PATH_BYTES];
 
 	bpf_object__for_each_map(map, obj) {
-		pin_path(dir, bpf_map__name(map), path);
+		if_pin_path(dir, bpf_map__name(map), "", path);
 		if (is_shared(map) && bpf_obj_pin(bpf_map__fd(map), path) != 0 && errno != EEXIST)
 			return -errno;
 	}
@@ -182,7 +129,7 @@ static int programs_load_over(const char *dir, struct programs *ret)
 
 	if (r != -EINVAL)
 		return r;
-	pins_remove(dir);
+	if_pin_dir_remove(dir);
 	if (mkdir(dir, 0700) != 0)
 		return -errno;
 	return programs_load(dir, ret);
@@ -246,18 +193,15 @@ int if_dispatch_attach(uint32_t ifindex, const uint8_t mac[static 6], bool at_tc
 	struct if_dispatch d = { .ifindex = ifindex };
 	int r;
 
-	libbpf_set_print(no_message);
-	r = bpf_fs_ready();
+	libbpf_set_print(NULL); /* what fails is said by whoever wanted it */
+	r = if_pin_dir_make("if", ifindex, d.pin_dir);
 	if (r < 0)
 		return r;
-	pin_dir(ifindex, d.pin_dir);
-	if (mkdir(d.pin_dir, 0700) != 0 && errno != EEXIST)
-		return -errno;
 	r = attach(&d, mac, at_tc);
 	if (r < 0) {
 		if_dispatch_close(&d);
 		if (!if_hook_is_pinned(d.pin_dir))
-			pins_remove(d.pin_dir);
+			if_pin_dir_remove(d.pin_dir);
 		return r;
 	}
 	*ret_dispatch = d;
@@ -309,7 +253,7 @@ void if_dispatch_unhook(const struct if_dispatch *d)
 
 void if_dispatch_remove(struct if_dispatch *d)
 {
-	pins_remove(d->pin_dir);
+	if_pin_dir_remove(d->pin_dir);
 	if_dispatch_close(d);
 }
 

@@ -2,7 +2,7 @@
 /*
  * if_bpf.h - the programs of interface channels: loaded, told what they need, attached, found again
  *
- * policy/maps.h says what is in the maps. dispatch and the maps of dispatch and gate are pinned below IF_BPF_DIR, one directory for
+ * policy/maps.h says what is in the maps. dispatch and the maps of dispatch and gate are pinned below IF_PIN_DIR, one directory for
  * each interface, and serve on while no vjd runs; a new vjd loads programs of its own over the same maps, and puts its dispatch in
  * place of the old one (if_hook.h). gate and deliver hang on the devices of a channel and go with them; a new vjd finds the maps of deliver by
  * its program.
@@ -12,9 +12,8 @@
 
 #include "base/addr.h"
 #include "daemon/if_hook.h"
+#include "daemon/if_pin.h"
 #include "policy/maps.h"
-
-#define IF_BPF_DIR "/sys/fs/bpf/vjchan"
 
 /* Maps of dispatch and gate that vjd writes or reads, by name: enum constant, name, program. */
 #define IF_MAPS(X)                               \
@@ -46,7 +45,7 @@ struct if_dispatch {
 	struct if_hook_progs progs;
 	enum if_hook hook;
 	uint32_t hash_seed;
-	char pin_dir[96];
+	char pin_dir[IF_PIN_DIR_BYTES];
 };
 
 /**
