@@ -11,7 +11,7 @@ enum { ATTACH_TIMEOUT_MS = 30000 }; /* programs are checked and compiled by the 
 
 struct attach_options {
 	const char *socket;
-	bool tc;
+	bool tc, gateway;
 };
 
 #define OPT(member) offsetof(struct attach_options, member)
@@ -21,6 +21,10 @@ const struct opt attach_opts[] = {
 	  .type = OPT_FLAG,
 	  .offset = OPT(tc),
 	  .help = "leave the interface's place for XDP free, for programs that come later; slower" },
+	{ .name = "gateway",
+	  .type = OPT_FLAG,
+	  .offset = OPT(gateway),
+	  .help = "no channels: what this host sends there, to applications of other hosts, goes to their own MAC addresses" },
 	{ .name = "socket",
 	  .value = "PATH",
 	  .type = OPT_FILE,
@@ -39,7 +43,7 @@ static const char *advice(int err)
 	case ENODEV:
 		return "; which there are: ip link";
 	case EBUSY:
-		return "; other programs hold its XDP and tc hooks, see: bpftool net, tc filter show ingress";
+		return "; other programs hold its XDP and tc hooks, see: bpftool net, tc filter show";
 	case EOPNOTSUPP:
 		return "; a private vjd can't, else see: vj doctor";
 	default:
@@ -49,7 +53,7 @@ static const char *advice(int err)
 
 static int change(const char *socket, const char *name, enum ctl_client_attach how)
 {
-	bool attach = how != CTL_CLIENT_DETACH;
+	bool attach = how != CTL_CLIENT_DETACH && how != CTL_CLIENT_DETACH_GATEWAY;
 	const char *verb = attach ? "attach" : "detach";
 	struct ctl_interface said;
 	struct ctl_client *client;
@@ -61,12 +65,19 @@ static int change(const char *socket, const char *name, enum ctl_client_attach h
 	r = ctl_client_attach(client, name, how, &said);
 	ctl_client_close(client);
 	if (r == -ENODEV && !attach) {
-		complain("detach %s: it isn't attached; which are: vj status", name);
+		complain("detach %s: it isn't %s; which are: vj status", name,
+			 how == CTL_CLIENT_DETACH_GATEWAY ? "a gateway" : "attached");
 		return EXIT_FAILED;
 	}
 	if (r < 0) {
 		complain("%s %s: %s%s", verb, name, strerror(-r), advice(r));
 		return EXIT_FAILED;
+	}
+	if ((said.flags & CTL_INTERFACE_GATEWAY) != 0) {
+		printf(attach ? "%s: a gateway to applications' own MAC addresses; which it has learned: vj arp\n" :
+				"%s: no gateway any more\n",
+		       said.name);
+		return EXIT_OK;
 	}
 	if (!attach) {
 		printf("%s: the kernel's alone again\n", said.name);
@@ -84,11 +95,15 @@ static int change(const char *socket, const char *name, enum ctl_client_attach h
 int cmd_attach(const struct cmd *cmd, const void *opts, int argc, char **argv)
 {
 	const struct attach_options *o = opts;
-	enum ctl_client_attach how = CTL_CLIENT_DETACH;
+	enum ctl_client_attach how = o->gateway ? CTL_CLIENT_DETACH_GATEWAY : CTL_CLIENT_DETACH;
 	int worst = EXIT_OK;
 
+	if (o->gateway && o->tc) {
+		complain("%s: a gateway has no place of XDP's; --gateway or --tc", cmd->name);
+		return EXIT_USAGE;
+	}
 	if (strcmp(cmd->name, "attach") == 0)
-		how = o->tc ? CTL_CLIENT_ATTACH_TC : CTL_CLIENT_ATTACH;
+		how = o->gateway ? CTL_CLIENT_ATTACH_GATEWAY : o->tc ? CTL_CLIENT_ATTACH_TC : CTL_CLIENT_ATTACH;
 	if (argc == 0) {
 		complain("%s: which interface? see: vj help %s", cmd->name, cmd->name);
 		return EXIT_USAGE;

@@ -167,6 +167,8 @@ static const char *interface_name(const struct status *s, uint32_t ifindex)
 
 static const char *mode_text(uint32_t flags)
 {
+	if (flags & CTL_INTERFACE_GATEWAY)
+		return "gateway";
 	return flags & CTL_INTERFACE_TC ? "tc" : "native";
 }
 

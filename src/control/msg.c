@@ -142,10 +142,10 @@ static bool interface_ok(const struct ctl_msg *m)
 
 	if (!name_ok(i->name) || !zero(i->pad, sizeof(i->pad)) || !rings_ok(i) ||
 	    (i->flags & ~(uint32_t)(CTL_INTERFACE_GONE | CTL_INTERFACE_ZERO_COPY | CTL_INTERFACE_TC |
-				    CTL_INTERFACE_RULES | CTL_INTERFACE_POLLING)) != 0)
+				    CTL_INTERFACE_RULES | CTL_INTERFACE_POLLING | CTL_INTERFACE_GATEWAY)) != 0)
 		return false;
 	if (m->type == CTL_ATTACH || m->type == CTL_DETACH)
-		return i->name[0] != '\0' && (i->flags & ~(uint32_t)CTL_INTERFACE_TC) == 0;
+		return i->name[0] != '\0' && (i->flags == 0 || i->flags == CTL_INTERFACE_TC || i->flags == CTL_INTERFACE_GATEWAY);
 	if (m->type == CTL_INTERFACE_OPEN)
 		return i->ifindex != 0 && i->frame_bytes != 0 && i->frame_cnt != 0 && i->rx_cnt != 0 && i->tx_cnt != 0 &&
 		       i->fill_cnt != 0 && i->comp_cnt != 0;

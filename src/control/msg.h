@@ -236,6 +236,7 @@ enum {
 	CTL_INTERFACE_ZERO_COPY = 2, /* the device reads and writes the frames itself */
 	CTL_INTERFACE_TC = 4,	     /* frames come by a filter of tc, not by XDP; ATTACH: that is wanted */
 	CTL_INTERFACE_RULES = 8,     /* the host has rules of routing, or too many routes: ports are left to the kernel */
+	CTL_INTERFACE_GATEWAY = 32,  /* no channels: sends to applications of other hosts; ATTACH, DETACH: that is meant */
 	CTL_INTERFACE_POLLING = 16,  /* INTERFACE_OPEN: can be polled; POLLING: is; STATUS_INTERFACE: likewise */
 };
 

@@ -2,14 +2,18 @@
 #include "daemon/if_ask.h"
 
 #include "daemon/app.h"
+#include "daemon/rtnl.h"
 #include "lan/resolver.h"
 
+#include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { ENTRIES = 1024, WAITING_MAX = 64 };
+enum { WAITING_MAX = 64 };
 
 #define WAIT_US (3 * US_PER_SEC) /* for an answer to ASK, the kernel's own question for the neighbour included */
+#define NO_NEIGHBOUR_US (10 * US_PER_SEC) /* behind a router: not looked at again before */
 
 /* ASK, not answered yet. */
 struct waiting {
@@ -20,10 +24,11 @@ struct waiting {
 };
 
 struct if_ask {
-	struct host_watch *watch;
-	uint32_t ifindex;
-	const char *name; /* of the interface */
+	struct if_ask_config cfg;
+	bool has_maps;
+	struct learned learned;
 	struct resolver resolver;
+	uint64_t now_us;
 	struct waiting waiting[WAITING_MAX];
 	uint32_t waiting_cnt;
 	void *mem; /* the resolver's */
@@ -33,35 +38,103 @@ static bool on_neighbour(void *arg, const struct ip_addr *addr, struct mac_addr 
 {
 	const struct if_ask *ask = arg;
 
-	return host_table_neighbour(host_watch_table(ask->watch), ask->ifindex, addr, ret_mac->bytes) >= HOST_NEIGHBOUR_STALE;
+	return rtnl_neighbour_get(ask->cfg.rtnl, ask->cfg.ifindex, addr, ret_mac) == 0;
 }
 
-/* Nobody is told yet: entries are looked at when somebody asks. */
-static void on_entry(void *arg, const struct resolver_entry *e)
+static void on_learned(void *arg, const struct resolver_entry *e)
 {
-	(void)arg;
-	(void)e;
+	struct if_ask *ask = arg;
+
+	if (ask->has_maps)
+		learned_set(&ask->learned, e);
 }
 
-static const struct resolver_ops resolver_ops = { on_neighbour, on_entry, on_entry, on_entry };
+static void quiet(struct if_ask *ask, const struct resolver_entry *e)
+{
+	const struct policy_learned_key key = learned_key(e);
 
-struct if_ask *if_ask_new(struct host_watch *watch, uint32_t ifindex, const char *name, struct lan_host *host)
+	if (ask->has_maps)
+		learned_quiet(&ask->learned, &key, e->quiet_us);
+}
+
+static void on_quiet(void *arg, const struct resolver_entry *e)
+{
+	struct if_ask *ask = arg;
+
+	quiet(ask, e);
+}
+
+static void on_forgotten(void *arg, const struct resolver_entry *e)
+{
+	struct if_ask *ask = arg;
+
+	if (ask->has_maps)
+		learned_forget(&ask->learned, e);
+}
+
+static const struct resolver_ops resolver_ops = {
+	.neighbour = on_neighbour, .learned = on_learned, .quiet = on_quiet, .forgotten = on_forgotten
+};
+
+/* A program has sent to where nothing is known of, or to what is to be refreshed. */
+static void on_miss(void *arg, const struct policy_miss *miss)
+{
+	const uint16_t port = be16_get(miss->key.port);
+	const struct parp_endpoint ep = { miss->key.addr, port, port, miss->key.proto, 0 };
+	const struct resolver_entry *e;
+	struct if_ask *ask = arg;
+	struct mac_addr mac;
+
+	if (!on_neighbour(ask, &ep.addr, &mac) || !mac_addr_eq(&mac, &miss->hop)) {
+		learned_quiet(&ask->learned, &miss->key, ask->now_us + NO_NEIGHBOUR_US);
+		return;
+	}
+	e = resolver_find(&ask->resolver, &ep);
+	if (e != NULL && e->state == RESOLVER_VALID && !mac_addr_eq(&e->group->canonical, &mac))
+		resolver_canonical_changed(&ask->resolver, &ep.addr);
+	resolver_lookup(&ask->resolver, &ep, ask->now_us);
+	/* it has slipped the program's memory */
+	e = resolver_find(&ask->resolver, &ep);
+	if (e != NULL && e->state == RESOLVER_NEG && e->quiet_us > ask->now_us)
+		quiet(ask, e);
+}
+
+/* ---- birth and death: if_ask_free() is below */
+
+/* Memory that is touched as it is needed. */
+static int make_room(struct if_ask *ask)
+{
+	ask->mem = calloc(1, resolver_bytes(ask->cfg.entry_max));
+	if (ask->mem == NULL)
+		return -ENOMEM;
+	ask->resolver = (struct resolver){ .host = ask->cfg.host, .ops = &resolver_ops, .arg = ask };
+	resolver_init(&ask->resolver, ask->mem, ask->cfg.entry_max);
+	return 0;
+}
+
+int if_ask_new(const struct if_ask_config *cfg, struct if_ask **ret_ask)
 {
 	struct if_ask *ask = calloc(1, sizeof(*ask));
+	int r;
 
 	if (ask == NULL)
-		return NULL;
-	ask->mem = calloc(1, resolver_bytes(ENTRIES));
-	if (ask->mem == NULL) {
-		free(ask);
-		return NULL;
+		return -ENOMEM;
+	ask->cfg = *cfg;
+	r = make_room(ask);
+	if (r == 0 && cfg->maps != NULL)
+		r = learned_open(cfg->maps, on_miss, ask, &ask->learned);
+	if (r < 0) {
+		if_ask_free(ask);
+		return r;
 	}
-	ask->watch = watch;
-	ask->ifindex = ifindex;
-	ask->name = name;
-	ask->resolver = (struct resolver){ .host = host, .ops = &resolver_ops, .arg = ask };
-	resolver_init(&ask->resolver, ask->mem, ENTRIES);
-	return ask;
+	ask->has_maps = cfg->maps != NULL;
+	*ret_ask = ask;
+	return 0;
+}
+
+int if_ask_fd(const struct if_ask *ask)
+{
+	return ask->has_maps ? ask->learned.epoll_fd : -1;
 }
 
 /* ---- waiting */
@@ -117,10 +190,10 @@ static struct ctl_msg reply_to(const struct if_ask *ask, const struct waiting *w
 {
 	struct ctl_msg reply = { .type = CTL_ASKED, .seq = w->seq };
 
-	reply.mac = (struct ctl_mac){ .ifindex = ask->ifindex, .proto = w->ep.proto, .port_lo = w->ep.port_lo,
+	reply.mac = (struct ctl_mac){ .ifindex = ask->cfg.ifindex, .proto = w->ep.proto, .port_lo = w->ep.port_lo,
 				      .port_hi = w->ep.port_lo };
 	memcpy(reply.mac.addr, w->ep.addr.bytes, sizeof(reply.mac.addr));
-	ctl_name_set(reply.mac.name, ask->name);
+	ctl_name_set(reply.mac.name, ask->cfg.name);
 	return reply;
 }
 
@@ -150,8 +223,11 @@ void if_ask_free(struct if_ask *ask)
 			reply.mac.kind = CTL_MAC_SILENT;
 			answer(ask, &ask->waiting[k], &reply);
 		}
-	if (ask != NULL)
-		free(ask->mem);
+	if (ask == NULL)
+		return;
+	if (ask->has_maps)
+		learned_close(&ask->learned);
+	free(ask->mem);
 	free(ask);
 }
 
@@ -167,7 +243,7 @@ bool if_ask_begin(struct if_ask *ask, struct app *app, uint32_t seq, const struc
 	ask->waiting_cnt++;
 	app->asking = true;
 	/* who vouches for the answer must be known; asked for at the same time */
-	host_watch_resolve(ask->watch, ask->ifindex, &w->ep.addr);
+	rtnl_neighbour_use(ask->cfg.rtnl, ask->cfg.ifindex, &w->ep.addr);
 	resolver_lookup(&ask->resolver, &w->ep, now_us);
 	return true;
 }
@@ -195,6 +271,9 @@ void if_ask_neighbour(struct if_ask *ask, const struct ip_addr *addr)
 
 void if_ask_run(struct if_ask *ask, uint64_t now_us)
 {
+	ask->now_us = now_us;
+	if (ask->has_maps)
+		learned_run(&ask->learned, now_us);
 	resolver_run(&ask->resolver, now_us);
 	for (uint32_t k = 0; ask->waiting_cnt > 0 && k < WAITING_MAX; k++)
 		if (ask->waiting[k].app != NULL)
@@ -205,23 +284,40 @@ uint64_t if_ask_deadline_us(const struct if_ask *ask)
 {
 	uint64_t due_us = resolver_deadline_us(&ask->resolver);
 
+	if (ask->has_maps)
+		due_us = min_u64(due_us, learned_deadline_us(&ask->learned));
 	for (uint32_t k = 0; ask->waiting_cnt > 0 && k < WAITING_MAX; k++)
 		if (ask->waiting[k].app != NULL)
 			due_us = min_u64(due_us, ask->waiting[k].until_us);
 	return due_us;
 }
 
-const struct resolver_stats *if_ask_stats(const struct if_ask *ask)
+static const struct {
+	const char *name;
+	size_t at;
+} counters[] = {
+#define X(name) { #name, offsetof(struct resolver_stats, name) }
+	X(queries), X(proofs), X(replies), X(negs), X(silent), X(blocked), X(refreshed), X(evicted), X(refused), X(bad_nonce),
+	X(bad_source), X(bad_gen), X(bad_range),
+#undef X
+};
+_Static_assert(ARRAY_SIZE(counters) == IF_ASK_COUNTERS && sizeof(struct resolver_stats) == 8 * IF_ASK_COUNTERS, "each has its place");
+
+uint64_t if_ask_counter(const struct if_ask *ask, uint32_t pos, const char **ret_name)
 {
-	return &ask->resolver.stats;
+	uint64_t value;
+
+	*ret_name = counters[pos].name;
+	memcpy(&value, (const uint8_t *)&ask->resolver.stats + counters[pos].at, sizeof(value));
+	return value;
 }
 
 bool if_ask_entry(const struct if_ask *ask, uint32_t pos, uint64_t now_us, struct ctl_mac *ret, bool *ret_end)
 {
-	*ret_end = pos >= ENTRIES;
+	*ret_end = pos >= ask->cfg.entry_max;
 	if (*ret_end || ask->resolver.entries[pos].state == RESOLVER_FREE)
 		return false;
-	ret->ifindex = ask->ifindex;
+	ret->ifindex = ask->cfg.ifindex;
 	describe(&ask->resolver.entries[pos], now_us, ret);
 	return true;
 }

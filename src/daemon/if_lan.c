@@ -20,6 +20,7 @@
 
 enum {
 	SLOTS = 2048,	   /* addresses claimed or in quarantine at a time */
+	ASKED_MAX = 1024,  /* ports of other hosts that are remembered */
 	FRAMES_PER_RUN = 64,
 	CONTESTED_MAX = 256,
 	TOLD_ADDRS_MAX = 16, /* of the host, that are named when something is announced or released */
@@ -613,17 +614,13 @@ static const struct {
 	OWNER(asked), OWNER(replies), OWNER(negs), OWNER(limited), OWNER(announced), OWNER(released), OWNER(dropped),
 	OWNER(reached), OWNER(blocked),
 #undef OWNER
-#define RESOLVER(name) { "resolver", #name, 2, offsetof(struct resolver_stats, name) }
-	RESOLVER(queries), RESOLVER(proofs), RESOLVER(blocked), RESOLVER(replies), RESOLVER(negs), RESOLVER(silent), RESOLVER(refreshed), RESOLVER(evicted),
-	RESOLVER(refused), RESOLVER(bad_nonce), RESOLVER(bad_source), RESOLVER(bad_gen), RESOLVER(bad_range),
-#undef RESOLVER
-	{ "parp", "not_sent", 3, offsetof(struct lan_sock, lost) },
+	{ "parp", "not_sent", 2, offsetof(struct lan_sock, lost) },
 };
-_Static_assert(PARP_ERR_CNT + ARRAY_SIZE(counters) == IF_LAN_COUNTERS, "each has its place");
+_Static_assert(PARP_ERR_CNT + IF_ASK_COUNTERS + ARRAY_SIZE(counters) == IF_LAN_COUNTERS, "each has its place");
 
 uint64_t if_lan_counter(const struct if_lan *lan, uint32_t pos, const char **ret_where, const char **ret_name)
 {
-	const void *stats[] = { &lan->claims.stats, &lan->owner.stats, if_ask_stats(lan->ask), &lan->sock };
+	const void *stats[] = { &lan->claims.stats, &lan->owner.stats, &lan->sock };
 	uint64_t value;
 
 	if (pos < PARP_ERR_CNT) {
@@ -632,6 +629,11 @@ uint64_t if_lan_counter(const struct if_lan *lan, uint32_t pos, const char **ret
 		return lan->heard[pos];
 	}
 	pos -= PARP_ERR_CNT;
+	if (pos < IF_ASK_COUNTERS) {
+		*ret_where = "resolver";
+		return if_ask_counter(lan->ask, pos, ret_name);
+	}
+	pos -= IF_ASK_COUNTERS;
 	*ret_where = counters[pos].where;
 	*ret_name = counters[pos].name;
 	memcpy(&value, (const uint8_t *)stats[counters[pos].of] + counters[pos].at, sizeof(value));
@@ -699,10 +701,11 @@ int if_lan_new(struct interfaces *s, struct iface *i, struct if_lan **ret_lan)
 		.host = &lan->host, .claims = &lan->claims, .ops = &owner_ops, .arg = lan, .lifetime_ms = OWNER_LIFETIME_MS
 	};
 	owner_init(&lan->owner);
-	lan->ask = if_ask_new(s->host, i->ifindex, i->name, &lan->host);
-	if (lan->ask == NULL) {
+	r = if_ask_new(&(struct if_ask_config){ .rtnl = &s->place.here, .ifindex = i->ifindex, .name = i->name,
+						.host = &lan->host, .entry_max = ASKED_MAX }, &lan->ask);
+	if (r < 0) {
 		if_lan_free(lan, true);
-		return -ENOMEM;
+		return r;
 	}
 	adopt(lan);
 	*ret_lan = lan;

@@ -528,4 +528,6 @@ void interfaces_app_gone(struct app *app)
 	TAILQ_FOREACH (i, &s->ifaces, entry)
 		if (i->lan != NULL)
 			if_ask_app_gone(if_lan_ask(i->lan), app);
+	for (uint32_t k = 0; k < s->gateway_cnt; k++)
+		if_ask_app_gone(gateway_ask(s->gateways[k]), app);
 }

@@ -3,6 +3,7 @@
 #ifndef DAEMON_IF_STATE_H
 #define DAEMON_IF_STATE_H
 
+#include "daemon/gateway.h"
 #include "daemon/host_watch.h"
 #include "daemon/if_bpf.h"
 #include "daemon/if_chan.h"
@@ -37,12 +38,16 @@ struct resolve {
 	uint64_t until_ns;
 };
 
+enum { GATEWAY_MAX = HOST_INTERFACE_MAX };
+
 struct interfaces {
 	struct vjd *d;
 	int epoll_fd;
-	bool ready;		/* what follows is open: from the first attach on */
+	struct host_watch *host; /* NULL: nothing was ever attached; from then on @place has a socket here */
+	bool ready;		 /* @place is open as a whole: channels have been offered */
 	struct if_place place;
-	struct host_watch *host;
+	struct gateway *gateways[GATEWAY_MAX];
+	uint32_t gateway_cnt;
 	TAILQ_HEAD(iface_list, iface) ifaces;
 	TAILQ_HEAD(resolve_list, resolve) resolves; /* by @until_ns */
 	uint32_t resolve_cnt;
@@ -56,6 +61,22 @@ struct interfaces {
 	uint64_t judge_at_ns; /* what was not judged may have gone: then look again; 0: it has not */
 	bool reserve_again; /* blocks have been given back: the kernel may have them */
 };
+
+/** interfaces_follow_host() - Have @s->host, and a socket of netlink here. Return: 0; negative errno */
+int interfaces_follow_host(struct interfaces *s);
+
+/** gateways_run() - Progress of all; when it is wanted next */
+void gateways_run(struct interfaces *s);
+uint64_t gateways_deadline_ns(const struct interfaces *s);
+
+/** gateways_follow() - The host's interfaces, addresses or filters may be others */
+void gateways_follow(struct interfaces *s);
+
+/** gateways_free() - Leave nothing of any */
+void gateways_free(struct interfaces *s);
+
+/** gateway_by_index() - NULL: none there */
+struct gateway *gateway_by_index(const struct interfaces *s, uint32_t ifindex);
 
 /** iface_by_index() - NULL: not attached */
 struct iface *iface_by_index(const struct interfaces *s, uint32_t ifindex);

@@ -10,20 +10,21 @@
 
 /*
  * Everything has a place: for each interface itself, the counters of dispatch and those of what is said on its LAN; for
- * each of its channels itself, and the counters of deliver, gate and the spill. A walk goes on from a place; what comes or
+ * each of its channels itself, and the counters of deliver, gate and the spill; then likewise for each gateway. A walk goes on from a place; what comes or
  * goes meanwhile is told or not.
  */
 enum {
 	IFACE_PLACES = 1 + POLICY_REASON_CNT + IF_LAN_COUNTERS,
+	GATEWAY_PLACES = 1 + GATEWAY_COUNTERS,
 	SPILL_CNT = 3,
 	CHAN_PLACES = 1 + 2 * POLICY_REASON_CNT + SPILL_CNT,
 };
 
-static void counter(struct ctl_msg *msg, const struct iface *i, const struct if_chan *c, const char *where,
+static void counter(struct ctl_msg *msg, uint32_t ifindex, const struct if_chan *c, const char *where,
 		    const char *name, uint64_t value)
 {
 	msg->type = CTL_STATUS_COUNTER;
-	msg->counter.ifindex = i->ifindex;
+	msg->counter.ifindex = ifindex;
 	msg->counter.app_id = c != NULL && c->app != NULL ? c->app->id : 0;
 	msg->counter.value = value;
 	ctl_name_set(msg->counter.where, where);
@@ -50,7 +51,7 @@ static bool tell_iface(const struct iface *i, uint32_t place, struct ctl_msg *ms
 	} else {
 		return false;
 	}
-	counter(msg, i, NULL, where, name, value);
+	counter(msg, i->ifindex, NULL, where, name, value);
 	return value != 0;
 }
 
@@ -77,15 +78,15 @@ static bool tell_chan(const struct iface *i, const struct if_chan *c, uint32_t p
 	place--;
 	if (place < POLICY_REASON_CNT) {
 		value = if_counter_read(c->maps.counters, (enum policy_reason)place);
-		counter(msg, i, c, "deliver", policy_reason_word((enum policy_reason)place), value);
+		counter(msg, i->ifindex, c, "deliver", policy_reason_word((enum policy_reason)place), value);
 	} else if (place < 2 * POLICY_REASON_CNT) {
 		place -= POLICY_REASON_CNT;
 		if_gate_counters_read(&i->dispatch, c->rec.nr, counters);
 		value = counters[place];
-		counter(msg, i, c, "gate", policy_reason_word((enum policy_reason)place), value);
+		counter(msg, i->ifindex, c, "gate", policy_reason_word((enum policy_reason)place), value);
 	} else {
 		value = spill_value(c, place - 2 * POLICY_REASON_CNT, &name);
-		counter(msg, i, c, "spill", name, value);
+		counter(msg, i->ifindex, c, "spill", name, value);
 	}
 	return value != 0;
 }
@@ -115,6 +116,21 @@ static bool seek(const struct app *viewer, const struct iface *i, uint32_t *pos,
 	return false;
 }
 
+static bool tell_gateway(const struct gateway *g, uint32_t place, struct ctl_msg *msg)
+{
+	const char *where, *name;
+	uint64_t value;
+
+	if (place == 0) {
+		msg->type = CTL_STATUS_INTERFACE;
+		gateway_describe(g, &msg->interface);
+		return true;
+	}
+	value = gateway_counter(g, place - 1, &where, &name);
+	counter(msg, gateway_ifindex(g), NULL, where, name, value);
+	return value != 0;
+}
+
 /* Return: -1: behind the last place; 0: nothing to tell there; 1: told */
 static int tell_at(const struct app *viewer, uint32_t pos, struct ctl_msg *msg)
 {
@@ -127,7 +143,9 @@ static int tell_at(const struct app *viewer, uint32_t pos, struct ctl_msg *msg)
 	TAILQ_FOREACH (i, &s->ifaces, entry)
 		if (seek(viewer, i, &pos, &c))
 			return c != NULL ? tell_chan(i, c, pos, msg) : tell_iface(i, pos, msg);
-	return -1;
+	if (pos / GATEWAY_PLACES >= s->gateway_cnt)
+		return -1;
+	return tell_gateway(s->gateways[pos / GATEWAY_PLACES], pos % GATEWAY_PLACES, msg);
 }
 
 bool interfaces_status(const struct app *viewer, uint32_t *pos, struct ctl_msg *ret_msg)

@@ -222,6 +222,7 @@ static void host_changed(void *arg)
 	struct interfaces *s = arg;
 	struct iface *i, *next;
 
+	gateways_follow(s);
 	follow_rules(s);
 	for (i = TAILQ_FIRST(&s->ifaces); i != NULL; i = next) {
 		const struct host_interface *now = host_watch_find(s->host, NULL, i->ifindex);
@@ -240,8 +241,12 @@ static void host_neighbour(void *arg, uint32_t ifindex, const struct ip_addr *ad
 {
 	struct iface *i = iface_by_index(arg, ifindex);
 
+	struct gateway *g = gateway_by_index(arg, ifindex);
+
 	if (i != NULL && i->lan != NULL)
 		if_ask_neighbour(if_lan_ask(i->lan), addr);
+	if (g != NULL)
+		if_ask_neighbour(gateway_ask(g), addr);
 	resolve_done(arg, ifindex, addr, state == HOST_NEIGHBOUR_FAILED);
 }
 
@@ -272,13 +277,11 @@ static int open_place(struct interfaces *s, bool *ret_found)
 	r = s->place.netns_fd = netns_open(path);
 	if (r < 0)
 		return r;
-	r = rtnl_open(&s->place.here);
-	return r == 0 ? netns_do(s->place.netns_fd, open_there, &s->place.there) : r;
+	return netns_do(s->place.netns_fd, open_there, &s->place.there);
 }
 
 static void close_place(struct interfaces *s)
 {
-	rtnl_close(&s->place.here);
 	rtnl_close(&s->place.there);
 	if (s->place.netns_fd >= 0)
 		close(s->place.netns_fd);
@@ -295,19 +298,37 @@ static void forget_place(const struct interfaces *s)
 	rmdir(s->place.dir);
 }
 
+int interfaces_follow_host(struct interfaces *s)
+{
+	struct epoll_event e = { .events = EPOLLIN, .data.ptr = NULL };
+	int r;
+
+	if (s->host != NULL)
+		return 0;
+	r = rtnl_open(&s->place.here);
+	if (r == 0)
+		r = host_watch_new(&host_ops, s, &s->host);
+	if (r < 0) {
+		rtnl_close(&s->place.here);
+		return r;
+	}
+	epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, host_watch_fd(s->host), &e);
+	return 0;
+}
+
 static int get_ready(struct interfaces *s)
 {
 	struct epoll_event e = { .events = EPOLLIN, .data.ptr = NULL };
-	bool found;
+	bool found = true;
 	int r;
 
 	if (s->ready)
 		return 0;
-	r = open_place(s, &found);
+	r = interfaces_follow_host(s);
+	if (r == 0)
+		r = open_place(s, &found);
 	if (r == 0)
 		r = if_maker_new(s->place.netns_fd, s->place.dir, &s->maker);
-	if (r == 0)
-		r = host_watch_new(&host_ops, s, &s->host);
 	if (r < 0) {
 		if_maker_free(s->maker);
 		s->maker = NULL;
@@ -316,7 +337,6 @@ static int get_ready(struct interfaces *s)
 			forget_place(s);
 		return r;
 	}
-	epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, host_watch_fd(s->host), &e);
 	epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, if_maker_fd(s->maker), &e);
 	s->ready = true;
 	return 0;
@@ -460,7 +480,7 @@ void interfaces_run(struct vjd *d)
 	struct if_chan *c;
 	int n;
 
-	if (s == NULL || !s->ready)
+	if (s == NULL || s->host == NULL)
 		return;
 	n = epoll_wait(s->epoll_fd, events, EVENTS_PER_RUN, 0);
 	for (int k = 0; k < n; k++)
@@ -473,6 +493,7 @@ void interfaces_run(struct vjd *d)
 	TAILQ_FOREACH (i, &s->ifaces, entry)
 		if (i->lan != NULL)
 			if_lan_run(i->lan, d->now_ns);
+	gateways_run(s);
 	resolve_expire(s);
 	works_finish(s);
 	host_watch_run(s->host, d->now_ns);
@@ -492,9 +513,10 @@ uint64_t interfaces_deadline_ns(const struct vjd *d)
 	struct iface *i;
 	struct if_chan *c;
 
-	if (s == NULL || !s->ready)
+	if (s == NULL || s->host == NULL)
 		return TIME_NEVER;
 	deadline_ns = min_u64(host_watch_deadline_ns(s->host), resolve_expire(s));
+	deadline_ns = min_u64(deadline_ns, gateways_deadline_ns(s));
 	if (s->adopt_until_ns != 0)
 		deadline_ns = min_u64(deadline_ns, s->adopt_until_ns);
 	if (s->judge_at_ns != 0)
@@ -591,8 +613,10 @@ void interfaces_free(struct vjd *d)
 	else
 		let_serve_on(s);
 	if_maker_free(s->maker);
+	gateways_free(s);
 	host_watch_free(s->host);
 	close_place(s);
+	rtnl_close(&s->place.here);
 	close(s->epoll_fd);
 	d->interfaces = NULL;
 	free(s);

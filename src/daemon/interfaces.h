@@ -48,6 +48,16 @@ enum ctl_refusal interfaces_attach(struct vjd *d, const char *name, bool at_tc, 
 enum ctl_refusal interfaces_detach(struct vjd *d, const char *name, struct ctl_interface *ret_interface);
 
 /**
+ * gateways_attach() - Send to applications' own addresses at interface @name (gateway.h), whether it offers channels or not
+ * What is one already is no error.
+ * Return: CTL_REFUSAL_NONE, NO_INTERFACE, XDP_BUSY, NO_PRIVILEGE, NO_SUPPORT, RESOURCES
+ */
+enum ctl_refusal gateways_attach(struct vjd *d, const char *name, struct ctl_interface *ret_interface);
+
+/** gateways_detach() - No longer. Return: CTL_REFUSAL_NONE, NO_INTERFACE */
+enum ctl_refusal gateways_detach(struct vjd *d, const char *name, struct ctl_interface *ret_interface);
+
+/**
  * interfaces_open_channel() - Serve an INTERFACE
  *
  * Sends INTERFACE_OPEN itself, since descriptors go with it.

@@ -139,6 +139,14 @@ static struct vjd_lan_config lan_config(const struct options *opts)
 	};
 }
 
+static struct vjd_gateway_config gateway_config(const struct options *opts)
+{
+	return (struct vjd_gateway_config){
+		.entry_max = (uint32_t)opts->gateway_entries,
+		.rate = opts->gateway_rate != OPTION_UNSET ? (uint32_t)opts->gateway_rate : 0,
+	};
+}
+
 static struct server_config make_config(const struct options *opts, const char *path,
 					const struct log_sink *log)
 {
@@ -153,6 +161,7 @@ static struct server_config make_config(const struct options *opts, const char *
 			},
 			.area = area_params(opts),
 			.lan = lan_config(opts),
+			.gateway = gateway_config(opts),
 			.private_mode = opts->is_private != 0,
 			.uid = geteuid(),
 			.log = log,
@@ -237,7 +246,7 @@ static int win_place(struct place *place)
 
 /* ---- run */
 
-static int attach_all(struct server *server, const char *names)
+static int attach_all(struct server *server, const char *names, bool gateway)
 {
 	char name[32];
 
@@ -246,7 +255,7 @@ static int attach_all(struct server *server, const char *names)
 		enum ctl_refusal why;
 
 		snprintf(name, sizeof(name), "%.*s", (int)min_u32((uint32_t)len, sizeof(name) - 1), at);
-		why = server_attach(server, name);
+		why = server_attach(server, name, gateway);
 		if (why != CTL_REFUSAL_NONE) {
 			fprintf(stderr, "vjd: cannot attach %s: %s\n", name, ctl_refusal_text(why));
 			return -ENODEV;
@@ -273,7 +282,7 @@ static int serve(const struct options *opts, const struct place *place, struct d
 			r == -EEXIST ? "something else is there" : strerror(-r));
 		return EXIT_FAILURE;
 	}
-	if (attach_all(server, opts->attach) < 0) {
+	if (attach_all(server, opts->attach, false) < 0 || attach_all(server, opts->gateway, true) < 0) {
 		server_free(server);
 		return EXIT_FAILURE;
 	}

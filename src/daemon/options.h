@@ -12,12 +12,13 @@
 
 struct options {
 	uint64_t is_private, foreground, verbose, help, version; /* 0 or 1 */
-	const char *socket, *log, *attach, *policy; /* NULL: not given */
+	const char *socket, *log, *attach, *gateway, *policy; /* NULL: not given */
 	uint64_t idle_exit_s, first_exit_s;			 /* OPTION_UNSET: not given */
 	uint64_t ready_fd;					 /* OPTION_UNSET: not given */
 	uint64_t memory_max_mib;				 /* OPTION_UNSET: not given */
+	uint64_t gateway_rate;					 /* OPTION_UNSET: not given */
 	uint64_t apps_max, leases_max, channels_max, rate_max;
-	uint64_t frame_bytes, frame_cnt, mac_pool;
+	uint64_t frame_bytes, frame_cnt, mac_pool, gateway_entries;
 	uint64_t parp, mac_timing;				 /* which of the words */
 };
 
@@ -35,6 +36,12 @@ enum { OPTION_FAST, OPTION_RFC };
 	  "listen there (default: see FILES in vjd(8))") \
 	X("attach",       attach,         TEXT,   "IF[,IF]", 0,             0,     0, \
 	  "offer channels at these interfaces, as vj attach does") \
+	X("gateway",      gateway,        TEXT,   "IF[,IF]", 0,             0,     0, \
+	  "send there to applications' own MAC addresses, as vj attach --gateway does") \
+	X("gateway-entries", gateway_entries, NUMBER, "N",   65536,         256,   1048576, \
+	  "ports of other hosts that a gateway remembers") \
+	X("gateway-rate", gateway_rate,   NUMBER, "N",       OPTION_UNSET,  1,     1000, \
+	  "questions a second of a gateway (default: 3 with --parp e1, 60 with e2)") \
 	X("policy",       policy,         TEXT,   "FILE",    0,             0,     0, \
 	  "what users may have at interfaces (default: /etc/vjchan/policy.conf, if it is there)") \
 	X("parp",         parp,           WORD,   "e1|e2|off", OPTION_E1,   0,     0, \

@@ -224,27 +224,28 @@ static void do_interface(struct app *app, const struct ctl_msg *msg)
 		refuse(app, msg, why);
 }
 
-static void do_attach(struct app *app, const struct ctl_msg *msg)
+static enum ctl_refusal attach(struct app *app, const struct ctl_interface *req, struct ctl_interface *ret)
 {
-	struct ctl_msg reply = { .type = CTL_ATTACHED, .seq = msg->seq };
-	enum ctl_refusal why = CTL_REFUSAL_NOT_ROOT;
-
-	if (app->uid == 0)
-		why = interfaces_attach(app->d, msg->interface.name, (msg->interface.flags & CTL_INTERFACE_TC) != 0,
-					&reply.interface);
-	if (why != CTL_REFUSAL_NONE)
-		refuse(app, msg, why);
-	else
-		app_post(app, &reply);
+	if ((req->flags & CTL_INTERFACE_GATEWAY) != 0)
+		return gateways_attach(app->d, req->name, ret);
+	return interfaces_attach(app->d, req->name, (req->flags & CTL_INTERFACE_TC) != 0, ret);
 }
 
-static void do_detach(struct app *app, const struct ctl_msg *msg)
+static enum ctl_refusal detach(struct app *app, const struct ctl_interface *req, struct ctl_interface *ret)
 {
-	struct ctl_msg reply = { .type = CTL_DETACHED, .seq = msg->seq };
+	if ((req->flags & CTL_INTERFACE_GATEWAY) != 0)
+		return gateways_detach(app->d, req->name, ret);
+	return interfaces_detach(app->d, req->name, ret);
+}
+
+static void do_attach(struct app *app, const struct ctl_msg *msg)
+{
+	bool is_attach = msg->type == CTL_ATTACH;
+	struct ctl_msg reply = { .type = is_attach ? CTL_ATTACHED : CTL_DETACHED, .seq = msg->seq };
 	enum ctl_refusal why = CTL_REFUSAL_NOT_ROOT;
 
 	if (app->uid == 0)
-		why = interfaces_detach(app->d, msg->interface.name, &reply.interface);
+		why = is_attach ? attach(app, &msg->interface, &reply.interface) : detach(app, &msg->interface, &reply.interface);
 	if (why != CTL_REFUSAL_NONE)
 		refuse(app, msg, why);
 	else
@@ -342,10 +343,8 @@ static void serve(struct app *app, const struct ctl_msg *msg, const int *fds, un
 		interfaces_polling(app, &msg->interface);
 		return;
 	case CTL_ATTACH:
-		do_attach(app, msg);
-		return;
 	case CTL_DETACH:
-		do_detach(app, msg);
+		do_attach(app, msg);
 		return;
 	default:
 		/* ctl_check() lets nothing else of a client's through */

@@ -183,23 +183,69 @@ int rtnl_filter(struct rtnl *rtnl, uint32_t ifindex, const struct mac_addr *mac,
 	return rtnl_call(rtnl, nlh, NULL, NULL);
 }
 
-int rtnl_neighbour_use(struct rtnl *rtnl, uint32_t ifindex, const struct ip_addr *addr)
+static struct nlmsghdr *neighbour_msg(char *buf, uint16_t type, uint16_t flags, uint32_t ifindex, uint8_t ndm_flags,
+				      const struct ip_addr *addr)
 {
-	_Alignas(struct nlmsghdr) char buf[REQUEST_BYTES];
 	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
 	const struct ndmsg ndm = {
 		.ndm_family = ip_addr_is_v4(addr) ? AF_INET : AF_INET6,
 		.ndm_ifindex = (int)ifindex,
 		.ndm_state = NUD_NONE,
-		.ndm_flags = NTF_USE,
+		.ndm_flags = ndm_flags,
 	};
 
-	nlh->nlmsg_type = RTM_NEWNEIGH;
-	nlh->nlmsg_flags = NLM_F_CREATE;
+	nlh->nlmsg_type = type;
+	nlh->nlmsg_flags = flags;
 	memcpy(mnl_nlmsg_put_extra_header(nlh, sizeof(ndm)), &ndm, sizeof(ndm));
 	if (ip_addr_is_v4(addr))
 		mnl_attr_put(nlh, NDA_DST, 4, addr->bytes + 12);
 	else
 		mnl_attr_put(nlh, NDA_DST, 16, addr->bytes);
-	return rtnl_call(rtnl, nlh, NULL, NULL);
+	return nlh;
+}
+
+int rtnl_neighbour_use(struct rtnl *rtnl, uint32_t ifindex, const struct ip_addr *addr)
+{
+	_Alignas(struct nlmsghdr) char buf[REQUEST_BYTES];
+
+	return rtnl_call(rtnl, neighbour_msg(buf, RTM_NEWNEIGH, NLM_F_CREATE, ifindex, NTF_USE, addr), NULL, NULL);
+}
+
+struct neighbour {
+	struct mac_addr mac;
+	bool known;
+};
+
+static int take_lladdr(const struct nlattr *attr, void *arg)
+{
+	struct neighbour *n = arg;
+
+	if (mnl_attr_get_type(attr) == NDA_LLADDR && mnl_attr_get_payload_len(attr) == sizeof(n->mac)) {
+		memcpy(n->mac.bytes, mnl_attr_get_payload(attr), sizeof(n->mac));
+		n->known = true;
+	}
+	return MNL_CB_OK;
+}
+
+/* While it is being looked for, or wasn't found, the kernel may still name the address that it had. */
+static int take_neighbour(const struct nlmsghdr *nlh, void *arg)
+{
+	const struct ndmsg *ndm = mnl_nlmsg_get_payload(nlh);
+	const uint16_t usable = NUD_PERMANENT | NUD_NOARP | NUD_REACHABLE | NUD_STALE | NUD_DELAY | NUD_PROBE;
+
+	if (nlh->nlmsg_type == RTM_NEWNEIGH && (ndm->ndm_state & usable) != 0)
+		mnl_attr_parse(nlh, sizeof(*ndm), take_lladdr, arg);
+	return MNL_CB_OK;
+}
+
+int rtnl_neighbour_get(struct rtnl *rtnl, uint32_t ifindex, const struct ip_addr *addr, struct mac_addr *ret_mac)
+{
+	_Alignas(struct nlmsghdr) char buf[REQUEST_BYTES];
+	struct neighbour n = { .known = false };
+	int r = rtnl_call(rtnl, neighbour_msg(buf, RTM_GETNEIGH, 0, ifindex, 0, addr), take_neighbour, &n);
+
+	if (r < 0 || !n.known)
+		return r < 0 ? r : -ENOENT;
+	*ret_mac = n.mac;
+	return 0;
 }

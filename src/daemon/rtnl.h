@@ -61,4 +61,7 @@ int rtnl_filter(struct rtnl *rtnl, uint32_t ifindex, const struct mac_addr *mac,
 /** rtnl_neighbour_use() - As if there were a packet for @addr: have it resolved, or looked at again if it is stale */
 int rtnl_neighbour_use(struct rtnl *rtnl, uint32_t ifindex, const struct ip_addr *addr);
 
+/** rtnl_neighbour_get() - Where the kernel sends what is for @addr. Return: 0; -ENOENT: it doesn't know, or looks for it now */
+int rtnl_neighbour_get(struct rtnl *rtnl, uint32_t ifindex, const struct ip_addr *addr, struct mac_addr *ret_mac);
+
 #endif

@@ -55,12 +55,18 @@ struct vjd_lan_config {
 	uint32_t pool; /* addresses claimed ahead */
 };
 
+struct vjd_gateway_config {
+	uint32_t entry_max; /* ports remembered */
+	uint32_t rate;	    /* questions a second; 0: as vjd's own */
+};
+
 struct vjd_config {
 	struct vjd_limits limits;
 	struct vj_area_params area;
 	bool private_mode;
 	uint32_t uid;	/* of vjd itself */
 	struct vjd_lan_config lan;
+	struct vjd_gateway_config gateway;
 	uint64_t netns; /* cookie of vjd's own network namespace */
 	const struct log_sink *log;
 };

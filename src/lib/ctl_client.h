@@ -190,7 +190,13 @@ int ctl_client_polling(struct ctl_client *client, uint32_t ifindex, bool on);
 /** ctl_client_resolve() - Have the kernel find a neighbour; RESOLVED comes later. Return: as ctl_client_channel_close() */
 int ctl_client_resolve(struct ctl_client *client, uint32_t ifindex, const struct ip_addr *addr);
 
-enum ctl_client_attach { CTL_CLIENT_DETACH, CTL_CLIENT_ATTACH, CTL_CLIENT_ATTACH_TC };
+enum ctl_client_attach {
+	CTL_CLIENT_DETACH,
+	CTL_CLIENT_ATTACH,
+	CTL_CLIENT_ATTACH_TC,
+	CTL_CLIENT_DETACH_GATEWAY,
+	CTL_CLIENT_ATTACH_GATEWAY,
+};
 
 /**
  * ctl_client_attach() - Have vjd offer channels at interface @name, or no longer

@@ -63,7 +63,15 @@ enum policy_fate {
 	X(GATE_SRC_PORT,  "gate_src_port",  DROP, "from a port that is not leased to the sender")             \
 	X(GATE_LOCAL,     "gate_local",     DROP, "to a port of this host that no application has")           \
 	X(GATE_DROP,      "gate_drop",      DROP, "dropped by the host's firewall")                           \
-	X(GATE_REJECT,    "gate_reject",    DROP, "rejected by the host's firewall")
+	X(GATE_REJECT,    "gate_reject",    DROP, "rejected by the host's firewall")                          \
+	/* gateway: frames into a LAN whose applications have addresses; also PASS_TYPE, _GROUP, _PROTO, _BAD */ \
+	X(HOP_APP,        "hop_app",        TAKE, "to the MAC address of an application")                     \
+	X(HOP_MISS,       "hop_miss",       PASS, "for a port of which nothing is known: the LAN is asked")   \
+	X(HOP_ASKED,      "hop_asked",      PASS, "for a port that is being asked for, or has no address of its own") \
+	X(HOP_QUIET,      "hop_quiet",      PASS, "to a host that does not answer for its ports")             \
+	X(HOP_BUSY,       "hop_busy",       PASS, "for a port of which nothing is known, and too many are asked for") \
+	X(HOP_FRAG,       "hop_frag",       PASS, "fragment of a datagram, to the host's address")            \
+	X(HOP_VLAN,       "hop_vlan",       PASS, "with a VLAN tag: of another network")
 
 enum policy_reason {
 #define POLICY_REASON_ENUM(name, word, fate, text) POLICY_##name,
