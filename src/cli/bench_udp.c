@@ -226,9 +226,12 @@ static int receiver(struct bench_peer *peer, const struct dgram_ops *ops)
 
 static void write_batch(struct dgram *d, uint64_t seq)
 {
-	for (unsigned i = 0; i < d->batch; i++)
-		for (size_t j = 0; j + 8 <= d->bytes; j += 8)
-			store_u64(d->mem + i * d->bytes + j, seq + i + j / 8);
+	const size_t bytes = d->bytes;
+	uint8_t *at = d->mem;
+
+	for (const uint64_t end = seq + d->batch; seq < end; seq++, at += bytes)
+		for (size_t j = 0; j + 8 <= bytes; j += 8)
+			store_u64(at + j, seq + j / 8);
 }
 
 /* Until @end_ns; what does not leave is sent again with the next. */

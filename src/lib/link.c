@@ -102,31 +102,6 @@ void link_tx_put(void *drv, const struct link_frame *frame)
 	link_dirty(link, 1);
 }
 
-/* Those taken in advance first: frames leave in the order in which they were got. */
-static unsigned op_tx_get_many(void *drv, struct link_frame *ret_frames, unsigned n)
-{
-	struct vj_link *link = drv;
-	union link_buf *bufs = (union link_buf *)(void *)ret_frames;
-	unsigned got = 0;
-
-	for (; got < n && link->spare_cnt; link->spare_cnt--)
-		bufs[got++].buf = link->spare[link->spare_next++];
-	if (got < n)
-		got += vj_channel_tx_get(link->ch, &bufs[got].buf, n - got);
-	link->starved |= !got;
-	return got;
-}
-
-static void op_tx_put_many(void *drv, const struct link_frame *frames, unsigned n)
-{
-	const union link_buf *bufs = (const union link_buf *)(const void *)frames;
-	struct vj_link *link = drv;
-
-	link_capture(link->vj, &bufs->buf, n);
-	vj_channel_tx_put(link->ch, &bufs->buf, n);
-	link_dirty(link, n);
-}
-
 static void op_tx_copy(void *drv, uint8_t *dst, const void *src, size_t len)
 {
 	struct vj_link *link = drv;
@@ -166,8 +141,6 @@ static void op_rx_link(void *drv, const struct link_frame *frame)
 
 static const struct link_ops link_channel_ops = { .tx_get = link_tx_get,
 						  .tx_put = link_tx_put,
-						  .tx_get_many = op_tx_get_many,
-						  .tx_put_many = op_tx_put_many,
 						  .tx_copy = op_tx_copy,
 						  .tx_unget = link_tx_unget,
 						  .rx_free = link_rx_free,
@@ -268,7 +241,7 @@ static int link_join_stack(struct vj_link *link, const struct ctl_channel *msg)
 		.ops = &link_channel_ops,
 		.drv = link,
 		.mtu = room < 65535 ? room : 65535,
-		.flags = LINK_NO_CSUM | LINK_NO_LOSS,
+		.flags = LINK_NO_CSUM | LINK_NO_LOSS | LINK_TRAINS,
 		.rx_hold_max = msg->params.frame_cnt / 2,
 	};
 

@@ -88,7 +88,7 @@ int vj_udp_error(struct vj *vj, struct vj_udp u)
 	return udp_error(vj->stack, (struct udp_id){ u.v });
 }
 
-enum { UDP_PIECES = 32 };
+enum { UDP_PIECES = 64 };
 
 /* Where datagrams of a socket to @remote go, and from which address */
 static int udp_route(struct vj *vj, struct vj_udp u, const struct sockaddr *remote, socklen_t remote_len,

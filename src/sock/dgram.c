@@ -40,6 +40,7 @@ enum {
 	DEST_CNT = 1024, /* power of two */
 	DGRAM_BYTES_MAX = 65535,
 	LOOPBACK_IFINDEX = 1,
+	RUN_MAX = 64, /* messages that are sent together */
 };
 
 /* Datagrams in pieces; under the lock. */
@@ -594,7 +595,15 @@ static const void *gather(const struct msghdr *msg)
 	return scratch;
 }
 
-/* Return: @len; an error to report; TO_KERNEL: the kernel is to send it. */
+/* A channel did not take one. Return: an error to report; TO_KERNEL: the kernel is to send it. */
+static long channel_refused(const struct sock *s, const struct sockaddr *to, socklen_t to_len, long err)
+{
+	if (err != -EMSGSIZE && err != -EAGAIN && err != -ENOBUFS)
+		dest_forget(s, to, to_len);
+	return err == -ECONNREFUSED && s->dgram->peer_len ? err : TO_KERNEL;
+}
+
+/* Return: @len, or as channel_refused() */
 static long channel_send(struct sock *s, const struct sockaddr *to, socklen_t to_len,
 			 const struct msghdr *msg, size_t len)
 {
@@ -606,11 +615,7 @@ static long channel_send(struct sock *s, const struct sockaddr *to, socklen_t to
 		if (s->dgram->open && sock.vj)
 			r = vj_udp_send(sock.vj, s->dgram->udp, to, to_len, buf, len);
 	}
-	if (r == 0)
-		return (long)len;
-	if (r != -EMSGSIZE && r != -EAGAIN && r != -ENOBUFS)
-		dest_forget(s, to, to_len);
-	return r == -ECONNREFUSED && s->dgram->peer_len ? r : TO_KERNEL;
+	return r == 0 ? (long)len : channel_refused(s, to, to_len, r);
 }
 
 /* Where the datagram goes: as it says, or as connect() did. */
@@ -633,6 +638,13 @@ bool dgram_sends_to_kernel(int fd, struct sock *s, const struct msghdr *msg)
 	return s->dgram->sends_to_kernel || !dgram_to_channel(fd, s, to, len);
 }
 
+/* Is it one that channels carry, wherever it goes? */
+static bool channel_carries(const struct sock *s, const struct msghdr *msg, size_t len, int flags)
+{
+	return !msg->msg_controllen && !(flags & ~(MSG_DONTWAIT | MSG_NOSIGNAL | MSG_CONFIRM)) &&
+	       !s->dgram->sends_to_kernel && !s->shut_wr && len <= DGRAM_BYTES_MAX;
+}
+
 long dgram_send(int fd, struct sock *s, const struct msghdr *msg, int flags)
 {
 	size_t len = iov_bytes(msg);
@@ -645,13 +657,50 @@ long dgram_send(int fd, struct sock *s, const struct msghdr *msg, int flags)
 	to = send_to(s, msg, &to_len);
 	if (flags & MSG_MORE) /* pieces of one datagram are put together there */
 		s->dgram->sends_to_kernel = true;
-	if (!msg->msg_controllen && !(flags & ~(MSG_DONTWAIT | MSG_NOSIGNAL | MSG_CONFIRM)) &&
-	    !s->dgram->sends_to_kernel && !s->shut_wr && len <= DGRAM_BYTES_MAX &&
-	    dgram_to_channel(fd, s, to, to_len))
+	if (channel_carries(s, msg, len, flags) && dgram_to_channel(fd, s, to, to_len))
 		r = channel_send(s, to, to_len, msg, len);
 	if (r == TO_KERNEL)
 		r = kernel_send(s->lease_fd >= 0 ? s->lease_fd : fd, s, msg, flags);
 	hold_end(&hold);
+	return r;
+}
+
+/* The first messages, as long as they are each in one piece and for the destination of the first. Return: how many. */
+static unsigned run_of(const struct sock *s, struct mmsghdr *msgs, unsigned cnt, int flags, struct vj_udp_msg out[RUN_MAX])
+{
+	const struct msghdr *first = &msgs->msg_hdr;
+	unsigned n;
+
+	for (n = 0; n < cnt && n < RUN_MAX; n++) {
+		const struct msghdr *msg = &msgs[n].msg_hdr;
+
+		if (msg->msg_iovlen != 1 || !channel_carries(s, msg, msg->msg_iov->iov_len, flags) ||
+		    !msg->msg_name != !first->msg_name || msg->msg_namelen != first->msg_namelen ||
+		    (msg->msg_name && memcmp(msg->msg_name, first->msg_name, msg->msg_namelen) != 0))
+			break;
+		out[n] = (struct vj_udp_msg){ .data = msg->msg_iov->iov_base, .len = (uint32_t)msg->msg_iov->iov_len };
+	}
+	return n;
+}
+
+long dgram_send_run(int fd, struct sock *s, struct mmsghdr *msgs, unsigned cnt, int flags)
+{
+	struct vj_udp_msg out[RUN_MAX];
+	unsigned n = cnt > 1 ? run_of(s, msgs, cnt, flags, out) : 0;
+	const struct sockaddr *to;
+	socklen_t to_len;
+	long r;
+
+	if (n < 2)
+		return 0;
+	to = send_to(s, &msgs->msg_hdr, &to_len);
+	if (!dgram_to_channel(fd, s, to, to_len))
+		return 0;
+	r = vj_udp_send_batch(sock.vj, s->dgram->udp, to, to_len, out, n);
+	if (r < 0)
+		return channel_refused(s, to, to_len, r) == TO_KERNEL ? 0 : r;
+	for (long i = 0; i < r; i++)
+		msgs[i].msg_len = out[i].len;
 	return r;
 }
 

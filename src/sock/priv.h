@@ -595,6 +595,11 @@ void dgram_close(struct sock *s);
 /* As recvmsg() and sendmsg(), -errno; the lock is given up while they block. */
 long dgram_recv(int fd, struct sock *s, struct msghdr *msg, int flags);
 long dgram_send(int fd, struct sock *s, const struct msghdr *msg, int flags);
+/*
+ * The first of these, if they go to one destination over a channel: together. The lock is held all the time.
+ * Return: how many left; 0: dgram_send() has to say what becomes of the first; -ECONNREFUSED, once.
+ */
+long dgram_send_run(int fd, struct sock *s, struct mmsghdr *msgs, unsigned cnt, int flags);
 /* Would this one go to the kernel, and with it a whole batch? */
 bool dgram_sends_to_kernel(int fd, struct sock *s, const struct msghdr *msg);
 /* Around a call of the kernel that may wait: the lock is given up between. */

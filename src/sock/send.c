@@ -256,7 +256,7 @@ ssize_t sock_sendmsg(int fd, const struct msghdr *msg, int flags)
 	return ret_errno(send_done(r, flags));
 }
 
-/* Lock held, one message after the other. Return: messages, or -errno. */
+/* Lock held, one message after the other, or datagrams together. Return: messages, or -errno. */
 static long send_msgs(int fd, struct sock *s, struct mmsghdr *msgs, unsigned cnt, int flags)
 {
 	struct hold hold;
@@ -265,7 +265,13 @@ static long send_msgs(int fd, struct sock *s, struct mmsghdr *msgs, unsigned cnt
 
 	hold_begin(&hold, &s->file);
 	while (done < cnt) {
-		r = send_msg(fd, s, &msgs[done].msg_hdr, flags);
+		r = s->state == SOCK_UDP ? dgram_send_run(fd, s, msgs + done, cnt - done, flags) : 0;
+		if (r > 0) {
+			done += (unsigned)r;
+			continue;
+		}
+		if (!r)
+			r = send_msg(fd, s, &msgs[done].msg_hdr, flags);
 		if (r < 0)
 			break;
 		msgs[done++].msg_len = (unsigned)r;

@@ -223,6 +223,14 @@ void bufq_read_at(const struct bufs *bufs, const struct bufq *q, uint32_t off, v
 	uint8_t *out = dst;
 
 	VJ_ASSERT(off <= q->bytes && len <= q->bytes - off);
+	if (pos == NULL && q->head != 0) { /* mostly it is one piece, at the front */
+		const struct buf *buf = buf_at(bufs, q->head);
+
+		if (likely(off <= buf->len && len <= buf->len - off)) {
+			buf_copy(dst, buf_data(buf, q->head) + off, len);
+			return;
+		}
+	}
 	while (len > 0) {
 		const uint8_t *data;
 		uint32_t n = min_u32(len, bufq_peek_at(bufs, q, off, &data, &here));

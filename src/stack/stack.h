@@ -130,12 +130,6 @@ struct link_ops {
 	/* A filled frame of tx_get(), in order; the driver decides when the far end sees it. */
 	void (*tx_put)(void *drv, const struct link_frame *frame);
 	/*
-	 * The same of many. get: up to @n, fewer only when there are no more; put: in order. Both NULL: one after the other is as
-	 * good.
-	 */
-	unsigned (*tx_get_many)(void *drv, struct link_frame *ret_frames, unsigned n);
-	void (*tx_put_many)(void *drv, const struct link_frame *frames, unsigned n);
-	/*
 	 * memcpy() of COPY_OUT_MIN bytes and more into a frame of tx_get(), as suits who will read it. NULL: memcpy().
 	 */
 	void (*tx_copy)(void *drv, uint8_t *dst, const void *src, size_t len);
@@ -154,6 +148,7 @@ enum link_flags {
 	LINK_NO_CSUM = 1,  /* checksums are neither computed nor checked */
 	LINK_NO_LOSS = 2,  /* a full ring is back-pressure (tx_get fails), never loss */
 	LINK_ANY_MAC = 4,  /* whose frames are ours was decided before: they may be for an address we don't know of */
+	LINK_TRAINS = 8,   /* with LINK_NO_CSUM: a packet may hold several UDP datagrams of one flow; docs/shm-layout.md */
 };
 
 struct link_config {
@@ -550,13 +545,13 @@ uint32_t udp_path_mtu(const struct stack *s, struct udp_id u, struct link_id lin
  */
 int udp_send(struct stack *s, struct udp_id u, struct link_id link, const struct ip_addr *local,
 	     const struct endpoint *remote, const void *buf, size_t len);
-/** struct udp_piece - payload of a datagram of a burst */
+/** struct udp_piece - payload of a datagram of many */
 struct udp_piece {
 	const void *data;
 	size_t len;
 };
 /**
- * udp_send_burst() - As udp_send(), of many to one destination
+ * udp_send_burst() - As udp_send(), of many to one destination: on a link of LINK_TRAINS several in a packet
  * @ret_sent: How many left
  * Return: 0: all; else why the next one did not, as udp_send().
  */

@@ -4,6 +4,11 @@
  *
  * A socket is found by its local address and port (port.h). Each has a queue of datagrams, bounded
  * by the bytes that they take; what does not fit is dropped and counted, as UDP allows.
+ *
+ * Trains: on a link of LINK_TRAINS, what follows a datagram in its packet is the next one of the same flow, with a UDP header
+ * of its own, and so on to the packet's end (udp_burst.c). Such a packet is one entry of the queue, and mostly stays in the frame that it
+ * came in. The far end may write there meanwhile: so of the bytes that wait none is believed but once. A header is copied out and checked when its datagram
+ * becomes the oldest (dgram_more()), and what it says is kept in the entry.
  */
 #include "stack/udp.h"
 
@@ -91,12 +96,12 @@ static void dgram_free(struct stack *s, struct udp_sock *sock, uint32_t idx)
 {
 	struct udp_dgram *dgram = dgram_at(s, idx);
 
-	sock->queued_bytes -= dgram->bytes + UDP_DGRAM_COST;
+	sock->queued_bytes -= dgram->charge;
 	bufq_drop(&s->bufs, &dgram->data);
 	pool_put(&s->udp->dgrams, idx);
 }
 
-/* The oldest datagram */
+/* The oldest entry */
 static void dgram_drop(struct stack *s, struct udp_sock *sock)
 {
 	uint32_t idx = sock->head;
@@ -105,6 +110,30 @@ static void dgram_drop(struct stack *s, struct udp_sock *sock)
 	if (sock->head == 0)
 		sock->tail = 0;
 	dgram_free(s, sock, idx);
+}
+
+/*
+ * The train behind the datagram that was read becomes that of the next. Return: false: there is none, or what should be one is not of the
+ * same flow, or longer than the packet: then nothing behind it counts.
+ */
+static bool dgram_more(struct stack *s, const struct udp_sock *sock, struct udp_dgram *dgram)
+{
+	uint32_t rest = dgram->data.bytes - dgram->bytes;
+	uint8_t hdr[UDP_HDR_BYTES];
+	struct udp_view udp;
+
+	if (dgram->data.bytes <= dgram->bytes)
+		return false;
+	bufq_read_at(&s->bufs, &dgram->data, dgram->bytes, hdr, min_u32(rest, UDP_HDR_BYTES), NULL);
+	if (unlikely(udp_parse(hdr, rest, &udp) != WIRE_OK || udp.src_port != dgram->from.port ||
+		     udp.dst_port != sock->local.port)) {
+		stack_drop(s, STACK_DROP_UDP_BAD);
+		return false;
+	}
+	bufq_consume(&s->bufs, &dgram->data, dgram->bytes + UDP_HDR_BYTES);
+	dgram->bytes = udp.payload_len;
+	s->stats.udp_rx++;
+	return true;
 }
 
 void udp_close(struct stack *s, struct udp_id u)
@@ -191,10 +220,26 @@ static bool udp_wants(const struct udp_sock *sock, const struct endpoint *from)
 	return sock->remote.port == 0 || endpoint_eq(&sock->remote, from);
 }
 
-/* The payload, @off bytes into the frame: copied if it is small, else kept where it lies. Return: 0; -ENOMEM. */
-static int udp_take(struct stack *s, struct udp_dgram *dgram, struct pkt *pkt, uint32_t off, uint32_t len)
+/* Payload, in the frame */
+struct udp_span {
+	uint32_t off; /* from its first byte */
+	uint32_t len;
+	uint32_t all; /* with the train behind it; none: @len */
+};
+
+/* @rest: bytes from there to the end of the packet */
+static struct udp_span udp_span(const struct pkt *pkt, uint32_t off, uint32_t len, uint32_t rest)
+{
+	bool train = (pkt->link->flags & LINK_TRAINS) != 0 && !pkt->borrowed;
+
+	return (struct udp_span){ .off = off, .len = len, .all = train ? rest : len };
+}
+
+/* Copied if it is one and small, else kept where it lies. Return: 0; -ENOMEM. */
+static int udp_take(struct stack *s, struct udp_dgram *dgram, struct pkt *pkt, const struct udp_span *span)
 {
 	struct bufq *pieces = udp_pieces(s, pkt);
+	uint32_t len = span->len;
 
 	dgram->bytes = len;
 	dgram->data = (struct bufq){ 0 };
@@ -204,37 +249,54 @@ static int udp_take(struct stack *s, struct udp_dgram *dgram, struct pkt *pkt, u
 		bufq_splice(&s->bufs, &dgram->data, pieces);
 		return 0;
 	}
-	if (len > UDP_SMALL_BYTES)
-		return bufq_append_pkt(&s->bufs, &dgram->data, pkt, off, len);
-	memcpy(dgram->small, pkt->frame.data + off, len);
+	if (span->all > len || len > UDP_SMALL_BYTES)
+		return bufq_append_pkt(&s->bufs, &dgram->data, pkt, span->off, span->all);
+	memcpy(dgram->small, pkt->frame.data + span->off, len);
 	return 0;
+}
+
+/* There is no room for a packet: each datagram of it counts, as far as one can be told from the next. */
+static VJ_COLD void udp_refuse(struct stack *s, const struct pkt *pkt, const struct udp_span *span, enum stack_drop why)
+{
+	uint32_t at = span->len;
+
+	stack_drop(s, why);
+	while (span->all - at >= UDP_HDR_BYTES) {
+		uint32_t len = load_be16(pkt->frame.data + span->off + at + offsetof(struct udp_hdr, len));
+
+		if (len < UDP_HDR_BYTES || len > span->all - at)
+			return;
+		stack_drop(s, why);
+		at += len;
+	}
 }
 
 /* @dst: the address of ours it came to. Return: false: dropped, and counted. */
 static bool udp_queue(struct stack *s, struct udp_sock *sock, struct pkt *pkt, const struct endpoint *from,
-		      const struct ip_addr *dst, uint32_t off, uint32_t len)
+		      const struct ip_addr *dst, const struct udp_span *span)
 {
+	uint32_t charge = span->all + UDP_DGRAM_COST, idx;
 	struct udp_dgram *dgram;
-	uint32_t idx;
 
-	if (unlikely(sock->queued_bytes + len + UDP_DGRAM_COST > s->cfg.rcvbuf_bytes &&
+	if (unlikely(sock->queued_bytes + charge > s->cfg.rcvbuf_bytes &&
 		     sock->head != 0)) {
-		stack_drop(s, STACK_DROP_UDP_FULL);
+		udp_refuse(s, pkt, span, STACK_DROP_UDP_FULL);
 		return false;
 	}
 	idx = pool_get_sized(&s->udp->dgrams, sizeof(*dgram));
 	if (unlikely(idx == 0)) {
-		stack_drop(s, STACK_DROP_NO_MEMORY);
+		udp_refuse(s, pkt, span, STACK_DROP_NO_MEMORY);
 		return false;
 	}
 	dgram = dgram_at(s, idx);
 	dgram->next = 0;
 	dgram->link = pkt->link_id;
+	dgram->charge = charge;
 	dgram->from = *from;
 	dgram->to = *dst;
-	if (unlikely(udp_take(s, dgram, pkt, off, len) != 0)) {
+	if (unlikely(udp_take(s, dgram, pkt, span) != 0)) {
 		pool_put(&s->udp->dgrams, idx);
-		stack_drop(s, STACK_DROP_NO_MEMORY);
+		udp_refuse(s, pkt, span, STACK_DROP_NO_MEMORY);
 		return false;
 	}
 	if (sock->tail != 0)
@@ -242,14 +304,14 @@ static bool udp_queue(struct stack *s, struct udp_sock *sock, struct pkt *pkt, c
 	else
 		sock->head = idx;
 	sock->tail = idx;
-	sock->queued_bytes += len + UDP_DGRAM_COST;
+	sock->queued_bytes += charge;
 	return true;
 }
 
 static void udp_accept(struct stack *s, uint32_t id, struct pkt *pkt, const struct endpoint *from,
-		       const struct ip_addr *dst, uint32_t off, uint32_t len)
+		       const struct ip_addr *dst, struct udp_span span)
 {
-	if (!udp_queue(s, udp_sock_at(s, id), pkt, from, dst, off, len))
+	if (!udp_queue(s, udp_sock_at(s, id), pkt, from, dst, &span))
 		return;
 	s->stats.udp_rx++;
 	stack_event_add(s, ref_udp(id), STACK_EV_READABLE);
@@ -263,14 +325,16 @@ static struct ip_addr addr_at(const uint8_t *p)
 bool udp_input_plain(struct stack *s, struct pkt *pkt)
 {
 	const uint8_t *ip = pkt->hdr + ETH_HDR_BYTES, *udp = ip + IP4_HDR_BYTES;
+	const uint32_t hdrs = IP4_HDR_BYTES + UDP_HDR_BYTES;
 	struct ip_addr dst = addr_at(ip + offsetof(struct ip4_hdr, dst));
 	struct endpoint from = { .addr = addr_at(ip + offsetof(struct ip4_hdr, src)), .port = load_be16(udp) };
 	uint32_t id = ports_find(&s->ports, PORT_UDP, &dst, load_be16(udp + 2));
 
 	if (unlikely(id == 0 || !udp_wants(udp_sock_at(s, id), &from)))
 		return false;
-	udp_accept(s, id, pkt, &from, &dst, ETH_HDR_BYTES + IP4_HDR_BYTES + UDP_HDR_BYTES,
-		   load_be16(udp + 4) - (uint32_t)UDP_HDR_BYTES);
+	udp_accept(s, id, pkt, &from, &dst,
+		   udp_span(pkt, ETH_HDR_BYTES + hdrs, load_be16(udp + 4) - (uint32_t)UDP_HDR_BYTES,
+			    load_be16(ip + offsetof(struct ip4_hdr, total_len)) - hdrs));
 	return true;
 }
 
@@ -295,7 +359,8 @@ void udp_input(struct stack *s, struct pkt *pkt)
 		icmp_port_unreachable(s, pkt);
 		return;
 	}
-	udp_accept(s, id, pkt, &from, &pkt->dst, (uint32_t)pkt->l4_off + UDP_HDR_BYTES, udp.payload_len);
+	udp_accept(s, id, pkt, &from, &pkt->dst,
+		   udp_span(pkt, (uint32_t)pkt->l4_off + UDP_HDR_BYTES, udp.payload_len, pkt_l4_len(pkt) - UDP_HDR_BYTES));
 }
 
 int udp_recv(struct stack *s, struct udp_id u, void *buf, size_t len, bool peek, size_t *ret_len,
@@ -319,7 +384,7 @@ int udp_recv(struct stack *s, struct udp_id u, void *buf, size_t len, bool peek,
 		memcpy(buf, dgram->small, n);
 	else
 		bufq_read_at(&s->bufs, &dgram->data, 0, buf, n, NULL);
-	if (!peek)
+	if (!peek && !dgram_more(s, sock, dgram))
 		dgram_drop(s, sock);
 	return 0;
 }

@@ -16,8 +16,9 @@ struct udp_dgram {
 	uint32_t link;
 	struct endpoint from;
 	struct ip_addr to;
-	uint32_t bytes; /* of payload */
-	struct bufq data; /* empty: it is in @small */
+	uint32_t bytes;	 /* of payload: of the first, if it is a train */
+	uint32_t charge; /* what it takes of the queue's bound until all of it is read */
+	struct bufq data; /* payload, and the train behind it; empty: it is in @small */
 	uint8_t small[UDP_SMALL_BYTES];
 };
 

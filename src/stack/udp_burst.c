@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Many datagrams to one destination, over a link without checksums
+ * Many datagrams to one destination: trains
  *
- * Their headers differ in two lengths at most. They are composed once and copied as a block, and frames are taken and put many at
- * a time: what bounds a sender is how many of its stores wait for lines that the receiver has, and the processor
- * keeps a few dozen of them, however narrow each is. Whatever is not plain goes through udp_send(), one by one.
+ * On a link of LINK_TRAINS as many as fit go into one packet, one behind the other, each with its UDP header:
+ *
+ *	| Ethernet | IP | UDP | payload | UDP | payload | ...
+ *
+ * IP's length is that of all of it, each UDP header has the length of its own datagram. What a packet costs, a frame, a descriptor and
+ * headers at either side, a look-up and an event at the receiver's, is then paid once for all of them; what is left of each is to copy it. Nothing
+ * waits for a train to become longer: it is made of what one call brings. A receiver takes it apart in udp.c. What is not
+ * plain goes through udp_send(), one by one.
  */
 #include "base/assert.h"
 #include "stack/ip_out.h"
@@ -14,104 +19,105 @@
 #include <errno.h>
 #include <string.h>
 
-#define BURST_MAX 32
-/* Headers, rounded up to what is copied in a few wide moves; payload then overwrites what is behind them. */
-#define HEAD_BYTES 64
+/* Of a packet; longer trains would save nothing, and what is larger than this is large enough to go alone. */
+#define TRAIN_BYTES 4096u
 
-_Static_assert(IP_TX_HEAD_MAX + UDP_HDR_BYTES <= HEAD_BYTES, "of either family");
-
-struct burst {
-	struct udp_sock *sock;
-	struct link *link;
+struct train {
 	struct ip_path path;
-	struct udp_fields fields; /* with the length that @head is for */
-	uint32_t hdrs;		  /* bytes of @head in use; 0: there is none yet */
-	uint8_t head[HEAD_BYTES];
+	struct udp_fields fields; /* the ports */
+	const struct udp_piece *pieces; /* that have not left yet */
 };
 
-/* Is it one for which nobody has to be asked? */
-static bool burst_is_plain(const struct stack *s, const struct burst *b, bool v4)
+/* Those of @pieces that fit into @room, from the first on. Return: how many; *@ret_len: bytes, headers included. */
+static unsigned train_fit(const struct udp_piece *pieces, unsigned n, uint32_t room, uint32_t *ret_len)
 {
-	return b->link != NULL && !b->link->going && b->link->ops->tx_get_many != NULL &&
-	       (b->link->flags & LINK_NO_CSUM) != 0 && s->pmtu == NULL && b->sock->mtu_mode[v4] == UDP_MTU_WANT &&
-	       b->sock->err == 0 && v4 == ip_addr_is_v4(&b->path.dst);
-}
+	unsigned cnt = 0;
 
-static void burst_head(struct stack *s, struct burst *b, uint16_t len)
-{
-	b->fields.payload_len = len;
-	b->hdrs = ip_tx_head(s, b->link, &b->path, UDP_HDR_BYTES + (uint32_t)len, b->head);
-	b->hdrs += (uint32_t)udp_build(b->head + b->hdrs, &b->fields);
-}
-
-/* Up to the first that does not fit its frame. Return: how many. */
-static unsigned burst_fill(struct stack *s, struct burst *b, struct link_frame *frames,
-			   const struct udp_piece *pieces, unsigned n)
-{
-	uint32_t most = ip_l4_max(b->link, ip_addr_is_v4(&b->path.dst)) - UDP_HDR_BYTES;
-
-	for (unsigned i = 0; i < n; i++) {
-		size_t len = pieces[i].len;
-
-		if (unlikely(len > most || frames[i].room < HEAD_BYTES || len > frames[i].room - HEAD_BYTES))
-			return i;
-		if (unlikely(b->hdrs == 0 || len != b->fields.payload_len))
-			burst_head(s, b, (uint16_t)len);
-		memcpy(frames[i].data, b->head, HEAD_BYTES);
-		memcpy(frames[i].data + b->hdrs, pieces[i].data, len);
-		frames[i].len = b->hdrs + (uint32_t)len;
+	for (*ret_len = 0; cnt < n; cnt++) {
+		if (pieces[cnt].len > room || *ret_len + UDP_HDR_BYTES + pieces[cnt].len > room)
+			break;
+		*ret_len += UDP_HDR_BYTES + (uint32_t)pieces[cnt].len;
 	}
-	return n;
+	return cnt;
 }
 
-/* Return: how many left; 0: no frame, or one that is not plain comes first. */
-static unsigned burst_send(struct stack *s, struct burst *b, const struct udp_piece *pieces, unsigned n,
-			   bool *ret_blocked)
+/* Into @packet, headers first. Return: bytes. */
+static uint32_t train_write(struct stack *s, const struct link *link, const struct train *t, unsigned n, uint32_t l4_len,
+			    uint8_t packet[static TRAIN_BYTES])
 {
-	struct link_frame frames[BURST_MAX];
-	unsigned got = b->link->ops->tx_get_many(b->link->drv, frames, min_u32(n, BURST_MAX));
-	unsigned done = burst_fill(s, b, frames, pieces, got);
+	struct udp_fields fields = t->fields;
+	uint8_t *p = packet + ip_tx_head(s, link, &t->path, l4_len, packet);
 
-	*ret_blocked = got == 0;
-	if (done != 0)
-		b->link->ops->tx_put_many(b->link->drv, frames, done);
-	while (got > done) /* backwards, so that they come again in the order they had */
-		b->link->ops->tx_unget(b->link->drv, &frames[--got]);
-	s->stats.tx_frames += done;
-	s->stats.udp_tx += done;
-	return done;
+	for (const struct udp_piece *piece = t->pieces; n > 0; n--, piece++) {
+		fields.payload_len = (uint16_t)piece->len;
+		p += udp_build(p, &fields);
+		buf_copy(p, piece->data, piece->len);
+		p += piece->len;
+	}
+	return (uint32_t)(p - packet);
+}
+
+/*
+ * One packet of them. It is put together here and then copied as a block: the lines of its frame are with the receiver, and what bounds a
+ * sender is how many of its stores wait for such a line, however narrow each is.
+ * Return: how many left; 0: the first does not fit into a packet; -EAGAIN, -ENETDOWN: as udp_send().
+ */
+static int train_send(struct stack *s, uint32_t id, uint32_t link_id, const struct train *t, unsigned n)
+{
+	uint8_t packet[TRAIN_BYTES] VJ_ALIGNED(VJ_CACHELINE);
+	struct ip_tx tx;
+	uint32_t len;
+	int ret = ip_tx_get(s, link_id, ip_addr_is_v4(&t->path.dst), &tx);
+
+	if (ret == -EAGAIN)
+		udp_wait_for_frame(s, id, link_id);
+	if (ret != 0)
+		return ret;
+	n = train_fit(t->pieces, n, min_u32(tx.l4_room, TRAIN_BYTES - IP_TX_HEAD_MAX), &len);
+	if (unlikely(n == 0)) {
+		ip_tx_unget(s, &tx);
+		return 0;
+	}
+	tx.frame.len = train_write(s, tx.link, t, n, len, packet);
+	buf_copy(tx.frame.data, packet, tx.frame.len);
+	tx.link->ops->tx_put(tx.link->drv, &tx.frame);
+	udp_sock_at(s, id)->sent_link = link_id;
+	s->stats.tx_frames++;
+	s->stats.udp_tx += n;
+	return (int)n;
+}
+
+/* The socket has no error to tell, and nothing about the way has to be asked: no train crosses a router. */
+static bool may_be_train(const struct stack *s, const struct udp_sock *sock, uint32_t link_id, const struct ip_addr *local,
+			 const struct endpoint *remote)
+{
+	const struct link *link = link_find(&s->links, link_id);
+
+	return link != NULL && (link->flags & LINK_TRAINS) != 0 && sock->err == 0 &&
+	       ip_addr_is_v4(local) == ip_addr_is_v4(&remote->addr);
 }
 
 int udp_send_burst(struct stack *s, struct udp_id u, struct link_id link, const struct ip_addr *local,
 		   const struct endpoint *remote, const struct udp_piece *pieces, unsigned n, unsigned *ret_sent)
 {
-	struct burst b = {
-		.sock = udp_sock_at(s, u.v),
-		.link = link_find(&s->links, link.v),
+	const struct udp_sock *sock = udp_sock_at(s, u.v);
+	const bool trains = n > 1 && may_be_train(s, sock, link.v, local, remote);
+	struct train t = {
 		.path = { .src = *local, .dst = remote->addr, .proto = IP_PROTO_UDP, .ttl = IP_TTL_DEFAULT },
+		.fields = { .src_port = sock->local.port, .dst_port = remote->port },
 	};
-	bool plain = n > 1 && burst_is_plain(s, &b, ip_addr_is_v4(local)), blocked = false;
 	unsigned sent = 0;
-	int err = 0;
+	int ret = 0;
 
-	b.fields = (struct udp_fields){ .src_port = b.sock->local.port, .dst_port = remote->port };
-	while (sent < n && err == 0) {
-		unsigned now = plain ? burst_send(s, &b, pieces + sent, n - sent, &blocked) : 0;
-
-		if (now != 0)
-			b.sock->sent_link = link.v;
-		sent += now;
-		if (now != 0)
-			continue;
-		if (blocked) {
-			b.link->blocked = true;
-			udp_wait_for_frame(s, u.v, link.v);
-			err = -EAGAIN;
-			break;
+	while (sent < n && ret >= 0) {
+		t.pieces = pieces + sent;
+		ret = trains ? train_send(s, u.v, link.v, &t, n - sent) : 0;
+		if (ret == 0) {
+			ret = udp_send(s, u, link, local, remote, t.pieces->data, t.pieces->len);
+			ret = ret == 0 ? 1 : ret;
 		}
-		err = udp_send(s, u, link, local, remote, pieces[sent].data, pieces[sent].len);
-		sent += err == 0;
+		sent += ret > 0 ? (unsigned)ret : 0;
 	}
 	*ret_sent = sent;
-	return err;
+	return ret < 0 ? ret : 0;
 }

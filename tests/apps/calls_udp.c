@@ -342,6 +342,46 @@ static void test_udp_mmsg(void)
 	udp_close(&p);
 }
 
+/*
+ * A batch of all kinds of datagrams, to two destinations by turns of four: what goes together must come apart again as it was. The sum
+ * of what comes stands for all of it.
+ */
+static void test_udp_runs(int family, const char *ip)
+{
+	enum { N = 60, BYTES = 3000 };
+	static char text[N][BYTES], buf[BYTES];
+	struct mmsghdr msgs[N] = { 0 };
+	struct udp_pair p, q;
+	struct iovec iov[N][2];
+
+	title("batches");
+	udp_open(&p, family, ip);
+	udp_open(&q, family, ip);
+	for (int i = 0; i < N; i++) {
+		size_t len = (size_t)(i * i * 7 % (i % 3 ? 200 : BYTES));
+		const struct udp_pair *to = i / 4 % 2 ? &q : &p;
+
+		memset(text[i], 'a' + i % 26, len);
+		/* one in eleven in two parts, which no batch takes */
+		iov[i][0] = (struct iovec){ text[i], i % 11 ? len : len / 2 };
+		iov[i][1] = (struct iovec){ text[i] + len / 2, len - len / 2 };
+		msgs[i].msg_hdr = (struct msghdr){ .msg_name = (void *)(uintptr_t)&to->addr, .msg_namelen = to->addr_len,
+						   .msg_iov = iov[i], .msg_iovlen = i % 11 ? 1 : 2 };
+	}
+	say("sendmmsg", sendmmsg(p.client, msgs, N, 0));
+	settle();
+	for (int i = 0; i < N; i++) {
+		long n = recv(i / 4 % 2 ? q.server : p.server, buf, i % 5 ? sizeof(buf) : 50, MSG_DONTWAIT | MSG_TRUNC);
+
+		printf("%d: %ld bytes, length sent %u, %c%c\n", i, n, msgs[i].msg_len, n > 0 ? buf[0] : '-',
+		       n > 0 && n <= 50 ? buf[n - 1] : '-');
+	}
+	say("nothing is left", recv(p.server, buf, sizeof(buf), MSG_DONTWAIT));
+	say("nothing is left", recv(q.server, buf, sizeof(buf), MSG_DONTWAIT));
+	udp_close(&p);
+	udp_close(&q);
+}
+
 static void test_udp_ready(void)
 {
 	struct timeval tv = { .tv_usec = 50000 };
@@ -623,6 +663,8 @@ void calls_udp(void)
 	test_msg(AF_INET, "127.0.0.1");
 	test_msg(AF_INET6, "::1");
 	test_udp_mmsg();
+	test_udp_runs(AF_INET, "127.0.0.1");
+	test_udp_runs(AF_INET6, "::1");
 	test_udp_ready();
 	test_udp_refused();
 	test_udp_threads();

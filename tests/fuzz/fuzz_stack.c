@@ -48,7 +48,7 @@ struct fuzz {
 	uint32_t frame_len;
 };
 
-static const uint32_t link_flags[LINKS] = { 0, LINK_NO_CSUM | LINK_NO_LOSS, LINK_NO_CSUM };
+static const uint32_t link_flags[LINKS] = { 0, LINK_NO_CSUM | LINK_NO_LOSS | LINK_TRAINS, LINK_NO_CSUM };
 
 /* ---- input ------------------------------------------------------------------------------------
  */
@@ -578,8 +578,10 @@ static void step_udp(struct fuzz *f)
 	uint32_t v = take(f, 1);
 	struct udp_id u = f->sock[v % SOCKS];
 	struct endpoint ep = ep_of(v & 4, 2, 4000), local = ep_of(v & 4, 1, 0);
+	const struct udp_piece pieces[] = { { buf, 64 }, { buf, 0 }, { buf, 1400 }, { buf, 9 }, { buf, 4000 }, { buf, 1 } };
 	struct ip_addr to;
 	struct link_id link;
+	unsigned int sent;
 	size_t n;
 
 	if (u.v == 0)
@@ -587,6 +589,8 @@ static void step_udp(struct fuzz *f)
 	if ((v & 8) != 0)
 		(void)udp_recv(f->s, u, buf, take_len(f) % sizeof(buf), v & 16, &n, &ep, &to,
 			       &link);
+	else if ((v & 16) != 0 && (v & 32) != 0)
+		(void)udp_send_burst(f->s, u, f->link[v % LINKS], &local.addr, &ep, pieces, ARRAY_SIZE(pieces), &sent);
 	else if ((v & 16) != 0)
 		(void)udp_send(f->s, u, f->link[v % LINKS], &local.addr, &ep, buf,
 			       take_len(f) % sizeof(buf));

@@ -22,6 +22,8 @@
 #define SOCKS 3
 #define DGRAMS 400 /* of one socket, at most */
 #define HEAD 16u   /* bytes that say which one it is */
+#define BURST 8    /* datagrams of one call, at most */
+#define BURST_BYTES 1600u
 #define PORT_FIRST 1000
 #define ATTEMPTS 12 /* a router of before RFC 1191 leads down step by step */
 
@@ -175,6 +177,32 @@ static bool sock_send(struct soak *k, unsigned int side, struct sock *sock, cons
 	return true;
 }
 
+/* Several in one call, which may leave in one packet */
+static void sock_send_burst(struct soak *k, unsigned int side, struct sock *sock, const struct sock *peer)
+{
+	static uint8_t buf[BURST][BURST_BYTES];
+	struct side *at = &k->sim.side[side];
+	struct prng *prng = &k->sim.prng;
+	unsigned int n = min_u32(2 + (uint32_t)prng_below(prng, BURST - 1), DGRAMS - sock->cnt), sent = 0;
+	struct udp_piece pieces[BURST];
+	int err;
+
+	for (unsigned int i = 0; i < n; i++) {
+		uint32_t len = HEAD + (uint32_t)prng_below(prng, prng_chance(prng, 1, 4) ? BURST_BYTES - HEAD : 100);
+
+		dgram_make(sock, sock->cnt + i, buf[i], len);
+		pieces[i] = (struct udp_piece){ buf[i], len };
+	}
+	err = udp_send_burst(at->s, sock->u, at->link, &sock->addr.addr, &peer->addr, pieces, n, &sent);
+	if (k->trace)
+		printf("%.6f %u > %u: %u of %u datagrams: %d\n", (double)k->sim.now_us / 1e6, sock->addr.port,
+		       peer->addr.port, sent, n, err);
+	if ((sent < n) != (err != 0) || (err != 0 && err != -EAGAIN && err != -ENOBUFS))
+		fail(k, sock, "a burst that did not end as it says");
+	for (unsigned int i = 0; i < sent; i++)
+		sock->sent[sock->cnt++] = (struct sent){ .len = (uint32_t)pieces[i].len };
+}
+
 /* ---- what a seed means ----------------------------------------------------------------------- */
 
 static struct wire_config draw_wire(struct soak *k, struct prng *prng)
@@ -191,7 +219,7 @@ static struct wire_config draw_wire(struct soak *k, struct prng *prng)
 		wire.frames_max = 20 + (uint32_t)prng_below(prng, 100);
 		wire.frame_bytes = prng_chance(prng, 1, 2) ? 2048 : 4096;
 		wire.mtu = wire.frame_bytes == 2048 ? 65535 : 4000;
-		wire.flags = LINK_NO_LOSS | LINK_NO_CSUM;
+		wire.flags = LINK_NO_LOSS | LINK_NO_CSUM | LINK_TRAINS;
 		return wire;
 	}
 	if (!k->safe) {
@@ -304,6 +332,8 @@ static void soak_round(struct soak *k)
 			continue; /* it would not be taken */
 		for (uint32_t n = (uint32_t)prng_below(prng, 4); n > 0; n--)
 			sock_send(k, side, sock, peer, draw_len(k));
+		if (k->direct && prng_chance(prng, 1, 2))
+			sock_send_burst(k, side, sock, peer);
 	}
 	run(k, prng_below(prng, prng_chance(prng, 1, 5) ? 2000000 : 20000));
 	for (unsigned int i = 0; i < 2 * SOCKS; i++)

@@ -174,6 +174,22 @@ static inline void fix_end(struct fix *f)
 	assert_int_equal(f->mem.bytes, 0);
 }
 
+/* Two stacks, each with the other at the far end of its link: frames that @a sends are for @b. */
+static inline void fix_pair_begin(struct fix *a, struct fix *b, bool v6, uint32_t link_flags)
+{
+	struct link_config cfg;
+	uint8_t mac[6];
+
+	fix_begin(a, v6, link_flags);
+	fix_begin(b, v6, link_flags);
+	stack_link_del(b->s, b->link, ENETDOWN);
+	memcpy(mac, b->drv.mac, 6);
+	memcpy(b->drv.mac, b->drv.peer_mac, 6);
+	memcpy(b->drv.peer_mac, mac, 6);
+	cfg = fake_link_config(&b->drv, 1500, link_flags);
+	assert_int_equal(stack_link_add(b->s, &cfg, &b->link), 0);
+}
+
 static inline uint64_t fix_drops(const struct fix *f, enum stack_drop why)
 {
 	struct stack_stats stats;

@@ -24,18 +24,8 @@ static uint8_t payload[70000];
 
 static void pair_begin(struct pair *p, bool v6, uint32_t flags)
 {
-	struct link_config cfg;
-	uint8_t mac[6];
-
 	memset(p, 0, sizeof(*p));
-	fix_begin(&p->a, v6, flags);
-	fix_begin(&p->b, v6, flags);
-	stack_link_del(p->b.s, p->b.link, ENETDOWN);
-	memcpy(mac, p->b.drv.mac, 6);
-	memcpy(p->b.drv.mac, p->b.drv.peer_mac, 6);
-	memcpy(p->b.drv.peer_mac, mac, 6);
-	cfg = fake_link_config(&p->b.drv, 1500, flags);
-	assert_int_equal(stack_link_add(p->b.s, &cfg, &p->b.link), 0);
+	fix_pair_begin(&p->a, &p->b, v6, flags);
 	p->from = fix_ep(&p->a, 1, 80);
 	p->to = fix_ep(&p->a, 2, 4000);
 	assert_int_equal(udp_open(p->a.s, &p->from, false, 0, &p->ua), 0);
