@@ -153,8 +153,10 @@ VJ_INLINE int filter_judge_frame(const struct policy_frame *frame, uint32_t way)
 	uint32_t zero = 0, base;
 
 	cfg = bpf_map_lookup_elem(&filter_cfg, &zero);
-	if (!cfg || !cfg->on)
+	if (!cfg || cfg->on == FILTER_OFF)
 		return FILTER_ACCEPT;
+	if (cfg->on == FILTER_BLIND)
+		return FILTER_KERNEL;
 	base = cfg->base;
 	head = bpf_map_lookup_elem(&filter_cells, &base);
 	s = bpf_map_lookup_elem(&filter_scratch, &zero);

@@ -4,6 +4,7 @@
 #include "cli/cmd.h"
 
 #include <errno.h>
+#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -101,6 +102,56 @@ int ask_report(struct ctl_client *client, const struct ctl_app *app, enum ctl_re
 	r = report_recv(fd, kind, bytes, ANSWER_MS, ret_records, ret_cnt, ret_left_out);
 	close(fd);
 	return r;
+}
+
+int ask_rules(struct ctl_client *client, const struct ctl_app *app, void **ret_rules, uint32_t *ret_cnt)
+{
+	uint64_t left_out;
+	int r = ask_report(client, app, CTL_REPORT_RULES, sizeof(struct ctl_report_rule), ret_rules, ret_cnt, &left_out);
+	struct ctl_report_rule *rules = r == 0 ? *ret_rules : NULL;
+
+	for (uint32_t i = 0; r == 0 && i < *ret_cnt; i++) {
+		rules[i].device[sizeof(rules[i].device) - 1] = '\0';
+		rules[i].rule[sizeof(rules[i].rule) - 1] = '\0';
+	}
+	return r;
+}
+
+static const char *proto_text(uint8_t proto)
+{
+	return proto == CTL_PROTO_TCP ? "tcp" : proto == CTL_PROTO_UDP ? "udp" : "raw";
+}
+
+static bool is_direct(const struct ctl_report_rule *rule)
+{
+	return strcmp(rule->device, "lo") == 0;
+}
+
+void ask_print_rules(const struct ctl_report_rule *rules, uint32_t cnt)
+{
+	for (uint32_t i = 0; i < cnt; i++) {
+		struct endpoint local = ctl_endpoint_get(&rules[i].local);
+		char buf[ENDPOINT_TEXT_BYTES];
+
+		printf("firewall: %s %s is the kernel's %s%s: %s\n", proto_text(rules[i].local.proto), endpoint_format(&local, buf),
+		       is_direct(&rules[i]) ? "between programs of this host" : "at ", is_direct(&rules[i]) ? "" : rules[i].device,
+		       rules[i].rule);
+	}
+}
+
+json_t *ask_json_rules(const struct ctl_report_rule *rules, uint32_t cnt)
+{
+	json_t *all = json_array();
+
+	for (uint32_t i = 0; i < cnt; i++) {
+		struct endpoint local = ctl_endpoint_get(&rules[i].local);
+		char addr[IP_ADDR_TEXT_BYTES];
+
+		json_array_append_new(all, json_pack("{s:s, s:s, s:i, s:s, s:s}", "proto", proto_text(rules[i].local.proto), "addr",
+						     ip_addr_format(&local.addr, addr), "port", (int)local.port, "device",
+						     rules[i].device, "rule", rules[i].rule));
+	}
+	return all;
 }
 
 const char *ask_failure(int err)

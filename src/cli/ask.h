@@ -6,6 +6,8 @@
 #include "lib/ctl_client.h"
 #include "lib/report.h"
 
+#include <jansson.h>
+
 /* Options of these commands: ask_opts */
 struct ask_options {
 	bool json;
@@ -34,6 +36,17 @@ int ask_apps(struct ctl_client *client, int32_t pid, struct ask_apps *ret_apps);
  */
 int ask_report(struct ctl_client *client, const struct ctl_app *app, enum ctl_report_kind kind, size_t bytes,
 	       void **ret_records, uint32_t *ret_cnt, uint64_t *ret_left_out);
+
+/*
+ * Rules of the firewall that keep @app's ports off channels.
+ * *ret_rules is the caller's to free(). Return: 0; else as ask_report()
+ */
+int ask_rules(struct ctl_client *client, const struct ctl_app *app, void **ret_rules, uint32_t *ret_cnt);
+
+/* As text, or nothing if there are none */
+void ask_print_rules(const struct ctl_report_rule *rules, uint32_t cnt);
+
+json_t *ask_json_rules(const struct ctl_report_rule *rules, uint32_t cnt);
 
 const char *ask_failure(int err);
 

@@ -86,13 +86,14 @@ int cmd_connections(const struct cmd *cmd, const void *opts, int argc, char **ar
 int cmd_why(const struct cmd *cmd, const void *opts, int argc, char **argv);
 int cmd_arp(const struct cmd *cmd, const void *opts, int argc, char **argv);
 int cmd_resolve(const struct cmd *cmd, const void *opts, int argc, char **argv);
+int cmd_firewall(const struct cmd *cmd, const void *opts, int argc, char **argv);
 int cmd_attach(const struct cmd *cmd, const void *opts, int argc, char **argv);
 int cmd_doctor(const struct cmd *cmd, const void *opts, int argc, char **argv);
 int cmd_bench(const struct cmd *cmd, const void *opts, int argc, char **argv);
 int cmd_help(const struct cmd *cmd, const void *opts, int argc, char **argv);
 
 /* ask_opts: of status, connections, why and arp */
-extern const struct opt run_opts[], ask_opts[], resolve_opts[], attach_opts[], doctor_opts[], bench_opts[], help_opts[];
+extern const struct opt run_opts[], ask_opts[], resolve_opts[], firewall_opts[], attach_opts[], doctor_opts[], bench_opts[], help_opts[];
 extern const struct topic bench_topics[];
 
 const struct cmd *cmd_find(const char *name);

@@ -14,6 +14,8 @@ struct status {
 	size_t cnt, room;
 	uint32_t self_id; /* of this command, which is not worth showing */
 	bool failed;
+	struct ctl_report_rule *rules; /* of the firewall, that keep ports off channels */
+	uint32_t rule_cnt;
 };
 
 static void collect(void *arg, const struct ctl_msg *msg)
@@ -215,6 +217,27 @@ static void print_counters(const struct status *s)
 	}
 }
 
+/* Of all applications. What one of them has no answer for is not shown. */
+static void collect_rules(struct ctl_client *client, struct status *s)
+{
+	for (size_t i = 0; i < s->cnt; i++) {
+		struct ctl_report_rule *all;
+		void *rules;
+		uint32_t cnt;
+
+		if (s->msgs[i].type != CTL_STATUS_APP || s->msgs[i].app.leases == 0 ||
+		    ask_rules(client, &s->msgs[i].app, &rules, &cnt) < 0)
+			continue;
+		all = realloc(s->rules, (s->rule_cnt + cnt + 1) * sizeof(*all));
+		if (all != NULL) {
+			s->rules = all;
+			memcpy(all + s->rule_cnt, rules, cnt * sizeof(*all));
+			s->rule_cnt += cnt;
+		}
+		free(rules);
+	}
+}
+
 static bool has_type(const struct status *s, uint32_t type)
 {
 	for (size_t i = 0; i < s->cnt; i++)
@@ -245,6 +268,9 @@ static void print_tables(const struct status *s, const char *path)
 		print_interfaces(s);
 	if (has_type(s, CTL_STATUS_COUNTER))
 		print_counters(s);
+	if (s->rule_cnt > 0)
+		putchar('\n');
+	ask_print_rules(s->rules, s->rule_cnt);
 }
 
 static json_t *json_app(const struct ctl_app *a)
@@ -325,9 +351,10 @@ static int print_json(const struct status *s, const char *path)
 		else if (m->type == CTL_STATUS_COUNTER)
 			json_array_append_new(counters, json_counter(&m->counter));
 	}
-	root = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "daemon",
+	root = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "daemon",
 			 json_daemon(&s->msgs[s->cnt - 1].daemon, path), "applications", apps,
-			 "leases", leases, "channels", channels, "interfaces", interfaces, "counters", counters);
+			 "leases", leases, "channels", channels, "interfaces", interfaces, "counters", counters, "rules",
+			 ask_json_rules(s->rules, s->rule_cnt));
 	rc = root != NULL ? json_dumpf(root, stdout, JSON_INDENT(2)) : -1;
 	putchar('\n');
 	json_decref(root);
@@ -341,6 +368,8 @@ static int show(struct ctl_client *client, bool json)
 
 	if (rc == 0 && (s.failed || s.cnt == 0 || s.msgs[s.cnt - 1].type != CTL_STATUS_END))
 		rc = s.failed ? -ENOMEM : -EPROTO;
+	if (rc == 0)
+		collect_rules(client, &s);
 	if (rc == 0 && json)
 		rc = print_json(&s, ctl_client_path(client));
 	else if (rc == 0)
@@ -348,6 +377,7 @@ static int show(struct ctl_client *client, bool json)
 	if (rc < 0)
 		complain("status: vjd did not tell: %s", strerror(-rc));
 	free(s.msgs);
+	free(s.rules);
 	return rc < 0 ? EXIT_FAILED : EXIT_OK;
 }
 

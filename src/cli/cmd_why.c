@@ -26,6 +26,8 @@ struct subject {
 	struct proc_socks socks;
 	struct report_sock *told; /* by fd */
 	uint32_t told_cnt;
+	struct ctl_report_rule *rules; /* of the firewall, that keep its ports off channels */
+	uint32_t rule_cnt;
 };
 
 static const struct {
@@ -130,7 +132,7 @@ static int ask_subject(struct subject *s, const char *socket)
 	struct ask_apps apps = { 0 };
 	struct ctl_client *client;
 	uint64_t left_out;
-	void *records;
+	void *records, *rules;
 	int rc = ctl_client_open_why(socket, "vj why", CTL_HELLO_OBSERVER, &client, no_vjd);
 
 	if (rc < 0) {
@@ -147,6 +149,8 @@ static int ask_subject(struct subject *s, const char *socket)
 		complain("why: %s[%d]: %s", s->name, s->pid, ask_failure(rc));
 	else if (apps.cnt != 0)
 		s->told = records;
+	if (apps.cnt != 0 && ask_rules(client, &apps.apps[0], &rules, &s->rule_cnt) == 0)
+		s->rules = rules;
 	free(apps.apps);
 	ctl_client_close(client);
 	if (s->told_cnt != 0)
@@ -202,6 +206,7 @@ static void print_text(const struct subject *s)
 		printf("%6d %-5s %-26s %-26s %-9s %s\n", p->fd, proto_text(proto_of(p, &r)), endpoint_or_dash(&local, a),
 		       endpoint_or_dash(&remote, b), way_name(r.way), s->reason[0] != '\0' ? "" : why_text(r.why));
 	}
+	ask_print_rules(s->rules, s->rule_cnt);
 	if (others != 0)
 		printf("and %zu other socket%s (Unix, netlink ...), which no channel is for\n", others, plural(others));
 }
@@ -243,7 +248,8 @@ static void print_json(const struct subject *s)
 		else
 			json_array_append_new(socks, json_sock(p, &r, s->reason[0] == '\0'));
 	}
-	root = json_pack("{s:i, s:s, s:o, s:i}", "pid", s->pid, "name", s->name, "sockets", socks, "others", others);
+	root = json_pack("{s:i, s:s, s:o, s:i, s:o}", "pid", s->pid, "name", s->name, "sockets", socks, "others", others, "rules",
+			 ask_json_rules(s->rules, s->rule_cnt));
 	if (s->reason[0] != '\0')
 		json_object_set_new(root, "reason", json_string(s->reason));
 	json_dumpf(root, stdout, JSON_INDENT(2));
@@ -279,6 +285,7 @@ int cmd_why(const struct cmd *cmd, const void *opts, int argc, char **argv)
 	else if (rc == 0)
 		print_text(&s);
 	free(s.told);
+	free(s.rules);
 	free(s.socks.socks);
 	return rc < 0 ? EXIT_FAILED : EXIT_OK;
 }

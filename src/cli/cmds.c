@@ -41,7 +41,8 @@ const struct cmd cmds[] = {
 		.about = "Asks vjd what it knows: every application of this user (all users, for "
 			 "root), the ports each has "
 			 "leased, the channels between them, and the daemon itself; the interfaces at which it offers channels, who "
-			 "has one there, and what became of frames: taken, left to the kernel, spilled or dropped, by reason.",
+			 "has one there, and what became of frames: taken, left to the kernel, spilled or dropped, by reason; and rules of the "
+			 "firewall that keep ports off channels.",
 		.example = "vj status\nvj status --json | jq .applications",
 		.opts = ask_opts,
 		.exits = { { 0, "shown" },
@@ -76,7 +77,7 @@ const struct cmd cmds[] = {
 		.args = "PID",
 		.about = "Lists the TCP and UDP sockets of process PID with the path that each takes: channel; kernel; both, for "
 			 "sockets that listen, and UDP sockets, which take what comes either way; undecided. Behind what is the "
-			 "kernel's stands the reason.\n\n"
+			 "kernel's stands the reason. A rule of the firewall that keeps a port of it off channels is quoted.\n\n"
 			 "The library in the process tells, so it must not be stopped. Of a process that is not under vj run it is "
 			 "said why it can't be, or that it was not started so.",
 		.example = "vj why $(pidof redis-server)\n"
@@ -117,6 +118,21 @@ const struct cmd cmds[] = {
 			   { 2, "wrong use" },
 			   { 3, "no vjd runs" } },
 		.run = cmd_resolve,
+	},
+	{
+		.name = "firewall",
+		.help = "show the host's nftables rules, with what channels have counted",
+		.args = "",
+		.about = "Lists the rules as nft does, in its syntax; in their counters is what the kernel has counted and what channels have. "
+			 "Behind a rule that vjd does not compile, so that the ports which it concerns have no channel, stands a comment "
+			 "that says so. For root, as nft is; which rule keeps a program's port off channels: vj why.",
+		.example = "sudo vj firewall\nsudo vj firewall --json | jq '.nftables[].rule | select(.vjchan)'",
+		.opts = firewall_opts,
+		.exits = { { 0, "shown; there may be no rules" },
+			   { 1, "not root, or vjd can't see or read the rules" },
+			   { 2, "wrong use" },
+			   { 3, "no vjd runs" } },
+		.run = cmd_firewall,
 	},
 	{
 		.name = "attach",

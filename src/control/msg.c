@@ -188,6 +188,11 @@ static bool mac_ok(const struct ctl_msg *m)
 	       zero(c->pad, sizeof(c->pad)) && name_ok(c->name);
 }
 
+static bool firewall_ok(const struct ctl_msg *m)
+{
+	return m->firewall.flags <= (m->type == CTL_FIREWALL ? CTL_FIREWALL_HANDLES : 0) && m->firewall.pad == 0;
+}
+
 enum origin { CLIENT, DAEMON, EVENT };
 
 struct shape {

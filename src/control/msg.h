@@ -79,7 +79,9 @@ enum { CTL_VERSION = 5, CTL_FDS_MAX = 5, CTL_NAME_MAX = 32 };
 	X(MACS_ENTRY,    45, DAEMON, 0, 0, mac)        /* reply to MACS: one for each ... */ \
 	X(MACS_END,      46, DAEMON, 0, 0, none)       /* ... and no more */ \
 	X(ASK,           47, CLIENT, 0, 0, connect)    /* which MAC has this endpoint of another host? @flow 0 */ \
-	X(ASKED,         48, DAEMON, 0, 0, mac)        /* reply to ASK */
+	X(ASKED,         48, DAEMON, 0, 0, mac)        /* reply to ASK */ \
+	X(FIREWALL,      49, CLIENT, 0, 0, firewall)   /* root's: show the host's rules, with what channels have counted */ \
+	X(FIREWALL_SHOWN,50, DAEMON, 1, 1, firewall)   /* reply to FIREWALL: text, to be read from this pipe to its end */
 
 enum ctl_type {
 #define X(name, nr, from, fds_min, fds_max, body) CTL_##name = nr,
@@ -121,9 +123,9 @@ enum ctl_proto { CTL_PROTO_TCP = 6, CTL_PROTO_UDP = 17, CTL_PROTO_RAW = 255 };
 	X(NO_PORTS,     EADDRNOTAVAIL, "no ephemeral ports left")                                    \
 	X(RESOURCES,    ENOMEM,        "vjd is out of memory or descriptors")                        \
 	X(PEER_BUSY,    EAGAIN,        "the owner of that endpoint does not read its control socket") \
-	X(OBSERVER,     EPERM,         "an observer may only ask for status, reports, MAC addresses, and root's attach and detach")                         \
+	X(OBSERVER,     EPERM,         "an observer may only ask for status, reports, MAC addresses, and what is root's")                         \
 	X(NO_CHANNEL,   ENOENT,        "that channel has no other end any more")                      \
-	X(NOT_ROOT,     EPERM,         "only root may attach and detach interfaces")                  \
+	X(NOT_ROOT,     EPERM,         "only root may attach and detach interfaces, and see all rules of the firewall")                  \
 	X(NO_INTERFACE, ENODEV,        "no such interface, or vjd offers no channels there")          \
 	X(XDP_BUSY,     EBUSY,         "other programs hold the interface's XDP and tc hooks")              \
 	X(NO_PRIVILEGE, EPERM,         "vjd itself lacks the privilege: it has to run as root")       \
@@ -309,6 +311,13 @@ struct ctl_report {
 enum ctl_report_kind {
 	CTL_REPORT_CONNS = 1, /* TCP connections: struct report_conn of src/lib/report.h */
 	CTL_REPORT_SOCKS = 2, /* the program's sockets: struct report_sock there */
+	CTL_REPORT_RULES = 3, /* rules of the firewall that keep its leases off channels: struct ctl_report_rule. vjd itself answers */
+};
+
+struct ctl_report_rule {
+	struct ctl_endpoint local; /* of the lease */
+	char device[CTL_NAME_MAX]; /* the interface; "lo": between programs of this host */
+	char rule[512]; /* NUL-terminated; for people */
 };
 
 /* The memfd has @record_cnt records of @record_bytes and nothing else, and is sealed against change. */
@@ -357,6 +366,13 @@ struct ctl_mac {
 	char name[CTL_NAME_MAX]; /* of the interface */
 };
 
+enum { CTL_FIREWALL_JSON = 1, CTL_FIREWALL_HANDLES = 2 }; /* libnftables' JSON; handles in the text */
+
+struct ctl_firewall {
+	uint32_t flags; /* of FIREWALL: CTL_FIREWALL_*, one of them or none; of its reply: 0 */
+	uint32_t pad;
+};
+
 struct ctl_none {
 	uint8_t pad[8];
 };
@@ -383,6 +399,7 @@ struct ctl_msg {
 		struct ctl_reported reported;
 		struct ctl_join join;
 		struct ctl_mac mac;
+		struct ctl_firewall firewall;
 		uint8_t bytes[120];
 	};
 };

@@ -1,205 +1,153 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include "daemon/firewall.h"
+#include "daemon/fw_state.h"
 
 #include "base/time.h"
 #include "daemon/app.h"
 #include "daemon/channel_maker.h"
-#include "daemon/fw_reader.h"
-#include "daemon/if_bpf.h"
+#include "daemon/fw_show.h"
 #include "daemon/interfaces.h"
-#include "policy/filter_packet.h"
+#include "firewall/fw_listing.h"
 
-#include <bpf/bpf.h>
 #include <errno.h>
-#include <linux/membarrier.h>
-#include <net/if.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
-enum { FIRST_READ_MS = 5000, CELLS_BYTES = 2 * FILTER_CELLS_MAX * sizeof(union filter_cell) };
+enum { FIRST_READ_MS = 5000, LOGGED_MAX = 32 };
 
-enum rules {
-	RULES_UNREAD, /* nothing is given */
-	RULES_NONE,
-	RULES_PROGRAM,
-};
+/* ---- said to people */
 
-struct firewall {
-	struct fw_reader *reader;
-	enum rules rules;
-	uint32_t nr; /* of these rules; never 0 */
-	struct fw_program prog; /* of RULES_PROGRAM */
-	bool failed; /* the last read did */
-	char told[FW_WHY_BYTES]; /* of RULES_UNREAD: why, as logged; "": not yet */
-};
-
-/* ---- the maps of an interface */
-
-static void name_words(const char *name, uint32_t words[static 4])
+/* "inet f input handle 7: tcp dport 80 log (a statement that is not compiled)". A long rule is cut, not why. */
+static void quote(const struct firewall *fw, const struct fw_place *place, const char *why, char ret[static FW_QUOTE_BYTES])
 {
-	uint8_t bytes[16] = { 0 };
+	size_t at, why_bytes = strlen(why) + sizeof(" ()");
 
-	memcpy(bytes, name, strnlen(name, sizeof(bytes) - 1));
-	for (unsigned i = 0; i < 4; i++)
-		words[i] = load_be32(bytes + 4 * i);
-}
-
-/* Until nobody runs the image that was in force before (synchronize_rcu()). */
-static void wait_for_runs(void)
-{
-	if (syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) != 0)
-		usleep(50000);
-}
-
-/* What no program could say: drop everything. Ports that are the kernel's anyway don't notice. */
-static const union filter_cell nothing[2] = {
-	{ .head = { .magic = FILTER_MAGIC, .entry = { 1, 1 } } },
-	{ .insn = { .op = FILTER_OP_KERNEL, .a = UINT32_MAX } },
-};
-
-void firewall_install(const struct firewall *fw, const struct if_dispatch *dispatch, const char *name)
-{
-	struct filter_cfg cfg = { .on = 0 };
-	const union filter_cell *from = fw->rules == RULES_PROGRAM ? fw->prog.cells : nothing;
-	size_t cnt = fw->rules == RULES_PROGRAM ? fw->prog.cell_cnt : ARRAY_SIZE(nothing);
-	uint32_t zero = 0;
-	union filter_cell *cells;
-
-	bpf_map_lookup_elem(dispatch->map_fds[IF_MAP_FILTER_CFG], &zero, &cfg);
-	cells = mmap(NULL, CELLS_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, dispatch->map_fds[IF_MAP_FILTER_CELLS], 0);
-	/* without the map there is no program to change, and with the old rules in force nothing is relaxed */
-	if (cells == MAP_FAILED)
+	at = (size_t)snprintf(ret, FW_QUOTE_BYTES, "%s %s %s", place->family, place->table, place->chain);
+	if (place->handle != 0)
+		at += (size_t)snprintf(ret + at, FW_QUOTE_BYTES - at, " handle %llu", (unsigned long long)place->handle);
+	if (place->handle == 0 || fw->text == NULL || at + why_bytes + sizeof(": ") > FW_QUOTE_BYTES ||
+	    !fw_listing_rule(fw->text, place, ret + at + 2, FW_QUOTE_BYTES - at - 2 - why_bytes)) {
+		snprintf(ret + at, FW_QUOTE_BYTES - at, ": %s", why);
 		return;
-	wait_for_runs();
-	cfg.base = cfg.base == 0 ? FILTER_CELLS_MAX : 0;
-	memcpy(cells + cfg.base, from, cnt * sizeof(*from));
-	cfg.on = fw->rules != RULES_NONE;
-	cfg.wire.idx = dispatch->ifindex;
-	name_words(name, cfg.wire.name);
-	cfg.loopback.idx = 1;
-	name_words("lo", cfg.loopback.name);
-	bpf_map_update_elem(dispatch->map_fds[IF_MAP_FILTER_CFG], &zero, &cfg, BPF_ANY);
-	munmap(cells, CELLS_BYTES);
-}
-
-/* ---- questions */
-
-static void know(struct fw_question *q, unsigned word, uint32_t value)
-{
-	q->word[word] = (struct fw_range){ value, value };
-}
-
-static void know_name(struct fw_question *q, unsigned word, const char *name)
-{
-	uint32_t words[4];
-
-	name_words(name, words);
-	for (unsigned i = 0; i < 4; i++)
-		know(q, word + i, words[i]);
-}
-
-static void know_addr(struct fw_question *q, unsigned word, const struct ip_addr *addr)
-{
-	bool v4 = ip_addr_is_v4(addr);
-
-	if (ip_addr_is_any(addr))
-		return;
-	for (unsigned i = 0; i < 4; i++)
-		know(q, word + i, v4 ? (i == 0 ? be32_get(addr->words[3]) : 0) : be32_get(addr->words[i]));
-}
-
-/* A packet between this host's @local, ports [@first, @last], and anybody. @ours: it is from there; else to it */
-static struct fw_question question(enum filter_dir dir, const char *device, bool ours, const struct ip_addr *local, uint8_t proto,
-				   uint16_t first, uint16_t last)
-{
-	struct fw_question q = fw_question_any(dir);
-
-	know(&q, FILTER_NFPROTO, ip_addr_is_v4(local) ? FILTER_NFPROTO_IP4 : FILTER_NFPROTO_IP6);
-	know(&q, FILTER_ETHERTYPE, ip_addr_is_v4(local) ? 0x0800 : 0x86dd);
-	know(&q, FILTER_L4PROTO, proto);
-	q.word[FILTER_HAVE] = (struct fw_range){ 0, FILTER_HAVE_L4 };
-	q.word[FILTER_CT_FIRST] = (struct fw_range){ 0, 1 };
-	know(&q, FILTER_PKTTYPE, 0);
-	know_name(&q, FILTER_IIFNAME, dir == FILTER_INBOUND ? device : "");
-	know_name(&q, FILTER_OIFNAME, dir == FILTER_OUTBOUND ? device : "");
-	know_addr(&q, ours ? FILTER_SADDR : FILTER_DADDR, local);
-	q.word[ours ? FILTER_SPORT : FILTER_DPORT] = (struct fw_range){ first, last };
-	q.word[FILTER_DADDR_TYPE] = (struct fw_range){ FILTER_RTN_UNICAST, FILTER_RTN_LOCAL };
-	if (dir == FILTER_INBOUND)
-		know(&q, FILTER_DADDR_TYPE, FILTER_RTN_LOCAL);
-	return q;
-}
-
-bool firewall_judges(const struct firewall *fw, const char *name, const struct ip_addr *local, uint8_t proto, uint16_t first,
-		     uint16_t last)
-{
-	if (fw == NULL || fw->rules == RULES_NONE)
-		return true;
-	if (fw->rules == RULES_UNREAD)
-		return false;
-	for (enum filter_dir dir = 0; dir < FILTER_DIR_CNT; dir++) {
-		struct fw_question q = question(dir, name, dir == FILTER_OUTBOUND, local, proto, first, last);
-		struct fw_answer a;
-
-		if (fw_ask(&fw->prog, &q, &a) < 0 || a.verdicts & 1u << FILTER_KERNEL)
-			return false;
 	}
-	return true;
+	memcpy(ret + at, ": ", 2);
+	at = strlen(ret);
+	snprintf(ret + at, FW_QUOTE_BYTES - at, " (%s)", why);
 }
 
-/* Both hosts are this one, and both ends of it the loopback device's. Stacks of ours send nothing that is invalid. */
-static bool passes_loopback(const struct firewall *fw, bool answer, uint8_t proto, const struct endpoint *at)
+void firewall_quote(const struct firewall *fw, uint32_t at, char ret_text[static FW_QUOTE_BYTES])
 {
-	for (enum filter_dir dir = 0; dir < FILTER_DIR_CNT; dir++) {
-		struct fw_question q = question(dir, "lo", answer, &at->addr, proto, at->port, at->port);
-		struct fw_answer a;
+	struct fw_place place;
+	const char *why;
 
-		know(&q, FILTER_HAVE, FILTER_HAVE_L4);
-		know(&q, FILTER_DADDR_TYPE, FILTER_RTN_LOCAL);
-		q.ct = FILTER_CT_ESTABLISHED | (answer ? 0 : FILTER_CT_NEW);
-		if (answer)
-			know(&q, FILTER_CT_FIRST, 0);
-		if (fw_ask(&fw->prog, &q, &a) < 0 || a.verdicts != 1u << FILTER_ACCEPT || a.counts)
-			return false;
+	if (fw->rules == RULES_PROGRAM && fw_program_place(&fw->prog, at, &place, &why))
+		quote(fw, &place, why, ret_text);
+	else
+		snprintf(ret_text, FW_QUOTE_BYTES, "%s",
+			 fw->rules == RULES_UNREAD ? fw->told : "the rules are too many to say which ports they concern");
+}
+
+/* ---- shown: firewall_show() */
+
+static struct fw_tally *tallies_of(const struct vjd *d, size_t *ret_cnt)
+{
+	const struct fw_program *p = &d->firewall->prog;
+	struct fw_tally *t = calloc(p->counter_cnt + p->gap_cnt + 1, sizeof(*t));
+
+	if (t == NULL)
+		return NULL;
+	for (uint32_t i = 0; i < p->counter_cnt; i++)
+		t[i] = (struct fw_tally){ .place = p->counters[i].place, .nth = p->counters[i].nth,
+					  .kind = p->counters[i].named ? FW_TALLY_NAMED : FW_TALLY_COUNTER };
+	interfaces_firewall_count(d, t);
+	for (uint32_t i = 0; i < p->gap_cnt; i++) {
+		struct fw_tally *gap = &t[p->counter_cnt + i];
+
+		*gap = (struct fw_tally){ .place = p->gaps[i].place, .kind = FW_TALLY_GAP };
+		snprintf(gap->why, sizeof(gap->why), "%s", p->gaps[i].why);
 	}
-	return true;
+	*ret_cnt = p->counter_cnt + p->gap_cnt;
+	return t;
 }
 
-/* May two applications of this host talk directly, one of them at @at? */
-static bool leaves_alone(const struct firewall *fw, uint8_t proto, const struct endpoint *at)
+/* Return: a memfd with all that the process has to know; negative errno */
+static int tally_fd(const struct vjd *d)
 {
-	if (fw->rules == RULES_NONE || proto == CTL_PROTO_RAW)
-		return true;
-	return fw->rules == RULES_PROGRAM && passes_loopback(fw, false, proto, at) && passes_loopback(fw, true, proto, at);
-}
+	int fd = memfd_create("vj-firewall", MFD_CLOEXEC);
+	size_t cnt, done = 0, bytes;
+	struct fw_tally *t;
+	ssize_t n = 0;
 
-/* One at [::] is one at 0.0.0.0, too. */
-static bool leaves_all_alone(const struct firewall *fw, const struct lease_key *key)
-{
-	const struct endpoint v4 = { .addr = ip_addr_any_v4(), .port = key->local.port };
-	bool both = ip_addr_is_any(&key->local.addr) && !ip_addr_is_v4(&key->local.addr) && !key->v6only;
-
-	return leaves_alone(fw, key->proto, &key->local) && (!both || leaves_alone(fw, key->proto, &v4));
-}
-
-bool firewall_allows(const struct vjd *d, struct lease *l)
-{
-	if (d->firewall == NULL || l->key.netns != d->cfg.netns)
-		return true;
-	if (l->asked != d->firewall->nr) {
-		l->asked = d->firewall->nr;
-		l->forbidden = !leaves_all_alone(d->firewall, &l->key);
+	if (fd < 0)
+		return -errno;
+	t = tallies_of(d, &cnt);
+	bytes = t != NULL ? cnt * sizeof(*t) : 0;
+	for (; done < bytes; done += (size_t)n) {
+		n = write(fd, (const char *)t + done, bytes - done);
+		if (n <= 0)
+			break;
 	}
-	return !l->forbidden;
+	free(t);
+	if (t == NULL || done < bytes) {
+		close(fd);
+		return -ENOMEM;
+	}
+	lseek(fd, 0, SEEK_SET);
+	return fd;
 }
 
-bool firewall_allows_at(const struct vjd *d, struct lease *l, const struct endpoint *at)
+/* A place for one more; those that have ended make room. */
+static pid_t *show_slot(struct firewall *fw)
 {
-	return firewall_allows(d, l) || (ip_addr_is_any(&l->key.local.addr) && leaves_alone(d->firewall, l->key.proto, at));
+	pid_t *free_slot = NULL;
+
+	for (unsigned i = 0; i < FW_SHOWS_MAX; i++) {
+		if (fw->shows[i] != 0 && waitpid(fw->shows[i], NULL, WNOHANG) != 0)
+			fw->shows[i] = 0;
+		if (fw->shows[i] == 0)
+			free_slot = &fw->shows[i];
+	}
+	return free_slot;
+}
+
+int firewall_show(struct vjd *d, uint32_t flags, int *ret_fd)
+{
+	struct firewall *fw = d->firewall;
+	pid_t *slot = fw != NULL ? show_slot(fw) : NULL;
+	int fds[2], tallies, r;
+
+	if (slot == NULL)
+		return fw != NULL ? -EAGAIN : -EPERM;
+	tallies = tally_fd(d);
+	if (tallies < 0)
+		return tallies;
+	if (pipe2(fds, O_CLOEXEC) != 0) {
+		close(tallies);
+		return -EMFILE;
+	}
+	r = fw_print_start(flags & CTL_FIREWALL_JSON ? FW_PRINT_JSON : flags & CTL_FIREWALL_HANDLES ? FW_PRINT_HANDLES : FW_PRINT_TEXT,
+			   tallies, fds[1], slot);
+	close(tallies);
+	close(fds[1]);
+	if (r < 0)
+		close(fds[0]);
+	else
+		*ret_fd = fds[0];
+	return r;
+}
+
+static void end_shows(struct firewall *fw)
+{
+	for (unsigned i = 0; i < FW_SHOWS_MAX; i++)
+		if (fw->shows[i] != 0) {
+			kill(fw->shows[i], SIGKILL);
+			waitpid(fw->shows[i], NULL, 0);
+		}
 }
 
 /* ---- following */
@@ -236,6 +184,7 @@ static void end_forbidden(struct vjd *d)
 static void say(const struct vjd *d, const char *why)
 {
 	const struct firewall *fw = d->firewall;
+	char text[FW_QUOTE_BYTES];
 
 	switch (fw->rules) {
 	case RULES_UNREAD:
@@ -248,10 +197,12 @@ static void say(const struct vjd *d, const char *why)
 		log_info(d->cfg.log, "firewall: %u cells, at most %u steps, %u rules that only the kernel has", fw->prog.cell_cnt,
 			 fw->prog.longest, fw->prog.gap_cnt);
 	}
-	for (uint32_t i = 0; fw->rules == RULES_PROGRAM && i < fw->prog.gap_cnt; i++)
-		log_info(d->cfg.log, "firewall: only the kernel has: %s %s %s handle %llu: %s", fw->prog.gaps[i].place.family,
-			 fw->prog.gaps[i].place.table, fw->prog.gaps[i].place.chain,
-			 (unsigned long long)fw->prog.gaps[i].place.handle, fw->prog.gaps[i].why);
+	for (uint32_t i = 0; fw->rules == RULES_PROGRAM && i < min_u32(fw->prog.gap_cnt, LOGGED_MAX); i++) {
+		quote(fw, &fw->prog.gaps[i].place, fw->prog.gaps[i].why, text);
+		log_info(d->cfg.log, "firewall: only the kernel has: %s", text);
+	}
+	if (fw->rules == RULES_PROGRAM && fw->prog.gap_cnt > LOGGED_MAX)
+		log_info(d->cfg.log, "firewall: and %u more; see: vj firewall", fw->prog.gap_cnt - LOGGED_MAX);
 }
 
 /*
@@ -275,6 +226,26 @@ static bool same_rules(struct firewall *fw, enum rules was, const char *why)
 	return same;
 }
 
+static void forget(struct firewall *fw)
+{
+	fw_known_forget(&fw->known);
+	fw_program_free(&fw->prog);
+	free(fw->text);
+	fw->text = NULL;
+}
+
+/* The reader's text is two: JSON, and behind a NUL what people see. */
+static int compile(struct firewall *fw, const char *json, size_t len, char why[static FW_WHY_BYTES])
+{
+	size_t json_len = strnlen(json, len);
+	int r = fw_compile(json, json_len, &fw->prog, why);
+
+	/* without it rules are quoted by their handles alone */
+	if (r == 0 && json_len < len)
+		fw->text = strndup(json + json_len + 1, len - json_len - 1);
+	return r;
+}
+
 static void take(struct vjd *d, enum fw_read what, const char *json, size_t len, const char *why)
 {
 	struct firewall *fw = d->firewall;
@@ -285,11 +256,11 @@ static void take(struct vjd *d, enum fw_read what, const char *json, size_t len,
 		log_info(d->cfg.log, "firewall: %s; the rules stay as they were until that is tried again", why);
 		return;
 	}
-	fw_program_free(&fw->prog);
+	forget(fw);
 	fw->nr = fw->nr + 1 != 0 ? fw->nr + 1 : 1;
 	fw->rules = what == FW_READ_EMPTY ? RULES_NONE : RULES_UNREAD;
 	if (what == FW_READ_RULES) {
-		if (fw_compile(json, len, &fw->prog, compile_why) == 0)
+		if (compile(fw, json, len, compile_why) == 0)
 			fw->rules = RULES_PROGRAM;
 		else
 			why = compile_why;
@@ -345,8 +316,9 @@ void firewall_free(struct vjd *d)
 {
 	if (d->firewall == NULL)
 		return;
+	end_shows(d->firewall);
 	fw_reader_free(d->firewall->reader);
-	fw_program_free(&d->firewall->prog);
+	forget(d->firewall);
 	free(d->firewall);
 	d->firewall = NULL;
 }

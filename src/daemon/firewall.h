@@ -15,8 +15,10 @@
 #include "daemon/vjd.h"
 #include "firewall/firewall.h"
 
+struct fw_tally;
 struct if_dispatch;
 struct lease;
+struct lease_key;
 
 /** firewall_new() - Read the rules, wait for them a moment. @ret_fd: readable when firewall_run() is wanted. Return: 0; as fw_reader_new() */
 int firewall_new(struct vjd *d, int *ret_fd);
@@ -28,16 +30,40 @@ void firewall_run(struct vjd *d);
 /** firewall_deadline_ns() - When it is wanted next, whatever the descriptor says; TIME_NEVER */
 uint64_t firewall_deadline_ns(const struct vjd *d);
 
-/** firewall_install() - The program into the maps of an interface, in one step. @name: of the interface */
-void firewall_install(const struct firewall *fw, const struct if_dispatch *dispatch, const char *name);
+/**
+ * firewall_install() - The program into the maps of an interface, in one step; what was counted there is kept
+ * @name:  of the interface
+ * @found: the maps may be an earlier vjd's, who may have changed them just now
+ */
+void firewall_install(const struct firewall *fw, const struct if_dispatch *dispatch, const char *name, bool found);
+
+/** firewall_count() - Add what an interface's maps have counted. @tallies: the program's counters, in their order */
+void firewall_count(const struct firewall *fw, const struct if_dispatch *dispatch, struct fw_tally *tallies);
 
 /**
- * firewall_judges() - Can the program judge all that comes to, and leaves, this host's ports [@first, @last] at an interface?
- * @fw:    NULL: yes
+ * firewall_against() - What keeps the program from judging all that comes to, and leaves, this host's ports [@first, @last] at an interface?
+ * @fw:    NULL: nothing
  * @local: the address
+ * Return: 0: nothing; else for firewall_quote(), until the rules change
  */
-bool firewall_judges(const struct firewall *fw, const char *name, const struct ip_addr *local, uint8_t proto, uint16_t first,
-		     uint16_t last);
+uint32_t firewall_against(struct firewall *fw, const char *name, const struct ip_addr *local, uint8_t proto, uint16_t first,
+			  uint16_t last);
+
+/** firewall_against_direct() - Likewise: what keeps applications of this host from reaching this lease directly? */
+uint32_t firewall_against_direct(const struct vjd *d, const struct lease_key *key);
+
+enum { FW_QUOTE_BYTES = 512 };
+
+/** firewall_quote() - The rule, in words, of a firewall_against*() that was not 0 */
+void firewall_quote(const struct firewall *fw, uint32_t at, char ret_text[static FW_QUOTE_BYTES]);
+
+/**
+ * firewall_show() - Have the rules printed for somebody, with what channels have counted
+ * @flags:  CTL_FIREWALL_*
+ * @ret_fd: readable: text, the caller's to close; nothing in it: they could not be read
+ * Return: 0; -EPERM: they are not this vjd's to see; -EAGAIN: several are printed already; -ENOMEM, -EMFILE and others
+ */
+int firewall_show(struct vjd *d, uint32_t flags, int *ret_fd);
 
 /** firewall_allows() - May applications of this host reach this lease directly, at every address of it? The answer is kept with the lease. */
 bool firewall_allows(const struct vjd *d, struct lease *l);

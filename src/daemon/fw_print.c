@@ -1,46 +1,154 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "daemon/fw_reader.h"
 
+#include "daemon/fw_show.h"
+
 #include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
+
+extern char **environ;
 
 /* As in <nftables/libnftables.h>; loaded by name, so that a vjd without a firewall to read needs no such library. */
 enum { OUTPUT_HANDLE = 1 << 3, OUTPUT_JSON = 1 << 4, OUTPUT_NUMERIC_ALL = 0xf << 7, LIMIT_S = 10 };
 
+static const char *const words[FW_PRINT_CNT] = {
+	[FW_PRINT_READER] = "reader", [FW_PRINT_TEXT] = "text", [FW_PRINT_HANDLES] = "handles", [FW_PRINT_JSON] = "json"
+};
+
+int fw_print_start(enum fw_print_what what, int in, int out, pid_t *ret_pid)
+{
+	char option[] = FW_PRINT_OPTION, word[16], name[] = "vjd";
+	char *const argv[] = { name, option, word, NULL };
+	posix_spawn_file_actions_t actions;
+	pid_t pid;
+	int err;
+
+	snprintf(word, sizeof(word), "%s", words[what]);
+	posix_spawn_file_actions_init(&actions);
+	if (in >= 0)
+		posix_spawn_file_actions_adddup2(&actions, in, STDIN_FILENO);
+	else
+		posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+	posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
+	posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
+	err = posix_spawn(&pid, "/proc/self/exe", &actions, NULL, argv, environ);
+	posix_spawn_file_actions_destroy(&actions);
+	if (err != 0)
+		return -err;
+	*ret_pid = pid;
+	return 0;
+}
+
+/* ---- in that process */
+
 struct nft_ctx;
 
-static void *lib;
+struct nft {
+	void *lib;
+	struct nft_ctx *ctx;
+	void (*set_flags)(struct nft_ctx *ctx, unsigned flags);
+	int (*buffer_output)(struct nft_ctx *ctx);
+	const char *(*get_output)(struct nft_ctx *ctx);
+	int (*run)(struct nft_ctx *ctx, const char *buf);
+};
 
-static void *symbol(const char *name)
+static void *symbol(const struct nft *nft, const char *name)
 {
-	void *s = dlsym(lib, name);
+	void *s = dlsym(nft->lib, name);
 
 	if (s == NULL)
 		exit(EXIT_FAILURE);
 	return s;
 }
 
-int fw_print(void)
+static bool load(struct nft *nft)
 {
 	struct nft_ctx *(*new)(uint32_t flags);
-	void (*set_flags)(struct nft_ctx *ctx, unsigned flags);
-	int (*run)(struct nft_ctx *ctx, const char *buf);
-	struct nft_ctx *ctx;
+
+	nft->lib = dlopen("libnftables.so.1", RTLD_NOW);
+	if (nft->lib == NULL)
+		return false;
+	*(void **)&new = symbol(nft, "nft_ctx_new");
+	*(void **)&nft->set_flags = symbol(nft, "nft_ctx_output_set_flags");
+	*(void **)&nft->buffer_output = symbol(nft, "nft_ctx_buffer_output");
+	*(void **)&nft->get_output = symbol(nft, "nft_ctx_get_output_buffer");
+	*(void **)&nft->run = symbol(nft, "nft_run_cmd_from_buffer");
+	nft->ctx = new (0);
+	return nft->ctx != NULL && nft->buffer_output(nft->ctx) == 0;
+}
+
+/* Return: valid until the next call; NULL: it failed */
+static const char *list(struct nft *nft, unsigned flags)
+{
+	nft->set_flags(nft->ctx, flags);
+	return nft->run(nft->ctx, "list ruleset") == 0 ? nft->get_output(nft->ctx) : NULL;
+}
+
+static bool put(const char *text, size_t len)
+{
+	while (len > 0) {
+		ssize_t n = write(STDOUT_FILENO, text, len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return false;
+		text += n;
+		len -= (size_t)n;
+	}
+	return true;
+}
+
+static bool print_for_reader(struct nft *nft)
+{
+	const char *text = list(nft, OUTPUT_JSON | OUTPUT_HANDLE | OUTPUT_NUMERIC_ALL);
+
+	if (text == NULL || !put(text, strlen(text) + 1))
+		return false;
+	text = list(nft, OUTPUT_HANDLE);
+	return text != NULL && put(text, strlen(text));
+}
+
+static struct fw_tally *read_tallies(size_t *ret_cnt)
+{
+	off_t bytes = lseek(STDIN_FILENO, 0, SEEK_END);
+	struct fw_tally *t = malloc(bytes > 0 ? (size_t)bytes : 1);
+
+	if (bytes < 0 || t == NULL || pread(STDIN_FILENO, t, (size_t)bytes, 0) != bytes)
+		exit(EXIT_FAILURE);
+	*ret_cnt = (size_t)bytes / sizeof(*t);
+	return t;
+}
+
+static bool show(struct nft *nft, enum fw_print_what what)
+{
+	size_t cnt;
+	struct fw_tally *t = read_tallies(&cnt);
+	const char *text = list(nft, what == FW_PRINT_JSON ? OUTPUT_JSON | OUTPUT_HANDLE : OUTPUT_HANDLE);
+	bool ok = text != NULL && (what == FW_PRINT_JSON ? fw_show_json(STDOUT_FILENO, text, t, cnt)
+							 : fw_show_text(STDOUT_FILENO, text, t, cnt, what == FW_PRINT_HANDLES));
+
+	free(t);
+	return ok;
+}
+
+int fw_print(const char *word)
+{
+	enum fw_print_what what = FW_PRINT_READER;
+	struct nft nft = { .lib = NULL };
+	bool ok;
 
 	alarm(LIMIT_S);
-	lib = dlopen("libnftables.so.1", RTLD_NOW);
-	if (lib == NULL)
+	while (what < FW_PRINT_CNT && strcmp(words[what], word) != 0)
+		what++;
+	if (what == FW_PRINT_CNT || !load(&nft))
 		return EXIT_FAILURE;
-	*(void **)&new = symbol("nft_ctx_new");
-	*(void **)&set_flags = symbol("nft_ctx_output_set_flags");
-	*(void **)&run = symbol("nft_run_cmd_from_buffer");
-	ctx = new (0);
-	if (ctx == NULL)
-		return EXIT_FAILURE;
-	set_flags(ctx, OUTPUT_JSON | OUTPUT_HANDLE | OUTPUT_NUMERIC_ALL);
-	if (run(ctx, "list ruleset") != 0 || fflush(stdout) != 0 || ferror(stdout))
-		return EXIT_FAILURE;
-	return EXIT_SUCCESS;
+	ok = what == FW_PRINT_READER ? print_for_reader(&nft) : show(&nft, what);
+	return ok ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -9,15 +9,12 @@
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <poll.h>
-#include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
-
-extern char **environ;
 
 enum {
 	SETTLE_NS = 20 * 1000 * 1000, /* a script changes rules one after the other */
@@ -155,23 +152,16 @@ static void reap(struct fw_reader *r)
 
 static int start(struct fw_reader *r)
 {
-	char *const argv[] = { "vjd", FW_PRINT_OPTION, NULL };
 	struct epoll_event e = { .events = EPOLLIN };
-	posix_spawn_file_actions_t actions;
 	int fds[2], err;
 
 	if (pipe2(fds, O_CLOEXEC) != 0)
 		return -errno;
-	posix_spawn_file_actions_init(&actions);
-	posix_spawn_file_actions_adddup2(&actions, fds[1], STDOUT_FILENO);
-	posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
-	err = posix_spawn(&r->pid, "/proc/self/exe", &actions, NULL, argv, environ);
-	posix_spawn_file_actions_destroy(&actions);
+	err = fw_print_start(FW_PRINT_READER, -1, fds[1], &r->pid);
 	close(fds[1]);
-	if (err != 0) {
-		r->pid = 0;
+	if (err < 0) {
 		close(fds[0]);
-		return -err;
+		return err;
 	}
 	r->pipe_fd = fds[0];
 	r->len = 0;

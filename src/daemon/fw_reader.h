@@ -10,6 +10,8 @@
 
 #include "base/types.h"
 
+#include <sys/types.h>
+
 #define FW_PRINT_OPTION "--print-firewall"
 
 enum fw_read {
@@ -48,7 +50,23 @@ bool fw_reader_busy(const struct fw_reader *r);
 /** fw_reader_wait() - Until the first answer is there, or @ms have passed */
 void fw_reader_wait(const struct fw_reader *r, int ms);
 
-/** fw_print() - What that process does: rules to standard output. Return: its exit status */
-int fw_print(void);
+/* What such a process prints, and the word behind FW_PRINT_OPTION. Those behind the first add what stands in standard input (fw_show.h). */
+enum fw_print_what {
+	FW_PRINT_READER, /* JSON, NUL, text with handles: for vjd */
+	FW_PRINT_TEXT,
+	FW_PRINT_HANDLES, /* text with handles */
+	FW_PRINT_JSON,
+	FW_PRINT_CNT,
+};
+
+/**
+ * fw_print_start() - Start one
+ * @in, @out: its standard input (-1: none) and output; stay the caller's
+ * @ret_pid:  to be waited for
+ */
+int fw_print_start(enum fw_print_what what, int in, int out, pid_t *ret_pid);
+
+/** fw_print() - What that process does. @what: the word. Return: its exit status */
+int fw_print(const char *what);
 
 #endif

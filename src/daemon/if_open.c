@@ -129,8 +129,38 @@ void interfaces_firewall_changed(struct vjd *d)
 	if (d->interfaces == NULL)
 		return;
 	TAILQ_FOREACH (i, &d->interfaces->ifaces, entry)
-		firewall_install(d->firewall, &i->dispatch, i->name);
+		firewall_install(d->firewall, &i->dispatch, i->name, false);
 	interfaces_policy_changed(d);
+}
+
+void interfaces_firewall_count(const struct vjd *d, struct fw_tally *tallies)
+{
+	const struct iface *i;
+
+	if (d->interfaces != NULL)
+		TAILQ_FOREACH (i, &d->interfaces->ifaces, entry)
+			firewall_count(d->firewall, &i->dispatch, tallies);
+}
+
+uint32_t interfaces_against(const struct vjd *d, const struct lease_key *key, uint32_t *pos, const char **ret_name)
+{
+	const struct iface *i;
+	uint32_t nr = 0, at;
+
+	if (d->interfaces == NULL)
+		return 0;
+	TAILQ_FOREACH (i, &d->interfaces->ifaces, entry) {
+		struct if_ports p = iface_ports(d->interfaces, i);
+
+		if (nr++ < *pos)
+			continue;
+		*pos = nr;
+		*ret_name = i->name;
+		at = if_ports_against(&p, key);
+		if (at != 0)
+			return at;
+	}
+	return 0;
 }
 
 void interfaces_lease_changed(struct vjd *d, const struct lease_key *key)

@@ -180,18 +180,19 @@ static bool covers(const struct lease_key *lease, const struct ip_addr *addr)
 	       !ip_addr_is_v4(&lease->local.addr) && !lease->v6only;
 }
 
-/* Of a lease, or a block of ports: at each address of the interface. */
-static bool judged(const struct if_ports *p, const struct ip_addr *addr, uint8_t proto, uint16_t first, uint16_t last)
+/* Of a lease, or a block of ports: at each address of the interface. Return: as firewall_against() */
+static uint32_t against(const struct if_ports *p, const struct ip_addr *addr, uint8_t proto, uint16_t first, uint16_t last)
 {
 	const struct host_image *image = p->image;
+	uint32_t at;
 
 	if (!ip_addr_is_any(addr) || image == NULL)
-		return firewall_judges(p->firewall, p->name, addr, proto, first, last);
+		return firewall_against(p->firewall, p->name, addr, proto, first, last);
 	for (uint32_t i = 0; i < image->addr_cnt; i++)
 		if (image->addrs[i].ifindex == p->ifindex && ip_addr_is_v4(&image->addrs[i].addr) == ip_addr_is_v4(addr) &&
-		    !firewall_judges(p->firewall, p->name, &image->addrs[i].addr, proto, first, last))
-			return false;
-	return true;
+		    (at = firewall_against(p->firewall, p->name, &image->addrs[i].addr, proto, first, last)) != 0)
+			return at;
+	return 0;
 }
 
 static struct policy_owner owners(const struct if_ports *p, const struct lease_table *leases, uint8_t proto,
@@ -231,7 +232,7 @@ static bool sync_port(const struct if_ports *p, const struct lease_table *leases
 	const struct endpoint at = { .addr = key->addr, .port = be16_get(key->port) };
 	const struct policy_owner was = leased(p, key);
 	struct policy_owner owner = owners(p, leases, key->proto, &at);
-	bool is_judged = owner.cnt == 0 || judged(p, &at.addr, key->proto, at.port, at.port);
+	bool is_judged = owner.cnt == 0 || against(p, &at.addr, key->proto, at.port, at.port) == 0;
 
 	if (!is_judged)
 		owner = (struct policy_owner){ .cnt = 0 };
@@ -270,6 +271,17 @@ bool if_ports_sync_lease(const struct if_ports *p, const struct lease_table *lea
 	return are_judged;
 }
 
+uint32_t if_ports_against(const struct if_ports *p, const struct lease_key *key)
+{
+	struct policy_port keys[IF_PORTS_KEYS_MAX];
+	unsigned int cnt = if_ports_keys(key, p->netns, keys);
+	uint32_t at = 0;
+
+	for (unsigned int k = 0; k < cnt && at == 0; k++)
+		at = against(p, &keys[k].addr, key->proto, key->local.port, key->local.port);
+	return at;
+}
+
 /* ---- blocks */
 
 bool if_ports_judges_block(const struct if_ports *p, uint8_t proto, uint16_t first, uint16_t cnt)
@@ -277,7 +289,7 @@ bool if_ports_judges_block(const struct if_ports *p, uint8_t proto, uint16_t fir
 	const struct ip_addr v4 = ip_addr_any_v4(), v6 = ip_addr_any_v6();
 	uint16_t last = (uint16_t)(first + cnt - 1);
 
-	return judged(p, &v4, proto, first, last) && judged(p, &v6, proto, first, last);
+	return against(p, &v4, proto, first, last) == 0 && against(p, &v6, proto, first, last) == 0;
 }
 
 bool if_ports_set_block(const struct if_ports *p, uint8_t proto, uint16_t first, uint32_t nr)

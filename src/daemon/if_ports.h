@@ -21,7 +21,7 @@ struct if_ports {
 	const struct if_chan_list *chans;
 	struct if_lan *lan; /* hears of every change */
 	const struct policy_conf *policy;
-	const struct firewall *firewall;
+	struct firewall *firewall;
 	const char *name; /* of the interface */
 	const struct host_image *image; /* with its addresses */
 	uint32_t ifindex;
@@ -47,6 +47,9 @@ bool if_ports_sync_lease(const struct if_ports *p, const struct lease_table *lea
 
 /** if_ports_keys() - Where in the map `ports` a lease stands, at interfaces of namespace @netns. Return: how many keys */
 unsigned int if_ports_keys(const struct lease_key *lease, uint64_t netns, struct policy_port ret[static IF_PORTS_KEYS_MAX]);
+
+/** if_ports_against() - What keeps a lease off channels here? Return: as firewall_against() */
+uint32_t if_ports_against(const struct if_ports *p, const struct lease_key *key);
 
 /** if_ports_set_block() - Ports @first to @first + PORT_UNIT - 1 are those of channel @nr; 0: nobody's. Return: as of a lease */
 bool if_ports_set_block(const struct if_ports *p, uint8_t proto, uint16_t first, uint32_t nr);

@@ -154,7 +154,7 @@ static void follow_name(struct interfaces *s, struct iface *i, const char name[s
 	memcpy(i->name, name, sizeof(i->name));
 	iface_record(s, i, true);
 	if (s->d->firewall != NULL)
-		firewall_install(s->d->firewall, &i->dispatch, i->name);
+		firewall_install(s->d->firewall, &i->dispatch, i->name, false);
 	iface_sync(s, i);
 	tell_all(s, i, 0);
 }
@@ -363,7 +363,7 @@ static int iface_new(struct interfaces *s, const struct host_interface *from, bo
 		return r;
 	}
 	if (s->d->firewall != NULL)
-		firewall_install(s->d->firewall, &i->dispatch, i->name);
+		firewall_install(s->d->firewall, &i->dispatch, i->name, true);
 	TAILQ_INSERT_TAIL(&s->ifaces, i, entry);
 	*ret_iface = i;
 	return 0;

@@ -16,6 +16,8 @@
 #include "daemon/lease.h"
 #include "daemon/vjd.h"
 
+struct fw_tally;
+
 /**
  * interfaces_new() - Find again what an earlier vjd has left in @dir; the directory is made when it is needed
  * @ret_fd: readable when interfaces_run() has something to do
@@ -89,6 +91,17 @@ void interfaces_policy_changed(struct vjd *d);
 
 /** interfaces_firewall_changed() - Other rules: into the maps, and ports that they can judge to their channels */
 void interfaces_firewall_changed(struct vjd *d);
+
+/** interfaces_firewall_count() - Add what the program's counters have at all interfaces */
+void interfaces_firewall_count(const struct vjd *d, struct fw_tally *tallies);
+
+/**
+ * interfaces_against() - What keeps a lease off channels at interfaces? One after the other
+ * @pos:      0 at first; where to go on
+ * @ret_name: of the interface
+ * Return: as firewall_against(); 0: nothing more
+ */
+uint32_t interfaces_against(const struct vjd *d, const struct lease_key *key, uint32_t *pos, const char **ret_name);
 
 /** interfaces_lease_changed() - A lease of this key has come or gone; the table is as it is now */
 void interfaces_lease_changed(struct vjd *d, const struct lease_key *key);

@@ -348,8 +348,8 @@ int main(int argc, char **argv)
 	char why[128];
 	int r;
 
-	if (argc == 2 && strcmp(argv[1], FW_PRINT_OPTION) == 0)
-		return fw_print();
+	if (argc == 3 && strcmp(argv[1], FW_PRINT_OPTION) == 0)
+		return fw_print(argv[2]);
 	r = options_parse(argc, argv, &opts, why);
 
 	if (r < 0)

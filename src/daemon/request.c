@@ -4,6 +4,7 @@
 #include "base/assert.h"
 #include "daemon/channel_half.h"
 #include "daemon/channel_maker.h"
+#include "daemon/firewall.h"
 #include "daemon/interfaces.h"
 #include "daemon/lease_holder.h"
 #include "daemon/reporting.h"
@@ -260,6 +261,25 @@ static void do_ask(struct app *app, const struct ctl_msg *msg)
 		refuse(app, msg, why);
 }
 
+static void do_firewall(struct app *app, const struct ctl_msg *msg)
+{
+	struct ctl_msg reply = { .type = CTL_FIREWALL_SHOWN, .seq = msg->seq };
+	enum ctl_refusal why = CTL_REFUSAL_NOT_ROOT;
+	int fd, r;
+
+	if (app->uid == 0) {
+		r = firewall_show(app->d, msg->firewall.flags, &fd);
+		if (r == 0) {
+			r = app_send(app, &reply, &fd, 1);
+			close(fd);
+		}
+		why = r == 0 ? CTL_REFUSAL_NONE : r == -EPERM ? CTL_REFUSAL_NO_PRIVILEGE : r == -EAGAIN ? CTL_REFUSAL_PEER_BUSY
+													  : CTL_REFUSAL_RESOURCES;
+	}
+	if (why != CTL_REFUSAL_NONE)
+		refuse(app, msg, why);
+}
+
 /* ---- reports */
 
 static void do_report(struct app *app, const struct ctl_msg *msg)
@@ -283,7 +303,7 @@ static enum ctl_refusal admit(struct app *app, const struct ctl_msg *msg)
 	if (!bucket_take(&app->bucket, app->d->now_ns, app->d->cfg.limits.rate_max))
 		return CTL_REFUSAL_QUOTA_RATE;
 	if (app->observer && msg->type != CTL_STATUS && msg->type != CTL_REPORT && msg->type != CTL_ATTACH &&
-	    msg->type != CTL_DETACH && msg->type != CTL_MACS && msg->type != CTL_ASK)
+	    msg->type != CTL_DETACH && msg->type != CTL_MACS && msg->type != CTL_ASK && msg->type != CTL_FIREWALL)
 		return CTL_REFUSAL_OBSERVER;
 	return CTL_REFUSAL_NONE;
 }
@@ -332,6 +352,9 @@ static void serve(struct app *app, const struct ctl_msg *msg, const int *fds, un
 		return;
 	case CTL_ASK:
 		do_ask(app, msg);
+		return;
+	case CTL_FIREWALL:
+		do_firewall(app, msg);
 		return;
 	case CTL_INTERFACE:
 		do_interface(app, msg);

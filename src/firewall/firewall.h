@@ -25,6 +25,13 @@ struct fw_place {
 	uint64_t handle;
 };
 
+/* A rule's first cell, or (handle 0) that of its chain's policy. The next one's is where it ends. */
+struct fw_mark {
+	uint32_t cell;
+	uint32_t chain; /* number in @chains */
+	uint64_t handle;
+};
+
 /* What is not expressed. */
 struct fw_gap {
 	struct fw_place place;
@@ -46,6 +53,10 @@ struct fw_program {
 	uint32_t gap_cnt;
 	struct fw_counter *counters;
 	uint32_t counter_cnt;
+	struct fw_mark *marks; /* ascending */
+	uint32_t mark_cnt;
+	struct fw_place *chains; /* their handle is 0 */
+	uint32_t chain_cnt;
 	uint32_t longest; /* most steps of one packet, in both directions together */
 	uint64_t expires_s; /* until the first element of a set goes by itself; UINT64_MAX: never */
 };
@@ -65,6 +76,13 @@ void fw_program_free(struct fw_program *prog);
 /** fw_program_image() - For filter_eval() */
 struct filter_image fw_program_image(const struct fw_program *prog);
 
+/**
+ * fw_program_place() - Which rule, or chain, has cell @at (struct fw_answer)?
+ * @ret_why: what is against it there; constant text
+ * Return: false: none has
+ */
+bool fw_program_place(const struct fw_program *prog, uint32_t at, struct fw_place *ret_place, const char **ret_why);
+
 /* ---- what may become of packets of which only something is known */
 
 struct fw_range {
@@ -81,7 +99,7 @@ struct fw_question {
 struct fw_answer {
 	uint32_t verdicts; /* bit enum filter_verdict: may be */
 	bool counts; /* on some way a counter counts or a limit takes */
-	const struct fw_gap *gap; /* one of those that can be reached, or NULL. Valid as long as the program */
+	uint32_t at; /* a cell that it may come to and that does not just accept: a gap's, if there is one; 0: none */
 };
 
 /** fw_question_any() - Of which nothing is known */

@@ -279,17 +279,24 @@ static void do_lookup(struct walk *w, struct state *s, const struct filter_insn 
 
 /* ---- ways */
 
-static void verdict(struct walk *w, enum filter_verdict v, const struct filter_insn *insn)
+/* The first one, or the first gap. */
+static void note(struct walk *w, uint32_t pc, bool gap)
 {
+	if (w->answer.at == 0 || (gap && !(w->answer.verdicts & 1u << FILTER_KERNEL)))
+		w->answer.at = pc;
+}
+
+static void verdict(struct walk *w, uint32_t pc, enum filter_verdict v)
+{
+	if (v != FILTER_ACCEPT)
+		note(w, pc, v == FILTER_KERNEL);
 	w->answer.verdicts |= 1u << v;
-	if (v == FILTER_KERNEL && w->answer.gap == NULL && insn->a < w->prog->gap_cnt)
-		w->answer.gap = &w->prog->gaps[insn->a];
 }
 
 static void jump(struct walk *w, struct state *s, uint32_t to, uint32_t back)
 {
 	if (s->depth == FILTER_DEPTH_MAX) {
-		w->answer.verdicts |= 1u << FILTER_DROP;
+		verdict(w, s->pc, FILTER_DROP);
 		return;
 	}
 	s->stack[s->depth++] = back;
@@ -318,6 +325,7 @@ static void step(struct walk *w, struct state *s)
 		break;
 	case FILTER_OP_COUNT:
 		w->answer.counts = true;
+		note(w, s->pc, false);
 		go(w, s, s->pc + 1);
 		break;
 	case FILTER_OP_EARLY:
@@ -325,6 +333,7 @@ static void step(struct walk *w, struct state *s)
 		break;
 	case FILTER_OP_LIMIT:
 		w->answer.counts = true;
+		note(w, s->pc, false);
 		go(w, s, s->pc + 2);
 		go(w, s, insn->next);
 		break;
@@ -354,19 +363,19 @@ static void step(struct walk *w, struct state *s)
 		go(w, s, s->accept_pc);
 		break;
 	case FILTER_OP_REJECT:
-		verdict(w, FILTER_REJECT, insn);
+		verdict(w, s->pc, FILTER_REJECT);
 		break;
 	case FILTER_OP_KERNEL:
-		verdict(w, FILTER_KERNEL, insn);
+		verdict(w, s->pc, FILTER_KERNEL);
 		break;
 	case FILTER_OP_END:
-		verdict(w, FILTER_ACCEPT, insn);
+		verdict(w, s->pc, FILTER_ACCEPT);
 		break;
 	default:
 		if (insn->op >= FILTER_OP_EQ && insn->op <= FILTER_OP_OUT)
 			do_test(w, s, insn);
 		else
-			verdict(w, FILTER_DROP, insn);
+			verdict(w, s->pc, FILTER_DROP);
 	}
 }
 

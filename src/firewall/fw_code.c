@@ -62,6 +62,15 @@ uint32_t fw_data(struct fw_code *c, union filter_cell cell, enum fw_kind kind)
 	return append(c, &c->data, &cell, kind);
 }
 
+uint32_t fw_kept(struct fw_code *c, union filter_cell cell, uint64_t whose, bool is_bucket)
+{
+	const union filter_cell kept = { .kept = { .whose = whose, .next = c->kept, .is_bucket = is_bucket } };
+	uint32_t at = fw_data(c, cell, FW_KIND_OTHER);
+
+	c->kept = fw_data(c, kept, FW_KIND_KEPT) + 1;
+	return at;
+}
+
 static void cells_free(struct fw_cells *cells)
 {
 	free(cells->at);
@@ -78,7 +87,7 @@ void fw_code_free(struct fw_code *c)
 
 static void link_code(struct fw_cells *code, uint32_t data_base)
 {
-	for (uint32_t i = 1; i < code->cnt; i++) {
+	for (uint32_t i = FILTER_KEPT_FIRST + 1; i < code->cnt; i++) {
 		struct filter_insn *insn = &code->at[i].insn;
 
 		if (code->kinds[i] != FW_KIND_LIMIT &&
@@ -89,9 +98,14 @@ static void link_code(struct fw_cells *code, uint32_t data_base)
 
 static void link_data(struct fw_cells *data, uint32_t data_base)
 {
-	for (uint32_t i = 0; i < data->cnt; i++)
+	for (uint32_t i = 0; i < data->cnt; i++) {
+		struct filter_kept *kept = &data->at[i].kept;
+
 		if (data->kinds[i] == FW_KIND_ENTRY && data->at[i].entry.field != FILTER_LEAF)
 			data->at[i].entry.first += data_base;
+		if (data->kinds[i] == FW_KIND_KEPT && kept->next != 0)
+			kept->next += data_base - 1;
+	}
 }
 
 int fw_code_link(struct fw_code *c, union filter_cell **ret_cells, uint32_t *ret_cnt)
@@ -105,6 +119,7 @@ int fw_code_link(struct fw_code *c, union filter_cell **ret_cells, uint32_t *ret
 	if (cells == NULL)
 		return -ENOMEM;
 	link_code(&c->code, c->code.cnt);
+	c->code.at[FILTER_KEPT_FIRST].kept = (struct filter_kept){ .next = c->kept != 0 ? c->code.cnt + c->kept - 1 : 0 };
 	link_data(&c->data, c->code.cnt);
 	memcpy(cells, c->code.at, c->code.cnt * sizeof(*cells));
 	if (c->data.cnt > 0)

@@ -17,10 +17,11 @@ struct fw_cells {
 	uint32_t cnt, max;
 };
 
-enum fw_kind { FW_KIND_OTHER, FW_KIND_ENTRY, FW_KIND_LIMIT /* behind its instruction */ };
+enum fw_kind { FW_KIND_OTHER, FW_KIND_ENTRY, FW_KIND_KEPT, FW_KIND_LIMIT /* behind its instruction */ };
 
 struct fw_code {
 	struct fw_cells code, data;
+	uint32_t kept; /* the last one, 1 more than its index in data; 0: none */
 	int err;
 };
 
@@ -32,6 +33,12 @@ void fw_emit_limit(struct fw_code *c, struct filter_limit limit);
 
 /** fw_data() - Append a cell of data. Return: its index */
 uint32_t fw_data(struct fw_code *c, union filter_cell cell, enum fw_kind kind);
+
+/**
+ * fw_kept() - Append a counter or bucket whose content the next program takes over
+ * @whose: hash of what it belongs to, the same in every ruleset that has it
+ */
+uint32_t fw_kept(struct fw_code *c, union filter_cell cell, uint64_t whose, bool is_bucket);
 
 /** fw_code_link() - Make one image of it; @c is empty then. Return: 0; c->err */
 int fw_code_link(struct fw_code *c, union filter_cell **ret_cells, uint32_t *ret_cnt);

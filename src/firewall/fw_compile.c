@@ -63,10 +63,22 @@ static enum fw_when when_of(const struct fw_chain *ch)
 	return early && ch->prio <= CT_PRIO ? FW_BEFORE_CT : FW_AFTER_CT;
 }
 
+static void mark(struct fw_compiler *m, const struct fw_chain *ch, uint64_t handle)
+{
+	struct fw_program *p = &m->prog;
+
+	if (fw_room(&m->c, &p->marks, p->mark_cnt, &m->mark_max, sizeof(*p->marks)))
+		p->marks[p->mark_cnt++] = (struct fw_mark){ m->c.code.cnt, (uint32_t)(ch - m->rs.chains), handle };
+}
+
+/* Also what ends it: its policy, or the way back. */
 static void rules_of(struct fw_compiler *m, const struct fw_chain *ch, enum fw_when when)
 {
-	for (uint32_t i = 0; m->c.err == 0 && i < ch->rule_cnt; i++)
+	for (uint32_t i = 0; m->c.err == 0 && i < ch->rule_cnt; i++) {
+		mark(m, ch, fw_handle(ch->rules[i]));
 		fw_rule_compile(m, ch, when, ch->rules[i]);
+	}
+	mark(m, ch, 0);
 }
 
 /* Where all tests of @tests[0, cnt) and instruction @base's accept lead. */
@@ -190,6 +202,63 @@ static void called_chains(struct fw_compiler *m)
 	}
 }
 
+/* ---- which rule is where */
+
+static int chains_keep(const struct fw_ruleset *rs, struct fw_program *p)
+{
+	p->chains = calloc(rs->chain_cnt + 1, sizeof(*p->chains));
+	if (p->chains == NULL)
+		return -ENOMEM;
+	for (p->chain_cnt = 0; p->chain_cnt < rs->chain_cnt; p->chain_cnt++)
+		fw_place_set(&p->chains[p->chain_cnt], &rs->chains[p->chain_cnt], rs->chains[p->chain_cnt].name, 0);
+	return 0;
+}
+
+static const char *why_at(const struct fw_program *prog, const struct filter_insn *insn)
+{
+	switch (insn->op) {
+	case FILTER_OP_KERNEL:
+		return insn->a < prog->gap_cnt ? prog->gaps[insn->a].why : "";
+	case FILTER_OP_COUNT:
+		return "it counts";
+	case FILTER_OP_LIMIT:
+		return "it limits";
+	case FILTER_OP_REJECT:
+		return "it rejects";
+	default:
+		return "it drops";
+	}
+}
+
+bool fw_program_place(const struct fw_program *prog, uint32_t at, struct fw_place *ret_place, const char **ret_why)
+{
+	uint32_t from = 0, to = prog->mark_cnt;
+	const struct filter_insn *insn;
+
+	if (at >= prog->cell_cnt)
+		return false;
+	insn = &prog->cells[at].insn;
+	if (insn->op == FILTER_OP_KERNEL && insn->a < prog->gap_cnt) {
+		*ret_place = prog->gaps[insn->a].place;
+		*ret_why = why_at(prog, insn);
+		return true;
+	}
+	while (from < to) {
+		uint32_t mid = from + (to - from) / 2;
+
+		if (prog->marks[mid].cell <= at)
+			from = mid + 1;
+		else
+			to = mid;
+	}
+	if (from == 0)
+		return false;
+	*ret_place = prog->chains[prog->marks[from - 1].chain];
+	ret_place->handle = prog->marks[from - 1].handle;
+	*ret_why = why_at(prog, insn);
+	return true;
+}
+
 /* ---- all of it */
 
 static int finish(struct fw_compiler *m, uint32_t entry[static FILTER_DIR_CNT], char why[static FW_WHY_BYTES])
@@ -203,6 +272,8 @@ static int finish(struct fw_compiler *m, uint32_t entry[static FILTER_DIR_CNT], 
 	if (r == -E2BIG)
 		snprintf(why, FW_WHY_BYTES, "the rules are too many, or lead too far");
 	code_cnt = m->c.code.cnt;
+	if (r == 0)
+		r = chains_keep(&m->rs, p);
 	if (r == 0)
 		r = fw_code_link(&m->c, &p->cells, &p->cell_cnt);
 	if (r < 0)
@@ -222,7 +293,8 @@ int fw_compile(const char *json, size_t len, struct fw_program *ret_prog, char r
 
 	if (r < 0)
 		return r;
-	fw_emit(&m.c, (struct filter_insn){ .op = FILTER_OP_NONE }); /* the head's place */
+	for (unsigned i = 0; i <= FILTER_KEPT_FIRST; i++)
+		fw_emit(&m.c, (struct filter_insn){ .op = FILTER_OP_NONE }); /* theirs and the head's places */
 	for (enum filter_dir dir = 0; dir < FILTER_DIR_CNT; dir++)
 		entry[dir] = direction(&m, dir);
 	called_chains(&m);
@@ -244,6 +316,8 @@ void fw_program_free(struct fw_program *prog)
 	free(prog->cells);
 	free(prog->gaps);
 	free(prog->counters);
+	free(prog->marks);
+	free(prog->chains);
 	*prog = (struct fw_program){ .cell_cnt = 0 };
 }
 

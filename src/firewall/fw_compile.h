@@ -28,7 +28,7 @@ struct fw_compiler {
 	struct fw_ruleset rs;
 	struct fw_code c;
 	struct fw_program prog; /* gaps and counters grow here */
-	uint32_t gap_max, counter_max;
+	uint32_t gap_max, counter_max, mark_max;
 	struct fw_fixup *fixups;
 	uint32_t fixup_cnt, fixup_max;
 	struct fw_made *made;
@@ -45,7 +45,7 @@ struct fw_rule {
 	enum fw_when when;
 	uint64_t handle;
 	uint32_t known;	      /* enum fw_need: tested already */
-	uint32_t counter_cnt; /* so far */
+	uint32_t counter_cnt, limit_cnt; /* so far */
 	const char *gap;      /* why it is not expressed, or NULL */
 	bool ended;	      /* a verdict: what follows is never come to */
 };
@@ -64,6 +64,9 @@ bool fw_need(struct fw_rule *r, uint32_t needs);
 
 /** fw_fix() - Instruction @at wants the start of @chain */
 void fw_fix(struct fw_compiler *m, uint32_t at, bool in_next, struct fw_chain *chain, enum fw_when when);
+
+/** fw_place_set() - A rule of @chain; or @name, an object of its table */
+void fw_place_set(struct fw_place *place, const struct fw_chain *chain, const char *name, uint64_t handle);
 
 /** fw_gap() - Emit: what comes here is not expressed. @chain's rule @handle, or all of it (0) */
 void fw_gap(struct fw_compiler *m, const struct fw_chain *chain, uint64_t handle, const char *why);

@@ -54,7 +54,7 @@ void fw_fix(struct fw_compiler *m, uint32_t at, bool in_next, struct fw_chain *c
 		m->fixups[m->fixup_cnt++] = (struct fw_fixup){ at, in_next, chain, when };
 }
 
-static void place_set(struct fw_place *p, const struct fw_chain *chain, const char *name, uint64_t handle)
+void fw_place_set(struct fw_place *p, const struct fw_chain *chain, const char *name, uint64_t handle)
 {
 	*p = (struct fw_place){ .handle = handle };
 	snprintf(p->family, sizeof(p->family), "%s", chain->family);
@@ -68,14 +68,40 @@ void fw_gap(struct fw_compiler *m, const struct fw_chain *chain, uint64_t handle
 
 	if (!fw_room(&m->c, &p->gaps, p->gap_cnt, &m->gap_max, sizeof(*p->gaps)))
 		return;
-	place_set(&p->gaps[p->gap_cnt].place, chain, chain->name, handle);
+	fw_place_set(&p->gaps[p->gap_cnt].place, chain, chain->name, handle);
 	p->gaps[p->gap_cnt].why = why;
 	fw_emit(&m->c, (struct filter_insn){ .op = FILTER_OP_KERNEL, .a = p->gap_cnt++ });
 }
 
+/* ---- what is kept when rules change */
+
+static uint64_t hash_bytes(uint64_t h, const void *p, size_t bytes)
+{
+	const uint8_t *b = p;
+
+	for (size_t i = 0; i < bytes; i++)
+		h = (h ^ b[i]) * 0x100000001b3u;
+	return h;
+}
+
+/*
+ * Handles are given once: a rule or object that comes anew, though it says the same, begins anew, as it does in the kernel. @o: NULL: statement
+ * number @nth of its kind of this rule. (FNV-1a; the names are root's.)
+ */
+static uint64_t whose(const struct fw_rule *r, const struct fw_object *o, const char *kind, uint32_t nth)
+{
+	const uint64_t numbers[] = { r->chain->table_handle, o != NULL ? fw_handle(o->json) : r->handle, nth, o != NULL ? 0 : r->when };
+	const char *names[] = { kind, r->chain->family, r->chain->table, o != NULL ? o->name : r->chain->name };
+	uint64_t h = hash_bytes(0xcbf29ce484222325u, numbers, sizeof(numbers));
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		h = hash_bytes(h, names[i], strlen(names[i]) + 1);
+	return h != 0 ? h : 1;
+}
+
 /* ---- counters */
 
-static uint32_t counter_new(struct fw_rule *r, const char *name)
+static uint32_t counter_new(struct fw_rule *r, const struct fw_object *o)
 {
 	struct fw_compiler *m = r->m;
 	struct fw_program *p = &m->prog;
@@ -84,9 +110,9 @@ static uint32_t counter_new(struct fw_rule *r, const char *name)
 	if (!fw_room(&m->c, &p->counters, p->counter_cnt, &m->counter_max, sizeof(*p->counters)))
 		return 0;
 	ctr = &p->counters[p->counter_cnt++];
-	*ctr = (struct fw_counter){ .named = name != NULL, .nth = name != NULL ? 0 : r->counter_cnt++ };
-	place_set(&ctr->place, r->chain, name != NULL ? name : r->chain->name, name != NULL ? 0 : r->handle);
-	ctr->cell = fw_data(&m->c, (union filter_cell){ .count = { 0, 0 } }, FW_KIND_OTHER);
+	*ctr = (struct fw_counter){ .named = o != NULL, .nth = o != NULL ? 0 : r->counter_cnt++ };
+	fw_place_set(&ctr->place, r->chain, o != NULL ? o->name : r->chain->name, o != NULL ? 0 : r->handle);
+	ctr->cell = fw_kept(&m->c, (union filter_cell){ .count = { 0, 0 } }, whose(r, o, "counter", ctr->nth), false);
 	return ctr->cell;
 }
 
@@ -104,7 +130,7 @@ static bool counter(struct fw_rule *r, const json_t *value)
 		if (o == NULL)
 			return false;
 		if (o->cell == 0)
-			o->cell = counter_new(r, name) + 1;
+			o->cell = counter_new(r, o) + 1;
 		cell = o->cell - 1;
 	}
 	fw_emit(&r->m->c, (struct filter_insn){ .op = FILTER_OP_COUNT, .a = cell });
@@ -177,8 +203,8 @@ static bool limit(struct fw_rule *r, const json_t *value)
 	if (!json_is_object(from) || !limit_read(from, &lim, &depth_ns))
 		return false;
 	bucket = o != NULL && o->cell != 0 ? o->cell - 1
-					   : fw_data(c, (union filter_cell){ .bucket = { FILTER_BUCKET_FULL, depth_ns } },
-						     FW_KIND_OTHER);
+					   : fw_kept(c, (union filter_cell){ .bucket = { FILTER_BUCKET_FULL, depth_ns } },
+						     whose(r, o, "limit", o != NULL ? 0 : r->limit_cnt++), true);
 	if (o != NULL)
 		o->cell = bucket + 1;
 	fw_fails(r, fw_emit(c, (struct filter_insn){ .op = FILTER_OP_LIMIT, .a = bucket,
@@ -307,8 +333,7 @@ static size_t matches(struct fw_rule *r, const json_t *exprs, size_t i)
 void fw_rule_compile(struct fw_compiler *m, const struct fw_chain *chain, enum fw_when when, const json_t *rule)
 {
 	const json_t *exprs = json_object_get(rule, "expr");
-	json_int_t handle = json_integer_value(json_object_get(rule, "handle"));
-	struct fw_rule r = { .m = m, .chain = chain, .when = when, .handle = handle > 0 ? (uint64_t)handle : 0 };
+	struct fw_rule r = { .m = m, .chain = chain, .when = when, .handle = fw_handle(rule) };
 	size_t i = 0;
 
 	m->fail_cnt = 0;

@@ -25,7 +25,7 @@ static bool one_more(void *array, uint32_t cnt, uint32_t *max, size_t bytes)
 	return true;
 }
 
-static uint64_t handle_of(const json_t *object)
+uint64_t fw_handle(const json_t *object)
 {
 	json_int_t n = json_integer_value(json_object_get(object, "handle"));
 
@@ -63,7 +63,7 @@ static uint64_t table_handle(const struct fw_ruleset *rs, const char *family, co
 	for (uint32_t i = 0; i < rs->object_cnt; i++)
 		if (strcmp(rs->objects[i].kind, "table") == 0 && strcmp(rs->objects[i].family, family) == 0 &&
 		    strcmp(rs->objects[i].name, table) == 0)
-			return handle_of(rs->objects[i].json);
+			return fw_handle(rs->objects[i].json);
 	return 0;
 }
 
@@ -134,7 +134,7 @@ static int chain_read(struct fw_ruleset *rs, const json_t *o)
 
 	if (!is_family(ch.family) || !is_name(ch.table) || !is_name(ch.name) || !base_read(o, &ch))
 		return -EINVAL;
-	ch.handle = handle_of(o);
+	ch.handle = fw_handle(o);
 	ch.table_handle = table_handle(rs, ch.family, ch.table);
 	return chain_add(rs, &ch);
 }

@@ -64,6 +64,9 @@ int fw_ruleset_read(const char *json, size_t len, struct fw_ruleset *ret, char r
 /** fw_ruleset_free() - Also of one that is all zero */
 void fw_ruleset_free(struct fw_ruleset *rs);
 
+/** fw_handle() - Of a table, chain, rule or object; 0: it has none */
+uint64_t fw_handle(const json_t *object);
+
 /** fw_chain_find() - A chain of the same table as @of, or NULL */
 struct fw_chain *fw_chain_find(const struct fw_ruleset *rs, const struct fw_chain *of, const char *name);
 

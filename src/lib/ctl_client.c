@@ -844,3 +844,14 @@ int ctl_client_report(struct ctl_client *client, uint32_t app_id, uint32_t kind,
 		*ret_fd = fds[0];
 	return r;
 }
+
+int ctl_client_firewall(struct ctl_client *client, uint32_t flags, int *ret_fd)
+{
+	struct ctl_msg reply, req = { .type = CTL_FIREWALL, .firewall = { .flags = flags } };
+	int r, fds[CTL_FDS_MAX];
+
+	r = call_for(client, &req, -1, CTL_FIREWALL_SHOWN, &reply, fds);
+	if (r == 0)
+		*ret_fd = fds[0];
+	return r;
+}

@@ -160,6 +160,14 @@ int ctl_client_hold(struct ctl_client *client, const struct ctl_channel *channel
 		    struct ctl_channel *ret_channel);
 
 /**
+ * ctl_client_firewall() - Root's: have vjd show the host's rules
+ * @flags:  CTL_FIREWALL_*
+ * @ret_fd: a pipe with text up to its end, the caller's; empty if the rules could not be read
+ * Return: -EPERM: not root, or rules are not this vjd's to see; -EAGAIN: it shows them to several others
+ */
+int ctl_client_firewall(struct ctl_client *client, uint32_t flags, int *ret_fd);
+
+/**
  * ctl_client_report() - Ask an application about itself
  * @kind:   enum report_kind
  * @ret_fd: Socket on which report_recv() finds the answer; the caller's

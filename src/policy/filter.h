@@ -11,6 +11,8 @@
  *		concatenation are all trees of these, with one level for each word of the key
  *	count	a counter
  *	bucket	the state of a rate limit
+ *	kept	behind each of these two: whose it is. The list of them begins in cell 1, so that the next program can go on where this one
+ *		ends, and so can a vjd that finds the image of another one
  *
  * The packet is an array of words in host order (enum filter_word), so that a test knows nothing of headers.
  *
@@ -26,7 +28,8 @@ enum {
 	FILTER_CELLS_MAX = 1 << 17,
 	FILTER_STEPS_MAX = 1 << 16,
 	FILTER_DEPTH_MAX = 16, /* of jumps, as nftables has it */
-	FILTER_MAGIC = 0x766a0001, /* also the version of this format */
+	FILTER_MAGIC = 0x766a0002, /* also the version of this format */
+	FILTER_KEPT_FIRST = 1, /* the cell */
 };
 
 /* Words of a packet. Addresses and names of interfaces: the first bytes in the first word; IPv4 has one word of address. */
@@ -165,6 +168,13 @@ struct filter_bucket {
 
 #define FILTER_BUCKET_FULL (INT64_MIN / 2)
 
+/* The cell before it is what was counted, or a bucket, of the rule or object of this hash. */
+struct filter_kept {
+	uint64_t whose; /* 0: cell FILTER_KEPT_FIRST */
+	uint32_t next; /* another one of these; 0: none */
+	uint32_t is_bucket;
+};
+
 struct filter_limit {
 	uint64_t cost_ns; /* of a packet; or of `rate` bytes */
 	uint64_t rate; /* bytes; 0: packets count */
@@ -193,6 +203,7 @@ union filter_cell {
 	struct filter_entry entry;
 	struct filter_count count;
 	struct filter_bucket bucket;
+	struct filter_kept kept;
 	struct filter_limit limit;
 };
 

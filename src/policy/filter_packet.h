@@ -17,12 +17,18 @@ struct filter_iface {
 	uint32_t name[4]; /* as the words of a packet */
 };
 
+enum filter_on {
+	FILTER_OFF, /* there are no rules */
+	FILTER_ON,
+	FILTER_BLIND, /* there are, and they can't be read: only the kernel knows them. The image stays for what it has counted */
+};
+
 /*
  * Of the map `filter_cfg`, which vjd writes and dispatch and gate read. `filter_cells` has room for two images: vjd writes the one that isn't
  * run, then says here which is.
  */
 struct filter_cfg {
-	uint32_t on;   /* 0: there are no rules */
+	uint32_t on; /* enum filter_on */
 	uint32_t base; /* of the image in `filter_cells`: 0 or FILTER_CELLS_MAX */
 	struct filter_iface wire, loopback;
 };

@@ -55,9 +55,48 @@ has_lease() {
 until_true has_lease 7000
 until_true answers
 until_true sh -c "timeout 1 nsenter --net='/run/netns/$client' redis-cli -h 10.77.0.2 -p 7000 ping; '$vj' status | grep -Eq '^eth0 +redis-server.* delivered '"
+redis=$("$vj" status --json | python3 -c 'import json, sys
+print(next(a["pid"] for a in json.load(sys.stdin)["applications"] if a["name"] == "redis-server"))')
 before=$(kernel_count)
 answers || fail "no answer on the channel"
 [ "$(kernel_count)" = "$before" ] || fail "the kernel has seen $(kernel_count) packets, not $before: not on the channel"
+
+# ---- what is shown: the kernel's counts and the channels', which go on when rules change
+
+shown_count() {
+	"$vj" firewall "$@" | sed -n 's/.*packets \([0-9]*\) .*comment "it".*/\1/p'
+}
+log_count() {
+	grep -c "$1" "$tmp/vjd.log" || true
+}
+is_longer() {
+	[ "$(log_count "$1")" -gt "$2" ]
+}
+# nft_read ARGUMENT...: change rules, and wait until vjd has read them
+nft_read() {
+	local before
+	before=$(log_count 'firewall: [0-9]* cells')
+	nft_do "$@"
+	until_true is_longer 'firewall: [0-9]* cells' "$before"
+}
+counted=$(shown_count)
+[ "$counted" -gt "$before" ] || fail "vj firewall shows $counted packets, the kernel alone $before"
+answers || fail "no answer"
+[ "$(shown_count)" -gt "$counted" ] || fail "vj firewall doesn't count what is on the channel"
+counted=$(shown_count)
+nft_read add rule inet f input tcp dport 6997 accept
+[ "$(shown_count)" -ge "$counted" ] || fail "$(shown_count) packets after a change of other rules, $counted before"
+"$vj" firewall --handle | has 'comment "it" # handle [0-9]*$' || fail "no handles: $("$vj" firewall --handle)"
+"$vj" firewall --json | python3 -c '
+import json, sys
+rules = [i["rule"] for i in json.load(sys.stdin)["nftables"] if "rule" in i]
+it = [r for r in rules if r.get("comment") == "it"][0]
+sys.exit(next(e["counter"]["packets"] for e in it["expr"] if "counter" in e) < int(sys.argv[1]))' "$counted" || fail "vj firewall --json"
+"$vj" firewall >"$tmp/shown.nft"
+unshare -n nft -c -f "$tmp/shown.nft" || fail "vj firewall does not write nft's syntax: $(cat "$tmp/shown.nft")"
+chmod 711 "$tmp"
+! setpriv --reuid=65534 --clear-groups "$vj" firewall 2>"$tmp/nobody.log" || fail "anybody sees rules"
+has "root's to see" <"$tmp/nobody.log" || fail "nobody: $(cat "$tmp/nobody.log")"
 
 # ---- a new rule: new connections at once, and an established one within a second
 
@@ -104,12 +143,6 @@ follow_flow() {
 	EOF
 	flow=$!
 	until_true grep -q '^[0-9]' "$tmp/flow.log"
-}
-log_count() {
-	grep -c "$1" "$tmp/vjd.log" || true
-}
-is_longer() {
-	[ "$(log_count "$1")" -gt "$2" ]
 }
 stays_on_channel() {
 	local before
@@ -174,6 +207,12 @@ nft_do add rule inet f input tcp dport 7000 counter accept 'comment "it"'
 until_true grep -q "only the kernel has: inet f input handle" "$tmp/vjd.log"
 rules 'tcp dport 7000 limit rate 1000/second counter log accept comment "it"'
 until_true answers
+quoted='firewall: tcp .*:7000 is the kernel.s at eth0: inet f input handle [0-9]*: tcp dport 7000 limit rate 1000/second .*log .*comment "it" (a statement'
+until_true sh -c "'$vj' why $redis | grep '$quoted'"
+"$vj" status | has "$quoted" || fail "vj status doesn't quote the rule: $("$vj" status)"
+"$vj" firewall | has 'comment "it" # only the kernel has it: a statement' || fail "vj firewall: $("$vj" firewall)"
+"$vj" why "$redis" --json | python3 -c 'import json, sys; sys.exit("limit rate" not in json.load(sys.stdin)["rules"][0]["rule"])' ||
+	fail "vj why --json"
 [ "$(kernel_count)" -gt 0 ] || fail "a port with a rule that is not compiled stays on the channel"
 
 # ---- and back, with sets
@@ -245,6 +284,8 @@ grep -q ended "$tmp/holder.log" || fail "holder: $(cat "$tmp/holder.log")"
 nft_do insert rule inet f input iif lo counter accept
 sleep 0.5
 before=$(direct_cnt)
+"$vj" why "$redis" | has ':7000 is the kernel.s between programs of this host: inet f input handle [0-9]*: iif "lo" counter packets .*(it counts)' ||
+	fail "vj why: $("$vj" why "$redis")"
 [ "$(ask_here)" = PONG ] || fail "no answer by way of the kernel"
 [ "$(direct_cnt)" = "$before" ] || fail "directly, though a rule counts"
 [ "$(loopback_count)" -gt 0 ] || fail "the rule has counted nothing"

@@ -87,6 +87,8 @@ static const struct sample samples[] = {
 	{ { .type = CTL_MACS_ENTRY, .seq = 17, .mac = { .ifindex = 2, .kind = CTL_MAC_CLAIMED, .name = "eth0" } },
 	  CTL_FROM_DAEMON, 0 },
 	{ { .type = CTL_MACS_END, .seq = 17 }, CTL_FROM_DAEMON, 0 },
+	{ { .type = CTL_FIREWALL, .seq = 19, .firewall = { .flags = CTL_FIREWALL_HANDLES } }, CTL_FROM_CLIENT, 0 },
+	{ { .type = CTL_FIREWALL_SHOWN, .seq = 19 }, CTL_FROM_DAEMON, 1 },
 	{ { .type = CTL_ASK, .seq = 18, .connect = { .remote = ENDPOINT } }, CTL_FROM_CLIENT, 0 },
 	{ { .type = CTL_ASKED, .seq = 18, .mac = { .ifindex = 2, .kind = CTL_MAC_LEARNED, .port_lo = 1, .port_hi = 2 } },
 	  CTL_FROM_DAEMON, 0 },
@@ -337,6 +339,9 @@ static void fields_of_interfaces_are_in_range(void **state)
 	SPOIL(CTL_MACS_ENTRY, 0, CTL_FROM_DAEMON, m.mac.ifindex = 0);
 	SPOIL(CTL_MACS_ENTRY, 0, CTL_FROM_DAEMON, m.mac.pad[1] = 1);
 	SPOIL(CTL_MACS_ENTRY, 0, CTL_FROM_DAEMON, m.mac.name[0] = 7);
+	SPOIL(CTL_FIREWALL, 0, CTL_FROM_CLIENT, m.firewall.flags = CTL_FIREWALL_HANDLES + 1);
+	SPOIL(CTL_FIREWALL, 0, CTL_FROM_CLIENT, m.firewall.pad = 1);
+	SPOIL(CTL_FIREWALL_SHOWN, 1, CTL_FROM_DAEMON, m.firewall.flags = 1);
 }
 
 static void refusals_have_texts(void **state)
