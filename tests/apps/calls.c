@@ -6,9 +6,10 @@
  * printed that may differ: no descriptor numbers, ports, times.
  *
  * usage: calls [channel|kernel [PART]]
- * The first word says on which path connections must be; checked against /proc/net/tcp.
+ * The first word says on which path connections must be; checked against what the kernel has.
  */
 #include "calls.h"
+#include "kernel_conn.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -124,44 +125,14 @@ void listen_on(struct pair *p, int family, const char *text)
 	must("getsockname", !getsockname(p->listener, (struct sockaddr *)&p->addr, &p->addr_len));
 }
 
-static unsigned port_of(int fd, int (*name)(int, struct sockaddr *, socklen_t *))
-{
-	struct sockaddr_storage a;
-	socklen_t len = sizeof(a);
-
-	must("name", !name(fd, (struct sockaddr *)&a, &len));
-	return ntohs(((struct sockaddr_in *)&a)->sin_port);
-}
-
 bool on_kernel(void)
 {
 	return !strcmp(expect_path, "kernel");
 }
 
-/* Is the connection of this socket one of the kernel's? Both ports: others use the machine too. */
-static bool kernel_has(int fd)
-{
-	unsigned want_local = port_of(fd, getsockname), want_remote = port_of(fd, getpeername);
-	unsigned local, remote, state;
-	char line[256];
-	bool found = false;
-
-	for (int i = 0; i < 2; i++) {
-		FILE *f = fopen(i ? "/proc/net/tcp6" : "/proc/net/tcp", "r");
-
-		while (f && fgets(line, sizeof(line), f))
-			found |= sscanf(line, " %*d: %*[0-9A-F]:%x %*[0-9A-F]:%x %x", &local,
-					&remote, &state) == 3 &&
-				 local == want_local && remote == want_remote && state == 1;
-		if (f)
-			fclose(f);
-	}
-	return found;
-}
-
 static void check_path(int fd)
 {
-	if (kernel_has(fd) != on_kernel()) {
+	if (kernel_has_conn(fd) != on_kernel()) {
 		printf("FAILED: connection is not on the %s\n", expect_path);
 		exit(1);
 	}

@@ -6,6 +6,8 @@
  *
  * Run under `vj run`. Both processes are forked before either touches a socket, so each is an application of its own.
  */
+#include "kernel_conn.h"
+
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
@@ -77,29 +79,9 @@ static int connect_to(uint16_t port)
 	return fd;
 }
 
-static unsigned port_of(int fd, int (*name)(int, struct sockaddr *, socklen_t *))
-{
-	struct sockaddr_in a = { 0 };
-	socklen_t len = sizeof(a);
-
-	CHECK(!name(fd, (struct sockaddr *)&a, &len));
-	return ntohs(a.sin_port);
-}
-
 static bool on_channel(int fd)
 {
-	unsigned want_local = port_of(fd, getsockname), want_remote = port_of(fd, getpeername);
-	unsigned local, remote;
-	char line[256];
-	bool found = false;
-	FILE *f = fopen("/proc/net/tcp", "r");
-
-	while (f && fgets(line, sizeof(line), f))
-		found |= sscanf(line, " %*d: %*[0-9A-F]:%x %*[0-9A-F]:%x", &local, &remote) == 2 &&
-			 local == want_local && remote == want_remote;
-	if (f)
-		fclose(f);
-	return !found;
+	return !kernel_has_conn(fd);
 }
 
 /* Forks a server process; the caller becomes the client of the port returned. */

@@ -9,6 +9,8 @@
  */
 #include "procs.h"
 
+#include "kernel_conn.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -71,31 +73,6 @@ int connect_to(uint16_t port)
 	return fd;
 }
 
-static unsigned port_of(int fd, int (*name)(int, struct sockaddr *, socklen_t *))
-{
-	struct sockaddr_in a = { 0 };
-	socklen_t len = sizeof(a);
-
-	CHECK(!name(fd, (struct sockaddr *)&a, &len) && a.sin_family == AF_INET);
-	return ntohs(a.sin_port);
-}
-
-bool is_in_kernel(int fd)
-{
-	unsigned want_local = port_of(fd, getsockname), want_remote = port_of(fd, getpeername);
-	unsigned local, remote;
-	bool in_kernel = false;
-	char line[256];
-	FILE *f = fopen("/proc/net/tcp", "r");
-
-	CHECK(f);
-	while (fgets(line, sizeof(line), f))
-		in_kernel |= sscanf(line, " %*d: %*[0-9A-F]:%x %*[0-9A-F]:%x", &local, &remote) == 2 &&
-			     local == want_local && remote == want_remote;
-	fclose(f);
-	return in_kernel;
-}
-
 bool wants_kernel(void)
 {
 	return !strcmp(path, "kernel");
@@ -103,7 +80,7 @@ bool wants_kernel(void)
 
 void check_path(int fd)
 {
-	CHECK(is_in_kernel(fd) == wants_kernel());
+	CHECK(kernel_has_conn(fd) == wants_kernel());
 }
 
 pid_t child_start(void (*fn)(int arg), int arg)

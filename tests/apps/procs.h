@@ -16,7 +16,6 @@ int listen_any(uint16_t *ret_port);
 /* From here on clients of @listener come over channels, where there are some. */
 void wait_first(int listener);
 int connect_to(uint16_t port);
-bool is_in_kernel(int fd);
 /* Was the test asked for the kernel's path? */
 bool wants_kernel(void);
 /* The connection is on the path that the test was asked for. */

@@ -2,6 +2,8 @@
 /* procs_conn.c - connections in more than one process */
 #include "procs.h"
 
+#include "kernel_conn.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -607,7 +609,7 @@ static void part_brief(void)
 	server_start(serve_brief, &server);
 	for (int i = 0; i < BRIEF; i++) {
 		fd = connect_to(port);
-		channels += !is_in_kernel(fd);
+		channels += !kernel_has_conn(fd);
 		ping(fd);
 		close(fd);
 	}
@@ -666,7 +668,7 @@ static void part_inetd(void)
 		int fd = connect_to(port);
 		char line[5] = "";
 
-		CHECK(is_in_kernel(fd) == (i || wants_kernel()));
+		CHECK(kernel_has_conn(fd) == (i || wants_kernel()));
 		write_all(fd, "say\n", 4);
 		CHECK(read_all(fd, line, 4) == 4 && !strcmp(line, "say\n"));
 		close(fd);
