@@ -111,6 +111,10 @@ struct tcp_listener *tcp_listener_at(const struct stack *s, uint32_t id);
 void tcp_listener_free(struct stack *s, uint32_t id);
 /* A passive connection ends before its handshake did. */
 void tcp_listen_embryo_gone(struct stack *s, struct conn c);
+/* A SYN-ACK left, on a link that can lose. Return: true: it is noted, and needs no record in struct tcp_rtx. */
+bool tcp_listen_synack_sent(struct stack *s, struct conn c, bool again);
+/* It is acknowledged: there is a record of it from here on, for that acknowledgement to find. */
+void tcp_listen_synack_acked(struct stack *s, struct conn c);
 
 /* ---- tcp_challenge.c: answers that strangers can provoke ------------------------------------- */
 

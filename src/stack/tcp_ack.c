@@ -127,6 +127,7 @@ static bool ack_syn_received(struct stack *s, struct conn c, const struct tcp_se
 
 	if (ack_deferred(s, t, seg))
 		return false;
+	tcp_listen_synack_acked(s, c);
 	if (!tcp_conn_established(s, c) || t->state != TCP_ESTABLISHED)
 		return false;
 	t->snd_wnd = seg->wnd;

@@ -9,6 +9,10 @@
  * cannot lose that ACK may carry data which are never repeated: there a SYN is taken only if a place
  * is kept for it.
  *
+ * An embryo is a block and nothing else: what the SYN-ACK's record would say, when it left and whether more than once, is kept in the
+ * cold half, where congestion control has nothing yet, and the record is made when the acknowledgement comes. So a handshake that nobody
+ * completes takes some 200 bytes (Linux's request_sock: 300). Only embryos of a listener with options of its own have theirs from the start.
+ *
  * An embryo knows its listener by number (in event.cookie, which it does not need yet).
  * tcp_unlisten() does not look for them: the listener's block stays until the last has found out.
  */
@@ -90,6 +94,46 @@ void tcp_listener_free(struct stack *s, uint32_t id)
 
 	if (!l->in_use && l->embryo_cnt == 0 && l->fastopen_cnt == 0)
 		pool_put(&s->tcp->listeners, id);
+}
+
+/* In cc_priv.words, which tcp_cc_start() has zeroed. Not in the first, which is a number in a pool once there is one. */
+enum { SYNACK_SENT_US = 2, SYNACK_HOW = 3 };
+enum { SYNACK_ONCE = 1, SYNACK_AGAIN = 2 }; /* words[SYNACK_HOW]; 0: nothing is noted */
+
+bool tcp_listen_synack_sent(struct stack *s, struct conn c, bool again)
+{
+	uint32_t *words = tcb_cold(s, c)->cc_priv.words;
+
+	if (!tcb_has(c.t, TF_EMBRYO) || (c.t->ext != 0 && words[SYNACK_HOW] == 0))
+		return false;
+	words[SYNACK_SENT_US] = (uint32_t)s->now_us;
+	words[SYNACK_HOW] = again ? SYNACK_AGAIN : SYNACK_ONCE;
+	return true;
+}
+
+void tcp_listen_synack_acked(struct stack *s, struct conn c)
+{
+	struct tcb *t = c.t;
+	struct tcp_sent *rec;
+	struct tcp_rtx *rtx;
+	uint32_t sent_us, how, *words;
+
+	if (tcb_no_loss(t) || !tcb_has(t, TF_EMBRYO))
+		return;
+	words = tcb_cold(s, c)->cc_priv.words;
+	sent_us = words[SYNACK_SENT_US];
+	how = words[SYNACK_HOW];
+	words[SYNACK_SENT_US] = words[SYNACK_HOW] = 0;
+	/* A cookie's was never noted, nor where there is a record. Without memory there is no first measurement, and that is all. */
+	if (how == 0 || !tcp_sent_reserve(s, c))
+		return;
+	rtx = tcb_rtx(s, t);
+	tcp_sent_add(s, c, t->snd_una, t->snd_una + 1, 0);
+	if (how == SYNACK_AGAIN)
+		tcp_sent_again(s, rtx, rtx->head);
+	rec = tcp_sent_at(s, rtx->head);
+	rec->sent_us = rec->first_sent_us = rec->delivered_us = sent_us;
+	rtx->first_sent_us = rtx->delivered_us = sent_us;
 }
 
 /*

@@ -327,7 +327,7 @@ int tcp_xmit_syn_more(struct stack *s, struct conn c, const struct tcp_syn_more 
 		return err;
 	t->snd_nxt = seq_max(t->snd_nxt, t->snd_una + 1);
 	/* Without memory for it there is no first measurement, and that is all. */
-	if (!tcb_no_loss(t) && tcp_sent_reserve(s, c)) {
+	if (!tcb_no_loss(t) && !tcp_listen_synack_sent(s, c, again) && tcp_sent_reserve(s, c)) {
 		struct tcp_rtx *rtx = tcb_rtx(s, t);
 
 		if (rtx->head != 0) {

@@ -388,6 +388,34 @@ static void flood_100000(void **state)
 }
 
 /*
+ * What a handshake under way takes, everything counted: a block, its cold half and its place in the flow table. None of what connections have
+ * besides, queues, counters, what is in flight, is there yet.
+ */
+static void embryo_bytes(void **state)
+{
+	enum { CNT = 40000, BYTES = 224 };
+	struct line *t = *state;
+
+	for (int v6 = 0; v6 < 2; v6++) {
+		uint64_t before;
+
+		line_restart(t, &(struct line_config){ .v6 = v6, .conns_max = 50000, .mem_bytes_max = 64 << 20 });
+		line_listen(t);
+		tcp_listener_backlog(t->s, t->listener, CNT);
+		before = stats(t).mem_bytes;
+		for (unsigned int i = 0; i < CNT; i++) {
+			t->peer.port = (uint16_t)(1024 + i);
+			stack_now(t->s, t->now_us);
+			line_recv_raw(t, "S 0:0(0) <mss 1460,sackOK,wscale 7,TS val 1 ecr 0>");
+			fake_link_drain(t->drv);
+		}
+		assert_int_equal(stats(t).tcp_conns, CNT);
+		assert_int_equal(stats(t).tcp_cookies_sent, 0);
+		assert_in_range((stats(t).mem_bytes - before) / CNT, 1, BYTES);
+	}
+}
+
+/*
  * RFC 4987 3.6: a cookie that comes back with DEFER_ACCEPT in force is accepted at once, for there is no SYN-ACK whose
  * timer could end the wait: what is left of 700 is what the backlog holds, and it goes with the program's tcp_accept().
  */
@@ -442,6 +470,7 @@ int main(void)
 		LINE_TEST(direct_channel),
 		LINE_TEST(listener_options),
 		LINE_TEST(flood_100000),
+		LINE_TEST(embryo_bytes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
