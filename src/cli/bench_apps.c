@@ -281,11 +281,12 @@ static bool is_there(const struct app *app)
 	return true;
 }
 
+/* A program that fails, and has said so, does not keep the others from being measured. */
 int bench_apps(struct bench_ctx *ctx)
 {
-	int rc = 0;
+	int failed = 0;
 
-	for (size_t i = 0; i < ARRAY_SIZE(apps) && rc == 0; i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(apps) && failed != -EINTR; i++) {
 		struct bench_case c = {
 			.name = apps[i].name,
 			.title = apps[i].title,
@@ -298,8 +299,10 @@ int bench_apps(struct bench_ctx *ctx)
 			.kernel_cnt = 2,
 		};
 
-		if (is_there(&apps[i]))
-			rc = bench_compare(ctx, &c);
+		int rc = is_there(&apps[i]) ? bench_compare(ctx, &c) : 0;
+
+		if (rc < 0)
+			failed = rc;
 	}
-	return rc;
+	return failed;
 }

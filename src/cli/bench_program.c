@@ -19,7 +19,7 @@
 
 enum {
 	START_S = 10,
-	TOOL_S = 300,
+	TOOL_S = 120,
 	ARGS_MAX = 40,
 	WATCH_MS = 5000, /* a program under vj run has its channel by then */
 	MOMENT_MS = 200,
@@ -170,7 +170,9 @@ static int run_tool(const struct program_run *run, const char *const *args, bool
 	pid = start(&there, args, run->ctx->cpu_client, run->net, fds[0], fds[1], fds[2]);
 	if (pid > 0 && watch && there.on_channel)
 		seen = seen_on_channel(run, pid);
-	status = pid < 0 ? -1 : bench_wait(pid, TOOL_S);
+	if (pid < 0)
+		return -EAGAIN;
+	status = bench_wait(pid, TOOL_S);
 	if (bench_interrupted() != 0)
 		return -EINTR;
 	if (status == 0 && seen)
@@ -179,6 +181,10 @@ static int run_tool(const struct program_run *run, const char *const *args, bool
 		complain("bench: %s ran, but on the kernel's sockets: vjd knows of no channel",
 			 args[0]);
 		return -ENOTCONN;
+	}
+	if (status == -1) {
+		complain("bench: %s: no end after %d s", args[0], TOOL_S);
+		return -ETIMEDOUT;
 	}
 	said = slurp(fds[2]);
 	program_complain(args[0], said != NULL ? said : "");
