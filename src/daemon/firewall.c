@@ -7,6 +7,7 @@
 #include "daemon/fw_show.h"
 #include "daemon/interfaces.h"
 #include "firewall/fw_listing.h"
+#include "firewall/fw_raw.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -234,15 +235,21 @@ static void forget(struct firewall *fw)
 	fw->text = NULL;
 }
 
-/* The reader's text is two: JSON, and behind a NUL what people see. */
-static int compile(struct firewall *fw, const char *json, size_t len, char why[static FW_WHY_BYTES])
+/* What the reader has is three, with NULs between: JSON, what people see, and what the kernel has. */
+static int compile(struct firewall *fw, const char *all, size_t len, char why[static FW_WHY_BYTES])
 {
-	size_t json_len = strnlen(json, len);
-	int r = fw_compile(json, json_len, &fw->prog, why);
+	size_t json_len = strnlen(all, len), text_at = min_u64(json_len + 1, len), text_len = strnlen(all + text_at, len - text_at);
+	size_t raw_at = min_u64(text_at + text_len + 1, len);
+	struct fw_raw raw = { .cnt = 0 };
+	int r = fw_raw_read((const uint8_t *)all + raw_at, len - raw_at, &raw);
 
+	snprintf(why, FW_WHY_BYTES, "the kernel's own account of the rules is not understood");
+	if (r == 0)
+		r = fw_compile(all, json_len, &raw, &fw->prog, why);
+	fw_raw_free(&raw);
 	/* without it rules are quoted by their handles alone */
-	if (r == 0 && json_len < len)
-		fw->text = strndup(json + json_len + 1, len - json_len - 1);
+	if (r == 0)
+		fw->text = strndup(all + text_at, text_len);
 	return r;
 }
 

@@ -141,16 +141,40 @@ static struct fw_question question(enum filter_dir dir, const char *device, bool
 }
 
 /* Return: a cell that is against it; 0: none */
+static uint32_t gap_of(const struct firewall *fw, const struct fw_question *q)
+{
+	struct fw_answer a = { .at = 0 };
+
+	if (fw_ask(&fw->prog, q, &a) == 0 && !(a.verdicts & 1u << FILTER_KERNEL))
+		return 0;
+	return a.at != 0 ? a.at : UINT32_MAX;
+}
+
+/*
+ * By the device; and between two applications of this host, by way of the loopback device. There it is who is spoken to whose port is asked
+ * about: what is sent to it, and what it answers.
+ */
 static uint32_t ask_interface(const struct firewall *fw, const struct known_key *k)
 {
-	for (enum filter_dir dir = 0; dir < FILTER_DIR_CNT; dir++) {
-		struct fw_question q = question(dir, k->device, dir == FILTER_OUTBOUND, &k->addr, k->proto, k->first, k->last);
-		struct fw_answer a = { .at = 0 };
+	uint32_t at = 0;
 
-		if (fw_ask(&fw->prog, &q, &a) < 0 || a.verdicts & 1u << FILTER_KERNEL)
-			return a.at != 0 ? a.at : UINT32_MAX;
+	for (enum filter_dir dir = 0; dir < FILTER_DIR_CNT && at == 0; dir++) {
+		struct fw_question q = question(dir, k->device, dir == FILTER_OUTBOUND, &k->addr, k->proto, k->first, k->last);
+
+		if (dir == FILTER_OUTBOUND)
+			know(&q, FILTER_DADDR_TYPE, FILTER_RTN_UNICAST);
+		at = gap_of(fw, &q);
+		for (unsigned answer = 0; answer < 2 && at == 0; answer++) {
+			q = question(dir, "lo", answer, &k->addr, k->proto, k->first, k->last);
+			know(&q, FILTER_DADDR_TYPE, FILTER_RTN_LOCAL);
+			if (answer) {
+				q.ct = FILTER_CT_ESTABLISHED | FILTER_CT_RELATED | FILTER_CT_INVALID;
+				know(&q, FILTER_CT_FIRST, 0);
+			}
+			at = gap_of(fw, &q);
+		}
 	}
-	return 0;
+	return at;
 }
 
 /* Both hosts are this one, and both ends of it the loopback device's. Stacks of ours send nothing that is invalid. */

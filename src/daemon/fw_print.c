@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "daemon/fw_reader.h"
 
+#include "daemon/fw_dump.h"
 #include "daemon/fw_show.h"
 
 #include <dlfcn.h>
@@ -108,11 +109,18 @@ static bool put(const char *text, size_t len)
 static bool print_for_reader(struct nft *nft)
 {
 	const char *text = list(nft, OUTPUT_JSON | OUTPUT_HANDLE | OUTPUT_NUMERIC_ALL);
+	size_t raw_len;
+	uint8_t *raw;
+	bool ok;
 
 	if (text == NULL || !put(text, strlen(text) + 1))
 		return false;
 	text = list(nft, OUTPUT_HANDLE);
-	return text != NULL && put(text, strlen(text));
+	if (text == NULL || !put(text, strlen(text) + 1) || fw_dump(&raw, &raw_len) < 0)
+		return false;
+	ok = put((const char *)raw, raw_len);
+	free(raw);
+	return ok;
 }
 
 static struct fw_tally *read_tallies(size_t *ret_cnt)

@@ -52,7 +52,7 @@ void fw_reader_wait(const struct fw_reader *r, int ms);
 
 /* What such a process prints, and the word behind FW_PRINT_OPTION. Those behind the first add what stands in standard input (fw_show.h). */
 enum fw_print_what {
-	FW_PRINT_READER, /* JSON, NUL, text with handles: for vjd */
+	FW_PRINT_READER, /* JSON, NUL, text with handles, NUL, fw_dump(): for vjd */
 	FW_PRINT_TEXT,
 	FW_PRINT_HANDLES, /* text with handles */
 	FW_PRINT_JSON,

@@ -14,6 +14,8 @@
 
 #include "policy/filter.h"
 
+struct fw_raw;
+
 enum {
 	FW_NAME_BYTES = 128, /* of a table, chain or counter; the kernel's names are shorter (NFT_NAME_MAXLEN is 256, those in use aren't) */
 	FW_WHY_BYTES = 160,
@@ -64,11 +66,12 @@ struct fw_program {
 /**
  * fw_compile() - From ruleset to program
  * @json:     text, @len bytes
+ * @raw:      what the kernel has (fw_raw.h): a rule that it has otherwise is a gap. NULL: the text is believed
  * @ret_prog: the caller's, for fw_program_free()
  * @ret_why:  if it fails, what is wrong
  * Return: 0; -EINVAL: not a ruleset as we know it; -E2BIG: too large, or too long a way through it; -ENOMEM
  */
-int fw_compile(const char *json, size_t len, struct fw_program *ret_prog, char ret_why[static FW_WHY_BYTES]);
+int fw_compile(const char *json, size_t len, const struct fw_raw *raw, struct fw_program *ret_prog, char ret_why[static FW_WHY_BYTES]);
 
 /** fw_program_free() - Also of one that is all zero */
 void fw_program_free(struct fw_program *prog);

@@ -384,7 +384,7 @@ struct fw_question fw_question_any(enum filter_dir dir)
 	struct fw_question q = { .dir = dir, .ct = CT_ALL };
 
 	for (unsigned i = 0; i < FILTER_WORD_CNT; i++)
-		q.word[i].hi = UINT32_MAX;
+		q.word[i].hi = i == FILTER_CT_STATUS ? 0 : UINT32_MAX;
 	return q;
 }
 

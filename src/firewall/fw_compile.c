@@ -285,9 +285,9 @@ static int finish(struct fw_compiler *m, uint32_t entry[static FILTER_DIR_CNT], 
 	return 0;
 }
 
-int fw_compile(const char *json, size_t len, struct fw_program *ret_prog, char ret_why[static FW_WHY_BYTES])
+int fw_compile(const char *json, size_t len, const struct fw_raw *raw, struct fw_program *ret_prog, char ret_why[static FW_WHY_BYTES])
 {
-	struct fw_compiler m = { .prog = { .expires_s = UINT64_MAX } };
+	struct fw_compiler m = { .prog = { .expires_s = UINT64_MAX }, .raw = raw };
 	uint32_t entry[FILTER_DIR_CNT];
 	int r = fw_ruleset_read(json, len, &m.rs, ret_why);
 

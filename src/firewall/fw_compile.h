@@ -36,6 +36,7 @@ struct fw_compiler {
 	uint32_t *fails; /* tests of the rule at hand: where to go on if they fail is known at its end */
 	uint32_t fail_cnt, fail_max;
 	uint32_t flags; /* enum filter_head_flags */
+	const struct fw_raw *raw; /* what the kernel has; NULL: not known, and the text is believed */
 };
 
 /* The rule at hand. */
@@ -48,6 +49,7 @@ struct fw_rule {
 	uint32_t counter_cnt, limit_cnt; /* so far */
 	const char *gap;      /* why it is not expressed, or NULL */
 	bool ended;	      /* a verdict: what follows is never come to */
+	struct fw_reading told; /* what the text says, to be compared with what the kernel has */
 };
 
 /** fw_room() - Room for one more in an array at *@array; sticks in @c->err */
@@ -58,6 +60,9 @@ void fw_test(struct fw_rule *r, enum filter_op op, unsigned word, uint32_t a, ui
 
 /** fw_fails() - Instruction @at, or its `a`, leads to the next rule */
 void fw_fails(struct fw_rule *r, uint32_t at);
+
+/** fw_tell() - Note a comparison of @f. @lo, @hi: words, as struct fw_interval has them; @mask: of a field of one word */
+void fw_tell(struct fw_rule *r, enum fw_fact_op op, const struct fw_field *f, uint32_t mask, const uint32_t *lo, const uint32_t *hi);
 
 /** fw_need() - Test what nft tests silently. Return: false: not known here; r->gap says why */
 bool fw_need(struct fw_rule *r, uint32_t needs);

@@ -2,6 +2,7 @@
 #include "firewall/fw_field.h"
 
 #include <arpa/inet.h>
+#include <linux/netfilter/nf_tables.h>
 #include <string.h>
 
 #include "base/types.h"
@@ -18,54 +19,58 @@ struct row {
 	enum fw_value_kind kind;
 	uint8_t word, word_cnt, shift;
 	uint32_t mask, needs;
+	struct fw_bytes at;
+	uint8_t bit;
+	uint32_t most;
 };
 
 /* clang-format off */
 static const struct row payload[] = {
-	{ "ip",     "saddr",    FW_VALUE_IP4, FILTER_SADDR, 1, 0, UINT32_MAX, FW_NEED_IP4 },
-	{ "ip",     "daddr",    FW_VALUE_IP4, FILTER_DADDR, 1, 0, UINT32_MAX, FW_NEED_IP4 },
-	{ "ip",     "protocol", FW_VALUE_NUMBER, FILTER_IP_PROTO, 1, 0, UINT32_MAX, FW_NEED_IP4 },
-	{ "ip",     "length",   FW_VALUE_NUMBER, FILTER_IP_LEN, 1, 0, UINT32_MAX, FW_NEED_IP4 },
-	{ "ip",     "id",       FW_VALUE_NUMBER, FILTER_IP_ID, 1, 0, UINT32_MAX, FW_NEED_IP4 },
-	{ "ip",     "ttl",      FW_VALUE_NUMBER, FILTER_TTL, 1, 0, UINT32_MAX, FW_NEED_IP4 },
-	{ "ip",     "dscp",     FW_VALUE_NUMBER, FILTER_TOS, 1, 2, 0xfc, FW_NEED_IP4 },
-	{ "ip6",    "saddr",    FW_VALUE_IP6, FILTER_SADDR, 4, 0, UINT32_MAX, FW_NEED_IP6 },
-	{ "ip6",    "daddr",    FW_VALUE_IP6, FILTER_DADDR, 4, 0, UINT32_MAX, FW_NEED_IP6 },
-	{ "ip6",    "nexthdr",  FW_VALUE_NUMBER, FILTER_IP_PROTO, 1, 0, UINT32_MAX, FW_NEED_IP6 },
-	{ "ip6",    "length",   FW_VALUE_NUMBER, FILTER_IP_LEN, 1, 0, UINT32_MAX, FW_NEED_IP6 },
-	{ "ip6",    "hoplimit", FW_VALUE_NUMBER, FILTER_TTL, 1, 0, UINT32_MAX, FW_NEED_IP6 },
-	{ "ip6",    "dscp",     FW_VALUE_NUMBER, FILTER_TOS, 1, 2, 0xfc, FW_NEED_IP6 },
-	{ "th",     "sport",    FW_VALUE_NUMBER, FILTER_SPORT, 1, 0, UINT32_MAX, FW_NEED_L4 },
-	{ "th",     "dport",    FW_VALUE_NUMBER, FILTER_DPORT, 1, 0, UINT32_MAX, FW_NEED_L4 },
-	{ "tcp",    "sport",    FW_VALUE_NUMBER, FILTER_SPORT, 1, 0, UINT32_MAX, FW_NEED_TCP },
-	{ "tcp",    "dport",    FW_VALUE_NUMBER, FILTER_DPORT, 1, 0, UINT32_MAX, FW_NEED_TCP },
-	{ "tcp",    "sequence", FW_VALUE_NUMBER, FILTER_TCP_SEQ, 1, 0, UINT32_MAX, FW_NEED_TCP },
-	{ "tcp",    "ackseq",   FW_VALUE_NUMBER, FILTER_TCP_ACK, 1, 0, UINT32_MAX, FW_NEED_TCP },
-	{ "tcp",    "doff",     FW_VALUE_NUMBER, FILTER_TCP_DOFF, 1, 0, UINT32_MAX, FW_NEED_TCP },
-	{ "tcp",    "flags",    FW_VALUE_NUMBER, FILTER_TCP_FLAGS, 1, 0, UINT32_MAX, FW_NEED_TCP },
-	{ "tcp",    "window",   FW_VALUE_NUMBER, FILTER_TCP_WINDOW, 1, 0, UINT32_MAX, FW_NEED_TCP },
-	{ "tcp",    "urgptr",   FW_VALUE_NUMBER, FILTER_TCP_URGPTR, 1, 0, UINT32_MAX, FW_NEED_TCP },
-	{ "udp",    "sport",    FW_VALUE_NUMBER, FILTER_SPORT, 1, 0, UINT32_MAX, FW_NEED_UDP },
-	{ "udp",    "dport",    FW_VALUE_NUMBER, FILTER_DPORT, 1, 0, UINT32_MAX, FW_NEED_UDP },
-	{ "udp",    "length",   FW_VALUE_NUMBER, FILTER_UDP_LEN, 1, 0, UINT32_MAX, FW_NEED_UDP },
-	{ "icmp",   "type",     FW_VALUE_NUMBER, FILTER_ICMP_TYPE, 1, 0, UINT32_MAX, FW_NEED_ICMP4 },
-	{ "icmp",   "code",     FW_VALUE_NUMBER, FILTER_ICMP_CODE, 1, 0, UINT32_MAX, FW_NEED_ICMP4 },
-	{ "icmpv6", "type",     FW_VALUE_NUMBER, FILTER_ICMP_TYPE, 1, 0, UINT32_MAX, FW_NEED_ICMP6 },
-	{ "icmpv6", "code",     FW_VALUE_NUMBER, FILTER_ICMP_CODE, 1, 0, UINT32_MAX, FW_NEED_ICMP6 },
+	{ "ip",     "saddr",    FW_VALUE_IP4, FILTER_SADDR, 1, 0, UINT32_MAX, FW_NEED_IP4, { FW_SOURCE_NET, 0, 12, 4 }, 0, UINT32_MAX },
+	{ "ip",     "daddr",    FW_VALUE_IP4, FILTER_DADDR, 1, 0, UINT32_MAX, FW_NEED_IP4, { FW_SOURCE_NET, 0, 16, 4 }, 0, UINT32_MAX },
+	{ "ip",     "protocol", FW_VALUE_NUMBER, FILTER_IP_PROTO, 1, 0, UINT32_MAX, FW_NEED_IP4, { FW_SOURCE_NET, 0, 9, 1 }, 0, 0xff },
+	{ "ip",     "length",   FW_VALUE_NUMBER, FILTER_IP_LEN, 1, 0, UINT32_MAX, FW_NEED_IP4, { FW_SOURCE_NET, 0, 2, 2 }, 0, 0xffff },
+	{ "ip",     "id",       FW_VALUE_NUMBER, FILTER_IP_ID, 1, 0, UINT32_MAX, FW_NEED_IP4, { FW_SOURCE_NET, 0, 4, 2 }, 0, 0xffff },
+	{ "ip",     "ttl",      FW_VALUE_NUMBER, FILTER_TTL, 1, 0, UINT32_MAX, FW_NEED_IP4, { FW_SOURCE_NET, 0, 8, 1 }, 0, 0xff },
+	{ "ip",     "dscp",     FW_VALUE_NUMBER, FILTER_TOS, 1, 2, 0xfc, FW_NEED_IP4, { FW_SOURCE_NET, 0, 1, 1 }, 0, 0xff },
+	{ "ip6",    "saddr",    FW_VALUE_IP6, FILTER_SADDR, 4, 0, UINT32_MAX, FW_NEED_IP6, { FW_SOURCE_NET, 0, 8, 16 }, 0, UINT32_MAX },
+	{ "ip6",    "daddr",    FW_VALUE_IP6, FILTER_DADDR, 4, 0, UINT32_MAX, FW_NEED_IP6, { FW_SOURCE_NET, 0, 24, 16 }, 0, UINT32_MAX },
+	{ "ip6",    "nexthdr",  FW_VALUE_NUMBER, FILTER_IP_PROTO, 1, 0, UINT32_MAX, FW_NEED_IP6, { FW_SOURCE_NET, 0, 6, 1 }, 0, 0xff },
+	{ "ip6",    "length",   FW_VALUE_NUMBER, FILTER_IP_LEN, 1, 0, UINT32_MAX, FW_NEED_IP6, { FW_SOURCE_NET, 0, 4, 2 }, 0, 0xffff },
+	{ "ip6",    "hoplimit", FW_VALUE_NUMBER, FILTER_TTL, 1, 0, UINT32_MAX, FW_NEED_IP6, { FW_SOURCE_NET, 0, 7, 1 }, 0, 0xff },
+	{ "ip6",    "dscp",     FW_VALUE_NUMBER, FILTER_TOS, 1, 2, 0xfc, FW_NEED_IP6, { FW_SOURCE_NET, 0, 0, 2 }, 4, 0xff },
+	{ "th",     "sport",    FW_VALUE_NUMBER, FILTER_SPORT, 1, 0, UINT32_MAX, FW_NEED_L4, { FW_SOURCE_L4, 0, 0, 2 }, 0, 0xffff },
+	{ "th",     "dport",    FW_VALUE_NUMBER, FILTER_DPORT, 1, 0, UINT32_MAX, FW_NEED_L4, { FW_SOURCE_L4, 0, 2, 2 }, 0, 0xffff },
+	{ "tcp",    "sport",    FW_VALUE_NUMBER, FILTER_SPORT, 1, 0, UINT32_MAX, FW_NEED_TCP, { FW_SOURCE_L4, 0, 0, 2 }, 0, 0xffff },
+	{ "tcp",    "dport",    FW_VALUE_NUMBER, FILTER_DPORT, 1, 0, UINT32_MAX, FW_NEED_TCP, { FW_SOURCE_L4, 0, 2, 2 }, 0, 0xffff },
+	{ "tcp",    "sequence", FW_VALUE_NUMBER, FILTER_TCP_SEQ, 1, 0, UINT32_MAX, FW_NEED_TCP, { FW_SOURCE_L4, 0, 4, 4 }, 0, UINT32_MAX },
+	{ "tcp",    "ackseq",   FW_VALUE_NUMBER, FILTER_TCP_ACK, 1, 0, UINT32_MAX, FW_NEED_TCP, { FW_SOURCE_L4, 0, 8, 4 }, 0, UINT32_MAX },
+	{ "tcp",    "doff",     FW_VALUE_NUMBER, FILTER_TCP_DOFF, 1, 0, UINT32_MAX, FW_NEED_TCP, { FW_SOURCE_L4, 0, 12, 1 }, 4, 0xf },
+	{ "tcp",    "flags",    FW_VALUE_NUMBER, FILTER_TCP_FLAGS, 1, 0, UINT32_MAX, FW_NEED_TCP, { FW_SOURCE_L4, 0, 13, 1 }, 0, 0xff },
+	{ "tcp",    "window",   FW_VALUE_NUMBER, FILTER_TCP_WINDOW, 1, 0, UINT32_MAX, FW_NEED_TCP, { FW_SOURCE_L4, 0, 14, 2 }, 0, 0xffff },
+	{ "tcp",    "urgptr",   FW_VALUE_NUMBER, FILTER_TCP_URGPTR, 1, 0, UINT32_MAX, FW_NEED_TCP, { FW_SOURCE_L4, 0, 18, 2 }, 0, 0xffff },
+	{ "udp",    "sport",    FW_VALUE_NUMBER, FILTER_SPORT, 1, 0, UINT32_MAX, FW_NEED_UDP, { FW_SOURCE_L4, 0, 0, 2 }, 0, 0xffff },
+	{ "udp",    "dport",    FW_VALUE_NUMBER, FILTER_DPORT, 1, 0, UINT32_MAX, FW_NEED_UDP, { FW_SOURCE_L4, 0, 2, 2 }, 0, 0xffff },
+	{ "udp",    "length",   FW_VALUE_NUMBER, FILTER_UDP_LEN, 1, 0, UINT32_MAX, FW_NEED_UDP, { FW_SOURCE_L4, 0, 4, 2 }, 0, 0xffff },
+	{ "icmp",   "type",     FW_VALUE_NUMBER, FILTER_ICMP_TYPE, 1, 0, UINT32_MAX, FW_NEED_ICMP4, { FW_SOURCE_L4, 0, 0, 1 }, 0, 0xff },
+	{ "icmp",   "code",     FW_VALUE_NUMBER, FILTER_ICMP_CODE, 1, 0, UINT32_MAX, FW_NEED_ICMP4, { FW_SOURCE_L4, 0, 1, 1 }, 0, 0xff },
+	{ "icmpv6", "type",     FW_VALUE_NUMBER, FILTER_ICMP_TYPE, 1, 0, UINT32_MAX, FW_NEED_ICMP6, { FW_SOURCE_L4, 0, 0, 1 }, 0, 0xff },
+	{ "icmpv6", "code",     FW_VALUE_NUMBER, FILTER_ICMP_CODE, 1, 0, UINT32_MAX, FW_NEED_ICMP6, { FW_SOURCE_L4, 0, 1, 1 }, 0, 0xff },
 };
 
 static const struct row keyed[] = {
-	{ "meta", "nfproto",  FW_VALUE_NUMBER, FILTER_NFPROTO, 1, 0, UINT32_MAX, 0 },
-	{ "meta", "protocol", FW_VALUE_ETHERTYPE, FILTER_ETHERTYPE, 1, 0, UINT32_MAX, 0 },
-	{ "meta", "l4proto",  FW_VALUE_NUMBER, FILTER_L4PROTO, 1, 0, UINT32_MAX, 0 },
-	{ "meta", "length",   FW_VALUE_NUMBER, FILTER_LEN, 1, 0, UINT32_MAX, 0 },
-	{ "meta", "pkttype",  FW_VALUE_NUMBER, FILTER_PKTTYPE, 1, 0, UINT32_MAX, 0 },
+	{ "meta", "nfproto",  FW_VALUE_NUMBER, FILTER_NFPROTO, 1, 0, UINT32_MAX, 0, { FW_SOURCE_META, NFT_META_NFPROTO, 0, 1 }, 0, 0xff },
+	{ "meta", "protocol", FW_VALUE_ETHERTYPE, FILTER_ETHERTYPE, 1, 0, UINT32_MAX, 0, { FW_SOURCE_META, NFT_META_PROTOCOL, 0, 2 }, 0, 0xffff },
+	{ "meta", "l4proto",  FW_VALUE_NUMBER, FILTER_L4PROTO, 1, 0, UINT32_MAX, 0, { FW_SOURCE_META, NFT_META_L4PROTO, 0, 1 }, 0, 0xff },
+	{ "meta", "length",   FW_VALUE_NUMBER, FILTER_LEN, 1, 0, UINT32_MAX, 0, { FW_SOURCE_META, NFT_META_LEN, 0, 4 }, 0, UINT32_MAX },
+	{ "meta", "pkttype",  FW_VALUE_NUMBER, FILTER_PKTTYPE, 1, 0, UINT32_MAX, 0, { FW_SOURCE_META, NFT_META_PKTTYPE, 0, 1 }, 0, 0xff },
 	/* shown by the name that the index has now, and read again when that changes */
-	{ "meta", "iif",      FW_VALUE_IFNAME, FILTER_IIFNAME, 4, 0, UINT32_MAX, 0 },
-	{ "meta", "oif",      FW_VALUE_IFNAME, FILTER_OIFNAME, 4, 0, UINT32_MAX, 0 },
-	{ "meta", "iifname",  FW_VALUE_IFNAME, FILTER_IIFNAME, 4, 0, UINT32_MAX, 0 },
-	{ "meta", "oifname",  FW_VALUE_IFNAME, FILTER_OIFNAME, 4, 0, UINT32_MAX, 0 },
-	{ "ct",   "state",    FW_VALUE_NUMBER, FILTER_CT_STATE, 1, 0, UINT32_MAX, FW_NEED_CT },
+	{ "meta", "iif",      FW_VALUE_IFNAME, FILTER_IIFNAME, 4, 0, UINT32_MAX, 0, { FW_SOURCE_META, NFT_META_IIF, 0, 4 }, 0, UINT32_MAX },
+	{ "meta", "oif",      FW_VALUE_IFNAME, FILTER_OIFNAME, 4, 0, UINT32_MAX, 0, { FW_SOURCE_META, NFT_META_OIF, 0, 4 }, 0, UINT32_MAX },
+	{ "meta", "iifname",  FW_VALUE_IFNAME, FILTER_IIFNAME, 4, 0, UINT32_MAX, 0, { FW_SOURCE_META, NFT_META_IIFNAME, 0, 16 }, 0, UINT32_MAX },
+	{ "meta", "oifname",  FW_VALUE_IFNAME, FILTER_OIFNAME, 4, 0, UINT32_MAX, 0, { FW_SOURCE_META, NFT_META_OIFNAME, 0, 16 }, 0, UINT32_MAX },
+	{ "ct",   "state",    FW_VALUE_NUMBER, FILTER_CT_STATE, 1, 0, UINT32_MAX, FW_NEED_CT, { FW_SOURCE_CT, NFT_CT_STATE, 0, 4 }, 0, UINT32_MAX },
+	{ "ct",   "status",   FW_VALUE_NAT, FILTER_CT_STATUS, 1, 0, UINT32_MAX, FW_NEED_CT, { FW_SOURCE_CT, NFT_CT_STATUS, 0, 4 }, 0, UINT32_MAX },
 };
 /* clang-format on */
 
@@ -77,7 +82,7 @@ static bool from_table(const struct row *rows, size_t cnt, const char *of, const
 		if (name == NULL || strcmp(r->of, of) != 0 || strcmp(r->name, name) != 0)
 			continue;
 		*ret = (struct fw_field){ .kind = r->kind, .word = r->word, .word_cnt = r->word_cnt,
-					  .shift = r->shift, .mask = r->mask, .needs = r->needs };
+					  .shift = r->shift, .mask = r->mask, .needs = r->needs, .of = r->at, .bit = r->bit, .most = r->most };
 		return true;
 	}
 	return false;
@@ -97,7 +102,7 @@ static bool masked(const json_t *both, struct fw_field *ret)
 		if (!fw_number_of(json_array_get(both, 1), &mask) || mask != 0x1fff)
 			return false;
 		*ret = (struct fw_field){ .kind = FW_VALUE_NUMBER, .word = FILTER_IP_FRAG, .word_cnt = 1,
-					  .mask = mask, .needs = FW_NEED_IP4 };
+					  .mask = mask, .needs = FW_NEED_IP4, .of = { FW_SOURCE_NET, 0, 6, 2 }, .most = 0xffff };
 		return true;
 	}
 	if (json_array_size(both) != 2 || !fw_field_of(left, &f) || f.word_cnt != 1 || f.mask != UINT32_MAX)
@@ -126,7 +131,8 @@ static bool fib_type(const json_t *fib, struct fw_field *ret)
 		flag = json_string_value(json_array_get(flags, 0));
 	if (result == NULL || strcmp(result, "type") != 0 || flag == NULL || strcmp(flag, "daddr") != 0)
 		return false;
-	*ret = (struct fw_field){ .kind = FW_VALUE_LOCAL, .word = FILTER_DADDR_TYPE, .word_cnt = 1, .mask = UINT32_MAX };
+	*ret = (struct fw_field){ .kind = FW_VALUE_LOCAL, .word = FILTER_DADDR_TYPE, .word_cnt = 1, .mask = UINT32_MAX,
+				  .of = { FW_SOURCE_FIB_TYPE, 0, 0, 4 }, .most = UINT32_MAX };
 	return true;
 }
 

@@ -4,6 +4,7 @@
 #define FIREWALL_FW_FIELD_H
 
 #include "firewall/fw_code.h"
+#include "firewall/fw_raw.h"
 
 #include <jansson.h>
 
@@ -13,6 +14,7 @@ enum fw_value_kind {
 	FW_VALUE_IP6,
 	FW_VALUE_IFNAME,
 	FW_VALUE_ETHERTYPE,
+	FW_VALUE_NAT, /* bits of a connection's status: translated addresses */
 	FW_VALUE_LOCAL, /* type of an address: whether it is this host's */
 };
 
@@ -35,6 +37,9 @@ struct fw_field {
 	uint8_t shift; /* the value is (word & mask) >> shift */
 	uint32_t mask; /* of a field of one word */
 	uint32_t needs; /* enum fw_need */
+	struct fw_bytes of; /* where it lies */
+	uint8_t bit; /* of a word that is less than these bytes: its lowest bit there */
+	uint32_t most; /* the highest number that fits; of several words: UINT32_MAX */
 };
 
 /* A value, or an interval of them. Of a field of several words, the upper first; words that aren't used are 0. */

@@ -3,6 +3,7 @@
 #include "firewall/fw_compile.h"
 
 #include <errno.h>
+#include <linux/netfilter/nf_tables.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,11 +35,48 @@ bool fw_need(struct fw_rule *r, uint32_t needs)
 	if (needs & FW_NEED_CT)
 		r->m->flags |= FILTER_TRACKS;
 	needs &= ~r->known;
-	for (size_t i = 0; i < ARRAY_SIZE(tests); i++)
-		if (needs & tests[i].need)
-			fw_test(r, FILTER_OP_EQ, tests[i].word, tests[i].mask, tests[i].value);
+	for (size_t i = 0; i < ARRAY_SIZE(tests); i++) {
+		const struct fw_field f = { .word_cnt = 1, .most = 0xff,
+					    .of = { FW_SOURCE_META, tests[i].word == FILTER_NFPROTO ? NFT_META_NFPROTO : NFT_META_L4PROTO, 0, 1 } };
+
+		if ((needs & tests[i].need) == 0)
+			continue;
+		fw_test(r, FILTER_OP_EQ, tests[i].word, tests[i].mask, tests[i].value);
+		if (tests[i].word != FILTER_HAVE)
+			fw_tell(r, FW_FACT_IS, &f, 0xff, &tests[i].value, &tests[i].value);
+	}
 	r->known |= needs;
 	return true;
+}
+
+/* ---- told */
+
+void fw_tell(struct fw_rule *r, enum fw_fact_op op, const struct fw_field *f, uint32_t mask, const uint32_t *lo, const uint32_t *hi)
+{
+	uint8_t m[FW_FACT_BYTES], from[FW_FACT_BYTES], to[FW_FACT_BYTES];
+	bool is_name = f->of.source == FW_SOURCE_META && (f->of.key == NFT_META_IIF || f->of.key == NFT_META_OIF);
+
+	memset(m, 0xff, sizeof(m));
+	memset(from, 0, sizeof(from));
+	memset(to, 0, sizeof(to));
+	/* the kernel has the number of that interface */
+	for (unsigned i = 0; i < f->word_cnt && !is_name; i++) {
+		store_be32(from + 4 * i, lo[i]);
+		store_be32(to + 4 * i, hi[i]);
+		if (f->word_cnt > 1)
+			store_be32(m + 4 * i, ~(lo[i] ^ hi[i]));
+	}
+	if (f->word_cnt == 1) {
+		unsigned shift = 8 * (4u - f->of.len);
+
+		store_be32(m, (mask & f->most) << f->bit << shift);
+		store_be32(from, lo[0] << f->bit << shift);
+		store_be32(to, (op == FW_FACT_IN || op == FW_FACT_OUT ? min_u32(hi[0], f->most) : hi[0]) << f->bit << shift);
+	}
+	if (op == FW_FACT_IS || op == FW_FACT_IS_NOT)
+		for (unsigned i = 0; i < sizeof(m); i++)
+			from[i] &= m[i];
+	fw_fact_add(&r->told, op, f->of, op == FW_FACT_IS || op == FW_FACT_IS_NOT ? m : NULL, from, to);
 }
 
 /* ---- one value */
@@ -64,6 +102,8 @@ static void differs(struct fw_rule *r, const struct fw_field *f, const struct fw
 	struct fw_code *c = &r->m->c;
 	uint32_t tests[4], cnt = 0;
 
+	fw_tell(r, FW_FACT_IS_NOT, f, f->mask & ~(v->lo[0] ^ v->hi[0]), v->lo, v->hi);
+
 	for (unsigned i = 0; i < f->word_cnt; i++) {
 		uint32_t mask = f->mask & ~(v->lo[i] ^ v->hi[i]);
 
@@ -78,6 +118,7 @@ static void differs(struct fw_rule *r, const struct fw_field *f, const struct fw
 
 static void is_same(struct fw_rule *r, const struct fw_field *f, const struct fw_interval *v)
 {
+	fw_tell(r, FW_FACT_IS, f, f->mask & ~(v->lo[0] ^ v->hi[0]), v->lo, v->hi);
 	for (unsigned i = 0; i < f->word_cnt; i++) {
 		uint32_t mask = f->mask & ~(v->lo[i] ^ v->hi[i]);
 
@@ -100,7 +141,7 @@ static bool key_add(struct key *k, const json_t *left)
 {
 	struct fw_field f;
 
-	if (!fw_field_of(left, &f) || f.mask != UINT32_MAX || k->word_cnt + f.word_cnt > FW_KEY_WORDS_MAX)
+	if (!fw_field_of(left, &f) || f.kind == FW_VALUE_NAT || f.mask != UINT32_MAX || k->word_cnt + f.word_cnt > FW_KEY_WORDS_MAX)
 		return false;
 	for (unsigned i = 0; i < f.word_cnt; i++)
 		k->words[k->word_cnt++] = (uint8_t)(f.word + i);
@@ -390,7 +431,27 @@ static const json_t *elements_of(struct fw_rule *r, const json_t *right, bool is
 	return elements != NULL ? elements : &no_elements;
 }
 
-static bool look_up(struct fw_rule *r, const json_t *left, const json_t *right, enum filter_lookup how)
+/* A range of several words is a set here, and none in the kernel. */
+static void tell_lookup(struct fw_rule *r, const struct key *k, const json_t *right, enum filter_lookup how)
+{
+	static const enum fw_fact_op ops[] = { [FILTER_LOOKUP_SET] = FW_FACT_FOUND, [FILTER_LOOKUP_NOT_SET] = FW_FACT_NOT_FOUND,
+					       [FILTER_LOOKUP_MAP] = FW_FACT_MAP };
+	const char *name = json_string_value(right);
+	struct fw_interval v;
+
+	if (json_object_get(right, "range") != NULL) {
+		if (fw_value_of(&k->fields[0], right, &v))
+			fw_tell(r, how == FILTER_LOOKUP_SET ? FW_FACT_IN : FW_FACT_OUT, &k->fields[0], UINT32_MAX, v.lo, v.hi);
+		return;
+	}
+	for (unsigned i = 0; i < k->field_cnt; i++)
+		fw_fact_key(&r->told, ops[how], k->fields[i].of, i, name != NULL ? name + 1 : NULL);
+	if (how == FILTER_LOOKUP_MAP)
+		fw_step_add(&r->told, FW_STEP_MAP, 0, 0, 0);
+}
+
+/* @shown: what the text has for @right */
+static bool look_up(struct fw_rule *r, const json_t *left, const json_t *right, enum filter_lookup how, const json_t *shown)
 {
 	bool is_map = how == FILTER_LOOKUP_MAP;
 	const json_t *elements = elements_of(r, right, is_map);
@@ -410,6 +471,7 @@ static bool look_up(struct fw_rule *r, const json_t *left, const json_t *right, 
 	if (c->err == 0)
 		c->code.steps[at] = tree.depth;
 	fw_fails(r, at);
+	tell_lookup(r, &k, shown, how);
 	r->gap = NULL;
 	return true;
 }
@@ -434,15 +496,18 @@ static bool compare(struct fw_rule *r, const struct fw_field *f, const char *op,
 	else
 		lo = i == 2 ? n + 1 : n;
 	fw_test(r, FILTER_OP_IN, f->word, lo, hi);
+	fw_tell(r, FW_FACT_IN, f, UINT32_MAX, &lo, &hi);
 	return true;
 }
 
 /* Bits: "in" (any of them), "!" (none); and equality with several at once. */
 static bool bits(struct fw_rule *r, const struct fw_field *f, const char *op, const json_t *right)
 {
-	uint32_t n;
+	uint32_t n, none = 0;
+	bool any;
 
-	if (f->kind != FW_VALUE_NUMBER || f->shift != 0 || !fw_number_of(right, &n))
+	if ((f->kind != FW_VALUE_NUMBER && f->kind != FW_VALUE_NAT) || f->shift != 0 || !fw_number_of(right, &n) ||
+	    (f->kind == FW_VALUE_NAT && (n & ~(uint32_t)FILTER_CT_NAT) != 0))
 		return false;
 	if (strcmp(op, "in") == 0 && f->mask == UINT32_MAX)
 		fw_test(r, FILTER_OP_ANY, f->word, n, 0);
@@ -454,6 +519,9 @@ static bool bits(struct fw_rule *r, const struct fw_field *f, const char *op, co
 		fw_test(r, FILTER_OP_NE, f->word, f->mask, n);
 	else
 		return false;
+	any = strcmp(op, "in") == 0 || strcmp(op, "!") == 0;
+	fw_tell(r, strcmp(op, "in") == 0 || strcmp(op, "!=") == 0 ? FW_FACT_IS_NOT : FW_FACT_IS, f, any ? n : f->mask,
+		any ? &none : &n, any ? &none : &n);
 	return true;
 }
 
@@ -463,16 +531,19 @@ static bool between(struct fw_rule *r, const struct fw_field *f, const struct fw
 	if (f->word_cnt != 1 || f->mask != UINT32_MAX)
 		return false;
 	fw_test(r, not ? FILTER_OP_OUT : FILTER_OP_IN, f->word, v->lo[0], v->hi[0]);
+	fw_tell(r, not ? FW_FACT_OUT : FW_FACT_IN, f, UINT32_MAX, v->lo, v->hi);
 	return true;
 }
 
 static bool one_value(struct fw_rule *r, const struct fw_field *f, const char *op, const json_t *right)
 {
-	bool not = strcmp(op, "!=") == 0;
+	bool not = strcmp(op, "!=") == 0, is_bits = strcmp(op, "in") == 0 || strcmp(op, "!") == 0;
 	struct fw_interval v;
 
-	if (json_is_array(right) || json_object_get(right, "|") != NULL || strcmp(op, "in") == 0 || strcmp(op, "!") == 0)
-		return bits(r, f, op, right);
+	if (json_is_array(right) || json_object_get(right, "|") != NULL || is_bits)
+		return (f->kind != FW_VALUE_NAT || is_bits) && bits(r, f, op, right);
+	if (f->kind == FW_VALUE_NAT)
+		return false;
 	if (!not && strcmp(op, "==") != 0)
 		return compare(r, f, op, right);
 	if (!fw_value_of(f, right, &v))
@@ -490,7 +561,7 @@ static bool one_value(struct fw_rule *r, const struct fw_field *f, const char *o
 static bool wide_range(struct fw_rule *r, const json_t *left, const json_t *right, enum filter_lookup how)
 {
 	json_t *set = json_pack("{s:[O]}", "set", right);
-	bool ok = set != NULL && look_up(r, left, set, how);
+	bool ok = set != NULL && look_up(r, left, set, how, right);
 
 	/* the set's address must not come again as another one's */
 	if (ok && r->m->made_cnt > 0)
@@ -513,7 +584,7 @@ bool fw_match(struct fw_rule *r, const json_t *match)
 	how = strcmp(op, "!=") == 0 ? FILTER_LOOKUP_NOT_SET : FILTER_LOOKUP_SET;
 	if (is_set)
 		return (how == FILTER_LOOKUP_NOT_SET || strcmp(op, "==") == 0 || strcmp(op, "in") == 0) &&
-		       look_up(r, left, right, how);
+		       look_up(r, left, right, how, right);
 	if (!fw_field_of(left, &f))
 		return false;
 	if (json_object_get(right, "range") != NULL && f.word_cnt > 1 && (how == FILTER_LOOKUP_NOT_SET || strcmp(op, "==") == 0))
@@ -526,5 +597,6 @@ bool fw_match(struct fw_rule *r, const json_t *match)
 
 bool fw_verdict_map(struct fw_rule *r, const json_t *vmap)
 {
-	return look_up(r, json_object_get(vmap, "key"), json_object_get(vmap, "data"), FILTER_LOOKUP_MAP);
+	return look_up(r, json_object_get(vmap, "key"), json_object_get(vmap, "data"), FILTER_LOOKUP_MAP,
+		       json_object_get(vmap, "data"));
 }

@@ -12,6 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
+
 #include "wire/icmp.h"
 
 static const char gap_statement[] = "a statement that is not compiled";
@@ -134,6 +137,7 @@ static bool counter(struct fw_rule *r, const json_t *value)
 		cell = o->cell - 1;
 	}
 	fw_emit(&r->m->c, (struct filter_insn){ .op = FILTER_OP_COUNT, .a = cell });
+	fw_step_add(&r->told, name != NULL ? FW_STEP_NAMED_COUNTER : FW_STEP_COUNTER, 0, fw_name_hash(name), 0);
 	return true;
 }
 
@@ -211,6 +215,12 @@ static bool limit(struct fw_rule *r, const json_t *value)
 						     .arg = json_is_true(json_object_get(from, "inv")) }));
 	fw_emit_limit(c, lim);
 	r->m->flags |= FILTER_TIMED;
+	if (name != NULL)
+		fw_step_add(&r->told, FW_STEP_NAMED_LIMIT, 0, fw_name_hash(name), 0);
+	else
+		fw_step_add(&r->told, FW_STEP_LIMIT, (lim.rate != 0 ? 2u : 0u) | (json_is_true(json_object_get(from, "inv")) ? 1u : 0u),
+			    lim.rate != 0 ? lim.rate : (uint64_t)json_integer_value(json_object_get(from, "rate")),
+			    seconds_of(fw_text(from, "per")));
 	return true;
 }
 
@@ -244,6 +254,25 @@ static bool reject(struct fw_rule *r, const json_t *value, struct filter_insn *r
 	else if (!fw_number_of(json_object_get(value, "expr"), &code) || !icmp_codes(type, code, ret, &needs))
 		return false;
 	return fw_need(r, needs);
+}
+
+/* As the kernel numbers them. */
+static void tell_end(struct fw_rule *r, const json_t *object, const struct filter_insn *insn, const struct fw_chain *to)
+{
+	static const int codes[] = { [FILTER_OP_ACCEPT] = NF_ACCEPT, [FILTER_OP_DROP] = NF_DROP, [FILTER_OP_RETURN] = NFT_RETURN,
+				     [FILTER_OP_JUMP] = NFT_JUMP, [FILTER_OP_GOTO] = NFT_GOTO };
+	const char *type = fw_text(json_object_get(object, "reject"), "type");
+	uint32_t code = 0;
+
+	if (insn->op != FILTER_OP_REJECT) {
+		fw_step_add(&r->told, FW_STEP_VERDICT, (uint32_t)codes[insn->op], fw_name_hash(to != NULL ? to->name : NULL), 0);
+		return;
+	}
+	fw_number_of(json_object_get(json_object_get(object, "reject"), "expr"), &code);
+	if (type == NULL || strcmp(type, "icmpx") == 0)
+		fw_step_add(&r->told, FW_STEP_REJECT, NFT_REJECT_ICMPX_UNREACH, type != NULL ? code : NFT_REJECT_ICMPX_PORT_UNREACH, 0);
+	else
+		fw_step_add(&r->told, FW_STEP_REJECT, insn->arg == FILTER_REJECT_RST ? NFT_REJECT_TCP_RST : NFT_REJECT_ICMP_UNREACH, code, 0);
 }
 
 /* ---- verdicts */
@@ -292,6 +321,7 @@ static bool end_with(struct fw_rule *r, const json_t *object)
 		fw_fix(r->m, at, insn.op == FILTER_OP_GOTO, to, r->when);
 	if (insn.op == FILTER_OP_JUMP)
 		fw_fails(r, at);
+	tell_end(r, object, &insn, to);
 	r->ended = true;
 	return true;
 }
@@ -312,8 +342,10 @@ static bool statement(struct fw_rule *r, const json_t *e)
 	value = json_object_get(e, "vmap");
 	if (value != NULL && json_object_size(e) == 1)
 		return fw_verdict_map(r, value);
-	if (json_object_get(e, "continue") != NULL && json_object_size(e) == 1)
+	if (json_object_get(e, "continue") != NULL && json_object_size(e) == 1) {
+		fw_step_add(&r->told, FW_STEP_VERDICT, (uint32_t)NFT_CONTINUE, 0, 0);
 		return true;
+	}
 	return end_with(r, e);
 }
 
@@ -330,10 +362,20 @@ static size_t matches(struct fw_rule *r, const json_t *exprs, size_t i)
 	return i;
 }
 
+/* Both readings of a rule that was compiled. */
+static bool agrees(struct fw_rule *r)
+{
+	struct fw_reading kernel;
+
+	return r->m->raw == NULL || (fw_raw_rule(r->m->raw, r->chain->family, r->chain->table, r->chain->name, r->handle, &kernel) &&
+				     fw_readings_agree(&r->told, &kernel, r->chain->family));
+}
+
 void fw_rule_compile(struct fw_compiler *m, const struct fw_chain *chain, enum fw_when when, const json_t *rule)
 {
 	const json_t *exprs = json_object_get(rule, "expr");
 	struct fw_rule r = { .m = m, .chain = chain, .when = when, .handle = fw_handle(rule) };
+	uint32_t start = m->c.code.cnt, fixup_cnt = m->fixup_cnt, made_cnt = m->made_cnt;
 	size_t i = 0;
 
 	m->fail_cnt = 0;
@@ -345,6 +387,14 @@ void fw_rule_compile(struct fw_compiler *m, const struct fw_chain *chain, enum f
 			fw_gap(m, chain, r.handle, r.gap);
 			break;
 		}
+	}
+	if (m->c.err == 0 && r.gap == NULL && !agrees(&r)) {
+		/* not even its matches are to be believed */
+		m->c.code.cnt = start;
+		m->fixup_cnt = fixup_cnt;
+		m->made_cnt = made_cnt;
+		m->fail_cnt = 0;
+		fw_gap(m, chain, r.handle, "nft shows it otherwise than the kernel has it");
 	}
 	for (uint32_t k = 0; m->c.err == 0 && k < m->fail_cnt; k++)
 		m->c.code.at[m->fails[k]].insn.next = m->c.code.cnt;

@@ -63,6 +63,7 @@ enum filter_word {
 	FILTER_OIF,
 	FILTER_CT_STATE, /* FILTER_CT_* */
 	FILTER_CT_REPLY, /* 1: against the direction in which the connection began */
+	FILTER_CT_STATUS, /* 0: what a channel carries has no translated addresses, and nothing else is asked of it */
 	FILTER_CT_FIRST, /* 1: begins a connection: what chains of type nat see */
 	FILTER_DADDR_TYPE, /* RTN_LOCAL (2) or not (1) */
 	FILTER_PKTTYPE,
@@ -80,6 +81,7 @@ enum {
 	FILTER_CT_RELATED = 4,
 	FILTER_CT_NEW = 8,
 	FILTER_CT_UNTRACKED = 64,
+	FILTER_CT_NAT = 0x30, /* of FILTER_CT_STATUS: IPS_SRC_NAT, IPS_DST_NAT */
 
 	FILTER_NFPROTO_IP4 = 2,
 	FILTER_NFPROTO_IP6 = 10,

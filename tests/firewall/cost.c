@@ -71,7 +71,7 @@ static void measure(struct cost *c, const char *what)
 
 	kernel_load(c->kernel, c->text);
 	json = kernel_json(c->kernel);
-	VJ_ASSERT(fw_compile(json, strlen(json), &prog, why) == 0 && prog.gap_cnt == 0);
+	VJ_ASSERT(kernel_compile(json, &prog, why) == 0 && prog.gap_cnt == 0);
 	bpf_run_load(c->bpf, &prog);
 	nft = kernel_ns(c);
 	if (c->kernel_base_ns == 0)

@@ -2,6 +2,8 @@
 #include "tests/firewall/kernel.h"
 
 #include "base/assert.h"
+#include "daemon/fw_dump.h"
+#include "firewall/fw_raw.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -184,6 +186,28 @@ char *kernel_json(struct kernel *k)
 	text = json_dumps(root, 0);
 	json_decref(root);
 	return text;
+}
+
+bool kernel_lists(struct kernel *k, const char *text)
+{
+	nft_ctx_output_set_flags(k->nft, 0);
+	VJ_ASSERT(nft_run_cmd_from_buffer(k->nft, "list ruleset") == 0);
+	return strstr(nft_ctx_get_output_buffer(k->nft), text) != NULL;
+}
+
+int kernel_compile(const char *json, struct fw_program *ret_prog, char ret_why[static FW_WHY_BYTES])
+{
+	struct fw_raw raw;
+	uint8_t *bytes;
+	size_t len;
+	int r;
+
+	VJ_ASSERT(fw_dump(&bytes, &len) == 0);
+	VJ_ASSERT(fw_raw_read(bytes, len, &raw) == 0);
+	r = fw_compile(json, strlen(json), &raw, ret_prog, ret_why);
+	fw_raw_free(&raw);
+	free(bytes);
+	return r;
 }
 
 /* ---- packets */

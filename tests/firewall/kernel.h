@@ -8,6 +8,7 @@
 #ifndef VJ_TESTS_FIREWALL_KERNEL_H
 #define VJ_TESTS_FIREWALL_KERNEL_H
 
+#include "firewall/firewall.h"
 #include "tests/firewall/gen.h"
 
 struct kernel;
@@ -27,5 +28,11 @@ void kernel_send(struct kernel *k, const struct gen_packet *p);
 
 /** kernel_accepted() - By number: what has come through since the last call. @accepted: room for @cnt, all is written */
 void kernel_accepted(struct kernel *k, bool *accepted, uint32_t cnt);
+
+/** kernel_lists() - Does nft show this text among the rules? */
+bool kernel_lists(struct kernel *k, const char *text);
+
+/* kernel_json()'s text and the kernel's own expressions, compiled as vjd does. Return: as fw_compile() */
+int kernel_compile(const char *json, struct fw_program *ret_prog, char ret_why[static FW_WHY_BYTES]);
 
 #endif

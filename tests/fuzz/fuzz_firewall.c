@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Rulesets as JSON: whatever it says, the compiler refuses it or makes a program that ends, stays inside of itself, and does what
+ * Rulesets as JSON, and behind a NUL as netlink messages: whatever they say, the compiler refuses it or makes a program that ends, stays inside of itself, and does what
  * fw_ask() says it may.
  */
 #include <errno.h>
@@ -9,6 +9,7 @@
 #include "base/assert.h"
 #include "base/prng.h"
 #include "firewall/firewall.h"
+#include "firewall/fw_raw.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -30,6 +31,7 @@ static void try_packet(const struct fw_program *prog, struct prng *rng)
 		if (prng_chance(rng, 1, 2))
 			q.word[i].lo = q.word[i].hi = run.word[i];
 	}
+	run.word[FILTER_CT_STATUS] = q.word[FILTER_CT_STATUS].lo = q.word[FILTER_CT_STATUS].hi = 0;
 	run.word[FILTER_CT_STATE] = states[prng_below(rng, ARRAY_SIZE(states))];
 	run.now_ns = prng_u64(rng) >> 8;
 	v = filter_eval(&img, &run, dir);
@@ -41,10 +43,20 @@ static void try_packet(const struct fw_program *prog, struct prng *rng)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	char why[FW_WHY_BYTES] = "";
+	struct fw_raw raw = { .cnt = 0 };
 	struct fw_program prog;
+	size_t json_len = 0;
 	struct prng rng;
+	int r;
 
-	if (fw_compile((const char *)data, size, &prog, why) < 0) {
+	/* behind a NUL: what the kernel has */
+	while (json_len < size && data[json_len] != '\0')
+		json_len++;
+	if (json_len < size && fw_raw_read(data + json_len + 1, size - json_len - 1, &raw) < 0)
+		return 0;
+	r = fw_compile((const char *)data, json_len, json_len < size ? &raw : NULL, &prog, why);
+	fw_raw_free(&raw);
+	if (r < 0) {
 		VJ_ASSERT(strlen(why) < sizeof(why));
 		return 0;
 	}
