@@ -7,6 +7,7 @@
 #include "daemon/if_lan_id.h"
 #include "daemon/if_ports.h"
 #include "daemon/if_state.h"
+#include "daemon/kernel_ports.h"
 #include "daemon/lan_sock.h"
 #include "lan/owner.h"
 #include "lan/resolver.h"
@@ -398,7 +399,19 @@ static enum owner_has on_find(void *arg, const struct parp_endpoint *asked, stru
 	return OWNER_APPLICATION;
 }
 
-static const struct owner_ops owner_ops = { on_find };
+/*
+ * A server's first connections are the kernel's, and so are those from before a lease: by port dispatch tells them from the application's, by
+ * address it would not. Not known counts as shared.
+ */
+static bool on_shared(void *arg, const struct parp_endpoint *asked)
+{
+	bool any = true;
+
+	(void)arg;
+	return asked->proto == IP_PROTO_TCP && (kernel_ports_connected(asked->port_lo, &any) < 0 || any);
+}
+
+static const struct owner_ops owner_ops = { on_find, on_shared };
 
 /* docs/parp.md 5: whoever still sends to its old address must not reach it with what is another's now. */
 static void port_left(struct if_lan *lan, const struct policy_port *key, uint32_t nr)

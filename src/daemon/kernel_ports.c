@@ -9,6 +9,7 @@
 #include <linux/netlink.h>
 #include <linux/sock_diag.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,7 +36,16 @@ static int mark(const struct nlmsghdr *nlh, void *arg)
 	return MNL_CB_OK;
 }
 
-static int dump(struct mnl_socket *sock, uint8_t family, uint8_t proto, bool *used)
+/* What to look for. @code: of inet_diag's filter, @code_bytes long; 0: all */
+struct look {
+	uint32_t states;
+	const struct inet_diag_bc_op *code;
+	size_t code_bytes;
+	mnl_cb_t fn;
+	void *arg;
+};
+
+static int dump(struct mnl_socket *sock, uint8_t family, uint8_t proto, const struct look *look)
 {
 	_Alignas(struct nlmsghdr) char request[256];
 	char answer[ANSWER_BYTES];
@@ -48,7 +58,9 @@ static int dump(struct mnl_socket *sock, uint8_t family, uint8_t proto, bool *us
 	req = mnl_nlmsg_put_extra_header(nlh, sizeof(*req));
 	req->sdiag_family = family;
 	req->sdiag_protocol = proto;
-	req->idiag_states = ~0u;
+	req->idiag_states = look->states;
+	if (look->code_bytes > 0)
+		mnl_attr_put(nlh, INET_DIAG_REQ_BYTECODE, look->code_bytes, look->code);
 	if (mnl_socket_sendto(sock, nlh, nlh->nlmsg_len) < 0)
 		return -errno;
 	do {
@@ -56,25 +68,53 @@ static int dump(struct mnl_socket *sock, uint8_t family, uint8_t proto, bool *us
 
 		if (n < 0)
 			return -errno;
-		r = mnl_cb_run(answer, (size_t)n, 0, 0, mark, used);
+		r = mnl_cb_run(answer, (size_t)n, 0, 0, look->fn, look->arg);
 	} while (r > MNL_CB_STOP);
 	return r < 0 ? -errno : 0;
 }
 
-int kernel_ports_look(uint8_t proto, bool *ret_used)
+static int look_at(uint8_t proto, const struct look *look)
 {
 	struct mnl_socket *sock = mnl_socket_open2(NETLINK_SOCK_DIAG, SOCK_CLOEXEC);
 	int r;
 
 	if (sock == NULL)
 		return -errno;
-	memset(ret_used, 0, PORT_UNIT_CNT * sizeof(*ret_used));
 	r = mnl_socket_bind(sock, 0, MNL_SOCKET_AUTOPID) < 0 ? -errno : 0;
 	if (r == 0)
-		r = dump(sock, AF_INET, proto, ret_used);
+		r = dump(sock, AF_INET, proto, look);
 	if (r == 0)
-		r = dump(sock, AF_INET6, proto, ret_used);
+		r = dump(sock, AF_INET6, proto, look);
 	mnl_socket_close(sock);
+	return r;
+}
+
+int kernel_ports_look(uint8_t proto, bool *ret_used)
+{
+	memset(ret_used, 0, PORT_UNIT_CNT * sizeof(*ret_used));
+	return look_at(proto, &(struct look){ .states = ~0u, .fn = mark, .arg = ret_used });
+}
+
+static int say_yes(const struct nlmsghdr *nlh, void *arg)
+{
+	(void)nlh;
+	*(bool *)arg = true;
+	return MNL_CB_OK;
+}
+
+int kernel_ports_connected(uint16_t port, bool *ret_any)
+{
+	/* two comparisons, each of two words: where to go on if it holds, and if not: beyond the end */
+	const struct inet_diag_bc_op code[] = {
+		{ .code = INET_DIAG_BC_S_GE, .yes = 8, .no = 20 }, { .no = port },
+		{ .code = INET_DIAG_BC_S_LE, .yes = 8, .no = 12 }, { .no = port },
+	};
+	const uint32_t states = ~(1u << TCP_CLOSE | 1u << TCP_LISTEN | 1u << TCP_TIME_WAIT);
+	bool any = false;
+	int r = look_at(IPPROTO_TCP, &(struct look){ states, code, sizeof(code), say_yes, &any });
+
+	if (r == 0)
+		*ret_any = any;
 	return r;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * kernel_ports.h - ephemeral ports, so that kernel and channels don't use the same ones
+ * kernel_ports.h - which ports the kernel uses; and of ephemeral ports, that kernel and channels don't use the same ones
  *
  * Frames for a port of a block go to the block's application, so no socket of the kernel may have that port. The kernel is told
  * to choose others (net.ipv4.ip_local_reserved_ports, which counts for IPv6, TCP and UDP as well); a socket that had one already is
@@ -14,6 +14,12 @@
 
 /** kernel_ports_look() - Which units have a socket of the kernel's in them? @ret_used: PORT_UNIT_CNT. Return: 0; negative errno */
 int kernel_ports_look(uint8_t proto, bool *ret_used);
+
+/**
+ * kernel_ports_connected() - Has the kernel TCP connections of its own at local port @port, at any address?
+ * It looks through all that it has. Return: 0; negative errno
+ */
+int kernel_ports_connected(uint16_t port, bool *ret_any);
 
 /**
  * kernel_ports_reserve() - Have the kernel leave exactly these units alone

@@ -104,6 +104,11 @@ static void answer(struct owner *o, const struct parp_msg *asked, const struct o
 	lan_send(o->host, &msg);
 }
 
+static bool is_shared(const struct owner *o, const struct parp_endpoint *ep)
+{
+	return o->ops->is_shared != NULL && o->ops->is_shared(o->arg, ep);
+}
+
 void owner_rx(struct owner *o, const struct parp_msg *msg, uint64_t now_us)
 {
 	struct owner_range range = { .owner = 0, .lo = msg->target.port_lo, .hi = msg->target.port_lo };
@@ -126,7 +131,7 @@ void owner_rx(struct owner *o, const struct parp_msg *msg, uint64_t now_us)
 		o->stats.limited++;
 		return;
 	}
-	if (has == OWNER_APPLICATION && o->reach != OWNER_BLOCKED)
+	if (has == OWNER_APPLICATION && o->reach != OWNER_BLOCKED && !is_shared(o, &msg->target))
 		claim = claims_find(o->claims, range.owner);
 	answer(o, msg, &range, claim, now_us);
 }
@@ -155,7 +160,7 @@ static bool is_true(const struct owner *o, const struct owner_word *w)
 	    range.hi < w->endpoint.port_hi)
 		return false;
 	claim = claims_find(o->claims, range.owner);
-	return claim != NULL && mac_addr_eq(&claim->mac, &w->mac);
+	return claim != NULL && mac_addr_eq(&claim->mac, &w->mac) && !is_shared(o, &w->endpoint);
 }
 
 static void tell(struct owner *o, const struct owner_word *w)

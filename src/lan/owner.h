@@ -29,6 +29,11 @@ struct owner_range {
 struct owner_ops {
 	/* @ret: for OWNER_APPLICATION, around the one port asked for; for OWNER_CANONICAL @lo and @hi are that port already */
 	enum owner_has (*find)(void *arg, const struct parp_endpoint *asked, struct owner_range *ret);
+	/*
+	 * Of what find() says that one application has it: are there connections at @asked that are not that application's? What
+	 * is sent to its address is its own without a further look. May take a while: asked once for each answer. NULL: never
+	 */
+	bool (*is_shared)(void *arg, const struct parp_endpoint *asked);
 };
 
 enum { OWNER_QUEUE_MAX = 256 };

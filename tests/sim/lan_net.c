@@ -312,7 +312,7 @@ static void on_forgotten(void *arg, const struct resolver_entry *e)
 
 static const struct lan_ops lan_ops = { host_send, host_random };
 static const struct claim_ops claim_ops = { on_claimed, on_lost, on_ended };
-static const struct owner_ops owner_ops = { on_find };
+static const struct owner_ops owner_ops = { .find = on_find };
 static const struct resolver_ops resolver_ops = { on_neighbour, on_learned, on_quiet, on_forgotten };
 
 void net_app_start(struct net_host *h, unsigned int app)
