@@ -28,17 +28,22 @@ static const char *proto_text(uint8_t proto)
 	return proto == CTL_PROTO_UDP ? "udp" : "tcp";
 }
 
-static bool is_of_a_port(const struct ctl_mac *m)
+/* Learned of another host, or asked for; else claimed here. */
+static bool is_of_another(const struct ctl_mac *m)
 {
-	return m->proto != 0;
+	static const uint8_t none[16];
+
+	return memcmp(m->addr, none, sizeof(none)) != 0;
 }
 
-/* "10.0.0.1:6379/tcp", "[fd00::1]:32768-32799/udp" */
+/* "10.0.0.1:6379/tcp", "[fd00::1]:32768-32799/udp"; of a whole host "10.0.0.1" */
 static const char *endpoint_text(const struct ctl_mac *m, char buf[static 80])
 {
 	struct endpoint ep = { ip_addr_from_v6(m->addr), m->port_lo };
 	char text[ENDPOINT_TEXT_BYTES], last[8] = "";
 
+	if (m->proto == 0)
+		return ip_addr_format(&ep.addr, buf);
 	if (m->port_hi != m->port_lo)
 		snprintf(last, sizeof(last), "-%u", m->port_hi);
 	snprintf(buf, 80, "%s%s/%s", endpoint_format(&ep, text), last, proto_text(m->proto));
@@ -56,9 +61,11 @@ static json_t *json_of(const struct ctl_mac *m)
 	json_object_set_new(o, "mac", json_string(mac_text(m->mac, mac)));
 	if (m->app_id != 0)
 		json_object_set_new(o, "app_id", json_integer(m->app_id));
-	if (!is_of_a_port(m))
+	if (!is_of_another(m))
 		return o;
 	json_object_set_new(o, "addr", json_string(ip_addr_format(&ip, addr)));
+	if (m->proto == 0) /* all its ports */
+		return o;
 	json_object_set_new(o, "proto", json_string(proto_text(m->proto)));
 	json_object_set_new(o, "port_first", json_integer(m->port_lo));
 	json_object_set_new(o, "port_last", json_integer(m->port_hi));
@@ -126,7 +133,7 @@ static void print_claimed(const struct list *l)
 		const struct ctl_mac *m = &l->macs[i];
 		char mac[MAC_ADDR_TEXT_BYTES], owner[64], left[24];
 
-		if (!is_of_a_port(m))
+		if (!is_of_another(m))
 			printf("%-16s %-17s  %-11s %-30s %6llu s %8s\n", m->name, mac_text(m->mac, mac), kinds[m->kind],
 			       owner_text(l, m->app_id, owner), (unsigned long long)m->age_ms / 1000, left_text(m, left));
 	}
@@ -140,7 +147,7 @@ static void print_learned(const struct list *l)
 		const struct ctl_mac *m = &l->macs[i];
 		char mac[MAC_ADDR_TEXT_BYTES], canonical[MAC_ADDR_TEXT_BYTES], ep[80], left[24];
 
-		if (!is_of_a_port(m))
+		if (!is_of_another(m))
 			continue;
 		if (!any)
 			printf("\n%-16s %-40s %-17s  %-11s %-17s  %8s %8s\n", "INTERFACE", "PORT OF ANOTHER HOST", "MAC", "STATE",
@@ -167,7 +174,7 @@ static int print_list(const struct list *l, bool json)
 	claimed = json_array();
 	learned = json_array();
 	for (size_t i = 0; i < l->cnt; i++)
-		json_array_append_new(is_of_a_port(&l->macs[i]) ? learned : claimed, json_of(&l->macs[i]));
+		json_array_append_new(is_of_another(&l->macs[i]) ? learned : claimed, json_of(&l->macs[i]));
 	return put_json(json_pack("{s:o, s:o}", "claimed", claimed, "learned", learned));
 }
 

@@ -8,10 +8,12 @@
   parp_peer.py IF claim MAC GEN                       says that it has MAC
   parp_peer.py IF poison IP MAC                       says every message in every encoding, with sender (IP, MAC)
   parp_peer.py IF flood SECONDS                       questions and garbage, as fast as it can; prints how many
+  parp_peer.py IF answer SECONDS IP MAC LIFE_MS       answers for all ports of IP that they are at MAC, one by one; who tries MAC, reaches it
   parp_peer.py IF watch SECONDS                       prints what is said, a line each
 """
 
 import errno
+import fcntl
 import os
 import socket
 import struct
@@ -83,22 +85,23 @@ def parse(frame):
         option = body[64:]
         lo, hi, _, size, gen = struct.unpack(">HHHHI", option[16:28])
         return {"src": frame[6:12], "msg": option[3], "mac": option[8:14], "lo": lo, "hi": hi, "gen": gen,
-                "tlvs": tlvs_of(option[32:32 + size]), "tha": b""}
+                "tlvs": tlvs_of(option[32:32 + size]), "tha": b"", "tpa": bytes(16)}
     is_e1 = kind == 0x0806 and body[2:4] == b"\x88\xb5"
     is_e2 = kind == PROTO_TYPE and body[0] == SUBTYPE
     if not (is_e1 or is_e2) or len(body) < 60 or body[52:56] != b"PARP":
         return None
     lo, hi, _, gen = struct.unpack(">HHHI", body[16:26])
     return {"src": frame[6:12], "msg": body[57], "mac": body[8:14], "lo": lo, "hi": hi, "gen": gen,
-            "tlvs": tlvs_of(body[60:60 + struct.unpack(">H", body[58:60])[0]]), "tha": body[30:36]}
+            "tlvs": tlvs_of(body[60:60 + struct.unpack(">H", body[58:60])[0]]), "tha": body[30:36], "tpa": body[36:52]}
 
 
 class Lan:
     def __init__(self, name):
         self.sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
         self.sock.bind((name, 0))
-        with open(f"/sys/class/net/{name}/address") as f:
-            self.me = mac_of(f.read().strip())
+        # /sys shows the interfaces of the namespace that it was mounted in
+        asked = fcntl.ioctl(self.sock, 0x8927, struct.pack("256s", name.encode()))  # SIOCGIFHWADDR
+        self.me = asked[18:24]
         self.link_local = b""
         with open("/proc/net/if_inet6") as f:
             for line in f:
@@ -187,6 +190,24 @@ def flood(lan, seconds):
     print(cnt)
 
 
+def answer(lan, seconds, ip, mac, life):
+    """Right if IP is of this host, and a lie if not."""
+    mac, address, gen = mac_of(mac), socket.inet_aton(ip), 1 << 16
+    until = time.monotonic() + float(seconds)
+    while (left := until - time.monotonic()) > 0:
+        said = lan.hear(left, lambda m: m["msg"] in (QUERY, MAC_PROBE))
+        if not said:
+            continue
+        tlvs = tlv(2, said["tlvs"].get(2, bytes(8))) + tlv(3, ME)
+        if said["msg"] == MAC_PROBE and said["tha"] == mac:
+            lan.say(build(lan.me, said["src"], MAC_DEFEND, mac, endpoint(gen=gen), said["src"], endpoint(), tlvs))
+        elif said["msg"] == QUERY and said["tpa"][12:] == address:
+            tlvs = tlv(1, struct.pack(">I", int(life))) + tlvs
+            proto, port = said["tpa"][1], struct.unpack(">H", said["tpa"][2:4])[0]
+            there = endpoint(proto, port, port, gen, ip)
+            lan.say(build(lan.me, said["src"], REPLY, mac, there, said["src"], said["tpa"], tlvs))
+
+
 def watch(lan, seconds):
     until = time.monotonic() + float(seconds)
     while (left := until - time.monotonic()) > 0:
@@ -198,7 +219,7 @@ def watch(lan, seconds):
 def main(argv):
     flags = {a[2:]: True for a in argv if a in ("--nd", "--e2")}
     words = [a for a in argv if not a.startswith("--")]
-    commands = {"query": query, "probe": probe, "claim": claim, "poison": poison, "flood": flood, "watch": watch}
+    commands = {"query": query, "probe": probe, "claim": claim, "poison": poison, "flood": flood, "answer": answer, "watch": watch}
     if len(words) < 2 or words[1] not in commands:
         sys.exit(__doc__)
     commands[words[1]](Lan(words[0]), *words[2:], **flags)

@@ -1,0 +1,123 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""What talks through a gateway, and who looks on.
+
+  gateway_talk.py echo PORT                     UDP server: says everything back
+  gateway_talk.py ask HOST PORT [N] [GAP]       N datagrams from one socket, GAP s apart; all must come back
+  gateway_talk.py ask HOST PORT --long          one of 3000 bytes, which goes in fragments
+  gateway_talk.py ask HOST PORT --options       one with a destination option of IPv6
+  gateway_talk.py say HOST FIRST LAST [GAP]     a datagram to each of these ports, GAP s apart; nothing need come back
+  gateway_talk.py tcp HOST PORT                 a connection; three lines, each answered ("PING", redis)
+  gateway_talk.py spray HOST SECONDS            datagrams to ports in random order, as fast as it can; prints how many
+  gateway_talk.py watch DEVICE                  prints what comes in there: MAC PROTO ADDRESS PORT, a line each; port "frag", or VLAN first
+"""
+
+import random
+import socket
+import struct
+import sys
+import time
+
+
+def udp(host):
+    s = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
+    s.settimeout(3)
+    return s
+
+
+def echo(port):
+    s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    s.bind(("::", int(port)))
+    while True:
+        data, who = s.recvfrom(4000)
+        s.sendto(data, who)
+
+
+def ask(host, port, *words):
+    flags = [w for w in words if w.startswith("--")]
+    cnt, gap = ([w for w in words if w not in flags] + ["1", "0"][len(words) - len(flags):])[:2]
+    s = udp(host)
+    if "--options" in flags:
+        s.setsockopt(socket.IPPROTO_IPV6, 59, bytes([0, 0, 1, 4, 0, 0, 0, 0]))  # IPV6_DSTOPTS: padding
+    for i in range(int(cnt)):
+        data = b"x" * 3000 if "--long" in flags else b"%d" % i
+        s.sendto(data, (host, int(port)))
+        if s.recv(4000) != data:
+            sys.exit("something else came back")
+        time.sleep(float(gap))
+
+
+def say(host, first, last, gap=0):
+    s = udp(host)
+    for port in range(int(first), int(last) + 1):
+        s.sendto(b"", (host, port))
+        time.sleep(float(gap))
+
+
+def tcp(host, port):
+    s = socket.create_connection((host, int(port)), 5)
+    for _ in range(3):
+        time.sleep(0.3)
+        s.sendall(b"PING\r\n")
+        if s.recv(100) != b"+PONG\r\n":
+            sys.exit("something else came back")
+
+
+def spray(host, seconds):
+    s = udp(host)
+    until, cnt = time.monotonic() + float(seconds), 0
+    while time.monotonic() < until:
+        for _ in range(64):
+            s.sendto(b"", (host, random.randrange(1, 65536)))
+            cnt += 1
+    print(cnt)
+
+
+def describe(frame):
+    """Return: words, or None if it is neither TCP nor UDP."""
+    mac = ":".join(f"{b:02x}" for b in frame[:6])
+    kind, off, vlan = struct.unpack(">H", frame[12:14])[0], 14, ""
+    if kind == 0x8100:
+        vlan, kind, off = f"vlan{struct.unpack('>H', frame[14:16])[0] & 4095} ", struct.unpack(">H", frame[16:18])[0], 18
+    ip, frag = frame[off:], False
+    if kind == 0x0800:
+        proto, addr, l4 = ip[9], socket.inet_ntop(socket.AF_INET, ip[16:20]), ip[(ip[0] & 15) * 4:]
+        frag = struct.unpack(">H", ip[6:8])[0] & 0x3FFF
+    elif kind == 0x86DD:
+        proto, addr, l4 = ip[6], socket.inet_ntop(socket.AF_INET6, ip[24:40]), ip[40:]
+        while proto in (0, 43, 60):
+            proto, l4 = l4[0], l4[8 + l4[1] * 8:]
+        if proto == 44:
+            proto, frag = l4[0], True
+    else:
+        return None
+    if proto not in (6, 17):
+        return None
+    port = "frag" if frag else struct.unpack(">H", l4[2:4])[0]
+    return f"{vlan}{mac} {'tcp' if proto == 6 else 'udp'} {addr} {port}"
+
+
+def watch(device):
+    s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+    s.bind((device, 0))
+    s.setsockopt(263, 8, 1)  # SOL_PACKET, PACKET_AUXDATA: a tag that the kernel has taken out
+    print("ready", flush=True)
+    while True:
+        frame, aux, _, where = s.recvmsg(2000, 256)
+        for level, what, data in aux:
+            status, _, _, _, _, tci, tpid = struct.unpack("=IIIHHHH", data[:20])
+            if status & 0x10:  # TP_STATUS_VLAN_VALID
+                frame = frame[:12] + struct.pack(">HH", tpid or 0x8100, tci) + frame[12:]
+        words = describe(frame) if where[2] != socket.PACKET_OUTGOING else None
+        if words:
+            print(words, flush=True)
+
+
+def main(argv):
+    commands = {"echo": echo, "ask": ask, "say": say, "tcp": tcp, "spray": spray, "watch": watch}
+    if not argv or argv[0] not in commands:
+        sys.exit(__doc__)
+    commands[argv[0]](*argv[1:])
+
+
+main(sys.argv[1:])
