@@ -11,11 +11,9 @@
  */
 #include "sock/priv.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { BACKLOG_UNKNOWN = 4096, FDS_WITHOUT_PROC = 64, STATE_LISTEN = 10, STATE_CLOSE = 7 };
@@ -142,20 +140,50 @@ void adopt_received(const struct msghdr *msg)
  * ----------------
  */
 
+/* As getdents64(2) gives them */
+struct dir_entry {
+	uint64_t ino;
+	int64_t off;
+	uint16_t bytes;
+	uint8_t type;
+	char name[];
+};
+
+/* Return: -1: "." and "..". What else is there are numbers. */
+static int number_of(const char *name)
+{
+	int nr = 0;
+
+	if (*name == '.')
+		return -1;
+	for (; *name; name++)
+		nr = nr * 10 + (*name - '0');
+	return nr;
+}
+
+/* Every program pays for this, most of them for nothing: so it is done without libc's streams of directories, and their memory. */
 static void adopt_all(void)
 {
-	DIR *dir = opendir("/proc/self/fd");
-	const struct dirent *entry;
+	_Alignas(struct dir_entry) uint8_t buf[2048];
+	int dir = sys_openat(AT_FDCWD, "/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+	long len;
 
-	if (!dir) {
-		for (int fd = 0; fd < FDS_WITHOUT_PROC; fd++)
-			adopt_fd(fd);
-		return;
+	for (int fd = 0; dir < 0 && fd < FDS_WITHOUT_PROC; fd++)
+		adopt_fd(fd);
+	while (dir >= 0 && (len = SYS_CALL3(SYS_getdents64, dir, buf, sizeof(buf))) > 0) {
+		const struct dir_entry *entry;
+
+		for (long at = 0; at < len; at += entry->bytes) {
+			int fd;
+
+			entry = (const struct dir_entry *)(const void *)(buf + at);
+			fd = number_of(entry->name);
+			if (fd >= 0 && fd != dir)
+				adopt_fd(fd);
+		}
 	}
-	while ((entry = readdir(dir)) != NULL)
-		if (entry->d_name[0] != '.' && atoi(entry->d_name) != dirfd(dir))
-			adopt_fd(atoi(entry->d_name));
-	closedir(dir);
+	if (dir >= 0)
+		sys_close(dir);
 }
 
 __attribute__((constructor)) static void at_load(void)

@@ -137,11 +137,12 @@ static long spin_us_wanted(void)
 	return SPIN_US_DEFAULT;
 }
 
+/* How many processors there are is read from a file; not where it is known already that there are several. */
 static uint64_t spin_ns_wanted(void)
 {
 	long us = spin_us_wanted();
 
-	return us > 0 && sysconf(_SC_NPROCESSORS_ONLN) > 1 ? (uint64_t)us * NS_PER_US : 0;
+	return us > 0 && (!sock.alone || sysconf(_SC_NPROCESSORS_ONLN) > 1) ? (uint64_t)us * NS_PER_US : 0;
 }
 
 static bool is_alone(void)
@@ -158,8 +159,8 @@ void layer_init(void)
 	sock.pid = ker_getpid();
 	sock.strict = env_is_on(ENV_STRICT);
 	sock.verbose = sock.strict || env_is_on(ENV_VERBOSE);
-	sock.spin_ns = spin_ns_wanted();
 	sock.alone = is_alone();
+	sock.spin_ns = spin_ns_wanted();
 	own_fd_hook = fd_protect;
 	why_init();
 	life_init();

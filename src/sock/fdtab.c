@@ -98,10 +98,11 @@ enum { SLAB_BYTES = 64 * 1024 };
 
 /*
  * Each kind keeps its memory, linked by its first word when free: what a late event points to is
- * always a struct sock, in use or FRESH.
+ * always a struct sock, in use or FRESH. What was never used is not touched: a program with one socket pays for one page.
  */
 struct slab {
 	void *free;
+	uint8_t *fresh, *end;
 };
 static struct slab socks, sets, watches;
 
@@ -113,19 +114,21 @@ static void slab_put(struct slab *slab, void *p)
 
 static void *slab_get(struct slab *slab, size_t bytes)
 {
-	void *p;
+	void *p = slab->free;
 
-	if (!slab->free) {
-		uint8_t *chunk = pages_get(SLAB_BYTES);
-
-		if (!chunk)
-			return NULL;
-		for (size_t off = 0; off + bytes <= SLAB_BYTES; off += bytes)
-			slab_put(slab, chunk + off);
+	if (p) {
+		slab->free = *(void **)p;
+		memset(p, 0, bytes);
+		return p;
 	}
-	p = slab->free;
-	slab->free = *(void **)p;
-	memset(p, 0, bytes);
+	if ((size_t)(slab->end - slab->fresh) < bytes) {
+		slab->fresh = pages_get(SLAB_BYTES);
+		slab->end = slab->fresh + (slab->fresh ? SLAB_BYTES : 0);
+		if (!slab->fresh)
+			return NULL;
+	}
+	p = slab->fresh;
+	slab->fresh += bytes;
 	return p;
 }
 
