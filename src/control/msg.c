@@ -193,6 +193,11 @@ static bool firewall_ok(const struct ctl_msg *m)
 	return m->firewall.flags <= (m->type == CTL_FIREWALL ? CTL_FIREWALL_HANDLES : 0) && m->firewall.pad == 0;
 }
 
+static bool brief_ok(const struct ctl_msg *m)
+{
+	return m->brief.parent > 0;
+}
+
 enum origin { CLIENT, DAEMON, EVENT };
 
 struct shape {

@@ -81,7 +81,8 @@ enum { CTL_VERSION = 5, CTL_FDS_MAX = 5, CTL_NAME_MAX = 32 };
 	X(ASK,           47, CLIENT, 0, 0, connect)    /* which MAC has this endpoint of another host? @flow 0 */ \
 	X(ASKED,         48, DAEMON, 0, 0, mac)        /* reply to ASK */ \
 	X(FIREWALL,      49, CLIENT, 0, 0, firewall)   /* root's: show the host's rules, with what channels have counted */ \
-	X(FIREWALL_SHOWN,50, DAEMON, 1, 1, firewall)   /* reply to FIREWALL: text, to be read from this pipe to its end */
+	X(FIREWALL_SHOWN,50, DAEMON, 1, 1, firewall)   /* reply to FIREWALL: text, to be read from this pipe to its end */ \
+	X(BRIEF,         51, CLIENT, 0, 0, brief)      /* I end, after one connection and a few frames; no reply */
 
 enum ctl_type {
 #define X(name, nr, from, fds_min, fds_max, body) CTL_##name = nr,
@@ -373,6 +374,11 @@ struct ctl_firewall {
 	uint32_t pad;
 };
 
+/* What vjd may know the program by, when the next of its processes comes (control/board.h) */
+struct ctl_brief {
+	int32_t parent; /* process number of who started it, as it sees it; > 0 */
+};
+
 struct ctl_none {
 	uint8_t pad[8];
 };
@@ -400,6 +406,7 @@ struct ctl_msg {
 		struct ctl_join join;
 		struct ctl_mac mac;
 		struct ctl_firewall firewall;
+		struct ctl_brief brief;
 		uint8_t bytes[120];
 	};
 };

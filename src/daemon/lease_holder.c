@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "daemon/lease_holder.h"
 
+#include "daemon/board.h"
 #include "daemon/channel_maker.h"
 #include "daemon/interfaces.h"
 
@@ -16,6 +17,14 @@ void lease_describe(const struct lease *lease, struct ctl_lease *ret_lease)
 	};
 }
 
+/* Raw channels are asked for by programs that know of vjd. */
+static void post_on_board(struct vjd *d, const struct lease_key *key)
+{
+	if (key->proto != CTL_PROTO_RAW)
+		notice_board_port(d->board, key->proto == CTL_PROTO_UDP, key->local.port,
+				  lease_port_in_use(&d->leases, key->proto, key->local.port));
+}
+
 static void unlink_and_free(struct lease *lease)
 {
 	struct app *app = lease->app;
@@ -23,6 +32,7 @@ static void unlink_and_free(struct lease *lease)
 	lease_remove(&app->d->leases, lease);
 	TAILQ_REMOVE(&app->leases, lease, of_app);
 	app->lease_cnt--;
+	post_on_board(app->d, &lease->key);
 	interfaces_lease_changed(app->d, &lease->key);
 	free(lease);
 }
@@ -156,6 +166,7 @@ enum ctl_refusal lease_grant(struct app *app, const struct ctl_lease *req,
 	lease_insert(&d->leases, lease);
 	TAILQ_INSERT_TAIL(&app->leases, lease, of_app);
 	app->lease_cnt++;
+	post_on_board(d, &lease->key);
 	interfaces_lease_changed(d, &lease->key);
 	lease_describe(lease, ret_lease);
 	return CTL_REFUSAL_NONE;

@@ -2,6 +2,7 @@
 #include "daemon/request.h"
 
 #include "base/assert.h"
+#include "daemon/board.h"
 #include "daemon/channel_half.h"
 #include "daemon/channel_maker.h"
 #include "daemon/firewall.h"
@@ -247,6 +248,7 @@ static void do_attach(struct app *app, const struct ctl_msg *msg)
 
 	if (app->uid == 0)
 		why = is_attach ? attach(app, &msg->interface, &reply.interface) : detach(app, &msg->interface, &reply.interface);
+	notice_board_interfaces(app->d->board, interfaces_cnt(app->d));
 	if (why != CTL_REFUSAL_NONE)
 		refuse(app, msg, why);
 	else
@@ -278,6 +280,13 @@ static void do_firewall(struct app *app, const struct ctl_msg *msg)
 	}
 	if (why != CTL_REFUSAL_NONE)
 		refuse(app, msg, why);
+}
+
+/* ---- the board */
+
+static void do_brief(struct app *app, const struct ctl_msg *msg)
+{
+	notice_board_brief(app->d->board, board_key(app->uid, msg->brief.parent, app->name), app->d->now_ns);
 }
 
 /* ---- reports */
@@ -344,6 +353,9 @@ static void serve(struct app *app, const struct ctl_msg *msg, const int *fds, un
 	case CTL_CHANNEL_CLOSE:
 		channel_close(app, &msg->close);
 		return;
+	case CTL_BRIEF:
+		do_brief(app, msg);
+		return;
 	case CTL_STATUS:
 		status_begin(app, msg->seq, false);
 		return;
@@ -387,7 +399,7 @@ void request_handle(struct app *app, enum ctl_refusal verdict, const struct ctl_
 	}
 	discard(app, fds, fd_cnt);
 	/* nobody waits for a reply: what can't be done now is asked for again */
-	if (msg != NULL && verdict == CTL_REFUSAL_NONE && (msg->type == CTL_RESOLVE || msg->type == CTL_POLLING) && why != CTL_REFUSAL_NOT_WELCOME)
+	if (msg != NULL && verdict == CTL_REFUSAL_NONE && (msg->type == CTL_RESOLVE || msg->type == CTL_POLLING || msg->type == CTL_BRIEF) && why != CTL_REFUSAL_NOT_WELCOME)
 		return;
 	app->d->malformed += why == CTL_REFUSAL_MALFORMED;
 	refuse(app, verdict == CTL_REFUSAL_NONE ? msg : NULL, why);

@@ -4,6 +4,7 @@
 #include "base/assert.h"
 #include "base/time.h"
 #include "daemon/app.h"
+#include "daemon/board.h"
 #include "daemon/fd_worker.h"
 #include "daemon/firewall.h"
 #include "daemon/interfaces.h"
@@ -484,6 +485,7 @@ static int look_after_time(struct server *s)
 	half_look(&s->vjd);
 	firewall_run(&s->vjd);
 	interfaces_run(&s->vjd);
+	notice_board_interfaces(s->vjd.board, interfaces_cnt(&s->vjd));
 	if (has_app || s->has_app)
 		s->idle_since_ns = s->vjd.now_ns;
 	s->has_app = has_app;
@@ -678,8 +680,10 @@ int server_new(const struct server_config *cfg, struct server **ret_server, char
 	s->conn_max = conn_limit();
 	r = vjd_init(&s->vjd, &cfg->vjd, &ops, clock_ns());
 	s->idle_since_ns = s->vjd.now_ns;
-	if (r == 0)
+	if (r == 0) {
+		s->vjd.board = notice_board_new(cfg->path);
 		r = open_fds(s);
+	}
 	if (r < 0) {
 		server_free(s);
 		return r;
@@ -733,6 +737,7 @@ void server_free(struct server *s)
 	end_all(&s->vjd.strangers);
 	settle_all(s);
 	vjd_fini(&s->vjd);
+	notice_board_free(s->vjd.board);
 	close_if_open(s->listen_fd);
 	close_if_open(s->signal_fd);
 	close_if_open(s->spare_fd);

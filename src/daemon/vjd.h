@@ -37,6 +37,7 @@ struct app;
 struct fd_job;
 struct firewall;
 struct interfaces;
+struct notice_board;
 struct vjd;
 
 struct vjd_limits {
@@ -111,6 +112,7 @@ struct vjd {
 	const struct policy_conf *policy; /* NULL: everybody may have everything */
 	struct firewall *firewall; /* NULL: rules are not ours to see; see firewall.h */
 	struct interfaces *interfaces; /* NULL: none can be attached; see interfaces.h */
+	struct notice_board *board; /* NULL: programs ask instead; see board.h */
 
 	uint64_t huge_pages_ns; /* don't ask the host for huge pages before */
 

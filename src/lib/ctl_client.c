@@ -778,6 +778,16 @@ int ctl_client_channel_close(struct ctl_client *client, uint32_t channel_id,
 	return close_channel(client, channel_id, reason, deadline(client));
 }
 
+int ctl_client_brief(struct ctl_client *client, int32_t parent)
+{
+	struct ctl_msg msg = { .type = CTL_BRIEF, .seq = next_seq(client) };
+
+	if (client->dead != 0)
+		return client->dead;
+	msg.brief.parent = parent;
+	return send_msg(client, &msg, -1, sys_clock_ns());
+}
+
 static bool is_status(uint32_t type)
 {
 	return (type >= CTL_STATUS_APP && type <= CTL_STATUS_END) || type == CTL_STATUS_INTERFACE ||

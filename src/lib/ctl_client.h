@@ -192,6 +192,9 @@ int ctl_client_channel_close(struct ctl_client *client, uint32_t channel_id,
 int ctl_client_interface(struct ctl_client *client, uint32_t ifindex, const uint8_t key[static 16],
 			 struct ctl_interface *ret_interface, int ret_fds[static CTL_FDS_MAX]);
 
+/** ctl_client_brief() - This program ends after very little; no reply. @parent: see struct ctl_brief. Return: as ctl_client_channel_close() */
+int ctl_client_brief(struct ctl_client *client, int32_t parent);
+
 /** ctl_client_polling() - We poll for the frames of our channel there, or no more; no reply. Return: 0; -ENOTCONN; -ETIMEDOUT */
 int ctl_client_polling(struct ctl_client *client, uint32_t ifindex, bool on);
 

@@ -64,7 +64,8 @@ enum report_way {
 	X(ACCEPTED,      "accepted from the kernel: the peer is not under vj run, or came before the port was leased") \
 	X(UNKNOWN,       "not made through the library: inherited, received, or of a kind that is always the kernel's") \
 	X(BRIEF,         "the processes that serve its connections end too soon for channels to pay; looked at again every second") \
-	X(HANDED,        "its connections become other programs' standard input, which may read in ways that only the kernel serves")
+	X(HANDED,        "its connections become other programs' standard input, which may read in ways that only the kernel serves") \
+	X(SHORT,         "the last processes of this program ended after a few frames: their first connections are the kernel's for a while")
 
 enum report_why {
 #define X(name, text) REPORT_WHY_##name,

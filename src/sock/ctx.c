@@ -255,6 +255,7 @@ static int context_open(void)
 	opts.socket_path = env_value(ENV_SOCKET);
 	opts.pcap_path = pcap_path(pcap);
 	opts.mtu_probing = mtu_probing();
+	sock.opened_ns = sys_clock_ns();
 	err = vj_open(&opts, &sock.vj);
 	if (err) {
 		ctx_say("no channels: vjd: %s", strerror(-err));

@@ -265,7 +265,7 @@ static bool dgram_to_channel(int fd, struct sock *s, const struct sockaddr *sa, 
 	if (!dest_is(d, &key) || now_ns - d->asked_ns >= ASK_AGAIN_MS * NS_PER_MS) {
 		*d = key;
 		d->asked_ns = now_ns;
-		d->on_channel = now_ns >= ask_ns && sock_addr_is_ours(s, sa, len) && !ctx_get() &&
+		d->on_channel = now_ns >= ask_ns && board_says(sa, len, true) == REPORT_WHY_NONE && sock_addr_is_ours(s, sa, len) && !ctx_get() &&
 				dest_ask(sa, len);
 	}
 	return d->on_channel && (s->dgram->open || (!ctx_get() && !dgram_open(fd, s)));

@@ -190,6 +190,7 @@ void sock_flush_at_exit(void)
 		close_connections();
 		deed_look(vj);
 		deed_leave_all(vj, EXIT_DRAIN_MS);
+		board_ended();
 		vj_drain(vj, EXIT_DRAIN_MS);
 		sock.vj = NULL;
 		sock.leader = NULL;

@@ -286,7 +286,9 @@ struct sock_layer {
 	int pid; /* who tracks descriptors; another process that shares or copied this memory keeps off */
 	uint64_t retry_ns; /* no new vj_open() before */
 	int refused;	   /* why the last one failed */
+	uint64_t opened_ns; /* the context, if there is one */
 	bool strict, verbose, exiting;
+	bool was_brief; /* a connection was left to the kernel, because processes of this program are brief */
 	struct sock *copied; /* sockets that listen here and elsewhere */
 	bool stdio; /* some socket has `stdio` */
 	bool orphaned; /* a shared connection was closed: when its descriptors are, away_closed() */
@@ -503,6 +505,19 @@ bool listeners_offer(void);
 void listener_copied(struct sock *s);
 /* A socket that somebody else made listen, or that a FRESH one became */
 void listener_found(struct sock *s, uint32_t backlog);
+
+/*
+ * ---- board.c ------------------------------------------------------------------------------------
+ * ----------------
+ */
+
+/*
+ * Is a connection, or a datagram, to @addr the kernel's, as far as can be said without a context? Lock held.
+ * Return: why; REPORT_WHY_NONE: ask vjd
+ */
+enum report_why board_says(const struct sockaddr *addr, socklen_t len, bool udp);
+/* The program ends: if it was brief, the next one of its kind is to know. Lock held, context there. */
+void board_ended(void);
 
 /*
  * ---- confine.c ----------------------------------------------------------------------------------

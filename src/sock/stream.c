@@ -563,6 +563,7 @@ static int disconnect(int fd, struct sock *s, const struct sockaddr *addr, sockl
 /* Return: 1: the kernel's; else what connect() returns. Lock held. */
 static int connect_begin(int fd, struct sock *s, const struct sockaddr *addr, socklen_t len)
 {
+	enum report_why why;
 	bool is_ours;
 	int err;
 
@@ -572,6 +573,11 @@ static int connect_begin(int fd, struct sock *s, const struct sockaddr *addr, so
 		return s->state == SOCK_LISTEN ? 1 : connect_again(s);
 	if (!addr || len < sizeof(addr->sa_family) || s->file.refs > UINT32_MAX - 2)
 		return 1;
+	why = board_says(addr, len, false);
+	if (why != REPORT_WHY_NONE) {
+		sock_give_to_kernel(fd, s, why);
+		return 1;
+	}
 	is_ours = sock_addr_is_ours(s, addr, len);
 	err = is_ours ? channel_connect(fd, s, addr, len) : -EHOSTUNREACH;
 	if (err) {

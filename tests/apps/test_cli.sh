@@ -200,6 +200,8 @@ dialer=(python3 -c 'import socket; socket.socket().connect_ex(("127.0.0.1", 1))'
 for bad in abc 5x 1000001 99999999999999999999; do
 	expect 0 "VJ_SPIN_US=$bad is no number of microseconds" env VJ_SPIN_US=$bad "$vj" run --verbose -- "${dialer[@]}"
 done
+# ... this one when the program attaches, which it does to offer a port
+dialer=(python3 -c 'import socket; socket.socket(type=socket.SOCK_DGRAM).bind(("127.0.0.1", 0))')
 expect 0 "VJ_MTU_PROBING=x is none of 0, 1 and 2" env VJ_MTU_PROBING=x "$vj" run --verbose -- "${dialer[@]}"
 said=$(VJ_SPIN_US=-1 VJ_MTU_PROBING=2 "$vj" run --verbose -- "${dialer[@]}" 2>&1)
 [[ $said != *VJ_* ]] || fail "right values: $said"

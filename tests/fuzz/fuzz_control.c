@@ -39,6 +39,9 @@ static void check_client_msg(const struct ctl_msg *m, unsigned fd_cnt)
 	case CTL_CHANNEL_CLOSE:
 	case CTL_STATUS:
 		break;
+	case CTL_BRIEF:
+		VJ_ASSERT_OP(m->brief.parent, >, 0);
+		break;
 	case CTL_RESOLVE:
 	case CTL_INTERFACE:
 	case CTL_POLLING:

@@ -207,6 +207,8 @@ static void tame(struct ctl_msg *m, uint8_t spice)
 	} else if (m->type == CTL_CHANNEL_CLOSE) {
 		m->close = (struct ctl_close){ .channel_id = 1 + spice % 16,
 					       .reason = spice % (VJ_CHANNEL_ERR_CLOSED + 1) };
+	} else if (m->type == CTL_BRIEF) {
+		m->brief.parent = 1 + spice % 4;
 	} else {
 		memset(m->bytes, 0, sizeof(m->bytes));
 	}
@@ -252,9 +254,9 @@ static size_t step_message(struct player *p, const uint8_t *data, size_t len, bo
 	if (fd_cnt == 0)
 		close(fd);
 	verdict = ctl_check(&msg, sizeof(msg), fd_cnt, CTL_FROM_CLIENT, &checked);
-	/* a CHANNEL_CLOSE, a RESOLVE and a POLLING have no reply, but before HELLO they are refused like all else */
+	/* a CHANNEL_CLOSE, a RESOLVE, a POLLING and a BRIEF have no reply, but before HELLO they are refused like all else */
 	if (verdict == CTL_REFUSAL_NONE &&
-	    ((msg.type != CTL_CHANNEL_CLOSE && msg.type != CTL_RESOLVE && msg.type != CTL_POLLING) ||
+	    ((msg.type != CTL_CHANNEL_CLOSE && msg.type != CTL_RESOLVE && msg.type != CTL_POLLING && msg.type != CTL_BRIEF) ||
 	     p->app.state == APP_STRANGER))
 		p->asked_seq = msg.seq;
 	request_handle(&p->app, verdict, &checked, &fd, fd_cnt);

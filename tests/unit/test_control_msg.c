@@ -63,6 +63,7 @@ static const struct sample samples[] = {
 	{ { .type = CTL_INTERFACE_OPEN, .seq = 10, .interface = INTERFACE }, CTL_FROM_DAEMON, 5 },
 	{ { .type = CTL_INTERFACE_NEWS, .interface = { .ifindex = 2, .flags = CTL_INTERFACE_GONE } }, CTL_FROM_DAEMON, 0 },
 	{ { .type = CTL_ATTACH, .seq = 10, .interface = { .flags = CTL_INTERFACE_GATEWAY, .name = "eth1" } }, CTL_FROM_CLIENT, 0 },
+	{ { .type = CTL_BRIEF, .seq = 12, .brief = { .parent = 4711 } }, CTL_FROM_CLIENT, 0 },
 	{ { .type = CTL_POLLING, .seq = 10, .interface = { .ifindex = 2, .flags = CTL_INTERFACE_POLLING } }, CTL_FROM_CLIENT, 0 },
 	{ { .type = CTL_RESOLVE, .seq = 11, .neighbour = { .ifindex = 2 } }, CTL_FROM_CLIENT, 0 },
 	{ { .type = CTL_RESOLVED, .neighbour = { .ifindex = 2, .failed = 1 } }, CTL_FROM_DAEMON, 0 },
@@ -318,6 +319,8 @@ static void fields_of_interfaces_are_in_range(void **state)
 	(void)state;
 	SPOIL(CTL_INTERFACE, 0, CTL_FROM_CLIENT, m.interface.ifindex = 0);
 	SPOIL(CTL_INTERFACE, 0, CTL_FROM_CLIENT, m.interface.flags = 64);
+	SPOIL(CTL_BRIEF, 0, CTL_FROM_CLIENT, m.brief.parent = 0);
+	SPOIL(CTL_BRIEF, 0, CTL_FROM_CLIENT, m.brief.parent = -1);
 	SPOIL(CTL_POLLING, 0, CTL_FROM_CLIENT, m.interface.ifindex = 0);
 	SPOIL(CTL_INTERFACE, 0, CTL_FROM_CLIENT, m.interface.pad[3] = 1);
 	SPOIL(CTL_INTERFACE, 0, CTL_FROM_CLIENT, memset(m.interface.name, 'x', sizeof(m.interface.name)));

@@ -6,6 +6,7 @@
 #include "base/assert.h"
 #include "base/time.h"
 #include "daemon/app.h"
+#include "daemon/board.h"
 #include "daemon/lease.h"
 #include "daemon/port_block.h"
 #include "daemon/quota.h"
@@ -15,6 +16,11 @@
 #include <stddef.h>
 #include <string.h>
 #include <cmocka.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 enum { NS = 1, UID = 1000 };
 
@@ -374,6 +380,129 @@ static void rate_and_burst(void **state)
 	assert_int_equal(got, 200);
 }
 
+/* ---- the board */
+
+static struct board board_file(const char *path)
+{
+	char name[BOARD_PATH_BYTES];
+	struct board now;
+	int fd;
+
+	snprintf(name, sizeof(name), "%s" BOARD_SUFFIX, path);
+	fd = open(name, O_RDONLY);
+	assert_true(fd >= 0);
+	assert_int_equal(read(fd, &now, sizeof(now)), sizeof(now));
+	close(fd);
+	return now;
+}
+
+static bool has_port(const struct board *now, bool udp, uint16_t port)
+{
+	return (((const uint8_t *)now)[board_port_at(udp, port)] >> port % 8 & 1) != 0;
+}
+
+/* Seconds that @key rests, as the board has it at @now_ns; 0: it doesn't */
+static uint64_t rests_s(const char *path, uint64_t key, uint64_t now_ns)
+{
+	struct board now = board_file(path);
+	const struct board_brief *e = &now.brief[board_slot(key)];
+
+	return e->key == key && e->until_ns > now_ns ? (e->until_ns - now_ns) / NS_PER_SEC : 0;
+}
+
+static void board_at(char path[static 64])
+{
+	char dir[] = "/tmp/vj-test-board-XXXXXX";
+
+	assert_non_null(mkdtemp(dir));
+	snprintf(path, 64, "%s/s", dir);
+}
+
+static void board_gone(const char *path)
+{
+	char name[64];
+
+	snprintf(name, sizeof(name), "%s" BOARD_SUFFIX, path);
+	assert_int_equal(access(name, F_OK), -1);
+	snprintf(name, sizeof(name), "%.*s", (int)(strlen(path) - 2), path);
+	assert_int_equal(rmdir(name), 0); /* nothing else is left either */
+}
+
+static void the_board_has_the_ports_that_are_leased(void **state)
+{
+	static const uint16_t ports[] = { 1, 7, 8, 80, 6379, 65535 };
+	struct notice_board *b;
+	struct board now;
+	char path[64];
+
+	(void)state;
+	board_at(path);
+	b = notice_board_new(path);
+	assert_non_null(b);
+	for (size_t i = 0; i < ARRAY_SIZE(ports); i++)
+		notice_board_port(b, false, ports[i], true);
+	notice_board_port(b, true, 53, true);
+	notice_board_port(b, false, 80, false);
+	notice_board_port(b, false, 81, false); /* wasn't */
+	notice_board_interfaces(b, 3);
+	now = board_file(path);
+	assert_memory_equal(now.head.magic, BOARD_MAGIC, sizeof(BOARD_MAGIC));
+	assert_int_equal(now.head.interfaces, 3);
+	for (unsigned p = 0; p < 65536; p++) {
+		assert_int_equal(has_port(&now, false, (uint16_t)p), p == 1 || p == 7 || p == 8 || p == 6379 || p == 65535);
+		assert_int_equal(has_port(&now, true, (uint16_t)p), p == 53);
+	}
+	notice_board_free(b);
+	board_gone(path);
+}
+
+static void brief_programs_rest_longer_and_longer(void **state)
+{
+	uint64_t key_a = board_key(UID, 100, "curl"), key_b = board_key(UID, 101, "curl"), now_ns = 1000 * NS_PER_SEC;
+	struct notice_board *b;
+	char path[64];
+
+	(void)state;
+	assert_true(key_a != key_b && key_a != board_key(UID + 1, 100, "curl") && key_a != board_key(UID, 100, "curk"));
+	board_at(path);
+	b = notice_board_new(path);
+	/* three, and a pause: not many */
+	for (unsigned i = 0; i < 3; i++)
+		notice_board_brief(b, key_a, now_ns + i * NS_PER_MS);
+	now_ns += 2 * NS_PER_SEC;
+	for (unsigned i = 0; i < 3; i++)
+		notice_board_brief(b, key_a, now_ns + i * NS_PER_MS);
+	assert_int_equal(rests_s(path, key_a, now_ns), 0);
+	notice_board_brief(b, key_a, now_ns);
+	assert_int_equal(rests_s(path, key_a, now_ns), 1);
+	assert_int_equal(rests_s(path, key_b, now_ns), 0);
+	/* one that began before it doesn't count; one after it doubles the rest, to its end */
+	notice_board_brief(b, key_a, now_ns + NS_PER_MS);
+	assert_int_equal(rests_s(path, key_a, now_ns), 1);
+	for (unsigned s = 1; s <= 64; s *= 2) {
+		now_ns += min_u32(s, BOARD_REST_MAX_S) * NS_PER_SEC + NS_PER_MS;
+		assert_int_equal(rests_s(path, key_a, now_ns), 0);
+		notice_board_brief(b, key_a, now_ns);
+		assert_int_equal(rests_s(path, key_a, now_ns), min_u32(2 * s, BOARD_REST_MAX_S));
+	}
+	/* nothing was heard for long: as at first */
+	now_ns += (BOARD_REST_MAX_S + 2) * NS_PER_SEC;
+	notice_board_brief(b, key_a, now_ns);
+	assert_int_equal(rests_s(path, key_a, now_ns), 0);
+	notice_board_free(b);
+	board_gone(path);
+}
+
+static void a_board_that_cannot_be_made_is_done_without(void **state)
+{
+	(void)state;
+	assert_null(notice_board_new("/no/such/directory/vjd.sock"));
+	notice_board_port(NULL, false, 80, true);
+	notice_board_interfaces(NULL, 1);
+	notice_board_brief(NULL, 1, 1);
+	notice_board_free(NULL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -389,6 +518,9 @@ int main(void)
 		cmocka_unit_test(a_block_is_had_again_after_a_restart),
 		cmocka_unit_test(leased_ports_are_left_out),
 		cmocka_unit_test(rate_and_burst),
+		cmocka_unit_test(the_board_has_the_ports_that_are_leased),
+		cmocka_unit_test(brief_programs_rest_longer_and_longer),
+		cmocka_unit_test(a_board_that_cannot_be_made_is_done_without),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * board.h - vjd's side of control/board.h
+ *
+ * Brief programs: MANY in a row that ended at once, within WINDOW_MS, and the next ones' first connections are the kernel's for a
+ * second; then one more is looked at, and if it is as brief the rest is twice as long, up to BOARD_REST_MAX_S. One that lasts says
+ * nothing, so there is nothing to be renewed and it begins anew.
+ */
+#ifndef DAEMON_BOARD_H
+#define DAEMON_BOARD_H
+
+#include "control/board.h"
+
+struct notice_board;
+
+/**
+ * notice_board_new() - Make the file beside vjd's socket
+ * @path: of the socket
+ * Return: NULL: it could not be made: everybody asks
+ */
+struct notice_board *notice_board_new(const char *path);
+
+/* Takes the file away. NULL is fine, here and below. */
+void notice_board_free(struct notice_board *b);
+
+/** notice_board_port() - Does anybody hold this port now? */
+void notice_board_port(struct notice_board *b, bool udp, uint16_t port, bool leased);
+
+/** notice_board_interfaces() - How many are attached */
+void notice_board_interfaces(struct notice_board *b, uint32_t cnt);
+
+/** notice_board_brief() - A process of this program was brief. @key: board_key() */
+void notice_board_brief(struct notice_board *b, uint64_t key, uint64_t now_ns);
+
+#endif

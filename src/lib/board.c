@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "lib/board.h"
+
+#include "base/time.h"
+#include "channel/sys.h"
+#include "control/board.h"
+#include "lib/priv.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <string.h>
+
+/* Return: a descriptor to read from; < 0: there is none, or it isn't one that we know */
+static int board_open(const char *socket, struct board_head *ret_head)
+{
+	char path[BOARD_PATH_BYTES];
+	size_t len = socket ? strlen(socket) : 0;
+	int fd;
+
+	if (!len || len >= CTL_PATH_BYTES)
+		return -ENOENT;
+	memcpy(path, socket, len);
+	memcpy(path + len, BOARD_SUFFIX, sizeof(BOARD_SUFFIX));
+	fd = sys_openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW, 0);
+	if (fd < 0)
+		return fd;
+	if (sys_pread(fd, ret_head, sizeof(*ret_head), 0) == sizeof(*ret_head) &&
+	    !memcmp(ret_head->magic, BOARD_MAGIC, sizeof(BOARD_MAGIC)) && ret_head->version == BOARD_VERSION)
+		return fd;
+	sys_close(fd);
+	return -EPROTO;
+}
+
+/* What can't be read counts as leased. */
+static bool port_leased(int fd, bool udp, uint16_t port)
+{
+	uint8_t bits;
+
+	return sys_pread(fd, &bits, 1, board_port_at(udp, port)) != 1 || (bits >> port % 8 & 1);
+}
+
+static uint64_t own_key(void)
+{
+	char name[CTL_NAME_MAX];
+
+	ctl_name_set(name, program_invocation_short_name);
+	return board_key((uint32_t)SYS_CALL0(SYS_geteuid), (int32_t)SYS_CALL0(SYS_getppid), name);
+}
+
+static bool is_brief(int fd)
+{
+	uint64_t key = own_key(), now_ns;
+	struct board_brief e;
+
+	if (sys_pread(fd, &e, sizeof(e), board_brief_at(key)) != sizeof(e) || e.key != key)
+		return false;
+	now_ns = sys_clock_ns();
+	return now_ns < e.until_ns && e.until_ns - now_ns <= BOARD_REST_MAX_S * NS_PER_SEC;
+}
+
+/* At the same place in both families */
+static uint16_t port_of(const struct sockaddr *addr)
+{
+	return ntohs(((const struct sockaddr_in *)addr)->sin_port);
+}
+
+static bool is_loopback(const struct sockaddr *addr, socklen_t len)
+{
+	const struct in6_addr *v6 = &((const struct sockaddr_in6 *)addr)->sin6_addr;
+
+	if (addr->sa_family == AF_INET)
+		return ntohl(((const struct sockaddr_in *)addr)->sin_addr.s_addr) >> 24 == 127;
+	return addr->sa_family == AF_INET6 && len >= sizeof(struct sockaddr_in6) &&
+	       (IN6_IS_ADDR_LOOPBACK(v6) || (IN6_IS_ADDR_V4MAPPED(v6) && v6->s6_addr[12] == 127));
+}
+
+enum board_says board_look(const char *socket, const struct sockaddr *addr, socklen_t len, bool udp)
+{
+	enum board_says says = BOARD_ASK;
+	struct board_head head;
+	int fd;
+
+	if (len < sizeof(struct sockaddr_in) || (addr->sa_family != AF_INET && addr->sa_family != AF_INET6))
+		return BOARD_ASK;
+	fd = board_open(socket, &head);
+	if (fd < 0)
+		return BOARD_ASK;
+	if (!port_leased(fd, udp, port_of(addr)) && (!head.interfaces || is_loopback(addr, len)))
+		says = BOARD_NOBODY;
+	else if (!udp && is_brief(fd))
+		says = BOARD_BRIEF;
+	sys_close(fd);
+	return says;
+}
+
+void board_tell_brief(struct vj *vj)
+{
+	int32_t parent = (int32_t)SYS_CALL0(SYS_getppid);
+
+	if (vj->ctl && parent > 0) /* 0: of another pid namespace */
+		control_done(vj, ctl_client_brief(vj->ctl, parent));
+}

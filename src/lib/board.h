@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* board.h - is a first connection worth a context? Programs' side of control/board.h. */
+#ifndef VJ_LIB_BOARD_H
+#define VJ_LIB_BOARD_H
+
+#include <vj/vj.h>
+
+enum board_says {
+	BOARD_ASK,    /* vjd: there may be somebody, or nothing is known */
+	BOARD_NOBODY, /* no application has that port, and no interface leads there */
+	BOARD_BRIEF,  /* the last processes of this program ended at once */
+};
+
+/**
+ * board_look() - What the board of the vjd at @socket says about @addr; a few system calls, no waiting
+ * @socket: path of vjd's socket; NULL: not known, which is BOARD_ASK
+ * @udp:    else TCP, which alone can be BOARD_BRIEF
+ */
+enum board_says board_look(const char *socket, const struct sockaddr *addr, socklen_t len, bool udp);
+
+/**
+ * board_tell_brief() - Have vjd write that this program ends after so little that its kind is better off without a context
+ * Does not wait for vjd; one system call, or two.
+ */
+void board_tell_brief(struct vj *vj);
+
+#endif

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * board.c - which first connections are not worth a context
+ *
+ * vjd's board is looked at while there is no context, and by a program that was told where its vjd is (`vj run` does). Others attach,
+ * and ask.
+ */
+#include "sock/priv.h"
+
+#include "lib/board.h"
+
+enum { BRIEF_MS = 50, BRIEF_FRAMES = 64 };
+
+enum report_why board_says(const struct sockaddr *addr, socklen_t len, bool udp)
+{
+	if (likely(sock.vj != NULL) || sock.strict)
+		return REPORT_WHY_NONE;
+	switch (board_look(env_value(ENV_SOCKET), addr, len, udp)) {
+	case BOARD_NOBODY:
+		return REPORT_WHY_NO_OWNER;
+	case BOARD_BRIEF:
+		if (sock.was_brief)
+			return REPORT_WHY_NONE;
+		sock.was_brief = true;
+		ctx_say("the first connection is the kernel's: the last processes of this program ended at once");
+		return REPORT_WHY_SHORT;
+	case BOARD_ASK:
+		break;
+	}
+	return REPORT_WHY_NONE;
+}
+
+void board_ended(void)
+{
+	struct vj_stats st = { .sz = sizeof(st) };
+
+	if (sock.strict || sys_clock_ns() - sock.opened_ns >= BRIEF_MS * NS_PER_MS || vj_stats(sock.vj, &st))
+		return;
+	if (st.tcp_opened == 1 && !st.tcp_accepted && st.rx_frames + st.tx_frames < BRIEF_FRAMES)
+		board_tell_brief(sock.vj);
+}
