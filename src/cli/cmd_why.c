@@ -4,8 +4,10 @@
  *
  * The library in the process knows its sockets and their reasons, and tells them through vjd (CTL_REPORT_SOCKS). /proc
  * shows which sockets there are at all, and the addresses of those that are the kernel's. Where nobody answers, the
- * reason is that of the whole process: not under vj run, statically linked, no vjd.
+ * reason is that of the whole process: not under vj run, statically linked, no vjd. A program under vj run attaches to vjd when it
+ * is to have its first channel; before that, what kept it from one is what vjd's board says (control/board.h), and is looked up here.
  */
+#include "base/bits.h"
 #include "cli/ask.h"
 #include "cli/cmd.h"
 #include "cli/proc_socks.h"
@@ -28,6 +30,8 @@ struct subject {
 	uint32_t told_cnt;
 	struct ctl_report_rule *rules; /* of the firewall, that keep its ports off channels */
 	uint32_t rule_cnt;
+	bool unattached; /* under vj run, and vjd is there, but it has not wanted anything of it */
+	uint64_t leased[2][BITMAP_WORDS(65536)]; /* TCP, UDP; of an unattached one: ports that applications hold */
 };
 
 static const struct {
@@ -71,6 +75,16 @@ static bool has_listener(const struct subject *s, uint16_t port)
 	return false;
 }
 
+/* Why a socket of a process that has not attached is the kernel's */
+static enum report_why why_unattached(const struct subject *s, const struct proc_sock *p)
+{
+	if (p->proto == 0 || p->remote.port == 0)
+		return p->listens ? REPORT_WHY_NOT_ACCEPTING : p->proto == IPPROTO_UDP ? REPORT_WHY_UNUSED : REPORT_WHY_UNKNOWN;
+	if (!bitmap_test(s->leased[p->proto == IPPROTO_UDP], p->remote.port))
+		return REPORT_WHY_NO_OWNER;
+	return p->proto == IPPROTO_UDP ? REPORT_WHY_UNUSED : REPORT_WHY_SHORT;
+}
+
 /* About a socket of the process: as it says itself, else as far as can be seen. */
 static struct report_sock about(const struct subject *s, const struct proc_sock *p)
 {
@@ -80,6 +94,10 @@ static struct report_sock about(const struct subject *s, const struct proc_sock 
 
 	if (found != NULL)
 		return *found;
+	if (s->unattached) {
+		key.why = (uint8_t)why_unattached(s, p);
+		return key;
+	}
 	if (p->proto == IPPROTO_TCP && p->remote.port != 0 && has_listener(s, p->local.port))
 		key.why = REPORT_WHY_ACCEPTED;
 	return key;
@@ -109,6 +127,7 @@ static void say_outside(struct subject *s, const char *no_vjd)
 	static struct program program;
 	ssize_t n;
 
+	s->unattached = mapped > 0 && no_vjd[0] == '\0';
 	if (mapped > 0) {
 		snprintf(s->reason, sizeof(s->reason), "%s%s",
 			 no_vjd[0] != '\0' ? "under vj run, but no vjd answers: " :
@@ -123,6 +142,14 @@ static void say_outside(struct subject *s, const char *no_vjd)
 		snprintf(s->reason, sizeof(s->reason), "%s", program.why);
 	else
 		snprintf(s->reason, sizeof(s->reason), "it was not started under vj run");
+}
+
+static void note_lease(void *arg, const struct ctl_msg *msg)
+{
+	struct subject *s = arg;
+
+	if (msg->type == CTL_STATUS_LEASE && msg->lease.local.proto != CTL_PROTO_RAW)
+		bitmap_set(s->leased[msg->lease.local.proto == CTL_PROTO_UDP], msg->lease.local.port);
 }
 
 /* Return: 0; -errno, complained about. */
@@ -140,11 +167,13 @@ static int ask_subject(struct subject *s, const char *socket)
 		return 0;
 	}
 	rc = ask_apps(client, s->pid, &apps);
-	if (rc == 0 && apps.cnt == 0)
+	if (rc == 0 && apps.cnt == 0) {
 		say_outside(s, "");
-	else if (rc == 0)
+		rc = s->unattached ? ctl_client_status(client, note_lease, s) : 0;
+	} else if (rc == 0) {
 		rc = ask_report(client, &apps.apps[0], CTL_REPORT_SOCKS, sizeof(struct report_sock), &records, &s->told_cnt,
 				&left_out);
+	}
 	if (rc < 0)
 		complain("why: %s[%d]: %s", s->name, s->pid, ask_failure(rc));
 	else if (apps.cnt != 0)
@@ -171,6 +200,12 @@ static void read_name(struct subject *s)
 		fclose(f);
 	name[strcspn(name, "\n")] = '\0';
 	ctl_name_set(s->name, name);
+}
+
+/* Is there a reason for each socket, or one for all? */
+static bool has_whys(const struct subject *s)
+{
+	return s->reason[0] == '\0' || s->unattached;
 }
 
 /* ---- shown --------------------------------------------------------------------------------------- */
@@ -204,7 +239,7 @@ static void print_text(const struct subject *s)
 			continue;
 		}
 		printf("%6d %-5s %-26s %-26s %-9s %s\n", p->fd, proto_text(proto_of(p, &r)), endpoint_or_dash(&local, a),
-		       endpoint_or_dash(&remote, b), way_name(r.way), s->reason[0] != '\0' ? "" : why_text(r.why));
+		       endpoint_or_dash(&remote, b), way_name(r.way), has_whys(s) ? why_text(r.why) : "");
 	}
 	ask_print_rules(s->rules, s->rule_cnt);
 	if (others != 0)
@@ -246,7 +281,7 @@ static void print_json(const struct subject *s)
 		if (is_other(p, &r))
 			others++;
 		else
-			json_array_append_new(socks, json_sock(p, &r, s->reason[0] == '\0'));
+			json_array_append_new(socks, json_sock(p, &r, has_whys(s)));
 	}
 	root = json_pack("{s:i, s:s, s:o, s:i, s:o}", "pid", s->pid, "name", s->name, "sockets", socks, "others", others, "rules",
 			 ask_json_rules(s->rules, s->rule_cnt));

@@ -62,6 +62,15 @@ sys.stdin.read()
 """
 
 
+# It talks to the kernel's servers only, so it has no reason to attach to vjd
+UNATTACHED = """
+import socket, sys
+connected, listener = socket.create_connection(("127.0.0.1", int(sys.argv[1]))), socket.create_server(("127.0.0.1", 0))
+print(connected.fileno(), listener.fileno(), flush=True)
+sys.stdin.read()
+"""
+
+
 def start(program, *args, under=True):
     way = [VJ, "run", "--"] if under else []
     return subprocess.Popen([*way, sys.executable, "-c", program, *map(str, args)],
@@ -114,6 +123,8 @@ def check_outside():
     """Processes whose sockets are all the kernel's"""
     plain = start("import socket, sys; s = socket.create_server(('127.0.0.1', 0)); print(flush=True); sys.stdin.read()", under=False)
     idle = start("import sys; print(flush=True); sys.stdin.read()")
+    kernels = socket.create_server(("127.0.0.1", 0))
+    unattached = start(UNATTACHED, kernels.getsockname()[1])
     try:
         plain.stdout.readline()
         idle.stdout.readline()
@@ -122,8 +133,14 @@ def check_outside():
         assert said["sockets"][0]["listens"] and "why" not in said["sockets"][0], said
         assert "nothing in it has wanted a channel" in run(idle.pid)
         assert "no vjd answers" in run("--socket", "/nowhere", idle.pid)
+        connected, listener = map(int, unattached.stdout.readline().split())
+        paths, said = ask(unattached.pid)
+        assert paths == {connected: ("kernel", "NO_OWNER"), listener: ("kernel", "NOT_ACCEPTING")}, said
+        assert "nothing in it has wanted a channel" in said["reason"], said
+        assert "no program under vj run has that address and port" in run(unattached.pid)
     finally:
-        for child in plain, idle:
+        kernels.close()
+        for child in plain, idle, unattached:
             child.kill()
             child.wait()
 
