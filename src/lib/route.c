@@ -158,6 +158,9 @@ static void route_remember_owners(struct vj *vj, uint8_t proto, const struct end
 	struct route *all = route_slot(vj, proto, remote, ROUTE_ALL), *one;
 
 	owners = max_u32(owners, 1);
+	/* one has come or gone: what was known by number may be another's now */
+	if (route_is(all, proto, remote, ROUTE_ALL) && all->owners != owners)
+		route_forget(vj, proto, remote);
 	*all = (struct route){ .remote = *remote, .proto = proto, .owner = ROUTE_ALL, .owners = owners };
 	if (owners == 1) {
 		all->link = link;

@@ -286,7 +286,7 @@ static void end_by_signal(pid_t pid, int sig)
 
 enum { WORKERS = 3 };
 
-/* The master never accepts; clients are spread, and go on when workers are killed. */
+/* The master never accepts; clients are spread. */
 static void part_prefork(void)
 {
 	pid_t workers[WORKERS];
@@ -296,12 +296,38 @@ static void part_prefork(void)
 		workers[i] = child_start(worker, i);
 	ready_wait(WORKERS);
 	printf("workers that served: %#x\n", ask(30 * WORKERS));
-	end_by_signal(workers[0], SIGKILL);
-	usleep(100000);
-	printf("after one was killed: %#x\n", ask(30 * WORKERS));
-	for (int i = 1; i < WORKERS; i++)
+	for (int i = 0; i < WORKERS; i++)
 		end_by_signal(workers[i], SIGTERM);
 	part_close();
+}
+
+/*
+ * Those that are left share what comes, whoever was killed and how many had been served by then: a client knows owners by number, and
+ * with one less the numbers are others'.
+ */
+static void part_prefork_killed(void)
+{
+	pid_t workers[WORKERS];
+	unsigned shared = 0;
+
+	for (int i = 0; i < 2 * WORKERS * WORKERS; i++) {
+		int killed = i % WORKERS;
+
+		part_open();
+		for (int w = 0; w < WORKERS; w++) {
+			workers[w] = child_start(worker, w);
+			ready_wait(1); /* so that they have leased in this order */
+		}
+		ask((unsigned)(2 * WORKERS + i / WORKERS));
+		end_by_signal(workers[killed], SIGKILL);
+		usleep(20000);
+		shared += ask(6 * WORKERS) == ((1u << WORKERS) - 1) - (1u << killed);
+		for (int w = 0; w < WORKERS; w++)
+			if (w != killed)
+				end_by_signal(workers[w], SIGTERM);
+		part_close();
+	}
+	printf("after one was killed the others share, %u times\n", shared);
 }
 
 /*
@@ -539,7 +565,7 @@ int main(int argc, char **argv)
 		const char *name;
 		void (*run)(void);
 	} parts[] = {
-		{ "prefork", part_prefork }, { "ports", part_ports }, { "busy", part_busy }, { "epoll", part_epoll },	{ "daemon", part_daemon },
+		{ "prefork", part_prefork }, { "prefork_killed", part_prefork_killed }, { "ports", part_ports }, { "busy", part_busy }, { "epoll", part_epoll },	{ "daemon", part_daemon },
 		{ "reload", part_reload },   { "late", part_late }, { "activation", part_activation }, { "passed", part_passed },
 	};
 
