@@ -322,6 +322,29 @@ static int channel_accept(struct sock *listener, struct sockaddr *addr, socklen_
 	return fd;
 }
 
+/*
+ * A connection waits in the kernel's queue, but not for us alone: other threads and processes are awake for it, too. Who comes late must
+ * not wait inside the kernel, where it would be deaf to channels. The flag that says so is the open file's, which all have in common; so
+ * one at a time sets it, by a record lock, which ends with its holder. Return: a descriptor; -EAGAIN: somebody else has it; -errno.
+ */
+static int kernel_accept(int fd, struct sockaddr *addr, socklen_t *len, int flags)
+{
+	struct flock lock = { .l_type = F_WRLCK };
+	long mode = sys_fcntl(fd, F_GETFL, 0);
+	int r;
+
+	if (mode < 0)
+		return (int)mode;
+	if (sys_fcntl(fd, F_SETLK, (long)&lock) == -EAGAIN)
+		return -EAGAIN;
+	sys_fcntl(fd, F_SETFL, mode | O_NONBLOCK);
+	r = sys_accept4(fd, addr, len, flags);
+	sys_fcntl(fd, F_SETFL, mode & ~O_NONBLOCK);
+	lock.l_type = F_UNLCK;
+	sys_fcntl(fd, F_SETLK, (long)&lock);
+	return r;
+}
+
 enum { ASK_KERNEL = -4096 };
 
 /*
@@ -349,10 +372,14 @@ static int accept_either(int fd, struct sock *s, struct sockaddr *addr, socklen_
 		r = channel_accept(s, addr, len, flags);
 		if (r != -EAGAIN)
 			break;
-		if (s->state != SOCK_LISTEN || !sock.vj || b.kernel_ready) {
+		if (s->state != SOCK_LISTEN || !sock.vj) {
 			r = ASK_KERNEL;
 			break;
 		}
+		r = b.kernel_ready ? kernel_accept(fd, addr, len, flags) : -EAGAIN;
+		if (r != -EAGAIN)
+			break;
+		b.kernel_ready = false;
 		r = block_wait(&b);
 		if (r)
 			break;

@@ -15,6 +15,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -377,6 +378,89 @@ static void part_busy(void)
 	part_close();
 }
 
+/* ---- a client that knows nothing of channels, beside others ----------------------------------------------------- */
+
+/* Connects, is served once, and stays. */
+static void role_outsider(const char *to)
+{
+	int fd;
+
+	port = (uint16_t)atoi(to);
+	fd = connect_to(port);
+	CHECK(is_in_kernel(fd));
+	ping(fd);
+	CHECK(write(STDOUT_FILENO, "o", 1) == 1);
+	pause();
+	exit(0);
+}
+
+static void outsider(int to)
+{
+	char role[16];
+
+	snprintf(role, sizeof(role), "outsider%d", to);
+	CHECK(!unsetenv("LD_PRELOAD") && dup2(ready_pipe[1], STDOUT_FILENO) == STDOUT_FILENO);
+	exec_role(role);
+}
+
+static void *serve_thread(void *arg)
+{
+	for (;;) {
+		int client = accept(listener, NULL, NULL);
+
+		CHECK(client >= 0);
+		echo(client);
+	}
+	return arg;
+}
+
+static void serve_by_threads(int name)
+{
+	pthread_t thread;
+
+	(void)name;
+	wait_first(listener);
+	CHECK(!pthread_create(&thread, NULL, serve_thread, NULL));
+	ready_tell();
+	serve_thread(NULL);
+}
+
+static void serve_echo(int name)
+{
+	(void)name;
+	wait_first(listener);
+	ready_tell();
+	serve_thread(NULL);
+}
+
+/* Two wait in accept(), and both wake for a client of the kernel's. Who goes away empty-handed takes the next, wherever he comes from. */
+static void part_beside(void)
+{
+	static void (*const ways[])(int) = { serve_by_threads, serve_echo };
+
+	for (int way = 0; way < 2; way++) {
+		pid_t servers[2], client;
+		int fd;
+
+		part_open();
+		for (int i = 0; i <= way; i++)
+			servers[i] = child_start(ways[way], i);
+		ready_wait((unsigned)way + 1);
+		usleep(50000); /* all of them wait */
+		client = child_start(outsider, port);
+		ready_wait(1);
+		fd = connect_to(port);
+		check_path(fd);
+		ping(fd);
+		close(fd);
+		end_by_signal(client, SIGTERM);
+		for (int i = 0; i <= way; i++)
+			end_by_signal(servers[i], SIGTERM);
+		part_close();
+		printf("served beside a client of the kernel's, by %s\n", way ? "processes" : "threads");
+	}
+}
+
 /* The same with a set of epoll descriptors that was filled before the fork */
 static void epoll_worker(int epfd)
 {
@@ -565,7 +649,7 @@ int main(int argc, char **argv)
 		const char *name;
 		void (*run)(void);
 	} parts[] = {
-		{ "prefork", part_prefork }, { "prefork_killed", part_prefork_killed }, { "ports", part_ports }, { "busy", part_busy }, { "epoll", part_epoll },	{ "daemon", part_daemon },
+		{ "prefork", part_prefork }, { "prefork_killed", part_prefork_killed }, { "ports", part_ports }, { "busy", part_busy }, { "beside", part_beside }, { "epoll", part_epoll },	{ "daemon", part_daemon },
 		{ "reload", part_reload },   { "late", part_late }, { "activation", part_activation }, { "passed", part_passed },
 	};
 
@@ -573,6 +657,8 @@ int main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	if (argc > 3 && !strcmp(argv[3], "activated"))
 		role_activated();
+	if (argc > 3 && !strncmp(argv[3], "outsider", 8))
+		role_outsider(argv[3] + 8);
 	if (argc > 3)
 		conn_role(argv[3]);
 	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
