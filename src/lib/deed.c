@@ -139,6 +139,7 @@ static void deed_drop(struct deed *d)
 	*d->pprev = d->next;
 	if (d->next)
 		d->next->pprev = d->pprev;
+	raw_rest(d);
 	own_fd_close(d->fd);
 	own_fd_close(d->answer_fd);
 	own_fd_close(d->crate_fd);
@@ -160,7 +161,8 @@ void deed_free(struct vj *vj, struct deed *d)
 
 void deed_rearm(struct vj *vj, struct deed *d)
 {
-	struct epoll_event ev = { .events = EPOLLIN | EPOLLET, .data.ptr = d };
+	/* also: somebody has read what was put into the token */
+	struct epoll_event ev = { .events = EPOLLIN | EPOLLET | (d->pumped ? EPOLLOUT : 0u), .data.ptr = d };
 
 	(void)sys_epoll_ctl(vj->deeds->set_fd, EPOLL_CTL_MOD, d->fd, &ev);
 }
@@ -254,7 +256,7 @@ int deed_make(struct vj *vj, struct vj_conn c, uint64_t cookie, bool nonblock, i
 	/* the program's own limit is for its own */
 	if (vj->deeds && vj->deeds->cnt >= DEEDS_FEW && vj->deeds->cnt >= own_fd_limit() / 4)
 		return -EMFILE;
-	err = deed_pair(nonblock ? SOCK_NONBLOCK : 0, pair);
+	err = deed_pair(SOCK_STREAM | (nonblock ? SOCK_NONBLOCK : 0), pair);
 	if (err)
 		return err;
 	pair[1] = own_fd(pair[1]);
@@ -268,75 +270,12 @@ int deed_make(struct vj *vj, struct vj_conn c, uint64_t cookie, bool nonblock, i
 	}
 	deed_conn_set(vj, d, (struct tcp_id){ c.v });
 	d->cookie = cookie;
+	raw_watch(vj, d, false); /* something may have come before */
 	*ret_token = pair[0];
 	return 0;
 }
 
-/* ---- what is written into a token ------------------------------------------------------------------------------ */
-
-/*
- * libc's streams write by a call that nobody can interpose, dprintf() and printf() onto descriptor 1 do, and programs without
- * the library know nothing else. What they write comes out here, in its order with the claims, and goes to the peer.
- */
-
-/* Return: true: all has gone. */
-static bool raw_send(struct vj *vj, struct deed *d)
-{
-	while (d->raw) {
-		ssize_t n = vj_send(vj, (struct vj_conn){ d->conn.v }, d->raw + d->raw_at, d->raw_len - d->raw_at, 0);
-
-		if (n == -EAGAIN || n == -ENOTCONN || n == -ENOMEM)
-			return false;
-		d->raw_at += n < 0 ? d->raw_len - d->raw_at : (uint32_t)n; /* it has failed: as if it had been sent */
-		if (d->raw_at < d->raw_len)
-			continue;
-		free(d->raw);
-		d->raw = NULL;
-	}
-	return true;
-}
-
-enum deed_next { NEXT_NONE, NEXT_DATA, NEXT_MESSAGE, NEXT_END };
-
-/* What can be read from the deed? @ret_len: bytes of NEXT_DATA */
-static enum deed_next deed_next(const struct deed *d, uint32_t *ret_len)
-{
-	struct pollfd pfd = { .fd = d->fd };
-	uint32_t magic = 0;
-	struct iovec iov = { &magic, sizeof(magic) };
-	struct msghdr hdr = { .msg_iov = &iov, .msg_iovlen = 1 };
-	long len = sys_recvmsg(d->fd, &hdr, MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT);
-
-	if (len == -EAGAIN || len == -EINTR)
-		return NEXT_NONE;
-	/* an empty message looks like the end */
-	if (len < 0 || (len == 0 && sys_poll_ms(&pfd, 1, 0) > 0 && (pfd.revents & POLLHUP)))
-		return NEXT_END;
-	*ret_len = (uint32_t)len;
-	return len >= (long)sizeof(magic) && magic == DEED_MAGIC ? NEXT_MESSAGE : NEXT_DATA;
-}
-
-/* Return: false: no memory; later. */
-static bool raw_take(struct deed *d, uint32_t len)
-{
-	struct msghdr hdr = { .msg_iovlen = 1 };
-	struct iovec iov;
-	long n;
-
-	d->raw = malloc(len + 1);
-	if (!d->raw)
-		return false;
-	iov = (struct iovec){ d->raw, len };
-	hdr.msg_iov = &iov;
-	n = sys_recvmsg(d->fd, &hdr, MSG_DONTWAIT);
-	d->raw_at = 0;
-	d->raw_len = n > 0 ? (uint32_t)n : 0;
-	if (d->raw_len && d->conn.v)
-		return true;
-	free(d->raw); /* nothing; or it is a peer's that keeps it, and it could not be opened */
-	d->raw = NULL;
-	return true;
-}
+/* ---- what comes in by it ---------------------------------------------------------------------------------------- */
 
 /* No process has a copy of the token. */
 static void deed_last(struct vj *vj, struct deed *d)
@@ -368,27 +307,25 @@ static void deed_claimed(struct vj *vj, struct deed *d)
 /* Something came in by the deed. Who comes second with a claim finds it served by the next holder. */
 static void deed_event(struct vj *vj, struct deed *d)
 {
-	struct vj_conn c;
-	uint32_t len;
-
 	while (d->state == DEED_QUIET) {
 		if (!raw_send(vj, d)) {
 			vj->deeds->raw_waits = true; /* for room at the peer: again in a millisecond */
 			return;
 		}
-		switch (deed_next(d, &len)) {
-		case NEXT_NONE:
+		switch (raw_next(d)) {
+		case RAW_NOTHING:
 			return;
-		case NEXT_END:
+		case RAW_END:
 			deed_last(vj, d);
 			return;
-		case NEXT_MESSAGE:
+		case RAW_SHUT:
+			raw_shut(vj, d);
+			return;
+		case RAW_MESSAGE:
 			deed_claimed(vj, d);
 			break;
-		case NEXT_DATA:
-			if (!d->conn.v && !d->deaf && deed_open(vj, d, &c)) /* kept for whoever comes: he has written already */
-				d->deaf = true;
-			if (!raw_take(d, len))
+		case RAW_DATA:
+			if (!raw_take(vj, d))
 				return;
 			break;
 		}
@@ -403,6 +340,11 @@ static void deeds_serve(struct vj *vj, struct deeds *ds, bool at_rest)
 	ds->busy = NULL;
 	for (struct deed *d = list; d; d = next) {
 		next = d->busy_next;
+		if (d->state == DEED_CLAIMED && !raw_send(vj, d)) { /* was written before it was claimed */
+			d->busy_next = ds->busy;
+			ds->busy = d;
+			continue;
+		}
 		if (d->state == DEED_LEAVING && tcp_is_over(vj->stack, d->conn))
 			d->state = DEED_LEFT;
 		if (d->state == DEED_CLAIMED && (at_rest || !d->cookie))
@@ -435,6 +377,8 @@ void deed_poll(struct vj *vj)
 		}
 	}
 	deeds_serve(vj, ds, false);
+	if (unlikely(ds->pumps != NULL))
+		raw_pump_all(vj);
 	if (ds->all)
 		vj->move_ns = min_u64(vj->move_ns, vj->now_ns + POLL_NS);
 }
@@ -472,6 +416,7 @@ void deed_close(struct vj *vj, struct vj_conn c, const struct deed_note *note)
 	d->cookie = 0;
 	d->msg.note = *note;
 	vj_conn_cookie(vj, c, 0);
+	raw_watch(vj, d, true);
 	deed_rearm(vj, d); /* the last copy may have gone before: libc closes standard output itself */
 }
 

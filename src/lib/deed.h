@@ -27,6 +27,8 @@ struct deed_hooks {
 	void (*leaves)(uint64_t cookie, struct deed_note *ret_note);
 	/* Nobody took it: the handle is valid again. */
 	void (*stays)(uint64_t cookie);
+	/* Bytes of this connection are to be read from its descriptors now, before what vj_recv() gives. */
+	void (*pumped)(uint64_t cookie);
 };
 
 /** deed_hooks_set() - Before the first deed_make() */
@@ -67,6 +69,17 @@ void deed_let_go(struct vj *vj);
  */
 void deed_close(struct vj *vj, struct vj_conn c, const struct deed_note *note);
 void deed_look(struct vj *vj);
+
+/**
+ * deed_read_soon() - Who reads this connection is probably somebody whom the library does not see: libc's streams
+ * deed_readable() - Bytes have come for one that has a token
+ * deed_read() - The program reads it by way of the library
+ * What nobody has read for a while is put into the token, from where read() of the kernel's gets it: in small portions, 10 ms after the
+ * first, or 100 if nothing tells that it should be so; and at once when what was put there has been taken.
+ */
+void deed_read_soon(struct vj *vj, struct vj_conn c);
+void deed_readable(struct vj *vj, struct vj_conn c);
+void deed_read(struct vj *vj, struct vj_conn c);
 
 /** deed_abandon() - The same of one that leaves just now */
 void deed_abandon(struct vj *vj, uint64_t cookie);

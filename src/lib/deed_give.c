@@ -16,7 +16,7 @@ enum { OFFER_AGAIN_MS = 10, OFFER_FOR_MS = 10000 };
 
 int deed_crate(struct deed *d)
 {
-	int pair[2], err = deed_pair(0, pair);
+	int pair[2], err = deed_pair(SOCK_SEQPACKET, pair);
 
 	if (err)
 		return err;
@@ -148,7 +148,8 @@ bool deed_give(struct vj *vj, struct deed *d)
 	if (err && d->stops && offer_again(vj, d, err))
 		return false;
 	if (err) {
-		lib_log(vj, LOG_WARNING, "a connection stays in its process: %s", strerror(-err));
+		if (!queued || err != -EHOSTUNREACH) /* that nobody else listens is no news */
+			lib_log(vj, LOG_WARNING, "a connection stays in its process: %s", strerror(-err));
 		if (d->conn.v) {
 			own_fd_close(d->parcel_fd);
 			d->parcel_fd = -1;

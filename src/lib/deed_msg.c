@@ -14,13 +14,13 @@ union deed_control {
 	char bytes[CMSG_SPACE(DEED_FDS * sizeof(int))];
 };
 
-int deed_pair(int flags, int ret_pair[static 2])
+int deed_pair(int type, int ret_pair[static 2])
 {
 	struct own_fd_room room;
 	int err;
 
 	own_fd_begin(&room);
-	err = sys_socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | flags, 0, ret_pair);
+	err = sys_socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, ret_pair);
 	own_fd_end(&room);
 	return err;
 }

@@ -2,8 +2,8 @@
 /*
  * deed_priv.h - what the files of deeds share; move.h explains deeds and tokens
  *
- * deed.c has them, and sees what comes in by them; deed_give.c gives connections away, deed_take.c gets them; deed_msg.c is the
- * messages between processes, and the parcels.
+ * deed.c has them, and sees what comes in by them; deed_give.c gives connections away, deed_take.c gets them; deed_raw.c is for those
+ * who read and write tokens themselves; deed_msg.c is the messages between processes, and the parcels.
  */
 #ifndef LIB_DEED_PRIV_H
 #define LIB_DEED_PRIV_H
@@ -33,8 +33,8 @@ struct deed_msg {
 	struct deed_note note;
 };
 
-/* Two ends to talk by. @flags: SOCK_NONBLOCK or 0. Return: 0; -errno. */
-int deed_pair(int flags, int ret_pair[static 2]);
+/* Two ends to talk by: SOCK_SEQPACKET; or SOCK_STREAM, perhaps SOCK_NONBLOCK, for token and deed. Return: 0; -errno. */
+int deed_pair(int type, int ret_pair[static 2]);
 /* Return: 0; -errno. Does not wait. */
 int deed_msg_send(int fd, const struct deed_msg *msg, const int *fds, unsigned fd_cnt);
 /* How many descriptors come with it? */
@@ -79,6 +79,15 @@ struct deed {
 	uint64_t again_ns, until_ns; /* ... when to try next, and last */
 	uint8_t *raw;	     /* written into the token, and not sent yet: [raw_at, raw_len); NULL: nothing */
 	uint32_t raw_at, raw_len;
+	struct deed *pump_next, **pump_pprev; /* in deeds.pumps; NULL: not there */
+	uint64_t look_ns; /* there: not before; TIME_NEVER: when it rings */
+	bool soon;	  /* who reads is probably one that we don't see */
+	bool waiting;	  /* something has waited to be read since it was last looked at */
+	bool pumped;	  /* something was put into the token since our program last read */
+	bool full;	  /* ... as much as is ever there at a time */
+	bool drained;	  /* ... and somebody else has read it */
+	bool ended;	  /* the token's readers have been told of the end */
+	bool parcel_waits; /* kept: there is something to read in the parcel */
 };
 
 struct deeds {
@@ -87,6 +96,7 @@ struct deeds {
 	uint32_t bucket_cnt;   /* a power of two, not less than half of @cnt; 0: no table yet */
 	uint32_t cnt;
 	bool raw_waits; /* some deed has `raw` */
+	struct deed *pumps; /* those that somebody may want to read from whom we don't see */
 	int set_fd; /* epoll, of all deeds */
 	struct deed_hooks hooks;
 };
@@ -102,6 +112,26 @@ struct deed *deed_of(const struct vj *vj, struct tcp_id id);
 void deed_rearm(struct vj *vj, struct deed *d);
 /* It is to go to @answer_fd, which is the deed's now. */
 void deed_wanted(struct vj *vj, struct deed *d, int answer_fd);
+
+/* ---- deed_raw.c ------------------------------------------------------------------------------------------------ */
+
+enum raw_next { RAW_NOTHING, RAW_DATA, RAW_MESSAGE, RAW_SHUT, RAW_END };
+
+/* What can be read from the deed? RAW_DATA: room for it is in @d->raw, raw_len bytes; raw_take() is to follow. */
+enum raw_next raw_next(struct deed *d);
+/* Return: false: nothing was there. */
+bool raw_take(struct vj *vj, struct deed *d);
+/* To the peer. Return: true: all has gone. */
+bool raw_send(struct vj *vj, struct deed *d);
+/* Who writes into the token says that this was all. */
+void raw_shut(struct vj *vj, struct deed *d);
+/* Somebody may want to read this by its token. @soon: and probably does */
+void raw_watch(struct vj *vj, struct deed *d, bool soon);
+/* The same of one that is kept for whoever comes */
+void raw_keep(struct vj *vj, struct deed *d);
+/* Not any more */
+void raw_rest(struct deed *d);
+void raw_pump_all(struct vj *vj);
 
 /* ---- deed_give.c, deed_take.c ---------------------------------------------------------------------------------- */
 

@@ -70,7 +70,7 @@ int deed_open(struct vj *vj, struct deed *d, struct vj_conn *ret_c)
 int deed_claim(int token, int *ret_answer)
 {
 	struct deed_msg msg = { .magic = DEED_MAGIC, .kind = DEED_CLAIM };
-	int pair[2], err = deed_pair(0, pair);
+	int pair[2], err = deed_pair(SOCK_SEQPACKET, pair);
 
 	if (err)
 		return err;
@@ -138,10 +138,12 @@ void deed_keep(struct vj *vj, int crate)
 	struct deed *d;
 
 	if (!deed_receive(vj, crate, 1u << DEED_PARCEL | 1u << DEED_QUEUED, &d)) {
-		if (d->msg.kind == DEED_QUEUED)
+		if (d->msg.kind == DEED_QUEUED) {
 			deed_enqueue(vj, d);
-		else
+		} else {
 			move_transit_stay(vj, d->msg.token, true);
+			raw_keep(vj, d);
+		}
 	}
 	own_fd_close(crate);
 }

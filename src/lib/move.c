@@ -289,6 +289,18 @@ void move_transit_stay(struct vj *vj, const uint8_t token[static MOVE_TOKEN_BYTE
 	vj->move_ns = 0;
 }
 
+bool move_transit_has_news(const struct vj *vj, const uint8_t token[static MOVE_TOKEN_BYTES])
+{
+	struct transit **at = vj->moves ? transit_find(vj->moves, token) : NULL;
+	struct vj_conn_info info = { .sz = sizeof(info) };
+	struct tcp_id id;
+
+	if (!at || !*at || tcp_find(vj->stack, vj->moves->nowhere, &(*at)->local, &(*at)->remote, &id) ||
+	    vj_conn_info(vj, (struct vj_conn){ id.v }, &info))
+		return false;
+	return info.unsent_bytes || info.in_flight_bytes || info.state != 1; /* established */
+}
+
 static void transits_expire(struct vj *vj, struct moves *m)
 {
 	for (struct transit **at = &m->transits; *at;) {
@@ -359,7 +371,7 @@ void move_poll(struct vj *vj)
 
 uint64_t move_deadline_us(const struct vj *vj)
 {
-	uint64_t ns = UINT64_MAX;
+	uint64_t ns = deed_pump_ns(vj);
 
 	if (move_busy(vj))
 		return vj->move_ns / 1000 + 1;

@@ -74,6 +74,8 @@ void move_link_gone(struct vj *vj, const struct vj_link *link);
 struct link_id move_nowhere(struct vj *vj);
 /* The other end of ours will stay away as long as it likes (@stay), or should arrive soon. */
 void move_transit_stay(struct vj *vj, const uint8_t token[static MOVE_TOKEN_BYTES], bool stay);
+/* Has our end something for the other, which is away: bytes, or that there will be no more? */
+bool move_transit_has_news(const struct vj *vj, const uint8_t token[static MOVE_TOKEN_BYTES]);
 /* When to wake for what waits; UINT64_MAX: never */
 uint64_t move_deadline_us(const struct vj *vj);
 /* What is due. To be called when vj->move_ns has come. */
@@ -95,6 +97,8 @@ void deed_postpone(struct vj *vj, struct tcp_id id);
 void deed_keep(struct vj *vj, int crate);
 void deed_poll(struct vj *vj);
 bool deed_busy(const struct vj *vj);
+/* When something that waits to be read is to be looked at again; UINT64_MAX: never */
+uint64_t deed_pump_ns(const struct vj *vj);
 void deed_forget_all(struct vj *vj);
 
 #endif

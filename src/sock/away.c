@@ -21,6 +21,7 @@
 
 #include <fcntl.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 enum { CLAIM_MS = 10000, CLAIM_BACK_MS = 5, LEAVE_MS = 2000 };
@@ -105,9 +106,14 @@ static void on_stays(uint64_t cookie)
 	file_fire(&s->file, EPOLLIN | EPOLLRDNORM | EPOLLOUT | EPOLLWRNORM | EPOLLRDHUP | EPOLLHUP | EPOLLERR);
 }
 
+static void on_pumped(uint64_t cookie)
+{
+	((struct sock *)(uintptr_t)cookie)->pumped = true;
+}
+
 void away_init(void)
 {
-	static const struct deed_hooks hooks = { .leaves = on_leaves, .stays = on_stays };
+	static const struct deed_hooks hooks = { .leaves = on_leaves, .stays = on_stays, .pumped = on_pumped };
 
 	deed_hooks_set(sock.vj, &hooks);
 }
@@ -170,6 +176,35 @@ void away_stdio(int fd)
 	if (!s || share(fd, s) || !s->token)
 		return;
 	s->stdio = sock.stdio = true;
+	if (sock_is_conn(s) && sock.vj)
+		deed_read_soon(sock.vj, s->conn);
+}
+
+void away_readable(const struct sock *s)
+{
+	deed_readable(sock.vj, s->conn);
+}
+
+uint32_t away_pumped_bytes(const struct sock *s)
+{
+	int bytes = 0, fd = fd_of_file(&s->file);
+
+	return fd < 0 || ker_ioctl(fd, FIONREAD, (long)&bytes) || bytes < 0 ? 0 : (uint32_t)bytes;
+}
+
+long away_pumped_recv(struct sock *s, void *buf, size_t len, bool peek)
+{
+	int fd = fd_of_file(&s->file);
+	long n = fd < 0 || is_wild(buf) ? 0 : sys_recvfrom(fd, buf, len, MSG_DONTWAIT | (peek ? MSG_PEEK : 0), NULL, NULL);
+
+	s->pumped = n > 0;
+	return n;
+}
+
+void away_reads(const struct sock *s)
+{
+	if (sock.vj && sock_is_conn(s))
+		deed_read(sock.vj, s->conn);
 }
 
 void away_stdio_sent(void)
@@ -268,16 +303,37 @@ static int claim_wait(struct sock *s, int answer)
 	return r;
 }
 
+/* Others may have filled the token with what they write. Gives the lock up meanwhile. */
+static int claim_send(int fd, int *ret_answer)
+{
+	int err = deed_claim(fd, ret_answer);
+
+	for (int ms = 0; err == -EAGAIN && ms < CLAIM_MS; ms++) {
+		lock_leave();
+		sys_poll_ms(NULL, 0, 1);
+		lock_take();
+		err = deed_claim(fd, ret_answer);
+	}
+	return err;
+}
+
 static int claim(int fd, struct sock *s)
 {
 	int answer, flags, err = ctx_get();
 
 	if (!err)
-		err = fd < 0 ? -ECONNRESET : deed_claim(fd, &answer);
+		err = fd < 0 ? -ECONNRESET : claim_send(fd, &answer);
 	if (err)
 		return err;
 	err = claim_wait(s, answer);
 	own_fd_close(answer);
+	if (!err && sock_is_conn(s)) {
+		s->pumped = away_pumped_bytes(s) > 0;
+		if (s->stdio)
+			deed_read_soon(sock.vj, s->conn);
+		else
+			deed_readable(sock.vj, s->conn); /* what has waited does not come again */
+	}
 	flags = sys_fcntl(fd, F_GETFL, 0);
 	s->nonblock = flags >= 0 && (flags & O_NONBLOCK); /* all copies have that in common */
 	return err;

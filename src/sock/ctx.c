@@ -375,6 +375,8 @@ static void event_deliver(const struct vj_event *ev)
 		   s->listener.v != ev->listener.v) {
 		return;
 	}
+	if (unlikely(s->token) && ev->obj == VJ_OBJ_CONN)
+		away_readable(s);
 	if (s->file.watches)
 		file_fire(&s->file, poll_mask_of(ev->events));
 	if (unlikely(s->async))

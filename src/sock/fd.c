@@ -280,6 +280,7 @@ static int conn_queue(int fd, unsigned long req, int *ret_bytes)
 {
 	struct vj_conn_info info = { .sz = sizeof(info) };
 	struct sock *s = io_enter(fd);
+	uint32_t pumped = 0;
 	int r = 0;
 
 	if (!s)
@@ -302,9 +303,11 @@ static int conn_queue(int fd, unsigned long req, int *ret_bytes)
 		ctx_process();
 	if (s->state != SOCK_DEAD)
 		r = vj_conn_info(sock.vj, s->conn, &info);
+	if (unlikely(s->pumped))
+		pumped = away_pumped_bytes(s);
 	lock_leave();
 	if (req == FIONREAD)
-		*ret_bytes = (int)info.unread_bytes;
+		*ret_bytes = (int)(info.unread_bytes + pumped);
 	else
 		*ret_bytes =
 			(int)(info.unsent_bytes + (req == SIOCOUTQ ? info.in_flight_bytes : 0));

@@ -9,8 +9,9 @@
  * leases them again, and looks at a few connections anew: of some hundred in a second these few are slower.
  *
  * Children that put a connection in the place of standard input, output or error and become another program (inetd, socat's EXEC) say that,
- * too. Such programs read by ways that the library doesn't see (libc's streams), or don't have it (statically linked, set-user-id):
- * the ports stay the kernel's as long as the parent lives.
+ * too. Such programs read by ways that the library doesn't see (libc's streams), or don't have it (statically linked, set-user-id). That works,
+ * by way of the kernel and 10 ms late when it begins (lib/deed_raw.c), so it is never worth a channel: the ports stay the kernel's as
+ * long as the parent lives.
  *
  * Connections that last (a pool's, a session's) keep their channels; one that begins while the ports rest has the kernel's speed.
  * Looked at by the helper at each of its ticks, which it keeps up as long as ports rest.

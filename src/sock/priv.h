@@ -147,7 +147,8 @@ struct sock {
 	bool token;  /* its descriptors are a token's: other processes may have copies */
 	uint8_t why; /* enum report_why, where a part of it is the kernel's */
 	bool inherited; /* a connection that was the parent's before fork() */
-	bool stdio;	/* `token`, and has been at a standard descriptor: libc's streams may have written into it */
+	bool stdio;	/* `token`, and has been at a standard descriptor: libc's streams may write into it, and read from it */
+	bool pumped;	/* `token`: bytes of this connection may be in it, before those of `conn` */
 	uint16_t err; /* error found after part of a call succeeded, for the next one */
 	uint32_t linger_s;
 	union {
@@ -543,6 +544,12 @@ void share_sent(const struct msghdr *msg);
 void away_stdio(int fd);
 /* ... and what they have written goes before what is sent next. */
 void away_stdio_sent(void);
+/* Bytes have come for one with a token; the program is about to read from it */
+void away_readable(const struct sock *s);
+void away_reads(const struct sock *s);
+/* What was put into the token for those who read it themselves (lib/deed_raw.c). @peek: it stays there. Return: bytes; 0, -errno: nothing. */
+uint32_t away_pumped_bytes(const struct sock *s);
+long away_pumped_recv(struct sock *s, void *buf, size_t len, bool peek);
 /* In a child of fork(): the parent has it. */
 void away_forked(struct sock *s);
 bool away_is_token(int fd);

@@ -80,11 +80,28 @@ static long peek_length(struct sock *s, size_t want)
 	return n > 0 ? (long)min_size(want, unread_bytes(s)) : n;
 }
 
+/* From what was put into the token, into the first piece of @iov that isn't full. Return: bytes; 0, -errno: nothing is there. */
+static VJ_COLD long take_pumped(struct sock *s, const struct iovec *iov, int cnt, size_t skip, int flags)
+{
+	while (cnt > 0 && skip >= iov->iov_len) {
+		skip -= iov++->iov_len;
+		cnt--;
+	}
+	return cnt > 0 ? away_pumped_recv(s, (uint8_t *)iov->iov_base + skip, iov->iov_len - skip, flags & MSG_PEEK) : 0;
+}
+
 /* What is there now, from byte @skip of @iov on. Return: bytes; 0: end of file; -EAGAIN; -errno. */
 static long take(struct sock *s, const struct iovec *iov, int cnt, size_t skip, int flags)
 {
 	size_t done = 0;
 
+	if (unlikely(s->token)) {
+		long n = s->pumped ? take_pumped(s, iov, cnt, skip, flags) : 0;
+
+		if (n > 0)
+			return n;
+		away_reads(s);
+	}
 	if (unlikely((flags & MSG_PEEK) && (flags & MSG_TRUNC)))
 		return peek_length(s, iov_bytes(iov, cnt));
 	if (unlikely((flags & MSG_PEEK) && cnt > 1))

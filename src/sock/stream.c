@@ -44,6 +44,8 @@ static uint32_t conn_level(const struct sock *s)
 		return 0;
 	if ((ready & VJ_EV_READABLE) && (likely(!s->rcvlowat) || has_low_water(s)))
 		mask |= EPOLLIN | EPOLLRDNORM;
+	if (unlikely(s->pumped) && away_pumped_bytes(s))
+		mask |= EPOLLIN | EPOLLRDNORM;
 	if (zerocopy_waits(s))
 		mask |= EPOLLERR;
 	if ((ready & VJ_EV_WRITABLE) || s->shut_wr)

@@ -387,7 +387,7 @@ static void role_outsider(const char *to)
 
 	port = (uint16_t)atoi(to);
 	fd = connect_to(port);
-	CHECK(is_in_kernel(fd));
+	CHECK(kernel_has_conn(fd));
 	ping(fd);
 	CHECK(write(STDOUT_FILENO, "o", 1) == 1);
 	pause();
@@ -659,8 +659,10 @@ int main(int argc, char **argv)
 		role_activated();
 	if (argc > 3 && !strncmp(argv[3], "outsider", 8))
 		role_outsider(argv[3] + 8);
-	if (argc > 3)
+	if (argc > 3) {
+		raw_role(argv[3]);
 		conn_role(argv[3]);
+	}
 	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
 		if (argc > 2 && strcmp(argv[2], parts[i].name) != 0)
 			continue;
@@ -670,6 +672,7 @@ int main(int argc, char **argv)
 		fflush(stdout);
 	}
 	conn_parts(argc > 2 ? argv[2] : NULL);
+	raw_parts(argc > 2 ? argv[2] : NULL);
 	printf("end\n");
 	return 0;
 }

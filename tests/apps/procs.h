@@ -39,6 +39,18 @@ _Noreturn void exec_role(const char *role);
 /* Its arguments */
 char **role_argv(const char *role);
 
+/* @serve in a process that ends by itself. Return: the port, when it is ready. */
+uint16_t server_start(void (*serve)(int), pid_t *ret_pid);
+/* In @serve: clients may come */
+void server_ready(int fd);
+int accept_one(int fd);
+/* The other side of ping(), once */
+void ping_back(int fd);
+
+/* ---- procs_raw.c: connections that are read and written by calls which nobody can interpose */
+void raw_parts(const char *only);
+void raw_role(const char *role);
+
 /* ---- procs_conn.c: connections that change their process */
 void conn_parts(const char *only);
 /* This process was started to be @role: it does not come back. */

@@ -22,7 +22,7 @@ static uint16_t port;
 static int listener, via[2];
 
 /* Ends by themselves when nobody can connect any more. */
-static void server_start(void (*serve)(int), pid_t *ret_pid)
+uint16_t server_start(void (*serve)(int), pid_t *ret_pid)
 {
 	CHECK(!pipe(via));
 	listener = listen_any(&port);
@@ -31,16 +31,17 @@ static void server_start(void (*serve)(int), pid_t *ret_pid)
 	CHECK(read(via[0], &(char){ 0 }, 1) == 1);
 	close(via[0]);
 	close(listener);
+	return port;
 }
 
-static void server_ready(int fd)
+void server_ready(int fd)
 {
 	wait_first(fd);
 	CHECK(write(via[1], "", 1) == 1);
 	close(via[1]);
 }
 
-static int accept_one(int fd)
+int accept_one(int fd)
 {
 	int conn = accept(fd, NULL, NULL);
 
@@ -183,7 +184,7 @@ static void part_unused(void)
 	printf("then there is\n");
 }
 
-static void ping_back(int fd)
+void ping_back(int fd)
 {
 	char buf[4];
 
@@ -515,72 +516,6 @@ static void part_killed(void)
 	printf("the other connection lives\n");
 }
 
-/* ---- libc's streams --------------------------------------------------------------------------------------------- */
-
-#define SPOKEN "one two three four\n"
-
-/* Streams buffer, and write by a call of libc's own; and in between the program writes by itself. */
-static void speak(void)
-{
-	printf("one ");
-	fflush(stdout);
-	CHECK(write(STDOUT_FILENO, "two ", 4) == 4);
-	CHECK(dprintf(STDOUT_FILENO, "three ") == 6);
-	printf("four\n");
-	exit(0); /* it is flushed then */
-}
-
-enum speech { SPEAK_HERE, SPEAK_FORKED, SPEAK_AFTER_EXEC };
-
-static void serve_speech(int fd, enum speech how)
-{
-	int conn;
-
-	server_ready(fd);
-	conn = accept_one(fd);
-	CHECK(dup2(conn, STDOUT_FILENO) == STDOUT_FILENO);
-	close(conn);
-	if (how == SPEAK_FORKED && fork() > 0)
-		_exit(0);
-	if (how == SPEAK_AFTER_EXEC)
-		exec_role("speaker");
-	speak();
-}
-
-static void speech_here(int fd)
-{
-	serve_speech(fd, SPEAK_HERE);
-}
-
-static void speech_forked(int fd)
-{
-	serve_speech(fd, SPEAK_FORKED);
-}
-
-static void speech_after_exec(int fd)
-{
-	serve_speech(fd, SPEAK_AFTER_EXEC);
-}
-
-static void part_streams(void)
-{
-	static void (*const ways[])(int) = { speech_here, speech_forked, speech_after_exec };
-
-	for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
-		char said[sizeof(SPOKEN)];
-		pid_t server;
-		int fd;
-
-		server_start(ways[i], &server);
-		fd = connect_to(port);
-		CHECK(read_all(fd, said, sizeof(said)) == sizeof(SPOKEN) - 1);
-		CHECK(!memcmp(said, SPOKEN, sizeof(SPOKEN) - 1));
-		close(fd);
-		child_end(server);
-		printf("said: %s", SPOKEN);
-	}
-}
-
 /* ---- brief ones ------------------------------------------------------------------------------------------------- */
 
 enum { BRIEF = 100 };
@@ -621,61 +556,6 @@ static void part_brief(void)
 	close(fd);
 	child_end(server);
 	printf("%d connections, a process each\n", BRIEF);
-}
-
-/* ---- inetd ------------------------------------------------------------------------------------------------------ */
-
-/* One line back by libc's streams, which read where nobody can see it. The first has to do without. */
-static void role_inetd(bool first)
-{
-	char line[64];
-
-	if (first)
-		CHECK(read(STDIN_FILENO, line, sizeof(line)) > 0 && write(STDOUT_FILENO, line, 4) == 4);
-	else
-		CHECK(fgets(line, sizeof(line), stdin) && fputs(line, stdout) >= 0);
-	exit(0);
-}
-
-static void serve_inetd(int fd)
-{
-	server_ready(fd);
-	for (int i = 0; i < 4; i++) {
-		int conn = accept(fd, NULL, NULL);
-		pid_t pid;
-
-		CHECK(conn >= 0);
-		pid = fork();
-		if (!pid) {
-			CHECK(dup2(conn, STDIN_FILENO) >= 0 && dup2(conn, STDOUT_FILENO) >= 0);
-			exec_role(i ? "inetd" : "inetd-first");
-		}
-		close(conn);
-		child_end(pid);
-	}
-}
-
-static void part_inetd(void)
-{
-	pid_t server;
-
-	if (getenv("VJ_STRICT")) {
-		printf("lines by streams\n"); /* the kernel may not help */
-		return;
-	}
-	server_start(serve_inetd, &server);
-	for (int i = 0; i < 4; i++) {
-		int fd = connect_to(port);
-		char line[5] = "";
-
-		CHECK(kernel_has_conn(fd) == (i || wants_kernel()));
-		write_all(fd, "say\n", 4);
-		CHECK(read_all(fd, line, 4) == 4 && !strcmp(line, "say\n"));
-		close(fd);
-		usleep(100000); /* that the first has become another program is known by then */
-	}
-	child_end(server);
-	printf("lines by streams\n");
 }
 
 /* ---- last words ------------------------------------------------------------------------------------------------- */
@@ -779,53 +659,6 @@ static void part_to_and_fro(void)
 	printf("%d times to and fro\n", 2 * MOVES);
 }
 
-/* ---- streams of libc -------------------------------------------------------------------------------------------- */
-
-/* dprintf() writes by a call inside libc that the library cannot see; before and after the child has claimed the connection. */
-static void serve_stream(int fd)
-{
-	pid_t child;
-	int conn;
-
-	server_ready(fd);
-	conn = accept_one(fd);
-	fflush(stdout);
-	child = fork();
-	CHECK(child >= 0);
-	if (!child) {
-		for (int i = 0; i < 100; i++)
-			CHECK(dprintf(conn, "line %d\n", i) > 0);
-		ping_back(conn);
-		for (int i = 0; i < 100; i++)
-			CHECK(dprintf(conn, "line %d\n", i) > 0);
-		ping_back(conn);
-		_exit(0);
-	}
-	close(conn);
-	child_end(child);
-}
-
-static void part_stream(void)
-{
-	char line[64], want[64];
-	pid_t server;
-	int fd;
-
-	server_start(serve_stream, &server);
-	fd = connect_to(port);
-	for (int i = 0; i < 200; i++) {
-		int len = snprintf(want, sizeof(want), "line %d\n", i % 100);
-
-		CHECK(read_all(fd, line, (size_t)len) == (size_t)len && !memcmp(line, want, (size_t)len));
-		if (i % 100 == 99)
-			ping(fd);
-	}
-	CHECK(read(fd, line, 1) == 0);
-	close(fd);
-	child_end(server);
-	printf("what dprintf() wrote has come\n");
-}
-
 /* ---- a crowd ---------------------------------------------------------------------------------------------------- */
 
 enum { CROWD = 4, LINES = 50, LINE_BYTES = 8 };
@@ -878,10 +711,6 @@ void conn_role(const char *role)
 {
 	if (!strcmp(role, "reader"))
 		role_reader();
-	if (!strcmp(role, "speaker"))
-		speak();
-	if (!strncmp(role, "inetd", 5))
-		role_inetd(strcmp(role, "inetd") != 0);
 }
 
 void conn_parts(const char *only)
@@ -893,8 +722,8 @@ void conn_parts(const char *only)
 		{ "forking", part_forking },   { "turns", part_turns },	      { "unused", part_unused },
 		{ "cat", part_cat },	       { "spawned", part_spawned },	       { "exec", part_exec },	      { "passed_conn", part_passed_conn },
 		{ "exiting", part_exiting },   { "unwanted", part_unwanted }, { "killed", part_killed },
-		{ "last_words", part_last_words }, { "brief", part_brief }, { "streams", part_streams }, { "inetd", part_inetd },
-		{ "to_and_fro", part_to_and_fro }, { "stream", part_stream },    { "crowd", part_crowd },
+		{ "last_words", part_last_words }, { "brief", part_brief },
+		{ "to_and_fro", part_to_and_fro }, { "crowd", part_crowd },
 	};
 
 	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {

@@ -1,0 +1,329 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * deed_raw.c - those who read and write a token themselves; see move.h
+ *
+ * libc's streams read and write by calls that nobody can interpose; programs without the library know nothing else. A token is a stream
+ * socket, so both work on it: what is written there comes out at the deed, in its order with the claims, and goes to the peer; what the peer
+ * sends is put into the deed.
+ *
+ * Readers of that kind can't be seen. What was put into a token costs two system calls more, and is to be read before anything else by
+ * whoever claims the connection next; so it is done only for bytes that have waited, which a program that asks the library does not let them
+ * do, and little at a time. When it has been taken by somebody else than our program the next bytes follow at once.
+ *
+ * A connection that is kept for somebody (deed_keep()) and has bytes for him is opened after a while, and from then on is
+ * like any other that we hold.
+ */
+#include "base/time.h"
+#include "channel/bell.h"
+#include "channel/sys.h"
+#include "lib/deed_priv.h"
+#include "lib/own_fd.h"
+
+#include <errno.h>
+#include <linux/sockios.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+enum {
+	TAKE_BYTES = 64 * 1024,
+	PUMP_BYTES = 32 * 1024, /* at most in a token, with what the kernel needs for it */
+	SOON_MS = 10,
+	LATE_MS = 100,
+	KEPT_MS = 200,
+	KEPT_AGAIN_MS = 1000,
+};
+
+static uint32_t socket_bytes(int fd, unsigned long which)
+{
+	int bytes = 0;
+
+	return SYS_CALL3(SYS_ioctl, fd, which, &bytes) || bytes < 0 ? 0 : (uint32_t)bytes;
+}
+
+/* ---- written --------------------------------------------------------------------------------------------------- */
+
+bool raw_send(struct vj *vj, struct deed *d)
+{
+	while (d->raw) {
+		ssize_t n = vj_send(vj, (struct vj_conn){ d->conn.v }, d->raw + d->raw_at, d->raw_len - d->raw_at, 0);
+
+		if (n == -EAGAIN || n == -ENOTCONN || n == -ENOMEM)
+			return false;
+		d->raw_at += n < 0 ? d->raw_len - d->raw_at : (uint32_t)n; /* it has failed: as if it had been sent */
+		if (d->raw_at < d->raw_len)
+			continue;
+		free(d->raw);
+		d->raw = NULL;
+	}
+	return true;
+}
+
+static enum raw_next nothing_queued(const struct deed *d)
+{
+	struct pollfd pfd = { .fd = d->fd, .events = POLLIN | POLLRDHUP };
+
+	if (sys_poll_ms(&pfd, 1, 0) <= 0)
+		return RAW_NOTHING;
+	if (pfd.revents & (POLLHUP | POLLERR))
+		return socket_bytes(d->fd, FIONREAD) ? RAW_NOTHING : RAW_END;
+	return (pfd.revents & POLLRDHUP) && !socket_bytes(d->fd, FIONREAD) ? RAW_SHUT : RAW_NOTHING;
+}
+
+/*
+ * A message has a descriptor with it, and a look at what is queued ends behind that. So it is the last of what was seen, whole unless that
+ * was as much as was asked for.
+ */
+enum raw_next raw_next(struct deed *d)
+{
+	uint32_t queued = min_u32(socket_bytes(d->fd, FIONREAD), TAKE_BYTES);
+	struct msghdr hdr = { .msg_iovlen = 1 };
+	struct iovec iov;
+	long len;
+
+	if (!queued)
+		return nothing_queued(d);
+	d->raw = malloc(queued);
+	if (!d->raw)
+		return RAW_NOTHING; /* later */
+	iov = (struct iovec){ d->raw, queued };
+	hdr.msg_iov = &iov;
+	len = sys_recvmsg(d->fd, &hdr, MSG_PEEK | MSG_DONTWAIT);
+	if (len > 0 && (hdr.msg_flags & MSG_CTRUNC))
+		len -= (long)sizeof(struct deed_msg);
+	d->raw_at = 0;
+	d->raw_len = len > 0 ? (uint32_t)len : 0;
+	if (d->raw_len)
+		return RAW_DATA;
+	free(d->raw);
+	d->raw = NULL;
+	return hdr.msg_flags & MSG_CTRUNC ? RAW_MESSAGE : RAW_NOTHING;
+}
+
+/* Kept for whoever comes: he has read or written already. */
+static void kept_open(struct vj *vj, struct deed *d)
+{
+	struct vj_conn c;
+
+	if (d->conn.v || d->deaf)
+		return;
+	if (deed_open(vj, d, &c)) {
+		d->deaf = true;
+		raw_rest(d);
+	} else {
+		raw_watch(vj, d, true);
+	}
+}
+
+bool raw_take(struct vj *vj, struct deed *d)
+{
+	long n = sys_recvfrom(d->fd, d->raw, d->raw_len, MSG_DONTWAIT, NULL, NULL);
+
+	kept_open(vj, d);
+	d->raw_len = n > 0 ? (uint32_t)n : 0;
+	if (d->raw_len && d->conn.v)
+		return true;
+	free(d->raw); /* nothing; or it is a peer's that keeps it, and it could not be opened */
+	d->raw = NULL;
+	return n > 0;
+}
+
+void raw_shut(struct vj *vj, struct deed *d)
+{
+	kept_open(vj, d);
+	if (d->conn.v)
+		(void)vj_shutdown(vj, (struct vj_conn){ d->conn.v });
+}
+
+/* ---- to be read ------------------------------------------------------------------------------------------------ */
+
+void raw_watch(struct vj *vj, struct deed *d, bool soon)
+{
+	struct deeds *ds = vj->deeds;
+
+	d->soon |= soon;
+	vj->move_ns = 0;
+	if (d->pump_pprev)
+		return;
+	d->waiting = false;
+	d->look_ns = 0;
+	d->pump_next = ds->pumps;
+	d->pump_pprev = &ds->pumps;
+	if (d->pump_next)
+		d->pump_next->pump_pprev = &d->pump_next;
+	ds->pumps = d;
+}
+
+void raw_rest(struct deed *d)
+{
+	if (!d->pump_pprev)
+		return;
+	*d->pump_pprev = d->pump_next;
+	if (d->pump_next)
+		d->pump_next->pump_pprev = d->pump_pprev;
+	d->pump_pprev = NULL;
+}
+
+void raw_keep(struct vj *vj, struct deed *d)
+{
+	struct tcp_parcel head = { 0 };
+	long n = SYS_CALL4(SYS_pread64, d->parcel_fd, &head, sizeof(head), 0);
+
+	raw_watch(vj, d, false);
+	d->parcel_waits = n == (long)sizeof(head) && head.rcv_bytes;
+	d->waiting = true;
+	d->look_ns = lib_clock_ns() + KEPT_MS * NS_PER_MS;
+}
+
+void deed_read_soon(struct vj *vj, struct vj_conn c)
+{
+	struct deed *d = deed_of(vj, (struct tcp_id){ c.v });
+
+	if (d)
+		raw_watch(vj, d, true);
+}
+
+void deed_readable(struct vj *vj, struct vj_conn c)
+{
+	struct deed *d = deed_of(vj, (struct tcp_id){ c.v });
+
+	if (d)
+		raw_watch(vj, d, false);
+}
+
+void deed_read(struct vj *vj, struct vj_conn c)
+{
+	struct deed *d = vj->deeds && vj->deeds->pumps ? deed_of(vj, (struct tcp_id){ c.v }) : NULL;
+
+	if (d)
+		d->waiting = d->pumped = d->drained = false;
+}
+
+static uint32_t unread_bytes(const struct vj *vj, const struct deed *d)
+{
+	struct vj_conn_info info = { .sz = sizeof(info) };
+
+	return vj_conn_info(vj, (struct vj_conn){ d->conn.v }, &info) ? 0 : info.unread_bytes;
+}
+
+/* Bytes for the token's readers, or that there will be no more */
+static bool has_news(const struct vj *vj, const struct deed *d)
+{
+	bool over = vj_ready(vj, (struct vj_conn){ d->conn.v }) & (VJ_EV_EOF | VJ_EV_ERROR);
+
+	return (over && !d->ended) || unread_bytes(vj, d);
+}
+
+uint64_t deed_pump_ns(const struct vj *vj)
+{
+	uint64_t ns = UINT64_MAX;
+
+	for (const struct deed *d = vj->deeds ? vj->deeds->pumps : NULL; d; d = d->pump_next) {
+		if (d->waiting)
+			ns = min_u64(ns, d->look_ns);
+		else if (d->conn.v && d->state == DEED_QUIET && !d->full && has_news(vj, d)) /* since the last look */
+			return 0;
+	}
+	return ns;
+}
+
+/* The end follows the last byte. */
+static void pump_end(struct deed *d)
+{
+	if (!d->ended)
+		(void)sys_shutdown(d->fd, SHUT_WR);
+	d->ended = true;
+}
+
+/* @in_token: bytes that nobody has read there, and what the kernel needs beside. Return: the same, after */
+static uint32_t pump(struct vj *vj, struct deed *d, uint32_t in_token)
+{
+	struct vj_conn c = { d->conn.v };
+
+	while (in_token < PUMP_BYTES && unread_bytes(vj, d)) {
+		const uint8_t *data;
+		ssize_t n = vj_recv_borrow(vj, c, &data);
+
+		if (n > 0)
+			n = sys_sendto(d->fd, data, min_size((size_t)n, PUMP_BYTES / 2), MSG_DONTWAIT | MSG_NOSIGNAL, NULL, 0);
+		if (n <= 0)
+			break;
+		vj_recv_return(vj, c, (size_t)n);
+		if (!d->pumped) {
+			d->pumped = true;
+			deed_rearm(vj, d);
+		}
+		if (d->cookie)
+			vj->deeds->hooks.pumped(d->cookie);
+		in_token = socket_bytes(d->fd, SIOCOUTQ);
+	}
+	return in_token;
+}
+
+/* Has it waited long enough? */
+static bool pump_due(struct vj *vj, struct deed *d)
+{
+	if (d->drained)
+		return true;
+	if (d->waiting)
+		return vj->now_ns >= d->look_ns;
+	d->waiting = true;
+	d->look_ns = vj->now_ns + (d->soon ? SOON_MS : LATE_MS) * NS_PER_MS;
+	return false;
+}
+
+static void pump_one(struct vj *vj, struct deed *d)
+{
+	uint32_t in_token;
+
+	if (!has_news(vj, d)) {
+		d->waiting = false;
+		if (d->ended || (!d->soon && !d->pumped))
+			raw_rest(d);
+		return;
+	}
+	in_token = d->pumped ? socket_bytes(d->fd, SIOCOUTQ) : 0;
+	d->drained |= d->pumped && !in_token;
+	if (!pump_due(vj, d))
+		return;
+	in_token = pump(vj, d, in_token);
+	d->full = in_token >= PUMP_BYTES; /* it rings when there is room */
+	d->waiting = !d->full && unread_bytes(vj, d);
+	d->look_ns = vj->now_ns + SOON_MS * NS_PER_MS;
+	if (has_news(vj, d) && !unread_bytes(vj, d))
+		pump_end(d);
+}
+
+/* To ourselves, where both ends are then. Now or later: vjd may be starting anew. */
+static bool can_open(struct vj *vj, struct deed *d)
+{
+	struct vj_link *link;
+
+	if (!vj->ctl)
+		return false;
+	d->msg.peer_app = ctl_client_welcome(vj->ctl)->app_id; /* it may have numbered us anew */
+	return !route_join(vj, d->msg.peer_app, d->msg.peer_pid, &link);
+}
+
+static void keep_one(struct vj *vj, struct deed *d)
+{
+	if (vj->now_ns < d->look_ns)
+		return;
+	if ((d->parcel_waits || move_transit_has_news(vj, d->msg.token)) && can_open(vj, d))
+		kept_open(vj, d);
+	else
+		d->look_ns = vj->now_ns + KEPT_AGAIN_MS * NS_PER_MS;
+}
+
+void raw_pump_all(struct vj *vj)
+{
+	for (struct deed *d = vj->deeds->pumps, *next; d; d = next) {
+		next = d->pump_next;
+		if (d->state != DEED_QUIET)
+			continue;
+		if (d->conn.v)
+			pump_one(vj, d);
+		else
+			keep_one(vj, d);
+	}
+}

@@ -1,0 +1,321 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* procs_raw.c - connections that are read and written by calls which nobody can interpose: libc's streams, programs without the library */
+#include "kernel_conn.h"
+#include "procs.h"
+#include "talk.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* ---- libc's streams --------------------------------------------------------------------------------------------- */
+
+#define SPOKEN "one two three four\n"
+
+/* Streams buffer, and write by a call of libc's own; and in between the program writes by itself. */
+static void speak(void)
+{
+	printf("one ");
+	fflush(stdout);
+	CHECK(write(STDOUT_FILENO, "two ", 4) == 4);
+	CHECK(dprintf(STDOUT_FILENO, "three ") == 6);
+	printf("four\n");
+	exit(0); /* it is flushed then */
+}
+
+enum speech { SPEAK_HERE, SPEAK_FORKED, SPEAK_AFTER_EXEC };
+
+static void serve_speech(int fd, enum speech how)
+{
+	int conn;
+
+	server_ready(fd);
+	conn = accept_one(fd);
+	CHECK(dup2(conn, STDOUT_FILENO) == STDOUT_FILENO);
+	close(conn);
+	if (how == SPEAK_FORKED && fork() > 0)
+		_exit(0);
+	if (how == SPEAK_AFTER_EXEC)
+		exec_role("speaker");
+	speak();
+}
+
+static void speech_here(int fd)
+{
+	serve_speech(fd, SPEAK_HERE);
+}
+
+static void speech_forked(int fd)
+{
+	serve_speech(fd, SPEAK_FORKED);
+}
+
+static void speech_after_exec(int fd)
+{
+	serve_speech(fd, SPEAK_AFTER_EXEC);
+}
+
+static void part_streams(void)
+{
+	static void (*const ways[])(int) = { speech_here, speech_forked, speech_after_exec };
+
+	for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
+		char said[sizeof(SPOKEN)];
+		pid_t server;
+		int fd;
+
+		fd = connect_to(server_start(ways[i], &server));
+		CHECK(read_all(fd, said, sizeof(said)) == sizeof(SPOKEN) - 1);
+		CHECK(!memcmp(said, SPOKEN, sizeof(SPOKEN) - 1));
+		close(fd);
+		child_end(server);
+		printf("said: %s", SPOKEN);
+	}
+}
+
+/* ---- conversations ---------------------------------------------------------------------------------------------- */
+
+/* Who reads and writes: this process, a child, what it becomes ... */
+enum talker { TALK_HERE, TALK_FORKED, TALK_AFTER_EXEC, TALK_STATIC, TALK_BESIDE, TALK_STATIC_BESIDE };
+static enum talker talker;
+
+/* The program beside this one that knows no library at all */
+static _Noreturn void become_static(void)
+{
+	char file[PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", file, sizeof(file) - 1);
+
+	CHECK(n > 0);
+	file[n] = '\0';
+	strcpy(strrchr(file, '/') + 1, "talk-static");
+	execl(file, "talk-static", NULL);
+	check_failed(__FILE__, __LINE__, "exec");
+}
+
+static void serve_talk(int fd)
+{
+	bool beside = talker >= TALK_BESIDE;
+	pid_t child = 0;
+	int conn;
+
+	server_ready(fd);
+	conn = accept_one(fd);
+	if (beside || talker == TALK_FORKED)
+		child = fork();
+	CHECK(child >= 0);
+	if (child && beside) { /* it keeps its copy, and never uses it */
+		child_end(child);
+		return;
+	}
+	if (child)
+		_exit(0);
+	CHECK(dup2(conn, STDIN_FILENO) >= 0 && dup2(conn, STDOUT_FILENO) >= 0);
+	close(conn);
+	if (talker == TALK_STATIC || talker == TALK_STATIC_BESIDE)
+		become_static();
+	if (talker == TALK_AFTER_EXEC || talker == TALK_BESIDE)
+		exec_role("talker");
+	exit(talk());
+}
+
+static void check_big(int fd, size_t bytes)
+{
+	char order[32], *got = malloc(bytes);
+
+	CHECK(got);
+	write_all(fd, order, (size_t)snprintf(order, sizeof(order), "big %zu\n", bytes));
+	CHECK(read_all(fd, got, bytes) == bytes);
+	for (size_t i = 0; i < bytes; i++)
+		CHECK(got[i] == talk_byte(i));
+	free(got);
+}
+
+static void part_talk(void)
+{
+	static const char *const names[] = { "this process", "a child", "the next image", "one without the library",
+					     "a child's, beside its parent", "a child's without the library, beside its parent" };
+
+	for (talker = TALK_HERE; talker <= TALK_STATIC_BESIDE; talker++) {
+		char line[16], got[16];
+		pid_t server;
+		int fd;
+
+		fd = connect_to(server_start(serve_talk, &server));
+		for (int i = 0; i < 30; i++) {
+			size_t len = (size_t)snprintf(line, sizeof(line), "line %d\n", i);
+
+			write_all(fd, line, len);
+			CHECK(read_all(fd, got, len) == len && !memcmp(line, got, len));
+		}
+		check_big(fd, 1000000);
+		write_all(fd, "last\n", 5);
+		CHECK(!shutdown(fd, SHUT_WR) && read_all(fd, got, sizeof(got)) == 5 && !memcmp(got, "last\n", 5));
+		close(fd);
+		child_end(server);
+		printf("talked with %s\n", names[talker]);
+	}
+}
+
+/* What streams have been given and what is read by calls is one sequence. */
+static void serve_mixed(int fd)
+{
+	char line[16];
+	int conn;
+
+	server_ready(fd);
+	conn = accept_one(fd);
+	CHECK(dup2(conn, STDIN_FILENO) >= 0 && dup2(conn, STDOUT_FILENO) >= 0);
+	setvbuf(stdin, NULL, _IONBF, 0);
+	for (int i = 0; i < 20; i++) {
+		memset(line, 0, sizeof(line));
+		if (i & 1)
+			CHECK(fread(line, 1, 8, stdin) == 8);
+		else
+			CHECK(read_all(i & 2 ? STDIN_FILENO : conn, line, 8) == 8);
+		write_all(conn, line, 8);
+	}
+	exit(0);
+}
+
+static void part_mixed(void)
+{
+	char all[21 * 8], got[20 * 8];
+	pid_t server;
+	int fd;
+
+	fd = connect_to(server_start(serve_mixed, &server));
+	for (int i = 0; i < 20; i++)
+		snprintf(all + 8 * i, 9, "line %2d\n", i);
+	write_all(fd, all, 20 * 8); /* all at once: what is put into the token is more than is asked for */
+	CHECK(read_all(fd, got, sizeof(got)) == sizeof(got) && !memcmp(all, got, sizeof(got)));
+	close(fd);
+	child_end(server);
+	printf("streams and calls by turns\n");
+}
+
+/* ---- inetd ------------------------------------------------------------------------------------------------------ */
+
+/* One line back by libc's streams */
+static void role_inetd(void)
+{
+	char line[64];
+
+	CHECK(fgets(line, sizeof(line), stdin) && fputs(line, stdout) >= 0);
+	exit(0);
+}
+
+static void serve_inetd(int fd)
+{
+	server_ready(fd);
+	for (int i = 0; i < 4; i++) {
+		int conn = accept(fd, NULL, NULL);
+		pid_t pid;
+
+		CHECK(conn >= 0);
+		pid = fork();
+		if (!pid) {
+			CHECK(dup2(conn, STDIN_FILENO) >= 0 && dup2(conn, STDOUT_FILENO) >= 0);
+			exec_role("inetd");
+		}
+		close(conn);
+		child_end(pid);
+	}
+}
+
+static void part_inetd(void)
+{
+	pid_t server;
+
+	uint16_t port = server_start(serve_inetd, &server);
+
+	for (int i = 0; i < 4; i++) {
+		int fd = connect_to(port);
+		char line[5] = "";
+
+		CHECK(kernel_has_conn(fd) == (wants_kernel() || (i && !getenv("VJ_STRICT"))));
+		write_all(fd, "say\n", 4);
+		CHECK(read_all(fd, line, 4) == 4 && !strcmp(line, "say\n"));
+		close(fd);
+		usleep(100000); /* that the first has become another program is known by then */
+	}
+	child_end(server);
+	printf("lines by streams\n");
+}
+
+/* ---- streams of libc -------------------------------------------------------------------------------------------- */
+
+/* dprintf() writes by a call inside libc that the library cannot see; before and after the child has claimed the connection. */
+static void serve_stream(int fd)
+{
+	pid_t child;
+	int conn;
+
+	server_ready(fd);
+	conn = accept_one(fd);
+	fflush(stdout);
+	child = fork();
+	CHECK(child >= 0);
+	if (!child) {
+		for (int i = 0; i < 100; i++)
+			CHECK(dprintf(conn, "line %d\n", i) > 0);
+		ping_back(conn);
+		for (int i = 0; i < 100; i++)
+			CHECK(dprintf(conn, "line %d\n", i) > 0);
+		ping_back(conn);
+		_exit(0);
+	}
+	close(conn);
+	child_end(child);
+}
+
+static void part_stream(void)
+{
+	char line[64], want[64];
+	pid_t server;
+	int fd;
+
+	fd = connect_to(server_start(serve_stream, &server));
+	for (int i = 0; i < 200; i++) {
+		int len = snprintf(want, sizeof(want), "line %d\n", i % 100);
+
+		CHECK(read_all(fd, line, (size_t)len) == (size_t)len && !memcmp(line, want, (size_t)len));
+		if (i % 100 == 99)
+			ping(fd);
+	}
+	CHECK(read(fd, line, 1) == 0);
+	close(fd);
+	child_end(server);
+	printf("what dprintf() wrote has come\n");
+}
+
+void raw_role(const char *role)
+{
+	if (!strcmp(role, "speaker"))
+		speak();
+	if (!strcmp(role, "talker"))
+		exit(talk());
+	if (!strcmp(role, "inetd"))
+		role_inetd();
+}
+
+void raw_parts(const char *only)
+{
+	static const struct {
+		const char *name;
+		void (*run)(void);
+	} parts[] = {
+		{ "streams", part_streams }, { "talk", part_talk }, { "mixed", part_mixed }, { "inetd", part_inetd }, { "stream", part_stream },
+	};
+
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+		if (only && strcmp(only, parts[i].name) != 0)
+			continue;
+		printf("-- %s\n", parts[i].name);
+		fflush(stdout);
+		parts[i].run();
+		fflush(stdout);
+	}
+}
