@@ -308,7 +308,7 @@ static void deed_claimed(struct vj *vj, struct deed *d)
 static void deed_event(struct vj *vj, struct deed *d)
 {
 	while (d->state == DEED_QUIET) {
-		if (!raw_send(vj, d)) {
+		if (!deed_raw_send(vj, d)) {
 			vj->deeds->raw_waits = true; /* for room at the peer: again in a millisecond */
 			return;
 		}
@@ -340,7 +340,7 @@ static void deeds_serve(struct vj *vj, struct deeds *ds, bool at_rest)
 	ds->busy = NULL;
 	for (struct deed *d = list; d; d = next) {
 		next = d->busy_next;
-		if (d->state == DEED_CLAIMED && !raw_send(vj, d)) { /* was written before it was claimed */
+		if (d->state == DEED_CLAIMED && !deed_raw_send(vj, d)) { /* was written before it was claimed */
 			d->busy_next = ds->busy;
 			ds->busy = d;
 			continue;

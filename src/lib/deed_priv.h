@@ -122,7 +122,7 @@ enum raw_next raw_next(struct deed *d);
 /* Return: false: nothing was there. */
 bool raw_take(struct vj *vj, struct deed *d);
 /* To the peer. Return: true: all has gone. */
-bool raw_send(struct vj *vj, struct deed *d);
+bool deed_raw_send(struct vj *vj, struct deed *d);
 /* Who writes into the token says that this was all. */
 void raw_shut(struct vj *vj, struct deed *d);
 /* Somebody may want to read this by its token. @soon: and probably does */

@@ -43,7 +43,7 @@ static uint32_t socket_bytes(int fd, unsigned long which)
 
 /* ---- written --------------------------------------------------------------------------------------------------- */
 
-bool raw_send(struct vj *vj, struct deed *d)
+bool deed_raw_send(struct vj *vj, struct deed *d)
 {
 	while (d->raw) {
 		ssize_t n = vj_send(vj, (struct vj_conn){ d->conn.v }, d->raw + d->raw_at, d->raw_len - d->raw_at, 0);
