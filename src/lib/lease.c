@@ -143,6 +143,21 @@ int lease_scope_widen(struct vj *vj, struct vj_listener l)
 	return err;
 }
 
+int lease_scope_narrow(struct vj *vj, struct vj_listener l)
+{
+	struct lease *lease = lease_by_obj(vj, CTL_PROTO_TCP, l.v);
+
+	if (!lease || (lease->flags & CTL_LEASE_LOCAL))
+		return 0;
+	lease->flags |= CTL_LEASE_LOCAL;
+	if (lease->rests)
+		return 0;
+	if (lease->id && vj->ctl)
+		control_done(vj, ctl_client_release(vj->ctl, lease->id));
+	lease->id = 0;
+	return lease_ask(vj, lease);
+}
+
 struct lease *lease_by_obj(const struct vj *vj, uint8_t proto, uint32_t obj_id)
 {
 	for (unsigned i = 0; i < vj->lease_room; i++)

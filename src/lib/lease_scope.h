@@ -21,4 +21,10 @@ enum { LEASE_SCOPE_LOCAL = 4 };
  */
 int lease_scope_widen(struct vj *vj, struct vj_listener l);
 
+/**
+ * lease_scope_narrow() - From now on they are the kernel's
+ * Those that have come stay. Blocks for vjd's answer. Return: as lease_scope_widen().
+ */
+int lease_scope_narrow(struct vj *vj, struct vj_listener l);
+
 #endif

@@ -41,7 +41,7 @@ enum report_way {
 	X(NONE,          "")                                                                                    \
 	X(UNDECIDED,     "neither connected nor listening yet")                                                 \
 	X(NOT_ACCEPTING, "nobody in this process has waited for a connection yet")                              \
-	X(TRIAL,         "programs of this host only, until two connections were accepted without a fork between them") \
+	X(TRIAL,         "programs of this host only, until two connections were accepted and neither a fork came between nor was one sent to another process") \
 	X(UNUSED,        "no datagram has been exchanged with a program under vj run yet")                      \
 	X(NOT_LOCAL,     "the address is another host's, and no interface with channels is there, or no single one") \
 	X(ROUTES,        "the host has rules of routing (ip rule), or several hops lead there: only the kernel knows the way") \
@@ -65,7 +65,8 @@ enum report_way {
 	X(UNKNOWN,       "not made through the library: inherited, received, or of a kind that is always the kernel's") \
 	X(BRIEF,         "the processes that serve its connections end too soon for channels to pay; looked at again every second") \
 	X(HANDED,        "its connections become other programs' standard input, which may read in ways that only the kernel serves") \
-	X(SHORT,         "the last processes of this program ended after a few frames: their first connections are the kernel's for a while")
+	X(SHORT,         "the last processes of this program ended after a few frames: their first connections are the kernel's for a while") \
+	X(HANDS_OVER,    "programs of this host only: its connections are sent to other processes, where those over an interface could not go")
 
 enum report_why {
 #define X(name, text) REPORT_WHY_##name,

@@ -39,6 +39,11 @@ static int tcp_state_of(int fd)
 	return info.tcpi_state;
 }
 
+bool is_kernel_tcp(int fd)
+{
+	return !fd_peek(fd) && tcp_state_of(fd) >= 0;
+}
+
 static bool is_bound(int fd)
 {
 	struct sockaddr_in6 name = { 0 };
@@ -89,7 +94,7 @@ static void adopt_tcp(int fd, int family, bool listens)
 		sock_free(s);
 		return;
 	}
-	s->copied = true;
+	s->copied = s->inherited = true;
 	if (listens)
 		listener_found(s, BACKLOG_UNKNOWN);
 }

@@ -19,6 +19,7 @@
 
 #include "lib/deed.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -154,14 +155,20 @@ static int share(int fd, struct sock *s)
 	return 0;
 }
 
-void share_fd(int fd)
+/* Return: as share() */
+static int share_file(int fd)
 {
 	struct file *f = fd_peek(fd);
 
 	if (!f || f->kind != FILE_SOCK)
-		return;
+		return 0;
 	listener_copied(sock_of(f));
-	(void)share(fd, sock_of(f));
+	return share(fd, sock_of(f));
+}
+
+void share_fd(int fd)
+{
+	(void)share_file(fd);
 }
 
 /*
@@ -219,10 +226,18 @@ void share_all(void)
 		share_fd(fd);
 }
 
+/* To another process, where one over an interface is of no use: it was no good idea to accept that by a channel. */
+static void send_fd(int fd)
+{
+	sock.handings += is_kernel_tcp(fd);
+	if (share_file(fd) == -EOPNOTSUPP)
+		listeners_retreat();
+}
+
 void share_sent(const struct msghdr *msg)
 {
 	if (sock.pid && !is_foreign())
-		message_fds(msg, share_fd);
+		message_fds(msg, send_fd);
 }
 
 void away_forked(struct sock *s)

@@ -83,7 +83,8 @@ void forks_exec(void)
 {
 	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO && forks.above; fd++) {
 		struct file *f = fd_peek(fd);
-		bool handed = f && f->kind == FILE_SOCK && sock_of(f)->inherited && !(sys_fcntl(fd, F_GETFD, 0) & FD_CLOEXEC);
+		const struct sock *s = f && f->kind == FILE_SOCK ? sock_of(f) : NULL;
+		bool handed = s && s->inherited && s->state != SOCK_LISTEN && !(sys_fcntl(fd, F_GETFD, 0) & FD_CLOEXEC);
 
 		if (handed)
 			atomic_store_explicit(&forks.above->handed, 1, memory_order_relaxed);

@@ -146,7 +146,7 @@ struct sock {
 	bool shared; /* the kernel socket below is the placeholder of several */
 	bool token;  /* its descriptors are a token's: other processes may have copies */
 	uint8_t why; /* enum report_why, where a part of it is the kernel's */
-	bool inherited; /* a connection that was the parent's before fork() */
+	bool inherited; /* a connection that was the parent's before fork(); a listening socket that was, or came from elsewhere */
 	bool stdio;	/* `token`, and has been at a standard descriptor: libc's streams may write into it, and read from it */
 	bool pumped;	/* `token`: bytes of this connection may be in it, before those of `conn` */
 	uint16_t err; /* error found after part of a call succeeded, for the next one */
@@ -158,7 +158,7 @@ struct sock {
 	};
 	uint32_t rcvlowat;	/* SO_RCVLOWAT; 0: 1 */
 	uint32_t backlog;	/* LISTEN, as the next four */
-	uint32_t got_forks;	/* `on_trial`: sock.forks + 1 when a connection was last accepted; 0: none was */
+	uint32_t got_handings;	/* `on_trial`: sock.handings + 1 when a connection was last accepted; 0: none was */
 	uint32_t offer_ms;	/* how long clients wait before they are offered to others */
 	union {
 		uint64_t ready_ns;   /* since when somebody has waited; 0: nobody */
@@ -294,7 +294,8 @@ struct sock_layer {
 	bool stdio; /* some socket has `stdio` */
 	bool orphaned; /* a shared connection was closed: when its descriptors are, away_closed() */
 	uint32_t lazy; /* sockets that want something to be done when they are waited for: to be leased, to be claimed */
-	uint32_t forks; /* of the program, so far */
+	uint32_t handings; /* so far: of fork(), and of TCP sockets sent to other processes */
+	bool hands_over; /* connections over interfaces, which can't move: its listening sockets stay on trial */
 	uint64_t calls; /* of the program into ctx_process() */
 
 	struct sleeper *sleepers;
@@ -497,6 +498,9 @@ int listener_wanted(int fd, struct sock *s);
 void listener_close(struct sock *s);
 /* The same in a child of fork(), where libvj's half is the parent's. */
 void listener_forget(struct sock *s);
+
+/* Connections go to other processes: what comes from beyond this host is the kernel's from now on, at all listening sockets. */
+void listeners_retreat(void);
 /*
  * Clients who have waited too long for accept() here are offered to the others that listen to the same socket. Lock held,
  * context there. Return: somebody waits: ask again soon.
@@ -574,6 +578,9 @@ void away_closed(void);
 
 /* A descriptor that came from outside: tracked from now on if this layer has a say in such a socket. Lock held. */
 void adopt_fd(int fd);
+
+/* Is it one of the kernel's TCP sockets, and nothing of ours? */
+bool is_kernel_tcp(int fd);
 /* The descriptors of a message from the kernel (SCM_RIGHTS). Lock not held. */
 void adopt_received(const struct msghdr *msg);
 /* @fn of each descriptor in @msg, with the lock. Lock not held. */

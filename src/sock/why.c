@@ -127,7 +127,7 @@ static void describe_tcp(const struct sock *s, struct report_sock *r)
 		if (s->has_listener && forks_rest())
 			r->why = (uint8_t)forks_rest();
 		else if (s->has_listener && s->on_trial)
-			r->why = REPORT_WHY_TRIAL;
+			r->why = sock.hands_over ? REPORT_WHY_HANDS_OVER : REPORT_WHY_TRIAL;
 		else if (!s->has_listener)
 			r->why = s->kernel_only ? s->why : REPORT_WHY_NOT_ACCEPTING;
 		break;

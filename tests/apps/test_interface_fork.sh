@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
 #
-# Servers that fork, at an interface, with clients of the kernel's: for each connection, or workers before. And one that does not: its clients
-# from beyond the host come by a channel from the third on at the latest.
+# Servers at an interface, with clients of the kernel's, that fork: for each connection, or workers before; that send what they accept to a
+# worker (SCM_RIGHTS), from the first on or later. And one that does neither: its clients from beyond the host come by a channel from the
+# third on at the latest.
 
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/interface_lib.sh"
@@ -21,12 +22,29 @@ def serve(c):
 	while data := c.recv(65536):
 		c.sendall(b"%d:" % os.getpid() + data)
 	c.close()
+if how.startswith("sends"):
+	mine, workers = socket.socketpair()
+	if os.fork() == 0:
+		mine.close()
+		while True:
+			_, fds, _, _ = socket.recv_fds(workers, 16, 1)
+			try:
+				serve(socket.socket(fileno=fds[0]))
+			except OSError as e: # what could not come along
+				print("worker:", e, flush=True)
+	workers.close()
 if how == "workers":
 	for _ in range(3):
 		if os.fork() == 0:
 			break
+served = 0
 while True:
 	c, _ = s.accept()
+	if how == "sends" or how == "sends-later" and served >= 6:
+		socket.send_fds(mine, [b"x"], [c.fileno()])
+		c.close()
+		continue
+	served += 1
 	if how != "each":
 		serve(c)
 		continue
@@ -39,7 +57,8 @@ PY
 cat >"$tmp/ask.py" <<'PY'
 import socket, sys
 who = set()
-for _ in range(30):
+times = int(sys.argv[2]) if len(sys.argv) > 2 else 30
+for _ in range(times):
 	for host in "10.77.0.2", "fd77::2":
 		c = socket.create_connection((host, int(sys.argv[1])), 10)
 		for _ in range(3):
@@ -53,12 +72,12 @@ for _ in range(30):
 		c.close()
 print(len(who))
 PY
-for how in "each 7100" "workers 7101" "one 7102"; do
+for how in "each 7100" "workers 7101" "one 7102" "sends 7103" "sends-later 7104"; do
 	# shellcheck disable=SC2086
 	start "$how.log" "${on_server[@]}" "$vj" run -- python3 "$tmp/server.py" $how
 	until_true has_lease "${how#* }"
 done
-each=${pids[0]} one=${pids[2]}
+each=${pids[0]} one=${pids[2]} sends=${pids[3]} later=${pids[4]}
 delivered() {
 	"$vj" status --json | python3 -c '
 import json, sys
@@ -79,9 +98,9 @@ before=$(delivered)
 # ... also of clients of this host, by channels
 [ "$(at_server timeout 60 "$vj" run -- python3 "$tmp/ask.py" 7100)" = 60 ] || fail "not by a process for each connection of this host"
 
-# workers: each holds its own, and several have some
+# workers: each holds its own, and several have some; the one that forked them is on trial
 until_true sh -c "[ \$(\"$vj\" status | grep -c '^tcp .*:7101 ') -ge 4 ]"
-until_true sh -c "[ \$(\"$vj\" status | grep -c '^eth0 .*python3.* native ') -ge 4 ]"
+until_true sh -c "[ \$(\"$vj\" status | grep -c '^eth0 .*python3.* native ') -ge 3 ]"
 before=$(delivered)
 workers=$(at_client timeout 60 python3 "$tmp/ask.py" 7101)
 ((workers >= 2)) || fail "$workers of 4 workers had connections"
@@ -92,4 +111,18 @@ before=$(delivered)
 [ "$(at_client timeout 60 python3 "$tmp/ask.py" 7102)" = 1 ] || fail "not by one process"
 (($(delivered) - before > 58 * 5)) || fail "it was not served by a channel: $(($(delivered) - before)) frames"
 [ "$(why_of "$one")" = none ] || fail "vj why of one that serves by itself says $(why_of "$one")"
+
+# sent to a worker: the kernel's, beyond the host
+before=$(delivered)
+[ "$(at_client timeout 60 python3 "$tmp/ask.py" 7103)" = 1 ] || fail "not by the worker"
+[ "$(delivered)" = "$before" ] || fail "frames went to a process that sends its connections on"
+[ "$(why_of "$sends")" = TRIAL ] || fail "vj why of one that sends its connections on says $(why_of "$sends")"
+
+# ... after six that it has served itself: what is on a channel by then is lost to the worker, then it is the kernel's for good
+for _ in 1 2 3; do
+	[ "$(at_client timeout 20 python3 "$tmp/ask.py" 7104 1)" = 1 ] || fail "not by the process itself"
+done
+at_client timeout 20 python3 "$tmp/ask.py" 7104 1 >"$tmp/lost.log" 2>&1 && fail "a connection over an interface has moved: this test is out of date"
+until_true sh -c "[ $(why_of "$later") = HANDS_OVER ]"
+[ "$(at_client timeout 60 python3 "$tmp/ask.py" 7104)" = 1 ] || fail "not by the worker, once it was seen that they are sent"
 exit 0
