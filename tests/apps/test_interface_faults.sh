@@ -131,6 +131,54 @@ seen=${said% *}
 "$vj" status | has -E "spill_full +$((5000 - seen))\$" || fail "$said seen, but: $("$vj" status)"
 [ "$(stopped 2500)" = "2500 2500" ] || fail "the quota was not given back"
 
+# ---- stopped for ten seconds in the middle of two streams, IPv4 and IPv6: both go on, and nothing of them is missing
+
+cat >"$tmp/sink.py" <<'PY'
+import hashlib, socket, threading
+def serve(c):
+	seen = hashlib.sha256()
+	while data := c.recv(65536):
+		seen.update(data)
+	c.sendall(seen.digest())
+	c.close()
+s = socket.socket(socket.AF_INET6)
+s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+s.bind(("::", 7054))
+s.listen()
+while True:
+	threading.Thread(target=serve, args=(s.accept()[0],)).start()
+PY
+cat >"$tmp/stream.py" <<'PY'
+import hashlib, os, socket, sys, time
+c = socket.create_connection((sys.argv[1], 7054), 60)
+sent = hashlib.sha256()
+block = os.urandom(1 << 16)
+end = time.monotonic() + 14
+while time.monotonic() < end:
+	c.sendall(block)
+	sent.update(block)
+	time.sleep(0.001)
+c.shutdown(socket.SHUT_WR)
+assert c.recv(100) == sent.digest(), "it is another stream that arrived"
+PY
+start sink.log "${on_server[@]}" "$vj" run -- python3 "$tmp/sink.py"
+sink=${pids[-1]}
+until_true has_lease 7054
+off_trial 7054
+streams=()
+for addr in 10.77.0.2 fd77::2; do
+	"${on_client[@]}" timeout 90 python3 "$tmp/stream.py" $addr >"$tmp/stream.log" 2>&1 &
+	streams+=($!)
+done
+sleep 1
+"$vj" connections "$sink" | has 'fd77::2' || fail "the streams are not on a channel: $("$vj" connections "$sink")"
+kill -STOP "$sink"
+sleep 10
+kill -CONT "$sink"
+wait "${streams[0]}" || fail "a stream over IPv4 to who was stopped for ten seconds: $(cat "$tmp/stream.log")"
+wait "${streams[1]}" || fail "a stream over IPv6 to who was stopped for ten seconds: $(cat "$tmp/stream.log")"
+kill "$sink"
+
 # ---- vjd killed under load
 
 start redis.log "${on_server[@]}" "$vj" run -- redis-server --port 7000 --bind 0.0.0.0 --protected-mode no --save '' --dir "$tmp"
