@@ -325,7 +325,7 @@ until_true grep -q ready "$tmp/wire.log"
 ifindex=$(ip -n "$server" -o link show eth0 | cut -d: -f1)
 peer_mac=$(ip -n "$client" -o link show eth0 | sed 's/.*ether \([0-9a-f:]*\) .*/\1/')
 begin 10.77.0.2
-at_server timeout 60 python3 "$tmp/attack.py" "$VJ_SOURCE_DIR/src/control/msg.h" "$VJ_SOCKET" "$ifindex" 3 "$peer_mac" \
+at_server timeout 60 python3 "$tmp/attack.py" "$VJ_SOURCE_DIR/src/control/msg.h" "$VJ_SOCKET" "$ifindex" 8 "$peer_mac" \
 	>"$tmp/attack.log" 2>&1 &
 attack=$!
 sleep 2
