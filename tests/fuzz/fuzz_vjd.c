@@ -8,6 +8,8 @@
  * An input is a row of steps, one byte of what, one of who, then the bytes of a message where there
  * is one. A message is mostly made well-formed, because ctl_check() has a fuzzer of its own; its
  * numbers are small, so that clients meet at the same ports and ids.
+ *
+ * There is an interface, whose channels vjd_platform.c makes: at once, later, or not.
  */
 #include "base/assert.h"
 #include "base/time.h"
@@ -18,6 +20,7 @@
 #include "daemon/fd_worker.h"
 #include "daemon/proof.h"
 #include "daemon/request.h"
+#include "tests/fuzz/vjd_platform.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -56,7 +59,8 @@ static struct player *player_of(struct app *app)
 
 static void note_reply(struct player *p, const struct ctl_msg *msg)
 {
-	bool more = msg->type >= CTL_STATUS_APP && msg->type < CTL_STATUS_END;
+	bool more = (msg->type >= CTL_STATUS_APP && msg->type < CTL_STATUS_END) || msg->type == CTL_STATUS_INTERFACE ||
+		    msg->type == CTL_STATUS_COUNTER || msg->type == CTL_MACS_ENTRY;
 
 	/* refused before it was read */
 	if (msg->type == CTL_REFUSED && msg->seq == 0)
@@ -151,6 +155,7 @@ static void step_gone(struct player *p)
 /* What the server does after each event. */
 static void settle(void)
 {
+	platform_run(&d);
 	for (unsigned i = 0; i < APPS; i++)
 		if (players[i].connected && players[i].app.state == APP_LEAVING)
 			step_gone(&players[i]);
@@ -204,6 +209,16 @@ static void tame(struct ctl_msg *m, uint8_t spice)
 						   .area_bytes = vj_area_bytes(&d.cfg.area) };
 	} else if (m->type == CTL_REPORT) {
 		m->report = (struct ctl_report){ .app_id = 1 + spice % 8, .kind = spice };
+	} else if (m->type == CTL_INTERFACE || m->type == CTL_POLLING) {
+		uint8_t key[16] = { spice < 32 }; /* of none, now and then */
+
+		m->interface = (struct ctl_interface){ .ifindex = spice < 240 ? PLATFORM_IFINDEX : 7 };
+		if (m->type == CTL_INTERFACE)
+			memcpy(m->interface.key, key, sizeof(key));
+		else
+			m->interface.flags = spice & 1 ? CTL_INTERFACE_POLLING : 0;
+	} else if (m->type == CTL_RESOLVE) {
+		m->neighbour = (struct ctl_neighbour){ .addr = { [10] = 0xff, 0xff, 10, 0, 0, spice & 7 }, .ifindex = PLATFORM_IFINDEX };
 	} else if (m->type == CTL_CHANNEL_CLOSE) {
 		m->close = (struct ctl_close){ .channel_id = 1 + spice % 16,
 					       .reason = spice % (VJ_CHANNEL_ERR_CLOSED + 1) };
@@ -262,7 +277,7 @@ static size_t step_message(struct player *p, const uint8_t *data, size_t len, bo
 	request_handle(&p->app, verdict, &checked, &fd, fd_cnt);
 	/* answered, to be answered, or hung up on */
 	VJ_ASSERT(p->asked_seq == 0 || p->app.job != NULL || p->app.queue_cnt > 0 ||
-		  p->app.status.active || p->app.state == APP_LEAVING);
+		  p->app.opening != NULL || p->app.status.active || p->app.state == APP_LEAVING);
 	return used;
 }
 
@@ -293,6 +308,12 @@ static size_t step(const uint8_t *data, size_t len)
 	case 5:
 		delay_jobs = data[1] & 1;
 		step_job_done();
+		platform_delay(data[1] & 2);
+		platform_fail(data[1] & 4);
+		if (data[1] & 8)
+			platform_finish(&d);
+		if (data[1] & 16)
+			platform_change(&d, data[1] & 32 ? 1500 : 3000);
 		break;
 	case 6:
 		return 2 + step_message(p, data + 2, len - 2, true);
@@ -372,7 +393,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 			    .leases_max = 5,
 			    .channels_max = 4,
 			    .rate_max = 50,
-			    .memory_max = 160 << 10 },
+			    .memory_max = (8 << 20) + (160 << 10) }, /* two channels at an interface, and some others */
 		.area = { .frame_bytes = 2048, .frame_cnt = 2, .ring_cnt = 2 },
 		.uid = 1000,
 	};
@@ -386,6 +407,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	cfg.netns = proof_netns(sockets[0]);
 	VJ_ASSERT(vjd_init(&d, &cfg, &ops, NS_PER_SEC) == 0);
 	d.last_lease_id = d.last_channel_id = 0;
+	platform_begin(&d);
 	while (len >= 2) {
 		size_t used = step(data, len);
 
@@ -398,6 +420,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	settle();
 	for (unsigned i = 0; i < APPS; i++)
 		step_gone(&players[i]);
+	platform_end(&d);
 	VJ_ASSERT_OP(d.leases.cnt, ==, 0u);
 	VJ_ASSERT_OP(d.channel_cnt, ==, 0u);
 	VJ_ASSERT(TAILQ_EMPTY(&d.halves.all));
