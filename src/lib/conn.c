@@ -35,7 +35,8 @@ int vj_listen(struct vj *vj, const struct sockaddr *addr, socklen_t addr_len, ui
 	err = lease_take(vj, CTL_PROTO_TCP, &local, flags, kernel_fd, &lease);
 	if (err)
 		return err;
-	err = tcp_listen(vj->stack, &lease->local, (flags & VJ_LISTEN_V6ONLY) != 0, backlog, cookie, &id);
+	err = tcp_listen(vj->stack, &lease->local, (flags & VJ_LISTEN_V6ONLY ? STACK_LISTEN_V6ONLY : 0u) |
+			 (flags & VJ_LISTEN_REUSEPORT ? STACK_LISTEN_SHARED : 0u), backlog, cookie, &id);
 	if (err) {
 		lease_drop(vj, lease);
 		return err;

@@ -2,6 +2,7 @@
 #include "stack/port.h"
 
 #include "base/assert.h"
+#include "stack/stack.h"
 
 #include <errno.h>
 
@@ -14,6 +15,7 @@ struct port_entry {
 	uint32_t id;
 	struct ip_addr addr;
 	uint8_t families; /* wildcard: enum port_family bits; 0: one address */
+	bool shared;	  /* with others of the same address and families */
 };
 
 enum port_family { FAMILY_V4 = 1, FAMILY_V6 = 2 };
@@ -59,10 +61,11 @@ static int breadth(uint8_t families)
 	return (families & FAMILY_V4 ? 1 : 0) + (families & FAMILY_V6 ? 1 : 0);
 }
 
-int ports_add(struct ports *ports, enum port_proto proto, const struct endpoint *local, bool v6only,
+int ports_add(struct ports *ports, enum port_proto proto, const struct endpoint *local, unsigned flags,
 	      uint32_t id)
 {
-	uint8_t families = families_of(&local->addr, v6only);
+	uint8_t families = families_of(&local->addr, (flags & STACK_LISTEN_V6ONLY) != 0);
+	bool shared = (flags & STACK_LISTEN_SHARED) != 0;
 	uint32_t *link = &ports->head[proto][local->port], *place = link;
 	uint32_t idx;
 
@@ -72,8 +75,9 @@ int ports_add(struct ports *ports, enum port_proto proto, const struct endpoint 
 	for (; *link != 0; link = &entry_at(ports, *link)->next) {
 		const struct port_entry *entry = entry_at(ports, *link);
 
-		if (families == 0 ? entry->families == 0 && ip_addr_eq(&entry->addr, &local->addr)
-				  : (entry->families & families) != 0)
+		if ((families == 0 ? entry->families == 0 && ip_addr_eq(&entry->addr, &local->addr)
+				   : (entry->families & families) != 0) &&
+		    (!shared || !entry->shared))
 			return -EADDRINUSE;
 		if (breadth(entry->families) < breadth(families))
 			place = &entry_at(ports, *link)->next;
@@ -86,6 +90,7 @@ int ports_add(struct ports *ports, enum port_proto proto, const struct endpoint 
 		.id = id,
 		.addr = local->addr,
 		.families = families,
+		.shared = shared,
 	};
 	*place = idx;
 	return 0;
@@ -103,17 +108,49 @@ void ports_del(struct ports *ports, enum port_proto proto, uint16_t port, uint32
 	pool_put(&ports->pool, idx);
 }
 
+static bool is_for(const struct port_entry *entry, const struct ip_addr *addr, uint8_t family)
+{
+	return entry->families != 0 ? (entry->families & family) != 0 : ip_addr_eq(&entry->addr, addr);
+}
+
+/* The first from @idx on; 0: none */
+static uint32_t entry_for(const struct ports *ports, uint32_t idx, const struct ip_addr *addr)
+{
+	uint8_t family = ip_addr_is_v4(addr) ? FAMILY_V4 : FAMILY_V6;
+
+	while (idx != 0 && !is_for(entry_at(ports, idx), addr, family))
+		idx = entry_at(ports, idx)->next;
+	return idx;
+}
+
 uint32_t ports_find(const struct ports *ports, enum port_proto proto, const struct ip_addr *addr,
 		    uint16_t port)
 {
-	uint8_t family = ip_addr_is_v4(addr) ? FAMILY_V4 : FAMILY_V6;
-	const struct port_entry *entry;
+	uint32_t idx = entry_for(ports, ports->head[proto][port], addr);
 
-	for (uint32_t idx = ports->head[proto][port]; idx != 0; idx = entry->next) {
-		entry = entry_at(ports, idx);
-		if (entry->families != 0 ? (entry->families & family) != 0
-					 : ip_addr_eq(&entry->addr, addr))
-			return entry->id;
-	}
-	return 0;
+	return idx != 0 ? entry_at(ports, idx)->id : 0;
+}
+
+/* The next one at the same place; 0: @idx is the last. What follows may be one that is less specific. */
+static uint32_t sharer_after(const struct ports *ports, uint32_t idx, const struct ip_addr *addr)
+{
+	const struct port_entry *entry = entry_at(ports, idx);
+	uint32_t next = entry_for(ports, entry->next, addr);
+
+	return next != 0 && entry_at(ports, next)->families == entry->families ? next : 0;
+}
+
+uint32_t ports_pick(const struct ports *ports, enum port_proto proto, const struct ip_addr *addr, uint16_t port, uint32_t turn)
+{
+	uint32_t first = entry_for(ports, ports->head[proto][port], addr), cnt = 1, idx = first;
+
+	if (first == 0)
+		return 0;
+	if (likely(!entry_at(ports, first)->shared))
+		return entry_at(ports, first)->id;
+	while ((idx = sharer_after(ports, idx, addr)) != 0)
+		cnt++;
+	for (idx = first, turn %= cnt; turn != 0; turn--)
+		idx = sharer_after(ports, idx, addr);
+	return entry_at(ports, idx)->id;
 }

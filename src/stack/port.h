@@ -27,18 +27,22 @@ void ports_fini(struct ports *ports);
 
 /*
  * @local: Address (:: for both families, ::ffff:0.0.0.0 for IPv4) and port 1..65535
+ * @flags: enum stack_listen_flags
  * @id: Not 0; what ports_find() is to return
- * Return: 0; -EADDRINUSE: same address, or both are wildcards that have a family in common;
+ * Return: 0; -EADDRINUSE: same address, or both are wildcards that have a family in common, and not both are SHARED;
  * -EINVAL: port 0; -ENOMEM.
  */
-int ports_add(struct ports *ports, enum port_proto proto, const struct endpoint *local, bool v6only,
+int ports_add(struct ports *ports, enum port_proto proto, const struct endpoint *local, unsigned flags,
 	      uint32_t id) VJ_MUST_CHECK;
 
 /* @id must be there under @local's port. */
 void ports_del(struct ports *ports, enum port_proto proto, uint16_t port, uint32_t id);
 
-/* For a packet to @addr and @port. Return: id; 0: nobody. */
+/* For a packet to @addr and @port. Return: id, of those that share a place the first; 0: nobody. */
 uint32_t ports_find(const struct ports *ports, enum port_proto proto, const struct ip_addr *addr,
 		    uint16_t port);
+
+/* The same by turns: @turn modulo as many as share the place chooses. */
+uint32_t ports_pick(const struct ports *ports, enum port_proto proto, const struct ip_addr *addr, uint16_t port, uint32_t turn);
 
 #endif

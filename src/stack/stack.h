@@ -300,14 +300,19 @@ enum tcp_state {
 	TCP_CLOSE_WAIT, TCP_CLOSING, TCP_LAST_ACK, TCP_TIME_WAIT,
 };
 
+enum stack_listen_flags {
+	STACK_LISTEN_V6ONLY = 1, /* with address ::, don't take IPv4 */
+	STACK_LISTEN_SHARED = 2, /* others of this stack may be at the same address and port, if they say so too: SO_REUSEPORT */
+};
+
 /**
  * tcp_listen() - Accept connections to @local from any link
  * @local:   Address (any: :: for both families, ::ffff:0.0.0.0 for IPv4 only) and port 1..65535
- * @v6only:  With address ::, don't take IPv4
+ * @flags:   enum stack_listen_flags; those that share a place have new connections by turns
  * @backlog: Connections waiting for tcp_accept(), 1..65535
  * Return: 0; -EADDRINUSE: another listener of this stack; -ENOMEM.
  */
-int tcp_listen(struct stack *s, const struct endpoint *local, bool v6only, uint32_t backlog, uint64_t cookie,
+int tcp_listen(struct stack *s, const struct endpoint *local, unsigned flags, uint32_t backlog, uint64_t cookie,
 	       struct listener_id *ret_l);
 /** tcp_listener_backlog() - Change the backlog */
 void tcp_listener_backlog(struct stack *s, struct listener_id l, uint32_t backlog);

@@ -313,6 +313,7 @@ struct tcp_global {
 	struct pool pace;
 	struct pool mtus;
 	struct pool listeners;
+	uint32_t listen_turn; /* whose of those that share a place is the next connection */
 	uint64_t *used; /* bitmap over s->conns */
 	size_t used_bytes;
 	struct ref_list time_wait; /* orphans, oldest first */

@@ -273,7 +273,7 @@ void tcp_listen_input(struct stack *s, struct pkt *pkt, const struct tcp_view *v
 		      const uint32_t *old_end)
 {
 	struct flow_key key = tcp_pkt_key(pkt, view);
-	uint32_t id = ports_find(&s->ports, PORT_TCP, &pkt->dst, view->dst_port);
+	uint32_t id = ports_pick(&s->ports, PORT_TCP, &pkt->dst, view->dst_port, s->tcp->listen_turn);
 	struct tcp_seg seg;
 
 	if ((view->flags & TCP_ACK) != 0 && id != 0 && listen_ack(s, pkt, view, &key, id))
@@ -293,12 +293,13 @@ void tcp_listen_input(struct stack *s, struct pkt *pkt, const struct tcp_view *v
 		stack_drop(s, STACK_DROP_TCP_BAD);
 		return;
 	}
+	s->tcp->listen_turn++;
 	listen_syn(s, &seg, &key, id, old_end);
 }
 
 /* ---- what the program calls ------------------------------------------------------------------ */
 
-int tcp_listen(struct stack *s, const struct endpoint *local, bool v6only, uint32_t backlog,
+int tcp_listen(struct stack *s, const struct endpoint *local, unsigned flags, uint32_t backlog,
 	       uint64_t cookie, struct listener_id *ret_l)
 {
 	uint32_t id = pool_get(&s->tcp->listeners);
@@ -307,7 +308,7 @@ int tcp_listen(struct stack *s, const struct endpoint *local, bool v6only, uint3
 
 	if (id == 0)
 		return -ENOMEM;
-	err = ports_add(&s->ports, PORT_TCP, local, v6only, id);
+	err = ports_add(&s->ports, PORT_TCP, local, flags, id);
 	if (err != 0) {
 		pool_put(&s->tcp->listeners, id);
 		return err;

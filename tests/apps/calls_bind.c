@@ -225,6 +225,7 @@ static void test_reuseport(void)
 				close(fd);
 	}
 	say("all", got[0] + got[1]);
+	say("each some", got[0] > 0 && got[1] > 0);
 	for (int i = 0; i < CLIENTS; i++)
 		close(clients[i]);
 	close(l[0]);

@@ -498,19 +498,32 @@ static void test_ports(void **state)
 {
 	static const struct {
 		const char *ep;
-		bool v6only;
+		unsigned flags;
 		int ret;
 	} adds[] = {
-		{ "[::]:80", false, 0 },
-		{ "0.0.0.0:80", false, -EADDRINUSE },
-		{ "[::]:80", true, -EADDRINUSE },
-		{ "10.0.0.1:80", false, 0 },
-		{ "10.0.0.1:80", false, -EADDRINUSE },
-		{ "[2001:db8::1]:80", false, 0 },
-		{ "0.0.0.0:81", false, 0 },
-		{ "[::]:81", false, -EADDRINUSE },
-		{ "[::]:81", true, 0 },
-		{ "10.0.0.1:0", false, -EINVAL },
+		{ "[::]:80", 0, 0 },
+		{ "0.0.0.0:80", 0, -EADDRINUSE },
+		{ "[::]:80", STACK_LISTEN_V6ONLY, -EADDRINUSE },
+		{ "10.0.0.1:80", 0, 0 },
+		{ "10.0.0.1:80", 0, -EADDRINUSE },
+		{ "[2001:db8::1]:80", 0, 0 },
+		{ "0.0.0.0:81", 0, 0 },
+		{ "[::]:81", 0, -EADDRINUSE },
+		{ "[::]:81", STACK_LISTEN_V6ONLY, 0 },
+		{ "10.0.0.1:0", 0, -EINVAL },
+		{ "[::]:83", STACK_LISTEN_SHARED, 0 }, /* the 11th */
+		{ "[::]:83", 0, -EADDRINUSE },
+		{ "10.0.0.1:83", STACK_LISTEN_SHARED, 0 },
+		{ "[::]:83", STACK_LISTEN_SHARED, 0 },
+		{ "0.0.0.0:83", STACK_LISTEN_SHARED, 0 },
+		{ "[::]:80", STACK_LISTEN_SHARED, -EADDRINUSE },
+	};
+	static const struct {
+		const char *ep;
+		uint32_t turns[4];
+	} picks[] = {
+		{ "10.0.0.1:83", { 13, 13, 13, 13 } }, { "10.0.0.2:83", { 15, 15, 15, 15 } }, { "[2001:db8::1]:83", { 14, 11, 14, 11 } },
+		{ "10.0.0.2:80", { 1, 1, 1, 1 } },
 	};
 	static const struct {
 		const char *ep;
@@ -527,13 +540,18 @@ static void test_ports(void **state)
 	fix_begin(&f, false, 0);
 	for (uint32_t i = 0; i < ARRAY_SIZE(adds); i++) {
 		assert_int_equal(endpoint_parse(adds[i].ep, &ep), 0);
-		assert_int_equal(ports_add(&f.s->ports, PORT_TCP, &ep, adds[i].v6only, i + 1),
+		assert_int_equal(ports_add(&f.s->ports, PORT_TCP, &ep, adds[i].flags, i + 1),
 				 adds[i].ret);
 	}
 	for (uint32_t i = 0; i < ARRAY_SIZE(finds); i++) {
 		assert_int_equal(endpoint_parse(finds[i].ep, &ep), 0);
 		assert_int_equal(ports_find(&f.s->ports, PORT_TCP, &ep.addr, ep.port), finds[i].id);
 		assert_int_equal(ports_find(&f.s->ports, PORT_UDP, &ep.addr, ep.port), 0);
+	}
+	for (uint32_t i = 0; i < ARRAY_SIZE(picks); i++) {
+		assert_int_equal(endpoint_parse(picks[i].ep, &ep), 0);
+		for (uint32_t turn = 0; turn < 4; turn++)
+			assert_int_equal(ports_pick(&f.s->ports, PORT_TCP, &ep.addr, ep.port, turn), picks[i].turns[turn]);
 	}
 	ports_del(&f.s->ports, PORT_TCP, 80, 4);
 	assert_int_equal(endpoint_parse("10.0.0.1:80", &ep), 0);
