@@ -10,11 +10,11 @@
  * spreads clients over them.
  *
  * At interfaces a listening socket is on trial first: its clients from beyond this host come through the kernel, until two of any were
- * accepted with no fork() in between, and none sent to another process (SCM_RIGHTS). A connection over an interface can't move, and a
- * server that forks for each, or hands them to its workers, would serve none of them. So such a server stays with the kernel there, and any
- * other has its second or third client by a channel. One that shows only later that it hands them over goes back to the kernel
- * there, for good; what it has on channels by then is lost to its workers. No trial for what was inherited (the workers of a prefork server),
- * nor for members of a SO_REUSEPORT group, which such servers are not.
+ * accepted with no fork() in between. A connection over an interface can't move to another process, and a server that forks for each, or
+ * sends them to its workers (SCM_RIGHTS), would serve none of them. So such a server stays with the kernel there, and any other has its
+ * second or third client by a channel. One that sends a connection is the kernel's there from then on, for good; what it has on channels
+ * by then is lost to its workers. No trial for what was inherited (the workers of a prefork server), nor for members of a SO_REUSEPORT
+ * group, which forking servers are not.
  *
  * What is accepted from the kernel is a kernel socket and not looked at again. What is accepted
  * from a channel gets the number of a duplicate of one placeholder, which is cheaper than a socket
@@ -85,7 +85,7 @@ static int channel_listen(int fd, struct sock *s)
 	if (err)
 		return err;
 	s->on_trial = (sock.hands_over || (!s->inherited && !(flags & VJ_LISTEN_REUSEPORT))) && !is_of_host_only(&addr);
-	s->got_handings = 0;
+	s->got_forks = 0;
 	flags |= s->on_trial ? LEASE_SCOPE_LOCAL : 0u;
 	/*
 	 * A duplicate that stays when the program closes or replaces its own: the library shows it
@@ -390,13 +390,13 @@ static int accept_either(int fd, struct sock *s, struct sockaddr *addr, socklen_
 	return r;
 }
 
-/* Asked for one more. The last one is in no other process: it serves them itself. */
+/* Asked for one more. No fork since the last one, and none was ever sent to another process: it serves them itself. */
 static VJ_COLD void trial_next(struct sock *s)
 {
-	if (!s->has_listener || !s->got_handings || !sock.vj || sock.hands_over)
+	if (!s->has_listener || !s->got_forks || !sock.vj || sock.hands_over)
 		return;
-	s->on_trial = s->got_handings != sock.handings + 1;
-	s->got_handings = 0;
+	s->on_trial = s->got_forks != sock.forks + 1;
+	s->got_forks = 0;
 	if (!s->on_trial && lease_scope_widen(sock.vj, s->listener))
 		ctx_say("listen: no channel at interfaces");
 }
@@ -408,16 +408,18 @@ static VJ_COLD void trial_got(int fd)
 	struct sock *s = f && f->kind == FILE_SOCK ? sock_of(f) : NULL;
 
 	if (s && s->state == SOCK_LISTEN)
-		s->got_handings = sock.handings + 1;
+		s->got_forks = sock.forks + 1;
 	if (f)
 		lock_leave();
 }
 
 void listeners_retreat(void)
 {
-	if (sock.hands_over || !sock.vj)
+	if (sock.hands_over)
 		return;
 	sock.hands_over = true;
+	if (!sock.vj)
+		return;
 	ctx_say("new connections from beyond this host are the kernel's: they are handed to other processes, and could not move there");
 	for (int fd = fd_next(0); fd >= 0; fd = fd_next(fd + 1)) {
 		struct file *f = fd_peek(fd);

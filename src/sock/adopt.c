@@ -39,9 +39,11 @@ static int tcp_state_of(int fd)
 	return info.tcpi_state;
 }
 
-bool is_kernel_tcp(int fd)
+bool is_kernel_conn(int fd)
 {
-	return !fd_peek(fd) && tcp_state_of(fd) >= 0;
+	int state = fd_peek(fd) ? -1 : tcp_state_of(fd);
+
+	return state >= 0 && state != STATE_LISTEN && state != STATE_CLOSE;
 }
 
 static bool is_bound(int fd)

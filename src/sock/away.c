@@ -226,11 +226,10 @@ void share_all(void)
 		share_fd(fd);
 }
 
-/* To another process, where one over an interface is of no use: it was no good idea to accept that by a channel. */
+/* To another process, where a connection over an interface is of no use: such are not to be accepted here. */
 static void send_fd(int fd)
 {
-	sock.handings += is_kernel_tcp(fd);
-	if (share_file(fd) == -EOPNOTSUPP)
+	if (share_file(fd) == -EOPNOTSUPP || is_kernel_conn(fd))
 		listeners_retreat();
 }
 

@@ -158,7 +158,7 @@ struct sock {
 	};
 	uint32_t rcvlowat;	/* SO_RCVLOWAT; 0: 1 */
 	uint32_t backlog;	/* LISTEN, as the next four */
-	uint32_t got_handings;	/* `on_trial`: sock.handings + 1 when a connection was last accepted; 0: none was */
+	uint32_t got_forks;	/* `on_trial`: sock.forks + 1 when a connection was last accepted; 0: none was */
 	uint32_t offer_ms;	/* how long clients wait before they are offered to others */
 	union {
 		uint64_t ready_ns;   /* since when somebody has waited; 0: nobody */
@@ -294,8 +294,8 @@ struct sock_layer {
 	bool stdio; /* some socket has `stdio` */
 	bool orphaned; /* a shared connection was closed: when its descriptors are, away_closed() */
 	uint32_t lazy; /* sockets that want something to be done when they are waited for: to be leased, to be claimed */
-	uint32_t handings; /* so far: of fork(), and of TCP sockets sent to other processes */
-	bool hands_over; /* connections over interfaces, which can't move: its listening sockets stay on trial */
+	uint32_t forks; /* of the program, so far */
+	bool hands_over; /* it has sent a connection to another process: its listening sockets stay on trial */
 	uint64_t calls; /* of the program into ctx_process() */
 
 	struct sleeper *sleepers;
@@ -579,8 +579,8 @@ void away_closed(void);
 /* A descriptor that came from outside: tracked from now on if this layer has a say in such a socket. Lock held. */
 void adopt_fd(int fd);
 
-/* Is it one of the kernel's TCP sockets, and nothing of ours? */
-bool is_kernel_tcp(int fd);
+/* Is it a TCP connection of the kernel's? */
+bool is_kernel_conn(int fd);
 /* The descriptors of a message from the kernel (SCM_RIGHTS). Lock not held. */
 void adopt_received(const struct msghdr *msg);
 /* @fn of each descriptor in @msg, with the lock. Lock not held. */

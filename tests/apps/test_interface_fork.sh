@@ -116,7 +116,7 @@ before=$(delivered)
 before=$(delivered)
 [ "$(at_client timeout 60 python3 "$tmp/ask.py" 7103)" = 1 ] || fail "not by the worker"
 [ "$(delivered)" = "$before" ] || fail "frames went to a process that sends its connections on"
-[ "$(why_of "$sends")" = TRIAL ] || fail "vj why of one that sends its connections on says $(why_of "$sends")"
+[ "$(why_of "$sends")" = HANDS_OVER ] || fail "vj why of one that sends its connections on says $(why_of "$sends")"
 
 # ... after six that it has served itself: what is on a channel by then is lost to the worker, then it is the kernel's for good
 for _ in 1 2 3; do
