@@ -110,15 +110,16 @@ devices() {
 descriptors() {
 	find "/proc/$vjd/fd" -mindepth 1 | wc -l
 }
+# One that was made under load may do without the socket to poll by (if_poll.h), or have it; what leaks does with each of many clients.
 as_before() {
-	[ "$(devices)" = "$devices_before" ] && [ "$(descriptors)" = "$descriptors_before" ]
+	[ "$(devices)" = "$devices_before" ] && (($(descriptors) <= descriptors_before + 1))
 }
 ifindex=$(ip -n "$server" -o link show eth0 | cut -d: -f1)
 until_true has_pairs 1
 devices_before=$(devices)
 settled() { # the channel made ahead has all its descriptors
 	descriptors_before=$(descriptors)
-	sleep 0.5
+	sleep 2.5
 	[ "$descriptors_before" = "$(descriptors)" ]
 }
 until_true settled
@@ -136,7 +137,8 @@ for what in "bytes 300" "descriptors 140" "fields 200" "keys 40" "neighbours 10"
 done
 touch "$tmp/enough"
 wait "$load" || fail "the load suffered: $(tail -2 "$tmp/load.log")"
-until_true as_before
+for _ in $(seq 100); do as_before && break; sleep 0.1; done
+as_before || fail "$(devices) devices, not $devices_before; $(descriptors) descriptors, not $descriptors_before"
 malformed=$("$vj" status | sed -n 's/.* requests refused, \([0-9]*\) malformed$/\1/p')
 ((malformed >= 600)) || fail "$malformed messages were found malformed"
 exit 0
