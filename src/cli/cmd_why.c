@@ -15,6 +15,7 @@
 
 #include <errno.h>
 #include <jansson.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
@@ -220,9 +221,28 @@ static const char *proto_text(uint8_t proto)
 	return proto == IPPROTO_TCP ? "tcp" : proto == IPPROTO_UDP ? "udp" : "-";
 }
 
+/* The last column: why not a channel; of one that has some, where they are besides other programs of this host */
+static const char *remark(const struct subject *s, const struct report_sock *r, char *buf, size_t room)
+{
+	char name[IF_NAMESIZE];
+	size_t len = 0;
+
+	if (!has_whys(s))
+		return "";
+	if (r->why != REPORT_WHY_NONE)
+		return why_text(r->why);
+	buf[0] = '\0';
+	for (unsigned i = 0; i < REPORT_INTERFACES && r->ifindex[i] != 0; i++)
+		if (if_indextoname(r->ifindex[i], name) != NULL)
+			len += (size_t)snprintf(buf + len, room - len, "%s%s", i == 0 ? "(also at " : ", ", name);
+	if (len != 0)
+		snprintf(buf + len, room - len, ")");
+	return buf;
+}
+
 static void print_text(const struct subject *s)
 {
-	char a[ENDPOINT_TEXT_BYTES], b[ENDPOINT_TEXT_BYTES];
+	char a[ENDPOINT_TEXT_BYTES], b[ENDPOINT_TEXT_BYTES], c[REPORT_INTERFACES * (IF_NAMESIZE + 2) + 16];
 	size_t others = 0;
 
 	printf("%s[%d]%s%s\n", s->name, s->pid, s->reason[0] != '\0' ? ": all on the kernel: " : "", s->reason);
@@ -239,7 +259,7 @@ static void print_text(const struct subject *s)
 			continue;
 		}
 		printf("%6d %-5s %-26s %-26s %-9s %s\n", p->fd, proto_text(proto_of(p, &r)), endpoint_or_dash(&local, a),
-		       endpoint_or_dash(&remote, b), way_name(r.way), has_whys(s) ? why_text(r.why) : "");
+		       endpoint_or_dash(&remote, b), way_name(r.way), remark(s, &r, c, sizeof(c)));
 	}
 	ask_print_rules(s->rules, s->rule_cnt);
 	if (others != 0)
@@ -255,6 +275,17 @@ static json_t *json_endpoint(const struct endpoint *ep)
 	return json_pack("{s:s, s:i}", "addr", ip_addr_format(&ep->addr, text), "port", (int)ep->port);
 }
 
+static json_t *json_interfaces(const struct report_sock *r)
+{
+	json_t *names = json_array();
+	char name[IF_NAMESIZE];
+
+	for (unsigned i = 0; i < REPORT_INTERFACES && r->ifindex[i] != 0; i++)
+		if (if_indextoname(r->ifindex[i], name) != NULL)
+			json_array_append_new(names, json_string(name));
+	return names;
+}
+
 static json_t *json_sock(const struct proc_sock *p, const struct report_sock *r, bool with_why)
 {
 	struct endpoint local = pick(&r->local, &p->local), remote = pick(&r->remote, &p->remote);
@@ -262,6 +293,8 @@ static json_t *json_sock(const struct proc_sock *p, const struct report_sock *r,
 			      json_endpoint(&local), "remote", json_endpoint(&remote), "listens", p->listens, "path",
 			      way_name(r->way));
 
+	if (r->ifindex[0] != 0)
+		json_object_set_new(o, "interfaces", json_interfaces(r));
 	if (r->why != REPORT_WHY_NONE && with_why)
 		json_object_set_new(o, "why", json_pack("{s:s, s:s}", "name", why_name(r->why), "text", why_text(r->why)));
 	return o;

@@ -7,6 +7,7 @@
  * one anyway) or made here.
  */
 #include "channel/sys.h"
+#include "lib/iflink.h"
 #include "lib/lease.h"
 #include "lib/lease_scope.h"
 #include "lib/own_fd.h"
@@ -156,6 +157,22 @@ int lease_scope_narrow(struct vj *vj, struct vj_listener l)
 		control_done(vj, ctl_client_release(vj->ctl, lease->id));
 	lease->id = 0;
 	return lease_ask(vj, lease);
+}
+
+unsigned lease_scope_interfaces(const struct vj *vj, uint8_t proto, uint32_t obj, uint32_t *ret_ifindex, unsigned room)
+{
+	const struct lease *lease = lease_by_obj(vj, proto, obj);
+	unsigned cnt = 0;
+
+	if (!lease || lease->rests || (lease->flags & CTL_LEASE_LOCAL) || ip_addr_is_loopback(&lease->local.addr))
+		return 0;
+	for (unsigned i = 0; i < vj->link_cnt; i++) {
+		const struct vj_link *link = vj->links[i];
+
+		if (link->ifl && !link->dead && cnt++ < room)
+			ret_ifindex[cnt - 1] = iflink_said(link->ifl)->ifindex;
+	}
+	return cnt;
 }
 
 struct lease *lease_by_obj(const struct vj *vj, uint8_t proto, uint32_t obj_id)

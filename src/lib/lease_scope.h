@@ -27,4 +27,12 @@ int lease_scope_widen(struct vj *vj, struct vj_listener l);
  */
 int lease_scope_narrow(struct vj *vj, struct vj_listener l);
 
+/**
+ * lease_scope_interfaces() - Interfaces of the host by which clients of it come over channels
+ * @proto, @obj: CTL_PROTO_TCP and a listener, or CTL_PROTO_UDP and a socket
+ * @ret_ifindex: The first @room of them
+ * Return: how many there are.
+ */
+unsigned lease_scope_interfaces(const struct vj *vj, uint8_t proto, uint32_t obj, uint32_t *ret_ifindex, unsigned room);
+
 #endif

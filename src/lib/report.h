@@ -59,12 +59,12 @@ enum report_way {
 	X(FORKED,        "the process forked before the socket had received anything")                          \
 	X(OPTION,        "a socket option asks for what channels do not give")                                  \
 	X(CUT_OFF,       "its connection was another process's and could not come along")                       \
-	X(CONFINES,      "the program confines the processes that serve connections, by seccomp: they could not attach")    \
+	X(CONFINES,      "the program confines the processes that serve connections, by seccomp: they can have no channel")    \
 	/* these two are found from outside: the process does not know such sockets */                          \
 	X(ACCEPTED,      "accepted from the kernel: the peer is not under vj run, or came before the port was leased") \
 	X(UNKNOWN,       "not made through the library: inherited, received, or of a kind that is always the kernel's") \
 	X(BRIEF,         "the processes that serve its connections end too soon for channels to pay; looked at again every second") \
-	X(HANDED,        "its connections become other programs' standard input, which may read in ways that only the kernel serves") \
+	X(HANDED,        "its connections become other programs' standard input, which may read in ways that lead through the kernel anyway") \
 	X(SHORT,         "the last processes of this program ended after a few frames: their first connections are the kernel's for a while") \
 	X(HANDS_OVER,    "programs of this host only: its connections are sent to other processes, where those over an interface could not go")
 
@@ -75,11 +75,14 @@ enum report_why {
 		REPORT_WHY_CNT
 };
 
+enum { REPORT_INTERFACES = 4 };
+
 struct report_sock {
 	int32_t fd;
 	uint8_t way, why; /* enum report_way, report_why; ones unknown here are a later library's */
 	uint8_t pad[2];
 	struct ctl_endpoint local, remote; /* REPORT_WAY_CHANNEL; else 0, and the kernel tells */
+	uint32_t ifindex[REPORT_INTERFACES]; /* REPORT_WAY_BOTH: interfaces by which it is reached on channels; 0: no more */
 };
 
 /* A report that is being written. */

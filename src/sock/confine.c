@@ -6,6 +6,9 @@
  * it inherited cannot claim it: it may neither reach vjd nor open a socket. Nobody can tell in advance, but such programs are
  * built in one way: they fork for each connection, without epoll, and call chroot(), setresuid() and prctl(), as OpenSSH's
  * server does. What those listen to stays with the kernel.
+ *
+ * The connection could stay with the parent, which would read and write for such a child (lib/deed_raw.c). But then every byte goes through a
+ * socket of the kernel's and a third process: slower than the kernel's TCP, for all of a session's life.
  */
 #include "sock/priv.h"
 

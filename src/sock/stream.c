@@ -308,6 +308,8 @@ static bool can_be_bound(const struct sockaddr *addr, socklen_t len)
 	int fd = sys_socket(addr->sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	int r;
 
+	if (fd == -EMFILE) /* the program has used up its own: that says nothing about the address */
+		fd = OWN_FD_MAKE(sys_socket(addr->sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0));
 	if (fd < 0)
 		return false;
 	memcpy(&copy, addr, min_size(len, sizeof(copy)));
@@ -317,7 +319,7 @@ static bool can_be_bound(const struct sockaddr *addr, socklen_t len)
 		((struct sockaddr_in *)&copy)->sin_port = htons(9);
 		r = sys_connect(fd, (struct sockaddr *)&copy, len);
 	}
-	sys_close(fd);
+	own_fd_close(fd);
 	return r == 0;
 }
 

@@ -7,6 +7,8 @@
  */
 #include "sock/priv.h"
 
+#include "lib/lease_scope.h"
+
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -124,6 +126,8 @@ static void describe_tcp(const struct sock *s, struct report_sock *r)
 		break;
 	case SOCK_LISTEN:
 		r->way = s->has_listener && !forks_rest() ? REPORT_WAY_BOTH : REPORT_WAY_KERNEL;
+		if (s->has_listener && sock.vj)
+			lease_scope_interfaces(sock.vj, CTL_PROTO_TCP, s->listener.v, r->ifindex, REPORT_INTERFACES);
 		if (s->has_listener && forks_rest())
 			r->why = (uint8_t)forks_rest();
 		else if (s->has_listener && s->on_trial)
@@ -144,6 +148,8 @@ static void describe(int fd, const struct sock *s, struct report_sock *r)
 		describe_tcp(s, r);
 	} else if (s->dgram->open) {
 		r->way = REPORT_WAY_BOTH;
+		if (sock.vj)
+			lease_scope_interfaces(sock.vj, CTL_PROTO_UDP, s->dgram->udp.v, r->ifindex, REPORT_INTERFACES);
 	} else {
 		r->way = REPORT_WAY_KERNEL;
 		r->why = s->dgram->stays ? s->why : REPORT_WHY_UNUSED;

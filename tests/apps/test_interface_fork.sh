@@ -111,6 +111,8 @@ before=$(delivered)
 [ "$(at_client timeout 60 python3 "$tmp/ask.py" 7102)" = 1 ] || fail "not by one process"
 (($(delivered) - before > 58 * 5)) || fail "it was not served by a channel: $(($(delivered) - before)) frames"
 [ "$(why_of "$one")" = none ] || fail "vj why of one that serves by itself says $(why_of "$one")"
+"$vj" why "$one" | has 'both .*(also at ' || fail "vj why names no interface: $("$vj" why "$one")"
+"$vj" why "$each" | has '(also at ' && fail "vj why of one that forks for each names an interface"
 
 # sent to a worker: the kernel's, beyond the host
 before=$(delivered)

@@ -163,6 +163,43 @@ def check_confined():
         server.wait()
 
 
+EXHAUSTED = """
+import os, resource, socket, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+s = socket.socket()
+fillers = []
+try:
+    while True:
+        fillers.append(os.dup(0))
+except OSError:
+    pass
+s.connect((sys.argv[1], int(sys.argv[2])))
+for fd in fillers:
+    os.close(fd)
+print(s.fileno(), flush=True)
+sys.stdin.read()
+"""
+
+
+def check_exhausted():
+    """Who has used up its descriptors reaches programs at any address of this host by channels all the same."""
+    own = subprocess.run(["hostname", "-I"], capture_output=True, text=True, check=False).stdout.split()
+    own = [addr for addr in own if ":" not in addr]
+    if not own:
+        print("no address beside the loopback's: no program without descriptors is tried")
+        return
+    server = start(SERVER.replace("127.0.0.1", ""))
+    try:
+        client = start(EXHAUSTED, own[0], server.stdout.readline().split()[0])
+        fd = int(client.stdout.readline())
+        assert ask(client.pid)[0][fd] == ("channel", None), ask(client.pid)
+        client.kill()
+        client.wait()
+    finally:
+        server.kill()
+        server.wait()
+
+
 def main():
     with tempfile.TemporaryDirectory(prefix="vj-test-why-") as run_dir, \
             socket.create_server(("127.0.0.1", 0)) as kernel:
@@ -186,6 +223,7 @@ def main():
             server.wait()
         check_outside()
         check_confined()
+        check_exhausted()
         assert "there is no process" in run(2 ** 22 + 1, status=1)
         assert "of which process" in run(status=2)
         assert "no process number" in run("x", status=2)
