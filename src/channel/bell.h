@@ -18,6 +18,10 @@ int bell_new(void);
 /*
  * Ring: one system call. Failure is of no interest to the caller: a full counter (the peer may fill it) is readable
  * already, and a peer that is gone is told by the control connection.
+ *
+ * A peer can make it wait: both have the same open file, so it may fill the counter and take O_NONBLOCK away. No write to an eventfd can be
+ * told for itself not to wait (RWF_NOWAIT is refused), and to look before leaves a gap. It is let be: who has a channel in common is of one
+ * user, and may stop the other by a signal as well.
  */
 void bell_ring(int fd);
 

@@ -86,7 +86,9 @@ static int channel_listen(int fd, struct sock *s)
 		return err;
 	s->on_trial = (sock.hands_over || (!s->inherited && !(flags & VJ_LISTEN_REUSEPORT))) && !is_of_host_only(&addr);
 	s->got_forks = 0;
-	flags |= s->on_trial ? LEASE_SCOPE_LOCAL : 0u;
+	if (s->own_mtu_mode) /* between programs of this host there is no path */
+		s->on_trial = false;
+	flags |= s->on_trial || s->own_mtu_mode ? LEASE_SCOPE_LOCAL : 0u;
 	/*
 	 * A duplicate that stays when the program closes or replaces its own: the library shows it
 	 * to vjd again.

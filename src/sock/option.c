@@ -383,16 +383,34 @@ static int conn_option_set(int fd, struct sock *s, int level, int name, const vo
 }
 
 /* The kernel checks; what it refuses is not remembered. */
+/*
+ * IP_MTU_DISCOVER of a TCP socket: its segments at interfaces have DF, and their size follows what routers say. Who asks for anything else
+ * before it connects or listens has connections of the kernel's there; later it changes nothing.
+ */
+static void mtu_mode_set(int fd, struct sock *s, int level, int name)
+{
+	bool v4 = level == IPPROTO_IP && name == IP_MTU_DISCOVER;
+	uint8_t bit = v4 ? 1 : 2;
+	int mode = IP_PMTUDISC_WANT; /* the numbers are IPv6's, too */
+	socklen_t len = sizeof(mode);
+
+	if ((!v4 && (level != IPPROTO_IPV6 || name != IPV6_MTU_DISCOVER)) || sys_getsockopt(fd, level, name, &mode, &len))
+		return;
+	s->own_mtu_mode = (uint8_t)(mode == IP_PMTUDISC_WANT || mode == IP_PMTUDISC_DO ? s->own_mtu_mode & ~bit : s->own_mtu_mode | bit);
+}
+
 static int other_option_set(int fd, struct sock *s, int level, int name, const void *val, socklen_t len)
 {
 	int r = sys_setsockopt(fd, level, name, val, len);
 
 	if (r || !s)
 		return r;
-	if (s->state == SOCK_UDP)
+	if (s->state == SOCK_UDP) {
 		dgram_option(s, level, name, val, len);
-	else
+	} else {
+		mtu_mode_set(fd, s, level, name);
 		control_set(s, level, name, val, len);
+	}
 	if (kept_find(level, name) && s->state != SOCK_UDP)
 		kept_set(fd, s, kept_find(level, name));
 	else

@@ -139,6 +139,7 @@ struct sock {
 	bool kernel_only; /* LISTEN: there is no lease to be had */
 	bool copied;	  /* LISTEN: other processes may listen to it, too */
 	bool on_trial;	  /* LISTEN: not at interfaces yet, see accept.c */
+	uint8_t own_mtu_mode; /* TCP, a bit for each family: asks for another treatment of the path's MTU than channels at interfaces give */
 	bool bound;	    /* FRESH: bind() was called */
 	bool connect_async; /* connect() returned EINPROGRESS and has not been asked again */
 	uint8_t refusals;   /* CONNECTING: owners of the port that did not want it any more */
@@ -470,6 +471,8 @@ void sock_destroy(struct sock *s);
  */
 int sock_addr_copy(const struct sock *s, const struct sockaddr_storage *from, struct sockaddr *to,
 		   socklen_t *len);
+/* An address of this host? Makes system calls. */
+bool sock_addr_is_local(const struct sock *s, const struct sockaddr *addr, socklen_t len);
 /* Could a channel lead there: to an application of this host, or to the network? Makes system calls, may ask vjd. */
 bool sock_addr_is_ours(const struct sock *s, const struct sockaddr *addr, socklen_t len);
 /* enum vj_listen_flags, as the kernel socket has them */

@@ -333,7 +333,7 @@ static bool is_local4(uint32_t addr_be, const struct sockaddr *sa, socklen_t len
 	       (sa && !IN_MULTICAST(addr) && can_be_bound(sa, len));
 }
 
-static bool addr_is_local(const struct sock *s, const struct sockaddr *addr, socklen_t len)
+bool sock_addr_is_local(const struct sock *s, const struct sockaddr *addr, socklen_t len)
 {
 	if (s->family == AF_INET && addr->sa_family == AF_INET && len >= sizeof(struct sockaddr_in))
 		return is_local4(((const struct sockaddr_in *)addr)->sin_addr.s_addr, addr, len);
@@ -372,7 +372,7 @@ static bool is_beyond(const struct sock *s, const struct sockaddr *addr, socklen
 
 bool sock_addr_is_ours(const struct sock *s, const struct sockaddr *addr, socklen_t len)
 {
-	if (addr_is_local(s, addr, len))
+	if (sock_addr_is_local(s, addr, len))
 		return true;
 	return is_beyond(s, addr, len) && !ctx_get() && vj_has_interface(sock.vj);
 }
@@ -580,6 +580,11 @@ static int connect_begin(int fd, struct sock *s, const struct sockaddr *addr, so
 	why = board_says(addr, len, false);
 	if (why != REPORT_WHY_NONE) {
 		sock_give_to_kernel(fd, s, why);
+		return 1;
+	}
+	if (unlikely(s->own_mtu_mode) && !sock_addr_is_local(s, addr, len)) {
+		(void)ctx_get(); /* for `vj why`, which asks by way of vjd */
+		sock_give_to_kernel(fd, s, REPORT_WHY_OPTION);
 		return 1;
 	}
 	is_ours = sock_addr_is_ours(s, addr, len);

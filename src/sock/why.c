@@ -132,6 +132,8 @@ static void describe_tcp(const struct sock *s, struct report_sock *r)
 			r->why = (uint8_t)forks_rest();
 		else if (s->has_listener && s->on_trial)
 			r->why = sock.hands_over ? REPORT_WHY_HANDS_OVER : REPORT_WHY_TRIAL;
+		else if (s->has_listener && s->own_mtu_mode)
+			r->why = REPORT_WHY_OPTION;
 		else if (!s->has_listener)
 			r->why = s->kernel_only ? s->why : REPORT_WHY_NOT_ACCEPTING;
 		break;

@@ -11,7 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { STATE_TIME_WAIT = 6 };
+enum { STATE_TIME_WAIT = 6, STATE_LISTEN = 10 };
 
 static void must(const char *what, bool ok)
 {
@@ -69,5 +69,6 @@ bool kernel_has_conn(int fd)
 	if (answer.head.nlmsg_type == NLMSG_ERROR)
 		return false;
 	must("sock_diag", len >= (ssize_t)(NLMSG_HDRLEN + sizeof(*msg)));
-	return msg->idiag_state != STATE_TIME_WAIT;
+	/* for want of the connection it shows who listens at the port */
+	return msg->idiag_state != STATE_TIME_WAIT && msg->idiag_state != STATE_LISTEN;
 }

@@ -253,14 +253,25 @@ gate_sent() {
 import json, sys
 print(sum(c["value"] for c in json.load(sys.stdin)["counters"] if c["where"] == "gate" and c["name"] == "sent"))'
 }
-why_of() { # why_of FAMILY: reasons of connections of a program that has just made one to $2
+why_of() { # why_of HOST [LEVEL,NAME,VALUE...]: the reason of a connection that a program has just made there, with these options
 	at_server "$vj" run -- python3 -c '
 import json, socket, subprocess, sys
-s = socket.create_connection((sys.argv[2], 7090), 10)
+s = socket.socket(socket.AF_INET6 if ":" in sys.argv[2] else socket.AF_INET)
+s.settimeout(10)
+for option in sys.argv[3:]:
+	s.setsockopt(*map(int, option.split(",")))
+s.connect((sys.argv[2], 7090))
 said = subprocess.run([sys.argv[1], "why", "--json", str(__import__("os").getpid())], capture_output=True, text=True).stdout
 print(next(s for s in json.loads(said)["sockets"] if s["remote"] and s["remote"]["port"] == 7090).get("why", {"name": "channel"})["name"])
-s.close()' "$vj" "$1"
+s.close()' "$vj" "$@"
 }
+# IP_MTU_DISCOVER, IPV6_MTU_DISCOVER: as channels do it anyway, not at all, and as asked for by turns
+for addr in 10.77.0.1,0,10 fd77::1,41,23; do
+	IFS=, read -r host level name <<<"$addr"
+	[ "$(why_of "$host" $level,$name,2)" = channel ] || fail "with IP_PMTUDISC_DO to $host it says $(why_of "$host" $level,$name,2)"
+	[ "$(why_of "$host" $level,$name,0)" = OPTION ] || fail "with IP_PMTUDISC_DONT to $host it says $(why_of "$host" $level,$name,0)"
+	[ "$(why_of "$host" $level,$name,3 $level,$name,1)" = channel ] || fail "with IP_PMTUDISC_WANT again it isn't on a channel"
+done
 ip -n "$client" addr add 10.77.0.11/24 dev eth0
 ip -n "$client" addr add fd77::11/64 dev eth0 nodad
 ip -n "$server" route add 10.88.0.0/24 nexthop via 10.77.0.1 nexthop via 10.77.0.11
