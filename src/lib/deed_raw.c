@@ -196,7 +196,7 @@ void deed_read(struct vj *vj, struct vj_conn c)
 	struct deed *d = vj->deeds && vj->deeds->pumps ? deed_of(vj, (struct tcp_id){ c.v }) : NULL;
 
 	if (d)
-		d->waiting = d->pumped = d->drained = false;
+		d->waiting = d->pumped = d->drained = d->full = false;
 }
 
 static uint32_t unread_bytes(const struct vj *vj, const struct deed *d)

@@ -13,6 +13,7 @@ import time
 
 VJ = os.environ["VJ_BUILD_DIR"] + "/vj"
 CONFINED = os.environ["VJ_BUILD_DIR"] + "/tests/apps/confined"
+STATIC = os.environ["VJ_BUILD_DIR"] + "/tests/apps/talk-static"
 
 SERVER = """
 import socket, sys, threading
@@ -145,6 +146,17 @@ def check_outside():
             child.wait()
 
 
+def check_static():
+    """A program without the library, started by one that has it"""
+    parent = start(f"import subprocess, sys; p = subprocess.Popen([{STATIC!r}], stdin=subprocess.PIPE); print(p.pid, flush=True); sys.stdin.read()")
+    try:
+        said = run(parent.stdout.readline().strip())
+        assert "all on the kernel" in said and "statically linked" in said, said
+    finally:
+        parent.kill()
+        parent.wait()
+
+
 def check_confined():
     """A program that is built like sshd: it says so itself, and its client comes through the kernel"""
     server = subprocess.Popen([VJ, "run", "--", CONFINED], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -222,6 +234,7 @@ def main():
             client.wait()
             server.wait()
         check_outside()
+        check_static()
         check_confined()
         check_exhausted()
         assert "there is no process" in run(2 ** 22 + 1, status=1)
