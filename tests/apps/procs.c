@@ -184,6 +184,18 @@ int fd_recv(int via)
 	return fd;
 }
 
+void parts_run(const struct part *parts, size_t cnt, const char *only)
+{
+	for (size_t i = 0; i < cnt; i++) {
+		if (only && strcmp(only, parts[i].name) != 0)
+			continue;
+		printf("-- %s\n", parts[i].name);
+		fflush(stdout);
+		parts[i].run();
+		fflush(stdout);
+	}
+}
+
 char **role_argv(const char *role)
 {
 	static const char *argv[5];
@@ -645,10 +657,7 @@ static void part_passed(void)
 
 int main(int argc, char **argv)
 {
-	static const struct {
-		const char *name;
-		void (*run)(void);
-	} parts[] = {
+	static const struct part parts[] = {
 		{ "prefork", part_prefork }, { "prefork_killed", part_prefork_killed }, { "ports", part_ports }, { "busy", part_busy }, { "beside", part_beside }, { "epoll", part_epoll },	{ "daemon", part_daemon },
 		{ "reload", part_reload },   { "late", part_late }, { "activation", part_activation }, { "passed", part_passed },
 	};
@@ -663,14 +672,7 @@ int main(int argc, char **argv)
 		raw_role(argv[3]);
 		conn_role(argv[3]);
 	}
-	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
-		if (argc > 2 && strcmp(argv[2], parts[i].name) != 0)
-			continue;
-		printf("-- %s\n", parts[i].name);
-		fflush(stdout);
-		parts[i].run();
-		fflush(stdout);
-	}
+	parts_run(parts, sizeof(parts) / sizeof(parts[0]), argc > 2 ? argv[2] : NULL);
 	conn_parts(argc > 2 ? argv[2] : NULL);
 	raw_parts(argc > 2 ? argv[2] : NULL);
 	printf("end\n");

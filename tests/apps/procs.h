@@ -11,6 +11,13 @@
 #define CHECK(cond) ((cond) ? (void)0 : check_failed(__FILE__, __LINE__, #cond))
 _Noreturn void check_failed(const char *file, int line, const char *what);
 
+struct part {
+	const char *name;
+	void (*run)(void);
+};
+/* Those of @parts, or the one called @only if that isn't NULL; each says its name first. */
+void parts_run(const struct part *parts, size_t cnt, const char *only);
+
 /* A listening socket on a port of the loopback address. Nobody has waited on it yet. */
 int listen_any(uint16_t *ret_port);
 /* From here on clients of @listener come over channels, where there are some. */

@@ -715,10 +715,7 @@ void conn_role(const char *role)
 
 void conn_parts(const char *only)
 {
-	static const struct {
-		const char *name;
-		void (*run)(void);
-	} parts[] = {
+	static const struct part parts[] = {
 		{ "forking", part_forking },   { "turns", part_turns },	      { "unused", part_unused },
 		{ "cat", part_cat },	       { "spawned", part_spawned },	       { "exec", part_exec },	      { "passed_conn", part_passed_conn },
 		{ "exiting", part_exiting },   { "unwanted", part_unwanted }, { "killed", part_killed },
@@ -726,12 +723,5 @@ void conn_parts(const char *only)
 		{ "to_and_fro", part_to_and_fro }, { "crowd", part_crowd },
 	};
 
-	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
-		if (only && strcmp(only, parts[i].name) != 0)
-			continue;
-		printf("-- %s\n", parts[i].name);
-		fflush(stdout);
-		parts[i].run();
-		fflush(stdout);
-	}
+	parts_run(parts, sizeof(parts) / sizeof(parts[0]), only);
 }

@@ -303,19 +303,9 @@ void raw_role(const char *role)
 
 void raw_parts(const char *only)
 {
-	static const struct {
-		const char *name;
-		void (*run)(void);
-	} parts[] = {
+	static const struct part parts[] = {
 		{ "streams", part_streams }, { "talk", part_talk }, { "mixed", part_mixed }, { "inetd", part_inetd }, { "stream", part_stream },
 	};
 
-	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
-		if (only && strcmp(only, parts[i].name) != 0)
-			continue;
-		printf("-- %s\n", parts[i].name);
-		fflush(stdout);
-		parts[i].run();
-		fflush(stdout);
-	}
+	parts_run(parts, sizeof(parts) / sizeof(parts[0]), only);
 }
