@@ -41,3 +41,14 @@ said=$(timeout 20 "$vj" run -- bash -c 'exec 3<>"/dev/tcp/127.0.0.1/$1"
 	fail "bash: $said"
 [ "$said" = $'line 1 and more\nline 2 and more\nline 3 and more' ] || fail "bash read '$said'"
 echo "bash writes and reads"
+
+# Programs that read a connection as their standard input, by libc's streams or without the library, beside the shell that has it, too.
+printf 'one\ntwo\nthree\n' >"$tmp/three"
+port=$(free_port)
+start three env VJ_STRICT=1 "$vj" run -- socat "TCP-LISTEN:$port,bind=127.0.0.1,reuseaddr,fork" "SYSTEM:cat $tmp/three"
+wait_port "$port"
+for reader in cat "sed s/^/-/" sort "awk {print}" "tail -n 2" "$build/tests/apps/talk-static"; do
+	said=$(timeout 20 "$vj" run -- bash -c 'exec 3<>"/dev/tcp/127.0.0.1/$1"; $2 <&3' - "$port" "$reader") || fail "$reader: $said"
+	[ "$said" = "$($reader <"$tmp/three")" ] || fail "$reader read from a channel '$said'"
+done
+echo "programs read from it"
