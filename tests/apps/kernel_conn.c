@@ -69,6 +69,6 @@ bool kernel_has_conn(int fd)
 	if (answer.head.nlmsg_type == NLMSG_ERROR)
 		return false;
 	must("sock_diag", len >= (ssize_t)(NLMSG_HDRLEN + sizeof(*msg)));
-	/* for want of the connection it shows who listens at the port */
+	/* where there is no such connection it finds who listens there */
 	return msg->idiag_state != STATE_TIME_WAIT && msg->idiag_state != STATE_LISTEN;
 }
