@@ -55,7 +55,7 @@ enum {
 
 struct bench_options {
 	bool json;
-	const char *vs, *wait;
+	const char *vs, *wait, *app;
 	double seconds;
 	int64_t runs, connections, bytes, batch, spin_us, requests, keys, clients;
 	double active;

@@ -21,13 +21,15 @@ enum { APP_ARGS = 24, REQUESTS_PER_S = 100000 };
 
 /*
  * In arguments and files: %p the port, %d the directory of the run, %s its seconds (whole), %n a number of requests for
- * about that time, %u the user.
+ * about that time, %u the user, %% a %.
  */
 struct app {
 	const char *name, *title, *unit, *packages;
 	const char *server[APP_ARGS], *client[APP_ARGS];
+	const char *needs[2]; /* programs that these start */
 	const char *file, *content; /* written into the directory; NULL: none */
 	const char *marks[2];	    /* the figure stands behind these in what the client says */
+	bool anyway; /* its processes may be better off on the kernel's sockets, and be left there: control/board.h, sock/forks.c */
 };
 
 static const char nginx_conf[] = "user %u;\nworker_processes 2;\ndaemon off;\npid %d/nginx.pid;\nerror_log stderr error;\n"
@@ -60,6 +62,21 @@ static const char asyncio_echo[] =
 	"    await asyncio.gather(*(talk(begin + seconds) for _ in range(CONNECTIONS)))\n"
 	"    print('rate', done / (time.monotonic() - begin))\n"
 	"asyncio.run(server() if sys.argv[1] == 'server' else client(float(sys.argv[3])))\n";
+
+/* A process for each of many runs, one after the other. Arguments: seconds, the program's. */
+static const char repeat[] =
+	"import subprocess, sys, time\n"
+	"runs, begin = 0, time.monotonic()\n"
+	"while time.monotonic() - begin < float(sys.argv[1]):\n"
+	"    subprocess.run(sys.argv[2:], check=True, stdout=subprocess.DEVNULL)\n"
+	"    runs += 1\n"
+	"print('rate', runs / (time.monotonic() - begin))\n";
+
+/* A key and its certificate for an hour, and what is fetched: 100 MB. */
+static const char tls_server[] =
+	"cd %d && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=localhost -days 1 "
+	"-keyout key -out cert 2>key.log && head -c 100000000 /dev/zero >big && "
+	"exec openssl s_server -quiet -accept 127.0.0.1:%p -cert cert -key key -WWW";
 
 /* clang-format off */
 static const struct app apps[] = {
@@ -107,6 +124,48 @@ static const struct app apps[] = {
 	  .server = { "iperf3", "-s", "-p", "%p", "-B", "127.0.0.1" },
 	  .client = { "iperf3", "-c", "127.0.0.1", "-p", "%p", "-t", "%s", "-f", "m", "--json", "-P", "8" },
 	  .marks = { "\"sum_received\":", "\"bits_per_second\":" } },
+	{ .name = "apps-iperf3-udp",
+	  .title = "iperf3, UDP, as fast as it goes: what arrives",
+	  .unit = "bits per second", .packages = "iperf3",
+	  .server = { "iperf3", "-s", "-p", "%p", "-B", "127.0.0.1" },
+	  .client = { "iperf3", "-c", "127.0.0.1", "-p", "%p", "-t", "%s", "-f", "m", "--json", "-u", "-b", "0", "--get-server-output" },
+	  .marks = { "\"sum_received\":", "\"bits_per_second\":" } },
+	{ .name = "apps-iperf3-udp-reverse",
+	  .title = "iperf3, UDP, as fast as it goes, the server sends: what arrives",
+	  .unit = "bits per second", .packages = "iperf3",
+	  .server = { "iperf3", "-s", "-p", "%p", "-B", "127.0.0.1" },
+	  .client = { "iperf3", "-c", "127.0.0.1", "-p", "%p", "-t", "%s", "-f", "m", "--json", "-u", "-b", "0", "-R" },
+	  .marks = { "\"sum_received\":", "\"bits_per_second\":" } },
+	{ .name = "apps-curl",
+	  .title = "nginx and curl, a process for each small file",
+	  .unit = "runs per second", .packages = "nginx-light curl python3",
+	  .server = { "nginx", "-e", "stderr", "-p", "%d", "-c", "%d/nginx.conf" },
+	  .client = { "python3", "-c", repeat, "%s", "curl", "-s", "http://127.0.0.1:%p/nginx.conf" },
+	  .needs = { "curl" },
+	  .file = "nginx.conf", .content = nginx_conf,
+	  .marks = { "rate" }, .anyway = true },
+	{ .name = "apps-wget",
+	  .title = "nginx and wget, a process for each small file",
+	  .unit = "runs per second", .packages = "nginx-light wget python3",
+	  .server = { "nginx", "-e", "stderr", "-p", "%d", "-c", "%d/nginx.conf" },
+	  .client = { "python3", "-c", repeat, "%s", "wget", "-q", "-O", "/dev/null", "http://127.0.0.1:%p/nginx.conf" },
+	  .needs = { "wget" },
+	  .file = "nginx.conf", .content = nginx_conf,
+	  .marks = { "rate" }, .anyway = true },
+	{ .name = "apps-tls",
+	  .title = "openssl s_server and curl, 100 MB over TLS a run",
+	  .unit = "runs per second", .packages = "openssl curl python3",
+	  .server = { "sh", "-c", tls_server },
+	  .client = { "python3", "-c", repeat, "%s", "curl", "-k", "-s", "https://127.0.0.1:%p/big" },
+	  .needs = { "openssl", "curl" },
+	  .marks = { "rate" }, .anyway = true },
+	{ .name = "apps-socat",
+	  .title = "socat to socat, 100 MB a run",
+	  .unit = "runs per second", .packages = "socat python3",
+	  .server = { "sh", "-c", "head -c 100000000 /dev/zero >%d/big && while socat -b 65536 -u TCP-LISTEN:%p,bind=127.0.0.1,reuseaddr /dev/null; do :; done" },
+	  .client = { "python3", "-c", repeat, "%s", "socat", "-b", "65536", "-u", "FILE:%d/big", "TCP:127.0.0.1:%p,retry=100,interval=0.001" },
+	  .needs = { "socat" },
+	  .marks = { "rate" }, .anyway = true },
 	{ .name = "apps-node",
 	  .title = "node's HTTP server and wrk, 100 kept-alive connections",
 	  .unit = "requests per second", .packages = "nodejs wrk",
@@ -168,6 +227,9 @@ static char *expand(const struct program_run *run, double seconds, const char *f
 		case 'u':
 			fputs(user_name(), f);
 			break;
+		case '%':
+			fputc('%', f);
+			break;
 		}
 	}
 	return fclose(f) == 0 ? text : NULL;
@@ -228,7 +290,7 @@ static int load(const struct program_run *run, const struct app *app, double sec
 	int rc = -ENOMEM;
 
 	if (expand_all(run, seconds, app->client, args))
-		rc = program_tool(run, (const char *const *)args, STDIN_FILENO, true, &said);
+		rc = program_tool(run, (const char *const *)args, STDIN_FILENO, !app->anyway, &said);
 	args_free(args);
 	if (rc < 0)
 		return rc;
@@ -237,8 +299,8 @@ static int load(const struct program_run *run, const struct app *app, double sec
 		program_complain(app->client[0], said);
 		rc = -EPROTO;
 	}
-	ret_sample->seconds = 1;
-	ret_sample->ops = (uint64_t)rate;
+	ret_sample->seconds = 1000; /* a few runs a second are no whole number of them */
+	ret_sample->ops = (uint64_t)(1000 * rate);
 	free(said);
 	return rc;
 }
@@ -269,11 +331,11 @@ static int measure(struct bench_ctx *ctx, const struct bench_way *way, double se
 
 static bool is_there(const struct app *app)
 {
-	const char *const names[] = { app->server[0], app->client[0] };
+	const char *const names[] = { app->server[0], app->client[0], app->needs[0], app->needs[1] };
 	static struct program p;
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		if (program_check(names[i], &p) == PROGRAM_OK)
+		if (names[i] == NULL || program_check(names[i], &p) == PROGRAM_OK)
 			continue;
 		complain("bench: %s left out: %s (Debian: apt install %s)", app->name, p.why, app->packages);
 		return false;
@@ -281,9 +343,15 @@ static bool is_there(const struct app *app)
 	return true;
 }
 
+static bool is_wanted(const struct bench_ctx *ctx, const struct app *app)
+{
+	return ctx->o->app == NULL || strcmp(app->name + strlen("apps-"), ctx->o->app) == 0;
+}
+
 /* A program that fails, and has said so, does not keep the others from being measured. */
 int bench_apps(struct bench_ctx *ctx)
 {
+	bool any = false;
 	int failed = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(apps) && failed != -EINTR; i++) {
@@ -299,10 +367,16 @@ int bench_apps(struct bench_ctx *ctx)
 			.kernel_cnt = 2,
 		};
 
-		int rc = is_there(&apps[i]) ? bench_compare(ctx, &c) : 0;
+		int rc;
 
+		if (!is_wanted(ctx, &apps[i]))
+			continue;
+		any = true;
+		rc = is_there(&apps[i]) ? bench_compare(ctx, &c) : 0;
 		if (rc < 0)
 			failed = rc;
 	}
-	return failed;
+	if (!any)
+		complain("bench: apps: there is no '%s'", ctx->o->app);
+	return any ? failed : -EINVAL;
 }

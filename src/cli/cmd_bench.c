@@ -17,7 +17,7 @@
 	X(stream, "bits per second on one TCP connection: by copy, and in the channel's own memory") \
 	X(redis, "unmodified redis-server and redis-benchmark under vj run, and reading back "    \
 		 "every key written")                                                             \
-	X(apps, "unmodified redis, nginx, memcached, iperf3, node and python under vj run, each with "     \
+	X(apps, "unmodified redis, nginx, memcached, iperf3, curl, node and others under vj run, each with "\
 		"its own load generator")                                                         \
 	X(idle, "processor time used by connected applications while nothing happens")            \
 	X(c10m, "ten million TCP connections (--connections) that are open at a time: made, messages on random ones, each checked, " \
@@ -125,6 +125,11 @@ const struct opt bench_opts[] = {
 	  .max = 1e9,
 	  .def = "200000",
 	  .help = "redis, interface: requests of each kind in a run" },
+	{ .name = "app",
+	  .value = "NAME",
+	  .type = OPT_STRING,
+	  .offset = OPT(app),
+	  .help = "apps: only this one; its name is that in the result, behind apps-" },
 	{ .name = "keys",
 	  .value = "N",
 	  .type = OPT_INT,
