@@ -72,6 +72,21 @@ sys.stdin.read()
 """
 
 
+# A listening socket that an earlier image left at a number
+LEFT = """
+import os, socket, sys, threading
+number = int(sys.argv[1])
+if len(sys.argv) == 3:
+    listener = socket.create_server(("127.0.0.1", 0))
+    os.dup2(listener.fileno(), number)
+    os.execv(sys.executable, [sys.executable, "-c", sys.argv[2], str(number)])
+listener = socket.socket(fileno=number)
+threading.Thread(target=listener.accept, daemon=True).start()
+print(flush=True)
+sys.stdin.read()
+"""
+
+
 def start(program, *args, under=True):
     way = [VJ, "run", "--"] if under else []
     return subprocess.Popen([*way, sys.executable, "-c", program, *map(str, args)],
@@ -157,6 +172,23 @@ def check_static():
         parent.wait()
 
 
+def check_left():
+    """Descriptors of an earlier image are found, whatever their numbers"""
+    for number in 10, 255, 256, 300, 1000:
+        server = start(LEFT, number, LEFT)
+        try:
+            server.stdout.readline()
+            for _ in range(100):
+                paths = ask(server.pid)[0]
+                if paths.get(number) == ("both", None):
+                    break
+                time.sleep(0.05)
+            assert paths == {number: ("both", None)}, (number, paths)
+        finally:
+            server.kill()
+            server.wait()
+
+
 def check_confined():
     """A program that is built like sshd: it says so itself, and its client comes through the kernel"""
     server = subprocess.Popen([VJ, "run", "--", CONFINED], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -237,6 +269,7 @@ def main():
         check_static()
         check_confined()
         check_exhausted()
+        check_left()
         assert "there is no process" in run(2 ** 22 + 1, status=1)
         assert "of which process" in run(status=2)
         assert "no process number" in run("x", status=2)
