@@ -122,6 +122,28 @@ static bool is_handler(const struct sigaction *act)
 	       (act->sa_handler != SIG_DFL && act->sa_handler != SIG_IGN);
 }
 
+/* As the program gave it, for what it asks about. */
+static struct sigaction unwrap(struct sigaction before, void *handler, int flags)
+{
+	if ((before.sa_flags & SA_SIGINFO) && before.sa_sigaction == trampoline) {
+		before.sa_sigaction = (void (*)(int, siginfo_t *, void *))handler;
+		before.sa_flags = (before.sa_flags & ~SA_SIGINFO) | (flags & (SA_SIGINFO | (int)SA_RESETHAND));
+	}
+	return before;
+}
+
+/* A question, or no handler: ours are left as they are. Some programs do this for each of their calls. */
+static int sigaction_plain(int sig, const struct sigaction *act, struct sigaction *old)
+{
+	struct sigaction before;
+	int r = __sigaction(sig, act, &before);
+
+	if (!r && old)
+		*old = unwrap(before, atomic_load_explicit(&handlers[sig].handler, memory_order_acquire),
+			      atomic_load_explicit(&handlers[sig].flags, memory_order_relaxed));
+	return r;
+}
+
 int sock_sigaction(int sig, const struct sigaction *act, struct sigaction *old)
 {
 	struct sigaction ours, before;
@@ -131,39 +153,29 @@ int sock_sigaction(int sig, const struct sigaction *act, struct sigaction *old)
 
 	if (!is_wrapped(sig))
 		return __sigaction(sig, act, old);
+	if (!act || !is_handler(act))
+		return sigaction_plain(sig, act, old);
 	/* a handler of this thread must not find the lock taken */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &mask);
 	pthread_mutex_lock(&handlers_lock);
 	old_handler = atomic_load_explicit(&handlers[sig].handler, memory_order_relaxed);
 	old_flags = atomic_load_explicit(&handlers[sig].flags, memory_order_relaxed);
-	if (act && is_handler(act)) {
-		ours = *act;
-		ours.sa_sigaction = trampoline;
-		ours.sa_flags = (act->sa_flags & ~(int)SA_RESETHAND) | SA_SIGINFO;
-		atomic_store_explicit(&handlers[sig].flags, act->sa_flags, memory_order_relaxed);
-		atomic_store_explicit(&handlers[sig].handler, (void *)act->sa_sigaction,
-				      memory_order_release);
-		r = __sigaction(sig, &ours, &before);
-		if (r) { /* SIGKILL, SIGSTOP */
-			atomic_store_explicit(&handlers[sig].flags, old_flags,
-					      memory_order_relaxed);
-			atomic_store_explicit(&handlers[sig].handler, old_handler,
-					      memory_order_release);
-		}
-	} else {
-		r = __sigaction(sig, act, &before);
+	ours = *act;
+	ours.sa_sigaction = trampoline;
+	ours.sa_flags = (act->sa_flags & ~(int)SA_RESETHAND) | SA_SIGINFO;
+	atomic_store_explicit(&handlers[sig].flags, act->sa_flags, memory_order_relaxed);
+	atomic_store_explicit(&handlers[sig].handler, (void *)act->sa_sigaction, memory_order_release);
+	r = __sigaction(sig, &ours, &before);
+	if (r) { /* SIGKILL, SIGSTOP */
+		atomic_store_explicit(&handlers[sig].flags, old_flags, memory_order_relaxed);
+		atomic_store_explicit(&handlers[sig].handler, old_handler, memory_order_release);
 	}
 	pthread_mutex_unlock(&handlers_lock);
 	pthread_sigmask(SIG_SETMASK, &mask, NULL);
-	if (r || !old)
-		return r;
-	if ((before.sa_flags & SA_SIGINFO) && before.sa_sigaction == trampoline) {
-		before.sa_sigaction = (void (*)(int, siginfo_t *, void *))old_handler;
-		before.sa_flags = (before.sa_flags & ~SA_SIGINFO) | (old_flags & (SA_SIGINFO | (int)SA_RESETHAND));
-	}
-	*old = before;
-	return 0;
+	if (!r && old)
+		*old = unwrap(before, old_handler, old_flags);
+	return r;
 }
 
 void signal_forked(void)
