@@ -68,6 +68,19 @@ static inline struct ip_addr ip_addr_from_v4(struct be32 v4)
 	return (struct ip_addr){ .words = { { 0 }, { 0 }, BE32_INIT(IP_ADDR_V4_PREFIX_WORD), v4 } };
 }
 
+/*
+ * Second half of such an address, as load_u64() reads it; the first is 0. For those who will read it in halves: what was written in
+ * narrower pieces shortly before has to leave the processor first.
+ */
+static inline uint64_t ip_addr_v4_half(struct be32 v4)
+{
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+	return UINT64_C(0xffff0000) | (uint64_t)v4.raw << 32;
+#else
+	return UINT64_C(0xffff) << 32 | v4.raw;
+#endif
+}
+
 /* `bytes` are 16, in wire order. */
 static inline struct ip_addr ip_addr_from_v6(const void *bytes)
 {

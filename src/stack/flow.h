@@ -111,6 +111,18 @@ static inline uint64_t flow_key_word(uint32_t link, uint16_t local_port, uint16_
 #endif
 }
 
+/* A key of IPv4, in the words that flow_hash() reads: see ip_addr_v4_half() */
+static inline void flow_key_set_v4(struct flow_key *key, struct be32 local, struct be32 remote, uint64_t last)
+{
+	uint8_t *p = (uint8_t *)key;
+
+	store_u64(p, 0);
+	store_u64(p + 8, ip_addr_v4_half(local));
+	store_u64(p + 16, 0);
+	store_u64(p + 24, ip_addr_v4_half(remote));
+	store_u64(p + 32, last);
+}
+
 static inline uint32_t flow_hash(const struct flow *flow, const struct flow_key *key)
 {
 	const uint8_t *p = (const uint8_t *)key;

@@ -129,14 +129,9 @@ static bool pkt_is_frag(const struct pkt *pkt)
 	return ip_is_frag(&pkt->ip);
 }
 
-/* Second half of an IPv4 address as struct ip_addr keeps it; the first is 0. */
-static uint64_t v4_word(const void *p)
+static uint64_t v4_half(const void *p)
 {
-	const uint8_t bytes[8] = { 0, 0, 0xff, 0xff };
-	uint64_t word = load_u64(bytes);
-
-	memcpy((uint8_t *)&word + 4, p, 4);
-	return word;
+	return ip_addr_v4_half((struct be32){ load_u32(p) });
 }
 
 /* In halves, as they are read: see flow_hash_words(). */
@@ -151,8 +146,8 @@ static void pkt_set_addrs(struct pkt *pkt)
 	const uint8_t *ip = pkt->ip.hdr;
 
 	if (likely(pkt->ip.version == 4)) {
-		ip_addr_halves(&pkt->src, 0, v4_word(ip + 12));
-		ip_addr_halves(&pkt->dst, 0, v4_word(ip + 16));
+		ip_addr_halves(&pkt->src, 0, v4_half(ip + 12));
+		ip_addr_halves(&pkt->dst, 0, v4_half(ip + 16));
 	} else {
 		ip_addr_halves(&pkt->src, load_u64(ip + 8), load_u64(ip + 16));
 		ip_addr_halves(&pkt->dst, load_u64(ip + 24), load_u64(ip + 32));
@@ -192,7 +187,7 @@ static uint32_t tcp_hash(const struct stack *s, const struct pkt *pkt, const uin
 	const uint8_t *ip = pkt->ip.hdr;
 
 	if (likely(pkt->ip.version == 4))
-		return flow_hash_words(&s->flows, 0, v4_word(ip + 16), 0, v4_word(ip + 12), w4);
+		return flow_hash_words(&s->flows, 0, v4_half(ip + 16), 0, v4_half(ip + 12), w4);
 	return flow_hash_words(&s->flows, load_u64(ip + 24), load_u64(ip + 32), load_u64(ip + 8),
 			       load_u64(ip + 16), w4);
 }
@@ -282,7 +277,7 @@ static uint32_t plain_hash(const struct stack *s, const struct pkt *pkt)
 {
 	const uint8_t *ip = pkt->hdr + ETH_HDR_BYTES, *tcp = ip + IP4_HDR_BYTES;
 
-	return flow_hash_words(&s->flows, 0, v4_word(ip + 16), 0, v4_word(ip + 12),
+	return flow_hash_words(&s->flows, 0, v4_half(ip + 16), 0, v4_half(ip + 12),
 			       flow_key_word(pkt->link_id, load_be16(tcp + 2), load_be16(tcp)));
 }
 

@@ -33,14 +33,9 @@ uint32_t ip_frag_id(struct stack *s, const struct ip_path *path)
 uint32_t ip_tx_head(struct stack *s, const struct link *link, const struct ip_path *path, uint32_t l4_len, uint8_t *p)
 {
 	bool v4 = ip_addr_is_v4(&path->dst);
-	struct eth_hdr eth = {
-		.dst = link->peer_mac,
-		.src = link->mac,
-		.type = be16(v4 ? ETH_TYPE_IP4 : ETH_TYPE_IP6),
-	};
 	uint8_t *ip = p + ETH_HDR_BYTES;
 
-	__builtin_memcpy(p, &eth, sizeof(eth));
+	__builtin_memcpy(p, link->head4, sizeof(link->head4));
 	if (v4) {
 		struct ip4_fields fields = {
 			.src = ip_addr_v4(&path->src),
@@ -66,6 +61,7 @@ uint32_t ip_tx_head(struct stack *s, const struct link *link, const struct ip_pa
 			.tclass = path->tos,
 		};
 
+		store_be16(p + offsetof(struct eth_hdr, type), ETH_TYPE_IP6);
 		ip6_build(ip, &fields);
 	}
 	return ETH_HDR_BYTES + ip_hdr_bytes(v4);

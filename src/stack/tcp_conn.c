@@ -54,19 +54,18 @@ static struct ip_addr conn_addr(const uint8_t first[static 12], struct be32 last
 void tcp_conn_key(const struct stack *s, struct conn c, struct flow_key *ret_key)
 {
 	const struct tcb *t = c.t;
+	const struct tcb_cold *cold;
 
-	*ret_key = (struct flow_key){ .link = t->link,
+	if (likely(tcb_v4(t))) {
+		flow_key_set_v4(ret_key, t->laddr4, t->raddr4, flow_key_word(t->link, t->lport, t->rport));
+		return;
+	}
+	cold = tcb_cold(s, c);
+	*ret_key = (struct flow_key){ .local = conn_addr(cold->laddr, t->laddr4),
+				      .remote = conn_addr(cold->raddr, t->raddr4),
+				      .link = t->link,
 				      .local_port = t->lport,
 				      .remote_port = t->rport };
-	if (tcb_v4(t)) {
-		ret_key->local = ip_addr_from_v4(t->laddr4);
-		ret_key->remote = ip_addr_from_v4(t->raddr4);
-	} else {
-		const struct tcb_cold *cold = tcb_cold(s, c);
-
-		ret_key->local = conn_addr(cold->laddr, t->laddr4);
-		ret_key->remote = conn_addr(cold->raddr, t->raddr4);
-	}
 }
 
 void tcp_conn_path(const struct stack *s, struct conn c, struct ip_path *ret_path)
