@@ -255,22 +255,6 @@ static int udp_take(struct stack *s, struct udp_dgram *dgram, struct pkt *pkt, c
 	return 0;
 }
 
-/* There is no room for a packet: each datagram of it counts, as far as one can be told from the next. */
-static VJ_COLD void udp_refuse(struct stack *s, const struct pkt *pkt, const struct udp_span *span, enum stack_drop why)
-{
-	uint32_t at = span->len;
-
-	stack_drop(s, why);
-	while (span->all - at >= UDP_HDR_BYTES) {
-		uint32_t len = load_be16(pkt->frame.data + span->off + at + offsetof(struct udp_hdr, len));
-
-		if (len < UDP_HDR_BYTES || len > span->all - at)
-			return;
-		stack_drop(s, why);
-		at += len;
-	}
-}
-
 /* @dst: the address of ours it came to. Return: false: dropped, and counted. */
 static bool udp_queue(struct stack *s, struct udp_sock *sock, struct pkt *pkt, const struct endpoint *from,
 		      const struct ip_addr *dst, const struct udp_span *span)
@@ -280,12 +264,12 @@ static bool udp_queue(struct stack *s, struct udp_sock *sock, struct pkt *pkt, c
 
 	if (unlikely(sock->queued_bytes + charge > s->cfg.rcvbuf_bytes &&
 		     sock->head != 0)) {
-		udp_refuse(s, pkt, span, STACK_DROP_UDP_FULL);
+		stack_drop(s, STACK_DROP_UDP_FULL);
 		return false;
 	}
 	idx = pool_get_sized(&s->udp->dgrams, sizeof(*dgram));
 	if (unlikely(idx == 0)) {
-		udp_refuse(s, pkt, span, STACK_DROP_NO_MEMORY);
+		stack_drop(s, STACK_DROP_NO_MEMORY);
 		return false;
 	}
 	dgram = dgram_at(s, idx);
@@ -296,7 +280,7 @@ static bool udp_queue(struct stack *s, struct udp_sock *sock, struct pkt *pkt, c
 	dgram->to = *dst;
 	if (unlikely(udp_take(s, dgram, pkt, span) != 0)) {
 		pool_put(&s->udp->dgrams, idx);
-		udp_refuse(s, pkt, span, STACK_DROP_NO_MEMORY);
+		stack_drop(s, STACK_DROP_NO_MEMORY);
 		return false;
 	}
 	if (sock->tail != 0)
