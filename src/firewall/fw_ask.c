@@ -180,6 +180,17 @@ static struct fw_range range_of(const struct walk *w, uint32_t word)
 	return word < FILTER_WORD_CNT ? w->q->word[word] : (struct fw_range){ 0, 0 };
 }
 
+/* Of a port with its protocol: made of what is known of both. */
+static unsigned test_port(const struct walk *w, const struct filter_insn *insn)
+{
+	struct fw_range proto = range_of(w, FILTER_L4PROTO), port = range_of(w, insn->field == FILTER_SPORT_OF ? FILTER_SPORT : FILTER_DPORT);
+	struct fw_range v = { min_u32(proto.lo, 0xff) << 16, min_u32(proto.hi, 0xff) << 16 | 0xffff }, none = { 0, 0 };
+
+	if (proto.lo == proto.hi)
+		v = (struct fw_range){ v.lo | min_u32(port.lo, 0xffff), v.lo | min_u32(port.hi, 0xffff) };
+	return test(&v, insn) | (range_of(w, FILTER_HAVE).lo == 0 ? test(&none, insn) : 0);
+}
+
 static void do_test(struct walk *w, struct state *s, const struct filter_insn *insn)
 {
 	struct fw_range v = range_of(w, insn->field);
@@ -187,7 +198,7 @@ static void do_test(struct walk *w, struct state *s, const struct filter_insn *i
 	unsigned r;
 
 	if (insn->field != FILTER_CT_STATE) {
-		r = test(&v, insn);
+		r = insn->field == FILTER_SPORT_OF || insn->field == FILTER_DPORT_OF ? test_port(w, insn) : test(&v, insn);
 		if (r & MAY)
 			go(w, s, s->pc + 1);
 		if (r & MAY_NOT)

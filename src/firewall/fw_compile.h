@@ -46,6 +46,7 @@ struct fw_rule {
 	enum fw_when when;
 	uint64_t handle;
 	uint32_t known;	      /* enum fw_need: tested already */
+	uint32_t fuse;	      /* protocol that the next test of a port includes; 0: none */
 	uint32_t counter_cnt, limit_cnt; /* so far */
 	const char *gap;      /* why it is not expressed, or NULL */
 	bool ended;	      /* a verdict: what follows is never come to */

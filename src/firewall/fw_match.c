@@ -570,6 +570,20 @@ static bool wide_range(struct fw_rule *r, const json_t *left, const json_t *righ
 	return ok;
 }
 
+/* Most rules are about a port: protocol, header and number in one test. Not where it asks for another number. */
+static bool fusible(const struct fw_rule *r, const struct fw_field *f, const char *op)
+{
+	return (f->word == FILTER_SPORT || f->word == FILTER_DPORT) && (f->needs == FW_NEED_TCP || f->needs == FW_NEED_UDP) &&
+	       (r->known & f->needs) == 0 && strcmp(op, "!=") != 0 && strcmp(op, "in") != 0 && strcmp(op, "!") != 0;
+}
+
+static void tell_proto(struct fw_rule *r, uint32_t proto)
+{
+	const struct fw_field f = { .word_cnt = 1, .most = 0xff, .of = { FW_SOURCE_META, NFT_META_L4PROTO, 0, 1 } };
+
+	fw_tell(r, FW_FACT_IS, &f, 0xff, &proto, &proto);
+}
+
 bool fw_match(struct fw_rule *r, const json_t *match)
 {
 	const json_t *left = json_object_get(match, "left"), *right = json_object_get(match, "right");
@@ -577,6 +591,7 @@ bool fw_match(struct fw_rule *r, const json_t *match)
 	struct fw_field f;
 	bool is_set = json_object_get(right, "set") != NULL || (name != NULL && name[0] == '@');
 	enum filter_lookup how;
+	bool ok;
 
 	r->gap = gap_match;
 	if (op == NULL || json_object_size(match) != 3)
@@ -589,10 +604,16 @@ bool fw_match(struct fw_rule *r, const json_t *match)
 		return false;
 	if (json_object_get(right, "range") != NULL && f.word_cnt > 1 && (how == FILTER_LOOKUP_NOT_SET || strcmp(op, "==") == 0))
 		return wide_range(r, left, right, how);
-	if (!fw_need(r, f.needs) || !one_value(r, &f, op, right))
-		return false;
-	r->gap = NULL;
-	return true;
+	r->fuse = fusible(r, &f, op) ? f.needs == FW_NEED_TCP ? IP_PROTO_TCP : IP_PROTO_UDP : 0;
+	ok = (r->fuse != 0 || fw_need(r, f.needs)) && one_value(r, &f, op, right);
+	if (ok && r->fuse != 0) {
+		tell_proto(r, r->fuse);
+		r->known |= f.needs;
+	}
+	r->fuse = 0;
+	if (ok)
+		r->gap = NULL;
+	return ok;
 }
 
 bool fw_verdict_map(struct fw_rule *r, const json_t *vmap)

@@ -47,6 +47,12 @@ void fw_fails(struct fw_rule *r, uint32_t at)
 
 void fw_test(struct fw_rule *r, enum filter_op op, unsigned word, uint32_t a, uint32_t b)
 {
+	if (r->fuse != 0) {
+		/* FILTER_OP_EQ or FILTER_OP_IN */
+		word = word == FILTER_SPORT ? FILTER_SPORT_OF : FILTER_DPORT_OF;
+		a = op == FILTER_OP_EQ ? (a & 0xffff) | 0xff0000 : a | r->fuse << 16;
+		b = min_u32(b, 0xffff) | r->fuse << 16;
+	}
 	fw_fails(r, fw_emit(&r->m->c, (struct filter_insn){ .op = (uint8_t)op, .field = (uint8_t)word, .a = a, .b = b }));
 }
 

@@ -50,6 +50,8 @@ enum filter_word {
 	FILTER_TOS, /* traffic class */
 	FILTER_SPORT,
 	FILTER_DPORT,
+	FILTER_SPORT_OF, /* protocol << 16 | port: a rule about a port is one test. 0: no transport header is there */
+	FILTER_DPORT_OF,
 	FILTER_TCP_FLAGS,
 	FILTER_TCP_SEQ,
 	FILTER_TCP_ACK,

@@ -88,6 +88,8 @@ VJ_INLINE bool filter_fill_l4(struct filter_run *run, const struct policy_frame 
 	run->word[FILTER_HAVE] = FILTER_HAVE_L4;
 	run->word[FILTER_SPORT] = load_be16(l4);
 	run->word[FILTER_DPORT] = load_be16(l4 + 2);
+	run->word[FILTER_SPORT_OF] = (uint32_t)proto << 16 | load_be16(l4);
+	run->word[FILTER_DPORT_OF] = (uint32_t)proto << 16 | load_be16(l4 + 2);
 	run->word[FILTER_UDP_LEN] = load_be16(l4 + 4);
 	run->word[FILTER_ICMP_TYPE] = l4[0];
 	run->word[FILTER_ICMP_CODE] = l4[1];

@@ -140,6 +140,9 @@ int main(void)
 		gen_packet(&rng, flows, 1, &c.packet);
 	while (c.packet.outbound || c.packet.proto != 17);
 	strcpy(c.text, "");
+	kernel_load(c.kernel, c.text);
+	for (unsigned i = 0; i < 4; i++) /* until processor and caches are warm */
+		kernel_ns(&c);
 	measure(&c, "no rules");
 	linear(&c, 10);
 	linear(&c, 100);

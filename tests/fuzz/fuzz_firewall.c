@@ -31,6 +31,16 @@ static void try_packet(const struct fw_program *prog, struct prng *rng)
 		if (prng_chance(rng, 1, 2))
 			q.word[i].lo = q.word[i].hi = run.word[i];
 	}
+	/* as filter_packet.h makes it, though the program may compare what no packet has */
+	run.word[FILTER_HAVE] |= FILTER_HAVE_L4;
+	run.word[FILTER_L4PROTO] &= 0xff;
+	run.word[FILTER_SPORT] &= 0xffff;
+	run.word[FILTER_DPORT] &= 0xffff;
+	for (unsigned i = 0; i < FILTER_WORD_CNT; i++)
+		if (q.word[i].lo == q.word[i].hi)
+			q.word[i].lo = q.word[i].hi = run.word[i];
+	run.word[FILTER_SPORT_OF] = run.word[FILTER_L4PROTO] << 16 | run.word[FILTER_SPORT];
+	run.word[FILTER_DPORT_OF] = run.word[FILTER_L4PROTO] << 16 | run.word[FILTER_DPORT];
 	run.word[FILTER_CT_STATUS] = q.word[FILTER_CT_STATUS].lo = q.word[FILTER_CT_STATUS].hi = 0;
 	run.word[FILTER_CT_STATE] = states[prng_below(rng, ARRAY_SIZE(states))];
 	run.now_ns = prng_u64(rng) >> 8;
