@@ -21,12 +21,19 @@ VJ_INLINE void count_for(uint32_t app, enum policy_reason reason)
 		counters->of[reason]++;
 }
 
-SEC("xdp")
-int vj_gate(struct xdp_md *ctx)
+/* A function of its own: its stack is free again when the rules are asked. Return: enum policy_reason */
+static VJ_NOINLINE int look(struct xdp_md *ctx, const struct policy_gate_cfg *cfg, uint32_t *ret_app)
 {
 	const struct policy_maps maps = { SHARED_MAPS, .kernel = ctx };
 	struct policy_frame frame = frame_of(ctx);
-	uint32_t ifindex = ctx->ingress_ifindex, app;
+
+	return policy_gate(&maps, &frame, cfg, ret_app);
+}
+
+SEC("xdp")
+int vj_gate(struct xdp_md *ctx)
+{
+	uint32_t ifindex = ctx->ingress_ifindex, app = 0;
 	const struct policy_gate_cfg *cfg;
 	enum policy_reason reason;
 	int verdict;
@@ -34,7 +41,7 @@ int vj_gate(struct xdp_md *ctx)
 	cfg = bpf_map_lookup_elem(&gate_cfg, &ifindex);
 	if (!cfg)
 		return XDP_DROP;
-	reason = policy_gate(&maps, &frame, cfg, &app);
+	reason = (enum policy_reason)look(ctx, cfg, &app);
 	if (reason == POLICY_SENT || reason == POLICY_SENT_LOCAL) {
 		verdict = filter_judge(ctx, reason == POLICY_SENT ? FILTER_WAY_OUT : FILTER_WAY_LOCAL);
 		if (verdict != FILTER_ACCEPT) {
