@@ -134,7 +134,7 @@ enum ctl_proto { CTL_PROTO_TCP = 6, CTL_PROTO_UDP = 17, CTL_PROTO_RAW = 255 };
 	X(NETNS,        ENODEV,        "the application is in another network namespace than the interface") \
 	X(POLICY,       EACCES,        "/etc/vjchan/policy.conf does not allow this user that") \
 	X(NO_APP,       ESRCH,         "this user has no such application") \
-	X(FIREWALL,     EHOSTUNREACH,  "a rule of the host's firewall is to see that packet; see: vjd's log")
+	X(FIREWALL,     EHOSTUNREACH,  "a rule of the host's firewall is to see that packet; which: vj why")
 
 enum ctl_refusal {
 	CTL_REFUSAL_NONE,

@@ -202,6 +202,8 @@ static enum ctl_refusal find_owner(struct app *app, const struct ctl_connect *re
 		return CTL_REFUSAL_OTHER_USER;
 	if (!firewall_allows_at(app->d, lease, &dest))
 		return CTL_REFUSAL_FIREWALL;
+	if (app->netns == app->d->cfg.netns)
+		firewall_spoken(app->d, app->user, remote->proto, &dest);
 	*ret_owner = lease->app;
 	return CTL_REFUSAL_NONE;
 }

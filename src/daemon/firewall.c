@@ -171,15 +171,30 @@ static bool lost_one(const struct vjd *d, struct app *app)
  * One endpoint that is not to be reached directly any more, and all direct channels of its user end: which connection runs where is known to
  * nobody here, and it may have moved to another process (a forked child has no lease).
  */
+static void end_user(struct vjd *d, struct user *user, uint64_t netns)
+{
+	struct app *app;
+
+	TAILQ_FOREACH (app, &d->apps, all)
+		if (app->user == user && app->netns == netns)
+			channel_end_all(app);
+}
+
 static void end_forbidden(struct vjd *d)
 {
-	struct app *app, *other;
+	struct user *user;
+	struct app *app;
 
 	TAILQ_FOREACH (app, &d->apps, all)
 		if (lost_one(d, app))
-			TAILQ_FOREACH (other, &d->apps, all)
-				if (other->uid == app->uid && other->netns == app->netns)
-					channel_end_all(other);
+			end_user(d, app->user, app->netns);
+	LIST_FOREACH (user, &d->users, all) {
+		if (!firewall_forbids_spoken(d, user))
+			continue;
+		end_user(d, user, d->cfg.netns);
+		user->spoken_cnt = 0;
+		user->spoken_more = false;
+	}
 }
 
 static void say(const struct vjd *d, const char *why)

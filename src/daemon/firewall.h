@@ -19,6 +19,7 @@ struct fw_tally;
 struct if_dispatch;
 struct lease;
 struct lease_key;
+struct user;
 
 /** firewall_new() - Read the rules, wait for them a moment. @ret_fd: readable when firewall_run() is wanted. Return: 0; as fw_reader_new() */
 int firewall_new(struct vjd *d, int *ret_fd);
@@ -67,6 +68,15 @@ int firewall_show(struct vjd *d, uint32_t flags, int *ret_fd);
 
 /** firewall_allows() - May applications of this host reach this lease directly, at every address of it? The answer is kept with the lease. */
 bool firewall_allows(const struct vjd *d, struct lease *l);
+
+/**
+ * firewall_spoken() - An application of @user reaches @at directly
+ * Connections may outlive the lease there, and move to processes that never had one; rules that forbid it later end them all the same.
+ */
+void firewall_spoken(const struct vjd *d, struct user *user, uint8_t proto, const struct endpoint *at);
+
+/** firewall_forbids_spoken() - Would one of them be refused by the rules of now? */
+bool firewall_forbids_spoken(const struct vjd *d, const struct user *user);
 
 /** firewall_allows_at() - The same of one address: dearer, where some rule forbids another one */
 bool firewall_allows_at(const struct vjd *d, struct lease *l, const struct endpoint *at);

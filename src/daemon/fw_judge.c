@@ -6,6 +6,7 @@
  * leases come and go. For most programs the first question, of all ports at once, answers for each of them.
  */
 #include "daemon/fw_state.h"
+#include "daemon/quota.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -275,4 +276,42 @@ bool firewall_allows_at(const struct vjd *d, struct lease *l, const struct endpo
 {
 	return firewall_allows(d, l) ||
 	       (ip_addr_is_any(&l->key.local.addr) && against_directly(d->firewall, l->key.proto, at) == 0);
+}
+
+/* ---- what was reached directly */
+
+enum { SPOKEN_MAX = 1024 };
+
+void firewall_spoken(const struct vjd *d, struct user *user, uint8_t proto, const struct endpoint *at)
+{
+	struct user_spoken *s;
+
+	if (d->firewall == NULL || proto == CTL_PROTO_RAW)
+		return;
+	for (uint32_t i = 0; i < user->spoken_cnt; i++)
+		if (user->spoken[i].proto == proto && user->spoken[i].at.port == at->port &&
+		    ip_addr_eq(&user->spoken[i].at.addr, &at->addr))
+			return;
+	/* room is made by doubling, at powers of two */
+	if (user->spoken_cnt < SPOKEN_MAX && (user->spoken_cnt & (user->spoken_cnt - 1)) == 0) {
+		s = realloc(user->spoken, 2 * (user->spoken_cnt + 1) * sizeof(*s));
+		if (s != NULL)
+			user->spoken = s;
+		else
+			user->spoken_more = true;
+	}
+	user->spoken_more |= user->spoken_cnt == SPOKEN_MAX;
+	if (!user->spoken_more)
+		user->spoken[user->spoken_cnt++] = (struct user_spoken){ *at, proto };
+}
+
+/* Of more than can be remembered, some may be. */
+bool firewall_forbids_spoken(const struct vjd *d, const struct user *user)
+{
+	if (user->spoken_more && d->firewall->rules != RULES_NONE)
+		return true;
+	for (uint32_t i = 0; i < user->spoken_cnt; i++)
+		if (against_directly(d->firewall, user->spoken[i].proto, &user->spoken[i].at) != 0)
+			return true;
+	return false;
 }

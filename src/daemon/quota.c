@@ -27,6 +27,7 @@ void user_put(struct user *user)
 	if (user->conn_cnt > 0 || user->job_cnt > 0)
 		return;
 	LIST_REMOVE(user, all);
+	free(user->spoken);
 	free(user);
 }
 

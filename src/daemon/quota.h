@@ -9,6 +9,7 @@
 #ifndef DAEMON_QUOTA_H
 #define DAEMON_QUOTA_H
 
+#include "base/addr.h"
 #include "base/types.h"
 
 #include <sys/queue.h>
@@ -28,6 +29,13 @@ struct user {
 	uint32_t app_cnt; /* of these, welcome */
 	uint32_t job_cnt;
 	uint64_t memory_bytes;
+	/* What was reached directly since its channels were last ended, whoever listens there now: firewall_spoken() */
+	struct user_spoken {
+		struct endpoint at;
+		uint8_t proto;
+	} *spoken;
+	uint32_t spoken_cnt;
+	bool spoken_more; /* than is known */
 };
 LIST_HEAD(user_list, user);
 

@@ -261,7 +261,7 @@ cat >"$tmp/forker.py" <<-'EOF'
 EOF
 cat >"$tmp/holder.py" <<-'EOF'
 	import socket, sys, time
-	c = socket.create_connection(("127.0.0.1", 7200), 5)
+	c = socket.create_connection(("127.0.0.1", int(sys.argv[1])), 5)
 	c.settimeout(5)
 	for n in range(200):
 	    try:
@@ -274,12 +274,37 @@ cat >"$tmp/holder.py" <<-'EOF'
 EOF
 start forker.log "${on_server[@]}" "$vj" run -- python3 "$tmp/forker.py"
 until_true has_lease 7200
-start holder.log "${on_server[@]}" "$vj" run -- python3 "$tmp/holder.py"
+start holder.log "${on_server[@]}" "$vj" run -- python3 "$tmp/holder.py" 7200
 holder=${pids[-1]}
 until_true grep -q held "$tmp/holder.log"
 nft_do insert rule inet f input iif lo ip protocol tcp tcp dport 7200 drop
 wait "$holder" && fail "what a forked child holds goes on"
 grep -q ended "$tmp/holder.log" || fail "holder: $(cat "$tmp/holder.log")"
+
+# and one whose listener is closed
+rules 'tcp dport 7000 counter accept'
+sleep 0.5
+cat >"$tmp/closer.py" <<-'EOF'
+	import socket
+	s = socket.create_server(("::", 7201), family=socket.AF_INET6, dualstack_ipv6=True)
+	c = s.accept()[0]
+	s.close()
+	while c.send(c.recv(10)): pass
+EOF
+start closer.log "${on_server[@]}" "$vj" run -- python3 "$tmp/closer.py"
+until_true has_lease 7201
+before=$(direct_cnt)
+start holder2.log "${on_server[@]}" "$vj" run -- python3 "$tmp/holder.py" 7201
+holder=${pids[-1]}
+until_true grep -q held "$tmp/holder2.log"
+[ "$(direct_cnt)" -gt "$before" ] || fail "not directly, though nothing is against it"
+has_no_lease() {
+	! has_lease "$1"
+}
+until_true has_no_lease 7201
+nft_do insert rule inet f input iif lo ip protocol tcp tcp dport 7201 drop
+wait "$holder" && fail "what was accepted by a listener that is closed goes on"
+grep -q ended "$tmp/holder2.log" || fail "holder: $(cat "$tmp/holder2.log")"
 
 nft_do insert rule inet f input iif lo counter accept
 sleep 0.5
