@@ -142,8 +142,10 @@ const struct cmd cmds[] = {
 			 "serve the network there, and reach it, at the host's own addresses. All else goes to the kernel "
 			 "as before. Where another XDP program is, it stays and goes first: what it passes on is looked at by a filter of tc, which "
 			 "is slower. For root. A vjd that is killed, or ends while applications have channels there, has it again when "
-			 "it is started; else it is to be said anew, or given to vjd as --attach.",
-		.example = "sudo vj attach eth0\nvj run -- redis-server",
+			 "it is started; else it is to be said anew, or given to vjd as --attach.\n\n"
+			 "With --gateway no channels are offered: packets that this host sends or forwards at INTERFACE go to the MAC addresses of "
+			 "applications of other hosts, as far as port-aware ARP has told; vj arp shows which.",
+		.example = "sudo vj attach eth0\nvj run -- redis-server\nsudo vj attach --gateway eth1",
 		.opts = attach_opts,
 		.exits = { { 0, "all are attached" },
 			   { 1, "one could not be; the reason is said" },
@@ -155,7 +157,7 @@ const struct cmd cmds[] = {
 		.name = "detach",
 		.help = "leave an interface to the kernel",
 		.args = "INTERFACE...",
-		.about = "Ends what vj attach began. Connections of applications over INTERFACE break.",
+		.about = "Ends what vj attach began. Connections of applications over INTERFACE break; those through a gateway don't.",
 		.example = "sudo vj detach eth0",
 		.opts = &attach_opts[1],
 		.exits = { { 0, "none is attached any more" },

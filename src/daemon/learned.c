@@ -19,14 +19,6 @@ struct policy_learned_key learned_key(const struct resolver_entry *e)
 					    .block = e->key.kind == RESOLVER_BLOCK };
 }
 
-static void host_put(struct learned *l, const struct ip_addr *addr, const struct policy_learned_host *host)
-{
-	if (host->ports == 0 && host->blocks == 0 && host->quiet_ns == 0)
-		bpf_map_delete_elem(l->fds.hosts, addr);
-	else
-		bpf_map_update_elem(l->fds.hosts, addr, host, BPF_ANY);
-}
-
 static struct policy_learned_host host_get(const struct learned *l, const struct ip_addr *addr)
 {
 	struct policy_learned_host host = { .quiet_ns = 0 };
@@ -35,16 +27,21 @@ static struct policy_learned_host host_get(const struct learned *l, const struct
 	return host;
 }
 
-/* An entry of @key is there that wasn't (@by 1), or is no more (-1): then the host isn't quiet. */
-static void host_count(struct learned *l, const struct policy_learned_key *key, const struct mac_addr *canonical, int by)
+static void host_put(struct learned *l, const struct ip_addr *addr, const struct policy_learned_host *host)
 {
-	struct policy_learned_host host = host_get(l, &key->addr);
-	uint32_t *cnt = key->block ? &host.blocks : &host.ports;
+	if (host->blocks == 0 && host->quiet_ns == 0)
+		bpf_map_delete_elem(l->fds.hosts, addr);
+	else
+		bpf_map_update_elem(l->fds.hosts, addr, host, BPF_ANY);
+}
 
-	host.canonical = *canonical;
-	host.quiet_ns = 0;
-	*cnt += by > 0 ? 1 : *cnt > 0 ? UINT32_MAX : 0;
-	host_put(l, &key->addr, &host);
+/* A block of @addr is there that wasn't (@by 1), or is no more (-1). */
+static void host_count(struct learned *l, const struct ip_addr *addr, int by)
+{
+	struct policy_learned_host host = host_get(l, addr);
+
+	host.blocks += by > 0 ? 1 : host.blocks > 0 ? UINT32_MAX : 0;
+	host_put(l, addr, &host);
 }
 
 static void host_quiet(struct learned *l, const struct ip_addr *addr, uint64_t until_ns)
@@ -67,11 +64,12 @@ void learned_set(struct learned *l, const struct resolver_entry *e)
 		.until_ns = time_mul_sat(e->until_us, NS_PER_US),
 		.refresh_ns = time_mul_sat(resolver_refresh_us(e), NS_PER_US),
 		.mac = e->group->mac,
+		.canonical = e->group->canonical,
 	};
 	int r = bpf_map_update_elem(l->fds.learned, &key, &value, BPF_NOEXIST);
 
-	if (r == 0)
-		host_count(l, &key, &e->group->canonical, 1);
+	if (r == 0 && key.block)
+		host_count(l, &key.addr, 1);
 	else if (r == -EEXIST)
 		bpf_map_update_elem(l->fds.learned, &key, &value, BPF_EXIST);
 	/* what it has asked for lately it may ask for again: when this is to be refreshed */
@@ -96,8 +94,8 @@ void learned_forget(struct learned *l, const struct resolver_entry *e)
 		host_quiet(l, &key.addr, 0);
 		return;
 	}
-	if (bpf_map_delete_elem(l->fds.learned, &key) == 0)
-		host_count(l, &key, &e->group->canonical, -1);
+	if (bpf_map_delete_elem(l->fds.learned, &key) == 0 && key.block)
+		host_count(l, &key.addr, -1);
 	bpf_map_delete_elem(l->fds.asked, &key);
 }
 

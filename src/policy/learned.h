@@ -39,10 +39,9 @@ enum {
 #define POLICY_ASKED_NS UINT64_C(1000000000) /* the same is not reported again for so long, unless vjd says longer */
 
 struct policy_learned_host {
-	uint64_t quiet_ns;	/* nothing is known, and not to be asked, before; CLOCK_MONOTONIC as all times here */
-	uint32_t ports, blocks; /* entries of one port, of a block of them */
-	struct mac_addr canonical;
-	uint8_t zero[2];
+	uint64_t quiet_ns; /* nothing is known, and not to be asked, before; CLOCK_MONOTONIC as all times here */
+	uint32_t blocks;   /* entries that are of a block of ports */
+	uint32_t zero;
 };
 
 struct policy_learned_key {
@@ -56,7 +55,8 @@ struct policy_learned {
 	uint64_t until_ns;   /* over then */
 	uint64_t refresh_ns; /* used after: reported */
 	struct mac_addr mac;
-	uint8_t zero[2];
+	struct mac_addr canonical; /* who vouches for it */
+	uint8_t zero[4];
 };
 
 struct policy_miss {
@@ -65,9 +65,9 @@ struct policy_miss {
 	uint8_t zero[2];
 };
 
-_Static_assert(sizeof(struct policy_learned_host) == 24, "no padding");
+_Static_assert(sizeof(struct policy_learned_host) == 16, "no padding");
 _Static_assert(sizeof(struct policy_learned_key) == 20, "no padding");
-_Static_assert(sizeof(struct policy_learned) == 24, "no padding");
+_Static_assert(sizeof(struct policy_learned) == 32, "no padding");
 _Static_assert(sizeof(struct policy_miss) == 28, "no padding");
 
 struct policy_learned_maps {
@@ -111,40 +111,47 @@ VJ_INLINE enum policy_reason policy_learned_want(const struct policy_learned_map
 	return POLICY_HOP_MISS;
 }
 
+/* Is it good for what is sent to @hop? */
+VJ_INLINE bool policy_learned_counts(const struct policy_learned *known, const struct mac_addr *hop, uint64_t now_ns)
+{
+	return known && known->until_ns > now_ns && mac_addr_eq(&known->canonical, hop);
+}
+
+/* By its block. */
+VJ_INLINE const struct policy_learned *policy_learned_block(const struct policy_learned_maps *m, const struct policy_learned_key *key)
+{
+	struct policy_learned_key block = *key;
+
+	block.port = be16(be16_get(key->port) & (uint16_t)~(POLICY_LEARNED_BLOCK - 1));
+	block.block = 1;
+	return policy_map_find(m->learned, &block);
+}
+
 /**
- * policy_learned() - Where should what goes to @key go?
- * @key: one port; changed
+ * policy_learned() - Where should what goes to @key go? One look-up, if its port is known by itself
+ * @key: one port
  * @hop: where the kernel sends it
  * @ret_mac: the application's address, if the reason is POLICY_HOP_APP; else untouched
  */
-VJ_INLINE enum policy_reason policy_learned(const struct policy_learned_maps *m, struct policy_learned_key *key,
+VJ_INLINE enum policy_reason policy_learned(const struct policy_learned_maps *m, const struct policy_learned_key *key,
 					    const struct mac_addr *hop, struct mac_addr *ret_mac)
 {
-	const struct policy_learned_host *host = policy_map_find(m->hosts, &key->addr);
-	const struct policy_learned *known = NULL;
+	const struct policy_learned *known = policy_map_find(m->learned, key);
+	const struct policy_learned_host *host;
 	uint64_t now_ns = policy_learned_now(m);
-	struct be16 port = key->port;
 
-	if (host && host->quiet_ns > now_ns)
-		return POLICY_HOP_QUIET;
-	if (host && mac_addr_eq(&host->canonical, hop)) {
-		if (host->ports)
-			known = policy_map_find(m->learned, key);
-		if (!known && host->blocks) {
-			key->port = be16(be16_get(port) & (uint16_t)~(POLICY_LEARNED_BLOCK - 1));
-			key->block = 1;
-			known = policy_map_find(m->learned, key);
-			key->port = port;
-			key->block = 0;
-		}
-		if (known && known->until_ns > now_ns) {
-			*ret_mac = known->mac;
-			if (known->refresh_ns <= now_ns)
-				policy_learned_want(m, key, hop, now_ns);
-			return POLICY_HOP_APP;
-		}
+	if (!policy_learned_counts(known, hop, now_ns)) {
+		host = policy_map_find(m->hosts, &key->addr);
+		if (host && host->quiet_ns > now_ns)
+			return POLICY_HOP_QUIET;
+		known = host && host->blocks ? policy_learned_block(m, key) : NULL;
+		if (!policy_learned_counts(known, hop, now_ns))
+			return policy_learned_want(m, key, hop, now_ns);
 	}
-	return policy_learned_want(m, key, hop, now_ns);
+	*ret_mac = known->mac;
+	if (known->refresh_ns <= now_ns)
+		policy_learned_want(m, key, hop, now_ns);
+	return POLICY_HOP_APP;
 }
 
 #endif
