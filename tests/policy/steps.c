@@ -60,7 +60,7 @@ struct mac_addr step_mac(enum step_mac mac)
 	return macs[mac];
 }
 
-static struct ip_addr addr_of(bool v6, enum step_addr a)
+struct ip_addr step_ip(bool v6, enum step_addr a)
 {
 	struct ip_addr addr = { .bytes = { 0x20, 0x01, 0x0d, 0xb8 } };
 
@@ -114,7 +114,7 @@ static void put_ip6(struct out *o, const struct step_frame *f, uint8_t proto, en
 {
 	static const uint8_t none[] = { 255 }, fragment[] = { IP6_EXT_FRAGMENT, 255 };
 	const uint8_t *ext = f->ext ? ext_types[f->ext] : f->more_frags || f->frag_off ? fragment : none;
-	struct ip_addr from = addr_of(true, src), to = addr_of(true, dst);
+	struct ip_addr from = step_ip(true, src), to = step_ip(true, dst);
 
 	put_u32(o, f->first_byte ? (uint32_t)f->first_byte << 24 : 6u << 28);
 	put_u16(o, 64);
@@ -201,7 +201,7 @@ static void set_port(step_set_fn *set, void *arg, uint8_t proto, uint16_t port, 
 	set_owner(set, arg, ip_addr_any_v6(), proto, port, owner);
 	owner.flags |= POLICY_OWNER_HERE | POLICY_OWNER_REPEATED;
 	for (unsigned v6 = 0; v6 < 2; v6++)
-		set_owner(set, arg, addr_of(v6, ADDR_HOST), proto, port, owner);
+		set_owner(set, arg, step_ip(v6, ADDR_HOST), proto, port, owner);
 }
 
 void step_setup(step_set_fn *set, void *arg)
@@ -212,7 +212,7 @@ void step_setup(step_set_fn *set, void *arg)
 	uint32_t one = 1, app, block;
 
 	for (unsigned i = 0; i < 2 * ARRAY_SIZE(addrs); i++) {
-		struct policy_addr key = { addr_of(i & 1, addrs[i / 2].addr), addrs[i / 2].vlan };
+		struct policy_addr key = { step_ip(i & 1, addrs[i / 2].addr), addrs[i / 2].vlan };
 
 		set(arg, "addrs", &key, &one);
 	}
@@ -225,7 +225,7 @@ void step_setup(step_set_fn *set, void *arg)
 	set_port(set, arg, IP_PROTO_TCP, PORT_TCP, owned_by(1));
 	set_port(set, arg, IP_PROTO_UDP, PORT_UDP, owned_by(2));
 	for (unsigned v6 = 0; v6 < 2; v6++)
-		set_owner(set, arg, addr_of(v6, ADDR_HOST), IP_PROTO_UDP, PORT_UDP,
+		set_owner(set, arg, step_ip(v6, ADDR_HOST), IP_PROTO_UDP, PORT_UDP,
 			  (struct policy_owner){ .cnt = 1, .flags = POLICY_OWNER_HERE, .apps = { 1 } });
 	for (unsigned udp = 0; udp < 2; udp++)
 		set_port(set, arg, udp ? IP_PROTO_UDP : IP_PROTO_TCP, PORT_GROUP,

@@ -73,5 +73,6 @@ void step_setup(step_set_fn *set, void *arg);
 void step_apply(enum step_change change, step_set_fn *set, void *arg);
 
 struct mac_addr step_mac(enum step_mac mac);
+struct ip_addr step_ip(bool v6, enum step_addr a);
 
 #endif
