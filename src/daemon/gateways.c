@@ -54,8 +54,10 @@ enum ctl_refusal gateways_attach(struct vjd *d, const char *name, struct ctl_int
 
 	if (s == NULL)
 		return d->cfg.uid != 0 ? CTL_REFUSAL_NO_PRIVILEGE : CTL_REFUSAL_NO_SUPPORT;
-	if (d->cfg.lan.off) /* nobody is to be asked */
+	if (d->cfg.lan.off) {
+		log_error(d->cfg.log, "%s: can't be a gateway: port-aware ARP is off (--parp)", name);
 		return CTL_REFUSAL_NO_SUPPORT;
+	}
 	r = attach(s, name, &g);
 	if (r < 0) {
 		log_error(d->cfg.log, "%s: can't be a gateway: %s", name, strerror(-r));

@@ -146,8 +146,10 @@ int learned_open(const struct learned_fds *fds, void (*missed)(void *arg, const 
 		return -errno;
 	ret->ring = ring_buffer__new(fds->misses, on_miss, ret, NULL);
 	if (ret->ring == NULL) {
+		int r = -errno;
+
 		close(ret->epoll_fd);
-		return -errno;
+		return r;
 	}
 	watch(ret, EPOLL_CTL_ADD, EPOLLIN);
 	return 0;
