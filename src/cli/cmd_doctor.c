@@ -240,6 +240,30 @@ static void look_at_transparent_pages(void)
 
 /* ---- vjd */
 
+/* What vjd has found out where it is attached. */
+static void look_at_attached(void *arg, const struct ctl_msg *msg)
+{
+	const struct ctl_interface *i = &msg->interface;
+
+	(void)arg;
+	if (msg->type != CTL_STATUS_INTERFACE || i->memory_bytes > 0 || (i->flags & CTL_INTERFACE_GATEWAY) != 0)
+		return;
+	switch (i->macs) {
+	case CTL_MACS_REACHED:
+		doctor_say(FINDING_OK, i->name, NULL, "applications are reached at MAC addresses of their own");
+		break;
+	case CTL_MACS_BLOCKED:
+		doctor_say(FINDING_NOTE, i->name, "on the switch: no port security there; a hypervisor: foreign MAC addresses; clouds: none",
+			   "nothing sent to applications' MAC addresses arrives: they are told apart by port, which works everywhere");
+		break;
+	case CTL_MACS_ONE:
+		doctor_say(FINDING_NOTE, i->name, NULL, "has one MAC address only: applications are told apart by port");
+		break;
+	default:
+		break;
+	}
+}
+
 static void look_at_vjd(void)
 {
 	char why[CTL_CLIENT_WHY_BYTES];
@@ -261,6 +285,8 @@ static void look_at_vjd(void)
 	else
 		doctor_say(FINDING_OK, "vjd", NULL, "serves at %s; %u interface%s attached", ctl_client_path(client),
 			   w->interfaces, plural(w->interfaces));
+	if (w->interfaces > 0)
+		(void)ctl_client_status(client, look_at_attached, NULL);
 	ctl_client_close(client);
 }
 

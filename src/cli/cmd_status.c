@@ -180,6 +180,17 @@ static const char *frames_text(const struct ctl_interface *c)
 	return c->memory_bytes == 0 ? "-" : c->flags & CTL_INTERFACE_ZERO_COPY ? "zero-copy" : "copied";
 }
 
+/* Words of enum ctl_macs, and what is to be known of the bad ones. */
+static const struct {
+	const char *word, *text;
+} macs[CTL_MACS_CNT] = {
+	[CTL_MACS_OFF] = { "off", NULL },
+	[CTL_MACS_UNTRIED] = { "untried", NULL },
+	[CTL_MACS_REACHED] = { "reached", NULL },
+	[CTL_MACS_BLOCKED] = { "blocked", "nothing sent to applications' MAC addresses arrives (port security? a cloud?): they are told apart by port" },
+	[CTL_MACS_ONE] = { "one", "has one MAC address only: applications are told apart by port" },
+};
+
 static void print_interfaces(const struct status *s)
 {
 	printf("\n%-16s %-30s %-17s  %6s %-8s %-10s %s\n", "INTERFACE", "APPLICATION", "MAC", "MTU", "XDP", "FRAMES",
@@ -198,6 +209,8 @@ static void print_interfaces(const struct status *s)
 		       mode_text(c->flags), frames_text(c), mem);
 		if (c->memory_bytes == 0 && (c->flags & CTL_INTERFACE_RULES) != 0)
 			printf("%-16s   its ports are left to the kernel, for rules of routing or too many routes; see: ip rule\n", "");
+		if (c->memory_bytes == 0 && macs[c->macs].text != NULL)
+			printf("%-16s   %s\n", "", macs[c->macs].text);
 	}
 }
 
@@ -309,6 +322,8 @@ static json_t *json_interface(const struct ctl_interface *c)
 			      mac_text(c->mac, mac), "mtu", (int)c->mtu, "xdp", mode_text(c->flags), "ports_left_to_kernel",
 			      (c->flags & CTL_INTERFACE_RULES) != 0);
 
+	if (c->memory_bytes == 0)
+		json_object_set_new(o, "application_macs", json_string(macs[c->macs].word));
 	if (c->memory_bytes > 0) {
 		json_object_set_new(o, "app_id", json_integer(c->app_id));
 		json_object_set_new(o, "frames", json_string(frames_text(c)));

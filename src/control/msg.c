@@ -140,7 +140,7 @@ static bool interface_ok(const struct ctl_msg *m)
 {
 	const struct ctl_interface *i = &m->interface;
 
-	if (!name_ok(i->name) || !zero(i->pad, sizeof(i->pad)) || !rings_ok(i) ||
+	if (!name_ok(i->name) || !zero(i->pad, sizeof(i->pad)) || !rings_ok(i) || i->macs >= CTL_MACS_CNT ||
 	    (i->flags & ~(uint32_t)(CTL_INTERFACE_GONE | CTL_INTERFACE_ZERO_COPY | CTL_INTERFACE_TC |
 				    CTL_INTERFACE_RULES | CTL_INTERFACE_POLLING | CTL_INTERFACE_GATEWAY)) != 0)
 		return false;

@@ -243,6 +243,16 @@ enum {
 	CTL_INTERFACE_POLLING = 16,  /* INTERFACE_OPEN: can be polled; POLLING: is; STATUS_INTERFACE: likewise */
 };
 
+/* Of an interface: do applications have MAC addresses of their own, and does anything get there? */
+enum ctl_macs {
+	CTL_MACS_OFF,	  /* none */
+	CTL_MACS_UNTRIED, /* nobody has tried lately */
+	CTL_MACS_REACHED,
+	CTL_MACS_BLOCKED, /* the LAN lets nothing through to them: frames go to the interface's own */
+	CTL_MACS_ONE,	  /* the device takes one address only, or is wireless: likewise */
+	CTL_MACS_CNT
+};
+
 /* An interface and, where it is an application's, its channel there. Requests: @ifindex or @name, and @key. */
 struct ctl_interface {
 	uint32_t ifindex;
@@ -253,7 +263,8 @@ struct ctl_interface {
 	uint32_t rx_cnt, tx_cnt, fill_cnt, comp_cnt; /* entries of the rings; powers of two */
 	uint8_t mac[6];	    /* the interface's own */
 	uint8_t app_mac[6]; /* the application's */
-	uint8_t pad[4];
+	uint8_t macs;	    /* STATUS_INTERFACE: enum ctl_macs */
+	uint8_t pad[3];
 	uint64_t memory_bytes;
 	uint8_t key[16]; /* random, known to its owner only; 0 in STATUS and where there is none */
 	char name[CTL_NAME_MAX];

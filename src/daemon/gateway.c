@@ -3,6 +3,7 @@
 
 #include "base/time.h"
 #include "daemon/gateway_prog.h"
+#include "daemon/if_lan_id.h"
 #include "daemon/if_bpf.h"
 #include "daemon/lan_sock.h"
 #include "daemon/vjd.h"
@@ -180,7 +181,7 @@ static void be_somebody(struct gateway *g)
 	if (own->rate > 0)
 		lan_limit_init(&g->host.own, own->rate, own->rate);
 	g->d->ops->random(&g->host.id, sizeof(g->host.id));
-	g->codec = PARP_CONFIG_DEFAULT;
+	g->codec = if_lan_codec(cfg);
 }
 
 static int watch(const struct gateway *g, int fd)

@@ -244,7 +244,7 @@ bool if_ask_begin(struct if_ask *ask, struct app *app, uint32_t seq, const struc
 	app->asking = true;
 	/* who vouches for the answer must be known; asked for at the same time */
 	rtnl_neighbour_use(ask->cfg.rtnl, ask->cfg.ifindex, &w->ep.addr);
-	resolver_lookup(&ask->resolver, &w->ep, now_us);
+	resolver_ask(&ask->resolver, &w->ep, now_us);
 	return true;
 }
 

@@ -106,11 +106,23 @@ static void programs_destroy(struct programs *p)
 	vj_gate__destroy(p->gate);
 }
 
+/* Of what applications of one host send to: a router's maps are larger. */
+static int size_learned(const struct vj_gate *gate)
+{
+	int r = bpf_map__set_max_entries(gate->maps.learned, IF_LEARNED_MAX);
+
+	if (r == 0)
+		r = bpf_map__set_max_entries(gate->maps.learned_hosts, IF_LEARNED_MAX);
+	return r == 0 ? bpf_map__set_max_entries(gate->maps.asked, IF_LEARNED_MAX) : r;
+}
+
 static int programs_load(const char *dir, struct programs *ret)
 {
 	struct programs p = { vj_dispatch__open(), vj_gate__open() };
 	int r = p.dispatch != NULL && p.gate != NULL ? 0 : -ENOMEM;
 
+	if (r == 0)
+		r = size_learned(p.gate);
 	if (r == 0)
 		r = load(p.dispatch->obj, dir);
 	if (r == 0)

@@ -29,6 +29,11 @@
 	X(FILTER_CELLS, filter_cells, dispatch)  \
 	X(GATE_CFG, gate_cfg, gate)              \
 	X(GATE_COUNTERS, gate_counters, gate)    \
+	X(HOPS, hops, gate)                      \
+	X(LEARNED_HOSTS, learned_hosts, gate)    \
+	X(LEARNED, learned, gate)                \
+	X(ASKED, asked, gate)                    \
+	X(MISSES, misses, gate)                  \
 	X(OUT, out, gate)
 
 enum if_map {
@@ -37,6 +42,8 @@ enum if_map {
 #undef X
 	IF_MAP_CNT
 };
+
+enum { IF_LEARNED_MAX = 1 << 13 }; /* ports of other hosts that gate may know of */
 
 struct if_dispatch {
 	uint32_t ifindex;

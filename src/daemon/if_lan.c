@@ -18,10 +18,10 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 
 enum {
 	SLOTS = 2048,	   /* addresses claimed or in quarantine at a time */
-	ASKED_MAX = 1024,  /* ports of other hosts that are remembered */
 	FRAMES_PER_RUN = 64,
 	CONTESTED_MAX = 256,
 	TOLD_ADDRS_MAX = 16, /* of the host, that are named when something is announced or released */
@@ -53,6 +53,8 @@ struct if_lan {
 	struct claim_slot slots[SLOTS];
 	uint32_t buckets[SLOTS];
 	struct contested contested[CONTESTED_MAX];
+	bool one_mac; /* the device takes its own address only: the canonical one is answered */
+	uint8_t said_reach; /* of owner.reach, in the log */
 	bool contested_full; /* one was not written down: nothing is answered for ports until an application with one has gone */
 	uint64_t teach_us;
 	uint32_t teach_at;
@@ -235,8 +237,11 @@ static void on_claimed(void *arg, uint32_t nr, const struct mac_addr *mac)
 	int r = rtnl_filter(&lan->s->place.here, lan->i->ifindex, mac, true);
 
 	/* a device without a filter, which takes everything, says that it can't */
-	if (r < 0 && r != -EEXIST && r != -EOPNOTSUPP)
-		log_error(lan->s->d->cfg.log, "%s: does not take another MAC address: %s", lan->i->name, strerror(-r));
+	if (r < 0 && r != -EEXIST && r != -EOPNOTSUPP) {
+		log_error(lan->s->d->cfg.log, "%s: does not take another MAC address, so none is told: %s", lan->i->name, strerror(-r));
+		lan->one_mac = true;
+		return;
+	}
 	macs_set(lan, mac, nr);
 	teach(lan, mac);
 	announce_ports(lan, nr, mac);
@@ -373,6 +378,27 @@ static uint32_t alone_at(const struct if_lan *lan, const struct policy_port *key
 	return is_contested(lan, key, owner.apps[0]) || is_contested(lan, &any, owner.apps[0]) ? 0 : owner.apps[0];
 }
 
+static void range_of_block(uint16_t port, struct owner_range *ret)
+{
+	ret->lo = port / POLICY_BLOCK_PORTS * POLICY_BLOCK_PORTS;
+	ret->hi = (uint16_t)(ret->lo + POLICY_BLOCK_PORTS - 1);
+}
+
+/* A block in which no application has a port, as those of the kernel's own clients: none of them need be asked for again. */
+static bool is_block_nobodys(const struct if_lan *lan, const struct policy_port *asked)
+{
+	struct policy_port key = *asked;
+	struct owner_range block;
+	bool any = false;
+
+	range_of_block(be16_get(asked->port), &block);
+	for (uint32_t port = max_u32(block.lo, 1); port <= block.hi && !any; port++) {
+		key.port = be16((uint16_t)port);
+		alone_at(lan, &key, &any);
+	}
+	return !any && block.lo > 0;
+}
+
 static enum owner_has on_find(void *arg, const struct parp_endpoint *asked, struct owner_range *ret)
 {
 	const struct if_lan *lan = arg;
@@ -385,18 +411,21 @@ static enum owner_has on_find(void *arg, const struct parp_endpoint *asked, stru
 		return OWNER_NOT_HERE;
 	if (asked->proto != IP_PROTO_TCP && asked->proto != IP_PROTO_UDP)
 		return OWNER_CANONICAL;
+	if (lan->one_mac)
+		return OWNER_CANONICAL;
 	nr = alone_at(lan, &key, &any);
 	if (nr != 0) {
 		ret->owner = nr;
 		return OWNER_APPLICATION;
 	}
 	idx = policy_block_idx(asked->proto == IP_PROTO_UDP, asked->port_lo);
-	if (any || bpf_map_lookup_elem(map_of(lan, IF_MAP_BLOCKS), &idx, &nr) != 0 || nr == 0)
+	if (any || bpf_map_lookup_elem(map_of(lan, IF_MAP_BLOCKS), &idx, &nr) != 0)
 		return OWNER_CANONICAL;
+	if (nr == 0 && !is_block_nobodys(lan, &key))
+		return OWNER_CANONICAL;
+	range_of_block(asked->port_lo, ret);
 	ret->owner = nr;
-	ret->lo = asked->port_lo / POLICY_BLOCK_PORTS * POLICY_BLOCK_PORTS;
-	ret->hi = (uint16_t)(ret->lo + POLICY_BLOCK_PORTS - 1);
-	return OWNER_APPLICATION;
+	return nr != 0 ? OWNER_APPLICATION : OWNER_CANONICAL;
 }
 
 /*
@@ -469,7 +498,7 @@ void if_lan_chan_begin(struct if_lan *lan, uint32_t nr, uint32_t uid)
 {
 	int r;
 
-	if (lan == NULL || !may_have_one(lan, nr, uid))
+	if (lan == NULL || lan->one_mac || !may_have_one(lan, nr, uid))
 		return;
 	r = claims_take(&lan->claims, nr, now_us(lan));
 	if (r == -ENOSPC)
@@ -493,6 +522,16 @@ void if_lan_sweep(struct if_lan *lan)
 		if (slot->state == CLAIM_CLAIMED && slot->owner != 0 && chan_by_nr(lan, slot->owner) == NULL)
 			release(lan, slot->owner);
 	}
+}
+
+enum ctl_macs if_lan_macs(const struct if_lan *lan)
+{
+	static const uint8_t macs[] = { [OWNER_UNTRIED] = CTL_MACS_UNTRIED, [OWNER_REACHED] = CTL_MACS_REACHED,
+					[OWNER_BLOCKED] = CTL_MACS_BLOCKED };
+
+	if (lan == NULL)
+		return CTL_MACS_OFF;
+	return lan->one_mac ? CTL_MACS_ONE : (enum ctl_macs)macs[lan->owner.reach];
 }
 
 bool if_lan_mac(const struct if_lan *lan, uint32_t nr, struct mac_addr *ret_mac)
@@ -520,6 +559,18 @@ static void rx(struct if_lan *lan, const uint8_t *frame, size_t len)
 	if_ask_rx(lan->ask, &msg, now_us(lan));
 }
 
+static void log_reach(struct if_lan *lan)
+{
+	if (lan->owner.reach == lan->said_reach)
+		return;
+	lan->said_reach = lan->owner.reach;
+	if (lan->owner.reach == OWNER_BLOCKED)
+		log_info(lan->s->d->cfg.log, "%s: nothing sent to applications' MAC addresses arrives: others are told to use its own",
+			 lan->i->name);
+	else if (lan->owner.reach == OWNER_REACHED)
+		log_info(lan->s->d->cfg.log, "%s: applications are reached at their MAC addresses", lan->i->name);
+}
+
 void if_lan_run(struct if_lan *lan, uint64_t now_ns)
 {
 	uint8_t frame[PARP_FRAME_MAX];
@@ -535,6 +586,7 @@ void if_lan_run(struct if_lan *lan, uint64_t now_ns)
 	claims_run(&lan->claims, us);
 	owner_run(&lan->owner, us);
 	if_ask_run(lan->ask, us);
+	log_reach(lan);
 	teach_some(lan);
 }
 
@@ -680,6 +732,21 @@ static void be_somebody(struct if_lan *lan)
 	lan->host.gen = starts << 16;
 }
 
+/* What applications send is looked up by gate. */
+static int ask_begin(struct if_lan *lan)
+{
+	const struct learned_fds maps = { map_of(lan, IF_MAP_LEARNED_HOSTS), map_of(lan, IF_MAP_LEARNED), map_of(lan, IF_MAP_ASKED),
+					  map_of(lan, IF_MAP_MISSES) };
+	const struct if_ask_config cfg = { .rtnl = &lan->s->place.here, .ifindex = lan->i->ifindex, .name = lan->i->name,
+					   .host = &lan->host, .entry_max = IF_LEARNED_MAX, .maps = &maps };
+	struct epoll_event e = { .events = EPOLLIN };
+	int r = if_ask_new(&cfg, &lan->ask);
+
+	if (r == 0 && epoll_ctl(lan->sock.epoll_fd, EPOLL_CTL_ADD, if_ask_fd(lan->ask), &e) != 0)
+		r = -errno;
+	return r;
+}
+
 int if_lan_new(struct interfaces *s, struct iface *i, struct if_lan **ret_lan)
 {
 	const struct vjd_lan_config *cfg = &s->d->cfg.lan;
@@ -690,7 +757,8 @@ int if_lan_new(struct interfaces *s, struct iface *i, struct if_lan **ret_lan)
 		return -ENOMEM;
 	lan->s = s;
 	lan->i = i;
-	lan->codec = PARP_CONFIG_DEFAULT;
+	lan->codec = if_lan_codec(cfg);
+	lan->one_mac = if_lan_is_wireless(i->name, i->ifindex);
 	r = lan_sock_open(i->ifindex, &lan->codec, &lan->sock);
 	if (r < 0) {
 		free(lan);
@@ -705,7 +773,7 @@ int if_lan_new(struct interfaces *s, struct iface *i, struct if_lan **ret_lan)
 		.ops = &claim_ops,
 		.arg = lan,
 		.timing = cfg->rfc ? &claim_timing_rfc : &claim_timing_fast,
-		.pool_want = cfg->pool,
+		.pool_want = lan->one_mac ? 0 : cfg->pool,
 		.mac_bits = CLAIM_MAC_BITS,
 		.quarantine_us = QUARANTINE_US,
 	};
@@ -714,8 +782,7 @@ int if_lan_new(struct interfaces *s, struct iface *i, struct if_lan **ret_lan)
 		.host = &lan->host, .claims = &lan->claims, .ops = &owner_ops, .arg = lan, .lifetime_ms = OWNER_LIFETIME_MS
 	};
 	owner_init(&lan->owner);
-	r = if_ask_new(&(struct if_ask_config){ .rtnl = &s->place.here, .ifindex = i->ifindex, .name = i->name,
-						.host = &lan->host, .entry_max = ASKED_MAX }, &lan->ask);
+	r = ask_begin(lan);
 	if (r < 0) {
 		if_lan_free(lan, true);
 		return r;

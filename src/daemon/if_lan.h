@@ -74,6 +74,9 @@ enum { IF_LAN_COUNTERS = PARP_ERR_CNT + 29 };
  */
 uint64_t if_lan_counter(const struct if_lan *lan, uint32_t pos, const char **ret_where, const char **ret_name);
 
+/** if_lan_macs() - What addresses of applications are good for there. NULL allowed */
+enum ctl_macs if_lan_macs(const struct if_lan *lan);
+
 /** if_lan_mac() - That of channel @nr. Return: false: none of its own yet */
 bool if_lan_mac(const struct if_lan *lan, uint32_t nr, struct mac_addr *ret_mac);
 

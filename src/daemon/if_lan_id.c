@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "daemon/if_lan_id.h"
 
+#include "daemon/parp_keys.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 enum { ID_MAGIC = 0x766a6931 }; /* "vji1" */
@@ -68,4 +71,41 @@ int if_lan_id(const char *dir, const struct parp_host_id *fresh, struct parp_hos
 	*ret_id = id.id;
 	*ret_starts = id.starts;
 	return id_write(path, &id);
+}
+
+struct parp_config if_lan_codec(const struct vjd_lan_config *cfg)
+{
+	struct parp_config codec = PARP_CONFIG_DEFAULT;
+
+	if (cfg->keys == NULL)
+		return codec;
+	codec.auth_required = true;
+	codec.key_cnt = cfg->keys->cnt;
+	codec.keys = cfg->keys->keys;
+	return codec;
+}
+
+/* What /sys shows may be of another network namespace: a name alone proves nothing. */
+static bool is_in_sys(const char *name, uint32_t ifindex)
+{
+	char path[96], text[16];
+	unsigned number = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/sys/class/net/%s/ifindex", name);
+	f = fopen(path, "re");
+	if (f == NULL)
+		return false;
+	if (fgets(text, sizeof(text), f) != NULL)
+		number = (unsigned)strtoul(text, NULL, 10);
+	fclose(f);
+	return number == ifindex;
+}
+
+bool if_lan_is_wireless(const char *name, uint32_t ifindex)
+{
+	char path[96];
+
+	snprintf(path, sizeof(path), "/sys/class/net/%s/phy80211", name);
+	return access(path, F_OK) == 0 && is_in_sys(name, ifindex);
 }

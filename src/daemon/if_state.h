@@ -59,6 +59,7 @@ struct interfaces {
 	uint64_t adopt_until_ns; /* 0: nothing to be found again */
 	uint8_t lan_tag; /* its address: what epoll says of an interface's @lan */
 	uint64_t judge_at_ns; /* what was not judged may have gone: then look again; 0: it has not */
+	uint64_t hops_at_ns; /* neighbours are others: what gate lets applications send to is compared; 0: it is right */
 	bool reserve_again; /* blocks have been given back: the kernel may have them */
 };
 

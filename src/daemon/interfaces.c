@@ -6,6 +6,7 @@
 #include "daemon/app.h"
 #include "daemon/firewall.h"
 #include "daemon/if_ask.h"
+#include "daemon/if_hops.h"
 #include "daemon/if_lan_id.h"
 #include "daemon/if_state.h"
 #include "daemon/netns.h"
@@ -21,6 +22,8 @@
 #include <unistd.h>
 
 enum { EVENTS_PER_RUN = 64 };
+
+#define HOPS_PAUSE_NS NS_PER_SEC /* then all neighbours are looked at */
 
 /* ---- lists */
 
@@ -63,6 +66,7 @@ void iface_describe(const struct iface *i, struct ctl_interface *ret)
 		.mtu = i->mtu,
 		.flags = (i->dispatch.hook == IF_HOOK_TC ? CTL_INTERFACE_TC : 0u) | (is_exact(i->s) ? 0u : CTL_INTERFACE_RULES),
 	};
+	ret->macs = (uint8_t)if_lan_macs(i->lan);
 	memcpy(ret->mac, i->mac, sizeof(ret->mac));
 	ctl_name_set(ret->name, i->name);
 }
@@ -126,6 +130,27 @@ static void tell_all(struct interfaces *s, const struct iface *i, uint32_t flags
 
 	TAILQ_FOREACH (app, &s->d->apps, all)
 		news(app, i, flags);
+}
+
+/* ---- neighbours: where gate lets applications send to */
+
+static void hops_sync(struct interfaces *s)
+{
+	const struct iface *i;
+
+	s->hops_at_ns = 0;
+	TAILQ_FOREACH (i, &s->ifaces, entry)
+		if_hops_sync(&i->dispatch, host_watch_image(s->host), i->lan != NULL);
+}
+
+static void follow_hop(struct interfaces *s, const struct iface *i, const struct ip_addr *addr)
+{
+	struct mac_addr mac;
+
+	if (host_table_neighbour(host_watch_table(s->host), i->ifindex, addr, mac.bytes) >= HOST_NEIGHBOUR_STALE)
+		if_hops_add(&i->dispatch, &mac, i->lan != NULL);
+	if (s->hops_at_ns == 0)
+		s->hops_at_ns = s->d->now_ns + HOPS_PAUSE_NS;
 }
 
 /* ---- following the host */
@@ -224,6 +249,7 @@ static void host_changed(void *arg)
 
 	gateways_follow(s);
 	follow_rules(s);
+	hops_sync(s);
 	for (i = TAILQ_FIRST(&s->ifaces); i != NULL; i = next) {
 		const struct host_interface *now = host_watch_find(s->host, NULL, i->ifindex);
 
@@ -240,9 +266,10 @@ static void host_changed(void *arg)
 static void host_neighbour(void *arg, uint32_t ifindex, const struct ip_addr *addr, enum host_neighbour_state state)
 {
 	struct iface *i = iface_by_index(arg, ifindex);
-
 	struct gateway *g = gateway_by_index(arg, ifindex);
 
+	if (i != NULL)
+		follow_hop(arg, i, addr);
 	if (i != NULL && i->lan != NULL)
 		if_ask_neighbour(if_lan_ask(i->lan), addr);
 	if (g != NULL)
@@ -404,6 +431,7 @@ static int attach(struct interfaces *s, const char *name, bool at_tc, struct ifa
 	p = iface_ports(s, *ret_iface);
 	if_ports_sync_addrs(&p);
 	lan_begin(s, *ret_iface);
+	hops_sync(s);
 	if (!s->adopting)
 		iface_spare(s, *ret_iface);
 	host_watch_attach(s->host, from->ifindex, true);
@@ -497,6 +525,8 @@ void interfaces_run(struct vjd *d)
 	resolve_expire(s);
 	works_finish(s);
 	host_watch_run(s->host, d->now_ns);
+	if (s->hops_at_ns != 0 && d->now_ns >= s->hops_at_ns)
+		hops_sync(s);
 	if (s->adopt_until_ns != 0 && d->now_ns >= s->adopt_until_ns)
 		adopt_end(s);
 	if (s->judge_at_ns != 0 && d->now_ns >= s->judge_at_ns)
@@ -519,6 +549,8 @@ uint64_t interfaces_deadline_ns(const struct vjd *d)
 	deadline_ns = min_u64(deadline_ns, gateways_deadline_ns(s));
 	if (s->adopt_until_ns != 0)
 		deadline_ns = min_u64(deadline_ns, s->adopt_until_ns);
+	if (s->hops_at_ns != 0)
+		deadline_ns = min_u64(deadline_ns, s->hops_at_ns);
 	if (s->judge_at_ns != 0)
 		deadline_ns = min_u64(deadline_ns, s->judge_at_ns);
 	TAILQ_FOREACH (i, &s->ifaces, entry) {

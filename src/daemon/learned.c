@@ -136,6 +136,15 @@ uint64_t learned_deadline_us(const struct learned *l)
 	return l->paused ? lan_limit_at(&l->limit) : TIME_NEVER;
 }
 
+/* What an earlier vjd has left there: nobody would take it back when it isn't so any more. All of it is asked for anew. */
+static void clear(int fd)
+{
+	uint8_t key[sizeof(struct policy_learned_key)]; /* the longest of the three */
+
+	while (bpf_map_get_next_key(fd, NULL, key) == 0 && bpf_map_delete_elem(fd, key) == 0)
+		;
+}
+
 int learned_open(const struct learned_fds *fds, void (*missed)(void *arg, const struct policy_miss *miss), void *arg,
 		 struct learned *ret)
 {
@@ -151,6 +160,9 @@ int learned_open(const struct learned_fds *fds, void (*missed)(void *arg, const 
 		close(ret->epoll_fd);
 		return r;
 	}
+	clear(fds->hosts);
+	clear(fds->learned);
+	clear(fds->asked);
 	watch(ret, EPOLL_CTL_ADD, EPOLLIN);
 	return 0;
 }

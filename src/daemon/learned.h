@@ -32,7 +32,7 @@ struct learned {
 };
 
 /**
- * learned_open() - Over maps that are there
+ * learned_open() - Over maps that are there; they are empty afterwards
  * @missed: from learned_run(); @fds: stay open as long as @ret
  * Return: 0; -ENOMEM; negative errno of the ring's mapping
  */

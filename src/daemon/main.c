@@ -8,6 +8,7 @@
 #include "daemon/detach.h"
 #include "daemon/fw_reader.h"
 #include "daemon/options.h"
+#include "daemon/parp_keys.h"
 #include "daemon/place.h"
 #include "daemon/server.h"
 
@@ -129,6 +130,8 @@ static const char *policy_path(const struct options *opts)
 	return opts->is_private ? NULL : POLICY_PATH;
 }
 
+static struct parp_keys lan_keys; /* of --parp-keys */
+
 static struct vjd_lan_config lan_config(const struct options *opts)
 {
 	return (struct vjd_lan_config){
@@ -136,6 +139,7 @@ static struct vjd_lan_config lan_config(const struct options *opts)
 		.e2 = opts->parp == OPTION_E2,
 		.rfc = opts->mac_timing == OPTION_RFC,
 		.pool = (uint32_t)opts->mac_pool,
+		.keys = lan_keys.cnt > 0 ? &lan_keys : NULL,
 	};
 }
 
@@ -345,7 +349,7 @@ int main(int argc, char **argv)
 	struct log_sink log = { .fn = log_line, .arg = stderr, .level = LOG_LEVEL_INFO };
 	struct vj_area_params area;
 	struct detach detach;
-	char why[128];
+	char why[128], keys_why[PARP_KEYS_WHY_BYTES];
 	int r;
 
 	if (argc == 3 && strcmp(argv[1], FW_PRINT_OPTION) == 0)
@@ -365,6 +369,10 @@ int main(int argc, char **argv)
 	area = area_params(&opts);
 	if (vj_area_params_check(&area) != 0)
 		return usage_error("--frame-bytes and --frames want powers of two");
+	if (opts.parp_keys != NULL && parp_keys_load(opts.parp_keys, &lan_keys, keys_why) < 0) {
+		fprintf(stderr, "vjd: %s\n", keys_why);
+		return EXIT_FAILURE;
+	}
 	set_up_process();
 	if (fd_limit() < FDS_MIN) {
 		fprintf(stderr, "vjd: the hard limit of descriptors is %llu, %d are the least (ulimit -Hn)\n",

@@ -12,7 +12,7 @@
 
 struct options {
 	uint64_t is_private, foreground, verbose, help, version; /* 0 or 1 */
-	const char *socket, *log, *attach, *gateway, *policy; /* NULL: not given */
+	const char *parp_keys, *socket, *log, *attach, *gateway, *policy; /* NULL: not given */
 	uint64_t idle_exit_s, first_exit_s;			 /* OPTION_UNSET: not given */
 	uint64_t ready_fd;					 /* OPTION_UNSET: not given */
 	uint64_t memory_max_mib;				 /* OPTION_UNSET: not given */
@@ -46,6 +46,8 @@ enum { OPTION_FAST, OPTION_RFC };
 	  "what users may have at interfaces (default: /etc/vjchan/policy.conf, if it is there)") \
 	X("parp",         parp,           WORD,   "e1|e2|off", OPTION_E1,   0,     0, \
 	  "MAC addresses for applications: e1 (default), e2 (frames of a type of their own), off") \
+	X("parp-keys",    parp_keys,      TEXT,   "FILE",    0,             0,     0, \
+	  "keys of the LAN: say and believe nothing that none of them authenticates") \
 	X("mac-timing",   mac_timing,     WORD,   "fast|rfc", OPTION_FAST,  0,     0, \
 	  "of their claims: fast (default), rfc (RFC 5227, twenty times as slow)") \
 	X("mac-pool",     mac_pool,       NUMBER, "N",       4,             0,     256, \

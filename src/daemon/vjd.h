@@ -38,6 +38,7 @@ struct fd_job;
 struct firewall;
 struct interfaces;
 struct notice_board;
+struct parp_keys;
 struct vjd;
 
 struct vjd_limits {
@@ -54,6 +55,7 @@ struct vjd_lan_config {
 	bool e2;       /* frames of an EtherType of their own; else ARP's */
 	bool rfc;      /* times of RFC 5227; else a twentieth of them */
 	uint32_t pool; /* addresses claimed ahead */
+	const struct parp_keys *keys; /* NULL: nothing is authenticated; lives as long as vjd */
 };
 
 struct vjd_gateway_config {

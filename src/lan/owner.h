@@ -27,7 +27,7 @@ struct owner_range {
 };
 
 struct owner_ops {
-	/* @ret: for OWNER_APPLICATION, around the one port asked for; for OWNER_CANONICAL @lo and @hi are that port already */
+	/* @ret: for OWNER_APPLICATION, around the one port asked for; for OWNER_CANONICAL that port is there already, and may be widened */
 	enum owner_has (*find)(void *arg, const struct parp_endpoint *asked, struct owner_range *ret);
 	/*
 	 * Of what find() says that one application has it: are there connections at @asked that are not that application's? What

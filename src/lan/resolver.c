@@ -130,12 +130,12 @@ static void question_send(struct resolver *r, struct resolver_question *q, uint6
 }
 
 /* Return: it is being asked for */
-static bool ask(struct resolver *r, struct resolver_entry *e, uint16_t port, uint64_t now_us)
+static bool ask(struct resolver *r, struct resolver_entry *e, uint16_t port, bool urgent, uint64_t now_us)
 {
 	if (e->question.open)
 		return true;
 	e->question.port = port;
-	if (!question_open(r, &e->question, e->state == RESOLVER_VALID))
+	if (!question_open(r, &e->question, urgent || e->state == RESOLVER_VALID))
 		return false;
 	question_send(r, &e->question, now_us);
 	return true;
@@ -310,7 +310,7 @@ static void group_is_blocked(struct resolver *r, struct resolver_group *g, uint6
 
 /* ---- use */
 
-const struct resolver_entry *resolver_lookup(struct resolver *r, const struct parp_endpoint *ep, uint64_t now_us)
+static const struct resolver_entry *lookup(struct resolver *r, const struct parp_endpoint *ep, bool urgent, uint64_t now_us)
 {
 	const struct resolver_key key = book_key(ep, RESOLVER_PORT);
 	struct resolver_entry *e = find(r, ep);
@@ -320,7 +320,7 @@ const struct resolver_entry *resolver_lookup(struct resolver *r, const struct pa
 	if (e != NULL && e->state == RESOLVER_NEG && now_us < e->quiet_us)
 		return NULL;
 	if (e == NULL || e->key.kind == RESOLVER_HOST) {
-		if (r->asking_cnt >= RESOLVER_ASKING_NEW_MAX) {
+		if (r->asking_cnt >= (urgent ? RESOLVER_ASKING_MAX : RESOLVER_ASKING_NEW_MAX)) {
 			r->stats.refused++;
 			return NULL;
 		}
@@ -328,12 +328,22 @@ const struct resolver_entry *resolver_lookup(struct resolver *r, const struct pa
 	}
 	if (e->state == RESOLVER_VALID && now_us < e->until_us) {
 		if (now_us >= resolver_refresh_us(e))
-			ask(r, e, ep->port_lo, now_us);
+			ask(r, e, ep->port_lo, urgent, now_us);
 		return e;
 	}
 	if (e->state != RESOLVER_PROVING)
-		ask(r, e, ep->port_lo, now_us);
+		ask(r, e, ep->port_lo, urgent, now_us);
 	return NULL;
+}
+
+const struct resolver_entry *resolver_lookup(struct resolver *r, const struct parp_endpoint *ep, uint64_t now_us)
+{
+	return lookup(r, ep, false, now_us);
+}
+
+const struct resolver_entry *resolver_ask(struct resolver *r, const struct parp_endpoint *ep, uint64_t now_us)
+{
+	return lookup(r, ep, true, now_us);
 }
 
 /* ---- answers */
@@ -478,13 +488,17 @@ static void rx_announce(struct resolver *r, struct resolver_entry *e, const stru
 /* Which entries are about it? One port has a key; else all of the host are looked at. Entries may end meanwhile, and so their group. */
 static void rx_announce_all(struct resolver *r, const struct parp_msg *msg, uint64_t now_us)
 {
-	const struct resolver_key one = book_key(&msg->sender, RESOLVER_PORT);
+	const struct resolver_key one = book_key(&msg->sender, RESOLVER_PORT), block = book_key(&msg->sender, RESOLVER_BLOCK);
 	struct resolver_entry *e = book_find(r, &one), *next;
 	struct resolver_group *g, *next_group;
 
 	if (msg->sender.port_lo == msg->sender.port_hi) {
 		if (e != NULL)
 			rx_announce(r, e, msg, now_us);
+		/* nobody had a port of that block: that is over */
+		e = book_find(r, &block);
+		if (e != NULL && e->state == RESOLVER_NEG)
+			entry_put(r, e);
 		return;
 	}
 	for (g = book_next_group(r, &msg->sender.addr, NULL); g != NULL; g = next_group) {

@@ -160,6 +160,9 @@ void resolver_init(struct resolver *r, void *mem, uint32_t cnt);
  */
 const struct resolver_entry *resolver_lookup(struct resolver *r, const struct parp_endpoint *ep, uint64_t now_us);
 
+/** resolver_ask() - As resolver_lookup(), for somebody who waits: goes before what is only sent to */
+const struct resolver_entry *resolver_ask(struct resolver *r, const struct parp_endpoint *ep, uint64_t now_us);
+
 /** resolver_find() - As resolver_lookup(), of any state, and nothing changes. NULL: not known */
 const struct resolver_entry *resolver_find(const struct resolver *r, const struct parp_endpoint *ep);
 

@@ -3,6 +3,7 @@
 #ifndef VJ_POLICY_GATE_H
 #define VJ_POLICY_GATE_H
 
+#include "policy/learned.h"
 #include "policy/owner.h"
 
 /* Is `app` one of the owners? Without a branch: the verifier would follow each of them to the end of the program. */
@@ -38,12 +39,30 @@ VJ_INLINE enum policy_reason policy_gate_local(const struct policy_maps *m, cons
 }
 
 /*
+ * Out of the interface: only to where the kernel would send as well, whatever the application has written there. Which application at
+ * that address has the port may be asked for of what is whole, and has no tag of another network (docs/parp.md 6).
+ */
+VJ_INLINE enum policy_reason policy_gate_hop(const struct policy_maps *m, const struct policy_eth *eth,
+					     const struct policy_view *v, struct policy_learned_key *ret_ask)
+{
+	const struct policy_mac key = { .mac = eth->dst };
+	const uint32_t *hop = policy_map_find(m->hops, &key);
+
+	if (!hop)
+		return POLICY_GATE_DST_MAC;
+	if ((*hop & POLICY_HOP_ASKS) && v->frag == POLICY_FRAG_NONE && !eth->vlan)
+		*ret_ask = (struct policy_learned_key){ .addr = v->flow.local, .port = v->flow.local_port, .proto = v->flow.proto };
+	return POLICY_SENT;
+}
+
+/*
  * Datagrams may leave in fragments. A later one has no port to be looked at; the receiver does nothing with it but together with a
  * first one of the same source, destination and number, which was looked at. (An application could so spoil datagrams of
  * another one of this host, if it guessed their numbers in time.)
  */
 VJ_INLINE enum policy_reason policy_gate_ip(const struct policy_maps *m, const struct policy_frame *f,
-					    const struct policy_eth *eth, const struct policy_gate_cfg *cfg, uint32_t *ret_app)
+					    const struct policy_eth *eth, const struct policy_gate_cfg *cfg, uint32_t *ret_app,
+					    struct policy_learned_key *ret_ask)
 {
 	struct policy_flow flow;
 	enum policy_ip parsed;
@@ -77,20 +96,22 @@ VJ_INLINE enum policy_reason policy_gate_ip(const struct policy_maps *m, const s
 	if (policy_is_ours(m, &flow.remote, eth->vlan))
 		return v.frag != POLICY_FRAG_NONE ? POLICY_GATE_FRAG :
 						    policy_gate_local(m, &v, cfg->hash_seed, ret_app);
-	return POLICY_SENT;
+	return policy_gate_hop(m, eth, &v, ret_ask);
 }
 
 /**
  * policy_gate() - May an application send this frame?
  * @ret_app: POLICY_SENT_LOCAL: to whom; else 0
+ * @ret_ask: POLICY_SENT, and its port not 0: what to ask policy_learned() about
  * Return: POLICY_SENT: out of the interface; POLICY_SENT_LOCAL; or why not
  */
 VJ_INLINE enum policy_reason policy_gate(const struct policy_maps *m, const struct policy_frame *f,
-					 const struct policy_gate_cfg *cfg, uint32_t *ret_app)
+					 const struct policy_gate_cfg *cfg, uint32_t *ret_app, struct policy_learned_key *ret_ask)
 {
 	struct policy_eth eth;
 
 	*ret_app = 0;
+	__builtin_memset(ret_ask, 0, sizeof(*ret_ask));
 	if (!policy_eth(f, &eth))
 		return POLICY_GATE_BAD;
 	if (!mac_addr_eq(&eth.src, &cfg->mac) &&
@@ -103,7 +124,7 @@ VJ_INLINE enum policy_reason policy_gate(const struct policy_maps *m, const stru
 	/* The length goes last into the sum: a packet pointer plus a variable is no end that the verifier knows. */
 	if (f->end > f->data + eth.ip_off + cfg->mtu)
 		return POLICY_GATE_LEN;
-	return policy_gate_ip(m, f, &eth, cfg, ret_app);
+	return policy_gate_ip(m, f, &eth, cfg, ret_app, ret_ask);
 }
 
 #endif

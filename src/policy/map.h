@@ -11,10 +11,10 @@
 
 #include "policy/maps.h"
 
-/* By the names of maps.h. gate has no macs and no frags: NULL, and never looked at. */
+/* By the names of maps.h. What a program has no map for is NULL, and never looked at. */
 struct policy_maps {
 	void *addrs, *ports, *blocks, *flows, *devs; /* keys: policy_addr, policy_port, index, policy_flow, app */
-	void *macs, *frags;			     /* policy_mac, policy_frag */
+	void *macs, *frags, *hops;		     /* policy_mac, policy_frag, policy_mac */
 	void *kernel; /* BPF: the program's context, for questions to the kernel's own tables; else those, key: policy_flow */
 };
 

@@ -16,6 +16,7 @@
  * frags           dispatch  LRU hash   struct policy_frag → app                dispatch
  * devs            shared    devmap_hash app → ifindex of the host end          vjd
  * gate_cfg        gate      hash       ifindex of the host end → struct policy_gate_cfg vjd, before attaching
+ * hops            gate      hash       struct policy_mac → POLICY_HOP_*                 vjd
  * gate_counters   gate      percpu hash app → struct policy_gate_counters      gate; vjd makes and deletes entries
  * out             gate      devmap     0 → ifindex of the interface            vjd
  * xsks            deliver   xskmap     0 → the application's socket            vjd
@@ -24,6 +25,8 @@
  * deliver_state   deliver   array[1]   0 → struct policy_deliver_state         deliver; vjd reads
  * counters        dispatch, percpu     enum policy_reason → uint64_t           the program
  *                 deliver
+ *
+ * learned_hosts, learned, asked, misses: gate's as well, see learned.h.
  *
  * "shared": declared by dispatch and by gate; vjd makes gate use those of dispatch (bpf_map__reuse_fd()). There is one
  * dispatch and one gate an interface, and a deliver for each application.
@@ -41,6 +44,7 @@ enum {
 	POLICY_APPS_MAX = 4096,
 	POLICY_FLOWS_MAX = 1 << 18,
 	POLICY_FRAGS_MAX = 4096,
+	POLICY_HOPS_MAX = 4096, /* neighbours of an interface: more than the host table has */
 
 	/* Ephemeral ports are leased in units of so many; TCP's and UDP's are separate. */
 	POLICY_BLOCK_PORTS = 32,
@@ -58,6 +62,12 @@ enum {
 struct policy_mac {
 	struct mac_addr mac;
 	uint8_t zero[2];
+};
+
+/* What gate is told of a neighbour's MAC address. */
+enum {
+	POLICY_HOP_KNOWN = 1, /* the kernel has it: it may be sent to */
+	POLICY_HOP_ASKS = 2,  /* vjd asks the LAN which application there has a port (learned.h) */
 };
 
 /* One of this host's addresses. @vlan: outer VLAN id << 16 | inner; 0 without tags (a tag with id 0 is none). */

@@ -51,10 +51,11 @@ enum policy_fate {
 	X(NOT_DISPATCHED, "not_dispatched", DROP, "no IP: sent by the host itself to an application's device") \
 	/* gate: frames that an application sends */                                                          \
 	X(SENT,           "sent",           TAKE, "out of the interface")                                     \
+	X(SENT_APP,       "sent_app",       TAKE, "out of the interface, to the MAC address of another host's application") \
 	X(SENT_LOCAL,     "sent_local",     TAKE, "to another application of this host")                      \
 	X(GATE_LEN,       "gate_len",       DROP, "longer than the interface carries")                        \
 	X(GATE_SRC_MAC,   "gate_src_mac",   DROP, "from a MAC address that is not the sender's")              \
-	X(GATE_DST_MAC,   "gate_dst_mac",   DROP, "to a broadcast or multicast MAC address")                  \
+	X(GATE_DST_MAC,   "gate_dst_mac",   DROP, "to a MAC address that no neighbour has, or a group's")    \
 	X(GATE_TYPE,      "gate_type",      DROP, "neither IPv4 nor IPv6")                                    \
 	X(GATE_BAD,       "gate_bad",       DROP, "headers that do not parse, options or extension headers")  \
 	X(GATE_FRAG,      "gate_frag",      DROP, "fragment, other than of UDP and to another host")          \

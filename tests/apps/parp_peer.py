@@ -26,6 +26,7 @@ NAMES = ["", "query", "reply", "neg", "announce", "release", "mac_probe", "mac_d
 ANSWERS = (REPLY, NEG, MAC_DEFEND)
 ALL = b"\xff" * 6
 ME = os.urandom(16)
+TRIES = 3
 
 
 def mac_of(text):
@@ -134,8 +135,12 @@ def query(lan, ip, proto, port, nd=False, e2=False):
         frame = build_nd(lan.me, lan.link_local, ip, QUERY, lan.me, proto, port, 0, tlvs)
     else:
         frame = build(lan.me, ALL, QUERY, lan.me, endpoint(), bytes(6), endpoint(proto, port, port, 0, ip), tlvs, e2)
-    lan.say(frame)
-    said = lan.hear(1, lambda m: m["msg"] in (REPLY, NEG) and m["tlvs"].get(2) == nonce)
+    said = None
+    for _ in range(TRIES):
+        lan.say(frame)
+        said = lan.hear(0.7, lambda m: m["msg"] in (REPLY, NEG) and m["tlvs"].get(2) == nonce)
+        if said:
+            break
     if not said:
         print("silence")
     elif said["msg"] == NEG:

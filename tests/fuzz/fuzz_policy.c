@@ -104,6 +104,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	enum policy_reason reason;
 	struct policy_frame frame;
 	uint8_t *copy;
+	struct policy_learned_key ask;
 	uint32_t app;
 
 	if (len == 0 || len > STEP_FRAME_MAX)
@@ -119,7 +120,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		VJ_ASSERT_OP(reason, <=, POLICY_PASS_BAD);
 		VJ_ASSERT_OP(app != 0, ==, policy_reason_fate(reason) == POLICY_FATE_TAKE);
 	}
-	reason = policy_gate(&maps, &frame, &gate, &app);
+	reason = policy_gate(&maps, &frame, &gate, &app, &ask);
 	VJ_ASSERT(reason >= POLICY_SENT && reason <= POLICY_GATE_LOCAL);
 	VJ_ASSERT_OP(app != 0, ==, reason == POLICY_SENT_LOCAL);
 	free(copy);

@@ -151,6 +151,8 @@ static void share(struct bpf_map *map, const struct bpf_map *of)
 
 static void gate_load(struct iface_world *w)
 {
+	const struct policy_mac client = { .mac = w->client_mac };
+	const uint32_t hop = POLICY_HOP_KNOWN;
 	uint32_t zero = 0;
 
 	w->gate = vj_gate__open();
@@ -162,6 +164,7 @@ static void gate_load(struct iface_world *w)
 	share(w->gate->maps.devs, w->dispatch->maps.devs);
 	VJ_ASSERT_OP(vj_gate__load(w->gate), ==, 0);
 	map_set(w->gate->maps.out, &zero, &w->ifindex);
+	map_set(w->gate->maps.hops, &client, &hop);
 }
 
 void iface_dispatch(struct iface_world *w)

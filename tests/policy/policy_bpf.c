@@ -214,6 +214,7 @@ static void test_gate(void **state)
 	free(none);
 	set(gate->obj, "gate_cfg", &loopback, &cfg); /* where a test run comes from */
 	set(gate->obj, "out", &zero, &one);
+	step_setup_gate(set, gate->obj);
 	for (size_t i = 0; i < gate_step_cnt; i++) {
 		enum policy_reason reason = POLICY_REASON_CNT;
 		uint32_t verdict = run(gate->progs.vj_gate, gate->maps.gate_counters, &gate_steps[i].frame, &reason);

@@ -204,6 +204,14 @@ static void set_port(step_set_fn *set, void *arg, uint8_t proto, uint16_t port, 
 		set_owner(set, arg, step_ip(v6, ADDR_HOST), proto, port, owner);
 }
 
+void step_setup_gate(step_set_fn *set, void *arg)
+{
+	const struct policy_mac peer = { .mac = step_mac(MAC_OTHER) };
+	const uint32_t hop = POLICY_HOP_KNOWN | POLICY_HOP_ASKS;
+
+	set(arg, "hops", &peer, &hop);
+}
+
 void step_setup(step_set_fn *set, void *arg)
 {
 	static const struct { enum step_addr addr; uint32_t vlan; } addrs[] = {
@@ -402,6 +410,8 @@ const struct step gate_steps[] = {
 	{ "exact address, 6", FROM(IP_PROTO_UDP, PORT_UDP, .v6 = true), POLICY_SENT, 0 },
 	{ "from its own MAC, which it has not", FROM(IP_PROTO_TCP, PORT_TCP, .src_mac = MAC_APP), POLICY_GATE_SRC_MAC, 0 },
 	{ "from another MAC", FROM(IP_PROTO_TCP, PORT_TCP, .src_mac = MAC_OTHER), POLICY_GATE_SRC_MAC, 0 },
+	{ "to a MAC that is no neighbour's", FROM(IP_PROTO_TCP, PORT_TCP, .dst_mac = MAC_QUARANTINE), POLICY_GATE_DST_MAC, 0 },
+	{ "to a MAC that is no neighbour's, 6", FROM(IP_PROTO_UDP, PORT_UDP, .v6 = true, .dst_mac = MAC_APP), POLICY_GATE_DST_MAC, 0 },
 	{ "to all", FROM(IP_PROTO_TCP, PORT_TCP, .dst_mac = MAC_GROUP), POLICY_GATE_DST_MAC, 0 },
 	{ "ARP", FROM(IP_PROTO_TCP, PORT_TCP, .eth_type = ETH_TYPE_ARP), POLICY_GATE_TYPE, 0 },
 	{ "what only vjd may send", FROM(IP_PROTO_TCP, PORT_TCP, .eth_type = POLICY_GIVE_BACK_TYPE), POLICY_GATE_TYPE, 0 },

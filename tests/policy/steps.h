@@ -69,6 +69,9 @@ typedef void step_set_fn(void *arg, const char *map, const void *key, const void
 
 void step_setup(step_set_fn *set, void *arg);
 
+/* Of gate alone. */
+void step_setup_gate(step_set_fn *set, void *arg);
+
 /* @value NULL: delete */
 void step_apply(enum step_change change, step_set_fn *set, void *arg);
 

@@ -6,7 +6,7 @@
 #include "base/assert.h"
 #include "tests/policy/steps.h"
 
-enum { ADDRS, PORTS, BLOCKS, FLOWS, DEVS, MACS, FRAGS };
+enum { ADDRS, PORTS, BLOCKS, FLOWS, DEVS, MACS, FRAGS, HOPS };
 
 static const struct {
 	const char *name;
@@ -19,6 +19,7 @@ static const struct {
 	[DEVS] = { "devs", 4, 4 },
 	[MACS] = { "macs", sizeof(struct policy_mac), 4 },
 	[FRAGS] = { "frags", sizeof(struct policy_frag), 4 },
+	[HOPS] = { "hops", sizeof(struct policy_mac), 4 },
 };
 
 void tables_set(void *arg, const char *map, const void *key, const void *value)
@@ -42,6 +43,7 @@ void tables_init(struct tables *t)
 						      .value_bytes = kinds[i].value_bytes,
 						      .max = TABLE_ENTRIES };
 	step_setup(tables_set, t);
+	step_setup_gate(tables_set, t);
 }
 
 struct policy_maps tables_maps(struct tables *t)
@@ -49,5 +51,5 @@ struct policy_maps tables_maps(struct tables *t)
 	return (struct policy_maps){ .addrs = &t->tables[ADDRS], .ports = &t->tables[PORTS],
 				     .blocks = &t->tables[BLOCKS], .flows = &t->tables[FLOWS],
 				     .devs = &t->tables[DEVS],	   .macs = &t->tables[MACS],
-				     .frags = &t->tables[FRAGS] };
+				     .frags = &t->tables[FRAGS],	   .hops = &t->tables[HOPS] };
 }

@@ -68,11 +68,12 @@ static void test_gate(void **state)
 	for (size_t i = 0; i < gate_step_cnt; i++) {
 		enum policy_reason reason;
 		struct policy_frame frame;
+		struct policy_learned_key ask;
 		uint32_t app;
 		uint8_t *mem;
 
 		frame = frame_of(&gate_steps[i].frame, &mem);
-		reason = policy_gate(&maps, &frame, &cfg, &app);
+		reason = policy_gate(&maps, &frame, &cfg, &app, &ask);
 		expect(&gate_steps[i], reason, app);
 		free(mem);
 	}
@@ -82,13 +83,14 @@ static void test_gate(void **state)
 	{
 		struct step_frame f = gate_steps[0].frame;
 		struct policy_frame frame;
+		struct policy_learned_key ask;
 		uint32_t app;
 		uint8_t *mem;
 
 		f.src_mac = MAC_APP;
 		f.src_port = 40000;
 		frame = frame_of(&f, &mem);
-		assert_int_equal(policy_gate(&maps, &frame, &cfg, &app), POLICY_SENT);
+		assert_int_equal(policy_gate(&maps, &frame, &cfg, &app, &ask), POLICY_SENT);
 		free(mem);
 	}
 }
@@ -202,6 +204,7 @@ static void test_connects(void **state)
 	struct tables w;
 	struct policy_maps maps = tables_maps(&w);
 	struct policy_frame frame;
+	struct policy_learned_key ask;
 	uint32_t app;
 	uint8_t *mem;
 
@@ -210,7 +213,7 @@ static void test_connects(void **state)
 	out.src_port = 40000; /* in its block */
 	out.flags = TCP_SYN;
 	frame = frame_of(&out, &mem);
-	assert_int_equal(policy_gate(&maps, &frame, &gate, &app), POLICY_SENT);
+	assert_int_equal(policy_gate(&maps, &frame, &gate, &app, &ask), POLICY_SENT);
 	free(mem);
 	in = (struct step_frame){ .src = out.dst, .dst = out.src, .proto = IP_PROTO_TCP, .src_port = out.dst_port,
 				  .dst_port = out.src_port, .flags = TCP_SYN | TCP_ACK };
@@ -232,6 +235,7 @@ static void test_accepts(void **state)
 		struct tables w;
 		struct policy_maps maps = tables_maps(&w);
 		struct policy_frame frame;
+		struct policy_learned_key ask;
 		uint32_t app;
 		uint8_t *mem;
 
@@ -244,7 +248,7 @@ static void test_accepts(void **state)
 		out.src_mac = MAC_HOST;
 		out.dst_mac = MAC_OTHER;
 		frame = frame_of(&out, &mem);
-		assert_int_equal(policy_gate(&maps, &frame, &gate, &app), POLICY_SENT);
+		assert_int_equal(policy_gate(&maps, &frame, &gate, &app, &ask), POLICY_SENT);
 		free(mem);
 		step_apply(CHANGE_LISTENER_CLOSED, tables_set, &w);
 		frame = frame_of(&in, &mem);
@@ -271,11 +275,12 @@ static void test_cut_anywhere(void **state)
 		for (uint32_t cut = 0; cut <= len && cut < 200; cut++) {
 			uint8_t *mem = malloc(cut ? cut : 1);
 			struct policy_frame frame = { mem, mem + cut };
+			struct policy_learned_key ask;
 			uint32_t app;
 
 			memcpy(mem, buf, cut);
 			assert_in_range(policy_dispatch(&maps, &frame, 0, &cfg, &app), POLICY_TO_MAC, POLICY_PASS_BAD);
-			assert_in_range(policy_gate(&maps, &frame, &gate, &app), POLICY_SENT, POLICY_GATE_LOCAL);
+			assert_in_range(policy_gate(&maps, &frame, &gate, &app, &ask), POLICY_SENT, POLICY_GATE_LOCAL);
 			free(mem);
 		}
 	}

@@ -287,6 +287,35 @@ static void test_blocked(void **state)
 	assert_int_equal(w.resolver.stats.blocked, 2);
 }
 
+/* Of the kernel's ports, a block at a time; until one of them is an application's. Who waits for an answer goes first. */
+static void test_neg_of_a_block(void **state)
+{
+	struct parp_msg msg, announce;
+
+	(void)state;
+	msg = ask(32770);
+	msg.type = PARP_NEG;
+	msg.sender.port_lo = 32768;
+	msg.sender.port_hi = 32799;
+	resolver_rx(&w.resolver, &msg, w.now_us);
+	w.sent_cnt = 0;
+	for (uint16_t port = 32768; port < 32800; port++)
+		assert_null(lookup(port));
+	assert_int_equal(w.sent_cnt, 0);
+	announce = msg;
+	announce.type = PARP_ANNOUNCE;
+	announce.sender.port_lo = announce.sender.port_hi = 32771;
+	resolver_rx(&w.resolver, &announce, w.now_us);
+	assert_int_equal(w.forgotten, 1);
+	lookup(32771);
+	assert_int_equal(w.sent_cnt, 1);
+	for (uint16_t port = 1000; port < 2000; port++)
+		lookup(port);
+	msg.target.port_lo = 99;
+	resolver_ask(&w.resolver, &msg.target, w.now_us);
+	assert_int_equal(TAILQ_FIRST(&w.resolver.questions)->port, 99);
+}
+
 /* A proof is of an address, not of each port there. */
 static void test_proved_once(void **state)
 {
@@ -412,6 +441,7 @@ int main(void)
 		cmocka_unit_test_setup(test_blocks, line_set_up),
 		cmocka_unit_test_setup(test_canonical_changes, line_set_up),
 		cmocka_unit_test_setup(test_blocked, line_set_up),
+		cmocka_unit_test_setup(test_neg_of_a_block, line_set_up),
 		cmocka_unit_test_setup(test_proved_once, line_set_up),
 		cmocka_unit_test_setup(test_silent_host, line_set_up),
 		cmocka_unit_test_setup(test_refresh_goes_first, line_set_up),

@@ -1,0 +1,193 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# Two hosts with vjchan on one bridge: what applications of one send goes to the own MAC addresses of those of the other, and never waits for
+# that; keys of the LAN; and a bridge that lets nothing through to addresses that it was not told of, as port security does: vjd finds out,
+# says so, and the traffic goes by port. Frames are looked at in the bridge.
+
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/gateway_lib.sh"
+need python3 tcpdump
+
+cat >"$tmp/server.py" <<'PY'
+import selectors, socket
+sel = selectors.DefaultSelector()
+for port in (7000, 7001, 7002, 7003):
+    s = socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True)
+    sel.register(s, selectors.EVENT_READ)
+while True:
+    for key, _ in sel.select():
+        if key.fileobj.family and key.data is None:
+            sel.register(key.fileobj.accept()[0], selectors.EVENT_READ, 1)
+            continue
+        data = key.fileobj.recv(1000)
+        if data:
+            key.fileobj.sendall(data)
+        else:
+            sel.unregister(key.fileobj)
+            key.fileobj.close()
+PY
+# client.py HOST PORT ROUNDS: a line each 20 ms; says so when all came back
+cat >"$tmp/client.py" <<'PY'
+import socket, sys, time
+with socket.create_connection((sys.argv[1], int(sys.argv[2])), 10) as s:
+    s.settimeout(10)
+    for i in range(int(sys.argv[3])):
+        line = b"%06d\n" % i
+        s.sendall(line)
+        got = b""
+        while len(got) < len(line):
+            more = s.recv(100)
+            assert more, "closed"
+            got += more
+        assert got == line
+        time.sleep(0.02)
+print("fine")
+PY
+talk() { # HOST PORT ROUNDS: from two, over a channel
+	VJ_SOCKET=$(socket_of two) timeout -k 5 60 $(on two) "$vj" run -- python3 "$tmp/client.py" "$@"
+}
+has_lease() { # PORT
+	vj_at one status --json | has "\"port\": $1"
+}
+no_trial() { # first clients from beyond a host come by the kernel (src/sock/accept.c)
+	at two python3 -c '
+import socket, sys
+for port in sys.argv[1:]:
+	for _ in range(3):
+		socket.create_connection(("10.2.0.11", int(port)), 10).close()' "$@"
+}
+serve() { # vjd's options
+	start_vjd one --attach eth0 "$@"
+	start_vjd two --attach eth0 "$@"
+	# shellcheck disable=SC2046
+	start server.log env VJ_SOCKET="$(socket_of one)" $(on one) "$vj" run -- python3 "$tmp/server.py"
+	server=${pids[-1]}
+	until_true has_lease 7003
+	no_trial 7000 7001 7002 7003
+}
+end_all() { # PID...: those that are there
+	local pid
+	for pid in "$@"; do
+		kill "$pid" 2>/dev/null || true
+		wait "$pid" 2>/dev/null || true
+	done
+}
+stop() {
+	end_all "$server"
+	# shellcheck disable=SC2154
+	end_all "$vjd_one" "$vjd_two"
+}
+# Of what two sends to port $1: to which address each TCP frame goes, in order
+watch() {
+	# shellcheck disable=SC2046
+	$(on bridge) tcpdump -i two -Q in -n -e -l "tcp dst port $1" >"$tmp/seen" 2>"$tmp/tcpdump.log" &
+	watcher=$!
+	until_true grep -q listening "$tmp/tcpdump.log"
+}
+seen() {
+	sleep 0.5
+	kill -INT $watcher
+	wait $watcher 2>/dev/null || true
+	# SYN and data: when the program has ended, vjd sees to the rest, and asks the peer where it stands (if_reset.h)
+	awk '/Flags \[S\]/ || / length [1-9][0-9]*$/ { sub(",", "", $4); print $4 }' "$tmp/seen"
+}
+own_mac() { # that of one's server
+	vj_at one arp --json | python3 -c '
+import json, sys
+print(next(m["mac"] for m in json.load(sys.stdin)["claimed"] if m["state"] == "claimed" and m.get("app_id")))'
+}
+macs() { # what vjd of one knows of its own addresses
+	vj_at one status --json | python3 -c '
+import json, sys
+print(next(i["application_macs"] for i in json.load(sys.stdin)["interfaces"] if "app_id" not in i))'
+}
+canonical=$(mac_of one eth0)
+
+# ---- applications to applications
+
+serve
+has_mac() {
+	own_mac >/dev/null
+}
+until_true has_mac
+for to in 10.2.0.11 fd02::11; do
+	[ "$to" = fd02::11 ] && port=7001 || port=7002
+	watch $port
+	[ "$(talk $to $port 100)" = fine ] || fail "a connection to $to"
+	seen >"$tmp/where"
+	[ "$(head -1 "$tmp/where")" = "$canonical" ] || fail "$to: the first packet went to $(head -1 "$tmp/where"): $(cat "$tmp/seen")"
+	[ "$(tail -1 "$tmp/where")" = "$(own_mac)" ] || fail "$to: the last one did not go to the application: $(uniq -c "$tmp/where")"
+	[ "$(uniq "$tmp/where" | wc -l)" = 2 ] || fail "$to: it went to and fro: $(uniq -c "$tmp/where")"
+	echo "$to: $(grep -c "$canonical" "$tmp/where") packets to the host, then $(grep -c "$(own_mac)" "$tmp/where") to the application"
+done
+[ "$(counter one dispatch to_mac)" -gt 100 ] || fail "dispatch did not go by the address"
+
+[ "$(macs)" = reached ] || fail "vj status: $(macs)"
+vj_at two arp | has "10.2.0.11:7002/tcp *$(own_mac) *learned" || fail "vj arp: $(vj_at two arp)"
+vj_at two resolve 10.2.0.11:7002 | has "$(own_mac)" || fail "vj resolve: $(vj_at two resolve 10.2.0.11:7002)"
+
+# ... whose vjd dies: what is known is good for its time, and connections neither break nor wait
+kill -9 "$vjd_two"
+wait "$vjd_two" 2>/dev/null || true
+start_vjd two
+[ "$(talk 10.2.0.11 7002 5)" = fine ] || fail "after a restart of vjd"
+
+# ... to one that ends: its flows go to the host at once, whose kernel answers
+end_all "$server"
+gone() {
+	! vj_at two arp | has "10.2.0.11:7002/tcp .* learned"
+}
+until_true gone
+watch 7002
+talk 10.2.0.11 7002 1 >"$tmp/refused" 2>&1 && fail "somebody answers"
+has -i refused <"$tmp/refused" || fail "not refused: $(cat "$tmp/refused")"
+[ "$(seen | sort -u)" = "$canonical" ] || fail "went on to a dead application: $(cat "$tmp/seen")"
+stop
+
+# ---- keys
+
+umask 077
+echo "7 $(head -c 16 /dev/urandom | od -An -tx1 | tr -d ' \n')" >"$tmp/key"
+echo "8 $(head -c 16 /dev/urandom | od -An -tx1 | tr -d ' \n')" >"$tmp/other"
+chmod 644 "$tmp/other"
+at one "$build/vjd" --socket "$tmp/no.sock" --parp-keys "$tmp/other" 2>"$tmp/why" && fail "took a key that all may read"
+has 0600 <"$tmp/why" || fail "and does not say why: $(cat "$tmp/why")"
+chmod 600 "$tmp/other"
+start_vjd one --attach eth0 --parp-keys "$tmp/key"
+start_vjd two --attach eth0 --parp-keys "$tmp/key"
+vj_at two resolve 10.2.0.11:7000 | has "speaks PARP" || fail "with one key: $(vj_at two resolve 10.2.0.11:7000)"
+end_all "$vjd_two"
+start_vjd two --attach eth0 --parp-keys "$tmp/other"
+vj_at two resolve 10.2.0.11:7000 | has "does not answer for ports" || fail "with two keys: $(vj_at two resolve 10.2.0.11:7000)"
+[ "$(counter one parp no_auth)" -gt 0 ] || fail "and nobody counts it"
+end_all "$vjd_one" "$vjd_two"
+
+# ---- nothing gets through to addresses that the bridge was not told of
+
+bridge -n "$(ns bridge)" link set dev one learning off flood off
+ip netns exec "$(ns bridge)" bridge fdb flush dev one 2>/dev/null || true
+bridge -n "$(ns bridge)" fdb replace "$canonical" dev one master static
+serve --parp e2 # nothing but addresses is looked at there: as many questions as may be
+until_true has_mac
+for port in 7001 7002 7003; do
+	watch $port
+	[ "$(talk 10.2.0.11 $port 60)" = fine ] || fail "port $port where only one address passes"
+	[ "$(seen | sort -u)" = "$canonical" ] || fail "sent into the void: $(cat "$tmp/seen")"
+done
+arp_says_blocked() {
+	vj_at two arp | has "10.2.0.11:.* blocked"
+}
+until_true arp_says_blocked
+vj_at two resolve 10.2.0.11:7001 | has "comes through" || fail "vj resolve: $(vj_at two resolve 10.2.0.11:7001)"
+is_blocked() {
+	[ "$(macs)" = blocked ]
+}
+until_true is_blocked
+vj_at one doctor eth0 | has "applications' MAC addresses arrives" || fail "vj doctor: $(vj_at one doctor eth0)"
+vj_at two resolve 10.2.0.11:7000 | has "speaks PARP" || fail "answered all the same: $(vj_at two resolve 10.2.0.11:7000)"
+[ "$(counter one dispatch to_mac)" = 0 ] || fail "something came through"
+[ "$(counter one dispatch to_flow)" -gt 100 ] || fail "dispatch by port did not carry it"
+stop
+
+echo fine
