@@ -152,8 +152,8 @@ static uint32_t gap_of(const struct firewall *fw, const struct fw_question *q)
 }
 
 /*
- * By the device; and between two applications of this host, by way of the loopback device. There it is who is spoken to whose port is asked
- * about: what is sent to it, and what it answers.
+ * By the device; and between two applications of this host, by way of the loopback device. There a packet is to be judged by the port that it
+ * goes to, which is asked about for both of them; else what one may answer to anybody would count against it.
  */
 static uint32_t ask_interface(const struct firewall *fw, const struct known_key *k)
 {
@@ -165,15 +165,11 @@ static uint32_t ask_interface(const struct firewall *fw, const struct known_key 
 		if (dir == FILTER_OUTBOUND)
 			know(&q, FILTER_DADDR_TYPE, FILTER_RTN_UNICAST);
 		at = gap_of(fw, &q);
-		for (unsigned answer = 0; answer < 2 && at == 0; answer++) {
-			q = question(dir, "lo", answer, &k->addr, k->proto, k->first, k->last);
-			know(&q, FILTER_DADDR_TYPE, FILTER_RTN_LOCAL);
-			if (answer) {
-				q.ct = FILTER_CT_ESTABLISHED | FILTER_CT_RELATED | FILTER_CT_INVALID;
-				know(&q, FILTER_CT_FIRST, 0);
-			}
-			at = gap_of(fw, &q);
-		}
+		if (at != 0)
+			break;
+		q = question(dir, "lo", false, &k->addr, k->proto, k->first, k->last);
+		know(&q, FILTER_DADDR_TYPE, FILTER_RTN_LOCAL);
+		at = gap_of(fw, &q);
 	}
 	return at;
 }
