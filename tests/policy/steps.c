@@ -9,15 +9,6 @@
 #include "wire/ip6.h"
 #include "wire/tcp.h"
 
-enum {
-	PORT_TCP = 80,	   /* application 1, any address */
-	PORT_UDP = 53,	   /* application 1, ADDR_HOST; application 2, any */
-	PORT_GROUP = 443,  /* a group: application 4, later 5 */
-	PORT_NONE = 22,	   /* the kernel's */
-	PORT_BLOCK = 40000, /* in a block of application 3 */
-	PORT_PEER = 1234,
-};
-
 /* ---- frames -------------------------------------------------------------------------------------------------------- */
 
 struct out {

@@ -18,6 +18,15 @@ enum step_mac { MAC_HOST, MAC_APP, MAC_OTHER, MAC_GROUP, MAC_QUARANTINE };
 /* Last byte of an address. Of the host's, the third is one only on VLAN 5, the fourth only on VLAN 5 inside 6. */
 enum step_addr { ADDR_HOST = 1, ADDR_HOST2 = 2, ADDR_VLAN = 3, ADDR_QINQ = 4, ADDR_PEER = 100, ADDR_OTHER = 200 };
 
+enum {
+	PORT_TCP = 80,	   /* application 1, any address */
+	PORT_UDP = 53,	   /* application 1, ADDR_HOST; application 2, any */
+	PORT_GROUP = 443,  /* a group: application 4, later 5 */
+	PORT_NONE = 22,	   /* the kernel's */
+	PORT_BLOCK = 40000, /* in a block of application 3 */
+	PORT_PEER = 1234,
+};
+
 enum step_ext { EXT_NONE, EXT_HOP, EXT_DEST, EXT_ROUTING, EXT_MANY, EXT_ATOMIC };
 
 struct step_frame {
