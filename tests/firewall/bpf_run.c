@@ -37,10 +37,10 @@ static void set_up(struct bpf_run *r)
 {
 	struct policy_gate_cfg gate = { .app = APP, .mtu = 1500, .hash_seed = 1, .mac = host_mac };
 	struct policy_dispatch_cfg dispatch = { .mac = host_mac, .hash_seed = 1 };
-	struct policy_mac mac = { .mac = app_mac };
+	struct policy_mac mac = { .mac = app_mac }, hop = { .mac = peer_mac };
 	struct policy_addr v4 = { .addr = ip_addr_from_v4(be32(0x0a090001)) };
 	struct policy_addr v6 = { .addr = { .bytes = { 0xfd, 9, [15] = 1 } } };
-	uint32_t zero = 0, one = 1, app = APP, loopback = LOOPBACK;
+	uint32_t zero = 0, one = 1, app = APP, loopback = LOOPBACK, known = POLICY_HOP_KNOWN;
 
 	set(r->dispatch->maps.dispatch_cfg, &zero, &dispatch);
 	set(r->dispatch->maps.macs, &mac, &app);
@@ -51,6 +51,7 @@ static void set_up(struct bpf_run *r)
 		set(r->dispatch->maps.blocks, &i, &app);
 	set(r->gate->maps.gate_cfg, &loopback, &gate);
 	set(r->gate->maps.out, &zero, &loopback);
+	set(r->gate->maps.hops, &hop, &known);
 }
 
 static int load_gate(struct bpf_run *r)
