@@ -122,26 +122,50 @@ static VJ_NOINLINE int filter_frag_later(struct filter_scratch *s, uint32_t way)
 	return way == FILTER_WAY_IN ? FILTER_KERNEL : FILTER_DROP;
 }
 
-/* The kernel puts datagrams together before it asks for the state of their connections: what goes for the first fragment goes for all. */
+/*
+ * Does the kernel judge datagrams, and not their fragments? What is sent it cuts behind all rules; what comes it puts together before them if it
+ * follows connections. Else its rules inbound see fragments, but for those of IPv4's input.
+ */
+VJ_INLINE bool filter_judges_whole(const struct filter_run *run, uint32_t flags, enum filter_way way)
+{
+	bool v4 = run->word[FILTER_NFPROTO] == FILTER_NFPROTO_IP4;
+
+	return way != FILTER_WAY_IN || flags & (v4 ? FILTER_WHOLE_IP4 : FILTER_WHOLE_IP6);
+}
+
+/*
+ * Of a datagram that the kernel judges whole, what goes for the first fragment goes for all. Of another one each has to be accepted by itself, and the first
+ * one too: so no more is accepted than the kernel does, whichever of them its rules see.
+ */
 VJ_INLINE enum filter_verdict filter_frame(struct filter_scratch *s, const struct policy_frame *frame, const struct filter_cfg *cfg,
 					   const struct filter_head *head, enum filter_way way)
 {
-	bool tracks = head->flags & FILTER_TRACKS;
 	struct filter_track *known = NULL;
+	uint32_t flags = head->flags;
 	enum filter_verdict v;
+	bool whole;
 
 	if (!filter_parse(frame, s))
 		return FILTER_KERNEL;
-	if (s->view.frag == POLICY_FRAG_LATER && tracks)
-		return (enum filter_verdict)filter_frag_later(s, way);
+	whole = filter_judges_whole(&s->run, flags, way);
+	if (filter_is_part(&s->run, &s->view)) {
+		if (flags & FILTER_SIZED || (flags & FILTER_TIMED && !whole))
+			return FILTER_KERNEL;
+		if (whole && s->view.frag == POLICY_FRAG_LATER)
+			return (enum filter_verdict)filter_frag_later(s, way);
+		if (whole)
+			filter_fill_whole(&s->run, frame);
+	}
 	s->run.word[FILTER_DADDR_TYPE] = way == FILTER_WAY_OUT ? FILTER_RTN_UNICAST : FILTER_RTN_LOCAL;
-	if (tracks)
+	if (flags & FILTER_TRACKS)
 		known = filter_known(s, way);
 	v = filter_ways(s, cfg, head, way);
-	if (tracks)
+	if (flags & FILTER_TRACKS)
 		filter_track_keep(&s->run, &filter_tracks, known, &s->tracked);
-	if (tracks && s->view.frag == POLICY_FRAG_FIRST)
+	if (s->view.frag == POLICY_FRAG_FIRST)
 		filter_frag_first(s, way, v == FILTER_ACCEPT);
+	else if (s->view.frag == POLICY_FRAG_LATER && v == FILTER_ACCEPT)
+		v = (enum filter_verdict)filter_frag_later(s, way);
 	return v;
 }
 

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CT_PRIO = -200 };
+enum { CT_PRIO = -200, WHOLE_PRIO = -400 };
 
 /* ---- base chains */
 
@@ -101,6 +101,9 @@ static void base_chain(struct fw_compiler *m, struct fw_chain *ch)
 		tests[cnt++] = fw_emit(c, (struct filter_insn){ .op = FILTER_OP_EQ, .field = FILTER_CT_FIRST,
 								.a = UINT32_MAX, .b = 1 });
 	}
+	/* before the kernel puts datagrams together */
+	if (ch->hook == FW_HOOK_PREROUTING && ch->prio <= WHOLE_PRIO)
+		m->flags |= FILTER_SIZED;
 	base = fw_emit(c, (struct filter_insn){ .op = FILTER_OP_BASE });
 	ch->code[when_of(ch)].start = base;
 	rules_of(m, ch, when_of(ch));
@@ -261,6 +264,27 @@ bool fw_program_place(const struct fw_program *prog, uint32_t at, struct fw_plac
 
 /* ---- all of it */
 
+static bool is_size(uint32_t field)
+{
+	return field == FILTER_LEN || field == FILTER_IP_LEN || field == FILTER_IP_FRAG;
+}
+
+/* Is anything asked for that a datagram has otherwise than its first fragment? */
+static bool asks_size(const struct fw_code *c)
+{
+	for (uint32_t i = FILTER_KEPT_FIRST + 1; i < c->code.cnt; i++) {
+		const union filter_cell *cell = &c->code.at[i];
+
+		if (c->code.kinds[i] == FW_KIND_LIMIT ? cell->limit.rate != 0
+						      : cell->insn.op >= FILTER_OP_EQ && cell->insn.op <= FILTER_OP_LOOKUP && is_size(cell->insn.field))
+			return true;
+	}
+	for (uint32_t i = 0; i < c->data.cnt; i++)
+		if (c->data.kinds[i] == FW_KIND_ENTRY && is_size(c->data.at[i].entry.field))
+			return true;
+	return false;
+}
+
 static int finish(struct fw_compiler *m, uint32_t entry[static FILTER_DIR_CNT], char why[static FW_WHY_BYTES])
 {
 	struct fw_program *p = &m->prog;
@@ -271,6 +295,8 @@ static int finish(struct fw_compiler *m, uint32_t entry[static FILTER_DIR_CNT], 
 		r = fw_longest(&m->rs, &m->c, &p->longest);
 	if (r == -E2BIG)
 		snprintf(why, FW_WHY_BYTES, "the rules are too many, or lead too far");
+	if (r == 0 && asks_size(&m->c))
+		m->flags |= FILTER_SIZED;
 	code_cnt = m->c.code.cnt;
 	if (r == 0)
 		r = chains_keep(&m->rs, p);

@@ -33,7 +33,8 @@ bool fw_need(struct fw_rule *r, uint32_t needs)
 		return false;
 	}
 	if (needs & FW_NEED_CT)
-		r->m->flags |= FILTER_TRACKS;
+		r->m->flags |= FILTER_TRACKS | (strcmp(r->chain->family, "ip6") != 0 ? FILTER_WHOLE_IP4 : 0) |
+			       (strcmp(r->chain->family, "ip") != 0 ? FILTER_WHOLE_IP6 : 0);
 	needs &= ~r->known;
 	for (size_t i = 0; i < ARRAY_SIZE(tests); i++) {
 		const struct fw_field f = { .word_cnt = 1, .most = 0xff,

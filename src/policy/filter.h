@@ -187,6 +187,10 @@ struct filter_limit {
 enum filter_head_flags {
 	FILTER_TRACKS = 1, /* the state of connections is asked for */
 	FILTER_TIMED = 2, /* has limits: wants the time */
+	/* The kernel puts datagrams together before its rules see them: for each family that the state of connections is asked of */
+	FILTER_WHOLE_IP4 = 4,
+	FILTER_WHOLE_IP6 = 8,
+	FILTER_SIZED = 16, /* what is asked for differs between a datagram and its fragments: these are the kernel's to judge */
 };
 
 enum filter_dir {

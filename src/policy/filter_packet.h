@@ -149,6 +149,22 @@ VJ_INLINE bool filter_fill(struct filter_run *run, const struct policy_frame *f,
 	return policy_icmp(f, v4, l4, v) != POLICY_IP_BAD;
 }
 
+/** filter_is_part() - A fragment, or in IPv6 what looks like one and is whole */
+VJ_INLINE bool filter_is_part(const struct filter_run *run, const struct policy_view *view)
+{
+	return view->frag != POLICY_FRAG_NONE ||
+	       (run->word[FILTER_NFPROTO] == FILTER_NFPROTO_IP6 && run->word[FILTER_IP_PROTO] == IP6_EXT_FRAGMENT);
+}
+
+/** filter_fill_whole() - Of a first fragment: the words that the datagram has. Its lengths are not known */
+VJ_INLINE void filter_fill_whole(struct filter_run *run, const struct policy_frame *f)
+{
+	const uint8_t *frag = policy_at(f, ETH_HDR_BYTES + IP6_HDR_BYTES, 1);
+
+	if (frag && run->word[FILTER_NFPROTO] == FILTER_NFPROTO_IP6 && run->word[FILTER_IP_PROTO] == IP6_EXT_FRAGMENT)
+		run->word[FILTER_IP_PROTO] = *frag;
+}
+
 /** filter_fill_ifaces() - Where it comes from, where it goes to; NULL: nowhere, at this hook */
 VJ_INLINE void filter_fill_ifaces(struct filter_run *run, const struct filter_iface *in, const struct filter_iface *out)
 {

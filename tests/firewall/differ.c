@@ -40,6 +40,8 @@ struct differ {
 	unsigned otherwise; /* rulesets with a rule that nft shows otherwise than the kernel has it */
 	uint64_t left[LEFT_MAX]; /* flows of which a packet was left to the kernel, whose next ones only it can judge */
 	unsigned left_cnt;
+	uint32_t datagrams; /* in fragments, so far */
+	unsigned same[2]; /* of those that both must judge alike: not accepted, accepted */
 };
 
 static void show(const struct differ *d, const char *what)
@@ -216,6 +218,60 @@ static void compare_packets(struct differ *d)
 	run_free(run);
 }
 
+/* ---- fragments */
+
+/*
+ * Of datagrams inbound both get the fragments, in the same order. Outbound the kernel gets the datagram, as from an application, and cuts it behind
+ * its rules. Where the kernel judges datagrams and not fragments, the same is accepted; else no more than the kernel does. One that comes before
+ * its first is never accepted.
+ */
+enum { DATAGRAMS = 40 };
+
+static bool send_parts(struct differ *d, const struct gen_packet *whole, const struct gen_packet *parts, unsigned cnt, bool late)
+{
+	bool all = true;
+
+	if (whole->outbound)
+		kernel_send(d->kernel, whole);
+	for (unsigned i = 0; i < cnt; i++) {
+		const struct gen_packet *p = &parts[late ? (i + 1) % cnt : i];
+
+		if (!whole->outbound)
+			kernel_send(d->kernel, p);
+		all &= bpf_run_packet(d->bpf, p, 1, NULL) == FILTER_ACCEPT;
+	}
+	return all;
+}
+
+static void compare_datagrams(struct differ *d, struct prng *rng)
+{
+	struct gen_packet whole[DATAGRAMS], parts[GEN_PARTS];
+	bool ours[DATAGRAMS], kernels[DATAGRAMS], late[DATAGRAMS];
+	uint32_t flags = d->prog.cells[0].head.flags;
+	char what[128];
+
+	for (uint32_t i = 0; i < DATAGRAMS; i++) {
+		unsigned cnt = gen_datagram(rng, i, ++d->datagrams, &whole[i], parts);
+
+		/* what the kernel lets through then, and we don't, would make a difference for later ones, if rules count them */
+		late[i] = !(flags & FILTER_TIMED) && prng_chance(rng, 1, 8);
+		ours[i] = send_parts(d, &whole[i], parts, cnt, late[i]);
+	}
+	kernel_accepted(d->kernel, kernels, DATAGRAMS);
+	for (uint32_t i = 0; i < DATAGRAMS; i++) {
+		bool exact = !(flags & FILTER_SIZED) && !late[i] &&
+			     (whole[i].outbound || flags & (whole[i].v6 ? FILTER_WHOLE_IP6 : FILTER_WHOLE_IP4));
+
+		d->same[ours[i]] += exact;
+		if ((!ours[i] || kernels[i]) && !(late[i] && ours[i]) && (!exact || ours[i] == kernels[i]))
+			continue;
+		snprintf(what, sizeof(what), "datagram %u in fragments (%s, IPv%d, the first one %s): %s; the kernel %s it", i,
+			 whole[i].outbound ? "out" : "in", whole[i].v6 ? 6 : 4, late[i] ? "last" : "first",
+			 ours[i] ? "accepted" : "not accepted", kernels[i] ? "accepts" : "does not accept");
+		show(d, what);
+	}
+}
+
 static void run_rules(struct differ *d, struct prng *rng)
 {
 	struct gen_flow flows[GEN_FLOWS];
@@ -239,6 +295,8 @@ static void run_rules(struct differ *d, struct prng *rng)
 	compare_counters(d);
 	d->cells = bpf_run_cells(d->bpf);
 	compare_counters(d);
+	if (!d->file)
+		compare_datagrams(d, rng);
 }
 
 static void one(struct differ *d, uint64_t seed)
@@ -250,6 +308,36 @@ static void one(struct differ *d, uint64_t seed)
 	gen_ruleset(&rng, d->text);
 	run_rules(d, &rng);
 	fw_program_free(&d->prog);
+}
+
+/* What random rules seldom have: where a datagram and its fragments would be judged otherwise. */
+static void fragments(struct differ *d)
+{
+	static const char *const rules[] = {
+		"table inet t {\nchain c {\ntype filter hook input priority 0;\nct state new counter\nmeta length > 200 drop\n}\n}\n",
+		"table inet t {\nchain c {\ntype filter hook input priority 0;\nmeta length > 200 drop\n}\n"
+		"chain d {\ntype filter hook output priority 0;\nmeta length vmap { 200-400 : drop }\n}\n}\n",
+		"table inet t {\nchain c {\ntype filter hook prerouting priority -450; policy drop;\nudp dport 1-65534 accept\n}\n"
+		"chain d {\ntype filter hook input priority 0;\nct state new counter\n}\n}\n",
+		"table ip t {\nchain c {\ntype filter hook input priority 0;\nct state new counter\n}\n}\n"
+		"table inet u {\nchain c {\ntype filter hook input priority 0; policy drop;\nudp dport 1-65534 accept\n}\n}\n",
+		"table inet t {\nchain c {\ntype filter hook input priority 0;\nct state new ip6 nexthdr udp drop\n}\n"
+		"chain d {\ntype filter hook output priority 0;\nip6 nexthdr 44 drop\nudp sport > 1000 drop\n}\n}\n",
+		"table inet t {\nchain c {\ntype filter hook input priority 0;\nmeta l4proto udp limit rate 1/day burst 20 packets drop\n}\n}\n",
+		"table inet t {\nchain c {\ntype filter hook input priority 0;\nct state new limit rate 1/day burst 20 packets drop\n}\n}\n",
+		"table inet t {\nchain c {\ntype filter hook input priority 0;\nct state new limit rate 1 bytes/day burst 9000 bytes drop\n}\n}\n",
+		"table inet t {\nchain c {\ntype filter hook prerouting priority 0; policy drop;\nudp dport 1-65534 accept\n}\n}\n",
+	};
+	struct prng rng;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(rules); i++) {
+		strcpy(d->text, rules[i]);
+		prng_seed(&rng, i);
+		run_rules(d, &rng);
+		if (d->prog.gap_cnt > 0)
+			show(d, "a rule is not compiled");
+		fw_program_free(&d->prog);
+	}
 }
 
 /* ---- given rules */
@@ -412,6 +500,7 @@ int main(int argc, char **argv)
 	} else {
 		shown_otherwise(&d);
 		limits(&d);
+		fragments(&d);
 		d.otherwise = 0;
 		for (unsigned long i = 0; i < rulesets; i++)
 			one(&d, seed + i);
@@ -419,6 +508,9 @@ int main(int argc, char **argv)
 		if (d.otherwise > 5 + rulesets / 20)
 			show(&d, "too many rules are shown otherwise than the kernel has them");
 	}
+	if (file == NULL && rulesets >= 20 && (d.same[0] < rulesets || d.same[1] < rulesets))
+		show(&d, "hardly any datagrams in fragments were judged");
+	printf("datagrams in fragments, judged as the kernel does: %u accepted, %u not\n", d.same[1], d.same[0]);
 	printf("%lu rulesets, %lu packets: the same; %u with rules that nft shows otherwise\n", rulesets, rulesets * d.packet_cnt,
 	       file != NULL ? 0 : d.otherwise);
 	free(d.packets);

@@ -673,3 +673,51 @@ void gen_packet(struct prng *rng, struct gen_flow flows[static GEN_FLOWS], uint3
 	ip_header(rng, f->v6, ret->proto, src, dst, len, ret->bytes);
 	ret->len = ip + len;
 }
+
+/* Bytes [@from, @to) of what is behind the IP header of @whole. */
+static void gen_part(const struct gen_packet *whole, uint32_t id, uint32_t from, uint32_t to, struct gen_packet *ret)
+{
+	uint32_t hdr = whole->v6 ? 40 : 20;
+	bool more = hdr + to < whole->len;
+
+	*ret = *whole;
+	ret->len = hdr + (whole->v6 ? 8 : 0) + to - from;
+	memcpy(ret->bytes + ret->len - (to - from), whole->bytes + hdr + from, to - from);
+	if (whole->v6) {
+		store_be16(ret->bytes + 4, (uint16_t)(ret->len - hdr));
+		ret->bytes[6] = 44;
+		store_be32(ret->bytes + 40, 17u << 24 | from | more);
+		store_be32(ret->bytes + 44, id);
+		return;
+	}
+	store_be16(ret->bytes + 2, (uint16_t)ret->len);
+	store_be16(ret->bytes + 4, (uint16_t)id);
+	store_be16(ret->bytes + 6, (uint16_t)(from / 8 | (more ? 0x2000 : 0)));
+	store_be16(ret->bytes + 10, 0);
+	store_be16(ret->bytes + 10, fold(sum(ret->bytes, 20, 0)));
+}
+
+unsigned gen_datagram(struct prng *rng, uint32_t nr, uint32_t id, struct gen_packet *ret_whole, struct gen_packet ret_parts[static GEN_PARTS])
+{
+	struct gen_flow f = { .v6 = below(rng, 2), .remote_port = (uint16_t)(20000 + nr), .local_port = (uint16_t)port(rng) };
+	bool out = below(rng, 3) == 0;
+	uint32_t ip = f.v6 ? 40 : 20, mark = GEN_MARK + nr, len = 100 + below(rng, 60) * 4, from = 0;
+	unsigned cnt = 0;
+
+	address(rng, f.v6, false, f.remote);
+	address(rng, f.v6, true, f.local);
+	*ret_whole = (struct gen_packet){ .v6 = f.v6, .outbound = out, .proto = 17, .len = ip + len };
+	l4_header(rng, &f, out, 0, ret_whole->bytes + ip);
+	store_be16(ret_whole->bytes + ip + 4, (uint16_t)len);
+	memcpy(ret_whole->bytes + ip + len - 4, &mark, 4);
+	l4_checksum(f.v6, 17, out ? f.local : f.remote, out ? f.remote : f.local, ret_whole->bytes + ip, len, 6);
+	ip_header(rng, f.v6, 17, out ? f.local : f.remote, out ? f.remote : f.local, len, ret_whole->bytes);
+	while (from < len) {
+		uint32_t to = cnt + 1 < GEN_PARTS ? from + 8 + 8 * below(rng, 12) : len;
+
+		to = to < len - 8 || from == 0 ? to : len;
+		gen_part(ret_whole, id, from, to, &ret_parts[cnt++]);
+		from = to;
+	}
+	return cnt;
+}

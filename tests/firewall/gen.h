@@ -12,6 +12,7 @@ enum {
 	GEN_TEXT_BYTES = 64 * 1024,
 	GEN_PACKET_MAX = 512,
 	GEN_FLOWS = 12,
+	GEN_PARTS = 4,
 	GEN_MARK = 0x76a50000, /* what the kernel sends of its own doesn't end so */
 };
 
@@ -35,6 +36,9 @@ struct gen_packet {
 	uint32_t len;
 	uint8_t bytes[GEN_PACKET_MAX]; /* the IP packet; its last four bytes are GEN_MARK and the number, in host order */
 };
+
+/* Number @nr, a datagram of UDP of a flow that none was of before. Into @ret_parts: what it is cut into; @id: of no other one */
+unsigned gen_datagram(struct prng *rng, uint32_t nr, uint32_t id, struct gen_packet *ret_whole, struct gen_packet ret_parts[static GEN_PARTS]);
 
 /* Packet number @nr, of one of @flows: a segment, a datagram, or an ICMP error about one. Checksums are right. */
 void gen_packet(struct prng *rng, struct gen_flow flows[static GEN_FLOWS], uint32_t nr, struct gen_packet *ret);
