@@ -356,23 +356,24 @@ VJ_INLINE void filter_count(struct filter_run *run, const struct filter_image *i
  */
 VJ_INLINE bool filter_take(const struct filter_run *run, union filter_cell *bucket, const union filter_cell *limit)
 {
-	int64_t now_ns, was, from;
-	uint64_t cost;
+	uint64_t now_ns, from, cost;
+	int64_t was;
 
 	if (!bucket || !limit)
 		return false;
-	now_ns = (int64_t)filter_now_ns(run);
+	now_ns = filter_now_ns(run);
 	cost = limit->limit.cost_ns;
 	if (limit->limit.rate)
 		cost = cost * run->bytes / limit->limit.rate;
+	/* Differences are taken without a sign: of a bucket that isn't whole they would overflow. */
 	for (unsigned i = 0; i < 3; i++) {
 		was = bucket->bucket.empty_at_ns;
-		from = was;
-		if (now_ns - from > bucket->bucket.depth_ns)
-			from = now_ns - bucket->bucket.depth_ns;
-		if (now_ns - from < (int64_t)cost)
+		from = (uint64_t)was;
+		if ((int64_t)(now_ns - from) > bucket->bucket.depth_ns)
+			from = now_ns - (uint64_t)bucket->bucket.depth_ns;
+		if ((int64_t)(now_ns - from) < (int64_t)cost)
 			return false;
-		if (__sync_val_compare_and_swap(&bucket->bucket.empty_at_ns, was, from + (int64_t)cost) == was)
+		if (__sync_val_compare_and_swap(&bucket->bucket.empty_at_ns, was, (int64_t)(from + cost)) == was)
 			return true;
 	}
 	return false;
