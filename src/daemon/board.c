@@ -23,30 +23,32 @@ struct habit {
 struct notice_board {
 	struct board *now; /* what the file has */
 	struct habit habits[BOARD_BRIEF_CNT];
-	int fd;
+	int fd; /* < 0: not put up */
 	char path[BOARD_PATH_BYTES];
 };
 
 static bool write_at(const struct notice_board *b, size_t at, size_t bytes)
 {
-	return pwrite(b->fd, (const uint8_t *)b->now + at, bytes, (off_t)at) == (ssize_t)bytes;
+	return b->fd >= 0 && pwrite(b->fd, (const uint8_t *)b->now + at, bytes, (off_t)at) == (ssize_t)bytes;
 }
 
-/* Its name comes last: nobody finds half a board, nor that of an earlier vjd in the middle of its end. */
-static bool make_file(struct notice_board *b)
+/* Its name comes last: nobody finds half a board. */
+void notice_board_put_up(struct notice_board *b)
 {
 	char fresh[BOARD_PATH_BYTES + 4];
 
+	if (b == NULL || b->fd >= 0)
+		return;
 	snprintf(fresh, sizeof(fresh), "%s.new", b->path);
 	unlink(fresh);
 	b->fd = open(fresh, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
 	if (b->fd < 0)
-		return false;
+		return;
 	if (fchmod(b->fd, 0644) == 0 && write_at(b, 0, sizeof(*b->now)) && rename(fresh, b->path) == 0)
-		return true;
+		return;
 	unlink(fresh);
 	close(b->fd);
-	return false;
+	b->fd = -1;
 }
 
 struct notice_board *notice_board_new(const char *path)
@@ -58,9 +60,12 @@ struct notice_board *notice_board_new(const char *path)
 	b->now = calloc(1, sizeof(*b->now));
 	if (b->now == NULL)
 		goto err;
+	b->fd = -1;
 	b->now->head = (struct board_head){ .magic = BOARD_MAGIC, .version = BOARD_VERSION };
-	if (snprintf(b->path, sizeof(b->path), "%s" BOARD_SUFFIX, path) < (int)sizeof(b->path) && make_file(b))
-		return b;
+	if (snprintf(b->path, sizeof(b->path), "%s" BOARD_SUFFIX, path) >= (int)sizeof(b->path))
+		goto err;
+	unlink(b->path);
+	return b;
 err:
 	free(b->now);
 	free(b);
@@ -71,8 +76,10 @@ void notice_board_free(struct notice_board *b)
 {
 	if (b == NULL)
 		return;
-	unlink(b->path);
-	close(b->fd);
+	if (b->fd >= 0) {
+		unlink(b->path);
+		close(b->fd);
+	}
 	free(b->now);
 	free(b);
 }

@@ -14,11 +14,17 @@
 struct notice_board;
 
 /**
- * notice_board_new() - Make the file beside vjd's socket
- * @path: of the socket
- * Return: NULL: it could not be made: everybody asks
+ * notice_board_new() - A board that nobody sees yet: everybody asks. What an earlier vjd has left is taken away.
+ * @path: of vjd's socket
+ * Return: NULL: no memory, or the path is too long
  */
 struct notice_board *notice_board_new(const char *path);
+
+/**
+ * notice_board_put_up() - Make the file beside vjd's socket, with what is known by now
+ * Not before interfaces are attached: who read "none" meanwhile would leave by the kernel. If it can't be made everybody goes on to ask.
+ */
+void notice_board_put_up(struct notice_board *b);
 
 /* Takes the file away. NULL is fine, here and below. */
 void notice_board_free(struct notice_board *b);

@@ -576,6 +576,8 @@ int server_run(struct server *s)
 {
 	struct epoll_event events[EVENTS_PER_ROUND];
 
+	notice_board_interfaces(s->vjd.board, interfaces_cnt(&s->vjd));
+	notice_board_put_up(s->vjd.board);
 	while (!s->stop) {
 		int n = epoll_wait(s->epoll_fd, events, EVENTS_PER_ROUND, wait_ms(s));
 		int r;

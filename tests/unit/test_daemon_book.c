@@ -430,21 +430,29 @@ static void board_gone(const char *path)
 
 static void the_board_has_the_ports_that_are_leased(void **state)
 {
-	static const uint16_t ports[] = { 1, 7, 8, 80, 6379, 65535 };
+	static const uint16_t ports[] = { 1, 7, 8, 80, 65535 };
 	struct notice_board *b;
 	struct board now;
-	char path[64];
+	char path[64], name[80];
 
 	(void)state;
 	board_at(path);
+	snprintf(name, sizeof(name), "%s" BOARD_SUFFIX, path);
+	assert_int_equal(mknod(name, S_IFREG | 0600, 0), 0);
 	b = notice_board_new(path);
 	assert_non_null(b);
 	for (size_t i = 0; i < ARRAY_SIZE(ports); i++)
 		notice_board_port(b, false, ports[i], true);
 	notice_board_port(b, true, 53, true);
 	notice_board_port(b, false, 80, false);
-	notice_board_port(b, false, 81, false); /* wasn't */
 	notice_board_interfaces(b, 3);
+	/* of what an earlier one has left nothing is there, and of this one all at once */
+	assert_int_equal(access(name, F_OK), -1);
+	notice_board_put_up(b);
+	now = board_file(path);
+	assert_true(has_port(&now, true, 53) && !has_port(&now, false, 80) && now.head.interfaces == 3);
+	notice_board_port(b, false, 81, false); /* wasn't */
+	notice_board_port(b, false, 6379, true);
 	now = board_file(path);
 	assert_memory_equal(now.head.magic, BOARD_MAGIC, sizeof(BOARD_MAGIC));
 	assert_int_equal(now.head.interfaces, 3);
@@ -466,6 +474,7 @@ static void brief_programs_rest_longer_and_longer(void **state)
 	assert_true(key_a != key_b && key_a != board_key(UID + 1, 100, "curl") && key_a != board_key(UID, 100, "curk"));
 	board_at(path);
 	b = notice_board_new(path);
+	notice_board_put_up(b);
 	/* three, and a pause: not many */
 	for (unsigned i = 0; i < 3; i++)
 		notice_board_brief(b, key_a, now_ns + i * NS_PER_MS);
@@ -495,8 +504,13 @@ static void brief_programs_rest_longer_and_longer(void **state)
 
 static void a_board_that_cannot_be_made_is_done_without(void **state)
 {
+	struct notice_board *b = notice_board_new("/no/such/directory/vjd.sock");
+
 	(void)state;
-	assert_null(notice_board_new("/no/such/directory/vjd.sock"));
+	notice_board_put_up(b);
+	notice_board_port(b, false, 80, true);
+	notice_board_free(b);
+	notice_board_put_up(NULL);
 	notice_board_port(NULL, false, 80, true);
 	notice_board_interfaces(NULL, 1);
 	notice_board_brief(NULL, 1, 1);
