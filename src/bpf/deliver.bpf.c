@@ -46,7 +46,8 @@ VJ_INLINE int spill(const struct deliver *d)
 {
 	struct policy_deliver_state *state = d->state;
 
-	if (state->spilled - state->returned >= d->cfg->spill_max)
+	/* one that was believed lost may come back late */
+	if ((int32_t)(state->spilled - state->returned) >= (int32_t)d->cfg->spill_max)
 		state->full = 1;
 	if (state->full) {
 		count(POLICY_SPILL_FULL);
@@ -58,12 +59,33 @@ VJ_INLINE int spill(const struct deliver *d)
 	return XDP_PASS;
 }
 
+/* Is there credit, and nobody who gives back what was spilled before? Then it goes on without him. */
+VJ_INLINE bool is_left_alone(const struct deliver *d)
+{
+	struct policy_deliver_state *state = d->state;
+	uint64_t now_ns = bpf_ktime_get_ns();
+
+	if (!has_credit(d)) {
+		state->silent_ns = 0;
+		return false;
+	}
+	if (!state->silent_ns)
+		state->silent_ns = now_ns;
+	if (now_ns - state->silent_ns < POLICY_SPILL_SILENCE_NS)
+		return false;
+	state->sticky = 0;
+	state->full = 0;
+	state->silent_ns = 0;
+	return true;
+}
+
 /* From vjd: a frame that was spilled, or behind the outer header nothing but a count. */
 VJ_INLINE int give_back(struct xdp_md *ctx, const struct deliver *d, const struct policy_frame *frame)
 {
 	struct policy_deliver_state *state = d->state;
 	const uint8_t *mark;
 
+	state->silent_ns = 0;
 	if (!policy_at(frame, POLICY_GIVE_BACK_BYTES, ETH_HDR_BYTES)) {
 		mark = policy_at(frame, POLICY_GIVE_BACK_BYTES, 4);
 		if (mark && load_u32(mark) == state->spilled) {
@@ -110,7 +132,7 @@ int vj_deliver(struct xdp_md *ctx)
 		count(POLICY_TOO_LONG);
 		return XDP_DROP;
 	}
-	if (d.state->sticky || !has_credit(&d))
+	if (d.state->sticky ? !is_left_alone(&d) : !has_credit(&d))
 		return spill(&d);
 	return to_ring(&d, POLICY_DELIVERED);
 }

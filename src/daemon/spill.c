@@ -89,6 +89,12 @@ static bool read_state(const struct spill *s, struct policy_deliver_state *ret)
 	return bpf_map_lookup_elem(s->maps->deliver_state, &zero, ret) == 0;
 }
 
+/* Has deliver not heard yet that all is given back, or lost? */
+static bool is_owed_end(const struct policy_deliver_state *state)
+{
+	return state->sticky != 0 || state->spilled != state->returned;
+}
+
 int spill_new(int netns_fd, uint32_t app_ifindex, uint32_t host_ifindex, const struct if_chan_maps *maps,
 	      struct spill **ret_spill)
 {
@@ -118,7 +124,7 @@ int spill_new(int netns_fd, uint32_t app_ifindex, uint32_t host_ifindex, const s
 	if (read_state(s, &state)) {
 		s->taken = state.spilled;
 		s->returned = state.returned;
-		s->next_ns = state.sticky != 0 ? 0 : TIME_NEVER;
+		s->next_ns = is_owed_end(&state) ? 0 : TIME_NEVER;
 	}
 	*ret_spill = s;
 	return 0;
@@ -321,12 +327,12 @@ void spill_run(struct spill *s, uint64_t now_ns)
 	}
 	look_after(s, &state, now_ns);
 	progress = give_all(s, &state, now_ns);
-	if (s->held_cnt == 0 && s->under_way == 0 && state.sticky != 0) {
+	if (s->held_cnt == 0 && s->under_way == 0 && is_owed_end(&state)) {
 		/* all of it has arrived: say so. Ignored there if more has come meanwhile, and then it is said once more. */
 		send_back(s, &s->taken, sizeof(s->taken));
 		read_state(s, &state);
 	}
-	if (s->held_cnt == 0 && s->under_way == 0 && state.sticky == 0) {
+	if (s->held_cnt == 0 && s->under_way == 0 && !is_owed_end(&state)) {
 		s->next_ns = TIME_NEVER;
 		s->pause_ns = PAUSE_MIN_NS;
 		return;

@@ -163,6 +163,10 @@ struct policy_credit {
  * the machine's order) as vjd has counted. If deliver has counted the same, sticky ends; if more was spilled meanwhile, the
  * mark is ignored, and vjd goes on.
  *
+ * A vjd that is dead, or stands still, gives nothing back. So when there has been credit for POLICY_SPILL_SILENCE_NS, and nothing was
+ * given back meanwhile, sticky ends without it: what it held is late then, or lost. The next vjd, or the same one, says the end of that all
+ * the same, as of what was never returned, so that `spilled` and `returned` meet again.
+ *
  * Who has once had to drop (`full`) drops until all is given back. Frames that come faster than vjd gives them back would
  * otherwise take each place that becomes free, and the channel would be at vjd's pace for as long as they come.
  */
@@ -173,7 +177,10 @@ struct policy_deliver_state {
 	uint32_t spilled; /* frames ever handed to vjd (not those handed back once more) */
 	uint32_t returned; /* of these, given back */
 	uint32_t full; /* 1: as much was held as may be, and all is dropped until sticky ends */
+	uint64_t silent_ns; /* CLOCK_MONOTONIC: there is credit since then, and nothing was given back; 0: not so */
 };
+
+#define POLICY_SPILL_SILENCE_NS UINT64_C(100000000) /* six of vjd's longest pauses (daemon/spill.c) */
 
 _Static_assert(sizeof(struct policy_mac) == 8, "no padding");
 _Static_assert(sizeof(struct policy_addr) == 20, "no padding");

@@ -397,6 +397,45 @@ static void test_spill(void **state)
 	app_close(&a);
 }
 
+/* Whoever gave back what was spilled is dead: frames are free, and what comes goes there soon, without him. The next one puts the count right. */
+static void test_spill_alone(void **state)
+{
+	const struct timespec silence = { .tv_nsec = 2 * POLICY_SPILL_SILENCE_NS };
+	struct app a;
+	uint32_t spilled;
+	int fd, giver;
+
+	(void)state;
+	app_open(&a, 4096, 64, 8); /* 32 to receive in */
+	app_port(&a, false, PORT);
+	fd = iface_client_udp(&world, false, CLIENT_PORT, PORT);
+	client_numbers(fd, 0, 39);
+	nanosleep(&silence, NULL);
+	/* no credit: however long it lasts, he that gives back can't */
+	client_numbers(fd, 39, 40);
+	expect_spilling(&a, 1, 0);
+	expect_numbers(&a, 0, 32);
+	client_numbers(fd, 40, 41);
+	assert_true(app_rx_nothing(&a));
+	nanosleep(&silence, NULL);
+	client_numbers(fd, 41, 60);
+	expect_numbers(&a, 41, 60);
+	expect_spilling(&a, 0, 0);
+	giver = packet_socket(world.host_ns, a.iface.host_ifindex);
+	spilled = (uint32_t)iface_deliver_count(&a.iface, POLICY_SPILLED);
+	assert_int_equal(spilled, 8);
+	give_back(giver, (uint8_t *)&spilled, sizeof(spilled));
+	settle();
+	expect_spilling(&a, 0, spilled);
+	/* and there is room for as many as ever */
+	client_numbers(fd, 60, 60 + 32 + 8);
+	assert_int_equal(iface_deliver_count(&a.iface, POLICY_SPILLED), 16);
+	expect_numbers(&a, 60, 92);
+	close(fd);
+	close(giver);
+	app_close(&a);
+}
+
 /* A lie about credit costs the liar: what the ring has no room for is dropped, and the count of it is the kernel's. */
 static void test_credit_lies(void **state)
 {
@@ -606,7 +645,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_there_and_back), cmocka_unit_test(test_burst),
 		cmocka_unit_test(test_device_down),
-		cmocka_unit_test(test_spill),	       cmocka_unit_test(test_credit_lies),
+		cmocka_unit_test(test_spill),	       cmocka_unit_test(test_spill_alone),
+		cmocka_unit_test(test_credit_lies),
 		cmocka_unit_test(test_gate),	       cmocka_unit_test(test_kernel_keeps_its_own),
 		cmocka_unit_test(test_kernel_connection_stays),
 		cmocka_unit_test(test_ring_garbage),
