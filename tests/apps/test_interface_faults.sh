@@ -26,7 +26,7 @@ few_descriptors() {
 		leaves_nothing $room
 	done
 	start_vjd
-	for room in $(seq 1 4 61); do
+	for room in $(seq 1 6 127); do
 		prlimit --pid $vjd --nofile=$((have + room)):1024
 		said=$("$vj" attach eth0 2>&1) || said="refused: $said"
 		prlimit --pid $vjd --nofile=1024:1024

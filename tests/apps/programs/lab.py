@@ -155,7 +155,10 @@ class Lab:
         return self.finish(self.client_start(*args, cwd=cwd, env=env, errors=errors), stdin, ok, limit_s)
 
     def client_start(self, *args, cwd=None, env=None, errors=False):
-        child = subprocess.Popen(self.argv('client', args), cwd=cwd or self.tmp, env=dict(self.env, **(env or {})),
+        argv = self.argv('client', args)
+        if self.side['client'] == 'vj':  # a parent of its own: short programs one after another under one are left to the kernel
+            argv = ['sh', '-c', '"$@"; exit $?', 'sh'] + argv
+        child = subprocess.Popen(argv, cwd=cwd or self.tmp, env=dict(self.env, **(env or {})),
                                  stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                  stderr=subprocess.STDOUT if errors else subprocess.PIPE, start_new_session=True)
         child.name = str(args[0])
