@@ -231,6 +231,40 @@ until_true has_lease 7054
 wait $bench || fail "vjd was killed: $(tail -2 "$tmp/bench.log")"
 end "vjd was killed under load"
 
+# ---- vjd is killed while it holds frames of one that is stopped: whose ring serves again when it runs, without any vjd
+
+beside=$(at_server ss -Hltnp "sport = :7054" | sed -n 's/.*pid=\([0-9]*\).*/\1/p' | head -1)
+at_client timeout 60 python3 -c '
+import os, signal, socket, sys, time
+beside, vjd = map(int, sys.argv[1:])
+conns = [socket.create_connection((host, 7054), 10) for host in ("10.77.0.2", "fd77::2")]
+def ask():
+	for c in conns:
+		c.settimeout(10)
+		c.sendall(b"y")
+		assert c.recv(10) == b"y"
+ask()
+u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+u.settimeout(10)
+u.connect(("10.77.0.2", 7053))
+os.kill(beside, signal.SIGSTOP)
+for i in range(6000): # more than its ring takes
+	u.send(b"%10d" % (i + 1))
+	if i % 50 == 0:
+		time.sleep(0.001)
+time.sleep(0.3)
+os.kill(vjd, signal.SIGKILL)
+time.sleep(0.2)
+os.kill(beside, signal.SIGCONT)
+ask()
+u.send(b"%10d" % 0) # counts anew
+seen, lost = map(int, u.recv(100).split())
+assert seen < 6000, "nothing was held"
+print(f"{seen} of 6000 datagrams came")' "$beside" "$vjd" || fail "vjd was killed with frames that it held: no answer from their application"
+wait $vjd 2>/dev/null || true
+start_vjd
+until_true has_lease 7054
+
 # ---- attacks: frames that the attacker has made itself, in its own rings
 
 cat >"$tmp/attack.py" <<'PY'
