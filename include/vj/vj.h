@@ -379,7 +379,9 @@ VJ_API void vj_udp_addr(const struct vj *vj, struct vj_udp u, struct sockaddr_st
 VJ_API void vj_udp_close(struct vj *vj, struct vj_udp u);
 /**
  * vj_udp_connect() - Take datagrams from @remote only, and hear of its errors; NULL: from anyone again
- * Does not ask vjd, makes no system call. Return: 0; -EINVAL, -EAFNOSUPPORT: not an address.
+ * Another one may then be opened for the same address and port (if @kernel_fd's SO_REUSEADDR or SO_REUSEPORT allow it);
+ * it gets what others send. Does not ask vjd, makes no system call.
+ * Return: 0; -EINVAL, -EAFNOSUPPORT: not an address; -EADDRINUSE: not from anyone, another one is there for that.
  */
 VJ_API int vj_udp_connect(struct vj *vj, struct vj_udp u, const struct sockaddr *remote, socklen_t remote_len);
 /**

@@ -53,9 +53,7 @@ int vj_udp_connect(struct vj *vj, struct vj_udp u, const struct sockaddr *remote
 	struct endpoint to;
 	int err = remote ? addr_of_peer(remote, remote_len, &to) : 0;
 
-	if (!err)
-		udp_connect(vj->stack, (struct udp_id){ u.v }, remote ? &to : NULL);
-	return err;
+	return err ? err : udp_connect(vj->stack, (struct udp_id){ u.v }, remote ? &to : NULL);
 }
 
 int vj_udp_reach(struct vj *vj, const struct sockaddr *remote, socklen_t remote_len)

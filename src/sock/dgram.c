@@ -19,7 +19,8 @@
  *
  * What the kernel does among several sockets or processes on one port is left to it: a socket that
  * shares its port, that a process forks before it has received, or that asks for what channels do
- * not give, stays with the kernel (dgram.stays).
+ * not give, stays with the kernel (dgram.stays). Not so those beside a connected one: that takes what
+ * its peer sends, another one the rest.
  *
  * The program may close the descriptor while a thread waits, and another socket get its number: the
  * kernel's socket is reached by our own duplicate, lease_fd.
@@ -149,8 +150,8 @@ static void dgram_stay(struct sock *s, enum report_why why)
 	s->why = (uint8_t)why;
 }
 
-/* Two sockets of ours have one port: it is the kernel that knows which datagram is whose. */
-static void port_leave(const struct sockaddr_storage *local)
+/* Two sockets of ours hear anyone at one port: it is the kernel that knows which datagram is whose. */
+static void port_leave(uint16_t port_be)
 {
 	for (int fd = fd_next(0); fd >= 0; fd = fd_next(fd + 1)) {
 		struct file *f = fd_peek(fd);
@@ -160,10 +161,20 @@ static void port_leave(const struct sockaddr_storage *local)
 		    !sock_of(f)->dgram->open)
 			continue;
 		vj_udp_addr(sock.vj, sock_of(f)->dgram->udp, &at);
-		if (((struct sockaddr_in *)&at)->sin_port ==
-		    ((const struct sockaddr_in *)local)->sin_port)
+		if (((struct sockaddr_in *)&at)->sin_port == port_be)
 			dgram_stay(sock_of(f), REPORT_WHY_SHARED_PORT);
 	}
+}
+
+/* It heard one peer, and shall hear anyone again. */
+static void dgram_disconnected(struct sock *s)
+{
+	struct sockaddr_storage local;
+
+	if (!vj_udp_connect(sock.vj, s->dgram->udp, NULL, 0))
+		return;
+	vj_udp_addr(sock.vj, s->dgram->udp, &local);
+	port_leave(((struct sockaddr_in *)&local)->sin_port);
 }
 
 void dgram_forked(void)
@@ -219,8 +230,8 @@ static int dgram_open(int fd, struct sock *s)
 		if (err == -EADDRINUSE) {
 			d->stays = true;
 			s->why = REPORT_WHY_SHARED_PORT;
-			port_leave(&local);
 		}
+		port_leave(((struct sockaddr_in *)&local)->sin_port); /* what is for this one would come to those */
 		return err;
 	}
 	d->open = true;
@@ -306,7 +317,7 @@ int dgram_connect(int fd, struct sock *s, const struct sockaddr *addr, socklen_t
 		if (!s->bound) /* the kernel has taken the port away */
 			dgram_close(s);
 		else if (d->open)
-			vj_udp_connect(sock.vj, d->udp, NULL, 0);
+			dgram_disconnected(s);
 		return 0;
 	}
 	memcpy(&d->peer, addr, len);

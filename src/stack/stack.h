@@ -521,8 +521,12 @@ bool tcp_next(const struct stack *s, struct tcp_id *id);
 int udp_open(struct stack *s, const struct endpoint *local, bool v6only, uint64_t cookie, struct udp_id *ret_u);
 /** udp_close() - Discard what waits */
 void udp_close(struct stack *s, struct udp_id u);
-/** udp_connect() - Only datagrams from @remote from now on; NULL: from anyone again */
-void udp_connect(struct stack *s, struct udp_id u, const struct endpoint *remote);
+/**
+ * udp_connect() - Only datagrams from @remote from now on; NULL: from anyone again
+ * Others may be opened for the same @local as one that is connected; they get what comes from elsewhere.
+ * Return: 0; -EADDRINUSE: not to anyone again, another socket is there for that: nothing has changed.
+ */
+int udp_connect(struct stack *s, struct udp_id u, const struct endpoint *remote);
 /*
  * What becomes of datagrams that are larger than the path carries. Numbers are Linux's, of IP_MTU_DISCOVER and
  * IPV6_MTU_DISCOVER. "refused": -EMSGSIZE. "DF": routers must not fragment (they never do in IPv6).

@@ -149,11 +149,15 @@ void udp_close(struct stack *s, struct udp_id u)
 	pool_put(&s->udp->socks, u.v);
 }
 
-void udp_connect(struct stack *s, struct udp_id u, const struct endpoint *remote)
+int udp_connect(struct stack *s, struct udp_id u, const struct endpoint *remote)
 {
 	struct udp_sock *sock = udp_sock_at(s, u.v);
+	struct endpoint to = remote != NULL ? *remote : (struct endpoint){ .port = 0 };
+	int ret = ports_connect(&s->ports, PORT_UDP, sock->local.port, u.v, &to);
 
-	sock->remote = remote != NULL ? *remote : (struct endpoint){ .port = 0 };
+	if (ret == 0)
+		sock->remote = to;
+	return ret;
 }
 
 uint32_t udp_ready(const struct stack *s, struct udp_id u)
@@ -213,11 +217,6 @@ static bool udp_csum_ok(struct stack *s, const struct pkt *pkt, const struct udp
 	if (udp_pieces(s, pkt) != NULL)
 		return udp_pieces_csum_ok(s, udp_pieces(s, pkt), pkt, len);
 	return ip_csum_ok(&pkt->ip, pkt_l4(pkt), avail, pkt_payload(pkt, avail), len - avail);
-}
-
-static bool udp_wants(const struct udp_sock *sock, const struct endpoint *from)
-{
-	return sock->remote.port == 0 || endpoint_eq(&sock->remote, from);
 }
 
 /* Payload, in the frame */
@@ -312,9 +311,9 @@ bool udp_input_plain(struct stack *s, struct pkt *pkt)
 	const uint32_t hdrs = IP4_HDR_BYTES + UDP_HDR_BYTES;
 	struct ip_addr dst = addr_at(ip + offsetof(struct ip4_hdr, dst));
 	struct endpoint from = { .addr = addr_at(ip + offsetof(struct ip4_hdr, src)), .port = load_be16(udp) };
-	uint32_t id = ports_find(&s->ports, PORT_UDP, &dst, load_be16(udp + 2));
+	uint32_t id = ports_find_from(&s->ports, PORT_UDP, &dst, load_be16(udp + 2), &from);
 
-	if (unlikely(id == 0 || !udp_wants(udp_sock_at(s, id), &from)))
+	if (unlikely(id == 0))
 		return false;
 	udp_accept(s, id, pkt, &from, &dst,
 		   udp_span(pkt, ETH_HDR_BYTES + hdrs, load_be16(udp + 4) - (uint32_t)UDP_HDR_BYTES,
@@ -324,7 +323,6 @@ bool udp_input_plain(struct stack *s, struct pkt *pkt)
 
 void udp_input(struct stack *s, struct pkt *pkt)
 {
-	struct udp_sock *sock;
 	struct endpoint from;
 	struct udp_view udp;
 	uint32_t id;
@@ -336,9 +334,8 @@ void udp_input(struct stack *s, struct pkt *pkt)
 		return;
 	}
 	from = (struct endpoint){ .addr = pkt->src, .port = udp.src_port };
-	id = ports_find(&s->ports, PORT_UDP, &pkt->dst, udp.dst_port);
-	sock = id != 0 ? udp_sock_at(s, id) : NULL;
-	if (unlikely(sock == NULL || !udp_wants(sock, &from))) {
+	id = ports_find_from(&s->ports, PORT_UDP, &pkt->dst, udp.dst_port, &from);
+	if (unlikely(id == 0)) {
 		stack_drop(s, STACK_DROP_UDP_NO_SOCKET);
 		icmp_port_unreachable(s, pkt);
 		return;
@@ -568,11 +565,10 @@ static bool udp_too_big(struct stack *s, const struct udp_sock *sock, const stru
 
 void udp_icmp_error(struct stack *s, const struct icmp_error *error)
 {
-	uint32_t id = ports_find(&s->ports, PORT_UDP, &error->local.addr, error->local.port);
+	uint32_t id = ports_find_from(&s->ports, PORT_UDP, &error->local.addr, error->local.port, &error->remote);
 	struct udp_sock *sock = id != 0 ? udp_sock_at(s, id) : NULL;
 
-	if (sock == NULL || sock->sent_link != error->link ||
-	    (sock->remote.port != 0 && !endpoint_eq(&sock->remote, &error->remote))) {
+	if (sock == NULL || sock->sent_link != error->link) {
 		stack_drop(s, STACK_DROP_UDP_NO_SOCKET);
 		return;
 	}

@@ -599,6 +599,49 @@ static void test_udp_shared(void)
 	udp_close(&p);
 }
 
+/* As iperf3's server does: the socket that got the first datagram is its sender's, another one hears the next sender. */
+static void test_udp_served(int family, const char *text)
+{
+	struct sockaddr_storage name, nobody = { .ss_family = AF_UNSPEC };
+	socklen_t len = sizeof(name);
+	int next, stranger, on = 1;
+	struct udp_pair p;
+	char buf[64];
+
+	title("a connected socket and another on one port");
+	udp_open(&p, family, text);
+	stranger = socket(family, SOCK_DGRAM, 0);
+	setsockopt(p.server, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	to_server(&p, "one");
+	say_text("recvfrom", buf, recvfrom(p.server, buf, sizeof(buf), 0, (struct sockaddr *)&name, &len));
+	say("connect", connect(p.server, (struct sockaddr *)&name, len));
+	next = socket(family, SOCK_DGRAM, 0);
+	setsockopt(next, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	say("bind", bind(next, (struct sockaddr *)&p.addr, p.addr_len));
+	to_server(&p, "two");
+	settle();
+	check_udp_path(&p);
+	say_text("of the peer, the connected one", buf, recv(p.server, buf, sizeof(buf), MSG_DONTWAIT));
+	say_text("... the other", buf, recv(next, buf, sizeof(buf), MSG_DONTWAIT));
+	sendto(stranger, "three", 5, 0, (struct sockaddr *)&p.addr, p.addr_len);
+	settle();
+	check_udp_path(&p);
+	say_text("of another, the connected one", buf, recv(p.server, buf, sizeof(buf), MSG_DONTWAIT));
+	say_text("... the other", buf, recv(next, buf, sizeof(buf), MSG_DONTWAIT));
+	say("answer", send(p.server, "four", 4, 0));
+	say_text("recv", buf, recv(p.client, buf, sizeof(buf), 0));
+	/* Now both hear anyone. */
+	say("disconnect", connect(p.server, (struct sockaddr *)&nobody, sizeof(nobody)));
+	settle();
+	to_server(&p, "five");
+	settle();
+	say("one of them", (recv(p.server, buf, sizeof(buf), MSG_DONTWAIT) == 4) +
+				   (recv(next, buf, sizeof(buf), MSG_DONTWAIT) == 4));
+	close(stranger);
+	close(next);
+	udp_close(&p);
+}
+
 /* One datagram in pieces; "any" as a destination; control messages that channels do not give */
 static void test_udp_kernel_only(void)
 {
@@ -672,6 +715,8 @@ void calls_udp(void)
 	test_udp_closed();
 	test_udp_both();
 	test_udp_shared();
+	test_udp_served(AF_INET, "127.0.0.1");
+	test_udp_served(AF_INET6, "::1");
 	test_udp_kernel_only();
 	test_udp_refusals();
 }

@@ -598,7 +598,7 @@ static void step_udp(struct fuzz *f)
 		udp_mtu_mode_set(f->s, u, (v & 4) == 0,
 				 (enum udp_mtu_mode)(take(f, 1) % (UDP_MTU_OMIT + 1)));
 	else
-		udp_connect(f->s, u, (v & 32) != 0 ? &ep : NULL);
+		(void)udp_connect(f->s, u, (v & 32) != 0 ? &ep : NULL);
 }
 
 /* ---- time and shortage ------------------------------------------------------------------------

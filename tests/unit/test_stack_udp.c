@@ -288,6 +288,55 @@ static void test_connected(void **state)
 	fix_end(&f);
 }
 
+/* One datagram from 4000 comes in; one of two sockets gets it: the first, or else the second. */
+static void expect_taker(struct fix *f, struct udp_id first, struct udp_id second, bool is_first)
+{
+	static uint8_t frame[2000];
+
+	fix_rx(f, frame, fix_udp(f, frame, 53, 10, 0));
+	assert_int_equal(recv_from(f, first, 10, false).ret, is_first ? 0 : -EAGAIN);
+	assert_int_equal(recv_from(f, second, 10, false).ret, is_first ? -EAGAIN : 0);
+}
+
+/* Beside a connected socket there may be others at its place, and a less specific place of its is no hindrance. */
+static void test_connected_beside(void **state)
+{
+	(void)state;
+	for (int v = 0; v < 4; v++) {
+		struct endpoint any = { .port = 53 }, at, peer, stranger;
+		bool v6 = families[v / 2];
+		struct udp_id u[3];
+		struct fix f;
+
+		fix_begin(&f, v6, 0);
+		at = fix_ep(&f, 1, 53);
+		peer = fix_ep(&f, 2, 4000);
+		stranger = fix_ep(&f, 2, 4001);
+		assert_int_equal(udp_open(f.s, v % 2 ? &any : &at, false, 0, &u[0]), 0);
+		assert_int_equal(udp_connect(f.s, u[0], &stranger), 0);
+		u[1] = open_at(&f, 53, 0);
+		assert_int_equal(udp_open(f.s, &at, false, 0, &u[2]), -EADDRINUSE);
+		expect_taker(&f, u[0], u[1], false);
+		assert_int_equal(udp_connect(f.s, u[0], &peer), 0);
+		expect_taker(&f, u[0], u[1], true);
+		/* two are connected: each has its own */
+		assert_int_equal(udp_connect(f.s, u[1], &stranger), 0);
+		expect_taker(&f, u[0], u[1], true);
+		u[2] = open_at(&f, 53, 0);
+		expect_taker(&f, u[0], u[2], true);
+		assert_int_equal(udp_connect(f.s, u[1], NULL), -EADDRINUSE);
+		assert_int_equal(udp_connect(f.s, u[0], NULL), v % 2 ? 0 : -EADDRINUSE);
+		expect_taker(&f, u[0], u[2], v % 2 == 0);
+		udp_close(f.s, u[2]);
+		assert_int_equal(udp_connect(f.s, u[1], NULL), 0);
+		udp_close(f.s, u[0]);
+		u[2] = open_at(&f, 54, 0);
+		expect_taker(&f, u[1], u[2], true);
+		assert_int_equal(fix_drops(&f, STACK_DROP_UDP_NO_SOCKET), 0);
+		fix_end(&f);
+	}
+}
+
 static void test_open(void **state)
 {
 	struct endpoint any = { .port = 53 };
@@ -348,6 +397,7 @@ int main(void)
 		cmocka_unit_test(test_send),
 		cmocka_unit_test(test_bad_datagrams), cmocka_unit_test(test_queue_bound),
 		cmocka_unit_test(test_no_memory),     cmocka_unit_test(test_connected),
+		cmocka_unit_test(test_connected_beside),
 		cmocka_unit_test(test_open),	      cmocka_unit_test(test_link_gone),
 	};
 
