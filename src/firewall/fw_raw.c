@@ -407,9 +407,10 @@ int fw_raw_read(const uint8_t *bytes, size_t len, struct fw_raw *ret_raw)
 	struct nlmsghdr h;
 	int r = 0;
 
-	for (size_t at = 0; r == 0 && len - at >= sizeof(h); at += NLMSG_ALIGN((size_t)h.nlmsg_len)) {
+	for (size_t at = 0; r == 0 && len - at >= sizeof(h); at += NLMSG_ALIGN(h.nlmsg_len)) {
 		memcpy(&h, bytes + at, sizeof(h));
-		if (h.nlmsg_len < sizeof(h) || NLMSG_ALIGN((size_t)h.nlmsg_len) > len - at)
+		/* both: NLMSG_ALIGN() of the longest wraps to 0 */
+		if (h.nlmsg_len < sizeof(h) || h.nlmsg_len > len - at || NLMSG_ALIGN(h.nlmsg_len) > len - at)
 			r = -EINVAL;
 		else if (h.nlmsg_type == (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWRULE))
 			r = add_rule(&raw, bytes + at + sizeof(h), h.nlmsg_len - (uint32_t)sizeof(h));
