@@ -45,7 +45,7 @@ static const char *advice(int err)
 	case EBUSY:
 		return "; other programs hold its XDP and tc hooks, see: bpftool net, tc filter show";
 	case EOPNOTSUPP:
-		return "; a private vjd can't, else see: vj doctor";
+		return "; lo needs none and a private vjd can't, else see: vj doctor";
 	default:
 		return "";
 	}
