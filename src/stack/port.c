@@ -2,33 +2,41 @@
 #include "stack/port.h"
 
 #include "base/assert.h"
+#include "stack/flow.h"
 #include "stack/stack.h"
 
 #include <errno.h>
 
 #define PORTS_CNT 65536
 #define PORTS_HEAD_BYTES (PORTS_CNT * sizeof(uint32_t))
+#define PORTS_BUCKETS 65536 /* some 16 in each, with as many sockets as there can be */
+#define PORTS_BUCKETS_BYTES (PORTS_BUCKETS * sizeof(uint32_t))
 #define PORTS_ENTRIES_MAX (UINT32_C(1) << 24)
 
 struct port_entry {
-	uint32_t next; /* in the chain of a port; 0: last */
+	uint32_t next; /* in the chain or bucket; 0: last */
 	uint32_t id;
 	struct ip_addr addr;
 	struct endpoint remote; /* who is heard; port 0: anyone */
+	uint16_t port;
+	uint8_t proto;	  /* enum port_proto */
 	uint8_t families; /* wildcard: enum port_family bits; 0: one address */
 	bool shared;	  /* with others of the same address and families */
 };
 
 enum port_family { FAMILY_V4 = 1, FAMILY_V6 = 2 };
 
-int ports_init(struct ports *ports, struct mem *mem)
+int ports_init(struct ports *ports, struct mem *mem, const struct flow *flows)
 {
-	*ports = (struct ports){ .mem = mem };
+	*ports = (struct ports){ .mem = mem, .flows = flows };
 	for (int proto = 0; proto < PORT_PROTO_CNT; proto++) {
 		ports->head[proto] = mem_get(mem, PORTS_HEAD_BYTES);
 		if (ports->head[proto] == NULL)
 			return -ENOMEM;
 	}
+	ports->connected = mem_get(mem, PORTS_BUCKETS_BYTES);
+	if (ports->connected == NULL)
+		return -ENOMEM;
 	return pool_init(&ports->pool, mem, sizeof(struct port_entry), 0, PORTS_ENTRIES_MAX);
 }
 
@@ -38,6 +46,7 @@ void ports_fini(struct ports *ports)
 		return;
 	for (int proto = 0; proto < PORT_PROTO_CNT; proto++)
 		mem_put(ports->mem, ports->head[proto], PORTS_HEAD_BYTES);
+	mem_put(ports->mem, ports->connected, PORTS_BUCKETS_BYTES);
 	pool_fini(&ports->pool);
 	*ports = (struct ports){ 0 };
 }
@@ -62,35 +71,71 @@ static int breadth(uint8_t families)
 	return (families & FAMILY_V4 ? 1 : 0) + (families & FAMILY_V6 ? 1 : 0);
 }
 
-/*
- * Where in the chain @fresh belongs, which hears anyone. Those that hear one remote only are in nobody's way, and before
- * all others. Return: NULL: somebody is there with whom it can't share.
- */
-static uint32_t *place_of(const struct ports *ports, uint32_t *head, const struct port_entry *fresh)
+/* Where those are that hear @remote, of all local addresses. */
+static uint32_t *bucket_of(const struct ports *ports, uint16_t port, const struct endpoint *remote)
 {
-	uint32_t *place = head;
+	const uint8_t *addr = (const uint8_t *)&remote->addr;
+	uint32_t hash = flow_hash_words(ports->flows, 0, 0, load_u64(addr), load_u64(addr + 8), flow_key_word(0, port, remote->port));
 
-	for (uint32_t *link = head; *link != 0; link = &entry_at(ports, *link)->next) {
-		const struct port_entry *entry = entry_at(ports, *link);
-		bool connected = entry->remote.port != 0;
+	return &ports->connected[hash % PORTS_BUCKETS];
+}
 
-		if (!connected &&
-		    (fresh->families == 0 ? entry->families == 0 && ip_addr_eq(&entry->addr, &fresh->addr)
-					  : (entry->families & fresh->families) != 0) &&
-		    (!fresh->shared || !entry->shared))
+/* Can't both hear anyone? */
+static bool collide(const struct port_entry *a, const struct port_entry *b)
+{
+	if (a->shared && b->shared)
+		return false;
+	return a->families == 0 ? b->families == 0 && ip_addr_eq(&a->addr, &b->addr) : (a->families & b->families) != 0;
+}
+
+/* Where in its port's chain @fresh belongs. Return: NULL: somebody is there with whom it can't share. */
+static uint32_t *place_of(const struct ports *ports, const struct port_entry *fresh)
+{
+	uint32_t *link = &ports->head[fresh->proto][fresh->port], *place = link;
+
+	while (*link != 0) {
+		struct port_entry *entry = entry_at(ports, *link);
+
+		if (collide(entry, fresh))
 			return NULL;
-		if (connected || breadth(entry->families) < breadth(fresh->families))
-			place = &entry_at(ports, *link)->next;
+		link = &entry->next;
+		if (breadth(entry->families) < breadth(fresh->families))
+			place = link;
 	}
 	return place;
 }
 
-int ports_add(struct ports *ports, enum port_proto proto, const struct endpoint *local, unsigned flags,
-	      uint32_t id)
+static void link_entry(struct ports *ports, uint32_t *place, uint32_t idx)
+{
+	struct port_entry *entry = entry_at(ports, idx);
+
+	entry->next = *place;
+	*place = idx;
+	ports->connected_cnt += entry->remote.port != 0;
+}
+
+static void unlink_entry(struct ports *ports, uint32_t idx)
+{
+	const struct port_entry *entry = entry_at(ports, idx);
+	bool connected = entry->remote.port != 0;
+	uint32_t *link = connected ? bucket_of(ports, entry->port, &entry->remote) : &ports->head[entry->proto][entry->port];
+
+	while (*link != idx) {
+		VJ_ASSERT_OP(*link, !=, 0u);
+		link = &entry_at(ports, *link)->next;
+	}
+	*link = entry->next;
+	ports->connected_cnt -= connected;
+}
+
+int ports_add(struct ports *ports, enum port_proto proto, const struct endpoint *local, unsigned flags, uint32_t id,
+	      struct port_id *ret_place)
 {
 	struct port_entry fresh = {
 		.id = id,
 		.addr = local->addr,
+		.port = local->port,
+		.proto = (uint8_t)proto,
 		.families = families_of(&local->addr, (flags & STACK_LISTEN_V6ONLY) != 0),
 		.shared = (flags & STACK_LISTEN_SHARED) != 0,
 	};
@@ -99,50 +144,42 @@ int ports_add(struct ports *ports, enum port_proto proto, const struct endpoint 
 	VJ_ASSERT_OP(id, !=, 0u);
 	if (local->port == 0)
 		return -EINVAL;
-	place = place_of(ports, &ports->head[proto][local->port], &fresh);
+	place = place_of(ports, &fresh);
 	if (place == NULL)
 		return -EADDRINUSE;
 	idx = pool_get(&ports->pool);
 	if (idx == 0)
 		return -ENOMEM;
-	fresh.next = *place;
 	*entry_at(ports, idx) = fresh;
-	*place = idx;
+	link_entry(ports, place, idx);
+	ret_place->v = idx;
 	return 0;
 }
 
-/* Out of the chain. Return: its index */
-static uint32_t unlink_entry(struct ports *ports, uint32_t *head, uint32_t id)
+int ports_connect(struct ports *ports, struct port_id place, const struct endpoint *remote)
 {
-	uint32_t *link = head, idx;
+	struct port_entry *entry = entry_at(ports, place.v);
 
-	while (*link != 0 && entry_at(ports, *link)->id != id)
-		link = &entry_at(ports, *link)->next;
-	idx = *link;
-	VJ_ASSERT_OP(idx, !=, 0u);
-	*link = entry_at(ports, idx)->next;
-	return idx;
-}
-
-int ports_connect(struct ports *ports, enum port_proto proto, uint16_t port, uint32_t id, const struct endpoint *remote)
-{
-	uint32_t *head = &ports->head[proto][port], idx = unlink_entry(ports, head, id);
-	struct port_entry *entry = entry_at(ports, idx);
-	uint32_t *place = remote->port != 0 ? head : place_of(ports, head, entry);
-	bool taken = place == NULL;
-
-	if (taken)
-		place = head;
-	else
+	if (remote->port != 0) {
+		unlink_entry(ports, place.v);
 		entry->remote = *remote;
-	entry->next = *place;
-	*place = idx;
-	return taken ? -EADDRINUSE : 0;
+		link_entry(ports, bucket_of(ports, entry->port, remote), place.v);
+	} else if (entry->remote.port != 0) {
+		uint32_t *to = place_of(ports, entry);
+
+		if (to == NULL)
+			return -EADDRINUSE;
+		unlink_entry(ports, place.v);
+		entry->remote = *remote;
+		link_entry(ports, to, place.v);
+	}
+	return 0;
 }
 
-void ports_del(struct ports *ports, enum port_proto proto, uint16_t port, uint32_t id)
+void ports_del(struct ports *ports, struct port_id place)
 {
-	pool_put(&ports->pool, unlink_entry(ports, &ports->head[proto][port], id));
+	unlink_entry(ports, place.v);
+	pool_put(&ports->pool, place.v);
 }
 
 static bool is_for(const struct port_entry *entry, const struct ip_addr *addr, uint8_t family)
@@ -168,19 +205,28 @@ uint32_t ports_find(const struct ports *ports, enum port_proto proto, const stru
 	return idx != 0 ? entry_at(ports, idx)->id : 0;
 }
 
+/* Who is connected to @from; 0: nobody */
+static uint32_t find_connected(const struct ports *ports, enum port_proto proto, const struct ip_addr *addr, uint16_t port,
+			       const struct endpoint *from)
+{
+	uint32_t idx = *bucket_of(ports, port, from);
+
+	while ((idx = entry_for(ports, idx, addr)) != 0) {
+		const struct port_entry *entry = entry_at(ports, idx);
+
+		if (entry->port == port && entry->proto == proto && endpoint_eq(&entry->remote, from))
+			return entry->id;
+		idx = entry->next;
+	}
+	return 0;
+}
+
 uint32_t ports_find_from(const struct ports *ports, enum port_proto proto, const struct ip_addr *addr, uint16_t port,
 			 const struct endpoint *from)
 {
-	uint32_t idx = entry_for(ports, ports->head[proto][port], addr);
+	uint32_t id = ports->connected_cnt != 0 ? find_connected(ports, proto, addr, port, from) : 0;
 
-	while (idx != 0) {
-		const struct port_entry *entry = entry_at(ports, idx);
-
-		if (likely(entry->remote.port == 0 || endpoint_eq(&entry->remote, from)))
-			return entry->id;
-		idx = entry_for(ports, entry->next, addr);
-	}
-	return 0;
+	return id != 0 ? id : ports_find(ports, proto, addr, port);
 }
 
 /* The next one at the same place; 0: @idx is the last. What follows may be one that is less specific. */

@@ -54,7 +54,7 @@ static int stack_init(struct stack *s)
 	if (ret == 0)
 		ret = flow_init_keyed(s);
 	if (ret == 0)
-		ret = ports_init(&s->ports, &s->mem);
+		ret = ports_init(&s->ports, &s->mem, &s->flows);
 	if (ret != 0)
 		return ret;
 	s->run_due_us = TIME_NEVER;

@@ -272,7 +272,7 @@ struct tcp_listener {
 	uint32_t embryo_cnt;   /* in SYN_RECEIVED */
 	uint32_t reserved_cnt; /* of them, on links that cannot lose: have a place in `ready` */
 	uint32_t flags;	       /* TF_*, inherited */
-	uint16_t port;
+	struct port_id place;
 	uint32_t fastopen_cnt;	     /* connections with TF_FASTOPEN */
 	uint32_t fastopen_reset_cnt; /* ... that were reset lately */
 	uint32_t fastopen_reset_ms;

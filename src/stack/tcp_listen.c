@@ -304,11 +304,12 @@ int tcp_listen(struct stack *s, const struct endpoint *local, unsigned flags, ui
 {
 	uint32_t id = pool_get(&s->tcp->listeners);
 	struct tcp_listener *l;
+	struct port_id place;
 	int err;
 
 	if (id == 0)
 		return -ENOMEM;
-	err = ports_add(&s->ports, PORT_TCP, local, flags, id);
+	err = ports_add(&s->ports, PORT_TCP, local, flags, id, &place);
 	if (err != 0) {
 		pool_put(&s->tcp->listeners, id);
 		return err;
@@ -316,7 +317,7 @@ int tcp_listen(struct stack *s, const struct endpoint *local, unsigned flags, ui
 	l = tcp_listener_at(s, id);
 	*l = (struct tcp_listener){
 		.backlog = max_u32(backlog, 1),
-		.port = local->port,
+		.place = place,
 		.in_use = true,
 	};
 	event_cookie_set(&l->event, cookie);
@@ -345,7 +346,7 @@ void tcp_unlisten(struct stack *s, struct listener_id id)
 			tcp_conn_release(s, c);
 	}
 	stack_event_del(s, ref_listener(id.v));
-	ports_del(&s->ports, PORT_TCP, l->port, id.v);
+	ports_del(&s->ports, l->place);
 	l->in_use = false;
 	tcp_listener_free(s, id.v);
 }

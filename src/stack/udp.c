@@ -71,11 +71,12 @@ int udp_open(struct stack *s, const struct endpoint *local, bool v6only, uint64_
 {
 	uint32_t id = pool_get(&s->udp->socks);
 	struct udp_sock *sock;
+	struct port_id place;
 	int ret;
 
 	if (id == 0)
 		return -ENOMEM;
-	ret = ports_add(&s->ports, PORT_UDP, local, v6only, id);
+	ret = ports_add(&s->ports, PORT_UDP, local, v6only ? STACK_LISTEN_V6ONLY : 0, id, &place);
 	if (ret != 0) {
 		pool_put(&s->udp->socks, id);
 		return ret;
@@ -83,6 +84,7 @@ int udp_open(struct stack *s, const struct endpoint *local, bool v6only, uint64_
 	sock = udp_sock_at(s, id);
 	*sock = (struct udp_sock){
 		.local = *local,
+		.place = place,
 		.mtu_mode = { UDP_MTU_WANT, UDP_MTU_WANT },
 	};
 	event_cookie_set(&sock->event, cookie);
@@ -145,7 +147,7 @@ void udp_close(struct stack *s, struct udp_id u)
 	stack_output_done(s, sock->output_link, ref_udp(u.v));
 	stack_event_del(s, ref_udp(u.v));
 	ref_list_del(&s->udp->all_nodes, &s->udp->all, ref_udp(u.v));
-	ports_del(&s->ports, PORT_UDP, sock->local.port, u.v);
+	ports_del(&s->ports, sock->place);
 	pool_put(&s->udp->socks, u.v);
 }
 
@@ -153,7 +155,7 @@ int udp_connect(struct stack *s, struct udp_id u, const struct endpoint *remote)
 {
 	struct udp_sock *sock = udp_sock_at(s, u.v);
 	struct endpoint to = remote != NULL ? *remote : (struct endpoint){ .port = 0 };
-	int ret = ports_connect(&s->ports, PORT_UDP, sock->local.port, u.v, &to);
+	int ret = ports_connect(&s->ports, sock->place, &to);
 
 	if (ret == 0)
 		sock->remote = to;

@@ -28,6 +28,7 @@ struct udp_sock {
 	struct ref_list_node output; /* in link.output: a datagram found no frame there */
 	struct endpoint local;
 	struct endpoint remote; /* port 0: not connected */
+	struct port_id place;
 	uint32_t head;		/* datagrams, oldest first; 0: none */
 	uint32_t tail;
 	uint32_t queued_bytes;

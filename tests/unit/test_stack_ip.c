@@ -533,6 +533,7 @@ static void test_ports(void **state)
 		{ "[2001:db8::2]:80", 1 }, { "10.0.0.9:81", 7 }, { "[2001:db8::1]:81", 9 },
 		{ "10.0.0.1:82", 0 },
 	};
+	struct port_id places[ARRAY_SIZE(adds)];
 	struct endpoint ep;
 	struct fix f;
 
@@ -540,7 +541,7 @@ static void test_ports(void **state)
 	fix_begin(&f, false, 0);
 	for (uint32_t i = 0; i < ARRAY_SIZE(adds); i++) {
 		assert_int_equal(endpoint_parse(adds[i].ep, &ep), 0);
-		assert_int_equal(ports_add(&f.s->ports, PORT_TCP, &ep, adds[i].flags, i + 1),
+		assert_int_equal(ports_add(&f.s->ports, PORT_TCP, &ep, adds[i].flags, i + 1, &places[i]),
 				 adds[i].ret);
 	}
 	for (uint32_t i = 0; i < ARRAY_SIZE(finds); i++) {
@@ -553,7 +554,7 @@ static void test_ports(void **state)
 		for (uint32_t turn = 0; turn < 4; turn++)
 			assert_int_equal(ports_pick(&f.s->ports, PORT_TCP, &ep.addr, ep.port, turn), picks[i].turns[turn]);
 	}
-	ports_del(&f.s->ports, PORT_TCP, 80, 4);
+	ports_del(&f.s->ports, places[3]);
 	assert_int_equal(endpoint_parse("10.0.0.1:80", &ep), 0);
 	assert_int_equal(ports_find(&f.s->ports, PORT_TCP, &ep.addr, ep.port), 1);
 	fix_end(&f);
