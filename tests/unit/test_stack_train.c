@@ -254,6 +254,16 @@ static void hostile_begin(struct pair *p, bool v6)
 	assert_int_equal(udp_open(p->b.s, &p->to, false, 0, &p->ub), 0);
 }
 
+/* The packet of make_train() comes to `b`, two bytes from @byte on of its datagram @nr's header changed. */
+static void change_and_take(struct pair *p, unsigned int nr, unsigned int byte, uint16_t value)
+{
+	static uint8_t frame[2000];
+	uint32_t at[3], len = make_train(p, frame, 0, at);
+
+	store_be16(frame + at[nr] + byte, value);
+	fix_rx(&p->b, frame, len);
+}
+
 /* The first @good are read; the rest is gone, counted once if @bad, and its frame is free. */
 static void expect(struct pair *p, unsigned int good, unsigned int bad)
 {
@@ -281,7 +291,7 @@ static void test_hostile_headers(void **state)
 		{ 2, 2, 53, 2 },
 	};
 	static uint8_t frame[2000];
-	uint32_t at[3], len;
+	uint32_t at[3];
 	struct pair p;
 
 	(void)state;
@@ -290,9 +300,7 @@ static void test_hostile_headers(void **state)
 		fix_rx(&p.b, frame, make_train(&p, frame, 0, at));
 		expect(&p, 3, 0);
 		for (unsigned int i = 0; i < ARRAY_SIZE(cases); i++) {
-			len = make_train(&p, frame, 0, at);
-			store_be16(frame + at[cases[i].nr] + cases[i].at, cases[i].value);
-			fix_rx(&p.b, frame, len);
+			change_and_take(&p, cases[i].nr, cases[i].at, cases[i].value);
 			expect(&p, cases[i].good, 1);
 		}
 		/* what is behind the last is no header, or none that is whole */
@@ -301,9 +309,7 @@ static void test_hostile_headers(void **state)
 			expect(&p, 3, 1);
 		}
 		/* the second takes the third for its payload: that is its right */
-		len = make_train(&p, frame, 0, at);
-		store_be16(frame + at[1] + 4, 48);
-		fix_rx(&p.b, frame, len);
+		change_and_take(&p, 1, 4, 48);
 		read_nr(&p, 0, 16);
 		assert_int_equal(udp_next_bytes(p.b.s, p.ub, &(size_t){ 0 }), 0);
 		udp_close(p.b.s, p.ub); /* with half a train in its queue */
