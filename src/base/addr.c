@@ -304,10 +304,13 @@ int endpoint_parse(const char *text, struct endpoint *ret_ep)
 	const char *end = text + strlen(text);
 	const char *colon = strrchr(text, ':');
 	struct ip_addr addr;
-	unsigned int port;
-	bool ok;
+	unsigned int port = 0;
+	bool ok, in_range;
 
-	if (colon == NULL || read_dec(colon + 1, end, 5, UINT16_MAX, &port) != end)
+	if (colon == NULL)
+		return -EINVAL;
+	in_range = read_dec(colon + 1, end, 5, UINT16_MAX, &port) == end;
+	if (!in_range && (colon[1] < '1' || colon[1] > '9' || strspn(colon + 1, "0123456789") != (size_t)(end - colon - 1)))
 		return -EINVAL;
 	if (*text == '[')
 		ok = colon - text >= 2 && colon[-1] == ']' && parse_v6(text + 1, colon - 1, &addr);
@@ -315,6 +318,8 @@ int endpoint_parse(const char *text, struct endpoint *ret_ep)
 		ok = parse_v4(text, colon, &addr);
 	if (!ok)
 		return -EINVAL;
+	if (!in_range)
+		return -ERANGE;
 	*ret_ep = (struct endpoint){ .addr = addr, .port = (uint16_t)port };
 	return 0;
 }

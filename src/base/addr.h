@@ -181,7 +181,7 @@ const char *endpoint_format(const struct endpoint *ep, char buf[static ENDPOINT_
  * mac_addr_parse(): six pairs of hexadecimal digits with colons between. ip_addr_parse(): any form
  * of RFC 4291 section 2.2, or four decimal numbers with dots. A leading zero in IPv4 is refused,
  * since programs disagree whether it means octal. Zones (%eth0) are refused. endpoint_parse():
- * "10.0.0.1:80" or "[::1]:80"; the port is 0 to 65535 and has to be there.
+ * "10.0.0.1:80" or "[::1]:80"; the port is 0 to 65535 and has to be there. -ERANGE: all is right but that it is larger.
  */
 int mac_addr_parse(const char *text, struct mac_addr *ret_mac) VJ_MUST_CHECK;
 int ip_addr_parse(const char *text, struct ip_addr *ret_addr) VJ_MUST_CHECK;

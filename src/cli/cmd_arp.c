@@ -284,7 +284,12 @@ int cmd_resolve(const struct cmd *cmd, const void *opts, int argc, char **argv)
 
 	if (argc > 1)
 		return takes_no(cmd, argv[1]);
-	if (argc < 1 || endpoint_parse(argv[0], &ep) < 0 || ep.port == 0) {
+	r = argc > 0 ? endpoint_parse(argv[0], &ep) : -EINVAL;
+	if (r == -ERANGE || (r == 0 && ep.port == 0)) {
+		complain("%s %s: port out of range: 1 to 65535", cmd->name, argv[0]);
+		return EXIT_USAGE;
+	}
+	if (r < 0) {
 		complain("%s: which endpoint? ADDRESS:PORT, as 10.0.0.1:6379 or [fd00::1]:53", cmd->name);
 		return EXIT_USAGE;
 	}

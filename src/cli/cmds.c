@@ -95,7 +95,9 @@ const struct cmd cmds[] = {
 		.about = "Lists the MAC addresses that vjd has claimed on the LANs of attached interfaces: those of applications, "
 			 "those claimed ahead, and those in quarantine, whose application has ended or was given another; and "
 			 "what is known of the ports of other hosts. Everything works by the interfaces' own addresses as well; "
-			 "with one of its own an application's frames are told from others by layer 2 alone.",
+			 "with one of its own an application's frames are told from others by layer 2 alone.\n\n"
+			 "Every user sees what is known of other hosts, and the addresses that no application has; those of applications "
+			 "their own user, and root.",
 		.example = "vj arp\nvj arp --json | jq '.claimed[] | select(.state == \"quarantine\")'",
 		.opts = ask_opts,
 		.exits = { { 0, "shown" },

@@ -63,7 +63,7 @@ expect 0 '^vj [0-9]+\.[0-9]+\.[0-9]+ \(library [0-9.]+, control version [0-9]+\)
 expect 2 "unknown command 'statsu'; did you mean 'status'" "$vj" statsu
 expect 2 "unknown command 'xyzzy'; see: vj --help" "$vj" xyzzy
 expect 2 "unknown option --versoin" "$vj" --versoin
-for cmd in run status connections why arp resolve attach detach doctor bench help; do
+for cmd in run status connections why arp resolve firewall attach detach doctor bench help; do
 	expect 0 "^usage: vj $cmd " "$vj" help $cmd
 	expect 0 "^usage: vj $cmd " "$vj" $cmd --help
 	expect 2 "unknown option --no-such-option" "$vj" $cmd --no-such-option
@@ -86,8 +86,11 @@ expect 2 "of which process" "$vj" why
 expect 1 "there is no process 2147483647" "$vj" why 2147483647
 expect 2 "takes no '2'" "$vj" arp 2
 expect 2 "which endpoint" "$vj" resolve
-for endpoint in 10.0.0.1 10.0.0.1:0 10.0.0.1:65536 fd00::1:80 somewhere:80 ''; do
+for endpoint in 10.0.0.1 10.0.0.1:080 fd00::1:80 somewhere:80 somewhere:99999 ''; do
 	expect 2 "which endpoint" "$vj" resolve "$endpoint"
+done
+for endpoint in 10.0.0.1:0 10.0.0.1:65536 10.0.0.1:99999 '[fd00::1]:99999'; do
+	expect 2 "port out of range" "$vj" resolve "$endpoint"
 done
 expect 2 "takes no '2'" "$vj" resolve 10.0.0.1:80 2
 for cmd in attach detach; do
@@ -103,6 +106,7 @@ expect 2 "spin takes a number from -1 to 1000000, not 'fast'" "$vj" run --spin f
 expect 2 "which one" "$vj" bench
 expect 2 "no benchmark 'rpt'; did you mean 'rtt'" "$vj" bench rpt
 expect 2 "no benchmark 'nothing'" "$vj" bench rtt nothing
+expect 2 "--gateway or --tc" "$vj" attach --gateway --tc lo
 expect 2 "vs takes some of kernel\|unix\|lwip\|rte_ring, not 'nobody'" "$vj" bench rtt --vs nobody
 expect 2 "vs takes some of .*, not 'nobody,unix'" "$vj" bench rtt --vs kernel,nobody,unix
 expect 2 "vs takes some of .*, not ''" "$vj" bench rtt --vs kernel,
@@ -152,7 +156,7 @@ fi
 # ---- no daemon, and wrong ones
 
 expect 3 "no vjd runs" "$vj" status
-for cmd in status connections arp "resolve 10.0.0.1:80" "attach eth0" "detach eth0"; do
+for cmd in status connections arp firewall "resolve 10.0.0.1:80" "attach eth0" "detach eth0"; do
 	# shellcheck disable=SC2086 # two words
 	expect 3 "^vj: ${cmd% *}: no vjd runs: $dir/nothing: " "$vj" $cmd --socket "$dir/nothing"
 done

@@ -218,7 +218,6 @@ static void test_endpoint(void **state)
 		":80",
 		"10.0.0.1",
 		"10.0.0.1:",
-		"10.0.0.1:65536",
 		"10.0.0.1:-1",
 		"10.0.0.1:+1",
 		"10.0.0.1: 1",
@@ -240,7 +239,12 @@ static void test_endpoint(void **state)
 		"[::1] :80",
 		"localhost:80",
 		"*:80",
+		"[::1:99999",
+		"localhost:99999",
+		"10.0.0.1:99999x",
+		"10.0.0.1:099999",
 	};
+	static const char *const large[] = { "10.0.0.1:65536", "[::1]:99999", "10.0.0.1:123456789012345678901" };
 	char buf[ENDPOINT_TEXT_BYTES];
 	struct endpoint ep = { .port = 1 };
 
@@ -254,6 +258,12 @@ static void test_endpoint(void **state)
 
 		if (endpoint_parse(bad[i], &same) != -EINVAL || !endpoint_eq(&same, &ep))
 			fail_msg("accepted \"%s\"", bad[i]);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(large); i++) {
+		struct endpoint same = ep;
+
+		assert_int_equal(endpoint_parse(large[i], &same), -ERANGE);
+		assert_true(endpoint_eq(&same, &ep));
 	}
 	memset(&ep, 0xff, sizeof(ep));
 	assert_int_equal(strlen(endpoint_format(&ep, buf)), ENDPOINT_TEXT_BYTES - 1);
