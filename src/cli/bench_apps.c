@@ -6,6 +6,7 @@
  * take its own figure. Under vj run vjd is asked meanwhile whether there is a channel, so what is reported as a channel
  * was one. A program that is not installed is told and left out.
  */
+#include "base/assert.h"
 #include "cli/bench_program.h"
 #include "cli/cmd.h"
 #include "cli/program.h"
@@ -79,6 +80,20 @@ static const char tls_server[] =
 	"exec openssl s_server -quiet -accept 127.0.0.1:%p -cert cert -key key -WWW";
 
 /* clang-format off */
+/* Behind the title: options of the client; NULL: none */
+#define IPERF3(name_, title_, ...)                                                                                      \
+	{ .name = "apps-iperf3" name_, .title = "iperf3, " title_, .unit = "bits per second", .packages = "iperf3",     \
+	  .server = { "iperf3", "-s", "-p", "%p", "-B", "127.0.0.1" },                                                  \
+	  .client = { "iperf3", "-c", "127.0.0.1", "-p", "%p", "-t", "%s", "-f", "m", "--json", __VA_ARGS__ },          \
+	  .marks = { "\"sum_received\":", "\"bits_per_second\":" } }
+
+#define FETCH(program, ...)                                                                                             \
+	{ .name = "apps-" program, .title = "nginx and " program ", a process for each small file",                    \
+	  .unit = "runs per second", .packages = "nginx-light " program " python3",                                     \
+	  .server = { "nginx", "-e", "stderr", "-p", "%d", "-c", "%d/nginx.conf" },                                     \
+	  .client = { "python3", "-c", repeat, "%s", program, __VA_ARGS__, "http://127.0.0.1:%p/nginx.conf" },          \
+	  .needs = { program }, .file = "nginx.conf", .content = nginx_conf, .marks = { "rate" }, .anyway = true }
+
 static const struct app apps[] = {
 	{ .name = "apps-redis",
 	  .title = "redis-server and redis-benchmark, GET, 50 connections, no pipelining",
@@ -106,52 +121,13 @@ static const struct app apps[] = {
 	  .server = { "memcached", "-t", "4", "-p", "%p", "-l", "127.0.0.1", "-u", "%u" },
 	  .client = { "memcaslap", "-s", "127.0.0.1:%p", "-T", "1", "-c", "50", "-X", "64", "-t", "%ss" },
 	  .marks = { "TPS:" } },
-	{ .name = "apps-iperf3",
-	  .title = "iperf3, TCP, one stream",
-	  .unit = "bits per second", .packages = "iperf3",
-	  .server = { "iperf3", "-s", "-p", "%p", "-B", "127.0.0.1" },
-	  .client = { "iperf3", "-c", "127.0.0.1", "-p", "%p", "-t", "%s", "-f", "m", "--json" },
-	  .marks = { "\"sum_received\":", "\"bits_per_second\":" } },
-	{ .name = "apps-iperf3-reverse",
-	  .title = "iperf3, TCP, one stream, the server sends",
-	  .unit = "bits per second", .packages = "iperf3",
-	  .server = { "iperf3", "-s", "-p", "%p", "-B", "127.0.0.1" },
-	  .client = { "iperf3", "-c", "127.0.0.1", "-p", "%p", "-t", "%s", "-f", "m", "--json", "-R" },
-	  .marks = { "\"sum_received\":", "\"bits_per_second\":" } },
-	{ .name = "apps-iperf3-8",
-	  .title = "iperf3, TCP, eight streams",
-	  .unit = "bits per second", .packages = "iperf3",
-	  .server = { "iperf3", "-s", "-p", "%p", "-B", "127.0.0.1" },
-	  .client = { "iperf3", "-c", "127.0.0.1", "-p", "%p", "-t", "%s", "-f", "m", "--json", "-P", "8" },
-	  .marks = { "\"sum_received\":", "\"bits_per_second\":" } },
-	{ .name = "apps-iperf3-udp",
-	  .title = "iperf3, UDP, as fast as it goes: what arrives",
-	  .unit = "bits per second", .packages = "iperf3",
-	  .server = { "iperf3", "-s", "-p", "%p", "-B", "127.0.0.1" },
-	  .client = { "iperf3", "-c", "127.0.0.1", "-p", "%p", "-t", "%s", "-f", "m", "--json", "-u", "-b", "0", "--get-server-output" },
-	  .marks = { "\"sum_received\":", "\"bits_per_second\":" } },
-	{ .name = "apps-iperf3-udp-reverse",
-	  .title = "iperf3, UDP, as fast as it goes, the server sends: what arrives",
-	  .unit = "bits per second", .packages = "iperf3",
-	  .server = { "iperf3", "-s", "-p", "%p", "-B", "127.0.0.1" },
-	  .client = { "iperf3", "-c", "127.0.0.1", "-p", "%p", "-t", "%s", "-f", "m", "--json", "-u", "-b", "0", "-R" },
-	  .marks = { "\"sum_received\":", "\"bits_per_second\":" } },
-	{ .name = "apps-curl",
-	  .title = "nginx and curl, a process for each small file",
-	  .unit = "runs per second", .packages = "nginx-light curl python3",
-	  .server = { "nginx", "-e", "stderr", "-p", "%d", "-c", "%d/nginx.conf" },
-	  .client = { "python3", "-c", repeat, "%s", "curl", "-s", "http://127.0.0.1:%p/nginx.conf" },
-	  .needs = { "curl" },
-	  .file = "nginx.conf", .content = nginx_conf,
-	  .marks = { "rate" }, .anyway = true },
-	{ .name = "apps-wget",
-	  .title = "nginx and wget, a process for each small file",
-	  .unit = "runs per second", .packages = "nginx-light wget python3",
-	  .server = { "nginx", "-e", "stderr", "-p", "%d", "-c", "%d/nginx.conf" },
-	  .client = { "python3", "-c", repeat, "%s", "wget", "-q", "-O", "/dev/null", "http://127.0.0.1:%p/nginx.conf" },
-	  .needs = { "wget" },
-	  .file = "nginx.conf", .content = nginx_conf,
-	  .marks = { "rate" }, .anyway = true },
+	IPERF3("", "TCP, one stream", NULL),
+	IPERF3("-reverse", "TCP, one stream, the server sends", "-R"),
+	IPERF3("-8", "TCP, eight streams", "-P", "8"),
+	IPERF3("-udp", "UDP, as fast as it goes: what arrives", "-u", "-b", "0", "--get-server-output"),
+	IPERF3("-udp-reverse", "UDP, as fast as it goes, the server sends: what arrives", "-u", "-b", "0", "-R"),
+	FETCH("curl", "-s"),
+	FETCH("wget", "-q", "-O", "/dev/null"),
 	{ .name = "apps-tls",
 	  .title = "openssl s_server and curl, 100 MB over TLS a run",
 	  .unit = "runs per second", .packages = "openssl curl python3",
@@ -343,15 +319,29 @@ static bool is_there(const struct app *app)
 	return true;
 }
 
-static bool is_wanted(const struct bench_ctx *ctx, const struct app *app)
+static bool is_wanted(const char *name, const struct app *app)
 {
-	return ctx->o->app == NULL || strcmp(app->name + strlen("apps-"), ctx->o->app) == 0;
+	return name == NULL || strcmp(app->name + strlen("apps-"), name) == 0;
+}
+
+bool bench_app_ok(const char *name)
+{
+	char list[512];
+	size_t len = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(apps); i++) {
+		if (is_wanted(name, &apps[i]))
+			return true;
+		len += (size_t)snprintf(list + len, sizeof(list) - len, ", %s", apps[i].name + strlen("apps-"));
+	}
+	VJ_ASSERT_OP(len, <, sizeof(list));
+	complain("bench: apps: there is no '%s'; there are: %s", name, list + 2);
+	return false;
 }
 
 /* A program that fails, and has said so, does not keep the others from being measured. */
 int bench_apps(struct bench_ctx *ctx)
 {
-	bool any = false;
 	int failed = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(apps) && failed != -EINTR; i++) {
@@ -362,21 +352,17 @@ int bench_apps(struct bench_ctx *ctx)
 			.value = bench_rate,
 			.vj = { .how = "both under vj run, not pinned", .measure = measure, .with_vjd = true,
 				.what = &apps[i] },
-			.kernel = { { .how = "loopback TCP, pinned", .measure = measure, .nr = 1, .what = &apps[i] },
-				    { .how = "loopback TCP, not pinned", .measure = measure, .nr = 0, .what = &apps[i] } },
+			.kernel = { { .how = "loopback, pinned", .measure = measure, .nr = 1, .what = &apps[i] },
+				    { .how = "loopback, not pinned", .measure = measure, .nr = 0, .what = &apps[i] } },
 			.kernel_cnt = 2,
 		};
-
 		int rc;
 
-		if (!is_wanted(ctx, &apps[i]))
+		if (!is_wanted(ctx->o->app, &apps[i]))
 			continue;
-		any = true;
 		rc = is_there(&apps[i]) ? bench_compare(ctx, &c) : 0;
 		if (rc < 0)
 			failed = rc;
 	}
-	if (!any)
-		complain("bench: apps: there is no '%s'", ctx->o->app);
-	return any ? failed : -EINVAL;
+	return failed;
 }

@@ -225,6 +225,8 @@ static bool check(const struct bench_options *o, int argc, char **argv)
 		for (size_t j = 0; j < ARRAY_SIZE(bench_fns); j++) {
 			if (all ? !in_all(bench_fns[j]) : (int)j != which)
 				continue;
+			if (bench_fns[j] == bench_apps && !bench_app_ok(o->app))
+				return false;
 			for (size_t k = 0; k < ARRAY_SIZE(limits); k++)
 				if (limits[k].bench == bench_fns[j] && !fits(o, bench_topics[j].name, &limits[k]))
 					return false;

@@ -106,6 +106,9 @@ expect 2 "spin takes a number from -1 to 1000000, not 'fast'" "$vj" run --spin f
 expect 2 "which one" "$vj" bench
 expect 2 "no benchmark 'rpt'; did you mean 'rtt'" "$vj" bench rpt
 expect 2 "no benchmark 'nothing'" "$vj" bench rtt nothing
+for what in apps all; do
+	expect 2 "apps: there is no 'nosuch'; there are: redis, .*, asyncio" "$vj" bench $what --app nosuch
+done
 expect 2 "--gateway or --tc" "$vj" attach --gateway --tc lo
 expect 2 "vs takes some of kernel\|unix\|lwip\|rte_ring, not 'nobody'" "$vj" bench rtt --vs nobody
 expect 2 "vs takes some of .*, not 'nobody,unix'" "$vj" bench rtt --vs kernel,nobody,unix
