@@ -11,9 +11,11 @@
 
 hosts=(client router bridge one two legacy)
 vjds=() # process ids
+talk=$VJ_SOURCE_DIR/tests/apps/gateway_talk.py
 
 [ "$(id -u)" = 0 ] || skip "network namespaces and BPF want root"
 need ip bridge ethtool nsenter python3 bpftool
+. "$(dirname "$0")/netns_lib.sh"
 
 ns() { # HOST: the name of its namespace
 	echo "vjgw-$1-$$"
@@ -34,20 +36,11 @@ vj_at() { # HOST COMMAND...: vj, asking the vjd of that host
 	VJ_SOCKET=$(socket_of "$1") at "$1" "$vj" "${@:2}"
 }
 
-# world_down PID DIRECTORY: what the script of that process id and directory has made
-world_down() {
-	local host net
-	umount -l "$2"/*/vjd.sock.d/netns 2>/dev/null || true
-	for host in "${hosts[@]}"; do
-		net=$(stat -Lc %i "/run/netns/vjgw-$host-$1" 2>/dev/null) && rm -rf /sys/fs/bpf/vjchan/*-net"$net"
-		ip netns del "vjgw-$host-$1" 2>/dev/null || true
-	done
-}
 all_down() {
 	local pid
 	for pid in "${vjds[@]}"; do kill "$pid" 2>/dev/null || true; done
 	for pid in "${vjds[@]}"; do wait "$pid" 2>/dev/null || true; done
-	world_down $$ "$tmp"
+	netns_down "$tmp"
 }
 trap 'all_down; cleanup' EXIT
 
@@ -66,8 +59,7 @@ address() { # HOST DEVICE NET HOST_PART
 	ip -n "$(ns "$1")" addr add "fd0$3::$4/64" dev "$2" nodad
 }
 for host in "${hosts[@]}"; do
-	ip netns add "$(ns "$host")" 2>/dev/null || skip "no network namespaces here"
-	ip -n "$(ns "$host")" link set lo up
+	netns_add "$(ns "$host")"
 	mkdir "$tmp/$host"
 done
 wire client eth0 router wan
@@ -116,13 +108,4 @@ start_vjd() {
 
 counter() { # HOST WHERE WHAT
 	vj_at "$1" status | awk -v where="$2" -v what="$3" '$3 == where && $4 == what { n = $5 } END { print n + 0 }'
-}
-
-# until COMMAND...: within 10 s
-until_true() {
-	for _ in $(seq 100); do
-		"$@" >/dev/null 2>&1 && return
-		sleep 0.1
-	done
-	fail "never: $*"
 }

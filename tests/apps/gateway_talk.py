@@ -3,6 +3,7 @@
 """What talks through a gateway, and who looks on.
 
   gateway_talk.py echo PORT                     UDP server: says everything back
+  gateway_talk.py serve PORT...                 TCP server: likewise
   gateway_talk.py ask HOST PORT [N] [GAP]       N datagrams from one socket, GAP s apart; all must come back
   gateway_talk.py ask HOST PORT --long          one of 3000 bytes, which goes in fragments
   gateway_talk.py ask HOST PORT --options       one with a destination option of IPv6
@@ -13,6 +14,7 @@
 """
 
 import random
+import selectors
 import socket
 import struct
 import sys
@@ -31,6 +33,24 @@ def echo(port):
     while True:
         data, who = s.recvfrom(4000)
         s.sendto(data, who)
+
+
+def serve(*ports):
+    sel = selectors.DefaultSelector()
+    for port in ports:
+        listener = socket.create_server(("::", int(port)), family=socket.AF_INET6, dualstack_ipv6=True)
+        sel.register(listener, selectors.EVENT_READ, "listens")
+    while True:
+        for key, _ in sel.select():
+            if key.data:
+                sel.register(key.fileobj.accept()[0], selectors.EVENT_READ)
+                continue
+            data = key.fileobj.recv(1000)
+            if data:
+                key.fileobj.sendall(data)
+            else:
+                sel.unregister(key.fileobj)
+                key.fileobj.close()
 
 
 def ask(host, port, *words):
@@ -114,7 +134,7 @@ def watch(device):
 
 
 def main(argv):
-    commands = {"echo": echo, "ask": ask, "say": say, "tcp": tcp, "spray": spray, "watch": watch}
+    commands = {"echo": echo, "serve": serve, "ask": ask, "say": say, "tcp": tcp, "spray": spray, "watch": watch}
     if not argv or argv[0] not in commands:
         sys.exit(__doc__)
     commands[argv[0]](*argv[1:])

@@ -11,49 +11,21 @@ server=vjs$$
 
 [ "$(id -u)" = 0 ] || skip "network namespaces and XDP want root"
 need ip ethtool nsenter
+. "$(dirname "$0")/netns_lib.sh"
 
 vjd=
-# end_all PID: what still runs in the namespaces of the script of that process id: workers whose master was ended
-end_all() {
-	{ ip netns pids "vjc$1"; ip netns pids "vjs$1"; } 2>/dev/null | xargs -r kill -9 2>/dev/null || true
-}
-# world_down PID DIRECTORY: what the script of that process id and directory has made
-world_down() {
-	local host net
-	umount -l "$2"/vjd.sock.d/netns "$2"/*/vjd.sock.d/netns 2>/dev/null || true
-	for host in "vjc$1" "vjs$1"; do
-		net=$(stat -Lc %i "/run/netns/$host" 2>/dev/null) && rm -rf /sys/fs/bpf/vjchan/if*-net"$net"
-		ip netns del "$host" 2>/dev/null || true
-	done
-}
 hosts_down() {
 	"$vj" detach eth0 >/dev/null 2>&1 || true
 	[ -z "$vjd" ] || kill $vjd 2>/dev/null || true
 	[ -z "$vjd" ] || wait $vjd 2>/dev/null || true
-	end_all $$
-	world_down $$ "$tmp"
+	netns_down "$tmp"
 }
-# A script that was killed by force has taken nothing down: namespaces, programs that run there, pinned maps.
-sweep() {
-	local dir pid
-	for dir in "${tmp%/*}"/vj-apps-*; do
-		[ -O "$dir" ] && [ ! -L "$dir" ] && pid=$(cat "$dir/owner" 2>/dev/null) || continue
-		[[ $pid =~ ^[0-9]+$ && ! -e /proc/$pid ]] || continue
-		end_all "$pid"
-		world_down "$pid" "$dir"
-		rm -rf "$dir" || true
-	done
-}
-sweep
-echo $$ >"$tmp/owner"
 trap 'hosts_down; cleanup' EXIT
 
-ip netns add "$client" 2>/dev/null || skip "no network namespaces here"
-ip netns add "$server"
+netns_add "$client" "$server"
 ip -n "$server" link add eth0 numtxqueues 1 numrxqueues 1 type veth \
 	peer name eth0 netns "$client" numtxqueues 1 numrxqueues 1
 for host in "$client" "$server"; do
-	ip -n "$host" link set lo up
 	ip -n "$host" link set eth0 up
 done
 ip -n "$client" addr add 10.77.0.1/24 dev eth0
@@ -107,13 +79,4 @@ has_pairs() {
 
 no_pairs() {
 	! ip -n "$server" -br link | has '^vjh'
-}
-
-# until COMMAND...: within 10 s
-until_true() {
-	for _ in $(seq 100); do
-		"$@" >/dev/null 2>&1 && return
-		sleep 0.1
-	done
-	fail "never: $*"
 }

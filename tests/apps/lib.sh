@@ -46,6 +46,15 @@ need() {
 	done
 }
 
+# until_true COMMAND...: within 10 s
+until_true() {
+	for _ in $(seq 100); do
+		"$@" >/dev/null 2>&1 && return
+		sleep 0.1
+	done
+	fail "never: $*"
+}
+
 # start LOG COMMAND...: in the background, ended with the script
 start() {
 	local log=$1

@@ -8,23 +8,6 @@
 . "$(dirname "$0")/gateway_lib.sh"
 need python3
 
-cat >"$tmp/server.py" <<'PY'
-import selectors, socket, sys
-sel = selectors.DefaultSelector()
-listener = socket.create_server(("::", int(sys.argv[1])), family=socket.AF_INET6, dualstack_ipv6=True)
-sel.register(listener, selectors.EVENT_READ)
-while True:
-    for key, _ in sel.select():
-        if key.fileobj is listener:
-            sel.register(listener.accept()[0], selectors.EVENT_READ)
-            continue
-        data = key.fileobj.recv(1000)
-        if data:
-            key.fileobj.sendall(data)
-        else:
-            sel.unregister(key.fileobj)
-            key.fileobj.close()
-PY
 # A line "HOST PORT" is one more connection. With each, all that are there are talked on; "end" closes them.
 cat >"$tmp/client.py" <<'PY'
 import socket, sys, time
@@ -104,7 +87,7 @@ listens() {
 bad=0 took=()
 for round in $(seq "${ROUNDS:-50}"); do
 	# shellcheck disable=SC2046
-	VJ_SOCKET="$(socket_of one)" $(on one) "$vj" run -- python3 "$tmp/server.py" 7000 >"$tmp/server.log" 2>&1 </dev/null &
+	VJ_SOCKET="$(socket_of one)" $(on one) "$vj" run -- python3 "$talk" serve 7000 >"$tmp/server.log" 2>&1 </dev/null &
 	server=$!
 	while ! listens; do :; done
 	((round % 2)) && hosts2=(10.2.0.11 fd02::11) || hosts2=(fd02::11 10.2.0.11)

@@ -9,24 +9,6 @@
 . "$(dirname "$0")/gateway_lib.sh"
 need python3 tcpdump
 
-cat >"$tmp/server.py" <<'PY'
-import selectors, socket
-sel = selectors.DefaultSelector()
-for port in (7000, 7001, 7002, 7003):
-    s = socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True)
-    sel.register(s, selectors.EVENT_READ)
-while True:
-    for key, _ in sel.select():
-        if key.fileobj.family and key.data is None:
-            sel.register(key.fileobj.accept()[0], selectors.EVENT_READ, 1)
-            continue
-        data = key.fileobj.recv(1000)
-        if data:
-            key.fileobj.sendall(data)
-        else:
-            sel.unregister(key.fileobj)
-            key.fileobj.close()
-PY
 # client.py HOST PORT ROUNDS: a line each 20 ms; says so when all came back
 cat >"$tmp/client.py" <<'PY'
 import socket, sys, time
@@ -61,7 +43,7 @@ serve() { # vjd's options
 	start_vjd one --attach eth0 "$@"
 	start_vjd two --attach eth0 "$@"
 	# shellcheck disable=SC2046
-	start server.log env VJ_SOCKET="$(socket_of one)" $(on one) "$vj" run -- python3 "$tmp/server.py"
+	start server.log env VJ_SOCKET="$(socket_of one)" $(on one) "$vj" run -- python3 "$talk" serve 7000 7001 7002 7003
 	server=${pids[-1]}
 	until_true has_lease 7003
 	no_trial 7000 7001 7002 7003

@@ -14,12 +14,7 @@ sshd=/usr/sbin/sshd
 # ---- $client becomes the router; behind it a host of its own, $far: 10.78.0.0/24, fd78::/64
 
 far=vjf$$
-far_down() { # sourced traps come after it
-	ip netns pids "$far" 2>/dev/null | xargs -r kill -9 2>/dev/null || true
-	ip netns del "$far" 2>/dev/null || true
-}
-trap 'far_down; hosts_down; cleanup' EXIT
-ip netns add "$far"
+netns_add "$far"
 ip -n "$client" link add eth1 type veth peer name eth0 netns "$far"
 for at in "$client eth1 1" "$far eth0 2"; do
 	read -r host dev nr <<<"$at"
