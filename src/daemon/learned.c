@@ -6,6 +6,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
@@ -40,7 +41,10 @@ static void host_count(struct learned *l, const struct ip_addr *addr, int by)
 {
 	struct policy_learned_host host = host_get(l, addr);
 
-	host.blocks += by > 0 ? 1 : host.blocks > 0 ? UINT32_MAX : 0;
+	if (by > 0)
+		host.blocks++;
+	else if (host.blocks > 0)
+		host.blocks--;
 	host_put(l, addr, &host);
 }
 
@@ -139,10 +143,13 @@ uint64_t learned_deadline_us(const struct learned *l)
 /* What an earlier vjd has left there: nobody would take it back when it isn't so any more. All of it is asked for anew. */
 static void clear(int fd)
 {
-	uint8_t key[sizeof(struct policy_learned_key)]; /* the longest of the three */
+	uint8_t key[sizeof(struct policy_learned_key)], next[sizeof(key)]; /* the longest of the three */
 
-	while (bpf_map_get_next_key(fd, NULL, key) == 0 && bpf_map_delete_elem(fd, key) == 0)
-		;
+	/* the next one first: the map is searched from its beginning for what is after a key that is gone */
+	for (int more = bpf_map_get_next_key(fd, NULL, key); more == 0; memcpy(key, next, sizeof(key))) {
+		more = bpf_map_get_next_key(fd, key, next);
+		bpf_map_delete_elem(fd, key);
+	}
 }
 
 int learned_open(const struct learned_fds *fds, void (*missed)(void *arg, const struct policy_miss *miss), void *arg,
