@@ -314,7 +314,7 @@ uint64_t if_ask_counter(const struct if_ask *ask, uint32_t pos, const char **ret
 
 bool if_ask_entry(const struct if_ask *ask, uint32_t pos, uint64_t now_us, struct ctl_mac *ret, bool *ret_end)
 {
-	*ret_end = pos >= ask->cfg.entry_max;
+	*ret_end = pos >= ask->resolver.fresh_entry;
 	if (*ret_end || ask->resolver.entries[pos].state == RESOLVER_FREE)
 		return false;
 	ret->ifindex = ask->cfg.ifindex;
