@@ -44,8 +44,10 @@ static const char *advice(int err)
 		return "; which there are: ip link";
 	case EBUSY:
 		return "; other programs hold its XDP and tc hooks, see: bpftool net, tc filter show";
+	case EMEDIUMTYPE:
+		return "; it carries no Ethernet frames. Programs of one host need no interface, so lo needs no attaching";
 	case EOPNOTSUPP:
-		return "; lo needs none and a private vjd can't, else see: vj doctor";
+		return "; a private vjd can't, else see: vj doctor";
 	default:
 		return "";
 	}

@@ -134,7 +134,8 @@ enum ctl_proto { CTL_PROTO_TCP = 6, CTL_PROTO_UDP = 17, CTL_PROTO_RAW = 255 };
 	X(NETNS,        ENODEV,        "the application is in another network namespace than the interface") \
 	X(POLICY,       EACCES,        "/etc/vjchan/policy.conf does not allow this user that") \
 	X(NO_APP,       ESRCH,         "this user has no such application") \
-	X(FIREWALL,     EHOSTUNREACH,  "a rule of the host's firewall is to see that packet; which: vj why")
+	X(FIREWALL,     EHOSTUNREACH,  "a rule of the host's firewall is to see that packet; which: vj why") \
+	X(NO_ETHERNET,  EMEDIUMTYPE,   "that interface carries no Ethernet frames; lo needs no attaching")
 
 enum ctl_refusal {
 	CTL_REFUSAL_NONE,
@@ -280,7 +281,7 @@ struct ctl_counter {
 	uint32_t ifindex;
 	uint32_t app_id; /* 0: of the interface as such */
 	uint64_t value;
-	char where[CTL_NAME_MAX]; /* "dispatch", "deliver", "gate", "spill"; of port-aware ARP: "parp", "claims", "owner", "resolver" */
+	char where[CTL_NAME_MAX]; /* "dispatch", "deliver", "gate", "spill"; of port-aware ARP: "parp", "claims", "owner", "resolver"; "gateway" and its two */
 	char name[CTL_NAME_MAX];
 };
 

@@ -26,12 +26,9 @@ static int attach(struct interfaces *s, const char *name, struct gateway **ret_g
 
 	if (r < 0)
 		return r;
-	host_watch_run(s->host, s->d->now_ns);
-	at = host_watch_find(s->host, name, 0);
-	if (at == NULL)
-		return -ENODEV;
-	if (memcmp(at->mac, (uint8_t[6]){ 0 }, sizeof(at->mac)) == 0) /* lo, tun: no Ethernet */
-		return -EOPNOTSUPP;
+	r = interfaces_find_host(s, name, &at);
+	if (r < 0)
+		return r;
 	*ret_gateway = gateway_by_index(s, at->ifindex);
 	if (*ret_gateway != NULL)
 		return 0;

@@ -66,6 +66,9 @@ struct interfaces {
 /** interfaces_follow_host() - Have @s->host, and a socket of netlink here. Return: 0; negative errno */
 int interfaces_follow_host(struct interfaces *s);
 
+/** interfaces_find_host() - The host's interface @name as it is now. Return: 0; -ENODEV; -EMEDIUMTYPE: no Ethernet, as lo and tun */
+int interfaces_find_host(struct interfaces *s, const char *name, const struct host_interface **ret);
+
 /** gateways_run() - Progress of all; when it is wanted next */
 void gateways_run(struct interfaces *s);
 uint64_t gateways_deadline_ns(const struct interfaces *s);

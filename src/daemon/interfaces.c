@@ -97,6 +97,8 @@ enum ctl_refusal iface_refusal(int err)
 		return CTL_REFUSAL_RESOURCES;
 	case ENODEV:
 		return CTL_REFUSAL_NO_INTERFACE;
+	case EMEDIUMTYPE:
+		return CTL_REFUSAL_NO_ETHERNET;
 	default:
 		return CTL_REFUSAL_NO_SUPPORT;
 	}
@@ -343,6 +345,21 @@ int interfaces_follow_host(struct interfaces *s)
 	return 0;
 }
 
+int interfaces_find_host(struct interfaces *s, const char *name, const struct host_interface **ret)
+{
+	static const uint8_t none[6];
+	const struct host_interface *found;
+
+	host_watch_run(s->host, s->d->now_ns);
+	found = host_watch_find(s->host, name, 0);
+	if (found == NULL)
+		return -ENODEV;
+	if (memcmp(found->mac, none, sizeof(none)) == 0)
+		return -EMEDIUMTYPE;
+	*ret = found;
+	return 0;
+}
+
 static int get_ready(struct interfaces *s)
 {
 	struct epoll_event e = { .events = EPOLLIN, .data.ptr = NULL };
@@ -416,12 +433,9 @@ static int attach(struct interfaces *s, const char *name, bool at_tc, struct ifa
 
 	if (r < 0)
 		return r;
-	host_watch_run(s->host, s->d->now_ns);
-	from = host_watch_find(s->host, name, 0);
-	if (from == NULL)
-		return -ENODEV;
-	if (memcmp(from->mac, (uint8_t[6]){ 0 }, sizeof(from->mac)) == 0) /* lo, tun: no Ethernet */
-		return -EOPNOTSUPP;
+	r = interfaces_find_host(s, name, &from);
+	if (r < 0)
+		return r;
 	*ret_iface = iface_by_index(s, from->ifindex);
 	if (*ret_iface != NULL)
 		return at_tc ? if_dispatch_move(&(*ret_iface)->dispatch) : 0;

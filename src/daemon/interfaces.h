@@ -42,7 +42,7 @@ uint32_t interfaces_cnt(const struct vjd *d);
  * @at_tc:         leave XDP's place there to others (if_hook.h)
  * @ret_interface: as ATTACHED shows it
  * Attaching what is attached already is no error; with @at_tc it moves there.
- * Return: CTL_REFUSAL_NONE, NO_INTERFACE, XDP_BUSY, NO_PRIVILEGE, NO_SUPPORT, RESOURCES
+ * Return: CTL_REFUSAL_NONE, NO_INTERFACE, NO_ETHERNET, XDP_BUSY, NO_PRIVILEGE, NO_SUPPORT, RESOURCES
  */
 enum ctl_refusal interfaces_attach(struct vjd *d, const char *name, bool at_tc, struct ctl_interface *ret_interface);
 
@@ -52,7 +52,7 @@ enum ctl_refusal interfaces_detach(struct vjd *d, const char *name, struct ctl_i
 /**
  * gateways_attach() - Send to applications' own addresses at interface @name (gateway.h), whether it offers channels or not
  * What is one already is no error.
- * Return: CTL_REFUSAL_NONE, NO_INTERFACE, XDP_BUSY, NO_PRIVILEGE, NO_SUPPORT, RESOURCES
+ * Return: CTL_REFUSAL_NONE, NO_INTERFACE, NO_ETHERNET, XDP_BUSY, NO_PRIVILEGE, NO_SUPPORT, RESOURCES
  */
 enum ctl_refusal gateways_attach(struct vjd *d, const char *name, struct ctl_interface *ret_interface);
 

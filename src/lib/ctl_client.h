@@ -211,7 +211,7 @@ enum ctl_client_attach {
 
 /**
  * ctl_client_attach() - Have vjd offer channels at interface @name, or no longer
- * Return: -EPERM: not root; -ENODEV; -EBUSY: no place is left at which frames could be taken; -EOPNOTSUPP
+ * Return: -EPERM: not root; -ENODEV; -EMEDIUMTYPE: no Ethernet; -EBUSY: no place is left at which frames could be taken; -EOPNOTSUPP
  */
 int ctl_client_attach(struct ctl_client *client, const char *name, enum ctl_client_attach how,
 		      struct ctl_interface *ret_interface);
