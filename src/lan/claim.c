@@ -224,7 +224,7 @@ static struct parp_msg message(const struct claims *c, uint8_t type)
 
 	if (type == PARP_MAC_PROBE) {
 		msg.has = PARP_HAS_NONCE;
-		msg.nonce = c->host->ops->random(c->host->arg);
+		msg.nonce = lan_nonce(c->host, LAN_ASKER_CLAIMS);
 	}
 	return msg;
 }

@@ -26,6 +26,10 @@ enum {
 	LAN_BURST = 5,
 };
 
+/* Who may ask at one interface: all of them hear each answer. The last byte of a nonce says whose question it is. */
+enum lan_asker { LAN_ASKER_CLAIMS, LAN_ASKER_CHANNELS, LAN_ASKER_GATEWAY, LAN_ASKER_CNT };
+enum { LAN_ASKER_BITS = 8 };
+
 struct lan_host {
 	const struct lan_ops *ops;
 	void *arg;
@@ -33,6 +37,7 @@ struct lan_host {
 	struct parp_host_id id;
 	uint32_t gen;		   /* of the host: the number of its starts << 16 */
 	uint8_t encoding;	   /* PARP_E1, PARP_E2: of what we begin */
+	uint8_t asker;		   /* enum lan_asker: its resolver */
 	struct ip_addr link_local; /* IPv6, of the interface; any: messages of ND are not sent */
 	struct lan_limit own, answers;
 };
@@ -55,6 +60,20 @@ static inline void lan_send(struct lan_host *h, struct parp_msg *msg)
 static inline struct mac_addr lan_broadcast(void)
 {
 	return (struct mac_addr){ { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff } };
+}
+
+/* But for its last byte nobody on the LAN can guess it. */
+static inline uint64_t lan_nonce(const struct lan_host *h, enum lan_asker asker)
+{
+	return h->ops->random(h->arg) << LAN_ASKER_BITS | asker;
+}
+
+/* Has somebody else at this interface asked, and not @asker? He says what is wrong with the answer. */
+static inline bool lan_nonce_is_anothers(uint64_t nonce, enum lan_asker asker)
+{
+	uint64_t by = nonce & ((1u << LAN_ASKER_BITS) - 1);
+
+	return by < LAN_ASKER_CNT && by != asker;
 }
 
 /* 0 to @span_us. */

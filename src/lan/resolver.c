@@ -47,7 +47,7 @@ static bool question_open(struct resolver *r, struct resolver_question *q, bool 
 	}
 	q->open = true;
 	q->tries = 0;
-	q->nonce = r->host->ops->random(r->host->arg);
+	q->nonce = lan_nonce(r->host, r->host->asker);
 	if (urgent)
 		TAILQ_INSERT_HEAD(&r->questions, q, entry);
 	else
@@ -364,7 +364,10 @@ static struct resolver_question *answered(struct resolver *r, const struct parp_
 	TAILQ_FOREACH (q, &r->questions, entry)
 		if (q->nonce == msg->nonce && (q->of_entry != NULL) == of_entry)
 			return q;
-	r->stats.bad_nonce++;
+	if (lan_nonce_is_anothers(msg->nonce, r->host->asker))
+		r->stats.of_others++;
+	else
+		r->stats.bad_nonce++;
 	return NULL;
 }
 

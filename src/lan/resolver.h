@@ -127,6 +127,7 @@ struct resolver_ops {
 struct resolver_stats {
 	uint64_t queries, proofs, replies, negs, silent, refreshed, evicted, refused, blocked;
 	uint64_t bad_nonce, bad_source, bad_gen, bad_range;
+	uint64_t of_others; /* answers to questions of claims, or of another resolver, at the same interface */
 };
 
 struct resolver {

@@ -93,10 +93,10 @@ static void test_reply_believed(void **state)
 
 	(void)state;
 	msg = ask(80);
-	msg.nonce++;
+	msg.nonce ^= 1 << 20;
 	resolver_rx(&w.resolver, &msg, w.now_us);
 	assert_int_equal(w.resolver.stats.bad_nonce, 1);
-	msg.nonce--;
+	msg.nonce ^= 1 << 20;
 	msg.eth_src.bytes[5] ^= 1; /* a liar who has heard the question */
 	resolver_rx(&w.resolver, &msg, w.now_us);
 	assert_int_equal(w.resolver.stats.bad_source, 1);
@@ -118,6 +118,33 @@ static void test_reply_believed(void **state)
 	/* the same answer once more answers nothing */
 	resolver_rx(&w.resolver, &msg, w.now_us);
 	assert_int_equal(w.resolver.stats.bad_nonce, 2);
+}
+
+/* Two resolvers at one interface, and claims: what one has asked is no wrong answer to the other, nor an answer; a byte that nobody has is wrong. */
+static void test_answer_to_another(void **state)
+{
+	struct parp_msg msg;
+
+	(void)state;
+	w.lan.asker = LAN_ASKER_GATEWAY;
+	msg = ask(80);
+	assert_int_equal(msg.nonce & 0xff, LAN_ASKER_GATEWAY);
+	w.lan.asker = LAN_ASKER_CHANNELS;
+	lookup(81);
+	msg.sender.port_lo = msg.sender.port_hi = 81;
+	msg.nonce ^= 1 << 20;
+	resolver_rx(&w.resolver, &msg, w.now_us);
+	assert_int_equal(w.resolver.stats.of_others, 1);
+	assert_int_equal(w.resolver.stats.bad_nonce, 0);
+	msg.nonce = lan_nonce(&w.lan, LAN_ASKER_CLAIMS);
+	msg.type = PARP_MAC_DEFEND;
+	resolver_rx(&w.resolver, &msg, w.now_us);
+	assert_int_equal(w.resolver.stats.of_others, 2);
+	assert_int_equal(w.resolver.stats.bad_nonce, 0);
+	msg.nonce |= 0xff;
+	resolver_rx(&w.resolver, &msg, w.now_us);
+	assert_int_equal(w.resolver.stats.bad_nonce, 1);
+	assert_int_equal(w.resolver.stats.replies, 0);
 }
 
 /* Used: asked for again at 3/4 of its life, of the owner alone; not used: forgotten. An older answer is none. */
@@ -435,6 +462,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(test_ask_times, line_set_up),
 		cmocka_unit_test_setup(test_reply_believed, line_set_up),
+		cmocka_unit_test_setup(test_answer_to_another, line_set_up),
 		cmocka_unit_test_setup(test_refresh, line_set_up),
 		cmocka_unit_test_setup(test_lifetime_clamped, line_set_up),
 		cmocka_unit_test_setup(test_news, line_set_up),

@@ -89,7 +89,8 @@ int line_set_up(void **state)
 	(void)state;
 	memset(&w, 0, sizeof(w));
 	w.now_us = 1000000;
-	w.lan = (struct lan_host){ .ops = &lan_ops, .canonical = canonical, .gen = 5 << 16, .encoding = PARP_E1 };
+	w.lan = (struct lan_host){ .ops = &lan_ops, .canonical = canonical, .gen = 5 << 16, .encoding = PARP_E1,
+				   .asker = LAN_ASKER_CHANNELS };
 	memset(w.lan.id.bytes, 0x80, sizeof(w.lan.id.bytes));
 	lan_host_init(&w.lan, 0);
 	w.claims = (struct claims){ .host = &w.lan, .ops = &claim_ops, .timing = &claim_timing_fast,

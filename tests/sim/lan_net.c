@@ -379,6 +379,7 @@ static void host_begin(struct net_host *h, uint32_t start)
 	h->lan.arg = h;
 	h->lan.gen = start << 16;
 	h->lan.encoding = (uint8_t)(h->nr % 2 == 0 ? PARP_E1 : PARP_E2);
+	h->lan.asker = LAN_ASKER_CHANNELS;
 	lan_host_init(&h->lan, p->scale);
 	h->claims.host = h->owner.host = h->resolver.host = &h->lan;
 	h->claims.ops = &claim_ops;
