@@ -3,103 +3,51 @@
 
 #include "base/time.h"
 #include "daemon/gateway_prog.h"
-#include "daemon/if_lan_id.h"
 #include "daemon/if_bpf.h"
-#include "daemon/lan_sock.h"
+#include "daemon/lan_end.h"
 #include "daemon/vjd.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <unistd.h>
-
-enum {
-	FRAMES_PER_RUN = 64,
-	E2_SCALE = 20, /* times as much may be asked where nobody counts ARP */
-};
 
 struct gateway {
 	struct vjd *d;
 	uint32_t ifindex, mtu;
 	char name[16];
 	struct gateway_prog prog;
-	struct parp_config codec;
-	struct lan_host host;
-	struct lan_sock sock;
+	struct lan_end end;
 	struct if_ask *ask;
-	int epoll_fd;
-	uint64_t heard[PARP_ERR_CNT];
 };
 
 /* ---- what is said and heard */
 
-static void on_send(void *arg, const struct parp_msg *msg)
+static void heard(void *arg, const struct parp_msg *msg, uint64_t now_us)
 {
 	struct gateway *g = arg;
-	uint8_t frame[PARP_FRAME_MAX];
-	size_t len = parp_build(frame, &g->codec, msg);
 
-	if (len > 0)
-		lan_sock_send(&g->sock, frame, len);
-}
-
-static uint64_t on_random(void *arg)
-{
-	struct gateway *g = arg;
-	uint64_t bits;
-
-	g->d->ops->random(&bits, sizeof(bits));
-	return bits;
-}
-
-static const struct lan_ops lan_ops = { on_send, on_random };
-
-static void rx(struct gateway *g, const uint8_t *frame, size_t len, uint64_t now_us)
-{
-	struct parp_msg msg;
-	enum parp_err err = parp_parse(frame, len, &g->codec, &msg);
-
-	g->heard[err]++;
-	if (err == PARP_ERR_OK)
-		if_ask_rx(g->ask, &msg, now_us);
+	if_ask_rx(g->ask, msg, now_us);
 }
 
 void gateway_run(struct gateway *g, uint64_t now_ns)
 {
-	uint8_t frame[PARP_FRAME_MAX];
 	uint64_t us = now_ns / NS_PER_US;
-	size_t len;
 
-	for (unsigned k = 0; k < FRAMES_PER_RUN; k++) {
-		len = lan_sock_read(&g->sock, frame, sizeof(frame), us);
-		if (len == 0)
-			break;
-		rx(g, frame, len, us);
-	}
+	lan_end_hear(&g->end, us, heard, g);
 	if_ask_run(g->ask, us);
 }
 
 uint64_t gateway_deadline_ns(const struct gateway *g)
 {
-	return time_mul_sat(min_u64(lan_sock_deadline_us(&g->sock), if_ask_deadline_us(g->ask)), NS_PER_US);
+	return time_mul_sat(min_u64(lan_end_deadline_us(&g->end), if_ask_deadline_us(g->ask)), NS_PER_US);
 }
 
 int gateway_fd(const struct gateway *g)
 {
-	return g->epoll_fd;
+	return lan_end_fd(&g->end);
 }
 
 /* ---- following the host */
-
-static void follow_addresses(struct gateway *g, const struct host_image *image)
-{
-	g->host.link_local = ip_addr_any_v6();
-	for (uint32_t a = 0; a < image->addr_cnt; a++)
-		if (image->addrs[a].ifindex == g->ifindex && ip_addr_is_link_local(&image->addrs[a].addr) &&
-		    !ip_addr_is_v4(&image->addrs[a].addr))
-			g->host.link_local = image->addrs[a].addr;
-}
 
 static void follow_prog(const struct gateway *g)
 {
@@ -116,8 +64,7 @@ static void take(struct gateway *g, const struct host_watch *host, const struct 
 {
 	g->mtu = now->mtu;
 	memcpy(g->name, now->name, sizeof(g->name));
-	memcpy(g->host.canonical.bytes, now->mac, sizeof(g->host.canonical.bytes));
-	follow_addresses(g, host_watch_image(host));
+	lan_end_follow(&g->end, host_watch_image(host), now->mac);
 }
 
 void gateway_follow(struct gateway *g, const struct host_watch *host, const struct host_interface *now)
@@ -131,7 +78,7 @@ void gateway_follow(struct gateway *g, const struct host_watch *host, const stru
 void gateway_describe(const struct gateway *g, struct ctl_interface *ret)
 {
 	*ret = (struct ctl_interface){ .ifindex = g->ifindex, .mtu = g->mtu, .flags = CTL_INTERFACE_GATEWAY };
-	memcpy(ret->mac, g->host.canonical.bytes, sizeof(ret->mac));
+	memcpy(ret->mac, g->end.host.canonical.bytes, sizeof(ret->mac));
 	ctl_name_set(ret->name, g->name);
 }
 
@@ -158,38 +105,15 @@ uint64_t gateway_counter(const struct gateway *g, uint32_t pos, const char **ret
 		return if_counter_read(g->prog.counters_fd, (enum policy_reason)pos);
 	}
 	pos -= POLICY_REASON_CNT;
-	if (pos < PARP_ERR_CNT) {
+	if (pos < LAN_END_COUNTERS) {
 		*ret_where = "parp";
-		*ret_name = parp_err_name((enum parp_err)pos);
-		return g->heard[pos];
+		return lan_end_counter(&g->end, pos, ret_name);
 	}
 	*ret_where = "resolver";
-	return if_ask_counter(g->ask, pos - PARP_ERR_CNT, ret_name);
+	return if_ask_counter(g->ask, pos - LAN_END_COUNTERS, ret_name);
 }
 
 /* ---- birth and death */
-
-static void be_somebody(struct gateway *g)
-{
-	const struct vjd_lan_config *cfg = &g->d->cfg.lan;
-	const struct vjd_gateway_config *own = &g->d->cfg.gateway;
-
-	g->host.ops = &lan_ops;
-	g->host.arg = g;
-	g->host.encoding = cfg->e2 ? PARP_E2 : PARP_E1;
-	lan_host_init(&g->host, cfg->e2 ? E2_SCALE : 1);
-	if (own->rate > 0)
-		lan_limit_init(&g->host.own, own->rate, own->rate);
-	g->d->ops->random(&g->host.id, sizeof(g->host.id));
-	g->codec = if_lan_codec(cfg);
-}
-
-static int watch(const struct gateway *g, int fd)
-{
-	struct epoll_event e = { .events = EPOLLIN };
-
-	return epoll_ctl(g->epoll_fd, EPOLL_CTL_ADD, fd, &e) == 0 ? 0 : -errno;
-}
 
 static int begin(struct gateway *g, struct rtnl *rtnl)
 {
@@ -197,15 +121,15 @@ static int begin(struct gateway *g, struct rtnl *rtnl)
 		.rtnl = rtnl,
 		.ifindex = g->ifindex,
 		.name = g->name,
-		.host = &g->host,
 		.entry_max = g->d->cfg.gateway.entry_max,
 		.maps = &g->prog.maps,
 	};
-	int r = if_ask_new(&ask, &g->ask);
+	uint32_t rate = g->d->cfg.gateway.rate;
 
-	if (r == 0)
-		r = watch(g, g->sock.epoll_fd);
-	return r == 0 ? watch(g, if_ask_fd(g->ask)) : r;
+	g->d->ops->random(&g->end.host.id, sizeof(g->end.host.id));
+	if (rate > 0)
+		lan_limit_init(&g->end.host.own, rate, rate);
+	return lan_end_ask(&g->end, ask, &g->ask);
 }
 
 int gateway_new(struct vjd *d, struct rtnl *rtnl, const struct host_watch *host, const struct host_interface *at,
@@ -218,18 +142,13 @@ int gateway_new(struct vjd *d, struct rtnl *rtnl, const struct host_watch *host,
 		return -ENOMEM;
 	g->d = d;
 	g->ifindex = at->ifindex;
-	take(g, host, at);
-	be_somebody(g);
-	g->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	r = g->epoll_fd >= 0 ? 0 : -errno;
+	r = lan_end_open(d, g->ifindex, LAN_ASKER_GATEWAY, &g->end);
 	if (r < 0)
 		goto err_free;
-	r = lan_sock_open(g->ifindex, &g->codec, &g->sock);
-	if (r < 0)
-		goto err_epoll;
+	take(g, host, at);
 	r = gateway_prog_attach(g->ifindex, d->cfg.gateway.entry_max, &g->prog);
 	if (r < 0)
-		goto err_sock;
+		goto err_end;
 	r = begin(g, rtnl);
 	if (r < 0) {
 		gateway_free(g);
@@ -238,10 +157,8 @@ int gateway_new(struct vjd *d, struct rtnl *rtnl, const struct host_watch *host,
 	*ret_gateway = g;
 	return 0;
 
-err_sock:
-	lan_sock_close(&g->sock);
-err_epoll:
-	close(g->epoll_fd);
+err_end:
+	lan_end_close(&g->end);
 err_free:
 	free(g);
 	return r;
@@ -251,7 +168,6 @@ void gateway_free(struct gateway *g)
 {
 	gateway_prog_remove(&g->prog);
 	if_ask_free(g->ask);
-	lan_sock_close(&g->sock);
-	close(g->epoll_fd);
+	lan_end_close(&g->end);
 	free(g);
 }

@@ -10,9 +10,8 @@
 #define DAEMON_GATEWAY_H
 
 #include "daemon/host_watch.h"
-#include "daemon/if_ask.h"
+#include "daemon/lan_end.h"
 #include "policy/reason.h"
-#include "wire/parp.h"
 
 struct gateway;
 struct vjd;
@@ -44,7 +43,7 @@ struct if_ask *gateway_ask(struct gateway *g);
 uint32_t gateway_ifindex(const struct gateway *g);
 const char *gateway_name(const struct gateway *g);
 
-enum { GATEWAY_COUNTERS = POLICY_REASON_CNT + PARP_ERR_CNT + IF_ASK_COUNTERS };
+enum { GATEWAY_COUNTERS = POLICY_REASON_CNT + LAN_END_COUNTERS + IF_ASK_COUNTERS };
 
 /**
  * gateway_counter() - What became of packets, what was heard, and what was made of it

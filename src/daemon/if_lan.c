@@ -8,7 +8,7 @@
 #include "daemon/if_ports.h"
 #include "daemon/if_state.h"
 #include "daemon/kernel_ports.h"
-#include "daemon/lan_sock.h"
+#include "daemon/lan_end.h"
 #include "lan/owner.h"
 #include "lan/resolver.h"
 #include "wire/ip.h"
@@ -18,16 +18,13 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 
 enum {
 	SLOTS = 2048,	   /* addresses claimed or in quarantine at a time */
-	FRAMES_PER_RUN = 64,
 	CONTESTED_MAX = 256,
 	TOLD_ADDRS_MAX = 16, /* of the host, that are named when something is announced or released */
 	TEACH_BYTES = 60,
 	TEACH_SUBTYPE = 0x4c,
-	E2_SCALE = 20, /* times as much may be said where nobody counts ARP */
 };
 
 #define QUARANTINE_US (OWNER_LIFETIME_MS * US_PER_MS + OWNER_ON_THE_WAY_US)
@@ -44,9 +41,7 @@ struct contested {
 struct if_lan {
 	struct interfaces *s;
 	struct iface *i;
-	struct lan_sock sock;
-	struct parp_config codec;
-	struct lan_host host;
+	struct lan_end end;
 	struct claims claims;
 	struct owner owner;
 	struct if_ask *ask;
@@ -58,7 +53,6 @@ struct if_lan {
 	bool contested_full; /* one was not written down: nothing is answered for ports until an application with one has gone */
 	uint64_t teach_us;
 	uint32_t teach_at;
-	uint64_t heard[PARP_ERR_CNT];
 };
 
 static uint64_t now_us(const struct if_lan *lan)
@@ -84,35 +78,14 @@ static const struct if_chan *chan_by_nr(const struct if_lan *lan, uint32_t nr)
 
 /* ---- out */
 
-static void on_send(void *arg, const struct parp_msg *msg)
-{
-	struct if_lan *lan = arg;
-	uint8_t frame[PARP_FRAME_MAX];
-	size_t len = parp_build(frame, &lan->codec, msg);
-
-	if (len > 0)
-		lan_sock_send(&lan->sock, frame, len);
-}
-
-static uint64_t on_random(void *arg)
-{
-	struct if_lan *lan = arg;
-	uint64_t bits;
-
-	lan->s->d->ops->random(&bits, sizeof(bits));
-	return bits;
-}
-
-static const struct lan_ops lan_ops = { on_send, on_random };
-
 /* Switches learn where an address is from what comes from it, and its application sends nothing from there. */
 static void teach(struct if_lan *lan, const struct mac_addr *mac)
 {
-	const struct eth_fields eth = { .dst = lan_broadcast(), .src = *mac, .type = lan->codec.e2_type };
+	const struct eth_fields eth = { .dst = lan_broadcast(), .src = *mac, .type = lan->end.codec.e2_type };
 	uint8_t frame[TEACH_BYTES] = { 0 };
 
 	frame[eth_build(frame, &eth)] = TEACH_SUBTYPE;
-	lan_sock_send(&lan->sock, frame, sizeof(frame));
+	lan_end_send(&lan->end, frame, sizeof(frame));
 }
 
 /* All within TEACH_ROUND_US, not all at once. */
@@ -545,18 +518,14 @@ bool if_lan_mac(const struct if_lan *lan, uint32_t nr, struct mac_addr *ret_mac)
 
 /* ---- progress */
 
-static void rx(struct if_lan *lan, const uint8_t *frame, size_t len)
+/* Each takes what is its own. */
+static void heard(void *arg, const struct parp_msg *msg, uint64_t now)
 {
-	struct parp_msg msg;
-	enum parp_err err = parp_parse(frame, len, &lan->codec, &msg);
+	struct if_lan *lan = arg;
 
-	lan->heard[err]++;
-	if (err != PARP_ERR_OK)
-		return;
-	/* each takes what is its own */
-	owner_rx(&lan->owner, &msg, now_us(lan));
-	claims_rx(&lan->claims, &msg, now_us(lan));
-	if_ask_rx(lan->ask, &msg, now_us(lan));
+	owner_rx(&lan->owner, msg, now);
+	claims_rx(&lan->claims, msg, now);
+	if_ask_rx(lan->ask, msg, now);
 }
 
 static void log_reach(struct if_lan *lan)
@@ -573,16 +542,9 @@ static void log_reach(struct if_lan *lan)
 
 void if_lan_run(struct if_lan *lan, uint64_t now_ns)
 {
-	uint8_t frame[PARP_FRAME_MAX];
 	uint64_t us = now_ns / NS_PER_US;
-	size_t len;
 
-	for (unsigned int k = 0; k < FRAMES_PER_RUN; k++) {
-		len = lan_sock_read(&lan->sock, frame, sizeof(frame), us);
-		if (len == 0)
-			break;
-		rx(lan, frame, len);
-	}
+	lan_end_hear(&lan->end, us, heard, lan);
 	claims_run(&lan->claims, us);
 	owner_run(&lan->owner, us);
 	if_ask_run(lan->ask, us);
@@ -594,7 +556,7 @@ uint64_t if_lan_deadline_ns(const struct if_lan *lan)
 {
 	uint64_t us = min_u64(claims_deadline_us(&lan->claims), owner_deadline_us(&lan->owner));
 
-	us = min_u64(us, min_u64(lan_sock_deadline_us(&lan->sock), if_ask_deadline_us(lan->ask)));
+	us = min_u64(us, min_u64(lan_end_deadline_us(&lan->end), if_ask_deadline_us(lan->ask)));
 	if (lan->claims.cnt[CLAIM_CLAIMED] > lan->claims.pool_cnt)
 		us = min_u64(us, lan->teach_us);
 	return time_mul_sat(us, NS_PER_US);
@@ -602,22 +564,13 @@ uint64_t if_lan_deadline_ns(const struct if_lan *lan)
 
 int if_lan_fd(const struct if_lan *lan)
 {
-	return lan->sock.epoll_fd;
+	return lan_end_fd(&lan->end);
 }
 
 void if_lan_follow(struct if_lan *lan)
 {
-	const struct host_image *image;
-
-	if (lan == NULL)
-		return;
-	image = host_watch_image(lan->s->host);
-	memcpy(lan->host.canonical.bytes, lan->i->mac, sizeof(lan->host.canonical.bytes));
-	lan->host.link_local = ip_addr_any_v6();
-	for (uint32_t a = 0; a < image->addr_cnt; a++)
-		if (image->addrs[a].ifindex == lan->i->ifindex && ip_addr_is_link_local(&image->addrs[a].addr) &&
-		    !ip_addr_is_v4(&image->addrs[a].addr))
-			lan->host.link_local = image->addrs[a].addr;
+	if (lan != NULL)
+		lan_end_follow(&lan->end, host_watch_image(lan->s->host), lan->i->mac);
 }
 
 /* ---- shown */
@@ -679,21 +632,19 @@ static const struct {
 	OWNER(asked), OWNER(replies), OWNER(negs), OWNER(limited), OWNER(announced), OWNER(released), OWNER(dropped),
 	OWNER(reached), OWNER(blocked),
 #undef OWNER
-	{ "parp", "not_sent", 2, offsetof(struct lan_sock, lost) },
 };
-_Static_assert(PARP_ERR_CNT + IF_ASK_COUNTERS + ARRAY_SIZE(counters) == IF_LAN_COUNTERS, "each has its place");
+_Static_assert(LAN_END_COUNTERS + IF_ASK_COUNTERS + ARRAY_SIZE(counters) == IF_LAN_COUNTERS, "each has its place");
 
 uint64_t if_lan_counter(const struct if_lan *lan, uint32_t pos, const char **ret_where, const char **ret_name)
 {
-	const void *stats[] = { &lan->claims.stats, &lan->owner.stats, &lan->sock };
+	const void *stats[] = { &lan->claims.stats, &lan->owner.stats };
 	uint64_t value;
 
-	if (pos < PARP_ERR_CNT) {
+	if (pos < LAN_END_COUNTERS) {
 		*ret_where = "parp";
-		*ret_name = parp_err_name((enum parp_err)pos);
-		return lan->heard[pos];
+		return lan_end_counter(&lan->end, pos, ret_name);
 	}
-	pos -= PARP_ERR_CNT;
+	pos -= LAN_END_COUNTERS;
 	if (pos < IF_ASK_COUNTERS) {
 		*ret_where = "resolver";
 		return if_ask_counter(lan->ask, pos, ret_name);
@@ -727,9 +678,9 @@ static void be_somebody(struct if_lan *lan)
 	uint32_t starts;
 
 	lan->s->d->ops->random(&fresh, sizeof(fresh));
-	if (if_lan_id(lan->s->place.dir, &fresh, &lan->host.id, &starts) < 0)
+	if (if_lan_id(lan->s->place.dir, &fresh, &lan->end.host.id, &starts) < 0)
 		log_error(lan->s->d->cfg.log, "%s: this host's id on the LAN can't be kept", lan->i->name);
-	lan->host.gen = starts << 16;
+	lan->end.host.gen = starts << 16;
 }
 
 /* What applications send is looked up by gate. */
@@ -738,13 +689,9 @@ static int ask_begin(struct if_lan *lan)
 	const struct learned_fds maps = { map_of(lan, IF_MAP_LEARNED_HOSTS), map_of(lan, IF_MAP_LEARNED), map_of(lan, IF_MAP_ASKED),
 					  map_of(lan, IF_MAP_MISSES) };
 	const struct if_ask_config cfg = { .rtnl = &lan->s->place.here, .ifindex = lan->i->ifindex, .name = lan->i->name,
-					   .host = &lan->host, .entry_max = IF_LEARNED_MAX, .maps = &maps };
-	struct epoll_event e = { .events = EPOLLIN };
-	int r = if_ask_new(&cfg, &lan->ask);
+					   .entry_max = IF_LEARNED_MAX, .maps = &maps };
 
-	if (r == 0 && epoll_ctl(lan->sock.epoll_fd, EPOLL_CTL_ADD, if_ask_fd(lan->ask), &e) != 0)
-		r = -errno;
-	return r;
+	return lan_end_ask(&lan->end, cfg, &lan->ask);
 }
 
 int if_lan_new(struct interfaces *s, struct iface *i, struct if_lan **ret_lan)
@@ -757,19 +704,16 @@ int if_lan_new(struct interfaces *s, struct iface *i, struct if_lan **ret_lan)
 		return -ENOMEM;
 	lan->s = s;
 	lan->i = i;
-	lan->codec = if_lan_codec(cfg);
 	lan->one_mac = if_lan_is_wireless(i->name, i->ifindex);
-	r = lan_sock_open(i->ifindex, &lan->codec, &lan->sock);
+	r = lan_end_open(s->d, i->ifindex, LAN_ASKER_CHANNELS, &lan->end);
 	if (r < 0) {
 		free(lan);
 		return r;
 	}
-	lan->host = (struct lan_host){ .ops = &lan_ops, .arg = lan, .encoding = cfg->e2 ? PARP_E2 : PARP_E1 };
-	lan_host_init(&lan->host, cfg->e2 ? E2_SCALE : 1);
 	be_somebody(lan);
 	if_lan_follow(lan);
 	lan->claims = (struct claims){
-		.host = &lan->host,
+		.host = &lan->end.host,
 		.ops = &claim_ops,
 		.arg = lan,
 		.timing = cfg->rfc ? &claim_timing_rfc : &claim_timing_fast,
@@ -779,7 +723,7 @@ int if_lan_new(struct interfaces *s, struct iface *i, struct if_lan **ret_lan)
 	};
 	claims_init(&lan->claims, lan->slots, lan->buckets, SLOTS, now_us(lan));
 	lan->owner = (struct owner){
-		.host = &lan->host, .claims = &lan->claims, .ops = &owner_ops, .arg = lan, .lifetime_ms = OWNER_LIFETIME_MS
+		.host = &lan->end.host, .claims = &lan->claims, .ops = &owner_ops, .arg = lan, .lifetime_ms = OWNER_LIFETIME_MS
 	};
 	owner_init(&lan->owner);
 	r = ask_begin(lan);
@@ -798,13 +742,13 @@ void if_lan_free(struct if_lan *lan, bool serve_on)
 		return;
 	if (!serve_on) {
 		/* the last words: not limited, since nobody is there to say them later */
-		lan_limit_init(&lan->host.own, 0, 1);
+		lan_limit_init(&lan->end.host.own, 0, 1);
 		owner_run(&lan->owner, now_us(lan));
 		for (uint32_t k = 0; k < SLOTS; k++)
 			if (lan->slots[k].state == CLAIM_QUARANTINE)
 				macs_forget(lan, &lan->slots[k].mac);
 	}
 	if_ask_free(lan->ask);
-	lan_sock_close(&lan->sock);
+	lan_end_close(&lan->end);
 	free(lan);
 }

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "daemon/if_lan_id.h"
 
-#include "daemon/parp_keys.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -71,18 +69,6 @@ int if_lan_id(const char *dir, const struct parp_host_id *fresh, struct parp_hos
 	*ret_id = id.id;
 	*ret_starts = id.starts;
 	return id_write(path, &id);
-}
-
-struct parp_config if_lan_codec(const struct vjd_lan_config *cfg)
-{
-	struct parp_config codec = PARP_CONFIG_DEFAULT;
-
-	if (cfg->keys == NULL)
-		return codec;
-	codec.auth_required = true;
-	codec.key_cnt = cfg->keys->cnt;
-	codec.keys = cfg->keys->keys;
-	return codec;
 }
 
 /* What /sys shows may be of another network namespace: a name alone proves nothing. */

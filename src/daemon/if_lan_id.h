@@ -18,9 +18,6 @@ int if_lan_id(const char *dir, const struct parp_host_id *fresh, struct parp_hos
 /** if_lan_id_forget() - Nothing is claimed any more: the next vjd may be somebody else */
 void if_lan_id_forget(const char *dir);
 
-/** if_lan_codec() - How vjd speaks: as it is configured. What is pointed to is of @cfg */
-struct parp_config if_lan_codec(const struct vjd_lan_config *cfg);
-
 /** if_lan_is_wireless() - A station of a wireless network: access points know it by one MAC address */
 bool if_lan_is_wireless(const char *name, uint32_t ifindex);
 
