@@ -298,7 +298,8 @@ static const struct {
 } counters[] = {
 #define X(name) { #name, offsetof(struct resolver_stats, name) }
 	X(queries), X(proofs), X(replies), X(negs), X(silent), X(blocked), X(refreshed), X(evicted), X(refused), X(bad_nonce),
-	X(bad_source), X(bad_gen), X(bad_range), X(of_others),
+	X(bad_source), X(bad_gen), X(bad_range), X(late),
+	X(of_others),
 #undef X
 };
 _Static_assert(ARRAY_SIZE(counters) == IF_ASK_COUNTERS && sizeof(struct resolver_stats) == 8 * IF_ASK_COUNTERS, "each has its place");

@@ -51,7 +51,7 @@ void if_ask_neighbour(struct if_ask *ask, const struct ip_addr *addr);
 void if_ask_run(struct if_ask *ask, uint64_t now_us);
 uint64_t if_ask_deadline_us(const struct if_ask *ask);
 
-enum { IF_ASK_COUNTERS = 14 };
+enum { IF_ASK_COUNTERS = 15 };
 
 /** if_ask_counter() - What happened to questions, and why answers were not believed. @pos: below IF_ASK_COUNTERS */
 uint64_t if_ask_counter(const struct if_ask *ask, uint32_t pos, const char **ret_name);

@@ -66,7 +66,7 @@ struct if_ask *if_lan_ask(struct if_lan *lan);
 /** if_lan_entry() - What is in place @pos: claimed ones, then learned ones. Return: false: nothing. @ret_end: nor behind */
 bool if_lan_entry(const struct if_lan *lan, uint32_t pos, struct ctl_mac *ret, bool *ret_end);
 
-enum { IF_LAN_COUNTERS = PARP_ERR_CNT + 30 };
+enum { IF_LAN_COUNTERS = PARP_ERR_CNT + 31 };
 
 /**
  * if_lan_counter() - What was heard, by what the parser said of it; what claims, owner and resolver made of it

@@ -63,6 +63,7 @@ static void question_close(struct resolver *r, struct resolver_question *q)
 	q->open = false;
 	TAILQ_REMOVE(&r->questions, q, entry);
 	r->asking_cnt--;
+	r->closed[r->closed_cnt++ % ARRAY_SIZE(r->closed)] = q->nonce;
 }
 
 static struct parp_msg query_of(const struct resolver *r, const struct resolver_question *q)
@@ -356,6 +357,16 @@ static bool vouched(const struct resolver *r, const struct ip_addr *addr, const 
 	return r->ops->neighbour(r->arg, addr, &canonical) && mac_addr_eq(&canonical, src);
 }
 
+static bool was_asked(const struct resolver *r, uint64_t nonce)
+{
+	uint32_t cnt = min_u32(r->closed_cnt, ARRAY_SIZE(r->closed));
+
+	for (uint32_t k = 0; k < cnt; k++)
+		if (r->closed[k] == nonce)
+			return true;
+	return false;
+}
+
 /* Return: the open question that @msg answers, of an entry or of a group; NULL, and that is counted */
 static struct resolver_question *answered(struct resolver *r, const struct parp_msg *msg, bool of_entry)
 {
@@ -366,6 +377,8 @@ static struct resolver_question *answered(struct resolver *r, const struct parp_
 			return q;
 	if (lan_nonce_is_anothers(msg->nonce, r->host->asker))
 		r->stats.of_others++;
+	else if (was_asked(r, msg->nonce))
+		r->stats.late++;
 	else
 		r->stats.bad_nonce++;
 	return NULL;
@@ -628,5 +641,6 @@ uint64_t resolver_deadline_us(const struct resolver *r)
 void resolver_init(struct resolver *r, void *mem, uint32_t cnt)
 {
 	book_init(r, mem, cnt);
+	r->closed_cnt = 0;
 	r->stats = (struct resolver_stats){ .queries = 0 };
 }

@@ -127,6 +127,7 @@ struct resolver_ops {
 struct resolver_stats {
 	uint64_t queries, proofs, replies, negs, silent, refreshed, evicted, refused, blocked;
 	uint64_t bad_nonce, bad_source, bad_gen, bad_range;
+	uint64_t late;	    /* answers to what was asked lately, and is not any more: they came twice, since it was asked twice */
 	uint64_t of_others; /* answers to questions of claims, or of another resolver, at the same interface */
 };
 
@@ -141,6 +142,8 @@ struct resolver {
 	uint32_t fresh_entry, fresh_group; /* from here on nothing was ever used */
 	struct resolver_list free, by_use;
 	struct resolver_questions questions;
+	uint64_t closed[RESOLVER_ASKING_MAX]; /* nonces of the last that are not open any more, in turn */
+	uint32_t closed_cnt;
 	struct resolver_stats stats;
 };
 
