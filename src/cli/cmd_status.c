@@ -216,7 +216,7 @@ static void print_interfaces(const struct status *s)
 
 static void print_counters(const struct status *s)
 {
-	printf("\n%-16s %-30s %-10s %-16s %12s\n", "INTERFACE", "APPLICATION", "WHERE", "WHAT", "COUNT");
+	printf("\n%-16s %-30s %-16s %-16s %12s\n", "INTERFACE", "APPLICATION", "WHERE", "WHAT", "COUNT");
 	for (size_t i = 0; i < s->cnt; i++) {
 		const struct ctl_counter *c = &s->msgs[i].counter;
 		char app[64] = "-";
@@ -225,7 +225,7 @@ static void print_counters(const struct status *s)
 			continue;
 		if (c->app_id != 0)
 			app_text(s, c->app_id, app);
-		printf("%-16s %-30s %-10s %-16s %12llu\n", interface_name(s, c->ifindex), app, c->where, c->name,
+		printf("%-16s %-30s %-16s %-16s %12llu\n", interface_name(s, c->ifindex), app, c->where, c->name,
 		       (unsigned long long)c->value);
 	}
 }

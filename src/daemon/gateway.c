@@ -106,10 +106,10 @@ uint64_t gateway_counter(const struct gateway *g, uint32_t pos, const char **ret
 	}
 	pos -= POLICY_REASON_CNT;
 	if (pos < LAN_END_COUNTERS) {
-		*ret_where = "parp";
+		*ret_where = "gateway_parp";
 		return lan_end_counter(&g->end, pos, ret_name);
 	}
-	*ret_where = "resolver";
+	*ret_where = "gateway_resolver";
 	return if_ask_counter(g->ask, pos - LAN_END_COUNTERS, ret_name);
 }
 

@@ -8,7 +8,6 @@
 . "$(dirname "$0")/gateway_lib.sh"
 need redis-server tc
 
-talk=$VJ_SOURCE_DIR/tests/apps/gateway_talk.py
 peer() { # HOST COMMAND...
 	at "$1" python3 "$VJ_SOURCE_DIR/tests/apps/parp_peer.py" eth0 "${@:2}"
 }
@@ -102,7 +101,7 @@ ask 10.2.0.20 7000 20 0.05
 until_true learned 0 silent all 10.2.0.20
 ask 10.2.0.20 7000 20
 [ "$(seen 'udp 10.2.0.20 7000' "$legacy") $(seen 'udp 10.2.0.20 7000')" = "40 40" ] || fail "legacy: not to $legacy"
-[ "$(counter router resolver silent)" -le 2 ] || fail "legacy: asked $(counter router resolver silent) times"
+[ "$(counter router gateway_resolver silent)" -le 2 ] || fail "legacy: asked $(counter router gateway_resolver silent) times"
 
 # ---- what has no ports, or not all of them, or those of another network
 
@@ -193,7 +192,7 @@ say 10.2.0.20 7010 7010
 # while it is used it is asked for again
 refreshed() {
 	say 10.2.0.20 7010 7010
-	[ "$(counter router resolver refreshed)" -gt 0 ]
+	[ "$(counter router gateway_resolver refreshed)" -gt 0 ]
 }
 until_true refreshed
 look
@@ -237,7 +236,7 @@ done
 cnt=$(cnt_learned)
 [ "$cnt" -le 256 ] && [ "$cnt" -gt 200 ] || fail "$cnt learned, of 256 places"
 ! learned 10000 learned udp 10.2.0.20 || fail "the first was not evicted"
-[ "$(counter router resolver evicted)" -gt 100 ] || fail "nothing was evicted"
+[ "$(counter router gateway_resolver evicted)" -gt 100 ] || fail "nothing was evicted"
 look
 say 10.2.0.20 10399 10399
 say 10.2.0.20 10000 10000
@@ -275,7 +274,7 @@ knows_better() { # PORT
 	learned "$1" learned udp 10.2.0.11
 }
 lied() {
-	[ "$(counter router resolver bad_source)" -gt 0 ]
+	[ "$(counter router gateway_resolver bad_source)" -gt 0 ]
 }
 answer_at legacy 30 10.2.0.11 02:66:66:66:66:66 60000
 look
@@ -308,6 +307,26 @@ cpu=$(($(cpu_of "$vjd_router") - cpu)) memory=$(($(memory_of "$vjd_router") - me
 [ "$cpu" -lt 90 ] || fail "the floods cost vjd ${cpu}0 ms of 3 s"
 [ "$memory" -lt 2048 ] || fail "the floods cost vjd $memory KiB"
 [ "$(counter router gateway hop_busy)" -gt 0 ] || fail "each packet was reported"
+
+# ---- a host with channels at an interface may be a gateway there, too: each asks for itself, and the other's answers are no false ones
+
+vj_at one attach --gateway eth0 >/dev/null || fail "no gateway beside channels"
+asked_both() { # from the kernel, and on a channel
+	at one timeout 20 python3 "$talk" ask 10.2.0.12 7000 &&
+		VJ_SOCKET=$(socket_of one) at one timeout 20 "$vj" run -- python3 "$talk" ask 10.2.0.12 7000 &&
+		[ "$(counter one resolver replies)" -gt 0 ] && [ "$(counter one gateway_resolver replies)" -gt 0 ] &&
+		[ "$(counter one resolver of_others)" -gt 0 ] && [ "$(counter one gateway_resolver of_others)" -gt 0 ]
+}
+until_true asked_both
+for where in resolver gateway_resolver; do
+	[ "$(counter one $where bad_nonce)" = 0 ] || fail "$where: an answer to the other is a false one: $(vj_at one status)"
+done
+for how in '' --gateway; do
+	# shellcheck disable=SC2086
+	! vj_at one attach $how lo 2>"$tmp/lo" || fail "lo is attached"
+	grep -q 'no Ethernet' "$tmp/lo" || fail "attach $how lo says: $(cat "$tmp/lo")"
+done
+vj_at one detach --gateway eth0 >/dev/null
 
 # ---- two hosts with one address: one gives way, and nothing else breaks
 
