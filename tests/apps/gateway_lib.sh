@@ -38,6 +38,7 @@ vj_at() { # HOST COMMAND...: vj, asking the vjd of that host
 
 all_down() {
 	local pid
+	end_started
 	for pid in "${vjds[@]}"; do kill "$pid" 2>/dev/null || true; done
 	for pid in "${vjds[@]}"; do wait "$pid" 2>/dev/null || true; done
 	netns_down "$tmp"

@@ -12,7 +12,7 @@ tmp=$(mktemp -d "${TMPDIR:-/tmp}/vj-apps-XXXXXX")
 export VJ_SOCKET=$tmp/vjd.sock
 pids=()
 
-cleanup() {
+end_started() {
 	local pid
 	for pid in "${pids[@]}"; do
 		kill "$pid" 2>/dev/null || true
@@ -20,6 +20,10 @@ cleanup() {
 	for pid in "${pids[@]}"; do
 		wait "$pid" 2>/dev/null || true
 	done
+	pids=()
+}
+cleanup() {
+	end_started
 	rm -rf "$tmp"
 }
 trap cleanup EXIT
