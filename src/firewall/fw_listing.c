@@ -120,36 +120,6 @@ static bool same_place(const struct fw_place *a, const struct fw_place *b)
 	       strcmp(a->family, b->family) == 0;
 }
 
-/* Lines become one, what indents them a space. */
-static void flatten(const char *text, size_t len, char *ret, size_t bytes)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < len && n + 1 < bytes; i++) {
-		bool space = text[i] == '\t' || text[i] == '\n' || text[i] == ' ';
-
-		if (!space)
-			ret[n++] = text[i];
-		else if (n > 0 && ret[n - 1] != ' ')
-			ret[n++] = ' ';
-	}
-	ret[n] = '\0';
-}
-
-bool fw_listing_rule(const char *text, const struct fw_place *place, char *ret_rule, size_t bytes)
-{
-	struct fw_listing l = fw_listing_begin(text);
-	struct fw_piece p;
-	uint64_t handle;
-
-	while (fw_listing_next(&l, &p))
-		if (p.kind == FW_PIECE_RULE && same_place(&p.place, place)) {
-			flatten(p.text, fw_piece_handle(p.text, p.len - (p.text[p.len - 1] == '\n'), &handle), ret_rule, bytes);
-			return true;
-		}
-	return false;
-}
-
 /* Numbers in quotes are somebody's words. */
 size_t fw_piece_counter(const struct fw_piece *piece, size_t from, size_t *ret_at, size_t *ret_len, uint64_t *ret_packets,
 			uint64_t *ret_bytes)
@@ -173,4 +143,45 @@ size_t fw_piece_counter(const struct fw_piece *piece, size_t from, size_t *ret_a
 		return i + *ret_len;
 	}
 	return 0;
+}
+
+/* Lines become one, what indents them a space. Return: how much is in @ret, from @n on */
+static size_t flatten(const char *text, size_t len, char *ret, size_t n, size_t bytes)
+{
+	for (size_t i = 0; i < len && n + 1 < bytes; i++) {
+		bool space = text[i] == '\t' || text[i] == '\n' || text[i] == ' ';
+
+		if (!space)
+			ret[n++] = text[i];
+		else if (n > 0 && ret[n - 1] != ' ')
+			ret[n++] = ' ';
+	}
+	return n;
+}
+
+/* What counters had when it was read says nothing about now. */
+static void quote(const struct fw_piece *p, char *ret, size_t bytes)
+{
+	size_t end, from = 0, n = 0, at, len, next;
+	uint64_t handle, packets, counted;
+
+	end = fw_piece_handle(p->text, p->len - (p->text[p->len - 1] == '\n'), &handle);
+	for (; (next = fw_piece_counter(p, from, &at, &len, &packets, &counted)) != 0; from = next)
+		n = flatten(p->text + from, at - from, ret, n, bytes);
+	n = flatten(p->text + from, end - from, ret, n, bytes);
+	n -= n > 0 && ret[n - 1] == ' ';
+	ret[n] = '\0';
+}
+
+bool fw_listing_rule(const char *text, const struct fw_place *place, char *ret_rule, size_t bytes)
+{
+	struct fw_listing l = fw_listing_begin(text);
+	struct fw_piece p;
+
+	while (fw_listing_next(&l, &p))
+		if (p.kind == FW_PIECE_RULE && same_place(&p.place, place)) {
+			quote(&p, ret_rule, bytes);
+			return true;
+		}
+	return false;
 }

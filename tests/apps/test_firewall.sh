@@ -309,7 +309,7 @@ grep -q ended "$tmp/holder2.log" || fail "holder: $(cat "$tmp/holder2.log")"
 nft_do insert rule inet f input iif lo counter accept
 sleep 0.5
 before=$(direct_cnt)
-"$vj" why "$redis" | has ':7000 is the kernel.s between programs of this host: inet f input handle [0-9]*: iif "lo" counter packets .*(it counts)' ||
+"$vj" why "$redis" | has ':7000 is the kernel.s between programs of this host: inet f input handle [0-9]*: iif "lo" counter accept (it counts)' ||
 	fail "vj why: $("$vj" why "$redis")"
 [ "$(ask_here)" = PONG ] || fail "no answer by way of the kernel"
 [ "$(direct_cnt)" = "$before" ] || fail "directly, though a rule counts"

@@ -156,9 +156,16 @@ static void rules_are_quoted(void **state)
 
 	(void)state;
 	assert_true(fw_listing_rule(listing, &place, rule, sizeof(rule)));
-	assert_string_equal(rule, "tcp dport { 1, 2, 3 } counter packets 1 bytes 40 tcp flags syn counter packets 2 bytes 80 accept");
+	assert_string_equal(rule, "tcp dport { 1, 2, 3 } counter tcp flags syn counter accept");
 	assert_true(fw_listing_rule(listing, &place, rule, 10));
 	assert_string_equal(rule, "tcp dport");
+	place.handle = 5;
+	assert_true(fw_listing_rule(listing, &place, rule, sizeof(rule)));
+	assert_string_equal(rule, "counter comment \"counter packets 9 bytes 9 # handle 6\"");
+	strcpy(place.family, "ip");
+	place.handle = 4;
+	assert_true(fw_listing_rule(listing, &place, rule, sizeof(rule)));
+	assert_string_equal(rule, "counter");
 	place.handle = 7;
 	assert_false(fw_listing_rule(listing, &place, rule, sizeof(rule)));
 }
