@@ -23,7 +23,7 @@ enum { FIRST_READ_MS = 5000, LOGGED_MAX = 32 };
 
 /* ---- said to people */
 
-/* "inet f input handle 7: tcp dport 80 log (a statement that is not compiled)". A long rule is cut, not why. */
+/* "inet f input handle 7: tcp dport 80 log (log is not compiled)". A long rule is cut, not why. */
 static void quote(const struct firewall *fw, const struct fw_place *place, const char *why, char ret[static FW_QUOTE_BYTES])
 {
 	size_t at, why_bytes = strlen(why) + sizeof(" ()");

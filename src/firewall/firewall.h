@@ -19,6 +19,7 @@ struct fw_raw;
 enum {
 	FW_NAME_BYTES = 128, /* of a table, chain or counter; the kernel's names are shorter (NFT_NAME_MAXLEN is 256, those in use aren't) */
 	FW_WHY_BYTES = 160,
+	FW_GAP_BYTES = 64,
 };
 
 /* A rule, or (handle 0) a chain as a whole. */
@@ -37,7 +38,7 @@ struct fw_mark {
 /* What is not expressed. */
 struct fw_gap {
 	struct fw_place place;
-	const char *why; /* constant text */
+	char why[FW_GAP_BYTES]; /* "meta skuid is not compiled" */
 };
 
 /* One counter of the ruleset, and the cell with what channels have counted. */
@@ -81,7 +82,7 @@ struct filter_image fw_program_image(const struct fw_program *prog);
 
 /**
  * fw_program_place() - Which rule, or chain, has cell @at (struct fw_answer)?
- * @ret_why: what is against it there; constant text
+ * @ret_why: what is against it there; as long as @prog is
  * Return: false: none has
  */
 bool fw_program_place(const struct fw_program *prog, uint32_t at, struct fw_place *ret_place, const char **ret_why);

@@ -48,7 +48,8 @@ struct fw_rule {
 	uint32_t known;	      /* enum fw_need: tested already */
 	uint32_t fuse;	      /* protocol that the next test of a port includes; 0: none */
 	uint32_t counter_cnt, limit_cnt; /* so far */
-	const char *gap;      /* why it is not expressed, or NULL */
+	const char *gap;      /* why it is not expressed, said of @gap_at, or NULL */
+	const json_t *gap_at; /* the match's left side, or the statement; NULL: the whole rule */
 	bool ended;	      /* a verdict: what follows is never come to */
 	struct fw_reading told; /* what the text says, to be compared with what the kernel has */
 };

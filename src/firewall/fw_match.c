@@ -9,9 +9,11 @@
 
 #include "wire/ip.h"
 
-static const char gap_match[] = "a match that is not compiled";
-static const char gap_set[] = "a set that is not compiled";
-static const char gap_room[] = "a set that is too large";
+/* said of the field */
+static const char gap_match[] = "is not compiled";
+static const char gap_form[] = "is not compiled in this form";
+static const char gap_set[] = "in a set that is not compiled";
+static const char gap_room[] = "in a set that is too large";
 
 bool fw_need(struct fw_rule *r, uint32_t needs)
 {
@@ -29,7 +31,7 @@ bool fw_need(struct fw_rule *r, uint32_t needs)
 	};
 
 	if (needs & FW_NEED_CT && r->when == FW_BEFORE_CT) {
-		r->gap = "the state of a connection, before it is known";
+		r->gap = "is asked for before connections are known";
 		return false;
 	}
 	if (needs & FW_NEED_CT)
@@ -603,6 +605,7 @@ bool fw_match(struct fw_rule *r, const json_t *match)
 		       look_up(r, left, right, how, right);
 	if (!fw_field_of(left, &f))
 		return false;
+	r->gap = gap_form;
 	if (json_object_get(right, "range") != NULL && f.word_cnt > 1 && (how == FILTER_LOOKUP_NOT_SET || strcmp(op, "==") == 0))
 		return wide_range(r, left, right, how);
 	r->fuse = fusible(r, &f, op) ? f.needs == FW_NEED_TCP ? IP_PROTO_TCP : IP_PROTO_UDP : 0;

@@ -17,7 +17,7 @@
 
 #include "wire/icmp.h"
 
-static const char gap_statement[] = "a statement that is not compiled";
+static const char gap_statement[] = "is not compiled";
 
 bool fw_room(struct fw_code *c, void *array, uint32_t cnt, uint32_t *max, size_t bytes)
 {
@@ -78,7 +78,7 @@ void fw_gap(struct fw_compiler *m, const struct fw_chain *chain, uint64_t handle
 	if (!fw_room(&m->c, &p->gaps, p->gap_cnt, &m->gap_max, sizeof(*p->gaps)))
 		return;
 	fw_place_set(&p->gaps[p->gap_cnt].place, chain, chain->name, handle);
-	p->gaps[p->gap_cnt].why = why;
+	snprintf(p->gaps[p->gap_cnt].why, FW_GAP_BYTES, "%s", why);
 	fw_emit(&m->c, (struct filter_insn){ .op = FILTER_OP_KERNEL, .a = p->gap_cnt++ });
 }
 
@@ -332,6 +332,65 @@ static bool end_with(struct fw_rule *r, const json_t *object)
 	return true;
 }
 
+/* ---- what is not compiled, by its name */
+
+/* The one of them that isn't known, or the first. */
+static const json_t *odd_one(const json_t *concat)
+{
+	struct fw_field f;
+
+	for (size_t i = 0; i < json_array_size(concat); i++)
+		if (!fw_field_of(json_array_get(concat, i), &f))
+			return json_array_get(concat, i);
+	return json_array_get(concat, 0);
+}
+
+/* What of @e has the name: of { "&": [ field, mask ] } the field, of several fields one. */
+static const json_t *named_part(const json_t *e, bool *ret_changes)
+{
+	for (unsigned depth = 0; depth < 8; depth++) {
+		const char *kind = json_object_iter_key(json_object_iter((json_t *)e));
+		const json_t *of = kind != NULL ? json_object_get(e, kind) : NULL;
+
+		if (kind != NULL && strcmp(kind, "mangle") == 0) {
+			*ret_changes = true;
+			e = json_object_get(of, "key");
+		} else if (json_is_array(of)) {
+			e = strcmp(kind, "concat") == 0 ? odd_one(of) : json_array_get(of, 0);
+		} else {
+			break;
+		}
+	}
+	return e;
+}
+
+/* As nft writes it, where its JSON says so: "meta skuid", "tcp option maxseg", "log" */
+static void name_of(const json_t *e, char *ret, size_t bytes)
+{
+	static const char *const members[] = { "name", "field", "key", "result" };
+	bool changes = false;
+	const json_t *part = named_part(e, &changes), *of;
+	const char *kind = json_object_iter_key(json_object_iter((json_t *)part)), *which = NULL;
+
+	of = kind != NULL ? json_object_get(part, kind) : NULL;
+	for (size_t i = 0; i < ARRAY_SIZE(members) && which == NULL; i++)
+		which = fw_text(of, members[i]);
+	if (kind != NULL && strcmp(kind, "payload") == 0 && fw_text(of, "protocol") != NULL)
+		kind = fw_text(of, "protocol");
+	snprintf(ret, bytes, "%s%s%s%s", changes ? "a change of " : "", kind != NULL ? kind : "it", which != NULL ? " " : "",
+		 which != NULL ? which : "");
+}
+
+static bool is_known_statement(const json_t *e)
+{
+	static const char *const known[] = { "counter", "limit", "vmap", "reject", "jump", "goto" };
+	bool is = false;
+
+	for (size_t i = 0; i < ARRAY_SIZE(known); i++)
+		is |= json_object_get(e, known[i]) != NULL;
+	return is;
+}
+
 /* ---- the rule */
 
 static bool statement(struct fw_rule *r, const json_t *e)
@@ -339,6 +398,7 @@ static bool statement(struct fw_rule *r, const json_t *e)
 	const json_t *value;
 
 	r->gap = gap_statement;
+	r->gap_at = e;
 	value = json_object_get(e, "counter");
 	if (value != NULL && json_object_size(e) == 1)
 		return counter(r, value);
@@ -346,8 +406,10 @@ static bool statement(struct fw_rule *r, const json_t *e)
 	if (value != NULL && json_object_size(e) == 1)
 		return limit(r, value);
 	value = json_object_get(e, "vmap");
-	if (value != NULL && json_object_size(e) == 1)
+	if (value != NULL && json_object_size(e) == 1) {
+		r->gap_at = json_object_get(value, "key");
 		return fw_verdict_map(r, value);
+	}
 	if (json_object_get(e, "continue") != NULL && json_object_size(e) == 1) {
 		fw_step_add(&r->told, FW_STEP_VERDICT, (uint32_t)NFT_CONTINUE, 0, 0);
 		return true;
@@ -362,10 +424,21 @@ static size_t matches(struct fw_rule *r, const json_t *exprs, size_t i)
 	const json_t *match;
 
 	for (; (match = json_object_get(json_array_get(exprs, i), "match")) != NULL; i++)
-		if (!fw_match(r, match) && gap == NULL)
+		if (!fw_match(r, match) && gap == NULL) {
 			gap = r->gap;
+			r->gap_at = json_object_get(match, "left");
+		}
 	r->gap = gap;
 	return i;
+}
+
+static void say_gap(struct fw_rule *r)
+{
+	char name[FW_GAP_BYTES / 2] = "", why[FW_GAP_BYTES];
+
+	name_of(r->gap_at, name, sizeof(name));
+	snprintf(why, sizeof(why), "%s %s%s", name, r->gap, r->gap == gap_statement && is_known_statement(r->gap_at) ? " in this form" : "");
+	fw_gap(r->m, r->chain, r->handle, why);
 }
 
 /* Both readings of a rule that was compiled. */
@@ -390,7 +463,7 @@ void fw_rule_compile(struct fw_compiler *m, const struct fw_chain *chain, enum f
 		if (r.gap == NULL && i < json_array_size(exprs) && statement(&r, json_array_get(exprs, i++)))
 			r.gap = NULL;
 		if (r.gap != NULL) {
-			fw_gap(m, chain, r.handle, r.gap);
+			say_gap(&r);
 			break;
 		}
 	}

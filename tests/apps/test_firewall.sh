@@ -207,10 +207,10 @@ nft_do add rule inet f input tcp dport 7000 counter accept 'comment "it"'
 until_true grep -q "only the kernel has: inet f input handle" "$tmp/vjd.log"
 rules 'tcp dport 7000 limit rate 1000/second counter log accept comment "it"'
 until_true answers
-quoted='firewall: tcp .*:7000 is the kernel.s at eth0: inet f input handle [0-9]*: tcp dport 7000 limit rate 1000/second .*log .*comment "it" (a statement'
+quoted='firewall: tcp .*:7000 is the kernel.s at eth0: inet f input handle [0-9]*: tcp dport 7000 limit rate 1000/second .*log .*comment "it" (log is not compiled)'
 until_true sh -c "'$vj' why $redis | grep '$quoted'"
 "$vj" status | has "$quoted" || fail "vj status doesn't quote the rule: $("$vj" status)"
-"$vj" firewall | has 'comment "it" # only the kernel has it: a statement' || fail "vj firewall: $("$vj" firewall)"
+"$vj" firewall | has 'comment "it" # only the kernel has it: log is not compiled' || fail "vj firewall: $("$vj" firewall)"
 "$vj" why "$redis" --json | python3 -c 'import json, sys; sys.exit("limit rate" not in json.load(sys.stdin)["rules"][0]["rule"])' ||
 	fail "vj why --json"
 [ "$(kernel_count)" -gt 0 ] || fail "a port with a rule that is not compiled stays on the channel"
