@@ -426,7 +426,7 @@ static const json_t *elements_of(struct fw_rule *r, const json_t *right, bool is
 		return json_object_size(right) == 1 && json_is_array(elements) ? elements : NULL;
 	}
 	o = name[0] == '@' ? fw_object_find(&r->m->rs, r->chain, is_map ? "map" : "set", name + 1) : NULL;
-	if (o == NULL || !object_is_plain(o->json))
+	if (o == NULL || o->changes || !object_is_plain(o->json))
 		return NULL;
 	if (is_map && (fw_text(o->json, "map") == NULL || strcmp(fw_text(o->json, "map"), "verdict") != 0))
 		return NULL;

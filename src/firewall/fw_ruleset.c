@@ -205,6 +205,44 @@ struct fw_object *fw_object_find(const struct fw_ruleset *rs, const struct fw_ch
 	return NULL;
 }
 
+/*
+ * { "set": { "op": "add", "set": "@s", ... } }, likewise of a "map", and a "meter" with its "name". That a set has the flag "dynamic", nft 1.0.6 doesn't
+ * show in JSON.
+ */
+static void statement_changes(struct fw_ruleset *rs, const struct fw_chain *ch, const json_t *e)
+{
+	static const char *const kinds[] = { "set", "map", "meter" }, *const of[] = { "set", "map" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		const json_t *statement = json_object_get(e, kinds[i]);
+		const char *name = fw_text(statement, kinds[i]);
+
+		if (name == NULL)
+			name = fw_text(statement, "name");
+		for (size_t k = 0; name != NULL && k < ARRAY_SIZE(of); k++) {
+			struct fw_object *o = fw_object_find(rs, ch, of[k], name + (name[0] == '@'));
+
+			if (o != NULL)
+				o->changes = true;
+		}
+	}
+}
+
+/* Rules may stand before or behind what they change. */
+static void find_changes(struct fw_ruleset *rs)
+{
+	for (uint32_t i = 0; i < rs->chain_cnt; i++) {
+		const struct fw_chain *ch = &rs->chains[i];
+
+		for (uint32_t k = 0; rs->object_cnt > 0 && k < ch->rule_cnt; k++) {
+			const json_t *exprs = json_object_get(ch->rules[k], "expr");
+
+			for (size_t n = 0; n < json_array_size(exprs); n++)
+				statement_changes(rs, ch, json_array_get(exprs, n));
+		}
+	}
+}
+
 /* ---- all of it */
 
 static int version_check(const json_t *o, char why[static FW_WHY_BYTES])
@@ -264,6 +302,7 @@ int fw_ruleset_read(const char *json, size_t len, struct fw_ruleset *ret, char r
 		fw_ruleset_free(&rs);
 		return r;
 	}
+	find_changes(&rs);
 	ret_why[0] = '\0';
 	*ret = rs;
 	return 0;

@@ -41,6 +41,7 @@ struct fw_chain {
 struct fw_object {
 	const char *kind, *family, *table, *name;
 	const json_t *json;
+	bool changes; /* a set or map that rules put elements into, of which no news come */
 	uint32_t cell; /* of a counter or limit, in data, and 1 more than that; 0: not made yet */
 };
 

@@ -34,6 +34,8 @@ check "$rulesets/docker.nft" "$(printf 'tcp4 8080: kernel\ntcp6 8080: channel\nt
 # Whether there is a way back (rpfilter) only the kernel knows, and it is asked of IPv6.
 check "$rulesets/firewalld.nft" IPv4
 check "$rulesets/fail2ban.nft" all
+# A set that rules put elements into, be it at another hook; sets that only people change are compiled.
+check "$rulesets/dynamic.nft" "$(printf 'tcp4 8080: kernel\ntcp6 8080: channel\ntcp4 22: channel\ntcp6 7000: channel\nudp4 53: channel')"
 check "$rulesets/server.nft" "$(printf 'udp4 123: kernel\nudp6 123: kernel\ntcp4 22: channel\ntcp6 7000: channel\nudp4 53: channel')"
 if [ -f $examples/workstation.nft ]; then
 	check $examples/workstation.nft all
