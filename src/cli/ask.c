@@ -18,11 +18,7 @@ enum {
 #define OPT(member) offsetof(struct ask_options, member)
 const struct opt ask_opts[] = {
 	{ .name = "json", .type = OPT_FLAG, .offset = OPT(json), .help = "one JSON object instead of tables" },
-	{ .name = "socket",
-	  .value = "PATH",
-	  .type = OPT_FILE,
-	  .offset = OPT(socket),
-	  .help = "socket of the vjd to ask" },
+	ASK_OPT_SOCKET(OPT(socket)),
 	{ 0 },
 };
 _Static_assert(sizeof(struct ask_options) <= CMD_OPTS_BYTES, "has to fit");

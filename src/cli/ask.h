@@ -14,6 +14,9 @@ struct ask_options {
 	const char *socket;
 };
 
+/* A row of struct opt: which vjd is asked, at this offset of the options */
+#define ASK_OPT_SOCKET(at) { .name = "socket", .value = "PATH", .type = OPT_FILE, .offset = (at), .help = "socket of the vjd to ask" }
+
 /*
  * Connects to vjd, as an observer.
  * @cmd: name of the command, for messages

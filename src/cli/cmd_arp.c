@@ -216,11 +216,7 @@ struct resolve_options {
 const struct opt resolve_opts[] = {
 	{ .name = "udp", .type = OPT_FLAG, .offset = OPT(udp), .help = "a UDP port; else TCP" },
 	{ .name = "json", .type = OPT_FLAG, .offset = OPT(ask.json), .help = "one JSON object instead of sentences" },
-	{ .name = "socket",
-	  .value = "PATH",
-	  .type = OPT_FILE,
-	  .offset = OPT(ask.socket),
-	  .help = "socket of the vjd to ask" },
+	ASK_OPT_SOCKET(OPT(ask.socket)),
 	{ 0 },
 };
 _Static_assert(sizeof(struct resolve_options) <= CMD_OPTS_BYTES, "has to fit");

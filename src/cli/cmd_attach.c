@@ -25,11 +25,7 @@ const struct opt attach_opts[] = {
 	  .type = OPT_FLAG,
 	  .offset = OPT(gateway),
 	  .help = "no channels: what this host sends there, to applications of other hosts, goes to their own MAC addresses" },
-	{ .name = "socket",
-	  .value = "PATH",
-	  .type = OPT_FILE,
-	  .offset = OPT(socket),
-	  .help = "socket of the vjd to ask" },
+	ASK_OPT_SOCKET(OPT(socket)),
 	{ 0 },
 };
 _Static_assert(sizeof(struct attach_options) <= CMD_OPTS_BYTES, "has to fit");

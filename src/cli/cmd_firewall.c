@@ -16,11 +16,7 @@ struct firewall_options {
 const struct opt firewall_opts[] = {
 	{ .name = "handle", .type = OPT_FLAG, .offset = OPT(handle), .help = "with the handles of tables, chains and rules" },
 	{ .name = "json", .type = OPT_FLAG, .offset = OPT(ask.json), .help = "as nft --json has it" },
-	{ .name = "socket",
-	  .value = "PATH",
-	  .type = OPT_FILE,
-	  .offset = OPT(ask.socket),
-	  .help = "socket of the vjd to ask" },
+	ASK_OPT_SOCKET(OPT(ask.socket)),
 	{ 0 },
 };
 _Static_assert(sizeof(struct firewall_options) <= CMD_OPTS_BYTES, "has to fit");

@@ -24,39 +24,44 @@ struct row {
 	uint32_t most;
 };
 
+/* A number of @bytes whole bytes, from @from on of a header */
+#define NUMBER(of, name, word, needs, header, from, bytes)                                                                       \
+	{ of, name, FW_VALUE_NUMBER, word, 1, 0, UINT32_MAX, needs, { header, 0, from, bytes }, 0, UINT32_MAX >> (32 - 8 * (bytes)) }
+
 /* clang-format off */
 static const struct row payload[] = {
 	{ "ip",     "saddr",    FW_VALUE_IP4, FILTER_SADDR, 1, 0, UINT32_MAX, FW_NEED_IP4, { FW_SOURCE_NET, 0, 12, 4 }, 0, UINT32_MAX },
 	{ "ip",     "daddr",    FW_VALUE_IP4, FILTER_DADDR, 1, 0, UINT32_MAX, FW_NEED_IP4, { FW_SOURCE_NET, 0, 16, 4 }, 0, UINT32_MAX },
-	{ "ip",     "protocol", FW_VALUE_NUMBER, FILTER_IP_PROTO, 1, 0, UINT32_MAX, FW_NEED_IP4, { FW_SOURCE_NET, 0, 9, 1 }, 0, 0xff },
-	{ "ip",     "length",   FW_VALUE_NUMBER, FILTER_IP_LEN, 1, 0, UINT32_MAX, FW_NEED_IP4, { FW_SOURCE_NET, 0, 2, 2 }, 0, 0xffff },
-	{ "ip",     "id",       FW_VALUE_NUMBER, FILTER_IP_ID, 1, 0, UINT32_MAX, FW_NEED_IP4, { FW_SOURCE_NET, 0, 4, 2 }, 0, 0xffff },
-	{ "ip",     "ttl",      FW_VALUE_NUMBER, FILTER_TTL, 1, 0, UINT32_MAX, FW_NEED_IP4, { FW_SOURCE_NET, 0, 8, 1 }, 0, 0xff },
+	NUMBER("ip", "protocol", FILTER_IP_PROTO, FW_NEED_IP4, FW_SOURCE_NET, 9, 1),
+	NUMBER("ip", "length", FILTER_IP_LEN, FW_NEED_IP4, FW_SOURCE_NET, 2, 2),
+	NUMBER("ip", "id", FILTER_IP_ID, FW_NEED_IP4, FW_SOURCE_NET, 4, 2),
+	NUMBER("ip", "ttl", FILTER_TTL, FW_NEED_IP4, FW_SOURCE_NET, 8, 1),
 	{ "ip",     "dscp",     FW_VALUE_NUMBER, FILTER_TOS, 1, 2, 0xfc, FW_NEED_IP4, { FW_SOURCE_NET, 0, 1, 1 }, 0, 0xff },
 	{ "ip6",    "saddr",    FW_VALUE_IP6, FILTER_SADDR, 4, 0, UINT32_MAX, FW_NEED_IP6, { FW_SOURCE_NET, 0, 8, 16 }, 0, UINT32_MAX },
 	{ "ip6",    "daddr",    FW_VALUE_IP6, FILTER_DADDR, 4, 0, UINT32_MAX, FW_NEED_IP6, { FW_SOURCE_NET, 0, 24, 16 }, 0, UINT32_MAX },
-	{ "ip6",    "nexthdr",  FW_VALUE_NUMBER, FILTER_IP_PROTO, 1, 0, UINT32_MAX, FW_NEED_IP6, { FW_SOURCE_NET, 0, 6, 1 }, 0, 0xff },
-	{ "ip6",    "length",   FW_VALUE_NUMBER, FILTER_IP_LEN, 1, 0, UINT32_MAX, FW_NEED_IP6, { FW_SOURCE_NET, 0, 4, 2 }, 0, 0xffff },
-	{ "ip6",    "hoplimit", FW_VALUE_NUMBER, FILTER_TTL, 1, 0, UINT32_MAX, FW_NEED_IP6, { FW_SOURCE_NET, 0, 7, 1 }, 0, 0xff },
+	NUMBER("ip6", "nexthdr", FILTER_IP_PROTO, FW_NEED_IP6, FW_SOURCE_NET, 6, 1),
+	NUMBER("ip6", "length", FILTER_IP_LEN, FW_NEED_IP6, FW_SOURCE_NET, 4, 2),
+	NUMBER("ip6", "hoplimit", FILTER_TTL, FW_NEED_IP6, FW_SOURCE_NET, 7, 1),
 	{ "ip6",    "dscp",     FW_VALUE_NUMBER, FILTER_TOS, 1, 2, 0xfc, FW_NEED_IP6, { FW_SOURCE_NET, 0, 0, 2 }, 4, 0xff },
-	{ "th",     "sport",    FW_VALUE_NUMBER, FILTER_SPORT, 1, 0, UINT32_MAX, FW_NEED_L4, { FW_SOURCE_L4, 0, 0, 2 }, 0, 0xffff },
-	{ "th",     "dport",    FW_VALUE_NUMBER, FILTER_DPORT, 1, 0, UINT32_MAX, FW_NEED_L4, { FW_SOURCE_L4, 0, 2, 2 }, 0, 0xffff },
-	{ "tcp",    "sport",    FW_VALUE_NUMBER, FILTER_SPORT, 1, 0, UINT32_MAX, FW_NEED_TCP, { FW_SOURCE_L4, 0, 0, 2 }, 0, 0xffff },
-	{ "tcp",    "dport",    FW_VALUE_NUMBER, FILTER_DPORT, 1, 0, UINT32_MAX, FW_NEED_TCP, { FW_SOURCE_L4, 0, 2, 2 }, 0, 0xffff },
-	{ "tcp",    "sequence", FW_VALUE_NUMBER, FILTER_TCP_SEQ, 1, 0, UINT32_MAX, FW_NEED_TCP, { FW_SOURCE_L4, 0, 4, 4 }, 0, UINT32_MAX },
-	{ "tcp",    "ackseq",   FW_VALUE_NUMBER, FILTER_TCP_ACK, 1, 0, UINT32_MAX, FW_NEED_TCP, { FW_SOURCE_L4, 0, 8, 4 }, 0, UINT32_MAX },
+	NUMBER("th", "sport", FILTER_SPORT, FW_NEED_L4, FW_SOURCE_L4, 0, 2),
+	NUMBER("th", "dport", FILTER_DPORT, FW_NEED_L4, FW_SOURCE_L4, 2, 2),
+	NUMBER("tcp", "sport", FILTER_SPORT, FW_NEED_TCP, FW_SOURCE_L4, 0, 2),
+	NUMBER("tcp", "dport", FILTER_DPORT, FW_NEED_TCP, FW_SOURCE_L4, 2, 2),
+	NUMBER("tcp", "sequence", FILTER_TCP_SEQ, FW_NEED_TCP, FW_SOURCE_L4, 4, 4),
+	NUMBER("tcp", "ackseq", FILTER_TCP_ACK, FW_NEED_TCP, FW_SOURCE_L4, 8, 4),
 	{ "tcp",    "doff",     FW_VALUE_NUMBER, FILTER_TCP_DOFF, 1, 0, UINT32_MAX, FW_NEED_TCP, { FW_SOURCE_L4, 0, 12, 1 }, 4, 0xf },
-	{ "tcp",    "flags",    FW_VALUE_NUMBER, FILTER_TCP_FLAGS, 1, 0, UINT32_MAX, FW_NEED_TCP, { FW_SOURCE_L4, 0, 13, 1 }, 0, 0xff },
-	{ "tcp",    "window",   FW_VALUE_NUMBER, FILTER_TCP_WINDOW, 1, 0, UINT32_MAX, FW_NEED_TCP, { FW_SOURCE_L4, 0, 14, 2 }, 0, 0xffff },
-	{ "tcp",    "urgptr",   FW_VALUE_NUMBER, FILTER_TCP_URGPTR, 1, 0, UINT32_MAX, FW_NEED_TCP, { FW_SOURCE_L4, 0, 18, 2 }, 0, 0xffff },
-	{ "udp",    "sport",    FW_VALUE_NUMBER, FILTER_SPORT, 1, 0, UINT32_MAX, FW_NEED_UDP, { FW_SOURCE_L4, 0, 0, 2 }, 0, 0xffff },
-	{ "udp",    "dport",    FW_VALUE_NUMBER, FILTER_DPORT, 1, 0, UINT32_MAX, FW_NEED_UDP, { FW_SOURCE_L4, 0, 2, 2 }, 0, 0xffff },
-	{ "udp",    "length",   FW_VALUE_NUMBER, FILTER_UDP_LEN, 1, 0, UINT32_MAX, FW_NEED_UDP, { FW_SOURCE_L4, 0, 4, 2 }, 0, 0xffff },
-	{ "icmp",   "type",     FW_VALUE_NUMBER, FILTER_ICMP_TYPE, 1, 0, UINT32_MAX, FW_NEED_ICMP4, { FW_SOURCE_L4, 0, 0, 1 }, 0, 0xff },
-	{ "icmp",   "code",     FW_VALUE_NUMBER, FILTER_ICMP_CODE, 1, 0, UINT32_MAX, FW_NEED_ICMP4, { FW_SOURCE_L4, 0, 1, 1 }, 0, 0xff },
-	{ "icmpv6", "type",     FW_VALUE_NUMBER, FILTER_ICMP_TYPE, 1, 0, UINT32_MAX, FW_NEED_ICMP6, { FW_SOURCE_L4, 0, 0, 1 }, 0, 0xff },
-	{ "icmpv6", "code",     FW_VALUE_NUMBER, FILTER_ICMP_CODE, 1, 0, UINT32_MAX, FW_NEED_ICMP6, { FW_SOURCE_L4, 0, 1, 1 }, 0, 0xff },
+	NUMBER("tcp", "flags", FILTER_TCP_FLAGS, FW_NEED_TCP, FW_SOURCE_L4, 13, 1),
+	NUMBER("tcp", "window", FILTER_TCP_WINDOW, FW_NEED_TCP, FW_SOURCE_L4, 14, 2),
+	NUMBER("tcp", "urgptr", FILTER_TCP_URGPTR, FW_NEED_TCP, FW_SOURCE_L4, 18, 2),
+	NUMBER("udp", "sport", FILTER_SPORT, FW_NEED_UDP, FW_SOURCE_L4, 0, 2),
+	NUMBER("udp", "dport", FILTER_DPORT, FW_NEED_UDP, FW_SOURCE_L4, 2, 2),
+	NUMBER("udp", "length", FILTER_UDP_LEN, FW_NEED_UDP, FW_SOURCE_L4, 4, 2),
+	NUMBER("icmp", "type", FILTER_ICMP_TYPE, FW_NEED_ICMP4, FW_SOURCE_L4, 0, 1),
+	NUMBER("icmp", "code", FILTER_ICMP_CODE, FW_NEED_ICMP4, FW_SOURCE_L4, 1, 1),
+	NUMBER("icmpv6", "type", FILTER_ICMP_TYPE, FW_NEED_ICMP6, FW_SOURCE_L4, 0, 1),
+	NUMBER("icmpv6", "code", FILTER_ICMP_CODE, FW_NEED_ICMP6, FW_SOURCE_L4, 1, 1),
 };
+#undef NUMBER
 
 static const struct row keyed[] = {
 	{ "meta", "nfproto",  FW_VALUE_NUMBER, FILTER_NFPROTO, 1, 0, UINT32_MAX, 0, { FW_SOURCE_META, NFT_META_NFPROTO, 0, 1 }, 0, 0xff },
