@@ -118,21 +118,67 @@ static const char *proto_text(uint8_t proto)
 	return proto == CTL_PROTO_TCP ? "tcp" : proto == CTL_PROTO_UDP ? "udp" : "raw";
 }
 
-static bool is_direct(const struct ctl_report_rule *rule)
+bool ask_is_direct(const struct ctl_report_rule *rule)
 {
 	return strcmp(rule->device, "lo") == 0;
 }
 
+static int compare_ports(const struct ctl_endpoint *x, const struct ctl_endpoint *y)
+{
+	if (x->port != y->port)
+		return x->port - y->port;
+	return x->proto != y->proto ? x->proto - y->proto : memcmp(x->addr, y->addr, sizeof(x->addr));
+}
+
+/* By rule, then device, then port. */
+static int compare_rules(const void *a, const void *b)
+{
+	const struct ctl_report_rule *x = *(const struct ctl_report_rule *const *)a, *y = *(const struct ctl_report_rule *const *)b;
+	int r = strcmp(x->rule, y->rule);
+
+	if (r == 0)
+		r = strcmp(x->device, y->device);
+	return r != 0 ? r : compare_ports(&x->local, &y->local);
+}
+
+/* @was: the one before it, or NULL */
+static void print_rule(const struct ctl_report_rule *rule, const struct ctl_report_rule *was)
+{
+	struct endpoint local = ctl_endpoint_get(&rule->local);
+	bool same_rule = was != NULL && strcmp(was->rule, rule->rule) == 0;
+	bool same_device = same_rule && strcmp(was->device, rule->device) == 0;
+	char buf[ENDPOINT_TEXT_BYTES];
+
+	/* several processes may have one port */
+	if (same_device && compare_ports(&was->local, &rule->local) == 0)
+		return;
+	if (was != NULL && !same_device)
+		putchar('\n');
+	if (!same_rule)
+		printf("firewall: %s\n", rule->rule);
+	if (same_device)
+		printf(", ");
+	else
+		printf("  therefore the kernel's %s%s: ", ask_is_direct(rule) ? "between programs of this host" : "at ",
+		       ask_is_direct(rule) ? "" : rule->device);
+	printf("%s %s", proto_text(rule->local.proto), endpoint_format(&local, buf));
+}
+
 void ask_print_rules(const struct ctl_report_rule *rules, uint32_t cnt)
 {
-	for (uint32_t i = 0; i < cnt; i++) {
-		struct endpoint local = ctl_endpoint_get(&rules[i].local);
-		char buf[ENDPOINT_TEXT_BYTES];
+	const struct ctl_report_rule **sorted = calloc((size_t)cnt + 1, sizeof(struct ctl_report_rule *));
 
-		printf("firewall: %s %s is the kernel's %s%s: %s\n", proto_text(rules[i].local.proto), endpoint_format(&local, buf),
-		       is_direct(&rules[i]) ? "between programs of this host" : "at ", is_direct(&rules[i]) ? "" : rules[i].device,
-		       rules[i].rule);
+	if (sorted == NULL || cnt == 0) {
+		free(sorted);
+		return;
 	}
+	for (uint32_t i = 0; i < cnt; i++)
+		sorted[i] = &rules[i];
+	qsort(sorted, cnt, sizeof(struct ctl_report_rule *), compare_rules);
+	for (uint32_t i = 0; i < cnt; i++)
+		print_rule(sorted[i], i > 0 ? sorted[i - 1] : NULL);
+	putchar('\n');
+	free(sorted);
 }
 
 json_t *ask_json_rules(const struct ctl_report_rule *rules, uint32_t cnt)

@@ -46,7 +46,10 @@ int ask_report(struct ctl_client *client, const struct ctl_app *app, enum ctl_re
  */
 int ask_rules(struct ctl_client *client, const struct ctl_app *app, void **ret_rules, uint32_t *ret_cnt);
 
-/* As text, or nothing if there are none */
+/* Is it about channels between programs of this host? Else about an interface */
+bool ask_is_direct(const struct ctl_report_rule *rule);
+
+/* As text: each rule once, with the ports below it; nothing if there are none */
 void ask_print_rules(const struct ctl_report_rule *rules, uint32_t cnt);
 
 json_t *ask_json_rules(const struct ctl_report_rule *rules, uint32_t cnt);

@@ -126,8 +126,9 @@ const struct cmd cmds[] = {
 		.help = "show the host's nftables rules, with what channels have counted",
 		.args = "",
 		.about = "Lists the rules as nft does, in its syntax; in their counters is what the kernel has counted and what channels have. "
-			 "Behind a rule that vjd does not compile, so that the ports which it concerns have no channel, stands a comment "
-			 "that says so. For root, as nft is; which rule keeps a program's port off channels: vj why.",
+			 "Behind a rule that vjd does not compile, so that the ports which it concerns have no channel, and behind one that "
+			 "keeps ports off channels between programs of this host only (it counts, limits or drops what they say to each other), "
+			 "stands a comment that says so. For root, as nft is; which rule keeps a program's port off channels: vj why.",
 		.example = "sudo vj firewall\nsudo vj firewall --json | jq '.nftables[].rule | select(.vjchan)'",
 		.opts = firewall_opts,
 		.exits = { { 0, "shown; there may be no rules" },

@@ -44,24 +44,53 @@ static void quote(const struct firewall *fw, const struct fw_place *place, const
 void firewall_quote(const struct firewall *fw, uint32_t at, char ret_text[static FW_QUOTE_BYTES])
 {
 	struct fw_place place;
-	const char *why;
+	char why[FW_GAP_BYTES + 32];
+	const char *what;
 
-	if (fw->rules == RULES_PROGRAM && fw_program_place(&fw->prog, at, &place, &why))
+	if (fw->rules == RULES_PROGRAM && fw_program_place(&fw->prog, at & ~FW_AGAINST_ANSWER, &place, &what)) {
+		/* it may well name another port */
+		snprintf(why, sizeof(why), "%s%s", what, at & FW_AGAINST_ANSWER ? "; an answer may go there" : "");
 		quote(fw, &place, why, ret_text);
-	else
+	} else {
 		snprintf(ret_text, FW_QUOTE_BYTES, "%s",
 			 fw->rules == RULES_UNREAD ? fw->told : "the rules are too many to say which ports they concern");
+	}
 }
 
 /* ---- shown: firewall_show() */
 
+/* Rules and policies that keep ports off direct channels, each once; gaps are said to be gaps already. Return: how many, written to @t if it isn't NULL */
+static size_t tally_not_direct(const struct fw_program *p, const uint8_t *against, struct fw_tally *t)
+{
+	struct fw_place place, last = { .handle = 0 };
+	const char *why;
+	size_t cnt = 0;
+
+	for (uint32_t i = 0; i < p->cell_cnt; i++) {
+		if (against[i] == 0 || p->cells[i].insn.op == FILTER_OP_KERNEL || !fw_program_place(p, i, &place, &why) ||
+		    (cnt > 0 && fw_place_eq(&place, &last)))
+			continue;
+		if (t != NULL) {
+			t[cnt] = (struct fw_tally){ .place = place, .kind = FW_TALLY_NOT_DIRECT };
+			snprintf(t[cnt].why, sizeof(t[cnt].why), "%s", why);
+		}
+		last = place;
+		cnt++;
+	}
+	return cnt;
+}
+
 static struct fw_tally *tallies_of(const struct vjd *d, size_t *ret_cnt)
 {
 	const struct fw_program *p = &d->firewall->prog;
-	struct fw_tally *t = calloc(p->counter_cnt + p->gap_cnt + 1, sizeof(*t));
+	uint8_t *against = firewall_cells_not_direct(d->firewall);
+	size_t not_direct = against != NULL ? tally_not_direct(p, against, NULL) : 0;
+	struct fw_tally *t = against != NULL ? calloc(p->counter_cnt + p->gap_cnt + not_direct + 1, sizeof(*t)) : NULL;
 
-	if (t == NULL)
+	if (t == NULL) {
+		free(against);
 		return NULL;
+	}
 	for (uint32_t i = 0; i < p->counter_cnt; i++)
 		t[i] = (struct fw_tally){ .place = p->counters[i].place, .nth = p->counters[i].nth,
 					  .kind = p->counters[i].named ? FW_TALLY_NAMED : FW_TALLY_COUNTER };
@@ -70,9 +99,11 @@ static struct fw_tally *tallies_of(const struct vjd *d, size_t *ret_cnt)
 		struct fw_tally *gap = &t[p->counter_cnt + i];
 
 		*gap = (struct fw_tally){ .place = p->gaps[i].place, .kind = FW_TALLY_GAP };
-		snprintf(gap->why, sizeof(gap->why), "%s", p->gaps[i].why);
+		memcpy(gap->why, p->gaps[i].why, sizeof(gap->why));
 	}
-	*ret_cnt = p->counter_cnt + p->gap_cnt;
+	tally_not_direct(p, against, t + p->counter_cnt + p->gap_cnt);
+	free(against);
+	*ret_cnt = p->counter_cnt + p->gap_cnt + not_direct;
 	return t;
 }
 

@@ -141,7 +141,7 @@ static struct fw_question question(enum filter_dir dir, const char *device, bool
 	return q;
 }
 
-/* Return: a cell that is against it; 0: none */
+/* Return: a cell that is against it; 0: none; UINT32_MAX: it can't be said which */
 static uint32_t gap_of(const struct firewall *fw, const struct fw_question *q)
 {
 	struct fw_answer a = { .at = 0 };
@@ -165,6 +165,8 @@ static uint32_t ask_interface(const struct firewall *fw, const struct known_key 
 		if (dir == FILTER_OUTBOUND)
 			know(&q, FILTER_DADDR_TYPE, FILTER_RTN_UNICAST);
 		at = gap_of(fw, &q);
+		if (at != 0 && dir == FILTER_OUTBOUND)
+			at |= FW_AGAINST_ANSWER;
 		if (at != 0)
 			break;
 		q = question(dir, "lo", false, &k->addr, k->proto, k->first, k->last);
@@ -175,19 +177,26 @@ static uint32_t ask_interface(const struct firewall *fw, const struct known_key 
 }
 
 /* Both hosts are this one, and both ends of it the loopback device's. Stacks of ours send nothing that is invalid. */
+static struct fw_question loopback_question(enum filter_dir dir, const struct known_key *k, bool answer)
+{
+	struct fw_question q = question(dir, "lo", answer, &k->addr, k->proto, k->first, k->last);
+
+	know(&q, FILTER_HAVE, FILTER_HAVE_L4);
+	know(&q, FILTER_DADDR_TYPE, FILTER_RTN_LOCAL);
+	q.ct = FILTER_CT_ESTABLISHED | (answer ? 0 : FILTER_CT_NEW);
+	if (answer)
+		know(&q, FILTER_CT_FIRST, 0);
+	return q;
+}
+
 static uint32_t ask_loopback(const struct firewall *fw, const struct known_key *k, bool answer)
 {
 	for (enum filter_dir dir = 0; dir < FILTER_DIR_CNT; dir++) {
-		struct fw_question q = question(dir, "lo", answer, &k->addr, k->proto, k->first, k->last);
+		struct fw_question q = loopback_question(dir, k, answer);
 		struct fw_answer a = { .at = 0 };
 
-		know(&q, FILTER_HAVE, FILTER_HAVE_L4);
-		know(&q, FILTER_DADDR_TYPE, FILTER_RTN_LOCAL);
-		q.ct = FILTER_CT_ESTABLISHED | (answer ? 0 : FILTER_CT_NEW);
-		if (answer)
-			know(&q, FILTER_CT_FIRST, 0);
 		if (fw_ask(&fw->prog, &q, &a) < 0 || a.verdicts != 1u << FILTER_ACCEPT || a.counts)
-			return a.at != 0 ? a.at : UINT32_MAX;
+			return a.at != 0 ? a.at | (answer ? FW_AGAINST_ANSWER : 0) : UINT32_MAX;
 	}
 	return 0;
 }
@@ -255,6 +264,23 @@ static uint32_t against_all_directly(struct firewall *fw, const struct lease_key
 uint32_t firewall_against_direct(const struct vjd *d, const struct lease_key *key)
 {
 	return d->firewall == NULL || key->netns != d->cfg.netns ? 0 : against_all_directly(d->firewall, key);
+}
+
+uint8_t *firewall_cells_not_direct(const struct firewall *fw)
+{
+	uint8_t *against = calloc((size_t)fw->prog.cell_cnt + 1, 1);
+
+	/* each of: 1 UDP, else TCP; 2 IPv6, else IPv4; 4 inbound, else outbound. What is sent from any port is sent to any port. */
+	for (unsigned i = 0; against != NULL && fw->rules == RULES_PROGRAM && i < 8; i++) {
+		struct known_key key = { .addr = i & 2 ? ip_addr_any_v6() : ip_addr_any_v4(), .last = UINT16_MAX,
+					 .proto = i & 1 ? CTL_PROTO_UDP : CTL_PROTO_TCP };
+		struct fw_question q = loopback_question(i & 4 ? FILTER_INBOUND : FILTER_OUTBOUND, &key, false);
+		struct fw_answer a;
+
+		q.ret_against = against;
+		fw_ask(&fw->prog, &q, &a);
+	}
+	return against;
 }
 
 bool firewall_allows(const struct vjd *d, struct lease *l)

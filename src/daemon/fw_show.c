@@ -72,25 +72,35 @@ static void add(const struct tallies *t, const struct fw_place *place, bool name
 		}
 }
 
-static const char *gap_at(const struct tallies *t, const struct fw_place *place)
+/* @kind: FW_TALLY_GAP or FW_TALLY_NOT_DIRECT */
+static const char *why_at(const struct tallies *t, const struct fw_place *place, enum fw_tally_kind kind)
 {
 	size_t cnt;
 	const struct fw_tally *of = find(t, place, &cnt);
 
 	for (size_t i = 0; i < cnt; i++)
-		if (of[i].kind == FW_TALLY_GAP)
+		if (of[i].kind == kind)
 			return of[i].why;
 	return NULL;
 }
 
 /* ---- text */
 
+static void remark(FILE *to, const struct tallies *t, const struct fw_place *place)
+{
+	const char *gap = why_at(t, place, FW_TALLY_GAP), *not_direct = why_at(t, place, FW_TALLY_NOT_DIRECT);
+
+	if (gap != NULL)
+		fprintf(to, " # only the kernel has it: %s", gap);
+	else if (not_direct != NULL)
+		fprintf(to, " # keeps ports off channels between programs of this host: %s", not_direct);
+}
+
 static void show_piece(FILE *to, const struct tallies *t, const struct fw_piece *p, bool handles)
 {
 	size_t end = p->len - (p->text[p->len - 1] == '\n'), from = 0, at, len, next;
 	bool counts = p->kind == FW_PIECE_RULE || p->kind == FW_PIECE_COUNTER;
 	uint64_t handle, packets, bytes;
-	const char *why;
 
 	if (!handles)
 		end = fw_piece_handle(p->text, end, &handle);
@@ -100,9 +110,8 @@ static void show_piece(FILE *to, const struct tallies *t, const struct fw_piece 
 		from = next;
 	}
 	fwrite(p->text + from, 1, end - from, to);
-	why = p->kind == FW_PIECE_RULE || p->kind == FW_PIECE_CHAIN ? gap_at(t, &p->place) : NULL;
-	if (why != NULL)
-		fprintf(to, " # only the kernel has it: %s", why);
+	if (p->kind == FW_PIECE_RULE || p->kind == FW_PIECE_CHAIN)
+		remark(to, t, &p->place);
 	fputc('\n', to);
 }
 
@@ -145,12 +154,14 @@ static void add_json(const struct tallies *t, json_t *counter, const struct fw_p
 	json_object_set_new(counter, "bytes", json_integer((json_int_t)bytes));
 }
 
-static void say_gap(const struct tallies *t, json_t *o, const struct fw_place *place)
+static void say_why(const struct tallies *t, json_t *o, const struct fw_place *place)
 {
-	const char *why = gap_at(t, place);
+	const char *gap = why_at(t, place, FW_TALLY_GAP), *not_direct = why_at(t, place, FW_TALLY_NOT_DIRECT);
 
-	if (why != NULL)
-		json_object_set_new(o, "vjchan", json_pack("{s:s}", "only_kernel", why));
+	if (gap != NULL)
+		json_object_set_new(o, "vjchan", json_pack("{s:s}", "only_kernel", gap));
+	else if (not_direct != NULL)
+		json_object_set_new(o, "vjchan", json_pack("{s:s}", "not_direct", not_direct));
 }
 
 static void show_rule(const struct tallies *t, json_t *rule)
@@ -166,7 +177,7 @@ static void show_rule(const struct tallies *t, json_t *rule)
 		if (json_is_object(counter))
 			add_json(t, counter, &place, false, nth++);
 	}
-	say_gap(t, rule, &place);
+	say_why(t, rule, &place);
 }
 
 static void show_item(const struct tallies *t, json_t *item)
@@ -179,7 +190,7 @@ static void show_item(const struct tallies *t, json_t *item)
 		show_rule(t, rule);
 	if (chain != NULL) {
 		place_of(chain, "name", 0, &place);
-		say_gap(t, chain, &place);
+		say_why(t, chain, &place);
 	}
 	if (counter != NULL) {
 		place_of(counter, "name", 0, &place);

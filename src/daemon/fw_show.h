@@ -10,14 +10,19 @@
 
 #include "firewall/firewall.h"
 
-enum fw_tally_kind { FW_TALLY_COUNTER, FW_TALLY_NAMED, FW_TALLY_GAP };
+enum fw_tally_kind {
+	FW_TALLY_COUNTER,
+	FW_TALLY_NAMED,
+	FW_TALLY_GAP, /* only the kernel has it */
+	FW_TALLY_NOT_DIRECT, /* it keeps ports off channels between programs of this host */
+};
 
 struct fw_tally {
 	struct fw_place place; /* FW_TALLY_NAMED: @chain is its name */
 	uint32_t kind; /* enum fw_tally_kind */
 	uint32_t nth;  /* of its rule's counters */
 	uint64_t packets, bytes;
-	char why[64]; /* FW_TALLY_GAP */
+	char why[FW_GAP_BYTES]; /* FW_TALLY_GAP, FW_TALLY_NOT_DIRECT */
 };
 
 /**
@@ -27,7 +32,7 @@ struct fw_tally {
  */
 bool fw_show_text(int fd, const char *text, struct fw_tally *tallies, size_t cnt, bool handles);
 
-/** fw_show_json() - Likewise of libnftables' JSON. Gaps are members "vjchan" of their rules */
+/** fw_show_json() - Likewise of libnftables' JSON. What keeps ports off channels is a member "vjchan" of its rule or chain */
 bool fw_show_json(int fd, const char *json, struct fw_tally *tallies, size_t cnt);
 
 #endif

@@ -34,8 +34,20 @@ struct firewall {
 	pid_t shows[FW_SHOWS_MAX]; /* processes that print rules for somebody; 0: none */
 };
 
+/*
+ * In what firewall_against*() return: the cell is come to by what is sent from the port, not by what is sent to it. Cells are fewer than
+ * FILTER_CELLS_MAX.
+ */
+static const uint32_t FW_AGAINST_ANSWER = 1u << 31;
+
 /** fw_name_words() - A device's name as rules compare it */
 void fw_name_words(const char *name, uint32_t ret_words[static 4]);
+
+/**
+ * firewall_cells_not_direct() - What keeps ports, any of them, off channels between programs of this host?
+ * Return: one for each cell, 1: it may, the caller's to free(); NULL: no memory
+ */
+uint8_t *firewall_cells_not_direct(const struct firewall *fw);
 
 /** fw_known_forget() - Other rules */
 void fw_known_forget(struct fw_known *k);

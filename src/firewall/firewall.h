@@ -14,6 +14,8 @@
 
 #include "policy/filter.h"
 
+#include <string.h>
+
 struct fw_raw;
 
 enum {
@@ -27,6 +29,12 @@ struct fw_place {
 	char family[8], table[FW_NAME_BYTES], chain[FW_NAME_BYTES];
 	uint64_t handle;
 };
+
+static inline bool fw_place_eq(const struct fw_place *a, const struct fw_place *b)
+{
+	return a->handle == b->handle && strcmp(a->chain, b->chain) == 0 && strcmp(a->table, b->table) == 0 &&
+	       strcmp(a->family, b->family) == 0;
+}
 
 /* A rule's first cell, or (handle 0) that of its chain's policy. The next one's is where it ends. */
 struct fw_mark {
@@ -98,6 +106,7 @@ struct fw_question {
 	enum filter_dir dir;
 	struct fw_range word[FILTER_WORD_CNT];
 	uint32_t ct; /* states that it may be in: FILTER_CT_* */
+	uint8_t *ret_against; /* NULL; or one for each cell of the program: set to 1 where it may come to one that does not just accept */
 };
 
 struct fw_answer {

@@ -293,6 +293,8 @@ static void do_lookup(struct walk *w, struct state *s, const struct filter_insn 
 /* The first one, or the first gap. */
 static void note(struct walk *w, uint32_t pc, bool gap)
 {
+	if (w->q->ret_against != NULL && pc < w->prog->cell_cnt)
+		w->q->ret_against[pc] = 1;
 	if (w->answer.at == 0 || (gap && !(w->answer.verdicts & 1u << FILTER_KERNEL)))
 		w->answer.at = pc;
 }

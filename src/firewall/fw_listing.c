@@ -114,12 +114,6 @@ bool fw_listing_next(struct fw_listing *l, struct fw_piece *ret_piece)
 	return true;
 }
 
-static bool same_place(const struct fw_place *a, const struct fw_place *b)
-{
-	return a->handle == b->handle && strcmp(a->chain, b->chain) == 0 && strcmp(a->table, b->table) == 0 &&
-	       strcmp(a->family, b->family) == 0;
-}
-
 /* Numbers in quotes are somebody's words. */
 size_t fw_piece_counter(const struct fw_piece *piece, size_t from, size_t *ret_at, size_t *ret_len, uint64_t *ret_packets,
 			uint64_t *ret_bytes)
@@ -179,7 +173,7 @@ bool fw_listing_rule(const char *text, const struct fw_place *place, char *ret_r
 	struct fw_piece p;
 
 	while (fw_listing_next(&l, &p))
-		if (p.kind == FW_PIECE_RULE && same_place(&p.place, place)) {
+		if (p.kind == FW_PIECE_RULE && fw_place_eq(&p.place, place)) {
 			quote(&p, ret_rule, bytes);
 			return true;
 		}

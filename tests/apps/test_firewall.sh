@@ -207,8 +207,10 @@ nft_do add rule inet f input tcp dport 7000 counter accept 'comment "it"'
 until_true grep -q "only the kernel has: inet f input handle" "$tmp/vjd.log"
 rules 'tcp dport 7000 limit rate 1000/second counter log accept comment "it"'
 until_true answers
-quoted='firewall: tcp .*:7000 is the kernel.s at eth0: inet f input handle [0-9]*: tcp dport 7000 limit rate 1000/second .*log .*comment "it" (log is not compiled)'
+quoted='firewall: inet f input handle [0-9]*: tcp dport 7000 limit rate 1000/second counter log .*comment "it" (log is not compiled)$'
 until_true sh -c "'$vj' why $redis | grep '$quoted'"
+"$vj" why "$redis" | has "^  therefore the kernel's at eth0: tcp [^,]*:7000, tcp [^,]*:7000\$" || fail "not by rule: $("$vj" why "$redis")"
+[ "$("$vj" why "$redis" | grep -c "$quoted")" = 1 ] || fail "the rule is quoted several times: $("$vj" why "$redis")"
 "$vj" status | has "$quoted" || fail "vj status doesn't quote the rule: $("$vj" status)"
 "$vj" firewall | has 'comment "it" # only the kernel has it: log is not compiled' || fail "vj firewall: $("$vj" firewall)"
 "$vj" why "$redis" --json | python3 -c 'import json, sys; sys.exit("limit rate" not in json.load(sys.stdin)["rules"][0]["rule"])' ||
@@ -309,7 +311,7 @@ grep -q ended "$tmp/holder2.log" || fail "holder: $(cat "$tmp/holder2.log")"
 nft_do insert rule inet f input iif lo counter accept
 sleep 0.5
 before=$(direct_cnt)
-"$vj" why "$redis" | has ':7000 is the kernel.s between programs of this host: inet f input handle [0-9]*: iif "lo" counter accept (it counts)' ||
+"$vj" why "$redis" | has 'firewall: inet f input handle [0-9]*: iif "lo" counter accept (it counts)$' ||
 	fail "vj why: $("$vj" why "$redis")"
 [ "$(ask_here)" = PONG ] || fail "no answer by way of the kernel"
 [ "$(direct_cnt)" = "$before" ] || fail "directly, though a rule counts"

@@ -60,12 +60,12 @@ static const char summed[] =
 	"\t\ttype filter hook input priority filter; policy drop;\n"
 	"\t\ttcp dport { 1, 2,\n"
 	"\t\t\t     3 } counter packets 1 bytes 40 tcp flags syn counter packets 32 bytes 680 accept\n"
-	"\t\tcounter packets 7 bytes 8 comment \"counter packets 9 bytes 9 # handle 6\"\n"
+	"\t\tcounter packets 7 bytes 8 comment \"counter packets 9 bytes 9 # handle 6\" # keeps ports off channels between programs of this host: why not\n"
 	"\t\tlimit rate 5/second burst 7 packets log prefix \"x\" # only the kernel has it: why not\n"
 	"\t}\n"
 	"}\n"
 	"table ip f {\n"
-	"\tchain input {\n"
+	"\tchain input { # keeps ports off channels between programs of this host: why not\n"
 	"\t\tcounter packets 18446744073709551615 bytes 18446744073709551615\n"
 	"\t}\n"
 	"}\n";
@@ -100,6 +100,9 @@ static void counts_are_added(void **state)
 		tally(FW_TALLY_NAMED, "inet", "named", 0, 0, 4, 5),
 		tally(FW_TALLY_COUNTER, "inet", "input", 4, 1, 20, 400),
 		tally(FW_TALLY_GAP, "inet", "input", 6, 0, 0, 0),
+		tally(FW_TALLY_NOT_DIRECT, "inet", "input", 6, 0, 0, 0),
+		tally(FW_TALLY_NOT_DIRECT, "inet", "input", 5, 0, 0, 0),
+		tally(FW_TALLY_NOT_DIRECT, "ip", "input", 0, 0, 0, 0),
 		tally(FW_TALLY_COUNTER, "ip", "input", 4, 0, UINT64_MAX - 1, UINT64_MAX - 1),
 		tally(FW_TALLY_COUNTER, "inet", "input", 99, 0, 1000, 1000),
 	};
@@ -129,11 +132,12 @@ static void json_is_added(void **state)
 {
 	static const char json[] =
 		"{\"nftables\": [{\"metainfo\": {}}, {\"counter\": {\"family\": \"inet\", \"table\": \"f\", \"name\": \"named\", "
-		"\"packets\": 100, \"bytes\": 2000}}, {\"rule\": {\"family\": \"inet\", \"table\": \"f\", \"chain\": \"input\", "
+		"\"packets\": 100, \"bytes\": 2000}}, {\"chain\": {\"family\": \"inet\", \"table\": \"f\", \"name\": \"input\"}}, "
+		"{\"rule\": {\"family\": \"inet\", \"table\": \"f\", \"chain\": \"input\", "
 		"\"handle\": 4, \"expr\": [{\"counter\": \"named\"}, {\"counter\": {\"packets\": 1, \"bytes\": 1}}, {\"counter\": "
 		"{\"packets\": 2, \"bytes\": 2}}]}}]}";
 	struct fw_tally t[] = { tally(FW_TALLY_COUNTER, "inet", "input", 4, 1, 10, 200), tally(FW_TALLY_NAMED, "inet", "named", 0, 0, 4, 5),
-				tally(FW_TALLY_GAP, "inet", "input", 4, 0, 0, 0) };
+				tally(FW_TALLY_GAP, "inet", "input", 4, 0, 0, 0), tally(FW_TALLY_NOT_DIRECT, "inet", "input", 0, 0, 0, 0) };
 	int fd = memfd_create("test", 0);
 	char *text;
 
@@ -145,6 +149,7 @@ static void json_is_added(void **state)
 	assert_non_null(strstr(text, "\"packets\": 12"));
 	assert_non_null(strstr(text, "\"packets\": 1,"));
 	assert_non_null(strstr(text, "\"only_kernel\": \"why not\""));
+	assert_non_null(strstr(text, "\"not_direct\": \"why not\""));
 	free(text);
 	assert_false(fw_show_json(-1, "nonsense", NULL, 0));
 }
