@@ -15,11 +15,12 @@
 
 #include <errno.h>
 #include <jansson.h>
-#include <net/if.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+enum { INTERFACES_MAX = 64 }; /* more have no names here */
 
 /* What is known about the process */
 struct subject {
@@ -31,6 +32,8 @@ struct subject {
 	uint32_t told_cnt;
 	struct ctl_report_rule *rules; /* of the firewall, that keep its ports off channels */
 	uint32_t rule_cnt;
+	struct ctl_interface interfaces[INTERFACES_MAX]; /* that offer channels, with names and numbers of vjd's namespace, which may not be ours */
+	uint32_t interface_cnt;
 	bool unattached; /* under vj run, and vjd is there, but it has not wanted anything of it */
 	uint64_t leased[2][BITMAP_WORDS(65536)]; /* TCP, UDP; of an unattached one: ports that applications hold */
 };
@@ -104,6 +107,72 @@ static struct report_sock about(const struct subject *s, const struct proc_sock 
 	return key;
 }
 
+/* ---- what the firewall takes away ------------------------------------------------------------------ */
+
+/* The next rule from @i on that is about this socket; s->rule_cnt: there is none */
+static uint32_t rule_about(const struct subject *s, const struct endpoint *local, uint8_t proto, uint32_t i)
+{
+	for (; i < s->rule_cnt; i++) {
+		struct endpoint at = ctl_endpoint_get(&s->rules[i].local);
+
+		if (at.port == local->port && (s->rules[i].local.proto == CTL_PROTO_UDP) == (proto == IPPROTO_UDP) &&
+		    ip_addr_eq(&at.addr, &local->addr))
+			break;
+	}
+	return i;
+}
+
+/* Return: NULL: vjd has none of that number */
+static const char *interface_name(const struct subject *s, uint32_t ifindex)
+{
+	for (uint32_t i = 0; i < s->interface_cnt; i++)
+		if (s->interfaces[i].ifindex == ifindex)
+			return s->interfaces[i].name;
+	return NULL;
+}
+
+/* Not at the interface of that name any more */
+static void forget_interface(const struct subject *s, struct report_sock *r, const char *device)
+{
+	unsigned cnt = 0;
+
+	for (unsigned i = 0; i < REPORT_INTERFACES && r->ifindex[i] != 0; i++) {
+		const char *name = interface_name(s, r->ifindex[i]);
+
+		if (name == NULL || strcmp(name, device) != 0)
+			r->ifindex[cnt++] = r->ifindex[i];
+	}
+	for (; cnt < REPORT_INTERFACES; cnt++)
+		r->ifindex[cnt] = 0;
+}
+
+/*
+ * A process knows its leases, vjd what the rules leave of them. Of one that takes connections from programs of this host until something has happened,
+ * nothing is promised that the rules never allow. Return: programs of this host don't reach it directly
+ */
+static bool heed_rules(const struct subject *s, const struct endpoint *local, uint8_t proto, struct report_sock *r)
+{
+	bool at_interfaces, not_direct = false, waits = r->why == REPORT_WHY_TRIAL || r->why == REPORT_WHY_HANDS_OVER;
+	uint32_t kept_off = 0;
+
+	if (r->way != REPORT_WAY_BOTH || (r->why != REPORT_WHY_NONE && !waits))
+		return false;
+	for (uint32_t i = rule_about(s, local, proto, 0); i < s->rule_cnt; i = rule_about(s, local, proto, i + 1)) {
+		not_direct |= ask_is_direct(&s->rules[i]);
+		kept_off += !ask_is_direct(&s->rules[i]);
+		forget_interface(s, r, s->rules[i].device);
+	}
+	at_interfaces = !waits && r->ifindex[0] != 0;
+	if (not_direct && !at_interfaces) {
+		r->way = REPORT_WAY_KERNEL;
+		r->why = REPORT_WHY_FIREWALL;
+	} else if (kept_off > 0 && !at_interfaces && r->why != REPORT_WHY_HANDS_OVER &&
+		   (!waits || kept_off >= s->interface_cnt || !ip_addr_is_any(&local->addr))) {
+		r->why = REPORT_WHY_FIREWALL_FAR;
+	}
+	return not_direct;
+}
+
 /* Unix sockets and the like never are on channels. */
 static bool is_other(const struct proc_sock *p, const struct report_sock *r)
 {
@@ -153,6 +222,15 @@ static void note_lease(void *arg, const struct ctl_msg *msg)
 		bitmap_set(s->leased[msg->lease.local.proto == CTL_PROTO_UDP], msg->lease.local.port);
 }
 
+static void note_interface(void *arg, const struct ctl_msg *msg)
+{
+	struct subject *s = arg;
+
+	if (msg->type == CTL_STATUS_INTERFACE && msg->interface.memory_bytes == 0 && s->interface_cnt < INTERFACES_MAX &&
+	    (msg->interface.flags & CTL_INTERFACE_GATEWAY) == 0)
+		s->interfaces[s->interface_cnt++] = msg->interface;
+}
+
 /* Return: 0; -errno, complained about. */
 static int ask_subject(struct subject *s, const char *socket)
 {
@@ -181,6 +259,8 @@ static int ask_subject(struct subject *s, const char *socket)
 		s->told = records;
 	if (apps.cnt != 0 && ask_rules(client, &apps.apps[0], &rules, &s->rule_cnt) == 0)
 		s->rules = rules;
+	if (apps.cnt != 0)
+		ctl_client_status(client, note_interface, s);
 	free(apps.apps);
 	ctl_client_close(client);
 	if (s->told_cnt != 0)
@@ -221,10 +301,10 @@ static const char *proto_text(uint8_t proto)
 	return proto == IPPROTO_TCP ? "tcp" : proto == IPPROTO_UDP ? "udp" : "-";
 }
 
-/* The last column: why not a channel; of one that has some, where they are besides other programs of this host */
-static const char *remark(const struct subject *s, const struct report_sock *r, char *buf, size_t room)
+/* The last column: why not a channel; of one that has some, where they are besides other programs of this host, or (@not_direct) in place of them */
+static const char *remark(const struct subject *s, const struct report_sock *r, bool not_direct, char *buf, size_t room)
 {
-	char name[IF_NAMESIZE];
+	const char *name;
 	size_t len = 0;
 
 	if (!has_whys(s))
@@ -233,8 +313,8 @@ static const char *remark(const struct subject *s, const struct report_sock *r, 
 		return why_text(r->why);
 	buf[0] = '\0';
 	for (unsigned i = 0; i < REPORT_INTERFACES && r->ifindex[i] != 0; i++)
-		if (if_indextoname(r->ifindex[i], name) != NULL)
-			len += (size_t)snprintf(buf + len, room - len, "%s%s", i == 0 ? "(also at " : ", ", name);
+		if ((name = interface_name(s, r->ifindex[i])) != NULL)
+			len += (size_t)snprintf(buf + len, room - len, "%s%s", len > 0 ? ", " : not_direct ? "(only at " : "(also at ", name);
 	if (len != 0)
 		snprintf(buf + len, room - len, ")");
 	return buf;
@@ -242,7 +322,7 @@ static const char *remark(const struct subject *s, const struct report_sock *r, 
 
 static void print_text(const struct subject *s)
 {
-	char a[ENDPOINT_TEXT_BYTES], b[ENDPOINT_TEXT_BYTES], c[REPORT_INTERFACES * (IF_NAMESIZE + 2) + 16];
+	char a[ENDPOINT_TEXT_BYTES], b[ENDPOINT_TEXT_BYTES], c[REPORT_INTERFACES * (CTL_NAME_MAX + 2) + 16];
 	size_t others = 0;
 
 	printf("%s[%d]%s%s\n", s->name, s->pid, s->reason[0] != '\0' ? ": all on the kernel: " : "", s->reason);
@@ -251,6 +331,7 @@ static void print_text(const struct subject *s)
 		const struct proc_sock *p = &s->socks.socks[i];
 		struct report_sock r = about(s, p);
 		struct endpoint local = pick(&r.local, &p->local), remote = pick(&r.remote, &p->remote);
+		bool not_direct = heed_rules(s, &local, proto_of(p, &r), &r);
 
 		if (r.way == REPORT_WAY_OURS)
 			continue;
@@ -259,7 +340,7 @@ static void print_text(const struct subject *s)
 			continue;
 		}
 		printf("%6d %-5s %-26s %-26s %-9s %s\n", p->fd, proto_text(proto_of(p, &r)), endpoint_or_dash(&local, a),
-		       endpoint_or_dash(&remote, b), way_name(r.way), remark(s, &r, c, sizeof(c)));
+		       endpoint_or_dash(&remote, b), way_name(r.way), remark(s, &r, not_direct, c, sizeof(c)));
 	}
 	ask_print_rules(s->rules, s->rule_cnt);
 	if (others != 0)
@@ -275,27 +356,30 @@ static json_t *json_endpoint(const struct endpoint *ep)
 	return json_pack("{s:s, s:i}", "addr", ip_addr_format(&ep->addr, text), "port", (int)ep->port);
 }
 
-static json_t *json_interfaces(const struct report_sock *r)
+static json_t *json_interfaces(const struct subject *s, const struct report_sock *r)
 {
 	json_t *names = json_array();
-	char name[IF_NAMESIZE];
+	const char *name;
 
 	for (unsigned i = 0; i < REPORT_INTERFACES && r->ifindex[i] != 0; i++)
-		if (if_indextoname(r->ifindex[i], name) != NULL)
+		if ((name = interface_name(s, r->ifindex[i])) != NULL)
 			json_array_append_new(names, json_string(name));
 	return names;
 }
 
-static json_t *json_sock(const struct proc_sock *p, const struct report_sock *r, bool with_why)
+static json_t *json_sock(const struct subject *s, const struct proc_sock *p, struct report_sock *r)
 {
 	struct endpoint local = pick(&r->local, &p->local), remote = pick(&r->remote, &p->remote);
+	bool not_direct = heed_rules(s, &local, proto_of(p, r), r);
 	json_t *o = json_pack("{s:i, s:s, s:o, s:o, s:b, s:s}", "fd", p->fd, "proto", proto_text(proto_of(p, r)), "local",
 			      json_endpoint(&local), "remote", json_endpoint(&remote), "listens", p->listens, "path",
 			      way_name(r->way));
 
 	if (r->ifindex[0] != 0)
-		json_object_set_new(o, "interfaces", json_interfaces(r));
-	if (r->why != REPORT_WHY_NONE && with_why)
+		json_object_set_new(o, "interfaces", json_interfaces(s, r));
+	if (not_direct)
+		json_object_set_new(o, "this_host", json_false());
+	if (r->why != REPORT_WHY_NONE && has_whys(s))
 		json_object_set_new(o, "why", json_pack("{s:s, s:s}", "name", why_name(r->why), "text", why_text(r->why)));
 	return o;
 }
@@ -314,7 +398,7 @@ static void print_json(const struct subject *s)
 		if (is_other(p, &r))
 			others++;
 		else
-			json_array_append_new(socks, json_sock(p, &r, has_whys(s)));
+			json_array_append_new(socks, json_sock(s, p, &r));
 	}
 	root = json_pack("{s:i, s:s, s:o, s:i, s:o}", "pid", s->pid, "name", s->name, "sockets", socks, "others", others, "rules",
 			 ask_json_rules(s->rules, s->rule_cnt));

@@ -66,7 +66,10 @@ enum report_way {
 	X(BRIEF,         "the processes that serve its connections end too soon for channels to pay; looked at again every second") \
 	X(HANDED,        "its connections become other programs' standard input, which may read in ways that lead through the kernel anyway") \
 	X(SHORT,         "the last processes of this program ended after a few frames: their first connections are the kernel's for a while") \
-	X(HANDS_OVER,    "programs of this host only: its connections are sent to other processes, where those over an interface could not go")
+	X(HANDS_OVER,    "programs of this host only: its connections are sent to other processes, where those over an interface could not go") \
+	/* these two vj finds, of what the process says and vjd's account of the firewall's rules */             \
+	X(FIREWALL,      "the firewall leaves it to the kernel; its rule: see below")                           \
+	X(FIREWALL_FAR,  "programs of this host only, the firewall leaves the rest to the kernel; its rule: see below")
 
 enum report_why {
 #define X(name, text) REPORT_WHY_##name,

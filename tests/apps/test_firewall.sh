@@ -217,6 +217,28 @@ until_true sh -c "'$vj' why $redis | grep '$quoted'"
 	fail "vj why --json"
 [ "$(kernel_count)" -gt 0 ] || fail "a port with a rule that is not compiled stays on the channel"
 
+# what the row of a socket says is what the rules leave of it, be it before or after the first connections
+# rows_say PID PORT PATH WHY [INTERFACES]: of its listeners at the port; WHY "": no reason
+rows_say() {
+	"$vj" why "$1" --json | python3 -c '
+import json, sys
+port, path, why, at = int(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4].split()
+rows = [s for s in json.load(sys.stdin)["sockets"] if s["listens"] and s["local"]["port"] == port]
+said = [(s["path"], s.get("why", {}).get("name", ""), s.get("interfaces", [])) for s in rows]
+sys.exit(not rows or any(s != (path, why, at) for s in said) and "%s" % said)' "$2" "$3" "$4" "${5-}"
+}
+rows_say "$redis" 7000 both FIREWALL_FAR || fail "vj why: a port that is kept off eth0"
+"$vj" why "$redis" | has ':7000 .* both .* programs of this host only, the firewall' || fail "vj why: $("$vj" why "$redis")"
+nft_read add rule inet f input tcp dport 7300 log accept
+start waits.log "${on_server[@]}" "$vj" run -- python3 -c 'import socket; socket.create_server(("10.77.0.2", 7300)).accept()'
+waits=${pids[-1]}
+until_true has_lease 7300
+until_true rows_say "$waits" 7300 both FIREWALL_FAR
+nft_read insert rule inet f input iif lo counter accept
+until_true rows_say "$redis" 7000 kernel FIREWALL
+rows_say "$waits" 7300 kernel FIREWALL || fail "vj why: a port that is kept off every channel"
+kill "$waits"
+
 # ---- and back, with sets
 
 rules 'tcp dport { 22, 6999-7001 } ip saddr { 10.77.0.0/24 } counter accept comment "it"; ip6 saddr fd77::/64 tcp dport 7000 accept'
@@ -313,6 +335,10 @@ sleep 0.5
 before=$(direct_cnt)
 "$vj" why "$redis" | has 'firewall: inet f input handle [0-9]*: iif "lo" counter accept (it counts)$' ||
 	fail "vj why: $("$vj" why "$redis")"
+rows_say "$redis" 7000 both '' eth0 || fail "vj why: a port that is kept off channels between programs of this host"
+"$vj" why "$redis" | has ':7000 .* both .*(only at eth0)' || fail "vj why: $("$vj" why "$redis")"
+"$vj" firewall | has 'counter packets [0-9]* bytes [0-9]* accept # keeps ports off channels between programs of this host: it counts$' ||
+	fail "vj firewall: $("$vj" firewall)"
 [ "$(ask_here)" = PONG ] || fail "no answer by way of the kernel"
 [ "$(direct_cnt)" = "$before" ] || fail "directly, though a rule counts"
 [ "$(loopback_count)" -gt 0 ] || fail "the rule has counted nothing"
