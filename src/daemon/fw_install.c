@@ -152,15 +152,13 @@ void firewall_install(const struct firewall *fw, const struct if_dispatch *dispa
 	struct carriage kept = { .cnt = 0 };
 	uint32_t zero = 0;
 
-	/* without the map there is no program to change, and with the old rules in force nothing is relaxed */
-	if (cells == NULL)
-		return;
 	if (found)
 		wait_for_runs();
 	bpf_map_lookup_elem(dispatch->map_fds[IF_MAP_FILTER_CFG], &zero, &cfg);
-	if (fw->rules == RULES_PROGRAM)
+	if (fw->rules == RULES_PROGRAM && cells != NULL)
 		cfg.base = write_image(&fw->prog, cells, cfg.base, &kept);
-	cfg.on = on[fw->rules];
+	/* what can't be written (no memory) only the kernel knows: the rules of before may allow more */
+	cfg.on = fw->rules == RULES_PROGRAM && cells == NULL ? FILTER_BLIND : on[fw->rules];
 	cfg.wire.idx = dispatch->ifindex;
 	fw_name_words(name, cfg.wire.name);
 	cfg.loopback.idx = 1;
@@ -170,7 +168,8 @@ void firewall_install(const struct firewall *fw, const struct if_dispatch *dispa
 		wait_for_runs();
 	carry_rest(&kept);
 	free(kept.of);
-	munmap(cells, CELLS_BYTES);
+	if (cells != NULL)
+		munmap(cells, CELLS_BYTES);
 }
 
 void firewall_count(const struct firewall *fw, const struct if_dispatch *dispatch, struct fw_tally *tallies)
