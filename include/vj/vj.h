@@ -195,7 +195,8 @@ VJ_API int vj_accept(struct vj *vj, struct vj_listener l, uint64_t cookie, struc
  * Return: 0; -EHOSTUNREACH: no application owns that endpoint (it may be the kernel's: use a kernel socket);
  * -ENETUNREACH: which way leads there only the kernel knows (rules of routing, several hops): likewise; -EACCES: another
  * user's; -EADDRNOTAVAIL: no port left; -EADDRINUSE: these endpoints are connected already; -ENOTCONN: vjd is gone and no channel to that peer
- * is known; -ENOSPC, -ENOMEM, -EMFILE: limits; -EAFNOSUPPORT, -EINVAL; -EAGAIN: the peer is hung.
+ * is known; -ETIMEDOUT: vjd doesn't answer, or has not yet made the channel at an interface by which it may go; -ENOSPC, -ENOMEM, -EMFILE:
+ * limits; -EAFNOSUPPORT, -EINVAL; -EAGAIN: the peer is hung.
  */
 VJ_API int vj_connect(struct vj *vj, const struct sockaddr *remote, socklen_t remote_len, const struct sockaddr *local,
 		      socklen_t local_len, uint64_t cookie, struct vj_conn *ret_c);

@@ -77,9 +77,11 @@ static bool control_take_interface(struct vj *vj, uint32_t ifindex)
 	return err != -ETIMEDOUT;
 }
 
-/* What is refused is forgotten until it is offered again; what was not answered is not. */
+/* What is refused is forgotten until it is offered again; what was not answered is not, and asked for again when vjd has caught up. */
 static void control_take_offers(struct vj *vj)
 {
+	if (vj->offered.again && ctl_client_is_owed(vj->ctl))
+		return;
 	vj->offered.again = false;
 	for (unsigned i = 0; i < OFFERED_MAX && vj->ctl; i++) {
 		uint32_t ifindex = vj->offered.ifindex[i];
@@ -93,13 +95,14 @@ static void control_take_offers(struct vj *vj)
 	}
 }
 
-void control_want_interfaces(struct vj *vj)
+int control_want_interfaces(struct vj *vj)
 {
 	vj->offered.wanted = true;
 	if (vj->ctl)
 		control_poll(vj); /* what is offered may be said, and not heard yet */
 	if (vj->ctl)
 		control_take_offers(vj);
+	return !vj->ctl ? -ENOTCONN : vj->offered.again ? -ETIMEDOUT : 0;
 }
 
 /* The slot that has @ifindex; 0: a free one. NULL: there is none. */
@@ -215,7 +218,7 @@ bool control_poll(struct vj *vj)
 	}
 	if (n < 0)
 		control_lost(vj, n);
-	else if (unlikely(vj->offered.again) && !ctl_client_is_owed(vj->ctl))
+	else if (unlikely(vj->offered.again))
 		control_take_offers(vj);
 	return any;
 }

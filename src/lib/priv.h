@@ -227,8 +227,11 @@ bool control_poll(struct vj *vj);
 /* To be called with the result of every ctl_client_*() request; passes it on. -ENOTCONN: vjd is gone, vj->ctl is NULL now. */
 int control_done(struct vj *vj, int err);
 
-/* This application has to do with the network: have channels at the interfaces that are offered, now and later. May ask vjd. */
-void control_want_interfaces(struct vj *vj);
+/*
+ * This application has to do with the network: have channels at the interfaces that are offered, now and later. May ask vjd.
+ * Return: 0: there is one at each where it may have one; -ETIMEDOUT: some come later, vjd is slow; -ENOTCONN
+ */
+int control_want_interfaces(struct vj *vj);
 
 /* ---- route.c */
 /* Return: 0; errors of vj_connect(). May ask vjd. */

@@ -137,18 +137,21 @@ static void route_remember_interface(struct vj *vj, uint8_t proto, const struct 
 	};
 }
 
-/* Not on this host, says vjd. The first time that this happens we may have no channel at any interface yet. */
+/*
+ * Not on this host, says vjd. The first time that this happens we may have no channel at any interface yet; and as long as one is owed, nobody
+ * knows whether it leads there.
+ */
 static int route_out(struct vj *vj, uint8_t proto, const struct endpoint *remote, struct vj_link **ret_link)
 {
-	int err;
+	int err, late;
 
 	if (proto == CTL_PROTO_RAW || ip_addr_is_loopback(&remote->addr))
 		return -EHOSTUNREACH;
-	control_want_interfaces(vj);
+	late = control_want_interfaces(vj);
 	err = route_by_interface(vj, &remote->addr, ret_link);
 	if (!err)
 		route_remember_interface(vj, proto, remote, *ret_link);
-	return err;
+	return err == -EHOSTUNREACH && late ? late : err;
 }
 
 /* vjd has said how many there are, and made a channel to that which @flow chooses. */

@@ -320,7 +320,8 @@ for version in -4 -6; do
 	fetch http://10.77.0.1:7090/hello || fail "a connection with rules of routing ($version)"
 	[ "$(gate_sent)" = "$before" ] || fail "a channel was used with rules of routing ($version)"
 	"$vj" status | has "its ports are left to the kernel" || fail "status does not say that ports are left to the kernel"
-	until_true why_is ROUTES 10.77.0.1 # a program that waits for its channel too long says NO_OWNER
+	why_is ROUTES 10.77.0.1 || echo "with rules of routing vj why says $(cat "$tmp/why") at first" # seen once in ten runs: not explained yet
+	until_true why_is ROUTES 10.77.0.1
 	connection_lives "with rules of routing ($version)"
 	ip -n "$server" $version rule del fwmark 77 lookup 100
 	until_true said_times $times "routes by its main table again"

@@ -28,6 +28,9 @@ struct fake {
 	pthread_t thread;
 	_Atomic int fd;		     /* of the application */
 	_Atomic unsigned hellos, asked; /* HELLO, CONNECT so far */
+	_Atomic unsigned wanted;     /* INTERFACE so far */
+	_Atomic uint32_t late;	     /* the last one that was not answered */
+	_Atomic bool slow;	     /* INTERFACE is not answered */
 	_Atomic uint32_t refusal;    /* the answer to CONNECT */
 };
 
@@ -45,6 +48,14 @@ static void say(const struct ctl_msg *msg)
 		abort();
 }
 
+static void refuse(uint32_t seq, enum ctl_type type, uint32_t refusal)
+{
+	struct ctl_msg msg = { .type = CTL_REFUSED, .seq = seq };
+
+	msg.refused = (struct ctl_refused){ .refusal = refusal, .request = (uint32_t)type, .version = CTL_VERSION };
+	say(&msg);
+}
+
 static void answer(const struct ctl_msg *req)
 {
 	struct ctl_msg msg = { .seq = req->seq };
@@ -56,9 +67,15 @@ static void answer(const struct ctl_msg *req)
 		break;
 	case CTL_CONNECT:
 		fake.asked++;
-		msg.type = CTL_REFUSED;
-		msg.refused = (struct ctl_refused){ .refusal = fake.refusal, .request = req->type, .version = CTL_VERSION };
-		break;
+		refuse(req->seq, CTL_CONNECT, fake.refusal);
+		return;
+	case CTL_INTERFACE:
+		fake.wanted++;
+		if (fake.slow)
+			fake.late = req->seq;
+		else
+			refuse(req->seq, CTL_INTERFACE, CTL_REFUSAL_POLICY);
+		return;
 	case CTL_LEASE:
 		msg.type = CTL_LEASED;
 		msg.lease = req->lease;
@@ -278,6 +295,45 @@ static void offers(void **state)
 	assert_false(vj_has_interface(app));
 }
 
+/*
+ * A vjd that takes too long to make a channel has not said that nobody is there. It is waited for once; then connections are
+ * the kernel's, at once, and it is not asked a second time before it has answered.
+ */
+static void slow_offers(void **state)
+{
+	struct sockaddr_in v4 = { .sin_family = AF_INET, .sin_port = htons(4000), .sin_addr.s_addr = htonl(0xc0000201) };
+	struct sockaddr_in6 v6 = { .sin6_family = AF_INET6, .sin6_port = htons(4000), .sin6_addr.s6_addr = { 0x20, 1, 0xd, 0xb8 } };
+	struct vj_conn c;
+
+	(void)state;
+	fake.slow = true;
+	news(7, 0, 1500);
+	ctl_client_timeout_set(app->ctl, 100);
+	for (unsigned i = 0; i < 6; i++) {
+		if (i % 2)
+			assert_int_equal(vj_connect(app, (struct sockaddr *)&v6, sizeof(v6), NULL, 0, 1, &c), -ETIMEDOUT);
+		else
+			assert_int_equal(vj_connect(app, (struct sockaddr *)&v4, sizeof(v4), NULL, 0, 1, &c), -ETIMEDOUT);
+		ctl_client_timeout_set(app->ctl, CTL_CLIENT_TIMEOUT_MS);
+	}
+	assert_int_equal(fake.wanted, 1);
+	assert_int_equal(fake.asked, 6); /* somebody of this host may have come */
+	news(8, 0, 1500);
+	assert_int_equal(fake.wanted, 1);
+	assert_true(vj_has_interface(app));
+
+	fake.slow = false;
+	refuse(fake.late, CTL_INTERFACE, CTL_REFUSAL_POLICY); /* too late for who asked: they are asked for again, both */
+	do {
+		app->ctl_next_ns = 0;
+		vj_process(app);
+	} while (fake.wanted < 3);
+	assert_false(vj_has_interface(app));
+	assert_int_equal(vj_connect(app, (struct sockaddr *)&v4, sizeof(v4), NULL, 0, 1, &c), -EHOSTUNREACH);
+	assert_int_equal(vj_connect(app, (struct sockaddr *)&v6, sizeof(v6), NULL, 0, 1, &c), -EHOSTUNREACH);
+	assert_int_equal(fake.wanted, 3);
+}
+
 /* A new vjd may offer others. */
 static void offers_of_the_dead(void **state)
 {
@@ -297,7 +353,8 @@ int main(void)
 {
 #define FAKE_TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		FAKE_TEST(misses), FAKE_TEST(refusals), FAKE_TEST(shortages), FAKE_TEST(offers), FAKE_TEST(offers_of_the_dead),
+		FAKE_TEST(misses), FAKE_TEST(refusals), FAKE_TEST(shortages), FAKE_TEST(offers), FAKE_TEST(slow_offers),
+		FAKE_TEST(offers_of_the_dead),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
