@@ -564,6 +564,14 @@ static int disconnect(int fd, struct sock *s, const struct sockaddr *addr, sockl
 	return s->state == SOCK_FRESH || s->token ? 1 : conn_disconnect(fd, s);
 }
 
+/* Why there is no channel to @addr. Nobody of this host has another host's address anyway: there it is the way that lacks. */
+static enum report_why why_no_channel(const struct sock *s, const struct sockaddr *addr, socklen_t len, bool is_ours, long err)
+{
+	if (!is_ours || (err == -EHOSTUNREACH && !sock_addr_is_local(s, addr, len)))
+		return REPORT_WHY_NOT_LOCAL;
+	return why_of_error(err);
+}
+
 /* Return: 1: the kernel's; else what connect() returns. Lock held. */
 static int connect_begin(int fd, struct sock *s, const struct sockaddr *addr, socklen_t len)
 {
@@ -592,7 +600,7 @@ static int connect_begin(int fd, struct sock *s, const struct sockaddr *addr, so
 	if (err) {
 		if (sock.strict && err != -EHOSTUNREACH && err != -ENETUNREACH)
 			return -ENETDOWN;
-		sock_give_to_kernel(fd, s, is_ours ? why_of_error(err) : REPORT_WHY_NOT_LOCAL);
+		sock_give_to_kernel(fd, s, why_no_channel(s, addr, len, is_ours, err));
 		return 1;
 	}
 	if (s->nonblock) {

@@ -305,6 +305,21 @@ ip -n "$server" route del fd88::/64
 ip -n "$client" addr del 10.77.0.11/24 dev eth0
 ip -n "$client" addr del fd77::11/64 dev eth0
 
+# ---- a way by a device at which vjd offers nothing
+ip -n "$server" link add beside0 type veth peer name beside0 netns "$client"
+for end in "$server 2" "$client 1"; do
+	read -r ns host <<<"$end"
+	ip -n "$ns" addr add 10.99.0.$host/24 dev beside0
+	ip -n "$ns" addr add fd99::$host/64 dev beside0 nodad
+	ip -n "$ns" link set beside0 up
+done
+sleep 0.3
+for addr in 10.99.0.1 fd99::1; do
+	until_true at_server curl -sf "http://$([[ $addr == *:* ]] && echo "[$addr]" || echo $addr):7090/hello"
+	why_is NOT_LOCAL $addr || fail "of one by another device vj why says $(cat "$tmp/why")"
+done
+ip -n "$server" link del beside0
+
 # ---- rules of routing: ports and connections are the kernel's, which alone knows all ways, until they are gone
 said_times() { # said_times CNT TEXT: by vjd
 	[ "$(grep -c "$2" "$tmp/vjd.log")" = "$1" ]
