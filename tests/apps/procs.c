@@ -84,13 +84,20 @@ void check_path(int fd)
 	CHECK(kernel_has_conn(fd) == wants_kernel());
 }
 
+pid_t fork_must(void)
+{
+	pid_t pid = fork();
+
+	CHECK(pid >= 0);
+	return pid;
+}
+
 pid_t child_start(void (*fn)(int arg), int arg)
 {
 	pid_t pid;
 
 	fflush(stdout);
-	pid = fork();
-	CHECK(pid >= 0);
+	pid = fork_must();
 	if (pid)
 		return pid;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -508,10 +515,9 @@ static void part_epoll(void)
 
 static void daemon_start(int arg)
 {
-	pid_t pid = fork();
+	pid_t pid = fork_must();
 
 	(void)arg;
-	CHECK(pid >= 0);
 	if (pid)
 		_exit(0);
 	CHECK(setsid() > 0);

@@ -27,6 +27,7 @@ int connect_to(uint16_t port);
 bool wants_kernel(void);
 /* The connection is on the path that the test was asked for. */
 void check_path(int fd);
+pid_t fork_must(void);
 /* A process that runs @fn(arg) and exits with 0; killed when its parent ends. */
 pid_t child_start(void (*fn)(int arg), int arg);
 /* It has ended as it should. */

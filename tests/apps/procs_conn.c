@@ -84,8 +84,7 @@ static void part_forking(void)
 		for (int n = 0; n < 5; n++)
 			ping(fd);
 		/* more than the buffers hold, from another process than the one that reads */
-		writer = fork();
-		CHECK(writer >= 0);
+		writer = fork_must();
 		if (!writer) {
 			write_all(fd, out, sizeof(out));
 			_exit(0);
@@ -130,8 +129,7 @@ static void part_turns(void)
 	fd = connect_to(port);
 	CHECK(!pipe(turn[0]) && !pipe(turn[1]));
 	fflush(stdout);
-	child = fork();
-	CHECK(child >= 0);
+	child = fork_must();
 	for (int i = 0; i < TURNS; i++) {
 		if (child) {
 			ping(fd);
@@ -164,8 +162,7 @@ static void part_unused(void)
 	fd = connect_to(port);
 	CHECK(!pipe(hold));
 	ping(fd);
-	child = fork();
-	CHECK(child >= 0);
+	child = fork_must();
 	if (!child) {
 		close(hold[1]);
 		CHECK(read(hold[0], &c, 1) == 0);
@@ -415,15 +412,12 @@ static void part_passed_conn(void)
 /* Who holds it exits; another process has a copy, and uses it later. */
 static void serve_exiting(int fd)
 {
-	pid_t child;
 	int conn;
 
 	server_ready(fd);
 	conn = accept_one(fd);
 	ping_back(conn);
-	child = fork();
-	CHECK(child >= 0);
-	if (child)
+	if (fork_must())
 		exit(0);
 	usleep(300000);
 	echo(conn);
@@ -486,8 +480,7 @@ static void serve_killed(int fd)
 	server_ready(fd);
 	kept = accept_one(fd);
 	lost = accept_one(fd);
-	child = fork();
-	CHECK(child >= 0);
+	child = fork_must();
 	if (!child) {
 		ping(lost);
 		raise(SIGKILL);
@@ -622,8 +615,7 @@ static void serve_to_and_fro(int fd)
 	server_ready(fd);
 	conn = accept_one(fd);
 	CHECK(!pipe(turn[0]) && !pipe(turn[1]));
-	child = fork();
-	CHECK(child >= 0);
+	child = fork_must();
 	me = !child;
 	for (size_t i = 0; i < MOVES; i++) {
 		if (me || i)
@@ -645,8 +637,7 @@ static void part_to_and_fro(void)
 
 	server_start(serve_to_and_fro, &server);
 	fd = connect_to(port);
-	writer = fork();
-	CHECK(writer >= 0);
+	writer = fork_must();
 	if (!writer) {
 		stream_write(fd, 0, 2 * MOVES * PIECE);
 		_exit(0);
@@ -674,8 +665,7 @@ static void serve_crowd(int fd)
 	conn = accept_one(fd);
 	for (int who = 0; who < CROWD; who++) {
 		fflush(stdout);
-		pids[who] = fork();
-		CHECK(pids[who] >= 0);
+		pids[who] = fork_must();
 		if (pids[who])
 			continue;
 		for (int i = 0; i < LINES; i++) {

@@ -104,8 +104,7 @@ static void serve_talk(int fd)
 	server_ready(fd);
 	conn = accept_one(fd);
 	if (beside || talker == TALK_FORKED)
-		child = fork();
-	CHECK(child >= 0);
+		child = fork_must();
 	if (child && beside) { /* it keeps its copy, and never uses it */
 		child_end(child);
 		return;
@@ -255,9 +254,7 @@ static void serve_stream(int fd)
 
 	server_ready(fd);
 	conn = accept_one(fd);
-	fflush(stdout);
-	child = fork();
-	CHECK(child >= 0);
+	child = fork_must();
 	if (!child) {
 		for (int i = 0; i < 100; i++)
 			CHECK(dprintf(conn, "line %d\n", i) > 0);
