@@ -80,7 +80,7 @@ struct deed {
 	uint8_t *raw;	     /* written into the token, and not sent yet: [raw_at, raw_len); NULL: nothing */
 	uint32_t raw_at, raw_len;
 	struct deed *pump_next, **pump_pprev; /* in deeds.pumps; NULL: not there */
-	uint64_t look_ns; /* there: not before; TIME_NEVER: when it rings */
+	uint64_t look_ns; /* there, if `waiting`: not before */
 	bool soon;	  /* who reads is probably one that we don't see */
 	bool waiting;	  /* something has waited to be read since it was last looked at */
 	bool pumped;	  /* something was put into the token since our program last read */

@@ -202,9 +202,9 @@ uint32_t away_pumped_bytes(const struct sock *s)
 long away_pumped_recv(struct sock *s, void *buf, size_t len, bool peek)
 {
 	int fd = fd_of_file(&s->file);
-	long n = fd < 0 || is_wild(buf) ? 0 : sys_recvfrom(fd, buf, len, MSG_DONTWAIT | (peek ? MSG_PEEK : 0), NULL, NULL);
+	long n = fd < 0 ? 0 : sys_recvfrom(fd, buf, len, MSG_DONTWAIT | (peek ? MSG_PEEK : 0), NULL, NULL);
 
-	s->pumped = n > 0;
+	s->pumped = n > 0 || n == -EFAULT; /* it takes nothing then */
 	return n;
 }
 

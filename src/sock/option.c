@@ -382,7 +382,6 @@ static int conn_option_set(int fd, struct sock *s, int level, int name, const vo
 	return 0;
 }
 
-/* The kernel checks; what it refuses is not remembered. */
 /*
  * IP_MTU_DISCOVER of a TCP socket: its segments at interfaces have DF, and their size follows what routers say. Who asks for anything else
  * before it connects or listens has connections of the kernel's there; later it changes nothing.
@@ -399,6 +398,7 @@ static void mtu_mode_set(int fd, struct sock *s, int level, int name)
 	s->own_mtu_mode = (uint8_t)(mode == IP_PMTUDISC_WANT || mode == IP_PMTUDISC_DO ? s->own_mtu_mode & ~bit : s->own_mtu_mode | bit);
 }
 
+/* The kernel checks; what it refuses is not remembered. */
 static int other_option_set(int fd, struct sock *s, int level, int name, const void *val, socklen_t len)
 {
 	int r = sys_setsockopt(fd, level, name, val, len);

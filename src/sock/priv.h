@@ -554,7 +554,7 @@ void away_stdio_sent(void);
 /* Bytes have come for one with a token; the program is about to read from it */
 void away_readable(const struct sock *s);
 void away_reads(const struct sock *s);
-/* What was put into the token for those who read it themselves (lib/deed_raw.c). @peek: it stays there. Return: bytes; 0, -errno: nothing. */
+/* What was put into the token for those who read it themselves (lib/deed_raw.c). @peek: it stays there. Return: bytes; -EFAULT; 0, other -errno: nothing. */
 uint32_t away_pumped_bytes(const struct sock *s);
 long away_pumped_recv(struct sock *s, void *buf, size_t len, bool peek);
 /* In a child of fork(): the parent has it. */

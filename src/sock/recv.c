@@ -80,7 +80,7 @@ static long peek_length(struct sock *s, size_t want)
 	return n > 0 ? (long)min_size(want, unread_bytes(s)) : n;
 }
 
-/* From what was put into the token, into the first piece of @iov that isn't full. Return: bytes; 0, -errno: nothing is there. */
+/* From what was put into the token, into the first piece of @iov that isn't full. Return: bytes; -EFAULT; 0, other -errno: nothing is there. */
 static VJ_COLD long take_pumped(struct sock *s, const struct iovec *iov, int cnt, size_t skip, int flags)
 {
 	while (cnt > 0 && skip >= iov->iov_len) {
@@ -98,7 +98,7 @@ static long take(struct sock *s, const struct iovec *iov, int cnt, size_t skip, 
 	if (unlikely(s->token)) {
 		long n = s->pumped ? take_pumped(s, iov, cnt, skip, flags) : 0;
 
-		if (n > 0)
+		if (n > 0 || n == -EFAULT)
 			return n;
 		away_reads(s);
 	}
