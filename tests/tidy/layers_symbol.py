@@ -20,7 +20,7 @@ import tidy
 
 # What a pure layer may take from the C library, and from libsodium; what compilers and sanitizers put in by themselves.
 PURE = re.compile(
-    r"^(memcpy|memmove|memset|memcmp|bcmp|memchr|strlen|strnlen|strcmp|strncmp|strchr|strrchr|snprintf|vsnprintf"
+    r"^(memcpy|memmove|memset|memcmp|bcmp|memchr|strlen|strnlen|strcmp|strncmp|strchr|strrchr|strspn|snprintf|vsnprintf"
     r"|crypto_shorthash\w*"
     r"|__stack_chk_fail|_GLOBAL_OFFSET_TABLE_|__(popcount|clz|ctz|ffs|mul|u?div|u?mod|bswap)[dst]i\d?"
     r"|__(asan|ubsan|tsan|sanitizer|gcov|llvm)_\w+)$")
