@@ -35,7 +35,7 @@ struct subject {
 	struct ctl_interface interfaces[INTERFACES_MAX]; /* that offer channels, with names and numbers of vjd's namespace, which may not be ours */
 	uint32_t interface_cnt;
 	bool unattached; /* under vj run, and vjd is there, but it has not wanted anything of it */
-	uint64_t leased[2][BITMAP_WORDS(65536)]; /* TCP, UDP; of an unattached one: ports that applications hold */
+	uint64_t leased[2][BITMAP_WORDS(65536)]; /* TCP, UDP; ports that applications hold */
 };
 
 static const struct {
@@ -79,12 +79,19 @@ static bool has_listener(const struct subject *s, uint16_t port)
 	return false;
 }
 
+/* Could anything on a channel be reached there? As the board says it to programs: control/board.h */
+static bool leads_to_channel(const struct subject *s, const struct proc_sock *p)
+{
+	return bitmap_test(s->leased[p->proto == IPPROTO_UDP], p->remote.port) ||
+	       (s->interface_cnt != 0 && !ip_addr_is_loopback(&p->remote.addr));
+}
+
 /* Why a socket of a process that has not attached is the kernel's */
 static enum report_why why_unattached(const struct subject *s, const struct proc_sock *p)
 {
 	if (p->proto == 0 || p->remote.port == 0)
 		return p->listens ? REPORT_WHY_NOT_ACCEPTING : p->proto == IPPROTO_UDP ? REPORT_WHY_UNUSED : REPORT_WHY_UNKNOWN;
-	if (!bitmap_test(s->leased[p->proto == IPPROTO_UDP], p->remote.port))
+	if (!leads_to_channel(s, p))
 		return REPORT_WHY_NO_OWNER;
 	return p->proto == IPPROTO_UDP ? REPORT_WHY_UNUSED : REPORT_WHY_SHORT;
 }
@@ -214,18 +221,12 @@ static void say_outside(struct subject *s, const char *no_vjd)
 		snprintf(s->reason, sizeof(s->reason), "it was not started under vj run");
 }
 
-static void note_lease(void *arg, const struct ctl_msg *msg)
+static void note_status(void *arg, const struct ctl_msg *msg)
 {
 	struct subject *s = arg;
 
 	if (msg->type == CTL_STATUS_LEASE && msg->lease.local.proto != CTL_PROTO_RAW)
 		bitmap_set(s->leased[msg->lease.local.proto == CTL_PROTO_UDP], msg->lease.local.port);
-}
-
-static void note_interface(void *arg, const struct ctl_msg *msg)
-{
-	struct subject *s = arg;
-
 	if (msg->type == CTL_STATUS_INTERFACE && msg->interface.memory_bytes == 0 && s->interface_cnt < INTERFACES_MAX &&
 	    (msg->interface.flags & CTL_INTERFACE_GATEWAY) == 0)
 		s->interfaces[s->interface_cnt++] = msg->interface;
@@ -248,7 +249,6 @@ static int ask_subject(struct subject *s, const char *socket)
 	rc = ask_apps(client, s->pid, &apps);
 	if (rc == 0 && apps.cnt == 0) {
 		say_outside(s, "");
-		rc = s->unattached ? ctl_client_status(client, note_lease, s) : 0;
 	} else if (rc == 0) {
 		rc = ask_report(client, &apps.apps[0], CTL_REPORT_SOCKS, sizeof(struct report_sock), &records, &s->told_cnt,
 				&left_out);
@@ -259,8 +259,8 @@ static int ask_subject(struct subject *s, const char *socket)
 		s->told = records;
 	if (apps.cnt != 0 && ask_rules(client, &apps.apps[0], &rules, &s->rule_cnt) == 0)
 		s->rules = rules;
-	if (apps.cnt != 0)
-		ctl_client_status(client, note_interface, s);
+	if (apps.cnt != 0 || s->unattached)
+		ctl_client_status(client, note_status, s);
 	free(apps.apps);
 	ctl_client_close(client);
 	if (s->told_cnt != 0)

@@ -253,8 +253,10 @@ gate_sent() {
 import json, sys
 print(sum(c["value"] for c in json.load(sys.stdin)["counters"] if c["where"] == "gate" and c["name"] == "sent"))'
 }
-why_of() { # why_of HOST [LEVEL,NAME,VALUE...]: the reason of a connection that a program has just made there, with these options
-	at_server "$vj" run -- python3 -c '
+# why_of HOST [LEVEL,NAME,VALUE...]: the reason of a connection that a program has just made there, with these options; under a parent
+# of its own, else it would be one of many short programs, whose first connections are left to the kernel
+why_of() {
+	at_server sh -c '"$@"; exit $?' sh "$vj" run -- python3 -c '
 import json, socket, subprocess, sys
 s = socket.socket(socket.AF_INET6 if ":" in sys.argv[2] else socket.AF_INET)
 s.settimeout(10)
