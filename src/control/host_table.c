@@ -112,10 +112,11 @@ static bool is_local(const struct view *v, const struct counts *c, const struct 
 	return false;
 }
 
-static bool is_of_same_route(const struct host_prefix *a, const struct host_prefix *b)
+/* IPv6's default, ::/0, is none of IPv4's, whose prefixes are 96 bits longer. */
+static bool prefix_covers(const struct host_prefix *p, const struct ip_addr *dst)
 {
-	return (a->flags & b->flags & HOST_PREFIX_SEVERAL) != 0 && a->prefix_len == b->prefix_len && a->metric == b->metric &&
-	       ip_addr_eq(&a->dest, &b->dest);
+	return p->prefix_len <= 128 && ip_addr_is_v4(&p->dest) == ip_addr_is_v4(dst) &&
+	       ip_addr_prefix_eq(&p->dest, dst, p->prefix_len);
 }
 
 /* The first that matches; but of several hops one at @ifindex, if there is one. */
@@ -129,11 +130,11 @@ static bool find_prefix(const struct view *v, const struct counts *c, const stru
 		if (i == c->route_cnt)
 			return false;
 		VIEW_GET(v, routes[i++], ret_prefix);
-	} while (ret_prefix->prefix_len > 128 || !ip_addr_prefix_eq(&ret_prefix->dest, dst, ret_prefix->prefix_len));
+	} while (!prefix_covers(ret_prefix, dst));
 	p = *ret_prefix;
 	while (p.ifindex != ifindex && i < c->route_cnt) {
 		VIEW_GET(v, routes[i++], &p);
-		if (!is_of_same_route(&p, ret_prefix))
+		if (!host_prefix_is_same_route(&p, ret_prefix))
 			return true;
 	}
 	if (p.ifindex == ifindex)

@@ -62,9 +62,10 @@ struct host_addr {
 	uint8_t pad[2];
 };
 
-enum { HOST_PREFIX_SEVERAL = 1 }; /* one of several hops, which the kernel chooses from by flow; each has an entry */
+/* one of several hops, or routes of one metric, which the kernel chooses from by flow, or by what it has seen of routers; each has an entry */
+enum { HOST_PREFIX_SEVERAL = 1 };
 
-/* In the order in which they are to be tried: longest prefix first, then by metric. */
+/* In the order in which they are to be tried: longest prefix first; those of one prefix together, by metric. */
 struct host_prefix {
 	struct ip_addr dest;
 	struct ip_addr gateway; /* any: on link */
@@ -76,6 +77,13 @@ struct host_prefix {
 	uint8_t flags; /* HOST_PREFIX_* */
 	uint8_t pad[2];
 };
+
+/** host_prefix_is_same_route() - Does the kernel choose between these two? */
+static inline bool host_prefix_is_same_route(const struct host_prefix *a, const struct host_prefix *b)
+{
+	return (a->flags & b->flags & HOST_PREFIX_SEVERAL) != 0 && a->prefix_len == b->prefix_len && a->metric == b->metric &&
+	       ip_addr_eq(&a->dest, &b->dest);
+}
 
 /* RFC 4861 7.3.2 has these names; the kernel uses them for ARP too. */
 enum host_neighbour_state {

@@ -295,14 +295,32 @@ static int take_rule(const struct nlmsghdr *nlh, void *arg)
 	return MNL_CB_OK;
 }
 
-/* Longest prefix first; then the least metric. IPv4 and IPv6 don't meet: a mapped prefix has 96 bits more. */
+/* Longest prefix first; of one prefix the least metric. IPv4 and IPv6 don't meet: a mapped prefix has 96 bits more. */
 static int route_order(const void *va, const void *vb)
 {
 	const struct host_prefix *a = va, *b = vb;
+	int dest = memcmp(a->dest.bytes, b->dest.bytes, sizeof(a->dest.bytes));
 
 	if (a->prefix_len != b->prefix_len)
 		return a->prefix_len > b->prefix_len ? -1 : 1;
+	if (dest != 0)
+		return dest;
 	return a->metric < b->metric ? -1 : a->metric > b->metric;
+}
+
+/*
+ * Of IPv6 the kernel writes routes without a gateway, as fe80::/64 at each interface, and those of router advertisements one by one,
+ * though they have one prefix and metric: it goes by the interface that is asked for, and by what it knows of the routers.
+ */
+static void sort_routes(struct host_image *im)
+{
+	qsort(im->routes, im->route_cnt, sizeof(im->routes[0]), route_order);
+	for (uint32_t i = 1; i < im->route_cnt; i++) {
+		if (route_order(&im->routes[i - 1], &im->routes[i]) != 0)
+			continue;
+		im->routes[i - 1].flags |= HOST_PREFIX_SEVERAL;
+		im->routes[i].flags |= HOST_PREFIX_SEVERAL;
+	}
 }
 
 static void mark_attached(const struct host_watch *w, struct host_image *im)
@@ -347,7 +365,7 @@ static int read_tables(struct host_watch *w)
 		r = dump_all(w, &d);
 	}
 	if (r == 0) {
-		qsort(im->routes, im->route_cnt, sizeof(im->routes[0]), route_order);
+		sort_routes(im);
 		mark_attached(w, im);
 		memcpy(&w->image, im, offsetof(struct host_image, neighbours));
 	}

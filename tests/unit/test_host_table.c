@@ -116,6 +116,30 @@ static void routes_are_found(void **state)
 	free(im);
 }
 
+/* IPv4 without a default route goes nowhere, whatever IPv6 has; of what each interface has, the one that is asked for counts. */
+static void families_and_interfaces_are_apart(void **state)
+{
+	struct host_image *im = sample();
+	struct ip_addr neighbour = ip("fe80::9");
+	struct host_table *t;
+	struct host_route r;
+
+	(void)state;
+	im->routes[3] = (struct host_prefix){ .dest = ip("fe80::"), .prefix_len = 64, .ifindex = 2, .flags = HOST_PREFIX_SEVERAL };
+	im->routes[4] = im->routes[3];
+	im->routes[4].ifindex = 3;
+	t = table_of(im);
+	assert_int_equal(route(t, "8.8.8.8").kind, HOST_ROUTE_NONE);
+	expect_route(t, "2606:4700::1", 2, 1500, "fe80::1", "2001:db8::11");
+	for (uint32_t ifindex = 2; ifindex <= 3; ifindex++) {
+		assert_int_equal(host_table_route(t, &neighbour, ifindex, &r), 0);
+		assert_int_equal(r.ifindex, ifindex);
+		assert_true(r.inexact);
+	}
+	free(t);
+	free(im);
+}
+
 static void an_empty_table_has_nothing(void **state)
 {
 	struct host_table *t = calloc(1, sizeof(*t));
@@ -272,7 +296,7 @@ static void ways_that_only_the_kernel_knows(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(routes_are_found),
+		cmocka_unit_test(routes_are_found), cmocka_unit_test(families_and_interfaces_are_apart),
 		cmocka_unit_test(an_empty_table_has_nothing),
 		cmocka_unit_test(neighbours_are_found),
 		cmocka_unit_test(ways_that_only_the_kernel_knows), cmocka_unit_test(generations_do_not_mix),
