@@ -18,6 +18,7 @@
 BPF_MAP(dispatch_cfg, BPF_MAP_TYPE_ARRAY, 1, uint32_t, struct policy_dispatch_cfg, 0);
 BPF_MAP(macs, BPF_MAP_TYPE_HASH, POLICY_APPS_MAX, struct policy_mac, uint32_t, BPF_F_NO_PREALLOC);
 BPF_MAP(frags, BPF_MAP_TYPE_LRU_HASH, POLICY_FRAGS_MAX, struct policy_frag, uint32_t, 0);
+BPF_MAP(ways, BPF_MAP_TYPE_LPM_TRIE, POLICY_WAYS_MAX, struct policy_way, uint32_t, BPF_F_NO_PREALLOC);
 
 /* What tc's headers have to be in the packet's linear part for: all but long chains of IPv6 extension headers, which are the kernel's then. */
 enum { TC_HEADERS = 256 };
@@ -50,7 +51,7 @@ int vj_dispatch(struct xdp_md *ctx)
 {
 	struct policy_frame frame = frame_of(ctx);
 	const struct policy_dispatch_cfg *cfg;
-	const struct policy_maps maps = { SHARED_MAPS, .kernel = ctx, .macs = &macs, .frags = &frags };
+	const struct policy_maps maps = { SHARED_MAPS, .kernel = ctx, .macs = &macs, .frags = &frags, .ways = &ways };
 	enum policy_reason reason;
 	uint32_t zero = 0, app;
 	struct eth_hdr *eth;
@@ -84,7 +85,7 @@ int vj_dispatch(struct xdp_md *ctx)
 SEC("tc")
 int vj_dispatch_tc(struct __sk_buff *skb)
 {
-	const struct policy_maps maps = { SHARED_MAPS, .kernel = skb, .macs = &macs, .frags = &frags };
+	const struct policy_maps maps = { SHARED_MAPS, .kernel = skb, .macs = &macs, .frags = &frags, .ways = &ways };
 	const struct policy_dispatch_cfg *cfg;
 	uint32_t zero = 0, app, vlan;
 	enum policy_reason reason;

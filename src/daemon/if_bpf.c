@@ -168,19 +168,34 @@ static int keep_maps(struct if_dispatch *d, const struct programs *p)
 	return all ? 0 : -EMFILE;
 }
 
-/* The seed stays the same over restarts: flows must not move. */
-static void configure(struct if_dispatch *d, const uint8_t mac[static 6])
+static struct policy_dispatch_cfg read_cfg(const struct if_dispatch *d)
 {
 	struct policy_dispatch_cfg cfg = { .hash_seed = 0 };
 	uint32_t zero = 0;
 
 	bpf_map_lookup_elem(d->map_fds[IF_MAP_DISPATCH_CFG], &zero, &cfg);
+	return cfg;
+}
+
+static void write_cfg(const struct if_dispatch *d, const struct policy_dispatch_cfg *cfg)
+{
+	uint32_t zero = 0;
+
+	bpf_map_update_elem(d->map_fds[IF_MAP_DISPATCH_CFG], &zero, cfg, BPF_ANY);
+}
+
+/* The seed stays the same over restarts: flows must not move. */
+static void configure(struct if_dispatch *d, const uint8_t mac[static 6])
+{
+	struct policy_dispatch_cfg cfg = read_cfg(d);
+	uint32_t zero = 0;
+
 	while (cfg.hash_seed == 0)
 		if (getrandom(&cfg.hash_seed, sizeof(cfg.hash_seed), 0) < 0)
 			break;
 	d->hash_seed = cfg.hash_seed;
 	memcpy(cfg.mac.bytes, mac, sizeof(cfg.mac.bytes));
-	bpf_map_update_elem(d->map_fds[IF_MAP_DISPATCH_CFG], &zero, &cfg, BPF_ANY);
+	write_cfg(d, &cfg);
 	bpf_map_update_elem(d->map_fds[IF_MAP_OUT], &zero, &d->ifindex, BPF_ANY);
 }
 
@@ -222,11 +237,20 @@ int if_dispatch_attach(uint32_t ifindex, const uint8_t mac[static 6], bool at_tc
 
 void if_dispatch_set_mac(const struct if_dispatch *d, const uint8_t mac[static 6])
 {
-	struct policy_dispatch_cfg cfg = { .hash_seed = d->hash_seed };
-	uint32_t zero = 0;
+	struct policy_dispatch_cfg cfg = read_cfg(d);
 
 	memcpy(cfg.mac.bytes, mac, sizeof(cfg.mac.bytes));
-	bpf_map_update_elem(d->map_fds[IF_MAP_DISPATCH_CFG], &zero, &cfg, BPF_ANY);
+	write_cfg(d, &cfg);
+}
+
+void if_dispatch_set_ways(const struct if_dispatch *d, bool on)
+{
+	struct policy_dispatch_cfg cfg = read_cfg(d);
+
+	if (cfg.ways == on)
+		return;
+	cfg.ways = on;
+	write_cfg(d, &cfg);
 }
 
 void if_dispatch_forget(const struct if_dispatch *d, uint32_t nr, uint32_t host_ifindex)

@@ -19,6 +19,7 @@
 #define IF_MAPS(X)                               \
 	X(DISPATCH_CFG, dispatch_cfg, dispatch)  \
 	X(MACS, macs, dispatch)                  \
+	X(WAYS, ways, dispatch)                  \
 	X(ADDRS, addrs, dispatch)                \
 	X(PORTS, ports, dispatch)                \
 	X(BLOCKS, blocks, dispatch)              \
@@ -70,6 +71,9 @@ int if_dispatch_move(struct if_dispatch *d);
 
 /** if_dispatch_set_mac() - The interface's address has changed */
 void if_dispatch_set_mac(const struct if_dispatch *d, const uint8_t mac[static 6]);
+
+/** if_dispatch_set_ways() - Does the map `ways` count? */
+void if_dispatch_set_ways(const struct if_dispatch *d, bool on);
 
 /** if_dispatch_forget() - Channel @nr is no more: frames for it are the kernel's. @host_ifindex: 0: not known */
 void if_dispatch_forget(const struct if_dispatch *d, uint32_t nr, uint32_t host_ifindex);

@@ -9,6 +9,7 @@
 #include "daemon/if_hops.h"
 #include "daemon/if_lan_id.h"
 #include "daemon/if_state.h"
+#include "daemon/if_ways.h"
 #include "daemon/netns.h"
 #include "daemon/spill.h"
 
@@ -157,6 +158,14 @@ static void follow_hop(struct interfaces *s, const struct iface *i, const struct
 
 /* ---- following the host */
 
+static void follow_ways(struct interfaces *s, const struct iface *i)
+{
+	int r = if_ways_sync(&i->dispatch, host_watch_image(s->host));
+
+	if (r < 0)
+		log_error(s->d->cfg.log, "%s: can't be told all routes: %s", i->name, strerror(-r));
+}
+
 /* For the next vjd. */
 static void iface_record(const struct interfaces *s, const struct iface *i, bool is_there)
 {
@@ -212,6 +221,7 @@ static void follow(struct interfaces *s, struct iface *i, const struct host_inte
 	struct if_chan *c;
 
 	follow_hook(s, i);
+	follow_ways(s, i);
 	if (strcmp(i->name, now->name) != 0)
 		follow_name(s, i, now->name);
 	if (if_ports_addrs_differ(&p)) {
@@ -406,6 +416,7 @@ static int iface_new(struct interfaces *s, const struct host_interface *from, bo
 		free(i);
 		return r;
 	}
+	follow_ways(s, i);
 	if (s->d->firewall != NULL)
 		firewall_install(s->d->firewall, &i->dispatch, i->name, true);
 	TAILQ_INSERT_TAIL(&s->ifaces, i, entry);

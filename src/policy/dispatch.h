@@ -28,7 +28,8 @@ VJ_INLINE void policy_frag_follows(const struct policy_maps *m, const struct pol
 }
 
 VJ_INLINE enum policy_reason policy_late(const struct policy_maps *m, const struct policy_frame *f,
-					 const struct policy_eth *eth, uint32_t seed, uint32_t *ret_app)
+					 const struct policy_eth *eth, const struct policy_dispatch_cfg *cfg,
+					 uint32_t *ret_app)
 {
 	const struct policy_owner *exact = NULL;
 	enum policy_reason reason;
@@ -51,7 +52,7 @@ VJ_INLINE enum policy_reason policy_late(const struct policy_maps *m, const stru
 		return POLICY_PASS_ADDR;
 	if (v.frag == POLICY_FRAG_LATER)
 		return policy_by_frag(m, &v, ret_app);
-	reason = policy_by_port(m, exact, &v.flow, v.syn, seed, ret_app);
+	reason = policy_by_port(m, exact, &v.flow, v.syn, cfg->ways, cfg->hash_seed, ret_app);
 	if (v.frag == POLICY_FRAG_FIRST)
 		policy_frag_follows(m, &v, *ret_app);
 	return v.icmp_error && *ret_app ? POLICY_TO_ICMP : reason;
@@ -69,6 +70,19 @@ VJ_INLINE enum policy_reason policy_other_mac(const struct policy_maps *m, const
 	if (policy_ip(f, eth, true, &v) == POLICY_IP_OK && v.frag == POLICY_FRAG_NONE && policy_goes_on(m, &v.flow, v.syn))
 		return POLICY_DROP_MAC;
 	return POLICY_PASS_MAC;
+}
+
+/* May an application answer who has sent this frame to its MAC address? What does not parse is judged by nobody but itself. */
+VJ_INLINE bool policy_mac_answers(const struct policy_maps *m, const struct policy_frame *f, const struct policy_eth *eth)
+{
+	bool v4 = eth->type == ETH_TYPE_IP4;
+	const uint8_t *ip = policy_at(f, eth->ip_off, v4 ? IP4_HDR_BYTES : IP6_HDR_BYTES);
+	struct ip_addr remote;
+
+	if (!ip)
+		return true;
+	remote = v4 ? ip_addr_from_v4(((const struct ip4_hdr *)ip)->src) : ((const struct ip6_hdr *)ip)->src;
+	return policy_leads_back(m, &remote);
 }
 
 /**
@@ -98,13 +112,13 @@ VJ_INLINE enum policy_reason policy_dispatch(const struct policy_maps *m, const 
 		if (!app)
 			return policy_other_mac(m, f, &eth);
 		/* Its own address is one of the network without tags: with one, IP address and VLAN say whose it is. */
-		if (!eth.vlan && policy_alive(m, *app)) {
+		if (!eth.vlan && policy_alive(m, *app) && (!cfg->ways || policy_mac_answers(m, f, &eth))) {
 			*ret_app = *app;
 			return POLICY_TO_MAC;
 		}
-		/* In a VLAN, in quarantine, or its application has just died: whose is the port now? */
+		/* In a VLAN, in quarantine, not to be answered here, or its application has just died: whose is the port now? */
 	}
-	return policy_late(m, f, &eth, cfg->hash_seed, ret_app);
+	return policy_late(m, f, &eth, cfg, ret_app);
 }
 
 #endif

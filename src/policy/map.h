@@ -15,6 +15,7 @@
 struct policy_maps {
 	void *addrs, *ports, *blocks, *flows, *devs; /* keys: policy_addr, policy_port, index, policy_flow, app */
 	void *macs, *frags, *hops;		     /* policy_mac, policy_frag, policy_mac */
+	void *ways;				     /* policy_way */
 	void *kernel; /* BPF: the program's context, for questions to the kernel's own tables; else those, key: policy_flow */
 };
 
@@ -25,6 +26,7 @@ struct policy_maps {
 #include <bpf/bpf_helpers.h>
 
 #define policy_map_find(map, key) bpf_map_lookup_elem((map), (key))
+#define policy_map_find_longest(map, key) bpf_map_lookup_elem((map), (key))
 #define policy_map_set(map, key, value) bpf_map_update_elem((map), (key), (value), BPF_ANY)
 #define policy_map_del(map, key) bpf_map_delete_elem((map), (key))
 
@@ -67,6 +69,9 @@ struct policy_table {
 
 /** policy_map_find() - The value of @key in a struct policy_table, or NULL; valid until the table changes */
 void *policy_map_find(const void *map, const void *key);
+
+/** policy_map_find_longest() - The value of the longest prefix that the address in @key has; keys are struct policy_way */
+void *policy_map_find_longest(const void *map, const struct policy_way *key);
 
 /** policy_map_set() - Create or replace; a full table loses its oldest entry, as an LRU map would */
 void policy_map_set(void *map, const void *key, const void *value);

@@ -14,6 +14,7 @@
  * blocks          shared    array      policy_block_idx() → app                vjd
  * flows           shared    LRU hash   struct policy_flow → app                dispatch
  * frags           dispatch  LRU hash   struct policy_frag → app                dispatch
+ * ways            dispatch  LPM trie   struct policy_way → POLICY_WAY_*         vjd
  * devs            shared    devmap_hash app → ifindex of the host end          vjd
  * gate_cfg        gate      hash       ifindex of the host end → struct policy_gate_cfg vjd, before attaching
  * hops            gate      hash       struct policy_mac → POLICY_HOP_*                 vjd
@@ -44,6 +45,7 @@ enum {
 	POLICY_APPS_MAX = 4096,
 	POLICY_FLOWS_MAX = 1 << 18,
 	POLICY_FRAGS_MAX = 4096,
+	POLICY_WAYS_MAX = 4096, /* prefixes: those of a host table, of two generations */
 	POLICY_HOPS_MAX = 4096, /* neighbours of an interface: more than the host table has */
 
 	/* Ephemeral ports are leased in units of so many; TCP's and UDP's are separate. */
@@ -119,9 +121,18 @@ struct policy_frag {
 	uint8_t zero[3];
 };
 
+/* A prefix that the host has a route to. IPv4's /n is 96 + n. The value: by which interface it leads there. */
+struct policy_way {
+	uint32_t prefix_len; /* of 128 */
+	struct ip_addr dest;
+};
+
+enum { POLICY_WAY_ELSEWHERE, POLICY_WAY_HERE };
+
 struct policy_dispatch_cfg {
 	struct mac_addr mac; /* of the interface */
-	uint8_t zero[2];
+	uint8_t ways; /* 1: not all of the host's routes leave by this interface: `ways` says which do */
+	uint8_t zero;
 	uint32_t hash_seed; /* random: which application of a group gets a flow is nobody's to choose */
 };
 
@@ -188,6 +199,7 @@ _Static_assert(sizeof(struct policy_port) == 20, "no padding");
 _Static_assert(sizeof(struct policy_owner) == 256, "no padding");
 _Static_assert(sizeof(struct policy_flow) == 40, "no padding");
 _Static_assert(sizeof(struct policy_frag) == 40, "no padding");
+_Static_assert(sizeof(struct policy_way) == 20, "no padding");
 _Static_assert(sizeof(struct policy_dispatch_cfg) == 12, "no padding");
 _Static_assert(sizeof(struct policy_gate_cfg) == 24, "no padding");
 

@@ -115,28 +115,40 @@ VJ_INLINE enum policy_reason policy_owned(const struct policy_maps *m, const str
 	return POLICY_TO_PORT;
 }
 
+/* Would the kernel answer @remote by this interface? */
+VJ_INLINE bool policy_leads_back(const struct policy_maps *m, const struct ip_addr *remote)
+{
+	struct policy_way key = { .prefix_len = 128, .dest = *remote };
+	const uint32_t *way = policy_map_find_longest(m->ways, &key);
+
+	return way && *way == POLICY_WAY_HERE;
+}
+
 /*
- * Of what policy_goes_on() does not know.
+ * Of what policy_goes_on() does not know. Who has leased a port can answer only by the interface at which a packet came, and has a socket of
+ * the kernel's at that port, which can answer by any. A block has none: it stays with its application.
  * @exact:   policy_owner_at()
  * @begins:  of a packet that begins a flow, and not of an ICMP error
+ * @ways:    the remote may be one whom another interface leads back to
  * @ret_app: untouched if it is nobody's
  */
 VJ_INLINE enum policy_reason policy_by_port(const struct policy_maps *m, const struct policy_owner *exact,
-					    const struct policy_flow *flow, bool begins, uint32_t seed, uint32_t *ret_app)
+					    const struct policy_flow *flow, bool begins, bool ways, uint32_t seed, uint32_t *ret_app)
 {
 	const struct policy_owner *owner = policy_owner_of(m, exact, flow);
+	bool elsewhere = owner && ways && !policy_leads_back(m, &flow->remote);
 	uint32_t app;
 
-	if (owner)
+	if (owner && !elsewhere)
 		return policy_owned(m, owner, flow, begins, seed, ret_app);
-	app = policy_block_of(m, flow);
+	app = elsewhere ? 0 : policy_block_of(m, flow);
 	if (app) {
 		*ret_app = app;
 		return POLICY_TO_BLOCK;
 	}
 	if (begins)
 		policy_map_del(m->flows, flow);
-	return POLICY_PASS_PORT;
+	return elsewhere ? POLICY_PASS_WAY : POLICY_PASS_PORT;
 }
 
 #endif

@@ -35,6 +35,25 @@ void *policy_map_find(const void *map, const void *key)
 	return entry ? entry + t->key_bytes : NULL;
 }
 
+void *policy_map_find_longest(const void *map, const struct policy_way *key)
+{
+	const struct policy_table *t = map;
+	uint32_t best_len = 0;
+	void *best = NULL;
+
+	for (uint32_t i = 0; i < t->cnt; i++) {
+		uint8_t *entry = t->mem + (size_t)i * entry_bytes(t);
+		struct policy_way way;
+
+		memcpy(&way, entry, sizeof(way));
+		if (way.prefix_len < best_len || !ip_addr_prefix_eq(&way.dest, &key->dest, way.prefix_len))
+			continue;
+		best_len = way.prefix_len;
+		best = entry + t->key_bytes;
+	}
+	return best;
+}
+
 void policy_map_set(void *map, const void *key, const void *value)
 {
 	struct policy_table *t = map;

@@ -115,7 +115,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	frame = (struct policy_frame){ copy, copy + len };
 	tables_init(&tables);
 	compare(&frame);
-	for (unsigned i = 0; i < 2; i++) {
+	for (unsigned i = 0; i < 4; i++) {
+		cfg.ways = i >= 2;
 		reason = policy_dispatch(&maps, &frame, 0, &cfg, &app);
 		VJ_ASSERT_OP(reason, <=, POLICY_PASS_BAD);
 		VJ_ASSERT_OP(app != 0, ==, policy_reason_fate(reason) == POLICY_FATE_TAKE);

@@ -30,16 +30,21 @@ enum { TIMED_RUNS = 5, TIMED_REPEAT = 400000 };
 
 static struct vj_dispatch *dispatch;
 
+static void configure(bool ways)
+{
+	struct policy_dispatch_cfg cfg = { .mac = step_mac(MAC_HOST), .ways = ways, .hash_seed = STEP_SEED };
+	uint32_t zero = 0;
+
+	kernel_set(dispatch->obj, "dispatch_cfg", &zero, &cfg);
+}
+
 /* Maps as steps.h fills them */
 static void load_anew(void)
 {
-	struct policy_dispatch_cfg cfg = { .mac = step_mac(MAC_HOST), .hash_seed = STEP_SEED };
-	uint32_t zero = 0;
-
 	vj_dispatch__destroy(dispatch);
 	dispatch = vj_dispatch__open_and_load();
 	assert_non_null(dispatch);
-	kernel_set(dispatch->obj, "dispatch_cfg", &zero, &cfg);
+	configure(true);
 	step_setup(kernel_set, dispatch->obj);
 }
 
@@ -108,23 +113,27 @@ static const struct row {
 	enum step_mac mac;
 	uint16_t port, src_port;
 	uint8_t flags;
+	bool ways;
 } rows[] = {
-	{ "to the application's own MAC", POLICY_TO_MAC, IP_PROTO_TCP, MAC_APP, PORT_TCP, 9, TCP_ACK },
-	{ "SYN to a listening socket", POLICY_TO_PORT, IP_PROTO_TCP, MAC_HOST, PORT_TCP, 9, TCP_SYN },
-	{ "that connection's next", POLICY_TO_FLOW, IP_PROTO_TCP, MAC_HOST, PORT_TCP, 9, TCP_ACK },
-	{ "port of one owner, no such flow", POLICY_TO_PORT, IP_PROTO_TCP, MAC_HOST, PORT_TCP, 10, TCP_ACK },
-	{ "block of ephemeral ports", POLICY_TO_BLOCK, IP_PROTO_TCP, MAC_HOST, PORT_BLOCK, 9, TCP_ACK },
-	{ "the kernel's port", POLICY_PASS_PORT, IP_PROTO_TCP, MAC_HOST, PORT_NONE, 9, TCP_ACK },
-	{ "to the application's own MAC", POLICY_TO_MAC, IP_PROTO_UDP, MAC_APP, PORT_UDP, 9, 0 },
-	{ "port of one owner", POLICY_TO_PORT, IP_PROTO_UDP, MAC_HOST, PORT_UDP, 9, 0 },
-	{ "port of several, first datagram", POLICY_TO_PORT, IP_PROTO_UDP, MAC_HOST, PORT_GROUP, 9, 0 },
-	{ "the next", POLICY_TO_FLOW, IP_PROTO_UDP, MAC_HOST, PORT_GROUP, 9, 0 },
-	{ "block of ephemeral ports", POLICY_TO_BLOCK, IP_PROTO_UDP, MAC_HOST, PORT_BLOCK, 9, 0 },
-	{ "the kernel's port", POLICY_PASS_PORT, IP_PROTO_UDP, MAC_HOST, PORT_NONE, 9, 0 },
+	{ "to the application's own MAC", POLICY_TO_MAC, IP_PROTO_TCP, MAC_APP, PORT_TCP, 9, TCP_ACK, false },
+	{ "SYN to a listening socket", POLICY_TO_PORT, IP_PROTO_TCP, MAC_HOST, PORT_TCP, 9, TCP_SYN, false },
+	{ "that connection's next", POLICY_TO_FLOW, IP_PROTO_TCP, MAC_HOST, PORT_TCP, 9, TCP_ACK, false },
+	{ "SYN, and the host has several ways", POLICY_TO_PORT, IP_PROTO_TCP, MAC_HOST, PORT_TCP, 9, TCP_SYN, true },
+	{ "port of one owner, no such flow", POLICY_TO_PORT, IP_PROTO_TCP, MAC_HOST, PORT_TCP, 10, TCP_ACK, false },
+	{ "block of ephemeral ports", POLICY_TO_BLOCK, IP_PROTO_TCP, MAC_HOST, PORT_BLOCK, 9, TCP_ACK, false },
+	{ "the kernel's port", POLICY_PASS_PORT, IP_PROTO_TCP, MAC_HOST, PORT_NONE, 9, TCP_ACK, false },
+	{ "to the application's own MAC", POLICY_TO_MAC, IP_PROTO_UDP, MAC_APP, PORT_UDP, 9, 0, false },
+	{ "port of one owner", POLICY_TO_PORT, IP_PROTO_UDP, MAC_HOST, PORT_UDP, 9, 0, false },
+	{ "the same, and the host has several ways", POLICY_TO_PORT, IP_PROTO_UDP, MAC_HOST, PORT_UDP, 9, 0, true },
+	{ "port of several, first datagram", POLICY_TO_PORT, IP_PROTO_UDP, MAC_HOST, PORT_GROUP, 9, 0, false },
+	{ "the next", POLICY_TO_FLOW, IP_PROTO_UDP, MAC_HOST, PORT_GROUP, 9, 0, false },
+	{ "block of ephemeral ports", POLICY_TO_BLOCK, IP_PROTO_UDP, MAC_HOST, PORT_BLOCK, 9, 0, false },
+	{ "the kernel's port", POLICY_PASS_PORT, IP_PROTO_UDP, MAC_HOST, PORT_NONE, 9, 0, false },
 };
 
-static struct step_frame frame_of_row(const struct row *row, bool v6)
+static struct step_frame begin_row(const struct row *row, bool v6)
 {
+	configure(row->ways);
 	return (struct step_frame){ .v6 = v6,
 				    .src_mac = MAC_OTHER,
 				    .dst_mac = row->mac,
@@ -145,7 +154,7 @@ static void test_rows(void **state)
 	load_for_rows();
 	for (unsigned v6 = 0; v6 < 2; v6++)
 		for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-			struct step_frame f = frame_of_row(&rows[i], v6);
+			struct step_frame f = begin_row(&rows[i], v6);
 			struct bpf_count count = run(rows[i].name, &f, rows[i].reason);
 
 			if (rows[i].reason == POLICY_TO_MAC)
@@ -171,7 +180,7 @@ static uint32_t least_ns(const struct step_frame *f)
 
 static void print_row(const struct row *row)
 {
-	struct step_frame f4 = frame_of_row(row, false), f6 = frame_of_row(row, true);
+	struct step_frame f4 = begin_row(row, false), f6 = begin_row(row, true);
 	struct bpf_count v4 = run(row->name, &f4, row->reason), v6 = run(row->name, &f6, row->reason);
 
 	assert_int_equal(v4.lookups, v6.lookups);

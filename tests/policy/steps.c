@@ -158,7 +158,7 @@ uint32_t step_build(const struct step_frame *f, uint8_t buf[static STEP_FRAME_MA
 		put_u8(&o, f->icmp_type);
 		put_zeros(&o, 7);
 		/* What this host had sent. */
-		put_ip(&o, &quoted, IP_PROTO_TCP, f->quote_src, ADDR_PEER);
+		put_ip(&o, &quoted, IP_PROTO_TCP, f->quote_src, f->quote_dst ? f->quote_dst : ADDR_PEER);
 		put_l4(&o, f->dst_port, f->src_port, 0);
 	} else if (f->frag_off == 0) {
 		put_l4(&o, f->src_port, f->dst_port, f->flags);
@@ -203,6 +203,17 @@ void step_setup_gate(step_set_fn *set, void *arg)
 	set(arg, "hops", &peer, &hop);
 }
 
+/* ADDR_AWAY and its neighbours, but ADDR_OTHER; all else is here. */
+static void set_ways(step_set_fn *set, void *arg, uint32_t away)
+{
+	const uint32_t here = POLICY_WAY_HERE;
+
+	for (unsigned v6 = 0; v6 < 2; v6++) {
+		set(arg, "ways", &(struct policy_way){ v6 ? 0 : 96, v6 ? ip_addr_any_v6() : ip_addr_any_v4() }, &here);
+		set(arg, "ways", &(struct policy_way){ 124, step_ip(v6, 144) }, &away);
+	}
+}
+
 void step_setup(step_set_fn *set, void *arg)
 {
 	static const struct { enum step_addr addr; uint32_t vlan; } addrs[] = {
@@ -232,6 +243,7 @@ void step_setup(step_set_fn *set, void *arg)
 	app = 3;
 	block = policy_block_idx(false, PORT_BLOCK);
 	set(arg, "blocks", &block, &app);
+	set_ways(set, arg, POLICY_WAY_ELSEWHERE);
 }
 
 void step_apply(enum step_change change, step_set_fn *set, void *arg)
@@ -252,6 +264,12 @@ void step_apply(enum step_change change, step_set_fn *set, void *arg)
 		break;
 	case CHANGE_APP_DIES:
 		set(arg, "devs", &four, NULL);
+		break;
+	case CHANGE_WAY_HERE:
+		set_ways(set, arg, POLICY_WAY_HERE);
+		break;
+	case CHANGE_WAY_AWAY:
+		set_ways(set, arg, POLICY_WAY_ELSEWHERE);
 		break;
 	case CHANGE_LISTENER_CLOSED:
 		set_port(set, arg, IP_PROTO_TCP, PORT_TCP, (struct policy_owner){ 0 });
@@ -362,6 +380,29 @@ const struct step dispatch_steps[] = {
 	{ "neighbour solicitation", ICMP6(135, PORT_TCP), POLICY_PASS_PROTO, 0 },
 	{ "quotes too little", ICMP(ICMP4_UNREACH, PORT_TCP, .cut = 66), POLICY_PASS_BAD, 0 },
 	{ "ICMPv6 in IPv4", ICMP(1, PORT_TCP, .proto = IP_PROTO_ICMP6), POLICY_PASS_PROTO, 0 },
+
+	{ "another way back", TCP(PORT_TCP, .src = ADDR_AWAY, .flags = TCP_SYN), POLICY_PASS_WAY, 0 },
+	{ "another way back, 6", TCP(PORT_TCP, .v6 = true, .src = ADDR_AWAY, .flags = TCP_SYN), POLICY_PASS_WAY, 0 },
+	{ "and what follows", TCP(PORT_TCP, .src = ADDR_AWAY, .flags = TCP_ACK), POLICY_PASS_WAY, 0 },
+	{ "a datagram with another way back", UDP(PORT_UDP, .src = ADDR_AWAY), POLICY_PASS_WAY, 0 },
+	{ "a datagram with another way back, 6", UDP(PORT_UDP, .v6 = true, .src = ADDR_AWAY), POLICY_PASS_WAY, 0 },
+	{ "to a group, too", UDP(PORT_GROUP, .src = ADDR_AWAY), POLICY_PASS_WAY, 0 },
+	{ "a first fragment with another way back", UDP(PORT_UDP, .src = ADDR_AWAY, .more_frags = true, .frag_id = 11), POLICY_PASS_WAY, 0 },
+	{ "and its later one", UDP(0, .src = ADDR_AWAY, .frag_off = 1480, .frag_id = 11), POLICY_PASS_FRAG, 0 },
+	{ "about what the kernel answered", ICMP(ICMP4_UNREACH, PORT_TCP, .quote_dst = ADDR_AWAY), POLICY_PASS_WAY, 0 },
+	{ "about what the kernel answered, 6", ICMP6(ICMP6_PKT_TOO_BIG, PORT_TCP, .quote_dst = ADDR_AWAY), POLICY_PASS_WAY, 0 },
+	{ "another way back, application's MAC: by port", TCP(PORT_TCP, .src = ADDR_AWAY, .dst_mac = MAC_APP), POLICY_PASS_WAY, 0 },
+	{ "another way back, application's MAC, 6", UDP(PORT_UDP, .v6 = true, .src = ADDR_AWAY, .dst_mac = MAC_APP), POLICY_PASS_WAY, 0 },
+	{ "another way back, application's MAC, the kernel's port", TCP(PORT_NONE, .src = ADDR_AWAY, .dst_mac = MAC_APP), POLICY_PASS_PORT, 0 },
+	{ "another way back, application's MAC, cut", TCP(PORT_TCP, .src = ADDR_AWAY, .dst_mac = MAC_APP, .cut = 33), POLICY_TO_MAC, 2 },
+	{ "another way back, a block, where the kernel has nothing", TCP(PORT_BLOCK, .src = ADDR_AWAY), POLICY_TO_BLOCK, 3 },
+	{ "another way back, nobody's port", TCP(PORT_NONE, .src = ADDR_AWAY, .flags = TCP_SYN), POLICY_PASS_PORT, 0 },
+	{ "no prefix of it", TCP(PORT_TCP, .src = ADDR_OTHER), POLICY_TO_PORT, 1 },
+
+	{ "its way is here now", TCP(PORT_TCP, .src = ADDR_AWAY, .src_port = 9, .flags = TCP_SYN), POLICY_TO_PORT, 1, CHANGE_WAY_HERE },
+	{ "and away again: goes on", TCP(PORT_TCP, .src = ADDR_AWAY, .src_port = 9), POLICY_TO_FLOW, 1, CHANGE_WAY_AWAY },
+	{ "begins anew, with the kernel", TCP(PORT_TCP, .src = ADDR_AWAY, .src_port = 9, .flags = TCP_SYN), POLICY_PASS_WAY, 0 },
+	{ "and the rest of it", TCP(PORT_TCP, .src = ADDR_AWAY, .src_port = 9), POLICY_PASS_WAY, 0 },
 
 	{ "group of one: begins", TCP(PORT_GROUP, .src_port = 1, .flags = TCP_SYN), POLICY_TO_PORT, 4 },
 	{ "datagrams, too", UDP(PORT_GROUP, .src_port = 1), POLICY_TO_PORT, 4 },

@@ -15,8 +15,11 @@ enum { STEP_FRAME_MAX = 2048, STEP_MTU = 1500, STEP_SEED = 7 };
 /* MAC_APP: that of application 2. MAC_QUARANTINE: nobody's any more, but still ours */
 enum step_mac { MAC_HOST, MAC_APP, MAC_OTHER, MAC_GROUP, MAC_QUARANTINE };
 
-/* Last byte of an address. Of the host's, the third is one only on VLAN 5, the fourth only on VLAN 5 inside 6. */
-enum step_addr { ADDR_HOST = 1, ADDR_HOST2 = 2, ADDR_VLAN = 3, ADDR_QINQ = 4, ADDR_PEER = 100, ADDR_OTHER = 200 };
+/*
+ * Last byte of an address. Of the host's, the third is one only on VLAN 5, the fourth only on VLAN 5 inside 6. Another interface leads to the
+ * second last.
+ */
+enum step_addr { ADDR_HOST = 1, ADDR_HOST2 = 2, ADDR_VLAN = 3, ADDR_QINQ = 4, ADDR_PEER = 100, ADDR_AWAY = 150, ADDR_OTHER = 200 };
 
 enum {
 	PORT_TCP = 80,	   /* application 1, any address */
@@ -43,8 +46,8 @@ struct step_frame {
 	bool more_frags;
 	uint16_t frag_off; /* bytes; not 0: no transport header */
 	uint16_t frag_id;
-	uint8_t icmp_type; /* @proto is ICMP; it quotes a TCP segment from @quote_src to @src, and the ports */
-	enum step_addr quote_src;
+	uint8_t icmp_type; /* @proto is ICMP; it quotes a TCP segment from @quote_src to @quote_dst, and the ports */
+	enum step_addr quote_src, quote_dst; /* the latter 0: ADDR_PEER */
 	uint16_t payload;
 	uint16_t cut;	   /* the frame ends after so many bytes; 0: where it should */
 	uint8_t first_byte; /* of the IP header; 0: the right one */
@@ -57,6 +60,8 @@ enum step_change {
 	CHANGE_GROUP_SHRINKS, /* application 4 leaves it, but lives */
 	CHANGE_APP_DIES,      /* 4 */
 	CHANGE_LISTENER_CLOSED, /* PORT_TCP has no owner any more */
+	CHANGE_WAY_HERE,	/* to ADDR_AWAY the interface leads now */
+	CHANGE_WAY_AWAY,	/* as it was */
 };
 
 struct step {

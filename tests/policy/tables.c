@@ -6,7 +6,7 @@
 #include "base/assert.h"
 #include "tests/policy/steps.h"
 
-enum { ADDRS, PORTS, BLOCKS, FLOWS, DEVS, MACS, FRAGS, HOPS };
+enum { ADDRS, PORTS, BLOCKS, FLOWS, DEVS, MACS, FRAGS, HOPS, WAYS };
 
 static const struct {
 	const char *name;
@@ -20,6 +20,7 @@ static const struct {
 	[MACS] = { "macs", sizeof(struct policy_mac), 4 },
 	[FRAGS] = { "frags", sizeof(struct policy_frag), 4 },
 	[HOPS] = { "hops", sizeof(struct policy_mac), 4 },
+	[WAYS] = { "ways", sizeof(struct policy_way), 4 },
 };
 
 void tables_set(void *arg, const char *map, const void *key, const void *value)
@@ -51,5 +52,6 @@ struct policy_maps tables_maps(struct tables *t)
 	return (struct policy_maps){ .addrs = &t->tables[ADDRS], .ports = &t->tables[PORTS],
 				     .blocks = &t->tables[BLOCKS], .flows = &t->tables[FLOWS],
 				     .devs = &t->tables[DEVS],	   .macs = &t->tables[MACS],
-				     .frags = &t->tables[FRAGS],	   .hops = &t->tables[HOPS] };
+				     .frags = &t->tables[FRAGS],	   .hops = &t->tables[HOPS],
+				     .ways = &t->tables[WAYS] };
 }

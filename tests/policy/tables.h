@@ -5,7 +5,7 @@
 
 #include "policy/map.h"
 
-enum { TABLE_CNT = 8, TABLE_ENTRIES = 64, TABLE_ENTRY_MAX = sizeof(struct policy_port) + sizeof(struct policy_owner) };
+enum { TABLE_CNT = 9, TABLE_ENTRIES = 64, TABLE_ENTRY_MAX = sizeof(struct policy_port) + sizeof(struct policy_owner) };
 
 struct tables {
 	struct policy_table tables[TABLE_CNT];

@@ -36,7 +36,7 @@ static void expect(const struct step *step, enum policy_reason reason, uint32_t 
 
 static void test_dispatch(void **state)
 {
-	struct policy_dispatch_cfg cfg = { .mac = step_mac(MAC_HOST), .hash_seed = STEP_SEED };
+	struct policy_dispatch_cfg cfg = { .mac = step_mac(MAC_HOST), .ways = 1, .hash_seed = STEP_SEED };
 	struct tables w;
 	struct policy_maps maps = tables_maps(&w);
 
@@ -55,6 +55,32 @@ static void test_dispatch(void **state)
 		expect(step, reason, app);
 		free(mem);
 	}
+}
+
+/* A host of one way doesn't ask: with a map that says otherwise all is the application's. */
+static void test_one_way(void **state)
+{
+	struct policy_dispatch_cfg cfg = { .mac = step_mac(MAC_HOST), .hash_seed = STEP_SEED };
+	struct tables w;
+	struct policy_maps maps = tables_maps(&w);
+	unsigned asked = 0;
+
+	(void)state;
+	for (size_t i = 0; i < dispatch_step_cnt; i++) {
+		struct policy_frame frame;
+		uint32_t app;
+		uint8_t *mem;
+
+		if (dispatch_steps[i].reason != POLICY_PASS_WAY)
+			continue;
+		tables_init(&w);
+		frame = frame_of(&dispatch_steps[i].frame, &mem);
+		assert_in_range(policy_dispatch(&maps, &frame, 0, &cfg, &app), POLICY_TO_MAC, POLICY_TO_ICMP);
+		assert_int_not_equal(app, 0);
+		asked++;
+		free(mem);
+	}
+	assert_int_not_equal(asked, 0);
 }
 
 static void test_gate(void **state)
@@ -374,7 +400,7 @@ static void test_table(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_dispatch), cmocka_unit_test(test_gate),   cmocka_unit_test(test_kernel_flow), cmocka_unit_test(test_connects),
+		cmocka_unit_test(test_dispatch), cmocka_unit_test(test_one_way), cmocka_unit_test(test_gate),   cmocka_unit_test(test_kernel_flow), cmocka_unit_test(test_connects),
 		cmocka_unit_test(test_accepts),	 cmocka_unit_test(test_here), cmocka_unit_test(test_tag_beside), cmocka_unit_test(test_cut_anywhere), cmocka_unit_test(test_spread), cmocka_unit_test(test_blind_reset), cmocka_unit_test(test_table),
 	};
 
