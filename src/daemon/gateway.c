@@ -54,10 +54,11 @@ static void follow_prog(const struct gateway *g)
 	int r = gateway_prog_holds(&g->prog) ? 1 : gateway_prog_again(&g->prog);
 
 	if (r < 0)
-		log_error(g->d->cfg.log, "%s: the gateway's filter was removed, and can't be attached again: %s", g->name,
+		log_error(g->d->cfg.log, "%s: the gateway's program was removed, and can't be attached again: %s", g->name,
 			  strerror(-r));
 	else if (r == 0)
-		log_info(g->d->cfg.log, "%s: the gateway's filter was removed: attached again", g->name);
+		log_info(g->d->cfg.log, "%s: the gateway's program was removed, or others' filters came or went: attached again",
+			 g->name);
 }
 
 static void take(struct gateway *g, const struct host_watch *host, const struct host_interface *now)

@@ -19,7 +19,7 @@
 
 static struct tc_hook place_of(const struct gateway_prog *p)
 {
-	return (struct tc_hook){ .ifindex = p->ifindex, .egress = true, .dir = p->pin_dir, .name = PIN_PROG };
+	return (struct tc_hook){ .ifindex = p->ifindex, .egress = true, .link = true, .dir = p->pin_dir, .name = PIN_PROG };
 }
 
 static int keep_fd(int fd)
@@ -72,18 +72,20 @@ static void close_all(struct gateway_prog *p)
 int gateway_prog_attach(uint32_t ifindex, uint32_t entry_max, struct gateway_prog *ret_prog)
 {
 	struct gateway_prog p = { .ifindex = ifindex, .maps = { -1, -1, -1, -1 }, .counters_fd = -1, .prog_fd = -1 };
+	struct tc_hook place;
 	int r;
 
 	libbpf_set_print(NULL); /* what fails is said by whoever wanted it */
 	r = if_pin_dir_make(PIN_DIR, ifindex, p.pin_dir);
 	if (r < 0)
 		return r;
+	place = place_of(&p);
 	r = load(&p, entry_max);
 	if (r == 0)
 		r = gateway_prog_again(&p);
 	if (r < 0) {
 		close_all(&p);
-		if (!if_pin_is_there(p.pin_dir, PIN_PROG))
+		if (!tc_hook_is_there(&place))
 			if_pin_dir_remove(p.pin_dir);
 		return r;
 	}

@@ -3,7 +3,7 @@
  * gateway_prog.h - the program of a gateway (src/bpf/gateway.bpf.c): loaded, attached, counted
  *
  * It serves on when vjd dies, with what it knows until that is over (policy/learned.h); the next vjd puts its own in its place, which
- * knows nothing yet. So no map is pinned, only the program, to be told from others'.
+ * knows nothing yet. So no map is pinned, only what is attached (tc_hook.h).
  */
 #ifndef DAEMON_GATEWAY_PROG_H
 #define DAEMON_GATEWAY_PROG_H
@@ -26,10 +26,10 @@ struct gateway_prog {
  */
 int gateway_prog_attach(uint32_t ifindex, uint32_t entry_max, struct gateway_prog *ret_prog);
 
-/** gateway_prog_holds() - Is it still attached, and not replaced by somebody? */
+/** gateway_prog_holds() - Is it still attached, not replaced by somebody, and behind others' filters? */
 bool gateway_prog_holds(const struct gateway_prog *p);
 
-/** gateway_prog_again() - Attach it once more: somebody has removed it. Return: as gateway_prog_attach() */
+/** gateway_prog_again() - Attach it once more, where it belongs. Return: as gateway_prog_attach() */
 int gateway_prog_again(const struct gateway_prog *p);
 
 /** gateway_prog_remove() - Detach, and leave nothing */

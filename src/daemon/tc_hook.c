@@ -3,6 +3,7 @@
 
 #include "daemon/if_pin.h"
 #include "daemon/rtnl.h"
+#include "daemon/tc_link.h"
 
 #include <bpf/libbpf.h>
 #include <errno.h>
@@ -30,20 +31,30 @@ static uint32_t there(const struct tc_hook *h)
 	return bpf_tc_query(&hook, &opts) == 0 ? opts.prog_id : 0;
 }
 
-bool tc_hook_holds(const struct tc_hook *h)
+static bool filter_is_ours(const struct tc_hook *h)
 {
 	return if_pin_is_ours(h->dir, h->name, there(h));
 }
 
 /* ---- the qdisc */
 
+struct filter_count {
+	unsigned all, not_ours;
+};
+
 static int count_filter(const struct nlmsghdr *nlh, void *arg)
 {
-	*(unsigned *)arg += nlh->nlmsg_type == RTM_NEWTFILTER;
+	const struct tcmsg *tcm = mnl_nlmsg_get_payload(nlh);
+	struct filter_count *cnt = arg;
+
+	if (nlh->nlmsg_type != RTM_NEWTFILTER)
+		return MNL_CB_OK;
+	cnt->all++;
+	cnt->not_ours += TC_H_MAJ(tcm->tcm_info) >> 16 != TC_PRIORITY;
 	return MNL_CB_OK;
 }
 
-static int count_filters(struct rtnl *rtnl, uint32_t ifindex, uint32_t parent, unsigned *cnt)
+static int count_filters(struct rtnl *rtnl, uint32_t ifindex, uint32_t parent, struct filter_count *cnt)
 {
 	_Alignas(struct nlmsghdr) char buf[128];
 	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
@@ -61,14 +72,14 @@ static int count_filters(struct rtnl *rtnl, uint32_t ifindex, uint32_t parent, u
 static bool qdisc_is_empty(uint32_t ifindex)
 {
 	static const uint32_t sides[] = { TC_H_MIN_INGRESS, TC_H_MIN_EGRESS };
+	struct filter_count cnt = { .all = 0 };
 	struct rtnl rtnl;
-	unsigned cnt = 0;
 	int r = rtnl_open(&rtnl);
 
 	for (unsigned i = 0; i < ARRAY_SIZE(sides) && r == 0; i++)
 		r = count_filters(&rtnl, ifindex, TC_H_MAKE(TC_H_CLSACT, sides[i]), &cnt);
 	rtnl_close(&rtnl);
-	return r == 0 && cnt == 0;
+	return r == 0 && cnt.all == 0;
 }
 
 static void qdisc_drop(uint32_t ifindex)
@@ -102,13 +113,23 @@ static int set(const struct tc_hook *h, int prog_fd)
 		    .flags = BPF_TC_F_REPLACE);
 	int r;
 
-	if (there(h) != 0 && !tc_hook_holds(h))
+	if (there(h) != 0 && !filter_is_ours(h))
 		return -EBUSY;
 	r = qdisc_make(h->ifindex);
 	return r == 0 ? bpf_tc_attach(&hook, &opts) : r;
 }
 
-int tc_hook_attach(const struct tc_hook *h, int prog_fd)
+static void filter_detach(const struct tc_hook *h)
+{
+	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)h->ifindex, .attach_point = point_of(h));
+	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = TC_HANDLE, .priority = TC_PRIORITY);
+
+	if (filter_is_ours(h))
+		bpf_tc_detach(&hook, &opts);
+	qdisc_drop(h->ifindex);
+}
+
+static int filter_attach(const struct tc_hook *h, int prog_fd)
 {
 	int r = if_pin_before(h->dir, h->name, prog_fd);
 
@@ -118,16 +139,57 @@ int tc_hook_attach(const struct tc_hook *h, int prog_fd)
 		return r;
 	r = if_pin_after(h->dir, h->name);
 	if (r < 0)
-		tc_hook_detach(h);
+		filter_detach(h);
 	return r;
+}
+
+/* Nobody else's filter is there, which a link would come before. */
+static bool is_alone(const struct tc_hook *h)
+{
+	uint32_t parent = TC_H_MAKE(TC_H_CLSACT, h->egress ? TC_H_MIN_EGRESS : TC_H_MIN_INGRESS);
+	struct filter_count cnt = { .all = 0 };
+	struct rtnl rtnl;
+	int r = rtnl_open(&rtnl);
+
+	if (r == 0)
+		r = count_filters(&rtnl, h->ifindex, parent, &cnt);
+	rtnl_close(&rtnl);
+	return r == 0 && cnt.not_ours == 0;
+}
+
+/* ---- either */
+
+static bool wants_link(const struct tc_hook *h)
+{
+	return h->link && tc_link_can_be(h) && is_alone(h);
+}
+
+int tc_hook_attach(const struct tc_hook *h, int prog_fd)
+{
+	int r;
+
+	if (wants_link(h) && tc_link_attach(h, prog_fd) == 0) {
+		filter_detach(h);
+		return 0;
+	}
+	r = filter_attach(h, prog_fd);
+	if (r == 0)
+		tc_link_detach(h);
+	return r;
+}
+
+bool tc_hook_is_there(const struct tc_hook *h)
+{
+	return tc_link_is_there(h) || filter_is_ours(h);
+}
+
+bool tc_hook_holds(const struct tc_hook *h)
+{
+	return wants_link(h) ? tc_link_is_there(h) : filter_is_ours(h);
 }
 
 void tc_hook_detach(const struct tc_hook *h)
 {
-	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)h->ifindex, .attach_point = point_of(h));
-	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = TC_HANDLE, .priority = TC_PRIORITY);
-
-	if (tc_hook_holds(h))
-		bpf_tc_detach(&hook, &opts);
-	qdisc_drop(h->ifindex);
+	tc_link_detach(h);
+	filter_detach(h);
 }

@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * tc_hook.h - a program as a filter of tc at an interface, behind whatever filters others have there
+ * tc_hook.h - a program of tc at an interface, behind whatever others have there
  *
- * It outlives vjd. Ours is told from others' by its pin (if_pin.h). The qdisc that filters hang on is made where there is none, and goes
- * with the last filter if we have made it.
+ * It is a filter, on a qdisc that is made where there is none, and goes with the last filter if we have made it. Or a link of tcx (Linux
+ * 6.6), which costs a packet a third of that, and which the kernel runs before all filters: so only where there are none. tc_hook_holds() tells
+ * when there are some, and tc_hook_attach() then moves behind them; and back. While it moves both may run, which a program that asks for a
+ * link has to bear.
+ *
+ * It outlives vjd. A filter is told from others' by the pin of its program (if_pin.h); a link is pinned itself.
  */
 #ifndef DAEMON_TC_HOOK_H
 #define DAEMON_TC_HOOK_H
@@ -13,6 +17,7 @@
 struct tc_hook {
 	uint32_t ifindex;
 	bool egress; /* else ingress */
+	bool link;   /* a link, if there may be one */
 	const char *dir, *name; /* of the pin */
 };
 
@@ -22,10 +27,13 @@ struct tc_hook {
  */
 int tc_hook_attach(const struct tc_hook *h, int prog_fd);
 
-/** tc_hook_holds() - Is it there, and ours? */
+/** tc_hook_holds() - Is it there, ours, and in its place? */
 bool tc_hook_holds(const struct tc_hook *h);
 
-/** tc_hook_detach() - If it is still ours; its pin stays */
+/** tc_hook_is_there() - Is it there, and ours, wherever? */
+bool tc_hook_is_there(const struct tc_hook *h);
+
+/** tc_hook_detach() - If it is still ours; the pin of a program stays */
 void tc_hook_detach(const struct tc_hook *h);
 
 #endif

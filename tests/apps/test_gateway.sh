@@ -83,6 +83,10 @@ for addr in 10.2.0.11 fd02::11; do
 	ask $addr 7000 5
 	[ "$(seen "udp $addr 7000" "$a") $(seen "udp $addr 7000")" = "5 6" ] || fail "$addr: not to $a: $(tail -6 "$tmp/seen")"
 done
+listens() {
+	at one ss -Hltn "sport = :7002" | has 7002
+}
+until_true listens
 for n in 1 2 3; do at client timeout 10 python3 "$talk" tcp 10.2.0.11 7002 || fail "tcp, $n"; done
 until_true has_port one 7002
 until_true app_mac one 7002
@@ -181,7 +185,54 @@ answer_at() { # HOST SECONDS IP MAC LIFE_MS
 own=02:00:00:00:20:01
 vj_at router detach --gateway lan >/dev/null
 [ -z "$(at router tc filter show dev lan egress)$(at router tc qdisc show dev lan clsact)" ] || fail "detached, and its filter is still there"
+gateway_pins=/sys/fs/bpf/vjchan/gw$(ip -n "$(ns router)" -o link show lan | cut -d: -f1)-net$(stat -Lc %i "/run/netns/$(ns router)")
+[ ! -e "$gateway_pins" ] || fail "detached, and pins are left: $(ls "$gateway_pins")"
 vj_at router attach --gateway lan >/dev/null || fail "vj attach --gateway"
+
+# ---- where it hangs: behind all others. A link of tcx where the kernel has them, and comes before no filter of somebody else's; else a filter
+
+is_link() {
+	[ -e "$gateway_pins/gateway_link" ] && ! at router tc filter show dev lan egress | has vj_gateway
+}
+is_filter() {
+	at router tc filter show dev lan egress | has vj_gateway && [ ! -e "$gateway_pins/gateway_link" ]
+}
+place=is_filter
+kernel=$(uname -r)
+[ "$(printf '%s\n' 6.6 "$kernel" | sort -V | head -1)" = "$kernel" ] || place=is_link
+works() { # WHEN: a hit is a hit
+	meet 10.2.0.11 7001
+	look
+	ask 10.2.0.11 7001
+	[ "$(seen 'udp 10.2.0.11 7001' "$b")" = 1 ] || fail "$1: not to the application: $(tail -1 "$tmp/seen")"
+}
+$place || fail "not $place: $(ls "$gateway_pins") $(at router tc filter show dev lan egress)"
+works "attached"
+at router tc qdisc show dev lan | has clsact && [ $place = is_link ] && fail "a link, and yet a qdisc"
+foreign=/sys/fs/bpf/vjgw-foreign-$$
+trap 'rm -rf "$foreign"; all_down; cleanup' EXIT
+bpftool prog loadall "$VJ_BUILD_DIR/tests/apps/foreign.bpf.o" "$foreign"
+at router tc qdisc add dev lan clsact 2>/dev/null || true
+at router tc filter add dev lan egress prio 10 handle 1 protocol all bpf da object-pinned "$foreign/foreign_tc"
+until_true is_filter
+works "behind somebody's filter"
+kill -9 "$vjd_router"
+wait "$vjd_router" 2>/dev/null || true
+at router tc filter del dev lan egress prio 10
+start_vjd router --gateway lan
+until_true $place
+works "after the other's filter went, without vjd"
+kill -9 "$vjd_router"
+wait "$vjd_router" 2>/dev/null || true
+$place || fail "vjd was killed, and its program is gone"
+start_vjd router --gateway lan
+$place || fail "the next vjd did not take its place"
+works "with another vjd"
+at router tc filter add dev lan egress prio 10 handle 1 protocol all bpf da object-pinned "$foreign/foreign_tc"
+until_true is_filter
+at router tc qdisc del dev lan clsact # with all that hangs on it
+until_true $place
+works "after clsact was deleted"
 answer_at legacy 60 10.2.0.20 $own 5000
 owner=${pids[-1]}
 say 10.2.0.20 7010 7010
