@@ -39,15 +39,10 @@ static VJ_NOINLINE int readdress(struct xdp_md *ctx, const struct policy_learned
 {
 	const struct policy_learned_maps maps = { LEARNED_MAPS };
 	struct eth_hdr *eth = (struct eth_hdr *)(uintptr_t)ctx->data;
-	struct mac_addr hop, mac;
 
 	if ((const void *)(eth + 1) > (const void *)(uintptr_t)ctx->data_end)
 		return POLICY_SENT;
-	hop = eth->dst;
-	if (policy_learned(&maps, ask, &hop, &mac) != POLICY_HOP_APP)
-		return POLICY_SENT;
-	eth->dst = mac;
-	return POLICY_SENT_APP;
+	return policy_learned(&maps, ask, &eth->dst) == POLICY_HOP_APP ? POLICY_SENT_APP : POLICY_SENT;
 }
 
 SEC("xdp")
@@ -55,7 +50,7 @@ int vj_gate(struct xdp_md *ctx)
 {
 	uint32_t ifindex = ctx->ingress_ifindex, app = 0;
 	const struct policy_gate_cfg *cfg;
-	struct policy_learned_key ask = { .proto = 0 };
+	_Alignas(8) struct policy_learned_key ask = { .proto = 0 };
 	enum policy_reason reason;
 	int verdict;
 

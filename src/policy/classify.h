@@ -86,6 +86,40 @@ VJ_INLINE uint16_t policy_opaque(uint16_t v)
 #endif
 }
 
+/*
+ * BPF only: BPF's compiler reads byte by byte what may lie anywhere, which is most of a short program. Headers lie at even addresses in every
+ * frame, and IP's at multiples of four where a processor cares.
+ */
+#ifdef __bpf__
+#define policy_aligned(p, bytes) __builtin_assume_aligned((p), (bytes))
+#else
+#define policy_aligned(p, bytes) (p)
+#endif
+
+/* A number in the header at @hdr, which has it. */
+VJ_INLINE uint16_t policy_hdr16(const void *hdr, size_t off)
+{
+	return load_u16(policy_aligned((const uint8_t *)hdr + off, 2));
+}
+
+VJ_INLINE uint32_t policy_hdr32(const void *hdr, size_t off)
+{
+	return load_u32(policy_aligned((const uint8_t *)hdr + off, 4));
+}
+
+/* An address of an Ethernet header as a number. */
+VJ_INLINE uint64_t policy_mac_load(const struct mac_addr *mac)
+{
+	return policy_hdr16(mac, 0) | (uint64_t)policy_hdr16(mac, 2) << 16 | (uint64_t)policy_hdr16(mac, 4) << 32;
+}
+
+VJ_INLINE void policy_mac_store(struct mac_addr *ret_mac, uint64_t mac)
+{
+	store_u16(policy_aligned(ret_mac->bytes, 2), (uint16_t)mac);
+	store_u16(policy_aligned(ret_mac->bytes + 2, 2), (uint16_t)(mac >> 16));
+	store_u16(policy_aligned(ret_mac->bytes + 4, 2), (uint16_t)(mac >> 32));
+}
+
 /* @len bytes at @off, or NULL. */
 VJ_INLINE const void *policy_at(const struct policy_frame *f, uint32_t off, uint32_t len)
 {

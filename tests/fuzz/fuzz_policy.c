@@ -11,6 +11,7 @@
 #include "base/assert.h"
 #include "policy/dispatch.h"
 #include "policy/gate.h"
+#include "policy/gateway.h"
 #include "tests/policy/steps.h"
 #include "tests/policy/tables.h"
 #include "wire/eth.h"
@@ -95,6 +96,18 @@ static void compare(const struct policy_frame *f)
 		check_ip(f, &eth, &ip);
 }
 
+/* The short way of the gateway says what the long one says, or nothing. */
+static void check_gateway(const struct policy_frame *f)
+{
+	_Alignas(8) struct policy_learned_key usual, key;
+
+	if (!policy_gateway_usual(f, &usual))
+		return;
+	VJ_ASSERT_OP(policy_gateway_key(f, false, &key), ==, POLICY_HOP_APP);
+	VJ_ASSERT_OP(memcmp(&usual, &key, sizeof(key)), ==, 0);
+	VJ_ASSERT_OP(policy_gateway_key(f, true, &key), ==, POLICY_HOP_VLAN);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
 	struct policy_dispatch_cfg cfg = { .mac = step_mac(MAC_HOST) };
@@ -115,6 +128,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	frame = (struct policy_frame){ copy, copy + len };
 	tables_init(&tables);
 	compare(&frame);
+	check_gateway(&frame);
 	for (unsigned i = 0; i < 4; i++) {
 		cfg.ways = i >= 2;
 		reason = policy_dispatch(&maps, &frame, 0, &cfg, &app);

@@ -6,6 +6,7 @@
 #include <linux/pkt_cls.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -184,9 +185,76 @@ static void test_full_ring(void **state)
 	ring_buffer__free(ring);
 }
 
+/* ---- what the last packets have found */
+
+enum { FRONT_FIRST = 20000, FRONT_PORTS = 3 << POLICY_FRONT_BITS }; /* more than it has places for */
+
+static struct policy_learned front_entry(uint16_t port)
+{
+	return (struct policy_learned){ UINT64_MAX, UINT64_MAX, { { 0x02, 0, 0, 0, (uint8_t)(port >> 8), (uint8_t)port } },
+					step_mac(MAC_HOST), { 0 } };
+}
+
+static struct policy_learned_key front_key(bool v6, uint16_t port)
+{
+	return (struct policy_learned_key){ .addr = step_ip(v6, ADDR_HOST2), .port = be16(port), .proto = IP_PROTO_UDP };
+}
+
+/* Return: where it went */
+static struct mac_addr sent_to(bool v6, uint16_t port, enum step_mac hop)
+{
+	struct step_frame frame = { .proto = IP_PROTO_UDP, .dst = ADDR_HOST2, .src = ADDR_PEER, .dst_port = port, .v6 = v6, .dst_mac = hop };
+	uint8_t in[STEP_FRAME_MAX], out[STEP_FRAME_MAX];
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = in, .data_out = out, .data_size_out = sizeof(out), .repeat = 1);
+	struct mac_addr mac;
+
+	opts.data_size_in = step_build(&frame, in);
+	assert_int_equal(bpf_prog_test_run_opts(bpf_program__fd(gateway->progs.vj_gateway), &opts), 0);
+	memcpy(&mac, out, sizeof(mac));
+	return mac;
+}
+
+static bool goes(bool v6, uint16_t port, const struct mac_addr *where)
+{
+	struct mac_addr mac = sent_to(v6, port, MAC_HOST);
+
+	return mac_addr_eq(&mac, where);
+}
+
+/* Each goes to its own address, whatever the one before it has left; another hop counts at once; and so does a tick later what vjd says. */
+static void test_front(void **state)
+{
+	const struct timespec tick = { .tv_nsec = 30000000 }; /* two, and more, with the slowest clock that kernels have */
+	const struct mac_addr host = step_mac(MAC_HOST), other = step_mac(MAC_OTHER);
+	struct mac_addr mac;
+
+	(void)state;
+	for (uint32_t k = 0; k < 4 * FRONT_PORTS; k++) {
+		uint16_t port = (uint16_t)(FRONT_FIRST + k % FRONT_PORTS);
+		const struct policy_learned_key key = front_key(k / FRONT_PORTS % 2, port);
+		const struct policy_learned value = front_entry(port);
+
+		if (k < 2 * FRONT_PORTS)
+			set(gateway->maps.learned, &key, &value);
+		assert_true(goes(k / FRONT_PORTS % 2, port, &value.mac));
+		assert_true(goes(k / FRONT_PORTS % 2, port, &value.mac));
+	}
+	for (int v6 = 0; v6 < 2; v6++) {
+		const struct policy_learned_key key = front_key(v6, FRONT_FIRST);
+		const struct policy_learned value = front_entry(FRONT_FIRST);
+
+		assert_true(goes(v6, FRONT_FIRST, &value.mac));
+		mac = sent_to(v6, FRONT_FIRST, MAC_OTHER);
+		assert_memory_equal(&mac, &other, sizeof(mac));
+		assert_int_equal(bpf_map_delete_elem(bpf_map__fd(gateway->maps.learned), &key), 0);
+		nanosleep(&tick, NULL);
+		assert_true(goes(v6, FRONT_FIRST, &host));
+	}
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_steps), cmocka_unit_test(test_full_ring) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_steps), cmocka_unit_test(test_full_ring), cmocka_unit_test(test_front) };
 
 	kernel_begin();
 	gateway = vj_gateway__open_and_load();
