@@ -189,12 +189,12 @@ VJ_API int vj_accept(struct vj *vj, struct vj_listener l, uint64_t cookie, struc
 /**
  * vj_connect() - Begin a connection to an application of this host; VJ_EV_CONNECTED or VJ_EV_ERROR follows
  * @remote: sockaddr_in or sockaddr_in6
- * @local:  Source, NULL or port 0: chosen
+ * @local:  Source, NULL or port 0: chosen. Over an interface an address of this host, and a port that a listener of this application has
  *
  * The first connection to a peer blocks for an answer of vjd, which makes the channel.
  * Return: 0; -EHOSTUNREACH: no application owns that endpoint (it may be the kernel's: use a kernel socket);
  * -ENETUNREACH: which way leads there only the kernel knows (rules of routing, several hops): likewise; -EACCES: another
- * user's; -EADDRNOTAVAIL: no port left; -EADDRINUSE: these endpoints are connected already; -ENOTCONN: vjd is gone and no channel to that peer
+ * user's; -EPERM: not from @local over an interface; -EADDRNOTAVAIL: no port left; -EADDRINUSE: these endpoints are connected already; -ENOTCONN: vjd is gone and no channel to that peer
  * is known; -ETIMEDOUT: vjd doesn't answer, or has not yet made the channel at an interface by which it may go; -ENOSPC, -ENOMEM, -EMFILE:
  * limits; -EAFNOSUPPORT, -EINVAL; -EAGAIN: the peer is hung.
  */

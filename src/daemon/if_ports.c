@@ -123,12 +123,21 @@ static void repeat_all(const struct if_ports *p)
 
 /* ---- addresses */
 
+/*
+ * What the kernel takes at this interface, and sends from it: any address of the host, whichever interface has it (that of a loopback device
+ * which routes name as their source, that of another link), but for those that mean something at one interface alone.
+ */
+static bool is_reached(const struct if_ports *p, const struct host_addr *a)
+{
+	return !ip_addr_is_loopback(&a->addr) && (a->ifindex == p->ifindex || !ip_addr_is_link_local(&a->addr));
+}
+
 static bool is_in_table(const struct if_ports *p, const struct ip_addr *addr)
 {
 	const struct host_image *image = p->image;
 
 	for (uint32_t i = 0; i < image->addr_cnt; i++)
-		if (image->addrs[i].ifindex == p->ifindex && ip_addr_eq(&image->addrs[i].addr, addr))
+		if (is_reached(p, &image->addrs[i]) && ip_addr_eq(&image->addrs[i].addr, addr))
 			return true;
 	return false;
 }
@@ -139,8 +148,7 @@ bool if_ports_addrs_differ(const struct if_ports *p)
 	struct policy_addr key, *last = NULL;
 
 	for (uint32_t i = 0; i < image->addr_cnt; i++)
-		if (image->addrs[i].ifindex == p->ifindex && !ip_addr_is_loopback(&image->addrs[i].addr) &&
-		    !is_here(p, &image->addrs[i].addr))
+		if (is_reached(p, &image->addrs[i]) && !is_here(p, &image->addrs[i].addr))
 			return true;
 	for (; bpf_map_get_next_key(map_of(p, IF_MAP_ADDRS), last, &key) == 0; last = &key)
 		if (key.vlan != 0 || !is_in_table(p, &key.addr))
@@ -157,7 +165,7 @@ void if_ports_sync_addrs(const struct if_ports *p)
 
 	for (uint32_t i = 0; i < image->addr_cnt; i++) {
 		key = (struct policy_addr){ .addr = image->addrs[i].addr };
-		if (image->addrs[i].ifindex == p->ifindex && !ip_addr_is_loopback(&key.addr))
+		if (is_reached(p, &image->addrs[i]))
 			bpf_map_update_elem(fd, &key, &one, BPF_ANY);
 	}
 	/* the next one is asked for before this one goes: from a key that isn't there any more the walk starts anew */
@@ -180,7 +188,7 @@ static bool covers(const struct lease_key *lease, const struct ip_addr *addr)
 	       !ip_addr_is_v4(&lease->local.addr) && !lease->v6only;
 }
 
-/* Of a lease, or a block of ports: at each address of the interface. Return: as firewall_against() */
+/* Of a lease, or a block of ports: at each address that is reached. Return: as firewall_against() */
 static uint32_t against(const struct if_ports *p, const struct ip_addr *addr, uint8_t proto, uint16_t first, uint16_t last)
 {
 	const struct host_image *image = p->image;
@@ -189,7 +197,7 @@ static uint32_t against(const struct if_ports *p, const struct ip_addr *addr, ui
 	if (!ip_addr_is_any(addr) || image == NULL)
 		return firewall_against(p->firewall, p->name, addr, proto, first, last);
 	for (uint32_t i = 0; i < image->addr_cnt; i++)
-		if (image->addrs[i].ifindex == p->ifindex && ip_addr_is_v4(&image->addrs[i].addr) == ip_addr_is_v4(addr) &&
+		if (is_reached(p, &image->addrs[i]) && ip_addr_is_v4(&image->addrs[i].addr) == ip_addr_is_v4(addr) &&
 		    (at = firewall_against(p->firewall, p->name, &image->addrs[i].addr, proto, first, last)) != 0)
 			return at;
 	return 0;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* conn.c - TCP for the program: thin over the stack, plus what needs vjd (routes, leases) and publishing */
+#include "lib/iflink.h"
 #include "lib/priv.h"
 
 #include <errno.h>
@@ -84,6 +85,33 @@ int vj_accept(struct vj *vj, struct vj_listener l, uint64_t cookie, struct vj_co
 	return err;
 }
 
+static bool has_leased(const struct vj *vj, const struct endpoint *local)
+{
+	for (unsigned i = 0; i < vj->lease_room; i++) {
+		const struct lease *l = &vj->leases[i];
+
+		if (l->obj_id && l->id && l->proto == CTL_PROTO_TCP && !(l->flags & CTL_LEASE_LOCAL) && l->local.port == local->port &&
+		    (ip_addr_is_any(&l->local.addr) || ip_addr_eq(&l->local.addr, &local->addr)))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * What comes from elsewhere vjd's gate stops, and what is sent there the kernel gets: over an interface a connection begins at an address of this
+ * host, and a port that is ours. One that the program has bound is the kernel's, unless it is leased, too.
+ */
+static bool may_begin_at(const struct vj *vj, const struct vj_link *link, const struct endpoint *local)
+{
+	const struct ip_addr *addr = &local->addr;
+
+	if (!link->ifl)
+		return true;
+	if (!ip_addr_is_any(addr) && (ip_addr_is_loopback(addr) || ip_addr_is_link_local(addr) || !iflink_is_local(link->ifl, addr)))
+		return false;
+	return !local->port || has_leased(vj, local);
+}
+
 /* A local endpoint for @remote: the port the program bound, or the next free ephemeral one. */
 static int connect_from(struct vj *vj, struct vj_link *link, struct endpoint *local, const struct endpoint *remote,
 			uint64_t cookie, struct tcp_id *ret_id)
@@ -122,6 +150,8 @@ int vj_connect(struct vj *vj, const struct sockaddr *remote, socklen_t remote_le
 	err = route_find(vj, CTL_PROTO_TCP, &to, vj->flow++, &link);
 	if (err)
 		return err;
+	if (local && unlikely(!may_begin_at(vj, link, &from)))
+		return -EPERM;
 	if (ip_addr_is_any(&from.addr))
 		from.addr = addr_source_for(link, &to.addr);
 	stack_now(vj->stack, lib_clock_ns() / 1000);

@@ -66,6 +66,7 @@ enum report_way {
 	X(BRIEF,         "the processes that serve its connections end too soon for channels to pay; looked at again every second") \
 	X(HANDED,        "its connections become other programs' standard input, which may read in ways that lead through the kernel anyway") \
 	X(SHORT,         "the last processes of this program ended after a few frames: their first connections are the kernel's for a while") \
+	X(BOUND,         "bound before it connects: over an interface the kernel alone may use that port, or address")  \
 	X(HANDS_OVER,    "programs of this host only: its connections are sent to other processes, where those over an interface could not go") \
 	/* these two vj finds, of what the process says and vjd's account of the firewall's rules */             \
 	X(FIREWALL,      "the firewall leaves it to the kernel; its rule: see below")                           \

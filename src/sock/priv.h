@@ -141,6 +141,7 @@ struct sock {
 	bool on_trial;	  /* LISTEN: not at interfaces yet, see accept.c */
 	uint8_t own_mtu_mode; /* TCP, a bit for each family: asks for another treatment of the path's MTU than channels at interfaces give */
 	bool bound;	    /* FRESH: bind() was called */
+	bool any_port;	    /* `bound`: to an address alone, and nobody has asked which port the kernel chose */
 	bool connect_async; /* connect() returned EINPROGRESS and has not been asked again */
 	uint8_t refusals;   /* CONNECTING: owners of the port that did not want it any more */
 	bool linger;

@@ -235,14 +235,34 @@ static int token_names(int fd, const struct sock *s, struct sockaddr *addr, sock
 	return sock_addr_copy(s, remote ? &names.remote : &names.local, addr, len);
 }
 
+/* The program is told its port: from here on it is that one. */
+static void forget_any_port(int fd)
+{
+	struct file *f = fd_peek(fd) ? file_enter(fd) : NULL;
+
+	if (!f)
+		return;
+	if (f->kind == FILE_SOCK)
+		sock_of(f)->any_port = false;
+	lock_leave();
+}
+
+/* The port is at the same place in both families. */
+static bool names_no_port(const struct sockaddr *addr, socklen_t len)
+{
+	return len >= sizeof(struct sockaddr_in) && ((const struct sockaddr_in *)addr)->sin_port == 0;
+}
+
 int sock_getsockname(int fd, struct sockaddr *addr, socklen_t *len)
 {
 	struct sockaddr_storage local;
 	struct sock *s = likely(fd_peek(fd) != NULL) ? name_enter(fd) : NULL;
 	int err;
 
-	if (!s)
+	if (!s) {
+		forget_any_port(fd);
 		return (int)ret_errno(sys_getsockname(fd, addr, len));
+	}
 	if (s->token) {
 		err = token_names(fd, s, addr, len, false);
 		lock_leave();
@@ -285,6 +305,7 @@ int sock_bind(int fd, const struct sockaddr *addr, socklen_t len)
 	if (f) {
 		if (r == 0 && f->kind == FILE_SOCK) {
 			sock_of(f)->bound = true;
+			sock_of(f)->any_port = names_no_port(addr, len);
 			if (sock_of(f)->state == SOCK_UDP)
 				r = dgram_bound(fd, sock_of(f));
 		}
@@ -390,6 +411,10 @@ static int channel_connect(int fd, struct sock *s, const struct sockaddr *addr, 
 		return -EINVAL;
 	err = vj_connect(sock.vj, addr, len, s->bound ? (struct sockaddr *)&local : NULL,
 			 s->bound ? local_len : 0, (uint64_t)(uintptr_t)s, &s->conn);
+	if (err == -EPERM && s->any_port) {
+		((struct sockaddr_in *)&local)->sin_port = 0;
+		err = vj_connect(sock.vj, addr, len, (struct sockaddr *)&local, local_len, (uint64_t)(uintptr_t)s, &s->conn);
+	}
 	if (err) {
 		if (err != -EHOSTUNREACH)
 			ctx_say("connect: no channel: %s", strerror(-err));
@@ -598,7 +623,7 @@ static int connect_begin(int fd, struct sock *s, const struct sockaddr *addr, so
 	is_ours = sock_addr_is_ours(s, addr, len);
 	err = is_ours ? channel_connect(fd, s, addr, len) : -EHOSTUNREACH;
 	if (err) {
-		if (sock.strict && err != -EHOSTUNREACH && err != -ENETUNREACH)
+		if (sock.strict && err != -EHOSTUNREACH && err != -ENETUNREACH && err != -EPERM)
 			return -ENETDOWN;
 		sock_give_to_kernel(fd, s, why_no_channel(s, addr, len, is_ours, err));
 		return 1;

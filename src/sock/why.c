@@ -63,6 +63,8 @@ enum report_why why_of_error(long err)
 		return REPORT_WHY_ROUTES;
 	case -EACCES:
 		return REPORT_WHY_REFUSED;
+	case -EPERM:
+		return REPORT_WHY_BOUND;
 	case -ENOENT:
 	case -ECONNREFUSED:
 	case -ENOTCONN:

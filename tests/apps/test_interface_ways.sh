@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 #
 # A host with two ways out. Whose question comes by one interface, and whom the host would answer by the other, is served all the same: by the
-# kernel, with the program's own sockets. Who is answered where he came is served by the channel, and that follows the routes.
+# kernel, with the program's own sockets. Who is answered where he came is served by the channel, and that follows the routes. At an interface all
+# addresses of the host are served, and are sources of what programs begin.
 #
 #	         eth0     10.77.0.1 fd77::1  ──────  10.77.0.2 fd77::2  eth0
 #	$client  beside0  10.99.0.1 fd99::1  ──────  10.99.0.2 fd99::2  beside0  $server
@@ -27,6 +28,10 @@ for end in "$server 2" "$client 1"; do
 done
 ip -n "$client" addr add 10.88.0.1/32 dev lo
 ip -n "$client" addr add fd88::1/128 dev lo nodad
+ip -n "$server" addr add 10.66.0.2/32 dev lo
+ip -n "$server" addr add fd66::2/128 dev lo nodad
+ip -n "$client" route add 10.66.0.2/32 via 10.77.0.2
+ip -n "$client" -6 route add fd66::2/128 via fd77::2
 # way DEVICE: by which the server answers the client's third address
 way() {
 	local nr=77
@@ -52,14 +57,14 @@ def udp(addr):
 	u.bind((addr, 7101))
 	while True:
 		u.sendto(*u.recvfrom(65536))
-for addr in "10.77.0.2", "fd77::2":
+for addr in "10.77.0.2", "fd77::2", "10.66.0.2", "fd66::2":
 	threading.Thread(target=udp, args=(addr,), daemon=True).start()
 tcp()
 PY
-# ask.py SOURCE SERVER: a stream and a datagram, each in time that a lost packet doesn't fit into twice
+# ask.py SOURCE SERVER [tcp]: a stream and a datagram, each in time that a lost packet doesn't fit into twice
 cat >"$tmp/ask.py" <<'PY'
 import os, socket, sys
-source, server = sys.argv[1:]
+source, server = sys.argv[1:3]
 family = socket.AF_INET6 if ":" in server else socket.AF_INET
 c = socket.socket(family)
 c.settimeout(8)
@@ -73,7 +78,7 @@ c.sendall(data[1000:])
 while len(got) < len(data):
 	got += c.recv(1 << 16) or sys.exit("closed")
 assert got == data
-if not "%" in server:
+if "%" not in server and not sys.argv[3:]:
 	u = socket.socket(family, socket.SOCK_DGRAM)
 	u.settimeout(8)
 	u.bind((source, 0))
@@ -88,11 +93,11 @@ counter() { # counter WHERE NAME
 import json, sys
 print(sum(c["value"] for c in json.load(sys.stdin)["counters"] if (c["where"], c["name"]) == tuple(sys.argv[1:])))' "$@"
 }
-# served_by channel|kernel SOURCE SERVER
+# served_by channel|kernel SOURCE SERVER [tcp]
 served_by() {
 	local before after
 	before=$(counter gate sent)
-	ask "$2" "$3"
+	ask "${@:2}"
 	after=$(counter gate sent)
 	if [ "$1" = channel ]; then
 		((after > before + 100)) || fail "from $2 to $3 $what: not by the channel"
@@ -141,6 +146,78 @@ both_ways() {
 	served_by kernel fd88::1 fd77::2
 }
 both_ways "which is not attached"
+
+# ---- an address of another device: served at the interface at which packets for it come
+
+what="to an address of the loopback device"
+served_by channel 10.77.0.1 10.66.0.2
+served_by channel fd77::1 fd66::2
+what="to an address of the other link"
+ip -n "$client" route add 10.99.0.2/32 via 10.77.0.2
+ip -n "$client" -6 route add fd99::2/128 via fd77::2
+served_by channel 10.77.0.1 10.99.0.2 tcp
+served_by channel fd77::1 fd99::2 tcp
+ip -n "$client" route del 10.99.0.2/32
+ip -n "$client" -6 route del fd99::2/128
+
+# ---- programs that choose their address, or their routes do: by the channel from any of the host's; from a port that they know by the kernel
+
+cat >"$tmp/begin.py" <<'PY'
+import json, os, socket, subprocess, sys
+vj = sys.argv[1]
+def family(addr):
+	return socket.AF_INET6 if ":" in addr else socket.AF_INET
+def expect(way, source, server, ask=False, port=0):
+	c = socket.socket(family(server))
+	c.settimeout(10)
+	c.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+	if source:
+		c.bind((source, port))
+	told = c.getsockname()[1] if ask else port
+	c.connect((server, 7100))
+	name = c.getsockname()
+	assert not source or name[0] == source, (name, source)
+	assert not told or name[1] == told, (name, told)
+	assert c.getpeername()[:2] == (server, 7100)
+	c.sendall(b"x" * 1000)
+	cnt = 1000
+	while cnt:
+		cnt -= len(c.recv(cnt))
+	said = json.loads(subprocess.run([vj, "why", "--json", str(os.getpid())], capture_output=True, text=True).stdout)
+	why = next(s for s in said["sockets"] if s["remote"] and s["remote"]["port"] == 7100).get("why", {"name": "channel"})["name"]
+	assert why == way, (source, server, ask, port, why)
+	c.close()
+	return name[0]
+for own, lo, peer, chosen in ("10.77.0.2", "10.66.0.2", "10.77.0.1", "10.55.0.1"), ("fd77::2", "fd66::2", "fd77::1", "fd55::1"):
+	expect("channel", None, peer)
+	assert expect("channel", None, chosen) == lo # the route says so
+	for source in own, lo:
+		expect("channel", source, peer)
+		expect("BOUND", source, peer, ask=True)
+		expect("BOUND", source, peer, port=6543)
+	u = socket.socket(family(lo), socket.SOCK_DGRAM)
+	u.settimeout(10)
+	u.bind((lo, 0))
+	u.sendto(b"hello", (peer, 7101))
+	assert u.recvfrom(100)[0] == b"hello"
+c = socket.socket()
+c.bind(("127.0.0.1", 0))
+try:
+	c.connect(("10.77.0.1", 7100))
+	sys.exit("connected from a loopback address")
+except OSError as e:
+	import errno
+	assert e.errno == errno.EINVAL, e
+PY
+sed 's/"10.77.0.2", "fd77::2", "10.66.0.2", "fd66::2"/"10.77.0.1", "fd77::1"/' "$tmp/serve.py" >"$tmp/serve_there.py"
+start there.log "${on_client[@]}" python3 "$tmp/serve_there.py"
+until_true at_client python3 -c 'import socket; socket.create_connection(("10.77.0.1", 7100), 1)'
+ip -n "$client" addr add 10.55.0.1/32 dev lo
+ip -n "$client" addr add fd55::1/128 dev lo nodad
+ip -n "$server" route add 10.55.0.0/24 via 10.77.0.1 src 10.66.0.2
+ip -n "$server" -6 route add fd55::/64 via fd77::1 src fd66::2
+sleep 0.3
+at_server sh -c '"$@"; exit $?' sh "$vj" run -- python3 "$tmp/begin.py" "$vj" || fail "a program that chooses its address"
 
 # ---- routes that change: what begins goes by them, and what the kernel has begun it goes on with
 
