@@ -9,6 +9,7 @@
   gateway_talk.py ask HOST PORT --options       one with a destination option of IPv6
   gateway_talk.py say HOST FIRST LAST [GAP]     a datagram to each of these ports, GAP s apart; nothing need come back
   gateway_talk.py tcp HOST PORT                 a connection; three lines, each answered ("PING", redis)
+  gateway_talk.py hold HOST PORT                a connection; a line each 50 ms, each echoed, however late; prints each time how many
   gateway_talk.py spray HOST SECONDS            datagrams to ports in random order, as fast as it can; prints how many
   gateway_talk.py watch DEVICE                  prints what comes in there: MAC PROTO ADDRESS PORT, a line each; port "frag", or VLAN first
 """
@@ -83,6 +84,20 @@ def tcp(host, port):
             sys.exit("something else came back")
 
 
+def hold(host, port):
+    s, cnt = socket.create_connection((host, int(port)), 5), 0
+    s.settimeout(100)
+    while True:
+        line = b"%06d\n" % cnt
+        s.sendall(line)
+        for want in line:
+            if s.recv(1) != bytes([want]):
+                sys.exit("closed, or something else came back")
+        cnt += 1
+        print(cnt, flush=True)
+        time.sleep(0.05)
+
+
 def spray(host, seconds):
     s = udp(host)
     until, cnt = time.monotonic() + float(seconds), 0
@@ -134,7 +149,7 @@ def watch(device):
 
 
 def main(argv):
-    commands = {"echo": echo, "serve": serve, "ask": ask, "say": say, "tcp": tcp, "spray": spray, "watch": watch}
+    commands = {"echo": echo, "serve": serve, "ask": ask, "say": say, "tcp": tcp, "hold": hold, "spray": spray, "watch": watch}
     if not argv or argv[0] not in commands:
         sys.exit(__doc__)
     commands[argv[0]](*argv[1:])

@@ -6,27 +6,39 @@
                                                       LIFETIME_MS GEN" and "proved" or "blocked"; "neg" or "silence"
   parp_peer.py IF probe MAC                           prints "defend MAC" or "silence"
   parp_peer.py IF claim MAC GEN                       says that it has MAC
+  parp_peer.py IF own SECONDS MAC                     claims MAC as section 4 has it, "fast", defends it, and gives it up for who is
+                                                      stronger; prints "claimed", "lost" or "not mine"
   parp_peer.py IF poison IP MAC                       says every message in every encoding, with sender (IP, MAC)
   parp_peer.py IF flood SECONDS                       questions and garbage, as fast as it can; prints how many
-  parp_peer.py IF answer SECONDS IP MAC LIFE_MS       answers for all ports of IP that they are at MAC, one by one; who tries MAC, reaches it
+  parp_peer.py IF answer SECONDS IP MAC[,MAC] LIFE_MS answers for all ports of IP that they are at MAC (the first), one by one; who tries
+                                                      one of them, reaches it
+  parp_peer.py IF neg SECONDS IP LIFE_MS              answers that it has none
+  parp_peer.py IF announce IP MAC PROTO LO HI GEN     that these ports are there, for a minute
+  parp_peer.py IF release IP MAC PROTO LO HI          that they are no more; "all 0 65535": none of them
+  parp_peer.py IF replay SECONDS FILE                 says what answer --record=FILE has said before, to each question
   parp_peer.py IF watch SECONDS                       prints what is said, a line each
+
+  --key=ID:HEX        as often as there are keys: says things under the first, and hears only what is authenticated by any of them
+  --say-key=ID:HEX    says things under that one
 """
 
 import errno
 import fcntl
 import os
+import random
 import socket
 import struct
 import sys
 import time
 
-PROTO_TYPE, SUBTYPE = 0x88B5, 0x50
-QUERY, REPLY, NEG, ANNOUNCE, RELEASE, MAC_PROBE, MAC_DEFEND, MAC_CLAIM = range(1, 9)
-NAMES = ["", "query", "reply", "neg", "announce", "release", "mac_probe", "mac_defend", "mac_claim"]
-ANSWERS = (REPLY, NEG, MAC_DEFEND)
-ALL = b"\xff" * 6
+import parp_wire
+from parp_wire import (ALL, ANNOUNCE, HOST_ID, LIFETIME, MAC_CLAIM, MAC_DEFEND, MAC_PROBE, NAMES, NEG, NONCE, QUERY, RELEASE, REPLY,
+                       endpoint, tlv)
+
+PROTOS = {"tcp": 6, "udp": 17}
 ME = os.urandom(16)
 TRIES = 3
+GEN = 1 << 16  # of our first start
 
 
 def mac_of(text):
@@ -37,67 +49,9 @@ def mac_text(mac):
     return ":".join(f"{b:02x}" for b in mac)
 
 
-def endpoint(proto=0, lo=0, hi=0, gen=0, ip="0.0.0.0"):
-    return struct.pack(">BBHHHI", 1, proto, lo, hi, 0, gen) + socket.inet_aton(ip)
-
-
-def tlv(kind, value):
-    return bytes([kind, len(value)]) + value
-
-
-def build(me, dst, msg, sha, spa, tha, tpa, tlvs, e2=False):
-    op = 25 if msg in ANSWERS else 24
-    head = struct.pack(">B5xH", SUBTYPE, op) if e2 else struct.pack(">HHBBH", 1, PROTO_TYPE, 6, 16, op)
-    kind = PROTO_TYPE if e2 else 0x0806
-    return (dst + me + struct.pack(">H", kind) + head + sha + spa + tha + tpa + b"PARP" +
-            struct.pack(">BBH", 1, msg, len(tlvs)) + tlvs)
-
-
-def build_nd(me, src, target, msg, mac, proto, port, gen, tlvs):
-    query = msg == QUERY
-    t = socket.inet_pton(socket.AF_INET6, target)
-    units = (32 + len(tlvs) + 7) // 8
-    option = (bytes([253, units, 1, msg]) + b"PARP" + mac + bytes([proto, 0]) +
-              struct.pack(">HHHHII", port, port, 0, len(tlvs), gen, 0) + tlvs)
-    option += bytes(units * 8 - len(option))
-    to = bytes.fromhex("ff0200000000000000000001ff") + t[13:] if query else bytes.fromhex("ff02") + bytes(13) + b"\x01"
-    body = bytes([135 if query else 136, 0, 0, 0, 0, 0, 0, 0]) + t + option
-    sum_over = src + to + struct.pack(">II", len(body), 58) + body
-    total = sum(struct.unpack(f">{len(sum_over) // 2}H", sum_over))
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    body = body[:2] + struct.pack(">H", ~total & 0xFFFF) + body[4:]
-    return (b"\x33\x33" + to[12:] + me + b"\x86\xdd" + struct.pack(">IHBB", 6 << 28, len(body), 58, 255) + src + to + body)
-
-
-def tlvs_of(data):
-    found, at = {}, 0
-    while at + 2 <= len(data):
-        found[data[at]] = data[at + 2:at + 2 + data[at + 1]]
-        at += 2 + data[at + 1]
-    return found
-
-
-def parse(frame):
-    """Return: dict, or None if it is something else."""
-    kind = struct.unpack(">H", frame[12:14])[0]
-    body = frame[14:]
-    if kind == 0x86DD and len(body) > 96 and body[6] == 58 and body[40] in (135, 136) and body[64] == 253:
-        option = body[64:]
-        lo, hi, _, size, gen = struct.unpack(">HHHHI", option[16:28])
-        return {"src": frame[6:12], "msg": option[3], "mac": option[8:14], "lo": lo, "hi": hi, "gen": gen,
-                "tlvs": tlvs_of(option[32:32 + size]), "tha": b"", "tpa": bytes(16)}
-    is_e1 = kind == 0x0806 and body[2:4] == b"\x88\xb5"
-    is_e2 = kind == PROTO_TYPE and body[0] == SUBTYPE
-    if not (is_e1 or is_e2) or len(body) < 60 or body[52:56] != b"PARP":
-        return None
-    lo, hi, _, gen = struct.unpack(">HHHI", body[16:26])
-    return {"src": frame[6:12], "msg": body[57], "mac": body[8:14], "lo": lo, "hi": hi, "gen": gen,
-            "tlvs": tlvs_of(body[60:60 + struct.unpack(">H", body[58:60])[0]]), "tha": body[30:36], "tpa": body[36:52]}
-
-
 class Lan:
-    def __init__(self, name):
+    def __init__(self, name, keys, say_keys, record):
+        self.keys, self.say_keys, self.record = keys, say_keys, record
         self.sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
         self.sock.bind((name, 0))
         # /sys shows the interfaces of the namespace that it was mounted in
@@ -113,6 +67,12 @@ class Lan:
     def say(self, frame):
         self.sock.send(frame)
 
+    def build(self, dst, msg, sha, spa, tha, tpa, tlvs, e2=False):
+        return parp_wire.build(self.me, dst, msg, sha, spa, tha, tpa, tlvs, e2, self.say_keys)
+
+    def build_nd(self, *args):
+        return parp_wire.build_nd(self.me, self.link_local, *args, keys=self.say_keys)
+
     def hear(self, seconds, wanted):
         """Return: the first message within `seconds` that `wanted` accepts, or None."""
         until = time.monotonic() + seconds
@@ -122,23 +82,23 @@ class Lan:
                 frame, where = self.sock.recvfrom(2000)
             except TimeoutError:
                 return None
-            said = parse(frame) if where[2] != socket.PACKET_OUTGOING else None
-            if said and wanted(said):
+            said = parp_wire.parse(frame, self.keys) if where[2] != socket.PACKET_OUTGOING else None
+            if said and (not self.keys or said["authentic"]) and wanted(said):
                 return said
         return None
 
 
 def query(lan, ip, proto, port, nd=False, e2=False):
-    proto, port, nonce = {"tcp": 6, "udp": 17}[proto], int(port), os.urandom(8)
-    tlvs = tlv(2, nonce) + tlv(3, ME)
+    proto, port, nonce = PROTOS[proto], int(port), os.urandom(8)
+    tlvs = tlv(NONCE, nonce) + tlv(HOST_ID, ME)
     if nd:
-        frame = build_nd(lan.me, lan.link_local, ip, QUERY, lan.me, proto, port, 0, tlvs)
+        frame = lan.build_nd(ip, QUERY, lan.me, (proto, port, port), 0, tlvs)
     else:
-        frame = build(lan.me, ALL, QUERY, lan.me, endpoint(), bytes(6), endpoint(proto, port, port, 0, ip), tlvs, e2)
+        frame = lan.build(ALL, QUERY, lan.me, endpoint(), bytes(6), endpoint(proto, port, port, 0, ip), tlvs, e2)
     said = None
     for _ in range(TRIES):
         lan.say(frame)
-        said = lan.hear(0.7, lambda m: m["msg"] in (REPLY, NEG) and m["tlvs"].get(2) == nonce)
+        said = lan.hear(0.7, lambda m: m["msg"] in (REPLY, NEG) and m["tlvs"].get(NONCE) == nonce)
         if said:
             break
     if not said:
@@ -146,15 +106,19 @@ def query(lan, ip, proto, port, nd=False, e2=False):
     elif said["msg"] == NEG:
         print("neg")
     else:
-        life = struct.unpack(">I", said["tlvs"][1])[0]
+        life = struct.unpack(">I", said["tlvs"][LIFETIME])[0]
         proved = "proved" if defended(lan, said["mac"], said["mac"], e2) else "blocked"
         print("reply", mac_text(said["mac"]), said["lo"], said["hi"], life, said["gen"], proved)
 
 
 def defended(lan, mac, to, e2=False):
     nonce = os.urandom(8)
-    lan.say(build(lan.me, to, MAC_PROBE, lan.me, endpoint(), mac, endpoint(), tlv(2, nonce) + tlv(3, ME), e2))
-    return lan.hear(1, lambda m: m["msg"] == MAC_DEFEND and m["tlvs"].get(2) == nonce)
+    for _ in range(TRIES):  # more patient than it need be: who answers may have said as much as it may for the moment
+        lan.say(lan.build(to, MAC_PROBE, lan.me, endpoint(), mac, endpoint(), tlv(NONCE, nonce) + tlv(HOST_ID, ME), e2))
+        said = lan.hear(1, lambda m: m["msg"] == MAC_DEFEND and m["tlvs"].get(NONCE) == nonce)
+        if said:
+            return said
+    return None
 
 
 def probe(lan, mac):
@@ -163,27 +127,26 @@ def probe(lan, mac):
 
 
 def claim(lan, mac, gen):
-    lan.say(build(lan.me, ALL, MAC_CLAIM, mac_of(mac), endpoint(gen=int(gen)), bytes(6), endpoint(), tlv(3, ME)))
+    lan.say(lan.build(ALL, MAC_CLAIM, mac_of(mac), endpoint(gen=int(gen)), bytes(6), endpoint(), tlv(HOST_ID, ME)))
 
 
 def poison(lan, ip, mac):
     mac = mac_of(mac)
-    tlvs = tlv(1, struct.pack(">I", 60000)) + tlv(2, os.urandom(8)) + tlv(3, ME)
+    tlvs = life_tlv(60000) + tlv(NONCE, os.urandom(8)) + tlv(HOST_ID, ME)
     for msg in range(QUERY, MAC_CLAIM + 1):
         if ":" in ip:
             if msg <= RELEASE:
-                lan.say(build_nd(lan.me, lan.link_local, ip, msg, mac, 6, 80, 1, tlvs))
+                lan.say(lan.build_nd(ip, msg, mac, (6, 80, 80), 1, tlvs))
             continue
         for e2 in (False, True):
-            for dst in (ALL,):
-                lan.say(build(lan.me, dst, msg, mac, endpoint(6, 80, 80, 1, ip), mac, endpoint(6, 80, 80, 0, ip), tlvs, e2))
+            lan.say(lan.build(ALL, msg, mac, endpoint(6, 80, 80, 1, ip), mac, endpoint(6, 80, 80, 0, ip), tlvs, e2))
 
 
 def flood(lan, seconds):
     until, cnt = time.monotonic() + float(seconds), 0
-    ask = build(lan.me, ALL, QUERY, lan.me, endpoint(), bytes(6), endpoint(6, 7000, 7000, 0, "10.77.0.2"),
-                tlv(2, os.urandom(8)) + tlv(3, ME))
-    claims = build(lan.me, ALL, MAC_PROBE, lan.me, endpoint(), b"\x12" + os.urandom(5), endpoint(), tlv(2, os.urandom(8)) + tlv(3, ME))
+    ask = lan.build(ALL, QUERY, lan.me, endpoint(), bytes(6), endpoint(6, 7000, 7000, 0, "10.77.0.2"),
+                    tlv(NONCE, os.urandom(8)) + tlv(HOST_ID, ME))
+    claims = lan.build(ALL, MAC_PROBE, lan.me, endpoint(), b"\x12" + os.urandom(5), endpoint(), tlv(NONCE, os.urandom(8)) + tlv(HOST_ID, ME))
     while time.monotonic() < until:
         for frame in (ask, claims, ask[:22] + os.urandom(80), ask[:60]):
             try:
@@ -195,22 +158,121 @@ def flood(lan, seconds):
     print(cnt)
 
 
+def to_asker(lan, said, msg, mac, life, proto, lo, hi):
+    """Answer the QUERY @said in its own encoding."""
+    tlvs = life_tlv(life) + tlv(NONCE, said["tlvs"].get(NONCE, bytes(8))) + tlv(HOST_ID, ME)
+    if said["form"] == "nd":
+        frame = lan.build_nd(said["ip"], msg, mac, (proto, lo, hi), GEN, tlvs, (said["src"], said["ip6_src"]))
+    else:
+        there = endpoint(proto, lo, hi, GEN, said["ip"])
+        frame = lan.build(said["src"], msg, mac, there, said["src"], said["tpa"], tlvs, said["form"] == "e2")
+    if lan.record:
+        with open(lan.record, "a", encoding="ascii") as f:
+            print(frame.hex(), file=f)
+    lan.say(frame)
+
+
+def defend(lan, said, mac, to):
+    tlvs = tlv(HOST_ID, ME)
+    if said["msg"] == MAC_PROBE:
+        tlvs += tlv(NONCE, said["tlvs"].get(NONCE, bytes(8)))
+    lan.say(lan.build(to, MAC_DEFEND, mac, endpoint(gen=GEN), said["src"], endpoint(), tlvs, said["form"] == "e2"))
+
+
+def life_tlv(ms):
+    return tlv(LIFETIME, struct.pack(">I", int(ms)))
+
+
 def answer(lan, seconds, ip, mac, life):
     """Right if IP is of this host, and a lie if not."""
-    mac, address, gen = mac_of(mac), socket.inet_aton(ip), 1 << 16
-    until = time.monotonic() + float(seconds)
+    macs, until = [mac_of(m) for m in mac.split(",")], time.monotonic() + float(seconds)
     while (left := until - time.monotonic()) > 0:
         said = lan.hear(left, lambda m: m["msg"] in (QUERY, MAC_PROBE))
-        if not said:
-            continue
-        tlvs = tlv(2, said["tlvs"].get(2, bytes(8))) + tlv(3, ME)
-        if said["msg"] == MAC_PROBE and said["tha"] == mac:
-            lan.say(build(lan.me, said["src"], MAC_DEFEND, mac, endpoint(gen=gen), said["src"], endpoint(), tlvs))
-        elif said["msg"] == QUERY and said["tpa"][12:] == address:
-            tlvs = tlv(1, struct.pack(">I", int(life))) + tlvs
-            proto, port = said["tpa"][1], struct.unpack(">H", said["tpa"][2:4])[0]
-            there = endpoint(proto, port, port, gen, ip)
-            lan.say(build(lan.me, said["src"], REPLY, mac, there, said["src"], said["tpa"], tlvs))
+        if said and said["msg"] == MAC_PROBE and said["tha"] in macs:
+            defend(lan, said, said["tha"], said["src"])
+        elif said and said["msg"] == QUERY and said["ip"] == ip:
+            to_asker(lan, said, REPLY, macs[0], life, said["proto"], said["lo"], said["lo"])
+
+
+def neg(lan, seconds, ip, life):
+    until = time.monotonic() + float(seconds)
+    while (left := until - time.monotonic()) > 0:
+        said = lan.hear(left, lambda m: m["msg"] == QUERY and m["ip"] == ip)
+        if said:
+            to_asker(lan, said, NEG, lan.me, life, said["proto"], said["lo"], said["lo"])
+
+
+def news(lan, msg, ip, mac, proto, lo, hi, gen, tlvs, e2):
+    mac, proto, lo, hi, gen = mac_of(mac), PROTOS.get(proto, 0), int(lo), int(hi), int(gen)
+    tlvs += tlv(HOST_ID, ME)
+    if ":" in ip:
+        lan.say(lan.build_nd(ip, msg, mac, (proto, lo, hi), gen, tlvs))
+    else:
+        lan.say(lan.build(ALL, msg, mac, endpoint(proto, lo, hi, gen, ip), bytes(6), endpoint(), tlvs, e2))
+
+
+def announce(lan, ip, mac, proto, lo, hi, gen, e2=False):
+    news(lan, ANNOUNCE, ip, mac, proto, lo, hi, gen, life_tlv(60000), e2)
+
+
+def release(lan, ip, mac, proto, lo, hi, e2=False):
+    news(lan, RELEASE, ip, mac, proto, lo, hi, 0, b"", e2)
+
+
+def replay(lan, seconds, file):
+    with open(file, encoding="ascii") as f:
+        frames = [bytes.fromhex(line) for line in f]
+    until = time.monotonic() + float(seconds)
+    while (left := until - time.monotonic()) > 0:
+        if lan.hear(left, lambda m: m["msg"] == QUERY):
+            for frame in frames:
+                lan.say(frame)
+
+
+def mine(lan, said, mac):
+    """Is it about our MAC, and another host's?"""
+    macs = said["tha"] if said["msg"] == MAC_PROBE else said["mac"]
+    rest = said["tlvs"].get(parp_wire.MAC_LIST, b"")
+    return mac in [macs] + [rest[k:k + 6] for k in range(0, len(rest), 6)] and said["tlvs"].get(HOST_ID) != ME
+
+
+def claim_begin(lan, mac):
+    """Return: nobody objected."""
+    def objects(m):
+        return mine(lan, m, mac) and (m["msg"] in (MAC_DEFEND, MAC_CLAIM) or (m["msg"] == MAC_PROBE and m["tlvs"][HOST_ID] < ME))
+
+    objection = lan.hear(random.uniform(0, 0.05), objects)
+    for _ in range(3):
+        if objection:
+            return False
+        lan.say(lan.build(ALL, MAC_PROBE, lan.me, endpoint(gen=GEN), mac, endpoint(), tlv(NONCE, os.urandom(8)) + tlv(HOST_ID, ME)))
+        objection = lan.hear(random.uniform(0.05, 0.1), objects)
+    return not objection and not lan.hear(0.1, objects)
+
+
+def is_stronger(m):
+    """In a conflict: the higher generation, then the lower id."""
+    return m["gen"] > GEN or (m["gen"] == GEN and m["tlvs"][HOST_ID] < ME)
+
+
+def own(lan, seconds, mac):
+    mac, until = mac_of(mac), time.monotonic() + float(seconds)
+    if not claim_begin(lan, mac):
+        print("not mine", flush=True)
+        return
+    print("claimed", flush=True)
+    for _ in range(2):
+        claim(lan, mac_text(mac), GEN)
+        time.sleep(0.1)
+    while (left := until - time.monotonic()) > 0:
+        said = lan.hear(left, lambda m: m["msg"] in (MAC_PROBE, MAC_DEFEND, MAC_CLAIM) and mine(lan, m, mac))
+        if said and said["msg"] == MAC_PROBE:
+            defend(lan, said, mac, said["src"])
+        elif said and is_stronger(said):
+            print("lost", flush=True)
+            return
+        elif said:
+            defend(lan, said, mac, ALL)
 
 
 def watch(lan, seconds):
@@ -221,13 +283,21 @@ def watch(lan, seconds):
             print(NAMES[said["msg"]], mac_text(said["src"]), mac_text(said["mac"]), said["lo"], said["hi"], said["gen"], flush=True)
 
 
+def key_of(option):
+    number, secret = option.split("=")[1].split(":")
+    return int(number), bytes.fromhex(secret)
+
+
 def main(argv):
-    flags = {a[2:]: True for a in argv if a in ("--nd", "--e2")}
+    options = [a[2:] for a in argv if a.startswith("--")]
     words = [a for a in argv if not a.startswith("--")]
-    commands = {"query": query, "probe": probe, "claim": claim, "poison": poison, "flood": flood, "answer": answer, "watch": watch}
+    flags = {o: True for o in options if o in ("nd", "e2")}
+    keys, say_keys = ([key_of(o) for o in options if o.startswith(kind)] for kind in ("key=", "say-key="))
+    record = next((o[7:] for o in options if o.startswith("record=")), None)
+    commands = {f.__name__: f for f in (query, probe, claim, own, poison, flood, answer, neg, announce, release, replay, watch)}
     if len(words) < 2 or words[1] not in commands:
         sys.exit(__doc__)
-    commands[words[1]](Lan(words[0]), *words[2:], **flags)
+    commands[words[1]](Lan(words[0], keys, say_keys or keys, record), *words[2:], **flags)
 
 
 main(sys.argv[1:])

@@ -379,7 +379,7 @@ for how in '' --gateway; do
 done
 vj_at one detach --gateway eth0 >/dev/null
 
-# ---- two hosts with one address: one gives way, and nothing else breaks
+# ---- two hosts with one address: one gives way, and nothing else breaks, connections to both among it
 
 mac_by_hand() { # the channel of two's application gets, behind its vjd's back, the address that one has
 	bpftool -j map dump pinned "$1/macs" | python3 -c '
@@ -392,17 +392,34 @@ for e in json.load(sys.stdin):
 	[ "$(wc -l <"$tmp/batch")" = 2 ] || fail "no address to replace"
 	bpftool batch file "$tmp/batch" >/dev/null
 }
-a=$(app_mac one 7000)
-until_true app_mac two 7000
+serve_at() { # HOST ADDRESS: whose first clients from beyond the host come by the kernel (src/sock/accept.c), and a connection that is not of these
+	VJ_SOCKET=$(socket_of "$1") start_at "$1" "serve-$1.log" "$vj" run -- python3 "$talk" serve 7100
+	until_true has_port "$1" 7100
+	at client python3 -c '
+import socket, sys
+for _ in range(3):
+	socket.create_connection((sys.argv[1], 7100), 10).close()' "$2"
+	until_true app_mac "$1" 7100
+	start_at client "hold-$1.log" python3 "$talk" hold "$2" 7100
+	until_true goes_on "$1" 20
+}
+goes_on() { # HOST CNT: so many lines came back over its connection
+	[ "$(tail -n1 "$tmp/hold-$1.log")" -ge "$2" ] 2>/dev/null
+}
+for host in one two; do
+	serve_at $host 10.2.0.1$([ $host = one ] && echo 1 || echo 2)
+	vj_at $host connections | has '10.1.0.2' || fail "the connection to $host is the kernel's: $(vj_at $host connections)"
+done
+a=$(app_mac one 7100)
 pins2=$(echo /sys/fs/bpf/vjchan/if*-net"$(stat -Lc %i "/run/netns/$(ns two)")")
-mine=$(app_mac two 7000)
+mine=$(app_mac two 7100)
 kill -9 "$vjd_two"
 wait "$vjd_two" 2>/dev/null || true
 mac_by_hand "$pins2" "$mine" "$a"
 start_vjd two --attach eth0
 one_gave_way() {
 	local left right
-	left=$(app_mac one 7000) right=$(app_mac two 7000) && [ -n "$left" ] && [ -n "$right" ] && [ "$left" != "$right" ]
+	left=$(app_mac one 7100) right=$(app_mac two 7100) && [ -n "$left" ] && [ -n "$right" ] && [ "$left" != "$right" ]
 }
 lost() {
 	echo $(($(counter one claims conflicts_lost) + $(counter two claims conflicts_lost)))
@@ -418,5 +435,13 @@ done
 until_true one_gave_way
 for port in 7000 7001; do ask 10.2.0.11 $port 3; done
 ask 10.2.0.12 7000 3
+for host in one two; do
+	lines=$(tail -n1 "$tmp/hold-$host.log")
+	for _ in $(seq 30); do # whose frames went to the other meanwhile sends them again, later and later
+		goes_on $host $((lines + 20)) && break
+		sleep 1
+	done
+	goes_on $host $((lines + 20)) || fail "the connection to $host broke when two had one address: $(tail -n2 "$tmp/hold-$host.log")"
+done
 
 echo "fine: after its death an application's flows fell back in $took ms; floods of $sprayed packets and $(cat "$tmp/flood") frames cost vjd ${cpu}0 ms and $memory KiB"

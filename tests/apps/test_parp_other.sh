@@ -1,0 +1,188 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# The other side of port-aware ARP, written from docs/parp.md alone (parp_wire.py, parp_peer.py): owner and resolver, in all encodings, and with keys
+# of the LAN. It answers a gateway, asks a vjd, and claims an address. Liars, old answers and wrong keys get nowhere.
+
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/gateway_lib.sh"
+need python3
+
+python3 "$VJ_SOURCE_DIR/tests/apps/parp_wire.py" "$VJ_SOURCE_DIR/docs/parp.md" || fail "the document's own frames"
+
+peer() { # HOST COMMAND...
+	timeout -k 5 30 $(on "$1") python3 "$VJ_SOURCE_DIR/tests/apps/parp_peer.py" eth0 "${@:2}"
+}
+begin() { # HOST COMMAND...: in the background, until over
+	start "peer-$1.log" $(on "$1") python3 "$VJ_SOURCE_DIR/tests/apps/parp_peer.py" eth0 "${@:2}"
+	peer_pid=${pids[-1]}
+	sleep 0.5
+}
+over() {
+	kill "$peer_pid" 2>/dev/null || true
+	wait "$peer_pid" 2>/dev/null || true
+}
+restart() { # OPTION...: the gateway's vjd
+	[ -z "${vjd_router:-}" ] || kill "$vjd_router"
+	[ -z "${vjd_router:-}" ] || wait "$vjd_router" || true
+	start_vjd router --gateway lan --gateway-rate 100 "$@"
+}
+resolve() { # ADDRESS PORT
+	case $1 in
+	*:*) vj_at router resolve --udp "[$1]:$2" ;;
+	*) vj_at router resolve --udp "$1:$2" ;;
+	esac
+}
+is() { # WHAT ADDRESS PORT: a MAC, or a part of the answer
+	local said
+	said=$(resolve "$2" "$3")
+	has "$1" <<<"$said" || fail "$2 port $3, where '$1' was expected: $said"
+}
+learned() { # ADDRESS PORT MAC
+	vj_at router arp --json | python3 -c '
+import json, sys
+sys.exit(not [e for e in json.load(sys.stdin)["learned"] if e["state"] == "learned" and e["addr"] == sys.argv[1]
+              and e["port_first"] <= int(sys.argv[2]) <= e["port_last"] and e["mac"] == sys.argv[3]])' "$@"
+}
+parp() { # counter of the gateway
+	counter router gateway_parp "$1"
+}
+own=02:00:00:00:20:01 other=02:00:00:00:20:02
+
+# ---- an owner: REPLY, tried and used; ANNOUNCE of another address; RELEASE; NEG. In E1, E2 and ND
+
+owner_in() { # OPTION ADDRESS
+	begin legacy answer 60 "$2" $own,$other 60000
+	is $own "$2" 7000
+	peer legacy announce "$2" $other udp 7000 7000 $((2 << 16)) $1
+	until_true learned "$2" 7000 $other
+	over
+	begin legacy answer 60 "$2" $other 60000
+	is $other "$2" 7001
+	peer legacy release "$2" $other all 0 65535 $1
+	gone() { ! learned "$2" 7001 $other; }
+	until_true gone "$@"
+	over
+	begin legacy neg 60 "$2" 20000
+	is "no one application there has the port" "$2" 7002
+	over
+}
+restart
+owner_in '' 10.2.0.20
+owner_in '' fd02::20
+restart --parp e2
+owner_in --e2 10.2.0.20
+
+# ---- keys of the LAN: what none of them authenticates is refused and counted, and what is known stays
+
+secret() {
+	head -c 16 /dev/urandom | od -An -tx1 | tr -d ' \n'
+}
+old=7:$(secret) new=8:$(secret)
+umask 077
+echo "${old/:/ }" >"$tmp/old"
+echo "${new/:/ }" >"$tmp/new"
+cat "$tmp/new" "$tmp/old" >"$tmp/both"
+
+hear_again() { # who was silent speaks
+	peer legacy announce 10.2.0.20 $own udp 1 1 $((2 << 16)) "--key=$1"
+	sleep 0.2
+}
+refused() { # COUNTER PORT OPTION...: an owner with these options is not believed; that is what it is counted as
+	local before
+	before=$(parp "$1")
+	begin legacy answer 60 10.2.0.20 $own 60000 "${@:3}"
+	is "does not answer for ports" 10.2.0.20 "$2"
+	[ "$(parp "$1")" -gt "$before" ] || fail "not counted as $1: $(vj_at router status)"
+	over
+}
+believed() { # PORT OPTION...
+	begin legacy answer 60 10.2.0.20 $own 60000 "${@:2}"
+	is $own 10.2.0.20 "$1"
+	over
+}
+restart --parp-keys "$tmp/old"
+refused no_auth 7010
+hear_again "$old"
+refused no_auth 7011 "--say-key=9:${old#*:}" "--key=$old" # the key is right, and its number isn't
+hear_again "$old"
+refused bad_auth 7012 "--say-key=7:${new#*:}" "--key=$old"
+hear_again "$old"
+believed 7013 "--key=$old" "--record=$tmp/said"
+
+# what would have it back on the host's address, or elsewhere, by who has no key
+before=$(parp no_auth)
+peer legacy release 10.2.0.20 $own all 0 65535
+peer legacy announce 10.2.0.20 $other udp 7013 7013 $((3 << 16))
+counted() { [ "$(parp no_auth)" -ge $((before + 2)) ]; }
+until_true counted
+learned 10.2.0.20 7013 $own || fail "downgraded by who has no key: $(vj_at router arp)"
+
+# an old answer, with the right key: not to this question. The owner itself is silent
+restart --parp-keys "$tmp/old"
+ip -n "$(ns router)" neigh replace 10.2.0.20 lladdr "$(mac_of legacy eth0)" dev lan
+begin legacy replay 60 "$tmp/said" "--key=$old"
+is "does not answer for ports" 10.2.0.20 7013
+[ "$(counter router gateway_resolver bad_nonce)$(counter router gateway_resolver of_others)" != 00 ] || fail "who heard the old answer? $(vj_at router status)"
+over
+
+# who has the key, and not the address
+begin two answer 60 10.2.0.20 $own 60000 "--key=$old"
+restart --parp-keys "$tmp/old"
+is "does not answer for ports" 10.2.0.20 7014
+[ "$(counter router gateway_resolver bad_source)" -gt 0 ] || fail "a liar with a key is not counted: $(vj_at router status)"
+over
+
+# keys are changed one host at a time: each takes both, and says things under the new one when all do
+restart --parp-keys "$tmp/both"
+believed 7015 "--key=$old" "--key=$new"
+believed 7016 "--key=$new" "--key=$old"
+peer legacy release 10.2.0.20 $own udp 7015 7015 "--key=$old"
+gone() { ! learned 10.2.0.20 7015 $own; }
+until_true gone
+restart --parp-keys "$tmp/new"
+refused no_auth 7017 "--say-key=$old" "--key=$new"
+hear_again "$new"
+believed 7018 "--key=$new"
+
+# IPv6, whose messages are signed as options
+begin legacy answer 60 fd02::20 $own 60000 "--say-key=$old" "--key=$new"
+is "does not answer for ports" fd02::20 7019
+over
+peer legacy announce fd02::20 $own udp 1 1 $((2 << 16)) "--key=$new"
+begin legacy answer 60 fd02::20 $own 60000 "--key=$new"
+is $own fd02::20 7020
+over
+
+# ---- a resolver: asks a vjd for an application's port, in all encodings, with the key and without
+
+start_vjd one --attach eth0 --parp-keys "$tmp/both"
+# shellcheck disable=SC2046
+start echo.log env VJ_SOCKET="$(socket_of one)" $(on one) "$vj" run -- python3 "$talk" echo 7000
+answers() { # OPTION...
+	[[ "$(peer legacy query "$@")" == reply*proved ]]
+}
+until_true answers 10.2.0.11 udp 7000 "--key=$new" "--key=$old"
+mac=$(peer legacy query 10.2.0.11 udp 7000 "--key=$new" | cut -d' ' -f2)
+for how in '10.2.0.11 --e2' 'fd02::11 --nd' '10.2.0.11 '; do
+	# shellcheck disable=SC2086
+	said=$(peer legacy query ${how% *} udp 7000 ${how#* } "--key=$new")
+	[[ $said == "reply $mac "*proved ]] || fail "$how: asked with the key: $said, and not at $mac"
+	# shellcheck disable=SC2086
+	[ "$(peer legacy query ${how% *} udp 7000 ${how#* })" = silence ] || fail "$how: answered who has no key"
+done
+[ "$(peer legacy query 10.2.0.11 udp 7001 "--key=$new")" = neg ] || fail "a port of nobody's"
+[ "$(peer legacy query 10.2.0.11 udp 7000 "--say-key=$old" "--key=$new" | cut -d' ' -f2)" = "$mac" ] || fail "asked with the old key, which is still good"
+[ "$(counter one parp no_auth)" -gt 0 ] || fail "questions without a key are not counted"
+
+# ---- claims: what is somebody's is not mine; what is nobody's is
+
+[ "$(peer legacy own 2 "$mac" "--key=$new")" = "not mine" ] || fail "claimed what vjd has"
+[ "$(peer legacy own 2 "$mac")" = claimed ] || fail "was answered without a key"
+sleep 1
+[[ "$(peer legacy query 10.2.0.11 udp 7000 "--key=$new")" == "reply $mac "*proved ]] || fail "gave its address to who has no key"
+begin legacy own 8 c2:00:00:00:00:01 "--key=$new"
+claimed() { has claimed <"$tmp/peer-legacy.log"; }
+until_true claimed
+over
+echo fine
