@@ -21,6 +21,7 @@ enum {
 	TEXT_MAX = 64 << 20,
 	TEXT_CHUNK = 64 << 10,
 	DUMP_TRIES = 5,
+	LEGACY_FILES = 2,
 };
 
 struct fw_reader {
@@ -28,6 +29,7 @@ struct fw_reader {
 	pid_t pid; /* of the process that prints, 0: none */
 	uint64_t read_at_ns; /* TIME_NEVER: nothing is due */
 	bool legacy; /* the old iptables has tables, by the last look */
+	int legacy_fds[LEGACY_FILES]; /* of legacy_names; -1: not open */
 	uint64_t legacy_at_ns; /* of the next look */
 	char *text;
 	size_t len, max;
@@ -105,24 +107,44 @@ static int count_tables(unsigned *ret_cnt)
 	return r;
 }
 
-/* iptables' old kernel half has rules that nftables doesn't show. Where a look fails (EMFILE) the answer is what it @was. */
-static bool has_legacy(bool was)
+static const char *const legacy_names[LEGACY_FILES] = { "/proc/thread-self/net/ip_tables_names",
+							"/proc/thread-self/net/ip6_tables_names" };
+
+/*
+ * Bytes that file @nr has, at most 1; -1: not known. While it has none it stays open: opening a file there costs twenty times what
+ * reading does, and it is done every second. One that can't be read any more was of a module that is gone, and may be there again.
+ */
+static ssize_t read_legacy(struct fw_reader *r, unsigned nr)
 {
-	static const char *const names[] = { "/proc/thread-self/net/ip_tables_names", "/proc/thread-self/net/ip6_tables_names" };
-	bool unknown = false;
+	int *fd = &r->legacy_fds[nr];
+	ssize_t n = -1;
 	char c;
 
-	for (unsigned i = 0; i < ARRAY_SIZE(names); i++) {
-		int fd = open(names[i], O_RDONLY | O_CLOEXEC);
-		ssize_t n = fd >= 0 ? read(fd, &c, 1) : errno == ENOENT ? 0 : -1;
+	if (*fd >= 0)
+		n = pread(*fd, &c, 1, 0);
+	if (n == 0)
+		return 0;
+	if (*fd >= 0)
+		close(*fd);
+	*fd = open(legacy_names[nr], O_RDONLY | O_CLOEXEC);
+	if (*fd < 0)
+		return errno == ENOENT ? 0 : -1;
+	return pread(*fd, &c, 1, 0);
+}
 
-		if (fd >= 0)
-			close(fd);
+/* iptables' old kernel half has rules that nftables doesn't show. Where a look fails (EMFILE) the answer is what it was. */
+static bool has_legacy(struct fw_reader *r)
+{
+	bool unknown = false;
+
+	for (unsigned i = 0; i < LEGACY_FILES; i++) {
+		ssize_t n = read_legacy(r, i);
+
 		if (n > 0)
 			return true;
 		unknown |= n < 0;
 	}
-	return unknown && was;
+	return unknown && r->legacy;
 }
 
 /* Nobody tells when these tables come and go, so they are looked for. */
@@ -132,7 +154,7 @@ static void look_for_legacy(struct fw_reader *r, uint64_t now_ns)
 
 	if (now_ns < r->legacy_at_ns)
 		return;
-	r->legacy = has_legacy(was);
+	r->legacy = has_legacy(r);
 	r->legacy_at_ns = now_ns + NS_PER_SEC;
 	if (r->legacy != was)
 		r->read_at_ns = now_ns;
@@ -223,7 +245,7 @@ static enum fw_read begin(struct fw_reader *r, const char **ret_why)
 
 	r->read_at_ns = TIME_NEVER;
 	*ret_why = "rules of the old iptables are in force, which are not read";
-	r->legacy = has_legacy(r->legacy);
+	r->legacy = has_legacy(r);
 	if (r->legacy)
 		return FW_READ_LEGACY;
 	/* a change in the middle of a dump interrupts it */
@@ -269,6 +291,8 @@ int fw_reader_new(struct fw_reader **ret_reader)
 	if (r == NULL)
 		return -ENOMEM;
 	r->pipe_fd = -1;
+	for (unsigned i = 0; i < LEGACY_FILES; i++)
+		r->legacy_fds[i] = -1;
 	r->news_fd = open_news();
 	r->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	r->read_at_ns = 0;
@@ -291,6 +315,9 @@ void fw_reader_free(struct fw_reader *r)
 		close(r->news_fd);
 	if (r->epoll_fd >= 0)
 		close(r->epoll_fd);
+	for (unsigned i = 0; i < LEGACY_FILES; i++)
+		if (r->legacy_fds[i] >= 0)
+			close(r->legacy_fds[i]);
 	free(r->text);
 	free(r);
 }
