@@ -25,26 +25,41 @@ struct stream {
 
 /* ---- words --------------------------------------------------------------------------------------------------------- */
 
-/* A cache line at a time, of which the compiler makes wide moves */
+/*
+ * A cache line at a time, in registers of 16 bytes: a program that takes ten cycles for each line would be measured here, and not
+ * what brings the lines.
+ */
+typedef uint64_t two_words __attribute__((vector_size(16), aligned(8), may_alias));
+
 static void words_write(uint8_t *at, size_t bytes, uint64_t first)
 {
-	for (; bytes >= LINE; bytes -= LINE, at += LINE, first += LINE / 8)
-		for (size_t i = 0; i < LINE / 8; i++)
-			store_u64(at + 8 * i, first + i);
+	two_words words = { first, first + 1 };
+
+	for (; bytes >= LINE; bytes -= LINE, at += LINE, first += LINE / 8, words += LINE / 8) {
+		two_words *line = (two_words *)(void *)at;
+
+		line[0] = words;
+		line[1] = words + 2;
+		line[2] = words + 4;
+		line[3] = words + 6;
+	}
 	for (size_t i = 0; i < bytes / 8; i++)
 		store_u64(at + 8 * i, first + i);
 }
 
 static uint64_t words_error(const uint8_t *at, size_t bytes, uint64_t first)
 {
+	two_words words = { first, first + 1 }, errors = { 0 };
 	uint64_t error = 0;
 
-	for (; bytes >= LINE; bytes -= LINE, at += LINE, first += LINE / 8)
-		for (size_t i = 0; i < LINE / 8; i++)
-			error |= load_u64(at + 8 * i) ^ (first + i);
+	for (; bytes >= LINE; bytes -= LINE, at += LINE, first += LINE / 8, words += LINE / 8) {
+		const two_words *line = (const two_words *)(const void *)at;
+
+		errors |= (line[0] ^ words) | (line[1] ^ (words + 2)) | (line[2] ^ (words + 4)) | (line[3] ^ (words + 6));
+	}
 	for (size_t i = 0; i < bytes / 8; i++)
 		error |= load_u64(at + 8 * i) ^ (first + i);
-	return error;
+	return error | errors[0] | errors[1];
 }
 
 /* Is the first or the last whole word of what came, at this place of the stream, another than it should be? */
