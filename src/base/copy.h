@@ -20,9 +20,7 @@
 /* From here on it pays: a message that is waited for is better in a cache. */
 #define COPY_OUT_MIN 2048u
 
-/*
- * memcpy() for COPY_OUT_MIN bytes and more. Stores of this thread that follow are seen after the copy, as with memcpy().
- */
+/* memcpy() for COPY_OUT_MIN bytes and more, which others see when copy_out_fence() has been called, and not in any order before */
 static inline void copy_out(uint8_t *dst, const uint8_t *src, size_t len)
 {
 #ifdef __SSE2__
@@ -43,10 +41,15 @@ static inline void copy_out(uint8_t *dst, const uint8_t *src, size_t len)
 		_mm_stream_si128(to + 2, c);
 		_mm_stream_si128(to + 3, d);
 	}
+#endif
 	memcpy(dst, src, len);
-	_mm_sfence(); /* these stores wait for no others */
-#else
-	memcpy(dst, src, len);
+}
+
+/* Before the store that says where the copies are. It waits for all stores before it, so: once for many copies. */
+static inline void copy_out_fence(void)
+{
+#ifdef __SSE2__
+	_mm_sfence();
 #endif
 }
 

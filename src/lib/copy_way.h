@@ -2,9 +2,10 @@
 /*
  * How payload of full segments gets into frames of a direct channel: through the cache or past it (base/copy.h)
  *
- * Which is faster depends on where the two processors are: with a cache in common the one by 1.5, without one the other by
- * 3, and a virtual machine's processors move. So it is measured: the time of COPY_RUN copies in a row, in one call of the program,
- * of the way in use; now and then of the other.
+ * Which is faster depends on where the two processors are: with a cache in common the one by 2, without one the other by
+ * 4, and a virtual machine's processors move. So it is measured: the time of COPY_RUN copies in a row, in one call of the program,
+ * of the way in use; now and then of the other, for as long as it takes until frames are where that way leaves them: right after the
+ * change each finds them where the other has left them, and would lose. The least of some runs counts, for others were interrupted.
  */
 #ifndef LIB_COPY_WAY_H
 #define LIB_COPY_WAY_H
@@ -14,21 +15,36 @@
 
 enum {
 	COPY_RUN = 16,	/* copies that are measured together */
-	COPY_TRY = 128, /* runs of the way in use before the other is tried */
+	COPY_MEASURED = 32, /* runs, the last ones of a term or trial */
+	COPY_TRIAL = 160, /* runs: twice a channel's frames, and those */
+	COPY_TERM = 8192, /* runs of the way in use before the other is tried */
 };
 
 struct copy_way {
 	bool past;	     /* the way of this run is past the cache */
 	bool best_past;	     /* the way in use */
+	bool unfenced;	     /* copies past the cache wait for copy_way_publish() */
 	uint8_t copies;	     /* of this run */
-	uint8_t runs;	     /* of the way in use, since the other was tried */
+	uint16_t left;	     /* runs of this way before the other has its turn; never 0 */
 	uint32_t bytes;	     /* of this run */
 	uint64_t start;	     /* ticks; 0: there is no counter */
-	uint64_t cost[2];    /* of each way when it was last measured: ticks for a MiB; 0: was not */
+	uint64_t least;	     /* ticks for a MiB in the best of the runs that are measured; 0: none yet */
+	uint64_t cost[2];    /* of each way when it was last measured, likewise */
 };
+
+#define COPY_WAY_INIT { .left = COPY_TRIAL }
 
 /* A run has ended: what did it cost, and how is the next one made? Apart, for it is rare. */
 void copy_way_next(struct copy_way *w);
+
+/* Before others are told of copies */
+static inline void copy_way_publish(struct copy_way *w)
+{
+	if (unlikely(w->unfenced)) {
+		copy_out_fence();
+		w->unfenced = false;
+	}
+}
 
 /* @first: nothing of this call of the program was copied before */
 static inline void copy_way_copy(struct copy_way *w, uint8_t *dst, const uint8_t *src, size_t len, bool first)
@@ -38,10 +54,12 @@ static inline void copy_way_copy(struct copy_way *w, uint8_t *dst, const uint8_t
 		w->bytes = 0;
 		w->start = cpu_ticks();
 	}
-	if (w->past)
+	if (w->past) {
 		copy_out(dst, src, len);
-	else
+		w->unfenced = true;
+	} else {
 		memcpy(dst, src, len);
+	}
 	w->bytes += (uint32_t)len;
 	if (++w->copies == COPY_RUN)
 		copy_way_next(w);

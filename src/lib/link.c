@@ -75,6 +75,7 @@ static inline void link_dirty(struct vj_link *link, unsigned n)
 	link->unseen += n;
 	if (unlikely(link->unseen > UNSEEN_MAX)) {
 		link->unseen = 1; /* still on the list */
+		copy_way_publish(&link->copy_way);
 		vj_channel_tx_publish(link->ch);
 	}
 }
@@ -212,6 +213,7 @@ void link_publish_dirty(struct vj *vj)
 	vj->dirty = NULL;
 	for (; link; link = link->dirty_next) {
 		link->unseen = 0;
+		copy_way_publish(&link->copy_way);
 		vj_channel_tx_publish(link->ch);
 	}
 }
@@ -329,6 +331,7 @@ int link_open(struct vj *vj, const struct ctl_channel *msg, const int fds[CTL_FD
 		return -ENOMEM;
 	}
 	link->vj = vj;
+	link->copy_way = (struct copy_way)COPY_WAY_INIT;
 	link->kind = &link_peer_kind;
 	link->said = *msg;
 	link->channel_id = msg->id;

@@ -25,6 +25,7 @@ static void copies_all(void **state)
 				memset(want, 0xee, ROOM);
 				memcpy(want + VJ_CACHELINE + at, from + src, COPY_OUT_MIN + more);
 				copy_out(to + VJ_CACHELINE + at, from + src, COPY_OUT_MIN + more);
+				copy_out_fence();
 				assert_memory_equal(to, want, ROOM);
 			}
 }
@@ -45,8 +46,8 @@ static bool run(struct copy_way *w, uint64_t cost)
 	return w->past;
 }
 
-/* Runs until the other way is tried. */
-static unsigned until_trial(struct copy_way *w, uint64_t cost)
+/* Runs until the way is another one. */
+static unsigned until_change(struct copy_way *w, uint64_t cost)
 {
 	bool way = w->past;
 	unsigned cnt = 1;
@@ -56,28 +57,63 @@ static unsigned until_trial(struct copy_way *w, uint64_t cost)
 	return cnt;
 }
 
-/* Each trial is of one run, and is followed only if it took less than half of the time. */
+/* A trial of the other way, to its end. Return: is that way in use from now on? */
+static bool trial(struct copy_way *w, uint64_t cost)
+{
+	bool way = w->past;
+
+	for (unsigned i = 1; i < COPY_TRIAL; i++)
+		assert_true(run(w, cost) == way);
+	return run(w, cost) == way;
+}
+
+/* Past the cache is followed only if it took less than half of the time. */
 static void follows_the_better(void **state)
 {
-	struct copy_way w = { .past = false };
+	struct copy_way w = COPY_WAY_INIT;
 
 	(void)state;
-	assert_int_equal(until_trial(&w, COST), COPY_TRY);
-	assert_false(run(&w, COST * 6 / 10)); /* not enough */
-	assert_int_equal(until_trial(&w, COST), COPY_TRY);
-	assert_true(run(&w, COST * 4 / 10));
-	assert_int_equal(until_trial(&w, COST * 4 / 10), COPY_TRY);
-	assert_true(run(&w, COST)); /* through the cache, which is still worse */
-	assert_int_equal(until_trial(&w, COST * 4 / 10), COPY_TRY);
-	assert_false(run(&w, COST * 7 / 10)); /* another processor by now: both are about as good */
-	assert_int_equal(until_trial(&w, COST * 7 / 10), COPY_TRY);
+	assert_int_equal(until_change(&w, COST), COPY_TRIAL);
+	assert_true(w.past);
+	assert_false(trial(&w, COST * 6 / 10)); /* not enough */
+	assert_int_equal(until_change(&w, COST), COPY_TERM);
+	assert_true(trial(&w, COST * 4 / 10));
+	assert_int_equal(until_change(&w, COST * 4 / 10), COPY_TERM);
+	assert_false(w.past);
+	assert_false(trial(&w, COST)); /* through the cache, which is still worse */
+	assert_int_equal(until_change(&w, COST * 4 / 10), COPY_TERM);
+	assert_true(trial(&w, COST * 7 / 10)); /* another processor by now: both are about as good */
+	assert_false(w.past);
+	assert_int_equal(until_change(&w, COST * 7 / 10), COPY_TERM);
+}
+
+/* Neither a trial's beginning, where the frames are still as the other way has left them, nor an interruption counts. */
+static void only_the_settled_counts(void **state)
+{
+	struct copy_way w = COPY_WAY_INIT;
+	unsigned i;
+
+	(void)state;
+	assert_int_equal(until_change(&w, COST), COPY_TRIAL);
+	for (i = COPY_TRIAL; i > COPY_MEASURED; i--)
+		assert_true(run(&w, COST * 2));
+	for (; i > 1; i--)
+		assert_true(run(&w, i % 3 == 0 ? COST * 100 : COST * 4 / 10));
+	assert_true(run(&w, COST * 100));
+	assert_true(w.best_past);
+	assert_int_equal(until_change(&w, COST * 4 / 10), COPY_TERM);
+	for (i = COPY_TRIAL; i > COPY_MEASURED; i--)
+		assert_false(run(&w, COST / 10)); /* good only at first */
+	for (; i > 1; i--)
+		assert_false(run(&w, COST));
+	assert_true(run(&w, COST));
 }
 
 /* The time between two calls of the program is none of a run's. */
 static void measures_within_a_call(void **state)
 {
 	static uint8_t from[COPY_OUT_MIN], to[COPY_OUT_MIN];
-	struct copy_way w = { .past = false };
+	struct copy_way w = COPY_WAY_INIT;
 
 	(void)state;
 	memset(from, 7, sizeof(from));
@@ -87,21 +123,21 @@ static void measures_within_a_call(void **state)
 	copy_way_copy(&w, to, from, sizeof(from), true); /* the next call: it begins anew */
 	assert_int_equal(w.copies, 1);
 	assert_int_equal(w.bytes, sizeof(from));
-	assert_int_equal(w.runs, 0);
+	assert_int_equal(w.left, COPY_TRIAL);
 	for (unsigned i = 0; i < COPY_RUN - 1; i++)
 		copy_way_copy(&w, to, from, sizeof(from), false);
 	assert_int_equal(w.copies, 0);
-	assert_int_equal(w.runs, w.start != 0 ? 1 : 0);
+	assert_int_equal(w.left, w.start != 0 ? COPY_TRIAL - 1 : COPY_TRIAL);
 	assert_memory_equal(to, from, sizeof(from));
 }
 
 /* Where there is no counter nothing is tried. */
 static void without_counter(void **state)
 {
-	struct copy_way w = { .past = false };
+	struct copy_way w = COPY_WAY_INIT;
 
 	(void)state;
-	for (unsigned i = 0; i < 3 * COPY_TRY; i++) {
+	for (unsigned i = 0; i < 3 * COPY_TRIAL; i++) {
 		w.bytes = 1 << 20;
 		w.copies = COPY_RUN;
 		w.start = 0;
@@ -115,6 +151,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(copies_all),
 		cmocka_unit_test(follows_the_better),
+		cmocka_unit_test(only_the_settled_counts),
 		cmocka_unit_test(measures_within_a_call),
 		cmocka_unit_test(without_counter),
 	};
