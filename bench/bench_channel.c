@@ -329,6 +329,7 @@ static int bench_channel_end(struct bench_end *end, unsigned int which, int area
 		err = vj_channel_attach(&copts, &end->ch);
 	if (err < 0)
 		goto out;
+	vj_channel_rx_more(end->ch, end->opts->params.frame_cnt);
 	end->pipe = &channel_pipe;
 	end->at = end->ch;
 	err = bench_end_go(end, which);

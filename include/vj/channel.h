@@ -117,7 +117,7 @@ VJ_API int vj_area_params_check(const struct vj_area_params *p);
 VJ_API size_t vj_area_bytes(const struct vj_area_params *p);
 
 /**
- * vj_area_init() - Prepare a zeroed area: both fill rings hold all frames of their pool
+ * vj_area_init() - Prepare a zeroed area: both fill rings hold the first 256 frames of their pool, or all that it has
  * @area: Page-aligned, zeroed, vj_area_bytes(@p) long; stays the caller's
  *
  * Called once, by the maker of the area, before any end attaches.
@@ -130,7 +130,8 @@ VJ_API int vj_area_init(void *area, const struct vj_area_params *p);
  * @opts:   Copied
  * @ret_ch: New channel end; free it with vj_channel_detach()
  *
- * All frames start in the fill rings, so either end may send before the other has attached.
+ * The first 256 frames of each pool start in the fill rings, so either end may send before the other has attached; what more a pool has is
+ * with the end that receives in it, until vj_channel_rx_more().
  * Return: 0; -EINVAL: bad parameters, end or area; -ENOMEM: no memory for the private half.
  */
 VJ_API int vj_channel_attach(const struct vj_channel_options *opts, struct vj_channel **ret_ch);
@@ -156,6 +157,18 @@ VJ_API unsigned vj_channel_rx(struct vj_channel *ch, struct vj_buf *bufs, unsign
  * Published at once; rings the doorbell (a system call) only when the peer waits for frames.
  */
 VJ_API void vj_channel_rx_free(struct vj_channel *ch, const struct vj_buf *bufs, unsigned n);
+
+/**
+ * vj_channel_rx_more() - Give the peer more of the frames to send in that it doesn't have from the start
+ * @n: At most so many
+ *
+ * For much data: a line that is written while the reader still has it in its cache takes three times as long as one that was pushed
+ * out of there meanwhile, so more frames than a second-level cache holds carry more. For small messages few are better.
+ * Published at once; rings the doorbell (a system call) only when the peer waits for frames. They can't be taken back.
+ *
+ * Return: frames given; 0: it has all, or the channel is closed.
+ */
+VJ_API unsigned vj_channel_rx_more(struct vj_channel *ch, unsigned n);
 
 /**
  * vj_channel_tx_get() - Take empty frames to send in (completion ring)

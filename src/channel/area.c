@@ -83,7 +83,7 @@ int area_init_at(void *area, const struct vj_area_params *p, uint32_t start_idx)
 			  start_idx);
 		atomic_store_explicit(data.consumer, start_idx, memory_order_relaxed);
 		atomic_store_explicit(fill.consumer, start_idx, memory_order_relaxed);
-		for (uint32_t frame = 0; frame < p->frame_cnt; frame++)
+		for (uint32_t frame = 0; frame < area_start_frames(p); frame++)
 			ring_addr_set(&fill, fill.next++, (uint64_t)frame * p->frame_bytes);
 		ring_publish(&data);
 		ring_publish(&fill);

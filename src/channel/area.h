@@ -28,12 +28,18 @@
 #define AREA_HUGE_PAGE_BYTES (2u << 20)
 
 #define AREA_MAGIC UINT64_C(0x0061657261206a76) /* "vj area" in a little-endian dump */
-#define AREA_ABI 1u
+#define AREA_ABI 2u
 
 #define AREA_FRAME_BYTES_MIN 2048u
 #define AREA_FRAME_BYTES_MAX 65536u
 #define AREA_FRAME_CNT_MIN 2u
 #define AREA_CNT_MAX 65536u
+
+/*
+ * Frames of a pool that are free from the start. Of a larger pool, the receiving end gives the others to its peer when it
+ * finds that it pays (vj_channel_rx_more()): until then they take no memory, and small messages stay in few lines.
+ */
+#define AREA_START_FRAMES 256u
 
 /* struct xdp_ring of the kernel: each index on its own line, and one more against the adjacent-line prefetcher. */
 #define AREA_RING_PRODUCER 0u
@@ -71,6 +77,11 @@ _Static_assert(offsetof(struct area_header, layout) == 32, "as in docs/shm-layou
 _Static_assert(sizeof(struct area_header) == 96, "as in docs/shm-layout.md");
 _Static_assert(sizeof(struct area_header) <= AREA_PAGE_BYTES, "one page");
 _Static_assert(AREA_RING_DESC % 128 == 0, "entries start on a line of their own");
+
+static inline uint32_t area_start_frames(const struct vj_area_params *p)
+{
+	return p->frame_cnt < AREA_START_FRAMES ? p->frame_cnt : AREA_START_FRAMES;
+}
 
 /* `p` must have passed vj_area_params_check(). */
 void area_layout(const struct vj_area_params *p, struct area_layout *ret_layout);

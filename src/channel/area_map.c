@@ -307,9 +307,16 @@ int area_map(int fd, const struct vj_area_params *p, struct area_mapping *ret_ma
 	return area_open(fd, vj_area_bytes(p), l.pool[0], ret_map);
 }
 
-void area_present(void *mem, size_t bytes)
+void area_present(void *mem, const struct vj_area_params *p, unsigned end, uint32_t first, uint32_t n)
 {
-	(void)area_populate(&(struct area_mapping){ .mem = mem }, bytes);
+	struct area_layout l;
+
+	area_layout(p, &l);
+	first = min_u32(first, p->frame_cnt);
+	n = min_u32(n, p->frame_cnt - first);
+	/* Pools start on a page, and frames may be of half of one. */
+	(void)area_populate(&(struct area_mapping){ .mem = (uint8_t *)mem + l.pool[end] + (uint64_t)first * p->frame_bytes },
+			    (size_t)n * p->frame_bytes);
 }
 
 void area_unmap(struct area_mapping *map)

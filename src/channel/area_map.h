@@ -53,8 +53,11 @@ int area_create(const char *name, const struct vj_area_params *p, enum area_page
  */
 int area_map(int fd, const struct vj_area_params *p, struct area_mapping *ret_map);
 
-/* Make all of a mapping present, as far as there is memory. */
-void area_present(void *mem, size_t bytes);
+/*
+ * Make @n frames from @first on of the pool that @end receives in present, as far as there is memory; those that there are.
+ * @mem: As mapped by area_map() with @p
+ */
+void area_present(void *mem, const struct vj_area_params *p, unsigned end, uint32_t first, uint32_t n);
 
 /* area_map() for memory that isn't an area, all of it present: @bytes long, or that rounded up to whole huge pages. */
 int area_map_bytes(int fd, size_t bytes, struct area_mapping *ret_map);

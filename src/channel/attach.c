@@ -16,7 +16,7 @@ static int pool_init(struct pool *pool, uint8_t *mem, uint32_t frame_cnt)
 	return pool->place ? 0 : -ENOMEM;
 }
 
-/* Indices of an area that nobody has used: rings empty but the two that hold all free frames. */
+/* Indices of an area that nobody has used: rings empty but the two that hold the frames that are free from the start. */
 static void channel_rings_init(struct vj_channel *ch, const struct vj_channel_options *opts,
 			       const struct area_layout *l, uint32_t start)
 {
@@ -26,7 +26,7 @@ static void channel_rings_init(struct vj_channel *ch, const struct vj_channel_op
 	uint8_t *area = opts->area;
 
 	ring_init(&ch->rx, area + l->data_ring[me], &at, p->ring_cnt, start, start);
-	ring_init(&ch->fill, area + l->free_ring[me], &at, p->ring_cnt, start + p->frame_cnt,
+	ring_init(&ch->fill, area + l->free_ring[me], &at, p->ring_cnt, start + area_start_frames(p),
 		  start);
 	ring_init(&ch->tx, area + l->data_ring[peer], &at, p->ring_cnt, start, start);
 	ring_init(&ch->completion, area + l->free_ring[peer], &at, p->ring_cnt, start, start);
@@ -59,6 +59,8 @@ int channel_attach_at(const struct vj_channel_options *opts, uint32_t start_idx,
 		vj_channel_detach(ch);
 		return -ENOMEM;
 	}
+	ch->rx_kept = p->frame_cnt - area_start_frames(p);
+	memset(ch->rx_pool.place + area_start_frames(p), FRAME_KEPT, ch->rx_kept);
 	*ret_ch = ch;
 	return 0;
 }

@@ -252,6 +252,29 @@ void vj_channel_rx_free(struct vj_channel *ch, const struct vj_buf *bufs, unsign
 		rx_give_many(ch, bufs, n);
 }
 
+unsigned vj_channel_rx_more(struct vj_channel *ch, unsigned n)
+{
+	uint32_t room, frame = ch->frame_cnt - ch->rx_kept;
+
+	n = min_u32(n, ch->rx_kept);
+	if (unlikely(ch->error) || n == 0)
+		return 0;
+	room = ring_room(&ch->fill, n);
+	if (unlikely(room == RING_BAD || room < n)) {
+		vj_channel_close(ch, VJ_CHANNEL_ERR_CONSUMER_INDEX);
+		return 0;
+	}
+	ch->rx_kept -= n;
+	for (unsigned i = 0; i < n; i++, frame++) {
+		VJ_ASSERT_OP(ch->rx_pool.place[frame], ==, FRAME_KEPT);
+		ch->rx_pool.place[frame] = FRAME_PEER;
+		ring_addr_set(&ch->fill, ch->fill.next++, (uint64_t)frame << ch->frame_shift);
+	}
+	if (ring_publish(&ch->fill))
+		channel_wake(ch, &ch->fill);
+	return n;
+}
+
 bool vj_channel_rx_ready(struct vj_channel *ch)
 {
 	uint32_t ready;

@@ -23,6 +23,7 @@ static inline uint32_t frame_colour(uint64_t frame)
 enum frame_place {
 	FRAME_PEER,  /* the peer may use it: in fill and with the sender, or sent to it */
 	FRAME_HERE,  /* in a struct vj_buf of our caller */
+	FRAME_KEPT,  /* receive frames only: ours, and the peer has never had it */
 	FRAME_STASH, /* send frames only: got and given back unused; in `stash` */
 	FRAME_OTHER, /* of the other pool, where both lie in one memory (attach.h) */
 };
@@ -37,6 +38,7 @@ struct vj_channel {
 	struct ring rx, fill;
 	struct pool rx_pool;
 	uint32_t rx_held; /* frames of rx_pool that are FRAME_HERE */
+	uint32_t rx_kept; /* ... that are FRAME_KEPT: the last ones */
 	bool rx_guessed;  /* the last look was in vain, and asked for what comes next */
 
 	struct ring tx, completion;

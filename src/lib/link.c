@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* link.c - the glue between a channel and the stack; birth and death of both, of what leads to a peer */
+#include "channel/area.h"
 #include "channel/area_map.h"
 #include "channel/bell.h"
 #include "channel/sys.h"
@@ -219,7 +220,20 @@ void link_publish_dirty(struct vj *vj)
 }
 
 /* By then it has taken longer than making the memory present does. */
-enum { SETTLED_FRAMES = 256 };
+enum { SETTLED_FRAMES = 256, GROW_FRAMES = 256 };
+
+/* More frames go round if the peer has used half of those that do since the last look, a millisecond ago if this is the only link */
+static void link_grow(struct vj_link *link, uint64_t rx_bytes)
+{
+	const struct vj_area_params *p = &link->said.params;
+	uint64_t bytes = rx_bytes - link->rx_looked;
+
+	link->rx_looked = rx_bytes;
+	if (link->rx_given >= p->frame_cnt || bytes < (uint64_t)link->rx_given * p->frame_bytes / 2)
+		return;
+	area_present(link->area, p, link->said.end, link->rx_given, GROW_FRAMES);
+	link->rx_given += vj_channel_rx_more(link->ch, GROW_FRAMES);
+}
 
 void link_settle_next(struct vj *vj)
 {
@@ -229,12 +243,16 @@ void link_settle_next(struct vj *vj)
 	if (!vj->link_cnt)
 		return;
 	link = vj->links[vj->settle_turn++ % vj->link_cnt];
-	if (link->settled || link->dead || !link->area)
+	if (link->dead || !link->area)
 		return;
 	vj_channel_stats(link->ch, &stats);
-	link->settled = stats.rx_frames >= SETTLED_FRAMES;
-	if (link->settled)
-		area_present(link->area, link->area_bytes);
+	if (link->settled && !link->raw)
+		link_grow(link, stats.rx_bytes);
+	if (link->settled || stats.rx_frames < SETTLED_FRAMES)
+		return;
+	link->settled = true;
+	for (unsigned end = 0; end < 2; end++)
+		area_present(link->area, &link->said.params, end, 0, AREA_START_FRAMES);
 }
 
 /* ---- birth ----------------------------------------------------------------------------------------------------- */
@@ -247,7 +265,7 @@ static int link_join_stack(struct vj_link *link, const struct ctl_channel *msg)
 		.drv = link,
 		.mtu = room < 65535 ? room : 65535,
 		.flags = LINK_NO_CSUM | LINK_NO_LOSS | LINK_TRAINS,
-		.rx_hold_max = msg->params.frame_cnt / 2,
+		.rx_hold_max = area_start_frames(&msg->params) / 2,
 	};
 
 	memcpy(cfg.mac, ctl_client_welcome(link->vj->ctl)->mac, 6);
@@ -269,6 +287,7 @@ static int link_attach(struct vj_link *link, const struct ctl_channel *msg)
 	link->fds[CTL_FD_AREA] = -1;
 	link->area = map.mem;
 	link->area_bytes = map.bytes;
+	link->rx_given = area_start_frames(&msg->params);
 	opts.area = map.mem;
 	opts.area_bytes = map.bytes;
 	opts.params = msg->params;
@@ -338,7 +357,7 @@ int link_open(struct vj *vj, const struct ctl_channel *msg, const int fds[CTL_FD
 	link->raw = msg->proto == CTL_PROTO_RAW;
 	memcpy(link->fds, fds, sizeof(link->fds));
 	/* A sixteenth of the pool can wait: with all that the stack may hold, the peer still has nearly half. */
-	link->freed_max = min_u32(max_u32(msg->params.frame_cnt / 16, 1), LINK_BATCH);
+	link->freed_max = min_u32(max_u32(area_start_frames(&msg->params) / 16, 1), LINK_BATCH);
 	err = links_grow(vj);
 	if (!err)
 		err = link_attach(link, msg);

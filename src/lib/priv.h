@@ -51,7 +51,9 @@ struct vj_link {
 	int fds[CTL_CHANNEL_FDS]; /* area, wake peer, wake me */
 	void *area;
 	size_t area_bytes;
-	bool settled;		 /* its area was made present, or need not be */
+	bool settled;		 /* the frames of its area's start were made present, or need not be */
+	uint32_t rx_given;	 /* frames of our pool that go round, see vj_channel_rx_more() */
+	uint64_t rx_looked;	 /* bytes that had come at the last look, link_settle_next() */
 	bool raw;
 	bool raw_new;		 /* raw: the program has not been told of it yet */
 	bool raw_error_told;

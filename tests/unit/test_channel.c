@@ -512,6 +512,54 @@ static void test_area_map(void **state)
 	sys_close(fd);
 }
 
+/* Of a large pool the peer has the first frames from the start; the others when they are given, in order; before that it can't use one. */
+static void test_more_frames_than_at_the_start(void **state)
+{
+	const struct vj_area_params params = { .frame_bytes = 2048, .frame_cnt = 1024, .ring_cnt = 1024 };
+	struct vj_buf bufs[1024];
+	struct channel_pair pair;
+	unsigned cnt;
+
+	(void)state;
+	pair_open(&pair, params, UINT32_MAX - 300);
+	cnt = vj_channel_tx_get(pair.ch[1], bufs, 1024);
+	while (cnt < AREA_START_FRAMES)
+		cnt += vj_channel_tx_get(pair.ch[1], bufs + cnt, 1024 - cnt);
+	assert_int_equal(cnt, AREA_START_FRAMES);
+	assert_int_equal(vj_channel_tx_get(pair.ch[1], bufs, 1), 0);
+	assert_true(vj_channel_arm(pair.ch[1], true)); /* sleeps for frames to send in */
+	assert_int_equal(vj_channel_rx_more(pair.ch[0], 700), 700);
+	assert_int_equal(vj_channel_rx_more(pair.ch[0], 700), 1024 - AREA_START_FRAMES - 700);
+	assert_int_equal(vj_channel_rx_more(pair.ch[0], 700), 0);
+	assert_false(vj_channel_arm(pair.ch[1], true));
+	while (cnt < 1024) {
+		unsigned n = vj_channel_tx_get(pair.ch[1], bufs + cnt, 1024 - cnt);
+
+		assert_int_not_equal(n, 0);
+		cnt += n;
+	}
+	for (unsigned i = 0; i < cnt; i++) {
+		assert_int_equal(bufs[i].addr / params.frame_bytes, i);
+		bufs[i].len = 1;
+	}
+	vj_channel_tx_put(pair.ch[1], bufs, cnt);
+	vj_channel_tx_publish(pair.ch[1]);
+	for (cnt = 0; cnt < 1024; cnt++)
+		assert_int_equal(vj_channel_rx(pair.ch[0], bufs + cnt, 1), 1);
+	vj_channel_rx_free(pair.ch[0], bufs, cnt);
+	assert_int_equal(vj_channel_error(pair.ch[0]), VJ_CHANNEL_ERR_NONE);
+	assert_int_equal(vj_channel_error(pair.ch[1]), VJ_CHANNEL_ERR_NONE);
+	assert_int_equal(vj_channel_rx_more(pair.ch[1], AREA_START_FRAMES), AREA_START_FRAMES); /* its own pool */
+	pair_close(&pair);
+
+	pair_open(&pair, params, 0);
+	peer_send(&pair, AREA_START_FRAMES * 2048, 100, 0); /* a frame that was not given yet */
+	assert_int_equal(vj_channel_rx(pair.ch[0], bufs, 1), 0);
+	assert_int_equal(vj_channel_error(pair.ch[0]), VJ_CHANNEL_ERR_RX_OWNER);
+	assert_int_equal(vj_channel_rx_more(pair.ch[0], 1), 0);
+	pair_close(&pair);
+}
+
 static uint64_t bytes_present(int fd)
 {
 	struct stat st;
@@ -535,7 +583,8 @@ static void test_area_is_made_present_by_who_maps_it(void **state)
 	assert_int_equal(area_map(fd, &params, &map), 0);
 	if (map.pages == AREA_PAGES_SMALL)
 		assert_int_equal(bytes_present(fd), l.pool[0]);
-	area_present(map.mem, map.bytes);
+	for (unsigned end = 0; end < 2; end++)
+		area_present(map.mem, &params, end, 0, params.frame_cnt);
 	assert_int_equal(bytes_present(fd), map.bytes);
 	for (uint64_t i = l.pool[0]; i < l.bytes; i++)
 		assert_true(((const uint8_t *)map.mem)[i] == 0);
@@ -644,6 +693,7 @@ int main(void)
 		cmocka_unit_test(test_wake_tx),
 		cmocka_unit_test(test_own_mistakes_abort),
 		cmocka_unit_test(test_area_map),
+		cmocka_unit_test(test_more_frames_than_at_the_start),
 		cmocka_unit_test(test_area_is_made_present_by_who_maps_it),
 		cmocka_unit_test(test_area_map_refuses),
 		cmocka_unit_test(test_not_inherited_by_fork),

@@ -327,7 +327,7 @@ static void survive(struct survivors *s, const char *options)
 	struct ctl_endpoint ep = { .port = 5, .proto = CTL_PROTO_RAW };
 	int fds[CTL_FDS_MAX];
 
-	vjd_start(&s->v, "");
+	vjd_start(&s->v, "--frames 256");
 	s->a = client_open(&s->v, "a");
 	s->b = client_open(&s->v, "b");
 	offer_raw(s->b, 5);
