@@ -24,6 +24,10 @@ enum {
 	FW_GAP_BYTES = 64,
 };
 
+struct fw_range {
+	uint32_t lo, hi; /* both included */
+};
+
 /* A rule, or (handle 0) a chain as a whole. */
 struct fw_place {
 	char family[8], table[FW_NAME_BYTES], chain[FW_NAME_BYTES];
@@ -68,6 +72,8 @@ struct fw_program {
 	uint32_t mark_cnt;
 	struct fw_place *chains; /* their handle is 0 */
 	uint32_t chain_cnt;
+	struct fw_range *ports; /* that the program can't tell apart; ascending, all of them */
+	uint32_t port_cnt;
 	uint32_t longest; /* most steps of one packet, in both directions together */
 	uint64_t expires_s; /* until the first element of a set goes by itself; UINT64_MAX: never */
 };
@@ -97,10 +103,6 @@ bool fw_program_place(const struct fw_program *prog, uint32_t at, struct fw_plac
 
 /* ---- what may become of packets of which only something is known */
 
-struct fw_range {
-	uint32_t lo, hi; /* both included */
-};
-
 /* Words that aren't known are [0, UINT32_MAX]; FILTER_CT_STATE is in @ct alone. */
 struct fw_question {
 	enum filter_dir dir;
@@ -120,5 +122,17 @@ struct fw_question fw_question_any(enum filter_dir dir);
 
 /** fw_ask() - What may become of it? Return: 0; -ENOMEM; -E2BIG: too much to look at (and FILTER_KERNEL is in the answer) */
 int fw_ask(const struct fw_program *prog, const struct fw_question *q, struct fw_answer *ret_answer);
+
+static const uint32_t FW_AT_UNKNOWN = UINT32_MAX;
+
+/**
+ * fw_ask_ports() - What may become of packets of each port?
+ * @port:      FILTER_SPORT or FILTER_DPORT: what @q says of it doesn't count
+ * @gaps_only: only gaps are against a port; else all that does not just accept
+ * @mark:      bits that are set in what is written
+ * @at:        one for each of @prog's ports; of those that are 0, a cell that is against it; FW_AT_UNKNOWN: it can't be said (no memory, too much to look at)
+ */
+void fw_ask_ports(const struct fw_program *prog, const struct fw_question *q, enum filter_word port, bool gaps_only, uint32_t mark,
+		  uint32_t *at);
 
 #endif

@@ -2,9 +2,13 @@
 /*
  * fw_ask.c - a program run with a packet of which only something is known
  *
- * Words are intervals. A test that they decide goes one way, any other goes both; a state of the run (where it is, and where it will come back to) is
- * looked at once. What the tests on a way have shown is kept of the connection's state only: rules are written around it, "established" first and "new" by
- * port, and without that every port would seem to come to the end of its chain.
+ * Words are intervals. A test that they decide goes one way, any other goes both. What the tests on a way have shown is kept of the connection's state: rules
+ * are written around it, "established" first and "new" by port, and without that every port would seem to come to the end of its chain.
+ *
+ * All ports are asked about at once: the program's own numbers cut them into classes that it can't tell apart, a state of the run (where it is, and where it will
+ * come back to) has the set of those that may come to it, and a test of the port parts the set. States are taken in the order of the program, so that
+ * sets which meet are one before they go on: about one visit of each instruction, however many ports there are. (Where a chain that is gone to stands
+ * before the one that goes, some are visited more often.)
  *
  * The answer may hold more than can really happen, never less.
  */
@@ -15,98 +19,190 @@
 #include <string.h>
 
 enum {
-	STATES_MAX = 1 << 18,
+	STEPS_MAX = 1 << 19,
+	LEVELS_MAX = 16, /* of a table */
 	CT_ALL = FILTER_CT_INVALID | FILTER_CT_ESTABLISHED | FILTER_CT_RELATED | FILTER_CT_NEW,
 };
 
 struct state {
 	uint32_t pc, ct;
-	uint32_t accept_pc, return_pc, after_pc, go_on_pc;
+	uint32_t accept_pc, return_pc; /* both 0: between base chains */
+	uint32_t after_pc, go_on_pc;
 	uint32_t depth, stack[FILTER_DEPTH_MAX];
+	uint64_t ports[]; /* a bit for each class */
 };
+
+/* Sets of classes, while a step is made. */
+enum scratch { YES, NO, AT_LEVEL, SCRATCH_CNT = AT_LEVEL + 2 * LEVELS_MAX };
 
 struct walk {
 	const struct fw_program *prog;
 	const struct fw_question *q;
+	uint32_t port; /* FILTER_SPORT or FILTER_DPORT: the one that is told apart */
+	const struct fw_range *classes; /* ascending */
+	uint32_t class_cnt, words; /* of a set */
 	struct fw_answer answer;
-	struct state *todo;
+	uint32_t *at; /* of each class: a cell that doesn't just accept, a gap's if there is one */
+	uint64_t *told, *told_gap; /* those that have one, and that have a gap's */
+	uint64_t *scratch;
+	struct state **todo; /* the last one is the next */
 	uint32_t todo_cnt, todo_max;
-	uint64_t *seen; /* hashes; 0: free */
-	uint32_t seen_cnt, seen_max;
+	struct state **spare;
+	uint32_t spare_cnt, spare_max;
+	uint32_t step_cnt;
 	int err;
 };
 
-/* ---- states, each once */
+/* ---- sets of classes */
 
-static uint64_t hash_of(const struct state *s)
+static uint64_t *scratch(const struct walk *w, unsigned nr)
 {
-	const uint32_t *words = (const uint32_t *)s;
-	uint64_t h = 0x9e3779b97f4a7c15u;
-
-	for (size_t i = 0; i < sizeof(*s) / sizeof(*words); i++) {
-		h = (h ^ words[i]) * 0xff51afd7ed558ccdu;
-		h ^= h >> 29;
-	}
-	return h | 1;
+	return w->scratch + (size_t)nr * w->words;
 }
 
-static bool seen_insert(struct walk *w, uint64_t h)
+static void set_copy(const struct walk *w, uint64_t *to, const uint64_t *from)
 {
-	uint32_t i = (uint32_t)(h >> 1) & (w->seen_max - 1);
+	memcpy(to, from, w->words * sizeof(*to));
+}
 
-	while (w->seen[i] != 0) {
-		if (w->seen[i] == h)
-			return false;
-		i = (i + 1) & (w->seen_max - 1);
+static void set_clear(const struct walk *w, uint64_t *set)
+{
+	memset(set, 0, w->words * sizeof(*set));
+}
+
+static void set_add(const struct walk *w, uint64_t *set, const uint64_t *more)
+{
+	for (uint32_t i = 0; i < w->words; i++)
+		set[i] |= more[i];
+}
+
+static bool set_any(const struct walk *w, const uint64_t *set)
+{
+	for (uint32_t i = 0; i < w->words; i++)
+		if (set[i] != 0)
+			return true;
+	return false;
+}
+
+/* Bits of word @i that are in [@from, @to) */
+static uint64_t bits_between(uint32_t i, uint32_t from, uint32_t to)
+{
+	uint32_t lo = i * 64;
+	uint64_t bits = UINT64_MAX;
+
+	if (from > lo)
+		bits &= from - lo < 64 ? UINT64_MAX << (from - lo) : 0;
+	if (to < lo + 64)
+		bits &= to > lo ? UINT64_MAX >> (lo + 64 - to) : 0;
+	return bits;
+}
+
+/* ---- states, by where they are */
+
+/* From the base chain over what will be come back to down to the instruction, as numbers. */
+static uint32_t place_len(const struct state *s)
+{
+	return s->accept_pc != 0 ? s->depth + 3 : 1;
+}
+
+static uint32_t place_nth(const struct state *s, uint32_t i)
+{
+	if (i + 1 == place_len(s))
+		return s->pc;
+	return i == 0 ? s->accept_pc : i == 1 ? s->return_pc : s->stack[i - 2];
+}
+
+static int compare_nr(uint32_t a, uint32_t b)
+{
+	return a < b ? -1 : a > b;
+}
+
+/* Before it is come back to a place all that leads there is done: the longer one is first. Equal: the same state. */
+static int compare(const struct state *a, const struct state *b)
+{
+	uint32_t a_len = place_len(a), b_len = place_len(b), len = min_u32(a_len, b_len);
+	int r = 0;
+
+	for (uint32_t i = 0; i < len && r == 0; i++)
+		r = compare_nr(place_nth(a, i), place_nth(b, i));
+	if (r == 0)
+		r = compare_nr(b_len, a_len);
+	if (r == 0)
+		r = compare_nr(a->ct, b->ct);
+	if (r == 0)
+		r = compare_nr(a->after_pc, b->after_pc);
+	return r != 0 ? r : compare_nr(a->go_on_pc, b->go_on_pc);
+}
+
+static bool room(struct walk *w, struct state ***array, uint32_t cnt, uint32_t *max)
+{
+	uint32_t more = *max > 0 ? 2 * *max : 64;
+	struct state **grown;
+
+	if (cnt < *max)
+		return true;
+	grown = realloc(*array, more * sizeof(struct state *));
+	if (grown == NULL) {
+		w->err = -ENOMEM;
+		return false;
 	}
-	w->seen[i] = h;
-	w->seen_cnt++;
+	*array = grown;
+	*max = more;
 	return true;
 }
 
-static void seen_grow(struct walk *w)
+static struct state *state_new(struct walk *w)
 {
-	uint32_t max = w->seen_max;
-	uint64_t *was = w->seen;
+	struct state *s;
 
-	w->seen = calloc(2 * (size_t)max, sizeof(*w->seen));
-	if (w->seen == NULL) {
-		w->seen = was;
+	if (w->spare_cnt > 0)
+		return w->spare[--w->spare_cnt];
+	s = malloc(sizeof(*s) + w->words * sizeof(s->ports[0]));
+	if (s == NULL)
 		w->err = -ENOMEM;
-		return;
-	}
-	w->seen_max = 2 * max;
-	w->seen_cnt = 0;
-	for (uint32_t i = 0; i < max; i++)
-		if (was[i] != 0)
-			seen_insert(w, was[i]);
-	free(was);
+	return s;
 }
 
-/* To be looked at, unless it has been. The stack above @depth is 0, so that equal states look equal. */
-static void go(struct walk *w, const struct state *from, uint32_t pc)
+static void state_done(struct walk *w, struct state *s)
 {
-	struct state s = *from;
+	if (room(w, &w->spare, w->spare_cnt, &w->spare_max))
+		w->spare[w->spare_cnt++] = s;
+	else
+		free(s);
+}
 
-	s.pc = pc;
-	if (w->err != 0 || !seen_insert(w, hash_of(&s)))
-		return;
-	if (w->seen_cnt > STATES_MAX)
-		w->err = -E2BIG;
-	else if (w->seen_cnt * 2 > w->seen_max)
-		seen_grow(w);
-	if (w->todo_cnt == w->todo_max) {
-		uint32_t max = w->todo_max > 0 ? 2 * w->todo_max : 64;
-		struct state *todo = realloc(w->todo, max * sizeof(*todo));
+/* To be looked at, with @ports, once all that comes before it has been. */
+static void go_with(struct walk *w, const struct state *from, uint32_t pc, const uint64_t *ports)
+{
+	struct state key = *from, *s;
+	uint32_t lo = 0, hi = w->todo_cnt;
 
-		if (todo == NULL) {
-			w->err = -ENOMEM;
+	key.pc = pc;
+	while (lo < hi) {
+		uint32_t mid = lo + (hi - lo) / 2;
+		int r = compare(w->todo[mid], &key);
+
+		if (r == 0) {
+			set_add(w, w->todo[mid]->ports, ports);
 			return;
 		}
-		w->todo = todo;
-		w->todo_max = max;
+		if (r > 0)
+			lo = mid + 1;
+		else
+			hi = mid;
 	}
-	w->todo[w->todo_cnt++] = s;
+	if (w->err != 0 || !room(w, &w->todo, w->todo_cnt, &w->todo_max) || (s = state_new(w)) == NULL)
+		return;
+	*s = key;
+	set_copy(w, s->ports, ports);
+	memmove(w->todo + lo + 1, w->todo + lo, (w->todo_cnt - lo) * sizeof(struct state *));
+	w->todo[lo] = s;
+	w->todo_cnt++;
+}
+
+static void go(struct walk *w, const struct state *from, uint32_t pc)
+{
+	go_with(w, from, pc, from->ports);
 }
 
 /* ---- tests */
@@ -180,25 +276,148 @@ static struct fw_range range_of(const struct walk *w, uint32_t word)
 	return word < FILTER_WORD_CNT ? w->q->word[word] : (struct fw_range){ 0, 0 };
 }
 
-/* Of a port with its protocol: made of what is known of both. */
-static unsigned test_port(const struct walk *w, const struct filter_insn *insn)
+static bool has_proto(uint32_t field)
 {
-	struct fw_range proto = range_of(w, FILTER_L4PROTO), port = range_of(w, insn->field == FILTER_SPORT_OF ? FILTER_SPORT : FILTER_DPORT);
-	struct fw_range v = { min_u32(proto.lo, 0xff) << 16, min_u32(proto.hi, 0xff) << 16 | 0xffff }, none = { 0, 0 };
+	return field == FILTER_SPORT_OF || field == FILTER_DPORT_OF;
+}
 
+static uint32_t port_of(uint32_t field)
+{
+	return field == FILTER_SPORT_OF ? FILTER_SPORT : field == FILTER_DPORT_OF ? FILTER_DPORT : field;
+}
+
+/* @field with this @port: with its protocol it is made of what is known of both. */
+static struct fw_range with_port(const struct walk *w, uint32_t field, struct fw_range port)
+{
+	struct fw_range proto = range_of(w, FILTER_L4PROTO);
+	struct fw_range v = { min_u32(proto.lo, 0xff) << 16, min_u32(proto.hi, 0xff) << 16 | 0xffff };
+
+	if (!has_proto(field))
+		return port;
 	if (proto.lo == proto.hi)
 		v = (struct fw_range){ v.lo | min_u32(port.lo, 0xffff), v.lo | min_u32(port.hi, 0xffff) };
-	return test(&v, insn) | (range_of(w, FILTER_HAVE).lo == 0 ? test(&none, insn) : 0);
+	return v;
+}
+
+/* Where there may be no transport header the word may be 0, too. */
+static bool may_be_none(const struct walk *w, uint32_t field)
+{
+	return has_proto(field) && range_of(w, FILTER_HAVE).lo == 0;
+}
+
+static unsigned test_value(const struct walk *w, const struct filter_insn *insn, struct fw_range port)
+{
+	const struct fw_range v = with_port(w, insn->field, port), none = { 0, 0 };
+
+	return test(&v, insn) | (may_be_none(w, insn->field) ? test(&none, insn) : 0);
+}
+
+/* ---- tests of the port that is told apart */
+
+static bool is_told_apart(const struct walk *w, uint32_t field)
+{
+	return port_of(field) == w->port;
+}
+
+/* The first class that isn't all below @value. */
+static uint32_t class_from(const struct walk *w, uint32_t field, uint32_t value)
+{
+	uint32_t lo = 0, hi = w->class_cnt;
+
+	while (lo < hi) {
+		uint32_t mid = lo + (hi - lo) / 2;
+
+		if (with_port(w, field, w->classes[mid]).hi < value)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+/* Add to @may those of @set that may be in [@lo, @hi], and take from @rest those that are. Return: some may be */
+static bool port_in(const struct walk *w, const uint64_t *set, uint32_t field, uint32_t lo, uint32_t hi, uint64_t *may, uint64_t *rest)
+{
+	uint32_t from = class_from(w, field, lo), to = hi < UINT32_MAX ? class_from(w, field, hi + 1) : w->class_cnt, sure_from, sure_to;
+	bool any = false;
+
+	/* the one that @hi + 1 is in may begin before it */
+	to += to < w->class_cnt && with_port(w, field, w->classes[to]).lo <= hi;
+	sure_from = from + (from < to && with_port(w, field, w->classes[from]).lo < lo);
+	sure_to = to - (to > sure_from && with_port(w, field, w->classes[to - 1]).hi > hi);
+	if (may_be_none(w, field)) {
+		sure_to = lo == 0 ? sure_to : sure_from;
+		if (lo == 0) {
+			from = 0;
+			to = w->class_cnt;
+		}
+	}
+	for (uint32_t i = from / 64; i < w->words && i * 64 < to; i++) {
+		uint64_t in = set[i] & bits_between(i, from, to);
+
+		any |= in != 0;
+		may[i] |= in;
+		rest[i] &= ~bits_between(i, sure_from, max_u32(sure_from, sure_to));
+	}
+	return any;
+}
+
+/* As an interval, or the opposite of one. Return: false: it isn't one */
+static bool interval_of(const struct filter_insn *insn, struct fw_range *ret, bool *ret_not)
+{
+	uint32_t mask = has_proto(insn->field) ? 0xffffff : 0xffff;
+
+	*ret_not = insn->op == FILTER_OP_NE || insn->op == FILTER_OP_OUT;
+	*ret = (struct fw_range){ insn->a, insn->b };
+	if (insn->op == FILTER_OP_IN || insn->op == FILTER_OP_OUT)
+		return insn->a <= insn->b;
+	*ret = (struct fw_range){ insn->b, insn->b };
+	return (insn->op == FILTER_OP_EQ || insn->op == FILTER_OP_NE) && (insn->a & mask) == mask;
+}
+
+static void test_each(const struct walk *w, const uint64_t *set, const struct filter_insn *insn, uint64_t *yes, uint64_t *no)
+{
+	for (uint32_t c = 0; c < w->class_cnt; c++) {
+		uint64_t bit = set[c / 64] & UINT64_C(1) << c % 64;
+		unsigned r = bit != 0 ? test_value(w, insn, w->classes[c]) : 0;
+
+		yes[c / 64] |= r & MAY ? bit : 0;
+		no[c / 64] |= r & MAY_NOT ? bit : 0;
+	}
+}
+
+static void part(struct walk *w, const struct state *s, const struct filter_insn *insn)
+{
+	struct fw_range proto = range_of(w, FILTER_L4PROTO), in;
+	uint64_t *yes = scratch(w, YES), *no = scratch(w, NO);
+	bool not = false;
+
+	set_clear(w, yes);
+	if (interval_of(insn, &in, &not) && (!has_proto(insn->field) || proto.lo == proto.hi)) {
+		set_copy(w, no, s->ports);
+		port_in(w, s->ports, insn->field, in.lo, in.hi, yes, no);
+	} else {
+		not = false;
+		set_clear(w, no);
+		test_each(w, s->ports, insn, yes, no);
+	}
+	if (set_any(w, not ? no : yes))
+		go_with(w, s, s->pc + 1, not ? no : yes);
+	if (set_any(w, not ? yes : no))
+		go_with(w, s, insn->next, not ? yes : no);
 }
 
 static void do_test(struct walk *w, struct state *s, const struct filter_insn *insn)
 {
-	struct fw_range v = range_of(w, insn->field);
 	uint32_t all = s->ct, yes = 0;
 	unsigned r;
 
+	if (is_told_apart(w, insn->field)) {
+		part(w, s, insn);
+		return;
+	}
 	if (insn->field != FILTER_CT_STATE) {
-		r = insn->field == FILTER_SPORT_OF || insn->field == FILTER_DPORT_OF ? test_port(w, insn) : test(&v, insn);
+		r = test_value(w, insn, range_of(w, port_of(insn->field)));
 		if (r & MAY)
 			go(w, s, s->pc + 1);
 		if (r & MAY_NOT)
@@ -218,58 +437,108 @@ static void do_test(struct walk *w, struct state *s, const struct filter_insn *i
 
 /* ---- tables */
 
-struct found {
-	bool may, may_not;
+struct level {
+	uint32_t first, cnt, field;
 };
+
+/* What is found leads to @s's way on through YES, what isn't through NO; in a map each leaf to its own. */
+struct search {
+	struct walk *w;
+	const struct state *s;
+	bool is_map;
+};
+
+static void search(const struct search *f, const uint64_t *set, struct level l, unsigned depth);
+
+/* @set comes to this entry. */
+static void entry(const struct search *f, const uint64_t *set, const struct filter_entry *e, unsigned depth)
+{
+	if (e->field != FILTER_LEAF)
+		search(f, set, (struct level){ e->first, e->cnt, e->field }, depth + 1);
+	else if (f->is_map)
+		go_with(f->w, f->s, e->first, set);
+	else
+		set_add(f->w, scratch(f->w, YES), set);
+}
 
 static const struct filter_entry *entry_at(const struct walk *w, uint32_t i)
 {
 	return i < w->prog->cell_cnt ? &w->prog->cells[i].entry : NULL;
 }
 
-/* @is_map: go where the leaves lead, by the way */
-static void search(struct walk *w, struct state *s, uint32_t first, uint32_t cnt, uint32_t field, bool is_map, struct found *f)
+static void search_port(const struct search *f, const uint64_t *set, struct level l, unsigned depth)
 {
-	struct fw_range v = range_of(w, field);
+	uint64_t *in = scratch(f->w, AT_LEVEL + 2 * depth), *rest = scratch(f->w, AT_LEVEL + 2 * depth + 1);
+	struct fw_range proto = range_of(f->w, FILTER_L4PROTO);
+
+	set_copy(f->w, rest, set);
+	for (uint32_t i = l.first; i < l.first + l.cnt; i++) {
+		const struct filter_entry *e = entry_at(f->w, i);
+
+		if (e == NULL)
+			break;
+		set_clear(f->w, in);
+		if (has_proto(l.field) && proto.lo != proto.hi)
+			set_copy(f->w, in, set);
+		else if (!port_in(f->w, set, l.field, e->lo, e->hi, in, rest))
+			continue;
+		entry(f, in, e, depth);
+	}
+	set_add(f->w, scratch(f->w, NO), rest);
+}
+
+static void search(const struct search *f, const uint64_t *set, struct level l, unsigned depth)
+{
+	struct fw_range v = with_port(f->w, l.field, range_of(f->w, port_of(l.field)));
+	bool may_not = may_be_none(f->w, l.field);
 	uint64_t next;
 
-	if (field == FILTER_CT_STATE) {
-		v.lo = s->ct & (s->ct - 1) ? 0 : s->ct; /* one that is known, or any */
-		v.hi = s->ct & (s->ct - 1) ? UINT32_MAX : s->ct;
+	if (depth == LEVELS_MAX) {
+		f->w->err = -E2BIG;
+		return;
+	}
+	if (is_told_apart(f->w, l.field)) {
+		search_port(f, set, l, depth);
+		return;
+	}
+	if (may_be_none(f->w, l.field))
+		v.lo = 0;
+	if (l.field == FILTER_CT_STATE) {
+		v.lo = f->s->ct & (f->s->ct - 1) ? 0 : f->s->ct; /* one that is known, or any */
+		v.hi = f->s->ct & (f->s->ct - 1) ? UINT32_MAX : f->s->ct;
 	}
 	next = v.lo;
-	for (uint32_t i = first; i < first + cnt; i++) {
-		const struct filter_entry *e = entry_at(w, i);
+	for (uint32_t i = l.first; i < l.first + l.cnt; i++) {
+		const struct filter_entry *e = entry_at(f->w, i);
 
 		if (e == NULL || e->lo > v.hi)
 			break;
 		if (e->hi < v.lo)
 			continue;
-		f->may_not |= e->lo > next;
+		may_not |= e->lo > next;
 		next = (uint64_t)e->hi + 1;
-		if (e->field != FILTER_LEAF) {
-			search(w, s, e->first, e->cnt, e->field, is_map, f);
-			continue;
-		}
-		f->may = true;
-		if (is_map)
-			go(w, s, e->first);
+		entry(f, set, e, depth);
 	}
-	f->may_not |= next <= v.hi;
+	if (may_not || next <= v.hi)
+		set_add(f->w, scratch(f->w, NO), set);
 }
 
 static void look_up(struct walk *w, struct state *s, const struct filter_insn *insn)
 {
 	bool not = insn->arg == FILTER_LOOKUP_NOT_SET, is_map = insn->arg == FILTER_LOOKUP_MAP;
-	struct found f = { false, false };
+	const struct search f = { w, s, is_map };
+	const uint64_t *found = scratch(w, YES), *missed = scratch(w, NO);
 
 	s->after_pc = is_map ? insn->next : 0;
 	s->go_on_pc = is_map ? s->pc + 1 : 0;
-	search(w, s, insn->a, insn->b, insn->field, is_map, &f);
-	if (not ? f.may_not : f.may && !is_map)
-		go(w, s, s->pc + 1);
-	if (not ? f.may : f.may_not)
-		go(w, s, insn->next);
+	set_clear(w, scratch(w, YES));
+	set_clear(w, scratch(w, NO));
+	search(&f, s->ports, (struct level){ insn->a, insn->b, insn->field }, 0);
+	s->after_pc = s->go_on_pc = 0;
+	if (!is_map && set_any(w, not ? missed : found))
+		go_with(w, s, s->pc + 1, not ? missed : found);
+	if (set_any(w, not ? found : missed))
+		go_with(w, s, insn->next, not ? found : missed);
 }
 
 /* One state of the connection after the other, if that is what is looked up. */
@@ -290,29 +559,38 @@ static void do_lookup(struct walk *w, struct state *s, const struct filter_insn 
 
 /* ---- ways */
 
-/* The first one, or the first gap. */
-static void note(struct walk *w, uint32_t pc, bool gap)
+/* Cell @s->pc doesn't just accept. */
+static void note(struct walk *w, const struct state *s, bool gap)
 {
-	if (w->q->ret_against != NULL && pc < w->prog->cell_cnt)
-		w->q->ret_against[pc] = 1;
-	if (w->answer.at == 0 || (gap && !(w->answer.verdicts & 1u << FILTER_KERNEL)))
-		w->answer.at = pc;
+	uint64_t *told = gap ? w->told_gap : w->told;
+
+	if (w->q->ret_against != NULL && s->pc < w->prog->cell_cnt)
+		w->q->ret_against[s->pc] = 1;
+	for (uint32_t i = 0; i < w->words; i++) {
+		uint64_t fresh = s->ports[i] & ~told[i];
+
+		told[i] |= fresh;
+		w->told[i] |= fresh;
+		for (; fresh != 0; fresh &= fresh - 1)
+			w->at[i * 64 + (uint32_t)__builtin_ctzll(fresh)] = s->pc;
+	}
 }
 
-static void verdict(struct walk *w, uint32_t pc, enum filter_verdict v)
+static void verdict(struct walk *w, const struct state *s, enum filter_verdict v)
 {
 	if (v != FILTER_ACCEPT)
-		note(w, pc, v == FILTER_KERNEL);
+		note(w, s, v == FILTER_KERNEL);
 	w->answer.verdicts |= 1u << v;
 }
 
 static void jump(struct walk *w, struct state *s, uint32_t to, uint32_t back)
 {
 	if (s->depth == FILTER_DEPTH_MAX) {
-		verdict(w, s->pc, FILTER_DROP);
+		verdict(w, s, FILTER_DROP);
 		return;
 	}
 	s->stack[s->depth++] = back;
+	s->after_pc = s->go_on_pc = 0;
 	go(w, s, to);
 }
 
@@ -320,10 +598,20 @@ static void do_return(struct walk *w, struct state *s)
 {
 	uint32_t to = s->return_pc;
 
-	if (s->depth > 0) {
+	s->after_pc = s->go_on_pc = 0;
+	if (s->depth > 0)
 		to = s->stack[--s->depth];
-		s->stack[s->depth] = 0;
-	}
+	else
+		s->return_pc = UINT32_MAX; /* the policy, behind all of the chain */
+	go(w, s, to);
+}
+
+/* Of the base chain. */
+static void accept(struct walk *w, struct state *s)
+{
+	uint32_t to = s->accept_pc;
+
+	s->accept_pc = s->return_pc = s->after_pc = s->go_on_pc = s->depth = 0;
 	go(w, s, to);
 }
 
@@ -338,7 +626,7 @@ static void step(struct walk *w, struct state *s)
 		break;
 	case FILTER_OP_COUNT:
 		w->answer.counts = true;
-		note(w, s->pc, false);
+		note(w, s, false);
 		go(w, s, s->pc + 1);
 		break;
 	case FILTER_OP_EARLY:
@@ -346,11 +634,12 @@ static void step(struct walk *w, struct state *s)
 		break;
 	case FILTER_OP_LIMIT:
 		w->answer.counts = true;
-		note(w, s->pc, false);
+		note(w, s, false);
 		go(w, s, s->pc + 2);
 		go(w, s, insn->next);
 		break;
 	case FILTER_OP_GOTO:
+		s->after_pc = s->go_on_pc = 0;
 		go(w, s, insn->next);
 		break;
 	case FILTER_OP_JUMP:
@@ -359,36 +648,39 @@ static void step(struct walk *w, struct state *s)
 	case FILTER_OP_MAP_JUMP:
 		jump(w, s, insn->a, s->after_pc);
 		break;
-	case FILTER_OP_MAP_CONTINUE:
-		go(w, s, s->go_on_pc);
+	case FILTER_OP_MAP_CONTINUE: {
+		uint32_t to = s->go_on_pc;
+
+		s->after_pc = s->go_on_pc = 0;
+		go(w, s, to);
 		break;
+	}
 	case FILTER_OP_RETURN:
 		do_return(w, s);
 		break;
 	case FILTER_OP_BASE:
-		memset(s->stack, 0, sizeof(s->stack));
 		s->depth = s->after_pc = s->go_on_pc = 0;
 		s->accept_pc = insn->a;
 		s->return_pc = insn->b;
 		go(w, s, s->pc + 1);
 		break;
 	case FILTER_OP_ACCEPT:
-		go(w, s, s->accept_pc);
+		accept(w, s);
 		break;
 	case FILTER_OP_REJECT:
-		verdict(w, s->pc, FILTER_REJECT);
+		verdict(w, s, FILTER_REJECT);
 		break;
 	case FILTER_OP_KERNEL:
-		verdict(w, s->pc, FILTER_KERNEL);
+		verdict(w, s, FILTER_KERNEL);
 		break;
 	case FILTER_OP_END:
-		verdict(w, s->pc, FILTER_ACCEPT);
+		verdict(w, s, FILTER_ACCEPT);
 		break;
 	default:
 		if (insn->op >= FILTER_OP_EQ && insn->op <= FILTER_OP_OUT)
 			do_test(w, s, insn);
 		else
-			verdict(w, s->pc, FILTER_DROP);
+			verdict(w, s, FILTER_DROP);
 	}
 }
 
@@ -401,27 +693,87 @@ struct fw_question fw_question_any(enum filter_dir dir)
 	return q;
 }
 
+static void walk(struct walk *w)
+{
+	struct state *s = state_new(w);
+
+	if (s != NULL) {
+		*s = (struct state){ .ct = w->q->ct, .pc = w->prog->cells[0].head.entry[w->q->dir] };
+		for (uint32_t i = 0; i < w->words; i++)
+			s->ports[i] = bits_between(i, 0, w->class_cnt);
+		go(w, s, s->pc);
+		state_done(w, s);
+	}
+	while (w->err == 0 && w->todo_cnt > 0) {
+		s = w->todo[--w->todo_cnt];
+		step(w, s);
+		state_done(w, s);
+		if (++w->step_cnt > STEPS_MAX)
+			w->err = -E2BIG;
+	}
+}
+
+static int walk_init(struct walk *w)
+{
+	w->words = (w->class_cnt + 63) / 64;
+	w->at = calloc(w->class_cnt, sizeof(*w->at));
+	w->told = calloc(w->words, sizeof(*w->told));
+	w->told_gap = calloc(w->words, sizeof(*w->told_gap));
+	w->scratch = calloc((size_t)w->words * SCRATCH_CNT, sizeof(*w->scratch));
+	return w->at != NULL && w->told != NULL && w->told_gap != NULL && w->scratch != NULL ? 0 : -ENOMEM;
+}
+
+static void walk_fini(struct walk *w)
+{
+	while (w->todo_cnt > 0)
+		free(w->todo[--w->todo_cnt]);
+	while (w->spare_cnt > 0)
+		free(w->spare[--w->spare_cnt]);
+	free(w->todo);
+	free(w->spare);
+	free(w->at);
+	free(w->told);
+	free(w->told_gap);
+	free(w->scratch);
+}
+
+static bool has_chains(const struct fw_program *prog, enum filter_dir dir)
+{
+	return prog->cell_cnt > 0 && prog->cells[0].head.entry[dir] != 0;
+}
+
 int fw_ask(const struct fw_program *prog, const struct fw_question *q, struct fw_answer *ret_answer)
 {
-	struct walk w = { .prog = prog, .q = q, .seen_max = 1024 };
-	struct state s = { .ct = q->ct, .pc = prog->cell_cnt > 0 ? prog->cells[0].head.entry[q->dir] : 0 };
+	struct walk w = { .prog = prog, .q = q, .port = FILTER_DPORT, .classes = &q->word[FILTER_DPORT], .class_cnt = 1 };
 
-	if (s.pc == 0) {
-		*ret_answer = (struct fw_answer){ .verdicts = 1u << FILTER_ACCEPT };
+	*ret_answer = (struct fw_answer){ .verdicts = 1u << FILTER_ACCEPT };
+	if (!has_chains(prog, q->dir))
 		return 0;
-	}
-	w.seen = calloc(w.seen_max, sizeof(*w.seen));
-	if (w.seen == NULL)
-		return -ENOMEM;
-	go(&w, &s, s.pc);
-	while (w.err == 0 && w.todo_cnt > 0) {
-		s = w.todo[--w.todo_cnt];
-		step(&w, &s);
-	}
-	if (w.err != 0)
+	w.err = walk_init(&w);
+	if (w.err == 0)
+		walk(&w);
+	if (w.err == 0)
+		w.answer.at = w.at[0];
+	else
 		w.answer.verdicts |= 1u << FILTER_KERNEL;
-	free(w.todo);
-	free(w.seen);
 	*ret_answer = w.answer;
+	walk_fini(&w);
 	return w.err;
+}
+
+void fw_ask_ports(const struct fw_program *prog, const struct fw_question *q, enum filter_word port, bool gaps_only, uint32_t mark, uint32_t *at)
+{
+	struct walk w = { .prog = prog, .q = q, .port = port, .classes = prog->ports, .class_cnt = prog->port_cnt };
+	const uint64_t *told;
+
+	if (!has_chains(prog, q->dir))
+		return;
+	w.err = walk_init(&w);
+	if (w.err == 0)
+		walk(&w);
+	told = gaps_only ? w.told_gap : w.told;
+	for (uint32_t c = 0; c < w.class_cnt; c++)
+		if (at[c] == 0 && (w.err != 0 || told[c / 64] >> c % 64 & 1))
+			at[c] = w.err != 0 ? FW_AT_UNKNOWN : w.at[c] | mark;
+	walk_fini(&w);
 }

@@ -285,6 +285,84 @@ static bool asks_size(const struct fw_code *c)
 	return false;
 }
 
+/* ---- ports that are told apart */
+
+struct cuts {
+	bool at[UINT16_MAX + 2]; /* a class begins there */
+};
+
+static bool is_port(uint32_t field)
+{
+	return field >= FILTER_SPORT && field <= FILTER_DPORT_OF;
+}
+
+/* With a protocol above it, or without. */
+static void cut_interval(struct cuts *cuts, uint32_t lo, uint32_t hi)
+{
+	cuts->at[lo & UINT16_MAX] = true;
+	cuts->at[(hi & UINT16_MAX) + 1] = true;
+}
+
+static void cut_test(struct cuts *cuts, const struct filter_insn *insn)
+{
+	uint32_t low = insn->a & -insn->a & UINT16_MAX;
+
+	if (insn->op == FILTER_OP_IN || insn->op == FILTER_OP_OUT)
+		cut_interval(cuts, insn->a, insn->b);
+	else if ((insn->op == FILTER_OP_EQ || insn->op == FILTER_OP_NE) && (insn->a & UINT16_MAX) == UINT16_MAX)
+		cut_interval(cuts, insn->b, insn->b);
+	else
+		for (uint32_t at = 0; low != 0 && at <= UINT16_MAX; at += low)
+			cuts->at[at] = true;
+}
+
+static void cut_table(struct cuts *cuts, const struct fw_cells *data, uint32_t first, uint32_t cnt, uint32_t field)
+{
+	for (uint32_t i = first; i < first + cnt && i < data->cnt; i++) {
+		const struct filter_entry *e = &data->at[i].entry;
+
+		if (is_port(field))
+			cut_interval(cuts, e->lo, e->hi);
+		if (e->field != FILTER_LEAF)
+			cut_table(cuts, data, e->first, e->cnt, e->field);
+	}
+}
+
+static void cut_all(struct cuts *cuts, const struct fw_compiler *m)
+{
+	const struct fw_code *c = &m->c;
+
+	for (uint32_t i = FILTER_KEPT_FIRST + 1; i < c->code.cnt; i++) {
+		const struct filter_insn *insn = &c->code.at[i].insn;
+
+		if (c->code.kinds[i] != FW_KIND_LIMIT && insn->op >= FILTER_OP_EQ && insn->op <= FILTER_OP_OUT && is_port(insn->field))
+			cut_test(cuts, insn);
+	}
+	for (uint32_t i = 0; i < m->made_cnt; i++)
+		cut_table(cuts, &c->data, m->made[i].tree.first, m->made[i].tree.cnt, m->made[i].tree.field);
+}
+
+static int find_ports(const struct fw_compiler *m, struct fw_program *p)
+{
+	struct cuts *cuts = calloc(1, sizeof(*cuts));
+	uint32_t cnt = 0;
+
+	if (cuts == NULL)
+		return -ENOMEM;
+	cut_all(cuts, m);
+	cuts->at[0] = true;
+	for (uint32_t port = 0; port <= UINT16_MAX; port++)
+		cnt += cuts->at[port];
+	p->ports = calloc(cnt, sizeof(*p->ports));
+	for (uint32_t port = 0; p->ports != NULL && port <= UINT16_MAX; port++) {
+		if (cuts->at[port])
+			p->ports[p->port_cnt++].lo = port;
+		p->ports[p->port_cnt - 1].hi = port;
+	}
+	free(cuts);
+	return p->ports != NULL ? 0 : -ENOMEM;
+}
+
 static int finish(struct fw_compiler *m, uint32_t entry[static FILTER_DIR_CNT], char why[static FW_WHY_BYTES])
 {
 	struct fw_program *p = &m->prog;
@@ -298,6 +376,8 @@ static int finish(struct fw_compiler *m, uint32_t entry[static FILTER_DIR_CNT], 
 	if (r == 0 && asks_size(&m->c))
 		m->flags |= FILTER_SIZED;
 	code_cnt = m->c.code.cnt;
+	if (r == 0)
+		r = find_ports(m, p);
 	if (r == 0)
 		r = chains_keep(&m->rs, p);
 	if (r == 0)
@@ -344,6 +424,7 @@ void fw_program_free(struct fw_program *prog)
 	free(prog->counters);
 	free(prog->marks);
 	free(prog->chains);
+	free(prog->ports);
 	*prog = (struct fw_program){ .cell_cnt = 0 };
 }
 

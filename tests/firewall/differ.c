@@ -144,6 +144,33 @@ static void compare_counters(const struct differ *d)
 
 /* ---- verdicts */
 
+static uint32_t class_of(const struct fw_program *prog, uint32_t port)
+{
+	uint32_t c = 0;
+
+	while (prog->ports[c].hi < port)
+		c++;
+	return c;
+}
+
+/* Of all ports at once the answer is the same as of each. */
+static void compare_ports(const struct differ *d, struct fw_question q, enum filter_word word, bool gaps_only)
+{
+	uint32_t port = q.word[word].lo, c = class_of(&d->prog, port);
+	uint32_t *at = calloc(d->prog.port_cnt, sizeof(*at));
+	struct fw_answer answer;
+	bool against;
+
+	VJ_ASSERT(at != NULL);
+	fw_ask_ports(&d->prog, &q, word, gaps_only, 0, at);
+	if (fw_ask(&d->prog, &q, &answer) != 0)
+		show(d, "fw_ask() does not answer");
+	against = gaps_only ? (answer.verdicts & 1u << FILTER_KERNEL) != 0 : answer.verdicts != 1u << FILTER_ACCEPT || answer.counts;
+	if (d->prog.ports[c].lo > port || (at[c] != 0) != against)
+		show(d, "fw_ask_ports() says another thing than fw_ask()");
+	free(at);
+}
+
 /* What is known of the packet's port must not exclude what became of the packet. */
 static void compare_ask(const struct differ *d, const struct run *run, const struct gen_packet *p, enum filter_verdict v)
 {
@@ -153,6 +180,12 @@ static void compare_ask(const struct differ *d, const struct run *run, const str
 
 	for (unsigned i = 0; i < ARRAY_SIZE(known); i++)
 		q.word[known[i]].lo = q.word[known[i]].hi = run->run.word[known[i]];
+	if (p->proto == 6 || p->proto == 17) {
+		compare_ports(d, q, FILTER_DPORT, d->file);
+		q.word[FILTER_SPORT] = (struct fw_range){ run->run.word[FILTER_SPORT], run->run.word[FILTER_SPORT] };
+		compare_ports(d, q, FILTER_SPORT, !d->file);
+		q.word[FILTER_SPORT] = (struct fw_range){ 0, UINT32_MAX };
+	}
 	q.word[FILTER_DPORT].lo -= q.word[FILTER_DPORT].lo % 7;
 	if (fw_ask(&d->prog, &q, &answer) != 0 || !(answer.verdicts & 1u << v))
 		show(d, "fw_ask() excludes what happens");
