@@ -6,8 +6,6 @@
 #include "daemon/channel_maker.h"
 #include "daemon/fw_show.h"
 #include "daemon/interfaces.h"
-#include "firewall/fw_listing.h"
-#include "firewall/fw_raw.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -31,8 +29,8 @@ static void quote(const struct firewall *fw, const struct fw_place *place, const
 	at = (size_t)snprintf(ret, FW_QUOTE_BYTES, "%s %s %s", place->family, place->table, place->chain);
 	if (place->handle != 0)
 		at += (size_t)snprintf(ret + at, FW_QUOTE_BYTES - at, " handle %llu", (unsigned long long)place->handle);
-	if (place->handle == 0 || fw->text == NULL || at + why_bytes + sizeof(": ") > FW_QUOTE_BYTES ||
-	    !fw_listing_rule(fw->text, place, ret + at + 2, FW_QUOTE_BYTES - at - 2 - why_bytes)) {
+	if (place->handle == 0 || at + why_bytes + sizeof(": ") > FW_QUOTE_BYTES ||
+	    !fw_result_rule(&fw->res, place, ret + at + 2, FW_QUOTE_BYTES - at - 2 - why_bytes)) {
 		snprintf(ret + at, FW_QUOTE_BYTES - at, ": %s", why);
 		return;
 	}
@@ -47,7 +45,7 @@ void firewall_quote(const struct firewall *fw, uint32_t at, char ret_text[static
 	char why[FW_GAP_BYTES + 32];
 	const char *what;
 
-	if (fw->rules == RULES_PROGRAM && fw_program_place(&fw->prog, at & ~FW_AGAINST_ANSWER, &place, &what)) {
+	if (fw->rules == RULES_PROGRAM && fw_program_place(&fw->res.prog, at & ~FW_AGAINST_ANSWER, &place, &what)) {
 		/* it may well name another port */
 		snprintf(why, sizeof(why), "%s%s", what, at & FW_AGAINST_ANSWER ? "; an answer may go there" : "");
 		quote(fw, &place, why, ret_text);
@@ -60,14 +58,16 @@ void firewall_quote(const struct firewall *fw, uint32_t at, char ret_text[static
 /* ---- shown: firewall_show() */
 
 /* Rules and policies that keep ports off direct channels, each once; gaps are said to be gaps already. Return: how many, written to @t if it isn't NULL */
-static size_t tally_not_direct(const struct fw_program *p, const uint8_t *against, struct fw_tally *t)
+static size_t tally_not_direct(const struct fw_result *res, struct fw_tally *t)
 {
 	struct fw_place place, last = { .handle = 0 };
 	const char *why;
 	size_t cnt = 0;
 
-	for (uint32_t i = 0; i < p->cell_cnt; i++) {
-		if (against[i] == 0 || p->cells[i].insn.op == FILTER_OP_KERNEL || !fw_program_place(p, i, &place, &why) ||
+	for (uint32_t i = 0; i < res->not_direct_cnt; i++) {
+		uint32_t cell = res->not_direct[i];
+
+		if (res->prog.cells[cell].insn.op == FILTER_OP_KERNEL || !fw_program_place(&res->prog, cell, &place, &why) ||
 		    (cnt > 0 && fw_place_eq(&place, &last)))
 			continue;
 		if (t != NULL) {
@@ -82,15 +82,13 @@ static size_t tally_not_direct(const struct fw_program *p, const uint8_t *agains
 
 static struct fw_tally *tallies_of(const struct vjd *d, size_t *ret_cnt)
 {
-	const struct fw_program *p = &d->firewall->prog;
-	uint8_t *against = firewall_cells_not_direct(d->firewall);
-	size_t not_direct = against != NULL ? tally_not_direct(p, against, NULL) : 0;
-	struct fw_tally *t = against != NULL ? calloc(p->counter_cnt + p->gap_cnt + not_direct + 1, sizeof(*t)) : NULL;
+	const struct fw_result *res = &d->firewall->res;
+	const struct fw_program *p = &res->prog;
+	size_t not_direct = tally_not_direct(res, NULL);
+	struct fw_tally *t = calloc(p->counter_cnt + p->gap_cnt + not_direct + 1, sizeof(*t));
 
-	if (t == NULL) {
-		free(against);
+	if (t == NULL)
 		return NULL;
-	}
 	for (uint32_t i = 0; i < p->counter_cnt; i++)
 		t[i] = (struct fw_tally){ .place = p->counters[i].place, .nth = p->counters[i].nth,
 					  .kind = p->counters[i].named ? FW_TALLY_NAMED : FW_TALLY_COUNTER };
@@ -101,8 +99,7 @@ static struct fw_tally *tallies_of(const struct vjd *d, size_t *ret_cnt)
 		*gap = (struct fw_tally){ .place = p->gaps[i].place, .kind = FW_TALLY_GAP };
 		memcpy(gap->why, p->gaps[i].why, sizeof(gap->why));
 	}
-	tally_not_direct(p, against, t + p->counter_cnt + p->gap_cnt);
-	free(against);
+	tally_not_direct(res, t + p->counter_cnt + p->gap_cnt);
 	*ret_cnt = p->counter_cnt + p->gap_cnt + not_direct;
 	return t;
 }
@@ -241,15 +238,15 @@ static void say(const struct vjd *d, const char *why)
 		log_debug(d->cfg.log, "firewall: there are no rules");
 		break;
 	case RULES_PROGRAM:
-		log_info(d->cfg.log, "firewall: %u cells, at most %u steps, %u rules that only the kernel has", fw->prog.cell_cnt,
-			 fw->prog.longest, fw->prog.gap_cnt);
+		log_info(d->cfg.log, "firewall: %u cells, at most %u steps, %u rules that only the kernel has", fw->res.prog.cell_cnt,
+			 fw->res.prog.longest, fw->res.prog.gap_cnt);
 	}
-	for (uint32_t i = 0; fw->rules == RULES_PROGRAM && i < min_u32(fw->prog.gap_cnt, LOGGED_MAX); i++) {
-		quote(fw, &fw->prog.gaps[i].place, fw->prog.gaps[i].why, text);
+	for (uint32_t i = 0; fw->rules == RULES_PROGRAM && i < min_u32(fw->res.prog.gap_cnt, LOGGED_MAX); i++) {
+		quote(fw, &fw->res.prog.gaps[i].place, fw->res.prog.gaps[i].why, text);
 		log_info(d->cfg.log, "firewall: only the kernel has: %s", text);
 	}
-	if (fw->rules == RULES_PROGRAM && fw->prog.gap_cnt > LOGGED_MAX)
-		log_info(d->cfg.log, "firewall: and %u more; see: vj firewall", fw->prog.gap_cnt - LOGGED_MAX);
+	if (fw->rules == RULES_PROGRAM && fw->res.prog.gap_cnt > LOGGED_MAX)
+		log_info(d->cfg.log, "firewall: and %u more; see: vj firewall", fw->res.prog.gap_cnt - LOGGED_MAX);
 }
 
 /*
@@ -275,34 +272,25 @@ static bool same_rules(struct firewall *fw, enum rules was, const char *why)
 
 static void forget(struct firewall *fw)
 {
-	fw_known_forget(&fw->known);
-	fw_program_free(&fw->prog);
-	free(fw->text);
-	fw->text = NULL;
+	fw->res = (struct fw_result){ .why = "" };
+	if (fw->bytes.len > 0)
+		munmap(fw->bytes.at, fw->bytes.len);
+	fw->bytes = (struct fw_bytes_read){ .len = 0 };
 }
 
-/* What the reader has is three, with NULs between: JSON, what people see, and what the kernel has. */
-static int compile(struct firewall *fw, const char *all, size_t len, char why[static FW_WHY_BYTES])
+/* Takes @bytes. Return: NULL; why there is no program */
+static const char *take_result(struct firewall *fw, struct fw_bytes_read bytes)
 {
-	size_t json_len = strnlen(all, len), text_at = min_u64(json_len + 1, len), text_len = strnlen(all + text_at, len - text_at);
-	size_t raw_at = min_u64(text_at + text_len + 1, len);
-	struct fw_raw raw = { .cnt = 0 };
-	int r = fw_raw_read((const uint8_t *)all + raw_at, len - raw_at, &raw);
-
-	snprintf(why, FW_WHY_BYTES, "the kernel's own account of the rules is not understood");
-	if (r == 0)
-		r = fw_compile(all, json_len, &raw, &fw->prog, why);
-	fw_raw_free(&raw);
-	/* without it rules are quoted by their handles alone */
-	if (r == 0)
-		fw->text = strndup(all + text_at, text_len);
-	return r;
+	fw->bytes = bytes;
+	if (fw_unpack(bytes.at, bytes.len, &fw->res) < 0)
+		return "what was read of the rules is not whole";
+	return fw->res.why[0] != '\0' ? fw->res.why : NULL;
 }
 
-static void take(struct vjd *d, enum fw_read what, const char *json, size_t len, const char *why)
+/* Takes @bytes, of FW_READ_RULES. */
+static void take(struct vjd *d, enum fw_read what, struct fw_bytes_read bytes, const char *why)
 {
 	struct firewall *fw = d->firewall;
-	char compile_why[FW_WHY_BYTES];
 	enum rules was = fw->rules;
 
 	if (keep_rules(fw, what)) {
@@ -312,14 +300,11 @@ static void take(struct vjd *d, enum fw_read what, const char *json, size_t len,
 	forget(fw);
 	fw->nr = fw->nr + 1 != 0 ? fw->nr + 1 : 1;
 	fw->rules = what == FW_READ_EMPTY ? RULES_NONE : RULES_UNREAD;
-	if (what == FW_READ_RULES) {
-		if (compile(fw, json, len, compile_why) == 0)
-			fw->rules = RULES_PROGRAM;
-		else
-			why = compile_why;
-	}
-	if (fw->rules == RULES_PROGRAM && fw->prog.expires_s != UINT64_MAX)
-		fw_reader_again(fw->reader, d->now_ns + (fw->prog.expires_s + 1) * NS_PER_SEC);
+	if (what == FW_READ_RULES && (why = take_result(fw, bytes)) == NULL)
+		fw->rules = RULES_PROGRAM;
+	fw_known_renew(fw, fw->rules == RULES_PROGRAM ? &fw->res : &(struct fw_result){ .why = "" });
+	if (fw->rules == RULES_PROGRAM && fw->res.prog.expires_s != UINT64_MAX)
+		fw_reader_again(fw->reader, d->now_ns + (fw->res.prog.expires_s + 1) * NS_PER_SEC);
 	if (same_rules(fw, was, why))
 		return;
 	say(d, why);
@@ -329,15 +314,17 @@ static void take(struct vjd *d, enum fw_read what, const char *json, size_t len,
 
 void firewall_run(struct vjd *d)
 {
-	const char *json = NULL, *why = "";
-	size_t len = 0;
+	struct fw_bytes_read bytes = { .len = 0 };
+	const char *why = "";
 	enum fw_read what;
 
 	if (d->firewall == NULL)
 		return;
-	what = fw_reader_run(d->firewall->reader, d->now_ns, &json, &len, &why);
-	if (what != FW_READ_NOTHING)
-		take(d, what, json, len, why);
+	what = fw_reader_run(d->firewall->reader, d->now_ns, &bytes, &why);
+	if (what == FW_READ_SETTLED)
+		firewall_settled(d->firewall);
+	else if (what != FW_READ_NOTHING)
+		take(d, what, bytes, why);
 }
 
 uint64_t firewall_deadline_ns(const struct vjd *d)
@@ -345,10 +332,17 @@ uint64_t firewall_deadline_ns(const struct vjd *d)
 	return d->firewall != NULL ? fw_reader_deadline_ns(d->firewall->reader) : TIME_NEVER;
 }
 
+static int known_fd(void *arg)
+{
+	const struct firewall *fw = arg;
+
+	return fw_known_fd(&fw->known);
+}
+
 int firewall_new(struct vjd *d, int *ret_fd)
 {
 	struct firewall *fw = calloc(1, sizeof(*fw));
-	int r = fw != NULL ? fw_reader_new(&fw->reader) : -ENOMEM;
+	int r = fw != NULL ? fw_reader_new(known_fd, fw, &fw->reader) : -ENOMEM;
 
 	if (r < 0) {
 		free(fw);
@@ -371,6 +365,8 @@ void firewall_free(struct vjd *d)
 		return;
 	end_shows(d->firewall);
 	fw_reader_free(d->firewall->reader);
+	firewall_settled(d->firewall);
+	fw_known_free(&d->firewall->known);
 	forget(d->firewall);
 	free(d->firewall);
 	d->firewall = NULL;

@@ -36,7 +36,7 @@ uint64_t firewall_deadline_ns(const struct vjd *d);
  * @name:  of the interface
  * @found: the maps may be an earlier vjd's, who may have changed them just now
  */
-void firewall_install(const struct firewall *fw, const struct if_dispatch *dispatch, const char *name, bool found);
+void firewall_install(struct firewall *fw, const struct if_dispatch *dispatch, const char *name, bool found);
 
 /** firewall_count() - Add what an interface's maps have counted. @tallies: the program's counters, in their order */
 void firewall_count(const struct firewall *fw, const struct if_dispatch *dispatch, struct fw_tally *tallies);

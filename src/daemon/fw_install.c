@@ -13,30 +13,11 @@
 #include "policy/filter_packet.h"
 
 #include <bpf/bpf.h>
-#include <linux/membarrier.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 enum { CELLS_BYTES = 2 * FILTER_CELLS_MAX * sizeof(union filter_cell) };
-
-void fw_name_words(const char *name, uint32_t words[static 4])
-{
-	uint8_t bytes[16] = { 0 };
-
-	memcpy(bytes, name, strnlen(name, sizeof(bytes) - 1));
-	for (unsigned i = 0; i < 4; i++)
-		words[i] = load_be32(bytes + 4 * i);
-}
-
-/* Until nobody runs the image that was in force before (synchronize_rcu()). */
-static void wait_for_runs(void)
-{
-	if (syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) != 0)
-		usleep(50000);
-}
 
 static union filter_cell *map_cells(const struct if_dispatch *dispatch)
 {
@@ -144,19 +125,75 @@ static uint32_t write_image(const struct fw_program *prog, union filter_cell *ce
 	return base;
 }
 
-void firewall_install(const struct firewall *fw, const struct if_dispatch *dispatch, const char *name, bool found)
+/* Of an interface: what is known when nobody runs the image before any more. The map stays as long as this maps it. */
+struct fw_pending {
+	LIST_ENTRY(fw_pending) entry;
+	int map_fd; /* whose it is, as a number */
+	union filter_cell *cells;
+	struct carriage kept;
+};
+
+static void settle(struct fw_pending *p)
+{
+	carry_rest(&p->kept);
+	free(p->kept.of);
+	munmap(p->cells, CELLS_BYTES);
+	LIST_REMOVE(p, entry);
+	free(p);
+}
+
+void firewall_settled(struct firewall *fw)
+{
+	struct fw_pending *p;
+
+	while ((p = LIST_FIRST(&fw->pending)) != NULL)
+		settle(p);
+}
+
+/* Here and now: an image that is written must not be run by anybody. */
+static void settle_first(struct firewall *fw, int map_fd, bool found)
+{
+	struct fw_pending *p;
+	bool any = found;
+
+	LIST_FOREACH (p, &fw->pending, entry)
+		any |= p->map_fd == map_fd;
+	if (!any)
+		return;
+	fw_wait_for_runs();
+	firewall_settled(fw);
+}
+
+/* Takes @cells and @kept. */
+static void settle_later(struct firewall *fw, int map_fd, union filter_cell *cells, struct carriage kept)
+{
+	struct fw_pending *p = malloc(sizeof(*p));
+
+	if (p != NULL) {
+		*p = (struct fw_pending){ .map_fd = map_fd, .cells = cells, .kept = kept };
+		LIST_INSERT_HEAD(&fw->pending, p, entry);
+		fw_reader_settle(fw->reader);
+		return;
+	}
+	fw_wait_for_runs();
+	carry_rest(&kept);
+	free(kept.of);
+	munmap(cells, CELLS_BYTES);
+}
+
+void firewall_install(struct firewall *fw, const struct if_dispatch *dispatch, const char *name, bool found)
 {
 	static const enum filter_on on[] = { [RULES_UNREAD] = FILTER_BLIND, [RULES_NONE] = FILTER_OFF, [RULES_PROGRAM] = FILTER_ON };
-	union filter_cell *cells = map_cells(dispatch);
+	union filter_cell *cells = fw->rules == RULES_PROGRAM ? map_cells(dispatch) : NULL;
+	int map_fd = dispatch->map_fds[IF_MAP_FILTER_CELLS];
 	struct filter_cfg cfg = { .on = FILTER_OFF };
 	struct carriage kept = { .cnt = 0 };
 	uint32_t zero = 0;
 
-	if (found)
-		wait_for_runs();
+	settle_first(fw, map_fd, found);
 	bpf_map_lookup_elem(dispatch->map_fds[IF_MAP_FILTER_CFG], &zero, &cfg);
-	if (fw->rules == RULES_PROGRAM && cells != NULL)
-		cfg.base = write_image(&fw->prog, cells, cfg.base, &kept);
+	if (cells != NULL)
+		cfg.base = write_image(&fw->res.prog, cells, cfg.base, &kept);
 	/* what can't be written (no memory) only the kernel knows: the rules of before may allow more */
 	cfg.on = fw->rules == RULES_PROGRAM && cells == NULL ? FILTER_BLIND : on[fw->rules];
 	cfg.wire.idx = dispatch->ifindex;
@@ -164,12 +201,8 @@ void firewall_install(const struct firewall *fw, const struct if_dispatch *dispa
 	cfg.loopback.idx = 1;
 	fw_name_words("lo", cfg.loopback.name);
 	bpf_map_update_elem(dispatch->map_fds[IF_MAP_FILTER_CFG], &zero, &cfg, BPF_ANY);
-	if (fw->rules == RULES_PROGRAM)
-		wait_for_runs();
-	carry_rest(&kept);
-	free(kept.of);
 	if (cells != NULL)
-		munmap(cells, CELLS_BYTES);
+		settle_later(fw, map_fd, cells, kept);
 }
 
 void firewall_count(const struct firewall *fw, const struct if_dispatch *dispatch, struct fw_tally *tallies)
@@ -181,8 +214,8 @@ void firewall_count(const struct firewall *fw, const struct if_dispatch *dispatc
 	if (cells == NULL)
 		return;
 	bpf_map_lookup_elem(dispatch->map_fds[IF_MAP_FILTER_CFG], &zero, &cfg);
-	for (uint32_t i = 0; i < fw->prog.counter_cnt; i++) {
-		const struct filter_count *count = &cells[cfg.base + fw->prog.counters[i].cell].count;
+	for (uint32_t i = 0; i < fw->res.prog.counter_cnt; i++) {
+		const struct filter_count *count = &cells[cfg.base + fw->res.prog.counters[i].cell].count;
 
 		tallies[i].packets += __atomic_load_n(&count->packets, __ATOMIC_RELAXED);
 		tallies[i].bytes += __atomic_load_n(&count->bytes, __ATOMIC_RELAXED);

@@ -3,6 +3,8 @@
 
 #include "daemon/fw_dump.h"
 #include "daemon/fw_show.h"
+#include "firewall/fw_pack.h"
+#include "firewall/fw_raw.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -19,7 +21,8 @@ extern char **environ;
 enum { OUTPUT_HANDLE = 1 << 3, OUTPUT_JSON = 1 << 4, OUTPUT_NUMERIC_ALL = 0xf << 7, LIMIT_S = 10 };
 
 static const char *const words[FW_PRINT_CNT] = {
-	[FW_PRINT_READER] = "reader", [FW_PRINT_TEXT] = "text", [FW_PRINT_HANDLES] = "handles", [FW_PRINT_JSON] = "json"
+	[FW_PRINT_READER] = "reader", [FW_PRINT_TEXT] = "text", [FW_PRINT_HANDLES] = "handles", [FW_PRINT_JSON] = "json",
+	[FW_PRINT_SETTLE] = "settle",
 };
 
 int fw_print_start(enum fw_print_what what, int in, int out, pid_t *ret_pid)
@@ -106,38 +109,64 @@ static bool put(const char *text, size_t len)
 	return true;
 }
 
+/* Of standard input, a memfd. */
+static void *read_all(size_t each, size_t *ret_cnt)
+{
+	off_t bytes = lseek(STDIN_FILENO, 0, SEEK_END);
+	void *all = malloc(bytes > 0 ? (size_t)bytes : 1);
+
+	if (bytes < 0 || all == NULL || pread(STDIN_FILENO, all, (size_t)bytes, 0) != bytes)
+		exit(EXIT_FAILURE);
+	*ret_cnt = (size_t)bytes / each;
+	return all;
+}
+
+/* Rules that can't be compiled are a result, too. Return: false: no memory, or the kernel doesn't tell */
+static bool make_result(const char *json, const char *text, struct fw_result *res)
+{
+	size_t raw_len, key_cnt;
+	struct fw_port_key *keys = read_all(sizeof(*keys), &key_cnt);
+	struct fw_raw raw = { .cnt = 0 };
+	uint8_t *bytes;
+	int r;
+
+	if (fw_dump(&bytes, &raw_len) < 0)
+		return false;
+	*res = (struct fw_result){ .text = text, .text_bytes = (uint32_t)strlen(text) + 1 };
+	snprintf(res->why, sizeof(res->why), "the kernel's own account of the rules is not understood");
+	r = fw_raw_read(bytes, raw_len, &raw);
+	if (r == 0)
+		r = fw_compile(json, strlen(json), &raw, &res->prog, res->why);
+	if (r == 0) {
+		res->why[0] = '\0';
+		r = fw_result_make(res, keys, (uint32_t)key_cnt);
+	}
+	fw_raw_free(&raw);
+	free(bytes);
+	free(keys);
+	return r != -ENOMEM;
+}
+
 static bool print_for_reader(struct nft *nft)
 {
 	const char *text = list(nft, OUTPUT_JSON | OUTPUT_HANDLE | OUTPUT_NUMERIC_ALL);
-	size_t raw_len;
-	uint8_t *raw;
+	char *json = text != NULL ? strdup(text) : NULL;
+	struct fw_result res;
+	uint8_t *bytes = NULL;
+	size_t len;
 	bool ok;
 
-	if (text == NULL || !put(text, strlen(text) + 1))
-		return false;
-	text = list(nft, OUTPUT_HANDLE);
-	if (text == NULL || !put(text, strlen(text) + 1) || fw_dump(&raw, &raw_len) < 0)
-		return false;
-	ok = put((const char *)raw, raw_len);
-	free(raw);
+	text = json != NULL ? list(nft, OUTPUT_HANDLE) : NULL;
+	ok = text != NULL && make_result(json, text, &res) && (bytes = fw_pack(&res, &len)) != NULL && put((const char *)bytes, len);
+	free(json);
+	free(bytes);
 	return ok;
-}
-
-static struct fw_tally *read_tallies(size_t *ret_cnt)
-{
-	off_t bytes = lseek(STDIN_FILENO, 0, SEEK_END);
-	struct fw_tally *t = malloc(bytes > 0 ? (size_t)bytes : 1);
-
-	if (bytes < 0 || t == NULL || pread(STDIN_FILENO, t, (size_t)bytes, 0) != bytes)
-		exit(EXIT_FAILURE);
-	*ret_cnt = (size_t)bytes / sizeof(*t);
-	return t;
 }
 
 static bool show(struct nft *nft, enum fw_print_what what)
 {
 	size_t cnt;
-	struct fw_tally *t = read_tallies(&cnt);
+	struct fw_tally *t = read_all(sizeof(*t), &cnt);
 	const char *text = list(nft, what == FW_PRINT_JSON ? OUTPUT_JSON | OUTPUT_HANDLE : OUTPUT_HANDLE);
 	bool ok = text != NULL && (what == FW_PRINT_JSON ? fw_show_json(STDOUT_FILENO, text, t, cnt)
 							 : fw_show_text(STDOUT_FILENO, text, t, cnt, what == FW_PRINT_HANDLES));
@@ -155,6 +184,10 @@ int fw_print(const char *word)
 	alarm(LIMIT_S);
 	while (what < FW_PRINT_CNT && strcmp(words[what], word) != 0)
 		what++;
+	if (what == FW_PRINT_SETTLE) {
+		fw_wait_for_runs();
+		return EXIT_SUCCESS;
+	}
 	if (what == FW_PRINT_CNT || !load(&nft))
 		return EXIT_FAILURE;
 	ok = what == FW_PRINT_READER ? print_for_reader(&nft) : show(&nft, what);

@@ -5,34 +5,41 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <libmnl/libmnl.h>
+#include <linux/membarrier.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 enum {
 	SETTLE_NS = 20 * 1000 * 1000, /* a script changes rules one after the other */
-	TEXT_MAX = 64 << 20,
-	TEXT_CHUNK = 64 << 10,
+	RESULT_MAX = 256 << 20,
 	DUMP_TRIES = 5,
 	LEGACY_FILES = 2,
 };
 
 struct fw_reader {
-	int epoll_fd, news_fd, pipe_fd;
-	pid_t pid; /* of the process that prints, 0: none */
+	int (*keys_fd)(void *arg);
+	void *arg;
+	int epoll_fd, news_fd;
+	pid_t pid; /* of a process that reads, or settles; 0: none */
+	int pid_fd; /* readable when it has ended */
+	int result_fd; /* where it writes; -1: it settles */
+	bool settle; /* is wanted */
 	uint64_t read_at_ns; /* TIME_NEVER: nothing is due */
 	bool legacy; /* the old iptables has tables, by the last look */
 	int legacy_fds[LEGACY_FILES]; /* of legacy_names; -1: not open */
 	uint64_t legacy_at_ns; /* of the next look */
-	char *text;
-	size_t len, max;
 };
 
 /* ---- the kernel's own word */
@@ -160,80 +167,88 @@ static void look_for_legacy(struct fw_reader *r, uint64_t now_ns)
 		r->read_at_ns = now_ns;
 }
 
-/* ---- the process that prints */
+/* ---- the process that reads, or settles */
 
-static void reap(struct fw_reader *r)
+static void forget(struct fw_reader *r)
 {
-	if (r->pipe_fd >= 0)
-		close(r->pipe_fd);
-	r->pipe_fd = -1;
-	if (r->pid > 0)
-		waitpid(r->pid, NULL, 0);
+	close(r->pid_fd);
+	if (r->result_fd >= 0)
+		close(r->result_fd);
 	r->pid = 0;
+	r->result_fd = -1;
 }
 
-static int start(struct fw_reader *r)
+/* Takes @result_fd. */
+static int start(struct fw_reader *r, enum fw_print_what what, int in, int result_fd)
 {
 	struct epoll_event e = { .events = EPOLLIN };
-	int fds[2], err;
+	int err = fw_print_start(what, in, result_fd, &r->pid);
 
-	if (pipe2(fds, O_CLOEXEC) != 0)
-		return -errno;
-	err = fw_print_start(FW_PRINT_READER, -1, fds[1], &r->pid);
-	close(fds[1]);
 	if (err < 0) {
-		close(fds[0]);
+		close(result_fd);
 		return err;
 	}
-	r->pipe_fd = fds[0];
-	r->len = 0;
-	fcntl(r->pipe_fd, F_SETFL, O_NONBLOCK);
-	epoll_ctl(r->epoll_fd, EPOLL_CTL_ADD, r->pipe_fd, &e);
+	r->result_fd = result_fd;
+	r->pid_fd = (int)syscall(SYS_pidfd_open, r->pid, 0);
+	if (r->pid_fd < 0 || epoll_ctl(r->epoll_fd, EPOLL_CTL_ADD, r->pid_fd, &e) != 0) {
+		kill(r->pid, SIGKILL);
+		waitpid(r->pid, NULL, 0);
+		forget(r);
+		return -EMFILE;
+	}
 	return 0;
 }
 
-static bool make_room(struct fw_reader *r)
+static int start_reading(struct fw_reader *r)
 {
-	size_t max = r->max > 0 ? r->max * 2 : TEXT_CHUNK;
-	char *text;
+	int keys = r->keys_fd(r->arg), fd = memfd_create("vj-rules", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	int err = fd >= 0 ? start(r, FW_PRINT_READER, keys, fd) : -errno;
 
-	if (r->len < r->max)
-		return true;
-	text = max <= TEXT_MAX ? realloc(r->text, max) : NULL;
-	if (text == NULL)
-		return false;
-	r->text = text;
-	r->max = max;
-	return true;
+	if (keys >= 0)
+		close(keys);
+	return err;
 }
 
-/* Return: FW_READ_NOTHING: more is to come */
-static enum fw_read take_text(struct fw_reader *r)
+/* Nobody writes to it any more. */
+static bool map_result(int fd, struct fw_bytes_read *ret)
 {
-	int status = -1;
-	ssize_t n;
+	struct stat st;
 
-	for (;;) {
-		if (!make_room(r)) {
-			kill(r->pid, SIGKILL);
-			reap(r);
-			return FW_READ_FAILED;
-		}
-		n = read(r->pipe_fd, r->text + r->len, r->max - r->len);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0 && errno == EAGAIN)
-			return FW_READ_NOTHING;
-		if (n <= 0)
-			break;
-		r->len += (size_t)n;
-	}
-	close(r->pipe_fd);
-	r->pipe_fd = -1;
+	if (fstat(fd, &st) != 0 || st.st_size <= 0 || st.st_size > RESULT_MAX ||
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0)
+		return false;
+	ret->len = (size_t)st.st_size;
+	ret->at = mmap(NULL, ret->len, PROT_READ, MAP_SHARED, fd, 0);
+	return ret->at != MAP_FAILED;
+}
+
+static enum fw_read finish(struct fw_reader *r, struct fw_bytes_read *ret)
+{
+	bool settled = r->result_fd < 0, ok;
+	int status = -1;
+
 	if (waitpid(r->pid, &status, 0) != r->pid)
 		status = -1;
-	r->pid = 0;
-	return n == 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0 ? FW_READ_RULES : FW_READ_FAILED;
+	ok = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+	ok = ok && (settled || map_result(r->result_fd, ret));
+	forget(r);
+	if (settled && !ok)
+		fw_wait_for_runs();
+	return settled ? FW_READ_SETTLED : ok ? FW_READ_RULES : FW_READ_FAILED;
+}
+
+static bool has_ended(const struct fw_reader *r)
+{
+	struct pollfd p = { .fd = r->pid_fd, .events = POLLIN };
+
+	return poll(&p, 1, 0) == 1;
+}
+
+/* Until nobody runs what was in force before (synchronize_rcu()). */
+void fw_wait_for_runs(void)
+{
+	if (syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) != 0)
+		usleep(50000);
 }
 
 /* ---- */
@@ -255,30 +270,45 @@ static enum fw_read begin(struct fw_reader *r, const char **ret_why)
 	if (err == 0 ? tables == 0 : knows_none(err))
 		return FW_READ_EMPTY;
 	*ret_why = "the rules can't be read: the kernel doesn't tell, or no process";
-	return err == 0 && start(r) == 0 ? FW_READ_NOTHING : FW_READ_FAILED;
+	return err == 0 && start_reading(r) == 0 ? FW_READ_NOTHING : FW_READ_FAILED;
 }
 
-enum fw_read fw_reader_run(struct fw_reader *r, uint64_t now_ns, const char **ret_json, size_t *ret_len, const char **ret_why)
+/* What is to be settled goes first: rules that are put in force need it. */
+static enum fw_read settle(struct fw_reader *r)
+{
+	int fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+
+	r->settle = false;
+	if (fd >= 0 && start(r, FW_PRINT_SETTLE, -1, fd) == 0) {
+		close(r->result_fd);
+		r->result_fd = -1;
+		return FW_READ_NOTHING;
+	}
+	fw_wait_for_runs();
+	return FW_READ_SETTLED;
+}
+
+enum fw_read fw_reader_run(struct fw_reader *r, uint64_t now_ns, struct fw_bytes_read *ret_bytes, const char **ret_why)
 {
 	enum fw_read what = FW_READ_NOTHING;
 
 	if (any_news(r->news_fd))
 		r->read_at_ns = min_u64(r->read_at_ns, now_ns + SETTLE_NS);
 	look_for_legacy(r, now_ns);
-	if (r->pid == 0 && r->read_at_ns <= now_ns) {
-		what = begin(r, ret_why);
-	} else if (r->pipe_fd >= 0) {
-		what = take_text(r);
+	if (r->pid != 0 && has_ended(r)) {
+		what = finish(r, ret_bytes);
 		*ret_why = "the rules can't be read: is libnftables1 installed?";
+	} else if (r->pid == 0 && r->settle) {
+		what = settle(r);
+	} else if (r->pid == 0 && r->read_at_ns <= now_ns) {
+		what = begin(r, ret_why);
 	}
 	if (what == FW_READ_FAILED)
 		fw_reader_again(r, now_ns + NS_PER_SEC);
-	*ret_json = r->text;
-	*ret_len = r->len;
 	return what;
 }
 
-int fw_reader_new(struct fw_reader **ret_reader)
+int fw_reader_new(int (*keys_fd)(void *arg), void *arg, struct fw_reader **ret_reader)
 {
 	struct epoll_event e = { .events = EPOLLIN };
 	struct fw_reader *r;
@@ -290,7 +320,9 @@ int fw_reader_new(struct fw_reader **ret_reader)
 	r = calloc(1, sizeof(*r));
 	if (r == NULL)
 		return -ENOMEM;
-	r->pipe_fd = -1;
+	r->keys_fd = keys_fd;
+	r->arg = arg;
+	r->result_fd = -1;
 	for (unsigned i = 0; i < LEGACY_FILES; i++)
 		r->legacy_fds[i] = -1;
 	r->news_fd = open_news();
@@ -308,9 +340,11 @@ int fw_reader_new(struct fw_reader **ret_reader)
 
 void fw_reader_free(struct fw_reader *r)
 {
-	if (r->pid > 0)
+	if (r->pid > 0) {
 		kill(r->pid, SIGKILL);
-	reap(r);
+		waitpid(r->pid, NULL, 0);
+		forget(r);
+	}
 	if (r->news_fd >= 0)
 		close(r->news_fd);
 	if (r->epoll_fd >= 0)
@@ -318,7 +352,6 @@ void fw_reader_free(struct fw_reader *r)
 	for (unsigned i = 0; i < LEGACY_FILES; i++)
 		if (r->legacy_fds[i] >= 0)
 			close(r->legacy_fds[i]);
-	free(r->text);
 	free(r);
 }
 
@@ -330,12 +363,19 @@ int fw_reader_fd(const struct fw_reader *r)
 /* While one is read, the next one waits for that. */
 uint64_t fw_reader_deadline_ns(const struct fw_reader *r)
 {
-	return r->pid != 0 ? r->legacy_at_ns : min_u64(r->read_at_ns, r->legacy_at_ns);
+	if (r->pid != 0)
+		return r->legacy_at_ns;
+	return r->settle ? 0 : min_u64(r->read_at_ns, r->legacy_at_ns);
 }
 
 void fw_reader_again(struct fw_reader *r, uint64_t at_ns)
 {
 	r->read_at_ns = min_u64(r->read_at_ns, at_ns);
+}
+
+void fw_reader_settle(struct fw_reader *r)
+{
+	r->settle = true;
 }
 
 bool fw_reader_busy(const struct fw_reader *r)
@@ -345,8 +385,8 @@ bool fw_reader_busy(const struct fw_reader *r)
 
 void fw_reader_wait(const struct fw_reader *r, int ms)
 {
-	struct pollfd p = { .fd = r->pipe_fd, .events = POLLIN };
+	struct pollfd p = { .fd = r->pid_fd, .events = POLLIN };
 
-	if (r->pipe_fd >= 0)
+	if (r->pid != 0)
 		poll(&p, 1, ms);
 }

@@ -5,7 +5,9 @@
 
 #include "daemon/firewall.h"
 #include "daemon/fw_reader.h"
+#include "firewall/fw_pack.h"
 
+#include <sys/queue.h>
 #include <sys/types.h>
 
 enum rules {
@@ -16,7 +18,9 @@ enum rules {
 
 enum { FW_SHOWS_MAX = 8 };
 
-/* What fw_ask() has answered, until rules change. */
+struct fw_pending;
+
+/* What is known of ports, until rules change: by struct fw_port_key, and for all ports each. */
 struct fw_known {
 	struct fw_known_row *rows; /* by hash; @max of them, a power of two, or none */
 	uint32_t cnt, max;
@@ -26,30 +30,25 @@ struct firewall {
 	struct fw_reader *reader;
 	enum rules rules;
 	uint32_t nr; /* of these rules; never 0 */
-	struct fw_program prog; /* of RULES_PROGRAM */
-	char *text; /* of RULES_PROGRAM: as nft lists the rules, with handles; "" if it isn't known */
+	struct fw_bytes_read bytes; /* of RULES_PROGRAM: what @res points to */
+	struct fw_result res;
 	struct fw_known known;
+	LIST_HEAD(fw_pending_list, fw_pending) pending; /* images that are in force, and go on with what the ones before have counted last */
 	bool failed; /* the last read did */
 	char told[FW_WHY_BYTES]; /* of RULES_UNREAD: why, as logged; "": not yet */
 	pid_t shows[FW_SHOWS_MAX]; /* processes that print rules for somebody; 0: none */
 };
 
-/*
- * In what firewall_against*() return: the cell is come to by what is sent from the port, not by what is sent to it. Cells are fewer than
- * FILTER_CELLS_MAX.
- */
-static const uint32_t FW_AGAINST_ANSWER = 1u << 31;
+/** firewall_settled() - Nobody runs an image of before any more */
+void firewall_settled(struct firewall *fw);
 
-/** fw_name_words() - A device's name as rules compare it */
-void fw_name_words(const char *name, uint32_t ret_words[static 4]);
+/** fw_known_renew() - Other rules, of which the reader has answered some: what was asked before and isn't among these is asked again when it is wanted */
+void fw_known_renew(struct firewall *fw, const struct fw_result *res);
 
-/**
- * firewall_cells_not_direct() - What keeps ports, any of them, off channels between programs of this host?
- * Return: one for each cell, 1: it may, the caller's to free(); NULL: no memory
- */
-uint8_t *firewall_cells_not_direct(const struct firewall *fw);
+/** fw_known_fd() - What has been asked, for the reader. Return: a memfd, the caller's; negative errno */
+int fw_known_fd(const struct fw_known *k);
 
-/** fw_known_forget() - Other rules */
-void fw_known_forget(struct fw_known *k);
+/** fw_known_free() - Nothing is known */
+void fw_known_free(struct fw_known *k);
 
 #endif

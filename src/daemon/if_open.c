@@ -63,7 +63,10 @@ void chan_describe(const struct iface *i, const struct if_chan *c, struct ctl_in
 
 /* ---- what the books say, in the maps */
 
-enum { JUDGE_PAUSE_NS = 1000 * 1000 * 1000 }; /* asking about every port takes a while */
+enum {
+	JUDGE_PAUSE_NS = 1000 * 1000 * 1000, /* putting every port into maps takes a while */
+	JUDGE_TURN = 64, /* applications and ports in one turn of the loop: some 4 ms */
+};
 
 void iface_unjudged(struct interfaces *s, const struct iface *i)
 {
@@ -97,6 +100,14 @@ static bool sync_app(struct interfaces *s, const struct iface *i, const struct a
 	return judged;
 }
 
+static void iface_judged(struct interfaces *s, const struct iface *i, bool judged)
+{
+	if (!judged)
+		iface_unjudged(s, i);
+	else if (host_watch_judged(s->host, i->ifindex, true))
+		log_debug(s->d->cfg.log, "%s: new connections are given to channels again", i->name);
+}
+
 void iface_sync(struct interfaces *s, const struct iface *i)
 {
 	const struct app *app;
@@ -104,10 +115,47 @@ void iface_sync(struct interfaces *s, const struct iface *i)
 
 	TAILQ_FOREACH (app, &s->d->apps, all)
 		judged &= sync_app(s, i, app);
-	if (!judged)
+	iface_judged(s, i, judged);
+}
+
+static uint32_t judge_app(struct interfaces *s, const struct app *app)
+{
+	const struct lease *l;
+	struct iface *i;
+	uint32_t cnt = 1;
+
+	TAILQ_FOREACH (i, &s->ifaces, entry) {
+		TAILQ_FOREACH (l, &app->leases, of_app)
+			cnt++;
+		if (sync_app(s, i, app))
+			continue;
+		i->judged = false;
 		iface_unjudged(s, i);
-	else if (host_watch_judged(s->host, i->ifindex, true))
-		log_debug(s->d->cfg.log, "%s: new connections are given to channels again", i->name);
+	}
+	return cnt;
+}
+
+/*
+ * Packets are judged by the new rules from the moment at which these are in the maps, and what comes to a gap never passes: so that ports go to or from
+ * their channels may take its time. By number, since applications come and go meanwhile.
+ */
+void ifaces_judge(struct interfaces *s)
+{
+	const struct app *app;
+	struct iface *i;
+	uint32_t cnt = 0;
+
+	TAILQ_FOREACH (app, &s->d->apps, all) {
+		if (app->id <= s->judged_app_id)
+			continue;
+		if (cnt >= JUDGE_TURN)
+			return;
+		cnt += judge_app(s, app);
+		s->judged_app_id = app->id;
+	}
+	s->judging = false;
+	TAILQ_FOREACH (i, &s->ifaces, entry)
+		iface_judged(s, i, i->judged);
 }
 
 void interfaces_policy_changed(struct vjd *d)
@@ -128,9 +176,14 @@ void interfaces_firewall_changed(struct vjd *d)
 
 	if (d->interfaces == NULL)
 		return;
-	TAILQ_FOREACH (i, &d->interfaces->ifaces, entry)
+	TAILQ_FOREACH (i, &d->interfaces->ifaces, entry) {
 		firewall_install(d->firewall, &i->dispatch, i->name, false);
-	interfaces_policy_changed(d);
+		i->judged = true;
+	}
+	d->interfaces->judge_at_ns = 0;
+	d->interfaces->judging = true;
+	d->interfaces->judged_app_id = 0;
+	ifaces_judge(d->interfaces);
 }
 
 void interfaces_firewall_count(const struct vjd *d, struct fw_tally *tallies)

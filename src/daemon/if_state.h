@@ -26,6 +26,7 @@ struct iface {
 	struct if_chan *spare; /* made ahead, for who comes next; NULL: none yet */
 	struct xsk spare_xsk; /* if so */
 	uint8_t spare_mac[6]; /* of the interface, as it knows it */
+	bool judged; /* while others are judged: so far all are */
 	struct if_lan *lan; /* NULL: applications have no addresses of their own here */
 };
 
@@ -58,6 +59,8 @@ struct interfaces {
 	uint32_t last_nr;
 	uint64_t adopt_until_ns; /* 0: nothing to be found again */
 	uint8_t lan_tag; /* its address: what epoll says of an interface's @lan */
+	bool judging; /* other rules: ports up to those of @judged_app_id are judged by them, see ifaces_judge() */
+	uint32_t judged_app_id;
 	uint64_t judge_at_ns; /* what was not judged may have gone: then look again; 0: it has not */
 	uint64_t hops_at_ns; /* neighbours are others: what gate lets applications send to is compared; 0: it is right */
 	bool reserve_again; /* blocks have been given back: the kernel may have them */
@@ -90,6 +93,9 @@ struct if_ports iface_ports(const struct interfaces *s, const struct iface *i);
 
 /** iface_sync() - Judge anew what applications hold, by policy, firewall and the host's addresses, and put it in the maps of @i */
 void iface_sync(struct interfaces *s, const struct iface *i);
+
+/** ifaces_judge() - Go on with what other rules leave to channels, as much as one turn of the loop may take */
+void ifaces_judge(struct interfaces *s);
 
 /** iface_describe() - As messages show it */
 void iface_describe(const struct iface *i, struct ctl_interface *ret);

@@ -554,6 +554,8 @@ void interfaces_run(struct vjd *d)
 		hops_sync(s);
 	if (s->adopt_until_ns != 0 && d->now_ns >= s->adopt_until_ns)
 		adopt_end(s);
+	if (s->judging)
+		ifaces_judge(s);
 	if (s->judge_at_ns != 0 && d->now_ns >= s->judge_at_ns)
 		interfaces_policy_changed(d);
 	/* not while some may still come and state theirs */
@@ -576,6 +578,8 @@ uint64_t interfaces_deadline_ns(const struct vjd *d)
 		deadline_ns = min_u64(deadline_ns, s->adopt_until_ns);
 	if (s->hops_at_ns != 0)
 		deadline_ns = min_u64(deadline_ns, s->hops_at_ns);
+	if (s->judging)
+		return 0;
 	if (s->judge_at_ns != 0)
 		deadline_ns = min_u64(deadline_ns, s->judge_at_ns);
 	TAILQ_FOREACH (i, &s->ifaces, entry) {

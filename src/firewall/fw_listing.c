@@ -153,8 +153,7 @@ static size_t flatten(const char *text, size_t len, char *ret, size_t n, size_t 
 	return n;
 }
 
-/* What counters had when it was read says nothing about now. */
-static void quote(const struct fw_piece *p, char *ret, size_t bytes)
+void fw_listing_quote(const struct fw_piece *p, char *ret, size_t bytes)
 {
 	size_t end, from = 0, n = 0, at, len, next;
 	uint64_t handle, packets, counted;
@@ -165,17 +164,4 @@ static void quote(const struct fw_piece *p, char *ret, size_t bytes)
 	n = flatten(p->text + from, end - from, ret, n, bytes);
 	n -= n > 0 && ret[n - 1] == ' ';
 	ret[n] = '\0';
-}
-
-bool fw_listing_rule(const char *text, const struct fw_place *place, char *ret_rule, size_t bytes)
-{
-	struct fw_listing l = fw_listing_begin(text);
-	struct fw_piece p;
-
-	while (fw_listing_next(&l, &p))
-		if (p.kind == FW_PIECE_RULE && fw_place_eq(&p.place, place)) {
-			quote(&p, ret_rule, bytes);
-			return true;
-		}
-	return false;
 }

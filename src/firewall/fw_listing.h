@@ -36,10 +36,10 @@ struct fw_listing fw_listing_begin(const char *text);
 bool fw_listing_next(struct fw_listing *l, struct fw_piece *ret_piece);
 
 /**
- * fw_listing_rule() - A rule's text, as a person would quote it: one line, without handle and what counters have
- * Cut to fit. Return: false: @text has no such rule
+ * fw_listing_quote() - A rule's text, as a person would quote it: one line, without handle and what counters had when it was read
+ * Cut to fit.
  */
-bool fw_listing_rule(const char *text, const struct fw_place *place, char *ret_rule, size_t bytes);
+void fw_listing_quote(const struct fw_piece *rule, char *ret_rule, size_t bytes);
 
 /**
  * fw_piece_counter() - The next "packets N bytes N" of a piece

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
  * Rulesets as JSON, and behind a NUL as netlink messages: whatever they say, the compiler refuses it or makes a program that ends, stays inside of itself, and does what
- * fw_ask() says it may.
+ * fw_ask() says it may; and what is handed to vjd is read back, also if it isn't whole.
  */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/assert.h"
 #include "base/prng.h"
 #include "firewall/firewall.h"
+#include "firewall/fw_pack.h"
 #include "firewall/fw_raw.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -50,6 +52,38 @@ static void try_packet(const struct fw_program *prog, struct prng *rng)
 	VJ_ASSERT(r == -E2BIG || a.verdicts & 1u << v);
 }
 
+/* What the reader hands to vjd comes out as it went in; spoilt, it is refused, or whole enough for all that reads it. */
+static void try_pack(struct fw_program *prog, struct prng *rng)
+{
+	struct fw_port_key key = { .addr = ip_addr_any_v4(), .device = "lo", .proto = 6, .directly = (uint8_t)prng_below(rng, 2) };
+	struct fw_result res = { .prog = *prog, .text = "table inet t {\n\tchain c {\n\t\tdrop # handle 3\n\t}\n}\n" }, back;
+	struct fw_place place;
+	const char *why;
+	char rule[64];
+	uint8_t *bytes;
+	size_t len;
+
+	res.text_bytes = (uint32_t)strlen(res.text) + 1;
+	VJ_ASSERT_OP(fw_result_make(&res, &key, 1), ==, 0);
+	*prog = (struct fw_program){ .cell_cnt = 0 };
+	bytes = fw_pack(&res, &len);
+	VJ_ASSERT(bytes != NULL && fw_unpack(bytes, len, &back) == 0);
+	VJ_ASSERT(back.prog.cell_cnt == res.prog.cell_cnt && back.answer_cnt == 1 && back.line_cnt == res.line_cnt);
+	VJ_ASSERT(memcmp(back.prog.cells, res.prog.cells, res.prog.cell_cnt * sizeof(*res.prog.cells)) == 0);
+	for (unsigned i = 0; i < 4; i++)
+		bytes[prng_chance(rng, 1, 2) ? prng_below(rng, min_u64(len, 512)) : prng_below(rng, len)] = (uint8_t)prng_u64(rng);
+	if (fw_unpack(bytes, len - prng_below(rng, 2) * prng_below(rng, len), &back) == 0 && back.why[0] == '\0') {
+		for (uint32_t at = 0; at < back.prog.cell_cnt; at++)
+			if (fw_program_place(&back.prog, at, &place, &why))
+				fw_result_rule(&back, &place, rule, sizeof(rule));
+		for (uint32_t i = 0; i < back.answer_cnt; i++)
+			if (back.answers[i].first != FW_AGAINST_NONE)
+				VJ_ASSERT_OP(back.answers[i].first + fw_port_class(&back.prog, 65535), <, back.at_cnt);
+	}
+	free(bytes);
+	fw_result_free(&res);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	char why[FW_WHY_BYTES] = "";
@@ -74,6 +108,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	prng_seed(&rng, size);
 	for (unsigned i = 0; i < 16; i++)
 		try_packet(&prog, &rng);
+	if (prog.cell_cnt > 0 && prog.longest < 4096)
+		try_pack(&prog, &rng);
 	fw_program_free(&prog);
 	return 0;
 }
