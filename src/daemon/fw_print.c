@@ -13,6 +13,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 extern char **environ;
@@ -121,46 +123,84 @@ static void *read_all(size_t each, size_t *ret_cnt)
 	return all;
 }
 
-/* Rules that can't be compiled are a result, too. Return: false: no memory, or the kernel doesn't tell */
-static bool make_result(const char *json, const char *text, struct fw_result *res)
-{
-	size_t raw_len, key_cnt;
-	struct fw_port_key *keys = read_all(sizeof(*keys), &key_cnt);
-	struct fw_raw raw = { .cnt = 0 };
-	uint8_t *bytes;
-	int r;
+/* Listing is most of the work, and the text is wanted last: another process lists it meanwhile. */
+struct text_maker {
+	pid_t pid;
+	int fd;
+};
 
-	if (fw_dump(&bytes, &raw_len) < 0)
-		return false;
-	*res = (struct fw_result){ .text = text, .text_bytes = (uint32_t)strlen(text) + 1 };
-	snprintf(res->why, sizeof(res->why), "the kernel's own account of the rules is not understood");
-	r = fw_raw_read(bytes, raw_len, &raw);
-	if (r == 0)
-		r = fw_compile(json, strlen(json), &raw, &res->prog, res->why);
-	if (r == 0) {
-		res->why[0] = '\0';
-		r = fw_result_make(res, keys, (uint32_t)key_cnt);
-	}
-	fw_raw_free(&raw);
-	free(bytes);
-	free(keys);
-	return r != -ENOMEM;
+static struct text_maker text_begin(void)
+{
+	struct text_maker m = { .fd = memfd_create("vj-text", MFD_CLOEXEC) };
+	struct nft nft = { .lib = NULL };
+	const char *text;
+
+	m.pid = m.fd >= 0 ? fork() : -1;
+	if (m.pid != 0)
+		return m;
+	alarm(LIMIT_S);
+	text = dup2(m.fd, STDOUT_FILENO) >= 0 && load(&nft) ? list(&nft, OUTPUT_HANDLE) : NULL;
+	_exit(text != NULL && put(text, strlen(text) + 1) ? EXIT_SUCCESS : EXIT_FAILURE);
 }
 
-static bool print_for_reader(struct nft *nft)
+/* Return: NULL: it failed */
+static const char *text_end(const struct text_maker *m, size_t *ret_bytes)
 {
-	const char *text = list(nft, OUTPUT_JSON | OUTPUT_HANDLE | OUTPUT_NUMERIC_ALL);
-	char *json = text != NULL ? strdup(text) : NULL;
-	struct fw_result res;
-	uint8_t *bytes = NULL;
-	size_t len;
-	bool ok;
+	off_t bytes;
+	int status;
+	char *text;
 
-	text = json != NULL ? list(nft, OUTPUT_HANDLE) : NULL;
-	ok = text != NULL && make_result(json, text, &res) && (bytes = fw_pack(&res, &len)) != NULL && put((const char *)bytes, len);
-	free(json);
+	if (m->pid <= 0 || waitpid(m->pid, &status, 0) != m->pid || !WIFEXITED(status) || WEXITSTATUS(status) != EXIT_SUCCESS)
+		return NULL;
+	bytes = lseek(m->fd, 0, SEEK_END);
+	text = bytes > 0 && bytes < UINT32_MAX ? mmap(NULL, (size_t)bytes, PROT_READ, MAP_PRIVATE, m->fd, 0) : MAP_FAILED;
+	*ret_bytes = (size_t)bytes;
+	return text != MAP_FAILED ? text : NULL;
+}
+
+/* Rules that can't be compiled are a result, too. Return: 0; -ENOMEM; of fw_dump() */
+static int compile(const char *json, struct fw_result *res)
+{
+	struct fw_raw raw = { .cnt = 0 };
+	uint8_t *bytes;
+	size_t len;
+	int r = fw_dump(&bytes, &len);
+
+	if (r < 0)
+		return r;
+	snprintf(res->why, sizeof(res->why), "the kernel's own account of the rules is not understood");
+	r = fw_raw_read(bytes, len, &raw);
+	if (r == 0)
+		r = fw_compile(json, strlen(json), &raw, &res->prog, res->why);
+	if (r == 0)
+		res->why[0] = '\0';
+	fw_raw_free(&raw);
 	free(bytes);
-	return ok;
+	return r == -ENOMEM ? r : 0;
+}
+
+static bool print_for_reader(void)
+{
+	struct text_maker maker = text_begin();
+	struct fw_result res = { .why = "" };
+	struct nft nft = { .lib = NULL };
+	size_t len, key_cnt, text_bytes;
+	struct fw_port_key *keys;
+	const char *json;
+	uint8_t *bytes;
+
+	json = load(&nft) ? list(&nft, OUTPUT_JSON | OUTPUT_HANDLE | OUTPUT_NUMERIC_ALL) : NULL;
+	if (json == NULL || compile(json, &res) < 0)
+		return false;
+	res.text = text_end(&maker, &text_bytes);
+	if (res.text == NULL || res.text[text_bytes - 1] != '\0')
+		return false;
+	res.text_bytes = (uint32_t)text_bytes;
+	keys = read_all(sizeof(*keys), &key_cnt);
+	if (res.why[0] == '\0' && fw_result_make(&res, keys, (uint32_t)key_cnt) < 0)
+		return false;
+	bytes = fw_pack(&res, &len);
+	return bytes != NULL && put((const char *)bytes, len); /* all of it goes with the process */
 }
 
 static bool show(struct nft *nft, enum fw_print_what what)
@@ -179,7 +219,6 @@ int fw_print(const char *word)
 {
 	enum fw_print_what what = FW_PRINT_READER;
 	struct nft nft = { .lib = NULL };
-	bool ok;
 
 	alarm(LIMIT_S);
 	while (what < FW_PRINT_CNT && strcmp(words[what], word) != 0)
@@ -188,8 +227,9 @@ int fw_print(const char *word)
 		fw_wait_for_runs();
 		return EXIT_SUCCESS;
 	}
+	if (what == FW_PRINT_READER)
+		return print_for_reader() ? EXIT_SUCCESS : EXIT_FAILURE;
 	if (what == FW_PRINT_CNT || !load(&nft))
 		return EXIT_FAILURE;
-	ok = what == FW_PRINT_READER ? print_for_reader(&nft) : show(&nft, what);
-	return ok ? EXIT_SUCCESS : EXIT_FAILURE;
+	return show(&nft, what) ? EXIT_SUCCESS : EXIT_FAILURE;
 }
