@@ -222,7 +222,7 @@ enum stack_obj { STACK_OBJ_TCP, STACK_OBJ_LISTENER, STACK_OBJ_UDP };
 
 enum stack_ev {
 	STACK_EV_READABLE = 1 << 0, /* data, or end of file, or an error to collect */
-	STACK_EV_WRITABLE = 1 << 1, /* room again after tcp_send() fell short */
+	STACK_EV_WRITABLE = 1 << 1, /* room again after tcp_send() fell short, or tcp_ready() said that there is none */
 	STACK_EV_CONNECTED = 1 << 2,
 	STACK_EV_ACCEPT = 1 << 3, /* a connection waits in the listener */
 	STACK_EV_EOF = 1 << 4,	  /* peer sent FIN */
@@ -411,7 +411,11 @@ void tcp_close(struct stack *s, struct tcp_id id);
 /** tcp_abort() - Send RST; @id is invalid from here */
 void tcp_abort(struct stack *s, struct tcp_id id);
 
-/** tcp_ready() - Level of enum stack_ev now: READABLE (data, end or error), WRITABLE, CONNECTED, EOF, ERROR */
+/**
+ * tcp_ready() - Level of enum stack_ev now: READABLE (data, end or error), WRITABLE, CONNECTED, EOF, ERROR
+ *
+ * Not WRITABLE, but able to send: the event follows when it is.
+ */
 uint32_t tcp_ready(const struct stack *s, struct tcp_id id);
 /** tcp_error() - Positive errno of a failed connection, 0 if none. @clear: report it only once */
 int tcp_error(struct stack *s, struct tcp_id id, bool clear);

@@ -11,7 +11,7 @@
 
 uint32_t tcp_ready(const struct stack *s, struct tcp_id id)
 {
-	const struct tcb *t = conn_at(s, id.v).t;
+	struct tcb *t = conn_at(s, id.v).t;
 	uint32_t ready = 0;
 
 	if (t->rcvq.bytes != 0 || tcb_has(t, TF_FIN_RCVD))
@@ -30,6 +30,8 @@ uint32_t tcp_ready(const struct stack *s, struct tcp_id id)
 	/* A side that is shut answers at once, too: with EPIPE. */
 	if (!tcb_can_send(t) || tcb_has(t, TF_FIN_QUEUED) || tcp_is_writable(s, conn_at(s, id.v)))
 		ready |= STACK_EV_WRITABLE;
+	else /* who asks may wait for it, though no send fell short */
+		t->flags |= TF_WANT_WRITE;
 	return ready;
 }
 

@@ -2,6 +2,7 @@
 /* calls_wait.c - the calls that wait: epoll, poll, select, time-outs, signals. See calls.c. */
 #include "calls.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -162,6 +163,70 @@ static void test_epoll_accept(bool oneshot)
 	ep_ctl("del client", ep, EPOLL_CTL_DEL, early, 0, 0);
 	ep_wait("wait", ep, 1000);
 	close(early);
+	close(ep);
+	pair_close(&p);
+}
+
+/* What the kernel has not taken before it says that a socket is not writable depends on its buffers; so it is asked after each piece. */
+static void fill_whole(int fd)
+{
+	static char buf[4096];
+
+	do {
+		while (poll_now(fd, 0) & POLLOUT)
+			must("whole", write(fd, buf, sizeof(buf)) == sizeof(buf));
+		settle(); /* what is under way makes room once more */
+	} while (poll_now(fd, 0) & POLLOUT);
+}
+
+static uint32_t poll_out(int fd)
+{
+	struct pollfd pfd = { .fd = fd, .events = POLLOUT };
+
+	poll(&pfd, 1, 2000);
+	return (uint16_t)pfd.revents;
+}
+
+static void *drain_later(void *arg)
+{
+	static char buf[1 << 16];
+
+	for (int i = 0; i < 3; i++) {
+		settle();
+		while (recv(*(int *)arg, buf, sizeof(buf), MSG_DONTWAIT) > 0)
+			;
+	}
+	return NULL;
+}
+
+/* Waiting for room after sends of which none fell short: there is some left, but too little to be called writable. */
+static void test_room(int family, const char *host)
+{
+	struct timeval limit = { .tv_sec = 2 };
+	int ep = epoll_create1(0);
+	struct pair p;
+	pthread_t reader;
+	fd_set set;
+
+	title("room, no send fell short");
+	pair_open(&p, family, host);
+	fcntl(p.client, F_SETFL, O_NONBLOCK);
+	ep_ctl("add", ep, EPOLL_CTL_ADD, p.client, 0, 1);
+	for (int way = 0; way < 3; way++) {
+		fill_whole(p.client);
+		ep_ctl("room", ep, EPOLL_CTL_MOD, p.client, EPOLLOUT, 1);
+		ep_wait("wait", ep, 0);
+		pthread_create(&reader, NULL, drain_later, &p.server);
+		FD_ZERO(&set);
+		FD_SET(p.client, &set);
+		if (way == 0)
+			ep_wait("wait", ep, 2000);
+		else if (way == 1)
+			say_bits("poll", poll_out(p.client));
+		else
+			say("select", select(p.client + 1, NULL, &set, NULL, &limit));
+		pthread_join(reader, NULL);
+	}
 	close(ep);
 	pair_close(&p);
 }
@@ -389,6 +454,8 @@ void calls_epoll(void)
 	test_epoll_accept(false);
 	test_epoll_accept(true);
 	test_epoll_nested();
+	test_room(AF_INET, "127.0.0.1");
+	test_room(AF_INET6, "::1");
 }
 
 void calls_poll(void)
