@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* beyond.h - where the other ends are, for who waits */
+/* beyond.h - where the other ends are, and what is new, for who waits */
 #ifndef VJ_LIB_BEYOND_H
 #define VJ_LIB_BEYOND_H
 
@@ -11,5 +11,11 @@
  * from an interface is brought by the kernel, on whichever processor it comes.
  */
 bool vj_spin_is_for_others(const struct vj *vj);
+
+/** vj_link_is_new() - Is there a link since the last vj_arm()? Its peer does not ring. */
+bool vj_link_is_new(const struct vj *vj);
+
+/** vj_oversleeps() - Is a timer due before @wake_ns (CLOCK_MONOTONIC; UINT64_MAX: never), by a millisecond at least? */
+bool vj_oversleeps(const struct vj *vj, uint64_t wake_ns);
 
 #endif

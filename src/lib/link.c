@@ -370,6 +370,7 @@ int link_open(struct vj *vj, const struct ctl_channel *msg, const int fds[CTL_FD
 		return err;
 	}
 	vj->links[vj->link_cnt++] = link;
+	vj->link_new = true;
 	vj->raw_cnt += link->raw;
 	*ret_link = link;
 	return 0;

@@ -142,6 +142,7 @@ int link_open_interface(struct vj *vj, const struct ctl_interface *said, const i
 	lib_log(vj, LOG_NOTICE, "interface %s: channel of %u frames, %s", said->name, said->frame_cnt,
 		said->flags & CTL_INTERFACE_ZERO_COPY ? "zero-copy" : "copied by the kernel");
 	vj->links[vj->link_cnt++] = link;
+	vj->link_new = true;
 	if (vj->ifl_cnt++ == 0) {
 		vj->ports.block_cnt = 0; /* vjd has taken them back: on an interface they must be ours alone */
 		lib_host_settings(vj);

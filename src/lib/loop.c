@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* loop.c - progress, events, and sleeping when there is nothing */
+#include "base/time.h"
 #include "channel/bell.h"
 #include "channel/sys.h"
 #include "driver/pcap.h"
@@ -15,6 +16,7 @@ enum {
 	SPIN_SKIP = 64,		    /* ... of so many sleeps */
 	CLOCK_TICKS = 1000,	    /* half a microsecond at 2 GHz */
 	CAPTURE_FLUSH_NS = 100000000, /* what a capture file may lag behind */
+	OVERSLEEP_US = 1000,
 };
 
 /*
@@ -126,6 +128,7 @@ bool vj_arm(struct vj *vj, int64_t *ret_timeout_ns)
 		}
 	}
 	vj->armed = true;
+	vj->link_new = false;
 	vj->sleeps++;
 	deadline_us = stack_deadline(vj->stack);
 	if (!vj->ctl) /* vjd is to be looked for */
@@ -152,6 +155,16 @@ void vj_disarm(struct vj *vj)
 		vj->move_ns = 0; /* a deed may have */
 	if (vj->ctl)
 		vj->ctl_next_ns = 0; /* the control socket may have been what rang */
+}
+
+bool vj_link_is_new(const struct vj *vj)
+{
+	return vj->link_new;
+}
+
+bool vj_oversleeps(const struct vj *vj, uint64_t wake_ns)
+{
+	return time_add_sat(stack_deadline(vj->stack), OVERSLEEP_US) < wake_ns / 1000;
 }
 
 /* ---- spinning -------------------------------------------------------------------------------------------------- */

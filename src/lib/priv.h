@@ -136,6 +136,7 @@ struct vj {
 	bool links_dead;  /* some link waits for link_reap() */
 	unsigned raw_cnt;
 	bool armed;
+	bool link_new; /* since vj_arm(): nobody asks its peer to ring */
 
 	uint64_t now_ns;      /* see clock_refresh() */
 	uint64_t clock_ticks; /* counter when now_ns was read */

@@ -5,6 +5,8 @@
  */
 #include "sock/priv.h"
 
+#include "lib/beyond.h"
+
 #include <fcntl.h>
 #include <limits.h>
 #include <sched.h>
@@ -50,10 +52,28 @@ void lock_drop(void)
 		signal_release();
 }
 
+void sleeping_update(void)
+{
+	sock.sleeping = sock.sleepers || sock.helper.state > HELPER_TICK;
+}
+
+/* The program has been here while a thread slept, and may have set timers and made links. */
+static VJ_COLD void sleepers_look_after(void)
+{
+	if (sock.leader && sock.vj) {
+		if (unlikely(vj_link_is_new(sock.vj)))
+			kick_send(sock.leader->kick);
+		else if (vj_oversleeps(sock.vj, sock.leader->wake_ns))
+			helper_active(); /* in 10 ms it has the leader look again, if nobody else has been there for the timer */
+	}
+	if (sock.sleepers && !sock.leader)
+		kick_send(sock.sleepers->kick);
+}
+
 void lock_leave(void)
 {
-	if (unlikely(sock.sleepers != NULL) && !sock.leader)
-		kick_send(sock.sleepers->kick);
+	if (unlikely(sock.sleeping))
+		sleepers_look_after();
 	lock_drop();
 }
 
@@ -391,12 +411,8 @@ void ctx_process(void)
 	if (unlikely(!sock.vj)) /* the process exits */
 		return;
 	sock.calls++;
-	if (unlikely(sock.helper.state > HELPER_TICK)) {
-		if (sock.leader == &sock.helper.sleeper)
-			helper_dethrone();
-		else
-			helper_wake();
-	}
+	if (unlikely(sock.helper.state > HELPER_TICK))
+		helper_active();
 	vj_process(sock.vj);
 	do {
 		n = vj_events(sock.vj, ev, EVENT_BATCH);

@@ -55,19 +55,22 @@ static void word_ring(void)
 	sys_futex(&sock.helper.word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1, NULL);
 }
 
-void helper_wake(void)
+static void state_set(enum helper_state state)
 {
-	if (sock.helper.state == HELPER_DEEP) {
-		sock.helper.state = HELPER_TICK;
-		word_ring();
-	}
+	sock.helper.state = state;
+	sleeping_update();
 }
 
-void helper_dethrone(void)
+void helper_active(void)
 {
-	sock.leader = NULL;
-	vj_disarm(sock.vj);
-	kick_send(&sock.helper.kick);
+	if (sock.leader == &sock.helper.sleeper) {
+		sock.leader = NULL;
+		vj_disarm(sock.vj);
+		kick_send(&sock.helper.kick);
+	} else if (sock.helper.state == HELPER_DEEP) {
+		state_set(HELPER_TICK);
+		word_ring();
+	}
 }
 
 /*
@@ -81,7 +84,7 @@ static void sleep_deep(void)
 	if (!vj_arm(sock.vj, &timeout_ns) ||
 	    deadline_after(sys_clock_ns(), timeout_ns) < sock.leader->wake_ns)
 		kick_send(sock.leader->kick);
-	sock.helper.state = HELPER_DEEP;
+	state_set(HELPER_DEEP);
 	doze(word_now());
 }
 
@@ -97,15 +100,16 @@ static bool lead(void)
 	deed_let_go(sock.vj);
 	if (!vj_arm(sock.vj, &timeout_ns))
 		return true;
-	sock.helper.state = HELPER_LEAD;
+	state_set(HELPER_LEAD);
 	sock.leader = &sock.helper.sleeper;
+	sock.leader->wake_ns = deadline_after(sys_clock_ns(), timeout_ns);
 	ts = (struct timespec){ .tv_sec = timeout_ns / 1000000000,
 				.tv_nsec = timeout_ns % 1000000000 };
 	lock_drop();
 	sys_ppoll(pfd, 2, timeout_ns < 0 ? NULL : &ts, NULL);
 	lock_take();
 	kick_drain(&sock.helper.kick);
-	sock.helper.state = HELPER_TICK;
+	state_set(HELPER_TICK);
 	led = sock.leader == &sock.helper.sleeper;
 	if (led) {
 		sock.leader = NULL;
@@ -148,7 +152,7 @@ static void *helper_main(void *arg)
 		away = sock.vj && !vj_unfinished(sock.vj) && lead();
 		seen = sock.calls;
 	}
-	sock.helper.state = HELPER_NONE;
+	state_set(HELPER_NONE);
 	lock_drop();
 	return NULL;
 }
@@ -181,10 +185,10 @@ int helper_start(void)
 	if (err)
 		return err;
 	sock.helper.sleeper = (struct sleeper){ .kick = &sock.helper.kick };
-	sock.helper.state = HELPER_TICK;
+	state_set(HELPER_TICK);
 	err = thread_start();
 	if (err)
-		sock.helper.state = HELPER_NONE;
+		state_set(HELPER_NONE);
 	return err;
 }
 

@@ -105,6 +105,7 @@ static void fork_child(void)
 	sock.retry_ns = 0;
 	sock.sleepers = sock.leader = NULL;
 	sock.helper.state = HELPER_NONE;
+	sleeping_update();
 	sock.helper.kick = (struct kick){ .fd = -1 };
 	kicks_forget();
 	forks_child();

@@ -35,6 +35,8 @@
  * Invariants
  *   - whenever a thread sleeps for channel events and no thread of the process is inside, there is a leader, and the bell is
  *     armed; or a kick is on its way to the next leader.
+ *   - the leader wakes in time for every timer, and the bell is armed on every link, those included that came after it went to
+ *     sleep; or the helper ticks, and will see to it.
  *   - socks and watches live in memory that is never given back, so a late event can only wake someone in vain.
  *   - nothing here is used in a child of fork() except through life.c, which makes connections be away there.
  */
@@ -302,6 +304,7 @@ struct sock_layer {
 
 	struct sleeper *sleepers;
 	struct sleeper *leader; /* NULL: nobody sleeps on the bell */
+	bool sleeping; /* sleepers, or a helper that has to be woken: whoever leaves looks after them */
 
 	uint64_t spin_ns; /* 0: never */
 	bool alone; /* one processor is ours: lib/beyond.h */
@@ -406,8 +409,10 @@ void watch_unlink(struct watch *w);
 void lock_take(void);
 /* Hold on to the duty towards sleepers: to be used when this thread comes back at once. */
 void lock_drop(void);
-/* Give the lock up and return to the program: see to it that those who sleep have a leader. */
+/* Give the lock up and return to the program: see to it that those who sleep have a leader, and that it sleeps no longer than it may. */
 void lock_leave(void);
+/* `sleepers` or the helper's state has changed. */
+void sleeping_update(void);
 
 /* The lock is taken if the descriptor has an entry; else NULL, and the call is the kernel's. */
 struct file *file_enter(int fd);
@@ -754,10 +759,8 @@ int64_t time_left(uint64_t deadline_ns, uint64_t now_ns);
  */
 
 int helper_start(void);
-/* The program is active: tick. Lock held. */
-void helper_wake(void);
-/* The helper leads, and the program is back. */
-void helper_dethrone(void);
+/* The program is active: the helper is to tick, and to lead no more. Lock held. */
+void helper_active(void);
 /* There is no context any more: the thread ends, some time later. */
 void helper_stop(void);
 

@@ -201,6 +201,7 @@ bool sleep_begin(struct sleeper *sl, int64_t *timeout_ns, bool *ret_leads)
 	if (sl->next)
 		sl->next->pprev = &sl->next;
 	sock.sleepers = sl;
+	sleeping_update();
 	*ret_leads = leads;
 	/* From here on a handler kicks; one that ran before is noticed here. */
 	sock_signals.sleep_fd = sl->kick->fd;
@@ -222,6 +223,7 @@ bool sleep_end(struct sleeper *sl, struct undo *u)
 	*sl->pprev = sl->next;
 	if (sl->next)
 		sl->next->pprev = sl->pprev;
+	sleeping_update();
 	kick_drain(sl->kick);
 	if (sock.leader == sl) {
 		sock.leader = NULL;

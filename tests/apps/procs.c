@@ -407,6 +407,54 @@ static void part_busy(void)
 	part_close();
 }
 
+/* ---- a thread sleeps, another one connects ----------------------------------------------------------------------- */
+
+static void serve_ping(int fd)
+{
+	server_ready(fd);
+	fd = accept_one(fd);
+	ping_back(fd);
+	close(fd);
+}
+
+static void *wait_connected(void *arg)
+{
+	struct epoll_event ev;
+
+	ready_tell();
+	CHECK(epoll_wait(*(int *)arg, &ev, 1, 10000) == 1 && ev.events == EPOLLOUT);
+	return NULL;
+}
+
+/* ... to somebody new, without waiting, and leaves that to the one that has slept for a while already. */
+static void part_connecting(void)
+{
+	struct epoll_event own, ev = { .events = EPOLLOUT };
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(address) };
+	int epfd = epoll_create1(EPOLL_CLOEXEC), fd;
+	pthread_t thread;
+	pid_t pid;
+
+	to.sin_port = htons(server_start(serve_ping, &pid)); /* before there is a listener, which it would inherit */
+	part_open();
+	own = (struct epoll_event){ .events = EPOLLIN, .data.fd = listener };
+	CHECK(!epoll_ctl(epfd, EPOLL_CTL_ADD, listener, &own) && !epoll_wait(epfd, &own, 1, 0));
+	CHECK(!pthread_create(&thread, NULL, wait_connected, &epfd));
+	ready_wait(1);
+	usleep(50000);
+	fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	CHECK(connect(fd, (struct sockaddr *)&to, sizeof(to)) < 0 && errno == EINPROGRESS);
+	CHECK(!epoll_ctl(epfd, EPOLL_CTL_ADD, fd, &ev) && !pthread_join(thread, NULL));
+	check_path(fd);
+	CHECK(!fcntl(fd, F_SETFL, 0));
+	ping(fd);
+	close(fd);
+	close(epfd);
+	child_end(pid);
+	part_close();
+	printf("the sleeper saw it connected\n");
+}
+
 /* ---- a client that knows nothing of channels, beside others ----------------------------------------------------- */
 
 /* Connects, is served once, and stays. */
@@ -674,7 +722,7 @@ static void part_passed(void)
 int main(int argc, char **argv)
 {
 	static const struct part parts[] = {
-		{ "prefork", part_prefork }, { "prefork_killed", part_prefork_killed }, { "ports", part_ports }, { "busy", part_busy }, { "beside", part_beside }, { "epoll", part_epoll },	{ "daemon", part_daemon },
+		{ "prefork", part_prefork }, { "prefork_killed", part_prefork_killed }, { "ports", part_ports }, { "busy", part_busy }, { "connecting", part_connecting }, { "beside", part_beside }, { "epoll", part_epoll },	{ "daemon", part_daemon },
 		{ "reload", part_reload },   { "late", part_late }, { "activation", part_activation }, { "passed", part_passed },
 	};
 
