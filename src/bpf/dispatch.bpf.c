@@ -98,7 +98,8 @@ int vj_dispatch_tc(struct __sk_buff *skb)
 		return TC_ACT_UNSPEC;
 	if (skb->data_end - skb->data < TC_HEADERS)
 		bpf_skb_pull_data(skb, skb->len < TC_HEADERS ? skb->len : TC_HEADERS);
-	frame = (struct policy_frame){ (const uint8_t *)(uintptr_t)skb->data, (const uint8_t *)(uintptr_t)skb->data_end };
+	frame = (struct policy_frame){ .data = (const uint8_t *)(uintptr_t)skb->data, .end = (const uint8_t *)(uintptr_t)skb->data_end,
+					.whole = skb->gso_size ? 0 : skb->len };
 	vlan = skb->vlan_present ? skb->vlan_tci & 0xfff : 0;
 	reason = policy_dispatch(&maps, &frame, vlan, cfg, &app);
 	verdict = app ? filter_judge_tc(skb, FILTER_WAY_IN) : FILTER_ACCEPT;

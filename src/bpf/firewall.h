@@ -201,7 +201,7 @@ VJ_NOINLINE int filter_judge(struct xdp_md *ctx, uint32_t way)
 #ifdef VJ_BPF_TC
 VJ_NOINLINE int filter_judge_tc(struct __sk_buff *skb, uint32_t way)
 {
-	struct policy_frame frame = { (const uint8_t *)(uintptr_t)skb->data, (const uint8_t *)(uintptr_t)skb->data_end };
+	struct policy_frame frame = { .data = (const uint8_t *)(uintptr_t)skb->data, .end = (const uint8_t *)(uintptr_t)skb->data_end };
 
 	return filter_judge_frame(&frame, way);
 }

@@ -17,7 +17,7 @@ enum { LINEAR_BYTES = 128 };
 
 VJ_INLINE struct policy_frame frame_of_skb(const struct __sk_buff *skb)
 {
-	return (struct policy_frame){ (const uint8_t *)(uintptr_t)skb->data, (const uint8_t *)(uintptr_t)skb->data_end };
+	return (struct policy_frame){ .data = (const uint8_t *)(uintptr_t)skb->data, .end = (const uint8_t *)(uintptr_t)skb->data_end };
 }
 
 VJ_INLINE enum policy_reason key_of(struct __sk_buff *skb, struct policy_learned_key *ret_key)

@@ -22,7 +22,7 @@
 
 VJ_INLINE struct policy_frame frame_of(const struct xdp_md *ctx)
 {
-	return (struct policy_frame){ (const uint8_t *)(uintptr_t)ctx->data, (const uint8_t *)(uintptr_t)ctx->data_end };
+	return (struct policy_frame){ .data = (const uint8_t *)(uintptr_t)ctx->data, .end = (const uint8_t *)(uintptr_t)ctx->data_end };
 }
 
 #endif

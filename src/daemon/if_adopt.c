@@ -39,6 +39,7 @@ static void adopt_chan(void *arg, const struct if_chan_record *rec)
 		return;
 	}
 	TAILQ_INSERT_TAIL(&i->chans, c, entry);
+	iface_frames(i);
 	if (rec->pid == 0 || s->d->ops->process_ended(rec->pid)) {
 		chan_end(s, i, c);
 		return;

@@ -22,8 +22,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { FRAME_HEADROOM = 256 }; /* what AF_XDP leaves free in front of a received frame */
-
 /* ---- pins */
 
 /* The sections of variables are the program's own. */
@@ -253,6 +251,16 @@ void if_dispatch_set_ways(const struct if_dispatch *d, bool on)
 	write_cfg(d, &cfg);
 }
 
+void if_dispatch_set_frame_max(const struct if_dispatch *d, uint32_t bytes)
+{
+	struct policy_dispatch_cfg cfg = read_cfg(d);
+
+	if (cfg.frame_max == bytes)
+		return;
+	cfg.frame_max = bytes;
+	write_cfg(d, &cfg);
+}
+
 void if_dispatch_forget(const struct if_dispatch *d, uint32_t nr, uint32_t host_ifindex)
 {
 	bpf_map_delete_elem(d->map_fds[IF_MAP_DEVS], &nr);
@@ -327,7 +335,7 @@ int if_deliver_attach(const struct if_chan_config *cfg)
 {
 	struct vj_deliver *skel = vj_deliver__open_and_load();
 	const struct policy_deliver_cfg deliver = {
-		.frame_max = cfg->frame_bytes - FRAME_HEADROOM,
+		.frame_max = cfg->frame_bytes - IF_FRAME_HEADROOM,
 		.rx_frame_cnt = cfg->rx_frame_cnt,
 		.spill_max = cfg->spill_max,
 	};

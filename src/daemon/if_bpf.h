@@ -44,6 +44,8 @@ enum if_map {
 	IF_MAP_CNT
 };
 
+enum { IF_FRAME_HEADROOM = 256 }; /* what AF_XDP leaves free in front of a received frame */
+
 enum { IF_LEARNED_MAX = 1 << 13 }; /* ports of other hosts that gate may know of */
 
 struct if_dispatch {
@@ -74,6 +76,9 @@ void if_dispatch_set_mac(const struct if_dispatch *d, const uint8_t mac[static 6
 
 /** if_dispatch_set_ways() - Does the map `ways` count? */
 void if_dispatch_set_ways(const struct if_dispatch *d, bool on);
+
+/** if_dispatch_set_frame_max() - Longest frame that all channels take; 0: there is none */
+void if_dispatch_set_frame_max(const struct if_dispatch *d, uint32_t bytes);
 
 /** if_dispatch_forget() - Channel @nr is no more: frames for it are the kernel's. @host_ifindex: 0: not known */
 void if_dispatch_forget(const struct if_dispatch *d, uint32_t nr, uint32_t host_ifindex);

@@ -6,6 +6,7 @@
 #include "daemon/netns.h"
 #include "daemon/offload.h"
 #include "daemon/spill.h"
+#include "wire/eth.h"
 
 #include <bpf/bpf.h>
 #include <dirent.h>
@@ -39,6 +40,11 @@ static void app_name(uint32_t nr, char name[static IF_NAMESIZE])
 static uint32_t pair_mtu(uint32_t mtu)
 {
 	return mtu + POLICY_GIVE_BACK_BYTES;
+}
+
+uint32_t if_chan_frame_max(const struct if_chan *c)
+{
+	return min_u32(pair_mtu(c->rec.mtu) + ETH_HDR_BYTES, c->rec.xsk.frame_bytes - IF_FRAME_HEADROOM);
 }
 
 uint64_t if_chan_memory_bytes(const struct if_chan_record *rec)

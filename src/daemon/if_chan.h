@@ -71,6 +71,9 @@ int if_chan_make(struct if_place *place, const struct if_dispatch *d, const stru
 /** if_chan_find() - One that an earlier vjd made, by its record. Return: 0; -ENOENT: not all of it is there any more */
 int if_chan_find(struct if_place *place, const struct if_chan_record *rec, struct if_chan **ret_chan);
 
+/** if_chan_frame_max() - The longest frame that its devices carry and its memory takes, bytes */
+uint32_t if_chan_frame_max(const struct if_chan *c);
+
 /** if_chan_give() - One that was made ahead is this process's now. Return: 0; negative errno: it could not be written down */
 int if_chan_give(const struct if_place *place, struct if_chan *c, uint32_t uid, int32_t pid);
 

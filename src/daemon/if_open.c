@@ -19,7 +19,7 @@
 enum {
 	FRAME_BYTES_SMALL = 2048,
 	FRAME_BYTES = 4096, /* a page: the largest in memory that is mapped in small ones */
-	FRAME_HEAD_BYTES = 256 + 14, /* what the kernel leaves free in front, and Ethernet's header */
+	FRAME_HEAD_BYTES = IF_FRAME_HEADROOM + 14, /* and Ethernet's header */
 	FRAME_CNT = 2048, /* half for each direction */
 	/*
 	 * The kernel shows that it has given frames back before it shows that it has taken the entries that brought them: a ring
@@ -45,6 +45,7 @@ void chan_describe(const struct iface *i, const struct if_chan *c, struct ctl_in
 	struct mac_addr mac;
 
 	iface_describe(i, ret);
+	ret->mtu = c->rec.mtu;
 	ret->app_id = c->app != NULL ? c->app->id : 0;
 	ret->frame_bytes = x->frame_bytes;
 	ret->frame_cnt = x->frame_cnt;
@@ -280,6 +281,7 @@ void chan_end(struct interfaces *s, struct iface *i, struct if_chan *c)
 
 	log_info(s->d->cfg.log, "%s: channel %u ends", i->name, c->rec.nr);
 	TAILQ_REMOVE(&i->chans, c, entry);
+	iface_frames(i);
 	if_lan_chan_end(i->lan, c->rec.nr);
 	if (app != NULL) {
 		charge(app, c, true);
@@ -291,6 +293,16 @@ void chan_end(struct interfaces *s, struct iface *i, struct if_chan *c)
 	if_reset_peers(&i->dispatch, c->rec.nr);
 	epoll_ctl(s->epoll_fd, EPOLL_CTL_DEL, spill_fd(c->spill), NULL);
 	chan_remove(s, c);
+}
+
+void iface_frames(const struct iface *i)
+{
+	const struct if_chan *c;
+	uint32_t least = 0;
+
+	TAILQ_FOREACH (c, &i->chans, entry)
+		least = least == 0 ? if_chan_frame_max(c) : min_u32(least, if_chan_frame_max(c));
+	if_dispatch_set_frame_max(&i->dispatch, least);
 }
 
 static void chan_join(struct interfaces *s, struct iface *i, struct if_chan *c, struct app *app)
@@ -362,6 +374,7 @@ static enum ctl_refusal chan_begin(struct interfaces *s, struct iface *i, struct
 	if (!if_has_channel(app))
 		port_map_release(&app->d->ports, &app->ports);
 	TAILQ_INSERT_TAIL(&i->chans, c, entry);
+	iface_frames(i);
 	chan_watch(s, c);
 	chan_join(s, i, c, app);
 	if (hand_out(s, i, c, seq, xsk) < 0) {

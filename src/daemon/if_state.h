@@ -22,6 +22,7 @@ struct iface {
 	uint8_t mac[6];
 	char name[16];
 	struct if_dispatch dispatch;
+	bool hook_lost; /* dispatch was taken away, and could not be attached again: it was said */
 	struct if_chan_list chans;
 	struct if_chan *spare; /* made ahead, for who comes next; NULL: none yet */
 	struct xsk spare_xsk; /* if so */
@@ -126,6 +127,9 @@ struct if_chan *chan_of(const struct iface *i, const struct app *app);
 
 /** iface_unjudged() - A port in use at @i is left to the kernel's firewall: say so to applications */
 void iface_unjudged(struct interfaces *s, const struct iface *i);
+
+/** iface_frames() - Tell dispatch which frames are too long for a channel of @i: one has come, gone, or has another MTU */
+void iface_frames(const struct iface *i);
 
 /** iface_judge_later() - Something at @i that may not have been judged is gone */
 void iface_judge_later(struct interfaces *s, const struct iface *i);

@@ -110,10 +110,14 @@ enum ctl_refusal iface_refusal(int err)
 static void news(struct app *app, const struct iface *i, uint32_t flags)
 {
 	struct ctl_msg msg = { .type = CTL_INTERFACE_NEWS };
+	const struct if_chan *c;
 
 	if (app->observer || app->netns != app->d->cfg.netns)
 		return;
 	iface_describe(i, &msg.interface);
+	/* its devices may not have been able to follow */
+	if ((c = chan_of(i, app)) != NULL)
+		msg.interface.mtu = c->rec.mtu;
 	msg.interface.flags |= flags;
 	app_post(app, &msg);
 }
@@ -198,15 +202,19 @@ static void follow_name(struct interfaces *s, struct iface *i, const char name[s
 /* Somebody has taken dispatch away, or put a program of his own in its place. */
 static void follow_hook(const struct interfaces *s, struct iface *i)
 {
+	bool was_lost = i->hook_lost;
 	int r;
 
+	i->hook_lost = false;
 	if (if_dispatch_holds(&i->dispatch))
 		return;
 	r = if_dispatch_move(&i->dispatch);
-	if (r < 0)
-		log_error(s->d->cfg.log, "%s: dispatch was removed, and can't be attached again: %s", i->name, strerror(-r));
-	else
+	i->hook_lost = r < 0;
+	if (r == 0)
 		log_info(s->d->cfg.log, "%s: dispatch was removed or replaced: attached again, at tc", i->name);
+	else if (!was_lost)
+		log_error(s->d->cfg.log, "%s: dispatch was removed, and can't be attached again, which is tried at each change of the host: %s",
+			  i->name, strerror(-r));
 }
 
 void chan_follow(struct interfaces *s, const struct iface *i, struct if_chan *c)
@@ -237,6 +245,7 @@ static void follow(struct interfaces *s, struct iface *i, const struct host_inte
 	if_lan_follow(i->lan);
 	TAILQ_FOREACH (c, &i->chans, entry)
 		chan_follow(s, i, c);
+	iface_frames(i);
 	iface_spare(s, i);
 	tell_all(s, i, 0);
 }

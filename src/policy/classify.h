@@ -30,6 +30,7 @@ enum {
 
 struct policy_frame {
 	const uint8_t *data, *end;
+	uint32_t whole; /* its length, where more of it lies elsewhere; 0: all of it is here */
 };
 
 enum policy_ip {

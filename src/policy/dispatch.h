@@ -27,6 +27,21 @@ VJ_INLINE void policy_frag_follows(const struct policy_maps *m, const struct pol
 		policy_map_del(m->frags, &key);
 }
 
+VJ_INLINE bool policy_is_long(const struct policy_frame *f, const struct policy_dispatch_cfg *cfg)
+{
+	uint32_t bytes = f->whole ? f->whole : (uint32_t)(f->end - f->data);
+
+	return cfg->frame_max && bytes > cfg->frame_max;
+}
+
+/* TCP has told the other end how long a segment may be; and its connections have one home. */
+VJ_INLINE unsigned policy_limits(const struct policy_frame *f, const struct policy_view *v, const struct policy_dispatch_cfg *cfg)
+{
+	bool is_long = v->flow.proto == IP_PROTO_UDP && !v->icmp_error && policy_is_long(f, cfg);
+
+	return (cfg->ways ? POLICY_LIMIT_WAYS : 0u) | (is_long ? POLICY_LIMIT_LONG : 0u);
+}
+
 VJ_INLINE enum policy_reason policy_late(const struct policy_maps *m, const struct policy_frame *f,
 					 const struct policy_eth *eth, const struct policy_dispatch_cfg *cfg,
 					 uint32_t *ret_app)
@@ -52,7 +67,7 @@ VJ_INLINE enum policy_reason policy_late(const struct policy_maps *m, const stru
 		return POLICY_PASS_ADDR;
 	if (v.frag == POLICY_FRAG_LATER)
 		return policy_by_frag(m, &v, ret_app);
-	reason = policy_by_port(m, exact, &v.flow, v.syn, cfg->ways, cfg->hash_seed, ret_app);
+	reason = policy_by_port(m, exact, &v.flow, v.syn, policy_limits(f, &v, cfg), cfg->hash_seed, ret_app);
 	if (v.frag == POLICY_FRAG_FIRST)
 		policy_frag_follows(m, &v, *ret_app);
 	return v.icmp_error && *ret_app ? POLICY_TO_ICMP : reason;
@@ -72,13 +87,19 @@ VJ_INLINE enum policy_reason policy_other_mac(const struct policy_maps *m, const
 	return POLICY_PASS_MAC;
 }
 
-/* May an application answer who has sent this frame to its MAC address? What does not parse is judged by nobody but itself. */
-VJ_INLINE bool policy_mac_answers(const struct policy_maps *m, const struct policy_frame *f, const struct policy_eth *eth)
+/* Is what has come to an application's MAC address its own, whatever it is? What does not parse is judged by nobody but itself. */
+VJ_INLINE bool policy_mac_takes(const struct policy_maps *m, const struct policy_frame *f, const struct policy_eth *eth,
+				const struct policy_dispatch_cfg *cfg)
 {
 	bool v4 = eth->type == ETH_TYPE_IP4;
-	const uint8_t *ip = policy_at(f, eth->ip_off, v4 ? IP4_HDR_BYTES : IP6_HDR_BYTES);
 	struct ip_addr remote;
+	const uint8_t *ip;
 
+	if (policy_is_long(f, cfg))
+		return false;
+	if (!cfg->ways)
+		return true;
+	ip = policy_at(f, eth->ip_off, v4 ? IP4_HDR_BYTES : IP6_HDR_BYTES);
 	if (!ip)
 		return true;
 	remote = v4 ? ip_addr_from_v4(((const struct ip4_hdr *)ip)->src) : ((const struct ip6_hdr *)ip)->src;
@@ -112,11 +133,11 @@ VJ_INLINE enum policy_reason policy_dispatch(const struct policy_maps *m, const 
 		if (!app)
 			return policy_other_mac(m, f, &eth);
 		/* Its own address is one of the network without tags: with one, IP address and VLAN say whose it is. */
-		if (!eth.vlan && policy_alive(m, *app) && (!cfg->ways || policy_mac_answers(m, f, &eth))) {
+		if (!eth.vlan && policy_alive(m, *app) && policy_mac_takes(m, f, &eth, cfg)) {
 			*ret_app = *app;
 			return POLICY_TO_MAC;
 		}
-		/* In a VLAN, in quarantine, not to be answered here, or its application has just died: whose is the port now? */
+		/* In a VLAN, in quarantine, too long, not to be answered here, or its application has just died: whose is the port now? */
 	}
 	return policy_late(m, f, &eth, cfg, ret_app);
 }

@@ -34,7 +34,7 @@ VJ_INLINE enum policy_reason policy_gate_local(const struct policy_maps *m, cons
 {
 	*ret_app = policy_goes_on(m, &v->flow, v->syn);
 	if (!*ret_app)
-		policy_by_port(m, policy_owner_at(m, &v->flow), &v->flow, v->syn, false, seed, ret_app);
+		policy_by_port(m, policy_owner_at(m, &v->flow), &v->flow, v->syn, 0, seed, ret_app);
 	return *ret_app ? POLICY_SENT_LOCAL : POLICY_GATE_LOCAL;
 }
 

@@ -134,6 +134,7 @@ struct policy_dispatch_cfg {
 	uint8_t ways; /* 1: not all of the host's routes leave by this interface: `ways` says which do */
 	uint8_t zero;
 	uint32_t hash_seed; /* random: which application of a group gets a flow is nobody's to choose */
+	uint32_t frame_max; /* longest frame that every application here has room for; 0: any */
 };
 
 struct policy_gate_cfg {
@@ -200,7 +201,7 @@ _Static_assert(sizeof(struct policy_owner) == 256, "no padding");
 _Static_assert(sizeof(struct policy_flow) == 40, "no padding");
 _Static_assert(sizeof(struct policy_frag) == 40, "no padding");
 _Static_assert(sizeof(struct policy_way) == 20, "no padding");
-_Static_assert(sizeof(struct policy_dispatch_cfg) == 12, "no padding");
+_Static_assert(sizeof(struct policy_dispatch_cfg) == 16, "no padding");
 _Static_assert(sizeof(struct policy_gate_cfg) == 24, "no padding");
 
 /* @udp: else TCP */

@@ -124,31 +124,46 @@ VJ_INLINE bool policy_leads_back(const struct policy_maps *m, const struct ip_ad
 	return way && *way == POLICY_WAY_HERE;
 }
 
+/* What may keep a packet to a leased port off its application, whose socket of the kernel's at that port then gets it */
+enum policy_limit {
+	POLICY_LIMIT_WAYS = 1, /* it can answer only by the interface at which it came, and there are others */
+	POLICY_LIMIT_LONG = 2, /* it is longer than a frame of its channel may be */
+};
+
+/* Return: why the kernel has it; POLICY_REASON_CNT: it has not */
+VJ_INLINE enum policy_reason policy_kept_off(const struct policy_maps *m, const struct policy_flow *flow, unsigned limits)
+{
+	if (limits & POLICY_LIMIT_LONG)
+		return POLICY_PASS_LONG;
+	if (limits & POLICY_LIMIT_WAYS && !policy_leads_back(m, &flow->remote))
+		return POLICY_PASS_WAY;
+	return POLICY_REASON_CNT;
+}
+
 /*
- * Of what policy_goes_on() does not know. Who has leased a port can answer only by the interface at which a packet came, and has a socket of
- * the kernel's at that port, which can answer by any. A block has none: it stays with its application.
+ * Of what policy_goes_on() does not know. In a block the kernel has no socket: what comes there stays with its application.
  * @exact:   policy_owner_at()
  * @begins:  of a packet that begins a flow, and not of an ICMP error
- * @ways:    the remote may be one whom another interface leads back to
+ * @limits:  enum policy_limit
  * @ret_app: untouched if it is nobody's
  */
 VJ_INLINE enum policy_reason policy_by_port(const struct policy_maps *m, const struct policy_owner *exact,
-					    const struct policy_flow *flow, bool begins, bool ways, uint32_t seed, uint32_t *ret_app)
+					    const struct policy_flow *flow, bool begins, unsigned limits, uint32_t seed, uint32_t *ret_app)
 {
 	const struct policy_owner *owner = policy_owner_of(m, exact, flow);
-	bool elsewhere = owner && ways && !policy_leads_back(m, &flow->remote);
+	enum policy_reason reason = owner ? policy_kept_off(m, flow, limits) : POLICY_PASS_PORT;
 	uint32_t app;
 
-	if (owner && !elsewhere)
+	if (reason == POLICY_REASON_CNT)
 		return policy_owned(m, owner, flow, begins, seed, ret_app);
-	app = elsewhere ? 0 : policy_block_of(m, flow);
+	app = owner ? 0 : policy_block_of(m, flow);
 	if (app) {
 		*ret_app = app;
 		return POLICY_TO_BLOCK;
 	}
 	if (begins)
 		policy_map_del(m->flows, flow);
-	return elsewhere ? POLICY_PASS_WAY : POLICY_PASS_PORT;
+	return reason;
 }
 
 #endif

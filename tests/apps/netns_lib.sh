@@ -6,6 +6,7 @@
 # netns_end DIRECTORY: programs in the namespaces of the script of that directory: workers whose master was ended
 netns_end() {
 	local name
+	disown -a # the shell would tell of each of its own that it was killed
 	while read -r name; do
 		ip netns pids "$name" 2>/dev/null | xargs -r kill -9 2>/dev/null || true
 	done <"$1/netns"

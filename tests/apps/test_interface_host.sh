@@ -504,6 +504,24 @@ connection_lives "with a smaller MTU" 300000
 answers_at 10.77.0.2 || fail "a new connection with a smaller MTU"
 "$vj" status | has -E 'python3.* gate .*gate_len' && fail "longer frames than the MTU were tried: $("$vj" status)"
 
+# ---- a larger MTU than the channel's frames hold: TCP goes on in segments that do; longer datagrams come by the kernel
+for host in "$client" "$server"; do
+	ip -n "$host" link set eth0 mtu 3000
+done
+until_true segments_are 1534
+connection_lives "with a larger MTU than its frames" 300000
+at_client timeout 60 python3 -c '
+import os, socket
+for addr in "10.77.0.2", "fd77::2":
+	u = socket.socket(socket.AF_INET6 if ":" in addr else socket.AF_INET, socket.SOCK_DGRAM)
+	u.settimeout(10)
+	for cnt in 100, 1600, 1735, 2500, 2900, 20000: # the last in fragments, either way
+		data = os.urandom(cnt)
+		u.sendto(data, (addr, 7101))
+		assert u.recv(65536) == data, (addr, cnt)' || fail "datagrams with a larger MTU than its frames"
+"$vj" status | has 'python3.* deliver .* too_long' && fail "datagrams were too long for the channel: $("$vj" status)"
+"$vj" status | has ' pass_long ' || fail "no datagram came by the kernel"
+
 # ---- an application that does not run for ten seconds
 echo 2000000 >&7
 sleep 0.05

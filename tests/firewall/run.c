@@ -52,7 +52,7 @@ static struct filter_iface iface(void)
 enum filter_verdict run_packet(struct run *r, const struct gen_packet *p)
 {
 	uint8_t buf[GEN_PACKET_MAX + ETH_HDR_BYTES] = { 0 };
-	const struct policy_frame frame = { buf, buf + ETH_HDR_BYTES + p->len };
+	const struct policy_frame frame = { .data = buf, .end = buf + ETH_HDR_BYTES + p->len };
 	const struct filter_iface wire = iface();
 	struct filter_track *known = NULL;
 	struct filter_tracked tracked;

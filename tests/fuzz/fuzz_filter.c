@@ -182,9 +182,9 @@ static bool fill(struct recipe *r, struct filter_run *run, struct policy_view *v
 
 	VJ_ASSERT(exact != NULL);
 	memcpy(exact + 1, f, len);
-	ok = filter_fill(run, &(struct policy_frame){ exact + 1, exact + 1 + len }, view);
+	ok = filter_fill(run, &(struct policy_frame){ .data = exact + 1, .end = exact + 1 + len }, view);
 	if (ok && filter_is_part(run, view))
-		filter_fill_whole(run, &(struct policy_frame){ exact + 1, exact + 1 + len });
+		filter_fill_whole(run, &(struct policy_frame){ .data = exact + 1, .end = exact + 1 + len });
 	free(exact);
 	if (!ok) {
 		memset(run, 0, sizeof(*run));

@@ -125,7 +125,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	copy = malloc(len);
 	VJ_ASSERT(copy != NULL);
 	memcpy(copy, data, len);
-	frame = (struct policy_frame){ copy, copy + len };
+	frame = (struct policy_frame){ .data = copy, .end = copy + len };
 	tables_init(&tables);
 	compare(&frame);
 	check_gateway(&frame);

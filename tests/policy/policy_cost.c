@@ -32,7 +32,7 @@ static struct vj_dispatch *dispatch;
 
 static void configure(bool ways)
 {
-	struct policy_dispatch_cfg cfg = { .mac = step_mac(MAC_HOST), .ways = ways, .hash_seed = STEP_SEED };
+	struct policy_dispatch_cfg cfg = { .mac = step_mac(MAC_HOST), .ways = ways, .hash_seed = STEP_SEED, .frame_max = STEP_LONG };
 	uint32_t zero = 0;
 
 	kernel_set(dispatch->obj, "dispatch_cfg", &zero, &cfg);

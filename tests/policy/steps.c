@@ -399,6 +399,14 @@ const struct step dispatch_steps[] = {
 	{ "another way back, nobody's port", TCP(PORT_NONE, .src = ADDR_AWAY, .flags = TCP_SYN), POLICY_PASS_PORT, 0 },
 	{ "no prefix of it", TCP(PORT_TCP, .src = ADDR_OTHER), POLICY_TO_PORT, 1 },
 
+	{ "a datagram that nothing else fits with", UDP(PORT_UDP, .payload = STEP_LONG - 62), POLICY_TO_PORT, 1 },
+	{ "too long", UDP(PORT_UDP, .payload = STEP_LONG - 54 + 1), POLICY_PASS_LONG, 0 },
+	{ "too long, 6", UDP(PORT_UDP, .v6 = true, .payload = STEP_LONG), POLICY_PASS_LONG, 0 },
+	{ "too long, first of two", UDP(PORT_UDP, .more_frags = true, .frag_id = 12, .payload = STEP_LONG), POLICY_PASS_LONG, 0 },
+	{ "and the second", UDP(0, .frag_off = 1480, .frag_id = 12), POLICY_PASS_FRAG, 0 },
+	{ "too long, application's MAC: by port", UDP(PORT_UDP, .dst_mac = MAC_APP, .payload = STEP_LONG), POLICY_PASS_LONG, 0 },
+	{ "of TCP nothing is", TCP(PORT_TCP, .payload = STEP_LONG), POLICY_TO_PORT, 1 },
+
 	{ "its way is here now", TCP(PORT_TCP, .src = ADDR_AWAY, .src_port = 9, .flags = TCP_SYN), POLICY_TO_PORT, 1, CHANGE_WAY_HERE },
 	{ "and away again: goes on", TCP(PORT_TCP, .src = ADDR_AWAY, .src_port = 9), POLICY_TO_FLOW, 1, CHANGE_WAY_AWAY },
 	{ "begins anew, with the kernel", TCP(PORT_TCP, .src = ADDR_AWAY, .src_port = 9, .flags = TCP_SYN), POLICY_PASS_WAY, 0 },

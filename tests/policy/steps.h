@@ -10,7 +10,7 @@
 
 #include "policy/maps.h"
 
-enum { STEP_FRAME_MAX = 2048, STEP_MTU = 1500, STEP_SEED = 7 };
+enum { STEP_FRAME_MAX = 2048, STEP_MTU = 1500, STEP_SEED = 7, STEP_LONG = 1600 /* longer is no application's */ };
 
 /* MAC_APP: that of application 2. MAC_QUARANTINE: nobody's any more, but still ours */
 enum step_mac { MAC_HOST, MAC_APP, MAC_OTHER, MAC_GROUP, MAC_QUARANTINE };
