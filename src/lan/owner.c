@@ -109,6 +109,58 @@ static bool is_shared(const struct owner *o, const struct parp_endpoint *ep)
 	return o->ops->is_shared != NULL && o->ops->is_shared(o->arg, ep);
 }
 
+/* ---- what is told unasked */
+
+static void push(struct owner *o, const struct owner_word *w)
+{
+	if (o->queue_cnt == OWNER_QUEUE_MAX) {
+		o->stats.dropped++;
+		return;
+	}
+	o->queue[(o->queue_first + o->queue_cnt++) % OWNER_QUEUE_MAX] = *w;
+}
+
+static struct owner_word pop(struct owner *o)
+{
+	struct owner_word w = o->queue[o->queue_first];
+
+	o->queue_first = (o->queue_first + 1) % OWNER_QUEUE_MAX;
+	o->queue_cnt--;
+	return w;
+}
+
+static bool waits(const struct owner *o, const struct owner_word *w)
+{
+	for (uint32_t k = 0; k < o->queue_cnt; k++) {
+		const struct owner_word *at = &o->queue[(o->queue_first + k) % OWNER_QUEUE_MAX];
+
+		if (at->type == w->type && at->endpoint.proto == w->endpoint.proto && at->endpoint.port_lo == w->endpoint.port_lo &&
+		    at->endpoint.port_hi == w->endpoint.port_hi && ip_addr_eq(&at->endpoint.addr, &w->endpoint.addr))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Whoever asks before is told to send to the canonical MAC, for a while: he must hear when the others' last connections are over. A
+ * server's first clients come by the kernel, so it is a common case. Who has to be told still when tries are over asks again himself.
+ */
+static void put_off(struct owner *o, struct owner_word w, uint64_t now_us)
+{
+	if (w.tries == OWNER_SHARED_TRIES || waits(o, &w))
+		return;
+	w.due_us = now_us + (OWNER_SHARED_US << w.tries++);
+	push(o, &w);
+}
+
+/* One port, about which somebody was told that it is shared. */
+static void announce_later(struct owner *o, const struct parp_msg *asked, const struct claim_slot *claim, uint64_t now_us)
+{
+	struct owner_word w = { .type = PARP_ANNOUNCE, .mac = claim->mac, .endpoint = asked->target };
+
+	put_off(o, w, now_us);
+}
+
 void owner_rx(struct owner *o, const struct parp_msg *msg, uint64_t now_us)
 {
 	struct owner_range range = { .owner = 0, .lo = msg->target.port_lo, .hi = msg->target.port_lo };
@@ -131,21 +183,20 @@ void owner_rx(struct owner *o, const struct parp_msg *msg, uint64_t now_us)
 		o->stats.limited++;
 		return;
 	}
-	if (has == OWNER_APPLICATION && o->reach != OWNER_BLOCKED && !is_shared(o, &msg->target))
+	if (has == OWNER_APPLICATION && o->reach != OWNER_BLOCKED)
 		claim = claims_find(o->claims, range.owner);
+	if (claim != NULL && is_shared(o, &msg->target)) {
+		announce_later(o, msg, claim, now_us);
+		claim = NULL;
+	}
 	answer(o, msg, &range, claim, now_us);
 }
 
 void owner_tell(struct owner *o, uint8_t type, const struct mac_addr *mac, const struct parp_endpoint *endpoint)
 {
-	uint32_t at = (o->queue_first + o->queue_cnt) % OWNER_QUEUE_MAX;
+	const struct owner_word w = { .type = type, .mac = *mac, .endpoint = *endpoint };
 
-	if (o->queue_cnt == OWNER_QUEUE_MAX) {
-		o->stats.dropped++;
-		return;
-	}
-	o->queue[at] = (struct owner_word){ .type = type, .mac = *mac, .endpoint = *endpoint };
-	o->queue_cnt++;
+	push(o, &w);
 }
 
 /* It has waited: is it still so? What is told after a port has left its application is what nobody takes back any more. */
@@ -160,7 +211,7 @@ static bool is_true(const struct owner *o, const struct owner_word *w)
 	    range.hi < w->endpoint.port_hi)
 		return false;
 	claim = claims_find(o->claims, range.owner);
-	return claim != NULL && mac_addr_eq(&claim->mac, &w->mac) && !is_shared(o, &w->endpoint);
+	return claim != NULL && mac_addr_eq(&claim->mac, &w->mac);
 }
 
 static void tell(struct owner *o, const struct owner_word *w)
@@ -190,24 +241,44 @@ static void tell(struct owner *o, const struct owner_word *w)
 	lan_send(o->host, &msg);
 }
 
+static void run_word(struct owner *o, const struct owner_word *w, uint64_t now_us)
+{
+	if (w->due_us > now_us) {
+		push(o, w);
+		return;
+	}
+	if (w->type == PARP_ANNOUNCE && !is_true(o, w))
+		return;
+	if (w->type == PARP_ANNOUNCE && is_shared(o, &w->endpoint)) {
+		put_off(o, *w, now_us);
+		return;
+	}
+	if (w->type == PARP_ANNOUNCE)
+		claims_given(o->claims, &w->mac, remembered_until(o, now_us));
+	lan_limit_take(&o->host->own, now_us);
+	tell(o, w);
+}
+
 void owner_run(struct owner *o, uint64_t now_us)
 {
 	reach_run(o, now_us);
-	while (o->queue_cnt > 0 && lan_limit_at(&o->host->own) <= now_us) {
-		struct owner_word w = o->queue[o->queue_first];
+	for (uint32_t cnt = o->queue_cnt; cnt > 0 && lan_limit_at(&o->host->own) <= now_us; cnt--) {
+		const struct owner_word w = pop(o);
 
-		o->queue_first = (o->queue_first + 1) % OWNER_QUEUE_MAX;
-		o->queue_cnt--;
-		if (w.type == PARP_ANNOUNCE && !is_true(o, &w))
-			continue;
-		if (w.type == PARP_ANNOUNCE)
-			claims_given(o->claims, &w.mac, remembered_until(o, now_us));
-		lan_limit_take(&o->host->own, now_us);
-		tell(o, &w);
+		run_word(o, &w, now_us);
 	}
+}
+
+static uint64_t queue_deadline_us(const struct owner *o)
+{
+	uint64_t due_us = TIME_NEVER;
+
+	for (uint32_t k = 0; k < o->queue_cnt; k++)
+		due_us = min_u64(due_us, o->queue[(o->queue_first + k) % OWNER_QUEUE_MAX].due_us);
+	return o->queue_cnt > 0 ? max_u64(due_us, lan_limit_at(&o->host->own)) : TIME_NEVER;
 }
 
 uint64_t owner_deadline_us(const struct owner *o)
 {
-	return min_u64(reach_deadline_us(o), o->queue_cnt > 0 ? lan_limit_at(&o->host->own) : TIME_NEVER);
+	return min_u64(reach_deadline_us(o), queue_deadline_us(o));
 }

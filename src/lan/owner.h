@@ -36,7 +36,13 @@ struct owner_ops {
 	bool (*is_shared)(void *arg, const struct parp_endpoint *asked);
 };
 
-enum { OWNER_QUEUE_MAX = 256 };
+enum {
+	OWNER_QUEUE_MAX = 256,
+	OWNER_SHARED_TRIES = 8,
+};
+
+/* Others' connections keep a port from being told: looked at again after that long, doubled each time. */
+#define OWNER_SHARED_US US_PER_SEC
 
 enum owner_reach {
 	OWNER_UNTRIED, /* nobody has tried lately */
@@ -45,9 +51,11 @@ enum owner_reach {
 };
 
 struct owner_word {
-	uint8_t type; /* PARP_ANNOUNCE, PARP_RELEASE */
+	uint8_t type;  /* PARP_ANNOUNCE, PARP_RELEASE */
+	uint8_t tries; /* times that it was put off */
 	struct mac_addr mac;
 	struct parp_endpoint endpoint;
+	uint64_t due_us; /* not before */
 };
 
 struct owner_stats {

@@ -9,6 +9,8 @@
   gateway_talk.py ask HOST PORT --options       one with a destination option of IPv6
   gateway_talk.py say HOST FIRST LAST [GAP]     a datagram to each of these ports, GAP s apart; nothing need come back
   gateway_talk.py tcp HOST PORT                 a connection; three lines, each answered ("PING", redis)
+  gateway_talk.py trial HOST PORT...            three connections to each of these ports, closed at once: a server's first clients from beyond its
+                                                host come by the kernel (src/sock/accept.c)
   gateway_talk.py hold HOST PORT                a connection; a line each 50 ms, each echoed, however late; prints each time how many
   gateway_talk.py spray HOST SECONDS            datagrams to ports in random order, as fast as it can; prints how many
   gateway_talk.py watch DEVICE                  prints what comes in there: MAC PROTO ADDRESS PORT, a line each; port "frag", or VLAN first
@@ -84,6 +86,12 @@ def tcp(host, port):
             sys.exit("something else came back")
 
 
+def trial(host, *ports):
+    for port in ports:
+        for _ in range(3):
+            socket.create_connection((host, int(port)), 10).close()
+
+
 def hold(host, port):
     s, cnt = socket.create_connection((host, int(port)), 5), 0
     s.settimeout(100)
@@ -149,7 +157,7 @@ def watch(device):
 
 
 def main(argv):
-    commands = {"echo": echo, "serve": serve, "ask": ask, "say": say, "tcp": tcp, "hold": hold, "spray": spray, "watch": watch}
+    commands = {"echo": echo, "serve": serve, "ask": ask, "say": say, "tcp": tcp, "trial": trial, "hold": hold, "spray": spray, "watch": watch}
     if not argv or argv[0] not in commands:
         sys.exit(__doc__)
     commands[argv[0]](*argv[1:])

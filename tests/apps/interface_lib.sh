@@ -65,11 +65,7 @@ start_vjd() {
 
 # off_trial PORT...: of servers' first clients from beyond their host one or two come by the kernel (src/sock/accept.c)
 off_trial() {
-	at_client python3 -c '
-import socket, sys
-for port in sys.argv[1:]:
-	for _ in range(3):
-		socket.create_connection(("10.77.0.2", int(port)), 10).close()' "$@"
+	at_client python3 "$VJ_SOURCE_DIR/tests/apps/gateway_talk.py" trial 10.77.0.2 "$@"
 }
 
 # has_pairs N: pairs of devices of that many channels, and the one that vjd has made ahead

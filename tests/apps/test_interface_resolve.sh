@@ -32,13 +32,6 @@ talk() { # HOST PORT ROUNDS: from two, over a channel
 has_lease() { # PORT
 	vj_at one status --json | has "\"port\": $1"
 }
-no_trial() { # first clients from beyond a host come by the kernel (src/sock/accept.c)
-	at two python3 -c '
-import socket, sys
-for port in sys.argv[1:]:
-	for _ in range(3):
-		socket.create_connection(("10.2.0.11", int(port)), 10).close()' "$@"
-}
 serve() { # vjd's options
 	start_vjd one --attach eth0 "$@"
 	start_vjd two --attach eth0 "$@"
@@ -46,7 +39,7 @@ serve() { # vjd's options
 	start server.log env VJ_SOCKET="$(socket_of one)" $(on one) "$vj" run -- python3 "$talk" serve 7000 7001 7002 7003
 	server=${pids[-1]}
 	until_true has_lease 7003
-	no_trial 7000 7001 7002 7003
+	at two python3 "$talk" trial 10.2.0.11 7000 7001 7002 7003
 }
 end_all() { # PID...: those that are there
 	local pid
@@ -110,6 +103,38 @@ done
 [ "$(macs)" = reached ] || fail "vj status: $(macs)"
 vj_at two arp | has "10.2.0.11:7002/tcp *$(own_mac) *learned" || fail "vj arp: $(vj_at two arp)"
 vj_at two resolve 10.2.0.11:7002 | has "$(own_mac)" || fail "vj resolve: $(vj_at two resolve 10.2.0.11:7002)"
+
+# ... while the kernel has a connection at the port yet, from when its program was new: the host's own address is right, and when the last
+# has ended, who asked meanwhile hears of it
+# shellcheck disable=SC2046
+start new.log env VJ_SOCKET="$(socket_of one)" $(on one) "$vj" run -- python3 "$talk" serve 7004
+new=${pids[-1]}
+new_listens() {
+	at one ss -Hltn "sport = :7004" | has 7004
+}
+until_true new_listens
+# shellcheck disable=SC2046
+start first.log $(on two) python3 "$talk" hold 10.2.0.11 7004
+first=${pids[-1]}
+until_true test -s "$tmp/first.log"
+at two python3 "$talk" trial 10.2.0.11 7004
+until_true has_lease 7004
+told_none() {
+	vj_at two resolve 10.2.0.11:7004 | has "no one application there has the port"
+}
+until_true told_none
+before=$(counter one owner announced)
+end_all $first
+told() {
+	[ "$(counter one owner announced)" -gt "$before" ]
+}
+until_true told
+forgotten() {
+	! vj_at two arp | has "10.2.0.11:7004/tcp"
+}
+until_true forgotten
+vj_at two resolve 10.2.0.11:7004 | has "is at [0-9a-f]2:" || fail "the kernel's connection is over, and: $(vj_at two resolve 10.2.0.11:7004)"
+end_all $new
 
 # ... whose vjd dies: what is known is good for its time, and connections neither break nor wait
 kill -9 "$vjd_two"

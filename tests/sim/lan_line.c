@@ -50,6 +50,13 @@ static enum owner_has on_find(void *arg, const struct parp_endpoint *asked, stru
 	return w.has;
 }
 
+static bool on_shared(void *arg, const struct parp_endpoint *asked)
+{
+	(void)arg;
+	(void)asked;
+	return w.shared;
+}
+
 static bool on_neighbour(void *arg, const struct ip_addr *addr, struct mac_addr *ret)
 {
 	(void)arg;
@@ -81,7 +88,7 @@ static void on_forgotten(void *arg, const struct resolver_entry *e)
 
 static const struct lan_ops lan_ops = { on_send, on_random };
 static const struct claim_ops claim_ops = { on_claimed, on_lost, on_ended };
-static const struct owner_ops owner_ops = { .find = on_find };
+static const struct owner_ops owner_ops = { on_find, on_shared };
 static const struct resolver_ops resolver_ops = { on_neighbour, on_learned, on_quiet, on_forgotten };
 
 int line_set_up(void **state)

@@ -33,6 +33,7 @@ extern struct world {
 	unsigned int sent_cnt, claimed, lost, ended, learned, quiet, forgotten;
 	struct mac_addr last;
 	enum owner_has has;
+	bool shared;
 	struct owner_range range;
 	bool neighbour_known;
 	struct mac_addr neighbour;

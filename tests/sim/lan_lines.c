@@ -359,6 +359,51 @@ static void test_announcements(void **state)
 	assert_int_equal(w.owner.stats.dropped, 10);
 }
 
+/* A server's first clients came by the kernel. Who asks meanwhile hears when they have gone, and not once for each question. */
+static void test_shared_for_a_while(void **state)
+{
+	const struct parp_msg msg = query(80);
+	const struct parp_msg *said;
+	unsigned int at;
+
+	(void)state;
+	claim_now(5);
+	at = w.sent_cnt;
+	w.has = OWNER_APPLICATION;
+	w.range = (struct owner_range){ .owner = 5, .lo = 80, .hi = 80 };
+	w.shared = true;
+	for (unsigned int i = 0; i < 3; i++) {
+		owner_rx(&w.owner, &msg, w.now_us);
+		expect(&at, PARP_NEG, w.now_us);
+	}
+	run_for(2 * US_PER_SEC);
+	assert_int_equal(at, w.sent_cnt);
+	w.shared = false;
+	run_for(US_PER_SEC); /* the second look is 1 + 2 s after the answer */
+	said = expect(&at, PARP_ANNOUNCE, w.now_us);
+	assert_true(mac_addr_eq(&said->sender_mac, &w.last));
+	assert_int_equal(said->sender.port_lo, 80);
+	run_for(US_PER_SEC);
+	assert_int_equal(at, w.sent_cnt);
+
+	/* likewise when it was to be told, and then it's no longer so; and not for ever */
+	w.shared = true;
+	owner_tell(&w.owner, PARP_ANNOUNCE, &w.last, &msg.target);
+	run_for(US_PER_SEC / 2);
+	w.has = OWNER_CANONICAL;
+	w.shared = false;
+	run_for(300 * US_PER_SEC);
+	w.has = OWNER_APPLICATION;
+	w.shared = true;
+	owner_rx(&w.owner, &msg, w.now_us);
+	run_for(300 * US_PER_SEC);
+	w.shared = false;
+	run_for(300 * US_PER_SEC);
+	for (; at < w.sent_cnt; at++)
+		assert_int_not_equal(w.sent[at].type, PARP_ANNOUNCE);
+	assert_int_equal(w.owner.queue_cnt, 0);
+}
+
 static void test_answers_nd(void **state)
 {
 	struct parp_msg msg = query(80);
@@ -452,6 +497,7 @@ int main(void)
 		cmocka_unit_test_setup(test_limited, line_set_up),
 		cmocka_unit_test_setup(test_answers, line_set_up),
 		cmocka_unit_test_setup(test_announcements, line_set_up),
+		cmocka_unit_test_setup(test_shared_for_a_while, line_set_up),
 		cmocka_unit_test_setup(test_answers_nd, line_set_up),
 		cmocka_unit_test_setup(test_reach, line_set_up),
 	};
