@@ -145,7 +145,7 @@ static void print_learned(const struct list *l)
 
 	for (size_t i = 0; i < l->cnt; i++) {
 		const struct ctl_mac *m = &l->macs[i];
-		char mac[MAC_ADDR_TEXT_BYTES], canonical[MAC_ADDR_TEXT_BYTES], ep[80], left[24];
+		char mac[MAC_ADDR_TEXT_BYTES], canonical[MAC_ADDR_TEXT_BYTES], ep[80], left[24], where[CTL_NAME_MAX + 16];
 
 		if (!is_of_another(m))
 			continue;
@@ -153,7 +153,8 @@ static void print_learned(const struct list *l)
 			printf("\n%-16s %-40s %-17s  %-11s %-17s  %8s %8s\n", "INTERFACE", "PORT OF ANOTHER HOST", "MAC", "STATE",
 			       "CANONICAL", "AGE", "LEFT");
 		any = true;
-		printf("%-16s %-40s %-17s  %-11s %-17s  %6llu s %8s\n", m->name, endpoint_text(m, ep), mac_text(m->mac, mac),
+		snprintf(where, sizeof(where), "%s%s", m->name, m->gateway != 0 ? ", gateway" : "");
+		printf("%-16s %-40s %-17s  %-11s %-17s  %6llu s %8s\n", where, endpoint_text(m, ep), mac_text(m->mac, mac),
 		       kinds[m->kind], mac_text(m->canonical, canonical), (unsigned long long)m->age_ms / 1000,
 		       left_text(m, left));
 	}
@@ -173,8 +174,13 @@ static int print_list(const struct list *l, bool json)
 	}
 	claimed = json_array();
 	learned = json_array();
-	for (size_t i = 0; i < l->cnt; i++)
-		json_array_append_new(is_of_another(&l->macs[i]) ? learned : claimed, json_of(&l->macs[i]));
+	for (size_t i = 0; i < l->cnt; i++) {
+		json_t *o = json_of(&l->macs[i]);
+
+		if (is_of_another(&l->macs[i]))
+			json_object_set_new(o, "asked_by", json_string(l->macs[i].gateway != 0 ? "gateway" : "applications"));
+		json_array_append_new(is_of_another(&l->macs[i]) ? learned : claimed, o);
+	}
 	return put_json(json_pack("{s:o, s:o}", "claimed", claimed, "learned", learned));
 }
 

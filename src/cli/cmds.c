@@ -79,7 +79,9 @@ const struct cmd cmds[] = {
 			 "sockets that listen, and UDP sockets, which take what comes either way; undecided. Behind what is the "
 			 "kernel's stands the reason. A rule of the firewall that keeps a port of it off channels is quoted.\n\n"
 			 "The library in the process tells, so it must not be stopped. Of a process that is not under vj run it is "
-			 "said why it can't be, or that it was not started so.",
+			 "said why it can't be, or that it was not started so.\n\n"
+			 "In JSON, \"this_host\": false says that a rule of the firewall keeps programs of this host off a "
+			 "channel to the socket, whatever it has at interfaces. It is left out where no rule does.",
 		.example = "vj why $(pidof redis-server)\n"
 			   "vj why 1234 --json | jq -r '.sockets[] | select(.path == \"kernel\") | .why.text'",
 		.opts = ask_opts,
@@ -94,7 +96,8 @@ const struct cmd cmds[] = {
 		.args = "",
 		.about = "Lists the MAC addresses that vjd has claimed on the LANs of attached interfaces: those of applications, "
 			 "those claimed ahead, and those in quarantine, whose application has ended or was given another; and "
-			 "what is known of the ports of other hosts. Everything works by the interfaces' own addresses as well; "
+			 "what is known of the ports of other hosts, by who asked: applications, or a gateway at the same "
+			 "interface, which asks for itself. Everything works by the interfaces' own addresses as well; "
 			 "with one of its own an application's frames are told from others by layer 2 alone.\n\n"
 			 "Every user sees what is known of other hosts, and the addresses that no application has; those of applications "
 			 "their own user, and root.",

@@ -185,7 +185,7 @@ static bool mac_ok(const struct ctl_msg *m)
 	const struct ctl_mac *c = &m->mac;
 
 	return c->ifindex != 0 && c->kind >= 1 && c->kind < CTL_MAC_KIND_CNT && c->port_lo <= c->port_hi &&
-	       zero(c->pad, sizeof(c->pad)) && name_ok(c->name);
+	       c->gateway <= 1 && c->pad == 0 && name_ok(c->name);
 }
 
 static bool firewall_ok(const struct ctl_msg *m)

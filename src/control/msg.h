@@ -373,7 +373,8 @@ struct ctl_mac {
 	uint32_t gen; /* generation, of LEARNED */
 	uint8_t addr[16];
 	uint8_t canonical[6];
-	uint8_t pad[2];
+	uint8_t gateway; /* 1: asked for what a gateway sends; 0: for applications, or not asked for */
+	uint8_t pad;
 	uint64_t age_ms;  /* since it is what it is */
 	uint64_t left_ms; /* of QUARANTINE, LEARNED and NEG: until it ends */
 	char name[CTL_NAME_MAX]; /* of the interface */

@@ -34,7 +34,7 @@ static bool entry_at(const struct interfaces *s, uint32_t nr, uint32_t pos, stru
 			return i->lan != NULL && if_lan_entry(i->lan, pos, ret, ret_end);
 		}
 	g = s->gateways[nr];
-	*ret = (struct ctl_mac){ .ifindex = gateway_ifindex(g) };
+	*ret = (struct ctl_mac){ .ifindex = gateway_ifindex(g), .gateway = 1 };
 	ctl_name_set(ret->name, gateway_name(g));
 	return if_ask_entry(gateway_ask(g), pos, s->d->now_ns / NS_PER_US, ret, ret_end);
 }

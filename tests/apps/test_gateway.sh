@@ -369,6 +369,12 @@ asked_both() { # from the kernel, and on a channel
 		[ "$(counter one resolver of_others)" -gt 0 ] && [ "$(counter one gateway_resolver of_others)" -gt 0 ]
 }
 until_true asked_both
+vj_at one arp | has 'eth0, gateway *10.2.0.12:7000/udp' || fail "what the gateway has asked for: $(vj_at one arp)"
+vj_at one arp | has 'eth0 *10.2.0.12:7000/udp' || fail "what applications have asked for: $(vj_at one arp)"
+[ "$(vj_at one arp --json | python3 -c '
+import json, sys
+print(*sorted(e["asked_by"] for e in json.load(sys.stdin)["learned"] if e.get("port_first") == 7000 and e["addr"] == "10.2.0.12"))')" = "applications gateway" ] ||
+	fail "asked by whom: $(vj_at one arp --json)"
 for where in resolver gateway_resolver; do
 	[ "$(counter one $where bad_nonce)" = 0 ] || fail "$where: an answer to the other is a false one: $(vj_at one status)"
 done
@@ -392,13 +398,10 @@ for e in json.load(sys.stdin):
 	[ "$(wc -l <"$tmp/batch")" = 2 ] || fail "no address to replace"
 	bpftool batch file "$tmp/batch" >/dev/null
 }
-serve_at() { # HOST ADDRESS: whose first clients from beyond the host come by the kernel (src/sock/accept.c), and a connection that is not of these
+serve_at() { # HOST ADDRESS: and a connection to it over a channel
 	VJ_SOCKET=$(socket_of "$1") start_at "$1" "serve-$1.log" "$vj" run -- python3 "$talk" serve 7100
 	until_true has_port "$1" 7100
-	at client python3 -c '
-import socket, sys
-for _ in range(3):
-	socket.create_connection((sys.argv[1], 7100), 10).close()' "$2"
+	at client python3 "$talk" trial "$2" 7100
 	until_true app_mac "$1" 7100
 	start_at client "hold-$1.log" python3 "$talk" hold "$2" 7100
 	until_true goes_on "$1" 20
@@ -417,6 +420,7 @@ kill -9 "$vjd_two"
 wait "$vjd_two" 2>/dev/null || true
 mac_by_hand "$pins2" "$mine" "$a"
 start_vjd two --attach eth0
+peer two release 10.2.0.12 "$mine" all 0 65535 # which it does not know of any more
 one_gave_way() {
 	local left right
 	left=$(app_mac one 7100) right=$(app_mac two 7100) && [ -n "$left" ] && [ -n "$right" ] && [ "$left" != "$right" ]
@@ -437,7 +441,7 @@ for port in 7000 7001; do ask 10.2.0.11 $port 3; done
 ask 10.2.0.12 7000 3
 for host in one two; do
 	lines=$(tail -n1 "$tmp/hold-$host.log")
-	for _ in $(seq 30); do # whose frames went to the other meanwhile sends them again, later and later
+	for _ in $(seq 100); do # whose frames went to the other meanwhile sends them again, later and later
 		goes_on $host $((lines + 20)) && break
 		sleep 1
 	done

@@ -340,7 +340,8 @@ static void fields_of_interfaces_are_in_range(void **state)
 	SPOIL(CTL_ASKED, 0, CTL_FROM_DAEMON, m.mac.kind = CTL_MAC_KIND_CNT);
 	SPOIL(CTL_ASKED, 0, CTL_FROM_DAEMON, m.mac.port_lo = 3);
 	SPOIL(CTL_MACS_ENTRY, 0, CTL_FROM_DAEMON, m.mac.ifindex = 0);
-	SPOIL(CTL_MACS_ENTRY, 0, CTL_FROM_DAEMON, m.mac.pad[1] = 1);
+	SPOIL(CTL_MACS_ENTRY, 0, CTL_FROM_DAEMON, m.mac.gateway = 2);
+	SPOIL(CTL_MACS_ENTRY, 0, CTL_FROM_DAEMON, m.mac.pad = 1);
 	SPOIL(CTL_MACS_ENTRY, 0, CTL_FROM_DAEMON, m.mac.name[0] = 7);
 	SPOIL(CTL_FIREWALL, 0, CTL_FROM_CLIENT, m.firewall.flags = CTL_FIREWALL_HANDLES + 1);
 	SPOIL(CTL_FIREWALL, 0, CTL_FROM_CLIENT, m.firewall.pad = 1);
