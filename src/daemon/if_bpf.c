@@ -297,8 +297,8 @@ void if_dispatch_unhook(const struct if_dispatch *d)
 
 void if_dispatch_remove(struct if_dispatch *d)
 {
-	if_pin_dir_remove(d->pin_dir);
 	if_dispatch_close(d);
+	if_pin_dir_remove(d->pin_dir);
 }
 
 /* ---- an application's programs */

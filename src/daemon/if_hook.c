@@ -61,8 +61,10 @@ static int xdp_attach(uint32_t ifindex, const char *dir, int prog_fd, int old_fd
 		return r;
 	r = xdp_set(ifindex, prog_fd, old_fd);
 	*ret_refused = r < 0 && r != -EPERM;
-	if (r < 0)
+	if (r < 0) {
+		if_pin_undo(dir, PIN_XDP);
 		return r;
+	}
 	r = if_pin_after(dir, PIN_XDP);
 	if (r < 0) /* one that no vjd would know as its own must not stay */
 		xdp_detach(ifindex, dir);

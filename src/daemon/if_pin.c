@@ -129,6 +129,14 @@ int if_pin_before(const char *dir, const char *name, int fd)
 	return bpf_obj_pin(fd, path) == 0 ? 0 : -errno;
 }
 
+void if_pin_undo(const char *dir, const char *name)
+{
+	char path[IF_PIN_PATH_BYTES];
+
+	if_pin_path(dir, name, "_new", path);
+	unlink(path);
+}
+
 int if_pin_after(const char *dir, const char *name)
 {
 	char fresh[IF_PIN_PATH_BYTES], path[IF_PIN_PATH_BYTES];

@@ -42,6 +42,9 @@ bool if_pin_is_there(const char *dir, const char *name);
 /** if_pin_before() - @fd is about to be attached. Return: 0; negative errno of bpf(2) */
 int if_pin_before(const char *dir, const char *name, int fd);
 
+/** if_pin_undo() - It could not be */
+void if_pin_undo(const char *dir, const char *name);
+
 /** if_pin_after() - And it was. Return: 0; negative errno of rename(2) */
 int if_pin_after(const char *dir, const char *name);
 

@@ -133,10 +133,13 @@ static int filter_attach(const struct tc_hook *h, int prog_fd)
 {
 	int r = if_pin_before(h->dir, h->name, prog_fd);
 
-	if (r == 0)
-		r = set(h, prog_fd);
 	if (r < 0)
 		return r;
+	r = set(h, prog_fd);
+	if (r < 0) {
+		if_pin_undo(h->dir, h->name);
+		return r;
+	}
 	r = if_pin_after(h->dir, h->name);
 	if (r < 0)
 		filter_detach(h);

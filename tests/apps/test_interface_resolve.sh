@@ -98,7 +98,10 @@ for to in 10.2.0.11 fd02::11; do
 	to_app=$((to_app + $(grep -c "$(own_mac)" "$tmp/where")))
 	echo "$to: $(grep -c "$canonical" "$tmp/where") packets to the host, then $(grep -c "$(own_mac)" "$tmp/where") to the application"
 done
-[ "$(counter one dispatch to_mac)" -ge $to_app ] || fail "dispatch did not go by the address"
+went_by_mac() { # dispatch
+	[ "$(counter one dispatch to_mac)" -ge $to_app ]
+}
+until_true went_by_mac $to_app "$(vj_at one status)"
 
 [ "$(macs)" = reached ] || fail "vj status: $(macs)"
 vj_at two arp | has "10.2.0.11:7002/tcp *$(own_mac) *learned" || fail "vj arp: $(vj_at two arp)"
