@@ -107,6 +107,11 @@ uint64_t if_chan_memory_bytes(const struct if_chan_record *rec)
 	return (uint64_t)rec->xsk.frame_bytes * rec->xsk.frame_cnt;
 }
 
+uint32_t if_chan_frame_max(const struct if_chan *c)
+{
+	return c->rec.mtu;
+}
+
 int if_chan_make(struct if_place *place, const struct if_dispatch *d, const struct if_chan_record *rec, const uint8_t mac[static 6],
 		 struct xsk *ret_xsk, struct if_chan **ret_chan)
 {
