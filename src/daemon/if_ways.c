@@ -36,13 +36,30 @@ static uint32_t next_prefix(const struct host_image *im, uint32_t i)
 	return i;
 }
 
-/* Nothing comes from a loopback address by a wire. */
+static bool is_own(const struct host_image *im, const struct ip_addr *addr, uint32_t prefix_len)
+{
+	for (uint32_t i = 0; i < im->addr_cnt && prefix_len == 128; i++)
+		if (ip_addr_eq(&im->addrs[i].addr, addr))
+			return true;
+	return false;
+}
+
+/* But to the host itself: IPv6 has a route by lo to each address there. */
 static bool all_lead_here(const struct host_image *im, uint32_t ifindex)
 {
 	for (uint32_t i = 0; i < im->route_cnt; i = next_prefix(im, i))
-		if (!ip_addr_is_loopback(&im->routes[i].dest) && !leads_here(im, i, ifindex))
+		if (!is_own(im, &im->routes[i].dest, im->routes[i].prefix_len) && !leads_here(im, i, ifindex))
 			return false;
 	return true;
+}
+
+/* Each interface may have it. */
+static bool is_at(const struct host_image *im, const struct ip_addr *addr, uint32_t ifindex)
+{
+	for (uint32_t i = 0; i < im->addr_cnt; i++)
+		if (im->addrs[i].ifindex == ifindex && ip_addr_eq(&im->addrs[i].addr, addr))
+			return true;
+	return false;
 }
 
 static int put(const struct if_dispatch *d, const struct ip_addr *dest, uint8_t prefix_len, bool here)
@@ -57,6 +74,8 @@ static bool is_there(const struct host_image *im, const struct policy_way *key)
 {
 	const struct host_prefix wanted = { .dest = key->dest, .prefix_len = (uint8_t)key->prefix_len };
 
+	if (is_own(im, &key->dest, key->prefix_len))
+		return true;
 	for (uint32_t i = 0; i < im->route_cnt; i = next_prefix(im, i))
 		if (is_same_prefix(&im->routes[i], &wanted))
 			return true;
@@ -90,6 +109,10 @@ int if_ways_sync(const struct if_dispatch *d, const struct host_image *im)
 		err = put(d, &rest_v4.dest, rest_v4.prefix_len, false);
 	for (uint32_t i = 0; i < im->route_cnt; i = next_prefix(im, i)) {
 		r = put(d, &im->routes[i].dest, im->routes[i].prefix_len, leads_here(im, i, d->ifindex));
+		err = r < 0 ? r : err;
+	}
+	for (uint32_t i = 0; i < im->addr_cnt; i++) {
+		r = put(d, &im->addrs[i].addr, 128, is_at(im, &im->addrs[i].addr, d->ifindex));
 		err = r < 0 ? r : err;
 	}
 	if_dispatch_set_ways(d, true);

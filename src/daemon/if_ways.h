@@ -4,7 +4,8 @@
  *
  * A server's answer leaves by the channel at which the question came, as far as a route leads there. To whom another interface leads, only the
  * kernel can answer, so dispatch leaves to it what comes from there for a port that an application has leased: the program's own listener, or
- * bound socket, is behind it. Most hosts have one way, and dispatch doesn't look then.
+ * bound socket, is behind it. Likewise what comes to an address of another device's, such as one of lo that all links lead to: the next packet of
+ * that connection may come by another link, where an application would not know it. Most hosts have one way, and dispatch doesn't look then.
  */
 #ifndef DAEMON_IF_WAYS_H
 #define DAEMON_IF_WAYS_H
@@ -13,7 +14,7 @@
 #include "daemon/if_bpf.h"
 
 /**
- * if_ways_sync() - The routes of @image, and no other
+ * if_ways_sync() - The routes and addresses of @image, and no other
  * While it runs a prefix that is new may still be judged by a shorter one.
  * Return: 0; negative errno of bpf(2): some prefix is judged by a shorter one
  */

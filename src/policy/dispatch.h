@@ -103,7 +103,7 @@ VJ_INLINE bool policy_mac_takes(const struct policy_maps *m, const struct policy
 	if (!ip)
 		return true;
 	remote = v4 ? ip_addr_from_v4(((const struct ip4_hdr *)ip)->src) : ((const struct ip6_hdr *)ip)->src;
-	return policy_leads_back(m, &remote);
+	return policy_leads_here(m, &remote);
 }
 
 /**

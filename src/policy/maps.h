@@ -45,7 +45,7 @@ enum {
 	POLICY_APPS_MAX = 4096,
 	POLICY_FLOWS_MAX = 1 << 18,
 	POLICY_FRAGS_MAX = 4096,
-	POLICY_WAYS_MAX = 4096, /* prefixes: those of a host table, of two generations */
+	POLICY_WAYS_MAX = 8192, /* prefixes and addresses: those of a host table, of two generations */
 	POLICY_HOPS_MAX = 4096, /* neighbours of an interface: more than the host table has */
 
 	/* Ephemeral ports are leased in units of so many; TCP's and UDP's are separate. */
@@ -121,7 +121,7 @@ struct policy_frag {
 	uint8_t zero[3];
 };
 
-/* A prefix that the host has a route to. IPv4's /n is 96 + n. The value: by which interface it leads there. */
+/* A prefix that the host has a route to, or an address of its own. IPv4's /n is 96 + n. The value: by which interface, or at which. */
 struct policy_way {
 	uint32_t prefix_len; /* of 128 */
 	struct ip_addr dest;

@@ -115,10 +115,10 @@ VJ_INLINE enum policy_reason policy_owned(const struct policy_maps *m, const str
 	return POLICY_TO_PORT;
 }
 
-/* Would the kernel answer @remote by this interface? */
-VJ_INLINE bool policy_leads_back(const struct policy_maps *m, const struct ip_addr *remote)
+/* Would the kernel answer a remote address by this interface; has this interface one of the host's? */
+VJ_INLINE bool policy_leads_here(const struct policy_maps *m, const struct ip_addr *addr)
 {
-	struct policy_way key = { .prefix_len = 128, .dest = *remote };
+	struct policy_way key = { .prefix_len = 128, .dest = *addr };
 	const uint32_t *way = policy_map_find_longest(m->ways, &key);
 
 	return way && *way == POLICY_WAY_HERE;
@@ -126,7 +126,8 @@ VJ_INLINE bool policy_leads_back(const struct policy_maps *m, const struct ip_ad
 
 /* What may keep a packet to a leased port off its application, whose socket of the kernel's at that port then gets it */
 enum policy_limit {
-	POLICY_LIMIT_WAYS = 1, /* it can answer only by the interface at which it came, and there are others */
+	/* it has its connections only by the interface at which they began, and there are others: to answer by, or for the next packet to come by */
+	POLICY_LIMIT_WAYS = 1,
 	POLICY_LIMIT_LONG = 2, /* it is longer than a frame of its channel may be */
 };
 
@@ -135,7 +136,7 @@ VJ_INLINE enum policy_reason policy_kept_off(const struct policy_maps *m, const 
 {
 	if (limits & POLICY_LIMIT_LONG)
 		return POLICY_PASS_LONG;
-	if (limits & POLICY_LIMIT_WAYS && !policy_leads_back(m, &flow->remote))
+	if (limits & POLICY_LIMIT_WAYS && !(policy_leads_here(m, &flow->remote) && policy_leads_here(m, &flow->local)))
 		return POLICY_PASS_WAY;
 	return POLICY_REASON_CNT;
 }

@@ -147,18 +147,11 @@ both_ways() {
 }
 both_ways "which is not attached"
 
-# ---- an address of another device: served at the interface at which packets for it come
+# ---- an address of another device, to which packets may come by either: the kernel's, as long as there are two ways
 
 what="to an address of the loopback device"
-served_by channel 10.77.0.1 10.66.0.2
-served_by channel fd77::1 fd66::2
-what="to an address of the other link"
-ip -n "$client" route add 10.99.0.2/32 via 10.77.0.2
-ip -n "$client" -6 route add fd99::2/128 via fd77::2
-served_by channel 10.77.0.1 10.99.0.2 tcp
-served_by channel fd77::1 fd99::2 tcp
-ip -n "$client" route del 10.99.0.2/32
-ip -n "$client" -6 route del fd99::2/128
+served_by kernel 10.77.0.1 10.66.0.2
+served_by kernel fd77::1 fd66::2
 
 # ---- programs that choose their address, or their routes do: by the channel from any of the host's; from a port that they know by the kernel
 
@@ -288,4 +281,16 @@ both_ways "with a new vjd"
 until_true sh -c "\"$vj\" status | grep '^beside0 ' | grep -q native"
 both_ways "which is attached"
 "$vj" detach beside0 >/dev/null
+
+# ---- one way again: the loopback device's address is the channel's, too
+
+ip -n "$server" link del beside0
+ip -n "$server" route del 10.88.0.0/24 2>/dev/null || true
+goes_to_channel() {
+	(served_by channel 10.77.0.1 10.66.0.2) 2>/dev/null
+}
+until_true goes_to_channel
+what="to an address of the loopback device, with one way"
+served_by channel 10.77.0.1 10.66.0.2
+served_by channel fd77::1 fd66::2
 exit 0

@@ -206,18 +206,19 @@ void step_setup_gate(step_set_fn *set, void *arg)
 /* ADDR_AWAY and its neighbours, but ADDR_OTHER; all else is here. */
 static void set_ways(step_set_fn *set, void *arg, uint32_t away)
 {
-	const uint32_t here = POLICY_WAY_HERE;
+	const uint32_t here = POLICY_WAY_HERE, elsewhere = POLICY_WAY_ELSEWHERE;
 
 	for (unsigned v6 = 0; v6 < 2; v6++) {
 		set(arg, "ways", &(struct policy_way){ v6 ? 0 : 96, v6 ? ip_addr_any_v6() : ip_addr_any_v4() }, &here);
 		set(arg, "ways", &(struct policy_way){ 124, step_ip(v6, 144) }, &away);
+		set(arg, "ways", &(struct policy_way){ 128, step_ip(v6, ADDR_LO) }, &elsewhere);
 	}
 }
 
 void step_setup(step_set_fn *set, void *arg)
 {
 	static const struct { enum step_addr addr; uint32_t vlan; } addrs[] = {
-		{ ADDR_HOST, 0 }, { ADDR_HOST2, 0 }, { ADDR_VLAN, 5 }, { ADDR_QINQ, 6u << 16 | 5 },
+		{ ADDR_HOST, 0 }, { ADDR_HOST2, 0 }, { ADDR_VLAN, 5 }, { ADDR_QINQ, 6u << 16 | 5 }, { ADDR_LO, 0 },
 	};
 	uint32_t one = 1, app, block;
 
@@ -397,6 +398,9 @@ const struct step dispatch_steps[] = {
 	{ "another way back, application's MAC, cut", TCP(PORT_TCP, .src = ADDR_AWAY, .dst_mac = MAC_APP, .cut = 33), POLICY_TO_MAC, 2 },
 	{ "another way back, a block, where the kernel has nothing", TCP(PORT_BLOCK, .src = ADDR_AWAY), POLICY_TO_BLOCK, 3 },
 	{ "another way back, nobody's port", TCP(PORT_NONE, .src = ADDR_AWAY, .flags = TCP_SYN), POLICY_PASS_PORT, 0 },
+	{ "another device's address", TCP(PORT_TCP, .dst = ADDR_LO, .flags = TCP_SYN), POLICY_PASS_WAY, 0 },
+	{ "another device's address, 6", UDP(PORT_UDP, .v6 = true, .dst = ADDR_LO), POLICY_PASS_WAY, 0 },
+	{ "another device's address, a block", TCP(PORT_BLOCK, .dst = ADDR_LO), POLICY_TO_BLOCK, 3 },
 	{ "no prefix of it", TCP(PORT_TCP, .src = ADDR_OTHER), POLICY_TO_PORT, 1 },
 
 	{ "a datagram that nothing else fits with", UDP(PORT_UDP, .payload = STEP_LONG - 62), POLICY_TO_PORT, 1 },

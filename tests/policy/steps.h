@@ -16,10 +16,10 @@ enum { STEP_FRAME_MAX = 2048, STEP_MTU = 1500, STEP_SEED = 7, STEP_LONG = 1600 /
 enum step_mac { MAC_HOST, MAC_APP, MAC_OTHER, MAC_GROUP, MAC_QUARANTINE };
 
 /*
- * Last byte of an address. Of the host's, the third is one only on VLAN 5, the fourth only on VLAN 5 inside 6. Another interface leads to the
- * second last.
+ * Last byte of an address. Of the host's, the third is one only on VLAN 5, the fourth only on VLAN 5 inside 6; the fifth is another device's. Another
+ * interface leads to the second last.
  */
-enum step_addr { ADDR_HOST = 1, ADDR_HOST2 = 2, ADDR_VLAN = 3, ADDR_QINQ = 4, ADDR_PEER = 100, ADDR_AWAY = 150, ADDR_OTHER = 200 };
+enum step_addr { ADDR_HOST = 1, ADDR_HOST2 = 2, ADDR_VLAN = 3, ADDR_QINQ = 4, ADDR_LO = 5, ADDR_PEER = 100, ADDR_AWAY = 150, ADDR_OTHER = 200 };
 
 enum {
 	PORT_TCP = 80,	   /* application 1, any address */
