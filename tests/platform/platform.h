@@ -132,6 +132,16 @@ UNUSED_FN int map_set(int map, uint32_t value)
 	return bpf(BPF_MAP_UPDATE_ELEM, &attr);
 }
 
+UNUSED_FN int prog_new(const struct bpf_insn *insns, size_t cnt)
+{
+	union bpf_attr attr = { .prog_type = BPF_PROG_TYPE_XDP, .insns = (uintptr_t)insns, .insn_cnt = (uint32_t)cnt,
+				.license = (uintptr_t)"GPL" };
+	int fd = bpf(BPF_PROG_LOAD, &attr);
+
+	SKIP_UNLESS(fd >= 0, "right to load BPF programs");
+	return fd;
+}
+
 /* An XDP program that redirects everything by entry 0 of a map, or does `otherwise` if there is none. */
 UNUSED_FN int prog_redirect(int map, enum xdp_action otherwise)
 {
@@ -143,12 +153,8 @@ UNUSED_FN int prog_redirect(int map, enum xdp_action otherwise)
 		{ .code = BPF_JMP | BPF_CALL, .imm = BPF_FUNC_redirect_map },
 		{ .code = BPF_JMP | BPF_EXIT },
 	};
-	union bpf_attr attr = { .prog_type = BPF_PROG_TYPE_XDP, .insns = (uintptr_t)insns,
-				.insn_cnt = sizeof(insns) / sizeof(insns[0]), .license = (uintptr_t)"GPL" };
-	int fd = bpf(BPF_PROG_LOAD, &attr);
 
-	SKIP_UNLESS(fd >= 0, "right to load BPF programs");
-	return fd;
+	return prog_new(insns, sizeof(insns) / sizeof(insns[0]));
 }
 
 /* Until the descriptor is closed */

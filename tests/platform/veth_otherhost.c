@@ -34,12 +34,8 @@ static int prog_readdress(int map, const uint8_t mac[6])
 		{ .code = BPF_JMP | BPF_CALL, .imm = BPF_FUNC_redirect_map },
 		{ .code = BPF_JMP | BPF_EXIT },
 	};
-	union bpf_attr attr = { .prog_type = BPF_PROG_TYPE_XDP, .insns = (uintptr_t)insns,
-				.insn_cnt = sizeof(insns) / sizeof(insns[0]), .license = (uintptr_t)"GPL" };
-	int fd = bpf(BPF_PROG_LOAD, &attr);
 
-	SKIP_UNLESS(fd >= 0, "right to load BPF programs");
-	return fd;
+	return prog_new(insns, sizeof(insns) / sizeof(insns[0]));
 }
 
 /* One is sent. Return: as what it came; -1: it didn't. @ret_to: where it was sent to then */
