@@ -2,10 +2,11 @@
 /*
  * How payload of full segments gets into frames of a direct channel: through the cache or past it (base/copy.h)
  *
- * Which is faster depends on where the two processors are: with a cache in common the one by 2, without one the other by
- * 4, and a virtual machine's processors move. So it is measured: the time of COPY_RUN copies in a row, in one call of the program,
+ * Which is faster depends on where the two processors are: with a cache in common the one by 2.5, without one the other by
+ * 2 to 4, and a virtual machine's processors move. So it is measured: the time of COPY_RUN copies in a row, in one call of the program,
  * of the way in use; now and then of the other, for as long as it takes until frames are where that way leaves them: right after the
- * change each finds them where the other has left them, and would lose. The least of some runs counts, for others were interrupted.
+ * change each finds them where the other has left them, and would lose. The median of the
+ * last runs counts, for others were interrupted. A choice that changed is tried again soon, one that held less and less often.
  */
 #ifndef LIB_COPY_WAY_H
 #define LIB_COPY_WAY_H
@@ -17,7 +18,8 @@ enum {
 	COPY_RUN = 16,	/* copies that are measured together */
 	COPY_MEASURED = 32, /* runs, the last ones of a term or trial */
 	COPY_TRIAL = 160, /* runs: twice a channel's frames, and those */
-	COPY_TERM = 8192, /* runs of the way in use before the other is tried */
+	COPY_TERM_MIN = 512, /* runs of the way in use before the other is tried */
+	COPY_TERM_MAX = 8192,
 };
 
 struct copy_way {
@@ -28,11 +30,12 @@ struct copy_way {
 	uint16_t left;	     /* runs of this way before the other has its turn; never 0 */
 	uint32_t bytes;	     /* of this run */
 	uint64_t start;	     /* ticks; 0: there is no counter */
-	uint64_t least;	     /* ticks for a MiB in the best of the runs that are measured; 0: none yet */
-	uint64_t cost[2];    /* of each way when it was last measured, likewise */
+	uint16_t term;	     /* runs of the way in use between two trials */
+	uint32_t costs[COPY_MEASURED]; /* ticks for a MiB, of the runs that are measured */
+	uint32_t cost[2];    /* of each way when it was last measured: the median of those */
 };
 
-#define COPY_WAY_INIT { .left = COPY_TRIAL }
+#define COPY_WAY_INIT { .left = COPY_TRIAL, .term = COPY_TERM_MIN / 2 }
 
 /* A run has ended: what did it cost, and how is the next one made? Apart, for it is rare. */
 void copy_way_next(struct copy_way *w);

@@ -33,7 +33,7 @@ static void copies_all(void **state)
 /* ---- which way ------------------------------------------------------------------------------- */
 
 /* Far more than a moment in which this test does not run takes */
-#define COST (UINT64_C(1) << 36)
+#define COST (UINT64_C(1) << 30)
 
 /* A run that took @cost for a MiB. Return: is the next one past the cache? */
 static bool run(struct copy_way *w, uint64_t cost)
@@ -67,24 +67,29 @@ static bool trial(struct copy_way *w, uint64_t cost)
 	return run(w, cost) == way;
 }
 
-/* Past the cache is followed only if it took less than half of the time. */
+/* Past the cache is followed only if it took less than half of the time. A choice that holds is tried half as often the next time. */
 static void follows_the_better(void **state)
 {
 	struct copy_way w = COPY_WAY_INIT;
+	unsigned term;
 
 	(void)state;
 	assert_int_equal(until_change(&w, COST), COPY_TRIAL);
 	assert_true(w.past);
 	assert_false(trial(&w, COST * 6 / 10)); /* not enough */
-	assert_int_equal(until_change(&w, COST), COPY_TERM);
+	assert_int_equal(until_change(&w, COST), COPY_TERM_MIN);
 	assert_true(trial(&w, COST * 4 / 10));
-	assert_int_equal(until_change(&w, COST * 4 / 10), COPY_TERM);
-	assert_false(w.past);
-	assert_false(trial(&w, COST)); /* through the cache, which is still worse */
-	assert_int_equal(until_change(&w, COST * 4 / 10), COPY_TERM);
+	for (term = COPY_TERM_MIN; term < COPY_TERM_MAX; term *= 2) {
+		assert_int_equal(until_change(&w, COST * 4 / 10), term);
+		assert_false(w.past);
+		assert_false(trial(&w, COST)); /* through the cache, which is still worse */
+	}
+	assert_int_equal(until_change(&w, COST * 4 / 10), COPY_TERM_MAX);
+	assert_false(trial(&w, COST));
+	assert_int_equal(until_change(&w, COST * 4 / 10), COPY_TERM_MAX);
 	assert_true(trial(&w, COST * 7 / 10)); /* another processor by now: both are about as good */
 	assert_false(w.past);
-	assert_int_equal(until_change(&w, COST * 7 / 10), COPY_TERM);
+	assert_int_equal(until_change(&w, COST * 7 / 10), COPY_TERM_MIN);
 }
 
 /* Neither a trial's beginning, where the frames are still as the other way has left them, nor an interruption counts. */
@@ -101,7 +106,7 @@ static void only_the_settled_counts(void **state)
 		assert_true(run(&w, i % 3 == 0 ? COST * 100 : COST * 4 / 10));
 	assert_true(run(&w, COST * 100));
 	assert_true(w.best_past);
-	assert_int_equal(until_change(&w, COST * 4 / 10), COPY_TERM);
+	assert_int_equal(until_change(&w, COST * 4 / 10), COPY_TERM_MIN);
 	for (i = COPY_TRIAL; i > COPY_MEASURED; i--)
 		assert_false(run(&w, COST / 10)); /* good only at first */
 	for (; i > 1; i--)
