@@ -9,7 +9,6 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,26 +26,30 @@ static const char *const words[FW_PRINT_CNT] = {
 	[FW_PRINT_SETTLE] = "settle",
 };
 
+/* In the child, of a process with threads: system calls only. Both ends get numbers above those that they are to have, so that neither takes the other's. */
+static void become(char *const argv[], int in, int out)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	int from = fcntl(in >= 0 ? in : null, F_DUPFD_CLOEXEC, STDERR_FILENO + 1), to = fcntl(out, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+
+	if (dup2(from, STDIN_FILENO) >= 0 && dup2(to, STDOUT_FILENO) >= 0 && dup2(null, STDERR_FILENO) >= 0)
+		execve("/proc/self/exe", argv, environ);
+	_exit(EXIT_FAILURE);
+}
+
+/* Not posix_spawn(), which waits until the program is loaded: on a busy host up to 50 ms. */
 int fw_print_start(enum fw_print_what what, int in, int out, pid_t *ret_pid)
 {
 	char option[] = FW_PRINT_OPTION, word[16], name[] = "vjd";
 	char *const argv[] = { name, option, word, NULL };
-	posix_spawn_file_actions_t actions;
 	pid_t pid;
-	int err;
 
 	snprintf(word, sizeof(word), "%s", words[what]);
-	posix_spawn_file_actions_init(&actions);
-	if (in >= 0)
-		posix_spawn_file_actions_adddup2(&actions, in, STDIN_FILENO);
-	else
-		posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-	posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
-	posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
-	err = posix_spawn(&pid, "/proc/self/exe", &actions, NULL, argv, environ);
-	posix_spawn_file_actions_destroy(&actions);
-	if (err != 0)
-		return -err;
+	pid = fork();
+	if (pid < 0)
+		return -errno;
+	if (pid == 0)
+		become(argv, in, out);
 	*ret_pid = pid;
 	return 0;
 }
