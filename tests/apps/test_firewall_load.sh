@@ -9,6 +9,13 @@
 need nft python3
 
 apps=100
+# A hundred programs take a while to start on a busy machine.
+long_until_true() {
+	for _ in 1 2 3 4 5 6; do
+		(until_true "$@") 2>/dev/null && return
+	done
+	until_true "$@"
+}
 first_port=2000
 nft_do() {
 	at_server nft "$@"
@@ -39,7 +46,7 @@ done
 all_ready() {
 	[ "$(cat "$tmp"/app*.log | grep -c ready)" = $apps ]
 }
-until_true all_ready
+long_until_true all_ready
 
 # Of each program a connection, IPv4 and IPv6 in turn, and datagrams. SIGTERM: what became of each is written
 cat >"$tmp/clients.py" <<'EOF'
@@ -114,7 +121,7 @@ clients=${pids[-1]}
 is_steady() {
 	grep -q steady "$tmp/clients.log"
 }
-until_true is_steady
+long_until_true is_steady
 on_channels() {
 	"$vj" status | grep -c '^eth0 .*echo_ports.* delivered ' || true
 }
@@ -130,7 +137,7 @@ kernel_rests() {
 	sleep 0.5
 	[ "$(kernel_count)" = "$before" ]
 }
-until_true kernel_rests
+long_until_true kernel_rests
 
 # how long is nobody served? A program comes each 5 ms
 cat >"$tmp/waits.py" <<'EOF'
