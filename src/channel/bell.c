@@ -5,7 +5,7 @@
 
 #include "channel/sys.h"
 
-/* Events taken from the kernel at a time. Which ones they are does not matter here. */
+/* Events taken from the kernel at a time */
 #define BELL_BATCH 16
 
 int bell_new(void)
@@ -43,9 +43,14 @@ int bell_set_wait(int set, int timeout_ms)
 {
 	struct epoll_event events[BELL_BATCH];
 	int cnt = sys_epoll_pwait(set, events, BELL_BATCH, timeout_ms, NULL);
-	int more = cnt;
+	int rang = cnt > 0 ? BELL_RANG : cnt;
 
-	while (more == BELL_BATCH)
-		more = sys_epoll_pwait(set, events, BELL_BATCH, 0, NULL);
-	return cnt > 0 ? 1 : cnt;
+	for (;;) {
+		for (int i = 0; i < cnt; i++)
+			if (!events[i].data.u64)
+				rang |= BELL_UNTAGGED;
+		if (cnt < BELL_BATCH)
+			return rang;
+		cnt = sys_epoll_pwait(set, events, BELL_BATCH, 0, NULL);
+	}
 }

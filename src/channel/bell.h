@@ -33,10 +33,12 @@ int bell_set_add(int set, int fd, uint64_t tag);
 
 int bell_set_del(int set, int fd);
 
+enum { BELL_RANG = 1, BELL_UNTAGGED = 2 };
+
 /*
  * Sleep until a doorbell of the set rings, at most `timeout_ms` (-1: for ever). The rings seen so far are
  * consumed: the next call waits for new ones.
- * Return: 1: rung; 0: time is up; -EINTR: a signal.
+ * Return: BELL_RANG; BELL_RANG | BELL_UNTAGGED: among them was one with tag 0; 0: time is up; -EINTR: a signal.
  */
 int bell_set_wait(int set, int timeout_ms);
 

@@ -2,7 +2,7 @@
 /*
  * The turns: kernel, vj, kernel, vj. One run of each side after the other, several times, and the
  * medians compared: what disturbs a shared machine for a second disturbs one run of one side, not
- * the ratio. Of a rival's ways the best is found first, in short runs, and then takes all its turns.
+ * the ratio. Of a side's ways the best is found first, in short runs, and then takes all its turns.
  */
 #include "cli/bench.h"
 
@@ -15,7 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { PROGRESS_AFTER_S = 2 };
+enum { PROGRESS_AFTER_S = 2, TRIES = 3 /* of each way: one alone is luck where others use the machine, too */ };
 
 const char *const bench_peers[] = { "kernel", "unix", "lwip", "rte_ring", NULL };
 
@@ -127,31 +127,30 @@ static int measure(struct bench_ctx *ctx, const struct bench_case *c, const stru
 	return rc;
 }
 
-/* Short runs of each way; *ret_best is the index of the best. */
+/* Short runs of each way, in turns; *ret_best is the index of the one with the best median. */
 static int choose_way(struct bench_ctx *ctx, const struct bench_case *c, const char *whose, struct bench_way *ways,
 		      unsigned cnt, unsigned *ret_best)
 {
-	double seconds = ctx->o->seconds / 4, best = 0;
+	double seconds = ctx->o->seconds / 4;
 	struct bench_series *s;
 	int rc = 0;
 
 	*ret_best = 0;
 	if (cnt < 2)
 		return 0;
-	s = calloc(1, sizeof(*s));
+	s = calloc(cnt, sizeof(*s));
 	if (s == NULL)
 		return -ENOMEM;
+	for (unsigned i = 0; i < TRIES * cnt && rc == 0; i++) {
+		bench_progress(ctx, "%s: trying %s with %s", c->name, whose, ways[i % cnt].how);
+		rc = measure(ctx, c, &ways[i % cnt], seconds, &s[i % cnt]);
+	}
 	for (unsigned i = 0; i < cnt && rc == 0; i++) {
-		bench_progress(ctx, "%s: trying %s with %s", c->name, whose, ways[i].how);
-		s->cnt = 0;
-		rc = measure(ctx, c, &ways[i], seconds, s);
-		if (rc < 0)
-			break;
-		ways[i].tried = s->values[0];
-		if (i == 0 || (c->lower_is_better ? s->values[0] < best : s->values[0] > best)) {
-			best = s->values[0];
+		double best = ways[*ret_best].tried;
+
+		ways[i].tried = series_median(&s[i]);
+		if (c->lower_is_better ? ways[i].tried < best : ways[i].tried > best)
 			*ret_best = i;
-		}
 	}
 	free(s);
 	return rc;

@@ -98,7 +98,7 @@ static void print_tried(const struct bench_case *c, const struct bench_way *ways
 
 /*
  * Beside the kernel's best way, which the ratio is against and which burns a processor a side, the one that most programs
- * use, from its one short run. NULL: was not tried.
+ * use, from its short runs. NULL: was not tried.
  */
 static const struct bench_way *ordinary_way(const struct bench_case *c)
 {
@@ -114,7 +114,7 @@ static void print_ordinary(const struct bench_case *c, double vj)
 	char a[32], u[32];
 
 	if (way != NULL)
-		printf("  beside  %.3g times what most programs do (%s%s, one short run: %s)\n",
+		printf("  beside  %.3g times what most programs do (%s%s, short runs: %s)\n",
 		       bench_ratio(c, vj, way->tried), scaled(way->tried, a), short_unit(c->unit, u), way->how);
 }
 

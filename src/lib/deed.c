@@ -190,6 +190,11 @@ void deed_postpone(struct vj *vj, struct tcp_id id)
 		d->state = DEED_CLAIMED;
 }
 
+bool deed_any(const struct vj *vj)
+{
+	return vj->deeds && vj->deeds->all;
+}
+
 bool deed_busy(const struct vj *vj)
 {
 	return vj->deeds && vj->deeds->busy;

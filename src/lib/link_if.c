@@ -15,6 +15,9 @@ enum {
 	ETH_HEADER_BYTES = 14,
 };
 
+/* Not a channel's id, which is 32 bits wide, and not 0: vjd, or a deed. */
+#define BELL_TAG UINT64_MAX
+
 /* Each frame has a next hop of its own. */
 static void tx_put_addressed(void *drv, const struct link_frame *frame)
 {
@@ -108,7 +111,7 @@ static int attach(struct vj_link *link, const struct ctl_interface *said, const 
 	link->freed_max = min_u32(max_u32(said->frame_cnt / 32, 1), LINK_BATCH);
 	err = links_grow(vj);
 	if (!err)
-		err = bell_set_add(vj->bell_fd, iflink_fd(link->ifl), 0);
+		err = bell_set_add(vj->bell_fd, iflink_fd(link->ifl), BELL_TAG);
 	return err ? err : join_stack(link);
 }
 

@@ -4,10 +4,10 @@
 #include "channel/bell.h"
 #include "channel/sys.h"
 #include "driver/pcap.h"
-#include "lib/beyond.h"
 #include "lib/link.h"
 #include "lib/move.h"
 #include "lib/ticks.h"
+#include "lib/wait.h"
 
 #include <errno.h>
 
@@ -144,17 +144,35 @@ bool vj_arm(struct vj *vj, int64_t *ret_timeout_ns)
 	return true;
 }
 
+static bool disarm(struct vj *vj)
+{
+	bool was_armed = vj->armed;
+
+	if (was_armed)
+		links_disarm(vj, vj->link_cnt);
+	vj->armed = false;
+	return was_armed;
+}
+
 void vj_disarm(struct vj *vj)
 {
-	if (!vj->armed)
+	int rang;
+
+	if (!disarm(vj))
 		return;
-	vj->armed = false;
-	links_disarm(vj, vj->link_cnt);
-	bell_set_wait(vj->bell_fd, 0); /* takes the rings seen off the edge-triggered set */
+	rang = bell_set_wait(vj->bell_fd, 0); /* takes the rings seen off the edge-triggered set */
 	if (vj->deeds)
-		vj->move_ns = 0; /* a deed may have */
-	if (vj->ctl)
-		vj->ctl_next_ns = 0; /* the control socket may have been what rang */
+		vj->move_ns = 0;
+	if (vj->ctl && (deed_any(vj) || (rang & BELL_UNTAGGED)))
+		vj->ctl_next_ns = 0;
+}
+
+void vj_disarm_unrung(struct vj *vj)
+{
+	if (deed_any(vj)) /* they have times of their own, and wait for what other descriptors and vjd bring */
+		vj_disarm(vj);
+	else
+		disarm(vj);
 }
 
 bool vj_link_is_new(const struct vj *vj)
@@ -181,7 +199,7 @@ static void cpu_relax(void)
 /* Is it worth burning the CPU before sleeping? It is while it keeps paying. */
 static bool spin_allowed(struct vj *vj)
 {
-	if (!vj->spin_ns || !vj->link_cnt || (vj->alone && !vj_spin_is_for_others(vj)))
+	if (!vj->spin_ns || !vj_may_spin(vj, vj->alone))
 		return false;
 	if (vj->spin_skip) {
 		vj->spin_skip--;

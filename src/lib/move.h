@@ -96,6 +96,8 @@ void deed_postpone(struct vj *vj, struct tcp_id id);
 /* Somebody ends who holds the other end of a connection of ours: keep it for whoever claims it. Takes @crate. */
 void deed_keep(struct vj *vj, int crate);
 void deed_poll(struct vj *vj);
+/* Is there any connection with a token? */
+bool deed_any(const struct vj *vj);
 bool deed_busy(const struct vj *vj);
 /* When something that waits to be read is to be looked at again; UINT64_MAX: never */
 uint64_t deed_pump_ns(const struct vj *vj);

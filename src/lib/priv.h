@@ -145,7 +145,7 @@ struct vj {
 
 	/* spinning before sleep: learn whether it pays */
 	uint64_t spin_ns; /* longest; 0: never */
-	bool alone; /* one processor is ours: beyond.h */
+	bool alone; /* one processor is ours: wait.h */
 	unsigned spin_misses; /* in a row */
 	unsigned spin_skip; /* sleeps to go before the next try */
 	uint64_t spins_won, spins_lost, sleeps;

@@ -3,7 +3,7 @@
 #include "channel/bell.h"
 #include "channel/sys.h"
 #include "driver/pcap.h"
-#include "lib/beyond.h"
+#include "lib/wait.h"
 #include "lib/own_fd.h"
 #include "lib/move.h"
 #include "lib/sysctl.h"
@@ -73,9 +73,9 @@ static unsigned cpu_cnt(void)
 	return sched_getaffinity(0, sizeof(set), &set) ? 1 : (unsigned)CPU_COUNT(&set);
 }
 
-bool vj_spin_is_for_others(const struct vj *vj)
+bool vj_may_spin(const struct vj *vj, bool alone)
 {
-	return vj->link_cnt > 0 && vj->link_cnt == vj->ifl_cnt;
+	return vj->link_cnt > 0 && (!alone || vj->link_cnt == vj->ifl_cnt);
 }
 
 /* ---- open ------------------------------------------------------------------------------------------------------ */

@@ -5,7 +5,7 @@
  */
 #include "sock/priv.h"
 
-#include "lib/beyond.h"
+#include "lib/wait.h"
 
 #include <fcntl.h>
 #include <limits.h>

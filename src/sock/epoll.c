@@ -577,6 +577,15 @@ static void set_left(void *arg)
 	lock_leave();
 }
 
+/* Is the bell not among the events, all of which found room? */
+static bool is_unrung(const struct epoll_event *ev, int n, int max)
+{
+	for (int i = 0; i < n; i++)
+		if (ev[i].data.u64 == (mark_base | MARK_BELL))
+			return false;
+	return n >= 0 && n < max;
+}
+
 /* Return: events, 0 if it is to look again, -errno. The lock is given up meanwhile. */
 static int set_sleep(struct epoll_set *set, int epfd, struct epoll_event *ev, int max,
 		     int64_t timeout_ns, const sigset_t *mask, const struct signal_trace *signals)
@@ -599,6 +608,7 @@ static int set_sleep(struct epoll_set *set, int epfd, struct epoll_event *ev, in
 		pthread_cleanup_push(undo_all, NULL);
 		n = (int)KER_BLOCKING(ker_epoll_sleep(epfd, ev, max, timeout_ns, mask));
 		pthread_cleanup_pop(0);
+		sl.unrung = leads && set->bell_on && is_unrung(ev, n, max);
 		if (!set_awake(set, &sl, &undo.undo))
 			return -EINTR;
 	} else {

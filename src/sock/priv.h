@@ -238,6 +238,7 @@ struct sleeper {
 	struct signal_trace signals; /* when the call began: a handler since then ends it */
 	const void *thread;	     /* whose it is; a handler may sleep on top of it */
 	uint64_t wake_ns;	     /* leader: when it wakes by itself */
+	bool unrung;		     /* leader: the sleep is over, and the bell was not what ended it */
 };
 
 struct epoll_set;
@@ -307,7 +308,7 @@ struct sock_layer {
 	bool sleeping; /* sleepers, or a helper that has to be woken: whoever leaves looks after them */
 
 	uint64_t spin_ns; /* 0: never */
-	bool alone; /* one processor is ours: lib/beyond.h */
+	bool alone; /* one processor is ours: lib/wait.h */
 	uint32_t spin_misses, spin_skip;
 
 	struct {
@@ -721,7 +722,7 @@ void block_end(struct blocking *b);
 /*
  * About to sleep. *timeout_ns (-1: for ever) is shortened for a leader. Return: false: there is
  * work, don't sleep; else the lock was dropped, sleep on sl->kick and, if *ret_leads, on the bell,
- * then call sleep_end(), which takes the lock. @u, of the caller, is pushed before; a jump runs it.
+ * then say in sl->unrung that it was not the bell, if so, and call sleep_end(), which takes the lock. @u, of the caller, is pushed before; a jump runs it.
  */
 bool may_lead(void);
 bool sleep_begin(struct sleeper *sl, int64_t *timeout_ns, bool *ret_leads);

@@ -8,8 +8,8 @@
  */
 #include "sock/priv.h"
 
-#include "lib/beyond.h"
 #include "lib/deed.h"
+#include "lib/wait.h"
 
 #include <sys/eventfd.h>
 
@@ -69,7 +69,7 @@ static void cpu_relax(void)
 static bool spin_begin(struct spin *sp)
 {
 	sp->begun = true;
-	if (!sock.spin_ns || (sock.alone && !(sock.vj && vj_spin_is_for_others(sock.vj))))
+	if (!sock.spin_ns || !sock.vj || !vj_may_spin(sock.vj, sock.alone))
 		return false;
 	if (sock.spin_skip) {
 		sock.spin_skip--;
@@ -227,7 +227,9 @@ bool sleep_end(struct sleeper *sl, struct undo *u)
 	kick_drain(sl->kick);
 	if (sock.leader == sl) {
 		sock.leader = NULL;
-		if (sock.vj)
+		if (sock.vj && sl->unrung)
+			vj_disarm_unrung(sock.vj);
+		else if (sock.vj)
 			vj_disarm(sock.vj);
 	}
 	return true;
@@ -314,6 +316,7 @@ static int block_sleep(struct blocking *b, struct sleeper *sl, struct watch *w, 
 	}
 	r = b->uncancelled ? sys_ppoll(pfd, n, tsp, NULL) : ker_ppoll_undo(pfd, n, tsp, NULL, undo_all);
 	b->kernel_ready = r > 0 && pfd[0].revents;
+	sl->unrung = leads && r >= 0 && !(r && pfd[2].revents);
 	return sleep_end(sl, &undo.undo) ? r : WAS_LEFT;
 }
 

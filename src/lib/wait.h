@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* wait.h - for who sleeps on vj_fd() together with other descriptors, and looks before in a loop of his own */
+#ifndef VJ_LIB_WAIT_H
+#define VJ_LIB_WAIT_H
+
+#include <vj/vj.h>
+
+/**
+ * vj_may_spin() - Can anything come soon that a look before sleeping would find?
+ * @alone: One processor is all there is for this process
+ *
+ * Without a link nothing can. Who has only one processor takes it from the peer that he waits for by looking all the time, if that peer may
+ * run there. What comes from an interface is brought by the kernel, on whichever processor it comes.
+ */
+bool vj_may_spin(const struct vj *vj, bool alone);
+
+/** vj_link_is_new() - Is there a link since the last vj_arm()? Its peer does not ring. */
+bool vj_link_is_new(const struct vj *vj);
+
+/** vj_oversleeps() - Is a timer due before @wake_ns (CLOCK_MONOTONIC; UINT64_MAX: never), by a millisecond at least? */
+bool vj_oversleeps(const struct vj *vj, uint64_t wake_ns);
+
+/**
+ * vj_disarm_unrung() - vj_disarm() after a sleep in which vj_fd() was watched and did not become readable
+ * Makes no system call of its own: a program that is busy with descriptors of the kernel's sleeps often, and is never rung for. What rings from here
+ * on is found by the next sleep.
+ */
+void vj_disarm_unrung(struct vj *vj);
+
+#endif
