@@ -214,9 +214,19 @@ static bool has_news(const struct vj *vj, const struct deed *d)
 	return (over && !d->ended) || unread_bytes(vj, d);
 }
 
+/* What was written to a token waits for room at the peer, and that came with frames that were taken since it was looked for. */
+static bool can_send(const struct vj *vj)
+{
+	const struct deed *d = vj->deeds && vj->deeds->raw_waits ? vj->deeds->all : NULL;
+
+	while (d && !(d->raw && d->conn.v && (vj_ready(vj, (struct vj_conn){ d->conn.v }) & VJ_EV_WRITABLE)))
+		d = d->next;
+	return d != NULL;
+}
+
 uint64_t deed_pump_ns(const struct vj *vj)
 {
-	uint64_t ns = UINT64_MAX;
+	uint64_t ns = can_send(vj) ? 0 : UINT64_MAX;
 
 	for (const struct deed *d = vj->deeds ? vj->deeds->pumps : NULL; d; d = d->pump_next) {
 		if (d->waiting)
