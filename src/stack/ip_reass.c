@@ -104,6 +104,8 @@ static void dgram_free(struct stack *s, uint32_t id)
 	struct reass_dgram *d = dgram_at(s, id);
 	uint32_t *link = &s->reass.hash[d->bucket];
 
+	if (s->reass.latest == id)
+		s->reass.latest = 0;
 	dgram_drop_data(s, d);
 	while (*link != id)
 		link = &dgram_at(s, *link)->chain;
@@ -193,7 +195,7 @@ static uint32_t dgram_new(struct stack *s, const struct pkt *pkt, uint32_t bucke
 }
 
 /* The datagram that the fragment is of, made if it isn't there; 0: no room */
-static uint32_t dgram_of(struct stack *s, const struct pkt *pkt)
+static uint32_t dgram_find(struct stack *s, const struct pkt *pkt)
 {
 	struct dgram_key key = dgram_key(pkt);
 	uint32_t bucket = (uint32_t)(stack_siphash(s, &key, sizeof(key)) % REASS_HASH);
@@ -204,6 +206,14 @@ static uint32_t dgram_of(struct stack *s, const struct pkt *pkt)
 		if (dgram_is(dgram_at(s, id), pkt))
 			return id;
 	return dgram_new(s, pkt, bucket, source);
+}
+
+/* Mostly the one that the last fragment was of: two keyed hashes for each cost more than all else about it. */
+static uint32_t dgram_of(struct stack *s, const struct pkt *pkt)
+{
+	if (s->reass.latest == 0 || !dgram_is(dgram_at(s, s->reass.latest), pkt))
+		s->reass.latest = dgram_find(s, pkt);
+	return s->reass.latest;
 }
 
 /* ---- fragments ------------------------------------------------------------------------------- */

@@ -55,6 +55,7 @@ struct reass {
 	struct ref_space age_nodes;
 	struct ref_list age;		   /* all, oldest first */
 	uint32_t hash[REASS_HASH];	   /* chains of datagrams by key */
+	uint32_t latest;		   /* the datagram of the last fragment; 0: it is gone */
 	uint32_t bytes;			   /* what all fragments are charged */
 	uint32_t src_bytes[REASS_SOURCES]; /* of that, by a hash of the source */
 	uint8_t *whole;			   /* where packets are put together; made by the first */
