@@ -614,6 +614,14 @@ static long channel_refused(const struct sock *s, const struct sockaddr *to, soc
 	return err == -ECONNREFUSED && s->dgram->peer_len ? err : TO_KERNEL;
 }
 
+/* Who gives frames back may wait for the one processor that we have. */
+static VJ_COLD void give_way(void)
+{
+	lock_drop();
+	SYS_CALL0(SYS_sched_yield);
+	lock_take();
+}
+
 /* Return: @len, or as channel_refused() */
 static long channel_send(struct sock *s, const struct sockaddr *to, socklen_t to_len,
 			 const struct msghdr *msg, size_t len)
@@ -621,7 +629,9 @@ static long channel_send(struct sock *s, const struct sockaddr *to, socklen_t to
 	const void *buf = gather(msg);
 	long r = vj_udp_send(sock.vj, s->dgram->udp, to, to_len, buf, len);
 
-	if (r == -EAGAIN) { /* frames may have come back since we looked */
+	if (r == -EAGAIN || r == -ENOBUFS) { /* frames, or enough of them, may have come back since we looked */
+		if (sock.alone)
+			give_way();
 		ctx_process();
 		if (s->dgram->open && sock.vj)
 			r = vj_udp_send(sock.vj, s->dgram->udp, to, to_len, buf, len);
