@@ -16,7 +16,7 @@
 #include <netinet/tcp.h>
 #include <string.h>
 
-enum { BACKLOG_UNKNOWN = 4096, FDS_WITHOUT_PROC = 64, FEW = 256, STATE_LISTEN = 10, STATE_CLOSE = 7 };
+enum { BACKLOG_UNKNOWN = 4096, FDS_WITHOUT_PROC = 64, FEW = 64, SOME = 256, STATE_LISTEN = 10, STATE_CLOSE = 7 };
 
 /* Return: the option's value; -1: it has none, or this is no socket. */
 static int int_option(int fd, int level, int name)
@@ -194,31 +194,33 @@ static void adopt_listed(void)
 }
 
 /*
- * Is there no descriptor from FEW on? select() leaves out what lies beyond the process's table, as select(2) says among its bugs: one
+ * Is there no descriptor from @cnt on? select() leaves out what lies beyond the process's table, as select(2) says among its bugs: one
  * beyond is no error, and one that is merely closed is EBADF.
  */
-static bool are_few(void)
+static bool are_below(int cnt)
 {
 	enum { LONG_BITS = 8 * sizeof(unsigned long) };
-	unsigned long set[FEW / LONG_BITS + 1] = { [FEW / LONG_BITS] = 1ul << FEW % LONG_BITS };
+	unsigned long set[SOME / LONG_BITS + 1] = { 0 };
 	struct timespec now = { 0 };
 
-	return sys_fcntl(FEW, F_GETFD, 0) == -EBADF && SYS_CALL6(SYS_pselect6, FEW + 1, set, NULL, NULL, &now, NULL) == 0;
+	set[(unsigned)cnt / LONG_BITS] = 1ul << (unsigned)cnt % LONG_BITS;
+	return sys_fcntl(cnt, F_GETFD, 0) == -EBADF && SYS_CALL6(SYS_pselect6, cnt + 1, set, NULL, NULL, &now, NULL) == 0;
 }
 
-/* Every program pays for this, most of them for nothing: which of the first are open is one call. */
+/* Every program pays for this, most of them for nothing: which are open is one call, and a table of the kernel's begins with FEW. */
 static void adopt_all(void)
 {
-	struct pollfd pfds[FEW];
+	int cnt = are_below(FEW) ? FEW : are_below(SOME) ? SOME : 0;
 	struct timespec now = { 0 };
+	struct pollfd pfds[SOME];
 
-	for (int fd = 0; fd < FEW; fd++)
+	for (int fd = 0; fd < cnt; fd++)
 		pfds[fd] = (struct pollfd){ .fd = fd };
-	if (!are_few() || sys_ppoll(pfds, FEW, &now, NULL) < 0) {
+	if (!cnt || sys_ppoll(pfds, (nfds_t)cnt, &now, NULL) < 0) {
 		adopt_listed();
 		return;
 	}
-	for (int fd = 0; fd < FEW; fd++)
+	for (int fd = 0; fd < cnt; fd++)
 		if (!(pfds[fd].revents & POLLNVAL))
 			adopt_fd(fd);
 }
