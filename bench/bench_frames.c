@@ -269,7 +269,7 @@ int bench_channel(struct bench_ctx *ctx)
 		.title = title,
 		.unit = "frames per second",
 		.value = bench_rate,
-		.vj = { .how = "bare rings", .measure = measure_channel },
+		.vj[0] = { .how = "bare rings", .measure = measure_channel },
 		.kernel = { { .how = "AF_UNIX SOCK_SEQPACKET, sendmmsg and recvmmsg",
 			      .measure = measure_unix,
 			      .server = unix_server,

@@ -21,8 +21,8 @@
 enum { APP_ARGS = 24, REQUESTS_PER_S = 100000 };
 
 /*
- * In arguments and files: %p the port, %d the directory of the run, %s its seconds (whole), %n a number of requests for
- * about that time, %u the user, %% a %.
+ * In arguments and files: %p the port, %q another one, %d the directory of the run, %s its seconds (whole), %n a number of
+ * requests for about that time, %u the user, %% a %.
  */
 struct app {
 	const char *name, *title, *unit, *packages;
@@ -30,15 +30,33 @@ struct app {
 	const char *needs[2]; /* programs that these start */
 	const char *file, *content; /* written into the directory; NULL: none */
 	const char *marks[2];	    /* the figure stands behind these in what the client says */
+	bool client_outside; /* the client is the kernel's: what does a server lose that nobody talks to on channels? */
 	bool anyway; /* its processes may be better off on the kernel's sockets, and be left there: control/board.h, sock/forks.c */
 };
 
-static const char nginx_conf[] = "user %u;\nworker_processes 2;\ndaemon off;\npid %d/nginx.pid;\nerror_log stderr error;\n"
-				 "events { worker_connections 1024; }\n"
-				 "http {\n\taccess_log off;\n\tkeepalive_requests 100000000;\n\tsendfile on;\n"
-				 "\tclient_body_temp_path %d/b; proxy_temp_path %d/p; fastcgi_temp_path %d/f;\n"
-				 "\tuwsgi_temp_path %d/u; scgi_temp_path %d/s;\n"
-				 "\tserver { listen 127.0.0.1:%p; root %d; }\n}\n";
+/* clang-format off */
+#define NGINX_CONF(port)                                                                                                \
+	"user %u;\nworker_processes 2;\ndaemon off;\npid %d/nginx.pid;\nerror_log stderr error;\n"                      \
+	"events { worker_connections 1024; }\n"                                                                         \
+	"http {\n\taccess_log off;\n\tkeepalive_requests 100000000;\n\tsendfile on;\n"                                  \
+	"\tclient_body_temp_path %d/b; proxy_temp_path %d/p; fastcgi_temp_path %d/f;\n"                                 \
+	"\tuwsgi_temp_path %d/u; scgi_temp_path %d/s;\n"                                                                \
+	"\tserver { listen 127.0.0.1:" port "; root %d; }\n}\n"
+/* clang-format on */
+
+static const char nginx_conf[] = NGINX_CONF("%p"), nginx_behind_conf[] = NGINX_CONF("%q");
+
+/* haproxy, and nginx behind it. Both end when the shell is told to. */
+static const char proxied_server[] =
+	"cat >%d/haproxy.cfg <<.\n"
+	"global\n\tnbthread 1\n"
+	"defaults\n\tmode http\n\ttimeout client 10s\n\ttimeout connect 10s\n\ttimeout server 10s\n"
+	"listen proxy\n\tbind 127.0.0.1:%p\n\tserver nginx 127.0.0.1:%q\n"
+	".\n"
+	"nginx -e stderr -p %d -c %d/nginx.conf & behind=$!\n"
+	"haproxy -f %d/haproxy.cfg & front=$!\n"
+	"trap 'kill $front $behind' TERM\n"
+	"wait $front; wait $behind";
 
 /* Its first argument: server or client */
 static const char asyncio_echo[] =
@@ -80,6 +98,21 @@ static const char tls_server[] =
 	"exec openssl s_server -quiet -accept 127.0.0.1:%p -cert cert -key key -WWW";
 
 /* clang-format off */
+#define REDIS(name_, title_, ...)                                                                                       \
+	{ .name = "apps-redis" name_, .title = "redis-server and redis-benchmark, GET, 50 connections, no pipelining" title_, \
+	  .unit = "requests per second", .packages = "redis-server redis-tools",                                        \
+	  .server = { "redis-server", "--port", "%p", "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", "%d" }, \
+	  .client = { "redis-benchmark", "-h", "127.0.0.1", "-p", "%p", "-c", "50", "-n", "%n", "-t", "get", "--csv" }, \
+	  .marks = { "\"GET\",\"" }, __VA_ARGS__ }
+
+#define AB(name_, title_, ...)                                                                                          \
+	{ .name = "apps-ab" name_,                                                                                      \
+	  .title = "nginx with two workers and ab, a small file, a connection for each request, 20 at once" title_,     \
+	  .unit = "requests per second", .packages = "nginx-light apache2-utils",                                       \
+	  .server = { "nginx", "-e", "stderr", "-p", "%d", "-c", "%d/nginx.conf" },                                     \
+	  .client = { "ab", "-q", "-t", "%s", "-n", "1000000", "-c", "20", "http://127.0.0.1:%p/nginx.conf" },          \
+	  .file = "nginx.conf", .content = nginx_conf, .marks = { "Requests per second:" }, __VA_ARGS__ }
+
 /* Behind the title: options of the client; NULL: none */
 #define IPERF3(name_, title_, ...)                                                                                      \
 	{ .name = "apps-iperf3" name_, .title = "iperf3, " title_, .unit = "bits per second", .packages = "iperf3",     \
@@ -95,12 +128,8 @@ static const char tls_server[] =
 	  .needs = { program }, .file = "nginx.conf", .content = nginx_conf, .marks = { "rate" }, .anyway = true }
 
 static const struct app apps[] = {
-	{ .name = "apps-redis",
-	  .title = "redis-server and redis-benchmark, GET, 50 connections, no pipelining",
-	  .unit = "requests per second", .packages = "redis-server redis-tools",
-	  .server = { "redis-server", "--port", "%p", "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", "%d" },
-	  .client = { "redis-benchmark", "-h", "127.0.0.1", "-p", "%p", "-c", "50", "-n", "%n", "-t", "get", "--csv" },
-	  .marks = { "\"GET\",\"" } },
+	REDIS("", "", .anyway = false),
+	REDIS("-outside", ", the client not under vj run", .client_outside = true),
 	{ .name = "apps-nginx",
 	  .title = "nginx with two workers and wrk, a small file, 100 kept-alive connections",
 	  .unit = "requests per second", .packages = "nginx-light wrk",
@@ -108,13 +137,15 @@ static const struct app apps[] = {
 	  .client = { "wrk", "-t", "1", "-c", "100", "-d", "%s", "http://127.0.0.1:%p/nginx.conf" },
 	  .file = "nginx.conf", .content = nginx_conf,
 	  .marks = { "Requests/sec:" } },
-	{ .name = "apps-ab",
-	  .title = "nginx with two workers and ab, a small file, a connection for each request, 20 at once",
-	  .unit = "requests per second", .packages = "nginx-light apache2-utils",
-	  .server = { "nginx", "-e", "stderr", "-p", "%d", "-c", "%d/nginx.conf" },
-	  .client = { "ab", "-q", "-t", "%s", "-n", "1000000", "-c", "20", "http://127.0.0.1:%p/nginx.conf" },
-	  .file = "nginx.conf", .content = nginx_conf,
-	  .marks = { "Requests per second:" } },
+	AB("", "", .anyway = false),
+	AB("-outside", ", the client not under vj run", .client_outside = true),
+	{ .name = "apps-haproxy",
+	  .title = "haproxy in front of nginx, and wrk, a small file, 50 kept-alive connections",
+	  .unit = "requests per second", .packages = "haproxy nginx-light wrk",
+	  .server = { "sh", "-c", proxied_server },
+	  .client = { "wrk", "-t", "1", "-c", "50", "-d", "%s", "http://127.0.0.1:%p/nginx.conf" },
+	  .needs = { "haproxy", "nginx" }, .file = "nginx.conf", .content = nginx_behind_conf,
+	  .marks = { "Requests/sec:" } },
 	{ .name = "apps-memcached",
 	  .title = "memcached with four threads and memcaslap, 50 connections",
 	  .unit = "requests per second", .packages = "memcached libmemcached-tools",
@@ -141,6 +172,13 @@ static const struct app apps[] = {
 	  .server = { "sh", "-c", "head -c 100000000 /dev/zero >%d/big && exec socat -b 65536 -u TCP-LISTEN:%p,bind=127.0.0.1,reuseaddr,fork /dev/null" },
 	  .client = { "python3", "-c", repeat, "%s", "socat", "-b", "65536", "-u", "FILE:%d/big", "TCP:127.0.0.1:%p" },
 	  .needs = { "socat" },
+	  .marks = { "rate" }, .anyway = true },
+	{ .name = "apps-nc",
+	  .title = "nc to nc, 100 MB a run",
+	  .unit = "runs per second", .packages = "netcat-openbsd python3",
+	  .server = { "sh", "-c", "head -c 100000000 /dev/zero >%d/big && exec nc -k -l 127.0.0.1 %p >/dev/null" },
+	  .client = { "python3", "-c", repeat, "%s", "sh", "-c", "exec nc -N 127.0.0.1 %p <%d/big" },
+	  .needs = { "nc" },
 	  .marks = { "rate" }, .anyway = true },
 	{ .name = "apps-node",
 	  .title = "node's HTTP server and wrk, 100 kept-alive connections",
@@ -190,6 +228,9 @@ static char *expand(const struct program_run *run, double seconds, const char *f
 		switch (*++from) {
 		case 'p':
 			fputs(run->port, f);
+			break;
+		case 'q':
+			fputs(run->port_behind, f);
 			break;
 		case 'd':
 			fputs(run->ctx->dir, f);
@@ -262,11 +303,13 @@ static double figure(const struct app *app, const char *said)
 static int load(const struct program_run *run, const struct app *app, double seconds, struct bench_sample *ret_sample)
 {
 	char *args[APP_ARGS] = { NULL }, *said = NULL;
+	struct program_run client = *run;
 	double rate;
 	int rc = -ENOMEM;
 
+	client.on_channel &= !app->client_outside;
 	if (expand_all(run, seconds, app->client, args))
-		rc = program_tool(run, (const char *const *)args, STDIN_FILENO, !app->anyway, &said);
+		rc = program_tool(&client, (const char *const *)args, STDIN_FILENO, !app->anyway, &said);
 	args_free(args);
 	if (rc < 0)
 		return rc;
@@ -350,8 +393,9 @@ int bench_apps(struct bench_ctx *ctx)
 			.title = apps[i].title,
 			.unit = apps[i].unit,
 			.value = bench_rate,
-			.vj = { .how = "both under vj run, not pinned", .measure = measure, .with_vjd = true,
-				.what = &apps[i] },
+			.vj = { { .how = "under vj run, pinned", .measure = measure, .with_vjd = true, .nr = 1, .what = &apps[i] },
+				{ .how = "under vj run, not pinned", .measure = measure, .with_vjd = true, .nr = 0, .what = &apps[i] } },
+			.vj_cnt = 2,
 			.kernel = { { .how = "loopback, pinned", .measure = measure, .nr = 1, .what = &apps[i] },
 				    { .how = "loopback, not pinned", .measure = measure, .nr = 0, .what = &apps[i] } },
 			.kernel_cnt = 2,

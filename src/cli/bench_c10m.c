@@ -173,7 +173,7 @@ int bench_c10m(struct bench_ctx *ctx)
 		.value = bench_rate,
 		.latency = true,
 		.finish = finish,
-		.vj = { .how = "direct channel, pinned", .measure = measure, .server = server_vj, .client = client_vj,
+		.vj[0] = { .how = "direct channel, pinned", .measure = measure, .server = server_vj, .client = client_vj,
 			.with_vjd = true, .nr = VJ },
 		.kernel = { { .how = "loopback TCP, pinned, TCP_NODELAY, epoll batches, edge-triggered", .measure = measure,
 			      .server = server_kernel, .client = client_kernel, .nr = KERNEL } },

@@ -178,7 +178,7 @@ static unsigned gather(const struct bench_ctx *ctx, struct bench_case *c, struct
 		if (bench_left_out(ctx, c, c->others[i].name) == NULL)
 			sides[cnt++] = (struct side){ c->others[i].name, c->others[i].ways, c->others[i].way_cnt, 0,
 						      &r->others[i] };
-	sides[cnt++] = (struct side){ "vj", &c->vj, 1, 0, &r->vj };
+	sides[cnt++] = (struct side){ "vj", c->vj, c->vj_cnt, 0, &r->vj };
 	return cnt;
 }
 

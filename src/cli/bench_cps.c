@@ -290,7 +290,7 @@ int bench_cps(struct bench_ctx *ctx)
 		.unit = "connections per second",
 		.value = bench_rate,
 		.latency = true,
-		.vj = { .how = ctx->busy ? "direct channel, pinned, polling" : "direct channel, pinned, sleeping",
+		.vj[0] = { .how = ctx->busy ? "direct channel, pinned, polling" : "direct channel, pinned, sleeping",
 			.measure = bench_pair,
 			.server = server_vj,
 			.client = client_vj,

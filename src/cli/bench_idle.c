@@ -149,7 +149,7 @@ int bench_idle(struct bench_ctx *ctx)
 		.unit = "CPU seconds per second",
 		.lower_is_better = true,
 		.value = cpu_part,
-		.vj = { .how = "server, client and vjd, asleep",
+		.vj[0] = { .how = "server, client and vjd, asleep",
 			.measure = measure,
 			.server = server_vj,
 			.client = client_vj,

@@ -73,7 +73,7 @@ static int redis(struct bench_ctx *ctx)
 		.unit = "requests per second",
 		.value = bench_rate,
 		.parts = { "set", "get" },
-		.vj = { .how = "redis-server under vj run, client of the kernel", .measure = redis_measure, .with_vjd = true },
+		.vj[0] = { .how = "redis-server under vj run, client of the kernel", .measure = redis_measure, .with_vjd = true },
 		.kernel = { { .how = "both of the kernel", .measure = redis_measure } },
 		.kernel_cnt = 1,
 	};
@@ -140,7 +140,7 @@ static int iperf(struct bench_ctx *ctx)
 		.title = "iperf3 from a kernel client, one connection",
 		.unit = "bits per second",
 		.value = bench_rate,
-		.vj = { .how = "iperf3 -s under vj run", .measure = iperf_measure, .with_vjd = true },
+		.vj[0] = { .how = "iperf3 -s under vj run", .measure = iperf_measure, .with_vjd = true },
 		.kernel = { { .how = "both of the kernel, without offloads", .measure = iperf_measure } },
 		.kernel_cnt = 1,
 	};

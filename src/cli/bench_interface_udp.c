@@ -307,7 +307,7 @@ static int compare(struct bench_ctx *ctx, bool together)
 		.unit = "datagrams per second",
 		.value = bench_rate,
 		.finish = finish,
-		.vj = { .how = "native program, spinning", .measure = measure, .server = server_vj, .client = sends,
+		.vj[0] = { .how = "native program, spinning", .measure = measure, .server = server_vj, .client = sends,
 			.with_vjd = true },
 		.kernel = { { .how = "recvmmsg(), spinning", .nr = KERNEL_MMSG, .ordinary = true },
 			    { .how = "recvmmsg(), SO_BUSY_POLL", .nr = KERNEL_BUSY_POLL },

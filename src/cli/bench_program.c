@@ -279,6 +279,7 @@ static int wait_willing(struct program_run *run, bool (*is_willing)(const struct
 void program_port(struct program_run *run)
 {
 	snprintf(run->port, sizeof(run->port), "%u", free_port());
+	snprintf(run->port_behind, sizeof(run->port_behind), "%u", free_port());
 }
 
 int program_server_start(struct program_run *run, const char *const *args, bool (*is_willing)(const struct program_run *run))

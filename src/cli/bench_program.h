@@ -14,7 +14,7 @@ struct program_run {
 	/* Clients are on another host: its network namespace, on the kernel there; and how they call the server's. 0: here */
 	int net;
 	const char *host;
-	char port[8];
+	char port[8], port_behind[8]; /* the other: for a server behind the server */
 	pid_t server;
 	int log; /* memfd: what the server prints; -1: none */
 };
@@ -24,7 +24,7 @@ struct program_run {
 /* Where clients find the server */
 const char *program_host(const struct program_run *run);
 
-/* A port that nobody has at this moment, into run->port */
+/* Ports that nobody has at this moment, into run->port and run->port_behind */
 void program_port(struct program_run *run);
 
 /* Listens somebody there, in the kernel and, under vj run, on channels? */

@@ -84,7 +84,7 @@ int bench_redis(struct bench_ctx *ctx)
 		.value = bench_rate,
 		.parts = { "set", "get" },
 		.finish = finish,
-		.vj = { .how = "both under vj run, not pinned",
+		.vj[0] = { .how = "both under vj run, not pinned",
 			.measure = measure,
 			.with_vjd = true },
 		.kernel = { { .how = "loopback TCP, pinned", .measure = measure, .nr = 1 },

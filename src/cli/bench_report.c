@@ -162,6 +162,7 @@ static void print_result(const struct bench_ctx *ctx, const struct bench_case *c
 		print_tried(c, c->others[i].ways, c->others[i].way_cnt);
 	}
 	print_series(c, "vj", &r->vj);
+	print_tried(c, c->vj, c->vj_cnt);
 	print_parts(c, &r->vj, kernel);
 	if (ratio > 0)
 		printf("  ratio   %.3g times the kernel\n", ratio);
@@ -306,12 +307,12 @@ static void print_json(const struct bench_ctx *ctx, const struct bench_case *c, 
 	const struct bench_options *o = ctx->o;
 	json_t *root;
 
-	root = json_pack("{s:s, s:s, s:s, s:b, s:f, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "bench", c->name, "title",
+	root = json_pack("{s:s, s:s, s:s, s:b, s:f, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "bench", c->name, "title",
 			 c->title, "unit", c->unit, "lower_is_better", c->lower_is_better, "vj", vj_median, "kernel",
 			 kernel != NULL ? json_real(kernel_median) : json_null(), "ratio",
 			 real_or_null(bench_ratio(c, vj_median, kernel_median)), "vj_runs", json_series(c, &r->vj),
 			 "kernel_runs", kernel != NULL ? json_series(c, kernel) : json_null(), "kernel_tried",
-			 json_tried(c->kernel, c->kernel_cnt), "others", json_others(c, r), "left_out",
+			 json_tried(c->kernel, c->kernel_cnt), "vj_tried", json_tried(c->vj, c->vj_cnt), "others", json_others(c, r), "left_out",
 			 json_left_out(ctx, c));
 	json_object_set_new(root, "kernel_ordinary", json_ordinary(c, vj_median));
 	json_parts(root, c, &r->vj, kernel);

@@ -276,7 +276,7 @@ static int compare(struct bench_ctx *ctx, const char *name, const char *title, c
 		.title = title,
 		.unit = "bits per second",
 		.value = bench_rate,
-		.vj = *vj,
+		.vj[0] = *vj,
 		.kernel = { KERNEL_WAY(NET_RECV_BLOCK, "loopback TCP, pinned, pieces of 256 KiB, blocking"),
 			    KERNEL_WAY(NET_RECV_SPIN, "loopback TCP, pinned, pieces of 256 KiB, spinning") },
 		.others = { { .name = "unix",

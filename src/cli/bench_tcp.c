@@ -471,7 +471,7 @@ static int compare_tcp(struct bench_ctx *ctx, struct bench_case *c)
 	c->others[0].way_cnt = choose_ways(ctx, un, c->others[0].ways);
 	c->others[1] = bench_lwip_rival(server_lwip, client_lwip);
 	c->other_cnt = 2;
-	c->vj = (struct bench_way){
+	c->vj[0] = (struct bench_way){
 		.how = ctx->busy ? "direct channel, pinned, TCP_NODELAY, polling"
 				 : "direct channel, pinned, TCP_NODELAY, sleeping",
 		.measure = bench_pair,

@@ -311,7 +311,7 @@ int bench_udp(struct bench_ctx *ctx)
 		.unit = "datagrams per second",
 		.value = bench_rate,
 		.parts = { "sent" },
-		.vj = { .how = ctx->busy ? "direct channel, pinned, polling, batches" : "direct channel, pinned, batches",
+		.vj[0] = { .how = ctx->busy ? "direct channel, pinned, polling, batches" : "direct channel, pinned, batches",
 			.measure = bench_pair,
 			.server = server_vj,
 			.client = client_vj,
