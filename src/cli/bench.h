@@ -132,7 +132,7 @@ struct bench_case {
 	const char *name, *title, *unit;
 	bool lower_is_better;
 	bool latency; /* the histogram means something: print percentiles */
-	/* Of several the best is taken, in short runs; @vj_cnt 0: one */
+	/* Of several the best is taken, in short runs, the first where nobody is beside vj; @vj_cnt 0: one */
 	struct bench_way vj[BENCH_WAYS_MAX], kernel[BENCH_WAYS_MAX];
 	unsigned vj_cnt, kernel_cnt;
 	struct bench_rival others[BENCH_OTHERS_MAX];

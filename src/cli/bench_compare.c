@@ -201,7 +201,7 @@ static int take_turns(struct bench_ctx *ctx, struct bench_case *c, struct bench_
 	unsigned cnt = gather(ctx, c, r, sides);
 	int rc = 0;
 
-	for (unsigned j = 0; j < cnt && rc == 0; j++)
+	for (unsigned j = 0; j < cnt && cnt > 1 && rc == 0; j++)
 		rc = choose_way(ctx, c, sides[j].name, sides[j].ways, sides[j].way_cnt, &sides[j].best);
 	for (unsigned i = 0; i < runs && rc == 0; i++) {
 		look_at_machine(ctx, r);
