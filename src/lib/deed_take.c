@@ -14,7 +14,15 @@ enum {
 	PEER_BACK_MS = 1200, /* ... and until the peer has found it, too */
 };
 
-/* A link to who has the other end. vjd may be starting anew just now. Return: NULL: there is none to be had. */
+/* Seen from here it may have another number, or none; then it is only that nobody waits for it. */
+static bool has_ended(int pid)
+{
+	return pid > 0 && SYS_CALL2(SYS_kill, pid, 0) == -ESRCH;
+}
+
+/*
+ * A link to who has the other end. vjd may be starting anew just now, and not know everybody yet. Return: NULL: there is none to be had.
+ */
 static struct vj_link *link_to(struct vj *vj, const struct deed_msg *msg)
 {
 	uint64_t start_ns = lib_clock_ns();
@@ -26,7 +34,7 @@ static struct vj_link *link_to(struct vj *vj, const struct deed_msg *msg)
 
 		err = route_join(vj, msg->peer_app, msg->peer_pid, &link);
 		waited_ms = (lib_clock_ns() - start_ns) / 1000000;
-		if ((err != -ENOTCONN || waited_ms >= VJD_BACK_MS) && (err != -ESRCH || waited_ms >= PEER_BACK_MS))
+		if ((err != -ENOTCONN || waited_ms >= VJD_BACK_MS) && (err != -ESRCH || waited_ms >= PEER_BACK_MS || has_ended(msg->peer_pid)))
 			break;
 		sys_poll_ms(NULL, 0, 20);
 		vj->now_ns = lib_clock_ns();
@@ -34,7 +42,7 @@ static struct vj_link *link_to(struct vj *vj, const struct deed_msg *msg)
 		control_poll(vj);
 	}
 	if (err)
-		lib_log(vj, LOG_WARNING, "a connection is reset: no channel to process %d, its other end: %s",
+		lib_log(vj, LOG_INFO, "a connection comes without its other end: no channel to process %d: %s",
 			msg->peer_pid, strerror(-err));
 	return err ? NULL : link;
 }
@@ -46,7 +54,7 @@ int deed_open(struct vj *vj, struct deed *d, struct vj_conn *ret_c)
 	struct vj_link *link = over ? NULL : link_to(vj, &d->msg);
 	uint64_t bytes = 0;
 	uint8_t *buf = deed_parcel_read(d->parcel_fd, &bytes);
-	struct link_id on = over ? move_nowhere(vj) : link ? link->stack_id : (struct link_id){ 0 };
+	struct link_id on = link ? link->stack_id : move_nowhere(vj);
 	struct tcp_id id;
 	int err = buf ? tcp_import(vj->stack, on, buf, bytes, d->cookie, &id) : -EINVAL;
 
@@ -58,7 +66,9 @@ int deed_open(struct vj *vj, struct deed *d, struct vj_conn *ret_c)
 		return -ECONNRESET;
 	}
 	deed_conn_set(vj, d, id);
-	if (!over) {
+	if (!over && !link) { /* it ends as if its link had gone after it had come */
+		tcp_peer_gone(vj->stack, d->conn);
+	} else if (!over) {
 		(void)tcp_hold(vj->stack, d->conn);
 		move_say(vj, link, MOVE_ARRIVED, d->msg.token, d->conn, true);
 		link_publish_all(vj);

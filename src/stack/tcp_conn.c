@@ -8,6 +8,7 @@
  */
 #include "stack/tcp.h"
 #include "stack/tcp_fastopen.h"
+#include "stack/tcp_move.h"
 #include "stack/tcp_mtu.h"
 #include "stack/tcp_pace.h"
 
@@ -471,6 +472,14 @@ static int link_gone_error(const struct tcb *t, int err)
 	if (t->state == TCP_TIME_WAIT || (tcb_no_loss(t) && tcb_has(t, TF_FIN_RCVD) && t->sndq.bytes == 0))
 		return 0;
 	return err;
+}
+
+void tcp_peer_gone(struct stack *s, struct tcp_id id)
+{
+	struct conn c = conn_at(s, id.v);
+
+	if (c.t->state != TCP_CLOSED)
+		tcp_conn_done(s, c, link_gone_error(c.t, ECONNRESET));
 }
 
 void tcp_link_gone(struct stack *s, uint32_t link_id, int err)

@@ -87,6 +87,9 @@ void tcp_forget(struct stack *s, struct tcp_id id);
 int tcp_import(struct stack *s, struct link_id link, const void *buf, uint64_t bytes, uint64_t cookie,
 	       struct tcp_id *ret_id);
 
+/** tcp_peer_gone() - An imported one has nobody at its other end: it ends as those do whose link goes */
+void tcp_peer_gone(struct stack *s, struct tcp_id id);
+
 /**
  * tcp_accept_early() - tcp_accept() of one whose handshake is not over, on a link that cannot lose
  * Our SYN-ACK arrives there, so the peer has a connection, or will have; only the news is missing. For a listener that stops.
