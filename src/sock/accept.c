@@ -134,8 +134,17 @@ void listener_copied(struct sock *s)
 	}
 }
 
-bool listeners_offer(void)
+bool listeners_ready(void)
 {
+	for (const struct sock *s = sock.copied; s; s = s->next_copied)
+		if (vj_listener_ready(sock.vj, s->listener))
+			return true;
+	return false;
+}
+
+bool listeners_offer(bool away)
+{
+	static uint64_t passed_ns; /* when somebody was last passed on at once */
 	uint64_t now_ns = sock.copied ? sys_clock_ns() : 0;
 	bool any = forks_look();
 
@@ -148,6 +157,10 @@ bool listeners_offer(void)
 		any = true;
 		if (!s->ready_ns) {
 			s->ready_ns = now_ns;
+			if (away && now_ns - passed_ns >= OFFER_MS * NS_PER_MS) {
+				passed_ns = now_ns;
+				deed_offer(sock.vj, s->listener, false);
+			}
 		} else if (now_ns - s->ready_ns >= s->offer_ms * NS_PER_MS) {
 			deed_offer(sock.vj, s->listener, false);
 			s->ready_ns = now_ns;

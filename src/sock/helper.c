@@ -128,11 +128,13 @@ static void *helper_main(void *arg)
 	prctl(PR_SET_NAME, "vj-helper");
 	lock_take();
 	while (sock.vj) {
-		if (!away)
+		if (away)
+			ctx_process(); /* what rang */
+		else
 			tick();
 		if (!sock.vj)
 			break;
-		if (unlikely(sock.copied != NULL) && listeners_offer()) {
+		if (unlikely(sock.copied != NULL) && listeners_offer(away)) {
 			ctx_process();
 			away = false;
 			continue;
@@ -149,7 +151,8 @@ static void *helper_main(void *arg)
 		ctx_process();
 		if (sock.vj)
 			deed_let_go(sock.vj); /* we have the lock, so no call is under way but those that wait */
-		away = sock.vj && !vj_unfinished(sock.vj) && lead();
+		/* who waits in a queue that others have, too, does not ring again */
+		away = sock.vj && !vj_unfinished(sock.vj) && !listeners_ready() && lead();
 		seen = sock.calls;
 	}
 	state_set(HELPER_NONE);

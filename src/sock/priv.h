@@ -513,9 +513,12 @@ void listener_forget(struct sock *s);
 void listeners_retreat(void);
 /*
  * Clients who have waited too long for accept() here are offered to the others that listen to the same socket. Lock held,
- * context there. Return: somebody waits: ask again soon.
+ * context there. @away: the program has not been here for a tick, and does not sleep here: whoever comes is passed on at once, though not
+ * more often than others wait, lest clients of a busy host go round. Return: somebody waits: ask again soon.
  */
-bool listeners_offer(void);
+bool listeners_offer(bool away);
+/* Does somebody wait whom listeners_offer() is to look after? */
+bool listeners_ready(void);
 /* Another process may have a copy. Not a listening socket: nothing happens. */
 void listener_copied(struct sock *s);
 /* A socket that somebody else made listen, or that a FRESH one became */
