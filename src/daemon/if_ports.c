@@ -33,12 +33,19 @@ static struct policy_port any_of(const struct policy_port *key)
 	return any;
 }
 
-static bool is_here(const struct if_ports *p, const struct ip_addr *addr)
+static bool is_in_map(const struct if_ports *p, const struct ip_addr *addr, uint32_t *ret_whole)
 {
 	const struct policy_addr key = { .addr = *addr };
-	uint32_t value;
 
-	return bpf_map_lookup_elem(map_of(p, IF_MAP_ADDRS), &key, &value) == 0;
+	return bpf_map_lookup_elem(map_of(p, IF_MAP_ADDRS), &key, ret_whole) == 0;
+}
+
+/* One where ports tell. */
+static bool is_here(const struct if_ports *p, const struct ip_addr *addr)
+{
+	uint32_t whole;
+
+	return is_in_map(p, addr, &whole) && whole == 0;
 }
 
 /* What is only there to save a look-up makes room. */
@@ -146,9 +153,10 @@ bool if_ports_addrs_differ(const struct if_ports *p)
 {
 	const struct host_image *image = p->image;
 	struct policy_addr key, *last = NULL;
+	uint32_t whole;
 
 	for (uint32_t i = 0; i < image->addr_cnt; i++)
-		if (is_reached(p, &image->addrs[i]) && !is_here(p, &image->addrs[i].addr))
+		if (is_reached(p, &image->addrs[i]) && !is_in_map(p, &image->addrs[i].addr, &whole))
 			return true;
 	for (; bpf_map_get_next_key(map_of(p, IF_MAP_ADDRS), last, &key) == 0; last = &key)
 		if (key.vlan != 0 || !is_in_table(p, &key.addr))
@@ -161,12 +169,12 @@ void if_ports_sync_addrs(const struct if_ports *p)
 	const struct host_image *image = p->image;
 	struct policy_addr key, next;
 	int fd = map_of(p, IF_MAP_ADDRS), more;
-	uint32_t one = 1;
+	uint32_t nobody = 0;
 
 	for (uint32_t i = 0; i < image->addr_cnt; i++) {
 		key = (struct policy_addr){ .addr = image->addrs[i].addr };
 		if (is_reached(p, &image->addrs[i]))
-			bpf_map_update_elem(fd, &key, &one, BPF_ANY);
+			bpf_map_update_elem(fd, &key, &nobody, BPF_NOEXIST); /* whose it is as a whole, if_own6.h says */
 	}
 	/* the next one is asked for before this one goes: from a key that isn't there any more the walk starts anew */
 	for (more = bpf_map_get_next_key(fd, NULL, &key); more == 0; key = next) {

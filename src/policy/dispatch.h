@@ -47,6 +47,8 @@ VJ_INLINE enum policy_reason policy_late(const struct policy_maps *m, const stru
 					 uint32_t *ret_app)
 {
 	const struct policy_owner *exact = NULL;
+	uint32_t whole = 0;
+	unsigned limits;
 	enum policy_reason reason;
 	enum policy_ip parsed;
 	struct policy_view v;
@@ -63,11 +65,18 @@ VJ_INLINE enum policy_reason policy_late(const struct policy_maps *m, const stru
 	}
 	if (v.frag != POLICY_FRAG_LATER)
 		exact = policy_owner_at(m, &v.flow);
-	if (!(exact && exact->flags & POLICY_OWNER_HERE && !eth->vlan) && !policy_is_ours(m, &v.flow.local, eth->vlan))
+	if (!(exact && exact->flags & POLICY_OWNER_HERE && !eth->vlan) && !policy_is_ours(m, &v.flow.local, eth->vlan, &whole))
 		return POLICY_PASS_ADDR;
 	if (v.frag == POLICY_FRAG_LATER)
 		return policy_by_frag(m, &v, ret_app);
-	reason = policy_by_port(m, exact, &v.flow, v.syn, policy_limits(f, &v, cfg), cfg->hash_seed, ret_app);
+	limits = policy_limits(f, &v, cfg);
+	if (whole && policy_alive(m, whole) && !(limits & POLICY_LIMIT_LONG) &&
+	    (!(limits & POLICY_LIMIT_WAYS) || policy_leads_here(m, &v.flow.remote))) {
+		*ret_app = whole;
+		reason = POLICY_TO_ADDR;
+	} else {
+		reason = policy_by_port(m, exact, &v.flow, v.syn, limits, cfg->hash_seed, ret_app);
+	}
 	if (v.frag == POLICY_FRAG_FIRST)
 		policy_frag_follows(m, &v, *ret_app);
 	return v.icmp_error && *ret_app ? POLICY_TO_ICMP : reason;
@@ -106,6 +115,20 @@ VJ_INLINE bool policy_mac_takes(const struct policy_maps *m, const struct policy
 	return policy_leads_here(m, &remote);
 }
 
+/*
+ * Neighbour discovery or ping, which an application could not answer: the one is vjd's, the other the kernel's. Behind extension headers
+ * it is not looked for: nobody sends it so, and what an application gets of it, it drops.
+ */
+VJ_INLINE bool policy_is_asking(const struct policy_frame *f, const struct policy_eth *eth)
+{
+	const struct ip6_hdr *hdr;
+
+	if (eth->type != ETH_TYPE_IP6)
+		return false;
+	hdr = policy_at(f, eth->ip_off, sizeof(*hdr) + 1);
+	return hdr && hdr->next == IP_PROTO_ICMP6 && *(const uint8_t *)(hdr + 1) & ICMP6_INFO;
+}
+
 /**
  * policy_dispatch() - What to do with a frame from the wire
  * @vlan:    id of a tag that is in the frame no more, around those that are; 0: none
@@ -134,6 +157,8 @@ VJ_INLINE enum policy_reason policy_dispatch(const struct policy_maps *m, const 
 			return policy_other_mac(m, f, &eth);
 		/* Its own address is one of the network without tags: with one, IP address and VLAN say whose it is. */
 		if (!eth.vlan && policy_alive(m, *app) && policy_mac_takes(m, f, &eth, cfg)) {
+			if (policy_is_asking(f, &eth))
+				return POLICY_PASS_ASKING;
 			*ret_app = *app;
 			return POLICY_TO_MAC;
 		}

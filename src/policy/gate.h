@@ -17,7 +17,7 @@ VJ_INLINE bool policy_owns(const struct policy_owner *owner, uint32_t app)
 	return found != 0;
 }
 
-/* @flow: as seen from this host. A lease covers what any of its addresses would get. */
+/* From one of the host's addresses. @flow: as seen from this host. A lease covers what any of its addresses would get. */
 VJ_INLINE bool policy_may_send_from(const struct policy_maps *m, const struct policy_flow *flow, uint32_t app)
 {
 	const struct policy_owner *owner;
@@ -29,11 +29,13 @@ VJ_INLINE bool policy_may_send_from(const struct policy_maps *m, const struct po
 }
 
 /* To this host: an application's it may be; the kernel wouldn't take it from outside with its own source address. */
-VJ_INLINE enum policy_reason policy_gate_local(const struct policy_maps *m, const struct policy_view *v, uint32_t seed,
-					       uint32_t *ret_app)
+VJ_INLINE enum policy_reason policy_gate_local(const struct policy_maps *m, const struct policy_view *v, uint32_t whole,
+					       uint32_t seed, uint32_t *ret_app)
 {
 	*ret_app = policy_goes_on(m, &v->flow, v->syn);
-	if (!*ret_app)
+	if (!*ret_app && whole)
+		*ret_app = whole;
+	else if (!*ret_app)
 		policy_by_port(m, policy_owner_at(m, &v->flow), &v->flow, v->syn, 0, seed, ret_app);
 	return *ret_app ? POLICY_SENT_LOCAL : POLICY_GATE_LOCAL;
 }
@@ -67,6 +69,7 @@ VJ_INLINE enum policy_reason policy_gate_ip(const struct policy_maps *m, const s
 	struct policy_flow flow;
 	enum policy_ip parsed;
 	struct policy_view v;
+	uint32_t whole;
 
 	parsed = policy_ip(f, eth, true, &v);
 	if (parsed == POLICY_IP_BAD)
@@ -79,9 +82,9 @@ VJ_INLINE enum policy_reason policy_gate_ip(const struct policy_maps *m, const s
 	flow = policy_flow_reverse(&v.flow);
 	/* What came to it at an address and a port it may answer from there. */
 	if (policy_goes_on(m, &flow, false) != cfg->app) {
-		if (!policy_is_ours(m, &flow.local, eth->vlan))
+		if (!policy_is_ours(m, &flow.local, eth->vlan, &whole) || (whole && whole != cfg->app))
 			return POLICY_GATE_SRC_ADDR;
-		if (v.frag != POLICY_FRAG_LATER && !policy_may_send_from(m, &flow, cfg->app))
+		if (!whole && v.frag != POLICY_FRAG_LATER && !policy_may_send_from(m, &flow, cfg->app))
 			return POLICY_GATE_SRC_PORT;
 		/*
 		 * The SYN came to the application's own MAC, where dispatch writes nothing down: from here on the flow is known
@@ -93,9 +96,9 @@ VJ_INLINE enum policy_reason policy_gate_ip(const struct policy_maps *m, const s
 	/* It begins a flow: what comes back is found by one look-up. */
 	if (v.syn)
 		policy_map_set(m->flows, &flow, &cfg->app);
-	if (policy_is_ours(m, &flow.remote, eth->vlan))
+	if (policy_is_ours(m, &flow.remote, eth->vlan, &whole))
 		return v.frag != POLICY_FRAG_NONE ? POLICY_GATE_FRAG :
-						    policy_gate_local(m, &v, cfg->hash_seed, ret_app);
+						    policy_gate_local(m, &v, whole, cfg->hash_seed, ret_app);
 	return policy_gate_hop(m, eth, &v, ret_ask);
 }
 

@@ -9,7 +9,7 @@
  * ──────────────  ────────  ─────────  ──────────────────────────────────────  ─────────────────────
  * dispatch_cfg    dispatch  array[1]   0 → struct policy_dispatch_cfg          vjd
  * macs            dispatch  hash       struct policy_mac → app; 0: in quarantine, look at ports vjd
- * addrs           shared    hash       struct policy_addr → uint32_t 1         vjd
+ * addrs           shared    hash       struct policy_addr → app that has it as a whole; 0: ports tell vjd
  * ports           shared    hash       struct policy_port → struct policy_owner vjd
  * blocks          shared    array      policy_block_idx() → app                vjd
  * flows           shared    LRU hash   struct policy_flow → app                dispatch
@@ -81,7 +81,7 @@ struct policy_addr {
 /*
  * A leased port. @addr: the bound address, or the "any" of its family; a dual-stack [::] has two entries, one under
  * [::] and one under 0.0.0.0. The exact address goes before "any". So that one look-up is enough for most, an entry of "any"
- * is repeated under each address of the host without VLAN (POLICY_OWNER_HERE), as far as there is room.
+ * is repeated under each address without VLAN that is no application's (POLICY_OWNER_HERE), as far as there is room.
  */
 struct policy_port {
 	struct ip_addr addr;

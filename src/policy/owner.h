@@ -25,11 +25,16 @@ VJ_INLINE uint32_t policy_hash(const struct policy_flow *flow, uint32_t seed)
 	return h;
 }
 
-VJ_INLINE bool policy_is_ours(const struct policy_maps *m, const struct ip_addr *addr, uint32_t vlan)
+/* @ret_app: the application that has it as a whole; 0: ports tell. Untouched if it is not this host's */
+VJ_INLINE bool policy_is_ours(const struct policy_maps *m, const struct ip_addr *addr, uint32_t vlan, uint32_t *ret_app)
 {
 	struct policy_addr key = { .addr = *addr, .vlan = vlan };
+	const uint32_t *app = policy_map_find(m->addrs, &key);
 
-	return policy_map_find(m->addrs, &key) != NULL;
+	if (!app)
+		return false;
+	*ret_app = *app;
+	return true;
 }
 
 VJ_INLINE bool policy_alive(const struct policy_maps *m, uint32_t app)

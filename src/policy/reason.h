@@ -23,6 +23,7 @@ enum policy_fate {
 #define POLICY_REASONS(X)                                                                                     \
 	/* dispatch: frames from the wire */                                                                  \
 	X(TO_MAC,         "to_mac",         TAKE, "for the MAC address of an application")                    \
+	X(TO_ADDR,        "to_addr",        TAKE, "for the IP address of an application")                     \
 	X(TO_PORT,        "to_port",        TAKE, "for a port that an application listens on or is bound to") \
 	X(TO_BLOCK,       "to_block",       TAKE, "for a port of an application's block of ephemeral ports")  \
 	X(TO_FLOW,        "to_flow",        TAKE, "of a flow that began with an application")                 \
@@ -38,6 +39,7 @@ enum policy_fate {
 	X(PASS_WAY,       "pass_way",       PASS, "of a peer or to an address that another interface leads to: the kernel answers") \
 	X(PASS_LONG,      "pass_long",      PASS, "datagram longer than applications have room for: its kernel's socket gets it") \
 	X(PASS_PROTO,     "pass_proto",     PASS, "neither TCP nor UDP nor an ICMP error")                    \
+	X(PASS_ASKING,    "pass_asking",    PASS, "neighbour discovery or ping, to the MAC address of an application") \
 	X(PASS_FRAG,      "pass_frag",      PASS, "later fragment of a datagram that no application has")     \
 	X(PASS_BAD,       "pass_bad",       PASS, "headers that do not parse: the kernel judges")             \
 	X(PASS_FILTER,    "pass_filter",    PASS, "where a firewall rule is that only the kernel has")        \
@@ -62,7 +64,7 @@ enum policy_fate {
 	X(GATE_BAD,       "gate_bad",       DROP, "headers that do not parse, options or extension headers")  \
 	X(GATE_FRAG,      "gate_frag",      DROP, "fragment, other than of UDP and to another host")          \
 	X(GATE_PROTO,     "gate_proto",     DROP, "neither TCP nor UDP")                                      \
-	X(GATE_SRC_ADDR,  "gate_src_addr",  DROP, "from an IP address that is not this host's")               \
+	X(GATE_SRC_ADDR,  "gate_src_addr",  DROP, "from an IP address that is not this host's, or another application's")               \
 	X(GATE_SRC_PORT,  "gate_src_port",  DROP, "from a port that is not leased to the sender")             \
 	X(GATE_LOCAL,     "gate_local",     DROP, "to a port of this host that no application has")           \
 	X(GATE_DROP,      "gate_drop",      DROP, "dropped by the host's firewall")                           \

@@ -41,6 +41,7 @@
 #define ICMP6_PKT_TOO_BIG 2
 #define ICMP6_TIME_EXCEEDED 3
 #define ICMP6_PARAM_PROBLEM 4
+#define ICMP6_INFO 128 /* a bit of the type: no error */
 #define ICMP6_ECHO_REQUEST 128
 #define ICMP6_ECHO_REPLY 129
 

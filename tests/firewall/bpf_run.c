@@ -40,13 +40,13 @@ static void set_up(struct bpf_run *r)
 	struct policy_mac mac = { .mac = app_mac }, hop = { .mac = peer_mac };
 	struct policy_addr v4 = { .addr = ip_addr_from_v4(be32(0x0a090001)) };
 	struct policy_addr v6 = { .addr = { .bytes = { 0xfd, 9, [15] = 1 } } };
-	uint32_t zero = 0, one = 1, app = APP, loopback = LOOPBACK, known = POLICY_HOP_KNOWN;
+	uint32_t zero = 0, app = APP, loopback = LOOPBACK, known = POLICY_HOP_KNOWN;
 
 	set(r->dispatch->maps.dispatch_cfg, &zero, &dispatch);
 	set(r->dispatch->maps.macs, &mac, &app);
 	set(r->dispatch->maps.devs, &app, &loopback);
-	set(r->dispatch->maps.addrs, &v4, &one);
-	set(r->dispatch->maps.addrs, &v6, &one);
+	set(r->dispatch->maps.addrs, &v4, &zero);
+	set(r->dispatch->maps.addrs, &v6, &zero);
 	for (uint32_t i = 0; i < POLICY_BLOCKS_MAX; i++)
 		set(r->dispatch->maps.blocks, &i, &app);
 	set(r->gate->maps.gate_cfg, &loopback, &gate);

@@ -170,7 +170,7 @@ static void gate_load(struct iface_world *w)
 void iface_dispatch(struct iface_world *w)
 {
 	struct policy_dispatch_cfg cfg = { .mac = w->host_mac, .hash_seed = 12345 };
-	uint32_t zero = 0, one = 1;
+	uint32_t zero = 0;
 
 	w->dispatch = vj_dispatch__open_and_load();
 	VJ_ASSERT(w->dispatch != NULL);
@@ -178,7 +178,7 @@ void iface_dispatch(struct iface_world *w)
 	for (unsigned v6 = 0; v6 < 2; v6++) {
 		struct policy_addr key = { .addr = iface_addr(IFACE_HOST, v6 != 0) };
 
-		map_set(w->dispatch->maps.addrs, &key, &one);
+		map_set(w->dispatch->maps.addrs, &key, &zero);
 	}
 	attach(w->ifindex, w->dispatch->progs.vj_dispatch);
 	gate_load(w);

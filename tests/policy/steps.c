@@ -220,12 +220,18 @@ void step_setup(step_set_fn *set, void *arg)
 	static const struct { enum step_addr addr; uint32_t vlan; } addrs[] = {
 		{ ADDR_HOST, 0 }, { ADDR_HOST2, 0 }, { ADDR_VLAN, 5 }, { ADDR_QINQ, 6u << 16 | 5 }, { ADDR_LO, 0 },
 	};
-	uint32_t one = 1, app, block;
+	static const struct { enum step_addr addr; uint32_t app; } own[] = { { ADDR_OWN1, 1 }, { ADDR_OWN2, 2 }, { ADDR_OWN4, 4 } };
+	uint32_t none = 0, one = 1, app, block;
 
+	for (unsigned i = 0; i < 2 * ARRAY_SIZE(own); i++) {
+		struct policy_addr key = { step_ip(i & 1, own[i / 2].addr), 0 };
+
+		set(arg, "addrs", &key, &own[i / 2].app);
+	}
 	for (unsigned i = 0; i < 2 * ARRAY_SIZE(addrs); i++) {
 		struct policy_addr key = { step_ip(i & 1, addrs[i / 2].addr), addrs[i / 2].vlan };
 
-		set(arg, "addrs", &key, &one);
+		set(arg, "addrs", &key, &none);
 	}
 	for (app = 1; app <= 5; app++)
 		set(arg, "devs", &app, &one);
@@ -416,6 +422,25 @@ const struct step dispatch_steps[] = {
 	{ "begins anew, with the kernel", TCP(PORT_TCP, .src = ADDR_AWAY, .src_port = 9, .flags = TCP_SYN), POLICY_PASS_WAY, 0 },
 	{ "and the rest of it", TCP(PORT_TCP, .src = ADDR_AWAY, .src_port = 9), POLICY_PASS_WAY, 0 },
 
+	{ "application's address, the kernel's port", TCP(PORT_NONE, .v6 = true, .dst = ADDR_OWN2, .flags = TCP_SYN), POLICY_TO_ADDR, 2 },
+	{ "application's address, IPv4", UDP(PORT_NONE, .dst = ADDR_OWN2), POLICY_TO_ADDR, 2 },
+	{ "application's address, another's lease of any", TCP(PORT_TCP, .v6 = true, .dst = ADDR_OWN2), POLICY_TO_ADDR, 2 },
+	{ "application's address, another's block", TCP(PORT_BLOCK, .v6 = true, .dst = ADDR_OWN2), POLICY_TO_ADDR, 2 },
+	{ "application's address, quarantine", UDP(PORT_UDP, .v6 = true, .dst = ADDR_OWN1, .dst_mac = MAC_QUARANTINE), POLICY_TO_ADDR, 1 },
+	{ "application's address, first fragment", UDP(PORT_NONE, .v6 = true, .dst = ADDR_OWN1, .more_frags = true, .frag_id = 7), POLICY_TO_ADDR, 1 },
+	{ "application's address, later fragment", UDP(0, .v6 = true, .dst = ADDR_OWN1, .frag_off = 1480, .frag_id = 7), POLICY_TO_FRAG, 1 },
+	{ "application's address, no TCP or UDP", TCP(0, .v6 = true, .dst = ADDR_OWN2, .proto = 50), POLICY_PASS_PROTO, 0 },
+	{ "application's address, another way back", TCP(PORT_TCP, .v6 = true, .src = ADDR_AWAY, .dst = ADDR_OWN1), POLICY_PASS_WAY, 0 },
+	{ "application's address, tag", TCP(PORT_TCP, .v6 = true, .dst = ADDR_OWN2, .vlans = { TAG(5) }), POLICY_PASS_ADDR, 0 },
+	{ "application's address, error", ICMP6(ICMP6_PKT_TOO_BIG, PORT_NONE, .dst = ADDR_OWN2, .quote_src = ADDR_OWN2), POLICY_TO_ICMP, 2 },
+	{ "application's address, ping", ICMP6(ICMP6_ECHO_REQUEST, 0, .dst = ADDR_OWN2), POLICY_PASS_PROTO, 0 },
+	{ "application's MAC, ping", ICMP6(ICMP6_ECHO_REQUEST, 0, .dst = ADDR_OWN2, .dst_mac = MAC_APP), POLICY_PASS_ASKING, 0 },
+	{ "application's MAC, neighbour solicitation", ICMP6(135, 0, .dst = ADDR_OWN2, .dst_mac = MAC_APP), POLICY_PASS_ASKING, 0 },
+	{ "application's MAC, ICMPv6 error", ICMP6(ICMP6_PKT_TOO_BIG, 0, .dst = ADDR_OWN2, .dst_mac = MAC_APP), POLICY_TO_MAC, 2 },
+	{ "application's MAC, no type in ICMPv6", ICMP6(135, 0, .dst_mac = MAC_APP, .cut = 54), POLICY_TO_MAC, 2 },
+	{ "application's MAC, ping, IPv4", ICMP(ICMP4_ECHO_REQUEST, 0, .dst_mac = MAC_APP), POLICY_TO_MAC, 2 },
+	{ "MAC in quarantine, ping", ICMP6(ICMP6_ECHO_REQUEST, 0, .dst_mac = MAC_QUARANTINE), POLICY_PASS_PROTO, 0 },
+
 	{ "group of one: begins", TCP(PORT_GROUP, .src_port = 1, .flags = TCP_SYN), POLICY_TO_PORT, 4 },
 	{ "datagrams, too", UDP(PORT_GROUP, .src_port = 1), POLICY_TO_PORT, 4 },
 	{ "goes on", TCP(PORT_GROUP, .src_port = 1, .flags = TCP_ACK), POLICY_TO_FLOW, 4, CHANGE_GROUP_GROWS },
@@ -426,7 +451,10 @@ const struct step dispatch_steps[] = {
 	{ "goes on after its owner left", TCP(PORT_GROUP, .src_port = 2), POLICY_TO_FLOW, 4, CHANGE_GROUP_SHRINKS },
 	{ "error about it", ICMP(ICMP4_UNREACH, PORT_GROUP, .src_port = 2), POLICY_TO_ICMP, 4 },
 	{ "does not begin with who left", TCP(PORT_GROUP, .src_port = 2, .flags = TCP_SYN), POLICY_TO_PORT, 5 },
+	{ "its address, while it lives", TCP(PORT_GROUP, .dst = ADDR_OWN4, .src_port = 1), POLICY_TO_ADDR, 4 },
 	{ "owner died: whoever is there", TCP(PORT_GROUP, .src_port = 1), POLICY_TO_PORT, 5, CHANGE_APP_DIES },
+	{ "and its address is one of the host's", TCP(PORT_GROUP, .dst = ADDR_OWN4, .src_port = 1), POLICY_TO_PORT, 5 },
+	{ "and the kernel's", TCP(PORT_NONE, .v6 = true, .dst = ADDR_OWN4), POLICY_PASS_PORT, 0 },
 
 	{ "accepted", TCP(PORT_TCP, .src_port = 5, .flags = TCP_SYN), POLICY_TO_PORT, 1 },
 	{ "listener closed, connection stays", TCP(PORT_TCP, .src_port = 5), POLICY_TO_FLOW, 1, CHANGE_LISTENER_CLOSED },
@@ -494,6 +522,15 @@ const struct step gate_steps[] = {
 	{ "cut", FROM(IP_PROTO_TCP, PORT_TCP, .cut = 40), POLICY_GATE_BAD, 0 },
 	{ "other protocol", FROM(47, PORT_TCP), POLICY_GATE_PROTO, 0 },
 	{ "ICMP error", FROM(IP_PROTO_ICMP, PORT_TCP, .icmp_type = ICMP4_UNREACH, .quote_src = ADDR_PEER), POLICY_GATE_PROTO, 0 },
+	{ "its address, any port", FROM(IP_PROTO_TCP, PORT_NONE, .v6 = true, .src = ADDR_OWN1), POLICY_SENT, 0 },
+	{ "its address, any port, IPv4", FROM(IP_PROTO_UDP, PORT_BLOCK, .src = ADDR_OWN1), POLICY_SENT, 0 },
+	{ "its address, later fragment", FROM(IP_PROTO_UDP, 0, .v6 = true, .src = ADDR_OWN1, .frag_off = 1480), POLICY_SENT, 0 },
+	{ "its address, tag", FROM(IP_PROTO_TCP, PORT_TCP, .v6 = true, .src = ADDR_OWN1, .vlans = { TAG(5) }), POLICY_GATE_SRC_ADDR, 0 },
+	{ "another's address, its own port", FROM(IP_PROTO_TCP, PORT_TCP, .v6 = true, .src = ADDR_OWN2), POLICY_GATE_SRC_ADDR, 0 },
+	{ "another's address, later fragment", FROM(IP_PROTO_UDP, 0, .v6 = true, .src = ADDR_OWN2, .frag_off = 1480), POLICY_GATE_SRC_ADDR, 0 },
+	{ "to another's address, any port", FROM(IP_PROTO_TCP, PORT_TCP, .v6 = true, .dst = ADDR_OWN2, .dst_port = PORT_NONE), POLICY_SENT_LOCAL, 2 },
+	{ "from its address to another's", FROM(IP_PROTO_UDP, 5, .v6 = true, .src = ADDR_OWN1, .dst = ADDR_OWN2), POLICY_SENT_LOCAL, 2 },
+	{ "fragment to another's address", FROM(IP_PROTO_UDP, PORT_UDP, .v6 = true, .dst = ADDR_OWN2, .more_frags = true), POLICY_GATE_FRAG, 0 },
 	{ "to another application", FROM(IP_PROTO_TCP, PORT_TCP, .dst = ADDR_HOST2, .dst_port = PORT_BLOCK), POLICY_SENT_LOCAL, 3 },
 	{ "to a group", FROM(IP_PROTO_TCP, PORT_TCP, .dst = ADDR_HOST, .dst_port = PORT_GROUP), POLICY_SENT_LOCAL, 4 },
 	{ "to the kernel of this host", FROM(IP_PROTO_TCP, PORT_TCP, .dst = ADDR_HOST, .dst_port = PORT_NONE), POLICY_GATE_LOCAL, 0 },

@@ -17,9 +17,10 @@ enum step_mac { MAC_HOST, MAC_APP, MAC_OTHER, MAC_GROUP, MAC_QUARANTINE };
 
 /*
  * Last byte of an address. Of the host's, the third is one only on VLAN 5, the fourth only on VLAN 5 inside 6; the fifth is another device's. Another
- * interface leads to the second last.
+ * interface leads to ADDR_AWAY. ADDR_OWN: as a whole those of applications 1, 2 and 4.
  */
-enum step_addr { ADDR_HOST = 1, ADDR_HOST2 = 2, ADDR_VLAN = 3, ADDR_QINQ = 4, ADDR_LO = 5, ADDR_PEER = 100, ADDR_AWAY = 150, ADDR_OTHER = 200 };
+enum step_addr { ADDR_HOST = 1, ADDR_HOST2 = 2, ADDR_VLAN = 3, ADDR_QINQ = 4, ADDR_LO = 5, ADDR_PEER = 100, ADDR_AWAY = 150, ADDR_OTHER = 200,
+		 ADDR_OWN1 = 31, ADDR_OWN2, ADDR_OWN4 };
 
 enum {
 	PORT_TCP = 80,	   /* application 1, any address */
