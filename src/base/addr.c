@@ -324,6 +324,30 @@ int endpoint_parse(const char *text, struct endpoint *ret_ep)
 	return 0;
 }
 
+int ip_prefix_parse(const char *text, struct ip_prefix *ret_prefix)
+{
+	const char *end = text + strlen(text), *slash = strrchr(text, '/');
+	unsigned int len, shift = 0;
+	struct ip_addr addr, bits = { .bytes = { 0 } };
+
+	if (slash == NULL)
+		return -EINVAL;
+	if (parse_v4(text, slash, &addr))
+		shift = 96;
+	else if (!parse_v6(text, slash, &addr))
+		return -EINVAL;
+	if (read_dec(slash + 1, end, 3, 128 - shift, &len) != end)
+		return -EINVAL;
+	len += shift;
+	memcpy(bits.bytes, addr.bytes, len / 8);
+	if (len % 8 != 0)
+		bits.bytes[len / 8] = (uint8_t)(addr.bytes[len / 8] & 0xff << (8 - len % 8));
+	if (!ip_addr_eq(&addr, &bits))
+		return -ERANGE;
+	*ret_prefix = (struct ip_prefix){ .addr = addr, .len = (uint8_t)len };
+	return 0;
+}
+
 int mac_addr_parse(const char *text, struct mac_addr *ret_mac)
 {
 	const char *end = text + strlen(text);

@@ -25,6 +25,12 @@ struct ip_addr {
 	};
 };
 
+/* The first `len` bits of `addr`, counted as in ip_addr_prefix_eq(); the others are 0. */
+struct ip_prefix {
+	struct ip_addr addr;
+	uint8_t len;
+};
+
 /* `port` is in host order. */
 struct endpoint {
 	struct ip_addr addr;
@@ -160,6 +166,11 @@ static inline struct ip_addr ip_addr_any_v6(void)
  */
 bool ip_addr_prefix_eq(const struct ip_addr *a, const struct ip_addr *b, unsigned int prefix_len);
 
+static inline bool ip_prefix_has(const struct ip_prefix *p, const struct ip_addr *addr)
+{
+	return ip_addr_prefix_eq(&p->addr, addr, p->len);
+}
+
 static inline bool endpoint_eq(const struct endpoint *a, const struct endpoint *b)
 {
 	return ip_addr_eq(&a->addr, &b->addr) && a->port == b->port;
@@ -182,9 +193,11 @@ const char *endpoint_format(const struct endpoint *ep, char buf[static ENDPOINT_
  * of RFC 4291 section 2.2, or four decimal numbers with dots. A leading zero in IPv4 is refused,
  * since programs disagree whether it means octal. Zones (%eth0) are refused. endpoint_parse():
  * "10.0.0.1:80" or "[::1]:80"; the port is 0 to 65535 and has to be there. -ERANGE: all is right but that it is larger.
+ * ip_prefix_parse(): "2001:db8::/64", "10.0.0.0/8". -ERANGE: all is right but that bits behind the prefix are set.
  */
 int mac_addr_parse(const char *text, struct mac_addr *ret_mac) VJ_MUST_CHECK;
 int ip_addr_parse(const char *text, struct ip_addr *ret_addr) VJ_MUST_CHECK;
 int endpoint_parse(const char *text, struct endpoint *ret_ep) VJ_MUST_CHECK;
+int ip_prefix_parse(const char *text, struct ip_prefix *ret_prefix) VJ_MUST_CHECK;
 
 #endif

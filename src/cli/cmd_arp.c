@@ -12,6 +12,7 @@ enum { RESOLVE_TIMEOUT_MS = 5000 };
 
 static const char *const kinds[CTL_MAC_KIND_CNT] = {
 	"?", "claiming", "claimed", "quarantine", "learned", "canonical", "asking", "silent", "routed", "local", "blocked",
+	"address", "trying",
 };
 
 static const char *mac_text(const uint8_t bytes[static 6], char buf[static MAC_ADDR_TEXT_BYTES])
@@ -28,12 +29,18 @@ static const char *proto_text(uint8_t proto)
 	return proto == CTL_PROTO_UDP ? "udp" : "tcp";
 }
 
+/* An application's IP address */
+static bool is_address(const struct ctl_mac *m)
+{
+	return m->kind == CTL_MAC_ADDRESS || m->kind == CTL_MAC_ADDRESS_TRIED;
+}
+
 /* Learned of another host, or asked for; else claimed here. */
 static bool is_of_another(const struct ctl_mac *m)
 {
 	static const uint8_t none[16];
 
-	return memcmp(m->addr, none, sizeof(none)) != 0;
+	return memcmp(m->addr, none, sizeof(none)) != 0 && !is_address(m);
 }
 
 /* "10.0.0.1:6379/tcp", "[fd00::1]:32768-32799/udp"; of a whole host "10.0.0.1" */
@@ -61,7 +68,7 @@ static json_t *json_of(const struct ctl_mac *m)
 	json_object_set_new(o, "mac", json_string(mac_text(m->mac, mac)));
 	if (m->app_id != 0)
 		json_object_set_new(o, "app_id", json_integer(m->app_id));
-	if (!is_of_another(m))
+	if (!is_of_another(m) && !is_address(m))
 		return o;
 	json_object_set_new(o, "addr", json_string(ip_addr_format(&ip, addr)));
 	if (m->proto == 0) /* all its ports */
@@ -133,9 +140,27 @@ static void print_claimed(const struct list *l)
 		const struct ctl_mac *m = &l->macs[i];
 		char mac[MAC_ADDR_TEXT_BYTES], owner[64], left[24];
 
-		if (!is_of_another(m))
+		if (!is_of_another(m) && !is_address(m))
 			printf("%-16s %-17s  %-11s %-30s %6llu s %8s\n", m->name, mac_text(m->mac, mac), kinds[m->kind],
 			       owner_text(l, m->app_id, owner), (unsigned long long)m->age_ms / 1000, left_text(m, left));
+	}
+}
+
+static void print_addresses(const struct list *l)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < l->cnt; i++) {
+		const struct ctl_mac *m = &l->macs[i];
+		char mac[MAC_ADDR_TEXT_BYTES], text[80], owner[64];
+
+		if (!is_address(m))
+			continue;
+		if (!any)
+			printf("\n%-16s %-40s %-17s  %-11s %-30s %8s\n", "INTERFACE", "ADDRESS", "AT MAC", "STATE", "APPLICATION", "AGE");
+		any = true;
+		printf("%-16s %-40s %-17s  %-11s %-30s %6llu s\n", m->name, endpoint_text(m, text), mac_text(m->mac, mac), kinds[m->kind],
+		       owner_text(l, m->app_id, owner), (unsigned long long)m->age_ms / 1000);
 	}
 }
 
@@ -162,26 +187,28 @@ static void print_learned(const struct list *l)
 
 static int print_list(const struct list *l, bool json)
 {
-	json_t *claimed, *learned;
+	json_t *claimed, *addresses, *learned;
 
 	if (!json) {
 		if (l->cnt == 0)
 			puts("no MAC addresses: no interface is attached (vj attach), or vjd runs with --parp off");
 		else
 			print_claimed(l);
+		print_addresses(l);
 		print_learned(l);
 		return EXIT_OK;
 	}
 	claimed = json_array();
+	addresses = json_array();
 	learned = json_array();
 	for (size_t i = 0; i < l->cnt; i++) {
 		json_t *o = json_of(&l->macs[i]);
 
 		if (is_of_another(&l->macs[i]))
 			json_object_set_new(o, "asked_by", json_string(l->macs[i].gateway != 0 ? "gateway" : "applications"));
-		json_array_append_new(is_of_another(&l->macs[i]) ? learned : claimed, o);
+		json_array_append_new(is_address(&l->macs[i]) ? addresses : is_of_another(&l->macs[i]) ? learned : claimed, o);
 	}
-	return put_json(json_pack("{s:o, s:o}", "claimed", claimed, "learned", learned));
+	return put_json(json_pack("{s:o, s:o, s:o}", "claimed", claimed, "addresses", addresses, "learned", learned));
 }
 
 int cmd_arp(const struct cmd *cmd, const void *opts, int argc, char **argv)

@@ -10,17 +10,22 @@
 enum { ATTACH_TIMEOUT_MS = 30000 }; /* programs are checked and compiled by the kernel meanwhile */
 
 struct attach_options {
-	const char *socket;
+	const char *socket, *prefix;
 	bool tc, gateway;
 };
 
 #define OPT(member) offsetof(struct attach_options, member)
-/* detach takes them from the second on */
+/* detach takes them from the third on */
 const struct opt attach_opts[] = {
 	{ .name = "tc",
 	  .type = OPT_FLAG,
 	  .offset = OPT(tc),
 	  .help = "leave the interface's place for XDP free, for programs that come later; slower" },
+	{ .name = "app-prefix",
+	  .value = "PREFIX",
+	  .type = OPT_STRING,
+	  .offset = OPT(prefix),
+	  .help = "give each application an IPv6 address of its own, out of this prefix of the network there (/64 to /120)" },
 	{ .name = "gateway",
 	  .type = OPT_FLAG,
 	  .offset = OPT(gateway),
@@ -42,6 +47,8 @@ static const char *advice(int err)
 		return "; other programs hold its XDP and tc hooks, see: bpftool net, tc filter show";
 	case EMEDIUMTYPE:
 		return "; it carries no Ethernet frames. Programs of one host need no interface, so lo needs no attaching";
+	case EEXIST:
+		return "; applications have addresses of another prefix there, or can't have some of this one: IPv6, /64 to /120";
 	case EOPNOTSUPP:
 		return "; a private vjd can't, else see: vj doctor";
 	default:
@@ -49,7 +56,7 @@ static const char *advice(int err)
 	}
 }
 
-static int change(const char *socket, const char *name, enum ctl_client_attach how)
+static int change(const char *socket, const char *name, enum ctl_client_attach how, const struct ip_prefix *prefix)
 {
 	bool attach = how != CTL_CLIENT_DETACH && how != CTL_CLIENT_DETACH_GATEWAY;
 	const char *verb = attach ? "attach" : "detach";
@@ -60,7 +67,7 @@ static int change(const char *socket, const char *name, enum ctl_client_attach h
 	if (r != EXIT_OK)
 		return r;
 	ctl_client_timeout_set(client, ATTACH_TIMEOUT_MS);
-	r = ctl_client_attach(client, name, how, &said);
+	r = ctl_client_attach(client, name, how, prefix, &said);
 	ctl_client_close(client);
 	if (r == -ENODEV && !attach) {
 		complain("detach %s: it isn't %s; which are: vj status", name,
@@ -82,6 +89,13 @@ static int change(const char *socket, const char *name, enum ctl_client_attach h
 		return EXIT_OK;
 	}
 	printf("%s: channels are offered, MTU %u%s\n", said.name, said.mtu, (said.flags & CTL_INTERFACE_TC) != 0 ? "; by tc, which is slower than XDP" : "");
+	if (said.prefix_len != 0) {
+		struct ip_addr addr = ip_addr_from_v6(said.addr);
+		char text[IP_ADDR_TEXT_BYTES];
+
+		printf("%s: applications have addresses of %s/%u; which: vj status\n", said.name, ip_addr_format(&addr, text),
+		       said.prefix_len);
+	}
 	if ((said.flags & CTL_INTERFACE_RULES) != 0)
 		printf("%s: but ports are left to the kernel, for rules of routing or too many routes; see: ip rule\n", said.name);
 	/* a service that was reached through the kernel may not be reached through a channel: say so now */
@@ -94,6 +108,7 @@ int cmd_attach(const struct cmd *cmd, const void *opts, int argc, char **argv)
 {
 	const struct attach_options *o = opts;
 	enum ctl_client_attach how = o->gateway ? CTL_CLIENT_DETACH_GATEWAY : CTL_CLIENT_DETACH;
+	struct ip_prefix prefix;
 	int worst = EXIT_OK;
 
 	if (o->gateway && o->tc) {
@@ -102,12 +117,20 @@ int cmd_attach(const struct cmd *cmd, const void *opts, int argc, char **argv)
 	}
 	if (strcmp(cmd->name, "attach") == 0)
 		how = o->gateway ? CTL_CLIENT_ATTACH_GATEWAY : o->tc ? CTL_CLIENT_ATTACH_TC : CTL_CLIENT_ATTACH;
+	if (o->prefix != NULL && ip_prefix_parse(o->prefix, &prefix) < 0) {
+		complain("%s: '%s' is no prefix: as 2001:db8:1::/64, with no bit set behind it", cmd->name, o->prefix);
+		return EXIT_USAGE;
+	}
+	if (o->prefix != NULL && (o->gateway || argc > 1)) {
+		complain("%s: --app-prefix is for one interface with channels", cmd->name);
+		return EXIT_USAGE;
+	}
 	if (argc == 0) {
 		complain("%s: which interface? see: vj help %s", cmd->name, cmd->name);
 		return EXIT_USAGE;
 	}
 	for (int i = 0; i < argc; i++) {
-		int rc = change(o->socket, argv[i], how);
+		int rc = change(o->socket, argv[i], how, o->prefix != NULL ? &prefix : NULL);
 
 		worst = rc != EXIT_OK ? rc : worst;
 	}

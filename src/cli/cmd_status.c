@@ -191,13 +191,26 @@ static const struct {
 	[CTL_MACS_ONE] = { "one", "has one MAC address only: applications are told apart by port" },
 };
 
+enum { PREFIX_TEXT_BYTES = IP_ADDR_TEXT_BYTES + 4 };
+
+/* "2001:db8:1::/64"; of an application "2001:db8:1::5" */
+static const char *prefix_text(const struct ctl_interface *c, char buf[static PREFIX_TEXT_BYTES])
+{
+	struct ip_addr addr = ip_addr_from_v6(c->addr);
+
+	ip_addr_format(&addr, buf);
+	if (c->prefix_len != 128)
+		snprintf(buf + strlen(buf), 5, "/%u", c->prefix_len);
+	return buf;
+}
+
 static void print_interfaces(const struct status *s)
 {
 	printf("\n%-16s %-30s %-17s  %6s %-8s %-10s %s\n", "INTERFACE", "APPLICATION", "MAC", "MTU", "XDP", "FRAMES",
 	       "MEMORY");
 	for (size_t i = 0; i < s->cnt; i++) {
 		const struct ctl_interface *c = &s->msgs[i].interface;
-		char app[64] = "-", mac[MAC_ADDR_TEXT_BYTES], mem[32] = "-";
+		char app[64] = "-", mac[MAC_ADDR_TEXT_BYTES], mem[32] = "-", text[PREFIX_TEXT_BYTES];
 
 		if (s->msgs[i].type != CTL_STATUS_INTERFACE)
 			continue;
@@ -207,6 +220,8 @@ static void print_interfaces(const struct status *s)
 		}
 		printf("%-16s %-30s %-17s  %6u %-8s %-10s %s\n", c->name, app, mac_text(c->mac, mac), c->mtu,
 		       mode_text(c->flags), frames_text(c), mem);
+		if (c->prefix_len != 0)
+			printf("%-16s   %s %s\n", "", c->memory_bytes > 0 ? "has the address" : "applications have addresses of", prefix_text(c, text));
 		if (c->memory_bytes == 0 && (c->flags & CTL_INTERFACE_RULES) != 0)
 			printf("%-16s   its ports are left to the kernel, for rules of routing or too many routes; see: ip rule\n", "");
 		if (c->memory_bytes == 0 && macs[c->macs].text != NULL)
@@ -317,11 +332,13 @@ static json_t *json_channel(const struct ctl_channel *c)
 /* Of an application: with @app_id. */
 static json_t *json_interface(const struct ctl_interface *c)
 {
-	char mac[MAC_ADDR_TEXT_BYTES];
+	char mac[MAC_ADDR_TEXT_BYTES], text[PREFIX_TEXT_BYTES];
 	json_t *o = json_pack("{s:i, s:s, s:s, s:i, s:s, s:b}", "ifindex", (int)c->ifindex, "name", c->name, "mac",
 			      mac_text(c->mac, mac), "mtu", (int)c->mtu, "xdp", mode_text(c->flags), "ports_left_to_kernel",
 			      (c->flags & CTL_INTERFACE_RULES) != 0);
 
+	if (c->prefix_len != 0)
+		json_object_set_new(o, c->memory_bytes > 0 ? "addr" : "application_prefix", json_string(prefix_text(c, text)));
 	if (c->memory_bytes == 0)
 		json_object_set_new(o, "application_macs", json_string(macs[c->macs].word));
 	if (c->memory_bytes > 0) {

@@ -150,8 +150,11 @@ const struct cmd cmds[] = {
 			 "is slower. For root. A vjd that is killed, or ends while applications have channels there, has it again when "
 			 "it is started; else it is to be said anew, or given to vjd as --attach.\n\n"
 			 "With --gateway no channels are offered: packets that this host sends or forwards at INTERFACE go to the MAC addresses of "
-			 "applications of other hosts, as far as port-aware ARP has told; vj arp shows which.",
-		.example = "sudo vj attach eth0\nvj run -- redis-server\nsudo vj attach --gateway eth1",
+			 "applications of other hosts, as far as port-aware ARP has told; vj arp shows which.\n\n"
+			 "With --app-prefix each application has an IPv6 address of its own, out of PREFIX, besides the host's: every host of "
+			 "the network there finds it by plain neighbour discovery. PREFIX has to be on link there, and nobody else's to give. vj status shows "
+			 "the addresses; docs/interface-channel.md says what they are good for.",
+		.example = "sudo vj attach eth0\nvj run -- redis-server\nsudo vj attach --gateway eth1\nsudo vj attach --app-prefix 2001:db8:1::/64 eth2",
 		.opts = attach_opts,
 		.exits = { { 0, "all are attached" },
 			   { 1, "one could not be; the reason is said" },
@@ -165,7 +168,7 @@ const struct cmd cmds[] = {
 		.args = "INTERFACE...",
 		.about = "Ends what vj attach began. Connections of applications over INTERFACE break; those through a gateway don't.",
 		.example = "sudo vj detach eth0",
-		.opts = &attach_opts[1],
+		.opts = &attach_opts[2],
 		.exits = { { 0, "none is attached any more" },
 			   { 1, "one was not attached, or could not be detached; the reason is said" },
 			   { 2, "wrong use" },

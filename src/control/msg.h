@@ -135,7 +135,8 @@ enum ctl_proto { CTL_PROTO_TCP = 6, CTL_PROTO_UDP = 17, CTL_PROTO_RAW = 255 };
 	X(POLICY,       EACCES,        "/etc/vjchan/policy.conf does not allow this user that") \
 	X(NO_APP,       ESRCH,         "this user has no such application") \
 	X(FIREWALL,     EHOSTUNREACH,  "a rule of the host's firewall is to see that packet; which: vj why") \
-	X(NO_ETHERNET,  EMEDIUMTYPE,   "that interface carries no Ethernet frames; lo needs no attaching")
+	X(NO_ETHERNET,  EMEDIUMTYPE,   "that interface carries no Ethernet frames; lo needs no attaching") \
+	X(PREFIX,       EEXIST,        "the interface has another prefix for applications, or this is none: IPv6, /64 to /120")
 
 enum ctl_refusal {
 	CTL_REFUSAL_NONE,
@@ -265,9 +266,13 @@ struct ctl_interface {
 	uint8_t mac[6];	    /* the interface's own */
 	uint8_t app_mac[6]; /* the application's */
 	uint8_t macs;	    /* STATUS_INTERFACE: enum ctl_macs */
-	uint8_t pad[3];
+	uint8_t prefix_len; /* of @addr: 0: none; an application's: 128 */
+	uint8_t pad[2];
 	uint64_t memory_bytes;
-	uint8_t key[16]; /* random, known to its owner only; 0 in STATUS and where there is none */
+	union {
+		uint8_t key[16];  /* INTERFACE, INTERFACE_OPEN: random, known to its owner only; 0 where there is none */
+		uint8_t addr[16]; /* else: IPv6, the prefix of which applications have addresses there; of an application that of its own */
+	};
 	char name[CTL_NAME_MAX];
 };
 
@@ -281,7 +286,7 @@ struct ctl_counter {
 	uint32_t ifindex;
 	uint32_t app_id; /* 0: of the interface as such */
 	uint64_t value;
-	char where[CTL_NAME_MAX]; /* "dispatch", "deliver", "gate", "spill"; of port-aware ARP: "parp", "claims", "owner", "resolver"; "gateway" and its two */
+	char where[CTL_NAME_MAX]; /* "dispatch", "deliver", "gate", "spill"; of IPv6 addresses: "addresses"; of port-aware ARP: "parp", "claims", "owner", "resolver"; "gateway" and its two */
 	char name[CTL_NAME_MAX];
 };
 
@@ -360,6 +365,8 @@ enum ctl_mac_kind {
 	CTL_MAC_ROUTED,	      /* ASKED: it is behind a router, whose MAC is right */
 	CTL_MAC_LOCAL,	      /* ASKED: this host's own */
 	CTL_MAC_BLOCKED,      /* of another host: it says @mac, but the LAN lets nothing through to it; @canonical is right */
+	CTL_MAC_ADDRESS,      /* @addr is @app_id's, at @mac */
+	CTL_MAC_ADDRESS_TRIED, /* ... if nobody else has it: it is being asked for */
 	CTL_MAC_KIND_CNT
 };
 

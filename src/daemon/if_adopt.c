@@ -6,6 +6,7 @@
 #include "daemon/interfaces.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -45,7 +46,20 @@ static void adopt_chan(void *arg, const struct if_chan_record *rec)
 		return;
 	}
 	chan_watch(s, c);
+	if_own6_chan_begin(i->own6, c);
 	log_info(s->d->cfg.log, "%s: channel %u of process %d found again", i->name, rec->nr, rec->pid);
+}
+
+/* Return: false: none was given to this interface */
+static bool prefix_of(int dir_fd, const char *name, struct ip_prefix *ret)
+{
+	char text[IP_ADDR_TEXT_BYTES + 4] = "";
+	int fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd >= 0 ? read(fd, text, sizeof(text) - 1) : -1;
+
+	if (fd >= 0)
+		close(fd);
+	return n > 0 && ip_prefix_parse(text, ret) == 0;
 }
 
 static void adopt_interfaces(struct interfaces *s)
@@ -54,10 +68,15 @@ static void adopt_interfaces(struct interfaces *s)
 	struct ctl_interface said;
 	struct dirent *e;
 
-	while (dir != NULL && (e = readdir(dir)) != NULL)
-		if (strncmp(e->d_name, "if-", 3) == 0 &&
-		    interfaces_attach(s->d, e->d_name + 3, false, &said) == CTL_REFUSAL_NO_INTERFACE)
+	while (dir != NULL && (e = readdir(dir)) != NULL) {
+		struct ip_prefix prefix;
+
+		if (strncmp(e->d_name, "if-", 3) != 0)
+			continue;
+		if (interfaces_attach(s->d, e->d_name + 3, false, prefix_of(dirfd(dir), e->d_name, &prefix) ? &prefix : NULL, &said) ==
+		    CTL_REFUSAL_NO_INTERFACE)
 			unlinkat(dirfd(dir), e->d_name, 0);
+	}
 	if (dir != NULL)
 		closedir(dir);
 }
@@ -93,5 +112,6 @@ void adopt_end(struct interfaces *s)
 		}
 		if_ports_sweep(&p, &s->d->leases);
 		if_lan_sweep(i->lan);
+		if_own6_sweep(i->own6);
 	}
 }

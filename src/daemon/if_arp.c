@@ -30,8 +30,10 @@ static bool entry_at(const struct interfaces *s, uint32_t nr, uint32_t pos, stru
 
 	TAILQ_FOREACH (i, &s->ifaces, entry)
 		if (nr-- == 0) {
+			if (pos < IF_OWN6_ENTRIES)
+				return if_own6_entry(i->own6, pos, ret);
 			*ret_end = i->lan == NULL;
-			return i->lan != NULL && if_lan_entry(i->lan, pos, ret, ret_end);
+			return i->lan != NULL && if_lan_entry(i->lan, pos - IF_OWN6_ENTRIES, ret, ret_end);
 		}
 	g = s->gateways[nr];
 	*ret = (struct ctl_mac){ .ifindex = gateway_ifindex(g), .gateway = 1 };

@@ -371,6 +371,12 @@ int if_chan_give(const struct if_place *place, struct if_chan *c, uint32_t uid, 
 	return record_write(place->dir, &c->rec);
 }
 
+int if_chan_own(const struct if_place *place, struct if_chan *c, const struct ip_addr *addr)
+{
+	c->rec.own = *addr;
+	return record_write(place->dir, &c->rec);
+}
+
 void if_chan_close(struct if_chan *c)
 {
 	if (c->poll_fd >= 0)

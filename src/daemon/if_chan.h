@@ -41,9 +41,10 @@ struct if_chan_record {
 	uint8_t key[16];
 	uint32_t zero_copy; /* 1: the kernel has bound the socket so */
 	uint32_t napi_id; /* of the application's end; 0: the application can't poll it */
+	struct ip_addr own; /* the application's IPv6 address there (if_own6.h); any: none */
 };
 
-enum { IF_CHAN_MAGIC = 0x766a6333 }; /* "vjc3" */
+enum { IF_CHAN_MAGIC = 0x766a6334 }; /* "vjc4" */
 
 struct if_chan {
 	TAILQ_ENTRY(if_chan) entry;
@@ -76,6 +77,9 @@ uint32_t if_chan_frame_max(const struct if_chan *c);
 
 /** if_chan_give() - One that was made ahead is this process's now. Return: 0; negative errno: it could not be written down */
 int if_chan_give(const struct if_place *place, struct if_chan *c, uint32_t uid, int32_t pid);
+
+/** if_chan_own() - Its application has this address now; any: none. Return: as if_chan_give() */
+int if_chan_own(const struct if_place *place, struct if_chan *c, const struct ip_addr *addr);
 
 /** if_chan_follow() - The interface has another MTU or address. Return: 0; negative errno: the devices can't have it, longer packets are lost */
 int if_chan_follow(struct if_place *place, const struct if_dispatch *d, struct if_chan *c, uint32_t mtu,

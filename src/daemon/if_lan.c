@@ -219,6 +219,7 @@ static void on_claimed(void *arg, uint32_t nr, const struct mac_addr *mac)
 	teach(lan, mac);
 	announce_ports(lan, nr, mac);
 	log_mac(lan, nr, mac, "has");
+	if_own6_changed(lan->i->own6);
 }
 
 static void on_lost(void *arg, uint32_t nr, const struct mac_addr *mac)
@@ -227,6 +228,7 @@ static void on_lost(void *arg, uint32_t nr, const struct mac_addr *mac)
 
 	tell_released(lan, mac);
 	log_mac(lan, nr, mac, "has lost, to another host,");
+	if_own6_changed(lan->i->own6);
 }
 
 static void on_ended(void *arg, const struct mac_addr *mac)
@@ -415,18 +417,34 @@ static bool on_shared(void *arg, const struct parp_endpoint *asked)
 
 static const struct owner_ops owner_ops = { on_find, on_shared };
 
-/* docs/parp.md 5: whoever still sends to its old address must not reach it with what is another's now. */
-static void port_left(struct if_lan *lan, const struct policy_port *key, uint32_t nr)
+void if_lan_take_back(struct if_lan *lan, uint32_t nr)
 {
-	const struct claim_slot *slot = claims_find(&lan->claims, nr);
+	const struct claim_slot *slot = lan != NULL ? claims_find(&lan->claims, nr) : NULL;
 
-	if (chan_by_nr(lan, nr) == NULL)
-		return;
-	contest(lan, key, nr);
-	if (slot == NULL || slot->given_us <= now_us(lan))
+	if (slot == NULL || slot->given_us <= now_us(lan) || chan_by_nr(lan, nr) == NULL)
 		return;
 	release(lan, nr);
 	claims_take(&lan->claims, nr, now_us(lan));
+}
+
+bool if_lan_lend(struct if_lan *lan, uint32_t nr, struct mac_addr *ret_mac)
+{
+	const struct claim_slot *slot = lan != NULL ? claims_find(&lan->claims, nr) : NULL;
+
+	if (slot == NULL || lan->one_mac || lan->owner.reach == OWNER_BLOCKED)
+		return false;
+	claims_given(&lan->claims, &slot->mac, now_us(lan) + QUARANTINE_US);
+	*ret_mac = slot->mac;
+	return true;
+}
+
+/* docs/parp.md 5: whoever still sends to its old address must not reach it with what is another's now. */
+static void port_left(struct if_lan *lan, const struct policy_port *key, uint32_t nr)
+{
+	if (chan_by_nr(lan, nr) == NULL)
+		return;
+	contest(lan, key, nr);
+	if_lan_take_back(lan, nr);
 }
 
 static bool has(const struct policy_owner *owner, uint32_t nr)
@@ -533,6 +551,7 @@ static void log_reach(struct if_lan *lan)
 	if (lan->owner.reach == lan->said_reach)
 		return;
 	lan->said_reach = lan->owner.reach;
+	if_own6_changed(lan->i->own6);
 	if (lan->owner.reach == OWNER_BLOCKED)
 		log_info(lan->s->d->cfg.log, "%s: nothing sent to applications' MAC addresses arrives: others are told to use its own",
 			 lan->i->name);

@@ -60,6 +60,16 @@ void if_lan_sweep(struct if_lan *lan);
 void if_lan_port_changed(struct if_lan *lan, const struct policy_port *key, const struct policy_owner *was,
 			 const struct policy_owner *now);
 
+/**
+ * if_lan_lend() - The MAC address of channel @nr, to be told of for all that is the application's at an address of its own
+ * It counts as given for a while (docs/parp.md 5): as long as it is told, this is to be called again.
+ * Return: false: it has none, or nothing would get there; @ret_mac is untouched
+ */
+bool if_lan_lend(struct if_lan *lan, uint32_t nr, struct mac_addr *ret_mac);
+
+/** if_lan_take_back() - Others may go on sending there what is not all its own any more: another MAC address for channel @nr */
+void if_lan_take_back(struct if_lan *lan, uint32_t nr);
+
 /** if_lan_ask() - What is asked of others there */
 struct if_ask *if_lan_ask(struct if_lan *lan);
 

@@ -42,6 +42,7 @@ struct if_chan *chan_of(const struct iface *i, const struct app *app)
 void chan_describe(const struct iface *i, const struct if_chan *c, struct ctl_interface *ret)
 {
 	const struct xsk_params *x = &c->rec.xsk;
+	struct ip_addr own;
 	struct mac_addr mac;
 
 	iface_describe(i, ret);
@@ -56,6 +57,12 @@ void chan_describe(const struct iface *i, const struct if_chan *c, struct ctl_in
 	ret->memory_bytes = if_chan_memory_bytes(&c->rec);
 	if (if_lan_mac(i->lan, c->rec.nr, &mac))
 		memcpy(ret->app_mac, mac.bytes, sizeof(ret->app_mac));
+	ret->prefix_len = 0;
+	memset(ret->addr, 0, sizeof(ret->addr));
+	if (if_own6_addr(i->own6, c->rec.nr, &own)) {
+		memcpy(ret->addr, own.bytes, sizeof(ret->addr));
+		ret->prefix_len = 128;
+	}
 	if (c->rec.zero_copy)
 		ret->flags |= CTL_INTERFACE_ZERO_COPY;
 	if (c->polled)
@@ -103,6 +110,7 @@ static bool sync_app(struct interfaces *s, const struct iface *i, const struct a
 
 static void iface_judged(struct interfaces *s, const struct iface *i, bool judged)
 {
+	if_own6_changed(i->own6);
 	if (!judged)
 		iface_unjudged(s, i);
 	else if (host_watch_judged(s->host, i->ifindex, true))
@@ -230,6 +238,7 @@ void interfaces_lease_changed(struct vjd *d, const struct lease_key *key)
 			iface_unjudged(d->interfaces, i);
 		else
 			iface_judge_later(d->interfaces, i);
+		if_own6_changed(i->own6);
 	}
 }
 
@@ -282,6 +291,7 @@ void chan_end(struct interfaces *s, struct iface *i, struct if_chan *c)
 	log_info(s->d->cfg.log, "%s: channel %u ends", i->name, c->rec.nr);
 	TAILQ_REMOVE(&i->chans, c, entry);
 	iface_frames(i);
+	if_own6_chan_end(i->own6, c->rec.nr);
 	if_lan_chan_end(i->lan, c->rec.nr);
 	if (app != NULL) {
 		charge(app, c, true);
@@ -312,6 +322,7 @@ static void chan_join(struct interfaces *s, struct iface *i, struct if_chan *c, 
 	if (!sync_app(s, i, app))
 		iface_unjudged(s, i);
 	if_lan_chan_begin(i->lan, c->rec.nr, c->rec.uid);
+	if_own6_chan_begin(i->own6, c);
 }
 
 static uint32_t next_nr(struct interfaces *s)
@@ -358,6 +369,7 @@ static int hand_out(const struct interfaces *s, const struct iface *i, struct if
 
 	chan_describe(i, c, &msg.interface);
 	msg.interface.flags |= polls ? CTL_INTERFACE_POLLING : 0;
+	msg.interface.prefix_len = 0;
 	memcpy(msg.interface.key, c->rec.key, sizeof(msg.interface.key));
 	r = app_send(c->app, &msg, fds, xsk->fd >= 0 ? ARRAY_SIZE(fds) : 1);
 	if (polls)

@@ -9,6 +9,7 @@
 #include "daemon/if_chan.h"
 #include "daemon/if_lan.h"
 #include "daemon/if_maker.h"
+#include "daemon/if_own6.h"
 #include "daemon/if_ports.h"
 #include "daemon/vjd.h"
 
@@ -28,7 +29,8 @@ struct iface {
 	struct xsk spare_xsk; /* if so */
 	uint8_t spare_mac[6]; /* of the interface, as it knows it */
 	bool judged; /* while others are judged: so far all are */
-	struct if_lan *lan; /* NULL: applications have no addresses of their own here */
+	struct if_lan *lan; /* NULL: applications have no MAC addresses of their own here */
+	struct if_own6 *own6; /* NULL: nor IPv6 addresses */
 };
 
 /* A neighbour that an application has asked for, and has not been told of yet. */

@@ -14,7 +14,7 @@
  * goes meanwhile is told or not.
  */
 enum {
-	IFACE_PLACES = 1 + POLICY_REASON_CNT + IF_LAN_COUNTERS,
+	IFACE_PLACES = 1 + POLICY_REASON_CNT + IF_OWN6_COUNTERS + IF_LAN_COUNTERS,
 	GATEWAY_PLACES = 1 + GATEWAY_COUNTERS,
 	SPILL_CNT = 3,
 	CHAN_PLACES = 1 + 2 * POLICY_REASON_CNT + SPILL_CNT,
@@ -46,8 +46,11 @@ static bool tell_iface(const struct iface *i, uint32_t place, struct ctl_msg *ms
 	if (place < POLICY_REASON_CNT) {
 		name = policy_reason_word((enum policy_reason)place);
 		value = if_counter_read(i->dispatch.map_fds[IF_MAP_COUNTERS], (enum policy_reason)place);
+	} else if (place < POLICY_REASON_CNT + IF_OWN6_COUNTERS) {
+		where = "addresses";
+		value = if_own6_counter(i->own6, place - POLICY_REASON_CNT, &name);
 	} else if (i->lan != NULL) {
-		value = if_lan_counter(i->lan, place - POLICY_REASON_CNT, &where, &name);
+		value = if_lan_counter(i->lan, place - POLICY_REASON_CNT - IF_OWN6_COUNTERS, &where, &name);
 	} else {
 		return false;
 	}

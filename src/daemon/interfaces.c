@@ -62,12 +62,18 @@ struct if_ports iface_ports(const struct interfaces *s, const struct iface *i)
 
 void iface_describe(const struct iface *i, struct ctl_interface *ret)
 {
+	const struct ip_prefix *prefix = if_own6_prefix(i->own6);
+
 	*ret = (struct ctl_interface){
 		.ifindex = i->ifindex,
 		.mtu = i->mtu,
 		.flags = (i->dispatch.hook == IF_HOOK_TC ? CTL_INTERFACE_TC : 0u) | (is_exact(i->s) ? 0u : CTL_INTERFACE_RULES),
 	};
 	ret->macs = (uint8_t)if_lan_macs(i->lan);
+	if (prefix != NULL) {
+		memcpy(ret->addr, prefix->addr.bytes, sizeof(ret->addr));
+		ret->prefix_len = prefix->len;
+	}
 	memcpy(ret->mac, i->mac, sizeof(ret->mac));
 	ctl_name_set(ret->name, i->name);
 }
@@ -170,10 +176,11 @@ static void follow_ways(struct interfaces *s, const struct iface *i)
 		log_error(s->d->cfg.log, "%s: can't be told all routes: %s", i->name, strerror(-r));
 }
 
-/* For the next vjd. */
+/* For the next vjd: the name; and the prefix, if there is one. */
 static void iface_record(const struct interfaces *s, const struct iface *i, bool is_there)
 {
-	char path[160];
+	const struct ip_prefix *prefix = if_own6_prefix(i->own6);
+	char path[160], text[IP_ADDR_TEXT_BYTES];
 	int fd;
 
 	snprintf(path, sizeof(path), "%s/if-%s", s->place.dir, i->name);
@@ -181,9 +188,12 @@ static void iface_record(const struct interfaces *s, const struct iface *i, bool
 		unlink(path);
 		return;
 	}
-	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-	if (fd >= 0)
-		close(fd);
+	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return;
+	if (prefix != NULL)
+		dprintf(fd, "%s/%u", ip_addr_format(&prefix->addr, text), prefix->len);
+	close(fd);
 }
 
 /* Rules of the firewall and of the policy are written for names. */
@@ -243,6 +253,7 @@ static void follow(struct interfaces *s, struct iface *i, const struct host_inte
 	i->mtu = now->mtu;
 	if_dispatch_set_mac(&i->dispatch, i->mac);
 	if_lan_follow(i->lan);
+	if_own6_changed(i->own6);
 	TAILQ_FOREACH (c, &i->chans, entry)
 		chan_follow(s, i, c);
 	iface_frames(i);
@@ -445,23 +456,37 @@ static void lan_begin(struct interfaces *s, struct iface *i)
 		epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, if_lan_fd(i->lan), &e);
 }
 
-static int attach(struct interfaces *s, const char *name, bool at_tc, struct iface **ret_iface)
+/* Return: 0; -EINVAL: there is another prefix; other negative errno: none is given, and the interface serves all the same */
+static int own6_begin(struct interfaces *s, struct iface *i, const struct ip_prefix *prefix)
 {
-	const struct host_interface *from;
+	struct epoll_event e = { .events = EPOLLIN, .data.ptr = &s->lan_tag };
+	const struct ip_prefix *has = if_own6_prefix(i->own6);
+	struct if_chan *c;
+	int r;
+
+	if (prefix == NULL)
+		return 0;
+	if (has != NULL)
+		return has->len == prefix->len && ip_prefix_has(has, &prefix->addr) ? 0 : -EINVAL;
+	r = if_own6_new(s, i, prefix, &i->own6);
+	if (r < 0)
+		return r;
+	epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, if_own6_fd(i->own6), &e);
+	TAILQ_FOREACH (c, &i->chans, entry)
+		if_own6_chan_begin(i->own6, c);
+	return 0;
+}
+
+/* Return: as own6_begin(); or negative errno, and it isn't attached */
+static int attach_new(struct interfaces *s, const struct host_interface *from, bool at_tc, const struct ip_prefix *prefix,
+		      struct iface **ret_iface)
+{
 	struct if_ports p;
-	int r = get_ready(s);
+	int r = iface_new(s, from, at_tc, ret_iface);
 
 	if (r < 0)
 		return r;
-	r = interfaces_find_host(s, name, &from);
-	if (r < 0)
-		return r;
-	*ret_iface = iface_by_index(s, from->ifindex);
-	if (*ret_iface != NULL)
-		return at_tc ? if_dispatch_move(&(*ret_iface)->dispatch) : 0;
-	r = iface_new(s, from, at_tc, ret_iface);
-	if (r < 0)
-		return r;
+	r = own6_begin(s, *ret_iface, prefix);
 	p = iface_ports(s, *ret_iface);
 	if_ports_sync_addrs(&p);
 	lan_begin(s, *ret_iface);
@@ -469,11 +494,33 @@ static int attach(struct interfaces *s, const char *name, bool at_tc, struct ifa
 	if (!s->adopting)
 		iface_spare(s, *ret_iface);
 	host_watch_attach(s->host, from->ifindex, true);
-	iface_record(s, *ret_iface, true);
-	return 0;
+	return r;
 }
 
-enum ctl_refusal interfaces_attach(struct vjd *d, const char *name, bool at_tc, struct ctl_interface *ret_interface)
+static int attach(struct interfaces *s, const char *name, bool at_tc, const struct ip_prefix *prefix, struct iface **ret_iface)
+{
+	const struct host_interface *from;
+	int r = prefix == NULL || if_own6_fits(prefix) ? get_ready(s) : -EINVAL;
+
+	if (r < 0)
+		return r;
+	r = interfaces_find_host(s, name, &from);
+	if (r < 0)
+		return r;
+	*ret_iface = iface_by_index(s, from->ifindex);
+	if (*ret_iface == NULL)
+		r = attach_new(s, from, at_tc, prefix, ret_iface);
+	else
+		r = own6_begin(s, *ret_iface, prefix);
+	if (r == 0 && at_tc)
+		r = if_dispatch_move(&(*ret_iface)->dispatch);
+	if (*ret_iface != NULL)
+		iface_record(s, *ret_iface, true);
+	return r;
+}
+
+enum ctl_refusal interfaces_attach(struct vjd *d, const char *name, bool at_tc, const struct ip_prefix *prefix,
+				   struct ctl_interface *ret_interface)
 {
 	struct interfaces *s = d->interfaces;
 	uint32_t before = interfaces_cnt(d);
@@ -482,7 +529,9 @@ enum ctl_refusal interfaces_attach(struct vjd *d, const char *name, bool at_tc, 
 
 	if (s == NULL)
 		return d->cfg.uid != 0 ? CTL_REFUSAL_NO_PRIVILEGE : CTL_REFUSAL_NO_SUPPORT;
-	r = attach(s, name, at_tc, &i);
+	r = attach(s, name, at_tc, prefix, &i);
+	if (r == -EINVAL)
+		return CTL_REFUSAL_PREFIX;
 	if (r < 0) {
 		log_error(d->cfg.log, "%s: not attached: %s", name, strerror(-r));
 		return iface_refusal(r);
@@ -505,6 +554,8 @@ static void iface_end(struct interfaces *s, struct iface *i)
 	iface_part(s, i);
 	while ((c = TAILQ_FIRST(&i->chans)) != NULL)
 		chan_end(s, i, c);
+	if_own6_free(i->own6, false);
+	i->own6 = NULL;
 	if_lan_free(i->lan, false);
 	TAILQ_REMOVE(&s->ifaces, i, entry);
 	if_dispatch_remove(&i->dispatch);
@@ -552,9 +603,12 @@ void interfaces_run(struct vjd *d)
 		TAILQ_FOREACH (c, &i->chans, entry)
 			if (spill_deadline_ns(c->spill) <= d->now_ns)
 				spill_run(c->spill, d->now_ns);
-	TAILQ_FOREACH (i, &s->ifaces, entry)
+	TAILQ_FOREACH (i, &s->ifaces, entry) {
 		if (i->lan != NULL)
 			if_lan_run(i->lan, d->now_ns);
+		if (i->own6 != NULL)
+			if_own6_run(i->own6, d->now_ns);
+	}
 	gateways_run(s);
 	resolve_expire(s);
 	works_finish(s);
@@ -594,6 +648,8 @@ uint64_t interfaces_deadline_ns(const struct vjd *d)
 	TAILQ_FOREACH (i, &s->ifaces, entry) {
 		if (i->lan != NULL)
 			deadline_ns = min_u64(deadline_ns, if_lan_deadline_ns(i->lan));
+		if (i->own6 != NULL)
+			deadline_ns = min_u64(deadline_ns, if_own6_deadline_ns(i->own6));
 		TAILQ_FOREACH (c, &i->chans, entry)
 			deadline_ns = min_u64(deadline_ns, spill_deadline_ns(c->spill));
 	}
@@ -655,6 +711,7 @@ static void let_serve_on(struct interfaces *s)
 			TAILQ_REMOVE(&i->chans, c, entry);
 			if_chan_close(c);
 		}
+		if_own6_free(i->own6, true);
 		if_lan_free(i->lan, true);
 		if_dispatch_close(&i->dispatch);
 		free(i);

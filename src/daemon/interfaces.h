@@ -40,11 +40,14 @@ uint32_t interfaces_cnt(const struct vjd *d);
 /**
  * interfaces_attach() - Offer channels at interface @name
  * @at_tc:         leave XDP's place there to others (if_hook.h)
+ * @prefix:        of addresses for applications (if_own6.h); NULL: none, or as it is
  * @ret_interface: as ATTACHED shows it
  * Attaching what is attached already is no error; with @at_tc it moves there.
- * Return: CTL_REFUSAL_NONE, NO_INTERFACE, NO_ETHERNET, XDP_BUSY, NO_PRIVILEGE, NO_SUPPORT, RESOURCES
+ * Return: CTL_REFUSAL_NONE, NO_INTERFACE, NO_ETHERNET, XDP_BUSY, NO_PRIVILEGE, NO_SUPPORT, RESOURCES, PREFIX: it is none for
+ * this, or there is another one
  */
-enum ctl_refusal interfaces_attach(struct vjd *d, const char *name, bool at_tc, struct ctl_interface *ret_interface);
+enum ctl_refusal interfaces_attach(struct vjd *d, const char *name, bool at_tc, const struct ip_prefix *prefix,
+				   struct ctl_interface *ret_interface);
 
 /** interfaces_detach() - No longer; channels there end. Return: CTL_REFUSAL_NONE, NO_INTERFACE */
 enum ctl_refusal interfaces_detach(struct vjd *d, const char *name, struct ctl_interface *ret_interface);

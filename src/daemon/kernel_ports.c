@@ -95,6 +95,9 @@ int kernel_ports_look(uint8_t proto, bool *ret_used)
 	return look_at(proto, &(struct look){ .states = ~0u, .fn = mark, .arg = ret_used });
 }
 
+/* States of sockets that a packet from elsewhere would find. */
+#define CONNECTED (~(1u << TCP_CLOSE | 1u << TCP_LISTEN | 1u << TCP_TIME_WAIT))
+
 static int say_yes(const struct nlmsghdr *nlh, void *arg)
 {
 	(void)nlh;
@@ -109,12 +112,47 @@ int kernel_ports_connected(uint16_t port, bool *ret_any)
 		{ .code = INET_DIAG_BC_S_GE, .yes = 8, .no = 20 }, { .no = port },
 		{ .code = INET_DIAG_BC_S_LE, .yes = 8, .no = 12 }, { .no = port },
 	};
-	const uint32_t states = ~(1u << TCP_CLOSE | 1u << TCP_LISTEN | 1u << TCP_TIME_WAIT);
 	bool any = false;
-	int r = look_at(IPPROTO_TCP, &(struct look){ states, code, sizeof(code), say_yes, &any });
+	int r = look_at(IPPROTO_TCP, &(struct look){ CONNECTED, code, sizeof(code), say_yes, &any });
 
 	if (r == 0)
 		*ret_any = any;
+	return r;
+}
+
+struct beyond {
+	bool (*is_here)(void *arg, const struct ip_addr *addr);
+	void *arg;
+	bool any;
+};
+
+static int say_beyond(const struct nlmsghdr *nlh, void *arg)
+{
+	const struct inet_diag_msg *m = mnl_nlmsg_get_payload(nlh);
+	struct ip_addr remote = ip_addr_from_v6(m->id.idiag_dst);
+	struct beyond *b = arg;
+
+	b->any |= !ip_addr_is_loopback(&remote) && !b->is_here(b->arg, &remote);
+	return MNL_CB_OK;
+}
+
+int kernel_ports_connected_at(const struct ip_addr *addr, bool (*is_here)(void *arg, const struct ip_addr *addr), void *arg,
+			      bool *ret_any)
+{
+	const struct {
+		struct inet_diag_bc_op op;
+		struct inet_diag_hostcond cond;
+		struct ip_addr addr;
+	} code = {
+		.op = { .code = INET_DIAG_BC_S_COND, .yes = sizeof(code), .no = sizeof(code) + 4 },
+		.cond = { .family = AF_INET6, .prefix_len = 128, .port = -1 },
+		.addr = *addr,
+	};
+	struct beyond b = { is_here, arg, false };
+	int r = look_at(IPPROTO_TCP, &(struct look){ CONNECTED, (const void *)&code, sizeof(code), say_beyond, &b });
+
+	if (r == 0)
+		*ret_any = b.any;
 	return r;
 }
 

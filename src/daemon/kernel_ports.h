@@ -10,6 +10,7 @@
 #ifndef DAEMON_KERNEL_PORTS_H
 #define DAEMON_KERNEL_PORTS_H
 
+#include "base/addr.h"
 #include "daemon/port_block.h"
 
 /** kernel_ports_look() - Which units have a socket of the kernel's in them? @ret_used: PORT_UNIT_CNT. Return: 0; negative errno */
@@ -20,6 +21,14 @@ int kernel_ports_look(uint8_t proto, bool *ret_used);
  * It looks through all that it has. Return: 0; negative errno
  */
 int kernel_ports_connected(uint16_t port, bool *ret_any);
+
+/**
+ * kernel_ports_connected_at() - Has the kernel TCP connections at local address @addr, IPv6, with anybody beyond this host?
+ * @is_here: is it an address of this host?
+ * Return: 0; negative errno
+ */
+int kernel_ports_connected_at(const struct ip_addr *addr, bool (*is_here)(void *arg, const struct ip_addr *addr), void *arg,
+			      bool *ret_any);
 
 /**
  * kernel_ports_reserve() - Have the kernel leave exactly these units alone

@@ -260,14 +260,23 @@ static int win_place(struct place *place)
 
 static int attach_all(struct server *server, const char *names, bool gateway)
 {
-	char name[32];
+	char name[96];
 
 	for (const char *at = names; at != NULL && *at != '\0';) {
 		size_t len = strcspn(at, ",");
+		struct ip_prefix prefix;
 		enum ctl_refusal why;
+		char *is;
 
 		snprintf(name, sizeof(name), "%.*s", (int)min_u32((uint32_t)len, sizeof(name) - 1), at);
-		why = server_attach(server, name, gateway);
+		is = gateway ? NULL : strchr(name, '=');
+		if (is != NULL && ip_prefix_parse(is + 1, &prefix) < 0) {
+			fprintf(stderr, "vjd: cannot attach %s: a prefix is as 2001:db8:1::/64, with no bit set behind it\n", name);
+			return -EINVAL;
+		}
+		if (is != NULL)
+			*is = '\0';
+		why = server_attach(server, name, gateway, is != NULL ? &prefix : NULL);
 		if (why != CTL_REFUSAL_NONE) {
 			fprintf(stderr, "vjd: cannot attach %s: %s\n", name, ctl_refusal_text(why));
 			return -ENODEV;

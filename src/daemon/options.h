@@ -34,8 +34,8 @@ enum { OPTION_FAST, OPTION_RFC };
 	  "serve this user only, without privilege; leave when nobody needs it") \
 	X("socket",       socket,         TEXT,   "PATH",    0,             0,     0, \
 	  "listen there (default: see FILES in vjd(8))") \
-	X("attach",       attach,         TEXT,   "IF[,IF]", 0,             0,     0, \
-	  "offer channels at these interfaces, as vj attach does") \
+	X("attach",       attach,         TEXT,   "IF[=PREFIX][,IF]", 0,      0,     0, \
+	  "offer channels at these interfaces, as vj attach does; PREFIX as its --app-prefix") \
 	X("gateway",      gateway,        TEXT,   "IF[,IF]", 0,             0,     0, \
 	  "send there to applications' own MAC addresses, as vj attach --gateway does") \
 	X("gateway-entries", gateway_entries, NUMBER, "N",   65536,         256,   1048576, \

@@ -101,6 +101,16 @@ static const char *take_macs(struct policy_rule *rule, char *number)
 	return NULL;
 }
 
+static const char *take_addresses(struct policy_rule *rule, char *number)
+{
+	unsigned long value;
+
+	if (!is_number(number, UINT32_MAX, &value))
+		return "addresses is a number";
+	rule->addresses_max = (uint32_t)value;
+	return NULL;
+}
+
 static const struct keyword {
 	const char *name;
 	const char *(*take)(struct policy_rule *rule, char *word);
@@ -109,6 +119,7 @@ static const struct keyword {
 	{ "ports", take_ports },
 	{ "memory", take_memory },
 	{ "macs", take_macs },
+	{ "addresses", take_addresses },
 };
 
 /* ---- lines */
@@ -136,7 +147,7 @@ static const char *take_line(struct policy_rule *rule, char *line, uid_of_fn *ui
 	unsigned said = 0, bit;
 	const char *why;
 
-	*rule = (struct policy_rule){ .all_ports = true, .all_interfaces = true, .macs_max = UINT32_MAX };
+	*rule = (struct policy_rule){ .all_ports = true, .all_interfaces = true, .macs_max = UINT32_MAX, .addresses_max = UINT32_MAX };
 	if (strcmp(word, "user") != 0)
 		return "a line begins with 'user'";
 	word = strtok_r(NULL, blanks, &save);
@@ -147,7 +158,7 @@ static const char *take_line(struct policy_rule *rule, char *line, uid_of_fn *ui
 		while (k < keywords + ARRAY_SIZE(keywords) && strcmp(k->name, word) != 0)
 			k++;
 		if (k == keywords + ARRAY_SIZE(keywords))
-			return "unknown word; there are interfaces, ports, memory and macs";
+			return "unknown word; there are interfaces, ports, memory, macs and addresses";
 		/* of "ports 80 ports none" nobody could say what it allows */
 		bit = 1u << (k - keywords);
 		if ((said & bit) != 0)
@@ -243,7 +254,7 @@ int policy_conf_load(const char *path, struct policy_conf *ret_conf, char ret_wh
 const struct policy_rule *policy_of(const struct policy_conf *conf, uint32_t uid)
 {
 	static const struct policy_rule everything = {
-		.everybody = true, .all_ports = true, .all_interfaces = true, .macs_max = UINT32_MAX
+		.everybody = true, .all_ports = true, .all_interfaces = true, .macs_max = UINT32_MAX, .addresses_max = UINT32_MAX
 	};
 
 	if (conf == NULL)

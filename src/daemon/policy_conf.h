@@ -13,6 +13,7 @@
  *			not, stays the kernel's, which serves it as if there were no vjchan
  *	memory SIZE	of all channels of the user, with K, M or G; default: vjd --memory-max
  *	macs NUMBER	channels at one interface that get a MAC address of their own; default: all
+ *	addresses NUMBER	channels at one interface that get an IPv6 address of their own, where there is a prefix for them; default: all
  *
  * Each word once on a line. Without a file everybody may have everything. With one, who isn't named gets no channel at an
  * interface. Privileged ports are the kernel's to give: a lease is proved by a socket that is bound.
@@ -36,7 +37,7 @@ struct policy_rule {
 	struct port_range ports[POLICY_LIST_MAX];
 	char interfaces[POLICY_LIST_MAX][16];
 	uint64_t memory_max; /* 0: not said */
-	uint32_t macs_max;
+	uint32_t macs_max, addresses_max;
 };
 
 struct policy_conf {

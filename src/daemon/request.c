@@ -228,9 +228,11 @@ static void do_interface(struct app *app, const struct ctl_msg *msg)
 
 static enum ctl_refusal attach(struct app *app, const struct ctl_interface *req, struct ctl_interface *ret)
 {
+	const struct ip_prefix prefix = { ip_addr_from_v6(req->addr), req->prefix_len };
+
 	if ((req->flags & CTL_INTERFACE_GATEWAY) != 0)
 		return gateways_attach(app->d, req->name, ret);
-	return interfaces_attach(app->d, req->name, (req->flags & CTL_INTERFACE_TC) != 0, ret);
+	return interfaces_attach(app->d, req->name, (req->flags & CTL_INTERFACE_TC) != 0, req->prefix_len != 0 ? &prefix : NULL, ret);
 }
 
 static enum ctl_refusal detach(struct app *app, const struct ctl_interface *req, struct ctl_interface *ret)

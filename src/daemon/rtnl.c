@@ -183,6 +183,29 @@ int rtnl_filter(struct rtnl *rtnl, uint32_t ifindex, const struct mac_addr *mac,
 	return rtnl_call(rtnl, nlh, NULL, NULL);
 }
 
+int rtnl_addr(struct rtnl *rtnl, uint32_t ifindex, const struct ip_addr *addr, bool add)
+{
+	_Alignas(struct nlmsghdr) char buf[REQUEST_BYTES];
+	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
+	const struct ifaddrmsg ifa = {
+		.ifa_family = AF_INET6,
+		.ifa_prefixlen = 128,
+		.ifa_flags = IFA_F_NODAD,
+		.ifa_index = ifindex,
+	};
+	const struct ifa_cacheinfo life = { .ifa_prefered = 0, .ifa_valid = UINT32_MAX };
+	int r;
+
+	nlh->nlmsg_type = add ? RTM_NEWADDR : RTM_DELADDR;
+	nlh->nlmsg_flags = add ? NLM_F_CREATE | NLM_F_REPLACE : 0;
+	memcpy(mnl_nlmsg_put_extra_header(nlh, sizeof(ifa)), &ifa, sizeof(ifa));
+	mnl_attr_put(nlh, IFA_LOCAL, sizeof(addr->bytes), addr->bytes);
+	if (add)
+		mnl_attr_put(nlh, IFA_CACHEINFO, sizeof(life), &life);
+	r = rtnl_call(rtnl, nlh, NULL, NULL);
+	return r == (add ? -EEXIST : -EADDRNOTAVAIL) ? 0 : r;
+}
+
 static struct nlmsghdr *neighbour_msg(char *buf, uint16_t type, uint16_t flags, uint32_t ifindex, uint8_t ndm_flags,
 				      const struct ip_addr *addr)
 {

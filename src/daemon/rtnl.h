@@ -58,6 +58,14 @@ int rtnl_link_del(struct rtnl *rtnl, uint32_t ifindex);
  */
 int rtnl_filter(struct rtnl *rtnl, uint32_t ifindex, const struct mac_addr *mac, bool add);
 
+/**
+ * rtnl_addr() - Give a device the IPv6 address @addr, for itself alone (/128), or take it away
+ * It is deprecated from the start (RFC 4862 5.5.4): no source of what doesn't ask for it. Nothing is asked or told of it on any link, if
+ * the device is `lo`.
+ * Return: 0, also if it is there (or not there) already; -ENODEV; -EACCES: the host has IPv6 switched off
+ */
+int rtnl_addr(struct rtnl *rtnl, uint32_t ifindex, const struct ip_addr *addr, bool add);
+
 /** rtnl_neighbour_use() - As if there were a packet for @addr: have it resolved, or looked at again if it is stale */
 int rtnl_neighbour_use(struct rtnl *rtnl, uint32_t ifindex, const struct ip_addr *addr);
 

@@ -705,11 +705,11 @@ int server_new(const struct server_config *cfg, struct server **ret_server, char
 	return 0;
 }
 
-enum ctl_refusal server_attach(struct server *s, const char *name, bool gateway)
+enum ctl_refusal server_attach(struct server *s, const char *name, bool gateway, const struct ip_prefix *prefix)
 {
 	struct ctl_interface said;
 
-	return gateway ? gateways_attach(&s->vjd, name, &said) : interfaces_attach(&s->vjd, name, false, &said);
+	return gateway ? gateways_attach(&s->vjd, name, &said) : interfaces_attach(&s->vjd, name, false, prefix, &said);
 }
 
 static void end_all(struct app_list *apps)

@@ -39,7 +39,7 @@ struct server_config {
 int server_new(const struct server_config *cfg, struct server **ret_server, char ret_why[static POLICY_WHY_BYTES]);
 
 /** server_attach() - As an ATTACH would, of channels or of a gateway. Return: as interfaces_attach() */
-enum ctl_refusal server_attach(struct server *s, const char *name, bool gateway);
+enum ctl_refusal server_attach(struct server *s, const char *name, bool gateway, const struct ip_prefix *prefix);
 
 /**
  * server_run() - Serve until a signal, or until nobody needs it. Return: 0; negative errno: the

@@ -6,10 +6,11 @@
 #define VJ_LAN_ND_H
 
 #include "lan/host.h"
+#include "wire/nd.h"
 
 /**
  * lan_nd_address() - Make of @msg, which is for all, one of neighbour discovery if @addr is IPv6
- * @all_nodes: to ff02::1; else to the solicited-node group of @addr (RFC 4291 2.7.1)
+ * @all_nodes: to ff02::1; else to the solicited-node group of @addr
  * Return: false: we have no IPv6 here, and can't say it
  */
 static inline bool lan_nd_address(const struct lan_host *h, struct parp_msg *msg, const struct ip_addr *addr, bool all_nodes)
@@ -20,16 +21,12 @@ static inline bool lan_nd_address(const struct lan_host *h, struct parp_msg *msg
 		return true;
 	if (ip_addr_is_any(&h->link_local))
 		return false;
-	if (!all_nodes) {
-		group.bytes[11] = 1;
-		group.bytes[12] = 0xff;
-		__builtin_memcpy(group.bytes + 13, addr->bytes + 13, 3);
-	}
+	if (!all_nodes)
+		group = nd_group(addr);
 	msg->encoding = PARP_ND;
 	msg->ip6_src = h->link_local;
 	msg->ip6_dst = group;
-	/* RFC 2464 7 */
-	msg->eth_dst = (struct mac_addr){ { 0x33, 0x33, group.bytes[12], group.bytes[13], group.bytes[14], group.bytes[15] } };
+	msg->eth_dst = nd_group_mac(&group);
 	return true;
 }
 

@@ -755,7 +755,7 @@ int ctl_client_polling(struct ctl_client *client, uint32_t ifindex, bool on)
 }
 
 int ctl_client_attach(struct ctl_client *client, const char *name, enum ctl_client_attach how,
-		      struct ctl_interface *ret_interface)
+		      const struct ip_prefix *prefix, struct ctl_interface *ret_interface)
 {
 	bool attach = how != CTL_CLIENT_DETACH && how != CTL_CLIENT_DETACH_GATEWAY;
 	bool gateway = how == CTL_CLIENT_ATTACH_GATEWAY || how == CTL_CLIENT_DETACH_GATEWAY;
@@ -764,6 +764,10 @@ int ctl_client_attach(struct ctl_client *client, const char *name, enum ctl_clie
 
 	ctl_name_set(req.interface.name, name);
 	req.interface.flags = gateway ? CTL_INTERFACE_GATEWAY : how == CTL_CLIENT_ATTACH_TC ? CTL_INTERFACE_TC : 0;
+	if (prefix != NULL) {
+		memcpy(req.interface.addr, prefix->addr.bytes, sizeof(req.interface.addr));
+		req.interface.prefix_len = prefix->len;
+	}
 	r = simple_call(client, &req, -1, attach ? CTL_ATTACHED : CTL_DETACHED, &reply);
 	if (r == 0)
 		*ret_interface = reply.interface;

@@ -211,10 +211,12 @@ enum ctl_client_attach {
 
 /**
  * ctl_client_attach() - Have vjd offer channels at interface @name, or no longer
- * Return: -EPERM: not root; -ENODEV; -EMEDIUMTYPE: no Ethernet; -EBUSY: no place is left at which frames could be taken; -EOPNOTSUPP
+ * @prefix: IPv6, of addresses for applications there; NULL: none, or as it is
+ * Return: -EPERM: not root; -ENODEV; -EMEDIUMTYPE: no Ethernet; -EBUSY: no place is left at which frames could be taken; -EOPNOTSUPP;
+ * -EEXIST: there is another prefix, or this is none for that
  */
 int ctl_client_attach(struct ctl_client *client, const char *name, enum ctl_client_attach how,
-		      struct ctl_interface *ret_interface);
+		      const struct ip_prefix *prefix, struct ctl_interface *ret_interface);
 
 /** ctl_client_macs() - MAC addresses that are claimed and learned. @fn: called for each; must not call the client */
 int ctl_client_macs(struct ctl_client *client, void (*fn)(void *arg, const struct ctl_mac *mac), void *arg);

@@ -7,30 +7,15 @@
  */
 #include "wire/parp_wire.h"
 
-#include "wire/icmp.h"
-#include "wire/ip6.h"
+#include "wire/nd.h"
 
 #include <string.h>
 
 enum {
-	ICMP6_NEIGHBOUR_SOLICIT = 135,
-	ICMP6_NEIGHBOUR_ADVERT = 136,
-	ND_FIXED_BYTES = 24,   /* ICMPv6 header with flags, and the target */
-	ND_UNIT_BYTES = 8,     /* of an option's length */
-	ND_HOP_LIMIT = 255,    /* RFC 4861 7.1: has not been forwarded */
+	ND_UNIT_BYTES = 8, /* of an option's length */
 	ND_OPTION_AT = ETH_HDR_BYTES + IP6_HDR_BYTES + ND_FIXED_BYTES,
 	ND_OPTION_MAX = 255 * ND_UNIT_BYTES,
 };
-
-struct nd_hdr {
-	uint8_t type, code;
-	struct be16 csum;
-	struct be32 flags; /* advertisement: Router, Solicited, Override from the top; Override is ours to leave clear */
-	struct ip_addr target;
-} VJ_PACKED;
-
-#define ND_FLAG_SOLICITED UINT32_C(0x40000000)
-#define ND_FLAG_OVERRIDE UINT32_C(0x20000000)
 
 struct nd_option {
 	uint8_t type, units, version, msg_type;
@@ -41,14 +26,13 @@ struct nd_option {
 	struct be32 gen, zero2;
 } VJ_PACKED;
 
-_Static_assert(sizeof(struct nd_hdr) == ND_FIXED_BYTES, "RFC 4861 4.3, 4.4");
 _Static_assert(sizeof(struct nd_option) == 32, "docs/parp.md");
 _Static_assert(offsetof(struct nd_option, port_lo) == 16, "docs/parp.md");
 
 static bool is_nd(const struct ip6_hdr *ip, const struct nd_hdr *nd)
 {
 	return be32_get(ip->version_class_flow) >> 28 == 6 && ip->next == IP_PROTO_ICMP6 &&
-	       (nd->type == ICMP6_NEIGHBOUR_SOLICIT || nd->type == ICMP6_NEIGHBOUR_ADVERT);
+	       (nd->type == ND_SOLICIT || nd->type == ND_ADVERT);
 }
 
 /* Return: our option, @ret_len bytes of it; NULL: there is none. RFC 4861 4.6: length 0 makes the whole packet void */
@@ -89,7 +73,7 @@ static bool nd_is_sound(const struct ip6_hdr *ip, const struct nd_hdr *nd, const
 /* A solicitation asks; all else is advertised. */
 static enum parp_err option_parse(const struct nd_option *o, const struct nd_hdr *nd, struct parp_msg *msg)
 {
-	bool solicit = nd->type == ICMP6_NEIGHBOUR_SOLICIT;
+	bool solicit = nd->type == ND_SOLICIT;
 	struct parp_endpoint ep = {
 		.addr = nd->target,
 		.port_lo = be16_get(o->port_lo),
@@ -180,10 +164,10 @@ static void headers_build(uint8_t *buf, const struct parp_msg *msg, const struct
 		.proto = IP_PROTO_ICMP6,
 		.hop_limit = ND_HOP_LIMIT,
 	};
-	struct nd_hdr nd = { .type = ICMP6_NEIGHBOUR_ADVERT, .target = *target };
+	struct nd_hdr nd = { .type = ND_ADVERT, .target = *target };
 
 	if (msg->type == PARP_QUERY)
-		nd.type = ICMP6_NEIGHBOUR_SOLICIT;
+		nd.type = ND_SOLICIT;
 	else if (parp_is_answer(msg->type))
 		nd.flags = be32(ND_FLAG_SOLICITED);
 	memcpy(buf, &eth, sizeof(eth));

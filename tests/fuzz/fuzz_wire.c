@@ -16,6 +16,7 @@
 #include "wire/icmp.h"
 #include "wire/ip4.h"
 #include "wire/ip6.h"
+#include "wire/nd.h"
 #include "wire/tcp.h"
 #include "wire/udp.h"
 
@@ -217,6 +218,20 @@ static void fuzz_eth(const struct input *in)
 		fuzz_ip(&rest);
 }
 
+static void fuzz_nd(const struct input *in)
+{
+	uint8_t buf[ND_FRAME_MAX];
+	struct nd_msg msg, back;
+	size_t len;
+
+	if (!nd_parse(in->p, in->avail, &msg))
+		return;
+	len = nd_build(buf, &msg);
+	VJ_ASSERT_OP(len, <=, sizeof(buf));
+	VJ_ASSERT(nd_parse(buf, len, &back));
+	VJ_ASSERT(memcmp(&back, &msg, sizeof(msg)) == 0);
+}
+
 static void fuzz_one(unsigned int choice, const struct input *in)
 {
 	switch (choice % 8) {
@@ -237,6 +252,9 @@ static void fuzz_one(unsigned int choice, const struct input *in)
 		break;
 	case 5:
 		fuzz_ip(in);
+		break;
+	case 6:
+		fuzz_nd(in);
 		break;
 	default:
 		fuzz_eth(in);

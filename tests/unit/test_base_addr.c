@@ -203,6 +203,41 @@ static void test_ip_random_text(void **state)
 	assert_true(accepted > 10000);
 }
 
+static void test_prefix_text(void **state)
+{
+	static const struct { const char *text, *in, *out; unsigned int len; } good[] = {
+		{ "2001:db8:1::/64", "2001:db8:1::ffff", "2001:db8:1:1::", 64 },
+		{ "2001:db8::80/121", "2001:db8::ff", "2001:db8::7f", 121 },
+		{ "::/0", "10.0.0.1", NULL, 0 },
+		{ "10.0.0.0/8", "10.255.0.1", "11.0.0.0", 104 },
+		{ "10.0.0.1/32", "10.0.0.1", "10.0.0.0", 128 },
+		{ "2001:db8::1/128", "2001:db8::1", "2001:db8::", 128 },
+	};
+	static const char *const bad[] = { "", "/64", "::", "::/", "::/129", "::/064", "10.0.0.0/33", "10.0.0.0/-1", "::/64 ", "x/64", "::/0x4" };
+	static const char *const set[] = { "2001:db8::1/64", "10.0.0.1/31", "2001:db8::80/120" };
+	struct ip_prefix p = { .len = 77 };
+	struct ip_addr addr;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
+		assert_int_equal(ip_prefix_parse(good[i].text, &p), 0);
+		assert_int_equal(p.len, good[i].len);
+		assert_int_equal(ip_addr_parse(good[i].in, &addr), 0);
+		assert_true(ip_prefix_has(&p, &addr));
+		if (good[i].out != NULL) {
+			assert_int_equal(ip_addr_parse(good[i].out, &addr), 0);
+			assert_false(ip_prefix_has(&p, &addr));
+		}
+	}
+	p.len = 77;
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		if (ip_prefix_parse(bad[i], &p) != -EINVAL || p.len != 77)
+			fail_msg("accepted \"%s\"", bad[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(set); i++)
+		if (ip_prefix_parse(set[i], &p) != -ERANGE || p.len != 77)
+			fail_msg("accepted \"%s\"", set[i]);
+}
+
 static void test_endpoint(void **state)
 {
 	static const char *const good[][2] = {
@@ -382,7 +417,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_ip_canonical),	cmocka_unit_test(test_ip_refused),
 		cmocka_unit_test(test_ip_against_libc), cmocka_unit_test(test_ip_random_text),
-		cmocka_unit_test(test_endpoint),	cmocka_unit_test(test_mac),
+		cmocka_unit_test(test_endpoint), cmocka_unit_test(test_prefix_text),	cmocka_unit_test(test_mac),
 		cmocka_unit_test(test_predicates),	cmocka_unit_test(test_prefix),
 	};
 

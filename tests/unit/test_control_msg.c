@@ -322,7 +322,9 @@ static void fields_of_interfaces_are_in_range(void **state)
 	SPOIL(CTL_BRIEF, 0, CTL_FROM_CLIENT, m.brief.parent = 0);
 	SPOIL(CTL_BRIEF, 0, CTL_FROM_CLIENT, m.brief.parent = -1);
 	SPOIL(CTL_POLLING, 0, CTL_FROM_CLIENT, m.interface.ifindex = 0);
-	SPOIL(CTL_INTERFACE, 0, CTL_FROM_CLIENT, m.interface.pad[2] = 1);
+	SPOIL(CTL_INTERFACE, 0, CTL_FROM_CLIENT, m.interface.pad[1] = 1);
+	SPOIL(CTL_INTERFACE, 0, CTL_FROM_CLIENT, m.interface.prefix_len = 64);
+	SPOIL(CTL_ATTACH, 0, CTL_FROM_CLIENT, m.interface.prefix_len = 129);
 	SPOIL(CTL_INTERFACE, 0, CTL_FROM_CLIENT, memset(m.interface.name, 'x', sizeof(m.interface.name)));
 	SPOIL(CTL_INTERFACE_OPEN, 5, CTL_FROM_DAEMON, m.interface.frame_bytes = 4095);
 	SPOIL(CTL_INTERFACE_OPEN, 5, CTL_FROM_DAEMON, m.interface.rx_cnt = 0);

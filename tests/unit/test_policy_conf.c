@@ -86,6 +86,8 @@ static void mistakes_have_lines(void **state)
 	bad("user -1", "line 1: no such user");
 	bad("user 4294967295", "line 1: no such user");
 	bad("user * port 80", "line 1: unknown word");
+	bad("user 1\nuser * addresses some", "line 2: addresses is a number");
+	bad("user * addresses", "line 1: something is missing");
 	bad("user * ports", "line 1: something is missing");
 	bad("user * ports 0", "line 1: ports are");
 	bad("user * ports 65536", "line 1: ports are");

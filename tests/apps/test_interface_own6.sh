@@ -1,0 +1,216 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# An IPv6 address for each application: found by a kernel that knows nothing of vjchan, as plain neighbour discovery has it, at the
+# application's own MAC address once all that it serves is served by its channel; the whole of it the application's, every port; kept over a
+# restart of vjd, the same again after one of the application; given up to who has it already, and defended against who comes later.
+
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/interface_lib.sh"
+need python3 redis-server redis-cli ping
+
+ip -n "$server" link set lo up
+canonical=$(ip -n "$server" -j link show eth0 | python3 -c 'import json,sys; print(json.load(sys.stdin)[0]["address"])')
+
+# Address $1 is at MAC ..., as vj arp has it
+told_at() {
+	"$vj" arp --json | python3 -c '
+import json, sys
+print(*[a["mac"] for a in json.load(sys.stdin)["addresses"] if a["addr"] == sys.argv[1] and a["state"] == "address"])' "$1"
+}
+# Of the process $1
+address_of() {
+	"$vj" status --json | python3 -c '
+import json, sys
+status = json.load(sys.stdin)
+apps = [a["id"] for a in status["applications"] if a["pid"] == int(sys.argv[1])]
+print(*[i["addr"] for i in status["interfaces"] if i.get("app_id") in apps and "addr" in i])' "$1"
+}
+has_address() { # PID: into $addr
+	addr=$(address_of "$1")
+	[ -n "$addr" ]
+}
+is_whole() {
+	[ -n "$(told_at "$addr")" ] && [ "$(told_at "$addr")" != "$canonical" ]
+}
+neighbour() { # as the client's kernel has it
+	ip -n "$client" -j neigh show "$addr" dev eth0 | python3 -c 'import json,sys; print(*[n.get("lladdr", "-") for n in json.load(sys.stdin)])'
+}
+counter() { # WHERE WHAT
+	"$vj" status | awk -v where="$1" -v what="$2" '$3 == where && $4 == what { n = $5 } END { print n + 0 }'
+}
+pong() { # HOST PORT
+	[ "$(at_client timeout 5 redis-cli -h "$1" -p "$2" ping)" = PONG ]
+}
+redis() { # PORT: its process is ${pids[-1]}
+	start "redis$1.log" "${on_server[@]}" "$vj" run -- redis-server --port "$1" --bind 0.0.0.0 :: --protected-mode no --save '' --dir "$tmp"
+	until_true has_lease "$1"
+	off_trial "$1"
+}
+
+# ---- what is no prefix is refused
+
+start_vjd
+for bad in 10.0.0.0/8 fd77::/63 fd77::/121 fe80::/64 fd77::1/64 fd77:: x; do
+	"$vj" attach eth0 --app-prefix "$bad" >/dev/null 2>&1 && fail "$bad was taken for a prefix"
+done
+"$vj" status | has '^eth0' && fail "attached with a prefix that is none"
+"$vj" attach eth0 --app-prefix fd77::/64 | has 'applications have addresses of fd77::/64' || fail "attach doesn't tell of the prefix"
+"$vj" attach eth0 --app-prefix fd78::/64 >/dev/null 2>&1 && fail "a second prefix was taken"
+"$vj" attach eth0 || fail "attaching again, without a prefix, is no error"
+
+# ---- an address, to which the first clients come by the kernel; then all of it is the application's, at its own MAC address
+
+redis 7000
+one=${pids[-1]}
+until_true has_address "$one"
+pong "$addr" 7000 || fail "no answer at $addr"
+for _ in 1 2 3; do pong fd77::2 7000; done # the other listener's trial
+until_true is_whole
+mac=$(told_at "$addr")
+found() {
+	pong "$addr" 7000 && [ "$(neighbour)" = "$mac" ]
+}
+until_true found
+before=$(counter dispatch to_mac)
+pong "$addr" 7000 || fail "no answer at $mac"
+[ "$(counter dispatch to_mac)" -gt "$before" ] || fail "not by the MAC address alone"
+
+# by the canonical one as well: the address is the application's, whatever the port
+before=$(counter dispatch to_addr)
+ip -n "$client" neigh replace "$addr" lladdr "$canonical" dev eth0 nud permanent
+pong "$addr" 7000 || fail "no answer at the canonical address"
+[ "$(counter dispatch to_addr)" -gt "$before" ] || fail "not by the IP address"
+at_client ping -c 1 -W 2 "$addr" >/dev/null || fail "the kernel doesn't answer a ping"
+"${on_server[@]}" python3 -m http.server 7088 --bind :: >/dev/null 2>&1 &
+other=$!
+pids+=("$other")
+until_true at_client python3 -c 'import socket; socket.create_connection(("fd77::2", 7088), 2)'
+at_client python3 -c 'import socket,sys; socket.create_connection((sys.argv[1], 7088), 2)' "$addr" 2>"$tmp/refused" &&
+	fail "another program's port is to be had at the application's address"
+has ConnectionRefused <"$tmp/refused" || fail "a closed port of the application doesn't say so: $(tail -1 "$tmp/refused")"
+ip -n "$client" neigh del "$addr" dev eth0
+
+# ---- programs of this host reach it, by a direct channel and by the kernel
+
+[ "$(at_server timeout 5 redis-cli -h "$addr" -p 7000 ping)" = PONG ] || fail "the kernel of its host doesn't reach it"
+[ "$(at_server timeout 5 "$vj" run -- redis-cli -h "$addr" -p 7000 ping)" = PONG ] || fail "an application of its host doesn't reach it"
+
+# ---- a client that binds to its own address is known by it
+
+start client.log "${on_server[@]}" "$vj" run -- python3 -c '
+import socket, subprocess, sys, time
+port, marker = int(sys.argv[1]), sys.argv[2]
+u = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+u.bind(("::", port))
+u.settimeout(0.2)
+while True:
+	try:
+		data, peer = u.recvfrom(100)
+	except TimeoutError:
+		continue
+	s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+	s.bind((data.decode(), 0))
+	s.sendto(s.getsockname()[0].encode(), peer)' 7101 "$tmp/x"
+asker=${pids[-1]}
+is_leased() {
+	"$vj" status | has "^udp .*:$1 "
+}
+until_true is_leased 7101
+until_true has_address "$asker"
+told() {
+	[ "$(at_client python3 -c '
+import socket, sys
+s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+s.settimeout(2)
+s.sendto(sys.argv[1].encode(), (sys.argv[1], 7101))
+data, peer = s.recvfrom(100)
+assert data.decode() == peer[0], (data, peer)
+print(peer[0])' "$addr")" = "$addr" ]
+}
+until_true told
+
+# ---- not two alike; and not with whom somebody else has it
+
+second=$addr
+addr=$(address_of "$one")
+[ "$second" != "$addr" ] || fail "two applications with one address"
+
+# who comes later finds it taken
+ip -n "$client" addr add "$addr/64" dev eth0
+failed() {
+	ip -n "$client" addr show dev eth0 | has "$addr.*dadfailed"
+}
+until_true failed
+ip -n "$client" addr del "$addr/64" dev eth0
+pong "$addr" 7000 || fail "no answer after another host had wanted the address"
+
+# ---- a restart of vjd: the same addresses, and a connection goes on
+
+at_client python3 - "$addr" "$tmp/go" >"$tmp/long.log" 2>&1 <<'PY' &
+import os, socket, sys, time
+s = socket.create_connection((sys.argv[1], 7000), timeout=5)
+for i in range(500):
+    s.sendall(b"PING\r\n")
+    assert s.recv(100) == b"+PONG\r\n"
+    if i == 20:
+        open(sys.argv[2], "w").close()
+    time.sleep(0.01)
+print("fine")
+PY
+long=$!
+until_true test -e "$tmp/go"
+kill -9 $vjd
+wait $vjd 2>/dev/null || true
+start_vjd
+until_true has_lease 7000
+until_true has_address "$one"
+[ "$addr" = "$(told_at "$addr" >/dev/null && address_of "$one")" ] || fail "another address after a restart of vjd"
+wait $long || fail "a connection did not outlive vjd: $(cat "$tmp/long.log")"
+"$vj" status | has 'applications have addresses of fd77::/64' || fail "the prefix was forgotten"
+until_true is_whole
+pong "$addr" 7000 || fail "no answer after a restart of vjd"
+
+# ---- its end: the kernel resets what peers still think of, then the address goes; and comes back with the program
+
+at_client python3 -c '
+import socket, sys
+s = socket.create_connection((sys.argv[1], 7000), timeout=20)
+open(sys.argv[2], "w").close()
+try:
+	print("read", s.recv(10))
+except ConnectionResetError:
+	print("reset")' "$addr" "$tmp/open" >"$tmp/end.log" 2>&1 &
+ender=$!
+until_true test -e "$tmp/open"
+kill -9 "$one"
+wait $ender || true
+has reset <"$tmp/end.log" || fail "not reset: $(cat "$tmp/end.log")"
+gone() {
+	! ip -n "$server" addr show dev lo | has "$addr"
+}
+until_true gone
+was=$addr
+redis 7000
+one=${pids[-1]}
+until_true has_address "$one"
+[ "$addr" = "$was" ] || fail "another address after a restart of the program: $addr, not $was"
+
+# ---- somebody has it: the next one
+
+kill "$one"
+until_true gone
+ip -n "$client" addr add "$was/64" dev eth0 nodad
+redis 7000
+one=${pids[-1]}
+until_true has_address "$one"
+[ "$addr" != "$was" ] || fail "an address that another host has"
+ip -n "$client" addr del "$was/64" dev eth0
+pong "$addr" 7000 || fail "no answer at $addr"
+[ "$(counter addresses conflicts)" -gt 0 ] || fail "vj status doesn't tell of it"
+
+# ---- detached: nothing is left
+
+"$vj" detach eth0
+ip -n "$server" addr show dev lo | has 'fd77:' && fail "an address is left"
+exit 0
