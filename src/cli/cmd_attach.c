@@ -48,7 +48,7 @@ static const char *advice(int err)
 	case EMEDIUMTYPE:
 		return "; it carries no Ethernet frames. Programs of one host need no interface, so lo needs no attaching";
 	case EEXIST:
-		return "; applications have addresses of another prefix there, or can't have some of this one: IPv6, /64 to /120";
+		return "; applications have addresses of another prefix there, of this one at another interface, or can't have some: IPv6, /64 to /120";
 	case EOPNOTSUPP:
 		return "; a private vjd can't, else see: vj doctor";
 	default:

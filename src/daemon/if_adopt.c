@@ -113,5 +113,6 @@ void adopt_end(struct interfaces *s)
 		if_ports_sweep(&p, &s->d->leases);
 		if_lan_sweep(i->lan);
 		if_own6_sweep(i->own6);
+		if_own6_changed(i->own6);
 	}
 }

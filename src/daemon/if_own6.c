@@ -22,7 +22,8 @@ enum { LOOPBACK_IFINDEX = 1, FRAMES_PER_RUN = 64, ID_BYTES = 16 };
 
 #define LINGER_US (5 * US_PER_SEC) /* as long as peers are asked where they stand, and longer */
 #define LOOK_US US_PER_SEC	   /* what the kernel has is asked again */
-#define LOOK_SOON_US (50 * US_PER_MS)
+#define LOOK_PAUSE_US (50 * US_PER_MS) /* at least, whatever applications do with their leases */
+#define CALM_US (10 * US_PER_SEC)     /* between two times that one is whole: each may cost a MAC address in quarantine */
 #define LEND_US (20 * US_PER_SEC) /* who was told an application's MAC address may remember it: said again, to its claim */
 
 /* Of an address, in the place of its slot. */
@@ -30,6 +31,7 @@ struct own6_place {
 	int group_fd;	    /* member of its group; -1 */
 	uint64_t who;	    /* user and program */
 	uint64_t linger_us; /* its application has ended: it goes then; 0: it lives */
+	uint64_t calm_us;   /* not whole before */
 	bool whole;	    /* in the map */
 };
 
@@ -41,7 +43,7 @@ struct if_own6 {
 	struct own6_place places[OWN6_MAX];
 	uint8_t secret[crypto_shorthash_siphashx24_BYTES];
 	uint64_t who; /* for whom one is being taken */
-	uint64_t look_us;
+	uint64_t look_us, looked_us;
 };
 
 static uint64_t now_us(const struct if_own6 *own6)
@@ -69,7 +71,7 @@ static struct if_chan *chan_by_nr(const struct if_own6 *own6, uint32_t nr)
 
 static void look_at(struct if_own6 *own6, uint64_t us)
 {
-	own6->look_us = min_u64(own6->look_us, us);
+	own6->look_us = min_u64(own6->look_us, max_u64(us, own6->looked_us + LOOK_PAUSE_US));
 }
 
 /* ---- which addresses: of the host, the user and the program, and nothing that anybody else could compute (RFC 7217) */
@@ -200,6 +202,8 @@ static void set_whole(const struct if_own6 *own6, struct own6_place *p, uint32_t
 	if (p->whole == whole || !map_set(own6, addr, whole ? nr : 0))
 		return;
 	p->whole = whole;
+	if (!whole)
+		p->calm_us = now_us(own6) + CALM_US;
 	if_ports_sync_addrs(&ports);
 	log_addr(own6, nr, addr, whole ? "serves all of" : "shares with the kernel");
 }
@@ -226,7 +230,7 @@ static void on_assigned(void *arg, uint32_t nr, const struct ip_addr *addr)
 	if (r < 0)
 		log_error(own6->s->d->cfg.log, "%s: channel %u can't have its address: %s", own6->i->name, nr, strerror(-r));
 	log_addr(own6, nr, addr, "has");
-	look_at(own6, now_us(own6) + LOOK_SOON_US);
+	look_at(own6, now_us(own6) + LOOK_PAUSE_US); /* the kernel has to tell us that it has it */
 }
 
 static void on_ended(void *arg, uint32_t nr, const struct ip_addr *addr)
@@ -287,7 +291,8 @@ static bool is_whole(struct if_own6 *own6, const struct if_chan *c, const struct
 	const struct policy_rule *rule = policy_of(own6->s->d->policy, c->rec.uid);
 	bool any = true;
 
-	if (c->app == NULL) /* of an earlier vjd, until it states what it has */
+	/* as an earlier vjd has left it, until all have stated what they have */
+	if (c->app == NULL || (own6->s->adopt_until_ns != 0 && map_is(own6, addr, c->rec.nr)))
 		return map_is(own6, addr, c->rec.nr);
 	if (rule == NULL || !rule->all_ports || !ports_of(own6).exact || !serves_by_channel(own6, c->app, addr) || !is_judged(own6, addr))
 		return false;
@@ -307,6 +312,10 @@ static bool look(struct if_own6 *own6, const struct own6_slot *slot, struct own6
 	if (slot->state != OWN6_OURS)
 		return false;
 	whole = c != NULL && p->linger_us == 0 && is_whole(own6, c, &slot->addr, &again);
+	if (whole && !p->whole && p->calm_us > now_us(own6)) {
+		look_at(own6, p->calm_us);
+		whole = false;
+	}
 	set_whole(own6, p, slot->owner, &slot->addr, whole);
 	again |= p->whole != whole; /* the kernel hasn't said yet that it has the address */
 	/* if others may not be told of the one that it has, we hear of it when that changes */
@@ -323,6 +332,7 @@ static void look_all(struct if_own6 *own6)
 	bool again = false;
 
 	own6->look_us = TIME_NEVER;
+	own6->looked_us = now_us(own6);
 	for (unsigned int k = 0; k < OWN6_MAX; k++)
 		again |= look(own6, &own6->core.slots[k], &own6->places[k]);
 	if (again)

@@ -456,18 +456,24 @@ static void lan_begin(struct interfaces *s, struct iface *i)
 		epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, if_lan_fd(i->lan), &e);
 }
 
-/* Return: 0; -EINVAL: there is another prefix; other negative errno: none is given, and the interface serves all the same */
+/* Return: 0; -EADDRNOTAVAIL: there is another prefix, or some of this at another interface; other negative errno: none is given, and the interface serves all the same */
 static int own6_begin(struct interfaces *s, struct iface *i, const struct ip_prefix *prefix)
 {
 	struct epoll_event e = { .events = EPOLLIN, .data.ptr = &s->lan_tag };
 	const struct ip_prefix *has = if_own6_prefix(i->own6);
+	const struct iface *other;
 	struct if_chan *c;
 	int r;
 
 	if (prefix == NULL)
 		return 0;
 	if (has != NULL)
-		return has->len == prefix->len && ip_prefix_has(has, &prefix->addr) ? 0 : -EINVAL;
+		return has->len == prefix->len && ip_prefix_has(has, &prefix->addr) ? 0 : -EADDRNOTAVAIL;
+	TAILQ_FOREACH (other, &s->ifaces, entry) {
+		has = if_own6_prefix(other->own6);
+		if (has != NULL && (ip_prefix_has(has, &prefix->addr) || ip_prefix_has(prefix, &has->addr)))
+			return -EADDRNOTAVAIL;
+	}
 	r = if_own6_new(s, i, prefix, &i->own6);
 	if (r < 0)
 		return r;
@@ -500,7 +506,7 @@ static int attach_new(struct interfaces *s, const struct host_interface *from, b
 static int attach(struct interfaces *s, const char *name, bool at_tc, const struct ip_prefix *prefix, struct iface **ret_iface)
 {
 	const struct host_interface *from;
-	int r = prefix == NULL || if_own6_fits(prefix) ? get_ready(s) : -EINVAL;
+	int r = prefix == NULL || if_own6_fits(prefix) ? get_ready(s) : -EADDRNOTAVAIL;
 
 	if (r < 0)
 		return r;
@@ -530,7 +536,7 @@ enum ctl_refusal interfaces_attach(struct vjd *d, const char *name, bool at_tc, 
 	if (s == NULL)
 		return d->cfg.uid != 0 ? CTL_REFUSAL_NO_PRIVILEGE : CTL_REFUSAL_NO_SUPPORT;
 	r = attach(s, name, at_tc, prefix, &i);
-	if (r == -EINVAL)
+	if (r == -EADDRNOTAVAIL)
 		return CTL_REFUSAL_PREFIX;
 	if (r < 0) {
 		log_error(d->cfg.log, "%s: not attached: %s", name, strerror(-r));
