@@ -79,8 +79,8 @@ static void interfaces_are_refused_by_name(void **state)
 	assert_int_equal(ctl_client_welcome(c)->interfaces, 0);
 	assert_int_equal(ctl_client_interface(c, 1, key, &said, fds), -ENODEV);
 	assert_int_equal(ctl_client_interface(c, UINT32_MAX, (uint8_t[16]){ 0 }, &said, fds), -ENODEV);
-	assert_int_equal(ctl_client_attach(c, "lo", true, &said), geteuid() == 0 ? -EOPNOTSUPP : -EPERM);
-	assert_int_equal(ctl_client_attach(c, "lo", false, &said), geteuid() == 0 ? -ENODEV : -EPERM);
+	assert_int_equal(ctl_client_attach(c, "lo", CTL_CLIENT_ATTACH, NULL, &said), geteuid() == 0 ? -EOPNOTSUPP : -EPERM);
+	assert_int_equal(ctl_client_attach(c, "lo", CTL_CLIENT_DETACH, NULL, &said), geteuid() == 0 ? -ENODEV : -EPERM);
 	/* has no reply: what is asked next is answered next */
 	for (unsigned i = 0; i < 100; i++)
 		assert_int_equal(ctl_client_resolve(c, i + 1, &addr), 0);
