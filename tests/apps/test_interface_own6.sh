@@ -7,7 +7,7 @@
 
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/interface_lib.sh"
-need python3 redis-server redis-cli ping
+need python3 redis-server redis-cli ping nft
 
 ip -n "$server" link set lo up
 canonical=$(ip -n "$server" -j link show eth0 | python3 -c 'import json,sys; print(json.load(sys.stdin)[0]["address"])')
@@ -90,6 +90,25 @@ at_client python3 -c 'import socket,sys; socket.create_connection((sys.argv[1], 
 	fail "another program's port is to be had at the application's address"
 has ConnectionRefused <"$tmp/refused" || fail "a closed port of the application doesn't say so: $(tail -1 "$tmp/refused")"
 ip -n "$client" neigh del "$addr" dev eth0
+
+# ---- the host's firewall holds there
+
+at_server nft -f - <<NFT
+table inet guard {
+	chain in {
+		type filter hook input priority 0;
+		ip6 daddr fd77::/64 ip6 daddr != fd77::2 tcp dport 7000 counter drop
+	}
+}
+NFT
+kept_out() {
+	! at_client timeout 2 redis-cli -h "$addr" -p 7000 ping >/dev/null 2>&1
+}
+until_true kept_out
+[ "$(counter dispatch filter_drop)" -gt 0 ] || fail "it was not the program of the firewall that dropped"
+pong fd77::2 7000 || fail "another address is kept out as well"
+at_server nft delete table inet guard
+until_true pong "$addr" 7000
 
 # ---- programs of this host reach it, by a direct channel and by the kernel
 
