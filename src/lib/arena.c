@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "lib/arena.h"
 
+#include "base/asan.h"
 #include "base/bits.h"
 
 #include <sys/mman.h>
@@ -79,5 +80,13 @@ void arena_close(struct arena *arena)
 	while (arena->cnt > 0) {
 		arena->cnt--;
 		munmap(arena->slabs[arena->cnt].mem, arena->slabs[arena->cnt].bytes);
+	}
+}
+
+void arena_forget(struct arena *arena)
+{
+	while (arena->cnt > 0) {
+		arena->cnt--;
+		ASAN_SHOW(arena->slabs[arena->cnt].mem, arena->slabs[arena->cnt].bytes);
 	}
 }

@@ -32,5 +32,7 @@ struct arena {
 void *arena_get(struct arena *arena, size_t bytes);
 /** arena_close() - All of it */
 void arena_close(struct arena *arena);
+/** arena_forget() - In a forked child, which has none of it: the addresses may be others' next */
+void arena_forget(struct arena *arena);
 
 #endif

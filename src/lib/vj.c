@@ -251,7 +251,8 @@ void vj_forked(struct vj *vj)
 	move_forget_all(vj);
 	ctl_client_forget(vj->ctl);
 	lease_forget_all(vj);
-	/* The stack's memory is not in the child; of a capture half written it has a copy, which is the parent's business. */
+	arena_forget(&vj->arena);
+	/* Of a capture half written the child has a copy, which is the parent's business. */
 	own_fd_close(vj->bell_fd);
 	free(vj->links);
 	free(vj);

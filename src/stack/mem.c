@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "stack/mem.h"
 
+#include "base/asan.h"
 #include "base/bits.h"
 
 #include <errno.h>
@@ -59,23 +60,6 @@ void mem_put(struct mem *mem, void *p, size_t bytes)
 
 #define POOL_POISON 0xdb
 
-#if defined(__SANITIZE_ADDRESS__)
-#define POOL_ASAN 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define POOL_ASAN 1
-#endif
-#endif
-
-#ifdef POOL_ASAN
-#include <sanitizer/asan_interface.h>
-#define POOL_HIDE(p, bytes) __asan_poison_memory_region(p, bytes)
-#define POOL_SHOW(p, bytes) __asan_unpoison_memory_region(p, bytes)
-#else
-#define POOL_HIDE(p, bytes) ((void)(p))
-#define POOL_SHOW(p, bytes) ((void)(p))
-#endif
-
 /* The two halves of an object, whether it is in use or not; NULL: no cold one */
 static uint8_t *pool_raw(const struct pool *pool, uint32_t idx, uint8_t **ret_cold)
 {
@@ -89,7 +73,7 @@ void pool_check_get(struct pool *pool, uint32_t idx)
 {
 	uint8_t *cold, *hot = pool_raw(pool, idx, &cold);
 
-	POOL_SHOW(hot, pool->obj_bytes);
+	ASAN_SHOW(hot, pool->obj_bytes);
 	/* An object that was put back is as pool_check_put() left it, or somebody wrote to it
 	 * since. */
 	if (hot[pool->obj_bytes - 1] == POOL_POISON && hot[4] == POOL_POISON)
@@ -98,7 +82,7 @@ void pool_check_get(struct pool *pool, uint32_t idx)
 	memset(hot, POOL_POISON ^ 0xff, pool->obj_bytes);
 	if (cold == NULL)
 		return;
-	POOL_SHOW(cold, pool->cold_bytes);
+	ASAN_SHOW(cold, pool->cold_bytes);
 	memset(cold, POOL_POISON ^ 0xff, pool->cold_bytes);
 }
 
@@ -107,24 +91,21 @@ void pool_check_put(struct pool *pool, uint32_t idx)
 	uint8_t *cold, *hot = pool_raw(pool, idx, &cold);
 
 	memset(hot + 4, POOL_POISON, pool->obj_bytes - 4);
-	POOL_HIDE(hot, pool->obj_bytes);
+	ASAN_HIDE(hot, pool->obj_bytes);
 	if (cold == NULL)
 		return;
 	memset(cold, POOL_POISON, pool->cold_bytes);
-	POOL_HIDE(cold, pool->cold_bytes);
+	ASAN_HIDE(cold, pool->cold_bytes);
 }
 
 uint32_t pool_check_next(const struct pool *pool, uint32_t idx)
 {
 	uint8_t *cold, *hot = pool_raw(pool, idx, &cold);
 
-	POOL_SHOW(hot, pool->obj_bytes);
+	ASAN_SHOW(hot, pool->obj_bytes);
 	return load_u32(hot);
 }
 
-#else
-#define POOL_HIDE(p, bytes) ((void)(p))
-#define POOL_SHOW(p, bytes) ((void)(p))
 #endif
 
 static size_t pool_chunk_bytes(const struct pool *pool)
@@ -185,11 +166,11 @@ void pool_fini(struct pool *pool)
 	for (uint32_t i = 0; i < pool->chunk_cnt; i++) {
 		if (pool->chunk[i] == NULL)
 			continue;
-		POOL_SHOW(pool->chunk[i], pool_chunk_bytes(pool));
+		ASAN_SHOW(pool->chunk[i], pool_chunk_bytes(pool));
 		mem_put(pool->mem, pool->chunk[i], pool_chunk_bytes(pool));
 		if (pool->cold[i] == NULL)
 			continue;
-		POOL_SHOW(pool->cold[i], pool_cold_chunk_bytes(pool));
+		ASAN_SHOW(pool->cold[i], pool_cold_chunk_bytes(pool));
 		mem_put(pool->mem, pool->cold[i], pool_cold_chunk_bytes(pool));
 	}
 	mem_put(pool->mem, pool->chunk, pool_dir_bytes(pool));
@@ -205,7 +186,7 @@ bool pool_grow(struct pool *pool)
 	chunk = mem_get(pool->mem, pool_chunk_bytes(pool));
 	if (chunk == NULL)
 		return false;
-	POOL_HIDE(chunk, pool_chunk_bytes(pool));
+	ASAN_HIDE(chunk, pool_chunk_bytes(pool));
 	pool->chunk[pool->chunk_cnt++] = chunk;
 	return true;
 }

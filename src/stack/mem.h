@@ -23,6 +23,7 @@
 #ifndef VJ_STACK_MEM_H
 #define VJ_STACK_MEM_H
 
+#include "base/asan.h"
 #include "base/assert.h"
 #include "base/types.h"
 
@@ -79,12 +80,8 @@ void pool_fini(struct pool *pool);
 bool pool_grow(struct pool *pool);
 
 /* Debug and sanitizer halves of pool_get() and pool_put(); nothing in a release build. */
-#if defined(VJ_DEBUG) || defined(__SANITIZE_ADDRESS__)
+#if defined(VJ_DEBUG) || defined(VJ_ASAN)
 #define POOL_CHECKED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define POOL_CHECKED 1
-#endif
 #endif
 #ifdef POOL_CHECKED
 void pool_check_get(struct pool *pool, uint32_t idx);
