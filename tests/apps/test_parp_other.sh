@@ -33,10 +33,14 @@ resolve() { # ADDRESS PORT
 	*) vj_at router resolve --udp "$1:$2" ;;
 	esac
 }
-is() { # WHAT ADDRESS PORT: a MAC, or a part of the answer
+is() { # WHAT ADDRESS PORT: a MAC, or a part of the answer; asked again where the other side came too late to be heard
 	local said
-	said=$(resolve "$2" "$3")
-	has "$1" <<<"$said" || fail "$2 port $3, where '$1' was expected: $said"
+	for _ in $(seq 30); do
+		said=$(resolve "$2" "$3")
+		has "$1" <<<"$said" && return
+		sleep 1
+	done
+	fail "$2 port $3, where '$1' was expected: $said"
 }
 learned() { # ADDRESS PORT MAC
 	vj_at router arp --json | python3 -c '
