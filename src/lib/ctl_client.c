@@ -693,12 +693,16 @@ int ctl_client_offer(struct ctl_client *client, const struct ctl_endpoint *local
 	return simple_call(client, &req, fd, CTL_PASSED, &reply);
 }
 
-int ctl_client_pass(struct ctl_client *client, uint32_t app_id, int32_t pid, int fd)
+int ctl_client_pass(struct ctl_client *client, uint32_t app_id, int32_t pid, int fd, uint32_t *ret_app_id)
 {
 	struct ctl_msg reply, req = { .type = CTL_PASS };
+	int err;
 
 	req.join = (struct ctl_join){ .app_id = app_id, .pid = pid };
-	return simple_call(client, &req, fd, CTL_PASSED, &reply);
+	err = simple_call(client, &req, fd, CTL_PASSED, &reply);
+	if (!err && ret_app_id)
+		*ret_app_id = reply.join.app_id;
+	return err;
 }
 
 int ctl_client_hold(struct ctl_client *client, const struct ctl_channel *channel,

@@ -148,8 +148,11 @@ int ctl_client_join(struct ctl_client *client, uint32_t app_id, int32_t pid, str
  */
 int ctl_client_offer(struct ctl_client *client, const struct ctl_endpoint *local, uint32_t flow, int fd);
 
-/** ctl_client_pass() - Give another application of this user a descriptor; @fd stays the caller's. Return: -ESRCH; -EAGAIN: it is hung */
-int ctl_client_pass(struct ctl_client *client, uint32_t app_id, int32_t pid, int fd);
+/**
+ * ctl_client_pass() - Give another application of this user a descriptor; @fd stays the caller's
+ * @ret_app_id: who has it; may be NULL. Return: -ESRCH; -EAGAIN: it is hung
+ */
+int ctl_client_pass(struct ctl_client *client, uint32_t app_id, int32_t pid, int fd, uint32_t *ret_app_id);
 
 /**
  * ctl_client_hold() - State to a new vjd what an earlier one said in CONNECTED or CHANNEL

@@ -50,6 +50,18 @@ int deed_make(struct vj *vj, struct vj_conn c, uint64_t cookie, bool nonblock, i
  */
 void deed_offer(struct vj *vj, struct vj_listener l, bool stops);
 
+/**
+ * deed_offer_to() - The same, to this process if there is one: it need not have leased the endpoint
+ * @app: its deed_app(), @pid: its own, both as it has said
+ */
+void deed_offer_to(struct vj *vj, struct vj_listener l, bool stops, uint32_t app, int32_t pid);
+
+/** deed_passed() - How many have come to whom deed_offer_to() named, without @stops; counts around */
+uint32_t deed_passed(const struct vj *vj);
+
+/** deed_app() - Our number at vjd; 0: it is away */
+uint32_t deed_app(const struct vj *vj);
+
 /** deed_fd() - Readable when another process wants a connection of ours; -1: none can. The bell says it, too. */
 int deed_fd(const struct vj *vj);
 

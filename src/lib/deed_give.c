@@ -98,15 +98,25 @@ static bool offer_again(struct vj *vj, struct deed *d, int err)
 }
 
 /* To whom it is for: another one that listens there, or its peer */
-static int crate_send(struct vj *vj, const struct deed *d)
+static int crate_send(struct vj *vj, struct deed *d)
 {
 	struct endpoint local, remote;
 	struct ctl_endpoint at;
+	uint32_t got;
+	int err;
 
 	if (!vj->ctl)
 		return -ENOTCONN;
 	if (d->fd >= 0)
-		return control_done(vj, ctl_client_pass(vj->ctl, d->msg.peer_app, d->msg.peer_pid, d->crate_fd));
+		return control_done(vj, ctl_client_pass(vj->ctl, d->msg.peer_app, d->msg.peer_pid, d->crate_fd, NULL));
+	if (d->to_pid) {
+		err = control_done(vj, ctl_client_pass(vj->ctl, d->to_app, d->to_pid, d->crate_fd, &got));
+		if (!err && got == d->to_app && !d->stops)
+			vj->deeds->passed++;
+		d->to_pid = 0;
+		if (!err || !vj->ctl) /* else it has ended, or doesn't read: to any that has a lease */
+			return err;
+	}
 	tcp_endpoints(vj->stack, d->conn, &local, &remote);
 	at = ctl_endpoint_make(&local, CTL_PROTO_TCP);
 	return control_done(vj, ctl_client_offer(vj->ctl, &at, vj->flow++, d->crate_fd));
@@ -211,7 +221,7 @@ void deed_left(struct vj *vj, struct tcp_id id, const struct vj_link *link, cons
 
 /* ---- offers ---------------------------------------------------------------------------------------------------- */
 
-void deed_offer_one(struct vj *vj, struct tcp_id id, bool stops)
+static void offer_one(struct vj *vj, struct tcp_id id, bool stops, uint32_t app, int32_t pid)
 {
 	struct deed *d = tcp_can_move(vj->stack, id) ? deed_new(vj, -1) : NULL;
 
@@ -223,12 +233,19 @@ void deed_offer_one(struct vj *vj, struct tcp_id id, bool stops)
 	}
 	deed_conn_set(vj, d, id);
 	d->stops = stops;
+	d->to_app = app;
+	d->to_pid = pid;
 	d->until_ns = vj->now_ns + OFFER_FOR_MS * NS_PER_MS;
 	deed_wanted(vj, d, d->answer_fd);
 	vj->move_ns = 0;
 }
 
-void deed_offer(struct vj *vj, struct vj_listener l, bool stops)
+void deed_offer_one(struct vj *vj, struct tcp_id id, bool stops)
+{
+	offer_one(vj, id, stops, 0, 0);
+}
+
+void deed_offer_to(struct vj *vj, struct vj_listener l, bool stops, uint32_t app, int32_t pid)
 {
 	struct listener_id from = { l.v };
 	struct tcp_id id;
@@ -238,8 +255,23 @@ void deed_offer(struct vj *vj, struct vj_listener l, bool stops)
 	for (uint32_t n = tcp_listener_ready(vj->stack, from); n && !tcp_accept(vj->stack, from, 0, &id); n--) {
 		/* who came over an interface waits on, and ends with the listener */
 		if (tcp_can_move(vj->stack, id) || stops || tcp_enqueue(vj->stack, id))
-			deed_offer_one(vj, id, stops);
+			offer_one(vj, id, stops, app, pid);
 	}
 	while (stops && !tcp_accept_early(vj->stack, from, &id))
-		deed_offer_one(vj, id, true);
+		offer_one(vj, id, true, app, pid);
+}
+
+void deed_offer(struct vj *vj, struct vj_listener l, bool stops)
+{
+	deed_offer_to(vj, l, stops, 0, 0);
+}
+
+uint32_t deed_passed(const struct vj *vj)
+{
+	return vj->deeds ? vj->deeds->passed : 0;
+}
+
+uint32_t deed_app(const struct vj *vj)
+{
+	return vj->ctl ? ctl_client_welcome(vj->ctl)->app_id : 0;
 }

@@ -76,6 +76,8 @@ struct deed {
 	bool deaf;	     /* kept, and its parcel does not open */
 	bool packed;	     /* LEFT: deed and parcel are in `answer_fd` */
 	bool stops;	     /* offered: we listen there no more */
+	uint32_t to_app;     /* offered: to this one first ... */
+	int32_t to_pid;	     /* ... 0: to none by name */
 	uint64_t again_ns, until_ns; /* ... when to try next, and last */
 	uint8_t *raw;	     /* written into the token, and not sent yet: [raw_at, raw_len); NULL: nothing */
 	uint32_t raw_at, raw_len;
@@ -98,6 +100,7 @@ struct deeds {
 	bool raw_waits; /* some deed has `raw` */
 	struct deed *pumps; /* those that somebody may want to read from whom we don't see */
 	int set_fd; /* epoll, of all deeds */
+	uint32_t passed; /* deed_passed() */
 	struct deed_hooks hooks;
 };
 

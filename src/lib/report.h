@@ -70,7 +70,8 @@ enum report_way {
 	X(HANDS_OVER,    "programs of this host only: its connections are sent to other processes, where those over an interface could not go") \
 	/* these two vj finds, of what the process says and vjd's account of the firewall's rules */             \
 	X(FIREWALL,      "the firewall leaves it to the kernel; its rule: see below")                           \
-	X(FIREWALL_FAR,  "programs of this host only, the firewall leaves the rest to the kernel; its rule: see below")
+	X(FIREWALL_FAR,  "programs of this host only, the firewall leaves the rest to the kernel; its rule: see below") \
+	X(TURNS,         "its processes wait for connections by turns, and most came to one that did not; looked at again after a minute or more")
 
 enum report_why {
 #define X(name, text) REPORT_WHY_##name,

@@ -105,6 +105,7 @@ static int channel_listen(int fd, struct sock *s)
 		return err;
 	}
 	s->has_listener = true;
+	family_listens(s);
 	options_listen(s);
 	if (s->copied) {
 		s->next_copied = sock.copied;
@@ -125,7 +126,12 @@ static void uncopied(const struct sock *s)
 
 void listener_copied(struct sock *s)
 {
-	if (s->state != SOCK_LISTEN || s->copied)
+	if (s->state != SOCK_LISTEN)
+		return;
+	family_prepare();
+	if (s->has_listener && !s->slot)
+		family_listens(s);
+	if (s->copied)
 		return;
 	s->copied = true;
 	if (s->has_listener) {
@@ -142,12 +148,13 @@ bool listeners_ready(void)
 	return false;
 }
 
-bool listeners_offer(bool away)
+bool listeners_offer(bool away, bool idle)
 {
 	static uint64_t passed_ns; /* when somebody was last passed on at once */
 	uint64_t now_ns = sock.copied ? sys_clock_ns() : 0;
 	bool any = forks_look();
 
+	family_look();
 	for (struct sock *s = sock.copied; s; s = s->next_copied) {
 		if (!vj_listener_ready(sock.vj, s->listener)) {
 			s->ready_ns = 0;
@@ -155,6 +162,8 @@ bool listeners_offer(bool away)
 			continue;
 		}
 		any = true;
+		if (idle && family_pass(s, false))
+			continue;
 		if (!s->ready_ns) {
 			s->ready_ns = now_ns;
 			if (away && now_ns - passed_ns >= OFFER_MS * NS_PER_MS) {
@@ -215,7 +224,7 @@ void listener_close(struct sock *s)
 {
 	lazy_count(s, -1);
 	if (s->has_listener && sock.vj) {
-		if (s->copied)
+		if (s->copied && !family_pass(s, true))
 			deed_offer(sock.vj, s->listener, true);
 		vj_unlisten(sock.vj, s->listener);
 	}
@@ -332,6 +341,7 @@ static int channel_accept(struct sock *listener, struct sockaddr *addr, socklen_
 		return err;
 	}
 	inherit(s, listener, flags);
+	family_accepted(listener);
 	if (addr && len) {
 		vj_conn_addrs(sock.vj, s->conn, NULL, &remote);
 		sock_addr_copy(s, &remote, addr, len);

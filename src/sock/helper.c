@@ -134,9 +134,10 @@ static void *helper_main(void *arg)
 			tick();
 		if (!sock.vj)
 			break;
-		if (unlikely(sock.copied != NULL) && listeners_offer(away)) {
+		if (unlikely(sock.copied != NULL) && listeners_offer(away, away || sock.calls == seen)) {
 			ctx_process();
 			away = false;
+			seen = sock.calls;
 			continue;
 		}
 		if (sock.calls != seen && !away && !deed_wants(sock.vj)) {

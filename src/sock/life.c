@@ -109,6 +109,7 @@ static void fork_child(void)
 	sock.helper.kick = (struct kick){ .fd = -1 };
 	kicks_forget();
 	forks_child();
+	family_child();
 	layer_bury();
 	for (int fd = fd_next(0); fd >= 0; fd = fd_next(fd + 1)) {
 		struct file *f = fd_peek(fd);

@@ -169,6 +169,7 @@ struct sock {
 		uint64_t claimed_ns; /* `inherited`: when it first came here; 0: not yet, or told */
 	};
 	struct sock *next_copied; /* in sock.copied, if `has_listener` and `copied` */
+	struct family_slot *slot; /* LISTEN: family.c; NULL: has none */
 	int lease_fd; /* LISTEN, UDP: our own duplicate of the kernel socket, the proof that the port is ours; else -1 */
 	int option_fd; /* `shared`: a kernel socket that keeps the options of this one alone; -1: has none yet */
 	uint64_t rcvtimeo_ns, sndtimeo_ns; /* 0: none */
@@ -513,10 +514,11 @@ void listener_forget(struct sock *s);
 void listeners_retreat(void);
 /*
  * Clients who have waited too long for accept() here are offered to the others that listen to the same socket. Lock held,
- * context there. @away: the program has not been here for a tick, and does not sleep here: whoever comes is passed on at once, though not
- * more often than others wait, lest clients of a busy host go round. Return: somebody waits: ask again soon.
+ * context there. @idle: the program has not been here for a tick: whoever comes is passed on at once to who is known to wait. @away: nor does
+ * it sleep here: likewise to any other, though not more often than others wait, lest clients of a busy host go round.
+ * Return: somebody waits: ask again soon.
  */
-bool listeners_offer(bool away);
+bool listeners_offer(bool away, bool idle);
 /* Does somebody wait whom listeners_offer() is to look after? */
 bool listeners_ready(void);
 /* Another process may have a copy. Not a listening socket: nothing happens. */
@@ -832,6 +834,28 @@ bool forks_look(void);
 enum report_why forks_rest(void);
 /* This process becomes another program, and hands on its standard descriptors. Lock held. */
 void forks_exec(void);
+
+/*
+ * ---- family.c -----------------------------------------------------------------------------------
+ * ----------------
+ */
+
+/* A socket that listens may come into other processes; this is such a one, after fork(). Lock held, as in all of these. */
+void family_prepare(void);
+void family_child(void);
+/* The port is leased. */
+void family_listens(struct sock *s);
+/* A thread is about to sleep, and does no more; if there are `sock.copied` */
+void family_waits(void);
+void family_woke(void);
+/* One was accepted from a channel. */
+void family_accepted(const struct sock *s);
+/* Clients in our queue go to the process that waits for them. @stops: nobody will listen here. Return: false: none is known, or it is this one. */
+bool family_pass(const struct sock *s, bool stops);
+/* The helper's tick, if there are `sock.copied`. */
+void family_look(void);
+/* This process's ports are the kernel's for a while. */
+bool family_rests(void);
 
 /*
  * ---- life.c -------------------------------------------------------------------------------------

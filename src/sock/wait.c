@@ -179,8 +179,11 @@ bool may_lead(void)
 
 bool sleep_begin(struct sleeper *sl, int64_t *timeout_ns, bool *ret_leads)
 {
-	bool leads = may_lead();
+	bool leads;
 
+	if (unlikely(sock.copied != NULL))
+		family_waits();
+	leads = may_lead();
 	deed_let_go(sock.vj);
 	if (leads) {
 		int64_t lib_ns;
@@ -219,6 +222,8 @@ bool sleep_end(struct sleeper *sl, struct undo *u)
 	lock_take();
 	if (u && !undo_pop(u))
 		return false;
+	if (unlikely(sock.copied != NULL) && sock.vj)
+		family_woke();
 	sl->kick->sent |= sock_signals.ran != sl->signals.ran;
 	*sl->pprev = sl->next;
 	if (sl->next)

@@ -127,11 +127,13 @@ static void describe_tcp(const struct sock *s, struct report_sock *r)
 		r->remote = endpoint_of(&remote, CTL_PROTO_TCP);
 		break;
 	case SOCK_LISTEN:
-		r->way = s->has_listener && !forks_rest() ? REPORT_WAY_BOTH : REPORT_WAY_KERNEL;
+		r->way = s->has_listener && !forks_rest() && !family_rests() ? REPORT_WAY_BOTH : REPORT_WAY_KERNEL;
 		if (s->has_listener && sock.vj)
 			lease_scope_interfaces(sock.vj, CTL_PROTO_TCP, s->listener.v, r->ifindex, REPORT_INTERFACES);
 		if (s->has_listener && forks_rest())
 			r->why = (uint8_t)forks_rest();
+		else if (s->has_listener && family_rests())
+			r->why = REPORT_WHY_TURNS;
 		else if (s->has_listener && s->on_trial)
 			r->why = sock.hands_over ? REPORT_WHY_HANDS_OVER : REPORT_WHY_TRIAL;
 		else if (s->has_listener && s->own_mtu_mode)

@@ -21,9 +21,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { ANSWER_MS = 10000, LISTEN_FD = 3 };
@@ -407,6 +409,78 @@ static void part_busy(void)
 	part_close();
 }
 
+/* ---- workers that wait by turns ---------------------------------------------------------------------------------- */
+
+enum { BY_TURNS = 4, MUTEX_CLIENTS = 100, MUTEX_ROW = 20, MUTEX_LIMIT_S = 30 };
+static int mutex_fd;
+
+static void mutex_set(short type)
+{
+	struct flock lock = { .l_type = type };
+
+	CHECK(!fcntl(mutex_fd, F_SETLKW, &lock));
+}
+
+static void worker_by_turns(int name)
+{
+	char who = (char)('a' + name);
+
+	wait_first(listener);
+	ready_tell();
+	for (;;) {
+		int client;
+
+		mutex_set(F_WRLCK);
+		client = accept(listener, NULL, NULL);
+		mutex_set(F_UNLCK);
+		CHECK(client >= 0);
+		write_all(client, &who, 1);
+		echo(client);
+	}
+}
+
+/* Return: was it the kernel's? */
+static bool ask_mutex(void)
+{
+	int fd = connect_to(port);
+	bool kernel = kernel_has_conn(fd);
+	char who;
+
+	CHECK(read_all(fd, &who, 1) == 1);
+	ping(fd);
+	close(fd);
+	return kernel;
+}
+
+/*
+ * A client who comes to one that waits for the mutex is passed on to the one that has it; nobody else would have him. When that has
+ * happened often the port is the kernel's, unless it must not be.
+ */
+static void part_mutex(void)
+{
+	pid_t workers[BY_TURNS];
+	time_t end = time(NULL) + MUTEX_LIMIT_S;
+	int kernel = 0, row = 0;
+
+	part_open();
+	mutex_fd = memfd_create("mutex", MFD_CLOEXEC);
+	CHECK(mutex_fd >= 0);
+	for (int i = 0; i < BY_TURNS; i++)
+		workers[i] = child_start(worker_by_turns, i);
+	ready_wait(BY_TURNS);
+	for (int i = 0; i < MUTEX_CLIENTS; i++)
+		kernel += ask_mutex();
+	CHECK(wants_kernel() ? kernel == MUTEX_CLIENTS : !getenv("VJ_STRICT") || !kernel);
+	while (!getenv("VJ_STRICT") && row < MUTEX_ROW && time(NULL) < end)
+		row = ask_mutex() ? row + 1 : 0;
+	CHECK(getenv("VJ_STRICT") || row == MUTEX_ROW);
+	for (int i = 0; i < BY_TURNS; i++)
+		end_by_signal(workers[i], SIGTERM);
+	close(mutex_fd);
+	part_close();
+	printf("%d clients of %d that wait by turns\n", MUTEX_CLIENTS, BY_TURNS);
+}
+
 /* ---- a thread sleeps, another one connects ----------------------------------------------------------------------- */
 
 static void serve_ping(int fd)
@@ -722,7 +796,7 @@ static void part_passed(void)
 int main(int argc, char **argv)
 {
 	static const struct part parts[] = {
-		{ "prefork", part_prefork }, { "prefork_killed", part_prefork_killed }, { "ports", part_ports }, { "busy", part_busy }, { "connecting", part_connecting }, { "beside", part_beside }, { "epoll", part_epoll },	{ "daemon", part_daemon },
+		{ "prefork", part_prefork }, { "prefork_killed", part_prefork_killed }, { "ports", part_ports }, { "busy", part_busy }, { "mutex", part_mutex }, { "connecting", part_connecting }, { "beside", part_beside }, { "epoll", part_epoll },	{ "daemon", part_daemon },
 		{ "reload", part_reload },   { "late", part_late }, { "activation", part_activation }, { "passed", part_passed },
 	};
 

@@ -542,13 +542,13 @@ static void a_descriptor_goes_to_another_application(void **state)
 	a = client_open(&v, "a");
 	b = client_open(&v, "b");
 	b_id = ctl_client_welcome(b)->app_id;
-	assert_int_equal(ctl_client_pass(a, b_id, getpid(), fd), 0);
+	assert_int_equal(ctl_client_pass(a, b_id, getpid(), fd, NULL), 0);
 	got = take_handed(b);
 	assert_true(got >= 0 && name_of(got, CTL_PROTO_TCP).port == ep.port);
 	close(got);
 	/* a number of an earlier vjd: found by process. Another process, or none: not */
-	assert_int_equal(ctl_client_pass(a, b_id + 1000, getpid(), fd), 0);
-	assert_int_equal(ctl_client_pass(a, b_id, 1, fd), -ESRCH);
+	assert_int_equal(ctl_client_pass(a, b_id + 1000, getpid(), fd, NULL), 0);
+	assert_int_equal(ctl_client_pass(a, b_id, 1, fd, NULL), -ESRCH);
 	event_none(a, 50);
 	close(take_handed(b));
 

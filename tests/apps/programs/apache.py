@@ -35,7 +35,7 @@ def load(lab, *how):
     lab.say([line for line in said.splitlines() if line.startswith(('Complete', 'Failed', 'Non-2xx'))])
 
 
-def play_one(lab, mpm, port, back, kept, short):
+def play_one(lab, mpm, port, back, kept):
     conf = lab.write(f'{mpm}.conf', CONF.format(tmp=lab.tmp, mpm=mpm, port=port, back=back, modules=MODULES))
     server = lab.server(mpm, 'apache2', '-f', conf, '-DFOREGROUND', port=port)
     for host in '127.0.0.1', '[::1]':
@@ -43,7 +43,8 @@ def play_one(lab, mpm, port, back, kept, short):
         lab.say_data('big', lab.client('curl', '-sS', f'http://{host}:{port}/big', limit_s=30))
     lab.say_data('proxied', lab.client('curl', '-sS', f'http://127.0.0.1:{port}/back/big', limit_s=30))
     load(lab, '-k', '-n', 1000, '-c', kept, f'http://127.0.0.1:{port}/')
-    load(lab, '-n', short, '-c', 4, f'http://127.0.0.1:{port}/')
+    for clients in 4, 20:
+        load(lab, '-n', 200, '-c', clients, f'http://127.0.0.1:{port}/')
     lab.tool('apache2', '-f', conf, '-k', 'graceful')
     lab.wait_for('a graceful restart', lambda: lab.log(mpm).count('resuming normal operations') == 2)
     time.sleep(0.2)
@@ -55,6 +56,6 @@ def play(lab):
     lab.random_file('www/big', 3000000)
     lab.write('www/index.html', 'hello\n')
     lab.write('types', 'text/html html\n')
-    play_one(lab, 'event', 7000, 7001, kept=20, short=200)
-    # its processes wait behind a mutex, one at a time: who comes to another one is passed on, which takes a while (docs/programs.md)
-    play_one(lab, 'prefork', 7010, 7011, kept=1, short=40)
+    play_one(lab, 'event', 7000, 7001, kept=20)
+    # a process for each connection, five to begin with: of more that are kept alive some fail on the kernel, too
+    play_one(lab, 'prefork', 7010, 7011, kept=4)

@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * family.c - processes that wait for connections by turns
+ *
+ * The kernel has one queue of connections for all copies of a listening socket; here each process that has waited has its own. Where
+ * the processes wait one at a time, behind a mutex (apache2's prefork, nginx with accept_mutex), most clients come to one that doesn't
+ * wait, and may not for as long as nobody comes to the one that does. So the processes that fork() has made of one have a page in
+ * common, and there is written who waits last:
+ *
+ *	passed	who has clients that wait, and a program that is elsewhere, passes them on to that process (listeners_offer())
+ *	rest	when that happens again and again the ports are given back to the kernel, by each process at its next look: the one
+ *		that waits at its next wait, one that is elsewhere when somebody comes to it. Whom they have by then they still
+ *		pass on; that needs no lease. After a minute the next wait leases again, and after twice as long if it was in vain.
+ *
+ * A channel to each process that may be the next, and a move for most connections, are dearer than what a channel wins such a server.
+ *
+ * What is written there may be wrong: its process was killed, or wakes just now for somebody else; in the worst case a member of the
+ * family that has changed its user lies. vjd passes within a user only, and who gets a client he doesn't wait for passes him on.
+ * No rest before passing was seen to work: in another PID namespace than vjd's it does not, and the others are asked by their leases.
+ */
+#include "sock/priv.h"
+
+#include "lib/deed.h"
+#include "lib/lease.h"
+#include "lib/lease_scope.h"
+
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/mman.h>
+
+enum { MANY = 12, OF_ACCEPTED = 4, WINDOW_MS = 1000, REST_S = 60, REST_MAX_S = 3600, RETRY_S = 1, SLOTS = 64 };
+
+struct family_slot {
+	_Atomic uint64_t endpoint; /* a hash; 0: free; for good */
+	_Atomic uint64_t waiter;   /* application, process; 0: nobody known */
+};
+
+struct family {
+	struct family_slot slots[SLOTS];
+	_Atomic uint64_t window_ns; /* when it began, in which were: */
+	_Atomic uint32_t passed, accepted;
+	_Atomic uint64_t rest_until_ns; /* 0: has never rested */
+	_Atomic uint32_t rest_s;	/* so long was the last one */
+};
+
+static struct family *family;
+static uint64_t rest_until_ns; /* this process's ports; 0: they are leased */
+static uint32_t passed_seen;
+
+void family_prepare(void)
+{
+	void *p;
+
+	if (likely(family != NULL))
+		return;
+	p = mmap(NULL, sizeof(*family), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	family = p == MAP_FAILED ? NULL : p;
+}
+
+void family_child(void)
+{
+	rest_until_ns = 0; /* it has no leases yet */
+	passed_seen = 0;
+}
+
+static uint64_t hash_of(const struct sockaddr_storage *a)
+{
+	const uint8_t *bytes = (const uint8_t *)a;
+	uint64_t h = 0xcbf29ce484222325u; /* FNV-1a */
+
+	/* what lies behind an IPv4 one is zero */
+	for (size_t i = 0; i < sizeof(struct sockaddr_in6); i++)
+		h = (h ^ bytes[i]) * 0x100000001b3u;
+	return h ? h : 1;
+}
+
+void family_listens(struct sock *s)
+{
+	struct sockaddr_storage local = { 0 };
+	socklen_t len = sizeof(local);
+	uint64_t endpoint;
+
+	s->slot = NULL;
+	if (likely(!family) || sys_getsockname(s->lease_fd, (struct sockaddr *)&local, &len))
+		return;
+	endpoint = hash_of(&local);
+	for (unsigned i = 0; !s->slot && i < SLOTS; i++) {
+		struct family_slot *slot = &family->slots[(endpoint + i) % SLOTS];
+		uint64_t has = 0;
+
+		if (atomic_compare_exchange_strong(&slot->endpoint, &has, endpoint) || has == endpoint)
+			s->slot = slot;
+	}
+}
+
+/* Does a thread sleep until somebody comes there? */
+static bool is_waited(const struct sock *s)
+{
+	for (const struct watch *w = s->file.watches; w; w = w->next)
+		if (!w->set || (w->set->asleep && (w->events & EPOLLIN)))
+			return true;
+	return false;
+}
+
+/*
+ * Is the program's first thread asleep, as at a mutex? One that only waits for the processor, on a busy host, is about to look. Where /proc
+ * isn't there nobody knows.
+ */
+static bool is_asleep(void)
+{
+	char stat[256];
+	const char *state;
+	int fd = OWN_FD_MAKE(sys_openat(AT_FDCWD, "/proc/self/stat", O_RDONLY | O_CLOEXEC, 0));
+	long len = fd < 0 ? fd : sys_read(fd, stat, sizeof(stat));
+
+	own_fd_close(fd);
+	state = len > 0 ? memrchr(stat, ')', (size_t)len) : NULL; /* the end of the name, which may be anything */
+	return state && state + 2 < stat + len && state[2] != 'R';
+}
+
+static uint64_t myself(void)
+{
+	uint32_t app = deed_app(sock.vj);
+
+	return app ? (uint64_t)app << 32 | (uint32_t)sock.pid : 0;
+}
+
+static int port_rest(const struct sock *s, bool rest)
+{
+	int err = lease_rest(sock.vj, s->listener, rest);
+
+	/* A handshake can't change over there. Nor can who comes by an interface be passed on: so for good */
+	if (err == -EBUSY && !lease_scope_narrow(sock.vj, s->listener))
+		err = lease_rest(sock.vj, s->listener, rest);
+	return err;
+}
+
+static bool all_rest(bool rest)
+{
+	bool all = true;
+
+	for (struct sock *s = sock.copied; s; s = s->next_copied)
+		all &= !s->slot || !port_rest(s, rest);
+	return all;
+}
+
+/* As all of the family. @waits: and may end it. What vjd does not lease then is tried again a little later. */
+static void follow(bool waits)
+{
+	uint64_t until_ns = atomic_load_explicit(&family->rest_until_ns, memory_order_relaxed), now_ns;
+
+	if (likely(!until_ns) || sock.strict)
+		return;
+	now_ns = sys_clock_ns();
+	if (now_ns < until_ns) {
+		if (!rest_until_ns)
+			ctx_say("new connections are the kernel's for a while: processes wait for them by turns");
+		rest_until_ns = until_ns;
+		all_rest(true);
+	} else if (rest_until_ns && waits && now_ns >= rest_until_ns) {
+		rest_until_ns = all_rest(false) ? 0 : now_ns + RETRY_S * NS_PER_SEC;
+	}
+}
+
+bool family_rests(void)
+{
+	return rest_until_ns != 0;
+}
+
+/* Two processes that do this at once count a little wrong, which is no harm. */
+static void judge(uint32_t passed)
+{
+	uint64_t now_ns = sys_clock_ns();
+	uint32_t rest_s;
+
+	if (now_ns - atomic_load(&family->window_ns) > WINDOW_MS * NS_PER_MS) {
+		atomic_store(&family->window_ns, now_ns);
+		atomic_store(&family->passed, 0);
+		atomic_store(&family->accepted, 0);
+	}
+	passed += atomic_fetch_add(&family->passed, passed);
+	if (passed < MANY || passed * OF_ACCEPTED < atomic_load(&family->accepted) || now_ns < atomic_load(&family->rest_until_ns))
+		return;
+	rest_s = min_u32(max_u32(2 * atomic_load(&family->rest_s), REST_S), REST_MAX_S);
+	atomic_store(&family->rest_s, rest_s);
+	atomic_store(&family->rest_until_ns, now_ns + rest_s * NS_PER_SEC);
+}
+
+static void count_passed(void)
+{
+	uint32_t passed = deed_passed(sock.vj) - passed_seen;
+
+	passed_seen += passed;
+	if (passed)
+		judge(passed);
+}
+
+void family_waits(void)
+{
+	bool waits = false;
+
+	for (const struct sock *s = sock.copied; s; s = s->next_copied) {
+		if (!s->slot || !is_waited(s))
+			continue;
+		waits = true;
+		atomic_store_explicit(&s->slot->waiter, myself(), memory_order_relaxed);
+	}
+	if (!waits)
+		return;
+	count_passed();
+	follow(true);
+}
+
+void family_woke(void)
+{
+	for (const struct sock *s = sock.copied; s; s = s->next_copied) {
+		uint64_t who = myself();
+
+		if (s->slot && who)
+			atomic_compare_exchange_strong_explicit(&s->slot->waiter, &who, 0, memory_order_relaxed, memory_order_relaxed);
+	}
+}
+
+void family_accepted(const struct sock *s)
+{
+	if (s->slot)
+		atomic_fetch_add_explicit(&family->accepted, 1, memory_order_relaxed);
+}
+
+bool family_pass(const struct sock *s, bool stops)
+{
+	uint64_t who = s->slot && !is_waited(s) ? atomic_load_explicit(&s->slot->waiter, memory_order_relaxed) : 0;
+
+	if (!(uint32_t)(who >> 32) || (int32_t)who <= 0 || who == myself())
+		return false;
+	if (!stops && !is_asleep())
+		return false;
+	/* said once, used once: it says so again when it sleeps again. One that was killed does not. */
+	if (!atomic_compare_exchange_strong(&s->slot->waiter, &who, 0))
+		return false;
+	deed_offer_to(sock.vj, s->listener, stops, (uint32_t)(who >> 32), (int32_t)who);
+	return true;
+}
+
+void family_look(void)
+{
+	if (likely(!family))
+		return;
+	count_passed();
+	follow(false);
+}
