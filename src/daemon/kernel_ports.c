@@ -39,7 +39,7 @@ static int mark(const struct nlmsghdr *nlh, void *arg)
 /* What to look for. @code: of inet_diag's filter, @code_bytes long; 0: all */
 struct look {
 	uint32_t states;
-	const struct inet_diag_bc_op *code;
+	const void *code; /* of INET_DIAG_REQ_BYTECODE */
 	size_t code_bytes;
 	mnl_cb_t fn;
 	void *arg;
@@ -139,18 +139,17 @@ static int say_beyond(const struct nlmsghdr *nlh, void *arg)
 int kernel_ports_connected_at(const struct ip_addr *addr, bool (*is_here)(void *arg, const struct ip_addr *addr), void *arg,
 			      bool *ret_any)
 {
-	const struct {
-		struct inet_diag_bc_op op;
-		struct inet_diag_hostcond cond;
-		struct ip_addr addr;
-	} code = {
-		.op = { .code = INET_DIAG_BC_S_COND, .yes = sizeof(code), .no = sizeof(code) + 4 },
-		.cond = { .family = AF_INET6, .prefix_len = 128, .port = -1 },
-		.addr = *addr,
-	};
+	/* the condition, its address behind it */
+	uint8_t code[sizeof(struct inet_diag_bc_op) + sizeof(struct inet_diag_hostcond) + sizeof(*addr)];
+	const struct inet_diag_bc_op op = { .code = INET_DIAG_BC_S_COND, .yes = sizeof(code), .no = sizeof(code) + 4 };
+	const struct inet_diag_hostcond cond = { .family = AF_INET6, .prefix_len = 128, .port = -1 };
 	struct beyond b = { is_here, arg, false };
-	int r = look_at(IPPROTO_TCP, &(struct look){ CONNECTED, (const void *)&code, sizeof(code), say_beyond, &b });
+	int r;
 
+	memcpy(code, &op, sizeof(op));
+	memcpy(code + sizeof(op), &cond, sizeof(cond));
+	memcpy(code + sizeof(op) + sizeof(cond), addr, sizeof(*addr));
+	r = look_at(IPPROTO_TCP, &(struct look){ CONNECTED, code, sizeof(code), say_beyond, &b });
 	if (r == 0)
 		*ret_any = b.any;
 	return r;
