@@ -58,6 +58,24 @@ VJ_INLINE enum policy_reason policy_gate_hop(const struct policy_maps *m, const 
 }
 
 /*
+ * Is it an ICMPv6 error about what came to an address that is the application's as a whole, and from there? Nobody else says it
+ * (RFC 4443 3.1). One about what came to another address could slow down or end what others of this host have.
+ */
+VJ_INLINE bool policy_gate_is_error(const struct policy_maps *m, const struct policy_frame *f, const struct policy_eth *eth,
+				    const struct policy_view *v, uint32_t app)
+{
+	const uint8_t *icmp = policy_at(f, eth->ip_off + IP6_HDR_BYTES, ICMP_HDR_BYTES + IP6_HDR_BYTES);
+	struct ip_addr about;
+	uint32_t whole;
+
+	if (!icmp || eth->type != ETH_TYPE_IP6 || v->flow.proto != IP_PROTO_ICMP6 || !policy_icmp_is_error(false, icmp[0]) ||
+	    !policy_is_ours(m, &v->flow.remote, eth->vlan, &whole) || whole != app)
+		return false;
+	about = ip_addr_from_v6(icmp + ICMP_HDR_BYTES + offsetof(struct ip6_hdr, dst));
+	return ip_addr_eq(&about, &v->flow.remote) && !policy_is_ours(m, &v->flow.local, eth->vlan, &whole);
+}
+
+/*
  * Datagrams may leave in fragments. A later one has no port to be looked at; the receiver does nothing with it but together with a
  * first one of the same source, destination and number, which was looked at. (An application could so spoil datagrams of
  * another one of this host, if it guessed their numbers in time.)
@@ -77,7 +95,7 @@ VJ_INLINE enum policy_reason policy_gate_ip(const struct policy_maps *m, const s
 	if (v.frag != POLICY_FRAG_NONE && v.flow.proto != IP_PROTO_UDP)
 		return POLICY_GATE_FRAG;
 	if (parsed == POLICY_IP_PROTO)
-		return POLICY_GATE_PROTO;
+		return policy_gate_is_error(m, f, eth, &v, cfg->app) ? policy_gate_hop(m, eth, &v, ret_ask) : POLICY_GATE_PROTO;
 	/* The view is that of the receiver. */
 	flow = policy_flow_reverse(&v.flow);
 	/* What came to it at an address and a port it may answer from there. */

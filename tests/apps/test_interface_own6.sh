@@ -89,6 +89,21 @@ until_true at_client python3 -c 'import socket; socket.create_connection(("fd77:
 at_client python3 -c 'import socket,sys; socket.create_connection((sys.argv[1], 7088), 2)' "$addr" 2>"$tmp/refused" &&
 	fail "another program's port is to be had at the application's address"
 has ConnectionRefused <"$tmp/refused" || fail "a closed port of the application doesn't say so: $(tail -1 "$tmp/refused")"
+# likewise of UDP: what its stack says gets out
+at_client python3 -c '
+import socket, sys
+s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+s.settimeout(1)
+s.connect((sys.argv[1], 7089))
+for _ in range(10):
+	try:
+		s.send(b"x")
+		s.recv(10)
+	except TimeoutError:
+		continue
+	except ConnectionRefusedError:
+		sys.exit(0)
+sys.exit(1)' "$addr" || fail "a closed port of UDP doesn't say so"
 ip -n "$client" neigh del "$addr" dev eth0
 
 # ---- the host's firewall holds there

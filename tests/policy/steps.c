@@ -475,6 +475,11 @@ const size_t dispatch_step_cnt = ARRAY_SIZE(dispatch_steps);
 	{ .src_mac = MAC_HOST, .dst_mac = MAC_OTHER, .src = ADDR_HOST, .dst = ADDR_PEER, .proto = proto_,           \
 	  .src_port = port, .dst_port = PORT_PEER, __VA_ARGS__ }
 
+/* Of ICMPv6, about a packet of the peer's */
+#define ERROR(type, from, about, ...)                                                                               \
+	FROM(IP_PROTO_ICMP6, PORT_NONE, .v6 = true, .icmp_type = type, .src = from, .quote_src = ADDR_PEER,         \
+	     .quote_dst = about, __VA_ARGS__)
+
 const struct step gate_steps[] = {
 	{ "leased", FROM(IP_PROTO_TCP, PORT_TCP), POLICY_SENT, 0 },
 	{ "leased, 6", FROM(IP_PROTO_TCP, PORT_TCP, .v6 = true), POLICY_SENT, 0 },
@@ -522,6 +527,21 @@ const struct step gate_steps[] = {
 	{ "cut", FROM(IP_PROTO_TCP, PORT_TCP, .cut = 40), POLICY_GATE_BAD, 0 },
 	{ "other protocol", FROM(47, PORT_TCP), POLICY_GATE_PROTO, 0 },
 	{ "ICMP error", FROM(IP_PROTO_ICMP, PORT_TCP, .icmp_type = ICMP4_UNREACH, .quote_src = ADDR_PEER), POLICY_GATE_PROTO, 0 },
+	{ "its address, ICMPv6 error", ERROR(ICMP6_UNREACH, ADDR_OWN1, ADDR_OWN1, .payload = 0), POLICY_SENT, 0 },
+	{ "its address, the last error", ERROR(ICMP6_PARAM_PROBLEM, ADDR_OWN1, ADDR_OWN1, .payload = 0), POLICY_SENT, 0 },
+	{ "its address, error to no neighbour's MAC", ERROR(ICMP6_UNREACH, ADDR_OWN1, ADDR_OWN1, .dst_mac = MAC_QUARANTINE), POLICY_GATE_DST_MAC, 0 },
+	{ "its address, no error", ERROR(5, ADDR_OWN1, ADDR_OWN1, .payload = 0), POLICY_GATE_PROTO, 0 },
+	{ "its address, ping", ERROR(ICMP6_ECHO_REQUEST, ADDR_OWN1, ADDR_OWN1, .payload = 0), POLICY_GATE_PROTO, 0 },
+	{ "its address, advertisement", ERROR(136, ADDR_OWN1, ADDR_OWN1, .payload = 0), POLICY_GATE_PROTO, 0 },
+	{ "its address, error about another's", ERROR(ICMP6_PKT_TOO_BIG, ADDR_OWN1, ADDR_OWN2, .payload = 0), POLICY_GATE_PROTO, 0 },
+	{ "its address, error about the host's", ERROR(ICMP6_PKT_TOO_BIG, ADDR_OWN1, ADDR_HOST, .payload = 0), POLICY_GATE_PROTO, 0 },
+	{ "its address, error that quotes too little", ERROR(ICMP6_UNREACH, ADDR_OWN1, ADDR_OWN1, .cut = 14 + 40 + 8 + 39), POLICY_GATE_PROTO, 0 },
+	{ "its address, error, tag", ERROR(ICMP6_UNREACH, ADDR_OWN1, ADDR_OWN1, .vlans = { TAG(5) }), POLICY_GATE_PROTO, 0 },
+	{ "its address, error to another's", ERROR(ICMP6_UNREACH, ADDR_OWN1, ADDR_OWN1, .dst = ADDR_OWN2), POLICY_GATE_PROTO, 0 },
+	{ "its address, error to this host", ERROR(ICMP6_UNREACH, ADDR_OWN1, ADDR_OWN1, .dst = ADDR_HOST), POLICY_GATE_PROTO, 0 },
+	{ "another's address, ICMPv6 error", ERROR(ICMP6_UNREACH, ADDR_OWN2, ADDR_OWN2, .payload = 0), POLICY_GATE_PROTO, 0 },
+	{ "the host's address, ICMPv6 error", ERROR(ICMP6_UNREACH, ADDR_HOST, ADDR_HOST, .payload = 0), POLICY_GATE_PROTO, 0 },
+	{ "its address, error in IPv4", ERROR(ICMP6_UNREACH, ADDR_OWN1, ADDR_OWN1, .v6 = false), POLICY_GATE_PROTO, 0 },
 	{ "its address, any port", FROM(IP_PROTO_TCP, PORT_NONE, .v6 = true, .src = ADDR_OWN1), POLICY_SENT, 0 },
 	{ "its address, any port, IPv4", FROM(IP_PROTO_UDP, PORT_BLOCK, .src = ADDR_OWN1), POLICY_SENT, 0 },
 	{ "its address, later fragment", FROM(IP_PROTO_UDP, 0, .v6 = true, .src = ADDR_OWN1, .frag_off = 1480), POLICY_SENT, 0 },
