@@ -362,12 +362,35 @@ static bool may_have_one(const struct if_own6 *own6, const struct if_chan *new)
 	return left > 0 && host_watch_image(own6->s->host)->addr_cnt < HOST_ADDR_MAX - OWN6_MAX / 2;
 }
 
-/* The same program is there again: it gets the same address. */
-static void linger_end(struct if_own6 *own6, uint64_t who)
+/* Of those of the same program that has ended: the one that was drawn first. 0: none */
+static uint32_t lingering(const struct if_own6 *own6, uint64_t who)
 {
-	for (unsigned int k = 0; k < OWN6_MAX; k++)
-		if (own6->places[k].linger_us != 0 && own6->places[k].who == who)
-			own6_release(&own6->core, own6->core.slots[k].owner, now_us(own6));
+	const struct own6_slot *first = NULL;
+
+	for (unsigned int k = 0; k < OWN6_MAX; k++) {
+		const struct own6_slot *slot = &own6->core.slots[k];
+
+		if (own6->places[k].linger_us != 0 && own6->places[k].who == who && (first == NULL || slot->number < first->number))
+			first = slot;
+	}
+	return first != NULL ? first->owner : 0;
+}
+
+/*
+ * The same program is there again: it has its address at once, as another would have to be drawn while the kernel still has this one.
+ * Return: it does
+ */
+static bool take_over(struct if_own6 *own6, struct if_chan *c)
+{
+	uint32_t from = lingering(own6, own6->who);
+	struct own6_place *p;
+
+	if (from == 0 || own6_hand(&own6->core, from, c->rec.nr) < 0)
+		return false;
+	p = place_of(own6, c->rec.nr);
+	*p = (struct own6_place){ .group_fd = p->group_fd, .who = p->who };
+	on_assigned(own6, c->rec.nr, &own6_find(&own6->core, c->rec.nr)->addr);
+	return true;
 }
 
 static void adopt(struct if_own6 *own6, const struct if_chan *c)
@@ -399,8 +422,7 @@ void if_own6_chan_begin(struct if_own6 *own6, struct if_chan *c)
 		return;
 	}
 	own6->who = who_is(own6, c);
-	linger_end(own6, own6->who);
-	if (may_have_one(own6, c) && own6_take(&own6->core, c->rec.nr, now_us(own6)) == -ENOSPC)
+	if (may_have_one(own6, c) && !take_over(own6, c) && own6_take(&own6->core, c->rec.nr, now_us(own6)) == -ENOSPC)
 		log_info(own6->s->d->cfg.log, "%s: channel %u gets no address of its own: none is left", own6->i->name, c->rec.nr);
 }
 

@@ -288,6 +288,19 @@ void own6_release(struct own6 *o, uint32_t owner, uint64_t now_us)
 	slot_put(o, s, now_us);
 }
 
+int own6_hand(struct own6 *o, uint32_t from, uint32_t to)
+{
+	struct own6_slot *s = from != 0 ? find_owner(o, from) : NULL;
+
+	VJ_ASSERT(to != 0);
+	if (s == NULL || s->state != OWN6_OURS)
+		return -ENOENT;
+	if (find_owner(o, to) != NULL)
+		return -EEXIST;
+	s->owner = to;
+	return 0;
+}
+
 void own6_move(struct own6 *o, uint32_t owner, const struct mac_addr *mac, uint64_t now_us)
 {
 	struct own6_slot *s = find_owner(o, owner);

@@ -10,8 +10,9 @@
  *	          ^         │         │
  *	          └─────────┴─────────┘ somebody else's: the next one is drawn, in the same place
  *
- * own6_take() and own6_release() begin and end, own6_run() follows the clock, own6_rx() what others say. Which address an owner gets
- * is not chance but ops->draw(), of the owner and a number that grows with each refusal (RFC 7217): the same one again after a restart.
+ * own6_take() and own6_release() begin and end, own6_hand() changes the owner, own6_run() follows the clock, own6_rx() what
+ * others say. Which address an owner gets is not chance but ops->draw(), of the owner and a number that grows with each refusal
+ * (RFC 7217): the same one again after a restart.
  *
  * Somebody who says that an address of ours is his (an advertisement with another MAC address) is contradicted once; who says so again
  * within OWN6_DEFEND_US gets it, as with MAC addresses (RFC 5227 2.4 c): two hosts that both go on would both be lost to their peers.
@@ -114,6 +115,12 @@ int own6_adopt(struct own6 *o, uint32_t owner, const struct ip_addr *addr, uint6
 
 /** own6_release() - @owner needs none any more: ended() is called, if it had one. Others' memories of it end by themselves */
 void own6_release(struct own6 *o, uint32_t owner, uint64_t now_us);
+
+/**
+ * own6_hand() - The address of @from, which is OURS, is @to's from now on, who has none: no ops are called
+ * Return: 0; -ENOENT: @from has none, or it isn't OURS yet; -EEXIST: @to has one, or is getting it
+ */
+int own6_hand(struct own6 *o, uint32_t from, uint32_t to);
 
 /** own6_move() - The address of @owner is to be found at @mac; told, if it was elsewhere. Nothing, if it has none */
 void own6_move(struct own6 *o, uint32_t owner, const struct mac_addr *mac, uint64_t now_us);

@@ -230,6 +230,23 @@ one=${pids[-1]}
 until_true has_address "$one"
 [ "$addr" = "$was" ] || fail "another address after a restart of the program: $addr, not $was"
 
+# at once as well, however it ends, while the kernel still has the address (5 s)
+for signal in TERM KILL TERM; do
+	kill -"$signal" "$one"
+	wait "$one" 2>/dev/null || true
+	redis 7000
+	one=${pids[-1]}
+	until_true has_address "$one"
+	[ "$addr" = "$was" ] || fail "another address after SIG$signal and a restart at once: $addr, not $was"
+	until_true pong "$addr" 7000
+done
+for _ in 1 2 3; do pong fd77::2 7000; done # the other listener's trial
+until_true is_whole
+until_true pong "$addr" 7000
+sleep 6 # the time of the one before is over, and it's not that one's
+[ "$(address_of "$one")" = "$was" ] || fail "the address went with the one that had it before"
+pong "$addr" 7000 || fail "no answer at $addr, which was another's before"
+
 # ---- somebody has it: the next one
 
 kill "$one"

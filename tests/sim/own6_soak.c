@@ -14,6 +14,7 @@
 #include "base/assert.h"
 #include "base/prng.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -219,6 +220,20 @@ static void app_changes(struct host *h, uint32_t owner)
 	}
 }
 
+/* The program is there again: as another owner, with what it had. */
+static void app_again(struct host *h, uint32_t from, uint32_t to)
+{
+	bool has = h->owners[from].assigned, wants = !h->owners[to].begun;
+	int r = own6_hand(&h->own6, from, to);
+
+	VJ_ASSERT_OP(r, ==, !has ? -ENOENT : !wants ? -EEXIST : 0);
+	if (r < 0)
+		return;
+	h->owners[to] = h->owners[from];
+	h->owners[from].begun = h->owners[from].assigned = false;
+	VJ_ASSERT(own6_find(&h->own6, from) == NULL && ip_addr_eq(&own6_find(&h->own6, to)->addr, &h->owners[to].addr));
+}
+
 /* A kernel asks for an address: who has it answers, nobody else. Only on a LAN that is well. */
 static void ask(struct lan *lan, const struct host *h, uint32_t owner)
 {
@@ -279,6 +294,8 @@ static uint64_t one(uint64_t seed, bool trace)
 			lan.ever_ill |= lan.ill = !lan.ill;
 		if (prng_chance(&lan.prng, 1, 3))
 			app_changes(h, owner);
+		else if (prng_chance(&lan.prng, 1, 8))
+			app_again(h, owner, 1 + (uint32_t)prng_below(&lan.prng, OWNERS));
 		else if (seed % 2 == 0 && h->owners[owner].assigned)
 			ask(&lan, h, owner);
 		run_for(&lan, prng_below(&lan.prng, 400000));
