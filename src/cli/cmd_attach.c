@@ -25,7 +25,7 @@ const struct opt attach_opts[] = {
 	  .value = "PREFIX",
 	  .type = OPT_STRING,
 	  .offset = OPT(prefix),
-	  .help = "give each application an IPv6 address of its own, out of this prefix of the network there (/64 to /120)" },
+	  .help = "give each application an IPv6 address of its own, out of this prefix of the network there (/64 to /120); when: vj help attach" },
 	{ .name = "gateway",
 	  .type = OPT_FLAG,
 	  .offset = OPT(gateway),
@@ -48,7 +48,7 @@ static const char *advice(int err)
 	case EMEDIUMTYPE:
 		return "; it carries no Ethernet frames. Programs of one host need no interface, so lo needs no attaching";
 	case EEXIST:
-		return "; applications have addresses of another prefix there, of this one at another interface, or can't have some: IPv6, /64 to /120";
+		return "; applications have addresses of another prefix there, or of this one at another interface: vj status";
 	case EOPNOTSUPP:
 		return "; a private vjd can't, else see: vj doctor";
 	default:
@@ -119,6 +119,10 @@ int cmd_attach(const struct cmd *cmd, const void *opts, int argc, char **argv)
 		how = o->gateway ? CTL_CLIENT_ATTACH_GATEWAY : o->tc ? CTL_CLIENT_ATTACH_TC : CTL_CLIENT_ATTACH;
 	if (o->prefix != NULL && ip_prefix_parse(o->prefix, &prefix) < 0) {
 		complain("%s: '%s' is no prefix: as 2001:db8:1::/64, with no bit set behind it", cmd->name, o->prefix);
+		return EXIT_USAGE;
+	}
+	if (o->prefix != NULL && ctl_prefix_fault(&prefix) != NULL) {
+		complain("%s: '%s': %s", cmd->name, o->prefix, ctl_prefix_fault(&prefix));
 		return EXIT_USAGE;
 	}
 	if (o->prefix != NULL && (o->gateway || argc > 1)) {

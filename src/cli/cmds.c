@@ -152,8 +152,9 @@ const struct cmd cmds[] = {
 			 "With --gateway no channels are offered: packets that this host sends or forwards at INTERFACE go to the MAC addresses of "
 			 "applications of other hosts, as far as port-aware ARP has told; vj arp shows which.\n\n"
 			 "With --app-prefix each application has an IPv6 address of its own, out of PREFIX, besides the host's: every host of "
-			 "the network there finds it by plain neighbour discovery. PREFIX has to be on link there, and nobody else's to give. vj status shows "
-			 "the addresses; docs/interface-channel.md says what they are good for.",
+			 "the network there finds it by plain neighbour discovery. PREFIX has to be on link there, and nobody else's to give. A server of TCP gets its address "
+			 "a second or two after its first two clients from other hosts, who come to the host's address; other applications after they first "
+			 "use the network there. vj status shows the addresses; docs/interface-channel.md says what they are good for.",
 		.example = "sudo vj attach eth0\nvj run -- redis-server\nsudo vj attach --gateway eth1\nsudo vj attach --app-prefix 2001:db8:1::/64 eth2",
 		.opts = attach_opts,
 		.exits = { { 0, "all are attached" },

@@ -294,6 +294,23 @@ const char *ctl_refusal_text(enum ctl_refusal r)
 	return refusal_row(r)->text;
 }
 
+const char *ctl_prefix_fault(const struct ip_prefix *prefix)
+{
+	const struct ip_addr *addr = &prefix->addr;
+
+	if (ip_addr_is_v4(addr))
+		return "it is of IPv4; addresses of applications are of IPv6";
+	if (ip_addr_is_multicast(addr))
+		return "it is of groups (multicast)";
+	if (ip_addr_is_link_local(addr))
+		return "it is link-local, and other networks have the same";
+	if (prefix->len < CTL_PREFIX_LEN_MIN || prefix->len > CTL_PREFIX_LEN_MAX)
+		return "its length has to be /64 to /120";
+	if (load_u64(addr->bytes) == 0)
+		return "it is of no network: there are the unspecified address, loopback's and those of IPv4";
+	return NULL;
+}
+
 const char *ctl_refusal_name(enum ctl_refusal r)
 {
 	return refusal_row(r)->name;

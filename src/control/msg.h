@@ -136,7 +136,7 @@ enum ctl_proto { CTL_PROTO_TCP = 6, CTL_PROTO_UDP = 17, CTL_PROTO_RAW = 255 };
 	X(NO_APP,       ESRCH,         "this user has no such application") \
 	X(FIREWALL,     EHOSTUNREACH,  "a rule of the host's firewall is to see that packet; which: vj why") \
 	X(NO_ETHERNET,  EMEDIUMTYPE,   "that interface carries no Ethernet frames; lo needs no attaching") \
-	X(PREFIX,       EEXIST,        "the interface has another prefix for applications, another has this one, or it is none: IPv6, /64 to /120")
+	X(PREFIX,       EEXIST,        "the interface has another prefix for applications, another interface has this one, or it is none: IPv6, /64 to /120")
 
 enum ctl_refusal {
 	CTL_REFUSAL_NONE,
@@ -151,6 +151,7 @@ enum { /* lease.flags */
 	CTL_LEASE_V6ONLY = 2,
 	CTL_LEASE_LOCAL = 4, /* for programs of this host only: not dispatched at interfaces. Leased again without it, it is */
 };
+enum { CTL_PREFIX_LEN_MIN = 64, CTL_PREFIX_LEN_MAX = 120 }; /* of applications' addresses, as lan/own6.h has them */
 enum { CTL_PORTS_MAX = 1024 };		/* ports.cnt of a request */
 
 struct ctl_endpoint {
@@ -454,6 +455,9 @@ int ctl_refusal_errno(enum ctl_refusal r);
 
 /** ctl_refusal_text() - Sentence for people; never NULL */
 const char *ctl_refusal_text(enum ctl_refusal r);
+
+/** ctl_prefix_fault() - Why applications can't have addresses of @prefix, for people, to follow "PREFIX: "; NULL: they can */
+const char *ctl_prefix_fault(const struct ip_prefix *prefix);
 
 /** ctl_refusal_name() - "PORT_TAKEN" ...; "NONE"; "?" for unknown values */
 const char *ctl_refusal_name(enum ctl_refusal r);

@@ -560,11 +560,8 @@ uint64_t if_own6_counter(const struct if_own6 *own6, uint32_t pos, const char **
 
 /* ---- birth and death */
 
-bool if_own6_fits(const struct ip_prefix *prefix)
-{
-	return !ip_addr_is_v4(&prefix->addr) && !ip_addr_is_link_local(&prefix->addr) && !ip_addr_is_multicast(&prefix->addr) &&
-	       prefix->len >= OWN6_PREFIX_LEN_MIN && prefix->len <= OWN6_PREFIX_LEN_MAX;
-}
+_Static_assert((int)CTL_PREFIX_LEN_MIN == (int)OWN6_PREFIX_LEN_MIN && (int)CTL_PREFIX_LEN_MAX == (int)OWN6_PREFIX_LEN_MAX,
+	       "what ctl_prefix_fault() lets pass");
 
 int if_own6_new(struct interfaces *s, struct iface *i, const struct ip_prefix *prefix, struct if_own6 **ret_own6)
 {

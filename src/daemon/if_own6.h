@@ -27,13 +27,10 @@ struct iface;
 struct interfaces;
 
 /**
- * if_own6_new() - Begin at interface @i, with addresses of @prefix, which fits
+ * if_own6_new() - Begin at interface @i, with addresses of @prefix, against which ctl_prefix_fault() has nothing
  * Return: 0; negative errno of packet(7) or memory
  */
 int if_own6_new(struct interfaces *s, struct iface *i, const struct ip_prefix *prefix, struct if_own6 **ret_own6);
-
-/** if_own6_fits() - Can addresses be given of this prefix? IPv6, /64 to /120 */
-bool if_own6_fits(const struct ip_prefix *prefix);
 
 /** if_own6_free() - NULL allowed, as in all that follow. @serve_on: addresses stay, for a later vjd */
 void if_own6_free(struct if_own6 *own6, bool serve_on);

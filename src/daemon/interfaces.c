@@ -506,7 +506,7 @@ static int attach_new(struct interfaces *s, const struct host_interface *from, b
 static int attach(struct interfaces *s, const char *name, bool at_tc, const struct ip_prefix *prefix, struct iface **ret_iface)
 {
 	const struct host_interface *from;
-	int r = prefix == NULL || if_own6_fits(prefix) ? get_ready(s) : -EADDRNOTAVAIL;
+	int r = prefix == NULL || ctl_prefix_fault(prefix) == NULL ? get_ready(s) : -EADDRNOTAVAIL;
 
 	if (r < 0)
 		return r;

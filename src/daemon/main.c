@@ -274,6 +274,10 @@ static int attach_all(struct server *server, const char *names, bool gateway)
 			fprintf(stderr, "vjd: cannot attach %s: a prefix is as 2001:db8:1::/64, with no bit set behind it\n", name);
 			return -EINVAL;
 		}
+		if (is != NULL && ctl_prefix_fault(&prefix) != NULL) {
+			fprintf(stderr, "vjd: cannot attach %s: %s\n", name, ctl_prefix_fault(&prefix));
+			return -EINVAL;
+		}
 		if (is != NULL)
 			*is = '\0';
 		why = server_attach(server, name, gateway, is != NULL ? &prefix : NULL);

@@ -232,7 +232,8 @@ static enum ctl_refusal attach(struct app *app, const struct ctl_interface *req,
 
 	if ((req->flags & CTL_INTERFACE_GATEWAY) != 0)
 		return gateways_attach(app->d, req->name, ret);
-	return interfaces_attach(app->d, req->name, (req->flags & CTL_INTERFACE_TC) != 0, req->prefix_len != 0 ? &prefix : NULL, ret);
+	return interfaces_attach(app->d, req->name, (req->flags & CTL_INTERFACE_TC) != 0,
+				 prefix.len != 0 || !ip_addr_is_any(&prefix.addr) ? &prefix : NULL, ret);
 }
 
 static enum ctl_refusal detach(struct app *app, const struct ctl_interface *req, struct ctl_interface *ret)

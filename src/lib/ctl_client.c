@@ -768,6 +768,8 @@ int ctl_client_attach(struct ctl_client *client, const char *name, enum ctl_clie
 
 	ctl_name_set(req.interface.name, name);
 	req.interface.flags = gateway ? CTL_INTERFACE_GATEWAY : how == CTL_CLIENT_ATTACH_TC ? CTL_INTERFACE_TC : 0;
+	if (prefix != NULL && ctl_prefix_fault(prefix) != NULL)
+		return -EINVAL; /* ::/0 would go as none */
 	if (prefix != NULL) {
 		memcpy(req.interface.addr, prefix->addr.bytes, sizeof(req.interface.addr));
 		req.interface.prefix_len = prefix->len;

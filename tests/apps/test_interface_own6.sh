@@ -51,8 +51,16 @@ redis() { # PORT: its process is ${pids[-1]}
 # ---- what is no prefix is refused
 
 start_vjd
-for bad in 10.0.0.0/8 fd77::/63 fd77::/121 fe80::/64 fd77::1/64 fd77:: x; do
-	"$vj" attach eth0 --app-prefix "$bad" >/dev/null 2>&1 && fail "$bad was taken for a prefix"
+for bad in 10.0.0.0/8 ::/0 ::/64 fd77::/63 fd77::/121 fd77::1/128 fe80::/64 ff02::/64 fd77::1/64 fd77:: x; do
+	rc=0
+	"$vj" attach eth0 --app-prefix "$bad" >/dev/null 2>"$tmp/why" || rc=$?
+	[ $rc = 2 ] || fail "$bad was taken for a prefix: $rc"
+	has -F "'$bad'" <"$tmp/why" || fail "$bad: not told why: $(cat "$tmp/why")"
+done
+for bad in ::/0 ::/64 fd77::/63 ff02::/64; do
+	at_server timeout 10 "$build/vjd" --socket "$tmp/other.sock" --attach "eth0=$bad" >/dev/null 2>"$tmp/why" &&
+		fail "vjd took $bad for a prefix"
+	has 'cannot attach eth0=' <"$tmp/why" || fail "vjd doesn't tell why $bad is no prefix: $(cat "$tmp/why")"
 done
 "$vj" status | has '^eth0' && fail "attached with a prefix that is none"
 "$vj" attach eth0 --app-prefix fd77::/64 | has 'applications have addresses of fd77::/64' || fail "attach doesn't tell of the prefix"

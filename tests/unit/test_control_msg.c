@@ -364,6 +364,31 @@ static void refusals_have_texts(void **state)
 	assert_int_equal(ctl_refusal_errno(CTL_REFUSAL_NONE), 0);
 }
 
+static void prefixes_fit_or_a_cause_is_told(void **state)
+{
+	static const char *const good[] = { "2001:db8:1::/64", "fd77::/64", "fd77::100/120", "fec0::/64", "fe00::/96" };
+	static const struct {
+		const char *text, *why;
+	} bad[] = {
+		{ "10.0.0.0/8", "IPv4" },      { "::ffff:0:0/96", "IPv4" },   { "ff00::/8", "multicast" }, { "ff02::/64", "multicast" },
+		{ "fe80::/64", "link-local" }, { "febf::/64", "link-local" }, { "fd77::/63", "length" },   { "fd77::/121", "length" },
+		{ "fd77::1/128", "length" },   { "::/0", "length" },	      { "::/64", "unspecified" },  { "::/120", "unspecified" },
+		{ "::1:0:0/96", "loopback" },
+	};
+	struct ip_prefix p;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
+		assert_int_equal(ip_prefix_parse(good[i], &p), 0);
+		assert_null(ctl_prefix_fault(&p));
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		assert_int_equal(ip_prefix_parse(bad[i].text, &p), 0);
+		if (ctl_prefix_fault(&p) == NULL || strstr(ctl_prefix_fault(&p), bad[i].why) == NULL)
+			fail_msg("%s: %s", bad[i].text, ctl_prefix_fault(&p));
+	}
+}
+
 static void names_are_made_fit(void **state)
 {
 	char name[CTL_NAME_MAX];
@@ -421,6 +446,7 @@ int main(void)
 		cmocka_unit_test(fields_are_in_range),
 		cmocka_unit_test(fields_of_interfaces_are_in_range),
 		cmocka_unit_test(refusals_have_texts),
+		cmocka_unit_test(prefixes_fit_or_a_cause_is_told),
 		cmocka_unit_test(names_are_made_fit),
 		cmocka_unit_test(packets_carry_descriptors),
 	};
