@@ -148,7 +148,7 @@ static json_t *json_answer(const struct ctl_app *app, const struct answer *answe
 
 	for (uint32_t i = 0; i < answer->cnt; i++)
 		json_array_append_new(conns, json_conn(&answer->conns[i]));
-	return json_pack("{s:i, s:i, s:s, s:o, s:I}", "id", (int)app->id, "pid", app->pid, "name", app->name,
+	return json_pack("{s:I, s:i, s:s, s:o, s:I}", "id", (json_int_t)app->id, "pid", app->pid, "name", app->name,
 			 "connections", conns, "left_out", (json_int_t)answer->left_out);
 }
 

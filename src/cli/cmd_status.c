@@ -305,8 +305,8 @@ static json_t *json_app(const struct ctl_app *a)
 {
 	char mac[MAC_ADDR_TEXT_BYTES];
 
-	return json_pack("{s:i, s:i, s:i, s:s, s:s, s:i, s:i, s:I, s:f}", "id", (int)a->id, "pid",
-			 a->pid, "uid", (int)a->uid, "name", a->name, "mac", mac_text(a->mac, mac),
+	return json_pack("{s:I, s:i, s:I, s:s, s:s, s:i, s:i, s:I, s:f}", "id", (json_int_t)a->id, "pid",
+			 a->pid, "uid", (json_int_t)a->uid, "name", a->name, "mac", mac_text(a->mac, mac),
 			 "leases", (int)a->leases, "channels", (int)a->channels, "memory_bytes",
 			 (json_int_t)a->memory_bytes, "attached_s", (double)a->attached_ms / 1000);
 }
@@ -316,15 +316,15 @@ static json_t *json_lease(const struct ctl_lease *l)
 	struct ip_addr addr = ip_addr_from_v6(l->local.addr);
 	char text[IP_ADDR_TEXT_BYTES];
 
-	return json_pack("{s:i, s:i, s:s, s:s, s:i}", "id", (int)l->id, "app_id", (int)l->app_id,
+	return json_pack("{s:I, s:I, s:s, s:s, s:i}", "id", (json_int_t)l->id, "app_id", (json_int_t)l->app_id,
 			 "proto", proto_name(l->local.proto), "addr", ip_addr_format(&addr, text),
 			 "port", (int)l->local.port);
 }
 
 static json_t *json_channel(const struct ctl_channel *c)
 {
-	return json_pack("{s:i, s:i, s:i, s:i, s:i, s:i}", "id", (int)c->id, "app_id",
-			 (int)c->app_id, "peer_app_id", (int)c->peer_app_id, "frame_bytes",
+	return json_pack("{s:I, s:I, s:I, s:i, s:i, s:i}", "id", (json_int_t)c->id, "app_id",
+			 (json_int_t)c->app_id, "peer_app_id", (json_int_t)c->peer_app_id, "frame_bytes",
 			 (int)c->params.frame_bytes, "frame_cnt", (int)c->params.frame_cnt,
 			 "ring_cnt", (int)c->params.ring_cnt);
 }
@@ -351,14 +351,14 @@ static json_t *json_interface(const struct ctl_interface *c)
 
 static json_t *json_counter(const struct ctl_counter *c)
 {
-	return json_pack("{s:i, s:i, s:s, s:s, s:I}", "ifindex", (int)c->ifindex, "app_id", (int)c->app_id, "where",
+	return json_pack("{s:i, s:I, s:s, s:s, s:I}", "ifindex", (int)c->ifindex, "app_id", (json_int_t)c->app_id, "where",
 			 c->where, "name", c->name, "value", (json_int_t)c->value);
 }
 
 static json_t *json_daemon(const struct ctl_daemon *d, const char *path)
 {
-	return json_pack("{s:s, s:i, s:i, s:b, s:f, s:s, s:I, s:I}", "release", d->release, "pid",
-			 d->pid, "uid", (int)d->uid, "private", d->private_mode, "uptime_s",
+	return json_pack("{s:s, s:i, s:I, s:b, s:f, s:s, s:I, s:I}", "release", d->release, "pid",
+			 d->pid, "uid", (json_int_t)d->uid, "private", d->private_mode, "uptime_s",
 			 (double)d->uptime_ms / 1000, "socket", path, "refused",
 			 (json_int_t)d->refused, "malformed", (json_int_t)d->malformed);
 }

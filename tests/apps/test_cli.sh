@@ -213,6 +213,19 @@ expect 0 "VJ_MTU_PROBING=x is none of 0, 1 and 2" env VJ_MTU_PROBING=x "$vj" run
 said=$(VJ_SPIN_US=-1 VJ_MTU_PROBING=2 "$vj" run --verbose -- "${dialer[@]}" 2>&1)
 [[ $said != *VJ_* ]] || fail "right values: $said"
 expect 1 "cannot record in '/no/such/dir/x': No such file" "$vj" run --pcap /no/such/dir/x -- true
+# numbers of leases have 32 bits, of which the first is set in half of all cases: each vjd begins somewhere else
+for i in {1..6}; do
+	"$vj" run --socket "$dir/ids-$i.sock" -- python3 -c '
+import socket, subprocess, sys
+held = socket.socket(type=socket.SOCK_DGRAM)
+held.bind(("127.0.0.1", 0))
+subprocess.run([sys.argv[1], "status", "--json"])' "$vj" >"$dir/ids.json"
+	python3 - "$dir/ids.json" <<-'PY' || fail "vj status --json: $(cat "$dir/ids.json")"
+		import json, sys
+		said = json.load(open(sys.argv[1]))
+		assert said["leases"] and all(0 < l[k] < 2**32 for l in said["leases"] for k in ("id", "app_id"))
+	PY
+done
 expect 0 '^-a b --json$' "$vj" run -- echo -a b --json
 expect 0 '^word$' "$vj" run echo word
 expect 42 "" "$vj" run -- sh -c 'exit 42'
