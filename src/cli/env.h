@@ -11,6 +11,7 @@
 		   "sleeps; -1: never spin")                                                       \
 	X(MTU_PROBING, "how TCP over an interface finds out what a path carries: 0, 1 or 2, as "     \
 		       "net.ipv4.tcp_mtu_probing; see vj-preload(7)")                                 \
+	X(IO_URING, "1: let a program set up io_uring by syscall(), for files; a ring doesn't see channels")  \
 	X(PCAP, "record every frame of the program in this file; %p in it becomes the process id") \
 	X(STRICT, "1: fail where vjd or a limit keeps a socket from a channel (vj run --strict)")   \
 	X(VERBOSE,                                                                                 \

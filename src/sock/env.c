@@ -13,6 +13,7 @@
 static const char *const names[ENV_CNT] = {
 	[ENV_SOCKET] = "VJ_SOCKET", [ENV_STRICT] = "VJ_STRICT", [ENV_VERBOSE] = "VJ_VERBOSE",
 	[ENV_SPIN_US] = "VJ_SPIN_US", [ENV_PCAP] = "VJ_PCAP", [ENV_MTU_PROBING] = "VJ_MTU_PROBING",
+	[ENV_IO_URING] = "VJ_IO_URING",
 };
 static char *values[ENV_CNT];
 static bool copied;

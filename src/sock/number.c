@@ -3,8 +3,9 @@
  * number.c - syscall(2): the calls of this layer by their numbers
  *
  * io_uring is said to be absent: what a ring does with descriptors is not seen here, and a connection on a channel would
- * be silent on it. Programs that use it by way of syscall() fall back to epoll; liburing makes its own system calls, and
- * keeps its ring.
+ * not be one on it. Programs that use it by way of syscall() fall back to epoll, if they know how; liburing makes its own
+ * system calls, and keeps its ring. $VJ_IO_URING is for a program whose ring has files only: to a ring, a connection on a channel
+ * is the kernel's socket behind its descriptor, which isn't connected, and a socket that listens has the clients that the kernel has.
  */
 #include "sock/priv.h"
 
@@ -71,6 +72,23 @@
 #endif
 /* clang-format on */
 
+static VJ_COLD long io_uring_setup(const long a[static 2])
+{
+	static bool said; /* lock */
+
+	if (env_is_on(ENV_IO_URING))
+		return ret_errno(SYS_CALL6(SYS_io_uring_setup, a[0], a[1], 0, 0, 0, 0));
+	if (!sock_inside) {
+		lock_take();
+		layer_init();
+		if (!said)
+			ctx_say("io_uring is said to be absent: a ring doesn't see channels. VJ_IO_URING=1 lets it through, for files");
+		said = true;
+		lock_leave();
+	}
+	return ret_errno(-ENOSYS);
+}
+
 long sock_by_number(long nr, const long a[static 6])
 {
 	switch (nr) {
@@ -83,7 +101,7 @@ long sock_by_number(long nr, const long a[static 6])
 	case SYS_exit_group:
 		sock_exit((int)a[0]);
 	case SYS_io_uring_setup:
-		return ret_errno(-ENOSYS);
+		return io_uring_setup(a);
 	default:
 		return ret_errno(SYS_CALL6(nr, a[0], a[1], a[2], a[3], a[4], a[5]));
 	}

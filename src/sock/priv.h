@@ -61,7 +61,7 @@
  * ----------------
  */
 
-enum env_name { ENV_SOCKET, ENV_STRICT, ENV_VERBOSE, ENV_SPIN_US, ENV_PCAP, ENV_MTU_PROBING, ENV_CNT };
+enum env_name { ENV_SOCKET, ENV_STRICT, ENV_VERBOSE, ENV_SPIN_US, ENV_PCAP, ENV_MTU_PROBING, ENV_IO_URING, ENV_CNT };
 
 /* As it was when the program began; NULL: not set, or empty. */
 const char *env_value(enum env_name name);

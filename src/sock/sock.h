@@ -92,7 +92,7 @@ int sock_epoll_pwait2(int epfd, struct epoll_event *ev, int max, const struct ti
 
 /*
  * ---- number.c: syscall(2). What is no call of this layer is made as it is, with six arguments. exit_group() flushes; io_uring_setup()
- * fails with ENOSYS.
+ * fails with ENOSYS, unless $VJ_IO_URING is set.
  */
 long sock_by_number(long nr, const long args[static 6]);
 
