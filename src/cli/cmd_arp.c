@@ -254,6 +254,12 @@ const struct opt resolve_opts[] = {
 };
 _Static_assert(sizeof(struct resolve_options) <= CMD_OPTS_BYTES, "has to fit");
 
+/* Where the kernel sends to everybody there */
+static bool is_to_all(const struct ctl_mac *m)
+{
+	return (m->canonical[0] & 1) != 0;
+}
+
 static void explain(const struct ctl_mac *m)
 {
 	char ep[80], mac[MAC_ADDR_TEXT_BYTES], buf[MAC_ADDR_TEXT_BYTES];
@@ -287,6 +293,8 @@ static void explain(const struct ctl_mac *m)
 	default:
 		if (strcmp(canonical, "-") == 0)
 			printf("%s: no host on %s has this address\n", ep, m->name);
+		else if (is_to_all(m))
+			printf("%s: the broadcast address of %s, no one host's\n", ep, m->name);
 		else
 			printf("%s is at %s on %s\n"
 			       "the host's own address: it does not answer for ports. It runs no vjd, or the network drops PARP "
@@ -300,7 +308,27 @@ static bool is_nowhere(const struct ctl_mac *m)
 {
 	static const uint8_t none[6];
 
-	return m->kind == CTL_MAC_SILENT && memcmp(m->canonical, none, sizeof(none)) == 0;
+	return m->kind == CTL_MAC_SILENT && (is_to_all(m) || memcmp(m->canonical, none, sizeof(none)) == 0);
+}
+
+/* Return: EXIT_OK; EXIT_USAGE: it is said what is wrong with @text (NULL: there is none) */
+static int take_endpoint(const char *cmd, const char *text, struct endpoint *ret_ep)
+{
+	int r = text != NULL ? endpoint_parse(text, ret_ep) : -EINVAL;
+
+	if (r == -ERANGE || (r == 0 && ret_ep->port == 0))
+		complain("%s %s: port out of range: 1 to 65535", cmd, text);
+	else if (r < 0 && text != NULL && strchr(text, '%') != NULL)
+		complain("%s %s: takes no zone (%%INTERFACE); the host's routes say where an address is", cmd, text);
+	else if (r < 0)
+		complain("%s: which endpoint? ADDRESS:PORT, as 10.0.0.1:6379 or [fd00::1]:53", cmd);
+	else if (ip_addr_is_multicast(&ret_ep->addr) || ip_addr_is_broadcast(&ret_ep->addr))
+		complain("%s %s: the address of many, no one host's", cmd, text);
+	else if (ip_addr_is_any(&ret_ep->addr))
+		complain("%s %s: any address, no one host's", cmd, text);
+	else
+		return EXIT_OK;
+	return EXIT_USAGE;
 }
 
 int cmd_resolve(const struct cmd *cmd, const void *opts, int argc, char **argv)
@@ -313,15 +341,9 @@ int cmd_resolve(const struct cmd *cmd, const void *opts, int argc, char **argv)
 
 	if (argc > 1)
 		return takes_no(cmd, argv[1]);
-	r = argc > 0 ? endpoint_parse(argv[0], &ep) : -EINVAL;
-	if (r == -ERANGE || (r == 0 && ep.port == 0)) {
-		complain("%s %s: port out of range: 1 to 65535", cmd->name, argv[0]);
-		return EXIT_USAGE;
-	}
-	if (r < 0) {
-		complain("%s: which endpoint? ADDRESS:PORT, as 10.0.0.1:6379 or [fd00::1]:53", cmd->name);
-		return EXIT_USAGE;
-	}
+	r = take_endpoint(cmd->name, argc > 0 ? argv[0] : NULL, &ep);
+	if (r != EXIT_OK)
+		return r;
 	r = ask_open(cmd->name, o->ask.socket, &client);
 	if (r != EXIT_OK)
 		return r;

@@ -92,6 +92,13 @@ done
 for endpoint in 10.0.0.1:0 10.0.0.1:65536 10.0.0.1:99999 '[fd00::1]:99999'; do
 	expect 2 "port out of range" "$vj" resolve "$endpoint"
 done
+for endpoint in 224.0.0.1:1 255.255.255.255:1 '[ff02::1]:53'; do
+	expect 2 "the address of many" "$vj" resolve "$endpoint"
+done
+for endpoint in 0.0.0.0:1 '[::]:53'; do
+	expect 2 "any address, no one host's" "$vj" resolve "$endpoint"
+done
+expect 2 "takes no zone" "$vj" resolve '[fe80::1%eth0]:53'
 expect 2 "takes no '2'" "$vj" resolve 10.0.0.1:80 2
 for cmd in attach detach; do
 	expect 2 "which interface" "$vj" $cmd

@@ -106,6 +106,8 @@ until_true went_by_mac $to_app "$(vj_at one status)"
 [ "$(macs)" = reached ] || fail "vj status: $(macs)"
 vj_at two arp | has "10.2.0.11:7002/tcp *$(own_mac) *learned" || fail "vj arp: $(vj_at two arp)"
 vj_at two resolve 10.2.0.11:7002 | has "$(own_mac)" || fail "vj resolve: $(vj_at two resolve 10.2.0.11:7002)"
+said=$(vj_at two resolve 10.2.0.255:7002) && fail "vj resolve of the broadcast address is well: $said"
+[[ $said == *"broadcast address of eth0, no one host's"* ]] || fail "vj resolve of the broadcast address: $said"
 
 # ... while the kernel has a connection at the port yet, from when its program was new: the host's own address is right, and when the last
 # has ended, who asked meanwhile hears of it
