@@ -34,6 +34,14 @@ static bool take_secret(const char *text, uint8_t secret[static PARP_SECRET_BYTE
 	return true;
 }
 
+/* What a file has in it that nobody has filled in */
+static bool is_zero(const uint8_t secret[static PARP_SECRET_BYTES])
+{
+	static const uint8_t zero[PARP_SECRET_BYTES];
+
+	return memcmp(secret, zero, sizeof(zero)) == 0;
+}
+
 static bool take_id(const char *text, uint32_t *ret)
 {
 	unsigned long long value;
@@ -67,6 +75,8 @@ static const char *take_line(struct parp_keys *keys, char *line)
 	secret = strtok_r(NULL, blanks, &save);
 	if (!take_id(id, &key->id) || secret == NULL || !take_secret(secret, key->secret) || strtok_r(NULL, blanks, &save) != NULL)
 		return "a number, and 32 hexadecimal digits";
+	if (is_zero(key->secret))
+		return "a key of zeros only is everybody's";
 	if (is_known(keys, key->id))
 		return "the same number twice";
 	keys->cnt++;

@@ -46,6 +46,7 @@ static void test_bad(void **state)
 	static const char *const texts[] = {
 		"", "# nothing\n", "7\n", SECRET "\n", "7 " SECRET "00\n", "7 00" "0102030405060708090a0b0c0d0e0g\n", "7 0\n",
 		"-1 " SECRET, "4294967296 " SECRET, "7x " SECRET, "7 " SECRET " more", "7 " SECRET "\n7 " SECRET "\n",
+		"7 00000000000000000000000000000000\n",
 	};
 	char many[4096] = "";
 	struct parp_keys keys;
