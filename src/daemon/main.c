@@ -332,9 +332,9 @@ static int run(const struct options *opts, struct detach *detach, struct log_sin
 
 	if (r < 0) {
 		fprintf(stderr, "vjd: %s%s\n", why,
-			opts->is_private || opts->socket != NULL
-				? ""
-				: " (--private needs no privilege)");
+			opts->socket != NULL ? ""
+			: opts->is_private   ? " (VJ_SOCKET or XDG_RUNTIME_DIR name a place of your own)"
+					     : " (--private needs no privilege)");
 		return EXIT_FAILURE;
 	}
 	r = win_place(&place);

@@ -257,6 +257,13 @@ stranger=(setpriv --reuid=65534 --regid=65534 --clear-groups)
 if [ "$(id -u)" = 0 ] && "${stranger[@]}" test -x "$vj" 2>/dev/null; then
 	expect 1 "$dir/other.sock: permission denied" "${stranger[@]}" "$vj" status --socket "$dir/other.sock"
 	expect 1 "no vjd: $dir/other.sock: permission denied" "${stranger[@]}" "$vj" run --socket "$dir/other.sock" -- true
+	# what somebody else has made in its place is told with the way round it
+	if [ ! -e /tmp/vjchan-54321 ]; then
+		mkdir /tmp/vjchan-54321
+		expect 1 "/tmp/vjchan-54321: belongs to another user .VJ_SOCKET or XDG_RUNTIME_DIR" setpriv --reuid=54321 --regid=54321 --clear-groups \
+			env XDG_RUNTIME_DIR="$dir/none" "$vj" run -- true
+		rmdir /tmp/vjchan-54321
+	fi
 	expect 0 "" "${stranger[@]}" "$vj" run -- true # though $XDG_RUNTIME_DIR is not his
 	expect 1 "^note +af_xdp +for root only: not looked at" "${stranger[@]}" "$vj" doctor lo
 	# root of a container without privileges: nothing works, and that is said
