@@ -218,9 +218,13 @@ static void look_at_offloads(const struct link *l)
 	snprintf(mend, sizeof(mend), "ethtool -K %s lro off", l->name);
 	if (ethtool(l->name, &flags) == 0 && (flags.data & ETH_FLAG_LRO) != 0)
 		doctor_say(FINDING_NOTE, l->name, mend, "LRO joins frames, and most drivers refuse XDP with it");
-	if (strcmp(l->driver, "veth") == 0)
-		doctor_say(FINDING_NOTE, l->name, "ethtool -K PEER tx off (at its other end)",
-			   "a veth: unless its other end fills in checksums, what comes from there is dropped as damaged");
+	if (strcmp(l->driver, "veth") != 0)
+		return;
+	doctor_say(FINDING_NOTE, l->name, "ethtool -K PEER tx off (at its other end)",
+		   "a veth: unless its other end fills in checksums, what comes from there is dropped as damaged");
+	/* XDP_TX goes into a ring that only the peer's NAPI empties: it has one with GRO or an XDP program, and is woken with the latter only */
+	doctor_say(FINDING_NOTE, l->name, "an XDP program at its other end, as vj attach PEER there; or ethtool -K PEER gro on",
+		   "a veth: what a rule rejects is answered at once if its other end has an XDP program, late if it has GRO, else never");
 }
 
 static void look_at_size(const struct link *l)
