@@ -69,6 +69,7 @@ struct cmd {
 	const struct topic *topics;
 	const struct opt *opts;	 /* ends with a NULL name */
 	bool args_are_a_program; /* options end at the first word that isn't one */
+	bool args_are_interfaces;
 	struct exit_line exits[CMD_EXITS_MAX];
 	/* @opts: the parsed struct; argv[0..argc): what is no option. Returns the exit status. */
 	int (*run)(const struct cmd *cmd, const void *opts, int argc, char **argv);
@@ -93,7 +94,8 @@ int cmd_bench(const struct cmd *cmd, const void *opts, int argc, char **argv);
 int cmd_help(const struct cmd *cmd, const void *opts, int argc, char **argv);
 
 /* ask_opts: of status, connections, why and arp */
-extern const struct opt run_opts[], ask_opts[], resolve_opts[], firewall_opts[], attach_opts[], doctor_opts[], bench_opts[], help_opts[];
+extern const struct opt run_opts[], ask_opts[], resolve_opts[], firewall_opts[], attach_opts[], detach_opts[], doctor_opts[],
+	bench_opts[], help_opts[];
 extern const struct topic bench_topics[];
 
 const struct cmd *cmd_find(const char *name);

@@ -15,7 +15,6 @@ struct attach_options {
 };
 
 #define OPT(member) offsetof(struct attach_options, member)
-/* detach takes them from the third on */
 const struct opt attach_opts[] = {
 	{ .name = "tc",
 	  .type = OPT_FLAG,
@@ -30,6 +29,11 @@ const struct opt attach_opts[] = {
 	  .type = OPT_FLAG,
 	  .offset = OPT(gateway),
 	  .help = "no channels: what this host sends there, to applications of other hosts, goes to their own MAC addresses" },
+	ASK_OPT_SOCKET(OPT(socket)),
+	{ 0 },
+};
+const struct opt detach_opts[] = {
+	{ .name = "gateway", .type = OPT_FLAG, .offset = OPT(gateway), .help = "no gateway to applications of other hosts any more; channels there stay" },
 	ASK_OPT_SOCKET(OPT(socket)),
 	{ 0 },
 };

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* vj doctor: does this host have what channels at interfaces need? Each line says what it means and what mends it. */
+#include "cli/ask.h"
 #include "cli/cmd.h"
 #include "cli/doctor.h"
 #include "lib/ctl_client.h"
@@ -27,18 +28,15 @@ enum {
 	TEXT_BYTES = 512,
 };
 
-struct doctor_options {
-	bool json;
-};
 
 const struct opt doctor_opts[] = {
 	{ .name = "json",
 	  .type = OPT_FLAG,
-	  .offset = offsetof(struct doctor_options, json),
+	  .offset = offsetof(struct ask_options, json),
 	  .help = "all in one JSON object: checks, each with what, finding (ok, note, BAD), text and mend" },
+	ASK_OPT_SOCKET(offsetof(struct ask_options, socket)),
 	{ 0 },
 };
-_Static_assert(sizeof(struct doctor_options) <= CMD_OPTS_BYTES, "has to fit");
 
 static unsigned findings[FINDING_BAD + 1];
 static bool faults_only;
@@ -264,12 +262,12 @@ static void look_at_attached(void *arg, const struct ctl_msg *msg)
 	}
 }
 
-static void look_at_vjd(void)
+static void look_at_vjd(const char *socket)
 {
 	char why[CTL_CLIENT_WHY_BYTES];
 	struct ctl_client *client;
 	const struct ctl_welcome *w;
-	int r = ctl_client_open_why(NULL, "vj doctor", CTL_HELLO_OBSERVER, &client, why);
+	int r = ctl_client_open_why(socket, "vj doctor", CTL_HELLO_OBSERVER, &client, why);
 
 	if (r < 0) {
 		doctor_say(FINDING_NOTE, "vjd", "sudo systemctl start vjd-interfaces", "%s", why);
@@ -312,7 +310,7 @@ static void look_at_all(void)
 
 int cmd_doctor(const struct cmd *cmd, const void *opts, int argc, char **argv)
 {
-	const struct doctor_options *o = opts;
+	const struct ask_options *o = opts;
 
 	(void)cmd;
 	sheet = o->json ? json_array() : NULL;
@@ -323,7 +321,7 @@ int cmd_doctor(const struct cmd *cmd, const void *opts, int argc, char **argv)
 	look_at_memlock();
 	look_at_huge_pages();
 	look_at_transparent_pages();
-	look_at_vjd();
+	look_at_vjd(o->socket);
 	if (argc > 0)
 		look_at_named(argc, argv);
 	else

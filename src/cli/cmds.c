@@ -144,6 +144,7 @@ const struct cmd cmds[] = {
 		.name = "attach",
 		.help = "offer channels at an interface of the host",
 		.args = "INTERFACE...",
+		.args_are_interfaces = true,
 		.about = "Has the vjd of the host give applications channels at INTERFACE: from then on programs under vj "
 			 "serve the network there, and reach it, at the host's own addresses. All else goes to the kernel "
 			 "as before. Where another XDP program is, it stays and goes first: what it passes on is looked at by a filter of tc, which "
@@ -167,9 +168,10 @@ const struct cmd cmds[] = {
 		.name = "detach",
 		.help = "leave an interface to the kernel",
 		.args = "INTERFACE...",
+		.args_are_interfaces = true,
 		.about = "Ends what vj attach began. Connections of applications over INTERFACE break; those through a gateway don't.",
 		.example = "sudo vj detach eth0",
-		.opts = &attach_opts[2],
+		.opts = detach_opts,
 		.exits = { { 0, "none is attached any more" },
 			   { 1, "one was not attached, or could not be detached; the reason is said" },
 			   { 2, "wrong use" },
@@ -180,6 +182,7 @@ const struct cmd cmds[] = {
 		.name = "doctor",
 		.help = "find out what keeps channels from working well",
 		.args = "[INTERFACE...]",
+		.args_are_interfaces = true,
 		.about = "Looks at the kernel, memory, vjd and the interfaces (all, or those named), and says of each what it means for "
 			 "channels at interfaces, with the command that mends what isn't right. Of an interface that is named, it also looks "
 			 "for a second at what comes in. Changes nothing.",

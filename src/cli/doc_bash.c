@@ -48,7 +48,7 @@ static void put_command(FILE *out, const struct cmd *cmd)
 	else if (cmd->topics != NULL)
 		for (const struct topic *t = cmd->topics; t->name != NULL; t++)
 			fprintf(out, "%s ", t->name);
-	fprintf(out, "'\n\t\tprogram=%d ;;\n", cmd->args_are_a_program);
+	fprintf(out, "'\n\t\tprogram=%d interfaces=%d ;;\n", cmd->args_are_a_program, cmd->args_are_interfaces);
 }
 
 void doc_bash(FILE *out)
@@ -59,7 +59,7 @@ void doc_bash(FILE *out)
 	      "_vj()\n{\n"
 	      "\tlocal cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} "
 	      "cmd=${COMP_WORDS[1]}\n"
-	      "\tlocal opts valued words program i\n\tCOMPREPLY=()\n"
+	      "\tlocal opts valued words program interfaces i\n\tCOMPREPLY=()\n"
 	      "\tif ((COMP_CWORD == 1)); then\n\t\tCOMPREPLY=($(compgen -W '",
 	      out);
 	for (const struct cmd *c = cmds; c->name != NULL; c++)
@@ -86,6 +86,9 @@ void doc_bash(FILE *out)
 		put_values(out, c);
 	fputs("\tesac\n"
 	      "\tif [[ $cur == -* ]]; then COMPREPLY=($(compgen -W \"$opts\" -- \"$cur\"))\n"
+	      "\t# not by compgen, which would expand what stands in a name\n"
+	      "\telif ((interfaces)); then\n"
+	      "\t\tfor i in /sys/class/net/\"$cur\"*; do [[ -e $i/ifindex ]] && COMPREPLY+=(\"${i##*/}\"); done\n"
 	      "\telse COMPREPLY=($(compgen -W \"$words\" -- \"$cur\")); fi\n"
 	      "}\ncomplete -F _vj vj\n",
 	      out);

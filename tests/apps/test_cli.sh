@@ -100,6 +100,7 @@ for endpoint in 0.0.0.0:1 '[::]:53'; do
 done
 expect 2 "takes no zone" "$vj" resolve '[fe80::1%eth0]:53'
 expect 2 "takes no '2'" "$vj" resolve 10.0.0.1:80 2
+expect 0 '--gateway +no gateway .* any more' "$vj" help detach
 for cmd in attach detach; do
 	expect 2 "which interface" "$vj" $cmd
 done
@@ -272,6 +273,7 @@ fi
 expect 1 "^BAD +lo +no Ethernet" "$vj" doctor lo
 expect 1 "^BAD +nonesuch +there is no interface 'nonesuch'" "$vj" doctor nonesuch
 expect 1 '"works": false' "$vj" doctor --json nonesuch
+expect 1 "^ok +vjd +serves at|^note +vjd +a private one, at $dir/other.sock" "$vj" doctor --socket "$dir/other.sock" nonesuch
 "$vj" doctor --json lo >"$dir/doctor.json" && fail "doctor --json finds nothing at lo"
 python3 - "$dir/doctor.json" <<'PY' || fail "doctor --json: $(cat "$dir/doctor.json")"
 import json, sys
@@ -298,6 +300,9 @@ complete_words() { # the words that complete the last one
 [ "$(complete_words vj bench --vs k)" = kernel ] || fail "completion of --vs k"
 [ "$(complete_words vj run --verb)" = --verbose ] || fail "completion of run --verb"
 [ "$(complete_words vj help ben)" = bench ] || fail "completion of help ben"
+for cmd in attach detach doctor; do
+	[ "$(complete_words vj $cmd l)" = lo ] || fail "completion of interfaces: $(complete_words vj $cmd l)"
+done
 json "" sh -c '"$1" help --json | tr -d "\n" | sed "s/.*/{\"all\": &}/"' sh "$vj"
 for cmd in $("$vj" help --json | python3 -c 'import json, sys; print(*(c["name"] for c in json.load(sys.stdin)))'); do
 	"$vj" --man | grep "^.SS vj $cmd " >/dev/null || fail "vj(1) does not know $cmd"
