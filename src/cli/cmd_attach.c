@@ -49,6 +49,10 @@ static const char *advice(int err)
 		return "; which there are: ip link";
 	case EBUSY:
 		return "; other programs hold its XDP and tc hooks, see: bpftool net, tc filter show";
+	case EALREADY:
+		return "; another vjd serves the interfaces of this network namespace, vjd's log says which";
+	case EUCLEAN:
+		return "; /sys/fs/bpf or vjchan in it is another user's, or others may write there, see: vj doctor";
 	case EMEDIUMTYPE:
 		return "; it carries no Ethernet frames. Programs of one host need no interface, so lo needs no attaching";
 	case EEXIST:

@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <sys/vfs.h>
@@ -129,9 +130,35 @@ static int try_bpf(void)
 	return 0;
 }
 
-static void look_at_bpf(void)
+/* As vjd checks it: who may write there could replace what vjd finds again. */
+static bool pins_are_safe(void)
+{
+	struct stat top, st;
+
+	if (stat("/sys/fs/bpf", &top) == 0 &&
+	    (top.st_uid != 0 || ((top.st_mode & (S_IWGRP | S_IWOTH)) != 0 && (top.st_mode & S_ISVTX) == 0)))
+		return false;
+	if (lstat("/sys/fs/bpf/vjchan", &st) != 0)
+		return true;
+	return S_ISDIR(st.st_mode) && st.st_uid == 0 && (st.st_mode & (S_IWGRP | S_IWOTH)) == 0;
+}
+
+static void look_at_bpf_fs(void)
 {
 	struct statfs fs;
+
+	if (statfs("/sys/fs/bpf", &fs) != 0 || fs.f_type != BPF_FS_MAGIC)
+		doctor_say(FINDING_NOTE, "bpffs", "mount -t bpf -o mode=700 bpf /sys/fs/bpf",
+			   "not mounted; vjd will, but in a mount namespace of its own it is lost with that");
+	else if (!pins_are_safe())
+		doctor_say(FINDING_BAD, "bpffs", "chown root /sys/fs/bpf; chmod 700 /sys/fs/bpf; rm -r /sys/fs/bpf/vjchan",
+			   "/sys/fs/bpf or vjchan in it is another user's, or others may write there: vjd will not use it");
+	else
+		doctor_say(FINDING_OK, "bpffs", NULL, "/sys/fs/bpf keeps what outlives vjd");
+}
+
+static void look_at_bpf(void)
+{
 	int r = try_bpf();
 
 	if (r == 0)
@@ -140,11 +167,7 @@ static void look_at_bpf(void)
 		say_refused("bpf", "CAP_BPF");
 	else
 		doctor_say(FINDING_BAD, "bpf", "a kernel with CONFIG_BPF_SYSCALL", "no BPF: %s", strerror(-r));
-	if (statfs("/sys/fs/bpf", &fs) == 0 && fs.f_type == BPF_FS_MAGIC)
-		doctor_say(FINDING_OK, "bpffs", NULL, "/sys/fs/bpf keeps what outlives vjd");
-	else
-		doctor_say(FINDING_NOTE, "bpffs", "mount -t bpf bpf /sys/fs/bpf",
-			   "not mounted; vjd will, but in a mount namespace of its own it is lost with that");
+	look_at_bpf_fs();
 }
 
 static void look_at_xdp_sockets(void)

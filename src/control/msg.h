@@ -136,7 +136,9 @@ enum ctl_proto { CTL_PROTO_TCP = 6, CTL_PROTO_UDP = 17, CTL_PROTO_RAW = 255 };
 	X(NO_APP,       ESRCH,         "this user has no such application") \
 	X(FIREWALL,     EHOSTUNREACH,  "a rule of the host's firewall is to see that packet; which: vj why") \
 	X(NO_ETHERNET,  EMEDIUMTYPE,   "that interface carries no Ethernet frames; lo needs no attaching") \
-	X(PREFIX,       EEXIST,        "the interface has another prefix for applications, another interface has this one, or it is none: IPv6, /64 to /120")
+	X(PREFIX,       EEXIST,        "the interface has another prefix for applications, another interface has this one, or it is none: IPv6, /64 to /120") \
+	X(OTHER_VJD,    EALREADY,      "another vjd serves the interfaces of this network namespace; which: vjd's log") \
+	X(PINS,         EUCLEAN,       "/sys/fs/bpf or vjchan in it is another user's, or others may write there; see: vj doctor")
 
 enum ctl_refusal {
 	CTL_REFUSAL_NONE,

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* gateways.c - which interfaces are gateways: attached, detached, followed */
+#include "daemon/if_claim.h"
 #include "daemon/if_state.h"
 #include "daemon/interfaces.h"
 
@@ -46,6 +47,7 @@ static int attach(struct interfaces *s, const char *name, struct gateway **ret_g
 enum ctl_refusal gateways_attach(struct vjd *d, const char *name, struct ctl_interface *ret_interface)
 {
 	struct interfaces *s = d->interfaces;
+	enum ctl_refusal why;
 	struct gateway *g;
 	int r;
 
@@ -55,7 +57,11 @@ enum ctl_refusal gateways_attach(struct vjd *d, const char *name, struct ctl_int
 		log_error(d->cfg.log, "%s: can't be a gateway: port-aware ARP is off (--parp)", name);
 		return CTL_REFUSAL_NO_SUPPORT;
 	}
+	why = if_claim(s, name);
+	if (why != CTL_REFUSAL_NONE)
+		return why;
 	r = attach(s, name, &g);
+	if_claim_settle(s);
 	if (r < 0) {
 		log_error(d->cfg.log, "%s: can't be a gateway: %s", name, strerror(-r));
 		return iface_refusal(r);
@@ -81,6 +87,7 @@ enum ctl_refusal gateways_detach(struct vjd *d, const char *name, struct ctl_int
 			gateway_describe(s->gateways[k], ret_interface);
 			ret_interface->flags |= CTL_INTERFACE_GONE;
 			end(s, k);
+			if_claim_settle(s);
 			log_info(d->cfg.log, "%s: no gateway any more", name);
 			return CTL_REFUSAL_NONE;
 		}

@@ -87,7 +87,8 @@ void adopt_begin(struct interfaces *s)
 
 	s->adopting = true;
 	adopt_interfaces(s);
-	if_chan_records(s->place.dir, adopt_chan, s);
+	if (!s->beside) /* else they may be found yet: by the next one, when the other is gone */
+		if_chan_records(s->place.dir, adopt_chan, s);
 	s->adopting = false;
 	TAILQ_FOREACH (i, &s->ifaces, entry)
 		iface_spare(s, i);

@@ -4,6 +4,7 @@
 #include <bpf/bpf.h>
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/magic.h>
 #include <stdio.h>
 #include <sys/mount.h>
@@ -15,17 +16,37 @@
 
 /* ---- directories */
 
+/* @sticky: others may make what they like there, so long as it isn't ours. Return: 0; -EUCLEAN: others could replace what is in it; others of open(2) */
+static int check_dir(const char *dir, bool sticky)
+{
+	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), r = 0;
+	struct stat st;
+
+	if (fd < 0)
+		return errno == ELOOP || errno == ENOTDIR ? -EUCLEAN : -errno;
+	if (fstat(fd, &st) != 0)
+		r = -errno;
+	else if (st.st_uid != geteuid() ||
+		 ((st.st_mode & (S_IWGRP | S_IWOTH)) != 0 && !(sticky && (st.st_mode & S_ISVTX) != 0)))
+		r = -EUCLEAN;
+	close(fd);
+	return r;
+}
+
+/* A BPF file system is everybody's to write in, unless who mounted it has said otherwise: what is there already may be anybody's. */
 static int bpf_fs_ready(void)
 {
 	struct statfs fs;
+	int r;
 
 	if (statfs(BPF_FS, &fs) != 0)
 		return -errno;
 	if (fs.f_type != BPF_FS_MAGIC && mount("bpf", BPF_FS, "bpf", 0, "mode=0700") != 0)
 		return -errno;
-	if (mkdir(IF_PIN_DIR, 0700) != 0 && errno != EEXIST)
-		return -errno;
-	return 0;
+	r = check_dir(BPF_FS, true);
+	if (r == 0 && mkdir(IF_PIN_DIR, 0700) != 0 && errno != EEXIST)
+		r = -errno;
+	return r == 0 ? check_dir(IF_PIN_DIR, false) : r;
 }
 
 /* Dots are not allowed there, and two namespaces may have an interface of one name and number. */

@@ -17,7 +17,7 @@ enum { IF_PIN_DIR_BYTES = 96, IF_PIN_PATH_BYTES = 160 };
 /**
  * if_pin_dir_make() - The directory for @ifindex of this network namespace, made if it isn't there
  * @what: the purpose: a word
- * Return: 0; negative errno of mkdir(2) or, where the file system isn't mounted, mount(2)
+ * Return: 0; -EUCLEAN: others could replace what is pinned there; negative errno of mkdir(2) or, where the file system isn't mounted, mount(2)
  */
 int if_pin_dir_make(const char *what, uint32_t ifindex, char ret_dir[static IF_PIN_DIR_BYTES]);
 

@@ -11,6 +11,7 @@
 #include "daemon/if_maker.h"
 #include "daemon/if_own6.h"
 #include "daemon/if_ports.h"
+#include "daemon/place.h"
 #include "daemon/vjd.h"
 
 #include <sys/queue.h>
@@ -50,6 +51,8 @@ struct interfaces {
 	struct host_watch *host; /* NULL: nothing was ever attached; from then on @place has a socket here */
 	bool ready;		 /* @place is open as a whole: channels have been offered */
 	struct if_place place;
+	struct place claim; /* see if_claim.h */
+	bool beside;	    /* another vjd had it when it was last wanted */
 	struct gateway *gateways[GATEWAY_MAX];
 	uint32_t gateway_cnt;
 	TAILQ_HEAD(iface_list, iface) ifaces;

@@ -6,6 +6,7 @@
 #include "daemon/app.h"
 #include "daemon/firewall.h"
 #include "daemon/if_ask.h"
+#include "daemon/if_claim.h"
 #include "daemon/if_hops.h"
 #include "daemon/if_lan_id.h"
 #include "daemon/if_state.h"
@@ -106,6 +107,8 @@ enum ctl_refusal iface_refusal(int err)
 		return CTL_REFUSAL_NO_INTERFACE;
 	case EMEDIUMTYPE:
 		return CTL_REFUSAL_NO_ETHERNET;
+	case EUCLEAN:
+		return CTL_REFUSAL_PINS;
 	default:
 		return CTL_REFUSAL_NO_SUPPORT;
 	}
@@ -293,6 +296,7 @@ static void host_changed(void *arg)
 		log_info(s->d->cfg.log, "%s: is no more", i->name);
 		iface_end(s, i);
 	}
+	if_claim_settle(s);
 }
 
 static void host_neighbour(void *arg, uint32_t ifindex, const struct ip_addr *addr, enum host_neighbour_state state)
@@ -530,12 +534,17 @@ enum ctl_refusal interfaces_attach(struct vjd *d, const char *name, bool at_tc, 
 {
 	struct interfaces *s = d->interfaces;
 	uint32_t before = interfaces_cnt(d);
+	enum ctl_refusal why;
 	struct iface *i;
 	int r;
 
 	if (s == NULL)
 		return d->cfg.uid != 0 ? CTL_REFUSAL_NO_PRIVILEGE : CTL_REFUSAL_NO_SUPPORT;
+	why = if_claim(s, name);
+	if (why != CTL_REFUSAL_NONE)
+		return why;
 	r = attach(s, name, at_tc, prefix, &i);
+	if_claim_settle(s);
 	if (r == -EADDRNOTAVAIL)
 		return CTL_REFUSAL_PREFIX;
 	if (r < 0) {
@@ -585,6 +594,7 @@ enum ctl_refusal interfaces_detach(struct vjd *d, const char *name, struct ctl_i
 	iface_describe(i, ret_interface);
 	ret_interface->flags |= CTL_INTERFACE_GONE;
 	iface_end(s, i);
+	if_claim_settle(s);
 	log_info(d->cfg.log, "%s: detached", name);
 	return CTL_REFUSAL_NONE;
 }
@@ -750,6 +760,7 @@ void interfaces_free(struct vjd *d)
 	host_watch_free(s->host);
 	close_place(s);
 	rtnl_close(&s->place.here);
+	if_claim_drop(s);
 	close(s->epoll_fd);
 	d->interfaces = NULL;
 	free(s);

@@ -43,8 +43,9 @@ uint32_t interfaces_cnt(const struct vjd *d);
  * @prefix:        of addresses for applications (if_own6.h); NULL: none, or as it is
  * @ret_interface: as ATTACHED shows it
  * Attaching what is attached already is no error; with @at_tc it moves there.
- * Return: CTL_REFUSAL_NONE, NO_INTERFACE, NO_ETHERNET, XDP_BUSY, NO_PRIVILEGE, NO_SUPPORT, RESOURCES, PREFIX: it is none for
- * this, or there is another one
+ * May block for up to 2 s (if_claim.h).
+ * Return: CTL_REFUSAL_NONE, NO_INTERFACE, NO_ETHERNET, XDP_BUSY, NO_PRIVILEGE, NO_SUPPORT, RESOURCES, OTHER_VJD, PINS,
+ * PREFIX: it is none for this, or there is another one
  */
 enum ctl_refusal interfaces_attach(struct vjd *d, const char *name, bool at_tc, const struct ip_prefix *prefix,
 				   struct ctl_interface *ret_interface);
@@ -54,8 +55,8 @@ enum ctl_refusal interfaces_detach(struct vjd *d, const char *name, struct ctl_i
 
 /**
  * gateways_attach() - Send to applications' own addresses at interface @name (gateway.h), whether it offers channels or not
- * What is one already is no error.
- * Return: CTL_REFUSAL_NONE, NO_INTERFACE, NO_ETHERNET, XDP_BUSY, NO_PRIVILEGE, NO_SUPPORT, RESOURCES
+ * What is one already is no error. May block for up to 2 s (if_claim.h).
+ * Return: CTL_REFUSAL_NONE, NO_INTERFACE, NO_ETHERNET, XDP_BUSY, NO_PRIVILEGE, NO_SUPPORT, RESOURCES, OTHER_VJD, PINS
  */
 enum ctl_refusal gateways_attach(struct vjd *d, const char *name, struct ctl_interface *ret_interface);
 

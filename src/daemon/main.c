@@ -175,6 +175,7 @@ static struct server_config make_config(const struct options *opts, const char *
 			.lan = lan_config(opts),
 			.gateway = gateway_config(opts),
 			.private_mode = opts->is_private != 0,
+			.path = path,
 			.uid = geteuid(),
 			.log = log,
 		},

@@ -67,6 +67,7 @@ struct vjd_config {
 	struct vjd_limits limits;
 	struct vj_area_params area;
 	bool private_mode;
+	const char *path; /* of the control socket, for people; NULL: there is none */
 	uint32_t uid;	/* of vjd itself */
 	struct vjd_lan_config lan;
 	struct vjd_gateway_config gateway;

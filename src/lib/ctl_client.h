@@ -216,6 +216,7 @@ enum ctl_client_attach {
  * ctl_client_attach() - Have vjd offer channels at interface @name, or no longer
  * @prefix: of addresses for applications there, one that ctl_prefix_fault() has nothing against; NULL: none, or as it is
  * Return: -EPERM: not root; -ENODEV; -EMEDIUMTYPE: no Ethernet; -EBUSY: no place is left at which frames could be taken; -EOPNOTSUPP;
+ * -EALREADY: another vjd has this network namespace; -EUCLEAN: others could replace its pins;
  * -EEXIST: there is another prefix, or this one is at another interface; -EINVAL: no such prefix
  */
 int ctl_client_attach(struct ctl_client *client, const char *name, enum ctl_client_attach how,
