@@ -626,15 +626,14 @@ static VJ_COLD void give_way(void)
 static long channel_send(struct sock *s, const struct sockaddr *to, socklen_t to_len,
 			 const struct msghdr *msg, size_t len)
 {
-	const void *buf = gather(msg);
-	long r = vj_udp_send(sock.vj, s->dgram->udp, to, to_len, buf, len);
+	long r = vj_udp_send(sock.vj, s->dgram->udp, to, to_len, gather(msg), len);
 
 	if (r == -EAGAIN || r == -ENOBUFS) { /* frames, or enough of them, may have come back since we looked */
 		if (sock.alone)
 			give_way();
 		ctx_process();
-		if (s->dgram->open && sock.vj)
-			r = vj_udp_send(sock.vj, s->dgram->udp, to, to_len, buf, len);
+		if (s->dgram->open && sock.vj) /* `scratch` may be another thread's by now */
+			r = vj_udp_send(sock.vj, s->dgram->udp, to, to_len, gather(msg), len);
 	}
 	return r == 0 ? (long)len : channel_refused(s, to, to_len, r);
 }
