@@ -80,7 +80,7 @@ static enum ctl_refusal check_quotas(const struct app *app, const struct ctl_cha
 
 	if (app->channel_cnt >= limits->channels_max)
 		return CTL_REFUSAL_QUOTA_CHANNELS;
-	if (req->end == 0 && app->user->memory_bytes + req->area_bytes > limits->memory_max)
+	if (req->end == 0 && app->user->memory_bytes + req->area_bytes > vjd_memory_max(app->d, app->uid))
 		return CTL_REFUSAL_QUOTA_MEMORY;
 	return CTL_REFUSAL_NONE;
 }

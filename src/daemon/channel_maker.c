@@ -2,6 +2,7 @@
 #include "daemon/channel_maker.h"
 
 #include "base/time.h"
+#include "channel/area.h"
 #include "channel/area_map.h"
 #include "channel/bell.h"
 #include "channel/sys.h"
@@ -208,11 +209,23 @@ static enum ctl_refusal find_owner(struct app *app, const struct ctl_connect *re
 	return CTL_REFUSAL_NONE;
 }
 
-static enum ctl_refusal check_quotas(const struct app *app, const struct app *peer)
+/*
+ * A channel is charged for all that it may take. Who has half of his memory in use has the next ones without the frames that only
+ * much data needs: many channels fit, and those that were there first carry more.
+ */
+static struct vj_area_params params_for(const struct app *app)
+{
+	struct vj_area_params p = app->d->cfg.area;
+
+	if (app->user->memory_bytes + vj_area_bytes(&p) > vjd_memory_max(app->d, app->uid) / 2)
+		p.frame_cnt = p.ring_cnt = area_start_frames(&p);
+	return p;
+}
+
+static enum ctl_refusal check_quotas(const struct app *app, const struct app *peer, uint64_t bytes)
 {
 	const struct vjd_limits *limits = &app->d->cfg.limits;
 	uint32_t ends = app == peer ? 2 : 1;
-	uint64_t bytes = vj_area_bytes(&app->d->cfg.area);
 
 	if (app->channel_cnt + ends > limits->channels_max ||
 	    peer->channel_cnt + ends > limits->channels_max)
@@ -238,11 +251,11 @@ static void parts_close(const struct parts *p)
 }
 
 /* A host without a reserve of huge pages isn't asked for some each time. */
-static int make_area(struct vjd *d, int *ret_fd, uint64_t *ret_bytes)
+static int make_area(struct vjd *d, const struct vj_area_params *params, int *ret_fd, uint64_t *ret_bytes)
 {
 	bool huge = d->now_ns >= d->huge_pages_ns;
 	struct stat st;
-	int r = area_create("vj-channel", &d->cfg.area, huge ? AREA_PAGES_HUGETLB : AREA_PAGES_TRANSPARENT,
+	int r = area_create("vj-channel", params, huge ? AREA_PAGES_HUGETLB : AREA_PAGES_TRANSPARENT,
 			    ret_fd, NULL);
 
 	if (r < 0)
@@ -251,15 +264,15 @@ static int make_area(struct vjd *d, int *ret_fd, uint64_t *ret_bytes)
 	if (r < 0)
 		return r;
 	*ret_bytes = (uint64_t)st.st_size;
-	if (huge && *ret_bytes == vj_area_bytes(&d->cfg.area))
+	if (huge && *ret_bytes == vj_area_bytes(params))
 		d->huge_pages_ns = time_add_sat(d->now_ns, HUGE_PAGES_RETRY_NS);
 	return 0;
 }
 
-static int parts_make(struct vjd *d, struct parts *ret_parts, uint64_t *ret_bytes)
+static int parts_make(struct vjd *d, const struct vj_area_params *params, struct parts *ret_parts, uint64_t *ret_bytes)
 {
 	struct parts p = { -1, { -1, -1 } };
-	int r = make_area(d, &p.area_fd, ret_bytes);
+	int r = make_area(d, params, &p.area_fd, ret_bytes);
 
 	for (unsigned e = 0; e < 2 && r >= 0; e++)
 		r = p.bell_fd[e] = bell_new();
@@ -302,7 +315,7 @@ static enum ctl_refusal hand_out(struct channel *ch, const struct parts *parts, 
 	return CTL_REFUSAL_NONE;
 }
 
-static enum ctl_refusal make(struct app *app, struct app *owner, uint32_t owners, uint32_t seq,
+static enum ctl_refusal make(struct app *app, struct app *owner, const struct vj_area_params *params, uint32_t owners, uint32_t seq,
 			     const struct ctl_endpoint *remote)
 {
 	struct vjd *d = app->d;
@@ -312,10 +325,10 @@ static enum ctl_refusal make(struct app *app, struct app *owner, uint32_t owners
 
 	if (ch == NULL)
 		return CTL_REFUSAL_RESOURCES;
-	if (parts_make(d, &parts, &ch->memory_bytes) < 0)
+	if (parts_make(d, params, &parts, &ch->memory_bytes) < 0)
 		goto out_free;
 	ch->id = channel_next_id(d);
-	ch->params = d->cfg.area;
+	ch->params = *params;
 	d->ops->random(ch->key, sizeof(ch->key));
 	ch->proto = remote->proto;
 	ch->port = remote->proto == CTL_PROTO_RAW ? remote->port : 0;
@@ -342,6 +355,7 @@ static enum ctl_refusal connect_to(struct app *app, struct app *owner, uint32_t 
 {
 	struct ctl_msg reply = { .type = CTL_CONNECTED, .seq = seq };
 	const struct channel_end *shared = remote->proto != CTL_PROTO_RAW ? find_shared(app, owner) : NULL;
+	struct vj_area_params params;
 	enum ctl_refusal why;
 
 	if (shared != NULL) {
@@ -350,8 +364,9 @@ static enum ctl_refusal connect_to(struct app *app, struct app *owner, uint32_t 
 		app_post(app, &reply);
 		return CTL_REFUSAL_NONE;
 	}
-	why = check_quotas(app, owner);
-	return why != CTL_REFUSAL_NONE ? why : make(app, owner, owners, seq, remote);
+	params = params_for(app);
+	why = check_quotas(app, owner, vj_area_bytes(&params));
+	return why != CTL_REFUSAL_NONE ? why : make(app, owner, &params, owners, seq, remote);
 }
 
 enum ctl_refusal channel_connect(struct app *app, uint32_t seq, const struct ctl_connect *req)

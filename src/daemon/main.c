@@ -114,21 +114,9 @@ static uint64_t seconds_or(const struct options *opts, uint64_t given_s, uint64_
 	return opts->is_private ? private_s * NS_PER_SEC : TIME_NEVER;
 }
 
-/* What one user's memory is enough for, if all that channels may take is taken */
-enum { FRAMES_MAX = 1024, FRAMES_MIN = 256, CHANNELS_OF_MEMORY = 500 };
-
 static struct vj_area_params area_params(const struct options *opts)
 {
-	bool given = opts->frame_cnt != OPTION_UNSET;
-	uint32_t frames = given ? (uint32_t)opts->frame_cnt : FRAMES_MAX;
-	struct vj_area_params p;
-
-	for (;; frames /= 2) {
-		p = (struct vj_area_params){ (uint32_t)opts->frame_bytes, frames, frames };
-		if (given || frames == FRAMES_MIN || vj_area_params_check(&p) != 0 ||
-		    memory_max(opts) / vj_area_bytes(&p) >= CHANNELS_OF_MEMORY)
-			return p;
-	}
+	return (struct vj_area_params){ (uint32_t)opts->frame_bytes, (uint32_t)opts->frame_cnt, (uint32_t)opts->frame_cnt };
 }
 
 static const char *policy_path(const struct options *opts)

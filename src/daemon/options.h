@@ -18,7 +18,7 @@ struct options {
 	uint64_t memory_max_mib;				 /* OPTION_UNSET: not given */
 	uint64_t gateway_rate;					 /* OPTION_UNSET: not given */
 	uint64_t apps_max, leases_max, channels_max, rate_max;
-	uint64_t frame_bytes, frame_cnt /* OPTION_UNSET: not given */, mac_pool, gateway_entries;
+	uint64_t frame_bytes, frame_cnt, mac_pool, gateway_entries;
 	uint64_t parp, mac_timing;				 /* which of the words */
 };
 
@@ -76,8 +76,8 @@ enum { OPTION_FAST, OPTION_RFC };
 	  "requests a second of one application; twice as many at once") \
 	X("frame-bytes",  frame_bytes,    NUMBER, "BYTES",   4096,          2048,  65536, \
 	  "size of a frame; a power of two") \
-	X("frames",       frame_cnt,      NUMBER, "N",       OPTION_UNSET,  2,     65536, \
-	  "frames of each direction of a channel; a power of two; those beyond 256 take memory when much data comes (default: 1024, fewer where memory is short)") \
+	X("frames",       frame_cnt,      NUMBER, "N",       1024,          2,     65536, \
+	  "frames of each direction of a channel; a power of two; no more than 256 once half of a user's memory is counted") \
 	X("help",         help,           FLAG,   NULL,      0,             0,     1, \
 	  "print this and leave") \
 	X("version",      version,        FLAG,   NULL,      0,             0,     1, \

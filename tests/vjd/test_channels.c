@@ -591,6 +591,34 @@ static void quota_of_memory(void **state)
 	vjd_stop(&v);
 }
 
+/* Half of it is for channels of all frames; once that is counted, others get by with those of the start. */
+static void short_memory_makes_small_channels(void **state)
+{
+	const struct ctl_endpoint ep = { .proto = CTL_PROTO_RAW, .port = 3 };
+	struct ctl_client *a, *b;
+	struct ctl_channel ch;
+	int fds[CTL_FDS_MAX];
+	struct vjd_proc v;
+	unsigned cnt;
+
+	(void)state;
+	/* 8.1 MiB, then 2.1 each */
+	vjd_start(&v, "--memory-max 20");
+	a = client_open(&v, "a");
+	b = client_open(&v, "b");
+	offer_raw(b, 3);
+	for (cnt = 0; ctl_client_connect(a, &ep, &ch, fds) == 0; cnt++) {
+		assert_int_equal(ch.params.frame_cnt, cnt == 0 ? 1024 : 256);
+		assert_int_equal(ch.params.ring_cnt, ch.params.frame_cnt);
+		fds_close(fds, 3);
+		event_wait(b, CTL_CHANNEL);
+	}
+	assert_int_equal(cnt, 1 + 5);
+	ctl_client_close(a);
+	ctl_client_close(b);
+	vjd_stop(&v);
+}
+
 static void quota_of_rate(void **state)
 {
 	struct ctl_msg msg = { .type = CTL_RELEASE, .lease.id = 1 };
@@ -882,6 +910,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(quota_of_leases),
 		cmocka_unit_test(quota_of_channels),
 		cmocka_unit_test(quota_of_memory),
+		cmocka_unit_test(short_memory_makes_small_channels),
 		cmocka_unit_test(quota_of_rate),
 		cmocka_unit_test(no_descriptors_left),
 		cmocka_unit_test(clients_with_few_descriptors),
