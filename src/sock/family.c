@@ -158,7 +158,7 @@ static void follow(bool waits)
 			ctx_say("new connections are the kernel's for a while: processes wait for them by turns");
 		rest_until_ns = until_ns;
 		all_rest(true);
-	} else if (rest_until_ns && waits && now_ns >= rest_until_ns) {
+	} else if (rest_until_ns && waits && now_ns >= rest_until_ns && !forks_rest()) { /* forks.c may have them rest for longer */
 		rest_until_ns = all_rest(false) ? 0 : now_ns + RETRY_S * NS_PER_SEC;
 	}
 }
