@@ -648,20 +648,25 @@ static void test_not_inherited_by_fork(void **state)
 static void test_bell(void **state)
 {
 	const uint64_t most = UINT64_MAX - 1;
-	int bell = bell_new(), set = bell_set_new();
+	int bell = bell_new(), untagged = bell_new(), set = bell_set_new();
 
 	(void)state;
 	assert_int_equal(bell_set_add(set, bell, 1), 0);
 	assert_int_equal(bell_set_wait(set, 0), 0);
 	for (unsigned int i = 0; i < 100; i++) {
 		bell_ring(bell);
-		assert_int_equal(bell_set_wait(set, 0), 1);
+		assert_int_equal(bell_set_wait(set, 0), BELL_RANG);
 		assert_int_equal(bell_set_wait(set, 0), 0);
 	}
 	assert_true(bell_rang(bell));
 	assert_int_equal(sys_write(bell, &most, sizeof(most)), sizeof(most));
 	bell_ring(bell);
+	assert_int_equal(bell_set_wait(set, 0), BELL_RANG);
+	assert_int_equal(bell_set_add(set, untagged, 0), 0);
+	bell_ring(untagged);
+	assert_int_equal(bell_set_wait(set, 0), BELL_RANG | BELL_UNTAGGED);
 	assert_int_equal(bell_set_del(set, bell), 0);
+	sys_close(untagged);
 	sys_close(bell);
 	sys_close(set);
 }

@@ -2,7 +2,7 @@
 /*
  * An application of the library and a peer that keeps none of the rules: it says that the channel is closed and goes on
  * sending, writes nonsense into the rings, rings the doorbell of a channel that is no more. The application must be rid of
- * the channel within moments, and sleep.
+ * the channel within moments, and sleep. And one that keeps them, and has more frames to send in when it sends much.
  */
 #include "vjd_proc.h"
 
@@ -161,11 +161,54 @@ static void nonsense_in_a_ring(void **state)
 	end(&h);
 }
 
+/* All frames that the peer has, with @len bytes of nothing in each. Return: how many different ones it has had so far */
+static unsigned send_all(struct hostile *h, uint32_t len, bool *seen)
+{
+	struct vj_buf bufs[64];
+	unsigned n, cnt = 0;
+
+	while ((n = vj_channel_tx_get(h->ch, bufs, 64)) > 0) {
+		for (unsigned i = 0; i < n; i++) {
+			bufs[i].len = len;
+			seen[bufs[i].addr / h->said.params.frame_bytes] = true;
+		}
+		vj_channel_tx_put(h->ch, bufs, n);
+	}
+	vj_channel_tx_publish(h->ch);
+	for (uint32_t i = 0; i < h->said.params.frame_cnt; i++)
+		cnt += seen[i];
+	return cnt;
+}
+
+/* However many small messages come, 256 frames go round; with much data all that the channel may have. */
+static void much_data_brings_more_frames(void **state)
+{
+	bool seen[1024] = { false };
+	struct hostile h;
+	unsigned cnt = 0;
+
+	(void)state;
+	begin(&h);
+	assert_int_equal(h.said.params.frame_cnt, ARRAY_SIZE(seen));
+	for (int i = 0; i < 2000 && cnt < ARRAY_SIZE(seen); i++) {
+		cnt = send_all(&h, i < 50 ? 60 : 3500, seen);
+		if (i < 50)
+			assert_int_equal(cnt, AREA_START_FRAMES);
+		for (int turn = 0; turn < 20; turn++)
+			vj_process(h.app);
+		usleep(2000); /* longer than from one look to the next */
+	}
+	assert_int_equal(cnt, ARRAY_SIZE(seen));
+	assert_int_equal(channels(&h), 1);
+	end(&h);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(closed_and_goes_on_sending),
 		cmocka_unit_test(nonsense_in_a_ring),
+		cmocka_unit_test(much_data_brings_more_frames),
 	};
 
 	vjd_test_init(argc, argv);
