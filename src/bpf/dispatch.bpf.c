@@ -57,7 +57,7 @@ int vj_dispatch(struct xdp_md *ctx)
 	struct eth_hdr *eth;
 	int verdict;
 
-	cfg = bpf_map_lookup_elem(&dispatch_cfg, &zero);
+	cfg = policy_map_find(&dispatch_cfg, &zero);
 	if (!cfg)
 		return XDP_PASS;
 	reason = policy_dispatch(&maps, &frame, 0, cfg, &app);
@@ -93,7 +93,7 @@ int vj_dispatch_tc(struct __sk_buff *skb)
 	const uint32_t *ifindex;
 	int verdict;
 
-	cfg = bpf_map_lookup_elem(&dispatch_cfg, &zero);
+	cfg = policy_map_find(&dispatch_cfg, &zero);
 	if (!cfg)
 		return TC_ACT_UNSPEC;
 	if (skb->data_end - skb->data < TC_HEADERS)

@@ -121,6 +121,15 @@ VJ_INLINE void policy_mac_store(struct mac_addr *ret_mac, uint64_t mac)
 	store_u16(policy_aligned(ret_mac->bytes + 4, 2), (uint16_t)(mac >> 32));
 }
 
+/*
+ * Where a header starts: a multiple of 4 behind Ethernet's, however many there are before it. Unknown to the verifier but for that, which one
+ * that wants accesses aligned has to see.
+ */
+VJ_INLINE uint32_t policy_hdr_off(uint32_t off)
+{
+	return ETH_HDR_BYTES + (policy_opaque((uint16_t)(off - ETH_HDR_BYTES)) & 0xfffcu);
+}
+
 /* @len bytes at @off, or NULL. */
 VJ_INLINE const void *policy_at(const struct policy_frame *f, uint32_t off, uint32_t len)
 {
@@ -134,6 +143,12 @@ VJ_INLINE const void *policy_at(const struct policy_frame *f, uint32_t off, uint
 	return p;
 }
 
+/* A header behind Ethernet's, at a policy_hdr_off(); or NULL. */
+VJ_INLINE const void *policy_hdr_at(const struct policy_frame *f, uint32_t off, uint32_t len)
+{
+	return policy_aligned(policy_at(f, off, len), 4);
+}
+
 VJ_INLINE bool policy_is_vlan(uint16_t type)
 {
 	return type == ETH_TYPE_VLAN || type == ETH_TYPE_QINQ;
@@ -142,7 +157,7 @@ VJ_INLINE bool policy_is_vlan(uint16_t type)
 /* False: too short. A third tag leaves its own type in @ret_eth->type, which is nobody's. */
 VJ_INLINE bool policy_eth(const struct policy_frame *f, struct policy_eth *ret_eth)
 {
-	const struct eth_hdr *hdr = policy_at(f, 0, sizeof(*hdr));
+	const struct eth_hdr *hdr = policy_aligned(policy_at(f, 0, sizeof(*hdr)), 2);
 	uint32_t off = sizeof(*hdr), vlan = 0;
 	uint16_t type;
 
@@ -152,7 +167,7 @@ VJ_INLINE bool policy_eth(const struct policy_frame *f, struct policy_eth *ret_e
 	ret_eth->src = hdr->src;
 	type = be16_get(hdr->type);
 	for (unsigned i = 0; i < ETH_VLAN_MAX && policy_is_vlan(type); i++) {
-		const struct eth_vlan *tag = policy_at(f, off, sizeof(*tag));
+		const struct eth_vlan *tag = policy_aligned(policy_at(f, off, sizeof(*tag)), 2);
 		uint32_t id;
 
 		if (!tag)
@@ -165,7 +180,7 @@ VJ_INLINE bool policy_eth(const struct policy_frame *f, struct policy_eth *ret_e
 	}
 	ret_eth->vlan = vlan;
 	ret_eth->type = type;
-	ret_eth->ip_off = policy_opaque((uint16_t)off);
+	ret_eth->ip_off = (uint16_t)policy_hdr_off(off);
 	return true;
 }
 
@@ -173,7 +188,7 @@ VJ_INLINE bool policy_eth(const struct policy_frame *f, struct policy_eth *ret_e
 
 VJ_INLINE bool policy_ip4(const struct policy_frame *f, uint32_t off, struct policy_view *v, uint32_t *ret_l4)
 {
-	const struct ip4_hdr *hdr = policy_at(f, off, sizeof(*hdr));
+	const struct ip4_hdr *hdr = policy_hdr_at(f, off, sizeof(*hdr));
 	uint32_t hdr_bytes;
 	uint16_t frag;
 
@@ -216,7 +231,7 @@ VJ_INLINE bool policy_ip6_ext(const struct policy_frame *f, uint32_t *off, uint8
 		*off += (hdr[1] + 1u) * 8u;
 	}
 	*next = hdr[0];
-	*off = policy_opaque((uint16_t)*off);
+	*off = policy_hdr_off(*off);
 	v->frag = (uint8_t)policy_opaque(v->frag);
 	return true;
 }
@@ -224,7 +239,7 @@ VJ_INLINE bool policy_ip6_ext(const struct policy_frame *f, uint32_t *off, uint8
 VJ_INLINE bool policy_ip6(const struct policy_frame *f, uint32_t off, bool plain, struct policy_view *v,
 			  uint32_t *ret_l4)
 {
-	const struct ip6_hdr *hdr = policy_at(f, off, sizeof(*hdr));
+	const struct ip6_hdr *hdr = policy_hdr_at(f, off, sizeof(*hdr));
 	uint8_t next;
 
 	if (!hdr || be32_get(hdr->version_class_flow) >> 28 != 6)
@@ -255,7 +270,7 @@ VJ_INLINE bool policy_ip_hdr(const struct policy_frame *f, bool v4, uint32_t off
 
 	if (!ok || (plain && v->extra))
 		return false;
-	*ret_l4 = policy_opaque((uint16_t)*ret_l4);
+	*ret_l4 = policy_hdr_off(*ret_l4);
 	v->frag = (uint8_t)policy_opaque(v->frag);
 	return true;
 }
@@ -270,7 +285,7 @@ VJ_INLINE bool policy_has_ports(uint8_t proto)
 /* Source port first, in TCP and UDP alike. */
 VJ_INLINE bool policy_ports(const struct policy_frame *f, uint32_t off, struct policy_flow *flow)
 {
-	const uint8_t *l4 = policy_at(f, off, 8);
+	const uint8_t *l4 = policy_hdr_at(f, off, 8);
 
 	if (!l4)
 		return false;
@@ -304,7 +319,7 @@ VJ_INLINE struct policy_flow policy_flow_reverse(const struct policy_flow *flow)
  */
 VJ_INLINE enum policy_ip policy_icmp(const struct policy_frame *f, bool v4, uint32_t off, struct policy_view *v)
 {
-	const struct icmp_hdr *icmp = policy_at(f, off, sizeof(*icmp));
+	const struct icmp_hdr *icmp = policy_hdr_at(f, off, sizeof(*icmp));
 	struct ip_addr to = v->flow.local;
 	uint32_t l4;
 

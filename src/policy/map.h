@@ -25,7 +25,8 @@ struct policy_maps {
 
 #include <bpf/bpf_helpers.h>
 
-#define policy_map_find(map, key) bpf_map_lookup_elem((map), (key))
+/* Where values lie is the kernel's to say, and not seen from their types: BPF's compiler would read a MAC address in one byte by byte. */
+#define policy_map_find(map, key) __builtin_assume_aligned(bpf_map_lookup_elem((map), (key)), 8)
 #define policy_map_find_longest(map, key) bpf_map_lookup_elem((map), (key))
 #define policy_map_set(map, key, value) bpf_map_update_elem((map), (key), (value), BPF_ANY)
 #define policy_map_del(map, key) bpf_map_delete_elem((map), (key))

@@ -145,7 +145,9 @@ static struct step_frame begin_row(const struct row *row, bool v6)
 				    .flags = row->flags };
 }
 
-/* By MAC takes less than half of the instructions of any way by port (not fewer look-ups: a port's only owner is found by one). */
+enum { INSNS_MAX = 450 }; /* of any way: read byte by byte headers take up to 502 */
+
+/* By MAC takes less than 6 in 10 of the instructions of any way by port (not fewer look-ups: a port's only owner is found by one). */
 static void test_rows(void **state)
 {
 	struct bpf_count by_mac = { 0 };
@@ -160,7 +162,8 @@ static void test_rows(void **state)
 			if (rows[i].reason == POLICY_TO_MAC)
 				by_mac = count;
 			else
-				assert_true(2 * by_mac.insns < count.insns);
+				assert_true(10 * by_mac.insns < 6 * count.insns);
+			assert_true(count.insns < INSNS_MAX);
 		}
 }
 
