@@ -146,6 +146,31 @@ void lan_sock_close(struct lan_sock *s)
 	s->epoll_fd = -1;
 }
 
+/*
+ * The tag is gone. What is a VLAN device's says so by its index. With a tag that no device has, a frame to a group is another host's to the
+ * kernel; one to a single address is not to be told from one to an application's, which is another host's as well.
+ */
+static bool has_no_tag(const struct sockaddr_ll *from, uint32_t ifindex, const uint8_t *frame)
+{
+	return from->sll_ifindex == (int)ifindex && !(from->sll_pkttype == PACKET_OTHERHOST && (frame[0] & 1) != 0);
+}
+
+size_t lan_sock_recv(int fd, uint32_t ifindex, struct lan_limit *limit, void *buf, size_t room, uint64_t now_us)
+{
+	while (lan_limit_at(limit) <= now_us) {
+		struct sockaddr_ll from = { .sll_family = AF_PACKET };
+		socklen_t len = sizeof(from);
+		ssize_t n = recvfrom(fd, buf, room, MSG_DONTWAIT, (struct sockaddr *)&from, &len);
+
+		if (n <= 0)
+			return 0;
+		lan_limit_take(limit, now_us);
+		if (has_no_tag(&from, ifindex, buf))
+			return (size_t)n;
+	}
+	return 0;
+}
+
 size_t lan_sock_read(struct lan_sock *s, void *buf, size_t room, uint64_t now_us)
 {
 	if (lan_limit_at(&s->limit) > now_us) {
@@ -158,12 +183,10 @@ size_t lan_sock_read(struct lan_sock *s, void *buf, size_t room, uint64_t now_us
 		watch(s, EPOLL_CTL_MOD, EPOLLIN);
 	s->paused = false;
 	for (unsigned int k = 0; k < LAN_SOCK_CNT; k++) {
-		ssize_t n = recv(s->fds[k], buf, room, MSG_DONTWAIT);
+		size_t n = lan_sock_recv(s->fds[k], s->ifindex, &s->limit, buf, room, now_us);
 
-		if (n > 0) {
-			lan_limit_take(&s->limit, now_us);
-			return (size_t)n;
-		}
+		if (n > 0)
+			return n;
 	}
 	return 0;
 }

@@ -43,6 +43,13 @@ void lan_sock_close(struct lan_sock *s);
  */
 size_t lan_sock_read(struct lan_sock *s, void *buf, size_t room, uint64_t now_us);
 
+/**
+ * lan_sock_recv() - The next frame of packet socket @fd that came without a VLAN tag, at @ifindex; each that is read counts for @limit
+ * The kernel takes tags off before it gives frames to packet sockets, and gives the interface's those of its VLANs, too.
+ * Return: as lan_sock_read()
+ */
+size_t lan_sock_recv(int fd, uint32_t ifindex, struct lan_limit *limit, void *buf, size_t room, uint64_t now_us);
+
 /** lan_sock_deadline_us() - When reading goes on after a pause; TIME_NEVER: when there is something */
 uint64_t lan_sock_deadline_us(const struct lan_sock *s);
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "daemon/own6_sock.h"
 
+#include "daemon/lan_sock.h"
 #include "wire/nd.h"
 
 #include <arpa/inet.h>
@@ -111,16 +112,11 @@ void own6_sock_close(struct own6_sock *s)
 size_t own6_sock_read(struct own6_sock *s, uint8_t frame[static OWN6_SOCK_FRAME_MAX], uint64_t now_us)
 {
 	bool pause = lan_limit_at(&s->limit) > now_us;
-	ssize_t n;
 
 	if (pause != s->paused)
 		watch(s, EPOLL_CTL_MOD, pause ? 0 : EPOLLIN);
 	s->paused = pause;
-	n = pause ? 0 : recv(s->fd, frame, OWN6_SOCK_FRAME_MAX, MSG_DONTWAIT);
-	if (n <= 0)
-		return 0;
-	lan_limit_take(&s->limit, now_us);
-	return (size_t)n;
+	return lan_sock_recv(s->fd, s->ifindex, &s->limit, frame, OWN6_SOCK_FRAME_MAX, now_us);
 }
 
 uint64_t own6_sock_deadline_us(const struct own6_sock *s)

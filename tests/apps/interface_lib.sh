@@ -68,6 +68,22 @@ off_trial() {
 	at_client python3 "$VJ_SOURCE_DIR/tests/apps/gateway_talk.py" trial 10.77.0.2 "$@"
 }
 
+# talks_long HOST MARKER LOG: in the background, some seconds with redis at port 7000; MARKER is there once it is under way. Its process: $long
+talks_long() {
+	"${on_client[@]}" python3 - "$1" "$2" >"$3" 2>&1 <<'PY' &
+import socket, sys, time
+s = socket.create_connection((sys.argv[1], 7000), timeout=5)
+for i in range(500):
+    s.sendall(b"PING\r\n")
+    assert s.recv(100) == b"+PONG\r\n"
+    if i == 20:
+        open(sys.argv[2], "w").close()
+    time.sleep(0.01)
+PY
+	long=$!
+	until_true test -e "$2"
+}
+
 # has_pairs N: pairs of devices of that many channels, and the one that vjd has made ahead
 has_pairs() {
 	[ "$(ip -n "$server" -br link | grep -c '^vjh')" = $(($1 + 1)) ]

@@ -58,19 +58,7 @@ ping_redis 7000 || fail "no answer at $mac"
 
 # ---- a connection begun there outlives it: the address is lost to another host, and packets go to the canonical one again
 
-"${on_client[@]}" python3 - "$tmp/go" >"$tmp/long.log" 2>&1 <<'PY' &
-import os, socket, sys, time
-s = socket.create_connection(("10.77.0.2", 7000), timeout=5)
-for i in range(400):
-    s.sendall(b"PING\r\n")
-    assert s.recv(100) == b"+PONG\r\n"
-    if i == 20:
-        open(sys.argv[1], "w").close()
-    time.sleep(0.01)
-print("fine")
-PY
-long=$!
-until_true test -e "$tmp/go"
+talks_long 10.77.0.2 "$tmp/go" "$tmp/long.log"
 peer watch 5 >"$tmp/exchange" &
 watcher=$!
 sleep 0.5
