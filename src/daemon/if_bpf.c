@@ -245,8 +245,6 @@ void if_dispatch_set_ways(const struct if_dispatch *d, bool on)
 {
 	struct policy_dispatch_cfg cfg = read_cfg(d);
 
-	if (cfg.ways == on)
-		return;
 	cfg.ways = on;
 	write_cfg(d, &cfg);
 }
@@ -255,8 +253,6 @@ void if_dispatch_set_frame_max(const struct if_dispatch *d, uint32_t bytes)
 {
 	struct policy_dispatch_cfg cfg = read_cfg(d);
 
-	if (cfg.frame_max == bytes)
-		return;
 	cfg.frame_max = bytes;
 	write_cfg(d, &cfg);
 }

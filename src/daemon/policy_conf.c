@@ -91,24 +91,24 @@ static const char *take_memory(struct policy_rule *rule, char *size)
 	return NULL;
 }
 
-static const char *take_macs(struct policy_rule *rule, char *number)
+static bool take_count(const char *number, uint32_t *ret)
 {
 	unsigned long value;
 
 	if (!is_number(number, UINT32_MAX, &value))
-		return "macs is a number";
-	rule->macs_max = (uint32_t)value;
-	return NULL;
+		return false;
+	*ret = (uint32_t)value;
+	return true;
+}
+
+static const char *take_macs(struct policy_rule *rule, char *number)
+{
+	return take_count(number, &rule->macs_max) ? NULL : "macs is a number";
 }
 
 static const char *take_addresses(struct policy_rule *rule, char *number)
 {
-	unsigned long value;
-
-	if (!is_number(number, UINT32_MAX, &value))
-		return "addresses is a number";
-	rule->addresses_max = (uint32_t)value;
-	return NULL;
+	return take_count(number, &rule->addresses_max) ? NULL : "addresses is a number";
 }
 
 static const struct keyword {
