@@ -206,15 +206,11 @@ static void contradict(struct own6 *o, struct own6_slot *s, uint64_t now_us)
 	advertise(o, s, NULL);
 }
 
-/* Who tries it, too, finds out by our answer; if nobody has it yet, both have to look for another (RFC 4862 5.4.3). */
-static void tried(struct own6 *o, struct own6_slot *s, const struct nd_msg *msg, uint64_t now_us)
+/* Somebody else does, while nobody has it yet: both have to look for another (RFC 4862 5.4.3), if it isn't our own word coming back. */
+static void tried_too(struct own6 *o, struct own6_slot *s, const struct nd_msg *msg, uint64_t now_us)
 {
-	if (s->state == OWN6_OURS) {
-		o->stats.defended++;
-		advertise(o, s, NULL);
-	} else if (!msg->has_nonce || memcmp(msg->nonce, s->nonce, sizeof(s->nonce)) != 0) {
+	if (!msg->has_nonce || memcmp(msg->nonce, s->nonce, sizeof(s->nonce)) != 0)
 		draw_again(o, s, now_us);
-	}
 }
 
 void own6_rx(struct own6 *o, const struct nd_msg *msg, uint64_t now_us)
@@ -233,15 +229,18 @@ void own6_rx(struct own6 *o, const struct nd_msg *msg, uint64_t now_us)
 			draw_again(o, s, now_us);
 		return;
 	}
-	if (ip_addr_is_any(&msg->src)) {
-		if (s->state != OWN6_OURS || lan_limit_take(&o->limit, now_us))
-			tried(o, s, msg, now_us);
-		return;
+	if (s->state != OWN6_OURS) {
+		if (ip_addr_is_any(&msg->src))
+			tried_too(o, s, msg, now_us);
+	} else if (!lan_limit_take(&o->limit, now_us)) {
+		o->stats.limited++;
+	} else if (ip_addr_is_any(&msg->src)) {
+		o->stats.defended++;
+		advertise(o, s, NULL);
+	} else {
+		o->stats.answered++;
+		advertise(o, s, msg);
 	}
-	if (s->state != OWN6_OURS || !lan_limit_take(&o->limit, now_us))
-		return;
-	o->stats.answered++;
-	advertise(o, s, msg);
 }
 
 /* ---- owners */
