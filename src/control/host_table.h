@@ -115,6 +115,15 @@ _Static_assert(sizeof(struct host_interface) == 40 && sizeof(struct host_addr) =
 		       sizeof(struct host_prefix) == 64 && sizeof(struct host_neighbour) == 32,
 	       "whole words, no holes");
 
+/** host_image_has() - Is it an address of this host's, at whatever interface? */
+static inline bool host_image_has(const struct host_image *image, const struct ip_addr *addr)
+{
+	for (uint32_t i = 0; i < image->addr_cnt; i++)
+		if (ip_addr_eq(&image->addrs[i].addr, addr))
+			return true;
+	return false;
+}
+
 #define HOST_IMAGE_WORDS (sizeof(struct host_image) / sizeof(uint64_t))
 
 /* Written by vjd only; mapped read-only elsewhere. */

@@ -3,22 +3,20 @@
 
 #include "base/time.h"
 #include "daemon/app.h"
-#include "daemon/firewall.h"
 #include "daemon/if_state.h"
-#include "daemon/kernel_ports.h"
+#include "daemon/own6_id.h"
 #include "daemon/own6_sock.h"
+#include "daemon/own6_whole.h"
 #include "lan/own6.h"
 
 #include <bpf/bpf.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { LOOPBACK_IFINDEX = 1, FRAMES_PER_RUN = 64, ID_BYTES = 16 };
+enum { LOOPBACK_IFINDEX = 1, FRAMES_PER_RUN = 64 };
 
 #define LINGER_US (5 * US_PER_SEC) /* as long as peers are asked where they stand, and longer */
 #define LOOK_US US_PER_SEC	   /* what the kernel has is asked again */
@@ -41,7 +39,7 @@ struct if_own6 {
 	struct own6 core;
 	struct own6_sock sock;
 	struct own6_place places[OWN6_MAX];
-	uint8_t secret[crypto_shorthash_siphashx24_BYTES];
+	struct own6_id id;
 	uint64_t who; /* for whom one is being taken */
 	uint64_t look_us, looked_us;
 };
@@ -74,75 +72,28 @@ static void look_at(struct if_own6 *own6, uint64_t us)
 	own6->look_us = min_u64(own6->look_us, max_u64(us, own6->looked_us + LOOK_PAUSE_US));
 }
 
-/* ---- which addresses: of the host, the user and the program, and nothing that anybody else could compute (RFC 7217) */
-
-_Static_assert(crypto_shorthash_siphashx24_KEYBYTES == ID_BYTES, "an id of machine-id(5) is a key");
-
-/* Where the host has no id, addresses are others after each start of vjd. */
-static void secret_make(struct if_own6 *own6)
-{
-	static const char what[] = "vjchan: addresses of applications";
-	char text[2 * ID_BYTES + 1] = "";
-	uint8_t id[ID_BYTES];
-	int fd = open("/etc/machine-id", O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd >= 0 ? read(fd, text, sizeof(text) - 1) : -1;
-
-	if (fd >= 0)
-		close(fd);
-	if (n != (ssize_t)sizeof(text) - 1 || sodium_hex2bin(id, sizeof(id), text, sizeof(text) - 1, NULL, NULL, NULL) != 0)
-		own6->s->d->ops->random(id, sizeof(id));
-	crypto_shorthash_siphashx24(own6->secret, (const uint8_t *)what, sizeof(what), id);
-}
-
-static uint64_t hash(const struct if_own6 *own6, const void *p, size_t len)
-{
-	uint8_t out[crypto_shorthash_siphashx24_BYTES];
-
-	crypto_shorthash_siphashx24(out, p, len, own6->secret);
-	return load_be64(out);
-}
+/* ---- which addresses */
 
 static uint64_t who_is(const struct if_own6 *own6, const struct if_chan *c)
 {
-	struct {
-		uint32_t uid, zero;
-		char name[CTL_NAME_MAX];
-	} who = { .uid = c->rec.uid };
-
-	if (c->app != NULL)
-		memcpy(who.name, c->app->name, sizeof(who.name));
-	return hash(own6, &who, sizeof(who));
+	return own6_id_program(&own6->id, c->rec.uid, c->app);
 }
 
 static uint64_t on_draw(void *arg, uint32_t nr, uint32_t number)
 {
 	struct if_own6 *own6 = arg;
 	struct own6_place *p = place_of(own6, nr);
-	struct {
-		struct ip_addr prefix;
-		uint64_t who;
-		uint32_t number, zero;
-	} what = { .prefix = own6->core.prefix.addr, .number = number };
 
 	if (number == 0)
 		p->who = own6->who;
-	what.who = p->who;
-	return hash(own6, &what, sizeof(what));
-}
-
-static bool has_addr(const struct if_own6 *own6, const struct ip_addr *addr)
-{
-	const struct host_image *image = host_watch_image(own6->s->host);
-
-	for (uint32_t a = 0; a < image->addr_cnt; a++)
-		if (ip_addr_eq(&image->addrs[a].addr, addr))
-			return true;
-	return false;
+	return own6_id_draw(&own6->id, &own6->core.prefix.addr, p->who, number);
 }
 
 static bool on_is_taken(void *arg, const struct ip_addr *addr)
 {
-	return has_addr(arg, addr);
+	const struct if_own6 *own6 = arg;
+
+	return host_image_has(host_watch_image(own6->s->host), addr);
 }
 
 /* ---- out */
@@ -257,52 +208,6 @@ static const struct own6_ops own6_ops = { on_send, on_random, on_draw, on_is_tak
 
 /* ---- whose it is */
 
-/* Return: no lease of its is the kernel's to serve there, and one at least is the channel's */
-static bool serves_by_channel(const struct if_own6 *own6, const struct app *app, const struct ip_addr *addr)
-{
-	const struct ip_addr any = ip_addr_any_v6();
-	const struct lease *l;
-	bool serves = false;
-
-	TAILQ_FOREACH (l, &app->leases, of_app) {
-		const struct ip_addr *at = &l->key.local.addr;
-
-		if (l->key.proto == CTL_PROTO_RAW || l->key.netns != own6->s->d->cfg.netns ||
-		    (!ip_addr_eq(at, addr) && !ip_addr_eq(at, &any)))
-			continue;
-		if ((l->flags & CTL_LEASE_LOCAL) != 0)
-			return false;
-		serves = true;
-	}
-	return serves;
-}
-
-static bool is_judged(const struct if_own6 *own6, const struct ip_addr *addr)
-{
-	struct firewall *fw = own6->s->d->firewall;
-
-	return firewall_against(fw, own6->i->name, addr, CTL_PROTO_TCP, 1, UINT16_MAX) == 0 &&
-	       firewall_against(fw, own6->i->name, addr, CTL_PROTO_UDP, 1, UINT16_MAX) == 0;
-}
-
-/* @ret_again: it may be soon, without a word to us */
-static bool is_whole(struct if_own6 *own6, const struct if_chan *c, const struct ip_addr *addr, bool *ret_again)
-{
-	const struct policy_rule *rule = policy_of(own6->s->d->policy, c->rec.uid);
-	bool any = true;
-
-	/* as an earlier vjd has left it, until all have stated what they have */
-	if (c->app == NULL || (own6->s->adopt_until_ns != 0 && map_is(own6, addr, c->rec.nr)))
-		return map_is(own6, addr, c->rec.nr);
-	if (rule == NULL || !rule->all_ports || !ports_of(own6).exact || !serves_by_channel(own6, c->app, addr) || !is_judged(own6, addr))
-		return false;
-	/* those that it accepted before it served by the channel, and nobody knows which may come */
-	if (map_is(own6, addr, c->rec.nr))
-		return true;
-	*ret_again = kernel_ports_connected_at(addr, on_is_taken, own6, &any) < 0 || any;
-	return !*ret_again;
-}
-
 static bool look(struct if_own6 *own6, const struct own6_slot *slot, struct own6_place *p)
 {
 	const struct if_chan *c = chan_by_nr(own6, slot->owner);
@@ -311,7 +216,7 @@ static bool look(struct if_own6 *own6, const struct own6_slot *slot, struct own6
 
 	if (slot->state != OWN6_OURS)
 		return false;
-	whole = c != NULL && p->linger_us == 0 && is_whole(own6, c, &slot->addr, &again);
+	whole = c != NULL && p->linger_us == 0 && own6_is_whole(own6->s, own6->i, c, &slot->addr, map_is(own6, &slot->addr, slot->owner), &again);
 	if (whole && !p->whole && p->calm_us > now_us(own6)) {
 		look_at(own6, p->calm_us);
 		whole = false;
@@ -580,7 +485,7 @@ int if_own6_new(struct interfaces *s, struct iface *i, const struct ip_prefix *p
 		free(own6);
 		return r;
 	}
-	secret_make(own6);
+	own6_id_init(&own6->id, s->d->ops->random);
 	own6->look_us = TIME_NEVER;
 	own6->core = (struct own6){ .ops = &own6_ops, .arg = own6, .prefix = *prefix };
 	memcpy(own6->core.canonical.bytes, i->mac, sizeof(own6->core.canonical.bytes));

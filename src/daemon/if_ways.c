@@ -38,10 +38,7 @@ static uint32_t next_prefix(const struct host_image *im, uint32_t i)
 
 static bool is_own(const struct host_image *im, const struct ip_addr *addr, uint32_t prefix_len)
 {
-	for (uint32_t i = 0; i < im->addr_cnt && prefix_len == 128; i++)
-		if (ip_addr_eq(&im->addrs[i].addr, addr))
-			return true;
-	return false;
+	return prefix_len == 128 && host_image_has(im, addr);
 }
 
 /* But to the host itself: IPv6 has a route by lo to each address there. */

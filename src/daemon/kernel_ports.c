@@ -121,8 +121,7 @@ int kernel_ports_connected(uint16_t port, bool *ret_any)
 }
 
 struct beyond {
-	bool (*is_here)(void *arg, const struct ip_addr *addr);
-	void *arg;
+	const struct host_image *host;
 	bool any;
 };
 
@@ -132,18 +131,17 @@ static int say_beyond(const struct nlmsghdr *nlh, void *arg)
 	struct ip_addr remote = ip_addr_from_v6(m->id.idiag_dst);
 	struct beyond *b = arg;
 
-	b->any |= !ip_addr_is_loopback(&remote) && !b->is_here(b->arg, &remote);
+	b->any |= !ip_addr_is_loopback(&remote) && !host_image_has(b->host, &remote);
 	return MNL_CB_OK;
 }
 
-int kernel_ports_connected_at(const struct ip_addr *addr, bool (*is_here)(void *arg, const struct ip_addr *addr), void *arg,
-			      bool *ret_any)
+int kernel_ports_connected_at(const struct ip_addr *addr, const struct host_image *host, bool *ret_any)
 {
 	/* the condition, its address behind it */
 	uint8_t code[sizeof(struct inet_diag_bc_op) + sizeof(struct inet_diag_hostcond) + sizeof(*addr)];
 	const struct inet_diag_bc_op op = { .code = INET_DIAG_BC_S_COND, .yes = sizeof(code), .no = sizeof(code) + 4 };
 	const struct inet_diag_hostcond cond = { .family = AF_INET6, .prefix_len = 128, .port = -1 };
-	struct beyond b = { is_here, arg, false };
+	struct beyond b = { .host = host };
 	int r;
 
 	memcpy(code, &op, sizeof(op));

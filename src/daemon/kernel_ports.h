@@ -11,6 +11,7 @@
 #define DAEMON_KERNEL_PORTS_H
 
 #include "base/addr.h"
+#include "control/host_table.h"
 #include "daemon/port_block.h"
 
 /** kernel_ports_look() - Which units have a socket of the kernel's in them? @ret_used: PORT_UNIT_CNT. Return: 0; negative errno */
@@ -24,11 +25,10 @@ int kernel_ports_connected(uint16_t port, bool *ret_any);
 
 /**
  * kernel_ports_connected_at() - Has the kernel TCP connections at local address @addr, IPv6, with anybody beyond this host?
- * @is_here: is it an address of this host?
+ * @host: whose addresses are this host's
  * Return: 0; negative errno
  */
-int kernel_ports_connected_at(const struct ip_addr *addr, bool (*is_here)(void *arg, const struct ip_addr *addr), void *arg,
-			      bool *ret_any);
+int kernel_ports_connected_at(const struct ip_addr *addr, const struct host_image *host, bool *ret_any);
 
 /**
  * kernel_ports_reserve() - Have the kernel leave exactly these units alone
