@@ -18,7 +18,7 @@ struct interfaces;
 
 /**
  * if_claim() - Before anything at interface @name is touched; no error if it is claimed already
- * May block for up to 2 s: a vjd that has it may be leaving. Logs who has it.
+ * May block for up to 2 s, and vjd's clients with it: one that has it may be leaving, and root alone attaches. Logs who has it.
  * Return: CTL_REFUSAL_NONE; OTHER_VJD; NO_SUPPORT: it can't be locked
  */
 enum ctl_refusal if_claim(struct interfaces *s, const char *name);

@@ -176,10 +176,14 @@ static void on_assigned(void *arg, uint32_t nr, const struct ip_addr *addr)
 	struct if_chan *c = chan_by_nr(own6, nr);
 	int r = rtnl_addr(&own6->s->place.here, LOOPBACK_IFINDEX, addr, true);
 
-	if (r == 0 && c != NULL)
-		r = if_chan_own(&own6->s->place, c, addr);
-	if (r < 0)
+	if (r < 0) { /* without IPv6 at `lo`, say: nothing is to come to where nobody is */
 		log_error(own6->s->d->cfg.log, "%s: channel %u can't have its address: %s", own6->i->name, nr, strerror(-r));
+		place_of(own6, nr)->linger_us = now_us(own6);
+		return;
+	}
+	r = c != NULL ? if_chan_own(&own6->s->place, c, addr) : 0;
+	if (r < 0)
+		log_error(own6->s->d->cfg.log, "%s: channel %u won't keep its address over a restart of vjd: %s", own6->i->name, nr, strerror(-r));
 	log_addr(own6, nr, addr, "has");
 	look_at(own6, now_us(own6) + LOOK_PAUSE_US); /* the kernel has to tell us that it has it */
 }

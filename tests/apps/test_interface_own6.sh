@@ -286,6 +286,19 @@ ip -n "$client" addr del "$was/64" dev eth0
 pong "$addr" 7000 || fail "no answer at $addr"
 [ "$(counter addresses conflicts)" -gt 0 ] || fail "vj status doesn't tell of it"
 
+# ---- `lo` without IPv6: where the kernel can't have an address nobody is told of one
+
+kill "$one"
+until_true gone
+at_server sysctl -qw net.ipv6.conf.lo.disable_ipv6=1
+redis 7000
+until_true grep -q "can't have its address" "$tmp/vjd.log"
+has_none() {
+	[ -z "$(address_of "${pids[-1]}")" ]
+}
+until_true has_none
+at_server sysctl -qw net.ipv6.conf.lo.disable_ipv6=0
+
 # ---- detached: nothing is left
 
 "$vj" detach eth0
