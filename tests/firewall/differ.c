@@ -3,9 +3,10 @@
  * differ.c - the same random rules and packets through the kernel's nftables and through the compiled program, in user space and in
  * dispatch and gate: the same verdict for every packet, the same count in every counter
  *
- *	differ [-s SEED] [-r RULESETS] [-p PACKETS] [-f FILE]
+ *	differ [-s SEED] [-r RULESETS] [-p PACKETS] [FILE...]
  *
- * -f: the rules of this file in place of random ones, for one run of packets; what of it is not compiled, and which ports keep a channel, is printed.
+ * FILE: its rules in place of random ones, for one run of packets; what of it is not compiled, and which ports keep a channel, is printed. Of several each
+ * is run in a process of its own, behind a line "== FILE"; one that fails is told by a line "failed", and ends nothing.
  *
  * A seed is one ruleset with its packets; -s with -r 1 runs one again, and shows it. Needs root, and nothing outside of its own namespace is touched.
  */
@@ -22,9 +23,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
-enum { LEFT_MAX = 256, LARGEST = 65000 };
+enum { LEFT_MAX = 256, LARGEST = 65000, GIVEN_S = 60 };
 
 struct differ {
 	struct kernel *kernel;
@@ -431,6 +433,33 @@ static void given(struct differ *d, const char *path)
 	fw_program_free(&d->prog);
 }
 
+/* Loading the programs takes longer than a run: so it is done once. Return: exit status */
+static int given_all(struct differ *d, char *const paths[], int cnt)
+{
+	int status, rc = 0;
+
+	for (int i = 0; i < cnt; i++) {
+		pid_t pid;
+
+		if (cnt > 1)
+			printf("== %s\n", paths[i]);
+		fflush(stdout);
+		pid = fork();
+		VJ_ASSERT(pid >= 0);
+		if (pid == 0) {
+			alarm(GIVEN_S);
+			given(d, paths[i]);
+			exit(0);
+		}
+		VJ_ASSERT(waitpid(pid, &status, 0) == pid);
+		if (status != 0) {
+			printf("failed\n");
+			rc = 1;
+		}
+	}
+	return rc;
+}
+
 /* ---- rules of which nft 1.0.6 shows something else: they are gaps, or (of a later nft) shown as they are */
 
 static void shown_otherwise(struct differ *d)
@@ -499,21 +528,37 @@ static void limits(struct differ *d)
 		show(d, "a ruleset beyond the limits compiles");
 }
 
+static void random_rules(struct differ *d, uint64_t seed, unsigned long rulesets)
+{
+	shown_otherwise(d);
+	limits(d);
+	fragments(d);
+	d->otherwise = 0;
+	for (unsigned long i = 0; i < rulesets; i++)
+		one(d, seed + i);
+	/* nft joins "not this" of two fields that lie side by side to "not both", which it shows as before */
+	if (d->otherwise > 5 + rulesets / 20)
+		show(d, "too many rules are shown otherwise than the kernel has them");
+	if (rulesets >= 20 && (d->same[0] < rulesets || d->same[1] < rulesets))
+		show(d, "hardly any datagrams in fragments were judged");
+	printf("datagrams in fragments, judged as the kernel does: %u accepted, %u not\n", d->same[1], d->same[0]);
+	printf("%lu rulesets, %lu packets: the same; %u with rules that nft shows otherwise\n", rulesets, rulesets * d->packet_cnt,
+	       d->otherwise);
+}
+
 int main(int argc, char **argv)
 {
 	static struct differ d = { .packet_cnt = 400 };
 	unsigned long rulesets = 100;
 	uint64_t seed = 1;
-	const char *why, *file = NULL;
-	int opt;
+	const char *why;
+	int opt, rc = 0;
 
-	while ((opt = getopt(argc, argv, "s:r:p:f:")) != -1) {
+	while ((opt = getopt(argc, argv, "s:r:p:")) != -1) {
 		if (opt == 's')
 			seed = strtoull(optarg, NULL, 10);
 		else if (opt == 'r')
 			rulesets = strtoul(optarg, NULL, 10);
-		else if (opt == 'f')
-			file = optarg;
 		else
 			d.packet_cnt = (uint32_t)strtoul(optarg, NULL, 10);
 	}
@@ -527,28 +572,13 @@ int main(int argc, char **argv)
 	d.packets = calloc(d.packet_cnt, sizeof(*d.packets));
 	d.accepted = calloc(d.packet_cnt, sizeof(*d.accepted));
 	d.seed = seed;
-	if (file != NULL) {
-		given(&d, file);
-		rulesets = 1;
-	} else {
-		shown_otherwise(&d);
-		limits(&d);
-		fragments(&d);
-		d.otherwise = 0;
-		for (unsigned long i = 0; i < rulesets; i++)
-			one(&d, seed + i);
-		/* nft joins "not this" of two fields that lie side by side to "not both", which it shows as before */
-		if (d.otherwise > 5 + rulesets / 20)
-			show(&d, "too many rules are shown otherwise than the kernel has them");
-	}
-	if (file == NULL && rulesets >= 20 && (d.same[0] < rulesets || d.same[1] < rulesets))
-		show(&d, "hardly any datagrams in fragments were judged");
-	printf("datagrams in fragments, judged as the kernel does: %u accepted, %u not\n", d.same[1], d.same[0]);
-	printf("%lu rulesets, %lu packets: the same; %u with rules that nft shows otherwise\n", rulesets, rulesets * d.packet_cnt,
-	       file != NULL ? 0 : d.otherwise);
+	if (optind < argc)
+		rc = given_all(&d, argv + optind, argc - optind);
+	else
+		random_rules(&d, seed, rulesets);
 	free(d.packets);
 	free(d.accepted);
 	bpf_run_free(d.bpf);
 	kernel_free(d.kernel);
-	return 0;
+	return rc;
 }

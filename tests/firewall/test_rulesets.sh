@@ -15,7 +15,7 @@ trap 'rm -f "$out"' EXIT
 check() {
 	local file=$1 line rc=0
 	for seed in 1 2 3; do
-		(cd "$(dirname "$file")" && timeout -k 5 60 "$differ" -s "$seed" -f "$file") >"$out" 2>&1 </dev/null || rc=$?
+		(cd "$(dirname "$file")" && timeout -k 5 60 "$differ" -s "$seed" "$file") >"$out" 2>&1 </dev/null || rc=$?
 		[ $rc != 77 ] || { cat "$out"; exit 77; }
 		[ $rc = 0 ] || { tail -5 "$out"; echo "FAILED: $file"; exit 1; }
 	done
