@@ -41,7 +41,7 @@ static void dispatch_block(struct interfaces *s, const struct app *app, uint8_t 
 /* Ports of which gate would drop everything are no use to anybody: without them a connection is the kernel's. */
 static bool are_judged(struct interfaces *s, const struct app *app, uint8_t proto, uint16_t first, uint16_t cnt)
 {
-	const struct iface *i;
+	struct iface *i;
 	bool all = true;
 
 	TAILQ_FOREACH (i, &s->ifaces, entry) {

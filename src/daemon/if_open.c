@@ -76,8 +76,9 @@ enum {
 	JUDGE_TURN = 64, /* applications and ports in one turn of the loop: some 4 ms */
 };
 
-void iface_unjudged(struct interfaces *s, const struct iface *i)
+void iface_unjudged(struct interfaces *s, struct iface *i)
 {
+	i->judged = false;
 	if (host_watch_judged(s->host, i->ifindex, false))
 		log_debug(s->d->cfg.log, "%s: ports in use have rules that only the kernel has: new connections are left to it", i->name);
 }
@@ -108,23 +109,23 @@ static bool sync_app(struct interfaces *s, const struct iface *i, const struct a
 	return judged;
 }
 
-static void iface_judged(struct interfaces *s, const struct iface *i, bool judged)
+/* All has been judged, by the same rules. */
+static void iface_judged(struct interfaces *s, struct iface *i)
 {
 	if_own6_changed(i->own6);
-	if (!judged)
-		iface_unjudged(s, i);
-	else if (host_watch_judged(s->host, i->ifindex, true))
+	if (i->judged && host_watch_judged(s->host, i->ifindex, true))
 		log_debug(s->d->cfg.log, "%s: new connections are given to channels again", i->name);
 }
 
-void iface_sync(struct interfaces *s, const struct iface *i)
+void iface_sync(struct interfaces *s, struct iface *i)
 {
 	const struct app *app;
-	bool judged = true;
 
+	i->judged = true;
 	TAILQ_FOREACH (app, &s->d->apps, all)
-		judged &= sync_app(s, i, app);
-	iface_judged(s, i, judged);
+		if (!sync_app(s, i, app))
+			iface_unjudged(s, i);
+	iface_judged(s, i);
 }
 
 static uint32_t judge_app(struct interfaces *s, const struct app *app)
@@ -136,10 +137,8 @@ static uint32_t judge_app(struct interfaces *s, const struct app *app)
 	TAILQ_FOREACH (i, &s->ifaces, entry) {
 		TAILQ_FOREACH (l, &app->leases, of_app)
 			cnt++;
-		if (sync_app(s, i, app))
-			continue;
-		i->judged = false;
-		iface_unjudged(s, i);
+		if (!sync_app(s, i, app))
+			iface_unjudged(s, i);
 	}
 	return cnt;
 }
@@ -164,7 +163,19 @@ void ifaces_judge(struct interfaces *s)
 	}
 	s->judging = false;
 	TAILQ_FOREACH (i, &s->ifaces, entry)
-		iface_judged(s, i, i->judged);
+		iface_judged(s, i);
+}
+
+void ifaces_judge_anew(struct interfaces *s)
+{
+	struct iface *i;
+
+	s->judge_at_ns = 0;
+	s->judging = true;
+	s->judged_app_id = 0;
+	TAILQ_FOREACH (i, &s->ifaces, entry)
+		i->judged = true;
+	ifaces_judge(s);
 }
 
 void interfaces_policy_changed(struct vjd *d)
@@ -185,14 +196,9 @@ void interfaces_firewall_changed(struct vjd *d)
 
 	if (d->interfaces == NULL)
 		return;
-	TAILQ_FOREACH (i, &d->interfaces->ifaces, entry) {
+	TAILQ_FOREACH (i, &d->interfaces->ifaces, entry)
 		firewall_install(d->firewall, &i->dispatch, i->name, false);
-		i->judged = true;
-	}
-	d->interfaces->judge_at_ns = 0;
-	d->interfaces->judging = true;
-	d->interfaces->judged_app_id = 0;
-	ifaces_judge(d->interfaces);
+	ifaces_judge_anew(d->interfaces);
 }
 
 void interfaces_firewall_count(const struct vjd *d, struct fw_tally *tallies)

@@ -29,7 +29,7 @@ struct iface {
 	struct if_chan *spare; /* made ahead, for who comes next; NULL: none yet */
 	struct xsk spare_xsk; /* if so */
 	uint8_t spare_mac[6]; /* of the interface, as it knows it */
-	bool judged; /* while others are judged: so far all are */
+	bool judged; /* all that was judged by these rules could be: iface_unjudged() has not been called since */
 	struct if_lan *lan; /* NULL: applications have no MAC addresses of their own here */
 	struct if_own6 *own6; /* NULL: nor IPv6 addresses */
 };
@@ -98,10 +98,13 @@ struct iface *iface_by_index(const struct interfaces *s, uint32_t ifindex);
 struct if_ports iface_ports(const struct interfaces *s, const struct iface *i);
 
 /** iface_sync() - Judge anew what applications hold, by policy, firewall and the host's addresses, and put it in the maps of @i */
-void iface_sync(struct interfaces *s, const struct iface *i);
+void iface_sync(struct interfaces *s, struct iface *i);
 
 /** ifaces_judge() - Go on with what other rules leave to channels, as much as one turn of the loop may take */
 void ifaces_judge(struct interfaces *s);
+
+/** ifaces_judge_anew() - Begin with that: rules are others, or what had rules that only the kernel has may be gone */
+void ifaces_judge_anew(struct interfaces *s);
 
 /** iface_describe() - As messages show it */
 void iface_describe(const struct iface *i, struct ctl_interface *ret);
@@ -131,7 +134,7 @@ void works_finish(struct interfaces *s);
 struct if_chan *chan_of(const struct iface *i, const struct app *app);
 
 /** iface_unjudged() - A port in use at @i is left to the kernel's firewall: say so to applications */
-void iface_unjudged(struct interfaces *s, const struct iface *i);
+void iface_unjudged(struct interfaces *s, struct iface *i);
 
 /** iface_frames() - Tell dispatch which frames are too long for a channel of @i: one has come, gone, or has another MTU */
 void iface_frames(const struct iface *i);

@@ -636,7 +636,7 @@ void interfaces_run(struct vjd *d)
 	if (s->judging)
 		ifaces_judge(s);
 	if (s->judge_at_ns != 0 && d->now_ns >= s->judge_at_ns)
-		interfaces_policy_changed(d);
+		ifaces_judge_anew(s);
 	/* not while some may still come and state theirs */
 	if (s->reserve_again && s->adopt_until_ns == 0)
 		s->reserve_again = blocks_reserve(s) < 0;
