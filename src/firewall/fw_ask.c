@@ -12,24 +12,17 @@
  *
  * The answer may hold more than can really happen, never less.
  */
-#include "firewall/firewall.h"
+#include "firewall/fw_may.h"
+#include "firewall/fw_set.h"
+#include "firewall/fw_states.h"
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
 enum {
 	STEPS_MAX = 1 << 19,
 	LEVELS_MAX = 16, /* of a table */
 	CT_ALL = FILTER_CT_INVALID | FILTER_CT_ESTABLISHED | FILTER_CT_RELATED | FILTER_CT_NEW,
-};
-
-struct state {
-	uint32_t pc, ct;
-	uint32_t accept_pc, return_pc; /* both 0: between base chains */
-	uint32_t after_pc, go_on_pc;
-	uint32_t depth, stack[FILTER_DEPTH_MAX];
-	uint64_t ports[]; /* a bit for each class */
 };
 
 /* Sets of classes, while a step is made. */
@@ -40,236 +33,26 @@ struct walk {
 	const struct fw_question *q;
 	uint32_t port; /* FILTER_SPORT or FILTER_DPORT: the one that is told apart */
 	const struct fw_range *classes; /* ascending */
-	uint32_t class_cnt, words; /* of a set */
+	uint32_t class_cnt;
 	struct fw_answer answer;
 	uint32_t *at; /* of each class: a cell that doesn't just accept, a gap's if there is one */
 	uint64_t *told, *told_gap; /* those that have one, and that have a gap's */
 	uint64_t *scratch;
-	struct state **todo; /* the last one is the next */
-	uint32_t todo_cnt, todo_max;
-	struct state **spare;
-	uint32_t spare_cnt, spare_max;
+	struct fw_states st;
 	uint32_t step_cnt;
-	int err;
 };
-
-/* ---- sets of classes */
 
 static uint64_t *scratch(const struct walk *w, unsigned nr)
 {
-	return w->scratch + (size_t)nr * w->words;
+	return w->scratch + (size_t)nr * w->st.words;
 }
 
-static void set_copy(const struct walk *w, uint64_t *to, const uint64_t *from)
+static void go(struct walk *w, const struct fw_state *from, uint32_t pc)
 {
-	memcpy(to, from, w->words * sizeof(*to));
-}
-
-static void set_clear(const struct walk *w, uint64_t *set)
-{
-	memset(set, 0, w->words * sizeof(*set));
-}
-
-static void set_add(const struct walk *w, uint64_t *set, const uint64_t *more)
-{
-	for (uint32_t i = 0; i < w->words; i++)
-		set[i] |= more[i];
-}
-
-static bool set_any(const struct walk *w, const uint64_t *set)
-{
-	for (uint32_t i = 0; i < w->words; i++)
-		if (set[i] != 0)
-			return true;
-	return false;
-}
-
-/* Bits of word @i that are in [@from, @to) */
-static uint64_t bits_between(uint32_t i, uint32_t from, uint32_t to)
-{
-	uint32_t lo = i * 64;
-	uint64_t bits = UINT64_MAX;
-
-	if (from > lo)
-		bits &= from - lo < 64 ? UINT64_MAX << (from - lo) : 0;
-	if (to < lo + 64)
-		bits &= to > lo ? UINT64_MAX >> (lo + 64 - to) : 0;
-	return bits;
-}
-
-/* ---- states, by where they are */
-
-/* From the base chain over what will be come back to down to the instruction, as numbers. */
-static uint32_t place_len(const struct state *s)
-{
-	return s->accept_pc != 0 ? s->depth + 3 : 1;
-}
-
-static uint32_t place_nth(const struct state *s, uint32_t i)
-{
-	if (i + 1 == place_len(s))
-		return s->pc;
-	return i == 0 ? s->accept_pc : i == 1 ? s->return_pc : s->stack[i - 2];
-}
-
-static int compare_nr(uint32_t a, uint32_t b)
-{
-	return a < b ? -1 : a > b;
-}
-
-/* Before it is come back to a place all that leads there is done: the longer one is first. Equal: the same state. */
-static int compare(const struct state *a, const struct state *b)
-{
-	uint32_t a_len = place_len(a), b_len = place_len(b), len = min_u32(a_len, b_len);
-	int r = 0;
-
-	for (uint32_t i = 0; i < len && r == 0; i++)
-		r = compare_nr(place_nth(a, i), place_nth(b, i));
-	if (r == 0)
-		r = compare_nr(b_len, a_len);
-	if (r == 0)
-		r = compare_nr(a->ct, b->ct);
-	if (r == 0)
-		r = compare_nr(a->after_pc, b->after_pc);
-	return r != 0 ? r : compare_nr(a->go_on_pc, b->go_on_pc);
-}
-
-static bool room(struct walk *w, struct state ***array, uint32_t cnt, uint32_t *max)
-{
-	uint32_t more = *max > 0 ? 2 * *max : 64;
-	struct state **grown;
-
-	if (cnt < *max)
-		return true;
-	grown = realloc(*array, more * sizeof(struct state *));
-	if (grown == NULL) {
-		w->err = -ENOMEM;
-		return false;
-	}
-	*array = grown;
-	*max = more;
-	return true;
-}
-
-static struct state *state_new(struct walk *w)
-{
-	struct state *s;
-
-	if (w->spare_cnt > 0)
-		return w->spare[--w->spare_cnt];
-	s = malloc(sizeof(*s) + w->words * sizeof(s->ports[0]));
-	if (s == NULL)
-		w->err = -ENOMEM;
-	return s;
-}
-
-static void state_done(struct walk *w, struct state *s)
-{
-	if (room(w, &w->spare, w->spare_cnt, &w->spare_max))
-		w->spare[w->spare_cnt++] = s;
-	else
-		free(s);
-}
-
-/* To be looked at, with @ports, once all that comes before it has been. */
-static void go_with(struct walk *w, const struct state *from, uint32_t pc, const uint64_t *ports)
-{
-	struct state key = *from, *s;
-	uint32_t lo = 0, hi = w->todo_cnt;
-
-	key.pc = pc;
-	while (lo < hi) {
-		uint32_t mid = lo + (hi - lo) / 2;
-		int r = compare(w->todo[mid], &key);
-
-		if (r == 0) {
-			set_add(w, w->todo[mid]->ports, ports);
-			return;
-		}
-		if (r > 0)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	if (w->err != 0 || !room(w, &w->todo, w->todo_cnt, &w->todo_max) || (s = state_new(w)) == NULL)
-		return;
-	*s = key;
-	set_copy(w, s->ports, ports);
-	memmove(w->todo + lo + 1, w->todo + lo, (w->todo_cnt - lo) * sizeof(struct state *));
-	w->todo[lo] = s;
-	w->todo_cnt++;
-}
-
-static void go(struct walk *w, const struct state *from, uint32_t pc)
-{
-	go_with(w, from, pc, from->ports);
+	fw_states_go(&w->st, from, pc, from->ports);
 }
 
 /* ---- tests */
-
-enum { MAY = 1, MAY_NOT = 2 };
-
-/* Bits that all numbers of the interval have in common. */
-static uint32_t common_bits(const struct fw_range *v)
-{
-	uint32_t differ = v->lo ^ v->hi;
-
-	return differ == 0 ? UINT32_MAX : ~(UINT32_MAX >> __builtin_clz(differ));
-}
-
-static unsigned masked_eq(const struct fw_range *v, uint32_t mask, uint32_t value)
-{
-	uint32_t known = common_bits(v) & mask;
-
-	if ((value & ~mask) != 0 || (v->lo & known) != (value & known))
-		return MAY_NOT;
-	if (known == mask)
-		return MAY;
-	return mask == UINT32_MAX && (value < v->lo || value > v->hi) ? MAY_NOT : MAY | MAY_NOT;
-}
-
-static unsigned any_bit(const struct fw_range *v, uint32_t mask)
-{
-	uint32_t known = common_bits(v) & mask;
-
-	if ((v->lo & known) != 0)
-		return MAY;
-	return known == mask ? MAY_NOT : MAY | MAY_NOT;
-}
-
-static unsigned in_range(const struct fw_range *v, uint32_t lo, uint32_t hi)
-{
-	unsigned r = 0;
-
-	if (v->lo <= hi && v->hi >= lo)
-		r |= MAY;
-	if (v->lo < lo || v->hi > hi)
-		r |= MAY_NOT;
-	return r;
-}
-
-static unsigned not_that(unsigned r)
-{
-	return (r & MAY ? MAY_NOT : 0) | (r & MAY_NOT ? MAY : 0);
-}
-
-static unsigned test(const struct fw_range *v, const struct filter_insn *insn)
-{
-	switch (insn->op) {
-	case FILTER_OP_EQ:
-		return masked_eq(v, insn->a, insn->b);
-	case FILTER_OP_NE:
-		return not_that(masked_eq(v, insn->a, insn->b));
-	case FILTER_OP_ANY:
-		return any_bit(v, insn->a);
-	case FILTER_OP_NONE_OF:
-		return not_that(any_bit(v, insn->a));
-	case FILTER_OP_IN:
-		return in_range(v, insn->a, insn->b);
-	default:
-		return not_that(in_range(v, insn->a, insn->b));
-	}
-}
 
 static struct fw_range range_of(const struct walk *w, uint32_t word)
 {
@@ -309,7 +92,7 @@ static unsigned test_value(const struct walk *w, const struct filter_insn *insn,
 {
 	const struct fw_range v = with_port(w, insn->field, port), none = { 0, 0 };
 
-	return test(&v, insn) | (may_be_none(w, insn->field) ? test(&none, insn) : 0);
+	return fw_may(&v, insn) | (may_be_none(w, insn->field) ? fw_may(&none, insn) : 0);
 }
 
 /* ---- tests of the port that is told apart */
@@ -352,12 +135,12 @@ static bool port_in(const struct walk *w, const uint64_t *set, uint32_t field, u
 			to = w->class_cnt;
 		}
 	}
-	for (uint32_t i = from / 64; i < w->words && i * 64 < to; i++) {
-		uint64_t in = set[i] & bits_between(i, from, to);
+	for (uint32_t i = from / 64; i < w->st.words && i * 64 < to; i++) {
+		uint64_t in = set[i] & fw_set_between(i, from, to);
 
 		any |= in != 0;
 		may[i] |= in;
-		rest[i] &= ~bits_between(i, sure_from, max_u32(sure_from, sure_to));
+		rest[i] &= ~fw_set_between(i, sure_from, max_u32(sure_from, sure_to));
 	}
 	return any;
 }
@@ -381,33 +164,33 @@ static void test_each(const struct walk *w, const uint64_t *set, const struct fi
 		uint64_t bit = set[c / 64] & UINT64_C(1) << c % 64;
 		unsigned r = bit != 0 ? test_value(w, insn, w->classes[c]) : 0;
 
-		yes[c / 64] |= r & MAY ? bit : 0;
-		no[c / 64] |= r & MAY_NOT ? bit : 0;
+		yes[c / 64] |= r & FW_MAY ? bit : 0;
+		no[c / 64] |= r & FW_MAY_NOT ? bit : 0;
 	}
 }
 
-static void part(struct walk *w, const struct state *s, const struct filter_insn *insn)
+static void part(struct walk *w, const struct fw_state *s, const struct filter_insn *insn)
 {
 	struct fw_range proto = range_of(w, FILTER_L4PROTO), in;
 	uint64_t *yes = scratch(w, YES), *no = scratch(w, NO);
 	bool not = false;
 
-	set_clear(w, yes);
+	fw_set_clear(yes, w->st.words);
 	if (interval_of(insn, &in, &not) && (!has_proto(insn->field) || proto.lo == proto.hi)) {
-		set_copy(w, no, s->ports);
+		fw_set_copy(no, s->ports, w->st.words);
 		port_in(w, s->ports, insn->field, in.lo, in.hi, yes, no);
 	} else {
 		not = false;
-		set_clear(w, no);
+		fw_set_clear(no, w->st.words);
 		test_each(w, s->ports, insn, yes, no);
 	}
-	if (set_any(w, not ? no : yes))
-		go_with(w, s, s->pc + 1, not ? no : yes);
-	if (set_any(w, not ? yes : no))
-		go_with(w, s, insn->next, not ? yes : no);
+	if (fw_set_any(not ? no : yes, w->st.words))
+		fw_states_go(&w->st, s, s->pc + 1, not ? no : yes);
+	if (fw_set_any(not ? yes : no, w->st.words))
+		fw_states_go(&w->st, s, insn->next, not ? yes : no);
 }
 
-static void do_test(struct walk *w, struct state *s, const struct filter_insn *insn)
+static void do_test(struct walk *w, struct fw_state *s, const struct filter_insn *insn)
 {
 	uint32_t all = s->ct, yes = 0;
 	unsigned r;
@@ -418,14 +201,14 @@ static void do_test(struct walk *w, struct state *s, const struct filter_insn *i
 	}
 	if (insn->field != FILTER_CT_STATE) {
 		r = test_value(w, insn, range_of(w, port_of(insn->field)));
-		if (r & MAY)
+		if (r & FW_MAY)
 			go(w, s, s->pc + 1);
-		if (r & MAY_NOT)
+		if (r & FW_MAY_NOT)
 			go(w, s, insn->next);
 		return;
 	}
 	for (uint32_t bit = 1; bit <= all; bit <<= 1)
-		if (all & bit && test(&(struct fw_range){ bit, bit }, insn) == MAY)
+		if (all & bit && fw_may(&(struct fw_range){ bit, bit }, insn) == FW_MAY)
 			yes |= bit;
 	s->ct = yes;
 	if (yes != 0)
@@ -444,7 +227,7 @@ struct level {
 /* What is found leads to @s's way on through YES, what isn't through NO; in a map each leaf to its own. */
 struct search {
 	struct walk *w;
-	const struct state *s;
+	const struct fw_state *s;
 	bool is_map;
 };
 
@@ -456,9 +239,9 @@ static void entry(const struct search *f, const uint64_t *set, const struct filt
 	if (e->field != FILTER_LEAF)
 		search(f, set, (struct level){ e->first, e->cnt, e->field }, depth + 1);
 	else if (f->is_map)
-		go_with(f->w, f->s, e->first, set);
+		fw_states_go(&f->w->st, f->s, e->first, set);
 	else
-		set_add(f->w, scratch(f->w, YES), set);
+		fw_set_add(scratch(f->w, YES), set, f->w->st.words);
 }
 
 static const struct filter_entry *entry_at(const struct walk *w, uint32_t i)
@@ -471,20 +254,20 @@ static void search_port(const struct search *f, const uint64_t *set, struct leve
 	uint64_t *in = scratch(f->w, AT_LEVEL + 2 * depth), *rest = scratch(f->w, AT_LEVEL + 2 * depth + 1);
 	struct fw_range proto = range_of(f->w, FILTER_L4PROTO);
 
-	set_copy(f->w, rest, set);
+	fw_set_copy(rest, set, f->w->st.words);
 	for (uint32_t i = l.first; i < l.first + l.cnt; i++) {
 		const struct filter_entry *e = entry_at(f->w, i);
 
 		if (e == NULL)
 			break;
-		set_clear(f->w, in);
+		fw_set_clear(in, f->w->st.words);
 		if (has_proto(l.field) && proto.lo != proto.hi)
-			set_copy(f->w, in, set);
+			fw_set_copy(in, set, f->w->st.words);
 		else if (!port_in(f->w, set, l.field, e->lo, e->hi, in, rest))
 			continue;
 		entry(f, in, e, depth);
 	}
-	set_add(f->w, scratch(f->w, NO), rest);
+	fw_set_add(scratch(f->w, NO), rest, f->w->st.words);
 }
 
 static void search(const struct search *f, const uint64_t *set, struct level l, unsigned depth)
@@ -494,7 +277,7 @@ static void search(const struct search *f, const uint64_t *set, struct level l, 
 	uint64_t next;
 
 	if (depth == LEVELS_MAX) {
-		f->w->err = -E2BIG;
+		f->w->st.err = -E2BIG;
 		return;
 	}
 	if (is_told_apart(f->w, l.field)) {
@@ -520,10 +303,10 @@ static void search(const struct search *f, const uint64_t *set, struct level l, 
 		entry(f, set, e, depth);
 	}
 	if (may_not || next <= v.hi)
-		set_add(f->w, scratch(f->w, NO), set);
+		fw_set_add(scratch(f->w, NO), set, f->w->st.words);
 }
 
-static void look_up(struct walk *w, struct state *s, const struct filter_insn *insn)
+static void look_up(struct walk *w, struct fw_state *s, const struct filter_insn *insn)
 {
 	bool not = insn->arg == FILTER_LOOKUP_NOT_SET, is_map = insn->arg == FILTER_LOOKUP_MAP;
 	const struct search f = { w, s, is_map };
@@ -531,18 +314,18 @@ static void look_up(struct walk *w, struct state *s, const struct filter_insn *i
 
 	s->after_pc = is_map ? insn->next : 0;
 	s->go_on_pc = is_map ? s->pc + 1 : 0;
-	set_clear(w, scratch(w, YES));
-	set_clear(w, scratch(w, NO));
+	fw_set_clear(scratch(w, YES), w->st.words);
+	fw_set_clear(scratch(w, NO), w->st.words);
 	search(&f, s->ports, (struct level){ insn->a, insn->b, insn->field }, 0);
 	s->after_pc = s->go_on_pc = 0;
-	if (!is_map && set_any(w, not ? missed : found))
-		go_with(w, s, s->pc + 1, not ? missed : found);
-	if (set_any(w, not ? found : missed))
-		go_with(w, s, insn->next, not ? found : missed);
+	if (!is_map && fw_set_any(not ? missed : found, w->st.words))
+		fw_states_go(&w->st, s, s->pc + 1, not ? missed : found);
+	if (fw_set_any(not ? found : missed, w->st.words))
+		fw_states_go(&w->st, s, insn->next, not ? found : missed);
 }
 
 /* One state of the connection after the other, if that is what is looked up. */
-static void do_lookup(struct walk *w, struct state *s, const struct filter_insn *insn)
+static void do_lookup(struct walk *w, struct fw_state *s, const struct filter_insn *insn)
 {
 	uint32_t all = s->ct;
 
@@ -560,13 +343,13 @@ static void do_lookup(struct walk *w, struct state *s, const struct filter_insn 
 /* ---- ways */
 
 /* Cell @s->pc doesn't just accept. */
-static void note(struct walk *w, const struct state *s, bool gap)
+static void note(struct walk *w, const struct fw_state *s, bool gap)
 {
 	uint64_t *told = gap ? w->told_gap : w->told;
 
 	if (w->q->ret_against != NULL && s->pc < w->prog->cell_cnt)
 		w->q->ret_against[s->pc] = 1;
-	for (uint32_t i = 0; i < w->words; i++) {
+	for (uint32_t i = 0; i < w->st.words; i++) {
 		uint64_t fresh = s->ports[i] & ~told[i];
 
 		told[i] |= fresh;
@@ -576,14 +359,14 @@ static void note(struct walk *w, const struct state *s, bool gap)
 	}
 }
 
-static void verdict(struct walk *w, const struct state *s, enum filter_verdict v)
+static void verdict(struct walk *w, const struct fw_state *s, enum filter_verdict v)
 {
 	if (v != FILTER_ACCEPT)
 		note(w, s, v == FILTER_KERNEL);
 	w->answer.verdicts |= 1u << v;
 }
 
-static void jump(struct walk *w, struct state *s, uint32_t to, uint32_t back)
+static void jump(struct walk *w, struct fw_state *s, uint32_t to, uint32_t back)
 {
 	if (s->depth == FILTER_DEPTH_MAX) {
 		verdict(w, s, FILTER_DROP);
@@ -594,7 +377,7 @@ static void jump(struct walk *w, struct state *s, uint32_t to, uint32_t back)
 	go(w, s, to);
 }
 
-static void do_return(struct walk *w, struct state *s)
+static void do_return(struct walk *w, struct fw_state *s)
 {
 	uint32_t to = s->return_pc;
 
@@ -607,7 +390,7 @@ static void do_return(struct walk *w, struct state *s)
 }
 
 /* Of the base chain. */
-static void accept(struct walk *w, struct state *s)
+static void accept(struct walk *w, struct fw_state *s)
 {
 	uint32_t to = s->accept_pc;
 
@@ -615,7 +398,7 @@ static void accept(struct walk *w, struct state *s)
 	go(w, s, to);
 }
 
-static void step(struct walk *w, struct state *s)
+static void step(struct walk *w, struct fw_state *s)
 {
 	static const struct filter_insn nowhere = { .op = FILTER_OP_NONE };
 	const struct filter_insn *insn = s->pc < w->prog->cell_cnt ? &w->prog->cells[s->pc].insn : &nowhere;
@@ -695,42 +478,36 @@ struct fw_question fw_question_any(enum filter_dir dir)
 
 static void walk(struct walk *w)
 {
-	struct state *s = state_new(w);
+	struct fw_state *s = fw_states_new(&w->st);
 
 	if (s != NULL) {
-		*s = (struct state){ .ct = w->q->ct, .pc = w->prog->cells[0].head.entry[w->q->dir] };
-		for (uint32_t i = 0; i < w->words; i++)
-			s->ports[i] = bits_between(i, 0, w->class_cnt);
+		*s = (struct fw_state){ .ct = w->q->ct, .pc = w->prog->cells[0].head.entry[w->q->dir] };
+		for (uint32_t i = 0; i < w->st.words; i++)
+			s->ports[i] = fw_set_between(i, 0, w->class_cnt);
 		go(w, s, s->pc);
-		state_done(w, s);
+		fw_states_done(&w->st, s);
 	}
-	while (w->err == 0 && w->todo_cnt > 0) {
-		s = w->todo[--w->todo_cnt];
+	while ((s = fw_states_next(&w->st)) != NULL) {
 		step(w, s);
-		state_done(w, s);
+		fw_states_done(&w->st, s);
 		if (++w->step_cnt > STEPS_MAX)
-			w->err = -E2BIG;
+			w->st.err = -E2BIG;
 	}
 }
 
 static int walk_init(struct walk *w)
 {
-	w->words = (w->class_cnt + 63) / 64;
+	w->st.words = (w->class_cnt + 63) / 64;
 	w->at = calloc(w->class_cnt, sizeof(*w->at));
-	w->told = calloc(w->words, sizeof(*w->told));
-	w->told_gap = calloc(w->words, sizeof(*w->told_gap));
-	w->scratch = calloc((size_t)w->words * SCRATCH_CNT, sizeof(*w->scratch));
+	w->told = calloc(w->st.words, sizeof(*w->told));
+	w->told_gap = calloc(w->st.words, sizeof(*w->told_gap));
+	w->scratch = calloc((size_t)w->st.words * SCRATCH_CNT, sizeof(*w->scratch));
 	return w->at != NULL && w->told != NULL && w->told_gap != NULL && w->scratch != NULL ? 0 : -ENOMEM;
 }
 
 static void walk_fini(struct walk *w)
 {
-	while (w->todo_cnt > 0)
-		free(w->todo[--w->todo_cnt]);
-	while (w->spare_cnt > 0)
-		free(w->spare[--w->spare_cnt]);
-	free(w->todo);
-	free(w->spare);
+	fw_states_fini(&w->st);
 	free(w->at);
 	free(w->told);
 	free(w->told_gap);
@@ -749,16 +526,16 @@ int fw_ask(const struct fw_program *prog, const struct fw_question *q, struct fw
 	*ret_answer = (struct fw_answer){ .verdicts = 1u << FILTER_ACCEPT };
 	if (!has_chains(prog, q->dir))
 		return 0;
-	w.err = walk_init(&w);
-	if (w.err == 0)
+	w.st.err = walk_init(&w);
+	if (w.st.err == 0)
 		walk(&w);
-	if (w.err == 0)
+	if (w.st.err == 0)
 		w.answer.at = w.at[0];
 	else
 		w.answer.verdicts |= 1u << FILTER_KERNEL;
 	*ret_answer = w.answer;
 	walk_fini(&w);
-	return w.err;
+	return w.st.err;
 }
 
 void fw_ask_ports(const struct fw_program *prog, const struct fw_question *q, enum filter_word port, bool gaps_only, uint32_t mark, uint32_t *at)
@@ -768,12 +545,12 @@ void fw_ask_ports(const struct fw_program *prog, const struct fw_question *q, en
 
 	if (!has_chains(prog, q->dir))
 		return;
-	w.err = walk_init(&w);
-	if (w.err == 0)
+	w.st.err = walk_init(&w);
+	if (w.st.err == 0)
 		walk(&w);
 	told = gaps_only ? w.told_gap : w.told;
 	for (uint32_t c = 0; c < w.class_cnt; c++)
-		if (at[c] == 0 && (w.err != 0 || told[c / 64] >> c % 64 & 1))
-			at[c] = w.err != 0 ? FW_AT_UNKNOWN : w.at[c] | mark;
+		if (at[c] == 0 && (w.st.err != 0 || told[c / 64] >> c % 64 & 1))
+			at[c] = w.st.err != 0 ? FW_AT_UNKNOWN : w.at[c] | mark;
 	walk_fini(&w);
 }
