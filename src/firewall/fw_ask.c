@@ -21,6 +21,7 @@
 
 enum {
 	STEPS_MAX = 1 << 19,
+	ENTRIES_MAX = 1 << 26, /* of tables, in all that is looked up */
 	LEVELS_MAX = 16, /* of a table */
 	CT_ALL = FILTER_CT_INVALID | FILTER_CT_ESTABLISHED | FILTER_CT_RELATED | FILTER_CT_NEW,
 };
@@ -39,7 +40,7 @@ struct walk {
 	uint64_t *told, *told_gap; /* those that have one, and that have a gap's */
 	uint64_t *scratch;
 	struct fw_states st;
-	uint32_t step_cnt;
+	uint32_t step_cnt, entry_cnt;
 };
 
 static uint64_t *scratch(const struct walk *w, unsigned nr)
@@ -236,7 +237,9 @@ static void search(const struct search *f, const uint64_t *set, struct level l, 
 /* @set comes to this entry. */
 static void entry(const struct search *f, const uint64_t *set, const struct filter_entry *e, unsigned depth)
 {
-	if (e->field != FILTER_LEAF)
+	if (++f->w->entry_cnt > ENTRIES_MAX)
+		f->w->st.err = -E2BIG;
+	else if (e->field != FILTER_LEAF)
 		search(f, set, (struct level){ e->first, e->cnt, e->field }, depth + 1);
 	else if (f->is_map)
 		fw_states_go(&f->w->st, f->s, e->first, set);
@@ -258,7 +261,7 @@ static void search_port(const struct search *f, const uint64_t *set, struct leve
 	for (uint32_t i = l.first; i < l.first + l.cnt; i++) {
 		const struct filter_entry *e = entry_at(f->w, i);
 
-		if (e == NULL)
+		if (e == NULL || f->w->st.err != 0)
 			break;
 		fw_set_clear(in, f->w->st.words);
 		if (has_proto(l.field) && proto.lo != proto.hi)
@@ -294,7 +297,7 @@ static void search(const struct search *f, const uint64_t *set, struct level l, 
 	for (uint32_t i = l.first; i < l.first + l.cnt; i++) {
 		const struct filter_entry *e = entry_at(f->w, i);
 
-		if (e == NULL || e->lo > v.hi)
+		if (e == NULL || e->lo > v.hi || f->w->st.err != 0)
 			break;
 		if (e->hi < v.lo)
 			continue;

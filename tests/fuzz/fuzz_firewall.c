@@ -52,14 +52,46 @@ static void try_packet(const struct fw_program *prog, struct prng *rng)
 	VJ_ASSERT(r == -E2BIG || a.verdicts & 1u << v);
 }
 
+/* As vjd asks about an address that is new to it */
+static void try_ask(const struct fw_result *res, struct fw_port_key key)
+{
+	uint32_t *at = calloc(res->prog.port_cnt, sizeof(*at));
+
+	VJ_ASSERT(at != NULL);
+	key.directly ^= 1;
+	fw_port_against(&res->prog, &key, at);
+	free(at);
+}
+
+static void try_spoilt(const uint8_t *bytes, size_t len, struct fw_port_key key, struct prng *rng)
+{
+	uint8_t *spoilt = malloc(len);
+	struct fw_result back;
+	struct fw_place place;
+	const char *why;
+	char rule[64];
+
+	VJ_ASSERT(spoilt != NULL);
+	memcpy(spoilt, bytes, len);
+	for (unsigned i = 0; i < 4; i++)
+		spoilt[prng_chance(rng, 1, 4) ? prng_below(rng, min_u64(len, 512)) : prng_below(rng, len)] = (uint8_t)prng_u64(rng);
+	if (fw_unpack(spoilt, len - prng_chance(rng, 1, 4) * prng_below(rng, len), &back) == 0 && back.why[0] == '\0') {
+		try_ask(&back, key);
+		for (uint32_t at = 0; at < back.prog.cell_cnt; at++)
+			if (fw_program_place(&back.prog, at, &place, &why))
+				fw_result_rule(&back, &place, rule, sizeof(rule));
+		for (uint32_t i = 0; i < back.answer_cnt; i++)
+			if (back.answers[i].first != FW_AGAINST_NONE)
+				VJ_ASSERT_OP(back.answers[i].first + fw_port_class(&back.prog, 65535), <, back.at_cnt);
+	}
+	free(spoilt);
+}
+
 /* What the reader hands to vjd comes out as it went in; spoilt, it is refused, or whole enough for all that reads it. */
 static void try_pack(struct fw_program *prog, struct prng *rng)
 {
 	struct fw_port_key key = { .addr = ip_addr_any_v4(), .device = "lo", .proto = 6, .directly = (uint8_t)prng_below(rng, 2) };
 	struct fw_result res = { .prog = *prog, .text = "table inet t {\n\tchain c {\n\t\tdrop # handle 3\n\t}\n}\n" }, back;
-	struct fw_place place;
-	const char *why;
-	char rule[64];
 	uint8_t *bytes;
 	size_t len;
 
@@ -70,16 +102,8 @@ static void try_pack(struct fw_program *prog, struct prng *rng)
 	VJ_ASSERT(bytes != NULL && fw_unpack(bytes, len, &back) == 0);
 	VJ_ASSERT(back.prog.cell_cnt == res.prog.cell_cnt && back.answer_cnt == 1 && back.line_cnt == res.line_cnt);
 	VJ_ASSERT(memcmp(back.prog.cells, res.prog.cells, res.prog.cell_cnt * sizeof(*res.prog.cells)) == 0);
-	for (unsigned i = 0; i < 4; i++)
-		bytes[prng_chance(rng, 1, 2) ? prng_below(rng, min_u64(len, 512)) : prng_below(rng, len)] = (uint8_t)prng_u64(rng);
-	if (fw_unpack(bytes, len - prng_below(rng, 2) * prng_below(rng, len), &back) == 0 && back.why[0] == '\0') {
-		for (uint32_t at = 0; at < back.prog.cell_cnt; at++)
-			if (fw_program_place(&back.prog, at, &place, &why))
-				fw_result_rule(&back, &place, rule, sizeof(rule));
-		for (uint32_t i = 0; i < back.answer_cnt; i++)
-			if (back.answers[i].first != FW_AGAINST_NONE)
-				VJ_ASSERT_OP(back.answers[i].first + fw_port_class(&back.prog, 65535), <, back.at_cnt);
-	}
+	for (unsigned i = 0; i < 8; i++)
+		try_spoilt(bytes, len, key, rng);
 	free(bytes);
 	fw_result_free(&res);
 }
