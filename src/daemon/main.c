@@ -259,6 +259,10 @@ static int attach_all(struct server *server, const char *names, bool gateway)
 
 		snprintf(name, sizeof(name), "%.*s", (int)min_u32((uint32_t)len, sizeof(name) - 1), at);
 		is = gateway ? NULL : strchr(name, '=');
+		if (len == 0 || is == name) {
+			fprintf(stderr, "vjd: --%s %s: an interface has no name there\n", gateway ? "gateway" : "attach", names);
+			return -EINVAL;
+		}
 		if (is != NULL && ip_prefix_parse(is + 1, &prefix) < 0) {
 			fprintf(stderr, "vjd: cannot attach %s: a prefix is as 2001:db8:1::/64, with no bit set behind it\n", name);
 			return -EINVAL;

@@ -62,6 +62,10 @@ for bad in ::/0 ::/64 fd77::/63 ff02::/64; do
 		fail "vjd took $bad for a prefix"
 	has 'cannot attach eth0=' <"$tmp/why" || fail "vjd doesn't tell why $bad is no prefix: $(cat "$tmp/why")"
 done
+for bad in --attach==fd77::/64 --attach=,eth0 --attach=eth0,,eth0 --gateway=,eth0; do
+	at_server timeout 10 "$build/vjd" --socket "$tmp/other.sock" "$bad" >/dev/null 2>"$tmp/why" && fail "vjd took $bad"
+	has 'an interface has no name there' <"$tmp/why" || fail "vjd doesn't tell what is wrong with $bad: $(cat "$tmp/why")"
+done
 "$vj" status | has '^eth0' && fail "attached with a prefix that is none"
 "$vj" attach eth0 --app-prefix fd77::/64 | has 'applications have addresses of fd77::/64' || fail "attach doesn't tell of the prefix"
 "$vj" attach eth0 --app-prefix fd78::/64 >/dev/null 2>&1 && fail "a second prefix was taken"
