@@ -203,9 +203,10 @@ int bench_pair(struct bench_ctx *ctx, const struct bench_way *way, double second
 /* In a child: notes `what` and the error for the parent to show. Returns 1, an exit status. */
 int bench_fail(struct bench_peer *peer, const char *what, int err);
 
-/* the benchmarks; return 0 or a negative errno, having complained */
 /* Is there such an application in bench_apps()? NULL: all. Complains if not, and says which there are. */
 bool bench_app_ok(const char *name);
+
+/* the benchmarks; return 0 or a negative errno, having complained */
 int bench_channel(struct bench_ctx *ctx);
 int bench_rtt(struct bench_ctx *ctx);
 int bench_rpc(struct bench_ctx *ctx);

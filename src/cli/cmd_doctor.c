@@ -29,7 +29,6 @@ enum {
 	TEXT_BYTES = 512,
 };
 
-
 const struct opt doctor_opts[] = {
 	{ .name = "json",
 	  .type = OPT_FLAG,

@@ -92,15 +92,17 @@ const struct cmd cmds[] = {
 	},
 	{
 		.name = "arp",
-		.help = "show MAC addresses of applications: claimed here, and learned of other hosts",
+		.help = "show MAC and IPv6 addresses of applications: claimed here, and learned of other hosts",
 		.args = "",
 		.about = "Lists the MAC addresses that vjd has claimed on the LANs of attached interfaces: those of applications, "
-			 "those claimed ahead, and those in quarantine, whose application has ended or was given another; and "
-			 "what is known of the ports of other hosts, by who asked: applications, or a gateway at the same "
+			 "those claimed ahead, and those in quarantine, whose application has ended or was given another; applications' "
+			 "own IPv6 addresses (vj attach --app-prefix); and what is known of the ports of other hosts, by who asked: applications, or a gateway at the same "
 			 "interface, which asks for itself. Everything works by the interfaces' own addresses as well; "
 			 "with one of its own an application's frames are told from others by layer 2 alone.\n\n"
 			 "Every user sees what is known of other hosts, and the addresses that no application has; those of applications "
-			 "their own user, and root.",
+			 "their own user, and root.\n\n"
+			 "In JSON, \"claimed\" are the MAC addresses, \"addresses\" the IPv6 addresses of applications, \"learned\" the ports of "
+			 "other hosts, each with \"asked_by\": \"applications\" or \"gateway\".",
 		.example = "vj arp\nvj arp --json | jq '.claimed[] | select(.state == \"quarantine\")'",
 		.opts = ask_opts,
 		.exits = { { 0, "shown" },
@@ -203,7 +205,8 @@ const struct cmd cmds[] = {
 			 "in the same run, in turns, and the "
 			 "ratio of the medians is given: always how many times better than the "
 			 "kernel. The kernel is given its best "
-			 "of several ways, which is named.",
+			 "of several ways, which is named; of apps both sides are, "
+			 "server and client pinned or left alone. Without --vs no way is tried, and the first is taken.",
 		.example = "vj bench rtt --vs kernel\n"
 			   "vj bench rpc --vs kernel --connections 1000 --json\n"
 			   "vj bench all --vs kernel --runs 5",
