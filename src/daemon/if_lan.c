@@ -236,7 +236,13 @@ static void on_ended(void *arg, const struct mac_addr *mac)
 	macs_forget(arg, mac);
 }
 
-static const struct claim_ops claim_ops = { on_claimed, on_lost, on_ended };
+/* Else what is sent there would go to the other until its turn in teach_some(). */
+static void on_defended(void *arg, const struct mac_addr *mac)
+{
+	teach(arg, mac);
+}
+
+static const struct claim_ops claim_ops = { on_claimed, on_lost, on_ended, on_defended };
 
 /* Back to dispatch by port. */
 static void release(struct if_lan *lan, uint32_t nr)

@@ -393,6 +393,7 @@ static bool conflict(struct claims *c, struct claim_slot *s, const struct parp_m
 		if (s->defended_us != 0 && now_us - s->defended_us < CLAIM_DEFEND_US)
 			return false;
 		s->defended_us = now_us;
+		c->ops->defended(c->arg, &mac);
 		return true;
 	}
 	c->stats.conflicts_lost++;

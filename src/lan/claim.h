@@ -68,6 +68,8 @@ struct claim_ops {
 	void (*lost)(void *arg, uint32_t owner, const struct mac_addr *mac);
 	/* Nobody sends to it any more; after QUARANTINE, and after lost(). */
 	void (*ended)(void *arg, const struct mac_addr *mac);
+	/* Another host had it as well, and is being told to give way: switches may have learned it there. */
+	void (*defended)(void *arg, const struct mac_addr *mac);
 };
 
 struct claim_stats {

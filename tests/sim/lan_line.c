@@ -41,6 +41,13 @@ static void on_ended(void *arg, const struct mac_addr *mac)
 	w.last = *mac;
 }
 
+static void on_defended(void *arg, const struct mac_addr *mac)
+{
+	(void)arg;
+	w.defended++;
+	w.last = *mac;
+}
+
 static enum owner_has on_find(void *arg, const struct parp_endpoint *asked, struct owner_range *ret)
 {
 	(void)arg;
@@ -87,7 +94,7 @@ static void on_forgotten(void *arg, const struct resolver_entry *e)
 }
 
 static const struct lan_ops lan_ops = { on_send, on_random };
-static const struct claim_ops claim_ops = { on_claimed, on_lost, on_ended };
+static const struct claim_ops claim_ops = { on_claimed, on_lost, on_ended, on_defended };
 static const struct owner_ops owner_ops = { on_find, on_shared };
 static const struct resolver_ops resolver_ops = { on_neighbour, on_learned, on_quiet, on_forgotten };
 

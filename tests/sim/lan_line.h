@@ -30,7 +30,7 @@ extern struct world {
 	uint64_t now_us, random, random_step;
 	struct parp_msg sent[SENT_MAX];
 	uint64_t sent_us[SENT_MAX];
-	unsigned int sent_cnt, claimed, lost, ended, learned, quiet, forgotten;
+	unsigned int sent_cnt, claimed, lost, ended, defended, learned, quiet, forgotten;
 	struct mac_addr last;
 	enum owner_has has;
 	bool shared;

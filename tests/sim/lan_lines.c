@@ -167,9 +167,11 @@ static void test_conflict_won(void **state)
 	assert_int_equal(w.sent[before].type, PARP_MAC_DEFEND);
 	assert_true(mac_addr_is_broadcast(&w.sent[before].eth_dst));
 	assert_int_equal(w.lost, 0);
+	assert_int_equal(w.defended, 1);
 	w.now_us += CLAIM_DEFEND_US;
 	claims_rx(&w.claims, &msg, w.now_us);
 	assert_int_equal(w.sent_cnt, before + 2);
+	assert_int_equal(w.defended, 2);
 }
 
 static void test_conflict_lost(void **state)

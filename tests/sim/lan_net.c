@@ -311,7 +311,13 @@ static void on_forgotten(void *arg, const struct resolver_entry *e)
 }
 
 static const struct lan_ops lan_ops = { host_send, host_random };
-static const struct claim_ops claim_ops = { on_claimed, on_lost, on_ended };
+static void on_defended(void *arg, const struct mac_addr *mac)
+{
+	(void)arg;
+	(void)mac;
+}
+
+static const struct claim_ops claim_ops = { on_claimed, on_lost, on_ended, on_defended };
 static const struct owner_ops owner_ops = { .find = on_find };
 static const struct resolver_ops resolver_ops = { on_neighbour, on_learned, on_quiet, on_forgotten };
 
