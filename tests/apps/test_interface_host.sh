@@ -278,7 +278,7 @@ for addr in 10.77.0.1,0,10 fd77::1,41,23; do
 	IFS=, read -r host level name <<<"$addr"
 	why_is channel "$host" $level,$name,2 || fail "with IP_PMTUDISC_DO to $host it says $(cat "$tmp/why")"
 	why_is OPTION "$host" $level,$name,0 || fail "with IP_PMTUDISC_DONT to $host it says $(cat "$tmp/why")"
-	why_is channel "$host" $level,$name,3 $level,$name,1 || fail "with IP_PMTUDISC_WANT again it isn't on a channel"
+	why_is channel "$host" $level,$name,3 $level,$name,1 || fail "with IP_PMTUDISC_WANT again it says $(cat "$tmp/why")"
 done
 ip -n "$client" addr add 10.77.0.11/24 dev eth0
 ip -n "$client" addr add fd77::11/64 dev eth0 nodad
