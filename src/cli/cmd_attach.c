@@ -108,6 +108,7 @@ static int change(const char *socket, const char *name, enum ctl_client_attach h
 		printf("%s: but ports are left to the kernel, for rules of routing or too many routes; see: ip rule\n", said.name);
 	/* a service that was reached through the kernel may not be reached through a channel: say so now */
 	doctor_faults_only();
+	doctor_attached(said.ifindex);
 	doctor_interface(said.name, true);
 	return EXIT_OK;
 }

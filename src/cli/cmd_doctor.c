@@ -268,6 +268,7 @@ static void look_at_attached(void *arg, const struct ctl_msg *msg)
 	(void)arg;
 	if (msg->type != CTL_STATUS_INTERFACE || i->memory_bytes > 0 || (i->flags & CTL_INTERFACE_GATEWAY) != 0)
 		return;
+	doctor_attached(i->ifindex);
 	switch (i->macs) {
 	case CTL_MACS_REACHED:
 		doctor_say(FINDING_OK, i->name, NULL, "applications are reached at MAC addresses of their own");

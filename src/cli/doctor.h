@@ -21,6 +21,9 @@ void doctor_say(enum finding finding, const char *what, const char *mend, const 
 /** doctor_faults_only() - From now on what is well is not said */
 void doctor_faults_only(void);
 
+/** doctor_attached() - A vjd that runs has this interface: what is there of vjchan's is its own */
+void doctor_attached(uint32_t ifindex);
+
 /** doctor_interface() - Look at one; @closely: for a second, at what comes in, too. Return: 0; -ENODEV */
 int doctor_interface(const char *name, bool closely);
 

@@ -10,6 +10,8 @@
 #include <linux/ethtool.h>
 #include <net/if_arp.h>
 #include <linux/if_link.h>
+#include <linux/pkt_cls.h>
+#include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
 #include <linux/sockios.h>
 #include <net/if.h>
@@ -153,46 +155,151 @@ static long bpf(enum bpf_cmd cmd, union bpf_attr *attr)
 	return syscall(SYS_bpf, cmd, attr, sizeof(*attr));
 }
 
-/* For root; else @name is left as it is. */
-static void read_prog_name(uint32_t id, char name[static BPF_OBJ_NAME_LEN])
+/* Return: a descriptor of program or map @id; -1 */
+static int open_id(enum bpf_cmd cmd, uint32_t id)
 {
-	struct bpf_prog_info info;
 	union bpf_attr attr;
-	int fd;
 
 	memset(&attr, 0, sizeof(attr));
-	memset(&info, 0, sizeof(info));
-	attr.prog_id = id;
-	fd = (int)bpf(BPF_PROG_GET_FD_BY_ID, &attr);
-	if (fd < 0)
-		return;
+	attr.prog_id = id; /* @map_id is in the same place */
+	return (int)bpf(cmd, &attr);
+}
+
+/* Closes @fd. */
+static bool read_info(int fd, void *info, uint32_t bytes)
+{
+	union bpf_attr attr;
+	bool done;
+
 	memset(&attr, 0, sizeof(attr));
 	attr.info.bpf_fd = (uint32_t)fd;
-	attr.info.info_len = sizeof(info);
-	attr.info.info = (uintptr_t)&info;
-	if (bpf(BPF_OBJ_GET_INFO_BY_FD, &attr) == 0)
-		memcpy(name, info.name, BPF_OBJ_NAME_LEN);
-	close(fd);
+	attr.info.info_len = bytes;
+	attr.info.info = (uintptr_t)info;
+	done = fd >= 0 && bpf(BPF_OBJ_GET_INFO_BY_FD, &attr) == 0;
+	if (fd >= 0)
+		close(fd);
+	return done;
+}
+
+enum { PROG_MAPS_MAX = 32 };
+
+/* A stranger's program may have the same name (daemon/own_prog.h). */
+static bool uses_map(const uint32_t *ids, uint32_t cnt, const char *name)
+{
+	for (uint32_t i = 0; i < cnt && i < PROG_MAPS_MAX; i++) {
+		struct bpf_map_info info;
+
+		memset(&info, 0, sizeof(info));
+		if (read_info(open_id(BPF_MAP_GET_FD_BY_ID, ids[i]), &info, sizeof(info)) && strcmp(info.name, name) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* For root; else @name is left as it is. */
+static void read_prog(uint32_t id, char name[static BPF_OBJ_NAME_LEN], bool *ret_is_dispatch)
+{
+	uint32_t ids[PROG_MAPS_MAX];
+	struct bpf_prog_info info;
+
+	memset(&info, 0, sizeof(info));
+	info.nr_map_ids = PROG_MAPS_MAX;
+	info.map_ids = (uintptr_t)ids;
+	if (!read_info(open_id(BPF_PROG_GET_FD_BY_ID, id), &info, sizeof(info)))
+		return;
+	memcpy(name, info.name, BPF_OBJ_NAME_LEN);
+	*ret_is_dispatch = strcmp(name, "vj_dispatch") == 0 && uses_map(ids, info.nr_map_ids, "dispatch_cfg");
+}
+
+static int take_filter_name(const struct nlattr *attr, void *arg)
+{
+	if (mnl_attr_get_type(attr) == TCA_BPF_NAME && strncmp(mnl_attr_get_str(attr), "vj_dispatch_tc", 14) == 0)
+		*(bool *)arg = true;
+	return MNL_CB_OK;
+}
+
+static int take_filter_options(const struct nlattr *attr, void *arg)
+{
+	if (mnl_attr_get_type(attr) == TCA_OPTIONS)
+		mnl_attr_parse_nested(attr, take_filter_name, arg);
+	return MNL_CB_OK;
+}
+
+static int take_filter(const struct nlmsghdr *nlh, void *arg)
+{
+	if (nlh->nlmsg_type == RTM_NEWTFILTER)
+		mnl_attr_parse(nlh, sizeof(struct tcmsg), take_filter_options, arg);
+	return MNL_CB_OK;
+}
+
+/* dispatch's, in the place of daemon/tc_hook.c */
+static bool has_tc_filter(const struct link *l)
+{
+	_Alignas(struct nlmsghdr) char buf[256];
+	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
+	struct tcmsg *tcm;
+	bool has = false;
+
+	nlh->nlmsg_type = RTM_GETTFILTER;
+	nlh->nlmsg_flags = NLM_F_DUMP;
+	tcm = mnl_nlmsg_put_extra_header(nlh, sizeof(*tcm));
+	tcm->tcm_ifindex = (int)l->ifindex;
+	tcm->tcm_parent = TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS);
+	return ask(NETLINK_ROUTE, nlh, take_filter, &has) == 0 && has;
 }
 
 /* ---- what it means */
 
+enum { ATTACHED_MAX = 64 };
+
+static uint32_t attached[ATTACHED_MAX];
+static unsigned attached_cnt;
+
+void doctor_attached(uint32_t ifindex)
+{
+	if (attached_cnt < ATTACHED_MAX)
+		attached[attached_cnt++] = ifindex;
+}
+
+static bool is_attached(uint32_t ifindex)
+{
+	for (unsigned i = 0; i < attached_cnt; i++)
+		if (attached[i] == ifindex)
+			return true;
+	return attached_cnt == ATTACHED_MAX;
+}
+
+static void say_ours(const struct link *l, const char *where)
+{
+	char mend[128];
+
+	snprintf(mend, sizeof(mend), "vj attach %s (vjd takes it over), or vj detach %s (takes it away)", l->name, l->name);
+	if (is_attached(l->ifindex))
+		doctor_say(FINDING_OK, l->name, NULL, "vjchan's program is there (%s)", where);
+	else
+		doctor_say(FINDING_NOTE, l->name, mend,
+			   "a program that an earlier vjd left is there (%s): the vjd that was asked has nothing to do with it", where);
+}
+
 static void look_at_program(const struct link *l)
 {
 	char prog[BPF_OBJ_NAME_LEN] = "", mend[96];
+	bool ours = false;
 
+	if (has_tc_filter(l))
+		say_ours(l, "tc");
 	if (l->prog_id == 0)
 		return;
-	read_prog_name(l->prog_id, prog);
+	read_prog(l->prog_id, prog, &ours);
 	snprintf(mend, sizeof(mend), "ip link set %s xdp off; vj detach %s; vj attach %s", l->name, l->name, l->name);
 	if (prog[0] == '\0')
 		doctor_say(FINDING_NOTE, l->name, "sudo vj doctor", "an XDP program is there (id %u): whose, only root can see", l->prog_id);
-	else if (strcmp(prog, "vj_dispatch") != 0)
+	else if (!ours)
 		doctor_say(FINDING_NOTE, l->name, mend,
 			   "XDP program %s (id %u) is there: it goes first, and channels get what it passes on, slower (tc)", prog,
 			   l->prog_id);
 	else
-		doctor_say(FINDING_OK, l->name, NULL, "vjchan's XDP program is there");
+		say_ours(l, "XDP");
 }
 
 static void look_at_driver(const struct link *l)

@@ -15,11 +15,10 @@
 #include <unistd.h>
 
 #define PIN_DIR "gw"
-#define PIN_PROG "gateway"
 
 static struct tc_hook place_of(const struct gateway_prog *p)
 {
-	return (struct tc_hook){ .ifindex = p->ifindex, .egress = true, .link = true, .dir = p->pin_dir, .name = PIN_PROG };
+	return (struct tc_hook){ .ifindex = p->ifindex, .egress = true, .link = true, .prog = OWN_PROG_GATEWAY, .dir = p->pin_dir };
 }
 
 static int keep_fd(int fd)
@@ -103,8 +102,10 @@ bool gateway_prog_holds(const struct gateway_prog *p)
 int gateway_prog_again(const struct gateway_prog *p)
 {
 	const struct tc_hook place = place_of(p);
+	char dir[IF_PIN_DIR_BYTES];
+	int r = if_pin_dir_make(PIN_DIR, p->ifindex, dir); /* it may have been lost, with the link in it */
 
-	return tc_hook_attach(&place, p->prog_fd);
+	return r == 0 ? tc_hook_attach(&place, p->prog_fd) : r;
 }
 
 void gateway_prog_remove(struct gateway_prog *p)

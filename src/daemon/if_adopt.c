@@ -16,12 +16,18 @@
 /* Of an interface that is gone: nobody will miss it. */
 static void drop_unknown(struct interfaces *s, const struct if_chan_record *rec)
 {
-	struct if_chan *c;
-
-	if (s->ready && if_chan_find(&s->place, rec, &c) == 0)
-		if_chan_remove(&s->place, c);
+	if (s->ready)
+		if_chan_scrap(&s->place, rec->nr);
 	else
 		if_chan_record_drop(s->place.dir, rec->nr);
+}
+
+/* What was known of its ports and connections has gone with the maps; its application, when it states it, hears that it is no more. */
+static void drop_unfit(struct interfaces *s, const struct iface *i, const struct if_chan_record *rec)
+{
+	log_error(s->d->cfg.log, "%s: channel %u of process %d ends: it was made by another version of vjd, or its maps are gone", i->name,
+		  rec->nr, rec->pid);
+	if_chan_scrap(&s->place, rec->nr);
 }
 
 static void adopt_chan(void *arg, const struct if_chan_record *rec)
@@ -34,7 +40,11 @@ static void adopt_chan(void *arg, const struct if_chan_record *rec)
 		drop_unknown(s, rec);
 		return;
 	}
-	if (if_chan_find(&s->place, rec, &c) < 0) {
+	if (i->dispatch.fresh) {
+		drop_unfit(s, i, rec);
+		return;
+	}
+	if (if_chan_find(&s->place, &i->dispatch, rec, i->mac, &c) < 0) {
 		if_dispatch_forget(&i->dispatch, rec->nr, 0);
 		if_lan_chan_end(i->lan, rec->nr);
 		return;

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "daemon/if_bpf.h"
 
+#include "daemon/if_reset.h"
 #include "daemon/netns.h"
+#include "daemon/own_prog.h"
 
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wsign-conversion" /* bpftool writes it so */
@@ -41,7 +43,7 @@ static int reuse_pin(struct bpf_map *map, const char *dir)
 	char path[IF_PIN_PATH_BYTES];
 	int fd, r = 0;
 
-	if_pin_path(dir, bpf_map__name(map), "", path);
+	if_pin_path(dir, bpf_map__name(map), path);
 	fd = bpf_obj_get(path);
 	if (fd < 0)
 		return errno == ENOENT ? 0 : -errno;
@@ -74,7 +76,7 @@ static int pin_fresh(struct bpf_object *obj, const char *dir)
 	char path[IF_PIN_PATH_BYTES];
 
 	bpf_object__for_each_map(map, obj) {
-		if_pin_path(dir, bpf_map__name(map), "", path);
+		if_pin_path(dir, bpf_map__name(map), path);
 		if (is_shared(map) && bpf_obj_pin(bpf_map__fd(map), path) != 0 && errno != EEXIST)
 			return -errno;
 	}
@@ -132,13 +134,26 @@ static int programs_load(const char *dir, struct programs *ret)
 	return r;
 }
 
-/* Maps that an earlier version left and that don't fit any more are no use: its channels end. */
-static int programs_load_over(const char *dir, struct programs *ret)
+static int open_flows(const char *dir)
+{
+	char path[IF_PIN_PATH_BYTES];
+
+	if_pin_path(dir, "flows", path);
+	return bpf_obj_get(path);
+}
+
+/*
+ * Maps that an earlier version left and that don't fit any more are no use: its channels end.
+ * @ret_flows_fd: what it knew of flows; -1: the maps are those from before, or there were none
+ */
+static int programs_load_over(const char *dir, struct programs *ret, int *ret_flows_fd)
 {
 	int r = programs_load(dir, ret);
 
+	*ret_flows_fd = -1;
 	if (r != -EINVAL)
 		return r;
+	*ret_flows_fd = open_flows(dir);
 	if_pin_dir_remove(dir);
 	if (mkdir(dir, 0700) != 0)
 		return -errno;
@@ -197,20 +212,49 @@ static void configure(struct if_dispatch *d, const uint8_t mac[static 6])
 	bpf_map_update_elem(d->map_fds[IF_MAP_OUT], &zero, &d->ifindex, BPF_ANY);
 }
 
-static int attach(struct if_dispatch *d, const uint8_t mac[static 6], bool at_tc)
+/* Were these maps made for a dispatch before? */
+static bool is_configured(const struct if_dispatch *d)
 {
-	struct programs p;
-	int r = programs_load_over(d->pin_dir, &p);
+	return read_cfg(d).hash_seed != 0;
+}
+
+static int attach_loaded(struct if_dispatch *d, const struct programs *p, const uint8_t mac[static 6], bool at_tc)
+{
+	int r = keep_maps(d, p);
 
 	if (r < 0)
 		return r;
-	r = keep_maps(d, &p);
+	d->fresh = !is_configured(d);
+	configure(d, mac);
+	return if_hook_attach(d->ifindex, d->pin_dir, &d->progs, at_tc, &d->hook);
+}
+
+static int attach(struct if_dispatch *d, const uint8_t mac[static 6], bool at_tc)
+{
+	struct programs p;
+	int flows_fd, r = programs_load_over(d->pin_dir, &p, &flows_fd);
+
 	if (r == 0) {
-		configure(d, mac);
-		r = if_hook_attach(d->ifindex, d->pin_dir, &d->progs, at_tc, &d->hook);
+		r = attach_loaded(d, &p, mac, at_tc);
+		programs_destroy(&p);
 	}
-	programs_destroy(&p);
+	if (flows_fd >= 0) {
+		if (r == 0)
+			if_reset_dead(d, flows_fd);
+		close(flows_fd);
+	}
 	return r;
+}
+
+/* Of what is attached, where the pins were lost. */
+static void pins_again(uint32_t ifindex, const char *dir)
+{
+	int fd = if_hook_left(ifindex);
+
+	if (fd < 0)
+		return;
+	own_prog_pin_maps(fd, dir); /* else its channels end, as those of another version */
+	close(fd);
 }
 
 int if_dispatch_attach(uint32_t ifindex, const uint8_t mac[static 6], bool at_tc, struct if_dispatch *ret_dispatch)
@@ -222,10 +266,15 @@ int if_dispatch_attach(uint32_t ifindex, const uint8_t mac[static 6], bool at_tc
 	r = if_pin_dir_make("if", ifindex, d.pin_dir);
 	if (r < 0)
 		return r;
+	pins_again(ifindex, d.pin_dir);
 	r = attach(&d, mac, at_tc);
 	if (r < 0) {
+		int left = if_hook_left(ifindex);
+
 		if_dispatch_close(&d);
-		if (!if_hook_is_pinned(d.pin_dir))
+		if (left >= 0)
+			close(left);
+		else
 			if_pin_dir_remove(d.pin_dir);
 		return r;
 	}
@@ -281,6 +330,22 @@ int if_dispatch_move(struct if_dispatch *d)
 	return if_hook_attach(d->ifindex, d->pin_dir, &d->progs, true, &d->hook);
 }
 
+int if_dispatch_keep(const struct if_dispatch *d)
+{
+	char path[IF_PIN_PATH_BYTES], dir[IF_PIN_DIR_BYTES];
+	int r;
+
+	if_pin_path(d->pin_dir, "dispatch_cfg", path);
+	if (access(path, F_OK) == 0)
+		return 0;
+	r = if_pin_dir_make("if", d->ifindex, dir);
+	if (r == 0)
+		r = own_prog_pin_maps(d->progs.xdp_fd, dir);
+	if (r == 0)
+		r = own_prog_pin_maps(d->gate_fd, dir);
+	return r == 0 ? 1 : r;
+}
+
 bool if_dispatch_holds(const struct if_dispatch *d)
 {
 	return if_hook_holds(d->ifindex, d->pin_dir, d->hook);
@@ -288,7 +353,7 @@ bool if_dispatch_holds(const struct if_dispatch *d)
 
 void if_dispatch_unhook(const struct if_dispatch *d)
 {
-	if_hook_detach(d->ifindex, d->pin_dir, d->hook);
+	if_hook_detach(d->ifindex, d->pin_dir);
 }
 
 void if_dispatch_remove(struct if_dispatch *d)
@@ -370,6 +435,7 @@ static struct policy_gate_counters *counters_new(int *ret_cpus)
 	return cpus > 0 ? calloc((size_t)cpus, sizeof(struct policy_gate_counters)) : NULL;
 }
 
+/* Those of a channel that is found again go on. */
 static int counters_begin(const struct if_dispatch *d, uint32_t nr)
 {
 	int cpus, r = 0;
@@ -377,7 +443,7 @@ static int counters_begin(const struct if_dispatch *d, uint32_t nr)
 
 	if (zero == NULL)
 		return -ENOMEM;
-	if (bpf_map_update_elem(d->map_fds[IF_MAP_GATE_COUNTERS], &nr, zero, BPF_ANY) != 0)
+	if (bpf_map_update_elem(d->map_fds[IF_MAP_GATE_COUNTERS], &nr, zero, BPF_NOEXIST) != 0 && errno != EEXIST)
 		r = -errno;
 	free(zero);
 	return r;
@@ -400,60 +466,28 @@ int if_gate_attach(const struct if_dispatch *d, const struct if_chan_config *cfg
 
 /* ---- found again */
 
-struct wanted {
-	const char *name;
-	int *ret_fd;
-};
-
-static void take_if_wanted(uint32_t id, const struct wanted *wanted, unsigned cnt)
+/* Another version's may have the same name, and other values in it. */
+static int maps_of_prog(uint32_t id, struct if_chan_maps *ret)
 {
-	struct bpf_map_info info = { 0 };
-	uint32_t bytes = sizeof(info);
-	int fd = bpf_map_get_fd_by_id(id);
+	int fd = own_prog_open(OWN_PROG_DELIVER, id);
 
 	if (fd < 0)
-		return;
-	if (bpf_obj_get_info_by_fd(fd, &info, &bytes) == 0)
-		for (unsigned i = 0; i < cnt; i++)
-			if (strcmp(info.name, wanted[i].name) == 0 && *wanted[i].ret_fd < 0) {
-				*wanted[i].ret_fd = fd;
-				return;
-			}
+		return fd;
+	ret->deliver_state = own_prog_map(fd, "deliver_state", sizeof(struct policy_deliver_state));
+	ret->credit = own_prog_map(fd, "credit", sizeof(struct policy_credit));
+	ret->counters = own_prog_map(fd, "counters", sizeof(uint64_t));
 	close(fd);
-}
-
-static int maps_of_prog(uint32_t id, const struct wanted *wanted, unsigned cnt)
-{
-	uint32_t ids[32], bytes;
-	struct bpf_prog_info info = { .nr_map_ids = ARRAY_SIZE(ids), .map_ids = (uintptr_t)ids };
-	int fd = bpf_prog_get_fd_by_id(id), r;
-
-	if (fd < 0)
-		return -errno;
-	bytes = sizeof(info);
-	r = bpf_obj_get_info_by_fd(fd, &info, &bytes);
-	close(fd);
-	if (r != 0)
-		return -errno;
-	for (uint32_t i = 0; i < min_u32(info.nr_map_ids, ARRAY_SIZE(ids)); i++)
-		take_if_wanted(ids[i], wanted, cnt);
-	for (unsigned i = 0; i < cnt; i++)
-		if (*wanted[i].ret_fd < 0)
-			return -ENOENT;
-	return 0;
+	return ret->deliver_state >= 0 && ret->credit >= 0 && ret->counters >= 0 ? 0 : -ENOENT;
 }
 
 int if_chan_maps_find(uint32_t app_ifindex, int netns_fd, struct if_chan_maps *ret_maps)
 {
 	struct if_chan_maps m = { -1, -1, -1 };
-	const struct wanted wanted[] = {
-		{ "deliver_state", &m.deliver_state }, { "credit", &m.credit }, { "counters", &m.counters }
-	};
 	struct there app = { .ifindex = app_ifindex };
 	int r = netns_do(netns_fd, query_there, &app);
 
 	if (r == 0)
-		r = maps_of_prog(app.prog_id, wanted, ARRAY_SIZE(wanted));
+		r = maps_of_prog(app.prog_id, &m);
 	if (r < 0) {
 		if_chan_maps_close(&m);
 		return r;

@@ -3,9 +3,9 @@
  * if_bpf.h - the programs of interface channels: loaded, told what they need, attached, found again
  *
  * policy/maps.h says what is in the maps. dispatch and the maps of dispatch and gate are pinned below IF_PIN_DIR, one directory for
- * each interface, and serve on while no vjd runs; a new vjd loads programs of its own over the same maps, and puts its dispatch in
- * place of the old one (if_hook.h). gate and deliver hang on the devices of a channel and go with them; a new vjd finds the maps of deliver by
- * its program.
+ * each interface, and serve on while no vjd runs; a new vjd loads programs of its own over the same maps, and puts them in
+ * place of the old ones (if_hook.h). Where pins were lost, the maps are those that the old dispatch has. gate and deliver hang on the devices
+ * of a channel and go with them; a new vjd finds the maps of deliver by its program (own_prog.h).
  */
 #ifndef DAEMON_IF_BPF_H
 #define DAEMON_IF_BPF_H
@@ -55,6 +55,7 @@ struct if_dispatch {
 	struct if_hook_progs progs;
 	enum if_hook hook;
 	uint32_t hash_seed;
+	bool fresh; /* the maps are new: if there are channels from before, nothing is known of them */
 	char pin_dir[IF_PIN_DIR_BYTES];
 };
 
@@ -67,6 +68,9 @@ int if_dispatch_attach(uint32_t ifindex, const uint8_t mac[static 6], bool at_tc
 
 /** if_dispatch_holds() - Is it still attached, and not replaced by somebody? */
 bool if_dispatch_holds(const struct if_dispatch *d);
+
+/** if_dispatch_keep() - Pin once more what isn't pinned any more. Return: 1: that was so; 0: it wasn't; negative errno */
+int if_dispatch_keep(const struct if_dispatch *d);
 
 /** if_dispatch_move() - To tc, from wherever it is. Return: as if_hook_attach() */
 int if_dispatch_move(struct if_dispatch *d);
@@ -110,7 +114,7 @@ struct if_chan_config {
 /** if_deliver_attach() - At the application's end. Return: 0; negative errno of bpf(2) */
 int if_deliver_attach(const struct if_chan_config *cfg);
 
-/** if_gate_attach() - At the host's end. Return: 0; negative errno of bpf(2) */
+/** if_gate_attach() - At the host's end, in place of an earlier vjd's. Return: 0; negative errno of bpf(2) */
 int if_gate_attach(const struct if_dispatch *d, const struct if_chan_config *cfg);
 
 /** if_gate_configure() - Tell gate of a channel, or of what has changed: its MTU, the interface's address */

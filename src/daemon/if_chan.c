@@ -5,13 +5,16 @@
 #include "daemon/if_poll.h"
 #include "daemon/netns.h"
 #include "daemon/offload.h"
+#include "daemon/own_prog.h"
 #include "daemon/spill.h"
 #include "wire/eth.h"
 
 #include <bpf/bpf.h>
+#include <bpf/libbpf.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <linux/ethtool.h>
 #include <net/if.h>
 #include <stdio.h>
@@ -86,16 +89,28 @@ void if_chan_record_drop(const char *dir, uint32_t nr)
 	unlink(path);
 }
 
-static int record_read(int dir_fd, const char *name, struct if_chan_record *ret)
+/* Return: 0; negative errno; -EPROTO: another version has written it, or it isn't whole */
+static int record_read(const char *dir, uint32_t nr, struct if_chan_record *ret)
 {
-	int fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC);
+	char path[160];
 	ssize_t n;
+	int fd;
 
+	record_path(dir, nr, path);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
 	n = read(fd, ret, sizeof(*ret));
 	close(fd);
-	return n == (ssize_t)sizeof(*ret) && ret->magic == IF_CHAN_MAGIC ? 0 : -EPROTO;
+	return n == (ssize_t)sizeof(*ret) && ret->magic == IF_CHAN_MAGIC && ret->nr == nr ? 0 : -EPROTO;
+}
+
+/* "chan-5", but not "chan-5.new" */
+static bool is_record(const char *name, uint32_t *ret_nr)
+{
+	char rest;
+
+	return sscanf(name, "chan-%" SCNu32 "%c", ret_nr, &rest) == 1;
 }
 
 void if_chan_records(const char *dir, void (*fn)(void *arg, const struct if_chan_record *rec), void *arg)
@@ -105,9 +120,14 @@ void if_chan_records(const char *dir, void (*fn)(void *arg, const struct if_chan
 
 	while (d != NULL && (e = readdir(d)) != NULL) {
 		struct if_chan_record rec;
+		uint32_t nr;
 
-		if (strncmp(e->d_name, "chan-", 5) == 0 && record_read(dirfd(d), e->d_name, &rec) == 0)
+		if (strncmp(e->d_name, "chan-", 5) != 0)
+			continue;
+		if (is_record(e->d_name, &nr) && record_read(dir, nr, &rec) == 0)
 			fn(arg, &rec);
+		else
+			unlinkat(dirfd(d), e->d_name, 0);
 	}
 	if (d != NULL)
 		closedir(d);
@@ -324,7 +344,16 @@ int if_chan_make(struct if_place *place, const struct if_dispatch *d, const stru
 	return 0;
 }
 
-int if_chan_find(struct if_place *place, const struct if_chan_record *rec, struct if_chan **ret_chan)
+/* gate is the earlier vjd's, and may have other maps. */
+static int gate_again(const struct if_place *place, const struct if_dispatch *d, const struct if_chan *c, const uint8_t mac[static 6])
+{
+	struct if_chan_config cfg = config_of(place, c, mac);
+
+	return if_gate_attach(d, &cfg);
+}
+
+int if_chan_find(struct if_place *place, const struct if_dispatch *d, const struct if_chan_record *rec, const uint8_t mac[static 6],
+		 struct if_chan **ret_chan)
 {
 	struct if_chan *c = chan_new(rec);
 	uint32_t app_ifindex;
@@ -337,6 +366,8 @@ int if_chan_find(struct if_place *place, const struct if_chan_record *rec, struc
 		r = -ENOENT;
 	if (r == 0)
 		r = take_hold(place, c);
+	if (r == 0)
+		r = gate_again(place, d, c, mac);
 	if (r < 0) {
 		if_chan_remove(place, c);
 		return -ENOENT;
@@ -392,4 +423,46 @@ void if_chan_remove(struct if_place *place, struct if_chan *c)
 		rtnl_link_del(&place->here, c->host_ifindex);
 	if_chan_record_drop(place->dir, c->rec.nr);
 	if_chan_close(c);
+}
+
+/* ---- what nobody knows any more */
+
+void if_chan_scrap(struct if_place *place, uint32_t nr)
+{
+	uint32_t host, app;
+
+	find_pair(place, nr, &host, &app);
+	if (host != 0)
+		rtnl_link_del(&place->here, host);
+	if_chan_record_drop(place->dir, nr);
+}
+
+/* A name can be a stranger's: gate hangs there, or its peer is where only vjd makes devices. */
+static bool is_pair_of_ours(const struct if_place *place, uint32_t nr)
+{
+	uint32_t host, app, id = 0;
+
+	if (find_pair(place, nr, &host, &app) == 0)
+		return true;
+	return host != 0 && bpf_xdp_query_id((int)host, 0, &id) == 0 && own_prog_is(OWN_PROG_GATE, id);
+}
+
+unsigned if_chan_sweep(struct if_place *place)
+{
+	struct if_nameindex *all = if_nameindex();
+	struct if_chan_record rec;
+	unsigned cnt = 0;
+	uint32_t nr;
+
+	for (const struct if_nameindex *i = all; i != NULL && i->if_index != 0; i++) {
+		if (!if_name_is_ours(i->if_name) || sscanf(i->if_name, IF_NAME_HOST "%" SCNu32, &nr) != 1)
+			continue;
+		if (record_read(place->dir, nr, &rec) == 0 || !is_pair_of_ours(place, nr))
+			continue;
+		if_chan_scrap(place, nr);
+		cnt++;
+	}
+	if (all != NULL)
+		if_freenameindex(all);
+	return cnt;
 }

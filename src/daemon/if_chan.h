@@ -69,8 +69,18 @@ TAILQ_HEAD(if_chan_list, if_chan);
 int if_chan_make(struct if_place *place, const struct if_dispatch *d, const struct if_chan_record *rec,
 		 const uint8_t mac[static 6], struct xsk *ret_xsk, struct if_chan **ret_chan);
 
-/** if_chan_find() - One that an earlier vjd made, by its record. Return: 0; -ENOENT: not all of it is there any more */
-int if_chan_find(struct if_place *place, const struct if_chan_record *rec, struct if_chan **ret_chan);
+/** if_chan_find() - One that an earlier vjd made, by its record. Return: 0; -ENOENT: not all of it was there any more, and nothing is left */
+int if_chan_find(struct if_place *place, const struct if_dispatch *d, const struct if_chan_record *rec, const uint8_t mac[static 6],
+		 struct if_chan **ret_chan);
+
+/** if_chan_scrap() - One that an earlier vjd made: take down whatever there is of it */
+void if_chan_scrap(struct if_place *place, uint32_t nr);
+
+/**
+ * if_chan_sweep() - Take down pairs of devices that no record tells of: another version's, or of a vjd that died while it made them, or whose
+ * directory was removed. Return: how many
+ */
+unsigned if_chan_sweep(struct if_place *place);
 
 /** if_chan_frame_max() - The longest frame that its devices carry and its memory takes, bytes */
 uint32_t if_chan_frame_max(const struct if_chan *c);
@@ -97,7 +107,7 @@ void if_chan_close(struct if_chan *c);
 /** if_chan_memory_bytes() - What it is charged for */
 uint64_t if_chan_memory_bytes(const struct if_chan_record *rec);
 
-/** if_chan_records() - Call @fn for each record file in @dir */
+/** if_chan_records() - Call @fn for each record file in @dir; remove those that this version can't read */
 void if_chan_records(const char *dir, void (*fn)(void *arg, const struct if_chan_record *rec), void *arg);
 
 /** if_chan_record_drop() - Of a channel that is no more */

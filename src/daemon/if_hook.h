@@ -9,11 +9,10 @@
  * So it is where the driver has no XDP, or refuses it, too: VLANs, macvlan. Generic XDP would be no help: what GRO has joined
  * at the device below is one frame to it, longer than any channel takes; tc redirects it as a packet, which is taken apart again.
  *
- * Whoever takes the place of XDP by force later is told from ours by the pin, and dispatch moves behind it. It does not move back by
+ * Whoever takes the place of XDP by force later is told from ours (own_prog.h), and dispatch moves behind it. It does not move back by
  * itself: a program that is replaced by its owner would find its place taken.
  *
- * All of it outlives vjd. What is ours is pinned, so that the next vjd knows it; before it is attached, so that there is no moment at
- * which a vjd that is killed leaves a program that nobody knows.
+ * All of it outlives vjd, and the next one knows it.
  */
 #ifndef DAEMON_IF_HOOK_H
 #define DAEMON_IF_HOOK_H
@@ -38,10 +37,10 @@ int if_hook_attach(uint32_t ifindex, const char *pin_dir, const struct if_hook_p
 /** if_hook_holds() - Is it still there? */
 bool if_hook_holds(uint32_t ifindex, const char *pin_dir, enum if_hook hook);
 
-/** if_hook_detach() - If it is still there; its pins stay */
-void if_hook_detach(uint32_t ifindex, const char *pin_dir, enum if_hook hook);
+/** if_hook_left() - What this vjd or an earlier one has attached. Return: the program, the caller's to close; -ENOENT */
+int if_hook_left(uint32_t ifindex);
 
-/** if_hook_is_pinned() - Has a vjd left something that may still be attached? */
-bool if_hook_is_pinned(const char *pin_dir);
+/** if_hook_detach() - Whatever is there of ours, at either place */
+void if_hook_detach(uint32_t ifindex, const char *pin_dir);
 
 #endif

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "daemon/if_pin.h"
 
-#include <bpf/bpf.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -86,92 +85,7 @@ void if_pin_dir_remove(const char *dir)
 	rmdir(dir);
 }
 
-/* ---- programs */
-
-void if_pin_path(const char *dir, const char *name, const char *suffix, char path[static IF_PIN_PATH_BYTES])
+void if_pin_path(const char *dir, const char *name, char path[static IF_PIN_PATH_BYTES])
 {
-	snprintf(path, IF_PIN_PATH_BYTES, "%s/%s%s", dir, name, suffix);
-}
-
-static int prog_id(int fd, uint32_t *ret_id)
-{
-	struct bpf_prog_info info = { 0 };
-	uint32_t bytes = sizeof(info);
-
-	if (bpf_obj_get_info_by_fd(fd, &info, &bytes) != 0)
-		return -errno;
-	*ret_id = info.id;
-	return 0;
-}
-
-static int get_if_id(const char *path, uint32_t id)
-{
-	uint32_t found = 0;
-	int fd = bpf_obj_get(path);
-
-	if (fd >= 0 && prog_id(fd, &found) == 0 && found == id)
-		return fd;
-	if (fd >= 0)
-		close(fd);
-	return -ENOENT;
-}
-
-int if_pin_with_id(const char *dir, const char *name, uint32_t id)
-{
-	char path[IF_PIN_PATH_BYTES], fresh[IF_PIN_PATH_BYTES];
-	int fd;
-
-	if_pin_path(dir, name, "", path);
-	if_pin_path(dir, name, "_new", fresh);
-	fd = get_if_id(path, id);
-	if (fd >= 0)
-		return fd;
-	fd = get_if_id(fresh, id);
-	if (fd >= 0) /* done now, what a killed vjd has not come to */
-		rename(fresh, path);
-	return fd;
-}
-
-bool if_pin_is_ours(const char *dir, const char *name, uint32_t id)
-{
-	int fd = id != 0 ? if_pin_with_id(dir, name, id) : -ENOENT;
-
-	if (fd >= 0)
-		close(fd);
-	return fd >= 0;
-}
-
-int if_pin_before(const char *dir, const char *name, int fd)
-{
-	char path[IF_PIN_PATH_BYTES];
-
-	if_pin_path(dir, name, "_new", path);
-	unlink(path);
-	return bpf_obj_pin(fd, path) == 0 ? 0 : -errno;
-}
-
-void if_pin_undo(const char *dir, const char *name)
-{
-	char path[IF_PIN_PATH_BYTES];
-
-	if_pin_path(dir, name, "_new", path);
-	unlink(path);
-}
-
-int if_pin_after(const char *dir, const char *name)
-{
-	char fresh[IF_PIN_PATH_BYTES], path[IF_PIN_PATH_BYTES];
-
-	if_pin_path(dir, name, "_new", fresh);
-	if_pin_path(dir, name, "", path);
-	return rename(fresh, path) == 0 ? 0 : -errno;
-}
-
-bool if_pin_is_there(const char *dir, const char *name)
-{
-	char path[IF_PIN_PATH_BYTES], fresh[IF_PIN_PATH_BYTES];
-
-	if_pin_path(dir, name, "", path);
-	if_pin_path(dir, name, "_new", fresh);
-	return access(path, F_OK) == 0 || access(fresh, F_OK) == 0;
+	snprintf(path, IF_PIN_PATH_BYTES, "%s/%s", dir, name);
 }

@@ -89,7 +89,19 @@ struct flow_batch {
 	uint32_t apps[BATCH];
 };
 
-static void walk(int flows_fd, uint32_t nr, struct flow_batch *b, struct prodder *p)
+struct which {
+	uint32_t nr; /* 0: all that are in no @devs_fd */
+	int devs_fd;
+};
+
+static bool is_meant(const struct which *which, uint32_t nr)
+{
+	uint32_t ifindex;
+
+	return which->nr != 0 ? nr == which->nr : bpf_map_lookup_elem(which->devs_fd, &nr, &ifindex) != 0;
+}
+
+static void walk(int flows_fd, const struct which *which, struct flow_batch *b, struct prodder *p)
 {
 	uint32_t at, cnt;
 	bool more = true;
@@ -99,12 +111,22 @@ static void walk(int flows_fd, uint32_t nr, struct flow_batch *b, struct prodder
 		/* an error is the end; what came before it counts */
 		more = bpf_map_lookup_batch(flows_fd, from, &at, b->flows, b->apps, &cnt, NULL) == 0;
 		for (uint32_t i = 0; i < cnt && cnt <= BATCH; i++)
-			if (b->apps[i] == nr)
+			if (is_meant(which, b->apps[i]))
 				prod(p, &b->flows[i]);
 	}
 }
 
-void if_reset_peers(const struct if_dispatch *d, uint32_t nr)
+/* Another version's map may have other entries. */
+static bool is_map_of_flows(int fd)
+{
+	struct bpf_map_info info = { 0 };
+	uint32_t bytes = sizeof(info);
+
+	return bpf_obj_get_info_by_fd(fd, &info, &bytes) == 0 && info.key_size == sizeof(struct policy_flow) &&
+	       info.value_size == sizeof(uint32_t);
+}
+
+static void reset(int flows_fd, const struct which *which)
 {
 	struct prodder p = { .left = PEERS_MAX };
 	struct flow_batch *b = malloc(sizeof(*b));
@@ -112,9 +134,20 @@ void if_reset_peers(const struct if_dispatch *d, uint32_t nr)
 	p.fds[0] = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW);
 	p.fds[1] = socket(AF_INET6, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW);
 	if (b != NULL)
-		walk(d->map_fds[IF_MAP_FLOWS], nr, b, &p);
+		walk(flows_fd, which, b, &p);
 	for (unsigned i = 0; i < ARRAY_SIZE(p.fds); i++)
 		if (p.fds[i] >= 0)
 			close(p.fds[i]);
 	free(b);
+}
+
+void if_reset_peers(const struct if_dispatch *d, uint32_t nr)
+{
+	reset(d->map_fds[IF_MAP_FLOWS], &(struct which){ .nr = nr });
+}
+
+void if_reset_dead(const struct if_dispatch *d, int flows_fd)
+{
+	if (is_map_of_flows(flows_fd))
+		reset(flows_fd, &(struct which){ .devs_fd = d->map_fds[IF_MAP_DEVS] });
 }

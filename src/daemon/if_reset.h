@@ -17,4 +17,10 @@
 /** if_reset_peers() - Of channel @nr, which is in no map any more. Best effort; at most some ten thousand, at once */
 void if_reset_peers(const struct if_dispatch *d, uint32_t nr);
 
+/**
+ * if_reset_dead() - Of all channels that are in no map any more, by what is written in @flows_fd: the map `flows`, also an earlier one
+ * Best effort, as above; nothing, if it is another version's with other entries.
+ */
+void if_reset_dead(const struct if_dispatch *d, int flows_fd);
+
 #endif

@@ -61,6 +61,7 @@ struct interfaces {
 	struct if_maker *maker;
 	struct if_work_list under_way;
 	bool adopting; /* what an earlier vjd has left is being looked for: nothing new is made meanwhile */
+	unsigned swept; /* channels that nothing told of: their peers don't know of it yet */
 	bool inexact; /* see struct if_ports; the last that was said of it */
 	uint32_t last_nr;
 	uint64_t adopt_until_ns; /* 0: nothing to be found again */

@@ -9,6 +9,7 @@
 #include "daemon/if_claim.h"
 #include "daemon/if_hops.h"
 #include "daemon/if_lan_id.h"
+#include "daemon/if_reset.h"
 #include "daemon/if_state.h"
 #include "daemon/if_ways.h"
 #include "daemon/netns.h"
@@ -16,6 +17,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -219,6 +221,9 @@ static void follow_hook(const struct interfaces *s, struct iface *i)
 	int r;
 
 	i->hook_lost = false;
+	r = if_dispatch_keep(&i->dispatch);
+	if (r > 0)
+		log_info(s->d->cfg.log, "%s: what was pinned below " IF_PIN_DIR " was lost: pinned again", i->name);
 	if (if_dispatch_holds(&i->dispatch))
 		return;
 	r = if_dispatch_move(&i->dispatch);
@@ -417,6 +422,9 @@ static int get_ready(struct interfaces *s)
 	}
 	epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, if_maker_fd(s->maker), &e);
 	s->ready = true;
+	s->swept = if_chan_sweep(&s->place);
+	if (s->swept > 0)
+		log_info(s->d->cfg.log, "%u pairs of devices removed that an earlier vjd had left, and nothing tells of", s->swept);
 	return 0;
 }
 
@@ -443,6 +451,8 @@ static int iface_new(struct interfaces *s, const struct host_interface *from, bo
 	follow_ways(s, i);
 	if (s->d->firewall != NULL)
 		firewall_install(s->d->firewall, &i->dispatch, i->name, true);
+	if (s->swept > 0)
+		if_reset_dead(&i->dispatch, i->dispatch.map_fds[IF_MAP_FLOWS]);
 	TAILQ_INSERT_TAIL(&s->ifaces, i, entry);
 	*ret_iface = i;
 	return 0;
@@ -579,9 +589,34 @@ static void iface_end(struct interfaces *s, struct iface *i)
 	free(i);
 }
 
+static bool is_left(const char *name)
+{
+	int fd = if_hook_left(if_nametoindex(name));
+
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
+/* It isn't attached; but an earlier vjd may have left something there, which goes as if it were. */
+static enum ctl_refusal take_left(struct interfaces *s, const char *name, struct iface **ret_iface)
+{
+	enum ctl_refusal why = is_left(name) ? if_claim(s, name) : CTL_REFUSAL_NO_INTERFACE;
+	int r;
+
+	if (why != CTL_REFUSAL_NONE)
+		return why;
+	r = attach(s, name, false, NULL, ret_iface);
+	if_claim_settle(s);
+	if (r == 0)
+		log_info(s->d->cfg.log, "%s: an earlier vjd has left a program there: taken over, to be removed", name);
+	return r == 0 ? CTL_REFUSAL_NONE : iface_refusal(r);
+}
+
 enum ctl_refusal interfaces_detach(struct vjd *d, const char *name, struct ctl_interface *ret_interface)
 {
 	struct interfaces *s = d->interfaces;
+	enum ctl_refusal why;
 	struct iface *i;
 
 	if (s == NULL)
@@ -589,8 +624,11 @@ enum ctl_refusal interfaces_detach(struct vjd *d, const char *name, struct ctl_i
 	TAILQ_FOREACH (i, &s->ifaces, entry)
 		if (strcmp(i->name, name) == 0)
 			break;
-	if (i == NULL)
-		return CTL_REFUSAL_NO_INTERFACE;
+	if (i == NULL) {
+		why = take_left(s, name, &i);
+		if (why != CTL_REFUSAL_NONE)
+			return why;
+	}
 	iface_describe(i, ret_interface);
 	ret_interface->flags |= CTL_INTERFACE_GONE;
 	iface_end(s, i);

@@ -31,9 +31,14 @@ static uint32_t there(const struct tc_hook *h)
 	return bpf_tc_query(&hook, &opts) == 0 ? opts.prog_id : 0;
 }
 
+int tc_hook_left(const struct tc_hook *h)
+{
+	return own_prog_open(h->prog, there(h));
+}
+
 static bool filter_is_ours(const struct tc_hook *h)
 {
-	return if_pin_is_ours(h->dir, h->name, there(h));
+	return own_prog_is(h->prog, there(h));
 }
 
 /* ---- the qdisc */
@@ -106,7 +111,7 @@ static int qdisc_make(uint32_t ifindex)
 
 /* ---- the filter */
 
-static int set(const struct tc_hook *h, int prog_fd)
+static int filter_attach(const struct tc_hook *h, int prog_fd)
 {
 	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)h->ifindex, .attach_point = point_of(h));
 	LIBBPF_OPTS(bpf_tc_opts, opts, .prog_fd = prog_fd, .handle = TC_HANDLE, .priority = TC_PRIORITY,
@@ -127,23 +132,6 @@ static void filter_detach(const struct tc_hook *h)
 	if (filter_is_ours(h))
 		bpf_tc_detach(&hook, &opts);
 	qdisc_drop(h->ifindex);
-}
-
-static int filter_attach(const struct tc_hook *h, int prog_fd)
-{
-	int r = if_pin_before(h->dir, h->name, prog_fd);
-
-	if (r < 0)
-		return r;
-	r = set(h, prog_fd);
-	if (r < 0) {
-		if_pin_undo(h->dir, h->name);
-		return r;
-	}
-	r = if_pin_after(h->dir, h->name);
-	if (r < 0)
-		filter_detach(h);
-	return r;
 }
 
 /* Nobody else's filter is there, which a link would come before. */

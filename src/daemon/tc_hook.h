@@ -7,18 +7,19 @@
  * when there are some, and tc_hook_attach() then moves behind them; and back. While it moves both may run, which a program that asks for a
  * link has to bear.
  *
- * It outlives vjd. A filter is told from others' by the pin of its program (if_pin.h); a link is pinned itself.
+ * It outlives vjd. A filter is told from others' by its program (own_prog.h); a link is pinned.
  */
 #ifndef DAEMON_TC_HOOK_H
 #define DAEMON_TC_HOOK_H
 
-#include "base/types.h"
+#include "daemon/own_prog.h"
 
 struct tc_hook {
 	uint32_t ifindex;
 	bool egress; /* else ingress */
 	bool link;   /* a link, if there may be one */
-	const char *dir, *name; /* of the pin */
+	enum own_prog prog;
+	const char *dir; /* of the link's pin */
 };
 
 /**
@@ -33,7 +34,10 @@ bool tc_hook_holds(const struct tc_hook *h);
 /** tc_hook_is_there() - Is it there, and ours, wherever? */
 bool tc_hook_is_there(const struct tc_hook *h);
 
-/** tc_hook_detach() - If it is still ours; the pin of a program stays */
+/** tc_hook_left() - The filter's program, if it is ours; the caller's to close. Return: -ENOENT: it isn't, or there is none */
+int tc_hook_left(const struct tc_hook *h);
+
+/** tc_hook_detach() - If it is still ours */
 void tc_hook_detach(const struct tc_hook *h);
 
 #endif

@@ -7,6 +7,8 @@
 #include <errno.h>
 #include <unistd.h>
 
+#define PIN_LINK "gateway_link" /* nothing else asks for a link; earlier versions left it so */
+
 /* enum bpf_attach_type of Linux 6.6, which the headers that this is built with may not have */
 enum { TCX_INGRESS = 46, TCX_EGRESS = 47 };
 
@@ -21,7 +23,7 @@ static int open_pinned(const struct tc_hook *h)
 	char path[IF_PIN_PATH_BYTES];
 	int fd;
 
-	if_pin_path(h->dir, h->name, "_link", path);
+	if_pin_path(h->dir, PIN_LINK, path);
 	fd = bpf_obj_get(path);
 	return fd >= 0 ? fd : -errno;
 }
@@ -30,7 +32,7 @@ static void unpin(const struct tc_hook *h)
 {
 	char path[IF_PIN_PATH_BYTES];
 
-	if_pin_path(h->dir, h->name, "_link", path);
+	if_pin_path(h->dir, PIN_LINK, path);
 	unlink(path);
 }
 
@@ -39,7 +41,7 @@ static int pin(const struct tc_hook *h, int fd)
 	char path[IF_PIN_PATH_BYTES];
 
 	unpin(h); /* one that is attached no more */
-	if_pin_path(h->dir, h->name, "_link", path);
+	if_pin_path(h->dir, PIN_LINK, path);
 	return bpf_obj_pin(fd, path) == 0 ? 0 : -errno;
 }
 

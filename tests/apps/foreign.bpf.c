@@ -36,6 +36,15 @@ int foreign_xdp(struct xdp_md *ctx)
 	return XDP_DROP;
 }
 
+/* Of a name that vjd's has as well. */
+SEC("xdp")
+int vj_dispatch(struct xdp_md *ctx)
+{
+	(void)ctx;
+	count(SEEN);
+	return XDP_PASS;
+}
+
 SEC("tc")
 int foreign_tc(struct __sk_buff *skb)
 {

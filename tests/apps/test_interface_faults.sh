@@ -49,9 +49,9 @@ few_descriptors() {
 }
 few_descriptors
 
-# ---- what cannot be pinned does not stay attached: the next vjd would take it for somebody else's
+# ---- what cannot be pinned does not stay attached: the next vjd would have no maps of it
 
-pin=/sys/fs/bpf/vjchan/if$(ip -n "$server" -o link show eth0 | cut -d: -f1)-net$(stat -Lc %i "/run/netns/$server")/dispatch_prog
+pin=/sys/fs/bpf/vjchan/if$(ip -n "$server" -o link show eth0 | cut -d: -f1)-net$(stat -Lc %i "/run/netns/$server")/dispatch_cfg
 mkdir -p "$pin"
 start_vjd
 "$vj" attach eth0 >/dev/null 2>&1 && fail "attached without a pin"

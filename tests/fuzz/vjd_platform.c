@@ -175,10 +175,25 @@ void if_chan_remove(struct if_place *place, struct if_chan *c)
 	if_chan_close(c);
 }
 
-int if_chan_find(struct if_place *place, const struct if_chan_record *rec, struct if_chan **ret_chan)
+void if_chan_scrap(struct if_place *place, uint32_t nr)
 {
 	(void)place;
+	(void)nr;
+}
+
+unsigned if_chan_sweep(struct if_place *place)
+{
+	(void)place;
+	return 0;
+}
+
+int if_chan_find(struct if_place *place, const struct if_dispatch *d, const struct if_chan_record *rec, const uint8_t mac[static 6],
+		 struct if_chan **ret_chan)
+{
+	(void)place;
+	(void)d;
 	(void)rec;
+	(void)mac;
 	(void)ret_chan;
 	return -ENOENT;
 }

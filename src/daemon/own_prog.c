@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "daemon/own_prog.h"
+
+#include "daemon/if_pin.h"
+
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { MAPS_MAX = 32, MARKS = 3 };
+
+struct make {
+	enum bpf_prog_type type;
+	const char *name;
+	const char *maps[MARKS]; /* among others */
+};
+
+static const struct make makes[] = {
+	[OWN_PROG_DISPATCH] = { BPF_PROG_TYPE_XDP, "vj_dispatch", { "dispatch_cfg", "ports", "devs" } },
+	[OWN_PROG_DISPATCH_TC] = { BPF_PROG_TYPE_SCHED_CLS, "vj_dispatch_tc", { "dispatch_cfg", "ports", "devs" } },
+	[OWN_PROG_GATE] = { BPF_PROG_TYPE_XDP, "vj_gate", { "gate_cfg", "gate_counters", "out" } },
+	[OWN_PROG_DELIVER] = { BPF_PROG_TYPE_XDP, "vj_deliver", { "deliver_state", "credit", "xsks" } },
+	[OWN_PROG_GATEWAY] = { BPF_PROG_TYPE_SCHED_CLS, "vj_gateway", { "learned", "asked", "misses" } },
+};
+
+/* ---- a program's maps */
+
+struct map {
+	int fd;
+	struct bpf_map_info info;
+};
+
+/* Return: false: it is gone */
+static bool map_open(uint32_t id, struct map *ret)
+{
+	uint32_t bytes = sizeof(ret->info);
+
+	memset(&ret->info, 0, sizeof(ret->info));
+	ret->fd = bpf_map_get_fd_by_id(id);
+	if (ret->fd < 0)
+		return false;
+	if (bpf_obj_get_info_by_fd(ret->fd, &ret->info, &bytes) == 0)
+		return true;
+	close(ret->fd);
+	return false;
+}
+
+static int read_info(int prog_fd, struct bpf_prog_info *ret_info, uint32_t ids[static MAPS_MAX])
+{
+	struct bpf_prog_info info = { .nr_map_ids = MAPS_MAX, .map_ids = (uintptr_t)ids };
+	uint32_t bytes = sizeof(info);
+
+	if (bpf_obj_get_info_by_fd(prog_fd, &info, &bytes) != 0)
+		return -errno;
+	info.nr_map_ids = min_u32(info.nr_map_ids, MAPS_MAX);
+	*ret_info = info;
+	return 0;
+}
+
+int own_prog_map(int prog_fd, const char *name, uint32_t value_bytes)
+{
+	struct bpf_prog_info info;
+	uint32_t ids[MAPS_MAX];
+	struct map map;
+	int r = read_info(prog_fd, &info, ids);
+
+	for (uint32_t i = 0; r == 0 && i < info.nr_map_ids; i++) {
+		if (!map_open(ids[i], &map))
+			continue;
+		if (strcmp(map.info.name, name) == 0 && (value_bytes == 0 || map.info.value_size == value_bytes))
+			return map.fd;
+		close(map.fd);
+	}
+	return r < 0 ? r : -ENOENT;
+}
+
+int own_prog_pin_maps(int prog_fd, const char *dir)
+{
+	char path[IF_PIN_PATH_BYTES];
+	struct bpf_prog_info info;
+	uint32_t ids[MAPS_MAX];
+	struct map map;
+	int r = read_info(prog_fd, &info, ids);
+
+	for (uint32_t i = 0; r == 0 && i < info.nr_map_ids; i++) {
+		if (!map_open(ids[i], &map))
+			continue;
+		if_pin_path(dir, map.info.name, path);
+		if (strchr(map.info.name, '.') == NULL && bpf_obj_pin(map.fd, path) != 0 && errno != EEXIST)
+			r = -errno;
+		close(map.fd);
+	}
+	return r;
+}
+
+/* ---- whose is it? */
+
+static bool has_map(int prog_fd, const char *name)
+{
+	int fd = own_prog_map(prog_fd, name, 0);
+
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
+static bool is_of(int prog_fd, const struct make *make)
+{
+	struct bpf_prog_info info;
+	uint32_t ids[MAPS_MAX];
+
+	if (read_info(prog_fd, &info, ids) < 0 || info.type != make->type || strcmp(info.name, make->name) != 0)
+		return false;
+	for (unsigned i = 0; i < MARKS; i++)
+		if (!has_map(prog_fd, make->maps[i]))
+			return false;
+	return true;
+}
+
+int own_prog_open(enum own_prog which, uint32_t id)
+{
+	int fd = id != 0 ? bpf_prog_get_fd_by_id(id) : -ENOENT;
+
+	if (fd < 0)
+		return id != 0 ? -errno : fd;
+	if (is_of(fd, &makes[which]))
+		return fd;
+	close(fd);
+	return -ENOENT;
+}
+
+bool own_prog_is(enum own_prog which, uint32_t id)
+{
+	int fd = own_prog_open(which, id);
+
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
