@@ -205,10 +205,15 @@ static void info_window_closed(void)
 
 	title("information, window closed");
 	pair_open(&p, AF_INET, "127.0.0.1");
-	while (send(p.client, bytes, sizeof(bytes), MSG_DONTWAIT) > 0 || usleep(1000000) != 0 ||
-	       send(p.client, bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
-		;
-	say("TCP_INFO", getsockopt(p.client, IPPROTO_TCP, TCP_INFO, &i, &len));
+	do {
+		while (send(p.client, bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
+			;
+		settle();
+	} while (send(p.client, bytes, sizeof(bytes), MSG_DONTWAIT) > 0);
+	for (int tried = 0; tried < 1000 && i.tcpi_backoff == 0; tried++) {
+		usleep(10000);
+		must("TCP_INFO", !getsockopt(p.client, IPPROTO_TCP, TCP_INFO, &i, &len));
+	}
 	say("spaced out", i.tcpi_backoff > 0);
 	say("retransmits", i.tcpi_retransmits);
 	pair_close(&p);

@@ -3,18 +3,28 @@
 # Every call of the sockets layer, on the kernel and on a channel: the transcripts must be equal.
 . "${VJ_SOURCE_DIR:?}/tests/apps/lib.sh"
 
-"$build/tests/apps/calls" kernel >"$tmp/kernel"
-"$vj" run -- "$build/tests/apps/calls" channel >"$tmp/channel" || { tail -n 3 "$tmp/channel"; fail "calls ended early"; }
-grep -q '^end$' "$tmp/kernel" || fail "calls ended early on the kernel"
+calls=$build/tests/apps/calls
+preload=$build/libvj-preload.so
+start kernel "$calls" kernel
+start channel "$vj" run -- "$calls" channel
+start fortified "$vj" run -- "$calls-fortified" channel
+VJ_SOCKET=$tmp/nobody LD_PRELOAD=$preload "$calls" kernel >"$tmp/none" 2>"$tmp/none-err" &
+pids+=($!)
+# ended NUMBER LOG: of those that were started
+ended() {
+	wait "${pids[$1]}" && has '^end$' "$tmp/$2" || { tail -n 3 "$tmp/$2"; fail "$2: calls ended early"; }
+}
+
+ended 0 kernel
+ended 1 channel
 diff -u "$tmp/kernel" "$tmp/channel" || fail "a channel behaves in another way than the kernel"
 echo "$(wc -l <"$tmp/channel") lines, the same on the kernel and on a channel"
-"$vj" run -- "$build/tests/apps/calls-fortified" channel >"$tmp/fortified" || { tail -n 3 "$tmp/fortified"; fail "fortified: ended early"; }
+ended 2 fortified
 diff -u "$tmp/kernel" "$tmp/fortified" || fail "fortified: a channel behaves in another way than the kernel"
 echo "the same by the names that fortified programs call"
 
 # no vjd: all goes to the kernel, as if the library were not there, and silently
-preload=$build/libvj-preload.so
-VJ_SOCKET=$tmp/nobody LD_PRELOAD=$preload "$build/tests/apps/calls" kernel >"$tmp/none" 2>"$tmp/none-err"
+ended 3 none
 diff -u "$tmp/kernel" "$tmp/none" || fail "without vjd the preload behaves in another way than the kernel"
 [ -s "$tmp/none-err" ] && fail "not silent: $(cat "$tmp/none-err")"
 echo "the same without vjd"

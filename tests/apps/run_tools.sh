@@ -5,8 +5,8 @@
 need valgrind gdb strace
 
 calls=$build/tests/apps/calls
-"$calls" kernel >"$tmp/kernel"
-grep -q '^end$' "$tmp/kernel" || fail "calls ended early on the kernel"
+start kernel "$calls" kernel
+kernel=${pids[0]}
 
 # gdb NAME: stops in a thread, looks around, goes on
 cat >"$tmp/gdb" <<-'GDB'
@@ -39,6 +39,7 @@ VJ_SOCKET=$tmp/gdb.sock "$vj" run -- gdb -q -batch -x "$tmp/gdb" "$calls" >"$tmp
 running[gdb]=$!
 pids+=($!)
 
+wait "$kernel" || fail "calls ended early on the kernel"
 for name in "${!running[@]}"; do
 	wait "${running[$name]}" || { tail -n 20 "$tmp/$name.err"; fail "$name: ended badly"; }
 	diff -u "$tmp/kernel" "$tmp/$name.out" || fail "$name: another result than on the kernel"
