@@ -12,7 +12,7 @@
   gateway_talk.py trial HOST PORT...            three connections to each of these ports, closed at once: a server's first clients from beyond its
                                                 host come by the kernel (src/sock/accept.c)
   gateway_talk.py hold HOST PORT                a connection; a line each 50 ms, each echoed, however late; prints each time how many
-  gateway_talk.py spray HOST SECONDS            datagrams to ports in random order, as fast as it can; prints how many
+  gateway_talk.py spray HOST SECONDS CNT        datagrams to ports in random order, as fast as it can, CNT at least; prints how many
   gateway_talk.py watch DEVICE                  prints what comes in there: MAC PROTO ADDRESS PORT, a line each; port "frag", or VLAN first
 """
 
@@ -106,10 +106,10 @@ def hold(host, port):
         time.sleep(0.05)
 
 
-def spray(host, seconds):
+def spray(host, seconds, at_least):
     s = udp(host)
     until, cnt = time.monotonic() + float(seconds), 0
-    while time.monotonic() < until:
+    while time.monotonic() < until or cnt < int(at_least):
         for _ in range(64):
             s.sendto(b"", (host, random.randrange(1, 65536)))
             cnt += 1

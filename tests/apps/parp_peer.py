@@ -9,7 +9,7 @@
   parp_peer.py IF own SECONDS MAC                     claims MAC as section 4 has it, "fast", defends it, and gives it up for who is
                                                       stronger; prints "claimed", "lost" or "not mine"
   parp_peer.py IF poison IP MAC                       says every message in every encoding, with sender (IP, MAC)
-  parp_peer.py IF flood SECONDS                       questions and garbage, as fast as it can; prints how many
+  parp_peer.py IF flood SECONDS CNT                   questions and garbage, as fast as it can, CNT at least; prints how many
   parp_peer.py IF answer SECONDS IP MAC[,MAC] LIFE_MS answers for all ports of IP that they are at MAC (the first), one by one; who tries
                                                       one of them, reaches it
   parp_peer.py IF neg SECONDS IP LIFE_MS              answers that it has none
@@ -63,6 +63,7 @@ class Lan:
                 words = line.split()
                 if words[5] == name and words[0].startswith("fe80"):
                     self.link_local = bytes.fromhex(words[0])
+        print("hears", file=sys.stderr, flush=True)  # for who has started it in the background
 
     def say(self, frame):
         self.sock.send(frame)
@@ -142,12 +143,12 @@ def poison(lan, ip, mac):
             lan.say(lan.build(ALL, msg, mac, endpoint(6, 80, 80, 1, ip), mac, endpoint(6, 80, 80, 0, ip), tlvs, e2))
 
 
-def flood(lan, seconds):
+def flood(lan, seconds, at_least):
     until, cnt = time.monotonic() + float(seconds), 0
     ask = lan.build(ALL, QUERY, lan.me, endpoint(), bytes(6), endpoint(6, 7000, 7000, 0, "10.77.0.2"),
                     tlv(NONCE, os.urandom(8)) + tlv(HOST_ID, ME))
     claims = lan.build(ALL, MAC_PROBE, lan.me, endpoint(), b"\x12" + os.urandom(5), endpoint(), tlv(NONCE, os.urandom(8)) + tlv(HOST_ID, ME))
-    while time.monotonic() < until:
+    while time.monotonic() < until or cnt < int(at_least):
         for frame in (ask, claims, ask[:22] + os.urandom(80), ask[:60]):
             try:
                 lan.say(frame)

@@ -16,7 +16,7 @@ peer() { # HOST COMMAND...
 begin() { # HOST COMMAND...: in the background, until over
 	start "peer-$1.log" $(on "$1") python3 "$VJ_SOURCE_DIR/tests/apps/parp_peer.py" eth0 "${@:2}"
 	peer_pid=${pids[-1]}
-	sleep 0.5
+	until_true grep -q hears "$tmp/peer-$1.log"
 }
 over() {
 	kill "$peer_pid" 2>/dev/null || true
@@ -56,12 +56,12 @@ own=02:00:00:00:20:01 other=02:00:00:00:20:02
 # ---- an owner: REPLY, tried and used; ANNOUNCE of another address; RELEASE; NEG. In E1, E2 and ND
 
 owner_in() { # OPTION ADDRESS
-	begin legacy answer 60 "$2" $own,$other 60000
+	begin legacy answer 600 "$2" $own,$other 60000
 	is $own "$2" 7000
 	peer legacy announce "$2" $other udp 7000 7000 $((2 << 16)) $1
 	until_true learned "$2" 7000 $other
 	over
-	begin legacy answer 60 "$2" $other 60000
+	begin legacy answer 600 "$2" $other 60000
 	is $other "$2" 7001
 	peer legacy release "$2" $other all 0 65535 $1
 	gone() { ! learned "$2" 7001 $other; }
@@ -95,13 +95,13 @@ hear_again() { # who was silent speaks
 refused() { # COUNTER PORT OPTION...: an owner with these options is not believed; that is what it is counted as
 	local before
 	before=$(parp "$1")
-	begin legacy answer 60 10.2.0.20 $own 60000 "${@:3}"
+	begin legacy answer 600 10.2.0.20 $own 60000 "${@:3}"
 	is "does not answer for ports" 10.2.0.20 "$2"
 	[ "$(parp "$1")" -gt "$before" ] || fail "not counted as $1: $(vj_at router status)"
 	over
 }
 believed() { # PORT OPTION...
-	begin legacy answer 60 10.2.0.20 $own 60000 "${@:2}"
+	begin legacy answer 600 10.2.0.20 $own 60000 "${@:2}"
 	is $own 10.2.0.20 "$1"
 	over
 }
@@ -131,7 +131,7 @@ is "does not answer for ports" 10.2.0.20 7013
 over
 
 # who has the key, and not the address
-begin two answer 60 10.2.0.20 $own 60000 "--key=$old"
+begin two answer 600 10.2.0.20 $own 60000 "--key=$old"
 restart --parp-keys "$tmp/old"
 is "does not answer for ports" 10.2.0.20 7014
 [ "$(counter router gateway_resolver bad_source)" -gt 0 ] || fail "a liar with a key is not counted: $(vj_at router status)"
@@ -150,11 +150,11 @@ hear_again "$new"
 believed 7018 "--key=$new"
 
 # IPv6, whose messages are signed as options
-begin legacy answer 60 fd02::20 $own 60000 "--say-key=$old" "--key=$new"
+begin legacy answer 600 fd02::20 $own 60000 "--say-key=$old" "--key=$new"
 is "does not answer for ports" fd02::20 7019
 over
 peer legacy announce fd02::20 $own udp 1 1 $((2 << 16)) "--key=$new"
-begin legacy answer 60 fd02::20 $own 60000 "--key=$new"
+begin legacy answer 600 fd02::20 $own 60000 "--key=$new"
 is $own fd02::20 7020
 over
 

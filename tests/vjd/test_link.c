@@ -130,14 +130,13 @@ static void closed_and_goes_on_sending(void **state)
 	(void)state;
 	begin(&h);
 	assert_int_equal(pthread_create(&h.thread, NULL, flood, &h), 0);
-	for (uint64_t until_ms = now_ms() + 50; now_ms() < until_ms || atomic_load(&h.sent) == 0;)
+	for (uint64_t until_ms = now_ms() + 50; now_ms() < until_ms || atomic_load(&h.sent) <= 1000;)
 		vj_process(h.app);
 	assert_int_equal(ctl_client_channel_close(h.ctl, h.said.id, VJ_CHANNEL_ERR_CLOSED), 0);
 	pump_until(&h, 0);
 	is_quiet(&h);
 	atomic_store(&h.stop, true);
 	pthread_join(h.thread, NULL);
-	assert_true(atomic_load(&h.sent) > 1000);
 	end(&h);
 }
 
