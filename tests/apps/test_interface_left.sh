@@ -26,13 +26,11 @@ kill_vjd() {
 fresh_bpffs
 
 cat >"$tmp/echo.py" <<'PY'
-import socket
-socks = []
+import socket, threading
 s = socket.socket(socket.AF_INET6)
 s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
 s.bind(("::", 7071))
 s.listen()
-import threading
 def echo(c):
 	try:
 		while data := c.recv(100):
@@ -45,7 +43,9 @@ while True:
 PY
 # says what comes back on each of two connections, for each line that it is given; and on a third that only waits how it ended
 cat >"$tmp/ask.py" <<'PY'
-import socket, sys, threading
+import os, socket, sys, threading
+def say(*words): # whole lines: several threads do
+	os.write(1, (" ".join(words) + "\n").encode())
 hosts = "10.77.0.2", "fd77::2"
 cs = [socket.create_connection((h, 7071), 10) for h in hosts]
 def wait(h):
@@ -54,18 +54,18 @@ def wait(h):
 	c.sendall(b"first\n")
 	c.recv(100)
 	try:
-		print("waited", h, c.recv(1), flush=True)
+		say("waited", h, str(c.recv(1)))
 	except OSError as e:
-		print("waited", h, e.__class__.__name__, flush=True)
+		say("waited", h, e.__class__.__name__)
 for h in hosts:
 	threading.Thread(target=wait, args=(h,), daemon=True).start()
 for line in sys.stdin:
 	for c in cs:
 		c.sendall(line.encode())
-		print(c.recv(100).decode().strip(), flush=True)
+		say(c.recv(100).decode().strip())
 PY
 serve() {
-	start echo.log "${on_server[@]}" sh -c '"$@"; exit $?' sh "$vj" run -- python3 "$tmp/echo.py"
+	start echo.log "${on_server[@]}" "$vj" run -- python3 "$tmp/echo.py"
 	until_true has_lease 7071
 	at_client python3 "$VJ_SOURCE_DIR/tests/apps/gateway_talk.py" trial 10.77.0.2 7071
 	rm -f "$tmp/lines"
@@ -74,7 +74,10 @@ serve() {
 	pids+=($!)
 	exec 7>"$tmp/lines"
 	goes_on before
-	[ "$("$vj" connections | grep -c '10\.77\.0\.1\|fd77::1')" = 4 ] || fail "connections are not on channels: $("$vj" connections)"
+	until_true has_four
+}
+has_four() { # connections on channels
+	[ "$("$vj" connections | grep -c '10\.77\.0\.1\|fd77::1')" = 4 ]
 }
 says() {
 	[ "$(grep -c "$1" "$tmp/said")" = 2 ]
