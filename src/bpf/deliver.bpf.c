@@ -42,6 +42,22 @@ VJ_INLINE int to_ring(const struct deliver *d, enum policy_reason reason)
 	return (int)bpf_redirect_map(&xsks, 0, XDP_DROP);
 }
 
+/* Is it too slow for what comes, and has shown so lately? */
+VJ_INLINE bool is_flooded(struct policy_deliver_state *state)
+{
+	return !state->sticky && state->flood_ns && (int64_t)(bpf_ktime_get_ns() - state->flood_ns) < (int64_t)POLICY_FLOOD_NS;
+}
+
+VJ_INLINE int drop_full(struct policy_deliver_state *state)
+{
+	if (state->given != state->flood_given || state->sticky) {
+		state->flood_given = state->given;
+		state->flood_ns = bpf_ktime_get_ns();
+	}
+	count(POLICY_SPILL_FULL);
+	return XDP_DROP;
+}
+
 VJ_INLINE int spill(const struct deliver *d)
 {
 	struct policy_deliver_state *state = d->state;
@@ -49,10 +65,8 @@ VJ_INLINE int spill(const struct deliver *d)
 	/* one that was believed lost may come back late */
 	if ((int32_t)(state->spilled - state->returned) >= (int32_t)d->cfg->spill_max)
 		state->full = 1;
-	if (state->full) {
-		count(POLICY_SPILL_FULL);
-		return XDP_DROP;
-	}
+	if (state->full || is_flooded(state))
+		return drop_full(state);
 	state->sticky = 1;
 	state->spilled++;
 	count(POLICY_SPILLED);

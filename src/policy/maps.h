@@ -181,6 +181,10 @@ struct policy_credit {
  *
  * Who has once had to drop (`full`) drops until all is given back. Frames that come faster than vjd gives them back would
  * otherwise take each place that becomes free, and the channel would be at vjd's pace for as long as they come.
+ *
+ * Nor is a flood spilled again as soon as all is given back: what lacks credit is dropped then, as by a device whose ring is full, for as
+ * long as the application takes frames, but not all (`flood_ns`). A detour by vjd would be of no use, and takes more than both
+ * processors have left. Who takes none for POLICY_FLOOD_NS has stopped, and that is what spilling is for.
  */
 struct policy_deliver_state {
 	uint32_t given; /* frames put in the ring: not more than `posted` */
@@ -190,9 +194,13 @@ struct policy_deliver_state {
 	uint32_t returned; /* of these, given back */
 	uint32_t full; /* 1: as much was held as may be, and all is dropped until sticky ends */
 	uint64_t silent_ns; /* CLOCK_MONOTONIC: there is credit since then, and nothing was given back; 0: not so */
+	uint64_t flood_ns; /* likewise: the last drop before which the application had gone on; 0: none */
+	uint32_t flood_given; /* `given` by then */
+	uint32_t zero;
 };
 
 #define POLICY_SPILL_SILENCE_NS UINT64_C(100000000) /* six of vjd's longest pauses (daemon/spill.c) */
+#define POLICY_FLOOD_NS UINT64_C(20000000)
 
 _Static_assert(sizeof(struct policy_mac) == 8, "no padding");
 _Static_assert(sizeof(struct policy_addr) == 20, "no padding");

@@ -373,6 +373,7 @@ static void test_spill(void **state)
 	give_back(giver, (uint8_t *)&spilled, sizeof(spilled));
 	settle();
 	expect_spilling(&a, 0, 40);
+	iface_deliver_flood(&a.iface, 0); /* as if that were long ago */
 	client_numbers(fd, 102, 135); /* the last one finds no free frame */
 	expect_numbers(&a, 102, 134);
 	/* Nothing was dropped: one more is spilled meanwhile, so vjd's mark comes too early and changes nothing. */
@@ -394,6 +395,44 @@ static void test_spill(void **state)
 	close(fd);
 	close(taker);
 	close(giver);
+	app_close(&a);
+}
+
+/* Who takes frames, but was too slow lately, has a ring that overflows; who has stopped taking any has a quota again. */
+static void test_spill_flood(void **state)
+{
+	const struct timespec stopped = { .tv_nsec = 2 * POLICY_FLOOD_NS };
+	const uint64_t later_ns = UINT64_MAX / 2;
+	struct policy_deliver_state st;
+	struct app a;
+	int fd;
+
+	(void)state;
+	app_open(&a, 4096, 64, 8); /* 32 to receive in */
+	app_port(&a, false, PORT);
+	fd = iface_client_udp(&world, false, CLIENT_PORT, PORT);
+	client_numbers(fd, 0, 32);
+	iface_deliver_flood(&a.iface, later_ns);
+	client_numbers(fd, 32, 34);
+	assert_int_equal(iface_deliver_count(&a.iface, POLICY_SPILL_FULL), 2);
+	expect_spilling(&a, 0, 0);
+	/* it goes on, and is overtaken again: that is a flood still */
+	expect_numbers(&a, 0, 16);
+	client_numbers(fd, 34, 50);
+	iface_deliver_state(&a.iface, &st);
+	assert_true(st.flood_ns == later_ns);
+	client_numbers(fd, 50, 51);
+	iface_deliver_state(&a.iface, &st);
+	assert_true(st.flood_ns < later_ns);
+	assert_int_equal(iface_deliver_count(&a.iface, POLICY_SPILL_FULL), 3);
+	/* it has stopped */
+	nanosleep(&stopped, NULL);
+	client_numbers(fd, 51, 52);
+	expect_spilling(&a, 1, 0);
+	assert_int_equal(iface_deliver_count(&a.iface, POLICY_SPILLED), 1);
+	expect_numbers(&a, 16, 32);
+	expect_numbers(&a, 34, 50);
+	close(fd);
 	app_close(&a);
 }
 
@@ -646,6 +685,7 @@ int main(void)
 		cmocka_unit_test(test_there_and_back), cmocka_unit_test(test_burst),
 		cmocka_unit_test(test_device_down),
 		cmocka_unit_test(test_spill),	       cmocka_unit_test(test_spill_alone),
+		cmocka_unit_test(test_spill_flood),
 		cmocka_unit_test(test_credit_lies),
 		cmocka_unit_test(test_gate),	       cmocka_unit_test(test_kernel_keeps_its_own),
 		cmocka_unit_test(test_kernel_connection_stays),

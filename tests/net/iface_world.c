@@ -453,6 +453,17 @@ void iface_deliver_state(const struct iface_app *app, struct policy_deliver_stat
 	VJ_ASSERT_OP(bpf_map_lookup_elem(bpf_map__fd(app->deliver->maps.deliver_state), &zero, ret_state), ==, 0);
 }
 
+void iface_deliver_flood(const struct iface_app *app, uint64_t flood_ns)
+{
+	struct policy_deliver_state state;
+	uint32_t zero = 0;
+
+	iface_deliver_state(app, &state);
+	state.flood_ns = flood_ns;
+	state.flood_given = state.given;
+	VJ_ASSERT_OP(bpf_map_update_elem(bpf_map__fd(app->deliver->maps.deliver_state), &zero, &state, BPF_ANY), ==, 0);
+}
+
 /* ---- hostile ------------------------------------------------------------------------------------------------------- */
 
 void iface_credit_set(const struct iface_app *app, uint32_t posted)

@@ -77,6 +77,8 @@ uint64_t iface_dispatch_count(const struct iface_world *w, enum policy_reason re
 uint64_t iface_deliver_count(const struct iface_app *app, enum policy_reason reason);
 uint64_t iface_gate_count(const struct iface_world *w, const struct iface_app *app, enum policy_reason reason);
 void iface_deliver_state(const struct iface_app *app, struct policy_deliver_state *ret_state);
+/* As if it had been too slow at @flood_ns, of CLOCK_MONOTONIC; while no frames come. */
+void iface_deliver_flood(const struct iface_app *app, uint64_t flood_ns);
 
 /* Writes that only a hostile application makes: into its credit, and garbage in all that its rings have. */
 void iface_credit_set(const struct iface_app *app, uint32_t posted);
