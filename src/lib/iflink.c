@@ -21,10 +21,15 @@
 #define WAIT_NS UINT64_C(6000000000)	/* a frame, for its neighbour: vjd says by then that it does not answer */
 #define REASK_NS UINT64_C(1000000000)	/* have the same neighbour looked for, or at, not more often */
 
-/* How fast frames have to come to poll for them, and how long; a little slower, and it ends. */
+/*
+ * How fast frames have to come to poll for them, and how long; a little slower, and it ends. Not for long does it begin again where polls that
+ * bring any bring batches: what the sender's processor does for many at once costs it less than it costs both to pass frames
+ * from one's cache to the other's.
+ */
 #define PACE_NS UINT64_C(1000000)
+#define PACE_BATCHES_NS UINT64_C(250000000)
 #define POLL_REST_NS UINT64_C(12000)
-enum { PACE_FRAMES = 20, PACE_SLEEPS = 1, PACE_BEGINS = 8, PACE_ENDS = 2, POLL_MANY = 3 };
+enum { PACE_FRAMES = 20, PACE_SLEEPS = 1, PACE_BEGINS = 8, PACE_ENDS = 2, POLL_MANY = 3, POLL_BATCH = 16 };
 
 enum {
 	HOP_CNT = 256,
@@ -58,6 +63,8 @@ struct pace {
 	uint64_t since_ns;
 	uint64_t frames, sleeps; /* until then */
 	uint64_t next_ns; /* don't poll before */
+	uint64_t again_ns; /* nor begin to before */
+	uint64_t brought, bringing; /* since then: by polling, by so many polls */
 	unsigned turns; /* so many in a row say the contrary of @on */
 	bool on;
 };
@@ -358,9 +365,12 @@ static void look_at_pace(struct iflink *ifl)
 	bool busy;
 
 	vj_channel_stats(afxdp_channel(ifl->xdp), &stats);
+	if (pace->bringing != 0 && pace->brought >= POLL_BATCH * pace->bringing)
+		pace->again_ns = ifl->vj->now_ns + PACE_BATCHES_NS;
 	busy = (stats.rx_frames - pace->frames) * PACE_NS >= PACE_FRAMES * passed_ns &&
-	       (ifl->vj->sleeps - pace->sleeps) * PACE_NS <= PACE_SLEEPS * passed_ns;
+	       (ifl->vj->sleeps - pace->sleeps) * PACE_NS <= PACE_SLEEPS * passed_ns && ifl->vj->now_ns >= pace->again_ns;
 	pace->since_ns = ifl->vj->now_ns;
+	pace->brought = pace->bringing = 0;
 	pace->frames = stats.rx_frames;
 	pace->sleeps = ifl->vj->sleeps;
 	pace->turns = busy != pace->on ? pace->turns + 1 : 0;
@@ -370,13 +380,21 @@ static void look_at_pace(struct iflink *ifl)
 
 void iflink_poll(struct iflink *ifl)
 {
+	struct pace *pace = &ifl->pace;
+	uint32_t brought;
+
 	if (ifl->poll_fd < 0)
 		return;
-	if (ifl->vj->now_ns - ifl->pace.since_ns >= PACE_NS)
+	if (ifl->vj->now_ns - pace->since_ns >= PACE_NS)
 		look_at_pace(ifl);
+	if (!pace->on || ifl->vj->now_ns < pace->next_ns)
+		return;
+	brought = afxdp_poll(ifl->xdp);
+	pace->brought += brought;
+	pace->bringing += brought != 0;
 	/* what brings more than a few leaves the device to the sender for a while: that is cheaper for both */
-	if (ifl->pace.on && ifl->vj->now_ns >= ifl->pace.next_ns && afxdp_poll(ifl->xdp) >= POLL_MANY)
-		ifl->pace.next_ns = ifl->vj->now_ns + POLL_REST_NS;
+	if (brought >= POLL_MANY)
+		pace->next_ns = ifl->vj->now_ns + POLL_REST_NS;
 }
 
 /* ---- opening */
