@@ -14,7 +14,8 @@
  *	bench_program.c  programs of others: a server and its clients, under vj run or not
  *	bench_plugin.c   rivals that are libraries of others: found when asked for, else a reason why not
  *	bench_tcp.c, bench_udp.c, bench_cps.c, bench_stream.c, bench_redis.c (with redis_*.c and resp.c), bench_apps.c,
- *	bench_idle.c, bench_c10m*.c, bench_interface*.c (with bench_hosts.c, bench_bare.c), /bench/bench_frames.c    the benchmarks
+ *	bench_idle.c, bench_c10m*.c, bench_interface*.c (with bench_hosts.c, bench_bare.c, bench_flood.c, bench_bpf.c),
+ *	/bench/bench_frames.c    the benchmarks
  *
  * A run is made by two processes made by fork(): a server and a client. The client measures and
  * leaves its numbers in memory that all three share. Nothing is left behind: each child dies with
@@ -33,7 +34,7 @@
 
 enum {
 	BENCH_RUNS_MAX = 99,
-	BENCH_WAYS_MAX = 4,
+	BENCH_WAYS_MAX = 6,
 	BENCH_OTHERS_MAX = 3,
 	BENCH_PARTS_MAX = 3,
 	BENCH_ERROR_BYTES = 512,
@@ -205,6 +206,8 @@ int bench_fail(struct bench_peer *peer, const char *what, int err);
 
 /* Is there such an application in bench_apps()? NULL: all. Complains if not, and says which there are. */
 bool bench_app_ok(const char *name);
+/* Likewise a part of bench_interface() */
+bool bench_interface_ok(const char *name);
 
 /* the benchmarks; return 0 or a negative errno, having complained */
 int bench_channel(struct bench_ctx *ctx);

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "cli/bench_bare.h"
 
+#include "cli/bench_bpf.h"
+
 #include <errno.h>
-#include <linux/bpf.h>
 #include <linux/if_link.h>
 #include <linux/if_xdp.h>
 #include <net/if.h>
@@ -11,7 +12,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #ifndef SOL_XDP
@@ -36,25 +36,6 @@ struct bench_bare {
 
 /* ---- the program: bpf_redirect_map(map, 0, XDP_PASS), or XDP_DROP */
 
-static int bpf(int cmd, union bpf_attr *attr)
-{
-	int fd = (int)syscall(SYS_bpf, cmd, attr, sizeof(*attr));
-
-	return fd < 0 ? -errno : fd;
-}
-
-static int load(const struct bpf_insn *insns, uint32_t cnt)
-{
-	union bpf_attr attr;
-
-	memset(&attr, 0, sizeof(attr));
-	attr.prog_type = BPF_PROG_TYPE_XDP;
-	attr.insns = (uintptr_t)insns;
-	attr.insn_cnt = cnt;
-	attr.license = (uintptr_t)"Dual BSD/GPL";
-	return bpf(BPF_PROG_LOAD, &attr);
-}
-
 static int load_drop(void)
 {
 	static const struct bpf_insn insns[] = {
@@ -62,7 +43,7 @@ static int load_drop(void)
 		{ .code = BPF_JMP | BPF_EXIT },
 	};
 
-	return load(insns, ARRAY_SIZE(insns));
+	return bench_bpf_load(insns, ARRAY_SIZE(insns));
 }
 
 static int load_redirect(int map)
@@ -76,7 +57,7 @@ static int load_redirect(int map)
 		{ .code = BPF_JMP | BPF_EXIT },
 	};
 
-	return load(insns, ARRAY_SIZE(insns));
+	return bench_bpf_load(insns, ARRAY_SIZE(insns));
 }
 
 static int make_map(int xsk)
@@ -85,18 +66,14 @@ static int make_map(int xsk)
 	union bpf_attr attr;
 	int map, rc;
 
-	memset(&attr, 0, sizeof(attr));
-	attr.map_type = BPF_MAP_TYPE_XSKMAP;
-	attr.key_size = attr.value_size = sizeof(uint32_t);
-	attr.max_entries = 1;
-	map = bpf(BPF_MAP_CREATE, &attr);
+	map = bench_bpf_map(BPF_MAP_TYPE_XSKMAP, sizeof(value), 0);
 	if (map < 0)
 		return map;
 	memset(&attr, 0, sizeof(attr));
 	attr.map_fd = (uint32_t)map;
 	attr.key = (uintptr_t)&zero;
 	attr.value = (uintptr_t)&value;
-	rc = bpf(BPF_MAP_UPDATE_ELEM, &attr);
+	rc = bench_bpf(BPF_MAP_UPDATE_ELEM, &attr);
 	if (rc == 0)
 		return map;
 	close(map);
@@ -113,7 +90,7 @@ static int attach(int prog, uint32_t ifindex)
 	attr.link_create.target_ifindex = ifindex;
 	attr.link_create.attach_type = BPF_XDP;
 	attr.link_create.flags = XDP_FLAGS_DRV_MODE;
-	return bpf(BPF_LINK_CREATE, &attr);
+	return bench_bpf(BPF_LINK_CREATE, &attr);
 }
 
 /* ---- the socket */

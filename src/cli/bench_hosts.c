@@ -58,12 +58,14 @@ static int set_up_wire(const struct bench_hosts *h)
 		 "numtxqueues 1 numrxqueues 1",
 		 (int)getpid(), h->client_net);
 	if (rc == 0)
-		rc = run("ip link set lo up && ip link set eth0 up && ip addr add " BENCH_SERVER_ADDR "/24 dev eth0");
+		rc = run("ip link set lo up && ip link set eth0 up && ip addr add " BENCH_SERVER_ADDR "/24 dev eth0 && "
+			 "ip addr add " BENCH_SERVER_ADDR6 "/64 dev eth0 nodad");
 	if (rc == 0)
 		rc = run("ethtool -K eth0 tx off tso off gso off gro on >/dev/null");
 	if (rc == 0)
 		rc = run("nsenter --net=/proc/%d/fd/%d sh -c 'ip link set lo up && ip link set eth0 up && "
-			 "ip addr add 10.77.0.1/24 dev eth0 && ethtool -K eth0 tx off tso off gso off gro on >/dev/null'",
+			 "ip addr add 10.77.0.1/24 dev eth0 && ip addr add fd77::1/64 dev eth0 nodad && "
+			 "ethtool -K eth0 tx off tso off gso off gro on >/dev/null'",
 			 (int)getpid(), h->client_net);
 	return rc;
 }
@@ -72,15 +74,15 @@ static int unshare_all(struct bench_hosts *h)
 {
 	if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 		return -errno;
-	/* vjd pins there */
-	if (mount("bpf", "/sys/fs/bpf", "bpf", 0, NULL) < 0)
-		return -errno;
 	if (unshare(CLONE_NEWNET) < 0)
 		return -errno;
 	h->client_net = ns_fd("net");
 	if (h->client_net < 0)
 		return h->client_net;
-	return unshare(CLONE_NEWNET) < 0 ? -errno : 0;
+	if (unshare(CLONE_NEWNET) < 0)
+		return -errno;
+	/* The server's devices; and vjd pins there. */
+	return mount("sysfs", "/sys", "sysfs", 0, NULL) < 0 || mount("bpf", "/sys/fs/bpf", "bpf", 0, NULL) < 0 ? -errno : 0;
 }
 
 int bench_hosts_up(struct bench_hosts *h)

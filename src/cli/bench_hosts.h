@@ -3,7 +3,7 @@
  * Two hosts for a benchmark, in network namespaces of this process: a client with the kernel alone, and a server whose
  * vjd offers channels at its interface.
  *
- *	client  eth0 10.77.0.1  ───────  eth0 10.77.0.2  server
+ *	client  eth0 10.77.0.1, fd77::1  ───────  eth0 10.77.0.2, fd77::2  server
  *
  * After bench_hosts_up() this process is in the server's, and so are its children unless they go to the client's. Mounts are
  * its own, too, so that nothing of what vjd makes is left when all have ended.
@@ -14,6 +14,7 @@
 #include "cli/bench.h"
 
 #define BENCH_SERVER_ADDR "10.77.0.2"
+#define BENCH_SERVER_ADDR6 "fd77::2"
 
 struct bench_hosts {
 	int home_net, home_mnt; /* where this process was; -1: not opened */

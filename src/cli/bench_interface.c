@@ -2,7 +2,7 @@
 /*
  * vj bench interface: channels at an interface, and the kernel's sockets there, to a client that is the kernel alone.
  *
- *	udp     bench_interface_udp.c
+ *	flood, flood6, flood-one, udp-batches, udp     bench_interface_udp.c
  *	redis   redis-server, redis-benchmark as the client, o->clients connections, no pipelining
  *	iperf3  iperf3 -s, iperf3 as the client
  *
@@ -12,6 +12,7 @@
  * run fails.
  */
 #include "cli/bench_interface.h"
+#include "base/assert.h"
 #include "cli/cmd.h"
 #include "cli/program.h"
 #include "cli/redis_run.h"
@@ -21,6 +22,10 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
+
+#define PREFIX "interface-"
+#define REDIS PREFIX "redis"
+#define IPERF3 PREFIX "iperf3"
 
 static struct bench_hosts hosts;
 
@@ -68,7 +73,7 @@ static int redis(struct bench_ctx *ctx)
 {
 	char title[128];
 	struct bench_case c = {
-		.name = "interface-redis",
+		.name = REDIS,
 		.title = title,
 		.unit = "requests per second",
 		.value = bench_rate,
@@ -136,7 +141,7 @@ static int iperf_measure(struct bench_ctx *ctx, const struct bench_way *way, dou
 static int iperf(struct bench_ctx *ctx)
 {
 	struct bench_case c = {
-		.name = "interface-iperf3",
+		.name = IPERF3,
 		.title = "iperf3 from a kernel client, one connection",
 		.unit = "bits per second",
 		.value = bench_rate,
@@ -146,11 +151,6 @@ static int iperf(struct bench_ctx *ctx)
 	};
 
 	return bench_compare(ctx, &c);
-}
-
-static int udp(struct bench_ctx *ctx)
-{
-	return bench_interface_udp(ctx, &hosts);
 }
 
 static int check_programs(void)
@@ -167,9 +167,51 @@ static int check_programs(void)
 	return 0;
 }
 
+static const struct {
+	const char *name;
+	int (*run)(struct bench_ctx *ctx);
+} programs[] = { { REDIS, redis }, { IPERF3, iperf } };
+
+/* Of all parts, datagrams first, as --app says it: without what all begin with. NULL: there are no more */
+static const char *part_name(unsigned part)
+{
+	unsigned udp_cnt = 0;
+	const char *name;
+
+	while ((name = bench_interface_udp_name(udp_cnt)) != NULL && udp_cnt < part)
+		udp_cnt++;
+	if (name == NULL && part - udp_cnt < ARRAY_SIZE(programs))
+		name = programs[part - udp_cnt].name;
+	return name != NULL ? name + strlen(PREFIX) : NULL;
+}
+
+static int run_part(struct bench_ctx *ctx, unsigned part)
+{
+	unsigned udp_cnt = 0;
+
+	while (bench_interface_udp_name(udp_cnt) != NULL)
+		udp_cnt++;
+	return part < udp_cnt ? bench_interface_udp(ctx, &hosts, part) : programs[part - udp_cnt].run(ctx);
+}
+
+bool bench_interface_ok(const char *name)
+{
+	char list[256];
+	size_t len = 0;
+
+	for (unsigned i = 0; part_name(i) != NULL; i++) {
+		if (name == NULL || strcmp(name, part_name(i)) == 0)
+			return true;
+		len += (size_t)snprintf(list + len, sizeof(list) - len, ", %s", part_name(i));
+		VJ_ASSERT_OP(len, <, sizeof(list));
+	}
+	complain("bench: interface: there is no '%s'; there are: %s", name, list + 2);
+	return false;
+}
+
 int bench_interface(struct bench_ctx *ctx)
 {
-	static int (*const parts[])(struct bench_ctx *ctx) = { udp, redis, iperf };
+	const char *only = ctx->o->app;
 	int rc = check_programs();
 
 	if (rc == 0)
@@ -177,8 +219,9 @@ int bench_interface(struct bench_ctx *ctx)
 	if (rc < 0)
 		return rc;
 	setpriority(PRIO_PROCESS, 0, -20);
-	for (size_t i = 0; i < ARRAY_SIZE(parts) && rc == 0; i++)
-		rc = parts[i](ctx);
+	for (unsigned i = 0; part_name(i) != NULL && rc == 0; i++)
+		if (only == NULL || strcmp(only, part_name(i)) == 0)
+			rc = run_part(ctx, i);
 	bench_hosts_down(&hosts);
 	return rc;
 }

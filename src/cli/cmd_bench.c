@@ -22,7 +22,7 @@
 	X(idle, "processor time used by connected applications while nothing happens")            \
 	X(c10m, "ten million TCP connections (--connections) that are open at a time: made, messages on random ones, each checked, " \
 		"closed; takes some GB of memory")                                                \
-	X(interface, "a kernel client at a network interface: datagrams into a native program, "  \
+	X(interface, "a kernel client at a network interface: datagrams into a native program, from sockets and as a driver brings them, "\
 		     "redis, iperf3; in namespaces of its own, needs root")
 
 const struct topic bench_topics[] = {
@@ -129,7 +129,7 @@ const struct opt bench_opts[] = {
 	  .value = "NAME",
 	  .type = OPT_STRING,
 	  .offset = OPT(app),
-	  .help = "apps: only this one; its name is that in the result, behind apps-" },
+	  .help = "apps, interface: only this one; its name is that in the result, behind apps- or interface-" },
 	{ .name = "keys",
 	  .value = "N",
 	  .type = OPT_INT,
@@ -226,6 +226,8 @@ static bool check(const struct bench_options *o, int argc, char **argv)
 			if (all ? !in_all(bench_fns[j]) : (int)j != which)
 				continue;
 			if (bench_fns[j] == bench_apps && !bench_app_ok(o->app))
+				return false;
+			if (bench_fns[j] == bench_interface && !bench_interface_ok(o->app))
 				return false;
 			for (size_t k = 0; k < ARRAY_SIZE(limits); k++)
 				if (limits[k].bench == bench_fns[j] && !fits(o, bench_topics[j].name, &limits[k]))

@@ -118,6 +118,7 @@ for what in apps all; do
 	expect 2 "apps: there is no 'nosuch'; there are: redis, .*, asyncio" "$vj" bench $what --app nosuch
 done
 expect 2 "--gateway or --tc" "$vj" attach --gateway --tc lo
+expect 2 "interface: there is no 'nosuch'; there are: flood, .*, iperf3" "$vj" bench interface --app nosuch
 expect 2 "vs takes some of kernel\|unix\|lwip\|rte_ring, not 'nobody'" "$vj" bench rtt --vs nobody
 expect 2 "vs takes some of .*, not 'nobody,unix'" "$vj" bench rtt --vs kernel,nobody,unix
 expect 2 "vs takes some of .*, not ''" "$vj" bench rtt --vs kernel,
@@ -355,7 +356,7 @@ for bench in rpc cps idle all; do
 	expect 2 "--connections takes 20000 at most, not 20001; c10m" "$vj" bench $bench --connections 20001 "${short[@]}"
 done
 if [ "$(id -u)" = 0 ] && type redis-server redis-benchmark iperf3 ethtool nsenter >/dev/null 2>&1 && unshare -nm true 2>/dev/null; then
-	json "$keys" "$vj" bench interface --runs 1 --seconds 0.5 --requests 2000 --json
+	json "$keys" "$vj" bench interface --runs 1 --seconds 0.2 --requests 2000 --json
 fi
 if type redis-server redis-benchmark redis-cli >/dev/null 2>&1; then
 	json "$keys set get keys" "$vj" bench redis --vs kernel --runs 1 --requests 2000 --keys 100 --json
