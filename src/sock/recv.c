@@ -132,9 +132,20 @@ static long take(struct sock *s, const struct iovec *iov, int cnt, size_t skip, 
 	return (long)done;
 }
 
+/* What had arrived before the connection failed is read before its error is, and when a send() has told it already. */
+static VJ_COLD bool has_unread(struct sock *s)
+{
+	struct vj_conn_info info = { .sz = sizeof(info) };
+
+	return s->state == SOCK_CONNECTED &&
+	       ((s->pumped && away_pumped_bytes(s)) || (!vj_conn_info(sock.vj, s->conn, &info) && info.unread_bytes));
+}
+
 /* States in which nothing can come. Return: true: the call's result is in @ret. */
 static bool is_over(struct sock *s, long *ret)
 {
+	if (unlikely(s->err || s->failed) && has_unread(s))
+		return false;
 	if (s->err) {
 		*ret = -(long)s->err;
 		s->err = 0;

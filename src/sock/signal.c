@@ -116,10 +116,10 @@ static bool is_wrapped(int sig)
 	}
 }
 
+/* SA_SIGINFO doesn't make a handler of SIG_DFL: PHP sets every action with it. */
 static bool is_handler(const struct sigaction *act)
 {
-	return (act->sa_flags & SA_SIGINFO) ||
-	       (act->sa_handler != SIG_DFL && act->sa_handler != SIG_IGN);
+	return act->sa_handler != SIG_DFL && act->sa_handler != SIG_IGN;
 }
 
 /* As the program gave it, for what it asks about. */

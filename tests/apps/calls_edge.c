@@ -420,6 +420,67 @@ static void test_partial(void)
 	signal(SIGALRM, SIG_DFL);
 }
 
+/* SA_SIGINFO doesn't make a handler of SIG_DFL or SIG_IGN. */
+static void test_no_handler(void)
+{
+	static void (*const actions[])(int) = { SIG_DFL, SIG_IGN };
+
+	title("no handler, with SA_SIGINFO");
+	for (size_t i = 0; i < sizeof(actions) / sizeof(actions[0]); i++) {
+		struct sigaction sa = { .sa_handler = actions[i], .sa_flags = SA_SIGINFO };
+
+		say("sigaction", sigaction(SIGURG, &sa, NULL));
+		say("sent", raise(SIGURG));
+		memset(&sa, 0, sizeof(sa));
+		say("asked", sigaction(SIGURG, NULL, &sa));
+		say("as set", sa.sa_handler == actions[i] && (sa.sa_flags & SA_SIGINFO));
+	}
+}
+
+/* ---- what had arrived before a reset --------------------------------------------------------------- */
+
+/* The server's end, after "hello" and a reset. */
+static void reset_behind_data(struct pair *p, int family, const char *text)
+{
+	pair_open(p, family, text);
+	write(p->server, "unread", 6);
+	write(p->client, "hello", 5);
+	settle();
+	close(p->client);
+	p->client = -1;
+	settle();
+}
+
+static void test_reset_behind_data(int family, const char *text)
+{
+	char buf[16];
+	int err = -1;
+	socklen_t len = sizeof(err);
+	struct pair p;
+
+	title("a reset behind data");
+	reset_behind_data(&p, family, text);
+	say("send", send(p.server, "x", 1, MSG_NOSIGNAL));
+	say("recv a part", recv(p.server, buf, 2, 0));
+	say_bits("poll", poll_now(p.server, 0));
+	say("send again", send(p.server, "x", 1, MSG_NOSIGNAL));
+	say("peek", recv(p.server, buf, sizeof(buf), MSG_PEEK));
+	say("recv the rest", recv(p.server, buf, sizeof(buf), 0));
+	say("at the end", recv(p.server, buf, sizeof(buf), 0));
+	pair_close(&p);
+	reset_behind_data(&p, family, text);
+	say("SO_ERROR", getsockopt(p.server, SOL_SOCKET, SO_ERROR, &err, &len));
+	say("a reset", err == ECONNRESET);
+	say("recv", recv(p.server, buf, sizeof(buf), 0));
+	say("at the end", recv(p.server, buf, sizeof(buf), 0));
+	pair_close(&p);
+	reset_behind_data(&p, family, text);
+	say("recv WAITALL", recv(p.server, buf, sizeof(buf), MSG_WAITALL));
+	say("then", recv(p.server, buf, sizeof(buf), 0));
+	say("at the end", recv(p.server, buf, sizeof(buf), 0));
+	pair_close(&p);
+}
+
 /* ---- many messages ------------------------------------------------------------------------------ */
 
 static void test_mmsg_edges(void)
@@ -463,5 +524,8 @@ void calls_edge(void)
 	test_sigio();
 	test_sendfile_edges();
 	test_partial();
+	test_no_handler();
+	test_reset_behind_data(AF_INET, "127.0.0.1");
+	test_reset_behind_data(AF_INET6, "::1");
 	test_mmsg_edges();
 }
