@@ -333,10 +333,8 @@ static int claim_send(int fd, int *ret_answer)
 
 static int claim(int fd, struct sock *s)
 {
-	int answer, flags, err = ctx_get();
+	int answer, flags, err = fd < 0 ? -ECONNRESET : claim_send(fd, &answer);
 
-	if (!err)
-		err = fd < 0 ? -ECONNRESET : claim_send(fd, &answer);
 	if (err)
 		return err;
 	err = claim_wait(s, answer);
@@ -353,6 +351,22 @@ static int claim(int fd, struct sock *s)
 	return err;
 }
 
+/* It stays where it is, and its token is the kernel's at each of its numbers. */
+static void leave(struct sock *s, int err)
+{
+	ctx_say("a connection is used by way of the process that has it: %s", strerror(-err));
+	atomic_store_explicit(&sock.left, true, memory_order_relaxed);
+	forks_caged();
+	for (int nr = fd_next(0); nr >= 0; nr = fd_next(nr + 1))
+		if (fd_peek(nr) == &s->file)
+			sock_give_to_kernel(nr, s, REPORT_WHY_CAGED);
+}
+
+bool away_is_left(int fd)
+{
+	return atomic_load_explicit(&sock.left, memory_order_relaxed) && away_is_token(fd);
+}
+
 bool away_claim(int fd, struct sock *s)
 {
 	int err;
@@ -360,8 +374,12 @@ bool away_claim(int fd, struct sock *s)
 	if (is_foreign() || sock.exiting)
 		return false;
 	file_get(&s->file);
-	err = claim(fd, s);
-	if (err && s->state == SOCK_AWAY) {
+	err = ctx_get();
+	if (err)
+		leave(s, err);
+	else
+		err = claim(fd, s);
+	if (err && s->state == SOCK_AWAY && s->file.refs > 1) {
 		ctx_say("a connection that another process had is reset: %s", strerror(-err));
 		s->state = SOCK_DEAD;
 		sock.lazy--;

@@ -221,6 +221,8 @@ void watches_move(struct file *f, enum watch_side side)
 		}
 		switch (side) {
 		case WATCH_KERNEL:
+			if (!w->in_kernel)
+				watch_add_kernel(w);
 			if (w->in_kernel)
 				watch_kernel(w, EPOLL_CTL_MOD, w->data);
 			/* it is still registered, as any of the kernel's */
@@ -399,8 +401,24 @@ static int set_adopt(int epfd, int fd, struct epoll_set **ret_set)
 	return *ret_set ? 0 : -ENOMEM;
 }
 
+static int ctl_kernel(int epfd, int op, int fd, struct epoll_event *event)
+{
+	struct file *e = fd_peek(epfd);
+	int r = sys_epoll_ctl(epfd, op, fd, event);
+
+	if (!r && e && e->kind == FILE_EPOLL && op != EPOLL_CTL_MOD) {
+		_Atomic uint32_t *cnt = &set_of(e)->kernel_cnt;
+
+		if (op == EPOLL_CTL_ADD)
+			atomic_fetch_add_explicit(cnt, 1, memory_order_relaxed);
+		else if (atomic_load_explicit(cnt, memory_order_relaxed))
+			atomic_fetch_sub_explicit(cnt, 1, memory_order_relaxed);
+	}
+	return r;
+}
+
 /* Lock held; @f is what we know behind @fd. */
-static int ctl_ours(int epfd, int op, struct file *f, int fd, const struct epoll_event *event)
+static int ctl_ours(int epfd, int op, struct file *f, int fd, struct epoll_event *event)
 {
 	struct file *e = fd_peek(epfd);
 	struct epoll_set *set = NULL;
@@ -410,7 +428,7 @@ static int ctl_ours(int epfd, int op, struct file *f, int fd, const struct epoll
 	if (!event && op != EPOLL_CTL_DEL)
 		return -EFAULT;
 	if (f->kind == FILE_SOCK && sock_of(f)->state == SOCK_AWAY && op != EPOLL_CTL_DEL && !away_claim(fd, sock_of(f)))
-		return -EBADF;
+		return ctl_kernel(epfd, op, fd, event);
 	if (e && e->kind != FILE_EPOLL)
 		return -EINVAL;
 	if (e) {
@@ -440,22 +458,6 @@ static int ctl_ours(int epfd, int op, struct file *f, int fd, const struct epoll
 	default:
 		return -EINVAL;
 	}
-}
-
-static int ctl_kernel(int epfd, int op, int fd, struct epoll_event *event)
-{
-	struct file *e = fd_peek(epfd);
-	int r = sys_epoll_ctl(epfd, op, fd, event);
-
-	if (!r && e && e->kind == FILE_EPOLL && op != EPOLL_CTL_MOD) {
-		_Atomic uint32_t *cnt = &set_of(e)->kernel_cnt;
-
-		if (op == EPOLL_CTL_ADD)
-			atomic_fetch_add_explicit(cnt, 1, memory_order_relaxed);
-		else if (atomic_load_explicit(cnt, memory_order_relaxed))
-			atomic_fetch_sub_explicit(cnt, 1, memory_order_relaxed);
-	}
-	return r;
 }
 
 int sock_epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)

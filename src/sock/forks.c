@@ -11,13 +11,15 @@
  * Children that put a connection in the place of standard input, output or error and become another program (inetd, socat's EXEC) say that,
  * too. Such programs read by ways that the library doesn't see (libc's streams), or don't have it (statically linked, set-user-id). That works,
  * by way of the kernel and 10 ms late when it begins (lib/deed_raw.c), so it is never worth a channel: the ports stay the kernel's as
- * long as the parent lives.
+ * long as the parent lives. Nor is it where children can have no channel, as they have lost the right to what it takes (another root
+ * directory, no descriptors more) before they first used their connection; or children of theirs (vsftpd).
  *
  * Connections that last (a pool's, a session's) keep their channels; one that begins while the ports rest has the kernel's speed.
  * Looked at by the helper at each of its ticks, which it keeps up as long as ports rest.
  */
 #include "sock/priv.h"
 
+#include "lib/deed.h"
 #include "lib/lease.h"
 
 #include <fcntl.h>
@@ -28,11 +30,12 @@ enum { MANY = 4, WINDOW_MS = 1000, BRIEF_MS = 50, REST_MS = 1000 };
 
 /* Of a parent and its children. Counts up, and around. */
 struct lives {
-	_Atomic uint32_t brief, lasting, handed;
+	_Atomic uint32_t brief, lasting, handed, caged;
 };
 
 static struct {
 	struct lives *above;  /* of the process that forked this one; NULL: none, or it isn't interested */
+	struct lives *listens; /* the same, or of the nearest one before it that is interested */
 	struct lives *below;  /* of the children of this one; NULL: none yet */
 	uint32_t brief, lasting; /* when the window began */
 	uint64_t window_ns;
@@ -57,9 +60,9 @@ void forks_prepare(void)
 
 void forks_child(void)
 {
-	if (forks.above)
-		munmap(forks.above, sizeof(struct lives));
-	forks = (typeof(forks)){ .above = forks.below };
+	if (forks.below && forks.listens)
+		munmap(forks.listens, sizeof(struct lives));
+	forks = (typeof(forks)){ .above = forks.below, .listens = forks.below ? forks.below : forks.listens };
 }
 
 void forks_claimed(struct sock *s)
@@ -77,6 +80,12 @@ void forks_ended(struct sock *s)
 	brief = sys_clock_ns() - s->claimed_ns < BRIEF_MS * NS_PER_MS;
 	s->claimed_ns = 0;
 	atomic_fetch_add_explicit(brief ? &forks.above->brief : &forks.above->lasting, 1, memory_order_relaxed);
+}
+
+void forks_caged(void)
+{
+	if (forks.listens)
+		atomic_store_explicit(&forks.listens->caged, 1, memory_order_relaxed);
 }
 
 void forks_exec(void)
@@ -109,7 +118,9 @@ static void rest_begin(enum report_why why, uint64_t until_ns)
 	forks.why = why;
 	forks.rest_until_ns = until_ns;
 	ctx_say("new connections are the kernel's: %s",
-		why == REPORT_WHY_BRIEF ? "for a second, because the last ones ended too soon" : "they become other programs' standard input");
+		why == REPORT_WHY_BRIEF  ? "for a second, because the last ones ended too soon" :
+		why == REPORT_WHY_HANDED ? "they become other programs' standard input" :
+					   "the processes that serve them can have no channel");
 }
 
 /* What vjd does not lease now is tried again after another rest. */
@@ -132,6 +143,9 @@ static enum report_why judge(uint64_t now_ns)
 
 	if (atomic_load_explicit(&forks.below->handed, memory_order_relaxed))
 		return REPORT_WHY_HANDED;
+	if (atomic_load_explicit(&forks.below->caged, memory_order_relaxed) && atomic_exchange(&forks.below->caged, 0) &&
+	    deed_app(sock.vj)) /* else it may be that there is no vjd */
+		return REPORT_WHY_CAGED;
 	if (now_ns - forks.window_ns > WINDOW_MS * NS_PER_MS ||
 	    atomic_load_explicit(&forks.below->lasting, memory_order_relaxed) != forks.lasting)
 		window_begin(now_ns);
@@ -145,7 +159,7 @@ bool forks_look(void)
 	enum report_why why;
 	uint64_t now_ns;
 
-	if (likely(!forks.below) || sock.strict || forks.why == REPORT_WHY_HANDED)
+	if (likely(!forks.below) || sock.strict || forks.why == REPORT_WHY_HANDED || forks.why == REPORT_WHY_CAGED)
 		return false;
 	now_ns = sys_clock_ns();
 	if (forks.why && now_ns < forks.rest_until_ns)

@@ -403,6 +403,8 @@ static int other_option_set(int fd, struct sock *s, int level, int name, const v
 {
 	int r = sys_setsockopt(fd, level, name, val, len);
 
+	if (!s && unlikely(r == -EOPNOTSUPP) && away_is_left(fd))
+		return 0; /* it changes how fast bytes go, not which */
 	if (r || !s)
 		return r;
 	if (s->state == SOCK_UDP) {
@@ -418,9 +420,21 @@ static int other_option_set(int fd, struct sock *s, int level, int name, const v
 	return 0;
 }
 
-int sock_setsockopt(int fd, int level, int name, const void *val, socklen_t len)
+/* A connection that another process has comes first. */
+static struct file *option_enter(int fd)
 {
 	struct file *f = fd_peek(fd) ? file_enter(fd) : NULL;
+
+	if (f && f->kind == FILE_SOCK && unlikely(sock_of(f)->state == SOCK_AWAY) && !away_claim(fd, sock_of(f))) {
+		lock_leave();
+		return NULL;
+	}
+	return f;
+}
+
+int sock_setsockopt(int fd, int level, int name, const void *val, socklen_t len)
+{
+	struct file *f = option_enter(fd);
 	struct sock *s = f && f->kind == FILE_SOCK ? sock_of(f) : NULL;
 	int r;
 

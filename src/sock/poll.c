@@ -98,8 +98,8 @@ int file_wanted(int fd, struct file *f, uint32_t events)
 
 	if (!s || (s->state != SOCK_AWAY && s->state != SOCK_LISTEN) || is_foreign())
 		return 0;
-	if (s->state == SOCK_AWAY)
-		(void)away_claim(fd, s);
+	if (s->state == SOCK_AWAY && !away_claim(fd, s))
+		return 0;
 	return events & (POLLIN | POLLRDNORM) ? listener_wanted(fd, s) : 0;
 }
 

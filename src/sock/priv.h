@@ -298,6 +298,7 @@ struct sock_layer {
 	bool was_brief; /* a connection was left to the kernel, because processes of this program are brief */
 	struct sock *copied; /* sockets that listen here and elsewhere */
 	bool stdio; /* some socket has `stdio` */
+	_Atomic bool left; /* some token was left to the kernel's calls */
 	bool orphaned; /* a shared connection was closed: when its descriptors are, away_closed() */
 	uint32_t lazy; /* sockets that want something to be done when they are waited for: to be leased, to be claimed */
 	uint32_t forks; /* of the program, so far */
@@ -575,12 +576,15 @@ bool away_is_token(int fd);
 /* A token that came from outside: its connection is away. */
 void away_adopt(int fd);
 /*
- * It is AWAY, and about to be used: get it. Gives the lock up meanwhile. Return: true: it is here, or dead; false: it was
- * closed meanwhile, or the process exits.
+ * It is AWAY, and about to be used: get it. Gives the lock up meanwhile. Return: true: it is here, or dead; false: the number is the
+ * kernel's business from now on. It was closed meanwhile, or the process exits, or can have no channel; then what is at that number is read
+ * and written by the kernel's calls, and the process that holds the connection passes it on (lib/deed_raw.c).
  */
 bool away_claim(int fd, struct sock *s);
 /* The same in a call that waited when it left */
 bool away_claim_back(struct sock *s);
+/* A token that was left to the kernel's calls, as away_claim() says. Any thread, no lock. */
+bool away_is_left(int fd);
 /* The last descriptor of a shared connection, or one that is away, goes ... */
 void away_destroy(struct sock *s);
 /* ... and has gone. */
@@ -832,6 +836,8 @@ void forks_ended(struct sock *s);
 bool forks_look(void);
 /* Why this process's ports are the kernel's for a while; NONE: they are not */
 enum report_why forks_rest(void);
+/* A connection that was a parent's can't be had on a channel here: who listens is to leave the next ones to the kernel. */
+void forks_caged(void);
 /* This process becomes another program, and hands on its standard descriptors. Lock held. */
 void forks_exec(void);
 

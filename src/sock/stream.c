@@ -235,6 +235,18 @@ static int token_names(int fd, const struct sock *s, struct sockaddr *addr, sock
 	return sock_addr_copy(s, remote ? &names.remote : &names.local, addr, len);
 }
 
+/* The kernel's answer; of a token that was left to its calls, that of the connection behind it */
+static int kernel_names(int fd, struct sockaddr *addr, socklen_t *len, bool remote)
+{
+	struct deed_names names;
+	struct sock like = { 0 };
+
+	if (likely(!away_is_left(fd)) || !deed_names(fd, &names))
+		return remote ? sys_getpeername(fd, addr, len) : sys_getsockname(fd, addr, len);
+	like.family = (uint8_t)names.local.ss_family;
+	return token_names(fd, &like, addr, len, remote);
+}
+
 /* The program is told its port: from here on it is that one. */
 static void forget_any_port(int fd)
 {
@@ -261,7 +273,7 @@ int sock_getsockname(int fd, struct sockaddr *addr, socklen_t *len)
 
 	if (!s) {
 		forget_any_port(fd);
-		return (int)ret_errno(sys_getsockname(fd, addr, len));
+		return (int)ret_errno(kernel_names(fd, addr, len, false));
 	}
 	if (s->token) {
 		err = token_names(fd, s, addr, len, false);
@@ -285,7 +297,7 @@ int sock_getpeername(int fd, struct sockaddr *addr, socklen_t *len)
 	int err = -ENOTCONN;
 
 	if (!s)
-		return (int)ret_errno(sys_getpeername(fd, addr, len));
+		return (int)ret_errno(kernel_names(fd, addr, len, true));
 	if (s->state == SOCK_AWAY)
 		err = token_names(fd, s, addr, len, true);
 	else if (s->state == SOCK_CONNECTED && !s->failed &&
@@ -701,7 +713,7 @@ int sock_shutdown(int fd, int how)
 	int r;
 
 	if (s && s->state == SOCK_AWAY && !away_claim(fd, s))
-		r = -EBADF;
+		r = sys_shutdown(fd, how);
 	else if (s && sock_is_conn(s))
 		r = conn_shutdown(s, how);
 	else if (s && s->state == SOCK_LISTEN && !is_foreign())

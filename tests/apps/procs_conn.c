@@ -6,6 +6,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
@@ -54,6 +56,30 @@ int accept_one(int fd)
 
 enum { FORKS = 20 };
 
+/* What a process sets first on the connection that it was forked for (vsftpd) */
+static void options_set(int conn)
+{
+	static const struct {
+		int level, name, value;
+	} options[] = { { SOL_SOCKET, SO_KEEPALIVE, 1 }, { IPPROTO_TCP, TCP_NODELAY, 1 }, { IPPROTO_TCP, TCP_KEEPIDLE, 77 },
+			{ IPPROTO_IP, IP_TOS, 0x10 },	 { SOL_SOCKET, SO_RCVLOWAT, 1 } };
+
+	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
+		int value = -1;
+		socklen_t len = sizeof(value);
+
+		CHECK(!setsockopt(conn, options[i].level, options[i].name, &options[i].value, sizeof(int)));
+		CHECK(!getsockopt(conn, options[i].level, options[i].name, &value, &len));
+		CHECK(value == options[i].value);
+	}
+}
+
+static void options_and_echo(int conn)
+{
+	options_set(conn);
+	echo(conn);
+}
+
 static void serve_forking(int fd)
 {
 	pid_t pids[FORKS];
@@ -62,7 +88,7 @@ static void serve_forking(int fd)
 	for (int i = 0; i < FORKS; i++) {
 		int conn = accept_one(fd);
 
-		pids[i] = child_start(echo, conn);
+		pids[i] = child_start(i % 2 ? options_and_echo : echo, conn);
 		close(conn); /* at once, whether the child has used it or not */
 	}
 	for (int i = 0; i < FORKS; i++)

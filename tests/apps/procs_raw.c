@@ -6,9 +6,14 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -247,6 +252,82 @@ static void part_inetd(void)
 	printf("lines by streams\n");
 }
 
+/* ---- caged ------------------------------------------------------------------------------------------------------ */
+
+static uint16_t port_of(int fd, int (*names)(int, struct sockaddr *, socklen_t *))
+{
+	struct sockaddr_in6 name = { 0 }; /* the port is at the same place in both families */
+	socklen_t len = sizeof(name);
+
+	CHECK(!names(fd, (struct sockaddr *)&name, &len) && (name.sin6_family == AF_INET || name.sin6_family == AF_INET6));
+	return ntohs(name.sin6_port);
+}
+
+/* No descriptors more, and no process: what a channel takes can't be had any more. As vsftpd, whose child's child speaks to the client. */
+static void caged(int conn)
+{
+	struct rlimit few = { 16, 16 };
+	struct pollfd pfd = { .fd = conn, .events = POLLIN };
+	struct epoll_event ev = { .events = EPOLLIN };
+	int set = epoll_create1(0);
+
+	CHECK(set >= 0 && !setrlimit(RLIMIT_NOFILE, &few));
+	CHECK(!setsockopt(conn, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int)));
+	CHECK(port_of(conn, getpeername) && port_of(conn, getsockname) && port_of(conn, getsockname) != port_of(conn, getpeername));
+	CHECK(!epoll_ctl(set, EPOLL_CTL_ADD, conn, &ev) && epoll_wait(set, &ev, 1, 10000) == 1 && (ev.events & EPOLLIN));
+	CHECK(poll(&pfd, 1, 10000) == 1 && (pfd.revents & POLLIN));
+	echo(conn);
+}
+
+static void serve_caged(int fd)
+{
+	pid_t pids[4];
+
+	server_ready(fd);
+	for (int i = 0; i < 4; i++) {
+		int conn = accept(fd, NULL, NULL);
+
+		CHECK(conn >= 0);
+		pids[i] = fork_must();
+		if (!pids[i]) {
+			close(fd);
+			child_end(child_start(caged, conn));
+			_exit(0);
+		}
+		close(conn);
+	}
+	for (int i = 0; i < 4; i++)
+		child_end(pids[i]);
+}
+
+static void part_caged(void)
+{
+	static char out[300000], in[sizeof(out)];
+	pid_t server, writer;
+	uint16_t port = server_start(serve_caged, &server);
+
+	memset(out, 'x', sizeof(out));
+	for (int i = 0; i < 4; i++) {
+		int fd = connect_to(port);
+
+		CHECK(kernel_has_conn(fd) == (wants_kernel() || (i && !getenv("VJ_STRICT"))));
+		CHECK(port_of(fd, getpeername) == port);
+		for (int n = 0; n < 5; n++)
+			ping(fd);
+		writer = fork_must();
+		if (!writer) {
+			write_all(fd, out, sizeof(out));
+			_exit(0);
+		}
+		CHECK(read_all(fd, in, sizeof(in)) == sizeof(in) && !memcmp(in, out, sizeof(in)));
+		child_end(writer);
+		CHECK(!shutdown(fd, SHUT_WR) && read(fd, in, 1) == 0);
+		close(fd);
+	}
+	child_end(server);
+	printf("served by processes that can have no channel\n");
+}
+
 /* ---- streams of libc -------------------------------------------------------------------------------------------- */
 
 /* dprintf() writes by a call inside libc that the library cannot see; before and after the child has claimed the connection. */
@@ -305,6 +386,7 @@ void raw_parts(const char *only)
 {
 	static const struct part parts[] = {
 		{ "streams", part_streams }, { "talk", part_talk }, { "mixed", part_mixed }, { "inetd", part_inetd }, { "stream", part_stream },
+		{ "caged", part_caged },
 	};
 
 	parts_run(parts, sizeof(parts) / sizeof(parts[0]), only);
