@@ -22,14 +22,23 @@
 #define REASK_NS UINT64_C(1000000000)	/* have the same neighbour looked for, or at, not more often */
 
 /*
- * How fast frames have to come to poll for them, and how long; a little slower, and it ends. Not for long does it begin again where polls that
- * bring any bring batches: what the sender's processor does for many at once costs it less than it costs both to pass frames
- * from one's cache to the other's.
+ * How fast frames have to come to poll for them, and how long; a little slower, and it ends. It ends, and is not tried again for a while, where many come
+ * and each poll that brings any brings many: what the sender's processor does for a batch costs it less than it costs both to pass each
+ * frame from one's cache to the other's.
  */
 #define PACE_NS UINT64_C(1000000)
 #define PACE_BATCHES_NS UINT64_C(250000000)
 #define POLL_REST_NS UINT64_C(12000)
-enum { PACE_FRAMES = 20, PACE_SLEEPS = 1, PACE_BEGINS = 8, PACE_ENDS = 2, POLL_MANY = 3, POLL_BATCH = 16 };
+enum {
+	PACE_FRAMES = 20, /* of a millisecond */
+	PACE_SLEEPS = 1,
+	PACE_MANY = 256,
+	PACE_BATCHES = 3, /* turns */
+	PACE_FULL = 8,
+	PACE_FALL = 2,
+	POLL_MANY = 3,
+	POLL_BATCH = 16,
+};
 
 enum {
 	HOP_CNT = 256,
@@ -65,7 +74,8 @@ struct pace {
 	uint64_t next_ns; /* don't poll before */
 	uint64_t again_ns; /* nor begin to before */
 	uint64_t brought, bringing; /* since then: by polling, by so many polls */
-	unsigned turns; /* so many in a row say the contrary of @on */
+	unsigned batches; /* so many turns in a row had them */
+	unsigned score; /* up by 1 with each busy turn, down by PACE_FALL in each other millisecond: begins at PACE_FULL, ends at 0 */
 	bool on;
 };
 
@@ -354,7 +364,6 @@ static void tell_polling(struct iflink *ifl, bool on)
 	if (!ifl->vj->ctl || ctl_client_polling(ifl->vj->ctl, ifl->said.ifindex, on) < 0)
 		return; /* in the next turn, then */
 	ifl->pace.on = on;
-	ifl->pace.turns = 0;
 }
 
 static void look_at_pace(struct iflink *ifl)
@@ -362,19 +371,27 @@ static void look_at_pace(struct iflink *ifl)
 	struct pace *pace = &ifl->pace;
 	uint64_t passed_ns = ifl->vj->now_ns - pace->since_ns;
 	struct vj_channel_stats stats;
-	bool busy;
+	uint64_t frames;
+	bool busy, batches;
 
 	vj_channel_stats(afxdp_channel(ifl->xdp), &stats);
-	if (pace->bringing != 0 && pace->brought >= POLL_BATCH * pace->bringing)
+	frames = (stats.rx_frames - pace->frames) * PACE_NS;
+	/* where fewer come, the program does much with each, and what a poll brings is what came meanwhile */
+	batches = frames >= PACE_MANY * passed_ns && pace->bringing != 0 && pace->brought >= POLL_BATCH * pace->bringing;
+	pace->batches = batches ? pace->batches + 1 : 0;
+	if (pace->batches >= PACE_BATCHES)
 		pace->again_ns = ifl->vj->now_ns + PACE_BATCHES_NS;
-	busy = (stats.rx_frames - pace->frames) * PACE_NS >= PACE_FRAMES * passed_ns &&
-	       (ifl->vj->sleeps - pace->sleeps) * PACE_NS <= PACE_SLEEPS * passed_ns && ifl->vj->now_ns >= pace->again_ns;
+	busy = frames >= PACE_FRAMES * passed_ns && ifl->vj->now_ns >= pace->again_ns &&
+	       (ifl->vj->sleeps - pace->sleeps) * PACE_NS <= PACE_SLEEPS * passed_ns;
 	pace->since_ns = ifl->vj->now_ns;
 	pace->brought = pace->bringing = 0;
 	pace->frames = stats.rx_frames;
 	pace->sleeps = ifl->vj->sleeps;
-	pace->turns = busy != pace->on ? pace->turns + 1 : 0;
-	if (pace->turns >= (pace->on ? PACE_ENDS : PACE_BEGINS))
+	if (busy)
+		pace->score = min_u32(pace->score + 1, PACE_FULL);
+	else /* it may have slept for long */
+		pace->score -= (unsigned)min_u64(pace->score, PACE_FALL * passed_ns / PACE_NS);
+	if (pace->score == (pace->on ? 0 : PACE_FULL))
 		tell_polling(ifl, !pace->on);
 }
 
