@@ -166,6 +166,7 @@ struct bench_result {
 bool bench_vs(const struct bench_ctx *ctx, const char *peer); /* was it named with --vs? */
 double bench_rate(const struct bench_sample *s);     /* operations per second */
 double bench_median_s(const struct bench_sample *s); /* median of the histogram */
+double bench_median(const double *values, unsigned cnt); /* 0: of none */
 double series_median(const struct bench_series *s);
 double series_part_median(const struct bench_series *s, unsigned part);
 int bench_compare(struct bench_ctx *ctx, struct bench_case *c);

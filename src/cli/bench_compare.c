@@ -84,7 +84,7 @@ static int compare_doubles(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static double median(const double *values, unsigned cnt)
+double bench_median(const double *values, unsigned cnt)
 {
 	double sorted[BENCH_RUNS_MAX];
 
@@ -97,12 +97,12 @@ static double median(const double *values, unsigned cnt)
 
 double series_median(const struct bench_series *s)
 {
-	return median(s->values, s->cnt);
+	return bench_median(s->values, s->cnt);
 }
 
 double series_part_median(const struct bench_series *s, unsigned part)
 {
-	return median(s->parts[part], s->cnt);
+	return bench_median(s->parts[part], s->cnt);
 }
 
 static int measure(struct bench_ctx *ctx, const struct bench_case *c, const struct bench_way *way,

@@ -145,9 +145,33 @@ static void print_finish(const struct bench_case *c)
 	printf("  %s\n", note);
 }
 
+/*
+ * The ratio of each turn. Where the machine changes between turns (processors nearer or further apart, others that use it), medians of the two
+ * sides may be of different machines; the two runs of a turn hardly are.
+ */
+struct turns {
+	double median, min, max;
+};
+
+static struct turns turn_ratios(const struct bench_case *c, const struct bench_result *r)
+{
+	unsigned cnt = min_u32(r->vj.cnt, r->kernel.cnt);
+	double ratios[BENCH_RUNS_MAX];
+	struct turns t = { 0 };
+
+	for (unsigned i = 0; i < cnt; i++) {
+		ratios[i] = bench_ratio(c, r->vj.values[i], r->kernel.values[i]);
+		t.min = i == 0 || ratios[i] < t.min ? ratios[i] : t.min;
+		t.max = ratios[i] > t.max ? ratios[i] : t.max;
+	}
+	t.median = bench_median(ratios, cnt);
+	return t;
+}
+
 static void print_result(const struct bench_ctx *ctx, const struct bench_case *c, const struct bench_result *r)
 {
 	double vj = series_median(&r->vj), ratio = bench_ratio(c, vj, series_median(&r->kernel));
+	const struct turns turns = turn_ratios(c, r);
 	const struct bench_series *kernel = r->kernel.cnt > 0 ? &r->kernel : NULL;
 
 	printf("%s: %s\n", c->name, c->title);
@@ -165,7 +189,7 @@ static void print_result(const struct bench_ctx *ctx, const struct bench_case *c
 	print_tried(c, c->vj, c->vj_cnt);
 	print_parts(c, &r->vj, kernel);
 	if (ratio > 0)
-		printf("  ratio   %.3g times the kernel\n", ratio);
+		printf("  ratio   %.3g times the kernel; turn by turn %.3g (%.3g.. %.3g)\n", ratio, turns.median, turns.min, turns.max);
 	for (unsigned i = 0; i < c->other_cnt; i++)
 		if (bench_ratio(c, vj, series_median(&r->others[i])) > 0)
 			printf("  ratio   %.3g times %s\n", bench_ratio(c, vj, series_median(&r->others[i])),
@@ -314,6 +338,7 @@ static void print_json(const struct bench_ctx *ctx, const struct bench_case *c, 
 			 "kernel_runs", kernel != NULL ? json_series(c, kernel) : json_null(), "kernel_tried",
 			 json_tried(c->kernel, c->kernel_cnt), "vj_tried", json_tried(c->vj, c->vj_cnt), "others", json_others(c, r), "left_out",
 			 json_left_out(ctx, c));
+	json_object_set_new(root, "ratio_turns", real_or_null(turn_ratios(c, r).median));
 	json_object_set_new(root, "kernel_ordinary", json_ordinary(c, vj_median));
 	json_parts(root, c, &r->vj, kernel);
 	if (c->extra != NULL)

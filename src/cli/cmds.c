@@ -204,7 +204,8 @@ const struct cmd cmds[] = {
 			 "--vs kernel the same traffic goes over the kernel's nearest equivalent "
 			 "in the same run, in turns, and the "
 			 "ratio of the medians is given: always how many times better than the "
-			 "kernel. The kernel is given its best "
+			 "kernel; and the median of the ratios of each turn, which a machine that changes "
+			 "between turns disturbs less. The kernel is given its best "
 			 "of several ways, which is named; of apps both sides are, "
 			 "server and client pinned or left alone. Without --vs no way is tried, and the first is taken.",
 		.example = "vj bench rtt --vs kernel\n"
