@@ -434,13 +434,13 @@ static int client_lwip(struct bench_peer *peer)
 
 #define UNIX_TEXT "AF_UNIX SOCK_STREAM, pinned, "
 
-/* Of the kernel's ways those that do with so many connections, and spin only where that is wanted. Return: how many. */
+/* Of the kernel's ways, which end with one without a name, those that do with so many connections, and spin only where that is wanted. Return: how many. */
 static unsigned choose_ways(const struct bench_ctx *ctx, const struct bench_way all[static BENCH_WAYS_MAX],
 			    struct bench_way ret_ways[static BENCH_WAYS_MAX])
 {
 	unsigned cnt = 0;
 
-	for (size_t i = 0; i < BENCH_WAYS_MAX; i++) {
+	for (size_t i = 0; i < BENCH_WAYS_MAX && all[i].how != NULL; i++) {
 		int nr = all[i].nr & ~NET_UNIX;
 		bool spins = nr == NET_RECV_SPIN || nr == NET_EPOLL_SPIN;
 
