@@ -20,6 +20,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/udp.h>
 #include <netinet/in.h>
 #include <pthread.h>
@@ -40,6 +41,7 @@ enum {
 	FLOOD_LOOK_US = 1000,
 	BUSY_POLL_US = 50,
 	RECEIVE_ROOM = 8 << 20,
+	CPU_MASK_BYTES = 512,
 };
 
 enum kernel_way { KERNEL_MMSG, KERNEL_BUSY_POLL, KERNEL_GRO, KERNEL_THREADED, KERNEL_RPS };
@@ -322,27 +324,38 @@ static int measure_beside(struct bench_ctx *ctx, const struct bench_way *way, in
 static int set_device(const char *file, const char *value)
 {
 	char path[128];
-	FILE *f;
+	int fd, rc = 0;
 
 	snprintf(path, sizeof(path), "/sys/class/net/eth0/%s", file);
-	f = fopen(path, "we");
-	if (f == NULL || fputs(value, f) < 0 || fclose(f) != 0) {
-		complain("bench: interface: %s: %m", path);
-		return -errno;
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0 || write(fd, value, strlen(value)) < 0) {
+		rc = -errno;
+		complain("bench: interface: %s: %s", path, strerror(-rc));
 	}
-	return 0;
+	if (fd >= 0)
+		close(fd);
+	return rc;
+}
+
+/* Words of 32 processors each, the highest first. */
+static void cpu_mask(int cpu, char ret_mask[static CPU_MASK_BYTES])
+{
+	size_t len = (size_t)snprintf(ret_mask, CPU_MASK_BYTES, "%x", cpu < 0 ? 1u : 1u << (unsigned)cpu % 32);
+
+	for (int i = 32; i <= cpu && len < CPU_MASK_BYTES; i += 32)
+		len += (size_t)snprintf(ret_mask + len, CPU_MASK_BYTES - len, ",00000000");
 }
 
 static int prepare_device(const struct bench_ctx *ctx, int nr, bool on)
 {
-	char mask[32] = "0";
+	char mask[CPU_MASK_BYTES] = "0";
 
 	if (nr == KERNEL_THREADED)
 		return set_device("threaded", on ? "1" : "0");
 	if (nr != KERNEL_RPS)
 		return 0;
 	if (on)
-		snprintf(mask, sizeof(mask), "%x", 1u << ctx->cpu_server % 32);
+		cpu_mask(ctx->cpu_server, mask);
 	return set_device("queues/rx-0/rps_cpus", mask);
 }
 
