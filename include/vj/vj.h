@@ -109,6 +109,7 @@ enum vj_ev {
 	VJ_EV_EOF = 1 << 4,	  /* peer sent its end of file */
 	VJ_EV_ERROR = 1 << 5,	  /* connection failed: vj_error(); RAW: channel closed: vj_channel_error() */
 	VJ_EV_SENT_ALL = 1 << 6,  /* everything sent was acknowledged */
+	VJ_EV_UNANSWERED = 1 << 7, /* nobody has answered vj_connect() for a second; it goes on. Never with direct channels */
 };
 
 struct vj_event {

@@ -9,7 +9,7 @@
 _Static_assert((int)VJ_EV_READABLE == (int)STACK_EV_READABLE && (int)VJ_EV_WRITABLE == (int)STACK_EV_WRITABLE &&
 		       (int)VJ_EV_CONNECTED == (int)STACK_EV_CONNECTED && (int)VJ_EV_ACCEPT == (int)STACK_EV_ACCEPT &&
 		       (int)VJ_EV_EOF == (int)STACK_EV_EOF && (int)VJ_EV_ERROR == (int)STACK_EV_ERROR &&
-		       (int)VJ_EV_SENT_ALL == (int)STACK_EV_SENT_ALL,
+		       (int)VJ_EV_SENT_ALL == (int)STACK_EV_SENT_ALL && (int)VJ_EV_UNANSWERED == (int)STACK_EV_UNANSWERED,
 	       "events pass through unchanged");
 _Static_assert((int)VJ_OPT_NODELAY == (int)TCP_OPT_NODELAY && (int)VJ_OPT_NOTSENT_LOWAT == (int)TCP_OPT_NOTSENT_LOWAT,
 	       "options pass through unchanged");

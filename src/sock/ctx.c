@@ -382,8 +382,13 @@ static void event_deliver(const struct vj_event *ev)
 	if (ev->obj == VJ_OBJ_CONN) {
 		if (!sock_is_conn(s) || s->conn.v != ev->conn.v)
 			return;
-		if ((ev->events & VJ_EV_CONNECTED) && s->state == SOCK_CONNECTING)
+		if ((ev->events & VJ_EV_CONNECTED) && s->state == SOCK_CONNECTING) {
 			s->state = SOCK_CONNECTED;
+			if (unlikely(sock.mute_cnt))
+				mute_has_answered(s);
+		}
+		if (unlikely(ev->events & VJ_EV_UNANSWERED) && s->state == SOCK_CONNECTING && sock_connect_unanswered(s))
+			return;
 		if (unlikely(ev->events & VJ_EV_ERROR) && s->state == SOCK_CONNECTING && sock_connect_refused(s))
 			return;
 	} else if (ev->obj == VJ_OBJ_UDP) {

@@ -145,6 +145,7 @@ struct sock {
 	bool bound;	    /* FRESH: bind() was called */
 	bool any_port;	    /* `bound`: to an address alone, and nobody has asked which port the kernel chose */
 	bool connect_async; /* connect() returned EINPROGRESS and has not been asked again */
+	bool unanswered;    /* CONNECTING: whoever waits in connect() is to leave it to the kernel */
 	uint8_t refusals;   /* CONNECTING: owners of the port that did not want it any more */
 	bool linger;
 	bool shared; /* the kernel socket below is the placeholder of several */
@@ -287,6 +288,15 @@ struct spin {
 
 enum helper_state { HELPER_NONE, HELPER_TICK, HELPER_LEAD, HELPER_DEEP };
 
+enum { MUTE_CNT = 8 };
+
+/* A peer that did not answer over an interface channel. */
+struct mute {
+	uint8_t addr[16]; /* IPv4: mapped */
+	uint32_t times;	  /* one after the other; 0: free */
+	uint64_t until_ns;
+};
+
 struct sock_layer {
 	pthread_mutex_t lock;
 	struct vj *vj; /* NULL: no context (yet) */
@@ -295,6 +305,8 @@ struct sock_layer {
 	int refused;	   /* why the last one failed */
 	uint64_t opened_ns; /* the context, if there is one */
 	bool strict, verbose, exiting;
+	struct mute mutes[MUTE_CNT];
+	uint32_t mute_cnt;  /* peers in @mutes, unanswered.c */
 	bool was_brief; /* a connection was left to the kernel, because processes of this program are brief */
 	struct sock *copied; /* sockets that listen here and elsewhere */
 	bool stdio; /* some socket has `stdio` */
@@ -493,6 +505,8 @@ void sock_give_to_kernel(int fd, struct sock *s, enum report_why why);
  * Return: true: it goes on, there or in the kernel.
  */
 bool sock_connect_refused(struct sock *s);
+/* Nobody has answered for a second. Return: true: it is the kernel's now. */
+bool sock_connect_unanswered(struct sock *s);
 /* An error that the stack reports once. Return: what the call returns. */
 long sock_fail(struct sock *s, long err);
 
@@ -537,6 +551,15 @@ void listener_found(struct sock *s, uint32_t backlog);
  * Return: why; REPORT_WHY_NONE: ask vjd
  */
 enum report_why board_says(const struct sockaddr *addr, socklen_t len, bool udp);
+
+/*
+ * ---- unanswered.c --------------------------------------------------------------------------------------------------------------------
+ */
+
+/* The peer of a connection has not answered over an interface; it has, after all; are connections to @addr better the kernel's? Lock held. */
+void mute_note(const struct sock *s);
+void mute_has_answered(const struct sock *s);
+bool mute_is(const struct sockaddr *addr, socklen_t len);
 /* The program ends: if it was brief, the next one of its kind is to know. Lock held, context there. */
 void board_ended(void);
 

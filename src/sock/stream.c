@@ -434,6 +434,7 @@ static int channel_connect(int fd, struct sock *s, const struct sockaddr *addr, 
 	}
 	s->state = SOCK_CONNECTING;
 	s->refusals = 0;
+	s->unanswered = false;
 	s->failed = s->shut_rd = s->shut_wr = false;
 	s->err = 0;
 	options_replay(s, s->conn);
@@ -441,8 +442,17 @@ static int channel_connect(int fd, struct sock *s, const struct sockaddr *addr, 
 	return 0;
 }
 
+/* A connection that was never made */
+static void conn_drop(struct sock *s)
+{
+	vj_conn_abort(sock.vj, s->conn);
+	s->state = SOCK_FRESH;
+	s->failed = s->connect_async = false;
+	watches_move(&s->file, WATCH_BOTH);
+}
+
 /* For a connect() that returned already: the kernel goes on. Return: false: it refuses, too. */
-static bool kernel_connect(struct sock *s)
+static bool kernel_connect(struct sock *s, enum report_why why)
 {
 	struct sockaddr_storage remote;
 	struct sockaddr_in6 addr;
@@ -456,14 +466,22 @@ static bool kernel_connect(struct sock *s)
 	err = sys_connect(fd, (struct sockaddr *)&addr, len);
 	if (err && err != -EINPROGRESS)
 		return false;
-	vj_conn_abort(sock.vj, s->conn);
-	s->state = SOCK_FRESH;
+	conn_drop(s); /* its watches are in the kernel again, too */
 	file_get(&s->file);
 	for (; fd >= 0; fd = fd_next(fd + 1))
 		if (fd_peek(fd) == &s->file)
-			sock_give_to_kernel(fd, s, REPORT_WHY_OWNER_GONE);
+			sock_give_to_kernel(fd, s, why);
 	file_put(&s->file);
 	return true;
+}
+
+bool sock_connect_unanswered(struct sock *s)
+{
+	if (sock.strict)
+		return false;
+	mute_note(s);
+	s->unanswered = true;
+	return s->connect_async && s->nonblock && kernel_connect(s, REPORT_WHY_UNANSWERED);
 }
 
 bool sock_connect_refused(struct sock *s)
@@ -480,7 +498,7 @@ bool sock_connect_refused(struct sock *s)
 		options_replay(s, s->conn);
 		return true;
 	}
-	return s->connect_async && s->nonblock && kernel_connect(s);
+	return s->connect_async && s->nonblock && kernel_connect(s, REPORT_WHY_OWNER_GONE);
 }
 
 /*
@@ -500,13 +518,11 @@ static int connect_result(struct sock *s)
 	err = vj_error(sock.vj, s->conn, true);
 	if (!err && !s->failed)
 		return -EINPROGRESS;
-	vj_conn_abort(sock.vj, s->conn);
-	s->state = SOCK_FRESH;
-	s->failed = s->connect_async = false;
-	watches_move(&s->file, WATCH_BOTH);
+	conn_drop(s);
 	return err ? -err : -ECONNABORTED;
 }
 
+/* Return: as connect_result(); 1: it is better the kernel's, and the socket as if new */
 static int connect_wait(struct sock *s)
 {
 	struct blocking b = { .file = &s->file,
@@ -520,6 +536,11 @@ static int connect_wait(struct sock *s)
 		r = connect_result(s);
 		if (r != -EINPROGRESS)
 			break;
+		if (unlikely(s->unanswered)) {
+			conn_drop(s);
+			r = 1;
+			break;
+		}
 		r = block_wait(&b);
 		if (r) {
 			s->connect_async = true;
@@ -531,7 +552,7 @@ static int connect_wait(struct sock *s)
 	return r;
 }
 
-/* connect() on a socket that is connecting, or connected, already */
+/* connect() on a socket that is connecting, or connected, already. Return: as connect_wait() */
 static int connect_again(struct sock *s)
 {
 	int r;
@@ -609,6 +630,15 @@ static enum report_why why_no_channel(const struct sock *s, const struct sockadd
 	return why_of_error(err);
 }
 
+static int connect_once_more(int fd, struct sock *s)
+{
+	int r = connect_again(s);
+
+	if (r == 1)
+		sock_give_to_kernel(fd, s, REPORT_WHY_UNANSWERED);
+	return r;
+}
+
 /* Return: 1: the kernel's; else what connect() returns. Lock held. */
 static int connect_begin(int fd, struct sock *s, const struct sockaddr *addr, socklen_t len)
 {
@@ -619,12 +649,16 @@ static int connect_begin(int fd, struct sock *s, const struct sockaddr *addr, so
 	if (addr && len >= sizeof(addr->sa_family) && addr->sa_family == AF_UNSPEC)
 		return disconnect(fd, s, addr, len);
 	if (s->state != SOCK_FRESH)
-		return s->state == SOCK_LISTEN ? 1 : connect_again(s);
+		return s->state == SOCK_LISTEN ? 1 : connect_once_more(fd, s);
 	if (!addr || len < sizeof(addr->sa_family) || s->file.refs > UINT32_MAX - 2)
 		return 1;
 	why = board_says(addr, len, false);
 	if (why != REPORT_WHY_NONE) {
 		sock_give_to_kernel(fd, s, why);
+		return 1;
+	}
+	if (unlikely(sock.mute_cnt) && mute_is(addr, len)) {
+		sock_give_to_kernel(fd, s, REPORT_WHY_UNANSWERED);
 		return 1;
 	}
 	if (unlikely(s->own_mtu_mode) && !sock_addr_is_local(s, addr, len)) {
@@ -645,6 +679,8 @@ static int connect_begin(int fd, struct sock *s, const struct sockaddr *addr, so
 		return -EINPROGRESS;
 	}
 	err = connect_wait(s);
+	if (err == 1)
+		sock_give_to_kernel(fd, s, REPORT_WHY_UNANSWERED);
 	if ((err != -ECONNREFUSED && err != -ECONNRESET) || s->state != SOCK_FRESH)
 		return err;
 	/* whoever held the port on channels does no more: the kernel knows whether anybody listens */

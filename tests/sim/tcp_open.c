@@ -93,10 +93,12 @@ static void syn_timeout(void **state)
 
 	line_connect(t);
 	SEND("S 0:0(0)");
-	for (uint64_t wait = 1; wait <= 32; wait *= 2)
+	SEND_AFTER(1 * SEC, "S 0:0(0)");
+	EVENT(STACK_EV_UNANSWERED);
+	for (uint64_t wait = 2; wait <= 32; wait *= 2)
 		SEND_AFTER(wait * SEC, "S 0:0(0)");
 	NOTHING_FOR(63 * SEC);
-	EVENT(0);
+	EVENT(0); /* it was said */
 	NOTHING_FOR(2 * SEC);
 	EVENT(STACK_EV_ERROR | STACK_EV_READABLE | STACK_EV_WRITABLE);
 	line_read_error(t, ETIMEDOUT);
@@ -141,8 +143,10 @@ static void synack_after_retry(void **state)
 	line_connect(t);
 	SEND("S 0:0(0)");
 	SEND_AFTER(1 * SEC, "S 0:0(0)");
+	EVENT(STACK_EV_UNANSWERED);
 	RECV(10 * MS, "S. 0:0(0) ack 1 <mss 1460>");
 	SEND(". 1:1(0) ack 1");
+	EVENT(STACK_EV_CONNECTED | STACK_EV_WRITABLE);
 	tcp_info(t->s, t->id, &info);
 	assert_int_equal(info.srtt_us, 0);
 	assert_int_equal(info.rto_us, 3000000); /* RFC 6298 5.7 */
