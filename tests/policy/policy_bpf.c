@@ -209,9 +209,11 @@ static void test_gate(void **state)
 	step_setup_gate(set, gate->obj);
 	for (size_t i = 0; i < gate_step_cnt; i++) {
 		enum policy_reason reason = POLICY_REASON_CNT;
-		uint32_t verdict = run(gate->progs.vj_gate, gate->maps.gate_counters, &gate_steps[i].frame, &reason);
+		uint32_t verdict;
 		bool sent = gate_steps[i].reason == POLICY_SENT || gate_steps[i].reason == POLICY_SENT_LOCAL;
 
+		step_apply(gate_steps[i].change, set, gate->obj);
+		verdict = run(gate->progs.vj_gate, gate->maps.gate_counters, &gate_steps[i].frame, &reason);
 		expect(&gate_steps[i], reason, verdict, sent ? XDP_REDIRECT : XDP_DROP);
 	}
 }

@@ -46,6 +46,8 @@ struct mac_addr step_mac(enum step_mac mac)
 		[MAC_OTHER] = { { 0x52, 0x54, 0, 0, 0, 9 } },
 		[MAC_GROUP] = { { 0x01, 0, 0x5e, 0, 0, 1 } },
 		[MAC_QUARANTINE] = { { 0x02, 0, 0, 0, 0, 3 } },
+		[MAC_QUIET] = { { 0x52, 0x54, 0, 0, 0, 8 } },
+		[MAC_NONE] = { { 0 } },
 	};
 
 	return macs[mac];
@@ -198,9 +200,11 @@ static void set_port(step_set_fn *set, void *arg, uint8_t proto, uint16_t port, 
 void step_setup_gate(step_set_fn *set, void *arg)
 {
 	const struct policy_mac peer = { .mac = step_mac(MAC_OTHER) };
-	const uint32_t hop = POLICY_HOP_KNOWN | POLICY_HOP_ASKS;
+	const struct policy_mac other = { .mac = step_mac(MAC_QUIET) };
+	const uint32_t asks = POLICY_HOP_KNOWN | POLICY_HOP_ASKS, quiet = POLICY_HOP_KNOWN;
 
-	set(arg, "hops", &peer, &hop);
+	set(arg, "hops", &peer, &asks);
+	set(arg, "hops", &other, &quiet);
 }
 
 /* ADDR_AWAY and its neighbours, but ADDR_OTHER; all else is here. */
@@ -213,6 +217,32 @@ static void set_ways(step_set_fn *set, void *arg, uint32_t away)
 		set(arg, "ways", &(struct policy_way){ 124, step_ip(v6, 144) }, &away);
 		set(arg, "ways", &(struct policy_way){ 128, step_ip(v6, ADDR_LO) }, &elsewhere);
 	}
+}
+
+/* Ports with few entries, or odd ones */
+static void set_odd_ports(step_set_fn *set, void *arg)
+{
+	const struct policy_port empty = { .addr = step_ip(false, ADDR_HOST), .port = be16(PORT_GONE), .proto = IP_PROTO_UDP };
+	const struct policy_owner nobody = { 0 };
+
+	for (unsigned udp = 0; udp < 2; udp++)
+		set_port(set, arg, udp ? IP_PROTO_UDP : IP_PROTO_TCP, PORT_SHARED,
+			 (struct policy_owner){ .cnt = 2, .flags = POLICY_OWNER_GROUP, .apps = { 2, 1 } });
+	set_owner(set, arg, ip_addr_any_v6(), IP_PROTO_UDP, PORT_SIX, owned_by(2));
+	set_owner(set, arg, ip_addr_any_v4(), IP_PROTO_UDP, PORT_GONE, owned_by(2));
+	set_owner(set, arg, step_ip(false, ADDR_OTHER), IP_PROTO_UDP, PORT_GONE, owned_by(2));
+	set_owner(set, arg, step_ip(true, ADDR_OTHER), IP_PROTO_UDP, PORT_GONE, owned_by(2));
+	set(arg, "ports", &empty, &nobody);
+}
+
+static void set_flow(step_set_fn *set, void *arg, bool v6, enum step_addr remote, uint16_t remote_port, enum step_addr local, uint32_t app)
+{
+	const struct policy_flow flow = {
+		.remote = step_ip(v6, remote), .local = step_ip(v6, local),
+		.remote_port = be16(remote_port), .local_port = be16(PORT_NONE), .proto = IP_PROTO_TCP,
+	};
+
+	set(arg, "flows", &flow, &app);
 }
 
 void step_setup(step_set_fn *set, void *arg)
@@ -247,6 +277,7 @@ void step_setup(step_set_fn *set, void *arg)
 	for (unsigned udp = 0; udp < 2; udp++)
 		set_port(set, arg, udp ? IP_PROTO_UDP : IP_PROTO_TCP, PORT_GROUP,
 			 (struct policy_owner){ .cnt = 1, .flags = POLICY_OWNER_GROUP, .apps = { 4 } });
+	set_odd_ports(set, arg);
 	app = 3;
 	block = policy_block_idx(false, PORT_BLOCK);
 	set(arg, "blocks", &block, &app);
@@ -277,6 +308,15 @@ void step_apply(enum step_change change, step_set_fn *set, void *arg)
 		break;
 	case CHANGE_WAY_AWAY:
 		set_ways(set, arg, POLICY_WAY_ELSEWHERE);
+		break;
+	case CHANGE_ALONE:
+		set_port(set, arg, IP_PROTO_UDP, PORT_SHARED, owned_by(1));
+		break;
+	case CHANGE_FLOWS:
+		for (unsigned v6 = 0; v6 < 2; v6++) {
+			set_flow(set, arg, v6, ADDR_PEER, PORT_PEER, ADDR_HOST, 2);
+			set_flow(set, arg, v6, ADDR_HOST, PORT_TCP, ADDR_HOST2, 3);
+		}
 		break;
 	case CHANGE_LISTENER_CLOSED:
 		set_port(set, arg, IP_PROTO_TCP, PORT_TCP, (struct policy_owner){ 0 });
@@ -316,9 +356,15 @@ const struct step dispatch_steps[] = {
 	{ "block", TCP(PORT_BLOCK, .flags = TCP_SYN | TCP_ACK), POLICY_TO_BLOCK, 3 },
 	{ "block of the other protocol", UDP(PORT_BLOCK), POLICY_PASS_PORT, 0 },
 	{ "last of the block", TCP(PORT_BLOCK + 31, .v6 = true), POLICY_TO_BLOCK, 3 },
+	{ "any address of IPv6", UDP(PORT_SIX, .v6 = true), POLICY_TO_PORT, 2 },
+	{ "any address of IPv6, from IPv4", UDP(PORT_SIX), POLICY_PASS_PORT, 0 },
+	{ "leased at an address that is the host's no more", UDP(PORT_GONE, .dst = ADDR_OTHER), POLICY_PASS_ADDR, 0 },
+	{ "leased at an address that is the host's no more, 6", UDP(PORT_GONE, .v6 = true, .dst = ADDR_OTHER), POLICY_PASS_ADDR, 0 },
+	{ "an entry without owners is none", UDP(PORT_GONE), POLICY_TO_PORT, 2 },
 	{ "behind the block", TCP(PORT_BLOCK + 32), POLICY_PASS_PORT, 0 },
 
 	{ "application's MAC", TCP(PORT_NONE, .dst_mac = MAC_APP, .dst = ADDR_OTHER), POLICY_TO_MAC, 2 },
+	{ "application's MAC, a datagram that is no ICMPv6", UDP(PORT_NONE, .v6 = true, .src_port = 40001, .dst_mac = MAC_APP), POLICY_TO_MAC, 2 },
 	{ "application's MAC, headers that don't parse", TCP(0, .dst_mac = MAC_APP, .first_byte = 0x41), POLICY_TO_MAC, 2 },
 	{ "MAC in quarantine: by port", TCP(PORT_TCP, .dst_mac = MAC_QUARANTINE), POLICY_TO_PORT, 1 },
 	{ "MAC in quarantine: by port, 6", UDP(PORT_UDP, .v6 = true, .dst_mac = MAC_QUARANTINE), POLICY_TO_PORT, 1 },
@@ -410,6 +456,8 @@ const struct step dispatch_steps[] = {
 	{ "no prefix of it", TCP(PORT_TCP, .src = ADDR_OTHER), POLICY_TO_PORT, 1 },
 
 	{ "a datagram that nothing else fits with", UDP(PORT_UDP, .payload = STEP_LONG - 62), POLICY_TO_PORT, 1 },
+	{ "as long as may be", UDP(PORT_UDP, .payload = STEP_LONG - 54), POLICY_TO_PORT, 1 },
+	{ "application's address, too long: by port", UDP(PORT_UDP, .v6 = true, .dst = ADDR_OWN1, .payload = STEP_LONG), POLICY_PASS_LONG, 0 },
 	{ "too long", UDP(PORT_UDP, .payload = STEP_LONG - 54 + 1), POLICY_PASS_LONG, 0 },
 	{ "too long, 6", UDP(PORT_UDP, .v6 = true, .payload = STEP_LONG), POLICY_PASS_LONG, 0 },
 	{ "too long, first of two", UDP(PORT_UDP, .more_frags = true, .frag_id = 12, .payload = STEP_LONG), POLICY_PASS_LONG, 0 },
@@ -452,11 +500,17 @@ const struct step dispatch_steps[] = {
 	{ "error about it", ICMP(ICMP4_UNREACH, PORT_GROUP, .src_port = 2), POLICY_TO_ICMP, 4 },
 	{ "does not begin with who left", TCP(PORT_GROUP, .src_port = 2, .flags = TCP_SYN), POLICY_TO_PORT, 5 },
 	{ "its address, while it lives", TCP(PORT_GROUP, .dst = ADDR_OWN4, .src_port = 1), POLICY_TO_ADDR, 4 },
+	{ "a datagram's first fragment", UDP(PORT_GROUP, .src_port = 1, .more_frags = true, .frag_id = 21), POLICY_TO_FLOW, 4 },
 	{ "owner died: whoever is there", TCP(PORT_GROUP, .src_port = 1), POLICY_TO_PORT, 5, CHANGE_APP_DIES },
+	{ "but not in the middle of a datagram", UDP(0, .src_port = 1, .frag_off = 1480, .frag_id = 21), POLICY_PASS_FRAG, 0 },
 	{ "and its address is one of the host's", TCP(PORT_GROUP, .dst = ADDR_OWN4, .src_port = 1), POLICY_TO_PORT, 5 },
 	{ "and the kernel's", TCP(PORT_NONE, .v6 = true, .dst = ADDR_OWN4), POLICY_PASS_PORT, 0 },
 
 	{ "accepted", TCP(PORT_TCP, .src_port = 5, .flags = TCP_SYN), POLICY_TO_PORT, 1 },
+	{ "a segment's first fragment, which the later ones follow", TCP(PORT_TCP, .src_port = 5, .more_frags = true, .frag_id = 22), POLICY_TO_PORT, 1 },
+	{ "and they do", TCP(0, .src_port = 5, .frag_off = 1480, .frag_id = 22), POLICY_TO_FRAG, 1 },
+	{ "datagrams to a group of two", UDP(PORT_SHARED, .src_port = 6), POLICY_TO_PORT, 2 },
+	{ "which is one's alone now", UDP(PORT_SHARED, .src_port = 6), POLICY_TO_PORT, 1, CHANGE_ALONE },
 	{ "listener closed, connection stays", TCP(PORT_TCP, .src_port = 5), POLICY_TO_FLOW, 1, CHANGE_LISTENER_CLOSED },
 	{ "and when the interface's MAC address is another", TCP(PORT_TCP, .src_port = 5, .dst_mac = MAC_OTHER), POLICY_DROP_MAC, 0 },
 	{ "but nothing else is lost", TCP(PORT_TCP, .src_port = 7, .dst_mac = MAC_OTHER), POLICY_PASS_MAC, 0 },
@@ -485,6 +539,10 @@ const struct step gate_steps[] = {
 	{ "leased, 6", FROM(IP_PROTO_TCP, PORT_TCP, .v6 = true), POLICY_SENT, 0 },
 	{ "exact address", FROM(IP_PROTO_UDP, PORT_UDP), POLICY_SENT, 0 },
 	{ "exact address, 6", FROM(IP_PROTO_UDP, PORT_UDP, .v6 = true), POLICY_SENT, 0 },
+	{ "leased with another application, which comes first", FROM(IP_PROTO_TCP, PORT_SHARED), POLICY_SENT, 0 },
+	{ "leased with another application, 6", FROM(IP_PROTO_UDP, PORT_SHARED, .v6 = true), POLICY_SENT, 0 },
+	{ "to a neighbour that nobody asks", FROM(IP_PROTO_TCP, PORT_TCP, .dst_mac = MAC_QUIET), POLICY_SENT, 0 },
+	{ "from no MAC", FROM(IP_PROTO_TCP, PORT_TCP, .src_mac = MAC_NONE), POLICY_GATE_SRC_MAC, 0 },
 	{ "from its own MAC, which it has not", FROM(IP_PROTO_TCP, PORT_TCP, .src_mac = MAC_APP), POLICY_GATE_SRC_MAC, 0 },
 	{ "from another MAC", FROM(IP_PROTO_TCP, PORT_TCP, .src_mac = MAC_OTHER), POLICY_GATE_SRC_MAC, 0 },
 	{ "to a MAC that is no neighbour's", FROM(IP_PROTO_TCP, PORT_TCP, .dst_mac = MAC_QUARANTINE), POLICY_GATE_DST_MAC, 0 },
@@ -553,6 +611,10 @@ const struct step gate_steps[] = {
 	{ "fragment to another's address", FROM(IP_PROTO_UDP, PORT_UDP, .v6 = true, .dst = ADDR_OWN2, .more_frags = true), POLICY_GATE_FRAG, 0 },
 	{ "to another application", FROM(IP_PROTO_TCP, PORT_TCP, .dst = ADDR_HOST2, .dst_port = PORT_BLOCK), POLICY_SENT_LOCAL, 3 },
 	{ "to a group", FROM(IP_PROTO_TCP, PORT_TCP, .dst = ADDR_HOST, .dst_port = PORT_GROUP), POLICY_SENT_LOCAL, 4 },
+	{ "another application's connection", FROM(IP_PROTO_TCP, PORT_NONE), POLICY_GATE_SRC_PORT, 0, CHANGE_FLOWS },
+	{ "another application's connection, 6", FROM(IP_PROTO_TCP, PORT_NONE, .v6 = true), POLICY_GATE_SRC_PORT, 0 },
+	{ "to another application's connection", FROM(IP_PROTO_TCP, PORT_TCP, .dst = ADDR_HOST2, .src_port = PORT_TCP, .dst_port = PORT_NONE), POLICY_SENT_LOCAL, 3 },
+	{ "to another application's connection, 6", FROM(IP_PROTO_TCP, PORT_TCP, .v6 = true, .dst = ADDR_HOST2, .src_port = PORT_TCP, .dst_port = PORT_NONE), POLICY_SENT_LOCAL, 3 },
 	{ "to the kernel of this host", FROM(IP_PROTO_TCP, PORT_TCP, .dst = ADDR_HOST, .dst_port = PORT_NONE), POLICY_GATE_LOCAL, 0 },
 };
 const size_t gate_step_cnt = ARRAY_SIZE(gate_steps);

@@ -13,7 +13,7 @@
 enum { STEP_FRAME_MAX = 2048, STEP_MTU = 1500, STEP_SEED = 7, STEP_LONG = 1600 /* longer is no application's */ };
 
 /* MAC_APP: that of application 2. MAC_QUARANTINE: nobody's any more, but still ours */
-enum step_mac { MAC_HOST, MAC_APP, MAC_OTHER, MAC_GROUP, MAC_QUARANTINE };
+enum step_mac { MAC_HOST, MAC_APP, MAC_OTHER, MAC_GROUP, MAC_QUARANTINE, MAC_QUIET /* of a neighbour that nobody asks */, MAC_NONE };
 
 /*
  * Last byte of an address. Of the host's, the third is one only on VLAN 5, the fourth only on VLAN 5 inside 6; the fifth is another device's. Another
@@ -28,6 +28,9 @@ enum {
 	PORT_GROUP = 443,  /* a group: application 4, later 5 */
 	PORT_NONE = 22,	   /* the kernel's */
 	PORT_BLOCK = 40000, /* in a block of application 3 */
+	PORT_SHARED = 8443, /* TCP and UDP, a group: applications 2 and 1 */
+	PORT_SIX = 8053,   /* UDP, application 2, any address of IPv6 alone */
+	PORT_GONE = 8054,  /* UDP, application 2: ADDR_OTHER, which is the host's no more, and any; an entry without owners under ADDR_HOST */
 	PORT_PEER = 1234,
 };
 
@@ -63,6 +66,8 @@ enum step_change {
 	CHANGE_LISTENER_CLOSED, /* PORT_TCP has no owner any more */
 	CHANGE_WAY_HERE,	/* to ADDR_AWAY the interface leads now */
 	CHANGE_WAY_AWAY,	/* as it was */
+	CHANGE_ALONE,		/* the datagrams of PORT_SHARED are application 1's alone, and no group's */
+	CHANGE_FLOWS,		/* at PORT_NONE: application 2's with the peer, and at ADDR_HOST2 application 3's with PORT_TCP of ADDR_HOST */
 };
 
 struct step {

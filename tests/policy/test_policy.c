@@ -57,6 +57,34 @@ static void test_dispatch(void **state)
 	}
 }
 
+/* As tc has them: only headers are there, and the kernel has taken the outer tag out. */
+static void test_dispatch_tc(void **state)
+{
+	const struct policy_dispatch_cfg cfg = { .mac = step_mac(MAC_HOST), .hash_seed = STEP_SEED, .frame_max = STEP_LONG };
+	const struct step_frame udp = { .src = ADDR_PEER, .dst = ADDR_HOST, .proto = IP_PROTO_UDP, .src_port = PORT_PEER, .dst_port = PORT_UDP };
+	const struct step_frame tagged = { .src = ADDR_PEER, .dst = ADDR_QINQ, .proto = IP_PROTO_TCP, .src_port = PORT_PEER,
+					   .dst_port = PORT_TCP, .vlans = { 5 + 1 } };
+	struct tables w;
+	struct policy_maps maps = tables_maps(&w);
+	struct policy_frame frame;
+	uint8_t *mem;
+	uint32_t app;
+
+	(void)state;
+	tables_init(&w);
+	frame = frame_of(&udp, &mem);
+	frame.whole = STEP_LONG;
+	assert_int_equal(policy_dispatch(&maps, &frame, 0, &cfg, &app), POLICY_TO_PORT);
+	frame.whole = STEP_LONG + 1;
+	assert_int_equal(policy_dispatch(&maps, &frame, 0, &cfg, &app), POLICY_PASS_LONG);
+	free(mem);
+	frame = frame_of(&tagged, &mem);
+	assert_int_equal(policy_dispatch(&maps, &frame, 6, &cfg, &app), POLICY_TO_PORT);
+	assert_int_equal(policy_dispatch(&maps, &frame, 7, &cfg, &app), POLICY_PASS_ADDR);
+	assert_int_equal(policy_dispatch(&maps, &frame, 0, &cfg, &app), POLICY_PASS_ADDR);
+	free(mem);
+}
+
 /* A host of one way doesn't ask, though its map says otherwise; and without a limit nothing is too long. */
 static void test_one_way(void **state)
 {
@@ -67,6 +95,7 @@ static void test_one_way(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < dispatch_step_cnt; i++) {
+		enum policy_reason reason;
 		struct policy_frame frame;
 		uint32_t app;
 		uint8_t *mem;
@@ -75,12 +104,23 @@ static void test_one_way(void **state)
 			continue;
 		tables_init(&w);
 		frame = frame_of(&dispatch_steps[i].frame, &mem);
-		assert_in_range(policy_dispatch(&maps, &frame, 0, &cfg, &app), POLICY_TO_MAC, POLICY_TO_ICMP);
+		reason = policy_dispatch(&maps, &frame, 0, &cfg, &app);
+		assert_in_range(reason, POLICY_TO_MAC, POLICY_TO_ICMP);
+		assert_int_equal(reason == POLICY_TO_MAC, dispatch_steps[i].frame.dst_mac == MAC_APP);
 		assert_int_not_equal(app, 0);
 		asked++;
 		free(mem);
 	}
 	assert_int_not_equal(asked, 0);
+}
+
+/* Is it looked up whether an application there has the port? */
+static bool is_asked_for(const struct step *step)
+{
+	const struct step_frame *f = &step->frame;
+
+	return step->reason == POLICY_SENT && f->dst_mac == MAC_OTHER && !f->vlans[0] && !f->more_frags && !f->frag_off &&
+	       f->proto != IP_PROTO_ICMP6;
 }
 
 static void test_gate(void **state)
@@ -98,9 +138,12 @@ static void test_gate(void **state)
 		uint32_t app;
 		uint8_t *mem;
 
+		step_apply(gate_steps[i].change, tables_set, &w);
 		frame = frame_of(&gate_steps[i].frame, &mem);
 		reason = policy_gate(&maps, &frame, &cfg, &app, &ask);
 		expect(&gate_steps[i], reason, app);
+		if (be16_get(ask.port) != (is_asked_for(&gate_steps[i]) ? PORT_PEER : 0))
+			fail_msg("%s: asks for port %u", gate_steps[i].name, be16_get(ask.port));
 		free(mem);
 	}
 	/* With a MAC address of its own, and in the name of application 3, whose block that port is */
@@ -400,7 +443,7 @@ static void test_table(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_dispatch), cmocka_unit_test(test_one_way), cmocka_unit_test(test_gate),   cmocka_unit_test(test_kernel_flow), cmocka_unit_test(test_connects),
+		cmocka_unit_test(test_dispatch), cmocka_unit_test(test_dispatch_tc), cmocka_unit_test(test_one_way), cmocka_unit_test(test_gate),   cmocka_unit_test(test_kernel_flow), cmocka_unit_test(test_connects),
 		cmocka_unit_test(test_accepts),	 cmocka_unit_test(test_here), cmocka_unit_test(test_tag_beside), cmocka_unit_test(test_cut_anywhere), cmocka_unit_test(test_spread), cmocka_unit_test(test_blind_reset), cmocka_unit_test(test_table),
 	};
 
