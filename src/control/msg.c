@@ -200,6 +200,39 @@ static bool brief_ok(const struct ctl_msg *m)
 	return m->brief.parent > 0;
 }
 
+/* Could this be an end of a connection between hosts? */
+static bool repair_addr_ok(const struct ip_addr *addr)
+{
+	return !ip_addr_is_any(addr) && !ip_addr_is_loopback(addr) && !ip_addr_is_multicast(addr);
+}
+
+static bool repair_queues_ok(const struct ctl_repair *r)
+{
+	return r->rcv_bytes <= CTL_REPAIR_QUEUE_MAX && r->snd_bytes <= CTL_REPAIR_QUEUE_MAX && r->sent_bytes <= r->snd_bytes &&
+	       r->rcv_seq + r->rcv_bytes - r->rcv_acked <= CTL_REPAIR_WINDOW_MAX && r->rcv_wnd <= CTL_REPAIR_WINDOW_MAX &&
+	       r->rcv_seq + r->rcv_bytes - r->rcv_acked <= r->rcv_wnd && r->snd_wnd <= CTL_REPAIR_WINDOW_MAX;
+}
+
+static bool repair_ok(const struct ctl_msg *m)
+{
+	const struct ctl_repair *r = &m->repair;
+	struct ip_addr local = ip_addr_from_v6(r->local), remote = ip_addr_from_v6(r->remote);
+
+	if (r->ifindex == 0 || r->local_port == 0 || r->remote_port == 0 ||
+	    (r->flags & ~(uint32_t)(CTL_REPAIR_SOCK6 | CTL_REPAIR_SACK | CTL_REPAIR_TIMESTAMPS | CTL_REPAIR_FIN | CTL_REPAIR_FIN_SENT |
+				    CTL_REPAIR_FIN_ACKED | CTL_REPAIR_FIN_RCVD)) != 0)
+		return false;
+	if ((r->flags & CTL_REPAIR_FIN_SENT) != 0 && ((r->flags & CTL_REPAIR_FIN) == 0 || r->sent_bytes != r->snd_bytes))
+		return false;
+	if ((r->flags & CTL_REPAIR_FIN_ACKED) != 0 && ((r->flags & CTL_REPAIR_FIN_SENT) == 0 || r->snd_bytes != 0))
+		return false;
+	if (!repair_addr_ok(&local) || !repair_addr_ok(&remote) || ip_addr_is_v4(&local) != ip_addr_is_v4(&remote) ||
+	    (!ip_addr_is_v4(&local) && (r->flags & CTL_REPAIR_SOCK6) == 0))
+		return false;
+	return repair_queues_ok(r) && r->mss >= CTL_REPAIR_MSS_MIN && r->snd_wscale <= CTL_REPAIR_WSCALE_MAX &&
+	       r->rcv_wscale <= CTL_REPAIR_WSCALE_MAX;
+}
+
 enum origin { CLIENT, DAEMON, EVENT };
 
 struct shape {

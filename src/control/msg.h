@@ -23,7 +23,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { CTL_VERSION = 5, CTL_FDS_MAX = 5, CTL_NAME_MAX = 32 };
+enum { CTL_VERSION = 6, CTL_FDS_MAX = 5, CTL_NAME_MAX = 32 };
 
 /*
  * Column "from": CLIENT a request, DAEMON a reply (repeats the request's @seq), EVENT from the
@@ -82,7 +82,9 @@ enum { CTL_VERSION = 5, CTL_FDS_MAX = 5, CTL_NAME_MAX = 32 };
 	X(ASKED,         48, DAEMON, 0, 0, mac)        /* reply to ASK */ \
 	X(FIREWALL,      49, CLIENT, 0, 0, firewall)   /* root's: show the host's rules, with what channels have counted */ \
 	X(FIREWALL_SHOWN,50, DAEMON, 1, 1, firewall)   /* reply to FIREWALL: text, to be read from this pipe to its end */ \
-	X(BRIEF,         51, CLIENT, 0, 0, brief)      /* I end, after one connection and a few frames; no reply */
+	X(BRIEF,         51, CLIENT, 0, 0, brief)      /* I end, after one connection and a few frames; no reply */ \
+	X(TO_KERNEL,     52, CLIENT, 1, 1, repair)     /* make this connection of mine, over an interface, one of the kernel's; the fd has its queues */ \
+	X(IN_KERNEL,     53, DAEMON, 1, 1, repair)     /* reply to TO_KERNEL: its socket */
 
 enum ctl_type {
 #define X(name, nr, from, fds_min, fds_max, body) CTL_##name = nr,
@@ -138,7 +140,9 @@ enum ctl_proto { CTL_PROTO_TCP = 6, CTL_PROTO_UDP = 17, CTL_PROTO_RAW = 255 };
 	X(NO_ETHERNET,  EMEDIUMTYPE,   "that interface carries no Ethernet frames; lo needs no attaching") \
 	X(PREFIX,       EEXIST,        "the interface has another prefix for applications, another interface has this one, or it is none: IPv6, /64 to /120") \
 	X(OTHER_VJD,    EALREADY,      "another vjd serves the interfaces of this network namespace; which: vjd's log") \
-	X(PINS,         EUCLEAN,       "/sys/fs/bpf or vjchan in it is another user's, or others may write there; see: vj doctor")
+	X(PINS,         EUCLEAN,       "/sys/fs/bpf or vjchan in it is another user's, or others may write there; see: vj doctor") \
+	X(NO_FLOW,      ENOENT,        "that connection is none of this application's at that interface") \
+	X(REPAIR,       EOPNOTSUPP,    "the kernel does not take that connection over")
 
 enum ctl_refusal {
 	CTL_REFUSAL_NONE,
@@ -402,6 +406,44 @@ struct ctl_brief {
 	int32_t parent; /* process number of who started it, as it sees it; > 0 */
 };
 
+enum { /* repair.flags */
+	CTL_REPAIR_SOCK6 = 1, /* an IPv6 socket is wanted; of IPv4 addresses: mapped ones */
+	CTL_REPAIR_SACK = 2,
+	CTL_REPAIR_TIMESTAMPS = 4,
+	CTL_REPAIR_FIN = 8,	  /* the program has said that it will send no more; FIN follows what waits */
+	CTL_REPAIR_FIN_SENT = 16, /* ... and was sent, as was all that waits */
+	CTL_REPAIR_FIN_ACKED = 32, /* ... and was acknowledged, as was all that was sent */
+	CTL_REPAIR_FIN_RCVD = 64, /* the peer will send no more; its FIN follows what is unread */
+};
+enum {
+	CTL_REPAIR_QUEUE_MAX = 1 << 24,	 /* bytes of each queue */
+	CTL_REPAIR_WINDOW_MAX = 1 << 30, /* RFC 7323 2.3 */
+	CTL_REPAIR_WSCALE_MAX = 14,
+	CTL_REPAIR_MSS_MIN = 48,
+};
+
+/*
+ * A TCP connection over an interface, as the kernel is to go on with it (TCP_REPAIR). FINs are not in sequence numbers here. The descriptor
+ * with it is a sealed memfd: what is unread, then what is not acknowledged, and nothing else. IN_KERNEL repeats it.
+ */
+struct ctl_repair {
+	uint8_t local[16], remote[16];
+	uint16_t local_port, remote_port;
+	uint32_t ifindex;
+	uint32_t flags; /* CTL_REPAIR_* */
+	uint32_t rcv_seq; /* of the first byte unread ... */
+	uint32_t rcv_bytes; /* ... of so many */
+	uint32_t snd_seq; /* of the first byte that isn't acknowledged ... */
+	uint32_t snd_bytes; /* ... of so many ... */
+	uint32_t sent_bytes; /* ... of which so many were sent */
+	uint32_t rcv_acked; /* what we have acknowledged last: at or before the end of what is unread ... */
+	uint32_t rcv_wnd; /* ... and the window offered from there */
+	uint32_t snd_wnd; /* the peer's, from @snd_seq, scaled */
+	uint32_t ts; /* our clock of timestamps */
+	uint16_t mss; /* that the peer takes, as in its SYN */
+	uint8_t snd_wscale, rcv_wscale; /* by which the peer's windows are shifted, and ours */
+};
+
 struct ctl_none {
 	uint8_t pad[8];
 };
@@ -430,6 +472,7 @@ struct ctl_msg {
 		struct ctl_mac mac;
 		struct ctl_firewall firewall;
 		struct ctl_brief brief;
+		struct ctl_repair repair;
 		uint8_t bytes[120];
 	};
 };

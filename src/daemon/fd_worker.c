@@ -26,10 +26,22 @@ void fd_job_orphan(struct fd_job *job)
 	job->app = NULL;
 }
 
+/* A socket that was made has no SO_LINGER, unless it was passed on, and then this isn't its last descriptor: close() doesn't wait. */
+void fd_job_free(struct fd_job *job)
+{
+	if (job->made_fd >= 0)
+		close(job->made_fd);
+	if (job->kind == FD_JOB_REPAIR && job->repair.flows_fd >= 0)
+		close(job->repair.flows_fd);
+	free(job);
+}
+
 void fd_job_run(struct fd_job *job)
 {
-	if (job->prove)
+	if (job->kind == FD_JOB_PROVE)
 		job->result = proof_take(job->fds[0], &job->msg.lease, job->netns, &job->proof);
+	if (job->kind == FD_JOB_REPAIR)
+		job->result = repair_make(&job->repair, job->fds[0], &job->made_fd);
 	for (unsigned i = 0; i < job->fd_cnt; i++)
 		close(job->fds[i]);
 }

@@ -22,6 +22,7 @@
 
 #include "control/packet.h"
 #include "daemon/lease.h"
+#include "daemon/repair.h"
 
 #include <sys/queue.h>
 
@@ -29,21 +30,32 @@ struct user;
 
 enum { WORKER_THREADS_MAX = 64 };
 
+enum fd_job_kind {
+	FD_JOB_CLOSE, /* nothing else */
+	FD_JOB_PROVE, /* @fds[0] is to prove @msg, a LEASE, in network namespace @netns */
+	FD_JOB_REPAIR, /* @fds[0] has the queues of @msg, a TO_KERNEL; @repair says the rest */
+};
+
 struct fd_job {
 	TAILQ_ENTRY(fd_job) queued;
 	int fds[CTL_PACKET_FDS_ROOM]; /* closed by the worker */
 	unsigned fd_cnt;
-	bool prove; /* @fds[0] is to prove @msg, a LEASE, in network namespace @netns */
+	enum fd_job_kind kind;
 	struct ctl_msg msg;
 	uint64_t netns;
-	int result; /* of proof_take() */
+	struct repair_job repair;
+	int result; /* of proof_take(), repair_make() */
 	struct lease_proof proof;
-	struct app *app; /* isn't read meanwhile, waits for the reply to @prove; NULL: gone */
+	int made_fd; /* by repair_make(); -1 */
+	struct app *app; /* isn't read meanwhile, waits for the reply to @msg; NULL: gone */
 	struct user *user; /* charged with it */
 };
 
 /** fd_job_orphan() - The application that waits has gone */
 void fd_job_orphan(struct fd_job *job);
+
+/** fd_job_free() - It is done with, and what it has made was passed on or isn't wanted */
+void fd_job_free(struct fd_job *job);
 
 /** fd_job_run() - The work itself; can hang */
 void fd_job_run(struct fd_job *job);

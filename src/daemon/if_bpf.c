@@ -298,6 +298,16 @@ void if_dispatch_set_ways(const struct if_dispatch *d, bool on)
 	write_cfg(d, &cfg);
 }
 
+void if_dispatch_set_left(const struct if_dispatch *d)
+{
+	struct policy_dispatch_cfg cfg = read_cfg(d);
+
+	if (cfg.left)
+		return;
+	cfg.left = 1;
+	write_cfg(d, &cfg);
+}
+
 void if_dispatch_set_frame_max(const struct if_dispatch *d, uint32_t bytes)
 {
 	struct policy_dispatch_cfg cfg = read_cfg(d);

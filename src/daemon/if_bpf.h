@@ -81,6 +81,9 @@ void if_dispatch_set_mac(const struct if_dispatch *d, const uint8_t mac[static 6
 /** if_dispatch_set_ways() - Does the map `ways` count? */
 void if_dispatch_set_ways(const struct if_dispatch *d, bool on);
 
+/** if_dispatch_set_left() - From now on `flows` may have some that are the kernel's. Nothing if it knows */
+void if_dispatch_set_left(const struct if_dispatch *d);
+
 /** if_dispatch_set_frame_max() - Longest frame that all channels take; 0: there is none */
 void if_dispatch_set_frame_max(const struct if_dispatch *d, uint32_t bytes);
 

@@ -17,6 +17,7 @@
 #include "daemon/vjd.h"
 
 struct fw_tally;
+struct repair_job;
 
 /**
  * interfaces_new() - Find again what an earlier vjd has left in @dir; the directory is made when it is needed
@@ -74,6 +75,13 @@ enum ctl_refusal interfaces_open_channel(struct app *app, uint32_t seq, const st
 
 /** interfaces_polling() - Serve a POLLING */
 void interfaces_polling(struct app *app, const struct ctl_interface *req);
+
+/**
+ * interfaces_to_kernel() - May @app have this connection made one of the kernel's?
+ * @ret_job: what repair_make() wants; its descriptor is the caller's
+ * Return: CTL_REFUSAL_NONE; NO_INTERFACE, NO_CHANNEL, NETNS, NO_FLOW (dispatch gives it to somebody else), RESOURCES
+ */
+enum ctl_refusal interfaces_to_kernel(const struct app *app, const struct ctl_repair *req, struct repair_job *ret_job);
 
 /** interfaces_ask() - Serve an ASK: ASKED is sent, now or later. Return: CTL_REFUSAL_NONE, MALFORMED, NO_INTERFACE, RESOURCES */
 enum ctl_refusal interfaces_ask(struct app *app, uint32_t seq, const struct ctl_endpoint *ep);

@@ -57,6 +57,7 @@ static struct fd_job *job_new(struct app *app, const int *fds, unsigned fd_cnt)
 	}
 	memcpy(job->fds, fds, fd_cnt * sizeof(int));
 	job->fd_cnt = fd_cnt;
+	job->made_fd = -1;
 	job->app = app;
 	job->user = app->user;
 	app->job = job;
@@ -139,10 +140,46 @@ static void do_lease(struct app *app, const struct ctl_msg *msg, const int *fds,
 		refuse(app, msg, CTL_REFUSAL_RESOURCES);
 		return;
 	}
-	job->prove = true;
+	job->kind = FD_JOB_PROVE;
 	job->msg = *msg;
 	job->netns = app->netns;
 	app->d->ops->submit(app->d, job);
+}
+
+/* It has the connection as before if that is refused. */
+static void do_to_kernel(struct app *app, const struct ctl_msg *msg, const int *fds, unsigned fd_cnt)
+{
+	struct repair_job repair;
+	enum ctl_refusal why = interfaces_to_kernel(app, &msg->repair, &repair);
+	struct fd_job *job;
+
+	if (why != CTL_REFUSAL_NONE) {
+		discard(app, fds, fd_cnt);
+		refuse(app, msg, why);
+		return;
+	}
+	job = job_new(app, fds, fd_cnt);
+	if (job == NULL) {
+		if (repair.flows_fd >= 0)
+			close(repair.flows_fd);
+		refuse(app, msg, CTL_REFUSAL_RESOURCES);
+		return;
+	}
+	job->kind = FD_JOB_REPAIR;
+	job->msg = *msg;
+	job->repair = repair;
+	app->d->ops->submit(app->d, job);
+}
+
+static void to_kernel_answer(struct app *app, const struct fd_job *job)
+{
+	struct ctl_msg reply = { .type = CTL_IN_KERNEL, .seq = job->msg.seq, .repair = job->msg.repair };
+	int r = job->result;
+
+	if (r == 0)
+		r = app_send(app, &reply, &job->made_fd, 1);
+	if (r < 0)
+		refuse(app, &job->msg, r == -EPERM ? CTL_REFUSAL_NO_PRIVILEGE : r == -EAGAIN ? CTL_REFUSAL_PEER_BUSY : CTL_REFUSAL_REPAIR);
 }
 
 static void do_release(struct app *app, const struct ctl_msg *msg)
@@ -327,7 +364,8 @@ static void serve(struct app *app, const struct ctl_msg *msg, const int *fds, un
 		do_hello(app, msg);
 		return;
 	case CTL_LEASE:
-		do_lease(app, msg, fds, fd_cnt);
+	case CTL_TO_KERNEL:
+		(msg->type == CTL_LEASE ? do_lease : do_to_kernel)(app, msg, fds, fd_cnt);
 		return;
 	case CTL_RELEASE:
 		do_release(app, msg);
@@ -430,20 +468,26 @@ void request_user_job_done(struct vjd *d, struct user *user)
 	user_put(user);
 }
 
+static void job_answer(struct app *app, const struct fd_job *job)
+{
+	if (job->kind == FD_JOB_REPAIR)
+		to_kernel_answer(app, job);
+	else if (job->kind == FD_JOB_PROVE && job->result < 0)
+		refuse(app, &job->msg, CTL_REFUSAL_PORT_PROOF);
+	else if (job->kind == FD_JOB_PROVE)
+		lease_answer(app, &job->msg, &job->proof);
+}
+
 void request_job_done(struct vjd *d, struct fd_job *job)
 {
 	struct app *app = job->app;
 
 	if (app != NULL) {
 		app->job = NULL;
-		if (job->prove && app->state == APP_WELCOME) {
-			if (job->result < 0)
-				refuse(app, &job->msg, CTL_REFUSAL_PORT_PROOF);
-			else
-				lease_answer(app, &job->msg, &job->proof);
-		}
+		if (app->state == APP_WELCOME)
+			job_answer(app, job);
 		d->ops->changed(app);
 	}
 	request_user_job_done(d, job->user);
-	free(job);
+	fd_job_free(job);
 }

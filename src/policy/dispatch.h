@@ -62,6 +62,8 @@ VJ_INLINE enum policy_reason policy_late(const struct policy_maps *m, const stru
 		*ret_app = policy_goes_on(m, &v.flow, v.syn);
 		if (*ret_app)
 			return v.icmp_error ? POLICY_TO_ICMP : POLICY_TO_FLOW;
+		if (cfg->left && policy_has_left(m, &v.flow, v.syn))
+			return POLICY_PASS_FLOW;
 	}
 	if (v.frag != POLICY_FRAG_LATER)
 		exact = policy_owner_at(m, &v.flow);
@@ -101,10 +103,13 @@ VJ_INLINE bool policy_mac_takes(const struct policy_maps *m, const struct policy
 				const struct policy_dispatch_cfg *cfg)
 {
 	bool v4 = eth->type == ETH_TYPE_IP4;
+	struct policy_view v;
 	struct ip_addr remote;
 	const uint8_t *ip;
 
 	if (policy_is_long(f, cfg))
+		return false;
+	if (cfg->left && policy_ip(f, eth, true, &v) == POLICY_IP_OK && v.frag == POLICY_FRAG_NONE && policy_has_left(m, &v.flow, v.syn))
 		return false;
 	if (!cfg->ways)
 		return true;

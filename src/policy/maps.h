@@ -12,7 +12,7 @@
  * addrs           shared    hash       struct policy_addr → app that has it as a whole; 0: ports tell vjd
  * ports           shared    hash       struct policy_port → struct policy_owner vjd
  * blocks          shared    array      policy_block_idx() → app                vjd
- * flows           shared    LRU hash   struct policy_flow → app                dispatch
+ * flows           shared    LRU hash   struct policy_flow → app; 0: the kernel's, which it has become  dispatch, vjd
  * frags           dispatch  LRU hash   struct policy_frag → app                dispatch
  * ways            dispatch  LPM trie   struct policy_way → POLICY_WAY_*         vjd
  * devs            shared    devmap_hash app → ifindex of the host end          vjd
@@ -132,7 +132,7 @@ enum { POLICY_WAY_ELSEWHERE, POLICY_WAY_HERE };
 struct policy_dispatch_cfg {
 	struct mac_addr mac; /* of the interface */
 	uint8_t ways; /* 1: not all of the host's routes leave by this interface: `ways` says which do */
-	uint8_t zero;
+	uint8_t left; /* 1: connections have become the kernel's: in `flows` they are app 0's */
 	uint32_t hash_seed; /* random: which application of a group gets a flow is nobody's to choose */
 	uint32_t frame_max; /* longest frame that every application here has room for; 0: any */
 };

@@ -5,7 +5,7 @@
  * The order: an application's lease of the exact address, of "any", its block of ephemeral ports; and what began as
  * a flow of an application stays its own (`flows`), though it has closed the listener meanwhile or left the group. A flow
  * begins with a SYN in either direction, or with the first datagram to a group; a SYN to nobody ends it. Likewise a connection that the kernel
- * had before the port was leased is the kernel's until it ends.
+ * had before the port was leased is the kernel's until it ends, and so is one that has become the kernel's (daemon/repair.h).
  */
 #ifndef VJ_POLICY_OWNER_H
 #define VJ_POLICY_OWNER_H
@@ -98,6 +98,14 @@ VJ_INLINE uint32_t policy_pick(const struct policy_owner *owner, const struct po
 VJ_INLINE uint32_t policy_goes_on(const struct policy_maps *m, const struct policy_flow *flow, bool begins)
 {
 	return flow->proto == IP_PROTO_TCP && !begins ? policy_flow_of(m, flow) : 0;
+}
+
+/* Was this an application's, which has made it the kernel's? */
+VJ_INLINE bool policy_has_left(const struct policy_maps *m, const struct policy_flow *flow, bool begins)
+{
+	const uint32_t *app = flow->proto == IP_PROTO_TCP && !begins ? policy_map_find(m->flows, flow) : NULL;
+
+	return app && !*app;
 }
 
 VJ_INLINE enum policy_reason policy_owned(const struct policy_maps *m, const struct policy_owner *owner,

@@ -35,7 +35,7 @@ enum policy_fate {
 	X(DROP_MAC,       "drop_mac",       DROP, "for a MAC address that is not ours, of a flow of an application") \
 	X(PASS_ADDR,      "pass_addr",      PASS, "for an IP address that is not this host's")                \
 	X(PASS_PORT,      "pass_port",      PASS, "for a port that no application has")                       \
-	X(PASS_FLOW,      "pass_flow",      PASS, "of a connection that the kernel has had before")           \
+	X(PASS_FLOW,      "pass_flow",      PASS, "of a connection that the kernel has had before, or has now")\
 	X(PASS_WAY,       "pass_way",       PASS, "of a peer or to an address that another interface leads to: the kernel answers") \
 	X(PASS_LONG,      "pass_long",      PASS, "datagram longer than applications have room for: its kernel's socket gets it") \
 	X(PASS_PROTO,     "pass_proto",     PASS, "neither TCP nor UDP nor an ICMP error")                    \

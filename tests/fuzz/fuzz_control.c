@@ -19,10 +19,19 @@ static void check_name(const char name[static CTL_NAME_MAX])
 		VJ_ASSERT(name[i] >= ' ' && name[i] <= '~');
 }
 
+/* What the kernel is told, and memory is taken for */
+static void check_repair(const struct ctl_repair *r)
+{
+	VJ_ASSERT(r->ifindex != 0 && r->local_port != 0 && r->remote_port != 0);
+	VJ_ASSERT((uint64_t)r->rcv_bytes + r->snd_bytes <= 2 * (uint64_t)CTL_REPAIR_QUEUE_MAX);
+	VJ_ASSERT(r->sent_bytes <= r->snd_bytes && r->rcv_wscale <= CTL_REPAIR_WSCALE_MAX && r->snd_wscale <= CTL_REPAIR_WSCALE_MAX);
+	VJ_ASSERT(r->rcv_seq + r->rcv_bytes - r->rcv_acked <= r->rcv_wnd && r->rcv_wnd <= CTL_REPAIR_WINDOW_MAX);
+}
+
 static void check_client_msg(const struct ctl_msg *m, unsigned fd_cnt)
 {
 	VJ_ASSERT_OP(m->seq, !=, 0u);
-	VJ_ASSERT_OP(fd_cnt, ==, m->type == CTL_LEASE ? 1u : 0u);
+	VJ_ASSERT_OP(fd_cnt, ==, ctl_type_fds_max(m->type));
 	switch (m->type) {
 	case CTL_HELLO:
 		check_name(m->hello.name);
@@ -41,6 +50,9 @@ static void check_client_msg(const struct ctl_msg *m, unsigned fd_cnt)
 		break;
 	case CTL_BRIEF:
 		VJ_ASSERT_OP(m->brief.parent, >, 0);
+		break;
+	case CTL_TO_KERNEL:
+		check_repair(&m->repair);
 		break;
 	case CTL_RESOLVE:
 	case CTL_INTERFACE:

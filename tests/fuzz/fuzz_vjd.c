@@ -222,6 +222,13 @@ static void tame(struct ctl_msg *m, uint8_t spice)
 	} else if (m->type == CTL_CHANNEL_CLOSE) {
 		m->close = (struct ctl_close){ .channel_id = 1 + spice % 16,
 					       .reason = spice % (VJ_CHANNEL_ERR_CLOSED + 1) };
+	} else if (m->type == CTL_TO_KERNEL) {
+		m->repair = (struct ctl_repair){ .local = { [10] = 0xff, 0xff, 10, 0, 0, 1 },
+						 .remote = { [10] = 0xff, 0xff, 10, 0, 0, 2 },
+						 .local_port = (uint16_t)(1 + spice),
+						 .remote_port = 9,
+						 .ifindex = spice < 240 ? PLATFORM_IFINDEX : 7,
+						 .mss = 1460 };
 	} else if (m->type == CTL_BRIEF) {
 		m->brief.parent = 1 + spice % 4;
 	} else {
@@ -263,7 +270,7 @@ static size_t step_message(struct player *p, const uint8_t *data, size_t len, bo
 	memset(msg.bytes + body_bytes(msg.type), 0, sizeof(msg.bytes) - body_bytes(msg.type));
 	if (!raw && msg.seq == 0)
 		msg.seq = 1;
-	fd_cnt = msg.type == CTL_LEASE && !(raw && spice & 1);
+	fd_cnt = (msg.type == CTL_LEASE || msg.type == CTL_TO_KERNEL) && !(raw && spice & 1);
 	fd = dup(sockets[spice % SOCKETS]);
 	VJ_ASSERT(fd >= 0);
 	if (fd_cnt == 0)

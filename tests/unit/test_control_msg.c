@@ -25,6 +25,12 @@ struct sample {
 		.ifindex = 2, .frame_bytes = 4096, .frame_cnt = 512, .rx_cnt = 256, .tx_cnt = 256, .fill_cnt = 256,    \
 		.comp_cnt = 256, .name = "eth0"                                                                        \
 	}
+#define REPAIR                                                                                                         \
+	{                                                                                                              \
+		.local = { [10] = 0xff, 0xff, 10, 0, 0, 1 }, .remote = { [10] = 0xff, 0xff, 10, 0, 0, 2 },             \
+		.local_port = 80, .remote_port = 40000, .ifindex = 2, .flags = CTL_REPAIR_SACK, .rcv_seq = UINT32_MAX, \
+		.rcv_bytes = 10, .snd_bytes = 20, .sent_bytes = 20, .rcv_acked = 5, .rcv_wnd = 100, .mss = 1460        \
+	}
 #define ENDPOINT { .addr = { [10] = 0xff, [11] = 0xff, [12] = 127, [15] = 1 }, .port = 6379, .proto = CTL_PROTO_TCP }
 
 static const struct sample samples[] = {
@@ -90,6 +96,8 @@ static const struct sample samples[] = {
 	{ { .type = CTL_MACS_END, .seq = 17 }, CTL_FROM_DAEMON, 0 },
 	{ { .type = CTL_FIREWALL, .seq = 19, .firewall = { .flags = CTL_FIREWALL_HANDLES } }, CTL_FROM_CLIENT, 0 },
 	{ { .type = CTL_FIREWALL_SHOWN, .seq = 19 }, CTL_FROM_DAEMON, 1 },
+	{ { .type = CTL_TO_KERNEL, .seq = 20, .repair = REPAIR }, CTL_FROM_CLIENT, 1 },
+	{ { .type = CTL_IN_KERNEL, .seq = 20, .repair = REPAIR }, CTL_FROM_DAEMON, 1 },
 	{ { .type = CTL_ASK, .seq = 18, .connect = { .remote = ENDPOINT } }, CTL_FROM_CLIENT, 0 },
 	{ { .type = CTL_ASKED, .seq = 18, .mac = { .ifindex = 2, .kind = CTL_MAC_LEARNED, .port_lo = 1, .port_hi = 2 } },
 	  CTL_FROM_DAEMON, 0 },
@@ -133,6 +141,42 @@ static void every_type_has_a_good_message(void **state)
 	assert_string_equal(ctl_type_name(nr), #name);
 	CTL_MESSAGES(X)
 #undef X
+}
+
+/* What vjd would tell the kernel, and take memory for */
+static void repairs_are_possible(void **state)
+{
+	static const struct {
+		size_t off;
+		uint32_t value;
+	} bad[] = {
+		{ offsetof(struct ctl_repair, ifindex), 0 },
+		{ offsetof(struct ctl_repair, flags), 128 },
+		{ offsetof(struct ctl_repair, flags), CTL_REPAIR_FIN_SENT }, /* without FIN */
+		{ offsetof(struct ctl_repair, flags), CTL_REPAIR_FIN | CTL_REPAIR_FIN_ACKED }, /* not sent */
+		{ offsetof(struct ctl_repair, flags), CTL_REPAIR_FIN | CTL_REPAIR_FIN_SENT | CTL_REPAIR_FIN_ACKED }, /* and something waits */
+		{ offsetof(struct ctl_repair, rcv_bytes), CTL_REPAIR_QUEUE_MAX + 1 },
+		{ offsetof(struct ctl_repair, snd_bytes), CTL_REPAIR_QUEUE_MAX + 1 },
+		{ offsetof(struct ctl_repair, snd_bytes), 19 },
+		{ offsetof(struct ctl_repair, rcv_acked), 10 }, /* more than has come */
+		{ offsetof(struct ctl_repair, rcv_wnd), 3 },	/* has come beyond the window */
+		{ offsetof(struct ctl_repair, rcv_wnd), CTL_REPAIR_WINDOW_MAX + 1 },
+		{ offsetof(struct ctl_repair, snd_wnd), CTL_REPAIR_WINDOW_MAX + 1 },
+		{ offsetof(struct ctl_repair, mss), 47 },
+		{ offsetof(struct ctl_repair, mss), 1460 | 15 << 16 }, /* the scales follow it, on any machine that this runs on */
+		{ offsetof(struct ctl_repair, local_port), 80 },       /* ... and the remote port the local one */
+		{ offsetof(struct ctl_repair, remote) + 12, 0 },
+		{ offsetof(struct ctl_repair, local) + 8, 0 }, /* one of IPv6, the other not */
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		struct ctl_msg m = copy_of(CTL_TO_KERNEL);
+
+		memcpy((uint8_t *)&m.repair + bad[i].off, &bad[i].value, sizeof(bad[i].value));
+		BAD(&m, 1, CTL_FROM_CLIENT);
+	}
+	BAD(&sample_of(CTL_TO_KERNEL)->msg, 0, CTL_FROM_CLIENT);
 }
 
 static void direction_is_checked(void **state)
@@ -434,6 +478,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_type_has_a_good_message),
+		cmocka_unit_test(repairs_are_possible),
 		cmocka_unit_test(direction_is_checked),
 		cmocka_unit_test(length_is_exact),
 		cmocka_unit_test(address_need_not_be_aligned),

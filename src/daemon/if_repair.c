@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* if_repair.c - whose is a connection over an interface? See repair.h for what follows */
+#include "daemon/app.h"
+#include "daemon/if_state.h"
+#include "daemon/interfaces.h"
+#include "daemon/repair.h"
+
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <fcntl.h>
+
+/*
+ * Would dispatch give its frames to channel @nr? `flows` says so of all that have begun since the channel is there; the map is large, but not
+ * endless, and then a port counts that nobody else has.
+ */
+static bool is_of(const struct if_dispatch *d, const struct ctl_repair *c, uint32_t nr)
+{
+	const struct policy_flow flow = {
+		.remote = ip_addr_from_v6(c->remote),
+		.local = ip_addr_from_v6(c->local),
+		.remote_port = be16(c->remote_port),
+		.local_port = be16(c->local_port),
+		.proto = CTL_PROTO_TCP,
+	};
+	const struct policy_port port = { .addr = flow.local, .port = flow.local_port, .proto = flow.proto };
+	uint32_t owner_nr = 0, block = policy_block_idx(false, c->local_port);
+	struct policy_owner owner;
+
+	if (bpf_map_lookup_elem(d->map_fds[IF_MAP_FLOWS], &flow, &owner_nr) == 0)
+		return owner_nr == nr;
+	if (bpf_map_lookup_elem(d->map_fds[IF_MAP_PORTS], &port, &owner) == 0 && owner.cnt != 0)
+		return owner.cnt == 1 && owner.apps[0] == nr;
+	return bpf_map_lookup_elem(d->map_fds[IF_MAP_BLOCKS], &block, &owner_nr) == 0 && owner_nr == nr;
+}
+
+enum ctl_refusal interfaces_to_kernel(const struct app *app, const struct ctl_repair *req, struct repair_job *ret_job)
+{
+	const struct interfaces *s = app->d->interfaces;
+	const struct iface *i = s != NULL && s->ready ? iface_by_index(s, req->ifindex) : NULL;
+	const struct if_chan *c = i != NULL ? chan_of(i, app) : NULL;
+
+	if (i == NULL)
+		return CTL_REFUSAL_NO_INTERFACE;
+	if (app->netns != app->d->cfg.netns)
+		return CTL_REFUSAL_NETNS;
+	if (c == NULL)
+		return CTL_REFUSAL_NO_CHANNEL;
+	if (!is_of(&i->dispatch, req, c->rec.nr))
+		return CTL_REFUSAL_NO_FLOW;
+	*ret_job = (struct repair_job){ .conn = *req, .uid = app->uid, .flows_fd = fcntl(i->dispatch.map_fds[IF_MAP_FLOWS], F_DUPFD_CLOEXEC, 0) };
+	if (ret_job->flows_fd < 0)
+		return CTL_REFUSAL_RESOURCES;
+	if_dispatch_set_left(&i->dispatch);
+	return CTL_REFUSAL_NONE;
+}
