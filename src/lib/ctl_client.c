@@ -642,6 +642,18 @@ int ctl_client_lease(struct ctl_client *client, const struct ctl_endpoint *local
 	return r;
 }
 
+int ctl_client_to_kernel(struct ctl_client *client, const struct ctl_repair *conn, int queues_fd, int *ret_fd)
+{
+	struct ctl_msg reply, req = { .type = CTL_TO_KERNEL };
+	int fds[CTL_FDS_MAX], r;
+
+	req.repair = *conn;
+	r = call_for(client, &req, queues_fd, CTL_IN_KERNEL, &reply, fds);
+	if (r == 0)
+		*ret_fd = fds[0];
+	return r;
+}
+
 int ctl_client_release(struct ctl_client *client, uint32_t lease_id)
 {
 	struct ctl_msg reply, req = { .type = CTL_RELEASE };

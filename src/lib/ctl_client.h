@@ -113,6 +113,13 @@ int ctl_client_event(struct ctl_client *client, struct ctl_msg *ret_msg,
 int ctl_client_lease(struct ctl_client *client, const struct ctl_endpoint *local, uint32_t flags,
 		     int fd, uint32_t *ret_id);
 
+/**
+ * ctl_client_to_kernel() - Have a connection made one of the kernel's
+ * @queues_fd: a sealed memfd, as struct ctl_repair wants it; stays the caller's
+ * @ret_fd:    its socket; own_fd()
+ */
+int ctl_client_to_kernel(struct ctl_client *client, const struct ctl_repair *conn, int queues_fd, int *ret_fd);
+
 int ctl_client_release(struct ctl_client *client, uint32_t lease_id);
 
 /** ctl_client_ports() - Lease ephemeral ports. @first: 0, or a block held from an earlier vjd. */

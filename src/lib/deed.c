@@ -99,6 +99,12 @@ void deed_conn_set(struct vj *vj, struct deed *d, struct tcp_id id)
 	index_add(vj->deeds, d);
 }
 
+void deed_conn_gone(struct vj *vj, struct deed *d)
+{
+	index_del(vj->deeds, d);
+	d->conn.v = 0;
+}
+
 struct deed *deed_of(const struct vj *vj, struct tcp_id id)
 {
 	struct deed *d = vj->deeds && vj->deeds->bucket_cnt ? *bucket(vj->deeds, id) : NULL;
@@ -209,6 +215,7 @@ struct name_tail {
 		uint8_t local[16], remote[16];
 		uint16_t local_port, remote_port;
 	} ends;
+	uint32_t far; /* 1: over an interface */
 };
 
 enum { NAME_BYTES = 1 + sizeof(DEED_NAME_PREFIX) - 1 + sizeof(struct name_tail) };
@@ -227,6 +234,7 @@ static int token_name(const struct vj *vj, int token, struct tcp_id id)
 	memcpy(tail.ends.remote, remote.addr.bytes, 16);
 	tail.ends.local_port = local.port;
 	tail.ends.remote_port = remote.port;
+	tail.far = !tcp_can_move(vj->stack, id);
 	memcpy(name.sun_path + 1, DEED_NAME_PREFIX, sizeof(DEED_NAME_PREFIX) - 1);
 	memcpy(name.sun_path + sizeof(DEED_NAME_PREFIX), &tail, sizeof(tail));
 	return sys_bind(token, (struct sockaddr *)&name, offsetof(struct sockaddr_un, sun_path) + NAME_BYTES);
@@ -248,16 +256,20 @@ bool deed_names(int fd, struct deed_names *ret_names)
 	remote = (struct endpoint){ .addr = ip_addr_from_v6(tail.ends.remote), .port = tail.ends.remote_port };
 	addr_to_sockaddr(&local, &ret_names->local);
 	addr_to_sockaddr(&remote, &ret_names->remote);
+	ret_names->far = tail.far != 0;
 	return true;
 }
 
-int deed_make(struct vj *vj, struct vj_conn c, uint64_t cookie, bool nonblock, int *ret_token)
+bool deed_is_far(const struct vj *vj, struct vj_conn c)
+{
+	return !tcp_can_move(vj->stack, (struct tcp_id){ c.v });
+}
+
+int deed_make(struct vj *vj, struct vj_conn c, uint64_t cookie, bool sock6, bool nonblock, int *ret_token)
 {
 	struct deed *d;
 	int err, pair[2];
 
-	if (!tcp_can_move(vj->stack, (struct tcp_id){ c.v }))
-		return -EOPNOTSUPP;
 	/* the program's own limit is for its own */
 	if (vj->deeds && vj->deeds->cnt >= DEEDS_FEW && vj->deeds->cnt >= own_fd_limit() / 4)
 		return -EMFILE;
@@ -275,6 +287,7 @@ int deed_make(struct vj *vj, struct vj_conn c, uint64_t cookie, bool nonblock, i
 	}
 	deed_conn_set(vj, d, (struct tcp_id){ c.v });
 	d->cookie = cookie;
+	d->sock6 = sock6;
 	raw_watch(vj, d, false); /* something may have come before */
 	*ret_token = pair[0];
 	return 0;
@@ -438,17 +451,26 @@ void deed_look(struct vj *vj)
 	move_poll(vj);
 }
 
-/* Unasked, to the peer. Return: false: there is nobody to give it to. */
+/* Unasked, to the peer, or to the kernel. Return: false: there is nobody to give it to. */
 static bool deed_push(struct vj *vj, struct deed *d)
 {
 	struct pollfd pfd = { .fd = d->fd };
-
 	if (d->state != DEED_QUIET || !d->conn.v || tcp_is_over(vj->stack, d->conn) || !vj->ctl)
 		return false;
-	if ((sys_poll_ms(&pfd, 1, 0) > 0 && (pfd.revents & POLLHUP)) || deed_crate(d))
+	if (sys_poll_ms(&pfd, 1, 0) > 0 && (pfd.revents & POLLHUP))
+		return false;
+	if (tcp_can_move(vj->stack, d->conn) && deed_crate(d))
 		return false;
 	deed_wanted(vj, d, d->answer_fd);
 	return true;
+}
+
+void deed_send(struct vj *vj, struct vj_conn c)
+{
+	struct deed *d = deed_of(vj, (struct tcp_id){ c.v });
+
+	if (d && !tcp_can_move(vj->stack, d->conn) && deed_push(vj, d))
+		deed_let_go(vj);
 }
 
 void deed_leave_all(struct vj *vj, int timeout_ms)

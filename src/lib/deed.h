@@ -20,6 +20,7 @@ struct deed_note {
 #define DEED_NAME_PREFIX "vjchan/token/" /* abstract, after the zero byte */
 struct deed_names {
 	struct sockaddr_storage local, remote;
+	bool far; /* over an interface, when the token was made */
 };
 
 struct deed_hooks {
@@ -27,6 +28,11 @@ struct deed_hooks {
 	void (*leaves)(uint64_t cookie, struct deed_note *ret_note);
 	/* Nobody took it: the handle is valid again. */
 	void (*stays)(uint64_t cookie);
+	/*
+	 * It has become the kernel's: its handle is invalid from here. @note: as of deed_close() if @cookie is 0, else to be made. @fd: its
+	 * socket, with the options that libvj knows; stays libvj's.
+	 */
+	void (*in_kernel)(uint64_t cookie, const struct deed_note *note, int fd);
 	/* Bytes of this connection are to be read from its descriptors now, before what vj_recv() gives. */
 	void (*pumped)(uint64_t cookie);
 };
@@ -36,12 +42,17 @@ void deed_hooks_set(struct vj *vj, const struct deed_hooks *hooks);
 
 /**
  * deed_make() - Let others claim this connection
+ * @sock6:     should it become the kernel's, a socket of IPv6 is wanted
  * @nonblock:  O_NONBLOCK of the token
  * @ret_token: To be put in place of the connection's descriptors; the caller's
  * Each costs a descriptor of this process; not more than a quarter of those that it may have are taken.
- * Return: 0; -EOPNOTSUPP: it is one over an interface; -EMFILE, -ENOMEM and the like: as before.
+ * One over an interface becomes the kernel's when it is claimed (to_kernel.h), and so for everybody.
+ * Return: 0; -EMFILE, -ENOMEM and the like: as before.
  */
-int deed_make(struct vj *vj, struct vj_conn c, uint64_t cookie, bool nonblock, int *ret_token);
+int deed_make(struct vj *vj, struct vj_conn c, uint64_t cookie, bool sock6, bool nonblock, int *ret_token);
+
+/** deed_is_far() - Is it one over an interface? */
+bool deed_is_far(const struct vj *vj, struct vj_conn c);
 
 /**
  * deed_offer() - What waits for accept() at @l goes to others that listen at the same endpoint
@@ -111,13 +122,27 @@ int deed_claim(int token, int *ret_answer);
 
 /**
  * deed_take() - The answer
+ * @ret_socket: -1; or the connection is the kernel's now, and this, an own_fd(), its socket: nothing else is set then
  * Return: 0: the connection is ours, and the deed; -EAGAIN: not there yet; -ECONNRESET: it can't be had: its holder is gone,
  * or its peer.
  */
-int deed_take(struct vj *vj, int answer, uint64_t cookie, struct deed_note *ret_note, struct vj_conn *ret_c);
+int deed_take(struct vj *vj, int answer, uint64_t cookie, struct deed_note *ret_note, struct vj_conn *ret_c, int *ret_socket);
 
 /**
- * deed_leave_all() - This process ends, or becomes another program: what others may claim is given to its peers to keep
+ * deed_socket() - Has the connection of @token become the kernel's?
+ * What says so is left in the token for all who have a copy, so it can also be had when its holder is gone.
+ * Return: its socket, an own_fd(); -1: no
+ */
+int deed_socket(int token);
+
+/**
+ * deed_send() - Another process is about to get @c: if it is one over an interface it becomes the kernel's now
+ * It has to have a deed. If it can't be now, who uses it will claim it.
+ */
+void deed_send(struct vj *vj, struct vj_conn c);
+
+/**
+ * deed_leave_all() - This process ends, or becomes another program: what others may claim is given to its peers to keep, or to the kernel
  * Blocks up to @timeout_ms. Copies of our own program that are still open count as others'.
  */
 void deed_leave_all(struct vj *vj, int timeout_ms);

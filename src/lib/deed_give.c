@@ -4,6 +4,7 @@
 #include "channel/sys.h"
 #include "lib/deed_priv.h"
 #include "lib/own_fd.h"
+#include "lib/to_kernel.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -145,11 +146,27 @@ static int deed_pack(struct vj *vj, struct deed *d)
 	return err;
 }
 
+/* It is the kernel's: a copy of the socket to who has claimed it, and one into the token, for who will. */
+static void hand_out(struct vj *vj, struct deed *d)
+{
+	const struct deed_msg msg = { .magic = DEED_MAGIC, .kind = DEED_SOCKET };
+
+	if (d->answer_fd >= 0)
+		(void)deed_msg_send(d->answer_fd, &msg, &d->parcel_fd, 1);
+	/* nobody has a copy: none is needed */
+	(void)deed_msg_send(d->fd, &msg, &d->parcel_fd, 1);
+	deed_free(vj, d);
+}
+
 bool deed_give(struct vj *vj, struct deed *d)
 {
 	bool queued = d->fd < 0;
 	int err;
 
+	if (d->in_kernel) {
+		hand_out(vj, d);
+		return true;
+	}
 	if (d->again_ns > vj->now_ns)
 		return false;
 	err = deed_pack(vj, d);
@@ -182,6 +199,26 @@ static void deed_part(struct vj *vj, struct deed *d)
 	d->parted = true;
 }
 
+static void leave_for_kernel(struct vj *vj, struct deed *d)
+{
+	int fd, err = to_kernel(vj, d->conn, d->sock6, &fd);
+	uint64_t cookie = d->cookie;
+
+	if (err == -EAGAIN || tcp_is_over(vj->stack, d->conn)) /* later; or it ends as any that is over */
+		return;
+	if (err) {
+		lib_log(vj, LOG_WARNING, "a connection stays in its process: it can't become the kernel's: %s", strerror(-err));
+		deed_stays(vj, d);
+		return;
+	}
+	deed_conn_gone(vj, d);
+	d->cookie = 0;
+	d->parcel_fd = fd;
+	d->in_kernel = true;
+	d->state = DEED_LEFT;
+	vj->deeds->hooks.in_kernel(cookie, &d->msg.note, fd);
+}
+
 void deed_leave(struct vj *vj, struct deed *d)
 {
 	struct vj_link *link;
@@ -189,6 +226,10 @@ void deed_leave(struct vj *vj, struct deed *d)
 	if (!d->conn.v || tcp_is_over(vj->stack, d->conn)) {
 		d->state = DEED_LEFT;
 		deed_part(vj, d);
+		return;
+	}
+	if (!tcp_can_move(vj->stack, d->conn)) {
+		leave_for_kernel(vj, d);
 		return;
 	}
 	link = move_link_of(vj, d->conn);

@@ -55,7 +55,7 @@ unsigned deed_msg_fd_cnt(uint32_t kind)
 	return kind == DEED_PARCEL ? 2 : 1;
 }
 
-int deed_msg_recv_one(int fd, unsigned kinds, struct deed_msg *ret_msg, int ret_fds[static DEED_FDS])
+static int recv_one(int fd, unsigned kinds, int flags, struct deed_msg *ret_msg, int ret_fds[static DEED_FDS])
 {
 	union deed_control control;
 	struct iovec iov = { ret_msg, sizeof(*ret_msg) };
@@ -68,7 +68,7 @@ int deed_msg_recv_one(int fd, unsigned kinds, struct deed_msg *ret_msg, int ret_
 	long n;
 
 	own_fd_begin(&room);
-	n = sys_recvmsg(fd, &hdr, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+	n = sys_recvmsg(fd, &hdr, MSG_CMSG_CLOEXEC | MSG_DONTWAIT | flags);
 	own_fd_end(&room);
 	if (n == -EAGAIN || n == -EINTR)
 		return (int)n;
@@ -80,13 +80,26 @@ int deed_msg_recv_one(int fd, unsigned kinds, struct deed_msg *ret_msg, int ret_
 	}
 	for (unsigned i = 0; i < cnt; i++)
 		fds[i] = own_fd(fds[i]);
-	if (n == sizeof(*ret_msg) && ret_msg->magic == DEED_MAGIC && ret_msg->kind <= DEED_QUEUED &&
+	if (n == sizeof(*ret_msg) && ret_msg->magic == DEED_MAGIC && ret_msg->kind < DEED_KIND_CNT &&
 	    (kinds >> ret_msg->kind & 1) && cnt == deed_msg_fd_cnt(ret_msg->kind)) {
 		memcpy(ret_fds, fds, cnt * sizeof(int));
 		return 0;
 	}
 	fds_close(fds, cnt);
 	return -EBADMSG;
+}
+
+int deed_msg_recv_one(int fd, unsigned kinds, struct deed_msg *ret_msg, int ret_fds[static DEED_FDS])
+{
+	return recv_one(fd, kinds, 0, ret_msg, ret_fds);
+}
+
+int deed_socket(int token)
+{
+	struct deed_msg msg;
+	int fds[DEED_FDS];
+
+	return recv_one(token, 1u << DEED_SOCKET, MSG_PEEK, &msg, fds) ? -1 : fds[0];
 }
 
 int deed_msg_recv(int fd, unsigned kinds, struct deed_msg *ret_msg, int ret_fds[static DEED_FDS])

@@ -20,6 +20,8 @@ enum deed_kind {
 	DEED_CLAIM = 1, /* into a token; the descriptor: a socket to answer on */
 	DEED_PARCEL,	/* the answer; descriptors: the deed, the parcel */
 	DEED_QUEUED,	/* waits for accept(), and has no descriptors yet; descriptor: the parcel */
+	DEED_SOCKET,	/* the answer, and left in the token: it is the kernel's now; descriptor: its socket */
+	DEED_KIND_CNT,
 };
 
 #define DEED_MAGIC UINT32_C(0x64656564)
@@ -72,7 +74,9 @@ struct deed {
 	int answer_fd;	    /* not QUIET: where the parcel goes */
 	int crate_fd;	    /* the other end of that, if it goes to the peer unasked; -1 */
 	struct deed_msg msg; /* what is known of the answer */
-	int parcel_fd;	     /* kept; -1 */
+	int parcel_fd;	     /* kept; -1. If `in_kernel`: the socket */
+	bool sock6;	     /* should it become the kernel's: the program's socket is one of IPv6 */
+	bool in_kernel;	     /* LEFT: it is the kernel's now */
 	bool deaf;	     /* kept, and its parcel does not open */
 	bool packed;	     /* LEFT: deed and parcel are in `answer_fd` */
 	bool stops;	     /* offered: we listen there no more */
@@ -111,6 +115,8 @@ void deed_free(struct vj *vj, struct deed *d);
 void deed_conn_set(struct vj *vj, struct deed *d, struct tcp_id id);
 /* NULL: it has none */
 struct deed *deed_of(const struct vj *vj, struct tcp_id id);
+/* It is no more. */
+void deed_conn_gone(struct vj *vj, struct deed *d);
 /* What is there already is to be told again. */
 void deed_rearm(struct vj *vj, struct deed *d);
 /* It is to go to @answer_fd, which is the deed's now. */
@@ -142,7 +148,7 @@ void raw_pump_all(struct vj *vj);
 int deed_crate(struct deed *d);
 /* It has been claimed, and the program is at rest: begin. */
 void deed_leave(struct vj *vj, struct deed *d);
-/* It has left its peer's link, or is over: give it away, and the deed with it. Return: true: @d is gone. */
+/* It has left its peer's link, is the kernel's, or is over: give it away, and the deed with it. Return: true: @d is gone. */
 bool deed_give(struct vj *vj, struct deed *d);
 /* A connection that waits for accept(), to others that listen there. @stops: or will soon, because we don't; reset if nobody does. */
 void deed_offer_one(struct vj *vj, struct tcp_id id, bool stops);

@@ -143,7 +143,8 @@ void raw_watch(struct vj *vj, struct deed *d, bool soon)
 
 	d->soon |= soon;
 	vj->move_ns = 0;
-	if (d->pump_pprev)
+	/* what is to become the kernel's has to be whole */
+	if (d->pump_pprev || (d->conn.v && !tcp_can_move(vj->stack, d->conn)))
 		return;
 	d->waiting = false;
 	d->look_ns = 0;

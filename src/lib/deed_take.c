@@ -94,8 +94,8 @@ int deed_claim(int token, int *ret_answer)
 	return 0;
 }
 
-/* The deed and the parcel that come in by @from. Return: 0; -EAGAIN; -ECONNRESET. */
-static int deed_receive(struct vj *vj, int from, unsigned kinds, struct deed **ret_d)
+/* The deed and the parcel that come in by @from; or no deed, but a socket. Return: 0; -EAGAIN; -ECONNRESET. */
+static int deed_receive(struct vj *vj, int from, unsigned kinds, struct deed **ret_d, int *ret_socket)
 {
 	int fds[DEED_FDS], err;
 	struct deed_msg msg;
@@ -104,6 +104,11 @@ static int deed_receive(struct vj *vj, int from, unsigned kinds, struct deed **r
 	err = deed_msg_recv(from, kinds, &msg, fds);
 	if (err)
 		return err == -EAGAIN ? -EAGAIN : -ECONNRESET;
+	if (msg.kind == DEED_SOCKET) {
+		*ret_d = NULL;
+		*ret_socket = fds[0];
+		return 0;
+	}
 	d = deed_new(vj, msg.kind == DEED_PARCEL ? fds[0] : -1);
 	if (!d) {
 		own_fd_close(fds[deed_msg_fd_cnt(msg.kind) - 1]);
@@ -115,13 +120,14 @@ static int deed_receive(struct vj *vj, int from, unsigned kinds, struct deed **r
 	return 0;
 }
 
-int deed_take(struct vj *vj, int answer, uint64_t cookie, struct deed_note *ret_note, struct vj_conn *ret_c)
+int deed_take(struct vj *vj, int answer, uint64_t cookie, struct deed_note *ret_note, struct vj_conn *ret_c, int *ret_socket)
 {
 	struct deed *d;
-	int err = deed_receive(vj, answer, 1u << DEED_PARCEL, &d);
+	int err = deed_receive(vj, answer, 1u << DEED_PARCEL | 1u << DEED_SOCKET, &d, ret_socket);
 
-	if (err)
+	if (err || !d)
 		return err;
+	*ret_socket = -1;
 	d->cookie = cookie;
 	err = deed_open(vj, d, ret_c);
 	if (err) {
@@ -147,7 +153,7 @@ void deed_keep(struct vj *vj, int crate)
 {
 	struct deed *d;
 
-	if (!deed_receive(vj, crate, 1u << DEED_PARCEL | 1u << DEED_QUEUED, &d)) {
+	if (!deed_receive(vj, crate, 1u << DEED_PARCEL | 1u << DEED_QUEUED, &d, NULL)) {
 		if (d->msg.kind == DEED_QUEUED) {
 			deed_enqueue(vj, d);
 		} else {

@@ -68,12 +68,13 @@ enum report_way {
 	X(CAGED,         "the processes that serve its connections can open no channel: they have no way to vjd, or no descriptors left") \
 	X(SHORT,         "the last processes of this program ended after a few frames: their first connections are the kernel's for a while") \
 	X(BOUND,         "bound before it connects: over an interface the kernel alone may use that port, or address")  \
-	X(HANDS_OVER,    "programs of this host only: its connections are sent to other processes, where those over an interface could not go") \
+	X(HANDS_OVER,    "programs of this host only: its connections are sent to other processes, where those over an interface become the kernel's") \
 	/* these two vj finds, of what the process says and vjd's account of the firewall's rules */             \
 	X(FIREWALL,      "the firewall leaves it to the kernel; its rule: see below")                           \
 	X(FIREWALL_FAR,  "programs of this host only, the firewall leaves the rest to the kernel; its rule: see below") \
 	X(TURNS,         "its processes wait for connections by turns, and most came to one that did not; looked at again after a minute or more") \
-	X(UNANSWERED,    "its peer did not answer over the channel for a second: the answers may come back by another interface")
+	X(UNANSWERED,    "its peer did not answer over the channel for a second: the answers may come back by another interface") \
+	X(USED_ELSEWHERE, "over an interface, and used by another process, too, or handed on to one: it has become the kernel's")
 
 enum report_why {
 #define X(name, text) REPORT_WHY_##name,

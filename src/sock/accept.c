@@ -10,11 +10,11 @@
  * spreads clients over them.
  *
  * At interfaces a listening socket is on trial first: its clients from beyond this host come through the kernel, until two of any were
- * accepted with no fork() in between. A connection over an interface can't move to another process, and a server that forks for each, or
- * sends them to its workers (SCM_RIGHTS), would serve none of them. So such a server stays with the kernel there, and any other has its
- * second or third client by a channel. One that sends a connection is the kernel's there from then on, for good; what it has on channels
- * by then is lost to its workers. No trial for what was inherited (the workers of a prefork server), nor for members of a SO_REUSEPORT
- * group, which forking servers are not.
+ * accepted with no fork() in between. A connection over an interface becomes the kernel's when another process uses it
+ * (in_kernel.c), so a server that forks for each, or sends them to its workers (SCM_RIGHTS), would pay for channels and have
+ * none. So such a server stays with the kernel there, and any other has its second or third client by a channel. One that sends
+ * a connection is the kernel's there from then on, for good. No trial for what was inherited (the workers of a prefork server),
+ * nor for members of a SO_REUSEPORT group, which forking servers are not.
  *
  * What is accepted from the kernel is a kernel socket and not looked at again. What is accepted
  * from a channel gets the number of a duplicate of one placeholder, which is cheaper than a socket
@@ -445,7 +445,7 @@ void listeners_retreat(void)
 	sock.hands_over = true;
 	if (!sock.vj)
 		return;
-	ctx_say("new connections from beyond this host are the kernel's: they are handed to other processes, and could not move there");
+	ctx_say("new connections from beyond this host are the kernel's: they are handed to other processes, and would become the kernel's there");
 	for (int fd = fd_next(0); fd >= 0; fd = fd_next(fd + 1)) {
 		struct file *f = fd_peek(fd);
 		struct sock *s = f && f->kind == FILE_SOCK ? sock_of(f) : NULL;

@@ -112,9 +112,21 @@ static void on_pumped(uint64_t cookie)
 	((struct sock *)(uintptr_t)cookie)->pumped = true;
 }
 
+static void on_in_kernel(uint64_t cookie, const struct deed_note *note, int fd)
+{
+	struct sock *s = (struct sock *)(uintptr_t)cookie;
+	struct sock closed = { .file = { .kind = FILE_SOCK } };
+
+	if (!s)
+		note_take(&closed, note);
+	in_kernel_options(fd, s ? s : &closed);
+	if (s)
+		in_kernel(s, fd);
+}
+
 void away_init(void)
 {
-	static const struct deed_hooks hooks = { .leaves = on_leaves, .stays = on_stays, .pumped = on_pumped };
+	static const struct deed_hooks hooks = { .leaves = on_leaves, .stays = on_stays, .in_kernel = on_in_kernel, .pumped = on_pumped };
 
 	deed_hooks_set(sock.vj, &hooks);
 }
@@ -144,7 +156,7 @@ static int share(int fd, struct sock *s)
 
 	if (s->token || !sock_is_conn(s) || !sock.vj)
 		return 0;
-	err = deed_make(sock.vj, s->conn, (uint64_t)(uintptr_t)s, s->nonblock, &token);
+	err = deed_make(sock.vj, s->conn, (uint64_t)(uintptr_t)s, s->family == AF_INET6, s->nonblock, &token);
 	if (err) {
 		ctx_say("a connection stays in its process: %s", strerror(-err));
 		return err;
@@ -152,6 +164,7 @@ static int share(int fd, struct sock *s)
 	token_place(token, fd, s);
 	sys_close(token);
 	s->token = true;
+	s->far = deed_is_far(sock.vj, s->conn);
 	return 0;
 }
 
@@ -226,10 +239,19 @@ void share_all(void)
 		share_fd(fd);
 }
 
-/* To another process, where a connection over an interface is of no use: such are not to be accepted here. */
+/* To another process. One over an interface becomes the kernel's by that, which it had better been from the first. */
 static void send_fd(int fd)
 {
-	if (share_file(fd) == -EOPNOTSUPP || is_kernel_conn(fd))
+	struct file *f = fd_peek(fd);
+	struct sock *s = f && f->kind == FILE_SOCK ? sock_of(f) : NULL;
+	bool far = false;
+
+	(void)share_file(fd);
+	if (s && s->token && s->far && sock_is_conn(s)) {
+		far = true;
+		deed_send(sock.vj, s->conn);
+	}
+	if (far || is_kernel_conn(fd))
 		listeners_retreat();
 }
 
@@ -270,6 +292,7 @@ void away_adopt(int fd)
 		return;
 	}
 	s->token = true;
+	s->far = names.far;
 	s->state = SOCK_AWAY;
 	sock.lazy++;
 	if (fd <= STDERR_FILENO)
@@ -290,7 +313,7 @@ static int claim_wait(struct sock *s, int answer)
 			      .spin.begun = true, /* the answer is the kernel's */
 			      .timeout_ns = CLAIM_MS * NS_PER_MS };
 	struct deed_note note;
-	int r;
+	int r, socket = -1;
 
 	for (;;) {
 		ctx_process();
@@ -298,7 +321,12 @@ static int claim_wait(struct sock *s, int answer)
 			r = 0;
 			break;
 		}
-		r = deed_take(sock.vj, answer, (uint64_t)(uintptr_t)s, &note, &s->conn);
+		r = deed_take(sock.vj, answer, (uint64_t)(uintptr_t)s, &note, &s->conn, &socket);
+		if (!r && socket >= 0) {
+			in_kernel(s, socket);
+			own_fd_close(socket);
+			break;
+		}
 		if (!r) {
 			s->state = SOCK_CONNECTED;
 			sock.lazy--;
@@ -331,14 +359,30 @@ static int claim_send(int fd, int *ret_answer)
 	return err;
 }
 
+/* Whoever held it has made it the kernel's, and may be gone. */
+static bool claim_socket(int fd, struct sock *s)
+{
+	int socket = s->far && s->state == SOCK_AWAY ? deed_socket(fd) : -1, flags;
+
+	if (socket < 0)
+		return false;
+	flags = sys_fcntl(fd, F_GETFL, 0);
+	s->nonblock = flags >= 0 && (flags & O_NONBLOCK);
+	in_kernel(s, socket);
+	own_fd_close(socket);
+	return true;
+}
+
 static int claim(int fd, struct sock *s)
 {
 	int answer, flags, err = fd < 0 ? -ECONNRESET : claim_send(fd, &answer);
 
 	if (err)
-		return err;
+		return claim_socket(fd, s) ? 0 : err;
 	err = claim_wait(s, answer);
 	own_fd_close(answer);
+	if (s->state == SOCK_KERNEL || (err && claim_socket(fd, s)))
+		return 0;
 	if (!err && sock_is_conn(s)) {
 		s->pumped = away_pumped_bytes(s) > 0;
 		if (s->stdio)
@@ -374,10 +418,10 @@ bool away_claim(int fd, struct sock *s)
 	if (is_foreign() || sock.exiting)
 		return false;
 	file_get(&s->file);
-	err = ctx_get();
+	err = claim_socket(fd, s) ? 0 : ctx_get();
 	if (err)
 		leave(s, err);
-	else
+	else if (s->state == SOCK_AWAY)
 		err = claim(fd, s);
 	if (err && s->state == SOCK_AWAY && s->file.refs > 1) {
 		ctx_say("a connection that another process had is reset: %s", strerror(-err));
@@ -386,7 +430,7 @@ bool away_claim(int fd, struct sock *s)
 	}
 	if (s->file.refs > 1) {
 		s->file.refs--;
-		return true;
+		return s->state != SOCK_KERNEL;
 	}
 	file_put(&s->file); /* closed meanwhile */
 	return false;
@@ -433,6 +477,17 @@ void away_closed(void)
 		deed_look(sock.vj);
 }
 
+/* The next program may not have the library, and libc's streams are not seen by it: one over an interface would be of no use to either. */
+static void claim_stdio(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+		struct file *f = fd_peek(fd);
+
+		if (f && f->kind == FILE_SOCK && sock_of(f)->state == SOCK_AWAY && sock_of(f)->far && !(sys_fcntl(fd, F_GETFD, 0) & FD_CLOEXEC))
+			(void)away_claim(fd, sock_of(f));
+	}
+}
+
 void sock_before_exec(void)
 {
 	if (!sock.pid || sock_inside || is_foreign())
@@ -443,6 +498,7 @@ void sock_before_exec(void)
 		share_all();
 		deed_leave_all(sock.vj, LEAVE_MS);
 	}
+	claim_stdio();
 	lock_leave();
 }
 

@@ -89,7 +89,7 @@ struct file {
  * Who moves it: FRESH -> LISTEN by listen(); FRESH -> CONNECTING by connect(); CONNECTING ->
  * CONNECTED by an event; CONNECTING -> FRESH when a failed connect() has been reported; LISTEN ->
  * FRESH by shutdown(); any connection -> AWAY by fork() in the child, and whenever another process uses it; AWAY ->
- * CONNECTED by use, or DEAD if it can't be had; any connection -> DEAD by exit.
+ * CONNECTED by use, or DEAD if it can't be had; one over an interface -> KERNEL instead; any connection -> DEAD by exit.
  */
 enum sock_state {
 	SOCK_FRESH,	 /* all with the kernel */
@@ -99,6 +99,7 @@ enum sock_state {
 	SOCK_DEAD,	 /* neither */
 	SOCK_AWAY,	 /* neither: another process has it (away.c) */
 	SOCK_UDP,	 /* `dgram`; from socket() to close() */
+	SOCK_KERNEL,	 /* has no number here any more: calls that waited go on with `option_fd` (in_kernel.c) */
 };
 
 /* Options set before there is a connection; a listener hands them to what it accepts. */
@@ -150,6 +151,7 @@ struct sock {
 	bool linger;
 	bool shared; /* the kernel socket below is the placeholder of several */
 	bool token;  /* its descriptors are a token's: other processes may have copies */
+	bool far;    /* `token`: over an interface */
 	uint8_t why; /* enum report_why, where a part of it is the kernel's */
 	bool inherited; /* a connection that was the parent's before fork(); a listening socket that was, or came from elsewhere */
 	bool stdio;	/* `token`, and has been at a standard descriptor: libc's streams may write into it, and read from it */
@@ -172,7 +174,7 @@ struct sock {
 	struct sock *next_copied; /* in sock.copied, if `has_listener` and `copied` */
 	struct family_slot *slot; /* LISTEN: family.c; NULL: has none */
 	int lease_fd; /* LISTEN, UDP: our own duplicate of the kernel socket, the proof that the port is ours; else -1 */
-	int option_fd; /* `shared`: a kernel socket that keeps the options of this one alone; -1: has none yet */
+	int option_fd; /* `shared`: a kernel socket that keeps the options of this one alone; -1: has none yet. KERNEL: itself */
 	uint64_t rcvtimeo_ns, sndtimeo_ns; /* 0: none */
 	struct sock_options *opts;	   /* NULL: none set; malloc */
 };
@@ -600,7 +602,7 @@ bool away_is_token(int fd);
 void away_adopt(int fd);
 /*
  * It is AWAY, and about to be used: get it. Gives the lock up meanwhile. Return: true: it is here, or dead; false: the number is the
- * kernel's business from now on. It was closed meanwhile, or the process exits, or can have no channel; then what is at that number is read
+ * kernel's business from now on. It was closed meanwhile, has become the kernel's, the process exits, or can have no channel; then what is at that number is read
  * and written by the kernel's calls, and the process that holds the connection passes it on (lib/deed_raw.c).
  */
 bool away_claim(int fd, struct sock *s);
@@ -612,6 +614,18 @@ bool away_is_left(int fd);
 void away_destroy(struct sock *s);
 /* ... and has gone. */
 void away_closed(void);
+
+/*
+ * ---- in_kernel.c --------------------------------------------------------------------------------
+ * ----------------
+ */
+
+/* It is the kernel's now: @fd, which stays the caller's, takes the place of what is at its numbers. @s is gone unless a call has it. Lock held. */
+void in_kernel(struct sock *s, int fd);
+/* What this layer knows of a connection's options. Those that libvj knows are set. */
+void in_kernel_options(int fd, const struct sock *s);
+/* Instead of what a call that waited would do next. Gives the lock up. Return: bytes beside the @done; as recv(), send(), -errno */
+long in_kernel_goes_on(const struct sock *s, bool sends, const struct iovec *iov, int cnt, size_t done, int flags);
 
 /*
  * ---- adopt.c ------------------------------------------------------------------------------------

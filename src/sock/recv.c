@@ -141,6 +141,9 @@ static VJ_COLD bool has_unread(struct sock *s)
 	       ((s->pumped && away_pumped_bytes(s)) || (!vj_conn_info(sock.vj, s->conn, &info) && info.unread_bytes));
 }
 
+/* It has become the kernel's while the call waited: in_kernel_goes_on() */
+enum { GOES_ON = -4095 };
+
 /* States in which nothing can come. Return: true: the call's result is in @ret. */
 static bool is_over(struct sock *s, long *ret)
 {
@@ -156,8 +159,12 @@ static bool is_over(struct sock *s, long *ret)
 		*ret = 0;
 		return true;
 	}
-	if (unlikely(s->state == SOCK_AWAY) && !away_claim_back(s)) {
+	if (unlikely(s->state == SOCK_AWAY) && !away_claim_back(s) && s->state != SOCK_KERNEL) {
 		*ret = -EBADF;
+		return true;
+	}
+	if (unlikely(s->state == SOCK_KERNEL)) {
+		*ret = GOES_ON;
 		return true;
 	}
 	if (s->state == SOCK_DEAD) {
@@ -216,6 +223,8 @@ static long conn_peek(struct sock *s, const struct iovec *iov, int cnt, int flag
 		}
 		looked = false;
 	}
+	if (unlikely(r == GOES_ON))
+		r = in_kernel_goes_on(s, false, iov, cnt, 0, flags);
 	block_end(&b);
 	return r;
 }
@@ -274,7 +283,10 @@ long conn_recv(struct sock *s, const struct iovec *iov, int cnt, int flags)
 			break;
 		looked = false;
 	}
-	if (done && r < 0 && r != -EAGAIN && r != -EINTR) {
+	if (unlikely(r == GOES_ON)) {
+		r = in_kernel_goes_on(s, false, iov, cnt, done, flags);
+		done += r > 0 ? (size_t)r : 0;
+	} else if (done && r < 0 && r != -EAGAIN && r != -EINTR) {
 		s->failed = false;
 		s->err = (uint16_t)-r;
 	}

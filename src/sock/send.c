@@ -40,6 +40,9 @@ static long put(struct sock *s, const struct iovec *iov, int cnt, size_t skip, u
 	return (long)done;
 }
 
+/* It has become the kernel's while the call waited: in_kernel_goes_on() */
+enum { GOES_ON = -4095 };
+
 static bool is_over(struct sock *s, long *ret)
 {
 	if (s->err) {
@@ -48,8 +51,12 @@ static bool is_over(struct sock *s, long *ret)
 		s->failed = true;
 		return true;
 	}
-	if (unlikely(s->state == SOCK_AWAY) && !away_claim_back(s)) {
+	if (unlikely(s->state == SOCK_AWAY) && !away_claim_back(s) && s->state != SOCK_KERNEL) {
 		*ret = -EBADF;
+		return true;
+	}
+	if (unlikely(s->state == SOCK_KERNEL)) {
+		*ret = GOES_ON;
 		return true;
 	}
 	if (s->failed || s->shut_wr || s->state == SOCK_DEAD) {
@@ -99,7 +106,10 @@ static long send_all(struct sock *s, const struct iovec *iov, int cnt, size_t wa
 			break;
 		looked = false;
 	}
-	if (done && r < 0 && r != -EAGAIN && r != -EINTR && r != -EPIPE) {
+	if (unlikely(r == GOES_ON)) {
+		r = in_kernel_goes_on(s, true, iov, cnt, done, flags);
+		done += r > 0 ? (size_t)r : 0;
+	} else if (done && r < 0 && r != -EAGAIN && r != -EINTR && r != -EPIPE) {
 		s->failed = false;
 		s->err = (uint16_t)-r;
 	}

@@ -279,6 +279,7 @@ unsigned stack_events(struct stack *s, struct stack_event *ev, unsigned n);
 	X(TCP_NO_ACK, "segment without ACK")                       \
 	X(TCP_SACK, "SACK block for what was not sent")            \
 	X(TCP_CLOSED_DATA, "data after the reader closed")         \
+	X(TCP_LEFT, "of a connection that is the kernel's now")    \
 	X(NO_MEMORY, "no memory")                                  \
 	X(NO_FRAME, "no frame to answer in")
 

@@ -63,6 +63,8 @@ uint32_t tcp_conn_block(struct stack *s, const struct flow_key *key, const struc
  * Nobody holds the id of a connection that is CLOSED, or is to end silently: give everything back.
  */
 void tcp_conn_release(struct stack *s, struct conn c);
+/* All that it has in this stack but its block, its place in the flow table, and what is unread */
+void tcp_conn_strip(struct stack *s, struct conn c);
 /* To CLOSED with @err (0: orderly end); freed if nobody holds it. Return: false: it is gone. */
 bool tcp_conn_done(struct stack *s, struct conn c, int err);
 /* The same, telling the peer. */

@@ -93,7 +93,7 @@ enum {
 	TF_FASTOPEN = TF_ERR_TOLD, /* not CLOSED: our SYN-ACK is not acknowledged yet; ext is there */
 	TF_CC_SHIFT = 24,	 /* 2 bits: index of the congestion control */
 	TF_IN_FLOWS = 1 << 26,	 /* the flow table has it */
-	TF_HELD = 1 << 27,	 /* nothing may be sent: it is about to move (tcp_move.c) */
+	TF_HELD = 1 << 27,	 /* nothing may be sent: it is about to move (tcp_move.c), or has left (TIME_WAIT, tcp_leave.c) */
 	TF_RST_OWED = 1 << 28,	 /* CLOSED: RST waits for a frame; NO_LOSS only */
 	TF_ECN = 1 << 29,	 /* ECN: asked for in SYN_SENT, agreed from SYN_RECEIVED on */
 	TF_ECN_ECHO = 1 << 30,	 /* CE arrived, and no CWR since: all we send says ECE */

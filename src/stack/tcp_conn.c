@@ -203,8 +203,7 @@ struct tcp_ext *tcp_conn_ext(struct stack *s, struct tcb *t)
 	return tcb_ext(s, t);
 }
 
-/* Out of everything that could still find it, without freeing */
-static void conn_unlink(struct stack *s, struct conn c)
+void tcp_conn_strip(struct stack *s, struct conn c)
 {
 	struct tcb *t = c.t;
 
@@ -225,6 +224,14 @@ static void conn_unlink(struct stack *s, struct conn c)
 	if (t->state == TCP_TIME_WAIT && !tcb_has(t, TF_OWNED | TF_EMBRYO) &&
 	    ref_list_has(&t->event.list))
 		ref_list_del(&s->event_nodes, &s->tcp->time_wait, ref_tcp(c.id));
+}
+
+/* Out of everything that could still find it, without freeing */
+static void conn_unlink(struct stack *s, struct conn c)
+{
+	struct tcb *t = c.t;
+
+	tcp_conn_strip(s, c);
 	if (tcb_has(t, TF_IN_FLOWS)) {
 		struct link *link = link_find(&s->links, t->link);
 		struct flow_key key;

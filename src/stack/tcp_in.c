@@ -317,6 +317,10 @@ static VJ_COLD void in_slow(struct stack *s, struct conn c, struct pkt *pkt,
 		tcp_drop(s, c, STACK_DROP_TCP_BAD);
 		return;
 	}
+	if (tcb_has(c.t, TF_HELD) && !tcb_no_loss(c.t)) {
+		stack_drop(s, STACK_DROP_TCP_LEFT);
+		return;
+	}
 	switch ((enum tcp_state)c.t->state) {
 	case TCP_SYN_SENT:
 		tcp_synsent_input(s, c, &seg);

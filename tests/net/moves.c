@@ -205,9 +205,9 @@ static void check_both(struct vj *x, struct vj_conn cx, struct vj *y, struct vj_
 static int take(struct vj *vj, int answer, uint64_t cookie, struct vj_conn *ret_c)
 {
 	struct deed_note note;
-	int r = -EAGAIN;
+	int r = -EAGAIN, socket = -1;
 
-	PUMP_UNTIL((r = deed_take(vj, answer, cookie, &note, ret_c)) != -EAGAIN);
+	PUMP_UNTIL((r = deed_take(vj, answer, cookie, &note, ret_c, &socket)) != -EAGAIN);
 	own_fd_close(answer);
 	return r;
 }
@@ -231,7 +231,7 @@ static void there_and_back(void **state)
 	int token;
 
 	(void)state;
-	assert_int_equal(deed_make(a, at_a, 3, false, &token), 0);
+	assert_int_equal(deed_make(a, at_a, 3, false, false, &token), 0);
 	assert_true(deed_names(token, &names));
 	check_both(a, at_a, b, at_b);
 	for (int i = 0; i < 20; i++) {
@@ -252,13 +252,13 @@ static void there_and_back(void **state)
 
 static void both_ends_at_once(void **state)
 {
-	int tokens[2], answers[2], r[2];
+	int tokens[2], answers[2], r[2], socket;
 	struct vj_conn at_c, at_d;
 	struct deed_note note;
 
 	(void)state;
-	assert_int_equal(deed_make(a, at_a, 3, false, &tokens[0]), 0);
-	assert_int_equal(deed_make(b, at_b, 2, false, &tokens[1]), 0);
+	assert_int_equal(deed_make(a, at_a, 3, false, false, &tokens[0]), 0);
+	assert_int_equal(deed_make(b, at_b, 2, false, false, &tokens[1]), 0);
 	for (int i = 0; i < 20; i++) {
 		assert_int_equal(deed_claim(tokens[0], &answers[0]), 0);
 		assert_int_equal(deed_claim(tokens[1], &answers[1]), 0);
@@ -272,9 +272,9 @@ static void both_ends_at_once(void **state)
 		r[0] = r[1] = -EAGAIN; /* one may have to wait for the other */
 		PUMP_UNTIL(({
 			if (r[0] == -EAGAIN)
-				r[0] = deed_take(i % 4 < 2 ? c : a, answers[0], 4, &note, &at_c);
+				r[0] = deed_take(i % 4 < 2 ? c : a, answers[0], 4, &note, &at_c, &socket);
 			if (r[1] == -EAGAIN)
-				r[1] = deed_take(d, answers[1], 5, &note, &at_d);
+				r[1] = deed_take(d, answers[1], 5, &note, &at_d, &socket);
 			r[0] != -EAGAIN && r[1] != -EAGAIN;
 		}));
 		assert_true(!r[0] && !r[1]);
@@ -297,7 +297,7 @@ static void claimer_vanishes(void **state)
 	struct vj_conn at_c;
 
 	(void)state;
-	assert_int_equal(deed_make(a, at_a, 3, false, &token), 0);
+	assert_int_equal(deed_make(a, at_a, 3, false, false, &token), 0);
 	assert_int_equal(deed_claim(token, &answer), 0);
 	own_fd_close(answer);
 	PUMP_UNTIL(stayed_cnt == 1);
@@ -317,7 +317,7 @@ static void kept_by_the_peer(void **state)
 	int token;
 
 	(void)state;
-	assert_int_equal(deed_make(a, at_a, 3, false, &token), 0);
+	assert_int_equal(deed_make(a, at_a, 3, false, false, &token), 0);
 	assert_int_equal(vj_send(a, at_a, "last words", 10, 0), 10);
 	assert_int_equal(vj_send(b, at_b, "unread", 6, 0), 6);
 	PUMP_UNTIL(vj_ready(a, at_a) & VJ_EV_READABLE);
@@ -355,7 +355,7 @@ static void kept_for_nobody(void **state)
 	int token;
 
 	(void)state;
-	assert_int_equal(deed_make(a, at_a, 3, false, &token), 0);
+	assert_int_equal(deed_make(a, at_a, 3, false, false, &token), 0);
 	for (int i = 0; i < 2000 && !left_cnt; i++) {
 		deed_leave_all(a, 1);
 		pump();
@@ -374,7 +374,7 @@ static void last_copy_ends_it(void **state)
 	int token, copy;
 
 	(void)state;
-	assert_int_equal(deed_make(a, at_a, 3, false, &token), 0);
+	assert_int_equal(deed_make(a, at_a, 3, false, false, &token), 0);
 	copy = dup(token);
 	deed_close(a, at_a, &note);
 	close(token);
@@ -391,7 +391,7 @@ static void holder_killed(void **state)
 	struct vj_conn none;
 
 	(void)state;
-	assert_int_equal(deed_make(a, at_a, 3, false, &token), 0);
+	assert_int_equal(deed_make(a, at_a, 3, false, false, &token), 0);
 	assert_int_equal(deed_claim(token, &answer), 0);
 	vj_close(a); /* what a death looks like from outside */
 	a = NULL;
@@ -535,7 +535,7 @@ static void forged_messages(void **state)
 	uint8_t bytes[256];
 
 	(void)state;
-	assert_int_equal(deed_make(a, at_a, 3, true, &token), 0);
+	assert_int_equal(deed_make(a, at_a, 3, false, true, &token), 0);
 	/* what has a descriptor with it is a message */
 	for (int i = 0; i < 500; i++) {
 		int fds[] = { eventfd_or_socket(i) };
