@@ -2,17 +2,29 @@
 /*
  * fdtab.c - from descriptor number to what is behind it; and the memory of it
  *
- * Two levels, so that a program with one descriptor costs one page and one with ten million finds
+ * Two levels, so that a program with few descriptors touches one page and one with ten million finds
  * each in two loads. Readers take no lock. Writers hold the layer's lock. Pages, sockets and
  * watches are never given back.
+ *
+ * Most processes that have a socket have one and end soon, so what the first ones need lies together, in memory that is
+ * there without asking: one page is touched in place of three that are mapped.
  */
 #include "sock/priv.h"
 
+#include <stddef.h>
 #include <string.h>
 #include <sys/mman.h>
 
-_Atomic(struct fd_page *) fd_pages[FD_PAGE_CNT];
-static unsigned fd_pages_end; /* behind the last that there is. Lock */
+enum { FIRST_SOCKS = 4 };
+
+static struct {
+	_Alignas(2048) struct sock socks[FIRST_SOCKS];
+	struct fd_page page;
+} first;
+_Static_assert(offsetof(struct fd_page, slot[64]) + sizeof(first.socks) <= 2048, "both on one page of memory");
+
+/* Every process reads the first entry. */
+_Atomic(struct fd_page *) fd_pages[FD_PAGE_CNT] VJ_NEAR;
 
 static void *pages_get(size_t bytes)
 {
@@ -21,50 +33,73 @@ static void *pages_get(size_t bytes)
 	return p == MAP_FAILED ? NULL : p;
 }
 
-static struct fd_page *page_get(unsigned idx)
+static struct fd_page *page_of(unsigned nr)
 {
-	struct fd_page *page = atomic_load_explicit(&fd_pages[idx], memory_order_relaxed);
+	return nr >> FD_PAGE_BITS < FD_PAGE_CNT ? atomic_load_explicit(&fd_pages[nr >> FD_PAGE_BITS], memory_order_relaxed) : NULL;
+}
 
+static unsigned slot_of(unsigned nr)
+{
+	return nr & ((1u << FD_PAGE_BITS) - 1);
+}
+
+/* Something is about to be there. Return: NULL: no memory */
+static struct fd_page *page_use(unsigned nr)
+{
+	struct fd_page *page = page_of(nr);
+	unsigned group = slot_of(nr) >> FD_GROUP_BITS;
+
+	if (!page && nr >> FD_PAGE_BITS < FD_PAGE_CNT) {
+		page = nr >> FD_PAGE_BITS ? pages_get(sizeof(*page)) : &first.page;
+		atomic_store_explicit(&fd_pages[nr >> FD_PAGE_BITS], page, memory_order_release);
+	}
 	if (page)
-		return page;
-	page = pages_get(sizeof(*page));
-	if (!page)
-		return NULL;
-	atomic_store_explicit(&fd_pages[idx], page, memory_order_release);
-	if (idx >= fd_pages_end)
-		fd_pages_end = idx + 1;
+		page->used[group / 64] |= UINT64_C(1) << group % 64;
 	return page;
 }
 
 int fd_set_file(int fd, struct file *f)
 {
-	unsigned nr = (unsigned)fd;
 	struct fd_page *page;
 
 	if (!f && !fd_peek(fd))
 		return 0;
-	if (nr >> FD_PAGE_BITS >= FD_PAGE_CNT)
-		return -ENOMEM;
-	page = page_get(nr >> FD_PAGE_BITS);
+	page = page_use((unsigned)fd);
 	if (!page)
 		return -ENOMEM;
-	atomic_store_explicit(&page->slot[nr & ((1u << FD_PAGE_BITS) - 1)], f,
-			      memory_order_relaxed);
+	atomic_store_explicit(&page->slot[slot_of((unsigned)fd)], f, memory_order_relaxed);
 	return 0;
+}
+
+int fd_next_used(int fd)
+{
+	for (unsigned nr = fd < 0 ? 0 : (unsigned)fd, bits; nr >> FD_PAGE_BITS < FD_PAGE_CNT; nr = ((nr >> bits) + 1) << bits) {
+		const struct fd_page *page = page_of(nr);
+		unsigned group = slot_of(nr) >> FD_GROUP_BITS;
+
+		if (page && (page->used[group / 64] >> group % 64 & 1))
+			return (int)nr;
+		bits = page ? FD_GROUP_BITS : FD_PAGE_BITS;
+	}
+	return -1;
 }
 
 int fd_next(int fd)
 {
-	for (unsigned nr = fd < 0 ? 0 : (unsigned)fd; nr >> FD_PAGE_BITS < fd_pages_end;) {
-		if (!atomic_load_explicit(&fd_pages[nr >> FD_PAGE_BITS], memory_order_relaxed)) {
-			nr = ((nr >> FD_PAGE_BITS) + 1) << FD_PAGE_BITS;
-			continue;
-		}
-		if (fd_peek((int)nr))
-			return (int)nr;
-		nr++;
+	for (fd = fd_next_used(fd); fd >= 0; fd = fd_next_used(fd)) {
+		do {
+			if (fd_peek(fd))
+				return fd;
+		} while (++fd & ((1 << FD_GROUP_BITS) - 1));
 	}
 	return -1;
+}
+
+struct fd_note *fd_note_of(int fd, bool make)
+{
+	struct fd_page *page = make ? page_use((unsigned)fd) : page_of((unsigned)fd);
+
+	return page ? &page->note[slot_of((unsigned)fd)] : NULL;
 }
 
 int fd_of_file(const struct file *f)
@@ -104,7 +139,8 @@ struct slab {
 	void *free;
 	uint8_t *fresh, *end;
 };
-static struct slab socks, sets, watches;
+static struct slab socks VJ_NEAR = { .fresh = (uint8_t *)first.socks, .end = (uint8_t *)(first.socks + FIRST_SOCKS) };
+static struct slab sets, watches;
 
 static void slab_put(struct slab *slab, void *p)
 {

@@ -368,9 +368,17 @@ static inline long ret_errno(long r)
  * ----------------
  */
 
-enum { FD_PAGE_BITS = 10, FD_PAGE_CNT = 1 << 14 }; /* 16 M descriptors */
+/* Why a number that has left the table was given to the kernel: why.c */
+struct fd_note {
+	uint32_t ino;
+	uint8_t why; /* enum report_why; 0: there is none */
+};
+
+enum { FD_PAGE_BITS = 16, FD_PAGE_CNT = 1 << 8, FD_GROUP_BITS = 9 }; /* 16 M descriptors */
 struct fd_page {
+	uint64_t used[(1 << (FD_PAGE_BITS - FD_GROUP_BITS)) / 64]; /* of groups of numbers: has any ever had something? Lock */
 	_Atomic(struct file *) slot[1 << FD_PAGE_BITS];
+	struct fd_note note[1 << FD_PAGE_BITS];
 };
 extern _Atomic(struct fd_page *) fd_pages[FD_PAGE_CNT];
 
@@ -395,6 +403,10 @@ static inline struct file *fd_peek(int fd)
 int fd_set_file(int fd, struct file *f);
 /* The first descriptor >= @fd with an entry, or -1. */
 int fd_next(int fd);
+/* The first number >= @fd that may have an entry or a note, or -1. Lock held. */
+int fd_next_used(int fd);
+/* The place for its note. Lock held. @make: else NULL if no number near it was ever used. NULL: no memory. */
+struct fd_note *fd_note_of(int fd, bool make);
 /* Any of its descriptors; -1: none. Looks through all there are. */
 int fd_of_file(const struct file *f);
 /* For own_fd_hook: a descriptor of the library or of this layer, which the program must not close. Lock held. */

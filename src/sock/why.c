@@ -11,32 +11,7 @@
 
 #include <netinet/in.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
-
-enum { PAGE_NOTES = 1 << FD_PAGE_BITS };
-
-struct note {
-	uint32_t ino;
-	uint8_t why;
-};
-
-static struct note *pages[FD_PAGE_CNT]; /* under the lock; never given back */
-
-/* Return: the place for its note; NULL: none. */
-static struct note *note_of(int fd, bool make)
-{
-	unsigned idx = (unsigned)fd >> FD_PAGE_BITS;
-	void *p;
-
-	if (idx >= FD_PAGE_CNT)
-		return NULL;
-	if (!pages[idx] && make) {
-		p = mmap(NULL, PAGE_NOTES * sizeof(struct note), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-		pages[idx] = p == MAP_FAILED ? NULL : p;
-	}
-	return pages[idx] ? &pages[idx][(unsigned)fd & (PAGE_NOTES - 1)] : NULL;
-}
 
 /* Return: the inode's number, cut; 0: no socket */
 static uint32_t inode_of(int fd)
@@ -48,10 +23,10 @@ static uint32_t inode_of(int fd)
 
 void why_note(int fd, enum report_why why)
 {
-	struct note *n = note_of(fd, true);
+	struct fd_note *n = fd_note_of(fd, true);
 
 	if (n)
-		*n = (struct note){ .ino = inode_of(fd), .why = (uint8_t)why };
+		*n = (struct fd_note){ .ino = inode_of(fd), .why = (uint8_t)why };
 }
 
 enum report_why why_of_error(long err)
@@ -165,15 +140,12 @@ static void describe(int fd, const struct sock *s, struct report_sock *r)
 /* Those that have left the table */
 static void tell_given_up(struct report_sheet *sheet)
 {
-	for (unsigned idx = 0; idx < FD_PAGE_CNT; idx++) {
-		for (unsigned i = 0; pages[idx] && i < PAGE_NOTES; i++) {
-			int fd = (int)(idx << FD_PAGE_BITS | i);
-			const struct note *n = &pages[idx][i];
-			struct report_sock r = { .fd = fd, .way = REPORT_WAY_KERNEL, .why = n->why };
+	for (int fd = fd_next_used(0); fd >= 0; fd = fd_next_used(fd + 1)) {
+		const struct fd_note *n = fd_note_of(fd, false);
+		struct report_sock r = { .fd = fd, .way = REPORT_WAY_KERNEL, .why = n ? n->why : 0 };
 
-			if (n->why && !fd_peek(fd) && n->ino == inode_of(fd))
-				report_add(sheet, &r);
-		}
+		if (r.why && !fd_peek(fd) && n->ino == inode_of(fd))
+			report_add(sheet, &r);
 	}
 }
 
