@@ -6,6 +6,7 @@
  */
 #undef _FORTIFY_SOURCE
 
+#include "preload/preload.h"
 #include "sock/sock.h"
 
 #include <dlfcn.h>
@@ -15,8 +16,6 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <unistd.h>
-
-#define EXPORT __attribute__((visibility("default")))
 
 /* libc's own, where it does more than the system call */
 #define REAL(name, ...)                                        \

@@ -2,44 +2,64 @@
 /*
  * jump.c - longjmp() and its other names: the library hears of it first, as it may lead out of a call that waits
  *
- * They are called by handlers of signals, where no symbol may be looked up: libc's own are found in advance.
+ * They are called by handlers of signals, where no symbol may be looked up: libc's own are found when the first handler is
+ * installed. A program that has none looks them up when it jumps.
  */
 #undef _FORTIFY_SOURCE
 
+#include "preload/preload.h"
 #include "sock/sock.h"
 
 #include <dlfcn.h>
 #include <setjmp.h>
+#include <stdatomic.h>
 #include <stdlib.h>
-
-#define EXPORT __attribute__((visibility("default")))
 
 typedef void jump_fn(struct __jmp_buf_tag *to, int value);
 
-_Noreturn static void jump(jump_fn *const *real, const char *name, struct __jmp_buf_tag *to, int value)
-{
-	jump_fn *fn = *real;
+/* One function under three names in libc, and one that checks */
+static struct {
+	_Atomic(jump_fn *) plain, checked;
+} real __attribute__((section(".data"))); /* no page of its own, for programs that set one handler and end */
 
-	sock_before_jump();
-	if (!fn)
+static jump_fn *find(_Atomic(jump_fn *) *known, const char *name)
+{
+	jump_fn *fn = atomic_load_explicit(known, memory_order_relaxed);
+
+	if (!fn) {
 		*(void **)&fn = dlsym(RTLD_NEXT, name);
-	fn(to, value);
-	abort();
+		atomic_store_explicit(known, fn, memory_order_relaxed);
+	}
+	return fn;
 }
 
-#define JUMP(name)                                                              \
-	static jump_fn *real_##name;                                            \
-	__attribute__((constructor)) static void find_##name(void)              \
-	{                                                                       \
-		*(void **)&real_##name = dlsym(RTLD_NEXT, #name);               \
-	}                                                                       \
+static jump_fn *find_plain(void)
+{
+	return find(&real.plain, "siglongjmp");
+}
+
+static jump_fn *find_checked(void)
+{
+	return find(&real.checked, "__longjmp_chk");
+}
+
+void preload_find_jumps(void)
+{
+	find_plain();
+	find_checked();
+}
+
+#define JUMP(name, found)                                                       \
 	EXPORT _Noreturn void name(struct __jmp_buf_tag to[1], int value);      \
 	EXPORT _Noreturn void name(struct __jmp_buf_tag to[1], int value)       \
 	{                                                                       \
-		jump(&real_##name, #name, to, value);                           \
+		jump_fn *fn = (found);                                          \
+		sock_before_jump();                                             \
+		fn(to, value);                                                  \
+		abort();                                                        \
 	}
 
-JUMP(longjmp)
-JUMP(_longjmp)
-JUMP(siglongjmp)
-JUMP(__longjmp_chk)
+JUMP(longjmp, find_plain())
+JUMP(_longjmp, find_plain())
+JUMP(siglongjmp, find_plain())
+JUMP(__longjmp_chk, find_checked())

@@ -12,18 +12,25 @@
 #undef _FILE_OFFSET_BITS
 #undef _TIME_BITS
 
+#include "preload/preload.h"
 #include "sock/sock.h"
 
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/sendfile.h>
 #include <unistd.h>
 
-#define EXPORT __attribute__((visibility("default")))
+/*
+ * The library is linked without the compiler's start files: it is never unloaded, and what they do at the start and at the end of every
+ * process touches three pages. This is what pthread_atfork() wants of them: whose handlers these are, for when they are unloaded.
+ */
+extern void *const __dso_handle __attribute__((visibility("hidden")));
+void *const __dso_handle = NULL;
 
 /* clang-format off */
 
@@ -130,11 +137,12 @@ EXPORT int __select(int n, fd_set *r, fd_set *w, fd_set *x, struct timeval *t);
 EXPORT int __select(int n, fd_set *r, fd_set *w, fd_set *x, struct timeval *t) { return sock_select(n, r, w, x, t); }
 
 /* ---- signal handlers: the calls above must know that one ran */
-EXPORT int sigaction(int s, const struct sigaction *a, struct sigaction *o) { return sock_sigaction(s, a, o); }
-EXPORT sighandler_t signal(int s, sighandler_t h) { return sock_signal(s, h); }
+#define READY(h) do { if ((uintptr_t)(h) > (uintptr_t)SIG_IGN) preload_find_jumps(); } while (0)
+EXPORT int sigaction(int s, const struct sigaction *a, struct sigaction *o) { READY(a ? a->sa_handler : NULL); return sock_sigaction(s, a, o); }
+EXPORT sighandler_t signal(int s, sighandler_t h) { READY(h); return sock_signal(s, h); }
 EXPORT sighandler_t bsd_signal(int s, sighandler_t h);
-EXPORT sighandler_t bsd_signal(int s, sighandler_t h) { return sock_signal(s, h); }
-EXPORT sighandler_t ssignal(int s, sighandler_t h) { return sock_signal(s, h); }
+EXPORT sighandler_t bsd_signal(int s, sighandler_t h) { READY(h); return sock_signal(s, h); }
+EXPORT sighandler_t ssignal(int s, sighandler_t h) { READY(h); return sock_signal(s, h); }
 EXPORT int siginterrupt(int s, int on) { return sock_siginterrupt(s, on); }
 
 /* ---- the end */

@@ -221,7 +221,7 @@ static void adopt_all(void)
 		return;
 	}
 	for (int fd = 0; fd < cnt; fd++)
-		if (!(pfds[fd].revents & POLLNVAL))
+		if (!(pfds[fd].revents & POLLNVAL) && int_option(fd, SOL_SOCKET, SO_DOMAIN) >= 0)
 			adopt_fd(fd);
 }
 

@@ -179,8 +179,6 @@ void layer_init(void)
 	sock.pid = ker_getpid();
 	sock.strict = env_is_on(ENV_STRICT);
 	sock.verbose = sock.strict || env_is_on(ENV_VERBOSE);
-	sock.alone = is_alone();
-	sock.spin_ns = spin_ns_wanted();
 	own_fd_hook = fd_protect;
 	why_init();
 	life_init();
@@ -275,6 +273,8 @@ static int context_open(void)
 	opts.socket_path = env_value(ENV_SOCKET);
 	opts.pcap_path = pcap_path(pcap);
 	opts.mtu_probing = mtu_probing();
+	sock.alone = is_alone();
+	sock.spin_ns = spin_ns_wanted();
 	sock.opened_ns = sys_clock_ns();
 	err = vj_open(&opts, &sock.vj);
 	if (err) {

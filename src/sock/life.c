@@ -211,7 +211,9 @@ void sock_exit(int status)
 
 __attribute__((destructor)) static void at_unload(void)
 {
-	if (sock.stdio && sock.pid && !is_foreign())
+	if (!sock.pid || is_foreign())
+		return;
+	if (sock.stdio)
 		fflush(NULL); /* as libc is about to do, when the connections are closed */
 	sock_flush_at_exit();
 }

@@ -146,8 +146,9 @@ static int sigaction_plain(int sig, const struct sigaction *act, struct sigactio
 
 int sock_sigaction(int sig, const struct sigaction *act, struct sigaction *old)
 {
+	static const uint64_t all = UINT64_MAX;
 	struct sigaction ours, before;
-	sigset_t all, mask;
+	uint64_t mask = 0; /* as the kernel has it, by its calls: libc's are a symbol each to be looked up, in a program that sets one handler */
 	void *old_handler;
 	int old_flags, r;
 
@@ -156,8 +157,7 @@ int sock_sigaction(int sig, const struct sigaction *act, struct sigaction *old)
 	if (!act || !is_handler(act))
 		return sigaction_plain(sig, act, old);
 	/* a handler of this thread must not find the lock taken */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &mask);
+	SYS_CALL4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &mask, SYS_SIGSET_BYTES);
 	pthread_mutex_lock(&handlers_lock);
 	old_handler = atomic_load_explicit(&handlers[sig].handler, memory_order_relaxed);
 	old_flags = atomic_load_explicit(&handlers[sig].flags, memory_order_relaxed);
@@ -172,7 +172,7 @@ int sock_sigaction(int sig, const struct sigaction *act, struct sigaction *old)
 		atomic_store_explicit(&handlers[sig].handler, old_handler, memory_order_release);
 	}
 	pthread_mutex_unlock(&handlers_lock);
-	pthread_sigmask(SIG_SETMASK, &mask, NULL);
+	SYS_CALL4(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, SYS_SIGSET_BYTES);
 	if (!r && old)
 		*old = unwrap(before, old_handler, old_flags);
 	return r;
@@ -187,7 +187,12 @@ void signal_forked(void)
 }
 
 /* As libc's signal(): BSD semantics, unless siginterrupt() asked for others. */
-static sigset_t interrupting;
+static uint64_t interrupting; /* a bit for each signal */
+
+static uint64_t signal_bit(int sig)
+{
+	return UINT64_C(1) << ((unsigned)sig - 1) % 64;
+}
 
 sighandler_t sock_signal(int sig, sighandler_t handler)
 {
@@ -197,9 +202,8 @@ sighandler_t sock_signal(int sig, sighandler_t handler)
 		errno = EINVAL;
 		return SIG_ERR;
 	}
-	sigemptyset(&act.sa_mask);
-	sigaddset(&act.sa_mask, sig);
-	act.sa_flags = sigismember(&interrupting, sig) == 1 ? 0 : SA_RESTART;
+	sigaddset(&act.sa_mask, sig); /* to none, as the initializer left it */
+	act.sa_flags = interrupting & signal_bit(sig) ? 0 : SA_RESTART;
 	return sock_sigaction(sig, &act, &old) ? SIG_ERR : old.sa_handler;
 }
 
@@ -210,10 +214,10 @@ int sock_siginterrupt(int sig, int on)
 	if (sock_sigaction(sig, NULL, &act))
 		return -1;
 	if (on) {
-		sigaddset(&interrupting, sig);
+		interrupting |= signal_bit(sig);
 		act.sa_flags &= ~SA_RESTART;
 	} else {
-		sigdelset(&interrupting, sig);
+		interrupting &= ~signal_bit(sig);
 		act.sa_flags |= SA_RESTART;
 	}
 	return sock_sigaction(sig, &act, NULL);
