@@ -15,12 +15,13 @@
 static int board_open(const char *socket, struct board_head *ret_head)
 {
 	char path[BOARD_PATH_BYTES];
-	size_t len = socket ? strlen(socket) : 0;
+	size_t len = 0;
 	int fd;
 
-	if (!len || len >= CTL_PATH_BYTES)
+	for (; socket && socket[len] && len < CTL_PATH_BYTES; len++)
+		path[len] = socket[len];
+	if (!len || len == CTL_PATH_BYTES)
 		return -ENOENT;
-	memcpy(path, socket, len);
 	memcpy(path + len, BOARD_SUFFIX, sizeof(BOARD_SUFFIX));
 	fd = sys_openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW, 0);
 	if (fd < 0)

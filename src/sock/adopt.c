@@ -147,6 +147,20 @@ void adopt_received(const struct msghdr *msg)
  * ----------------
  */
 
+/* Most programs have none, and go on without a function of libc's that would have to be looked up first. */
+static void adopt_socket(int fd)
+{
+	int saved;
+
+	if (int_option(fd, SOL_SOCKET, SO_DOMAIN) < 0)
+		return;
+	saved = errno;
+	lock_take();
+	adopt_fd(fd);
+	lock_leave();
+	errno = saved;
+}
+
 /* As getdents64(2) gives them */
 struct dir_entry {
 	uint64_t ino;
@@ -176,7 +190,7 @@ static void adopt_listed(void)
 	long len;
 
 	for (int fd = 0; dir < 0 && fd < FDS_WITHOUT_PROC; fd++)
-		adopt_fd(fd);
+		adopt_socket(fd);
 	while (dir >= 0 && (len = SYS_CALL3(SYS_getdents64, dir, buf, sizeof(buf))) > 0) {
 		const struct dir_entry *entry;
 
@@ -186,7 +200,7 @@ static void adopt_listed(void)
 			entry = (const struct dir_entry *)(const void *)(buf + at);
 			fd = number_of(entry->name);
 			if (fd >= 0 && fd != dir)
-				adopt_fd(fd);
+				adopt_socket(fd);
 		}
 	}
 	if (dir >= 0)
@@ -221,16 +235,11 @@ static void adopt_all(void)
 		return;
 	}
 	for (int fd = 0; fd < cnt; fd++)
-		if (!(pfds[fd].revents & POLLNVAL) && int_option(fd, SOL_SOCKET, SO_DOMAIN) >= 0)
-			adopt_fd(fd);
+		if (!(pfds[fd].revents & POLLNVAL))
+			adopt_socket(fd);
 }
 
 __attribute__((constructor)) static void at_load(void)
 {
-	int saved = errno;
-
-	lock_take();
 	adopt_all();
-	lock_leave();
-	errno = saved;
 }

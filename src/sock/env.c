@@ -9,6 +9,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 
 /* All that every process reads of this file lies together, the names too: constants are on a page that it has no other use for. */
 enum { NAME_BYTES = 16, STORE_BYTES = 64 };
@@ -67,15 +68,19 @@ __attribute__((constructor)) static void copy(void)
 		const char *value;
 		unsigned i = (*e)[0] == 'V' && (*e)[1] == 'J' ? which(*e, &value) : ENV_CNT;
 
-		if (i < ENV_CNT && *value && !values[i] && secure_getenv(names[i]))
+		if (i < ENV_CNT && *value && !values[i])
 			values[i] = copy_of(value);
 	}
 }
 
 const char *env_value(enum env_name name)
 {
+	static _Atomic int trusted VJ_NEAR;
+
 	copy();
-	return values[name];
+	if (!trusted) /* a program with more rights than its user takes nothing from him */
+		trusted = getauxval(AT_SECURE) ? -1 : 1;
+	return trusted > 0 ? values[name] : NULL;
 }
 
 bool env_is_on(enum env_name name)

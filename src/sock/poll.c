@@ -429,11 +429,23 @@ static int select_report(int n, fd_set *r, fd_set *w, fd_set *x, const struct po
 	return bits;
 }
 
-/* Return: as select(), -errno; *ret_ours false: nothing of ours in it, ask the kernel. */
-static int select_any(int n, fd_set *r, fd_set *w, fd_set *x, int64_t timeout_ns,
+/* @timeout, NULL: for ever, becomes what is left of it since @start_ns. */
+static void timeout_left(struct timespec *timeout, uint64_t start_ns)
+{
+	uint64_t left_ns;
+
+	if (!timeout)
+		return;
+	left_ns = time_sub_sat((uint64_t)timespec_ns(timeout), sys_clock_ns() - start_ns);
+	*timeout = (struct timespec){ .tv_sec = (time_t)(left_ns / NS_PER_SEC), .tv_nsec = (long)(left_ns % NS_PER_SEC) };
+}
+
+/* Return: as select_for(); *ret_ours false: nothing of ours in it, ask the kernel. */
+static int select_any(int n, fd_set *r, fd_set *w, fd_set *x, struct timespec *timeout,
 		      const sigset_t *mask, bool *ret_ours)
 {
 	struct pollfd on_stack[ON_STACK], *fds = on_stack;
+	uint64_t start_ns;
 	nfds_t cnt = select_collect(n, r, w, x, NULL, ret_ours);
 	int ret;
 
@@ -446,7 +458,9 @@ static int select_any(int n, fd_set *r, fd_set *w, fd_set *x, int64_t timeout_ns
 	}
 	select_collect(n, r, w, x, fds, ret_ours);
 	*ret_ours = true;
-	ret = poll_any(fds, cnt, timeout_ns, mask);
+	start_ns = timeout ? sys_clock_ns() : 0;
+	ret = poll_any(fds, cnt, timespec_ns(timeout), mask);
+	timeout_left(timeout, start_ns);
 	if (ret >= 0)
 		ret = select_report(n, r, w, x, fds, cnt);
 	if (fds != on_stack)
@@ -454,41 +468,40 @@ static int select_any(int n, fd_set *r, fd_set *w, fd_set *x, int64_t timeout_ns
 	return ret;
 }
 
+/* Return: as select(), -errno. @timeout becomes what is left of it. */
+static int select_for(int n, fd_set *r, fd_set *w, fd_set *x, struct timespec *timeout, const sigset_t *mask)
+{
+	bool ours = false;
+	int ret = 0;
+
+	if (n >= 0 && !timespec_bad(timeout) && !sock_inside && sock.pid)
+		ret = select_any(n, r, w, x, timeout, mask, &ours);
+	return ours ? ret : ker_pselect(n, r, w, x, timeout, mask);
+}
+
 int sock_pselect(int n, fd_set *r, fd_set *w, fd_set *x, const struct timespec *timeout,
 		 const sigset_t *mask)
 {
 	struct timespec ts;
-	bool ours = false;
-	int ret;
 
-	if (n >= 0 && !timespec_bad(timeout) && !sock_inside && sock.pid) {
-		ret = select_any(n, r, w, x, timespec_ns(timeout), mask, &ours);
-		if (ours)
-			return (int)ret_errno(ret);
-	}
 	if (timeout)
 		ts = *timeout;
-	return (int)ret_errno(ker_pselect(n, r, w, x, timeout ? &ts : NULL, mask));
+	return (int)ret_errno(select_for(n, r, w, x, timeout ? &ts : NULL, mask));
 }
 
 int sock_select(int n, fd_set *r, fd_set *w, fd_set *x, struct timeval *timeout)
 {
 	struct timespec ts;
-	uint64_t start_ns, spent_ns, whole_ns;
 	int ret;
 
 	if (!timeout)
-		return sock_pselect(n, r, w, x, NULL, NULL);
+		return (int)ret_errno(select_for(n, r, w, x, NULL, NULL));
 	if (timeout->tv_sec < 0 || timeout->tv_usec < 0)
 		return (int)ret_errno(-EINVAL);
 	ts.tv_sec = timeout->tv_sec + timeout->tv_usec / 1000000;
 	ts.tv_nsec = timeout->tv_usec % 1000000 * 1000;
-	whole_ns = (uint64_t)timespec_ns(&ts);
-	start_ns = sys_clock_ns();
-	ret = sock_pselect(n, r, w, x, &ts, NULL);
-	spent_ns = sys_clock_ns() - start_ns;
-	whole_ns = time_sub_sat(whole_ns, spent_ns); /* Linux tells what was left */
-	timeout->tv_sec = (time_t)(whole_ns / NS_PER_SEC);
-	timeout->tv_usec = (suseconds_t)(whole_ns % NS_PER_SEC / NS_PER_US);
-	return ret;
+	ret = select_for(n, r, w, x, &ts, NULL);
+	timeout->tv_sec = ts.tv_sec; /* Linux tells what was left */
+	timeout->tv_usec = (suseconds_t)(ts.tv_nsec / 1000);
+	return (int)ret_errno(ret);
 }

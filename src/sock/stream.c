@@ -151,7 +151,8 @@ void sock_destroy(struct sock *s)
 		next = w->next;
 		watch_destroy(w);
 	}
-	free(s->opts);
+	if (s->opts)
+		free(s->opts);
 	sock_free(s);
 }
 
