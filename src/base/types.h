@@ -24,6 +24,8 @@
 #define VJ_COLD __attribute__((cold, noinline))
 /* On a variable that is zero at first, and that processes which do little else touch: beside those that have values, on the same page. */
 #define VJ_NEAR __attribute__((section(".data")))
+/* On a function that such processes run: beside the constructors */
+#define VJ_EARLY __attribute__((section(".text.startup")))
 #define VJ_NOINLINE __attribute__((noinline))
 #define VJ_NORETURN __attribute__((noreturn))
 #define VJ_UNUSED __attribute__((unused))

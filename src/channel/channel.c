@@ -40,7 +40,7 @@
 
 const char *vj_channel_error_text(enum vj_channel_error why)
 {
-	static const char *const texts[] = {
+	static const char texts[][80] = { /* no pointers: they would be relocated in every process */
 #define X(name, text) text,
 		VJ_CHANNEL_ERRORS(X)
 #undef X

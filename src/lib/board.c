@@ -76,7 +76,7 @@ static bool is_loopback(const struct sockaddr *addr, socklen_t len)
 	       (IN6_IS_ADDR_LOOPBACK(v6) || (IN6_IS_ADDR_V4MAPPED(v6) && v6->s6_addr[12] == 127));
 }
 
-enum board_says board_look(const char *socket, const struct sockaddr *addr, socklen_t len, bool udp)
+VJ_EARLY enum board_says board_look(const char *socket, const struct sockaddr *addr, socklen_t len, bool udp)
 {
 	enum board_says says = BOARD_ASK;
 	struct board_head head;

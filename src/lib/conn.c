@@ -320,14 +320,14 @@ static uint32_t state_as_kernel(enum tcp_state state)
 	return number[state];
 }
 
-static const char *const state_names[] = {
+static const char state_names[][16] = {
 	[1] = "established", [2] = "syn-sent",	[3] = "syn-received", [4] = "fin-wait-1", [5] = "fin-wait-2", [6] = "time-wait",
 	[7] = "closed",	     [8] = "close-wait", [9] = "last-ack",    [10] = "listen",	  [11] = "closing",
 };
 
 const char *vj_state_name(uint32_t state)
 {
-	return state < ARRAY_SIZE(state_names) && state_names[state] ? state_names[state] : "?";
+	return state < ARRAY_SIZE(state_names) && *state_names[state] ? state_names[state] : "?";
 }
 
 static void info_fill(const struct tcp_info *in, struct vj_conn_info *out)

@@ -74,10 +74,8 @@ int own_fd(int fd)
 	return high;
 }
 
-void own_fd_close(int fd)
+void own_fd_give(int fd)
 {
-	if (fd < 0)
-		return;
 	if (own_fd_hook)
 		own_fd_hook(fd, false);
 	sys_close(fd);

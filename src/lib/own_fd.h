@@ -28,8 +28,15 @@ extern void (*own_fd_hook)(int fd, bool ours);
  */
 int own_fd(int fd);
 
-/** own_fd_close() - A negative one is no error */
-void own_fd_close(int fd);
+/** own_fd_give() - Close one. @fd: one that own_fd() has returned */
+void own_fd_give(int fd);
+
+/** own_fd_close() - Likewise; a negative one is no error, and costs a program that has none of ours not even the page of this library's code */
+static inline void own_fd_close(int fd)
+{
+	if (fd >= 0)
+		own_fd_give(fd);
+}
 
 /** own_fd_limit() - How many descriptors this process could have: the hard limit */
 uint64_t own_fd_limit(void);

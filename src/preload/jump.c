@@ -20,7 +20,10 @@ typedef void jump_fn(struct __jmp_buf_tag *to, int value);
 /* One function under three names in libc, and one that checks */
 static struct {
 	_Atomic(jump_fn *) plain, checked;
-} real __attribute__((section(".data"))); /* no page of its own, for programs that set one handler and end */
+	char plain_name[12], checked_name[16];
+} real __attribute__((section(".data"))) = { /* no page of its own, for programs that set one handler and end */
+	.plain_name = "siglongjmp", .checked_name = "__longjmp_chk",
+};
 
 static jump_fn *find(_Atomic(jump_fn *) *known, const char *name)
 {
@@ -35,12 +38,12 @@ static jump_fn *find(_Atomic(jump_fn *) *known, const char *name)
 
 static jump_fn *find_plain(void)
 {
-	return find(&real.plain, "siglongjmp");
+	return find(&real.plain, real.plain_name);
 }
 
 static jump_fn *find_checked(void)
 {
-	return find(&real.checked, "__longjmp_chk");
+	return find(&real.checked, real.checked_name);
 }
 
 void preload_find_jumps(void)

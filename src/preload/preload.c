@@ -25,13 +25,6 @@
 #include <sys/sendfile.h>
 #include <unistd.h>
 
-/*
- * The library is linked without the compiler's start files: it is never unloaded, and what they do at the start and at the end of every
- * process touches three pages. This is what pthread_atfork() wants of them: whose handlers these are, for when they are unloaded.
- */
-extern void *const __dso_handle __attribute__((visibility("hidden")));
-void *const __dso_handle = NULL;
-
 /* clang-format off */
 
 /* ---- a socket's life */

@@ -8,84 +8,84 @@
 #include "sock/priv.h"
 
 #include <stdlib.h>
-#include <string.h>
 #include <sys/auxv.h>
 
-/* All that every process reads of this file lies together, the names too: constants are on a page that it has no other use for. */
-enum { NAME_BYTES = 16, STORE_BYTES = 64 };
-static char names[ENV_CNT][NAME_BYTES] = {
+static char names[ENV_CNT][16] VJ_NEAR = {
 	[ENV_SOCKET] = "VJ_SOCKET", [ENV_STRICT] = "VJ_STRICT", [ENV_VERBOSE] = "VJ_VERBOSE",
 	[ENV_SPIN_US] = "VJ_SPIN_US", [ENV_PCAP] = "VJ_PCAP", [ENV_MTU_PROBING] = "VJ_MTU_PROBING",
 	[ENV_IO_URING] = "VJ_IO_URING",
 };
-static const char *values[ENV_CNT] VJ_NEAR;
-static char store[STORE_BYTES] VJ_NEAR; /* the values, as long as they fit; the rest is allocated */
-static unsigned stored VJ_NEAR;
-static bool copied VJ_NEAR;
 
-static const char *copy_of(const char *value)
+/* What begins with VJ_, one behind the other, an empty string last. NULL: not copied yet */
+static char *kept VJ_NEAR;
+static char store[64] VJ_NEAR; /* where it fits */
+
+/* @to NULL: only count. Return: bytes, without the empty string */
+static size_t copy_ours(char *to)
 {
-	unsigned len = 0;
-	char *to;
+	size_t bytes = 0;
 
-	while (value[len] && len < STORE_BYTES)
-		len++;
-	if (len >= STORE_BYTES - stored)
-		return strdup(value);
-	to = store + stored;
-	for (unsigned i = 0; i <= len; i++)
-		to[i] = value[i];
-	stored += len + 1;
-	return to;
-}
+	for (char **e = environ; e && *e; e++) {
+		const char *from = *e;
 
-/* Return: which of them @entry, NAME=VALUE, is; ENV_CNT: none */
-static unsigned which(const char *entry, const char **ret_value)
-{
-	for (unsigned i = 0; i < ENV_CNT; i++) {
-		unsigned at = 0;
-
-		while (at < NAME_BYTES && names[i][at] && entry[at] == names[i][at])
-			at++;
-		if ((at == NAME_BYTES || !names[i][at]) && entry[at] == '=') {
-			*ret_value = entry + at + 1;
-			return i;
-		}
+		if (from[0] != 'V' || from[1] != 'J' || from[2] != '_')
+			continue;
+		do {
+			if (to)
+				to[bytes] = *from;
+			bytes++;
+		} while (*from++);
 	}
-	return ENV_CNT;
+	return bytes;
 }
 
 /*
- * First of all, or when another library's constructor makes a socket before. Most processes have nothing to do with sockets: each
- * function of libc's that is called here is a symbol that all of them look up.
+ * First of all, or when another library's constructor makes a socket before. Most processes have nothing to do with sockets, so
+ * nothing is looked at but what has to be kept: no name is compared, no function of libc's is called, which would have to be looked up.
  */
 __attribute__((constructor)) static void copy(void)
 {
-	if (copied)
-		return;
-	copied = true;
-	for (char **e = environ; e && *e; e++) {
-		const char *value;
-		unsigned i = (*e)[0] == 'V' && (*e)[1] == 'J' ? which(*e, &value) : ENV_CNT;
+	size_t bytes;
 
-		if (i < ENV_CNT && *value && !values[i])
-			values[i] = copy_of(value);
+	if (kept)
+		return;
+	bytes = copy_ours(NULL);
+	kept = bytes < sizeof(store) ? store : malloc(bytes + 1);
+	if (!kept) {
+		kept = store;
+		return;
 	}
+	copy_ours(kept);
+	kept[bytes] = '\0';
+}
+
+/* What stands in @entry, NAME=VALUE; NULL: it is another one's */
+static const char *value_in(const char *entry, const char *name)
+{
+	for (; *name; name++, entry++)
+		if (*entry != *name)
+			return NULL;
+	return *entry == '=' ? entry + 1 : NULL;
 }
 
 const char *env_value(enum env_name name)
 {
-	static _Atomic int trusted VJ_NEAR;
+	const char *value = NULL;
 
 	copy();
-	if (!trusted) /* a program with more rights than its user takes nothing from him */
-		trusted = getauxval(AT_SECURE) ? -1 : 1;
-	return trusted > 0 ? values[name] : NULL;
+	for (const char *entry = kept; *entry && !value; entry++) {
+		value = value_in(entry, names[name]);
+		while (*entry)
+			entry++;
+	}
+	if (!value || !*value || getauxval(AT_SECURE)) /* a program with more rights than its user takes nothing from him */
+		return NULL;
+	return value;
 }
 
 bool env_is_on(enum env_name name)
 {
 	const char *value = env_value(name);
 
-	return value && strcmp(value, "0") != 0;
+	return value && !(value[0] == '0' && !value[1]);
 }

@@ -171,11 +171,14 @@ static void *slab_get(struct slab *slab, size_t bytes)
 struct sock *sock_alloc(void)
 {
 	struct sock *s = slab_get(&socks, sizeof(*s));
+	int none = -1;
 
+	/* else gcc loads the two as one from a page of constants that a short program does not touch otherwise */
+	__asm__("" : "+r"(none));
 	if (s) {
 		s->file.kind = FILE_SOCK;
-		s->file.refs = 1;
-		s->lease_fd = s->option_fd = -1;
+		file_get(&s->file);
+		s->lease_fd = s->option_fd = none;
 	}
 	return s;
 }

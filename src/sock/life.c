@@ -125,9 +125,15 @@ static void fork_child(void)
 	sock.placeholder[0] = sock.placeholder[1] = -1;
 }
 
+/*
+ * What pthread_atfork() calls, which is a copy in each library, behind all of its code: a page that most processes would touch for that
+ * alone. The last argument names the library whose unloading takes the handlers away; this one stays.
+ */
+extern int __register_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void), void *library);
+
 void life_init(void)
 {
-	pthread_atfork(fork_prepare, fork_parent, fork_child);
+	__register_atfork(fork_prepare, fork_parent, fork_child, NULL);
 }
 
 /*

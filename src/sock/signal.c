@@ -146,9 +146,8 @@ static int sigaction_plain(int sig, const struct sigaction *act, struct sigactio
 
 int sock_sigaction(int sig, const struct sigaction *act, struct sigaction *old)
 {
-	static const uint64_t all = UINT64_MAX;
 	struct sigaction ours, before;
-	uint64_t mask = 0; /* as the kernel has it, by its calls: libc's are a symbol each to be looked up, in a program that sets one handler */
+	uint64_t all = UINT64_MAX, mask = 0; /* the kernel's, by its calls: each of libc's is looked up first, by a program that sets one handler */
 	void *old_handler;
 	int old_flags, r;
 

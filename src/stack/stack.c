@@ -234,12 +234,15 @@ unsigned stack_events(struct stack *s, struct stack_event *ev, unsigned n)
 	return cnt;
 }
 
+/* Tables of characters, here and where other names are: one of pointers would be relocated in each process that loads the library. */
+enum { DROP_TEXT_BYTES = 48, DROP_NAME_BYTES = 24 };
+
 /* ---- counters and secrets ---------------------------------------------------------------------
  */
 
 const char *stack_drop_text(enum stack_drop why)
 {
-	static const char *const text[] = {
+	static const char text[][DROP_TEXT_BYTES] = {
 #define X(name, sentence) [STACK_DROP_##name] = sentence,
 		STACK_DROPS(X)
 #undef X
@@ -250,7 +253,7 @@ const char *stack_drop_text(enum stack_drop why)
 
 const char *stack_drop_name(enum stack_drop why)
 {
-	static const char *const name[] = {
+	static const char name[][DROP_NAME_BYTES] = {
 #define X(name, sentence) [STACK_DROP_##name] = #name,
 		STACK_DROPS(X)
 #undef X
