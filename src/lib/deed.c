@@ -14,6 +14,7 @@
 
 enum {
 	POLL_NS = 1000000,
+	HOLD_NS = 25 * 1000000,
 	DEEDS_FEW = 256,
 	BUCKETS_MIN = 16,
 };
@@ -350,6 +351,31 @@ static void deed_event(struct vj *vj, struct deed *d)
 	}
 }
 
+void deed_came(struct vj *vj, struct deed *d)
+{
+	struct vj_conn_info info = { .sz = sizeof(info) };
+
+	if (vj_conn_info(vj, (struct vj_conn){ d->conn.v }, &info) || !info.in_flight_bytes)
+		return;
+	d->came_ns = vj->now_ns;
+	d->came_in_flight = info.in_flight_bytes;
+	d->came_unread = info.unread_bytes;
+}
+
+/*
+ * Two processes that wait, one for room and the other for bytes, would have it by turns, and both give it away before the peer has answered;
+ * who has it is to see an answer, or to have waited for a while. The peer may be a process whose helper alone sees to it, once in 10 ms.
+ */
+static bool deed_holds(const struct vj *vj, struct deed *d)
+{
+	struct vj_conn_info info = { .sz = sizeof(info) };
+
+	if (d->came_ns && (vj->now_ns - d->came_ns >= HOLD_NS || vj_conn_info(vj, (struct vj_conn){ d->conn.v }, &info) ||
+			   info.in_flight_bytes != d->came_in_flight || info.unread_bytes != d->came_unread))
+		d->came_ns = 0;
+	return d->came_ns != 0;
+}
+
 /* @at_rest: the program is in no call on a connection */
 static void deeds_serve(struct vj *vj, struct deeds *ds, bool at_rest)
 {
@@ -365,7 +391,7 @@ static void deeds_serve(struct vj *vj, struct deeds *ds, bool at_rest)
 		}
 		if (d->state == DEED_LEAVING && tcp_is_over(vj->stack, d->conn))
 			d->state = DEED_LEFT;
-		if (d->state == DEED_CLAIMED && (at_rest || !d->cookie))
+		if (d->state == DEED_CLAIMED && (at_rest || !d->cookie) && !deed_holds(vj, d))
 			deed_leave(vj, d);
 		if (d->state == DEED_LEFT && deed_give(vj, d))
 			continue;

@@ -71,6 +71,8 @@ struct deed {
 	struct tcp_id conn; /* deed_conn_set(); 0: kept for its peer, which is another connection of ours */
 	uint64_t cookie;    /* 0: our program has none of it */
 	bool parted;	    /* the program was told that it leaves: once, though it may be held and let go again before it does */
+	uint64_t came_ns;   /* when it was claimed by us; 0: long ago, or it has got on since: */
+	uint32_t came_in_flight, came_unread;
 	int answer_fd;	    /* not QUIET: where the parcel goes */
 	int crate_fd;	    /* the other end of that, if it goes to the peer unasked; -1 */
 	struct deed_msg msg; /* what is known of the answer */
@@ -111,6 +113,8 @@ struct deeds {
 /* Takes @fd (-1: none) in any case. NULL: no memory. */
 struct deed *deed_new(struct vj *vj, int fd);
 void deed_free(struct vj *vj, struct deed *d);
+/* It was claimed by this process. */
+void deed_came(struct vj *vj, struct deed *d);
 /* It is that connection's from here on. */
 void deed_conn_set(struct vj *vj, struct deed *d, struct tcp_id id);
 /* NULL: it has none */

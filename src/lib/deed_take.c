@@ -135,6 +135,7 @@ int deed_take(struct vj *vj, int answer, uint64_t cookie, struct deed_note *ret_
 		return err;
 	}
 	*ret_note = d->msg.note;
+	deed_came(vj, d);
 	return 0;
 }
 

@@ -66,6 +66,7 @@ enum report_way {
 	X(BRIEF,         "the processes that serve its connections end too soon for channels to pay; looked at again every second") \
 	X(HANDED,        "its connections become other programs' standard input, which may read in ways that lead through the kernel anyway") \
 	X(CAGED,         "the processes that serve its connections can open no channel: they have no way to vjd, or no descriptors left") \
+	X(BLIND,         "it starts programs without the library, which may be the ones that accept: it has not called accept() itself so far") \
 	X(SHORT,         "the last processes of this program ended after a few frames: their first connections are the kernel's for a while") \
 	X(BOUND,         "bound before it connects: over an interface the kernel alone may use that port, or address")  \
 	X(HANDS_OVER,    "programs of this host only: its connections are sent to other processes, where those over an interface become the kernel's") \

@@ -189,6 +189,11 @@ int listener_wanted(int fd, struct sock *s)
 {
 	if (likely(s->has_listener) || s->state != SOCK_LISTEN || sock.exiting)
 		return 0;
+	if (family_is_blind()) {
+		s->why = REPORT_WHY_BLIND;
+		(void)ctx_get(); /* for `vj why`, which asks by way of vjd */
+		return 0;
+	}
 	if (!s->kernel_only) {
 		enum report_why why = REPORT_WHY_CONFINES;
 
@@ -220,9 +225,9 @@ void listener_found(struct sock *s, uint32_t backlog)
 	watches_move(&s->file, WATCH_BOTH);
 }
 
-void listener_close(struct sock *s)
+/* Who waits in its queue on channels goes to others, or is reset. */
+static void listener_withdraw(struct sock *s)
 {
-	lazy_count(s, -1);
 	if (s->has_listener && sock.vj) {
 		if (s->copied && !family_pass(s, true))
 			deed_offer(sock.vj, s->listener, true);
@@ -230,9 +235,25 @@ void listener_close(struct sock *s)
 	}
 	uncopied(s);
 	s->has_listener = false;
-	s->state = SOCK_FRESH;
 	own_fd_close(s->lease_fd);
 	s->lease_fd = -1;
+}
+
+void listener_close(struct sock *s)
+{
+	lazy_count(s, -1);
+	listener_withdraw(s);
+	s->state = SOCK_FRESH;
+}
+
+void listeners_withdraw(void)
+{
+	for (struct sock *s = sock.copied, *next; s; s = next) {
+		next = s->next_copied;
+		listener_withdraw(s);
+		lazy_count(s, 1);
+		s->why = REPORT_WHY_BLIND;
+	}
 }
 
 void listener_forget(struct sock *s)
@@ -460,8 +481,10 @@ void listeners_retreat(void)
 
 static int accept_any(int fd, struct sock *s, struct sockaddr *addr, socklen_t *len, int flags)
 {
-	int err = s->has_listener || is_foreign() ? 0 : listener_wanted(fd, s);
+	int err;
 
+	sock.accepts |= !is_foreign();
+	err = s->has_listener || is_foreign() ? 0 : listener_wanted(fd, s);
 	if (err)
 		return err;
 	if (unlikely(s->on_trial) && !is_foreign())

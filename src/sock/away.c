@@ -488,8 +488,9 @@ static void claim_stdio(void)
 	}
 }
 
-void sock_before_exec(void)
+void sock_before_exec(char *const envp[])
 {
+	family_starts((int)SYS_CALL0(SYS_getppid), envp);
 	if (!sock.pid || sock_inside || is_foreign())
 		return;
 	lock_take();
@@ -500,6 +501,12 @@ void sock_before_exec(void)
 	}
 	claim_stdio();
 	lock_leave();
+}
+
+void sock_before_spawn_of(char *const envp[])
+{
+	sock_before_spawn();
+	family_starts(sock.pid, envp);
 }
 
 void sock_before_spawn(void)
@@ -513,7 +520,7 @@ void sock_before_spawn(void)
 
 int sock_execveat(int dir_fd, const char *path, char *const argv[], char *const envp[], int flags)
 {
-	sock_before_exec();
+	sock_before_exec(envp);
 	if (dir_fd == AT_FDCWD && !flags)
 		return (int)ret_errno(SYS_CALL3(SYS_execve, path, argv, envp));
 	return (int)ret_errno(SYS_CALL5(SYS_execveat, dir_fd, path, argv, envp, flags));

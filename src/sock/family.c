@@ -16,6 +16,11 @@
  *
  * What is written there may be wrong: its process was killed, or wakes just now for somebody else; in the worst case a member of the
  * family that has changed its user lies. vjd passes within a user only, and who gets a client he doesn't wait for passes him on.
+ *
+ * There is also written who has started programs without the library, with an environment of their own (dovecot). Such a one may be who
+ * accepts, and takes from the kernel's queue alone. So a process that has, and waits, but has never called accept(), has no lease; if
+ * it is the one that accepts it has one from its first accept() on.
+ *
  * No rest before passing was seen to work: in another PID namespace than vjd's it does not, and the others are asked by their leases.
  */
 #include "sock/priv.h"
@@ -29,7 +34,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { MANY = 12, OF_ACCEPTED = 4, WINDOW_MS = 1000, REST_S = 60, REST_MAX_S = 3600, RETRY_S = 1, SLOTS = 64 };
+enum { MANY = 12, OF_ACCEPTED = 4, WINDOW_MS = 1000, REST_S = 60, REST_MAX_S = 3600, RETRY_S = 1, SLOTS = 64, STARTERS = 16 };
 
 struct family_slot {
 	_Atomic uint64_t endpoint; /* a hash; 0: free; for good */
@@ -42,6 +47,7 @@ struct family {
 	_Atomic uint32_t passed, accepted;
 	_Atomic uint64_t rest_until_ns; /* 0: has never rested */
 	_Atomic uint32_t rest_s;	/* so long was the last one */
+	_Atomic int32_t starters[STARTERS]; /* processes that have started programs without the library, each at its number's place */
 };
 
 static struct family *family;
@@ -56,6 +62,26 @@ void family_prepare(void)
 		return;
 	p = mmap(NULL, sizeof(*family), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	family = p == MAP_FAILED ? NULL : p;
+}
+
+static bool has_library(char *const envp[])
+{
+	for (; !is_wild(envp) && !is_wild(*envp); envp++)
+		if (!strncmp(*envp, "LD_PRELOAD=", 11))
+			return strstr(*envp, "libvj-preload") != NULL;
+	return false;
+}
+
+void family_starts(int pid, char *const envp[])
+{
+	if (family && !has_library(envp))
+		atomic_store_explicit(&family->starters[(unsigned)pid % STARTERS], pid, memory_order_relaxed);
+}
+
+bool family_is_blind(void)
+{
+	return family && !sock.accepts &&
+	       unlikely(atomic_load_explicit(&family->starters[(unsigned)sock.pid % STARTERS], memory_order_relaxed) == sock.pid);
 }
 
 void family_child(void)
@@ -200,6 +226,8 @@ void family_waits(void)
 {
 	bool waits = false;
 
+	if (family_is_blind())
+		listeners_withdraw();
 	for (const struct sock *s = sock.copied; s; s = s->next_copied) {
 		if (!s->slot || !is_waited(s))
 			continue;
@@ -247,6 +275,8 @@ void family_look(void)
 {
 	if (likely(!family))
 		return;
+	if (family_is_blind())
+		listeners_withdraw();
 	count_passed();
 	follow(false);
 }

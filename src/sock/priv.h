@@ -312,6 +312,7 @@ struct sock_layer {
 	bool was_brief; /* a connection was left to the kernel, because processes of this program are brief */
 	struct sock *copied; /* sockets that listen here and elsewhere */
 	bool stdio; /* some socket has `stdio` */
+	bool accepts; /* the program has called accept(), in this process or before it was forked */
 	_Atomic bool left; /* some token was left to the kernel's calls */
 	bool orphaned; /* a shared connection was closed: when its descriptors are, away_closed() */
 	uint32_t lazy; /* sockets that want something to be done when they are waited for: to be leased, to be claimed */
@@ -534,6 +535,8 @@ long sock_fail(struct sock *s, long err);
  * Return: 0; -ENETDOWN: strict, and there is no channel.
  */
 int listener_wanted(int fd, struct sock *s);
+/* Other processes are to take what comes to `sock.copied`, from the kernel: until this one calls accept(). Lock held. */
+void listeners_withdraw(void);
 /* Off channels; the kernel's socket stays as it is. */
 void listener_close(struct sock *s);
 /* The same in a child of fork(), where libvj's half is the parent's. */
@@ -898,6 +901,10 @@ void forks_exec(void);
 /* A socket that listens may come into other processes; this is such a one, after fork(). Lock held, as in all of these. */
 void family_prepare(void);
 void family_child(void);
+/* Process @pid has started a program with the environment @envp. Without the lock, also after vfork() */
+void family_starts(int pid, char *const envp[]);
+/* This process has started programs without the library, and not called accept(). */
+bool family_is_blind(void);
 /* The port is leased. */
 void family_listens(struct sock *s);
 /* A thread is about to sleep, and does no more; if there are `sock.copied` */

@@ -111,11 +111,13 @@ void sock_before_jump(void);
 FILE *sock_fdopen(int fd, const char *mode);
 
 /* ---- away.c: before another program takes the process; whether it then does or not */
-void sock_before_exec(void);
+void sock_before_exec(char *const envp[]);
 /* ... which is this one */
 int sock_execveat(int dir_fd, const char *path, char *const argv[], char *const envp[], int flags);
 /* Before a process is started by other means than fork() */
 void sock_before_spawn(void);
+/* The same, and what environment it gets */
+void sock_before_spawn_of(char *const envp[]);
 
 /* ---- life.c */
 /*

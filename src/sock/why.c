@@ -114,7 +114,7 @@ static void describe_tcp(const struct sock *s, struct report_sock *r)
 		else if (s->has_listener && s->own_mtu_mode)
 			r->why = REPORT_WHY_OPTION;
 		else if (!s->has_listener)
-			r->why = s->kernel_only ? s->why : REPORT_WHY_NOT_ACCEPTING;
+			r->why = s->why ? s->why : REPORT_WHY_NOT_ACCEPTING;
 		break;
 	default:
 		r->way = REPORT_WAY_NONE;

@@ -328,6 +328,64 @@ static void part_caged(void)
 	printf("served by processes that can have no channel\n");
 }
 
+/* ---- without the library ----------------------------------------------------------------------------------------- */
+
+static void role_acceptor(void)
+{
+	ping_back(accept(STDIN_FILENO, NULL, NULL));
+	exit(0);
+}
+
+/* As dovecot: it waits, and those who accept are programs that it starts with an environment of its own. */
+static void become_clean(const char *role, int fd)
+{
+	CHECK(dup2(fd, STDIN_FILENO) == STDIN_FILENO);
+	execve("/proc/self/exe", role_argv(role), (char *[]){ NULL });
+	_exit(1);
+}
+
+static void become_acceptor(int fd)
+{
+	become_clean("acceptor", fd);
+}
+
+static void become_nobody(int fd)
+{
+	close(fd);
+	become_clean("nobody", STDERR_FILENO);
+}
+
+static void serve_clean(int fd)
+{
+	struct pollfd pfd = { .fd = fd, .events = POLLIN };
+
+	child_end(child_start(become_nobody, fd));
+	server_ready(fd);
+	for (int i = 0; i < 3; i++) {
+		CHECK(poll(&pfd, 1, 10000) == 1);
+		child_end(child_start(become_acceptor, fd));
+	}
+}
+
+static void part_clean(void)
+{
+	pid_t server;
+	uint16_t port;
+
+	printf("accepted by programs without the library\n");
+	if (getenv("VJ_STRICT")) /* they have no channel */
+		return;
+	port = server_start(serve_clean, &server);
+	for (int i = 0; i < 3; i++) {
+		int fd = connect_to(port);
+
+		CHECK(kernel_has_conn(fd));
+		ping(fd);
+		close(fd);
+	}
+	child_end(server);
+}
+
 /* ---- streams of libc -------------------------------------------------------------------------------------------- */
 
 /* dprintf() writes by a call inside libc that the library cannot see; before and after the child has claimed the connection. */
@@ -380,13 +438,17 @@ void raw_role(const char *role)
 		exit(talk());
 	if (!strcmp(role, "inetd"))
 		role_inetd();
+	if (!strcmp(role, "acceptor"))
+		role_acceptor();
+	if (!strcmp(role, "nobody"))
+		exit(0);
 }
 
 void raw_parts(const char *only)
 {
 	static const struct part parts[] = {
 		{ "streams", part_streams }, { "talk", part_talk }, { "mixed", part_mixed }, { "inetd", part_inetd }, { "stream", part_stream },
-		{ "caged", part_caged },
+		{ "caged", part_caged }, { "clean", part_clean },
 	};
 
 	parts_run(parts, sizeof(parts) / sizeof(parts[0]), only);
