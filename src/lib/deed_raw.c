@@ -288,7 +288,7 @@ static void pump_one(struct vj *vj, struct deed *d)
 	uint32_t in_token;
 
 	if (!has_news(vj, d)) {
-		d->waiting = false;
+		d->waiting = d->full = false; /* the ring may be over when there is something again */
 		if (d->ended || (!d->soon && !d->pumped))
 			raw_rest(d);
 		return;
