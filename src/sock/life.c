@@ -125,6 +125,22 @@ static void fork_child(void)
 	sock.placeholder[0] = sock.placeholder[1] = -1;
 }
 
+bool life_fork_begin(void)
+{
+	if (!sock.pid || is_foreign())
+		return false;
+	fork_prepare();
+	return true;
+}
+
+void life_fork_end(bool is_child)
+{
+	if (is_child)
+		fork_child();
+	else
+		fork_parent();
+}
+
 /*
  * What pthread_atfork() calls, which is a copy in each library, behind all of its code: a page that most processes would touch for that
  * alone. The last argument names the library whose unloading takes the handlers away; this one stays.

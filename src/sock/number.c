@@ -10,6 +10,7 @@
 #include "sock/priv.h"
 
 #include <fcntl.h>
+#include <sched.h>
 
 /*
  * X(number, call): the arguments are a[0] to a[5], of type long. Kernel's calls take a sigset with its length behind, in
@@ -89,6 +90,21 @@ static VJ_COLD long io_uring_setup(const long a[static 2])
 	return ret_errno(-ENOSYS);
 }
 
+/*
+ * A copy of the process in namespaces of its own: vsftpd's and bubblewrap's way. It comes back here as from fork(). With a stack of its own,
+ * or our memory, it does not: it is left alone as libc's clone() is.
+ */
+static VJ_COLD long clone_by_number(const long a[static 6])
+{
+	long r;
+
+	if ((a[0] & CLONE_VM) || a[1] || !life_fork_begin())
+		return ret_errno(SYS_CALL6(SYS_clone, a[0], a[1], a[2], a[3], a[4], a[5]));
+	r = SYS_CALL6(SYS_clone, a[0], 0, a[2], a[3], a[4], 0);
+	life_fork_end(!r);
+	return ret_errno(r);
+}
+
 long sock_by_number(long nr, const long a[static 6])
 {
 	switch (nr) {
@@ -102,6 +118,8 @@ long sock_by_number(long nr, const long a[static 6])
 		sock_exit((int)a[0]);
 	case SYS_io_uring_setup:
 		return io_uring_setup(a);
+	case SYS_clone:
+		return clone_by_number(a);
 	default:
 		return ret_errno(SYS_CALL6(nr, a[0], a[1], a[2], a[3], a[4], a[5]));
 	}

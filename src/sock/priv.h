@@ -927,5 +927,8 @@ bool family_rests(void);
 /* Every connection is cut off from libvj. */
 void layer_bury(void);
 void life_init(void);
+/* Around a system call that copies the process, past libc's fork(). Return: false: this one has nothing that it concerns. Not async-signal-safe. */
+bool life_fork_begin(void);
+void life_fork_end(bool is_child);
 
 #endif

@@ -442,10 +442,13 @@ static void test_no_handler(void)
 /* The server's end, after "hello" and a reset. */
 static void reset_behind_data(struct pair *p, int family, const char *text)
 {
+	char buf[16];
+
 	pair_open(p, family, text);
 	write(p->server, "unread", 6);
 	write(p->client, "hello", 5);
-	settle();
+	must("both have something to read",
+	     recv(p->client, buf, sizeof(buf), MSG_PEEK) > 0 && recv(p->server, buf, sizeof(buf), MSG_PEEK) > 0);
 	close(p->client);
 	p->client = -1;
 	settle();
