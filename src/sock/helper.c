@@ -125,6 +125,7 @@ static void *helper_main(void *arg)
 	bool away = false;
 
 	(void)arg;
+	atomic_store(&sock.helper.begun, true);
 	prctl(PR_SET_NAME, "vj-helper");
 	lock_take();
 	while (sock.vj) {
@@ -190,6 +191,7 @@ int helper_start(void)
 		return err;
 	sock.helper.sleeper = (struct sleeper){ .kick = &sock.helper.kick };
 	state_set(HELPER_TICK);
+	atomic_store(&sock.helper.begun, false);
 	err = thread_start();
 	if (err)
 		state_set(HELPER_NONE);

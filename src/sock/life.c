@@ -125,10 +125,16 @@ static void fork_child(void)
 	sock.placeholder[0] = sock.placeholder[1] = -1;
 }
 
+/*
+ * libc does not know that it is in a copy, and counts our thread among its own: setuid() has each of them do the same, leaves out those that are
+ * not there, but waits for one that has just been made to begin.
+ */
 bool life_fork_begin(void)
 {
 	if (!sock.pid || is_foreign())
 		return false;
+	while (sock.helper.state != HELPER_NONE && !atomic_load(&sock.helper.begun))
+		sys_poll_ms(NULL, 0, 1);
 	fork_prepare();
 	return true;
 }

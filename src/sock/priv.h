@@ -330,6 +330,7 @@ struct sock_layer {
 
 	struct {
 		enum helper_state state;
+		_Atomic bool begun; /* the thread runs */
 		_Atomic uint32_t word; /* futex, counts wake-ups */
 		struct kick kick;
 		struct sleeper sleeper;
