@@ -92,13 +92,14 @@ static VJ_COLD long io_uring_setup(const long a[static 2])
 
 /*
  * A copy of the process in namespaces of its own: vsftpd's and bubblewrap's way. It comes back here as from fork(). With a stack of its own,
- * or our memory, it does not: it is left alone as libc's clone() is.
+ * or our memory, it does not; with our descriptors it would close ours, and where we wait for its end nobody else could have the lock: those are
+ * left alone, as libc's clone() is.
  */
 static VJ_COLD long clone_by_number(const long a[static 6])
 {
 	long r;
 
-	if ((a[0] & CLONE_VM) || a[1] || !life_fork_begin())
+	if ((a[0] & (CLONE_VM | CLONE_FILES | CLONE_VFORK)) || a[1] || !life_fork_begin())
 		return ret_errno(SYS_CALL6(SYS_clone, a[0], a[1], a[2], a[3], a[4], a[5]));
 	r = SYS_CALL6(SYS_clone, a[0], 0, a[2], a[3], a[4], 0);
 	life_fork_end(!r);
