@@ -14,7 +14,7 @@ until_true has_lease 7000
 [ "$(at_client timeout 5 redis-cli -h fd77::2 -p 7000 ping)" = PONG ] || fail "redis does not serve"
 
 cat >"$tmp/hostile.py" <<'PY'
-import glob, os, random, re, socket, struct, sys
+import fcntl, glob, os, random, re, socket, struct, sys
 source, path, what, cnt = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
 header = open(source).read()
 version = int(re.search(r"CTL_VERSION\s*=?\s*(\d+)", header)[1])
@@ -65,6 +65,19 @@ def send(s, data, fds=()):
 	except (BrokenPipeError, ConnectionResetError):
 		pass
 
+def queues(cnt, seal=True):
+	fd = os.memfd_create("queues", os.MFD_ALLOW_SEALING)
+	os.write(fd, bytes(cnt))
+	if seal:
+		fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE)
+	return fd
+
+# struct ctl_repair: 10.77.0.2 to port 9 of 10.77.0.1, @unread bytes
+def repair(ifindex, port, unread):
+	mapped = bytes(10) + b"\xff\xff\x0a\x4d\x00"
+	return (mapped + b"\x02" + mapped + b"\x01" + struct.pack("<HHII", port, 9, ifindex, 0) +
+		struct.pack("<8IIHBB", 1000, unread, 5000, 0, 0, 1000 + unread, 65535, 65535, 1, 1460, 7, 7))
+
 ifindex = int(sys.argv[5])
 held = 0
 for i in range(cnt):
@@ -98,6 +111,22 @@ for i in range(cnt):
 		held += 1
 		send(s, rng.randbytes(128))
 		ends(s)
+	elif what == "repairs": # connections that are another's, or queues that could change: none is made, and who asks is only refused
+		send(s, message("INTERFACE", interface(ifindex)))
+		assert answer(s) == numbers["INTERFACE_OPEN"], "no channel"
+		send(s, message("PORTS", struct.pack("<B3xHH", 6, 0, 32)))
+		while True:
+			reply = s.recv(128)
+			if struct.unpack_from("<I", reply)[0] == numbers["PORTS_LEASED"]:
+				break
+		mine = struct.unpack_from("<H", reply, 12)[0]
+		for port, fd in (7000, queues(10)), (22, queues(10)), (mine, queues(10, seal=False)), (mine, queues(9)), (mine, os.pipe()[0]):
+			send(s, message("TO_KERNEL", repair(ifindex, port, 10)), [fd])
+			kind = answer(s)
+			assert kind == numbers["REFUSED"], f"{kind} for port {port}"
+		send(s, message("TO_KERNEL", repair(ifindex, mine, 10)), [queues(10)])
+		kind = answer(s)
+		assert kind == numbers["IN_KERNEL"], f"{kind} for one that might be its own"
 	s.close()
 if what == "then":
 	assert held == cnt, f"{held} channels, not {cnt}"
@@ -128,7 +157,7 @@ until_true settled
 	>"$tmp/load.log" 2>&1 &
 load=$!
 pids+=("$load")
-for what in "bytes 300" "descriptors 140" "fields 200" "keys 40" "neighbours 10" "leave 10" "then 8"; do
+for what in "bytes 300" "descriptors 140" "fields 200" "keys 40" "neighbours 10" "leave 10" "then 8" "repairs 4"; do
 	# shellcheck disable=SC2086
 	at_server timeout 60 python3 "$tmp/hostile.py" "$VJ_SOURCE_DIR/src/control/msg.h" "$VJ_SOCKET" $what "$ifindex" \
 		>"$tmp/hostile.log" 2>&1 || fail "$what: $(tail -3 "$tmp/hostile.log")"

@@ -89,7 +89,7 @@ static void expect(const struct step *step, enum policy_reason reason, uint32_t 
 
 static void configure(void)
 {
-	struct policy_dispatch_cfg cfg = { .mac = step_mac(MAC_HOST), .ways = 1, .hash_seed = STEP_SEED, .frame_max = STEP_LONG };
+	struct policy_dispatch_cfg cfg = { .mac = step_mac(MAC_HOST), .ways = 1, .left = 1, .hash_seed = STEP_SEED, .frame_max = STEP_LONG };
 	uint32_t zero = 0;
 
 	set(dispatch->obj, "dispatch_cfg", &zero, &cfg);

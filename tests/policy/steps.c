@@ -284,6 +284,20 @@ void step_setup(step_set_fn *set, void *arg)
 	set_ways(set, arg, POLICY_WAY_ELSEWHERE);
 }
 
+static void set_left(step_set_fn *set, void *arg, enum step_addr local, uint16_t port)
+{
+	const uint32_t kernels = 0;
+
+	for (unsigned v6 = 0; v6 < 2; v6++)
+		set(arg, "flows",
+		    &(struct policy_flow){ .remote = step_ip(v6, ADDR_PEER),
+					   .local = step_ip(v6, local),
+					   .remote_port = be16(PORT_PEER),
+					   .local_port = be16(port),
+					   .proto = IP_PROTO_TCP },
+		    &kernels);
+}
+
 void step_apply(enum step_change change, step_set_fn *set, void *arg)
 {
 	struct policy_owner group = { .cnt = 2, .flags = POLICY_OWNER_GROUP, .apps = { 4, 5 } };
@@ -317,6 +331,10 @@ void step_apply(enum step_change change, step_set_fn *set, void *arg)
 			set_flow(set, arg, v6, ADDR_PEER, PORT_PEER, ADDR_HOST, 2);
 			set_flow(set, arg, v6, ADDR_HOST, PORT_TCP, ADDR_HOST2, 3);
 		}
+		break;
+	case CHANGE_LEFT:
+		set_left(set, arg, ADDR_HOST, PORT_BLOCK);
+		set_left(set, arg, ADDR_OWN2, PORT_NONE);
 		break;
 	case CHANGE_LISTENER_CLOSED:
 		set_port(set, arg, IP_PROTO_TCP, PORT_TCP, (struct policy_owner){ 0 });
@@ -519,6 +537,14 @@ const struct step dispatch_steps[] = {
 	{ "nor what was never one", TCP(PORT_TCP, .src_port = 6), POLICY_PASS_PORT, 0 },
 	{ "the kernel has the port now", TCP(PORT_TCP, .src_port = 5, .flags = TCP_SYN), POLICY_PASS_PORT, 0 },
 	{ "and the rest of that flow", TCP(PORT_TCP, .src_port = 5), POLICY_PASS_PORT, 0 },
+
+	{ "has become the kernel's", TCP(PORT_BLOCK), POLICY_PASS_FLOW, 0, CHANGE_LEFT },
+	{ "has become the kernel's, 6", TCP(PORT_BLOCK, .v6 = true), POLICY_PASS_FLOW, 0 },
+	{ "and an error about it", ICMP(ICMP4_UNREACH, PORT_BLOCK), POLICY_PASS_FLOW, 0 },
+	{ "also at an application's MAC", TCP(PORT_BLOCK, .dst_mac = MAC_APP), POLICY_PASS_FLOW, 0 },
+	{ "and at the address of one", TCP(PORT_NONE, .v6 = true, .dst = ADDR_OWN2), POLICY_PASS_FLOW, 0 },
+	{ "not another of that port", TCP(PORT_BLOCK, .src_port = 7), POLICY_TO_BLOCK, 3 },
+	{ "nor what begins", TCP(PORT_NONE, .v6 = true, .dst = ADDR_OWN2, .flags = TCP_SYN), POLICY_TO_ADDR, 2 },
 };
 const size_t dispatch_step_cnt = ARRAY_SIZE(dispatch_steps);
 

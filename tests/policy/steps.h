@@ -68,6 +68,7 @@ enum step_change {
 	CHANGE_WAY_AWAY,	/* as it was */
 	CHANGE_ALONE,		/* the datagrams of PORT_SHARED are application 1's alone, and no group's */
 	CHANGE_FLOWS,		/* at PORT_NONE: application 2's with the peer, and at ADDR_HOST2 application 3's with PORT_TCP of ADDR_HOST */
+	CHANGE_LEFT, /* ADDR_PEER's flows with PORT_BLOCK of ADDR_HOST, and with PORT_NONE of ADDR_OWN2, have become the kernel's */
 };
 
 struct step {

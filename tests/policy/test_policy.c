@@ -36,7 +36,7 @@ static void expect(const struct step *step, enum policy_reason reason, uint32_t 
 
 static void test_dispatch(void **state)
 {
-	struct policy_dispatch_cfg cfg = { .mac = step_mac(MAC_HOST), .ways = 1, .hash_seed = STEP_SEED, .frame_max = STEP_LONG };
+	struct policy_dispatch_cfg cfg = { .mac = step_mac(MAC_HOST), .ways = 1, .left = 1, .hash_seed = STEP_SEED, .frame_max = STEP_LONG };
 	struct tables w;
 	struct policy_maps maps = tables_maps(&w);
 
