@@ -64,8 +64,9 @@ void tcp_leave(struct stack *s, struct tcp_id id)
 	c.t->flags &= ~(uint32_t)TF_OWNED;
 	tcp_conn_strip(s, c);
 	bufq_drop(&s->bufs, &c.t->rcvq);
-	c.t->snd_una = c.t->snd_nxt; /* nothing waits here */
+	/* in this state nothing waits any more */
+	c.t->snd_una = c.t->snd_nxt;
 	c.t->state = TCP_TIME_WAIT;
-	c.t->flags = (c.t->flags & ~(uint32_t)(TF_FIN_QUEUED | TF_WANT_WRITE)) | TF_HELD | TF_TW_LAST;
+	c.t->flags = (c.t->flags & ~(uint32_t)TF_WANT_WRITE) | TF_FIN_QUEUED | TF_FIN_SENT | TF_FIN_RCVD | TF_HELD | TF_TW_LAST;
 	tcp_timer_linger(s, c, DEAF_MS);
 }
