@@ -362,12 +362,10 @@ static int claim_send(int fd, int *ret_answer)
 /* Whoever held it has made it the kernel's, and may be gone. */
 static bool claim_socket(int fd, struct sock *s)
 {
-	int socket = s->far && s->state == SOCK_AWAY ? deed_socket(fd) : -1, flags;
+	int socket = s->far && s->state == SOCK_AWAY ? deed_socket(fd) : -1;
 
 	if (socket < 0)
 		return false;
-	flags = sys_fcntl(fd, F_GETFL, 0);
-	s->nonblock = flags >= 0 && (flags & O_NONBLOCK);
 	in_kernel(s, socket);
 	own_fd_close(socket);
 	return true;

@@ -46,19 +46,22 @@ void in_kernel_options(int fd, const struct sock *s)
 
 void in_kernel(struct sock *s, int fd)
 {
+	int first = fd_of_file(&s->file);
+
 	if (s->state == SOCK_AWAY)
 		sock.lazy--;
 	s->state = SOCK_KERNEL;
 	s->token = false;
-	sys_fcntl(fd, F_SETFL, s->nonblock ? O_NONBLOCK : 0);
-	for (int nr = fd_next(0); nr >= 0; nr = fd_next(nr + 1))
+	if (first >= 0) /* all copies of the token have that in common, as those of the socket will */
+		sys_fcntl(fd, F_SETFL, sys_fcntl(first, F_GETFL, 0) & O_NONBLOCK);
+	for (int nr = first; nr >= 0; nr = fd_next(nr + 1))
 		if (fd_peek(nr) == &s->file)
 			ker_dup3(fd, nr, sys_fcntl(nr, F_GETFD, 0) & FD_CLOEXEC ? O_CLOEXEC : 0);
 	watches_move(&s->file, WATCH_BOTH);
 	own_fd_close(s->option_fd);
 	s->option_fd = OWN_FD_MAKE(sys_fcntl(fd, F_DUPFD_CLOEXEC, 0)); /* for calls that wait; else it goes at once */
 	file_get(&s->file);
-	for (int nr = fd_next(0); nr >= 0; nr = fd_next(nr + 1))
+	for (int nr = first; nr >= 0; nr = fd_next(nr + 1))
 		if (fd_peek(nr) == &s->file)
 			sock_give_to_kernel(nr, s, REPORT_WHY_USED_ELSEWHERE);
 	file_put(&s->file);
