@@ -1,9 +1,17 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* udp.c - datagrams for the program: thin over the stack, plus leases and routes */
+#include "base/assert.h"
+#include "lib/dgram.h"
 #include "lib/priv.h"
 
 #include <errno.h>
 #include <string.h>
+
+static unsigned stack_flags(unsigned flags)
+{
+	return (flags & VJ_LISTEN_V6ONLY ? STACK_LISTEN_V6ONLY : 0u) | (flags & VJ_LISTEN_REUSEPORT ? STACK_LISTEN_SHARED : 0u) |
+	       (flags & DGRAM_OVER ? STACK_LISTEN_OVER : 0u);
+}
 
 int vj_udp_open(struct vj *vj, const struct sockaddr *addr, socklen_t addr_len, unsigned flags, int kernel_fd,
 		uint64_t cookie, struct vj_udp *ret_u)
@@ -16,10 +24,10 @@ int vj_udp_open(struct vj *vj, const struct sockaddr *addr, socklen_t addr_len, 
 	err = addr_from_sockaddr(addr, addr_len, &local);
 	if (err)
 		return err;
-	err = lease_take(vj, CTL_PROTO_UDP, &local, flags, kernel_fd, &lease);
+	err = lease_take(vj, CTL_PROTO_UDP, &local, flags & ~(unsigned)DGRAM_OVER, kernel_fd, &lease);
 	if (err)
 		return err;
-	err = udp_open(vj->stack, &lease->local, (flags & VJ_LISTEN_V6ONLY) != 0, cookie, &id);
+	err = udp_open(vj->stack, &lease->local, stack_flags(flags), cookie, &id);
 	if (err) {
 		lease_drop(vj, lease);
 		return err;
@@ -86,7 +94,7 @@ int vj_udp_error(struct vj *vj, struct vj_udp u)
 	return udp_error(vj->stack, (struct udp_id){ u.v });
 }
 
-enum { UDP_PIECES = 64 };
+enum { UDP_PIECES = 64, HEAD_V4 = 28, HEAD_V6 = 48 };
 
 /* Where datagrams of a socket to @remote go, and from which address */
 static int udp_route(struct vj *vj, struct vj_udp u, const struct sockaddr *remote, socklen_t remote_len,
@@ -196,4 +204,49 @@ ssize_t vj_udp_recv(struct vj *vj, struct vj_udp u, void *buf, size_t len, bool 
 		addr_to_sockaddr(&(struct endpoint){ .addr = to, .port = lease ? lease->local.port : 0 }, ret_to);
 	}
 	return (ssize_t)got;
+}
+
+ssize_t dgram_send_segments(struct vj *vj, struct vj_udp u, const struct sockaddr *remote, socklen_t remote_len, const void *buf,
+			    size_t bytes, size_t segment)
+{
+	struct udp_piece pieces[DGRAM_SEGMENTS_MAX];
+	struct link_id link;
+	struct ip_addr from;
+	struct endpoint to;
+	unsigned cnt = 0, sent = 0;
+	int err = udp_route(vj, u, remote, remote_len, &to, &from, &link);
+
+	VJ_ASSERT_OP(bytes, <=, segment * DGRAM_SEGMENTS_MAX);
+	if (!err && segment + (ip_addr_is_v4(&to.addr) ? HEAD_V4 : HEAD_V6) > udp_path_mtu(vj->stack, (struct udp_id){ u.v }, link, &to.addr))
+		err = -EMSGSIZE;
+	for (size_t off = 0; off < bytes; off += segment)
+		pieces[cnt++] = (struct udp_piece){ (const uint8_t *)buf + off, min_size(segment, bytes - off) };
+	if (!err)
+		err = udp_send_burst(vj->stack, (struct udp_id){ u.v }, link, &from, &to, pieces, cnt, &sent);
+	if (err == -ECONNREFUSED)
+		route_forget(vj, CTL_PROTO_UDP, &to);
+	link_publish_all(vj);
+	return sent ? (ssize_t)min_size(sent * segment, bytes) : err;
+}
+
+size_t dgram_recv_more(struct vj *vj, struct vj_udp u, void *buf, size_t room, size_t segment, const struct sockaddr_storage *from)
+{
+	struct endpoint first, next;
+	struct link_id link;
+	struct ip_addr to;
+	size_t done = 0, got;
+	struct udp_id id = { u.v };
+
+	if (!segment || addr_from_sockaddr((const struct sockaddr *)from, sizeof(*from), &first))
+		return 0;
+	while (!udp_next_bytes(vj->stack, id, &got) && got && got <= segment && got <= room - done) {
+		if (udp_recv(vj->stack, id, buf, 0, true, &got, &next, &to, &link) || !endpoint_eq(&first, &next))
+			break;
+		if (udp_recv(vj->stack, id, (uint8_t *)buf + done, room - done, false, &got, &next, &to, &link))
+			break;
+		done += got;
+		if (got < segment)
+			break;
+	}
+	return done;
 }

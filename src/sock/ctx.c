@@ -393,7 +393,7 @@ static void event_deliver(const struct vj_event *ev)
 			return;
 	} else if (ev->obj == VJ_OBJ_UDP) {
 		if (ev->events & VJ_EV_ERROR)
-			dgram_dests_forget();
+			dests_forget();
 		if (s->state != SOCK_UDP || s->dgram->udp.v != ev->udp.v)
 			return;
 	} else if (ev->obj != VJ_OBJ_LISTENER || s->state != SOCK_LISTEN ||

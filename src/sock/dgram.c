@@ -2,25 +2,25 @@
 /*
  * dgram.c - UDP sockets: on the kernel always, and on channels beside it
  *
- * A UDP socket stays a working socket of the kernel. As soon as it has a port (bind(), or the first
- * datagram for an application of this host) the port is leased, too, and datagrams of applications
- * come in on channels. So
+ * A UDP socket stays a working socket of the kernel. When the program reads from one that has a port, or sends from any to an
+ * application of this host, the port is leased, too, and datagrams of applications come in on channels. So
  *
- *	receiving	takes from both, the channel first, the kernel every KERNEL_TURN calls
- *			whatever waits on the channel
- *	sending		goes to the channel where vjd knows an application behind the address;
+ *	receiving	takes from both, the channel first, the kernel every KERNEL_TURN calls whatever waits on the channel, and
+ *			as long as there is more where the last one came from: whoever changes over keeps the order of his datagrams
+ *	sending		goes to the channel where vjd knows an application behind the address (dest.c);
  *			what a channel cannot carry (control messages, multicast, what comes while
  *			it is full) goes to the kernel, which reaches the same program. So sending never waits for a program that does not run
  *
- * Whom a destination belongs to is remembered for ASK_AGAIN_MS in one table for the process. A
- * datagram that comes in says it, too: who uses the kernel is answered through the kernel, who uses
- * a channel through that. So a server does not ask about those whom it answers; the route to one on
- * a channel is asked for once, since an address in a datagram proves nothing.
+ * Not before it reads, and takes: a server that only waits, or looks at what has come (MSG_PEEK), and then forks a child or starts another
+ * program to read it (socat, inetd), shares the kernel's queue with that one, as it expects. Sockets in a group of SO_REUSEPORT are leased at
+ * bind(), else those of one process would get the part of another that hasn't read yet.
  *
- * What the kernel does among several sockets or processes on one port is left to it: a socket that
- * shares its port, that a process forks before it has received, or that asks for what channels do
- * not give, stays with the kernel (dgram.stays). Not so those beside a connected one: that takes what
- * its peer sends, another one the rest.
+ * Several sockets of a process at one port are all on channels or none is; who gets a datagram is decided as in the kernel: one that is connected to
+ * its sender, else one of the group by the sender's hash, else the last one.
+ *
+ * What the kernel does among several processes at one port is left to it: a socket
+ * that a process forks before it has received, or that asks for what channels do
+ * not give, stays with the kernel (dgram.stays).
  *
  * The program may close the descriptor while a thread waits, and another socket get its number: the
  * kernel's socket is reached by our own duplicate, lease_fd.
@@ -30,103 +30,23 @@
  */
 #include "sock/priv.h"
 
+#include "lib/dgram.h"
+
 #include <netinet/in.h>
+#include <netinet/udp.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum {
-	ASK_AGAIN_MS = 1000,
-	ASK_AFTER_TIMEOUT_S = 60,
 	KERNEL_TURN = 16,
-	DEST_CNT = 1024, /* power of two */
 	DGRAM_BYTES_MAX = 65535,
 	LOOPBACK_IFINDEX = 1,
 	RUN_MAX = 64, /* messages that are sent together */
+	SEGMENT_IOVS = 16,
 };
 
 /* Datagrams in pieces; under the lock. */
 static uint8_t scratch[DGRAM_BYTES_MAX];
-
-/*
- * ---- destinations -------------------------------------------------------------------------------
- * ----------------
- */
-
-struct dest {
-	uint8_t addr[16]; /* IPv4 in IPv6 form */
-	uint16_t port_be; /* 0: entry not in use */
-	bool on_channel;
-	uint64_t asked_ns;
-};
-static struct dest dests[DEST_CNT];
-
-/* Return: false: not an address of this family, the kernel says so better. */
-static bool dest_key(const struct sock *s, const struct sockaddr *sa, socklen_t len,
-		     struct dest *ret_key)
-{
-	*ret_key = (struct dest){ .port_be = 0 };
-	if (s->family == AF_INET && len >= sizeof(struct sockaddr_in) &&
-	    sa->sa_family == AF_INET) {
-		struct sockaddr_in in;
-
-		memcpy(&in, sa, sizeof(in));
-		ret_key->addr[10] = ret_key->addr[11] = 0xff;
-		memcpy(&ret_key->addr[12], &in.sin_addr, 4);
-		ret_key->port_be = in.sin_port;
-	} else if (s->family == AF_INET6 && len >= sizeof(struct sockaddr_in6) &&
-		   sa->sa_family == AF_INET6) {
-		struct sockaddr_in6 in6;
-
-		memcpy(&in6, sa, sizeof(in6));
-		memcpy(ret_key->addr, &in6.sin6_addr, 16);
-		ret_key->port_be = in6.sin6_port;
-	}
-	return ret_key->port_be != 0;
-}
-
-static struct dest *dest_slot(const struct dest *key)
-{
-	uint32_t words[4], hash = key->port_be;
-
-	memcpy(words, key->addr, sizeof(words));
-	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
-		hash = (hash ^ words[i]) * 2654435761u;
-	return &dests[(hash >> 16) % DEST_CNT];
-}
-
-static bool dest_is(const struct dest *d, const struct dest *key)
-{
-	return d->port_be == key->port_be && memcmp(d->addr, key->addr, sizeof(key->addr)) == 0;
-}
-
-static void dest_learn(const struct sock *s, const struct sockaddr *sa, socklen_t len,
-		       bool on_channel)
-{
-	struct dest key, *d;
-
-	if (!dest_key(s, sa, len, &key))
-		return;
-	d = dest_slot(&key);
-	if (d->on_channel && !on_channel && dest_is(d, &key))
-		return; /* it was full, or so; the channel is there */
-	*d = key;
-	d->on_channel = on_channel;
-	d->asked_ns = sys_clock_ns();
-}
-
-static void dest_forget(const struct sock *s, const struct sockaddr *sa, socklen_t len)
-{
-	struct dest key;
-
-	if (dest_key(s, sa, len, &key) && dest_is(dest_slot(&key), &key))
-		dest_slot(&key)->port_be = 0;
-}
-
-void dgram_dests_forget(void)
-{
-	for (size_t i = 0; i < DEST_CNT; i++)
-		dests[i].port_be = 0;
-}
 
 /*
  * ---- on and off channels ------------------------------------------------------------------------
@@ -150,41 +70,27 @@ static void dgram_stay(struct sock *s, enum report_why why)
 	s->why = (uint8_t)why;
 }
 
-/* Two sockets of ours hear anyone at one port: it is the kernel that knows which datagram is whose. */
-static void port_leave(uint16_t port_be)
+/* One of ours at this port can't be on channels: what is for it must not come to the others. 0: no port */
+static void port_leave(uint16_t port_be, enum report_why why)
 {
-	for (int fd = fd_next(0); fd >= 0; fd = fd_next(fd + 1)) {
+	for (int fd = fd_next(0); fd >= 0 && port_be; fd = fd_next(fd + 1)) {
 		struct file *f = fd_peek(fd);
-		struct sockaddr_storage at;
 
-		if (f->kind != FILE_SOCK || sock_of(f)->state != SOCK_UDP ||
-		    !sock_of(f)->dgram->open)
-			continue;
-		vj_udp_addr(sock.vj, sock_of(f)->dgram->udp, &at);
-		if (((struct sockaddr_in *)&at)->sin_port == port_be)
-			dgram_stay(sock_of(f), REPORT_WHY_SHARED_PORT);
+		if (f->kind == FILE_SOCK && sock_of(f)->state == SOCK_UDP && sock_of(f)->dgram->open && sock_of(f)->dgram->port_be == port_be)
+			dgram_stay(sock_of(f), why);
 	}
-}
-
-/* It heard one peer, and shall hear anyone again. */
-static void dgram_disconnected(struct sock *s)
-{
-	struct sockaddr_storage local;
-
-	if (!vj_udp_connect(sock.vj, s->dgram->udp, NULL, 0))
-		return;
-	vj_udp_addr(sock.vj, s->dgram->udp, &local);
-	port_leave(((struct sockaddr_in *)&local)->sin_port);
 }
 
 void dgram_forked(void)
 {
 	for (int fd = fd_next(0); fd >= 0; fd = fd_next(fd + 1)) {
 		struct file *f = fd_peek(fd);
+		struct sock *s = f->kind == FILE_SOCK && sock_of(f)->state == SOCK_UDP ? sock_of(f) : NULL;
 
-		if (f->kind == FILE_SOCK && sock_of(f)->state == SOCK_UDP &&
-		    sock_of(f)->dgram->open && sock_of(f)->dgram->turn == 0)
-			dgram_stay(sock_of(f), REPORT_WHY_FORKED);
+		if (!s || !s->dgram->open || s->dgram->turn)
+			continue;
+		dgram_stay(s, REPORT_WHY_FORKED);
+		port_leave(s->dgram->port_be, REPORT_WHY_FORKED);
 	}
 }
 
@@ -218,11 +124,12 @@ static int dgram_open(int fd, struct sock *s)
 	err = sys_getsockname(fd, (struct sockaddr *)&local, &len);
 	if (err)
 		return err;
+	d->port_be = ((struct sockaddr_in *)&local)->sin_port;
 	s->lease_fd = OWN_FD_MAKE(sys_fcntl(fd, F_DUPFD_CLOEXEC, 0));
 	if (s->lease_fd < 0)
 		return s->lease_fd;
-	err = vj_udp_open(sock.vj, (struct sockaddr *)&local, len, sock_lease_flags(fd, s),
-			  s->lease_fd, (uint64_t)(uintptr_t)s, &d->udp);
+	err = vj_udp_open(sock.vj, (struct sockaddr *)&local, len, sock_lease_flags(fd, s) | DGRAM_OVER, s->lease_fd,
+			  (uint64_t)(uintptr_t)s, &d->udp);
 	if (err) {
 		own_fd_close(s->lease_fd);
 		s->lease_fd = -1;
@@ -231,27 +138,16 @@ static int dgram_open(int fd, struct sock *s)
 			d->stays = true;
 			s->why = REPORT_WHY_SHARED_PORT;
 		}
-		port_leave(((struct sockaddr_in *)&local)->sin_port); /* what is for this one would come to those */
+		port_leave(d->port_be, REPORT_WHY_SHARED_PORT);
 		return err;
 	}
 	d->open = true;
+	d->from_kernel = true; /* what is there came first */
 	dgram_apply_mtu(s);
 	if (d->peer_len)
 		vj_udp_connect(sock.vj, d->udp, (struct sockaddr *)&d->peer, d->peer_len);
 	watches_move(&s->file, WATCH_BOTH);
 	return 0;
-}
-
-/* Not before this time: a daemon that does not answer costs 2 s each time it is asked. */
-static uint64_t ask_ns;
-
-static bool dest_ask(const struct sockaddr *sa, socklen_t len)
-{
-	int err = vj_udp_reach(sock.vj, sa, len);
-
-	if (err == -ETIMEDOUT)
-		ask_ns = sys_clock_ns() + ASK_AFTER_TIMEOUT_S * NS_PER_SEC;
-	return !err;
 }
 
 /* Is it to be asked for on channels at all? */
@@ -260,26 +156,62 @@ static bool dgram_may_open(const struct sock *s)
 	return !s->dgram->stays && !s->dgram->in_kernel && !is_foreign();
 }
 
+/* What is to be known of ours at one port */
+struct at_port {
+	bool any_open, any_stays;
+	int next_fd; /* the first, in the order of bind(), that isn't open; -1: none */
+};
+
+static struct at_port port_look(uint16_t port_be)
+{
+	struct at_port p = { .next_fd = -1 };
+	uint32_t first = UINT32_MAX;
+
+	for (int fd = fd_next(0); fd >= 0; fd = fd_next(fd + 1)) {
+		struct file *f = fd_peek(fd);
+		const struct dgram *d = f->kind == FILE_SOCK && sock_of(f)->state == SOCK_UDP ? sock_of(f)->dgram : NULL;
+
+		if (!d || d->port_be != port_be)
+			continue;
+		p.any_open |= d->open;
+		p.any_stays |= d->stays;
+		if (!d->open && d->bound_nr < first) {
+			first = d->bound_nr;
+			p.next_fd = fd;
+		}
+	}
+	return p;
+}
+
+/* As dgram_open(), of all sockets at the port. */
+static int port_open(int fd, struct sock *s)
+{
+	struct at_port p;
+	int err = 0;
+
+	if (!s->dgram->port_be)
+		return dgram_open(fd, s);
+	while (!err && (p = port_look(s->dgram->port_be)).next_fd >= 0) {
+		struct sock *next = sock_of(fd_peek(p.next_fd));
+
+		if (p.any_stays)
+			dgram_stay(s, REPORT_WHY_SHARED_PORT);
+		if (p.any_stays || !dgram_may_open(next)) /* ... or a thread waits for it in the kernel */
+			err = -EBUSY;
+		else
+			err = dgram_open(p.next_fd, next);
+	}
+	if (err)
+		port_leave(s->dgram->port_be, REPORT_WHY_SHARED_PORT);
+	return err;
+}
+
 /* Does a datagram to this address go over a channel? Asks, and puts the socket on channels, if need be. */
 static bool dgram_to_channel(int fd, struct sock *s, const struct sockaddr *sa, socklen_t len)
 {
-	struct dest key, *d;
-	uint64_t now_ns;
-
-	if (!sa || !len || (!s->dgram->open && !dgram_may_open(s)) ||
-	    !dest_key(s, sa, len, &key))
+	if (!sa || !len || (!s->dgram->open && !dgram_may_open(s)))
 		return false;
-	d = dest_slot(&key);
-	if (dest_is(d, &key) && d->on_channel && s->dgram->open)
-		return true;
-	now_ns = sys_clock_ns();
-	if (!dest_is(d, &key) || now_ns - d->asked_ns >= ASK_AGAIN_MS * NS_PER_MS) {
-		*d = key;
-		d->asked_ns = now_ns;
-		d->on_channel = now_ns >= ask_ns && board_says(sa, len, true) == REPORT_WHY_NONE && sock_addr_is_ours(s, sa, len) && !ctx_get() &&
-				dest_ask(sa, len);
-	}
-	return d->on_channel && (s->dgram->open || (!ctx_get() && !dgram_open(fd, s)));
+	return dest_on_channel(s, sa, len) && (s->dgram->open || (!ctx_get() && !port_open(fd, s)));
 }
 
 static bool is_multicast(const struct sockaddr_storage *sa)
@@ -294,15 +226,36 @@ int dgram_bound(int fd, struct sock *s)
 {
 	struct sockaddr_storage local;
 	socklen_t len = sizeof(local);
+	static uint32_t bound_cnt;
+	struct at_port p;
 	int err;
 
-	if (!dgram_may_open(s) || sys_getsockname(fd, (struct sockaddr *)&local, &len) ||
-	    is_multicast(&local))
+	if (is_foreign() || sys_getsockname(fd, (struct sockaddr *)&local, &len) || is_multicast(&local))
+		return 0;
+	p = port_look(((struct sockaddr_in *)&local)->sin_port);
+	s->dgram->port_be = ((struct sockaddr_in *)&local)->sin_port;
+	s->dgram->bound_nr = ++bound_cnt;
+	if (s->dgram->stays && p.any_open)
+		port_leave(s->dgram->port_be, REPORT_WHY_SHARED_PORT);
+	if (!dgram_may_open(s) || (!sock.strict && !p.any_open && !(sock_lease_flags(fd, s) & VJ_LISTEN_REUSEPORT)))
 		return 0;
 	err = ctx_get();
 	if (!err)
-		err = dgram_open(fd, s);
+		err = port_open(fd, s);
 	return err && sock.strict ? -ENETDOWN : 0;
+}
+
+void dgram_reads(int fd, struct sock *s)
+{
+	struct dgram *d = s->dgram;
+
+	if (d->open || d->tried || !d->port_be || !dgram_may_open(s))
+		return;
+	if (d->peer_len && !dest_on_channel(s, (struct sockaddr *)&d->peer, d->peer_len)) /* whoever else sends isn't heard */
+		return;
+	d->tried = true;
+	if (!ctx_get())
+		(void)port_open(fd, s);
 }
 
 int dgram_connect(int fd, struct sock *s, const struct sockaddr *addr, socklen_t len)
@@ -314,10 +267,12 @@ int dgram_connect(int fd, struct sock *s, const struct sockaddr *addr, socklen_t
 		return r;
 	if (addr->sa_family == AF_UNSPEC || len > sizeof(d->peer)) {
 		d->peer_len = 0;
-		if (!s->bound) /* the kernel has taken the port away */
+		if (!s->bound) { /* the kernel has taken the port away */
 			dgram_close(s);
-		else if (d->open)
-			dgram_disconnected(s);
+			d->port_be = 0;
+		} else if (d->open) {
+			vj_udp_connect(sock.vj, d->udp, NULL, 0);
+		}
 		return 0;
 	}
 	memcpy(&d->peer, addr, len);
@@ -414,7 +369,6 @@ static bool option_stays(int level, int name)
 		{ IPPROTO_IP, IP_RETOPTS },	  { IPPROTO_IP, IP_RECVORIGDSTADDR },
 		{ IPPROTO_IP, IP_RECVERR },	  { IPPROTO_IPV6, IPV6_RECVHOPLIMIT },
 		{ IPPROTO_IPV6, IPV6_RECVTCLASS }, { IPPROTO_IPV6, IPV6_RECVERR },
-		{ IPPROTO_UDP, 104 /* UDP_GRO */ },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(kernel_only); i++)
@@ -432,10 +386,16 @@ void dgram_option(struct sock *s, int level, int name, const void *val, socklen_
 		memcpy(&on, val, sizeof(on));
 	else if (val && len)
 		on = *(const uint8_t *)val;
-	if (level == IPPROTO_UDP && on) /* corked, segmented: there */
+	if (level == IPPROTO_UDP && name == UDP_SEGMENT)
+		d->segment = on > 0 && on <= UINT16_MAX ? (uint16_t)on : 0;
+	else if (level == IPPROTO_UDP && name == UDP_GRO)
+		d->gro = on != 0;
+	else if (level == IPPROTO_UDP && on) /* corked: there */
 		d->sends_to_kernel = true;
-	if (option_stays(level, name) && on)
+	if (option_stays(level, name) && on) {
 		dgram_stay(s, REPORT_WHY_OPTION);
+		port_leave(d->port_be, REPORT_WHY_SHARED_PORT);
+	}
 	if (level == IPPROTO_IP && name == IP_MTU_DISCOVER)
 		d->mtu_mode4 = (uint8_t)(on + 1);
 	if (level == IPPROTO_IPV6 && name == IPV6_MTU_DISCOVER)
@@ -451,8 +411,8 @@ void dgram_option(struct sock *s, int level, int name, const void *val, socklen_
 		d->wants_stamp = on ? name : 0;
 }
 
-static void control_fill(const struct sock *s, struct msghdr *msg,
-			 const struct sockaddr_storage *to)
+/* @segment: bytes of each of several datagrams in one, UDP_GRO; 0: it is one */
+static void control_fill(const struct sock *s, struct msghdr *msg, const struct sockaddr_storage *to, int segment)
 {
 	const struct dgram *d = s->dgram;
 	size_t used = 0;
@@ -473,6 +433,8 @@ static void control_fill(const struct sock *s, struct msghdr *msg,
 		info.ipi6_addr = in6.sin6_addr;
 		control_put(msg, &used, IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof(info));
 	}
+	if (segment)
+		control_put(msg, &used, IPPROTO_UDP, UDP_GRO, &segment, sizeof(segment));
 	msg->msg_controllen = used;
 }
 
@@ -501,22 +463,29 @@ static void scatter(const struct msghdr *msg, const uint8_t *from, size_t len)
 	}
 }
 
+/* May more datagrams than one come in a call? Who leaves no room for the control message that tells them apart is given one. */
+static bool takes_more(const struct sock *s, const struct msghdr *msg, int flags)
+{
+	return unlikely(s->dgram->gro) && !(flags & MSG_PEEK) && msg->msg_control && msg->msg_controllen >= CMSG_SPACE(sizeof(int));
+}
+
 /* Return: as recvmsg(); -EAGAIN: nothing on channels. */
 static long channel_recv(struct sock *s, struct msghdr *msg, int flags)
 {
-	size_t room = iov_bytes(msg), got;
 	bool direct = msg->msg_iovlen == 1;
+	size_t room = direct ? iov_bytes(msg) : min_size(iov_bytes(msg), sizeof(scratch)), got, more = 0;
+	uint8_t *buf = direct ? msg->msg_iov->iov_base : scratch;
 	struct sockaddr_storage from, to;
 	ssize_t len;
 
-	len = vj_udp_recv(sock.vj, s->dgram->udp, direct ? msg->msg_iov->iov_base : scratch,
-			  direct ? room : min_size(room, sizeof(scratch)),
-			  (flags & MSG_PEEK) != 0, &from, &to);
+	len = vj_udp_recv(sock.vj, s->dgram->udp, buf, room, (flags & MSG_PEEK) != 0, &from, &to);
 	if (len < 0)
 		return len;
 	got = min_size(room, (size_t)len);
+	if (takes_more(s, msg, flags) && room > got)
+		more = dgram_recv_more(sock.vj, s->dgram->udp, buf + got, min_size(room, DGRAM_BYTES_MAX) - got, got, &from);
 	if (!direct)
-		scatter(msg, scratch, got);
+		scatter(msg, scratch, got + more);
 	msg->msg_flags = (size_t)len > room ? MSG_TRUNC : 0;
 	if (msg->msg_name) {
 		socklen_t name_len = msg->msg_namelen;
@@ -525,8 +494,8 @@ static long channel_recv(struct sock *s, struct msghdr *msg, int flags)
 		if (name_len >= msg->msg_namelen)
 			dest_learn(s, msg->msg_name, msg->msg_namelen, true);
 	}
-	control_fill(s, msg, &to);
-	return flags & MSG_TRUNC ? len : (long)got;
+	control_fill(s, msg, &to, more ? (int)got : 0);
+	return flags & MSG_TRUNC && !more ? len : (long)(got + more);
 }
 
 /* The kernel's, if there is one. */
@@ -539,43 +508,60 @@ static long kernel_take(int fd, struct sock *s, struct msghdr *msg, int flags)
 	return r;
 }
 
+/* What there is now. Who has looked at one (MSG_PEEK) gets that one next, whatever else has come. Return: as recvmsg(). */
+static long take(struct sock *s, struct msghdr *msg, int flags)
+{
+	struct dgram *d = s->dgram;
+	bool peek = (flags & MSG_PEEK) != 0, turn, kernel;
+	long r = -EAGAIN;
+
+	d->turn += !peek;
+	turn = d->turn % KERNEL_TURN == 0;
+	kernel = d->peeked ? d->from_kernel : d->from_kernel != turn;
+	for (int side = 0; side < 2 && r == -EAGAIN; side++, kernel = !kernel) {
+		if (kernel) {
+			r = kernel_take(s->lease_fd, s, msg, flags);
+		} else {
+			r = channel_recv(s, msg, flags);
+			if (r == -EAGAIN) {
+				ctx_process();
+				r = d->open && sock.vj ? channel_recv(s, msg, flags) : -EAGAIN;
+			}
+		}
+		if (r != -EAGAIN)
+			d->from_kernel = kernel;
+	}
+	d->peeked = peek && r >= 0;
+	return r;
+}
+
 long dgram_recv(int fd, struct sock *s, struct msghdr *msg, int flags)
 {
 	struct blocking b = { .file = &s->file,
 			      .signals = sock_signals,
-			      .kernel_fd = fd,
 			      .timeout_ns = s->rcvtimeo_ns };
 	struct dgram *d = s->dgram;
 	struct hold hold;
 	long r;
 
 	hold_begin(&hold, &s->file);
+	if (unlikely(!d->open) && !(flags & (MSG_PEEK | MSG_ERRQUEUE)))
+		dgram_reads(fd, s);
 	for (;;) {
 		if (!d->open || !sock.vj || (flags & MSG_ERRQUEUE)) {
 			r = kernel_recv(fd, s, msg, flags);
 			break;
 		}
-		b.kernel_fd = s->lease_fd;
-		if (++d->turn % KERNEL_TURN) {
-			r = channel_recv(s, msg, flags);
-			if (r == -EAGAIN) {
-				ctx_process();
-				r = channel_recv(s, msg, flags);
-			}
-			if (r != -EAGAIN)
-				break;
-		}
-		r = kernel_take(s->lease_fd, s, msg, flags);
+		r = take(s, msg, flags);
 		if (r != -EAGAIN)
 			break;
-		if (d->turn % KERNEL_TURN == 0)
-			continue;
 		if (s->shut_rd) {
 			r = 0;
 			break;
 		}
 		if (s->nonblock || (flags & MSG_DONTWAIT))
 			break;
+		b.kernel_fd = s->lease_fd;
 		r = block_wait(&b);
 		if (r)
 			break;
@@ -638,6 +624,62 @@ static long channel_send(struct sock *s, const struct sockaddr *to, socklen_t to
 	return r == 0 ? (long)len : channel_refused(s, to, to_len, r);
 }
 
+/*
+ * UDP_SEGMENT, of the socket or of this message, by a control message that is alone. Return: bytes of each datagram; 0: it is one; -1: there
+ * are other control messages, or what the kernel refuses.
+ */
+static int segment_of(const struct sock *s, const struct msghdr *msg)
+{
+	const struct cmsghdr *c = msg->msg_controllen ? CMSG_FIRSTHDR(msg) : NULL;
+	uint16_t segment = s->dgram->segment;
+
+	if (!msg->msg_controllen)
+		return segment;
+	if (!c || !control_is_whole(msg, c) || c->cmsg_level != IPPROTO_UDP || c->cmsg_type != UDP_SEGMENT ||
+	    c->cmsg_len != CMSG_LEN(sizeof(segment)) || msg->msg_controllen > CMSG_SPACE(sizeof(segment)))
+		return -1;
+	memcpy(&segment, CMSG_DATA(c), sizeof(segment));
+	return segment;
+}
+
+/* What is left of @msg, through the kernel, which makes datagrams of it as well */
+static long segments_rest(struct sock *s, const struct msghdr *msg, int flags, size_t skip)
+{
+	struct iovec iov[SEGMENT_IOVS];
+	struct msghdr rest = *msg;
+	size_t cnt = 0;
+
+	for (size_t i = 0; i < msg->msg_iovlen; i++) {
+		size_t part = min_size(skip, msg->msg_iov[i].iov_len);
+
+		skip -= part;
+		if (part < msg->msg_iov[i].iov_len)
+			iov[cnt++] = (struct iovec){ (uint8_t *)msg->msg_iov[i].iov_base + part, msg->msg_iov[i].iov_len - part };
+	}
+	rest.msg_iov = iov;
+	rest.msg_iovlen = cnt;
+	return kernel_send(s->lease_fd, s, &rest, flags);
+}
+
+/*
+ * Several datagrams of @segment bytes in one call. The kernel takes all or none; so what a channel has no room for goes the other way.
+ * Return: @len, or as channel_refused().
+ */
+static long channel_send_segments(struct sock *s, const struct sockaddr *to, socklen_t to_len, const struct msghdr *msg, size_t len,
+				  size_t segment, int flags)
+{
+	ssize_t sent;
+
+	if (len > segment * DGRAM_SEGMENTS_MAX || msg->msg_iovlen > SEGMENT_IOVS)
+		return TO_KERNEL;
+	sent = dgram_send_segments(sock.vj, s->dgram->udp, to, to_len, gather(msg), len, segment);
+	if (sent < 0)
+		return channel_refused(s, to, to_len, sent);
+	if ((size_t)sent < len)
+		(void)segments_rest(s, msg, flags, (size_t)sent); /* lost, if the kernel has no room either */
+	return (long)len;
+}
+
 /* Where the datagram goes: as it says, or as connect() did. */
 static const struct sockaddr *send_to(const struct sock *s, const struct msghdr *msg,
 				      socklen_t *ret_len)
@@ -661,7 +703,7 @@ bool dgram_sends_to_kernel(int fd, struct sock *s, const struct msghdr *msg)
 /* Is it one that channels carry, wherever it goes? */
 static bool channel_carries(const struct sock *s, const struct msghdr *msg, size_t len, int flags)
 {
-	return !msg->msg_controllen && !(flags & ~(MSG_DONTWAIT | MSG_NOSIGNAL | MSG_CONFIRM)) &&
+	return segment_of(s, msg) >= 0 && !(flags & ~(MSG_DONTWAIT | MSG_NOSIGNAL | MSG_CONFIRM)) &&
 	       !s->dgram->sends_to_kernel && !s->shut_wr && len <= DGRAM_BYTES_MAX;
 }
 
@@ -678,7 +720,9 @@ long dgram_send(int fd, struct sock *s, const struct msghdr *msg, int flags)
 	if (flags & MSG_MORE) /* pieces of one datagram are put together there */
 		s->dgram->sends_to_kernel = true;
 	if (channel_carries(s, msg, len, flags) && dgram_to_channel(fd, s, to, to_len))
-		r = channel_send(s, to, to_len, msg, len);
+		r = segment_of(s, msg) && len > (size_t)segment_of(s, msg) ?
+			    channel_send_segments(s, to, to_len, msg, len, (size_t)segment_of(s, msg), flags) :
+			    channel_send(s, to, to_len, msg, len);
 	if (r == TO_KERNEL)
 		r = kernel_send(s->lease_fd >= 0 ? s->lease_fd : fd, s, msg, flags);
 	hold_end(&hold);
@@ -694,7 +738,7 @@ static unsigned run_of(const struct sock *s, struct mmsghdr *msgs, unsigned cnt,
 	for (n = 0; n < cnt && n < RUN_MAX; n++) {
 		const struct msghdr *msg = &msgs[n].msg_hdr;
 
-		if (msg->msg_iovlen != 1 || !channel_carries(s, msg, msg->msg_iov->iov_len, flags) ||
+		if (msg->msg_iovlen != 1 || segment_of(s, msg) || !channel_carries(s, msg, msg->msg_iov->iov_len, flags) ||
 		    !msg->msg_name != !first->msg_name || msg->msg_namelen != first->msg_namelen ||
 		    (msg->msg_name && memcmp(msg->msg_name, first->msg_name, msg->msg_namelen) != 0))
 			break;

@@ -124,7 +124,14 @@ struct dgram {
 	uint8_t mtu_mode4, mtu_mode6; /* IP_MTU_DISCOVER, IPV6_MTU_DISCOVER, each plus one; 0: not set */
 	bool dontfrag6;		      /* IPV6_DONTFRAG */
 	uint32_t in_kernel; /* threads in a call of the kernel's that may wait */
-	uint32_t turn;	    /* counts receive calls */
+	uint32_t turn;	    /* counts datagrams, and attempts, that were received */
+	uint32_t bound_nr;  /* bind() calls of the process before it */
+	uint16_t port_be;   /* of bind(), or on channels; 0: none */
+	uint16_t segment;   /* UDP_SEGMENT; 0: not set */
+	bool gro;	    /* UDP_GRO */
+	bool tried;	    /* to be on channels, by reading */
+	bool from_kernel;   /* the last one that was received, or looked at */
+	bool peeked;	    /* that was not received yet */
 	socklen_t peer_len; /* of connect(); 0: not connected */
 	struct sockaddr_storage peer;
 };
@@ -691,6 +698,8 @@ int dgram_bound(int fd, struct sock *s);
 int dgram_connect(int fd, struct sock *s, const struct sockaddr *addr, socklen_t len);
 /* Return: as shutdown(), -errno. */
 int dgram_shutdown(int fd, struct sock *s, int how);
+/* The program takes datagrams from it: it is on channels from now on, if it has a port and may be. */
+void dgram_reads(int fd, struct sock *s);
 /* Off channels. */
 void dgram_close(struct sock *s);
 /* As recvmsg() and sendmsg(), -errno; the lock is given up while they block. */
@@ -718,8 +727,19 @@ uint32_t dgram_level(const struct sock *s);
 int dgram_next_bytes(struct sock *s);
 /* The process has forked: sockets that nobody has received from may be the child's. */
 void dgram_forked(void);
+
+/*
+ * ---- dest.c -------------------------------------------------------------------------------------
+ * ----------------
+ */
+
+/* Is an application at this address, to be reached over a channel? May ask vjd. */
+bool dest_on_channel(const struct sock *s, const struct sockaddr *sa, socklen_t len);
+/* A datagram came from there. */
+void dest_learn(const struct sock *s, const struct sockaddr *sa, socklen_t len, bool on_channel);
+void dest_forget(const struct sock *s, const struct sockaddr *sa, socklen_t len);
 /* Somebody said that he is not there (any more). */
-void dgram_dests_forget(void);
+void dests_forget(void);
 
 /*
  * ---- option.c -----------------------------------------------------------------------------------

@@ -467,6 +467,8 @@ int sock_recvmmsg(int fd, struct mmsghdr *msgs, unsigned cnt, int flags, struct 
 				adopt_received(&msgs[i].msg_hdr);
 		return (int)ret_errno(r);
 	}
+	if (s->state == SOCK_UDP && !(flags & (MSG_PEEK | MSG_ERRQUEUE)))
+		dgram_reads(fd, s);
 	if (s->state == SOCK_UDP && !s->dgram->open) {
 		dgram_kernel_begin(&h, s);
 		r = ker_recvmmsg(fd, msgs, cnt, flags, timeout);

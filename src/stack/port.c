@@ -21,7 +21,8 @@ struct port_entry {
 	uint16_t port;
 	uint8_t proto;	  /* enum port_proto */
 	uint8_t families; /* wildcard: enum port_family bits; 0: one address */
-	bool shared;	  /* with others of the same address and families */
+	bool shared;	  /* with others of the same address and families: each has its part */
+	bool over;	  /* ... and the last one has all */
 };
 
 enum port_family { FAMILY_V4 = 1, FAMILY_V6 = 2 };
@@ -71,19 +72,23 @@ static int breadth(uint8_t families)
 	return (families & FAMILY_V4 ? 1 : 0) + (families & FAMILY_V6 ? 1 : 0);
 }
 
+static uint32_t hash_of(const struct ports *ports, uint16_t port, const struct endpoint *remote)
+{
+	const uint8_t *addr = (const uint8_t *)&remote->addr;
+
+	return flow_hash_words(ports->flows, 0, 0, load_u64(addr), load_u64(addr + 8), flow_key_word(0, port, remote->port));
+}
+
 /* Where those are that hear @remote, of all local addresses. */
 static uint32_t *bucket_of(const struct ports *ports, uint16_t port, const struct endpoint *remote)
 {
-	const uint8_t *addr = (const uint8_t *)&remote->addr;
-	uint32_t hash = flow_hash_words(ports->flows, 0, 0, load_u64(addr), load_u64(addr + 8), flow_key_word(0, port, remote->port));
-
-	return &ports->connected[hash % PORTS_BUCKETS];
+	return &ports->connected[hash_of(ports, port, remote) % PORTS_BUCKETS];
 }
 
 /* Can't both hear anyone? */
 static bool collide(const struct port_entry *a, const struct port_entry *b)
 {
-	if (a->shared && b->shared)
+	if ((a->shared && b->shared) || (a->over && b->over))
 		return false;
 	return a->families == 0 ? b->families == 0 && ip_addr_eq(&a->addr, &b->addr) : (a->families & b->families) != 0;
 }
@@ -138,6 +143,7 @@ int ports_add(struct ports *ports, enum port_proto proto, const struct endpoint 
 		.proto = (uint8_t)proto,
 		.families = families_of(&local->addr, (flags & STACK_LISTEN_V6ONLY) != 0),
 		.shared = (flags & STACK_LISTEN_SHARED) != 0,
+		.over = (flags & STACK_LISTEN_OVER) != 0,
 	};
 	uint32_t *place, idx;
 
@@ -221,34 +227,49 @@ static uint32_t find_connected(const struct ports *ports, enum port_proto proto,
 	return 0;
 }
 
-uint32_t ports_find_from(const struct ports *ports, enum port_proto proto, const struct ip_addr *addr, uint16_t port,
-			 const struct endpoint *from)
-{
-	uint32_t id = ports->connected_cnt != 0 ? find_connected(ports, proto, addr, port, from) : 0;
-
-	return id != 0 ? id : ports_find(ports, proto, addr, port);
-}
-
-/* The next one at the same place; 0: @idx is the last. What follows may be one that is less specific. */
+/* The next one that has its part of the same place; 0: @idx is the last. What follows may be one that is less specific. */
 static uint32_t sharer_after(const struct ports *ports, uint32_t idx, const struct ip_addr *addr)
 {
-	const struct port_entry *entry = entry_at(ports, idx);
-	uint32_t next = entry_for(ports, entry->next, addr);
+	uint8_t families = entry_at(ports, idx)->families;
 
-	return next != 0 && entry_at(ports, next)->families == entry->families ? next : 0;
+	do {
+		idx = entry_for(ports, entry_at(ports, idx)->next, addr);
+		if (idx == 0 || entry_at(ports, idx)->families != families)
+			return 0;
+	} while (!entry_at(ports, idx)->shared);
+	return idx;
 }
 
-uint32_t ports_pick(const struct ports *ports, enum port_proto proto, const struct ip_addr *addr, uint16_t port, uint32_t turn)
+/* @first, or another one that shares its place */
+static uint32_t sharer_pick(const struct ports *ports, uint32_t first, const struct ip_addr *addr, uint32_t turn)
 {
-	uint32_t first = entry_for(ports, ports->head[proto][port], addr), cnt = 1, idx = first;
+	uint32_t cnt = 1, idx = first;
 
-	if (first == 0)
-		return 0;
-	if (likely(!entry_at(ports, first)->shared))
-		return entry_at(ports, first)->id;
 	while ((idx = sharer_after(ports, idx, addr)) != 0)
 		cnt++;
 	for (idx = first, turn %= cnt; turn != 0; turn--)
 		idx = sharer_after(ports, idx, addr);
-	return entry_at(ports, idx)->id;
+	return idx;
+}
+
+uint32_t ports_find_from(const struct ports *ports, enum port_proto proto, const struct ip_addr *addr, uint16_t port,
+			 const struct endpoint *from)
+{
+	uint32_t id = ports->connected_cnt != 0 ? find_connected(ports, proto, addr, port, from) : 0, idx;
+
+	if (id != 0)
+		return id;
+	idx = entry_for(ports, ports->head[proto][port], addr);
+	if (idx != 0 && unlikely(entry_at(ports, idx)->shared))
+		idx = sharer_pick(ports, idx, addr, hash_of(ports, port, from) >> 16);
+	return idx != 0 ? entry_at(ports, idx)->id : 0;
+}
+
+uint32_t ports_pick(const struct ports *ports, enum port_proto proto, const struct ip_addr *addr, uint16_t port, uint32_t turn)
+{
+	uint32_t idx = entry_for(ports, ports->head[proto][port], addr);
+
+	if (idx != 0 && unlikely(entry_at(ports, idx)->shared))
+		idx = sharer_pick(ports, idx, addr, turn);
+	return idx != 0 ? entry_at(ports, idx)->id : 0;
 }

@@ -42,7 +42,7 @@ void ports_fini(struct ports *ports);
  * @local: Address (:: for both families, ::ffff:0.0.0.0 for IPv4) and port 1..65535
  * @flags: enum stack_listen_flags
  * @id: Not 0; what ports_find() is to return
- * Return: 0; -EADDRINUSE: same address, or both are wildcards that have a family in common, not both are SHARED, and the
+ * Return: 0; -EADDRINUSE: same address, or both are wildcards that have a family in common, not both are SHARED or OVER, and the
  * one that is there isn't connected; -EINVAL: port 0; -ENOMEM.
  */
 int ports_add(struct ports *ports, enum port_proto proto, const struct endpoint *local, unsigned flags, uint32_t id,
@@ -61,7 +61,7 @@ void ports_del(struct ports *ports, struct port_id place);
 uint32_t ports_find(const struct ports *ports, enum port_proto proto, const struct ip_addr *addr,
 		    uint16_t port);
 
-/* The same, of those that hear @from: connected to it, or to nobody. */
+/* The same, of those that hear @from: connected to it, or to nobody; of those that share a place the one that @from always comes to. */
 uint32_t ports_find_from(const struct ports *ports, enum port_proto proto, const struct ip_addr *addr, uint16_t port,
 			 const struct endpoint *from);
 

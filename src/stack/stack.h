@@ -305,6 +305,7 @@ enum tcp_state {
 enum stack_listen_flags {
 	STACK_LISTEN_V6ONLY = 1, /* with address ::, don't take IPv4 */
 	STACK_LISTEN_SHARED = 2, /* others of this stack may be at the same address and port, if they say so too: SO_REUSEPORT */
+	STACK_LISTEN_OVER = 4, /* UDP, the same, as SO_REUSEADDR has it: what comes is the last one's */
 };
 
 /**
@@ -523,8 +524,11 @@ bool tcp_next(const struct stack *s, struct tcp_id *id);
 
 /* ---- UDP (RFC 768) --------------------------------------------------------------------------------------------- */
 
-/** udp_open() - Receive datagrams for @local. Return: 0; -EADDRINUSE; -ENOMEM. */
-int udp_open(struct stack *s, const struct endpoint *local, bool v6only, uint64_t cookie, struct udp_id *ret_u);
+/**
+ * udp_open() - Receive datagrams for @local. @flags: enum stack_listen_flags. Of several that hear anyone there the last one does; if that is
+ * SHARED, each of those that are has its part of the senders. Return: 0; -EADDRINUSE; -ENOMEM.
+ */
+int udp_open(struct stack *s, const struct endpoint *local, unsigned flags, uint64_t cookie, struct udp_id *ret_u);
 /** udp_close() - Discard what waits */
 void udp_close(struct stack *s, struct udp_id u);
 /**

@@ -66,8 +66,7 @@ void udp_fini(struct stack *s)
 /* ---- sockets ----------------------------------------------------------------------------------
  */
 
-int udp_open(struct stack *s, const struct endpoint *local, bool v6only, uint64_t cookie,
-	     struct udp_id *ret_u)
+int udp_open(struct stack *s, const struct endpoint *local, unsigned flags, uint64_t cookie, struct udp_id *ret_u)
 {
 	uint32_t id = pool_get(&s->udp->socks);
 	struct udp_sock *sock;
@@ -76,7 +75,7 @@ int udp_open(struct stack *s, const struct endpoint *local, bool v6only, uint64_
 
 	if (id == 0)
 		return -ENOMEM;
-	ret = ports_add(&s->ports, PORT_UDP, local, v6only ? STACK_LISTEN_V6ONLY : 0, id, &place);
+	ret = ports_add(&s->ports, PORT_UDP, local, flags, id, &place);
 	if (ret != 0) {
 		pool_put(&s->udp->socks, id);
 		return ret;

@@ -898,6 +898,7 @@ int main(int argc, char **argv)
 		      { "signals", calls_signals },
 		      { "cancel", calls_cancel },
 		      { "udp", calls_udp },
+		      { "ports", calls_ports },
 		      { "io", calls_io },
 		      { "edge", calls_edge },
 		      { "bind", calls_bind },

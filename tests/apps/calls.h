@@ -47,6 +47,26 @@ void calls_group(void);
 /* ---- calls_udp.c */
 void calls_udp(void);
 
+/* A server with a name, which has read once, and a client that has no name yet */
+struct udp_pair {
+	int server, client;
+	struct sockaddr_storage addr;
+	socklen_t addr_len;
+};
+
+/* @text: an address; the port is the kernel's choice */
+int udp_bound(int family, const char *text, struct sockaddr_storage *ret_addr, socklen_t *ret_len);
+void udp_open(struct udp_pair *p, int family, const char *text);
+void udp_close(struct udp_pair *p);
+long to_server(const struct udp_pair *p, const char *text);
+/* A datagram has been sent to the server and waits there: in the kernel, or on a channel? Ends the test if it isn't where it should be. */
+void check_udp_path(const struct udp_pair *p);
+/* The result, and what came, or the name of errno */
+void say_text(const char *what, const char *text, long len);
+
+/* ---- calls_ports.c */
+void calls_ports(void);
+
 /* ---- calls_io.c */
 void calls_io(void);
 

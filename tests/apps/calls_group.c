@@ -27,6 +27,7 @@ static int datagrams(int family, struct sockaddr_storage *ret_addr, socklen_t *r
 	must("socket", fd >= 0);
 	must("bind", !bind(fd, (struct sockaddr *)ret_addr, *ret_len));
 	must("getsockname", !getsockname(fd, (struct sockaddr *)ret_addr, ret_len));
+	must("empty", recv(fd, &(char){ 0 }, 1, MSG_DONTWAIT) < 0); /* it reads: so it is on channels */
 	return fd;
 }
 

@@ -477,7 +477,7 @@ static void step_open(struct fuzz *f)
 	if ((v & 16) != 0) {
 		if (u->v != 0)
 			udp_close(f->s, *u);
-		if (udp_open(f->s, &local, v & 32, 3, u) != 0)
+		if (udp_open(f->s, &local, v >> 5, 3, u) != 0)
 			u->v = 0;
 	} else {
 		if (l->v != 0)

@@ -298,7 +298,7 @@ static double channel_measure(double seconds)
 	memcpy(link.mac, world.host_mac.bytes, 6);
 	memcpy(link.peer_mac, world.client_mac.bytes, 6);
 	VJ_ASSERT_OP(stack_link_add(r.stack, &link, &r.link), ==, 0);
-	VJ_ASSERT_OP(udp_open(r.stack, &local, false, 0, &r.udp), ==, 0);
+	VJ_ASSERT_OP(udp_open(r.stack, &local, 0, 0, &r.udp), ==, 0);
 	rate = measure(&r, seconds);
 	stack_link_del(r.stack, r.link, ENETDOWN);
 	stack_destroy(r.stack);

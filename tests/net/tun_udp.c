@@ -142,7 +142,7 @@ static void talk(struct tun *tun, bool v6)
 		t.at[i] = t.sim.side[i].addr;
 	t.at[0].port = PORT_OURS;
 	t.at[1].port = PORT_KERNEL;
-	VJ_ASSERT(udp_open(t.sim.side[0].s, &t.at[0], false, 0, &t.ours) == 0);
+	VJ_ASSERT(udp_open(t.sim.side[0].s, &t.at[0], 0, 0, &t.ours) == 0);
 	t.kernel = tun_udp_socket(1, v6, PORT_KERNEL);
 	tun_socket_connect(t.kernel, 0, v6, PORT_OURS);
 	tun_start(&t.sim);

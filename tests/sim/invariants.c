@@ -260,8 +260,8 @@ static void send_datagrams(struct udp_id *ret_to)
 
 	from.port = 1000;
 	to.port = 80;
-	VJ_ASSERT(udp_open(sim.side[0].s, &from, false, 0, &u) == 0);
-	VJ_ASSERT(udp_open(sim.side[1].s, &to, false, 0, ret_to) == 0);
+	VJ_ASSERT(udp_open(sim.side[0].s, &from, 0, 0, &u) == 0);
+	VJ_ASSERT(udp_open(sim.side[1].s, &to, 0, 0, ret_to) == 0);
 	sim.wire[0].cfg.loss_ppm = 100000;
 	for (unsigned int i = 0; i < 30; i++)
 		VJ_ASSERT(udp_send(sim.side[0].s, u, sim.side[0].link, &from.addr, &to, buf,

@@ -249,7 +249,7 @@ static void open_socks(struct soak *k)
 		sock->key = prng_u32(prng);
 		sock->mode = prng_chance(prng, 1, 2) ? UDP_MTU_WANT
 						     : (enum udp_mtu_mode)prng_below(prng, UDP_MTU_OMIT + 1);
-		VJ_ASSERT(udp_open(s, &sock->addr, false, 0, &sock->u) == 0);
+		VJ_ASSERT(udp_open(s, &sock->addr, 0, 0, &sock->u) == 0);
 		udp_mtu_mode_set(s, sock->u, !k->v6, sock->mode);
 	}
 	for (unsigned int i = 0; i < 2 * SOCKS; i++) {

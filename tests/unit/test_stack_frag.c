@@ -28,8 +28,8 @@ static void pair_begin(struct pair *p, bool v6, uint32_t flags)
 	fix_pair_begin(&p->a, &p->b, v6, flags);
 	p->from = fix_ep(&p->a, 1, 80);
 	p->to = fix_ep(&p->a, 2, 4000);
-	assert_int_equal(udp_open(p->a.s, &p->from, false, 0, &p->ua), 0);
-	assert_int_equal(udp_open(p->b.s, &p->to, false, 0, &p->ub), 0);
+	assert_int_equal(udp_open(p->a.s, &p->from, 0, 0, &p->ua), 0);
+	assert_int_equal(udp_open(p->b.s, &p->to, 0, 0, &p->ub), 0);
 	for (uint32_t i = 0; i < sizeof(payload); i++)
 		payload[i] = (uint8_t)(i * 7 ^ i >> 8);
 }

@@ -187,7 +187,7 @@ static void test_errors_to_udp(void **state)
 		fix_begin(&f, families[v], 0);
 		local = fix_ep(&f, 1, 80);
 		peer = fix_ep(&f, 2, 4000);
-		assert_int_equal(udp_open(f.s, &local, false, 5, &u), 0);
+		assert_int_equal(udp_open(f.s, &local, 0, 5, &u), 0);
 		/* Not connected: not told */
 		rx_error(&f, type, code, 0, IP_PROTO_UDP);
 		assert_int_equal(udp_ready(f.s, u), 0);

@@ -28,7 +28,7 @@ static struct reass_fix *fix_new(bool v6, uint32_t payload)
 	assert_non_null(x);
 	fix_begin(&x->f, v6, 0);
 	local = fix_ep(&x->f, 1, 53);
-	assert_int_equal(udp_open(x->f.s, &local, false, 1, &x->u), 0);
+	assert_int_equal(udp_open(x->f.s, &local, 0, 1, &x->u), 0);
 	len = fix_udp(&x->f, frame, 53, payload, 7);
 	off = len - payload - UDP_HDR_BYTES;
 	x->l4_len = len - off;
@@ -225,7 +225,7 @@ static void test_pieces(void **state)
 		assert_memory_equal(sent.data + sent.len - 400, x->l4 + (families[v] ? 792 : 128), 400);
 		free(sent.data);
 		local = fix_ep(&x->f, 1, 53);
-		assert_int_equal(udp_open(x->f.s, &local, false, 1, &x->u), 0);
+		assert_int_equal(udp_open(x->f.s, &local, 0, 1, &x->u), 0);
 		in_three(x);
 		assert_true(delivered(x));
 		fix_free(x);

@@ -21,8 +21,8 @@ static void pair_begin(struct pair *p, bool v6, uint32_t flags)
 	fix_pair_begin(&p->a, &p->b, v6, flags);
 	p->from = fix_ep(&p->a, 1, 80);
 	p->to = fix_ep(&p->a, 2, 4000);
-	assert_int_equal(udp_open(p->a.s, &p->from, false, 0, &p->ua), 0);
-	assert_int_equal(udp_open(p->b.s, &p->to, false, 0, &p->ub), 0);
+	assert_int_equal(udp_open(p->a.s, &p->from, 0, 0, &p->ua), 0);
+	assert_int_equal(udp_open(p->b.s, &p->to, 0, 0, &p->ub), 0);
 }
 
 static void pair_end(struct pair *p)
@@ -251,7 +251,7 @@ static void hostile_begin(struct pair *p, bool v6)
 	udp_close(p->b.s, p->ub);
 	p->from = fix_ep(&p->b, 2, 80);
 	p->to = fix_ep(&p->b, 1, 4000);
-	assert_int_equal(udp_open(p->b.s, &p->to, false, 0, &p->ub), 0);
+	assert_int_equal(udp_open(p->b.s, &p->to, 0, 0, &p->ub), 0);
 }
 
 /* The packet of make_train() comes to `b`, two bytes from @byte on of its datagram @nr's header changed. */

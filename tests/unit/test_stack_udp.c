@@ -8,7 +8,7 @@ static struct udp_id open_at(struct fix *f, uint16_t port, uint64_t cookie)
 	struct endpoint local = fix_ep(f, 1, port);
 	struct udp_id u;
 
-	assert_int_equal(udp_open(f->s, &local, false, cookie, &u), 0);
+	assert_int_equal(udp_open(f->s, &local, 0, cookie, &u), 0);
 	assert_int_not_equal(u.v, 0);
 	return u;
 }
@@ -107,7 +107,7 @@ static void plain_as_any(uint32_t len)
 		struct endpoint any = { .port = 53 };
 
 		fix_begin(&f[i], false, i == 0 ? LINK_NO_CSUM : 0);
-		assert_int_equal(udp_open(f[i].s, &any, false, 0, &u[i]), 0);
+		assert_int_equal(udp_open(f[i].s, &any, 0, 0, &u[i]), 0);
 	}
 	for (unsigned int at = 0; at < HDRS; at++) {
 		for (unsigned int value = 0; value < 256; value++) {
@@ -312,10 +312,10 @@ static void test_connected_beside(void **state)
 		at = fix_ep(&f, 1, 53);
 		peer = fix_ep(&f, 2, 4000);
 		stranger = fix_ep(&f, 2, 4001);
-		assert_int_equal(udp_open(f.s, v % 2 ? &any : &at, false, 0, &u[0]), 0);
+		assert_int_equal(udp_open(f.s, v % 2 ? &any : &at, 0, 0, &u[0]), 0);
 		assert_int_equal(udp_connect(f.s, u[0], &stranger), 0);
 		u[1] = open_at(&f, 53, 0);
-		assert_int_equal(udp_open(f.s, &at, false, 0, &u[2]), -EADDRINUSE);
+		assert_int_equal(udp_open(f.s, &at, 0, 0, &u[2]), -EADDRINUSE);
 		expect_taker(&f, u[0], u[1], false);
 		assert_int_equal(udp_connect(f.s, u[0], &peer), 0);
 		expect_taker(&f, u[0], u[1], true);
@@ -356,10 +356,10 @@ static void test_connected_many(void **state)
 		fix_begin(&f, families[v], LINK_NO_CSUM);
 		for (uint32_t i = 0; i < CLIENTS; i++) {
 			peer = fix_ep(&f, 2, (uint16_t)(FIRST + i));
-			assert_int_equal(udp_open(f.s, &any, false, 0, &u[i]), 0);
+			assert_int_equal(udp_open(f.s, &any, 0, 0, &u[i]), 0);
 			assert_int_equal(udp_connect(f.s, u[i], &peer), 0);
 		}
-		assert_int_equal(udp_open(f.s, &any, false, 0, &rest), 0);
+		assert_int_equal(udp_open(f.s, &any, 0, 0, &rest), 0);
 		for (uint32_t i = 0; i < CLIENTS; i += 2)
 			udp_close(f.s, u[i]);
 		for (uint32_t i = 0; i < CLIENTS; i++) {
@@ -385,10 +385,10 @@ static void test_open(void **state)
 	(void)state;
 	fix_begin(&f, false, 0);
 	u[0] = open_at(&f, 53, 0);
-	assert_int_equal(udp_open(f.s, &any, false, 0, &u[1]), 0);
-	assert_int_equal(udp_open(f.s, &any, false, 0, &u[2]), -EADDRINUSE);
+	assert_int_equal(udp_open(f.s, &any, 0, 0, &u[1]), 0);
+	assert_int_equal(udp_open(f.s, &any, 0, 0, &u[2]), -EADDRINUSE);
 	udp_close(f.s, u[1]);
-	assert_int_equal(udp_open(f.s, &any, true, 0, &u[1]), 0);
+	assert_int_equal(udp_open(f.s, &any, STACK_LISTEN_V6ONLY, 0, &u[1]), 0);
 	fix_end(&f);
 }
 

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * dest.c - which way datagrams to an address go
+ *
+ * Whom a destination belongs to is remembered for ASK_AGAIN_MS in one table for the process. A
+ * datagram that comes in says it, too: who uses the kernel is answered through the kernel, who uses
+ * a channel through that. So a server does not ask about those whom it answers; the route to one on
+ * a channel is asked for once, since an address in a datagram proves nothing.
+ *
+ * A server is on channels when it has read its first datagram (dgram.c), and that may have been ours. So who was found to be the kernel's is asked
+ * about again soon, and then later and later; what comes from there in the meantime says nothing new.
+ */
+#include "sock/priv.h"
+
+#include <netinet/in.h>
+#include <string.h>
+
+enum {
+	ASK_AGAIN_MS = 1000,
+	ASK_SOON_MS = 1,
+	ASKS_SOON = 10, /* times two each time: then it is ASK_AGAIN_MS */
+	ASK_AFTER_TIMEOUT_S = 60,
+	DEST_CNT = 1024, /* power of two */
+};
+
+struct dest {
+	uint8_t addr[16]; /* IPv4 in IPv6 form */
+	uint16_t port_be; /* 0: entry not in use */
+	bool on_channel;
+	uint8_t asks; /* how many in a row said that it isn't; 0: a datagram did */
+	uint64_t asked_ns;
+};
+static struct dest dests[DEST_CNT];
+
+/* Return: false: not an address of this family, the kernel says so better. */
+static bool dest_key(const struct sock *s, const struct sockaddr *sa, socklen_t len,
+		     struct dest *ret_key)
+{
+	*ret_key = (struct dest){ .port_be = 0 };
+	if (s->family == AF_INET && len >= sizeof(struct sockaddr_in) &&
+	    sa->sa_family == AF_INET) {
+		struct sockaddr_in in;
+
+		memcpy(&in, sa, sizeof(in));
+		ret_key->addr[10] = ret_key->addr[11] = 0xff;
+		memcpy(&ret_key->addr[12], &in.sin_addr, 4);
+		ret_key->port_be = in.sin_port;
+	} else if (s->family == AF_INET6 && len >= sizeof(struct sockaddr_in6) &&
+		   sa->sa_family == AF_INET6) {
+		struct sockaddr_in6 in6;
+
+		memcpy(&in6, sa, sizeof(in6));
+		memcpy(ret_key->addr, &in6.sin6_addr, 16);
+		ret_key->port_be = in6.sin6_port;
+	}
+	return ret_key->port_be != 0;
+}
+
+static struct dest *dest_slot(const struct dest *key)
+{
+	uint32_t words[4], hash = key->port_be;
+
+	memcpy(words, key->addr, sizeof(words));
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+		hash = (hash ^ words[i]) * 2654435761u;
+	return &dests[(hash >> 16) % DEST_CNT];
+}
+
+static bool dest_is(const struct dest *d, const struct dest *key)
+{
+	return d->port_be == key->port_be && memcmp(d->addr, key->addr, sizeof(key->addr)) == 0;
+}
+
+void dest_learn(const struct sock *s, const struct sockaddr *sa, socklen_t len, bool on_channel)
+{
+	struct dest key, *d;
+
+	if (!dest_key(s, sa, len, &key))
+		return;
+	d = dest_slot(&key);
+	if (!on_channel && dest_is(d, &key) && (d->on_channel || (d->asks && d->asks < ASKS_SOON)))
+		return; /* it was full, or so, and the channel is there; or we are asking */
+	*d = key;
+	d->on_channel = on_channel;
+	d->asked_ns = sys_clock_ns();
+}
+
+void dest_forget(const struct sock *s, const struct sockaddr *sa, socklen_t len)
+{
+	struct dest key;
+
+	if (dest_key(s, sa, len, &key) && dest_is(dest_slot(&key), &key))
+		dest_slot(&key)->port_be = 0;
+}
+
+void dests_forget(void)
+{
+	for (size_t i = 0; i < DEST_CNT; i++)
+		dests[i].port_be = 0;
+}
+
+/* Not before this time: a daemon that does not answer costs 2 s each time it is asked. */
+static uint64_t ask_ns;
+
+static bool dest_ask(const struct sockaddr *sa, socklen_t len)
+{
+	int err = vj_udp_reach(sock.vj, sa, len);
+
+	if (err == -ETIMEDOUT)
+		ask_ns = sys_clock_ns() + ASK_AFTER_TIMEOUT_S * NS_PER_SEC;
+	return !err;
+}
+
+/* Is it time to ask about @d? */
+static bool is_old(const struct dest *d, uint64_t now_ns)
+{
+	uint64_t ms = d->asks ? min_u32((uint32_t)ASK_SOON_MS << (d->asks - 1), ASK_AGAIN_MS) : ASK_AGAIN_MS;
+
+	return now_ns - d->asked_ns >= ms * NS_PER_MS;
+}
+
+bool dest_on_channel(const struct sock *s, const struct sockaddr *sa, socklen_t len)
+{
+	struct dest key, *d;
+	uint64_t now_ns;
+
+	if (!dest_key(s, sa, len, &key))
+		return false;
+	d = dest_slot(&key);
+	if (dest_is(d, &key) && d->on_channel && s->dgram->open)
+		return true;
+	now_ns = sys_clock_ns();
+	if (dest_is(d, &key) && !is_old(d, now_ns))
+		return d->on_channel;
+	key.asks = dest_is(d, &key) ? d->asks : 0;
+	key.asked_ns = now_ns;
+	key.on_channel = now_ns >= ask_ns && board_says(sa, len, true) == REPORT_WHY_NONE && sock_addr_is_ours(s, sa, len) && !ctx_get() &&
+			 dest_ask(sa, len);
+	if (!key.on_channel && key.asks <= ASKS_SOON)
+		key.asks++;
+	*d = key;
+	return d->on_channel;
+}
