@@ -164,6 +164,21 @@ int proc_socks_read(int32_t pid, struct proc_socks *ret)
 	return 0;
 }
 
+bool proc_has_filter(int32_t pid)
+{
+	char path[64], line[256];
+	int mode = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	f = fopen(path, "re");
+	while (f != NULL && fgets(line, sizeof(line), f) != NULL && sscanf(line, "Seccomp: %d", &mode) != 1)
+		continue;
+	if (f != NULL)
+		fclose(f);
+	return mode != 0;
+}
+
 int proc_has_mapped(int32_t pid, const char *name)
 {
 	char path[64], line[PATH_MAX + 128];

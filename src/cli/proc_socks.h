@@ -28,4 +28,7 @@ struct proc_sock *proc_socks_find(const struct proc_socks *socks, int fd);
 /* Has it mapped a file of this name? Return: 1, 0; -EACCES, -ESRCH. */
 int proc_has_mapped(int32_t pid, const char *name);
 
+/* Is it under a seccomp filter, its own or one that it began with? */
+bool proc_has_filter(int32_t pid);
+
 #endif

@@ -22,6 +22,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/sendfile.h>
 #include <unistd.h>
 
@@ -31,7 +32,7 @@
 EXPORT int socket(int d, int t, int p) { return sock_socket(d, t, p); }
 EXPORT int bind(int fd, const struct sockaddr *a, socklen_t l) { return sock_bind(fd, a, l); }
 EXPORT int listen(int fd, int n) { return sock_listen(fd, n); }
-EXPORT int accept(int fd, struct sockaddr *a, socklen_t *l) { return sock_accept4(fd, a, l, 0); }
+EXPORT int accept(int fd, struct sockaddr *a, socklen_t *l) { return sock_accept(fd, a, l); }
 EXPORT int accept4(int fd, struct sockaddr *a, socklen_t *l, int f) { return sock_accept4(fd, a, l, f); }
 EXPORT int connect(int fd, const struct sockaddr *a, socklen_t l) { return sock_connect(fd, a, l); }
 EXPORT int getsockname(int fd, struct sockaddr *a, socklen_t *l) { return sock_getsockname(fd, a, l); }
@@ -92,6 +93,8 @@ EXPORT int epoll_pwait2(int e, struct epoll_event *ev, int n, const struct times
 /* ---- all of these by number; six words follow, as libc takes them */
 #define SIX(last, a) va_list ap; va_start(ap, last); long a[6]; for (int i = 0; i < 6; i++) a[i] = va_arg(ap, long); va_end(ap)
 EXPORT long syscall(long nr, ...) { SIX(nr, a); return sock_by_number(nr, a); }
+
+EXPORT int prctl(int op, ...) { va_list ap; va_start(ap, op); long a[4]; for (int i = 0; i < 4; i++) a[i] = va_arg(ap, long); va_end(ap); return (int)sock_prctl(op, a); }
 
 /*
  * ---- what fortified programs call (gcc -D_FORTIFY_SOURCE): the size of the buffer is checked

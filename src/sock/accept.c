@@ -492,6 +492,11 @@ static int accept_any(int fd, struct sock *s, struct sockaddr *addr, socklen_t *
 	return s->has_listener ? accept_either(fd, s, addr, len, flags) : ASK_KERNEL;
 }
 
+int sock_accept(int fd, struct sockaddr *addr, socklen_t *len)
+{
+	return unlikely(caged) ? caged->accept(fd, addr, len) : sock_accept4(fd, addr, len, 0);
+}
+
 int sock_accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)
 {
 	struct file *f = fd_peek(fd) ? file_enter(fd) : NULL;

@@ -103,7 +103,7 @@ static void adopt_tcp(int fd, int family, bool listens)
 
 void adopt_fd(int fd)
 {
-	int family = fd_peek(fd) ? -1 : int_option(fd, SOL_SOCKET, SO_DOMAIN);
+	int family = fd_peek(fd) || sock.barred ? -1 : int_option(fd, SOL_SOCKET, SO_DOMAIN);
 	int state;
 
 	if ((family != AF_UNIX && family != AF_INET && family != AF_INET6) || sock.exiting)

@@ -488,6 +488,8 @@ static void claim_stdio(void)
 
 void sock_before_exec(char *const envp[])
 {
+	if (caged)
+		return;
 	family_starts((int)SYS_CALL0(SYS_getppid), envp);
 	if (!sock.pid || sock_inside || is_foreign())
 		return;

@@ -228,6 +228,7 @@ int dgram_bound(int fd, struct sock *s)
 	socklen_t len = sizeof(local);
 	static uint32_t bound_cnt;
 	struct at_port p;
+	bool early;
 	int err;
 
 	if (is_foreign() || sys_getsockname(fd, (struct sockaddr *)&local, &len) || is_multicast(&local))
@@ -237,10 +238,11 @@ int dgram_bound(int fd, struct sock *s)
 	s->dgram->bound_nr = ++bound_cnt;
 	if (s->dgram->stays && p.any_open)
 		port_leave(s->dgram->port_be, REPORT_WHY_SHARED_PORT);
-	if (!dgram_may_open(s) || (!sock.strict && !p.any_open && !(sock_lease_flags(fd, s) & VJ_LISTEN_REUSEPORT)))
+	if (!dgram_may_open(s))
 		return 0;
-	err = ctx_get();
-	if (!err)
+	early = p.any_open || (sock_lease_flags(fd, s) & VJ_LISTEN_REUSEPORT);
+	err = early || sock.strict ? ctx_get() : 0;
+	if (!err && early)
 		err = port_open(fd, s);
 	return err && sock.strict ? -ENETDOWN : 0;
 }

@@ -269,7 +269,7 @@ int sock_epoll_create1(int flags)
 {
 	int epfd = sys_epoll_create(flags);
 
-	if (epfd >= 0 && !sock_inside && !sock.exiting) {
+	if (epfd >= 0 && !sock_inside && !sock.exiting && !sock.barred) {
 		lock_take();
 		set_new(epfd); /* without memory for it, it is the kernel's alone */
 		lock_leave();
@@ -279,6 +279,8 @@ int sock_epoll_create1(int flags)
 
 int sock_epoll_create(int size)
 {
+	if (unlikely(caged))
+		return caged->epoll_create(size);
 	return size <= 0 ? (int)ret_errno(-EINVAL) : sock_epoll_create1(0);
 }
 
@@ -761,12 +763,14 @@ int sock_epoll_pwait(int epfd, struct epoll_event *ev, int max, int timeout_ms,
 {
 	int64_t timeout_ns = timeout_ms < 0 ? -1 : (int64_t)timeout_ms * 1000000;
 
+	if (unlikely(caged))
+		return caged->epoll_pwait(epfd, ev, max, timeout_ms, mask);
 	return (int)ret_errno(wait_any(epfd, ev, max, timeout_ns, mask));
 }
 
 int sock_epoll_wait(int epfd, struct epoll_event *ev, int max, int timeout_ms)
 {
-	return sock_epoll_pwait(epfd, ev, max, timeout_ms, NULL);
+	return unlikely(caged) ? caged->epoll_wait(epfd, ev, max, timeout_ms) : sock_epoll_pwait(epfd, ev, max, timeout_ms, NULL);
 }
 
 int sock_epoll_pwait2(int epfd, struct epoll_event *ev, int max, const struct timespec *timeout,

@@ -193,6 +193,8 @@ static int dup_onto(int fd, int fd2, int flags)
 
 int sock_dup2(int fd, int fd2)
 {
+	if (unlikely(caged))
+		return caged->dup2(fd, fd2);
 	if (fd == fd2) {
 		int r = sys_fcntl(fd, F_GETFD, 0);
 

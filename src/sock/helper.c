@@ -128,6 +128,7 @@ static void *helper_main(void *arg)
 	atomic_store(&sock.helper.begun, true);
 	prctl(PR_SET_NAME, "vj-helper");
 	lock_take();
+	sock.helper.tid = (int)SYS_CALL0(SYS_gettid);
 	while (sock.vj) {
 		if (away)
 			ctx_process(); /* what rang */

@@ -64,7 +64,7 @@ static bool fork_locked;
 
 static void fork_prepare(void)
 {
-	bool locked = !sock_inside; /* else fork() in a signal handler, inside one of our calls */
+	bool locked = !sock_inside && !caged; /* else fork() in a signal handler, inside one of our calls */
 
 	if (locked) {
 		lock_take();
@@ -97,6 +97,8 @@ static void fork_child(void)
 
 	sock.lock = unlocked;
 	sock_inside = false;
+	if (unlikely(caged))
+		return;
 	sock_undo = NULL; /* calls that a handler interrupted, which has forked: they end with EINTR */
 	signal_forked();
 	sock.pid = ker_getpid();

@@ -23,7 +23,7 @@
 	X(SYS_socket, sock_socket(FD(0), FD(1), FD(2)))                                                \
 	X(SYS_bind, sock_bind(FD(0), P(1), (socklen_t)a[2]))                                           \
 	X(SYS_listen, sock_listen(FD(0), FD(1)))                                                       \
-	X(SYS_accept, sock_accept4(FD(0), P(1), P(2), 0))                                              \
+	X(SYS_accept, sock_accept(FD(0), P(1), P(2)))                                                  \
 	X(SYS_accept4, sock_accept4(FD(0), P(1), P(2), FD(3)))                                         \
 	X(SYS_connect, sock_connect(FD(0), P(1), (socklen_t)a[2]))                                     \
 	X(SYS_getsockname, sock_getsockname(FD(0), P(1), P(2)))                                        \
@@ -117,6 +117,10 @@ long sock_by_number(long nr, const long a[static 6])
 #undef X
 	case SYS_exit_group:
 		sock_exit((int)a[0]);
+	case SYS_prctl:
+		return sock_prctl((int)a[0], a + 1);
+	case SYS_seccomp:
+		return sock_seccomp(a);
 	case SYS_io_uring_setup:
 		return io_uring_setup(a);
 	case SYS_clone:

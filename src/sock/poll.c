@@ -337,6 +337,8 @@ int sock_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, con
 {
 	struct timespec ts;
 
+	if (unlikely(caged))
+		return caged->ppoll(fds, n, timeout, mask);
 	if (timespec_bad(timeout) || is_too_many(n))
 		return (int)ret_errno(-EINVAL);
 	if (!any_ours(fds, n) || sock_inside) {
@@ -352,6 +354,8 @@ int sock_poll(struct pollfd *fds, nfds_t n, int timeout_ms)
 	struct timespec ts = { .tv_sec = timeout_ms / 1000,
 			       .tv_nsec = (long)(timeout_ms % 1000) * 1000000 };
 
+	if (unlikely(caged))
+		return caged->poll(fds, n, timeout_ms);
 	return sock_ppoll(fds, n, timeout_ms < 0 ? NULL : &ts, NULL);
 }
 
@@ -484,6 +488,8 @@ int sock_pselect(int n, fd_set *r, fd_set *w, fd_set *x, const struct timespec *
 {
 	struct timespec ts;
 
+	if (unlikely(caged))
+		return caged->pselect(n, r, w, x, timeout, mask);
 	if (timeout)
 		ts = *timeout;
 	return (int)ret_errno(select_for(n, r, w, x, timeout ? &ts : NULL, mask));
@@ -494,6 +500,8 @@ int sock_select(int n, fd_set *r, fd_set *w, fd_set *x, struct timeval *timeout)
 	struct timespec ts;
 	int ret;
 
+	if (unlikely(caged))
+		return caged->select(n, r, w, x, timeout);
 	if (!timeout)
 		return (int)ret_errno(select_for(n, r, w, x, NULL, NULL));
 	if (timeout->tv_sec < 0 || timeout->tv_usec < 0)

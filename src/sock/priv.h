@@ -316,6 +316,7 @@ struct sock_layer {
 	bool strict, verbose, exiting;
 	struct mute mutes[MUTE_CNT];
 	uint32_t mute_cnt;  /* peers in @mutes, unanswered.c */
+	bool barred; /* all that is new is the kernel's: cage.c */
 	bool was_brief; /* a connection was left to the kernel, because processes of this program are brief */
 	struct sock *copied; /* sockets that listen here and elsewhere */
 	bool stdio; /* some socket has `stdio` */
@@ -338,6 +339,7 @@ struct sock_layer {
 	struct {
 		enum helper_state state;
 		_Atomic bool begun; /* the thread runs */
+		int tid;
 		_Atomic uint32_t word; /* futex, counts wake-ups */
 		struct kick kick;
 		struct sleeper sleeper;
@@ -595,6 +597,23 @@ void board_ended(void);
 
 /* Does this program fork a process for each connection that will not be able to claim it? Lock held. */
 bool program_confines(void);
+
+/*
+ * ---- cage.c -------------------------------------------------------------------------------------
+ * ----------------
+ */
+
+/* Calls for which this layer makes other system calls than libc does */
+/* clang-format off */
+#define CAGE_CALLS(X) X(accept) X(dup2) X(epoll_create) X(epoll_pwait) X(epoll_wait) X(poll) X(ppoll) X(pselect) X(select)
+/* clang-format on */
+struct cage_calls {
+#define X(name) __typeof__(name) *name;
+	CAGE_CALLS(X)
+#undef X
+};
+/* libc's own, for a program under a filter of its own that has nothing on channels any more; else NULL */
+extern const struct cage_calls *caged;
 
 /*
  * ---- away.c -------------------------------------------------------------------------------------

@@ -29,6 +29,7 @@
 int sock_socket(int domain, int type, int protocol);
 int sock_bind(int fd, const struct sockaddr *addr, socklen_t len);
 int sock_listen(int fd, int backlog);
+int sock_accept(int fd, struct sockaddr *addr, socklen_t *len);
 int sock_accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags);
 int sock_connect(int fd, const struct sockaddr *addr, socklen_t len);
 int sock_getsockname(int fd, struct sockaddr *addr, socklen_t *len);
@@ -95,6 +96,9 @@ int sock_epoll_pwait2(int epfd, struct epoll_event *ev, int max, const struct ti
  * fails with ENOSYS, unless $VJ_IO_URING is set.
  */
 long sock_by_number(long nr, const long args[static 6]);
+/* cage.c */
+long sock_prctl(int op, const long args[static 4]);
+long sock_seccomp(const long args[static 3]);
 
 /* ---- signal.c */
 int sock_sigaction(int sig, const struct sigaction *act, struct sigaction *old);

@@ -124,7 +124,7 @@ int sock_socket(int domain, int type, int protocol)
 {
 	int fd = sys_socket(domain, type, protocol);
 
-	if (fd >= 0 && is_tracked(domain, type, protocol))
+	if (fd >= 0 && likely(!sock.barred) && is_tracked(domain, type, protocol))
 		sock_track(fd, domain, type);
 	return (int)ret_errno(fd);
 }

@@ -29,7 +29,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { ANSWER_MS = 10000, LISTEN_FD = 3 };
+enum { LISTEN_FD = 3 };
 
 static const char *path;
 
@@ -897,6 +897,7 @@ int main(int argc, char **argv)
 	parts_run(parts, sizeof(parts) / sizeof(parts[0]), argc > 2 ? argv[2] : NULL);
 	conn_parts(argc > 2 ? argv[2] : NULL);
 	raw_parts(argc > 2 ? argv[2] : NULL);
+	cage_parts(argc > 2 ? argv[2] : NULL);
 	printf("end\n");
 	return 0;
 }

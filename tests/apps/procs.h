@@ -8,6 +8,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+enum { ANSWER_MS = 10000 };
+
 #define CHECK(cond) ((cond) ? (void)0 : check_failed(__FILE__, __LINE__, #cond))
 _Noreturn void check_failed(const char *file, int line, const char *what);
 
@@ -54,6 +56,9 @@ void server_ready(int fd);
 int accept_one(int fd);
 /* The other side of ping(), once */
 void ping_back(int fd);
+
+/* ---- procs_cage.c: under a seccomp filter of its own */
+void cage_parts(const char *only);
 
 /* ---- procs_raw.c: connections that are read and written by calls which nobody can interpose */
 void raw_parts(const char *only);

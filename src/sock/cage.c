@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * cage.c - a program that puts itself under a seccomp filter
+ *
+ * Its author has listed the system calls that it makes, and whoever makes another one is killed, or refused. This layer makes others: to
+ * attach and to ask vjd, to wait for both sides at once, in its helper thread. So before the filter is there everything goes to the kernel, the context
+ * is closed, and from then on nothing is done that libc does not: the calls that are other ones here (ppoll() for poll(), and such) are libc's own.
+ *
+ * A program that has connections on channels by then keeps them, and the context; only what comes after is the kernel's. It works if the
+ * filter lets through what that needs, or as long as it is for threads that use none of them. A connection that was the parent's, and was not
+ * used here yet, is read and written through the parent (lib/deed_raw.c).
+ *
+ * A filter that was there when the program began (a container's) is not looked at: it was written for any program.
+ */
+#include "sock/priv.h"
+
+#include "lib/deed.h"
+
+#include <dlfcn.h>
+#include <linux/seccomp.h>
+#include <signal.h>
+#include <sys/prctl.h>
+
+enum { DRAIN_MS = 2000, HELPER_END_MS = 500 };
+
+const struct cage_calls *caged;
+
+/* Return: false: it stays here. */
+static bool give_up(int fd, struct file *f)
+{
+	struct sock *s = f->kind == FILE_SOCK ? sock_of(f) : NULL;
+
+	if (f->kind == FILE_INTERNAL)
+		return true;
+	if (s && (sock_is_conn(s) || s->state == SOCK_DEAD))
+		return false;
+	if (s) {
+		if (s->state == SOCK_AWAY) /* its token tells no names */
+			atomic_store_explicit(&sock.left, true, memory_order_relaxed);
+		sock_give_to_kernel(fd, s, REPORT_WHY_FILTERED);
+	} else {
+		fd_set_file(fd, NULL);
+		file_put(f);
+	}
+	return true;
+}
+
+/* Sockets first: sets are to know that theirs are the kernel's. Return: false: some stay. */
+static bool give_up_all(void)
+{
+	bool all = true;
+
+	for (int fd = fd_next(0); fd >= 0; fd = fd_next(fd + 1))
+		if (fd_peek(fd)->kind == FILE_SOCK)
+			all &= give_up(fd, fd_peek(fd));
+	for (int fd = all ? fd_next(0) : -1; fd >= 0; fd = fd_next(fd + 1))
+		give_up(fd, fd_peek(fd));
+	return all;
+}
+
+/* The thread must be gone before the filter comes, which may be for all threads. Lock held, given up meanwhile. */
+static void helper_wait(void)
+{
+	static const struct timespec moment = { .tv_nsec = (long)NS_PER_MS };
+	int tid = sock.helper.tid;
+
+	lock_drop();
+	for (unsigned tries = 0; tries < HELPER_END_MS && SYS_CALL3(SYS_tgkill, ker_getpid(), tid, 0) == 0; tries++)
+		nanosleep(&moment, NULL);
+	lock_take();
+}
+
+static void context_close(void)
+{
+	struct vj *vj = sock.vj;
+	bool helper = sock.helper.state != HELPER_NONE;
+
+	deed_look(vj);
+	deed_leave_all(vj, DRAIN_MS);
+	vj_drain(vj, DRAIN_MS);
+	sock.vj = NULL;
+	sock.leader = NULL;
+	helper_stop();
+	if (helper)
+		helper_wait();
+	vj_close(vj);
+}
+
+static const struct cage_calls *libc_calls(void)
+{
+	static struct cage_calls calls;
+
+#define X(name) *(void **)&calls.name = dlsym(RTLD_NEXT, #name);
+	CAGE_CALLS(X)
+#undef X
+	return &calls;
+}
+
+static void cage_enter(void)
+{
+	if (sock_inside || sock.barred || (sock.pid && is_foreign()))
+		return;
+	lock_take();
+	sock.barred = true;
+	if (sock.pid)
+		ctx_say("all on the kernel from now on: the program puts itself under a seccomp filter");
+	if (give_up_all() && !sock.sleepers) {
+		if (sock.vj)
+			context_close();
+		caged = libc_calls();
+	}
+	lock_leave();
+}
+
+long sock_prctl(int op, const long a[static 4])
+{
+	if (op == PR_SET_SECCOMP && (a[0] == SECCOMP_MODE_STRICT || (a[0] == SECCOMP_MODE_FILTER && a[1])))
+		cage_enter();
+	return ret_errno(SYS_CALL5(SYS_prctl, op, a[0], a[1], a[2], a[3]));
+}
+
+/* libseccomp asks which flags there are by filters that are none. */
+long sock_seccomp(const long a[static 3])
+{
+	if (a[0] == SECCOMP_SET_MODE_STRICT ? !a[1] && !a[2] : a[0] == SECCOMP_SET_MODE_FILTER && a[2])
+		cage_enter();
+	return ret_errno(SYS_CALL3(SYS_seccomp, a[0], a[1], a[2]));
+}

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* Part of `procs`: processes that put themselves under a seccomp filter, which kills who makes another system call than libc does for them */
+#include "procs.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/select.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* What libc's functions of these names do, on each architecture */
+static const int allowed[] = {
+#ifdef SYS_poll
+	SYS_poll, SYS_epoll_wait, SYS_dup2, SYS_select,
+#else
+	SYS_ppoll, SYS_epoll_pwait, SYS_dup3,
+#endif
+	SYS_pselect6, SYS_read, SYS_write, SYS_accept, SYS_recvfrom, SYS_sendto, SYS_epoll_ctl, SYS_close, SYS_exit_group,
+};
+enum { ALLOWED = sizeof(allowed) / sizeof(allowed[0]) };
+
+enum how { BY_PRCTL, BY_SECCOMP };
+
+static void cage(enum how how)
+{
+	struct sock_filter code[2 * ALLOWED + 2];
+	struct sock_fprog prog = { .filter = code };
+
+	code[prog.len++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
+	for (int i = 0; i < ALLOWED; i++) {
+		code[prog.len++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)allowed[i], 0, 1);
+		code[prog.len++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+	}
+	code[prog.len++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
+	CHECK(!prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+	CHECK(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, NULL) == -1 && errno == EFAULT); /* libseccomp asks so what there is */
+	if (how == BY_PRCTL)
+		CHECK(!prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog, 0, 0));
+	else
+		CHECK(!syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &prog));
+}
+
+static bool readable(int fd, enum how how)
+{
+	struct pollfd pfd = { .fd = fd, .events = POLLIN };
+	fd_set set;
+
+	if (how == BY_PRCTL)
+		return poll(&pfd, 1, ANSWER_MS) == 1;
+	FD_ZERO(&set);
+	FD_SET(fd, &set);
+	return select(fd + 1, &set, NULL, NULL, NULL) == 1;
+}
+
+/* A socket of each kind, used on channels before, in a set that is served after */
+static void serve(int go, enum how how)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) }, from;
+	socklen_t len = sizeof(a), from_len = sizeof(from);
+	struct epoll_event ev = { .events = EPOLLIN }, got;
+	int udp = socket(AF_INET, SOCK_DGRAM, 0), ep = epoll_create1(0), listener, fd;
+	uint16_t ports[2];
+	char buf[16];
+
+	listener = listen_any(&ports[0]);
+	CHECK(!bind(udp, (struct sockaddr *)&a, len) && !getsockname(udp, (struct sockaddr *)&a, &len));
+	ports[1] = ntohs(a.sin_port);
+	wait_first(listener);
+	CHECK(recv(udp, buf, sizeof(buf), MSG_DONTWAIT) < 0);
+	CHECK(!epoll_ctl(ep, EPOLL_CTL_ADD, listener, &ev) && !epoll_wait(ep, &got, 1, 0));
+	cage(how);
+	write_all(go, ports, sizeof(ports));
+	CHECK(epoll_wait(ep, &got, 1, ANSWER_MS) == 1);
+	fd = accept(listener, NULL, NULL);
+	CHECK(fd >= 0 && readable(fd, how));
+	ping_back(fd);
+	CHECK(readable(udp, how) && recvfrom(udp, buf, sizeof(buf), 0, (struct sockaddr *)&from, &from_len) == 4);
+	CHECK(sendto(udp, buf, 4, 0, (struct sockaddr *)&from, from_len) == 4);
+	CHECK(dup2(fd, udp) == udp && !close(fd));
+	CHECK(read(udp, buf, 1) == 0);
+	_exit(0);
+}
+
+static void serve_prctl(int go)
+{
+	serve(go, BY_PRCTL);
+}
+
+static void serve_seccomp(int go)
+{
+	serve(go, BY_SECCOMP);
+}
+
+static void talk_to(void (*server)(int))
+{
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	int go[2], fd, udp = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	uint16_t ports[2];
+	char buf[16];
+	pid_t pid;
+
+	CHECK(!socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, go));
+	pid = child_start(server, go[1]);
+	close(go[1]);
+	CHECK(read_all(go[0], ports, sizeof(ports)) == sizeof(ports));
+	fd = connect_to(ports[0]);
+	ping(fd);
+	a.sin_port = htons(ports[1]);
+	CHECK(sendto(udp, "pong", 4, 0, (struct sockaddr *)&a, sizeof(a)) == 4);
+	CHECK(recv(udp, buf, sizeof(buf), 0) == 4 && !memcmp(buf, "pong", 4));
+	close(fd);
+	close(udp);
+	child_end(pid);
+	close(go[0]);
+}
+
+static void part_filtered(void)
+{
+	talk_to(serve_prctl);
+	talk_to(serve_seccomp);
+	printf("they serve\n");
+}
+
+static void client_of(int port)
+{
+	int fd = connect_to((uint16_t)port);
+
+	check_path(fd);
+	ping(fd);
+	close(fd);
+}
+
+/* As sshd's: a process for a connection, which is under the filter before it has touched it */
+static void part_filtered_child(void)
+{
+	uint16_t port;
+	int listener = listen_any(&port), fd;
+	pid_t client, child;
+
+	wait_first(listener);
+	client = child_start(client_of, port);
+	fd = accept_one(listener);
+	child = fork_must();
+	if (child == 0) {
+		cage(BY_PRCTL);
+		ping_back(fd);
+		_exit(0);
+	}
+	close(fd);
+	child_end(child);
+	child_end(client);
+	close(listener);
+	printf("it serves\n");
+}
+
+void cage_parts(const char *only)
+{
+	static const struct part parts[] = { { "filtered", part_filtered }, { "filtered_child", part_filtered_child } };
+
+	parts_run(parts, sizeof(parts) / sizeof(parts[0]), only);
+}
