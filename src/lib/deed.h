@@ -35,6 +35,8 @@ struct deed_hooks {
 	void (*in_kernel)(uint64_t cookie, const struct deed_note *note, int fd);
 	/* Bytes of this connection are to be read from its descriptors now, before what vj_recv() gives. */
 	void (*pumped)(uint64_t cookie);
+	/* Does a thread of ours, or a set of it, wait for this connection? If not, whoever reads is probably one that we don't see. */
+	bool (*waited)(uint64_t cookie);
 };
 
 /** deed_hooks_set() - Before the first deed_make() */

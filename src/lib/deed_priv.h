@@ -95,6 +95,7 @@ struct deed {
 	bool full;	  /* ... as much as is ever there at a time */
 	bool drained;	  /* ... and somebody else has read it */
 	bool ended;	  /* the token's readers have been told of the end */
+	bool kept_long;	   /* kept: whoever was about to claim it has done so */
 	bool parcel_waits; /* kept: there is something to read in the parcel */
 };
 

@@ -8,9 +8,10 @@
  *
  * Readers of that kind can't be seen. What was put into a token costs two system calls more, and is to be read before anything else by
  * whoever claims the connection next; so it is done only for bytes that have waited, which a program that asks the library does not let them
- * do, and little at a time. When it has been taken by somebody else than our program the next bytes follow at once.
+ * do, and little at a time: soon if our program does not wait for them, or lets libc read; after longer if it waits, and is slow. When they have been taken by
+ * somebody else than our program the next ones follow at once.
  *
- * A connection that is kept for somebody (deed_keep()) and has bytes for him is opened after a while, and from then on is
+ * A connection that is kept for somebody (deed_keep()) and has bytes for him is opened after a while, when he may have claimed it, and from then on is
  * like any other that we hold.
  */
 #include "base/time.h"
@@ -28,10 +29,10 @@
 enum {
 	TAKE_BYTES = 64 * 1024,
 	PUMP_BYTES = 32 * 1024, /* at most in a token, with what the kernel needs for it */
-	SOON_MS = 10,
+	SOON_MS = 3,
 	LATE_MS = 100,
-	KEPT_MS = 200,
-	KEPT_AGAIN_MS = 1000,
+	KEPT_MS = 20,
+	KEPT_AGAIN_MS = 1000, /* at the latest: when there is something it is seen before */
 };
 
 static uint32_t socket_bytes(int fd, unsigned long which)
@@ -225,11 +226,19 @@ static bool can_send(const struct vj *vj)
 	return d != NULL;
 }
 
+/* Kept, and something has come for whoever claims it, who has had his time to do that */
+static bool kept_has_news(const struct vj *vj, const struct deed *d)
+{
+	return d->kept_long && !d->deaf && d->state == DEED_QUIET && move_transit_has_news(vj, d->msg.token);
+}
+
 uint64_t deed_pump_ns(const struct vj *vj)
 {
 	uint64_t ns = can_send(vj) ? 0 : UINT64_MAX;
 
 	for (const struct deed *d = vj->deeds ? vj->deeds->pumps : NULL; d; d = d->pump_next) {
+		if (kept_has_news(vj, d))
+			return 0;
 		if (d->waiting)
 			ns = min_u64(ns, d->look_ns);
 		else if (d->conn.v && d->state == DEED_QUIET && !d->full && has_news(vj, d)) /* since the last look */
@@ -274,12 +283,15 @@ static uint32_t pump(struct vj *vj, struct deed *d, uint32_t in_token)
 /* Has it waited long enough? */
 static bool pump_due(struct vj *vj, struct deed *d)
 {
+	bool soon;
+
 	if (d->drained)
 		return true;
 	if (d->waiting)
 		return vj->now_ns >= d->look_ns;
 	d->waiting = true;
-	d->look_ns = vj->now_ns + (d->soon ? SOON_MS : LATE_MS) * NS_PER_MS;
+	soon = d->soon || !d->cookie || !vj->deeds->hooks.waited(d->cookie);
+	d->look_ns = vj->now_ns + (soon ? SOON_MS : LATE_MS) * NS_PER_MS;
 	return false;
 }
 
@@ -318,12 +330,18 @@ static bool can_open(struct vj *vj, struct deed *d)
 
 static void keep_one(struct vj *vj, struct deed *d)
 {
-	if (vj->now_ns < d->look_ns)
+	bool news;
+
+	if (vj->now_ns < d->look_ns && !kept_has_news(vj, d))
 		return;
-	if ((d->parcel_waits || move_transit_has_news(vj, d->msg.token)) && can_open(vj, d))
+	news = d->parcel_waits || move_transit_has_news(vj, d->msg.token);
+	if (news && can_open(vj, d)) {
 		kept_open(vj, d);
-	else
-		d->look_ns = vj->now_ns + KEPT_AGAIN_MS * NS_PER_MS;
+		d->drained = d->kept_long; /* whoever would claim it has done so: at once */
+		return;
+	}
+	d->kept_long = !news; /* else tried again then, not at once */
+	d->look_ns = vj->now_ns + KEPT_AGAIN_MS * NS_PER_MS;
 }
 
 void raw_pump_all(struct vj *vj)

@@ -182,7 +182,7 @@ bool vj_link_is_new(const struct vj *vj)
 
 bool vj_oversleeps(const struct vj *vj, uint64_t wake_ns)
 {
-	return time_add_sat(stack_deadline(vj->stack), OVERSLEEP_US) < wake_ns / 1000;
+	return time_add_sat(stack_deadline(vj->stack), OVERSLEEP_US) < wake_ns / 1000 || move_oversleeps(vj, wake_ns);
 }
 
 /* ---- spinning -------------------------------------------------------------------------------------------------- */

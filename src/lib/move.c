@@ -380,6 +380,11 @@ uint64_t move_deadline_us(const struct vj *vj)
 	return ns == UINT64_MAX ? ns : ns / 1000 + 1;
 }
 
+bool move_oversleeps(const struct vj *vj, uint64_t wake_ns)
+{
+	return vj->moves && vj->moves->transits && deed_pump_ns(vj) < wake_ns;
+}
+
 bool move_busy(const struct vj *vj)
 {
 	return (vj->moves && vj->moves->sayings) || deed_busy(vj);

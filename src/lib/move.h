@@ -78,6 +78,8 @@ void move_transit_stay(struct vj *vj, const uint8_t token[static MOVE_TOKEN_BYTE
 bool move_transit_has_news(const struct vj *vj, const uint8_t token[static MOVE_TOKEN_BYTES]);
 /* When to wake for what waits; UINT64_MAX: never */
 uint64_t move_deadline_us(const struct vj *vj);
+/* Is something due before @wake_ns that nobody rings for: for a connection that is kept */
+bool move_oversleeps(const struct vj *vj, uint64_t wake_ns);
 /* What is due. To be called when vj->move_ns has come. */
 void move_poll(struct vj *vj);
 /* Is anything under way that this process is needed for? */

@@ -124,9 +124,16 @@ static void on_in_kernel(uint64_t cookie, const struct deed_note *note, int fd)
 		in_kernel(s, fd);
 }
 
+static bool is_waited(uint64_t cookie)
+{
+	return ((struct sock *)(uintptr_t)cookie)->file.watches != NULL;
+}
+
 void away_init(void)
 {
-	static const struct deed_hooks hooks = { .leaves = on_leaves, .stays = on_stays, .in_kernel = on_in_kernel, .pumped = on_pumped };
+	static const struct deed_hooks hooks = {
+		.leaves = on_leaves, .stays = on_stays, .in_kernel = on_in_kernel, .pumped = on_pumped, .waited = is_waited,
+	};
 
 	deed_hooks_set(sock.vj, &hooks);
 }
