@@ -74,6 +74,7 @@ void app_welcome(struct app *app, const struct ctl_hello *hello)
 	app->state = APP_WELCOME;
 	app->observer = (hello->flags & CTL_HELLO_OBSERVER) != 0;
 	app->since_ns = d->now_ns;
+	app->said_pid = hello->pid;
 	memcpy(app->name, hello->name, sizeof(app->name));
 	choose_mac(d, app->mac);
 	/* a wrap after 2^32 applications would disturb the order of a STATUS, no more */
@@ -218,11 +219,12 @@ struct app *app_find(const struct app *asker, const struct ctl_join *who)
 	struct app *app, *found = NULL;
 
 	TAILQ_FOREACH (app, &asker->d->apps, all) {
-		if (app->uid != asker->uid || app->observer || app->state != APP_WELCOME || app->pid != who->pid)
+		if (app->uid != asker->uid || app->observer || app->state != APP_WELCOME)
 			continue;
-		if (app->id == who->app_id)
+		if (app->id == who->app_id && (app->pid == who->pid || app->said_pid == who->pid))
 			return app;
-		found = app;
+		if (app->pid == who->pid)
+			found = app;
 	}
 	return found;
 }

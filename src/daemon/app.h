@@ -56,6 +56,7 @@ struct app {
 	struct user *user;
 	uint32_t uid;
 	int32_t pid;
+	int32_t said_pid; /* as the process itself knows it, in another pid namespace perhaps; nothing but a name */
 	uint64_t netns;
 	uint64_t since_ns; /* connected; from HELLO on: welcome */
 
