@@ -40,6 +40,8 @@ static void open_port(int type, uint16_t port)
 	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) != 0 ||
 	    bind(fd, (struct sockaddr *)&at, sizeof(at)) != 0 || (type == SOCK_STREAM && listen(fd, 64) != 0))
 		die("a port");
+	if (type == SOCK_DGRAM) /* on channels from the first read on */
+		(void)!recv(fd, &(char){ 0 }, 1, 0);
 	watch(fd, type == SOCK_STREAM ? LISTENER : UDP);
 }
 

@@ -217,7 +217,8 @@ for bad in abc 5x 1000001 99999999999999999999; do
 	expect 0 "VJ_SPIN_US=$bad is no number of microseconds" env VJ_SPIN_US=$bad "$vj" run --verbose -- "${dialer[@]}"
 done
 # ... this one when the program attaches, which it does to offer a port
-dialer=(python3 -c 'import socket; socket.socket(type=socket.SOCK_DGRAM).bind(("127.0.0.1", 0))')
+dialer=(python3 -c 'import socket; s = socket.socket(type=socket.SOCK_DGRAM)
+s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1); s.bind(("127.0.0.1", 0))')
 expect 0 "VJ_MTU_PROBING=x is none of 0, 1 and 2" env VJ_MTU_PROBING=x "$vj" run --verbose -- "${dialer[@]}"
 said=$(VJ_SPIN_US=-1 VJ_MTU_PROBING=2 "$vj" run --verbose -- "${dialer[@]}" 2>&1)
 [[ $said != *VJ_* ]] || fail "right values: $said"
@@ -237,6 +238,7 @@ for i in {1..6}; do
 	"$vj" run --socket "$dir/ids-$i.sock" -- python3 -c '
 import socket, subprocess, sys
 held = socket.socket(type=socket.SOCK_DGRAM)
+held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1) # leased without being read
 held.bind(("127.0.0.1", 0))
 subprocess.run([sys.argv[1], "status", "--json"])' "$vj" >"$dir/ids.json"
 	python3 - "$dir/ids.json" <<-'PY' || fail "vj status --json: $(cat "$dir/ids.json")"

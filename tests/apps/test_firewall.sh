@@ -421,6 +421,7 @@ exec 7>&-
 cat >"$tmp/echo.py" <<-'EOF'
 	import socket
 	s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+	s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1) # so it is on channels before it reads
 	s.bind(("0.0.0.0", 7200))
 	print("bound", flush=True)
 	while True:

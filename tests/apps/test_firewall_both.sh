@@ -47,6 +47,7 @@ cat >"$tmp/echo.py" <<-'EOF'
 	import socket
 	u = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
 	u.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+	u.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1) # so it is on channels before it reads
 	u.bind(("::", 7000))
 	print("ready", flush=True)
 	while True:

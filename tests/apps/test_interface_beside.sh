@@ -16,6 +16,7 @@ cat >"$tmp/beside.py" <<'PY'
 import selectors, socket
 u = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
 u.setsockopt(socket.SOL_SOCKET, 33, 1 << 24) # SO_RCVBUFFORCE
+u.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1) # so it is on channels before it reads
 u.bind(("::", 7053))
 t = socket.create_server(("::", 7054), family=socket.AF_INET6, dualstack_ipv6=True)
 sel = selectors.DefaultSelector()

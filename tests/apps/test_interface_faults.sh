@@ -92,6 +92,7 @@ cat >"$tmp/numbers.py" <<'PY'
 import socket, sys
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 s.setsockopt(socket.SOL_SOCKET, 33, 1 << 24) # SO_RCVBUFFORCE
+s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1) # so it is on channels before it reads
 s.bind(("0.0.0.0", 7053))
 print("ready", flush=True)
 last = seen = 0

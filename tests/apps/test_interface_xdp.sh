@@ -59,6 +59,7 @@ import select, socket
 socks = []
 for port in 7053, 7999:
 	s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+	s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1) # so it is on channels before it reads
 	s.bind(("::", port))
 	socks.append(s)
 while True:

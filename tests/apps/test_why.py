@@ -51,7 +51,13 @@ far.connect_ex(("192.0.2.1", 9))
 held["NOT_LOCAL"] = far
 udp = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
 udp.bind(("::1", 0))
-held["both"] = udp
+udp.setblocking(False)
+try:
+    udp.recv(1)
+except BlockingIOError:
+    held["both"] = udp
+held["unread"] = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+held["unread"].bind(("127.0.0.1", 0))
 held["OPTION"].bind(("127.0.0.1", 0))
 held["OPTION"].setsockopt(socket.IPPROTO_IP, IP_RECVTTL, 1)
 gone = tcp("127.0.0.1", kernel_port)
@@ -110,7 +116,7 @@ def check_client(client, fds, port):
     paths, said = ask(client.pid)
     want = {"channel": ("channel", None), "both": ("both", None), "NO_OWNER": ("kernel", "NO_OWNER"),
             "NOT_LOCAL": ("kernel", "NOT_LOCAL"), "UNDECIDED": ("undecided", "UNDECIDED"),
-            "UNUSED": ("kernel", "UNUSED"), "OPTION": ("kernel", "OPTION")}
+            "UNUSED": ("kernel", "UNUSED"), "unread": ("kernel", "UNUSED"), "OPTION": ("kernel", "OPTION")}
     for name, path in want.items():
         assert paths[fds[name]] == path, (name, paths, fds)
     assert fds["other"] not in paths and fds["reused"] not in paths and len(paths) == len(want), (paths, fds)
