@@ -49,17 +49,47 @@ enum {
 static uint8_t scratch[DGRAM_BYTES_MAX];
 
 /*
+ * ---- which of ours are at a port ----------------------------------------------------------------
+ * ----------------
+ */
+
+/* How many sockets, by hash of the port: most are alone, and need not look for others. */
+enum { PORT_BUCKETS = 4096 };
+static uint32_t at_ports[PORT_BUCKETS];
+
+static uint32_t *at_port_be(uint16_t port_be)
+{
+	return &at_ports[ntohs(port_be) % PORT_BUCKETS];
+}
+
+static void port_set(struct dgram *d, uint16_t port_be)
+{
+	if (d->port_be)
+		--*at_port_be(d->port_be);
+	if (port_be)
+		++*at_port_be(port_be);
+	d->port_be = port_be;
+}
+
+/*
  * ---- on and off channels ------------------------------------------------------------------------
  * ----------------
  */
 
-void dgram_close(struct sock *s)
+static void dgram_close(struct sock *s)
 {
 	if (s->dgram->open && sock.vj)
 		vj_udp_close(sock.vj, s->dgram->udp);
 	s->dgram->open = false;
 	own_fd_close(s->lease_fd);
 	s->lease_fd = -1;
+}
+
+void dgram_free(struct sock *s)
+{
+	dgram_close(s);
+	port_set(s->dgram, 0);
+	free(s->dgram);
 }
 
 /* For good, and with what has come over channels and not been read */
@@ -73,7 +103,9 @@ static void dgram_stay(struct sock *s, enum report_why why)
 /* One of ours at this port can't be on channels: what is for it must not come to the others. 0: no port */
 static void port_leave(uint16_t port_be, enum report_why why)
 {
-	for (int fd = fd_next(0); fd >= 0 && port_be; fd = fd_next(fd + 1)) {
+	bool any = port_be && *at_port_be(port_be);
+
+	for (int fd = fd_next(0); any && fd >= 0; fd = fd_next(fd + 1)) {
 		struct file *f = fd_peek(fd);
 
 		if (f->kind == FILE_SOCK && sock_of(f)->state == SOCK_UDP && sock_of(f)->dgram->open && sock_of(f)->dgram->port_be == port_be)
@@ -124,7 +156,7 @@ static int dgram_open(int fd, struct sock *s)
 	err = sys_getsockname(fd, (struct sockaddr *)&local, &len);
 	if (err)
 		return err;
-	d->port_be = ((struct sockaddr_in *)&local)->sin_port;
+	port_set(d, ((struct sockaddr_in *)&local)->sin_port);
 	s->lease_fd = OWN_FD_MAKE(sys_fcntl(fd, F_DUPFD_CLOEXEC, 0));
 	if (s->lease_fd < 0)
 		return s->lease_fd;
@@ -167,7 +199,9 @@ static struct at_port port_look(uint16_t port_be)
 	struct at_port p = { .next_fd = -1 };
 	uint32_t first = UINT32_MAX;
 
-	for (int fd = fd_next(0); fd >= 0; fd = fd_next(fd + 1)) {
+	bool any = *at_port_be(port_be);
+
+	for (int fd = fd_next(0); any && fd >= 0; fd = fd_next(fd + 1)) {
 		struct file *f = fd_peek(fd);
 		const struct dgram *d = f->kind == FILE_SOCK && sock_of(f)->state == SOCK_UDP ? sock_of(f)->dgram : NULL;
 
@@ -189,7 +223,7 @@ static int port_open(int fd, struct sock *s)
 	struct at_port p;
 	int err = 0;
 
-	if (!s->dgram->port_be)
+	if (!s->dgram->port_be || *at_port_be(s->dgram->port_be) == 1)
 		return dgram_open(fd, s);
 	while (!err && (p = port_look(s->dgram->port_be)).next_fd >= 0) {
 		struct sock *next = sock_of(fd_peek(p.next_fd));
@@ -234,7 +268,7 @@ int dgram_bound(int fd, struct sock *s)
 	if (is_foreign() || sys_getsockname(fd, (struct sockaddr *)&local, &len) || is_multicast(&local))
 		return 0;
 	p = port_look(((struct sockaddr_in *)&local)->sin_port);
-	s->dgram->port_be = ((struct sockaddr_in *)&local)->sin_port;
+	port_set(s->dgram, ((struct sockaddr_in *)&local)->sin_port);
 	s->dgram->bound_nr = ++bound_cnt;
 	if (s->dgram->stays && p.any_open)
 		port_leave(s->dgram->port_be, REPORT_WHY_SHARED_PORT);
@@ -271,7 +305,7 @@ int dgram_connect(int fd, struct sock *s, const struct sockaddr *addr, socklen_t
 		d->peer_len = 0;
 		if (!s->bound) { /* the kernel has taken the port away */
 			dgram_close(s);
-			d->port_be = 0;
+			port_set(d, 0);
 		} else if (d->open) {
 			vj_udp_connect(sock.vj, d->udp, NULL, 0);
 		}

@@ -269,7 +269,7 @@ int sock_epoll_create1(int flags)
 {
 	int epfd = sys_epoll_create(flags);
 
-	if (epfd >= 0 && !sock_inside && !sock.exiting && !sock.barred) {
+	if (epfd >= 0 && !sock_inside && !sock.exiting && !caged) {
 		lock_take();
 		set_new(epfd); /* without memory for it, it is the kernel's alone */
 		lock_leave();

@@ -719,8 +719,8 @@ int dgram_connect(int fd, struct sock *s, const struct sockaddr *addr, socklen_t
 int dgram_shutdown(int fd, struct sock *s, int how);
 /* The program takes datagrams from it: it is on channels from now on, if it has a port and may be. */
 void dgram_reads(int fd, struct sock *s);
-/* Off channels. */
-void dgram_close(struct sock *s);
+/* The last descriptor went. */
+void dgram_free(struct sock *s);
 /* As recvmsg() and sendmsg(), -errno; the lock is given up while they block. */
 long dgram_recv(int fd, struct sock *s, struct msghdr *msg, int flags);
 long dgram_send(int fd, struct sock *s, const struct msghdr *msg, int flags);

@@ -141,10 +141,8 @@ void sock_destroy(struct sock *s)
 	} else if (s->state == SOCK_LISTEN) {
 		listener_close(s);
 	}
-	if (s->state == SOCK_UDP) {
-		dgram_close(s);
-		free(s->dgram);
-	}
+	if (s->state == SOCK_UDP)
+		dgram_free(s);
 	own_fd_close(s->lease_fd);
 	own_fd_close(s->option_fd);
 	for (struct watch *w = s->file.watches, *next; w; w = next) {

@@ -392,6 +392,57 @@ static void test_open(void **state)
 	fix_end(&f);
 }
 
+/* Which socket each of 64 senders comes to, as a bit; each to one. */
+static uint32_t senders_reach(const struct fix *f, uint64_t ret_of[64])
+{
+	struct endpoint local = fix_ep(f, 1, 53);
+	uint32_t reached = 0;
+
+	for (unsigned i = 0; i < 64; i++) {
+		struct endpoint from = fix_ep(f, 2, (uint16_t)(4000 + i));
+		uint32_t id = ports_find_from(&f->s->ports, PORT_UDP, &local.addr, local.port, &from);
+
+		assert_int_equal(ports_find_from(&f->s->ports, PORT_UDP, &local.addr, local.port, &from), id);
+		ret_of[i] = id;
+		reached |= UINT32_C(1) << id;
+	}
+	return reached;
+}
+
+/* A group has each its part of the senders; one that is bound over them has all, until it is gone or connected. */
+static void test_shared(void **state)
+{
+	(void)state;
+	for (size_t v = 0; v < ARRAY_SIZE(families); v++) {
+		uint64_t before[64], after[64];
+		uint32_t group = 0, over;
+		struct endpoint local, peer;
+		struct udp_id u[4], last, alone;
+		struct fix f;
+
+		fix_begin(&f, families[v], 0);
+		local = fix_ep(&f, 1, 53);
+		peer = fix_ep(&f, 2, 4000);
+		for (unsigned i = 0; i < ARRAY_SIZE(u); i++) {
+			assert_int_equal(udp_open(f.s, &local, STACK_LISTEN_SHARED | STACK_LISTEN_OVER, 0, &u[i]), 0);
+			group |= UINT32_C(1) << u[i].v;
+		}
+		assert_int_equal(udp_open(f.s, &local, 0, 0, &alone), -EADDRINUSE);
+		assert_int_equal(senders_reach(&f, before), group);
+		assert_int_equal(udp_open(f.s, &local, STACK_LISTEN_OVER, 0, &last), 0);
+		over = UINT32_C(1) << last.v;
+		assert_int_equal(senders_reach(&f, after), over);
+		assert_int_equal(udp_connect(f.s, last, &peer), 0);
+		assert_int_equal(senders_reach(&f, after), group | over);
+		assert_int_equal(after[0], last.v);
+		assert_memory_equal(before + 1, after + 1, sizeof(before) - sizeof(before[0]));
+		udp_close(f.s, last);
+		assert_int_equal(senders_reach(&f, after), group);
+		assert_memory_equal(before, after, sizeof(before));
+		fix_end(&f);
+	}
+}
+
 /* The link goes: its frames are free at once, what they held can still be read. */
 static void test_link_gone(void **state)
 {
@@ -438,7 +489,7 @@ int main(void)
 		cmocka_unit_test(test_no_memory),     cmocka_unit_test(test_connected),
 		cmocka_unit_test(test_connected_beside),
 		cmocka_unit_test(test_connected_many), cmocka_unit_test(test_open),
-		cmocka_unit_test(test_link_gone),
+		cmocka_unit_test(test_shared),	      cmocka_unit_test(test_link_gone),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
