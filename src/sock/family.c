@@ -21,7 +21,8 @@
  * accepts, and takes from the kernel's queue alone. So a process that has, and waits, but has never called accept(), has no lease; if
  * it is the one that accepts it has one from its first accept() on.
  *
- * No rest before passing was seen to work: in another PID namespace than vjd's it does not, and the others are asked by their leases.
+ * No rest before passing was seen to work: to one that has begun by exec() since, and has no page, it does not, and the others are asked by
+ * their leases. A page that outlives exec() would be one more descriptor in each program that a server starts.
  */
 #include "sock/priv.h"
 

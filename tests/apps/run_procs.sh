@@ -10,6 +10,9 @@ cat "$tmp/channel"
 for part in brief inetd caged clean mutex; do
 	"$vj" run -- "$build/tests/apps/procs" channel $part || fail "$part: not as many connections on channels as should be"
 done
+if unshare -pf --mount-proc true 2>/dev/null; then # where it knows itself by other numbers than vjd does
+	unshare -pf --mount-proc "$vj" run -- "$build/tests/apps/procs" channel mutex || fail "mutex, in a pid namespace"
+fi
 "$vj" status | has '^tcp ' && fail "a port is left behind: $("$vj" status)"
 echo "nothing is left behind"
 
