@@ -198,7 +198,6 @@ static struct at_port port_look(uint16_t port_be)
 {
 	struct at_port p = { .next_fd = -1 };
 	uint32_t first = UINT32_MAX;
-
 	bool any = *at_port_be(port_be);
 
 	for (int fd = fd_next(0); any && fd >= 0; fd = fd_next(fd + 1)) {
