@@ -30,8 +30,8 @@
 
 enum {
 	HOST_TABLE_MAGIC = 0x766a6874, /* "vjht" */
-	HOST_TABLE_VERSION = 2,
-	HOST_INTERFACE_MAX = 64,
+	HOST_TABLE_VERSION = 3,
+	HOST_INTERFACE_MAX = 256, /* each container may have one */
 	HOST_ADDR_MAX = 512,
 	HOST_ROUTE_MAX = 2048,
 	HOST_NEIGHBOUR_MAX = 4096, /* slots of a hash table; at most half are used */

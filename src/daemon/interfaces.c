@@ -230,7 +230,7 @@ static void follow_hook(const struct interfaces *s, struct iface *i)
 	i->hook_lost = r < 0;
 	if (r == 0)
 		log_info(s->d->cfg.log, "%s: dispatch was removed or replaced: attached again, at tc", i->name);
-	else if (!was_lost)
+	else if (!was_lost && r != -ENODEV) /* the interface itself is gone, which is said next */
 		log_error(s->d->cfg.log, "%s: dispatch was removed, and can't be attached again, which is tried at each change of the host: %s",
 			  i->name, strerror(-r));
 }
@@ -391,6 +391,8 @@ int interfaces_find_host(struct interfaces *s, const char *name, const struct ho
 
 	host_watch_run(s->host, s->d->now_ns);
 	found = host_watch_find(s->host, name, 0);
+	if (found == NULL && if_nametoindex(name) != 0)
+		log_error(s->d->cfg.log, "%s: the host has more interfaces than vjd knows: %u", name, HOST_INTERFACE_MAX);
 	if (found == NULL)
 		return -ENODEV;
 	if (memcmp(found->mac, none, sizeof(none)) == 0)

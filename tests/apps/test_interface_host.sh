@@ -522,6 +522,19 @@ for addr in "10.77.0.2", "fd77::2":
 "$vj" status | has 'python3.* deliver .* too_long' && fail "datagrams were too long for the channel: $("$vj" status)"
 "$vj" status | has ' pass_long ' || fail "no datagram came by the kernel"
 
+# ---- as many interfaces as a host with containers has
+for nr in $(seq 50); do
+	echo "link add more$nr type veth peer name less$nr"
+done | ip -n "$server" -b -
+"$vj" attach eth0 | has 'ports are left to the kernel' && fail "with a hundred more interfaces ports are the kernel's"
+"$vj" attach more50 | has 'channels are offered' || fail "the last of a hundred more interfaces is not attached: $(cat "$tmp/vjd.log")"
+connection_lives "with a hundred more interfaces"
+for nr in $(seq 50); do
+	echo "link del more$nr"
+done | ip -n "$server" -b -
+until_true sh -c "! \"$vj\" status | grep '^more50'"
+grep "more50: dispatch was removed, and can't" "$tmp/vjd.log" && fail "an interface that is gone is said to have lost its program"
+
 # ---- an application that does not run for ten seconds
 echo 2000000 >&7
 sleep 0.05
