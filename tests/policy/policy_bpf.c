@@ -21,6 +21,7 @@
 
 #include <cmocka.h>
 
+#include "bpf/vj_deliver.skel.h"
 #include "bpf/vj_dispatch.skel.h"
 #include "bpf/vj_gate.skel.h"
 #include "policy/filter_packet.h"
@@ -265,6 +266,75 @@ static void test_gate_fragments(void **state)
 	put_rules(FILTER_OP_NONE);
 }
 
+/* ---- deliver: what only a vjd or a wire out of the ordinary sends (the rest: tests/net/iface.c). There is no socket: what goes to the ring is dropped */
+
+enum { DELIVER_FRAME_MAX = 200 };
+
+static uint32_t deliver_run(const struct vj_deliver *deliver, const struct step_frame *f, uint32_t behind, enum policy_reason *ret_reason)
+{
+	uint64_t before[POLICY_REASON_CNT], after[POLICY_REASON_CNT];
+	uint8_t buf[STEP_FRAME_MAX] = { 0 };
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = buf, .data_size_in = behind + step_build(f, buf + behind), .repeat = 1);
+
+	if (behind > 0) {
+		buf[12] = POLICY_GIVE_BACK_TYPE >> 8;
+		buf[13] = POLICY_GIVE_BACK_TYPE & 0xff;
+	}
+	read_counters(deliver->maps.counters, before);
+	assert_int_equal(bpf_prog_test_run_opts(bpf_program__fd(deliver->progs.vj_deliver), &opts), 0);
+	read_counters(deliver->maps.counters, after);
+	*ret_reason = POLICY_REASON_CNT;
+	for (uint32_t r = 0; r < POLICY_REASON_CNT; r++)
+		if (after[r] != before[r])
+			*ret_reason = r;
+	return opts.retval;
+}
+
+static struct policy_deliver_state deliver_state(const struct vj_deliver *deliver)
+{
+	struct policy_deliver_state state;
+	uint32_t zero = 0;
+
+	assert_int_equal(bpf_map_lookup_elem(bpf_map__fd(deliver->maps.deliver_state), &zero, &state), 0);
+	return state;
+}
+
+static void test_deliver(void **state)
+{
+	const struct policy_deliver_cfg cfg = { .frame_max = DELIVER_FRAME_MAX, .rx_frame_cnt = 8, .spill_max = 8 };
+	const struct step_frame arp = { .eth_type = ETH_TYPE_ARP }, six = { .v6 = true, .proto = IP_PROTO_UDP },
+				longest = { .v6 = true, .proto = IP_PROTO_UDP, .payload = DELIVER_FRAME_MAX - 74 },
+				longer = { .v6 = true, .proto = IP_PROTO_UDP, .payload = DELIVER_FRAME_MAX - 73 };
+	struct vj_deliver *deliver = vj_deliver__open_and_load();
+	struct policy_credit credit = { .posted = 1 };
+	enum policy_reason reason;
+	uint32_t zero = 0;
+
+	(void)state;
+	assert_non_null(deliver);
+	set(deliver->obj, "deliver_cfg", &zero, &cfg);
+	/* IP alone, and no longer than the memory takes */
+	assert_int_equal(deliver_run(deliver, &arp, 0, &reason), XDP_DROP);
+	assert_int_equal(reason, POLICY_NOT_DISPATCHED);
+	assert_int_equal(deliver_run(deliver, &longer, 0, &reason), XDP_DROP);
+	assert_int_equal(reason, POLICY_TOO_LONG);
+	/* without credit to vjd; what it gives back without there being any, once more, and that counts as nothing new */
+	assert_int_equal(deliver_run(deliver, &longest, 0, &reason), XDP_PASS);
+	assert_int_equal(reason, POLICY_SPILLED);
+	assert_int_equal(deliver_run(deliver, &six, POLICY_GIVE_BACK_BYTES, &reason), XDP_PASS);
+	assert_int_equal(reason, POLICY_SPILLED);
+	assert_int_equal(deliver_state(deliver).spilled, 1);
+	assert_int_equal(deliver_state(deliver).returned, 0);
+	assert_int_equal(deliver_state(deliver).given, 0);
+	/* with credit into the ring */
+	set(deliver->obj, "credit", &zero, &credit);
+	deliver_run(deliver, &six, POLICY_GIVE_BACK_BYTES, &reason);
+	assert_int_equal(reason, POLICY_GIVEN_BACK);
+	assert_int_equal(deliver_state(deliver).returned, 1);
+	assert_int_equal(deliver_state(deliver).given, 1);
+	vj_deliver__destroy(deliver);
+}
+
 static int setup(void **state)
 {
 	struct bpf_map *const of_gate[] = { gate->maps.addrs, gate->maps.ports, gate->maps.blocks, gate->maps.flows,
@@ -297,6 +367,7 @@ int main(void)
 		cmocka_unit_test(test_dispatch_tc),
 		cmocka_unit_test(test_dispatch_owner),
 		cmocka_unit_test(test_kernel_judges),
+		cmocka_unit_test(test_deliver),
 	};
 
 	kernel_begin();
