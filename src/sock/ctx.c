@@ -357,8 +357,8 @@ static uint32_t poll_mask_of(uint32_t events)
 	if (events & VJ_EV_ERROR)
 		mask |= EPOLLIN | EPOLLRDNORM | EPOLLOUT | EPOLLWRNORM | EPOLLRDHUP | EPOLLHUP |
 			EPOLLERR;
-	if (events & VJ_EV_SENT_ALL)
-		mask |= EPOLLMSG; /* nobody can ask for it in vain; close() with SO_LINGER waits for anything */
+	if (events & (VJ_EV_SENT_ALL | VJ_EV_UNANSWERED))
+		mask |= EPOLLMSG; /* nobody can ask for it in vain; close() with SO_LINGER waits for anything, and so does connect() */
 	return mask;
 }
 
