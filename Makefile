@@ -15,7 +15,8 @@ all: $(BUILD)/build.ninja
 # A directory left half-configured by a failed run is configured afresh.
 $(BUILD)/build.ninja:
 	@rm -rf $(BUILD)/meson-private
-	@$(MESON) setup --prefix=$(PREFIX) $(SETUP_ARGS) $(BUILD)
+	@$(MESON) setup --prefix=$(PREFIX) $(SETUP_ARGS) $(BUILD) || \
+		{ todo=$$(scripts/setup --check) || echo "make: not installed:" $$todo "(make setup installs all)" >&2; exit 1; }
 
 setup:
 	@scripts/setup
