@@ -368,12 +368,14 @@ static void on_alarm(int sig)
 	alarms++;
 }
 
+/* @every_ms: and so on, for a call that one alone may come before; until the next alarm_in() */
 static void alarm_in(int flags, long ms, long every_ms)
 {
 	struct sigaction sa = { .sa_handler = on_alarm, .sa_flags = flags };
 	struct itimerval it = { .it_value = { 0, ms * 1000 },
 				.it_interval = { 0, every_ms * 1000 } };
 
+	setitimer(ITIMER_REAL, &(struct itimerval){ 0 }, NULL);
 	alarms = 0;
 	sigaction(SIGALRM, &sa, NULL);
 	setitimer(ITIMER_REAL, &it, NULL);
@@ -405,22 +407,22 @@ void calls_signals(void)
 	title("signals");
 	signal(SIGPIPE, SIG_IGN); /* so that the only handler is the alarm's */
 	pair_open(&p, AF_INET, "127.0.0.1");
-	alarm_in(0, 50, 0);
+	alarm_in(0, 50, 50);
 	say("recv interrupted", recv(p.server, buf, 8, 0));
 	alarm_in(SA_RESTART, 50, 0);
 	pthread_create(&t, NULL, write_later, &p.client);
 	say("recv restarted", recv(p.server, buf, 8, 0));
 	say("alarms", alarms);
 	pthread_join(t, NULL);
-	alarm_in(SA_RESTART, 50, 0);
+	alarm_in(SA_RESTART, 50, 50);
 	setsockopt(p.server, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
 	say("recv with time-out is not restarted", recv(p.server, buf, 8, 0));
 	pfd = (struct pollfd){ .fd = p.server, .events = POLLIN };
-	alarm_in(SA_RESTART, 50, 0);
+	alarm_in(SA_RESTART, 50, 50);
 	say("poll is never restarted", poll(&pfd, 1, 1000));
 	ep = epoll_create1(0);
 	ep_ctl("add", ep, EPOLL_CTL_ADD, p.server, EPOLLIN, 1);
-	alarm_in(SA_RESTART, 50, 0);
+	alarm_in(SA_RESTART, 50, 50);
 	say("nor epoll_wait", epoll_wait(ep, &ev, 1, 1000));
 
 	sigemptyset(&none);
