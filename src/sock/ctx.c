@@ -158,11 +158,9 @@ static long spin_us_wanted(void)
 }
 
 /* How many processors there are is read from a file; not where it is known already that there are several. */
-static uint64_t spin_ns_wanted(void)
+static bool spinning_helps(void)
 {
-	long us = spin_us_wanted();
-
-	return us > 0 && (!sock.alone || sysconf(_SC_NPROCESSORS_ONLN) > 1) ? (uint64_t)us * NS_PER_US : 0;
+	return !sock.alone || sysconf(_SC_NPROCESSORS_ONLN) > 1;
 }
 
 static bool is_alone(void)
@@ -179,6 +177,7 @@ void layer_init(void)
 	sock.pid = ker_getpid();
 	sock.strict = env_is_on(ENV_STRICT);
 	sock.verbose = sock.strict || env_is_on(ENV_VERBOSE);
+	sock.spin_ns = (uint64_t)max_s64(spin_us_wanted(), 0) * NS_PER_US;
 	own_fd_hook = fd_protect;
 	why_init();
 	life_init();
@@ -274,7 +273,8 @@ static int context_open(void)
 	opts.pcap_path = pcap_path(pcap);
 	opts.mtu_probing = mtu_probing();
 	sock.alone = is_alone();
-	sock.spin_ns = spin_ns_wanted();
+	if (sock.spin_ns && !spinning_helps())
+		sock.spin_ns = 0;
 	sock.opened_ns = sys_clock_ns();
 	err = vj_open(&opts, &sock.vj);
 	if (err) {
