@@ -126,7 +126,7 @@ static void *helper_main(void *arg)
 
 	(void)arg;
 	atomic_store(&sock.helper.begun, true);
-	prctl(PR_SET_NAME, "vj-helper");
+	SYS_CALL5(SYS_prctl, PR_SET_NAME, "vj-helper", 0, 0, 0);
 	lock_take();
 	sock.helper.tid = (int)SYS_CALL0(SYS_gettid);
 	while (sock.vj) {
