@@ -21,7 +21,6 @@
 
 enum { CHUNK = 64 * 1024, OPTS_MAX = 4 };
 
-
 static int set_int(int fd, int level, int name, int value)
 {
 	return setsockopt(fd, level, name, &value, sizeof(value)) == 0 ? 0 : -errno;
