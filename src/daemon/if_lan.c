@@ -88,7 +88,15 @@ static void teach(struct if_lan *lan, const struct mac_addr *mac)
 	lan_end_send(&lan->end, frame, sizeof(frame));
 }
 
-/* All within TEACH_ROUND_US, not all at once. */
+static bool is_defended(const struct if_lan *lan, const struct claim_slot *slot)
+{
+	return slot->defended_us != 0 && now_us(lan) < slot->defended_us + CLAIM_DEFEND_US;
+}
+
+/*
+ * All within TEACH_ROUND_US, not all at once. One that another host had claimed as well each time: until that one has given it up, and what it
+ * had under way has come, switches may learn it there again.
+ */
 static void teach_some(struct if_lan *lan)
 {
 	uint32_t cnt = SLOTS / (TEACH_ROUND_US / TEACH_US) + 1;
@@ -96,13 +104,13 @@ static void teach_some(struct if_lan *lan)
 	if (now_us(lan) < lan->teach_us)
 		return;
 	lan->teach_us = now_us(lan) + TEACH_US;
-	for (; cnt > 0; cnt--) {
-		const struct claim_slot *slot = &lan->slots[lan->teach_at];
+	for (uint32_t i = 0; i < SLOTS; i++) {
+		const struct claim_slot *slot = &lan->slots[(lan->teach_at + i) % SLOTS];
 
-		if (slot->state == CLAIM_CLAIMED && slot->owner != 0)
+		if (slot->state == CLAIM_CLAIMED && slot->owner != 0 && (i < cnt || is_defended(lan, slot)))
 			teach(lan, &slot->mac);
-		lan->teach_at = (lan->teach_at + 1) % SLOTS;
 	}
+	lan->teach_at = (lan->teach_at + cnt) % SLOTS;
 }
 
 /* ---- addresses */

@@ -148,6 +148,7 @@ start client.log "${on_server[@]}" "$vj" run -- python3 -c '
 import socket, subprocess, sys, time
 port, marker = int(sys.argv[1]), sys.argv[2]
 u = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+u.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1) # on a channel at once, not from the first datagram on
 u.bind(("::", port))
 u.settimeout(0.2)
 while True:
