@@ -75,9 +75,15 @@ static void on_pumped(uint64_t cookie)
 	(void)cookie;
 }
 
+static bool is_waited(uint64_t cookie)
+{
+	(void)cookie;
+	return true;
+}
+
 static struct vj *app_open(const char *name)
 {
-	static const struct deed_hooks hooks = { .leaves = on_leaves, .stays = on_stays, .pumped = on_pumped };
+	static const struct deed_hooks hooks = { .leaves = on_leaves, .stays = on_stays, .pumped = on_pumped, .waited = is_waited };
 	struct vj_options o = VJ_OPTIONS_INIT;
 	struct vj *vj;
 

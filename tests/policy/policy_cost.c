@@ -30,9 +30,10 @@ enum { TIMED_RUNS = 5, TIMED_REPEAT = 400000 };
 
 static struct vj_dispatch *dispatch;
 
-static void configure(bool ways)
+/* @left: are there connections that have become the kernel's? */
+static void configure(bool ways, bool left)
 {
-	struct policy_dispatch_cfg cfg = { .mac = step_mac(MAC_HOST), .ways = ways, .hash_seed = STEP_SEED, .frame_max = STEP_LONG };
+	struct policy_dispatch_cfg cfg = { .mac = step_mac(MAC_HOST), .ways = ways, .left = left, .hash_seed = STEP_SEED, .frame_max = STEP_LONG };
 	uint32_t zero = 0;
 
 	kernel_set(dispatch->obj, "dispatch_cfg", &zero, &cfg);
@@ -44,7 +45,7 @@ static void load_anew(void)
 	vj_dispatch__destroy(dispatch);
 	dispatch = vj_dispatch__open_and_load();
 	assert_non_null(dispatch);
-	configure(true);
+	configure(true, true);
 	step_setup(kernel_set, dispatch->obj);
 }
 
@@ -133,7 +134,7 @@ static const struct row {
 
 static struct step_frame begin_row(const struct row *row, bool v6)
 {
-	configure(row->ways);
+	configure(row->ways, false);
 	return (struct step_frame){ .v6 = v6,
 				    .src_mac = MAC_OTHER,
 				    .dst_mac = row->mac,
