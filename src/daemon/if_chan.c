@@ -121,12 +121,14 @@ void if_chan_records(const char *dir, void (*fn)(void *arg, const struct if_chan
 	while (d != NULL && (e = readdir(d)) != NULL) {
 		struct if_chan_record rec;
 		uint32_t nr;
+		int r;
 
 		if (strncmp(e->d_name, "chan-", 5) != 0)
 			continue;
-		if (is_record(e->d_name, &nr) && record_read(dir, nr, &rec) == 0)
+		r = is_record(e->d_name, &nr) ? record_read(dir, nr, &rec) : -EPROTO;
+		if (r == 0)
 			fn(arg, &rec);
-		else
+		else if (r == -EPROTO) /* what could not be opened, as without descriptors, is for the next vjd */
 			unlinkat(dirfd(d), e->d_name, 0);
 	}
 	if (d != NULL)
@@ -453,11 +455,13 @@ unsigned if_chan_sweep(struct if_place *place)
 	struct if_chan_record rec;
 	unsigned cnt = 0;
 	uint32_t nr;
+	int r;
 
 	for (const struct if_nameindex *i = all; i != NULL && i->if_index != 0; i++) {
 		if (!if_name_is_ours(i->if_name) || sscanf(i->if_name, IF_NAME_HOST "%" SCNu32, &nr) != 1)
 			continue;
-		if (record_read(place->dir, nr, &rec) == 0 || !is_pair_of_ours(place, nr))
+		r = record_read(place->dir, nr, &rec);
+		if ((r != -ENOENT && r != -EPROTO) || !is_pair_of_ours(place, nr))
 			continue;
 		if_chan_scrap(place, nr);
 		cnt++;
