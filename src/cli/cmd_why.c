@@ -208,7 +208,7 @@ static void say_outside(struct subject *s, const char *no_vjd)
 	if (mapped > 0) {
 		snprintf(s->reason, sizeof(s->reason), "%s%s",
 			 no_vjd[0] != '\0' ? "under vj run, but no vjd answers: " :
-		 proc_has_filter(s->pid) ? "under vj run; under a seccomp filter: its own, which leaves all to the kernel, or nothing in it has wanted a channel" :
+			 proc_has_filter(s->pid) ? "under vj run; under a seccomp filter: its own, which leaves all to the kernel, or nothing in it has wanted a channel" :
 					     "under vj run; nothing in it has wanted a channel from this vjd so far",
 			 no_vjd);
 		return;

@@ -181,7 +181,7 @@ def by_send(how, st):
     reap(pid)
 
 def by_program(how, st):
-    """A program's standard input and output, as of inetd's: cat, which knows of nothing."""
+    """A program's standard input and output, as of inetd's: this one again, by exec()."""
     st.run(st.total // 2, st.total // 2)
     pid = os.fork()
     if pid == 0:
