@@ -3,6 +3,7 @@
 #include "daemon/if_state.h"
 
 #include "base/time.h"
+#include "daemon/if_reset.h"
 #include "daemon/interfaces.h"
 
 #include <dirent.h>
@@ -30,6 +31,16 @@ static void drop_unfit(struct interfaces *s, const struct iface *i, const struct
 	if_chan_scrap(&s->place, rec->nr);
 }
 
+/* A program of another version's has other maps, or somebody has taken a part of it away. */
+static void drop_lost(struct interfaces *s, struct iface *i, const struct if_chan_record *rec)
+{
+	log_error(s->d->cfg.log, "%s: channel %u of process %d ends: what belongs to it isn't all there, or is another version's", i->name, rec->nr,
+		  rec->pid);
+	if_dispatch_forget(&i->dispatch, rec->nr, 0);
+	if_lan_chan_end(i->lan, rec->nr);
+	i->chans_lost = true;
+}
+
 static void adopt_chan(void *arg, const struct if_chan_record *rec)
 {
 	struct interfaces *s = arg;
@@ -45,8 +56,7 @@ static void adopt_chan(void *arg, const struct if_chan_record *rec)
 		return;
 	}
 	if (if_chan_find(&s->place, &i->dispatch, rec, i->mac, &c) < 0) {
-		if_dispatch_forget(&i->dispatch, rec->nr, 0);
-		if_lan_chan_end(i->lan, rec->nr);
+		drop_lost(s, i, rec);
 		return;
 	}
 	TAILQ_INSERT_TAIL(&i->chans, c, entry);
@@ -100,8 +110,11 @@ void adopt_begin(struct interfaces *s)
 	if (!s->beside) /* else they may be found yet: by the next one, when the other is gone */
 		if_chan_records(s->place.dir, adopt_chan, s);
 	s->adopting = false;
-	TAILQ_FOREACH (i, &s->ifaces, entry)
+	TAILQ_FOREACH (i, &s->ifaces, entry) {
+		if (i->chans_lost) /* once for all of them: `flows` is long */
+			if_reset_dead(&i->dispatch, i->dispatch.map_fds[IF_MAP_FLOWS]);
 		iface_spare(s, i);
+	}
 	if (s->ready)
 		s->adopt_until_ns = time_add_sat(s->d->now_ns, ADOPT_NS);
 }

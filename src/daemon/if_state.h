@@ -26,6 +26,7 @@ struct iface {
 	struct if_dispatch dispatch;
 	bool hook_lost; /* dispatch was taken away, and could not be attached again: it was said */
 	struct if_chan_list chans;
+	bool chans_lost; /* while adopting: of channels that could not be found again, whose peers don't know of it yet */
 	struct if_chan *spare; /* made ahead, for who comes next; NULL: none yet */
 	struct xsk spare_xsk; /* if so */
 	uint8_t spare_mac[6]; /* of the interface, as it knows it */
