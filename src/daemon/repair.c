@@ -233,24 +233,39 @@ static void say_rest(const struct ctl_repair *c)
 	raw_tcp_close(&raw);
 }
 
-/*
- * From here on the connection is the kernel's, and what fails does so as it would there. TCP_REPAIR's end has the kernel ask the peer where it
- * stands, by a segment of no bytes, unless a FIN was sent; the answer brings what was lost meanwhile.
- */
-static void go_on(int fd, const struct repair_job *job, int queues_fd)
+/* Dispatch gives its frames to the kernel from here on. */
+static int mark(const struct repair_job *job)
 {
-	const struct ctl_repair *c = &job->conn;
-	const struct policy_flow flow = flow_of(c);
+	const struct policy_flow flow = flow_of(&job->conn);
 	const uint32_t kernels = 0;
 
-	bpf_map_update_elem(job->flows_fd, &flow, &kernels, BPF_ANY);
-	(void)set_int(fd, IPPROTO_TCP, TCP_REPAIR, 0);
-	if (feed(fd, queues_fd, (uint64_t)c->rcv_bytes + c->sent_bytes, c->snd_bytes - c->sent_bytes) != 0)
-		return;
+	return bpf_map_update_elem(job->flows_fd, &flow, &kernels, BPF_ANY) == 0 ? 0 : -errno;
+}
+
+/*
+ * The connection is the kernel's. TCP_REPAIR's end has the kernel ask the peer where it stands, by a segment of no bytes, unless a FIN was sent;
+ * the answer brings what was lost meanwhile.
+ * Return: 0; -errno: not all that waits could be put in (TCP is short of memory), and whatever the program sent next would follow a hole.
+ */
+static int go_on(int fd, const struct ctl_repair *c, int queues_fd)
+{
+	int r = set_int(fd, IPPROTO_TCP, TCP_REPAIR, 0);
+
+	if (r == 0)
+		r = feed(fd, queues_fd, (uint64_t)c->rcv_bytes + c->sent_bytes, c->snd_bytes - c->sent_bytes);
+	if (r < 0)
+		return r;
 	(void)set_int(fd, SOL_SOCKET, SO_BUF_LOCK, 0); /* the kernel tunes them again */
 	if ((c->flags & (CTL_REPAIR_FIN | CTL_REPAIR_FIN_SENT)) == CTL_REPAIR_FIN)
 		shutdown(fd, SHUT_WR);
 	say_rest(c);
+	return 0;
+}
+
+static void reset(int fd)
+{
+	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &(struct linger){ .l_onoff = 1 }, sizeof(struct linger));
+	close(fd);
 }
 
 /* The file system's user is also whose a socket is: to ss(8), and to rules of the firewall. */
@@ -273,11 +288,16 @@ int repair_make(const struct repair_job *job, int queues_fd, int *ret_fd)
 	if (fd < 0)
 		return fd;
 	r = repair(fd, c, queues_fd);
+	if (r == 0)
+		r = mark(job);
 	if (r < 0) {
 		close(fd); /* still in repair: without a word to the peer */
 		return r;
 	}
-	go_on(fd, job, queues_fd);
+	if (go_on(fd, c, queues_fd) < 0) {
+		reset(fd);
+		return -ECONNRESET;
+	}
 	*ret_fd = fd;
 	return 0;
 }

@@ -32,7 +32,8 @@ struct repair_job {
  *
  * Thread rule: any, and several at a time; may block in the caller's place as long as memory is short.
  * Return: 0; -EINVAL: the descriptor isn't what it should be; negative errno of the kernel (EADDRNOTAVAIL: it has that connection,
- * ENETUNREACH: no way leads there, EPERM: vjd lacks the privilege). Then the application has the connection as before.
+ * ENETUNREACH: no way leads there, EPERM: vjd lacks the privilege). Then the application has the connection as before. -ECONNRESET: nobody
+ * has it any more, and the peer was told.
  */
 int repair_make(const struct repair_job *job, int queues_fd, int *ret_fd);
 

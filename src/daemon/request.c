@@ -171,15 +171,18 @@ static void do_to_kernel(struct app *app, const struct ctl_msg *msg, const int *
 	app->d->ops->submit(app->d, job);
 }
 
+/* PEER_BUSY says that the connection is lost: with the socket, if that doesn't get through. */
 static void to_kernel_answer(struct app *app, const struct fd_job *job)
 {
 	struct ctl_msg reply = { .type = CTL_IN_KERNEL, .seq = job->msg.seq, .repair = job->msg.repair };
-	int r = job->result;
+	bool made = job->result == 0;
 
-	if (r == 0)
-		r = app_send(app, &reply, &job->made_fd, 1);
-	if (r < 0)
-		refuse(app, &job->msg, r == -EPERM ? CTL_REFUSAL_NO_PRIVILEGE : r == -EAGAIN ? CTL_REFUSAL_PEER_BUSY : CTL_REFUSAL_REPAIR);
+	if (made && app_send(app, &reply, &job->made_fd, 1) == 0)
+		return;
+	refuse(app, &job->msg,
+	       made || job->result == -ECONNRESET ? CTL_REFUSAL_PEER_BUSY :
+	       job->result == -EPERM		   ? CTL_REFUSAL_NO_PRIVILEGE :
+						     CTL_REFUSAL_REPAIR);
 }
 
 static void do_release(struct app *app, const struct ctl_msg *msg)
