@@ -106,10 +106,18 @@ static int set_seq(int fd, int queue, uint32_t seq)
 
 static int connect_as(int fd, const struct ctl_repair *c)
 {
+	const struct ip_addr local_ip = ip_addr_from_v6(c->local);
 	union name local, remote;
 	socklen_t local_len = make_name(c, c->local, c->local_port, &local);
 	socklen_t remote_len = make_name(c, c->remote, c->remote_port, &remote);
 
+	/* the host may have it otherwise by default (net.ipv6.bindv6only) */
+	if ((c->flags & CTL_REPAIR_SOCK6) != 0 && ip_addr_is_v4(&local_ip)) {
+		int r = set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
+
+		if (r < 0)
+			return r;
+	}
 	if (bind(fd, &local.sa, local_len) != 0 || connect(fd, &remote.sa, remote_len) != 0)
 		return -errno;
 	return 0;
