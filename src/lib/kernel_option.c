@@ -3,9 +3,13 @@
 
 #include "channel/sys.h"
 
+#include <limits.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
+#include <sys/socket.h>
+
+enum { LINGER2_NONE = 255 }; /* VJ_OPT_LINGER2_S */
 
 struct option_row {
 	enum vj_option opt;
@@ -41,6 +45,8 @@ void kernel_options_read(const struct vj *vj, struct vj_conn c, struct kernel_op
 	ret->tos = get(vj, c, VJ_OPT_TOS);
 	ret->ttl = get(vj, c, VJ_OPT_TTL);
 	ret->congestion = get(vj, c, VJ_OPT_CONGESTION);
+	ret->linger2_s = get(vj, c, VJ_OPT_LINGER2_S);
+	ret->pacing_Bps = get(vj, c, VJ_OPT_PACING);
 }
 
 /* Only what is another than the kernel would have it: some of what is set no longer follows the host's settings. */
@@ -56,6 +62,7 @@ static void set_int(int fd, int level, int name, int value)
 void kernel_options_set(int fd, const struct kernel_options *o, bool v4, bool sock6)
 {
 	const char *congestion = vj_congestion_name((unsigned)o->congestion);
+	unsigned long pacing_Bps = o->pacing_Bps < ULONG_MAX ? (unsigned long)o->pacing_Bps : ULONG_MAX;
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
 		if (rows[i].opt != VJ_OPT_NOTSENT_LOWAT || o->value[i] != 0)
@@ -68,6 +75,10 @@ void kernel_options_set(int fd, const struct kernel_options *o, bool v4, bool so
 		set_int(fd, IPPROTO_IPV6, IPV6_TCLASS, (int)o->tos);
 		set_int(fd, IPPROTO_IPV6, IPV6_UNICAST_HOPS, (int)o->ttl);
 	}
+	if (o->linger2_s)
+		set_int(fd, IPPROTO_TCP, TCP_LINGER2, o->linger2_s == LINGER2_NONE ? -1 : (int)o->linger2_s);
+	if (pacing_Bps)
+		(void)sys_setsockopt(fd, SOL_SOCKET, SO_MAX_PACING_RATE, &pacing_Bps, sizeof(pacing_Bps));
 	if (congestion)
 		(void)sys_setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, congestion, (socklen_t)strlen(congestion));
 }

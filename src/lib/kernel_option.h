@@ -10,7 +10,7 @@
 enum { KERNEL_OPTION_CNT = 8 };
 
 struct kernel_options {
-	uint64_t value[KERNEL_OPTION_CNT], tos, ttl, congestion;
+	uint64_t value[KERNEL_OPTION_CNT], tos, ttl, congestion, linger2_s, pacing_Bps;
 };
 
 /** kernel_options_read() - Those of @c */
