@@ -28,11 +28,12 @@ ssize_t dgram_send_segments(struct vj *vj, struct vj_udp u, const struct sockadd
 			    size_t bytes, size_t segment);
 
 /**
- * dgram_recv_more() - What came behind a datagram from the same sender and of the same length, as UDP_GRO has it
+ * dgram_recv_more() - What came behind a datagram from the same sender, to the same address and of the same length, as UDP_GRO has it
  * @buf: takes @room bytes; whole datagrams only, the last may be shorter than @segment, the length of the first
- * @from: Of the first, as vj_udp_recv() gave it
+ * @from, @to: Of the first, as vj_udp_recv() gave them
  * Return: bytes; 0: the next one isn't such, or there is none.
  */
-size_t dgram_recv_more(struct vj *vj, struct vj_udp u, void *buf, size_t room, size_t segment, const struct sockaddr_storage *from);
+size_t dgram_recv_more(struct vj *vj, struct vj_udp u, void *buf, size_t room, size_t segment, const struct sockaddr_storage *from,
+		       const struct sockaddr_storage *to);
 
 #endif

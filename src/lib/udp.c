@@ -229,20 +229,23 @@ ssize_t dgram_send_segments(struct vj *vj, struct vj_udp u, const struct sockadd
 	return sent ? (ssize_t)min_size(sent * segment, bytes) : err;
 }
 
-size_t dgram_recv_more(struct vj *vj, struct vj_udp u, void *buf, size_t room, size_t segment, const struct sockaddr_storage *from)
+size_t dgram_recv_more(struct vj *vj, struct vj_udp u, void *buf, size_t room, size_t segment, const struct sockaddr_storage *from,
+		       const struct sockaddr_storage *to)
 {
-	struct endpoint first, next;
+	struct endpoint first, first_to, next;
 	struct link_id link;
-	struct ip_addr to;
+	struct ip_addr next_to;
 	size_t done = 0, got;
 	struct udp_id id = { u.v };
 
-	if (!segment || addr_from_sockaddr((const struct sockaddr *)from, sizeof(*from), &first))
+	if (!segment || addr_from_sockaddr((const struct sockaddr *)from, sizeof(*from), &first) ||
+	    addr_from_sockaddr((const struct sockaddr *)to, sizeof(*to), &first_to))
 		return 0;
 	while (!udp_next_bytes(vj->stack, id, &got) && got && got <= segment && got <= room - done) {
-		if (udp_recv(vj->stack, id, buf, 0, true, &got, &next, &to, &link) || !endpoint_eq(&first, &next))
+		if (udp_recv(vj->stack, id, buf, 0, true, &got, &next, &next_to, &link) || !endpoint_eq(&first, &next) ||
+		    !ip_addr_eq(&first_to.addr, &next_to))
 			break;
-		if (udp_recv(vj->stack, id, (uint8_t *)buf + done, room - done, false, &got, &next, &to, &link))
+		if (udp_recv(vj->stack, id, (uint8_t *)buf + done, room - done, false, &got, &next, &next_to, &link))
 			break;
 		done += got;
 		if (got < segment)

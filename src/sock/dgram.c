@@ -518,7 +518,7 @@ static long channel_recv(struct sock *s, struct msghdr *msg, int flags)
 		return len;
 	got = min_size(room, (size_t)len);
 	if (takes_more(s, msg, flags) && room > got)
-		more = dgram_recv_more(sock.vj, s->dgram->udp, buf + got, min_size(room, DGRAM_BYTES_MAX) - got, got, &from);
+		more = dgram_recv_more(sock.vj, s->dgram->udp, buf + got, min_size(room, DGRAM_BYTES_MAX) - got, got, &from, &to);
 	if (!direct)
 		scatter(msg, scratch, got + more);
 	msg->msg_flags = (size_t)len > room ? MSG_TRUNC : 0;
