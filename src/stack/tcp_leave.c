@@ -20,7 +20,8 @@ int tcp_place(const struct stack *s, struct tcp_id id, struct tcp_place *ret_pla
 		return -ENOTCONN;
 	if (tcb_no_loss(t))
 		return -EOPNOTSUPP;
-	if (!tcb_synchronized(t))
+	/* nobody else would send the SYN-ACK again */
+	if (!tcb_synchronized(t) || tcb_has(t, TF_FASTOPEN))
 		return -EAGAIN;
 	tcp_conn_key(s, c, &key);
 	*ret_place = (struct tcp_place){
