@@ -146,15 +146,21 @@ static int deed_pack(struct vj *vj, struct deed *d)
 	return err;
 }
 
-/* It is the kernel's: a copy of the socket to who has claimed it, and one into the token, for who will. */
+/*
+ * It is the kernel's: a copy of the socket to who has claimed it, and one into the token, for who will. That one stays there as long as the token,
+ * and a user may have no more descriptors under way than a process of his may have open.
+ */
 static void hand_out(struct vj *vj, struct deed *d)
 {
 	const struct deed_msg msg = { .magic = DEED_MAGIC, .kind = DEED_SOCKET };
+	struct own_fd_room room;
 
+	own_fd_begin(&room);
 	if (d->answer_fd >= 0)
 		(void)deed_msg_send(d->answer_fd, &msg, &d->parcel_fd, 1);
 	/* nobody has a copy: none is needed */
 	(void)deed_msg_send(d->fd, &msg, &d->parcel_fd, 1);
+	own_fd_end(&room);
 	deed_free(vj, d);
 }
 

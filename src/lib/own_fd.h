@@ -45,7 +45,10 @@ struct own_fd_room {
 	uint64_t soft, hard;
 };
 
-/** own_fd_begin() - Let the kernel make us descriptors (recvmsg()) though the program may have used up its own. */
+/**
+ * own_fd_begin() - Let the kernel make us descriptors (recvmsg()) though the program may have used up its own, or pass them on (sendmsg()) though
+ * as many of this user's are under way
+ */
 void own_fd_begin(struct own_fd_room *ret_room);
 /** own_fd_end() - The limit as it was */
 void own_fd_end(const struct own_fd_room *room);
