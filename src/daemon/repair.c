@@ -7,6 +7,7 @@
 #include <bpf/bpf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
 #include <stdlib.h>
@@ -85,14 +86,17 @@ static int feed(int fd, int queues_fd, uint64_t off, uint32_t bytes)
 	return r;
 }
 
-/* What both queues want, with what the kernel needs beside the bytes, may be more than root allows programs; it is of theirs already. */
+/*
+ * What both queues want, with what the kernel needs beside the bytes, may be more than root allows programs; it is of theirs already. Nor is what
+ * waits to be sent held to net.ipv4.tcp_notsent_lowat.
+ */
 static int make_room(int fd, const struct ctl_repair *c)
 {
 	int r = c->rcv_bytes != 0 ? set_int(fd, SOL_SOCKET, SO_RCVBUFFORCE, (int)(2 * c->rcv_bytes + 4 * CHUNK)) : 0;
 
 	if (r == 0 && c->snd_bytes != 0)
 		r = set_int(fd, SOL_SOCKET, SO_SNDBUFFORCE, (int)(2 * c->snd_bytes + 4 * CHUNK));
-	return r;
+	return r == 0 ? set_int(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, INT_MAX) : r;
 }
 
 /* ---- TCP_REPAIR -------------------------------------------------------------------------------------------------- */
@@ -264,6 +268,7 @@ static int go_on(int fd, const struct ctl_repair *c, int queues_fd)
 	if (r < 0)
 		return r;
 	(void)set_int(fd, SOL_SOCKET, SO_BUF_LOCK, 0); /* the kernel tunes them again */
+	(void)set_int(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, 0); /* as the host has it */
 	if ((c->flags & (CTL_REPAIR_FIN | CTL_REPAIR_FIN_SENT)) == CTL_REPAIR_FIN)
 		shutdown(fd, SHUT_WR);
 	say_rest(c);
