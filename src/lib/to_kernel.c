@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -68,6 +69,20 @@ static int write_queues(const struct vj *vj, struct tcp_id id, uint64_t bytes)
 
 /* ---- asking ------------------------------------------------------------------------------------------------------ */
 
+/* Also if nobody here has noticed yet. What vjd has never read is no reason to give a connection up. */
+static bool is_vjd_away(struct vj *vj)
+{
+	struct pollfd pfd = { 0 };
+
+	if (!vj->ctl)
+		return true;
+	pfd.fd = ctl_client_fd(vj->ctl);
+	if (sys_poll_ms(&pfd, 1, 0) <= 0 || !(pfd.revents & (POLLHUP | POLLERR)))
+		return false;
+	vj->ctl_next_ns = 0; /* control_poll() is to see it */
+	return true;
+}
+
 static int ask(struct vj *vj, struct tcp_id id, const struct ctl_repair *conn, int *ret_fd)
 {
 	int queues = write_queues(vj, id, conn->rcv_bytes + conn->snd_bytes), err;
@@ -99,7 +114,7 @@ int to_kernel(struct vj *vj, struct tcp_id id, bool sock6, int *ret_fd)
 		return -EOPNOTSUPP;
 	if (at.rcv_bytes > CTL_REPAIR_QUEUE_MAX || at.snd_bytes > CTL_REPAIR_QUEUE_MAX)
 		return -EMSGSIZE;
-	if (!vj->ctl)
+	if (is_vjd_away(vj))
 		return -EAGAIN;
 	link_publish_all(vj); /* what was said goes before what the kernel says */
 	conn = repair_of(&at, iflink_said(link->ifl)->ifindex, sock6);
