@@ -508,7 +508,7 @@ static int connect_result(struct sock *s)
 {
 	int err;
 
-	if (s->state == SOCK_DEAD || !sock.vj)
+	if (s->state == SOCK_DEAD || s->state == SOCK_FRESH || !sock.vj) /* FRESH: another thread that waited has had the result */
 		return -ECONNABORTED;
 	if (s->state == SOCK_CONNECTED || (vj_ready(sock.vj, s->conn) & VJ_EV_CONNECTED)) {
 		s->state = SOCK_CONNECTED;
@@ -533,13 +533,14 @@ static int connect_wait(struct sock *s)
 	for (;;) {
 		ctx_process();
 		r = connect_result(s);
-		if (r != -EINPROGRESS)
-			break;
-		if (unlikely(s->unanswered)) {
-			conn_drop(s);
+		if (unlikely(s->unanswered) && (r == -EINPROGRESS || s->state == SOCK_FRESH)) {
+			if (r == -EINPROGRESS)
+				conn_drop(s);
 			r = 1;
 			break;
 		}
+		if (r != -EINPROGRESS)
+			break;
 		r = block_wait(&b);
 		if (r) {
 			s->connect_async = true;
@@ -629,13 +630,26 @@ static enum report_why why_no_channel(const struct sock *s, const struct sockadd
 	return why_of_error(err);
 }
 
+/*
+ * After a wait, in which the lock was given up: another thread may have closed the number, or have waited too and given it away, and
+ * @s be gone with it. Return: 1: the kernel's; -ECONNABORTED: the number is another socket's by now.
+ */
+static int give_waited(int fd, struct sock *s, enum report_why why)
+{
+	const struct file *f = fd_peek(fd);
+
+	if (f && f != &s->file)
+		return -ECONNABORTED;
+	if (f)
+		sock_give_to_kernel(fd, s, why);
+	return 1;
+}
+
 static int connect_once_more(int fd, struct sock *s)
 {
 	int r = connect_again(s);
 
-	if (r == 1)
-		sock_give_to_kernel(fd, s, REPORT_WHY_UNANSWERED);
-	return r;
+	return r == 1 ? give_waited(fd, s, REPORT_WHY_UNANSWERED) : r;
 }
 
 /* Return: 1: the kernel's; else what connect() returns. Lock held. */
@@ -679,12 +693,11 @@ static int connect_begin(int fd, struct sock *s, const struct sockaddr *addr, so
 	}
 	err = connect_wait(s);
 	if (err == 1)
-		sock_give_to_kernel(fd, s, REPORT_WHY_UNANSWERED);
+		return give_waited(fd, s, REPORT_WHY_UNANSWERED);
 	if ((err != -ECONNREFUSED && err != -ECONNRESET) || s->state != SOCK_FRESH)
 		return err;
 	/* whoever held the port on channels does no more: the kernel knows whether anybody listens */
-	sock_give_to_kernel(fd, s, REPORT_WHY_OWNER_GONE);
-	return 1;
+	return give_waited(fd, s, REPORT_WHY_OWNER_GONE);
 }
 
 int sock_connect(int fd, const struct sockaddr *addr, socklen_t len)
