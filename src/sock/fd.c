@@ -299,12 +299,12 @@ static int conn_queue(int fd, unsigned long req, int *ret_bytes)
 		*ret_bytes = r;
 		return 0;
 	}
-	if (s->state == SOCK_DEAD)
-		memset(&info, 0, sizeof(info));
-	else if (req == FIONREAD)
+	if (req == FIONREAD)
 		ctx_process();
-	if (s->state != SOCK_DEAD)
+	if (likely(sock_is_conn(s)))
 		r = vj_conn_info(sock.vj, s->conn, &info);
+	else
+		memset(&info, 0, sizeof(info));
 	if (unlikely(s->pumped))
 		pumped = away_pumped_bytes(s);
 	lock_leave();

@@ -598,7 +598,8 @@ int sock_getsockopt(int fd, int level, int name, void *val, socklen_t *len)
 	} else if (s->state != SOCK_DEAD) {
 		if (level == SOL_SOCKET && name == SO_ERROR)
 			ctx_process();
-		r = option_get(fd, s, level, name, val, len);
+		if (likely(s->state != SOCK_FRESH)) /* else it has become the kernel's by that */
+			r = option_get(fd, s, level, name, val, len);
 	}
 	if (r == -ENOSYS)
 		r = sys_getsockopt(sock_is_conn(s) ? option_fd(fd, s, false) : fd, level, name, val, len);

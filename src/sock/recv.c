@@ -144,6 +144,26 @@ static VJ_COLD bool has_unread(struct sock *s)
 /* It has become the kernel's while the call waited: in_kernel_goes_on() */
 enum { GOES_ON = -4095 };
 
+/* No connection that is here, or none any more. Return: as is_over() */
+static VJ_COLD bool is_elsewhere(struct sock *s, long *ret)
+{
+	if (s->state == SOCK_AWAY && !away_claim_back(s) && s->state != SOCK_KERNEL) {
+		*ret = -EBADF;
+		return true;
+	}
+	if (s->state == SOCK_KERNEL) {
+		*ret = GOES_ON;
+		return true;
+	}
+	if (s->state == SOCK_DEAD) {
+		*ret = -ECONNRESET;
+		s->failed = true;
+		return true;
+	}
+	*ret = s->nonblock ? -EAGAIN : -ENOTCONN; /* FRESH: it never was one, and the kernel goes on connecting */
+	return s->state == SOCK_FRESH;
+}
+
 /* States in which nothing can come. Return: true: the call's result is in @ret. */
 static bool is_over(struct sock *s, long *ret)
 {
@@ -159,20 +179,7 @@ static bool is_over(struct sock *s, long *ret)
 		*ret = 0;
 		return true;
 	}
-	if (unlikely(s->state == SOCK_AWAY) && !away_claim_back(s) && s->state != SOCK_KERNEL) {
-		*ret = -EBADF;
-		return true;
-	}
-	if (unlikely(s->state == SOCK_KERNEL)) {
-		*ret = GOES_ON;
-		return true;
-	}
-	if (s->state == SOCK_DEAD) {
-		*ret = -ECONNRESET;
-		s->failed = true;
-		return true;
-	}
-	return false;
+	return unlikely(!sock_is_conn(s)) && is_elsewhere(s, ret);
 }
 
 static bool enough(const struct sock *s, size_t done, size_t want, int flags)

@@ -560,6 +560,8 @@ static int connect_again(struct sock *s)
 	if (s->state == SOCK_DEAD)
 		return -ECONNABORTED;
 	ctx_process();
+	if (unlikely(s->state == SOCK_FRESH)) /* the kernel's, by that: it goes on connecting */
+		return -EALREADY;
 	r = connect_result(s);
 	if (r == 0 && !s->connect_async)
 		return -EISCONN;
