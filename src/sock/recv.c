@@ -190,7 +190,8 @@ static bool enough(const struct sock *s, size_t done, size_t want, int flags)
 /* Nothing will be added to what is there. */
 static bool is_last(const struct sock *s)
 {
-	return s->shut_rd || (vj_ready(sock.vj, s->conn) & (VJ_EV_EOF | VJ_EV_ERROR));
+	/* an error that was told is none for vj_ready() */
+	return s->shut_rd || s->err || s->failed || (vj_ready(sock.vj, s->conn) & (VJ_EV_EOF | VJ_EV_ERROR));
 }
 
 /* MSG_PEEK sees all from the first byte again, until there is enough. */
