@@ -462,7 +462,7 @@ struct sock *name_enter(int fd);
 struct sock *conn_enter(int fd);
 /* ... or for a UDP socket. */
 struct sock *io_enter(int fd);
-/* Another process than the one that owns this memory's sockets (vfork, raw clone): keep off. */
+/* Another process than the one that owns this memory's sockets (vfork, raw clone), or `caged`: keep off. */
 bool is_foreign(void);
 
 /* First use: environment, fork handler. Lock held. */

@@ -153,7 +153,7 @@ int sock_sigaction(int sig, const struct sigaction *act, struct sigaction *old)
 
 	if (!is_wrapped(sig))
 		return __sigaction(sig, act, old);
-	if (!act || !is_handler(act))
+	if (!act || !is_handler(act) || unlikely(caged)) /* no call of ours needs to know of a handler then */
 		return sigaction_plain(sig, act, old);
 	/* a handler of this thread must not find the lock taken */
 	SYS_CALL4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &mask, SYS_SIGSET_BYTES);
