@@ -62,11 +62,13 @@ static bool give_up_all(void)
 static void helper_wait(void)
 {
 	static const struct timespec moment = { .tv_nsec = (long)NS_PER_MS };
-	int tid = sock.helper.tid;
 
 	lock_drop();
-	for (unsigned tries = 0; tries < HELPER_END_MS && SYS_CALL3(SYS_tgkill, ker_getpid(), tid, 0) == 0; tries++)
+	for (unsigned tries = 0; tries < HELPER_END_MS; tries++) {
+		if (atomic_load(&sock.helper.begun) && SYS_CALL3(SYS_tgkill, ker_getpid(), sock.helper.tid, 0) < 0)
+			break;
 		nanosleep(&moment, NULL);
+	}
 	lock_take();
 }
 
@@ -96,6 +98,13 @@ static const struct cage_calls *libc_calls(void)
 	return &calls;
 }
 
+/* Other threads read it without the lock. */
+static void cage_close(const struct cage_calls *calls)
+{
+	atomic_thread_fence(memory_order_release);
+	caged = calls;
+}
+
 static void cage_enter(void)
 {
 	if (sock_inside || sock.barred || (sock.pid && is_foreign()))
@@ -107,7 +116,7 @@ static void cage_enter(void)
 	if (give_up_all() && !sock.sleepers) {
 		if (sock.vj)
 			context_close();
-		caged = libc_calls();
+		cage_close(libc_calls());
 	}
 	lock_leave();
 }

@@ -125,10 +125,10 @@ static void *helper_main(void *arg)
 	bool away = false;
 
 	(void)arg;
+	sock.helper.tid = (int)SYS_CALL0(SYS_gettid);
 	atomic_store(&sock.helper.begun, true);
 	SYS_CALL5(SYS_prctl, PR_SET_NAME, "vj-helper", 0, 0, 0);
 	lock_take();
-	sock.helper.tid = (int)SYS_CALL0(SYS_gettid);
 	while (sock.vj) {
 		if (away)
 			ctx_process(); /* what rang */

@@ -339,7 +339,7 @@ struct sock_layer {
 	struct {
 		enum helper_state state;
 		_Atomic bool begun; /* the thread runs */
-		int tid;
+		int tid; /* if `begun`, which is set behind it */
 		_Atomic uint32_t word; /* futex, counts wake-ups */
 		struct kick kick;
 		struct sleeper sleeper;
