@@ -369,7 +369,8 @@ static int claim_send(int fd, int *ret_answer)
 /* Whoever held it has made it the kernel's, and may be gone. */
 static bool claim_socket(int fd, struct sock *s)
 {
-	int socket = s->far && s->state == SOCK_AWAY ? deed_socket(fd) : -1;
+	/* the number may have become another one's in a wait */
+	int socket = s->far && s->state == SOCK_AWAY && fd_peek(fd) == &s->file ? deed_socket(fd) : -1;
 
 	if (socket < 0)
 		return false;

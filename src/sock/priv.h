@@ -578,6 +578,8 @@ void listener_found(struct sock *s, uint32_t backlog);
  * Return: why; REPORT_WHY_NONE: ask vjd
  */
 enum report_why board_says(const struct sockaddr *addr, socklen_t len, bool udp);
+/* The program ends: if it was brief, the next one of its kind is to know. Lock held, context there. */
+void board_ended(void);
 
 /*
  * ---- unanswered.c --------------------------------------------------------------------------------------------------------------------
@@ -587,8 +589,6 @@ enum report_why board_says(const struct sockaddr *addr, socklen_t len, bool udp)
 void mute_note(const struct sock *s);
 void mute_has_answered(const struct sock *s);
 bool mute_is(const struct sockaddr *addr, socklen_t len);
-/* The program ends: if it was brief, the next one of its kind is to know. Lock held, context there. */
-void board_ended(void);
 
 /*
  * ---- confine.c ----------------------------------------------------------------------------------
