@@ -536,9 +536,11 @@ static long channel_recv(struct sock *s, struct msghdr *msg, int flags)
 /* The kernel's, if there is one. */
 static long kernel_take(int fd, struct sock *s, struct msghdr *msg, int flags)
 {
+	socklen_t name_len = msg->msg_namelen;
 	long r = sys_recvmsg(fd, msg, flags | MSG_DONTWAIT);
 
-	if (r >= 0 && msg->msg_name && msg->msg_namelen)
+	/* the kernel says how long the name is, not how much of it there was room for */
+	if (r >= 0 && msg->msg_name && name_len >= msg->msg_namelen)
 		dest_learn(s, msg->msg_name, msg->msg_namelen, false);
 	return r;
 }
