@@ -86,10 +86,11 @@ struct file {
 };
 
 /*
- * Who moves it: FRESH -> LISTEN by listen(); FRESH -> CONNECTING by connect(); CONNECTING ->
- * CONNECTED by an event; CONNECTING -> FRESH when a failed connect() has been reported; LISTEN ->
- * FRESH by shutdown(); any connection -> AWAY by fork() in the child, and whenever another process uses it; AWAY ->
- * CONNECTED by use, or DEAD if it can't be had; one over an interface -> KERNEL instead; any connection -> DEAD by exit.
+ * Who moves it: FRESH -> LISTEN by listen(); FRESH -> CONNECTING by connect(); CONNECTING -> CONNECTED by an event; CONNECTING ->
+ * FRESH when a failed connect() has been reported, or goes on as the kernel's, which may be in any ctx_process(), and leaves a
+ * socket without numbers, that is gone if no call holds it; LISTEN -> FRESH by shutdown(); any connection -> AWAY by fork() in the
+ * child, and whenever another process uses it; AWAY -> CONNECTED by use, or DEAD if it can't be had; one over an interface ->
+ * KERNEL instead; any connection -> DEAD by exit.
  */
 enum sock_state {
 	SOCK_FRESH,	 /* all with the kernel */
