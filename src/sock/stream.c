@@ -533,7 +533,8 @@ static int connect_wait(struct sock *s)
 	for (;;) {
 		ctx_process();
 		r = connect_result(s);
-		if (unlikely(s->unanswered) && (r == -EINPROGRESS || s->state == SOCK_FRESH)) {
+		/* a token has no socket of the kernel's behind it that could go on */
+		if (unlikely(s->unanswered) && !s->token && (r == -EINPROGRESS || s->state == SOCK_FRESH)) {
 			if (r == -EINPROGRESS)
 				conn_drop(s);
 			r = 1;
