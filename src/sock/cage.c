@@ -15,6 +15,7 @@
 #include "sock/priv.h"
 
 #include "lib/deed.h"
+#include "lib/report.h"
 
 #include <dlfcn.h>
 #include <linux/seccomp.h>
@@ -113,6 +114,7 @@ static void cage_enter(void)
 	sock.barred = true;
 	if (sock.pid)
 		ctx_say("all on the kernel from now on: the program puts itself under a seccomp filter");
+	report_off = true; /* vj why is no reason to be killed */
 	if (give_up_all() && !sock.sleepers) {
 		if (sock.vj)
 			context_close();
