@@ -562,6 +562,13 @@ void host_watch_run(struct host_watch *w, uint64_t now_ns)
 		w->ops->changed(w->arg);
 }
 
+void host_watch_reread(struct host_watch *w, uint64_t now_ns)
+{
+	w->reread = true;
+	w->pause_until_ns = 0;
+	host_watch_run(w, now_ns);
+}
+
 uint64_t host_watch_deadline_ns(const struct host_watch *w)
 {
 	return w->reread ? w->pause_until_ns : TIME_NEVER;

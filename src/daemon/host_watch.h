@@ -38,6 +38,9 @@ int host_watch_table_fd(const struct host_watch *w);
 /** host_watch_run() - Read what there is, without waiting for more; publish */
 void host_watch_run(struct host_watch *w, uint64_t now_ns);
 
+/** host_watch_reread() - As host_watch_run(), and all tables anew, whatever the pause: what has just come is there then */
+void host_watch_reread(struct host_watch *w, uint64_t now_ns);
+
 /** host_watch_deadline_ns() - When host_watch_run() is wanted next, whatever the descriptor says */
 uint64_t host_watch_deadline_ns(const struct host_watch *w);
 

@@ -391,6 +391,10 @@ int interfaces_find_host(struct interfaces *s, const char *name, const struct ho
 
 	host_watch_run(s->host, s->d->now_ns);
 	found = host_watch_find(s->host, name, 0);
+	if (found == NULL && if_nametoindex(name) != 0) { /* it may have come since the last reading */
+		host_watch_reread(s->host, s->d->now_ns);
+		found = host_watch_find(s->host, name, 0);
+	}
 	if (found == NULL && if_nametoindex(name) != 0)
 		log_error(s->d->cfg.log, "%s: the host has more interfaces than vjd knows: %u", name, HOST_INTERFACE_MAX);
 	if (found == NULL)

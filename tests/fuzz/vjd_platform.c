@@ -289,6 +289,11 @@ void host_watch_run(struct host_watch *w, uint64_t now_ns)
 	(void)now_ns;
 }
 
+void host_watch_reread(struct host_watch *w, uint64_t now_ns)
+{
+	host_watch_run(w, now_ns);
+}
+
 uint64_t host_watch_deadline_ns(const struct host_watch *w)
 {
 	(void)w;
