@@ -26,48 +26,54 @@ static const struct make makes[] = {
 
 /* ---- a program's maps */
 
+struct maps {
+	uint32_t cnt, at;
+	uint32_t ids[MAPS_MAX];
+};
+
 struct map {
 	int fd;
 	struct bpf_map_info info;
 };
 
-/* Return: false: it is gone */
-static bool map_open(uint32_t id, struct map *ret)
+static int read_info(int prog_fd, struct bpf_prog_info *ret_info, struct maps *ret_maps)
 {
-	uint32_t bytes = sizeof(ret->info);
-
-	memset(&ret->info, 0, sizeof(ret->info));
-	ret->fd = bpf_map_get_fd_by_id(id);
-	if (ret->fd < 0)
-		return false;
-	if (bpf_obj_get_info_by_fd(ret->fd, &ret->info, &bytes) == 0)
-		return true;
-	close(ret->fd);
-	return false;
-}
-
-static int read_info(int prog_fd, struct bpf_prog_info *ret_info, uint32_t ids[static MAPS_MAX])
-{
-	struct bpf_prog_info info = { .nr_map_ids = MAPS_MAX, .map_ids = (uintptr_t)ids };
+	struct bpf_prog_info info = { .nr_map_ids = MAPS_MAX, .map_ids = (uintptr_t)ret_maps->ids };
 	uint32_t bytes = sizeof(info);
 
 	if (bpf_obj_get_info_by_fd(prog_fd, &info, &bytes) != 0)
 		return -errno;
-	info.nr_map_ids = min_u32(info.nr_map_ids, MAPS_MAX);
+	ret_maps->cnt = min_u32(info.nr_map_ids, MAPS_MAX);
+	ret_maps->at = 0;
 	*ret_info = info;
 	return 0;
+}
+
+/* The next one that there still is, whose descriptor is the caller's. Return: false: that was all */
+static bool maps_next(struct maps *maps, struct map *ret)
+{
+	while (maps->at < maps->cnt) {
+		uint32_t bytes = sizeof(ret->info);
+
+		memset(&ret->info, 0, sizeof(ret->info));
+		ret->fd = bpf_map_get_fd_by_id(maps->ids[maps->at++]);
+		if (ret->fd < 0)
+			continue;
+		if (bpf_obj_get_info_by_fd(ret->fd, &ret->info, &bytes) == 0)
+			return true;
+		close(ret->fd);
+	}
+	return false;
 }
 
 int own_prog_map(int prog_fd, const char *name, uint32_t value_bytes)
 {
 	struct bpf_prog_info info;
-	uint32_t ids[MAPS_MAX];
+	struct maps maps;
 	struct map map;
-	int r = read_info(prog_fd, &info, ids);
+	int r = read_info(prog_fd, &info, &maps);
 
-	for (uint32_t i = 0; r == 0 && i < info.nr_map_ids; i++) {
-		if (!map_open(ids[i], &map))
-			continue;
+	while (r == 0 && maps_next(&maps, &map)) {
 		if (strcmp(map.info.name, name) == 0 && (value_bytes == 0 || map.info.value_size == value_bytes))
 			return map.fd;
 		close(map.fd);
@@ -79,13 +85,11 @@ int own_prog_pin_maps(int prog_fd, const char *dir)
 {
 	char path[IF_PIN_PATH_BYTES];
 	struct bpf_prog_info info;
-	uint32_t ids[MAPS_MAX];
+	struct maps maps;
 	struct map map;
-	int r = read_info(prog_fd, &info, ids);
+	int r = read_info(prog_fd, &info, &maps);
 
-	for (uint32_t i = 0; r == 0 && i < info.nr_map_ids; i++) {
-		if (!map_open(ids[i], &map))
-			continue;
+	while (r == 0 && maps_next(&maps, &map)) {
 		if_pin_path(dir, map.info.name, path);
 		if (strchr(map.info.name, '.') == NULL && bpf_obj_pin(map.fd, path) != 0 && errno != EEXIST)
 			r = -errno;
@@ -108,9 +112,9 @@ static bool has_map(int prog_fd, const char *name)
 static bool is_of(int prog_fd, const struct make *make)
 {
 	struct bpf_prog_info info;
-	uint32_t ids[MAPS_MAX];
+	struct maps maps;
 
-	if (read_info(prog_fd, &info, ids) < 0 || info.type != make->type || strcmp(info.name, make->name) != 0)
+	if (read_info(prog_fd, &info, &maps) < 0 || info.type != make->type || strcmp(info.name, make->name) != 0)
 		return false;
 	for (unsigned i = 0; i < MARKS; i++)
 		if (!has_map(prog_fd, make->maps[i]))

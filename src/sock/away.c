@@ -455,6 +455,16 @@ bool away_claim_back(struct sock *s)
 	return fd >= 0 && (s->state != SOCK_AWAY || away_claim(fd, s));
 }
 
+bool away_is_over(struct sock *s, long *ret)
+{
+	if (s->state == SOCK_AWAY && !away_claim_back(s) && s->state != SOCK_KERNEL) {
+		*ret = -EBADF;
+		return true;
+	}
+	*ret = GOES_ON;
+	return s->state == SOCK_KERNEL;
+}
+
 /*
  * ---- endings ------------------------------------------------------------------------------------
  * ----------------

@@ -72,35 +72,35 @@ void in_kernel(struct sock *s, int fd)
  * --------------
  */
 
-/* One piece, by either call. Gives the lock up. */
-static long transfer(const struct sock *s, bool sends, void *buf, size_t len, int flags)
+/* By either call. Gives the lock up. */
+static long transfer(const struct sock *s, bool sends, const struct iovec *iov, int cnt, int flags)
 {
+	struct msghdr msg = { .msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)cnt };
 	int fd = s->option_fd;
 	long n;
 
 	lock_leave();
-	n = sends ? sys_sendto(fd, buf, len, flags | MSG_NOSIGNAL, NULL, 0) : sys_recvfrom(fd, buf, len, flags, NULL, NULL);
+	n = sends ? sys_sendmsg(fd, &msg, flags | MSG_NOSIGNAL) : sys_recvmsg(fd, &msg, flags);
 	lock_take();
 	return n;
 }
 
+/* One call for all, since only that sees each byte once with MSG_PEEK; and one before it for the rest of a piece that was begun. */
 long in_kernel_goes_on(const struct sock *s, bool sends, const struct iovec *iov, int cnt, size_t done, int flags)
 {
-	bool all = sends || (flags & MSG_WAITALL);
-	long sum = 0, n = 0;
+	long n, begun = 0;
 
-	for (int i = 0; i < cnt; i++) {
-		size_t skip = min_size(done, iov[i].iov_len), len = iov[i].iov_len - skip;
+	for (; cnt && done >= iov->iov_len; iov++, cnt--)
+		done -= iov->iov_len;
+	if (done) {
+		const struct iovec rest = { (uint8_t *)iov->iov_base + done, iov->iov_len - done };
 
-		done -= skip;
-		if (!len)
-			continue;
-		n = transfer(s, sends, (uint8_t *)iov[i].iov_base + skip, len, flags);
-		if (n <= 0)
-			break;
-		sum += n;
-		if ((size_t)n < len || !all)
-			break;
+		begun = transfer(s, sends, &rest, 1, flags);
+		if (begun < (long)rest.iov_len || !(sends || (flags & MSG_WAITALL)))
+			return begun;
+		iov++;
+		cnt--;
 	}
-	return sum ? sum : n;
+	n = cnt ? transfer(s, sends, iov, cnt, flags) : 0;
+	return n < 0 && begun ? begun : begun + n;
 }

@@ -651,6 +651,9 @@ void away_adopt(int fd);
 bool away_claim(int fd, struct sock *s);
 /* The same in a call that waited when it left */
 bool away_claim_back(struct sock *s);
+/* For such a call. Return: true: the connection isn't here again, and @ret is the call's result: -EBADF, or GOES_ON: in_kernel_goes_on() says it */
+enum { GOES_ON = -4095 };
+bool away_is_over(struct sock *s, long *ret);
 /* A token that was left to the kernel's calls, as away_claim() says. Any thread, no lock. */
 bool away_is_left(int fd);
 /* The last descriptor of a shared connection, or one that is away, goes ... */

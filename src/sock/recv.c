@@ -141,20 +141,11 @@ static VJ_COLD bool has_unread(struct sock *s)
 	       ((s->pumped && away_pumped_bytes(s)) || (!vj_conn_info(sock.vj, s->conn, &info) && info.unread_bytes));
 }
 
-/* It has become the kernel's while the call waited: in_kernel_goes_on() */
-enum { GOES_ON = -4095 };
-
 /* No connection that is here, or none any more. Return: as is_over() */
 static VJ_COLD bool is_elsewhere(struct sock *s, long *ret)
 {
-	if (s->state == SOCK_AWAY && !away_claim_back(s) && s->state != SOCK_KERNEL) {
-		*ret = -EBADF;
+	if (away_is_over(s, ret))
 		return true;
-	}
-	if (s->state == SOCK_KERNEL) {
-		*ret = GOES_ON;
-		return true;
-	}
 	if (s->state == SOCK_DEAD) {
 		*ret = -ECONNRESET;
 		s->failed = true;

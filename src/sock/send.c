@@ -40,20 +40,11 @@ static long put(struct sock *s, const struct iovec *iov, int cnt, size_t skip, u
 	return (long)done;
 }
 
-/* It has become the kernel's while the call waited: in_kernel_goes_on() */
-enum { GOES_ON = -4095 };
-
 /* No connection that is here, or none any more. Return: true: the call's result is in @ret. */
 static VJ_COLD bool is_elsewhere(struct sock *s, long *ret)
 {
-	if (s->state == SOCK_AWAY && !away_claim_back(s) && s->state != SOCK_KERNEL) {
-		*ret = -EBADF;
+	if (away_is_over(s, ret))
 		return true;
-	}
-	if (s->state == SOCK_KERNEL) {
-		*ret = GOES_ON;
-		return true;
-	}
 	/* FRESH: it never was one, and the kernel goes on connecting */
 	*ret = s->state == SOCK_FRESH && s->nonblock ? -EAGAIN : -EPIPE;
 	return s->state == SOCK_DEAD || s->state == SOCK_FRESH;

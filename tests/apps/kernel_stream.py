@@ -35,9 +35,9 @@ class Stream:
         except BlockingIOError:
             pass
 
-    def receive(self):
+    def receive(self, most=65536):
         try:
-            data = self.s.recv(65536)
+            data = self.s.recv(most)
         except BlockingIOError:
             return
         if data != piece(self.got, len(data)):
@@ -166,6 +166,29 @@ def by_both(how, st):
         sys.exit("%d received of %d" % (st.got, st.total))
     reap(pid)
 
+def by_both_peek(how, st):
+    """Likewise, and the call looks at the last bytes, in two pieces, and waits for more, which never come."""
+    while st.got < st.total - 1000:
+        if not select.select([st.s], [], [], 10)[0]:
+            sys.exit("stands still: %d received" % st.got)
+        st.receive(min(65536, st.total - 1000 - st.got))
+    time.sleep(0.05) # the last are there
+    pid = os.fork()
+    if pid == 0:
+        time.sleep(0.05)
+        st.shut()
+        os._exit(0)
+    st.s.setblocking(True)
+    seen = bytearray(500), bytearray(1500)
+    cnt = st.s.recvmsg_into(seen, 0, socket.MSG_PEEK | socket.MSG_WAITALL)[0]
+    if (seen[0] + seen[1])[:cnt] != piece(st.got, 1000):
+        sys.exit("%d other bytes looked at than sent" % cnt)
+    while not st.ended:
+        st.receive()
+    if st.got != st.total:
+        sys.exit("%d received of %d" % (st.got, st.total))
+    reap(pid)
+
 def by_send(how, st):
     mine, other = socket.socketpair()
     pid = os.fork()
@@ -194,7 +217,7 @@ def by_program(how, st):
 def by_none(how, st):
     st.finish()
 
-ways = {"itself": by_none, "exec": by_exec, "exec-failed": by_exec_failed, "child": by_child, "orphan": by_orphan, "both": by_both, "send": by_send,
+ways = {"itself": by_none, "exec": by_exec, "exec-failed": by_exec_failed, "child": by_child, "orphan": by_orphan, "both": by_both, "both-peek": by_both_peek, "send": by_send,
         "program": by_program}
 
 def talk(s, how, total):

@@ -126,6 +126,17 @@ void write_all(int fd, const void *buf, size_t len)
 	}
 }
 
+pid_t child_writes(int fd, const void *buf, size_t len)
+{
+	pid_t pid = fork_must();
+
+	if (!pid) {
+		write_all(fd, buf, len);
+		_exit(0);
+	}
+	return pid;
+}
+
 size_t read_all(int fd, void *buf, size_t len)
 {
 	size_t done = 0;

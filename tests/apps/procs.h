@@ -35,6 +35,8 @@ pid_t child_start(void (*fn)(int arg), int arg);
 /* It has ended as it should. */
 void child_end(pid_t pid);
 void write_all(int fd, const void *buf, size_t len);
+/* Return: a child that does */
+pid_t child_writes(int fd, const void *buf, size_t len);
 /* Return: bytes read before the end of file, at most @len. */
 size_t read_all(int fd, void *buf, size_t len);
 /* "ping" there and the same back, from an echo server. */

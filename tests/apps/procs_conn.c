@@ -123,11 +123,7 @@ static void part_forking(void)
 		for (int n = 0; n < 5; n++)
 			ping(fd);
 		/* more than the buffers hold, from another process than the one that reads */
-		writer = fork_must();
-		if (!writer) {
-			write_all(fd, out, sizeof(out));
-			_exit(0);
-		}
+		writer = child_writes(fd, out, sizeof(out));
 		child_end(writer);
 		CHECK(read_all(fd, in, sizeof(in)) == sizeof(in) && !memcmp(in, out, sizeof(in)));
 		CHECK(!shutdown(fd, SHUT_WR) && read(fd, in, 1) == 0);

@@ -314,11 +314,7 @@ static void part_caged(void)
 		CHECK(port_of(fd, getpeername) == port);
 		for (int n = 0; n < 5; n++)
 			ping(fd);
-		writer = fork_must();
-		if (!writer) {
-			write_all(fd, out, sizeof(out));
-			_exit(0);
-		}
+		writer = child_writes(fd, out, sizeof(out));
 		CHECK(read_all(fd, in, sizeof(in)) == sizeof(in) && !memcmp(in, out, sizeof(in)));
 		child_end(writer);
 		CHECK(!shutdown(fd, SHUT_WR) && read(fd, in, 1) == 0);
