@@ -50,13 +50,13 @@ need() {
 	done
 }
 
-# until_true COMMAND...: within 10 s
+# until_true COMMAND...: within 30 s, and tried a few times however long one takes
 until_true() {
-	for _ in $(seq 100); do
-		"$@" >/dev/null 2>&1 && return
+	local cnt=0 until=$((SECONDS + 30))
+	until "$@" >/dev/null 2>&1; do
+		((++cnt < 10 || SECONDS < until)) || fail "never: $*"
 		sleep 0.1
 	done
-	fail "never: $*"
 }
 
 # start LOG COMMAND...: in the background, ended with the script
