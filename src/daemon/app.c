@@ -84,6 +84,7 @@ void app_welcome(struct app *app, const struct ctl_hello *hello)
 	TAILQ_INSERT_TAIL(&d->apps, app, all);
 	app->user->app_cnt++;
 	d->app_cnt += !app->observer;
+	d->apps_ever += !app->observer;
 	log_write(d->cfg.log, log_level_of(app), "app %u: %s, pid %d, uid %u%s", app->id, app->name, app->pid, app->uid,
 		  app->observer ? ", observer" : "");
 }

@@ -61,7 +61,7 @@ enum { OPTION_FAST, OPTION_RFC };
 	X("idle-exit",    idle_exit_s,    NUMBER, "SECONDS", OPTION_UNSET,  0,     1000000, \
 	  "leave so long after the last application left (default with --private: 2, else never)") \
 	X("first-exit",   first_exit_s,   NUMBER, "SECONDS", OPTION_UNSET,  0,     1000000, \
-	  "leave if no application came so long (default with --private: 10, else never)") \
+	  "leave so long after the start, or after somebody looked in, if no application came (default with --private: 10, else never)") \
 	X("ready-fd",     ready_fd,       NUMBER, "N",       OPTION_UNSET,  0,     1000000, \
 	  "write one byte to descriptor N when ready, and close it") \
 	X("memory-max",   memory_max_mib, NUMBER, "MIB",     OPTION_UNSET,  1,     UINT64_C(1) << 40, \

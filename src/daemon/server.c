@@ -86,7 +86,8 @@ struct server {
 	uint32_t conn_cnt, conn_max;
 	uint64_t deaf_until_ns; /* nobody is let in before: accept() fails, and the listener stays readable. 0: hears */
 	uint64_t idle_since_ns; /* no application since */
-	bool has_app, had_app;	/* in the last round; ever */
+	bool has_app, had_app;	/* in the last round; a new one since somebody came last */
+	uint32_t apps_seen;
 	bool stop;
 };
 
@@ -444,9 +445,11 @@ static unsigned accept_all(struct server *s)
 		else
 			conn_new(s, fd);
 	}
-	/* whoever comes gets the time to become an application */
-	if (cnt > 0)
+	/* whoever comes gets the time to become an application, or to start one: as long as the first one had */
+	if (cnt > 0) {
 		s->idle_since_ns = s->vjd.now_ns;
+		s->had_app = false;
+	}
 	return cnt;
 }
 
@@ -489,7 +492,8 @@ static int look_after_time(struct server *s)
 	if (has_app || s->has_app)
 		s->idle_since_ns = s->vjd.now_ns;
 	s->has_app = has_app;
-	s->had_app |= has_app;
+	s->had_app |= s->vjd.apps_ever != s->apps_seen;
+	s->apps_seen = s->vjd.apps_ever;
 	return s->vjd.now_ns >= exit_deadline_ns(s) ? try_to_leave(s) : 0;
 }
 

@@ -21,7 +21,7 @@ struct server_config {
 	const char *path; /* of the socket, which replaces one that is there; outlives the server */
 	uint32_t socket_mode;  /* permissions, e.g. 0666 */
 	uint64_t idle_exit_ns; /* leave so long after the last application left; TIME_NEVER: stay */
-	uint64_t first_exit_ns; /* ... or after the start, if none came */
+	uint64_t first_exit_ns; /* ... or after the start, or after somebody came, if it has been none */
 	const char *policy; /* file, read now and at each SIGHUP; NULL: there is none. Outlives the server */
 	bool policy_optional; /* as long as @policy isn't there, everybody may have everything */
 };

@@ -106,6 +106,7 @@ struct vjd {
 	struct app_list apps;	   /* welcome ones and observers, by id */
 	struct app_list strangers; /* no HELLO yet, by age */
 	uint32_t app_cnt;	   /* of @apps, without observers */
+	uint32_t apps_ever;	   /* likewise, with those that have gone; around */
 	struct user_list users;
 	struct lease_table leases;
 	struct port_map ports;

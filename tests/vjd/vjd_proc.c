@@ -18,7 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { ARGS_MAX = 32, READY_MS = 20000 };
+enum { ARGS_MAX = 32, READY_MS = 60000 };
 
 const char *vjd_program;
 bool vjd_sanitized;
@@ -166,7 +166,7 @@ unsigned vjd_wait_exit(struct vjd_proc *v, unsigned max_ms)
 void vjd_stop(struct vjd_proc *v)
 {
 	assert_int_equal(kill(v->pid, SIGTERM), 0);
-	vjd_wait_exit(v, 20000);
+	vjd_wait_exit(v, EVENTUALLY_MS);
 }
 
 static unsigned count_fds(const struct vjd_proc *v)
@@ -195,6 +195,26 @@ unsigned vjd_fd_cnt(const struct vjd_proc *v)
 		cnt = count_fds(v);
 	} while (cnt != last);
 	return cnt;
+}
+
+void vjd_expect_fds(const struct vjd_proc *v, unsigned cnt)
+{
+	uint64_t end_ms = now_ms() + EVENTUALLY_MS;
+	unsigned has;
+
+	while ((has = vjd_fd_cnt(v)) != cnt && now_ms() < end_ms)
+		;
+	assert_int_equal(has, cnt);
+}
+
+void vjd_expect_apps(const struct vjd_proc *v, unsigned cnt)
+{
+	uint64_t end_ms = now_ms() + EVENTUALLY_MS;
+	unsigned has;
+
+	while ((has = daemon_status(v).apps) != cnt && now_ms() < end_ms)
+		sleep_ms(10);
+	assert_int_equal(has, cnt);
 }
 
 unsigned vjd_rss_kib(const struct vjd_proc *v)
@@ -325,7 +345,7 @@ int connect_raw(struct ctl_client *c, uint16_t port, uint32_t *ret_id)
 struct ctl_msg event_wait(struct ctl_client *c, enum ctl_type type)
 {
 	struct pollfd pfd = { .fd = ctl_client_fd(c), .events = POLLIN };
-	uint64_t end_ms = now_ms() + 2000;
+	uint64_t end_ms = now_ms() + EVENTUALLY_MS;
 	struct ctl_msg msg;
 	int r, fds[CTL_FDS_MAX];
 

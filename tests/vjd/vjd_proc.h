@@ -19,6 +19,9 @@
 #include <sys/types.h>
 #include <cmocka.h>
 
+/* What must happen has happened by then, however slow the machine is. */
+enum { EVENTUALLY_MS = 30000 };
+
 struct vjd_proc {
 	pid_t pid;
 	char dir[64];
@@ -54,6 +57,10 @@ void vjd_clean(struct vjd_proc *v);
 
 /* Descriptors that it holds, once that stands still. */
 unsigned vjd_fd_cnt(const struct vjd_proc *v);
+/* It comes to hold so many, and no others. */
+void vjd_expect_fds(const struct vjd_proc *v, unsigned cnt);
+/* It comes to know so many applications. */
+void vjd_expect_apps(const struct vjd_proc *v, unsigned cnt);
 unsigned vjd_rss_kib(const struct vjd_proc *v);
 /* CPU time that it has used. */
 unsigned vjd_cpu_ms(const struct vjd_proc *v);
@@ -80,7 +87,7 @@ uint32_t offer_raw(struct ctl_client *c, uint16_t port);
  */
 int connect_raw(struct ctl_client *c, uint16_t port, uint32_t *ret_id);
 
-/* Wait up to 2 s for an event; its descriptors are closed. It must be of @type. */
+/* Wait for an event; its descriptors are closed. It must be of @type. */
 struct ctl_msg event_wait(struct ctl_client *c, enum ctl_type type);
 
 /* No event is there, nor comes within @ms. */
