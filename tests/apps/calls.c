@@ -284,7 +284,7 @@ static void test_data(void)
 	pair_open(&p, AF_INET, "127.0.0.1");
 	say("recv empty DONTWAIT", recv(p.server, buf, 10, MSG_DONTWAIT));
 	say("write", write(p.client, "hello", 5));
-	say("poll", (long)(poll_now(p.server, 1000) & POLLIN));
+	say("poll", (long)(poll_now(p.server, EVENTUALLY_MS) & POLLIN));
 	say("FIONREAD", ioctl(p.server, FIONREAD, &n));
 	say("bytes", n);
 	say("peek", recv(p.server, buf, 3, MSG_PEEK));
@@ -305,6 +305,7 @@ static void test_data(void)
 	};
 	say("send MORE", send(p.client, "ab", 2, MSG_MORE));
 	say("send", send(p.client, "cd", 2, 0));
+	settle();
 	say("recvmsg WAITALL", recvmsg(p.server, &msg, MSG_DONTWAIT) > 0);
 	say("name length", msg.msg_namelen);
 	say("flags", msg.msg_flags);
@@ -454,7 +455,7 @@ static void test_full(void)
 	while (got < sent && (n = recv(p.server, buf, sizeof(buf), 0)) > 0)
 		got += (size_t)n;
 	say("all came", got == sent);
-	say_bits("poll", poll_now(p.client, 1000));
+	say_bits("poll", poll_now(p.client, EVENTUALLY_MS));
 	pair_close(&p);
 }
 
@@ -520,7 +521,7 @@ static void test_reset(bool by_linger, bool ask_error)
 	settle();
 	say("close", close(p.client));
 	settle();
-	say_bits("poll", poll_now(p.server, 1000));
+	say_bits("poll", poll_now(p.server, EVENTUALLY_MS));
 	if (ask_error) {
 		say_so_error("SO_ERROR", p.server);
 		say_so_error("SO_ERROR again", p.server);
@@ -586,12 +587,12 @@ static void test_nonblock(void)
 	p.client = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
 	say_bits("fresh", poll_now(p.client, 0));
 	say("connect", connect(p.client, (struct sockaddr *)&p.addr, p.addr_len));
-	say_bits("client", poll_now(p.client, 1000));
+	say_bits("client", poll_now(p.client, EVENTUALLY_MS));
 	say_so_error("SO_ERROR", p.client);
 	say("connect again", connect(p.client, (struct sockaddr *)&p.addr, p.addr_len));
 	say("connect once more", connect(p.client, (struct sockaddr *)&p.addr, p.addr_len));
 	settle();
-	say_bits("listener", poll_now(p.listener, 1000));
+	say_bits("listener", poll_now(p.listener, EVENTUALLY_MS));
 	p.server = accept4(p.listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	say("accept4", p.server >= 0);
 	say("cloexec", fcntl(p.server, F_GETFD));
@@ -625,7 +626,7 @@ static void test_refused(void)
 	close(c);
 	c = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
 	say("connect", connect(c, (struct sockaddr *)&p.addr, p.addr_len));
-	say_bits("poll", poll_now(c, 1000));
+	say_bits("poll", poll_now(c, EVENTUALLY_MS));
 	say_so_error("SO_ERROR", c);
 	close(c);
 	c = socket(AF_INET, SOCK_STREAM, 0);

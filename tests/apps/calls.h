@@ -8,6 +8,9 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
+/* Until then what must happen has happened, however slow the machine is. */
+enum { EVENTUALLY_MS = 30000 };
+
 /* ---- printing */
 void title(const char *text);
 /* The result, or the name of errno if it is negative. */

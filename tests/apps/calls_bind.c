@@ -178,7 +178,7 @@ static void test_accept_gone(void)
 			setsockopt(p.client, SOL_SOCKET, SO_LINGER, &l, sizeof(l));
 		close(p.client);
 		settle();
-		say_bits("listener", poll_now(p.listener, 1000));
+		say_bits("listener", poll_now(p.listener, EVENTUALLY_MS));
 		len = 3;
 		p.server = accept(p.listener, (struct sockaddr *)&name, &len);
 		say("accept", p.server >= 0);

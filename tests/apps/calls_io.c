@@ -130,7 +130,7 @@ static void test_splice_full(void)
 			;
 		settle();
 	}
-	say("wait", epoll_wait(ep, &ev, 1, 1000));
+	say("wait", epoll_wait(ep, &ev, 1, EVENTUALLY_MS));
 	say("splice", splice(pipes[0], NULL, p.client, NULL, 1000, 0));
 	close(pipes[0]);
 	close(pipes[1]);
@@ -411,8 +411,8 @@ static void test_close_under(void)
 	title("closed while another thread reads");
 	pair_open(&p, AF_INET, "127.0.0.1");
 	closed_fd = p.server;
-	pthread_create(&t, NULL, close_soon, NULL);
 	setsockopt(p.server, SOL_SOCKET, SO_RCVTIMEO, &(struct timeval){ .tv_usec = 300000 }, sizeof(struct timeval));
+	pthread_create(&t, NULL, close_soon, NULL);
 	say("recv", recv(p.server, buf, sizeof(buf), 0));
 	pthread_join(t, NULL);
 	say("recv", recv(p.server, buf, sizeof(buf), 0));

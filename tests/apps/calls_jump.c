@@ -89,7 +89,7 @@ static void exchange(void)
 	char buf[8];
 
 	write(jump_pair.client, "abcd", 4);
-	say("epoll_wait", epoll_wait(jump_ep, &ev, 1, 1000));
+	say("epoll_wait", epoll_wait(jump_ep, &ev, 1, EVENTUALLY_MS));
 	say("recv", recv(jump_pair.server, buf, sizeof(buf), 0));
 }
 

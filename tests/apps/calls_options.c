@@ -210,7 +210,7 @@ static void info_window_closed(void)
 			;
 		settle();
 	} while (send(p.client, bytes, sizeof(bytes), MSG_DONTWAIT) > 0);
-	for (int tried = 0; tried < 1000 && i.tcpi_backoff == 0; tried++) {
+	for (int tried = 0; tried < EVENTUALLY_MS / 10 && i.tcpi_backoff == 0; tried++) {
 		usleep(10000);
 		must("TCP_INFO", !getsockopt(p.client, IPPROTO_TCP, TCP_INFO, &i, &len));
 	}
@@ -281,7 +281,7 @@ static void deferred(void)
 	say("connect", connect(client, (struct sockaddr *)&p.addr, p.addr_len));
 	say_bits("before data", poll_now(p.listener, 100));
 	say("send", send(client, "x", 1, 0));
-	say_bits("with data", poll_now(p.listener, 2000));
+	say_bits("with data", poll_now(p.listener, EVENTUALLY_MS));
 	p.server = accept(p.listener, NULL, NULL);
 	must("accept", p.server >= 0);
 	say("recv", recv(p.server, &(char){ 0 }, 1, 0));

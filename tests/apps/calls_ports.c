@@ -10,12 +10,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* For what both ways do at once, in one process */
-static void moment(void)
-{
-	usleep(3000);
-}
-
 static long take(int fd, char buf[64])
 {
 	return recv(fd, buf, 64, MSG_DONTWAIT);
@@ -48,14 +42,14 @@ static void test_over(int family, const char *text)
 	say_text("recvfrom", buf, recvfrom(p.server, buf, sizeof(buf), 0, (struct sockaddr *)&name, &len));
 	next = at_same(&p, family, SO_REUSEADDR);
 	to_server(&p, "two");
-	moment();
+	settle();
 	check_udp_path(&p);
 	say_text("the first", buf, take(p.server, buf));
 	say_text("the next", buf, take(next, buf));
 	say("connect", connect(p.server, (struct sockaddr *)&name, len));
 	to_server(&p, "three");
 	sendto(stranger, "four", 4, 0, (struct sockaddr *)&p.addr, p.addr_len);
-	moment();
+	settle();
 	check_udp_path(&p);
 	say_text("the first", buf, take(p.server, buf));
 	say_text("the first", buf, take(p.server, buf));
@@ -65,7 +59,7 @@ static void test_over(int family, const char *text)
 	say_text("recv", buf, recv(p.client, buf, sizeof(buf), 0));
 	close(p.server);
 	to_server(&p, "six");
-	moment();
+	settle();
 	check_udp_path(&p);
 	say_text("the next", buf, take(next, buf));
 	close(next);
@@ -98,7 +92,7 @@ static void test_spread(int family, const char *text)
 			nr = (unsigned char)i;
 			sendto(client[i], &nr, 1, 0, (struct sockaddr *)&p.addr, p.addr_len);
 		}
-		moment();
+		settle();
 		check_udp_path(&p);
 		for (int g = 0; g < GROUP; g++) {
 			int got = 0;
@@ -155,7 +149,7 @@ static void test_child(int family, const char *text)
 	p.client = socket(family, SOCK_DGRAM, 0);
 	for (int i = 0; i < 4; i++) {
 		to_server(&p, i % 2 ? "for the next program" : "for the child");
-		say_bits("poll", poll_now(p.server, 1000));
+		say_bits("poll", poll_now(p.server, EVENTUALLY_MS));
 		say_text("peek", buf, recv(p.server, buf, sizeof(buf), MSG_PEEK));
 		child_reads(p.server, i % 2);
 		say_bits("the parent has", poll_now(p.server, 0));
@@ -174,14 +168,14 @@ static void test_change(int family, const char *text)
 	p.client = socket(family, SOCK_DGRAM, 0);
 	to_server(&p, "one");
 	to_server(&p, "two");
-	say_bits("poll", poll_now(p.server, 1000));
+	say_bits("poll", poll_now(p.server, EVENTUALLY_MS));
 	say_text("recv", buf, take(p.server, buf));
-	moment();
+	settle();
 	to_server(&p, "three");
 	to_server(&p, "four");
 	for (int i = 0; i < 2; i++)
 		say_text("recv", buf, take(p.server, buf));
-	moment();
+	settle();
 	check_udp_path(&p);
 	say_text("recv", buf, take(p.server, buf));
 	say_text("recv", buf, take(p.server, buf));
@@ -207,13 +201,13 @@ static void test_peek(void)
 			sendto(other, "other", 5, 0, (struct sockaddr *)&p.addr, p.addr_len);
 		else
 			to_server(&p, "client");
-		moment();
+		settle();
 		say_text("peek", buf, recv(p.server, buf, sizeof(buf), MSG_PEEK));
 		if (first)
 			to_server(&p, "client");
 		else
 			sendto(other, "other", 5, 0, (struct sockaddr *)&p.addr, p.addr_len);
-		moment();
+		settle();
 		say_text("recv", buf, take(p.server, buf));
 		say_text("recv", buf, take(p.server, buf));
 	}
@@ -250,7 +244,7 @@ static void read_all(const char *what, int fd)
 	unsigned cnt = 0, sum = 0;
 	long last = -1;
 
-	moment();
+	settle();
 	for (;;) {
 		struct msghdr msg = { .msg_iov = iov, .msg_iovlen = 2, .msg_control = control, .msg_controllen = sizeof(control) };
 		long n = recvmsg(fd, &msg, MSG_DONTWAIT), part = n;
@@ -300,13 +294,13 @@ static void test_segments(int family, const char *text, bool gro)
 	for (size_t i = 0; i < sizeof(bytes); i++)
 		bytes[i] = (char)(i * 11 + i / 257);
 	to_server(&p, "first");
-	moment();
+	settle();
 	check_udp_path(&p);
 	read_all("plain", p.server);
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
 		say("sendmsg", send_segments(&p, bytes, (size_t)sizes[i][0], sizes[i][1], CMSG_LEN(sizeof(uint16_t))));
 		if (sizes[i][0] == 950) {
-			moment();
+			settle();
 			check_udp_path(&p);
 		}
 		read_all("by message", p.server);

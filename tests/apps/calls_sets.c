@@ -155,10 +155,10 @@ static void test_depth(void)
 	add("round", ep[0], ep[3], EPOLLIN, 0);
 	say("nothing", epoll_wait(ep[3], &ev, 1, 0));
 	write(p.client, "x", 1);
-	say("from the depth", epoll_wait(ep[3], &ev, 1, 1000));
+	say("from the depth", epoll_wait(ep[3], &ev, 1, EVENTUALLY_MS));
 	say("it", (long)ev.data.u64);
-	say_bits("poll", poll_now(ep[4], 1000));
-	say("the first", epoll_wait(ep[0], &ev, 1, 1000));
+	say_bits("poll", poll_now(ep[4], EVENTUALLY_MS));
+	say("the first", epoll_wait(ep[0], &ev, 1, EVENTUALLY_MS));
 	recv(p.server, &(char){ 0 }, 1, 0);
 	say("nothing", epoll_wait(ep[3], &ev, 1, 0));
 	say_bits("poll", poll_now(ep[4], 0));
@@ -216,21 +216,21 @@ static void test_changes(void)
 	write(p.client, "x", 1);
 	write(pipes[1], "x", 1);
 	settle();
-	wait_changed("added to an empty set", ep, EPOLL_CTL_ADD, p.server, EPOLLIN, 2000);
+	wait_changed("added to an empty set", ep, EPOLL_CTL_ADD, p.server, EPOLLIN, EVENTUALLY_MS);
 	wait_changed("removed", ep, EPOLL_CTL_DEL, p.server, 0, 0);
 	usleep(100000);
-	wait_changed("a pipe is added", ep, EPOLL_CTL_ADD, pipes[0], EPOLLIN, 2000);
+	wait_changed("a pipe is added", ep, EPOLL_CTL_ADD, pipes[0], EPOLLIN, EVENTUALLY_MS);
 	wait_changed("and changed", ep, EPOLL_CTL_MOD, pipes[0], 0, 0);
 	usleep(100000);
 	wait_changed("added, not ready", ep, EPOLL_CTL_ADD, p.client, EPOLLIN, 200);
-	wait_changed("changed to writing", ep, EPOLL_CTL_MOD, p.client, EPOLLOUT | EPOLLET, 2000);
-	wait_changed("edge, changed again", ep, EPOLL_CTL_MOD, p.client, EPOLLOUT | EPOLLET, 2000);
+	wait_changed("changed to writing", ep, EPOLL_CTL_MOD, p.client, EPOLLOUT | EPOLLET, EVENTUALLY_MS);
+	wait_changed("edge, changed again", ep, EPOLL_CTL_MOD, p.client, EPOLLOUT | EPOLLET, EVENTUALLY_MS);
 	wait_changed("another removed", ep, EPOLL_CTL_DEL, p.client, 0, 200);
 	wait_changed("a set is added", ep, EPOLL_CTL_ADD, in, EPOLLIN, 200);
 	change.ep = in;
 	wait_changed("to which something is added", ep, EPOLL_CTL_DEL, pipes[0], 0, 200);
 	add("into the inner one", in, p.server, EPOLLIN, 1);
-	say("the outer one", epoll_wait(ep, &(struct epoll_event){ 0 }, 1, 1000));
+	say("the outer one", epoll_wait(ep, &(struct epoll_event){ 0 }, 1, EVENTUALLY_MS));
 	wait_changed("one that is in it is closed", ep, 0, p.server, 0, 0);
 	usleep(100000);
 	say("nothing", epoll_wait(ep, &(struct epoll_event){ 0 }, 1, 0));
@@ -245,7 +245,21 @@ static void test_changes(void)
 /* ---- many threads ------------------------------------------------------------------------------- */
 
 enum { WAITERS = 4, EVENTS = 200 };
-static int shared_ep, echoes;
+static int shared_ep, echoes, stop[2]; /* what is written to the pipe ends all threads */
+
+static void stoppable(int ep)
+{
+	epoll_ctl(ep, EPOLL_CTL_ADD, stop[0], &(struct epoll_event){ .events = EPOLLIN, .data.fd = stop[0] });
+}
+
+static void stop_threads(const pthread_t t[WAITERS])
+{
+	must("stop", write(stop[1], "", 1) == 1);
+	for (int i = 0; i < WAITERS; i++)
+		pthread_join(t[i], NULL);
+	close(stop[0]);
+	close(stop[1]);
+}
 
 /* One-shot: a thread that is told of a socket has it alone until it arms it again. */
 static void *serve_oneshot(void *arg)
@@ -254,11 +268,10 @@ static void *serve_oneshot(void *arg)
 	char buf[64];
 
 	(void)arg;
-	while (epoll_wait(shared_ep, &ev, 1, 3000) == 1) {
+	while (epoll_wait(shared_ep, &ev, 1, -1) == 1 && ev.data.fd != stop[0]) {
 		ssize_t n = recv(ev.data.fd, buf, sizeof(buf), MSG_DONTWAIT);
 
-		if (n <= 0)
-			break;
+		must("told of nothing", n > 0);
 		write(ev.data.fd, buf, (size_t)n);
 		epoll_ctl(shared_ep, EPOLL_CTL_MOD, ev.data.fd, &(struct epoll_event){ .events = EPOLLIN | EPOLLONESHOT, .data.fd = ev.data.fd });
 	}
@@ -272,7 +285,9 @@ static void test_oneshot_threads(void)
 	char buf[8];
 
 	title("threads share a one-shot set");
+	must("pipe", !pipe(stop));
 	shared_ep = epoll_create1(0);
+	stoppable(shared_ep);
 	for (int i = 0; i < 3; i++) {
 		pair_open(&p[i], AF_INET, "127.0.0.1");
 		epoll_ctl(shared_ep, EPOLL_CTL_ADD, p[i].server,
@@ -288,10 +303,7 @@ static void test_oneshot_threads(void)
 		echoes += recv(fd, buf, 8, MSG_WAITALL) == 8;
 	}
 	say("echoes", echoes);
-	for (int i = 0; i < 3; i++)
-		shutdown(p[i].client, SHUT_WR);
-	for (int i = 0; i < WAITERS; i++)
-		pthread_join(t[i], NULL);
+	stop_threads(t);
 	for (int i = 0; i < 3; i++)
 		pair_close(&p[i]);
 	close(shared_ep);
@@ -301,13 +313,14 @@ static int exclusive_listener;
 
 static void *accept_exclusive(void *arg)
 {
-	struct epoll_event ev = { .events = EPOLLIN | EPOLLEXCLUSIVE };
+	struct epoll_event ev = { .events = EPOLLIN | EPOLLEXCLUSIVE, .data.fd = exclusive_listener };
 	int ep = epoll_create1(0);
 	char buf[8];
 
 	(void)arg;
 	epoll_ctl(ep, EPOLL_CTL_ADD, exclusive_listener, &ev);
-	while (epoll_wait(ep, &ev, 1, 1000) == 1) {
+	stoppable(ep);
+	while (epoll_wait(ep, &ev, 1, -1) == 1 && ev.data.fd != stop[0]) {
 		int fd = accept(exclusive_listener, NULL, NULL);
 
 		if (fd < 0)
@@ -329,6 +342,7 @@ static void test_exclusive_threads(void)
 	listen_on(&p, AF_INET, "127.0.0.1");
 	fcntl(p.listener, F_SETFL, O_NONBLOCK);
 	exclusive_listener = p.listener;
+	must("pipe", !pipe(stop));
 	for (int i = 0; i < WAITERS; i++)
 		pthread_create(&t[i], NULL, accept_exclusive, NULL);
 	usleep(50000);
@@ -341,8 +355,7 @@ static void test_exclusive_threads(void)
 		close(p.client);
 	}
 	say("echoes", echoes);
-	for (int i = 0; i < WAITERS; i++)
-		pthread_join(t[i], NULL);
+	stop_threads(t);
 	close(p.listener);
 }
 

@@ -399,13 +399,13 @@ static void test_udp_ready(void)
 	say("epoll_ctl", epoll_ctl(ep, EPOLL_CTL_ADD, p.server, &ev));
 	say("epoll_wait", epoll_wait(ep, got, 4, 50));
 	to_server(&p, "ding");
-	n = epoll_wait(ep, got, 4, 1000);
+	n = epoll_wait(ep, got, 4, EVENTUALLY_MS);
 	say("epoll_wait", n);
 	say_bits("it", n > 0 ? got[0].events : 0);
 	say("edge: not again", epoll_wait(ep, got, 4, 50));
 	say_bits("poll", poll_now(p.server, 0));
 	to_server(&p, "dong");
-	say("edge: again", epoll_wait(ep, got, 4, 1000));
+	say("edge: again", epoll_wait(ep, got, 4, EVENTUALLY_MS));
 	say_text("recv", buf, recv(p.server, buf, sizeof(buf), 0));
 	say_text("recv", buf, recv(p.server, buf, sizeof(buf), 0));
 	say_bits("poll", poll_now(p.server, 0));
@@ -413,7 +413,7 @@ static void test_udp_ready(void)
 	say_text("recv", buf, recv(p.server, buf, sizeof(buf), 0));
 	ev.events = EPOLLOUT;
 	say("epoll_ctl", epoll_ctl(ep, EPOLL_CTL_MOD, p.server, &ev));
-	n = epoll_wait(ep, got, 4, 1000);
+	n = epoll_wait(ep, got, 4, EVENTUALLY_MS);
 	say_bits("writable", n > 0 ? got[0].events : 0);
 	close(ep);
 	udp_close(&p);
@@ -558,11 +558,11 @@ static void test_udp_both(void)
 	to_server(&p, "waits");
 	settle();
 	epoll_ctl(ep, EPOLL_CTL_ADD, p.server, &ev);
-	n = epoll_wait(ep, got, 2, 1000);
+	n = epoll_wait(ep, got, 2, EVENTUALLY_MS);
 	say_bits("edge", n > 0 ? got[0].events : 0);
 	ev.events = EPOLLIN | EPOLLOUT;
 	epoll_ctl(ep, EPOLL_CTL_MOD, p.server, &ev);
-	n = epoll_wait(ep, got, 2, 1000);
+	n = epoll_wait(ep, got, 2, EVENTUALLY_MS);
 	say_bits("level", n > 0 ? got[0].events : 0);
 	close(ep);
 	udp_close(&p);

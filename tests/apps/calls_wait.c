@@ -69,19 +69,19 @@ static void test_epoll(void)
 	write(pipes[1], "x", 1);
 	write(efd, &one, 8);
 	settle();
-	ep_wait("wait", ep, 1000);
+	ep_wait("wait", ep, EVENTUALLY_MS);
 	settle(); /* while channels keep it busy, the kernel's side is looked at every 50 us */
-	ep_wait("wait", ep, 1000);
+	ep_wait("wait", ep, EVENTUALLY_MS);
 	settle();
 	read(p.server, buf, 1);
 	ep_ctl("mod client", ep, EPOLL_CTL_MOD, p.client, EPOLLIN, 2);
-	ep_wait("wait", ep, 1000);
+	ep_wait("wait", ep, EVENTUALLY_MS);
 	read(pipes[0], buf, 1);
 	read(efd, &one, 8);
 	ep_wait("wait, nothing", ep, 0);
 	ep_wait("wait 30 ms, nothing", ep, 30);
 	shutdown(p.client, SHUT_WR);
-	ep_wait("wait", ep, 1000);
+	ep_wait("wait", ep, EVENTUALLY_MS);
 	ep_ctl("del server", ep, EPOLL_CTL_DEL, p.server, 0, 0);
 	ep_ctl("del twice", ep, EPOLL_CTL_DEL, p.server, 0, 0);
 	ep_ctl("mod deleted", ep, EPOLL_CTL_MOD, p.server, EPOLLIN, 1);
@@ -105,30 +105,30 @@ static void test_epoll_edge(void)
 	pair_open(&p, AF_INET, "127.0.0.1");
 	ep = epoll_create1(0);
 	ep_ctl("add", ep, EPOLL_CTL_ADD, p.server, EPOLLIN | EPOLLOUT | EPOLLET, 1);
-	ep_wait("wait", ep, 1000);
+	ep_wait("wait", ep, EVENTUALLY_MS);
 	ep_wait("no news", ep, 0);
 	write(p.client, "abc", 3);
-	ep_wait("wait", ep, 1000);
+	ep_wait("wait", ep, EVENTUALLY_MS);
 	ep_wait("no news", ep, 0);
 	read(p.server, buf, 1);
 	ep_wait("no news", ep, 0);
 	write(p.client, "abc", 3);
-	ep_wait("wait", ep, 1000);
+	ep_wait("wait", ep, EVENTUALLY_MS);
 	ep_ctl("mod", ep, EPOLL_CTL_MOD, p.server, EPOLLIN | EPOLLET, 2);
-	ep_wait("again after mod", ep, 1000);
+	ep_wait("again after mod", ep, EVENTUALLY_MS);
 	ep_ctl("one-shot", ep, EPOLL_CTL_MOD, p.server, EPOLLIN | EPOLLONESHOT, 3);
-	ep_wait("wait", ep, 1000);
+	ep_wait("wait", ep, EVENTUALLY_MS);
 	ep_wait("spent", ep, 0);
 	write(p.client, "abc", 3);
 	settle();
 	ep_wait("spent", ep, 0);
 	ep_ctl("armed again", ep, EPOLL_CTL_MOD, p.server, EPOLLIN | EPOLLONESHOT, 4);
-	ep_wait("wait", ep, 1000);
+	ep_wait("wait", ep, EVENTUALLY_MS);
 	close(p.client);
 	settle();
 	ep_wait("spent", ep, 0);
 	ep_ctl("armed again", ep, EPOLL_CTL_MOD, p.server, EPOLLIN | EPOLLRDHUP, 5);
-	ep_wait("wait", ep, 1000);
+	ep_wait("wait", ep, EVENTUALLY_MS);
 	close(p.server);
 	ep_wait("closed", ep, 0);
 	close(ep);
@@ -151,8 +151,8 @@ static void test_epoll_accept(bool oneshot)
 	ep_ctl("add fresh", ep, EPOLL_CTL_ADD, early, EPOLLOUT, 2);
 	connect(early, (struct sockaddr *)&p.addr, p.addr_len);
 	settle();
-	ep_wait("wait", ep, 1000);
-	ep_wait("wait", ep, 1000);
+	ep_wait("wait", ep, EVENTUALLY_MS);
+	ep_wait("wait", ep, EVENTUALLY_MS);
 	p.server = accept(p.listener, NULL, NULL);
 	ep_wait("accepted", ep, 0);
 	if (oneshot)
@@ -161,7 +161,7 @@ static void test_epoll_accept(bool oneshot)
 	connect(p.client, (struct sockaddr *)&p.addr, p.addr_len);
 	settle();
 	ep_ctl("del client", ep, EPOLL_CTL_DEL, early, 0, 0);
-	ep_wait("wait", ep, 1000);
+	ep_wait("wait", ep, EVENTUALLY_MS);
 	close(early);
 	close(ep);
 	pair_close(&p);
@@ -183,7 +183,7 @@ static uint32_t poll_out(int fd)
 {
 	struct pollfd pfd = { .fd = fd, .events = POLLOUT };
 
-	poll(&pfd, 1, 2000);
+	poll(&pfd, 1, EVENTUALLY_MS);
 	return (uint16_t)pfd.revents;
 }
 
@@ -202,7 +202,7 @@ static void *drain_later(void *arg)
 /* Waiting for room after sends of which none fell short: there is some left, but too little to be called writable. */
 static void test_room(int family, const char *host)
 {
-	struct timeval limit = { .tv_sec = 2 };
+	struct timeval limit = { .tv_sec = EVENTUALLY_MS / 1000 };
 	int ep = epoll_create1(0);
 	struct pair p;
 	pthread_t reader;
@@ -220,7 +220,7 @@ static void test_room(int family, const char *host)
 		FD_ZERO(&set);
 		FD_SET(p.client, &set);
 		if (way == 0)
-			ep_wait("wait", ep, 2000);
+			ep_wait("wait", ep, EVENTUALLY_MS);
 		else if (way == 1)
 			say_bits("poll", poll_out(p.client));
 		else
@@ -245,11 +245,11 @@ static void test_epoll_nested(void)
 	ep_ctl("socket into inner", in, EPOLL_CTL_ADD, p.server, EPOLLIN, 2);
 	ep_wait("outer", out, 0);
 	write(p.client, "x", 1);
-	ep_wait("outer", out, 1000);
+	ep_wait("outer", out, EVENTUALLY_MS);
 	ep_ctl("socket into outer", out, EPOLL_CTL_ADD, p.server, EPOLLIN, 3);
-	ep_wait("outer", out, 1000);
-	say_bits("poll on inner", poll_now(in, 1000));
-	ep_wait("inner", in, 1000);
+	ep_wait("outer", out, EVENTUALLY_MS);
+	say_bits("poll on inner", poll_now(in, EVENTUALLY_MS));
+	ep_wait("inner", in, EVENTUALLY_MS);
 	read(p.server, buf, 1);
 	ep_wait("inner", in, 0);
 	ep_wait("outer", out, 0);
@@ -279,13 +279,13 @@ static void test_poll_mixed(void)
 	say_bits("bad", (uint32_t)fds[4].revents);
 	say("nothing", poll(fds, 4, 20));
 	write(p.client, "x", 1);
-	say("socket", poll(fds, 4, 1000));
+	say("socket", poll(fds, 4, EVENTUALLY_MS));
 	say_bits("server", (uint32_t)fds[0].revents);
 	write(pipes[1], "x", 1);
-	say("both", poll(fds, 4, 1000));
+	say("both", poll(fds, 4, EVENTUALLY_MS));
 	say_bits("pipe", (uint32_t)fds[1].revents);
 	read(p.server, buf, 1);
-	say("pipe", poll(fds, 4, 1000));
+	say("pipe", poll(fds, 4, EVENTUALLY_MS));
 	close(pipes[0]);
 	close(pipes[1]);
 	pair_close(&p);
@@ -294,7 +294,7 @@ static void test_poll_mixed(void)
 static void test_select(void)
 {
 	struct timeval tv = { 0, 20000 };
-	struct timespec ts = { 1, 0 };
+	struct timespec ts = { EVENTUALLY_MS / 1000, 0 };
 	fd_set r, w, x;
 	struct pair p;
 	int max;
@@ -352,13 +352,13 @@ void calls_timeouts(void)
 	setsockopt(p.listener, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
 	clock_gettime(CLOCK_MONOTONIC, &start);
 	say("recv", recv(p.server, buf, 4, 0));
-	say("after 100 ms", ms_since(&start) >= 95 && ms_since(&start) < 1000);
+	say("after 100 ms", ms_since(&start) >= 95 && ms_since(&start) < EVENTUALLY_MS);
 	write(p.client, "x", 1);
 	say("recv WAITALL gets what there is", recv(p.server, buf, 4, MSG_WAITALL));
 	clock_gettime(CLOCK_MONOTONIC, &start);
 	fd = accept(p.listener, NULL, NULL);
 	say("accept", fd);
-	say("after 100 ms", ms_since(&start) >= 95 && ms_since(&start) < 1000);
+	say("after 100 ms", ms_since(&start) >= 95 && ms_since(&start) < EVENTUALLY_MS);
 	pair_close(&p);
 }
 
@@ -394,11 +394,11 @@ static void *write_later(void *arg)
 
 void calls_signals(void)
 {
-	struct timeval tv = { 1, 0 };
+	struct timeval tv = { EVENTUALLY_MS / 1000, 0 };
 	struct epoll_event ev;
 	struct pair p;
 	sigset_t none, block, old;
-	struct timespec ts = { 1, 0 };
+	struct timespec ts = { EVENTUALLY_MS / 1000, 0 };
 	struct pollfd pfd;
 	char buf[8];
 	pthread_t t;
@@ -419,11 +419,11 @@ void calls_signals(void)
 	say("recv with time-out is not restarted", recv(p.server, buf, 8, 0));
 	pfd = (struct pollfd){ .fd = p.server, .events = POLLIN };
 	alarm_in(SA_RESTART, 50, 50);
-	say("poll is never restarted", poll(&pfd, 1, 1000));
+	say("poll is never restarted", poll(&pfd, 1, EVENTUALLY_MS));
 	ep = epoll_create1(0);
 	ep_ctl("add", ep, EPOLL_CTL_ADD, p.server, EPOLLIN, 1);
 	alarm_in(SA_RESTART, 50, 50);
-	say("nor epoll_wait", epoll_wait(ep, &ev, 1, 1000));
+	say("nor epoll_wait", epoll_wait(ep, &ev, 1, EVENTUALLY_MS));
 
 	sigemptyset(&none);
 	sigemptyset(&block);
@@ -436,7 +436,7 @@ void calls_signals(void)
 	say("alarms", alarms);
 	alarm_in(0, 20, 0);
 	usleep(50000);
-	say("epoll_pwait lets it through", epoll_pwait(ep, &ev, 1, 1000, &none));
+	say("epoll_pwait lets it through", epoll_pwait(ep, &ev, 1, EVENTUALLY_MS, &none));
 	say("alarms", alarms);
 	alarm_in(0, 20, 0);
 	usleep(50000);
@@ -526,7 +526,7 @@ void calls_cancel(void)
 			must("join", pthread_join(thread, &ret) == 0);
 			say(calls[i].name, ret == PTHREAD_CANCELED);
 			write(cancel_pair.client, "abcd", 4);
-			say("epoll_wait", epoll_wait(cancel_ep, &ev, 1, 1000));
+			say("epoll_wait", epoll_wait(cancel_ep, &ev, 1, EVENTUALLY_MS));
 			say("recv", recv(cancel_pair.server, buf, sizeof(buf), 0));
 		}
 	close(cancel_ep);

@@ -50,13 +50,17 @@ need() {
 	done
 }
 
-# until_true COMMAND...: within 30 s, and tried a few times however long one takes
-until_true() {
-	local cnt=0 until=$((SECONDS + 30))
+# within COMMAND...: does it succeed in 30 s? It is tried a few times however long one takes.
+within() {
+	local cnt=0 end=$((SECONDS + 30))
 	until "$@" >/dev/null 2>&1; do
-		((++cnt < 10 || SECONDS < until)) || fail "never: $*"
+		((++cnt < 10 || SECONDS < end)) || return 1
 		sleep 0.1
 	done
+}
+
+until_true() {
+	within "$@" || fail "never: $*"
 }
 
 # start LOG COMMAND...: in the background, ended with the script
@@ -72,29 +76,24 @@ free_port() {
 	python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
 }
 
+listens() {
+	awk -v p="$(printf ':%04X' "$1")" '$4 == "0A" && index($2, p) { found = 1 } END { exit !found }' /proc/net/tcp /proc/net/tcp6
+}
+
 # wait_port PORT: until someone listens there
 wait_port() {
-	local hex
-	hex=$(printf ':%04X' "$1")
-	for _ in $(seq 200); do
-		if awk -v p="$hex" '$4 == "0A" && index($2, p) { found = 1 } END { exit !found }' \
-			/proc/net/tcp /proc/net/tcp6 2>/dev/null; then
-			return 0
-		fi
-		sleep 0.05
-	done
-	fail "nobody listens on port $1"
+	within listens "$1" || fail "nobody listens on port $1"
 }
 
 vjd_pid() {
 	"$vj" status | sed -n 's/^vjd [^,]*, pid \([0-9]*\),.*/\1/p'
 }
 
+leased() {
+	"$vj" status | has "^tcp .*:$1 "
+}
+
 # has_lease PORT: does an application hold it? One that listens does when it first waits for a connection.
 has_lease() {
-	for _ in $(seq 40); do
-		"$vj" status | has "^tcp .*:$1 " && return 0
-		sleep 0.05
-	done
-	return 1
+	within leased "$1"
 }

@@ -9,13 +9,10 @@ for part in killed fork prefork exit threads epoll_threads busy idle closefrom s
 done
 
 # a vjd that is there before, so that its pid is known
-start holder "$vj" run -- sleep 30
-for _ in $(seq 100); do
-	pid=$(vjd_pid 2>/dev/null) && [ -n "$pid" ] && break
-	sleep 0.05
-done
-[ -n "${pid-}" ] || fail "no vjd"
-"$vj" run -- "$faults" vjd "$pid" || fail vjd
+port=$(free_port)
+start holder "$vj" run -- python3 -m http.server -b 127.0.0.1 "$port" # with an application it stays
+has_lease "$port" || fail "no vjd"
+"$vj" run -- "$faults" vjd "$(vjd_pid)" || fail vjd
 
 # few descriptors: as on the kernel as long as the hard limit leaves room for the library's own; else the kernel, and said
 for n in 8 11 20; do

@@ -13,7 +13,10 @@ done
 if unshare -pf --mount-proc true 2>/dev/null; then # where it knows itself by other numbers than vjd does
 	unshare -pf --mount-proc "$vj" run -- "$build/tests/apps/procs" channel mutex || fail "mutex, in a pid namespace"
 fi
-"$vj" status | has '^tcp ' && fail "a port is left behind: $("$vj" status)"
+nothing_left() {
+	! "$vj" status | has '^tcp '
+}
+within nothing_left || fail "a port is left behind: $("$vj" status)"
 echo "nothing is left behind"
 
 # A server that confines the processes which serve its connections stays with the kernel, and works.
@@ -39,7 +42,7 @@ command -v socat >/dev/null || { echo "no socat: bash is not tried"; exit 0; }
 port=$(free_port)
 start echo "$vj" run -- socat "TCP-LISTEN:$port,bind=127.0.0.1,reuseaddr,fork" PIPE
 wait_port "$port"
-said=$(timeout 20 "$vj" run -- bash -c 'exec 3<>"/dev/tcp/127.0.0.1/$1"
+said=$(timeout 100 "$vj" run -- bash -c 'exec 3<>"/dev/tcp/127.0.0.1/$1"
 	for i in 1 2 3; do echo "line $i" >&3; printf "and %s\n" more >&3; read -r a <&3; read -r b <&3; echo "$a $b"; done' - "$port") ||
 	fail "bash: $said"
 [ "$said" = $'line 1 and more\nline 2 and more\nline 3 and more' ] || fail "bash read '$said'"
@@ -51,7 +54,7 @@ port=$(free_port)
 start three env VJ_STRICT=1 "$vj" run -- socat "TCP-LISTEN:$port,bind=127.0.0.1,reuseaddr,fork" "SYSTEM:cat $tmp/three"
 wait_port "$port"
 for reader in cat "sed s/^/-/" sort "awk {print}" "tail -n 2" "$build/tests/apps/talk-static"; do
-	said=$(timeout 20 "$vj" run -- bash -c 'exec 3<>"/dev/tcp/127.0.0.1/$1"; $2 <&3' - "$port" "$reader") || fail "$reader: $said"
+	said=$(timeout 100 "$vj" run -- bash -c 'exec 3<>"/dev/tcp/127.0.0.1/$1"; $2 <&3' - "$port" "$reader") || fail "$reader: $said"
 	[ "$said" = "$($reader <"$tmp/three")" ] || fail "$reader read from a channel '$said'"
 done
 echo "programs read from it"

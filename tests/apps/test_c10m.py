@@ -36,7 +36,7 @@ def main():
     for side in ('server', 'client'):
         assert 100 < conns[side]['bytes_per_connection'] <= BYTES_MAX, (side, conns[side])
         assert conns[side]['resets'] == 0 and conns[side]['left'] == 0, (side, conns[side])
-    assert got['vj'] > 1000, got['vj']
+    assert got['vj'] > 0, got['vj']
     print(json.dumps(conns))
     return 0
 

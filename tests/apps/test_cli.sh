@@ -15,12 +15,14 @@ mkdir -m 700 "$XDG_RUNTIME_DIR"
 unset VJ_SOCKET LD_PRELOAD
 pids=()
 failed=0
+stranger_uid=$((20000 + $$ % 40000)) # nobody's, and no other run's of this test
+stranger_place=/tmp/vjchan-$stranger_uid
 
 cleanup() {
 	for pid in "${pids[@]}"; do
 		kill "$pid" 2>/dev/null
 	done
-	rm -rf "$dir"
+	rm -rf "$dir" "$stranger_place"
 }
 trap cleanup EXIT
 
@@ -257,18 +259,19 @@ kids=$("$vj" run -- sh -c 'read -r kids <"/proc/$$/task/$$/children"; echo $kids
 [ -z "${kids// /}" ] || fail "vj run left the program a child: $kids"
 "$vj" run --socket "$dir/other.sock" -- true || fail "no vjd at a socket of our own"
 expect 0 "at $dir/other.sock" "$vj" status --socket "$dir/other.sock"
-stranger=(setpriv --reuid=65534 --regid=65534 --clear-groups)
+stranger=(setpriv "--reuid=$stranger_uid" "--regid=$stranger_uid" --clear-groups)
+vjd_pid() {
+	"$@" status --json | python3 -c 'import json, sys; print(json.load(sys.stdin)["daemon"]["pid"])'
+}
 if [ "$(id -u)" = 0 ] && "${stranger[@]}" test -x "$vj" 2>/dev/null; then
 	expect 1 "$dir/other.sock: permission denied" "${stranger[@]}" "$vj" status --socket "$dir/other.sock"
 	expect 1 "no vjd: $dir/other.sock: permission denied" "${stranger[@]}" "$vj" run --socket "$dir/other.sock" -- true
 	# what somebody else has made in its place is told with the way round it
-	if [ ! -e /tmp/vjchan-54321 ]; then
-		mkdir /tmp/vjchan-54321
-		expect 1 "/tmp/vjchan-54321: belongs to another user .VJ_SOCKET or XDG_RUNTIME_DIR" setpriv --reuid=54321 --regid=54321 --clear-groups \
-			env XDG_RUNTIME_DIR="$dir/none" "$vj" run -- true
-		rmdir /tmp/vjchan-54321
-	fi
+	mkdir "$stranger_place"
+	expect 1 "$stranger_place: belongs to another user .VJ_SOCKET or XDG_RUNTIME_DIR" "${stranger[@]}" env XDG_RUNTIME_DIR="$dir/none" "$vj" run -- true
+	rmdir "$stranger_place"
 	expect 0 "" "${stranger[@]}" "$vj" run -- true # though $XDG_RUNTIME_DIR is not his
+	pids+=("$(vjd_pid "${stranger[@]}" "$vj")")
 	expect 1 "^note +af_xdp +for root only: not looked at" "${stranger[@]}" "$vj" doctor lo
 	# root of a container without privileges: nothing works, and that is said
 	expect 1 "^BAD +af_xdp +refused though you are root: CAP_NET_RAW" setpriv --inh-caps=-all --bounding-set=-all "$vj" doctor lo
@@ -289,7 +292,7 @@ assert all(c["mend"] for c in said["checks"] if c["finding"] != "ok" and c["what
 PY
 expect 1 "^BAD +kernel +Linux 2\.6.*; 6\.1 is the oldest" setarch --uname-2.6 "$vj" doctor lo
 for sock in "$dir/other.sock" "$XDG_RUNTIME_DIR/vjchan/vjd.sock"; do
-	pids+=("$("$vj" status --json --socket "$sock" | python3 -c 'import json, sys; print(json.load(sys.stdin)["daemon"]["pid"])')")
+	pids+=("$(VJ_SOCKET=$sock vjd_pid "$vj")")
 done
 
 # ---- what is made from the table
@@ -387,15 +390,24 @@ expect 1 "results.json can't be used" "$source/scripts/bench" --out "$bench_out"
 expect 1 "can't be used" "$source/scripts/bench" --out /dev/null/none --only rtt "$build" "${short[@]}"
 [ -z "$(find "$XDG_RUNTIME_DIR" -name 'vj-bench-*')" ] || fail "a benchmark left $(find "$XDG_RUNTIME_DIR" -name 'vj-bench-*')"
 
-"$vj" bench rpc --seconds 30 >"$dir/out" 2>&1 &
+"$vj" bench rpc --seconds 300 >"$dir/out" 2>&1 &
 bench=$!
-sleep 0.5
-read -r -a kids <"/proc/$bench/task/$bench/children"
+kids=()
+for _ in {1..600}; do # a vjd, a server and a client
+	read -r -a kids <"/proc/$bench/task/$bench/children"
+	[ ${#kids[@]} -ge 3 ] && break
+	sleep 0.05
+done
+[ ${#kids[@]} -ge 3 ] || fail "the benchmark does not begin"
 kill -INT "$bench"
 wait "$bench"
 rc=$?
 [ $rc = 130 ] || fail "interrupted benchmark: status $rc: $(cat "$dir/out")"
 for pid in "${kids[@]}"; do
+	for _ in {1..600}; do # whoever inherits it buries it
+		[ -e "/proc/$pid" ] || break
+		sleep 0.05
+	done
 	[ ! -e "/proc/$pid" ] || fail "interrupted benchmark left process $pid: $(tr '\0' ' ' <"/proc/$pid/cmdline")"
 done
 [ -z "$(find "$XDG_RUNTIME_DIR" -name 'vj-bench-*')" ] || fail "an interrupted benchmark left its directory"

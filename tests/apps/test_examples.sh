@@ -29,7 +29,7 @@ fail() {
 example() {
 	local name=$1
 	shift
-	timeout 60 "$build/examples/example-$name" "$@" 2>&1
+	timeout 100 "$build/examples/example-$name" "$@" 2>&1
 }
 
 # serve NAME ARG...: starts it and waits for its first line
@@ -38,7 +38,7 @@ serve() {
 	shift
 	exec {out}< <(exec "$build/examples/example-$name" "$@" 2>&1)
 	pids+=($!)
-	read -r -t 10 -u "$out" line || fail "$name $*: says nothing"
+	read -r -t 60 -u "$out" line || fail "$name $*: says nothing"
 }
 
 for name in tcp_echo udp_echo raw_receiver; do
@@ -61,7 +61,7 @@ done
 
 exec {ready}< <(exec "$build/vjd" --private --foreground --socket "$VJ_SOCKET" --ready-fd 1 2>"$dir/vjd.log")
 pids+=($!)
-read -r -t 10 -N 1 -u "$ready" || fail "vjd does not get ready: $(cat "$dir/vjd.log")"
+read -r -t 60 -N 1 -u "$ready" || fail "vjd does not get ready: $(cat "$dir/vjd.log")"
 
 # nobody listens
 said=$(example tcp_echo client 7001)
@@ -82,7 +82,7 @@ said=$(example udp_echo client 7002 1000)
 serve raw_receiver receive 9 100000
 said=$(example raw_receiver send 9 100000)
 [ "$said" = "100000 frames sent" ] || fail "raw_receiver send: $said"
-read -r -t 10 -u "$out" line
+read -r -t 60 -u "$out" line
 [ "$line" = "100000 frames, 0 gaps" ] || fail "raw_receiver receive: $line"
 
 [ $failed = 0 ] || echo "$failed failed"

@@ -99,10 +99,28 @@ def start(program, *args, under=True):
                             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
+PATIENCE_S = 30
+
+
+def until(look):
+    """What @look returns, when that is no longer False or nothing."""
+    end = time.monotonic() + PATIENCE_S
+    while not (found := look()) and time.monotonic() < end:
+        time.sleep(0.05)
+    return found
+
+
+def why(*args):
+    return subprocess.run([VJ, "why", *map(str, args)], capture_output=True, text=True, check=False)
+
+
 def run(*args, status=0):
-    """Return: what `vj why` printed; it must end with @status"""
-    done = subprocess.run([VJ, "why", *map(str, args)], capture_output=True, text=True, check=False)
-    assert done.returncode == status, (args, done)
+    """Return: what `vj why` printed; it must end with @status. A program on a slow machine answers too late at times."""
+    def look():
+        done = why(*args)
+        return done if done.returncode == status else None
+    done = until(look)
+    assert done, (args, why(*args))
     return done.stdout + done.stderr
 
 
@@ -131,11 +149,8 @@ def check_client(client, fds, port):
 def check_server(server, listener, lazy, port):
     """One client on a channel, one that came through the kernel, a listener that nobody waits on"""
     with socket.create_connection(("127.0.0.1", port)):
-        for _ in range(100):
-            paths, said = ask(server.pid)
-            if len(paths) == 4:
-                break
-            time.sleep(0.05)
+        until(lambda: len(ask(server.pid)[0]) == 4)
+        paths, said = ask(server.pid)
         assert paths[listener] == ("both", None) and paths[lazy] == ("kernel", "NOT_ACCEPTING"), paths
         others = sorted(str(path) for fd, path in paths.items() if fd not in (listener, lazy))
         assert others == sorted(map(str, (("channel", None), ("kernel", "ACCEPTED")))), said
@@ -184,11 +199,8 @@ def check_left():
         server = start(LEFT, number, LEFT)
         try:
             server.stdout.readline()
-            for _ in range(100):
-                paths = ask(server.pid)[0]
-                if paths.get(number) == ("both", None):
-                    break
-                time.sleep(0.05)
+            until(lambda: ask(server.pid)[0].get(number) == ("both", None))
+            paths = ask(server.pid)[0]
             assert paths == {number: ("both", None)}, (number, paths)
         finally:
             server.kill()

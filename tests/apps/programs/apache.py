@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """apache2 with threads and a process for each connection: keep-alive, a large file, a proxy to itself, a graceful restart."""
 
-import time
-
 NEEDS = ('apache2', 'curl', 'ab')
 AS_USER = True
 KERNEL = 'its master wakes workers by connections to their port'
@@ -25,7 +23,7 @@ Listen {back}
 DocumentRoot {tmp}/www
 ErrorLog {tmp}/{mpm}.log
 MaxKeepAliveRequests 50
-KeepAliveTimeout 1
+KeepAliveTimeout 15
 ProxyPass /back http://127.0.0.1:{back}/
 '''
 
@@ -40,15 +38,16 @@ def play_one(lab, mpm, port, back, kept):
     server = lab.server(mpm, 'apache2', '-f', conf, '-DFOREGROUND', port=port)
     for host in '127.0.0.1', '[::1]':
         lab.say(host, lab.client('curl', '-sS', *[f'http://{host}:{port}/'] * 10).decode())
-        lab.say_data('big', lab.client('curl', '-sS', f'http://{host}:{port}/big', limit_s=30))
-    lab.say_data('proxied', lab.client('curl', '-sS', f'http://127.0.0.1:{port}/back/big', limit_s=30))
+        lab.say_data('big', lab.client('curl', '-sS', f'http://{host}:{port}/big'))
+    lab.say_data('proxied', lab.client('curl', '-sS', f'http://127.0.0.1:{port}/back/big'))
     load(lab, '-k', '-n', 1000, '-c', kept, f'http://127.0.0.1:{port}/')
     for clients in 4, 20:
         load(lab, '-n', 200, '-c', clients, f'http://127.0.0.1:{port}/')
+    before = lab.owners(port)
     lab.tool('apache2', '-f', conf, '-k', 'graceful')
     lab.wait_for('a graceful restart', lambda: lab.log(mpm).count('resuming normal operations') == 2)
-    time.sleep(0.2)
-    lab.say_data('big, after a graceful restart', lab.client('curl', '-sS', f'http://127.0.0.1:{port}/big', limit_s=30))
+    lab.wait_for('the end of those before', lambda: not lab.owners(port) & before)
+    lab.say_data('big, after a graceful restart', lab.client('curl', '-sS', f'http://127.0.0.1:{port}/big'))
     lab.stop(server)
 
 

@@ -11,6 +11,8 @@ def play(lab):
     program = lab_module.FILES / 'datagrams.py'
     server = lab.start('server', 'datagrams', 'python3', program, 'server', PORT)
     lab.wait_for('datagrams', lambda: 'bound' in lab.log('datagrams'), server)
+    if lab.side['server'] == 'vj':
+        lab.wait_for('lease', lambda: lab.leases(PORT, 'udp'))
     sent = lab_module.kernel_counter('Udp', 'OutDatagrams')
     client = lab.client_start('python3', program, 'client', PORT, 10000)
     lab.say(lab.tool('python3', program, 'client', PORT, 3000).decode())

@@ -27,7 +27,7 @@ server:
 
 
 def ask(lab, port, *ways):
-    for tool in ['dig', '+time=5', '+tries=1'], ['kdig', '+timeout=5', '+retry=0']:
+    for tool in ['dig', '+time=60', '+tries=1'], ['kdig', '+timeout=60', '+retry=0']:
         for host in '127.0.0.1', '::1':
             for how in ways:
                 said = lab.client(*tool, *how, '+short', f'@{host}', '-p', port, 'www.example.test', 'A').decode()
@@ -35,10 +35,10 @@ def ask(lab, port, *ways):
 
 
 def ask_long(lab, port):
-    said = lab.client('dig', '+short', '+tries=1', '@127.0.0.1', '-p', port, 'long.example.test', 'TXT').decode()
+    said = lab.client('dig', '+short', '+time=60', '+tries=1', '@127.0.0.1', '-p', port, 'long.example.test', 'TXT').decode()
     lab.say(*sorted(said.splitlines()))
     names = ['www.example.test', 'www.example.test', 'AAAA', 'www.example.test']
-    lab.say(lab.client('dig', '+tcp', '+keepopen', '+short', '@127.0.0.1', '-p', port, *names).decode())
+    lab.say(lab.client('dig', '+tcp', '+time=60', '+keepopen', '+short', '@127.0.0.1', '-p', port, *names).decode())
 
 
 def play(lab):

@@ -12,5 +12,5 @@ def play(lab):
     run = ('erl', '-noshell', '-noinput', '-pa', lab.tmp, '-s', 'echo')
     server = lab.server('erlang', *run, 'server', PORT, port=PORT)
     for _ in range(3):
-        lab.say(lab.client(*run, 'client', PORT, limit_s=30).decode())
+        lab.say(lab.client(*run, 'client', PORT).decode())
     lab.stop(server)

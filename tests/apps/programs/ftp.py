@@ -44,12 +44,12 @@ def play(lab):
     server = lab.server('vsftpd', 'vsftpd', lab.write('conf', conf), port=PORT)
     for name, how in WAYS.items():
         url = f'ftp://127.0.0.1:{PORT}'
-        lab.say_data(name, lab.client('curl', '-sS', *how, f'{url}/big', limit_s=30))
-        lab.client('curl', '-sS', *how, '-T', up, f'{url}/in/{name}', limit_s=30)
+        lab.say_data(name, lab.client('curl', '-sS', *how, f'{url}/big'))
+        lab.client('curl', '-sS', *how, '-T', up, f'{url}/in/{name}')
         lab.say_data(f'{name} upload', (lab.tmp / 'pub/in' / name).read_bytes())
     for passive in 'on', 'off':
         into = lab.tmp / f'mirror-{passive}'
-        lab.client('lftp', '-c', f'set ftp:passive-mode {passive}; set net:max-retries 1; open {url}; mirror -P 4 dir {into}', limit_s=30)
+        lab.client('lftp', '-c', f'set ftp:passive-mode {passive}; set net:max-retries 1; open {url}; mirror -P 4 dir {into}')
         for path in sorted(into.iterdir()):
             lab.say_data(path.name, path.read_bytes())
     lab.stop(server)

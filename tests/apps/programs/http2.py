@@ -13,7 +13,7 @@ def play(lab):
         server = lab.server('nghttpd', 'nghttpd', *how, '-d', lab.tmp / 'www', '-n', 2, PORT, *tls, port=PORT)
         for host in '127.0.0.1', '[::1]':
             url = f'{scheme}://{host}:{PORT}'
-            lab.say_data(url, lab.client('nghttp', f'{url}/big', limit_s=30))
+            lab.say_data(url, lab.client('nghttp', f'{url}/big'))
             for name, cnt in ('small', 3000), ('big', 60):
                 said = lab.client('h2load', '-n', cnt, '-c', 10, '-m', 10, '-t', 2, f'{url}/{name}').decode()
                 lab.say([line for line in said.splitlines() if line.startswith(('requests:', 'status'))])

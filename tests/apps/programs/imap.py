@@ -43,6 +43,6 @@ def play(lab):
     for i in range(6):
         url = f'imap://{("127.0.0.1", "[::1]")[i % 2]}:{PORT}/INBOX'
         text = lab.write('mail.txt', 'From: a@example.test\r\nSubject: x\r\n\r\n' + 'line\r\n' * 10000 * i)
-        lab.client('curl', '-sS', '-u', f'u{i}:x', '-T', text, url, limit_s=30)
-        lab.say_data('mail', lab.client('curl', '-sS', '-u', f'u{i}:x', f'{url};MAILINDEX=1', limit_s=30))
+        lab.client('curl', '-sS', '-u', f'u{i}:x', '-T', text, url)
+        lab.say_data('mail', lab.client('curl', '-sS', '-u', f'u{i}:x', f'{url};MAILINDEX=1'))
     lab.stop(server)

@@ -12,13 +12,17 @@ PORT = 7000
 
 
 def ask(lab, *args):
-    for _ in range(50):
+    end = time.monotonic() + lab_module.CLIENT_S
+    while True:
+        lab.wait_owned(PORT)
         opens = lab_module.kernel_counter('Tcp', 'ActiveOpens')
         said = json.loads(lab.client('iperf3', '-J', '-c', '127.0.0.1', '-p', PORT, *args, ok=(0, 1)))
-        if not re.search('busy|reset|refused|closed unexpectedly', said.get('error', '')):
+        opens = lab_module.kernel_counter('Tcp', 'ActiveOpens') - opens
+        gap = lab.side['server'] == lab.side['client'] == 'vj' and opens
+        if time.monotonic() > end or not gap and not re.search('busy|reset|refused|closed unexpectedly', said.get('error', '')):
             break
         # after each test iperf3 listens anew, resets who came before that, and nobody on channels has the port meanwhile
-        lab.meant_for_kernel += lab_module.kernel_counter('Tcp', 'ActiveOpens') - opens
+        lab.meant_for_kernel += opens
         time.sleep(0.1)
     if 'error' in said:
         raise lab_module.Failed(f'iperf3 {args}: {said["error"]}')
@@ -28,11 +32,6 @@ def ask(lab, *args):
 def transfer(lab, *args):
     end = ask(lab, *args)
     if '-u' in args:
-        # a kernel's socket overflows when its reader does not run for 80 ms
-        for _ in range(4):
-            if end['sum']['lost_percent'] < 5:
-                break
-            end = ask(lab, *args)
         lab.say(*args, end['sum']['lost_percent'] < 5)
     else:
         # what is under way when the client has sent all is not read by the server; with --bidir the faster side ends it
@@ -44,7 +43,8 @@ def play(lab):
     for way in (), ('-R',):
         for streams in 1, 8:
             transfer(lab, '-P', streams, '-n', '12M', *way)
-            transfer(lab, '-u', '-P', streams, '-n', '400K', '-l', 1000, '-b', '10M', *way)
+            # what a socket of the kernel's has room for, should its reader not run meanwhile
+            transfer(lab, '-u', '-P', streams, '-n', f'{streams * 60}K', '-l', 1000, '-b', '10M', *way)
     transfer(lab, '-6', '-n', '12M', '--zerocopy', '-c', '::1')
     transfer(lab, '--bidir', '-n', '12M')
     lab.stop(server, ok=(0, 1, -15, 143))

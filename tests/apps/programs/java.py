@@ -12,5 +12,6 @@ def play(lab):
     lab.tool('javac', '-d', lab.tmp, source)
     java = ('java', '-Xshare:auto', '-XX:TieredStopAtLevel=1', '-cp', lab.tmp, 'Echo')
     server = lab.server('java', *java, 'server', PORT, port=PORT + 1)
+    lab.wait_owned(PORT)
     lab.say(lab.client(*java, 'client', PORT).decode())
     lab.stop(server)

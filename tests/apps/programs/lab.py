@@ -11,9 +11,11 @@ kernel's own counters tell how many TCP connections were not on a channel.
 """
 
 import hashlib
+import ipaddress
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -22,7 +24,8 @@ import time
 
 FILES = pathlib.Path(__file__).parent / 'files'
 BUILD = pathlib.Path(os.environ['VJ_BUILD_DIR'])
-BEGIN_S, END_S, CLIENT_S = 30, 20, 100
+# for a machine that is slow, and has other tests to run
+BEGIN_S, END_S, CLIENT_S = 60, 60, 150
 
 
 class Failed(Exception):
@@ -36,15 +39,22 @@ def kernel_counter(proto, name):
     return int(values[names.index(name)])
 
 
+def address_of(what):
+    """Of text or bytes; what is IPv4's, in IPv6 or not, is that"""
+    address = ipaddress.ip_address(what)
+    return getattr(address, 'ipv4_mapped', None) or address
+
+
 def listens(port):
-    """Does a socket of the kernel's, in this network namespace?"""
-    mark = f':{port:04X}'
+    """The addresses at which a socket of the kernel's does, in this network namespace"""
+    found = set()
     for name in ('tcp', 'tcp6'):
         for line in pathlib.Path('/proc/net', name).read_text().splitlines()[1:]:
             words = line.split()
-            if words[1].endswith(mark) and words[3] == '0A':
-                return True
-    return False
+            if words[1].endswith(f':{port:04X}') and words[3] == '0A':
+                raw = bytes.fromhex(words[1].split(':')[0])  # in words of the machine's byte order
+                found.add(address_of(b''.join(int.from_bytes(raw[i:i + 4], sys.byteorder).to_bytes(4, 'big') for i in range(0, len(raw), 4))))
+    return found
 
 
 class Lab:
@@ -110,8 +120,8 @@ class Lab:
 
     def server(self, name, *args, port=None, leases=True, **more):
         """Until it listens on PORT, on channels too unless it LEASES none."""
-        if port:  # the processes of the last lab's server may be about to end
-            self.wait_for(f'port {port} of an earlier server', lambda: not listens(port))
+        if port:  # the processes of an earlier server may be about to end
+            self.wait_for(f'port {port} of an earlier server', lambda: not listens(port) and not self.owners(port))
         child = self.start('server', name, *args, **more)
         if port:
             self.wait_listen(port, child)
@@ -119,18 +129,32 @@ class Lab:
                 self.wait_owned(port)
         return child
 
-    def owners(self, port):
-        """The processes that have leased it."""
+    def leases(self, port, proto='tcp'):
+        """{address: the processes that have leased the port there}"""
         known = subprocess.run([str(BUILD / 'vj'), 'status', '--json'], env=self.env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
                                check=False).stdout
         known = json.loads(known) if known else {'applications': [], 'leases': []}
         pids = {app['id']: app['pid'] for app in known['applications']}
-        return {pids[lease['app_id']] for lease in known['leases'] if lease['port'] == port}
+        found = {}
+        for lease in known['leases']:
+            if lease['port'] == port and lease['proto'] == proto:
+                found.setdefault(address_of(lease['addr']), set()).add(pids[lease['app_id']])
+        return found
 
-    def wait_owned(self, port, pids=None):
-        """Until one process, or all of PIDS, take clients from channels; with the server on the kernel there is nothing to wait for."""
+    def owners(self, port):
+        """The processes that have leased it somewhere."""
+        return set().union(*self.leases(port).values())
+
+    def wait_owned(self, port, pids=frozenset()):
+        """
+        Until one process, or all of PIDS, take clients from channels at each address where somebody listens; with the server on the
+        kernel there is nothing to wait for.
+        """
+        def owned():
+            have = self.leases(port)
+            return all(have.get(address) and have[address] >= pids for address in listens(port) | set(have))
         if self.side['server'] == 'vj':
-            self.wait_for(f'lease of port {port}', lambda: self.owners(port) >= pids if pids else self.owners(port))
+            self.wait_for(f'lease of port {port}', owned)
 
     @staticmethod
     def children(child):
@@ -165,6 +189,15 @@ class Lab:
         self.running.append(child)
         return child
 
+    def wrk(self, url, connections, least, threads=1):
+        """wrk runs for a time and not for a number of requests: as often as it takes for LEAST of them."""
+        end, done, bad = time.monotonic() + CLIENT_S, 0, False
+        while done < least and time.monotonic() < end:
+            said = self.client('wrk', '-t', threads, '-c', connections, '-d', 1, '--timeout', CLIENT_S, url).decode()
+            bad = bad or 'errors' in said or 'Non-2xx' in said
+            done += int(re.search(r'(\d+) requests in', said).group(1))
+        self.say('wrk', url, bad, done >= least)
+
     def finish(self, child, stdin=b'', ok=(0,), limit_s=CLIENT_S):
         try:
             out, err = child.communicate(stdin, timeout=limit_s)
@@ -192,6 +225,11 @@ class Lab:
         self.kill(child)  # whatever it left in its session
         if child.returncode not in ok:
             raise Failed(f'{child.name} ended with {child.returncode}: {self.log(child.name)[-1500:]}')
+
+    @staticmethod
+    def signal(child, sig):
+        """To it and to what it has started"""
+        os.killpg(child.pid, sig)
 
     @staticmethod
     def kill(child):

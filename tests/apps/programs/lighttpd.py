@@ -21,7 +21,7 @@ def play(lab):
     server = lab.server('lighttpd', 'lighttpd', '-D', '-f', lab.write('conf', CONF.format(tmp=lab.tmp, port=PORT)), port=PORT)
     for host in '127.0.0.1', '[::1]':
         lab.say(host, lab.client('curl', '-sS', *[f'http://{host}:{PORT}/'] * 20).decode())
-        lab.say_data('big', lab.client('curl', '-sS', f'http://{host}:{PORT}/big', limit_s=30))
+        lab.say_data('big', lab.client('curl', '-sS', f'http://{host}:{PORT}/big'))
     said = lab.client('ab', '-q', '-k', '-n', 2000, '-c', 20, f'http://127.0.0.1:{PORT}/').decode()
     lab.say([line for line in said.splitlines() if line.startswith(('Complete', 'Failed', 'Non-2xx'))])
     lab.stop(server)

@@ -28,6 +28,8 @@ http {{
 	server {{
 		listen 127.0.0.1:{front}; listen [::1]:{front};
 		root {tmp}/www;
+		location /counted/ {{ alias {tmp}/www/; access_log {tmp}/counted; }}
+		location /proxy/counted/ {{ proxy_pass http://back/; proxy_http_version 1.1; proxy_set_header Connection ""; access_log {tmp}/counted; }}
 		location /proxy/ {{ proxy_pass http://back/; proxy_http_version 1.1; proxy_set_header Connection ""; }}
 	}}
 }}
@@ -36,6 +38,29 @@ http {{
 
 def fetch(lab, url):
     lab.say_data(url, lab.client('curl', '-sS', '--fail', url))
+
+
+def reload_under(lab, server, nginx, path):
+    """A connection for each request, while the workers are replaced: none is lost. There are some hundred before, between and after."""
+    counted = lab.write('counted', '')
+    load = lab.client_start('ab', '-q', '-c', 20, '-t', 1000, '-n', 10000000, f'http://127.0.0.1:{FRONT}/{path}')
+
+    def more():
+        begin = counted.stat().st_size
+        line = 100  # bytes of it
+        lab.wait_for('requests', lambda: counted.stat().st_size > begin + 300 * line, load)
+    more()
+    for _ in range(4):
+        workers = lab.children(server)
+        lab.tool(*nginx, '-s', 'reload')
+        lab.wait_for('new workers', lambda: len(lab.children(server)) == 2 and not lab.children(server) & workers)
+        for port in FRONT, BACK:
+            lab.wait_owned(port, lab.children(server))
+        more()
+    lab.signal(load, signal.SIGINT)
+    said = lab.finish(load, ok=(0, 1, 130, -2)).decode()
+    lab.say('reload', path, re.findall(r'^(?:Failed|Non-2xx).*?\d+', said, re.M),
+            int(re.search(r'^Complete requests: *(\d+)', said, re.M).group(1)) > 1000)
 
 
 def play(lab):
@@ -52,22 +77,11 @@ def play(lab):
             fetch(lab, f'http://{host}:{FRONT}/{path}')
     lab.say_data('range', lab.client('curl', '-sS', '-r', '1000000-1999999', f'http://127.0.0.1:{FRONT}/big'))
     lab.say('absent', lab.client('curl', '-s', '-o', '/dev/null', '-w', '%{http_code}', f'http://127.0.0.1:{FRONT}/absent'))
-    for path in 'small', 'big', 'proxy/small':
-        said = lab.client('wrk', '-t', 2, '-c', 100, '-d', 1, f'http://127.0.0.1:{FRONT}/{path}').decode()
-        lab.say('wrk', path, 'errors' in said, 'Non-2xx' in said, int(re.search(r'(\d+) requests in', said).group(1)) > (10 if path == 'big' else 100))
+    for path, least in ('small', 100), ('big', 10), ('proxy/small', 100):
+        lab.wrk(f'http://127.0.0.1:{FRONT}/{path}', 100, least, threads=2)
     said = lab.client('ab', '-q', '-k', '-c', 20, '-n', 4000, f'http://127.0.0.1:{FRONT}/small').decode()
     lab.say('ab -k', re.findall(r'^(?:Complete|Failed|Non-2xx|Keep-Alive req).*?\d+', said, re.M))
-    # a connection for each request, while the workers are replaced: none is lost
-    for path in 'small', 'proxy/small':
-        load = lab.client_start('ab', '-q', '-c', 20, '-t', 3, '-n', 1000000, f'http://127.0.0.1:{FRONT}/{path}')
-        for _ in range(4):
-            workers = lab.children(server)
-            lab.tool(*nginx, '-s', 'reload')
-            lab.wait_for('new workers', lambda: len(lab.children(server)) == 2 and not lab.children(server) & workers)
-            for port in FRONT, BACK:
-                lab.wait_owned(port, lab.children(server))
-        said = lab.finish(load).decode()
-        lab.say('reload', path, re.findall(r'^(?:Failed|Non-2xx).*?\d+', said, re.M),
-                int(re.search(r'^Complete requests: *(\d+)', said, re.M).group(1)) > 1000)
+    for path in 'counted/small', 'proxy/counted/small':
+        reload_under(lab, server, nginx, path)
     fetch(lab, f'http://127.0.0.1:{FRONT}/big')
     lab.stop(server, signal.SIGQUIT)

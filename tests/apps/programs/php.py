@@ -10,7 +10,7 @@ def play(lab):
     body = lab.random_file('body', 300000)
     for workers in {}, {'PHP_CLI_SERVER_WORKERS': '4'}:
         server = lab.server('php', 'php', '-S', f'127.0.0.1:{PORT}', '-t', lab.tmp / 'www', port=PORT, env=workers)
-        lab.say_data('answer', lab.client('curl', '-sS', '--data-binary', f'@{body}', f'http://127.0.0.1:{PORT}/', limit_s=30))
+        lab.say_data('answer', lab.client('curl', '-sS', '--data-binary', f'@{body}', f'http://127.0.0.1:{PORT}/'))
         said = lab.client('ab', '-q', '-n', 300, '-c', 8, f'http://127.0.0.1:{PORT}/').decode()
         lab.say([line for line in said.splitlines() if line.startswith(('Complete', 'Failed', 'Non-2xx'))])
         lab.stop(server)

@@ -26,8 +26,8 @@ def play(lab):
     conf = lab.write('rsync.conf', CONF.format(tmp=lab.tmp, port=PORT))
     server = lab.server('rsync', 'rsync', '--daemon', '--no-detach', f'--config={conf}', port=PORT)
     for i in range(3):
-        lab.client('rsync', '-a', f'rsync://127.0.0.1:{PORT}/from/', lab.tmp / f'got{i}/', limit_s=30)
-        lab.client('rsync', '-az', f'{lab.tmp}/from/', f'rsync://127.0.0.1:{PORT}/to/{i}/', limit_s=30)
+        lab.client('rsync', '-a', f'rsync://127.0.0.1:{PORT}/from/', lab.tmp / f'got{i}/')
+        lab.client('rsync', '-az', f'{lab.tmp}/from/', f'rsync://127.0.0.1:{PORT}/to/{i}/')
         lab.say(lab.tool('diff', '-r', 'from', f'got{i}'), lab.tool('diff', '-r', 'from', f'to/{i}'))
     lab.say(lab.client('rsync', f'rsync://127.0.0.1:{PORT}/').decode())
     lab.stop(server, ok=(0, 20, -15, 143))

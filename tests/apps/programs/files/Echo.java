@@ -85,7 +85,7 @@ public class Echo {
 		try (Socket peer = new Socket("127.0.0.1", port)) {
 			BufferedReader in = new BufferedReader(new InputStreamReader(peer.getInputStream()));
 
-			peer.setSoTimeout(20000);
+			peer.setSoTimeout(60000);
 			for (int i = 0; i < 100; i++) {
 				peer.getOutputStream().write((nr + "/" + i + "\n").getBytes());
 				good += in.readLine().equals(nr + "/" + i + "!") ? 1 : 0;

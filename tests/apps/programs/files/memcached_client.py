@@ -13,7 +13,7 @@ answers = [None] * CONNECTIONS
 
 def work(nr):
     got = hashlib.sha256()
-    sock = socket.create_connection(sys.argv[1:3], 20)
+    sock = socket.create_connection(sys.argv[1:3], 60)
     stream = sock.makefile('rwb')
     for i in range(ROUNDS):
         value = b'%d/%d ' % (nr, i) * (1 + i * i)
@@ -38,7 +38,7 @@ assert None not in answers
 print(hashlib.sha256(''.join(answers).encode()).hexdigest())
 
 udp = socket.socket(socket.AF_INET6 if ':' in sys.argv[1] else socket.AF_INET, socket.SOCK_DGRAM)
-udp.settimeout(20)
+udp.settimeout(60)
 udp.connect((sys.argv[1], int(sys.argv[2])))
 for i in range(100):
     udp.send(struct.pack('>HHHH', i, 0, 1, 0) + b'get 3:%d\r\n' % (i % 10))

@@ -42,7 +42,7 @@ def client(port, threads, rounds):
 
     def work(nr):
         for i in range(rounds):
-            with socket.create_connection(('127.0.0.1', port), 20) as sock, sock.makefile('rwb') as stream:
+            with socket.create_connection(('127.0.0.1', port), 60) as sock, sock.makefile('rwb') as stream:
                 for j in range(5):
                     line = b'%d/%d/%d\n' % (nr, i, j)
                     stream.write(line)

@@ -30,7 +30,7 @@ def server(port):
 
 def client(port, count):
     for _ in range(count):
-        with socket.create_connection(('127.0.0.1', port), 20) as connection:
+        with socket.create_connection(('127.0.0.1', port), 60) as connection:
             connection.sendall(b'hello')
             assert connection.recv(5, socket.MSG_WAITALL) == b'olleh'
     print(count, 'answered')

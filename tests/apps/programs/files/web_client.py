@@ -19,7 +19,7 @@ sums = []
 
 
 def work():
-    connection = kind(url.hostname, url.port, timeout=20, **more)
+    connection = kind(url.hostname, url.port, timeout=60, **more)
     total = hashlib.sha256()
     for path in ['/small'] * 30 + ['/data', '/absent', '/small']:
         connection.request('GET', path)
@@ -36,4 +36,4 @@ for thread in threads:
 for thread in threads:
     thread.join()
 print('http.client', len(sums), *sorted(set(sums)))
-print('urllib', hashlib.sha256(urllib.request.urlopen(sys.argv[1] + '/data', timeout=20, **more).read()).hexdigest())
+print('urllib', hashlib.sha256(urllib.request.urlopen(sys.argv[1] + '/data', timeout=60, **more).read()).hexdigest())
