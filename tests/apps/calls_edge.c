@@ -154,7 +154,6 @@ static void test_tcp_control(void)
 	pair_open(&p, AF_INET, "127.0.0.1");
 	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
 		say(options[i].name, setsockopt(p.server, options[i].level, options[i].opt, &on, sizeof(on)));
-		settle(); /* the kernel begins to look at the clock a little later */
 		write(p.client, "0123456789", 10);
 		settle();
 		receive_control(p.server, 4, 256);

@@ -71,6 +71,24 @@ start() {
 	pids+=($!)
 }
 
+# The kernel begins to note when packets come a while after a first socket asked for that, and stops after the last one: here is one.
+kernel_stamps() {
+	start stamps python3 -c '
+import socket, time
+SO_TIMESTAMP = 29
+listener = socket.create_server(("127.0.0.1", 0))
+client = socket.create_connection(listener.getsockname())
+server = listener.accept()[0]
+server.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMP, 1)
+stamped = False
+while not stamped:
+    client.send(b"x")
+    stamped = bool(server.recvmsg(1, 256)[1])
+print("begun", flush=True)
+time.sleep(10000)'
+	until_true grep begun "$tmp/stamps"
+}
+
 # A port that nobody listens on at the moment.
 free_port() {
 	python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'

@@ -5,6 +5,7 @@
 
 calls=$build/tests/apps/calls
 preload=$build/libvj-preload.so
+kernel_stamps
 start kernel "$calls" kernel
 start channel "$vj" run -- "$calls" channel
 start fortified "$vj" run -- "$calls-fortified" channel
@@ -12,7 +13,7 @@ VJ_SOCKET=$tmp/nobody LD_PRELOAD=$preload "$calls" kernel >"$tmp/none" 2>"$tmp/n
 pids+=($!)
 # ended NUMBER LOG: of those that were started
 ended() {
-	wait "${pids[$1]}" && has '^end$' "$tmp/$2" || { tail -n 3 "$tmp/$2"; fail "$2: calls ended early"; }
+	wait "${pids[$1 + 1]}" && has '^end$' "$tmp/$2" || { tail -n 3 "$tmp/$2"; fail "$2: calls ended early"; }
 }
 
 ended 0 kernel

@@ -5,8 +5,9 @@
 need valgrind gdb strace
 
 calls=$build/tests/apps/calls
+kernel_stamps
 start kernel "$calls" kernel
-kernel=${pids[0]}
+kernel=${pids[1]}
 
 # gdb NAME: stops in a thread, looks around, goes on
 cat >"$tmp/gdb" <<-'GDB'

@@ -476,7 +476,7 @@ static void second_start(struct play *p, const struct call *c)
 		sched_yield();
 }
 
-/* Wait, a second at most, for the call that blocks to be over. */
+/* Wait, half a minute at most, for the call that blocks to be over. */
 static void second_join(struct play *p)
 {
 	struct call *c = p->blocking;
@@ -485,7 +485,7 @@ static void second_join(struct play *p)
 	if (c == NULL)
 		return;
 	/* it may be over at a tick of a timer that comes a little later */
-	for (int ms = 0; ms < 1000 && !__atomic_load_n(&p->second_done, __ATOMIC_SEQ_CST); ms++) {
+	for (int ms = 0; ms < 30000 && !__atomic_load_n(&p->second_done, __ATOMIC_SEQ_CST); ms++) {
 		usleep(1000);
 		if (ms == 50)
 			p->table.usleep(p->table.userdata, TOLERANCE_US);

@@ -71,9 +71,18 @@ UNUSED_FN void devices(void)
 	run("for d in a0 a1 b0 b1; do ip link set $d up; done");
 }
 
+/* Time for the kernel's threads: 50 ms of it in which who wants to run does. Where this one comes late, so may they. */
 UNUSED_FN void settle(void)
 {
-	nanosleep(&(struct timespec){ .tv_nsec = 50000000 }, NULL);
+	enum { SLICE_NS = 5000000, SLICES = 10, TRIES_MAX = 400 };
+	struct timespec begin, end;
+
+	for (int left = SLICES, tries = 0; left > 0 && tries < TRIES_MAX; tries++) {
+		clock_gettime(CLOCK_MONOTONIC, &begin);
+		nanosleep(&(struct timespec){ .tv_nsec = SLICE_NS }, NULL);
+		clock_gettime(CLOCK_MONOTONIC, &end);
+		left -= (end.tv_sec - begin.tv_sec) * 1000000000L + end.tv_nsec - begin.tv_nsec < 2 * SLICE_NS;
+	}
 }
 
 /* All that leaves or reaches a device, as tcpdump sees it. Also to send by. */
