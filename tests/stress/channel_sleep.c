@@ -34,8 +34,8 @@
 #include "channel/sys.h"
 #include "tests/stress/stress.h"
 
-/* So long may a wake-up take on a machine that is busy with other things. */
-#define WAKE_MS 3000
+/* So long may a wake-up take on a machine that is busy with other things, and keeps one end from ringing for what it has published. */
+#define WAKE_MS 6000
 #define FRAME_CNT 8u
 #define BURST_MAX 20u
 #define LEN_MIN 16u
