@@ -380,7 +380,7 @@ static void a_start_race_has_one_winner(void **state)
 	for (int round = 0; round < 5; round++) {
 		start_dir(&s);
 		for (int i = 0; i < 5; i++)
-			pids[i] = spawn(&s, "--idle-exit", "1", STDERR_FILENO);
+			pids[i] = spawn(&s, "--idle-exit", "60", STDERR_FILENO);
 		for (int i = 0; i < 5; i++) {
 			assert_int_equal(exit_status(pids[i]), 0);
 			if (ctl_client_open_why(s.path, "x", 0, &clients[i], why) != 0)
@@ -394,6 +394,7 @@ static void a_start_race_has_one_winner(void **state)
 			assert_int_not_equal(pids[i], vjd_pid); /* it has detached */
 			ctl_client_close(clients[i]);
 		}
+		assert_int_equal(kill(vjd_pid, SIGTERM), 0);
 		wait_for_end(vjd_pid);
 		assert_int_equal(access(s.path, F_OK), -1);
 		start_clean(&s);
