@@ -18,12 +18,14 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/sendfile.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 /* clang-format off */
@@ -95,6 +97,12 @@ EXPORT int epoll_pwait2(int e, struct epoll_event *ev, int n, const struct times
 EXPORT long syscall(long nr, ...) { SIX(nr, a); return sock_by_number(nr, a); }
 
 EXPORT int prctl(int op, ...) { va_list ap; va_start(ap, op); long a[4]; for (int i = 0; i < 4; i++) a[i] = va_arg(ap, long); va_end(ap); return (int)sock_prctl(op, a); }
+
+/* ---- about one thread: libc's headers have no capset() */
+EXPORT int capset(void *header, const void *data);
+EXPORT int capset(void *header, const void *data) { return (int)sock_of_thread(SYS_capset, (long[5]){ (long)header, (long)data }); }
+EXPORT int unshare(int flags) { return (int)sock_of_thread(SYS_unshare, (long[5]){ flags }); }
+EXPORT int setns(int fd, int type) { return (int)sock_of_thread(SYS_setns, (long[5]){ fd, type }); }
 
 /*
  * ---- what fortified programs call (gcc -D_FORTIFY_SOURCE): the size of the buffer is checked

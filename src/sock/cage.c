@@ -22,7 +22,7 @@
 #include <signal.h>
 #include <sys/prctl.h>
 
-enum { DRAIN_MS = 2000, HELPER_END_MS = 500 };
+enum { DRAIN_MS = 2000 };
 
 const struct cage_calls *caged;
 
@@ -59,33 +59,16 @@ static bool give_up_all(void)
 	return all;
 }
 
-/* The thread must be gone before the filter comes, which may be for all threads. Lock held, given up meanwhile. */
-static void helper_wait(void)
-{
-	static const struct timespec moment = { .tv_nsec = (long)NS_PER_MS };
-
-	lock_drop();
-	for (unsigned tries = 0; tries < HELPER_END_MS; tries++) {
-		if (atomic_load(&sock.helper.begun) && SYS_CALL3(SYS_tgkill, ker_getpid(), sock.helper.tid, 0) < 0)
-			break;
-		nanosleep(&moment, NULL);
-	}
-	lock_take();
-}
-
 static void context_close(void)
 {
 	struct vj *vj = sock.vj;
-	bool helper = sock.helper.state != HELPER_NONE;
 
 	deed_look(vj);
 	deed_leave_all(vj, DRAIN_MS);
 	vj_drain(vj, DRAIN_MS);
 	sock.vj = NULL;
 	sock.leader = NULL;
-	helper_stop();
-	if (helper)
-		helper_wait();
+	helper_end(); /* the filter may be for all threads */
 	vj_close(vj);
 }
 
@@ -125,8 +108,12 @@ static void cage_enter(void)
 
 long sock_prctl(int op, const long a[static 4])
 {
+	const long all[] = { op, a[0], a[1], a[2], a[3] };
+
 	if (op == PR_SET_SECCOMP && (a[0] == SECCOMP_MODE_STRICT || (a[0] == SECCOMP_MODE_FILTER && a[1])))
 		cage_enter();
+	if (op == PR_SET_KEEPCAPS || op == PR_SET_SECUREBITS)
+		return sock_of_thread(SYS_prctl, all);
 	return ret_errno(SYS_CALL5(SYS_prctl, op, a[0], a[1], a[2], a[3]));
 }
 

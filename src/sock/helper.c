@@ -19,7 +19,7 @@
 #include <linux/futex.h>
 #include <sys/prctl.h>
 
-enum { TICK_MS = 10, STACK_BYTES = 256 * 1024 };
+enum { TICK_MS = 10, STACK_BYTES = 256 * 1024, END_MS = 500 };
 
 static uint32_t word_now(void)
 {
@@ -119,6 +119,11 @@ static bool lead(void)
 	return led;
 }
 
+static bool goes_on(void)
+{
+	return sock.vj && !sock.helper.ends;
+}
+
 static void *helper_main(void *arg)
 {
 	uint64_t seen = 0;
@@ -129,12 +134,12 @@ static void *helper_main(void *arg)
 	atomic_store(&sock.helper.begun, true);
 	SYS_CALL5(SYS_prctl, PR_SET_NAME, "vj-helper", 0, 0, 0);
 	lock_take();
-	while (sock.vj) {
+	while (goes_on()) {
 		if (away)
 			ctx_process(); /* what rang */
 		else
 			tick();
-		if (!sock.vj)
+		if (!goes_on())
 			break;
 		if (unlikely(sock.copied != NULL) && listeners_offer(away, away || sock.calls == seen)) {
 			ctx_process();
@@ -205,4 +210,29 @@ void helper_stop(void)
 		return;
 	kick_send(&sock.helper.kick);
 	word_ring();
+}
+
+/* Gone for libc, too, which forgets a thread before the kernel does: so setuid() no longer has it do the same. */
+static void wait_gone(void)
+{
+	static const struct timespec moment = { .tv_nsec = (long)NS_PER_MS };
+
+	lock_drop();
+	for (unsigned tries = 0; tries < END_MS; tries++) {
+		if (atomic_load(&sock.helper.begun) && SYS_CALL3(SYS_tgkill, ker_getpid(), sock.helper.tid, 0) < 0)
+			break;
+		nanosleep(&moment, NULL);
+	}
+	lock_take();
+}
+
+bool helper_end(void)
+{
+	if (sock.helper.state == HELPER_NONE)
+		return false;
+	sock.helper.ends = true;
+	helper_stop();
+	wait_gone();
+	sock.helper.ends = false;
+	return sock.helper.state == HELPER_NONE;
 }

@@ -121,6 +121,10 @@ long sock_by_number(long nr, const long a[static 6])
 		return sock_prctl((int)a[0], a + 1);
 	case SYS_seccomp:
 		return sock_seccomp(a);
+	case SYS_capset:
+	case SYS_unshare:
+	case SYS_setns:
+		return sock_of_thread(nr, a);
 	case SYS_io_uring_setup:
 		return io_uring_setup(a);
 	case SYS_clone:

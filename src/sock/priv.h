@@ -339,6 +339,7 @@ struct sock_layer {
 
 	struct {
 		enum helper_state state;
+		bool ends; /* it is to */
 		_Atomic bool begun; /* the thread runs */
 		int tid; /* if `begun`, which is set behind it */
 		_Atomic uint32_t word; /* futex, counts wake-ups */
@@ -869,6 +870,8 @@ int helper_start(void);
 void helper_active(void);
 /* There is no context any more: the thread ends, some time later. */
 void helper_stop(void);
+/* It ends now. Lock held, given up meanwhile. Return: there was one, and it is gone. */
+bool helper_end(void);
 
 /*
  * ---- epoll.c ------------------------------------------------------------------------------------

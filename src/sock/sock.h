@@ -98,6 +98,8 @@ int sock_epoll_pwait2(int epfd, struct epoll_event *ev, int max, const struct ti
 long sock_by_number(long nr, const long args[static 6]);
 /* cage.c */
 long sock_prctl(int op, const long args[static 4]);
+/* capset(), unshare(), setns(), and what of prctl() is like them: @nr with five arguments */
+long sock_of_thread(long nr, const long args[static 5]);
 long sock_seccomp(const long args[static 3]);
 
 /* ---- signal.c */

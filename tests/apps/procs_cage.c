@@ -1,14 +1,19 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* Part of `procs`: processes that put themselves under a seccomp filter, which kills who makes another system call than libc does for them */
+/*
+ * Part of `procs`: processes that put themselves under a seccomp filter, which kills who makes another system call than libc does for them; and
+ * those that give up their user but keep some capabilities
+ */
 #include "procs.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <sched.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -141,16 +146,23 @@ static void client_of(int port)
 	close(fd);
 }
 
+/* Who has started programs without the library, as a part before this may have, has a lease from his first accept() on. */
+static int listen_leased(uint16_t *ret_port)
+{
+	int listener = listen_any(ret_port);
+
+	CHECK(!fcntl(listener, F_SETFL, O_NONBLOCK) && accept(listener, NULL, NULL) < 0 && !fcntl(listener, F_SETFL, 0));
+	wait_first(listener);
+	return listener;
+}
+
 /* As sshd's: a process for a connection, which is under the filter before it has touched it */
 static void part_filtered_child(void)
 {
 	uint16_t port;
-	int listener = listen_any(&port), fd;
+	int listener = listen_leased(&port), fd;
 	pid_t client, child;
 
-	/* who has started programs without the library, as a part before this may have, has a lease from his first accept() on */
-	CHECK(!fcntl(listener, F_SETFL, O_NONBLOCK) && accept(listener, NULL, NULL) < 0 && !fcntl(listener, F_SETFL, 0));
-	wait_first(listener);
 	client = child_start(client_of, port);
 	fd = accept_one(listener);
 	child = fork_must();
@@ -166,9 +178,53 @@ static void part_filtered_child(void)
 	printf("it serves\n");
 }
 
+static bool capabilities_are(__u32 bits)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[2] = { { .effective = bits, .permitted = bits } };
+
+	return !syscall(SYS_capset, &header, data);
+}
+
+/*
+ * As proftpd: another user, but some capabilities, by calls that are about one thread, and then libc's, which make all threads do the same and
+ * abort the program if not all of them can.
+ */
+static void client_of_two_users(int port)
+{
+	bool is_root = !geteuid();
+
+	client_of(port);
+	if (is_root) {
+		CHECK(!prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) && !setreuid(65534, 65534));
+		CHECK(capabilities_are(1u << CAP_SETUID | 1u << CAP_SETGID));
+		CHECK(!setresuid((uid_t)-1, 0, (uid_t)-1) && !setegid(0) && !setresuid((uid_t)-1, 65534, (uid_t)-1));
+		CHECK(capabilities_are(0));
+		CHECK(setuid(0) < 0 && errno == EPERM);
+	}
+	printf("%s\n", is_root ? "as two users" : "as one user");
+	printf("namespaces of its own: %s\n", unshare(CLONE_NEWUSER) ? strerror(errno) : "yes");
+	fflush(stdout);
+}
+
+static void part_two_users(void)
+{
+	uint16_t port;
+	int listener = listen_leased(&port), fd;
+	pid_t client;
+
+	client = child_start(client_of_two_users, port);
+	fd = accept_one(listener);
+	ping_back(fd);
+	close(fd);
+	child_end(client);
+	close(listener);
+}
+
 void cage_parts(const char *only)
 {
-	static const struct part parts[] = { { "filtered", part_filtered }, { "filtered_child", part_filtered_child } };
+	static const struct part parts[] = { { "filtered", part_filtered }, { "filtered_child", part_filtered_child },
+					     { "two_users", part_two_users } };
 
 	parts_run(parts, sizeof(parts) / sizeof(parts[0]), only);
 }
