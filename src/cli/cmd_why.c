@@ -14,10 +14,12 @@
 #include "cli/program.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <jansson.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { INTERFACES_MAX = 64 }; /* more have no names here */
@@ -196,14 +198,30 @@ static struct endpoint pick(const struct ctl_endpoint *told, const struct endpoi
 	return told->port != 0 ? ctl_endpoint_get(told) : *seen;
 }
 
-/* Why the whole process is on the kernel */
-static void say_outside(struct subject *s, const char *no_vjd)
+/* Has it, since it began, become somebody whom a private vjd doesn't let in? */
+static bool is_kept_out(struct subject *s, const struct ctl_client *client)
+{
+	int64_t user = proc_user(s->pid);
+	struct stat st;
+
+	if (client == NULL || !ctl_client_welcome(client)->private_mode || user <= 0 || stat(ctl_client_path(client), &st) < 0 ||
+	    user == st.st_uid)
+		return false;
+	snprintf(s->reason, sizeof(s->reason), "under vj run; it runs as user %" PRId64 " now, and this vjd is private to user %u", user,
+		 st.st_uid);
+	return true;
+}
+
+/* Why the whole process is on the kernel; @client: of the vjd there is, else NULL. */
+static void say_outside(struct subject *s, const struct ctl_client *client, const char *no_vjd)
 {
 	int mapped = proc_has_mapped(s->pid, "/libvj-preload.so");
 	char link[64], exe[PATH_MAX];
 	static struct program program;
 	ssize_t n;
 
+	if (mapped > 0 && is_kept_out(s, client))
+		return;
 	s->unattached = mapped > 0 && no_vjd[0] == '\0';
 	if (mapped > 0) {
 		snprintf(s->reason, sizeof(s->reason), "%s%s",
@@ -244,12 +262,12 @@ static int ask_subject(struct subject *s, const char *socket)
 	int rc = ctl_client_open_why(socket, "vj why", CTL_HELLO_OBSERVER, &client, no_vjd);
 
 	if (rc < 0) {
-		say_outside(s, no_vjd);
+		say_outside(s, NULL, no_vjd);
 		return 0;
 	}
 	rc = ask_apps(client, s->pid, &apps);
 	if (rc == 0 && apps.cnt == 0) {
-		say_outside(s, "");
+		say_outside(s, client, "");
 	} else if (rc == 0) {
 		rc = ask_report(client, &apps.apps[0], CTL_REPORT_SOCKS, sizeof(struct report_sock), &records, &s->told_cnt,
 				&left_out);

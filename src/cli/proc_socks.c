@@ -164,19 +164,35 @@ int proc_socks_read(int32_t pid, struct proc_socks *ret)
 	return 0;
 }
 
-bool proc_has_filter(int32_t pid)
+/* Number @column, from 0, of the line of its status that begins with @name; -1: there is none. */
+static int64_t status_number(int32_t pid, const char *name, unsigned column)
 {
+	size_t len = strlen(name);
 	char path[64], line[256];
-	int mode = 0;
+	int64_t number = -1;
 	FILE *f;
 
 	snprintf(path, sizeof(path), "/proc/%d/status", pid);
 	f = fopen(path, "re");
-	while (f != NULL && fgets(line, sizeof(line), f) != NULL && sscanf(line, "Seccomp: %d", &mode) != 1)
-		continue;
+	while (f != NULL && number < 0 && fgets(line, sizeof(line), f) != NULL) {
+		char *at = line + len;
+
+		for (unsigned i = 0; strncmp(line, name, len) == 0 && i <= column; i++)
+			number = strtoll(at, &at, 10);
+	}
 	if (f != NULL)
 		fclose(f);
-	return mode != 0;
+	return number;
+}
+
+bool proc_has_filter(int32_t pid)
+{
+	return status_number(pid, "Seccomp:", 0) > 0;
+}
+
+int64_t proc_user(int32_t pid)
+{
+	return status_number(pid, "Uid:", 1);
 }
 
 int proc_has_mapped(int32_t pid, const char *name)

@@ -31,4 +31,7 @@ int proc_has_mapped(int32_t pid, const char *name);
 /* Is it under a seccomp filter, its own or one that it began with? */
 bool proc_has_filter(int32_t pid);
 
+/* The user that it acts as, by which vjd knows it; -1: there is no such process. */
+int64_t proc_user(int32_t pid);
+
 #endif

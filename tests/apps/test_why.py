@@ -182,6 +182,20 @@ def check_outside():
             child.wait()
 
 
+def check_other_user():
+    """One that has become another user than the private vjd's"""
+    if os.geteuid():
+        return
+    child = start("import os, sys; os.setuid(65534); print(flush=True); sys.stdin.read()")
+    try:
+        child.stdout.readline()
+        said = run(child.pid)
+        assert "it runs as user 65534 now, and this vjd is private to user 0" in said, said
+    finally:
+        child.kill()
+        child.wait()
+
+
 def check_static():
     """A program without the library, started by one that has it"""
     parent = start(f"import subprocess, sys; p = subprocess.Popen([{STATIC!r}], stdin=subprocess.PIPE); print(p.pid, flush=True); sys.stdin.read()")
@@ -284,6 +298,7 @@ def main():
             client.wait()
             server.wait()
         check_outside()
+        check_other_user()
         check_static()
         check_confined()
         check_exhausted()
