@@ -2,9 +2,9 @@
 /*
  * control.c - talking with vjd, and living without it
  *
- * vjd is needed to make channels and to hear of deaths. When it goes, traffic goes on; every RETRY_NS it is looked for
- * again, and when it is back our channels and leases are stated anew: channels first, so that nobody who finds a port of
- * ours is given a second one. Until then what needs it fails with -ENOTCONN.
+ * vjd is needed to make channels and to hear of deaths. When it goes, traffic goes on; every second it is looked for
+ * again, less often the longer it doesn't answer, and when it is back our channels and leases are stated anew: channels first, so that nobody who finds a port of
+ * ours is given a second one. Until then what needs it fails with -ENOTCONN. What it is too late to answer then is stated again.
  */
 #include "channel/bell.h"
 #include "lib/iflink.h"
@@ -17,7 +17,7 @@
 #include <syslog.h>
 
 #define HEAR_NS UINT64_C(1000000)     /* a busy program looks at the control socket this often, without being rung */
-#define RETRY_NS UINT64_C(1000000000) /* and for a lost vjd this often */
+enum { RETRY_S = 1 };		      /* and for a lost vjd, or for what it owes us, so soon */
 
 static void control_lost(struct vj *vj, int err)
 {
@@ -26,16 +26,22 @@ static void control_lost(struct vj *vj, int err)
 	ctl_client_close(vj->ctl);
 	vj->ctl = NULL;
 	route_forget_all(vj);
-	for (unsigned i = 0; i < vj->link_cnt; i++)
+	for (unsigned i = 0; i < vj->link_cnt; i++) {
 		vj->links[i]->channel_id = 0;
-	vj->ctl_next_ns = lib_clock_ns() + RETRY_NS;
+		vj->links[i]->unstated = true;
+	}
+	lease_lost(vj);
+	ports_lost(vj);
+	vj->ctl_pause = (struct pause){ 0 };
+	pause_longer(&vj->ctl_pause, lib_clock_ns(), RETRY_S);
+	vj->ctl_next_ns = vj->ctl_pause.until_ns;
 }
 
-int control_open(struct vj *vj)
+int control_open(struct vj *vj, int timeout_ms)
 {
 	int err;
 
-	err = ctl_client_open(vj->socket_path[0] ? vj->socket_path : NULL, vj->name, 0, &vj->ctl);
+	err = ctl_client_open_within(vj->socket_path[0] ? vj->socket_path : NULL, vj->name, 0, timeout_ms, &vj->ctl);
 	if (err)
 		return err;
 	err = bell_set_add(vj->bell_fd, ctl_client_fd(vj->ctl), 0);
@@ -179,22 +185,51 @@ static void control_event(struct vj *vj, const struct ctl_msg *msg, const int fd
 	case CTL_HANDED:
 		deed_keep(vj, fds[0]);
 		break;
+	case CTL_HELD:
+		link_held(vj, &msg->channel);
+		break;
 	default:
 		break; /* checked by ctl_check(); nothing else comes without being asked for */
 	}
 }
 
+/* Most of it at once, when vjd is back. It may be lost again at any of these. */
+static void control_restate(struct vj *vj, bool same_run)
+{
+	bool all = link_restate_all(vj, same_run);
+
+	all = lease_restate(vj) && all;
+	all = ports_restate(vj) && all;
+	if (!vj->ctl)
+		return;
+	if (all)
+		vj->ctl_pause = (struct pause){ 0 };
+	else
+		pause_longer(&vj->ctl_pause, lib_clock_ns(), RETRY_S);
+}
+
+void control_again(struct vj *vj)
+{
+	if (vj->ctl && !vj->ctl_pause.s)
+		pause_longer(&vj->ctl_pause, lib_clock_ns(), RETRY_S);
+}
+
 static void control_retry(struct vj *vj)
 {
+	int patience_ms = vj->ctl_pause.s > RETRY_S ? pause_patience_ms(&vj->ctl_pause, CTL_CLIENT_TIMEOUT_MS) : CTL_CLIENT_TIMEOUT_MS;
 	uint64_t run = vj->ctl_run;
+	int err = control_open(vj, patience_ms);
 
-	vj->ctl_next_ns = vj->now_ns + RETRY_NS;
-	if (control_open(vj))
+	if (err) {
+		if (err != -ETIMEDOUT) /* looking for one that isn't there takes no time */
+			vj->ctl_pause = (struct pause){ 0 };
+		pause_longer(&vj->ctl_pause, lib_clock_ns(), err == -ETIMEDOUT ? 2 * RETRY_S : RETRY_S);
+		vj->ctl_next_ns = vj->ctl_pause.until_ns;
 		return;
+	}
 	lib_log(vj, LOG_NOTICE, "vjd is back");
-	link_restate_all(vj, vj->ctl_run == run);
-	lease_restate(vj);
-	ports_restate(vj);
+	vj->ctl_pause = (struct pause){ 0 };
+	control_restate(vj, vj->ctl_run == run);
 }
 
 bool control_poll(struct vj *vj)
@@ -220,6 +255,8 @@ bool control_poll(struct vj *vj)
 		control_lost(vj, n);
 	else if (unlikely(vj->offered.again))
 		control_take_offers(vj);
+	if (unlikely(vj->ctl_pause.s) && vj->ctl && vj->now_ns >= vj->ctl_pause.until_ns)
+		control_restate(vj, false);
 	return any;
 }
 

@@ -30,6 +30,7 @@ struct ctl_client {
 	int dead;     /* negative errno of every later call; 0 while the connection is good */
 	uint32_t seq; /* of the last request */
 	uint32_t owed; /* replies that came too late to be waited for, or will */
+	uint32_t behind; /* the last request among these, but for INTERFACE, which others are answered before; 0: none */
 	bool fds_lost; /* its reply came without its descriptors: we may have no more */
 	struct event *events; /* arrived during calls: [event_first, event_cnt) */
 	unsigned event_first, event_cnt, event_room;
@@ -250,13 +251,20 @@ static int event_keep(struct ctl_client *client, const struct ctl_msg *msg,
 	return 0;
 }
 
-/* A reply whose call has given up: nobody holds what it brings. */
-static void undo_late(struct ctl_client *client, const struct ctl_msg *msg,
+/*
+ * A reply whose call has given up: nobody holds what it brings. But HOLD can't be said twice, so what it made has to be taken.
+ * Return: true: it is an event.
+ */
+static bool undo_late(struct ctl_client *client, const struct ctl_msg *msg,
 		      int fds[static CTL_FDS_MAX])
 {
 	uint64_t now_ns = sys_clock_ns();
 
 	client->owed -= client->owed > 0;
+	if (msg->seq == client->behind)
+		client->behind = 0;
+	if (msg->type == CTL_HELD)
+		return true;
 	if (msg->type == CTL_CONNECTED && fds[CTL_FD_AREA] >= 0) {
 		close_channel(client, msg->channel.id, VJ_CHANNEL_ERR_CLOSED, now_ns);
 	} else if (msg->type == CTL_LEASED) {
@@ -266,6 +274,30 @@ static void undo_late(struct ctl_client *client, const struct ctl_msg *msg,
 		send_msg(client, &undo, -1, now_ns);
 	}
 	fds_close(fds, CTL_FDS_MAX);
+	return false;
+}
+
+/* What isn't the reply that is waited for. Return: 0; -EPROTO: the client is dead. */
+static int take_other(struct ctl_client *client, const struct ctl_msg *msg, int fds[static CTL_FDS_MAX])
+{
+	int r = ctl_type_is_event(msg->type) || undo_late(client, msg, fds) ? event_keep(client, msg, fds) : 0;
+
+	if (r < 0)
+		fds_close(fds, CTL_FDS_MAX);
+	return r;
+}
+
+/* vjd is behind: has it caught up, without waiting for that? Return: 0; -ETIMEDOUT: no; -ENOTCONN, -EPROTO: it is gone. */
+static int catch_up(struct ctl_client *client)
+{
+	struct ctl_msg msg;
+	int fds[CTL_FDS_MAX], r = 0;
+
+	while (client->behind != 0 && r == 0) {
+		r = recv_msg(client, &msg, fds);
+		r = r == 0 ? -ETIMEDOUT : r < 0 ? r : take_other(client, &msg, fds);
+	}
+	return r;
 }
 
 /* Read until a reply to @seq is there; keep events. */
@@ -283,18 +315,12 @@ static int await(struct ctl_client *client, uint32_t seq, uint64_t deadline_ns,
 				return r;
 			continue;
 		}
-		if (ctl_type_is_event(ret_reply->type)) {
-			r = event_keep(client, ret_reply, ret_fds);
-			if (r < 0) {
-				fds_close(ret_fds, CTL_FDS_MAX);
-				return r;
-			}
-			continue;
-		}
 		/* seq 0: refused before it was read; the connection ends after it */
-		if (ret_reply->seq == seq || ret_reply->seq == 0)
+		if (!ctl_type_is_event(ret_reply->type) && (ret_reply->seq == seq || ret_reply->seq == 0))
 			return 0;
-		undo_late(client, ret_reply, ret_fds);
+		r = take_other(client, ret_reply, ret_fds);
+		if (r < 0)
+			return r;
 	}
 }
 
@@ -312,6 +338,11 @@ int ctl_client_call(struct ctl_client *client, struct ctl_msg *req, int req_fd,
 	fds_none(ret_fds);
 	if (client->dead != 0)
 		return client->dead;
+	r = catch_up(client);
+	if (r < 0 && (r != -ETIMEDOUT || req->type != CTL_RELEASE))
+		return r;
+	if (r < 0)
+		deadline_ns = 0;
 	client->fds_lost = false;
 	req->seq = next_seq(client);
 	r = send_msg(client, req, req_fd, deadline_ns);
@@ -320,6 +351,8 @@ int ctl_client_call(struct ctl_client *client, struct ctl_msg *req, int req_fd,
 		return r;
 	r = await(client, req->seq, deadline_ns, ret_reply, ret_fds);
 	client->owed += r == -ETIMEDOUT;
+	if (r == -ETIMEDOUT && req->type != CTL_INTERFACE)
+		client->behind = req->seq;
 	if (r < 0)
 		return r;
 	if (ret_reply->type == CTL_REFUSED)
@@ -342,9 +375,8 @@ int ctl_client_event(struct ctl_client *client, struct ctl_msg *ret_msg,
 
 		fds_none(ret_fds);
 		r = client->dead != 0 ? client->dead : recv_msg(client, ret_msg, ret_fds);
-		if (r <= 0 || ctl_type_is_event(ret_msg->type))
+		if (r <= 0 || ctl_type_is_event(ret_msg->type) || undo_late(client, ret_msg, ret_fds))
 			return r;
-		undo_late(client, ret_msg, ret_fds);
 	}
 }
 
@@ -506,7 +538,7 @@ static unsigned find_paths(const char *path, struct ctl_path paths[static CTL_PA
 	return ctl_path_candidates(&env, paths);
 }
 
-static int open_client(const char *path, const char *name, uint32_t flags,
+static int open_client(const char *path, const char *name, uint32_t flags, int timeout_ms,
 		       struct ctl_client **ret_client, const struct why *why)
 {
 	struct ctl_path paths[CTL_PATH_CANDIDATES_MAX];
@@ -522,7 +554,7 @@ static int open_client(const char *path, const char *name, uint32_t flags,
 	if (client == NULL)
 		return -ENOMEM;
 	client->fd = -1;
-	client->timeout_ms = CTL_CLIENT_TIMEOUT_MS;
+	client->timeout_ms = timeout_ms;
 	r = search(client, paths, cnt, name, flags, why);
 	/* may have met a private vjd that was just leaving, while its successor starts */
 	if (r == -ECONNREFUSED)
@@ -532,6 +564,7 @@ static int open_client(const char *path, const char *name, uint32_t flags,
 		return r;
 	}
 	why_set(why, "%s", "");
+	client->timeout_ms = CTL_CLIENT_TIMEOUT_MS;
 	*ret_client = client;
 	return 0;
 }
@@ -539,14 +572,19 @@ static int open_client(const char *path, const char *name, uint32_t flags,
 int ctl_client_open(const char *path, const char *name, uint32_t flags,
 		    struct ctl_client **ret_client)
 {
-	return open_client(path, name, flags, ret_client, &(struct why){ NULL });
+	return ctl_client_open_within(path, name, flags, CTL_CLIENT_TIMEOUT_MS, ret_client);
+}
+
+int ctl_client_open_within(const char *path, const char *name, uint32_t flags, int timeout_ms, struct ctl_client **ret_client)
+{
+	return open_client(path, name, flags, timeout_ms, ret_client, &(struct why){ NULL });
 }
 
 int ctl_client_open_why(const char *path, const char *name, uint32_t flags,
 			struct ctl_client **ret_client, char ret_why[static CTL_CLIENT_WHY_BYTES])
 {
 	ret_why[0] = '\0';
-	return open_client(path, name, flags, ret_client, &(struct why){ ret_why });
+	return open_client(path, name, flags, CTL_CLIENT_TIMEOUT_MS, ret_client, &(struct why){ ret_why });
 }
 
 void ctl_client_close(struct ctl_client *client)
@@ -584,6 +622,11 @@ const char *ctl_client_path(const struct ctl_client *client)
 bool ctl_client_is_owed(const struct ctl_client *client)
 {
 	return client->owed > 0;
+}
+
+bool ctl_client_is_behind(const struct ctl_client *client)
+{
+	return client->behind != 0;
 }
 
 void ctl_client_timeout_set(struct ctl_client *client, int timeout_ms)

@@ -39,6 +39,9 @@ enum { CTL_CLIENT_TIMEOUT_MS = 2000, CTL_CLIENT_WHY_BYTES = 256 };
 int ctl_client_open(const char *path, const char *name, uint32_t flags,
 		    struct ctl_client **ret_client);
 
+/** ctl_client_open_within() - ctl_client_open() that waits for @timeout_ms at most; later calls wait as after that */
+int ctl_client_open_within(const char *path, const char *name, uint32_t flags, int timeout_ms, struct ctl_client **ret_client);
+
 /**
  * ctl_client_open_why() - ctl_client_open() that also says in words what went wrong
  * @ret_why: CTL_CLIENT_WHY_BYTES; "" on success. E.g. "library 0.1.0 speaks control version 1, vjd
@@ -78,6 +81,8 @@ void ctl_client_timeout_set(struct ctl_client *client, int timeout_ms);
 
 /** ctl_client_is_owed() - Has a call ended with -ETIMEDOUT, and its reply has not come yet? */
 bool ctl_client_is_owed(const struct ctl_client *client);
+/** ctl_client_is_behind() - The same, but for INTERFACE: nothing else is answered before that either */
+bool ctl_client_is_behind(const struct ctl_client *client);
 
 /**
  * ctl_client_call() - Send a request, wait for its reply
@@ -87,7 +92,8 @@ bool ctl_client_is_owed(const struct ctl_client *client);
  * @ret_fds:   Descriptors of the reply, the caller's from now on, or -1 each
  *
  * A reply that comes after its call timed out is undone (channel closed, lease released) and
- * dropped.
+ * dropped; but HELD is an event then. As long as one is owed vjd is stopped, or behind: nothing is asked and nobody waits, -ETIMEDOUT at once; but
+ * RELEASE is sent. Others than INTERFACE, that is, which takes vjd long, and beside which it answers.
  * Return: 0; the errno of the refusal (ctl_refusal_errno(), negative; see @ret_reply); -ETIMEDOUT;
  * -ENOTCONN: vjd is gone, this and every later call fails; -EPROTO: vjd talks nonsense, the
  * connection is closed; -EMFILE.
@@ -97,7 +103,7 @@ int ctl_client_call(struct ctl_client *client, struct ctl_msg *req, int req_fd,
 
 /**
  * ctl_client_event() - Next event, without waiting
- * @ret_msg: CHANNEL, PEER_GONE, LEASE_GONE, INTERFACE_NEWS, RESOLVED, REPORT_WANTED or HANDED
+ * @ret_msg: CHANNEL, PEER_GONE, LEASE_GONE, INTERFACE_NEWS, RESOLVED, REPORT_WANTED or HANDED; HELD if it came late
  * @ret_fds: The caller's from now on, or -1 each
  * Return: 1: one event; 0: none now; -ENOTCONN: vjd is gone; -EPROTO: as ctl_client_call()
  */

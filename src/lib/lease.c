@@ -138,6 +138,10 @@ int lease_scope_widen(struct vj *vj, struct vj_listener l)
 		return 0;
 	lease->flags &= ~(uint32_t)CTL_LEASE_LOCAL;
 	err = lease->rests ? 0 : lease_ask(vj, lease);
+	if (err && err != -ENOTCONN) {
+		lease->flags |= CTL_LEASE_LOCAL;
+		return err;
+	}
 	/* also if vjd is away: it says what it has to offer when it is back */
 	if (!ip_addr_is_loopback(&lease->local.addr))
 		control_want_interfaces(vj);
@@ -147,6 +151,7 @@ int lease_scope_widen(struct vj *vj, struct vj_listener l)
 int lease_scope_narrow(struct vj *vj, struct vj_listener l)
 {
 	struct lease *lease = lease_by_obj(vj, CTL_PROTO_TCP, l.v);
+	int err;
 
 	if (!lease || (lease->flags & CTL_LEASE_LOCAL))
 		return 0;
@@ -156,7 +161,10 @@ int lease_scope_narrow(struct vj *vj, struct vj_listener l)
 	if (lease->id && vj->ctl)
 		control_done(vj, ctl_client_release(vj->ctl, lease->id));
 	lease->id = 0;
-	return lease_ask(vj, lease);
+	err = lease_ask(vj, lease);
+	if (err)
+		control_again(vj);
+	return err;
 }
 
 unsigned lease_scope_interfaces(const struct vj *vj, uint8_t proto, uint32_t obj, uint32_t *ret_ifindex, unsigned room)
@@ -217,21 +225,28 @@ int lease_rest(struct vj *vj, struct vj_listener of, bool rest)
 	return 0;
 }
 
-void lease_restate(struct vj *vj)
+void lease_lost(struct vj *vj)
 {
+	for (unsigned i = 0; i < vj->lease_room; i++)
+		vj->leases[i].id = 0;
+}
+
+bool lease_restate(struct vj *vj)
+{
+	bool all = true;
+
 	for (unsigned i = 0; i < vj->lease_room; i++) {
 		struct lease *l = &vj->leases[i];
 		int err;
 
-		if (!l->proto)
-			continue;
-		l->id = 0;
-		if (l->rests)
+		if (!l->proto || l->id || l->rests)
 			continue;
 		err = lease_ask(vj, l);
 		if (err)
 			lib_log(vj, 4, "port %u: vjd does not take the lease again: %s", l->local.port, strerror(-err));
+		all &= !err;
 	}
+	return all;
 }
 
 void lease_forget_all(struct vj *vj)

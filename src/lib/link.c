@@ -449,6 +449,9 @@ static void peer_restate(struct vj_link *link, bool same_run)
 	struct ctl_channel now;
 	int err;
 
+	if (!same_run && ctl_client_is_behind(vj->ctl))
+		return;
+	link->unstated = false;
 	if (same_run) {
 		link_peer_gone(link);
 		return;
@@ -458,19 +461,35 @@ static void peer_restate(struct vj_link *link, bool same_run)
 		link->channel_id = now.id;
 	else if (err == -ENOENT)
 		link_peer_gone(link);
-	else
+	else if (err == -ENOTCONN)
+		link->unstated = true;
+	else if (err != -ETIMEDOUT) /* link_held() */
 		lib_log(vj, LOG_WARNING, "channel to process %d: vjd does not take it again: %s", link->said.peer_pid,
 			strerror(-err));
 }
 
-void link_restate_all(struct vj *vj, bool same_run)
+bool link_restate_all(struct vj *vj, bool same_run)
 {
+	bool all = true;
+
 	for (unsigned i = 0; i < vj->link_cnt && vj->ctl; i++) {
 		struct vj_link *link = vj->links[i];
 
-		if (link->dead || link->channel_id || vj_channel_error(link->ch) != VJ_CHANNEL_ERR_NONE)
+		if (link->dead || !link->unstated || vj_channel_error(link->ch) != VJ_CHANNEL_ERR_NONE)
 			continue;
 		link->kind->restate(link, same_run);
+		all &= !link->unstated;
+	}
+	return all;
+}
+
+void link_held(const struct vj *vj, const struct ctl_channel *now)
+{
+	for (unsigned i = 0; i < vj->link_cnt; i++) {
+		struct vj_link *link = vj->links[i];
+
+		if (!link->dead && !link->channel_id && !memcmp(link->said.key, now->key, sizeof(now->key)))
+			link->channel_id = now->id;
 	}
 }
 

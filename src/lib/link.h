@@ -20,7 +20,7 @@ struct link_kind {
 	enum iflink_way (*leads_to)(const struct vj_link *link, const struct ip_addr *dst, struct ip_addr *ret_source);
 	/* Changes whenever leads_to() may answer otherwise; 0: it never does */
 	uint64_t (*routes_seq)(const struct vj_link *link);
-	/* vjd is back; @same_run: it has taken us for gone */
+	/* vjd is back; @same_run: it has taken us for gone. Leaves link->unstated set where vjd is to be told once more */
 	void (*restate)(struct vj_link *link, bool same_run);
 	/* In a child of fork(): nothing is mapped */
 	void (*forget)(struct vj_link *link);

@@ -176,12 +176,17 @@ static void if_restate(struct vj_link *link, bool same_run)
 		link_kill(link, VJ_CHANNEL_ERR_PEER_GONE, false);
 		return;
 	}
+	if (ctl_client_is_owed(vj->ctl))
+		return;
 	err = control_done(vj, ctl_client_interface(vj->ctl, said->ifindex, said->key, &now, fds));
+	if (err == -ENOTCONN || err == -ETIMEDOUT) /* vjd is to be told again */
+		return;
+	link->unstated = false;
 	if (!err)
 		err = iflink_take_table(link->ifl, fds[CTL_FD_HOST]);
 	if (!err)
 		link_interface_changed(link, &now);
-	if (err && err != -ENOTCONN) {
+	if (err) {
 		lib_log(vj, LOG_WARNING, "interface %s: the channel is gone: %s", said->name, strerror(-err));
 		link_kill(link, VJ_CHANNEL_ERR_PEER_GONE, false);
 	}

@@ -133,6 +133,8 @@ bool vj_arm(struct vj *vj, int64_t *ret_timeout_ns)
 	deadline_us = stack_deadline(vj->stack);
 	if (!vj->ctl) /* vjd is to be looked for */
 		deadline_us = min_u64(deadline_us, vj->ctl_next_ns / 1000 + 1);
+	else if (unlikely(vj->ctl_pause.s))
+		deadline_us = min_u64(deadline_us, vj->ctl_pause.until_ns / 1000 + 1);
 	deadline_us = min_u64(deadline_us, move_deadline_us(vj));
 	if (deadline_us == UINT64_MAX) {
 		*ret_timeout_ns = -1;

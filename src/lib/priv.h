@@ -30,6 +30,7 @@
 #include "lib/arena.h"
 #include "lib/copy_way.h"
 #include "lib/ctl_client.h"
+#include "lib/pause.h"
 #include "stack/stack.h"
 
 #include <vj/vj.h>
@@ -46,6 +47,7 @@ struct vj_link {
 	struct link_id stack_id; /* valid unless raw */
 	struct ctl_channel said; /* what vjd said of it: to be stated to a later one */
 	uint32_t channel_id;	 /* vjd's number for it; 0: vjd is away, or a later one doesn't know it; or @ifl */
+	bool unstated;		 /* vjd was away since, and a later one has not been told of it */
 	const struct link_kind *kind; /* link.h */
 	struct iflink *ifl;	 /* the other end is an interface, see iflink.h; NULL: a peer */
 	int fds[CTL_CHANNEL_FDS]; /* area, wake peer, wake me */
@@ -73,7 +75,7 @@ struct vj_link {
 
 /* A lease of a port with the kernel socket that proves it. Found by the stack's id (listener or UDP socket). */
 struct lease {
-	uint32_t id; /* vjd's; 0: not held at the moment (vjd is away) */
+	uint32_t id; /* vjd's; 0: not held at the moment (it rests, or vjd is away or behind) */
 	uint32_t obj_id; /* listener_id.v or udp_id.v; 0: free slot. RAW: 1 */
 	uint8_t proto;
 	uint32_t flags; /* CTL_LEASE_* */
@@ -114,6 +116,7 @@ enum { PORT_BLOCK_CNT = 1024 }; /* more than vjd has units */
 struct port_block {
 	uint16_t first, cnt;
 	uint8_t proto;
+	bool unstated; /* as a link's */
 };
 struct ports {
 	struct port_block blocks[PORT_BLOCK_CNT];
@@ -141,6 +144,7 @@ struct vj {
 	uint64_t now_ns;      /* see clock_refresh() */
 	uint64_t clock_ticks; /* counter when now_ns was read */
 	uint64_t ctl_next_ns; /* when to hear vjd again without being rung */
+	struct pause ctl_pause; /* without vjd, or until what it has not answered is stated once more */
 	uint64_t move_ns;     /* when move_poll() has to be called; UINT64_MAX: nothing moves */
 
 	/* spinning before sleep: learn whether it pays */
@@ -215,8 +219,13 @@ static inline void link_publish_all(struct vj *vj)
 bool link_send(struct vj_link *link, const void *bytes, uint32_t len);
 void link_kill(struct vj_link *link, enum vj_channel_error why, bool tell_vjd);
 void link_peer_gone(struct vj_link *link);
-/* vjd is back: state our ends; what has no other end any more dies. @same_run: it has told our peers that we are gone */
-void link_restate_all(struct vj *vj, bool same_run);
+/*
+ * vjd is back: state our ends, those that it has not heard of yet; what has no other end any more dies. @same_run: it has told our peers that we are gone
+ * Return: false: some are left, vjd is behind
+ */
+bool link_restate_all(struct vj *vj, bool same_run);
+/* vjd has taken a channel that was stated long ago. */
+void link_held(const struct vj *vj, const struct ctl_channel *now);
 void link_reap(struct vj *vj);
 struct vj_link *link_by_channel_id(const struct vj *vj, uint32_t channel_id);
 struct vj_link *link_by_channel(const struct vj *vj, const struct vj_channel *ch);
@@ -224,7 +233,10 @@ struct vj_link *link_by_channel(const struct vj *vj, const struct vj_channel *ch
 void link_forget(struct vj_link *link);
 
 /* ---- control.c */
-int control_open(struct vj *vj);
+/* Return: 0; errors of ctl_client_open_within() */
+int control_open(struct vj *vj, int timeout_ms);
+/* Something could not be stated: again in a while. */
+void control_again(struct vj *vj);
 /* Hear what vjd says; look for it again when it is away. Return: true if anything came. */
 bool control_poll(struct vj *vj);
 /* To be called with the result of every ctl_client_*() request; passes it on. -ENOTCONN: vjd is gone, vj->ctl is NULL now. */
@@ -248,8 +260,9 @@ void route_forget_link(struct vj *vj, const struct vj_link *link);
 void route_forget_all(struct vj *vj);
 /* Next port to try. @tries counts up from 0. Return: 0; -EADDRNOTAVAIL: all tried, vjd has no more; -ENOTCONN. */
 int ports_next(struct vj *vj, uint8_t proto, unsigned tries, uint16_t *ret_port);
-/* vjd is back: lease our blocks again; those that somebody else got meanwhile are given up. */
-void ports_restate(struct vj *vj);
+/* vjd is back: lease our blocks again; those that somebody else got meanwhile are given up. Return: as link_restate_all() */
+bool ports_restate(struct vj *vj);
+void ports_lost(struct vj *vj);
 
 /* ---- lease.c */
 /* Bind (unless @kernel_fd is given) and lease. Return: 0 and a lease whose obj_id the caller sets; errors of vj_listen(). */
@@ -257,8 +270,10 @@ int lease_take(struct vj *vj, uint8_t proto, const struct endpoint *local, unsig
 	       struct lease **ret_lease);
 struct lease *lease_by_obj(const struct vj *vj, uint8_t proto, uint32_t obj_id);
 void lease_drop(struct vj *vj, struct lease *lease);
-/* vjd is back: state again what we hold. */
-void lease_restate(struct vj *vj);
+/* vjd is gone, and what it gave */
+void lease_lost(struct vj *vj);
+/* State again what we are to hold, and do not. Return: false: some are left */
+bool lease_restate(struct vj *vj);
 /* close descriptors only */
 void lease_forget_all(struct vj *vj);
 

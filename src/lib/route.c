@@ -268,21 +268,42 @@ static int ports_more(struct vj *vj, uint8_t proto)
 	return 0;
 }
 
-void ports_restate(struct vj *vj)
+void ports_lost(struct vj *vj)
+{
+	for (unsigned i = 0; i < vj->ports.block_cnt; i++)
+		vj->ports.blocks[i].unstated = true;
+}
+
+/* Return: it is to be kept */
+static bool block_restate(struct vj *vj, struct port_block *b)
+{
+	int err;
+
+	if (!b->unstated || !vj->ctl || ctl_client_is_behind(vj->ctl))
+		return true;
+	err = control_done(vj, ctl_client_ports(vj->ctl, (enum ctl_proto)b->proto, b->first, b->cnt, &b->first, &b->cnt));
+	b->unstated = err == -ENOTCONN;
+	return b->unstated || (!err && b->cnt);
+}
+
+bool ports_restate(struct vj *vj)
 {
 	struct ports *p = &vj->ports;
 	unsigned kept = 0;
+	bool all = true;
 
-	for (unsigned i = 0; i < p->block_cnt && vj->ctl; i++) {
+	for (unsigned i = 0; i < p->block_cnt; i++) {
 		struct port_block b = p->blocks[i];
 
-		if (!control_done(vj, ctl_client_ports(vj->ctl, (enum ctl_proto)b.proto, b.first, b.cnt, &b.first,
-						       &b.cnt)) && b.cnt)
-			p->blocks[kept++] = b;
+		if (!block_restate(vj, &b))
+			continue;
+		all &= !b.unstated;
+		p->blocks[kept++] = b;
 	}
 	p->block_cnt = kept;
 	p->cursor_block = 0;
 	p->cursor = 0;
+	return all;
 }
 
 /*

@@ -153,6 +153,11 @@ static int stack_open(struct vj *vj)
 
 int vj_open(const struct vj_options *opts, struct vj **ret_vj)
 {
+	return vj_open_within(opts, CTL_CLIENT_TIMEOUT_MS, ret_vj);
+}
+
+int vj_open_within(const struct vj_options *opts, int timeout_ms, struct vj **ret_vj)
+{
 	struct vj_options defaults = VJ_OPTIONS_INIT;
 	struct vj *vj;
 	int err;
@@ -180,7 +185,7 @@ int vj_open(const struct vj_options *opts, struct vj **ret_vj)
 		if (err)
 			goto fail_capture;
 	}
-	err = control_open(vj);
+	err = control_open(vj, timeout_ms);
 	if (err)
 		goto fail_control;
 	*ret_vj = vj;

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* wait.h - for who sleeps on vj_fd() together with other descriptors, and looks before in a loop of his own */
+/* wait.h - for who waits in ways of his own: for vjd, or on vj_fd() together with other descriptors, and looks before in a loop */
 #ifndef VJ_LIB_WAIT_H
 #define VJ_LIB_WAIT_H
 
 #include <vj/vj.h>
+
+/** vj_open_within() - vj_open() that waits for vjd for @timeout_ms at most */
+int vj_open_within(const struct vj_options *opts, int timeout_ms, struct vj **ret_vj);
 
 /**
  * vj_may_spin() - Can anything come soon that a look before sleeping would find?

@@ -3,6 +3,7 @@
  * The library at a vjd of ours, that counts what it is asked and says what a real one says seldom: what is remembered of the
  * answers, and of the interfaces that are offered.
  */
+#include "channel/sys.h"
 #include "control/packet.h"
 #include "lib/priv.h"
 
@@ -31,6 +32,8 @@ struct fake {
 	_Atomic unsigned wanted;     /* INTERFACE so far */
 	_Atomic uint32_t late;	     /* the last one that was not answered */
 	_Atomic bool slow;	     /* INTERFACE is not answered */
+	_Atomic bool silent;	     /* nor CONNECT and LEASE; @late, too */
+	_Atomic unsigned leased, released; /* so far */
 	_Atomic uint32_t refusal;    /* the answer to CONNECT */
 };
 
@@ -66,8 +69,10 @@ static void answer(const struct ctl_msg *req)
 		msg.welcome = (struct ctl_welcome){ .version = CTL_VERSION, .app_id = 1, .mac = { 2 }, .run = ++fake.hellos };
 		break;
 	case CTL_CONNECT:
+		fake.late = req->seq;
 		fake.asked++;
-		refuse(req->seq, CTL_CONNECT, fake.refusal);
+		if (!fake.silent)
+			refuse(req->seq, CTL_CONNECT, fake.refusal);
 		return;
 	case CTL_INTERFACE:
 		fake.wanted++;
@@ -77,11 +82,18 @@ static void answer(const struct ctl_msg *req)
 			refuse(req->seq, CTL_INTERFACE, CTL_REFUSAL_POLICY);
 		return;
 	case CTL_LEASE:
+		fake.late = req->seq;
+		fake.leased++;
+		if (fake.silent)
+			return;
 		msg.type = CTL_LEASED;
 		msg.lease = req->lease;
 		msg.lease.id = 1;
 		break;
 	case CTL_RELEASE:
+		fake.released++;
+		if (fake.silent)
+			return;
 		msg.type = CTL_RELEASED;
 		msg.lease = req->lease;
 		msg.lease.local = (struct ctl_endpoint){ .proto = CTL_PROTO_TCP, .port = 1 };
@@ -349,12 +361,88 @@ static void offers_of_the_dead(void **state)
 	assert_false(vj_has_interface(app));
 }
 
+static uint64_t clock_ms(void)
+{
+	return sys_clock_ns() / MS;
+}
+
+/* One that has stopped is waited for once; what it said at last is undone, and then it is asked as before. */
+static void silent(void **state)
+{
+	struct sockaddr_storage a = address(AF_INET, 4000), b = address(AF_INET6, 4001);
+	uint64_t begun_ms = clock_ms();
+	struct vj_listener l;
+	struct vj_conn c;
+
+	(void)state;
+	fake.silent = true;
+	assert_int_equal(vj_connect(app, (struct sockaddr *)&a, sizeof(a), NULL, 0, 1, &c), -ETIMEDOUT);
+	assert_true(clock_ms() - begun_ms >= CTL_CLIENT_TIMEOUT_MS);
+	for (unsigned i = 0; i < 100; i++) {
+		assert_int_equal(vj_connect(app, (struct sockaddr *)(i % 2 ? &a : &b), sizeof(a), NULL, 0, 1, &c), -ETIMEDOUT);
+		assert_int_equal(vj_listen(app, (struct sockaddr *)&b, sizeof(b), 1, 0, -1, 1, &l), -ETIMEDOUT);
+	}
+	assert_int_equal(fake.asked, 1);
+	assert_int_equal(fake.leased, 0);
+	fake.silent = false;
+	refuse(fake.late, CTL_CONNECT, CTL_REFUSAL_NO_OWNER);
+	assert_int_equal(vj_connect(app, (struct sockaddr *)&a, sizeof(a), NULL, 0, 1, &c), -EHOSTUNREACH);
+	assert_int_equal(fake.asked, 2);
+	assert_int_equal(vj_listen(app, (struct sockaddr *)&b, sizeof(b), 1, 0, -1, 1, &l), 0);
+	vj_unlisten(app, l);
+}
+
+static void look_again(void)
+{
+	app->ctl_next_ns = 0;
+	vj_process(app);
+	usleep(1000);
+}
+
+/* A port that a vjd which was restarted, or slow, has not given back comes by itself, later; also to a program that only sleeps. */
+static void late_leases(void **state)
+{
+	struct sockaddr_storage a = address(AF_INET, 0);
+	struct ctl_msg late = { .type = CTL_LEASED };
+	struct vj_listener l;
+	int64_t timeout_ns;
+
+	(void)state;
+	assert_int_equal(vj_listen(app, (struct sockaddr *)&a, sizeof(a), 1, 0, -1, 1, &l), 0);
+	assert_int_equal(fake.leased, 1);
+	fake.silent = true;
+	shutdown(fake.fd, SHUT_RDWR);
+	while (fake.leased < 2) /* said anew to the next vjd, and not answered */
+		look_again();
+	assert_non_null(app->ctl);
+	assert_int_equal(app->leases[0].id, 0);
+	while (app->ctl_pause.s < 4) /* and not asked for again as long as vjd owes that */
+		look_again();
+	assert_int_equal(fake.leased, 2);
+	app->ctl_next_ns = sys_clock_ns();
+	assert_true(vj_arm(app, &timeout_ns));
+	assert_in_range(timeout_ns, 0, 4 * 1000 * MS);
+	vj_disarm(app);
+	fake.silent = false;
+	late.seq = fake.late;
+	late.lease = (struct ctl_lease){ .id = 7, .local = { .proto = CTL_PROTO_TCP, .port = app->leases[0].local.port } };
+	late.lease.local.addr[10] = late.lease.local.addr[11] = 0xff;
+	say(&late);
+	while (!app->leases[0].id)
+		look_again();
+	assert_int_equal(app->leases[0].id, 1);
+	assert_int_equal(fake.leased, 3);
+	assert_int_equal(fake.released, 1); /* the one that came too late */
+	assert_int_equal(app->ctl_pause.s, 0);
+	vj_unlisten(app, l);
+}
+
 int main(void)
 {
 #define FAKE_TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		FAKE_TEST(misses), FAKE_TEST(refusals), FAKE_TEST(shortages), FAKE_TEST(offers), FAKE_TEST(slow_offers),
-		FAKE_TEST(offers_of_the_dead),
+		FAKE_TEST(offers_of_the_dead), FAKE_TEST(silent), FAKE_TEST(late_leases),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
