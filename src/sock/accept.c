@@ -27,10 +27,11 @@
 
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { OFFER_MS = 30, OFFER_MAX_MS = 2000 };
+enum { OFFER_MS = 30, OFFER_MAX_MS = 2000, RETRY_S = 1 };
 
 /*
  * ---- listen -------------------------------------------------------------------------------------
@@ -105,6 +106,7 @@ static int channel_listen(int fd, struct sock *s)
 		return err;
 	}
 	s->has_listener = true;
+	s->ready_ns = 0;
 	family_listens(s);
 	options_listen(s);
 	if (s->copied) {
@@ -185,6 +187,29 @@ static void lazy_count(struct sock *s, int by)
 		sock.lazy += (uint32_t)by;
 }
 
+/* A refusal is for good; what may pass is tried again. */
+static void lease_want(int fd, struct sock *s)
+{
+	enum report_why why = REPORT_WHY_CONFINES;
+
+	lazy_count(s, -1);
+	if (program_confines()) {
+		(void)ctx_get(); /* for `vj why`, which asks by way of vjd */
+		ctx_say("listen: no channel: this program confines the processes that serve connections");
+	} else {
+		int err = channel_listen(fd, s);
+
+		why = err ? why_of_error(err) : REPORT_WHY_NONE;
+	}
+	s->why = (uint8_t)why;
+	s->kernel_only = why != REPORT_WHY_NONE && !why_passes(why);
+	lazy_count(s, 1);
+	if (!s->has_listener && !s->kernel_only) {
+		pause_longer(&s->unleased, sys_clock_ns(), RETRY_S);
+		s->unleased.until_ns = max_u64(s->unleased.until_ns, sock.vj ? 0 : sock.detached.until_ns);
+	}
+}
+
 int listener_wanted(int fd, struct sock *s)
 {
 	if (likely(s->has_listener) || s->state != SOCK_LISTEN || sock.exiting)
@@ -194,28 +219,23 @@ int listener_wanted(int fd, struct sock *s)
 		(void)ctx_get(); /* for `vj why`, which asks by way of vjd */
 		return 0;
 	}
-	if (!s->kernel_only) {
-		enum report_why why = REPORT_WHY_CONFINES;
+	if (!s->kernel_only && (!s->unleased.s || sys_clock_ns() >= s->unleased.until_ns))
+		lease_want(fd, s);
+	return !s->has_listener && sock.strict ? -ENETDOWN : 0;
+}
 
-		lazy_count(s, -1);
-		if (program_confines()) {
-			(void)ctx_get(); /* for `vj why`, which asks by way of vjd */
-			ctx_say("listen: no channel: this program confines the processes that serve connections");
-		} else {
-			int err = channel_listen(fd, s);
+uint64_t listener_again_ns(const struct sock *s)
+{
+	bool again = s->state == SOCK_LISTEN && !s->has_listener && !s->kernel_only && s->unleased.s;
 
-			why = err ? why_of_error(err) : REPORT_WHY_NONE;
-		}
-		s->kernel_only = why != REPORT_WHY_NONE;
-		s->why = (uint8_t)why;
-	}
-	return s->kernel_only && sock.strict ? -ENETDOWN : 0;
+	return again ? s->unleased.until_ns : TIME_NEVER;
 }
 
 void listener_found(struct sock *s, uint32_t backlog)
 {
 	s->state = SOCK_LISTEN;
 	s->has_listener = s->kernel_only = false;
+	s->unleased = (struct pause){ 0 };
 	s->backlog = backlog;
 	s->offer_ms = OFFER_MS;
 	lazy_count(s, 1);
@@ -234,6 +254,8 @@ static void listener_withdraw(struct sock *s)
 		vj_unlisten(sock.vj, s->listener);
 	}
 	uncopied(s);
+	if (s->has_listener)
+		s->unleased = (struct pause){ 0 };
 	s->has_listener = false;
 	own_fd_close(s->lease_fd);
 	s->lease_fd = -1;
@@ -259,6 +281,9 @@ void listeners_withdraw(void)
 void listener_forget(struct sock *s)
 {
 	s->copied = s->inherited = true;
+	if (s->state != SOCK_LISTEN)
+		return;
+	s->unleased = (struct pause){ 0 };
 	if (!s->has_listener)
 		return;
 	uncopied(s);
@@ -439,12 +464,16 @@ static int accept_either(int fd, struct sock *s, struct sockaddr *addr, socklen_
 /* Asked for one more. No fork since the last one, and none was ever sent to another process: it serves them itself. */
 static VJ_COLD void trial_next(struct sock *s)
 {
+	int err;
+
 	if (!s->has_listener || !s->got_forks || !sock.vj || sock.hands_over)
 		return;
 	s->on_trial = s->got_forks != sock.forks + 1;
 	s->got_forks = 0;
-	if (!s->on_trial && lease_scope_widen(sock.vj, s->listener))
+	err = s->on_trial ? 0 : lease_scope_widen(sock.vj, s->listener);
+	if (err)
 		ctx_say("listen: no channel at interfaces");
+	s->on_trial |= err == -ETIMEDOUT; /* vjd is behind */
 }
 
 /* One was accepted from the kernel, without the lock. */
@@ -497,22 +526,54 @@ int sock_accept(int fd, struct sockaddr *addr, socklen_t *len)
 	return unlikely(caged) ? caged->accept(fd, addr, len) : sock_accept4(fd, addr, len, 0);
 }
 
-int sock_accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)
+/* Return: as accept_either(); *ret_again_ns: if so, when to ask for a lease again, if it would wait until then; TIME_NEVER */
+static int accept_ours(int fd, struct sockaddr *addr, socklen_t *len, int flags, bool *ret_on_trial, uint64_t *ret_again_ns)
 {
 	struct file *f = fd_peek(fd) ? file_enter(fd) : NULL;
-	bool on_trial = false;
+	struct sock *s = f && f->kind == FILE_SOCK ? sock_of(f) : NULL;
 	int r = ASK_KERNEL;
 
-	if (f) {
-		struct sock *s = f->kind == FILE_SOCK ? sock_of(f) : NULL;
-
-		if (s && sock_is_channel(s))
-			r = -EINVAL;
-		else if (s && s->state == SOCK_LISTEN && !(flags & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)))
-			r = accept_any(fd, s, addr, len, flags);
-		on_trial = s && s->state == SOCK_LISTEN && s->on_trial;
+	*ret_again_ns = TIME_NEVER;
+	if (s && sock_is_channel(s))
+		r = -EINVAL;
+	else if (s && s->state == SOCK_LISTEN && !(flags & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)))
+		r = accept_any(fd, s, addr, len, flags);
+	*ret_on_trial = s && s->state == SOCK_LISTEN && s->on_trial;
+	if (s && !s->nonblock && !s->rcvtimeo_ns && !is_foreign())
+		*ret_again_ns = listener_again_ns(s);
+	if (f)
 		lock_leave();
-	}
+	return r;
+}
+
+/* Waits for a client of the kernel's, as its accept() does. Return: 1: there is one, or was; 0: none until @until_ns; -EINTR ... */
+static VJ_COLD int kernel_client_wait(int fd, uint64_t until_ns)
+{
+	struct pollfd client = { .fd = fd, .events = POLLIN };
+	struct signal_trace before = sock_signals;
+	int r;
+
+	do {
+		int64_t left_ns = time_left(until_ns, sys_clock_ns());
+		struct timespec ts = { .tv_sec = left_ns / (int64_t)NS_PER_SEC, .tv_nsec = left_ns % (int64_t)NS_PER_SEC };
+
+		r = ker_ppoll(&client, 1, &ts, NULL);
+	} while (r == -EINTR && before.interrupting == sock_signals.interrupting && (before.ran != sock_signals.ran || signals_restart()));
+	return r;
+}
+
+int sock_accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)
+{
+	uint64_t again_ns;
+	bool on_trial;
+	int r, wait;
+
+	do {
+		r = accept_ours(fd, addr, len, flags, &on_trial, &again_ns);
+		wait = r == ASK_KERNEL && unlikely(again_ns != TIME_NEVER) ? kernel_client_wait(fd, again_ns) : 1;
+	} while (!wait);
+	if (wait < 0)
+		r = wait;
 	if (r == ASK_KERNEL)
 		r = ker_accept4(fd, addr, len, flags);
 	if (unlikely(on_trial) && r >= 0)

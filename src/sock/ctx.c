@@ -18,6 +18,8 @@
 
 enum {
 	SPIN_US_DEFAULT = 50,
+	VJD_MS = 2000, /* a daemon that does not answer costs so much the first time that it is asked */
+	ABSENT_S = 1, SILENT_S = 2,
 	SPIN_US_MAX = 1000000,
 	EVENT_BATCH = 64,
 };
@@ -276,7 +278,7 @@ static int context_open(void)
 	if (sock.spin_ns && !spinning_helps())
 		sock.spin_ns = 0;
 	sock.opened_ns = sys_clock_ns();
-	err = vj_open(&opts, &sock.vj);
+	err = vj_open_within(&opts, sock.refused == -ETIMEDOUT ? pause_patience_ms(&sock.detached, VJD_MS) : VJD_MS, &sock.vj);
 	if (err) {
 		ctx_say("no channels: vjd: %s", strerror(-err));
 		return err;
@@ -299,16 +301,16 @@ int ctx_get(void)
 		return 0;
 	if (sock.exiting)
 		return -ECONNREFUSED;
-	if (sys_clock_ns() < sock.retry_ns)
+	if (sys_clock_ns() < sock.detached.until_ns)
 		return sock.refused;
 	err = limit_check();
 	if (!err)
 		err = context_open();
-	if (err) {
-		/* a daemon that does not answer costs 2 s each time it is asked */
-		sock.retry_ns = sys_clock_ns() + (err == -ETIMEDOUT ? 60 : 1) * NS_PER_SEC;
-		sock.refused = err;
-	}
+	if (err != sock.refused || err != -ETIMEDOUT) /* any other attempt takes no time */
+		sock.detached = (struct pause){ 0 };
+	sock.refused = err;
+	if (err)
+		pause_longer(&sock.detached, sys_clock_ns(), err == -ETIMEDOUT ? SILENT_S : ABSENT_S);
 	return err;
 }
 

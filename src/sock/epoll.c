@@ -637,16 +637,38 @@ static VJ_COLD int set_prepare(struct epoll_set *set)
 	int err = is_foreign() ? 0 : set_open_up(set, false);
 
 	set->fresh_watches = false;
+	set->again_ns = 0;
 	for (struct watch *w = set->watches; w && !err && sock.lazy; w = w->set_next) {
-		bool away = w->file->kind == FILE_SOCK && sock_of(w->file)->state == SOCK_AWAY;
+		/* one that exits, or is a copy, does not claim */
+		bool away = w->file->kind == FILE_SOCK && sock_of(w->file)->state == SOCK_AWAY && !sock.exiting && !is_foreign();
 
 		err = file_wanted(w->fd, w->file, w->events);
 		if (away && !err) { /* the lock was given up */
 			set->fresh_watches = true;
 			break;
 		}
+		if (file_again_ns(w->file) != TIME_NEVER)
+			set->again_ns = set->again_ns ? min_u64(set->again_ns, file_again_ns(w->file)) : file_again_ns(w->file);
 	}
 	return err;
+}
+
+static VJ_COLD int set_prepare_all(struct epoll_set *set)
+{
+	int err = 0;
+
+	set->fresh_watches |= set->again_ns && sys_clock_ns() >= set->again_ns;
+	while (set->fresh_watches && !err)
+		err = set_prepare(set);
+	return err;
+}
+
+/* The sooner of @timeout_ns, -1: never, and when the set is to be prepared again. */
+static VJ_COLD int64_t sleep_until_again(const struct epoll_set *set, int64_t timeout_ns)
+{
+	int64_t left_ns = time_left(set->again_ns, sys_clock_ns());
+
+	return timeout_ns < 0 ? left_ns : min_s64(timeout_ns, left_ns);
 }
 
 /* Return: as epoll_wait(), -errno. Lock held. */
@@ -658,11 +680,11 @@ static int set_wait(struct epoll_set *set, int epfd, struct epoll_event *ev, int
 	uint64_t deadline_ns = 0, now_ns;
 	int n = 0;
 
-	while (unlikely(set->fresh_watches) && !n)
-		n = set_prepare(set);
-	if (unlikely(n))
-		return n;
 	for (;;) {
+		if (unlikely(set->fresh_watches || set->again_ns))
+			n = set_prepare_all(set);
+		if (unlikely(n))
+			break;
 		ctx_process();
 		set->round++;
 		n = look_both(set, epfd, ev, max);
@@ -689,7 +711,7 @@ static int set_wait(struct epoll_set *set, int epfd, struct epoll_event *ev, int
 				break;
 			timeout_ns = time_left(deadline_ns, now_ns);
 		}
-		n = set_sleep(set, epfd, ev, max, timeout_ns, mask, &signals);
+		n = set_sleep(set, epfd, ev, max, unlikely(set->again_ns) ? sleep_until_again(set, timeout_ns) : timeout_ns, mask, &signals);
 		if (n)
 			break;
 		if (fd_peek(epfd) != &set->file)

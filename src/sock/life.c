@@ -104,7 +104,8 @@ static void fork_child(void)
 	sock.pid = ker_getpid();
 	vj_forked(sock.vj);
 	sock.vj = NULL;
-	sock.retry_ns = 0;
+	if (sock.refused != -ETIMEDOUT) /* it does not answer its children either */
+		sock.detached = (struct pause){ 0 };
 	sock.sleepers = sock.leader = NULL;
 	sock.helper.state = HELPER_NONE;
 	sleeping_update();

@@ -103,6 +103,11 @@ int file_wanted(int fd, struct file *f, uint32_t events)
 	return events & (POLLIN | POLLRDNORM) ? listener_wanted(fd, s) : 0;
 }
 
+uint64_t file_again_ns(const struct file *f)
+{
+	return f->kind == FILE_SOCK ? listener_again_ns((const struct sock *)(const void *)f) : TIME_NEVER;
+}
+
 /* These are waited for. Return: 0; -ENETDOWN: strict. Gives the lock up now and then. */
 static VJ_COLD int want_all(const struct pollfd *fds, nfds_t n)
 {
@@ -290,6 +295,38 @@ static int poll_kernel(struct polling *p, int64_t timeout_ns)
 	return r;
 }
 
+static int poll_either(struct polling *p, int64_t timeout_ns)
+{
+	int r;
+
+	if (sock.vj)
+		return poll_both(p, timeout_ns);
+	r = look_channel(p);
+	return r ? r : poll_kernel(p, timeout_ns);
+}
+
+/* Among them are some that want something to be done first, now and then. */
+static VJ_COLD int poll_lazy(struct polling *p, int64_t timeout_ns)
+{
+	uint64_t deadline_ns = deadline_after(sys_clock_ns(), timeout_ns);
+
+	for (;;) {
+		uint64_t until_ns = deadline_ns;
+		int r = want_all(p->fds, p->n);
+
+		for (nfds_t i = 0; i < p->n && !r; i++) {
+			struct file *f = fd_peek(p->fds[i].fd);
+
+			if (f)
+				until_ns = min_u64(until_ns, file_again_ns(f));
+		}
+		if (!r)
+			r = poll_either(p, time_left(until_ns, sys_clock_ns()));
+		if (r || until_ns == deadline_ns)
+			return r;
+	}
+}
+
 /* Return: as poll(), -errno. @timeout_ns -1: for ever. */
 static int poll_any(struct pollfd *fds, nfds_t n, int64_t timeout_ns, const sigset_t *mask)
 {
@@ -309,16 +346,7 @@ static int poll_any(struct pollfd *fds, nfds_t n, int64_t timeout_ns, const sigs
 						     (n + EXTRA) * sizeof(*kernel));
 	}
 	lock_take();
-	r = unlikely(sock.lazy) ? want_all(fds, n) : 0;
-	if (r) {
-		/* strict, and no channel */
-	} else if (sock.vj) {
-		r = poll_both(&p, timeout_ns);
-	} else {
-		r = look_channel(&p);
-		if (!r)
-			r = poll_kernel(&p, timeout_ns);
-	}
+	r = unlikely(sock.lazy) ? poll_lazy(&p, timeout_ns) : poll_either(&p, timeout_ns);
 	lock_leave();
 	if (p.heap)
 		free(p.kernel);

@@ -47,6 +47,7 @@
 #include "base/time.h"
 #include "base/types.h"
 #include "lib/own_fd.h"
+#include "lib/pause.h"
 #include "lib/report.h"
 #include "sock/kernel.h"
 #include "sock/sock.h"
@@ -147,7 +148,7 @@ struct sock {
 	bool shut_rd, shut_wr;
 	bool failed; /* the connection's error was reported: reads end, writes break */
 	bool has_listener;
-	bool kernel_only; /* LISTEN: there is no lease to be had */
+	bool kernel_only; /* LISTEN: there is no lease to be had, ever */
 	bool copied;	  /* LISTEN: other processes may listen to it, too */
 	bool on_trial;	  /* LISTEN: not at interfaces yet, see accept.c */
 	uint8_t own_mtu_mode; /* TCP, a bit for each family: asks for another treatment of the path's MTU than channels at interfaces give */
@@ -176,7 +177,8 @@ struct sock {
 	uint32_t got_forks;	/* `on_trial`: sock.forks + 1 when a connection was last accepted; 0: none was */
 	uint32_t offer_ms;	/* how long clients wait before they are offered to others */
 	union {
-		uint64_t ready_ns;   /* since when somebody has waited; 0: nobody */
+		uint64_t ready_ns;   /* if `has_listener`: since when somebody has waited; 0: nobody */
+		struct pause unleased; /* LISTEN, else: no lease could be had so far; when to ask for it again */
 		uint64_t claimed_ns; /* `inherited`: when it first came here; 0: not yet, or told */
 	};
 	struct sock *next_copied; /* in sock.copied, if `has_listener` and `copied` */
@@ -281,6 +283,7 @@ struct epoll_set {
 	struct kick kick; /* registered with the kernel's set as soon as there is a watch */
 	bool bell_on;	  /* the bell is registered with the kernel's set */
 	bool fresh_watches; /* among the watches may be listening sockets that are not leased yet */
+	uint64_t again_ns; /* when to look at those again that could not be; 0: there are none */
 	uint32_t asleep;  /* threads in its epoll_wait() in the kernel */
 	_Atomic uint32_t
 		kernel_cnt; /* registrations with the kernel's set, about; not kick and bell */
@@ -311,8 +314,8 @@ struct sock_layer {
 	pthread_mutex_t lock;
 	struct vj *vj; /* NULL: no context (yet) */
 	int pid; /* who tracks descriptors; another process that shares or copied this memory keeps off */
-	uint64_t retry_ns; /* no new vj_open() before */
-	int refused;	   /* why the last one failed */
+	struct pause detached; /* no new vj_open() before it ends */
+	int refused;	       /* why the last one failed */
 	uint64_t opened_ns; /* the context, if there is one */
 	bool strict, verbose, exiting;
 	struct mute mutes[MUTE_CNT];
@@ -547,6 +550,8 @@ long sock_fail(struct sock *s, long err);
  * Return: 0; -ENETDOWN: strict, and there is no channel.
  */
 int listener_wanted(int fd, struct sock *s);
+/* Who waits there is to ask again then, since no lease could be had so far; TIME_NEVER. */
+uint64_t listener_again_ns(const struct sock *s);
 /* Other processes are to take what comes to `sock.copied`, from the kernel: until this one calls accept(). Lock held. */
 void listeners_withdraw(void);
 /* Off channels; the kernel's socket stays as it is. */
@@ -900,6 +905,8 @@ void watches_move(struct file *f, enum watch_side side);
  * the lock is given up. Return: 0; -ENETDOWN: strict, and there is no channel.
  */
 int file_wanted(int fd, struct file *f, uint32_t events);
+/* ... and who goes on waiting for it calls that again then; TIME_NEVER */
+uint64_t file_again_ns(const struct file *f);
 
 /*
  * ---- recv.c, send.c
@@ -919,6 +926,8 @@ void why_init(void);
 void why_note(int fd, enum report_why why);
 /* What libvj, or vjd, returned. */
 enum report_why why_of_error(long err);
+/* May it be another way soon, without anybody's doing at this socket? */
+bool why_passes(enum report_why why);
 
 /*
  * ---- forks.c ------------------------------------------------------------------------------------

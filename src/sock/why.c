@@ -45,6 +45,7 @@ enum report_why why_of_error(long err)
 	case -ENOTCONN:
 		return REPORT_WHY_NO_VJD;
 	case -ETIMEDOUT:
+	case -EINTR:
 	case -EAGAIN:
 		return REPORT_WHY_SILENT;
 	case -EPROTO:
@@ -55,6 +56,7 @@ enum report_why why_of_error(long err)
 	case -ENFILE:
 		return REPORT_WHY_DESCRIPTORS;
 	case -ENOMEM:
+	case -ENOBUFS:
 	case -ENOSPC:
 	case -EUSERS:
 	case -EBUSY:
@@ -63,6 +65,12 @@ enum report_why why_of_error(long err)
 	default:
 		return REPORT_WHY_OTHER;
 	}
+}
+
+bool why_passes(enum report_why why)
+{
+	return why == REPORT_WHY_NO_VJD || why == REPORT_WHY_SILENT || why == REPORT_WHY_PORT_TAKEN || why == REPORT_WHY_DESCRIPTORS ||
+	       why == REPORT_WHY_QUOTA;
 }
 
 /*

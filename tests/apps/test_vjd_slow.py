@@ -1,0 +1,233 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""A vjd that is stopped, or killed and started anew, while servers start, fork, reload and are connected to: nobody is refused, and all are on channels soon after"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+BUILD = os.environ["VJ_BUILD_DIR"]
+DIR = tempfile.TemporaryDirectory(prefix="vj-test-slow-")
+SOCKET = DIR.name + "/vjd.sock"
+STOPS_S = [3] + [10] * (len(sys.argv) > 1)
+SOON_S = 40 # on a busy host
+
+# Waits in the way that it is told to, and answers one line of each connection. "workers": a new pair at each SIGHUP, the old ones end.
+SERVER = """
+import os, select, signal, socket, sys
+way, host = sys.argv[1:3]
+sys.stdin.readline()
+s = socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=100)
+print(s.getsockname()[1], flush=True)
+ending = False
+def end(*_):
+    global ending
+    ending = True
+def one():
+    try:
+        c = s.accept()[0]
+    except BlockingIOError:
+        return
+    c.setblocking(True)
+    c.sendall(c.recv(100))
+    c.close()
+def serve(how):
+    if how == "accept":
+        while True:
+            one()
+    s.setblocking(False)
+    if how == "select":
+        while True:
+            select.select([s], [], [])
+            one()
+    waits = select.poll() if how == "poll" else select.epoll()
+    waits.register(s, select.POLLIN)
+    while not ending:
+        for _ in waits.poll():
+            one()
+def fork():
+    pid = os.fork()
+    if not pid:
+        signal.signal(signal.SIGTERM, end)
+        serve("epoll")
+        os._exit(0)
+    return pid
+def reload(*_):
+    global pids
+    old, pids = pids, [fork(), fork()]
+    for pid in old:
+        os.kill(pid, signal.SIGTERM)
+if way != "workers":
+    serve(way)
+pids = [fork(), fork()]
+signal.signal(signal.SIGHUP, reload)
+while True:
+    try:
+        os.wait()
+    except ChildProcessError:
+        signal.pause()
+"""
+
+# One connection after the other until it is told to end. Says how many there were, how long the slowest took, and how the last ones went.
+CLIENT = """
+import json, select, socket, sys, time
+host, port = sys.argv[1], int(sys.stdin.readline())
+def in_kernel(c):
+    ends = [f":{a[1]:04X}" for a in (c.getsockname(), c.getpeername())]
+    for name in "/proc/net/tcp", "/proc/net/tcp6":
+        for line in open(name).read().splitlines()[1:]:
+            local, remote = line.split()[1:3]
+            if local.endswith(ends[0]) and remote.endswith(ends[1]):
+                return True
+    return False
+cnt, slowest, channels = 0, 0, 0
+while not select.select([sys.stdin], [], [], 0.05)[0]:
+    begun = time.monotonic()
+    c = socket.create_connection((host, port), timeout=60)
+    c.sendall(b"hello")
+    channels = 0 if in_kernel(c) else channels + 1
+    assert c.recv(100) == b"hello", "no answer"
+    c.close()
+    cnt, slowest = cnt + 1, max(slowest, time.monotonic() - begun)
+    print(json.dumps({"cnt": cnt, "slowest": slowest, "channels": channels}), flush=True)
+"""
+
+SERVERS = [("accept", "127.0.0.1"), ("poll", "::1"), ("select", "127.0.0.1"), ("epoll", "::1"), ("workers", "127.0.0.1"), ("workers", "::1")]
+
+
+class Program:
+    """One under `vj run`, that begins at go()"""
+
+    def __init__(self, text, *args):
+        self.args = args
+        self.out = open(f"{DIR.name}/{len(os.listdir(DIR.name))}.out", "w+", encoding="ascii")
+        # a parent of its own: short programs of one parent are left to the kernel
+        self.process = subprocess.Popen(
+            ["sh", "-c", '"$@"; exit $?', "sh", BUILD + "/vj", "run", "--socket", SOCKET, "--", sys.executable, "-c", text, *args],
+            stdin=subprocess.PIPE, stdout=self.out, text=True, start_new_session=True)
+
+    def go(self, how="go"):
+        self.process.stdin.write(f"{how}\n")
+        self.process.stdin.flush()
+
+    def said(self):
+        """Its last line; None: nothing yet"""
+        self.out.seek(0)
+        lines = self.out.read().splitlines()
+        return json.loads(lines[-1]) if lines else None
+
+    def end(self):
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+def until(true, what, seconds=SOON_S):
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, f"not in {seconds} s: {what() if callable(what) else what}"
+        time.sleep(0.05)
+
+
+class Vjd:
+    """One that can be stopped and replaced"""
+
+    def __init__(self):
+        ready, its = os.pipe()
+        self.process = subprocess.Popen([BUILD + "/vjd", "--private", "--foreground", "--socket", SOCKET, "--idle-exit", "600",
+                                         "--first-exit", "600", "--log", DIR.name + "/vjd.log", "--ready-fd", str(its)], pass_fds=[its])
+        os.close(its)
+        assert os.read(ready, 1), "vjd does not start"
+        os.close(ready)
+
+
+def leases():
+    said = subprocess.run([BUILD + "/vj", "status", "--socket", SOCKET], capture_output=True, text=True, check=False).stdout
+    return [line.split()[1].rsplit(":", 1)[-1] for line in said.splitlines() if line.startswith("tcp ")]
+
+
+class Test:
+    """Servers and clients, and what happens to them"""
+
+    def __init__(self):
+        self.vjd = Vjd()
+        self.servers, self.clients = [], []
+
+    def mishap(self, kind, during):
+        """@kind: seconds for which vjd is stopped; 0: killed, and a new one. @during: what happens meanwhile"""
+        if kind:
+            self.vjd.process.send_signal(signal.SIGSTOP)
+            begun = time.monotonic()
+            during()
+            time.sleep(max(0.0, begun + kind - time.monotonic()))
+            self.vjd.process.send_signal(signal.SIGCONT)
+        else:
+            self.vjd.process.kill()
+            self.vjd.process.wait()
+            during()
+            time.sleep(0.3)
+            self.vjd = Vjd()
+
+    def servers_start(self):
+        for server in self.servers:
+            server.go()
+        until(lambda: all(s.said() for s in self.servers), "servers don't start")
+        self.clients_go()
+
+    def clients_go(self):
+        for client, server in zip(self.clients, self.servers):
+            client.go(server.said())
+
+    def reload(self):
+        for server in self.servers:
+            if server.args[0] == "workers":
+                pids = subprocess.run(["pgrep", "-o", "-s", str(server.process.pid), "-f", "^[^ ]*python"], capture_output=True, text=True, check=True)
+                os.kill(int(pids.stdout), signal.SIGHUP)
+
+    def check(self, what, slow_s):
+        """All of them on channels, none refused; no connection took longer than @slow_s"""
+        ports = [str(s.said()) for s in self.servers]
+        until(lambda: all(p in leases() for p in ports), lambda: f"{what}: leases of {[s.args for s in self.servers if str(s.said()) not in leases()]}")
+        for client, server in zip(self.clients, self.servers):
+            until(lambda: client.process.poll() is not None or (client.said() or {"channels": 0})["channels"] > 3,
+                  lambda: f"{what}: {server.args} on channels: {client.said()}")
+            assert client.process.poll() is None, f"{what}: a client of {server.args} ended"
+            assert client.said()["slowest"] < slow_s, f"{what}: {server.args}: {client.said()}"
+        print(f"{what}: {sum(c.said()['cnt'] for c in self.clients)} connections, the slowest {max(c.said()['slowest'] for c in self.clients):.3f} s", flush=True)
+
+    def end(self):
+        for program in self.clients + self.servers:
+            program.end()
+        self.clients, self.servers = [], []
+
+    def run(self, kind):
+        name = f"vjd stopped for {kind} s" if kind else "vjd killed"
+        slow_s = 2 * kind + 10
+        self.servers = [Program(SERVER, *args) for args in SERVERS]
+        self.clients = [Program(CLIENT, args[1]) for args in SERVERS]
+        time.sleep(1) # `vj run` finds its vjd
+        self.mishap(kind, self.servers_start)
+        self.check(name + " while servers start", slow_s)
+        self.mishap(kind, self.reload)
+        self.check(name + " at a reload", slow_s)
+        self.reload()
+        self.mishap(kind, lambda: None)
+        self.check(name + " after a reload", slow_s)
+        self.end()
+
+
+def main():
+    test = Test()
+    try:
+        for kind in [*STOPS_S, 0]:
+            test.run(kind)
+    finally:
+        test.end()
+        test.vjd.process.send_signal(signal.SIGCONT)
+        test.vjd.process.kill()
+
+
+main()
