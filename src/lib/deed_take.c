@@ -12,12 +12,30 @@
 enum {
 	VJD_BACK_MS = 3000,  /* a vjd that was restarted: until it is there ... */
 	PEER_BACK_MS = 1200, /* ... and until the peer has found it, too */
+	VJD_LATE_MS = 12000, /* one that doesn't answer, or not at this rate: the peer waits for TRANSIT_MS */
 };
 
 /* Seen from here it may have another number, or none; then it is only that nobody waits for it. */
 static bool has_ended(int pid)
 {
 	return pid > 0 && SYS_CALL2(SYS_kill, pid, 0) == -ESRCH;
+}
+
+/* How long what route_join() returned may be on the way to become something else. 0: it stays so */
+static uint64_t patience_ms(int err, int peer_pid)
+{
+	switch (err) {
+	case -ENOTCONN:
+		return VJD_BACK_MS;
+	case -ESRCH:
+		return has_ended(peer_pid) ? 0 : PEER_BACK_MS;
+	case -ETIMEDOUT:
+	case -EAGAIN:
+	case -EBUSY:
+		return VJD_LATE_MS;
+	default:
+		return 0;
+	}
 }
 
 /*
@@ -30,11 +48,8 @@ static struct vj_link *link_to(struct vj *vj, const struct deed_msg *msg)
 	int err;
 
 	for (;;) {
-		uint64_t waited_ms;
-
 		err = route_join(vj, msg->peer_app, msg->peer_pid, &link);
-		waited_ms = (lib_clock_ns() - start_ns) / 1000000;
-		if ((err != -ENOTCONN || waited_ms >= VJD_BACK_MS) && (err != -ESRCH || waited_ms >= PEER_BACK_MS || has_ended(msg->peer_pid)))
+		if ((lib_clock_ns() - start_ns) / 1000000 >= patience_ms(err, msg->peer_pid))
 			break;
 		sys_poll_ms(NULL, 0, 20);
 		vj->now_ns = lib_clock_ns();

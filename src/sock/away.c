@@ -401,12 +401,19 @@ static int claim(int fd, struct sock *s)
 	return err;
 }
 
+/* A vjd that is gone or late is nobody's cage. */
+static bool is_cage(int err)
+{
+	return err == -ENOENT || err == -EACCES || err == -EPERM || err == -EMFILE || err == -ENFILE;
+}
+
 /* It stays where it is, and its token is the kernel's at each of its numbers. */
 static void leave(struct sock *s, int err)
 {
 	ctx_say("a connection is used by way of the process that has it: %s", strerror(-err));
 	atomic_store_explicit(&sock.left, true, memory_order_relaxed);
-	forks_caged();
+	if (is_cage(err))
+		forks_caged();
 	for (int nr = fd_next(0); nr >= 0; nr = fd_next(nr + 1))
 		if (fd_peek(nr) == &s->file)
 			sock_give_to_kernel(nr, s, REPORT_WHY_CAGED);

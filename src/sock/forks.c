@@ -12,7 +12,8 @@
  * too. Such programs read by ways that the library doesn't see (libc's streams), or don't have it (statically linked, set-user-id). That works,
  * by way of the kernel and 10 ms late when it begins (lib/deed_raw.c), so it is never worth a channel: the ports stay the kernel's as
  * long as the parent lives. Nor is it where children can have no channel, as they have lost the right to what it takes (another root
- * directory, no descriptors more) before they first used their connection; or children of theirs (vsftpd).
+ * directory, no descriptors more) before they first used their connection; or children of theirs (vsftpd). But that may be a mistake (vjd's
+ * socket was just being made anew), so after a minute it is tried again, and after twice as long each time that it happens.
  *
  * Connections that last (a pool's, a session's) keep their channels; one that begins while the ports rest has the kernel's speed.
  * Looked at by the helper at each of its ticks, which it keeps up as long as ports rest.
@@ -26,7 +27,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { MANY = 4, WINDOW_MS = 1000, BRIEF_MS = 50, REST_MS = 1000 };
+enum { MANY = 4, WINDOW_MS = 1000, BRIEF_MS = 50, REST_MS = 1000, CAGED_S = 60, CAGED_MAX_S = 3600 };
 
 /* Of a parent and its children. Counts up, and around. */
 struct lives {
@@ -41,6 +42,7 @@ static struct {
 	uint64_t window_ns;
 	enum report_why why; /* the ports rest; NONE: they don't */
 	uint64_t rest_until_ns; /* if so */
+	uint32_t caged_s;       /* so long they have rested for CAGED the last time */
 } forks;
 
 enum report_why forks_rest(void)
@@ -154,20 +156,28 @@ static enum report_why judge(uint64_t now_ns)
 	return REPORT_WHY_NONE;
 }
 
+static uint64_t rest_ns(enum report_why why)
+{
+	if (why != REPORT_WHY_CAGED)
+		return REST_MS * NS_PER_MS;
+	forks.caged_s = forks.caged_s ? min_u32(2 * forks.caged_s, CAGED_MAX_S) : CAGED_S;
+	return forks.caged_s * NS_PER_SEC;
+}
+
 bool forks_look(void)
 {
 	enum report_why why;
 	uint64_t now_ns;
 
-	if (likely(!forks.below) || sock.strict || forks.why == REPORT_WHY_HANDED || forks.why == REPORT_WHY_CAGED)
+	if (likely(!forks.below) || sock.strict || forks.why == REPORT_WHY_HANDED)
 		return false;
 	now_ns = sys_clock_ns();
 	if (forks.why && now_ns < forks.rest_until_ns)
-		return true;
+		return forks.why == REPORT_WHY_BRIEF;
 	if (forks.why)
 		rest_end(now_ns);
 	why = judge(now_ns);
 	if (why && why != forks.why)
-		rest_begin(why, now_ns + REST_MS * NS_PER_MS);
+		rest_begin(why, now_ns + rest_ns(why));
 	return forks.why == REPORT_WHY_BRIEF;
 }

@@ -17,8 +17,9 @@ STOPS_S = [3] + [10] * (len(sys.argv) > 1)
 SOON_S = 40 # on a busy host
 
 # Waits in the way that it is told to, and answers one line of each connection. "workers": a new pair at each SIGHUP, the old ones end.
+# "fork": a child for each connection.
 SERVER = """
-import os, select, signal, socket, sys
+import os, select, signal, socket, sys, time
 way, host = sys.argv[1:3]
 sys.stdin.readline()
 s = socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=100)
@@ -33,10 +34,16 @@ def one():
     except BlockingIOError:
         return
     c.setblocking(True)
+    if way == "fork" and os.fork():
+        c.close()
+        return
     c.sendall(c.recv(100))
     c.close()
+    if way == "fork":
+        time.sleep(0.1) # not so short that the port would be the kernel's for that
+        os._exit(0)
 def serve(how):
-    if how == "accept":
+    if how in ("accept", "fork"):
         while True:
             one()
     s.setblocking(False)
@@ -61,6 +68,8 @@ def reload(*_):
     old, pids = pids, [fork(), fork()]
     for pid in old:
         os.kill(pid, signal.SIGTERM)
+if way == "fork":
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 if way != "workers":
     serve(way)
 pids = [fork(), fork()]
@@ -96,7 +105,8 @@ while not select.select([sys.stdin], [], [], 0.05)[0]:
     print(json.dumps({"cnt": cnt, "slowest": slowest, "channels": channels}), flush=True)
 """
 
-SERVERS = [("accept", "127.0.0.1"), ("poll", "::1"), ("select", "127.0.0.1"), ("epoll", "::1"), ("workers", "127.0.0.1"), ("workers", "::1")]
+SERVERS = [("accept", "127.0.0.1"), ("poll", "::1"), ("select", "127.0.0.1"), ("epoll", "::1"), ("workers", "127.0.0.1"), ("workers", "::1"),
+           ("fork", "127.0.0.1"), ("fork", "::1")]
 
 
 class Program:
