@@ -108,6 +108,14 @@ static void links_disarm(struct vj *vj, unsigned cnt)
 		vj_channel_disarm(vj->links[i]->ch);
 }
 
+/* vjd is to be looked for, or told what it has not heard yet. UINT64_MAX: no */
+static uint64_t control_deadline_us(const struct vj *vj)
+{
+	if (likely(vj->ctl && !vj->ctl_pause.s))
+		return UINT64_MAX;
+	return (vj->ctl ? vj->ctl_pause.until_ns : vj->ctl_next_ns) / 1000 + 1;
+}
+
 bool vj_arm(struct vj *vj, int64_t *ret_timeout_ns)
 {
 	uint64_t deadline_us;
@@ -131,10 +139,7 @@ bool vj_arm(struct vj *vj, int64_t *ret_timeout_ns)
 	vj->link_new = false;
 	vj->sleeps++;
 	deadline_us = stack_deadline(vj->stack);
-	if (!vj->ctl) /* vjd is to be looked for */
-		deadline_us = min_u64(deadline_us, vj->ctl_next_ns / 1000 + 1);
-	else if (unlikely(vj->ctl_pause.s))
-		deadline_us = min_u64(deadline_us, vj->ctl_pause.until_ns / 1000 + 1);
+	deadline_us = min_u64(deadline_us, control_deadline_us(vj));
 	deadline_us = min_u64(deadline_us, move_deadline_us(vj));
 	if (deadline_us == UINT64_MAX) {
 		*ret_timeout_ns = -1;
@@ -184,7 +189,8 @@ bool vj_link_is_new(const struct vj *vj)
 
 bool vj_oversleeps(const struct vj *vj, uint64_t wake_ns)
 {
-	return time_add_sat(stack_deadline(vj->stack), OVERSLEEP_US) < wake_ns / 1000 || move_oversleeps(vj, wake_ns);
+	return time_add_sat(min_u64(stack_deadline(vj->stack), control_deadline_us(vj)), OVERSLEEP_US) < wake_ns / 1000 ||
+	       move_oversleeps(vj, wake_ns);
 }
 
 /* ---- spinning -------------------------------------------------------------------------------------------------- */

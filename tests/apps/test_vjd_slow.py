@@ -38,10 +38,10 @@ def one():
         c.close()
         return
     c.sendall(c.recv(100))
-    c.close()
     if way == "fork":
         time.sleep(0.1) # not so short that the port would be the kernel's for that
         os._exit(0)
+    c.close()
 def serve(how):
     if how in ("accept", "fork"):
         while True:
@@ -159,6 +159,12 @@ def leases():
     return [line.split()[1].rsplit(":", 1)[-1] for line in said.splitlines() if line.startswith("tcp ")]
 
 
+def way_of(program):
+    """What `vj why` says of its processes"""
+    pids = subprocess.run(["pgrep", "-s", str(program.process.pid), "-f", "^[^ ]*python"], capture_output=True, text=True, check=False).stdout.split()
+    return "\n".join(subprocess.run([BUILD + "/vj", "why", "--socket", SOCKET, pid], capture_output=True, text=True, check=False).stdout for pid in pids)
+
+
 class Test:
     """Servers and clients, and what happens to them"""
 
@@ -203,7 +209,7 @@ class Test:
         until(lambda: all(p in leases() for p in ports), lambda: f"{what}: leases of {[s.args for s in self.servers if str(s.said()) not in leases()]}")
         for client, server in zip(self.clients, self.servers):
             until(lambda: client.process.poll() is not None or (client.said() or {"channels": 0})["channels"] > 3,
-                  lambda: f"{what}: {server.args} on channels: {client.said()}")
+                  lambda: f"{what}: {server.args} on channels: {client.said()}\n{way_of(server)}\n{way_of(client)}")
             assert client.process.poll() is None, f"{what}: a client of {server.args} ended"
             assert client.said()["slowest"] < slow_s, f"{what}: {server.args}: {client.said()}"
         print(f"{what}: {sum(c.said()['cnt'] for c in self.clients)} connections, the slowest {max(c.said()['slowest'] for c in self.clients):.3f} s", flush=True)
