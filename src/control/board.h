@@ -6,7 +6,8 @@
  * is on channels, and some are over before it has paid. So before it attaches the first time, a program reads a few bytes of the
  * file `<socket>.board`:
  *
- *	ports	  has any application leased this port? If not, and there are no interfaces to leave by, it is the kernel's.
+ *	owners	  of which user are the applications that have leased this port? If there are none, and no interfaces to leave by, it is the
+ *		  kernel's; and so it is if all are another user's than who asks, whom vjd would refuse.
  *	brief	  have the last processes of this program, started by the same parent, ended at once, one connection and a few
  *		  frames later (BRIEF)? Then the next one's first connection is the kernel's, until a time.
  *
@@ -29,12 +30,16 @@
 #define BOARD_MAGIC "vjboard"
 
 enum {
-	BOARD_VERSION = 1,
+	BOARD_VERSION = 2,
 	BOARD_PATH_BYTES = CTL_PATH_BYTES + sizeof(BOARD_SUFFIX),
 	BOARD_BRIEF_CNT = 256, /* a power of two */
 	BOARD_PROTO_CNT = 2,
-	BOARD_PORT_BYTES = 65536 / 8,
+	BOARD_PORT_CNT = 65536,
 };
+
+/* Whose a port is: board_owner() of a user, or */
+#define BOARD_OWNER_NONE UINT32_C(0)
+#define BOARD_OWNER_SEVERAL UINT32_MAX /* of more than one user */
 
 /* Of which an application may leave the host by */
 struct board_head {
@@ -51,10 +56,10 @@ struct board_brief {
 struct board {
 	struct board_head head;
 	struct board_brief brief[BOARD_BRIEF_CNT]; /* at the place that board_slot() says */
-	uint8_t ports[BOARD_PROTO_CNT][BOARD_PORT_BYTES]; /* TCP, UDP: a bit for each port, lowest first */
+	uint32_t owners[BOARD_PROTO_CNT][BOARD_PORT_CNT]; /* TCP, UDP; most of it was never written, and takes no memory */
 };
 _Static_assert(sizeof(struct board_head) == 16 && sizeof(struct board_brief) == 16 &&
-		       sizeof(struct board) == 16 + 16 * BOARD_BRIEF_CNT + 2 * 8192,
+		       sizeof(struct board) == 16 + 16 * BOARD_BRIEF_CNT + 2 * 4 * 65536,
 	       "the file has no holes");
 
 /* How long a program may be left to the kernel without being looked at again. A time further ahead is none of ours. */
@@ -68,10 +73,16 @@ static inline unsigned board_slot(uint64_t key)
 	return (unsigned)(key % BOARD_BRIEF_CNT);
 }
 
-/** board_port_at() - Where in the file the bit of a port is: byte. The bit there: 1 << port % 8. @udp: else TCP */
-static inline size_t board_port_at(bool udp, uint16_t port)
+/** board_owner() - @uid as the board has it. 4294967295 is no user's, and the one before shares its place with "several". */
+static inline uint32_t board_owner(uint32_t uid)
 {
-	return offsetof(struct board, ports) + (udp ? BOARD_PORT_BYTES : 0u) + port / 8u;
+	return uid + 1;
+}
+
+/** board_owner_at() - Where in the file a port's owner is. @udp: else TCP */
+static inline size_t board_owner_at(bool udp, uint16_t port)
+{
+	return offsetof(struct board, owners) + ((udp ? BOARD_PORT_CNT : 0u) + port) * sizeof(uint32_t);
 }
 
 /** board_brief_at() - Where in the file the entry of @key is, if it has one */

@@ -32,6 +32,18 @@ static bool write_at(const struct notice_board *b, size_t at, size_t bytes)
 	return b->fd >= 0 && pwrite(b->fd, (const uint8_t *)b->now + at, bytes, (off_t)at) == (ssize_t)bytes;
 }
 
+/* Ports that nobody has are not written: a file's holes are zero. */
+static bool write_all(const struct notice_board *b)
+{
+	const uint32_t *owners = &b->now->owners[0][0];
+	bool ok = ftruncate(b->fd, sizeof(*b->now)) == 0 && write_at(b, 0, offsetof(struct board, owners));
+
+	for (size_t i = 0; ok && i < BOARD_PROTO_CNT * BOARD_PORT_CNT; i++)
+		if (owners[i] != BOARD_OWNER_NONE)
+			ok = write_at(b, offsetof(struct board, owners) + i * sizeof(*owners), sizeof(*owners));
+	return ok;
+}
+
 /* Its name comes last: nobody finds half a board. */
 void notice_board_put_up(struct notice_board *b)
 {
@@ -44,7 +56,7 @@ void notice_board_put_up(struct notice_board *b)
 	b->fd = open(fresh, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
 	if (b->fd < 0)
 		return;
-	if (fchmod(b->fd, 0644) == 0 && write_at(b, 0, sizeof(*b->now)) && rename(fresh, b->path) == 0)
+	if (fchmod(b->fd, 0644) == 0 && write_all(b) && rename(fresh, b->path) == 0)
 		return;
 	unlink(fresh);
 	close(b->fd);
@@ -84,17 +96,12 @@ void notice_board_free(struct notice_board *b)
 	free(b);
 }
 
-void notice_board_port(struct notice_board *b, bool udp, uint16_t port, bool leased)
+void notice_board_port(struct notice_board *b, bool udp, uint16_t port, uint32_t owner)
 {
-	uint8_t bit = (uint8_t)(1u << port % 8), *at;
-
-	if (b == NULL)
+	if (b == NULL || b->now->owners[udp][port] == owner)
 		return;
-	at = (uint8_t *)b->now + board_port_at(udp, port);
-	if (((*at & bit) != 0) == leased)
-		return;
-	*at ^= bit;
-	write_at(b, board_port_at(udp, port), 1);
+	b->now->owners[udp][port] = owner;
+	write_at(b, board_owner_at(udp, port), sizeof(owner));
 }
 
 void notice_board_interfaces(struct notice_board *b, uint32_t cnt)

@@ -29,8 +29,8 @@ void notice_board_put_up(struct notice_board *b);
 /* Takes the file away. NULL is fine, here and below. */
 void notice_board_free(struct notice_board *b);
 
-/** notice_board_port() - Does anybody hold this port now? */
-void notice_board_port(struct notice_board *b, bool udp, uint16_t port, bool leased);
+/** notice_board_port() - Whose is this port now? @owner: board_owner() or BOARD_OWNER_* */
+void notice_board_port(struct notice_board *b, bool udp, uint16_t port, uint32_t owner);
 
 /** notice_board_interfaces() - How many are attached */
 void notice_board_interfaces(struct notice_board *b, uint32_t cnt);

@@ -17,12 +17,22 @@ void lease_describe(const struct lease *lease, struct ctl_lease *ret_lease)
 	};
 }
 
+static uint32_t owner_of(const struct lease_table *t, const struct lease_key *key)
+{
+	const struct lease *l = lease_next_at(t, key->proto, key->local.port, NULL);
+	uint32_t owner = l != NULL ? board_owner(l->key.uid) : BOARD_OWNER_NONE;
+
+	for (; l != NULL; l = lease_next_at(t, key->proto, key->local.port, l))
+		if (board_owner(l->key.uid) != owner)
+			return BOARD_OWNER_SEVERAL;
+	return owner;
+}
+
 /* Raw channels are asked for by programs that know of vjd. */
 static void post_on_board(struct vjd *d, const struct lease_key *key)
 {
 	if (key->proto != CTL_PROTO_RAW)
-		notice_board_port(d->board, key->proto == CTL_PROTO_UDP, key->local.port,
-				  lease_port_in_use(&d->leases, key->proto, key->local.port));
+		notice_board_port(d->board, key->proto == CTL_PROTO_UDP, key->local.port, owner_of(&d->leases, key));
 }
 
 static void unlink_and_free(struct lease *lease)

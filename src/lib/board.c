@@ -33,12 +33,41 @@ static int board_open(const char *socket, struct board_head *ret_head)
 	return -EPROTO;
 }
 
-/* What can't be read counts as leased. */
-static bool port_leased(int fd, bool udp, uint16_t port)
+/* What can't be read may be anybody's. */
+static uint32_t owner_of(int fd, bool udp, uint16_t port)
 {
-	uint8_t bits;
+	uint32_t owner;
 
-	return sys_pread(fd, &bits, 1, board_port_at(udp, port)) != 1 || (bits >> port % 8 & 1);
+	return sys_pread(fd, &owner, sizeof(owner), board_owner_at(udp, port)) == sizeof(owner) ? owner : BOARD_OWNER_SEVERAL;
+}
+
+/* vjd may know us by another number where those of users are mapped (user_namespaces(7)). Not told: so it may be here. */
+static VJ_COLD bool uids_are_mapped(void)
+{
+	static const char whole[] = "0 0 4294967295";
+	int fd = sys_openat(AT_FDCWD, "/proc/self/uid_map", O_RDONLY | O_CLOEXEC, 0);
+	size_t at = 0;
+	char text[64];
+	long len;
+
+	if (fd < 0)
+		return true;
+	len = sys_read(fd, text, sizeof(text));
+	sys_close(fd);
+	/* numbers are set apart by one blank or several */
+	for (long i = 0; i < len && at < sizeof(whole) - 1; i++) {
+		if (text[i] == ' ' && (at == 0 || whole[at - 1] == ' '))
+			continue;
+		if (text[i] != whole[at++])
+			return true;
+	}
+	return at < sizeof(whole) - 1;
+}
+
+/* Would vjd refuse, as all who have the port are another user's? */
+static bool is_others(uint32_t owner)
+{
+	return owner != BOARD_OWNER_SEVERAL && owner != board_owner((uint32_t)SYS_CALL0(SYS_geteuid)) && !uids_are_mapped();
 }
 
 static uint64_t own_key(void)
@@ -80,6 +109,7 @@ VJ_EARLY enum board_says board_look(const char *socket, const struct sockaddr *a
 {
 	enum board_says says = BOARD_ASK;
 	struct board_head head;
+	uint32_t owner;
 	int fd;
 
 	if (len < sizeof(struct sockaddr_in) || (addr->sa_family != AF_INET && addr->sa_family != AF_INET6))
@@ -87,8 +117,11 @@ VJ_EARLY enum board_says board_look(const char *socket, const struct sockaddr *a
 	fd = board_open(socket, &head);
 	if (fd < 0)
 		return BOARD_ASK;
-	if (!port_leased(fd, udp, port_of(addr)) && (!head.interfaces || is_loopback(addr, len)))
+	owner = !head.interfaces || is_loopback(addr, len) ? owner_of(fd, udp, port_of(addr)) : BOARD_OWNER_SEVERAL;
+	if (owner == BOARD_OWNER_NONE)
 		says = BOARD_NOBODY;
+	else if (is_others(owner))
+		says = BOARD_OTHERS;
 	else if (!udp && is_brief(fd))
 		says = BOARD_BRIEF;
 	sys_close(fd);

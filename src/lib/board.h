@@ -8,6 +8,7 @@
 enum board_says {
 	BOARD_ASK,    /* vjd: there may be somebody, or nothing is known */
 	BOARD_NOBODY, /* no application has that port, and no interface leads there */
+	BOARD_OTHERS, /* applications of other users have it, and vjd would refuse; no interface leads there */
 	BOARD_BRIEF,  /* the last processes of this program ended at once */
 };
 

@@ -18,6 +18,8 @@ enum report_why board_says(const struct sockaddr *addr, socklen_t len, bool udp)
 	switch (board_look(env_value(ENV_SOCKET), addr, len, udp)) {
 	case BOARD_NOBODY:
 		return REPORT_WHY_NO_OWNER;
+	case BOARD_OTHERS:
+		return REPORT_WHY_REFUSED;
 	case BOARD_BRIEF:
 		if (sock.was_brief)
 			return REPORT_WHY_NONE;

@@ -382,10 +382,10 @@ static void rate_and_burst(void **state)
 
 /* ---- the board */
 
-static struct board board_file(const char *path)
+static const struct board *board_file(const char *path)
 {
+	static struct board now;
 	char name[BOARD_PATH_BYTES];
-	struct board now;
 	int fd;
 
 	snprintf(name, sizeof(name), "%s" BOARD_SUFFIX, path);
@@ -393,19 +393,22 @@ static struct board board_file(const char *path)
 	assert_true(fd >= 0);
 	assert_int_equal(read(fd, &now, sizeof(now)), sizeof(now));
 	close(fd);
-	return now;
+	return &now;
 }
 
-static bool has_port(const struct board *now, bool udp, uint16_t port)
+/* As programs read it */
+static uint32_t owner_on(const struct board *now, bool udp, uint16_t port)
 {
-	return (((const uint8_t *)now)[board_port_at(udp, port)] >> port % 8 & 1) != 0;
+	uint32_t owner;
+
+	memcpy(&owner, (const uint8_t *)now + board_owner_at(udp, port), sizeof(owner));
+	return owner;
 }
 
 /* Seconds that @key rests, as the board has it at @now_ns; 0: it doesn't */
 static uint64_t rests_s(const char *path, uint64_t key, uint64_t now_ns)
 {
-	struct board now = board_file(path);
-	const struct board_brief *e = &now.brief[board_slot(key)];
+	const struct board_brief *e = &board_file(path)->brief[board_slot(key)];
 
 	return e->key == key && e->until_ns > now_ns ? (e->until_ns - now_ns) / NS_PER_SEC : 0;
 }
@@ -428,37 +431,44 @@ static void board_gone(const char *path)
 	assert_int_equal(rmdir(name), 0); /* nothing else is left either */
 }
 
-static void the_board_has_the_ports_that_are_leased(void **state)
+static void the_board_has_whose_ports_are(void **state)
 {
 	static const uint16_t ports[] = { 1, 7, 8, 80, 65535 };
+	const uint32_t me = board_owner(UID), other = board_owner(0);
+	const struct board *now;
 	struct notice_board *b;
-	struct board now;
 	char path[64], name[80];
 
 	(void)state;
+	assert_true(me != other && other != BOARD_OWNER_NONE && me != BOARD_OWNER_SEVERAL);
 	board_at(path);
 	snprintf(name, sizeof(name), "%s" BOARD_SUFFIX, path);
 	assert_int_equal(mknod(name, S_IFREG | 0600, 0), 0);
 	b = notice_board_new(path);
 	assert_non_null(b);
 	for (size_t i = 0; i < ARRAY_SIZE(ports); i++)
-		notice_board_port(b, false, ports[i], true);
-	notice_board_port(b, true, 53, true);
-	notice_board_port(b, false, 80, false);
+		notice_board_port(b, false, ports[i], me);
+	notice_board_port(b, true, 53, other);
+	notice_board_port(b, false, 80, BOARD_OWNER_NONE);
 	notice_board_interfaces(b, 3);
 	/* of what an earlier one has left nothing is there, and of this one all at once */
 	assert_int_equal(access(name, F_OK), -1);
 	notice_board_put_up(b);
 	now = board_file(path);
-	assert_true(has_port(&now, true, 53) && !has_port(&now, false, 80) && now.head.interfaces == 3);
-	notice_board_port(b, false, 81, false); /* wasn't */
-	notice_board_port(b, false, 6379, true);
+	assert_true(owner_on(now, true, 53) == other && owner_on(now, false, 80) == BOARD_OWNER_NONE && now->head.interfaces == 3);
+	notice_board_port(b, false, 81, BOARD_OWNER_NONE); /* wasn't */
+	notice_board_port(b, false, 6379, me);
+	notice_board_port(b, false, 6379, BOARD_OWNER_SEVERAL);
+	notice_board_port(b, false, 7, other);
 	now = board_file(path);
-	assert_memory_equal(now.head.magic, BOARD_MAGIC, sizeof(BOARD_MAGIC));
-	assert_int_equal(now.head.interfaces, 3);
+	assert_memory_equal(now->head.magic, BOARD_MAGIC, sizeof(BOARD_MAGIC));
+	assert_int_equal(now->head.interfaces, 3);
 	for (unsigned p = 0; p < 65536; p++) {
-		assert_int_equal(has_port(&now, false, (uint16_t)p), p == 1 || p == 7 || p == 8 || p == 6379 || p == 65535);
-		assert_int_equal(has_port(&now, true, (uint16_t)p), p == 53);
+		assert_int_equal(owner_on(now, false, (uint16_t)p), p == 6379		       ? BOARD_OWNER_SEVERAL
+								    : p == 7			       ? other
+								    : p == 1 || p == 8 || p == 65535 ? me
+												       : BOARD_OWNER_NONE);
+		assert_int_equal(owner_on(now, true, (uint16_t)p), p == 53 ? other : BOARD_OWNER_NONE);
 	}
 	notice_board_free(b);
 	board_gone(path);
@@ -508,10 +518,10 @@ static void a_board_that_cannot_be_made_is_done_without(void **state)
 
 	(void)state;
 	notice_board_put_up(b);
-	notice_board_port(b, false, 80, true);
+	notice_board_port(b, false, 80, board_owner(UID));
 	notice_board_free(b);
 	notice_board_put_up(NULL);
-	notice_board_port(NULL, false, 80, true);
+	notice_board_port(NULL, false, 80, board_owner(UID));
 	notice_board_interfaces(NULL, 1);
 	notice_board_brief(NULL, 1, 1);
 	notice_board_free(NULL);
@@ -532,7 +542,7 @@ int main(void)
 		cmocka_unit_test(a_block_is_had_again_after_a_restart),
 		cmocka_unit_test(leased_ports_are_left_out),
 		cmocka_unit_test(rate_and_burst),
-		cmocka_unit_test(the_board_has_the_ports_that_are_leased),
+		cmocka_unit_test(the_board_has_whose_ports_are),
 		cmocka_unit_test(brief_programs_rest_longer_and_longer),
 		cmocka_unit_test(a_board_that_cannot_be_made_is_done_without),
 	};
