@@ -39,7 +39,7 @@
 #include "stack/ip_pmtu.h"
 #include "stack/tcp.h"
 
-#include <sodium/crypto_shorthash.h>
+#include <sodium/crypto_shorthash_siphash24.h>
 
 #include <errno.h>
 #include <string.h>
@@ -234,10 +234,10 @@ static void fo_cookie_linux(const struct stack *s, const struct flow_key *key,
 	uint8_t text[32];
 	size_t len = ip_addr_is_v4(&key->remote) ? 4 : 16;
 
-	_Static_assert(crypto_shorthash_BYTES == FO_COOKIE_BYTES, "SipHash");
+	_Static_assert(crypto_shorthash_siphash24_BYTES == FO_COOKIE_BYTES, "SipHash");
 	memcpy(text, (const uint8_t *)&key->remote + 16 - len, len);
 	memcpy(text + len, (const uint8_t *)&key->local + 16 - len, len);
-	crypto_shorthash(cookie, text, 2 * len, s->cfg.tcp.fastopen_key);
+	crypto_shorthash_siphash24(cookie, text, 2 * len, s->cfg.tcp.fastopen_key);
 }
 
 static void fo_cookie(const struct stack *s, const struct flow_key *key, uint64_t epoch,
