@@ -235,24 +235,36 @@ static bool repair_ok(const struct ctl_msg *m)
 
 enum origin { CLIENT, DAEMON, EVENT };
 
+/* No pointers here and in `refusals`: they would be relocated in each process that begins with the library in it. */
 struct shape {
-	const char *name;
+	char name[20];
 	uint8_t origin; /* enum origin */
 	uint8_t fds_min, fds_max;
 	uint8_t body_bytes;
-	bool (*body_ok)(const struct ctl_msg *m);
 };
 
 static const struct shape shapes[] = {
-#define X(name, nr, from, fds_min, fds_max, body) \
-	[nr] = { #name, from, fds_min, fds_max, sizeof(((struct ctl_msg *)0)->body), body##_ok },
+#define X(name, nr, from, fds_min, fds_max, body) [nr] = { #name, from, fds_min, fds_max, sizeof(((struct ctl_msg *)0)->body) },
 	CTL_MESSAGES(X)
 #undef X
 };
 
 static const struct shape *shape_of(uint32_t type)
 {
-	return type < ARRAY_SIZE(shapes) && shapes[type].name != NULL ? &shapes[type] : NULL;
+	return type < ARRAY_SIZE(shapes) && shapes[type].name[0] != '\0' ? &shapes[type] : NULL;
+}
+
+static bool body_ok(const struct ctl_msg *m)
+{
+	switch (m->type) {
+#define X(name, nr, from, fds_min, fds_max, body) \
+	case nr:                                  \
+		return body##_ok(m);
+		CTL_MESSAGES(X)
+#undef X
+	default:
+		return false;
+	}
 }
 
 static bool fd_cnt_ok(const struct shape *s, unsigned fd_cnt)
@@ -288,7 +300,7 @@ enum ctl_refusal ctl_check(const void *p, size_t len, unsigned fd_cnt, enum ctl_
 	s = shape_of(m.type);
 	if (s == NULL || (s->origin == CLIENT) != (from == CTL_FROM_CLIENT))
 		return CTL_REFUSAL_MALFORMED;
-	if (!fd_cnt_ok(s, fd_cnt) || !seq_ok(&m, s) || !s->body_ok(&m))
+	if (!fd_cnt_ok(s, fd_cnt) || !seq_ok(&m, s) || !body_ok(&m))
 		return CTL_REFUSAL_MALFORMED;
 	if (!foreign(&m) && !zero(m.bytes + s->body_bytes, sizeof(m.bytes) - s->body_bytes))
 		return CTL_REFUSAL_MALFORMED;
@@ -297,8 +309,8 @@ enum ctl_refusal ctl_check(const void *p, size_t len, unsigned fd_cnt, enum ctl_
 }
 
 struct refusal_row {
-	const char *name;
-	const char *text;
+	char name[24];
+	char text[128];
 	int err;
 };
 
