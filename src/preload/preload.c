@@ -141,12 +141,11 @@ EXPORT int __select(int n, fd_set *r, fd_set *w, fd_set *x, struct timeval *t);
 EXPORT int __select(int n, fd_set *r, fd_set *w, fd_set *x, struct timeval *t) { return sock_select(n, r, w, x, t); }
 
 /* ---- signal handlers: the calls above must know that one ran */
-#define READY(h) do { if ((uintptr_t)(h) > (uintptr_t)SIG_IGN) preload_find_jumps(); } while (0)
-EXPORT int sigaction(int s, const struct sigaction *a, struct sigaction *o) { READY(a ? a->sa_handler : NULL); return sock_sigaction(s, a, o); }
-EXPORT sighandler_t signal(int s, sighandler_t h) { READY(h); return sock_signal(s, h); }
+EXPORT int sigaction(int s, const struct sigaction *a, struct sigaction *o) { return sock_sigaction(s, a, o); }
+EXPORT sighandler_t signal(int s, sighandler_t h) { return sock_signal(s, h); }
 EXPORT sighandler_t bsd_signal(int s, sighandler_t h);
-EXPORT sighandler_t bsd_signal(int s, sighandler_t h) { READY(h); return sock_signal(s, h); }
-EXPORT sighandler_t ssignal(int s, sighandler_t h) { READY(h); return sock_signal(s, h); }
+EXPORT sighandler_t bsd_signal(int s, sighandler_t h) { return sock_signal(s, h); }
+EXPORT sighandler_t ssignal(int s, sighandler_t h) { return sock_signal(s, h); }
 EXPORT int siginterrupt(int s, int on) { return sock_siginterrupt(s, on); }
 
 /* ---- the end */

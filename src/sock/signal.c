@@ -133,7 +133,7 @@ static struct sigaction unwrap(struct sigaction before, void *handler, int flags
 }
 
 /* A question, or no handler: ours are left as they are. Some programs do this for each of their calls. */
-static int sigaction_plain(int sig, const struct sigaction *act, struct sigaction *old)
+VJ_EARLY static int sigaction_plain(int sig, const struct sigaction *act, struct sigaction *old)
 {
 	struct sigaction before;
 	int r = __sigaction(sig, act, &before);
@@ -144,7 +144,7 @@ static int sigaction_plain(int sig, const struct sigaction *act, struct sigactio
 	return r;
 }
 
-int sock_sigaction(int sig, const struct sigaction *act, struct sigaction *old)
+VJ_EARLY int sock_sigaction(int sig, const struct sigaction *act, struct sigaction *old)
 {
 	struct sigaction ours, before;
 	uint64_t all = UINT64_MAX, mask = 0; /* the kernel's, by its calls: each of libc's is looked up first, by a program that sets one handler */
@@ -193,7 +193,7 @@ static uint64_t signal_bit(int sig)
 	return UINT64_C(1) << ((unsigned)sig - 1) % 64;
 }
 
-sighandler_t sock_signal(int sig, sighandler_t handler)
+VJ_EARLY sighandler_t sock_signal(int sig, sighandler_t handler)
 {
 	struct sigaction act = { .sa_handler = handler }, old;
 
@@ -201,7 +201,7 @@ sighandler_t sock_signal(int sig, sighandler_t handler)
 		errno = EINVAL;
 		return SIG_ERR;
 	}
-	sigaddset(&act.sa_mask, sig); /* to none, as the initializer left it */
+	act.sa_mask.__val[0] |= signal_bit(sig); /* sigaddset() would be looked up first; 64 signals are one word */
 	act.sa_flags = interrupting & signal_bit(sig) ? 0 : SA_RESTART;
 	return sock_sigaction(sig, &act, &old) ? SIG_ERR : old.sa_handler;
 }
