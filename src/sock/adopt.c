@@ -19,7 +19,7 @@
 enum { BACKLOG_UNKNOWN = 4096, FDS_WITHOUT_PROC = 64, FEW = 64, SOME = 256, STATE_LISTEN = 10, STATE_CLOSE = 7 };
 
 /* Return: the option's value; -1: it has none, or this is no socket. */
-static int int_option(int fd, int level, int name)
+VJ_EARLY static int int_option(int fd, int level, int name)
 {
 	int value = -1;
 	socklen_t len = sizeof(value);
@@ -148,7 +148,7 @@ void adopt_received(const struct msghdr *msg)
  */
 
 /* Most programs have none, and go on without a function of libc's that would have to be looked up first. */
-static void adopt_socket(int fd)
+VJ_EARLY static void adopt_socket(int fd)
 {
 	int saved;
 
@@ -211,7 +211,7 @@ static void adopt_listed(void)
  * Is there no descriptor from @cnt on? select() leaves out what lies beyond the process's table, as select(2) says among its bugs: one
  * beyond is no error, and one that is merely closed is EBADF.
  */
-static bool are_below(int cnt)
+VJ_EARLY static bool are_below(int cnt)
 {
 	enum { LONG_BITS = 8 * sizeof(unsigned long) };
 	unsigned long set[SOME / LONG_BITS + 1] = { 0 };

@@ -419,7 +419,7 @@ static void leave(struct sock *s, int err)
 			sock_give_to_kernel(nr, s, REPORT_WHY_CAGED);
 }
 
-bool away_is_left(int fd)
+VJ_EARLY bool away_is_left(int fd)
 {
 	return atomic_load_explicit(&sock.left, memory_order_relaxed) && away_is_token(fd);
 }

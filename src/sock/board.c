@@ -11,7 +11,7 @@
 
 enum { BRIEF_MS = 50, BRIEF_FRAMES = 64 };
 
-enum report_why board_says(const struct sockaddr *addr, socklen_t len, bool udp)
+VJ_EARLY enum report_why board_says(const struct sockaddr *addr, socklen_t len, bool udp)
 {
 	if (likely(sock.vj != NULL) || sock.strict)
 		return REPORT_WHY_NONE;

@@ -37,14 +37,14 @@ __thread bool sock_inside;
  * ----------------
  */
 
-void lock_take(void)
+VJ_EARLY void lock_take(void)
 {
 	sock_inside = true; /* before: a handler that runs behind that must not want the lock */
 	atomic_signal_fence(memory_order_seq_cst);
 	pthread_mutex_lock(&sock.lock);
 }
 
-void lock_drop(void)
+VJ_EARLY void lock_drop(void)
 {
 	pthread_mutex_unlock(&sock.lock);
 	atomic_signal_fence(memory_order_seq_cst);
@@ -72,14 +72,14 @@ static VJ_COLD void sleepers_look_after(void)
 		kick_send(sock.sleepers->kick);
 }
 
-void lock_leave(void)
+VJ_EARLY void lock_leave(void)
 {
 	if (unlikely(sock.sleeping))
 		sleepers_look_after();
 	lock_drop();
 }
 
-struct file *file_enter(int fd)
+VJ_EARLY struct file *file_enter(int fd)
 {
 	struct file *f;
 
@@ -92,7 +92,7 @@ struct file *file_enter(int fd)
 	return f;
 }
 
-struct sock *name_enter(int fd)
+VJ_EARLY struct sock *name_enter(int fd)
 {
 	struct file *f = file_enter(fd);
 
@@ -133,7 +133,7 @@ struct sock *io_enter(int fd)
 	return NULL;
 }
 
-bool is_foreign(void)
+VJ_EARLY bool is_foreign(void)
 {
 	return unlikely(caged != NULL) || sock.pid != ker_getpid(); /* under a filter not even that is asked */
 }
@@ -144,7 +144,7 @@ bool is_foreign(void)
  */
 
 /* $VJ_SPIN_US; what is no number of that range is said, and as if it were not there */
-static long spin_us_wanted(void)
+VJ_EARLY static long spin_us_wanted(void)
 {
 	const char *value = env_value(ENV_SPIN_US);
 	char *end;
@@ -172,7 +172,7 @@ static bool is_alone(void)
 	return SYS_CALL3(SYS_sched_getaffinity, 0, sizeof(cpus), memset(&cpus, 0, sizeof(cpus))) < 0 || CPU_COUNT(&cpus) == 1;
 }
 
-void layer_init(void)
+VJ_EARLY void layer_init(void)
 {
 	if (sock.pid)
 		return;
@@ -319,12 +319,12 @@ int ctx_get(void)
  * ----------------
  */
 
-void file_get(struct file *f)
+VJ_EARLY void file_get(struct file *f)
 {
 	f->refs++;
 }
 
-void file_put(struct file *f)
+VJ_EARLY void file_put(struct file *f)
 {
 	VJ_ASSERT_OP(f->refs, >, 0);
 	if (--f->refs)

@@ -30,7 +30,14 @@ struct dest {
 	uint8_t asks; /* how many in a row said that it isn't; 0: a datagram did */
 	uint64_t asked_ns;
 };
-static struct dest dests[DEST_CNT];
+static struct dest *dests; /* DEST_CNT; there since the first UDP socket */
+
+bool dests_begin(void)
+{
+	if (!dests)
+		dests = pages_get(DEST_CNT * sizeof(*dests));
+	return dests != NULL;
+}
 
 /* Return: false: not an address of this family, the kernel says so better. */
 static bool dest_key(const struct sock *s, const struct sockaddr *sa, socklen_t len,
@@ -95,7 +102,7 @@ void dest_forget(const struct sock *s, const struct sockaddr *sa, socklen_t len)
 
 void dests_forget(void)
 {
-	for (size_t i = 0; i < DEST_CNT; i++)
+	for (size_t i = 0; dests && i < DEST_CNT; i++)
 		dests[i].port_be = 0;
 }
 

@@ -45,21 +45,30 @@ enum {
 	SEGMENT_IOVS = 16,
 };
 
-/* Datagrams in pieces; under the lock. */
-static uint8_t scratch[DGRAM_BYTES_MAX];
+/* How many sockets are at a port, by its hash: most are alone, and need not look for others. */
+enum { PORT_BUCKETS = 4096 };
+
+/* There since the first UDP socket; under the lock. */
+static struct {
+	uint32_t at_ports[PORT_BUCKETS];
+	uint8_t scratch[DGRAM_BYTES_MAX]; /* datagrams in pieces */
+} *tables;
+
+struct dgram *dgram_new(void)
+{
+	if (!tables)
+		tables = pages_get(sizeof(*tables));
+	return tables && dests_begin() ? calloc(1, sizeof(struct dgram)) : NULL;
+}
 
 /*
  * ---- which of ours are at a port ----------------------------------------------------------------
  * ----------------
  */
 
-/* How many sockets, by hash of the port: most are alone, and need not look for others. */
-enum { PORT_BUCKETS = 4096 };
-static uint32_t at_ports[PORT_BUCKETS];
-
 static uint32_t *at_port_be(uint16_t port_be)
 {
-	return &at_ports[ntohs(port_be) % PORT_BUCKETS];
+	return &tables->at_ports[ntohs(port_be) % PORT_BUCKETS];
 }
 
 static void port_set(struct dgram *d, uint16_t port_be)
@@ -508,8 +517,8 @@ static bool takes_more(const struct sock *s, const struct msghdr *msg, int flags
 static long channel_recv(struct sock *s, struct msghdr *msg, int flags)
 {
 	bool direct = msg->msg_iovlen == 1;
-	size_t room = direct ? iov_bytes(msg) : min_size(iov_bytes(msg), sizeof(scratch)), got, more = 0;
-	uint8_t *buf = direct ? msg->msg_iov->iov_base : scratch;
+	size_t room = direct ? iov_bytes(msg) : min_size(iov_bytes(msg), DGRAM_BYTES_MAX), got, more = 0;
+	uint8_t *buf = direct ? msg->msg_iov->iov_base : tables->scratch;
 	struct sockaddr_storage from, to;
 	ssize_t len;
 
@@ -520,7 +529,7 @@ static long channel_recv(struct sock *s, struct msghdr *msg, int flags)
 	if (takes_more(s, msg, flags) && room > got)
 		more = dgram_recv_more(sock.vj, s->dgram->udp, buf + got, min_size(room, DGRAM_BYTES_MAX) - got, got, &from, &to);
 	if (!direct)
-		scatter(msg, scratch, got + more);
+		scatter(msg, tables->scratch, got + more);
 	msg->msg_flags = (size_t)len > room ? MSG_TRUNC : 0;
 	if (msg->msg_name) {
 		socklen_t name_len = msg->msg_namelen;
@@ -623,10 +632,10 @@ static const void *gather(const struct msghdr *msg)
 		return msg->msg_iov->iov_base;
 	for (size_t i = 0; i < msg->msg_iovlen; i++) {
 		if (msg->msg_iov[i].iov_len)
-			memcpy(scratch + off, msg->msg_iov[i].iov_base, msg->msg_iov[i].iov_len);
+			memcpy(tables->scratch + off, msg->msg_iov[i].iov_base, msg->msg_iov[i].iov_len);
 		off += msg->msg_iov[i].iov_len;
 	}
-	return scratch;
+	return tables->scratch;
 }
 
 /* A channel did not take one. Return: an error to report; TO_KERNEL: the kernel is to send it. */

@@ -21,7 +21,7 @@ static char *kept VJ_NEAR;
 static char store[64] VJ_NEAR; /* where it fits */
 
 /* @to NULL: only count. Return: bytes, without the empty string */
-static size_t copy_ours(char *to)
+VJ_EARLY static size_t copy_ours(char *to)
 {
 	size_t bytes = 0;
 
@@ -60,7 +60,7 @@ __attribute__((constructor)) static void copy(void)
 }
 
 /* What stands in @entry, NAME=VALUE; NULL: it is another one's */
-static const char *value_in(const char *entry, const char *name)
+VJ_EARLY static const char *value_in(const char *entry, const char *name)
 {
 	for (; *name; name++, entry++)
 		if (*entry != *name)
@@ -68,7 +68,7 @@ static const char *value_in(const char *entry, const char *name)
 	return *entry == '=' ? entry + 1 : NULL;
 }
 
-const char *env_value(enum env_name name)
+VJ_EARLY const char *env_value(enum env_name name)
 {
 	const char *value = NULL;
 
@@ -83,7 +83,7 @@ const char *env_value(enum env_name name)
 	return value;
 }
 
-bool env_is_on(enum env_name name)
+VJ_EARLY bool env_is_on(enum env_name name)
 {
 	const char *value = env_value(name);
 

@@ -48,7 +48,7 @@ static void fd_drop(int fd, struct file *f)
 	file_put(f);
 }
 
-int sock_close(int fd)
+VJ_EARLY int sock_close(int fd)
 {
 	struct file *f;
 	int r;
@@ -214,7 +214,7 @@ int sock_dup3(int fd, int fd2, int flags)
  */
 
 /* Of the flags in @which those in @flags are on, of a socket that we know. Return: true: the kernel is to set them too. */
-static bool flags_set(int fd, int which, long flags)
+VJ_EARLY static bool flags_set(int fd, int which, long flags)
 {
 	struct file *f = fd_peek(fd) ? file_enter(fd) : NULL;
 	bool kernel_too = true;
@@ -259,7 +259,7 @@ static int conn_getfl(int fd)
 	return flags;
 }
 
-int sock_fcntl(int fd, int cmd, long arg)
+VJ_EARLY int sock_fcntl(int fd, int cmd, long arg)
 {
 	if (likely(!fd_peek(fd)))
 		return (int)ret_errno(sys_fcntl(fd, cmd, arg));
@@ -316,7 +316,7 @@ static int conn_queue(int fd, unsigned long req, int *ret_bytes)
 	return r;
 }
 
-int sock_ioctl(int fd, unsigned long req, long arg)
+VJ_EARLY int sock_ioctl(int fd, unsigned long req, long arg)
 {
 	if (likely(!fd_peek(fd)))
 		return (int)ret_errno(ker_ioctl(fd, req, arg));

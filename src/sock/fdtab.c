@@ -6,8 +6,9 @@
  * each in two loads. Readers take no lock. Writers hold the layer's lock. Pages, sockets and
  * watches are never given back.
  *
- * Most processes that have a socket have one and end soon, so what the first ones need lies together, in memory that is
- * there without asking: one page is touched in place of three that are mapped.
+ * Most processes that have a socket have one and end soon, so what the first ones need lies together: one page is touched in place of
+ * three. Most have none, and so nothing of any size is among the library's variables: what is zero at first and does not fit the last page
+ * of those that have values is one more mapping for each process that begins.
  */
 #include "sock/priv.h"
 
@@ -17,20 +18,33 @@
 
 enum { FIRST_SOCKS = 4 };
 
-static struct {
-	_Alignas(2048) struct sock socks[FIRST_SOCKS];
+struct first {
+	struct sock socks[FIRST_SOCKS];
 	struct fd_page page;
-} first;
-_Static_assert(offsetof(struct fd_page, slot[64]) + sizeof(first.socks) <= 2048, "both on one page of memory");
+};
+_Static_assert(offsetof(struct first, page.slot[64]) <= 4096, "both on one page of memory");
+
+enum { SLAB_BYTES = 64 * 1024 };
+
+/*
+ * Each kind keeps its memory, linked by its first word when free: what a late event points to is
+ * always a struct sock, in use or FRESH. What was never used is not touched: a program with one socket pays for one page.
+ */
+struct slab {
+	void *free;
+	uint8_t *fresh, *end;
+};
+static struct slab socks, sets, watches;
 
 /* Every process reads the first entry. */
 _Atomic(struct fd_page *) fd_pages[FD_PAGE_CNT] VJ_NEAR;
 
-static void *pages_get(size_t bytes)
+VJ_EARLY void *pages_get(size_t bytes)
 {
-	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	/* libc's mmap() would be looked up first */
+	long p = SYS_CALL6(SYS_mmap, NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-	return p == MAP_FAILED ? NULL : p;
+	return p < 0 && p >= -4095 ? NULL : (void *)p;
 }
 
 static struct fd_page *page_of(unsigned nr)
@@ -43,22 +57,44 @@ static unsigned slot_of(unsigned nr)
 	return nr & ((1u << FD_PAGE_BITS) - 1);
 }
 
-/* Something is about to be there. Return: NULL: no memory */
-static struct fd_page *page_use(unsigned nr)
+VJ_EARLY static struct fd_page *page_new(unsigned nr)
+{
+	struct first *first;
+
+	if (nr >> FD_PAGE_BITS)
+		return pages_get(sizeof(struct fd_page));
+	first = pages_get(sizeof(*first));
+	if (!first)
+		return NULL;
+	socks.fresh = (uint8_t *)first->socks;
+	socks.end = (uint8_t *)(first->socks + FIRST_SOCKS);
+	return &first->page;
+}
+
+/* Return: NULL: no memory */
+VJ_EARLY static struct fd_page *page_make(unsigned nr)
 {
 	struct fd_page *page = page_of(nr);
-	unsigned group = slot_of(nr) >> FD_GROUP_BITS;
 
 	if (!page && nr >> FD_PAGE_BITS < FD_PAGE_CNT) {
-		page = nr >> FD_PAGE_BITS ? pages_get(sizeof(*page)) : &first.page;
+		page = page_new(nr);
 		atomic_store_explicit(&fd_pages[nr >> FD_PAGE_BITS], page, memory_order_release);
 	}
+	return page;
+}
+
+/* Something is about to be there. Return: NULL: no memory */
+VJ_EARLY static struct fd_page *page_use(unsigned nr)
+{
+	struct fd_page *page = page_make(nr);
+	unsigned group = slot_of(nr) >> FD_GROUP_BITS;
+
 	if (page)
 		page->used[group / 64] |= UINT64_C(1) << group % 64;
 	return page;
 }
 
-int fd_set_file(int fd, struct file *f)
+VJ_EARLY int fd_set_file(int fd, struct file *f)
 {
 	struct fd_page *page;
 
@@ -95,7 +131,7 @@ int fd_next(int fd)
 	return -1;
 }
 
-struct fd_note *fd_note_of(int fd, bool make)
+VJ_EARLY struct fd_note *fd_note_of(int fd, bool make)
 {
 	struct fd_page *page = make ? page_use((unsigned)fd) : page_of((unsigned)fd);
 
@@ -129,26 +165,13 @@ void fd_protect(int fd, bool ours)
  * ----------------
  */
 
-enum { SLAB_BYTES = 64 * 1024 };
-
-/*
- * Each kind keeps its memory, linked by its first word when free: what a late event points to is
- * always a struct sock, in use or FRESH. What was never used is not touched: a program with one socket pays for one page.
- */
-struct slab {
-	void *free;
-	uint8_t *fresh, *end;
-};
-static struct slab socks VJ_NEAR = { .fresh = (uint8_t *)first.socks, .end = (uint8_t *)(first.socks + FIRST_SOCKS) };
-static struct slab sets, watches;
-
 static void slab_put(struct slab *slab, void *p)
 {
 	*(void **)p = slab->free;
 	slab->free = p;
 }
 
-static void *slab_get(struct slab *slab, size_t bytes)
+VJ_EARLY static void *slab_get(struct slab *slab, size_t bytes)
 {
 	void *p = slab->free;
 
@@ -168,9 +191,9 @@ static void *slab_get(struct slab *slab, size_t bytes)
 	return p;
 }
 
-struct sock *sock_alloc(void)
+VJ_EARLY struct sock *sock_alloc(void)
 {
-	struct sock *s = slab_get(&socks, sizeof(*s));
+	struct sock *s = page_make(0) ? slab_get(&socks, sizeof(*s)) : NULL; /* the first ones lie beside that */
 	int none = -1;
 
 	/* else gcc loads the two as one from a page of constants that a short program does not touch otherwise */
@@ -183,7 +206,7 @@ struct sock *sock_alloc(void)
 	return s;
 }
 
-void sock_free(struct sock *s)
+VJ_EARLY void sock_free(struct sock *s)
 {
 	s->state = SOCK_FRESH;
 	slab_put(&socks, s);

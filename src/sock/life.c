@@ -156,7 +156,7 @@ void life_fork_end(bool is_child)
  */
 extern int __register_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void), void *library);
 
-void life_init(void)
+VJ_EARLY void life_init(void)
 {
 	__register_atfork(fork_prepare, fork_parent, fork_child, NULL);
 }

@@ -36,7 +36,8 @@ struct map {
 	uint8_t get_factor; /* the kernel shows buffers at twice what was asked for */
 };
 
-static const struct map maps[] = {
+/* On the page of variables, as the next one is: a page of constants is one more for a program that sets one option. */
+static struct map maps[] VJ_NEAR = {
 	{ IPPROTO_TCP, TCP_NODELAY, VJ_OPT_NODELAY, true, 1 },
 	{ IPPROTO_TCP, TCP_CORK, VJ_OPT_CORK, true, 1 },
 	{ IPPROTO_TCP, TCP_QUICKACK, VJ_OPT_QUICKACK, true, 1 },
@@ -226,7 +227,7 @@ void options_inherit(const struct sock *from, struct sock *s)
 }
 
 /* Options that the kernel has taken, and whose messages come from here */
-static void control_set(struct sock *s, int level, int name, const void *val, socklen_t len)
+VJ_EARLY static void control_set(struct sock *s, int level, int name, const void *val, socklen_t len)
 {
 	bool inq = level == IPPROTO_TCP && name == TCP_INQ;
 	int value;
@@ -315,7 +316,7 @@ static int mapped_set(struct sock *s, const struct map *m, const void *val, sock
 }
 
 /* Return: 0; -errno; -ENOSYS: not one of ours. */
-static int option_set(struct sock *s, int level, int name, const void *val, socklen_t len)
+VJ_EARLY static int option_set(struct sock *s, int level, int name, const void *val, socklen_t len)
 {
 	const struct map *m = map_find(level, name);
 
@@ -399,7 +400,7 @@ static void mtu_mode_set(int fd, struct sock *s, int level, int name)
 }
 
 /* The kernel checks; what it refuses is not remembered. */
-static int other_option_set(int fd, struct sock *s, int level, int name, const void *val, socklen_t len)
+VJ_EARLY static int other_option_set(int fd, struct sock *s, int level, int name, const void *val, socklen_t len)
 {
 	int r = sys_setsockopt(fd, level, name, val, len);
 
@@ -421,7 +422,7 @@ static int other_option_set(int fd, struct sock *s, int level, int name, const v
 }
 
 /* A connection that another process has comes first. */
-static struct file *option_enter(int fd)
+VJ_EARLY static struct file *option_enter(int fd)
 {
 	struct file *f = fd_peek(fd) ? file_enter(fd) : NULL;
 
@@ -432,7 +433,7 @@ static struct file *option_enter(int fd)
 	return f;
 }
 
-int sock_setsockopt(int fd, int level, int name, const void *val, socklen_t len)
+VJ_EARLY int sock_setsockopt(int fd, int level, int name, const void *val, socklen_t len)
 {
 	struct file *f = option_enter(fd);
 	struct sock *s = f && f->kind == FILE_SOCK ? sock_of(f) : NULL;
@@ -585,7 +586,7 @@ static int udp_error_get(int fd, struct sock *s, void *val, socklen_t *len)
 	return err ? int_out(err, val, len) : sys_getsockopt(fd, SOL_SOCKET, SO_ERROR, val, len);
 }
 
-int sock_getsockopt(int fd, int level, int name, void *val, socklen_t *len)
+VJ_EARLY int sock_getsockopt(int fd, int level, int name, void *val, socklen_t *len)
 {
 	struct sock *s = fd_peek(fd) ? io_enter(fd) : NULL;
 	int r = -ENOSYS;

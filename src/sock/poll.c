@@ -361,7 +361,7 @@ static bool is_too_many(nfds_t n)
 	return n > ON_STACK && !getrlimit(RLIMIT_NOFILE, &limit) && n > limit.rlim_cur;
 }
 
-int sock_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask)
+VJ_EARLY int sock_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask)
 {
 	struct timespec ts;
 
@@ -377,7 +377,7 @@ int sock_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, con
 	return (int)ret_errno(poll_any(fds, n, timespec_ns(timeout), mask));
 }
 
-int sock_poll(struct pollfd *fds, nfds_t n, int timeout_ms)
+VJ_EARLY int sock_poll(struct pollfd *fds, nfds_t n, int timeout_ms)
 {
 	struct timespec ts = { .tv_sec = timeout_ms / 1000,
 			       .tv_nsec = (long)(timeout_ms % 1000) * 1000000 };
@@ -415,7 +415,7 @@ static void bit_set(fd_set *set, int fd, bool on)
 }
 
 /* Return: entries; *ret_ours: is there anything for us in it? */
-static nfds_t select_collect(int n, const fd_set *r, const fd_set *w, const fd_set *x,
+VJ_EARLY static nfds_t select_collect(int n, const fd_set *r, const fd_set *w, const fd_set *x,
 			     struct pollfd *fds, bool *ret_ours)
 {
 	nfds_t cnt = 0;
@@ -473,7 +473,7 @@ static void timeout_left(struct timespec *timeout, uint64_t start_ns)
 }
 
 /* Return: as select_for(); *ret_ours false: nothing of ours in it, ask the kernel. */
-static int select_any(int n, fd_set *r, fd_set *w, fd_set *x, struct timespec *timeout,
+VJ_EARLY static int select_any(int n, fd_set *r, fd_set *w, fd_set *x, struct timespec *timeout,
 		      const sigset_t *mask, bool *ret_ours)
 {
 	struct pollfd on_stack[ON_STACK], *fds = on_stack;
@@ -501,7 +501,7 @@ static int select_any(int n, fd_set *r, fd_set *w, fd_set *x, struct timespec *t
 }
 
 /* Return: as select(), -errno. @timeout becomes what is left of it. */
-static int select_for(int n, fd_set *r, fd_set *w, fd_set *x, struct timespec *timeout, const sigset_t *mask)
+VJ_EARLY static int select_for(int n, fd_set *r, fd_set *w, fd_set *x, struct timespec *timeout, const sigset_t *mask)
 {
 	bool ours = false;
 	int ret = 0;
@@ -523,7 +523,7 @@ int sock_pselect(int n, fd_set *r, fd_set *w, fd_set *x, const struct timespec *
 	return (int)ret_errno(select_for(n, r, w, x, timeout ? &ts : NULL, mask));
 }
 
-int sock_select(int n, fd_set *r, fd_set *w, fd_set *x, struct timeval *timeout)
+VJ_EARLY int sock_select(int n, fd_set *r, fd_set *w, fd_set *x, struct timeval *timeout)
 {
 	struct timespec ts;
 	int ret;

@@ -417,6 +417,9 @@ static inline struct file *fd_peek(int fd)
 
 /* Lock held. @f NULL clears. Takes no reference. Return: 0; -ENOMEM. */
 int fd_set_file(int fd, struct file *f);
+
+/* Zeroed memory, never to be given back: for tables that many processes have no use for (fdtab.c). Return: NULL: there is none */
+void *pages_get(size_t bytes);
 /* The first descriptor >= @fd with an entry, or -1. */
 int fd_next(int fd);
 /* The first number >= @fd that may have an entry or a note, or -1. Lock held. */
@@ -721,7 +724,9 @@ static inline bool control_is_whole(const struct msghdr *msg, const struct cmsgh
  * ----------------
  */
 
-/* All with the lock held. The kernel has bound it. Return: 0; -ENETDOWN: strict, and no channel. */
+/* All with the lock held. What a new UDP socket has beside struct sock, to be freed. Return: NULL: no memory */
+struct dgram *dgram_new(void);
+/* The kernel has bound it. Return: 0; -ENETDOWN: strict, and no channel. */
 int dgram_bound(int fd, struct sock *s);
 /* Return: as connect(), -errno. */
 int dgram_connect(int fd, struct sock *s, const struct sockaddr *addr, socklen_t len);
@@ -762,6 +767,8 @@ void dgram_forked(void);
  * ----------------
  */
 
+/* Before a UDP socket is there that the others could be asked for. Return: false: no memory */
+bool dests_begin(void);
 /* Is an application at this address, to be reached over a channel? May ask vjd. */
 bool dest_on_channel(const struct sock *s, const struct sockaddr *sa, socklen_t len);
 /* A datagram came from there. */

@@ -298,7 +298,7 @@ long conn_recv(struct sock *s, const struct iovec *iov, int cnt, int flags)
  * ----------------
  */
 
-static struct sock *recv_enter(int fd)
+VJ_EARLY static struct sock *recv_enter(int fd)
 {
 	return fd_peek(fd) ? io_enter(fd) : NULL;
 }
@@ -327,7 +327,7 @@ static ssize_t recv_leave(int fd, struct sock *s, const struct iovec *iov, int c
 	return ret_errno(r);
 }
 
-ssize_t sock_recv(int fd, void *buf, size_t n, int flags)
+VJ_EARLY ssize_t sock_recv(int fd, void *buf, size_t n, int flags)
 {
 	struct sock *s = recv_enter(fd);
 
@@ -343,7 +343,7 @@ static VJ_COLD ssize_t read_nothing(void)
 	return 0;
 }
 
-ssize_t sock_read(int fd, void *buf, size_t n)
+VJ_EARLY ssize_t sock_read(int fd, void *buf, size_t n)
 {
 	struct sock *s = recv_enter(fd);
 
@@ -386,7 +386,7 @@ ssize_t sock_recvfrom(int fd, void *buf, size_t n, int flags, struct sockaddr *a
 }
 
 /* Lock held. */
-static long recv_msg(int fd, struct sock *s, struct msghdr *msg, int flags)
+VJ_EARLY static long recv_msg(int fd, struct sock *s, struct msghdr *msg, int flags)
 {
 	long r;
 

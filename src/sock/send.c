@@ -159,7 +159,7 @@ long send_done(long r, int flags)
  * ----------------
  */
 
-static struct sock *send_enter(int fd)
+VJ_EARLY static struct sock *send_enter(int fd)
 {
 	return fd_peek(fd) ? io_enter(fd) : NULL;
 }
@@ -190,7 +190,7 @@ static ssize_t send_leave(int fd, struct sock *s, const struct iovec *iov, int c
 	return ret_errno(send_done(r, flags));
 }
 
-ssize_t sock_send(int fd, const void *buf, size_t n, int flags)
+VJ_EARLY ssize_t sock_send(int fd, const void *buf, size_t n, int flags)
 {
 	struct sock *s = send_enter(fd);
 
@@ -199,7 +199,7 @@ ssize_t sock_send(int fd, const void *buf, size_t n, int flags)
 	return send_leave(fd, s, &(struct iovec){ (void *)(uintptr_t)buf, n }, 1, flags, NULL, 0);
 }
 
-ssize_t sock_write(int fd, const void *buf, size_t n)
+VJ_EARLY ssize_t sock_write(int fd, const void *buf, size_t n)
 {
 	struct sock *s = send_enter(fd);
 
@@ -235,7 +235,7 @@ ssize_t sock_sendto(int fd, const void *buf, size_t n, int flags, const struct s
 }
 
 /* Lock held. */
-static long send_msg(int fd, struct sock *s, const struct msghdr *msg, int flags)
+VJ_EARLY static long send_msg(int fd, struct sock *s, const struct msghdr *msg, int flags)
 {
 	long r;
 

@@ -85,7 +85,7 @@ uint32_t file_level(struct file *f)
 
 #define SOCK_TYPE (~(SOCK_NONBLOCK | SOCK_CLOEXEC)) /* of socket()'s second argument */
 
-static void sock_track(int fd, int domain, int type)
+VJ_EARLY static void sock_track(int fd, int domain, int type)
 {
 	struct sock *s;
 
@@ -98,7 +98,7 @@ static void sock_track(int fd, int domain, int type)
 		s->family = (uint8_t)domain;
 		s->nonblock = (type & SOCK_NONBLOCK) != 0;
 		if ((type & SOCK_TYPE) == SOCK_DGRAM) {
-			s->dgram = calloc(1, sizeof(*s->dgram));
+			s->dgram = dgram_new();
 			s->state = SOCK_UDP;
 		}
 		if ((s->state == SOCK_UDP && !s->dgram) || fd_set_file(fd, &s->file)) {
@@ -120,7 +120,7 @@ static bool is_tracked(int domain, int type, int protocol)
 	return (type & SOCK_TYPE) == SOCK_DGRAM && (protocol == 0 || protocol == IPPROTO_UDP);
 }
 
-int sock_socket(int domain, int type, int protocol)
+VJ_EARLY int sock_socket(int domain, int type, int protocol)
 {
 	int fd = sys_socket(domain, type, protocol);
 
@@ -129,7 +129,7 @@ int sock_socket(int domain, int type, int protocol)
 	return (int)ret_errno(fd);
 }
 
-void sock_destroy(struct sock *s)
+VJ_EARLY void sock_destroy(struct sock *s)
 {
 	if (s->token && s->state != SOCK_DEAD && (s->state == SOCK_AWAY || sock.vj)) {
 		away_destroy(s);
@@ -143,8 +143,10 @@ void sock_destroy(struct sock *s)
 	}
 	if (s->state == SOCK_UDP)
 		dgram_free(s);
-	own_fd_close(s->lease_fd);
-	own_fd_close(s->option_fd);
+	if (s->lease_fd >= 0)
+		own_fd_close(s->lease_fd);
+	if (s->option_fd >= 0)
+		own_fd_close(s->option_fd);
 	for (struct watch *w = s->file.watches, *next; w; w = next) {
 		next = w->next;
 		watch_destroy(w);
@@ -154,10 +156,11 @@ void sock_destroy(struct sock *s)
 	sock_free(s);
 }
 
-void sock_give_to_kernel(int fd, struct sock *s, enum report_why why)
+VJ_EARLY void sock_give_to_kernel(int fd, struct sock *s, enum report_why why)
 {
 	why_note(fd, why);
-	watches_move(&s->file, WATCH_KERNEL);
+	if (s->file.watches) /* of what is far away nothing is called, for programs that end soon after this */
+		watches_move(&s->file, WATCH_KERNEL);
 	fd_set_file(fd, NULL);
 	file_put(&s->file);
 }
@@ -235,7 +238,7 @@ static int token_names(int fd, const struct sock *s, struct sockaddr *addr, sock
 }
 
 /* The kernel's answer; of a token that was left to its calls, that of the connection behind it */
-static int kernel_names(int fd, struct sockaddr *addr, socklen_t *len, bool remote)
+VJ_EARLY static int kernel_names(int fd, struct sockaddr *addr, socklen_t *len, bool remote)
 {
 	struct deed_names names;
 	struct sock like = { 0 };
@@ -264,7 +267,7 @@ static bool names_no_port(const struct sockaddr *addr, socklen_t len)
 	return len >= sizeof(struct sockaddr_in) && ((const struct sockaddr_in *)addr)->sin_port == 0;
 }
 
-int sock_getsockname(int fd, struct sockaddr *addr, socklen_t *len)
+VJ_EARLY int sock_getsockname(int fd, struct sockaddr *addr, socklen_t *len)
 {
 	struct sockaddr_storage local;
 	struct sock *s = likely(fd_peek(fd) != NULL) ? name_enter(fd) : NULL;
@@ -289,7 +292,7 @@ int sock_getsockname(int fd, struct sockaddr *addr, socklen_t *len)
 	return (int)ret_errno(err);
 }
 
-int sock_getpeername(int fd, struct sockaddr *addr, socklen_t *len)
+VJ_EARLY int sock_getpeername(int fd, struct sockaddr *addr, socklen_t *len)
 {
 	struct sockaddr_storage remote;
 	struct sock *s = likely(fd_peek(fd) != NULL) ? name_enter(fd) : NULL;
@@ -656,7 +659,7 @@ static int connect_once_more(int fd, struct sock *s)
 }
 
 /* Return: 1: the kernel's; else what connect() returns. Lock held. */
-static int connect_begin(int fd, struct sock *s, const struct sockaddr *addr, socklen_t len)
+VJ_EARLY static int connect_begin(int fd, struct sock *s, const struct sockaddr *addr, socklen_t len)
 {
 	enum report_why why;
 	bool is_ours;
@@ -703,7 +706,7 @@ static int connect_begin(int fd, struct sock *s, const struct sockaddr *addr, so
 	return give_waited(fd, s, REPORT_WHY_OWNER_GONE);
 }
 
-int sock_connect(int fd, const struct sockaddr *addr, socklen_t len)
+VJ_EARLY int sock_connect(int fd, const struct sockaddr *addr, socklen_t len)
 {
 	struct file *f = fd_peek(fd) ? file_enter(fd) : NULL;
 	int r = 1;

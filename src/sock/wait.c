@@ -24,7 +24,7 @@ enum {
  * ----------------
  */
 
-uint64_t deadline_after(uint64_t now_ns, int64_t timeout_ns)
+VJ_EARLY uint64_t deadline_after(uint64_t now_ns, int64_t timeout_ns)
 {
 	return timeout_ns < 0 ? TIME_NEVER : time_add_sat(now_ns, (uint64_t)timeout_ns);
 }
@@ -38,7 +38,7 @@ int64_t timespec_ns(const struct timespec *ts)
 	return ts->tv_sec * 1000000000 + ts->tv_nsec;
 }
 
-bool timespec_bad(const struct timespec *ts)
+VJ_EARLY bool timespec_bad(const struct timespec *ts)
 {
 	return ts && (ts->tv_sec < 0 || ts->tv_nsec < 0 || ts->tv_nsec >= 1000000000);
 }

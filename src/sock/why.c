@@ -14,14 +14,14 @@
 #include <sys/stat.h>
 
 /* Return: the inode's number, cut; 0: no socket */
-static uint32_t inode_of(int fd)
+VJ_EARLY static uint32_t inode_of(int fd)
 {
 	struct stat st;
 
 	return !sys_fstat(fd, &st) && S_ISSOCK(st.st_mode) ? (uint32_t)st.st_ino : 0;
 }
 
-void why_note(int fd, enum report_why why)
+VJ_EARLY void why_note(int fd, enum report_why why)
 {
 	struct fd_note *n = fd_note_of(fd, true);
 
@@ -173,7 +173,7 @@ static void tell(struct report_sheet *sheet)
 	tell_given_up(sheet);
 }
 
-void why_init(void)
+VJ_EARLY void why_init(void)
 {
 	report_socks_hook = tell;
 }

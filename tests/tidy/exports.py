@@ -5,7 +5,8 @@
 usage: exports.py [--lib libvj.so] [--preload libvj-preload.so]
 
 libvj.so: what libvj.symbols lists, which is what include/vj declares. A line that leaves libvj.symbols breaks programs:
-that is a new version of the library. libvj-preload.so: the names in preload.map, where nothing is a wildcard.
+that is a new version of the library. libvj-preload.so: the names in preload.map, where nothing is a wildcard; and no large variables that are zero at first, which every process
+would have mapped.
 `exports.py --lib FILE --write` regenerates libvj.symbols.
 """
 
@@ -16,6 +17,7 @@ import tidy
 from layers_symbol import interposed
 
 SYMBOLS = os.path.join(tidy.HERE, "libvj.symbols")
+ZEROED_MAX = 8192
 HEADER = ("# SPDX-License-Identifier: BSD-2-Clause\n"
           "# What libvj.so exports: exports.py --lib LIBRARY --write\n")
 
@@ -25,6 +27,14 @@ def exported(path):
     out = subprocess.run(["nm", "-D", "--defined-only", path], capture_output=True, text=True, check=True).stdout
     rows = [line.split() for line in out.splitlines()]
     return {row[2].split("@")[0] for row in rows if len(row) == 3 and row[1] != "A"}
+
+
+def zeroed_bytes(path):
+    """How much of its memory isn't in the file; 0 with a sanitizer's run-time, which adds to it."""
+    names = subprocess.run(["nm", "-D", "--undefined-only", path], capture_output=True, text=True, check=True).stdout
+    out = subprocess.run(["readelf", "-lW", path], capture_output=True, text=True, check=True).stdout
+    loads = [line.split() for line in out.splitlines() if line.split()[:1] == ["LOAD"]]
+    return 0 if "__asan_" in names or "__tsan_" in names else sum(int(row[5], 16) - int(row[4], 16) for row in loads)
 
 
 def compare(what, have, want, where):
@@ -44,6 +54,9 @@ def check(root, args):
         names = interposed(args.map or os.path.join(root, "src/preload/preload.map"))
         found += [f"preload.map: {name}: no wildcards" for name in sorted(names) if "*" in name]
         found += compare("libvj-preload.so", exported(args.preload), names, "preload.map")
+        zeroed = zeroed_bytes(args.preload)
+        if zeroed > ZEROED_MAX:
+            found.append(f"libvj-preload.so: {zeroed} bytes are zero at first: take large ones when they are used (pages_get())")
     return found
 
 
@@ -87,6 +100,9 @@ CASES = [
     preload_case("preload clean", "{ global: vj_a; vj_b; local: *; };\n", []),
     preload_case("preload extra", "{ global: vj_a; local: *; };\n", [r"preload\.so: exports vj_b"]),
     preload_case("preload missing", "{ global: vj_a; vj_b; vj_c; local: *; };\n", [r"does not export vj_c"]),
+    tidy.Case("preload large", {"x.c": SOURCE + "char vj_c[9000];\n",
+                                "src/preload/preload.map": "{ global: vj_a; vj_b; vj_c; local: *; };\n"},
+              [r"90\d\d bytes are zero at first"], {"preload": build}),
     preload_case("preload wildcard", "{ global: vj_a; vj_b; vj_*; local: *; };\n",
                  [r"vj_\*: no wildcards", r"does not export vj_\*"]),
 ]
