@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <string.h>
 
-enum { ATTACH_TIMEOUT_MS = 30000 }; /* programs are checked and compiled by the kernel meanwhile */
+enum { ATTACH_TIMEOUT_MS = 120000 }; /* programs are checked and compiled by the kernel meanwhile */
 
 struct attach_options {
 	const char *socket, *prefix;
