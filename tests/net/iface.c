@@ -28,7 +28,7 @@
 #include "wire/ip6.h"
 #include "wire/udp.h"
 
-enum { PORT = 7000, PORT_OTHER = 7001, PORT_KERNEL = 7002, PORT_TCP = 7003, CLIENT_PORT = 5000, WAIT_MS = 1000, FRAMES = 256 };
+enum { PORT = 7000, PORT_OTHER = 7001, PORT_KERNEL = 7002, PORT_TCP = 7003, CLIENT_PORT = 5000, WAIT_MS = IFACE_PATIENT_S * 1000, FRAMES = 256 };
 
 static struct iface_world world;
 static uint32_t next_id = 1;
@@ -166,9 +166,10 @@ static const char *udp_text(const struct vj_buf *buf, bool v6)
 	return (const char *)buf->data + ETH_HDR_BYTES + (v6 ? IP6_HDR_BYTES : IP4_HDR_BYTES) + UDP_HDR_BYTES;
 }
 
+/* What was sent is where it goes to, or dropped. */
 static void settle(void)
 {
-	nanosleep(&(struct timespec){ .tv_nsec = 50000000 }, NULL);
+	nanosleep(&(struct timespec){ .tv_nsec = 200000000 }, NULL);
 }
 
 static bool client_hears(int fd, uint32_t len)
@@ -364,7 +365,6 @@ static void test_spill(void **state)
 
 		assert_true(len > 0);
 		give_back(giver, frame, (size_t)len);
-		settle();
 		expect_numbers(&a, 32 + spilled, 33 + spilled);
 	}
 	/* Something was dropped, so all is until vjd has said that it holds nothing, though the quota has room again. */
@@ -540,7 +540,8 @@ static void test_gate(void **state)
 				continue; /* an extension header: refused as such */
 			refusals[i].change(&bad);
 			app_send(&a, &bad);
-			settle();
+			for (int k = 0; k < 1000 && iface_gate_count(&world, &a.iface, refusals[i].reason) == before; k++)
+				nanosleep(&(struct timespec){ .tv_nsec = 10000000 }, NULL);
 			assert_int_equal(iface_gate_count(&world, &a.iface, refusals[i].reason), before + 1);
 		}
 		assert_true(client_hears_nothing(fd));
@@ -603,6 +604,7 @@ static void test_kernel_keeps_its_own(void **state)
 /* A connection that the kernel had before the port was leased goes on; a new one begins with the application. */
 static void kernel_connection_stays(bool v6)
 {
+	const struct timeval second = { .tv_sec = 1 };
 	struct ip_addr addr = iface_addr(IFACE_HOST, v6);
 	int listener = iface_tcp(&world, IFACE_HOST, v6, PORT_TCP), client = iface_tcp(&world, IFACE_CLIENT, v6, 0), fd;
 	char text[8] = "";
@@ -624,6 +626,7 @@ static void kernel_connection_stays(bool v6)
 	close(client);
 	close(fd);
 	client = iface_tcp(&world, IFACE_CLIENT, v6, 0);
+	setsockopt(client, SOL_SOCKET, SO_SNDTIMEO, &second, sizeof(second));
 	assert_int_equal(iface_connect(client, v6, PORT_TCP), -1); /* nobody answers: it times out */
 	buf = app_rx(&a);
 	assert_in_range(buf.len, ETH_HDR_BYTES + 40, 100); /* its SYN */

@@ -349,7 +349,7 @@ static socklen_t sockaddr_of(const struct ip_addr *addr, uint16_t port, struct s
 int iface_client_udp(struct iface_world *w, bool v6, uint16_t port, uint16_t to)
 {
 	struct ip_addr from = iface_addr(IFACE_CLIENT, v6), host = iface_addr(IFACE_HOST, v6);
-	struct timeval second = { .tv_sec = 1 };
+	struct timeval patient = { .tv_sec = IFACE_PATIENT_S };
 	struct sockaddr_storage addr;
 	socklen_t len;
 	int fd;
@@ -362,28 +362,28 @@ int iface_client_udp(struct iface_world *w, bool v6, uint16_t port, uint16_t to)
 	VJ_ASSERT_OP(bind(fd, (struct sockaddr *)&addr, len), ==, 0);
 	len = sockaddr_of(&host, to, &addr);
 	VJ_ASSERT_OP(connect(fd, (struct sockaddr *)&addr, len), ==, 0);
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &second, sizeof(second));
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patient, sizeof(patient));
 	return fd;
 }
 
 int iface_host_udp(uint16_t port)
 {
 	struct ip_addr any = ip_addr_any_v6();
-	struct timeval second = { .tv_sec = 1 };
+	struct timeval patient = { .tv_sec = IFACE_PATIENT_S };
 	struct sockaddr_storage addr;
 	socklen_t len = sockaddr_of(&any, port, &addr);
 	int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
 	VJ_ASSERT_OP(fd, >=, 0);
 	VJ_ASSERT_OP(bind(fd, (struct sockaddr *)&addr, len), ==, 0);
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &second, sizeof(second));
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patient, sizeof(patient));
 	return fd;
 }
 
 int iface_tcp(struct iface_world *w, enum iface_side side, bool v6, uint16_t port)
 {
 	struct ip_addr own = iface_addr(side, v6);
-	struct timeval second = { .tv_sec = 1 };
+	struct timeval patient = { .tv_sec = IFACE_PATIENT_S };
 	struct sockaddr_storage addr;
 	socklen_t len = sockaddr_of(&own, port, &addr);
 	int fd, one = 1;
@@ -393,8 +393,8 @@ int iface_tcp(struct iface_world *w, enum iface_side side, bool v6, uint16_t por
 	iface_enter(w->host_ns);
 	VJ_ASSERT_OP(fd, >=, 0);
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &second, sizeof(second));
-	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &second, sizeof(second));
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patient, sizeof(patient));
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patient, sizeof(patient));
 	VJ_ASSERT_OP(bind(fd, (struct sockaddr *)&addr, len), ==, 0);
 	return fd;
 }

@@ -18,6 +18,7 @@
 #include "policy/maps.h"
 
 #define IFACE_MTU 1500
+#define IFACE_PATIENT_S 30 /* what has to come at some time is waited for so long: the machine may be busy */
 
 struct vj_dispatch;
 struct vj_deliver;

@@ -5,6 +5,8 @@
  * As in native.c, applications live in one process and are pumped in turn. a serves, b is its client, c and d take over what
  * a and b have.
  */
+#include "own_vjd.h"
+
 #include "channel/sys.h"
 #include "lib/deed.h"
 #include "lib/move.h"
@@ -17,46 +19,18 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
-static char dir[] = "/tmp/vj-moves-XXXXXX";
-static char socket_path[64];
-static pid_t vjd_pid;
 static struct vj *a, *b, *c, *d;
 static struct vj_listener l;
 static struct vj_conn at_a, at_b;
 static unsigned left_cnt, stayed_cnt;
 
 /* ---- the world ------------------------------------------------------------------------------------------------- */
-
-static void vjd_start(void)
-{
-	const char *build = getenv("VJ_BUILD_DIR");
-	char path[512];
-
-	snprintf(path, sizeof(path), "%s/vjd", build ? build : "build");
-	vjd_pid = fork();
-	assert_true(vjd_pid >= 0);
-	if (!vjd_pid) {
-		execl(path, "vjd", "--private", "--foreground", "--socket", socket_path, "--idle-exit", "60", (char *)NULL);
-		_exit(127);
-	}
-	for (int i = 0; i < 1000 && access(socket_path, F_OK); i++)
-		usleep(5000);
-}
-
-static void vjd_end(int sig)
-{
-	kill(vjd_pid, sig);
-	waitpid(vjd_pid, NULL, 0);
-}
 
 static void on_leaves(uint64_t cookie, struct deed_note *ret_note)
 {
@@ -94,11 +68,6 @@ static struct vj *app_open(const char *name)
 	return vj;
 }
 
-static uint64_t now_ms(void)
-{
-	return sys_clock_ns() / 1000000;
-}
-
 static void pump(void)
 {
 	struct vj *all[] = { a, b, c, d };
@@ -113,16 +82,6 @@ static void pump(void)
 		(void)vj_events(all[i], ev, 16);
 	}
 }
-
-#define PUMP_UNTIL(cond)                                                                           \
-	do {                                                                                       \
-		uint64_t until_ = now_ms() + 10000;                                                \
-		while (!(cond)) {                                                                  \
-			pump();                                                                    \
-			if (now_ms() > until_)                                                     \
-				fail_msg("%s:%d: not within 10 s: %s", __FILE__, __LINE__, #cond); \
-		}                                                                                  \
-	} while (0)
 
 static void connect_pair(bool v6)
 {
@@ -338,7 +297,7 @@ static void kept_by_the_peer(void **state)
 	assert_int_equal(vj_recv(b, at_b, (char[16]){ 0 }, 16, false), 10);
 	assert_int_equal(vj_send(b, at_b, " and more", 9, 0), 9);
 	run = c->ctl_run;
-	vjd_end(SIGKILL);
+	vjd_kill(SIGKILL);
 	vjd_start();
 	PUMP_UNTIL(b->ctl && c->ctl && b->ctl_run != run && c->ctl_run != run);
 	at_c = claim(c, token, 4);
@@ -606,14 +565,9 @@ int main(void)
 	int failed;
 
 	signal(SIGPIPE, SIG_IGN);
-	if (!mkdtemp(dir))
+	if (!vjd_begin())
 		return 1;
-	snprintf(socket_path, sizeof(socket_path), "%s/vjd.sock", dir);
-	vjd_start();
 	failed = cmocka_run_group_tests(tests, NULL, NULL);
-	vjd_end(SIGTERM);
-	if (!fork())
-		execlp("rm", "rm", "-rf", dir, (char *)NULL);
-	wait(NULL);
+	vjd_end();
 	return failed;
 }
