@@ -99,12 +99,7 @@ start_vjd() {
 	$(on "$host") "$build/vjd" --socket "$socket" --verbose "$@" >>"$tmp/$host/vjd.log" 2>&1 </dev/null &
 	vjds+=($!)
 	eval "vjd_$host=$!"
-	for _ in $(seq 200); do
-		VJ_SOCKET=$socket "$vj" status >/dev/null 2>&1 && return
-		sleep 0.05
-	done
-	cat "$tmp/$host/vjd.log" >&2
-	fail "vjd of $host does not start"
+	until_true env VJ_SOCKET="$socket" "$vj" status
 }
 
 counter() { # HOST WHERE WHAT

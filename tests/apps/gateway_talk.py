@@ -11,22 +11,28 @@
   gateway_talk.py tcp HOST PORT                 a connection; three lines, each answered ("PING", redis)
   gateway_talk.py trial HOST PORT...            three connections to each of these ports, closed at once: a server's first clients from beyond its
                                                 host come by the kernel (src/sock/accept.c)
+  gateway_talk.py channel VJ HOST PORT...       one connection to each of these ports after the other, until one is on a channel, as VJ has it
   gateway_talk.py hold HOST PORT                a connection; a line each 50 ms, each echoed, however late; prints each time how many
   gateway_talk.py spray HOST SECONDS CNT        datagrams to ports in random order, as fast as it can, CNT at least; prints how many
-  gateway_talk.py watch DEVICE                  prints what comes in there: MAC PROTO ADDRESS PORT, a line each; port "frag", or VLAN first
+  gateway_talk.py ping HOST CNT GAP             echo requests, GAP s apart; all must be answered, however late
+  gateway_talk.py mark HOST N                   an echo request of that number, behind what was sent that way before
+  gateway_talk.py watch DEVICE                  prints what comes in there: MAC PROTO ADDRESS PORT, a line each; port "frag", or VLAN first;
+                                                and of echo requests MAC "mark" ADDRESS N
 """
 
+import json
 import random
 import selectors
 import socket
 import struct
+import subprocess
 import sys
 import time
 
 
 def udp(host):
     s = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
-    s.settimeout(3)
+    s.settimeout(60)
     return s
 
 
@@ -78,7 +84,7 @@ def say(host, first, last, gap=0):
 
 
 def tcp(host, port):
-    s = socket.create_connection((host, int(port)), 5)
+    s = socket.create_connection((host, int(port)), 60)
     for _ in range(3):
         time.sleep(0.3)
         s.sendall(b"PING\r\n")
@@ -89,11 +95,33 @@ def tcp(host, port):
 def trial(host, *ports):
     for port in ports:
         for _ in range(3):
-            socket.create_connection((host, int(port)), 10).close()
+            socket.create_connection((host, int(port)), 60).close()
+
+
+def is_on_channel(vj, s):
+    said = json.loads(subprocess.run([vj, "connections", "--json"], stdout=subprocess.PIPE, check=True).stdout)
+    todo = [said]
+    while todo:
+        here = todo.pop()
+        if isinstance(here, dict) and here.get("remote", {}).get("port") == s.getsockname()[1]:
+            return True
+        todo += here.values() if isinstance(here, dict) else here if isinstance(here, list) else []
+    return False
+
+
+def channel(vj, host, *ports):
+    until = time.monotonic() + 60
+    for port in ports:
+        while True:
+            with socket.create_connection((host, int(port)), 60) as s:
+                if is_on_channel(vj, s):
+                    break
+            if time.monotonic() > until:
+                sys.exit(f"connections to port {port} of {host} are the kernel's")
 
 
 def hold(host, port):
-    s, cnt = socket.create_connection((host, int(port)), 5), 0
+    s, cnt = socket.create_connection((host, int(port)), 60), 0
     s.settimeout(100)
     while True:
         line = b"%06d\n" % cnt
@@ -116,8 +144,39 @@ def spray(host, seconds, at_least):
     print(cnt)
 
 
+def ping(host, cnt, gap):
+    """A ping that is patient: the one of iputils counts as lost what comes later than others did."""
+    family, proto, kind = (socket.AF_INET6, socket.IPPROTO_ICMPV6, 128) if ":" in host else (socket.AF_INET, socket.IPPROTO_ICMP, 8)
+    s = socket.socket(family, socket.SOCK_RAW, proto)
+    s.connect((host, 0))
+    nr, open_, sent, until = random.randrange(1, 65536), set(range(int(cnt))), 0, time.monotonic()
+    while open_:
+        if sent < int(cnt) and time.monotonic() >= until:
+            words = struct.pack(">HHH", kind << 8, nr, sent)
+            total = sum(struct.unpack(">3H", words))
+            total = (total & 0xFFFF) + (total >> 16)
+            s.send(words[:2] + struct.pack(">H", ~total & 0xFFFF) + words[2:])  # of ICMPv6 the kernel fills it in
+            sent, until = sent + 1, time.monotonic() + (float(gap) if sent + 1 < int(cnt) else 60)
+        s.settimeout(max(until - time.monotonic(), 0.001))
+        try:
+            said = s.recv(2000)
+        except TimeoutError:
+            if sent == int(cnt):
+                sys.exit(f"{len(open_)} of {cnt} were not answered")
+            continue
+        said = said if family == socket.AF_INET6 else said[(said[0] & 15) * 4:]
+        if said[0] in (0, 129) and struct.unpack(">H", said[4:6])[0] == nr:
+            open_.discard(struct.unpack(">H", said[6:8])[0])
+
+
+def mark(host, nr):
+    s = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+    nr = int(nr)
+    s.sendto(struct.pack(">BBHI", 8, 0, ~(0x800 + nr) & 0xFFFF, nr), (host, 0))  # the number is below 2^15: nothing to carry
+
+
 def describe(frame):
-    """Return: words, or None if it is neither TCP nor UDP."""
+    """Return: words, or None if it is neither TCP nor UDP nor a mark."""
     mac = ":".join(f"{b:02x}" for b in frame[:6])
     kind, off, vlan = struct.unpack(">H", frame[12:14])[0], 14, ""
     if kind == 0x8100:
@@ -134,6 +193,8 @@ def describe(frame):
             proto, frag = l4[0], True
     else:
         return None
+    if kind == 0x0800 and proto == 1 and l4[0] == 8:
+        return f"{vlan}{mac} mark {addr} {struct.unpack('>I', l4[4:8])[0]}"
     if proto not in (6, 17):
         return None
     port = "frag" if frag else struct.unpack(">H", l4[2:4])[0]
@@ -157,7 +218,8 @@ def watch(device):
 
 
 def main(argv):
-    commands = {"echo": echo, "serve": serve, "ask": ask, "say": say, "tcp": tcp, "trial": trial, "hold": hold, "spray": spray, "watch": watch}
+    commands = {"echo": echo, "serve": serve, "ask": ask, "say": say, "tcp": tcp, "trial": trial, "channel": channel, "hold": hold, "spray": spray, "ping": ping, "mark": mark,
+                "watch": watch}
     if not argv or argv[0] not in commands:
         sys.exit(__doc__)
     commands[argv[0]](*argv[1:])

@@ -55,33 +55,49 @@ at_server() {
 start_vjd() {
 	"${on_server[@]}" "$build/vjd" --socket "$VJ_SOCKET" --verbose "$@" >>"$tmp/vjd.log" 2>&1 </dev/null &
 	vjd=$!
-	for _ in $(seq 100); do
-		"$vj" status >/dev/null 2>&1 && return
-		sleep 0.05
-	done
-	cat "$tmp/vjd.log" >&2
-	fail "vjd does not start"
+	until_true serves_or_ended
+	kill -0 $vjd || fail "vjd does not start: $(cat "$tmp/vjd.log")"
+}
+serves_or_ended() {
+	"$vj" status || ! kill -0 $vjd
 }
 
-# off_trial PORT...: of servers' first clients from beyond their host one or two come by the kernel (src/sock/accept.c)
+# off_trial PORT...: of servers' first clients from beyond their host one or two come by the kernel (src/sock/accept.c). None any more
 off_trial() {
-	at_client python3 "$VJ_SOURCE_DIR/tests/apps/gateway_talk.py" trial 10.77.0.2 "$@"
+	off_trial_at 10.77.0.2 "$@"
+}
+off_trial_at() { # off_trial_at ADDR PORT...: where a listener has no other than of that family
+	at_client python3 "$VJ_SOURCE_DIR/tests/apps/gateway_talk.py" channel "$vj" "$@" || fail "on trial still: $*"
 }
 
-# talks_long HOST MARKER LOG: in the background, some seconds with redis at port 7000; MARKER is there once it is under way. Its process: $long
+# pings HOST CNT GAP: as a program of the client's, see gateway_talk.py
+pings() {
+	at_client python3 "$VJ_SOURCE_DIR/tests/apps/gateway_talk.py" ping "$@"
+}
+
+# talks_long HOST MARKER LOG: in the background with redis at port 7000, until talked_long MARKER; MARKER is there once it is under way
 talks_long() {
 	"${on_client[@]}" python3 - "$1" "$2" >"$3" 2>&1 <<'PY' &
-import socket, sys, time
-s = socket.create_connection((sys.argv[1], 7000), timeout=5)
-for i in range(500):
+import os, socket, sys, time
+s = socket.create_connection((sys.argv[1], 7000), timeout=60)
+done = 0
+left = 200 # rounds after it was told
+while left:
     s.sendall(b"PING\r\n")
     assert s.recv(100) == b"+PONG\r\n"
-    if i == 20:
+    done += 1
+    if done == 20:
         open(sys.argv[2], "w").close()
+    left -= os.path.exists(sys.argv[2] + ".end")
     time.sleep(0.01)
 PY
 	long=$!
 	until_true test -e "$2"
+}
+# talked_long MARKER: has it gone on all the time?
+talked_long() {
+	touch "$1.end"
+	wait $long
 }
 
 # has_pairs N: pairs of devices of that many channels, and the one that vjd has made ahead

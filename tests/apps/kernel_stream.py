@@ -48,9 +48,9 @@ class Stream:
 
     def run(self, sent, got, sends=True, receives=True):
         """Until so much was sent and received."""
-        until = time.time() + 60
+        until = time.time() + 200
         while (sends and self.sent < sent) or (receives and self.got < got):
-            r, w, _ = select.select([self.s] if receives and self.got < got else [], [self.s] if sends and self.sent < sent else [], [], 10)
+            r, w, _ = select.select([self.s] if receives and self.got < got else [], [self.s] if sends and self.sent < sent else [], [], 100)
             if time.time() > until or not (r or w):
                 sys.exit("stands still: %d sent, %d received of %d" % (self.sent, self.got, self.total))
             if r:
@@ -70,7 +70,7 @@ class Stream:
         self.run(self.total, self.total)
         self.shut()
         while not self.ended:
-            if not select.select([self.s], [], [], 10)[0]:
+            if not select.select([self.s], [], [], 100)[0]:
                 sys.exit("no end of file")
             self.receive()
         if self.got != self.total:
@@ -169,7 +169,7 @@ def by_both(how, st):
 def by_both_peek(how, st):
     """Likewise, and the call looks at the last bytes, in two pieces, and waits for more, which never come."""
     while st.got < st.total - 1000:
-        if not select.select([st.s], [], [], 10)[0]:
+        if not select.select([st.s], [], [], 100)[0]:
             sys.exit("stands still: %d received" % st.got)
         st.receive(min(65536, st.total - 1000 - st.got))
     time.sleep(0.05) # the last are there
@@ -238,7 +238,7 @@ def talk(s, how, total):
     if "half" in mods: # all was received, and FIN; we send on
         st.run(0, total, sends=False)
         while not st.ended:
-            if not select.select([s], [], [], 10)[0]:
+            if not select.select([s], [], [], 100)[0]:
                 sys.exit("no end of file")
             st.receive()
     if "shut" in mods: # all is sent, and FIN; the peer sends on

@@ -28,8 +28,14 @@ cleanup() {
 }
 trap cleanup EXIT
 
+# fail WHAT...: and what was said last meanwhile
 fail() {
+	local log logs
 	printf 'FAILED: %s\n' "$*" >&2
+	mapfile -t logs < <(find "$tmp" -name '*.log' -size +0 -printf '%T@ %p\n' | sort -n | tail -8 | cut -d' ' -f2-)
+	for log in "${logs[@]}"; do
+		printf '%s: %s\n' "${log##*/}" "$(grep -v ' debug: ' "$log" | tail -n 6 | cut -c -300)" >&2
+	done
 	exit 1
 }
 
@@ -50,11 +56,12 @@ need() {
 	done
 }
 
-# within COMMAND...: does it succeed in 30 s? It is tried a few times however long one takes.
+# within COMMAND...: does it succeed in a minute? It is tried some times however long one takes, or the whole machine stands still. (What it sets
+# are the caller's variables, never these.)
 within() {
-	local cnt=0 end=$((SECONDS + 30))
+	local _tries=0 _end=$((SECONDS + 60))
 	until "$@" >/dev/null 2>&1; do
-		((++cnt < 10 || SECONDS < end)) || return 1
+		((++_tries < 30 || SECONDS < _end)) || return 1
 		sleep 0.1
 	done
 }
@@ -63,10 +70,19 @@ until_true() {
 	within "$@" || fail "never: $*"
 }
 
+# rests COMMAND...: what it says stays the same for half a second: what went on before is over
+rests() {
+	local said
+	said=$("$@")
+	sleep 0.5
+	[ "$("$@")" = "$said" ]
+}
+
 # start LOG COMMAND...: in the background, ended with the script
 start() {
 	local log=$1
 	shift
+	: >"$tmp/$log" # now: an earlier one's is not to be read for it
 	"$@" >"$tmp/$log" 2>&1 </dev/null &
 	pids+=($!)
 }

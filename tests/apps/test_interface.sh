@@ -6,7 +6,7 @@
 
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/interface_lib.sh"
-need redis-server redis-cli curl nc ping python3
+need redis-server redis-cli curl nc python3
 
 # ---- policy: the default file may come later; a mistake is told with its line, at the start too
 
@@ -52,9 +52,11 @@ grep -q "^BAD .*no interface 'nonesuch'" "$tmp/doctor" || fail "$(cat "$tmp/doct
 
 start redis.log "${on_server[@]}" "$vj" run -- redis-server --port 7000 --bind 0.0.0.0 :: --protected-mode no --save '' --dir "$tmp"
 redis=${pids[-1]}
-until_true has_lease 7000
+until_true leased 7000
 for addr in 10.77.0.2 fd77::2; do
-	[ "$(timeout 5 nsenter --net="/run/netns/$client" redis-cli -h $addr -p 7000 ping)" = PONG ] || fail "redis at $addr"
+	for _ in 1 2 3; do # the first clients of each listener come by the kernel
+		[ "$(at_client timeout 60 redis-cli -h $addr -p 7000 ping)" = PONG ] || fail "redis at $addr"
+	done
 done
 until_true has_pairs 1
 head -c 1000000 /dev/urandom | base64 -w 0 >"$tmp/value"
@@ -67,7 +69,7 @@ grep -E '^Tcp: [0-9]' "$tmp/snmp" | awk '{ exit $11 > 300 }' || fail "the kernel
 # ---- the host beside it: ping, and a program of the kernel's own
 
 ping_is_fine() {
-	at_client ping -q -c 5 -i 0.2 "$1" | has ' 0% packet loss' || fail "ping $1"
+	pings "$1" 5 0.2 || fail "ping $1"
 }
 ping_is_fine 10.77.0.2
 ping_is_fine fd77::2
@@ -82,13 +84,16 @@ at_client ethtool -K eth0 tx on >/dev/null
 (while :; do at_client curl -s http://10.77.0.2:7080/hello; sleep 0.05; done) >/dev/null 2>&1 &
 asking=$!
 pids+=($asking)
-if at_server "$vj" doctor eth0 >"$tmp/doctor"; then
-	fail "doctor finds nothing: $(cat "$tmp/doctor")"
-fi
-grep -Eq '^BAD +eth0 +[0-9]+ of [0-9]+ frames in a second came with checksums that their sender has not filled in' "$tmp/doctor" ||
-	fail "unfilled checksums: $(cat "$tmp/doctor")"
+finds_unfilled() { # in a second, in which there may be no frame
+	! at_server "$vj" doctor eth0 >"$tmp/doctor.log" &&
+		grep -Eq '^BAD +eth0 +[0-9]+ of [0-9]+ frames in a second came with checksums that their sender has not filled in' "$tmp/doctor.log"
+}
+finds_filled() {
+	at_server "$vj" doctor eth0 | has -E '^ok +eth0 +[0-9]+ frames in a second came with their checksums'
+}
+until_true finds_unfilled
 at_client ethtool -K eth0 tx off >/dev/null
-at_server "$vj" doctor eth0 | grep -Eq '^ok +eth0 +[0-9]+ frames in a second came with their checksums' || fail "checksums are filled in"
+until_true finds_filled
 kill $asking
 wait $asking 2>/dev/null || true
 
@@ -97,8 +102,8 @@ wait $asking 2>/dev/null || true
 start http.log "${on_client[@]}" python3 -m http.server 7090 --bind :: --directory "$tmp"
 until_true at_client curl -sf http://127.0.0.1:7090/hello
 for url in http://10.77.0.1:7090 'http://[fd77::1]:7090'; do
-	[ "$(at_server timeout 10 "$vj" run -- curl -s "$url/hello")" = hello ] || fail "curl of $url"
-	at_server timeout 10 "$vj" run -- curl -s "$url/value" | cmp - "$tmp/value" || fail "curl of a large file from $url"
+	[ "$(at_server timeout 100 "$vj" run -- curl -s "$url/hello")" = hello ] || fail "curl of $url"
+	at_server timeout 100 "$vj" run -- curl -s "$url/value" | cmp - "$tmp/value" || fail "curl of a large file from $url"
 done
 [ "$(grep -c 'info: eth0: channel .* of app' "$tmp/vjd.log")" = 5 ] || fail "curl did not use channels"
 
@@ -119,13 +124,13 @@ import socket, time
 s = socket.socket(); s.bind(("", 32770)); s.listen()
 t = socket.socket(socket.AF_INET6); t.bind(("::", 32840)); t.listen()
 print("ready", flush=True)
-time.sleep(100)'
+time.sleep(1000)'
 until_true grep -q ready "$tmp/holder.log"
 start slow.log "${on_server[@]}" "$vj" run -- python3 -c '
 import socket, time
 s = socket.create_connection(("10.77.0.1", 7090))
 print(s.getsockname()[1], flush=True)
-time.sleep(100)'
+time.sleep(1000)'
 slow=${pids[-1]}
 until_true test -s "$tmp/slow.log"
 port=$(cat "$tmp/slow.log")
@@ -149,7 +154,7 @@ for addr in 10.77.0.2 fd77::2; do
 	at_client python3 -c '
 import socket, sys
 s = socket.socket(socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET, socket.SOCK_DGRAM)
-s.settimeout(5)
+s.settimeout(60)
 s.connect((sys.argv[1], 7053))
 for n in 1, 100, 1472 if ":" not in sys.argv[1] else 1452, 1500, 20000:
 	s.send(b"x" * n)
@@ -169,8 +174,9 @@ at_client redis-cli -h 10.77.0.2 -p 7000 ping >/dev/null
 echo 'user * ports 1-6999' >"$tmp/policy.conf"
 kill -HUP $vjd
 until_true grep -q 'policy: 1 rules' "$tmp/vjd.log"
+until_true rests dispatched
 before=$(dispatched)
-[ "$(at_client timeout 5 redis-cli -h 10.77.0.2 -p 7000 ping)" = PONG ] || fail "a port that is not dispatched"
+[ "$(at_client timeout 60 redis-cli -h 10.77.0.2 -p 7000 ping)" = PONG ] || fail "a port that is not dispatched"
 [ "$(dispatched)" = "$before" ] || fail "dispatched, though policy forbids it"
 echo 'user * ports 7000-' >"$tmp/policy.conf"
 kill -HUP $vjd
@@ -183,14 +189,16 @@ at_client redis-cli -h 10.77.0.2 -p 7000 ping >/dev/null
 
 # ---- kill -9 of an application: its channel goes, its port answers as closed; nobody else notices
 
-at_client ping -q -c 20 -i 0.1 10.77.0.2 >"$tmp/ping.log" &
+pings 10.77.0.2 40 0.1 >"$tmp/ping.log" 2>&1 &
 pinging=$!
 kill -9 "$redis"
-sleep 1
-said=$(at_client timeout 5 redis-cli -h 10.77.0.2 -p 7000 ping 2>&1 || true)
-[[ $said == *"Connection refused"* ]] || fail "the port is not closed: $said"
-wait $pinging
-grep -q ' 0% packet loss' "$tmp/ping.log" || fail "pings were lost: $(cat "$tmp/ping.log")"
+is_closed() {
+	local said
+	said=$(at_client timeout 60 redis-cli -h 10.77.0.2 -p 7000 ping 2>&1 || true)
+	[[ $said == *"Connection refused"* ]]
+}
+until_true is_closed
+wait $pinging || fail "pings were lost: $(cat "$tmp/ping.log")"
 until_true has_pairs 1
 
 # ---- detach: the kernel's alone again

@@ -24,8 +24,8 @@ for line in sys.stdin:
     begin = time.monotonic()
     try:
         what = "new"
-        conns.append(socket.create_connection((host, int(port)), 10))
-        conns[-1].settimeout(10)
+        conns.append(socket.create_connection((host, int(port)), 60))
+        conns[-1].settimeout(60)
         talk(conns[-1])
         took = int((time.monotonic() - begin) * 1000)
         for k, s in enumerate(conns):
@@ -40,9 +40,11 @@ PY
 
 cat >"$tmp/watch.py" <<'PY'
 import os, struct, sys
-board, stop = sys.argv[1:]
-seen = {}
-while not os.path.exists(stop):
+board, watches, stop = sys.argv[1:]
+seen, stops = {}, False
+open(watches, "w").close()
+while not stops:
+    stops = os.path.exists(stop) # and once after that
     try:
         with open(board, "rb") as f:
             cnt = struct.unpack("8sII", f.read(16))[2]
@@ -51,9 +53,10 @@ while not os.path.exists(stop):
     seen[cnt] = seen.get(cnt, 0) + 1
 print(*seen)
 PY
-python3 "$tmp/watch.py" "$(socket_of one).board" "$tmp/stop" >"$tmp/seen" 2>&1 &
+python3 "$tmp/watch.py" "$(socket_of one).board" "$tmp/watches" "$tmp/stop" >"$tmp/seen" 2>&1 &
 watch=$!
 pids+=("$watch")
+until_true test -e "$tmp/watches"
 start_vjd one --attach eth0
 # shellcheck disable=SC2154
 kill -9 "$vjd_one"
@@ -73,7 +76,7 @@ pids+=("$CLIENT_PID")
 connect() { # HOST PORT
 	local said
 	echo "$1 $2" >&7
-	read -r -t 30 said <&6 || fail "round $round, $1: nothing said: $(cat "$tmp/client.log")"
+	read -r -t 200 said <&6 || fail "round $round, $1: nothing said: $(cat "$tmp/client.log")"
 	if [[ $said != fine* ]]; then
 		echo "round $round, $3 connection to $1: $said" >&2
 		bad=$((bad + 1))
@@ -89,7 +92,10 @@ for round in $(seq "${ROUNDS:-50}"); do
 	# shellcheck disable=SC2046
 	VJ_SOCKET="$(socket_of one)" $(on one) "$vj" run -- python3 "$talk" serve 7000 >"$tmp/server.log" 2>&1 </dev/null &
 	server=$!
-	while ! listens; do :; done
+	begun=$SECONDS
+	until listens; do # at once
+		((SECONDS < begun + 60)) || fail "round $round: the server does not listen: $(cat "$tmp/server.log")"
+	done
 	((round % 2)) && hosts2=(10.2.0.11 fd02::11) || hosts2=(fd02::11 10.2.0.11)
 	for cnt in 1 2 3 4 5 6; do
 		for host in "${hosts2[@]}"; do connect "$host" 7000 "$cnt."; sleep 0.02; done

@@ -36,8 +36,8 @@ PY
 # One connection for as long as its standard input says so: each line is a number of bytes to be echoed.
 cat >"$tmp/hold.py" <<'PY'
 import os, socket, sys
-c = socket.create_connection((sys.argv[1], 7100), 30)
-c.settimeout(40)
+c = socket.create_connection((sys.argv[1], 7100), 60)
+c.settimeout(100)
 for line in sys.stdin:
 	data = os.urandom(int(line))
 	got = b""
@@ -48,7 +48,7 @@ for line in sys.stdin:
 PY
 start echo.log "${on_server[@]}" "$vj" run -- python3 "$tmp/echo.py"
 echo_pid=${pids[-1]}
-until_true has_lease 7100
+until_true leased 7100
 
 # ---- attached under a running program, detached, attached again: served all the time, by the kernel or a channel
 
@@ -56,7 +56,7 @@ cat >"$tmp/again.py" <<'PY'
 import os, socket, sys, time
 cnt = 0
 while True: # a connection after the other
-	c = socket.create_connection(("10.77.0.2", 7100), 5)
+	c = socket.create_connection(("10.77.0.2", 7100), 60)
 	c.sendall(b"x" * 100)
 	assert len(c.recv(1000)) > 0
 	c.close()
@@ -74,24 +74,26 @@ has_channel() {
 is_served() {
 	local before
 	before=$(cat "$tmp/again.cnt")
-	for _ in $(seq 100); do
-		kill -0 "$again" || fail "a connection failed $1: $(cat "$tmp/again.log")"
-		# the second is one that began after this call
-		(($(cat "$tmp/again.cnt") < before + 2)) || return 0
-		sleep 0.1
-	done
-	fail "nothing is served $1"
+	# the second is one that began after this call
+	until_true have_or_ended $((before + 2))
+	kill -0 "$again" || fail "a connection failed $1: $(cat "$tmp/again.log")"
 }
-until_true test -s "$tmp/again.cnt"
+have_or_ended() {
+	(($(cat "$tmp/again.cnt") >= $1)) || ! kill -0 "$again"
+}
+echo 0 >"$tmp/again.cnt"
 is_served "without an interface"
 "$vj" attach eth0 >/dev/null
 until_true has_channel
 is_served "after attach"
-before=$("$vj" status --json | python3 -c '
+is_used() {
+	"$vj" status --json | python3 -c '
 import json, sys
-print(sum(c["value"] for c in json.load(sys.stdin)["counters"] if c["name"] == "delivered"))')
-((before > 0)) || fail "the channel is not used"
+sys.exit(not any(c["value"] for c in json.load(sys.stdin)["counters"] if c["name"] == "delivered"))'
+}
+until_true is_used
 kill "$again" # connections that are open break with detach
+wait "$again" 2>/dev/null || true
 "$vj" detach eth0 >/dev/null
 echo 0 >"$tmp/again.cnt"
 start again2.log "${on_client[@]}" python3 "$tmp/again.py" "$tmp/again.cnt"
@@ -109,17 +111,17 @@ pids+=("$held")
 connection_lives() {
 	local said
 	echo "${2-5000}" >&7
-	read -r -t 60 said <&6 || fail "$1: nothing comes"
+	read -r -t 100 said <&6 || fail "$1: nothing comes"
 	[ "$said" = same ] || fail "$1: $said"
 }
-answers_at() {
+answers_at() { # answers_at ADDR [SECONDS]
 	at_client python3 -c '
 import socket, sys
-c = socket.create_connection((sys.argv[1], 7100), 3)
+c = socket.create_connection((sys.argv[1], 7100), float(sys.argv[2]))
 c.sendall(b"x" * 3000)
 n = 0
 while n < 3000:
-	n += len(c.recv(9000))' "$1" 2>/dev/null
+	n += len(c.recv(9000))' "$1" "${2-30}" 2>/dev/null
 }
 connection_lives "at first"
 "$vj" connections --json >"$tmp/connections"
@@ -139,21 +141,21 @@ PY
 
 # ---- a link that goes down and comes up
 ip -n "$server" link set eth0 down
-sleep 1
+sleep 1 # nothing is shown by it: so that it is down when vjd looks
 ip -n "$server" link set eth0 up
 ip -n "$server" addr add fd77::2/64 dev eth0 nodad 2>/dev/null || true
 connection_lives "after the link was down"
 until_true answers_at fd77::2
 
 # ---- addresses
-answers_at 10.77.0.22 && fail "an address that is not there answers"
+answers_at 10.77.0.22 3 && fail "an address that is not there answers"
 ip -n "$server" addr add 10.77.0.22/24 dev eth0
 ip -n "$server" addr add fd77::22/64 dev eth0 nodad
 until_true answers_at 10.77.0.22
 until_true answers_at fd77::22
 ip -n "$server" addr del 10.77.0.22/24 dev eth0
 ip -n "$server" addr del fd77::22/64 dev eth0
-until_true sh -c "! nsenter --net=/run/netns/$client python3 -c 'import socket; socket.create_connection((\"10.77.0.22\", 7100), 1)' 2>/dev/null"
+until_true sh -c "! nsenter --net=/run/netns/$client python3 -c 'import socket; socket.create_connection((\"10.77.0.22\", 7100), 5)' 2>/dev/null"
 connection_lives "after an address came and went"
 
 # ---- routes: another network behind the client
@@ -166,31 +168,42 @@ cat >"$tmp/fetch.py" <<'PY'
 import sys, urllib.request
 for url in sys.stdin:
 	try:
-		print(urllib.request.urlopen(url.strip(), timeout=3).read().decode().strip(), flush=True)
+		print(urllib.request.urlopen(url.strip(), timeout=60).read().decode().strip(), flush=True)
 	except Exception as e:
 		print("failed", e, flush=True)
 PY
+gate_sent() {
+	"$vj" status --json | python3 -c '
+import json, sys
+print(sum(c["value"] for c in json.load(sys.stdin)["counters"] if c["where"] == "gate" and c["name"] == "sent"))'
+}
 coproc FETCH { exec "${on_server[@]}" "$vj" run -- python3 "$tmp/fetch.py" 2>&1; }
 exec 8<&"${FETCH[0]}" 9>&"${FETCH[1]}"
 pids+=("$FETCH_PID")
 fetch() {
 	local said
 	echo "$1" >&9
-	read -r -t 20 said <&8 || fail "$1: nothing said"
+	read -r -t 100 said <&8 || fail "$1: nothing said"
 	[[ $said == hello ]]
+}
+fetches_not() {
+	! fetch "$1"
 }
 fetch http://10.77.0.1:7090/hello || fail "on link"
 fetch http://10.88.0.1:7090/hello && fail "a network without a route"
 ip -n "$server" route add 10.88.0.0/24 via 10.77.0.1
 ip -n "$server" route add fd88::/64 via fd77::1
-sleep 0.3
-fetch http://10.88.0.1:7090/hello || fail "by a gateway, IPv4"
-fetch 'http://[fd88::1]:7090/hello' || fail "by a gateway, IPv6"
+# by a channel, once vjd has heard of the routes
+fetches_by_gate() {
+	local before
+	before=$(gate_sent)
+	fetch "$1" && (($(gate_sent) > before))
+}
+until_true fetches_by_gate http://10.88.0.1:7090/hello
+until_true fetches_by_gate 'http://[fd88::1]:7090/hello'
 ip -n "$server" route del 10.88.0.0/24
-sleep 0.3
-fetch http://10.88.0.1:7090/hello && fail "after its route went"
-fetch http://10.77.0.1:7090/hello || fail "on link again"
-"$vj" status | has 'python3.* gate .* sent ' || fail "not by a channel: $("$vj" status)"
+until_true fetches_not http://10.88.0.1:7090/hello
+until_true fetches_by_gate http://10.77.0.1:7090/hello
 
 # ---- a route that carries less than the interface: of a connection that is there, of a new one, of datagrams
 cat >"$tmp/narrow.py" <<'PY'
@@ -207,7 +220,7 @@ def echo(c, cnt=200000):
 		got += more
 	assert got == data
 def connection():
-	c = socket.create_connection((dest, 7100), 10, (source, 0))
+	c = socket.create_connection((dest, 7100), 60, (source, 0))
 	return c
 def longest_lately(c): # tcpi_rcv_mss, which follows what comes
 	return struct.unpack_from("I", c.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104), 20)[0]
@@ -219,7 +232,7 @@ c = connection()
 echo(c)
 assert longest_lately(c) == 1500 - headers, f"segments of {longest_lately(c)} before"
 subprocess.run(change, check=True)
-deadline = time.monotonic() + 10
+deadline = time.monotonic() + 60
 while True: # in the middle of it, and until vjd has heard
 	echo(c)
 	if longest_lately(c) == mtu - headers:
@@ -229,7 +242,7 @@ d = connection()
 echo(d)
 assert longest_lately(d) == mtu - headers, f"segments of {longest_lately(d)}, a new connection's"
 u = socket.socket(socket.AF_INET if v4 else socket.AF_INET6, socket.SOCK_DGRAM)
-u.settimeout(5)
+u.settimeout(60)
 u.bind((source, 0))
 u.connect((dest, 7101))
 before = reassembled()
@@ -240,26 +253,21 @@ for _ in range(4):
 assert reassembled() - before >= 3, f"{reassembled() - before} of 4 datagrams came in fragments"
 PY
 ip -n "$server" route add 10.88.0.0/24 via 10.77.0.1
-sleep 0.3
-at_client timeout 60 python3 "$tmp/narrow.py" 10.88.0.1 10.77.0.2 1000 \
+until_true fetches_by_gate http://10.88.0.1:7090/hello
+at_client timeout 120 python3 "$tmp/narrow.py" 10.88.0.1 10.77.0.2 1000 \
 	"ip -n $server route replace 10.88.0.0/24 via 10.77.0.1 mtu 1000" || fail "a route of MTU 1000"
-at_client timeout 60 python3 "$tmp/narrow.py" fd88::1 fd77::2 1300 \
+at_client timeout 120 python3 "$tmp/narrow.py" fd88::1 fd77::2 1300 \
 	"ip -n $server route replace fd88::/64 via fd77::1 mtu 1300" || fail "a route of MTU 1300, IPv6"
 ip -n "$server" route del 10.88.0.0/24
 
 # ---- several hops: which one only the kernel knows, so connections there are its; those from there come by the channel
-gate_sent() {
-	"$vj" status --json | python3 -c '
-import json, sys
-print(sum(c["value"] for c in json.load(sys.stdin)["counters"] if c["where"] == "gate" and c["name"] == "sent"))'
-}
 # why_of HOST [LEVEL,NAME,VALUE...]: the reason of a connection that a program has just made there, with these options; under a parent
 # of its own, else it would be one of many short programs, whose first connections are left to the kernel
 why_of() {
 	at_server sh -c '"$@"; exit $?' sh "$vj" run -- python3 -c '
 import json, socket, subprocess, sys
 s = socket.socket(socket.AF_INET6 if ":" in sys.argv[2] else socket.AF_INET)
-s.settimeout(10)
+s.settimeout(60)
 for option in sys.argv[3:]:
 	s.setsockopt(*map(int, option.split(",")))
 s.connect((sys.argv[2], 7090))
@@ -284,21 +292,21 @@ ip -n "$client" addr add 10.77.0.11/24 dev eth0
 ip -n "$client" addr add fd77::11/64 dev eth0 nodad
 ip -n "$server" route add 10.88.0.0/24 nexthop via 10.77.0.1 nexthop via 10.77.0.11
 ip -n "$server" route replace fd88::/64 nexthop via fd77::1 nexthop via fd77::11
-sleep 0.3
+for addr in 10.88.0.1 fd88::1; do
+	# when vjd has heard of the route, which none of the two below would show
+	until_true why_is ROUTES $addr
+done
+until_true rests gate_sent # what belongs to earlier connections
 before=$(gate_sent)
 fetch http://10.88.0.1:7090/hello || fail "by several gateways"
 fetch 'http://[fd88::1]:7090/hello' || fail "by several gateways, IPv6"
 [ "$(gate_sent)" = "$before" ] || fail "a way that only the kernel knows was chosen"
-for addr in 10.88.0.1 fd88::1; do
-	# when vjd has heard of the route, which none of the two above would show
-	until_true why_is ROUTES $addr
-done
 why_is channel 10.77.0.1 || fail "of one on link it says $(cat "$tmp/why")"
 before=$(gate_sent)
-at_client timeout 60 python3 -c '
+at_client timeout 120 python3 -c '
 import socket
 for source, dest in ("10.88.0.1", "10.77.0.2"), ("fd88::1", "fd77::2"):
-	c = socket.create_connection((dest, 7100), 10, (source, 0))
+	c = socket.create_connection((dest, 7100), 60, (source, 0))
 	c.sendall(b"hello")
 	assert c.recv(100) == b"hello"' || fail "from a network with several ways to it"
 (($(gate_sent) > before)) || fail "it was not answered by the channel"
@@ -315,10 +323,9 @@ for end in "$server 2" "$client 1"; do
 	ip -n "$ns" addr add fd99::$host/64 dev beside0 nodad
 	ip -n "$ns" link set beside0 up
 done
-sleep 0.3
 for addr in 10.99.0.1 fd99::1; do
 	until_true at_server curl -sf "http://$([[ $addr == *:* ]] && echo "[$addr]" || echo $addr):7090/hello"
-	why_is NOT_LOCAL $addr || fail "of one by another device vj why says $(cat "$tmp/why")"
+	until_true why_is NOT_LOCAL $addr || fail "of one by another device vj why says $(cat "$tmp/why")"
 done
 ip -n "$server" link del beside0
 
@@ -331,6 +338,7 @@ for version in -4 -6; do
 	times=$((times + 1))
 	ip -n "$server" $version rule add fwmark 77 lookup 100
 	until_true said_times $times "ports are left to the kernel"
+	until_true rests gate_sent # what belongs to earlier connections
 	before=$(gate_sent)
 	answers_at 10.77.0.2 || fail "with rules of routing ($version)"
 	answers_at fd77::2 || fail "with rules of routing ($version), IPv6"
@@ -352,14 +360,14 @@ done
 at_any() {
 	local addr
 	for addr in 10.77.0.2 fd77::2 "$@"; do
-		answers_at "$addr" || fail "$addr does not answer"
+		answers_at "$addr" || return
 	done
 }
 by_channel() { # by_channel yes|no ADDR...
 	local before want=$1
 	shift
 	before=$(gate_sent)
-	at_any "$@"
+	at_any "$@" || return
 	if [ "$want" = yes ]; then (($(gate_sent) > before)); else (($(gate_sent) == before)); fi
 }
 if at_server nft list ruleset >/dev/null 2>&1; then
@@ -390,13 +398,13 @@ fi
 
 # ---- the interface gets another name: rules for that hold, and the next vjd finds it by that
 is_closed() {
-	! answers_at 10.77.0.2 && ! answers_at fd77::2
+	! answers_at 10.77.0.2 3 && ! answers_at fd77::2 3
 }
 if ip -n "$server" link set eth0 name lan0 2>/dev/null; then # while it is up: since Linux 6.2
 	until_true sh -c "\"$vj\" status | grep -q '^lan0 '"
 	"$vj" status | has '^eth0 ' && fail "status has the old name as well"
 	[ -e "$VJ_SOCKET.d/if-lan0" ] && [ ! -e "$VJ_SOCKET.d/if-eth0" ] || fail "the next vjd would look for: $(ls "$VJ_SOCKET.d")"
-	by_channel yes || fail "the channel is not used any more"
+	until_true by_channel yes
 	connection_lives "with another name"
 	if at_server nft 'add table inet f; add chain inet f input { type filter hook input priority 0; };
 		add rule inet f input iifname "eth0" tcp dport 7100 drop' 2>/dev/null; then
@@ -486,29 +494,35 @@ import errno, socket, sys, time
 for addr in "10.77.0.99", "fd77::99":
 	begin = time.monotonic()
 	s = socket.socket(socket.AF_INET6 if ":" in addr else socket.AF_INET)
-	s.settimeout(20)
+	s.settimeout(100)
 	try:
 		s.connect((addr, 7090))
 		sys.exit("connected")
 	except OSError as e:
 		assert e.errno == errno.EHOSTUNREACH, (addr, e)
 	took = time.monotonic() - begin
-	assert 1 < took < 12, f"{addr}: {took} s" # 3, if nothing else runs
+	assert 1 < took < 60, f"{addr}: {took} s" # 3, if nothing else runs; a TCP that nobody answers goes on for two minutes
 PY
 at_server python3 "$tmp/nobody.py" || fail "the kernel does it otherwise"
 opens() { # by the kernel's TCP
 	at_server cat /proc/net/snmp | grep -E '^Tcp: [0-9]' | awk '{ print $6 }'
 }
-opens >"$tmp/opens"
-at_server "$vj" run -- python3 -c 'import socket
-for addr in "10.77.0.98", "fd77::98":
+tries_itself() { # tries_itself NR: what nobody answers for a second goes on as the kernel's; a busy machine may make a second of a half
+	opens >"$tmp/opens"
+	at_server "$vj" run -- python3 -c 'import socket, sys
+for addr in "10.77.0." + sys.argv[1], "fd77::" + sys.argv[1]:
 	s = socket.socket(socket.AF_INET6 if ":" in addr else socket.AF_INET)
-	s.settimeout(0.5) # what nobody answers for a second goes on as the kernel'"'"'s
+	s.settimeout(0.5)
 	try:
 		s.connect((addr, 7090))
 	except TimeoutError:
-		pass' || fail "a neighbour that does not answer at once"
-[ "$(opens)" = "$(cat "$tmp/opens")" ] || fail "it was the kernel that tried"
+		pass' "$1" || fail "a neighbour that does not answer at once"
+	[ "$(opens)" = "$(cat "$tmp/opens")" ]
+}
+for nr in 98 97 96 95 94 no; do
+	[ $nr != no ] || fail "it was the kernel that tried"
+	! tries_itself $nr || break
+done
 at_server "$vj" run -- python3 "$tmp/nobody.py" || fail "a neighbour that does not answer"
 
 # ---- the interface gets another MAC address
@@ -517,13 +531,13 @@ ip -n "$client" neigh flush dev eth0
 connection_lives "after the interface got another MAC address" 100000
 fetch http://10.77.0.1:7090/hello || fail "the other way, after the interface got another MAC address"
 answers_at fd77::2 || fail "a new connection after the interface got another MAC address"
-[ "$(ip -n "$client" -o neigh show 10.77.0.2 | sed 's/.*lladdr \([0-9a-f:]*\) .*/\1/')" = 02:00:00:77:00:02 ] || fail "the client does not know it"
+until_true sh -c "ip -n $client neigh show 10.77.0.2 | grep -q 'lladdr 02:00:00:77:00:02'"
 
 # ---- a smaller MTU: new connections tell it to their peers; then on both sides
 segment_bytes() {
 	at_client python3 -c '
 import socket, sys
-c = socket.create_connection((sys.argv[1], 7100), 3)
+c = socket.create_connection((sys.argv[1], 7100), 30)
 print(c.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG))' "$1"
 }
 segments_are() {
@@ -546,11 +560,11 @@ for host in "$client" "$server"; do
 done
 until_true segments_are 1534
 connection_lives "with a larger MTU than its frames" 300000
-at_client timeout 60 python3 -c '
+at_client timeout 120 python3 -c '
 import os, socket
 for addr in "10.77.0.2", "fd77::2":
 	u = socket.socket(socket.AF_INET6 if ":" in addr else socket.AF_INET, socket.SOCK_DGRAM)
-	u.settimeout(10)
+	u.settimeout(60)
 	for cnt in 100, 1600, 1735, 2500, 2900, 20000: # the last in fragments, either way
 		data = os.urandom(cnt)
 		u.sendto(data, (addr, 7101))
@@ -577,7 +591,7 @@ sleep 0.05
 kill -STOP "$echo_pid"
 sleep 10
 kill -CONT "$echo_pid"
-read -r -t 60 said <&6 || fail "after ten seconds of stop: nothing comes"
+read -r -t 100 said <&6 || fail "after ten seconds of stop: nothing comes"
 [ "$said" = same ] || fail "after ten seconds of stop: $said"
 connection_lives "after ten seconds of stop"
 exit 0

@@ -25,7 +25,7 @@ expected=0
 # moves HOST HOW: a client's; of its connections one each has to have become the kernel's. A parent for each, lest they are short programs (board, SHORT)
 moves() {
 	local log=$tmp/user.log
-	at_server env VJ_VERBOSE=1 sh -c '"$@"; exit $?' sh timeout 60 "$vj" run -- python3 "$stream" user "$1" 7300 "$2" $total >"$log" 2>&1 ||
+	at_server env VJ_VERBOSE=1 sh -c '"$@"; exit $?' sh timeout 300 "$vj" run -- python3 "$stream" user "$1" 7300 "$2" $total >"$log" 2>&1 ||
 		fail "$2 to $1: $(cat "$log"; cat "$tmp/peer.log")"
 	expected=$((expected + 1))
 	until_true whole $expected
@@ -39,9 +39,9 @@ done
 
 # a server's: the first clients come by the kernel
 start server.log "${on_server[@]}" env VJ_VERBOSE=1 "$vj" run -- python3 "$stream" serve 7301 child $total
-until_true has_lease 7301
+until_true leased 7301
 for host in 10.77.0.2 10.77.0.2 10.77.0.2 10.77.0.2 10.77.0.2 fd77::2; do
-	at_client timeout 60 python3 "$stream" ask $host 7301 || fail "a client of a server whose child goes on: $(cat "$tmp/server.log")"
+	at_client timeout 300 python3 "$stream" ask $host 7301 || fail "a client of a server whose child goes on: $(cat "$tmp/server.log")"
 done
 [ "$(grep -c 'has become the kernel' "$tmp/server.log")" = 2 ] || fail "not two of the server's have become the kernel's: $(cat "$tmp/server.log")"
 

@@ -47,9 +47,9 @@ import os, socket, sys, threading
 def say(*words): # whole lines: several threads do
 	os.write(1, (" ".join(words) + "\n").encode())
 hosts = "10.77.0.2", "fd77::2"
-cs = [socket.create_connection((h, 7071), 10) for h in hosts]
+cs = [socket.create_connection((h, 7071), 60) for h in hosts]
 def wait(h):
-	c = socket.create_connection((h, 7071), 10)
+	c = socket.create_connection((h, 7071), 60)
 	c.settimeout(None)
 	c.sendall(b"first\n")
 	c.recv(100)
@@ -66,8 +66,8 @@ for line in sys.stdin:
 PY
 serve() {
 	start echo.log "${on_server[@]}" "$vj" run -- python3 "$tmp/echo.py"
-	until_true has_lease 7071
-	at_client python3 "$VJ_SOURCE_DIR/tests/apps/gateway_talk.py" trial 10.77.0.2 7071
+	until_true leased 7071
+	off_trial 7071
 	rm -f "$tmp/lines"
 	mkfifo "$tmp/lines"
 	"${on_client[@]}" python3 "$tmp/ask.py" <"$tmp/lines" >"$tmp/said" 2>&1 &
@@ -100,20 +100,24 @@ is_at() { # is_at native|tc: and nowhere else
 	none) [ $xdp$tc = 00 ] ;;
 	esac
 }
-are_pinned() {
-	# shellcheck disable=SC2086
-	[ -e $pins/dispatch_cfg ] && [ -e $pins/hops ]
+all_pins() {
+	find /sys/fs/bpf/vjchan 2>/dev/null | sort
+}
+are_pinned() { # as before they were lost
+	[ "$(all_pins)" = "$was_pinned" ]
 }
 
 # ---- a vjd that runs pins again what is lost
 
 start_vjd --attach eth0
 serve
+until_true rests all_pins # those of the channel that is made ahead among them
+was_pinned=$(all_pins)
 lose_bpffs
 are_pinned && fail "the file system is not another one"
 ip -n "$server" link set lo mtu 65535
 until_true are_pinned
-is_at native || fail "after lost pins dispatch is elsewhere"
+until_true is_at native # and nowhere else, after lost pins
 kill_vjd
 start_vjd
 goes_on first
@@ -127,7 +131,7 @@ at_server "$vj" doctor eth0 >"$tmp/doctor" || true
 grep -q "^note  eth0 .*a program that an earlier vjd left is there (XDP)" "$tmp/doctor" || fail "doctor: $(cat "$tmp/doctor")"
 start_vjd
 grep -q "found again" "$tmp/vjd.log" || fail "no channel is found again: $(cat "$tmp/vjd.log")"
-until_true has_lease 7071
+until_true leased 7071
 goes_on second
 is_at native || fail "with lost pins the next vjd attaches elsewhere"
 at_server "$vj" doctor eth0 >"$tmp/doctor" || true
@@ -143,7 +147,7 @@ is_at tc || fail "not at tc"
 kill_vjd
 lose_bpffs
 start_vjd
-until_true has_lease 7071
+until_true leased 7071
 goes_on fourth
 is_at tc || fail "with lost pins the next vjd is not at tc alone"
 at_server "$vj" doctor eth0 >"$tmp/doctor" || true

@@ -7,7 +7,7 @@
 
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/interface_lib.sh"
-need busybox ssh ssh-keygen ping tcpdump ss redis-server redis-cli redis-benchmark python3
+need busybox ssh ssh-keygen tcpdump ss redis-server redis-cli redis-benchmark python3
 sshd=/usr/sbin/sshd
 [ -x $sshd ] || skip "no sshd"
 
@@ -69,15 +69,15 @@ mkdir -p /run/sshd
 start sshd.log "${on_server[@]}" $sshd -D -e -f /dev/null -h "$tmp/host_key" -o Port=2222 -o UsePAM=no -o StrictModes=no \
 	-o AuthorizedKeysFile="$tmp/authorized" -o PermitRootLogin=yes -o PidFile=none
 sshd_at() { # sshd_at ADDRESS COMMAND: over ssh, from behind the router
-	"${on_far[@]}" timeout 20 ssh -p 2222 -i "$tmp/user_key" -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR \
+	"${on_far[@]}" timeout 100 ssh -p 2222 -i "$tmp/user_key" -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR \
 		-o IdentitiesOnly=yes "root@$1" "$2"
 }
 start tcpdump.log "${on_server[@]}" tcpdump -n -l -U -i eth0 -w "$tmp/pcap"
-until_true has_lease 7000
+until_true leased 7000
 until_true sshd_at 10.77.0.2 true
 for addr in 10.77.0.2 fd77::2; do # of the first clients some come by the kernel
 	for _ in 1 2 3; do
-		[ "$("${on_far[@]}" timeout 5 redis-cli -h $addr -p 7000 ping)" = PONG ] || fail "redis at $addr"
+		[ "$("${on_far[@]}" timeout 60 redis-cli -h $addr -p 7000 ping)" = PONG ] || fail "redis at $addr"
 	done
 done
 until_true sh -c "\"$vj\" status | grep -q '^eth0 .*redis-server.* native '"
@@ -96,9 +96,9 @@ until_true sh -c "grep -q 'requests per second' '$tmp/load.log'"
 
 # ---- beside it
 
-"${on_far[@]}" ping -q -c 40 -i 0.05 10.77.0.2 >"$tmp/ping4.log" &
+"${on_far[@]}" python3 "$VJ_SOURCE_DIR/tests/apps/gateway_talk.py" ping 10.77.0.2 100 0.05 >"$tmp/ping4.log" 2>&1 &
 ping4=$!
-"${on_far[@]}" ping -q -c 40 -i 0.05 fd77::2 >"$tmp/ping6.log" &
+"${on_far[@]}" python3 "$VJ_SOURCE_DIR/tests/apps/gateway_talk.py" ping fd77::2 100 0.05 >"$tmp/ping6.log" 2>&1 &
 ping6=$!
 for addr in 10.77.0.2 fd77::2; do
 	[ "$(sshd_at $addr 'echo "$SSH_CONNECTION"' | cut -d' ' -f3)" = $addr ] || fail "ssh to $addr"
@@ -112,15 +112,13 @@ for _ in 1 2 3; do # neighbours are found anew, on both sides, under load
 	sleep 0.2
 done
 until_true sh -c "ip -n $server neigh show 10.77.0.1 | grep -q lladdr"
-sshd_at 10.77.0.2 'sleep 2' &
+sshd_at 10.77.0.2 'sleep 5' &
 session=$!
 until_true sh -c "nsenter --net=/run/netns/$server ss -tn state established '( sport = :2222 )' | grep -q 10.78.0.2"
 at_server ss -tn state established '( sport = :7000 )' | has 10.78.0.2 && fail "redis' clients are the kernel's"
 wait $session || fail "a session over ssh was cut off"
-wait $ping4 $ping6 || true
-for n in 4 6; do
-	grep -q ' 0% packet loss' "$tmp/ping$n.log" || fail "pings were lost: $(cat "$tmp/ping$n.log")"
-done
+wait $ping4 || fail "pings were lost: $(cat "$tmp/ping4.log")"
+wait $ping6 || fail "pings were lost: $(cat "$tmp/ping6.log")"
 touch "$tmp/enough"
 wait "$load" || fail "redis' clients suffered: $(tail -2 "$tmp/load.log")"
 (($(delivered) - before > 10000)) || fail "redis was not on a channel: $(($(delivered) - before)) frames"

@@ -16,7 +16,7 @@ vj_other() {
 # second OPTION...: a vjd beside the first, which is to fail; what it says is in $said
 second() {
 	local r=0
-	said=$(timeout 20 "${on_server[@]}" "$build/vjd" --socket "$other" "$@" 2>&1) || r=$?
+	said=$(timeout 100 "${on_server[@]}" "$build/vjd" --socket "$other" "$@" 2>&1) || r=$?
 	[ $r = 1 ] || fail "a second vjd with $* ends with $r: $said"
 	[ ! -e "$other" ] && [ ! -e "$other.d" ] || fail "a second vjd with $* leaves something behind"
 }
@@ -44,7 +44,7 @@ PY
 # says what comes back, for each line that it is given
 cat >"$tmp/ask.py" <<'PY'
 import socket, sys
-c = socket.create_connection(("10.77.0.2", 7061), 10)
+c = socket.create_connection(("10.77.0.2", 7061), 60)
 for line in sys.stdin:
 	c.sendall(line.encode())
 	print(c.recv(100).decode().strip(), flush=True)
@@ -52,7 +52,7 @@ PY
 
 start_vjd --attach eth0
 start echo.log "${on_server[@]}" "$vj" run -- python3 "$tmp/echo.py"
-until_true has_lease 7061
+until_true leased 7061
 off_trial 7061
 mkfifo "$tmp/lines"
 "${on_client[@]}" python3 "$tmp/ask.py" <"$tmp/lines" >"$tmp/said" 2>&1 &
@@ -90,7 +90,10 @@ until_true grep -q later "$tmp/said"
 kill -9 $vjd
 wait $vjd || true
 start_vjd
-"$vj" status | has eth0 || fail "the next vjd has not attached again: $(cat "$tmp/vjd.log")"
+is_attached() {
+	"$vj" status | has '^eth0 '
+}
+until_true is_attached # again, by the next vjd
 echo again >&7
 until_true grep -q again "$tmp/said"
 
@@ -122,9 +125,9 @@ foreign_pins() {
 	# shellcheck disable=SC2016
 	"${on_server[@]}" unshare -m sh -c 'mount -t bpf bpf /sys/fs/bpf && setpriv --reuid 65534 --clear-groups mkdir /sys/fs/bpf/vjchan && "$@"' sh "$@" 2>&1
 }
-said=$(foreign_pins timeout 20 "$build/vjd" --socket "$other" --attach eth0) && fail "another user's pins are used"
+said=$(foreign_pins timeout 100 "$build/vjd" --socket "$other" --attach eth0) && fail "another user's pins are used"
 [[ $said == *"another user's"* ]] || fail "another user's pins: $said"
-said=$(foreign_pins timeout 20 "$build/vjd" --socket "$other" --gateway eth0) && fail "another user's pins are used by a gateway"
+said=$(foreign_pins timeout 100 "$build/vjd" --socket "$other" --gateway eth0) && fail "another user's pins are used by a gateway"
 [[ $said == *"another user's"* ]] || fail "another user's pins, of a gateway: $said"
 said=$(foreign_pins "$vj" doctor lo) && fail "vj doctor finds nothing wrong with another user's pins"
 [[ $said == *"BAD   bpffs"* ]] || fail "vj doctor does not name another user's pins: $said"

@@ -37,7 +37,7 @@ cat >"$tmp/ask.py" <<'PY'
 import socket, sys
 for n in range(1, int(sys.argv[1]) + 1):
 	for host in "10.77.0.2", "fd77::2":
-		c = socket.create_connection((host, 7100 + n), 10)
+		c = socket.create_connection((host, 7100 + n), 60)
 		c.sendall(b"hello")
 		said = c.recv(100)
 		assert said == b"%d:hello" % (2000 + n), (n, host, said)
@@ -51,13 +51,13 @@ for n in $(seq $users); do
 done
 # the first client of each comes by the kernel: none of them is to fork before the second
 for n in $(seq $users); do
-	until_true has_lease $((7100 + n))
+	until_true leased $((7100 + n))
 done
 at_client "$python" "$tmp/ask.py" $users || fail "not everybody was answered by the right user, by the kernel"
 all_have_channels() {
 	[ "$("$vj" status | grep -c '^eth0 .*python3.* native ')" = $users ]
 }
-for _ in $(seq 30); do all_have_channels && break; sleep 1; done
+for _ in $(seq 100); do all_have_channels && break; sleep 1; done
 all_have_channels || fail "$("$vj" status | grep -c '^eth0 .*python3') of $users have channels: $(tail -3 "$tmp/vjd.log")"
 at_client "$python" "$tmp/ask.py" $users || fail "not everybody was answered by the right user"
 refused=$("$vj" status --json | "$python" -c '
@@ -72,7 +72,7 @@ expect() { # expect TEXT WHAT COMMAND...: the command says TEXT
 	said=$("$@" 2>&1 || true)
 	[[ $said == *"$text"* ]] || fail "$what: $said"
 }
-user40=(as_user 40 timeout 10)
+user40=(as_user 40 timeout 60)
 expect "Address already in use" "another user's port" "${user40[@]}" "$vj" run -- "$python" "$tmp/echo.py" 7101
 expect "Permission denied" "a privileged port" "${user40[@]}" "$vj" run -- "$python" "$tmp/echo.py" 80
 expect "Operation not permitted" "attach by anybody" "${user40[@]}" "$vj" attach eth0
@@ -83,6 +83,11 @@ expect "Operation not permitted" "detach by anybody" "${user40[@]}" "$vj" detach
 
 # from another network namespace than the interface's, no channel: the kernel there has the connection
 start foreign.log "${on_client[@]}" "$vj" run -- "$python" "$tmp/echo.py" 7300
+foreign=${pids[-1]}
+has_lease_of() { # has_lease_of PID PORT: it has asked for what it may have
+	"$vj" why "$1" | has ":$2 "
+}
+until_true has_lease_of "$foreign" 7300
 sleep 1
 [ "$("$vj" status | grep -c '^eth0 .*python3.* native ')" = $users ] || fail "a channel for another namespace's program"
 
@@ -92,13 +97,15 @@ for n in $(seq 2 2 $users); do
 	half+=("${echoes[n]}")
 done
 kill -9 "${half[@]}"
-[ "$("$vj" status >/dev/null; sleep 3; "$vj" status | grep -c '^eth0 .*python3.* native ')" = $((users / 2)) ] ||
-	fail "the dead still have channels: $("$vj" status)"
+half_have_channels() {
+	[ "$("$vj" status | grep -c '^eth0 .*python3.* native ')" = $((users / 2)) ]
+}
+until_true half_have_channels
 at_client "$python" -c '
 import socket, sys
 for n in range(1, 33):
 	try:
-		c = socket.create_connection(("10.77.0.2", 7100 + n), 5)
+		c = socket.create_connection(("10.77.0.2", 7100 + n), 60)
 		assert n % 2 == 1, n
 		c.sendall(b"x"); assert c.recv(10) == b"%d:x" % (2000 + n); c.close()
 	except ConnectionRefusedError:

@@ -45,14 +45,14 @@ serves() { # serves SITUATION [foreign]
 	channel=$(delivered)
 	seen=$(counted 0)
 	for addr in 10.77.0.2 fd77::2; do
-		[ "$(at_client timeout 5 redis-cli -h $addr -p 7000 ping)" = PONG ] || fail "$1: redis at $addr"
-		at_client timeout 20 redis-cli -h $addr -p 7000 -x set big <"$tmp/value" >/dev/null
-		at_client timeout 20 redis-cli -h $addr -p 7000 get big | tr -d '\n' | cmp - "$tmp/value" || fail "$1: a large value at $addr"
+		[ "$(at_client timeout 60 redis-cli -h $addr -p 7000 ping)" = PONG ] || fail "$1: redis at $addr"
+		at_client timeout 100 redis-cli -h $addr -p 7000 -x set big <"$tmp/value" >/dev/null
+		at_client timeout 100 redis-cli -h $addr -p 7000 get big | tr -d '\n' | cmp - "$tmp/value" || fail "$1: a large value at $addr"
 	done
 	(($(delivered) - channel > 500)) || fail "$1: $(($(delivered) - channel)) frames came by the channel"
 	[ "${2-}" != foreign ] || (($(counted 0) - seen > 500)) || fail "$1: the other program saw $(($(counted 0) - seen)) frames"
-	at_client timeout 20 python3 "$tmp/ask.py" 10.77.0.2 7053 answered || fail "$1: datagrams, IPv4"
-	at_client timeout 20 python3 "$tmp/ask.py" fd77::2 7053 answered || fail "$1: datagrams, IPv6"
+	at_client timeout 200 python3 "$tmp/ask.py" 10.77.0.2 7053 answered || fail "$1: datagrams, IPv4"
+	at_client timeout 200 python3 "$tmp/ask.py" fd77::2 7053 answered || fail "$1: datagrams, IPv6"
 }
 cat >"$tmp/echo.py" <<'PY'
 import select, socket
@@ -69,7 +69,7 @@ PY
 cat >"$tmp/ask.py" <<'PY'
 import socket, sys
 s = socket.socket(socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET, socket.SOCK_DGRAM)
-s.settimeout(5 if sys.argv[3] == "answered" else 1)
+s.settimeout(60 if sys.argv[3] == "answered" else 1)
 s.connect((sys.argv[1], int(sys.argv[2])))
 for n in 1, 1000, 3000: # the last one in fragments
 	s.send(b"x" * n)
@@ -88,7 +88,7 @@ start_vjd
 grep -q "eth0: channels are offered, MTU 1500; by tc" "$tmp/out" || fail "attach says: $(cat "$tmp/out")"
 start redis.log "${on_server[@]}" "$vj" run -- redis-server --port 7000 --bind 0.0.0.0 :: --protected-mode no --save '' --dir "$tmp"
 start echo.log "${on_server[@]}" "$vj" run -- python3 "$tmp/echo.py"
-until_true has_lease 7000
+until_true leased 7000
 until_true sh -c "\"$vj\" status | grep -q '^udp .*:7999 '"
 off_trial 7000
 until_true is_at tc || fail "status does not say tc: $("$vj" status)"
@@ -113,9 +113,9 @@ at_client ethtool -K eth0 tso off gso off tx off >/dev/null
 
 kill -9 $vjd
 wait $vjd || true
-[ "$(at_client timeout 5 redis-cli -h 10.77.0.2 -p 7000 ping)" = PONG ] || fail "nothing is served without a vjd"
+[ "$(at_client timeout 60 redis-cli -h 10.77.0.2 -p 7000 ping)" = PONG ] || fail "nothing is served without a vjd"
 start_vjd
-until_true has_lease 7000
+until_true leased 7000
 until_true sh -c "\"$vj\" status | grep -q '^udp .*:7053 '"
 serves "by the next vjd" foreign
 [ "$(at_server tc filter show dev eth0 ingress | grep -c 'vj_dispatch_tc')" = 1 ] || fail "filters: $(at_server tc filter show dev eth0 ingress)"
