@@ -133,11 +133,12 @@ changed=$(date +%s.%N)
 read_after nft_do insert rule inet f input tcp dport 7000 counter drop
 in_force=$(date +%s.%N)
 wait "$flow" || true
-python3 - "$changed" "$in_force" "$(grep '^[0-9]' "$tmp/flow.log" | tail -1)" <<-'EOF' || fail "an established flow went on"
+python3 - "$changed" "$in_force" "$tmp/flow.log" <<-'EOF' || fail "an established flow went on"
 	import sys
-	changed, in_force, last = map(float, sys.argv[1:])
-	print("the flow stopped %.3f s after the rule" % (last - changed))
-	sys.exit(last - in_force > 1.0)
+	changed, in_force = map(float, sys.argv[1:3])
+	answers = [float(line) for line in open(sys.argv[3]) if line[0].isdigit()]
+	print("the flow stopped %.3f s after the rule" % (answers[-1] - changed))
+	sys.exit(len([t for t in answers if t - in_force > 1.0]) > 1) # one may be told late
 EOF
 is_silent || fail "a dropped port answers"
 
@@ -441,9 +442,16 @@ out '' ''
 "${on_server[@]}" "$vj" run -- python3 "$tmp/knock.py" <"$tmp/knock" >"$tmp/knock.log" 2>&1 &
 pids+=($!)
 until_true has_knocked
-out '' ''
-knock
-[ "$(by_kernel)" = 0 ] || fail "not on the channel, though nothing is against it"
+# Nothing is against the channel. Whom a busy machine doesn't answer within a second, the kernel connects: three times
+knock_on_channel() {
+	for _ in 1 2 3; do
+		out '' ''
+		knock
+		[ "$(by_kernel)" != 0 ] || return 0
+	done
+	fail "$1"
+}
+knock_on_channel "not on the channel, though nothing is against it"
 for gap in nat log; do
 	if [ $gap = nat ]; then out '' "$nat"; else out 'tcp dport 81 log' ''; fi
 	knock
@@ -451,9 +459,7 @@ for gap in nat log; do
 	((before >= tries)) || fail "$gap: the program that ran has not come by the kernel"
 	knock_anew
 	(($(by_kernel) >= before + tries)) || fail "$gap: a new program has not come by the kernel"
-	out '' ''
-	knock
-	[ "$(by_kernel)" = 0 ] || fail "$gap: not back on the channel"
+	knock_on_channel "$gap: not back on the channel"
 done
 exec 7>&-
 

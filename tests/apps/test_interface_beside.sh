@@ -60,7 +60,7 @@ failed = []
 def guarded(fn):
 	def run():
 		try:
-			while not os.path.exists(stop) or asked <= 100 or made <= 5:
+			while (not os.path.exists(stop) or asked <= 100 or made <= 5) and not failed:
 				fn()
 				if sent > 10 and asked > 10 and made > 0 and not os.path.exists(stop + ".under_way"):
 					open(stop + ".under_way", "w").close()
