@@ -542,6 +542,11 @@ bool sock_connect_refused(struct sock *s);
 bool sock_connect_unanswered(struct sock *s);
 /* An error that the stack reports once. Return: what the call returns. */
 long sock_fail(struct sock *s, long err);
+/*
+ * @err has ended a call that returns what it has moved: if it is the connection's end the next call says it. What was of that call alone (a bad
+ * pointer, no memory, no descriptor to sleep on) is not told, and the connection goes on.
+ */
+void sock_fail_later(struct sock *s, long err);
 
 /*
  * ---- accept.c -----------------------------------------------------------------------------------

@@ -285,9 +285,8 @@ long conn_recv(struct sock *s, const struct iovec *iov, int cnt, int flags)
 	if (unlikely(r == GOES_ON)) {
 		r = in_kernel_goes_on(s, false, iov, cnt, done, flags);
 		done += r > 0 ? (size_t)r : 0;
-	} else if (done && r < 0 && r != -EAGAIN && r != -EINTR) {
-		s->failed = false;
-		s->err = (uint16_t)-r;
+	} else if (done && r < 0) {
+		sock_fail_later(s, r);
 	}
 	block_end(&b);
 	return done ? (long)done : r;

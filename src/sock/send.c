@@ -110,9 +110,8 @@ static long send_all(struct sock *s, const struct iovec *iov, int cnt, size_t wa
 	if (unlikely(r == GOES_ON)) {
 		r = in_kernel_goes_on(s, true, iov, cnt, done, flags);
 		done += r > 0 ? (size_t)r : 0;
-	} else if (done && r < 0 && r != -EAGAIN && r != -EINTR && r != -EPIPE) {
-		s->failed = false;
-		s->err = (uint16_t)-r;
+	} else if (done && r < 0) {
+		sock_fail_later(s, r);
 	}
 	block_end(&b);
 	return done ? (long)done : r;

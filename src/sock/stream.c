@@ -181,6 +181,14 @@ long sock_fail(struct sock *s, long err)
 	return err;
 }
 
+void sock_fail_later(struct sock *s, long err)
+{
+	if (!s->failed || err == -EAGAIN || err == -EINTR || err == -EPIPE)
+		return;
+	s->failed = false;
+	s->err = (uint16_t)-err;
+}
+
 /*
  * ---- names --------------------------------------------------------------------------------------
  * ----------------

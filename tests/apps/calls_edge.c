@@ -424,6 +424,23 @@ static void test_partial(void)
 	signal(SIGALRM, SIG_DFL);
 }
 
+/* One of its pieces is nowhere: whatever became of those before it, the connection goes on. */
+static void test_bad_piece(int family, const char *text)
+{
+	struct iovec iov[2] = { { "abc", 3 }, { NULL, 3 } };
+	char buf[16];
+	struct pair p;
+
+	title("a bad piece");
+	pair_open(&p, family, text);
+	(void)writev(p.client, iov, 2);
+	say("send after that", send(p.client, "def", 3, 0));
+	say("and again", send(p.client, "ghi", 3, 0));
+	settle();
+	say("recv", recv(p.server, buf, sizeof(buf), 0) >= 6);
+	pair_close(&p);
+}
+
 /* SA_SIGINFO doesn't make a handler of SIG_DFL or SIG_IGN. */
 static void test_no_handler(void)
 {
@@ -531,6 +548,8 @@ void calls_edge(void)
 	test_sigio();
 	test_sendfile_edges();
 	test_partial();
+	test_bad_piece(AF_INET, "127.0.0.1");
+	test_bad_piece(AF_INET6, "::1");
 	test_no_handler();
 	test_reset_behind_data(AF_INET, "127.0.0.1");
 	test_reset_behind_data(AF_INET6, "::1");
