@@ -319,7 +319,7 @@ static ssize_t recv_leave(int fd, struct sock *s, const struct iovec *iov, int c
 			*len = msg.msg_namelen;
 	} else {
 		r = conn_recv(s, iov, cnt, flags);
-		if (addr && len)
+		if (r >= 0 && addr && len)
 			*len = 0; /* TCP gives no address */
 	}
 	lock_leave();

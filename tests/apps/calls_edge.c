@@ -74,6 +74,8 @@ static void test_peek(void)
 static void test_flags(void)
 {
 	char buf[32];
+	struct sockaddr_storage from;
+	socklen_t from_len = 99;
 	struct iovec none = { buf, 0 };
 	volatile int minus = -1, many = 2000; /* that the compiler doesn't see */
 	struct pair p;
@@ -83,6 +85,8 @@ static void test_flags(void)
 	say("recv 0, nothing there", recv(p.server, buf, 0, MSG_DONTWAIT));
 	say("read 0, nothing there", read(p.server, buf, 0));
 	say("readv 0, nothing there", readv(p.server, &none, 1));
+	say("recvfrom, nothing there", recvfrom(p.server, buf, 1, MSG_DONTWAIT, (struct sockaddr *)&from, &from_len));
+	printf("name of %u\n", from_len);
 	say("readv no pieces", readv(p.server, &none, 0));
 	say("readv -1 pieces", readv(p.server, &none, minus));
 	say("writev too many pieces", writev(p.server, &none, many));
