@@ -121,6 +121,8 @@ long conn_send(struct sock *s, const struct iovec *iov, int cnt, int flags)
 {
 	size_t want = 0;
 
+	if (unlikely(s->stdio))
+		away_stdio_sent();
 	if (cnt == 1) {
 		want = iov->iov_len;
 	} else {
@@ -179,8 +181,6 @@ static ssize_t send_leave(int fd, struct sock *s, const struct iovec *iov, int c
 	} else if (unlikely((flags & MSG_FASTOPEN) && addr)) {
 		r = s->state == SOCK_CONNECTING ? -EALREADY : -EISCONN;
 	} else {
-		if (unlikely(s->stdio))
-			away_stdio_sent();
 		r = conn_send(s, iov, cnt, flags & ~MSG_OOB);
 		if (unlikely(flags & MSG_ZEROCOPY) && r > 0)
 			zerocopy_sent(s);

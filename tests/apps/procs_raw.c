@@ -14,22 +14,33 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 /* ---- libc's streams --------------------------------------------------------------------------------------------- */
 
-#define SPOKEN "one two three four\n"
+#define SPOKEN "one two three four five six seven\n"
 
-/* Streams buffer, and write by a call of libc's own; and in between the program writes by itself. */
+/* Streams buffer, and write by a call of libc's own; and in between the program writes by itself, in every way there is. */
 static void speak(void)
 {
+	const struct msghdr msg = { .msg_iov = &(struct iovec){ "four ", 5 }, .msg_iovlen = 1 };
+	int file = memfd_create("six", MFD_CLOEXEC);
+	off_t from = 0;
+
+	CHECK(file >= 0 && write(file, "six ", 4) == 4);
 	printf("one ");
 	fflush(stdout);
 	CHECK(write(STDOUT_FILENO, "two ", 4) == 4);
 	CHECK(dprintf(STDOUT_FILENO, "three ") == 6);
-	printf("four\n");
+	CHECK(sendmsg(STDOUT_FILENO, &msg, 0) == 5);
+	CHECK(dprintf(STDOUT_FILENO, "five ") == 5);
+	CHECK(sendfile(STDOUT_FILENO, file, &from, 4) == 4);
+	printf("seven\n");
 	exit(0); /* it is flushed then */
 }
 
