@@ -43,7 +43,10 @@ static uint32_t places_taken(void)
 	return atomic_load_explicit(&sock_deferred, memory_order_relaxed);
 }
 
-/* Handlers interrupt each other here, too. Return: false: another one has it. */
+/*
+ * Handlers interrupt each other here, too, also between this and what is written into the place: so one that is free has no signal's number.
+ * Return: false: another one has it.
+ */
 static bool place_take(unsigned i)
 {
 	return !(atomic_fetch_or_explicit(&sock_deferred, UINT32_C(1) << i, memory_order_relaxed) >> i & 1);
@@ -75,6 +78,7 @@ void signal_release(void)
 		atomic_signal_fence(memory_order_seq_cst);
 		place = (unsigned)__builtin_ctz(places_taken());
 		info = deferred[place];
+		deferred[place].si_signo = 0;
 		atomic_signal_fence(memory_order_seq_cst);
 		atomic_fetch_and_explicit(&sock_deferred, ~(UINT32_C(1) << place), memory_order_relaxed);
 		sock_inside = false;
@@ -182,7 +186,8 @@ void signal_forked(void)
 	static const pthread_mutex_t unlocked = PTHREAD_MUTEX_INITIALIZER;
 
 	handlers_lock = unlocked;
-	atomic_store_explicit(&sock_deferred, 0, memory_order_relaxed); /* they are the parent's */
+	memset(deferred, 0, sizeof(deferred)); /* they are the parent's */
+	atomic_store_explicit(&sock_deferred, 0, memory_order_relaxed);
 }
 
 /* As libc's signal(): BSD semantics, unless siginterrupt() asked for others. */
