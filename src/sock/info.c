@@ -91,7 +91,7 @@ int info_get(int fd, const struct sock *s, void *val, socklen_t *len)
 	int err;
 
 	/* The kernel knows how much of it this system has. */
-	err = sys_getsockopt(fd, IPPROTO_TCP, TCP_INFO, val, len);
+	err = fd < 0 ? fd : sys_getsockopt(fd, IPPROTO_TCP, TCP_INFO, val, len);
 	if (!err)
 		err = vj_conn_info(sock.vj, s->conn, &info);
 	if (err)

@@ -569,7 +569,7 @@ static int option_get(int fd, struct sock *s, int level, int name, void *val, so
 	} else if (level == IPPROTO_TCP && name == TCP_CONGESTION) {
 		return congestion_get(s, val, len);
 	} else if (level == IPPROTO_TCP && name == TCP_INFO) {
-		return info_get(fd, s, val, len);
+		return info_get(option_fd(fd, s, false), s, val, len);
 	} else if (level == IPPROTO_TCP && name == TCP_CC_INFO) {
 		return value_out("", 0, val, len); /* as of a congestion control that tells nothing */
 	}

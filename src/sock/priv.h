@@ -804,7 +804,7 @@ int zerocopy_told(struct sock *s, struct msghdr *msg);
 /* Those that a listener on channels needs itself. */
 void options_listen(const struct sock *s);
 
-/* info.c: TCP_INFO, as long as the kernel's. Return: 0; -errno. */
+/* info.c: TCP_INFO, as long as the kernel's. @fd: a socket of its, or why there is none. Return: 0; -errno. */
 int info_get(int fd, const struct sock *s, void *val, socklen_t *len);
 /* @ret_mtu: IP bytes that the path of this connection carries, as far as is known. Return: 0; -ENOTCONN: there is none any more. */
 int info_path_mtu(const struct sock *s, uint32_t *ret_mtu);

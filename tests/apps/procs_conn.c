@@ -76,6 +76,10 @@ static void options_set(int conn)
 
 static void options_and_echo(int conn)
 {
+	struct tcp_info info = { .tcpi_state = TCP_CLOSE };
+	socklen_t len = sizeof(info);
+
+	CHECK(!getsockopt(conn, IPPROTO_TCP, TCP_INFO, &info, &len) && info.tcpi_state == TCP_ESTABLISHED);
 	options_set(conn);
 	echo(conn);
 }
