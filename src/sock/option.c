@@ -349,10 +349,14 @@ static int option_fd(int fd, struct sock *s, bool make)
 static void kept_set(int fd, struct sock *s, const struct kept *k)
 {
 	uint64_t kernel = 0;
+	uint32_t word = 0;
 	socklen_t len = k->bytes;
+	bool wide = len > sizeof(word);
 
-	if (sys_getsockopt(fd, k->level, k->name, &kernel, &len))
+	if (sys_getsockopt(fd, k->level, k->name, wide ? (void *)&kernel : &word, &len))
 		return;
+	if (!wide)
+		kernel = word;
 	if (sock_is_conn(s))
 		vj_conn_option_set(sock.vj, s->conn, k->opt, k->convert(kernel));
 	else
