@@ -230,8 +230,8 @@ VJ_EARLY static bool flags_set(int fd, int which, long flags)
 			s->async = flags & O_ASYNC;
 		if (which & O_APPEND)
 			s->append = flags & O_APPEND;
-		/* a placeholder is shared */
-		kernel_too = !sock_is_channel(s) || s->token;
+		/* not a placeholder of several; one of its own may go on as the kernel's, or be connected again */
+		kernel_too = !s->shared || s->token;
 	}
 	lock_leave();
 	return kernel_too;

@@ -22,6 +22,38 @@
 
 /* ---- flags ------------------------------------------------------------------------------------- */
 
+/* O_NONBLOCK as the kernel has it, for the day when the socket is its alone */
+static long kernel_nonblock(int fd)
+{
+	char path[64];
+	unsigned flags = 0;
+	FILE *info;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	info = fopen(path, "r");
+	must("fdinfo", info && fscanf(info, "pos: %*d flags: %o", &flags) == 1);
+	fclose(info);
+	return (flags & O_NONBLOCK) != 0;
+}
+
+/* Changed under a connection that the socket itself has begun */
+static void test_kept_flags(int family, const char *text)
+{
+	int on = 1;
+	struct pair p;
+
+	title("flags that are kept");
+	pair_open(&p, family, text);
+	say("blocks", kernel_nonblock(p.client));
+	say("F_SETFL", fcntl(p.client, F_SETFL, O_NONBLOCK));
+	say("doesn't", kernel_nonblock(p.client));
+	say("F_SETFL", fcntl(p.client, F_SETFL, 0));
+	say("blocks", kernel_nonblock(p.client));
+	say("FIONBIO", ioctl(p.client, FIONBIO, &on));
+	say("doesn't", kernel_nonblock(p.client));
+	pair_close(&p);
+}
+
 static void *write_pieces(void *arg)
 {
 	for (int i = 0; i < 4; i++) {
@@ -546,6 +578,8 @@ void calls_edge(void)
 {
 	test_peek();
 	test_flags();
+	test_kept_flags(AF_INET, "127.0.0.1");
+	test_kept_flags(AF_INET6, "::1");
 	test_tcp_control();
 	test_sent_control();
 	test_ioctls();
