@@ -160,6 +160,16 @@ static struct watch *watch_find(const struct epoll_set *set, const struct file *
 	return NULL;
 }
 
+/* The number was closed, and what is behind it lives on by another: the kernel's set goes on reporting it, as epoll(7) says, and so do we. */
+static VJ_COLD struct watch *watch_of_closed(const struct epoll_set *set, int fd)
+{
+	struct watch *w = set->watches;
+
+	while (w && (w->fd != fd || !w->in_kernel))
+		w = w->set_next;
+	return w;
+}
+
 static int watch_kernel(struct watch *w, int op, uint64_t data)
 {
 	struct epoll_event ev = { .events = w->events, .data.u64 = data };
@@ -500,7 +510,9 @@ static int translate(struct epoll_set *set, struct epoll_event *ev, int n)
 		}
 		f = fd_peek(fd);
 		w = f ? watch_find(set, f, fd) : NULL;
-		if (!w || w->round == set->round) /* kick, bell; or reported in this call already */
+		if (unlikely(!w) && fd < (int)MARK_BELL) /* neither kick nor bell */
+			w = watch_of_closed(set, fd);
+		if (!w || w->round == set->round) /* or reported in this call already */
 			continue;
 		w->round = set->round;
 		w->place = out;

@@ -111,6 +111,30 @@ static void test_turns(void)
 	pair_close(&b);
 }
 
+/* A number that a set knows is closed, and what was behind it goes on by a copy: it is reported as before. By the kernel, as nobody has read yet. */
+static void test_closed_number(int family, const char *text)
+{
+	struct epoll_event ev = { .data.u64 = 0 };
+	int ep = epoll_create1(0), copy;
+	struct udp_pair p = { .client = socket(family, SOCK_DGRAM, 0) };
+	char buf[8];
+
+	title("a number that was closed");
+	p.server = udp_bound(family, text, &p.addr, &p.addr_len);
+	copy = dup(p.server);
+	add("add", ep, p.server, EPOLLIN, 7);
+	close(p.server);
+	say("nothing", epoll_wait(ep, &ev, 1, 0));
+	say("send", to_server(&p, "one"));
+	say("something", epoll_wait(ep, &ev, 1, 5000));
+	say("it", (long)ev.data.u64);
+	say("recv", recv(copy, buf, sizeof(buf), 0));
+	say("nothing", epoll_wait(ep, &ev, 1, 0));
+	close(ep);
+	close(copy);
+	close(p.client);
+}
+
 static void test_copies(void)
 {
 	struct epoll_event ev;
@@ -397,6 +421,8 @@ void calls_sets(void)
 	test_refusals();
 	test_turns();
 	test_copies();
+	test_closed_number(AF_INET, "127.0.0.1");
+	test_closed_number(AF_INET6, "::1");
 	test_depth();
 	test_changes();
 	test_oneshot_threads();
