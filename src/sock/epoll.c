@@ -233,8 +233,10 @@ void watches_move(struct file *f, enum watch_side side)
 		case WATCH_KERNEL:
 			if (!w->in_kernel)
 				watch_add_kernel(w);
-			if (w->in_kernel)
-				watch_kernel(w, EPOLL_CTL_MOD, w->data);
+			if (w->in_kernel && watch_kernel(w, EPOLL_CTL_MOD, w->data)) { /* EPOLLEXCLUSIVE: can't be changed */
+				watch_kernel(w, EPOLL_CTL_DEL, 0);
+				watch_kernel(w, EPOLL_CTL_ADD, w->data);
+			}
 			/* it is still registered, as any of the kernel's */
 			atomic_fetch_add_explicit(&w->set->kernel_cnt, w->in_kernel,
 						  memory_order_relaxed);
