@@ -357,17 +357,12 @@ static int block_signals(struct blocking *b, bool slept_eintr)
 	return slept_eintr && (b->timeout_ns || !signals_restart()) ? -EINTR : 0;
 }
 
-int block_wait(struct blocking *b)
+/* Lock held, context there; perhaps not after */
+static int wait_once(struct blocking *b)
 {
 	uint64_t now_ns;
 	int r;
 
-	if (!b->held) {
-		b->held = true;
-		hold_begin(&b->hold, b->file);
-	}
-	if (!sock.vj)
-		return 0; /* the process exits: the file is dead by now */
 	if (spin_turn(&b->spin))
 		return sock_undo == &b->hold.undo ? block_signals(b, false) : -EINTR;
 	now_ns = sys_clock_ns();
@@ -380,6 +375,27 @@ int block_wait(struct blocking *b)
 	if (r < 0 && r != -EINTR)
 		return r == WAS_LEFT ? -EINTR : r;
 	return block_signals(b, r == -EINTR);
+}
+
+/* The process exits, and no connection is left. Those that have a number are dead by now; one that was closed meanwhile had none to be found by. */
+static VJ_COLD void cut_off(struct file *f)
+{
+	if (f->kind == FILE_SOCK && sock_is_conn(sock_of(f)))
+		sock_of(f)->state = SOCK_DEAD;
+}
+
+int block_wait(struct blocking *b)
+{
+	int r;
+
+	if (!b->held) {
+		b->held = true;
+		hold_begin(&b->hold, b->file);
+	}
+	r = sock.vj ? wait_once(b) : 0;
+	if (unlikely(!sock.vj) && sock_undo == &b->hold.undo)
+		cut_off(b->file);
+	return r;
 }
 
 void block_end(struct blocking *b)
