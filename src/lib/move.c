@@ -13,7 +13,11 @@
 #include <sys/random.h>
 #include <syslog.h>
 
-enum { TRANSIT_MS = 15000, RETRY_MS = 1 };
+enum {
+	TRANSIT_MS = 15000,
+	RETRY_MS = 1,
+	ANSWERS_MAX = 4096, /* that wait for frames of one peer, to what was asked about no connection of ours */
+};
 
 /* A connection of ours whose other end is on its way. It is on the link to nowhere. */
 struct transit {
@@ -34,7 +38,8 @@ struct saying {
 struct moves {
 	struct link_id nowhere;
 	struct transit *transits;
-	struct saying *sayings, **sayings_end;
+	struct saying *sayings, **sayings_end; /* of each link in its order; one without frames keeps no other waiting */
+	uint32_t round; /* of sayings_send() */
 };
 
 /* ---- the link to nowhere --------------------------------------------------------------------------------------- */
@@ -123,7 +128,7 @@ static void say(struct vj *vj, struct vj_link *link, const struct move_frame *f,
 	struct moves *m = moves_get(vj);
 	struct saying *s;
 
-	if (m && !m->sayings && frame_send(link, f)) {
+	if (m && !link->unsaid && frame_send(link, f)) {
 		if (release.v)
 			tcp_release(vj->stack, release);
 		return;
@@ -136,7 +141,18 @@ static void say(struct vj *vj, struct vj_link *link, const struct move_frame *f,
 	*s = (struct saying){ .link = link, .frame = *f, .release = release };
 	*m->sayings_end = s;
 	m->sayings_end = &s->next;
+	link->unsaid++;
 	vj->move_ns = 0;
+}
+
+/* To a question about no connection of ours. A peer that asks on and on, and gives no frames for the answers, gets none. */
+static void say_none(struct vj *vj, struct vj_link *link, enum move_kind kind, const struct move_frame *asked, const struct endpoint *local,
+		     const struct endpoint *remote)
+{
+	struct move_frame answer = frame_make(vj, kind, asked->token, local, remote);
+
+	if (link->unsaid < ANSWERS_MAX)
+		say(vj, link, &answer, (struct tcp_id){ 0 });
 }
 
 void move_say(struct vj *vj, struct vj_link *link, enum move_kind kind, const uint8_t token[static MOVE_TOKEN_BYTES],
@@ -152,16 +168,24 @@ void move_say(struct vj *vj, struct vj_link *link, enum move_kind kind, const ui
 
 static void sayings_send(struct vj *vj, struct moves *m)
 {
-	while (m->sayings && frame_send(m->sayings->link, &m->sayings->frame)) {
-		struct saying *s = m->sayings;
+	struct saying **at = &m->sayings;
 
-		m->sayings = s->next;
-		if (!m->sayings)
-			m->sayings_end = &m->sayings;
+	m->round++;
+	while (*at) {
+		struct saying *s = *at;
+
+		if (s->link->full_round == m->round || !frame_send(s->link, &s->frame)) {
+			s->link->full_round = m->round;
+			at = &s->next;
+			continue;
+		}
+		*at = s->next;
+		s->link->unsaid--;
 		if (s->release.v)
 			tcp_release(vj->stack, s->release);
 		free(s);
 	}
+	m->sayings_end = at;
 }
 
 void move_link_gone(struct vj *vj, const struct vj_link *link)
@@ -225,7 +249,7 @@ static void on_leave(struct vj_link *link, const struct move_frame *f, const str
 		     const struct endpoint *remote)
 {
 	struct vj *vj = link->vj;
-	struct move_frame answer;
+	struct move_frame left;
 	struct tcp_id id;
 	bool known = !tcp_find(vj->stack, link->stack_id, local, remote, &id);
 
@@ -233,9 +257,12 @@ static void on_leave(struct vj_link *link, const struct move_frame *f, const str
 		return; /* ours goes first */
 	if (known)
 		deed_postpone(vj, id);
-	known = known && transit_begin(vj, link, f, local, remote);
-	answer = frame_make(vj, known ? MOVE_LEFT : MOVE_LEFT_NONE, f->token, local, remote);
-	say(vj, link, &answer, (struct tcp_id){ 0 });
+	if (!known || !transit_begin(vj, link, f, local, remote)) {
+		say_none(vj, link, MOVE_LEFT_NONE, f, local, remote);
+		return;
+	}
+	left = frame_make(vj, MOVE_LEFT, f->token, local, remote);
+	say(vj, link, &left, (struct tcp_id){ 0 });
 }
 
 static struct transit **transit_find(struct moves *m, const uint8_t token[static MOVE_TOKEN_BYTES])
@@ -264,7 +291,6 @@ static void on_arrived(struct vj_link *link, const struct move_frame *f, const s
 {
 	struct vj *vj = link->vj;
 	struct transit **at = vj->moves ? transit_find(vj->moves, f->token) : NULL;
-	struct move_frame answer;
 	struct tcp_id id;
 
 	if (at && *at && endpoint_eq(&(*at)->local, local) && endpoint_eq(&(*at)->remote, remote) &&
@@ -276,8 +302,7 @@ static void on_arrived(struct vj_link *link, const struct move_frame *f, const s
 		}
 		tcp_fail(vj->stack, id, ECONNRESET);
 	}
-	answer = frame_make(vj, MOVE_GONE, f->token, local, remote);
-	say(vj, link, &answer, (struct tcp_id){ 0 });
+	say_none(vj, link, MOVE_GONE, f, local, remote);
 }
 
 void move_transit_stay(struct vj *vj, const uint8_t token[static MOVE_TOKEN_BYTES], bool stay)

@@ -70,6 +70,8 @@ struct vj_link {
 	bool starved;		 /* the stack found no frame to send in */
 	bool dead;		 /* to be reaped */
 	bool tell_vjd;		 /* closed by us: vjd tells the peer */
+	uint32_t unsaid;	 /* what move.c has to say here, and found no frame for */
+	uint32_t full_round;	 /* in which it found none last */
 	uint64_t raw_cookie;
 };
 

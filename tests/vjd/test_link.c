@@ -8,9 +8,12 @@
 
 #include "channel/area.h"
 #include "channel/area_map.h"
+#include "lib/move.h"
+#include "wire/eth.h"
 
 #include <vj/vj.h>
 
+#include <malloc.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
@@ -51,21 +54,16 @@ static void pump_until(struct hostile *h, uint64_t cnt)
 	}
 }
 
-static void begin(struct hostile *h)
+/* A channel from a program called @name */
+static void join(struct hostile *h, const char *name)
 {
-	struct vj_options o = VJ_OPTIONS_INIT;
-	struct sockaddr_in any = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	struct vj_channel_options ch = VJ_CHANNEL_OPTIONS_INIT;
 	struct sockaddr_storage at;
 	struct ctl_endpoint ep = { .proto = CTL_PROTO_TCP };
+	uint64_t before = channels(h);
 
-	memset(h, 0, sizeof(*h));
-	vjd_start(&h->v, "");
-	o.socket_path = h->v.path;
-	assert_int_equal(vj_open(&o, &h->app), 0);
-	assert_int_equal(vj_listen(h->app, (struct sockaddr *)&any, sizeof(any), 16, 0, -1, 0, &h->listener), 0);
 	vj_listener_addr(h->app, h->listener, &at);
-	h->ctl = client_open(&h->v, "hostile");
+	h->ctl = client_open(&h->v, name);
 	ep = endpoint_of("127.0.0.1:1", CTL_PROTO_TCP);
 	ep.port = ntohs(((struct sockaddr_in *)&at)->sin_port);
 	assert_int_equal(ctl_client_connect(h->ctl, &ep, &h->said, h->fds), 0);
@@ -76,15 +74,33 @@ static void begin(struct hostile *h)
 	ch.end = h->said.end;
 	ch.wake_fd = h->fds[CTL_FD_WAKE_PEER];
 	assert_int_equal(vj_channel_attach(&ch, &h->ch), 0);
-	pump_until(h, 1);
+	pump_until(h, before + 1);
 }
 
-static void end(struct hostile *h)
+static void begin(struct hostile *h)
+{
+	struct vj_options o = VJ_OPTIONS_INIT;
+	struct sockaddr_in any = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+
+	memset(h, 0, sizeof(*h));
+	vjd_start(&h->v, "");
+	o.socket_path = h->v.path;
+	assert_int_equal(vj_open(&o, &h->app), 0);
+	assert_int_equal(vj_listen(h->app, (struct sockaddr *)&any, sizeof(any), 16, 0, -1, 0, &h->listener), 0);
+	join(h, "hostile");
+}
+
+static void leave(struct hostile *h)
 {
 	vj_channel_detach(h->ch);
 	area_unmap(&h->map);
 	fds_close(h->fds, CTL_FDS_MAX);
 	ctl_client_close(h->ctl);
+}
+
+static void end(struct hostile *h)
+{
+	leave(h);
 	vj_close(h->app);
 	vjd_stop(&h->v);
 }
@@ -202,12 +218,75 @@ static void much_data_brings_more_frames(void **state)
 	end(&h);
 }
 
+/* That a connection has arrived of which the application knows nothing, in up to @cnt frames. Return: frames */
+static unsigned say_arrived(struct hostile *h, unsigned cnt)
+{
+	const struct move_frame f = { .magic = MOVE_MAGIC, .kind = MOVE_ARRIVED };
+	struct vj_buf bufs[64];
+	unsigned n = vj_channel_tx_get(h->ch, bufs, cnt < ARRAY_SIZE(bufs) ? cnt : ARRAY_SIZE(bufs));
+
+	for (unsigned i = 0; i < n; i++) {
+		memcpy(bufs[i].data, h->said.peer_mac, 6);
+		memcpy(bufs[i].data + 6, ctl_client_welcome(h->ctl)->mac, 6);
+		store_be16(bufs[i].data + 12, ETH_TYPE_LINK);
+		memcpy(bufs[i].data + ETH_HDR_BYTES, &f, sizeof(f));
+		bufs[i].len = ETH_HDR_BYTES + sizeof(f);
+	}
+	vj_channel_tx_put(h->ch, bufs, n);
+	vj_channel_tx_publish(h->ch);
+	return n;
+}
+
+static bool hears(struct hostile *h, uint32_t kind)
+{
+	struct move_frame f = { .kind = 0 };
+	struct vj_buf buf;
+
+	if (!vj_channel_rx(h->ch, &buf, 1))
+		return false;
+	memcpy(&f, buf.data + ETH_HDR_BYTES, sizeof(f));
+	vj_channel_rx_free(h->ch, &buf, 1);
+	return f.kind == kind;
+}
+
+/* Who asks without end and takes no answer costs a bounded amount of memory, and others are answered. */
+static void asks_and_takes_no_answer(void **state)
+{
+	enum { ASKED = 100000, BYTES_MAX = 4 << 20 };
+	struct hostile h, other;
+	size_t before;
+	unsigned sent = 0;
+	uint64_t end_ms;
+
+	(void)state;
+	begin(&h);
+	other = h;
+	join(&other, "other");
+	before = mallinfo2().uordblks;
+	while (sent < ASKED) {
+		sent += say_arrived(&h, ASKED - sent);
+		vj_process(h.app);
+	}
+	assert_true(mallinfo2().uordblks < before + BYTES_MAX);
+	assert_int_equal(say_arrived(&other, 1), 1);
+	end_ms = now_ms() + 20000;
+	while (!hears(&other, MOVE_GONE)) {
+		vj_process(h.app);
+		assert_true(now_ms() < end_ms);
+	}
+	assert_true(hears(&h, MOVE_GONE)); /* what there were frames for */
+	assert_int_equal(channels(&h), 2);
+	leave(&other);
+	end(&h);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(closed_and_goes_on_sending),
 		cmocka_unit_test(nonsense_in_a_ring),
 		cmocka_unit_test(much_data_brings_more_frames),
+		cmocka_unit_test(asks_and_takes_no_answer),
 	};
 
 	vjd_test_init(argc, argv);
