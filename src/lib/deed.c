@@ -216,13 +216,14 @@ struct name_tail {
 		uint8_t local[16], remote[16];
 		uint16_t local_port, remote_port;
 	} ends;
-	uint32_t far; /* 1: over an interface */
+	uint32_t traits;
 };
+enum { TRAIT_FAR = 1, TRAIT_SOCK6 = 2 };
 
 enum { NAME_BYTES = 1 + sizeof(DEED_NAME_PREFIX) - 1 + sizeof(struct name_tail) };
 _Static_assert(NAME_BYTES <= sizeof(((struct sockaddr_un *)0)->sun_path), "a token's name fits");
 
-static int token_name(const struct vj *vj, int token, struct tcp_id id)
+static int token_name(const struct vj *vj, int token, struct tcp_id id, bool sock6)
 {
 	struct sockaddr_un name = { .sun_family = AF_UNIX };
 	struct endpoint local, remote;
@@ -235,7 +236,7 @@ static int token_name(const struct vj *vj, int token, struct tcp_id id)
 	memcpy(tail.ends.remote, remote.addr.bytes, 16);
 	tail.ends.local_port = local.port;
 	tail.ends.remote_port = remote.port;
-	tail.far = !tcp_can_move(vj->stack, id);
+	tail.traits = (tcp_can_move(vj->stack, id) ? 0u : TRAIT_FAR) | (sock6 ? TRAIT_SOCK6 : 0u);
 	memcpy(name.sun_path + 1, DEED_NAME_PREFIX, sizeof(DEED_NAME_PREFIX) - 1);
 	memcpy(name.sun_path + sizeof(DEED_NAME_PREFIX), &tail, sizeof(tail));
 	return sys_bind(token, (struct sockaddr *)&name, offsetof(struct sockaddr_un, sun_path) + NAME_BYTES);
@@ -257,7 +258,8 @@ bool deed_names(int fd, struct deed_names *ret_names)
 	remote = (struct endpoint){ .addr = ip_addr_from_v6(tail.ends.remote), .port = tail.ends.remote_port };
 	addr_to_sockaddr(&local, &ret_names->local);
 	addr_to_sockaddr(&remote, &ret_names->remote);
-	ret_names->far = tail.far != 0;
+	ret_names->far = (tail.traits & TRAIT_FAR) != 0;
+	ret_names->sock6 = (tail.traits & TRAIT_SOCK6) != 0;
 	return true;
 }
 
@@ -278,7 +280,7 @@ int deed_make(struct vj *vj, struct vj_conn c, uint64_t cookie, bool sock6, bool
 	if (err)
 		return err;
 	pair[1] = own_fd(pair[1]);
-	err = token_name(vj, pair[0], (struct tcp_id){ c.v });
+	err = token_name(vj, pair[0], (struct tcp_id){ c.v }, sock6);
 	d = err ? NULL : deed_new(vj, pair[1]);
 	if (!d) {
 		if (err)

@@ -21,6 +21,7 @@ struct deed_note {
 struct deed_names {
 	struct sockaddr_storage local, remote;
 	bool far; /* over an interface, when the token was made */
+	bool sock6; /* as deed_make() was told: an IPv4 connection's names may be those of a socket of IPv6 */
 };
 
 struct deed_hooks {
@@ -44,7 +45,7 @@ void deed_hooks_set(struct vj *vj, const struct deed_hooks *hooks);
 
 /**
  * deed_make() - Let others claim this connection
- * @sock6:     should it become the kernel's, a socket of IPv6 is wanted
+ * @sock6:     the program's socket is one of IPv6; so is the kernel's, should it become that
  * @nonblock:  O_NONBLOCK of the token
  * @ret_token: To be put in place of the connection's descriptors; the caller's
  * Each costs a descriptor of this process; not more than a quarter of those that it may have are taken.

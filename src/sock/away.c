@@ -29,7 +29,6 @@ enum { CLAIM_MS = 10000, CLAIM_BACK_MS = 5, LEAVE_MS = 2000 };
 
 /* What goes along with a connection; in a deed_note. */
 struct note {
-	uint8_t family;
 	bool shut_rd, shut_wr, failed, linger;
 	uint16_t err;
 	uint32_t linger_s, rcvlowat;
@@ -51,7 +50,6 @@ static uint32_t timeout_ms(uint64_t ns)
 static void note_make(const struct sock *s, struct deed_note *ret_note)
 {
 	struct note n = {
-		.family = s->family,
 		.shut_rd = s->shut_rd,
 		.shut_wr = s->shut_wr,
 		.failed = s->failed,
@@ -292,7 +290,7 @@ void away_adopt(int fd)
 	if (!s)
 		return;
 	flags = sys_fcntl(fd, F_GETFL, 0);
-	s->family = (uint8_t)names.local.ss_family; /* until the claim says it better */
+	s->family = names.sock6 ? AF_INET6 : AF_INET;
 	s->nonblock = flags >= 0 && (flags & O_NONBLOCK);
 	if (fd_set_file(fd, &s->file)) {
 		sock_free(s);

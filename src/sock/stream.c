@@ -253,7 +253,7 @@ VJ_EARLY static int kernel_names(int fd, struct sockaddr *addr, socklen_t *len, 
 
 	if (likely(!away_is_left(fd)) || !deed_names(fd, &names))
 		return remote ? sys_getpeername(fd, addr, len) : sys_getsockname(fd, addr, len);
-	like.family = (uint8_t)names.local.ss_family;
+	like.family = names.sock6 ? AF_INET6 : AF_INET;
 	return token_names(fd, &like, addr, len, remote);
 }
 

@@ -23,16 +23,21 @@
 static uint16_t port;
 static int listener, via[2];
 
-/* Ends by themselves when nobody can connect any more. */
-uint16_t server_start(void (*serve)(int), pid_t *ret_pid)
+/* At `listener` and its port. Ends by itself when nobody can connect any more. */
+static void server_begin(void (*serve)(int), pid_t *ret_pid)
 {
 	CHECK(!pipe(via));
-	listener = listen_any(&port);
 	*ret_pid = child_start(serve, listener);
 	close(via[1]);
 	CHECK(read(via[0], &(char){ 0 }, 1) == 1);
 	close(via[0]);
 	close(listener);
+}
+
+uint16_t server_start(void (*serve)(int), pid_t *ret_pid)
+{
+	listener = listen_any(&port);
+	server_begin(serve, ret_pid);
 	return port;
 }
 
@@ -414,6 +419,67 @@ static void takes_conn(int arg)
 	close(fd);
 }
 
+/* A client of IPv4 at a socket of IPv6 is called the same in each process, whether it has used the connection or not. */
+static void check_mapped(int fd)
+{
+	for (int peer = 0; peer < 2; peer++) {
+		struct sockaddr_in6 name = { .sin6_family = AF_UNSPEC };
+		socklen_t len = sizeof(name);
+
+		CHECK(!(peer ? getpeername : getsockname)(fd, (struct sockaddr *)&name, &len));
+		CHECK(len == sizeof(name) && name.sin6_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&name.sin6_addr));
+	}
+}
+
+static void takes_mapped(int arg)
+{
+	int fd = fd_recv(mail[1]);
+
+	(void)arg;
+	check_mapped(fd);
+	ping_back(fd);
+	check_mapped(fd);
+	check_path(fd);
+}
+
+static void serve_mapped(int fd)
+{
+	pid_t other;
+	int conn;
+
+	CHECK(!socketpair(AF_UNIX, SOCK_STREAM, 0, mail));
+	other = child_start(takes_mapped, 0);
+	server_ready(fd);
+	conn = accept_one(fd);
+	check_mapped(conn);
+	ping_back(conn);
+	fd_send(mail[0], conn);
+	close(conn);
+	child_end(other);
+}
+
+static void part_mapped(void)
+{
+	struct sockaddr_in6 any = { .sin6_family = AF_INET6 };
+	socklen_t len = sizeof(any);
+	pid_t server;
+	int fd, off = 0;
+
+	listener = socket(AF_INET6, SOCK_STREAM, 0);
+	CHECK(listener >= 0 && !setsockopt(listener, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off)));
+	CHECK(!bind(listener, (struct sockaddr *)&any, len) && !listen(listener, 16));
+	CHECK(!getsockname(listener, (struct sockaddr *)&any, &len));
+	port = ntohs(any.sin6_port);
+	server_begin(serve_mapped, &server);
+	fd = connect_to(port);
+	ping(fd);
+	ping(fd);
+	CHECK(read(fd, &(char){ 0 }, 1) == 0);
+	close(fd);
+	child_end(server);
+	printf("called the same in another process\n");
+}
+
 /* The first half is read here, the rest elsewhere, while it comes. */
 static void serve_passing(int fd)
 {
@@ -761,6 +827,7 @@ void conn_parts(const char *only)
 	static const struct part parts[] = {
 		{ "forking", part_forking },   { "turns", part_turns },	      { "unused", part_unused },
 		{ "cat", part_cat },	       { "spawned", part_spawned },	       { "exec", part_exec },	      { "passed_conn", part_passed_conn },
+		{ "mapped", part_mapped },
 		{ "exiting", part_exiting },   { "unwanted", part_unwanted }, { "killed", part_killed },
 		{ "last_words", part_last_words }, { "brief", part_brief },
 		{ "to_and_fro", part_to_and_fro }, { "crowd", part_crowd },
