@@ -239,8 +239,10 @@ static int attach(struct if_dispatch *d, const uint8_t mac[static 6], bool at_tc
 		programs_destroy(&p);
 	}
 	if (flows_fd >= 0) {
-		if (r == 0)
+		if (r == 0) {
 			if_reset_dead(d, flows_fd);
+			if_dispatch_set_left(d); /* that some have become the kernel's, these maps don't know */
+		}
 		close(flows_fd);
 	}
 	return r;

@@ -9,6 +9,14 @@
 #include <errno.h>
 #include <fcntl.h>
 
+/* Has anybody leased the flow's port at @addr? */
+static bool owner_at(const struct if_dispatch *d, const struct ip_addr *addr, const struct policy_flow *flow, struct policy_owner *ret)
+{
+	const struct policy_port port = { .addr = *addr, .port = flow->local_port, .proto = flow->proto };
+
+	return bpf_map_lookup_elem(d->map_fds[IF_MAP_PORTS], &port, ret) == 0 && ret->cnt != 0;
+}
+
 /*
  * Would dispatch give its frames to channel @nr? `flows` says so of all that have begun since the channel is there; the map is large, but not
  * endless, and then a port counts that nobody else has.
@@ -22,13 +30,13 @@ static bool is_of(const struct if_dispatch *d, const struct ctl_repair *c, uint3
 		.local_port = be16(c->local_port),
 		.proto = CTL_PROTO_TCP,
 	};
-	const struct policy_port port = { .addr = flow.local, .port = flow.local_port, .proto = flow.proto };
+	const struct ip_addr any = ip_addr_is_v4(&flow.local) ? ip_addr_any_v4() : ip_addr_any_v6();
 	uint32_t owner_nr = 0, block = policy_block_idx(false, c->local_port);
 	struct policy_owner owner;
 
 	if (bpf_map_lookup_elem(d->map_fds[IF_MAP_FLOWS], &flow, &owner_nr) == 0)
 		return owner_nr == nr;
-	if (bpf_map_lookup_elem(d->map_fds[IF_MAP_PORTS], &port, &owner) == 0 && owner.cnt != 0)
+	if (owner_at(d, &flow.local, &flow, &owner) || owner_at(d, &any, &flow, &owner))
 		return owner.cnt == 1 && owner.apps[0] == nr;
 	return bpf_map_lookup_elem(d->map_fds[IF_MAP_BLOCKS], &block, &owner_nr) == 0 && owner_nr == nr;
 }

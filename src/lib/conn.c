@@ -123,6 +123,8 @@ static int connect_from(struct vj *vj, struct vj_link *link, struct endpoint *lo
 
 		if (err)
 			return err;
+		if (ports_are_kernels(vj, local->port))
+			continue;
 		err = tcp_connect(vj->stack, link->stack_id, local, remote, cookie, ret_id);
 		if (err != -EADDRINUSE)
 			return err;

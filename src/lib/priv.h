@@ -125,6 +125,7 @@ struct ports {
 	unsigned block_cnt;
 	unsigned cursor_block;
 	uint16_t cursor; /* in the block */
+	uint64_t kernels[65536 / 64]; /* of TCP, a bit each: a connection there has become the kernel's, see ports_are_kernels() */
 };
 
 struct vj {
@@ -262,6 +263,10 @@ void route_forget_link(struct vj *vj, const struct vj_link *link);
 void route_forget_all(struct vj *vj);
 /* Next port to try. @tries counts up from 0. Return: 0; -EADDRNOTAVAIL: all tried, vjd has no more; -ENOTCONN. */
 int ports_next(struct vj *vj, uint8_t proto, unsigned tries, uint16_t *ret_port);
+/* A connection of ours at @port has become the kernel's. */
+void ports_to_kernel(struct vj *vj, uint16_t port);
+/* Has the kernel still one there? Another one of ours to the same peer would have it reset. */
+bool ports_are_kernels(struct vj *vj, uint16_t port);
 /* vjd is back: lease our blocks again; those that somebody else got meanwhile are given up. Return: as link_restate_all() */
 bool ports_restate(struct vj *vj);
 void ports_lost(struct vj *vj);

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* route.c - which link leads to an endpoint, and which port to use there */
 #include "base/time.h"
+#include "channel/sys.h"
 #include "lib/link.h"
 #include "lib/priv.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <string.h>
 
 enum { PORTS_ASK_MIN = 256 };
@@ -267,6 +269,45 @@ static int ports_more(struct vj *vj, uint8_t proto)
 	p->cursor = 0;
 	return 0;
 }
+
+/* ---- ports of connections that have become the kernel's (to_kernel.h). Whoever has the block next, vjd sees that the kernel is in it. */
+
+void ports_to_kernel(struct vj *vj, uint16_t port)
+{
+	vj->ports.kernels[port / 64] |= UINT64_C(1) << port % 64;
+}
+
+/* Without SO_REUSEADDR a port can't be bound as long as the kernel has any connection there, in TIME_WAIT, too. */
+static bool is_bound(int family, uint16_t port)
+{
+	struct endpoint any = { .addr = family == AF_INET ? ip_addr_any_v4() : ip_addr_any_v6(), .port = port };
+	int fd = sys_socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0), err = 0, on = 1;
+	struct sockaddr_storage addr;
+
+	if (fd < 0)
+		return fd != -EAFNOSUPPORT; /* can't be told: another port is as good */
+	if (family == AF_INET6)
+		err = sys_setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
+	addr_to_sockaddr(&any, &addr);
+	if (!err)
+		err = sys_bind(fd, (struct sockaddr *)&addr, family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6));
+	sys_close(fd);
+	return err == -EADDRINUSE;
+}
+
+bool ports_are_kernels(struct vj *vj, uint16_t port)
+{
+	uint64_t *word = &vj->ports.kernels[port / 64], bit = UINT64_C(1) << port % 64;
+
+	if (likely(!(*word & bit)))
+		return false;
+	if (is_bound(AF_INET, port) || is_bound(AF_INET6, port))
+		return true;
+	*word &= ~bit;
+	return false;
+}
+
+/* ---- vjd is back */
 
 void ports_lost(struct vj *vj)
 {

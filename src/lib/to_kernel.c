@@ -126,6 +126,7 @@ int to_kernel(struct vj *vj, struct tcp_id id, bool sock6, int *ret_fd)
 	lib_log(vj, LOG_INFO, "a connection has become the kernel's, with %u bytes unread and %u not acknowledged, in %u us", conn.rcv_bytes,
 		conn.snd_bytes, (unsigned)((lib_clock_ns() - begun_ns) / 1000));
 	tcp_leave(vj->stack, id);
+	ports_to_kernel(vj, at.local.port);
 	kernel_options_set(*ret_fd, &options, ip_addr_is_v4(&at.local.addr), sock6);
 	return 0;
 }

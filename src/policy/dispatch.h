@@ -79,6 +79,10 @@ VJ_INLINE enum policy_reason policy_late(const struct policy_maps *m, const stru
 	} else {
 		reason = policy_by_port(m, exact, &v.flow, v.syn, limits, cfg->hash_seed, ret_app);
 	}
+	if ((reason == POLICY_TO_ADDR || reason == POLICY_TO_BLOCK) && policy_is_kernels(m, &v.flow, v.syn)) {
+		*ret_app = 0;
+		reason = POLICY_PASS_FLOW;
+	}
 	if (v.frag == POLICY_FRAG_FIRST)
 		policy_frag_follows(m, &v, *ret_app);
 	return v.icmp_error && *ret_app ? POLICY_TO_ICMP : reason;
@@ -109,7 +113,7 @@ VJ_INLINE bool policy_mac_takes(const struct policy_maps *m, const struct policy
 
 	if (policy_is_long(f, cfg))
 		return false;
-	if (cfg->left && policy_ip(f, eth, true, &v) == POLICY_IP_OK && v.frag == POLICY_FRAG_NONE && policy_has_left(m, &v.flow, v.syn))
+	if (cfg->left && policy_ip(f, eth, true, &v) == POLICY_IP_OK && v.frag == POLICY_FRAG_NONE && policy_is_kernels(m, &v.flow, v.syn))
 		return false;
 	if (!cfg->ways)
 		return true;

@@ -108,6 +108,20 @@ VJ_INLINE bool policy_has_left(const struct policy_maps *m, const struct policy_
 	return app && !*app;
 }
 
+/*
+ * Does the kernel have what looks like an application's? Asks its own table, of what `flows` doesn't know: that forgets what has long been idle,
+ * and is another one when maps of another make were left.
+ */
+VJ_INLINE bool policy_is_kernels(const struct policy_maps *m, const struct policy_flow *flow, bool begins)
+{
+	const uint32_t *app;
+
+	if (flow->proto != IP_PROTO_TCP || begins)
+		return false;
+	app = policy_map_find(m->flows, flow);
+	return app ? !*app : policy_kernel_has(m, flow);
+}
+
 VJ_INLINE enum policy_reason policy_owned(const struct policy_maps *m, const struct policy_owner *owner,
 					  const struct policy_flow *flow, bool begins, uint32_t seed, uint32_t *ret_app)
 {
@@ -155,7 +169,8 @@ VJ_INLINE enum policy_reason policy_kept_off(const struct policy_maps *m, const 
 }
 
 /*
- * Of what policy_goes_on() does not know. In a block the kernel has no socket: what comes there stays with its application.
+ * Of what policy_goes_on() does not know. In a block the kernel has no socket but of connections that have become its own (policy_is_kernels()):
+ * what comes there stays with its application.
  * @exact:   policy_owner_at()
  * @begins:  of a packet that begins a flow, and not of an ICMP error
  * @limits:  enum policy_limit

@@ -204,6 +204,53 @@ static void test_kernel_flow(void **state)
 	}
 }
 
+/* One that has become the kernel's, of which `flows` knows nothing any more: at a port of a block, an application's address, or its MAC. */
+static void test_kernel_flow_forgotten(void **state)
+{
+	static const struct {
+		struct step_frame frame;
+		enum policy_reason otherwise;
+	} cases[] = {
+		{ { .src = ADDR_PEER, .dst = ADDR_HOST, .dst_port = PORT_BLOCK }, POLICY_TO_BLOCK },
+		{ { .src = ADDR_PEER, .dst = ADDR_HOST, .dst_port = PORT_BLOCK, .v6 = true }, POLICY_TO_BLOCK },
+		{ { .src = ADDR_PEER, .dst = ADDR_OWN2, .dst_port = PORT_NONE, .v6 = true }, POLICY_TO_ADDR },
+		{ { .src = ADDR_PEER, .dst = ADDR_HOST, .dst_port = PORT_BLOCK, .dst_mac = MAC_APP }, POLICY_TO_MAC },
+	};
+	struct policy_dispatch_cfg cfg = { .mac = step_mac(MAC_HOST), .left = 1 };
+	uint8_t mem[sizeof(struct policy_flow) + 4];
+	struct policy_table kernel = { .mem = mem, .key_bytes = sizeof(struct policy_flow), .value_bytes = 4, .max = 1 };
+	struct tables w;
+	struct policy_maps maps = tables_maps(&w);
+
+	(void)state;
+	maps.kernel = &kernel;
+	tables_init(&w);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		for (unsigned round = 0; round < 3; round++) {
+			bool is_kernels = round == 1;
+			struct step_frame f = cases[i].frame;
+			struct policy_frame frame;
+			struct policy_eth eth = { 0 };
+			struct policy_view v;
+			uint32_t app, one = 1;
+			uint8_t *mem_frame;
+
+			f.proto = IP_PROTO_TCP;
+			f.src_port = PORT_PEER;
+			f.flags = round == 2 ? TCP_SYN : TCP_ACK;
+			frame = frame_of(&f, &mem_frame);
+			assert_true(policy_eth(&frame, &eth));
+			assert_int_equal(policy_ip(&frame, &eth, false, &v), POLICY_IP_OK);
+			kernel.cnt = 0;
+			if (round != 0)
+				policy_map_set(&kernel, &v.flow, &one);
+			assert_int_equal(policy_dispatch(&maps, &frame, 0, &cfg, &app), is_kernels ? POLICY_PASS_FLOW : cases[i].otherwise);
+			assert_int_equal(app == 0, is_kernels);
+			free(mem_frame);
+		}
+	}
+}
+
 /* Under an address that is the host's a port says so itself: `addrs` is asked of all others, and of what has a tag. */
 static void test_here(void **state)
 {
@@ -443,7 +490,7 @@ static void test_table(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_dispatch), cmocka_unit_test(test_dispatch_tc), cmocka_unit_test(test_one_way), cmocka_unit_test(test_gate),   cmocka_unit_test(test_kernel_flow), cmocka_unit_test(test_connects),
+		cmocka_unit_test(test_dispatch), cmocka_unit_test(test_dispatch_tc), cmocka_unit_test(test_one_way), cmocka_unit_test(test_gate),   cmocka_unit_test(test_kernel_flow), cmocka_unit_test(test_kernel_flow_forgotten), cmocka_unit_test(test_connects),
 		cmocka_unit_test(test_accepts),	 cmocka_unit_test(test_here), cmocka_unit_test(test_tag_beside), cmocka_unit_test(test_cut_anywhere), cmocka_unit_test(test_spread), cmocka_unit_test(test_blind_reset), cmocka_unit_test(test_table),
 	};
 
