@@ -64,6 +64,17 @@ static const char *advice(int err)
 	}
 }
 
+/* What became of the connections there? */
+static void detached(const struct ctl_interface *said)
+{
+	if (said->given != 0)
+		printf("%s: connections of applications that go on as the kernel's: %u\n", said->name, said->given);
+	if (said->ended != 0)
+		printf("%s: connections that have ended, since they could not become the kernel's: %u\n", said->name, said->ended);
+	if (said->silent != 0)
+		printf("%s: applications that did not answer in time, and whose connections have ended: %u\n", said->name, said->silent);
+}
+
 static int change(const char *socket, const char *name, enum ctl_client_attach how, const struct ip_prefix *prefix)
 {
 	bool attach = how != CTL_CLIENT_DETACH && how != CTL_CLIENT_DETACH_GATEWAY;
@@ -94,6 +105,7 @@ static int change(const char *socket, const char *name, enum ctl_client_attach h
 	}
 	if (!attach) {
 		printf("%s: the kernel's alone again\n", said.name);
+		detached(&said);
 		return EXIT_OK;
 	}
 	printf("%s: channels are offered, MTU %u%s\n", said.name, said.mtu, (said.flags & CTL_INTERFACE_TC) != 0 ? "; by tc, which is slower than XDP" : "");

@@ -171,7 +171,8 @@ const struct cmd cmds[] = {
 		.help = "leave an interface to the kernel",
 		.args = "INTERFACE...",
 		.args_are_interfaces = true,
-		.about = "Ends what vj attach began. Connections of applications over INTERFACE break; those through a gateway don't.",
+		.about = "Ends what vj attach began. Connections of applications over INTERFACE become the kernel's and go on, as far as the applications answer "
+			 "within some seconds; those of who is stopped, or at an address of the application's own, break. What became of them is said.",
 		.example = "sudo vj detach eth0",
 		.opts = detach_opts,
 		.exits = { { 0, "none is attached any more" },

@@ -140,9 +140,15 @@ static bool interface_ok(const struct ctl_msg *m)
 {
 	const struct ctl_interface *i = &m->interface;
 
-	if (!name_ok(i->name) || !zero(i->pad, sizeof(i->pad)) || !rings_ok(i) || i->macs >= CTL_MACS_CNT || i->prefix_len > 128 ||
+	if (!name_ok(i->name) || !rings_ok(i) || i->macs >= CTL_MACS_CNT || i->prefix_len > 128 ||
 	    (i->flags & ~(uint32_t)(CTL_INTERFACE_GONE | CTL_INTERFACE_ZERO_COPY | CTL_INTERFACE_TC |
-				    CTL_INTERFACE_RULES | CTL_INTERFACE_POLLING | CTL_INTERFACE_GATEWAY)) != 0)
+				    CTL_INTERFACE_RULES | CTL_INTERFACE_POLLING | CTL_INTERFACE_GATEWAY | CTL_INTERFACE_LEAVING)) != 0)
+		return false;
+	if ((i->flags & CTL_INTERFACE_LEAVING) != 0 && m->type != CTL_INTERFACE_NEWS)
+		return false;
+	if ((i->given != 0 || i->silent != 0) && m->type != CTL_DETACHED)
+		return false;
+	if (i->ended != 0 && m->type != CTL_DETACHED && m->type != CTL_INTERFACE_LEFT)
 		return false;
 	if (i->prefix_len != 0 && (m->type == CTL_INTERFACE || m->type == CTL_INTERFACE_OPEN || m->type == CTL_POLLING || m->type == CTL_DETACH))
 		return false;

@@ -23,7 +23,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { CTL_VERSION = 6, CTL_FDS_MAX = 5, CTL_NAME_MAX = 32 };
+enum { CTL_VERSION = 7, CTL_FDS_MAX = 5, CTL_NAME_MAX = 32 };
 
 /*
  * Column "from": CLIENT a request, DAEMON a reply (repeats the request's @seq), EVENT from the
@@ -61,8 +61,8 @@ enum { CTL_VERSION = 6, CTL_FDS_MAX = 5, CTL_NAME_MAX = 32 };
 	X(RESOLVED,      27, EVENT,  0, 0, neighbour)  /* event, after RESOLVE: the host table has it now, or it failed */ \
 	X(ATTACH,        28, CLIENT, 0, 0, interface)  /* root's: offer channels at the interface of this name */ \
 	X(ATTACHED,      29, DAEMON, 0, 0, interface)  /* reply to ATTACH */ \
-	X(DETACH,        30, CLIENT, 0, 0, interface)  /* root's: no longer; its channels end */ \
-	X(DETACHED,      31, DAEMON, 0, 0, interface)  /* reply to DETACH */ \
+	X(DETACH,        30, CLIENT, 0, 0, interface)  /* root's: no longer; connections there become the kernel's, and its channels end */ \
+	X(DETACHED,      31, DAEMON, 0, 0, interface)  /* reply to DETACH, when that is done: 20 s at most */ \
 	X(STATUS_INTERFACE,32, DAEMON, 0, 0, interface) /* reply to STATUS: each interface (@app_id 0), each application's channel there ... */ \
 	X(STATUS_COUNTER,33, DAEMON, 0, 0, counter)    /* ... and what was counted there, unless 0 */ \
 	X(REPORT,        34, CLIENT, 0, 0, report)     /* have application @app_id tell me about itself */ \
@@ -84,7 +84,8 @@ enum { CTL_VERSION = 6, CTL_FDS_MAX = 5, CTL_NAME_MAX = 32 };
 	X(FIREWALL_SHOWN,50, DAEMON, 1, 1, firewall)   /* reply to FIREWALL: text, to be read from this pipe to its end */ \
 	X(BRIEF,         51, CLIENT, 0, 0, brief)      /* I end, after one connection and a few frames; no reply */ \
 	X(TO_KERNEL,     52, CLIENT, 1, 1, repair)     /* make this connection of mine, over an interface, one of the kernel's; the fd has its queues */ \
-	X(IN_KERNEL,     53, DAEMON, 1, 1, repair)     /* reply to TO_KERNEL: its socket */
+	X(IN_KERNEL,     53, DAEMON, 1, 1, repair)     /* reply to TO_KERNEL: its socket */ \
+	X(INTERFACE_LEFT,54, CLIENT, 0, 0, interface)  /* after CTL_INTERFACE_LEAVING: my channel there may end; no reply */
 
 enum ctl_type {
 #define X(name, nr, from, fds_min, fds_max, body) CTL_##name = nr,
@@ -249,6 +250,7 @@ enum {
 	CTL_INTERFACE_TC = 4,	     /* frames come by a filter of tc, not by XDP; ATTACH: that is wanted */
 	CTL_INTERFACE_RULES = 8,     /* the host has rules of routing, or too many routes: ports are left to the kernel */
 	CTL_INTERFACE_GATEWAY = 32,  /* no channels: sends to applications of other hosts; ATTACH, DETACH: that is meant */
+	CTL_INTERFACE_LEAVING = 64,  /* INTERFACE_NEWS: about to be detached. What stands there is to become the kernel's (TO_KERNEL) */
 	CTL_INTERFACE_POLLING = 16,  /* INTERFACE_OPEN: can be polled; POLLING: is; STATUS_INTERFACE: likewise */
 };
 
@@ -274,13 +276,14 @@ struct ctl_interface {
 	uint8_t app_mac[6]; /* the application's */
 	uint8_t macs;	    /* STATUS_INTERFACE: enum ctl_macs */
 	uint8_t prefix_len; /* of @addr: 0: none; an application's: 128 */
-	uint8_t pad[2];
+	uint16_t silent; /* DETACHED: applications that have not said INTERFACE_LEFT in time */
 	uint64_t memory_bytes;
 	union {
 		uint8_t key[16];  /* INTERFACE, INTERFACE_OPEN: random, known to its owner only; 0 where there is none */
 		uint8_t addr[16]; /* else: IPv6, the prefix of which applications have addresses there; of an application that of its own */
 	};
 	char name[CTL_NAME_MAX];
+	uint32_t given, ended; /* DETACHED: connections that have become the kernel's, and that could not; INTERFACE_LEFT: @ended */
 };
 
 struct ctl_neighbour {

@@ -76,7 +76,7 @@ struct app {
 	uint64_t mark;
 
 	struct fd_job *job; /* under way; the next request waits for it */
-	bool asking; /* likewise: an ASK */
+	bool asking; /* likewise: an ASK, or a DETACH */
 	struct if_work *opening; /* likewise: an INTERFACE; NULL: none */
 	struct status_cursor status;
 

@@ -54,6 +54,7 @@ struct if_chan {
 	struct spill *spill;
 	int poll_fd; /* if_poll.h; -1: handed out, or there is none */
 	bool polled; /* by the application */
+	bool empty; /* its application has said so: no peer is to be reset */
 	struct app *app; /* NULL: made by an earlier vjd, and not stated yet */
 };
 

@@ -306,7 +306,8 @@ void chan_end(struct interfaces *s, struct iface *i, struct if_chan *c)
 		iface_judge_later(s, i);
 	}
 	if_dispatch_forget(&i->dispatch, c->rec.nr, c->host_ifindex);
-	if_reset_peers(&i->dispatch, c->rec.nr);
+	if (!c->empty)
+		if_reset_peers(&i->dispatch, c->rec.nr);
 	epoll_ctl(s->epoll_fd, EPOLL_CTL_DEL, spill_fd(c->spill), NULL);
 	chan_remove(s, c);
 }
@@ -597,7 +598,7 @@ enum ctl_refusal interfaces_open_channel(struct app *app, uint32_t seq, const st
 	struct iface *i = s != NULL ? iface_by_index(s, req->ifindex) : NULL;
 	struct if_chan *old;
 
-	if (i == NULL)
+	if (i == NULL || i->leave.on)
 		return CTL_REFUSAL_NO_INTERFACE;
 	if (app->netns != app->d->cfg.netns)
 		return CTL_REFUSAL_NETNS;
@@ -628,6 +629,7 @@ void interfaces_app_gone(struct app *app)
 
 	if (s == NULL)
 		return;
+	leave_app_gone(s, app);
 	if (app->opening != NULL)
 		app->opening->app = NULL;
 	app->opening = NULL;

@@ -41,6 +41,14 @@ static bool is_of(const struct if_dispatch *d, const struct ctl_repair *c, uint3
 	return bpf_map_lookup_elem(d->map_fds[IF_MAP_BLOCKS], &block, &owner_nr) == 0 && owner_nr == nr;
 }
 
+static bool is_own(const struct iface *i, const struct if_chan *c, const struct ctl_repair *req)
+{
+	const struct ip_addr local = ip_addr_from_v6(req->local);
+	struct ip_addr own;
+
+	return if_own6_addr(i->own6, c->rec.nr, &own) && ip_addr_eq(&own, &local);
+}
+
 enum ctl_refusal interfaces_to_kernel(const struct app *app, const struct ctl_repair *req, struct repair_job *ret_job)
 {
 	const struct interfaces *s = app->d->interfaces;
@@ -53,7 +61,8 @@ enum ctl_refusal interfaces_to_kernel(const struct app *app, const struct ctl_re
 		return CTL_REFUSAL_NETNS;
 	if (c == NULL)
 		return CTL_REFUSAL_NO_CHANNEL;
-	if (!is_of(&i->dispatch, req, c->rec.nr))
+	/* at an address that goes with the channel the kernel could not go on */
+	if (!is_of(&i->dispatch, req, c->rec.nr) || (i->leave.on && is_own(i, c, req)))
 		return CTL_REFUSAL_NO_FLOW;
 	*ret_job = (struct repair_job){ .conn = *req, .uid = app->uid, .flows_fd = fcntl(i->dispatch.map_fds[IF_MAP_FLOWS], F_DUPFD_CLOEXEC, 0) };
 	if (ret_job->flows_fd < 0)

@@ -8,6 +8,7 @@
 #include "daemon/if_bpf.h"
 #include "daemon/if_chan.h"
 #include "daemon/if_lan.h"
+#include "daemon/if_leave.h"
 #include "daemon/if_maker.h"
 #include "daemon/if_own6.h"
 #include "daemon/if_ports.h"
@@ -33,6 +34,7 @@ struct iface {
 	bool judged; /* all that was judged by these rules could be: iface_unjudged() has not been called since */
 	struct if_lan *lan; /* NULL: applications have no MAC addresses of their own here */
 	struct if_own6 *own6; /* NULL: nor IPv6 addresses */
+	struct if_leave leave; /* it is about to be detached */
 };
 
 /* A neighbour that an application has asked for, and has not been told of yet. */
@@ -95,6 +97,12 @@ struct gateway *gateway_by_index(const struct interfaces *s, uint32_t ifindex);
 
 /** iface_by_index() - NULL: not attached */
 struct iface *iface_by_index(const struct interfaces *s, uint32_t ifindex);
+
+/** iface_end() - Take it down, with the channels there, and forget it */
+void iface_end(struct interfaces *s, struct iface *i);
+
+/** iface_tell() - INTERFACE_NEWS of it to all applications; @flags: enum of ctl_interface, beside those that it has */
+void iface_tell(struct interfaces *s, const struct iface *i, uint32_t flags);
 
 /** iface_ports() - For if_ports.h */
 struct if_ports iface_ports(const struct interfaces *s, const struct iface *i);

@@ -55,7 +55,7 @@ struct if_ports iface_ports(const struct interfaces *s, const struct iface *i)
 		.lan = i->lan,
 		.policy = s->d->policy,
 		.netns = s->d->cfg.netns,
-		.exact = is_exact(s),
+		.exact = is_exact(s) && !i->leave.on,
 		.firewall = s->d->firewall,
 		.name = i->name,
 		.ifindex = i->ifindex,
@@ -129,7 +129,7 @@ static void news(struct app *app, const struct iface *i, uint32_t flags)
 	/* its devices may not have been able to follow */
 	if ((c = chan_of(i, app)) != NULL)
 		msg.interface.mtu = c->rec.mtu;
-	msg.interface.flags |= flags;
+	msg.interface.flags |= flags | (i->leave.on ? CTL_INTERFACE_LEAVING : 0u);
 	app_post(app, &msg);
 }
 
@@ -142,7 +142,7 @@ void interfaces_tell(struct app *app)
 			news(app, i, 0);
 }
 
-static void tell_all(struct interfaces *s, const struct iface *i, uint32_t flags)
+void iface_tell(struct interfaces *s, const struct iface *i, uint32_t flags)
 {
 	struct app *app;
 
@@ -211,7 +211,7 @@ static void follow_name(struct interfaces *s, struct iface *i, const char name[s
 	if (s->d->firewall != NULL)
 		firewall_install(s->d->firewall, &i->dispatch, i->name, false);
 	iface_sync(s, i);
-	tell_all(s, i, 0);
+	iface_tell(s, i, 0);
 }
 
 /* Somebody has taken dispatch away, or put a program of his own in its place. */
@@ -266,10 +266,8 @@ static void follow(struct interfaces *s, struct iface *i, const struct host_inte
 		chan_follow(s, i, c);
 	iface_frames(i);
 	iface_spare(s, i);
-	tell_all(s, i, 0);
+	iface_tell(s, i, 0);
 }
-
-static void iface_end(struct interfaces *s, struct iface *i);
 
 /* Rules of routing have come or gone: ports are the kernel's while it may answer by ways that applications don't know. */
 static void follow_rules(struct interfaces *s)
@@ -534,6 +532,10 @@ static int attach(struct interfaces *s, const char *name, bool at_tc, const stru
 	if (r < 0)
 		return r;
 	*ret_iface = iface_by_index(s, from->ifindex);
+	if (*ret_iface != NULL && (*ret_iface)->leave.on) {
+		leave_end(s, *ret_iface);
+		*ret_iface = NULL;
+	}
 	if (*ret_iface == NULL)
 		r = attach_new(s, from, at_tc, prefix, ret_iface);
 	else
@@ -570,18 +572,19 @@ enum ctl_refusal interfaces_attach(struct vjd *d, const char *name, bool at_tc, 
 	iface_describe(i, ret_interface);
 	if (interfaces_cnt(d) > before) {
 		log_info(d->cfg.log, "%s: attached%s", name, i->dispatch.hook == IF_HOOK_TC ? ", at tc" : "");
-		tell_all(s, i, 0);
+		iface_tell(s, i, 0);
 	}
 	return CTL_REFUSAL_NONE;
 }
 
-static void iface_end(struct interfaces *s, struct iface *i)
+void iface_end(struct interfaces *s, struct iface *i)
 {
 	struct if_chan *c;
 
+	leave_answer(i, 0); /* unless it was */
 	/* first of all, so that no peer's SYN goes to a channel that ends: it would be asked again a second later */
 	if_dispatch_unhook(&i->dispatch);
-	tell_all(s, i, CTL_INTERFACE_GONE);
+	iface_tell(s, i, CTL_INTERFACE_GONE);
 	iface_part(s, i);
 	while ((c = TAILQ_FIRST(&i->chans)) != NULL)
 		chan_end(s, i, c);
@@ -619,9 +622,9 @@ static enum ctl_refusal take_left(struct interfaces *s, const char *name, struct
 	return r == 0 ? CTL_REFUSAL_NONE : iface_refusal(r);
 }
 
-enum ctl_refusal interfaces_detach(struct vjd *d, const char *name, struct ctl_interface *ret_interface)
+enum ctl_refusal interfaces_detach(struct app *app, uint32_t seq, const char *name)
 {
-	struct interfaces *s = d->interfaces;
+	struct interfaces *s = app->d->interfaces;
 	enum ctl_refusal why;
 	struct iface *i;
 
@@ -635,11 +638,15 @@ enum ctl_refusal interfaces_detach(struct vjd *d, const char *name, struct ctl_i
 		if (why != CTL_REFUSAL_NONE)
 			return why;
 	}
-	iface_describe(i, ret_interface);
-	ret_interface->flags |= CTL_INTERFACE_GONE;
-	iface_end(s, i);
-	if_claim_settle(s);
-	log_info(d->cfg.log, "%s: detached", name);
+	if (!i->leave.on) {
+		leave_begin(s, i, app, seq);
+		return CTL_REFUSAL_NONE;
+	}
+	/* who asks once more doesn't want to wait */
+	leave_answer(i, 0);
+	i->leave.asker = app;
+	i->leave.seq = seq;
+	leave_end(s, i);
 	return CTL_REFUSAL_NONE;
 }
 
@@ -669,6 +676,7 @@ void interfaces_run(struct vjd *d)
 		if (i->own6 != NULL)
 			if_own6_run(i->own6, d->now_ns);
 	}
+	leaves_run(s);
 	gateways_run(s);
 	resolve_expire(s);
 	works_finish(s);
@@ -697,6 +705,7 @@ uint64_t interfaces_deadline_ns(const struct vjd *d)
 		return TIME_NEVER;
 	deadline_ns = min_u64(host_watch_deadline_ns(s->host), resolve_expire(s));
 	deadline_ns = min_u64(deadline_ns, gateways_deadline_ns(s));
+	deadline_ns = min_u64(deadline_ns, leaves_deadline_ns(s));
 	if (s->adopt_until_ns != 0)
 		deadline_ns = min_u64(deadline_ns, s->adopt_until_ns);
 	if (s->hops_at_ns != 0)

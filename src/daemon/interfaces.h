@@ -51,8 +51,18 @@ uint32_t interfaces_cnt(const struct vjd *d);
 enum ctl_refusal interfaces_attach(struct vjd *d, const char *name, bool at_tc, const struct ip_prefix *prefix,
 				   struct ctl_interface *ret_interface);
 
-/** interfaces_detach() - No longer; channels there end. Return: CTL_REFUSAL_NONE, NO_INTERFACE */
-enum ctl_refusal interfaces_detach(struct vjd *d, const char *name, struct ctl_interface *ret_interface);
+/**
+ * interfaces_detach() - No longer: connections there become the kernel's, as far as applications have that done soon, and channels end (if_leave.h)
+ * @app: isn't read until it is answered: DETACHED of @seq is sent, now or later
+ * Return: CTL_REFUSAL_NONE, NO_INTERFACE; of what an earlier vjd has left: as interfaces_attach()
+ */
+enum ctl_refusal interfaces_detach(struct app *app, uint32_t seq, const char *name);
+
+/** interfaces_in_kernel() - A connection there has become the kernel's */
+void interfaces_in_kernel(struct vjd *d, uint32_t ifindex);
+
+/** interfaces_left() - Serve an INTERFACE_LEFT */
+void interfaces_left(struct app *app, const struct ctl_interface *req);
 
 /**
  * gateways_attach() - Send to applications' own addresses at interface @name (gateway.h), whether it offers channels or not

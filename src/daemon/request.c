@@ -177,8 +177,10 @@ static void to_kernel_answer(struct app *app, const struct fd_job *job)
 	struct ctl_msg reply = { .type = CTL_IN_KERNEL, .seq = job->msg.seq, .repair = job->msg.repair };
 	bool made = job->result == 0;
 
-	if (made && app_send(app, &reply, &job->made_fd, 1) == 0)
+	if (made && app_send(app, &reply, &job->made_fd, 1) == 0) {
+		interfaces_in_kernel(app->d, job->repair.conn.ifindex);
 		return;
+	}
 	refuse(app, &job->msg,
 	       made || job->result == -ECONNRESET ? CTL_REFUSAL_PEER_BUSY :
 	       job->result == -EPERM		   ? CTL_REFUSAL_NO_PRIVILEGE :
@@ -276,25 +278,31 @@ static enum ctl_refusal attach(struct app *app, const struct ctl_interface *req,
 				 prefix.len != 0 || !ip_addr_is_any(&prefix.addr) ? &prefix : NULL, ret);
 }
 
-static enum ctl_refusal detach(struct app *app, const struct ctl_interface *req, struct ctl_interface *ret)
-{
-	if ((req->flags & CTL_INTERFACE_GATEWAY) != 0)
-		return gateways_detach(app->d, req->name, ret);
-	return interfaces_detach(app->d, req->name, ret);
-}
-
 static void do_attach(struct app *app, const struct ctl_msg *msg)
 {
-	bool is_attach = msg->type == CTL_ATTACH;
-	struct ctl_msg reply = { .type = is_attach ? CTL_ATTACHED : CTL_DETACHED, .seq = msg->seq };
-	enum ctl_refusal why = CTL_REFUSAL_NOT_ROOT;
+	struct ctl_msg reply = { .type = CTL_ATTACHED, .seq = msg->seq };
+	enum ctl_refusal why = app->uid == 0 ? attach(app, &msg->interface, &reply.interface) : CTL_REFUSAL_NOT_ROOT;
 
-	if (app->uid == 0)
-		why = is_attach ? attach(app, &msg->interface, &reply.interface) : detach(app, &msg->interface, &reply.interface);
 	notice_board_interfaces(app->d->board, interfaces_cnt(app->d));
 	if (why != CTL_REFUSAL_NONE)
 		refuse(app, msg, why);
 	else
+		app_post(app, &reply);
+}
+
+static void do_detach(struct app *app, const struct ctl_msg *msg)
+{
+	bool is_gateway = (msg->interface.flags & CTL_INTERFACE_GATEWAY) != 0;
+	struct ctl_msg reply = { .type = CTL_DETACHED, .seq = msg->seq };
+	enum ctl_refusal why = CTL_REFUSAL_NOT_ROOT;
+
+	if (app->uid == 0 && is_gateway)
+		why = gateways_detach(app->d, msg->interface.name, &reply.interface);
+	else if (app->uid == 0)
+		why = interfaces_detach(app, msg->seq, msg->interface.name);
+	if (why != CTL_REFUSAL_NONE)
+		refuse(app, msg, why);
+	else if (is_gateway)
 		app_post(app, &reply);
 }
 
@@ -401,10 +409,8 @@ static void serve(struct app *app, const struct ctl_msg *msg, const int *fds, un
 		do_brief(app, msg);
 		return;
 	case CTL_STATUS:
-		status_begin(app, msg->seq, false);
-		return;
 	case CTL_MACS:
-		status_begin(app, msg->seq, true);
+		status_begin(app, msg->seq, msg->type == CTL_MACS);
 		return;
 	case CTL_ASK:
 		do_ask(app, msg);
@@ -419,11 +425,12 @@ static void serve(struct app *app, const struct ctl_msg *msg, const int *fds, un
 		interfaces_resolve(app, &msg->neighbour);
 		return;
 	case CTL_POLLING:
-		interfaces_polling(app, &msg->interface);
+	case CTL_INTERFACE_LEFT:
+		(msg->type == CTL_POLLING ? interfaces_polling : interfaces_left)(app, &msg->interface);
 		return;
 	case CTL_ATTACH:
 	case CTL_DETACH:
-		do_attach(app, msg);
+		(msg->type == CTL_ATTACH ? do_attach : do_detach)(app, msg);
 		return;
 	default:
 		/* ctl_check() lets nothing else of a client's through */
@@ -443,7 +450,7 @@ void request_handle(struct app *app, enum ctl_refusal verdict, const struct ctl_
 	}
 	discard(app, fds, fd_cnt);
 	/* nobody waits for a reply: what can't be done now is asked for again */
-	if (msg != NULL && verdict == CTL_REFUSAL_NONE && (msg->type == CTL_RESOLVE || msg->type == CTL_POLLING || msg->type == CTL_BRIEF) && why != CTL_REFUSAL_NOT_WELCOME)
+	if (msg != NULL && verdict == CTL_REFUSAL_NONE && (msg->type == CTL_RESOLVE || msg->type == CTL_POLLING || msg->type == CTL_BRIEF || msg->type == CTL_INTERFACE_LEFT) && why != CTL_REFUSAL_NOT_WELCOME)
 		return;
 	app->d->malformed += why == CTL_REFUSAL_MALFORMED;
 	refuse(app, verdict == CTL_REFUSAL_NONE ? msg : NULL, why);

@@ -8,6 +8,7 @@
  */
 #include "channel/bell.h"
 #include "lib/iflink.h"
+#include "lib/leaving.h"
 #include "lib/move.h"
 #include "lib/own_fd.h"
 #include "lib/report.h"
@@ -26,6 +27,7 @@ static void control_lost(struct vj *vj, int err)
 	ctl_client_close(vj->ctl);
 	vj->ctl = NULL;
 	route_forget_all(vj);
+	leaving_forget(vj);
 	for (unsigned i = 0; i < vj->link_cnt; i++) {
 		vj->links[i]->channel_id = 0;
 		vj->links[i]->unstated = true;
@@ -123,12 +125,13 @@ static uint32_t *offered_slot(struct vj *vj, uint32_t ifindex)
 static void control_offer(struct vj *vj, const struct ctl_interface *said)
 {
 	struct vj_link *link = link_by_ifindex(vj, said->ifindex);
-	bool gone = said->flags & CTL_INTERFACE_GONE;
+	bool gone = said->flags & (CTL_INTERFACE_GONE | CTL_INTERFACE_LEAVING);
 	uint32_t *slot = offered_slot(vj, said->ifindex);
 
-	if (gone && link) {
+	if (said->flags & CTL_INTERFACE_GONE && link) {
 		link_kill(link, VJ_CHANNEL_ERR_PEER_GONE, false);
 	} else if (link) {
+		leaving_set(link, said->flags & CTL_INTERFACE_LEAVING);
 		link_interface_changed(link, said);
 		return;
 	}

@@ -813,6 +813,17 @@ int ctl_client_polling(struct ctl_client *client, uint32_t ifindex, bool on)
 	return send_msg(client, &msg, -1, deadline(client));
 }
 
+int ctl_client_left(struct ctl_client *client, uint32_t ifindex, uint32_t ended)
+{
+	struct ctl_msg msg = { .type = CTL_INTERFACE_LEFT, .seq = next_seq(client) };
+
+	if (client->dead != 0)
+		return client->dead;
+	msg.interface.ifindex = ifindex;
+	msg.interface.ended = ended;
+	return send_msg(client, &msg, -1, deadline(client));
+}
+
 int ctl_client_attach(struct ctl_client *client, const char *name, enum ctl_client_attach how,
 		      const struct ip_prefix *prefix, struct ctl_interface *ret_interface)
 {

@@ -214,6 +214,9 @@ int ctl_client_brief(struct ctl_client *client, int32_t parent);
 /** ctl_client_polling() - We poll for the frames of our channel there, or no more; no reply. Return: 0; -ENOTCONN; -ETIMEDOUT */
 int ctl_client_polling(struct ctl_client *client, uint32_t ifindex, bool on);
 
+/** ctl_client_left() - Our channel there may end, with @ended connections that have not become the kernel's; no reply. Return: as ctl_client_channel_close() */
+int ctl_client_left(struct ctl_client *client, uint32_t ifindex, uint32_t ended);
+
 /** ctl_client_resolve() - Have the kernel find a neighbour; RESOLVED comes later. Return: as ctl_client_channel_close() */
 int ctl_client_resolve(struct ctl_client *client, uint32_t ifindex, const struct ip_addr *addr);
 

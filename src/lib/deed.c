@@ -4,6 +4,7 @@
 #include "channel/bell.h"
 #include "channel/sys.h"
 #include "lib/deed_priv.h"
+#include "lib/leaving.h"
 #include "lib/own_fd.h"
 
 #include <errno.h>
@@ -204,7 +205,7 @@ bool deed_any(const struct vj *vj)
 
 bool deed_busy(const struct vj *vj)
 {
-	return vj->deeds && vj->deeds->busy;
+	return vj->leaving || (vj->deeds && vj->deeds->busy);
 }
 
 /* ---- making one ------------------------------------------------------------------------------------------------ */
@@ -378,8 +379,7 @@ static bool deed_holds(const struct vj *vj, struct deed *d)
 	return d->came_ns != 0;
 }
 
-/* @at_rest: the program is in no call on a connection */
-static void deeds_serve(struct vj *vj, struct deeds *ds, bool at_rest)
+void deeds_serve(struct vj *vj, struct deeds *ds, bool at_rest)
 {
 	struct deed *list = ds->busy, *next;
 
@@ -438,14 +438,17 @@ bool deed_wants(const struct vj *vj)
 {
 	struct pollfd pfd = { .fd = deed_fd(vj), .events = POLLIN };
 
-	return pfd.fd >= 0 && (deed_busy(vj) || sys_poll_ms(&pfd, 1, 0) > 0);
+	return deed_busy(vj) || (pfd.fd >= 0 && sys_poll_ms(&pfd, 1, 0) > 0);
 }
 
 void deed_let_go(struct vj *vj)
 {
-	if (likely(!vj->deeds || !vj->deeds->busy))
+	if (likely(!deed_busy(vj)))
 		return;
-	deeds_serve(vj, vj->deeds, true);
+	if (vj->leaving)
+		leaving_go_on(vj);
+	if (vj->deeds)
+		deeds_serve(vj, vj->deeds, true);
 	link_publish_all(vj);
 }
 
@@ -479,8 +482,7 @@ void deed_look(struct vj *vj)
 	move_poll(vj);
 }
 
-/* Unasked, to the peer, or to the kernel. Return: false: there is nobody to give it to. */
-static bool deed_push(struct vj *vj, struct deed *d)
+bool deed_push(struct vj *vj, struct deed *d)
 {
 	struct pollfd pfd = { .fd = d->fd };
 	if (d->state != DEED_QUIET || !d->conn.v || tcp_is_over(vj->stack, d->conn) || !vj->ctl)

@@ -8,6 +8,7 @@
 #define LIB_DEED_H
 
 #include "base/types.h"
+#include "lib/report.h"
 
 #include <vj/vj.h>
 
@@ -31,9 +32,11 @@ struct deed_hooks {
 	void (*stays)(uint64_t cookie);
 	/*
 	 * It has become the kernel's: its handle is invalid from here. @note: as of deed_close() if @cookie is 0, else to be made. @fd: its
-	 * socket, with the options that libvj knows; stays libvj's.
+	 * socket, with the options that libvj knows; stays libvj's. @why: DETACHED or USED_ELSEWHERE.
 	 */
-	void (*in_kernel)(uint64_t cookie, const struct deed_note *note, int fd);
+	void (*in_kernel)(uint64_t cookie, const struct deed_note *note, int fd, enum report_why why);
+	/* Connections that deed_leaves() says of are to have deeds, @most of them in one call. */
+	void (*leaving)(unsigned most);
 	/* Bytes of this connection are to be read from its descriptors now, before what vj_recv() gives. */
 	void (*pumped)(uint64_t cookie);
 	/* Does a thread of ours, or a set of it, wait for this connection? If not, whoever reads is probably one that we don't see. */
@@ -56,6 +59,9 @@ int deed_make(struct vj *vj, struct vj_conn c, uint64_t cookie, bool sock6, bool
 
 /** deed_is_far() - Is it one over an interface? */
 bool deed_is_far(const struct vj *vj, struct vj_conn c);
+
+/** deed_leaves() - Is its interface about to be detached? (leaving.h) */
+bool deed_leaves(const struct vj *vj, struct vj_conn c);
 
 /**
  * deed_offer() - What waits for accept() at @l goes to others that listen at the same endpoint

@@ -207,6 +207,7 @@ static void deed_part(struct vj *vj, struct deed *d)
 
 static void leave_for_kernel(struct vj *vj, struct deed *d)
 {
+	enum report_why why = deed_leaves(vj, (struct vj_conn){ d->conn.v }) ? REPORT_WHY_DETACHED : REPORT_WHY_USED_ELSEWHERE;
 	int fd, err = to_kernel(vj, d->conn, d->sock6, &fd);
 	uint64_t cookie = d->cookie;
 
@@ -214,6 +215,7 @@ static void leave_for_kernel(struct vj *vj, struct deed *d)
 		return;
 	if (err) {
 		lib_log(vj, LOG_WARNING, "a connection stays in its process: it can't become the kernel's: %s", strerror(-err));
+		d->stuck = true;
 		deed_stays(vj, d);
 		return;
 	}
@@ -222,7 +224,7 @@ static void leave_for_kernel(struct vj *vj, struct deed *d)
 	d->parcel_fd = fd;
 	d->in_kernel = true;
 	d->state = DEED_LEFT;
-	vj->deeds->hooks.in_kernel(cookie, &d->msg.note, fd);
+	vj->deeds->hooks.in_kernel(cookie, &d->msg.note, fd, why);
 }
 
 void deed_leave(struct vj *vj, struct deed *d)

@@ -79,6 +79,7 @@ struct deed {
 	int parcel_fd;	     /* kept; -1. If `in_kernel`: the socket */
 	bool sock6;	     /* should it become the kernel's: the program's socket is one of IPv6 */
 	bool in_kernel;	     /* LEFT: it is the kernel's now */
+	bool stuck;	     /* it could not become that */
 	bool deaf;	     /* kept, and its parcel does not open */
 	bool packed;	     /* LEFT: deed and parcel are in `answer_fd` */
 	bool stops;	     /* offered: we listen there no more */
@@ -151,6 +152,10 @@ void raw_pump_all(struct vj *vj);
 
 /* Both ends of where the parcel goes, if nobody has asked for it. Return: 0; -errno. */
 int deed_crate(struct deed *d);
+/* Give it away unasked, to its peer, or to the kernel. Return: false: there is nobody to give it to. */
+bool deed_push(struct vj *vj, struct deed *d);
+/* Those that are to leave, or do: on with it. @at_rest: the program is in no call on a connection */
+void deeds_serve(struct vj *vj, struct deeds *ds, bool at_rest);
 /* It has been claimed, and the program is at rest: begin. */
 void deed_leave(struct vj *vj, struct deed *d);
 /* It has left its peer's link, is the kernel's, or is over: give it away, and the deed with it. Return: true: @d is gone. */

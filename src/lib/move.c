@@ -391,6 +391,8 @@ void move_poll(struct vj *vj)
 			vj->move_ns = vj->now_ns + RETRY_MS * UINT64_C(1000000);
 	}
 	deed_poll(vj);
+	if (vj->leaving)
+		vj->move_ns = min_u64(vj->move_ns, vj->leaving_ns);
 	link_publish_all(vj);
 }
 

@@ -68,6 +68,7 @@ struct vj_link {
 	struct vj_buf freed[LINK_BATCH]; /* received frames to give back, together */
 	struct vj_buf spare[LINK_BATCH]; /* frames to send in, taken together */
 	bool starved;		 /* the stack found no frame to send in */
+	bool leaving;		 /* an interface that is about to be detached: leaving.h */
 	bool dead;		 /* to be reaped */
 	bool tell_vjd;		 /* closed by us: vjd tells the peer */
 	uint32_t unsaid;	 /* what move.c has to say here, and found no frame for */
@@ -149,6 +150,8 @@ struct vj {
 	uint64_t ctl_next_ns; /* when to hear vjd again without being rung */
 	struct pause ctl_pause; /* without vjd, or until what it has not answered is stated once more */
 	uint64_t move_ns;     /* when move_poll() has to be called; UINT64_MAX: nothing moves */
+	bool leaving;	      /* some link is; and when it is to be seen to again */
+	uint64_t leaving_ns;
 
 	/* spinning before sleep: learn whether it pays */
 	uint64_t spin_ns; /* longest; 0: never */

@@ -76,7 +76,8 @@ enum report_way {
 	X(TURNS,         "its processes wait for connections by turns, and most came to one that did not; looked at again after a minute or more") \
 	X(UNANSWERED,    "its peer did not answer over the channel for a second: the answers may come back by another interface") \
 	X(USED_ELSEWHERE, "over an interface, and used by another process, too, or handed on to one: it has become the kernel's") \
-	X(FILTERED,      "the program has put itself under a seccomp filter")
+	X(FILTERED,      "the program has put itself under a seccomp filter") \
+	X(DETACHED,      "its interface was detached while it stood: it has become the kernel's")
 
 enum report_why {
 #define X(name, text) REPORT_WHY_##name,

@@ -114,7 +114,7 @@ static int route_by_interface(const struct vj *vj, const struct ip_addr *addr, s
 
 	for (unsigned i = 0; i < vj->link_cnt; i++) {
 		struct vj_link *link = vj->links[i];
-		enum iflink_way way = link->dead ? IFLINK_NO_WAY : link->kind->leads_to(link, addr, NULL);
+		enum iflink_way way = link->dead || link->leaving ? IFLINK_NO_WAY : link->kind->leads_to(link, addr, NULL);
 
 		if (way == IFLINK_WAY) {
 			*ret_link = link;

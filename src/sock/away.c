@@ -110,7 +110,7 @@ static void on_pumped(uint64_t cookie)
 	((struct sock *)(uintptr_t)cookie)->pumped = true;
 }
 
-static void on_in_kernel(uint64_t cookie, const struct deed_note *note, int fd)
+static void on_in_kernel(uint64_t cookie, const struct deed_note *note, int fd, enum report_why why)
 {
 	struct sock *s = (struct sock *)(uintptr_t)cookie;
 	struct sock closed = { .file = { .kind = FILE_SOCK } };
@@ -119,21 +119,12 @@ static void on_in_kernel(uint64_t cookie, const struct deed_note *note, int fd)
 		note_take(&closed, note);
 	in_kernel_options(fd, s ? s : &closed);
 	if (s)
-		in_kernel(s, fd);
+		in_kernel(s, fd, why);
 }
 
 static bool is_waited(uint64_t cookie)
 {
 	return ((struct sock *)(uintptr_t)cookie)->file.watches != NULL;
-}
-
-void away_init(void)
-{
-	static const struct deed_hooks hooks = {
-		.leaves = on_leaves, .stays = on_stays, .in_kernel = on_in_kernel, .pumped = on_pumped, .waited = is_waited,
-	};
-
-	deed_hooks_set(sock.vj, &hooks);
 }
 
 /*
@@ -244,6 +235,28 @@ void share_all(void)
 		share_fd(fd);
 }
 
+/* One that isn't connected yet has somebody who waits for that, and is here a moment later. */
+static void on_leaving(unsigned most)
+{
+	for (int fd = fd_next(0); fd >= 0 && most; fd = fd_next(fd + 1)) {
+		struct file *f = fd_peek(fd);
+		struct sock *s = f && f->kind == FILE_SOCK ? sock_of(f) : NULL;
+
+		if (s && s->state == SOCK_CONNECTED && !s->token && deed_leaves(sock.vj, s->conn) && !share(fd, s))
+			most--;
+	}
+}
+
+void away_init(void)
+{
+	static const struct deed_hooks hooks = {
+		.leaves = on_leaves, .stays = on_stays, .in_kernel = on_in_kernel, .leaving = on_leaving, .pumped = on_pumped,
+		.waited = is_waited,
+	};
+
+	deed_hooks_set(sock.vj, &hooks);
+}
+
 /* To another process. One over an interface becomes the kernel's by that, which it had better been from the first. */
 static void send_fd(int fd)
 {
@@ -328,7 +341,7 @@ static int claim_wait(struct sock *s, int answer)
 		}
 		r = deed_take(sock.vj, answer, (uint64_t)(uintptr_t)s, &note, &s->conn, &socket);
 		if (!r && socket >= 0) {
-			in_kernel(s, socket);
+			in_kernel(s, socket, REPORT_WHY_USED_ELSEWHERE);
 			own_fd_close(socket);
 			break;
 		}
@@ -372,7 +385,7 @@ static bool claim_socket(int fd, struct sock *s)
 
 	if (socket < 0)
 		return false;
-	in_kernel(s, socket);
+	in_kernel(s, socket, REPORT_WHY_USED_ELSEWHERE);
 	own_fd_close(socket);
 	return true;
 }

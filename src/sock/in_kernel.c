@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * in_kernel.c - a connection over an interface has become the kernel's, since another process uses it too, or will (away.c)
+ * in_kernel.c - a connection over an interface has become the kernel's, since another process uses it too, or will (away.c), or its interface is detached
  *
  * Its socket takes the place of the token at all its numbers here, and from then on these are the kernel's, like any that were connected
  * there. What waits for it goes on waiting in the kernel: sets, poll(), and calls that block, which had the lock given up and find out when
@@ -44,7 +44,7 @@ void in_kernel_options(int fd, const struct sock *s)
  * --------------
  */
 
-void in_kernel(struct sock *s, int fd)
+void in_kernel(struct sock *s, int fd, enum report_why why)
 {
 	int first = fd_of_file(&s->file);
 
@@ -63,7 +63,7 @@ void in_kernel(struct sock *s, int fd)
 	file_get(&s->file);
 	for (int nr = first; nr >= 0; nr = fd_next(nr + 1))
 		if (fd_peek(nr) == &s->file)
-			sock_give_to_kernel(nr, s, REPORT_WHY_USED_ELSEWHERE);
+			sock_give_to_kernel(nr, s, why);
 	file_put(&s->file);
 }
 

@@ -681,7 +681,7 @@ void away_closed(void);
  */
 
 /* It is the kernel's now: @fd, which stays the caller's, takes the place of what is at its numbers. @s is gone unless a call has it. Lock held. */
-void in_kernel(struct sock *s, int fd);
+void in_kernel(struct sock *s, int fd, enum report_why why);
 /* What this layer knows of a connection's options. Those that libvj knows are set. */
 void in_kernel_options(int fd, const struct sock *s);
 /* Instead of what a call that waited would do next. Gives the lock up. Return: bytes beside the @done; as recv(), send(), -errno */

@@ -521,6 +521,8 @@ static int connect_result(struct sock *s)
 
 	if (s->state == SOCK_DEAD || s->state == SOCK_FRESH || !sock.vj) /* FRESH: another thread that waited has had the result */
 		return -ECONNABORTED;
+	if (s->state == SOCK_AWAY || s->state == SOCK_KERNEL) /* it was connected before this thread had its turn */
+		return 0;
 	if (s->state == SOCK_CONNECTED || (vj_ready(sock.vj, s->conn) & VJ_EV_CONNECTED)) {
 		s->state = SOCK_CONNECTED;
 		return 0;

@@ -57,6 +57,18 @@ void tcp_place_queues(const struct stack *s, struct tcp_id id, uint8_t *buf)
 	bufq_read_at(&s->bufs, &t->sndq, 0, buf + t->rcvq.bytes, t->sndq.bytes, NULL);
 }
 
+enum tcp_stay tcp_stay(const struct stack *s, struct tcp_id id)
+{
+	const struct tcb *t = conn_at(s, id.v).t;
+
+	/* what is unread then can be read without the link */
+	if (t->state == TCP_CLOSED || t->state == TCP_TIME_WAIT)
+		return TCP_STAY_NONE;
+	if (tcb_has(t, TF_EMBRYO))
+		return TCP_STAY_EARLY;
+	return tcb_has(t, TF_OWNED) ? TCP_STAY_HELD : TCP_STAY_ALONE;
+}
+
 void tcp_leave(struct stack *s, struct tcp_id id)
 {
 	struct conn c = conn_at(s, id.v);

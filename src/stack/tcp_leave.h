@@ -36,6 +36,16 @@ int tcp_place(const struct stack *s, struct tcp_id id, struct tcp_place *ret_pla
 /** tcp_place_queues() - What is unread, then what isn't acknowledged, to @buf of rcv_bytes + snd_bytes */
 void tcp_place_queues(const struct stack *s, struct tcp_id id, uint8_t *buf);
 
+enum tcp_stay {
+	TCP_STAY_NONE,	/* it has ended, or has nothing to say any more */
+	TCP_STAY_EARLY, /* nobody has it yet: its handshake isn't over, or it waits for accept() */
+	TCP_STAY_HELD,	/* the program has it */
+	TCP_STAY_ALONE, /* the program has closed it: it ends by itself */
+};
+
+/** tcp_stay() - What keeps a connection of tcp_next() here? */
+enum tcp_stay tcp_stay(const struct stack *s, struct tcp_id id);
+
 /** tcp_leave() - It goes on elsewhere. @id is invalid from here; the program is told nothing. */
 void tcp_leave(struct stack *s, struct tcp_id id);
 

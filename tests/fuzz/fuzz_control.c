@@ -57,6 +57,7 @@ static void check_client_msg(const struct ctl_msg *m, unsigned fd_cnt)
 	case CTL_RESOLVE:
 	case CTL_INTERFACE:
 	case CTL_POLLING:
+	case CTL_INTERFACE_LEFT:
 		VJ_ASSERT(m->type == CTL_RESOLVE ? m->neighbour.ifindex != 0 : m->interface.ifindex != 0);
 		break;
 	case CTL_ATTACH:

@@ -209,14 +209,16 @@ static void tame(struct ctl_msg *m, uint8_t spice)
 						   .area_bytes = vj_area_bytes(&d.cfg.area) };
 	} else if (m->type == CTL_REPORT) {
 		m->report = (struct ctl_report){ .app_id = 1 + spice % 8, .kind = spice };
-	} else if (m->type == CTL_INTERFACE || m->type == CTL_POLLING) {
+	} else if (m->type == CTL_INTERFACE || m->type == CTL_POLLING || m->type == CTL_INTERFACE_LEFT) {
 		uint8_t key[16] = { spice < 32 }; /* of none, now and then */
 
 		m->interface = (struct ctl_interface){ .ifindex = spice < 240 ? PLATFORM_IFINDEX : 7 };
 		if (m->type == CTL_INTERFACE)
 			memcpy(m->interface.key, key, sizeof(key));
-		else
+		else if (m->type == CTL_POLLING)
 			m->interface.flags = spice & 1 ? CTL_INTERFACE_POLLING : 0;
+		else
+			m->interface.ended = spice;
 	} else if (m->type == CTL_RESOLVE) {
 		m->neighbour = (struct ctl_neighbour){ .addr = { [10] = 0xff, 0xff, 10, 0, 0, spice & 7 }, .ifindex = PLATFORM_IFINDEX };
 	} else if (m->type == CTL_CHANNEL_CLOSE) {
@@ -276,9 +278,10 @@ static size_t step_message(struct player *p, const uint8_t *data, size_t len, bo
 	if (fd_cnt == 0)
 		close(fd);
 	verdict = ctl_check(&msg, sizeof(msg), fd_cnt, CTL_FROM_CLIENT, &checked);
-	/* a CHANNEL_CLOSE, a RESOLVE, a POLLING and a BRIEF have no reply, but before HELLO they are refused like all else */
+	/* a CHANNEL_CLOSE, a RESOLVE, a POLLING, an INTERFACE_LEFT and a BRIEF have no reply, but before HELLO they are refused like all else */
 	if (verdict == CTL_REFUSAL_NONE &&
-	    ((msg.type != CTL_CHANNEL_CLOSE && msg.type != CTL_RESOLVE && msg.type != CTL_POLLING && msg.type != CTL_BRIEF) ||
+	    ((msg.type != CTL_CHANNEL_CLOSE && msg.type != CTL_RESOLVE && msg.type != CTL_POLLING && msg.type != CTL_BRIEF &&
+	      msg.type != CTL_INTERFACE_LEFT) ||
 	     p->app.state == APP_STRANGER))
 		p->asked_seq = msg.seq;
 	request_handle(&p->app, verdict, &checked, &fd, fd_cnt);

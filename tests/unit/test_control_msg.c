@@ -71,6 +71,7 @@ static const struct sample samples[] = {
 	{ { .type = CTL_ATTACH, .seq = 10, .interface = { .flags = CTL_INTERFACE_GATEWAY, .name = "eth1" } }, CTL_FROM_CLIENT, 0 },
 	{ { .type = CTL_BRIEF, .seq = 12, .brief = { .parent = 4711 } }, CTL_FROM_CLIENT, 0 },
 	{ { .type = CTL_POLLING, .seq = 10, .interface = { .ifindex = 2, .flags = CTL_INTERFACE_POLLING } }, CTL_FROM_CLIENT, 0 },
+	{ { .type = CTL_INTERFACE_LEFT, .seq = 10, .interface = { .ifindex = 2, .ended = 1 } }, CTL_FROM_CLIENT, 0 },
 	{ { .type = CTL_RESOLVE, .seq = 11, .neighbour = { .ifindex = 2 } }, CTL_FROM_CLIENT, 0 },
 	{ { .type = CTL_RESOLVED, .neighbour = { .ifindex = 2, .failed = 1 } }, CTL_FROM_DAEMON, 0 },
 	{ { .type = CTL_ATTACH, .seq = 12, .interface = { .name = "eth0" } }, CTL_FROM_CLIENT, 0 },
@@ -259,6 +260,8 @@ static void tail_is_zero(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(samples); i++) {
 		struct ctl_msg m = samples[i].msg;
 
+		if (m.type == CTL_DETACHED || m.type == CTL_INTERFACE_LEFT) /* use it */
+			continue;
 		m.bytes[sizeof(m.bytes) - 1] = 1;
 		BAD(&m, samples[i].fd_cnt, samples[i].from);
 	}
@@ -366,7 +369,12 @@ static void fields_of_interfaces_are_in_range(void **state)
 	SPOIL(CTL_BRIEF, 0, CTL_FROM_CLIENT, m.brief.parent = 0);
 	SPOIL(CTL_BRIEF, 0, CTL_FROM_CLIENT, m.brief.parent = -1);
 	SPOIL(CTL_POLLING, 0, CTL_FROM_CLIENT, m.interface.ifindex = 0);
-	SPOIL(CTL_INTERFACE, 0, CTL_FROM_CLIENT, m.interface.pad[1] = 1);
+	SPOIL(CTL_INTERFACE, 0, CTL_FROM_CLIENT, m.interface.silent = 1);
+	SPOIL(CTL_INTERFACE_LEFT, 0, CTL_FROM_CLIENT, m.interface.given = 1);
+	SPOIL(CTL_INTERFACE_LEFT, 0, CTL_FROM_CLIENT, m.interface.ifindex = 0);
+	SPOIL(CTL_INTERFACE_LEFT, 0, CTL_FROM_CLIENT, m.interface.flags = CTL_INTERFACE_LEAVING);
+	SPOIL(CTL_INTERFACE_NEWS, 0, CTL_FROM_DAEMON, m.interface.ended = 1);
+	SPOIL(CTL_INTERFACE_NEWS, 0, CTL_FROM_DAEMON, m.interface.flags = 128);
 	SPOIL(CTL_INTERFACE, 0, CTL_FROM_CLIENT, m.interface.prefix_len = 64);
 	SPOIL(CTL_ATTACH, 0, CTL_FROM_CLIENT, m.interface.prefix_len = 129);
 	SPOIL(CTL_INTERFACE, 0, CTL_FROM_CLIENT, memset(m.interface.name, 'x', sizeof(m.interface.name)));
