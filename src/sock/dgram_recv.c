@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* dgram_recv.c - datagrams from channels and from the kernel: which comes next, and what comes with it */
+#include "sock/dgram_priv.h"
+
+#include "lib/dgram.h"
+
+#include <netinet/in.h>
+#include <netinet/udp.h>
+#include <string.h>
+
+enum { KERNEL_TURN = 16, LOOPBACK_IFINDEX = 1 };
+
+/* @segment: bytes of each of several datagrams in one, UDP_GRO; 0: it is one */
+static void control_fill(const struct sock *s, struct msghdr *msg, const struct sockaddr_storage *to, int segment)
+{
+	const struct dgram *d = s->dgram;
+	size_t used = 0;
+
+	control_stamp(msg, &used, d->wants_stamp);
+	if (d->wants_pktinfo && to->ss_family == AF_INET) {
+		struct in_pktinfo info = { .ipi_ifindex = LOOPBACK_IFINDEX };
+
+		info.ipi_addr = info.ipi_spec_dst = ((const struct sockaddr_in *)to)->sin_addr;
+		control_put(msg, &used, IPPROTO_IP, IP_PKTINFO, &info, sizeof(info));
+	}
+	if (d->wants_pktinfo6 && s->family == AF_INET6) {
+		struct in6_pktinfo info = { .ipi6_ifindex = LOOPBACK_IFINDEX };
+		struct sockaddr_in6 in6;
+		socklen_t len = sizeof(in6);
+
+		sock_addr_copy(s, to, (struct sockaddr *)&in6, &len);
+		info.ipi6_addr = in6.sin6_addr;
+		control_put(msg, &used, IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof(info));
+	}
+	if (segment)
+		control_put(msg, &used, IPPROTO_UDP, UDP_GRO, &segment, sizeof(segment));
+	msg->msg_controllen = used;
+}
+
+static void scatter(const struct msghdr *msg, const uint8_t *from, size_t len)
+{
+	for (size_t i = 0; i < msg->msg_iovlen && len; i++) {
+		size_t part = min_size(msg->msg_iov[i].iov_len, len);
+
+		memcpy(msg->msg_iov[i].iov_base, from, part);
+		from += part;
+		len -= part;
+	}
+}
+
+/* May more datagrams than one come in a call? Who leaves no room for the control message that tells them apart is given one. */
+static bool takes_more(const struct sock *s, const struct msghdr *msg, int flags)
+{
+	return unlikely(s->dgram->gro) && !(flags & MSG_PEEK) && msg->msg_control && msg->msg_controllen >= CMSG_SPACE(sizeof(int));
+}
+
+/* Return: as recvmsg(); -EAGAIN: nothing on channels. */
+static long channel_recv(struct sock *s, struct msghdr *msg, int flags)
+{
+	bool direct = msg->msg_iovlen == 1;
+	size_t room = direct ? iov_bytes(msg) : min_size(iov_bytes(msg), DGRAM_BYTES_MAX), got, more = 0;
+	uint8_t *buf = direct ? msg->msg_iov->iov_base : dgram_tables->scratch;
+	struct sockaddr_storage from, to;
+	ssize_t len;
+
+	len = vj_udp_recv(sock.vj, s->dgram->udp, buf, room, (flags & MSG_PEEK) != 0, &from, &to);
+	if (len < 0)
+		return len;
+	got = min_size(room, (size_t)len);
+	if (takes_more(s, msg, flags) && room > got)
+		more = dgram_recv_more(sock.vj, s->dgram->udp, buf + got, min_size(room, DGRAM_BYTES_MAX) - got, got, &from, &to);
+	if (!direct)
+		scatter(msg, dgram_tables->scratch, got + more);
+	msg->msg_flags = (size_t)len > room ? MSG_TRUNC : 0;
+	if (msg->msg_name) {
+		socklen_t name_len = msg->msg_namelen;
+
+		sock_addr_copy(s, &from, msg->msg_name, &msg->msg_namelen);
+		if (name_len >= msg->msg_namelen)
+			dest_learn(s, msg->msg_name, msg->msg_namelen, true);
+	}
+	control_fill(s, msg, &to, more ? (int)got : 0);
+	return flags & MSG_TRUNC && !more ? len : (long)(got + more);
+}
+
+/* The kernel's, if there is one. */
+static long kernel_take(int fd, struct sock *s, struct msghdr *msg, int flags)
+{
+	socklen_t name_len = msg->msg_namelen;
+	long r = sys_recvmsg(fd, msg, flags | MSG_DONTWAIT);
+
+	/* the kernel says how long the name is, not how much of it there was room for */
+	if (r >= 0 && msg->msg_name && name_len >= msg->msg_namelen)
+		dest_learn(s, msg->msg_name, msg->msg_namelen, false);
+	return r;
+}
+
+/* What there is now. Who has looked at one (MSG_PEEK) gets that one next, whatever else has come. Return: as recvmsg(). */
+static long take(struct sock *s, struct msghdr *msg, int flags)
+{
+	struct dgram *d = s->dgram;
+	bool peek = (flags & MSG_PEEK) != 0, turn, kernel;
+	long r = -EAGAIN;
+
+	d->turn += !peek;
+	turn = d->turn % KERNEL_TURN == 0;
+	kernel = d->peeked ? d->from_kernel : d->from_kernel != turn;
+	for (int side = 0; side < 2 && r == -EAGAIN; side++, kernel = !kernel) {
+		if (kernel) {
+			r = kernel_take(s->lease_fd, s, msg, flags);
+		} else {
+			r = channel_recv(s, msg, flags);
+			if (r == -EAGAIN) {
+				ctx_process();
+				r = d->open && sock.vj ? channel_recv(s, msg, flags) : -EAGAIN;
+			}
+		}
+		if (r != -EAGAIN)
+			d->from_kernel = kernel;
+	}
+	d->peeked = peek && r >= 0;
+	return r;
+}
+
+static long kernel_recv(int fd, struct sock *s, struct msghdr *msg, int flags)
+{
+	struct dgram_hold h;
+	long r;
+
+	dgram_kernel_begin(&h, s);
+	r = ker_recvmsg(fd, msg, flags);
+	dgram_kernel_end(&h);
+	return r;
+}
+
+long dgram_recv(int fd, struct sock *s, struct msghdr *msg, int flags)
+{
+	struct blocking b = { .file = &s->file,
+			      .signals = sock_signals,
+			      .timeout_ns = s->rcvtimeo_ns };
+	struct dgram *d = s->dgram;
+	struct hold hold;
+	long r;
+
+	hold_begin(&hold, &s->file);
+	if (unlikely(!d->open) && !(flags & (MSG_PEEK | MSG_ERRQUEUE)))
+		dgram_reads(fd, s);
+	for (;;) {
+		if (!d->open || !sock.vj || (flags & MSG_ERRQUEUE)) {
+			r = kernel_recv(fd, s, msg, flags);
+			break;
+		}
+		r = take(s, msg, flags);
+		if (r != -EAGAIN)
+			break;
+		if (s->shut_rd) {
+			r = 0;
+			break;
+		}
+		if (s->nonblock || (flags & MSG_DONTWAIT))
+			break;
+		b.kernel_fd = s->lease_fd;
+		r = block_wait(&b);
+		if (r)
+			break;
+	}
+	block_end(&b);
+	hold_end(&hold);
+	return r;
+}

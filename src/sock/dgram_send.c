@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* dgram_send.c - datagrams to channels, and to the kernel those that no channel carries */
+#include "sock/dgram_priv.h"
+
+#include "lib/dgram.h"
+
+#include <netinet/in.h>
+#include <netinet/udp.h>
+#include <string.h>
+
+enum {
+	TO_KERNEL = 1 + DGRAM_BYTES_MAX,
+	RUN_MAX = 64, /* messages that are sent together */
+	SEGMENT_IOVS = 16,
+};
+
+/* Does a datagram to this address go over a channel? Asks, and puts the socket on channels, if need be. */
+bool dgram_to_channel(int fd, struct sock *s, const struct sockaddr *sa, socklen_t len)
+{
+	if (!sa || !len || (!s->dgram->open && !dgram_may_open(s)))
+		return false;
+	return dest_on_channel(s, sa, len) && (s->dgram->open || (!ctx_get() && !port_open(fd, s)));
+}
+
+static long kernel_send(int fd, struct sock *s, const struct msghdr *msg, int flags)
+{
+	struct dgram_hold h;
+	long r;
+
+	dgram_kernel_begin(&h, s);
+	r = ker_sendmsg(fd, msg, flags);
+	dgram_kernel_end(&h);
+	return r;
+}
+
+static const void *gather(const struct msghdr *msg)
+{
+	size_t off = 0;
+
+	if (msg->msg_iovlen == 1)
+		return msg->msg_iov->iov_base;
+	for (size_t i = 0; i < msg->msg_iovlen; i++) {
+		if (msg->msg_iov[i].iov_len)
+			memcpy(dgram_tables->scratch + off, msg->msg_iov[i].iov_base, msg->msg_iov[i].iov_len);
+		off += msg->msg_iov[i].iov_len;
+	}
+	return dgram_tables->scratch;
+}
+
+/* A channel did not take one. Return: an error to report; TO_KERNEL: the kernel is to send it. */
+static long channel_refused(const struct sock *s, const struct sockaddr *to, socklen_t to_len, long err)
+{
+	if (err != -EMSGSIZE && err != -EAGAIN && err != -ENOBUFS)
+		dest_forget(s, to, to_len);
+	return err == -ECONNREFUSED && s->dgram->peer_len ? err : TO_KERNEL;
+}
+
+/* Who gives frames back may wait for the one processor that we have. */
+static VJ_COLD void give_way(void)
+{
+	lock_drop();
+	SYS_CALL0(SYS_sched_yield);
+	lock_take();
+}
+
+/* Return: @len, or as channel_refused() */
+static long channel_send(struct sock *s, const struct sockaddr *to, socklen_t to_len,
+			 const struct msghdr *msg, size_t len)
+{
+	long r = vj_udp_send(sock.vj, s->dgram->udp, to, to_len, gather(msg), len);
+
+	if (r == -EAGAIN || r == -ENOBUFS) { /* frames, or enough of them, may have come back since we looked */
+		if (sock.alone)
+			give_way();
+		ctx_process();
+		if (s->dgram->open && sock.vj) /* `scratch` may be another thread's by now */
+			r = vj_udp_send(sock.vj, s->dgram->udp, to, to_len, gather(msg), len);
+	}
+	return r == 0 ? (long)len : channel_refused(s, to, to_len, r);
+}
+
+/*
+ * UDP_SEGMENT, of the socket or of this message, by a control message that is alone. Return: bytes of each datagram; 0: it is one; -1: there
+ * are other control messages, or what the kernel refuses.
+ */
+static int segment_of(const struct sock *s, const struct msghdr *msg)
+{
+	const struct cmsghdr *c = msg->msg_controllen ? CMSG_FIRSTHDR(msg) : NULL;
+	uint16_t segment = s->dgram->segment;
+
+	if (!msg->msg_controllen)
+		return segment;
+	if (!c || !control_is_whole(msg, c) || c->cmsg_level != IPPROTO_UDP || c->cmsg_type != UDP_SEGMENT ||
+	    c->cmsg_len != CMSG_LEN(sizeof(segment)) || msg->msg_controllen > CMSG_SPACE(sizeof(segment)))
+		return -1;
+	memcpy(&segment, CMSG_DATA(c), sizeof(segment));
+	return segment;
+}
+
+/* What is left of @msg, through the kernel, which makes datagrams of it as well */
+static long segments_rest(struct sock *s, const struct msghdr *msg, int flags, size_t skip)
+{
+	struct iovec iov[SEGMENT_IOVS];
+	struct msghdr rest = *msg;
+	size_t cnt = 0;
+
+	for (size_t i = 0; i < msg->msg_iovlen; i++) {
+		size_t part = min_size(skip, msg->msg_iov[i].iov_len);
+
+		skip -= part;
+		if (part < msg->msg_iov[i].iov_len)
+			iov[cnt++] = (struct iovec){ (uint8_t *)msg->msg_iov[i].iov_base + part, msg->msg_iov[i].iov_len - part };
+	}
+	rest.msg_iov = iov;
+	rest.msg_iovlen = cnt;
+	return kernel_send(s->lease_fd, s, &rest, flags);
+}
+
+/*
+ * Several datagrams of @segment bytes in one call. The kernel takes all or none; so what a channel has no room for goes the other way.
+ * Return: @len, or as channel_refused().
+ */
+static long channel_send_segments(struct sock *s, const struct sockaddr *to, socklen_t to_len, const struct msghdr *msg, size_t len,
+				  size_t segment, int flags)
+{
+	ssize_t sent;
+
+	if (len > segment * DGRAM_SEGMENTS_MAX || msg->msg_iovlen > SEGMENT_IOVS)
+		return TO_KERNEL;
+	sent = dgram_send_segments(sock.vj, s->dgram->udp, to, to_len, gather(msg), len, segment);
+	if (sent < 0)
+		return channel_refused(s, to, to_len, sent);
+	if ((size_t)sent < len)
+		(void)segments_rest(s, msg, flags, (size_t)sent); /* lost, if the kernel has no room either */
+	return (long)len;
+}
+
+/* Where the datagram goes: as it says, or as connect() did. */
+static const struct sockaddr *send_to(const struct sock *s, const struct msghdr *msg,
+				      socklen_t *ret_len)
+{
+	if (msg->msg_name && msg->msg_namelen) {
+		*ret_len = msg->msg_namelen;
+		return msg->msg_name;
+	}
+	*ret_len = s->dgram->peer_len;
+	return (const struct sockaddr *)&s->dgram->peer;
+}
+
+bool dgram_sends_to_kernel(int fd, struct sock *s, const struct msghdr *msg)
+{
+	socklen_t len;
+	const struct sockaddr *to = send_to(s, msg, &len);
+
+	return s->dgram->sends_to_kernel || !dgram_to_channel(fd, s, to, len);
+}
+
+/* Is it one that channels carry, wherever it goes? */
+static bool channel_carries(const struct sock *s, const struct msghdr *msg, size_t len, int flags)
+{
+	return segment_of(s, msg) >= 0 && !(flags & ~(MSG_DONTWAIT | MSG_NOSIGNAL | MSG_CONFIRM)) &&
+	       !s->dgram->sends_to_kernel && !s->shut_wr && len <= DGRAM_BYTES_MAX;
+}
+
+long dgram_send(int fd, struct sock *s, const struct msghdr *msg, int flags)
+{
+	size_t len = iov_bytes(msg);
+	const struct sockaddr *to;
+	socklen_t to_len;
+	struct hold hold;
+	long r = TO_KERNEL;
+
+	hold_begin(&hold, &s->file);
+	to = send_to(s, msg, &to_len);
+	if (flags & MSG_MORE) /* pieces of one datagram are put together there */
+		s->dgram->sends_to_kernel = true;
+	if (channel_carries(s, msg, len, flags) && dgram_to_channel(fd, s, to, to_len))
+		r = segment_of(s, msg) && len > (size_t)segment_of(s, msg) ?
+			    channel_send_segments(s, to, to_len, msg, len, (size_t)segment_of(s, msg), flags) :
+			    channel_send(s, to, to_len, msg, len);
+	if (r == TO_KERNEL)
+		r = kernel_send(s->lease_fd >= 0 ? s->lease_fd : fd, s, msg, flags);
+	hold_end(&hold);
+	return r;
+}
+
+/* The first messages, as long as they are each in one piece and for the destination of the first. Return: how many. */
+static unsigned run_of(const struct sock *s, struct mmsghdr *msgs, unsigned cnt, int flags, struct vj_udp_msg out[RUN_MAX])
+{
+	const struct msghdr *first = &msgs->msg_hdr;
+	unsigned n;
+
+	for (n = 0; n < cnt && n < RUN_MAX; n++) {
+		const struct msghdr *msg = &msgs[n].msg_hdr;
+
+		if (msg->msg_iovlen != 1 || segment_of(s, msg) || !channel_carries(s, msg, msg->msg_iov->iov_len, flags) ||
+		    !msg->msg_name != !first->msg_name || msg->msg_namelen != first->msg_namelen ||
+		    (msg->msg_name && memcmp(msg->msg_name, first->msg_name, msg->msg_namelen) != 0))
+			break;
+		out[n] = (struct vj_udp_msg){ .data = msg->msg_iov->iov_base, .len = (uint32_t)msg->msg_iov->iov_len };
+	}
+	return n;
+}
+
+long dgram_send_run(int fd, struct sock *s, struct mmsghdr *msgs, unsigned cnt, int flags)
+{
+	struct vj_udp_msg out[RUN_MAX];
+	unsigned n = cnt > 1 ? run_of(s, msgs, cnt, flags, out) : 0;
+	const struct sockaddr *to;
+	socklen_t to_len;
+	long r;
+
+	if (n < 2)
+		return 0;
+	to = send_to(s, &msgs->msg_hdr, &to_len);
+	if (!dgram_to_channel(fd, s, to, to_len))
+		return 0;
+	r = vj_udp_send_batch(sock.vj, s->dgram->udp, to, to_len, out, n);
+	if (r < 0)
+		return channel_refused(s, to, to_len, r) == TO_KERNEL ? 0 : r;
+	for (long i = 0; i < r; i++)
+		msgs[i].msg_len = out[i].len;
+	return r;
+}
