@@ -297,6 +297,55 @@ int deed_make(struct vj *vj, struct vj_conn c, uint64_t cookie, bool sock6, bool
 	return 0;
 }
 
+/* ---- the line -------------------------------------------------------------------------------------------------- */
+
+int deed_line(struct vj *vj, int *ret_fd)
+{
+	struct deeds *ds = deeds_get(vj);
+	struct epoll_event ev = { .events = EPOLLIN | EPOLLET, .data.ptr = NULL };
+	int err, pair[2];
+
+	if (!ds)
+		return -ENOMEM;
+	VJ_ASSERT(!ds->line_fd);
+	err = deed_pair(SOCK_SEQPACKET | SOCK_NONBLOCK, pair);
+	if (err)
+		return err;
+	pair[0] = own_fd(pair[0]);
+	pair[1] = own_fd(pair[1]);
+	err = sys_epoll_ctl(ds->set_fd, EPOLL_CTL_ADD, pair[1], &ev);
+	if (err) {
+		own_fd_close(pair[0]);
+		own_fd_close(pair[1]);
+		return err;
+	}
+	ds->line_fd = pair[1];
+	*ret_fd = pair[0];
+	return 0;
+}
+
+static void line_rang(struct deeds *ds)
+{
+	char byte;
+
+	while (sys_recvfrom(ds->line_fd, &byte, 1, MSG_DONTWAIT, NULL, NULL) > 0)
+		ds->called = true;
+}
+
+bool deed_is_called(const struct vj *vj)
+{
+	return vj->deeds && vj->deeds->called;
+}
+
+bool deed_called(struct vj *vj)
+{
+	bool called = deed_is_called(vj);
+
+	if (called)
+		vj->deeds->called = false;
+	return called;
+}
+
 /* ---- what comes in by it ---------------------------------------------------------------------------------------- */
 
 /* No process has a copy of the token. */
@@ -412,8 +461,12 @@ void deed_poll(struct vj *vj)
 	if (!ds || ds->set_fd < 0)
 		return;
 	/* one at a time: a deed that goes takes its event along */
-	while (sys_epoll_pwait(ds->set_fd, &ev, 1, 0, NULL) == 1)
-		deed_event(vj, ev.data.ptr);
+	while (sys_epoll_pwait(ds->set_fd, &ev, 1, 0, NULL) == 1) {
+		if (ev.data.ptr)
+			deed_event(vj, ev.data.ptr);
+		else
+			line_rang(ds);
+	}
 	if (unlikely(ds->raw_waits)) {
 		ds->raw_waits = false;
 		for (struct deed *d = ds->all, *next; d; d = next) {
@@ -425,7 +478,7 @@ void deed_poll(struct vj *vj)
 	deeds_serve(vj, ds, false);
 	if (unlikely(ds->pumps != NULL))
 		raw_pump_all(vj);
-	if (ds->all)
+	if (ds->all || ds->line_fd)
 		vj->move_ns = min_u64(vj->move_ns, vj->now_ns + POLL_NS);
 }
 
@@ -438,7 +491,7 @@ bool deed_wants(const struct vj *vj)
 {
 	struct pollfd pfd = { .fd = deed_fd(vj), .events = POLLIN };
 
-	return deed_busy(vj) || (pfd.fd >= 0 && sys_poll_ms(&pfd, 1, 0) > 0);
+	return deed_busy(vj) || (pfd.fd >= 0 && (vj->deeds->called || sys_poll_ms(&pfd, 1, 0) > 0));
 }
 
 void deed_let_go(struct vj *vj)
@@ -528,6 +581,8 @@ void deed_forget_all(struct vj *vj)
 		return;
 	while (ds->all)
 		deed_drop(ds->all);
+	if (ds->line_fd)
+		own_fd_close(ds->line_fd);
 	own_fd_close(ds->set_fd);
 	free(ds->by_conn);
 	free(ds);

@@ -85,8 +85,19 @@ uint32_t deed_app(const struct vj *vj);
 /** deed_fd() - Readable when another process wants a connection of ours; -1: none can. The bell says it, too. */
 int deed_fd(const struct vj *vj);
 
-/** deed_wants() - Does another process want one, or is one just leaving? */
+/** deed_wants() - Does another process want one, or call, or is one just leaving? */
 bool deed_wants(const struct vj *vj);
+
+/**
+ * deed_line() - A line by which children can call this process
+ * @ret_fd: Their end, to be inherited; an own_fd(), the caller's. A byte sent there rings the bell and makes deed_fd() readable; fails with EPIPE when we are gone
+ * Return: 0; -EMFILE, -ENOMEM and the like.
+ */
+int deed_line(struct vj *vj, int *ret_fd);
+
+/** deed_is_called() - Has one called? deed_called() - The same, and it is answered now */
+bool deed_is_called(const struct vj *vj);
+bool deed_called(struct vj *vj);
 
 /**
  * deed_let_go() - Connections that were claimed may leave now

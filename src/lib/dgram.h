@@ -36,4 +36,13 @@ ssize_t dgram_send_segments(struct vj *vj, struct vj_udp u, const struct sockadd
 size_t dgram_recv_more(struct vj *vj, struct vj_udp u, void *buf, size_t room, size_t segment, const struct sockaddr_storage *from,
 		       const struct sockaddr_storage *to);
 
+/**
+ * dgram_yield() - Datagrams for this socket are the kernel's from now on; those on the way to us still come
+ * Waits for vjd's answer. What is sent over channels by this socket afterwards fails with -EINVAL.
+ * @ret_late: true: some may come by an interface, which says nothing of the last one; else not written
+ * Return: a number for dgram_yielded(): have all come that were on their way?
+ */
+uint32_t dgram_yield(struct vj *vj, struct vj_udp u, bool *ret_late);
+bool dgram_yielded(const struct vj *vj, uint32_t nr);
+
 #endif

@@ -40,6 +40,7 @@ struct moves {
 	struct transit *transits;
 	struct saying *sayings, **sayings_end; /* of each link in its order; one without frames keeps no other waiting */
 	uint32_t round; /* of sayings_send() */
+	uint32_t yield_nr; /* of the last move_yield() */
 };
 
 /* ---- the link to nowhere --------------------------------------------------------------------------------------- */
@@ -145,7 +146,7 @@ static void say(struct vj *vj, struct vj_link *link, const struct move_frame *f,
 	vj->move_ns = 0;
 }
 
-/* To a question about no connection of ours. A peer that asks on and on, and gives no frames for the answers, gets none. */
+/* To a question about no connection of ours, or about a port of its own. A peer that asks on and on, and gives no frames for the answers, gets none. */
 static void say_none(struct vj *vj, struct vj_link *link, enum move_kind kind, const struct move_frame *asked, const struct endpoint *local,
 		     const struct endpoint *remote)
 {
@@ -342,6 +343,63 @@ static void transits_expire(struct vj *vj, struct moves *m)
 	}
 }
 
+/* ---- ports of UDP ---------------------------------------------------------------------------------------------- */
+
+uint32_t move_yield(struct vj *vj, const struct endpoint *local)
+{
+	struct moves *m = moves_get(vj);
+	uint8_t token[MOVE_TOKEN_BYTES] = { 0 };
+	const struct endpoint none = { 0 };
+
+	if (!m)
+		return 0;
+	m->yield_nr += m->yield_nr == UINT32_MAX ? 2 : 1; /* never 0 */
+	memcpy(token, &m->yield_nr, sizeof(m->yield_nr));
+	for (unsigned i = 0; i < vj->link_cnt; i++) {
+		struct vj_link *link = vj->links[i];
+		struct move_frame f = frame_make(vj, MOVE_YIELD, token, local, &none);
+
+		if (link->raw || link->ifl || link->dead)
+			continue;
+		link->yield_said = m->yield_nr;
+		say(vj, link, &f, (struct tcp_id){ 0 });
+	}
+	link_publish_all(vj);
+	return m->yield_nr;
+}
+
+static bool yield_is_before(uint32_t a, uint32_t b)
+{
+	return (int32_t)(a - b) < 0;
+}
+
+bool move_yielded(const struct vj *vj, uint32_t nr)
+{
+	for (unsigned i = 0; i < vj->link_cnt; i++) {
+		const struct vj_link *link = vj->links[i];
+
+		if (nr && link->yield_said && !link->dead && !yield_is_before(link->yield_said, nr) && yield_is_before(link->yield_heard, nr))
+			return false;
+	}
+	return true;
+}
+
+/* Who sends there asks vjd from now on. */
+static void on_yield(struct vj_link *link, const struct move_frame *f, const struct endpoint *local, const struct endpoint *remote)
+{
+	route_forget_all(link->vj);
+	say_none(link->vj, link, MOVE_YIELDED, f, local, remote);
+}
+
+static void on_yielded(struct vj_link *link, const struct move_frame *f)
+{
+	uint32_t nr;
+
+	memcpy(&nr, f->token, sizeof(nr));
+	if (link->yield_said && !yield_is_before(link->yield_said, nr))
+		link->yield_heard = nr;
+}
+
 /* ---- the way in ------------------------------------------------------------------------------------------------ */
 
 void move_input(struct vj_link *link, const uint8_t *data, uint32_t len)
@@ -373,6 +431,12 @@ void move_input(struct vj_link *link, const uint8_t *data, uint32_t len)
 	case MOVE_GONE:
 		if (!tcp_find(link->vj->stack, link->stack_id, &local, &remote, &id))
 			tcp_fail(link->vj->stack, id, ECONNRESET);
+		break;
+	case MOVE_YIELD:
+		on_yield(link, &f, &local, &remote);
+		break;
+	case MOVE_YIELDED:
+		on_yielded(link, &f);
 		break;
 	default:
 		break; /* of a later version: the sender must do without an answer */

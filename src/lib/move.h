@@ -27,6 +27,9 @@
  * The token of these frames is 128 random bits. If both ends move at once, end 0 of the channel goes first: the peer's MOVE
  * is ignored by end 0 while its own is unanswered, and sent again by end 1 when the connection has arrived.
  *
+ * Datagrams (sock/dgram_copy.c). A port of UDP that others read from becomes the kernel's, for whoever sends: YIELD and YIELDED are how the
+ * process that had it knows that no more come over its channels.
+ *
  * A peer, holder or claimer that lies harms this connection only: frames name connections of their own link, a token
  * cannot be guessed, and a parcel is checked before it becomes a connection.
  */
@@ -42,6 +45,8 @@ enum move_kind {
 	MOVE_LEFT_NONE, /* LEFT: there is no such connection (any more) */
 	MOVE_ARRIVED,
 	MOVE_GONE, /* answer to ARRIVED: there is no such connection any more */
+	MOVE_YIELD, /* datagrams for this port of mine are the kernel's from now on */
+	MOVE_YIELDED, /* answer: what I send by this channel from here on is none of them */
 	MOVE_KIND_CNT,
 };
 
@@ -66,6 +71,12 @@ void move_input(struct vj_link *link, const uint8_t *data, uint32_t len);
 /* Say something about a connection on its link; now, or as soon as there is a frame. @release: then let it go on. */
 void move_say(struct vj *vj, struct vj_link *link, enum move_kind kind, const uint8_t token[static MOVE_TOKEN_BYTES],
 	      struct tcp_id id, bool release);
+/*
+ * Datagrams to @local come by channels no more, says vjd by now; the peers are told, too. Return: a number for move_yielded(): have all that there
+ * are said that the last one is on its way? What was on the way has come, then.
+ */
+uint32_t move_yield(struct vj *vj, const struct endpoint *local);
+bool move_yielded(const struct vj *vj, uint32_t nr);
 /* The link that a connection is on; NULL: it waits for its other end, or its link is gone */
 struct vj_link *move_link_of(const struct vj *vj, struct tcp_id id);
 /* Nothing waits to be said over it */

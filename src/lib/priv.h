@@ -67,6 +67,7 @@ struct vj_link {
 	struct copy_way copy_way; /* into frames to send in */
 	struct vj_buf freed[LINK_BATCH]; /* received frames to give back, together */
 	struct vj_buf spare[LINK_BATCH]; /* frames to send in, taken together */
+	uint32_t yield_said, yield_heard; /* move_yield(): the last one that was said, and answered; 0: none */
 	bool starved;		 /* the stack found no frame to send in */
 	bool leaving;		 /* an interface that is about to be detached: leaving.h */
 	bool dead;		 /* to be reaped */

@@ -56,7 +56,7 @@ enum report_way {
 	X(QUOTA,         "a quota of vjd, or memory, is used up")                                               \
 	X(OTHER,         "vjd could not serve it")                                                              \
 	X(SHARED_PORT,   "several sockets share the port: only the kernel knows which of them a datagram is for") \
-	X(FORKED,        "the process forked before the socket had received anything")                          \
+	X(FORKED,        "another process reads from it, too, or binds to its port")                             \
 	X(OPTION,        "a socket option asks for what channels do not give")                                  \
 	X(CUT_OFF,       "its connection was another process's and could not come along")                       \
 	X(CONFINES,      "the program confines the processes that serve connections, by seccomp: they can have no channel")    \

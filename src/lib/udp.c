@@ -2,6 +2,7 @@
 /* udp.c - datagrams for the program: thin over the stack, plus leases and routes */
 #include "base/assert.h"
 #include "lib/dgram.h"
+#include "lib/move.h"
 #include "lib/priv.h"
 
 #include <errno.h>
@@ -54,6 +55,26 @@ void vj_udp_close(struct vj *vj, struct vj_udp u)
 		route_forget(vj, CTL_PROTO_UDP, &lease->local); /* to ourselves; others hear of it from vjd */
 		lease_drop(vj, lease);
 	}
+}
+
+uint32_t dgram_yield(struct vj *vj, struct vj_udp u, bool *ret_late)
+{
+	struct lease *lease = lease_by_obj(vj, CTL_PROTO_UDP, u.v);
+	struct endpoint local;
+
+	if (!lease)
+		return 0;
+	local = lease->local;
+	if (vj->ifl_cnt && !ip_addr_is_loopback(&local.addr))
+		*ret_late = true;
+	lease_drop(vj, lease);
+	route_forget_all(vj); /* our own, to ourselves */
+	return move_yield(vj, &local);
+}
+
+bool dgram_yielded(const struct vj *vj, uint32_t nr)
+{
+	return move_yielded(vj, nr);
 }
 
 int vj_udp_connect(struct vj *vj, struct vj_udp u, const struct sockaddr *remote, socklen_t remote_len)

@@ -15,7 +15,7 @@
  * Whoever is asked for a connection gives it up at its next rest: before it sleeps, or within 10 ms (helper.c). A thread
  * that waits for a connection which leaves claims it back after a while, so that one process can read while another writes.
  */
-#include "sock/priv.h"
+#include "sock/dgram.h"
 
 #include "lib/deed.h"
 
@@ -265,6 +265,8 @@ static void send_fd(int fd)
 	bool far = false;
 
 	(void)share_file(fd);
+	if (s && s->state == SOCK_UDP && !is_foreign())
+		dgram_give(s);
 	if (s && s->token && s->far && sock_is_conn(s)) {
 		far = true;
 		deed_send(sock.vj, s->conn);
@@ -532,10 +534,12 @@ void sock_before_exec(char *const envp[])
 	lock_take();
 	forks_exec();
 	if (sock.vj) {
+		dgrams_yield();
 		share_all();
 		deed_leave_all(sock.vj, LEAVE_MS);
 	}
 	claim_stdio();
+	dgrams_claim_stdio();
 	lock_leave();
 }
 

@@ -3,7 +3,7 @@
  * ctx.c - the lock, the context of libvj behind it, and the way of events from libvj to those who
  * wait
  */
-#include "sock/priv.h"
+#include "sock/dgram.h"
 
 #include "lib/wait.h"
 

@@ -10,7 +10,7 @@
  * A server is on channels when it has read its first datagram (dgram.c), and that may have been ours. So who was found to be the kernel's is asked
  * about again soon, and then later and later; what comes from there in the meantime says nothing new.
  */
-#include "sock/priv.h"
+#include "sock/dgram.h"
 
 #include <netinet/in.h>
 #include <string.h>

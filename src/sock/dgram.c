@@ -18,9 +18,8 @@
  * Several sockets of a process at one port are all on channels or none is; who gets a datagram is decided as in the kernel: one that is connected to
  * its sender, else one of the group by the sender's hash, else the last one.
  *
- * What the kernel does among several processes at one port is left to it: a socket
- * that a process forks before it has received, or that asks for what channels do
- * not give, stays with the kernel (dgram.stays).
+ * What the kernel does among several processes at one port is left to it: a socket that another process uses, too (dgram_copy.c), or that asks for what
+ * channels do not give, stays with the kernel (dgram.stays). What has come over channels by then is read first.
  *
  * The program may close the descriptor while a thread waits, and another socket get its number: the
  * kernel's socket is reached by our own duplicate, lease_fd.
@@ -51,8 +50,9 @@ struct dgram *dgram_new(void)
  * ----------------
  */
 
-void dgram_close(struct sock *s)
+void dgram_close(struct sock *s, bool keep)
 {
+	dgram_pack(s, keep);
 	if (s->dgram->open && sock.vj)
 		vj_udp_close(sock.vj, s->dgram->udp);
 	s->dgram->open = false;
@@ -62,30 +62,17 @@ void dgram_close(struct sock *s)
 
 void dgram_free(struct sock *s)
 {
-	dgram_close(s);
+	dgram_left(s);
+	dgram_close(s, false);
 	port_set(s->dgram, 0);
 	free(s->dgram);
 }
 
-/* For good, and with what has come over channels and not been read */
 void dgram_stay(struct sock *s, enum report_why why)
 {
-	dgram_close(s);
+	dgram_close(s, true);
 	s->dgram->stays = true;
 	s->why = (uint8_t)why;
-}
-
-void dgram_forked(void)
-{
-	for (int fd = fd_next(0); fd >= 0; fd = fd_next(fd + 1)) {
-		struct file *f = fd_peek(fd);
-		struct sock *s = f->kind == FILE_SOCK && sock_of(f)->state == SOCK_UDP ? sock_of(f) : NULL;
-
-		if (!s || !s->dgram->open || s->dgram->turn)
-			continue;
-		dgram_stay(s, REPORT_WHY_FORKED);
-		port_leave(s->dgram->port_be, REPORT_WHY_FORKED);
-	}
 }
 
 /* What the program has asked for, before or after the socket was on channels */
@@ -169,9 +156,11 @@ int dgram_bound(int fd, struct sock *s)
 
 	if (is_foreign() || sys_getsockname(fd, (struct sockaddr *)&local, &len) || is_multicast(&local))
 		return 0;
-	p = port_look(((struct sockaddr_in *)&local)->sin_port);
 	port_set(s->dgram, ((struct sockaddr_in *)&local)->sin_port);
 	s->dgram->bound_nr = ++bound_cnt;
+	if (!dgrams_claim_at(s))
+		return 0;
+	p = port_look(s->dgram->port_be);
 	if (s->dgram->stays && p.any_open)
 		port_leave(s->dgram->port_be, REPORT_WHY_SHARED_PORT);
 	if (!dgram_may_open(s))
@@ -183,11 +172,13 @@ int dgram_bound(int fd, struct sock *s)
 	return err && sock.strict ? -ENETDOWN : 0;
 }
 
-void dgram_reads(int fd, struct sock *s)
+void dgram_reads(int fd, struct sock *s, bool peek)
 {
 	struct dgram *d = s->dgram;
 
-	if (d->open || d->tried || !d->port_be || !dgram_may_open(s))
+	if (unlikely(d->heir))
+		(void)dgram_claim(s);
+	if (peek || d->open || d->tried || !d->port_be || !dgram_may_open(s))
 		return;
 	if (d->peer_len && !dest_on_channel(s, (struct sockaddr *)&d->peer, d->peer_len)) /* whoever else sends isn't heard */
 		return;
@@ -199,14 +190,17 @@ void dgram_reads(int fd, struct sock *s)
 int dgram_connect(int fd, struct sock *s, const struct sockaddr *addr, socklen_t len)
 {
 	struct dgram *d = s->dgram;
-	int r = sys_connect(fd, addr, len); /* does not wait */
+	int r;
 
+	if (unlikely(d->heir) && !dgram_claim(s))
+		return -EBADF;
+	r = sys_connect(fd, addr, len); /* does not wait */
 	if (r)
 		return r;
 	if (addr->sa_family == AF_UNSPEC || len > sizeof(d->peer)) {
 		d->peer_len = 0;
 		if (!s->bound) { /* the kernel has taken the port away */
-			dgram_close(s);
+			dgram_close(s, false);
 			port_set(d, 0);
 		} else if (d->open) {
 			vj_udp_connect(sock.vj, d->udp, NULL, 0);
@@ -224,8 +218,11 @@ int dgram_connect(int fd, struct sock *s, const struct sockaddr *addr, socklen_t
 /* Linux shuts a socket without a peer, too, and says that it has none. */
 int dgram_shutdown(int fd, struct sock *s, int how)
 {
-	int r = sys_shutdown(fd, how);
+	int r;
 
+	if (unlikely(s->dgram->heir) && !dgram_claim(s))
+		return -EBADF;
+	r = sys_shutdown(fd, how);
 	if (r && r != -ENOTCONN)
 		return r;
 	s->shut_rd |= how != SHUT_WR;
@@ -336,8 +333,8 @@ uint32_t dgram_level(const struct sock *s)
 {
 	uint32_t ready;
 
-	if (!s->dgram->open || !sock.vj) /* the kernel says all there is */
-		return 0;
+	if (!s->dgram->open || !sock.vj) /* the kernel says all the rest */
+		return s->dgram->parcel ? dgram_parcel_level(s->dgram) : 0;
 	ready = vj_udp_ready(sock.vj, s->dgram->udp);
 	return EPOLLOUT | EPOLLWRNORM | (ready & VJ_EV_READABLE ? EPOLLIN | EPOLLRDNORM : 0u) |
 	       (ready & VJ_EV_ERROR ? (uint32_t)EPOLLERR : 0u);
@@ -347,6 +344,10 @@ int dgram_next_bytes(struct sock *s)
 {
 	ssize_t len = -EAGAIN;
 
+	if (unlikely(s->dgram->heir) && !dgram_claim(s))
+		return -EAGAIN;
+	if (!s->dgram->open && s->dgram->parcel)
+		return dgram_parcel_bytes(s->dgram);
 	if (s->dgram->open && sock.vj) {
 		ctx_process();
 		len = vj_udp_next_bytes(sock.vj, s->dgram->udp);

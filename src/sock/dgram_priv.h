@@ -2,13 +2,13 @@
 /*
  * dgram_priv.h - what the files of UDP sockets share; dgram.c explains them
  *
- * dgram.c puts them on channels and takes them off, dgram_port.c looks after those at one port, dgram_recv.c and dgram_send.c carry
- * datagrams.
+ * dgram.c puts them on channels and takes them off, dgram_port.c looks after those at one port, dgram_copy.c after copies in other processes,
+ * dgram_recv.c and dgram_send.c carry datagrams.
  */
 #ifndef SOCK_DGRAM_PRIV_H
 #define SOCK_DGRAM_PRIV_H
 
-#include "sock/priv.h"
+#include "sock/dgram.h"
 
 enum { DGRAM_BYTES_MAX = 65535, PORT_BUCKETS = 4096 };
 
@@ -31,13 +31,39 @@ static inline size_t iov_bytes(const struct msghdr *msg)
 /* ---- dgram.c ---------------------------------------------------------------------------------------------------- */
 
 /* Lock held in all of these. */
-void dgram_close(struct sock *s);
-/* For good, and with what has come over channels and not been read */
+/* @keep: what has come over channels is to be read all the same */
+void dgram_close(struct sock *s, bool keep);
+/* For good */
 void dgram_stay(struct sock *s, enum report_why why);
 /* Context there. Return: 0; -errno: the kernel alone. */
 int dgram_open(int fd, struct sock *s);
 /* Is it to be asked for on channels at all? */
 bool dgram_may_open(const struct sock *s);
+
+/* ---- dgram_copy.c ----------------------------------------------------------------------------------------------- */
+
+/* It is about to leave channels: who has a copy, or with @keep this process itself, is to have what has come. */
+void dgram_pack(struct sock *s, bool keep);
+/*
+ * As vj_udp_recv(), into @msg, of what was packed; there is a parcel. Return: the whole length; -EAGAIN: nothing any more, and perhaps no parcel; an error
+ * that the holder had.
+ */
+long dgram_unpack(struct sock *s, struct msghdr *msg, int flags, struct sockaddr_storage *ret_from, struct sockaddr_storage *ret_to);
+/* Of a parcel: poll bits; bytes of the next one, or -EAGAIN */
+uint32_t dgram_parcel_level(const struct dgram *d);
+int dgram_parcel_bytes(const struct dgram *d);
+/* The last descriptor of this process went: another one at its port is use of it all the same. Not an heir: nothing happens. */
+void dgram_left(struct sock *s);
+/*
+ * This one was bound to a port, perhaps that of heirs: who is connected there, or came last, gets datagrams as the kernel decides. The lock is given
+ * up then. Return: false: it was closed meanwhile.
+ */
+bool dgrams_claim_at(struct sock *bound);
+
+/* ---- dgram_recv.c ----------------------------------------------------------------------------------------------- */
+
+/* Return: bytes that there was room for. */
+size_t dgram_scatter(const struct msghdr *msg, const uint8_t *from, size_t len);
 
 /* ---- dgram_port.c ----------------------------------------------------------------------------------------------- */
 

@@ -37,15 +37,18 @@ static void control_fill(const struct sock *s, struct msghdr *msg, const struct 
 	msg->msg_controllen = used;
 }
 
-static void scatter(const struct msghdr *msg, const uint8_t *from, size_t len)
+size_t dgram_scatter(const struct msghdr *msg, const uint8_t *from, size_t len)
 {
-	for (size_t i = 0; i < msg->msg_iovlen && len; i++) {
-		size_t part = min_size(msg->msg_iov[i].iov_len, len);
+	size_t left = len;
+
+	for (size_t i = 0; i < msg->msg_iovlen && left; i++) {
+		size_t part = min_size(msg->msg_iov[i].iov_len, left);
 
 		memcpy(msg->msg_iov[i].iov_base, from, part);
 		from += part;
-		len -= part;
+		left -= part;
 	}
+	return len - left;
 }
 
 /* May more datagrams than one come in a call? Who leaves no room for the control message that tells them apart is given one. */
@@ -70,7 +73,7 @@ static long channel_recv(struct sock *s, struct msghdr *msg, int flags)
 	if (takes_more(s, msg, flags) && room > got)
 		more = dgram_recv_more(sock.vj, s->dgram->udp, buf + got, min_size(room, DGRAM_BYTES_MAX) - got, got, &from, &to);
 	if (!direct)
-		scatter(msg, dgram_tables->scratch, got + more);
+		dgram_scatter(msg, dgram_tables->scratch, got + more);
 	msg->msg_flags = (size_t)len > room ? MSG_TRUNC : 0;
 	if (msg->msg_name) {
 		socklen_t name_len = msg->msg_namelen;
@@ -81,6 +84,21 @@ static long channel_recv(struct sock *s, struct msghdr *msg, int flags)
 	}
 	control_fill(s, msg, &to, more ? (int)got : 0);
 	return flags & MSG_TRUNC && !more ? len : (long)(got + more);
+}
+
+/* What came before the kernel's: dgram_copy.c. Return: as recvmsg(); -EAGAIN: nothing */
+static VJ_COLD long parcel_recv(struct sock *s, struct msghdr *msg, int flags)
+{
+	struct sockaddr_storage from, to;
+	size_t room = iov_bytes(msg);
+	long len = dgram_unpack(s, msg, flags, &from, &to);
+
+	if (len < 0)
+		return len;
+	if (msg->msg_name)
+		sock_addr_copy(s, &from, msg->msg_name, &msg->msg_namelen);
+	control_fill(s, msg, &to, 0);
+	return flags & MSG_TRUNC ? len : (long)min_size(room, (size_t)len);
 }
 
 /* The kernel's, if there is one. */
@@ -106,6 +124,8 @@ static long take(struct sock *s, struct msghdr *msg, int flags)
 	turn = d->turn % KERNEL_TURN == 0;
 	kernel = d->peeked ? d->from_kernel : d->from_kernel != turn;
 	for (int side = 0; side < 2 && r == -EAGAIN; side++, kernel = !kernel) {
+		if (kernel && unlikely(d->yields)) /* until all has come that went before what is there */
+			continue;
 		if (kernel) {
 			r = kernel_take(s->lease_fd, s, msg, flags);
 		} else {
@@ -143,11 +163,13 @@ long dgram_recv(int fd, struct sock *s, struct msghdr *msg, int flags)
 	long r;
 
 	hold_begin(&hold, &s->file);
-	if (unlikely(!d->open) && !(flags & (MSG_PEEK | MSG_ERRQUEUE)))
-		dgram_reads(fd, s);
+	if (unlikely(!d->open) && !(flags & MSG_ERRQUEUE))
+		dgram_reads(fd, s, (flags & MSG_PEEK) != 0);
 	for (;;) {
 		if (!d->open || !sock.vj || (flags & MSG_ERRQUEUE)) {
-			r = kernel_recv(fd, s, msg, flags);
+			r = d->parcel && !(flags & MSG_ERRQUEUE) ? parcel_recv(s, msg, flags) : -EAGAIN;
+			if (r == -EAGAIN)
+				r = kernel_recv(fd, s, msg, flags);
 			break;
 		}
 		r = take(s, msg, flags);

@@ -16,7 +16,7 @@
  * Marks: 40 random bits and 24 bits of descriptor number. A program's own data has them by chance
  * once in 2^40 registrations.
  */
-#include "sock/priv.h"
+#include "sock/dgram.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -653,8 +653,10 @@ static VJ_COLD int set_prepare(struct epoll_set *set)
 	set->fresh_watches = false;
 	set->again_ns = 0;
 	for (struct watch *w = set->watches; w && !err && sock.lazy; w = w->set_next) {
+		const struct sock *s = w->file->kind == FILE_SOCK ? sock_of(w->file) : NULL;
 		/* one that exits, or is a copy, does not claim */
-		bool away = w->file->kind == FILE_SOCK && sock_of(w->file)->state == SOCK_AWAY && !sock.exiting && !is_foreign();
+		bool away = s && !sock.exiting && !is_foreign() &&
+			    (s->state == SOCK_AWAY || (s->state == SOCK_UDP && s->dgram->heir && (w->events & (EPOLLIN | EPOLLRDNORM))));
 
 		err = file_wanted(w->fd, w->file, w->events);
 		if (away && !err) { /* the lock was given up */

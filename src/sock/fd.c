@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* fd.c - descriptors: closed, duplicated, their flags, ioctl() */
-#include "sock/priv.h"
+#include "sock/dgram.h"
 
 #include <fcntl.h>
 #include <linux/close_range.h>
@@ -45,6 +45,8 @@ static void fd_drop(int fd, struct file *f)
 		set_fd_closed(set_of(f), fd);
 	if (s && f->refs == 1 && !s->token && s->linger && s->linger_s && s->state == SOCK_CONNECTED && sock.vj)
 		linger(s);
+	if (s && f->refs == 1 && s->state == SOCK_UDP && unlikely(dgram_has_heirs(s)))
+		dgram_give(s);
 	file_put(f);
 }
 

@@ -12,7 +12,7 @@
  * call is added to its path: it wakes the helper only out of DEEP and LEAD, each of which takes 10
  * ms to reach.
  */
-#include "sock/priv.h"
+#include "sock/dgram.h"
 
 #include "lib/deed.h"
 
@@ -98,7 +98,7 @@ static bool lead(void)
 	bool led;
 
 	deed_let_go(sock.vj);
-	if (!vj_arm(sock.vj, &timeout_ns))
+	if (deed_is_called(sock.vj) || !vj_arm(sock.vj, &timeout_ns))
 		return true;
 	state_set(HELPER_LEAD);
 	sock.leader = &sock.helper.sleeper;
@@ -140,6 +140,9 @@ static void *helper_main(void *arg)
 		else
 			tick();
 		if (!goes_on())
+			break;
+		dgrams_look();
+		if (!sock.vj)
 			break;
 		if (unlikely(sock.copied != NULL) && listeners_offer(away, away || sock.calls == seen)) {
 			ctx_process();

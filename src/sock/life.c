@@ -9,7 +9,7 @@
  * At exit, connections are closed in order: what was written goes out before the process is gone,
  * as with the kernel.
  */
-#include "sock/priv.h"
+#include "sock/dgram.h"
 
 #include "lib/deed.h"
 
@@ -23,12 +23,8 @@ static void sock_bury(struct sock *s)
 {
 	if (sock_is_conn(s))
 		away_forked(s);
-	if (s->state == SOCK_UDP) {
-		s->dgram->open = false;
-		s->dgram->stays = true;
-		s->why = REPORT_WHY_FORKED;
-		s->dgram->in_kernel = 0;
-	}
+	if (s->state == SOCK_UDP)
+		dgram_inherited(s);
 	listener_forget(s);
 	own_fd_close(s->lease_fd);
 	own_fd_close(s->option_fd);
@@ -70,6 +66,7 @@ static void fork_prepare(void)
 		lock_take();
 		share_all();
 		forks_prepare();
+		dgrams_share();
 	}
 	fork_locked = locked;
 }
@@ -78,7 +75,6 @@ static void fork_parent(void)
 {
 	if (fork_locked) {
 		sock.forks++;
-		dgram_forked();
 		lock_drop();
 	}
 }
@@ -114,11 +110,13 @@ static void fork_child(void)
 	forks_child();
 	family_child();
 	layer_bury();
+	dgrams_inherited();
 	for (int fd = fd_next(0); fd >= 0; fd = fd_next(fd + 1)) {
 		struct file *f = fd_peek(fd);
 
 		if (f->kind == FILE_INTERNAL) {
-			own_fd_close(fd);
+			if (!dgram_keeps(fd))
+				own_fd_close(fd);
 			continue;
 		}
 		forget_sleepers(f);
@@ -220,6 +218,7 @@ void sock_flush_at_exit(void)
 	vj = sock.vj;
 	if (vj) {
 		sock.exiting = true;
+		dgrams_yield();
 		close_connections();
 		deed_look(vj);
 		deed_leave_all(vj, EXIT_DRAIN_MS);

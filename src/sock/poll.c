@@ -6,7 +6,7 @@
  * sets in addition, are polled by the kernel, in one array that also holds the kick and the bell while this
  * thread sleeps.
  */
-#include "sock/priv.h"
+#include "sock/dgram.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -96,8 +96,13 @@ int file_wanted(int fd, struct file *f, uint32_t events)
 {
 	struct sock *s = f->kind == FILE_SOCK ? sock_of(f) : NULL;
 
-	if (!s || (s->state != SOCK_AWAY && s->state != SOCK_LISTEN) || is_foreign())
+	if (!s || (s->state != SOCK_AWAY && s->state != SOCK_LISTEN && s->state != SOCK_UDP) || is_foreign())
 		return 0;
+	if (s->state == SOCK_UDP) {
+		if (s->dgram->heir && (events & (POLLIN | POLLRDNORM)))
+			(void)dgram_claim(s);
+		return 0;
+	}
 	if (s->state == SOCK_AWAY && !away_claim(fd, s))
 		return 0;
 	return events & (POLLIN | POLLRDNORM) ? listener_wanted(fd, s) : 0;

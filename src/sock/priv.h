@@ -115,28 +115,7 @@ struct sock_options {
 	int stamp; /* SO_TIMESTAMP and its like; 0: none */
 };
 
-/* What a UDP socket has besides; dgram.c. */
-struct dgram {
-	struct vj_udp udp; /* if `open`: on channels, beside the kernel */
-	bool open;
-	bool stays; /* with the kernel, for good */
-	bool sends_to_kernel; /* datagrams made of pieces */
-	bool wants_pktinfo, wants_pktinfo6;
-	int wants_stamp;    /* SO_TIMESTAMP and its like; 0: none */
-	uint8_t mtu_mode4, mtu_mode6; /* IP_MTU_DISCOVER, IPV6_MTU_DISCOVER, each plus one; 0: not set */
-	bool dontfrag6;		      /* IPV6_DONTFRAG */
-	uint32_t in_kernel; /* threads in a call of the kernel's that may wait */
-	uint32_t turn;	    /* counts datagrams, and attempts, that were received */
-	uint32_t bound_nr;  /* bind() calls of the process before it */
-	uint16_t port_be;   /* of bind(), or on channels; 0: none */
-	uint16_t segment;   /* UDP_SEGMENT; 0: not set */
-	bool gro;	    /* UDP_GRO */
-	bool tried;	    /* to be on channels, by reading */
-	bool from_kernel;   /* the last one that was received, or looked at */
-	bool peeked;	    /* that was not received yet */
-	socklen_t peer_len; /* of connect(); 0: not connected */
-	struct sockaddr_storage peer;
-};
+struct dgram; /* dgram.h */
 
 struct sock {
 	struct file file;
@@ -723,49 +702,6 @@ static inline bool control_is_whole(const struct msghdr *msg, const struct cmsgh
 
 	return c->cmsg_len >= CMSG_LEN(0) && c->cmsg_len <= msg->msg_controllen - before;
 }
-
-/*
- * ---- dgram.c ------------------------------------------------------------------------------------
- * ----------------
- */
-
-/* All with the lock held. What a new UDP socket has beside struct sock, to be freed. Return: NULL: no memory */
-struct dgram *dgram_new(void);
-/* The kernel has bound it. Return: 0; -ENETDOWN: strict, and no channel. */
-int dgram_bound(int fd, struct sock *s);
-/* Return: as connect(), -errno. */
-int dgram_connect(int fd, struct sock *s, const struct sockaddr *addr, socklen_t len);
-/* Return: as shutdown(), -errno. */
-int dgram_shutdown(int fd, struct sock *s, int how);
-/* The program takes datagrams from it: it is on channels from now on, if it has a port and may be. */
-void dgram_reads(int fd, struct sock *s);
-/* The last descriptor went. */
-void dgram_free(struct sock *s);
-/* As recvmsg() and sendmsg(), -errno; the lock is given up while they block. */
-long dgram_recv(int fd, struct sock *s, struct msghdr *msg, int flags);
-long dgram_send(int fd, struct sock *s, const struct msghdr *msg, int flags);
-/*
- * The first of these, if they go to one destination over a channel: together. The lock is held all the time.
- * Return: how many left; 0: dgram_send() has to say what becomes of the first; -ECONNREFUSED, once.
- */
-long dgram_send_run(int fd, struct sock *s, struct mmsghdr *msgs, unsigned cnt, int flags);
-/* Would this one go to the kernel, and with it a whole batch? */
-bool dgram_sends_to_kernel(int fd, struct sock *s, const struct msghdr *msg);
-/* Around a call of the kernel that may wait: the lock is given up between. */
-struct dgram_hold {
-	struct undo undo;
-	struct sock *sock;
-};
-void dgram_kernel_begin(struct dgram_hold *h, struct sock *s);
-void dgram_kernel_end(struct dgram_hold *h);
-/* An option that the kernel has taken */
-void dgram_option(struct sock *s, int level, int name, const void *val, socklen_t len);
-/* Level as poll bits, channel side only */
-uint32_t dgram_level(const struct sock *s);
-/* FIONREAD. Return: bytes of the next datagram on channels; -EAGAIN: none. */
-int dgram_next_bytes(struct sock *s);
-/* The process has forked: sockets that nobody has received from may be the child's. */
-void dgram_forked(void);
 
 /*
  * ---- dest.c -------------------------------------------------------------------------------------

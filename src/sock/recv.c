@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* recv.c - reading */
-#include "sock/priv.h"
+#include "sock/dgram.h"
 
 #include <limits.h>
 #include <stdlib.h>
@@ -456,6 +456,7 @@ int sock_recvmmsg(int fd, struct mmsghdr *msgs, unsigned cnt, int flags, struct 
 {
 	struct sock *s = timespec_bad(timeout) ? NULL : recv_enter(fd);
 	struct dgram_hold h;
+	struct hold hold;
 	long r;
 
 	if (!s) {
@@ -465,15 +466,17 @@ int sock_recvmmsg(int fd, struct mmsghdr *msgs, unsigned cnt, int flags, struct 
 				adopt_received(&msgs[i].msg_hdr);
 		return (int)ret_errno(r);
 	}
-	if (s->state == SOCK_UDP && !(flags & (MSG_PEEK | MSG_ERRQUEUE)))
-		dgram_reads(fd, s);
-	if (s->state == SOCK_UDP && !s->dgram->open) {
+	hold_begin(&hold, &s->file);
+	if (s->state == SOCK_UDP && !(flags & MSG_ERRQUEUE))
+		dgram_reads(fd, s, (flags & MSG_PEEK) != 0);
+	if (s->state == SOCK_UDP && !dgram_waits(s)) {
 		dgram_kernel_begin(&h, s);
 		r = ker_recvmmsg(fd, msgs, cnt, flags, timeout);
 		dgram_kernel_end(&h);
 	} else {
 		r = recv_msgs(fd, s, msgs, cnt, flags, timeout);
 	}
+	hold_end(&hold);
 	lock_leave();
 	return (int)ret_errno(r);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* send.c - writing; sendfile() and splice(): splice.c */
-#include "sock/priv.h"
+#include "sock/dgram.h"
 
 #include <netinet/in.h>
 #include <limits.h>

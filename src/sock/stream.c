@@ -3,7 +3,7 @@
  * stream.c - a TCP socket's life: made, named, connected, shut, gone. Listening and accepting:
  * accept.c
  */
-#include "sock/priv.h"
+#include "sock/dgram.h"
 
 #include "lib/deed.h"
 

@@ -5,7 +5,7 @@
  * A socket that this layer knows carries its reason (sock.why). One that was given to the kernel is not known any more, so
  * its reason is noted by descriptor and inode number, which tells whether the number is still that socket's.
  */
-#include "sock/priv.h"
+#include "sock/dgram.h"
 
 #include "lib/lease_scope.h"
 

@@ -75,6 +75,9 @@ void cage_parts(const char *only);
 void raw_parts(const char *only);
 void raw_role(const char *role);
 
+/* ---- procs_udp.c: UDP sockets that have copies */
+void udp_parts(const char *only);
+
 /* ---- procs_conn.c: connections that change their process */
 void conn_parts(const char *only);
 /* This process was started to be @role: it does not come back. */

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* dgram.h - UDP sockets, as the rest of the sockets layer knows them; dgram.c explains them */
+#ifndef SOCK_DGRAM_H
+#define SOCK_DGRAM_H
+
+#include "sock/priv.h"
+
+/* What a UDP socket has besides; dgram.c. */
+struct dgram {
+	struct vj_udp udp; /* if `open`: on channels, beside the kernel */
+	bool open;
+	bool stays; /* with the kernel, for good */
+	bool sends_to_kernel; /* datagrams made of pieces */
+	bool wants_pktinfo, wants_pktinfo6;
+	int wants_stamp;    /* SO_TIMESTAMP and its like; 0: none */
+	uint8_t mtu_mode4, mtu_mode6; /* IP_MTU_DISCOVER, IPV6_MTU_DISCOVER, each plus one; 0: not set */
+	bool dontfrag6;		      /* IPV6_DONTFRAG */
+	uint32_t in_kernel; /* threads in a call of the kernel's that may wait */
+	uint32_t turn;	    /* counts datagrams, and attempts, that were received */
+	uint32_t bound_nr;  /* bind() calls of the process before it */
+	uint16_t port_be;   /* of bind(), or on channels; 0: none */
+	uint16_t segment;   /* UDP_SEGMENT; 0: not set */
+	bool gro;	    /* UDP_GRO */
+	bool tried;	    /* to be on channels, by reading */
+	bool from_kernel;   /* the last one that was received, or looked at */
+	bool peeked;	    /* that was not received yet */
+	bool heir;	    /* a copy of a socket that a parent has on channels, which does not know yet that it is used here */
+	bool yields;	    /* `open`: is about to become the kernel's, and leased no more */
+	uint32_t yield_nr;  /* `yields`: dgram_yield() of the library */
+	struct parcel *parcel; /* dgram_copy.c; if not `open`: what comes before the kernel's. NULL: nothing */
+	int line_fd;	    /* `heir`: where that one is called */
+	socklen_t peer_len; /* of connect(); 0: not connected */
+	struct sockaddr_storage peer;
+};
+
+/* All with the lock held. What a new UDP socket has beside struct sock, to be freed. Return: NULL: no memory */
+struct dgram *dgram_new(void);
+/* The kernel has bound it. Return: 0; -ENETDOWN: strict, and no channel. */
+int dgram_bound(int fd, struct sock *s);
+/* Return: as connect(), -errno. */
+int dgram_connect(int fd, struct sock *s, const struct sockaddr *addr, socklen_t len);
+/* Return: as shutdown(), -errno. */
+int dgram_shutdown(int fd, struct sock *s, int how);
+/* The program takes datagrams from it, or looks at them (@peek): it is on channels from now on, if it has a port and may be. An heir is claimed. */
+void dgram_reads(int fd, struct sock *s, bool peek);
+/* The last descriptor went. */
+void dgram_free(struct sock *s);
+/* As recvmsg() and sendmsg(), -errno; the lock is given up while they block. */
+long dgram_recv(int fd, struct sock *s, struct msghdr *msg, int flags);
+long dgram_send(int fd, struct sock *s, const struct msghdr *msg, int flags);
+/*
+ * The first of these, if they go to one destination over a channel: together. The lock is held all the time.
+ * Return: how many left; 0: dgram_send() has to say what becomes of the first; -ECONNREFUSED, once.
+ */
+long dgram_send_run(int fd, struct sock *s, struct mmsghdr *msgs, unsigned cnt, int flags);
+/* Would this one go to the kernel, and with it a whole batch? */
+bool dgram_sends_to_kernel(int fd, struct sock *s, const struct msghdr *msg);
+/* Around a call of the kernel that may wait: the lock is given up between. */
+struct dgram_hold {
+	struct undo undo;
+	struct sock *sock;
+};
+void dgram_kernel_begin(struct dgram_hold *h, struct sock *s);
+void dgram_kernel_end(struct dgram_hold *h);
+/* An option that the kernel has taken */
+void dgram_option(struct sock *s, int level, int name, const void *val, socklen_t len);
+/* Level as poll bits, channel side only */
+uint32_t dgram_level(const struct sock *s);
+/* Has it anything to read but what the kernel has? */
+bool dgram_waits(const struct sock *s);
+/* FIONREAD. Return: bytes of the next datagram on channels; -EAGAIN: none. An heir is claimed by that. */
+int dgram_next_bytes(struct sock *s);
+
+/* ---- dgram_copy.c: copies in other processes ------------------------------------------------------------------- */
+
+/* Lock held in all of these. Before fork(): what is on channels may be used by the child. */
+void dgrams_share(void);
+/* In the child: each of its sockets; then, once, what all have in common. */
+void dgram_inherited(struct sock *s);
+void dgrams_inherited(void);
+/* In the child: is @fd, a descriptor of ours, one that it goes on using? */
+bool dgram_keeps(int fd);
+
+/* @s is an heir, and is used: its holder is to give it to the kernel. The lock is given up meanwhile. Return: false: it was closed then. */
+bool dgram_claim(struct sock *s);
+/* The same of those at standard descriptors that the next program has, too */
+void dgrams_claim_stdio(void);
+
+/* The helper's turn: those that were claimed become the kernel's. The lock is given up until what is on its way has come. */
+void dgrams_look(void);
+/* The same unasked, of all that may have heirs: this process ends, or becomes another program ... */
+void dgrams_yield(void);
+/* ... and of @s, with what else is at its port: it is about to be closed, or others are about to get it. */
+void dgram_give(struct sock *s);
+bool dgram_has_heirs(const struct sock *s);
+
+#endif
