@@ -3,26 +3,27 @@
 #
 # Network namespaces that go with the script; if it was killed by force, with the next one that uses this. Sourced after lib.sh.
 
-# netns_end DIRECTORY: programs in the namespaces of the script of that directory: workers whose master was ended
+# netns_end NAME...: programs in these namespaces: workers whose master was ended
 netns_end() {
 	local name
 	disown -a # the shell would tell of each of its own that it was killed
-	while read -r name; do
+	for name in "$@"; do
 		ip netns pids "$name" 2>/dev/null | xargs -r kill -9 2>/dev/null || true
-	done <"$1/netns"
+	done
 }
 
-# netns_down DIRECTORY: and all else that it has made: mounts, pinned maps and programs, the namespaces
+# netns_down DIRECTORY: all that the script of that directory has made: programs, mounts, pinned maps and programs, the namespaces. Several who sweep may
+# do it at the same time
 netns_down() {
-	local name net
-	[ -e "$1/netns" ] || return 0
-	netns_end "$1"
+	local name names net
+	mapfile -t names < <(cat "$1/netns" 2>/dev/null)
+	netns_end "${names[@]}"
 	umount -l "$1"/vjd.sock.d/netns "$1"/*/vjd.sock.d/netns 2>/dev/null || true
-	while read -r name; do
+	for name in "${names[@]}"; do
 		net=$(stat -Lc %i "/run/netns/$name" 2>/dev/null) || continue
-		rm -rf /sys/fs/bpf/vjchan/*-net"$net"
+		rm -rf /sys/fs/bpf/vjchan/*-net"$net" 2>/dev/null || true
 		ip netns del "$name" 2>/dev/null || true
-	done <"$1/netns"
+	done
 }
 
 netns_sweep() {
