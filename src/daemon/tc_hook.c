@@ -78,7 +78,7 @@ static bool qdisc_is_empty(uint32_t ifindex)
 {
 	static const uint32_t sides[] = { TC_H_MIN_INGRESS, TC_H_MIN_EGRESS };
 	struct filter_count cnt = { .all = 0 };
-	struct rtnl rtnl;
+	struct rtnl rtnl = { .sock = NULL };
 	int r = rtnl_open(&rtnl);
 
 	for (unsigned i = 0; i < ARRAY_SIZE(sides) && r == 0; i++)
@@ -139,7 +139,7 @@ static bool is_alone(const struct tc_hook *h)
 {
 	uint32_t parent = TC_H_MAKE(TC_H_CLSACT, h->egress ? TC_H_MIN_EGRESS : TC_H_MIN_INGRESS);
 	struct filter_count cnt = { .all = 0 };
-	struct rtnl rtnl;
+	struct rtnl rtnl = { .sock = NULL };
 	int r = rtnl_open(&rtnl);
 
 	if (r == 0)
