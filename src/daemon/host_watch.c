@@ -552,9 +552,9 @@ void host_watch_run(struct host_watch *w, uint64_t now_ns)
 		w->reread = false;
 		if (w->reread_neighbours && read_neighbours(w) == 0)
 			w->reread_neighbours = false;
-		/* no memory, or changing faster than it can be read: again after the pause */
 		changed = read_tables(w) == 0;
-		w->reread |= !changed;
+		/* no memory, or changing faster than it can be read: again after the pause */
+		w->reread |= !changed || w->reread_neighbours;
 	}
 	if (changed || w->neighbours_changed || w->told_cnt > 0)
 		publish(w);
