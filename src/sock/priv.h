@@ -57,10 +57,7 @@
 #include <stdatomic.h>
 #include <vj/vj.h>
 
-/*
- * ---- env.c --------------------------------------------------------------------------------------
- * ----------------
- */
+/* ---- env.c ----------------------------------------------------------------------------------- */
 
 enum env_name { ENV_SOCKET, ENV_STRICT, ENV_VERBOSE, ENV_SPIN_US, ENV_PCAP, ENV_MTU_PROBING, ENV_IO_URING, ENV_CNT };
 
@@ -69,10 +66,7 @@ const char *env_value(enum env_name name);
 /* Set, and not "0". */
 bool env_is_on(enum env_name name);
 
-/*
- * ---- files --------------------------------------------------------------------------------------
- * ----------------
- */
+/* ---- files ----------------------------------------------------------------------------------- */
 
 enum file_kind {
 	FILE_SOCK,
@@ -168,10 +162,7 @@ struct sock {
 	struct sock_options *opts;	   /* NULL: none set; malloc */
 };
 
-/*
- * ---- undo.c -------------------------------------------------------------------------------------
- * ----------------
- */
+/* ---- undo.c ---------------------------------------------------------------------------------- */
 
 /* What is to be done when a jump leaves the call that has begun it. On its stack; pushed and popped with the lock held. */
 struct undo {
@@ -206,10 +197,7 @@ void undo_all(void *arg);
 void hold_begin(struct hold *h, struct file *f);
 void hold_end(struct hold *h);
 
-/*
- * ---- waiting ------------------------------------------------------------------------------------
- * ----------------
- */
+/* ---- waiting --------------------------------------------------------------------------------- */
 
 /* An eventfd that wakes one sleeper of this process. */
 struct kick {
@@ -358,10 +346,7 @@ static inline long ret_errno(long r)
 
 #define EP_PRIVATE ((uint32_t)(EPOLLWAKEUP | EPOLLONESHOT | EPOLLET | EPOLLEXCLUSIVE))
 
-/*
- * ---- fdtab.c ------------------------------------------------------------------------------------
- * ----------------
- */
+/* ---- fdtab.c --------------------------------------------------------------------------------- */
 
 /* Why a number that has left the table was given to the kernel: why.c */
 struct fd_note {
@@ -428,10 +413,7 @@ void watch_free(struct watch *w);
 void watch_link(struct watch *w, struct file *f);
 void watch_unlink(struct watch *w);
 
-/*
- * ---- ctx.c --------------------------------------------------------------------------------------
- * ----------------
- */
+/* ---- ctx.c ----------------------------------------------------------------------------------- */
 
 void lock_take(void);
 /* Hold on to the duty towards sleepers: to be used when this thread comes back at once. */
