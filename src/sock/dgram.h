@@ -24,7 +24,8 @@ struct dgram {
 	bool tried;	    /* to be on channels, by reading */
 	bool from_kernel;   /* the last one that was received, or looked at */
 	bool peeked;	    /* that was not received yet */
-	bool heir;	    /* a copy of a socket that a parent has on channels, which does not know yet that it is used here */
+	bool inherited;	    /* was there before fork(): others have it, too */
+	bool heir;	    /* ... a copy of a socket that a parent has on channels, which does not know yet that it is used here */
 	bool yields;	    /* `open`: is about to become the kernel's, and leased no more */
 	uint32_t yield_nr;  /* `yields`: dgram_yield() of the library */
 	struct parcel *parcel; /* dgram_copy.c; if not `open`: what comes before the kernel's. NULL: nothing */
