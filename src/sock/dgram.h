@@ -3,6 +3,7 @@
 #ifndef SOCK_DGRAM_H
 #define SOCK_DGRAM_H
 
+#include "lib/pause.h"
 #include "sock/priv.h"
 
 /* What a UDP socket has besides; dgram.c. */
@@ -21,7 +22,7 @@ struct dgram {
 	uint16_t port_be;   /* of bind(), or on channels; 0: none */
 	uint16_t segment;   /* UDP_SEGMENT; 0: not set */
 	bool gro;	    /* UDP_GRO */
-	bool tried;	    /* to be on channels, by reading */
+	struct pause unleased; /* it was to be on channels, by reading, and couldn't; when to try again */
 	bool from_kernel;   /* the last one that was received, or looked at */
 	bool peeked;	    /* that was not received yet */
 	bool inherited;	    /* was there before fork(): others have it, too */
