@@ -152,7 +152,8 @@ class Lab:
         """
         def owned():
             have = self.leases(port)
-            return all(have.get(address) and have[address] >= pids for address in listens(port) | set(have))
+            addresses = listens(port) | set(have)
+            return addresses and all(have.get(address) and have[address] >= pids for address in addresses)
         if self.side['server'] == 'vj':
             self.wait_for(f'lease of port {port}', owned)
 
