@@ -11,6 +11,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -529,6 +530,50 @@ static void serve_exiting(int fd)
 	_exit(0);
 }
 
+static _Atomic bool has_read;
+
+static void *reads_closed(void *arg)
+{
+	(void)recv(*(int *)arg, &(char){ 0 }, 1, 0);
+	has_read = true;
+	return NULL;
+}
+
+/* Handlers of the exit, when no connection is left any more. */
+static void outlasts_reader(void)
+{
+	for (int ms = 0; ms < ANSWER_MS && !has_read; ms++)
+		usleep(1000);
+	_exit(has_read ? 0 : 1);
+}
+
+/* A thread reads on behind a number that another one closes, and goes on doing so while the process exits. */
+static void serve_closed(int fd)
+{
+	struct timeval limit = { .tv_usec = 300000 };
+	pthread_t reader;
+	int conn;
+
+	server_ready(fd);
+	conn = accept_one(fd);
+	CHECK(!setsockopt(conn, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)));
+	CHECK(!pthread_create(&reader, NULL, reads_closed, &conn));
+	usleep(100000); /* else it finds no number */
+	close(conn);
+	CHECK(!at_quick_exit(outlasts_reader));
+	quick_exit(0);
+}
+
+static void part_closed_exit(void)
+{
+	pid_t server;
+	int fd = connect_to(server_start(serve_closed, &server));
+
+	child_end(server);
+	close(fd);
+	printf("a call on a closed number ended with the process\n");
+}
+
 static void part_exiting(void)
 {
 	pid_t server;
@@ -828,7 +873,7 @@ void conn_parts(const char *only)
 		{ "forking", part_forking },   { "turns", part_turns },	      { "unused", part_unused },
 		{ "cat", part_cat },	       { "spawned", part_spawned },	       { "exec", part_exec },	      { "passed_conn", part_passed_conn },
 		{ "mapped", part_mapped },
-		{ "exiting", part_exiting },   { "unwanted", part_unwanted }, { "killed", part_killed },
+		{ "closed_exit", part_closed_exit }, { "exiting", part_exiting },   { "unwanted", part_unwanted }, { "killed", part_killed },
 		{ "last_words", part_last_words }, { "brief", part_brief },
 		{ "to_and_fro", part_to_and_fro }, { "crowd", part_crowd },
 	};
