@@ -36,6 +36,7 @@ struct subject {
 	uint32_t rule_cnt;
 	struct ctl_interface interfaces[INTERFACES_MAX]; /* that offer channels, with names and numbers of vjd's namespace, which may not be ours */
 	uint32_t interface_cnt;
+	bool filtered;	 /* `unattached`, because it has put itself under a filter of system calls */
 	bool unattached; /* under vj run, and vjd is there, but it has not wanted anything of it */
 	uint64_t leased[2][BITMAP_WORDS(65536)]; /* TCP, UDP; ports that applications hold */
 };
@@ -91,6 +92,8 @@ static bool leads_to_channel(const struct subject *s, const struct proc_sock *p)
 /* Why a socket of a process that has not attached is the kernel's */
 static enum report_why why_unattached(const struct subject *s, const struct proc_sock *p)
 {
+	if (s->filtered && p->proto != 0)
+		return REPORT_WHY_FILTERED;
 	if (p->proto == 0 || p->remote.port == 0)
 		return p->listens ? REPORT_WHY_NOT_ACCEPTING : p->proto == IPPROTO_UDP ? REPORT_WHY_UNUSED : REPORT_WHY_UNKNOWN;
 	if (!leads_to_channel(s, p))
@@ -222,11 +225,16 @@ static void say_outside(struct subject *s, const struct ctl_client *client, cons
 
 	if (mapped > 0 && is_kept_out(s, client))
 		return;
+	if (mapped == 0 && proc_has_ended(s->pid)) {
+		snprintf(s->reason, sizeof(s->reason), "it has ended, and its parent has not asked how (a zombie)");
+		return;
+	}
 	s->unattached = mapped > 0 && no_vjd[0] == '\0';
+	s->filtered = proc_has_mapped(s->pid, "/memfd:" REPORT_FILTERED_MARK) > 0;
 	if (mapped > 0) {
 		snprintf(s->reason, sizeof(s->reason), "%s%s",
 			 no_vjd[0] != '\0' ? "under vj run, but no vjd answers: " :
-			 proc_has_filter(s->pid) ? "under vj run; under a seccomp filter: its own, which leaves all to the kernel, or nothing in it has wanted a channel" :
+			 s->filtered ? "under vj run; it has put itself under a seccomp filter" :
 					     "under vj run; nothing in it has wanted a channel from this vjd so far",
 			 no_vjd);
 		return;

@@ -164,35 +164,43 @@ int proc_socks_read(int32_t pid, struct proc_socks *ret)
 	return 0;
 }
 
-/* Number @column, from 0, of the line of its status that begins with @name; -1: there is none. */
-static int64_t status_number(int32_t pid, const char *name, unsigned column)
+/* What its status has behind @name, with the line's end; NULL: nothing. In @line */
+static const char *status_text(int32_t pid, const char *name, char line[static 256])
 {
 	size_t len = strlen(name);
-	char path[64], line[256];
-	int64_t number = -1;
+	bool found = false;
+	char path[64];
 	FILE *f;
 
 	snprintf(path, sizeof(path), "/proc/%d/status", pid);
 	f = fopen(path, "re");
-	while (f != NULL && number < 0 && fgets(line, sizeof(line), f) != NULL) {
-		char *at = line + len;
-
-		for (unsigned i = 0; strncmp(line, name, len) == 0 && i <= column; i++)
-			number = strtoll(at, &at, 10);
-	}
+	while (f != NULL && !found && fgets(line, 256, f) != NULL)
+		found = strncmp(line, name, len) == 0;
 	if (f != NULL)
 		fclose(f);
-	return number;
+	return found ? line + len : NULL;
 }
 
-bool proc_has_filter(int32_t pid)
+bool proc_has_ended(int32_t pid)
 {
-	return status_number(pid, "Seccomp:", 0) > 0;
+	char line[256];
+	const char *state = status_text(pid, "State:\t", line);
+
+	return state != NULL && (*state == 'Z' || *state == 'X');
 }
 
 int64_t proc_user(int32_t pid)
 {
-	return status_number(pid, "Uid:", 1);
+	char line[256], *end;
+	const char *real = status_text(pid, "Uid:", line);
+	int64_t effective;
+
+	if (real == NULL)
+		return -1;
+	strtoll(real, &end, 10);
+	real = end;
+	effective = strtoll(real, &end, 10);
+	return end != real ? effective : -1;
 }
 
 int proc_has_mapped(int32_t pid, const char *name)

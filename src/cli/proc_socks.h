@@ -28,8 +28,8 @@ struct proc_sock *proc_socks_find(const struct proc_socks *socks, int fd);
 /* Has it mapped a file of this name? Return: 1, 0; -EACCES, -ESRCH. */
 int proc_has_mapped(int32_t pid, const char *name);
 
-/* Is it under a seccomp filter, its own or one that it began with? */
-bool proc_has_filter(int32_t pid);
+/* Is only its exit status left of it, a zombie? */
+bool proc_has_ended(int32_t pid);
 
 /* The user that it acts as, by which vjd knows it; -1: there is no such process. */
 int64_t proc_user(int32_t pid);

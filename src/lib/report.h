@@ -102,6 +102,8 @@ struct report_sheet;
 void report_add(struct report_sheet *sheet, const void *record);
 /* Of the sockets layer, if there is one: adds a struct report_sock for each. NULL: nothing to tell. */
 extern void (*report_socks_hook)(struct report_sheet *sheet);
+/* A process that is the kernel's for that has a page of this name, since it can't be asked: FILTERED */
+#define REPORT_FILTERED_MARK "vjchan-filtered"
 /* Nothing is answered any more: the program has put itself under a filter of system calls, which may not have what an answer takes. */
 extern bool report_off;
 

@@ -102,7 +102,6 @@ static int channel_listen(int fd, struct sock *s)
 	if (err) {
 		own_fd_close(s->lease_fd);
 		s->lease_fd = -1;
-		ctx_say("listen: no channel: %s", strerror(-err));
 		return err;
 	}
 	s->has_listener = true;
@@ -187,6 +186,17 @@ static void lazy_count(struct sock *s, int by)
 		sock.lazy += (uint32_t)by;
 }
 
+/* Why it is the kernel's alone; said once. */
+static void listener_why(int fd, struct sock *s, enum report_why why)
+{
+	struct sockaddr_in6 local; /* the port is at the same place in both families */
+	socklen_t len = sizeof(local);
+
+	if (why && why != s->why && sock.verbose && !sys_getsockname(fd, (struct sockaddr *)&local, &len))
+		ctx_say("port %u: new connections are the kernel's: %s", ntohs(local.sin6_port), why_text(why));
+	s->why = (uint8_t)why;
+}
+
 /* A refusal is for good; what may pass is tried again. */
 static void lease_want(int fd, struct sock *s)
 {
@@ -195,13 +205,12 @@ static void lease_want(int fd, struct sock *s)
 	lazy_count(s, -1);
 	if (program_confines()) {
 		(void)ctx_get(); /* for `vj why`, which asks by way of vjd */
-		ctx_say("listen: no channel: this program confines the processes that serve connections");
 	} else {
 		int err = channel_listen(fd, s);
 
 		why = err ? why_of_error(err) : REPORT_WHY_NONE;
 	}
-	s->why = (uint8_t)why;
+	listener_why(fd, s, why);
 	s->kernel_only = why != REPORT_WHY_NONE && !why_passes(why);
 	lazy_count(s, 1);
 	if (!s->has_listener && !s->kernel_only) {
@@ -215,7 +224,7 @@ int listener_wanted(int fd, struct sock *s)
 	if (likely(s->has_listener) || s->state != SOCK_LISTEN || sock.exiting)
 		return 0;
 	if (family_is_blind()) {
-		s->why = REPORT_WHY_BLIND;
+		listener_why(fd, s, REPORT_WHY_BLIND);
 		(void)ctx_get(); /* for `vj why`, which asks by way of vjd */
 		return 0;
 	}
@@ -274,7 +283,7 @@ void listeners_withdraw(void)
 		next = s->next_copied;
 		listener_withdraw(s);
 		lazy_count(s, 1);
-		s->why = REPORT_WHY_BLIND;
+		listener_why(fd_of_file(&s->file), s, REPORT_WHY_BLIND);
 	}
 }
 

@@ -856,6 +856,8 @@ void why_init(void);
 void why_note(int fd, enum report_why why);
 /* What libvj, or vjd, returned. */
 enum report_why why_of_error(long err);
+/* A sentence about it, for people */
+const char *why_text(enum report_why why);
 /* May it be another way soon, without anybody's doing at this socket? */
 bool why_passes(enum report_why why);
 

@@ -67,6 +67,19 @@ enum report_why why_of_error(long err)
 	}
 }
 
+const char *why_text(enum report_why why)
+{
+	switch (why) { /* no table: it would be relocated at the start of each program */
+#define X(name, text)           \
+	case REPORT_WHY_##name: \
+		return text;
+		REPORT_WHYS(X)
+#undef X
+	default:
+		return "";
+	}
+}
+
 bool why_passes(enum report_why why)
 {
 	return why == REPORT_WHY_NO_VJD || why == REPORT_WHY_SILENT || why == REPORT_WHY_PORT_TAKEN || why == REPORT_WHY_DESCRIPTORS ||

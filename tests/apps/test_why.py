@@ -239,6 +239,59 @@ def check_confined():
         server.wait()
 
 
+# Allows all, but is a filter
+FILTERED = """
+import ctypes, os, socket, struct, sys
+listener, unread = socket.create_server(("::1", 0), family=socket.AF_INET6), socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+unread.bind(("127.0.0.1", 0))
+libc = ctypes.CDLL(None)
+code = ctypes.create_string_buffer(struct.pack("HBBI", 6, 0, 0, 0x7fff0000))
+rules = ctypes.create_string_buffer(struct.pack("HP", 1, ctypes.addressof(code)))
+assert libc.prctl(38, 1, 0, 0, 0) == 0 and libc.prctl(22, 2, rules, 0, 0) == 0
+print(listener.fileno(), unread.fileno(), flush=True)
+sys.stdin.read()
+"""
+
+
+def check_filtered():
+    """One that has put itself under a filter of system calls is the kernel's, and can't be asked"""
+    program = start(FILTERED)
+    try:
+        listener, unread = map(int, program.stdout.readline().split())
+        paths, said = ask(program.pid)
+        assert paths == {listener: ("kernel", "FILTERED"), unread: ("kernel", "FILTERED")}, said
+        assert "seccomp filter" in said["reason"], said
+    finally:
+        program.kill()
+        program.wait()
+
+
+def check_ended():
+    """One that has ended, and whose parent doesn't ask"""
+    parent = start("import subprocess, sys; p = subprocess.Popen(['true']); print(p.pid, flush=True); sys.stdin.read()")
+    try:
+        pid = parent.stdout.readline().strip()
+        assert until(lambda: "has ended" in run(pid)), run(pid)
+    finally:
+        parent.kill()
+        parent.wait()
+
+
+def check_verbose():
+    """A listening socket that is left to the kernel is said, with its reason, once"""
+    with tempfile.TemporaryFile("w+") as log:
+        server = subprocess.Popen([VJ, "run", "--verbose", "--", CONFINED], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True)
+        try:
+            port = server.stdout.readline().split()[0]
+            for _ in range(3):
+                socket.create_connection(("127.0.0.1", int(port))).close()
+            said = until(lambda: log.seek(0) or [line for line in log.read().splitlines() if f"port {port}:" in line])
+            assert len(said) == 1 and "the kernel's" in said[0] and "seccomp" in said[0], said
+        finally:
+            server.kill()
+            server.wait()
+
+
 EXHAUSTED = """
 import os, resource, socket, sys
 resource.setrlimit(resource.RLIMIT_NOFILE, (64, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
@@ -301,6 +354,9 @@ def main():
         check_other_user()
         check_static()
         check_confined()
+        check_filtered()
+        check_ended()
+        check_verbose()
         check_exhausted()
         check_left()
         assert "there is no process" in run(2 ** 22 + 1, status=1)
