@@ -365,8 +365,8 @@ static int claim_wait(struct sock *s, int answer)
 	return r;
 }
 
-/* Others may have filled the token with what they write. Gives the lock up meanwhile. */
-static int claim_send(int fd, int *ret_answer)
+/* Others may have filled the token with what they write. Gives the lock up meanwhile: the number may become another one's then. */
+static int claim_send(int fd, const struct sock *s, int *ret_answer)
 {
 	int err = deed_claim(fd, ret_answer);
 
@@ -374,7 +374,7 @@ static int claim_send(int fd, int *ret_answer)
 		lock_leave();
 		sys_poll_ms(NULL, 0, 1);
 		lock_take();
-		err = deed_claim(fd, ret_answer);
+		err = fd_peek(fd) == &s->file && s->state == SOCK_AWAY ? deed_claim(fd, ret_answer) : -ECONNRESET;
 	}
 	return err;
 }
@@ -394,7 +394,7 @@ static bool claim_socket(int fd, struct sock *s)
 
 static int claim(int fd, struct sock *s)
 {
-	int answer, flags, err = fd < 0 ? -ECONNRESET : claim_send(fd, &answer);
+	int answer, flags, err = fd < 0 ? -ECONNRESET : claim_send(fd, s, &answer);
 
 	if (err)
 		return claim_socket(fd, s) ? 0 : err;
@@ -409,7 +409,8 @@ static int claim(int fd, struct sock *s)
 		else
 			deed_readable(sock.vj, s->conn); /* what has waited does not come again */
 	}
-	flags = sys_fcntl(fd, F_GETFL, 0);
+	fd = fd_of_file(&s->file);
+	flags = fd < 0 ? fd : sys_fcntl(fd, F_GETFL, 0);
 	s->nonblock = flags >= 0 && (flags & O_NONBLOCK); /* all copies have that in common */
 	return err;
 }

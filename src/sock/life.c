@@ -56,7 +56,7 @@ void layer_bury(void)
  * ----------------
  */
 
-static bool fork_locked;
+static __thread bool fork_locked __attribute__((tls_model("initial-exec")));
 
 static void fork_prepare(void)
 {
