@@ -25,17 +25,24 @@
 		real_ ? real_(__VA_ARGS__) : (errno = ENOSYS, -1); \
 	})
 
+static int spawned(int err)
+{
+	if (err)
+		sock_exec_failed();
+	return err;
+}
+
 /* clang-format off */
 
 EXPORT int execve(const char *p, char *const a[], char *const e[]) { return sock_execveat(AT_FDCWD, p, a, e, 0); }
 EXPORT int execv(const char *p, char *const a[]) { return execve(p, a, environ); }
-EXPORT int execvpe(const char *p, char *const a[], char *const e[]) { sock_before_exec(e); return REAL(execvpe, p, a, e); }
+EXPORT int execvpe(const char *p, char *const a[], char *const e[]) { sock_before_exec(e); (void)REAL(execvpe, p, a, e); sock_exec_failed(); return -1; }
 EXPORT int execvp(const char *p, char *const a[]) { return execvpe(p, a, environ); }
 EXPORT int fexecve(int fd, char *const a[], char *const e[]) { return sock_execveat(fd, "", a, e, AT_EMPTY_PATH); }
 EXPORT int execveat(int d, const char *p, char *const a[], char *const e[], int f) { return sock_execveat(d, p, a, e, f); }
 
-EXPORT int posix_spawn(pid_t *pid, const char *p, const posix_spawn_file_actions_t *fa, const posix_spawnattr_t *at, char *const a[], char *const e[]) { sock_before_spawn_of(e); return REAL(posix_spawn, pid, p, fa, at, a, e); }
-EXPORT int posix_spawnp(pid_t *pid, const char *p, const posix_spawn_file_actions_t *fa, const posix_spawnattr_t *at, char *const a[], char *const e[]) { sock_before_spawn_of(e); return REAL(posix_spawnp, pid, p, fa, at, a, e); }
+EXPORT int posix_spawn(pid_t *pid, const char *p, const posix_spawn_file_actions_t *fa, const posix_spawnattr_t *at, char *const a[], char *const e[]) { sock_before_spawn_of(e); return spawned(REAL(posix_spawn, pid, p, fa, at, a, e)); }
+EXPORT int posix_spawnp(pid_t *pid, const char *p, const posix_spawn_file_actions_t *fa, const posix_spawnattr_t *at, char *const a[], char *const e[]) { sock_before_spawn_of(e); return spawned(REAL(posix_spawnp, pid, p, fa, at, a, e)); }
 
 /* clang-format on */
 

@@ -559,10 +559,19 @@ void sock_before_spawn(void)
 	lock_leave();
 }
 
+void sock_exec_failed(void)
+{
+	if (!caged)
+		family_start_failed();
+}
+
 int sock_execveat(int dir_fd, const char *path, char *const argv[], char *const envp[], int flags)
 {
+	long r;
+
 	sock_before_exec(envp);
-	if (dir_fd == AT_FDCWD && !flags)
-		return (int)ret_errno(SYS_CALL3(SYS_execve, path, argv, envp));
-	return (int)ret_errno(SYS_CALL5(SYS_execveat, dir_fd, path, argv, envp, flags));
+	r = dir_fd == AT_FDCWD && !flags ? SYS_CALL3(SYS_execve, path, argv, envp) :
+					   SYS_CALL5(SYS_execveat, dir_fd, path, argv, envp, flags);
+	sock_exec_failed();
+	return (int)ret_errno(r);
 }

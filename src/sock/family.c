@@ -73,10 +73,24 @@ static bool has_library(char *const envp[])
 	return false;
 }
 
+/* Of this thread, before it becomes another program: to be taken back if it doesn't */
+static __thread int starter_noted __attribute__((tls_model("initial-exec")));
+
 void family_starts(int pid, char *const envp[])
 {
-	if (family && !has_library(envp))
-		atomic_store_explicit(&family->starters[(unsigned)pid % STARTERS], pid, memory_order_relaxed);
+	starter_noted = 0;
+	if (family && !has_library(envp) &&
+	    atomic_exchange_explicit(&family->starters[(unsigned)pid % STARTERS], pid, memory_order_relaxed) != pid)
+		starter_noted = pid;
+}
+
+void family_start_failed(void)
+{
+	int pid = starter_noted;
+
+	starter_noted = 0;
+	if (family && pid)
+		atomic_compare_exchange_strong(&family->starters[(unsigned)pid % STARTERS], &pid, 0);
 }
 
 bool family_is_blind(void)

@@ -891,6 +891,8 @@ void family_prepare(void);
 void family_child(void);
 /* Process @pid has started a program with the environment @envp. Without the lock, also after vfork() */
 void family_starts(int pid, char *const envp[]);
+/* It did not begin, says the thread that said that it does. */
+void family_start_failed(void);
 /* This process has started programs without the library, and not called accept(). */
 bool family_is_blind(void);
 /* The port is leased. */

@@ -118,6 +118,8 @@ FILE *sock_fdopen(int fd, const char *mode);
 
 /* ---- away.c: before another program takes the process; whether it then does or not */
 void sock_before_exec(char *const envp[]);
+/* ... but it could not be had: the process goes on as it is. errno stays. */
+void sock_exec_failed(void);
 /* ... which is this one */
 int sock_execveat(int dir_fd, const char *path, char *const argv[], char *const envp[], int flags);
 /* Before a process is started by other means than fork() */

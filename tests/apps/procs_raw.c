@@ -10,6 +10,7 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -418,6 +419,45 @@ static void part_clean(void)
 	child_end(server);
 }
 
+/* A program that could not be started accepts nothing: its parent has its clients on channels. */
+static void start_nobody(int how)
+{
+	char *const argv[] = { "nobody", NULL }, *const clean[] = { NULL };
+	pid_t pid;
+
+	if (how == 0)
+		CHECK(execve("/nowhere/nobody", argv, clean) < 0 && errno == ENOENT);
+	else if (how == 1)
+		CHECK(execvpe("no-such-program", argv, clean) < 0 && errno == ENOENT);
+	else
+		CHECK(posix_spawn(&pid, "/nowhere/nobody", NULL, NULL, argv, clean) == ENOENT);
+}
+
+static void serve_clean_failed(int fd)
+{
+	struct pollfd pfd = { .fd = fd, .events = POLLIN };
+
+	for (int how = 0; how < 2; how++)
+		child_end(child_start(start_nobody, how));
+	start_nobody(2);
+	server_ready(fd);
+	CHECK(poll(&pfd, 1, ANSWER_MS) == 1);
+	ping_back(accept(fd, NULL, NULL));
+}
+
+static void part_clean_failed(void)
+{
+	pid_t server;
+	uint16_t port = server_start(serve_clean_failed, &server);
+	int fd = connect_to(port);
+
+	printf("programs without the library that could not be started\n");
+	check_path(fd);
+	ping(fd);
+	close(fd);
+	child_end(server);
+}
+
 /* ---- streams of libc -------------------------------------------------------------------------------------------- */
 
 /* dprintf() writes by a call inside libc that the library cannot see; before and after the child has claimed the connection. */
@@ -480,7 +520,7 @@ void raw_parts(const char *only)
 {
 	static const struct part parts[] = {
 		{ "streams", part_streams }, { "talk", part_talk }, { "mixed", part_mixed }, { "inetd", part_inetd }, { "stream", part_stream },
-		{ "caged", part_caged }, { "clean", part_clean },
+		{ "caged", part_caged }, { "clean", part_clean }, { "clean_failed", part_clean_failed },
 	};
 
 	parts_run(parts, sizeof(parts) / sizeof(parts[0]), only);
