@@ -446,7 +446,7 @@ static bool is_pair_of_ours(const struct if_place *place, uint32_t nr)
 
 	if (find_pair(place, nr, &host, &app) == 0)
 		return true;
-	return host != 0 && bpf_xdp_query_id((int)host, 0, &id) == 0 && own_prog_is(OWN_PROG_GATE, id);
+	return host != 0 && bpf_xdp_query_id((int)host, 0, &id) == 0 && own_prog_is(OWN_PROG_GATE, id, false);
 }
 
 unsigned if_chan_sweep(struct if_place *place)

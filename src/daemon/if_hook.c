@@ -55,6 +55,8 @@ int if_hook_attach(uint32_t ifindex, const char *pin_dir, const struct if_hook_p
 	uint32_t id = xdp_there(ifindex);
 	int r = 0, old_fd = own_prog_open(OWN_PROG_DISPATCH, id);
 
+	if (old_fd < 0 && old_fd != -ENOENT) /* it may be ours */
+		return old_fd;
 	at_tc |= (id != 0 && old_fd < 0) || (old_fd < 0 && tc_hook_holds(&tc));
 	if (!at_tc) {
 		r = xdp_attach(ifindex, progs->xdp_fd, old_fd);
@@ -79,7 +81,7 @@ bool if_hook_holds(uint32_t ifindex, const char *pin_dir, enum if_hook hook)
 {
 	const struct tc_hook tc = tc_place(ifindex, pin_dir);
 
-	return hook == IF_HOOK_TC ? tc_hook_holds(&tc) : own_prog_is(OWN_PROG_DISPATCH, xdp_there(ifindex));
+	return hook == IF_HOOK_TC ? tc_hook_holds(&tc) : own_prog_is(OWN_PROG_DISPATCH, xdp_there(ifindex), true);
 }
 
 int if_hook_left(uint32_t ifindex)

@@ -104,6 +104,7 @@ enum ctl_refusal iface_refusal(int err)
 	case ENOBUFS:
 	case EMFILE:
 	case ENFILE:
+	case EFBIG: /* of memory that is a file: RLIMIT_FSIZE */
 		return CTL_REFUSAL_RESOURCES;
 	case ENODEV:
 		return CTL_REFUSAL_NO_INTERFACE;

@@ -60,13 +60,28 @@ static int usage_error(const char *why)
 	return EXIT_USAGE;
 }
 
+static void limits_raise(void)
+{
+	struct rlimit rl;
+
+	if (getrlimit(RLIMIT_NOFILE, &rl) == 0) {
+		rl.rlim_cur = rl.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &rl);
+	}
+	/* memory for channels is files, too; the hard one is only for the privileged to raise */
+	rl = (struct rlimit){ RLIM_INFINITY, RLIM_INFINITY };
+	if (setrlimit(RLIMIT_FSIZE, &rl) != 0 && getrlimit(RLIMIT_FSIZE, &rl) == 0) {
+		rl.rlim_cur = rl.rlim_max;
+		setrlimit(RLIMIT_FSIZE, &rl);
+	}
+}
+
 /*
  * Signals of the loop are blocked before any thread is there; what a client's death may raise is
  * ignored.
  */
 static void set_up_process(void)
 {
-	struct rlimit rl;
 	sigset_t set;
 	int fd;
 
@@ -81,11 +96,9 @@ static void set_up_process(void)
 	sigaddset(&set, SIGHUP);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* what is too large for whoever started us is refused */
 	umask(077);
-	if (getrlimit(RLIMIT_NOFILE, &rl) == 0) {
-		rl.rlim_cur = rl.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &rl);
-	}
+	limits_raise();
 }
 
 static uint64_t fd_limit(void)

@@ -49,21 +49,23 @@ static int read_info(int prog_fd, struct bpf_prog_info *ret_info, struct maps *r
 	return 0;
 }
 
-/* The next one that there still is, whose descriptor is the caller's. Return: false: that was all */
-static bool maps_next(struct maps *maps, struct map *ret)
+/* The next one that there still is, whose descriptor is the caller's. Return: 0; -ENOENT: that was all; other negative errno: it can't be told */
+static int maps_next(struct maps *maps, struct map *ret)
 {
-	while (maps->at < maps->cnt) {
+	int r = -ENOENT;
+
+	while (r == -ENOENT && maps->at < maps->cnt) {
 		uint32_t bytes = sizeof(ret->info);
 
 		memset(&ret->info, 0, sizeof(ret->info));
 		ret->fd = bpf_map_get_fd_by_id(maps->ids[maps->at++]);
-		if (ret->fd < 0)
-			continue;
-		if (bpf_obj_get_info_by_fd(ret->fd, &ret->info, &bytes) == 0)
-			return true;
-		close(ret->fd);
+		r = ret->fd >= 0 ? 0 : -errno;
+		if (r == 0 && bpf_obj_get_info_by_fd(ret->fd, &ret->info, &bytes) != 0) {
+			r = -errno;
+			close(ret->fd);
+		}
 	}
-	return false;
+	return r;
 }
 
 int own_prog_map(int prog_fd, const char *name, uint32_t value_bytes)
@@ -73,12 +75,12 @@ int own_prog_map(int prog_fd, const char *name, uint32_t value_bytes)
 	struct map map;
 	int r = read_info(prog_fd, &info, &maps);
 
-	while (r == 0 && maps_next(&maps, &map)) {
+	while (r == 0 && (r = maps_next(&maps, &map)) == 0) {
 		if (strcmp(map.info.name, name) == 0 && (value_bytes == 0 || map.info.value_size == value_bytes))
 			return map.fd;
 		close(map.fd);
 	}
-	return r < 0 ? r : -ENOENT;
+	return r;
 }
 
 int own_prog_pin_maps(int prog_fd, const char *dir)
@@ -89,56 +91,54 @@ int own_prog_pin_maps(int prog_fd, const char *dir)
 	struct map map;
 	int r = read_info(prog_fd, &info, &maps);
 
-	while (r == 0 && maps_next(&maps, &map)) {
+	while (r == 0 && (r = maps_next(&maps, &map)) == 0) {
 		if_pin_path(dir, map.info.name, path);
 		if (strchr(map.info.name, '.') == NULL && bpf_obj_pin(map.fd, path) != 0 && errno != EEXIST)
 			r = -errno;
 		close(map.fd);
 	}
-	return r;
+	return r == -ENOENT ? 0 : r;
 }
 
 /* ---- whose is it? */
 
-static bool has_map(int prog_fd, const char *name)
-{
-	int fd = own_prog_map(prog_fd, name, 0);
-
-	if (fd >= 0)
-		close(fd);
-	return fd >= 0;
-}
-
-static bool is_of(int prog_fd, const struct make *make)
+/* Return: 0: it is; -ENOENT: it isn't; other negative errno: it can't be told */
+static int is_of(int prog_fd, const struct make *make)
 {
 	struct bpf_prog_info info;
 	struct maps maps;
+	int r = read_info(prog_fd, &info, &maps);
 
-	if (read_info(prog_fd, &info, &maps) < 0 || info.type != make->type || strcmp(info.name, make->name) != 0)
-		return false;
-	for (unsigned i = 0; i < MARKS; i++)
-		if (!has_map(prog_fd, make->maps[i]))
-			return false;
-	return true;
+	if (r == 0 && (info.type != make->type || strcmp(info.name, make->name) != 0))
+		r = -ENOENT;
+	for (unsigned i = 0; i < MARKS && r == 0; i++) {
+		int fd = own_prog_map(prog_fd, make->maps[i], 0);
+
+		r = fd < 0 ? fd : 0;
+		if (fd >= 0)
+			close(fd);
+	}
+	return r;
 }
 
 int own_prog_open(enum own_prog which, uint32_t id)
 {
-	int fd = id != 0 ? bpf_prog_get_fd_by_id(id) : -ENOENT;
+	int fd = id != 0 ? bpf_prog_get_fd_by_id(id) : -ENOENT, r;
 
 	if (fd < 0)
 		return id != 0 ? -errno : fd;
-	if (is_of(fd, &makes[which]))
+	r = is_of(fd, &makes[which]);
+	if (r == 0)
 		return fd;
 	close(fd);
-	return -ENOENT;
+	return r;
 }
 
-bool own_prog_is(enum own_prog which, uint32_t id)
+bool own_prog_is(enum own_prog which, uint32_t id, bool unsure)
 {
 	int fd = own_prog_open(which, id);
 
 	if (fd >= 0)
 		close(fd);
-	return fd >= 0;
+	return fd >= 0 || (fd != -ENOENT && unsure);
 }

@@ -18,8 +18,8 @@ enum own_prog { OWN_PROG_DISPATCH, OWN_PROG_DISPATCH_TC, OWN_PROG_GATE, OWN_PROG
 /** own_prog_open() - Return: the program with this id, if it is one of those; -ENOENT: id 0, none, or somebody else's; other negative errno of bpf(2) */
 int own_prog_open(enum own_prog which, uint32_t id);
 
-/** own_prog_is() - Is it one of those? Never for id 0 */
-bool own_prog_is(enum own_prog which, uint32_t id);
+/** own_prog_is() - Is it one of those? Never for id 0. @unsure: what to say if that can't be told, as descriptors or memory are short */
+bool own_prog_is(enum own_prog which, uint32_t id, bool unsure);
 
 /**
  * own_prog_map() - A map that a program uses

@@ -36,9 +36,10 @@ int tc_hook_left(const struct tc_hook *h)
 	return own_prog_open(h->prog, there(h));
 }
 
-static bool filter_is_ours(const struct tc_hook *h)
+/* @unsure: as own_prog_is() */
+static bool filter_is_ours(const struct tc_hook *h, bool unsure)
 {
-	return own_prog_is(h->prog, there(h));
+	return own_prog_is(h->prog, there(h), unsure);
 }
 
 /* ---- the qdisc */
@@ -118,7 +119,7 @@ static int filter_attach(const struct tc_hook *h, int prog_fd)
 		    .flags = BPF_TC_F_REPLACE);
 	int r;
 
-	if (there(h) != 0 && !filter_is_ours(h))
+	if (there(h) != 0 && !filter_is_ours(h, false))
 		return -EBUSY;
 	r = qdisc_make(h->ifindex);
 	return r == 0 ? bpf_tc_attach(&hook, &opts) : r;
@@ -129,7 +130,7 @@ static void filter_detach(const struct tc_hook *h)
 	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)h->ifindex, .attach_point = point_of(h));
 	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = TC_HANDLE, .priority = TC_PRIORITY);
 
-	if (filter_is_ours(h))
+	if (filter_is_ours(h, false))
 		bpf_tc_detach(&hook, &opts);
 	qdisc_drop(h->ifindex);
 }
@@ -171,12 +172,12 @@ int tc_hook_attach(const struct tc_hook *h, int prog_fd)
 
 bool tc_hook_is_there(const struct tc_hook *h)
 {
-	return tc_link_is_there(h) || filter_is_ours(h);
+	return tc_link_is_there(h) || filter_is_ours(h, true);
 }
 
 bool tc_hook_holds(const struct tc_hook *h)
 {
-	return wants_link(h) ? tc_link_is_there(h) : filter_is_ours(h);
+	return wants_link(h) ? tc_link_is_there(h) : filter_is_ours(h, true);
 }
 
 void tc_hook_detach(const struct tc_hook *h)

@@ -114,20 +114,19 @@ int deed_msg_recv(int fd, unsigned kinds, struct deed_msg *ret_msg, int ret_fds[
 
 int deed_parcel_write(const struct vj *vj, struct tcp_id id)
 {
-	uint64_t bytes = tcp_export_bytes(vj->stack, id), done = 0;
+	uint64_t bytes = tcp_export_bytes(vj->stack, id);
 	int fd = OWN_FD_MAKE(sys_memfd_create("vj-parcel", MFD_CLOEXEC));
 	uint8_t *buf = fd < 0 ? NULL : malloc(bytes);
-	long n = -ENOMEM;
+	int err = -ENOMEM;
 
 	if (buf) {
 		tcp_export(vj->stack, id, buf);
-		for (n = 0; done < bytes && n >= 0; done += (uint64_t)n)
-			n = sys_write(fd, buf + done, bytes - done);
+		err = own_fd_write(fd, buf, bytes, 0);
 		free(buf);
 	}
-	if (fd >= 0 && n < 0) {
+	if (fd >= 0 && err) {
 		own_fd_close(fd);
-		return (int)n;
+		return err;
 	}
 	return fd;
 }

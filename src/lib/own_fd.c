@@ -3,6 +3,8 @@
 
 #include "channel/sys.h"
 
+#include <errno.h>
+#include <signal.h>
 #include <sys/resource.h>
 
 enum { SELECT_FDS = 1024, HIGH_FDS = 4096, ROOM = 64 };
@@ -79,4 +81,51 @@ void own_fd_give(int fd)
 	if (own_fd_hook)
 		own_fd_hook(fd, false);
 	sys_close(fd);
+}
+
+/* ---- filling one */
+
+#define XFSZ_BIT (UINT64_C(1) << (SIGXFSZ - 1))
+
+static int write_all(int fd, const uint8_t *buf, size_t bytes, uint64_t off)
+{
+	long n = 0;
+
+	for (size_t done = 0; done < bytes; done += (size_t)n) {
+		n = sys_pwrite(fd, buf + done, bytes - done, off + done);
+		if (n <= 0)
+			return n < 0 ? (int)n : -EIO;
+	}
+	return 0;
+}
+
+/* The signal is for the thread that writes: it waits, and is taken back, unless one waited before. */
+static int write_quietly(int fd, const uint8_t *buf, size_t bytes, uint64_t off)
+{
+	static const struct timespec now;
+	uint64_t xfsz = XFSZ_BIT, mask = 0, pending = 0;
+	int err;
+
+	SYS_CALL4(SYS_rt_sigprocmask, SIG_BLOCK, &xfsz, &mask, sizeof(mask));
+	SYS_CALL2(SYS_rt_sigpending, &pending, sizeof(pending));
+	err = write_all(fd, buf, bytes, off);
+	if (err == -EFBIG && !(pending & XFSZ_BIT))
+		SYS_CALL4(SYS_rt_sigtimedwait, &xfsz, NULL, &now, sizeof(xfsz));
+	SYS_CALL4(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof(mask));
+	return err;
+}
+
+int own_fd_write(int fd, const void *buf, size_t bytes, uint64_t off)
+{
+	struct rlimit lim = { RLIM_INFINITY, RLIM_INFINITY }, more;
+	int err;
+
+	SYS_CALL4(SYS_prlimit64, 0, RLIMIT_FSIZE, NULL, &lim);
+	if (off + bytes <= lim.rlim_cur)
+		return write_all(fd, buf, bytes, off);
+	more = (struct rlimit){ lim.rlim_max, lim.rlim_max };
+	SYS_CALL4(SYS_prlimit64, 0, RLIMIT_FSIZE, &more, NULL);
+	err = write_quietly(fd, buf, bytes, off);
+	SYS_CALL4(SYS_prlimit64, 0, RLIMIT_FSIZE, &lim, NULL);
+	return err;
 }

@@ -53,6 +53,14 @@ void own_fd_begin(struct own_fd_room *ret_room);
 /** own_fd_end() - The limit as it was */
 void own_fd_end(const struct own_fd_room *room);
 
+/**
+ * own_fd_write() - Fill one of ours, a memfd, at @off
+ * The program's limit of files' sizes (RLIMIT_FSIZE) is meant for its own, but counts for these, too. Its soft one doesn't here; beyond the hard one the kernel
+ * says so by a signal, which would end the program.
+ * Return: 0; -EFBIG, and no signal; other negative errno
+ */
+int own_fd_write(int fd, const void *buf, size_t bytes, uint64_t off);
+
 /* own_fd() of what @make makes: it fails with -EMFILE only if the hard limit says so. */
 #define OWN_FD_MAKE(make)                        \
 	({                                       \

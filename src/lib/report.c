@@ -29,7 +29,7 @@ struct report_sheet {
 
 static void sheet_flush(struct report_sheet *sheet)
 {
-	if (sys_pwrite(sheet->fd, sheet->batch, sheet->batched, sheet->written) != (long)sheet->batched)
+	if (own_fd_write(sheet->fd, sheet->batch, sheet->batched, sheet->written))
 		sheet->failed = true;
 	sheet->written += sheet->batched;
 	sheet->batched = 0;

@@ -52,19 +52,19 @@ static int write_queues(const struct vj *vj, struct tcp_id id, uint64_t bytes)
 {
 	int fd = OWN_FD_MAKE(sys_memfd_create("vj-queues", MFD_CLOEXEC | MFD_ALLOW_SEALING));
 	uint8_t *buf = fd < 0 ? NULL : malloc(bytes + 1);
-	long n = fd < 0 ? fd : buf ? 0 : -ENOMEM;
+	int err = fd < 0 ? fd : buf ? 0 : -ENOMEM;
 
-	if (buf)
+	if (buf) {
 		tcp_place_queues(vj->stack, id, buf);
-	for (uint64_t done = 0; n >= 0 && done < bytes; done += n > 0 ? (uint64_t)n : 0)
-		n = sys_write(fd, buf + done, bytes - done);
+		err = own_fd_write(fd, buf, bytes, 0);
+	}
 	free(buf);
-	if (n >= 0)
-		n = sys_fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE);
-	if (n >= 0)
+	if (!err)
+		err = (int)sys_fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE);
+	if (!err)
 		return fd;
 	own_fd_close(fd);
-	return (int)n;
+	return err;
 }
 
 /* ---- asking ------------------------------------------------------------------------------------------------------ */
