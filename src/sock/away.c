@@ -9,7 +9,8 @@
  *	away	SOCK_AWAY: a copy of the token, and another process holds the connection, or a peer keeps it. All that a program
  *		can do with it but close it, duplicate it and ask for its names claims it first. Waiting for it in poll() is use;
  *		so is adding it to a set, and the first wait of a child on a set that it has inherited. A set goes on holding a
- *		connection that has moved away, and reports nothing of it: else two processes that wait would have it by turns.
+ *		connection that has moved away, and claims it when something has come for it that nobody waits for there, which can be
+ *		read from the token: else two processes that wait would have it by turns.
  *	claimed	this process holds it again
  *
  * Whoever is asked for a connection gives it up at its next rest: before it sleeps, or within 10 ms (helper.c). A thread
@@ -92,6 +93,7 @@ static void on_leaves(uint64_t cookie, struct deed_note *ret_note)
 	for (struct watch *w = s->file.watches; w; w = w->next)
 		if (!w->set)
 			kick_send(w->sleeper->kick);
+	watches_away(&s->file);
 }
 
 static void on_stays(uint64_t cookie)
@@ -102,6 +104,7 @@ static void on_stays(uint64_t cookie)
 		return;
 	s->state = SOCK_CONNECTED;
 	sock.lazy--;
+	watches_move(&s->file, WATCH_CHANNEL);
 	file_fire(&s->file, EPOLLIN | EPOLLRDNORM | EPOLLOUT | EPOLLWRNORM | EPOLLRDHUP | EPOLLHUP | EPOLLERR);
 }
 
@@ -350,6 +353,7 @@ static int claim_wait(struct sock *s, int answer)
 		if (!r) {
 			s->state = SOCK_CONNECTED;
 			sock.lazy--;
+			watches_move(&s->file, WATCH_CHANNEL);
 			note_take(s, &note);
 			forks_claimed(s);
 			break;
@@ -404,6 +408,8 @@ static int claim(int fd, struct sock *s)
 		return 0;
 	if (!err && sock_is_conn(s)) {
 		s->pumped = away_pumped_bytes(s) > 0;
+		if (s->pumped)
+			file_fire(&s->file, EPOLLIN | EPOLLRDNORM);
 		if (s->stdio)
 			deed_read_soon(sock.vj, s->conn);
 		else
@@ -454,6 +460,7 @@ bool away_claim(int fd, struct sock *s)
 		ctx_say("a connection that another process had is reset: %s", strerror(-err));
 		s->state = SOCK_DEAD;
 		sock.lazy--;
+		file_fire(&s->file, EPOLLIN | EPOLLRDNORM | EPOLLOUT | EPOLLWRNORM | EPOLLRDHUP | EPOLLHUP | EPOLLERR);
 	}
 	if (s->file.refs > 1) {
 		s->file.refs--;

@@ -36,8 +36,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { AGAIN_TURN = 16, AGAIN_S = 1 };
-
 struct dgram_tables *dgram_tables;
 
 struct dgram *dgram_new(void)
@@ -100,7 +98,6 @@ int dgram_open(int fd, struct sock *s)
 	struct sockaddr_storage local = { .ss_family = s->family };
 	socklen_t len = s->family == AF_INET ? sizeof(struct sockaddr_in)
 					     : sizeof(struct sockaddr_in6);
-	enum report_why why;
 	int err;
 
 	if (!s->bound && !d->peer_len)
@@ -118,9 +115,10 @@ int dgram_open(int fd, struct sock *s)
 		own_fd_close(s->lease_fd);
 		s->lease_fd = -1;
 		ctx_say("UDP: no channel: %s", strerror(-err));
-		why = err == -EADDRINUSE ? REPORT_WHY_SHARED_PORT : why_of_error(err);
-		d->stays = !why_passes(why);
-		s->why = (uint8_t)why;
+		if (err == -EADDRINUSE) {
+			d->stays = true;
+			s->why = REPORT_WHY_SHARED_PORT;
+		}
 		port_leave(d->port_be, REPORT_WHY_SHARED_PORT);
 		return err;
 	}
@@ -177,21 +175,16 @@ int dgram_bound(int fd, struct sock *s)
 void dgram_reads(int fd, struct sock *s, bool peek)
 {
 	struct dgram *d = s->dgram;
-	int err;
 
 	if (unlikely(d->heir))
 		(void)dgram_claim(s);
-	if (peek || d->open || !d->port_be || !dgram_may_open(s))
-		return;
-	if (d->unleased.s && (d->turn++ % AGAIN_TURN || sys_clock_ns() < d->unleased.until_ns)) /* the clock costs a tenth of a read */
+	if (peek || d->open || d->tried || !d->port_be || !dgram_may_open(s))
 		return;
 	if (d->peer_len && !dest_on_channel(s, (struct sockaddr *)&d->peer, d->peer_len)) /* whoever else sends isn't heard */
 		return;
-	err = ctx_get();
-	if (!err)
-		err = port_open(fd, s);
-	if (err)
-		pause_longer(&d->unleased, sys_clock_ns(), AGAIN_S);
+	d->tried = true;
+	if (!ctx_get())
+		(void)port_open(fd, s);
 }
 
 int dgram_connect(int fd, struct sock *s, const struct sockaddr *addr, socklen_t len)

@@ -3,7 +3,6 @@
 #ifndef SOCK_DGRAM_H
 #define SOCK_DGRAM_H
 
-#include "lib/pause.h"
 #include "sock/priv.h"
 
 /* What a UDP socket has besides; dgram.c. */
@@ -22,11 +21,10 @@ struct dgram {
 	uint16_t port_be;   /* of bind(), or on channels; 0: none */
 	uint16_t segment;   /* UDP_SEGMENT; 0: not set */
 	bool gro;	    /* UDP_GRO */
-	struct pause unleased; /* it was to be on channels, by reading, and couldn't; when to try again */
+	bool tried;	    /* to be on channels, by reading */
 	bool from_kernel;   /* the last one that was received, or looked at */
 	bool peeked;	    /* that was not received yet */
-	bool inherited;	    /* was there before fork(): others have it, too */
-	bool heir;	    /* ... a copy of a socket that a parent has on channels, which does not know yet that it is used here */
+	bool heir;	    /* a copy of a socket that a parent has on channels, which does not know yet that it is used here */
 	bool yields;	    /* `open`: is about to become the kernel's, and leased no more */
 	uint32_t yield_nr;  /* `yields`: dgram_yield() of the library */
 	struct parcel *parcel; /* dgram_copy.c; if not `open`: what comes before the kernel's. NULL: nothing */

@@ -65,15 +65,12 @@ struct record {
 	uint8_t data[];
 };
 
-/*
- * Copies that this process has closed. Another socket that it binds to the port of one is use of it; and is the kernel's, which alone knows who has which
- * socket there.
- */
+/* Copies that this process has closed: who binds another socket to the port of one claims it, too. */
 struct left {
 	struct left *next;
 	uint16_t port_be;
 	int line_fd;
-	struct parcel *parcel; /* NULL: claimed, or it never was an heir */
+	struct parcel *parcel;
 };
 static struct left *lefts;
 
@@ -381,7 +378,7 @@ void dgram_inherited(struct sock *s)
 		sock.lazy++;
 	}
 	d->open = d->yields = false;
-	d->stays = d->inherited = true;
+	d->stays = true;
 	d->in_kernel = 0;
 	s->why = REPORT_WHY_FORKED;
 }
@@ -449,70 +446,46 @@ bool dgram_claim(struct sock *s)
 	return there;
 }
 
-static bool is_left(uint16_t port_be)
-{
-	const struct left *l = lefts;
-
-	while (l && l->port_be != port_be)
-		l = l->next;
-	return l != NULL;
-}
-
 void dgram_left(struct sock *s)
 {
 	struct dgram *d = s->dgram;
-	bool heir = d->heir;
-	struct left *l;
+	struct left *l = d->heir && d->port_be ? malloc(sizeof(*l)) : NULL;
 
-	if (heir)
-		sock.lazy--;
-	d->heir = false;
-	if (!d->inherited || !d->port_be || (!heir && is_left(d->port_be)))
+	if (!d->heir)
 		return;
-	l = malloc(sizeof(*l));
+	d->heir = false;
+	sock.lazy--;
 	if (!l)
 		return;
-	*l = (struct left){ .next = lefts, .port_be = d->port_be, .line_fd = d->line_fd, .parcel = heir ? d->parcel : NULL };
+	*l = (struct left){ .next = lefts, .port_be = d->port_be, .line_fd = d->line_fd, .parcel = d->parcel };
 	lefts = l;
-	if (heir)
-		d->parcel = NULL;
-}
-
-/* Return: one of those at a port that is to be claimed; NULL */
-static struct left *left_unclaimed(uint16_t port_be)
-{
-	struct left *l = lefts;
-
-	while (l && (l->port_be != port_be || !l->parcel))
-		l = l->next;
-	return l;
+	d->parcel = NULL;
 }
 
 bool dgrams_claim_at(struct sock *bound)
 {
 	uint16_t port_be = bound->dgram->port_be;
 	struct hold hold;
-	struct left *l;
 	bool there;
 
-	if (!sock.lazy && !lefts)
-		return true;
 	hold_begin(&hold, &bound->file);
-	for (int fd = fd_next(0); fd >= 0; fd = fd_next(fd + 1)) {
+	for (int fd = sock.lazy ? fd_next(0) : -1; fd >= 0; fd = fd_next(fd + 1)) {
 		struct sock *s = udp_at(fd);
 
 		if (s && s->dgram->heir && s->dgram->port_be == port_be)
 			(void)dgram_claim(s);
 	}
-	while ((l = left_unclaimed(port_be))) {
-		struct parcel *p = l->parcel;
-
-		l->parcel = NULL; /* nobody else has it while the lock is given up */
-		claim(p, l->line_fd);
-		munmap(p, sizeof(*p));
+	for (struct left **at = &lefts, *l; (l = *at);) {
+		if (l->port_be != port_be) {
+			at = &l->next;
+			continue;
+		}
+		*at = l->next; /* nobody else has it while the lock is given up */
+		claim(l->parcel, l->line_fd);
+		munmap(l->parcel, sizeof(*l->parcel));
+		free(l);
+		at = &lefts;
 	}
-	if (is_left(port_be))
-		dgram_stay(bound, REPORT_WHY_SHARED_PORT);
 	there = bound->file.refs > 1;
 	hold_end(&hold);
 	return there;

@@ -254,6 +254,23 @@ void watches_move(struct file *f, enum watch_side side)
 }
 
 /*
+ * Another process has the connection now. What can be read from the token is waited for by nobody there (lib/deed_raw.c), so it is looked for on
+ * behalf of those sets that want to read; by edges, as copies of the token may outlive our descriptor.
+ */
+void watches_away(struct file *f)
+{
+	for (struct watch *w = f->watches; w; w = w->next) {
+		struct epoll_event ev = { .events = EPOLLIN | EPOLLRDHUP | EPOLLET, .data.u64 = mark_base | (uint64_t)w->fd };
+
+		if (!w->set || w->in_kernel || !(w->events & (EPOLLIN | EPOLLRDNORM | EPOLLRDHUP)) ||
+		    sys_epoll_ctl(w->set->epfd, EPOLL_CTL_ADD, w->fd, &ev))
+			continue;
+		w->in_kernel = true;
+		atomic_fetch_add_explicit(&w->set->kernel_cnt, 1, memory_order_relaxed);
+	}
+}
+
+/*
  * ---- sets ---------------------------------------------------------------------------------------
  * ----------------
  */
@@ -516,6 +533,10 @@ static int translate(struct epoll_set *set, struct epoll_event *ev, int n)
 			w = watch_of_closed(set, fd);
 		if (!w || w->round == set->round) /* or reported in this call already */
 			continue;
+		if (is_channel_only(f)) {
+			set->called |= w->called = sock_of(f)->state == SOCK_AWAY;
+			continue;
+		}
 		w->round = set->round;
 		w->place = out;
 		ev[out++] = (struct epoll_event){ .events = ev[i].events, .data.u64 = w->data };
@@ -669,13 +690,32 @@ static VJ_COLD int set_prepare(struct epoll_set *set)
 	return err;
 }
 
+/* Connections come back for which something has come that nobody else waits for. */
+static void set_claim(struct epoll_set *set)
+{
+	set->called = false;
+	for (struct watch *w = set->watches, *next; w; w = next) {
+		bool called = w->called && sock_of(w->file)->state == SOCK_AWAY;
+
+		next = called ? set->watches : w->set_next; /* the lock is given up */
+		w->called = false;
+		if (called)
+			(void)away_claim(w->fd, sock_of(w->file));
+	}
+}
+
+/* Gives up the lock; the set may be closed behind it. Return: as set_prepare() */
 static VJ_COLD int set_prepare_all(struct epoll_set *set)
 {
 	int err = 0;
 
+	file_get(&set->file);
+	if (set->called)
+		set_claim(set);
 	set->fresh_watches |= set->again_ns && sys_clock_ns() >= set->again_ns;
 	while (set->fresh_watches && !err)
 		err = set_prepare(set);
+	file_put(&set->file);
 	return err;
 }
 
@@ -697,8 +737,11 @@ static int set_wait(struct epoll_set *set, int epfd, struct epoll_event *ev, int
 	int n = 0;
 
 	for (;;) {
-		if (unlikely(set->fresh_watches || set->again_ns))
+		if (unlikely(set->fresh_watches || set->called || set->again_ns)) {
 			n = set_prepare_all(set);
+			if (!n && fd_peek(epfd) != &set->file)
+				n = -EBADF;
+		}
 		if (unlikely(n))
 			break;
 		ctx_process();
@@ -708,6 +751,8 @@ static int set_wait(struct epoll_set *set, int epfd, struct epoll_event *ev, int
 			break;
 		if (!timeout_ns) {
 			n = look(set, epfd, ev, max);
+			if (unlikely(set->called) && !n)
+				continue;
 			break;
 		}
 		if (sock_signals.ran != signals.ran) {

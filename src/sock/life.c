@@ -165,7 +165,7 @@ VJ_EARLY void life_init(void)
  */
 
 /* Tried again and again: ThreadSanitizer does not know pthread_mutex_clocklock(), by the monotonic clock. */
-VJ_EARLY static bool lock_soon(void)
+static bool lock_soon(void)
 {
 	static const struct timespec moment = { .tv_nsec = (long)NS_PER_MS };
 
@@ -209,29 +209,27 @@ static void close_connections(void)
 	}
 }
 
-/* Lock held */
-static void context_end(struct vj *vj)
+void sock_flush_at_exit(void)
 {
-	sock.exiting = true;
-	dgrams_yield();
-	close_connections();
-	deed_look(vj);
-	deed_leave_all(vj, EXIT_DRAIN_MS);
-	board_ended();
-	vj_drain(vj, EXIT_DRAIN_MS);
-	sock.vj = NULL;
-	sock.leader = NULL;
-	layer_bury();
-	helper_stop();
-	vj_close(vj);
-}
+	struct vj *vj;
 
-VJ_EARLY void sock_flush_at_exit(void)
-{
 	if (!sock.pid || !sock.vj || is_foreign() || !lock_soon())
 		return;
-	if (sock.vj)
-		context_end(sock.vj);
+	vj = sock.vj;
+	if (vj) {
+		sock.exiting = true;
+		dgrams_yield();
+		close_connections();
+		deed_look(vj);
+		deed_leave_all(vj, EXIT_DRAIN_MS);
+		board_ended();
+		vj_drain(vj, EXIT_DRAIN_MS);
+		sock.vj = NULL;
+		sock.leader = NULL;
+		layer_bury();
+		helper_stop();
+		vj_close(vj);
+	}
 	lock_drop();
 }
 

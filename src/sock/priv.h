@@ -239,6 +239,7 @@ struct watch {
 	int place;	/* ... and where, if by the kernel's side */
 	bool on_ready;
 	bool in_kernel; /* also registered with the kernel's set */
+	bool called;	/* for a connection that another process has: it had better be here */
 };
 
 struct epoll_set {
@@ -249,6 +250,7 @@ struct epoll_set {
 	struct watch *watches;
 	struct kick kick; /* registered with the kernel's set as soon as there is a watch */
 	bool bell_on;	  /* the bell is registered with the kernel's set */
+	bool called;	  /* one of the watches is */
 	bool fresh_watches; /* among the watches may be listening sockets that are not leased yet */
 	uint64_t again_ns; /* when to look at those again that could not be; 0: there are none */
 	uint32_t asleep;  /* threads in its epoll_wait() in the kernel */
@@ -824,6 +826,8 @@ void watch_destroy(struct watch *w);
  */
 enum watch_side { WATCH_BOTH, WATCH_CHANNEL, WATCH_KERNEL };
 void watches_move(struct file *f, enum watch_side side);
+/* A connection is AWAY; that it is WATCH_CHANNEL again undoes it. */
+void watches_away(struct file *f);
 
 /*
  * ---- poll.c -------------------------------------------------------------------------------------

@@ -154,7 +154,7 @@ static void describe(int fd, const struct sock *s, struct report_sock *r)
 			lease_scope_interfaces(sock.vj, CTL_PROTO_UDP, s->dgram->udp.v, r->ifindex, REPORT_INTERFACES);
 	} else {
 		r->way = REPORT_WAY_KERNEL;
-		r->why = s->dgram->stays || (s->dgram->unleased.s && s->why) ? s->why : REPORT_WHY_UNUSED;
+		r->why = s->dgram->stays ? s->why : REPORT_WHY_UNUSED;
 	}
 }
 

@@ -92,7 +92,7 @@ static int64_t now_us(void)
  */
 void settle(void)
 {
-	enum { SLICE_US = 5000, SLICES = 20, LATE_US = 5000, TRIES_MAX = 150 };
+	enum { SLICE_US = 5000, SLICES = 20, LATE_US = 5000, TRIES_MAX = 400 };
 	int64_t start_us = now_us(), end_us;
 
 	for (int left = SLICES, tries = 0; left > 0 && tries < TRIES_MAX; tries++) {

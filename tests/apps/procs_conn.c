@@ -11,7 +11,6 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -530,50 +529,6 @@ static void serve_exiting(int fd)
 	_exit(0);
 }
 
-static _Atomic bool has_read;
-
-static void *reads_closed(void *arg)
-{
-	(void)recv(*(int *)arg, &(char){ 0 }, 1, 0);
-	has_read = true;
-	return NULL;
-}
-
-/* Handlers of the exit, when no connection is left any more. */
-static void outlasts_reader(void)
-{
-	for (int ms = 0; ms < ANSWER_MS && !has_read; ms++)
-		usleep(1000);
-	_exit(has_read ? 0 : 1);
-}
-
-/* A thread reads on behind a number that another one closes, and goes on doing so while the process exits. */
-static void serve_closed(int fd)
-{
-	struct timeval limit = { .tv_usec = 300000 };
-	pthread_t reader;
-	int conn;
-
-	server_ready(fd);
-	conn = accept_one(fd);
-	CHECK(!setsockopt(conn, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)));
-	CHECK(!pthread_create(&reader, NULL, reads_closed, &conn));
-	usleep(100000); /* else it finds no number */
-	close(conn);
-	CHECK(!at_quick_exit(outlasts_reader));
-	quick_exit(0);
-}
-
-static void part_closed_exit(void)
-{
-	pid_t server;
-	int fd = connect_to(server_start(serve_closed, &server));
-
-	child_end(server);
-	close(fd);
-	printf("a call on a closed number ended with the process\n");
-}
-
 static void part_exiting(void)
 {
 	pid_t server;
@@ -861,6 +816,87 @@ static void part_crowd(void)
 	printf("%d lines of %d processes\n", CROWD * LINES, CROWD);
 }
 
+/* ---- one waits in a set, others answer (kamailio) --------------------------------------------------------------- */
+
+enum { ANSWERS = 20 };
+
+/* Answers when it is told to. What it has in hand for that it keeps, or not. */
+static void answer(int conn, int order, bool keeps)
+{
+	char c;
+
+	while (read(order, &c, 1) == 1) {
+		CHECK(write(conn, &c, 1) == 1);
+		if (!keeps)
+			break;
+	}
+	_exit(0);
+}
+
+/* A process that has the connection, for one answer or for all; @keep_out is not its. Return: where it takes orders */
+static int answerer_start(int conn, bool keeps, int keep_out, pid_t *ret_pid)
+{
+	int order[2];
+
+	CHECK(!pipe(order));
+	*ret_pid = fork_must();
+	if (*ret_pid == 0) {
+		close(order[1]);
+		close(keep_out);
+		answer(conn, order[0], keeps);
+	}
+	close(order[0]);
+	return order[1];
+}
+
+static void serve_by_others(int fd)
+{
+	struct epoll_event ev = { .events = EPOLLIN };
+	int conn, set, always, once;
+	pid_t pid, other;
+	char c;
+
+	server_ready(fd);
+	conn = accept_one(fd);
+	set = epoll_create1(0);
+	CHECK(set >= 0 && !epoll_ctl(set, EPOLL_CTL_ADD, conn, &ev));
+	always = answerer_start(conn, true, set, &pid);
+	for (int i = 0; i < ANSWERS; i++) {
+		CHECK(epoll_wait(set, &ev, 1, ANSWER_MS) == 1 && (ev.events & EPOLLIN));
+		CHECK(read(conn, &c, 1) == 1);
+		if (i % 2) {
+			CHECK(write(always, &c, 1) == 1);
+			continue;
+		}
+		once = answerer_start(conn, false, set, &other);
+		CHECK(write(once, &c, 1) == 1);
+		close(once);
+		child_end(other);
+	}
+	CHECK(epoll_wait(set, &ev, 1, ANSWER_MS) == 1 && read(conn, &c, 1) == 0);
+	close(always);
+	child_end(pid);
+	exit(0);
+}
+
+static void part_answers(void)
+{
+	pid_t server;
+	char c;
+	int fd;
+
+	server_start(serve_by_others, &server);
+	fd = connect_to(port);
+	for (int i = 0; i < ANSWERS; i++) {
+		CHECK(write(fd, &(char){ (char)i }, 1) == 1);
+		CHECK(read(fd, &c, 1) == 1 && c == i);
+	}
+	CHECK(!shutdown(fd, SHUT_WR) && read(fd, &c, 1) == 0);
+	close(fd);
+	child_end(server);
+	printf("%d answers\n", ANSWERS);
+}
+
 void conn_role(const char *role)
 {
 	if (!strcmp(role, "reader"))
@@ -873,9 +909,10 @@ void conn_parts(const char *only)
 		{ "forking", part_forking },   { "turns", part_turns },	      { "unused", part_unused },
 		{ "cat", part_cat },	       { "spawned", part_spawned },	       { "exec", part_exec },	      { "passed_conn", part_passed_conn },
 		{ "mapped", part_mapped },
-		{ "closed_exit", part_closed_exit }, { "exiting", part_exiting },   { "unwanted", part_unwanted }, { "killed", part_killed },
+		{ "exiting", part_exiting },   { "unwanted", part_unwanted }, { "killed", part_killed },
 		{ "last_words", part_last_words }, { "brief", part_brief },
 		{ "to_and_fro", part_to_and_fro }, { "crowd", part_crowd },
+		{ "answers", part_answers },
 	};
 
 	parts_run(parts, sizeof(parts) / sizeof(parts[0]), only);

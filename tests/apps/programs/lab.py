@@ -152,8 +152,7 @@ class Lab:
         """
         def owned():
             have = self.leases(port)
-            addresses = listens(port) | set(have)
-            return addresses and all(have.get(address) and have[address] >= pids for address in addresses)
+            return all(have.get(address) and have[address] >= pids for address in listens(port) | set(have))
         if self.side['server'] == 'vj':
             self.wait_for(f'lease of port {port}', owned)
 
