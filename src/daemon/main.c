@@ -317,6 +317,12 @@ static int serve(const struct options *opts, const struct place *place, struct d
 		server_free(server);
 		return EXIT_FAILURE;
 	}
+	r = server_open(server);
+	if (r < 0) {
+		fprintf(stderr, "vjd: cannot listen at %s: %s\n", cfg.path, strerror(-r));
+		server_free(server);
+		return EXIT_FAILURE;
+	}
 	if (detach->parent_fd >= 0 && opts->log == NULL)
 		log->fn = NULL;
 	log_info(log, "vjd %s serves %s", VJ_VERSION_STRING, cfg.path);

@@ -368,13 +368,12 @@ static int set_up_socket(int fd, const struct sockaddr_un *sun, uint32_t mode)
 		unlink(sun->sun_path);
 	}
 	/* until listen() nobody gets in, so the mode is right before it matters */
-	if (bind(fd, (const struct sockaddr *)sun, sizeof(*sun)) != 0 ||
-	    chmod(sun->sun_path, mode) != 0 || listen(fd, SOMAXCONN) != 0)
+	if (bind(fd, (const struct sockaddr *)sun, sizeof(*sun)) != 0 || chmod(sun->sun_path, mode) != 0)
 		return -errno;
 	return 0;
 }
 
-static int start_listening(struct server *s)
+static int take_name(struct server *s)
 {
 	struct sockaddr_un sun = { .sun_family = AF_UNIX };
 	size_t len = strlen(s->cfg.path);
@@ -469,13 +468,16 @@ static uint64_t exit_deadline_ns(const struct server *s)
  */
 static int try_to_leave(struct server *s)
 {
+	int r;
+
 	unlink(s->cfg.path);
 	s->stop = true;
 	if (accept_all(s) == 0)
 		return 0;
 	close(s->listen_fd);
 	s->stop = false;
-	return start_listening(s);
+	r = take_name(s);
+	return r == 0 ? server_open(s) : r;
 }
 
 static int look_after_time(struct server *s)
@@ -638,7 +640,7 @@ static int open_fds(struct server *s)
 		r = watch_add(s, s->signal_fd, EPOLLIN, &s->watch_signal);
 	if (r == 0)
 		r = watch_add(s, fd_worker_fd(s->worker), EPOLLIN, &s->watch_worker);
-	return r == 0 ? start_listening(s) : r;
+	return r == 0 ? take_name(s) : r;
 }
 
 /*
@@ -714,6 +716,11 @@ enum ctl_refusal server_attach(struct server *s, const char *name, bool gateway,
 	struct ctl_interface said;
 
 	return gateway ? gateways_attach(&s->vjd, name, &said) : interfaces_attach(&s->vjd, name, false, prefix, &said);
+}
+
+int server_open(struct server *s)
+{
+	return listen(s->listen_fd, SOMAXCONN) == 0 ? 0 : -errno;
 }
 
 static void end_all(struct app_list *apps)

@@ -27,7 +27,7 @@ struct server_config {
 };
 
 /**
- * server_new() - Listen
+ * server_new() - Take the name at which server_open() lets applications in
  *
  * The caller makes sure that it is alone at @path (place.h). SIGTERM, SIGINT and SIGHUP must be
  * blocked; the first two end server_run(), the third has the policy read anew.
@@ -42,7 +42,17 @@ int server_new(const struct server_config *cfg, struct server **ret_server, char
 enum ctl_refusal server_attach(struct server *s, const char *name, bool gateway, const struct ip_prefix *prefix);
 
 /**
- * server_run() - Serve until a signal, or until nobody needs it. Return: 0; negative errno: the
+ * server_open() - Let applications in
+ *
+ * Whoever comes before is refused and comes again, rather than wait for interfaces that are made ready, which takes
+ * seconds where BPF programs are checked slowly, and go on without.
+ *
+ * Return: 0; negative errno
+ */
+int server_open(struct server *s);
+
+/**
+ * server_run() - Serve until a signal, or until nobody needs it. Wants server_open(). Return: 0; negative errno: the
  * loop itself failed
  */
 int server_run(struct server *s);
