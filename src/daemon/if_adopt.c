@@ -3,6 +3,7 @@
 #include "daemon/if_state.h"
 
 #include "base/time.h"
+#include "channel/sys.h"
 #include "daemon/if_reset.h"
 #include "daemon/interfaces.h"
 
@@ -115,8 +116,9 @@ void adopt_begin(struct interfaces *s)
 			if_reset_dead(&i->dispatch, i->dispatch.map_fds[IF_MAP_FLOWS]);
 		iface_spare(s, i);
 	}
+	/* from now on, not from @now_ns: the kernel's check of the programs took long on a busy machine, and nobody was let in meanwhile */
 	if (s->ready)
-		s->adopt_until_ns = time_add_sat(s->d->now_ns, ADOPT_NS);
+		s->adopt_until_ns = time_add_sat(sys_clock_ns(), ADOPT_NS);
 }
 
 void adopt_end(struct interfaces *s)
