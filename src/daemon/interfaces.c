@@ -300,7 +300,6 @@ static void host_changed(void *arg)
 		log_info(s->d->cfg.log, "%s: is no more", i->name);
 		iface_end(s, i);
 	}
-	if_claim_settle(s);
 }
 
 static void host_neighbour(void *arg, uint32_t ifindex, const struct ip_addr *addr, enum host_neighbour_state state)
@@ -682,6 +681,7 @@ void interfaces_run(struct vjd *d)
 	resolve_expire(s);
 	works_finish(s);
 	host_watch_run(s->host, d->now_ns);
+	if_claim_settle(s); /* the last one may be gone. Not where the host is heard as one is attached, which has claimed and has it not yet */
 	if (s->hops_at_ns != 0 && d->now_ns >= s->hops_at_ns)
 		hops_sync(s);
 	if (s->adopt_until_ns != 0 && d->now_ns >= s->adopt_until_ns)
