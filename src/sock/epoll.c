@@ -533,8 +533,8 @@ static int translate(struct epoll_set *set, struct epoll_event *ev, int n)
 			w = watch_of_closed(set, fd);
 		if (!w || w->round == set->round) /* or reported in this call already */
 			continue;
-		if (is_channel_only(f)) {
-			set->called |= w->called = sock_of(f)->state == SOCK_AWAY;
+		if (is_channel_only(w->file)) {
+			set->called |= w->called = sock_of(w->file)->state == SOCK_AWAY;
 			continue;
 		}
 		w->round = set->round;
