@@ -384,10 +384,10 @@ bool move_yielded(const struct vj *vj, uint32_t nr)
 	return true;
 }
 
-/* Who sends there asks vjd from now on. */
+/* Who sends there asks vjd from now on. Other peers' routes are none of this one's business. */
 static void on_yield(struct vj_link *link, const struct move_frame *f, const struct endpoint *local, const struct endpoint *remote)
 {
-	route_forget_all(link->vj);
+	route_forget_link(link->vj, link);
 	say_none(link->vj, link, MOVE_YIELDED, f, local, remote);
 }
 
