@@ -27,6 +27,7 @@ struct dgram {
 	bool heir;	    /* a copy of a socket that a parent has on channels, which does not know yet that it is used here */
 	bool yields;	    /* `open`: is about to become the kernel's, and leased no more */
 	uint32_t yield_nr;  /* `yields`: dgram_yield() of the library */
+	uint32_t claims;    /* threads that look at `parcel` without the lock: it stays mapped */
 	struct parcel *parcel; /* dgram_copy.c; if not `open`: what comes before the kernel's. NULL: nothing */
 	int line_fd;	    /* `heir`: where that one is called */
 	socklen_t peer_len; /* of connect(); 0: not connected */

@@ -91,8 +91,11 @@ static struct parcel *parcel_new(void)
 	return p == MAP_FAILED ? NULL : p;
 }
 
+/* One that a thread waits for is dropped by whoever reads next. */
 static void parcel_drop(struct dgram *d)
 {
+	if (d->claims)
+		return;
 	if (d->parcel)
 		munmap(d->parcel, sizeof(*d->parcel));
 	d->parcel = NULL;
@@ -379,7 +382,7 @@ void dgram_inherited(struct sock *s)
 	}
 	d->open = d->yields = false;
 	d->stays = true;
-	d->in_kernel = 0;
+	d->in_kernel = d->claims = 0;
 	s->why = REPORT_WHY_FORKED;
 }
 
@@ -435,7 +438,9 @@ bool dgram_claim(struct sock *s)
 		return true;
 	hold_begin(&hold, &s->file);
 	ctx_say("a UDP socket is the kernel's now: a child uses it, too");
+	s->dgram->claims++;
 	claim(s->dgram->parcel, s->dgram->line_fd);
+	s->dgram->claims--;
 	if (s->dgram->heir) {
 		s->dgram->heir = false;
 		sock.lazy--;
