@@ -386,12 +386,27 @@ void dgram_inherited(struct sock *s)
 	s->why = REPORT_WHY_FORKED;
 }
 
+/* It is closed, and its number may be another descriptor's soon: who has it has a holder that is gone. */
+static void line_forget(int line)
+{
+	for (int fd = fd_next(0); fd >= 0; fd = fd_next(fd + 1)) {
+		const struct sock *s = udp_at(fd);
+
+		if (s && s->dgram->heir && s->dgram->line_fd == line)
+			s->dgram->line_fd = -1;
+	}
+	for (struct left *l = lefts; l; l = l->next)
+		if (l->line_fd == line)
+			l->line_fd = -1;
+	own_fd_close(line);
+}
+
 void dgrams_inherited(void)
 {
 	if (line_fd < 0)
 		return;
-	if (line_cnt == LINES_MAX) { /* its heirs find it broken */
-		own_fd_close(lines[0]);
+	if (line_cnt == LINES_MAX) {
+		line_forget(lines[0]);
 		memmove(lines, lines + 1, sizeof(lines[0]) * --line_cnt);
 	}
 	lines[line_cnt++] = line_fd;
@@ -410,7 +425,7 @@ static bool is_broken(int line)
 {
 	struct pollfd pfd = { .fd = line };
 
-	return sys_poll_ms(&pfd, 1, 0) > 0 && (pfd.revents & (POLLHUP | POLLERR | POLLNVAL));
+	return line < 0 || (sys_poll_ms(&pfd, 1, 0) > 0 && (pfd.revents & (POLLHUP | POLLERR | POLLNVAL)));
 }
 
 /* Until the parcel is OPEN; a holder that is gone has none, and one that doesn't run is not waited for for ever. Gives the lock up. */
