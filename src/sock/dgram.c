@@ -50,14 +50,22 @@ struct dgram *dgram_new(void)
  * ----------------
  */
 
+/* Threads that are about to send by it, without the lock, have only its number: then the last one closes it. */
+static void lease_fd_drop(struct sock *s)
+{
+	if (s->dgram->open || s->dgram->in_kernel)
+		return;
+	own_fd_close(s->lease_fd);
+	s->lease_fd = -1;
+}
+
 void dgram_close(struct sock *s, bool keep)
 {
 	dgram_pack(s, keep);
 	if (s->dgram->open && sock.vj)
 		vj_udp_close(sock.vj, s->dgram->udp);
 	s->dgram->open = false;
-	own_fd_close(s->lease_fd);
-	s->lease_fd = -1;
+	lease_fd_drop(s);
 }
 
 void dgram_free(struct sock *s)
@@ -236,13 +244,17 @@ int dgram_shutdown(int fd, struct sock *s, int how)
  * ----------------
  */
 
+static void kernel_end(struct sock *s)
+{
+	if (!--s->dgram->in_kernel)
+		lease_fd_drop(s);
+	file_put(&s->file);
+}
+
 static void kernel_left(void *arg)
 {
-	struct sock *s = arg;
-
 	lock_take();
-	s->dgram->in_kernel--;
-	file_put(&s->file);
+	kernel_end(arg);
 	lock_leave();
 }
 
@@ -258,10 +270,8 @@ void dgram_kernel_begin(struct dgram_hold *h, struct sock *s)
 void dgram_kernel_end(struct dgram_hold *h)
 {
 	lock_take();
-	if (!undo_pop(&h->undo))
-		return;
-	h->sock->dgram->in_kernel--;
-	file_put(&h->sock->file);
+	if (undo_pop(&h->undo))
+		kernel_end(h->sock);
 }
 
 /*
