@@ -168,8 +168,8 @@ long dgram_recv(int fd, struct sock *s, struct msghdr *msg, int flags)
 	for (;;) {
 		if (!d->open || !sock.vj || (flags & MSG_ERRQUEUE)) {
 			r = d->parcel && !(flags & MSG_ERRQUEUE) ? parcel_recv(s, msg, flags) : -EAGAIN;
-			if (r == -EAGAIN)
-				r = kernel_recv(fd, s, msg, flags);
+			if (r == -EAGAIN) /* the number may be another's: the lock was given up, for a claim, or while it waited */
+				r = likely(fd_peek(fd) == &s->file) ? kernel_recv(fd, s, msg, flags) : -EBADF;
 			break;
 		}
 		r = take(s, msg, flags);
