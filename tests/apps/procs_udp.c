@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -20,7 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { WINDOW = 64, LIMIT_S = 30, SOME = 20, ALL = 3000 };
+enum { WINDOW = 64, LIMIT_S = 30, SOME = 20, ALL = 3000, READERS = 4 };
 
 /* Of this process and its children */
 static struct {
@@ -317,6 +318,39 @@ static void part_child(void)
 	}
 }
 
+/* ---- by several threads at once, each of which is the first to use it ----------------------------------------------- */
+
+static void *reads_all(void *fd)
+{
+	while (take(*(const int *)fd, MSG_DONTWAIT))
+		;
+	return NULL;
+}
+
+static void part_threads(void)
+{
+	for (unsigned i = 0; i < 8; i++) {
+		pthread_t readers[READERS];
+		struct server s;
+		unsigned first = server_open(&s, i % 2 ? AF_INET6 : AF_INET);
+		pid_t pid;
+
+		send_some(&s, SOME);
+		pid = fork_must();
+		if (!pid) {
+			for (unsigned t = 0; t < READERS; t++)
+				CHECK(!pthread_create(&readers[t], NULL, reads_all, &s.fd));
+			for (unsigned t = 0; t < READERS; t++)
+				CHECK(!pthread_join(readers[t], NULL));
+			_exit(0);
+		}
+		child_end(pid);
+		CHECK(atomic_load(&common->got) == first - 1 + SOME);
+		server_close(&s);
+	}
+	printf("threads of a child read all, each the first to do so\n");
+}
+
 /* ---- several read at once ------------------------------------------------------------------------------------------ */
 
 static void reads_by_turns(const struct server *s, unsigned last, bool waits)
@@ -559,7 +593,7 @@ static void part_error(void)
 void udp_parts(const char *only)
 {
 	static const struct part parts[] = {
-		{ "udp_child", part_child }, { "udp_turns", part_turns }, { "udp_goes", part_goes },
+		{ "udp_child", part_child }, { "udp_threads", part_threads }, { "udp_turns", part_turns }, { "udp_goes", part_goes },
 		{ "udp_peer", part_peer },   { "udp_sent", part_sent },	  { "udp_error", part_error },
 	};
 
