@@ -507,14 +507,14 @@ static enum ctl_refusal work_made(struct interfaces *s, struct if_work *w)
 		return CTL_REFUSAL_NO_INTERFACE;
 	}
 	catch_up(s, i, w);
-	if (w->app != NULL && w->app->state == APP_WELCOME)
+	if (w->app != NULL && w->app->state == APP_WELCOME && !i->leave.on)
 		return chan_begin(s, i, w->chan, &w->xsk, w->app, w->seq);
 	spare_drop(s, i);
 	i->spare = w->chan;
 	i->spare_xsk = w->xsk;
 	memcpy(i->spare_mac, i->mac, sizeof(i->mac));
 	w->xsk = (struct xsk){ -1, -1, false };
-	return CTL_REFUSAL_NONE;
+	return i->leave.on ? CTL_REFUSAL_NO_INTERFACE : CTL_REFUSAL_NONE;
 }
 
 static void work_finish(struct interfaces *s, struct if_work *w)
