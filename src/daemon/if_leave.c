@@ -32,34 +32,43 @@ static uint32_t app_cnt(const struct iface *i)
 	return cnt;
 }
 
-void leave_answer(struct iface *i, uint32_t silent)
+struct app *leave_asker(struct iface *i, uint32_t silent, struct ctl_msg *ret_reply)
 {
-	struct ctl_msg reply = { .type = CTL_DETACHED, .seq = i->leave.seq };
 	struct app *asker = i->leave.asker;
 
 	if (asker == NULL)
-		return;
+		return NULL;
 	i->leave.asker = NULL;
+	*ret_reply = (struct ctl_msg){ .type = CTL_DETACHED, .seq = i->leave.seq };
+	iface_describe(i, &ret_reply->interface);
+	ret_reply->interface.flags |= CTL_INTERFACE_GONE;
+	ret_reply->interface.given = i->leave.given;
+	ret_reply->interface.ended = i->leave.ended;
+	ret_reply->interface.silent = (uint16_t)min_u32(silent, UINT16_MAX);
+	return asker;
+}
+
+void leave_answer(struct app *asker, const struct ctl_msg *reply)
+{
+	if (asker == NULL)
+		return;
 	asker->asking = false;
-	iface_describe(i, &reply.interface);
-	reply.interface.flags |= CTL_INTERFACE_GONE;
-	reply.interface.given = i->leave.given;
-	reply.interface.ended = i->leave.ended;
-	reply.interface.silent = (uint16_t)min_u32(silent, UINT16_MAX);
-	app_post(asker, &reply);
+	app_post(asker, reply);
 	asker->d->ops->changed(asker);
 }
 
 void leave_end(struct interfaces *s, struct iface *i)
 {
 	uint32_t silent = app_cnt(i);
+	struct ctl_msg reply;
+	struct app *asker = leave_asker(i, silent, &reply);
 
 	log_info(s->d->cfg.log, "%s: detached: %u connections have become the kernel's, %u could not, %u applications have not answered", i->name,
 		 i->leave.given, i->leave.ended, silent);
-	leave_answer(i, silent);
 	iface_end(s, i);
 	if_claim_settle(s);
 	notice_board_interfaces(s->d->board, interfaces_cnt(s->d));
+	leave_answer(asker, &reply);
 }
 
 void interfaces_in_kernel(struct vjd *d, uint32_t ifindex)

@@ -580,8 +580,9 @@ enum ctl_refusal interfaces_attach(struct vjd *d, const char *name, bool at_tc, 
 void iface_end(struct interfaces *s, struct iface *i)
 {
 	struct if_chan *c;
+	struct ctl_msg reply;
+	struct app *asker = leave_asker(i, 0, &reply);
 
-	leave_answer(i, 0); /* unless it was */
 	/* first of all, so that no peer's SYN goes to a channel that ends: it would be asked again a second later */
 	if_dispatch_unhook(&i->dispatch);
 	iface_tell(s, i, CTL_INTERFACE_GONE);
@@ -596,6 +597,7 @@ void iface_end(struct interfaces *s, struct iface *i)
 	host_watch_attach(s->host, i->ifindex, false);
 	iface_record(s, i, false);
 	free(i);
+	leave_answer(asker, &reply);
 }
 
 static bool is_left(const char *name)
@@ -625,6 +627,8 @@ static enum ctl_refusal take_left(struct interfaces *s, const char *name, struct
 enum ctl_refusal interfaces_detach(struct app *app, uint32_t seq, const char *name)
 {
 	struct interfaces *s = app->d->interfaces;
+	struct ctl_msg reply;
+	struct app *before;
 	enum ctl_refusal why;
 	struct iface *i;
 
@@ -643,10 +647,11 @@ enum ctl_refusal interfaces_detach(struct app *app, uint32_t seq, const char *na
 		return CTL_REFUSAL_NONE;
 	}
 	/* who asks once more doesn't want to wait */
-	leave_answer(i, 0);
+	before = leave_asker(i, 0, &reply);
 	i->leave.asker = app;
 	i->leave.seq = seq;
 	leave_end(s, i);
+	leave_answer(before, &reply);
 	return CTL_REFUSAL_NONE;
 }
 
