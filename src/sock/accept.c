@@ -219,6 +219,12 @@ static void lease_want(int fd, struct sock *s)
 	}
 }
 
+/* Is there something to be asked of vjd now? */
+static bool lease_is_due(const struct sock *s)
+{
+	return !s->kernel_only && (!s->unleased.s || sys_clock_ns() >= s->unleased.until_ns);
+}
+
 int listener_wanted(int fd, struct sock *s)
 {
 	if (likely(s->has_listener) || s->state != SOCK_LISTEN || sock.exiting)
@@ -228,7 +234,7 @@ int listener_wanted(int fd, struct sock *s)
 		(void)ctx_get(); /* for `vj why`, which asks by way of vjd */
 		return 0;
 	}
-	if (!s->kernel_only && (!s->unleased.s || sys_clock_ns() >= s->unleased.until_ns))
+	if (lease_is_due(s))
 		lease_want(fd, s);
 	return !s->has_listener && sock.strict ? -ENETDOWN : 0;
 }
@@ -429,10 +435,28 @@ static int kernel_accept(int fd, struct sockaddr *addr, socklen_t *len, int flag
 
 enum { ASK_KERNEL = -4096 };
 
+/* What accept_ours() says beside its result. */
+struct asked {
+	bool on_trial;	   /* the socket is */
+	bool unseen;	   /* ASK_KERNEL: what has come on channels lately was not looked at; if the kernel has nobody, once more with: */
+	bool kernel_asked; /* in: just now, and has nobody */
+	uint64_t again_ns; /* ASK_KERNEL: when to ask for a lease again, if it would wait until then; TIME_NEVER */
+};
+
+/* Nobody is known to wait on channels. A look at those is for nothing as long as the kernel has somebody. */
+static int accept_at_once(struct sock *s, struct sockaddr *addr, socklen_t *len, int flags, struct asked *a)
+{
+	a->unseen = !a->kernel_asked;
+	if (a->unseen)
+		return ASK_KERNEL;
+	ctx_process();
+	return channel_accept(s, addr, len, flags);
+}
+
 /*
  * Return: a descriptor, -errno, or ASK_KERNEL: accept4() of the kernel is right, without the lock.
  */
-static int accept_either(int fd, struct sock *s, struct sockaddr *addr, socklen_t *len, int flags)
+static int accept_either(int fd, struct sock *s, struct sockaddr *addr, socklen_t *len, int flags, struct asked *a)
 {
 	struct blocking b = { .file = &s->file,
 			      .signals = sock_signals,
@@ -443,11 +467,8 @@ static int accept_either(int fd, struct sock *s, struct sockaddr *addr, socklen_
 	r = channel_accept(s, addr, len, flags);
 	if (r != -EAGAIN)
 		return r;
-	if (s->nonblock) {
-		ctx_process();
-		r = channel_accept(s, addr, len, flags);
-		return r == -EAGAIN ? ASK_KERNEL : r;
-	}
+	if (s->nonblock)
+		return accept_at_once(s, addr, len, flags, a);
 	b.spin.begun = true; /* a connection of the kernel may wait already */
 	for (;;) {
 		ctx_process();
@@ -475,7 +496,7 @@ static VJ_COLD void trial_next(struct sock *s)
 {
 	int err;
 
-	if (!s->has_listener || !s->got_forks || !sock.vj || sock.hands_over)
+	if (!s->has_listener || !s->got_forks || !sock.vj || sock.hands_over || is_foreign())
 		return;
 	s->on_trial = s->got_forks != sock.forks + 1;
 	s->got_forks = 0;
@@ -517,17 +538,20 @@ void listeners_retreat(void)
 	}
 }
 
-static int accept_any(int fd, struct sock *s, struct sockaddr *addr, socklen_t *len, int flags)
+/* Most have nothing to be done for them, and are not asked which process this is: that is a system call. */
+static int accept_any(int fd, struct sock *s, struct sockaddr *addr, socklen_t *len, int flags, struct asked *a)
 {
+	bool wanted = !s->has_listener && (sock.strict || lease_is_due(s));
 	int err;
 
-	sock.accepts |= !is_foreign();
-	err = s->has_listener || is_foreign() ? 0 : listener_wanted(fd, s);
+	if (unlikely(!sock.accepts))
+		sock.accepts = !is_foreign();
+	err = wanted && !is_foreign() ? listener_wanted(fd, s) : 0;
 	if (err)
 		return err;
-	if (unlikely(s->on_trial) && !is_foreign())
+	if (unlikely(s->on_trial))
 		trial_next(s);
-	return s->has_listener ? accept_either(fd, s, addr, len, flags) : ASK_KERNEL;
+	return s->has_listener ? accept_either(fd, s, addr, len, flags, a) : ASK_KERNEL;
 }
 
 int sock_accept(int fd, struct sockaddr *addr, socklen_t *len)
@@ -535,21 +559,21 @@ int sock_accept(int fd, struct sockaddr *addr, socklen_t *len)
 	return unlikely(caged) ? caged->accept(fd, addr, len) : sock_accept4(fd, addr, len, 0);
 }
 
-/* Return: as accept_either(); *ret_again_ns: if so, when to ask for a lease again, if it would wait until then; TIME_NEVER */
-static int accept_ours(int fd, struct sockaddr *addr, socklen_t *len, int flags, bool *ret_on_trial, uint64_t *ret_again_ns)
+/* Return: as accept_either() */
+static int accept_ours(int fd, struct sockaddr *addr, socklen_t *len, int flags, struct asked *a)
 {
 	struct file *f = fd_peek(fd) ? file_enter(fd) : NULL;
 	struct sock *s = f && f->kind == FILE_SOCK ? sock_of(f) : NULL;
 	int r = ASK_KERNEL;
 
-	*ret_again_ns = TIME_NEVER;
+	*a = (struct asked){ .kernel_asked = a->kernel_asked, .again_ns = TIME_NEVER };
 	if (s && sock_is_channel(s))
 		r = -EINVAL;
 	else if (s && s->state == SOCK_LISTEN && !(flags & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)))
-		r = accept_any(fd, s, addr, len, flags);
-	*ret_on_trial = s && s->state == SOCK_LISTEN && s->on_trial;
-	if (s && !s->nonblock && !s->rcvtimeo_ns && !is_foreign())
-		*ret_again_ns = listener_again_ns(s);
+		r = accept_any(fd, s, addr, len, flags, a);
+	a->on_trial = s && s->state == SOCK_LISTEN && s->on_trial;
+	if (s && !s->nonblock && !s->rcvtimeo_ns && !s->has_listener && !is_foreign())
+		a->again_ns = listener_again_ns(s);
 	if (f)
 		lock_leave();
 	return r;
@@ -573,19 +597,19 @@ static VJ_COLD int kernel_client_wait(int fd, uint64_t until_ns)
 
 int sock_accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)
 {
-	uint64_t again_ns;
-	bool on_trial;
+	struct asked a = { .kernel_asked = false };
 	int r, wait;
 
 	do {
-		r = accept_ours(fd, addr, len, flags, &on_trial, &again_ns);
-		wait = r == ASK_KERNEL && unlikely(again_ns != TIME_NEVER) ? kernel_client_wait(fd, again_ns) : 1;
-	} while (!wait);
-	if (wait < 0)
-		r = wait;
-	if (r == ASK_KERNEL)
-		r = ker_accept4(fd, addr, len, flags);
-	if (unlikely(on_trial) && r >= 0)
+		r = accept_ours(fd, addr, len, flags, &a);
+		wait = r == ASK_KERNEL && unlikely(a.again_ns != TIME_NEVER) ? kernel_client_wait(fd, a.again_ns) : 1;
+		if (wait < 0)
+			r = wait;
+		if (r == ASK_KERNEL && wait)
+			r = ker_accept4(fd, addr, len, flags);
+		a.kernel_asked = wait > 0;
+	} while (!wait || (r == -EAGAIN && a.unseen));
+	if (unlikely(a.on_trial) && r >= 0)
 		trial_got(fd);
 	return (int)ret_errno(r);
 }
