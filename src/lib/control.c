@@ -263,6 +263,12 @@ bool control_poll(struct vj *vj)
 	return any;
 }
 
+void control_silent(struct vj *vj)
+{
+	if (vj->ctl && vj->ctl_next_ns && !vj->link_cnt && !vj->ctl_pause.s && !vj->offered.again)
+		vj->ctl_next_ns = max_u64(vj->ctl_next_ns, vj->now_ns + HEAR_NS);
+}
+
 int control_done(struct vj *vj, int err)
 {
 	vj->ctl_next_ns = 0; /* events may have come with the reply, and the bell doesn't ring again for those */

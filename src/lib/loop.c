@@ -118,9 +118,10 @@ static uint64_t control_deadline_us(const struct vj *vj)
 
 bool vj_arm(struct vj *vj, int64_t *ret_timeout_ns)
 {
-	uint64_t deadline_us;
+	uint64_t deadline_us = stack_deadline(vj->stack);
 
-	if (raw_pending(vj) || (vj->ctl && !vj->ctl_next_ns) || !vj->move_ns || stack_deadline(vj->stack) <= lib_clock_ns() / 1000)
+	if (raw_pending(vj) || (vj->ctl && !vj->ctl_next_ns) || !vj->move_ns ||
+	    (deadline_us != UINT64_MAX && deadline_us <= lib_clock_ns() / 1000))
 		return false;
 	for (unsigned i = 0; i < vj->link_cnt; i++) {
 		struct vj_link *link = vj->links[i];
@@ -178,8 +179,8 @@ void vj_disarm_unrung(struct vj *vj)
 {
 	if (deed_any(vj)) /* they have times of their own, and wait for what other descriptors and vjd bring */
 		vj_disarm(vj);
-	else
-		disarm(vj);
+	else if (disarm(vj))
+		control_silent(vj);
 }
 
 bool vj_link_is_new(const struct vj *vj)

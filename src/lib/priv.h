@@ -246,6 +246,8 @@ int control_open(struct vj *vj, int timeout_ms);
 void control_again(struct vj *vj);
 /* Hear what vjd says; look for it again when it is away. Return: true if anything came. */
 bool control_poll(struct vj *vj);
+/* A sleep is over in which vjd would have rung, and did not: nothing waits in its socket, so a busy program need not look there for a while. */
+void control_silent(struct vj *vj);
 /* To be called with the result of every ctl_client_*() request; passes it on. -ENOTCONN: vjd is gone, vj->ctl is NULL now. */
 int control_done(struct vj *vj, int err);
 
