@@ -627,10 +627,9 @@ static bool is_unrung(const struct epoll_event *ev, int n, int max)
 
 /* Return: events, 0 if it is to look again, -errno. The lock is given up meanwhile. */
 static int set_sleep(struct epoll_set *set, int epfd, struct epoll_event *ev, int max,
-		     int64_t timeout_ns, const sigset_t *mask, const struct signal_trace *signals)
+		     int64_t timeout_ns, const sigset_t *mask, struct sleeper *sl)
 {
-	struct sleeper sl = { .kick = &set->kick, .signals = *signals };
-	struct set_undo undo = { .set = set, .sl = &sl };
+	struct set_undo undo = { .set = set, .sl = sl };
 	bool leads = false, slept = true;
 	int n = 0;
 
@@ -639,7 +638,7 @@ static int set_sleep(struct epoll_set *set, int epfd, struct epoll_event *ev, in
 	undo_push(&undo.undo, set_left, &undo);
 	if (sock.vj) {
 		bell_put(set, may_lead());
-		slept = sleep_begin(&sl, &timeout_ns, &leads);
+		slept = sleep_begin(sl, &timeout_ns, &leads);
 	} else {
 		lock_drop();
 	}
@@ -647,8 +646,8 @@ static int set_sleep(struct epoll_set *set, int epfd, struct epoll_event *ev, in
 		pthread_cleanup_push(undo_all, NULL);
 		n = (int)KER_BLOCKING(ker_epoll_sleep(epfd, ev, max, timeout_ns, mask));
 		pthread_cleanup_pop(0);
-		sl.unrung = leads && set->bell_on && is_unrung(ev, n, max);
-		if (!set_awake(set, &sl, &undo.undo))
+		sl->unrung = leads && set->bell_on && is_unrung(ev, n, max);
+		if (!set_awake(set, sl, &undo.undo))
 			return -EINTR;
 	} else {
 		undo_pop(&undo.undo);
@@ -719,12 +718,13 @@ static VJ_COLD int set_prepare_all(struct epoll_set *set)
 	return err;
 }
 
-/* The sooner of @timeout_ns, -1: never, and when the set is to be prepared again. */
-static VJ_COLD int64_t sleep_until_again(const struct epoll_set *set, int64_t timeout_ns)
+/* Not beyond when the set is to be prepared again. @timeout_ns: until sl->wake_ns; -1: never. Return: likewise, shortened as that is */
+static VJ_COLD int64_t sleep_until_again(const struct epoll_set *set, struct sleeper *sl, int64_t timeout_ns)
 {
-	int64_t left_ns = time_left(set->again_ns, sys_clock_ns());
-
-	return timeout_ns < 0 ? left_ns : min_s64(timeout_ns, left_ns);
+	if (set->again_ns >= sl->wake_ns)
+		return timeout_ns;
+	sl->wake_ns = set->again_ns;
+	return time_left(set->again_ns, sys_clock_ns());
 }
 
 /* Return: as epoll_wait(), -errno. Lock held. */
@@ -772,7 +772,8 @@ static int set_wait(struct epoll_set *set, int epfd, struct epoll_event *ev, int
 				break;
 			timeout_ns = time_left(deadline_ns, now_ns);
 		}
-		n = set_sleep(set, epfd, ev, max, unlikely(set->again_ns) ? sleep_until_again(set, timeout_ns) : timeout_ns, mask, &signals);
+		struct sleeper sl = { .kick = &set->kick, .signals = signals, .wake_ns = deadline_ns ? deadline_ns : TIME_NEVER };
+		n = set_sleep(set, epfd, ev, max, unlikely(set->again_ns) ? sleep_until_again(set, &sl, timeout_ns) : timeout_ns, mask, &sl);
 		if (n)
 			break;
 		if (fd_peek(epfd) != &set->file)

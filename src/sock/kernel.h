@@ -182,20 +182,25 @@ static inline int ker_pselect(int n, fd_set *r, fd_set *w, fd_set *x, struct tim
 	return (int)KER_BLOCKING(SYS_CALL6(SYS_pselect6, n, r, w, x, timeout, &arg));
 }
 
-/* `timeout_ns` negative: for ever. Not a cancellation point. */
+/*
+ * `timeout_ns` negative: for ever. Not a cancellation point. epoll_pwait() where it can say it: the other has the time copied, and isn't
+ * there under valgrind.
+ */
 static inline int ker_epoll_sleep(int epfd, struct epoll_event *ev, int max, int64_t timeout_ns,
 				  const sigset_t *mask)
 {
 	struct timespec ts = { .tv_sec = timeout_ns / 1000000000,
 			       .tv_nsec = timeout_ns % 1000000000 };
-
+	int64_t ms = timeout_ns / 1000000;
 	int n;
 
-	if (timeout_ns == 0)
-		return sys_epoll_pwait(epfd, ev, max, 0, mask);
-	n = sys_epoll_pwait2(epfd, ev, max, timeout_ns < 0 ? NULL : &ts, mask);
-	if (unlikely(n == -ENOSYS)) /* under valgrind */
-		n = sys_epoll_pwait(epfd, ev, max, timeout_ns < 0 ? -1 : (int)min_u64((uint64_t)timeout_ns / 1000000 + 1, INT32_MAX), mask);
+	if (timeout_ns < 0)
+		return sys_epoll_pwait(epfd, ev, max, -1, mask);
+	if (ms * 1000000 == timeout_ns && ms <= INT32_MAX)
+		return sys_epoll_pwait(epfd, ev, max, (int)ms, mask);
+	n = sys_epoll_pwait2(epfd, ev, max, &ts, mask);
+	if (unlikely(n == -ENOSYS))
+		n = sys_epoll_pwait(epfd, ev, max, (int)min_s64(ms + 1, INT32_MAX), mask);
 	return n;
 }
 

@@ -182,10 +182,10 @@ static void poll_left(void *arg)
 }
 
 /* Return: what ppoll() returned, descriptors or -errno; 0 also when there was no need to sleep. */
-static int sleep_poll(struct polling *p, int64_t timeout_ns, const struct signal_trace *signals)
+static int sleep_poll(struct polling *p, int64_t timeout_ns, uint64_t deadline_ns, const struct signal_trace *signals)
 {
 	struct kick kick;
-	struct sleeper sl = { .kick = &kick, .signals = *signals };
+	struct sleeper sl = { .kick = &kick, .signals = *signals, .wake_ns = deadline_ns };
 	struct poll_undo undo = { .p = p, .sl = &sl };
 	struct timespec ts, *tsp = NULL;
 	bool leads;
@@ -239,7 +239,7 @@ static int poll_both(struct polling *p, int64_t timeout_ns)
 			break;
 		if (spin_turn(&spin))
 			continue;
-		r = sleep_poll(p, time_left(deadline_ns, now_ns), &signals);
+		r = sleep_poll(p, time_left(deadline_ns, now_ns), deadline_ns, &signals);
 		if (r < 0)
 			break;
 		if (unlikely(sock.lazy))

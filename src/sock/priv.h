@@ -218,7 +218,7 @@ struct sleeper {
 	struct kick *kick;
 	struct signal_trace signals; /* when the call began: a handler since then ends it */
 	const void *thread;	     /* whose it is; a handler may sleep on top of it */
-	uint64_t wake_ns;	     /* leader: when it wakes by itself */
+	uint64_t wake_ns;	     /* when it wakes by itself; TIME_NEVER. Whoever leads sooner, perhaps */
 	bool unrung;		     /* leader: the sleep is over, and the bell was not what ended it */
 };
 
@@ -763,7 +763,7 @@ int block_wait(struct blocking *b);
 void block_end(struct blocking *b);
 
 /*
- * About to sleep. *timeout_ns (-1: for ever) is shortened for a leader. Return: false: there is
+ * About to sleep, until sl->wake_ns, which is *timeout_ns (-1: for ever) from now; both are shortened for a leader. Return: false: there is
  * work, don't sleep; else the lock was dropped, sleep on sl->kick and, if *ret_leads, on the bell,
  * then say in sl->unrung that it was not the bell, if so, and call sleep_end(), which takes the lock. @u, of the caller, is pushed before; a jump runs it.
  */

@@ -193,10 +193,10 @@ bool sleep_begin(struct sleeper *sl, int64_t *timeout_ns, bool *ret_leads)
 		if (sock.leader == &sock.helper.sleeper)
 			kick_send(&sock.helper.kick);
 		sock.leader = sl;
-		if (lib_ns >= 0 && (*timeout_ns < 0 || lib_ns < *timeout_ns))
+		if (lib_ns >= 0 && (*timeout_ns < 0 || lib_ns < *timeout_ns)) {
 			*timeout_ns = lib_ns;
-		sl->wake_ns = *timeout_ns < 0 ? TIME_NEVER
-					      : deadline_after(sys_clock_ns(), *timeout_ns);
+			sl->wake_ns = deadline_after(sys_clock_ns(), lib_ns);
+		}
 	}
 	sl->thread = &sock_signals;
 	sl->next = sock.sleepers;
@@ -328,7 +328,7 @@ static int block_sleep(struct blocking *b, struct sleeper *sl, struct watch *w, 
 static int block_sleep_watched(struct blocking *b, uint64_t now_ns)
 {
 	struct kick kick;
-	struct sleeper sl = { .kick = &kick, .signals = b->signals };
+	struct sleeper sl = { .kick = &kick, .signals = b->signals, .wake_ns = b->deadline_ns };
 	struct watch w = { .sleeper = &sl };
 	int r = kick_borrow(&kick);
 
