@@ -280,7 +280,7 @@ enum vj_option {
 	VJ_OPT_SNDBUF, VJ_OPT_RCVBUF, /* bytes */
 	VJ_OPT_MAXSEG,		      /* bytes, 88..32767; 0: by the channel. Before the connection is made; read: of what is sent now */
 	VJ_OPT_CONGESTION,	      /* index of vj_congestion_name() */
-	VJ_OPT_TOS, VJ_OPT_TTL,
+	VJ_OPT_TOS, VJ_OPT_TTL,	      /* or traffic class and hop limit, 0..255; TOS's ECN bits are TCP's */
 	VJ_OPT_UTO_S,		/* tell the peer how long we wait for it (RFC 5482), seconds; 0: don't */
 	VJ_OPT_SYNCNT,		/* SYN is sent again so often, 1..127 */
 	VJ_OPT_LINGER2_S,	/* how long the peer's end is waited for after a close, seconds; 0: default, 1..120, 255: not at all */

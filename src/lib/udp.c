@@ -105,6 +105,11 @@ int vj_udp_mtu_discover(struct vj *vj, struct vj_udp u, int family, int mode)
 	return 0;
 }
 
+void dgram_mark(struct vj *vj, struct vj_udp u, int family, uint8_t tos, uint8_t ttl)
+{
+	udp_mark_set(vj->stack, (struct udp_id){ u.v }, family == AF_INET, tos, ttl);
+}
+
 uint32_t vj_udp_ready(const struct vj *vj, struct vj_udp u)
 {
 	return udp_ready(vj->stack, (struct udp_id){ u.v });

@@ -99,6 +99,29 @@ static void dgram_apply_mtu(const struct sock *s)
 				    d->mtu_mode6 ? d->mtu_mode6 - 1 : IPV6_PMTUDISC_WANT);
 }
 
+static uint8_t byte_of(int fd, int level, int name)
+{
+	int value = 0;
+	socklen_t len = sizeof(value);
+
+	sys_getsockopt(fd, level, name, &value, &len);
+	return (uint8_t)value;
+}
+
+/* Likewise, as the kernel says it: it knows what -1 means. One that was not set isn't asked for. */
+static void dgram_apply_marks(int fd, const struct sock *s)
+{
+	const struct dgram *d = s->dgram;
+
+	if (!d->open || !sock.vj)
+		return;
+	if (d->marked4)
+		dgram_mark(sock.vj, d->udp, AF_INET, byte_of(fd, IPPROTO_IP, IP_TOS), byte_of(fd, IPPROTO_IP, IP_TTL));
+	if (d->marked6)
+		dgram_mark(sock.vj, d->udp, AF_INET6, byte_of(fd, IPPROTO_IPV6, IPV6_TCLASS),
+			   byte_of(fd, IPPROTO_IPV6, IPV6_UNICAST_HOPS));
+}
+
 /* Lock held, context there. Return: 0; -errno: the kernel alone. */
 int dgram_open(int fd, struct sock *s)
 {
@@ -133,6 +156,7 @@ int dgram_open(int fd, struct sock *s)
 	d->open = true;
 	d->from_kernel = true; /* what is there came first */
 	dgram_apply_mtu(s);
+	dgram_apply_marks(fd, s);
 	if (d->peer_len)
 		vj_udp_connect(sock.vj, d->udp, (struct sockaddr *)&d->peer, d->peer_len);
 	watches_move(&s->file, WATCH_BOTH);
@@ -300,7 +324,7 @@ static bool option_stays(int level, int name)
 	return false;
 }
 
-void dgram_option(struct sock *s, int level, int name, const void *val, socklen_t len)
+void dgram_option(int fd, struct sock *s, int level, int name, const void *val, socklen_t len)
 {
 	struct dgram *d = s->dgram;
 	int on = 0;
@@ -326,6 +350,11 @@ void dgram_option(struct sock *s, int level, int name, const void *val, socklen_
 	if (level == IPPROTO_IPV6 && name == IPV6_DONTFRAG)
 		d->dontfrag6 = on != 0;
 	dgram_apply_mtu(s);
+	if (level == IPPROTO_IP && (name == IP_TOS || name == IP_TTL))
+		d->marked4 = true;
+	else if (level == IPPROTO_IPV6 && (name == IPV6_TCLASS || name == IPV6_UNICAST_HOPS))
+		d->marked6 = true;
+	dgram_apply_marks(fd, s);
 	if (level == IPPROTO_IP && name == IP_PKTINFO)
 		d->wants_pktinfo = on != 0;
 	else if (level == IPPROTO_IPV6 && name == IPV6_RECVPKTINFO)

@@ -15,6 +15,7 @@ struct dgram {
 	int wants_stamp;    /* SO_TIMESTAMP and its like; 0: none */
 	uint8_t mtu_mode4, mtu_mode6; /* IP_MTU_DISCOVER, IPV6_MTU_DISCOVER, each plus one; 0: not set */
 	bool dontfrag6;		      /* IPV6_DONTFRAG */
+	bool marked4, marked6; /* what IP's header says was set: IP_TOS, IP_TTL; IPV6_TCLASS, IPV6_UNICAST_HOPS */
 	uint32_t in_kernel; /* threads in a call of the kernel's that may wait */
 	uint32_t turn;	    /* counts datagrams, and attempts, that were received */
 	uint32_t bound_nr;  /* bind() calls of the process before it */
@@ -63,8 +64,8 @@ struct dgram_hold {
 };
 void dgram_kernel_begin(struct dgram_hold *h, struct sock *s);
 void dgram_kernel_end(struct dgram_hold *h);
-/* An option that the kernel has taken */
-void dgram_option(struct sock *s, int level, int name, const void *val, socklen_t len);
+/* An option that the kernel has taken, which has it at @fd */
+void dgram_option(int fd, struct sock *s, int level, int name, const void *val, socklen_t len);
 /* Level as poll bits, channel side only */
 uint32_t dgram_level(const struct sock *s);
 /* Has it anything to read but what the kernel has? */

@@ -27,7 +27,7 @@
  * ----------------
  */
 
-enum { TTL_DEFAULT = 64 }; /* what IP_TTL -1 means */
+enum { TTL_DEFAULT = 64 }; /* what -1 means */
 
 struct map {
 	int level, name;
@@ -51,6 +51,8 @@ static struct map maps[] VJ_NEAR = {
 	{ SOL_SOCKET, SO_RCVBUF, VJ_OPT_RCVBUF, false, 2 },
 	{ IPPROTO_IP, IP_TOS, VJ_OPT_TOS, false, 1 },
 	{ IPPROTO_IP, IP_TTL, VJ_OPT_TTL, false, 1 },
+	{ IPPROTO_IPV6, IPV6_TCLASS, VJ_OPT_TOS, false, 1 },
+	{ IPPROTO_IPV6, IPV6_UNICAST_HOPS, VJ_OPT_TTL, false, 1 },
 };
 
 /* What the kernel made of a value, as libvj wants it */
@@ -94,11 +96,24 @@ static const struct kept *kept_find(int level, int name)
 	return NULL;
 }
 
-static const struct map *map_find(int level, int name)
+static bool conn_is_v6(const struct sock *s, struct vj_conn c)
 {
+	struct sockaddr_storage remote;
+
+	if (s->family == AF_INET)
+		return false;
+	vj_conn_addrs(sock.vj, c, NULL, &remote);
+	return remote.ss_family == AF_INET6;
+}
+
+/* Of a connection, an option of the other family's IP is none of libvj's: the kernel socket keeps it. */
+static const struct map *map_find(const struct sock *s, int level, int name)
+{
+	bool of_ip = level == IPPROTO_IP || level == IPPROTO_IPV6;
+
 	for (size_t i = 0; i < ARRAY_SIZE(maps); i++)
 		if (maps[i].level == level && maps[i].name == name)
-			return &maps[i];
+			return of_ip && sock_is_conn(s) && conn_is_v6(s, s->conn) != (level == IPPROTO_IPV6) ? NULL : &maps[i];
 	return NULL;
 }
 
@@ -110,7 +125,7 @@ static int options_have(struct sock *s)
 	return s->opts ? 0 : -ENOMEM;
 }
 
-int options_remember(struct sock *s, enum vj_option opt, uint64_t value)
+int options_remember(struct sock *s, unsigned opt, uint64_t value)
 {
 	if (options_have(s))
 		return -ENOMEM;
@@ -121,11 +136,20 @@ int options_remember(struct sock *s, enum vj_option opt, uint64_t value)
 
 void options_replay(const struct sock *from, struct vj_conn c)
 {
+	uint32_t set;
+	bool v6;
+
 	if (likely(!from->opts))
 		return;
-	for (unsigned opt = 0; opt < SOCK_OPTION_CNT; opt++)
-		if (from->opts->set & UINT32_C(1) << opt)
-			vj_conn_option_set(sock.vj, c, (enum vj_option)opt, from->opts->value[opt]);
+	v6 = conn_is_v6(from, c);
+	set = from->opts->set & ~(v6 ? UINT32_C(1) << VJ_OPT_TOS | UINT32_C(1) << VJ_OPT_TTL
+				     : UINT32_C(1) << SOCK_OPTION_TOS6 | UINT32_C(1) << SOCK_OPTION_TTL6);
+	for (unsigned i = 0; i < SOCK_OPTION_CNT; i++) {
+		unsigned opt = i == SOCK_OPTION_TOS6 ? VJ_OPT_TOS : i == SOCK_OPTION_TTL6 ? VJ_OPT_TTL : i;
+
+		if (set & UINT32_C(1) << i)
+			vj_conn_option_set(sock.vj, c, (enum vj_option)opt, from->opts->value[i]);
+	}
 }
 
 void options_listen(const struct sock *s)
@@ -292,6 +316,13 @@ static int congestion_set(struct sock *s, const void *val, socklen_t len)
 	return -ENOENT;
 }
 
+static unsigned place_of(const struct map *m)
+{
+	if (m->level != IPPROTO_IPV6)
+		return m->opt;
+	return m->opt == VJ_OPT_TOS ? SOCK_OPTION_TOS6 : SOCK_OPTION_TTL6;
+}
+
 static int mapped_set(struct sock *s, const struct map *m, const void *val, socklen_t len)
 {
 	int value = 0, err = 0;
@@ -304,21 +335,25 @@ static int mapped_set(struct sock *s, const struct map *m, const void *val, sock
 		return err;
 	if (m->is_bool)
 		value = value != 0;
-	else if (m->opt == VJ_OPT_TOS)
+	else if (m->level == IPPROTO_IP && m->opt == VJ_OPT_TOS)
 		value = (uint8_t)value;
+	else if (m->opt == VJ_OPT_TOS && value == -1)
+		value = 0;
 	else if (m->opt == VJ_OPT_TTL && value == -1)
 		value = TTL_DEFAULT;
+	else if (m->level == IPPROTO_IP && value == 0) /* a hop limit may be */
+		return -EINVAL;
 	if (value < 0)
 		return m->opt == VJ_OPT_SNDBUF || m->opt == VJ_OPT_RCVBUF ? 0 : -EINVAL;
 	if (sock_is_conn(s))
 		return vj_conn_option_set(sock.vj, s->conn, m->opt, (uint64_t)value);
-	return options_remember(s, m->opt, (uint32_t)value);
+	return options_remember(s, place_of(m), (uint32_t)value);
 }
 
 /* Return: 0; -errno; -ENOSYS: not one of ours. */
 VJ_EARLY static int option_set(struct sock *s, int level, int name, const void *val, socklen_t len)
 {
-	const struct map *m = map_find(level, name);
+	const struct map *m = map_find(s, level, name);
 
 	if (m)
 		return mapped_set(s, m, val, len);
@@ -413,7 +448,7 @@ VJ_EARLY static int other_option_set(int fd, struct sock *s, int level, int name
 	if (r || !s)
 		return r;
 	if (s->state == SOCK_UDP) {
-		dgram_option(s, level, name, val, len);
+		dgram_option(fd, s, level, name, val, len);
 	} else {
 		mtu_mode_set(fd, s, level, name);
 		control_set(s, level, name, val, len);
@@ -537,7 +572,7 @@ static int mtu_get(const struct sock *s, void *val, socklen_t *len)
 /* Return: 0; -errno; -ENOSYS: not one of ours. */
 static int option_get(int fd, struct sock *s, int level, int name, void *val, socklen_t *len)
 {
-	const struct map *m = map_find(level, name);
+	const struct map *m = map_find(s, level, name);
 	uint64_t value;
 	int err;
 

@@ -99,9 +99,14 @@ enum sock_state {
 };
 
 /* Options set before there is a connection; a listener hands them to what it accepts. */
-#define SOCK_OPTION_CNT (VJ_OPT_NOTSENT_LOWAT + 1)
+enum {
+	/* VJ_OPT_TOS and VJ_OPT_TTL, should it be a connection over IPv6; those themselves are over IPv4 */
+	SOCK_OPTION_TOS6 = VJ_OPT_NOTSENT_LOWAT + 1,
+	SOCK_OPTION_TTL6,
+	SOCK_OPTION_CNT,
+};
 struct sock_options {
-	uint32_t set; /* bit per enum vj_option */
+	uint32_t set; /* bit per enum vj_option, and SOCK_OPTION_* */
 	uint64_t value[SOCK_OPTION_CNT];
 	bool zerocopy; /* SO_ZEROCOPY: sends with MSG_ZEROCOPY are counted, and told by recvmsg(MSG_ERRQUEUE) */
 	uint32_t zerocopy_sent, zerocopy_told;
@@ -710,7 +715,7 @@ void dests_forget(void);
 /* What was remembered, onto a new connection. */
 void options_replay(const struct sock *from, struct vj_conn c);
 /* Return: 0; -ENOMEM. */
-int options_remember(struct sock *s, enum vj_option opt, uint64_t value);
+int options_remember(struct sock *s, unsigned opt, uint64_t value);
 /* Those that are this layer's, onto what a listener accepts */
 void options_inherit(const struct sock *from, struct sock *s);
 /* One send with MSG_ZEROCOPY: done at once, since it was a copy; the program is told as the kernel would. Lock held. */

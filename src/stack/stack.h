@@ -444,7 +444,7 @@ enum tcp_option {
 	TCP_OPT_MAXSEG,	     /* bytes of payload at most, both ways, by SYN; later without effect; 88..32767, 0: by the link. Read: of what is sent now */
 	TCP_OPT_CONGESTION,  /* index in tcp_cc_name() */
 	TCP_OPT_TOS,	     /* 0..255 */
-	TCP_OPT_TTL,	     /* 1..255 */
+	TCP_OPT_TTL,	     /* 0..255; 0: no further than the link, as Linux allows over IPv6 */
 	TCP_OPT_UTO_S,	     /* RFC 5482: tell the peer how long we wait for it, and wait as long as it does; 0: off, ..1966020 */
 	TCP_OPT_SYNCNT,	     /* SYN is sent again so often; 1..127 */
 	TCP_OPT_LINGER2_S,   /* a closed connection waits for the peer's FIN; 0: default, 1..120, TCP_LINGER2_NONE */
@@ -551,6 +551,8 @@ enum udp_mtu_mode {
 };
 /** udp_mtu_mode_set() - For datagrams over IPv4 (@v4) or IPv6 from now on; links that cannot lose have no path: always WANT */
 void udp_mtu_mode_set(struct stack *s, struct udp_id u, bool v4, enum udp_mtu_mode mode);
+/** udp_mark_set() - TOS or traffic class, its ECN bits included, and TTL or hop limit, of datagrams over IPv4 (@v4) or IPv6 from now on */
+void udp_mark_set(struct stack *s, struct udp_id u, bool v4, uint8_t tos, uint8_t ttl);
 /**
  * udp_path_mtu() - What one packet to @dst over @link may have in the socket's mode, in bytes, IP header included
  * Return: 0: no such link; 65535: it cannot lose, so it is not told how many frames a packet takes.

@@ -95,7 +95,7 @@ static bool option_range(enum tcp_option opt, uint64_t *ret_min, uint64_t *ret_m
 		[TCP_OPT_KEEPCNT] = { 1, 127 },	      [TCP_OPT_USER_TIMEOUT_MS] = { 0, INT32_MAX },
 		[TCP_OPT_SNDBUF] = { 0, UINT32_MAX }, [TCP_OPT_RCVBUF] = { 0, UINT32_MAX },
 		[TCP_OPT_MAXSEG] = { 0, 32767 },      [TCP_OPT_CONGESTION] = { 0, 3 },
-		[TCP_OPT_TOS] = { 0, 255 },	      [TCP_OPT_TTL] = { 1, 255 },
+		[TCP_OPT_TOS] = { 0, 255 },	      [TCP_OPT_TTL] = { 0, 255 },
 		[TCP_OPT_UTO_S] = { 0, 32767 * 60 },
 		[TCP_OPT_SYNCNT] = { 1, 127 },	      [TCP_OPT_LINGER2_S] = { 0, 255 },
 		[TCP_OPT_FASTOPEN_MAX] = { 0, 65535 },

@@ -85,6 +85,7 @@ int udp_open(struct stack *s, const struct endpoint *local, unsigned flags, uint
 		.local = *local,
 		.place = place,
 		.mtu_mode = { UDP_MTU_WANT, UDP_MTU_WANT },
+		.ttl = { IP_TTL_DEFAULT, IP_TTL_DEFAULT },
 	};
 	event_cookie_set(&sock->event, cookie);
 	ref_list_add(&s->udp->all_nodes, &s->udp->all, ref_udp(id));
@@ -447,6 +448,14 @@ void udp_mtu_mode_set(struct stack *s, struct udp_id u, bool v4, enum udp_mtu_mo
 	udp_sock_at(s, u.v)->mtu_mode[v4] = (uint8_t)mode;
 }
 
+void udp_mark_set(struct stack *s, struct udp_id u, bool v4, uint8_t tos, uint8_t ttl)
+{
+	struct udp_sock *sock = udp_sock_at(s, u.v);
+
+	sock->tos[v4] = tos;
+	sock->ttl[v4] = ttl;
+}
+
 /* The link must exist. */
 static struct pmtu udp_pmtu(const struct stack *s, const struct udp_sock *sock, uint32_t link_id,
 			    const struct ip_addr *dst)
@@ -513,7 +522,8 @@ int udp_send(struct stack *s, struct udp_id u, struct link_id link, const struct
 		.src = *local,
 		.dst = remote->addr,
 		.proto = IP_PROTO_UDP,
-		.ttl = IP_TTL_DEFAULT,
+		.ttl = sock->ttl[v4],
+		.tos = sock->tos[v4],
 	};
 	struct udp_fields fields = {
 		.src_port = sock->local.port,

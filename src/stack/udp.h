@@ -36,6 +36,7 @@ struct udp_sock {
 	uint32_t sent_link;   /* of the last datagram sent: who may tell of an error */
 	int err; /* positive errno of an ICMP error, to be told once */
 	uint8_t mtu_mode[2]; /* enum udp_mtu_mode; IPv6, IPv4 */
+	uint8_t tos[2], ttl[2]; /* likewise: what goes into IP's header */
 };
 
 struct udp_global {

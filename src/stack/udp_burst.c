@@ -102,8 +102,9 @@ int udp_send_burst(struct stack *s, struct udp_id u, struct link_id link, const 
 {
 	const struct udp_sock *sock = udp_sock_at(s, u.v);
 	const bool trains = n > 1 && may_be_train(s, sock, link.v, local, remote);
+	const bool v4 = ip_addr_is_v4(&remote->addr);
 	struct train t = {
-		.path = { .src = *local, .dst = remote->addr, .proto = IP_PROTO_UDP, .ttl = IP_TTL_DEFAULT },
+		.path = { .src = *local, .dst = remote->addr, .proto = IP_PROTO_UDP, .ttl = sock->ttl[v4], .tos = sock->tos[v4] },
 		.fields = { .src_port = sock->local.port, .dst_port = remote->port },
 	};
 	unsigned sent = 0;

@@ -43,6 +43,8 @@ static const struct try tries[] = {
 	TRY(SOL_SOCKET, SO_MAX_PACING_RATE, 100000, 0, -1),
 	TRY(IPPROTO_IP, IP_TOS, 16, 255, 256, 0),
 	TRY(IPPROTO_IP, IP_TTL, 7, 0, 255, 256, -1),
+	TRY(IPPROTO_IPV6, IPV6_TCLASS, 16, 255, 256, -2, -1),
+	TRY(IPPROTO_IPV6, IPV6_UNICAST_HOPS, 7, 0, 255, 256, -2, -1),
 };
 
 static void get(const char *name, int fd, int level, int opt, socklen_t len)
@@ -351,6 +353,8 @@ void calls_options(void)
 	path_mtu("path MTU, IPv6, listening", p.listener, IPPROTO_IPV6, IPV6_MTU, IPV6_MTU_DISCOVER);
 	path_mtu("path MTU, IPv6, connected", p.client, IPPROTO_IPV6, IPV6_MTU, IPV6_MTU_DISCOVER);
 	path_mtu("path MTU, IPv6, accepted", p.server, IPPROTO_IPV6, IPV6_MTU, IPV6_MTU_DISCOVER);
+	all_of("all options over IPv6, connected", p.client);
+	all_of("all options over IPv6, accepted", p.server);
 	pair_close(&p);
 	pair_open(&p, AF_INET, "127.0.0.1");
 	info("information, listening", p.listener);
