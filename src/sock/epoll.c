@@ -625,12 +625,29 @@ static bool is_unrung(const struct epoll_event *ev, int n, int max)
 	return n >= 0 && n < max;
 }
 
+/*
+ * The bell is not in the set: the kernel has no memory for it, or the set is in sets that are in others, as deep as the kernel allows, which one
+ * below would be too many for. So it is waited for beside the set. @ret_rung: else not written
+ * Return: as epoll_wait(), 0 also when the bell rang.
+ */
+static VJ_COLD int sleep_beside(int epfd, struct epoll_event *ev, int max, int64_t timeout_ns, const sigset_t *mask, bool *ret_rung)
+{
+	struct pollfd pfd[] = { { .fd = epfd, .events = POLLIN }, { .fd = vj_fd(sock.vj), .events = POLLIN } };
+	struct timespec ts = { .tv_sec = timeout_ns / 1000000000, .tv_nsec = timeout_ns % 1000000000 };
+	int n = ker_ppoll_undo(pfd, ARRAY_SIZE(pfd), timeout_ns < 0 ? NULL : &ts, mask, undo_all);
+
+	if (n <= 0)
+		return n;
+	*ret_rung = pfd[1].revents != 0;
+	return sys_epoll_pwait(epfd, ev, max, 0, NULL);
+}
+
 /* Return: events, 0 if it is to look again, -errno. The lock is given up meanwhile. */
 static int set_sleep(struct epoll_set *set, int epfd, struct epoll_event *ev, int max,
 		     int64_t timeout_ns, const sigset_t *mask, struct sleeper *sl)
 {
 	struct set_undo undo = { .set = set, .sl = sl };
-	bool leads = false, slept = true;
+	bool leads = false, slept = true, beside, rung = false;
 	int n = 0;
 
 	file_get(&set->file);
@@ -638,15 +655,22 @@ static int set_sleep(struct epoll_set *set, int epfd, struct epoll_event *ev, in
 	undo_push(&undo.undo, set_left, &undo);
 	if (sock.vj) {
 		bell_put(set, may_lead());
-		slept = sleep_begin(sl, &timeout_ns, &leads);
+		beside = !set->bell_on;
+		slept = sleep_begin(sl, &timeout_ns, &leads); /* drops the lock */
+		beside &= leads;
 	} else {
+		beside = false;
 		lock_drop();
 	}
 	if (slept) {
-		pthread_cleanup_push(undo_all, NULL);
-		n = (int)KER_BLOCKING(ker_epoll_sleep(epfd, ev, max, timeout_ns, mask));
-		pthread_cleanup_pop(0);
-		sl->unrung = leads && set->bell_on && is_unrung(ev, n, max);
+		if (unlikely(beside)) {
+			n = sleep_beside(epfd, ev, max, timeout_ns, mask, &rung);
+		} else {
+			pthread_cleanup_push(undo_all, NULL);
+			n = (int)KER_BLOCKING(ker_epoll_sleep(epfd, ev, max, timeout_ns, mask));
+			pthread_cleanup_pop(0);
+		}
+		sl->unrung = leads && (beside ? n >= 0 && !rung : is_unrung(ev, n, max));
 		if (!set_awake(set, sl, &undo.undo))
 			return -EINTR;
 	} else {

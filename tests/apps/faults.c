@@ -460,6 +460,45 @@ static void part_epoll_threads(void)
 	end_server(pid);
 }
 
+/* ---- a set at the bottom of as many as the kernel allows, which has no room for another set below --------------- */
+
+enum { SETS = 5 };
+
+static void late_server(int listener)
+{
+	int fd = accept(listener, NULL, NULL);
+	char c;
+
+	CHECK(fd >= 0);
+	while (read(fd, &c, 1) == 1) {
+		usleep(300000); /* the client sleeps */
+		CHECK(write(fd, &c, 1) == 1);
+	}
+}
+
+static void part_nested(void)
+{
+	struct epoll_event ev = { .events = EPOLLIN };
+	pid_t pid;
+	uint16_t port = start_server(late_server, &pid);
+	int sets[SETS], fd = connect_to(port);
+	char c;
+
+	for (int i = 0; i < SETS; i++) {
+		CHECK((sets[i] = epoll_create1(0)) >= 0);
+		CHECK(!i || !epoll_ctl(sets[i], EPOLL_CTL_ADD, sets[i - 1], &ev));
+	}
+	CHECK(on_channel(fd));
+	CHECK(!epoll_ctl(sets[0], EPOLL_CTL_ADD, fd, &ev));
+	for (int i = 0; i < 3; i++) {
+		CHECK(write(fd, "x", 1) == 1);
+		CHECK(epoll_wait(sets[0], &ev, 1, 60000) == 1);
+		CHECK(read(fd, &c, 1) == 1 && c == 'x');
+	}
+	close(fd);
+	end_server(pid);
+}
+
 /* ---- progress while the program computes, and none needed while it idles ---------------------------------------- */
 
 static struct computing {
@@ -683,6 +722,7 @@ int main(int argc, char **argv)
 		{ "busy", part_busy },
 		{ "idle", part_idle },
 		{ "epoll_threads", part_epoll_threads },
+		{ "nested", part_nested },
 		{ "closefrom", part_closefrom },
 		{ "signals", part_signals },
 	};
