@@ -501,7 +501,7 @@ static int own6_begin(struct interfaces *s, struct iface *i, const struct ip_pre
 	return 0;
 }
 
-/* Return: as own6_begin(); or negative errno, and it isn't attached */
+/* Return: 0; negative errno: it isn't attached. */
 static int attach_new(struct interfaces *s, const struct host_interface *from, bool at_tc, const struct ip_prefix *prefix,
 		      struct iface **ret_iface)
 {
@@ -518,14 +518,24 @@ static int attach_new(struct interfaces *s, const struct host_interface *from, b
 	if (!s->adopting)
 		iface_spare(s, *ret_iface);
 	host_watch_attach(s->host, from->ifindex, true);
+	if (r == 0)
+		return 0;
+	if (s->adopting) { /* its channels are in use */
+		log_error(s->d->cfg.log, "%s: applications get no IPv6 addresses: %s", from->name, strerror(-r));
+		return 0;
+	}
+	iface_end(s, *ret_iface);
+	*ret_iface = NULL;
 	return r;
 }
 
+/* Return: 0; negative errno: what was asked for isn't so, and *@ret_iface is NULL, or attached before and as it was. */
 static int attach(struct interfaces *s, const char *name, bool at_tc, const struct ip_prefix *prefix, struct iface **ret_iface)
 {
 	const struct host_interface *from;
 	int r = prefix == NULL || ctl_prefix_fault(prefix) == NULL ? get_ready(s) : -EADDRNOTAVAIL;
 
+	*ret_iface = NULL;
 	if (r < 0)
 		return r;
 	r = interfaces_find_host(s, name, &from);
@@ -566,7 +576,7 @@ enum ctl_refusal interfaces_attach(struct vjd *d, const char *name, bool at_tc, 
 	if (r == -EADDRNOTAVAIL)
 		return CTL_REFUSAL_PREFIX;
 	if (r < 0) {
-		log_error(d->cfg.log, "%s: not attached: %s", name, strerror(-r));
+		log_error(d->cfg.log, "%s: %s: %s", name, i != NULL ? "attached as before" : "not attached", strerror(-r));
 		return iface_refusal(r);
 	}
 	iface_describe(i, ret_interface);

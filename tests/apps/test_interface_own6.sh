@@ -70,6 +70,14 @@ done
 "$vj" attach eth0 --app-prefix fd77::/64 | has 'applications have addresses of fd77::/64' || fail "attach doesn't tell of the prefix"
 "$vj" attach eth0 --app-prefix fd78::/64 >/dev/null 2>&1 && fail "a second prefix was taken"
 "$vj" attach eth0 || fail "attaching again, without a prefix, is no error"
+# a part of it at another interface: refused, and that one is as it was
+ip -n "$server" link add other0 type veth peer name other1
+"$vj" attach other0 --app-prefix fd77::/72 >/dev/null 2>&1 && fail "a prefix was taken twice"
+"$vj" status | has '^other0' && fail "what was refused is attached"
+at_server ip -d link show other0 | has xdp && fail "what was refused has a program"
+"$vj" attach other0 >/dev/null || fail "an interface that was refused can't be attached any more"
+"$vj" detach other0 >/dev/null
+ip -n "$server" link del other0
 
 # ---- an address, to which the first clients come by the kernel; then all of it is the application's, at its own MAC address
 
