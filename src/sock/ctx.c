@@ -128,6 +128,8 @@ struct sock *io_enter(int fd)
 			return s;
 		if (s->state >= SOCK_DEAD && (s->state != SOCK_AWAY || away_claim(fd, s)))
 			return s;
+		if (s->state == SOCK_FRESH && s->err) /* shutdown() gave it up, which is told once */
+			return s;
 	}
 	lock_leave();
 	return NULL;

@@ -533,6 +533,15 @@ static int error_get(struct sock *s)
 	return err;
 }
 
+/* Of a connection that shutdown() gave up: once; the kernel's has none. */
+static int given_up_error(struct sock *s, void *val, socklen_t *len)
+{
+	int err = s->err;
+
+	s->err = 0;
+	return int_out(err, val, len);
+}
+
 static int congestion_get(const struct sock *s, void *val, socklen_t *len)
 {
 	char name[16] = { 0 };
@@ -640,6 +649,8 @@ VJ_EARLY int sock_getsockopt(int fd, int level, int name, void *val, socklen_t *
 			ctx_process();
 		if (likely(s->state != SOCK_FRESH)) /* else it has become the kernel's by that */
 			r = option_get(fd, s, level, name, val, len);
+		else if (s->err && level == SOL_SOCKET && name == SO_ERROR)
+			r = given_up_error(s, val, len);
 	}
 	if (r == -ENOSYS)
 		r = sys_getsockopt(sock_is_conn(s) ? option_fd(fd, s, false) : fd, level, name, val, len);

@@ -82,7 +82,7 @@ struct file {
 
 /*
  * Who moves it: FRESH -> LISTEN by listen(); FRESH -> CONNECTING by connect(); CONNECTING -> CONNECTED by an event; CONNECTING ->
- * FRESH when a failed connect() has been reported, or goes on as the kernel's, which may be in any ctx_process(), and leaves a
+ * FRESH by shutdown(), when a failed connect() has been reported, or goes on as the kernel's, which may be in any ctx_process(), and leaves a
  * socket without numbers, that is gone if no call holds it; LISTEN -> FRESH by shutdown(); any connection -> AWAY by fork() in the
  * child, and whenever another process uses it; AWAY -> CONNECTED by use, or DEAD if it can't be had; one over an interface ->
  * KERNEL instead; any connection -> DEAD by exit.
@@ -436,7 +436,7 @@ struct file *file_enter(int fd);
 struct sock *name_enter(int fd);
 /* ... and has been claimed if it was. */
 struct sock *conn_enter(int fd);
-/* ... or for a UDP socket. */
+/* ... or for a UDP socket; or one whose connection shutdown() gave up, until that was told. */
 struct sock *io_enter(int fd);
 /* Another process than the one that owns this memory's sockets (vfork, raw clone), or `caged`: keep off. */
 bool is_foreign(void);

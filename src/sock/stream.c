@@ -61,7 +61,7 @@ static uint32_t conn_level(const struct sock *s)
 uint32_t sock_level(const struct sock *s)
 {
 	if (s->state == SOCK_FRESH)
-		return 0;
+		return s->err ? (uint32_t)EPOLLERR : 0;
 	if (s->state == SOCK_UDP)
 		return dgram_level(s);
 	if (s->state == SOCK_LISTEN)
@@ -738,12 +738,33 @@ VJ_EARLY int sock_connect(int fd, const struct sockaddr *addr, socklen_t len)
  * ----------------
  */
 
-static int conn_shutdown(struct sock *s, int how)
+/*
+ * The peer has not answered yet: the connection is given up, and the socket as if new, but for an error that it tells once (inet_shutdown() and
+ * tcp_disconnect() of the kernel). A token has no socket of the kernel's that it could be again.
+ */
+static bool is_given_up(struct sock *s)
+{
+	if (s->state != SOCK_CONNECTING || s->token)
+		return false;
+	ctx_process();
+	if (s->state != SOCK_CONNECTING || s->failed || (vj_ready(sock.vj, s->conn) & (VJ_EV_CONNECTED | VJ_EV_ERROR)))
+		return false;
+	conn_drop(s);
+	s->err = ECONNRESET;
+	file_fire(&s->file, EPOLLOUT | EPOLLWRNORM | EPOLLHUP | EPOLLERR);
+	return true;
+}
+
+static int conn_shutdown(int fd, struct sock *s, int how)
 {
 	int err = 0;
 
 	if (how < SHUT_RD || how > SHUT_RDWR)
 		return -EINVAL;
+	if (is_given_up(s))
+		return 0;
+	if (!sock_is_conn(s)) /* the kernel's, by looking */
+		return sys_shutdown(fd, how);
 	if (s->state != SOCK_CONNECTED || s->failed)
 		return -ENOTCONN;
 	if (how != SHUT_RD && !s->shut_wr) {
@@ -779,7 +800,7 @@ int sock_shutdown(int fd, int how)
 	if (s && s->state == SOCK_AWAY && !away_claim(fd, s))
 		r = sys_shutdown(fd, how);
 	else if (s && sock_is_conn(s))
-		r = conn_shutdown(s, how);
+		r = conn_shutdown(fd, s, how);
 	else if (s && s->state == SOCK_LISTEN && !is_foreign())
 		r = listener_shutdown(fd, s, how);
 	else if (s && s->state == SOCK_UDP)

@@ -611,6 +611,67 @@ static void test_nonblock(void)
 	pair_close(&p);
 }
 
+/* The listener has no room for one more: that one's SYN is not answered. */
+static void test_given_up(int family, const char *text, int how)
+{
+	enum { MANY = 16 };
+	int fds[MANY], cnt = 0, c;
+	struct pair p;
+	char buf;
+
+	title("shut down before it is connected");
+	listen_on(&p, family, text);
+	must("listen", !listen(p.listener, 0));
+	do {
+		must("fills up", cnt < MANY);
+		c = fds[cnt++] = socket(family, SOCK_STREAM | SOCK_NONBLOCK, 0);
+		connect(c, (struct sockaddr *)&p.addr, p.addr_len);
+	} while (poll_now(c, 300) & POLLOUT);
+	say("shutdown of nothing known", shutdown(c, 3));
+	say("shutdown", shutdown(c, how));
+	say_bits("poll", poll_now(c, 0));
+	if (how == SHUT_RD)
+		say("recv", recv(c, &buf, 1, 0));
+	else if (how == SHUT_WR)
+		say("send", send(c, "x", 1, MSG_NOSIGNAL));
+	say_so_error("SO_ERROR", c);
+	say_so_error("SO_ERROR", c);
+	say_bits("poll", poll_now(c, 0));
+	say("recv", recv(c, &buf, 1, 0));
+	say("send", send(c, "x", 1, MSG_NOSIGNAL));
+	say("shutdown", shutdown(c, how));
+	close(p.listener);
+	for (int i = 0; i < cnt; i++)
+		close(fds[i]);
+}
+
+/* ... and goes on to be connected somewhere else */
+static void test_given_up_again(int family, const char *text)
+{
+	struct pair p, full;
+	int others[16], cnt = 0, c;
+
+	title("shut down before it is connected, and connected again");
+	listen_on(&full, family, text);
+	must("listen", !listen(full.listener, 0));
+	do {
+		must("fills up", cnt < 16);
+		c = others[cnt++] = socket(family, SOCK_STREAM | SOCK_NONBLOCK, 0);
+		connect(c, (struct sockaddr *)&full.addr, full.addr_len);
+	} while (poll_now(c, 300) & POLLOUT);
+	say("shutdown", shutdown(c, SHUT_WR));
+	say_so_error("SO_ERROR", c);
+	listen_on(&p, family, text);
+	say("connect", connect(c, (struct sockaddr *)&p.addr, p.addr_len));
+	say_bits("poll", poll_now(c, EVENTUALLY_MS));
+	p.server = accept(p.listener, NULL, NULL);
+	p.client = c;
+	say("send", send(c, "x", 1, 0));
+	say("recv", recv(p.server, &cnt, 1, 0));
+	pair_close(&p);
+	close(full.listener);
+}
+
 static void test_refused(void)
 {
 	struct pair p;
@@ -878,6 +939,11 @@ static void ends(void)
 static void nonblocking(void)
 {
 	test_nonblock();
+	test_given_up(AF_INET, "127.0.0.1", SHUT_RD);
+	test_given_up(AF_INET, "127.0.0.1", SHUT_WR);
+	test_given_up(AF_INET6, "::1", SHUT_RDWR);
+	test_given_up_again(AF_INET, "127.0.0.1");
+	test_given_up_again(AF_INET6, "::1");
 	test_refused();
 }
 
