@@ -235,7 +235,6 @@ static void impossible(void **state)
 	REFUSED(keepintvl_s, 0);
 	REFUSED(keepcnt, 128);
 	REFUSED(user_timeout_ms, UINT32_C(1) << 31);
-	REFUSED(ttl, 0);
 	REFUSED(sndbuf_bytes, TCP_BUF_MAX + 1);
 	REFUSED(rcvbuf_bytes, TCP_BUF_MIN - 1);
 	REFUSED(state, TCP_SYN_SENT);
