@@ -236,6 +236,8 @@ bool sleep_end(struct sleeper *sl, struct undo *u)
 			vj_disarm_unrung(sock.vj);
 		else if (sock.vj)
 			vj_disarm(sock.vj);
+		if (unlikely(sock.helper.state == HELPER_DEEP)) /* it relied on us, and we may have no use for channels for long */
+			helper_active();
 	}
 	return true;
 }

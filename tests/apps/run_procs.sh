@@ -58,3 +58,39 @@ for reader in cat "sed s/^/-/" sort "awk {print}" "tail -n 2" "$build/tests/apps
 	[ "$said" = "$($reader <"$tmp/three")" ] || fail "$reader read from a channel '$said'"
 done
 echo "programs read from it"
+
+# A UDP server that somebody of the kernel's wakes, which then leaves reading to its children and never calls again.
+cat >"$tmp/readers.py" <<'PY'
+import os, socket, sys
+s = socket.socket(socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET, socket.SOCK_DGRAM)
+s.bind((sys.argv[1], int(sys.argv[2])))
+def answer():
+	data, who = s.recvfrom(100)
+	s.sendto(data, who)
+print("ready", flush=True)
+answer()
+for _ in range(3):
+	if not os.fork():
+		while True:
+			answer()
+os.wait()
+PY
+cat >"$tmp/asks.py" <<'PY'
+import socket, sys
+s = socket.socket(socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET, socket.SOCK_DGRAM)
+s.settimeout(30)
+s.connect((sys.argv[1], int(sys.argv[2])))
+for n in range(int(sys.argv[3])):
+	s.send(b"%d" % n)
+	assert s.recv(100) == b"%d" % n
+PY
+for addr in 127.0.0.1 ::1; do
+	port=$(free_port)
+	start "readers-$addr" "$vj" run -- python3 "$tmp/readers.py" "$addr" "$port"
+	until_true grep -q ready "$tmp/readers-$addr"
+	sleep 0.3 # it sleeps, and so does what works in its place
+	python3 "$tmp/asks.py" "$addr" "$port" 1 || fail "$addr: no answer to a client of the kernel's"
+	"$vj" run -- python3 "$tmp/asks.py" "$addr" "$port" 20 || fail "$addr: no answer by the children"
+	python3 "$tmp/asks.py" "$addr" "$port" 20 || fail "$addr: no answer by the children to a client of the kernel's"
+done
+echo "children read for a server that waits for them"
