@@ -105,3 +105,17 @@ start_vjd() {
 counter() { # HOST WHERE WHAT
 	vj_at "$1" status | awk -v where="$2" -v what="$3" '$3 == where && $4 == what { n = $5 } END { print n + 0 }'
 }
+
+# mark_seen HOST ADDRESS PATTERN: what HOST has sent so far is in $tmp/seen, whoever writes that being late, as an echo request to ADDRESS is that goes
+# behind it. PATTERN: what is written of one, NR for its number
+mark_seen() {
+	local nr
+	printf x >>"$tmp/marks" # another each time: one may be lost
+	nr=$(stat -c %s "$tmp/marks")
+	at "$1" python3 "$talk" mark "$2" "$nr"
+	for _ in $(seq 50); do
+		grep -q "${3/NR/$nr}" "$tmp/seen" && return
+		sleep 0.02
+	done
+	return 1
+}

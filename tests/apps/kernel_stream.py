@@ -155,14 +155,19 @@ def by_orphan(how, st):
         os._exit(0)
     os._exit(0)
 
-def by_both(how, st):
-    """The child sends, the parent receives, in a call that blocks from before the child's first."""
+def child_shuts(st):
+    """A child ends the stream in a moment; calls of the parent block from now on."""
     pid = os.fork()
     if pid == 0:
         time.sleep(0.05)
         st.shut()
         os._exit(0)
     st.s.setblocking(True)
+    return pid
+
+def by_both(how, st):
+    """The child sends, the parent receives, in a call that blocks from before the child's first."""
+    pid = child_shuts(st)
     while not st.ended:
         st.receive()
     if st.got != st.total:
@@ -176,12 +181,7 @@ def by_both_peek(how, st):
             sys.exit("stands still: %d received" % st.got)
         st.receive(min(65536, st.total - 1000 - st.got))
     time.sleep(0.05) # the last are there
-    pid = os.fork()
-    if pid == 0:
-        time.sleep(0.05)
-        st.shut()
-        os._exit(0)
-    st.s.setblocking(True)
+    pid = child_shuts(st)
     seen = bytearray(500), bytearray(1500)
     cnt = st.s.recvmsg_into(seen, 0, socket.MSG_PEEK | socket.MSG_WAITALL)[0]
     if (seen[0] + seen[1])[:cnt] != piece(st.got, 1000):

@@ -41,15 +41,7 @@ until_true grep -q ready "$tmp/seen"
 # Who watches may be late: what was sent is in the file when a mark is that has gone the same way behind it, to a neighbour that is known for ever
 ip -n "$(ns router)" neigh replace 10.2.0.250 lladdr 02:00:00:00:00:fa dev lan nud permanent
 caught_up() {
-	local nr
-	printf x >>"$tmp/marks" # one may be lost
-	nr=$(stat -c %s "$tmp/marks")
-	at client python3 "$talk" mark 10.2.0.250 "$nr"
-	for _ in $(seq 50); do
-		grep -q "mark 10.2.0.250 $nr\$" "$tmp/seen" && return
-		sleep 0.02
-	done
-	return 1
+	mark_seen client 10.2.0.250 'mark 10.2.0.250 NR$'
 }
 from=0
 look() { # from here on

@@ -65,15 +65,7 @@ watch() {
 	until_true grep -q listening "$tmp/tcpdump.log"
 }
 caught_up() { # an echo request behind all of it has been seen, too
-	local nr
-	printf x >>"$tmp/marks"
-	nr=$(stat -c %s "$tmp/marks")
-	at two python3 "$talk" mark 10.2.0.11 "$nr"
-	for _ in $(seq 50); do
-		grep -q "echo request, id 0, seq $nr," "$tmp/seen" && return
-		sleep 0.02
-	done
-	return 1
+	mark_seen two 10.2.0.11 'echo request, id 0, seq NR,'
 }
 seen() {
 	until_true caught_up
