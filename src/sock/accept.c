@@ -243,7 +243,7 @@ uint64_t listener_again_ns(const struct sock *s)
 {
 	bool again = s->state == SOCK_LISTEN && !s->has_listener && !s->kernel_only && s->unleased.s;
 
-	return again ? s->unleased.until_ns : TIME_NEVER;
+	return again && !sock.exiting && !is_foreign() && !family_is_blind() ? s->unleased.until_ns : TIME_NEVER;
 }
 
 void listener_found(struct sock *s, uint32_t backlog)
@@ -572,7 +572,7 @@ static int accept_ours(int fd, struct sockaddr *addr, socklen_t *len, int flags,
 	else if (s && s->state == SOCK_LISTEN && !(flags & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)))
 		r = accept_any(fd, s, addr, len, flags, a);
 	a->on_trial = s && s->state == SOCK_LISTEN && s->on_trial;
-	if (s && !s->nonblock && !s->rcvtimeo_ns && !s->has_listener && !is_foreign())
+	if (s && !s->nonblock && !s->rcvtimeo_ns)
 		a->again_ns = listener_again_ns(s);
 	if (f)
 		lock_leave();

@@ -693,9 +693,9 @@ static int set_sleep(struct epoll_set *set, int epfd, struct epoll_event *ev, in
 static VJ_COLD int set_prepare(struct epoll_set *set)
 {
 	int err = is_foreign() ? 0 : set_open_up(set, false);
+	uint64_t again_ns = TIME_NEVER;
 
 	set->fresh_watches = false;
-	set->again_ns = 0;
 	for (struct watch *w = set->watches; w && !err && sock.lazy; w = w->set_next) {
 		const struct sock *s = w->file->kind == FILE_SOCK ? sock_of(w->file) : NULL;
 		/* one that exits, or is a copy, does not claim */
@@ -707,9 +707,9 @@ static VJ_COLD int set_prepare(struct epoll_set *set)
 			set->fresh_watches = true;
 			break;
 		}
-		if (file_again_ns(w->file) != TIME_NEVER)
-			set->again_ns = set->again_ns ? min_u64(set->again_ns, file_again_ns(w->file)) : file_again_ns(w->file);
+		again_ns = min_u64(again_ns, file_again_ns(w->file, w->events));
 	}
+	set->again_ns = again_ns == TIME_NEVER ? 0 : again_ns;
 	return err;
 }
 

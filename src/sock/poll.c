@@ -108,9 +108,9 @@ int file_wanted(int fd, struct file *f, uint32_t events)
 	return events & (POLLIN | POLLRDNORM) ? listener_wanted(fd, s) : 0;
 }
 
-uint64_t file_again_ns(const struct file *f)
+uint64_t file_again_ns(const struct file *f, uint32_t events)
 {
-	return f->kind == FILE_SOCK ? listener_again_ns((const struct sock *)(const void *)f) : TIME_NEVER;
+	return f->kind == FILE_SOCK && (events & (POLLIN | POLLRDNORM)) ? listener_again_ns((const struct sock *)(const void *)f) : TIME_NEVER;
 }
 
 /* These are waited for. Return: 0; -ENETDOWN: strict. Gives the lock up now and then. */
@@ -323,11 +323,11 @@ static VJ_COLD int poll_lazy(struct polling *p, int64_t timeout_ns)
 			struct file *f = fd_peek(p->fds[i].fd);
 
 			if (f)
-				until_ns = min_u64(until_ns, file_again_ns(f));
+				until_ns = min_u64(until_ns, file_again_ns(f, (uint32_t)p->fds[i].events));
 		}
 		if (!r)
 			r = poll_either(p, time_left(until_ns, sys_clock_ns()));
-		if (r || until_ns == deadline_ns)
+		if (r || until_ns == deadline_ns || sys_clock_ns() >= deadline_ns)
 			return r;
 	}
 }

@@ -845,7 +845,7 @@ void watches_away(struct file *f);
  */
 int file_wanted(int fd, struct file *f, uint32_t events);
 /* ... and who goes on waiting for it calls that again then; TIME_NEVER */
-uint64_t file_again_ns(const struct file *f);
+uint64_t file_again_ns(const struct file *f, uint32_t events);
 
 /*
  * ---- recv.c, send.c

@@ -30,6 +30,17 @@ diff -u "$tmp/kernel" "$tmp/none" || fail "without vjd the preload behaves in an
 [ -s "$tmp/none-err" ] && fail "not silent: $(cat "$tmp/none-err")"
 echo "the same without vjd"
 
+# a listener that is waited for, yet not for clients, when a lease could be asked for again: no longer than was asked
+VJ_SOCKET=$tmp/nobody LD_PRELOAD=$preload timeout 60 python3 -c '
+import select, socket, time
+s = socket.create_server(("127.0.0.1", 0))
+p = select.poll()
+p.register(s, select.POLLIN)
+assert not p.poll(10) # none is to be had
+time.sleep(2.5) # longer than the pause after that
+p.modify(s, select.POLLOUT)
+assert not p.poll(10)' || fail "poll() for something else than clients does not end"
+
 # ... unless asked to be strict
 if VJ_STRICT=1 VJ_SOCKET=$tmp/nobody LD_PRELOAD=$preload "$build/tests/apps/calls" kernel >"$tmp/strict" 2>&1; then
 	fail "VJ_STRICT: fell back"
