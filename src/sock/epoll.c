@@ -654,7 +654,11 @@ static int set_sleep(struct epoll_set *set, int epfd, struct epoll_event *ev, in
 	set->asleep++;
 	undo_push(&undo.undo, set_left, &undo);
 	if (sock.vj) {
-		bell_put(set, may_lead());
+		/* that of a leader who sleeps in this set, too, stays */
+		if (may_lead())
+			bell_put(set, true);
+		else if (sock.leader->kick != &set->kick)
+			bell_put(set, false);
 		beside = !set->bell_on;
 		slept = sleep_begin(sl, &timeout_ns, &leads); /* drops the lock */
 		beside &= leads;
@@ -806,6 +810,8 @@ static int set_wait(struct epoll_set *set, int epfd, struct epoll_event *ev, int
 	}
 	if (n > 0)
 		spin_won(&spin);
+	if (n == max && set->asleep && set->ready_cnt) /* one kick is for all that came at once; there may be more than we had room for */
+		kick_send(&set->kick);
 	return n;
 }
 

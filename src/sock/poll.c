@@ -292,7 +292,7 @@ static int poll_kernel(struct polling *p, int64_t timeout_ns)
 	}
 	undo_push(&undo, kernel_left, p);
 	lock_leave();
-	r = ker_ppoll(p->fds, n, timeout_ns < 0 ? NULL : &ts, p->mask);
+	r = ker_ppoll_undo(p->fds, n, timeout_ns < 0 ? NULL : &ts, p->mask, undo_all);
 	lock_take();
 	if (!undo_pop(&undo))
 		return -EINTR;
