@@ -61,7 +61,7 @@ enum ctl_refusal gateways_attach(struct vjd *d, const char *name, struct ctl_int
 	if (why != CTL_REFUSAL_NONE)
 		return why;
 	r = attach(s, name, &g);
-	if_claim_settle(s);
+	if_claim_done(s);
 	if (r < 0) {
 		log_error(d->cfg.log, "%s: can't be a gateway: %s", name, strerror(-r));
 		return iface_refusal(r);

@@ -65,8 +65,10 @@ enum ctl_refusal if_claim(struct interfaces *s, const char *name)
 	struct place place;
 	int r;
 
-	if (s->claim.locked)
+	if (s->claim.locked) {
+		s->claiming = true;
 		return CTL_REFUSAL_NONE;
+	}
 	r = claim_open(&place, why);
 	if (r < 0) {
 		log_error(log, "%s: not attached: %s", name, why);
@@ -78,6 +80,7 @@ enum ctl_refusal if_claim(struct interfaces *s, const char *name)
 	if (r == 0) {
 		claim_sign(&place, s->d->cfg.path);
 		s->claim = place;
+		s->claiming = true;
 		return CTL_REFUSAL_NONE;
 	}
 	if (s->beside) {
@@ -90,9 +93,15 @@ enum ctl_refusal if_claim(struct interfaces *s, const char *name)
 	return s->beside ? CTL_REFUSAL_OTHER_VJD : CTL_REFUSAL_NO_SUPPORT;
 }
 
+void if_claim_done(struct interfaces *s)
+{
+	s->claiming = false;
+	if_claim_settle(s);
+}
+
 void if_claim_settle(struct interfaces *s)
 {
-	if (TAILQ_EMPTY(&s->ifaces) && s->gateway_cnt == 0)
+	if (!s->claiming && TAILQ_EMPTY(&s->ifaces) && s->gateway_cnt == 0)
 		if_claim_drop(s);
 }
 

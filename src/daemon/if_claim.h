@@ -23,7 +23,10 @@ struct interfaces;
  */
 enum ctl_refusal if_claim(struct interfaces *s, const char *name);
 
-/** if_claim_settle() - Something was detached, or could not be attached: give the claim back if nothing needs it any more */
+/** if_claim_done() - What was begun after if_claim() is there, or could not be: from here on the claim is as long as something needs it */
+void if_claim_done(struct interfaces *s);
+
+/** if_claim_settle() - Something was detached: give the claim back if nothing needs it any more. No effect before if_claim_done() */
 void if_claim_settle(struct interfaces *s);
 
 /** if_claim_drop() - vjd leaves, and touches nothing any more */

@@ -32,7 +32,7 @@ static uint32_t app_cnt(const struct iface *i)
 	return cnt;
 }
 
-struct app *leave_asker(struct iface *i, uint32_t silent, struct ctl_msg *ret_reply)
+struct app *leave_asker(struct iface *i, struct ctl_msg *ret_reply)
 {
 	struct app *asker = i->leave.asker;
 
@@ -44,7 +44,7 @@ struct app *leave_asker(struct iface *i, uint32_t silent, struct ctl_msg *ret_re
 	ret_reply->interface.flags |= CTL_INTERFACE_GONE;
 	ret_reply->interface.given = i->leave.given;
 	ret_reply->interface.ended = i->leave.ended;
-	ret_reply->interface.silent = (uint16_t)min_u32(silent, UINT16_MAX);
+	ret_reply->interface.silent = (uint16_t)min_u32(app_cnt(i), UINT16_MAX);
 	return asker;
 }
 
@@ -59,12 +59,11 @@ void leave_answer(struct app *asker, const struct ctl_msg *reply)
 
 void leave_end(struct interfaces *s, struct iface *i)
 {
-	uint32_t silent = app_cnt(i);
 	struct ctl_msg reply;
-	struct app *asker = leave_asker(i, silent, &reply);
+	struct app *asker = leave_asker(i, &reply);
 
 	log_info(s->d->cfg.log, "%s: detached: %u connections have become the kernel's, %u could not, %u applications have not answered", i->name,
-		 i->leave.given, i->leave.ended, silent);
+		 i->leave.given, i->leave.ended, app_cnt(i));
 	iface_end(s, i);
 	if_claim_settle(s);
 	notice_board_interfaces(s->d->board, interfaces_cnt(s->d));

@@ -30,9 +30,8 @@ void leave_begin(struct interfaces *s, struct iface *i, struct app *asker, uint3
 /** leave_end() - Wait no longer: the interface is detached, and @i gone */
 void leave_end(struct interfaces *s, struct iface *i);
 
-/** leave_asker() - @i is about to go. Return: who waits for that, and @ret_reply for him, see leave_answer(); NULL: nobody.
- * @silent: applications that have not said that they are through */
-struct app *leave_asker(struct iface *i, uint32_t silent, struct ctl_msg *ret_reply);
+/** leave_asker() - @i is about to go. Return: who waits for that, and @ret_reply for him, see leave_answer(); NULL: nobody */
+struct app *leave_asker(struct iface *i, struct ctl_msg *ret_reply);
 
 /** leave_answer() - It is gone: say so. @asker: of leave_asker(), in the same round; NULL allowed */
 void leave_answer(struct app *asker, const struct ctl_msg *reply);

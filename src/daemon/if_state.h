@@ -55,6 +55,7 @@ struct interfaces {
 	bool ready;		 /* @place is open as a whole: channels have been offered */
 	struct if_place place;
 	struct place claim; /* see if_claim.h */
+	bool claiming;	    /* something has it that is not there yet */
 	bool beside;	    /* another vjd had it when it was last wanted */
 	struct gateway *gateways[GATEWAY_MAX];
 	uint32_t gateway_cnt;

@@ -300,6 +300,7 @@ static void host_changed(void *arg)
 		log_info(s->d->cfg.log, "%s: is no more", i->name);
 		iface_end(s, i);
 	}
+	if_claim_settle(s);
 }
 
 static void host_neighbour(void *arg, uint32_t ifindex, const struct ip_addr *addr, enum host_neighbour_state state)
@@ -557,11 +558,23 @@ static int attach(struct interfaces *s, const char *name, bool at_tc, const stru
 	return r;
 }
 
+/* Without those that are about to be detached */
+static uint32_t staying_cnt(const struct vjd *d)
+{
+	const struct iface *i;
+	uint32_t cnt = 0;
+
+	if (d->interfaces != NULL)
+		TAILQ_FOREACH (i, &d->interfaces->ifaces, entry)
+			cnt += !i->leave.on;
+	return cnt;
+}
+
 enum ctl_refusal interfaces_attach(struct vjd *d, const char *name, bool at_tc, const struct ip_prefix *prefix,
 				   struct ctl_interface *ret_interface)
 {
 	struct interfaces *s = d->interfaces;
-	uint32_t before = interfaces_cnt(d);
+	uint32_t before = staying_cnt(d);
 	enum ctl_refusal why;
 	struct iface *i;
 	int r;
@@ -572,7 +585,7 @@ enum ctl_refusal interfaces_attach(struct vjd *d, const char *name, bool at_tc, 
 	if (why != CTL_REFUSAL_NONE)
 		return why;
 	r = attach(s, name, at_tc, prefix, &i);
-	if_claim_settle(s);
+	if_claim_done(s);
 	if (r == -EADDRNOTAVAIL)
 		return CTL_REFUSAL_PREFIX;
 	if (r < 0) {
@@ -580,7 +593,7 @@ enum ctl_refusal interfaces_attach(struct vjd *d, const char *name, bool at_tc, 
 		return iface_refusal(r);
 	}
 	iface_describe(i, ret_interface);
-	if (interfaces_cnt(d) > before) {
+	if (staying_cnt(d) > before) {
 		log_info(d->cfg.log, "%s: attached%s", name, i->dispatch.hook == IF_HOOK_TC ? ", at tc" : "");
 		iface_tell(s, i, 0);
 	}
@@ -591,7 +604,7 @@ void iface_end(struct interfaces *s, struct iface *i)
 {
 	struct if_chan *c;
 	struct ctl_msg reply;
-	struct app *asker = leave_asker(i, 0, &reply);
+	struct app *asker = leave_asker(i, &reply);
 
 	/* first of all, so that no peer's SYN goes to a channel that ends: it would be asked again a second later */
 	if_dispatch_unhook(&i->dispatch);
@@ -628,7 +641,7 @@ static enum ctl_refusal take_left(struct interfaces *s, const char *name, struct
 	if (why != CTL_REFUSAL_NONE)
 		return why;
 	r = attach(s, name, false, NULL, ret_iface);
-	if_claim_settle(s);
+	if_claim_done(s);
 	if (r == 0)
 		log_info(s->d->cfg.log, "%s: an earlier vjd has left a program there: taken over, to be removed", name);
 	return r == 0 ? CTL_REFUSAL_NONE : iface_refusal(r);
@@ -657,7 +670,7 @@ enum ctl_refusal interfaces_detach(struct app *app, uint32_t seq, const char *na
 		return CTL_REFUSAL_NONE;
 	}
 	/* who asks once more doesn't want to wait */
-	before = leave_asker(i, 0, &reply);
+	before = leave_asker(i, &reply);
 	i->leave.asker = app;
 	i->leave.seq = seq;
 	leave_end(s, i);
@@ -696,7 +709,6 @@ void interfaces_run(struct vjd *d)
 	resolve_expire(s);
 	works_finish(s);
 	host_watch_run(s->host, d->now_ns);
-	if_claim_settle(s); /* the last one may be gone. Not where the host is heard as one is attached, which has claimed and has it not yet */
 	if (s->hops_at_ns != 0 && d->now_ns >= s->hops_at_ns)
 		hops_sync(s);
 	if (s->adopt_until_ns != 0 && d->now_ns >= s->adopt_until_ns)

@@ -438,6 +438,11 @@ static void serve(struct app *app, const struct ctl_msg *msg, const int *fds, un
 	}
 }
 
+static bool is_unanswered(uint32_t type)
+{
+	return type == CTL_RESOLVE || type == CTL_POLLING || type == CTL_BRIEF || type == CTL_INTERFACE_LEFT;
+}
+
 void request_handle(struct app *app, enum ctl_refusal verdict, const struct ctl_msg *msg,
 		    const int *fds, unsigned fd_cnt)
 {
@@ -450,7 +455,7 @@ void request_handle(struct app *app, enum ctl_refusal verdict, const struct ctl_
 	}
 	discard(app, fds, fd_cnt);
 	/* nobody waits for a reply: what can't be done now is asked for again */
-	if (msg != NULL && verdict == CTL_REFUSAL_NONE && (msg->type == CTL_RESOLVE || msg->type == CTL_POLLING || msg->type == CTL_BRIEF || msg->type == CTL_INTERFACE_LEFT) && why != CTL_REFUSAL_NOT_WELCOME)
+	if (msg != NULL && verdict == CTL_REFUSAL_NONE && why != CTL_REFUSAL_NOT_WELCOME && is_unanswered(msg->type))
 		return;
 	app->d->malformed += why == CTL_REFUSAL_MALFORMED;
 	refuse(app, verdict == CTL_REFUSAL_NONE ? msg : NULL, why);

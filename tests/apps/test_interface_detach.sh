@@ -94,15 +94,39 @@ done
 # listeners go on, and clients begin, both at the kernel
 at_client python3 "$detach" user 10.77.0.2 7301 10000 1 "$tmp/asks4" || fail "a client after vj detach"
 
-# again, and then one that is stopped: its connection ends
+# again, with one that is stopped: its connection ends
+with_one_stopped() {
+	rm -f "$tmp/user4/ready" "$tmp/user4/gone"
+	under_vj stopped.log python3 "$detach" user 10.77.0.1 7300 $total 1 "$tmp/user4"
+	until_true test -e "$tmp/user4/ready"
+	"$vj" connections | has '10\.77\.0\.1:7300' || fail "nothing on a channel after vj attach"
+	stopped=$(pgrep -P "${process[stopped.log]}")
+	kill -STOP "$stopped"
+}
 "$vj" attach eth0 >/dev/null
-rm "$tmp/user4/ready" "$tmp/user4/gone"
-under_vj stopped.log python3 "$detach" user 10.77.0.1 7300 $total 1 "$tmp/user4"
-until_true test -e "$tmp/user4/ready"
-"$vj" connections | has '10\.77\.0\.1:7300' || fail "nothing on a channel after vj attach"
-stopped=$(pgrep -P "${process[stopped.log]}")
-kill -STOP "$stopped"
-timeout 15 "$vj" detach eth0 >"$tmp/detached" || fail "vj detach, and one is stopped: $(cat "$tmp/detached")"
+with_one_stopped
+timeout 60 "$vj" detach eth0 >"$tmp/detached" || fail "vj detach, and one is stopped: $(cat "$tmp/detached")"
 grep -q 'did not answer in time, and whose connections have ended: 1$' "$tmp/detached" || fail "nothing is said of one that was stopped: $(cat "$tmp/detached")"
 kill -KILL "$stopped"
 until_true no_pairs
+
+# who attaches meanwhile ends the wait, and has the interface: whoever runs hears of it, and no other vjd may have it
+"$vj" attach eth0 >/dev/null
+off_trial 7301
+with_one_stopped
+before=$(grep -c 'is about to be detached' "$tmp/server.log")
+is_told() {
+	[ "$(grep -c 'is about to be detached' "$tmp/server.log")" -gt "$before" ]
+}
+"$vj" detach eth0 >"$tmp/detached" &
+detaching=$!
+until_true is_told
+"$vj" attach eth0 >/dev/null || fail "vj attach in the middle of vj detach"
+wait $detaching || fail "vj detach, and somebody attaches: $(cat "$tmp/detached")"
+grep -q 'did not answer in time, and whose connections have ended: 1$' "$tmp/detached" || fail "nothing is said of one whose time was cut: $(cat "$tmp/detached")"
+start other.log "${on_server[@]}" "$build/vjd" --socket "$tmp/other.sock"
+until_true env VJ_SOCKET="$tmp/other.sock" "$vj" status
+said=$(VJ_SOCKET=$tmp/other.sock "$vj" attach eth0 2>&1) && fail "attached beside another"
+[[ $said == *"another vjd serves"* ]] || fail "vj attach says: $said"
+kill -KILL "$stopped"
+off_trial 7301
