@@ -140,6 +140,10 @@ int lease_scope_widen(struct vj *vj, struct vj_listener l)
 	err = lease->rests ? 0 : lease_ask(vj, lease);
 	if (err && err != -ENOTCONN) {
 		lease->flags |= CTL_LEASE_LOCAL;
+		if (err == -ETIMEDOUT) { /* its answer, when it comes, gives up what vjd has widened in place */
+			lease->id = 0;
+			control_again(vj);
+		}
 		return err;
 	}
 	/* also if vjd is away: it says what it has to offer when it is back */

@@ -461,9 +461,9 @@ static void peer_restate(struct vj_link *link, bool same_run)
 		link->channel_id = now.id;
 	else if (err == -ENOENT)
 		link_peer_gone(link);
-	else if (err == -ENOTCONN)
+	else if (err == -ENOTCONN || err == -ETIMEDOUT) /* or link_held() */
 		link->unstated = true;
-	else if (err != -ETIMEDOUT) /* link_held() */
+	else
 		lib_log(vj, LOG_WARNING, "channel to process %d: vjd does not take it again: %s", link->said.peer_pid,
 			strerror(-err));
 }
@@ -488,8 +488,10 @@ void link_held(const struct vj *vj, const struct ctl_channel *now)
 	for (unsigned i = 0; i < vj->link_cnt; i++) {
 		struct vj_link *link = vj->links[i];
 
-		if (!link->dead && !link->channel_id && !memcmp(link->said.key, now->key, sizeof(now->key)))
+		if (!link->dead && !link->channel_id && !memcmp(link->said.key, now->key, sizeof(now->key))) {
 			link->channel_id = now->id;
+			link->unstated = false;
+		}
 	}
 }
 
