@@ -447,7 +447,7 @@ static unsigned accept_all(struct server *s)
 	/* whoever comes gets the time to become an application, or to start one: as long as the first one had */
 	if (cnt > 0) {
 		s->idle_since_ns = s->vjd.now_ns;
-		s->had_app = false;
+		s->had_app &= s->cfg.first_exit_ns == TIME_NEVER; /* it has none: to leave as if the others had gone just now */
 	}
 	return cnt;
 }
