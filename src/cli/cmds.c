@@ -171,8 +171,9 @@ const struct cmd cmds[] = {
 		.help = "leave an interface to the kernel",
 		.args = "INTERFACE...",
 		.args_are_interfaces = true,
-		.about = "Ends what vj attach began. Connections of applications over INTERFACE become the kernel's and go on, as far as the applications answer "
-			 "within some seconds; those of who is stopped, or at an address of the application's own, break. What became of them is said.",
+		.about = "Ends what vj attach began. Connections of applications over INTERFACE become the kernel's and go on, as far as the applications answer: "
+			 "within 5 s of the last one given, and within 20 s in all; a second call ends the wait. Those of an application that is stopped, or at an "
+			 "address of the application's own, break. What became of them is said.",
 		.example = "sudo vj detach eth0",
 		.opts = detach_opts,
 		.exits = { { 0, "none is attached any more" },
