@@ -35,7 +35,7 @@ grep -q "No such device" "$tmp/err" || fail "$(cat "$tmp/err")"
 "$vj" attach eth0 | has "eth0: channels are offered, MTU 1500" || fail "not attached: $(cat "$tmp/vjd.log")"
 "$vj" attach eth0 >/dev/null || fail "a second attach is no error"
 at_server "$vj" doctor eth0 >"$tmp/doctor" || fail "doctor: $(cat "$tmp/doctor")"
-for line in 'ok +kernel ' 'ok +af_xdp ' 'ok +vjd +serves .* 1 interface attached' 'ok +eth0 +driver veth: native XDP' \
+for line in 'ok +kernel ' 'ok +af_xdp ' 'ok +memlock ' '(ok|note) +huge pages ' '(ok|note) +eth0 .*several MAC addresses' 'ok +vjd +serves .* 1 interface attached' 'ok +eth0 +driver veth: native XDP' \
 	'note +eth0 +a veth: .*checksums' ' +mend: ethtool -K PEER tx off'; do
 	grep -Eq "^$line" "$tmp/doctor" || fail "doctor does not say '$line': $(cat "$tmp/doctor")"
 done
@@ -171,6 +171,7 @@ print(sum(c["value"] for c in json.load(sys.stdin)["counters"] if c["name"] == "
 }
 at_client redis-cli -h 10.77.0.2 -p 7000 ping >/dev/null
 (($(dispatched) > 0)) || fail "nothing was dispatched"
+talks_long 10.77.0.2 "$tmp/policy" "$tmp/policy.log"
 echo 'user * ports 1-6999' >"$tmp/policy.conf"
 kill -HUP $vjd
 until_true grep -q 'policy: 1 rules' "$tmp/vjd.log"
@@ -186,6 +187,7 @@ kill -HUP $vjd
 until_true sh -c "[ \$(grep -c 'policy: 1 rules' $tmp/vjd.log) = 2 ]"
 at_client redis-cli -h 10.77.0.2 -p 7000 ping >/dev/null
 (($(dispatched) > before)) || fail "not dispatched, though policy allows it again"
+talked_long "$tmp/policy" || fail "a connection did not outlive the policy's changes: $(cat "$tmp/policy.log")"
 
 # ---- kill -9 of an application: its channel goes, its port answers as closed; nobody else notices
 
