@@ -88,7 +88,7 @@ void interfaces_left(struct app *app, const struct ctl_interface *req)
 
 	if (c == NULL)
 		return;
-	i->leave.ended += req->ended;
+	i->leave.ended = (uint32_t)min_u64((uint64_t)i->leave.ended + req->ended, UINT32_MAX); /* it may say anything */
 	i->leave.until_ns = s->d->now_ns + LEAVE_QUIET_NS;
 	c->empty = req->ended == 0;
 	chan_end(s, i, c);
