@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* conn.c - TCP for the program: thin over the stack, plus what needs vjd (routes, leases) and publishing */
+#include "base/assert.h"
+#include "lib/connect.h"
 #include "lib/iflink.h"
 #include "lib/priv.h"
 
@@ -112,12 +114,27 @@ static bool may_begin_at(const struct vj *vj, const struct vj_link *link, const 
 	return !local->port || has_leased(vj, local);
 }
 
+/* Options as the stack takes them, those that it would */
+struct begin_options {
+	struct tcp_option_value opt[CONNECT_OPTIONS_MAX];
+	unsigned cnt;
+};
+
+static void begin_options_of(const struct connect_option *opts, unsigned cnt, struct begin_options *ret)
+{
+	VJ_ASSERT_OP(cnt, <=, CONNECT_OPTIONS_MAX);
+	ret->cnt = 0;
+	for (unsigned i = 0; i < cnt; i++)
+		if (!tcp_option_check((enum tcp_option)opts[i].opt, opts[i].value))
+			ret->opt[ret->cnt++] = (struct tcp_option_value){ (int)opts[i].opt, opts[i].value };
+}
+
 /* A local endpoint for @remote: the port the program bound, or the next free ephemeral one. */
 static int connect_from(struct vj *vj, struct vj_link *link, struct endpoint *local, const struct endpoint *remote,
-			uint64_t cookie, struct tcp_id *ret_id)
+			const struct begin_options *opts, uint64_t cookie, struct tcp_id *ret_id)
 {
 	if (local->port)
-		return tcp_connect(vj->stack, link->stack_id, local, remote, cookie, ret_id);
+		return tcp_connect_with(vj->stack, link->stack_id, local, remote, opts->opt, opts->cnt, cookie, ret_id);
 	for (unsigned tries = 0;; tries++) {
 		int err = ports_next(vj, CTL_PROTO_TCP, tries, &local->port);
 
@@ -125,16 +142,17 @@ static int connect_from(struct vj *vj, struct vj_link *link, struct endpoint *lo
 			return err;
 		if (ports_are_kernels(vj, local->port))
 			continue;
-		err = tcp_connect(vj->stack, link->stack_id, local, remote, cookie, ret_id);
+		err = tcp_connect_with(vj->stack, link->stack_id, local, remote, opts->opt, opts->cnt, cookie, ret_id);
 		if (err != -EADDRINUSE)
 			return err;
 	}
 }
 
-int vj_connect(struct vj *vj, const struct sockaddr *remote, socklen_t remote_len, const struct sockaddr *local,
-	       socklen_t local_len, uint64_t cookie, struct vj_conn *ret_c)
+int connect_with(struct vj *vj, const struct sockaddr *remote, socklen_t remote_len, const struct sockaddr *local, socklen_t local_len,
+		 const struct connect_option *opts, unsigned cnt, uint64_t cookie, struct vj_conn *ret_c)
 {
 	struct endpoint from = { 0 }, to;
+	struct begin_options begin;
 	struct vj_link *link;
 	struct tcp_id id;
 	int err;
@@ -157,7 +175,8 @@ int vj_connect(struct vj *vj, const struct sockaddr *remote, socklen_t remote_le
 	if (ip_addr_is_any(&from.addr))
 		from.addr = addr_source_for(link, &to.addr);
 	stack_now(vj->stack, lib_clock_ns() / 1000);
-	err = connect_from(vj, link, &from, &to, cookie, &id);
+	begin_options_of(opts, cnt, &begin);
+	err = connect_from(vj, link, &from, &to, &begin, cookie, &id);
 	if (err)
 		return err;
 	link_publish_all(vj);
@@ -165,9 +184,17 @@ int vj_connect(struct vj *vj, const struct sockaddr *remote, socklen_t remote_le
 	return 0;
 }
 
-int vj_connect_again(struct vj *vj, struct vj_conn c, uint64_t cookie, struct vj_conn *ret_c)
+int vj_connect(struct vj *vj, const struct sockaddr *remote, socklen_t remote_len, const struct sockaddr *local,
+	       socklen_t local_len, uint64_t cookie, struct vj_conn *ret_c)
+{
+	return connect_with(vj, remote, remote_len, local, local_len, NULL, 0, cookie, ret_c);
+}
+
+int connect_again_with(struct vj *vj, struct vj_conn c, const struct connect_option *opts, unsigned cnt, uint64_t cookie,
+		       struct vj_conn *ret_c)
 {
 	struct endpoint local, remote;
+	struct begin_options begin;
 	struct vj_link *link;
 	struct tcp_id id;
 	int err;
@@ -177,12 +204,18 @@ int vj_connect_again(struct vj *vj, struct vj_conn c, uint64_t cookie, struct vj
 	err = route_find(vj, CTL_PROTO_TCP, &remote, vj->flow++, &link);
 	if (err)
 		return err;
-	err = tcp_connect(vj->stack, link->stack_id, &local, &remote, cookie, &id);
+	begin_options_of(opts, cnt, &begin);
+	err = tcp_connect_with(vj->stack, link->stack_id, &local, &remote, begin.opt, begin.cnt, cookie, &id);
 	if (err)
 		return err;
 	vj_conn_abort(vj, c);
 	ret_c->v = id.v;
 	return 0;
+}
+
+int vj_connect_again(struct vj *vj, struct vj_conn c, uint64_t cookie, struct vj_conn *ret_c)
+{
+	return connect_again_with(vj, c, NULL, 0, cookie, ret_c);
 }
 
 void vj_conn_addrs(const struct vj *vj, struct vj_conn c, struct sockaddr_storage *ret_local,
@@ -290,6 +323,11 @@ int vj_error(struct vj *vj, struct vj_conn c, bool clear)
 int vj_listener_option_set(struct vj *vj, struct vj_listener l, enum vj_option opt, uint64_t value)
 {
 	return tcp_listener_option_set(vj->stack, (struct listener_id){ l.v }, (enum tcp_option)opt, value);
+}
+
+void listener_mark(struct vj *vj, struct vj_listener l, int family, uint8_t tos, uint8_t ttl)
+{
+	tcp_listener_mark(vj->stack, (struct listener_id){ l.v }, family == AF_INET, tos, ttl);
 }
 
 int vj_conn_option_set(struct vj *vj, struct vj_conn c, enum vj_option opt, uint64_t value)

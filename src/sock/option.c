@@ -14,6 +14,8 @@
  */
 #include "sock/dgram.h"
 
+#include "lib/connect.h"
+
 #include <linux/errqueue.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
@@ -134,29 +136,64 @@ int options_remember(struct sock *s, unsigned opt, uint64_t value)
 	return 0;
 }
 
-void options_replay(const struct sock *from, struct vj_conn c)
+_Static_assert((int)SOCK_OPTION_CNT <= (int)CONNECT_OPTIONS_MAX, "all of them at once");
+
+unsigned options_of(const struct sock *s, bool v6, struct connect_option *ret)
 {
 	uint32_t set;
-	bool v6;
+	unsigned cnt = 0;
 
-	if (likely(!from->opts))
-		return;
-	v6 = conn_is_v6(from, c);
-	set = from->opts->set & ~(v6 ? UINT32_C(1) << VJ_OPT_TOS | UINT32_C(1) << VJ_OPT_TTL
-				     : UINT32_C(1) << SOCK_OPTION_TOS6 | UINT32_C(1) << SOCK_OPTION_TTL6);
+	if (likely(!s->opts))
+		return 0;
+	set = s->opts->set & ~(v6 ? UINT32_C(1) << VJ_OPT_TOS | UINT32_C(1) << VJ_OPT_TTL
+				  : UINT32_C(1) << SOCK_OPTION_TOS6 | UINT32_C(1) << SOCK_OPTION_TTL6);
 	for (unsigned i = 0; i < SOCK_OPTION_CNT; i++) {
 		unsigned opt = i == SOCK_OPTION_TOS6 ? VJ_OPT_TOS : i == SOCK_OPTION_TTL6 ? VJ_OPT_TTL : i;
 
 		if (set & UINT32_C(1) << i)
-			vj_conn_option_set(sock.vj, c, (enum vj_option)opt, from->opts->value[i]);
+			ret[cnt++] = (struct connect_option){ (enum vj_option)opt, s->opts->value[i] };
 	}
+	return cnt;
 }
 
+void options_replay(const struct sock *from, struct vj_conn c)
+{
+	struct connect_option opts[SOCK_OPTION_CNT];
+	unsigned cnt;
+
+	if (likely(!from->opts))
+		return;
+	cnt = options_of(from, conn_is_v6(from, c), opts);
+	for (unsigned i = 0; i < cnt; i++)
+		vj_conn_option_set(sock.vj, c, opts[i].opt, opts[i].value);
+}
+
+/* IP's header, in the SYN-ACK, too */
+static void marks_listen(const struct sock *s, int family, unsigned tos, unsigned ttl)
+{
+	const struct sock_options *opts = s->opts;
+	bool has_tos = opts->set & UINT32_C(1) << tos, has_ttl = opts->set & UINT32_C(1) << ttl;
+
+	if (has_tos || has_ttl)
+		listener_mark(sock.vj, s->listener, family, has_tos ? (uint8_t)opts->value[tos] : 0,
+			      has_ttl ? (uint8_t)opts->value[ttl] : TTL_DEFAULT);
+}
+
+/* A listener goes by some itself, and its SYN-ACKs say others. */
 void options_listen(const struct sock *s)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(kept) && s->opts; i++)
+	static const enum vj_option said[] = { VJ_OPT_MAXSEG, VJ_OPT_RCVBUF };
+
+	if (!s->opts)
+		return;
+	for (size_t i = 0; i < ARRAY_SIZE(kept); i++)
 		if (kept[i].listens && (s->opts->set & UINT32_C(1) << kept[i].opt))
 			vj_listener_option_set(sock.vj, s->listener, kept[i].opt, s->opts->value[kept[i].opt]);
+	for (size_t i = 0; i < ARRAY_SIZE(said); i++)
+		if (s->opts->set & UINT32_C(1) << said[i])
+			vj_listener_option_set(sock.vj, s->listener, said[i], s->opts->value[said[i]]);
+	marks_listen(s, AF_INET, VJ_OPT_TOS, VJ_OPT_TTL);
+	marks_listen(s, AF_INET6, SOCK_OPTION_TOS6, SOCK_OPTION_TTL6);
 }
 
 /*
@@ -396,8 +433,6 @@ static void kept_set(int fd, struct sock *s, const struct kept *k)
 		vj_conn_option_set(sock.vj, s->conn, k->opt, k->convert(kernel));
 	else
 		options_remember(s, k->opt, k->convert(kernel));
-	if (s->state == SOCK_LISTEN && s->has_listener && sock.vj)
-		options_listen(s);
 }
 
 static int conn_option_set(int fd, struct sock *s, int level, int name, const void *val, socklen_t len)
@@ -457,6 +492,8 @@ VJ_EARLY static int other_option_set(int fd, struct sock *s, int level, int name
 		kept_set(fd, s, kept_find(level, name));
 	else
 		option_set(s, level, name, val, len);
+	if (s->state == SOCK_LISTEN && s->has_listener && sock.vj)
+		options_listen(s);
 	return 0;
 }
 

@@ -712,7 +712,10 @@ void dests_forget(void);
  * ----------------
  */
 
-/* What was remembered, onto a new connection. */
+struct connect_option;
+/* What was remembered, for a connection over IPv6 (@v6) or IPv4. @ret: room for SOCK_OPTION_CNT. Return: how many. */
+unsigned options_of(const struct sock *s, bool v6, struct connect_option *ret);
+/* The same, onto a new connection. */
 void options_replay(const struct sock *from, struct vj_conn c);
 /* Return: 0; -ENOMEM. */
 int options_remember(struct sock *s, unsigned opt, uint64_t value);

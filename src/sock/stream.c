@@ -5,6 +5,7 @@
  */
 #include "sock/dgram.h"
 
+#include "lib/connect.h"
 #include "lib/deed.h"
 
 #include <fcntl.h>
@@ -420,22 +421,30 @@ bool sock_addr_is_ours(const struct sock *s, const struct sockaddr *addr, sockle
 	return is_beyond(s, addr, len) && !ctx_get() && vj_has_interface(sock.vj);
 }
 
+static bool is_v6(const struct sockaddr *addr)
+{
+	return addr->sa_family == AF_INET6 && !IN6_IS_ADDR_V4MAPPED(&((const struct sockaddr_in6 *)addr)->sin6_addr);
+}
+
 /* Return: 0: begun on a channel; -errno: not there. */
 static int channel_connect(int fd, struct sock *s, const struct sockaddr *addr, socklen_t len)
 {
+	struct connect_option opts[SOCK_OPTION_CNT];
 	struct sockaddr_storage local;
 	socklen_t local_len = sizeof(local);
 	int err = ctx_get();
+	unsigned cnt;
 
 	if (err)
 		return err;
 	if (s->bound && sys_getsockname(fd, (struct sockaddr *)&local, &local_len))
 		return -EINVAL;
-	err = vj_connect(sock.vj, addr, len, s->bound ? (struct sockaddr *)&local : NULL,
-			 s->bound ? local_len : 0, (uint64_t)(uintptr_t)s, &s->conn);
+	cnt = options_of(s, is_v6(addr), opts);
+	err = connect_with(sock.vj, addr, len, s->bound ? (struct sockaddr *)&local : NULL, s->bound ? local_len : 0, opts, cnt,
+			   (uint64_t)(uintptr_t)s, &s->conn);
 	if (err == -EPERM && s->any_port) {
 		((struct sockaddr_in *)&local)->sin_port = 0;
-		err = vj_connect(sock.vj, addr, len, (struct sockaddr *)&local, local_len, (uint64_t)(uintptr_t)s, &s->conn);
+		err = connect_with(sock.vj, addr, len, (struct sockaddr *)&local, local_len, opts, cnt, (uint64_t)(uintptr_t)s, &s->conn);
 	}
 	if (err) {
 		if (err != -EHOSTUNREACH)
@@ -447,7 +456,6 @@ static int channel_connect(int fd, struct sock *s, const struct sockaddr *addr, 
 	s->unanswered = false;
 	s->failed = s->shut_rd = s->shut_wr = false;
 	s->err = 0;
-	options_replay(s, s->conn);
 	watches_move(&s->file, WATCH_CHANNEL);
 	return 0;
 }
@@ -498,14 +506,17 @@ bool sock_connect_refused(struct sock *s)
 {
 	enum { REFUSALS_MAX = 8 };
 	int err = vj_error(sock.vj, s->conn, false);
+	struct connect_option opts[SOCK_OPTION_CNT];
+	struct sockaddr_storage remote;
 	struct vj_conn again;
+	unsigned cnt;
 
 	if (err != ECONNREFUSED && err != ECONNRESET)
 		return false;
-	if (s->refusals++ < REFUSALS_MAX &&
-	    !vj_connect_again(sock.vj, s->conn, (uint64_t)(uintptr_t)s, &again)) {
+	vj_conn_addrs(sock.vj, s->conn, NULL, &remote);
+	cnt = options_of(s, is_v6((const struct sockaddr *)&remote), opts);
+	if (s->refusals++ < REFUSALS_MAX && !connect_again_with(sock.vj, s->conn, opts, cnt, (uint64_t)(uintptr_t)s, &again)) {
 		s->conn = again;
-		options_replay(s, s->conn);
 		return true;
 	}
 	return s->connect_async && s->nonblock && kernel_connect(s, REPORT_WHY_OWNER_GONE);

@@ -454,10 +454,17 @@ enum tcp_option {
 	TCP_OPT_NOTSENT_LOWAT, /* not writable with so many bytes unsent; 0: whatever SNDBUF holds */
 };
 #define TCP_LINGER2_NONE 255 /* TCP_OPT_LINGER2_S: reset instead */
+/** tcp_option_check() - Could @opt be set to @value? Return: 0; -EINVAL: out of range; -ENOPROTOOPT. */
+int tcp_option_check(enum tcp_option opt, uint64_t value);
 /** tcp_option_set() - Return: 0; -EINVAL: out of range; -ENOPROTOOPT; -ENOMEM. */
 int tcp_option_set(struct stack *s, struct tcp_id id, enum tcp_option opt, uint64_t value);
 /** tcp_listener_option_set() - For all that is accepted from now on. Return: 0; -EINVAL: out of range; -ENOPROTOOPT. */
 int tcp_listener_option_set(struct stack *s, struct listener_id l, enum tcp_option opt, uint64_t value);
+/**
+ * tcp_listener_mark() - TOS or traffic class, and TTL or hop limit, of connections over IPv4 (@v4) or IPv6 that come from now on
+ * From their SYN-ACK on, and in place of TCP_OPT_TOS and TCP_OPT_TTL of the listener, which hold for both. ECN's bits of @tos are TCP's
+ */
+void tcp_listener_mark(struct stack *s, struct listener_id l, bool v4, uint8_t tos, uint8_t ttl);
 /** tcp_option_get() - Return: 0; -ENOPROTOOPT. */
 int tcp_option_get(const struct stack *s, struct tcp_id id, enum tcp_option opt, uint64_t *ret_value);
 /** tcp_cc_name() - Name of a congestion control, NULL past the last */

@@ -85,8 +85,6 @@ void tcp_conn_path(const struct stack *s, struct conn c, struct ip_path *ret_pat
 void tcp_conn_key(const struct stack *s, struct conn c, struct flow_key *ret_key);
 /* ext with defaults if there was none; NULL: no memory */
 struct tcp_ext *tcp_conn_ext(struct stack *s, struct tcb *t);
-/* Could a program set @opt to @value? Return: 0; -ENOPROTOOPT; -EINVAL. */
-int tcp_option_check(enum tcp_option opt, uint64_t value);
 void tcp_ext_defaults(const struct stack *s, struct tcp_ext *ext);
 /* 0: none */
 uint32_t tcp_conn_find(const struct stack *s, const struct flow_key *key, uint32_t hash);

@@ -282,6 +282,8 @@ struct tcp_listener {
 	bool in_use;	    /* false: stopped, and here only until its embryos know */
 	struct tcp_ext ext; /* inherited if has_ext */
 	bool has_ext;
+	bool marked[2]; /* by tcp_listener_mark(), [1] IPv4: else as `ext` has it */
+	uint8_t tos[2], ttl[2];
 	bool has_cc; /* flags name a congestion control; else that of the settings, when a connection begins */
 };
 

@@ -68,6 +68,8 @@ void tcp_endpoints(const struct stack *s, struct tcp_id id, struct endpoint *ret
 
 /* ---- options --------------------------------------------------------------------------------- */
 
+enum { TOS_OF_PROGRAM = 0xfc }; /* the ECN bits are TCP's */
+
 /* Options that are a flag, or 0 */
 static uint32_t option_flag(enum tcp_option opt)
 {
@@ -172,7 +174,7 @@ static void ext_set(struct tcp_ext *ext, enum tcp_option opt, uint64_t value64)
 		ext->maxseg = (uint16_t)value;
 		break;
 	case TCP_OPT_TOS:
-		ext->tos = (uint8_t)(value & 0xfc); /* the ECN bits are TCP's */
+		ext->tos = (uint8_t)(value & TOS_OF_PROGRAM);
 		break;
 	case TCP_OPT_TTL:
 		ext->ttl = (uint8_t)value;
@@ -363,6 +365,24 @@ void tcp_settings_set(struct stack *s, const struct tcp_settings *settings)
 	s->cfg.tcp = *settings;
 }
 
+static void listener_ext_need(struct stack *s, struct tcp_listener *l)
+{
+	if (l->has_ext)
+		return;
+	tcp_ext_defaults(s, &l->ext);
+	l->has_ext = true;
+}
+
+void tcp_listener_mark(struct stack *s, struct listener_id id, bool v4, uint8_t tos, uint8_t ttl)
+{
+	struct tcp_listener *l = pool_at_sized(&s->tcp->listeners, id.v, sizeof(*l));
+
+	listener_ext_need(s, l);
+	l->marked[v4] = true;
+	l->tos[v4] = (uint8_t)(tos & TOS_OF_PROGRAM);
+	l->ttl[v4] = ttl;
+}
+
 int tcp_listener_option_set(struct stack *s, struct listener_id id, enum tcp_option opt,
 			    uint64_t value)
 {
@@ -371,11 +391,8 @@ int tcp_listener_option_set(struct stack *s, struct listener_id id, enum tcp_opt
 
 	if (err != 0)
 		return err;
-	if (!l->has_ext && opt != TCP_OPT_CONGESTION &&
-	    (option_flag(opt) == 0 || opt == TCP_OPT_KEEPALIVE)) {
-		tcp_ext_defaults(s, &l->ext);
-		l->has_ext = true;
-	}
+	if (opt != TCP_OPT_CONGESTION && (option_flag(opt) == 0 || opt == TCP_OPT_KEEPALIVE))
+		listener_ext_need(s, l);
 	l->has_cc |= opt == TCP_OPT_CONGESTION;
 	if (!option_set_flags(&l->flags, opt, value))
 		ext_set(&l->ext, opt, value);

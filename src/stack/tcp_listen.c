@@ -136,6 +136,16 @@ void tcp_listen_synack_acked(struct stack *s, struct conn c)
 	rtx->first_sent_us = rtx->delivered_us = sent_us;
 }
 
+/* What its connections begin with, if it has anything of its own */
+static void listen_ext(const struct tcp_listener *l, bool v4, struct tcp_ext *ret_ext)
+{
+	*ret_ext = l->ext;
+	if (l->marked[v4]) {
+		ret_ext->tos = l->tos[v4];
+		ret_ext->ttl = l->ttl[v4];
+	}
+}
+
 /*
  * A block for a handshake. Of what it is, key, options and link are set. Return: false: no memory.
  */
@@ -162,7 +172,7 @@ static bool listen_embryo(struct stack *s, const struct tcp_seg *seg, const stru
 			tcp_conn_done(s, c, 0);
 			return false;
 		}
-		*ext = l->ext;
+		listen_ext(l, seg->pkt->ip.version == 4, ext);
 	}
 	*ret_c = c;
 	return true;
@@ -177,7 +187,7 @@ static bool listen_cookie(struct stack *s, const struct tcp_seg *seg, const stru
 	if ((seg->pkt->link->flags & LINK_NO_LOSS) != 0 || s->cfg.tcp.no_syncookies)
 		return false;
 	if (l->has_ext)
-		ext = l->ext;
+		listen_ext(l, seg->pkt->ip.version == 4, &ext);
 	else
 		tcp_ext_defaults(s, &ext);
 	tcp_cookie_answer(s, seg, key, &ext);

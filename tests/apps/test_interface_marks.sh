@@ -9,7 +9,7 @@
 need python3
 
 cat >"$tmp/seen.py" <<'PY'
-# Per packet of a sender's: family, protocol, first byte of its payload, class, limit. One line each, once
+# Per packet of a sender's: family, protocol, its payload, or that it begins a connection, class, limit. One line each, once
 import socket, struct
 s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
 s.bind(("eth0", 0))
@@ -27,6 +27,8 @@ while True:
     if proto not in (6, 17) or 7099 not in struct.unpack(">HH", l4[:4]):
         continue
     data = l4[8:] if proto == 17 else l4[l4[12] >> 4 << 2:]
+    if proto == 6 and l4[13] & 2: # by a port of its own
+        data = b"syn%d" % (l4[13] & 16)
     line = "%s %s %s tos %d ttl %d" % ("4" if v4 else "6", "udp" if proto == 17 else "tcp", data.decode(), tos, ttl)
     if data and line not in known:
         known.add(line)
@@ -41,6 +43,17 @@ print("begun", flush=True)
 kept = []
 while True:
     kept.append(tcp.accept()[0])
+PY
+cat >"$tmp/knock.py" <<'PY'
+# Whenever there is somebody who listens
+import socket, time
+while True:
+    for addr in "10.77.0.2", "fd77::2":
+        try:
+            socket.create_connection((addr, 7099), 1).close()
+        except OSError:
+            pass
+        time.sleep(0.05)
 PY
 cat >"$tmp/marks.py" <<'PY'
 import os, socket, struct, sys, time
@@ -85,6 +98,23 @@ for family, addr in peers:
                 s.setsockopt(IP6, HOPS, 0)
             s.send(b"%s-end." % name.encode())
             kept.append(s)
+# One of a group is waited for by the network at once; marks that it has before its port is leased, and after
+listener = socket.socket(socket.AF_INET6)
+listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+listener.setsockopt(IP, IP_TTL, 77)
+listener.setsockopt(IP6, HOPS, 88)
+listener.bind(("::", 7099))
+listener.listen()
+for late in (False, True):
+    if late:
+        listener.setsockopt(IP, IP_TOS, 0x68)
+        listener.setsockopt(IP6, TCLASS, 0x48)
+    came = [0, 0]
+    while min(came) < 4:
+        kept.append(listener.accept()[0])
+        came[kept[-1].getpeername()[0].startswith("::ffff:")] += 1
+listener.close()
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 s.connect(("10.77.0.1", 7099))
 s.send(b"all.")
@@ -95,6 +125,7 @@ PY
 start_vjd --attach eth0
 start sink.log "${on_client[@]}" python3 "$tmp/sink.py"
 until_true grep begun "$tmp/sink.log"
+start knock.log "${on_client[@]}" python3 "$tmp/knock.py"
 # seen_of LOG COMMAND...: what leaves when it runs at the server, until ended LOG
 seen_of() {
 	local log=$1

@@ -876,6 +876,43 @@ static void listener_congestion(void **state)
 	assert_next_has(t, "bbr");
 }
 
+/* TOS and TTL stand in the first segment, too, and when it is sent again */
+static void marked_syn(void **state)
+{
+	const struct tcp_option_value opts[] = { { TCP_OPT_TOS, 0xb9 }, { TCP_OPT_TTL, 9 } };
+	struct line *t = *state;
+
+	assert_int_equal(tcp_connect_with(t->s, t->link, &t->local, &t->peer, opts, 2, t->cookie, &t->id), 0);
+	SEND("S 0:0(0)");
+	assert_int_equal(t->tos, 0xb8);
+	assert_int_equal(t->ttl, 9);
+	SEND_AFTER(1 * SEC, "S 0:0(0)");
+	assert_int_equal(t->tos, 0xb8);
+	assert_int_equal(t->ttl, 9);
+}
+
+/* ... and in the answer to one, by the family of who asks */
+static void marked_synack(void **state)
+{
+	struct line *t = *state;
+	uint64_t value;
+
+	line_listen(t);
+	tcp_listener_mark(t->s, t->listener, t->cfg.v6, 0x11, 200);
+	tcp_listener_mark(t->s, t->listener, !t->cfg.v6, 0x2e, 7);
+	RECV(0, "S 0:0(0) <mss 1460>");
+	SEND("S. 0:0(0) ack 1");
+	assert_int_equal(t->tos, 0x2c);
+	assert_int_equal(t->ttl, 7);
+	SEND_AFTER(1 * SEC, "S. 0:0(0) ack 1");
+	assert_int_equal(t->tos, 0x2c);
+	assert_int_equal(t->ttl, 7);
+	RECV(0, ". 1:1(0) ack 1");
+	line_accept(t);
+	assert_int_equal(tcp_option_get(t->s, t->id, TCP_OPT_TTL, &value), 0);
+	assert_int_equal(value, 7);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -925,6 +962,8 @@ int main(void)
 		LINE_TEST(synack_without_frame),
 		LINE_TEST(isn),
 		LINE_TEST(listener_congestion),
+		LINE_TEST(marked_syn),
+		LINE_TEST(marked_synack),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

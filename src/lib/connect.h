@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * connect.h - connections that have their options from the first segment on, for the layer above
+ *
+ * What vj_conn_option_set() sets after vj_connect() the SYN does not show, and what is set after vj_accept() the SYN-ACK does not: how large
+ * segments may be, by which factor windows are scaled, what stands in IP's header.
+ *
+ * Thread rule: as vj.h, one thread at a time.
+ */
+#ifndef LIB_CONNECT_H
+#define LIB_CONNECT_H
+
+#include <vj/vj.h>
+
+struct connect_option {
+	enum vj_option opt;
+	uint64_t value;
+};
+
+enum { CONNECT_OPTIONS_MAX = 32 };
+
+/**
+ * connect_with() - vj_connect() with @cnt options, 0..CONNECT_OPTIONS_MAX
+ * One that vj_conn_option_set() would refuse is left out. Return: as vj_connect().
+ */
+int connect_with(struct vj *vj, const struct sockaddr *remote, socklen_t remote_len, const struct sockaddr *local, socklen_t local_len,
+		 const struct connect_option *opts, unsigned cnt, uint64_t cookie, struct vj_conn *ret_c);
+
+/** connect_again_with() - vj_connect_again(), likewise: the options of @c do not go along by themselves */
+int connect_again_with(struct vj *vj, struct vj_conn c, const struct connect_option *opts, unsigned cnt, uint64_t cookie,
+		       struct vj_conn *ret_c);
+
+/**
+ * listener_mark() - What connections that come from now on have in IP's header, from their SYN-ACK on
+ * @family: AF_INET: IP_TOS and IP_TTL; AF_INET6: IPV6_TCLASS and IPV6_UNICAST_HOPS; 0..255 each, without ECN's bits, which are TCP's
+ */
+void listener_mark(struct vj *vj, struct vj_listener l, int family, uint8_t tos, uint8_t ttl);
+
+#endif
