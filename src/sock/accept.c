@@ -203,7 +203,9 @@ static void lease_want(int fd, struct sock *s)
 	enum report_why why = REPORT_WHY_CONFINES;
 
 	lazy_count(s, -1);
-	if (program_confines()) {
+	if (s->kernels_option)
+		why = REPORT_WHY_OPTION;
+	if (why == REPORT_WHY_OPTION || program_confines()) {
 		(void)ctx_get(); /* for `vj why`, which asks by way of vjd */
 	} else {
 		int err = channel_listen(fd, s);
@@ -281,6 +283,14 @@ void listener_close(struct sock *s)
 	lazy_count(s, -1);
 	listener_withdraw(s);
 	s->state = SOCK_FRESH;
+}
+
+void listener_leave(int fd, struct sock *s, enum report_why why)
+{
+	lazy_count(s, -1);
+	listener_withdraw(s);
+	s->kernel_only = true;
+	listener_why(fd, s, why);
 }
 
 void listeners_withdraw(void)

@@ -303,43 +303,18 @@ void dgram_kernel_end(struct dgram_hold *h)
  * ----------------
  */
 
-/* What comes with datagrams, or which come at all, and no channel knows of */
-static bool option_stays(int level, int name)
-{
-	static const struct {
-		int level, name;
-	} kernel_only[] = {
-		{ SOL_SOCKET, SO_BINDTODEVICE },  { SOL_SOCKET, SO_ATTACH_FILTER },
-		{ SOL_SOCKET, SO_ATTACH_BPF },	  { SOL_SOCKET, SO_TIMESTAMPING },
-		{ SOL_SOCKET, SO_RXQ_OVFL },	  { IPPROTO_IP, IP_RECVTTL },
-		{ IPPROTO_IP, IP_RECVTOS },	  { IPPROTO_IP, IP_RECVOPTS },
-		{ IPPROTO_IP, IP_RETOPTS },	  { IPPROTO_IP, IP_RECVORIGDSTADDR },
-		{ IPPROTO_IP, IP_RECVERR },	  { IPPROTO_IPV6, IPV6_RECVHOPLIMIT },
-		{ IPPROTO_IPV6, IPV6_RECVTCLASS }, { IPPROTO_IPV6, IPV6_RECVERR },
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(kernel_only); i++)
-		if (kernel_only[i].level == level && kernel_only[i].name == name)
-			return true;
-	return false;
-}
-
 void dgram_option(int fd, struct sock *s, int level, int name, const void *val, socklen_t len)
 {
 	struct dgram *d = s->dgram;
-	int on = 0;
+	int on = option_value(val, len);
 
-	if (val && len >= sizeof(on))
-		memcpy(&on, val, sizeof(on));
-	else if (val && len)
-		on = *(const uint8_t *)val;
 	if (level == IPPROTO_UDP && name == UDP_SEGMENT)
 		d->segment = on > 0 && on <= UINT16_MAX ? (uint16_t)on : 0;
 	else if (level == IPPROTO_UDP && name == UDP_GRO)
 		d->gro = on != 0;
 	else if (level == IPPROTO_UDP && on) /* corked: there */
 		d->sends_to_kernel = true;
-	if (option_stays(level, name) && on) {
+	if (option_is_kernels(s, level, name, val, len)) {
 		dgram_stay(s, REPORT_WHY_OPTION);
 		port_leave(d->port_be, REPORT_WHY_SHARED_PORT);
 	}

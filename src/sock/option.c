@@ -442,6 +442,8 @@ static int conn_option_set(int fd, struct sock *s, int level, int name, const vo
 
 	if (k && k->opt == VJ_OPT_FASTOPEN_MAX)
 		return -EINVAL; /* there is a connection */
+	if (option_is_refused(level, name))
+		return -EOPNOTSUPP;
 	r = option_set(s, level, name, val, len);
 	if (r != -ENOSYS)
 		return r;
@@ -473,10 +475,19 @@ static void mtu_mode_set(int fd, struct sock *s, int level, int name)
 	s->own_mtu_mode = (uint8_t)(mode == IP_PMTUDISC_WANT || mode == IP_PMTUDISC_DO ? s->own_mtu_mode & ~bit : s->own_mtu_mode | bit);
 }
 
+/* One of a socket that isn't connected: from now on its way is the kernel's. */
+static VJ_COLD void kernels_option_set(int fd, struct sock *s)
+{
+	s->kernels_option = true;
+	if (s->state == SOCK_LISTEN)
+		listener_leave(fd, s, REPORT_WHY_OPTION);
+}
+
 /* The kernel checks; what it refuses is not remembered. */
 VJ_EARLY static int other_option_set(int fd, struct sock *s, int level, int name, const void *val, socklen_t len)
 {
-	int r = sys_setsockopt(fd, level, name, val, len);
+	int r = s && s->state != SOCK_UDP && level == SOL_SOCKET && option_is_refused(level, name) ? -EOPNOTSUPP
+						       : sys_setsockopt(fd, level, name, val, len);
 
 	if (!s && unlikely(r == -EOPNOTSUPP) && away_is_left(fd))
 		return 0; /* it changes how fast bytes go, not which */
@@ -487,6 +498,8 @@ VJ_EARLY static int other_option_set(int fd, struct sock *s, int level, int name
 	} else {
 		mtu_mode_set(fd, s, level, name);
 		control_set(s, level, name, val, len);
+		if (option_is_kernels(s, level, name, val, len))
+			kernels_option_set(fd, s);
 	}
 	if (kept_find(level, name) && s->state != SOCK_UDP)
 		kept_set(fd, s, kept_find(level, name));

@@ -129,6 +129,7 @@ struct sock {
 	bool kernel_only; /* LISTEN: there is no lease to be had, ever */
 	bool copied;	  /* LISTEN: other processes may listen to it, too */
 	bool on_trial;	  /* LISTEN: not at interfaces yet, see accept.c */
+	bool kernels_option; /* TCP: has one that only the kernel gives a meaning, option_kernel.c */
 	uint8_t own_mtu_mode; /* TCP, a bit for each family: asks for another treatment of the path's MTU than channels at interfaces give */
 	bool bound;	    /* FRESH: bind() was called */
 	bool any_port;	    /* `bound`: to an address alone, and nobody has asked which port the kernel chose */
@@ -532,6 +533,8 @@ uint64_t listener_again_ns(const struct sock *s);
 void listeners_withdraw(void);
 /* Off channels; the kernel's socket stays as it is. */
 void listener_close(struct sock *s);
+/* ... and goes on listening, alone. */
+void listener_leave(int fd, struct sock *s, enum report_why why);
 /* The same in a child of fork(), where libvj's half is the parent's. */
 void listener_forget(struct sock *s);
 
@@ -731,6 +734,13 @@ static inline bool zerocopy_waits(const struct sock *s)
 int zerocopy_told(struct sock *s, struct msghdr *msg);
 /* Those that a listener on channels needs itself. */
 void options_listen(const struct sock *s);
+
+/* option_kernel.c: what setsockopt() was given, as a number: not 0 if it asks for anything */
+int option_value(const void *val, socklen_t len);
+/* Does it ask for what only the kernel's sockets do? */
+bool option_is_kernels(const struct sock *s, int level, int name, const void *val, socklen_t len);
+/* Is it better refused by a connection on a channel than taken for nothing? */
+bool option_is_refused(int level, int name);
 
 /* info.c: TCP_INFO, as long as the kernel's. @fd: a socket of its, or why there is none. Return: 0; -errno. */
 int info_get(int fd, const struct sock *s, void *val, socklen_t *len);

@@ -701,7 +701,7 @@ VJ_EARLY static int connect_begin(int fd, struct sock *s, const struct sockaddr 
 		sock_give_to_kernel(fd, s, REPORT_WHY_UNANSWERED);
 		return 1;
 	}
-	if (unlikely(s->own_mtu_mode) && !sock_addr_is_local(s, addr, len)) {
+	if (unlikely(s->kernels_option || (s->own_mtu_mode && !sock_addr_is_local(s, addr, len)))) {
 		(void)ctx_get(); /* for `vj why`, which asks by way of vjd */
 		sock_give_to_kernel(fd, s, REPORT_WHY_OPTION);
 		return 1;

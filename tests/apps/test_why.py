@@ -292,6 +292,90 @@ def check_verbose():
             server.wait()
 
 
+OPTIONS = """
+import errno, socket, struct, sys, threading
+IP_MINTTL, IPV6_MINHOPCOUNT, SO_MARK, SO_PEEK_OFF, SO_TIMESTAMPING, TCP_MD5SIG = 21, 73, 36, 42, 37, 14
+port, addr = int(sys.argv[1]), {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
+key = struct.pack("=H2x4s120xBBHi80s", socket.AF_INET, socket.inet_aton("127.0.0.1"), 0, 0, 6, 0, b"secret")
+options = {
+    "device": (socket.AF_INET, socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo"),
+    "mark": (socket.AF_INET, socket.SOL_SOCKET, SO_MARK, 7),
+    "stamps": (socket.AF_INET, socket.SOL_SOCKET, SO_TIMESTAMPING, 16),
+    "ttl": (socket.AF_INET, socket.IPPROTO_IP, IP_MINTTL, 2),
+    "hops": (socket.AF_INET6, socket.IPPROTO_IPV6, IPV6_MINHOPCOUNT, 2),
+    "md5": (socket.AF_INET, socket.IPPROTO_TCP, TCP_MD5SIG, key),
+}
+held, late = {}, {}
+def has(s, option):
+    try:
+        s.setsockopt(*option)
+    except OSError as e: # not the user's, or not the kernel's
+        if e.errno not in (errno.EPERM, errno.ENOPROTOOPT):
+            raise
+        return False
+    return True
+def serve(listener):
+    while True:
+        listener.accept()[0].close()
+for name, (family, *option) in options.items():
+    client, early = socket.socket(family), socket.socket(family)
+    if not has(client, option):
+        continue
+    has(early, option)
+    early.bind((addr[family], 0))
+    early.listen()
+    late[name] = socket.create_server((addr[family], 0), family=family)
+    held["early " + name], held["late " + name] = early, late[name]
+    for listener in early, late[name]:
+        threading.Thread(target=serve, args=(listener,), daemon=True).start()
+    client.setblocking(False)
+    if family == socket.AF_INET: # at the other nobody listens
+        client.connect_ex((addr[family], port))
+        held["client " + name] = client
+channel = socket.create_connection((addr[socket.AF_INET], port))
+for option in (socket.IPPROTO_TCP, TCP_MD5SIG, key), (socket.SOL_SOCKET, SO_PEEK_OFF, 0):
+    try:
+        channel.setsockopt(*option)
+    except OSError as e:
+        assert e.errno in (errno.EOPNOTSUPP, errno.ENOPROTOOPT)
+    else:
+        raise AssertionError(option)
+print({name: (s.fileno(), s.getsockname()[1]) for name, s in held.items()}, flush=True)
+sys.stdin.readline()
+for name, listener in late.items():
+    has(listener, options[name][1:])
+print(flush=True)
+sys.stdin.read()
+"""
+
+
+def check_options():
+    """Options that no channel knows of: who is to be connected, or to listen, is the kernel's, and who listens already becomes it"""
+    server = start(SERVER)
+    program = start(OPTIONS, server.stdout.readline().split()[0])
+
+    def are(want):
+        def look():
+            paths = ask(program.pid)[0]
+            return paths if all(paths.get(fd) == want(name) for name, (fd, _) in held.items()) else None
+        return until(look)
+    try:
+        held = eval(program.stdout.readline())  # pylint: disable=eval-used
+        assert any(name.startswith("client") for name in held), held
+        assert are(lambda name: ("both", None) if name.startswith("late") else ("kernel", "OPTION")), (held, ask(program.pid))
+        program.stdin.write("\n")
+        program.stdin.flush()
+        program.stdout.readline()
+        assert are(lambda name: ("kernel", "OPTION")), (held, ask(program.pid))
+        for name, (_, port) in held.items(): # those that waited in accept() go on
+            if name.startswith("late") and "md5" not in name:
+                socket.create_connection(("::1" if "hops" in name else "127.0.0.1", port), PATIENCE_S).recv(1)
+    finally:
+        for child in server, program:
+            child.kill()
+            child.wait()
+
+
 EXHAUSTED = """
 import os, resource, socket, sys
 resource.setrlimit(resource.RLIMIT_NOFILE, (64, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
@@ -358,6 +442,7 @@ def main():
         check_ended()
         check_verbose()
         check_exhausted()
+        check_options()
         check_left()
         assert "there is no process" in run(2 ** 22 + 1, status=1)
         assert "of which process" in run(status=2)
