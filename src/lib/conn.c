@@ -82,9 +82,11 @@ int vj_accept(struct vj *vj, struct vj_listener l, uint64_t cookie, struct vj_co
 	struct tcp_id id;
 	int err = tcp_accept(vj->stack, (struct listener_id){ l.v }, cookie, &id);
 
-	if (!err)
-		ret_c->v = id.v;
-	return err;
+	if (err)
+		return err;
+	ret_c->v = id.v;
+	link_publish_all(vj); /* who waited for a place is answered */
+	return 0;
 }
 
 static bool has_leased(const struct vj *vj, const struct endpoint *local)

@@ -28,7 +28,7 @@
  *	  peer dies), no TIME_WAIT (there are no old duplicates)
  *	- no congestion window: a direct channel has no queue that others share, and the window that
  *	  the receiver offers is the only bound
- *	- SYN is repeated, since a full backlog drops it; a closed window is probed, with back-off
+ *	- SYN is repeated, since a very full backlog drops it; a closed window is probed, with back-off
  *	- what was offered room is always taken: a receiver without memory resets the connection
  *	  instead of dropping, and a reset that finds no frame waits for one
  *
@@ -111,6 +111,8 @@ struct tcp_listener *tcp_listener_at(const struct stack *s, uint32_t id);
 void tcp_listener_free(struct stack *s, uint32_t id);
 /* A passive connection ends before its handshake did. */
 void tcp_listen_embryo_gone(struct stack *s, struct conn c);
+/* Not answered yet, since the backlog is full */
+bool tcp_listen_is_parked(const struct tcb *t);
 /* A SYN-ACK left, on a link that can lose. Return: true: it is noted, and needs no record in struct tcp_rtx. */
 bool tcp_listen_synack_sent(struct stack *s, struct conn c, bool again);
 /* It is acknowledged: there is a record of it from here on, for that acknowledgement to find. */

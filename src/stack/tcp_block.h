@@ -267,10 +267,11 @@ struct tcp_ooo {
 struct tcp_listener {
 	struct event_node event;
 	struct ref_list ready; /* connections for tcp_accept(), through their event.list */
+	struct ref_list parked; /* ... in SYN_RECEIVED, on links that cannot lose: unanswered until there is a place, likewise */
 	uint32_t ready_cnt;
 	uint32_t backlog;
 	uint32_t embryo_cnt;   /* in SYN_RECEIVED */
-	uint32_t reserved_cnt; /* of them, on links that cannot lose: have a place in `ready` */
+	uint32_t reserved_cnt; /* of them, on links that cannot lose and not parked: have a place in `ready` */
 	uint32_t flags;	       /* TF_*, inherited */
 	struct port_id place;
 	uint32_t fastopen_cnt;	     /* connections with TF_FASTOPEN */

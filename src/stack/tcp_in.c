@@ -203,7 +203,9 @@ static bool in_syn(struct stack *s, struct conn c, const struct tcp_seg *seg)
 	if (t->state == TCP_SYN_RECEIVED && seg->view.seq + 1 == t->rcv_nxt) {
 		if ((seg->view.flags & TCP_ACK) != 0)
 			return true;
-		if (!tcp_answered_lately(s, c.id) && tcp_xmit_syn(s, c) != 0)
+		if (tcp_listen_is_parked(t))
+			tcp_drop(s, c, STACK_DROP_TCP_BACKLOG);
+		else if (!tcp_answered_lately(s, c.id) && tcp_xmit_syn(s, c) != 0)
 			tcp_output_later(s, c);
 		return false;
 	}

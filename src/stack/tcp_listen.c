@@ -6,8 +6,11 @@
  * for tcp_accept(). When there are as many embryos as may be, or no blocks, a SYN is answered with a
  * cookie and forgotten (tcp_cookie.c). As in Linux a SYN is dropped while `ready` is full, so that
  * the peer repeats it; and so is the ACK that would complete a handshake then. But on a link that
- * cannot lose that ACK may carry data which are never repeated: there a SYN is taken only if a place
- * is kept for it.
+ * cannot lose that ACK may carry data which are never repeated: there a SYN is answered only when a place
+ * is kept for it. Until then it waits in `parked`, so that whoever is accepted makes room for the next at once, and not in the second
+ * after which the peer repeats its SYN: the kernel's loopback has given its listener the processor before the backlog is full, but
+ * here hundreds may have come before the program runs. What is parked counts as an embryo; the peer may be gone by the time that it is answered, and
+ * then says so.
  *
  * An embryo is a block and nothing else: what the SYN-ACK's record would say, when it left and whether more than once, is kept in the
  * cold half, where congestion control has nothing yet, and the record is made when the acknowledgement comes. So a handshake that nobody
@@ -39,10 +42,30 @@ static bool listener_full(const struct tcp_listener *l)
 	return l->ready_cnt + l->reserved_cnt >= l->backlog;
 }
 
-static void embryo_uncount(struct tcp_listener *l, const struct tcb *t)
+bool tcp_listen_is_parked(const struct tcb *t)
+{
+	return t->state == TCP_SYN_RECEIVED && tcb_has(t, TF_EMBRYO) && ref_list_has(&t->event.list);
+}
+
+/* There may be room: who waits longest has it. */
+static void listen_unpark(struct stack *s, struct tcp_listener *l)
+{
+	while (!ref_list_empty(&l->parked) && !listener_full(l)) {
+		struct conn c = conn_at(s, ref_id(l->parked.head));
+
+		ref_list_del(&s->event_nodes, &l->parked, ref_tcp(c.id));
+		l->reserved_cnt++;
+		if (tcp_xmit_syn(s, c) != 0)
+			tcp_output_later(s, c);
+	}
+}
+
+static void embryo_uncount(struct stack *s, struct tcp_listener *l, struct conn c)
 {
 	l->embryo_cnt--;
-	if (tcb_no_loss(t))
+	if (tcp_listen_is_parked(c.t))
+		ref_list_del(&s->event_nodes, &l->parked, ref_tcp(c.id));
+	else if (tcb_no_loss(c.t))
 		l->reserved_cnt--;
 }
 
@@ -59,7 +82,7 @@ void tcp_listen_adopt(struct stack *s, struct conn c)
 {
 	struct tcb *t = c.t;
 
-	embryo_uncount(tcp_listener_at(s, t->event.cookie[0]), t);
+	embryo_uncount(s, tcp_listener_at(s, t->event.cookie[0]), c);
 	event_cookie_set(&t->event, 0);
 	t->flags = (t->flags & ~(uint32_t)TF_EMBRYO) | TF_OWNED;
 	t->snd_una = t->snd_nxt;
@@ -74,7 +97,7 @@ int tcp_listen_ready(struct stack *s, struct conn c)
 		return -ENOTCONN;
 	if (!tcb_no_loss(c.t) && listener_full(l))
 		return -EAGAIN;
-	embryo_uncount(l, c.t);
+	embryo_uncount(s, l, c);
 	tcp_listen_enqueue(s, c);
 	return 0;
 }
@@ -84,7 +107,9 @@ void tcp_listen_embryo_gone(struct stack *s, struct conn c)
 	uint32_t id = c.t->event.cookie[0];
 	struct tcp_listener *l = tcp_listener_at(s, id);
 
-	embryo_uncount(l, c.t);
+	embryo_uncount(s, l, c);
+	if (l->in_use)
+		listen_unpark(s, l);
 	tcp_listener_free(s, id);
 }
 
@@ -164,7 +189,9 @@ static bool listen_embryo(struct stack *s, const struct tcp_seg *seg, const stru
 	c.t->flags = (l->has_cc ? c.t->flags & ~TF_CC_MASK : c.t->flags) | l->flags | TF_EMBRYO;
 	c.t->event.cookie[0] = listener_id;
 	l->embryo_cnt++;
-	if (tcb_no_loss(c.t))
+	if (tcb_no_loss(c.t) && listener_full(l))
+		ref_list_add(&s->event_nodes, &l->parked, ref_tcp(id));
+	else if (tcb_no_loss(c.t))
 		l->reserved_cnt++;
 	if (l->has_ext) {
 		ext = tcp_conn_ext(s, c.t);
@@ -208,7 +235,8 @@ static void listen_syn(struct stack *s, struct tcp_seg *seg, const struct flow_k
 	bool fast;
 
 	/* A cookie would not keep away from an old connection's numbers. */
-	if (listener_full(l) || (full && (old_end != NULL || !listen_cookie(s, seg, key, l)))) {
+	if ((listener_full(l) && (seg->pkt->link->flags & LINK_NO_LOSS) == 0) ||
+	    (full && (old_end != NULL || !listen_cookie(s, seg, key, l)))) {
 		stack_drop(s, STACK_DROP_TCP_BACKLOG);
 		return;
 	}
@@ -228,6 +256,8 @@ static void listen_syn(struct stack *s, struct tcp_seg *seg, const struct flow_k
 	t->snd_wnd = seg->view.window;
 	tcp_opt_agree(s, c, &seg->opts);
 	tcp_ecn_syn(s, t, seg);
+	if (tcp_listen_is_parked(t))
+		return;
 	fast = tcp_fastopen_syn(s, l, seg, key, &more);
 	if (fast && tcp_fastopen_accept(s, c, seg, listener_id, &more))
 		return;
@@ -337,7 +367,10 @@ int tcp_listen(struct stack *s, const struct endpoint *local, unsigned flags, ui
 
 void tcp_listener_backlog(struct stack *s, struct listener_id l, uint32_t backlog)
 {
-	tcp_listener_at(s, l.v)->backlog = max_u32(backlog, 1);
+	struct tcp_listener *listener = tcp_listener_at(s, l.v);
+
+	listener->backlog = max_u32(backlog, 1);
+	listen_unpark(s, listener);
 }
 
 void tcp_unlisten(struct stack *s, struct listener_id id)
@@ -355,6 +388,9 @@ void tcp_unlisten(struct stack *s, struct listener_id id)
 		else
 			tcp_conn_release(s, c);
 	}
+	/* Their SYN comes again, and finds out who listens then. */
+	while (!ref_list_empty(&l->parked))
+		tcp_conn_done(s, conn_at(s, ref_id(l->parked.head)), 0);
 	stack_event_del(s, ref_listener(id.v));
 	ports_del(&s->ports, l->place);
 	l->in_use = false;
@@ -377,6 +413,7 @@ int tcp_accept(struct stack *s, struct listener_id id, uint64_t cookie, struct t
 	event_cookie_set(&c.t->event, cookie);
 	ret_id->v = c.id;
 	s->stats.tcp_accepted++;
+	listen_unpark(s, l);
 	/* What came before there was anybody to tell */
 	ready = tcp_ready(s, *ret_id) & (STACK_EV_READABLE | STACK_EV_EOF | STACK_EV_ERROR);
 	if (ready != 0)

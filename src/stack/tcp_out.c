@@ -749,7 +749,7 @@ void tcp_output_resume(struct stack *s, uint32_t id)
 
 	if (c.t->state == TCP_SYN_SENT || c.t->state == TCP_SYN_RECEIVED) {
 		/* Our SYN could not be sent, or an answer to theirs. */
-		if (c.t->snd_nxt == c.t->snd_una || tcb_has(c.t, TF_ACK_NOW)) {
+		if ((c.t->snd_nxt == c.t->snd_una || tcb_has(c.t, TF_ACK_NOW)) && !tcp_listen_is_parked(c.t)) {
 			if (tcp_xmit_syn(s, c) == -EAGAIN)
 				tcp_output_later(s, c);
 		}

@@ -130,7 +130,7 @@ static void sanity_progress(const struct stack *s, struct conn c)
 		VJ_ASSERT(tcb_has(t, TF_RTX_TIMER));
 	if (t->state == TCP_SYN_SENT || t->state == TCP_SYN_RECEIVED ||
 	    (!tcb_no_loss(t) && tcb_flight(t) != 0))
-		VJ_ASSERT(queued || tcb_has(t, TF_RTX_TIMER));
+		VJ_ASSERT(queued || tcb_has(t, TF_RTX_TIMER) || tcp_listen_is_parked(t));
 	if (tcb_can_send(t) && tcb_unsent(t) != 0)
 		VJ_ASSERT(queued || tcb_has(t, TF_RTX_TIMER) || tcp_pace_held(s, t));
 	if (t->state == TCP_TIME_WAIT ||

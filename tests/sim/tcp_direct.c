@@ -413,39 +413,102 @@ static void peer_gone_before_data(void **state)
 	assert_int_equal(tcp_error(t->s, t->id, true), ECONNRESET);
 }
 
-/*
- * The first data come with the end of the handshake, and are never repeated: there must be room for
- * them.
- */
-static void backlog(void **state)
+/* Three call, one more than once, and there is one place: the first has it. Return: our number to that */
+static uint32_t three_call(struct line *t)
 {
-	struct line *t = *state;
+	uint32_t isn;
 
 	direct(t, 0);
 	line_listen(t);
 	tcp_listener_backlog(t->s, t->listener, 1);
 	RECV(0, "S 0:0(0) <mss 4000>");
 	SEND("S. 0:0(0) ack 1");
-	uint32_t isn = t->isn;
+	isn = t->isn;
 	t->peer.port++;
 	RECV(0, "S 0:0(0) <mss 4000>");
+	NOTHING();
+	RECV(0, "S 0:0(0) <mss 4000>");
+	NOTHING();
+	assert_int_equal(stats(t).drops[STACK_DROP_TCP_BACKLOG], 1);
+	t->peer.port++;
+	RECV(0, "S 0:0(0) <mss 4000>");
+	NOTHING();
+	t->peer.port -= 2;
+	t->isn = isn;
+	assert_int_equal(conns(t), 3);
+	return isn;
+}
+
+/*
+ * The first data come with the end of the handshake, and are never repeated: there must be room for
+ * them. Whoever makes room answers the next at once.
+ */
+static void backlog(void **state)
+{
+	struct line *t = *state;
+	uint32_t isn = three_call(t);
+
+	RECV(0, "P. 1:11(10) ack 1");
+	NOTHING();
+	line_accept(t);
+	line_read(t, 10);
+	t->peer.port++;
+	SEND("S. 0:0(0) ack 1");
+	NOTHING();
+	/* who called and has given up meanwhile makes room, too */
+	RECV(0, "R 1:1(0)");
+	t->peer.port++;
+	SEND("S. 0:0(0) ack 1");
+	t->peer.port -= 2;
+	t->isn = isn;
+	tcp_abort(t->s, t->id);
+	SEND("R. 1:1(0) ack 11");
+}
+
+static void backlog_grows(void **state)
+{
+	struct line *t = *state;
+	uint32_t isn = three_call(t);
+
+	tcp_listener_backlog(t->s, t->listener, 2);
+	t->peer.port++;
+	SEND("S. 0:0(0) ack 1");
 	NOTHING();
 	t->peer.port--;
 	t->isn = isn;
 	RECV(0, "P. 1:11(10) ack 1");
-	t->peer.port++;
-	RECV(0, "S 0:0(0) <mss 4000>");
 	NOTHING();
-	t->peer.port--;
 	line_accept(t);
-	line_read(t, 10);
-	t->peer.port++;
-	RECV(0, "S 0:0(0) <mss 4000>");
+	t->peer.port += 2;
 	SEND("S. 0:0(0) ack 1");
-	t->peer.port--;
-	t->isn = isn;
-	tcp_abort(t->s, t->id);
-	SEND("R. 1:1(0) ack 11");
+}
+
+/* Nobody listens any more: who was not answered calls again and hears it, who was answered is told so. */
+static void backlog_ends(void **state)
+{
+	struct line *t = *state;
+
+	three_call(t);
+	tcp_unlisten(t->s, t->listener);
+	NOTHING();
+	assert_int_equal(conns(t), 1);
+	RECV(0, "P. 1:11(10) ack 1");
+	SEND("R. 1:1(0) ack 1");
+	t->peer.port++;
+	t->isn = 0;
+	RECV(0, "S 0:0(0) <mss 4000>");
+	SEND("R. 0:0(0) ack 1");
+	assert_int_equal(conns(t), 0);
+}
+
+/* ... and so it is if they end with the link. */
+static void backlog_link_gone(void **state)
+{
+	struct line *t = *state;
+
+	three_call(t);
+	stack_link_del(t->s, t->link, ECONNRESET);
+	assert_int_equal(conns(t), 0);
 }
 
 /*
@@ -554,6 +617,9 @@ int main(void)
 		LINE_TEST(peer_gone_in_between),
 		LINE_TEST(peer_gone_before_data),
 		LINE_TEST(backlog),
+		LINE_TEST(backlog_grows),
+		LINE_TEST(backlog_ends),
+		LINE_TEST(backlog_link_gone),
 		LINE_TEST(abort_without_frame),
 		LINE_TEST(abort_then_link_gone),
 		LINE_TEST(send_frame),
