@@ -2,7 +2,7 @@
 #include "control/board.h"
 
 /* FNV-1a, and Murmur's last step, so that a few names do not share the low bits. */
-uint64_t board_key(uint32_t uid, int32_t parent, const char *name)
+VJ_EARLY uint64_t board_key(uint32_t uid, int32_t parent, const char *name)
 {
 	uint64_t hash = UINT64_C(0xcbf29ce484222325) ^ ((uint64_t)uid << 32 | (uint32_t)parent);
 

@@ -388,7 +388,7 @@ bool ctl_type_is_event(uint32_t type)
 	return s != NULL && s->origin == EVENT;
 }
 
-void ctl_name_set(char dst[static CTL_NAME_MAX], const char *src)
+VJ_EARLY void ctl_name_set(char dst[static CTL_NAME_MAX], const char *src)
 {
 	size_t i = 0;
 

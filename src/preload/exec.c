@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <spawn.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -53,8 +54,15 @@ EXPORT int posix_spawnp(pid_t *pid, const char *p, const posix_spawn_file_action
 __attribute__((used, visibility("hidden"))) void *exec_before_vfork(void);
 void *exec_before_vfork(void)
 {
+	static void *_Atomic known;
+	void *real = atomic_load_explicit(&known, memory_order_relaxed);
+
+	if (!real) {
+		real = dlsym(RTLD_NEXT, "vfork");
+		atomic_store_explicit(&known, real, memory_order_relaxed);
+	}
 	sock_before_spawn();
-	return dlsym(RTLD_NEXT, "vfork");
+	return real;
 }
 
 #if defined(__x86_64__)

@@ -532,12 +532,18 @@ static void claim_stdio(void)
 	}
 }
 
+/* Children of vfork() try one directory after the other, most often to hand on nothing that this layer knows. */
+static bool hands_on_nothing(void)
+{
+	return !sock.vj && !fd_peek(STDIN_FILENO) && !fd_peek(STDOUT_FILENO) && !fd_peek(STDERR_FILENO);
+}
+
 void sock_before_exec(char *const envp[])
 {
 	if (caged)
 		return;
-	family_starts((int)SYS_CALL0(SYS_getppid), envp);
-	if (!sock.pid || sock_inside || is_foreign())
+	family_starts(true, envp);
+	if (!sock.pid || hands_on_nothing() || sock_inside || is_foreign())
 		return;
 	lock_take();
 	forks_exec();
@@ -554,7 +560,7 @@ void sock_before_exec(char *const envp[])
 void sock_before_spawn_of(char *const envp[])
 {
 	sock_before_spawn();
-	family_starts(sock.pid, envp);
+	family_starts(false, envp);
 }
 
 void sock_before_spawn(void)

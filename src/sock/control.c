@@ -26,7 +26,7 @@ void control_put(struct msghdr *msg, size_t *used, int level, int type, const vo
 	*used += min_size(CMSG_SPACE(len), room);
 }
 
-bool control_is_stamp(int level, int name)
+VJ_EARLY bool control_is_stamp(int level, int name)
 {
 	return level == SOL_SOCKET && (name == SO_TIMESTAMP || name == SO_TIMESTAMPNS || name == SO_TIMESTAMP_NEW || name == SO_TIMESTAMPNS_NEW);
 }

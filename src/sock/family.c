@@ -76,11 +76,15 @@ static bool has_library(char *const envp[])
 /* Of this thread, before it becomes another program: to be taken back if it doesn't */
 static __thread int starter_noted __attribute__((tls_model("initial-exec")));
 
-void family_starts(int pid, char *const envp[])
+void family_starts(bool becomes, char *const envp[])
 {
+	int pid;
+
 	starter_noted = 0;
-	if (family && !has_library(envp) &&
-	    atomic_exchange_explicit(&family->starters[(unsigned)pid % STARTERS], pid, memory_order_relaxed) != pid)
+	if (likely(!family) || has_library(envp))
+		return;
+	pid = becomes ? (int)SYS_CALL0(SYS_getppid) : sock.pid;
+	if (atomic_exchange_explicit(&family->starters[(unsigned)pid % STARTERS], pid, memory_order_relaxed) != pid)
 		starter_noted = pid;
 }
 

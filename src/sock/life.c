@@ -209,7 +209,7 @@ static void close_connections(void)
 	}
 }
 
-void sock_flush_at_exit(void)
+VJ_EARLY void sock_flush_at_exit(void)
 {
 	struct vj *vj;
 

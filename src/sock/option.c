@@ -109,7 +109,7 @@ static bool conn_is_v6(const struct sock *s, struct vj_conn c)
 }
 
 /* Of a connection, an option of the other family's IP is none of libvj's: the kernel socket keeps it. */
-static const struct map *map_find(const struct sock *s, int level, int name)
+VJ_EARLY static const struct map *map_find(const struct sock *s, int level, int name)
 {
 	bool of_ip = level == IPPROTO_IP || level == IPPROTO_IPV6;
 

@@ -911,8 +911,11 @@ void forks_exec(void);
 /* A socket that listens may come into other processes; this is such a one, after fork(). Lock held, as in all of these. */
 void family_prepare(void);
 void family_child(void);
-/* Process @pid has started a program with the environment @envp. Without the lock, also after vfork() */
-void family_starts(int pid, char *const envp[]);
+/*
+ * This process starts a program with the environment @envp, or (@becomes) becomes it, as one that its parent started. Without the lock,
+ * also after vfork()
+ */
+void family_starts(bool becomes, char *const envp[]);
 /* It did not begin, says the thread that said that it does. */
 void family_start_failed(void);
 /* This process has started programs without the library, and not called accept(). */
