@@ -2,27 +2,32 @@
 /*
  * fdtab.c - from descriptor number to what is behind it; and the memory of it
  *
- * Two levels, so that a program with few descriptors touches one page and one with ten million finds
- * each in two loads. Readers take no lock. Writers hold the layer's lock. Pages, sockets and
- * watches are never given back.
+ * Pages of 64 K numbers, so that one with ten million finds each in a few loads. Readers take no lock. Writers hold the layer's lock. Pages,
+ * sockets and watches are never given back.
  *
- * Most processes that have a socket have one and end soon, so what the first ones need lies together: one page is touched in place of
- * three. Most have none, and so nothing of any size is among the library's variables: what is zero at first and does not fit the last page
- * of those that have values is one more mapping for each process that begins.
+ * Most processes that have a socket have one and end soon, so the first numbers, their notes and some sockets are among the library's
+ * variables, on the page that loading it has written to: no mapping of their own, no page that is touched for them alone. When a greater
+ * number is used they move to the first page. Who looks meanwhile, without the lock, sees what was there a moment before: a new page has
+ * everything before it is shown, and is shown before the number of those that it has.
  */
 #include "sock/priv.h"
 
-#include <stddef.h>
 #include <string.h>
 #include <sys/mman.h>
 
-enum { FIRST_SOCKS = 4 };
+enum { LOW_CNT = 64, LOW_SOCKS = 4 };
 
-struct first {
-	struct sock socks[FIRST_SOCKS];
-	struct fd_page page;
+struct fd_page {
+	uint64_t used[(1 << (FD_PAGE_BITS - FD_GROUP_BITS)) / 64]; /* of groups of numbers: has any ever had something? Lock */
+	_Atomic(struct file *) slot[1 << FD_PAGE_BITS];
+	struct fd_note note[1 << FD_PAGE_BITS];
 };
-_Static_assert(offsetof(struct first, page.slot[64]) <= 4096, "both on one page of memory");
+
+static struct {
+	_Atomic(struct file *) slot[LOW_CNT];
+	struct fd_note note[LOW_CNT];
+	struct sock socks[LOW_SOCKS];
+} low VJ_NEAR;
 
 enum { SLAB_BYTES = 64 * 1024 };
 
@@ -34,10 +39,10 @@ struct slab {
 	void *free;
 	uint8_t *fresh, *end;
 };
-static struct slab socks, sets, watches;
+static struct slab socks = { .fresh = (uint8_t *)low.socks, .end = (uint8_t *)(low.socks + LOW_SOCKS) }, sets, watches;
 
-/* Every process reads the first entry. */
-_Atomic(struct fd_page *) fd_pages[FD_PAGE_CNT] VJ_NEAR;
+struct fd_table fd_table VJ_NEAR; /* every process reads it */
+static _Atomic(struct fd_page *) *pages; /* FD_PAGE_CNT; NULL: the low ones are enough */
 
 VJ_EARLY void *pages_get(size_t bytes)
 {
@@ -47,69 +52,107 @@ VJ_EARLY void *pages_get(size_t bytes)
 	return p < 0 && p >= -4095 ? NULL : (void *)p;
 }
 
-static struct fd_page *page_of(unsigned nr)
-{
-	return nr >> FD_PAGE_BITS < FD_PAGE_CNT ? atomic_load_explicit(&fd_pages[nr >> FD_PAGE_BITS], memory_order_relaxed) : NULL;
-}
-
 static unsigned slot_of(unsigned nr)
 {
 	return nr & ((1u << FD_PAGE_BITS) - 1);
 }
 
-VJ_EARLY static struct fd_page *page_new(unsigned nr)
+static struct fd_page *page_of(unsigned nr)
 {
-	struct first *first;
-
-	if (nr >> FD_PAGE_BITS)
-		return pages_get(sizeof(struct fd_page));
-	first = pages_get(sizeof(*first));
-	if (!first)
-		return NULL;
-	socks.fresh = (uint8_t *)first->socks;
-	socks.end = (uint8_t *)(first->socks + FIRST_SOCKS);
-	return &first->page;
+	return pages && nr >> FD_PAGE_BITS < FD_PAGE_CNT ? atomic_load_explicit(&pages[nr >> FD_PAGE_BITS], memory_order_acquire) : NULL;
 }
 
-/* Return: NULL: no memory */
-VJ_EARLY static struct fd_page *page_make(unsigned nr)
+/* Is it one of the low ones, and are they where they were at first? */
+static bool is_low(unsigned nr)
+{
+	return !pages && nr < atomic_load_explicit(&fd_table.cnt, memory_order_relaxed);
+}
+
+struct file *fd_peek_far(unsigned nr)
 {
 	struct fd_page *page = page_of(nr);
 
-	if (!page && nr >> FD_PAGE_BITS < FD_PAGE_CNT) {
-		page = page_new(nr);
-		atomic_store_explicit(&fd_pages[nr >> FD_PAGE_BITS], page, memory_order_release);
+	return page ? atomic_load_explicit(&page->slot[slot_of(nr)], memory_order_relaxed) : NULL;
+}
+
+VJ_EARLY static void low_use(void)
+{
+	atomic_store_explicit(&fd_table.slots, low.slot, memory_order_release);
+	atomic_store_explicit(&fd_table.cnt, LOW_CNT, memory_order_release);
+}
+
+/* The first page, with what the low ones have. Return: false: no memory */
+static bool low_leave(void)
+{
+	_Atomic(struct fd_page *) *made = pages_get(FD_PAGE_CNT * sizeof(*made));
+	struct fd_page *first = made ? pages_get(sizeof(*first)) : NULL;
+
+	if (!first)
+		return false;
+	for (unsigned nr = 0; nr < LOW_CNT; nr++)
+		atomic_store_explicit(&first->slot[nr], atomic_load_explicit(&low.slot[nr], memory_order_relaxed), memory_order_relaxed);
+	memcpy(first->note, low.note, sizeof(low.note));
+	first->used[0] = 1;
+	atomic_store_explicit(&made[0], first, memory_order_relaxed);
+	pages = made;
+	atomic_store_explicit(&fd_table.slots, first->slot, memory_order_release);
+	atomic_store_explicit(&fd_table.cnt, FD_PAGE_CNT << FD_PAGE_BITS, memory_order_release);
+	return true;
+}
+
+/* Something is about to be there, which is none of the low ones. Return: NULL: no memory */
+static struct fd_page *page_use(unsigned nr)
+{
+	struct fd_page *page;
+	unsigned group = slot_of(nr) >> FD_GROUP_BITS;
+
+	if (nr >> FD_PAGE_BITS >= FD_PAGE_CNT || (!pages && !low_leave()))
+		return NULL;
+	page = page_of(nr);
+	if (!page) {
+		page = pages_get(sizeof(*page));
+		if (!page)
+			return NULL;
+		atomic_store_explicit(&pages[nr >> FD_PAGE_BITS], page, memory_order_release);
 	}
+	page->used[group / 64] |= UINT64_C(1) << group % 64;
 	return page;
 }
 
-/* Something is about to be there. Return: NULL: no memory */
-VJ_EARLY static struct fd_page *page_use(unsigned nr)
+VJ_EARLY static bool low_wanted(unsigned nr)
 {
-	struct fd_page *page = page_make(nr);
-	unsigned group = slot_of(nr) >> FD_GROUP_BITS;
-
-	if (page)
-		page->used[group / 64] |= UINT64_C(1) << group % 64;
-	return page;
+	if (pages || nr >= LOW_CNT)
+		return false;
+	low_use();
+	return true;
 }
 
 VJ_EARLY int fd_set_file(int fd, struct file *f)
 {
+	_Atomic(struct file *) *slot;
 	struct fd_page *page;
 
 	if (!f && !fd_peek(fd))
 		return 0;
-	page = page_use((unsigned)fd);
-	if (!page)
-		return -ENOMEM;
-	atomic_store_explicit(&page->slot[slot_of((unsigned)fd)], f, memory_order_relaxed);
+	if (low_wanted((unsigned)fd)) {
+		slot = &low.slot[fd];
+	} else {
+		page = page_use((unsigned)fd);
+		if (!page)
+			return -ENOMEM;
+		slot = &page->slot[slot_of((unsigned)fd)];
+	}
+	atomic_store_explicit(slot, f, memory_order_relaxed);
 	return 0;
 }
 
 int fd_next_used(int fd)
 {
-	for (unsigned nr = fd < 0 ? 0 : (unsigned)fd, bits; nr >> FD_PAGE_BITS < FD_PAGE_CNT; nr = ((nr >> bits) + 1) << bits) {
+	unsigned from = fd < 0 ? 0 : (unsigned)fd;
+
+	if (!pages)
+		return is_low(from) ? (int)from : -1;
+	for (unsigned nr = from, bits; nr >> FD_PAGE_BITS < FD_PAGE_CNT; nr = ((nr >> bits) + 1) << bits) {
 		const struct fd_page *page = page_of(nr);
 		unsigned group = slot_of(nr) >> FD_GROUP_BITS;
 
@@ -133,8 +176,11 @@ int fd_next(int fd)
 
 VJ_EARLY struct fd_note *fd_note_of(int fd, bool make)
 {
-	struct fd_page *page = make ? page_use((unsigned)fd) : page_of((unsigned)fd);
+	struct fd_page *page;
 
+	if (is_low((unsigned)fd) || (make && low_wanted((unsigned)fd)))
+		return &low.note[fd];
+	page = make ? page_use((unsigned)fd) : page_of((unsigned)fd);
 	return page ? &page->note[slot_of((unsigned)fd)] : NULL;
 }
 
@@ -193,7 +239,7 @@ VJ_EARLY static void *slab_get(struct slab *slab, size_t bytes)
 
 VJ_EARLY struct sock *sock_alloc(void)
 {
-	struct sock *s = page_make(0) ? slab_get(&socks, sizeof(*s)) : NULL; /* the first ones lie beside that */
+	struct sock *s = slab_get(&socks, sizeof(*s));
 	int none = -1;
 
 	/* else gcc loads the two as one from a page of constants that a short program does not touch otherwise */

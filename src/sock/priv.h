@@ -362,13 +362,16 @@ struct fd_note {
 	uint8_t why; /* enum report_why; 0: there is none */
 };
 
-enum { FD_PAGE_BITS = 16, FD_PAGE_CNT = 1 << 8, FD_GROUP_BITS = 9 }; /* 16 M descriptors */
-struct fd_page {
-	uint64_t used[(1 << (FD_PAGE_BITS - FD_GROUP_BITS)) / 64]; /* of groups of numbers: has any ever had something? Lock */
-	_Atomic(struct file *) slot[1 << FD_PAGE_BITS];
-	struct fd_note note[1 << FD_PAGE_BITS];
+/* From number to file: fdtab.c */
+struct fd_table {
+	_Atomic unsigned cnt;			/* numbers from here on have nothing. 0 as long as none has */
+	_Atomic(_Atomic(struct file *) *) slots; /* of the first ones; only if there are */
 };
-extern _Atomic(struct fd_page *) fd_pages[FD_PAGE_CNT];
+extern struct fd_table fd_table;
+enum { FD_PAGE_BITS = 16, FD_PAGE_CNT = 1 << 8, FD_GROUP_BITS = 9 }; /* 16 M descriptors */
+
+/* Of numbers beyond the first page */
+struct file *fd_peek_far(unsigned nr);
 
 /*
  * No lock: tells whether there is anything to ask about. What it returns may be used under the lock
@@ -377,14 +380,12 @@ extern _Atomic(struct fd_page *) fd_pages[FD_PAGE_CNT];
 static inline struct file *fd_peek(int fd)
 {
 	unsigned nr = (unsigned)fd;
-	struct fd_page *page;
 
-	if (unlikely(nr >> FD_PAGE_BITS >= FD_PAGE_CNT))
+	if (likely(nr >= atomic_load_explicit(&fd_table.cnt, memory_order_acquire)))
 		return NULL;
-	page = atomic_load_explicit(&fd_pages[nr >> FD_PAGE_BITS], memory_order_acquire);
-	return likely(!page) ? NULL
-			     : atomic_load_explicit(&page->slot[nr & ((1u << FD_PAGE_BITS) - 1)],
-						    memory_order_relaxed);
+	if (unlikely(nr >> FD_PAGE_BITS))
+		return fd_peek_far(nr);
+	return atomic_load_explicit(&atomic_load_explicit(&fd_table.slots, memory_order_acquire)[nr], memory_order_relaxed);
 }
 
 /* Lock held. @f NULL clears. Takes no reference. Return: 0; -ENOMEM. */
