@@ -37,6 +37,7 @@ struct subject {
 	struct ctl_interface interfaces[INTERFACES_MAX]; /* that offer channels, with names and numbers of vjd's namespace, which may not be ours */
 	uint32_t interface_cnt;
 	bool filtered;	 /* `unattached`, because it has put itself under a filter of system calls */
+	bool brief;	 /* `unattached`, because the processes that serve its connections are brief */
 	bool unattached; /* under vj run, and vjd is there, but it has not wanted anything of it */
 	uint64_t leased[2][BITMAP_WORDS(65536)]; /* TCP, UDP; ports that applications hold */
 };
@@ -95,7 +96,7 @@ static enum report_why why_unattached(const struct subject *s, const struct proc
 	if (s->filtered && p->proto != 0)
 		return REPORT_WHY_FILTERED;
 	if (p->proto == 0 || p->remote.port == 0)
-		return p->listens ? REPORT_WHY_NOT_ACCEPTING : p->proto == IPPROTO_UDP ? REPORT_WHY_UNUSED : REPORT_WHY_UNKNOWN;
+		return p->listens ? (s->brief ? REPORT_WHY_BRIEF : REPORT_WHY_NOT_ACCEPTING) : p->proto == IPPROTO_UDP ? REPORT_WHY_UNUSED : REPORT_WHY_UNKNOWN;
 	if (!leads_to_channel(s, p))
 		return REPORT_WHY_NO_OWNER;
 	return p->proto == IPPROTO_UDP ? REPORT_WHY_UNUSED : REPORT_WHY_SHORT;
@@ -231,10 +232,12 @@ static void say_outside(struct subject *s, const struct ctl_client *client, cons
 	}
 	s->unattached = mapped > 0 && no_vjd[0] == '\0';
 	s->filtered = proc_has_mapped(s->pid, "/memfd:" REPORT_FILTERED_MARK) > 0;
+	s->brief = proc_has_mapped(s->pid, "/memfd:" REPORT_BRIEF_MARK) > 0;
 	if (mapped > 0) {
 		snprintf(s->reason, sizeof(s->reason), "%s%s",
 			 no_vjd[0] != '\0' ? "under vj run, but no vjd answers: " :
 			 s->filtered ? "under vj run; it has put itself under a seccomp filter" :
+			 s->brief    ? "under vj run; the processes that serve its connections end too soon for channels to pay, so it does without for now" :
 					     "under vj run; nothing in it has wanted a channel from this vjd so far",
 			 no_vjd);
 		return;

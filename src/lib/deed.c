@@ -494,6 +494,14 @@ bool deed_wants(const struct vj *vj)
 	return deed_busy(vj) || (pfd.fd >= 0 && (vj->deeds->called || sys_poll_ms(&pfd, 1, 0) > 0));
 }
 
+bool deed_is_idle(const struct vj *vj)
+{
+	struct stack_stats st;
+
+	stack_stats(vj->stack, &st);
+	return !st.tcp_conns && !vj->ifl_cnt && !(vj->deeds && vj->deeds->cnt) && !move_busy(vj);
+}
+
 void deed_let_go(struct vj *vj)
 {
 	if (likely(!deed_busy(vj)))

@@ -89,6 +89,12 @@ int deed_fd(const struct vj *vj);
 bool deed_wants(const struct vj *vj);
 
 /**
+ * deed_is_idle() - Does nothing end, and does nobody miss anything, if this context is closed now?
+ * There is no connection, none that is wanted, offered or on its way, and no channel at an interface.
+ */
+bool deed_is_idle(const struct vj *vj);
+
+/**
  * deed_line() - A line by which children can call this process
  * @ret_fd: Their end, to be inherited; an own_fd(), the caller's. A byte sent there rings the bell and makes deed_fd() readable; fails with EPIPE when we are gone
  * Return: 0; -EMFILE, -ENOMEM and the like.

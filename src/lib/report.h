@@ -63,7 +63,7 @@ enum report_way {
 	/* these two are found from outside: the process does not know such sockets */                          \
 	X(ACCEPTED,      "accepted from the kernel: the peer is not under vj run, or came before the port was leased") \
 	X(UNKNOWN,       "not made through the library: inherited, received, or of a kind that is always the kernel's") \
-	X(BRIEF,         "the processes that serve its connections end too soon for channels to pay; looked at again every second") \
+	X(BRIEF,         "the processes that serve its connections end too soon for channels to pay; looked at again later") \
 	X(HANDED,        "its connections become other programs' standard input, which may read in ways that lead through the kernel anyway") \
 	X(CAGED,         "the processes that serve its connections can open no channel: they have no way to vjd, or no descriptors left") \
 	X(BLIND,         "it starts programs without the library, which may be the ones that accept: it has not called accept() itself so far") \
@@ -102,8 +102,9 @@ struct report_sheet;
 void report_add(struct report_sheet *sheet, const void *record);
 /* Of the sockets layer, if there is one: adds a struct report_sock for each. NULL: nothing to tell. */
 extern void (*report_socks_hook)(struct report_sheet *sheet);
-/* A process that is the kernel's for that has a page of this name, since it can't be asked: FILTERED */
+/* A process that is the kernel's for that has a page of this name, since it can't be asked: FILTERED, BRIEF */
 #define REPORT_FILTERED_MARK "vjchan-filtered"
+#define REPORT_BRIEF_MARK "vjchan-brief"
 /* Nothing is answered any more: the program has put itself under a filter of system calls, which may not have what an answer takes. */
 extern bool report_off;
 

@@ -115,7 +115,7 @@ static int channel_listen(int fd, struct sock *s)
 	return 0;
 }
 
-static void uncopied(const struct sock *s)
+VJ_EARLY static void uncopied(const struct sock *s)
 {
 	struct sock **at = &sock.copied;
 
@@ -125,7 +125,7 @@ static void uncopied(const struct sock *s)
 		*at = s->next_copied;
 }
 
-void listener_copied(struct sock *s)
+VJ_EARLY void listener_copied(struct sock *s)
 {
 	if (s->state != SOCK_LISTEN)
 		return;
@@ -180,7 +180,7 @@ bool listeners_offer(bool away, bool idle)
 	return any;
 }
 
-static void lazy_count(struct sock *s, int by)
+VJ_EARLY static void lazy_count(struct sock *s, int by)
 {
 	if (s->state == SOCK_LISTEN && !s->has_listener && !s->kernel_only)
 		sock.lazy += (uint32_t)by;
@@ -263,7 +263,7 @@ void listener_found(struct sock *s, uint32_t backlog)
 }
 
 /* Who waits in its queue on channels goes to others, or is reset. */
-static void listener_withdraw(struct sock *s)
+VJ_EARLY static void listener_withdraw(struct sock *s)
 {
 	if (s->has_listener && sock.vj) {
 		if (s->copied && !family_pass(s, true))
@@ -278,7 +278,7 @@ static void listener_withdraw(struct sock *s)
 	s->lease_fd = -1;
 }
 
-void listener_close(struct sock *s)
+VJ_EARLY void listener_close(struct sock *s)
 {
 	lazy_count(s, -1);
 	listener_withdraw(s);
@@ -293,17 +293,18 @@ void listener_leave(int fd, struct sock *s, enum report_why why)
 	listener_why(fd, s, why);
 }
 
-void listeners_withdraw(void)
+void listeners_withdraw(enum report_why why, struct pause rest)
 {
 	for (struct sock *s = sock.copied, *next; s; s = next) {
 		next = s->next_copied;
 		listener_withdraw(s);
+		s->unleased = rest;
 		lazy_count(s, 1);
-		listener_why(fd_of_file(&s->file), s, REPORT_WHY_BLIND);
+		listener_why(fd_of_file(&s->file), s, why);
 	}
 }
 
-void listener_forget(struct sock *s)
+VJ_EARLY void listener_forget(struct sock *s)
 {
 	s->copied = s->inherited = true;
 	if (s->state != SOCK_LISTEN)

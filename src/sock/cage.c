@@ -14,16 +14,12 @@
  */
 #include "sock/priv.h"
 
-#include "lib/deed.h"
 #include "lib/report.h"
 
 #include <dlfcn.h>
 #include <linux/seccomp.h>
 #include <signal.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
-
-enum { DRAIN_MS = 2000 };
 
 const struct cage_calls *caged;
 
@@ -60,19 +56,6 @@ static bool give_up_all(void)
 	return all;
 }
 
-static void context_close(void)
-{
-	struct vj *vj = sock.vj;
-
-	deed_look(vj);
-	deed_leave_all(vj, DRAIN_MS);
-	vj_drain(vj, DRAIN_MS);
-	sock.vj = NULL;
-	sock.leader = NULL;
-	helper_end(); /* the filter may be for all threads */
-	vj_close(vj);
-}
-
 static const struct cage_calls *libc_calls(void)
 {
 	static struct cage_calls calls;
@@ -81,16 +64,6 @@ static const struct cage_calls *libc_calls(void)
 	CAGE_CALLS(X)
 #undef X
 	return &calls;
-}
-
-/* For `vj why`, which nobody answers any more; its children have it, too. */
-static void mark_filtered(void)
-{
-	int fd = sys_memfd_create(REPORT_FILTERED_MARK, MFD_CLOEXEC);
-
-	if (fd >= 0 && !sys_ftruncate(fd, 1))
-		(void)mmap(NULL, 1, PROT_NONE, MAP_SHARED, fd, 0);
-	sys_close(fd);
 }
 
 /* Other threads read it without the lock. */
@@ -114,8 +87,8 @@ static void cage_enter(void)
 	report_off = true; /* vj why is no reason to be killed */
 	if (give_up_all() && !sock.sleepers) {
 		if (sock.vj)
-			context_close();
-		mark_filtered();
+			ctx_close(); /* and the helper ends: the filter may be for all threads */
+		(void)why_mark(REPORT_FILTERED_MARK); /* its children have it, too */
 		cage_close(calls);
 	}
 	lock_leave();

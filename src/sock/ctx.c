@@ -5,6 +5,7 @@
  */
 #include "sock/dgram.h"
 
+#include "lib/deed.h"
 #include "lib/wait.h"
 
 #include <fcntl.h>
@@ -20,6 +21,7 @@ enum {
 	SPIN_US_DEFAULT = 50,
 	VJD_MS = 2000, /* a daemon that does not answer costs so much the first time that it is asked */
 	ABSENT_S = 1, SILENT_S = 2,
+	DRAIN_MS = 2000,
 	SPIN_US_MAX = 1000000,
 	EVENT_BATCH = 64,
 };
@@ -54,7 +56,7 @@ VJ_EARLY void lock_drop(void)
 		signal_release();
 }
 
-void sleeping_update(void)
+VJ_EARLY void sleeping_update(void)
 {
 	sock.sleeping = sock.sleepers || sock.helper.state > HELPER_TICK;
 }
@@ -286,6 +288,7 @@ static int context_open(void)
 		return err;
 	}
 	away_init();
+	forks_attached();
 	err = helper_start();
 	if (err) {
 		ctx_say("no channels: no helper thread: %s", strerror(-err));
@@ -301,7 +304,7 @@ int ctx_get(void)
 
 	if (likely(sock.vj != NULL))
 		return 0;
-	if (sock.exiting)
+	if (sock.exiting || sock.helper.ends) /* another thread is just closing it */
 		return -ECONNREFUSED;
 	if (sys_clock_ns() < sock.detached.until_ns)
 		return sock.refused;
@@ -314,6 +317,19 @@ int ctx_get(void)
 	if (err)
 		pause_longer(&sock.detached, sys_clock_ns(), err == -ETIMEDOUT ? SILENT_S : ABSENT_S);
 	return err;
+}
+
+void ctx_close(void)
+{
+	struct vj *vj = sock.vj;
+
+	deed_look(vj);
+	deed_leave_all(vj, DRAIN_MS);
+	vj_drain(vj, DRAIN_MS);
+	sock.vj = NULL;
+	sock.leader = NULL;
+	helper_end();
+	vj_close(vj);
 }
 
 /*

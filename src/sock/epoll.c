@@ -584,6 +584,13 @@ static void bell_put(struct epoll_set *set, bool on)
 		set->bell_on = on;
 }
 
+void sets_unbell(void)
+{
+	for (int fd = fd_next(0); fd >= 0; fd = fd_next(fd + 1))
+		if (fd_peek(fd)->kind == FILE_EPOLL)
+			bell_put(set_of(fd_peek(fd)), false);
+}
+
 /* The thread is cancelled in its sleep, or jumps out of it. */
 struct set_undo {
 	struct undo undo;

@@ -52,10 +52,10 @@ struct family {
 };
 
 static struct family *family;
-static uint64_t rest_until_ns; /* this process's ports; 0: they are leased */
-static uint32_t passed_seen;
+static uint64_t rest_until_ns VJ_NEAR; /* this process's ports; 0: they are leased */
+static uint32_t passed_seen VJ_NEAR;
 
-void family_prepare(void)
+VJ_EARLY void family_prepare(void)
 {
 	void *p;
 
@@ -103,7 +103,7 @@ bool family_is_blind(void)
 	       unlikely(atomic_load_explicit(&family->starters[(unsigned)sock.pid % STARTERS], memory_order_relaxed) == sock.pid);
 }
 
-void family_child(void)
+VJ_EARLY void family_child(void)
 {
 	rest_until_ns = 0; /* it has no leases yet */
 	passed_seen = 0;
@@ -246,7 +246,7 @@ void family_waits(void)
 	bool waits = false;
 
 	if (family_is_blind())
-		listeners_withdraw();
+		listeners_withdraw(REPORT_WHY_BLIND, (struct pause){ 0 });
 	for (const struct sock *s = sock.copied; s; s = s->next_copied) {
 		if (!s->slot || !is_waited(s))
 			continue;
@@ -295,7 +295,7 @@ void family_look(void)
 	if (likely(!family))
 		return;
 	if (family_is_blind())
-		listeners_withdraw();
+		listeners_withdraw(REPORT_WHY_BLIND, (struct pause){ 0 });
 	count_passed();
 	follow(false);
 }

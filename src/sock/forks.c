@@ -5,8 +5,10 @@
  * The child has to open a context, claim the connection from its parent and map a channel to the client: about a millisecond that the
  * kernel does not need, and that is won back only over some dozens of round trips. So the children tell the parent, by a page
  * that they have in common with it, how long the connections lasted that they took over from it. When several were brief, and none
- * lasted, the parent gives its ports back to the kernel for a second: clients that come then are the kernel's. After that it
- * leases them again, and looks at a few connections anew: of some hundred in a second these few are slower.
+ * lasted, the parent gives its ports back to the kernel for a second: clients that come then are the kernel's. And at its next fork(), if nothing is
+ * left on channels, it closes its context, helper thread, descriptors and all: each of its children would have copies of them to get rid of, which is
+ * a third of what such a child costs. After that it leases its ports again, and looks at one connection anew. If that is as brief, it does without
+ * for twice as long each time, up to a minute.
  *
  * Children that put a connection in the place of standard input, output or error and become another program (inetd, socat's EXEC) say that,
  * too. Such programs read by ways that the library doesn't see (libc's streams), or don't have it (statically linked, set-user-id). That works,
@@ -18,7 +20,7 @@
  * Connections that last (a pool's, a session's) keep their channels; one that begins while the ports rest has the kernel's speed.
  * Looked at by the helper at each of its ticks, which it keeps up as long as ports rest.
  */
-#include "sock/priv.h"
+#include "sock/dgram.h"
 
 #include "lib/deed.h"
 #include "lib/lease.h"
@@ -43,24 +45,83 @@ static struct {
 	enum report_why why; /* the ports rest; NONE: they don't */
 	uint64_t rest_until_ns; /* if so */
 	uint32_t caged_s;       /* so long they have rested for CAGED the last time */
-} forks;
+	bool leaves;		/* the context is to be closed at the next fork() */
+	struct pause closed;	/* ... and it was, for so long; zeroed when a connection has lasted */
+	void *mark;		/* of why_mark(), as long as it is closed */
+} forks VJ_NEAR;
 
 enum report_why forks_rest(void)
 {
 	return forks.why;
 }
 
-void forks_prepare(void)
+static void window_begin(uint64_t now_ns)
+{
+	forks.window_ns = now_ns;
+	forks.brief = atomic_load_explicit(&forks.below->brief, memory_order_relaxed);
+	forks.lasting = atomic_load_explicit(&forks.below->lasting, memory_order_relaxed);
+}
+
+/* Is there nothing for which it is to stay open? */
+static bool context_is_idle(void)
+{
+	for (int fd = fd_next(0); fd >= 0; fd = fd_next(fd + 1)) {
+		struct file *f = fd_peek(fd);
+		const struct sock *s = f->kind == FILE_SOCK ? sock_of(f) : NULL;
+
+		if (s && (s->state == SOCK_LISTEN ? s->has_listener && !s->copied :
+			  s->state == SOCK_UDP	  ? s->dgram->open :
+						    s->state != SOCK_FRESH))
+			return false;
+	}
+	return !sock.sleepers && !listeners_ready() && deed_is_idle(sock.vj) && !env_value(ENV_PCAP); /* a recording would begin anew */
+}
+
+static void context_leave(void)
+{
+	if (!sock.vj || forks.why != REPORT_WHY_BRIEF || !context_is_idle())
+		return;
+	forks.leaves = false;
+	pause_longer(&forks.closed, sys_clock_ns(), REST_MS / 1000);
+	listeners_withdraw(REPORT_WHY_BRIEF, forks.closed);
+	sets_unbell();
+	ctx_close();
+	own_fd_close(sock.helper.kick.fd);
+	sock.helper.kick.fd = -1;
+	kicks_forget();
+	for (size_t i = 0; i < ARRAY_SIZE(sock.placeholder); i++) {
+		own_fd_close(sock.placeholder[i]);
+		sock.placeholder[i] = -1;
+	}
+	forks.mark = why_mark(REPORT_BRIEF_MARK);
+	if (forks.mark)
+		madvise(forks.mark, 1, MADV_DONTFORK);
+}
+
+void forks_attached(void)
+{
+	if (forks.why != REPORT_WHY_BRIEF)
+		return;
+	if (forks.mark)
+		munmap(forks.mark, 1);
+	forks.mark = NULL;
+	forks.why = REPORT_WHY_NONE;
+	window_begin(sys_clock_ns());
+}
+
+VJ_EARLY void forks_prepare(void)
 {
 	void *p;
 
+	if (unlikely(forks.leaves))
+		context_leave();
 	if (!sock.copied || forks.below)
 		return;
 	p = mmap(NULL, sizeof(struct lives), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	forks.below = p == MAP_FAILED ? NULL : p; /* nobody is judged, then */
 }
 
-void forks_child(void)
+VJ_EARLY void forks_child(void)
 {
 	if (forks.below && forks.listens)
 		munmap(forks.listens, sizeof(struct lives));
@@ -73,7 +134,7 @@ void forks_claimed(struct sock *s)
 		s->claimed_ns = sys_clock_ns();
 }
 
-void forks_ended(struct sock *s)
+VJ_EARLY void forks_ended(struct sock *s)
 {
 	bool brief;
 
@@ -102,13 +163,6 @@ void forks_exec(void)
 	}
 }
 
-static void window_begin(uint64_t now_ns)
-{
-	forks.window_ns = now_ns;
-	forks.brief = atomic_load_explicit(&forks.below->brief, memory_order_relaxed);
-	forks.lasting = atomic_load_explicit(&forks.below->lasting, memory_order_relaxed);
-}
-
 static void rest_begin(enum report_why why, uint64_t until_ns)
 {
 	bool any = false;
@@ -119,8 +173,9 @@ static void rest_begin(enum report_why why, uint64_t until_ns)
 		return;
 	forks.why = why;
 	forks.rest_until_ns = until_ns;
+	forks.leaves = why == REPORT_WHY_BRIEF;
 	ctx_say("new connections are the kernel's: %s",
-		why == REPORT_WHY_BRIEF  ? "for a second, because the last ones ended too soon" :
+		why == REPORT_WHY_BRIEF  ? "for a while, because the last ones ended too soon" :
 		why == REPORT_WHY_HANDED ? "they become other programs' standard input" :
 					   "the processes that serve them can have no channel");
 }
@@ -142,16 +197,18 @@ static void rest_end(uint64_t now_ns)
 static enum report_why judge(uint64_t now_ns)
 {
 	uint32_t brief = atomic_load_explicit(&forks.below->brief, memory_order_relaxed) - forks.brief;
+	bool lasted = atomic_load_explicit(&forks.below->lasting, memory_order_relaxed) != forks.lasting;
 
 	if (atomic_load_explicit(&forks.below->handed, memory_order_relaxed))
 		return REPORT_WHY_HANDED;
 	if (atomic_load_explicit(&forks.below->caged, memory_order_relaxed) && atomic_exchange(&forks.below->caged, 0) &&
 	    deed_app(sock.vj)) /* else it may be that there is no vjd */
 		return REPORT_WHY_CAGED;
-	if (now_ns - forks.window_ns > WINDOW_MS * NS_PER_MS ||
-	    atomic_load_explicit(&forks.below->lasting, memory_order_relaxed) != forks.lasting)
+	if (lasted)
+		forks.closed = (struct pause){ 0 };
+	if (lasted || (!forks.closed.s && now_ns - forks.window_ns > WINDOW_MS * NS_PER_MS))
 		window_begin(now_ns);
-	else if (brief >= MANY)
+	else if (brief >= (forks.closed.s ? 1 : MANY))
 		return REPORT_WHY_BRIEF;
 	return REPORT_WHY_NONE;
 }

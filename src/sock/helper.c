@@ -37,16 +37,18 @@ static void doze(uint32_t word)
 static void tick(void)
 {
 	static const struct timespec length = { .tv_nsec = TICK_MS * (long)NS_PER_MS };
-	struct pollfd pfd = { .fd = deed_fd(sock.vj), .events = POLLIN };
+	struct pollfd pfd[2] = { { .fd = deed_fd(sock.vj), .events = POLLIN },
+				 { .fd = sock.helper.kick.fd, .events = POLLIN } }; /* helper_stop() */
 	struct timespec left = length;
 	uint32_t word = word_now();
 
 	lock_leave();
-	if (pfd.fd >= 0)
-		sys_ppoll(&pfd, 1, &left, NULL);
+	if (pfd[0].fd >= 0)
+		sys_ppoll(pfd, ARRAY_SIZE(pfd), &left, NULL);
 	else
 		sys_futex(&sock.helper.word, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, word, &length);
 	lock_take();
+	kick_drain(&sock.helper.kick);
 }
 
 static void word_ring(void)

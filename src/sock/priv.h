@@ -447,6 +447,8 @@ bool is_foreign(void);
 void layer_init(void);
 /* Make the context if there is none. Lock held. Return: 0; errors of vj_open(). */
 int ctx_get(void);
+/* The program goes on without one; nobody sleeps. Gives the lock up meanwhile. Lock held, context there. */
+void ctx_close(void);
 /* One line about what went another way than asked; only if the user wants to know. */
 void ctx_say(const char *fmt, ...) VJ_PRINTF(1, 2);
 /* Run libvj and hand out its events. Lock held, context there. */
@@ -530,8 +532,8 @@ void sock_fail_later(struct sock *s, long err);
 int listener_wanted(int fd, struct sock *s);
 /* Who waits there is to ask again then, since no lease could be had so far; TIME_NEVER. */
 uint64_t listener_again_ns(const struct sock *s);
-/* Other processes are to take what comes to `sock.copied`, from the kernel: until this one calls accept(). Lock held. */
-void listeners_withdraw(void);
+/* What comes to `sock.copied` is the kernel's, for @why, and leases are asked for again after @rest. Lock held. */
+void listeners_withdraw(enum report_why why, struct pause rest);
 /* Off channels; the kernel's socket stays as it is. */
 void listener_close(struct sock *s);
 /* ... and goes on listening, alone. */
@@ -837,6 +839,8 @@ bool helper_end(void);
 void set_fire(struct watch *w, uint32_t mask);
 uint32_t set_level(struct epoll_set *set);
 void set_destroy(struct epoll_set *set);
+/* The bell is about to be closed. */
+void sets_unbell(void);
 /* One of several descriptors of the set goes. */
 void set_fd_closed(struct epoll_set *set, int fd);
 void watch_destroy(struct watch *w);
@@ -881,6 +885,8 @@ void why_note(int fd, enum report_why why);
 enum report_why why_of_error(long err);
 /* A sentence about it, for people */
 const char *why_text(enum report_why why);
+/* A page of this name, for `vj why`, while nobody answers it. Return: to munmap(1 byte); NULL: no memory. */
+void *why_mark(const char *name);
 /* May it be another way soon, without anybody's doing at this socket? */
 bool why_passes(enum report_why why);
 
@@ -892,6 +898,8 @@ bool why_passes(enum report_why why);
 /* Before and in the child after fork(). Lock held. */
 void forks_prepare(void);
 void forks_child(void);
+/* There is a context. */
+void forks_attached(void);
 /* A connection that was the parent's came here, is closed here. Of others nothing is noted. */
 void forks_claimed(struct sock *s);
 void forks_ended(struct sock *s);

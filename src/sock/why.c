@@ -11,6 +11,7 @@
 
 #include <netinet/in.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 
 /* Return: the inode's number, cut; 0: no socket */
@@ -84,6 +85,15 @@ bool why_passes(enum report_why why)
 {
 	return why == REPORT_WHY_NO_VJD || why == REPORT_WHY_SILENT || why == REPORT_WHY_PORT_TAKEN || why == REPORT_WHY_DESCRIPTORS ||
 	       why == REPORT_WHY_QUOTA;
+}
+
+void *why_mark(const char *name)
+{
+	int fd = sys_memfd_create(name, MFD_CLOEXEC);
+	void *p = fd < 0 || sys_ftruncate(fd, 1) ? MAP_FAILED : mmap(NULL, 1, PROT_NONE, MAP_SHARED, fd, 0);
+
+	sys_close(fd);
+	return p == MAP_FAILED ? NULL : p;
 }
 
 /*

@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -643,13 +644,22 @@ static bool ask_brief(uint16_t to)
 	return kernel;
 }
 
+static unsigned threads_of(pid_t pid)
+{
+	char path[64];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", pid);
+	return stat(path, &st) ? 0 : (unsigned)st.st_nlink - 2;
+}
+
 /*
- * For connections that are over at once, a process each, a channel does not pay, and the port rests; whoever comes later has a channel again.
- * How long one takes is the machine's affair: it is tried until several were brief enough.
+ * For connections that are over at once, a process each, a channel does not pay: the port rests, and the server closes its context, so that its helper
+ * thread is gone; whoever comes later has a channel again. How long one takes is the machine's affair: it is tried until several were brief enough.
  */
 static void part_brief(void)
 {
-	bool strict = getenv("VJ_STRICT") != NULL, kernel; /* strict: never the kernel */
+	bool strict = getenv("VJ_STRICT") != NULL, kernel, closed = false; /* strict: never the kernel */
 	uint64_t end_ms;
 	pid_t server;
 
@@ -659,6 +669,9 @@ static void part_brief(void)
 			CHECK(ask_brief(port) == wants_kernel());
 	} else {
 		CHECK(ask_until_kernel(ask_brief, port, BRIEF_ROW) >= BRIEF_MANY);
+		for (end_ms = now_ms() + ANSWER_MS; !closed && now_ms() < end_ms; closed = threads_of(server) == 1)
+			(void)ask_brief(port);
+		CHECK(closed);
 		end_ms = now_ms() + ANSWER_MS;
 		do {
 			usleep(300000);
