@@ -205,7 +205,7 @@ static void control_restate(struct vj *vj, bool same_run)
 	all = ports_restate(vj) && all;
 	if (!vj->ctl)
 		return;
-	if (all)
+	if (all && !ctl_client_is_unsaid(vj->ctl))
 		vj->ctl_pause = (struct pause){ 0 };
 	else
 		pause_longer(&vj->ctl_pause, lib_clock_ns(), RETRY_S);

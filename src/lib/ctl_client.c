@@ -34,6 +34,8 @@ struct ctl_client {
 	bool fds_lost; /* its reply came without its descriptors: we may have no more */
 	struct event *events; /* arrived during calls: [event_first, event_cnt) */
 	unsigned event_first, event_cnt, event_room;
+	uint32_t *unsaid; /* leases that are given up, and vjd has no room to hear so */
+	unsigned unsaid_cnt, unsaid_room;
 	struct ctl_welcome welcome;
 	char path[CTL_PATH_BYTES];
 };
@@ -251,6 +253,39 @@ static int event_keep(struct ctl_client *client, const struct ctl_msg *msg,
 	return 0;
 }
 
+/* The lease is nobody's, and must not stay: what can't be remembered ends the connection, and all leases with it. */
+static int unsaid_keep(struct ctl_client *client, uint32_t lease_id)
+{
+	if (client->unsaid_cnt == client->unsaid_room) {
+		unsigned room = client->unsaid_room == 0 ? 8 : client->unsaid_room * 2;
+		uint32_t *more = realloc(client->unsaid, room * sizeof(*more));
+
+		if (more == NULL)
+			return die(client, -ENOTCONN);
+		client->unsaid = more;
+		client->unsaid_room = room;
+	}
+	client->unsaid[client->unsaid_cnt++] = lease_id;
+	return 0;
+}
+
+/* Before anything else is asked: the next request may be for the same port. Return: 0; -ETIMEDOUT: vjd still has no room; else as send_msg(). */
+static int unsaid_say(struct ctl_client *client, uint64_t deadline_ns)
+{
+	while (client->unsaid_cnt > 0) {
+		struct ctl_msg msg = { .type = CTL_RELEASE, .seq = next_seq(client) };
+		int r;
+
+		msg.lease.id = client->unsaid[client->unsaid_cnt - 1];
+		r = send_msg(client, &msg, -1, deadline_ns);
+		if (r < 0)
+			return r;
+		client->unsaid_cnt--;
+		client->owed++; /* its reply, which nobody waits for */
+	}
+	return 0;
+}
+
 /*
  * A reply whose call has given up: nobody holds what it brings. But HOLD can't be said twice, so what it made has to be taken.
  * Return: true: it is an event.
@@ -268,11 +303,10 @@ static bool undo_late(struct ctl_client *client, const struct ctl_msg *msg,
 	if (msg->type == CTL_CONNECTED && fds[CTL_FD_AREA] >= 0) {
 		close_channel(client, msg->channel.id, VJ_CHANNEL_ERR_CLOSED, now_ns);
 	} else if (msg->type == CTL_LEASED) {
-		struct ctl_msg undo = { .type = CTL_RELEASE, .seq = next_seq(client) };
-
-		undo.lease.id = msg->lease.id;
-		send_msg(client, &undo, -1, now_ns);
+		unsaid_keep(client, msg->lease.id);
 	}
+	if (client->dead == 0)
+		unsaid_say(client, now_ns); /* it has read one more of ours */
 	fds_close(fds, CTL_FDS_MAX);
 	return false;
 }
@@ -344,11 +378,16 @@ int ctl_client_call(struct ctl_client *client, struct ctl_msg *req, int req_fd,
 	if (r < 0)
 		deadline_ns = 0;
 	client->fds_lost = false;
+	r = unsaid_say(client, deadline_ns);
 	req->seq = next_seq(client);
-	r = send_msg(client, req, req_fd, deadline_ns);
+	if (r == 0)
+		r = send_msg(client, req, req_fd, deadline_ns);
 	/* what vjd said before it went away still counts */
-	if (r < 0 && r != -ENOTCONN)
+	if (r < 0 && r != -ENOTCONN) {
+		if (req->type == CTL_RELEASE)
+			unsaid_keep(client, req->lease.id);
 		return r;
+	}
 	r = await(client, req->seq, deadline_ns, ret_reply, ret_fds);
 	client->owed += r == -ETIMEDOUT;
 	if (r == -ETIMEDOUT && req->type != CTL_INTERFACE)
@@ -370,6 +409,8 @@ int ctl_client_event(struct ctl_client *client, struct ctl_msg *ret_msg,
 		memcpy(ret_fds, e->fds, sizeof(e->fds));
 		return 1;
 	}
+	if (client->unsaid_cnt > 0 && client->dead == 0)
+		unsaid_say(client, sys_clock_ns());
 	for (;;) {
 		int r;
 
@@ -595,6 +636,7 @@ void ctl_client_close(struct ctl_client *client)
 		fds_close(client->events[i].fds, CTL_FDS_MAX);
 	own_fd_close(client->fd);
 	free(client->events);
+	free(client->unsaid);
 	free(client);
 }
 
@@ -622,6 +664,11 @@ const char *ctl_client_path(const struct ctl_client *client)
 bool ctl_client_is_owed(const struct ctl_client *client)
 {
 	return client->owed > 0;
+}
+
+bool ctl_client_is_unsaid(const struct ctl_client *client)
+{
+	return client->unsaid_cnt > 0;
 }
 
 bool ctl_client_is_behind(const struct ctl_client *client)

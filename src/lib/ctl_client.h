@@ -81,6 +81,8 @@ void ctl_client_timeout_set(struct ctl_client *client, int timeout_ms);
 
 /** ctl_client_is_owed() - Has a call ended with -ETIMEDOUT, and its reply has not come yet? */
 bool ctl_client_is_owed(const struct ctl_client *client);
+/** ctl_client_is_unsaid() - Is there a RELEASE that vjd has had no room for? */
+bool ctl_client_is_unsaid(const struct ctl_client *client);
 /** ctl_client_is_behind() - The same, but for INTERFACE: nothing else is answered before that either */
 bool ctl_client_is_behind(const struct ctl_client *client);
 
@@ -93,7 +95,7 @@ bool ctl_client_is_behind(const struct ctl_client *client);
  *
  * A reply that comes after its call timed out is undone (channel closed, lease released) and
  * dropped; but HELD is an event then. As long as one is owed vjd is stopped, or behind: nothing is asked and nobody waits, -ETIMEDOUT at once; but
- * RELEASE is sent. Others than INTERFACE, that is, which takes vjd long, and beside which it answers.
+ * RELEASE is sent, or kept until vjd has room for it, which any later call here looks for. Others than INTERFACE, that is, which takes vjd long, and beside which it answers.
  * Return: 0; the errno of the refusal (ctl_refusal_errno(), negative; see @ret_reply); -ETIMEDOUT;
  * -ENOTCONN: vjd is gone, this and every later call fails; -EPROTO: vjd talks nonsense, the
  * connection is closed; -EMFILE.

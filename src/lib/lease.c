@@ -93,6 +93,14 @@ static int lease_ask(struct vj *vj, struct lease *l)
 	return control_done(vj, ctl_client_lease(vj->ctl, &local, l->flags, fd, &l->id));
 }
 
+/* Waits, so that the port is free for the next program when we return; unless vjd is behind. Then it hears of it when it has room. */
+static void lease_give_back(struct vj *vj, struct lease *l)
+{
+	if (l->id && vj->ctl && control_done(vj, ctl_client_release(vj->ctl, l->id)) == -ETIMEDOUT)
+		control_again(vj);
+	l->id = 0;
+}
+
 int lease_take(struct vj *vj, uint8_t proto, const struct endpoint *local, unsigned flags, int kernel_fd,
 	       struct lease **ret_lease)
 {
@@ -162,9 +170,7 @@ int lease_scope_narrow(struct vj *vj, struct vj_listener l)
 	lease->flags |= CTL_LEASE_LOCAL;
 	if (lease->rests)
 		return 0;
-	if (lease->id && vj->ctl)
-		control_done(vj, ctl_client_release(vj->ctl, lease->id));
-	lease->id = 0;
+	lease_give_back(vj, lease);
 	err = lease_ask(vj, lease);
 	if (err)
 		control_again(vj);
@@ -197,9 +203,7 @@ struct lease *lease_by_obj(const struct vj *vj, uint8_t proto, uint32_t obj_id)
 
 void lease_drop(struct vj *vj, struct lease *lease)
 {
-	/* Waits, so that the port is free for the next program when we return. */
-	if (lease->id && vj->ctl)
-		control_done(vj, ctl_client_release(vj->ctl, lease->id));
+	lease_give_back(vj, lease);
 	if (lease->own_fd)
 		own_fd_close(lease->kernel_fd);
 	*lease = (struct lease){ .proto = 0 };
@@ -218,12 +222,10 @@ int lease_rest(struct vj *vj, struct vj_listener of, bool rest)
 		return -EBUSY;
 	if (!rest)
 		err = lease_ask(vj, l);
-	else if (l->id && vj->ctl)
-		control_done(vj, ctl_client_release(vj->ctl, l->id));
+	else
+		lease_give_back(vj, l);
 	if (err)
 		return err;
-	if (rest)
-		l->id = 0;
 	l->rests = rest;
 	route_forget_all(vj);
 	return 0;

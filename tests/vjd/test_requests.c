@@ -10,6 +10,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -627,6 +628,62 @@ static void release_tells_those_with_a_channel(void **state)
 	vjd_stop(&v);
 }
 
+/* Events of @c, whatever they are, as the loop of a program takes them */
+static void events_drop(struct ctl_client *c)
+{
+	int fds[CTL_FDS_MAX];
+	struct ctl_msg msg;
+
+	while (ctl_client_event(c, &msg, fds) > 0)
+		fds_close(fds, CTL_FDS_MAX);
+}
+
+/* Nothing can be said while vjd reads nothing, and has a socket full of what it should: several leases are given up then. */
+static void release_arrives_though_vjd_was_behind(void **state)
+{
+	enum { PORTS = 3 };
+	struct ctl_client *owner, *peer;
+	uint32_t leases[PORTS], again, ch;
+	uint64_t end_ms = now_ms() + EVENTUALLY_MS;
+	struct vjd_proc v;
+
+	(void)state;
+	vjd_start(&v, "");
+	owner = client_open(&v, "owner");
+	peer = client_open(&v, "peer");
+	for (uint16_t i = 0; i < PORTS; i++)
+		leases[i] = offer_raw(owner, 5 + i);
+	assert_int_equal(connect_raw(peer, 5 + PORTS - 1, &ch), 0);
+	events_drop(owner);
+	assert_int_equal(kill(v.pid, SIGSTOP), 0);
+	ctl_client_timeout_set(owner, 10);
+	assert_int_equal(connect_raw(owner, 77, &ch), -ETIMEDOUT);
+	assert_true(ctl_client_is_behind(owner));
+	while (ctl_client_brief(owner, 1) == 0)
+		assert_true(now_ms() < end_ms);
+	for (unsigned i = 0; i < PORTS; i++)
+		assert_int_equal(ctl_client_release(owner, leases[i]), -ETIMEDOUT);
+	assert_true(ctl_client_is_unsaid(owner));
+	assert_int_equal(kill(v.pid, SIGCONT), 0);
+	for (uint16_t i = 0; i < PORTS; i++) {
+		while (connect_raw(peer, 5 + i, &ch) != -EHOSTUNREACH) {
+			assert_true(now_ms() < end_ms);
+			events_drop(owner);
+			sleep_ms(1);
+		}
+	}
+	/* and its ports can be had again, by whoever asks */
+	ctl_client_timeout_set(owner, CTL_CLIENT_TIMEOUT_MS);
+	again = offer_raw(owner, 5);
+	assert_int_equal(connect_raw(peer, 5, &ch), 0);
+	events_drop(owner);
+	assert_int_equal(ctl_client_release(owner, again), 0);
+	assert_false(ctl_client_is_unsaid(owner) || ctl_client_is_owed(owner));
+	ctl_client_close(owner);
+	ctl_client_close(peer);
+	vjd_stop(&v);
+}
+
 /* ---- PORTS */
 
 static void ephemeral_ports_run_out(void **state)
@@ -775,6 +832,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_descriptor_goes_to_another_application),
 		cmocka_unit_test(one_may_join_an_application),
 		cmocka_unit_test(release_tells_those_with_a_channel),
+		cmocka_unit_test(release_arrives_though_vjd_was_behind),
 		cmocka_unit_test(ephemeral_ports_run_out),
 		cmocka_unit_test(a_report_brings_two_together),
 		cmocka_unit_test(reports_are_refused),
