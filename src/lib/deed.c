@@ -297,39 +297,19 @@ int deed_make(struct vj *vj, struct vj_conn c, uint64_t cookie, bool sock6, bool
 	return 0;
 }
 
-/* ---- the line -------------------------------------------------------------------------------------------------- */
+/* ---- bells --------------------------------------------------------------------------------------------------- */
 
-int deed_line(struct vj *vj, int *ret_fd)
+int deed_bell(struct vj *vj, int fd)
 {
 	struct deeds *ds = deeds_get(vj);
 	struct epoll_event ev = { .events = EPOLLIN | EPOLLET, .data.ptr = NULL };
-	int err, pair[2];
+	int err = ds ? sys_epoll_ctl(ds->set_fd, EPOLL_CTL_ADD, fd, &ev) : -ENOMEM;
 
-	if (!ds)
-		return -ENOMEM;
-	VJ_ASSERT(!ds->line_fd);
-	err = deed_pair(SOCK_SEQPACKET | SOCK_NONBLOCK, pair);
-	if (err)
-		return err;
-	pair[0] = own_fd(pair[0]);
-	pair[1] = own_fd(pair[1]);
-	err = sys_epoll_ctl(ds->set_fd, EPOLL_CTL_ADD, pair[1], &ev);
-	if (err) {
-		own_fd_close(pair[0]);
-		own_fd_close(pair[1]);
-		return err;
-	}
-	ds->line_fd = pair[1];
-	*ret_fd = pair[0];
-	return 0;
-}
-
-static void line_rang(struct deeds *ds)
-{
-	char byte;
-
-	while (sys_recvfrom(ds->line_fd, &byte, 1, MSG_DONTWAIT, NULL, NULL) > 0)
-		ds->called = true;
+	if (err == -EEXIST)
+		return 0;
+	if (!err)
+		ds->bells = true;
+	return err;
 }
 
 bool deed_is_called(const struct vj *vj)
@@ -465,7 +445,7 @@ void deed_poll(struct vj *vj)
 		if (ev.data.ptr)
 			deed_event(vj, ev.data.ptr);
 		else
-			line_rang(ds);
+			ds->called = true;
 	}
 	if (unlikely(ds->raw_waits)) {
 		ds->raw_waits = false;
@@ -478,7 +458,7 @@ void deed_poll(struct vj *vj)
 	deeds_serve(vj, ds, false);
 	if (unlikely(ds->pumps != NULL))
 		raw_pump_all(vj);
-	if (ds->all || ds->line_fd)
+	if (ds->all || ds->bells)
 		vj->move_ns = min_u64(vj->move_ns, vj->now_ns + POLL_NS);
 }
 
@@ -589,8 +569,6 @@ void deed_forget_all(struct vj *vj)
 		return;
 	while (ds->all)
 		deed_drop(ds->all);
-	if (ds->line_fd)
-		own_fd_close(ds->line_fd);
 	own_fd_close(ds->set_fd);
 	free(ds->by_conn);
 	free(ds);

@@ -95,11 +95,11 @@ bool deed_wants(const struct vj *vj);
 bool deed_is_idle(const struct vj *vj);
 
 /**
- * deed_line() - A line by which children can call this process
- * @ret_fd: Their end, to be inherited; an own_fd(), the caller's. A byte sent there rings the bell and makes deed_fd() readable; fails with EPIPE when we are gone
- * Return: 0; -EMFILE, -ENOMEM and the like.
+ * deed_bell() - What others send to @fd, a socket of the caller's, calls this process: it makes deed_fd() readable, and is read by the caller
+ * What is there already counts. Closing @fd ends it.
+ * Return: 0; -ENOMEM, -ENOSPC.
  */
-int deed_line(struct vj *vj, int *ret_fd);
+int deed_bell(struct vj *vj, int fd);
 
 /** deed_is_called() - Has one called? deed_called() - The same, and it is answered now */
 bool deed_is_called(const struct vj *vj);

@@ -108,8 +108,8 @@ struct deeds {
 	bool raw_waits; /* some deed has `raw` */
 	struct deed *pumps; /* those that somebody may want to read from whom we don't see */
 	int set_fd; /* epoll, of all deeds */
-	int line_fd; /* deed_line(), our end; 0: none */
-	bool called; /* by it */
+	bool bells;  /* deed_bell() was called */
+	bool called; /* by one */
 	uint32_t passed; /* deed_passed() */
 	struct deed_hooks hooks;
 };

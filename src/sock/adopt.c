@@ -9,7 +9,7 @@
  *
  * Standard input, output and error are looked at like any other.
  */
-#include "sock/priv.h"
+#include "sock/dgram.h"
 
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -111,6 +111,13 @@ void adopt_fd(int fd)
 	if (family == AF_UNIX) {
 		if (away_is_token(fd) && !adopt_number(fd))
 			away_adopt(fd);
+		else
+			(void)dgram_adopt_note(fd);
+		return;
+	}
+	if (int_option(fd, SOL_SOCKET, SO_PROTOCOL) == IPPROTO_UDP) {
+		if (!adopt_number(fd))
+			dgram_adopt(fd, family);
 		return;
 	}
 	state = tcp_state_of(fd);

@@ -269,7 +269,7 @@ static void send_fd(int fd)
 
 	(void)share_file(fd);
 	if (s && s->state == SOCK_UDP && !is_foreign())
-		dgram_give(s);
+		dgram_sent(s);
 	if (s && s->token && s->far && sock_is_conn(s)) {
 		far = true;
 		deed_send(sock.vj, s->conn);
@@ -547,13 +547,13 @@ void sock_before_exec(char *const envp[])
 		return;
 	lock_take();
 	forks_exec();
+	dgrams_claim_stdio();
+	dgrams_yield_exec();
 	if (sock.vj) {
-		dgrams_yield();
 		share_all();
 		deed_leave_all(sock.vj, LEAVE_MS);
 	}
 	claim_stdio();
-	dgrams_claim_stdio();
 	lock_leave();
 }
 
@@ -565,10 +565,12 @@ void sock_before_spawn_of(char *const envp[])
 
 void sock_before_spawn(void)
 {
-	if (!sock.pid || !sock.vj || sock_inside || is_foreign())
+	if (!sock.pid || sock_inside || is_foreign())
 		return;
 	lock_take();
-	share_all();
+	dgrams_share_spawned();
+	if (sock.vj)
+		share_all();
 	lock_leave();
 }
 

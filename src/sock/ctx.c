@@ -81,6 +81,19 @@ VJ_EARLY void lock_leave(void)
 	lock_drop();
 }
 
+/* The lock alone: handlers of this thread wait. */
+void lock_lend(void)
+{
+	if (unlikely(sock.sleeping))
+		sleepers_look_after();
+	pthread_mutex_unlock(&sock.lock);
+}
+
+void lock_regain(void)
+{
+	pthread_mutex_lock(&sock.lock);
+}
+
 VJ_EARLY struct file *file_enter(int fd)
 {
 	struct file *f;
@@ -289,6 +302,7 @@ static int context_open(void)
 	}
 	away_init();
 	forks_attached();
+	dgrams_attach();
 	err = helper_start();
 	if (err) {
 		ctx_say("no channels: no helper thread: %s", strerror(-err));

@@ -40,9 +40,14 @@ struct dgram_tables *dgram_tables;
 
 struct dgram *dgram_new(void)
 {
+	struct dgram *d;
+
 	if (!dgram_tables)
 		dgram_tables = pages_get(sizeof(*dgram_tables));
-	return dgram_tables && dests_begin() ? calloc(1, sizeof(struct dgram)) : NULL;
+	d = dgram_tables && dests_begin() ? calloc(1, sizeof(*d)) : NULL;
+	if (d)
+		d->parcel_fd = d->line_fd = d->name_fd = d->note_fd = -1;
+	return d;
 }
 
 /*
@@ -73,6 +78,7 @@ void dgram_free(struct sock *s)
 	dgram_left(s);
 	dgram_close(s, false);
 	port_set(s->dgram, 0);
+	far_free(s->dgram);
 	free(s->dgram);
 }
 
@@ -122,8 +128,7 @@ static void dgram_apply_marks(int fd, const struct sock *s)
 			   byte_of(fd, IPPROTO_IPV6, IPV6_UNICAST_HOPS));
 }
 
-/* Lock held, context there. Return: 0; -errno: the kernel alone. */
-int dgram_open(int fd, struct sock *s)
+static int channels_open(int fd, struct sock *s)
 {
 	struct dgram *d = s->dgram;
 	struct sockaddr_storage local = { .ss_family = s->family };
@@ -161,6 +166,15 @@ int dgram_open(int fd, struct sock *s)
 		vj_udp_connect(sock.vj, d->udp, (struct sockaddr *)&d->peer, d->peer_len);
 	watches_move(&s->file, WATCH_BOTH);
 	return 0;
+}
+
+/* Lock held, context there. Return: 0; -errno: the kernel alone. */
+int dgram_open(int fd, struct sock *s)
+{
+	int err = dgram_hold(s) ? channels_open(fd, s) : -EBUSY;
+
+	dgram_held(s);
+	return err;
 }
 
 /* Is it to be asked for on channels at all? */

@@ -25,12 +25,17 @@ struct dgram {
 	bool tried;	    /* to be on channels, by reading */
 	bool from_kernel;   /* the last one that was received, or looked at */
 	bool peeked;	    /* that was not received yet */
-	bool heir;	    /* a copy of a socket that a parent has on channels, which does not know yet that it is used here */
+	bool heir;	    /* a copy of a socket that another process may have on channels, which does not know yet that it is used here */
 	bool yields;	    /* `open`: is about to become the kernel's, and leased no more */
 	uint32_t yield_nr;  /* `yields`: dgram_yield() of the library */
 	uint32_t claims;    /* threads that look at `parcel` without the lock: it stays mapped */
-	struct parcel *parcel; /* dgram_copy.c; if not `open`: what comes before the kernel's. NULL: nothing */
-	int line_fd;	    /* `heir`: where that one is called */
+	struct parcel *parcel; /* dgram_parcel.c: what copies have in common; if OPEN: what comes before the kernel's. NULL: nothing */
+	int parcel_fd;	    /* its memfd; -1 */
+	int line_fd;	    /* `heir` with a parcel: where that one is called */
+	int name_fd;	    /* dgram_far.c: where others ask; -1 */
+	int note_fd;	    /* what the next program is to find; -1 */
+	uint64_t cookie;    /* if it has had a name: SO_COOKIE */
+	struct asked *asked; /* who has, and waits for the answer */
 	socklen_t peer_len; /* of connect(); 0: not connected */
 	struct sockaddr_storage peer;
 };
@@ -75,13 +80,19 @@ int dgram_next_bytes(struct sock *s);
 
 /* ---- dgram_copy.c: copies in other processes ------------------------------------------------------------------- */
 
-/* Lock held in all of these. Before fork(): what is on channels may be used by the child. */
+/* Lock held in all of these. Before fork(): what is on channels, or will be, may be used by the child. */
 void dgrams_share(void);
-/* In the child: each of its sockets; then, once, what all have in common. */
+/* The same before another program is started, which has no memory of ours */
+void dgrams_share_spawned(void);
+/* A context is there: who calls is heard. */
+void dgrams_attach(void);
+/*
+ * In the child: each of its sockets; then, once, what all have in common. Descriptors of ours that it goes on using are not among ours until
+ * dgrams_kept(), when the others have been closed.
+ */
 void dgram_inherited(struct sock *s);
 void dgrams_inherited(void);
-/* In the child: is @fd, a descriptor of ours, one that it goes on using? */
-bool dgram_keeps(int fd);
+void dgrams_kept(void);
 
 /* @s is an heir, and is used: its holder is to give it to the kernel. The lock is given up meanwhile. Return: false: it was closed then. */
 bool dgram_claim(struct sock *s);
@@ -90,10 +101,20 @@ void dgrams_claim_stdio(void);
 
 /* The helper's turn: those that were claimed become the kernel's. The lock is given up until what is on its way has come. */
 void dgrams_look(void);
-/* The same unasked, of all that may have heirs: this process ends, or becomes another program ... */
+/* The same unasked, of all that may have heirs: this process ends, or becomes another program, which finds what is unread ... */
 void dgrams_yield(void);
+void dgrams_yield_exec(void);
 /* ... and of @s, with what else is at its port: it is about to be closed, or others are about to get it. */
 void dgram_give(struct sock *s);
+/* By message: what comes for it is the kernel's, and who gets it can have what is unread. */
+void dgram_sent(struct sock *s);
 bool dgram_has_heirs(const struct sock *s);
+
+/* ---- dgram_far.c: what a program begins with, or is sent -------------------------------------------------------- */
+
+/* A UDP socket of that family. Lock held; not known yet. */
+void dgram_adopt(int fd, int family);
+/* Return: false: it is no note of a former program */
+bool dgram_adopt_note(int fd);
 
 #endif

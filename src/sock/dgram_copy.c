@@ -18,13 +18,12 @@
  * first time before the parcel is complete. The parcel is memory that fork() has in common with the children, so that each datagram
  * is had by whoever comes first. There is no way back: the port is the kernel's for good. All sockets of the holder at that port go together.
  *
- * The line (deed_line()) is there for all of a process's children, and theirs; that it is broken tells an heir that the holder is gone, and the port the
- * kernel's. A holder that ends, becomes another program, closes the socket or sends it to somebody (SCM_RIGHTS) does the same unasked.
+ * The same holds for a socket that nobody has on channels yet: the parcel, made before the first fork(), is FREE then. Who made the socket may put it
+ * there, and is the holder from then on, unless another process has used it before.
  *
- * Not seen is use by a program that the child becomes by exec(), unless it is as standard input, output or error; and what was in the parcel is not there for
- * one that has the socket by exec() or by message.
- *
- * The children may have changed their user since: what stands in a parcel is checked, as any that comes from outside.
+ * The line, one end of a pair of sockets, is there for all of a process's children, and theirs; that it is broken tells an heir that the holder is gone, and
+ * the port the kernel's. A holder that ends, becomes another program, closes the socket or sends it to somebody (SCM_RIGHTS) does the same unasked.
+ * Who has a copy by exec() or by message has neither parcel nor line, and asks for them (dgram_far.c).
  */
 #include "sock/dgram_priv.h"
 
@@ -32,37 +31,16 @@
 #include "lib/dgram.h"
 
 #include <fcntl.h>
-#include <linux/futex.h>
-#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 enum {
-	PARCEL_BYTES = 2 << 20, /* as records, 256 KiB of datagrams without a byte, 450 to a packet, are less; pages that are never written cost nothing */
 	CLAIM_MS = 10000,
 	CLAIM_LOOK_MS = 20,
 	YIELD_MS = 200, /* for a peer that doesn't run; what it sends afterwards is answered by an ICMP error */
 	LATE_MS = 5,    /* from dispatch to our ring */
-	LINES_MAX = 8,  /* generations of processes that each had sockets on channels */
-};
-
-enum parcel_state { PARCEL_HELD, PARCEL_CLAIMED, PARCEL_OPEN };
-
-/* In memory of the holder and of those that fork() has made of it. */
-struct parcel {
-	_Atomic uint32_t state; /* enum parcel_state; OPEN: for good */
-	_Atomic int32_t err;	/* errno, for whoever reads first; 0: none. As the next two, if OPEN */
-	_Atomic uint32_t at;	/* the next record, bytes from `records` */
-	_Atomic uint32_t end;
-	_Alignas(8) uint8_t records[PARCEL_BYTES];
-};
-
-struct record {
-	uint32_t len;
-	struct sockaddr_in6 from, to; /* or sockaddr_in */
-	uint8_t data[];
+	LINES_MAX = 8,  /* generations of processes that each had UDP sockets */
 };
 
 /* Copies that this process has closed: who binds another socket to the port of one claims it, too. */
@@ -74,150 +52,9 @@ struct left {
 };
 static struct left *lefts;
 
-static int line_fd = -1;	 /* the children's end of ours */
+static int line_fd = -1, bell_fd = -1; /* the children's end of ours, and the other one */
 static int lines[LINES_MAX];	 /* of those before us */
 static unsigned line_cnt;
-
-/*
- * ---- parcels ------------------------------------------------------------------------------------
- * ----------------
- */
-
-/* NULL: no memory */
-static struct parcel *parcel_new(void)
-{
-	void *p = mmap(NULL, sizeof(struct parcel), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-	return p == MAP_FAILED ? NULL : p;
-}
-
-/* One that a thread waits for is dropped by whoever reads next. */
-static void parcel_drop(struct dgram *d)
-{
-	if (d->claims)
-		return;
-	if (d->parcel)
-		munmap(d->parcel, sizeof(*d->parcel));
-	d->parcel = NULL;
-}
-
-static uint32_t record_bytes(uint32_t len)
-{
-	return ((uint32_t)sizeof(struct record) + len + 7) / 8 * 8;
-}
-
-static bool is_open(const struct parcel *p)
-{
-	return atomic_load_explicit(&p->state, memory_order_acquire) == PARCEL_OPEN;
-}
-
-/* Return: the first record, which is whole, and its place; NULL: there is none. */
-static const struct record *parcel_first(const struct parcel *p, uint32_t *ret_at, uint32_t *ret_len)
-{
-	uint32_t at = atomic_load(&p->at), end = atomic_load(&p->end), len;
-
-	if (!is_open(p) || end > sizeof(p->records) || at >= end || end - at < sizeof(struct record) || at % 8)
-		return NULL;
-	len = ((const struct record *)(const void *)(p->records + at))->len;
-	if (len > DGRAM_BYTES_MAX || record_bytes(len) > end - at)
-		return NULL;
-	*ret_at = at;
-	*ret_len = len;
-	return (const struct record *)(const void *)(p->records + at);
-}
-
-static bool parcel_is_empty(const struct parcel *p)
-{
-	uint32_t at, len;
-
-	return !parcel_first(p, &at, &len) && !(is_open(p) && atomic_load(&p->err));
-}
-
-/* What has come over channels; once, before it is OPEN */
-static void parcel_fill(struct parcel *p, struct vj_udp udp)
-{
-	uint32_t end = 0;
-	struct sockaddr_storage from, to;
-	ssize_t len;
-	int err = vj_udp_error(sock.vj, udp);
-
-	if (err)
-		atomic_store(&p->err, err);
-	while ((len = vj_udp_next_bytes(sock.vj, udp)) >= 0 && len <= DGRAM_BYTES_MAX && record_bytes((uint32_t)len) <= sizeof(p->records) - end) {
-		struct record *r = (struct record *)(void *)(p->records + end);
-
-		if (vj_udp_recv(sock.vj, udp, r->data, (size_t)len, false, &from, &to) != len)
-			break;
-		r->len = (uint32_t)len;
-		memcpy(&r->from, &from, sizeof(r->from));
-		memcpy(&r->to, &to, sizeof(r->to));
-		end += record_bytes((uint32_t)len);
-	}
-	atomic_store(&p->end, end);
-}
-
-static void parcel_publish(struct parcel *p)
-{
-	atomic_store(&p->state, PARCEL_OPEN);
-	sys_futex(&p->state, FUTEX_WAKE, INT32_MAX, NULL);
-}
-
-void dgram_pack(struct sock *s, bool keep)
-{
-	struct dgram *d = s->dgram;
-
-	if (d->open && sock.vj && keep && !d->parcel && vj_udp_next_bytes(sock.vj, d->udp) >= 0)
-		d->parcel = parcel_new();
-	if (d->open && sock.vj && d->parcel) {
-		parcel_fill(d->parcel, d->udp);
-		parcel_publish(d->parcel);
-	}
-	if (!keep)
-		parcel_drop(d);
-}
-
-long dgram_unpack(struct sock *s, struct msghdr *msg, int flags, struct sockaddr_storage *ret_from, struct sockaddr_storage *ret_to)
-{
-	struct parcel *p = s->dgram->parcel;
-	const struct record *r;
-	uint32_t at, len;
-	int err = is_open(p) ? atomic_exchange(&p->err, 0) : 0;
-
-	if (err)
-		return err < 0 || err > 4095 ? -ECONNREFUSED : -err;
-	while ((r = parcel_first(p, &at, &len))) {
-		if (!(flags & MSG_PEEK) && !atomic_compare_exchange_strong(&p->at, &at, at + record_bytes(len)))
-			continue; /* another process was faster */
-		memset(ret_from, 0, sizeof(*ret_from));
-		memset(ret_to, 0, sizeof(*ret_to));
-		memcpy(ret_from, &r->from, sizeof(r->from));
-		memcpy(ret_to, &r->to, sizeof(r->to));
-		msg->msg_flags = dgram_scatter(msg, r->data, len) < len ? MSG_TRUNC : 0;
-		return len;
-	}
-	if (is_open(p)) /* nothing comes into it any more */
-		parcel_drop(s->dgram);
-	return -EAGAIN;
-}
-
-bool dgram_waits(const struct sock *s)
-{
-	return s->dgram->open || (s->dgram->parcel && !parcel_is_empty(s->dgram->parcel));
-}
-
-uint32_t dgram_parcel_level(const struct dgram *d)
-{
-	uint32_t at, len, level = parcel_first(d->parcel, &at, &len) ? EPOLLIN | EPOLLRDNORM : 0u;
-
-	return level | (is_open(d->parcel) && atomic_load(&d->parcel->err) ? (uint32_t)(EPOLLIN | EPOLLRDNORM | EPOLLERR) : 0u);
-}
-
-int dgram_parcel_bytes(const struct dgram *d)
-{
-	uint32_t at, len;
-
-	return parcel_first(d->parcel, &at, &len) ? (int)len : -EAGAIN;
-}
 
 /*
  * ---- the holder ---------------------------------------------------------------------------------
@@ -231,23 +68,83 @@ static struct sock *udp_at(int fd)
 	return f && f->kind == FILE_SOCK && sock_of(f)->state == SOCK_UDP ? sock_of(f) : NULL;
 }
 
-void dgrams_share(void)
+static int line_make(void)
+{
+	struct own_fd_room room;
+	int pair[2], err;
+
+	if (line_fd >= 0)
+		return 0;
+	own_fd_begin(&room);
+	err = sys_socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair);
+	own_fd_end(&room);
+	if (err)
+		return err;
+	line_fd = own_fd(pair[0]);
+	bell_fd = own_fd(pair[1]);
+	return sock.vj ? deed_bell(sock.vj, bell_fd) : 0;
+}
+
+void dgrams_attach(void)
+{
+	if (bell_fd >= 0)
+		(void)deed_bell(sock.vj, bell_fd);
+}
+
+/* Lock held. What others need who are about to have a copy of it; @line: by fork() */
+static void share_one(struct sock *s, bool line)
+{
+	struct dgram *d = s->dgram;
+
+	if (d->stays || d->heir)
+		return;
+	if ((!line || !line_make()) && (d->parcel || parcel_make(d)) && !far_name(s))
+		return;
+	port_leave(d->port_be, REPORT_WHY_FORKED);
+	dgram_stay(s, REPORT_WHY_FORKED); /* whoever reads */
+}
+
+static void share_each(bool line)
 {
 	for (int fd = fd_next(0); fd >= 0; fd = fd_next(fd + 1)) {
 		struct sock *s = udp_at(fd);
-		struct dgram *d = s ? s->dgram : NULL;
 
-		if (!d || !d->open || !sock.vj)
-			continue;
-		if (line_fd < 0 && deed_line(sock.vj, &line_fd))
-			line_fd = -1;
-		if (!d->parcel && line_fd >= 0)
-			d->parcel = parcel_new();
-		if (d->parcel)
-			continue;
-		dgram_stay(s, REPORT_WHY_FORKED); /* whoever reads */
-		port_leave(d->port_be, REPORT_WHY_FORKED);
+		if (s)
+			share_one(s, line);
 	}
+}
+
+void dgrams_share(void)
+{
+	share_each(true);
+}
+
+void dgrams_share_spawned(void)
+{
+	share_each(false);
+}
+
+bool dgram_hold(struct sock *s)
+{
+	struct dgram *d = s->dgram;
+
+	if (d->name_fd >= 0)
+		far_look(s);
+	if (!d->stays && d->parcel && !parcel_hold(d->parcel)) {
+		d->stays = true;
+		s->why = REPORT_WHY_FORKED;
+	}
+	return !d->stays;
+}
+
+void dgram_held(struct sock *s)
+{
+	struct dgram *d = s->dgram;
+
+	if (!d->open && d->parcel)
+		parcel_unhold(d->parcel);
+	if (d->open && d->name_fd >= 0)
+		(void)deed_bell(sock.vj, d->name_fd); /* those who have asked by now ring, too */
 }
 
 static void yield_one(struct dgram *d, uint32_t *ret_nr, bool *ret_late)
@@ -270,7 +167,10 @@ static void yield_begin(const struct sock *s, uint32_t *ret_nr, bool *ret_late)
 	}
 }
 
-/* What was on its way has come. The lock is given up meanwhile. */
+/*
+ * What was on its way has come. The lock is given up meanwhile, but the call isn't: a handler that jumps out of it would leave the port half given,
+ * so this thread's handlers wait.
+ */
 static void yield_wait(uint32_t nr, bool late)
 {
 	uint64_t begin_ns = sys_clock_ns(), now_ns = begin_ns;
@@ -280,9 +180,9 @@ static void yield_wait(uint32_t nr, bool late)
 		if (!sock.vj || now_ns - begin_ns >= YIELD_MS * NS_PER_MS ||
 		    (dgram_yielded(sock.vj, nr) && (!late || now_ns - begin_ns >= LATE_MS * NS_PER_MS)))
 			return;
-		lock_leave();
+		lock_lend();
 		sys_poll_ms(NULL, 0, 1);
-		lock_take();
+		lock_regain();
 		now_ns = sys_clock_ns();
 	}
 }
@@ -296,6 +196,7 @@ static void yield_end_one(struct sock *s, uint32_t nr)
 	if (!s->dgram->open)
 		return;
 	dgram_stay(s, REPORT_WHY_FORKED);
+	far_answer(s);
 	file_fire(&s->file, EPOLLIN | EPOLLRDNORM | EPOLLERR); /* who waits is to look into the parcel */
 }
 
@@ -309,17 +210,34 @@ static void yield_end(uint32_t nr)
 	}
 }
 
-/* All that may have heirs, or those that were claimed */
-static void yield_those(bool all)
+/* Is it to be given to the kernel? */
+static bool is_claimed(int fd, const struct dgram *d)
+{
+	(void)fd;
+	return (d->parcel && parcel_is_claimed(d->parcel)) || d->asked;
+}
+
+static bool may_have_heirs(int fd, const struct dgram *d)
+{
+	(void)fd;
+	return d->parcel;
+}
+
+/* The same of who becomes another program: that is one, too. */
+static bool may_have_heirs_after(int fd, const struct dgram *d)
+{
+	return d->parcel || !(sys_fcntl(fd, F_GETFD, 0) & FD_CLOEXEC);
+}
+
+static void yield_those(bool (*which)(int fd, const struct dgram *d))
 {
 	bool late = false, any = false;
 	uint32_t nr = 0;
 
 	for (int fd = fd_next(0); fd >= 0 && sock.vj; fd = fd_next(fd + 1)) {
 		const struct sock *s = udp_at(fd);
-		const struct dgram *d = s ? s->dgram : NULL;
 
-		if (!d || !d->open || d->yields || !d->parcel || (!all && atomic_load(&d->parcel->state) != PARCEL_CLAIMED))
+		if (!s || !s->dgram->open || s->dgram->yields || !which(fd, s->dgram))
 			continue;
 		yield_begin(s, &nr, &late);
 		any = true;
@@ -332,14 +250,35 @@ static void yield_those(bool all)
 
 void dgrams_look(void)
 {
-	if (unlikely(deed_called(sock.vj)))
-		yield_those(false);
+	char byte;
+
+	if (likely(!deed_called(sock.vj)))
+		return;
+	while (bell_fd >= 0 && sys_recvfrom(bell_fd, &byte, 1, MSG_DONTWAIT, NULL, NULL) > 0)
+		;
+	for (int fd = fd_next(0); fd >= 0; fd = fd_next(fd + 1)) {
+		struct sock *s = udp_at(fd);
+
+		if (s && s->dgram->name_fd >= 0)
+			far_look(s);
+	}
+	yield_those(is_claimed);
 }
 
 void dgrams_yield(void)
 {
-	if (unlikely(line_fd >= 0))
-		yield_those(true);
+	yield_those(may_have_heirs);
+}
+
+void dgrams_yield_exec(void)
+{
+	yield_those(may_have_heirs_after);
+	for (int fd = fd_next(0); fd >= 0; fd = fd_next(fd + 1)) {
+		struct sock *s = udp_at(fd);
+
+		if (s && s->dgram->parcel && !parcel_is_empty(s->dgram->parcel) && !(sys_fcntl(fd, F_GETFD, 0) & FD_CLOEXEC))
+			far_note(fd, s);
+	}
 }
 
 void dgram_give(struct sock *s)
@@ -361,6 +300,12 @@ void dgram_give(struct sock *s)
 	hold_end(&hold);
 }
 
+void dgram_sent(struct sock *s)
+{
+	share_one(s, false);
+	dgram_give(s);
+}
+
 bool dgram_has_heirs(const struct sock *s)
 {
 	return s->dgram->open && s->dgram->parcel;
@@ -375,11 +320,14 @@ void dgram_inherited(struct sock *s)
 {
 	struct dgram *d = s->dgram;
 
-	if (d->open && d->parcel) {
+	if (d->parcel && !d->stays && !d->heir) {
 		d->heir = true;
 		d->line_fd = line_fd;
 		sock.lazy++;
 	}
+	far_forked(d);
+	if (d->parcel_fd >= 0)
+		fd_protect(d->parcel_fd, false);
 	d->open = d->yields = false;
 	d->stays = true;
 	d->in_kernel = d->claims = 0;
@@ -403,22 +351,27 @@ static void line_forget(int line)
 
 void dgrams_inherited(void)
 {
-	if (line_fd < 0)
-		return;
-	if (line_cnt == LINES_MAX) {
+	if (line_fd >= 0 && line_cnt == LINES_MAX) {
 		line_forget(lines[0]);
 		memmove(lines, lines + 1, sizeof(lines[0]) * --line_cnt);
 	}
-	lines[line_cnt++] = line_fd;
-	line_fd = -1;
+	if (line_fd >= 0)
+		lines[line_cnt++] = line_fd;
+	line_fd = bell_fd = -1;
+	for (unsigned i = 0; i < line_cnt; i++)
+		fd_protect(lines[i], false);
 }
 
-bool dgram_keeps(int fd)
+void dgrams_kept(void)
 {
 	for (unsigned i = 0; i < line_cnt; i++)
-		if (lines[i] == fd)
-			return true;
-	return false;
+		fd_protect(lines[i], true);
+	for (int fd = fd_next(0); fd >= 0; fd = fd_next(fd + 1)) {
+		const struct sock *s = udp_at(fd);
+
+		if (s && s->dgram->parcel_fd >= 0)
+			fd_protect(s->dgram->parcel_fd, true);
+	}
 }
 
 static bool is_broken(int line)
@@ -431,33 +384,45 @@ static bool is_broken(int line)
 /* Until the parcel is OPEN; a holder that is gone has none, and one that doesn't run is not waited for for ever. Gives the lock up. */
 static void claim(struct parcel *p, int line)
 {
-	static const struct timespec look = { .tv_nsec = CLAIM_LOOK_MS * (long)NS_PER_MS };
-	uint32_t held = PARCEL_HELD;
-
-	atomic_compare_exchange_strong(&p->state, &held, PARCEL_CLAIMED);
-	if (!is_open(p))
-		(void)sys_sendto(line, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL, NULL, 0);
-	for (int ms = 0; ms < CLAIM_MS && !is_open(p) && !is_broken(line); ms += CLAIM_LOOK_MS) {
+	if (parcel_claim(p))
+		return;
+	(void)sys_sendto(line, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL, NULL, 0);
+	for (int ms = 0; ms < CLAIM_MS && !parcel_is_open(p) && !is_broken(line); ms += CLAIM_LOOK_MS) {
 		lock_leave();
-		sys_futex(&p->state, FUTEX_WAIT, PARCEL_CLAIMED, &look);
+		parcel_wait(p, CLAIM_LOOK_MS);
 		lock_take();
 	}
 }
 
+/* A handler jumps out of it: the next use claims again. */
+static void claim_undo(void *arg)
+{
+	lock_take();
+	((struct dgram *)arg)->claims--;
+	lock_leave();
+}
+
 bool dgram_claim(struct sock *s)
 {
+	struct dgram *d = s->dgram;
+	struct undo undo;
 	struct hold hold;
 	bool there;
 
 	if (is_foreign() || sock.exiting)
 		return true;
 	hold_begin(&hold, &s->file);
-	ctx_say("a UDP socket is the kernel's now: a child uses it, too");
-	s->dgram->claims++;
-	claim(s->dgram->parcel, s->dgram->line_fd);
-	s->dgram->claims--;
-	if (s->dgram->heir) {
-		s->dgram->heir = false;
+	d->claims++;
+	undo_push(&undo, claim_undo, d);
+	if (d->parcel)
+		claim(d->parcel, d->line_fd);
+	else
+		far_claim(s);
+	if (undo_pop(&undo))
+		d->claims--;
+	if (d->heir) {
+		ctx_say("a UDP socket is the kernel's now: this process uses it, too");
+		d->heir = false;
 		sock.lazy--;
 		file_fire(&s->file, EPOLLIN | EPOLLRDNORM | EPOLLERR);
 	}
@@ -469,7 +434,7 @@ bool dgram_claim(struct sock *s)
 void dgram_left(struct sock *s)
 {
 	struct dgram *d = s->dgram;
-	struct left *l = d->heir && d->port_be ? malloc(sizeof(*l)) : NULL;
+	struct left *l = d->heir && d->port_be && d->parcel ? malloc(sizeof(*l)) : NULL;
 
 	if (!d->heir)
 		return;
@@ -480,6 +445,8 @@ void dgram_left(struct sock *s)
 	*l = (struct left){ .next = lefts, .port_be = d->port_be, .line_fd = d->line_fd, .parcel = d->parcel };
 	lefts = l;
 	d->parcel = NULL;
+	own_fd_close(d->parcel_fd);
+	d->parcel_fd = -1;
 }
 
 bool dgrams_claim_at(struct sock *bound)
@@ -502,7 +469,7 @@ bool dgrams_claim_at(struct sock *bound)
 		}
 		*at = l->next; /* nobody else has it while the lock is given up */
 		claim(l->parcel, l->line_fd);
-		munmap(l->parcel, sizeof(*l->parcel));
+		parcel_unmap(l->parcel);
 		free(l);
 		at = &lefts;
 	}

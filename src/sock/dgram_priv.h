@@ -2,8 +2,8 @@
 /*
  * dgram_priv.h - what the files of UDP sockets share; dgram.c explains them
  *
- * dgram.c puts them on channels and takes them off, dgram_port.c looks after those at one port, dgram_copy.c after copies in other processes,
- * dgram_recv.c and dgram_send.c carry datagrams.
+ * dgram.c puts them on channels and takes them off, dgram_port.c looks after those at one port, dgram_copy.c after copies in other processes, with what
+ * these have in common (dgram_parcel.c) or have to ask for (dgram_far.c); dgram_recv.c and dgram_send.c carry datagrams.
  */
 #ifndef SOCK_DGRAM_PRIV_H
 #define SOCK_DGRAM_PRIV_H
@@ -40,8 +40,28 @@ int dgram_open(int fd, struct sock *s);
 /* Is it to be asked for on channels at all? */
 bool dgram_may_open(const struct sock *s);
 
-/* ---- dgram_copy.c ----------------------------------------------------------------------------------------------- */
+/* ---- dgram_parcel.c --------------------------------------------------------------------------------------------- */
 
+struct parcel;
+
+/* It has none. Return: false: no memory, or descriptors */
+bool parcel_make(struct dgram *d);
+/* One that came from another process; @fd is taken in any case. Return: false: it is none, or there is one */
+bool parcel_take(struct dgram *d, int fd);
+/* One that a thread waits for is dropped by whoever reads next. */
+void parcel_drop(struct dgram *d);
+void parcel_unmap(struct parcel *p);
+bool parcel_is_open(const struct parcel *p);
+bool parcel_is_claimed(const struct parcel *p);
+/* Of one that is OPEN: is there nothing to be had? */
+bool parcel_is_empty(const struct parcel *p);
+/* This process puts the socket on channels. Return: false: another one uses it, or asks for it. And it has come to nothing: */
+bool parcel_hold(struct parcel *p);
+void parcel_unhold(struct parcel *p);
+/* This process uses the socket, and isn't the holder. Return: true: it may go on; false: as soon as it is OPEN */
+bool parcel_claim(struct parcel *p);
+/* For that, or so long, < 1000 ms. Without the lock */
+void parcel_wait(struct parcel *p, int ms);
 /* It is about to leave channels: who has a copy, or with @keep this process itself, is to have what has come. */
 void dgram_pack(struct sock *s, bool keep);
 /*
@@ -52,6 +72,11 @@ long dgram_unpack(struct sock *s, struct msghdr *msg, int flags, struct sockaddr
 /* Of a parcel: poll bits; bytes of the next one, or -EAGAIN */
 uint32_t dgram_parcel_level(const struct dgram *d);
 int dgram_parcel_bytes(const struct dgram *d);
+/* ---- dgram_copy.c ----------------------------------------------------------------------------------------------- */
+
+/* It is about to be put on channels. Return: false: another process uses it. To be followed by dgram_held(): it is, or isn't */
+bool dgram_hold(struct sock *s);
+void dgram_held(struct sock *s);
 /* The last descriptor of this process went: another one at its port is use of it all the same. Not an heir: nothing happens. */
 void dgram_left(struct sock *s);
 /*
@@ -59,6 +84,23 @@ void dgram_left(struct sock *s);
  * up then. Return: false: it was closed meanwhile.
  */
 bool dgrams_claim_at(struct sock *bound);
+
+/* ---- dgram_far.c ------------------------------------------------------------------------------------------------ */
+
+/* Lock held in all of these. Programs without memory in common may come to have a copy: from now on they can ask. Return: 0; -errno */
+int far_name(struct sock *s);
+void far_unname(struct dgram *d);
+void far_free(struct dgram *d);
+/* In a child of fork() */
+void far_forked(struct dgram *d);
+/* Who has asked? If it isn't on channels it never will be, and they are answered. */
+void far_look(struct sock *s);
+/* It has left channels: those who have asked may go on. */
+void far_answer(struct sock *s);
+/* Ask, as an heir without a parcel, and wait; the lock is given up meanwhile. */
+void far_claim(struct sock *s);
+/* Leave what is unread to the program that this process becomes; @fd: its number there */
+void far_note(int fd, struct sock *s);
 
 /* ---- dgram_recv.c ----------------------------------------------------------------------------------------------- */
 

@@ -115,14 +115,14 @@ static void fork_child(void)
 		struct file *f = fd_peek(fd);
 
 		if (f->kind == FILE_INTERNAL) {
-			if (!dgram_keeps(fd))
-				own_fd_close(fd);
+			own_fd_close(fd);
 			continue;
 		}
 		forget_sleepers(f);
 		if (f->kind == FILE_EPOLL)
 			set_forget(set_of(f));
 	}
+	dgrams_kept();
 	sock.placeholder[0] = sock.placeholder[1] = -1;
 }
 

@@ -429,6 +429,9 @@ void lock_take(void);
 void lock_drop(void);
 /* Give the lock up and return to the program: see to it that those who sleep have a leader, and that it sleeps no longer than it may. */
 void lock_leave(void);
+/* For moments, instead of lock_leave() and lock_take(): where a jump would leave things half done. This thread's handlers wait. */
+void lock_lend(void);
+void lock_regain(void);
 /* `sleepers` or the helper's state has changed. */
 void sleeping_update(void);
 

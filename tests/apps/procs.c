@@ -924,6 +924,7 @@ int main(int argc, char **argv)
 	if (argc > 3) {
 		raw_role(argv[3]);
 		conn_role(argv[3]);
+		udp_role(argv[3]);
 	}
 	parts_run(parts, sizeof(parts) / sizeof(parts[0]), argc > 2 ? argv[2] : NULL);
 	conn_parts(argc > 2 ? argv[2] : NULL);

@@ -77,6 +77,7 @@ void raw_role(const char *role);
 
 /* ---- procs_udp.c: UDP sockets that have copies */
 void udp_parts(const char *only);
+void udp_role(const char *role);
 
 /* ---- procs_conn.c: connections that change their process */
 void conn_parts(const char *only);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* Part of `procs`: UDP sockets that a server forks, hands on, or opens anew for each peer */
-#include "procs.h"
+#include "procs_udp.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -21,36 +21,14 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { WINDOW = 64, LIMIT_S = 30, SOME = 20, ALL = 3000, READERS = 4 };
-
-/* Of this process and its children */
-static struct {
-	_Atomic unsigned got; /* by all who read */
-	_Atomic unsigned turn; /* parts begun: what comes from a former one doesn't count */
-	_Atomic unsigned char seen[ALL + 1];
-} *common;
-
-struct numbered {
-	unsigned turn, nr;
-};
-
-static void limit_check(time_t begin)
+void limit_check(time_t begin)
 {
 	CHECK(time(NULL) - begin < LIMIT_S);
 }
 
+struct udp_common *common;
+
 /* ---- who sends -------------------------------------------------------------------------------------------------- */
-
-struct order {
-	struct sockaddr_storage to;
-	socklen_t len;
-	unsigned cnt; /* 0: end */
-};
-
-struct sender {
-	pid_t pid;
-	int ctl;
-};
 
 static void send_all(int fd, const struct order *o, unsigned *nr)
 {
@@ -82,7 +60,7 @@ static void sends(int ctl)
 	}
 }
 
-static void sender_start(struct sender *s)
+void sender_start(struct sender *s)
 {
 	int via[2];
 
@@ -92,7 +70,7 @@ static void sender_start(struct sender *s)
 	s->ctl = via[1];
 }
 
-static void sender_end(const struct sender *s)
+void sender_end(const struct sender *s)
 {
 	struct order end = { .cnt = 0 }; /* others may have a copy, so it would not see the end of file */
 
@@ -103,13 +81,7 @@ static void sender_end(const struct sender *s)
 
 /* ---- the server -------------------------------------------------------------------------------------------------- */
 
-struct server {
-	int fd;
-	struct order at;
-	struct sender sender;
-};
-
-static int bound_to(const struct order *at, bool shared)
+int bound_to(const struct order *at, bool shared)
 {
 	int fd = socket(at->to.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0), on = 1;
 
@@ -120,7 +92,7 @@ static int bound_to(const struct order *at, bool shared)
 	return fd;
 }
 
-static void send_begin(const struct server *s, unsigned cnt)
+void send_begin(const struct server *s, unsigned cnt)
 {
 	struct order o = s->at;
 
@@ -128,21 +100,21 @@ static void send_begin(const struct server *s, unsigned cnt)
 	write_all(s->sender.ctl, &o, sizeof(o));
 }
 
-static void send_end(const struct server *s)
+void send_end(const struct server *s)
 {
 	char c;
 
 	CHECK(read_all(s->sender.ctl, &c, 1) == 1);
 }
 
-static void send_some(const struct server *s, unsigned cnt)
+void send_some(const struct server *s, unsigned cnt)
 {
 	send_begin(s, cnt);
 	send_end(s);
 }
 
 /* Return: its number; 0: nothing is there */
-static unsigned take(int fd, int flags)
+unsigned take(int fd, int flags)
 {
 	struct numbered n;
 	ssize_t len = recv(fd, &n, sizeof(n), flags);
@@ -155,7 +127,7 @@ static unsigned take(int fd, int flags)
 	return n.nr;
 }
 
-static bool waits_in_kernel(const struct server *s)
+bool waits_in_kernel(const struct server *s)
 {
 	unsigned want = ntohs(((const struct sockaddr_in *)&s->at.to)->sin_port), port;
 	FILE *f = fopen(s->at.to.ss_family == AF_INET ? "/proc/net/udp" : "/proc/net/udp6", "r");
@@ -170,23 +142,27 @@ static bool waits_in_kernel(const struct server *s)
 	return queued > 0;
 }
 
-/* A server that has read, and whom datagrams of @s->sender reach as the test was asked. Return: the next one's number */
-static unsigned server_serve(struct server *s, int family)
+void server_bind(struct server *s, int family)
 {
 	struct sockaddr_in6 in6 = { .sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT };
 	struct sockaddr_in in = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	time_t begin = time(NULL);
-	bool kernel;
-	unsigned nr;
 
 	atomic_fetch_add(&common->turn, 1);
 	atomic_store(&common->got, 0);
-	memset(common->seen, 0, sizeof(common->seen));
+	memset((void *)common->seen, 0, sizeof(common->seen));
 	memset(&s->at, 0, sizeof(s->at));
 	s->at.len = family == AF_INET ? sizeof(in) : sizeof(in6);
 	memcpy(&s->at.to, family == AF_INET ? (void *)&in : (void *)&in6, s->at.len);
 	s->fd = bound_to(&s->at, true);
 	CHECK(!getsockname(s->fd, (struct sockaddr *)&s->at.to, &s->at.len));
+}
+
+unsigned server_read(struct server *s)
+{
+	time_t begin = time(NULL);
+	bool kernel;
+	unsigned nr;
+
 	do {
 		limit_check(begin);
 		send_some(s, 1);
@@ -199,13 +175,19 @@ static unsigned server_serve(struct server *s, int family)
 	return nr + 1;
 }
 
-static unsigned server_open(struct server *s, int family)
+unsigned server_serve(struct server *s, int family)
+{
+	server_bind(s, family);
+	return server_read(s);
+}
+
+unsigned server_open(struct server *s, int family)
 {
 	sender_start(&s->sender);
 	return server_serve(s, family);
 }
 
-static void server_close(const struct server *s)
+void server_close(const struct server *s)
 {
 	close(s->fd);
 	sender_end(&s->sender);
@@ -213,7 +195,7 @@ static void server_close(const struct server *s)
 
 /* ---- a child reads on --------------------------------------------------------------------------------------------- */
 
-static int set_inherited;
+int set_inherited;
 
 static void way_none(int fd)
 {
@@ -273,14 +255,11 @@ static void way_syscall(int fd)
 	CHECK(syscall(SYS_ppoll, &pfd, 1, &limit, NULL, 8) == 1);
 }
 
-static const struct way {
-	const char *name;
-	void (*look)(int fd);
-} ways[] = { { "read", way_none },	{ "poll", way_poll },	 { "select", way_select }, { "epoll", way_epoll },
+const struct way ways[UDP_WAYS] = { { "read", way_none },	{ "poll", way_poll },	 { "select", way_select }, { "epoll", way_epoll },
 	     { "epoll, a set of the parent's", way_inherited }, { "MSG_PEEK", way_peek }, { "FIONREAD", way_bytes }, { "ppoll by number", way_syscall } };
 
 /* What waited when it began, in order; then what comes */
-static void reads_on(const struct server *s, const struct way *way, unsigned nr)
+void reads_on(const struct server *s, const struct way *way, unsigned nr)
 {
 	for (unsigned i = 0; i < 2 * SOME; i++) {
 		if (i == SOME)
@@ -293,7 +272,7 @@ static void reads_on(const struct server *s, const struct way *way, unsigned nr)
 
 static void part_child(void)
 {
-	for (unsigned i = 0; i < 2 * sizeof(ways) / sizeof(ways[0]); i++) {
+	for (unsigned i = 0; i < 2 * UDP_WAYS; i++) {
 		const struct way *way = &ways[i / 2];
 		struct epoll_event ev = { .events = EPOLLIN };
 		struct server s;
@@ -353,7 +332,7 @@ static void part_threads(void)
 
 /* ---- several read at once ------------------------------------------------------------------------------------------ */
 
-static void reads_by_turns(const struct server *s, unsigned last, bool waits)
+void reads_by_turns(const struct server *s, unsigned last, bool waits)
 {
 	struct pollfd pfd = { .fd = s->fd, .events = POLLIN };
 	time_t begin = time(NULL);
@@ -590,6 +569,12 @@ static void part_error(void)
 	}
 }
 
+void udp_common_map(void)
+{
+	common = mmap(NULL, sizeof(*common), PROT_READ | PROT_WRITE, MAP_SHARED, UDP_COMMON_FD, 0);
+	CHECK(common != MAP_FAILED);
+}
+
 void udp_parts(const char *only)
 {
 	static const struct part parts[] = {
@@ -597,7 +582,12 @@ void udp_parts(const char *only)
 		{ "udp_peer", part_peer },   { "udp_sent", part_sent },	  { "udp_error", part_error },
 	};
 
-	common = mmap(NULL, sizeof(*common), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	CHECK(common != MAP_FAILED);
+	int fd = memfd_create("common", 0);
+
+	CHECK(fd >= 0 && !ftruncate(fd, sizeof(*common)) && dup2(fd, UDP_COMMON_FD) == UDP_COMMON_FD);
+	close(fd);
+	udp_common_map();
 	parts_run(parts, sizeof(parts) / sizeof(parts[0]), only);
+	udp_exec_parts(only);
+	close(UDP_COMMON_FD);
 }

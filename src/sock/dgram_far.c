@@ -1,0 +1,466 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * dgram_far.c - copies of UDP sockets in processes that have no memory in common with the holder: by exec(), or by message
+ *
+ * Such a copy is an heir, too (dgram_copy.c), but has neither parcel nor line. So before a process may come to have one, the socket gets a name, an
+ * abstract one of a Unix socket, made of SO_COOKIE, which all its copies have in common. What begins with a socket in hand whose name somebody has is an
+ * heir; its first use asks there:
+ *
+ *	heir                                              who has the name
+ *	 │ ASK: a copy of the socket, as proof; where to ──►│ on channels: gives the port to the kernel, as for any heir
+ *	 │ answer                                           │ not yet: never will be
+ *	 │◄────────────────────────── PARCEL, or the end ───│ what it has not read
+ *	 │ reads the parcel, then the kernel
+ *
+ * An answer counts if it is the same user's or root's. One that has never attached has nobody who would answer, and finds the question before it puts the
+ * socket on channels: so who asks waits only if the port is leased.
+ *
+ * Who becomes another program itself, and has unread datagrams, leaves them in a NOTE: a Unix socket that is one more descriptor of that program, until its
+ * library has begun. What a holder has not read that ends before its heir asks is lost.
+ */
+#include "sock/dgram_priv.h"
+
+#include "lib/board.h"
+#include "lib/deed.h"
+
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+enum {
+	ANSWER_MS = 10000,
+	ANSWER_UNTOLD_MS = 500, /* where nobody has told us which vjd's board to look at */
+	ANSWER_LOOK_MS = 20,
+	FAR_MAGIC = 0x66646a76,
+	FAR_FDS = 2,
+};
+
+enum far_kind {
+	FAR_ASK = 1, /* descriptors: a copy; where to answer */
+	FAR_PARCEL,  /* descriptor: the parcel */
+	FAR_NOTE,    /* the same, unasked, of the socket at a number */
+};
+
+struct far_msg {
+	uint32_t magic; /* FAR_MAGIC */
+	uint32_t kind;
+	int32_t nr; /* NOTE */
+	uint32_t zero;
+	uint64_t cookie;
+};
+
+/* Who has asked, and waits */
+struct asked {
+	struct asked *next;
+	int fd;
+};
+
+/* ---- messages ---------------------------------------------------------------------------------------------------- */
+
+union far_control {
+	struct cmsghdr head;
+	char bytes[CMSG_SPACE(FAR_FDS * sizeof(int)) + CMSG_SPACE(sizeof(struct ucred))];
+};
+
+/* @to: NULL: it is connected. Return: 0; -errno. Does not wait. */
+static int far_send(int fd, const struct sockaddr_un *to, socklen_t to_len, const struct far_msg *msg, const int *fds, unsigned fd_cnt)
+{
+	union far_control control = { .head = { .cmsg_len = CMSG_LEN(fd_cnt * sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS } };
+	struct iovec iov = { (void *)(uintptr_t)msg, sizeof(*msg) };
+	struct msghdr hdr = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = CMSG_SPACE(fd_cnt * sizeof(int)) };
+	struct own_fd_room room;
+	long n;
+
+	hdr.msg_name = (void *)(uintptr_t)to;
+	hdr.msg_namelen = to_len;
+	memcpy(CMSG_DATA(&control.head), fds, fd_cnt * sizeof(int));
+	own_fd_begin(&room);
+	do
+		n = sys_sendmsg(fd, &hdr, MSG_NOSIGNAL | MSG_DONTWAIT);
+	while (n == -EINTR);
+	own_fd_end(&room);
+	return n < 0 ? (int)n : 0;
+}
+
+static void control_take(struct msghdr *hdr, int ret_fds[static FAR_FDS], unsigned *ret_cnt, uint32_t *ret_uid)
+{
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(hdr); c; c = CMSG_NXTHDR(hdr, c)) {
+		struct ucred cred;
+
+		if (c->cmsg_level != SOL_SOCKET)
+			continue;
+		if (c->cmsg_type == SCM_CREDENTIALS && c->cmsg_len == CMSG_LEN(sizeof(cred))) {
+			memcpy(&cred, CMSG_DATA(c), sizeof(cred));
+			*ret_uid = cred.uid;
+		}
+		for (size_t at = 0; c->cmsg_type == SCM_RIGHTS && CMSG_LEN(at + sizeof(int)) <= c->cmsg_len && *ret_cnt < FAR_FDS; at += sizeof(int)) {
+			int fd;
+
+			memcpy(&fd, CMSG_DATA(c) + at, sizeof(fd));
+			ret_fds[(*ret_cnt)++] = own_fd(fd);
+		}
+	}
+}
+
+/*
+ * One message of that kind, and its descriptors. @ret_uid: who sent it, if the socket asks for that; else not written
+ * Return: 0; -EBADMSG: another one; -EAGAIN: nothing is there; -EPIPE: there will be nothing.
+ */
+static int far_recv(int fd, enum far_kind kind, struct far_msg *ret_msg, int ret_fds[static FAR_FDS], uint32_t *ret_uid)
+{
+	unsigned cnt = 0, want = kind == FAR_ASK ? 2 : 1;
+	union far_control control;
+	struct iovec iov = { ret_msg, sizeof(*ret_msg) };
+	struct msghdr hdr = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control) };
+	struct own_fd_room room;
+	long n;
+
+	own_fd_begin(&room);
+	do
+		n = sys_recvmsg(fd, &hdr, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+	while (n == -EINTR);
+	own_fd_end(&room);
+	if (n == -EAGAIN)
+		return -EAGAIN;
+	if (n < 0 || (n == 0 && !hdr.msg_controllen))
+		return -EPIPE;
+	control_take(&hdr, ret_fds, &cnt, ret_uid);
+	if (n == sizeof(*ret_msg) && ret_msg->magic == FAR_MAGIC && ret_msg->kind == (uint32_t)kind && cnt == want)
+		return 0;
+	while (cnt)
+		own_fd_close(ret_fds[--cnt]);
+	return -EBADMSG;
+}
+
+static uint64_t cookie_of(int fd)
+{
+	uint64_t cookie = 0;
+	socklen_t len = sizeof(cookie);
+
+	return sys_getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len) ? 0 : cookie;
+}
+
+/* ---- names ------------------------------------------------------------------------------------------------------- */
+
+static const char udp_name[] = "vjchan/udp/", note_name[] = "vjchan/unread/";
+
+/* An abstract name of @what and @cookie. Return: its length */
+static socklen_t name_make(const char *what, uint64_t cookie, struct sockaddr_un *ret_name)
+{
+	int len;
+
+	memset(ret_name, 0, sizeof(*ret_name));
+	ret_name->sun_family = AF_UNIX;
+	len = snprintf(ret_name->sun_path + 1, sizeof(ret_name->sun_path) - 1, "%s%016llx", what, (unsigned long long)cookie);
+	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)len);
+}
+
+static int unix_socket(void)
+{
+	return OWN_FD_MAKE(sys_socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+}
+
+int far_name(struct sock *s)
+{
+	struct dgram *d = s->dgram;
+	int fd = d->name_fd < 0 ? fd_of_file(&s->file) : -1, err;
+	struct sockaddr_un name;
+	socklen_t len;
+
+	if (fd < 0)
+		return 0;
+	d->cookie = cookie_of(fd);
+	d->name_fd = d->cookie ? unix_socket() : -ENOTSUP;
+	if (d->name_fd < 0)
+		return d->name_fd;
+	len = name_make(udp_name, d->cookie, &name);
+	err = sys_bind(d->name_fd, (struct sockaddr *)&name, len);
+	if (!err && d->open && sock.vj)
+		err = deed_bell(sock.vj, d->name_fd);
+	if (err)
+		far_unname(d);
+	return err;
+}
+
+static void asked_drop(struct dgram *d)
+{
+	for (struct asked *a = d->asked, *next; a; a = next) {
+		next = a->next;
+		own_fd_close(a->fd);
+		free(a);
+	}
+	d->asked = NULL;
+}
+
+void far_unname(struct dgram *d)
+{
+	own_fd_close(d->name_fd);
+	d->name_fd = -1;
+	asked_drop(d);
+}
+
+void far_free(struct dgram *d)
+{
+	far_unname(d);
+	own_fd_close(d->note_fd);
+	d->note_fd = -1;
+}
+
+/* They are the parent's, and closed with all the library's. */
+void far_forked(struct dgram *d)
+{
+	for (struct asked *a = d->asked, *next; a; a = next) {
+		next = a->next;
+		free(a);
+	}
+	d->asked = NULL;
+	d->name_fd = d->note_fd = -1;
+}
+
+/* ---- who is asked ------------------------------------------------------------------------------------------------ */
+
+void far_answer(struct sock *s)
+{
+	struct dgram *d = s->dgram;
+	struct far_msg msg = { .magic = FAR_MAGIC, .kind = FAR_PARCEL, .cookie = d->cookie };
+
+	for (const struct asked *a = d->asked; a; a = a->next)
+		if (d->parcel && !parcel_is_empty(d->parcel))
+			(void)far_send(a->fd, NULL, 0, &msg, &d->parcel_fd, 1);
+	asked_drop(d);
+	if (!d->parcel) /* nothing to be had any more */
+		far_unname(d);
+}
+
+static bool is_over(int fd)
+{
+	struct pollfd pfd = { .fd = fd };
+
+	return sys_poll_ms(&pfd, 1, 0) > 0 && (pfd.revents & (POLLHUP | POLLERR));
+}
+
+void far_look(struct sock *s)
+{
+	struct dgram *d = s->dgram;
+	int fds[FAR_FDS], err = 0;
+	struct far_msg msg;
+	uint32_t uid;
+
+	while (d->name_fd >= 0 && err != -EAGAIN && err != -EPIPE) {
+		struct asked *a;
+		bool good;
+
+		err = far_recv(d->name_fd, FAR_ASK, &msg, fds, &uid);
+		if (err)
+			continue;
+		good = cookie_of(fds[0]) == d->cookie && !is_over(fds[1]);
+		own_fd_close(fds[0]);
+		a = good ? malloc(sizeof(*a)) : NULL;
+		if (!a) {
+			own_fd_close(fds[1]);
+			continue;
+		}
+		*a = (struct asked){ .next = d->asked, .fd = fds[1] };
+		d->asked = a;
+	}
+	if (!d->asked || d->open)
+		return;
+	if (d->parcel)
+		(void)parcel_claim(d->parcel);
+	d->stays = true;
+	s->why = REPORT_WHY_FORKED;
+	far_answer(s);
+}
+
+/* ---- who asks ---------------------------------------------------------------------------------------------------- */
+
+static bool is_leased(const struct sock *s)
+{
+	struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = s->dgram->port_be, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+
+	return board_look(env_value(ENV_SOCKET), (const struct sockaddr *)&in, sizeof(in), true) != BOARD_NOBODY;
+}
+
+/* Until the answer is there, or nobody is who would answer. Gives the lock up. */
+static void answer_wait(struct sock *s, int answer)
+{
+	int limit_ms = env_value(ENV_SOCKET) ? ANSWER_MS : ANSWER_UNTOLD_MS, fds[FAR_FDS], err = -EAGAIN;
+	uint32_t uid = UINT32_MAX, own = (uint32_t)SYS_CALL0(SYS_geteuid);
+	struct far_msg msg;
+
+	for (int ms = 0; ms < limit_ms && err == -EAGAIN; ms += ANSWER_LOOK_MS) {
+		struct pollfd pfd = { .fd = answer, .events = POLLIN };
+
+		lock_leave();
+		sys_poll_ms(&pfd, 1, ANSWER_LOOK_MS);
+		lock_take();
+		err = far_recv(answer, FAR_PARCEL, &msg, fds, &uid);
+	}
+	if (err)
+		return;
+	if (uid == 0 || uid == own)
+		(void)parcel_take(s->dgram, fds[0]);
+	else
+		own_fd_close(fds[0]);
+}
+
+/* Return: 0; -errno: nobody is there, or has no room */
+static int ask(const struct sock *s, int fd, int answer)
+{
+	struct far_msg msg = { .magic = FAR_MAGIC, .kind = FAR_ASK, .cookie = cookie_of(fd) };
+	const int fds[FAR_FDS] = { fd, answer };
+	struct sockaddr_un name;
+	int from = unix_socket(), err;
+
+	(void)s;
+	if (from < 0)
+		return from;
+	err = far_send(from, &name, name_make(udp_name, msg.cookie, &name), &msg, fds, FAR_FDS);
+	own_fd_close(from);
+	return err;
+}
+
+/* The descriptors that a jump would leave behind */
+struct far_claim {
+	struct undo undo;
+	int answer;
+};
+
+static void claim_left(void *arg)
+{
+	lock_take();
+	own_fd_close(((struct far_claim *)arg)->answer);
+	lock_leave();
+}
+
+void far_claim(struct sock *s)
+{
+	bool leased = is_leased(s);
+	int pair[2], on = 1, fd = fd_of_file(&s->file), err;
+	struct own_fd_room room;
+	struct far_claim c;
+
+	own_fd_begin(&room);
+	err = fd < 0 ? -EBADF : sys_socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair);
+	own_fd_end(&room);
+	if (err)
+		return;
+	c.answer = own_fd(pair[0]);
+	pair[1] = own_fd(pair[1]);
+	sys_setsockopt(c.answer, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on));
+	err = ask(s, fd, pair[1]);
+	own_fd_close(pair[1]);
+	undo_push(&c.undo, claim_left, &c);
+	if (!err && (leased || is_leased(s)))
+		answer_wait(s, c.answer);
+	if (undo_pop(&c.undo))
+		own_fd_close(c.answer);
+}
+
+/* ---- what a program begins with ---------------------------------------------------------------------------------- */
+
+static bool is_named(uint64_t cookie)
+{
+	struct sockaddr_un name;
+	int fd = unix_socket(), err;
+	socklen_t len = name_make(udp_name, cookie, &name);
+
+	if (fd < 0)
+		return false;
+	err = sys_connect(fd, (struct sockaddr *)&name, len);
+	own_fd_close(fd);
+	return !err || err == -EAGAIN;
+}
+
+/* Return: NULL: no memory */
+static struct sock *adopt(int fd, int family)
+{
+	struct sockaddr_in6 name = { 0 };
+	socklen_t len = sizeof(name);
+	int flags = sys_fcntl(fd, F_GETFL, 0);
+	struct sock *s;
+
+	layer_init();
+	s = sock_alloc();
+	if (!s)
+		return NULL;
+	s->family = (uint8_t)family;
+	s->nonblock = flags >= 0 && (flags & O_NONBLOCK);
+	s->dgram = dgram_new();
+	if (!s->dgram || fd_set_file(fd, &s->file)) {
+		free(s->dgram);
+		sock_free(s);
+		return NULL;
+	}
+	s->state = SOCK_UDP;
+	/* the port is at the same place in both families */
+	if (!sys_getsockname(fd, (struct sockaddr *)&name, &len))
+		port_set(s->dgram, name.sin6_port);
+	s->bound = s->dgram->port_be;
+	s->dgram->stays = true;
+	s->why = REPORT_WHY_FORKED;
+	return s;
+}
+
+void dgram_adopt(int fd, int family)
+{
+	struct sock *s = is_named(cookie_of(fd)) ? adopt(fd, family) : NULL;
+
+	if (!s)
+		return;
+	s->dgram->heir = true;
+	sock.lazy++;
+}
+
+void far_note(int fd, struct sock *s)
+{
+	struct dgram *d = s->dgram;
+	struct far_msg msg = { .magic = FAR_MAGIC, .kind = FAR_NOTE, .nr = fd, .cookie = cookie_of(fd) };
+	struct sockaddr_un name;
+	socklen_t len = name_make(note_name, msg.cookie, &name);
+	int from = d->note_fd < 0 ? unix_socket() : -1;
+
+	if (from < 0)
+		return;
+	d->note_fd = unix_socket();
+	if (d->note_fd >= 0 && (sys_bind(d->note_fd, (struct sockaddr *)&name, len) || far_send(from, &name, len, &msg, &d->parcel_fd, 1) ||
+				sys_fcntl(d->note_fd, F_SETFD, 0))) {
+		own_fd_close(d->note_fd);
+		d->note_fd = -1;
+	}
+	own_fd_close(from);
+}
+
+bool dgram_adopt_note(int fd)
+{
+	struct sockaddr_un name;
+	socklen_t len = sizeof(name);
+	int fds[FAR_FDS], family = 0;
+	struct far_msg msg;
+	struct sock *s;
+	uint32_t uid;
+
+	if (sys_getsockname(fd, (struct sockaddr *)&name, &len) || len <= offsetof(struct sockaddr_un, sun_path) + sizeof(note_name) ||
+	    name.sun_path[0] || memcmp(name.sun_path + 1, note_name, sizeof(note_name) - 1) != 0)
+		return false;
+	layer_init(); /* descriptors of ours are about to be made */
+	if (far_recv(fd, FAR_NOTE, &msg, fds, &uid))
+		return false;
+	sys_close(fd);
+	len = sizeof(family);
+	if (msg.nr < 0 || !msg.cookie || cookie_of(msg.nr) != msg.cookie || sys_getsockopt(msg.nr, SOL_SOCKET, SO_DOMAIN, &family, &len)) {
+		own_fd_close(fds[0]);
+		return true;
+	}
+	s = fd_peek(msg.nr) ? NULL : adopt(msg.nr, family);
+	if (s)
+		(void)parcel_take(s->dgram, fds[0]);
+	else
+		own_fd_close(fds[0]);
+	return true;
+}
