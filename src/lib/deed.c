@@ -118,18 +118,27 @@ struct deed *deed_of(const struct vj *vj, struct tcp_id id)
 
 /* ---- one */
 
+/* Takes @fd (-1: none) if it succeeds. */
+static bool deed_listen(const struct deeds *ds, struct deed *d, int fd)
+{
+	struct epoll_event ev = { .events = EPOLLIN | EPOLLET, .data.ptr = d };
+
+	if (fd >= 0 && sys_epoll_ctl(ds->set_fd, EPOLL_CTL_ADD, fd, &ev))
+		return false;
+	d->fd = fd;
+	return true;
+}
+
 struct deed *deed_new(struct vj *vj, int fd)
 {
 	struct deeds *ds = deeds_get(vj);
 	struct deed *d = ds && index_room(ds) ? calloc(1, sizeof(*d)) : NULL;
-	struct epoll_event ev = { .events = EPOLLIN | EPOLLET, .data.ptr = d };
 
-	if (!d || (fd >= 0 && sys_epoll_ctl(ds->set_fd, EPOLL_CTL_ADD, fd, &ev))) {
+	if (!d || !deed_listen(ds, d, fd)) {
 		own_fd_close(fd);
 		free(d);
 		return NULL;
 	}
-	d->fd = fd;
 	d->answer_fd = d->crate_fd = d->parcel_fd = -1;
 	d->next = ds->all;
 	d->pprev = &ds->all;
@@ -148,6 +157,7 @@ static void deed_drop(struct deed *d)
 	if (d->next)
 		d->next->pprev = d->pprev;
 	raw_rest(d);
+	requeue_free(d);
 	own_fd_close(d->fd);
 	own_fd_close(d->answer_fd);
 	own_fd_close(d->crate_fd);
@@ -264,6 +274,11 @@ bool deed_names(int fd, struct deed_names *ret_names)
 	return true;
 }
 
+bool deed_has(const struct vj *vj, struct vj_conn c)
+{
+	return deed_of(vj, (struct tcp_id){ c.v }) != NULL;
+}
+
 bool deed_is_far(const struct vj *vj, struct vj_conn c)
 {
 	return !tcp_can_move(vj->stack, (struct tcp_id){ c.v });
@@ -271,7 +286,7 @@ bool deed_is_far(const struct vj *vj, struct vj_conn c)
 
 int deed_make(struct vj *vj, struct vj_conn c, uint64_t cookie, bool sock6, bool nonblock, int *ret_token)
 {
-	struct deed *d;
+	struct deed *d = deed_of(vj, (struct tcp_id){ c.v }); /* on its way into the kernel's queue: who has a copy finds it there */
 	int err, pair[2];
 
 	/* the program's own limit is for its own */
@@ -282,14 +297,21 @@ int deed_make(struct vj *vj, struct vj_conn c, uint64_t cookie, bool sock6, bool
 		return err;
 	pair[1] = own_fd(pair[1]);
 	err = token_name(vj, pair[0], (struct tcp_id){ c.v }, sock6);
-	d = err ? NULL : deed_new(vj, pair[1]);
-	if (!d) {
-		if (err)
-			own_fd_close(pair[1]);
+	if (!err && d && !deed_listen(vj->deeds, d, pair[1]))
+		err = -ENOMEM;
+	if (err) {
+		own_fd_close(pair[1]);
 		sys_close(pair[0]);
-		return err ? err : -ENOMEM;
+		return err;
 	}
-	deed_conn_set(vj, d, (struct tcp_id){ c.v });
+	if (!d) {
+		d = deed_new(vj, pair[1]);
+		if (!d) {
+			sys_close(pair[0]);
+			return -ENOMEM;
+		}
+		deed_conn_set(vj, d, (struct tcp_id){ c.v });
+	}
 	d->cookie = cookie;
 	d->sock6 = sock6;
 	raw_watch(vj, d, false); /* something may have come before */

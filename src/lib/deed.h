@@ -39,6 +39,8 @@ struct deed_hooks {
 	void (*leaving)(unsigned most);
 	/* Bytes of this connection are to be read from its descriptors now, before what vj_recv() gives. */
 	void (*pumped)(uint64_t cookie);
+	/* Is the program's socket one of IPv6? Should it become the kernel's, and have no deed_make() */
+	bool (*sock6)(uint64_t cookie);
 	/* Does a thread of ours, or a set of it, wait for this connection? If not, whoever reads is probably one that we don't see. */
 	bool (*waited)(uint64_t cookie);
 };
@@ -57,6 +59,9 @@ void deed_hooks_set(struct vj *vj, const struct deed_hooks *hooks);
  */
 int deed_make(struct vj *vj, struct vj_conn c, uint64_t cookie, bool sock6, bool nonblock, int *ret_token);
 
+/** deed_has() - Is it to be closed by deed_close(), whether it has a token or not? */
+bool deed_has(const struct vj *vj, struct vj_conn c);
+
 /** deed_is_far() - Is it one over an interface? */
 bool deed_is_far(const struct vj *vj, struct vj_conn c);
 
@@ -65,10 +70,17 @@ bool deed_leaves(const struct vj *vj, struct vj_conn c);
 
 /**
  * deed_offer() - What waits for accept() at @l goes to others that listen at the same endpoint
- * In the background; what nobody else takes comes back, or is reset if nobody listens here then.
+ * In the background; what nobody else takes comes back, or if nobody listens here then goes the way of deed_requeue(), and is reset if there is no such
+ * queue.
  * @stops: nobody will listen at @l from now on: also those whose handshake isn't over
  */
 void deed_offer(struct vj *vj, struct vj_listener l, bool stops);
+
+/**
+ * deed_requeue() - The same, with @stops, but all go where programs without the library accept: into the kernel's queue of that endpoint
+ * By their clients' own libraries; what such a client has sent is sent there again. He has a connection of the kernel's then.
+ */
+void deed_requeue(struct vj *vj, struct vj_listener l);
 
 /**
  * deed_offer_to() - The same, to this process if there is one: it need not have leased the endpoint

@@ -12,8 +12,8 @@
 #include <sys/random.h>
 #include <syslog.h>
 
-/* less than the peer waits for who arrives */
-enum { OFFER_AGAIN_MS = 10, OFFER_FOR_MS = 10000 };
+/* less than the peer waits for who arrives, and than is waited for at exit */
+enum { OFFER_AGAIN_MS = 10, OFFER_FOR_MS = 1500 };
 
 int deed_crate(struct deed *d)
 {
@@ -53,14 +53,21 @@ static void deed_stays(struct vj *vj, struct deed *d)
 		deed_rearm(vj, d);
 }
 
-/* One that nobody else wants waits for our own accept() again, or is reset if we don't listen any more. Return: @queued */
+/* One that nobody else wants waits for our own accept() again; if we have stopped meanwhile, as any that we leave. Return: @queued */
 static bool deed_returns(struct vj *vj, struct deed *d, bool queued)
 {
+	struct tcp_id id = d->conn;
+	bool stops = d->stops;
+
 	if (!queued)
 		return false;
-	if (tcp_enqueue(vj->stack, d->conn))
-		vj_conn_abort(vj, (struct vj_conn){ d->conn.v });
 	deed_free(vj, d);
+	if (!tcp_enqueue(vj->stack, id))
+		return true;
+	if (stops)
+		vj_conn_abort(vj, (struct vj_conn){ id.v });
+	else
+		deed_offer_one(vj, id, true);
 	return true;
 }
 
@@ -123,8 +130,7 @@ static int crate_send(struct vj *vj, struct deed *d)
 	return control_done(vj, ctl_client_offer(vj->ctl, &at, vj->flow++, d->crate_fd));
 }
 
-/* The deed and the parcel, to where they were asked for from, or into the crate: once. Return: 0; -errno. */
-static int deed_pack(struct vj *vj, struct deed *d)
+int deed_pack(struct vj *vj, struct deed *d)
 {
 	bool queued = d->fd < 0;
 	int fds[DEED_FDS] = { d->fd }, err;
@@ -139,7 +145,7 @@ static int deed_pack(struct vj *vj, struct deed *d)
 			d->msg.peer_app = ctl_client_welcome(vj->ctl)->app_id;
 	}
 	d->msg.magic = DEED_MAGIC;
-	d->msg.kind = queued ? DEED_QUEUED : DEED_PARCEL;
+	d->msg.kind = queued ? d->to_queue ? DEED_REQUEUE : DEED_QUEUED : DEED_PARCEL;
 	fds[!queued] = d->parcel_fd;
 	err = d->parcel_fd < 0 ? d->parcel_fd : deed_msg_send(d->answer_fd, &d->msg, fds, deed_msg_fd_cnt(d->msg.kind));
 	d->packed = !err;
@@ -175,11 +181,16 @@ bool deed_give(struct vj *vj, struct deed *d)
 	}
 	if (d->again_ns > vj->now_ns)
 		return false;
-	err = deed_pack(vj, d);
-	if (!err && d->crate_fd >= 0)
-		err = crate_send(vj, d);
-	if (err && d->stops && offer_again(vj, d, err))
-		return false;
+	if (d->to_queue) {
+		if (!requeue_give(vj, d, &err))
+			return false;
+	} else {
+		err = deed_pack(vj, d);
+		if (!err && d->crate_fd >= 0)
+			err = crate_send(vj, d);
+		if (err && d->stops && (offer_again(vj, d, err) || requeue_instead(vj, d)))
+			return false;
+	}
 	if (err) {
 		if (!queued || err != -EHOSTUNREACH) /* that nobody else listens is no news */
 			lib_log(vj, LOG_WARNING, "a connection stays in its process: %s", strerror(-err));
@@ -231,6 +242,10 @@ void deed_leave(struct vj *vj, struct deed *d)
 {
 	struct vj_link *link;
 
+	if (d->requeue) {
+		requeue_leave(vj, d);
+		return;
+	}
 	if (!d->conn.v || tcp_is_over(vj->stack, d->conn)) {
 		d->state = DEED_LEFT;
 		deed_part(vj, d);
@@ -270,7 +285,13 @@ void deed_left(struct vj *vj, struct tcp_id id, const struct vj_link *link, cons
 
 /* ---- offers ---------------------------------------------------------------------------------------------------- */
 
-static void offer_one(struct vj *vj, struct tcp_id id, bool stops, uint32_t app, int32_t pid)
+enum offer {
+	OFFER_SPARE, /* who nobody else takes comes back to our own queue */
+	OFFER_STOPS, /* nobody listens here from now on */
+	OFFER_QUEUE, /* likewise, and those who do have only the kernel's queue */
+};
+
+static void offer_one(struct vj *vj, struct tcp_id id, enum offer how, uint32_t app, int32_t pid)
 {
 	struct deed *d = tcp_can_move(vj->stack, id) ? deed_new(vj, -1) : NULL;
 
@@ -281,7 +302,8 @@ static void offer_one(struct vj *vj, struct tcp_id id, bool stops, uint32_t app,
 		return;
 	}
 	deed_conn_set(vj, d, id);
-	d->stops = stops;
+	d->stops = how != OFFER_SPARE;
+	d->to_queue = how == OFFER_QUEUE;
 	d->to_app = app;
 	d->to_pid = pid;
 	d->until_ns = vj->now_ns + OFFER_FOR_MS * NS_PER_MS;
@@ -291,28 +313,38 @@ static void offer_one(struct vj *vj, struct tcp_id id, bool stops, uint32_t app,
 
 void deed_offer_one(struct vj *vj, struct tcp_id id, bool stops)
 {
-	offer_one(vj, id, stops, 0, 0);
+	offer_one(vj, id, stops ? OFFER_STOPS : OFFER_SPARE, 0, 0);
 }
 
-void deed_offer_to(struct vj *vj, struct vj_listener l, bool stops, uint32_t app, int32_t pid)
+static void offer_all(struct vj *vj, struct vj_listener l, enum offer how, uint32_t app, int32_t pid)
 {
 	struct listener_id from = { l.v };
 	struct tcp_id id;
 
-	if (stops)
+	if (how != OFFER_SPARE)
 		vj_process(vj); /* what came before the end still counts */
 	for (uint32_t n = tcp_listener_ready(vj->stack, from); n && !tcp_accept(vj->stack, from, 0, &id); n--) {
 		/* who came over an interface waits on, and ends with the listener */
-		if (tcp_can_move(vj->stack, id) || stops || tcp_enqueue(vj->stack, id))
-			offer_one(vj, id, stops, app, pid);
+		if (tcp_can_move(vj->stack, id) || how != OFFER_SPARE || tcp_enqueue(vj->stack, id))
+			offer_one(vj, id, how, app, pid);
 	}
-	while (stops && !tcp_accept_early(vj->stack, from, &id))
-		offer_one(vj, id, true, app, pid);
+	while (how != OFFER_SPARE && !tcp_accept_early(vj->stack, from, &id))
+		offer_one(vj, id, how, app, pid);
+}
+
+void deed_offer_to(struct vj *vj, struct vj_listener l, bool stops, uint32_t app, int32_t pid)
+{
+	offer_all(vj, l, stops ? OFFER_STOPS : OFFER_SPARE, app, pid);
 }
 
 void deed_offer(struct vj *vj, struct vj_listener l, bool stops)
 {
 	deed_offer_to(vj, l, stops, 0, 0);
+}
+
+void deed_requeue(struct vj *vj, struct vj_listener l)
+{
+	offer_all(vj, l, OFFER_QUEUE, 0, 0);
 }
 
 uint32_t deed_passed(const struct vj *vj)

@@ -2,8 +2,9 @@
 /*
  * deed_priv.h - what the files of deeds share; move.h explains deeds and tokens
  *
- * deed.c has them, and sees what comes in by them; deed_give.c gives connections away, deed_take.c gets them; deed_raw.c is for those
- * who read and write tokens themselves; deed_msg.c is the messages between processes, and the parcels.
+ * deed.c has them, and sees what comes in by them; deed_give.c gives connections away, deed_take.c gets them; deed_requeue.c leaves those that
+ * nobody has accepted to the kernel; deed_raw.c is for those who read and write tokens themselves; deed_msg.c is the messages between
+ * processes, and the parcels.
  */
 #ifndef LIB_DEED_PRIV_H
 #define LIB_DEED_PRIV_H
@@ -21,6 +22,7 @@ enum deed_kind {
 	DEED_PARCEL,	/* the answer; descriptors: the deed, the parcel */
 	DEED_QUEUED,	/* waits for accept(), and has no descriptors yet; descriptor: the parcel */
 	DEED_SOCKET,	/* the answer, and left in the token: it is the kernel's now; descriptor: its socket */
+	DEED_REQUEUE,	/* waits for accept(), for its client to bring it into the kernel's queue; descriptor: the parcel */
 	DEED_KIND_CNT,
 };
 
@@ -86,6 +88,8 @@ struct deed {
 	uint32_t to_app;     /* offered: to this one first ... */
 	int32_t to_pid;	     /* ... 0: to none by name */
 	uint64_t again_ns, until_ns; /* ... when to try next, and last */
+	bool to_queue;	     /* offered to nobody, or in vain: it is to come into the kernel's queue */
+	struct requeue *requeue; /* on its way there from here; NULL: it is not */
 	uint8_t *raw;	     /* written into the token, and not sent yet: [raw_at, raw_len); NULL: nothing */
 	uint32_t raw_at, raw_len;
 	struct deed *pump_next, **pump_pprev; /* in deeds.pumps; NULL: not there */
@@ -164,7 +168,21 @@ void deed_leave(struct vj *vj, struct deed *d);
 bool deed_give(struct vj *vj, struct deed *d);
 /* A connection that waits for accept(), to others that listen there. @stops: or will soon, because we don't; reset if nobody does. */
 void deed_offer_one(struct vj *vj, struct tcp_id id, bool stops);
+/* Deed, if there is one, and parcel to where they were asked for from, or into the crate: once. Return: 0; -errno. */
+int deed_pack(struct vj *vj, struct deed *d);
 /* The connection of a deed that came with its parcel, into our stack. Return: 0; -ECONNRESET. */
 int deed_open(struct vj *vj, struct deed *d, struct vj_conn *ret_c);
+
+/* ---- deed_requeue.c -------------------------------------------------------------------------------------------- */
+
+/* Nobody wants what is offered. Return: true: it is to come into the kernel's queue from here on; false: it was, or can't. */
+bool requeue_instead(const struct vj *vj, struct deed *d);
+/* It has left its peer's link: on with it. Return: true: done, or, by @ret_err, impossible */
+bool requeue_give(struct vj *vj, struct deed *d, int *ret_err);
+/* @d came with its parcel: it is the other end of one of ours. Takes @d. */
+void requeue_take(struct vj *vj, struct deed *d);
+/* The program is at rest: on with it. */
+void requeue_leave(struct vj *vj, struct deed *d);
+void requeue_free(struct deed *d);
 
 #endif

@@ -169,8 +169,10 @@ void deed_keep(struct vj *vj, int crate)
 {
 	struct deed *d;
 
-	if (!deed_receive(vj, crate, 1u << DEED_PARCEL | 1u << DEED_QUEUED, &d, NULL)) {
-		if (d->msg.kind == DEED_QUEUED) {
+	if (!deed_receive(vj, crate, 1u << DEED_PARCEL | 1u << DEED_QUEUED | 1u << DEED_REQUEUE, &d, NULL)) {
+		if (d->msg.kind == DEED_REQUEUE) {
+			requeue_take(vj, d);
+		} else if (d->msg.kind == DEED_QUEUED) {
 			deed_enqueue(vj, d);
 		} else {
 			move_transit_stay(vj, d->msg.token, true);

@@ -306,6 +306,13 @@ static void on_arrived(struct vj_link *link, const struct move_frame *f, const s
 	say_none(vj, link, MOVE_GONE, f, local, remote);
 }
 
+int move_transit_take(struct vj *vj, const uint8_t token[static MOVE_TOKEN_BYTES], struct tcp_id *ret_id)
+{
+	struct transit **at = vj->moves ? transit_find(vj->moves, token) : NULL;
+
+	return at && *at ? transit_end(vj, at, ret_id) : -ENOENT;
+}
+
 void move_transit_stay(struct vj *vj, const uint8_t token[static MOVE_TOKEN_BYTES], bool stay)
 {
 	struct transit **at = vj->moves ? transit_find(vj->moves, token) : NULL;

@@ -262,11 +262,13 @@ void listener_found(struct sock *s, uint32_t backlog)
 	watches_move(&s->file, WATCH_BOTH);
 }
 
-/* Who waits in its queue on channels goes to others, or is reset. */
-VJ_EARLY static void listener_withdraw(struct sock *s)
+/* Who waits in its queue on channels goes to others, or if these may be @blind to it into the kernel's. */
+VJ_EARLY static void listener_withdraw(struct sock *s, bool blind)
 {
 	if (s->has_listener && sock.vj) {
-		if (s->copied && !family_pass(s, true))
+		if (blind)
+			deed_requeue(sock.vj, s->listener);
+		else if (s->copied && !family_pass(s, true))
 			deed_offer(sock.vj, s->listener, true);
 		vj_unlisten(sock.vj, s->listener);
 	}
@@ -281,14 +283,14 @@ VJ_EARLY static void listener_withdraw(struct sock *s)
 VJ_EARLY void listener_close(struct sock *s)
 {
 	lazy_count(s, -1);
-	listener_withdraw(s);
+	listener_withdraw(s, false);
 	s->state = SOCK_FRESH;
 }
 
 void listener_leave(int fd, struct sock *s, enum report_why why)
 {
 	lazy_count(s, -1);
-	listener_withdraw(s);
+	listener_withdraw(s, false);
 	s->kernel_only = true;
 	listener_why(fd, s, why);
 }
@@ -297,7 +299,7 @@ void listeners_withdraw(enum report_why why, struct pause rest)
 {
 	for (struct sock *s = sock.copied, *next; s; s = next) {
 		next = s->next_copied;
-		listener_withdraw(s);
+		listener_withdraw(s, why == REPORT_WHY_BLIND);
 		s->unleased = rest;
 		lazy_count(s, 1);
 		listener_why(fd_of_file(&s->file), s, why);

@@ -130,6 +130,11 @@ static bool is_waited(uint64_t cookie)
 	return ((struct sock *)(uintptr_t)cookie)->file.watches != NULL;
 }
 
+static bool is_sock6(uint64_t cookie)
+{
+	return ((struct sock *)(uintptr_t)cookie)->family == AF_INET6;
+}
+
 /*
  * ---- sharing ------------------------------------------------------------------------------------
  * ----------------
@@ -254,7 +259,7 @@ void away_init(void)
 {
 	static const struct deed_hooks hooks = {
 		.leaves = on_leaves, .stays = on_stays, .in_kernel = on_in_kernel, .leaving = on_leaving, .pumped = on_pumped,
-		.waited = is_waited,
+		.waited = is_waited, .sock6 = is_sock6,
 	};
 
 	deed_hooks_set(sock.vj, &hooks);
@@ -383,11 +388,14 @@ static int claim_send(int fd, const struct sock *s, int *ret_answer)
 	return err;
 }
 
-/* Whoever held it has made it the kernel's, and may be gone. */
-static bool claim_socket(int fd, struct sock *s)
+/*
+ * Whoever held it has made it the kernel's, and may be gone. @any: also one that was not over an interface, which becomes that only before it is
+ * accepted
+ */
+static bool claim_socket(int fd, struct sock *s, bool any)
 {
 	/* the number may have become another one's in a wait */
-	int socket = s->far && s->state == SOCK_AWAY && fd_peek(fd) == &s->file ? deed_socket(fd) : -1;
+	int socket = (s->far || any) && s->state == SOCK_AWAY && fd_peek(fd) == &s->file ? deed_socket(fd) : -1;
 
 	if (socket < 0)
 		return false;
@@ -401,10 +409,10 @@ static int claim(int fd, struct sock *s)
 	int answer, flags, err = fd < 0 ? -ECONNRESET : claim_send(fd, s, &answer);
 
 	if (err)
-		return claim_socket(fd, s) ? 0 : err;
+		return claim_socket(fd, s, true) ? 0 : err;
 	err = claim_wait(s, answer);
 	own_fd_close(answer);
-	if (s->state == SOCK_KERNEL || (err && claim_socket(fd, s)))
+	if (s->state == SOCK_KERNEL || (err && claim_socket(fd, s, true)))
 		return 0;
 	if (!err && sock_is_conn(s)) {
 		s->pumped = away_pumped_bytes(s) > 0;
@@ -451,7 +459,7 @@ bool away_claim(int fd, struct sock *s)
 	if (is_foreign() || sock.exiting)
 		return false;
 	file_get(&s->file);
-	err = claim_socket(fd, s) ? 0 : ctx_get();
+	err = claim_socket(fd, s, false) ? 0 : ctx_get();
 	if (err)
 		leave(s, err);
 	else if (s->state == SOCK_AWAY)

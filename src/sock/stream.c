@@ -130,9 +130,15 @@ VJ_EARLY int sock_socket(int domain, int type, int protocol)
 	return (int)ret_errno(fd);
 }
 
+/* One that nobody had accepted is becoming the kernel's. */
+static bool is_requeued(const struct sock *s)
+{
+	return sock.vj && sock_is_conn(s) && deed_has(sock.vj, s->conn);
+}
+
 VJ_EARLY void sock_destroy(struct sock *s)
 {
-	if (s->token && s->state != SOCK_DEAD && (s->state == SOCK_AWAY || sock.vj)) {
+	if (s->token ? s->state != SOCK_DEAD && (s->state == SOCK_AWAY || sock.vj) : unlikely(is_requeued(s))) {
 		away_destroy(s);
 	} else if (sock.vj && sock_is_conn(s)) {
 		if ((s->linger && !s->linger_s) || s->state == SOCK_CONNECTING)

@@ -67,6 +67,12 @@ void tcp_fail(struct stack *s, struct tcp_id id, int err);
 /** tcp_is_over() - Has it ended, so that there is no peer to be told that it moves? */
 bool tcp_is_over(const struct stack *s, struct tcp_id id);
 
+/** tcp_cookie() - What its events carry; 0: the program has closed it, or has never had it */
+uint64_t tcp_cookie(const struct stack *s, struct tcp_id id);
+
+/** tcp_sends_no_more() - Has the program said so? */
+bool tcp_sends_no_more(const struct stack *s, struct tcp_id id);
+
 /** tcp_export_bytes() - Room that tcp_export() wants */
 uint64_t tcp_export_bytes(const struct stack *s, struct tcp_id id);
 

@@ -923,11 +923,13 @@ int main(int argc, char **argv)
 		role_outsider(argv[3] + 8);
 	if (argc > 3) {
 		raw_role(argv[3]);
+		elsewhere_role(argv[3]);
 		conn_role(argv[3]);
 		udp_role(argv[3]);
 	}
 	parts_run(parts, sizeof(parts) / sizeof(parts[0]), argc > 2 ? argv[2] : NULL);
 	conn_parts(argc > 2 ? argv[2] : NULL);
+	elsewhere_parts(argc > 2 ? argv[2] : NULL);
 	raw_parts(argc > 2 ? argv[2] : NULL);
 	udp_parts(argc > 2 ? argv[2] : NULL);
 	cage_parts(argc > 2 ? argv[2] : NULL);

@@ -79,6 +79,10 @@ void raw_role(const char *role);
 void udp_parts(const char *only);
 void udp_role(const char *role);
 
+/* ---- procs_elsewhere.c: connections that another process accepts than the one that they have come to */
+void elsewhere_parts(const char *only);
+void elsewhere_role(const char *role);
+
 /* ---- procs_conn.c: connections that change their process */
 void conn_parts(const char *only);
 /* This process was started to be @role: it does not come back. */

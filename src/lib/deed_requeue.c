@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * deed_requeue.c - a connection that waits for accept() comes into the kernel's queue instead; see move.h
+ *
+ * Who accepts may be a program without the library, which takes from that queue alone, and may begin when somebody waits already. Nothing
+ * has been sent to such a client yet, so he can be one of the kernel's: his end connects once more, there, from the same address and port,
+ * sends again what the listening process had received, which comes back to it as a parcel, then what it has not sent yet; and takes the
+ * place of the one over the channel. Whoever accepts sees a connection that has just come.
+ *
+ * A client that has written, closed and gone is still to be heard: then the process that listens does the same in his place.
+ */
+#include "base/time.h"
+#include "channel/sys.h"
+#include "lib/deed_priv.h"
+#include "lib/kernel_option.h"
+#include "lib/own_fd.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <syslog.h>
+
+enum { AGAIN_MS = 10, FOR_MS = 1500 };
+
+struct requeue {
+	int fd; /* the kernel's socket, not blocking; -1: to be made */
+	bool named; /* bound to the client's own address and port */
+	bool connected;
+	struct endpoint from, to;
+	bool sock6;
+	uint8_t *bytes; /* what the listening process had, and how much of it was sent */
+	uint64_t len, at;
+	uint64_t own_at; /* of what the client has not sent yet; his queue grows only at its end meanwhile */
+};
+
+void requeue_free(struct deed *d)
+{
+	struct requeue *q = d->requeue;
+
+	d->requeue = NULL;
+	if (!q)
+		return;
+	own_fd_close(q->fd);
+	free(q->bytes);
+	free(q);
+}
+
+/* Takes @parcel, of @bytes: of the end that waited for accept(). NULL: no memory, or it is none */
+static struct requeue *requeue_new(uint8_t *parcel, uint64_t bytes)
+{
+	struct requeue *q = calloc(1, sizeof(*q));
+	struct tcp_parcel head;
+
+	memset(&head, 0, sizeof(head));
+	if (bytes >= sizeof(head))
+		memcpy(&head, parcel, sizeof(head));
+	if (!q || !head.remote_port || !head.local_port || head.rcv_bytes > bytes - sizeof(head)) {
+		free(parcel);
+		free(q);
+		return NULL;
+	}
+	q->fd = -1;
+	q->from = (struct endpoint){ .addr = ip_addr_from_v6(head.remote), .port = head.remote_port };
+	q->to = (struct endpoint){ .addr = ip_addr_from_v6(head.local), .port = head.local_port };
+	q->bytes = parcel;
+	q->at = sizeof(head);
+	q->len = sizeof(head) + head.rcv_bytes;
+	return q;
+}
+
+/* ---- the kernel's connection ------------------------------------------------------------------------------------- */
+
+/* As a socket of this family has it */
+static socklen_t name_of(const struct endpoint *ep, bool sock6, struct sockaddr_storage *ret_name)
+{
+	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)ret_name;
+
+	addr_to_sockaddr(ep, ret_name);
+	if (ret_name->ss_family == AF_INET && !sock6)
+		return sizeof(struct sockaddr_in);
+	if (ret_name->ss_family == AF_INET) {
+		memset(ret_name, 0, sizeof(*ret_name));
+		in6->sin6_family = AF_INET6;
+		in6->sin6_port = htons(ep->port);
+		memcpy(&in6->sin6_addr, ep->addr.bytes, sizeof(in6->sin6_addr));
+	}
+	return sizeof(*in6);
+}
+
+/* @named: from the same address and port. Return: 0: it connects; -errno. */
+static int kernel_connect(struct requeue *q, bool named)
+{
+	struct sockaddr_storage from, to;
+	socklen_t from_len = name_of(&q->from, q->sock6, &from), to_len = name_of(&q->to, q->sock6, &to);
+	int err = 0, on = 1;
+
+	own_fd_close(q->fd);
+	q->fd = OWN_FD_MAKE(sys_socket(to.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+	if (q->fd < 0)
+		return q->fd;
+	q->named = named;
+	if (named) {
+		(void)sys_setsockopt(q->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+		err = sys_bind(q->fd, (struct sockaddr *)&from, from_len);
+	}
+	if (!err)
+		err = sys_connect(q->fd, (struct sockaddr *)&to, to_len);
+	return err == -EINPROGRESS ? 0 : err;
+}
+
+/* Return: 0: it is connected; -EAGAIN: not yet; -errno */
+static int connected(struct requeue *q)
+{
+	struct pollfd pfd = { .fd = q->fd, .events = POLLOUT };
+	socklen_t len = sizeof(int);
+	int err = 0;
+
+	if (q->fd < 0) {
+		err = kernel_connect(q, true);
+		if (err) /* his port is somebody's there: from another one */
+			err = kernel_connect(q, false);
+		if (err)
+			return err;
+		pfd.fd = q->fd;
+	}
+	if (sys_poll_ms(&pfd, 1, 0) <= 0)
+		return -EAGAIN;
+	if (sys_getsockopt(q->fd, SOL_SOCKET, SO_ERROR, &err, &len) || err)
+		return err ? -err : -EIO;
+	q->connected = true;
+	return 0;
+}
+
+/* Return: 0: all has been sent; -EAGAIN: not yet; -errno */
+static int send_some(int fd, const uint8_t *bytes, uint64_t len, uint64_t *at)
+{
+	while (*at < len) {
+		long n = sys_sendto(fd, bytes + *at, (size_t)(len - *at), MSG_DONTWAIT | MSG_NOSIGNAL, NULL, 0);
+
+		if (n <= 0 && n != -EINTR)
+			return n ? (int)n : -EIO;
+		*at += n > 0 ? (uint64_t)n : 0;
+	}
+	return 0;
+}
+
+static int requeue_go_on(struct requeue *q)
+{
+	int err = q->connected ? 0 : connected(q);
+
+	return err ? err : send_some(q->fd, q->bytes, q->len, &q->at);
+}
+
+/* What our own end has not sent yet. Return: as send_some() */
+static int send_own(const struct vj *vj, struct requeue *q, struct tcp_id id)
+{
+	uint64_t bytes = tcp_export_bytes(vj->stack, id), at = q->own_at;
+	uint8_t *buf = malloc(bytes);
+	struct tcp_parcel head;
+	int err;
+
+	if (!buf)
+		return -EAGAIN;
+	tcp_export(vj->stack, id, buf);
+	memcpy(&head, buf, sizeof(head));
+	err = send_some(q->fd, buf + sizeof(head) + head.rcv_bytes, head.snd_bytes, &at);
+	free(buf);
+	q->own_at = at;
+	return err;
+}
+
+/* ---- the client's end -------------------------------------------------------------------------------------------- */
+
+/* It is over here; if it has a socket of the kernel's instead, that is @d->parcel_fd from here on. */
+static void requeue_end(struct vj *vj, struct deed *d)
+{
+	d->in_kernel = true;
+	d->state = DEED_LEFT;
+	requeue_free(d);
+	vj->move_ns = 0;
+}
+
+static void requeue_failed(struct vj *vj, struct deed *d, int err)
+{
+	struct tcp_id id = d->conn;
+
+	lib_log(vj, LOG_WARNING, "a connection that nobody has accepted is reset: the kernel says %s", strerror(-err));
+	deed_conn_gone(vj, d);
+	if (!tcp_is_over(vj->stack, id))
+		tcp_fail(vj->stack, id, ECONNRESET);
+	requeue_end(vj, d);
+}
+
+void requeue_leave(struct vj *vj, struct deed *d)
+{
+	struct requeue *q = d->requeue;
+	struct tcp_id id = d->conn;
+	struct kernel_options options;
+	uint64_t cookie = d->cookie;
+	int err;
+
+	if (tcp_is_over(vj->stack, id)) { /* as any that is over */
+		deed_conn_gone(vj, d);
+		requeue_end(vj, d);
+		return;
+	}
+	err = requeue_go_on(q);
+	if (!err)
+		err = send_own(vj, q, id);
+	if (err == -EAGAIN)
+		return;
+	if (err) {
+		requeue_failed(vj, d, err);
+		return;
+	}
+	if (tcp_sends_no_more(vj->stack, id))
+		(void)sys_shutdown(q->fd, SHUT_WR);
+	kernel_options_read(vj, (struct vj_conn){ id.v }, &options);
+	(void)sys_fcntl(q->fd, F_SETFL, 0);
+	kernel_options_set(q->fd, &options, ip_addr_is_v4(&q->to.addr), q->sock6);
+	if (q->named)
+		ports_to_kernel(vj, q->from.port);
+	deed_conn_gone(vj, d);
+	tcp_forget(vj->stack, id);
+	d->cookie = 0;
+	d->parcel_fd = q->fd;
+	q->fd = -1;
+	requeue_end(vj, d);
+	vj->deeds->hooks.in_kernel(cookie, &d->msg.note, d->parcel_fd, REPORT_WHY_USED_ELSEWHERE);
+}
+
+void requeue_take(struct vj *vj, struct deed *d)
+{
+	uint64_t bytes = 0;
+	uint8_t *parcel = deed_parcel_read(d->parcel_fd, &bytes);
+	struct requeue *q = parcel ? requeue_new(parcel, bytes) : NULL;
+	struct deed *own;
+	struct tcp_id id;
+
+	own_fd_close(d->parcel_fd);
+	d->parcel_fd = -1;
+	if (move_transit_take(vj, d->msg.token, &id)) { /* it has failed meanwhile */
+		d->requeue = q;
+		deed_free(vj, d);
+		return;
+	}
+	own = deed_of(vj, id);
+	if (own) {
+		deed_free(vj, d);
+		d = own;
+	} else {
+		memset(&d->msg.note, 0, sizeof(d->msg.note));
+		d->cookie = tcp_cookie(vj->stack, id);
+		d->sock6 = d->cookie && vj->deeds->hooks.sock6 && vj->deeds->hooks.sock6(d->cookie);
+		deed_conn_set(vj, d, id);
+	}
+	if (d->state == DEED_QUIET)
+		deed_wanted(vj, d, d->answer_fd);
+	d->requeue = q;
+	if (q)
+		q->sock6 = d->sock6;
+	if (!q || !vj->deeds->hooks.in_kernel)
+		requeue_failed(vj, d, -EOPNOTSUPP);
+	vj->move_ns = 0;
+}
+
+/* ---- the listening process' end ---------------------------------------------------------------------------------- */
+
+/* In the place of a client that is gone. Return: true: it is done, or can't be. */
+static bool give_alone(struct vj *vj, struct deed *d)
+{
+	uint64_t bytes = tcp_export_bytes(vj->stack, d->conn);
+	uint8_t *parcel = d->requeue ? NULL : malloc(bytes);
+
+	if (parcel) {
+		tcp_export(vj->stack, d->conn, parcel);
+		d->requeue = requeue_new(parcel, bytes);
+	}
+	return !d->requeue || requeue_go_on(d->requeue) != -EAGAIN;
+}
+
+/* What was packed to be offered to others is for its client now. Return: 0; -errno. */
+static int crate_anew(struct deed *d)
+{
+	if (!d->packed)
+		return 0;
+	own_fd_close(d->answer_fd);
+	own_fd_close(d->crate_fd);
+	own_fd_close(d->parcel_fd);
+	d->answer_fd = d->crate_fd = d->parcel_fd = -1;
+	d->packed = false;
+	return deed_crate(d);
+}
+
+bool requeue_instead(const struct vj *vj, struct deed *d)
+{
+	if (d->to_queue || d->fd >= 0 || !d->stops || crate_anew(d))
+		return false;
+	d->to_queue = true;
+	d->until_ns = vj->now_ns + FOR_MS * NS_PER_MS;
+	return true;
+}
+
+bool requeue_give(struct vj *vj, struct deed *d, int *ret_err)
+{
+	int err = d->msg.peer_app && !d->requeue ? vj->ctl ? deed_pack(vj, d) : -EAGAIN : -ESRCH;
+
+	if (!err)
+		err = control_done(vj, ctl_client_pass(vj->ctl, d->msg.peer_app, d->msg.peer_pid, d->crate_fd, NULL));
+	*ret_err = err;
+	if (err == -ESRCH) {
+		*ret_err = 0;
+		d->msg.peer_app = 0;
+		if (give_alone(vj, d))
+			return true;
+	} else if (!err || vj->now_ns > d->until_ns || (err != -EAGAIN && err != -EBUSY && err != -ETIMEDOUT && err != -ENOTCONN)) {
+		return true;
+	}
+	d->again_ns = vj->now_ns + AGAIN_MS * NS_PER_MS;
+	return false;
+}

@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* Part of `procs`: connections that another process accepts than the one that they have come to */
+#include "procs.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { LISTEN_FD = 3, LARGE_BYTES = 3000000 };
+
+static int ready_pipe[2];
+
+/* ---- accepted by a program without the library ------------------------------------------------------------------- */
+
+enum { PLAIN, LARGE, SHARED, SLEEPS, MAPPED, CLOSED, GONE, KINDS };
+
+/* What the server says of a connection: its peer's port, and how much came before the end */
+struct said {
+	uint32_t port, bytes;
+};
+
+static const size_t bytes_of[KINDS] = { [PLAIN] = 100, [LARGE] = LARGE_BYTES, [SHARED] = 5000, [SLEEPS] = 1, [MAPPED] = 77, [CLOSED] = 3000, [GONE] = 1234 };
+
+/* All of one kind's bytes are alike. */
+static void serve_said(int fd)
+{
+	static char buf[LARGE_BYTES + 1];
+	struct sockaddr_in6 peer; /* the port is at the same place in both families */
+	socklen_t len = sizeof(peer);
+	size_t bytes = read_all(fd, buf, sizeof(buf));
+	struct said said = { .bytes = (uint32_t)bytes };
+
+	CHECK(bytes && buf[0] >= 'a' && buf[0] < 'a' + KINDS && bytes == bytes_of[buf[0] - 'a']);
+	for (size_t i = 0; i < bytes; i++)
+		CHECK(buf[i] == buf[0]);
+	CHECK(!getpeername(fd, (struct sockaddr *)&peer, &len));
+	said.port = ntohs(peer.sin6_port);
+	(void)!send(fd, &said, sizeof(said), MSG_NOSIGNAL); /* some have gone */
+	close(fd);
+}
+
+void elsewhere_role(const char *role)
+{
+	if (!strcmp(role, "accepts one")) {
+		echo(accept(LISTEN_FD, NULL, NULL));
+		exit(0);
+	}
+	if (strcmp(role, "accepts") != 0)
+		return;
+	for (int i = 0; i < KINDS; i++) {
+		int fd = accept(LISTEN_FD, NULL, NULL);
+
+		CHECK(fd >= 0);
+		serve_said(fd);
+	}
+	exit(0);
+}
+
+static int connect_mapped(uint16_t port)
+{
+	struct sockaddr_in6 to = { .sin6_family = AF_INET6, .sin6_port = htons(port) };
+	int fd = socket(AF_INET6, SOCK_STREAM, 0);
+
+	CHECK(fd >= 0 && inet_pton(AF_INET6, "::ffff:127.0.0.1", &to.sin6_addr) == 1);
+	CHECK(!connect(fd, (struct sockaddr *)&to, sizeof(to)));
+	return fd;
+}
+
+static void hear(int fd, uint32_t bytes)
+{
+	struct sockaddr_in6 name;
+	socklen_t len = sizeof(name);
+	struct said said;
+
+	CHECK(read_all(fd, &said, sizeof(said)) == sizeof(said) && said.bytes == bytes);
+	CHECK(read_all(fd, &said, 1) == 0);
+	CHECK(!getsockname(fd, (struct sockaddr *)&name, &len) && ntohs(name.sin6_port) == said.port);
+	close(fd);
+}
+
+/* Until something comes; it had been asked for long before. */
+static void sleep_in_set(int fd)
+{
+	struct epoll_event ev = { .events = EPOLLIN | EPOLLET };
+	int ep = epoll_create1(EPOLL_CLOEXEC);
+
+	CHECK(!fcntl(fd, F_SETFL, O_NONBLOCK) && !epoll_ctl(ep, EPOLL_CTL_ADD, fd, &ev));
+	CHECK(epoll_wait(ep, &ev, 1, ANSWER_MS) == 1 && (ev.events & EPOLLIN));
+	CHECK(fcntl(fd, F_GETFL) & O_NONBLOCK);
+	CHECK(!fcntl(fd, F_SETFL, 0));
+	close(ep);
+}
+
+static int client_kind;
+
+static void client_waits(int port)
+{
+	struct sockaddr_in6 name;
+	socklen_t len = sizeof(name);
+	size_t bytes = bytes_of[client_kind];
+	char *buf = malloc(bytes);
+	int fd = client_kind == MAPPED ? connect_mapped((uint16_t)port) : connect_to((uint16_t)port);
+
+	memset(buf, 'a' + client_kind, bytes);
+	check_path(fd);
+	if (client_kind == LARGE) /* blocks in it */
+		CHECK(write(ready_pipe[1], "", 1) == 1);
+	if (client_kind == SHARED)
+		child_end(child_writes(fd, buf, bytes));
+	else
+		write_all(fd, buf, bytes);
+	free(buf);
+	if (client_kind == CLOSED)
+		close(fd);
+	else if (client_kind != GONE)
+		CHECK(!shutdown(fd, SHUT_WR));
+	if (client_kind != LARGE && client_kind != GONE)
+		CHECK(write(ready_pipe[1], "", 1) == 1);
+	if (client_kind == GONE)
+		return;
+	if (client_kind == CLOSED) {
+		pause();
+		return;
+	}
+	if (client_kind == SLEEPS)
+		sleep_in_set(fd);
+	CHECK(!getsockname(fd, (struct sockaddr *)&name, &len) && name.sin6_family == (client_kind == MAPPED ? AF_INET6 : AF_INET));
+	hear(fd, (uint32_t)bytes);
+}
+
+/* Has never called accept(), nor started such a program before: when its first clients have come, that is told. */
+static void waits_for_others(int go)
+{
+	struct pollfd pfd = { .events = POLLIN };
+	uint16_t port;
+	pid_t pid;
+	char c;
+
+	pfd.fd = listen_any(&port);
+	wait_first(pfd.fd);
+	write_all(go, &port, sizeof(port));
+	CHECK(poll(&pfd, 1, ANSWER_MS) == 1);
+	CHECK(read_all(go, &c, 1) == 1);
+	pid = fork_must();
+	if (!pid) {
+		CHECK(dup2(pfd.fd, LISTEN_FD) == LISTEN_FD && !fcntl(LISTEN_FD, F_SETFD, 0) && !unsetenv("LD_PRELOAD"));
+		exec_role("accepts");
+	}
+	child_end(pid);
+}
+
+static void part_blind(void)
+{
+	pid_t clients[KINDS], server;
+	uint16_t port;
+	int go[2];
+	char c;
+
+	CHECK(!pipe(ready_pipe) && !socketpair(AF_UNIX, SOCK_STREAM, 0, go));
+	server = child_start(waits_for_others, go[1]);
+	CHECK(read_all(go[0], &port, sizeof(port)) == sizeof(port));
+	for (client_kind = 0; client_kind < KINDS; client_kind++)
+		clients[client_kind] = child_start(client_waits, port);
+	for (int i = 0; i < KINDS - 1; i++)
+		CHECK(read_all(ready_pipe[0], &c, 1) == 1);
+	child_end(clients[GONE]);
+	usleep(50000); /* the large one is in its write() */
+	write_all(go[0], "", 1);
+	child_end(server);
+	for (int i = 0; i < KINDS; i++) {
+		if (i == CLOSED)
+			end_by_signal(clients[i], SIGTERM);
+		else if (i != GONE)
+			child_end(clients[i]);
+	}
+	for (int i = 0; i < 2; i++) {
+		close(ready_pipe[i]);
+		close(go[i]);
+	}
+	printf("%d clients that had come before\n", KINDS);
+}
+
+/* ---- left by who had it ------------------------------------------------------------------------------------------ */
+
+static int left_listener;
+
+static void leaves_queue(int go)
+{
+	char c;
+
+	wait_first(left_listener);
+	write_all(go, "", 1);
+	CHECK(read_all(go, &c, 1) == 1);
+	close(left_listener);
+	CHECK(read_all(go, &c, 1) == 1);
+}
+
+static void accepts_without(int arg)
+{
+	(void)arg;
+	CHECK(dup2(left_listener, LISTEN_FD) == LISTEN_FD && !fcntl(LISTEN_FD, F_SETFD, 0) && !unsetenv("LD_PRELOAD"));
+	exec_role("accepts one");
+}
+
+/* The one that it has come to stops waiting. Another one waits all the time, in the kernel. */
+static void part_left(void)
+{
+	pid_t waits, accepts;
+	uint16_t port;
+	int go[2], fd;
+	char c;
+
+	CHECK(!socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, go));
+	left_listener = listen_any(&port);
+	waits = child_start(leaves_queue, go[1]);
+	close(go[1]);
+	CHECK(read_all(go[0], &c, 1) == 1);
+	accepts = child_start(accepts_without, 0);
+	fd = connect_to(port);
+	check_path(fd);
+	close(left_listener);
+	write_all(go[0], "", 1);
+	ping(fd);
+	close(fd);
+	write_all(go[0], "", 1);
+	close(go[0]);
+	child_end(waits);
+	child_end(accepts);
+	printf("accepted when it had been left\n");
+}
+
+void elsewhere_parts(const char *only)
+{
+	static const struct part parts[] = { { "blind", part_blind }, { "left", part_left } };
+
+	parts_run(parts, sizeof(parts) / sizeof(parts[0]), only);
+}
