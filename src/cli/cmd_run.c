@@ -213,6 +213,7 @@ int cmd_run(const struct cmd *cmd, const void *opts, int argc, char **argv)
 				 "without vj run");
 		return verdict_status(v);
 	}
+	own_fd_anywhere = true;
 	if (has_descriptors()) {
 		if (prepare(o) < 0)
 			return EXIT_FAILED;

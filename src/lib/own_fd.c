@@ -10,6 +10,7 @@
 enum { SELECT_FDS = 1024, HIGH_FDS = 4096, ROOM = 64 };
 
 void (*own_fd_hook)(int fd, bool ours);
+bool own_fd_anywhere;
 
 /* Not getrlimit(): somebody else may interpose it. */
 static void limit_get(struct own_fd_room *ret_room)
@@ -62,7 +63,7 @@ int own_fd(int fd)
 	struct own_fd_room room;
 	int high;
 
-	if (fd < 0)
+	if (fd < 0 || own_fd_anywhere)
 		return fd;
 	own_fd_begin(&room);
 	high = sys_fcntl(fd, F_DUPFD_CLOEXEC, first_number(&room));

@@ -21,6 +21,12 @@ enum { OWN_FD_LIMIT_MIN = 128 };
 /* NULL, or told of each number taken (@ours) and given back. Set before anything else is called. */
 extern void (*own_fd_hook)(int fd, bool ours);
 
+/*
+ * This process has no program's numbers to keep clear of, but will become one (`vj run`): ours stay where the kernel makes them. The table of a
+ * process is never made smaller, not by exec() either, and whom it grew for one of our numbers has a large one to look through (sock/adopt.c).
+ */
+extern bool own_fd_anywhere;
+
 /**
  * own_fd() - Make a descriptor the library's
  * @fd: moved; a negative one comes back as it is
