@@ -22,8 +22,10 @@
 #define VJ_PACKED __attribute__((packed))
 #define VJ_HOT __attribute__((hot))
 #define VJ_COLD __attribute__((cold, noinline))
-/* On a variable that is zero at first, and that processes which do little else touch: beside those that have values, on the same page. */
+/* On a variable that is zero at first, and that processes which do little else touch: beside those that have values */
 #define VJ_NEAR __attribute__((section(".data")))
+/* On a variable of some size that processes without sockets don't touch: apart from the page that loading the library writes to (preload/layout.ld) */
+#define VJ_LATER __attribute__((section(".later")))
 /* On a function that such processes run: beside the constructors */
 #define VJ_EARLY __attribute__((section(".text.startup")))
 #define VJ_NOINLINE __attribute__((noinline))

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <sys/auxv.h>
 
-static char names[ENV_CNT][16] VJ_NEAR = {
+static char names[ENV_CNT][16] VJ_LATER = {
 	[ENV_SOCKET] = "VJ_SOCKET", [ENV_STRICT] = "VJ_STRICT", [ENV_VERBOSE] = "VJ_VERBOSE",
 	[ENV_SPIN_US] = "VJ_SPIN_US", [ENV_PCAP] = "VJ_PCAP", [ENV_MTU_PROBING] = "VJ_MTU_PROBING",
 	[ENV_IO_URING] = "VJ_IO_URING",

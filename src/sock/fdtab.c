@@ -27,7 +27,7 @@ static struct {
 	_Atomic(struct file *) slot[LOW_CNT];
 	struct fd_note note[LOW_CNT];
 	struct sock socks[LOW_SOCKS];
-} low VJ_NEAR;
+} low VJ_LATER;
 
 enum { SLAB_BYTES = 64 * 1024 };
 

@@ -39,7 +39,7 @@ struct map {
 };
 
 /* On the page of variables, as the next one is: a page of constants is one more for a program that sets one option. */
-static struct map maps[] VJ_NEAR = {
+static struct map maps[] VJ_LATER = {
 	{ IPPROTO_TCP, TCP_NODELAY, VJ_OPT_NODELAY, true, 1 },
 	{ IPPROTO_TCP, TCP_CORK, VJ_OPT_CORK, true, 1 },
 	{ IPPROTO_TCP, TCP_QUICKACK, VJ_OPT_QUICKACK, true, 1 },

@@ -31,7 +31,7 @@ __thread struct signal_trace sock_signals __attribute__((tls_model("initial-exec
 static struct {
 	_Atomic(void *) handler;
 	_Atomic int flags;
-} handlers[NSIG];
+} handlers[NSIG] VJ_LATER;
 static pthread_mutex_t handlers_lock = PTHREAD_MUTEX_INITIALIZER;
 
 /* A bit for each place that is taken. */

@@ -5,8 +5,8 @@
 usage: exports.py [--lib libvj.so] [--preload libvj-preload.so]
 
 libvj.so: what libvj.symbols lists, which is what include/vj declares. A line that leaves libvj.symbols breaks programs:
-that is a new version of the library. libvj-preload.so: the names in preload.map, where nothing is a wildcard; and no large variables that are zero at first, which every process
-would have mapped.
+that is a new version of the library. libvj-preload.so: the names in preload.map, where nothing is a wildcard; no large variables that are zero at first, which every process
+would have mapped; and what the loader writes to in each process is on one page (src/preload/layout.ld).
 `exports.py --lib FILE --write` regenerates libvj.symbols.
 """
 
@@ -17,7 +17,7 @@ import tidy
 from layers_symbol import interposed
 
 SYMBOLS = os.path.join(tidy.HERE, "libvj.symbols")
-ZEROED_MAX = 8192
+ZEROED_MAX, PAGE = 8192, 4096
 HEADER = ("# SPDX-License-Identifier: BSD-2-Clause\n"
           "# What libvj.so exports: exports.py --lib LIBRARY --write\n")
 
@@ -35,6 +35,21 @@ def zeroed_bytes(path):
     out = subprocess.run(["readelf", "-lW", path], capture_output=True, text=True, check=True).stdout
     loads = [line.split() for line in out.splitlines() if line.split()[:1] == ["LOAD"]]
     return 0 if "__asan_" in names or "__tsan_" in names else sum(int(row[5], 16) - int(row[4], 16) for row in loads)
+
+
+def loader_pages(path):
+    """How many pages of what isn't VJ_LATER can be written; 1 where the two aren't told apart, or a sanitizer adds to it."""
+    names = subprocess.run(["nm", "-D", "--undefined-only", path], capture_output=True, text=True, check=True).stdout
+    out = subprocess.run(["readelf", "-SW", path], capture_output=True, text=True, check=True).stdout
+    rows = [line.split("]", 1)[1].split() for line in out.splitlines() if "]" in line]
+    # name, type, address, offset, size, entries' size, flags; those of a thread's variables take no room
+    spans = {row[0]: (int(row[2], 16), int(row[4], 16)) for row in rows if len(row) > 6 and "W" in row[6] and row[0] != ".tbss"}
+    later = spans.pop(".later", None)
+    if later is None or "__asan_" in names or "__tsan_" in names:
+        return 1
+    first = min(at for at, _ in spans.values())
+    last = max(at + size - 1 for at, size in spans.values())
+    return last // PAGE - first // PAGE + 1
 
 
 def compare(what, have, want, where):
@@ -57,6 +72,8 @@ def check(root, args):
         zeroed = zeroed_bytes(args.preload)
         if zeroed > ZEROED_MAX:
             found.append(f"libvj-preload.so: {zeroed} bytes are zero at first: take large ones when they are used (pages_get())")
+        if loader_pages(args.preload) > 1:
+            found.append("libvj-preload.so: the loader writes to more than a page: mark larger variables VJ_LATER")
     return found
 
 
@@ -103,6 +120,9 @@ CASES = [
     tidy.Case("preload large", {"x.c": SOURCE + "char vj_c[9000];\n",
                                 "src/preload/preload.map": "{ global: vj_a; vj_b; vj_c; local: *; };\n"},
               [r"90\d\d bytes are zero at first"], {"preload": build}),
+    tidy.Case("preload pages", {"x.c": SOURCE + "__attribute__((section(\".later\"))) char vj_c[8] = { 1 };\nchar vj_d[5000] = { 1 };\n",
+                                "src/preload/preload.map": "{ global: vj_a; vj_b; vj_c; vj_d; local: *; };\n"},
+              [r"writes to more than a page"], {"preload": build}),
     preload_case("preload wildcard", "{ global: vj_a; vj_b; vj_*; local: *; };\n",
                  [r"vj_\*: no wildcards", r"does not export vj_\*"]),
 ]
