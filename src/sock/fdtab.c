@@ -84,17 +84,21 @@ VJ_EARLY static void low_use(void)
 /* The first page, with what the low ones have. Return: false: no memory */
 static bool low_leave(void)
 {
-	_Atomic(struct fd_page *) *made = pages_get(FD_PAGE_CNT * sizeof(*made));
-	struct fd_page *first = made ? pages_get(sizeof(*first)) : NULL;
+	struct {
+		_Atomic(struct fd_page *) all[FD_PAGE_CNT];
+		struct fd_page first;
+	} *made = pages_get(sizeof(*made));
+	struct fd_page *first;
 
-	if (!first)
+	if (!made)
 		return false;
+	first = &made->first;
 	for (unsigned nr = 0; nr < LOW_CNT; nr++)
 		atomic_store_explicit(&first->slot[nr], atomic_load_explicit(&low.slot[nr], memory_order_relaxed), memory_order_relaxed);
 	memcpy(first->note, low.note, sizeof(low.note));
 	first->used[0] = 1;
-	atomic_store_explicit(&made[0], first, memory_order_relaxed);
-	pages = made;
+	atomic_store_explicit(&made->all[0], first, memory_order_relaxed);
+	pages = made->all;
 	atomic_store_explicit(&fd_table.slots, first->slot, memory_order_release);
 	atomic_store_explicit(&fd_table.cnt, FD_PAGE_CNT << FD_PAGE_BITS, memory_order_release);
 	return true;
