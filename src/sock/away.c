@@ -216,10 +216,11 @@ uint32_t away_pumped_bytes(const struct sock *s)
 	return fd < 0 || ker_ioctl(fd, FIONREAD, (long)&bytes) || bytes < 0 ? 0 : (uint32_t)bytes;
 }
 
-long away_pumped_recv(struct sock *s, void *buf, size_t len, bool peek)
+long away_pumped_recv(struct sock *s, const struct iovec *iov, int cnt, bool peek)
 {
+	struct msghdr msg = { .msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)cnt };
 	int fd = fd_of_file(&s->file);
-	long n = fd < 0 ? 0 : sys_recvfrom(fd, buf, len, MSG_DONTWAIT | (peek ? MSG_PEEK : 0), NULL, NULL);
+	long n = fd < 0 ? 0 : sys_recvmsg(fd, &msg, MSG_DONTWAIT | (peek ? MSG_PEEK : 0));
 
 	s->pumped = n > 0 || n == -EFAULT; /* it takes nothing then */
 	return n;

@@ -35,6 +35,7 @@
 #include <netinet/udp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 
 struct dgram_tables *dgram_tables;
 
@@ -233,6 +234,14 @@ void dgram_reads(int fd, struct sock *s, bool peek)
 		(void)port_open(fd, s);
 }
 
+static bool has_no_port(int fd)
+{
+	struct sockaddr_storage local;
+	socklen_t len = sizeof(local);
+
+	return !sys_getsockname(fd, (struct sockaddr *)&local, &len) && !((struct sockaddr_in *)&local)->sin_port;
+}
+
 int dgram_connect(int fd, struct sock *s, const struct sockaddr *addr, socklen_t len)
 {
 	struct dgram *d = s->dgram;
@@ -245,7 +254,8 @@ int dgram_connect(int fd, struct sock *s, const struct sockaddr *addr, socklen_t
 		return r;
 	if (addr->sa_family == AF_UNSPEC || len > sizeof(d->peer)) {
 		d->peer_len = 0;
-		if (!s->bound) { /* the kernel has taken the port away */
+		if (has_no_port(fd)) { /* the kernel has taken it away, as it was its own choice */
+			s->bound = false;
 			dgram_close(s, false);
 			port_set(d, 0);
 		} else if (d->open) {
@@ -364,13 +374,15 @@ uint32_t dgram_level(const struct sock *s)
 	if (!s->dgram->open || !sock.vj) /* the kernel says all the rest */
 		return s->dgram->parcel ? dgram_parcel_level(s->dgram) : 0;
 	ready = vj_udp_ready(sock.vj, s->dgram->udp);
-	return EPOLLOUT | EPOLLWRNORM | (ready & VJ_EV_READABLE ? EPOLLIN | EPOLLRDNORM : 0u) |
-	       (ready & VJ_EV_ERROR ? (uint32_t)EPOLLERR : 0u);
+	if (unlikely(ready & VJ_EV_ERROR)) /* which is read before a datagram is, but is none */
+		return EPOLLOUT | EPOLLWRNORM | EPOLLERR | (vj_udp_next_bytes(sock.vj, s->dgram->udp) >= 0 ? EPOLLIN | EPOLLRDNORM : 0u);
+	return EPOLLOUT | EPOLLWRNORM | (ready & VJ_EV_READABLE ? EPOLLIN | EPOLLRDNORM : 0u);
 }
 
 int dgram_next_bytes(struct sock *s)
 {
 	ssize_t len = -EAGAIN;
+	int bytes = 0;
 
 	if (unlikely(s->dgram->heir) && !dgram_claim(s))
 		return -EAGAIN;
@@ -378,6 +390,9 @@ int dgram_next_bytes(struct sock *s)
 		return dgram_parcel_bytes(s->dgram);
 	if (s->dgram->open && sock.vj) {
 		ctx_process();
+		if (s->dgram->open && !s->dgram->yields && dgram_kernel_first(s->dgram, s->dgram->turn + 1) &&
+		    !ker_ioctl(s->lease_fd, FIONREAD, (long)&bytes) && bytes > 0)
+			return bytes;
 		len = vj_udp_next_bytes(sock.vj, s->dgram->udp);
 	}
 	return len < 0 ? -EAGAIN : (int)len;

@@ -37,6 +37,19 @@ void dgram_close(struct sock *s, bool keep);
 void dgram_stay(struct sock *s, enum report_why why);
 /* Context there. Return: 0; -errno: the kernel alone. */
 int dgram_open(int fd, struct sock *s);
+/* Bytes of @msg before a piece that is no memory */
+static inline size_t iov_good_bytes(const struct msghdr *msg)
+{
+	size_t bytes = 0;
+
+	for (size_t i = 0; i < msg->msg_iovlen; i++) {
+		if (is_wild(msg->msg_iov[i].iov_base) && msg->msg_iov[i].iov_len)
+			break;
+		bytes += msg->msg_iov[i].iov_len;
+	}
+	return bytes;
+}
+
 /* Is it to be asked for on channels at all? */
 bool dgram_may_open(const struct sock *s);
 
@@ -103,6 +116,14 @@ void far_claim(struct sock *s);
 void far_note(int fd, struct sock *s);
 
 /* ---- dgram_recv.c ----------------------------------------------------------------------------------------------- */
+
+/* Who is asked first for the datagram that is received, or looked at, as number @turn? */
+static inline bool dgram_kernel_first(const struct dgram *d, uint32_t turn)
+{
+	enum { KERNEL_TURN = 16 };
+
+	return d->peeked ? d->from_kernel : d->from_kernel != (turn % KERNEL_TURN == 0);
+}
 
 /* Return: bytes that there was room for. */
 size_t dgram_scatter(const struct msghdr *msg, const uint8_t *from, size_t len);

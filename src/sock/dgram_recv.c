@@ -8,7 +8,7 @@
 #include <netinet/udp.h>
 #include <string.h>
 
-enum { KERNEL_TURN = 16, LOOPBACK_IFINDEX = 1 };
+enum { LOOPBACK_IFINDEX = 1 };
 
 /* @segment: bytes of each of several datagrams in one, UDP_GRO; 0: it is one */
 static void control_fill(const struct sock *s, struct msghdr *msg, const struct sockaddr_storage *to, int segment)
@@ -60,7 +60,7 @@ static bool takes_more(const struct sock *s, const struct msghdr *msg, int flags
 /* Return: as recvmsg(); -EAGAIN: nothing on channels. */
 static long channel_recv(struct sock *s, struct msghdr *msg, int flags)
 {
-	bool direct = msg->msg_iovlen == 1;
+	bool direct = msg->msg_iovlen == 1 && !is_wild(msg->msg_iov->iov_base);
 	size_t room = direct ? iov_bytes(msg) : min_size(iov_bytes(msg), DGRAM_BYTES_MAX), got, more = 0;
 	uint8_t *buf = direct ? msg->msg_iov->iov_base : dgram_tables->scratch;
 	struct sockaddr_storage from, to;
@@ -70,6 +70,8 @@ static long channel_recv(struct sock *s, struct msghdr *msg, int flags)
 	if (len < 0)
 		return len;
 	got = min_size(room, (size_t)len);
+	if (unlikely(!direct) && got > iov_good_bytes(msg))
+		return -EFAULT; /* and it is gone */
 	if (takes_more(s, msg, flags) && room > got)
 		more = dgram_recv_more(sock.vj, s->dgram->udp, buf + got, min_size(room, DGRAM_BYTES_MAX) - got, got, &from, &to);
 	if (!direct)
@@ -117,12 +119,10 @@ static long kernel_take(int fd, struct sock *s, struct msghdr *msg, int flags)
 static long take(struct sock *s, struct msghdr *msg, int flags)
 {
 	struct dgram *d = s->dgram;
-	bool peek = (flags & MSG_PEEK) != 0, turn, kernel;
+	bool peek = (flags & MSG_PEEK) != 0, kernel = dgram_kernel_first(d, d->turn + !peek);
 	long r = -EAGAIN;
 
 	d->turn += !peek;
-	turn = d->turn % KERNEL_TURN == 0;
-	kernel = d->peeked ? d->from_kernel : d->from_kernel != turn;
 	for (int side = 0; side < 2 && r == -EAGAIN; side++, kernel = !kernel) {
 		if (kernel && unlikely(d->yields)) /* until all has come that went before what is there */
 			continue;
@@ -175,12 +175,15 @@ long dgram_recv(int fd, struct sock *s, struct msghdr *msg, int flags)
 		r = take(s, msg, flags);
 		if (r != -EAGAIN)
 			break;
+		if (s->nonblock || (flags & MSG_DONTWAIT))
+			break;
 		if (s->shut_rd) {
+			msg->msg_namelen = 0;
+			msg->msg_controllen = 0;
+			msg->msg_flags = 0;
 			r = 0;
 			break;
 		}
-		if (s->nonblock || (flags & MSG_DONTWAIT))
-			break;
 		b.kernel_fd = s->lease_fd;
 		r = block_wait(&b);
 		if (r)

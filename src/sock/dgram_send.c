@@ -17,7 +17,7 @@ enum {
 /* Does a datagram to this address go over a channel? Asks, and puts the socket on channels, if need be. */
 bool dgram_to_channel(int fd, struct sock *s, const struct sockaddr *sa, socklen_t len)
 {
-	if (!sa || !len || (!s->dgram->open && !dgram_may_open(s)))
+	if (is_wild(sa) || !len || (!s->dgram->open && !dgram_may_open(s)))
 		return false;
 	return dest_on_channel(s, sa, len) && (s->dgram->open || (!ctx_get() && !port_open(fd, s)));
 }
@@ -158,8 +158,16 @@ bool dgram_sends_to_kernel(int fd, struct sock *s, const struct msghdr *msg)
 /* Is it one that channels carry, wherever it goes? */
 static bool channel_carries(const struct sock *s, const struct msghdr *msg, size_t len, int flags)
 {
-	return segment_of(s, msg) >= 0 && !(flags & ~(MSG_DONTWAIT | MSG_NOSIGNAL | MSG_CONFIRM)) &&
+	return iov_good_bytes(msg) == len && segment_of(s, msg) >= 0 && !(flags & ~(MSG_DONTWAIT | MSG_NOSIGNAL | MSG_CONFIRM)) &&
 	       !s->dgram->sends_to_kernel && !s->shut_wr && len <= DGRAM_BYTES_MAX;
+}
+
+/* What came over a channel is told by the next call, also by one that goes to the kernel. */
+static VJ_COLD long channel_error(const struct sock *s)
+{
+	int err = vj_udp_error(sock.vj, s->dgram->udp);
+
+	return err ? -err : TO_KERNEL;
 }
 
 long dgram_send(int fd, struct sock *s, const struct msghdr *msg, int flags)
@@ -178,6 +186,8 @@ long dgram_send(int fd, struct sock *s, const struct msghdr *msg, int flags)
 		r = segment_of(s, msg) && len > (size_t)segment_of(s, msg) ?
 			    channel_send_segments(s, to, to_len, msg, len, (size_t)segment_of(s, msg), flags) :
 			    channel_send(s, to, to_len, msg, len);
+	if (r == TO_KERNEL && s->dgram->open && sock.vj)
+		r = channel_error(s);
 	if (r == TO_KERNEL)
 		r = kernel_send(s->lease_fd >= 0 ? s->lease_fd : fd, s, msg, flags);
 	hold_end(&hold);

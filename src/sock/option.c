@@ -560,6 +560,14 @@ static int int_out(int value, void *val, socklen_t *len)
 	return value_out(&value, sizeof(value), val, len);
 }
 
+/* Of IP, which knows options of a byte: one that fits is what there is room for. */
+static int ip_out(int value, void *val, socklen_t *len)
+{
+	bool is_byte = len && *len > 0 && *len < sizeof(value) && value >= 0 && value <= UINT8_MAX;
+
+	return is_byte ? value_out(&(uint8_t){ (uint8_t)value }, 1, val, len) : int_out(value, val, len);
+}
+
 static int timeout_get(const struct sock *s, int name, void *val, socklen_t *len)
 {
 	uint64_t ns = name == SO_RCVTIMEO ? s->rcvtimeo_ns : s->sndtimeo_ns;
@@ -569,7 +577,7 @@ static int timeout_get(const struct sock *s, int name, void *val, socklen_t *len
 	return value_out(&tv, sizeof(tv), val, len);
 }
 
-static int error_get(struct sock *s)
+int conn_error(struct sock *s)
 {
 	int err = s->err;
 
@@ -639,12 +647,14 @@ static int option_get(int fd, struct sock *s, int level, int name, void *val, so
 		err = vj_conn_option_get(sock.vj, s->conn, m->opt, &value);
 		if (!err && m->opt == VJ_OPT_MAXSEG)
 			value = maxseg_get(s, value);
-		return err ? err : int_out((int)value * m->get_factor, val, len);
+		if (err)
+			return err;
+		return m->level == IPPROTO_IP ? ip_out((int)value, val, len) : int_out((int)value * m->get_factor, val, len);
 	}
 	if (level == SOL_SOCKET) {
 		switch (name) {
 		case SO_ERROR:
-			return int_out(error_get(s), val, len);
+			return int_out(conn_error(s), val, len);
 		case SO_RCVTIMEO:
 		case SO_SNDTIMEO:
 			return timeout_get(s, name, val, len);

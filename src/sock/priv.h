@@ -628,7 +628,7 @@ void away_readable(const struct sock *s);
 void away_reads(const struct sock *s);
 /* What was put into the token for those who read it themselves (lib/deed_raw.c). @peek: it stays there. Return: bytes; -EFAULT; 0, other -errno: nothing. */
 uint32_t away_pumped_bytes(const struct sock *s);
-long away_pumped_recv(struct sock *s, void *buf, size_t len, bool peek);
+long away_pumped_recv(struct sock *s, const struct iovec *iov, int cnt, bool peek);
 /* In a child of fork(): the parent has it. */
 void away_forked(struct sock *s);
 bool away_is_token(int fd);
@@ -730,6 +730,8 @@ void options_replay(const struct sock *from, struct vj_conn c);
 int options_remember(struct sock *s, unsigned opt, uint64_t value);
 /* Those that are this layer's, onto what a listener accepts */
 void options_inherit(const struct sock *from, struct sock *s);
+/* SO_ERROR of a connection, on channels: it is told once. Lock held, context there. Return: an errno value; 0: none */
+int conn_error(struct sock *s);
 /* One send with MSG_ZEROCOPY: done at once, since it was a copy; the program is told as the kernel would. Lock held. */
 void zerocopy_sent(struct sock *s);
 static inline bool zerocopy_waits(const struct sock *s)

@@ -80,14 +80,18 @@ static long peek_length(struct sock *s, size_t want)
 	return n > 0 ? (long)min_size(want, unread_bytes(s)) : n;
 }
 
-/* From what was put into the token, into the first piece of @iov that isn't full. Return: bytes; -EFAULT; 0, other -errno: nothing is there. */
+/* From what was put into the token, into the first piece of @iov that isn't full; peeking, into all. Return: bytes; -EFAULT; 0, other -errno: nothing is there. */
 static VJ_COLD long take_pumped(struct sock *s, const struct iovec *iov, int cnt, size_t skip, int flags)
 {
 	while (cnt > 0 && skip >= iov->iov_len) {
 		skip -= iov++->iov_len;
 		cnt--;
 	}
-	return cnt > 0 ? away_pumped_recv(s, (uint8_t *)iov->iov_base + skip, iov->iov_len - skip, flags & MSG_PEEK) : 0;
+	if (cnt <= 0)
+		return 0;
+	if (flags & MSG_PEEK)
+		return away_pumped_recv(s, iov, cnt, true);
+	return away_pumped_recv(s, &(struct iovec){ (uint8_t *)iov->iov_base + skip, iov->iov_len - skip }, 1, false);
 }
 
 /* What is there now, from byte @skip of @iov on. Return: bytes; 0: end of file; -EAGAIN; -errno. */
@@ -248,7 +252,7 @@ long conn_recv(struct sock *s, const struct iovec *iov, int cnt, int flags)
 		want += iov[i].iov_len;
 	if (unlikely(!want)) { /* waits all the same */
 		r = conn_peek(s, &(struct iovec){ &(uint8_t){ 0 }, 1 }, 1, MSG_PEEK | (flags & MSG_DONTWAIT));
-		return r > 0 ? 0 : r;
+		return r > 0 || (r == -EAGAIN && !nonblock) ? 0 : r; /* time that is over is nothing, too */
 	}
 	for (;;) {
 		if (unlikely(is_over(s, &r)))
@@ -475,6 +479,8 @@ int sock_recvmmsg(int fd, struct mmsghdr *msgs, unsigned cnt, int flags, struct 
 		dgram_kernel_begin(&h, s);
 		r = ker_recvmmsg(fd, msgs, cnt, flags, timeout);
 		dgram_kernel_end(&h);
+	} else if (sock_is_conn(s) && !(flags & MSG_ERRQUEUE) && (r = conn_error(s))) { /* even before what can be read */
+		r = -r;
 	} else {
 		r = recv_msgs(fd, s, msgs, cnt, flags, timeout);
 	}

@@ -91,6 +91,7 @@ static long send_all(struct sock *s, const struct iovec *iov, int cnt, size_t wa
 		}
 		if (r == -ENOTCONN)
 			r = s->state == SOCK_CONNECTING ? -EAGAIN : -EPIPE;
+		s->failed |= r == -EPIPE; /* shutdown() of ours was looked for before */
 		if (r != -EAGAIN) {
 			sock_fail(s, r);
 			break;
@@ -117,6 +118,14 @@ static long send_all(struct sock *s, const struct iovec *iov, int cnt, size_t wa
 	return done ? (long)done : r;
 }
 
+/* No bytes are sent to nobody. */
+static VJ_COLD long send_nothing(struct sock *s)
+{
+	long r;
+
+	return is_over(s, &r) ? r : 0;
+}
+
 long conn_send(struct sock *s, const struct iovec *iov, int cnt, int flags)
 {
 	size_t want = 0;
@@ -141,11 +150,12 @@ long conn_send(struct sock *s, const struct iovec *iov, int cnt, int flags)
 					memcpy(bytes + off, iov[i].iov_base, iov[i].iov_len);
 				off += iov[i].iov_len;
 			}
-			return want ? send_all(s, &(struct iovec){ bytes, want }, 1, want, flags)
-				    : 0;
+			return want ? send_all(s, &(struct iovec){ bytes, want }, 1, want, flags) : send_nothing(s);
 		}
+		if (want <= GATHER_BYTES) /* nothing of it leaves */
+			return send_all(s, &(struct iovec){ NULL, want }, 1, want, flags);
 	}
-	return want ? send_all(s, iov, cnt, want, flags) : 0;
+	return want ? send_all(s, iov, cnt, want, flags) : send_nothing(s);
 }
 
 long send_done(long r, int flags)
@@ -177,6 +187,7 @@ static ssize_t send_leave(int fd, struct sock *s, const struct iovec *iov, int c
 				      .msg_name = (void *)(uintptr_t)addr,
 				      .msg_namelen = len };
 
+		flags |= MSG_NOSIGNAL; /* only streams break with a signal */
 		r = dgram_send(fd, s, &msg, flags);
 	} else if (unlikely((flags & MSG_FASTOPEN) && addr)) {
 		r = s->state == SOCK_CONNECTING ? -EALREADY : -EISCONN;
@@ -207,9 +218,18 @@ VJ_EARLY ssize_t sock_write(int fd, const void *buf, size_t n)
 	return send_leave(fd, s, &(struct iovec){ (void *)(uintptr_t)buf, n }, 1, 0, NULL, 0);
 }
 
+/* writev() of no bytes asks nobody, unlike write(): the kernel's, who looks at the number. */
+static bool is_empty(const struct iovec *iov, int cnt)
+{
+	for (int i = 0; i < cnt; i++)
+		if (iov[i].iov_len)
+			return false;
+	return true;
+}
+
 ssize_t sock_writev(int fd, const struct iovec *iov, int cnt)
 {
-	struct sock *s = cnt < 0 || cnt > IOV_MAX ? NULL : send_enter(fd);
+	struct sock *s = cnt < 0 || cnt > IOV_MAX || is_empty(iov, cnt) ? NULL : send_enter(fd);
 
 	if (!s)
 		return ret_errno(ker_writev(fd, iov, cnt));
@@ -261,6 +281,8 @@ ssize_t sock_sendmsg(int fd, const struct msghdr *msg, int flags)
 			share_sent(msg);
 		return ret_errno(ker_sendmsg(fd, msg, flags));
 	}
+	if (s->state == SOCK_UDP)
+		flags |= MSG_NOSIGNAL;
 	r = send_msg(fd, s, msg, flags);
 	lock_leave();
 	return ret_errno(send_done(r, flags));
@@ -302,6 +324,8 @@ int sock_sendmmsg(int fd, struct mmsghdr *msgs, unsigned cnt, int flags)
 				share_sent(&msgs[i].msg_hdr);
 		return (int)ret_errno(ker_sendmmsg(fd, msgs, cnt, flags));
 	}
+	if (s->state == SOCK_UDP)
+		flags |= MSG_NOSIGNAL;
 	if (s->state == SOCK_UDP && cnt && dgram_sends_to_kernel(fd, s, &msgs->msg_hdr)) {
 		dgram_kernel_begin(&h, s);
 		r = ker_sendmmsg(fd, msgs, cnt, flags);
@@ -315,7 +339,7 @@ int sock_sendmmsg(int fd, struct mmsghdr *msgs, unsigned cnt, int flags)
 
 ssize_t sock_pwritev2(int fd, const struct iovec *iov, int cnt, off_t off, int flags)
 {
-	struct sock *s = off != -1 || cnt < 0 || cnt > IOV_MAX || (flags & ~RWF_KNOWN) ? NULL : send_enter(fd);
+	struct sock *s = off != -1 || cnt < 0 || cnt > IOV_MAX || (flags & ~RWF_KNOWN) || is_empty(iov, cnt) ? NULL : send_enter(fd);
 
 	if (!s)
 		return ret_errno(ker_pwritev2(fd, iov, cnt, off, flags));

@@ -326,10 +326,31 @@ VJ_EARLY int sock_getpeername(int fd, struct sockaddr *addr, socklen_t *len)
 	return (int)ret_errno(err);
 }
 
+/* The kernel's answer for a connection, which has a name; its socket below has none. What is wrong with the address comes first, mostly. */
+static VJ_COLD int conn_bind(const struct sock *s, const struct sockaddr *addr, socklen_t len)
+{
+	int fd = OWN_FD_MAKE(sys_socket(s->family, SOCK_STREAM | SOCK_CLOEXEC, 0));
+	struct sockaddr_storage copy = { 0 };
+	int r = -EINVAL;
+
+	if (fd < 0)
+		return fd;
+	if (is_wild(addr) || len < sizeof(struct sockaddr_in)) {
+		r = sys_bind(fd, addr, len);
+	} else if (len <= sizeof(copy)) {
+		memcpy(&copy, addr, len);
+		((struct sockaddr_in *)&copy)->sin_port = 0; /* at the same place in sockaddr_in6; nobody is to be in the way */
+		r = sys_bind(fd, (struct sockaddr *)&copy, len);
+	}
+	own_fd_close(fd);
+	return !r || (r == -EADDRNOTAVAIL && s->family == AF_INET6) ? -EINVAL : r;
+}
+
 int sock_bind(int fd, const struct sockaddr *addr, socklen_t len)
 {
 	struct file *f = fd_peek(fd) ? file_enter(fd) : NULL;
-	int r = sys_bind(fd, addr, len);
+	bool is_channel = f && f->kind == FILE_SOCK && sock_is_channel(sock_of(f));
+	int r = is_channel ? conn_bind(sock_of(f), addr, len) : sys_bind(fd, addr, len);
 
 	if (f) {
 		if (r == 0 && f->kind == FILE_SOCK) {
@@ -475,6 +496,20 @@ static void conn_drop(struct sock *s)
 	watches_move(&s->file, WATCH_BOTH);
 }
 
+/* Under all numbers that it has: what the kernel makes of one of them holds for the others. */
+static void give_all_to_kernel(int fd, struct sock *s, enum report_why why)
+{
+	if (likely(s->file.refs == 1)) {
+		sock_give_to_kernel(fd, s, why);
+		return;
+	}
+	file_get(&s->file);
+	for (fd = fd_next(0); fd >= 0; fd = fd_next(fd + 1))
+		if (fd_peek(fd) == &s->file)
+			sock_give_to_kernel(fd, s, why);
+	file_put(&s->file);
+}
+
 /* For a connect() that returned already: the kernel goes on. Return: false: it refuses, too. */
 static bool kernel_connect(struct sock *s, enum report_why why)
 {
@@ -491,11 +526,7 @@ static bool kernel_connect(struct sock *s, enum report_why why)
 	if (err && err != -EINPROGRESS)
 		return false;
 	conn_drop(s); /* its watches are in the kernel again, too */
-	file_get(&s->file);
-	for (; fd >= 0; fd = fd_next(fd + 1))
-		if (fd_peek(fd) == &s->file)
-			sock_give_to_kernel(fd, s, why);
-	file_put(&s->file);
+	give_all_to_kernel(fd, s, why);
 	return true;
 }
 
@@ -623,14 +654,17 @@ static int placeholder_leave(struct sock *s)
 static int conn_disconnect(int fd, struct sock *s)
 {
 	int err = s->shared ? placeholder_leave(s) : 0;
+	bool alive = false;
 
 	if (err)
 		return err;
-	if (sock_is_conn(s))
+	if (sock_is_conn(s)) {
+		alive = !s->failed && !(vj_ready(sock.vj, s->conn) & VJ_EV_ERROR);
 		vj_conn_abort(sock.vj, s->conn);
+	}
 	s->state = SOCK_FRESH;
 	s->failed = s->shut_rd = s->shut_wr = s->connect_async = false;
-	s->err = 0;
+	s->err = alive ? ECONNRESET : 0; /* tcp_disconnect() of the kernel */
 	sys_fcntl(fd, F_SETFL, s->nonblock ? O_NONBLOCK : 0);
 	watches_move(&s->file, WATCH_BOTH);
 	return 0;
@@ -674,7 +708,7 @@ static int give_waited(int fd, struct sock *s, enum report_why why)
 	if (f && f != &s->file)
 		return -ECONNABORTED;
 	if (f)
-		sock_give_to_kernel(fd, s, why);
+		give_all_to_kernel(fd, s, why);
 	return 1;
 }
 
@@ -692,24 +726,26 @@ VJ_EARLY static int connect_begin(int fd, struct sock *s, const struct sockaddr 
 	bool is_ours;
 	int err;
 
-	if (addr && len >= sizeof(addr->sa_family) && addr->sa_family == AF_UNSPEC)
+	if (!is_wild(addr) && len >= sizeof(addr->sa_family) && addr->sa_family == AF_UNSPEC)
 		return disconnect(fd, s, addr, len);
 	if (s->state != SOCK_FRESH)
 		return s->state == SOCK_LISTEN ? 1 : connect_once_more(fd, s);
-	if (!addr || len < sizeof(addr->sa_family) || s->file.refs > UINT32_MAX - 2)
+	if (is_wild(addr) || len < sizeof(addr->sa_family) || s->file.refs > UINT32_MAX - 2)
 		return 1;
+	if (unlikely(s->err) && addr->sa_family != s->family) /* that is still to be told */
+		return sys_connect(fd, addr, len);
 	why = board_says(addr, len, false);
 	if (why != REPORT_WHY_NONE) {
-		sock_give_to_kernel(fd, s, why);
+		give_all_to_kernel(fd, s, why);
 		return 1;
 	}
 	if (unlikely(sock.mute_cnt) && mute_is(addr, len)) {
-		sock_give_to_kernel(fd, s, REPORT_WHY_UNANSWERED);
+		give_all_to_kernel(fd, s, REPORT_WHY_UNANSWERED);
 		return 1;
 	}
 	if (unlikely(s->kernels_option || (s->own_mtu_mode && !sock_addr_is_local(s, addr, len)))) {
 		(void)ctx_get(); /* for `vj why`, which asks by way of vjd */
-		sock_give_to_kernel(fd, s, REPORT_WHY_OPTION);
+		give_all_to_kernel(fd, s, REPORT_WHY_OPTION);
 		return 1;
 	}
 	is_ours = sock_addr_is_ours(s, addr, len);
@@ -717,7 +753,7 @@ VJ_EARLY static int connect_begin(int fd, struct sock *s, const struct sockaddr 
 	if (err) {
 		if (sock.strict && err != -EHOSTUNREACH && err != -ENETUNREACH && err != -EPERM)
 			return -ENETDOWN;
-		sock_give_to_kernel(fd, s, why_no_channel(s, addr, len, is_ours, err));
+		give_all_to_kernel(fd, s, why_no_channel(s, addr, len, is_ours, err));
 		return 1;
 	}
 	if (s->nonblock) {
@@ -741,7 +777,7 @@ VJ_EARLY int sock_connect(int fd, const struct sockaddr *addr, socklen_t len)
 	if (f) {
 		struct sock *s = f->kind == FILE_SOCK && !is_foreign() ? sock_of(f) : NULL;
 
-		if (s && s->state == SOCK_UDP && addr && len >= sizeof(addr->sa_family))
+		if (s && s->state == SOCK_UDP && !is_wild(addr) && len >= sizeof(addr->sa_family))
 			r = dgram_connect(fd, s, addr, len);
 		else if (s && s->state != SOCK_UDP)
 			r = connect_begin(fd, s, addr, len);
