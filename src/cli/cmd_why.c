@@ -95,8 +95,10 @@ static enum report_why why_unattached(const struct subject *s, const struct proc
 {
 	if (s->filtered && p->proto != 0)
 		return REPORT_WHY_FILTERED;
+	if (p->proto == IPPROTO_UDP && p->remote.port == 0) /* who has leased the port is another one */
+		return bitmap_test(s->leased[true], p->local.port) ? REPORT_WHY_COPY : REPORT_WHY_NOT_READ;
 	if (p->proto == 0 || p->remote.port == 0)
-		return p->listens ? (s->brief ? REPORT_WHY_BRIEF : REPORT_WHY_NOT_ACCEPTING) : p->proto == IPPROTO_UDP ? REPORT_WHY_UNUSED : REPORT_WHY_UNKNOWN;
+		return p->listens ? (s->brief ? REPORT_WHY_BRIEF : REPORT_WHY_NOT_ACCEPTING) : REPORT_WHY_UNKNOWN;
 	if (!leads_to_channel(s, p))
 		return REPORT_WHY_NO_OWNER;
 	return p->proto == IPPROTO_UDP ? REPORT_WHY_UNUSED : REPORT_WHY_SHORT;
@@ -168,7 +170,7 @@ static bool heed_rules(const struct subject *s, const struct endpoint *local, ui
 	bool at_interfaces, not_direct = false, waits = r->why == REPORT_WHY_TRIAL || r->why == REPORT_WHY_HANDS_OVER;
 	uint32_t kept_off = 0;
 
-	if (r->way != REPORT_WAY_BOTH || (r->why != REPORT_WHY_NONE && !waits))
+	if (r->way != REPORT_WAY_BOTH || (r->why != REPORT_WHY_NONE && r->why != REPORT_WHY_COPIED && !waits))
 		return false;
 	for (uint32_t i = rule_about(s, local, proto, 0); i < s->rule_cnt; i = rule_about(s, local, proto, i + 1)) {
 		not_direct |= ask_is_direct(&s->rules[i]);

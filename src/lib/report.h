@@ -56,7 +56,7 @@ enum report_way {
 	X(QUOTA,         "a quota of vjd, or memory, is used up")                                               \
 	X(OTHER,         "vjd could not serve it")                                                              \
 	X(SHARED_PORT,   "several sockets share the port: only the kernel knows which of them a datagram is for") \
-	X(FORKED,        "another process reads from it, too, or binds to its port")                             \
+	X(FORKED,        "used by a process that has it from another one, or binds to its port: only the kernel serves both") \
 	X(OPTION,        "a socket option asks for what channels do not give")                                  \
 	X(CUT_OFF,       "its connection was another process's and could not come along")                       \
 	X(CONFINES,      "the program confines the processes that serve connections, by seccomp: they can have no channel")    \
@@ -77,7 +77,10 @@ enum report_way {
 	X(UNANSWERED,    "its peer did not answer over the channel for a second: the answers may come back by another interface") \
 	X(USED_ELSEWHERE, "over an interface, and used by another process, too, or handed on to one: it has become the kernel's") \
 	X(FILTERED,      "the program has put itself under a seccomp filter") \
-	X(DETACHED,      "its interface was detached while it stood: it has become the kernel's")
+	X(DETACHED,      "its interface was detached while it stood: it has become the kernel's") \
+	X(COPY,          "a copy that this process has not used yet: what comes over channels, if anything does, is for who made the socket") \
+	X(COPIED,        "other processes may have copies: it stays on channels until one of these is used") \
+	X(NOT_READ,      "nobody has read from it, or only a process that has it from another one; nor was it used to send to a program under vj run")
 
 enum report_why {
 #define X(name, text) REPORT_WHY_##name,

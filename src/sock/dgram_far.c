@@ -38,6 +38,7 @@ enum {
 	ANSWER_LOOK_MS = 20,
 	FAR_MAGIC = 0x66646a76,
 	FAR_FDS = 2,
+	LOOKS_MAX = 1024, /* more than a queue of datagrams holds: nobody keeps us here */
 };
 
 enum far_kind {
@@ -87,6 +88,7 @@ static int far_send(int fd, const struct sockaddr_un *to, socklen_t to_len, cons
 	return n < 0 ? (int)n : 0;
 }
 
+/* There may be more descriptors than are of use: anybody may send here. @ret_cnt: how many came */
 static void control_take(struct msghdr *hdr, int ret_fds[static FAR_FDS], unsigned *ret_cnt, uint32_t *ret_uid)
 {
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(hdr); c; c = CMSG_NXTHDR(hdr, c)) {
@@ -98,11 +100,15 @@ static void control_take(struct msghdr *hdr, int ret_fds[static FAR_FDS], unsign
 			memcpy(&cred, CMSG_DATA(c), sizeof(cred));
 			*ret_uid = cred.uid;
 		}
-		for (size_t at = 0; c->cmsg_type == SCM_RIGHTS && CMSG_LEN(at + sizeof(int)) <= c->cmsg_len && *ret_cnt < FAR_FDS; at += sizeof(int)) {
+		for (size_t at = 0; c->cmsg_type == SCM_RIGHTS && CMSG_LEN(at + sizeof(int)) <= c->cmsg_len; at += sizeof(int)) {
 			int fd;
 
 			memcpy(&fd, CMSG_DATA(c) + at, sizeof(fd));
-			ret_fds[(*ret_cnt)++] = own_fd(fd);
+			if (*ret_cnt < FAR_FDS)
+				ret_fds[*ret_cnt] = own_fd(fd);
+			else
+				sys_close(fd);
+			++*ret_cnt;
 		}
 	}
 }
@@ -132,8 +138,8 @@ static int far_recv(int fd, enum far_kind kind, struct far_msg *ret_msg, int ret
 	control_take(&hdr, ret_fds, &cnt, ret_uid);
 	if (n == sizeof(*ret_msg) && ret_msg->magic == FAR_MAGIC && ret_msg->kind == (uint32_t)kind && cnt == want)
 		return 0;
-	while (cnt)
-		own_fd_close(ret_fds[--cnt]);
+	for (unsigned i = 0; i < cnt && i < FAR_FDS; i++)
+		own_fd_close(ret_fds[i]);
 	return -EBADMSG;
 }
 
@@ -251,7 +257,7 @@ void far_look(struct sock *s)
 	struct far_msg msg;
 	uint32_t uid;
 
-	while (d->name_fd >= 0 && err != -EAGAIN && err != -EPIPE) {
+	for (unsigned i = 0; i < LOOKS_MAX && err != -EAGAIN && err != -EPIPE; i++) {
 		struct asked *a;
 		bool good;
 
@@ -286,7 +292,7 @@ static bool is_leased(const struct sock *s)
 	return board_look(env_value(ENV_SOCKET), (const struct sockaddr *)&in, sizeof(in), true) != BOARD_NOBODY;
 }
 
-/* Until the answer is there, or nobody is who would answer. Gives the lock up. */
+/* Until the answer is there, or nobody is who would give it. Gives the lock up. */
 static void answer_wait(struct sock *s, int answer)
 {
 	int limit_ms = env_value(ENV_SOCKET) ? ANSWER_MS : ANSWER_UNTOLD_MS, fds[FAR_FDS], err = -EAGAIN;
@@ -310,14 +316,13 @@ static void answer_wait(struct sock *s, int answer)
 }
 
 /* Return: 0; -errno: nobody is there, or has no room */
-static int ask(const struct sock *s, int fd, int answer)
+static int ask(int fd, int answer)
 {
 	struct far_msg msg = { .magic = FAR_MAGIC, .kind = FAR_ASK, .cookie = cookie_of(fd) };
 	const int fds[FAR_FDS] = { fd, answer };
 	struct sockaddr_un name;
 	int from = unix_socket(), err;
 
-	(void)s;
 	if (from < 0)
 		return from;
 	err = far_send(from, &name, name_make(udp_name, msg.cookie, &name), &msg, fds, FAR_FDS);
@@ -353,7 +358,7 @@ void far_claim(struct sock *s)
 	c.answer = own_fd(pair[0]);
 	pair[1] = own_fd(pair[1]);
 	sys_setsockopt(c.answer, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on));
-	err = ask(s, fd, pair[1]);
+	err = ask(fd, pair[1]);
 	own_fd_close(pair[1]);
 	undo_push(&c.undo, claim_left, &c);
 	if (!err && (leased || is_leased(s)))

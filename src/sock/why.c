@@ -160,11 +160,12 @@ static void describe(int fd, const struct sock *s, struct report_sock *r)
 		describe_tcp(s, r);
 	} else if (s->dgram->open) {
 		r->way = REPORT_WAY_BOTH;
+		r->why = s->dgram->parcel ? REPORT_WHY_COPIED : REPORT_WHY_NONE;
 		if (sock.vj)
 			lease_scope_interfaces(sock.vj, CTL_PROTO_UDP, s->dgram->udp.v, r->ifindex, REPORT_INTERFACES);
 	} else {
 		r->way = REPORT_WAY_KERNEL;
-		r->why = s->dgram->stays ? s->why : REPORT_WHY_UNUSED;
+		r->why = s->dgram->heir ? REPORT_WHY_COPY : s->dgram->stays ? s->why : REPORT_WHY_UNUSED;
 	}
 }
 

@@ -239,6 +239,55 @@ def check_confined():
         server.wait()
 
 
+# A UDP socket of each family; a copy of each is a child's, which reads when it is told to.
+COPIES = """
+import os, socket, sys
+socks = []
+for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+    s = socket.socket(family, socket.SOCK_DGRAM)
+    s.bind((host, 0))
+    s.setblocking(False)
+    try:
+        s.recv(1)
+    except BlockingIOError:
+        socks.append(s)
+child = os.fork()
+if not child:
+    sys.stdin.readline()
+    for s in socks:
+        try:
+            s.recv(1)
+        except BlockingIOError:
+            pass
+    print("read", flush=True)
+    sys.stdin.read()
+    os._exit(0)
+print(child, [s.fileno() for s in socks], flush=True)
+os.waitpid(child, 0)
+"""
+
+
+def check_copies():
+    """Who has a UDP socket on channels, and who has a copy of it: before that is used, and after"""
+    program = start(COPIES)
+    try:
+        child, fds = program.stdout.readline().split(maxsplit=1)
+        fds = json.loads(fds)
+
+        def are(pid, path):
+            return until(lambda: all(ask(pid)[0].get(fd) == path for fd in fds))
+        assert are(program.pid, ("both", "COPIED")), ask(program.pid)
+        assert are(child, ("kernel", "COPY")), ask(child)
+        program.stdin.write("\n")
+        program.stdin.flush()
+        assert program.stdout.readline() == "read\n"
+        assert are(program.pid, ("kernel", "FORKED")), ask(program.pid)
+        assert are(child, ("kernel", "NOT_READ")), ask(child)
+    finally:
+        program.stdin.close()
+        program.wait()
+
+
 # Allows all, but is a filter
 FILTERED = """
 import ctypes, os, socket, struct, sys
@@ -439,6 +488,7 @@ def main():
         check_static()
         check_confined()
         check_filtered()
+        check_copies()
         check_ended()
         check_verbose()
         check_exhausted()
