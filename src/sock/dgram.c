@@ -174,7 +174,7 @@ int dgram_open(int fd, struct sock *s)
 {
 	int err = dgram_hold(s) ? channels_open(fd, s) : -EBUSY;
 
-	dgram_held(s);
+	dgram_held(fd, s);
 	return err;
 }
 

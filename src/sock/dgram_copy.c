@@ -137,7 +137,7 @@ bool dgram_hold(struct sock *s)
 	return !d->stays;
 }
 
-void dgram_held(struct sock *s)
+void dgram_held(int fd, struct sock *s)
 {
 	struct dgram *d = s->dgram;
 
@@ -145,6 +145,8 @@ void dgram_held(struct sock *s)
 		parcel_unhold(d->parcel);
 	if (d->open && d->name_fd >= 0)
 		(void)deed_bell(sock.vj, d->name_fd); /* those who have asked by now ring, too */
+	else if (d->open && !(sys_fcntl(fd, F_GETFD, 0) & FD_CLOEXEC))
+		(void)far_name(s); /* libc starts programs unheard: system(), popen() */
 }
 
 static void yield_one(struct dgram *d, uint32_t *ret_nr, bool *ret_late)

@@ -89,7 +89,7 @@ int dgram_parcel_bytes(const struct dgram *d);
 
 /* It is about to be put on channels. Return: false: another process uses it. To be followed by dgram_held(): it is, or isn't */
 bool dgram_hold(struct sock *s);
-void dgram_held(struct sock *s);
+void dgram_held(int fd, struct sock *s);
 /* The last descriptor of this process went: another one at its port is use of it all the same. Not an heir: nothing happens. */
 void dgram_left(struct sock *s);
 /*

@@ -127,6 +127,36 @@ static void part_exec(void)
 			reads_elsewhere(way % 2 ? AF_INET6 : AF_INET, BY_FORK, way);
 }
 
+/* The same of one that libc starts, which tells nobody. */
+static void part_exec_system(void)
+{
+	char program[256], command[600];
+	ssize_t len = readlink("/proc/self/exe", program, sizeof(program) - 1);
+
+	CHECK(len > 0);
+	program[len] = '\0';
+	snprintf(command, sizeof(command), "exec '%s' %s - udp_reads_on", program, wants_kernel() ? "kernel" : "channel");
+	for (int i = 0; i < 2; i++) {
+		struct server s;
+
+		common->way = 0;
+		sender_start(&s.sender);
+		server_bind(&s, i % 2 ? AF_INET6 : AF_INET);
+		CHECK(!fcntl(s.fd, F_SETFD, 0));
+		common->nr = server_read(&s);
+		send_some(&s, SOME);
+		numbers_set(&s);
+		fflush(stdout);
+		CHECK(system(command) == 0);
+		close(SOCKET_FD);
+		close(SENDER_FD);
+		send_some(&s, 1);
+		CHECK(take(s.fd, 0) == common->nr + 2 * SOME);
+		printf("another program reads on, after system()\n");
+		server_close(&s);
+	}
+}
+
 /* Programs that have it and leave it alone take nothing away: what the server reads comes as before. */
 static void part_exec_idle(void)
 {
@@ -500,7 +530,7 @@ void udp_role(const char *role)
 void udp_exec_parts(const char *only)
 {
 	static const struct part parts[] = {
-		{ "udp_exec", part_exec },	 { "udp_exec_idle", part_exec_idle },	  { "udp_exec_turns", part_exec_turns },
+		{ "udp_exec", part_exec }, { "udp_exec_system", part_exec_system }, { "udp_exec_idle", part_exec_idle },	  { "udp_exec_turns", part_exec_turns },
 		{ "udp_exec_self", part_exec_self }, { "udp_before", part_before }, { "udp_before_idle", part_before_idle },
 		{ "udp_killed", part_killed },	 { "udp_jump", part_jump },
 	};
