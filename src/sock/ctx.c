@@ -337,6 +337,7 @@ void ctx_close(void)
 {
 	struct vj *vj = sock.vj;
 
+	dgrams_detach();
 	deed_look(vj);
 	deed_leave_all(vj, DRAIN_MS);
 	vj_drain(vj, DRAIN_MS);

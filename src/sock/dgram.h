@@ -84,8 +84,9 @@ int dgram_next_bytes(struct sock *s);
 void dgrams_share(void);
 /* The same before another program is started, which has no memory of ours */
 void dgrams_share_spawned(void);
-/* A context is there: who calls is heard. */
+/* A context is there: who calls is heard; or there soon is none. */
 void dgrams_attach(void);
+void dgrams_detach(void);
 /*
  * In the child: each of its sockets; then, once, what all have in common. Descriptors of ours that it goes on using are not among ours until
  * dgrams_kept(), when the others have been closed.

@@ -91,6 +91,16 @@ void dgrams_attach(void)
 		(void)deed_bell(sock.vj, bell_fd);
 }
 
+void dgrams_detach(void)
+{
+	for (int fd = fd_next(0); fd >= 0; fd = fd_next(fd + 1)) {
+		struct sock *s = udp_at(fd);
+
+		if (s && (s->dgram->open || s->dgram->stays))
+			far_unname(s->dgram);
+	}
+}
+
 /* Lock held. What others need who are about to have a copy of it; @line: by fork() */
 static void share_one(struct sock *s, bool line)
 {
@@ -128,8 +138,7 @@ bool dgram_hold(struct sock *s)
 {
 	struct dgram *d = s->dgram;
 
-	if (d->name_fd >= 0)
-		far_look(s);
+	far_hold(s);
 	if (!d->stays && d->parcel && !parcel_hold(d->parcel)) {
 		d->stays = true;
 		s->why = REPORT_WHY_FORKED;
@@ -139,14 +148,9 @@ bool dgram_hold(struct sock *s)
 
 void dgram_held(int fd, struct sock *s)
 {
-	struct dgram *d = s->dgram;
-
-	if (!d->open && d->parcel)
-		parcel_unhold(d->parcel);
-	if (d->open && d->name_fd >= 0)
-		(void)deed_bell(sock.vj, d->name_fd); /* those who have asked by now ring, too */
-	else if (d->open && !(sys_fcntl(fd, F_GETFD, 0) & FD_CLOEXEC))
-		(void)far_name(s); /* libc starts programs unheard: system(), popen() */
+	if (!s->dgram->open && s->dgram->parcel)
+		parcel_unhold(s->dgram->parcel);
+	far_held(fd, s);
 }
 
 static void yield_one(struct dgram *d, uint32_t *ret_nr, bool *ret_late)

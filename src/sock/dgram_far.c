@@ -7,20 +7,20 @@
  * heir; its first use asks there:
  *
  *	heir                                              who has the name
- *	 │ ASK: a copy of the socket, as proof; where to ──►│ on channels: gives the port to the kernel, as for any heir
- *	 │ answer                                           │ not yet: never will be
- *	 │◄────────────────────────── PARCEL, or the end ───│ what it has not read
+ *	 │ ASK: a copy of the socket, as proof; where to ──►│ HELD, has it on channels: gives the port to the kernel, as for any heir
+ *	 │ answer                                           │ FREE, hasn't: never will have
+ *	 │◄────────────────────────── PARCEL, or the end ───│ HELD: what it has not read
  *	 │ reads the parcel, then the kernel
  *
- * An answer counts if it is the same user's or root's. One that has never attached has nobody who would answer, and finds the question before it puts the
- * socket on channels: so who asks waits only if the port is leased.
+ * An answer counts if it is the same user's or root's. One that has not attached has nobody who would answer, so its name is another one, and who asks does
+ * not wait there. It looks for questions before it puts the socket on channels, when it has the other name already; and who has asked there looks
+ * for that once more. So one of the two sees the other.
  *
  * Who becomes another program itself, and has unread datagrams, leaves them in a NOTE: a Unix socket that is one more descriptor of that program, until its
  * library has begun. What a holder has not read that ends before its heir asks is lost.
  */
 #include "sock/dgram_priv.h"
 
-#include "lib/board.h"
 #include "lib/deed.h"
 
 #include <fcntl.h>
@@ -34,7 +34,6 @@
 
 enum {
 	ANSWER_MS = 10000,
-	ANSWER_UNTOLD_MS = 500, /* where nobody has told us which vjd's board to look at */
 	ANSWER_LOOK_MS = 20,
 	FAR_MAGIC = 0x66646a76,
 	FAR_FDS = 2,
@@ -153,7 +152,7 @@ static uint64_t cookie_of(int fd)
 
 /* ---- names ------------------------------------------------------------------------------------------------------- */
 
-static const char udp_name[] = "vjchan/udp/", note_name[] = "vjchan/unread/";
+static const char free_name[] = "vjchan/udp-free/", held_name[] = "vjchan/udp-held/", note_name[] = "vjchan/udp-note/";
 
 /* An abstract name of @what and @cookie. Return: its length */
 static socklen_t name_make(const char *what, uint64_t cookie, struct sockaddr_un *ret_name)
@@ -171,26 +170,70 @@ static int unix_socket(void)
 	return OWN_FD_MAKE(sys_socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
 }
 
+/* Return: a socket that has that name; -errno: -EADDRINUSE: another one has */
+static int named_socket(const char *what, uint64_t cookie)
+{
+	struct sockaddr_un name;
+	int fd = cookie ? unix_socket() : -ENOTSUP, err;
+
+	if (fd < 0)
+		return fd;
+	err = sys_bind(fd, (struct sockaddr *)&name, name_make(what, cookie, &name));
+	if (err) {
+		own_fd_close(fd);
+		return err;
+	}
+	return fd;
+}
+
 int far_name(struct sock *s)
 {
 	struct dgram *d = s->dgram;
 	int fd = d->name_fd < 0 ? fd_of_file(&s->file) : -1, err;
-	struct sockaddr_un name;
-	socklen_t len;
 
 	if (fd < 0)
 		return 0;
 	d->cookie = cookie_of(fd);
-	d->name_fd = d->cookie ? unix_socket() : -ENOTSUP;
-	if (d->name_fd < 0)
-		return d->name_fd;
-	len = name_make(udp_name, d->cookie, &name);
-	err = sys_bind(d->name_fd, (struct sockaddr *)&name, len);
-	if (!err && d->open && sock.vj)
-		err = deed_bell(sock.vj, d->name_fd);
+	d->name_fd = named_socket(d->open ? held_name : free_name, d->cookie);
+	err = d->name_fd < 0 ? d->name_fd : d->open ? deed_bell(sock.vj, d->name_fd) : 0;
 	if (err)
 		far_unname(d);
 	return err;
+}
+
+void far_hold(struct sock *s)
+{
+	struct dgram *d = s->dgram;
+	int held;
+
+	if (d->name_fd < 0)
+		return;
+	held = named_socket(held_name, d->cookie);
+	far_look(s);
+	if (d->stays || held < 0) {
+		d->stays = true;
+		s->why = REPORT_WHY_FORKED;
+		own_fd_close(held);
+		return;
+	}
+	own_fd_close(d->name_fd);
+	d->name_fd = held;
+}
+
+void far_held(int fd, struct sock *s)
+{
+	struct dgram *d = s->dgram;
+
+	if (d->open && d->name_fd >= 0) {
+		(void)deed_bell(sock.vj, d->name_fd); /* those who have asked by now ring, too */
+	} else if (d->open && !(sys_fcntl(fd, F_GETFD, 0) & FD_CLOEXEC)) {
+		(void)far_name(s); /* libc starts programs unheard: system(), popen() */
+	} else if (d->name_fd >= 0) {
+		far_look(s);
+		far_unname(d);
+		if (!d->stays && far_name(s))
+			d->stays = true;
+	}
 }
 
 static void asked_drop(struct dgram *d)
@@ -239,7 +282,7 @@ void far_answer(struct sock *s)
 		if (d->parcel && !parcel_is_empty(d->parcel))
 			(void)far_send(a->fd, NULL, 0, &msg, &d->parcel_fd, 1);
 	asked_drop(d);
-	if (!d->parcel) /* nothing to be had any more */
+	if (!d->parcel || parcel_is_empty(d->parcel)) /* nothing to be had any more */
 		far_unname(d);
 }
 
@@ -285,27 +328,53 @@ void far_look(struct sock *s)
 
 /* ---- who asks ---------------------------------------------------------------------------------------------------- */
 
-static bool is_leased(const struct sock *s)
+/* Return: 0; -EAGAIN: there is no room; -ECONNREFUSED: nobody has that name; other -errno */
+static int ask(const char *what, int fd, int answer)
 {
-	struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = s->dgram->port_be, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct far_msg msg = { .magic = FAR_MAGIC, .kind = FAR_ASK, .cookie = cookie_of(fd) };
+	const int fds[FAR_FDS] = { fd, answer };
+	struct sockaddr_un name;
+	int from = fd < 0 ? -EBADF : unix_socket(), err; /* the program may have closed it meanwhile */
 
-	return board_look(env_value(ENV_SOCKET), (const struct sockaddr *)&in, sizeof(in), true) != BOARD_NOBODY;
+	if (from < 0)
+		return from;
+	err = far_send(from, &name, name_make(what, msg.cookie, &name), &msg, fds, FAR_FDS);
+	own_fd_close(from);
+	return err;
+}
+
+/* The descriptors that a jump would leave behind */
+struct far_claim {
+	struct undo undo;
+	int answer, theirs;
+};
+
+static void claim_left(void *arg)
+{
+	const struct far_claim *c = arg;
+
+	lock_take();
+	own_fd_close(c->answer);
+	own_fd_close(c->theirs);
+	lock_leave();
 }
 
 /* Until the answer is there, or nobody is who would give it. Gives the lock up. */
-static void answer_wait(struct sock *s, int answer)
+static void answer_wait(struct sock *s, const struct far_claim *c)
 {
-	int limit_ms = env_value(ENV_SOCKET) ? ANSWER_MS : ANSWER_UNTOLD_MS, fds[FAR_FDS], err = -EAGAIN;
+	int fds[FAR_FDS], err = -EAGAIN;
 	uint32_t uid = UINT32_MAX, own = (uint32_t)SYS_CALL0(SYS_geteuid);
 	struct far_msg msg;
 
-	for (int ms = 0; ms < limit_ms && err == -EAGAIN; ms += ANSWER_LOOK_MS) {
-		struct pollfd pfd = { .fd = answer, .events = POLLIN };
+	for (int ms = 0; ms < ANSWER_MS && err == -EAGAIN; ms += ANSWER_LOOK_MS) {
+		struct pollfd pfd = { .fd = c->answer, .events = POLLIN };
 
 		lock_leave();
 		sys_poll_ms(&pfd, 1, ANSWER_LOOK_MS);
 		lock_take();
-		err = far_recv(answer, FAR_PARCEL, &msg, fds, &uid);
+		if (sock_undo != &c->undo) /* it was left, within a handler */
+			return;
+		err = far_recv(c->answer, FAR_PARCEL, &msg, fds, &uid);
 	}
 	if (err)
 		return;
@@ -315,69 +384,59 @@ static void answer_wait(struct sock *s, int answer)
 		own_fd_close(fds[0]);
 }
 
-/* Return: 0; -errno: nobody is there, or has no room */
-static int ask(int fd, int answer)
+/* Return: 0: there will be an answer, or the end. Gives the lock up where there is no room. */
+static int ask_either(const struct sock *s, int answer)
 {
-	struct far_msg msg = { .magic = FAR_MAGIC, .kind = FAR_ASK, .cookie = cookie_of(fd) };
-	const int fds[FAR_FDS] = { fd, answer };
-	struct sockaddr_un name;
-	int from = unix_socket(), err;
+	int err = ask(held_name, fd_of_file(&s->file), answer);
 
-	if (from < 0)
-		return from;
-	err = far_send(from, &name, name_make(udp_name, msg.cookie, &name), &msg, fds, FAR_FDS);
-	own_fd_close(from);
-	return err;
-}
-
-/* The descriptors that a jump would leave behind */
-struct far_claim {
-	struct undo undo;
-	int answer;
-};
-
-static void claim_left(void *arg)
-{
-	lock_take();
-	own_fd_close(((struct far_claim *)arg)->answer);
-	lock_leave();
+	for (int ms = 0; err == -EAGAIN && ms < ANSWER_MS; ms++) {
+		lock_leave();
+		sys_poll_ms(NULL, 0, 1);
+		lock_take();
+		err = ask(held_name, fd_of_file(&s->file), answer);
+	}
+	if (err != -ECONNREFUSED)
+		return err;
+	(void)ask(free_name, fd_of_file(&s->file), answer); /* no room: others have asked */
+	return ask(held_name, fd_of_file(&s->file), answer);
 }
 
 void far_claim(struct sock *s)
 {
-	bool leased = is_leased(s);
-	int pair[2], on = 1, fd = fd_of_file(&s->file), err;
 	struct own_fd_room room;
+	int pair[2], on = 1, err;
 	struct far_claim c;
 
 	own_fd_begin(&room);
-	err = fd < 0 ? -EBADF : sys_socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair);
+	err = sys_socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair);
 	own_fd_end(&room);
 	if (err)
 		return;
 	c.answer = own_fd(pair[0]);
-	pair[1] = own_fd(pair[1]);
+	c.theirs = own_fd(pair[1]);
 	sys_setsockopt(c.answer, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on));
-	err = ask(fd, pair[1]);
-	own_fd_close(pair[1]);
 	undo_push(&c.undo, claim_left, &c);
-	if (!err && (leased || is_leased(s)))
-		answer_wait(s, c.answer);
+	err = ask_either(s, c.theirs);
+	if (sock_undo == &c.undo) {
+		own_fd_close(c.theirs);
+		c.theirs = -1;
+		if (!err)
+			answer_wait(s, &c);
+	}
 	if (undo_pop(&c.undo))
 		own_fd_close(c.answer);
 }
 
 /* ---- what a program begins with ---------------------------------------------------------------------------------- */
 
-static bool is_named(uint64_t cookie)
+static bool is_named(const char *what, uint64_t cookie)
 {
 	struct sockaddr_un name;
 	int fd = unix_socket(), err;
-	socklen_t len = name_make(udp_name, cookie, &name);
 
 	if (fd < 0)
 		return false;
-	err = sys_connect(fd, (struct sockaddr *)&name, len);
+	err = sys_connect(fd, (struct sockaddr *)&name, name_make(what, cookie, &name));
 	own_fd_close(fd);
 	return !err || err == -EAGAIN;
 }
@@ -414,7 +473,8 @@ static struct sock *adopt(int fd, int family)
 
 void dgram_adopt(int fd, int family)
 {
-	struct sock *s = is_named(cookie_of(fd)) ? adopt(fd, family) : NULL;
+	uint64_t cookie = cookie_of(fd);
+	struct sock *s = is_named(free_name, cookie) || is_named(held_name, cookie) ? adopt(fd, family) : NULL;
 
 	if (!s)
 		return;
@@ -427,13 +487,12 @@ void far_note(int fd, struct sock *s)
 	struct dgram *d = s->dgram;
 	struct far_msg msg = { .magic = FAR_MAGIC, .kind = FAR_NOTE, .nr = fd, .cookie = cookie_of(fd) };
 	struct sockaddr_un name;
-	socklen_t len = name_make(note_name, msg.cookie, &name);
 	int from = d->note_fd < 0 ? unix_socket() : -1;
 
 	if (from < 0)
 		return;
-	d->note_fd = unix_socket();
-	if (d->note_fd >= 0 && (sys_bind(d->note_fd, (struct sockaddr *)&name, len) || far_send(from, &name, len, &msg, &d->parcel_fd, 1) ||
+	d->note_fd = named_socket(note_name, msg.cookie);
+	if (d->note_fd >= 0 && (far_send(from, &name, name_make(note_name, msg.cookie, &name), &msg, &d->parcel_fd, 1) ||
 				sys_fcntl(d->note_fd, F_SETFD, 0))) {
 		own_fd_close(d->note_fd);
 		d->note_fd = -1;

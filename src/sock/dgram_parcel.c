@@ -94,6 +94,8 @@ void parcel_drop(struct dgram *d)
 	own_fd_close(d->parcel_fd);
 	d->parcel = NULL;
 	d->parcel_fd = -1;
+	if (d->stays)
+		far_unname(d);
 }
 
 void parcel_unmap(struct parcel *p)

@@ -103,6 +103,9 @@ bool dgrams_claim_at(struct sock *bound);
 /* Lock held in all of these. Programs without memory in common may come to have a copy: from now on they can ask. Return: 0; -errno */
 int far_name(struct sock *s);
 void far_unname(struct dgram *d);
+/* It is about to be put on channels: not, if others have asked (dgram.stays). And it is, or isn't, at @fd */
+void far_hold(struct sock *s);
+void far_held(int fd, struct sock *s);
 void far_free(struct dgram *d);
 /* In a child of fork() */
 void far_forked(struct dgram *d);

@@ -70,7 +70,7 @@ static bool context_is_idle(void)
 		const struct sock *s = f->kind == FILE_SOCK ? sock_of(f) : NULL;
 
 		if (s && (s->state == SOCK_LISTEN ? s->has_listener && !s->copied :
-			  s->state == SOCK_UDP	  ? s->dgram->open :
+			  s->state == SOCK_UDP	  ? dgram_waits(s) :
 						    s->state != SOCK_FRESH))
 			return false;
 	}
