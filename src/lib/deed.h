@@ -68,27 +68,27 @@ bool deed_is_far(const struct vj *vj, struct vj_conn c);
 /** deed_leaves() - Is its interface about to be detached? (leaving.h) */
 bool deed_leaves(const struct vj *vj, struct vj_conn c);
 
+enum deed_offer {
+	DEED_OFFER, /* what nobody else takes comes back into our own queue */
+	DEED_OFFER_LATE, /* the same, and whoever takes it is noted: deed_passed() */
+	DEED_OFFER_STOPS, /* nobody will listen here from now on: also those whose handshake isn't over; what nobody takes for a while goes as the next */
+	DEED_OFFER_QUEUE, /* likewise, but to where programs without the library accept: the kernel's queue of that endpoint */
+};
+
 /**
  * deed_offer() - What waits for accept() at @l goes to others that listen at the same endpoint
- * In the background; what nobody else takes comes back, or if nobody listens here then goes the way of deed_requeue(), and is reset if there is no such
- * queue.
- * @stops: nobody will listen at @l from now on: also those whose handshake isn't over
+ * In the background. Who comes into the kernel's queue does so by his own library, which sends there again what he has sent; he has a connection of
+ * the kernel's then. If nobody takes it, and there is no such queue, it comes back, or if nobody listens here then is reset.
  */
-void deed_offer(struct vj *vj, struct vj_listener l, bool stops);
+void deed_offer(struct vj *vj, struct vj_listener l, enum deed_offer how);
 
 /**
- * deed_requeue() - The same, with @stops, but all go where programs without the library accept: into the kernel's queue of that endpoint
- * By their clients' own libraries; what such a client has sent is sent there again. He has a connection of the kernel's then.
- */
-void deed_requeue(struct vj *vj, struct vj_listener l);
-
-/**
- * deed_offer_to() - The same, to this process if there is one: it need not have leased the endpoint
+ * deed_offer_to() - The same, to this process if there is one: it need not have leased the endpoint, and is noted unless @how is DEED_OFFER_STOPS
  * @app: its deed_app(), @pid: its own, both as it has said
  */
-void deed_offer_to(struct vj *vj, struct vj_listener l, bool stops, uint32_t app, int32_t pid);
+void deed_offer_to(struct vj *vj, struct vj_listener l, enum deed_offer how, uint32_t app, int32_t pid);
 
-/** deed_passed() - How many have come to whom deed_offer_to() named, without @stops; counts around */
+/** deed_passed() - How many were taken by whom deed_offer_to() named, and how many were late where others listen, or did; counts around */
 uint32_t deed_passed(const struct vj *vj);
 
 /** deed_app() - Our number at vjd; 0: it is away */

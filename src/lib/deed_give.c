@@ -67,7 +67,7 @@ static bool deed_returns(struct vj *vj, struct deed *d, bool queued)
 	if (stops)
 		vj_conn_abort(vj, (struct vj_conn){ id.v });
 	else
-		deed_offer_one(vj, id, true);
+		deed_offer_one(vj, id, DEED_OFFER_STOPS);
 	return true;
 }
 
@@ -127,7 +127,12 @@ static int crate_send(struct vj *vj, struct deed *d)
 	}
 	tcp_endpoints(vj->stack, d->conn, &local, &remote);
 	at = ctl_endpoint_make(&local, CTL_PROTO_TCP);
-	return control_done(vj, ctl_client_offer(vj->ctl, &at, vj->flow++, d->crate_fd));
+	err = control_done(vj, ctl_client_offer(vj->ctl, &at, vj->flow++, d->crate_fd));
+	vj->deeds->others |= !err;
+	/* nobody any more: the others' ports rest, and they are told of nobody */
+	if (d->late && (!err || (err == -EHOSTUNREACH && vj->deeds->others)))
+		vj->deeds->passed++;
+	return err;
 }
 
 int deed_pack(struct vj *vj, struct deed *d)
@@ -285,13 +290,7 @@ void deed_left(struct vj *vj, struct tcp_id id, const struct vj_link *link, cons
 
 /* ---- offers ---------------------------------------------------------------------------------------------------- */
 
-enum offer {
-	OFFER_SPARE, /* who nobody else takes comes back to our own queue */
-	OFFER_STOPS, /* nobody listens here from now on */
-	OFFER_QUEUE, /* likewise, and those who do have only the kernel's queue */
-};
-
-static void offer_one(struct vj *vj, struct tcp_id id, enum offer how, uint32_t app, int32_t pid)
+static void offer_one(struct vj *vj, struct tcp_id id, enum deed_offer how, uint32_t app, int32_t pid)
 {
 	struct deed *d = tcp_can_move(vj->stack, id) ? deed_new(vj, -1) : NULL;
 
@@ -302,8 +301,9 @@ static void offer_one(struct vj *vj, struct tcp_id id, enum offer how, uint32_t 
 		return;
 	}
 	deed_conn_set(vj, d, id);
-	d->stops = how != OFFER_SPARE;
-	d->to_queue = how == OFFER_QUEUE;
+	d->late = how == DEED_OFFER_LATE;
+	d->stops = how >= DEED_OFFER_STOPS;
+	d->to_queue = how == DEED_OFFER_QUEUE;
 	d->to_app = app;
 	d->to_pid = pid;
 	d->until_ns = vj->now_ns + OFFER_FOR_MS * NS_PER_MS;
@@ -311,40 +311,31 @@ static void offer_one(struct vj *vj, struct tcp_id id, enum offer how, uint32_t 
 	vj->move_ns = 0;
 }
 
-void deed_offer_one(struct vj *vj, struct tcp_id id, bool stops)
+void deed_offer_one(struct vj *vj, struct tcp_id id, enum deed_offer how)
 {
-	offer_one(vj, id, stops ? OFFER_STOPS : OFFER_SPARE, 0, 0);
+	offer_one(vj, id, how, 0, 0);
 }
 
-static void offer_all(struct vj *vj, struct vj_listener l, enum offer how, uint32_t app, int32_t pid)
+void deed_offer_to(struct vj *vj, struct vj_listener l, enum deed_offer how, uint32_t app, int32_t pid)
 {
 	struct listener_id from = { l.v };
+	bool stops = how >= DEED_OFFER_STOPS;
 	struct tcp_id id;
 
-	if (how != OFFER_SPARE)
+	if (stops)
 		vj_process(vj); /* what came before the end still counts */
 	for (uint32_t n = tcp_listener_ready(vj->stack, from); n && !tcp_accept(vj->stack, from, 0, &id); n--) {
 		/* who came over an interface waits on, and ends with the listener */
-		if (tcp_can_move(vj->stack, id) || how != OFFER_SPARE || tcp_enqueue(vj->stack, id))
+		if (tcp_can_move(vj->stack, id) || stops || tcp_enqueue(vj->stack, id))
 			offer_one(vj, id, how, app, pid);
 	}
-	while (how != OFFER_SPARE && !tcp_accept_early(vj->stack, from, &id))
+	while (stops && !tcp_accept_early(vj->stack, from, &id))
 		offer_one(vj, id, how, app, pid);
 }
 
-void deed_offer_to(struct vj *vj, struct vj_listener l, bool stops, uint32_t app, int32_t pid)
+void deed_offer(struct vj *vj, struct vj_listener l, enum deed_offer how)
 {
-	offer_all(vj, l, stops ? OFFER_STOPS : OFFER_SPARE, app, pid);
-}
-
-void deed_offer(struct vj *vj, struct vj_listener l, bool stops)
-{
-	deed_offer_to(vj, l, stops, 0, 0);
-}
-
-void deed_requeue(struct vj *vj, struct vj_listener l)
-{
-	offer_all(vj, l, OFFER_QUEUE, 0, 0);
+	deed_offer_to(vj, l, how, 0, 0);
 }
 
 uint32_t deed_passed(const struct vj *vj)

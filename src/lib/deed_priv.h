@@ -85,6 +85,7 @@ struct deed {
 	bool deaf;	     /* kept, and its parcel does not open */
 	bool packed;	     /* LEFT: deed and parcel are in `answer_fd` */
 	bool stops;	     /* offered: we listen there no more */
+	bool late;	     /* ... as DEED_OFFER_LATE */
 	uint32_t to_app;     /* offered: to this one first ... */
 	int32_t to_pid;	     /* ... 0: to none by name */
 	uint64_t again_ns, until_ns; /* ... when to try next, and last */
@@ -115,6 +116,7 @@ struct deeds {
 	bool bells;  /* deed_bell() was called */
 	bool called; /* by one */
 	uint32_t passed; /* deed_passed() */
+	bool others; /* listen where we do, or did: one has given us a connection that waited, or taken one */
 	struct deed_hooks hooks;
 };
 
@@ -166,8 +168,8 @@ void deeds_serve(struct vj *vj, struct deeds *ds, bool at_rest);
 void deed_leave(struct vj *vj, struct deed *d);
 /* It has left its peer's link, is the kernel's, or is over: give it away, and the deed with it. Return: true: @d is gone. */
 bool deed_give(struct vj *vj, struct deed *d);
-/* A connection that waits for accept(), to others that listen there. @stops: or will soon, because we don't; reset if nobody does. */
-void deed_offer_one(struct vj *vj, struct tcp_id id, bool stops);
+/* deed_offer() of one that waits for accept() */
+void deed_offer_one(struct vj *vj, struct tcp_id id, enum deed_offer how);
 /* Deed, if there is one, and parcel to where they were asked for from, or into the crate: once. Return: 0; -errno. */
 int deed_pack(struct vj *vj, struct deed *d);
 /* The connection of a deed that came with its parcel, into our stack. Return: 0; -ECONNRESET. */

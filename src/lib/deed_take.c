@@ -161,8 +161,9 @@ static void deed_enqueue(struct vj *vj, struct deed *d)
 	bool here = !deed_open(vj, d, &c);
 
 	deed_free(vj, d);
+	vj->deeds->others = true;
 	if (here && tcp_enqueue(vj->stack, (struct tcp_id){ c.v })) /* we have stopped meanwhile */
-		deed_offer_one(vj, (struct tcp_id){ c.v }, true);
+		deed_offer_one(vj, (struct tcp_id){ c.v }, DEED_OFFER_STOPS);
 }
 
 void deed_keep(struct vj *vj, int crate)

@@ -165,14 +165,19 @@ bool listeners_offer(bool away, bool idle)
 		any = true;
 		if (idle && family_pass(s, false))
 			continue;
+		if (idle && family_rests() && !sock.strict) {
+			deed_offer(sock.vj, s->listener, DEED_OFFER_QUEUE); /* where whoever waits next finds it */
+			continue;
+		}
 		if (!s->ready_ns) {
 			s->ready_ns = now_ns;
 			if (away && now_ns - passed_ns >= OFFER_MS * NS_PER_MS) {
 				passed_ns = now_ns;
-				deed_offer(sock.vj, s->listener, false);
+				deed_offer(sock.vj, s->listener, DEED_OFFER);
 			}
 		} else if (now_ns - s->ready_ns >= s->offer_ms * NS_PER_MS) {
-			deed_offer(sock.vj, s->listener, false);
+			family_late(s);
+			deed_offer(sock.vj, s->listener, DEED_OFFER_LATE);
 			s->ready_ns = now_ns;
 			s->offer_ms = min_u32(2 * s->offer_ms, OFFER_MAX_MS);
 		}
@@ -267,9 +272,9 @@ VJ_EARLY static void listener_withdraw(struct sock *s, bool blind)
 {
 	if (s->has_listener && sock.vj) {
 		if (blind)
-			deed_requeue(sock.vj, s->listener);
+			deed_offer(sock.vj, s->listener, DEED_OFFER_QUEUE);
 		else if (s->copied && !family_pass(s, true))
-			deed_offer(sock.vj, s->listener, true);
+			deed_offer(sock.vj, s->listener, DEED_OFFER_STOPS);
 		vj_unlisten(sock.vj, s->listener);
 	}
 	uncopied(s);

@@ -10,7 +10,7 @@
  *	passed	who has clients that wait, and a program that is elsewhere, passes them on to that process (listeners_offer())
  *	rest	when that happens again and again the ports are given back to the kernel, by each process at its next look: the one
  *		that waits at its next wait, one that is elsewhere when somebody comes to it. Whom they have by then they still
- *		pass on; that needs no lease. After a minute the next wait leases again, and after twice as long if it was in vain.
+ *		pass on, or leave to the kernel's queue; that needs no lease. After a minute the next wait leases again, and after twice as long if it was in vain.
  *
  * A channel to each process that may be the next, and a move for most connections, are dearer than what a channel wins such a server.
  *
@@ -21,8 +21,9 @@
  * accepts, and takes from the kernel's queue alone. So a process that has, and waits, but has never called accept(), has no lease; if
  * it is the one that accepts it has one from its first accept() on.
  *
- * No rest before passing was seen to work: to one that has begun by exec() since, and has no page, it does not, and the others are asked by
- * their leases. A page that outlives exec() would be one more descriptor in each program that a server starts.
+ * No rest before passing was seen to work. One that has begun by exec() since has no page in common with the others: they are asked by their leases,
+ * after 30 ms, and each process counts for itself those that another one has taken then. A page that outlives exec() would be one more
+ * descriptor in each program that a server starts. Whom such a process still has when its ports rest goes into the kernel's queue.
  */
 #include "sock/priv.h"
 
@@ -35,7 +36,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { MANY = 12, OF_ACCEPTED = 4, WINDOW_MS = 1000, REST_S = 60, REST_MAX_S = 3600, RETRY_S = 1, SLOTS = 64, STARTERS = 16 };
+enum { MANY = 4, OF_ACCEPTED = 4, WINDOW_MS = 1000, REST_S = 60, REST_MAX_S = 3600, RETRY_S = 1, SLOTS = 64, STARTERS = 16 };
 
 struct family_slot {
 	_Atomic uint64_t endpoint; /* a hash; 0: free; for good */
@@ -275,6 +276,13 @@ void family_accepted(const struct sock *s)
 		atomic_fetch_add_explicit(&family->accepted, 1, memory_order_relaxed);
 }
 
+void family_late(struct sock *s)
+{
+	family_prepare();
+	if (!s->slot)
+		family_listens(s);
+}
+
 bool family_pass(const struct sock *s, bool stops)
 {
 	uint64_t who = s->slot && !is_waited(s) ? atomic_load_explicit(&s->slot->waiter, memory_order_relaxed) : 0;
@@ -286,7 +294,7 @@ bool family_pass(const struct sock *s, bool stops)
 	/* said once, used once: it says so again when it sleeps again. One that was killed does not. */
 	if (!atomic_compare_exchange_strong(&s->slot->waiter, &who, 0))
 		return false;
-	deed_offer_to(sock.vj, s->listener, stops, (uint32_t)(who >> 32), (int32_t)who);
+	deed_offer_to(sock.vj, s->listener, stops ? DEED_OFFER_STOPS : DEED_OFFER, (uint32_t)(who >> 32), (int32_t)who);
 	return true;
 }
 

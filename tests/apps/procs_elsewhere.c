@@ -2,6 +2,8 @@
 /* Part of `procs`: connections that another process accepts than the one that they have come to */
 #include "procs.h"
 
+#include "kernel_conn.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -12,13 +14,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { LISTEN_FD = 3, LARGE_BYTES = 3000000 };
+enum { LISTEN_FD = 3, MUTEX_FD = 4, LARGE_BYTES = 3000000 };
 
 static int ready_pipe[2];
+static _Noreturn void role_by_turns(void);
 
 /* ---- accepted by a program without the library ------------------------------------------------------------------- */
 
@@ -55,6 +59,8 @@ void elsewhere_role(const char *role)
 		echo(accept(LISTEN_FD, NULL, NULL));
 		exit(0);
 	}
+	if (!strcmp(role, "by turns"))
+		role_by_turns();
 	if (strcmp(role, "accepts") != 0)
 		return;
 	for (int i = 0; i < KINDS; i++) {
@@ -239,9 +245,77 @@ static void part_left(void)
 	printf("accepted when it had been left\n");
 }
 
+/* ---- by turns, each worker another program's image ---------------------------------------------------------------- */
+
+enum { BY_TURNS = 4, TURNS_CLIENTS = 12, TURNS_ROW = 20 };
+static int turns_listener, turns_mutex;
+
+static _Noreturn void role_by_turns(void)
+{
+	CHECK(write(STDOUT_FILENO, "", 1) == 1);
+	for (;;) {
+		struct flock lock = { .l_type = F_WRLCK };
+		int fd;
+
+		CHECK(!fcntl(MUTEX_FD, F_SETLKW, &lock));
+		fd = accept(LISTEN_FD, NULL, NULL);
+		lock.l_type = F_UNLCK;
+		CHECK(fd >= 0 && !fcntl(MUTEX_FD, F_SETLKW, &lock));
+		echo(fd);
+	}
+}
+
+static void worker_by_turns(int arg)
+{
+	(void)arg;
+	CHECK(dup2(ready_pipe[1], STDOUT_FILENO) == STDOUT_FILENO); /* it may be at one of these numbers */
+	CHECK(dup2(turns_listener, LISTEN_FD) == LISTEN_FD && dup2(turns_mutex, MUTEX_FD) == MUTEX_FD);
+	CHECK(!fcntl(LISTEN_FD, F_SETFD, 0) && !fcntl(MUTEX_FD, F_SETFD, 0));
+	exec_role("by turns");
+}
+
+/* Return: was it the kernel's? */
+static bool ask_by_turns(uint16_t to)
+{
+	int fd = connect_to(to);
+	bool kernel = kernel_has_conn(fd);
+
+	ping(fd);
+	close(fd);
+	return kernel;
+}
+
+/* They have begun by exec(), so they have nothing in common but the socket. When clients have waited often the port is the kernel's. */
+static void part_turns_exec(void)
+{
+	pid_t workers[BY_TURNS];
+	uint16_t port;
+	char c;
+
+	CHECK(!pipe(ready_pipe));
+	turns_listener = fcntl(listen_any(&port), F_DUPFD, 10);
+	turns_mutex = fcntl(memfd_create("mutex", 0), F_DUPFD, 10);
+	CHECK(turns_listener >= 10 && turns_mutex >= 10);
+	for (int i = 0; i < BY_TURNS; i++)
+		workers[i] = child_start(worker_by_turns, 0);
+	for (int i = 0; i < BY_TURNS; i++)
+		CHECK(read_all(ready_pipe[0], &c, 1) == 1);
+	for (int i = 0; i < TURNS_CLIENTS; i++)
+		(void)ask_by_turns(port);
+	if (!getenv("VJ_STRICT"))
+		ask_until_kernel(ask_by_turns, port, TURNS_ROW);
+	for (int i = 0; i < BY_TURNS; i++)
+		end_by_signal(workers[i], SIGTERM);
+	for (int i = 0; i < 2; i++)
+		close(ready_pipe[i]);
+	close(turns_listener);
+	close(turns_mutex);
+	printf("%d programs that wait by turns\n", BY_TURNS);
+}
+
 void elsewhere_parts(const char *only)
 {
-	static const struct part parts[] = { { "blind", part_blind }, { "left", part_left } };
+	static const struct part parts[] = { { "blind", part_blind }, { "left", part_left }, { "turns_exec", part_turns_exec } };
 
 	parts_run(parts, sizeof(parts) / sizeof(parts[0]), only);
 }
