@@ -258,8 +258,10 @@ void requeue_take(struct vj *vj, struct deed *d)
 	if (d->state == DEED_QUIET)
 		deed_wanted(vj, d, d->answer_fd);
 	d->requeue = q;
-	if (q)
+	if (q) {
 		q->sock6 = d->sock6;
+		tcp_endpoints(vj->stack, id, &q->from, &q->to); /* whatever the parcel says */
+	}
 	if (!q || !vj->deeds->hooks.in_kernel)
 		requeue_failed(vj, d, -EOPNOTSUPP);
 	vj->move_ns = 0;
