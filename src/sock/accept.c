@@ -295,7 +295,7 @@ VJ_EARLY void listener_close(struct sock *s)
 void listener_leave(int fd, struct sock *s, enum report_why why)
 {
 	lazy_count(s, -1);
-	listener_withdraw(s, false);
+	listener_withdraw(s, true);
 	s->kernel_only = true;
 	listener_why(fd, s, why);
 }

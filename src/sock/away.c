@@ -437,15 +437,31 @@ static bool is_cage(int err)
 }
 
 /* It stays where it is, and its token is the kernel's at each of its numbers. */
-static void leave(struct sock *s, int err)
+static void leave(struct sock *s, enum report_why why)
 {
-	ctx_say("a connection is used by way of the process that has it: %s", strerror(-err));
 	atomic_store_explicit(&sock.left, true, memory_order_relaxed);
-	if (is_cage(err))
-		forks_caged();
+	file_get(&s->file);
 	for (int nr = fd_next(0); nr >= 0; nr = fd_next(nr + 1))
 		if (fd_peek(nr) == &s->file)
-			sock_give_to_kernel(nr, s, REPORT_WHY_CAGED);
+			sock_give_to_kernel(nr, s, why);
+	file_put(&s->file);
+}
+
+static void leave_caged(struct sock *s, int err)
+{
+	ctx_say("a connection is used by way of the process that has it: %s", strerror(-err));
+	if (is_cage(err))
+		forks_caged();
+	leave(s, REPORT_WHY_CAGED);
+}
+
+void away_leave(int fd, struct sock *s, enum report_why why)
+{
+	if (share(fd, s) || !s->token)
+		return;
+	if (sock_is_conn(s) && sock.vj)
+		deed_read_soon(sock.vj, s->conn);
+	leave(s, why);
 }
 
 VJ_EARLY bool away_is_left(int fd)
@@ -462,7 +478,7 @@ bool away_claim(int fd, struct sock *s)
 	file_get(&s->file);
 	err = claim_socket(fd, s, false) ? 0 : ctx_get();
 	if (err)
-		leave(s, err);
+		leave_caged(s, err);
 	else if (s->state == SOCK_AWAY)
 		err = claim(fd, s);
 	if (err && s->state == SOCK_AWAY && s->file.refs > 1) {

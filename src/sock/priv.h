@@ -296,6 +296,7 @@ struct sock_layer {
 	struct mute mutes[MUTE_CNT];
 	uint32_t mute_cnt;  /* peers in @mutes, unanswered.c */
 	bool barred; /* all that is new is the kernel's: cage.c */
+	bool rings; /* the program's io_uring has worked on a socket: what is new is the kernel's */
 	bool was_brief; /* a connection was left to the kernel, because processes of this program are brief */
 	struct sock *copied; /* sockets that listen here and elsewhere */
 	bool stdio; /* some socket has `stdio` */
@@ -539,7 +540,7 @@ uint64_t listener_again_ns(const struct sock *s);
 void listeners_withdraw(enum report_why why, struct pause rest);
 /* Off channels; the kernel's socket stays as it is. */
 void listener_close(struct sock *s);
-/* ... and goes on listening, alone. */
+/* ... and goes on listening, alone; who waits on channels is put into its queue. */
 void listener_leave(int fd, struct sock *s, enum report_why why);
 /* The same in a child of fork(), where libvj's half is the parent's. */
 void listener_forget(struct sock *s);
@@ -645,12 +646,25 @@ bool away_claim_back(struct sock *s);
 /* For such a call. Return: true: the connection isn't here again, and @ret is the call's result: -EBADF, or GOES_ON: in_kernel_goes_on() says it */
 enum { GOES_ON = -4095 };
 bool away_is_over(struct sock *s, long *ret);
+/*
+ * What is at the numbers of this connection, which is here or away, is read and written by the kernel's calls from now on. Where it can't be had that way it
+ * stays. Lock held; @s is gone unless a call has it.
+ */
+void away_leave(int fd, struct sock *s, enum report_why why);
 /* A token that was left to the kernel's calls, as away_claim() says. Any thread, no lock. */
 bool away_is_left(int fd);
 /* The last descriptor of a shared connection, or one that is away, goes ... */
 void away_destroy(struct sock *s);
 /* ... and has gone. */
 void away_closed(void);
+
+/*
+ * ---- ring.c -------------------------------------------------------------------------------------
+ * ----------------
+ */
+
+/* A new socket, which is the kernel's since the program's io_uring works on such */
+void ring_has(int fd);
 
 /*
  * ---- in_kernel.c --------------------------------------------------------------------------------

@@ -102,6 +102,13 @@ long sock_prctl(int op, const long args[static 4]);
 long sock_of_thread(long nr, const long args[static 5]);
 long sock_seccomp(const long args[static 3]);
 
+/*
+ * ---- ring.c: before liburing's struct io_uring at @liburings is submitted, and before the @cnt descriptors at @fds (-1: none) are registered with one.
+ * Sockets among them become ones that the kernel's calls work on.
+ */
+void sock_before_ring_submit(const void *liburings);
+void sock_before_ring_files(const int *fds, unsigned cnt);
+
 /* ---- signal.c */
 int sock_sigaction(int sig, const struct sigaction *act, struct sigaction *old);
 sighandler_t sock_signal(int sig, sighandler_t handler);

@@ -125,8 +125,12 @@ VJ_EARLY int sock_socket(int domain, int type, int protocol)
 {
 	int fd = sys_socket(domain, type, protocol);
 
-	if (fd >= 0 && likely(!sock.barred) && is_tracked(domain, type, protocol))
-		sock_track(fd, domain, type);
+	if (fd >= 0 && likely(!sock.barred) && is_tracked(domain, type, protocol)) {
+		if (likely(!sock.rings))
+			sock_track(fd, domain, type);
+		else
+			ring_has(fd);
+	}
 	return (int)ret_errno(fd);
 }
 
