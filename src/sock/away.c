@@ -154,7 +154,7 @@ static void token_place(int token, int fd, const struct sock *s)
 }
 
 /* Return: 0; -errno: copies of it in other processes will be dead. */
-static int share(int fd, struct sock *s)
+VJ_EARLY static int share(int fd, struct sock *s)
 {
 	int token, err;
 
@@ -173,7 +173,7 @@ static int share(int fd, struct sock *s)
 }
 
 /* Return: as share() */
-static int share_file(int fd)
+VJ_EARLY static int share_file(int fd)
 {
 	struct file *f = fd_peek(fd);
 
@@ -183,7 +183,7 @@ static int share_file(int fd)
 	return share(fd, sock_of(f));
 }
 
-void share_fd(int fd)
+VJ_EARLY void share_fd(int fd)
 {
 	(void)share_file(fd);
 }
@@ -238,7 +238,7 @@ void away_stdio_sent(void)
 		deed_look(sock.vj);
 }
 
-void share_all(void)
+VJ_EARLY void share_all(void)
 {
 	for (int fd = fd_next(0); fd >= 0; fd = fd_next(fd + 1))
 		share_fd(fd);

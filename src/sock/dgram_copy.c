@@ -114,7 +114,7 @@ static void share_one(struct sock *s, bool line)
 	dgram_stay(s, REPORT_WHY_FORKED); /* whoever reads */
 }
 
-static void share_each(bool line)
+VJ_EARLY static void share_each(bool line)
 {
 	for (int fd = fd_next(0); fd >= 0; fd = fd_next(fd + 1)) {
 		struct sock *s = udp_at(fd);
@@ -124,7 +124,7 @@ static void share_each(bool line)
 	}
 }
 
-void dgrams_share(void)
+VJ_EARLY void dgrams_share(void)
 {
 	share_each(true);
 }
@@ -355,7 +355,7 @@ static void line_forget(int line)
 	own_fd_close(line);
 }
 
-void dgrams_inherited(void)
+VJ_EARLY void dgrams_inherited(void)
 {
 	if (line_fd >= 0 && line_cnt == LINES_MAX) {
 		line_forget(lines[0]);
@@ -368,7 +368,7 @@ void dgrams_inherited(void)
 		fd_protect(lines[i], false);
 }
 
-void dgrams_kept(void)
+VJ_EARLY void dgrams_kept(void)
 {
 	for (unsigned i = 0; i < line_cnt; i++)
 		fd_protect(lines[i], true);

@@ -36,7 +36,7 @@ static void linger(struct sock *s)
 }
 
 /* Take the number away from what is behind it. Lock held. */
-static void fd_drop(int fd, struct file *f)
+VJ_EARLY static void fd_drop(int fd, struct file *f)
 {
 	struct sock *s = f->kind == FILE_SOCK ? sock_of(f) : NULL;
 

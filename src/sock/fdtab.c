@@ -10,12 +10,14 @@
  * number is used they move to the first page. Who looks meanwhile, without the lock, sees what was there a moment before: a new page has
  * everything before it is shown, and is shown before the number of those that it has.
  */
+#include "base/bits.h"
 #include "sock/priv.h"
 
 #include <string.h>
 #include <sys/mman.h>
 
 enum { LOW_CNT = 64, LOW_SOCKS = 4 };
+_Static_assert(LOW_CNT == 1 << FD_GROUP_BITS, "they are a group");
 
 struct fd_page {
 	uint64_t used[(1 << (FD_PAGE_BITS - FD_GROUP_BITS)) / 64]; /* of groups of numbers: has any ever had something? Lock */
@@ -43,6 +45,7 @@ static struct slab socks = { .fresh = (uint8_t *)low.socks, .end = (uint8_t *)(l
 
 struct fd_table fd_table VJ_NEAR; /* every process reads it */
 static _Atomic(struct fd_page *) *pages; /* FD_PAGE_CNT; NULL: the low ones are enough */
+static uint32_t page_end; /* behind those that there are. Lock */
 
 VJ_EARLY void *pages_get(size_t bytes)
 {
@@ -99,6 +102,7 @@ static bool low_leave(void)
 	first->used[0] = 1;
 	atomic_store_explicit(&made->all[0], first, memory_order_relaxed);
 	pages = made->all;
+	page_end = 1;
 	atomic_store_explicit(&fd_table.slots, first->slot, memory_order_release);
 	atomic_store_explicit(&fd_table.cnt, FD_PAGE_CNT << FD_PAGE_BITS, memory_order_release);
 	return true;
@@ -118,6 +122,7 @@ static struct fd_page *page_use(unsigned nr)
 		if (!page)
 			return NULL;
 		atomic_store_explicit(&pages[nr >> FD_PAGE_BITS], page, memory_order_release);
+		page_end = max_u32(page_end, (nr >> FD_PAGE_BITS) + 1);
 	}
 	page->used[group / 64] |= UINT64_C(1) << group % 64;
 	return page;
@@ -150,24 +155,24 @@ VJ_EARLY int fd_set_file(int fd, struct file *f)
 	return 0;
 }
 
-int fd_next_used(int fd)
+VJ_EARLY int fd_next_used(int fd)
 {
 	unsigned from = fd < 0 ? 0 : (unsigned)fd;
 
 	if (!pages)
 		return is_low(from) ? (int)from : -1;
-	for (unsigned nr = from, bits; nr >> FD_PAGE_BITS < FD_PAGE_CNT; nr = ((nr >> bits) + 1) << bits) {
+	for (unsigned nr = from; nr >> FD_PAGE_BITS < page_end; nr = ((nr >> FD_PAGE_BITS) + 1) << FD_PAGE_BITS) {
 		const struct fd_page *page = page_of(nr);
 		unsigned group = slot_of(nr) >> FD_GROUP_BITS;
+		uint32_t used = page ? bitmap_find_set(page->used, 1u << (FD_PAGE_BITS - FD_GROUP_BITS), group) : BITMAP_NONE;
 
-		if (page && (page->used[group / 64] >> group % 64 & 1))
-			return (int)nr;
-		bits = page ? FD_GROUP_BITS : FD_PAGE_BITS;
+		if (used != BITMAP_NONE)
+			return used == group ? (int)nr : (int)((nr >> FD_PAGE_BITS << FD_PAGE_BITS) + (used << FD_GROUP_BITS));
 	}
 	return -1;
 }
 
-int fd_next(int fd)
+VJ_EARLY int fd_next(int fd)
 {
 	for (fd = fd_next_used(fd); fd >= 0; fd = fd_next_used(fd)) {
 		do {

@@ -19,7 +19,7 @@
 
 enum { EXIT_LOCK_MS = 200, EXIT_DRAIN_MS = 2000 };
 
-static void sock_bury(struct sock *s)
+VJ_EARLY static void sock_bury(struct sock *s)
 {
 	if (sock_is_conn(s))
 		away_forked(s);
@@ -27,12 +27,13 @@ static void sock_bury(struct sock *s)
 		dgram_inherited(s);
 	listener_forget(s);
 	own_fd_close(s->lease_fd);
+	s->lease_fd = -1;
 	own_fd_close(s->option_fd);
-	s->lease_fd = s->option_fd = -1;
+	s->option_fd = -1;
 }
 
 /* Watches of threads that wait; in a child of fork() those threads do not exist. */
-static void forget_sleepers(struct file *f)
+VJ_EARLY static void forget_sleepers(struct file *f)
 {
 	for (struct watch *w = f->watches, *next; w; w = next) {
 		next = w->next;
@@ -41,7 +42,7 @@ static void forget_sleepers(struct file *f)
 	}
 }
 
-void layer_bury(void)
+VJ_EARLY void layer_bury(void)
 {
 	for (int fd = fd_next(0); fd >= 0; fd = fd_next(fd + 1)) {
 		struct file *f = fd_peek(fd);
@@ -58,7 +59,7 @@ void layer_bury(void)
 
 static __thread bool fork_locked __attribute__((tls_model("initial-exec")));
 
-static void fork_prepare(void)
+VJ_EARLY static void fork_prepare(void)
 {
 	bool locked = !sock_inside && !caged; /* else fork() in a signal handler, inside one of our calls */
 
@@ -71,7 +72,7 @@ static void fork_prepare(void)
 	fork_locked = locked;
 }
 
-static void fork_parent(void)
+VJ_EARLY static void fork_parent(void)
 {
 	if (fork_locked) {
 		sock.forks++;
@@ -79,7 +80,7 @@ static void fork_parent(void)
 	}
 }
 
-static void set_forget(struct epoll_set *set)
+VJ_EARLY static void set_forget(struct epoll_set *set)
 {
 	set->kick = (struct kick){ .fd = -1 };
 	set->bell_on = false;
@@ -87,7 +88,7 @@ static void set_forget(struct epoll_set *set)
 	set->asleep = 0;
 }
 
-static void fork_child(void)
+VJ_EARLY static void fork_child(void)
 {
 	static const pthread_mutex_t unlocked = PTHREAD_MUTEX_INITIALIZER;
 
@@ -98,7 +99,8 @@ static void fork_child(void)
 	sock_undo = NULL; /* calls that a handler interrupted, which has forked: they end with EINTR */
 	signal_forked();
 	sock.pid = ker_getpid();
-	vj_forked(sock.vj);
+	if (sock.vj)
+		vj_forked(sock.vj);
 	sock.vj = NULL;
 	if (sock.refused != -ETIMEDOUT) /* it does not answer its children either */
 		sock.detached = (struct pause){ 0 };
@@ -123,7 +125,9 @@ static void fork_child(void)
 			set_forget(set_of(f));
 	}
 	dgrams_kept();
-	sock.placeholder[0] = sock.placeholder[1] = -1;
+	for (size_t i = 0; i < ARRAY_SIZE(sock.placeholder); i++)
+		if (sock.placeholder[i] >= 0)
+			sock.placeholder[i] = -1;
 }
 
 /*

@@ -369,7 +369,7 @@ struct fd_table {
 	_Atomic(_Atomic(struct file *) *) slots; /* of the first ones; only if there are */
 };
 extern struct fd_table fd_table;
-enum { FD_PAGE_BITS = 16, FD_PAGE_CNT = 1 << 8, FD_GROUP_BITS = 9 }; /* 16 M descriptors */
+enum { FD_PAGE_BITS = 16, FD_PAGE_CNT = 1 << 8, FD_GROUP_BITS = 6 }; /* 16 M descriptors */
 
 /* Of numbers beyond the first page */
 struct file *fd_peek_far(unsigned nr);

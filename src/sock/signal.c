@@ -181,11 +181,13 @@ VJ_EARLY int sock_sigaction(int sig, const struct sigaction *act, struct sigacti
 	return r;
 }
 
-void signal_forked(void)
+VJ_EARLY void signal_forked(void)
 {
 	static const pthread_mutex_t unlocked = PTHREAD_MUTEX_INITIALIZER;
 
 	handlers_lock = unlocked;
+	if (likely(!atomic_load_explicit(&sock_deferred, memory_order_relaxed)))
+		return;
 	memset(deferred, 0, sizeof(deferred)); /* they are the parent's */
 	atomic_store_explicit(&sock_deferred, 0, memory_order_relaxed);
 }

@@ -160,7 +160,7 @@ void kick_return(struct kick *k)
 		own_fd_close(k->fd);
 }
 
-void kicks_forget(void)
+VJ_EARLY void kicks_forget(void)
 {
 	while (spare_kick_cnt)
 		own_fd_close(spare_kicks[--spare_kick_cnt].fd);
