@@ -32,6 +32,7 @@ struct app {
 	const char *marks[2];	    /* the figure stands behind these in what the client says */
 	bool client_outside; /* the client is the kernel's: what does a server lose that nobody talks to on channels? */
 	bool anyway; /* its processes may be better off on the kernel's sockets, and be left there: control/board.h, sock/forks.c */
+	bool not_root; /* the server refuses to run as root */
 };
 
 /* clang-format off */
@@ -91,6 +92,30 @@ static const char repeat[] =
 	"    runs += 1\n"
 	"print('rate', runs / (time.monotonic() - begin))\n";
 
+/* A process for each connection */
+static const char forking_server[] =
+	"import http.server, socketserver\n"
+	"class Server(socketserver.ForkingMixIn, http.server.HTTPServer):\n"
+	"    pass\n"
+	"class Handler(http.server.BaseHTTPRequestHandler):\n"
+	"    def do_GET(self):\n"
+	"        self.send_response(200)\n"
+	"        self.send_header('Content-Length', '6')\n"
+	"        self.end_headers()\n"
+	"        self.wfile.write(b'small\\n')\n"
+	"    def log_message(self, *args):\n"
+	"        pass\n"
+	"Server(('127.0.0.1', %p), Handler).serve_forever()\n";
+
+/* Debian keeps the server's programs to itself. The database is made by the first run, and filled by the first client. */
+static const char postgres_server[] =
+	"bin=$(ls -d /usr/lib/postgresql/*/bin | tail -n 1)\n"
+	"[ -d %d/data ] || $bin/initdb -D %d/data -U bench -A trust -N --no-locale -E UTF8 >%d/initdb.log || exit\n"
+	"exec $bin/postgres -D %d/data -p %p -k '' -c listen_addresses=127.0.0.1 -c fsync=off";
+static const char postgres_client[] =
+	"[ -e %d/filled ] || { pgbench -i -q -h 127.0.0.1 -p %p -U bench postgres 2>%d/fill.log && : >%d/filled; } || exit\n"
+	"exec pgbench -h 127.0.0.1 -p %p -U bench -n -S -T %s \"$@\" postgres";
+
 /* A key and its certificate for an hour, and what is fetched: 100 MB. */
 static const char tls_server[] =
 	"cd %d && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=localhost -days 1 "
@@ -126,6 +151,14 @@ static const char tls_server[] =
 	  .server = { "nginx", "-e", "stderr", "-p", "%d", "-c", "%d/nginx.conf" },                                     \
 	  .client = { "python3", "-c", repeat, "%s", program, __VA_ARGS__, "http://127.0.0.1:%p/nginx.conf" },          \
 	  .needs = { program }, .file = "nginx.conf", .content = nginx_conf, .marks = { "rate" }, .anyway = true }
+
+/* Behind the title: options of pgbench; NULL: none */
+#define POSTGRES(name_, title_, anyway_, ...)                                                                           \
+	{ .name = "apps-postgres" name_, .title = "PostgreSQL and pgbench, one row read a transaction, " title_,        \
+	  .unit = "transactions per second", .packages = "postgresql postgresql-contrib",                               \
+	  .server = { "sh", "-c", postgres_server },                                                                    \
+	  .client = { "sh", "-c", postgres_client, "sh", __VA_ARGS__ },                                                 \
+	  .needs = { "pgbench" }, .marks = { "tps =" }, .anyway = anyway_, .not_root = true }
 
 static const struct app apps[] = {
 	REDIS("", "", .anyway = false),
@@ -193,6 +226,14 @@ static const struct app apps[] = {
 	  .client = { "ab", "-q", "-t", "%s", "-n", "1000000", "-c", "4", "http://127.0.0.1:%p/small" },
 	  .file = "small", .content = "small\n",
 	  .marks = { "Requests per second:" } },
+	{ .name = "apps-forks",
+	  .title = "python3 ForkingMixIn and ab, a process and a connection for each request, 2 at once",
+	  .unit = "requests per second", .packages = "python3 apache2-utils",
+	  .server = { "python3", "-c", forking_server },
+	  .client = { "ab", "-q", "-t", "%s", "-n", "1000000", "-c", "2", "http://127.0.0.1:%p/" },
+	  .marks = { "Requests per second:" }, .anyway = true },
+	POSTGRES("", "8 connections, a process each", false, "-c", "8"),
+	POSTGRES("-brief", "a connection and a process for each, one after the other", true, "-C", "-c", "1"),
 	{ .name = "apps-asyncio",
 	  .title = "python3 asyncio echo, 64 bytes, 50 connections",
 	  .unit = "requests per second", .packages = "python3",
@@ -353,6 +394,10 @@ static bool is_there(const struct app *app)
 	const char *const names[] = { app->server[0], app->client[0], app->needs[0], app->needs[1] };
 	static struct program p;
 
+	if (app->not_root && geteuid() == 0) {
+		complain("bench: %s left out: its server refuses to run as root", app->name);
+		return false;
+	}
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
 		if (names[i] == NULL || program_check(names[i], &p) == PROGRAM_OK)
 			continue;
