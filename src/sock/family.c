@@ -36,7 +36,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { MANY = 4, OF_ACCEPTED = 4, WINDOW_MS = 1000, REST_S = 60, REST_MAX_S = 3600, RETRY_S = 1, SLOTS = 64, STARTERS = 16 };
+enum { MANY = 12, OF_ACCEPTED = 4, WINDOW_MS = 1000, REST_S = 60, REST_MAX_S = 3600, RETRY_S = 1, SLOTS = 64, STARTERS = 16 };
 
 struct family_slot {
 	_Atomic uint64_t endpoint; /* a hash; 0: free; for good */
