@@ -476,10 +476,7 @@ static int accept_at_once(struct sock *s, struct sockaddr *addr, socklen_t *len,
  */
 static int accept_either(int fd, struct sock *s, struct sockaddr *addr, socklen_t *len, int flags, struct asked *a)
 {
-	struct blocking b = { .file = &s->file,
-			      .signals = sock_signals,
-			      .kernel_fd = fd,
-			      .timeout_ns = s->rcvtimeo_ns };
+	struct blocking b = { .file = &s->file, .signals = sock_signals, .timeout_ns = s->rcvtimeo_ns };
 	int r;
 
 	r = channel_accept(s, addr, len, flags);
@@ -493,11 +490,13 @@ static int accept_either(int fd, struct sock *s, struct sockaddr *addr, socklen_
 		r = channel_accept(s, addr, len, flags);
 		if (r != -EAGAIN)
 			break;
-		if (s->state != SOCK_LISTEN || !sock.vj) {
-			r = ASK_KERNEL;
+		/* the number may have been closed meanwhile, and be another's; it listens on for those that wait as long as there is a lease */
+		if (s->state != SOCK_LISTEN || !sock.vj || s->lease_fd < 0) {
+			r = fd_peek(fd) == &s->file ? ASK_KERNEL : -EINVAL;
 			break;
 		}
-		r = b.kernel_ready ? kernel_accept(fd, addr, len, flags) : -EAGAIN;
+		b.kernel_fd = s->lease_fd;
+		r = b.kernel_ready ? kernel_accept(b.kernel_fd, addr, len, flags) : -EAGAIN;
 		if (r != -EAGAIN)
 			break;
 		b.kernel_ready = false;
@@ -597,19 +596,34 @@ static int accept_ours(int fd, struct sockaddr *addr, socklen_t *len, int flags,
 	return r;
 }
 
-/* Waits for a client of the kernel's, as its accept() does. Return: 1: there is one, or was; 0: none until @until_ns; -EINTR ... */
+/*
+ * Waits for a client of the kernel's, as its accept() does. Return: 1: there is one, or was; 0: none until @until_ns; -EINVAL: the number is
+ * another socket's by now; -EINTR ...
+ */
 static VJ_COLD int kernel_client_wait(int fd, uint64_t until_ns)
 {
+	struct file *f = file_enter(fd);
 	struct pollfd client = { .fd = fd, .events = POLLIN };
 	struct signal_trace before = sock_signals;
+	struct hold hold;
 	int r;
 
+	if (!f)
+		return 1;
+	hold_begin(&hold, f); /* else another socket that gets this number may look as if it were the same */
+	lock_leave();
 	do {
 		int64_t left_ns = time_left(until_ns, sys_clock_ns());
 		struct timespec ts = { .tv_sec = left_ns / (int64_t)NS_PER_SEC, .tv_nsec = left_ns % (int64_t)NS_PER_SEC };
 
-		r = ker_ppoll(&client, 1, &ts, NULL);
-	} while (r == -EINTR && before.interrupting == sock_signals.interrupting && (before.ran != sock_signals.ran || signals_restart()));
+		r = ker_ppoll_undo(&client, 1, &ts, NULL, undo_all);
+	} while (r == -EINTR && sock_undo == &hold.undo && before.interrupting == sock_signals.interrupting &&
+		 (before.ran != sock_signals.ran || signals_restart()));
+	lock_take();
+	if (r >= 0 && fd_peek(fd) != f)
+		r = -EINVAL;
+	hold_end(&hold);
+	lock_leave();
 	return r;
 }
 

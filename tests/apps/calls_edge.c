@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sockios.h>
+#include <poll.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
 #include <signal.h>
@@ -101,6 +102,84 @@ static void test_peek(void)
 	say("recv WAITALL to the end", recv(p.server, buf, 20, MSG_WAITALL));
 	say("peek at the end", recv(p.server, buf, 20, MSG_PEEK));
 	pair_close(&p);
+}
+
+static _Atomic int waiter; /* a thread's number; 0: it hasn't begun */
+
+/* Return: the descriptor, or -errno */
+static void *accept_late(void *arg)
+{
+	int fd;
+
+	waiter = gettid();
+	fd = accept(*(int *)arg, NULL, NULL);
+	return (void *)(intptr_t)(fd < 0 ? -errno : fd);
+}
+
+static bool waiter_sleeps(void)
+{
+	char path[64], stat[256] = "";
+	const char *state;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", waiter);
+	f = waiter ? fopen(path, "r") : NULL;
+	if (f) {
+		fgets(stat, sizeof(stat), f);
+		fclose(f);
+	}
+	state = strrchr(stat, ')');
+	return state && state[2] == 'S';
+}
+
+/* ... for a while: not only at a lock */
+static void until_waiter_sleeps(void)
+{
+	for (int tried = 0, asleep = 0; asleep < 10 && tried < EVENTUALLY_MS; tried++) {
+		usleep(1000);
+		asleep = waiter_sleeps() ? asleep + 1 : 0;
+	}
+}
+
+/* Never on a channel: IP_MINTTL */
+static int kernel_client(const struct pair *p)
+{
+	int ttl = 1, fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	must("IP_MINTTL", fd >= 0 && !setsockopt(fd, IPPROTO_IP, IP_MINTTL, &ttl, sizeof(ttl)));
+	must("connect", !connect(fd, (const struct sockaddr *)&p->addr, p->addr_len));
+	return fd;
+}
+
+/* A thread waits in accept() while its number becomes another socket's. It is at the first one, as long as that listens. */
+static void test_accept_replaced(bool shut)
+{
+	struct pair first, second;
+	int client, waits_at;
+	pthread_t t;
+	void *got;
+
+	title(shut ? "accept, shut down and replaced" : "accept, replaced");
+	listen_on(&first, AF_INET, "127.0.0.1");
+	listen_on(&second, AF_INET, "127.0.0.1");
+	say_bits("nobody yet", poll_now(first.listener, 0)); /* on channels from here on */
+	waits_at = first.listener;
+	waiter = 0;
+	must("thread", !pthread_create(&t, NULL, accept_late, &waits_at));
+	until_waiter_sleeps();
+	if (shut)
+		say("shutdown", shutdown(first.listener, SHUT_RDWR));
+	must("dup2", dup2(second.listener, first.listener) == first.listener);
+	client = kernel_client(shut ? &second : &first);
+	must("join", !pthread_join(t, &got));
+	/* without a lease, and without a descriptor of its own, it can only say that there is no such socket any more */
+	say("accept ended", (intptr_t)got == -EINVAL || (!shut && (intptr_t)got >= 0));
+	if ((intptr_t)got >= 0)
+		close((int)(intptr_t)got);
+	say_bits("at the second", poll_now(second.listener, shut ? EVENTUALLY_MS : 0));
+	close(client);
+	close(first.listener);
+	close(second.listener);
 }
 
 static void test_flags(void)
@@ -577,6 +656,8 @@ static void test_mmsg_edges(void)
 void calls_edge(void)
 {
 	test_peek();
+	test_accept_replaced(false);
+	test_accept_replaced(true);
 	test_flags();
 	test_kept_flags(AF_INET, "127.0.0.1");
 	test_kept_flags(AF_INET6, "::1");
