@@ -35,12 +35,11 @@ static void linger(struct sock *s)
 	block_end(&b);
 }
 
-/* Take the number away from what is behind it. Lock held. */
-VJ_EARLY static void fd_drop(int fd, struct file *f)
+/* @fd is not its number any more. Lock held, may be given up. */
+VJ_EARLY static void number_gone(int fd, struct file *f)
 {
 	struct sock *s = f->kind == FILE_SOCK ? sock_of(f) : NULL;
 
-	fd_set_file(fd, NULL);
 	if (f->kind == FILE_EPOLL && f->refs > 1)
 		set_fd_closed(set_of(f), fd);
 	if (s && f->refs == 1 && !s->token && s->linger && s->linger_s && s->state == SOCK_CONNECTED && sock.vj)
@@ -48,6 +47,13 @@ VJ_EARLY static void fd_drop(int fd, struct file *f)
 	if (s && f->refs == 1 && s->state == SOCK_UDP && unlikely(dgram_has_heirs(s)))
 		dgram_give(s);
 	file_put(f);
+}
+
+/* Take the number away from what is behind it. Lock held, may be given up. */
+VJ_EARLY static void fd_drop(int fd, struct file *f)
+{
+	fd_set_file(fd, NULL);
+	number_gone(fd, f);
 }
 
 VJ_EARLY int sock_close(int fd)
@@ -182,12 +188,14 @@ static int dup_onto(int fd, int fd2, int flags)
 	old = fd_peek(fd2);
 	r = old == &internal_file ? -EBUSY : ker_dup3(fd, fd2, flags);
 	if (r >= 0) {
-		if (old)
-			fd_drop(fd2, old);
-		if (sock.orphaned)
-			away_closed();
+		/* the number is the new file's before the old one is looked after, which may give the lock up */
+		fd_set_file(fd2, NULL);
 		if (f)
 			r = fd_share(fd2, f);
+		if (old)
+			number_gone(fd2, old);
+		if (sock.orphaned)
+			away_closed();
 	}
 	lock_leave();
 	return r;

@@ -96,7 +96,9 @@ int file_wanted(int fd, struct file *f, uint32_t events)
 {
 	struct sock *s = f->kind == FILE_SOCK ? sock_of(f) : NULL;
 
-	if (!s || (s->state != SOCK_AWAY && s->state != SOCK_LISTEN && s->state != SOCK_UDP) || is_foreign())
+	if (unlikely(fd_peek(fd) != f)) /* closed, and perhaps another's by now; it lives on by another number */
+		fd = fd_of_file(f);
+	if (!s || fd < 0 || (s->state != SOCK_AWAY && s->state != SOCK_LISTEN && s->state != SOCK_UDP) || is_foreign())
 		return 0;
 	if (s->state == SOCK_UDP) {
 		if (s->dgram->heir && (events & (POLLIN | POLLRDNORM)))

@@ -182,6 +182,54 @@ static void test_accept_replaced(bool shut)
 	close(second.listener);
 }
 
+struct onto {
+	int from, to;
+};
+
+static void *dup_onto(void *arg)
+{
+	const struct onto *o = arg;
+
+	return (void *)(intptr_t)dup2(o->from, o->to);
+}
+
+static unsigned long long cookie_of(int fd)
+{
+	unsigned long long cookie = 0;
+	socklen_t len = sizeof(cookie);
+
+	must("SO_COOKIE", !getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len));
+	return cookie;
+}
+
+/* dup2() waits for what it closes, and the number is the other socket's from its beginning on. */
+static void test_dup_lingers(void)
+{
+	static char bytes[65536];
+	struct linger on = { 1, EVENTUALLY_MS / 1000 };
+	struct pair p, q;
+	struct onto o;
+	pthread_t t;
+
+	title("dup2 onto one that lingers");
+	pair_open(&p, AF_INET, "127.0.0.1");
+	pair_open(&q, AF_INET, "127.0.0.1");
+	say("SO_LINGER", setsockopt(p.client, SOL_SOCKET, SO_LINGER, &on, sizeof(on)));
+	while (send(p.client, bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
+		;
+	o = (struct onto){ q.client, p.client };
+	must("thread", !pthread_create(&t, NULL, dup_onto, &o));
+	for (int tried = 0; cookie_of(p.client) != cookie_of(q.client) && tried < EVENTUALLY_MS; tried++)
+		usleep(1000);
+	say("send by that number", send(p.client, "x", 1, MSG_NOSIGNAL));
+	say("recv", recv(q.server, bytes, 1, 0));
+	close(p.server); /* with bytes that nobody has read: that ends it */
+	p.server = -1;
+	must("join", !pthread_join(t, NULL));
+	pair_close(&p);
+	pair_close(&q);
+}
+
 static void test_flags(void)
 {
 	char buf[32];
@@ -658,6 +706,7 @@ void calls_edge(void)
 	test_peek();
 	test_accept_replaced(false);
 	test_accept_replaced(true);
+	test_dup_lingers();
 	test_flags();
 	test_kept_flags(AF_INET, "127.0.0.1");
 	test_kept_flags(AF_INET6, "::1");
