@@ -118,12 +118,18 @@ static long send_all(struct sock *s, const struct iovec *iov, int cnt, size_t wa
 	return done ? (long)done : r;
 }
 
-/* No bytes are sent to nobody. */
-static VJ_COLD long send_nothing(struct sock *s)
+/* No bytes: what stands in the way of some is told all the same. */
+static VJ_COLD long send_nothing(struct sock *s, int flags)
 {
 	long r;
+	int err;
 
-	return is_over(s, &r) ? r : 0;
+	if (is_over(s, &r))
+		return r == GOES_ON ? 0 : r;
+	err = vj_error(sock.vj, s->conn, true);
+	if (err)
+		return sock_fail(s, -err);
+	return s->state == SOCK_CONNECTING && (s->nonblock || (flags & MSG_DONTWAIT)) ? -EAGAIN : 0;
 }
 
 long conn_send(struct sock *s, const struct iovec *iov, int cnt, int flags)
@@ -150,12 +156,13 @@ long conn_send(struct sock *s, const struct iovec *iov, int cnt, int flags)
 					memcpy(bytes + off, iov[i].iov_base, iov[i].iov_len);
 				off += iov[i].iov_len;
 			}
-			return want ? send_all(s, &(struct iovec){ bytes, want }, 1, want, flags) : send_nothing(s);
+			return want ? send_all(s, &(struct iovec){ bytes, want }, 1, want, flags)
+				    : send_nothing(s, flags);
 		}
 		if (want <= GATHER_BYTES) /* nothing of it leaves */
 			return send_all(s, &(struct iovec){ NULL, want }, 1, want, flags);
 	}
-	return want ? send_all(s, iov, cnt, want, flags) : send_nothing(s);
+	return likely(want) ? send_all(s, iov, cnt, want, flags) : send_nothing(s, flags);
 }
 
 long send_done(long r, int flags)

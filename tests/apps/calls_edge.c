@@ -182,6 +182,30 @@ static void test_accept_replaced(bool shut)
 	close(second.listener);
 }
 
+static void test_send_nothing(void)
+{
+	struct pollfd reset = { .events = 0 };
+	struct pair p;
+
+	title("send nothing");
+	pair_open(&p, AF_INET, "127.0.0.1");
+	say("send", send(p.client, "", 0, MSG_NOSIGNAL));
+	say("writev", writev(p.client, NULL, 0));
+	say("shutdown", shutdown(p.client, SHUT_WR));
+	say("send", send(p.client, "", 0, MSG_NOSIGNAL));
+	pair_close(&p);
+	pair_open(&p, AF_INET6, "::1");
+	say("send", send(p.client, "x", 1, 0));
+	say("peek", recv(p.server, &(char){ 0 }, 1, MSG_PEEK));
+	close(p.server);
+	p.server = -1;
+	reset.fd = p.client;
+	say("reset", poll(&reset, 1, EVENTUALLY_MS));
+	say("send", send(p.client, "", 0, MSG_NOSIGNAL));
+	say("send", send(p.client, "", 0, MSG_NOSIGNAL));
+	pair_close(&p);
+}
+
 struct onto {
 	int from, to;
 };
@@ -707,6 +731,7 @@ void calls_edge(void)
 	test_accept_replaced(false);
 	test_accept_replaced(true);
 	test_dup_lingers();
+	test_send_nothing();
 	test_flags();
 	test_kept_flags(AF_INET, "127.0.0.1");
 	test_kept_flags(AF_INET6, "::1");
