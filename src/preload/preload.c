@@ -2,7 +2,7 @@
 /*
  * preload.c - what libvj-preload.so interposes: one line per symbol, nothing else
  *
- * The names stand in preload.map too; tests/tidy compares the two. fdopen() and quick_exit() are
+ * The names stand in preload.map too; tests/tidy compares the two. fdopen(), dprintf() and quick_exit() are
  * the only ones that need libc's own function.
  *
  * libc renames some of these in its headers (64-bit files, fortify, C99 variants); the renaming is
@@ -174,4 +174,44 @@ EXPORT FILE *fdopen(int fd, const char *mode)
 		return stream;
 	*(void **)&real = dlsym(RTLD_NEXT, "fdopen");
 	return real(fd, mode);
+}
+
+#define DPRINTF(checked, name, real_args, ...)                          \
+	int (*real)(__VA_ARGS__);                                       \
+	int r = sock_vdprintf(fd, checked, fmt, ap);                    \
+                                                                        \
+	if (r != SOCK_NOT_OURS)                                         \
+		return r;                                               \
+	*(void **)&real = dlsym(RTLD_NEXT, name);                       \
+	return real real_args
+
+EXPORT int vdprintf(int fd, const char *fmt, va_list ap)
+{
+	DPRINTF(0, "vdprintf", (fd, fmt, ap), int, const char *, va_list);
+}
+
+EXPORT int __vdprintf_chk(int fd, int checked, const char *fmt, va_list ap) __attribute__((format(printf, 3, 0)));
+EXPORT int __vdprintf_chk(int fd, int checked, const char *fmt, va_list ap)
+{
+	DPRINTF(checked, "__vdprintf_chk", (fd, checked, fmt, ap), int, int, const char *, va_list);
+}
+
+#define LISTED_INTO(last, call)      \
+	va_list ap;                  \
+	int r;                       \
+                                     \
+	va_start(ap, last);          \
+	r = call;                    \
+	va_end(ap);                  \
+	return r
+
+EXPORT int dprintf(int fd, const char *fmt, ...)
+{
+	LISTED_INTO(fmt, vdprintf(fd, fmt, ap));
+}
+
+EXPORT int __dprintf_chk(int fd, int checked, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+EXPORT int __dprintf_chk(int fd, int checked, const char *fmt, ...)
+{
+	LISTED_INTO(fmt, __vdprintf_chk(fd, checked, fmt, ap));
 }

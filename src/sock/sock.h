@@ -17,6 +17,7 @@
 
 #include <poll.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/select.h>
@@ -122,6 +123,9 @@ void sock_before_jump(void);
  * fdopen() is right then)
  */
 FILE *sock_fdopen(int fd, const char *mode);
+/* dprintf(3); @checked: for %n, as __dprintf_chk() has it. Return: bytes, or -1; SOCK_NOT_OURS: libc's own is right, and @ap as it was. */
+enum { SOCK_NOT_OURS = -2 };
+int sock_vdprintf(int fd, int checked, const char *fmt, va_list ap) __attribute__((format(printf, 3, 0)));
 
 /* ---- away.c: before another program takes the process; whether it then does or not */
 void sock_before_exec(char *const envp[]);

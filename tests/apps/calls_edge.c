@@ -182,6 +182,26 @@ static void test_accept_replaced(bool shut)
 	close(second.listener);
 }
 
+/* libc writes by a call of its own. */
+static void test_dprintf(void)
+{
+	char buf[64];
+	void (*handler)(int);
+	struct pair p;
+
+	title("dprintf");
+	pair_open(&p, AF_INET, "127.0.0.1");
+	say("dprintf", dprintf(p.server, "line %d of %s\n", 7, "nine"));
+	say("recv", recv(p.client, buf, sizeof(buf), 0));
+	printf("%.15s", buf);
+	say("dprintf, nothing", dprintf(p.server, "%s", ""));
+	say("shutdown", shutdown(p.server, SHUT_WR));
+	handler = signal(SIGPIPE, SIG_IGN);
+	say("dprintf, shut down", dprintf(p.server, "%d", 1));
+	signal(SIGPIPE, handler);
+	pair_close(&p);
+}
+
 static void test_send_nothing(void)
 {
 	struct pollfd reset = { .events = 0 };
@@ -732,6 +752,7 @@ void calls_edge(void)
 	test_accept_replaced(true);
 	test_dup_lingers();
 	test_send_nothing();
+	test_dprintf();
 	test_flags();
 	test_kept_flags(AF_INET, "127.0.0.1");
 	test_kept_flags(AF_INET6, "::1");
