@@ -31,9 +31,15 @@ static long send_file(struct sock *s, int in_fd, off_t off, size_t n)
 
 	hold_begin(&hold, &s->file);
 	while (done < n) {
-		long got = ker_pread(in_fd, bytes, min_size(n - done, sizeof(bytes)),
-				     off + (off_t)done);
+		long got;
 
+		lock_leave(); /* a disk may take its time */
+		got = ker_pread(in_fd, bytes, min_size(n - done, sizeof(bytes)), off + (off_t)done);
+		lock_take();
+		if (unlikely(sock_undo != &hold.undo || !sock.vj)) { /* a handler has left this call, or the process exits */
+			r = -EINTR;
+			break;
+		}
 		if (got <= 0) {
 			r = got;
 			break;
