@@ -120,9 +120,12 @@ bool vj_arm(struct vj *vj, int64_t *ret_timeout_ns)
 {
 	uint64_t deadline_us = stack_deadline(vj->stack);
 
-	if (raw_pending(vj) || (vj->ctl && !vj->ctl_next_ns) || !vj->move_ns ||
-	    (deadline_us != UINT64_MAX && deadline_us <= lib_clock_ns() / 1000))
+	if (raw_pending(vj) || (vj->ctl && !vj->ctl_next_ns) || !vj->move_ns)
 		return false;
+	if (deadline_us != UINT64_MAX && deadline_us <= lib_clock_ns() / 1000) {
+		vj->stack_touched = true; /* whoever looks again is to find this deadline: else he would for ever */
+		return false;
+	}
 	for (unsigned i = 0; i < vj->link_cnt; i++) {
 		struct vj_link *link = vj->links[i];
 		bool want_tx = link->raw ? !vj_channel_tx_ready(link->ch) :
