@@ -498,13 +498,11 @@ VJ_EARLY static int other_option_set(int fd, struct sock *s, int level, int name
 	} else {
 		mtu_mode_set(fd, s, level, name);
 		control_set(s, level, name, val, len);
-		if (option_is_kernels(s, level, name, val, len))
-			kernels_option_set(fd, s);
 	}
 	if (kept_find(level, name) && s->state != SOCK_UDP)
 		kept_set(fd, s, kept_find(level, name));
-	else
-		option_set(s, level, name, val, len);
+	else if (option_set(s, level, name, val, len) == -ENOSYS && s->state != SOCK_UDP && option_is_kernels(s, level, name, val, len))
+		kernels_option_set(fd, s);
 	if (s->state == SOCK_LISTEN && s->has_listener && sock.vj)
 		options_listen(s);
 	return 0;
