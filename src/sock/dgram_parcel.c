@@ -249,7 +249,9 @@ uint32_t dgram_parcel_level(const struct dgram *d)
 {
 	uint32_t at, len, level = parcel_first(d->parcel, &at, &len) ? EPOLLIN | EPOLLRDNORM : 0u;
 
-	return level | (parcel_is_open(d->parcel) && atomic_load(&d->parcel->err) ? (uint32_t)(EPOLLIN | EPOLLRDNORM | EPOLLERR) : 0u);
+	if (parcel_is_open(d->parcel) && atomic_load(&d->parcel->err))
+		level |= EPOLLIN | EPOLLRDNORM | EPOLLERR;
+	return level ? level | EPOLLOUT | EPOLLWRNORM : 0; /* nothing: the kernel says all of it */
 }
 
 int dgram_parcel_bytes(const struct dgram *d)

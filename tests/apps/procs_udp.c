@@ -207,6 +207,8 @@ static void way_poll(int fd)
 	struct pollfd pfd = { .fd = fd, .events = POLLIN };
 
 	CHECK(poll(&pfd, 1, ANSWER_MS) == 1 && pfd.revents == POLLIN);
+	pfd.events |= POLLOUT;
+	CHECK(poll(&pfd, 1, ANSWER_MS) == 1 && pfd.revents == (POLLIN | POLLOUT));
 }
 
 static void way_select(int fd)
