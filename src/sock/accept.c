@@ -176,8 +176,7 @@ bool listeners_offer(bool away, bool idle)
 				deed_offer(sock.vj, s->listener, DEED_OFFER);
 			}
 		} else if (now_ns - s->ready_ns >= s->offer_ms * NS_PER_MS) {
-			family_late(s);
-			deed_offer(sock.vj, s->listener, DEED_OFFER_LATE);
+			deed_offer(sock.vj, s->listener, family_late(s) ? DEED_OFFER_LATE : DEED_OFFER);
 			s->ready_ns = now_ns;
 			s->offer_ms = min_u32(2 * s->offer_ms, OFFER_MAX_MS);
 		}

@@ -36,7 +36,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { MANY = 12, OF_ACCEPTED = 4, WINDOW_MS = 1000, REST_S = 60, REST_MAX_S = 3600, RETRY_S = 1, SLOTS = 64, STARTERS = 16 };
+/* Who was passed on has waited 10 ms, who was late 30. */
+enum { MANY = 12, MANY_LATE = 4, OF_ACCEPTED = 4, WINDOW_MS = 1000, REST_S = 60, REST_MAX_S = 3600, RETRY_S = 1, SLOTS = 64, STARTERS = 16 };
 
 struct family_slot {
 	_Atomic uint64_t endpoint; /* a hash; 0: free; for good */
@@ -49,6 +50,7 @@ struct family {
 	_Atomic uint32_t passed, accepted;
 	_Atomic uint64_t rest_until_ns; /* 0: has never rested */
 	_Atomic uint32_t rest_s;	/* so long was the last one */
+	_Atomic bool shared; /* by two processes: whom one has passed on is all that counts */
 	_Atomic int32_t starters[STARTERS]; /* processes that have started programs without the library, each at its number's place */
 };
 
@@ -108,6 +110,8 @@ VJ_EARLY void family_child(void)
 {
 	rest_until_ns = 0; /* it has no leases yet */
 	passed_seen = 0;
+	if (family && !atomic_load_explicit(&family->shared, memory_order_relaxed))
+		atomic_store_explicit(&family->shared, true, memory_order_relaxed);
 }
 
 static uint64_t hash_of(const struct sockaddr_storage *a)
@@ -217,6 +221,7 @@ bool family_rests(void)
 /* Two processes that do this at once count a little wrong, which is no harm. */
 static void judge(uint32_t passed)
 {
+	uint32_t many = atomic_load_explicit(&family->shared, memory_order_relaxed) ? MANY : MANY_LATE;
 	uint64_t now_ns = sys_clock_ns();
 	uint32_t rest_s;
 
@@ -226,7 +231,7 @@ static void judge(uint32_t passed)
 		atomic_store(&family->accepted, 0);
 	}
 	passed += atomic_fetch_add(&family->passed, passed);
-	if (passed < MANY || passed * OF_ACCEPTED < atomic_load(&family->accepted) || now_ns < atomic_load(&family->rest_until_ns))
+	if (passed < many || passed * OF_ACCEPTED < atomic_load(&family->accepted) || now_ns < atomic_load(&family->rest_until_ns))
 		return;
 	rest_s = min_u32(max_u32(2 * atomic_load(&family->rest_s), REST_S), REST_MAX_S);
 	atomic_store(&family->rest_s, rest_s);
@@ -276,11 +281,12 @@ void family_accepted(const struct sock *s)
 		atomic_fetch_add_explicit(&family->accepted, 1, memory_order_relaxed);
 }
 
-void family_late(struct sock *s)
+bool family_late(struct sock *s)
 {
 	family_prepare();
 	if (!s->slot)
 		family_listens(s);
+	return s->slot && !atomic_load_explicit(&family->shared, memory_order_relaxed) && is_asleep();
 }
 
 bool family_pass(const struct sock *s, bool stops)

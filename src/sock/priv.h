@@ -953,8 +953,11 @@ void family_listens(struct sock *s);
 /* A thread is about to sleep, and does no more; if there are `sock.copied` */
 void family_waits(void);
 void family_woke(void);
-/* Clients in its queue have not been accepted for long, and are offered to others. */
-void family_late(struct sock *s);
+/*
+ * Clients in its queue have not been accepted for long, and are offered to others. Return: whether it counts who takes them: this
+ * process has no page in common with the others, and its program sleeps somewhere else.
+ */
+bool family_late(struct sock *s);
 /* One was accepted from a channel. */
 void family_accepted(const struct sock *s);
 /* Clients in our queue go to the process that waits for them. @stops: nobody will listen here. Return: false: none is known, or it is this one. */

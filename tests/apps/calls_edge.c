@@ -670,6 +670,7 @@ static void test_no_handler(void)
 /* The server's end, after "hello" and a reset. */
 static void reset_behind_data(struct pair *p, int family, const char *text)
 {
+	struct pollfd reset = { .events = 0 };
 	char buf[16];
 
 	pair_open(p, family, text);
@@ -679,7 +680,8 @@ static void reset_behind_data(struct pair *p, int family, const char *text)
 	     recv(p->client, buf, sizeof(buf), MSG_PEEK) > 0 && recv(p->server, buf, sizeof(buf), MSG_PEEK) > 0);
 	close(p->client);
 	p->client = -1;
-	settle();
+	reset.fd = p->server;
+	must("the reset", poll(&reset, 1, EVENTUALLY_MS) == 1);
 }
 
 static void test_reset_behind_data(int family, const char *text)
