@@ -378,6 +378,7 @@ void tcp_unlisten(struct stack *s, struct listener_id id)
 	struct tcp_listener *l = tcp_listener_at(s, id.v);
 
 	VJ_ASSERT(l->in_use);
+	l->backlog = 0; /* a place that becomes free here is nobody's any more: who is answered now would be reset a moment later */
 	while (!ref_list_empty(&l->ready)) {
 		struct conn c = conn_at(s, ref_id(l->ready.head));
 

@@ -748,8 +748,10 @@ void tcp_output_resume(struct stack *s, uint32_t id)
 	struct conn c = conn_at(s, id);
 
 	if (c.t->state == TCP_SYN_SENT || c.t->state == TCP_SYN_RECEIVED) {
-		/* Our SYN could not be sent, or an answer to theirs. */
-		if ((c.t->snd_nxt == c.t->snd_una || tcb_has(c.t, TF_ACK_NOW)) && !tcp_listen_is_parked(c.t)) {
+		/* Our SYN could not be sent, or an answer to theirs; an answer to one that is to be unanswered comes with its SYN-ACK. */
+		if (tcp_listen_is_parked(c.t)) {
+			c.t->flags &= ~(uint32_t)(TF_ACK_OWED | TF_ACK_NOW);
+		} else if (c.t->snd_nxt == c.t->snd_una || tcb_has(c.t, TF_ACK_NOW)) {
 			if (tcp_xmit_syn(s, c) == -EAGAIN)
 				tcp_output_later(s, c);
 		}

@@ -2,6 +2,7 @@
 /*
  * Links that cannot lose (LINK_NO_LOSS): what is different there, see the head of src/stack/tcp.h
  */
+#include "stack/tcp_move.h"
 #include "tests/sim/line_help.h"
 
 #include <errno.h>
@@ -501,6 +502,49 @@ static void backlog_ends(void **state)
 	assert_int_equal(conns(t), 0);
 }
 
+/* One that stops and gives away who was answered: the place that this makes is nobody's. */
+static void backlog_given_away(void **state)
+{
+	struct line *t = *state;
+	uint32_t isn = three_call(t);
+	struct tcp_id given;
+
+	t->peer.port += 3;
+	RECV(0, "S 0:0(0) <mss 4000>");
+	NOTHING();
+	t->peer.port -= 3;
+	t->isn = isn;
+	assert_int_equal(tcp_accept_early(t->s, t->listener, &given), 0);
+	assert_int_equal(tcp_accept_early(t->s, t->listener, &given), -EAGAIN);
+	tcp_unlisten(t->s, t->listener);
+	NOTHING();
+	assert_int_equal(conns(t), 1);
+	tcp_abort(t->s, given);
+	SEND("R. 1:1(0) ack 1");
+}
+
+/* What is asked about one that waits for a place, and finds no frame, leaves nothing owed: its SYN-ACK will say all. */
+static void backlog_asked(void **state)
+{
+	struct line *t = *state;
+	uint32_t isn = three_call(t);
+
+	t->drv->tx_max = 0;
+	t->peer.port++;
+	RECV(0, ". 900000:900000(0) ack 1");
+	NOTHING();
+	t->drv->tx_max = 8;
+	stack_link_writable(t->s, t->link);
+	NOTHING();
+	t->peer.port--;
+	t->isn = isn;
+	RECV(0, ". 1:1(0) ack 1");
+	line_accept(t);
+	t->peer.port++;
+	SEND("S. 0:0(0) ack 1");
+	NOTHING();
+}
+
 /* ... and so it is if they end with the link. */
 static void backlog_link_gone(void **state)
 {
@@ -619,6 +663,8 @@ int main(void)
 		LINE_TEST(backlog),
 		LINE_TEST(backlog_grows),
 		LINE_TEST(backlog_ends),
+		LINE_TEST(backlog_given_away),
+		LINE_TEST(backlog_asked),
 		LINE_TEST(backlog_link_gone),
 		LINE_TEST(abort_without_frame),
 		LINE_TEST(abort_then_link_gone),
