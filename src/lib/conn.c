@@ -60,6 +60,7 @@ void vj_listener_addr(const struct vj *vj, struct vj_listener l, struct sockaddr
 void vj_listener_backlog(struct vj *vj, struct vj_listener l, uint32_t backlog)
 {
 	tcp_listener_backlog(vj->stack, (struct listener_id){ l.v }, backlog);
+	link_publish_all(vj); /* who waited for a place is answered */
 }
 
 uint32_t vj_listener_ready(const struct vj *vj, struct vj_listener l)
