@@ -325,8 +325,8 @@ void deed_offer_to(struct vj *vj, struct vj_listener l, enum deed_offer how, uin
 	if (stops)
 		vj_process(vj); /* what came before the end still counts */
 	for (uint32_t n = tcp_listener_ready(vj->stack, from); n && !tcp_accept(vj->stack, from, 0, &id); n--) {
-		/* who came over an interface waits on, and ends with the listener */
-		if (tcp_can_move(vj->stack, id) || stops || tcp_enqueue(vj->stack, id))
+		/* who came over an interface waits on, and ends with the listener, if that ends */
+		if (tcp_can_move(vj->stack, id) || tcp_enqueue(vj->stack, id))
 			offer_one(vj, id, how, app, pid);
 	}
 	while (stops && !tcp_accept_early(vj->stack, from, &id))
