@@ -187,7 +187,9 @@ static void requeue_failed(struct vj *vj, struct deed *d, int err)
 
 	lib_log(vj, LOG_WARNING, "a connection that nobody has accepted is reset: the kernel says %s", strerror(-err));
 	deed_conn_gone(vj, d);
-	if (!tcp_is_over(vj->stack, id))
+	if (!d->cookie) /* closed: nobody asks how it has ended */
+		tcp_forget(vj->stack, id);
+	else if (!tcp_is_over(vj->stack, id))
 		tcp_fail(vj->stack, id, ECONNRESET);
 	requeue_end(vj, d);
 }
@@ -202,6 +204,8 @@ void requeue_leave(struct vj *vj, struct deed *d)
 
 	if (tcp_is_over(vj->stack, id)) { /* as any that is over */
 		deed_conn_gone(vj, d);
+		if (!d->cookie)
+			tcp_forget(vj->stack, id);
 		requeue_end(vj, d);
 		return;
 	}
