@@ -318,7 +318,8 @@ int ctx_get(void)
 
 	if (likely(sock.vj != NULL))
 		return 0;
-	if (sock.exiting || sock.helper.ends) /* another thread is just closing it */
+	/* another thread is just closing it, or did, and the helper, which takes the next context for its own, has not had the processor since */
+	if (sock.exiting || sock.helper.ends || sock.helper.state != HELPER_NONE)
 		return -ECONNREFUSED;
 	if (sys_clock_ns() < sock.detached.until_ns)
 		return sock.refused;
