@@ -106,10 +106,15 @@ bool family_is_blind(void)
 	       unlikely(atomic_load_explicit(&family->starters[(unsigned)sock.pid % STARTERS], memory_order_relaxed) == sock.pid);
 }
 
+VJ_EARLY void family_unleased(void)
+{
+	rest_until_ns = 0;
+	passed_seen = 0;
+}
+
 VJ_EARLY void family_child(void)
 {
-	rest_until_ns = 0; /* it has no leases yet */
-	passed_seen = 0;
+	family_unleased();
 	if (family && !atomic_load_explicit(&family->shared, memory_order_relaxed))
 		atomic_store_explicit(&family->shared, true, memory_order_relaxed);
 }

@@ -86,6 +86,7 @@ static void context_leave(void)
 	listeners_withdraw(REPORT_WHY_BRIEF, forks.closed);
 	sets_unbell();
 	ctx_close();
+	family_unleased();
 	own_fd_close(sock.helper.kick.fd);
 	sock.helper.kick.fd = -1;
 	kicks_forget();

@@ -939,6 +939,8 @@ void forks_exec(void);
 /* A socket that listens may come into other processes; this is such a one, after fork(). Lock held, as in all of these. */
 void family_prepare(void);
 void family_child(void);
+/* This process has no leases, and its next context counts whom it has passed on from nothing. */
+void family_unleased(void);
 /*
  * This process starts a program with the environment @envp, or (@becomes) becomes it, as one that its parent started. Without the lock,
  * also after vfork()
