@@ -197,7 +197,7 @@ static void close_connections(void)
 		}
 		if (!s || !sock_is_conn(s))
 			continue;
-		if (s->token) { /* whether others have copies shows when ours are closed */
+		if (s->token || deed_has(sock.vj, s->conn)) { /* whether others have copies shows when ours are closed */
 			away_destroy(s);
 			s->conn.v = 0;
 		} else {

@@ -664,7 +664,10 @@ static int conn_disconnect(int fd, struct sock *s)
 		return err;
 	if (sock_is_conn(s)) {
 		alive = !s->failed && !(vj_ready(sock.vj, s->conn) & VJ_EV_ERROR);
-		vj_conn_abort(sock.vj, s->conn);
+		if (unlikely(is_requeued(s))) /* its deed has it; it ends when it is the kernel's */
+			away_destroy(s);
+		else
+			vj_conn_abort(sock.vj, s->conn);
 	}
 	s->state = SOCK_FRESH;
 	s->failed = s->shut_rd = s->shut_wr = s->connect_async = false;
