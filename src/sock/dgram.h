@@ -35,7 +35,7 @@ struct dgram {
 	int name_fd;	    /* dgram_far.c: where others ask; -1 */
 	int note_fd;	    /* what the next program is to find; -1 */
 	uint64_t cookie;    /* if it has had a name: SO_COOKIE */
-	struct asked *asked; /* who has, and waits for the answer */
+	struct asked *asked; /* who has come there; some wait for the answer */
 	socklen_t peer_len; /* of connect(); 0: not connected */
 	struct sockaddr_storage peer;
 };

@@ -220,7 +220,7 @@ static void yield_end(uint32_t nr)
 static bool is_claimed(int fd, const struct dgram *d)
 {
 	(void)fd;
-	return (d->parcel && parcel_is_claimed(d->parcel)) || d->asked;
+	return (d->parcel && parcel_is_claimed(d->parcel)) || far_is_asked(d);
 }
 
 static bool may_have_heirs(int fd, const struct dgram *d)

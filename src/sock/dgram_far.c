@@ -3,16 +3,17 @@
  * dgram_far.c - copies of UDP sockets in processes that have no memory in common with the holder: by exec(), or by message
  *
  * Such a copy is an heir, too (dgram_copy.c), but has neither parcel nor line. So before a process may come to have one, the socket gets a name, an
- * abstract one of a Unix socket, made of SO_COOKIE, which all its copies have in common. What begins with a socket in hand whose name somebody has is an
- * heir; its first use asks there:
+ * abstract one of a Unix socket that listens, made of SO_COOKIE, which all its copies have in common. What begins with a socket in hand whose name somebody
+ * has is an heir; its first use connects to it and asks:
  *
  *	heir                                              who has the name
- *	 │ ASK: a copy of the socket, as proof; where to ──►│ HELD, has it on channels: gives the port to the kernel, as for any heir
- *	 │ answer                                           │ FREE, hasn't: never will have
+ *	 │ ASK: a copy of the socket, as proof ────────────►│ HELD, has it on channels: gives the port to the kernel, as for any heir
+ *	 │                                                  │ FREE, hasn't: never will have
  *	 │◄────────────────────────── PARCEL, or the end ───│ HELD: what it has not read
  *	 │ reads the parcel, then the kernel
  *
- * An answer counts if it is the same user's or root's. One that has not attached has nobody who would answer, so its name is another one, and who asks does
+ * Cookies can be guessed, and anybody may take a name first: so nothing is sent, the copy least of all, where the same user or root doesn't listen. Whose
+ * name is taken leaves the socket to the kernel. One that has not attached has nobody who would answer, so its name is another one, and who asks does
  * not wait there. It looks for questions before it puts the socket on channels, when it has the other name already; and who has asked there looks
  * for that once more. So one of the two sees the other.
  *
@@ -36,12 +37,12 @@ enum {
 	ANSWER_MS = 10000,
 	ANSWER_LOOK_MS = 20,
 	FAR_MAGIC = 0x66646a76,
-	FAR_FDS = 2,
-	LOOKS_MAX = 1024, /* more than a queue of datagrams holds: nobody keeps us here */
+	BACKLOG = 100,	/* who waits to be accepted; less than any system allows */
+	SILENT_MAX = 16, /* who has connected and shown nothing yet: anybody can */
 };
 
 enum far_kind {
-	FAR_ASK = 1, /* descriptors: a copy; where to answer */
+	FAR_ASK = 1, /* descriptor: a copy */
 	FAR_PARCEL,  /* descriptor: the parcel */
 	FAR_NOTE,    /* the same, unasked, of the socket at a number */
 };
@@ -54,31 +55,30 @@ struct far_msg {
 	uint64_t cookie;
 };
 
-/* Who has asked, and waits */
+/* Who has connected; if `proved`, asked, and waits */
 struct asked {
 	struct asked *next;
 	int fd;
+	bool proved;
 };
 
 /* ---- messages ---------------------------------------------------------------------------------------------------- */
 
 union far_control {
 	struct cmsghdr head;
-	char bytes[CMSG_SPACE(FAR_FDS * sizeof(int)) + CMSG_SPACE(sizeof(struct ucred))];
+	char bytes[CMSG_SPACE(sizeof(int))];
 };
 
-/* @to: NULL: it is connected. Return: 0; -errno. Does not wait. */
-static int far_send(int fd, const struct sockaddr_un *to, socklen_t to_len, const struct far_msg *msg, const int *fds, unsigned fd_cnt)
+/* Return: 0; -errno. Does not wait. */
+static int far_send(int fd, const struct far_msg *msg, int passed)
 {
-	union far_control control = { .head = { .cmsg_len = CMSG_LEN(fd_cnt * sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS } };
+	union far_control control = { .head = { .cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS } };
 	struct iovec iov = { (void *)(uintptr_t)msg, sizeof(*msg) };
-	struct msghdr hdr = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = CMSG_SPACE(fd_cnt * sizeof(int)) };
+	struct msghdr hdr = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control) };
 	struct own_fd_room room;
 	long n;
 
-	hdr.msg_name = (void *)(uintptr_t)to;
-	hdr.msg_namelen = to_len;
-	memcpy(CMSG_DATA(&control.head), fds, fd_cnt * sizeof(int));
+	memcpy(CMSG_DATA(&control.head), &passed, sizeof(passed));
 	own_fd_begin(&room);
 	do
 		n = sys_sendmsg(fd, &hdr, MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -87,42 +87,37 @@ static int far_send(int fd, const struct sockaddr_un *to, socklen_t to_len, cons
 	return n < 0 ? (int)n : 0;
 }
 
-/* There may be more descriptors than are of use: anybody may send here. @ret_cnt: how many came */
-static void control_take(struct msghdr *hdr, int ret_fds[static FAR_FDS], unsigned *ret_cnt, uint32_t *ret_uid)
+/* The first descriptor is kept: there may be more than are of use. Return: how many came */
+static unsigned control_take(struct msghdr *hdr, int *ret_fd)
 {
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(hdr); c; c = CMSG_NXTHDR(hdr, c)) {
-		struct ucred cred;
+	unsigned cnt = 0;
 
-		if (c->cmsg_level != SOL_SOCKET)
-			continue;
-		if (c->cmsg_type == SCM_CREDENTIALS && c->cmsg_len == CMSG_LEN(sizeof(cred))) {
-			memcpy(&cred, CMSG_DATA(c), sizeof(cred));
-			*ret_uid = cred.uid;
-		}
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(hdr); c; c = CMSG_NXTHDR(hdr, c)) {
 		for (size_t at = 0; c->cmsg_type == SCM_RIGHTS && CMSG_LEN(at + sizeof(int)) <= c->cmsg_len; at += sizeof(int)) {
 			int fd;
 
 			memcpy(&fd, CMSG_DATA(c) + at, sizeof(fd));
-			if (*ret_cnt < FAR_FDS)
-				ret_fds[*ret_cnt] = own_fd(fd);
-			else
+			if (cnt++)
 				sys_close(fd);
-			++*ret_cnt;
+			else
+				*ret_fd = own_fd(fd);
 		}
 	}
+	return cnt;
 }
 
 /*
- * One message of that kind, and its descriptors. @ret_uid: who sent it, if the socket asks for that; else not written
+ * One message of that kind, and its descriptor.
  * Return: 0; -EBADMSG: another one; -EAGAIN: nothing is there; -EPIPE: there will be nothing.
  */
-static int far_recv(int fd, enum far_kind kind, struct far_msg *ret_msg, int ret_fds[static FAR_FDS], uint32_t *ret_uid)
+static int far_recv(int fd, enum far_kind kind, struct far_msg *ret_msg, int *ret_fd)
 {
-	unsigned cnt = 0, want = kind == FAR_ASK ? 2 : 1;
 	union far_control control;
 	struct iovec iov = { ret_msg, sizeof(*ret_msg) };
 	struct msghdr hdr = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control) };
 	struct own_fd_room room;
+	unsigned cnt;
+	int got = -1;
 	long n;
 
 	own_fd_begin(&room);
@@ -134,11 +129,12 @@ static int far_recv(int fd, enum far_kind kind, struct far_msg *ret_msg, int ret
 		return -EAGAIN;
 	if (n < 0 || (n == 0 && !hdr.msg_controllen))
 		return -EPIPE;
-	control_take(&hdr, ret_fds, &cnt, ret_uid);
-	if (n == sizeof(*ret_msg) && ret_msg->magic == FAR_MAGIC && ret_msg->kind == (uint32_t)kind && cnt == want)
+	cnt = control_take(&hdr, &got);
+	if (n == sizeof(*ret_msg) && ret_msg->magic == FAR_MAGIC && ret_msg->kind == (uint32_t)kind && cnt == 1) {
+		*ret_fd = got;
 		return 0;
-	for (unsigned i = 0; i < cnt && i < FAR_FDS; i++)
-		own_fd_close(ret_fds[i]);
+	}
+	own_fd_close(got);
 	return -EBADMSG;
 }
 
@@ -167,10 +163,10 @@ static socklen_t name_make(const char *what, uint64_t cookie, struct sockaddr_un
 
 static int unix_socket(void)
 {
-	return OWN_FD_MAKE(sys_socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+	return OWN_FD_MAKE(sys_socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
 }
 
-/* Return: a socket that has that name; -errno: -EADDRINUSE: another one has */
+/* Return: a socket that has that name, and listens; -errno: -EADDRINUSE: another one has */
 static int named_socket(const char *what, uint64_t cookie)
 {
 	struct sockaddr_un name;
@@ -179,11 +175,35 @@ static int named_socket(const char *what, uint64_t cookie)
 	if (fd < 0)
 		return fd;
 	err = sys_bind(fd, (struct sockaddr *)&name, name_make(what, cookie, &name));
+	if (!err)
+		err = sys_listen(fd, BACKLOG);
 	if (err) {
 		own_fd_close(fd);
 		return err;
 	}
 	return fd;
+}
+
+/* Return: a socket that is connected to who has that name; -ECONNREFUSED: nobody has; -EAGAIN: there is no room; -EPERM: another user has */
+static int name_connect(const char *what, uint64_t cookie)
+{
+	uint32_t own = (uint32_t)SYS_CALL0(SYS_geteuid);
+	int fd = cookie ? unix_socket() : -ENOTSUP, err;
+	struct sockaddr_un name;
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+
+	if (fd < 0)
+		return fd;
+	err = sys_connect(fd, (struct sockaddr *)&name, name_make(what, cookie, &name));
+	if (!err)
+		err = sys_getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len);
+	if (!err && cred.uid != 0 && cred.uid != own)
+		err = -EPERM;
+	if (!err)
+		return fd;
+	own_fd_close(fd);
+	return err;
 }
 
 int far_name(struct sock *s)
@@ -279,8 +299,8 @@ void far_answer(struct sock *s)
 	struct far_msg msg = { .magic = FAR_MAGIC, .kind = FAR_PARCEL, .cookie = d->cookie };
 
 	for (const struct asked *a = d->asked; a; a = a->next)
-		if (d->parcel && !parcel_is_empty(d->parcel))
-			(void)far_send(a->fd, NULL, 0, &msg, &d->parcel_fd, 1);
+		if (a->proved && d->parcel && !parcel_is_empty(d->parcel))
+			(void)far_send(a->fd, &msg, d->parcel_fd);
 	asked_drop(d);
 	if (!d->parcel || parcel_is_empty(d->parcel)) /* nothing to be had any more */
 		far_unname(d);
@@ -293,31 +313,76 @@ static bool is_over(int fd)
 	return sys_poll_ms(&pfd, 1, 0) > 0 && (pfd.revents & (POLLHUP | POLLERR));
 }
 
+bool far_is_asked(const struct dgram *d)
+{
+	const struct asked *a = d->asked;
+
+	while (a && !a->proved)
+		a = a->next;
+	return a;
+}
+
+/* Return: how many there were */
+static unsigned asked_accept(struct dgram *d)
+{
+	unsigned cnt = 0;
+	int fd;
+
+	for (; cnt <= BACKLOG && (fd = OWN_FD_MAKE(sys_accept4(d->name_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC))) >= 0; cnt++) {
+		struct asked *a = malloc(sizeof(*a));
+
+		if (!a) {
+			own_fd_close(fd);
+			continue;
+		}
+		*a = (struct asked){ .next = d->asked, .fd = fd };
+		d->asked = a;
+		if (d->open)
+			(void)deed_bell(sock.vj, fd); /* what it sends may not be there yet */
+	}
+	return cnt;
+}
+
+/* Does it show a copy? Return: 0; -EAGAIN: nothing yet; other -errno: it has none */
+static int asked_prove(const struct dgram *d, struct asked *a)
+{
+	struct far_msg msg;
+	int fd, err = far_recv(a->fd, FAR_ASK, &msg, &fd);
+
+	if (err)
+		return err;
+	a->proved = cookie_of(fd) == d->cookie;
+	own_fd_close(fd);
+	return a->proved ? 0 : -EBADMSG;
+}
+
+/* Who has asked, and of the others the latest, are kept. */
+static void asked_sort(struct dgram *d)
+{
+	unsigned silent = 0;
+
+	for (struct asked **at = &d->asked, *a; (a = *at);) {
+		int err = a->proved ? 0 : asked_prove(d, a);
+		/* who has not waited for the answer of one that is on channels has ended; else nobody waits */
+		bool keep = !err ? !d->open || !is_over(a->fd) : err == -EAGAIN && silent++ < SILENT_MAX;
+
+		if (keep) {
+			at = &a->next;
+			continue;
+		}
+		*at = a->next;
+		own_fd_close(a->fd);
+		free(a);
+	}
+}
+
 void far_look(struct sock *s)
 {
 	struct dgram *d = s->dgram;
-	int fds[FAR_FDS], err = 0;
-	struct far_msg msg;
-	uint32_t uid;
+	bool full = asked_accept(d) > BACKLOG; /* who came then could not ask */
 
-	for (unsigned i = 0; i < LOOKS_MAX && err != -EAGAIN && err != -EPIPE; i++) {
-		struct asked *a;
-		bool good;
-
-		err = far_recv(d->name_fd, FAR_ASK, &msg, fds, &uid);
-		if (err)
-			continue;
-		good = cookie_of(fds[0]) == d->cookie && !is_over(fds[1]);
-		own_fd_close(fds[0]);
-		a = good ? malloc(sizeof(*a)) : NULL;
-		if (!a) {
-			own_fd_close(fds[1]);
-			continue;
-		}
-		*a = (struct asked){ .next = d->asked, .fd = fds[1] };
-		d->asked = a;
-	}
-	if (!d->asked || d->open)
+	asked_sort(d);
+	if (d->open || (!far_is_asked(d) && !full))
 		return;
 	if (d->parcel)
 		(void)parcel_claim(d->parcel);
@@ -328,25 +393,25 @@ void far_look(struct sock *s)
 
 /* ---- who asks ---------------------------------------------------------------------------------------------------- */
 
-/* Return: 0; -EAGAIN: there is no room; -ECONNREFUSED: nobody has that name; other -errno */
-static int ask(const char *what, int fd, int answer)
+/* Return: where the answer comes; -errno as name_connect() */
+static int ask(const char *what, int fd)
 {
 	struct far_msg msg = { .magic = FAR_MAGIC, .kind = FAR_ASK, .cookie = cookie_of(fd) };
-	const int fds[FAR_FDS] = { fd, answer };
-	struct sockaddr_un name;
-	int from = fd < 0 ? -EBADF : unix_socket(), err; /* the program may have closed it meanwhile */
+	int to = fd < 0 ? -EBADF : name_connect(what, msg.cookie), err; /* the program may have closed it meanwhile */
 
-	if (from < 0)
-		return from;
-	err = far_send(from, &name, name_make(what, msg.cookie, &name), &msg, fds, FAR_FDS);
-	own_fd_close(from);
+	if (to < 0)
+		return to;
+	err = far_send(to, &msg, fd);
+	if (!err)
+		return to;
+	own_fd_close(to);
 	return err;
 }
 
-/* The descriptors that a jump would leave behind */
+/* The descriptor that a jump would leave behind */
 struct far_claim {
 	struct undo undo;
-	int answer, theirs;
+	int answer;
 };
 
 static void claim_left(void *arg)
@@ -355,16 +420,14 @@ static void claim_left(void *arg)
 
 	lock_take();
 	own_fd_close(c->answer);
-	own_fd_close(c->theirs);
 	lock_leave();
 }
 
 /* Until the answer is there, or nobody is who would give it. Gives the lock up. */
 static void answer_wait(struct sock *s, const struct far_claim *c)
 {
-	int fds[FAR_FDS], err = -EAGAIN;
-	uint32_t uid = UINT32_MAX, own = (uint32_t)SYS_CALL0(SYS_geteuid);
 	struct far_msg msg;
+	int fd, err = -EAGAIN;
 
 	for (int ms = 0; ms < ANSWER_MS && err == -EAGAIN; ms += ANSWER_LOOK_MS) {
 		struct pollfd pfd = { .fd = c->answer, .events = POLLIN };
@@ -374,54 +437,42 @@ static void answer_wait(struct sock *s, const struct far_claim *c)
 		lock_take();
 		if (sock_undo != &c->undo) /* it was left, within a handler */
 			return;
-		err = far_recv(c->answer, FAR_PARCEL, &msg, fds, &uid);
+		err = far_recv(c->answer, FAR_PARCEL, &msg, &fd);
 	}
-	if (err)
-		return;
-	if (uid == 0 || uid == own)
-		(void)parcel_take(s->dgram, fds[0]);
-	else
-		own_fd_close(fds[0]);
+	if (!err)
+		(void)parcel_take(s->dgram, fd);
 }
 
-/* Return: 0: there will be an answer, or the end. Gives the lock up where there is no room. */
-static int ask_either(const struct sock *s, int answer)
+/* Return: where there will be an answer, or the end; -errno: nobody would. Gives the lock up where there is no room. */
+static int ask_either(const struct sock *s)
 {
-	int err = ask(held_name, fd_of_file(&s->file), answer);
+	int answer = ask(held_name, fd_of_file(&s->file));
 
-	for (int ms = 0; err == -EAGAIN && ms < ANSWER_MS; ms++) {
+	for (int ms = 0; answer == -EAGAIN && ms < ANSWER_MS; ms++) {
 		lock_leave();
 		sys_poll_ms(NULL, 0, 1);
 		lock_take();
-		err = ask(held_name, fd_of_file(&s->file), answer);
+		answer = ask(held_name, fd_of_file(&s->file));
 	}
-	if (err != -ECONNREFUSED)
-		return err;
-	(void)ask(free_name, fd_of_file(&s->file), answer); /* no room: others have asked */
-	return ask(held_name, fd_of_file(&s->file), answer);
+	if (answer != -ECONNREFUSED)
+		return answer;
+	own_fd_close(ask(free_name, fd_of_file(&s->file))); /* what was sent stays there */
+	return ask(held_name, fd_of_file(&s->file));
 }
 
 void far_claim(struct sock *s)
 {
-	struct own_fd_room room;
-	int pair[2], on = 1, err;
-	struct far_claim c;
+	struct far_claim c = { .answer = -1 };
+	int answer;
 
-	own_fd_begin(&room);
-	err = sys_socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair);
-	own_fd_end(&room);
-	if (err)
-		return;
-	c.answer = own_fd(pair[0]);
-	c.theirs = own_fd(pair[1]);
-	sys_setsockopt(c.answer, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on));
 	undo_push(&c.undo, claim_left, &c);
-	err = ask_either(s, c.theirs);
+	answer = ask_either(s);
 	if (sock_undo == &c.undo) {
-		own_fd_close(c.theirs);
-		c.theirs = -1;
-		if (!err)
+		c.answer = answer;
+		if (answer >= 0)
 			answer_wait(s, &c);
+	} else {
+		own_fd_close(answer);
 	}
 	if (undo_pop(&c.undo))
 		own_fd_close(c.answer);
@@ -431,14 +482,10 @@ void far_claim(struct sock *s)
 
 static bool is_named(const char *what, uint64_t cookie)
 {
-	struct sockaddr_un name;
-	int fd = unix_socket(), err;
+	int fd = name_connect(what, cookie);
 
-	if (fd < 0)
-		return false;
-	err = sys_connect(fd, (struct sockaddr *)&name, name_make(what, cookie, &name));
 	own_fd_close(fd);
-	return !err || err == -EAGAIN;
+	return fd >= 0 || fd == -EAGAIN;
 }
 
 /* Return: NULL: no memory */
@@ -486,45 +533,51 @@ void far_note(int fd, struct sock *s)
 {
 	struct dgram *d = s->dgram;
 	struct far_msg msg = { .magic = FAR_MAGIC, .kind = FAR_NOTE, .nr = fd, .cookie = cookie_of(fd) };
+	struct own_fd_room room;
 	struct sockaddr_un name;
-	int from = d->note_fd < 0 ? unix_socket() : -1;
+	int pair[2], err; /* of which nobody else can write to the one that has a name */
 
-	if (from < 0)
+	if (d->note_fd >= 0)
 		return;
-	d->note_fd = named_socket(note_name, msg.cookie);
-	if (d->note_fd >= 0 && (far_send(from, &name, name_make(note_name, msg.cookie, &name), &msg, &d->parcel_fd, 1) ||
-				sys_fcntl(d->note_fd, F_SETFD, 0))) {
+	own_fd_begin(&room);
+	err = sys_socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair);
+	own_fd_end(&room);
+	if (err)
+		return;
+	d->note_fd = own_fd(pair[0]);
+	pair[1] = own_fd(pair[1]);
+	if (sys_bind(d->note_fd, (struct sockaddr *)&name, name_make(note_name, msg.cookie, &name)) || far_send(pair[1], &msg, d->parcel_fd) ||
+	    sys_fcntl(d->note_fd, F_SETFD, 0)) {
 		own_fd_close(d->note_fd);
 		d->note_fd = -1;
 	}
-	own_fd_close(from);
+	own_fd_close(pair[1]);
 }
 
 bool dgram_adopt_note(int fd)
 {
 	struct sockaddr_un name;
 	socklen_t len = sizeof(name);
-	int fds[FAR_FDS], family = 0;
+	int parcel_fd, family = 0;
 	struct far_msg msg;
 	struct sock *s;
-	uint32_t uid;
 
 	if (sys_getsockname(fd, (struct sockaddr *)&name, &len) || len <= offsetof(struct sockaddr_un, sun_path) + sizeof(note_name) ||
 	    name.sun_path[0] || memcmp(name.sun_path + 1, note_name, sizeof(note_name) - 1) != 0)
 		return false;
 	layer_init(); /* descriptors of ours are about to be made */
-	if (far_recv(fd, FAR_NOTE, &msg, fds, &uid))
+	if (far_recv(fd, FAR_NOTE, &msg, &parcel_fd))
 		return false;
 	sys_close(fd);
 	len = sizeof(family);
 	if (msg.nr < 0 || !msg.cookie || cookie_of(msg.nr) != msg.cookie || sys_getsockopt(msg.nr, SOL_SOCKET, SO_DOMAIN, &family, &len)) {
-		own_fd_close(fds[0]);
+		own_fd_close(parcel_fd);
 		return true;
 	}
 	s = fd_peek(msg.nr) ? NULL : adopt(msg.nr, family);
 	if (s)
-		(void)parcel_take(s->dgram, fds[0]);
+		(void)parcel_take(s->dgram, parcel_fd);
 	else
-		own_fd_close(fds[0]);
+		own_fd_close(parcel_fd);
 	return true;
 }

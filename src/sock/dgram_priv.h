@@ -111,6 +111,7 @@ void far_free(struct dgram *d);
 void far_forked(struct dgram *d);
 /* Who has asked? If it isn't on channels it never will be, and they are answered. */
 void far_look(struct sock *s);
+bool far_is_asked(const struct dgram *d);
 /* It has left channels: those who have asked may go on. */
 void far_answer(struct sock *s);
 /* Ask, as an heir without a parcel, and wait; the lock is given up meanwhile. */

@@ -8,10 +8,12 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/time.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -47,6 +49,22 @@ static void role_by_turns(void)
 	role_server(&s);
 	atomic_fetch_add(&common->ready, 1);
 	reads_by_turns(&s, common->last, common->way);
+	exit(0);
+}
+
+/* Has used it before anything came; then all is for this one */
+static void role_first(void)
+{
+	struct timeval limit = { .tv_sec = LIMIT_S };
+	struct server s;
+	char byte;
+
+	role_server(&s);
+	CHECK(!setsockopt(s.fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)));
+	CHECK(recv(s.fd, &byte, 1, MSG_DONTWAIT) < 0);
+	atomic_fetch_add(&common->ready, 1);
+	for (unsigned nr = 1; nr <= SOME; nr++)
+		CHECK(take(s.fd, 0) == nr);
 	exit(0);
 }
 
@@ -334,6 +352,37 @@ static void part_before(void)
 	}
 }
 
+static void until_ready(unsigned cnt)
+{
+	time_t begin = time(NULL);
+
+	while (atomic_load(&common->ready) < cnt) {
+		limit_check(begin);
+		usleep(1000);
+	}
+}
+
+/* Another program uses it, and is the only one that reads; this one has merely looked, later. */
+static void part_before_look(void)
+{
+	for (int i = 0; i < 2 * BY_CNT; i++) {
+		struct server s;
+		pid_t pid;
+		char byte;
+
+		sender_start(&s.sender);
+		server_bind(&s, i % 2 ? AF_INET6 : AF_INET);
+		atomic_store(&common->ready, 0);
+		pid = start(&s, "udp_first", i / 2);
+		until_ready(1);
+		CHECK(recv(s.fd, &byte, 1, MSG_DONTWAIT) < 0);
+		send_some(&s, SOME);
+		child_end(pid);
+		printf("another program has used it since before, after %s, and has all\n", by_names[i / 2]);
+		server_close(&s);
+	}
+}
+
 /* A child that never reads takes nothing away. */
 static void part_before_idle(void)
 {
@@ -360,6 +409,78 @@ static void part_before_idle(void)
 		close(go[0]);
 		close(go[1]);
 		server_close(&s);
+	}
+}
+
+/* ---- another user has its name ----------------------------------------------------------------------------------- */
+
+static int listens_as(const char *what, uint64_t cookie)
+{
+	struct sockaddr_un name = { .sun_family = AF_UNIX };
+	int len = snprintf(name.sun_path + 1, sizeof(name.sun_path) - 1, "vjchan/udp-%s/%016llx", what, (unsigned long long)cookie);
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	CHECK(!bind(fd, (struct sockaddr *)&name, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)len)) && !listen(fd, 10));
+	return fd;
+}
+
+/* Takes the names of the socket whose cookie it reads. Ends badly if anybody says anything there. */
+static _Noreturn void squats(int ctl)
+{
+	enum { NOBODY = 65534 };
+	uint64_t cookie;
+	int fds[2], came;
+	char byte;
+
+	CHECK(read_all(ctl, &cookie, sizeof(cookie)) == sizeof(cookie));
+	CHECK(!setresuid(NOBODY, NOBODY, NOBODY));
+	fds[0] = listens_as("free", cookie);
+	fds[1] = listens_as("held", cookie);
+	write_all(ctl, "", 1);
+	CHECK(read_all(ctl, &byte, 1) == 1); /* it is over */
+	for (int i = 0; i < 2; i++)
+		while ((came = accept(fds[i], NULL, NULL)) >= 0)
+			CHECK(recv(came, &byte, 1, 0) <= 0);
+	_exit(0);
+}
+
+static void squatted(int family)
+{
+	struct server s;
+	pid_t squatter, pid;
+	socklen_t len = sizeof(uint64_t);
+	uint64_t cookie;
+	int ctl[2];
+	char byte;
+
+	sender_start(&s.sender);
+	CHECK(!socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ctl));
+	squatter = fork_must(); /* it has no copy */
+	if (!squatter)
+		squats(ctl[1]);
+	server_bind(&s, family);
+	CHECK(!getsockopt(s.fd, SOL_SOCKET, SO_COOKIE, &cookie, &len));
+	write_all(ctl[0], &cookie, sizeof(cookie));
+	CHECK(read_all(ctl[0], &byte, 1) == 1);
+	atomic_store(&common->ready, 0);
+	pid = start(&s, "udp_first", BY_SPAWN);
+	until_ready(1);
+	send_some(&s, SOME);
+	child_end(pid);
+	write_all(ctl[0], "", 1);
+	child_end(squatter);
+	close(ctl[0]);
+	close(ctl[1]);
+	server_close(&s);
+}
+
+/* Whoever guesses a cookie may listen there first: nobody shows him the socket, and it works by the kernel. */
+static void part_squatted(void)
+{
+	for (int i = 0; i < 2; i++) {
+		if (!geteuid())
+			squatted(i ? AF_INET6 : AF_INET);
+		printf("another user, who has its name, is told nothing\n");
 	}
 }
 
@@ -416,16 +537,6 @@ static void role_survivor(void)
 	survives(&s, &other);
 	atomic_fetch_add(&common->ready, 1);
 	exit(0);
-}
-
-static void until_ready(unsigned cnt)
-{
-	time_t begin = time(NULL);
-
-	while (atomic_load(&common->ready) < cnt) {
-		limit_check(begin);
-		usleep(1000);
-	}
 }
 
 static void part_killed(void)
@@ -523,6 +634,8 @@ void udp_role(const char *role)
 		role_by_turns();
 	if (!strcmp(role, "udp_survivor"))
 		role_survivor();
+	if (!strcmp(role, "udp_first"))
+		role_first();
 	if (!strcmp(role, "udp_idle"))
 		role_idle();
 }
@@ -532,6 +645,7 @@ void udp_exec_parts(const char *only)
 	static const struct part parts[] = {
 		{ "udp_exec", part_exec }, { "udp_exec_system", part_exec_system }, { "udp_exec_idle", part_exec_idle },	  { "udp_exec_turns", part_exec_turns },
 		{ "udp_exec_self", part_exec_self }, { "udp_before", part_before }, { "udp_before_idle", part_before_idle },
+		{ "udp_before_look", part_before_look }, { "udp_squatted", part_squatted },
 		{ "udp_killed", part_killed },	 { "udp_jump", part_jump },
 	};
 
