@@ -491,7 +491,7 @@ static int accept_either(int fd, struct sock *s, struct sockaddr *addr, socklen_
 			break;
 		/* the number may have been closed meanwhile, and be another's; it listens on for those that wait as long as there is a lease */
 		if (s->state != SOCK_LISTEN || !sock.vj || s->lease_fd < 0) {
-			r = fd_peek(fd) == &s->file ? ASK_KERNEL : -EINVAL;
+			r = s->state == SOCK_LISTEN && fd_peek(fd) == &s->file ? ASK_KERNEL : -EINVAL;
 			break;
 		}
 		b.kernel_fd = s->lease_fd;
