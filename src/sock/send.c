@@ -225,18 +225,24 @@ VJ_EARLY ssize_t sock_write(int fd, const void *buf, size_t n)
 	return send_leave(fd, s, &(struct iovec){ (void *)(uintptr_t)buf, n }, 1, 0, NULL, 0);
 }
 
-/* writev() of no bytes asks nobody, unlike write(): the kernel's, who looks at the number. */
+/* writev() of no bytes asks nobody, unlike write(): the kernel's, who looks at the number. Also what is no array is for the kernel to refuse. */
 static bool is_empty(const struct iovec *iov, int cnt)
 {
-	for (int i = 0; i < cnt; i++)
+	for (int i = 0; i < cnt && !is_wild(iov); i++)
 		if (iov[i].iov_len)
 			return false;
 	return true;
 }
 
+/* Return: NULL: the kernel's */
+static struct sock *writev_enter(int fd, const struct iovec *iov, int cnt)
+{
+	return fd_peek(fd) && cnt >= 0 && cnt <= IOV_MAX && !is_empty(iov, cnt) ? io_enter(fd) : NULL;
+}
+
 ssize_t sock_writev(int fd, const struct iovec *iov, int cnt)
 {
-	struct sock *s = cnt < 0 || cnt > IOV_MAX || is_empty(iov, cnt) ? NULL : send_enter(fd);
+	struct sock *s = writev_enter(fd, iov, cnt);
 
 	if (!s)
 		return ret_errno(ker_writev(fd, iov, cnt));
@@ -346,7 +352,7 @@ int sock_sendmmsg(int fd, struct mmsghdr *msgs, unsigned cnt, int flags)
 
 ssize_t sock_pwritev2(int fd, const struct iovec *iov, int cnt, off_t off, int flags)
 {
-	struct sock *s = off != -1 || cnt < 0 || cnt > IOV_MAX || (flags & ~RWF_KNOWN) || is_empty(iov, cnt) ? NULL : send_enter(fd);
+	struct sock *s = off != -1 || (flags & ~RWF_KNOWN) ? NULL : writev_enter(fd, iov, cnt);
 
 	if (!s)
 		return ret_errno(ker_pwritev2(fd, iov, cnt, off, flags));

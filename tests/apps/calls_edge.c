@@ -204,6 +204,7 @@ static void test_dprintf(void)
 
 static void test_send_nothing(void)
 {
+	const struct iovec *volatile nowhere = NULL; /* that the compiler doesn't see */
 	struct pollfd reset = { .events = 0 };
 	struct pair p;
 
@@ -211,6 +212,9 @@ static void test_send_nothing(void)
 	pair_open(&p, AF_INET, "127.0.0.1");
 	say("send", send(p.client, "", 0, MSG_NOSIGNAL));
 	say("writev", writev(p.client, NULL, 0));
+	say("writev, no array", writev(p.client, nowhere, 1));
+	say("pwritev2, no array", pwritev2(p.client, nowhere, 2, -1, 0));
+	say("writev of a file, no array", writev(STDOUT_FILENO, nowhere, 1));
 	say("shutdown", shutdown(p.client, SHUT_WR));
 	say("send", send(p.client, "", 0, MSG_NOSIGNAL));
 	pair_close(&p);
