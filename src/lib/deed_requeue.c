@@ -308,19 +308,33 @@ bool requeue_instead(const struct vj *vj, struct deed *d)
 	return true;
 }
 
+/* To its client, by vjd. Return: 0; -ESRCH: he is gone; -errno */
+static int give_to_client(struct vj *vj, struct deed *d)
+{
+	int err;
+
+	if (!d->msg.peer_app || d->requeue)
+		return -ESRCH;
+	err = vj->ctl ? deed_pack(vj, d) : -EAGAIN;
+	return err ? err : control_done(vj, ctl_client_pass(vj->ctl, d->msg.peer_app, d->msg.peer_pid, d->crate_fd, NULL));
+}
+
+static bool passes(int err)
+{
+	return err == -EAGAIN || err == -EBUSY || err == -ETIMEDOUT || err == -ENOTCONN;
+}
+
 bool requeue_give(struct vj *vj, struct deed *d, int *ret_err)
 {
-	int err = d->msg.peer_app && !d->requeue ? vj->ctl ? deed_pack(vj, d) : -EAGAIN : -ESRCH;
+	int err = give_to_client(vj, d);
 
-	if (!err)
-		err = control_done(vj, ctl_client_pass(vj->ctl, d->msg.peer_app, d->msg.peer_pid, d->crate_fd, NULL));
 	*ret_err = err;
 	if (err == -ESRCH) {
 		*ret_err = 0;
 		d->msg.peer_app = 0;
 		if (give_alone(vj, d))
 			return true;
-	} else if (!err || vj->now_ns > d->until_ns || (err != -EAGAIN && err != -EBUSY && err != -ETIMEDOUT && err != -ENOTCONN)) {
+	} else if (!passes(err) || vj->now_ns > d->until_ns) {
 		return true;
 	}
 	d->again_ns = vj->now_ns + AGAIN_MS * NS_PER_MS;
