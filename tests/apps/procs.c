@@ -132,6 +132,16 @@ uint64_t now_ms(void)
 	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
+bool ask_once(uint16_t to)
+{
+	int fd = connect_to(to);
+	bool kernel = kernel_has_conn(fd);
+
+	ping(fd);
+	close(fd);
+	return kernel;
+}
+
 int ask_until_kernel(bool (*ask)(uint16_t port), uint16_t port, int row)
 {
 	uint64_t end_ms = now_ms() + GIVEN_BACK_MS;

@@ -38,6 +38,8 @@ void child_end(pid_t pid);
 /* It ends by @sig, as who serves for ever. */
 void end_by_signal(pid_t pid, int sig);
 uint64_t now_ms(void);
+/* A connection to an echo server, used once. Return: was it the kernel's? */
+bool ask_once(uint16_t port);
 /*
  * What a server gives back to the kernel it gives back a little later: once more @ask(port), which is a connection and says whether the
  * kernel had it, until it has had @row of them one after another. Return: connections that were on channels by then

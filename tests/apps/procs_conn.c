@@ -633,17 +633,6 @@ static void serve_brief(int fd)
 	}
 }
 
-/* Return: was it the kernel's? */
-static bool ask_brief(uint16_t to)
-{
-	int fd = connect_to(to);
-	bool kernel = kernel_has_conn(fd);
-
-	ping(fd);
-	close(fd);
-	return kernel;
-}
-
 static unsigned threads_of(pid_t pid)
 {
 	char path[64];
@@ -666,16 +655,16 @@ static void part_brief(void)
 	server_start(serve_brief, &server);
 	if (strict || wants_kernel()) {
 		for (int i = 0; i < BRIEF; i++)
-			CHECK(ask_brief(port) == wants_kernel());
+			CHECK(ask_once(port) == wants_kernel());
 	} else {
-		CHECK(ask_until_kernel(ask_brief, port, BRIEF_ROW) >= BRIEF_MANY);
+		CHECK(ask_until_kernel(ask_once, port, BRIEF_ROW) >= BRIEF_MANY);
 		for (end_ms = now_ms() + ANSWER_MS; !closed && now_ms() < end_ms; closed = threads_of(server) == 1)
-			(void)ask_brief(port);
+			(void)ask_once(port);
 		CHECK(closed);
 		end_ms = now_ms() + ANSWER_MS;
 		do {
 			usleep(300000);
-			kernel = ask_brief(port);
+			kernel = ask_once(port);
 		} while (kernel && now_ms() < end_ms);
 		CHECK(!kernel);
 	}

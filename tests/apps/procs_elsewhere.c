@@ -274,17 +274,6 @@ static void worker_by_turns(int arg)
 	exec_role("by turns");
 }
 
-/* Return: was it the kernel's? */
-static bool ask_by_turns(uint16_t to)
-{
-	int fd = connect_to(to);
-	bool kernel = kernel_has_conn(fd);
-
-	ping(fd);
-	close(fd);
-	return kernel;
-}
-
 /* They have begun by exec(), so they have nothing in common but the socket. When clients have waited often the port is the kernel's. */
 static void part_turns_exec(void)
 {
@@ -301,9 +290,9 @@ static void part_turns_exec(void)
 	for (int i = 0; i < BY_TURNS; i++)
 		CHECK(read_all(ready_pipe[0], &c, 1) == 1);
 	for (int i = 0; i < TURNS_CLIENTS; i++)
-		(void)ask_by_turns(port);
+		(void)ask_once(port);
 	if (!getenv("VJ_STRICT"))
-		ask_until_kernel(ask_by_turns, port, TURNS_ROW);
+		ask_until_kernel(ask_once, port, TURNS_ROW);
 	for (int i = 0; i < BY_TURNS; i++)
 		end_by_signal(workers[i], SIGTERM);
 	for (int i = 0; i < 2; i++)

@@ -876,6 +876,12 @@ static void listener_congestion(void **state)
 	assert_next_has(t, "bbr");
 }
 
+static void assert_marks(const struct line *t, uint8_t tos, uint8_t ttl)
+{
+	assert_int_equal(t->tos, tos);
+	assert_int_equal(t->ttl, ttl);
+}
+
 /* TOS and TTL stand in the first segment, too, and when it is sent again */
 static void marked_syn(void **state)
 {
@@ -884,11 +890,9 @@ static void marked_syn(void **state)
 
 	assert_int_equal(tcp_connect_with(t->s, t->link, &t->local, &t->peer, opts, 2, t->cookie, &t->id), 0);
 	SEND("S 0:0(0)");
-	assert_int_equal(t->tos, 0xb8);
-	assert_int_equal(t->ttl, 9);
+	assert_marks(t, 0xb8, 9);
 	SEND_AFTER(1 * SEC, "S 0:0(0)");
-	assert_int_equal(t->tos, 0xb8);
-	assert_int_equal(t->ttl, 9);
+	assert_marks(t, 0xb8, 9);
 }
 
 /* ... and in the answer to one, by the family of who asks */
@@ -902,11 +906,9 @@ static void marked_synack(void **state)
 	tcp_listener_mark(t->s, t->listener, !t->cfg.v6, 0x2e, 7);
 	RECV(0, "S 0:0(0) <mss 1460>");
 	SEND("S. 0:0(0) ack 1");
-	assert_int_equal(t->tos, 0x2c);
-	assert_int_equal(t->ttl, 7);
+	assert_marks(t, 0x2c, 7);
 	SEND_AFTER(1 * SEC, "S. 0:0(0) ack 1");
-	assert_int_equal(t->tos, 0x2c);
-	assert_int_equal(t->ttl, 7);
+	assert_marks(t, 0x2c, 7);
 	RECV(0, ". 1:1(0) ack 1");
 	line_accept(t);
 	assert_int_equal(tcp_option_get(t->s, t->id, TCP_OPT_TTL, &value), 0);
