@@ -12,7 +12,8 @@
 
 enum { WAITING_MAX = 64 };
 
-#define WAIT_US (3 * US_PER_SEC) /* for an answer to ASK, the kernel's own question for the neighbour included */
+#define WAIT_US (3 * US_PER_SEC) /* for an answer to ASK: as long as the kernel asks for a neighbour ... */
+#define WAIT_MORE_US (1 * US_PER_SEC) /* ... and from when it has found it */
 #define NO_NEIGHBOUR_US (10 * US_PER_SEC) /* behind a router: not looked at again before */
 
 /* ASK, not answered yet. */
@@ -20,6 +21,7 @@ struct waiting {
 	struct app *app; /* NULL: free */
 	uint32_t seq;
 	struct parp_endpoint ep;
+	bool early; /* the kernel asked for the neighbour yet, when we looked last */
 	uint64_t until_us;
 };
 
@@ -34,11 +36,14 @@ struct if_ask {
 	void *mem; /* the resolver's */
 };
 
+static int neighbour(const struct if_ask *ask, const struct ip_addr *addr, struct mac_addr *ret_mac)
+{
+	return rtnl_neighbour_get(ask->cfg.rtnl, ask->cfg.ifindex, addr, ret_mac);
+}
+
 static bool on_neighbour(void *arg, const struct ip_addr *addr, struct mac_addr *ret_mac)
 {
-	const struct if_ask *ask = arg;
-
-	return rtnl_neighbour_get(ask->cfg.rtnl, ask->cfg.ifindex, addr, ret_mac) == 0;
+	return neighbour(arg, addr, ret_mac) == 0;
 }
 
 static void on_learned(void *arg, const struct resolver_entry *e)
@@ -181,7 +186,7 @@ static bool answered(const struct if_ask *ask, const struct waiting *w, uint64_t
 	} else {
 		return false;
 	}
-	if (ret->kind != CTL_MAC_LEARNED && on_neighbour((void *)(uintptr_t)ask, &w->ep.addr, &canonical))
+	if (ret->kind != CTL_MAC_LEARNED && neighbour(ask, &w->ep.addr, &canonical) == 0)
 		memcpy(ret->canonical, canonical.bytes, sizeof(ret->canonical));
 	return true;
 }
@@ -205,11 +210,31 @@ static void answer(struct if_ask *ask, struct waiting *w, const struct ctl_msg *
 	ask->waiting_cnt--;
 }
 
+/*
+ * As long as the kernel asks for the neighbour nobody vouches for an answer, so silence says nothing: its first question may be lost, and over
+ * IPv6 it sends none while its link-local address is tentative. Return: it still asks; false: an answer, or silence, counts from now on
+ */
+static bool is_early(struct if_ask *ask, struct waiting *w, uint64_t now_us)
+{
+	struct mac_addr mac;
+	int r;
+
+	if (!w->early)
+		return false;
+	r = neighbour(ask, &w->ep.addr, &mac);
+	w->early = r == -EAGAIN && now_us < w->until_us;
+	if (r == 0) {
+		resolver_ask_anew(&ask->resolver, &w->ep, now_us);
+		w->until_us = max_u64(w->until_us, now_us + WAIT_MORE_US);
+	}
+	return w->early;
+}
+
 static void look(struct if_ask *ask, struct waiting *w, uint64_t now_us)
 {
 	struct ctl_msg reply = reply_to(ask, w);
 
-	if (answered(ask, w, now_us, &reply.mac))
+	if (!is_early(ask, w, now_us) && answered(ask, w, now_us, &reply.mac))
 		answer(ask, w, &reply);
 }
 
@@ -234,16 +259,18 @@ void if_ask_free(struct if_ask *ask)
 bool if_ask_begin(struct if_ask *ask, struct app *app, uint32_t seq, const struct ctl_endpoint *ep, uint64_t now_us)
 {
 	struct waiting *w = ask->waiting;
+	struct mac_addr mac;
 
 	while (w < ask->waiting + WAITING_MAX && w->app != NULL)
 		w++;
 	if (w == ask->waiting + WAITING_MAX)
 		return false;
-	*w = (struct waiting){ app, seq, { ip_addr_from_v6(ep->addr), ep->port, ep->port, ep->proto, 0 }, now_us + WAIT_US };
+	*w = (struct waiting){ app, seq, { ip_addr_from_v6(ep->addr), ep->port, ep->port, ep->proto, 0 }, false, now_us + WAIT_US };
 	ask->waiting_cnt++;
 	app->asking = true;
 	/* who vouches for the answer must be known; asked for at the same time */
 	rtnl_neighbour_use(ask->cfg.rtnl, ask->cfg.ifindex, &w->ep.addr);
+	w->early = neighbour(ask, &w->ep.addr, &mac) == -EAGAIN;
 	resolver_ask(&ask->resolver, &w->ep, now_us);
 	return true;
 }
@@ -267,6 +294,9 @@ void if_ask_rx(struct if_ask *ask, const struct parp_msg *msg, uint64_t now_us)
 void if_ask_neighbour(struct if_ask *ask, const struct ip_addr *addr)
 {
 	resolver_canonical_changed(&ask->resolver, addr);
+	for (uint32_t k = 0; ask->waiting_cnt > 0 && k < WAITING_MAX; k++)
+		if (ask->waiting[k].app != NULL && ip_addr_eq(&ask->waiting[k].ep.addr, addr))
+			look(ask, &ask->waiting[k], ask->now_us);
 }
 
 void if_ask_run(struct if_ask *ask, uint64_t now_us)

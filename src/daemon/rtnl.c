@@ -236,7 +236,7 @@ int rtnl_neighbour_use(struct rtnl *rtnl, uint32_t ifindex, const struct ip_addr
 
 struct neighbour {
 	struct mac_addr mac;
-	bool known;
+	bool known, asked;
 };
 
 static int take_lladdr(const struct nlattr *attr, void *arg)
@@ -254,10 +254,12 @@ static int take_lladdr(const struct nlattr *attr, void *arg)
 static int take_neighbour(const struct nlmsghdr *nlh, void *arg)
 {
 	const struct ndmsg *ndm = mnl_nlmsg_get_payload(nlh);
+	struct neighbour *n = arg;
 	const uint16_t usable = NUD_PERMANENT | NUD_NOARP | NUD_REACHABLE | NUD_STALE | NUD_DELAY | NUD_PROBE;
 
 	if (nlh->nlmsg_type == RTM_NEWNEIGH && (ndm->ndm_state & usable) != 0)
-		mnl_attr_parse(nlh, sizeof(*ndm), take_lladdr, arg);
+		mnl_attr_parse(nlh, sizeof(*ndm), take_lladdr, n);
+	n->asked = nlh->nlmsg_type == RTM_NEWNEIGH && (ndm->ndm_state & NUD_INCOMPLETE) != 0;
 	return MNL_CB_OK;
 }
 
@@ -268,7 +270,7 @@ int rtnl_neighbour_get(struct rtnl *rtnl, uint32_t ifindex, const struct ip_addr
 	int r = rtnl_call(rtnl, neighbour_msg(buf, RTM_GETNEIGH, 0, ifindex, 0, addr), take_neighbour, &n);
 
 	if (r < 0 || !n.known)
-		return r < 0 ? r : -ENOENT;
+		return r < 0 ? r : n.asked ? -EAGAIN : -ENOENT;
 	*ret_mac = n.mac;
 	return 0;
 }

@@ -69,7 +69,7 @@ int rtnl_addr(struct rtnl *rtnl, uint32_t ifindex, const struct ip_addr *addr, b
 /** rtnl_neighbour_use() - As if there were a packet for @addr: have it resolved, or looked at again if it is stale */
 int rtnl_neighbour_use(struct rtnl *rtnl, uint32_t ifindex, const struct ip_addr *addr);
 
-/** rtnl_neighbour_get() - Where the kernel sends what is for @addr. Return: 0; -ENOENT: it doesn't know, or looks for it now */
+/** rtnl_neighbour_get() - Where the kernel sends what is for @addr. Return: 0; -EAGAIN: it asks for it now; -ENOENT: it doesn't know */
 int rtnl_neighbour_get(struct rtnl *rtnl, uint32_t ifindex, const struct ip_addr *addr, struct mac_addr *ret_mac);
 
 #endif

@@ -347,6 +347,17 @@ const struct resolver_entry *resolver_ask(struct resolver *r, const struct parp_
 	return lookup(r, ep, true, now_us);
 }
 
+void resolver_ask_anew(struct resolver *r, const struct parp_endpoint *ep, uint64_t now_us)
+{
+	struct resolver_entry *e = find(r, ep);
+
+	if (e != NULL && e->question.open)
+		e->question.tries = 0;
+	else if (e != NULL && e->state == RESOLVER_NEG && e->why == RESOLVER_SILENT)
+		entry_put(r, e);
+	lookup(r, ep, true, now_us);
+}
+
 /* ---- answers */
 
 /* R4. */

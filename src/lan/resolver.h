@@ -167,6 +167,9 @@ const struct resolver_entry *resolver_lookup(struct resolver *r, const struct pa
 /** resolver_ask() - As resolver_lookup(), for somebody who waits: goes before what is only sent to */
 const struct resolver_entry *resolver_ask(struct resolver *r, const struct parp_endpoint *ep, uint64_t now_us);
 
+/** resolver_ask_anew() - As resolver_ask(), when it is known only now who vouches for an answer: that there was none so far says nothing */
+void resolver_ask_anew(struct resolver *r, const struct parp_endpoint *ep, uint64_t now_us);
+
 /** resolver_find() - As resolver_lookup(), of any state, and nothing changes. NULL: not known */
 const struct resolver_entry *resolver_find(const struct resolver *r, const struct parp_endpoint *ep);
 
