@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "own_vjd.h"
 
+#include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -25,25 +26,30 @@ static void program_path(const char *name, char *ret_path, size_t bytes)
 	snprintf(ret_path, bytes, "%s/%s", build ? build : "build", name);
 }
 
+/* It says when it serves: its socket is there before it listens. */
 void vjd_start(void)
 {
-	char path[512];
+	char path[512], fd[16], byte;
+	struct pollfd ready;
+	int ends[2];
 
-	unlink(socket_path); /* of one that was killed: what is there afterwards is the new one's */
 	program_path("vjd", path, sizeof(path));
+	assert_int_equal(pipe(ends), 0);
+	snprintf(fd, sizeof(fd), "%d", ends[1]);
 	vjd_pid = fork();
 	assert_true(vjd_pid >= 0);
 	if (!vjd_pid) {
-		execl(path, "vjd", "--private", "--foreground", "--socket", socket_path, "--idle-exit", "60", (char *)NULL);
+		execl(path, "vjd", "--private", "--foreground", "--socket", socket_path, "--idle-exit", "60", "--ready-fd", fd,
+		      (char *)NULL);
 		perror(path);
 		_exit(127);
 	}
-	for (int i = 0; i < PATIENT_MS / 5; i++) {
-		if (!access(socket_path, F_OK))
-			return;
-		usleep(5000);
-	}
-	fail_msg("vjd did not make %s", socket_path);
+	close(ends[1]);
+	ready = (struct pollfd){ .fd = ends[0], .events = POLLIN };
+	assert_int_equal(poll(&ready, 1, PATIENT_MS), 1);
+	if (read(ends[0], &byte, 1) != 1)
+		fail_msg("vjd does not serve %s", socket_path);
+	close(ends[0]);
 }
 
 void vjd_kill(int sig)

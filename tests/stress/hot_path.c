@@ -51,21 +51,25 @@ static void vjd_stop(void)
 static void vjd_start(void)
 {
 	const char *build = getenv("VJ_BUILD_DIR");
-	char path[512];
+	char path[512], fd[16], byte;
+	int ready[2];
 
 	REQUIRE(mkdtemp(dir) != NULL);
+	REQUIRE(pipe(ready) == 0);
+	snprintf(fd, sizeof(fd), "%d", ready[1]);
 	snprintf(socket_path, sizeof(socket_path), "%s/vjd", dir);
 	snprintf(path, sizeof(path), "%s/vjd", build != NULL ? build : "build");
 	vjd_pid = fork();
 	REQUIRE(vjd_pid >= 0);
 	if (vjd_pid == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		execl(path, "vjd", "--private", "--foreground", "--socket", socket_path, "--idle-exit", "60",
+		execl(path, "vjd", "--private", "--foreground", "--socket", socket_path, "--idle-exit", "60", "--ready-fd", fd,
 		      (char *)NULL);
 		_exit(127);
 	}
-	for (int i = 0; i < 1000 && access(socket_path, F_OK) != 0; i++)
-		usleep(10000);
+	close(ready[1]);
+	REQUIRE(read(ready[0], &byte, 1) == 1);
+	close(ready[0]);
 	atexit(vjd_stop);
 }
 
