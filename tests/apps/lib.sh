@@ -39,6 +39,18 @@ fail() {
 	exit 1
 }
 
+# Ended by set -e: the command, and the calls that led there. In a subshell it is not the end, or its caller's
+ended_by() { # STATUS COMMAND
+	local i at=
+	[[ $- == *e* && $BASH_SUBSHELL == 0 ]] || return 0
+	for ((i = 1; i < ${#FUNCNAME[@]}; i++)); do
+		at+=", ${BASH_SOURCE[i]##*/}:${BASH_LINENO[i - 1]}"
+	done
+	fail "status $1 of: $2${at}"
+}
+set -E
+trap 'ended_by $? "$BASH_COMMAND"' ERR
+
 skip() {
 	printf 'skipped: %s\n' "$*"
 	exit 77
