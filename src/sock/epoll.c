@@ -369,6 +369,14 @@ static int set_open_up(struct epoll_set *set, bool adopted)
 /* What may stand beside EPOLLEXCLUSIVE: epoll_ctl(2) */
 #define EXCLUSIVE_OK ((uint32_t)(EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLHUP | EPOLLWAKEUP | EPOLLET | EPOLLEXCLUSIVE))
 
+/* As the kernel does, before it looks whether @f is in the set */
+static bool is_refused(int op, const struct file *f, const struct epoll_event *event)
+{
+	if (op == EPOLL_CTL_DEL || !(event->events & EPOLLEXCLUSIVE))
+		return false;
+	return op == EPOLL_CTL_MOD || f->kind == FILE_EPOLL || (event->events & ~EXCLUSIVE_OK);
+}
+
 static int ctl_add(struct epoll_set *set, struct file *f, int fd, const struct epoll_event *event)
 {
 	struct watch *w;
@@ -376,8 +384,6 @@ static int ctl_add(struct epoll_set *set, struct file *f, int fd, const struct e
 
 	if (watch_find(set, f, fd))
 		return -EEXIST;
-	if ((event->events & EPOLLEXCLUSIVE) && (event->events & ~EXCLUSIVE_OK))
-		return -EINVAL;
 	w = watch_alloc();
 	if (!w)
 		return -ENOMEM;
@@ -406,7 +412,7 @@ static int ctl_mod(struct watch *w, const struct epoll_event *event)
 	uint32_t events = w->events;
 	int err = 0;
 
-	if ((event->events | events) & EPOLLEXCLUSIVE)
+	if (events & EPOLLEXCLUSIVE)
 		return -EINVAL;
 	w->events = event->events | EPOLLERR | EPOLLHUP;
 	if (w->in_kernel)
@@ -460,7 +466,7 @@ static int ctl_ours(int epfd, int op, struct file *f, int fd, struct epoll_event
 		return -EFAULT;
 	if (f->kind == FILE_SOCK && sock_of(f)->state == SOCK_AWAY && op != EPOLL_CTL_DEL && !away_claim(fd, sock_of(f)))
 		return ctl_kernel(epfd, op, fd, event);
-	if (e && e->kind != FILE_EPOLL)
+	if ((e && e->kind != FILE_EPOLL) || is_refused(op, f, event))
 		return -EINVAL;
 	if (e) {
 		set = set_of(e);

@@ -377,6 +377,12 @@ static void test_exclusive(void)
 	say("with one-shot", epoll_ctl(ep[0], EPOLL_CTL_ADD, p.client, &ev));
 	ev.events = EPOLLIN | EPOLLEXCLUSIVE | EPOLLRDHUP;
 	say("with RDHUP", epoll_ctl(ep[0], EPOLL_CTL_ADD, p.client, &ev));
+	say("with RDHUP, twice", epoll_ctl(ep[0], EPOLL_CTL_ADD, p.server, &ev));
+	say("mod of what isn't there", epoll_ctl(ep[0], EPOLL_CTL_MOD, p.client, &ev));
+	say("set in set", epoll_ctl(ep[0], EPOLL_CTL_ADD, inner, &ev));
+	ev.events = EPOLLIN;
+	say("no more", epoll_ctl(ep[0], EPOLL_CTL_MOD, p.server, &ev));
+	say("not there", epoll_ctl(ep[0], EPOLL_CTL_MOD, p.client, &ev));
 	write(p.client, "x", 1);
 	settle();
 	got = epoll_wait(ep[0], &ev, 1, 0) + epoll_wait(ep[1], &ev, 1, 0);
