@@ -860,14 +860,18 @@ static int wait_any(int epfd, struct epoll_event *ev, int max, int64_t timeout_n
 	struct file *f = fd_peek(epfd);
 	bool ours = f && f->kind == FILE_EPOLL &&
 		    atomic_load_explicit(&set_of(f)->ours, memory_order_acquire);
+	uint64_t deadline_ns;
 	int n = 0;
 
 	if (max <= 0 || sock_inside)
 		return ker_epoll_wait(epfd, ev, max, timeout_ns, mask);
 	if (!ours) {
+		deadline_ns = timeout_ns > 0 ? deadline_after(sys_clock_ns(), timeout_ns) : 0;
 		n = wait_kernel(f, epfd, ev, max, timeout_ns, mask, &ours);
 		if (!ours || n < 0)
 			return n;
+		if (deadline_ns)
+			timeout_ns = time_left(deadline_ns, sys_clock_ns());
 	}
 	f = file_enter(epfd);
 	if (!f || f->kind != FILE_EPOLL) {

@@ -266,6 +266,49 @@ static void test_changes(void)
 	close(p.listener);
 }
 
+static uint64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+enum { WHOLE_MS = 1000, TRIES = 10 };
+
+static void *wait_whole(void *arg)
+{
+	struct epoll_event ev;
+
+	must("nothing is ready", !epoll_wait(*(int *)arg, &ev, 1, WHOLE_MS));
+	return NULL;
+}
+
+/* The first connection comes into the set late: the thread does not begin to wait anew. */
+static void test_time_left(void)
+{
+	struct pair p;
+	bool once = false;
+
+	title("time that is left");
+	pair_open(&p, AF_INET, "127.0.0.1");
+	for (int i = 0; i < TRIES && !once; i++) { /* a machine that stands still proves nothing */
+		int ep = epoll_create1(0);
+		uint64_t added_ms;
+		pthread_t t;
+
+		pthread_create(&t, NULL, wait_whole, &ep);
+		usleep(WHOLE_MS * 800);
+		added_ms = now_ms();
+		epoll_ctl(ep, EPOLL_CTL_ADD, p.client, &(struct epoll_event){ .events = EPOLLIN });
+		pthread_join(t, NULL);
+		once = now_ms() - added_ms < WHOLE_MS;
+		close(ep);
+	}
+	say("no more than that", once);
+	pair_close(&p);
+}
+
 /* ---- many threads ------------------------------------------------------------------------------- */
 
 enum { WAITERS = 4, EVENTS = 200 };
@@ -425,6 +468,7 @@ void calls_sets(void)
 	test_closed_number(AF_INET6, "::1");
 	test_depth();
 	test_changes();
+	test_time_left();
 	test_oneshot_threads();
 	test_exclusive_threads();
 	test_poll_edges();
