@@ -607,16 +607,9 @@ struct set_undo {
 /* Return: false: undone, as sleep_end() */
 static bool set_awake(struct epoll_set *set, struct sleeper *sl, struct undo *u)
 {
-	if (sl->pprev) {
-		if (!sleep_end(sl, u))
-			return false;
-	} else {
-		lock_take();
-		if (u && !undo_pop(u))
-			return false;
-	}
+	if (!sleep_end(sl, u))
+		return false;
 	set->asleep--;
-	kick_drain(&set->kick);
 	return true;
 }
 
@@ -655,12 +648,22 @@ static VJ_COLD int sleep_beside(int epfd, struct epoll_event *ev, int max, int64
 	return sys_epoll_pwait(epfd, ev, max, 0, NULL);
 }
 
+static int sleep_within(int epfd, struct epoll_event *ev, int max, int64_t timeout_ns, const sigset_t *mask)
+{
+	int n;
+
+	pthread_cleanup_push(undo_all, NULL);
+	n = (int)KER_BLOCKING(ker_epoll_sleep(epfd, ev, max, timeout_ns, mask));
+	pthread_cleanup_pop(0);
+	return n;
+}
+
 /* Return: events, 0 if it is to look again, -errno. The lock is given up meanwhile. */
 static int set_sleep(struct epoll_set *set, int epfd, struct epoll_event *ev, int max,
 		     int64_t timeout_ns, const sigset_t *mask, struct sleeper *sl)
 {
 	struct set_undo undo = { .set = set, .sl = sl };
-	bool leads = false, slept = true, beside, rung = false;
+	bool leads, beside = false, rung = false;
 	int n = 0;
 
 	file_get(&set->file);
@@ -673,19 +676,13 @@ static int set_sleep(struct epoll_set *set, int epfd, struct epoll_event *ev, in
 		else if (sock.leader->kick != &set->kick)
 			bell_put(set, false);
 		beside = !set->bell_on;
-		slept = sleep_begin(sl, &timeout_ns, &leads); /* drops the lock */
-		beside &= leads;
-	} else {
-		beside = false;
-		lock_drop();
 	}
-	if (slept) {
+	if (sleep_begin(sl, &timeout_ns, &leads)) { /* drops the lock */
+		beside &= leads;
 		if (unlikely(beside)) {
 			n = sleep_beside(epfd, ev, max, timeout_ns, mask, &rung);
 		} else {
-			pthread_cleanup_push(undo_all, NULL);
-			n = (int)KER_BLOCKING(ker_epoll_sleep(epfd, ev, max, timeout_ns, mask));
-			pthread_cleanup_pop(0);
+			n = sleep_within(epfd, ev, max, timeout_ns, mask);
 		}
 		sl->unrung = leads && (beside ? n >= 0 && !rung : is_unrung(ev, n, max));
 		if (!set_awake(set, sl, &undo.undo))

@@ -78,14 +78,15 @@ static int merge(struct polling *p)
 	return cnt;
 }
 
-static int look(struct polling *p)
+/* @sleeps: who has no channels asks the kernel in the same call that sleeps */
+static int look(struct polling *p, bool sleeps)
 {
 	struct timespec zero = { 0 };
 	int cnt;
 
 	ctx_process();
 	cnt = look_channel(p);
-	if (!p->any_kernel)
+	if (!p->any_kernel || (sleeps && !sock.vj && !cnt))
 		return cnt;
 	if (sys_ppoll(p->kernel, p->n, &zero, NULL) > 0)
 		cnt = merge(p);
@@ -183,7 +184,10 @@ static void poll_left(void *arg)
 	undo->p->kernel = NULL;
 }
 
-/* Return: what ppoll() returned, descriptors or -errno; 0 also when there was no need to sleep. */
+/*
+ * Without a context it is the kernel that is waited for, and whoever puts something on channels meanwhile.
+ * Return: what ppoll() returned, descriptors or -errno; 0 also when there was no need to sleep.
+ */
 static int sleep_poll(struct polling *p, int64_t timeout_ns, uint64_t deadline_ns, const struct signal_trace *signals)
 {
 	struct kick kick;
@@ -227,7 +231,7 @@ static int poll_both(struct polling *p, int64_t timeout_ns)
 	int r;
 
 	for (;;) {
-		r = look(p);
+		r = look(p, timeout_ns != 0);
 		if (r || !timeout_ns)
 			break;
 		if (sock_signals.ran != signals.ran) {
@@ -237,12 +241,16 @@ static int poll_both(struct polling *p, int64_t timeout_ns)
 		now_ns = sys_clock_ns();
 		if (!deadline_ns)
 			deadline_ns = deadline_after(now_ns, timeout_ns);
-		if (now_ns >= deadline_ns || !sock.vj)
+		if (now_ns >= deadline_ns)
 			break;
 		if (spin_turn(&spin))
 			continue;
 		r = sleep_poll(p, time_left(deadline_ns, now_ns), deadline_ns, &signals);
-		if (r < 0)
+		if (r > 0 && !sock.vj)
+			r = merge(p);
+		else if (r > 0)
+			r = 0;
+		if (r)
 			break;
 		if (unlikely(sock.lazy))
 			want_back(p->fds, p->n);
@@ -251,65 +259,6 @@ static int poll_both(struct polling *p, int64_t timeout_ns)
 	if (r > 0)
 		spin_won(&spin);
 	return r;
-}
-
-static void kernel_done(struct polling *p)
-{
-	for (nfds_t i = 0; i < p->n; i++)
-		if (p->watches[i].file) {
-			sock_of(p->watches[i].file)->dgram->in_kernel--;
-			file_put(p->watches[i].file);
-		}
-}
-
-static void kernel_left(void *arg)
-{
-	struct polling *p = arg;
-
-	lock_take();
-	kernel_done(p);
-	lock_leave();
-	if (p->heap)
-		free(p->kernel);
-	p->kernel = NULL;
-}
-
-/* There is no context, and so nothing but the kernel to wait for; nor does it get anything else meanwhile. */
-static int poll_kernel(struct polling *p, int64_t timeout_ns)
-{
-	nfds_t n = p->n;
-	struct undo undo;
-	struct timespec ts = { .tv_sec = timeout_ns / 1000000000,
-			       .tv_nsec = timeout_ns % 1000000000 };
-	int r;
-
-	for (nfds_t i = 0; i < n; i++) {
-		struct file *f = fd_peek(p->fds[i].fd);
-
-		p->watches[i].file = f && f->kind == FILE_SOCK && sock_of(f)->state == SOCK_UDP ? f : NULL;
-		if (p->watches[i].file) {
-			file_get(f);
-			sock_of(f)->dgram->in_kernel++;
-		}
-	}
-	undo_push(&undo, kernel_left, p);
-	lock_leave();
-	r = ker_ppoll_undo(p->fds, n, timeout_ns < 0 ? NULL : &ts, p->mask, undo_all);
-	lock_take();
-	if (!undo_pop(&undo))
-		return -EINTR;
-	kernel_done(p);
-	return r;
-}
-
-static int poll_either(struct polling *p, int64_t timeout_ns)
-{
-	int r;
-
-	if (sock.vj)
-		return poll_both(p, timeout_ns);
-	r = look_channel(p);
-	return r ? r : poll_kernel(p, timeout_ns);
 }
 
 /* Among them are some that want something to be done first, now and then. */
@@ -328,7 +277,7 @@ static VJ_COLD int poll_lazy(struct polling *p, int64_t timeout_ns)
 				until_ns = min_u64(until_ns, file_again_ns(f, (uint32_t)p->fds[i].events));
 		}
 		if (!r)
-			r = poll_either(p, time_left(until_ns, sys_clock_ns()));
+			r = poll_both(p, time_left(until_ns, sys_clock_ns()));
 		if (r || until_ns == deadline_ns || sys_clock_ns() >= deadline_ns)
 			return r;
 	}
@@ -353,7 +302,7 @@ static int poll_any(struct pollfd *fds, nfds_t n, int64_t timeout_ns, const sigs
 						     (n + EXTRA) * sizeof(*kernel));
 	}
 	lock_take();
-	r = unlikely(sock.lazy) ? poll_lazy(&p, timeout_ns) : poll_either(&p, timeout_ns);
+	r = unlikely(sock.lazy) ? poll_lazy(&p, timeout_ns) : poll_both(&p, timeout_ns);
 	lock_leave();
 	if (p.heap)
 		free(p.kernel);

@@ -177,27 +177,25 @@ bool may_lead(void)
 	return !sock.leader || sock.leader == &sock.helper.sleeper || sock.leader->thread == &sock_signals;
 }
 
-bool sleep_begin(struct sleeper *sl, int64_t *timeout_ns, bool *ret_leads)
+/* Return: false: there is work */
+static bool lead_begin(struct sleeper *sl, int64_t *timeout_ns)
 {
-	bool leads;
+	int64_t lib_ns;
 
-	if (unlikely(sock.copied != NULL))
-		family_waits();
-	leads = may_lead();
-	deed_let_go(sock.vj);
-	if (leads) {
-		int64_t lib_ns;
-
-		if (!vj_arm(sock.vj, &lib_ns))
-			return false;
-		if (sock.leader == &sock.helper.sleeper)
-			kick_send(&sock.helper.kick);
-		sock.leader = sl;
-		if (lib_ns >= 0 && (*timeout_ns < 0 || lib_ns < *timeout_ns)) {
-			*timeout_ns = lib_ns;
-			sl->wake_ns = deadline_after(sys_clock_ns(), lib_ns);
-		}
+	if (!vj_arm(sock.vj, &lib_ns))
+		return false;
+	if (sock.leader == &sock.helper.sleeper)
+		kick_send(&sock.helper.kick);
+	sock.leader = sl;
+	if (lib_ns >= 0 && (*timeout_ns < 0 || lib_ns < *timeout_ns)) {
+		*timeout_ns = lib_ns;
+		sl->wake_ns = deadline_after(sys_clock_ns(), lib_ns);
 	}
+	return true;
+}
+
+static void sleeper_link(struct sleeper *sl)
+{
 	sl->thread = &sock_signals;
 	sl->next = sock.sleepers;
 	sl->pprev = &sock.sleepers;
@@ -205,6 +203,29 @@ bool sleep_begin(struct sleeper *sl, int64_t *timeout_ns, bool *ret_leads)
 		sl->next->pprev = &sl->next;
 	sock.sleepers = sl;
 	sleeping_update();
+}
+
+static void sleeper_unlink(struct sleeper *sl)
+{
+	*sl->pprev = sl->next;
+	if (sl->next)
+		sl->next->pprev = sl->pprev;
+	sleeping_update();
+}
+
+bool sleep_begin(struct sleeper *sl, int64_t *timeout_ns, bool *ret_leads)
+{
+	bool leads = false;
+
+	if (sock.vj) {
+		if (unlikely(sock.copied != NULL))
+			family_waits();
+		leads = may_lead();
+		deed_let_go(sock.vj);
+		if (leads && !lead_begin(sl, timeout_ns))
+			return false;
+		sleeper_link(sl);
+	}
 	*ret_leads = leads;
 	/* From here on a handler kicks; one that ran before is noticed here. */
 	sock_signals.sleep_fd = sl->kick->fd;
@@ -225,10 +246,8 @@ bool sleep_end(struct sleeper *sl, struct undo *u)
 	if (unlikely(sock.copied != NULL) && sock.vj)
 		family_woke();
 	sl->kick->sent |= sock_signals.ran != sl->signals.ran;
-	*sl->pprev = sl->next;
-	if (sl->next)
-		sl->next->pprev = sl->pprev;
-	sleeping_update();
+	if (sl->pprev)
+		sleeper_unlink(sl);
 	kick_drain(sl->kick);
 	if (sock.leader == sl) {
 		sock.leader = NULL;

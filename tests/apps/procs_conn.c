@@ -9,6 +9,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -899,6 +900,52 @@ static void part_answers(void)
 	printf("%d answers\n", ANSWERS);
 }
 
+/* ---- a thread has waited before there was anything on channels ---------------------------------------------------- */
+
+static void serve_once(int fd)
+{
+	server_ready(fd);
+	fd = accept_one(fd);
+	ping_back(fd);
+	close(fd);
+}
+
+static void *poll_set(void *arg)
+{
+	struct pollfd pfd = { .fd = *(int *)arg, .events = POLLIN };
+
+	CHECK(poll(&pfd, 1, ANSWER_MS) == 1 && pfd.revents == POLLIN);
+	return NULL;
+}
+
+/* A child begins without any. What one thread connects comes into the set that another has had poll() look at all the time. */
+static void polls(int port_nr)
+{
+	struct epoll_event ev = { .events = EPOLLIN };
+	int epfd = epoll_create1(EPOLL_CLOEXEC), fd;
+	pthread_t thread;
+
+	CHECK(!pthread_create(&thread, NULL, poll_set, &epfd));
+	usleep(100000);
+	fd = connect_to((uint16_t)port_nr);
+	check_path(fd);
+	CHECK(!epoll_ctl(epfd, EPOLL_CTL_ADD, fd, &ev) && !epoll_wait(epfd, &ev, 1, 0));
+	write_all(fd, "ping", 4);
+	CHECK(!pthread_join(thread, NULL));
+	close(fd);
+	close(epfd);
+}
+
+static void part_polled_set(void)
+{
+	pid_t server;
+
+	server_start(serve_once, &server);
+	child_end(child_start(polls, port));
+	child_end(server);
+	printf("who polled saw it\n");
+}
+
 void conn_role(const char *role)
 {
 	if (!strcmp(role, "reader"))
@@ -914,7 +961,7 @@ void conn_parts(const char *only)
 		{ "exiting", part_exiting },   { "unwanted", part_unwanted }, { "killed", part_killed },
 		{ "last_words", part_last_words }, { "brief", part_brief },
 		{ "to_and_fro", part_to_and_fro }, { "crowd", part_crowd },
-		{ "answers", part_answers },
+		{ "answers", part_answers },   { "polled_set", part_polled_set },
 	};
 
 	parts_run(parts, sizeof(parts) / sizeof(parts[0]), only);
