@@ -104,13 +104,7 @@ static int close_around_ours(unsigned first, unsigned last, unsigned flags)
  */
 static unsigned without_unshare(unsigned flags)
 {
-	struct stat st = { .st_nlink = 0 };
-	nlink_t threads = sock.helper.state == HELPER_NONE ? 1 : 2;
-
-	if (flags & CLOSE_RANGE_UNSHARE && !SYS_CALL4(SYS_newfstatat, AT_FDCWD, "/proc/self/task", &st, 0) &&
-	    st.st_nlink == 2 + threads) /* . and .. */
-		flags &= ~CLOSE_RANGE_UNSHARE;
-	return flags;
+	return flags & CLOSE_RANGE_UNSHARE && helper_is_only() ? flags & ~CLOSE_RANGE_UNSHARE : flags;
 }
 
 int sock_close_range(unsigned first, unsigned last, int flags)

@@ -16,8 +16,11 @@
 
 #include "lib/deed.h"
 
+#include <dlfcn.h>
+#include <fcntl.h>
 #include <linux/futex.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 
 enum { TICK_MS = 10, STACK_BYTES = 256 * 1024, END_MS = 500 };
 
@@ -231,6 +234,28 @@ static void wait_gone(void)
 	lock_take();
 }
 
+bool helper_is_only(void)
+{
+	nlink_t threads = sock.helper.state == HELPER_NONE ? 1 : 2;
+	struct stat st = { .st_nlink = 0 };
+
+	return !SYS_CALL4(SYS_newfstatat, AT_FDCWD, "/proc/self/task", &st, 0) && st.st_nlink == 2 + threads; /* . and .. */
+}
+
+/*
+ * libc (glibc from 2.36 on) knows only that there was a second thread, and would go on to take the locks of malloc(), of streams and of
+ * name look-ups at each fork(), and to put them back in the child, which are eleven pages to be copied; and to count with cancellation
+ * and other threads in every call. That there is one thread again it may learn at any time (sys/single_threaded.h). Its own variable,
+ * not the program's copy of it. What it loses is that a cancellation of this thread, put off by this thread, was asked for by one that is gone.
+ */
+static void tell_libc(void)
+{
+	char *single = helper_is_only() ? dlsym(RTLD_NEXT, "__libc_single_threaded") : NULL; /* nobody else is there for whom the loader's lock waits */
+
+	if (single)
+		*single = 1;
+}
+
 bool helper_end(void)
 {
 	if (sock.helper.state == HELPER_NONE)
@@ -239,5 +264,8 @@ bool helper_end(void)
 	helper_stop();
 	wait_gone();
 	sock.helper.ends = false;
-	return sock.helper.state == HELPER_NONE;
+	if (sock.helper.state != HELPER_NONE)
+		return false;
+	tell_libc();
+	return true;
 }

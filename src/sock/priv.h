@@ -847,8 +847,10 @@ int helper_start(void);
 void helper_active(void);
 /* There is no context any more: the thread ends, some time later. */
 void helper_stop(void);
-/* It ends now. Lock held, given up meanwhile. Return: there was one, and it is gone. */
+/* It ends now, and libc knows of it. Lock held, given up meanwhile. Return: there was one, and it is gone. */
 bool helper_end(void);
+/* The process has no more threads than this one, and the helper if it is there. */
+bool helper_is_only(void);
 
 /*
  * ---- epoll.c ------------------------------------------------------------------------------------
