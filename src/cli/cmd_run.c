@@ -11,13 +11,14 @@
 #include "lib/own_fd.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 struct run_options {
-	bool verbose, strict;
+	bool verbose, strict, quiet;
 	const char *pcap, *socket;
 	int64_t spin_us;
 };
@@ -29,11 +30,15 @@ const struct opt run_opts[] = {
 	  .offset = OPT(verbose),
 	  .help = "say on standard error when a socket that could be on a channel uses the kernel, "
 		  "and why" },
+	{ .name = "quiet",
+	  .type = OPT_FLAG,
+	  .offset = OPT(quiet),
+	  .help = "don't say that the program as a whole is on the kernel's sockets, and why" },
 	{ .name = "strict",
 	  .type = OPT_FLAG,
 	  .offset = OPT(strict),
-	  .help = "fail where vjd or a limit keeps a socket from a channel, instead of using the kernel; "
-		  "what no program under vj run owns is the kernel's as ever" },
+	  .help = "don't start the program if there is no vjd for it, and fail where vjd or a limit keeps a socket from a channel, "
+		  "instead of using the kernel; what no program under vj run owns is the kernel's as ever" },
 	{ .name = "pcap",
 	  .value = "FILE",
 	  .type = OPT_FILE,
@@ -106,28 +111,42 @@ static int set_pcap(const char *file)
 	return rc;
 }
 
-static int set_preload(void)
+/* Is @path one of the words of @list, which spaces and colons divide? */
+static bool has_word(const char *list, const char *path)
+{
+	size_t len = strlen(path);
+
+	for (const char *at = list; (at = strstr(at, path)) != NULL; at += len)
+		if ((at == list || strchr(" :", at[-1]) != NULL) && strchr(" :", at[len]) != NULL)
+			return true;
+	return false;
+}
+
+/* Return: 0; negative errno, and @why says it */
+static int set_preload(char why[static CTL_CLIENT_WHY_BYTES])
 {
 	const char *before = getenv("LD_PRELOAD");
-	char path[PATH_MAX], all[2 * PATH_MAX];
+	char path[PATH_MAX], *all;
+	int rc;
 
 	if (install_find(INSTALL_PRELOAD, path) < 0) {
-		complain("run: libvj-preload.so is not there: %s", path);
+		snprintf(why, CTL_CLIENT_WHY_BYTES, "libvj-preload.so is not there: %.200s", path);
 		return -ENOENT;
 	}
 	if (strpbrk(path, " :") != NULL) {
-		complain("run: the path of libvj-preload.so has a space or colon in it, which "
-			 "LD_PRELOAD cannot say: %s",
-			 path);
+		snprintf(why, CTL_CLIENT_WHY_BYTES, "the path of libvj-preload.so has a space or colon in it, which LD_PRELOAD cannot say: %.140s", path);
 		return -EINVAL;
 	}
-	if (snprintf(all, sizeof(all), "%s%s%s", path,
-		     before != NULL && before[0] != '\0' ? ":" : "",
-		     before != NULL ? before : "") >= (int)sizeof(all)) {
-		complain("run: LD_PRELOAD is too long");
-		return -ENAMETOOLONG;
+	if (before != NULL && has_word(before, path)) /* vj run of vj run */
+		return 0;
+	rc = asprintf(&all, "%s%s%s", path, before != NULL && before[0] != '\0' ? ":" : "", before != NULL ? before : "");
+	if (rc >= 0) {
+		rc = setenv("LD_PRELOAD", all, 1);
+		free(all);
 	}
-	return setenv("LD_PRELOAD", all, 1) < 0 ? -errno : 0;
+	if (rc < 0)
+		snprintf(why, CTL_CLIENT_WHY_BYTES, "no memory");
+	return rc < 0 ? -ENOMEM : 0;
 }
 
 /*
@@ -151,33 +170,51 @@ static int set_asan(void)
 	return rc;
 }
 
-/* Return: false: no channels for whom we become, and that has been said */
-static bool has_descriptors(void)
+/* ---- channels for the program, or not --------------------------------------------------------------- */
+
+/*
+ * Without a vjd the program is on the kernel's sockets all the same, with the library in it, which has channels as soon as there is one: what is
+ * wrong with vjd is no reason not to start it.
+ * Return: 0; negative errno: none for now, and @why says it
+ */
+static int set_vjd(const char *socket, char why[static CTL_CLIENT_WHY_BYTES])
+{
+	char path[CTL_PATH_BYTES], buf[PATH_MAX];
+	const char *named = absolute(socket, buf);
+	struct ctl_client_failure failure;
+	int rc = daemon_ensure(named, path, &failure);
+
+	if (rc == 0)
+		env_set(ENV_SOCKET, path);
+	else if (rc == -ETIMEDOUT && failure.path[0] != '\0')
+		env_set(ENV_SOCKET, failure.path);
+	else if (named != NULL)
+		env_set(ENV_SOCKET, named);
+	if (rc < 0)
+		snprintf(why, CTL_CLIENT_WHY_BYTES, "%.180s%s", failure.why,
+			 rc == -ETIMEDOUT ? "; is it stopped? kill -CONT, or restart it" :
+			 rc == -EPROTO	  ? "; restart it, or use another: --socket PATH" :
+			 rc == -EACCES	  ? "; use another: --socket PATH" :
+					    "");
+	return rc;
+}
+
+/* Return: 0; negative errno: none, and @why says it */
+static int check_limit(char why[static CTL_CLIENT_WHY_BYTES])
 {
 	uint64_t limit = own_fd_limit();
 
 	if (limit >= OWN_FD_LIMIT_MIN)
-		return true;
-	complain("run: the hard limit of descriptors is %llu, and channels want %d (ulimit -Hn)", (unsigned long long)limit,
+		return 0;
+	snprintf(why, CTL_CLIENT_WHY_BYTES, "the hard limit of descriptors is %llu, and channels want %d (ulimit -Hn)", (unsigned long long)limit,
 		 OWN_FD_LIMIT_MIN);
-	return false;
+	return -EMFILE;
 }
 
-static int prepare(const struct run_options *o)
+static void set_options(const struct run_options *o)
 {
-	char path[108], number[24], buf[PATH_MAX];
-	int rc;
+	char number[24];
 
-	rc = o->pcap != NULL ? set_pcap(o->pcap) : 0;
-	if (rc == 0)
-		rc = daemon_ensure(absolute(o->socket, buf), path);
-	if (rc == 0)
-		rc = set_preload(); /* behind vjd, which must not have it */
-	if (rc == 0)
-		rc = set_asan();
-	if (rc < 0)
-		return rc;
-	env_set(ENV_SOCKET, path);
 	if (o->verbose)
 		env_set(ENV_VERBOSE, "1");
 	if (o->strict)
@@ -186,17 +223,102 @@ static int prepare(const struct run_options *o)
 		snprintf(number, sizeof(number), "%lld", (long long)o->spin_us);
 		env_set(ENV_SPIN_US, number);
 	}
-	return 0;
 }
+
+/* The environment of a program that is to have channels. Return: 0; negative errno: it will have none, or none for now, and @why says it */
+static int prepare(const struct run_options *o, char why[static CTL_CLIENT_WHY_BYTES])
+{
+	char lib_why[CTL_CLIENT_WHY_BYTES];
+	int rc = check_limit(why), lib_rc;
+
+	if (rc < 0)
+		return rc;
+	rc = set_vjd(o->socket, why);
+	lib_rc = set_preload(lib_why); /* behind vjd, which must not have it */
+	if (lib_rc < 0) {
+		memcpy(why, lib_why, CTL_CLIENT_WHY_BYTES);
+		return lib_rc;
+	}
+	set_options(o);
+	lib_rc = set_asan();
+	return rc < 0 ? rc : lib_rc;
+}
+
+/* ---- the program ------------------------------------------------------------------------------------ */
 
 static int verdict_status(enum program_verdict v)
 {
 	return v == PROGRAM_NOT_FOUND ? EXIT_NOT_FOUND : EXIT_CANNOT_RUN;
 }
 
+/* Standard descriptors that are closed are so for the program, too; what is opened meanwhile must not get their numbers. */
+static void keep_standard_fds(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
+}
+
+/* The array, not the strings: setenv() writes to the first. NULL: no memory */
+static char **environment_copy(void)
+{
+	size_t cnt = 0;
+	char **copy;
+
+	while (environ[cnt] != NULL)
+		cnt++;
+	copy = calloc(cnt + 1, sizeof(*copy));
+	if (copy != NULL)
+		memcpy(copy, environ, cnt * sizeof(*copy));
+	return copy;
+}
+
+/* execvp(3), whose rule for what the kernel doesn't know as a program it has: a script of the shell's. Returns if it fails. */
+static void execute(const char *path, char **argv, char **env)
+{
+	size_t cnt = 0;
+	char **args;
+
+	execve(path, argv, env);
+	if (errno != ENOEXEC)
+		return;
+	while (argv[cnt] != NULL)
+		cnt++;
+	args = calloc(cnt + 2, sizeof(*args));
+	if (args == NULL)
+		return;
+	args[0] = (char *)(uintptr_t)"/bin/sh";
+	args[1] = (char *)(uintptr_t)path;
+	memcpy(args + 2, argv + 1, cnt * sizeof(*args)); /* with the NULL */
+	execve(args[0], args, env);
+	free(args);
+}
+
+static void say_kernel(const struct run_options *o, const char *name, const char *why)
+{
+	if (!o->quiet || o->strict)
+		complain("run: '%s' %s: %s", name, o->strict ? "is not started (--strict)" : "is on the kernel's sockets", why);
+}
+
+static int become(const struct program *program, char **argv, char **env_before, const struct run_options *o)
+{
+	execute(program->path, argv, environ);
+	if (errno == E2BIG && env_before != NULL && !o->strict) {
+		say_kernel(o, argv[0], "the environment and arguments have no room for what channels need");
+		execute(program->path, argv, env_before);
+	}
+	complain("run: cannot run '%s': %m", program->path);
+	return errno == ENOENT ? EXIT_NOT_FOUND : EXIT_CANNOT_RUN;
+}
+
 int cmd_run(const struct cmd *cmd, const void *opts, int argc, char **argv)
 {
 	const struct run_options *o = opts;
+	char why[CTL_CLIENT_WHY_BYTES], **env_before;
 	static struct program program;
 	enum program_verdict v;
 
@@ -205,6 +327,7 @@ int cmd_run(const struct cmd *cmd, const void *opts, int argc, char **argv)
 		complain("run: which program? For example: vj run -- redis-server");
 		return EXIT_USAGE;
 	}
+	keep_standard_fds();
 	v = program_check(argv[0], &program);
 	if (v != PROGRAM_OK) {
 		complain("run: %s", program.why);
@@ -214,15 +337,13 @@ int cmd_run(const struct cmd *cmd, const void *opts, int argc, char **argv)
 		return verdict_status(v);
 	}
 	own_fd_anywhere = true;
-	if (has_descriptors()) {
-		if (prepare(o) < 0)
-			return EXIT_FAILED;
-	} else if (o->strict) {
+	if (o->pcap != NULL && set_pcap(o->pcap) < 0)
 		return EXIT_FAILED;
-	} else {
-		complain("run: '%s' runs on the kernel's sockets", argv[0]);
+	env_before = environment_copy();
+	if (prepare(o, why) < 0) {
+		say_kernel(o, argv[0], why);
+		if (o->strict)
+			return EXIT_FAILED;
 	}
-	execv(program.path, argv);
-	complain("run: cannot run '%s': %m", program.path);
-	return errno == ENOENT ? EXIT_NOT_FOUND : EXIT_CANNOT_RUN;
+	return become(&program, argv, env_before, o);
 }

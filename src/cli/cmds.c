@@ -16,7 +16,8 @@ const struct cmd cmds[] = {
 			 "which it listens, or to which a UDP socket is bound, is "
 			 "reachable both ways. Needs no privilege and no configuration: if no vjd "
 			 "runs, a private one is started, "
-			 "which leaves when its last program does.\n\n"
+			 "which leaves when its last program does. Where none can be had, or the one that is there doesn't answer within a "
+			 "second, PROGRAM is on the kernel's sockets, which is said on standard error; it has channels as soon as vjd answers.\n\n"
 			 "A program that is statically linked, 32-bit or set-user-id cannot be "
 			 "taken in hand; it is not started, and "
 			 "the reason is said. Programs that PROGRAM starts are on channels as "
@@ -26,7 +27,7 @@ const struct cmd cmds[] = {
 			   "vj run --pcap /tmp/%p.pcap -- curl http://127.0.0.1:8000/",
 		.opts = run_opts,
 		.args_are_a_program = true,
-		.exits = { { 1, "vjd or the preload library could not be had" },
+		.exits = { { 1, "the file of --pcap can't be written; with --strict: vjd or the preload library could not be had" },
 			   { 2, "wrong use" },
 			   { 126,
 			     "the program is there, but cannot be run or cannot be taken in hand" },

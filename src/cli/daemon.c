@@ -29,9 +29,10 @@
 
 enum {
 	READY_FD = 3,
-	READY_NOTE_MS = 2000,
 	READY_MAX_MS = 10000,
-	RETRY_CNT = 50, /* another `vj run` may be starting the same vjd at this moment */
+	ANSWER_MS = 1000, /* the program that is to be run can wait for vjd by itself */
+	START_MS = 5000,
+	RETRY_CNT = 50,	  /* another `vj run` may be starting the same vjd at this moment */
 	RETRY_US = 20000,
 };
 
@@ -39,6 +40,7 @@ struct starting {
 	char vjd[PATH_MAX];
 	const char *socket;
 	enum daemon_life life;
+	int patience_ms; /* for it to be ready */
 	pid_t parent;
 	int ready_rd, ready_wr; /* pipe */
 	int said;		/* memfd: what vjd wrote to standard error */
@@ -46,7 +48,7 @@ struct starting {
 
 static VJ_NORETURN void become_vjd(struct starting *s)
 {
-	const char *argv[12];
+	const char *argv[12], *preload;
 	char ready_fd[16];
 	unsigned n = 0;
 	int null;
@@ -81,6 +83,10 @@ static VJ_NORETURN void become_vjd(struct starting *s)
 		argv[n++] = "60";
 	}
 	argv[n] = NULL;
+	/* we may be under vj run ourselves; vjd must not be */
+	preload = getenv("LD_PRELOAD");
+	if (preload != NULL && strstr(preload, "libvj-preload.so") != NULL)
+		unsetenv("LD_PRELOAD");
 	execv(s->vjd, (char *const *)(uintptr_t)argv);
 	dprintf(STDERR_FILENO, "cannot run %s: %m\n", s->vjd);
 	_exit(EXIT_CANNOT_RUN);
@@ -92,11 +98,7 @@ static int wait_ready(const struct starting *s)
 	char c;
 	int n;
 
-	n = poll(&pfd, 1, READY_NOTE_MS);
-	if (n == 0) {
-		complain("waiting for vjd to start ...");
-		n = poll(&pfd, 1, READY_MAX_MS - READY_NOTE_MS);
-	}
+	n = poll(&pfd, 1, s->patience_ms);
 	if (n < 0)
 		return -errno;
 	if (n == 0)
@@ -104,19 +106,19 @@ static int wait_ready(const struct starting *s)
 	return read(s->ready_rd, &c, 1) == 1 ? 0 : -ECHILD;
 }
 
-static void complain_of_start(const struct starting *s, int err)
+static void say_failure(const struct starting *s, int err, char why[static CTL_CLIENT_WHY_BYTES])
 {
-	char text[1024];
+	char text[CTL_CLIENT_WHY_BYTES - 64];
+	const char *said;
 	ssize_t n = pread(s->said, text, sizeof(text) - 1, 0);
 
 	text[n > 0 ? n : 0] = '\0';
 	text[strcspn(text, "\n")] = '\0';
-	n = (ssize_t)strlen(text);
+	said = strncmp(text, "vjd: ", 5) == 0 ? text + 5 : text;
 	if (err == -ETIMEDOUT)
-		complain("vjd did not get ready in %d s%s%s", READY_MAX_MS / 1000,
-			 n > 0 ? ": " : "", text);
+		snprintf(why, CTL_CLIENT_WHY_BYTES, "vjd did not get ready in %d s%s%s", (s->patience_ms + 999) / 1000, said[0] != '\0' ? ": " : "", said);
 	else
-		complain("cannot start vjd: %s", n > 0 ? text : strerror(-err));
+		snprintf(why, CTL_CLIENT_WHY_BYTES, "cannot start vjd: %s", said[0] != '\0' ? said : strerror(-err));
 }
 
 static int start(struct starting *s, pid_t *ret_pid)
@@ -143,24 +145,27 @@ static int start(struct starting *s, pid_t *ret_pid)
 	return rc;
 }
 
-static int daemon_try(const char *socket, enum daemon_life life, pid_t *ret_pid, bool loud)
+/* @ret_why: filled if it fails */
+static int daemon_try(struct starting s, pid_t *ret_pid, char ret_why[static CTL_CLIENT_WHY_BYTES])
 {
-	struct starting s = { .socket = socket, .life = life, .ready_wr = -1 };
 	int fds[2], rc;
 
+	s.ready_wr = -1;
 	rc = install_find(INSTALL_VJD, s.vjd);
 	if (rc < 0) {
-		complain("cannot start vjd: no %s", s.vjd);
+		snprintf(ret_why, CTL_CLIENT_WHY_BYTES, "cannot start vjd: no %.180s", s.vjd);
 		return rc;
 	}
-	if (pipe2(fds, O_CLOEXEC) < 0)
+	if (pipe2(fds, O_CLOEXEC) < 0) {
+		snprintf(ret_why, CTL_CLIENT_WHY_BYTES, "cannot start vjd: %s", strerror(errno));
 		return -errno;
+	}
 	s.ready_rd = fds[0];
 	s.ready_wr = fds[1];
 	s.said = memfd_create("vjd-stderr", MFD_CLOEXEC);
 	rc = s.said < 0 ? -errno : start(&s, ret_pid);
-	if (rc < 0 && loud)
-		complain_of_start(&s, rc);
+	if (rc < 0)
+		say_failure(&s, rc, ret_why);
 	close(s.ready_rd);
 	if (s.ready_wr >= 0)
 		close(s.ready_wr);
@@ -170,44 +175,60 @@ static int daemon_try(const char *socket, enum daemon_life life, pid_t *ret_pid,
 
 int daemon_start(const char *socket, enum daemon_life life, pid_t *ret_pid)
 {
-	return daemon_try(socket, life, ret_pid, true);
+	char why[CTL_CLIENT_WHY_BYTES];
+	int rc = daemon_try((struct starting){ .socket = socket, .life = life, .patience_ms = READY_MAX_MS }, ret_pid, why);
+
+	if (rc < 0)
+		complain("%s", why);
+	return rc;
 }
 
-static int look(const char *socket, char ret_path[static 108],
-		char why[static CTL_CLIENT_WHY_BYTES])
+static int look(const char *socket, char ret_path[static CTL_PATH_BYTES], struct ctl_client_failure *ret_failure)
 {
 	struct ctl_client *client;
-	int rc = ctl_client_open_why(socket, "vj run", CTL_HELLO_OBSERVER, &client, why);
+	int rc = ctl_client_open_within(socket, "vj run", CTL_HELLO_OBSERVER, ANSWER_MS, &client, ret_failure);
 
 	if (rc < 0)
 		return rc;
-	snprintf(ret_path, 108, "%s", ctl_client_path(client));
+	snprintf(ret_path, CTL_PATH_BYTES, "%s", ctl_client_path(client));
 	ctl_client_close(client);
 	return 0;
 }
 
-int daemon_ensure(const char *socket, char ret_path[static 108])
+static uint64_t now_us(void)
 {
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / NS_PER_US;
+}
+
+/* Is one of our own the answer to this? */
+static bool is_startable(const char *socket, int err)
+{
+	const char *named = socket != NULL ? socket : getenv(env_name(ENV_SOCKET));
+
+	if (err == -ENOENT || err == -ECONNREFUSED)
+		return true;
+	return (named == NULL || named[0] == '\0') && (err == -EACCES || err == -EPROTO);
+}
+
+int daemon_ensure(const char *socket, char ret_path[static CTL_PATH_BYTES], struct ctl_client_failure *ret_failure)
+{
+	const struct starting s = { .socket = socket, .life = DAEMON_DETACHED, .patience_ms = START_MS };
+	uint64_t end_us = now_us() + RETRY_CNT * RETRY_US;
+	int rc = look(socket, ret_path, ret_failure), started = -EAGAIN;
 	char why[CTL_CLIENT_WHY_BYTES];
-	int rc, started = -EAGAIN;
 
-	rc = look(socket, ret_path, why);
-	for (unsigned i = 0; (rc == -ENOENT || rc == -ECONNREFUSED) && i < RETRY_CNT; i++) {
-		bool last = i + 1 == RETRY_CNT;
-
-		/*
-		 * the second start and later ones are for the case that somebody else's was first,
-		 * and failed
-		 */
+	for (unsigned i = 0; is_startable(socket, rc) && (i == 0 || now_us() < end_us); i++) {
+		/* the second start and later ones are for the case that somebody else's was first, and failed */
 		if (started != 0 && i % 10 == 0)
-			started = daemon_try(socket, DAEMON_DETACHED, NULL, false);
-		rc = look(socket, ret_path, why);
-		if (rc < 0 && started < 0 && last)
-			started = daemon_try(socket, DAEMON_DETACHED, NULL, true);
+			started = daemon_try(s, NULL, why);
+		rc = look(socket, ret_path, ret_failure);
 		if (rc < 0)
 			usleep(RETRY_US);
 	}
-	if (rc < 0)
-		complain("no vjd: %s", why);
+	if (is_startable(socket, rc) && started < 0)
+		memcpy(ret_failure->why, why, sizeof(ret_failure->why));
 	return rc;
 }

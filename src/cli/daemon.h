@@ -16,17 +16,20 @@ enum daemon_life {
  * Starts `vjd --private` and waits until it listens.
  * @socket:  where; NULL: vjd chooses
  * @ret_pid: of the child, for DAEMON_CHILD; NULL allowed
- * Says so on standard error when it takes longer than two seconds; complains there when it fails.
+ * Takes up to ten seconds. Complains on standard error when it fails.
  * Return: 0 or a negative errno.
  */
 int daemon_start(const char *socket, enum daemon_life life, pid_t *ret_pid);
 
 /*
- * Makes sure that a vjd runs.
- * @socket:   where; NULL: the usual places
- * @ret_path: of its socket
- * Return: 0; negative errno, complained about.
+ * Makes sure that a vjd runs: finds one, or starts a private one. Where one was looked for along the search order (control/path.h), one that is there
+ * and not for this user, or of another version, is no hindrance to a private one; one that doesn't answer is, as the user's other programs are with it.
+ * @socket:      where; NULL: the usual places
+ * @ret_path:    of its socket
+ * @ret_failure: why there is none, and about which socket; for -ETIMEDOUT with a path, that one may answer later
+ * Takes up to a second if one is there that doesn't answer, and up to five if one has to be started.
+ * Return: 0; negative errno
  */
-int daemon_ensure(const char *socket, char ret_path[static 108]);
+int daemon_ensure(const char *socket, char ret_path[static CTL_PATH_BYTES], struct ctl_client_failure *ret_failure);
 
 #endif

@@ -244,8 +244,7 @@ static enum program_verdict check_file(const char *path, unsigned depth, struct 
 	else if (n > 2 && head.line[0] == '#' && head.line[1] == '!')
 		v = check_script(path, head.line, depth, p);
 	else
-		v = because(p, PROGRAM_NOT_RUNNABLE,
-			    "'%s' is neither a program nor a script that begins with #!", path);
+		v = PROGRAM_OK; /* of a kind that only the kernel knows (binfmt_misc), or a script of the shell's, as to execvp(3) */
 	close(fd);
 	return v;
 }

@@ -352,6 +352,7 @@ static int run(const struct options *opts, struct detach *detach, struct log_sin
 	r = win_place(&place);
 	if (r == 1 && opts->is_private) {
 		/* one was wanted, one is there */
+		fprintf(stderr, "vjd: %s: another vjd serves there, and is enough\n", place.path.text);
 		detach_ready(detach);
 		return EXIT_SUCCESS;
 	}

@@ -43,7 +43,7 @@ int control_open(struct vj *vj, int timeout_ms)
 {
 	int err;
 
-	err = ctl_client_open_within(vj->socket_path[0] ? vj->socket_path : NULL, vj->name, 0, timeout_ms, &vj->ctl);
+	err = ctl_client_open_within(vj->socket_path[0] ? vj->socket_path : NULL, vj->name, 0, timeout_ms, &vj->ctl, NULL);
 	if (err)
 		return err;
 	err = bell_set_add(vj->bell_fd, ctl_client_fd(vj->ctl), 0);

@@ -4,7 +4,6 @@
 #include "base/types.h"
 #include "channel/sys.h"
 #include "control/packet.h"
-#include "control/path.h"
 #include "lib/own_fd.h"
 
 #include "vj_version.h"
@@ -40,20 +39,13 @@ struct ctl_client {
 	char path[CTL_PATH_BYTES];
 };
 
-/* Where open writes what went wrong, in words. */
-struct why {
-	char *text; /* CTL_CLIENT_WHY_BYTES, or NULL */
-};
-
-static void why_set(const struct why *why, const char *fmt, ...) VJ_PRINTF(2, 3);
-static void why_set(const struct why *why, const char *fmt, ...)
+static void why_set(struct ctl_client_failure *why, const char *fmt, ...) VJ_PRINTF(2, 3);
+static void why_set(struct ctl_client_failure *why, const char *fmt, ...)
 {
 	va_list args;
 
-	if (why->text == NULL)
-		return;
 	va_start(args, fmt);
-	vsnprintf(why->text, CTL_CLIENT_WHY_BYTES, fmt, args);
+	vsnprintf(why->why, sizeof(why->why), fmt, args);
 	va_end(args);
 }
 
@@ -423,7 +415,17 @@ int ctl_client_event(struct ctl_client *client, struct ctl_msg *ret_msg,
 
 /* ---- open */
 
-static int hello(struct ctl_client *client, const char *name, uint32_t flags, const struct why *why)
+/* Who could make this socket could be anybody; who listens on it is known to the kernel. */
+static struct ucred listener_of(const struct ctl_client *client)
+{
+	struct ucred cred = { .uid = (uid_t)-1 };
+	socklen_t bytes = sizeof(cred);
+
+	sys_getsockopt(client->fd, SOL_SOCKET, SO_PEERCRED, &cred, &bytes);
+	return cred;
+}
+
+static int hello(struct ctl_client *client, const char *name, uint32_t flags, struct ctl_client_failure *why)
 {
 	struct ctl_msg reply = { 0 }, req = { .type = CTL_HELLO };
 	int r, fds[CTL_FDS_MAX];
@@ -450,32 +452,23 @@ static int hello(struct ctl_client *client, const char *name, uint32_t flags, co
 	}
 	/* it may have hung up already, but its answer counts */
 	if (reply.type == CTL_REFUSED && reply.refused.refusal == CTL_REFUSAL_VERSION)
-		why_set(why, "library %s speaks control version %d, vjd %s version %u",
-			VJ_VERSION_STRING, CTL_VERSION, reply.refused.release,
+		why_set(why, "%s: library %s speaks control version %d, vjd %s version %u",
+			client->path, VJ_VERSION_STRING, CTL_VERSION, reply.refused.release,
 			reply.refused.version);
 	else if (reply.type == CTL_REFUSED)
 		why_set(why, "%s: vjd refuses: %s", client->path,
 			ctl_refusal_text((enum ctl_refusal)reply.refused.refusal));
 	else if (r == -ETIMEDOUT)
-		why_set(why, "%s: vjd doesn't answer", client->path);
+		why_set(why, "%s: vjd (process %d) doesn't answer", client->path, listener_of(client).pid);
 	else
 		why_set(why, "%s: what listens there doesn't speak the control protocol",
 			client->path);
 	return r;
 }
 
-/* Who could make this socket could be anybody; who listens on it is known to the kernel. */
-static int trust(const struct ctl_client *client, enum ctl_path_kind kind, const struct why *why)
+static int trust(const struct ctl_client *client, enum ctl_path_kind kind, struct ctl_client_failure *why)
 {
-	uint32_t euid = (uint32_t)SYS_CALL0(SYS_geteuid);
-	socklen_t bytes = sizeof(struct ucred);
-	struct ucred cred;
-	int r;
-
-	if (kind != CTL_PATH_PRIVATE)
-		return 0;
-	r = sys_getsockopt(client->fd, SOL_SOCKET, SO_PEERCRED, &cred, &bytes);
-	if (r == 0 && cred.uid == euid)
+	if (kind != CTL_PATH_PRIVATE || listener_of(client).uid == (uint32_t)SYS_CALL0(SYS_geteuid))
 		return 0;
 	why_set(why, "%s: belongs to another user", client->path);
 	return -EACCES;
@@ -505,11 +498,12 @@ static int dial(const char *path, uint64_t deadline_ns, int *ret_fd)
 }
 
 static int open_at(struct ctl_client *client, const struct ctl_path *path, const char *name,
-		   uint32_t flags, const struct why *why)
+		   uint32_t flags, struct ctl_client_failure *why)
 {
 	int r;
 
 	memcpy(client->path, path->text, sizeof(client->path));
+	memcpy(why->path, path->text, sizeof(why->path));
 	client->dead = 0;
 	r = dial(path->text, deadline(client), &client->fd);
 	if (r < 0) {
@@ -518,6 +512,7 @@ static int open_at(struct ctl_client *client, const struct ctl_path *path, const
 			: r == -ECONNREFUSED	      ? "nobody listens, its vjd is gone"
 			: r == -EACCES		      ? "permission denied"
 			: r == -EPROTOTYPE	      ? "the socket is of another kind than vjd's"
+			: r == -ETIMEDOUT	      ? "vjd doesn't answer, and others wait already"
 						      : "cannot connect");
 		return r == -ENOTDIR ? -ENOENT : r == -EPROTOTYPE ? -EPROTO : r;
 	}
@@ -534,24 +529,24 @@ static int open_at(struct ctl_client *client, const struct ctl_path *path, const
 /* Worth trying the next path after this? */
 static bool passes_over(int err)
 {
-	return err == -ENOENT || err == -ECONNREFUSED || err == -EACCES;
+	return err == -ENOENT || err == -ECONNREFUSED || err == -EACCES || err == -EPROTO;
 }
 
 /* Of two failures, the one to tell: a socket that is of no use says more than none. */
 static bool says_more(int err, int than)
 {
 	return than == 0 || (err != -ENOENT && than == -ENOENT) ||
-	       (err == -EACCES && than == -ECONNREFUSED);
+	       ((err == -EACCES || err == -EPROTO) && than == -ECONNREFUSED);
 }
 
 static int search(struct ctl_client *client, const struct ctl_path *paths, unsigned cnt,
-		  const char *name, uint32_t flags, const struct why *why)
+		  const char *name, uint32_t flags, struct ctl_client_failure *why)
 {
 	int best = 0;
 
 	for (unsigned i = 0; i < cnt; i++) {
-		char text[CTL_CLIENT_WHY_BYTES] = "";
-		int r = open_at(client, &paths[i], name, flags, &(struct why){ text });
+		struct ctl_client_failure here = { 0 };
+		int r = open_at(client, &paths[i], name, flags, &here);
 
 		if (r == 0)
 			return 0;
@@ -559,7 +554,7 @@ static int search(struct ctl_client *client, const struct ctl_path *paths, unsig
 			r = -ENOENT; /* XDG_RUNTIME_DIR of somebody else, as su and sudo leave it: no vjd of ours is there */
 		if (says_more(r, best)) {
 			best = r;
-			why_set(why, "%s", text);
+			*why = here;
 		}
 		if (!passes_over(r))
 			return r;
@@ -579,14 +574,16 @@ static unsigned find_paths(const char *path, struct ctl_path paths[static CTL_PA
 	return ctl_path_candidates(&env, paths);
 }
 
-static int open_client(const char *path, const char *name, uint32_t flags, int timeout_ms,
-		       struct ctl_client **ret_client, const struct why *why)
+int ctl_client_open_within(const char *path, const char *name, uint32_t flags, int timeout_ms, struct ctl_client **ret_client,
+			   struct ctl_client_failure *ret_failure)
 {
 	struct ctl_path paths[CTL_PATH_CANDIDATES_MAX];
 	unsigned cnt = find_paths(path, paths);
+	struct ctl_client_failure unheard, *why = ret_failure != NULL ? ret_failure : &unheard;
 	struct ctl_client *client;
 	int r;
 
+	*why = (struct ctl_client_failure){ 0 };
 	if (cnt == 0) {
 		why_set(why, "path of vjd's socket is too long");
 		return -ENAMETOOLONG;
@@ -604,7 +601,7 @@ static int open_client(const char *path, const char *name, uint32_t flags, int t
 		free(client);
 		return r;
 	}
-	why_set(why, "%s", "");
+	*why = (struct ctl_client_failure){ 0 };
 	client->timeout_ms = CTL_CLIENT_TIMEOUT_MS;
 	*ret_client = client;
 	return 0;
@@ -613,19 +610,17 @@ static int open_client(const char *path, const char *name, uint32_t flags, int t
 int ctl_client_open(const char *path, const char *name, uint32_t flags,
 		    struct ctl_client **ret_client)
 {
-	return ctl_client_open_within(path, name, flags, CTL_CLIENT_TIMEOUT_MS, ret_client);
-}
-
-int ctl_client_open_within(const char *path, const char *name, uint32_t flags, int timeout_ms, struct ctl_client **ret_client)
-{
-	return open_client(path, name, flags, timeout_ms, ret_client, &(struct why){ NULL });
+	return ctl_client_open_within(path, name, flags, CTL_CLIENT_TIMEOUT_MS, ret_client, NULL);
 }
 
 int ctl_client_open_why(const char *path, const char *name, uint32_t flags,
 			struct ctl_client **ret_client, char ret_why[static CTL_CLIENT_WHY_BYTES])
 {
-	ret_why[0] = '\0';
-	return open_client(path, name, flags, CTL_CLIENT_TIMEOUT_MS, ret_client, &(struct why){ ret_why });
+	struct ctl_client_failure failure;
+	int r = ctl_client_open_within(path, name, flags, CTL_CLIENT_TIMEOUT_MS, ret_client, &failure);
+
+	memcpy(ret_why, failure.why, CTL_CLIENT_WHY_BYTES);
+	return r;
 }
 
 void ctl_client_close(struct ctl_client *client)

@@ -15,10 +15,17 @@
 #define LIB_CTL_CLIENT_H
 
 #include "control/msg.h"
+#include "control/path.h"
 
 struct ctl_client;
 
 enum { CTL_CLIENT_TIMEOUT_MS = 2000, CTL_CLIENT_WHY_BYTES = 256 };
+
+/* What kept us from a vjd */
+struct ctl_client_failure {
+	char why[CTL_CLIENT_WHY_BYTES]; /* in words */
+	char path[CTL_PATH_BYTES];	/* of the socket that it is about; "": none */
+};
 
 /**
  * ctl_client_open() - Find vjd, connect, say HELLO
@@ -28,7 +35,7 @@ enum { CTL_CLIENT_TIMEOUT_MS = 2000, CTL_CLIENT_WHY_BYTES = 256 };
  * @flags:      CTL_HELLO_*
  * @ret_client: New client; ctl_client_close() it
  *
- * Blocks up to CTL_CLIENT_TIMEOUT_MS. Searching, a path that nobody listens at is passed over.
+ * Blocks up to CTL_CLIENT_TIMEOUT_MS. Searching, a path that nobody listens at, or whose vjd this user or this version has no use of, is passed over.
  * Return: 0; -ENOENT: no socket at any path; -ECONNREFUSED: a socket, but no vjd behind it, or one
  * that is just leaving;
  * -EPROTO: vjd speaks another control version, or no sense; -EACCES: this user may not connect, or
@@ -39,8 +46,12 @@ enum { CTL_CLIENT_TIMEOUT_MS = 2000, CTL_CLIENT_WHY_BYTES = 256 };
 int ctl_client_open(const char *path, const char *name, uint32_t flags,
 		    struct ctl_client **ret_client);
 
-/** ctl_client_open_within() - ctl_client_open() that waits for @timeout_ms at most; later calls wait as after that */
-int ctl_client_open_within(const char *path, const char *name, uint32_t flags, int timeout_ms, struct ctl_client **ret_client);
+/**
+ * ctl_client_open_within() - ctl_client_open() that waits for @timeout_ms at most at each path; later calls wait as after that
+ * @ret_failure: What went wrong, "" on success; NULL allowed
+ */
+int ctl_client_open_within(const char *path, const char *name, uint32_t flags, int timeout_ms, struct ctl_client **ret_client,
+			   struct ctl_client_failure *ret_failure);
 
 /**
  * ctl_client_open_why() - ctl_client_open() that also says in words what went wrong

@@ -7,6 +7,22 @@
 # shellcheck disable=SC2016 # what is in single quotes is for another shell
 
 set -u
+# What serves at the default places, of the host or of this user, is none of this test's, and would be found.
+if [ -z "${VJ_TEST_ALONE:-}" ]; then
+	alone=(unshare -m) drop=()
+	if [ "$(id -u)" != 0 ]; then
+		alone=(unshare -Um --map-current-user --keep-caps) drop=(setpriv --inh-caps=-all --ambient-caps=-all --bounding-set=-all)
+	fi
+	mkdir -m 700 "/tmp/vjchan-$(id -u)" 2>/dev/null
+	export VJ_TEST_ALONE=no
+	cover='for place in /run/vjchan "/tmp/vjchan-$(id -u)"; do
+	[ ! -d "$place" ] || mount -t tmpfs -o mode=700 none "$place" || exit
+done
+VJ_TEST_ALONE=yes exec "$@"'
+	if "${alone[@]}" sh -c "$cover" sh true 2>/dev/null; then
+		exec "${alone[@]}" sh -c "$cover" sh "${drop[@]}" "$0"
+	fi
+fi
 build=${VJ_BUILD_DIR:?} source=${VJ_SOURCE_DIR:?}
 vj=$build/vj
 dir=$(mktemp -d /tmp/vj-test-cli-XXXXXX)
@@ -139,7 +155,6 @@ expect 126 "is a directory" "$vj" run -- /
 echo text >"$dir/text"
 expect 126 "is not executable" "$vj" run -- "$dir/text"
 chmod +x "$dir/text"
-expect 126 "neither a program nor a script" "$vj" run -- "$dir/text"
 printf '#!/no/such/interpreter\n' >"$dir/script"
 chmod +x "$dir/script"
 expect 126 "script whose interpreter '/no/such/interpreter' cannot be run" "$vj" run -- "$dir/script"
@@ -176,7 +191,33 @@ for cmd in status connections arp firewall "resolve 10.0.0.1:80" "attach eth0" "
 done
 expect 3 "no vjd runs" env VJ_SOCKET="$dir/nothing" "$vj" status
 expect 1 "" "$vj" status --socket "$dir/$(printf 'x%.0s' {1..200})"
-expect 1 "cannot start vjd" "$vj" run --socket "$dir/no/such/dir/sock" -- true
+
+# no vjd can be had: the program runs, on the kernel, which is said in one line with the reason
+on_kernel() { # WHY [OPTION...]
+	local why=$1 said
+	shift
+	said=$("$vj" run "$@" -- sh -c 'echo ran; exit 7' 2>&1 </dev/null)
+	[ "$? $(wc -l <<<"$said")" = "7 2" ] || fail "run $*: $said"
+	grep -qx ran <<<"$said" || fail "run $*: $said"
+	grep -qE -- "^vj: run: 'sh' is on the kernel's sockets: .*$why" <<<"$said" || fail "run $*: no '$why' in: $said"
+}
+long=$dir/$(printf 'x%.0s' {1..200})
+said=$("$vj" run --quiet --socket "$long" -- sh -c 'echo ran; exit 7' 2>&1)
+[ "$? $said" = "7 ran" ] || fail "run --quiet: $said"
+expect 1 "'sh' is not started \(--strict\): path of vjd's socket is too long" "$vj" run --quiet --strict --socket "$long" -- sh -c 'echo ran; exit 7'
+on_kernel "cannot start vjd: $dir/no/such/dir: No such file" --socket "$dir/no/such/dir/sock"
+on_kernel "path of vjd's socket is too long" --socket "$long"
+VJ_SOCKET=$long on_kernel "path of vjd's socket is too long"
+echo text >"$dir/file"
+on_kernel "$dir/file: " --socket "$dir/file"
+mkdir -p "$dir/bare"
+cp "$vj" "$dir/bare"
+said=$("$dir/bare/vj" run --socket "$dir/bare/sock" -- echo ran 2>&1) || fail "vj run without its parts: $said"
+grep -qx ran <<<"$said" || fail "vj run without its parts says: $said"
+if [ "$(id -u)" != 0 ]; then
+	mkdir -m 000 "$dir/closed"
+	on_kernel "$dir/closed/sock: permission denied; use another" --socket "$dir/closed/sock"
+fi
 
 # answers every HELLO by the bytes given: type, body
 cat >"$dir/fake" <<'PY'
@@ -187,7 +228,10 @@ s.listen()
 print("ready", flush=True)
 while True:
     c, _ = s.accept()
-    seq = struct.unpack_from("II", c.recv(128))[1]
+    said = c.recv(128)
+    if not said:               # only looks whether somebody serves
+        continue
+    seq = struct.unpack_from("II", said)[1]
     kind = sys.argv[2]
     if kind == "newer":        # REFUSED: VERSION, of HELLO; mine is 99, release 9.9
         msg = struct.pack("IIIIII32s", 20, seq, 1, 1, 99, 0, b"9.9")
@@ -204,8 +248,18 @@ for kind in newer nonsense; do
 	says="speak the control protocol"
 	[ $kind = nonsense ] || says="library [0-9.]+ speaks control version [0-9]+, vjd 9.9 version 99"
 	expect 1 "$says" "$vj" status --socket "$sock"
-	expect 1 "$says" "$vj" run --socket "$sock" -- true
+	on_kernel "$says.*; restart it, or use another: --socket" --socket "$sock"
+	mkdir -m 700 "$dir/passed-$kind" "$dir/passed-$kind/vjchan"
+	ln "$sock" "$dir/passed-$kind/vjchan/vjd.sock"
+	touch "$dir/passed-$kind/vjchan/vjd.sock.lock" # held, as that of one that serves is
+	flock "$dir/passed-$kind/vjchan/vjd.sock.lock" sleep 1000 &
+	pids+=($!)
+	XDG_RUNTIME_DIR=$dir/passed-$kind on_kernel "$says"
 done
+# nobody listens any more: replaced
+python3 -c 'import socket, sys; socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET).bind(sys.argv[1])' "$dir/stale.sock"
+expect 0 "^$dir/stale.sock$" "$vj" run --socket "$dir/stale.sock" -- sh -c 'echo $VJ_SOCKET'
+pids+=("$("$vj" status --json --socket "$dir/stale.sock" | python3 -c 'import json, sys; print(json.load(sys.stdin)["daemon"]["pid"])')")
 
 # ---- a daemon that is started on demand
 
@@ -251,12 +305,48 @@ subprocess.run([sys.argv[1], "status", "--json"])' "$vj" >"$dir/ids.json"
 done
 expect 0 '^-a b --json$' "$vj" run -- echo -a b --json
 expect 0 '^word$' "$vj" run echo word
+# what the kernel doesn't know as a program is a script of the shell's, as with nice(1)
+echo 'echo "$# $1"; exit 5' >"$dir/text"
+expect 5 "^2 a b$" "$vj" run -- "$dir/text" 'a b' c
+expect 5 "^2 a b$" nice "$dir/text" 'a b' c
+: >"$dir/text"
+expect 0 "" "$vj" run -- "$dir/text"
 expect 42 "" "$vj" run -- sh -c 'exit 42'
 expect 143 "" sh -c '"$1" run -- sh -c "kill -TERM \$\$"; exit $?' sh "$vj"
 expect 0 "vjd [0-9.]+, pid [0-9]+, private" "$vj" status
 json "daemon applications leases channels" sh -c '"$1" status --json | tr -d "\n"' sh "$vj"
 kids=$("$vj" run -- sh -c 'read -r kids <"/proc/$$/task/$$/children"; echo $kids' 2>/dev/null)
 [ -z "${kids// /}" ] || fail "vj run left the program a child: $kids"
+expect 0 '^libvj-preload.so$' "$vj" run -- "$vj" run -- sh -c 'echo "${LD_PRELOAD##*/}"'
+# standard descriptors that are closed stay so, and do not keep vjd from starting
+for closed in 0 1 2 "0 1" "1 2" "0 1 2"; do
+	at=$dir/closed-${closed// /}
+	(
+		for fd in $closed; do eval "exec $fd<&-"; done
+		exec "$vj" run --strict --socket "$at.sock" -- sh -c 'for fd in $2; do [ ! -e "/proc/self/fd/$fd" ] || exit; done
+			echo "$LD_PRELOAD" >"$1"' sh "$at" "$closed"
+	) || fail "run with $closed closed: status $?"
+	[ -s "$at" ] || fail "run with $closed closed"
+done
+# an environment that has no room for ours
+"$vj" run --socket "$dir/full.sock" -- python3 - "$vj" <<'PY' || fail "run with a full environment"
+import os, resource, subprocess, sys
+resource.setrlimit(resource.RLIMIT_STACK, (1 << 20, resource.RLIM_INFINITY)) # a quarter of it is for arguments and environment
+os.environ.pop("LD_PRELOAD")
+def run(*command, last):
+    env = {"PATH": "/usr/bin:/bin", "VJ_SOCKET": os.environ["VJ_SOCKET"]} | {f"F{i}": "x" * 65536 for i in range(3)} | {"LAST": "x" * last}
+    try:
+        return subprocess.run([*command, "/bin/true"], env=env, capture_output=True, text=True, check=False)
+    except OSError:
+        return None
+lo, hi = 0, 131000
+while hi - lo > 1:
+    mid = (lo + hi) // 2
+    done = run(sys.argv[1], "run", "--", last=mid)
+    lo, hi = (mid, hi) if done else (lo, mid)
+done = run(sys.argv[1], "run", "--", last=lo)
+assert done.returncode == 0 and "no room" in done.stderr, done
+PY
 "$vj" run --socket "$dir/other.sock" -- true || fail "no vjd at a socket of our own"
 expect 0 "at $dir/other.sock" "$vj" status --socket "$dir/other.sock"
 stranger=(setpriv "--reuid=$stranger_uid" "--regid=$stranger_uid" --clear-groups)
@@ -265,16 +355,46 @@ vjd_pid() {
 }
 if [ "$(id -u)" = 0 ] && "${stranger[@]}" test -x "$vj" 2>/dev/null; then
 	expect 1 "$dir/other.sock: permission denied" "${stranger[@]}" "$vj" status --socket "$dir/other.sock"
-	expect 1 "no vjd: $dir/other.sock: permission denied" "${stranger[@]}" "$vj" run --socket "$dir/other.sock" -- true
+	vj_as=$vj
+	vj=$dir/vj-as-stranger
+	printf '#!/bin/sh\nexec %s "%s" "$@"\n' "${stranger[*]}" "$vj_as" >"$vj"
+	chmod +x "$vj"
+	on_kernel "$dir/other.sock: permission denied; use another: --socket PATH" --socket "$dir/other.sock"
 	# what somebody else has made in its place is told with the way round it
 	mkdir "$stranger_place"
-	expect 1 "$stranger_place: belongs to another user .VJ_SOCKET or XDG_RUNTIME_DIR" "${stranger[@]}" env XDG_RUNTIME_DIR="$dir/none" "$vj" run -- true
+	XDG_RUNTIME_DIR=$dir/none on_kernel "cannot start vjd: $stranger_place: belongs to another user .VJ_SOCKET or XDG_RUNTIME_DIR"
 	rmdir "$stranger_place"
+	vj=$vj_as
 	expect 0 "" "${stranger[@]}" "$vj" run -- true # though $XDG_RUNTIME_DIR is not his
 	pids+=("$(vjd_pid "${stranger[@]}" "$vj")")
 	expect 1 "^note +af_xdp +for root only: not looked at" "${stranger[@]}" "$vj" doctor lo
 	# root of a container without privileges: nothing works, and that is said
 	expect 1 "^BAD +af_xdp +refused though you are root: CAP_NET_RAW" setpriv --inh-caps=-all --bounding-set=-all "$vj" doctor lo
+fi
+# one that doesn't answer: not for long, whether it is stopped or others wait as well, and the program is told where it is
+stopped=$(VJ_SOCKET=$dir/other.sock vjd_pid "$vj")
+kill -STOP "$stopped"
+begun=$SECONDS
+on_kernel "$dir/other.sock: vjd \(process $stopped\) doesn't answer; is it stopped" --socket "$dir/other.sock"
+[ $((SECONDS - begun)) -lt 30 ] || fail "run waits $((SECONDS - begun)) s for a vjd that is stopped"
+expect 0 "^$dir/other.sock .*libvj-preload.so" "$vj" run --socket "$dir/other.sock" -- sh -c 'echo "$VJ_SOCKET $LD_PRELOAD"'
+for cmd in status connections; do
+	expect 1 "$dir/other.sock: vjd \(process $stopped\) doesn't answer" "$vj" $cmd --socket "$dir/other.sock"
+done
+kill -CONT "$stopped"
+expect 0 "at $dir/other.sock" "$vj" status --socket "$dir/other.sock"
+# one more is not wanted, which is said
+expect 0 "^vjd: $dir/other.sock: another vjd serves there" "${vj}d" --private --foreground --socket "$dir/other.sock"
+# one of another version that nobody has named is passed over, for the user's next place
+if [ "$VJ_TEST_ALONE" = yes ]; then
+	place=/tmp/vjchan-$(id -u)/vjd.sock
+	expect 0 "^$place" "$vj" run --socket "$place" -- sh -c 'echo $VJ_SOCKET'
+	for kind in newer nonsense; do
+		expect 0 "^$place$" env XDG_RUNTIME_DIR="$dir/passed-$kind" "$vj" run -- sh -c 'echo $VJ_SOCKET'
+	done
+	pids+=("$(VJ_SOCKET=$place vjd_pid "$vj")")
+else
+	echo "no mount namespace can be had: default places are not tried, and who serves there may be found"
 fi
 expect 1 "^BAD +lo +no Ethernet" "$vj" doctor lo
 expect 1 "^BAD +nonesuch +there is no interface 'nonesuch'" "$vj" doctor nonesuch
