@@ -5,11 +5,14 @@
  * The library in the process knows its sockets and their reasons, and tells them through vjd (CTL_REPORT_SOCKS). /proc
  * shows which sockets there are at all, and the addresses of those that are the kernel's. Where nobody answers, the
  * reason is that of the whole process: not under vj run, statically linked, no vjd. A program under vj run attaches to vjd when it
- * is to have its first channel; before that, what kept it from one is what vjd's board says (control/board.h), and is looked up here.
+ * is to have its first channel; before that, what kept it from one is what vjd's board says (control/board.h), and is looked up here. Where it has
+ * attached, and can't be asked, as vjd is stopped, gone or so new that the process hasn't found it yet, only those that the kernel has connected are
+ * known to be its.
  */
 #include "base/bits.h"
 #include "cli/ask.h"
 #include "cli/cmd.h"
+#include "cli/env.h"
 #include "cli/proc_socks.h"
 #include "cli/program.h"
 
@@ -22,7 +25,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { INTERFACES_MAX = 64 }; /* more have no names here */
+enum {
+	INTERFACES_MAX = 64,   /* more have no names here */
+	RETURN_MS = 3000,      /* in which a process finds a new vjd; it looks each second */
+	RETURN_LOOK_US = 50000,
+	WAY_UNKNOWN = 255,
+};
+#define HELPER "vj-helper" /* the thread that a process has as long as it has been with a vjd: sock/helper.c */
 
 /* What is known about the process */
 struct subject {
@@ -39,6 +48,7 @@ struct subject {
 	bool filtered;	 /* `unattached`, because it has put itself under a filter of system calls */
 	bool brief;	 /* `unattached`, because the processes that serve its connections are brief */
 	bool unattached; /* under vj run, and vjd is there, but it has not wanted anything of it */
+	bool silent;	 /* it may have channels, but can't be asked */
 	uint64_t leased[2][BITMAP_WORDS(65536)]; /* TCP, UDP; ports that applications hold */
 };
 
@@ -64,7 +74,7 @@ static const char *why_text(unsigned why)
 
 static const char *way_name(unsigned way)
 {
-	return way < ARRAY_SIZE(ways) ? ways[way] : "?";
+	return way < ARRAY_SIZE(ways) ? ways[way] : way == WAY_UNKNOWN ? "unknown" : "?";
 }
 
 /* ---- what is known ------------------------------------------------------------------------------- */
@@ -113,6 +123,12 @@ static struct report_sock about(const struct subject *s, const struct proc_sock 
 
 	if (found != NULL)
 		return *found;
+	if (s->silent) {
+		key.way = p->other || (p->proto == IPPROTO_TCP && !p->listens) ? REPORT_WAY_KERNEL : WAY_UNKNOWN;
+		if (proc_socks_is_copy(&s->socks, p))
+			key.way = REPORT_WAY_OURS; /* it has copies of listening and UDP sockets */
+		return key;
+	}
 	if (s->unattached) {
 		key.why = (uint8_t)why_unattached(s, p);
 		return key;
@@ -191,7 +207,7 @@ static bool heed_rules(const struct subject *s, const struct endpoint *local, ui
 /* Unix sockets and the like never are on channels. */
 static bool is_other(const struct proc_sock *p, const struct report_sock *r)
 {
-	return p->proto == 0 && r->why == REPORT_WHY_UNKNOWN;
+	return p->proto == 0 && r->why == REPORT_WHY_UNKNOWN && r->way == REPORT_WAY_KERNEL;
 }
 
 static uint8_t proto_of(const struct proc_sock *p, const struct report_sock *r)
@@ -232,6 +248,11 @@ static void say_outside(struct subject *s, const struct ctl_client *client, cons
 		snprintf(s->reason, sizeof(s->reason), "it has ended, and its parent has not asked how (a zombie)");
 		return;
 	}
+	s->silent = mapped > 0 && proc_has_thread(s->pid, HELPER);
+	if (s->silent) {
+		snprintf(s->reason, sizeof(s->reason), "%s%s", no_vjd[0] != '\0' ? "only vjd could ask it: " : "it is with another vjd, or has not found this one yet (is it stopped?)", no_vjd);
+		return;
+	}
 	s->unattached = mapped > 0 && no_vjd[0] == '\0';
 	s->filtered = proc_has_mapped(s->pid, "/memfd:" REPORT_FILTERED_MARK) > 0;
 	s->brief = proc_has_mapped(s->pid, "/memfd:" REPORT_BRIEF_MARK) > 0;
@@ -264,21 +285,41 @@ static void note_status(void *arg, const struct ctl_msg *msg)
 		s->interfaces[s->interface_cnt++] = msg->interface;
 }
 
+/* As ask_apps(). One that was with an earlier vjd comes to the next one soon. */
+static int find_app(const struct subject *s, struct ctl_client *client, struct ask_apps *ret_apps)
+{
+	int rc = ask_apps(client, s->pid, ret_apps);
+
+	for (unsigned i = 0; rc == 0 && ret_apps->cnt == 0 && i < RETURN_MS * 1000 / RETURN_LOOK_US && proc_has_thread(s->pid, HELPER); i++) {
+		usleep(RETURN_LOOK_US);
+		rc = ask_apps(client, s->pid, ret_apps);
+	}
+	return rc;
+}
+
+/* Its vjd is the one that it was started with. Not where that is another user's word: it would have root speak to anything. */
+static const char *socket_of(const struct subject *s, const char *given, char buf[static CTL_PATH_BYTES])
+{
+	if (given != NULL || proc_user(s->pid) != geteuid() || !proc_variable(s->pid, env_name(ENV_SOCKET), buf, CTL_PATH_BYTES))
+		return given;
+	return buf;
+}
+
 /* Return: 0; -errno, complained about. */
 static int ask_subject(struct subject *s, const char *socket)
 {
-	char no_vjd[CTL_CLIENT_WHY_BYTES] = "";
+	char no_vjd[CTL_CLIENT_WHY_BYTES] = "", path[CTL_PATH_BYTES];
 	struct ask_apps apps = { 0 };
 	struct ctl_client *client;
 	uint64_t left_out;
 	void *records, *rules;
-	int rc = ctl_client_open_why(socket, "vj why", CTL_HELLO_OBSERVER, &client, no_vjd);
+	int rc = ctl_client_open_why(socket_of(s, socket, path), "vj why", CTL_HELLO_OBSERVER, &client, no_vjd);
 
 	if (rc < 0) {
 		say_outside(s, NULL, no_vjd);
 		return 0;
 	}
-	rc = ask_apps(client, s->pid, &apps);
+	rc = find_app(s, client, &apps);
 	if (rc == 0 && apps.cnt == 0) {
 		say_outside(s, client, "");
 	} else if (rc == 0) {
@@ -357,7 +398,11 @@ static void print_text(const struct subject *s)
 	char a[ENDPOINT_TEXT_BYTES], b[ENDPOINT_TEXT_BYTES], c[REPORT_INTERFACES * (CTL_NAME_MAX + 2) + 16];
 	size_t others = 0;
 
-	printf("%s[%d]%s%s\n", s->name, s->pid, s->reason[0] != '\0' ? ": all on the kernel: " : "", s->reason);
+	printf("%s[%d]%s%s\n", s->name, s->pid,
+	       s->reason[0] == '\0' ? "" :
+	       s->silent	     ? ": under vj run, but which of its sockets are on channels is not known: " :
+				       ": all on the kernel: ",
+	       s->reason);
 	printf("%6s %-5s %-26s %-26s %-9s %s\n", "FD", "PROTO", "LOCAL", "REMOTE", "PATH", "WHY NOT A CHANNEL");
 	for (size_t i = 0; i < s->socks.cnt; i++) {
 		const struct proc_sock *p = &s->socks.socks[i];

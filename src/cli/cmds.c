@@ -79,7 +79,8 @@ const struct cmd cmds[] = {
 		.about = "Lists the TCP and UDP sockets of process PID with the path that each takes: channel; kernel; both, for "
 			 "sockets that listen, and UDP sockets, which take what comes either way; undecided. Behind what is the "
 			 "kernel's stands the reason. A rule of the firewall that keeps a port of it off channels is quoted.\n\n"
-			 "The library in the process tells, so it must not be stopped. Of a process that is not under vj run it is "
+			 "The library in the process tells, asked by vjd, so neither may be stopped; where one is, sockets that may be on channels have "
+			 "\"unknown\" as their path, and it is said. Without --socket it is the vjd that the process was started with. Of a process that is not under vj run it is "
 			 "said why it can't be, or that it was not started so.\n\n"
 			 "In JSON, \"this_host\": false says that a rule of the firewall keeps programs of this host off a "
 			 "channel to the socket, whatever it has at interfaces. It is left out where no rule does.",

@@ -33,6 +33,14 @@ struct proc_sock *proc_socks_find(const struct proc_socks *socks, int fd)
 	return socks->cnt == 0 ? NULL : bsearch(&key, socks->socks, socks->cnt, sizeof(key), by_fd);
 }
 
+bool proc_socks_is_copy(const struct proc_socks *socks, const struct proc_sock *s)
+{
+	for (const struct proc_sock *low = socks->socks; low < s; low++)
+		if (low->ino == s->ino)
+			return true;
+	return false;
+}
+
 static int proc_errno(void)
 {
 	return errno == ENOENT ? -ESRCH : errno == EPERM ? -EACCES : -errno;
@@ -110,10 +118,33 @@ static void fill(struct proc_socks *socks, uint64_t ino, const struct proc_sock 
 		s--;
 	for (; s != NULL && s < end && s->ino == ino; s++) {
 		s->proto = from->proto;
+		s->other = from->other;
 		s->listens = from->listens;
 		s->local = from->local;
 		s->remote = from->remote;
 	}
+}
+
+/* One of the tables of sockets that no channel is for: the inode is the last of @column words. @socks by inode */
+static void read_others(int32_t pid, const char *name, unsigned column, struct proc_socks *socks)
+{
+	const struct proc_sock other = { .other = true };
+	char path[64], line[512];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/net/%s", pid, name);
+	f = fopen(path, "re");
+	while (f != NULL && fgets(line, sizeof(line), f) != NULL) {
+		const char *at = line + strspn(line, " ");
+
+		for (unsigned i = 1; i < column; i++) {
+			at += strcspn(at, " \n");
+			at += strspn(at, " ");
+		}
+		fill(socks, strtoull(at, NULL, 10), &other); /* of the heading: 0, which no socket has */
+	}
+	if (f != NULL)
+		fclose(f);
 }
 
 /* One of the tables; @socks by inode */
@@ -158,6 +189,9 @@ int proc_socks_read(int32_t pid, struct proc_socks *ret)
 		qsort(socks.socks, socks.cnt, sizeof(*socks.socks), by_ino);
 	for (size_t i = 0; i < ARRAY_SIZE(tables); i++)
 		read_table(pid, tables[i].name, tables[i].proto, &socks);
+	read_others(pid, "unix", 7, &socks);
+	read_others(pid, "netlink", 10, &socks);
+	read_others(pid, "packet", 9, &socks);
 	if (socks.cnt != 0)
 		qsort(socks.socks, socks.cnt, sizeof(*socks.socks), by_fd);
 	*ret = socks;
@@ -179,6 +213,52 @@ static const char *status_text(int32_t pid, const char *name, char line[static 2
 	if (f != NULL)
 		fclose(f);
 	return found ? line + len : NULL;
+}
+
+bool proc_has_thread(int32_t pid, const char *name)
+{
+	char path[320], line[64];
+	bool found = false;
+	struct dirent *e;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", pid);
+	dir = opendir(path);
+	while (dir != NULL && !found && (e = readdir(dir)) != NULL) {
+		FILE *f;
+
+		snprintf(path, sizeof(path), "/proc/%d/task/%s/comm", pid, e->d_name);
+		f = fopen(path, "re");
+		if (f == NULL)
+			continue;
+		if (fgets(line, sizeof(line), f) != NULL) {
+			line[strcspn(line, "\n")] = '\0';
+			found = strcmp(line, name) == 0;
+		}
+		fclose(f);
+	}
+	if (dir != NULL)
+		closedir(dir);
+	return found;
+}
+
+bool proc_variable(int32_t pid, const char *name, char *ret_value, size_t room)
+{
+	size_t name_len = strlen(name), line_room = 0;
+	char path[64], *line = NULL;
+	bool found = false;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/environ", pid);
+	f = fopen(path, "re");
+	while (f != NULL && !found && getdelim(&line, &line_room, '\0', f) > 0)
+		found = strncmp(line, name, name_len) == 0 && line[name_len] == '=' && strlen(line + name_len + 1) < room;
+	if (found)
+		memcpy(ret_value, line + name_len + 1, strlen(line + name_len + 1) + 1);
+	free(line);
+	if (f != NULL)
+		fclose(f);
+	return found;
 }
 
 bool proc_has_ended(int32_t pid)

@@ -11,6 +11,7 @@ struct proc_sock {
 	uint64_t ino;
 	uint8_t proto; /* IPPROTO_TCP, IPPROTO_UDP; 0: another, or neither bound nor connected */
 	bool listens;
+	bool other; /* Unix, netlink, of packets: never on a channel */
 	struct endpoint local, remote; /* port 0: none */
 };
 
@@ -25,8 +26,20 @@ int proc_socks_read(int32_t pid, struct proc_socks *ret);
 /* NULL: none */
 struct proc_sock *proc_socks_find(const struct proc_socks *socks, int fd);
 
+/* Has a lower descriptor the same socket? */
+bool proc_socks_is_copy(const struct proc_socks *socks, const struct proc_sock *s);
+
 /* Has it mapped a file of this name? Return: 1, 0; -EACCES, -ESRCH. */
 int proc_has_mapped(int32_t pid, const char *name);
+
+/* Has it a thread of this name? */
+bool proc_has_thread(int32_t pid, const char *name);
+
+/*
+ * A variable of the environment that it was started with.
+ * Return: false: it has none, or one that has no room in @ret_value, or it is another user's
+ */
+bool proc_variable(int32_t pid, const char *name, char *ret_value, size_t room);
 
 /* Is only its exit status left of it, a zombie? */
 bool proc_has_ended(int32_t pid);

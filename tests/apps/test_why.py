@@ -462,11 +462,50 @@ def check_exhausted():
         server.wait()
 
 
+def check_silent():
+    """vjd can't be asked: what may be on channels is unknown, each socket once; and known as soon as there is a vjd again"""
+    where = os.environ["VJ_SOCKET"]
+    kernels = socket.create_server(("127.0.0.1", 0))
+    server = start(SERVER)
+    port, listener, _ = map(int, server.stdout.readline().split())
+    client = start(CLIENT, port, kernels.getsockname()[1])
+    idle = start("import sys; print(flush=True); sys.stdin.read()")
+    new = None
+    try:
+        fds = eval(client.stdout.readline())  # pylint: disable=eval-used
+        idle.stdout.readline()
+        check_client(client, fds, port)
+        vjd = json.loads(subprocess.run([VJ, "status", "--json"], capture_output=True, check=True).stdout)["daemon"]["pid"]
+        os.kill(vjd, signal.SIGSTOP)
+        paths, said = ask(client.pid)
+        assert f"vjd (process {vjd}) doesn't answer" in said["reason"], said
+        want = {name: ("unknown", None) for name in fds if name not in ("other", "reused")}
+        want["NO_OWNER"] = ("kernel", None)
+        want["NOT_LOCAL"] = paths[fds["NOT_LOCAL"]] # the kernel's, if it is still on its way
+        assert paths == {fds[name]: path for name, path in want.items()}, (paths, fds)
+        assert ask(server.pid)[0][listener] == ("unknown", None), ask(server.pid)
+        text = run(server.pid)
+        assert "which of its sockets are on channels is not known" in text and text.count(f":{port} ") == 1, text
+        assert "all on the kernel: under vj run, but no vjd answers" in run(idle.pid)
+        os.kill(vjd, signal.SIGKILL)
+        until(lambda: "no vjd answers" in run(idle.pid) and not os.path.exists(f"/proc/{vjd}"))
+        new = subprocess.Popen([VJ + "d", "--private", "--foreground", "--socket", where, "--idle-exit", "60", "--first-exit", "60"],
+                               stderr=subprocess.DEVNULL)
+        until(lambda: subprocess.run([VJ, "status"], capture_output=True, check=False).returncode == 0)
+        check_client(client, fds, port)
+    finally:
+        kernels.close()
+        for child in server, client, idle, new:
+            if child:
+                child.kill()
+                child.wait()
+
+
 def main():
     with tempfile.TemporaryDirectory(prefix="vj-test-why-") as run_dir, \
             socket.create_server(("127.0.0.1", 0)) as kernel:
         os.environ["XDG_RUNTIME_DIR"] = run_dir
-        os.environ.pop("VJ_SOCKET", None)
+        os.environ["VJ_SOCKET"] = run_dir + "/vjd.sock"
         server = start(SERVER)
         port, listener, lazy = map(int, server.stdout.readline().split())
         client = start(CLIENT, port, kernel.getsockname()[1])
@@ -494,6 +533,7 @@ def main():
         check_exhausted()
         check_options()
         check_left()
+        check_silent()
         assert "there is no process" in run(2 ** 22 + 1, status=1)
         assert "of which process" in run(status=2)
         assert "no process number" in run("x", status=2)
