@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* deed_take.c - a connection comes from another process; see move.h */
+#include "base/time.h"
 #include "channel/sys.h"
 #include "lib/deed_priv.h"
 #include "lib/own_fd.h"
@@ -9,11 +10,8 @@
 #include <string.h>
 #include <syslog.h>
 
-enum {
-	VJD_BACK_MS = 3000,  /* a vjd that was restarted: until it is there ... */
-	PEER_BACK_MS = 1200, /* ... and until the peer has found it, too */
-	VJD_LATE_MS = 12000, /* one that doesn't answer, or not at this rate: the peer waits for TRANSIT_MS */
-};
+/* vjd may be away, or late, or not know the peer again: what comes is reset if there is no link in time. The peer waits for TRANSIT_MS */
+enum { PATIENCE_MS = 12000 };
 
 /* Seen from here it may have another number, or none; then it is only that nobody waits for it. */
 static bool has_ended(int pid)
@@ -21,20 +19,19 @@ static bool has_ended(int pid)
 	return pid > 0 && SYS_CALL2(SYS_kill, pid, 0) == -ESRCH;
 }
 
-/* How long what route_join() returned may be on the way to become something else. 0: it stays so */
-static uint64_t patience_ms(int err, int peer_pid)
+/* May what route_join() returned become something else? */
+static bool passes(int err, int peer_pid)
 {
 	switch (err) {
-	case -ENOTCONN:
-		return VJD_BACK_MS;
-	case -ESRCH:
-		return has_ended(peer_pid) ? 0 : PEER_BACK_MS;
-	case -ETIMEDOUT:
-	case -EAGAIN:
+	case -ENOTCONN:	 /* vjd is just being started anew ... */
+	case -ETIMEDOUT: /* ... or is late */
+	case -EAGAIN:	 /* we ask too often */
 	case -EBUSY:
-		return VJD_LATE_MS;
+		return true;
+	case -ESRCH: /* the peer has not found the new vjd yet */
+		return !has_ended(peer_pid);
 	default:
-		return 0;
+		return false;
 	}
 }
 
@@ -49,7 +46,7 @@ static struct vj_link *link_to(struct vj *vj, const struct deed_msg *msg)
 
 	for (;;) {
 		err = route_join(vj, msg->peer_app, msg->peer_pid, &link);
-		if ((lib_clock_ns() - start_ns) / 1000000 >= patience_ms(err, msg->peer_pid))
+		if (!passes(err, msg->peer_pid) || lib_clock_ns() - start_ns >= PATIENCE_MS * NS_PER_MS)
 			break;
 		sys_poll_ms(NULL, 0, 20);
 		vj->now_ns = lib_clock_ns();
