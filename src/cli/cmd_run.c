@@ -11,7 +11,6 @@
 #include "lib/own_fd.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -251,18 +250,6 @@ static int verdict_status(enum program_verdict v)
 	return v == PROGRAM_NOT_FOUND ? EXIT_NOT_FOUND : EXIT_CANNOT_RUN;
 }
 
-/* Standard descriptors that are closed are so for the program, too; what is opened meanwhile must not get their numbers. */
-static void keep_standard_fds(void)
-{
-	int fd;
-
-	do
-		fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-	while (fd >= 0 && fd <= STDERR_FILENO);
-	if (fd >= 0)
-		close(fd);
-}
-
 /* The array, not the strings: setenv() writes to the first. NULL: no memory */
 static char **environment_copy(void)
 {
@@ -327,7 +314,6 @@ int cmd_run(const struct cmd *cmd, const void *opts, int argc, char **argv)
 		complain("run: which program? For example: vj run -- redis-server");
 		return EXIT_USAGE;
 	}
-	keep_standard_fds();
 	v = program_check(argv[0], &program);
 	if (v != PROGRAM_OK) {
 		complain("run: %s", program.why);

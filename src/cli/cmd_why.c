@@ -486,35 +486,54 @@ static void print_json(const struct subject *s)
 	json_decref(root);
 }
 
-int cmd_why(const struct cmd *cmd, const void *opts, int argc, char **argv)
+/* @shown: has one before it been? Return: EXIT_OK, EXIT_FAILED */
+static int show(int32_t pid, const struct ask_options *o, bool *shown)
 {
-	const struct ask_options *o = opts;
 	static struct subject s;
 	int rc;
 
-	if (argc > 1)
-		return takes_no(cmd, argv[1]);
-	if (argc == 0) {
-		complain("why: of which process? For example: vj why $(pidof redis-server)");
-		return EXIT_USAGE;
-	}
-	if (!ask_pid(argv[0], &s.pid)) {
-		complain("why: '%s' is no process number; see: vj help why", argv[0]);
-		return EXIT_USAGE;
-	}
-	rc = proc_socks_read(s.pid, &s.socks);
+	memset(&s, 0, sizeof(s));
+	s.pid = pid;
+	rc = proc_socks_read(pid, &s.socks);
 	if (rc < 0) {
-		complain(rc == -ESRCH ? "why: there is no process %d" : "why: process %d: %s", s.pid, strerror(-rc));
+		complain(rc == -ESRCH ? "why: there is no process %d" : "why: process %d: %s", pid, strerror(-rc));
 		return EXIT_FAILED;
 	}
 	read_name(&s);
 	rc = ask_subject(&s, o->socket);
-	if (rc == 0 && o->json)
+	if (rc == 0 && o->json) {
 		print_json(&s);
-	else if (rc == 0)
+	} else if (rc == 0) {
+		if (*shown)
+			putchar('\n');
 		print_text(&s);
+		*shown = true;
+	}
 	free(s.told);
 	free(s.rules);
 	free(s.socks.socks);
 	return rc < 0 ? EXIT_FAILED : EXIT_OK;
+}
+
+int cmd_why(const struct cmd *cmd, const void *opts, int argc, char **argv)
+{
+	bool shown = false;
+	int rc = EXIT_OK;
+	int32_t pid;
+
+	(void)cmd;
+	if (argc == 0) {
+		complain("why: of which process? For example: vj why $(pidof redis-server)");
+		return EXIT_USAGE;
+	}
+	for (int i = 0; i < argc; i++) {
+		if (!ask_pid(argv[i], &pid)) {
+			complain("why: '%s' is no process number; see: vj help why", argv[i]);
+			return EXIT_USAGE;
+		}
+	}
+	for (int i = 0; i < argc; i++)
+		if (ask_pid(argv[i], &pid) && show(pid, opts, &shown) != EXIT_OK)
+			rc = EXIT_FAILED;
+	return rc;
 }

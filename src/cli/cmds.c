@@ -75,16 +75,16 @@ const struct cmd cmds[] = {
 	{
 		.name = "why",
 		.help = "show each socket of a process, and why it is not on a channel",
-		.args = "PID",
-		.about = "Lists the TCP and UDP sockets of process PID with the path that each takes: channel; kernel; both, for "
+		.args = "PID...",
+		.about = "Lists the TCP and UDP sockets of each process PID with the path that each takes: channel; kernel; both, for "
 			 "sockets that listen, and UDP sockets, which take what comes either way; undecided. Behind what is the "
 			 "kernel's stands the reason. A rule of the firewall that keeps a port of it off channels is quoted.\n\n"
 			 "The library in the process tells, asked by vjd, so neither may be stopped; where one is, sockets that may be on channels have "
 			 "\"unknown\" as their path, and it is said. Without --socket it is the vjd that the process was started with. Of a process that is not under vj run it is "
 			 "said why it can't be, or that it was not started so.\n\n"
-			 "In JSON, \"this_host\": false says that a rule of the firewall keeps programs of this host off a "
+			 "In JSON, an object for each process, one after the other; \"this_host\": false says that a rule of the firewall keeps programs of this host off a "
 			 "channel to the socket, whatever it has at interfaces. It is left out where no rule does.",
-		.example = "vj why $(pidof redis-server)\n"
+		.example = "vj why $(pidof nginx)\n"
 			   "vj why 1234 --json | jq -r '.sockets[] | select(.path == \"kernel\") | .why.text'",
 		.opts = ask_opts,
 		.exits = { { 0, "shown" },

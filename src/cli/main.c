@@ -6,7 +6,24 @@
 
 #include <vj/vj.h>
 
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
+
+/*
+ * Standard descriptors that are closed are so for the program that vj run becomes, too, and writing to them fails; but what is opened meanwhile must not
+ * get their numbers: output would go to vjd.
+ */
+static void keep_standard_fds(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
+}
 
 static int usage(const char *typed)
 {
@@ -61,6 +78,7 @@ int main(int argc, char **argv)
 	const struct cmd *cmd;
 	int rc;
 
+	keep_standard_fds();
 	if (argc < 2) {
 		doc_overview(stderr);
 		return EXIT_USAGE;
@@ -70,9 +88,11 @@ int main(int argc, char **argv)
 		cmd = cmd_find(argv[1]);
 		rc = cmd != NULL ? run_command(cmd, argc - 2, argv + 2) : usage(argv[1]);
 	}
-	if (fflush(stdout) != 0 || ferror(stdout)) {
+	if (fflush(stdout) != 0)
 		complain("cannot write standard output: %m");
-		return EXIT_FAILED;
-	}
-	return rc;
+	else if (ferror(stdout)) /* at an earlier time, whose errno is gone */
+		complain("cannot write standard output");
+	else
+		return rc;
+	return EXIT_FAILED;
 }

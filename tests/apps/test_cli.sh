@@ -91,7 +91,6 @@ expect 2 "unknown option --verbos; did you mean --verbose" "$vj" run --verbos --
 expect 2 "unknown option --jsn; did you mean --json" "$vj" status --jsn
 expect 2 "takes no 'extra'" "$vj" status extra
 expect 2 "takes no '2'" "$vj" connections 1 2
-expect 2 "takes no '2'" "$vj" why 1 2
 expect 2 "takes no 'status'" "$vj" help run status
 expect 2 "takes no 'run'" "$vj" help --json run
 for cmd in connections why; do
@@ -101,7 +100,14 @@ for cmd in connections why; do
 	expect 2 "unknown option -1" "$vj" $cmd -1
 done
 expect 2 "of which process" "$vj" why
+expect 2 "'x' is no process number" "$vj" why $$ x
 expect 1 "there is no process 2147483647" "$vj" why 2147483647
+expect 1 "^[^ ]+.$$.: all on the kernel: it was not started under vj run" "$vj" why 2147483647 $$
+"$vj" why --json $$ $$ | python3 -c 'import json, sys
+text = sys.stdin.read()
+first, end = json.JSONDecoder().raw_decode(text)
+assert first == json.loads(text[end:]) and first["pid"]' || fail "why --json of two processes"
+[ "$("$vj" why $$ $$ | grep -c 'all on the kernel')" = 2 ] || fail "why of two processes: $("$vj" why $$ $$)"
 expect 2 "takes no '2'" "$vj" arp 2
 expect 2 "which endpoint" "$vj" resolve
 for endpoint in 10.0.0.1 10.0.0.1:080 fd00::1:80 somewhere:80 somewhere:99999 ''; do
@@ -443,8 +449,19 @@ if type groff >/dev/null 2>&1; then
 	done
 fi
 if [ -w /dev/full ]; then
-	expect 1 "cannot write standard output" sh -c '"$1" --help >/dev/full' sh "$vj"
+	expect 1 "cannot write standard output: No space" sh -c '"$1" --help >/dev/full' sh "$vj"
+	expect 1 "cannot write standard output$" sh -c '"$1" bench rtt --seconds 0.1 --runs 1 >/dev/full' sh "$vj"
 fi
+# what has nowhere to go does not go to vjd
+"$vj" run --socket "$dir/mute.sock" -- sh -c '
+	for how in status "status --json" connections "why $$" "arp --json"; do
+		said=$("$1" $how 2>&1 >&-) && echo "$how with its output closed ends with 0"
+		[ "$said" = "vj: cannot write standard output: Bad file descriptor" ] || echo "$how: $said"
+	done
+	"$1" status --json' sh "$vj" >"$dir/mute"
+python3 -c 'import json, sys
+daemon = json.load(open(sys.argv[1]))["daemon"]
+assert daemon["refused"] == daemon["malformed"] == 0' "$dir/mute" || fail "closed output: $(cat "$dir/mute")"
 
 # ---- benchmarks run, say what they promise, and clean up
 
