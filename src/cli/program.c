@@ -43,11 +43,9 @@ static enum program_verdict find_in_path(const char *name, struct program *p)
 {
 	const char *dirs = getenv("PATH");
 	char seen[PATH_MAX] = "";
+	int len;
 
-	for (const char *d = dirs != NULL ? dirs : "/bin:/usr/bin"; d != NULL; d = strchr(d, ':')) {
-		int len;
-
-		d += *d == ':';
+	for (const char *d = dirs != NULL ? dirs : "/bin:/usr/bin"; d != NULL; d = d[len] == ':' ? d + len + 1 : NULL) {
 		len = (int)strcspn(d, ":");
 		if (snprintf(p->path, sizeof(p->path), "%.*s%s%s", len, d, len > 0 ? "/" : "./",
 			     name) >= (int)sizeof(p->path))

@@ -311,6 +311,13 @@ subprocess.run([sys.argv[1], "status", "--json"])' "$vj" >"$dir/ids.json"
 done
 expect 0 '^-a b --json$' "$vj" run -- echo -a b --json
 expect 0 '^word$' "$vj" run echo word
+# an empty directory of $PATH is the current one, wherever it stands
+printf '#!/bin/sh\necho here\n' >"$dir/here"
+chmod +x "$dir/here"
+for path in "" :/bin /bin: /bin::/usr/bin; do
+	expect 0 '^here$' env -C "$dir" PATH="$path" "$vj" run -- here
+done
+expect 127 'in no directory' env -C "$dir" PATH=/bin "$vj" run -- here
 # what the kernel doesn't know as a program is a script of the shell's, as with nice(1)
 echo 'echo "$# $1"; exit 5' >"$dir/text"
 expect 5 "^2 a b$" "$vj" run -- "$dir/text" 'a b' c
