@@ -257,9 +257,12 @@ for kind in newer nonsense; do
 	on_kernel "$says.*; restart it, or use another: --socket" --socket "$sock"
 	mkdir -m 700 "$dir/passed-$kind" "$dir/passed-$kind/vjchan"
 	ln "$sock" "$dir/passed-$kind/vjchan/vjd.sock"
-	touch "$dir/passed-$kind/vjchan/vjd.sock.lock" # held, as that of one that serves is
-	flock "$dir/passed-$kind/vjchan/vjd.sock.lock" sleep 1000 &
+	lock=$dir/passed-$kind/vjchan/vjd.sock.lock # held, as that of one that serves is
+	flock -F "$lock" sleep 1000 &
 	pids+=($!)
+	while flock -n "$lock" true; do
+		sleep 0.01
+	done
 	XDG_RUNTIME_DIR=$dir/passed-$kind on_kernel "$says"
 done
 # nobody listens any more: replaced
