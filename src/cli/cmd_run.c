@@ -315,18 +315,17 @@ int cmd_run(const struct cmd *cmd, const void *opts, int argc, char **argv)
 		return EXIT_USAGE;
 	}
 	v = program_check(argv[0], &program);
-	if (v != PROGRAM_OK) {
+	if (v != PROGRAM_OK && (!program_is_kernels(v) || o->strict)) {
 		complain("run: %s", program.why);
-		if (v == PROGRAM_NOT_OURS)
-			complain("run: not started; to have it on the kernel's sockets, start it "
-				 "without vj run");
 		return verdict_status(v);
 	}
+	if (v != PROGRAM_OK)
+		say_kernel(o, argv[0], program.why);
 	own_fd_anywhere = true;
 	if (o->pcap != NULL && set_pcap(o->pcap) < 0)
 		return EXIT_FAILED;
 	env_before = environment_copy();
-	if (prepare(o, why) < 0) {
+	if (v != PROGRAM_NOT_OURS && prepare(o, why) < 0) {
 		say_kernel(o, argv[0], why);
 		if (o->strict)
 			return EXIT_FAILED;

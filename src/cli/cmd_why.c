@@ -268,7 +268,7 @@ static void say_outside(struct subject *s, const struct ctl_client *client, cons
 	snprintf(link, sizeof(link), "/proc/%d/exe", s->pid);
 	n = readlink(link, exe, sizeof(exe) - 1);
 	exe[n > 0 ? n : 0] = '\0';
-	if (n > 0 && program_check(exe, &program) == PROGRAM_NOT_OURS)
+	if (n > 0 && program_is_kernels(program_check(exe, &program)))
 		snprintf(s->reason, sizeof(s->reason), "%s", program.why);
 	else
 		snprintf(s->reason, sizeof(s->reason), "it was not started under vj run");

@@ -18,10 +18,8 @@ const struct cmd cmds[] = {
 			 "runs, a private one is started, "
 			 "which leaves when its last program does. Where none can be had, or the one that is there doesn't answer within a "
 			 "second, PROGRAM is on the kernel's sockets, which is said on standard error; it has channels as soon as vjd answers.\n\n"
-			 "A program that is statically linked, 32-bit or set-user-id cannot be "
-			 "taken in hand; it is not started, and "
-			 "the reason is said. Programs that PROGRAM starts are on channels as "
-			 "well, as far as they can be.",
+			 "So is a program that is statically linked, 32-bit or set-user-id, which no library can be put in front of; --strict starts "
+			 "none of these. Programs that PROGRAM starts are on channels as well, as far as they can be.",
 		.example = "vj run -- redis-server --port 7000\n"
 			   "vj run -- redis-benchmark -p 7000 -t get\n"
 			   "vj run --pcap /tmp/%p.pcap -- curl http://127.0.0.1:8000/",
@@ -30,7 +28,7 @@ const struct cmd cmds[] = {
 		.exits = { { 1, "the file of --pcap can't be written; with --strict: vjd or the preload library could not be had" },
 			   { 2, "wrong use" },
 			   { 126,
-			     "the program is there, but cannot be run or cannot be taken in hand" },
+			     "the program is there, but cannot be run; with --strict: or cannot be on channels" },
 			   { 127, "no such program" },
 			   { -1, "that of the program" } },
 		.run = cmd_run,

@@ -98,15 +98,12 @@ static enum program_verdict check_rights(const char *path, struct program *p)
 	if (((st.st_mode & S_ISUID) != 0 && st.st_uid != geteuid()) ||
 	    ((st.st_mode & S_ISGID) != 0 && (st.st_mode & S_IXGRP) != 0 && st.st_gid != getegid()))
 		return because(p, PROGRAM_NOT_OURS,
-			       "'%s' is set-user-id or set-group-id: the system loads no library "
-			       "of ours into it, "
-			       "so it would use the kernel's sockets",
+			       "'%s' is set-user-id or set-group-id: the system loads no library of ours into it",
 			       path);
 	if (geteuid() != 0 && getxattr(path, "security.capability", NULL, 0) > 0)
 		return because(
 			p, PROGRAM_NOT_OURS,
-			"'%s' has file capabilities: the system loads no library of ours into it, "
-			"so it would use the kernel's sockets",
+			"'%s' has file capabilities: the system loads no library of ours into it",
 			path);
 	return PROGRAM_OK;
 }
@@ -154,8 +151,7 @@ static enum program_verdict check_elf(int fd, const char *path, const Elf64_Ehdr
 
 	if (eh->e_ident[EI_CLASS] != ELFCLASS64)
 		return because(p, PROGRAM_NOT_OURS,
-			       "'%s' is a 32-bit program, libvj-preload.so is 64-bit: it would use "
-			       "the kernel's sockets",
+			       "'%s' is a 32-bit program, libvj-preload.so is 64-bit",
 			       path);
 	if (eh->e_machine != our_machine)
 		return because(p, PROGRAM_NOT_RUNNABLE,
@@ -164,10 +160,8 @@ static enum program_verdict check_elf(int fd, const char *path, const Elf64_Ehdr
 	    read_interpreter(fd, eh, interp, sizeof(interp)) < 0)
 		return because(p, PROGRAM_NOT_RUNNABLE, "'%s' is a damaged program", path);
 	if (interp[0] == '\0')
-		return because(p, PROGRAM_NOT_OURS,
-			       "'%s' is statically linked: it makes its system calls itself, where "
-			       "no library can "
-			       "take them over, so it would use the kernel's sockets",
+		return because(p, PROGRAM_STARTS_OURS,
+			       "'%s' is statically linked: it makes its system calls itself, where no library can take them over",
 			       path);
 	if (strstr(interp, "ld-musl") != NULL)
 		return because(

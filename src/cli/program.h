@@ -11,8 +11,14 @@ enum program_verdict {
 	PROGRAM_OK,
 	PROGRAM_NOT_FOUND,
 	PROGRAM_NOT_RUNNABLE, /* the kernel would not run it */
-	PROGRAM_NOT_OURS,     /* it would run, but on the kernel's sockets */
+	PROGRAM_NOT_OURS,     /* it runs, but on the kernel's sockets */
+	PROGRAM_STARTS_OURS,  /* likewise, and the library among its environment is for programs that it starts */
 };
+
+static inline bool program_is_kernels(enum program_verdict v)
+{
+	return v == PROGRAM_NOT_OURS || v == PROGRAM_STARTS_OURS;
+}
 
 struct program {
 	char path[PATH_MAX];
