@@ -37,6 +37,7 @@ enum {
 struct subject {
 	int32_t pid;
 	char name[CTL_NAME_MAX];
+	char socket[CTL_PATH_BYTES]; /* of the vjd that it was started with; "": not known */
 	char reason[PATH_MAX + 512]; /* of the process as a whole; "": it is an application of vjd */
 	struct proc_socks socks;
 	struct report_sock *told; /* by fd */
@@ -234,6 +235,22 @@ static bool is_kept_out(struct subject *s, const struct ctl_client *client)
 	return true;
 }
 
+/* Was it started with another vjd? */
+static bool is_elsewhere(const struct subject *s, const struct ctl_client *client)
+{
+	return s->socket[0] != '\0' && strcmp(s->socket, ctl_client_path(client)) != 0;
+}
+
+/* What another user has made of it may not move about on the screen. */
+static void read_socket(struct subject *s)
+{
+	if (!proc_variable(s->pid, env_name(ENV_SOCKET), s->socket, sizeof(s->socket)))
+		s->socket[0] = '\0';
+	for (const char *c = s->socket; *c != '\0'; c++)
+		if (*c <= ' ' || *c > '~')
+			s->socket[0] = '\0';
+}
+
 /* Why the whole process is on the kernel; @client: of the vjd there is, else NULL. */
 static void say_outside(struct subject *s, const struct ctl_client *client, const char *no_vjd)
 {
@@ -250,7 +267,12 @@ static void say_outside(struct subject *s, const struct ctl_client *client, cons
 	}
 	s->silent = mapped > 0 && proc_has_thread(s->pid, HELPER);
 	if (s->silent) {
-		snprintf(s->reason, sizeof(s->reason), "%s%s", no_vjd[0] != '\0' ? "only vjd could ask it: " : "it is with another vjd, or has not found this one yet (is it stopped?)", no_vjd);
+		if (no_vjd[0] != '\0')
+			snprintf(s->reason, sizeof(s->reason), "only vjd could ask it: %s", no_vjd);
+		else if (client != NULL && is_elsewhere(s, client))
+			snprintf(s->reason, sizeof(s->reason), "it is with another vjd; see: vj why --socket %s %d", s->socket, s->pid);
+		else
+			snprintf(s->reason, sizeof(s->reason), "it has not found this vjd yet (is it stopped?)");
 		return;
 	}
 	s->unattached = mapped > 0 && no_vjd[0] == '\0';
@@ -285,12 +307,14 @@ static void note_status(void *arg, const struct ctl_msg *msg)
 		s->interfaces[s->interface_cnt++] = msg->interface;
 }
 
-/* As ask_apps(). One that was with an earlier vjd comes to the next one soon. */
+/* As ask_apps(). One that was with an earlier vjd comes to the next one at that place soon. */
 static int find_app(const struct subject *s, struct ctl_client *client, struct ask_apps *ret_apps)
 {
 	int rc = ask_apps(client, s->pid, ret_apps);
 
-	for (unsigned i = 0; rc == 0 && ret_apps->cnt == 0 && i < RETURN_MS * 1000 / RETURN_LOOK_US && proc_has_thread(s->pid, HELPER); i++) {
+	for (unsigned i = 0; rc == 0 && ret_apps->cnt == 0 && i < RETURN_MS * 1000 / RETURN_LOOK_US; i++) {
+		if (is_elsewhere(s, client) || !proc_has_thread(s->pid, HELPER))
+			break;
 		usleep(RETURN_LOOK_US);
 		rc = ask_apps(client, s->pid, ret_apps);
 	}
@@ -298,22 +322,20 @@ static int find_app(const struct subject *s, struct ctl_client *client, struct a
 }
 
 /* Its vjd is the one that it was started with. Not where that is another user's word: it would have root speak to anything. */
-static const char *socket_of(const struct subject *s, const char *given, char buf[static CTL_PATH_BYTES])
+static const char *socket_of(const struct subject *s, const char *given)
 {
-	if (given != NULL || proc_user(s->pid) != geteuid() || !proc_variable(s->pid, env_name(ENV_SOCKET), buf, CTL_PATH_BYTES))
-		return given;
-	return buf;
+	return given != NULL || s->socket[0] == '\0' || proc_user(s->pid) != geteuid() ? given : s->socket;
 }
 
 /* Return: 0; -errno, complained about. */
 static int ask_subject(struct subject *s, const char *socket)
 {
-	char no_vjd[CTL_CLIENT_WHY_BYTES] = "", path[CTL_PATH_BYTES];
+	char no_vjd[CTL_CLIENT_WHY_BYTES] = "";
 	struct ask_apps apps = { 0 };
 	struct ctl_client *client;
 	uint64_t left_out;
 	void *records, *rules;
-	int rc = ctl_client_open_why(socket_of(s, socket, path), "vj why", CTL_HELLO_OBSERVER, &client, no_vjd);
+	int rc = ctl_client_open_why(socket_of(s, socket), "vj why", CTL_HELLO_OBSERVER, &client, no_vjd);
 
 	if (rc < 0) {
 		say_outside(s, NULL, no_vjd);
@@ -500,6 +522,7 @@ static int show(int32_t pid, const struct ask_options *o, bool *shown)
 		return EXIT_FAILED;
 	}
 	read_name(&s);
+	read_socket(&s);
 	rc = ask_subject(&s, o->socket);
 	if (rc == 0 && o->json) {
 		print_json(&s);

@@ -196,6 +196,22 @@ def check_other_user():
         child.wait()
 
 
+def check_elsewhere():
+    """One whose vjd is another than the one that is asked: it is said which"""
+    where = os.environ["VJ_SOCKET"]
+    os.environ["VJ_SOCKET"] = where + ".other"
+    server = start(SERVER)
+    fd = int(server.stdout.readline().split()[1])
+    os.environ["VJ_SOCKET"] = where
+    try:
+        assert until(lambda: ask(server.pid)[0][fd] == ("both", None)), ask(server.pid)
+        said = run("--socket", where, server.pid)
+        assert f"it is with another vjd; see: vj why --socket {where}.other {server.pid}\n" in said, said
+    finally:
+        server.kill()
+        server.wait()
+
+
 def check_static():
     """A program without the library, started by one that has it"""
     parent = start(f"import subprocess, sys; p = subprocess.Popen([{STATIC!r}], stdin=subprocess.PIPE); print(p.pid, flush=True); sys.stdin.read()")
@@ -524,6 +540,7 @@ def main():
             server.wait()
         check_outside()
         check_other_user()
+        check_elsewhere()
         check_static()
         check_confined()
         check_filtered()
