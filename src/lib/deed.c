@@ -387,6 +387,7 @@ static void deed_event(struct vj *vj, struct deed *d)
 		}
 		switch (raw_next(d)) {
 		case RAW_NOTHING:
+			raw_all(vj, d);
 			return;
 		case RAW_END:
 			deed_last(vj, d);
@@ -437,11 +438,13 @@ void deeds_serve(struct vj *vj, struct deeds *ds, bool at_rest)
 	ds->busy = NULL;
 	for (struct deed *d = list; d; d = next) {
 		next = d->busy_next;
-		if (d->state == DEED_CLAIMED && !deed_raw_send(vj, d)) { /* was written before it was claimed */
+		if (d->state == DEED_CLAIMED && !d->requeue && !deed_raw_send(vj, d)) { /* was written before it was claimed */
 			d->busy_next = ds->busy;
 			ds->busy = d;
 			continue;
 		}
+		if (d->state == DEED_CLAIMED && !d->requeue)
+			raw_all(vj, d);
 		if (d->state == DEED_LEAVING && tcp_is_over(vj->stack, d->conn))
 			d->state = DEED_LEFT;
 		if (d->state == DEED_CLAIMED && (at_rest || !d->cookie) && !deed_holds(vj, d))

@@ -124,6 +124,12 @@ bool deed_called(struct vj *vj);
 void deed_let_go(struct vj *vj);
 
 /**
+ * deed_shutdown() - vj_shutdown(), behind what others have written into its token, which may wait for room at the peer
+ * Return: as vj_shutdown().
+ */
+int deed_shutdown(struct vj *vj, struct vj_conn c);
+
+/**
  * deed_close() - The program has closed its copies of the token, and @c with them
  * The connection ends in order when no other process has a copy; until then it can be claimed. @c is invalid from here.
  * To be followed by deed_look() once the descriptors are closed, so that the end is not late.

@@ -93,6 +93,7 @@ struct deed {
 	struct requeue *requeue; /* on its way there from here; NULL: it is not */
 	uint8_t *raw;	     /* written into the token, and not sent yet: [raw_at, raw_len); NULL: nothing */
 	uint32_t raw_at, raw_len;
+	bool shuts; /* after that nothing more is to be sent */
 	struct deed *pump_next, **pump_pprev; /* in deeds.pumps; NULL: not there */
 	uint64_t look_ns; /* there, if `waiting`: not before */
 	bool soon;	  /* who reads is probably one that we don't see */
@@ -146,6 +147,8 @@ enum raw_next raw_next(struct deed *d);
 bool raw_take(struct vj *vj, struct deed *d);
 /* To the peer. Return: true: all has gone. */
 bool deed_raw_send(struct vj *vj, struct deed *d);
+/* Nothing more is to be read from the deed, or nothing before somebody else has it: if the program has said that it sends no more, that is all. */
+void raw_all(struct vj *vj, struct deed *d);
 /* Who writes into the token says that this was all. */
 void raw_shut(struct vj *vj, struct deed *d);
 /* Somebody may want to read this by its token. @soon: and probably does */

@@ -60,6 +60,25 @@ bool deed_raw_send(struct vj *vj, struct deed *d)
 	return true;
 }
 
+void raw_all(struct vj *vj, struct deed *d)
+{
+	if (d->shuts && d->conn.v)
+		(void)vj_shutdown(vj, (struct vj_conn){ d->conn.v });
+	d->shuts = false;
+}
+
+int deed_shutdown(struct vj *vj, struct vj_conn c)
+{
+	struct deed *d = deed_of(vj, (struct tcp_id){ c.v });
+
+	if (d)
+		deed_look(vj);
+	if (!d || !d->raw)
+		return vj_shutdown(vj, c);
+	d->shuts = true;
+	return 0;
+}
+
 static enum raw_next nothing_queued(const struct deed *d)
 {
 	struct pollfd pfd = { .fd = d->fd, .events = POLLIN | POLLRDHUP };

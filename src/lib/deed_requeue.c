@@ -93,13 +93,15 @@ static int kernel_connect(struct requeue *q, bool named)
 {
 	struct sockaddr_storage from, to;
 	socklen_t from_len = name_of(&q->from, q->sock6, &from), to_len = name_of(&q->to, q->sock6, &to);
-	int err = 0, on = 1;
+	int err = 0, on = 1, off = 0;
 
 	own_fd_close(q->fd);
 	q->fd = OWN_FD_MAKE(sys_socket(to.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
 	if (q->fd < 0)
 		return q->fd;
 	q->named = named;
+	if (to.ss_family == AF_INET6 && ip_addr_is_v4(&q->to.addr)) /* as the program's was, whatever bindv6only says */
+		(void)sys_setsockopt(q->fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
 	if (named) {
 		(void)sys_setsockopt(q->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
 		err = sys_bind(q->fd, (struct sockaddr *)&from, from_len);
@@ -170,6 +172,28 @@ static int send_own(const struct vj *vj, struct requeue *q, struct tcp_id id)
 	return err;
 }
 
+/* What others have written into its token, and was not sent, and that they write no more. Return: as send_some() */
+static int send_raw(struct vj *vj, const struct requeue *q, struct deed *d)
+{
+	enum raw_next next;
+
+	do {
+		uint64_t at = d->raw_at;
+		int err = d->raw ? send_some(q->fd, d->raw, d->raw_len, &at) : 0;
+
+		d->raw_at = (uint32_t)at;
+		if (err)
+			return err;
+		free(d->raw);
+		d->raw = NULL;
+		next = d->fd < 0 ? RAW_NOTHING : raw_next(d);
+	} while (next == RAW_DATA && raw_take(vj, d));
+	raw_all(vj, d);
+	if (next == RAW_SHUT)
+		raw_shut(vj, d);
+	return 0;
+}
+
 /* ---- the client's end -------------------------------------------------------------------------------------------- */
 
 /* It is over here; if it has a socket of the kernel's instead, that is @d->parcel_fd from here on. */
@@ -212,6 +236,8 @@ void requeue_leave(struct vj *vj, struct deed *d)
 	err = requeue_go_on(q);
 	if (!err)
 		err = send_own(vj, q, id);
+	if (!err)
+		err = send_raw(vj, q, d);
 	if (err == -EAGAIN)
 		return;
 	if (err) {
@@ -266,7 +292,8 @@ void requeue_take(struct vj *vj, struct deed *d)
 		q->sock6 = d->sock6;
 		tcp_endpoints(vj->stack, id, &q->from, &q->to); /* whatever the parcel says */
 	}
-	if (!q || !vj->deeds->hooks.in_kernel)
+	/* who has accepted, or is himself who has connected, has no queue that it could come from */
+	if (!q || !vj->deeds->hooks.in_kernel || !tcp_is_unanswered(vj->stack, id))
 		requeue_failed(vj, d, -EOPNOTSUPP);
 	vj->move_ns = 0;
 }

@@ -828,7 +828,7 @@ static int conn_shutdown(int fd, struct sock *s, int how)
 	if (s->state != SOCK_CONNECTED || s->failed)
 		return -ENOTCONN;
 	if (how != SHUT_RD && !s->shut_wr) {
-		err = vj_shutdown(sock.vj, s->conn);
+		err = s->token ? deed_shutdown(sock.vj, s->conn) : vj_shutdown(sock.vj, s->conn);
 		if (!err)
 			s->shut_wr = true;
 	}

@@ -73,6 +73,13 @@ uint64_t tcp_cookie(const struct stack *s, struct tcp_id id)
 	return tcb_has(t, TF_OWNED) ? event_cookie(&t->event) : 0;
 }
 
+bool tcp_is_unanswered(const struct stack *s, struct tcp_id id)
+{
+	const struct tcb *t = conn_at(s, id.v).t;
+
+	return tcb_has(t, TF_ACTIVE) && !tcb_has(t, TF_FIN_RCVD) && t->rcvq.bytes == 0;
+}
+
 bool tcp_sends_no_more(const struct stack *s, struct tcp_id id)
 {
 	return tcb_has(conn_at(s, id.v).t, TF_FIN_QUEUED);

@@ -70,6 +70,9 @@ bool tcp_is_over(const struct stack *s, struct tcp_id id);
 /** tcp_cookie() - What its events carry; 0: the program has closed it, or has never had it */
 uint64_t tcp_cookie(const struct stack *s, struct tcp_id id);
 
+/** tcp_is_unanswered() - Has this end opened it, and is there nothing from the peer that its program has not read, no end either? */
+bool tcp_is_unanswered(const struct stack *s, struct tcp_id id);
+
 /** tcp_sends_no_more() - Has the program said so? */
 bool tcp_sends_no_more(const struct stack *s, struct tcp_id id);
 

@@ -13,6 +13,11 @@ done
 if unshare -pf --mount-proc true 2>/dev/null; then # where it knows itself by other numbers than vjd does
 	unshare -pf --mount-proc "$vj" run -- "$build/tests/apps/procs" channel mutex || fail "mutex, in a pid namespace"
 fi
+if unshare -n true 2>/dev/null; then # where sockets of IPv6 are for IPv4 only if they say so
+	# shellcheck disable=SC2016 # the inner shell's
+	VJ_SOCKET=$tmp/v6only.sock unshare -n sh -c 'ip link set lo up && echo 1 >/proc/sys/net/ipv6/bindv6only && exec "$@"' sh \
+		"$vj" run -- "$build/tests/apps/procs" channel blind || fail "blind, with net.ipv6.bindv6only"
+fi
 nothing_left() {
 	! "$vj" status | has '^tcp '
 }

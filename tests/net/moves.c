@@ -8,7 +8,7 @@
 #include "own_vjd.h"
 
 #include "channel/sys.h"
-#include "lib/deed.h"
+#include "lib/deed_priv.h"
 #include "lib/move.h"
 #include "lib/own_fd.h"
 #include "stack/tcp_move.h"
@@ -28,7 +28,7 @@
 static struct vj *a, *b, *c, *d;
 static struct vj_listener l;
 static struct vj_conn at_a, at_b;
-static unsigned left_cnt, stayed_cnt;
+static unsigned left_cnt, stayed_cnt, in_kernel_cnt;
 
 /* ---- the world ------------------------------------------------------------------------------------------------- */
 
@@ -55,9 +55,19 @@ static bool is_waited(uint64_t cookie)
 	return true;
 }
 
+static void on_in_kernel(uint64_t cookie, const struct deed_note *note, int fd, enum report_why why)
+{
+	(void)cookie;
+	(void)note;
+	(void)fd;
+	(void)why;
+	in_kernel_cnt++;
+}
+
 static struct vj *app_open(const char *name)
 {
-	static const struct deed_hooks hooks = { .leaves = on_leaves, .stays = on_stays, .pumped = on_pumped, .waited = is_waited };
+	static const struct deed_hooks hooks = { .leaves = on_leaves, .stays = on_stays, .pumped = on_pumped, .waited = is_waited,
+						  .in_kernel = on_in_kernel };
 	struct vj_options o = VJ_OPTIONS_INIT;
 	struct vj *vj;
 
@@ -104,7 +114,7 @@ static int setup(bool v6)
 	b = app_open("b");
 	c = app_open("c");
 	d = app_open("d");
-	left_cnt = stayed_cnt = 0;
+	left_cnt = stayed_cnt = in_kernel_cnt = 0;
 	connect_pair(v6);
 	return 0;
 }
@@ -413,6 +423,36 @@ static struct move_frame frame_of_conn(struct vj *vj, struct vj_conn conn, uint3
 	return f;
 }
 
+/* Return: a socket of the kernel's that listens at the address of that end */
+static int kernel_listens_at(struct vj *vj, struct vj_conn conn)
+{
+	struct sockaddr_storage at;
+	struct endpoint local, remote;
+	int fd, on = 1;
+
+	tcp_endpoints(vj->stack, (struct tcp_id){ conn.v }, &local, &remote);
+	addr_to_sockaddr(&local, &at);
+	fd = socket(at.ss_family, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	assert_false(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)));
+	assert_false(bind(fd, (struct sockaddr *)&at, sizeof(struct sockaddr_in6)));
+	assert_false(listen(fd, 8));
+	return fd;
+}
+
+/* A client sends the server, which did not ask for it, to whoever listens where the client was: it stays where it is, and is reset. */
+static void forged_queue(void **state)
+{
+	int fd = kernel_listens_at(b, at_b);
+
+	(void)state;
+	vj_conn_cookie(b, at_b, 0);
+	deed_offer_one(b, (struct tcp_id){ at_b.v }, DEED_OFFER_QUEUE);
+	PUMP_UNTIL(vj_ready(a, at_a) & VJ_EV_ERROR);
+	assert_int_equal(accept(fd, NULL, NULL), -1);
+	assert_int_equal(in_kernel_cnt, 0);
+	close(fd);
+}
+
 /* b takes its own connection off the channel, and comes back with another token, and then with the right one. */
 static void forged_tokens(void **state)
 {
@@ -560,7 +600,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		BOTH(there_and_back), BOTH(both_ends_at_once), BOTH(claimer_vanishes), BOTH(kept_by_the_peer),
 		BOTH(kept_for_nobody), BOTH(last_copy_ends_it), BOTH(holder_killed), BOTH(forged_tokens),
-		BOTH(forged_frames), BOTH(forged_messages),
+		BOTH(forged_frames), BOTH(forged_messages), BOTH(forged_queue),
 	};
 	int failed;
 
