@@ -331,7 +331,8 @@ bool move_transit_has_news(const struct vj *vj, const uint8_t token[static MOVE_
 	if (!at || !*at || tcp_find(vj->stack, vj->moves->nowhere, &(*at)->local, &(*at)->remote, &id) ||
 	    vj_conn_info(vj, (struct vj_conn){ id.v }, &info))
 		return false;
-	return info.unsent_bytes || info.in_flight_bytes || info.state != 1; /* established */
+	/* established, and no end is to follow: nothing leaves from nowhere */
+	return info.unsent_bytes || info.in_flight_bytes || info.state != 1 || tcp_sends_no_more(vj->stack, id);
 }
 
 static void transits_expire(struct vj *vj, struct moves *m)

@@ -787,12 +787,12 @@ static int set_wait(struct epoll_set *set, int epfd, struct epoll_event *ev, int
 		n = look_both(set, epfd, ev, max);
 		if (likely(n))
 			break;
-		if (!timeout_ns) {
+		if (!timeout_ns)
 			n = look(set, epfd, ev, max);
-			if (unlikely(set->called) && !n)
-				continue;
+		if (unlikely(set->called) && !n) /* such an event comes once */
+			continue;
+		if (!timeout_ns)
 			break;
-		}
 		if (sock_signals.ran != signals.ran) {
 			n = -EINTR;
 			break;

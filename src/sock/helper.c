@@ -22,7 +22,7 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 
-enum { TICK_MS = 10, STACK_BYTES = 256 * 1024, END_MS = 500 };
+enum { TICK_MS = 10, LEAVING_MS = 1, STACK_BYTES = 256 * 1024, END_MS = 500 };
 
 static uint32_t word_now(void)
 {
@@ -36,10 +36,10 @@ static void doze(uint32_t word)
 	lock_take();
 }
 
-/* A tick, or shorter if another process wants a connection that we have. */
+/* A tick, or shorter if another process wants a connection that we have; what its peer says to that does not ring here. */
 static void tick(void)
 {
-	static const struct timespec length = { .tv_nsec = TICK_MS * (long)NS_PER_MS };
+	const struct timespec length = { .tv_nsec = (deed_wants(sock.vj) ? LEAVING_MS : TICK_MS) * (long)NS_PER_MS };
 	struct pollfd pfd[2] = { { .fd = deed_fd(sock.vj), .events = POLLIN },
 				 { .fd = sock.helper.kick.fd, .events = POLLIN } }; /* helper_stop() */
 	struct timespec left = length;
@@ -151,6 +151,8 @@ static void *helper_main(void *arg)
 			break;
 		if (unlikely(sock.copied != NULL) && listeners_offer(away, away || sock.calls == seen)) {
 			ctx_process();
+			if (sock.vj)
+				deed_let_go(sock.vj); /* as below: this may go on for as long as ports rest */
 			away = false;
 			seen = sock.calls;
 			continue;
