@@ -148,6 +148,12 @@ void deed_read_soon(struct vj *vj, struct vj_conn c);
 void deed_readable(struct vj *vj, struct vj_conn c);
 void deed_read(struct vj *vj, struct vj_conn c);
 
+/**
+ * deed_watched() - The process that had it before waits for what can be read from the token
+ * So what comes is put there at once, unless our own program waits for it. Until @c leaves.
+ */
+void deed_watched(struct vj *vj, struct vj_conn c);
+
 /** deed_abandon() - The same of one that leaves just now */
 void deed_abandon(struct vj *vj, uint64_t cookie);
 

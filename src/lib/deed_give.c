@@ -150,7 +150,10 @@ int deed_pack(struct vj *vj, struct deed *d)
 			d->msg.peer_app = ctl_client_welcome(vj->ctl)->app_id;
 	}
 	d->msg.magic = DEED_MAGIC;
-	d->msg.kind = queued ? d->to_queue ? DEED_REQUEUE : DEED_QUEUED : DEED_PARCEL;
+	if (queued)
+		d->msg.kind = d->to_queue ? DEED_REQUEUE : DEED_QUEUED;
+	else
+		d->msg.kind = d->crate_fd >= 0 && d->watched ? DEED_WATCHED : DEED_PARCEL;
 	fds[!queued] = d->parcel_fd;
 	err = d->parcel_fd < 0 ? d->parcel_fd : deed_msg_send(d->answer_fd, &d->msg, fds, deed_msg_fd_cnt(d->msg.kind));
 	d->packed = !err;

@@ -52,7 +52,7 @@ static void fds_close(const int *fds, unsigned cnt)
 
 unsigned deed_msg_fd_cnt(uint32_t kind)
 {
-	return kind == DEED_PARCEL ? 2 : 1;
+	return kind == DEED_PARCEL || kind == DEED_WATCHED ? 2 : 1;
 }
 
 static int recv_one(int fd, unsigned kinds, int flags, struct deed_msg *ret_msg, int ret_fds[static DEED_FDS])

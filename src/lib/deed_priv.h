@@ -23,6 +23,7 @@ enum deed_kind {
 	DEED_QUEUED,	/* waits for accept(), and has no descriptors yet; descriptor: the parcel */
 	DEED_SOCKET,	/* the answer, and left in the token: it is the kernel's now; descriptor: its socket */
 	DEED_REQUEUE,	/* waits for accept(), for its client to bring it into the kernel's queue; descriptor: the parcel */
+	DEED_WATCHED,	/* as PARCEL, to its peer to keep: and a set of some process waits at the token */
 	DEED_KIND_CNT,
 };
 
@@ -96,6 +97,7 @@ struct deed {
 	bool shuts; /* after that nothing more is to be sent */
 	struct deed *pump_next, **pump_pprev; /* in deeds.pumps; NULL: not there */
 	uint64_t look_ns; /* there, if `waiting`: not before */
+	bool watched;	  /* who had it before waits for it at the token */
 	bool soon;	  /* who reads is probably one that we don't see */
 	bool waiting;	  /* something has waited to be read since it was last looked at */
 	bool pumped;	  /* something was put into the token since our program last read */

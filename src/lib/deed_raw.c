@@ -9,7 +9,7 @@
  * Readers of that kind can't be seen. What was put into a token costs two system calls more, and is to be read before anything else by
  * whoever claims the connection next; so it is done only for bytes that have waited, which a program that asks the library does not let them
  * do, and little at a time: soon if our program does not wait for them, or lets libc read; after longer if it waits, and is slow. When they have been taken by
- * somebody else than our program the next ones follow at once.
+ * somebody else than our program the next ones follow at once. So do the first if a set of another process is known to wait at the token (deed_watched()).
  *
  * A connection that is kept for somebody (deed_keep()) and has bytes for him is opened after a while, when he may have claimed it, and from then on is
  * like any other that we hold.
@@ -193,7 +193,8 @@ void raw_keep(struct vj *vj, struct deed *d)
 	raw_watch(vj, d, false);
 	d->parcel_waits = n == (long)sizeof(head) && head.rcv_bytes;
 	d->waiting = true;
-	d->look_ns = lib_clock_ns() + KEPT_MS * NS_PER_MS;
+	d->kept_long = d->watched; /* who waits does so at the token */
+	d->look_ns = d->parcel_waits && d->watched ? 0 : lib_clock_ns() + KEPT_MS * NS_PER_MS;
 }
 
 void deed_read_soon(struct vj *vj, struct vj_conn c)
@@ -218,6 +219,16 @@ void deed_read(struct vj *vj, struct vj_conn c)
 
 	if (d)
 		d->waiting = d->pumped = d->drained = d->full = false;
+}
+
+void deed_watched(struct vj *vj, struct vj_conn c)
+{
+	struct deed *d = deed_of(vj, (struct tcp_id){ c.v });
+
+	if (!d)
+		return;
+	d->watched = true;
+	raw_watch(vj, d, false);
 }
 
 static uint32_t unread_bytes(const struct vj *vj, const struct deed *d)
@@ -302,14 +313,13 @@ static uint32_t pump(struct vj *vj, struct deed *d, uint32_t in_token)
 /* Has it waited long enough? */
 static bool pump_due(struct vj *vj, struct deed *d)
 {
-	bool soon;
+	bool waited = d->cookie && vj->deeds->hooks.waited(d->cookie), soon = d->soon || !waited;
 
-	if (d->drained)
+	if (d->drained || (d->watched && !waited))
 		return true;
 	if (d->waiting)
 		return vj->now_ns >= d->look_ns;
 	d->waiting = true;
-	soon = d->soon || !d->cookie || !vj->deeds->hooks.waited(d->cookie);
 	d->look_ns = vj->now_ns + (soon ? SOON_MS : LATE_MS) * NS_PER_MS;
 	return false;
 }

@@ -121,7 +121,7 @@ static int deed_receive(struct vj *vj, int from, unsigned kinds, struct deed **r
 		*ret_socket = fds[0];
 		return 0;
 	}
-	d = deed_new(vj, msg.kind == DEED_PARCEL ? fds[0] : -1);
+	d = deed_new(vj, deed_msg_fd_cnt(msg.kind) == 2 ? fds[0] : -1);
 	if (!d) {
 		own_fd_close(fds[deed_msg_fd_cnt(msg.kind) - 1]);
 		return -ECONNRESET;
@@ -167,13 +167,14 @@ void deed_keep(struct vj *vj, int crate)
 {
 	struct deed *d;
 
-	if (!deed_receive(vj, crate, 1u << DEED_PARCEL | 1u << DEED_QUEUED | 1u << DEED_REQUEUE, &d, NULL)) {
+	if (!deed_receive(vj, crate, 1u << DEED_PARCEL | 1u << DEED_QUEUED | 1u << DEED_REQUEUE | 1u << DEED_WATCHED, &d, NULL)) {
 		if (d->msg.kind == DEED_REQUEUE) {
 			requeue_take(vj, d);
 		} else if (d->msg.kind == DEED_QUEUED) {
 			deed_enqueue(vj, d);
 		} else {
 			move_transit_stay(vj, d->msg.token, true);
+			d->watched = d->msg.kind == DEED_WATCHED;
 			raw_keep(vj, d);
 		}
 	}

@@ -13,6 +13,10 @@
  *		read from the token: else two processes that wait would have it by turns.
  *	claimed	this process holds it again
  *
+ *	lent	one that is away by a set's standards, of a process that waits while others answer (kamailio). Which process that is
+ *		all know by a mark at the token, an option that has no meaning for it. Who has it then, and doesn't wait himself, puts what comes into the token at once; where
+ *		it is with that process, who only writes does so into the token, and it needn't move.
+ *
  * Whoever is asked for a connection gives it up at its next rest: before it sleeps, or within 10 ms (helper.c). A thread
  * that waits for a connection which leaves claims it back after a while, so that one process can read while another writes.
  */
@@ -27,6 +31,10 @@
 #include <unistd.h>
 
 enum { CLAIM_MS = 10000, CLAIM_BACK_MS = 5, LEAVE_MS = 2000 };
+
+/* At a token, as SO_PRIORITY: does a set wait for it, and in the process that has it? */
+enum { MARK_NONE, MARK_WAITS, MARK_HOLDS };
+enum { LENT_BYTES = 16 * 1024, LENT_BYTES_MAX = 64 * 1024 }; /* in one call; in all: who sends much had better have it */
 
 /* What goes along with a connection; in a deed_note. */
 struct note {
@@ -83,6 +91,58 @@ static void note_take(struct sock *s, const struct deed_note *note)
 	s->sndtimeo_ns = n.sndtimeo_ms * NS_PER_MS;
 }
 
+static void mark_set(struct sock *s, int mark)
+{
+	int fd = fd_of_file(&s->file);
+
+	s->lends = fd >= 0 && !sys_setsockopt(fd, SOL_SOCKET, SO_PRIORITY, &mark, sizeof(mark)) && mark != MARK_NONE;
+}
+
+static int mark_of(int fd)
+{
+	socklen_t len = sizeof(int);
+	int mark = MARK_NONE;
+
+	return sys_getsockopt(fd, SOL_SOCKET, SO_PRIORITY, &mark, &len) ? MARK_NONE : mark;
+}
+
+/* By a set that this process waits at: a child of fork() has its parent's, too */
+static bool is_watched(const struct sock *s)
+{
+	const struct watch *w = s->file.watches;
+
+	while (w && !(w->set && w->set->kick.fd >= 0 && (w->events & (EPOLLIN | EPOLLRDNORM))))
+		w = w->next;
+	return w;
+}
+
+void away_lends(struct sock *s, bool lends)
+{
+	if (!s->token || (!lends && is_watched(s)))
+		return;
+	mark_set(s, !lends ? MARK_NONE : sock_is_conn(s) ? MARK_HOLDS : MARK_WAITS);
+}
+
+bool away_is_lent(int fd)
+{
+	return mark_of(fd) == MARK_HOLDS;
+}
+
+long away_lent_send(int fd, struct sock *s, const struct iovec *iov, int cnt)
+{
+	const struct msghdr msg = { .msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)cnt };
+	size_t want = 0;
+	long n;
+
+	for (int i = 0; i < cnt && want <= LENT_BYTES; i++)
+		want += iov[i].iov_len;
+	if (want > LENT_BYTES || s->lent_bytes + want > LENT_BYTES_MAX)
+		return -EAGAIN;
+	n = sys_sendmsg(fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+	s->lent_bytes += n > 0 ? (uint32_t)n : 0;
+	return n;
+}
+
 static void on_leaves(uint64_t cookie, struct deed_note *ret_note)
 {
 	struct sock *s = (struct sock *)(uintptr_t)cookie;
@@ -94,6 +154,8 @@ static void on_leaves(uint64_t cookie, struct deed_note *ret_note)
 		if (!w->set)
 			kick_send(w->sleeper->kick);
 	watches_away(&s->file);
+	if (s->lends || is_watched(s))
+		mark_set(s, is_watched(s) ? MARK_WAITS : MARK_NONE);
 }
 
 static void on_stays(uint64_t cookie)
@@ -232,7 +294,7 @@ void away_reads(const struct sock *s)
 		deed_read(sock.vj, s->conn);
 }
 
-void away_stdio_sent(void)
+void away_others_first(void)
 {
 	if (sock.vj)
 		deed_look(sock.vj);
@@ -294,6 +356,7 @@ void away_forked(struct sock *s)
 {
 	s->state = s->token ? SOCK_AWAY : SOCK_DEAD;
 	s->inherited = true;
+	s->lends = false;
 	s->claimed_ns = 0;
 	sock.lazy += s->token;
 }
@@ -415,7 +478,11 @@ static int claim(int fd, struct sock *s)
 	own_fd_close(answer);
 	if (s->state == SOCK_KERNEL || (err && claim_socket(fd, s, true)))
 		return 0;
+	fd = fd_of_file(&s->file);
 	if (!err && sock_is_conn(s)) {
+		s->lent_bytes = 0;
+		if (fd >= 0 && mark_of(fd) == MARK_WAITS)
+			deed_watched(sock.vj, s->conn);
 		s->pumped = away_pumped_bytes(s) > 0;
 		if (s->pumped)
 			file_fire(&s->file, EPOLLIN | EPOLLRDNORM);
@@ -424,7 +491,6 @@ static int claim(int fd, struct sock *s)
 		else
 			deed_readable(sock.vj, s->conn); /* what has waited does not come again */
 	}
-	fd = fd_of_file(&s->file);
 	flags = fd < 0 ? fd : sys_fcntl(fd, F_GETFL, 0);
 	s->nonblock = flags >= 0 && (flags & O_NONBLOCK); /* all copies have that in common */
 	return err;

@@ -130,7 +130,7 @@ struct sock *conn_enter(int fd)
 	return s;
 }
 
-struct sock *io_enter(int fd)
+static inline struct sock *enter(int fd, bool lent)
 {
 	struct file *f = file_enter(fd);
 
@@ -141,13 +141,23 @@ struct sock *io_enter(int fd)
 
 		if (likely(sock_is_conn(s)))
 			return s;
-		if (s->state >= SOCK_DEAD && (s->state != SOCK_AWAY || away_claim(fd, s)))
+		if (s->state >= SOCK_DEAD && (s->state != SOCK_AWAY || (lent && away_is_lent(fd)) || away_claim(fd, s)))
 			return s;
 		if (s->state == SOCK_FRESH && s->err) /* shutdown() gave it up, which is told once */
 			return s;
 	}
 	lock_leave();
 	return NULL;
+}
+
+struct sock *io_enter(int fd)
+{
+	return enter(fd, false);
+}
+
+struct sock *send_enter(int fd, bool lent)
+{
+	return enter(fd, lent);
 }
 
 VJ_EARLY bool is_foreign(void)

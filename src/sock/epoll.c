@@ -180,8 +180,11 @@ static int watch_kernel(struct watch *w, int op, uint64_t data)
 void watch_destroy(struct watch *w)
 {
 	struct epoll_set *set = w->set;
+	struct file *f = w->file;
 
 	watch_unlink(w);
+	if (unlikely(f->kind == FILE_SOCK && sock_of(f)->lends))
+		away_lends(sock_of(f), false);
 	*w->set_pprev = w->set_next;
 	if (w->set_next)
 		w->set_next->set_pprev = w->set_pprev;
@@ -736,8 +739,8 @@ static void set_claim(struct epoll_set *set)
 
 		next = called ? set->watches : w->set_next; /* the lock is given up */
 		w->called = false;
-		if (called)
-			(void)away_claim(w->fd, sock_of(w->file));
+		if (called && away_claim(w->fd, sock_of(w->file)))
+			away_lends(sock_of(w->file), true);
 	}
 }
 

@@ -143,7 +143,9 @@ struct sock {
 	uint8_t why; /* enum report_why, where a part of it is the kernel's */
 	bool inherited; /* a connection that was the parent's before fork(); a listening socket that was, or came from elsewhere */
 	bool stdio;	/* `token`, and has been at a standard descriptor: libc's streams may write into it, and read from it */
+	bool lends;	/* `token`, which says that a set of ours waits for it: see away.c */
 	bool pumped;	/* `token`: bytes of this connection may be in it, before those of `conn` */
+	uint32_t lent_bytes; /* AWAY: written by way of who has it */
 	uint16_t err; /* error found after part of a call succeeded, for the next one */
 	uint32_t linger_s;
 	union {
@@ -444,6 +446,8 @@ struct sock *name_enter(int fd);
 struct sock *conn_enter(int fd);
 /* ... or for a UDP socket; or one whose connection shutdown() gave up, until that was told. */
 struct sock *io_enter(int fd);
+/* ... or, if the call only writes, one that is AWAY and lent: away_lent_send() */
+struct sock *send_enter(int fd, bool lent);
 /* Another process than the one that owns this memory's sockets (vfork, raw clone), or `caged`: keep off. */
 bool is_foreign(void);
 
@@ -622,14 +626,20 @@ void share_all(void);
 void share_sent(const struct msghdr *msg);
 /* @fd, a standard descriptor, has become a connection's: what libc's streams write there is to reach the peer. Lock held. */
 void away_stdio(int fd);
-/* ... and what they have written goes before what is sent next. */
-void away_stdio_sent(void);
+/* ... and what they, or those to whom it is lent, have written goes before what is sent next. */
+void away_others_first(void);
 /* Bytes have come for one with a token; the program is about to read from it */
 void away_readable(const struct sock *s);
 void away_reads(const struct sock *s);
 /* What was put into the token for those who read it themselves (lib/deed_raw.c). @peek: it stays there. Return: bytes; -EFAULT; 0, other -errno: nothing. */
 uint32_t away_pumped_bytes(const struct sock *s);
 long away_pumped_recv(struct sock *s, const struct iovec *iov, int cnt, bool peek);
+/* A set of ours has claimed it, or doesn't watch it any more */
+void away_lends(struct sock *s, bool lends);
+/* AWAY: does a set wait for it where it is? */
+bool away_is_lent(int fd);
+/* Then by way of that process. Return: bytes, all of them; -errno: it is to be claimed. */
+long away_lent_send(int fd, struct sock *s, const struct iovec *iov, int cnt);
 /* In a child of fork(): the parent has it. */
 void away_forked(struct sock *s);
 bool away_is_token(int fd);

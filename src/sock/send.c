@@ -136,8 +136,8 @@ long conn_send(struct sock *s, const struct iovec *iov, int cnt, int flags)
 {
 	size_t want = 0;
 
-	if (unlikely(s->stdio))
-		away_stdio_sent();
+	if (unlikely(s->stdio || s->lends))
+		away_others_first();
 	if (cnt == 1) {
 		want = iov->iov_len;
 	} else {
@@ -177,9 +177,25 @@ long send_done(long r, int flags)
  * ----------------
  */
 
-VJ_EARLY static struct sock *send_enter(int fd)
+VJ_EARLY static struct sock *enter(int fd, int flags)
 {
-	return fd_peek(fd) ? io_enter(fd) : NULL;
+	return fd_peek(fd) ? send_enter(fd, !(flags & ~(MSG_DONTWAIT | MSG_NOSIGNAL))) : NULL;
+}
+
+/* Another process has it, and a set of that waits for it. Or does not any more: then it comes here, as by any other call. */
+static VJ_COLD long send_lent(int fd, struct sock *s, const struct iovec *iov, int cnt, int flags)
+{
+	const struct msghdr msg = { .msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)cnt };
+	long r = away_lent_send(fd, s, iov, cnt);
+
+	if (r >= 0)
+		return r;
+	if (away_claim(fd, s))
+		return conn_send(s, iov, cnt, flags);
+	lock_leave();
+	r = ker_sendmsg(fd, &msg, flags | MSG_NOSIGNAL);
+	lock_take();
+	return r;
 }
 
 /* One of the calls that take no msghdr; @addr, @len: of sendto(), ignored by TCP. */
@@ -196,6 +212,8 @@ static ssize_t send_leave(int fd, struct sock *s, const struct iovec *iov, int c
 
 		flags |= MSG_NOSIGNAL; /* only streams break with a signal */
 		r = dgram_send(fd, s, &msg, flags);
+	} else if (unlikely(s->state == SOCK_AWAY)) {
+		r = send_lent(fd, s, iov, cnt, flags);
 	} else if (unlikely((flags & MSG_FASTOPEN) && addr)) {
 		r = s->state == SOCK_CONNECTING ? -EALREADY : -EISCONN;
 	} else {
@@ -209,7 +227,7 @@ static ssize_t send_leave(int fd, struct sock *s, const struct iovec *iov, int c
 
 VJ_EARLY ssize_t sock_send(int fd, const void *buf, size_t n, int flags)
 {
-	struct sock *s = send_enter(fd);
+	struct sock *s = enter(fd, flags);
 
 	if (!s)
 		return ret_errno(ker_sendto(fd, buf, n, flags, NULL, 0));
@@ -218,7 +236,7 @@ VJ_EARLY ssize_t sock_send(int fd, const void *buf, size_t n, int flags)
 
 VJ_EARLY ssize_t sock_write(int fd, const void *buf, size_t n)
 {
-	struct sock *s = send_enter(fd);
+	struct sock *s = enter(fd, 0);
 
 	if (likely(!s))
 		return ret_errno(ker_write(fd, buf, n));
@@ -237,7 +255,7 @@ static bool is_empty(const struct iovec *iov, int cnt)
 /* Return: NULL: the kernel's */
 static struct sock *writev_enter(int fd, const struct iovec *iov, int cnt)
 {
-	return fd_peek(fd) && cnt >= 0 && cnt <= IOV_MAX && !is_empty(iov, cnt) ? io_enter(fd) : NULL;
+	return fd_peek(fd) && cnt >= 0 && cnt <= IOV_MAX && !is_empty(iov, cnt) ? enter(fd, 0) : NULL;
 }
 
 ssize_t sock_writev(int fd, const struct iovec *iov, int cnt)
@@ -252,7 +270,7 @@ ssize_t sock_writev(int fd, const struct iovec *iov, int cnt)
 ssize_t sock_sendto(int fd, const void *buf, size_t n, int flags, const struct sockaddr *addr,
 		    socklen_t len)
 {
-	struct sock *s = send_enter(fd);
+	struct sock *s = enter(fd, flags);
 
 	if (!s) {
 		if ((flags & MSG_FASTOPEN) &&
@@ -278,6 +296,8 @@ VJ_EARLY static long send_msg(int fd, struct sock *s, const struct msghdr *msg, 
 	r = unlikely(msg->msg_controllen) ? control_check(msg) : 0;
 	if (unlikely(r))
 		return r;
+	if (unlikely(s->state == SOCK_AWAY))
+		return send_lent(fd, s, msg->msg_iov, (int)msg->msg_iovlen, flags);
 	r = conn_send(s, msg->msg_iov, (int)msg->msg_iovlen, flags & ~MSG_OOB);
 	if (unlikely(flags & MSG_ZEROCOPY) && r > 0)
 		zerocopy_sent(s);
@@ -286,7 +306,7 @@ VJ_EARLY static long send_msg(int fd, struct sock *s, const struct msghdr *msg, 
 
 ssize_t sock_sendmsg(int fd, const struct msghdr *msg, int flags)
 {
-	struct sock *s = send_enter(fd);
+	struct sock *s = enter(fd, flags);
 	long r;
 
 	if (!s) {
@@ -327,7 +347,7 @@ static long send_msgs(int fd, struct sock *s, struct mmsghdr *msgs, unsigned cnt
 
 int sock_sendmmsg(int fd, struct mmsghdr *msgs, unsigned cnt, int flags)
 {
-	struct sock *s = send_enter(fd);
+	struct sock *s = enter(fd, flags);
 	struct dgram_hold h;
 	long r;
 

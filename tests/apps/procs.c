@@ -940,6 +940,7 @@ int main(int argc, char **argv)
 	parts_run(parts, sizeof(parts) / sizeof(parts[0]), argc > 2 ? argv[2] : NULL);
 	conn_parts(argc > 2 ? argv[2] : NULL);
 	elsewhere_parts(argc > 2 ? argv[2] : NULL);
+	answers_parts(argc > 2 ? argv[2] : NULL);
 	raw_parts(argc > 2 ? argv[2] : NULL);
 	udp_parts(argc > 2 ? argv[2] : NULL);
 	cage_parts(argc > 2 ? argv[2] : NULL);

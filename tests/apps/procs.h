@@ -85,6 +85,9 @@ void udp_role(const char *role);
 void elsewhere_parts(const char *only);
 void elsewhere_role(const char *role);
 
+/* ---- procs_answers.c: one process waits, others answer */
+void answers_parts(const char *only);
+
 /* ---- procs_conn.c: connections that change their process */
 void conn_parts(const char *only);
 /* This process was started to be @role: it does not come back. */

@@ -826,87 +826,6 @@ static void part_crowd(void)
 	printf("%d lines of %d processes\n", CROWD * LINES, CROWD);
 }
 
-/* ---- one waits in a set, others answer (kamailio) --------------------------------------------------------------- */
-
-enum { ANSWERS = 20 };
-
-/* Answers when it is told to. What it has in hand for that it keeps, or not. */
-static void answer(int conn, int order, bool keeps)
-{
-	char c;
-
-	while (read(order, &c, 1) == 1) {
-		CHECK(write(conn, &c, 1) == 1);
-		if (!keeps)
-			break;
-	}
-	_exit(0);
-}
-
-/* A process that has the connection, for one answer or for all; @keep_out is not its. Return: where it takes orders */
-static int answerer_start(int conn, bool keeps, int keep_out, pid_t *ret_pid)
-{
-	int order[2];
-
-	CHECK(!pipe(order));
-	*ret_pid = fork_must();
-	if (*ret_pid == 0) {
-		close(order[1]);
-		close(keep_out);
-		answer(conn, order[0], keeps);
-	}
-	close(order[0]);
-	return order[1];
-}
-
-static void serve_by_others(int fd)
-{
-	struct epoll_event ev = { .events = EPOLLIN };
-	int conn, set, always, once;
-	pid_t pid, other;
-	char c;
-
-	server_ready(fd);
-	conn = accept_one(fd);
-	set = epoll_create1(0);
-	CHECK(set >= 0 && !epoll_ctl(set, EPOLL_CTL_ADD, conn, &ev));
-	always = answerer_start(conn, true, set, &pid);
-	for (int i = 0; i < ANSWERS; i++) {
-		CHECK(epoll_wait(set, &ev, 1, ANSWER_MS) == 1 && (ev.events & EPOLLIN));
-		CHECK(read(conn, &c, 1) == 1);
-		if (i % 2) {
-			CHECK(write(always, &c, 1) == 1);
-			continue;
-		}
-		once = answerer_start(conn, false, set, &other);
-		CHECK(write(once, &c, 1) == 1);
-		close(once);
-		child_end(other);
-	}
-	CHECK(epoll_wait(set, &ev, 1, ANSWER_MS) == 1 && read(conn, &c, 1) == 0);
-	close(always);
-	child_end(pid);
-	exit(0);
-}
-
-static void part_answers(void)
-{
-	pid_t server;
-	char c;
-	int fd;
-
-	server_start(serve_by_others, &server);
-	fd = connect_to(port);
-	for (int i = 0; i < ANSWERS; i++) {
-		CHECK(write(fd, &(char){ (char)i }, 1) == 1);
-		CHECK(read(fd, &c, 1) == 1 && c == i);
-	}
-	CHECK(!shutdown(fd, SHUT_WR) && read(fd, &c, 1) == 0);
-	close(fd);
-	child_end(server);
-	printf("%d answers\n", ANSWERS);
-}
-
 /* ---- a thread has waited before there was anything on channels ---------------------------------------------------- */
 
 static void serve_once(int fd)
@@ -967,8 +886,7 @@ void conn_parts(const char *only)
 		{ "mapped", part_mapped },
 		{ "exiting", part_exiting },   { "unwanted", part_unwanted }, { "killed", part_killed },
 		{ "last_words", part_last_words }, { "brief", part_brief },
-		{ "to_and_fro", part_to_and_fro }, { "crowd", part_crowd },
-		{ "answers", part_answers },   { "polled_set", part_polled_set },
+		{ "to_and_fro", part_to_and_fro }, { "crowd", part_crowd },    { "polled_set", part_polled_set },
 	};
 
 	parts_run(parts, sizeof(parts) / sizeof(parts[0]), only);

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* procs_answers.c - one process waits for a connection in a set, others answer (kamailio) */
+#include "procs.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Who answers: a process that has the connection for good; or for this answer, and has been told what to say, or reads it itself */
+enum answerer { ANSWERS_ALWAYS, ANSWERS_ONCE, ANSWERS_READ };
+static const enum answerer turns[] = { ANSWERS_ALWAYS, ANSWERS_ONCE, ANSWERS_ALWAYS, ANSWERS_READ };
+enum { TURNS = sizeof(turns) / sizeof(turns[0]) };
+/*
+ * Nobody looks before that long whether who waits is to be told (lib/deed_raw.c), and a port that rests does so for a second (forks.c). A machine may be that
+ * slow at times, but not always.
+ */
+enum { ANSWERS = 8 * TURNS, LOOK_US = 3000, LATE_US = 700000, ROUNDS_MAX = 20 };
+
+static void answer(int conn, int order, enum answerer who)
+{
+	char c;
+
+	while (read(order, &c, 1) == 1) {
+		if (who == ANSWERS_READ)
+			CHECK(read(conn, &c, 1) == 1);
+		CHECK(write(conn, &c, 1) == 1);
+		if (who != ANSWERS_ALWAYS)
+			break;
+	}
+	_exit(0);
+}
+
+/* @keep_out is not its. Return: where it takes orders */
+static int answerer_start(int conn, enum answerer who, int keep_out, pid_t *ret_pid)
+{
+	int order[2];
+
+	CHECK(!pipe(order));
+	*ret_pid = fork_must();
+	if (*ret_pid == 0) {
+		close(order[1]);
+		close(keep_out);
+		answer(conn, order[0], who);
+	}
+	close(order[0]);
+	return order[1];
+}
+
+static void serve_by_others(int fd)
+{
+	struct epoll_event ev = { .events = EPOLLIN };
+	int conn, set, always, once;
+	pid_t pid, other;
+
+	server_ready(fd);
+	conn = accept_one(fd);
+	set = epoll_create1(0);
+	CHECK(set >= 0 && !epoll_ctl(set, EPOLL_CTL_ADD, conn, &ev));
+	always = answerer_start(conn, ANSWERS_ALWAYS, set, &pid);
+	for (int i = 0;; i++) {
+		enum answerer who = turns[i % TURNS];
+		char c = 0;
+
+		CHECK(epoll_wait(set, &ev, 1, ANSWER_MS) == 1 && (ev.events & EPOLLIN));
+		if (who != ANSWERS_READ && read(conn, &c, 1) == 0)
+			break;
+		if (who == ANSWERS_ALWAYS) {
+			CHECK(write(always, &c, 1) == 1);
+			continue;
+		}
+		once = answerer_start(conn, who, set, &other);
+		CHECK(write(once, &c, 1) == 1);
+		close(once);
+		child_end(other);
+	}
+	close(always);
+	child_end(pid);
+	exit(0);
+}
+
+/* Return: how long it took */
+static uint64_t answer_us(int fd, int i)
+{
+	struct timespec begin, end;
+	char c;
+
+	clock_gettime(CLOCK_MONOTONIC, &begin);
+	CHECK(write(fd, &(char){ (char)i }, 1) == 1);
+	CHECK(read(fd, &c, 1) == 1 && c == (char)i);
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	return (uint64_t)(end.tv_sec - begin.tv_sec) * 1000000 + (uint64_t)(end.tv_nsec / 1000) - (uint64_t)(begin.tv_nsec / 1000);
+}
+
+/* ANSWERS of them. Return: did none wait for a time, and did one of each kind that is only written, and for which nothing moves, come at once? */
+static bool answers_are_quick(int fd)
+{
+	uint64_t least[TURNS] = { UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX };
+	int late = 0;
+
+	for (int i = 0; i < ANSWERS; i++) {
+		uint64_t us = answer_us(fd, i);
+
+		least[i % TURNS] = us < least[i % TURNS] ? us : least[i % TURNS];
+		late += us > LATE_US;
+	}
+	return !late && least[1] < LOOK_US && least[2] < LOOK_US;
+}
+
+static void part_answers(void)
+{
+	pid_t server;
+	int fd = connect_to(server_start(serve_by_others, &server)), rounds = 1;
+	char c;
+
+	check_path(fd);
+	while (!answers_are_quick(fd))
+		CHECK(rounds++ < ROUNDS_MAX);
+	usleep(50000); /* who has read the last one has ended, and nobody has it */
+	CHECK(!shutdown(fd, SHUT_WR) && read(fd, &c, 1) == 0);
+	close(fd);
+	child_end(server);
+	printf("%d answers\n", ANSWERS);
+}
+
+void answers_parts(const char *only)
+{
+	static const struct part parts[] = { { "answers", part_answers } };
+
+	parts_run(parts, sizeof(parts) / sizeof(parts[0]), only);
+}
