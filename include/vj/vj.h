@@ -61,7 +61,7 @@ struct vj_options {
 	const char *socket_path; /* of vjd; default: $VJ_SOCKET, /run/vjchan/vjd.sock, the user's private one */
 	uint32_t conns_max;	 /* default 16,000,000 */
 	uint64_t mem_bytes_max;	 /* default: half of the host's memory */
-	uint32_t sndbuf_bytes, rcvbuf_bytes; /* of a connection; default 256 KiB, auto-tuned where frames can be lost */
+	uint32_t sndbuf_bytes, rcvbuf_bytes; /* of a connection; default 256 KiB, more while a peer reads nothing; auto-tuned where frames can be lost */
 	int32_t spin_us;	 /* longest spin before sleeping; -1: never spin; default 50, and none with one CPU */
 	const char *pcap_path;	 /* record every frame here */
 	void (*log)(void *arg, int level, const char *line); /* level as in syslog(3); default: nothing is printed */

@@ -208,6 +208,7 @@ fail_bell:
 int vj_drain(struct vj *vj, int timeout_ms)
 {
 	uint64_t until_ns = lib_clock_ns() + (uint64_t)(timeout_ms > 0 ? timeout_ms : 0) * 1000000;
+	bool told = false;
 
 	for (;;) {
 		int64_t timeout_ns, left_ns;
@@ -216,6 +217,11 @@ int vj_drain(struct vj *vj, int timeout_ms)
 		vj_process(vj);
 		if (!stack_unsent(vj->stack))
 			return 0;
+		if (!told) {
+			stack_leaving(vj->stack);
+			link_publish_all(vj);
+			told = true;
+		}
 		left_ns = (int64_t)(until_ns - vj->now_ns);
 		if (left_ns <= 0)
 			return -ETIMEDOUT;

@@ -83,7 +83,7 @@ struct stack_config {
 	uint64_t seed;	      /* for everything else that is random */
 	uint32_t conns_max;   /* TCP connections, and as many again in TIME_WAIT; 1..2^24 */
 	uint64_t mem_bytes_max; /* all memory together; past it calls fail with -ENOMEM, frames are dropped */
-	uint32_t sndbuf_bytes; /* of each connection; 0: auto-tuned, 256 KiB on links that cannot lose */
+	uint32_t sndbuf_bytes; /* of each connection; 0: auto-tuned, on links that cannot lose 256 KiB and, while a window stays shut, wmem.max more */
 	uint32_t rcvbuf_bytes; /* likewise: the window that is offered while nothing waits to be read */
 	struct stack_buf_limits rmem; /* all 0: 4096, 131072, 6291456. Half of each is window, as in Linux */
 	struct stack_buf_limits wmem; /* all 0: 4096, 262144, 4194304 */
@@ -111,6 +111,9 @@ uint64_t stack_deadline(const struct stack *s);
 
 /** stack_unsent() - Bytes accepted by tcp_send() that have not left yet, closed connections included. Walks all: for a program's end */
 uint64_t stack_unsent(const struct stack *s);
+
+/** stack_leaving() - The process ends soon: peers on links that cannot lose are to take what waits for their windows. Walks all */
+void stack_leaving(struct stack *s);
 
 /** stack_unfinished() - Is something owed to a peer that would go out without a timer (data queued, an acknowledgement)? */
 bool stack_unfinished(const struct stack *s);

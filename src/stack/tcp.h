@@ -24,6 +24,8 @@
  * LINK_NO_LOSS: a frame that was put is delivered, in order. So
  *
  *	- sndq holds only what could not be sent yet; data and FIN are never sent again
+ *	- its process may end before the window opens: an empty segment with URG asks for one that takes
+ *	  all (stack_leaving(), tcp_rcvbuf_take_all())
  *	- no timestamps, no round-trip measurement, no Nagle, no keep-alive (the link says when the
  *	  peer dies), no TIME_WAIT (there are no old duplicates)
  *	- no congestion window: a direct channel has no queue that others share, and the window that
@@ -336,6 +338,8 @@ void tcp_timer_reorder(struct stack *s, struct conn c, uint32_t us);
 void tcp_timer_reneged(struct stack *s, struct conn c);
 /* Data waits and nothing will bring the news that it may go. */
 void tcp_timer_persist(struct stack *s, struct conn c);
+/* The program has filled sndq: while that waits for the window, the next look is TCP_STUCK_MS from here. */
+void tcp_timer_sndbuf_full(struct stack *s, struct conn c);
 /* The window is open again, or nothing waits any more. */
 void tcp_timer_persist_over(struct stack *s, struct conn c);
 /* An acknowledgement is owed and nothing carried it yet. */

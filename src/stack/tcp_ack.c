@@ -43,10 +43,8 @@ static void ack_advance(struct stack *s, struct conn c, const struct tcp_ack *ac
 		ack_recovery(s, c, prior_una, ack);
 	if (tcb_has(t, TF_RTX_TIMER))
 		tcp_timer_data_acked(s, c);
-	if (unlikely(tcb_has(t, TF_WANT_WRITE)) && tcp_is_writable(s, c)) {
-		t->flags &= ~(uint32_t)TF_WANT_WRITE;
-		tcp_event(s, c, STACK_EV_WRITABLE);
-	}
+	if (unlikely(tcb_has(t, TF_WANT_WRITE)))
+		tcp_writable(s, c);
 	if (t->snd_una == t->snd_nxt && t->sndq.bytes == 0 && tcb_synchronized(t))
 		tcp_event(s, c, STACK_EV_SENT_ALL);
 }

@@ -226,6 +226,7 @@ static int send_stream(struct stack *s, struct conn c, const uint8_t *buf, size_
 			tcp_output_later(s, c);
 		else
 			tcp_output(s, c, false);
+		tcp_timer_sndbuf_full(s, c);
 	}
 	if (err != 0 && done == 0)
 		return err;

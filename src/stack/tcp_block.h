@@ -51,6 +51,7 @@
 #define TCP_MSS_MIN 48u			/* a peer that offers less gets this (CVE-2019-11479) */
 #define TCP_BUF_MIN 2048u
 #define TCP_BUF_MAX (1u << 30) /* a window needs to stay below 2^30 (RFC 7323 2.3) */
+#define TCP_STUCK_MS 10u       /* a peer that reads opens its window long before */
 #define TCP_OOO_MAX 256	       /* disjoint ranges waiting for a hole to close */
 #define TCP_OWING_MAX 256
 #define TCP_OWED_MAX 16384u
@@ -101,6 +102,7 @@ enum {
 #define TF_ECN_CWR (1u << 31) /* the window was reduced: the next new data say CWR */
 #define TF_TW_LAST TF_MORE /* TIME_WAIT: when the timer fires, it is over */
 #define TF_ACK_QUEUED TF_ECN_CWR /* NO_LOSS, which has no window to reduce: it is in the queue of tcp_owed.c */
+#define TF_STUCK TF_ECN_ECHO /* NO_LOSS, likewise: sndq may grow, see tcp_tune.c; until bytes leave it */
 #define TF_CC_MASK (3u << TF_CC_SHIFT)
 
 /*

@@ -539,6 +539,18 @@ void tcp_icmp_error(struct stack *s, const struct icmp_error *error)
 		rtx->soft_err = (uint8_t)error->err;
 }
 
+void stack_leaving(struct stack *s)
+{
+	for (uint32_t id = conn_next(s, 0); id != BITMAP_NONE; id = conn_next(s, id + 1)) {
+		struct conn c = conn_at(s, id);
+
+		/* No frame: then the peer doesn't run, and would not take what follows either. */
+		if (tcb_no_loss(c.t) && tcb_synchronized(c.t) && !tcb_has(c.t, TF_HELD) &&
+		    tcb_can_send(c.t) && tcb_unsent(c.t) != 0 && tcp_out_usable(s, c) == 0)
+			(void)tcp_xmit(s, c, c.t->snd_nxt, TCP_ACK | TCP_URG, NULL, 0);
+	}
+}
+
 /* A FIN that waits counts as one byte, as it does in sequence space. */
 uint64_t stack_unsent(const struct stack *s)
 {

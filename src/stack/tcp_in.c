@@ -254,6 +254,8 @@ void tcp_steps_input(struct stack *s, struct conn c, struct tcp_seg *seg)
 		tcp_timer_keepalive_seen(s, t);
 	if (tcb_has(t, TF_ECN))
 		tcp_ecn_data(t, seg);
+	if (tcb_no_loss(t) && unlikely((seg->flags & TCP_URG) != 0))
+		tcp_rcvbuf_take_all(s, c);
 	tcp_uto_input(s, t, &seg->opts);
 	seg_duplicate(s, t, seg);
 	if (!tcp_data_input(s, c, seg))

@@ -296,10 +296,7 @@ static void option_applied(struct stack *s, struct conn c, enum tcp_option opt)
 		break;
 	case TCP_OPT_SNDBUF:
 	case TCP_OPT_NOTSENT_LOWAT:
-		if (tcb_has(t, TF_WANT_WRITE) && tcp_is_writable(s, c)) {
-			t->flags &= ~(uint32_t)TF_WANT_WRITE;
-			tcp_event(s, c, STACK_EV_WRITABLE);
-		}
+		tcp_writable(s, c);
 		break;
 	default:
 		break;

@@ -514,15 +514,6 @@ void tcp_xmit_frame(struct stack *s, struct conn c, const struct ip_tx *tx, uint
 	tcp_out_sent(s, c, len);
 }
 
-/* Bytes left sndq: is there room for the program? */
-static void out_drained(struct stack *s, struct conn c)
-{
-	if (tcb_has(c.t, TF_WANT_WRITE) && tcp_is_writable(s, c)) {
-		c.t->flags &= ~(uint32_t)TF_WANT_WRITE;
-		tcp_event(s, c, STACK_EV_WRITABLE);
-	}
-}
-
 /*
  * The window cuts a segment short. RFC 9293 3.8.6.2.1, with Fs = 1/2: it goes if it is half of the
  * largest window that this peer has offered; else when the persist timer says so. A link that
@@ -611,8 +602,10 @@ static int out_segment(struct stack *s, struct conn c, uint32_t len)
 	sent = tcp_xmit(s, c, t->snd_nxt, flags, NULL, len);
 	if (sent < 0)
 		return sent;
-	if (tcb_no_loss(t))
+	if (tcb_no_loss(t)) {
 		bufq_consume(&s->bufs, &t->sndq, (uint32_t)sent);
+		t->flags &= ~(uint32_t)TF_STUCK;
+	}
 	tcp_out_sent(s, c, (uint32_t)sent);
 	if ((uint32_t)sent == unsent && (flags & TCP_FIN) != 0)
 		out_fin_sent(s, c, true);
@@ -684,13 +677,13 @@ static int out_stream(struct stack *s, struct conn c, bool force)
 	}
 	if (!tcb_no_loss(t)) {
 		err = out_after_rtx(s, c, force);
-		out_drained(s, c); /* of what had not been sent: TCP_OPT_NOTSENT_LOWAT */
+		tcp_writable(s, c); /* of what had not been sent: TCP_OPT_NOTSENT_LOWAT */
 		tcp_meter_note(s, c);
 		if (err != 0)
 			return err;
 	} else if (t->sndq.bytes != 0 && tcb_can_send(t)) {
 		err = out_data(s, c, force);
-		out_drained(s, c);
+		tcp_writable(s, c);
 		if (err != 0)
 			return err;
 	}

@@ -329,6 +329,10 @@ bool tcp_rtx_persist(struct stack *s, struct conn c)
 		return true;
 	if (tcp_out_usable(s, c) != 0 || tcb_unsent(t) == 0)
 		return tcp_output(s, c, true);
+	if (tcb_no_loss(t) && tcp_sndbuf_grow(s, c)) {
+		tcp_timer_persist(s, c);
+		return true;
+	}
 	if (rtx_probed_enough(s, c))
 		return tcp_conn_done(s, c, ETIMEDOUT);
 	t->backoff = (uint8_t)min_u32(t->backoff + 1u, tcp_setting(s->cfg.tcp.retries, TCP_RETRIES));

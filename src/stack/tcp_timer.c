@@ -255,7 +255,18 @@ void tcp_timer_persist(struct stack *s, struct conn c)
 		ms = timer_user(s, t, ms, tcp_now_ms(s) - tcb_ext(s, t)->probe_ms);
 	else if (rtx != NULL && rtx->probing)
 		ms = timer_user(s, t, ms, tcp_now_ms(s) - rtx->probe_ms);
+	if (tcp_sndbuf_may_grow(s, c))
+		ms = min_u32(ms, TCP_STUCK_MS);
 	timer_rtx_set(s, c, ms);
+}
+
+void tcp_timer_sndbuf_full(struct stack *s, struct conn c)
+{
+	struct tcb *t = c.t;
+
+	if (tcb_has(t, TF_PERSIST) && (int32_t)(t->rtx_due_ms - tcp_now_ms(s)) > (int32_t)TCP_STUCK_MS + 1 &&
+	    tcp_sndbuf_may_grow(s, c))
+		timer_rtx_set(s, c, TCP_STUCK_MS);
 }
 
 void tcp_timer_persist_over(struct stack *s, struct conn c)

@@ -3,7 +3,13 @@
  * Buffers and windows: how much the peer may send, and how much the program may queue
  *
  * On links that cannot lose both are fixed, and the window follows what is read in steps worth
- * telling of. On links that can lose they follow the path, as administrators know it from Linux
+ * telling of. Small as they are they stay in the caches, and a peer that reads asks for no more. But
+ * two programs that both write before they read, which Linux carries up to the size of its largest
+ * buffers, would wait for each other for ever. So where the window stays shut for TCP_STUCK_MS, with
+ * the send buffer full, that has cfg.wmem.max more until bytes leave it again. It is the sender's that
+ * grows, not the window: who does not read holds no more of what others send.
+ *
+ * On links that can lose they follow the path, as administrators know it from Linux
  * (dynamic right-sizing, Fisk and Feng 2001), within cfg.rmem and cfg.wmem:
  *
  *	window_max	what the receive buffer allows. The program is watched: what it reads in one
@@ -48,18 +54,73 @@ static bool sndbuf_is_auto(const struct stack *s, const struct tcb *t)
 	return t->ext != 0 ? !tcb_ext(s, t)->sndbuf_set : !s->sndbuf_set;
 }
 
+/* So much of all memory is taken that no more is promised; what Linux does from tcp_mem's second number on, at about as much. */
+static bool memory_short(const struct stack *s)
+{
+	return s->mem.bytes > s->mem.bytes_max / 8;
+}
+
 uint32_t tcp_sndbuf(const struct stack *s, struct conn c)
 {
-	if (tcb_no_loss(c.t) || !sndbuf_is_auto(s, c.t))
+	if (!sndbuf_is_auto(s, c.t))
 		return tcp_sndbuf_set(s, c.t);
+	if (tcb_no_loss(c.t))
+		return tcp_sndbuf_set(s, c.t) +
+		       (tcb_has(c.t, TF_STUCK) && !memory_short(s) ? s->cfg.wmem.max : 0);
 	return (uint32_t)min_u64(max_u64(2 * (uint64_t)tcb_cold(s, c)->cc.cwnd, s->cfg.wmem.start),
 				 s->cfg.wmem.max);
 }
 
+static bool sndbuf_is_full(const struct stack *s, struct conn c)
+{
+	return (uint64_t)tcb_unacked(c.t) * 3 > (uint64_t)tcp_sndbuf(s, c) * 2;
+}
+
 bool tcp_is_writable(const struct stack *s, struct conn c)
 {
-	return !tcp_is_notsent(s, c.t) &&
-	       (uint64_t)tcb_unacked(c.t) * 3 <= (uint64_t)tcp_sndbuf(s, c) * 2;
+	return !tcp_is_notsent(s, c.t) && !sndbuf_is_full(s, c);
+}
+
+void tcp_writable(struct stack *s, struct conn c)
+{
+	if (!tcb_has(c.t, TF_WANT_WRITE) || !tcp_is_writable(s, c))
+		return;
+	c.t->flags &= ~(uint32_t)TF_WANT_WRITE;
+	tcp_event(s, c, STACK_EV_WRITABLE);
+}
+
+bool tcp_sndbuf_may_grow(const struct stack *s, struct conn c)
+{
+	return tcb_no_loss(c.t) && !tcb_has(c.t, TF_STUCK) && sndbuf_is_auto(s, c.t) &&
+	       sndbuf_is_full(s, c) && !memory_short(s);
+}
+
+bool tcp_sndbuf_grow(struct stack *s, struct conn c)
+{
+	bool grows = tcp_sndbuf_may_grow(s, c);
+
+	if (grows)
+		c.t->flags |= TF_STUCK;
+	tcp_writable(s, c); /* or there is memory again */
+	return grows;
+}
+
+/*
+ * The peer is about to leave and can't keep what we have no room for: all that its buffer may hold, beside what is here.
+ * The program reads it when it likes.
+ */
+void tcp_rcvbuf_take_all(struct stack *s, struct conn c)
+{
+	struct tcp_ext *ext;
+
+	if (!rcvbuf_is_auto(s, c.t) || tcb_has(c.t, TF_FIN_RCVD) || memory_short(s))
+		return;
+	ext = tcp_conn_ext(s, c.t);
+	if (ext == NULL)
+		return;
+	ext->rcvbuf_bytes = max_u32(ext->rcvbuf_bytes,
+				    s->cfg.rcvbuf_bytes + s->cfg.sndbuf_bytes + s->cfg.wmem.max);
+	c.t->flags |= TF_ACK_OWED | TF_ACK_NOW;
 }
 
 /* The window that the buffer allows at the beginning */

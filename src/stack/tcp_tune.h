@@ -52,6 +52,14 @@ uint32_t tcp_sndbuf(const struct stack *s, struct conn c);
 uint32_t tcp_rcvbuf(const struct stack *s, struct conn c);
 /* A third of the send buffer is free: as Linux's sk_stream_is_writeable() */
 bool tcp_is_writable(const struct stack *s, struct conn c);
+/* Tell the program, if it waits for that. */
+void tcp_writable(struct stack *s, struct conn c);
+/* On a link that cannot lose: is the send buffer full, and would TCP_STUCK_MS of a shut window make it larger? */
+bool tcp_sndbuf_may_grow(const struct stack *s, struct conn c);
+/* They are over. Return: true: it is larger from now on. */
+bool tcp_sndbuf_grow(struct stack *s, struct conn c);
+/* TCP_URG from a peer on a link that cannot lose: there is room for all that it may have. */
+void tcp_rcvbuf_take_all(struct stack *s, struct conn c);
 /* The window in SYN, which is never scaled (RFC 7323 2.2) */
 uint16_t tcp_syn_window(const struct stack *s, struct conn c);
 /* The same where there is no connection, on a link that can lose; @ext: the listener's */

@@ -682,16 +682,21 @@ static void part_brief(void)
 
 /* ---- last words ------------------------------------------------------------------------------------------------- */
 
-enum { WORDS = 1000 };
+enum { WORDS = 1000, MANY_WORDS = 3000000 };
 
 /* How it ends: by itself after close(), by a signal with the connection its own, or with a copy in its parent. */
-enum last_way { WAY_CLOSE, WAY_KILLED, WAY_SHARED };
+enum last_way { WAY_CLOSE, WAY_CLOSE_MANY, WAY_KILLED, WAY_SHARED };
 static enum last_way last_way;
+
+static size_t words(void)
+{
+	return last_way == WAY_CLOSE_MANY ? MANY_WORDS : WORDS;
+}
 
 static void last_words(int conn)
 {
-	stream_write(conn, 0, WORDS);
-	if (last_way == WAY_CLOSE)
+	stream_write(conn, 0, words());
+	if (last_way <= WAY_CLOSE_MANY)
 		close(conn);
 	else
 		raise(SIGKILL);
@@ -712,7 +717,7 @@ static void serve_last_words(int fd)
 /* The client looks only when nobody is left who could say it again. */
 static void part_last_words(void)
 {
-	static const char *const names[] = { "closed", "killed", "killed with a copy elsewhere" };
+	static const char *const names[] = { "closed", "closed, with much that nobody reads yet", "killed", "killed with a copy elsewhere" };
 
 	for (last_way = WAY_CLOSE; last_way <= WAY_SHARED; last_way++) {
 		struct pollfd pfd = { .events = POLLIN };
@@ -723,12 +728,65 @@ static void part_last_words(void)
 		CHECK(waitpid(server, NULL, 0) == server);
 		CHECK(poll(&pfd, 1, ANSWER_MS) == 1 && (pfd.revents & POLLIN));
 		pfd.events |= POLLOUT;
-		CHECK(poll(&pfd, 1, 0) == 1 && (last_way != WAY_CLOSE || pfd.revents == (POLLIN | POLLOUT)));
-		stream_check(pfd.fd, 0, WORDS);
+		CHECK(poll(&pfd, 1, 0) == 1 && (last_way > WAY_CLOSE_MANY || pfd.revents == (POLLIN | POLLOUT)));
+		stream_check(pfd.fd, 0, words());
 		CHECK(read(pfd.fd, &(char){ 0 }, 1) <= 0); /* what a signal has ended is reset on channels, and closed by the kernel */
 		close(pfd.fd);
 		printf("%s: nothing is lost\n", names[last_way]);
 	}
+}
+
+/* ---- both ends write before they read --------------------------------------------------------------------------- */
+
+enum { BOTH_BLOCK = 3000000, BOTH_POLL = 2500000 };
+
+/* How much, and whether the descriptor waits or poll() does */
+static void write_then_read(int conn, size_t len, bool waits)
+{
+	int flags = fcntl(conn, F_GETFL);
+
+	for (size_t at = 0; !waits && at < len;) {
+		struct pollfd pfd = { .fd = conn, .events = POLLOUT };
+		uint8_t buf[5000];
+		ssize_t n;
+
+		for (size_t i = 0; i < sizeof(buf); i++)
+			buf[i] = stream_byte(at + i);
+		CHECK(poll(&pfd, 1, ANSWER_MS) == 1 && pfd.revents == POLLOUT);
+		CHECK(!fcntl(conn, F_SETFL, flags | O_NONBLOCK));
+		n = write(conn, buf, len - at < sizeof(buf) ? len - at : sizeof(buf));
+		CHECK(n > 0 || errno == EAGAIN);
+		at += n > 0 ? (size_t)n : 0;
+		CHECK(!fcntl(conn, F_SETFL, flags));
+	}
+	if (waits)
+		stream_write(conn, 0, len);
+	stream_check(conn, 0, len);
+}
+
+static void serve_both_write(int fd)
+{
+	int conn;
+
+	server_ready(fd);
+	conn = accept_one(fd);
+	write_then_read(conn, BOTH_BLOCK, true);
+	write_then_read(conn, BOTH_POLL, false);
+	CHECK(read(conn, &(char){ 0 }, 1) == 0);
+}
+
+static void part_both_write(void)
+{
+	pid_t server;
+	int fd;
+
+	server_start(serve_both_write, &server);
+	fd = connect_to(port);
+	write_then_read(fd, BOTH_BLOCK, true);
+	write_then_read(fd, BOTH_POLL, false);
+	close(fd);
+	child_end(server);
+	printf("%d and %d bytes both ways, written before either end reads\n", BOTH_BLOCK, BOTH_POLL);
 }
 
 /* ---- to and fro ------------------------------------------------------------------------------------------------- */
@@ -886,7 +944,8 @@ void conn_parts(const char *only)
 		{ "mapped", part_mapped },
 		{ "exiting", part_exiting },   { "unwanted", part_unwanted }, { "killed", part_killed },
 		{ "last_words", part_last_words }, { "brief", part_brief },
-		{ "to_and_fro", part_to_and_fro }, { "crowd", part_crowd },    { "polled_set", part_polled_set },
+		{ "both_write", part_both_write }, { "to_and_fro", part_to_and_fro }, { "crowd", part_crowd },
+		{ "polled_set", part_polled_set },
 	};
 
 	parts_run(parts, sizeof(parts) / sizeof(parts[0]), only);

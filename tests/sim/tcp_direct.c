@@ -301,6 +301,125 @@ static void back_pressure(void **state)
 	EVENT(STACK_EV_SENT_ALL);
 }
 
+enum { BUF_BYTES = 262144, BUF_MORE_BYTES = 4194304 };
+
+/* From byte @from of the stream on as much as there is room for. Return: bytes */
+static size_t fill(struct line *t, unsigned int from)
+{
+	static uint8_t bytes[BUF_BYTES + BUF_MORE_BYTES + 1];
+	size_t n = 0, sum = 0;
+
+	for (unsigned int i = 0; i < sizeof(bytes); i++)
+		bytes[i] = line_byte(from + i);
+	while (tcp_send(t->s, t->id, bytes + sum, sizeof(bytes) - sum, 0, &n) == 0)
+		sum += n;
+	return sum;
+}
+
+/*
+ * The program writes on, and the peer, which does so as well, reads nothing: soon there is room for as much as Linux
+ * would hold, until the window opens; then the buffer is small again.
+ */
+static void stuck(void **state)
+{
+	struct line *t = *state;
+
+	direct(t, 0);
+	line_established_passive(t, "mss 4000");
+	RECV(0, ". 1:1(0) ack 1 win 0");
+	line_write(t, 10000);
+	NOTHING_FOR(50 * MS);
+	assert_int_equal(option_get(t, TCP_OPT_SNDBUF), BUF_BYTES); /* all was taken: nobody waits */
+	IGNORE();
+	assert_int_equal(fill(t, 10001), BUF_BYTES - 10000);
+	assert_int_equal(tcp_ready(t->s, t->id) & STACK_EV_WRITABLE, 0);
+	NOTHING_FOR(8 * MS);
+	EVENT(0);
+	NOTHING_FOR(5 * MS);
+	EVENT(STACK_EV_WRITABLE);
+	assert_int_equal(option_get(t, TCP_OPT_SNDBUF), BUF_BYTES + BUF_MORE_BYTES);
+	assert_int_equal(fill(t, 1 + BUF_BYTES), BUF_MORE_BYTES);
+	assert_int_equal(info(t).unsent_bytes, BUF_BYTES + BUF_MORE_BYTES);
+	NOTHING_FOR(100 * MS);
+	EVENT(0); /* that is all */
+
+	RECV(0, ". 1:1(0) ack 1 win 4000");
+	SEND(". 1:4001(4000) ack 1");
+	assert_int_equal(option_get(t, TCP_OPT_SNDBUF), BUF_BYTES);
+	NOTHING_FOR(1 * MS);
+	EVENT(0);
+	RECV(0, ". 1:1(0) ack 4001 win 0");
+	NOTHING_FOR(15 * MS); /* ... and again */
+	assert_int_equal(option_get(t, TCP_OPT_SNDBUF), BUF_BYTES + BUF_MORE_BYTES);
+}
+
+/* A peer that reads now and then finds the buffer as it was; what the program has chosen stays. */
+static void stuck_not(void **state)
+{
+	struct line *t = *state;
+	char text[64];
+
+	direct(t, 0);
+	line_established_passive(t, "mss 4000");
+	RECV(0, ". 1:1(0) ack 1 win 0");
+	assert_int_equal(fill(t, 1), BUF_BYTES);
+	for (unsigned int i = 0; i < 10; i++) {
+		snprintf(text, sizeof(text), ". 1:1(0) ack %u win 4000", 1 + 4000 * i);
+		RECV(8 * MS, text);
+		snprintf(text, sizeof(text), ". %u:%u(4000) ack 1", 1 + 4000 * i, 4001 + 4000 * i);
+		SEND(text);
+	}
+	assert_int_equal(option_get(t, TCP_OPT_SNDBUF), BUF_BYTES);
+
+	direct(t, 0);
+	line_established_passive(t, "mss 4000");
+	option(t, TCP_OPT_SNDBUF, 100000);
+	RECV(0, ". 1:1(0) ack 1 win 0");
+	assert_int_equal(fill(t, 1), 100000);
+	NOTHING_FOR(50 * MS);
+	assert_int_equal(option_get(t, TCP_OPT_SNDBUF), 100000);
+	assert_int_equal(tcp_ready(t->s, t->id) & STACK_EV_WRITABLE, 0);
+}
+
+/* The process ends: its peer is asked to take what waits, and does. */
+static void leaving(void **state)
+{
+	struct line *t = *state;
+
+	direct(t, 0);
+	line_established_passive(t, "mss 4000,wscale 7");
+	stack_leaving(t->s);
+	NOTHING();
+	RECV(0, ". 1:1(0) ack 1 win 0");
+	line_write(t, 3000);
+	NOTHING_FOR(5 * MS);
+	stack_leaving(t->s);
+	SEND("U. 1:1(0) ack 1");
+	RECV(0, ". 1:1(0) ack 1 win 4000");
+	SEND("P. 1:3001(3000) ack 1");
+}
+
+static void peer_leaving(void **state)
+{
+	struct line *t = *state;
+
+	direct(t, 0);
+	line_established_passive(t, "mss 4000,wscale 7");
+	for (unsigned int i = 0; i < 4; i++) {
+		char text[64];
+
+		snprintf(text, sizeof(text), ". %u:%u(4000) ack 1", 1 + 4000 * i, 4001 + 4000 * i);
+		RECV(0, text);
+	}
+	RECV(0, "U. 16001:16001(0) ack 1");
+	SEND(". 1:1(0) ack 16001 win 36739");
+	assert_int_equal(option_get(t, TCP_OPT_RCVBUF), 2 * BUF_BYTES + BUF_MORE_BYTES);
+	option(t, TCP_OPT_RCVBUF, 50000); /* the program's choice */
+	RECV(0, "U. 16001:16001(0) ack 1");
+	NOTHING();
+	assert_int_equal(option_get(t, TCP_OPT_RCVBUF), 50000);
+}
+
 /* No TIME_WAIT, on either side of the close */
 static void close_at_once(void **state)
 {
@@ -654,6 +773,10 @@ int main(void)
 		LINE_TEST(closed_window),
 		LINE_TEST(small_writes),
 		LINE_TEST(back_pressure),
+		LINE_TEST(stuck),
+		LINE_TEST(stuck_not),
+		LINE_TEST(leaving),
+		LINE_TEST(peer_leaving),
 		LINE_TEST(close_at_once),
 		LINE_TEST(close_without_frame),
 		LINE_TEST(close_while_held),
