@@ -541,7 +541,7 @@ bool tcp_out_may_send(const struct stack *s, struct conn c, uint32_t unsent, uin
 	if (tcb_has(t, TF_FIN_QUEUED))
 		return true;
 	if (tcb_has(t, TF_CORK | TF_MORE))
-		return false;
+		return tcb_has(t, TF_WANT_WRITE); /* no more can follow: Linux sends what there is then */
 	if (tcb_has(t, TF_NODELAY | TF_NO_LOSS) || t->snd_una == t->snd_nxt)
 		return true;
 	rtx = tcb_rtx(s, t);

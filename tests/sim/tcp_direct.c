@@ -266,6 +266,26 @@ static void small_writes(void **state)
 	SEND("P. 4021:5031(1010) ack 1");
 }
 
+/* A buffer smaller than a segment never holds one: what is corked goes when it is full (as Linux). */
+static void cork_full(void **state)
+{
+	struct line *t = *state;
+	uint8_t bytes[3000];
+	size_t n = 0;
+
+	direct(t, 0);
+	line_established_passive(t, "mss 4000");
+	option(t, TCP_OPT_SNDBUF, TCP_BUF_MIN);
+	option(t, TCP_OPT_CORK, 1);
+	for (unsigned int i = 0; i < sizeof(bytes); i++)
+		bytes[i] = line_byte(1 + i);
+	line_write(t, 1000);
+	NOTHING_FOR(10 * MS);
+	assert_int_equal(tcp_send(t->s, t->id, bytes + 1000, 2000, 0, &n), 0);
+	assert_int_equal(n, TCP_BUF_MIN - 1000);
+	SEND("P. 1:2049(2048) ack 1");
+}
+
 /* No frame: what was taken waits in sndq. The program hears when there is room: what the peer has not acknowledged takes some. */
 static void back_pressure(void **state)
 {
@@ -772,6 +792,7 @@ int main(void)
 		LINE_TEST(user_timeout),
 		LINE_TEST(closed_window),
 		LINE_TEST(small_writes),
+		LINE_TEST(cork_full),
 		LINE_TEST(back_pressure),
 		LINE_TEST(stuck),
 		LINE_TEST(stuck_not),
