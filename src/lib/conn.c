@@ -301,6 +301,11 @@ int vj_shutdown(struct vj *vj, struct vj_conn c)
 	return err;
 }
 
+void conn_shut_read(struct vj *vj, struct vj_conn c)
+{
+	tcp_shut_read(vj->stack, tcp_of(c));
+}
+
 void vj_conn_close(struct vj *vj, struct vj_conn c)
 {
 	tcp_close(vj->stack, tcp_of(c));

@@ -36,4 +36,7 @@ int connect_again_with(struct vj *vj, struct vj_conn c, const struct connect_opt
  */
 void listener_mark(struct vj *vj, struct vj_listener l, int family, uint8_t tos, uint8_t ttl);
 
+/** conn_shut_read() - After vj_shutdown(): what still comes is answered by RST, and ends @c with ECONNRESET */
+void conn_shut_read(struct vj *vj, struct vj_conn c);
+
 #endif

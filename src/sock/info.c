@@ -26,7 +26,7 @@ static void fill(const struct vj_conn_info *in, struct info_linux *out)
 	uint32_t cwnd_bytes = in->cwnd_bytes == UINT32_MAX ? in->snd_wnd : in->cwnd_bytes;
 
 	*out = (struct info_linux){
-		.state = (uint8_t)in->state,
+		.state = in->state == TCP_TIME_WAIT ? TCP_CLOSE : (uint8_t)in->state, /* which is no socket's there */
 		.ca_state = (uint8_t)in->ca_state,
 		.retransmits = in->expiries,
 		.probes = (uint8_t)in->probes,

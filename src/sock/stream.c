@@ -246,6 +246,13 @@ int sock_addr_copy(const struct sock *s, const struct sockaddr_storage *from, st
 	return 0;
 }
 
+/* As of now: neither side's end, nor a reset that has come, has ended it. */
+static bool is_connected(const struct sock *s)
+{
+	ctx_process();
+	return s->state == SOCK_CONNECTED && !s->failed && (vj_ready(sock.vj, s->conn) & VJ_EV_CONNECTED);
+}
+
 /* Of a connection wherever it is */
 static int token_names(int fd, const struct sock *s, struct sockaddr *addr, socklen_t *len, bool remote)
 {
@@ -319,10 +326,9 @@ VJ_EARLY int sock_getpeername(int fd, struct sockaddr *addr, socklen_t *len)
 
 	if (!s)
 		return (int)ret_errno(kernel_names(fd, addr, len, true));
-	if (s->state == SOCK_AWAY)
+	if (s->state == SOCK_AWAY) {
 		err = token_names(fd, s, addr, len, true);
-	else if (s->state == SOCK_CONNECTED && !s->failed &&
-	    !(vj_ready(sock.vj, s->conn) & VJ_EV_ERROR)) {
+	} else if (is_connected(s)) {
 		vj_conn_addrs(sock.vj, s->conn, NULL, &remote);
 		err = sock_addr_copy(s, &remote, addr, len);
 	}
@@ -825,7 +831,7 @@ static int conn_shutdown(int fd, struct sock *s, int how)
 		return 0;
 	if (!sock_is_conn(s)) /* the kernel's, by looking */
 		return sys_shutdown(fd, how);
-	if (s->state != SOCK_CONNECTED || s->failed)
+	if (!is_connected(s))
 		return -ENOTCONN;
 	if (how != SHUT_RD && !s->shut_wr) {
 		err = s->token ? deed_shutdown(sock.vj, s->conn) : vj_shutdown(sock.vj, s->conn);
@@ -834,6 +840,8 @@ static int conn_shutdown(int fd, struct sock *s, int how)
 	}
 	if (how != SHUT_WR)
 		s->shut_rd = true;
+	if (s->shut_rd && s->shut_wr)
+		conn_shut_read(sock.vj, s->conn);
 	file_fire(&s->file, EPOLLIN | EPOLLRDNORM | EPOLLRDHUP | EPOLLOUT | EPOLLWRNORM | EPOLLHUP);
 	return err;
 }

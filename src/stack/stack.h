@@ -412,6 +412,12 @@ int tcp_send_frame_done(struct stack *s, struct tcp_id id, size_t len);
 
 /** tcp_shutdown() - Send FIN after what is queued (half-close). Return: 0; -ENOTCONN. */
 int tcp_shutdown(struct stack *s, struct tcp_id id);
+/**
+ * tcp_shut_read() - After tcp_shutdown(): the program reads no more, either
+ * Data that still come are answered by RST, and the connection fails with ECONNRESET (as Linux). What has come can be read. A connection that
+ * is over, or sends still, is left as it is.
+ */
+void tcp_shut_read(struct stack *s, struct tcp_id id);
 /** tcp_close() - Orderly close, in the background: @id is invalid from here. Unread data turns it into a reset (RFC 2525 2.17). */
 void tcp_close(struct stack *s, struct tcp_id id);
 /** tcp_abort() - Send RST; @id is invalid from here */

@@ -398,6 +398,14 @@ int tcp_shutdown(struct stack *s, struct tcp_id id)
 	return 0;
 }
 
+void tcp_shut_read(struct stack *s, struct tcp_id id)
+{
+	struct tcb *t = conn_owned(s, id).t;
+
+	if (tcb_has(t, TF_FIN_QUEUED) && t->state != TCP_TIME_WAIT && t->state != TCP_CLOSED)
+		t->flags |= TF_READ_SHUT;
+}
+
 /* From here on nobody holds the id. */
 static struct conn conn_disown(struct stack *s, struct tcp_id id)
 {

@@ -101,6 +101,7 @@ enum {
 };
 #define TF_ECN_CWR (1u << 31) /* the window was reduced: the next new data say CWR */
 #define TF_TW_LAST TF_MORE /* TIME_WAIT: when the timer fires, it is over */
+#define TF_READ_SHUT TF_MORE /* FIN_QUEUED, not TIME_WAIT: the program reads no more, either */
 #define TF_ACK_QUEUED TF_ECN_CWR /* NO_LOSS, which has no window to reduce: it is in the queue of tcp_owed.c */
 #define TF_STUCK TF_ECN_ECHO /* NO_LOSS, likewise: sndq may grow, see tcp_tune.c; until bytes leave it */
 #define TF_CC_MASK (3u << TF_CC_SHIFT)

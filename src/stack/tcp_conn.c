@@ -309,7 +309,7 @@ bool tcp_conn_time_wait(struct stack *s, struct conn c)
 	tcp_tune_free(s, c);
 	tcp_pace_stop(s, c);
 	tcp_mtu_stop(s, t);
-	t->flags &= ~(uint32_t)(TF_KEEPALIVE | TF_PERSIST | TF_RTX_TIMER);
+	t->flags &= ~(uint32_t)(TF_KEEPALIVE | TF_PERSIST | TF_RTX_TIMER | TF_READ_SHUT);
 	if (tcb_no_loss(t)) {
 		/* Over, once the last acknowledgement is out */
 		if (!tcb_has(t, TF_ACK_OWED))

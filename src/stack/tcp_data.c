@@ -343,6 +343,12 @@ static bool data_ahead(struct stack *s, struct conn c, struct tcp_seg *seg)
 	return true;
 }
 
+/* The program has closed it, or shut both its sides. */
+static bool data_is_unwanted(const struct tcb *t)
+{
+	return !tcb_has(t, TF_OWNED | TF_EMBRYO) || (t->flags & (TF_FIN_QUEUED | TF_READ_SHUT)) == (TF_FIN_QUEUED | TF_READ_SHUT);
+}
+
 /* Return: false: the connection is gone, or closed. */
 static bool data_text(struct stack *s, struct conn c, struct tcp_seg *seg)
 {
@@ -350,16 +356,16 @@ static bool data_text(struct stack *s, struct conn c, struct tcp_seg *seg)
 
 	if (seg->len == 0)
 		return true;
-	if (!tcb_has(t, TF_OWNED | TF_EMBRYO)) {
+	if (unlikely(data_is_unwanted(t))) {
 		/* Nobody will ever read it (RFC 9293 3.6.1, RFC 2525 2.17) */
 		tcp_drop(s, c, STACK_DROP_TCP_CLOSED_DATA);
 		if (tcb_no_loss(t)) {
-			tcp_conn_reset(s, c, 0);
+			tcp_conn_reset(s, c, ECONNRESET);
 			return false;
 		}
 		/* An answer to this segment, as it would get from no connection (Linux) */
 		tcp_reply_rst(s, seg->pkt, &seg->view);
-		tcp_conn_done(s, c, 0);
+		tcp_conn_done(s, c, ECONNRESET);
 		return false;
 	}
 	if (seg->seq == t->rcv_nxt)

@@ -367,7 +367,7 @@ VJ_INLINE bool fast_opts_ok(struct tcb *t, const struct tcp_view *view)
  */
 VJ_INLINE bool fast_state_ok(const struct tcb *t, uint8_t tos)
 {
-	const uint32_t slow = TF_OOO | TF_FIN_AHEAD | TF_PERSIST | TF_FASTOPEN;
+	const uint32_t slow = TF_OOO | TF_FIN_AHEAD | TF_PERSIST | TF_FASTOPEN | TF_FIN_QUEUED;
 
 	return likely(!tcb_has(t, slow | TF_KEEPALIVE | TF_ECN)) ||
 	       (!tcb_has(t, slow) && (!tcb_has(t, TF_KEEPALIVE) || tcb_no_loss(t)) &&

@@ -26,6 +26,8 @@ uint32_t tcp_ready(const struct stack *s, struct tcp_id id)
 	}
 	if (!tcb_synchronized(t))
 		return ready;
+	if (t->state == TCP_TIME_WAIT) /* to the program as over as CLOSED */
+		return ready | STACK_EV_WRITABLE;
 	ready |= STACK_EV_CONNECTED;
 	/* A side that is shut answers at once, too: with EPIPE. */
 	if (!tcb_can_send(t) || tcb_has(t, TF_FIN_QUEUED) || tcp_is_writable(s, conn_at(s, id.v)))

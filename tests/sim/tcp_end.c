@@ -167,6 +167,27 @@ static void orphan_gets_data(void **state)
 	assert_int_equal(stats(t).drops[STACK_DROP_TCP_CLOSED_DATA], 1);
 }
 
+/* So are data for who has shut both sides (as Linux); what came before can be read. */
+static void shut_both_gets_data(void **state)
+{
+	struct line *t = *state;
+
+	line_established_passive(t, "mss 1000");
+	RECV(0, "P. 1:101(100) ack 1");
+	SEND_BETWEEN(0, 46 * MS, ". 1:1(0) ack 101");
+	assert_int_equal(tcp_shutdown(t->s, t->id), 0);
+	tcp_shut_read(t->s, t->id);
+	SEND("F. 1:1(0) ack 101");
+	RECV(0, ". 1:101(100) ack 2"); /* again: nothing new */
+	SEND(". 2:2(0) ack 101");
+	assert_int_equal(line_state(t), TCP_FIN_WAIT_2);
+	RECV(0, ". 101:201(100) ack 2");
+	SEND("R 2:2(0) win 0");
+	assert_int_equal(stats(t).drops[STACK_DROP_TCP_CLOSED_DATA], 1);
+	line_read(t, 100);
+	assert_int_equal(tcp_error(t->s, t->id, true), ECONNRESET);
+}
+
 static void orphan_timeout(void **state)
 {
 	struct line *t = *state;
@@ -293,6 +314,7 @@ int main(void)
 		LINE_TEST(simultaneous_close),	LINE_TEST(fin_acks_fin),
 		LINE_TEST(fin_after_data),	LINE_TEST(fin_with_data),
 		LINE_TEST(orphan_fin_wait_2),	LINE_TEST(orphan_gets_data),
+		LINE_TEST(shut_both_gets_data),
 		LINE_TEST(orphan_timeout),	LINE_TEST(abort_it),
 		LINE_TEST(close_dsack_owed),
 		LINE_TEST(close_unread),	LINE_TEST(reset),
