@@ -2,6 +2,8 @@
 /* fd.c - descriptors: closed, duplicated, their flags, ioctl() */
 #include "sock/dgram.h"
 
+#include "lib/connect.h"
+
 #include <fcntl.h>
 #include <linux/close_range.h>
 #include <linux/sockios.h>
@@ -25,7 +27,11 @@ static void linger(struct sock *s)
 			      .timeout_ns = s->linger_s * NS_PER_SEC };
 	struct vj_conn_info info = { .sz = sizeof(info) };
 
+	ctx_process();
+	if (!sock.vj || s->state != SOCK_CONNECTED || vj_conn_info(sock.vj, s->conn, &info) || info.unread_bytes) /* then it is a reset at once */
+		return;
 	vj_shutdown(sock.vj, s->conn);
+	conn_shut_read(sock.vj, s->conn);
 	for (;;) {
 		ctx_process();
 		if (s->state != SOCK_CONNECTED || vj_conn_info(sock.vj, s->conn, &info) ||
