@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PEEK_BYTES = 16 * 1024 };
+enum { PEEK_BYTES = 16 * 1024, PUMPED_BYTES = 4 * 1024 };
 
 /* MSG_TRUNC on TCP: throw away. */
 static long discard(struct sock *s, size_t len)
@@ -80,6 +80,14 @@ static long peek_length(struct sock *s, size_t want)
 	return n > 0 ? (long)min_size(want, unread_bytes(s)) : n;
 }
 
+/* MSG_TRUNC of what was put into the token */
+static VJ_COLD long drop_pumped(struct sock *s, size_t want)
+{
+	uint8_t bytes[PUMPED_BYTES];
+
+	return away_pumped_recv(s, &(struct iovec){ bytes, min_size(want, sizeof(bytes)) }, 1, false);
+}
+
 /* From what was put into the token, into the first piece of @iov that isn't full; peeking, into all. Return: bytes; -EFAULT; 0, other -errno: nothing is there. */
 static VJ_COLD long take_pumped(struct sock *s, const struct iovec *iov, int cnt, size_t skip, int flags)
 {
@@ -90,7 +98,9 @@ static VJ_COLD long take_pumped(struct sock *s, const struct iovec *iov, int cnt
 	if (cnt <= 0)
 		return 0;
 	if (flags & MSG_PEEK)
-		return away_pumped_recv(s, iov, cnt, true);
+		return flags & MSG_TRUNC ? (long)min_size(iov_bytes(iov, cnt), away_pumped_bytes(s)) : away_pumped_recv(s, iov, cnt, true);
+	if (flags & MSG_TRUNC)
+		return drop_pumped(s, iov->iov_len - skip);
 	return away_pumped_recv(s, &(struct iovec){ (uint8_t *)iov->iov_base + skip, iov->iov_len - skip }, 1, false);
 }
 
@@ -100,10 +110,16 @@ static long take(struct sock *s, const struct iovec *iov, int cnt, size_t skip, 
 	size_t done = 0;
 
 	if (unlikely(s->token)) {
-		long n = s->pumped ? take_pumped(s, iov, cnt, skip, flags) : 0;
+		long n = 0;
 
-		if (n > 0 || n == -EFAULT)
-			return n;
+		while (unlikely(s->pumped) && (n = take_pumped(s, iov, cnt, skip, flags)) > 0) {
+			if (flags & MSG_PEEK)
+				return n;
+			done += (size_t)n;
+			skip += (size_t)n;
+		}
+		if (n == -EFAULT)
+			return done ? (long)done : n;
 		away_reads(s);
 	}
 	if (unlikely((flags & MSG_PEEK) && (flags & MSG_TRUNC)))
@@ -246,10 +262,10 @@ long conn_recv(struct sock *s, const struct iovec *iov, int cnt, int flags)
 		return -EINVAL;
 	if (unlikely(flags & MSG_ERRQUEUE))
 		return -EAGAIN;
-	if (unlikely(flags & MSG_PEEK))
-		return conn_peek(s, iov, cnt, flags);
 	for (int i = 0; i < cnt; i++)
 		want += iov[i].iov_len;
+	if (unlikely((flags & MSG_PEEK) && want))
+		return conn_peek(s, iov, cnt, flags);
 	if (unlikely(!want)) { /* waits all the same */
 		r = conn_peek(s, &(struct iovec){ &(uint8_t){ 0 }, 1 }, 1, MSG_PEEK | (flags & MSG_DONTWAIT));
 		return r > 0 || (r == -EAGAIN && !nonblock) ? 0 : r; /* time that is over is nothing, too */

@@ -10,6 +10,16 @@ enum {
 	GATHER_BYTES = 8 * 1024, /* short pieces are sent as one */
 };
 
+/* A bad pointer: the connection's error comes first. */
+static VJ_COLD long from_nowhere(struct sock *s)
+{
+	int err;
+
+	ctx_process();
+	err = sock_is_conn(s) ? conn_error(s) : 0;
+	return err ? -err : -EFAULT;
+}
+
 /*
  * As much as there is room for, from byte @skip of @iov on. Return: bytes; -EAGAIN: none; -errno.
  */
@@ -27,7 +37,7 @@ static long put(struct sock *s, const struct iovec *iov, int cnt, size_t skip, u
 		}
 		len -= skip;
 		if (is_wild(iov[i].iov_base))
-			return done ? (long)done : -EFAULT;
+			return done ? (long)done : from_nowhere(s);
 		n = vj_send(sock.vj, s->conn, (const uint8_t *)iov[i].iov_base + skip, len,
 			    i + 1 < cnt ? flags | VJ_SEND_MORE : flags);
 		skip = 0;
@@ -50,6 +60,16 @@ static VJ_COLD bool is_elsewhere(struct sock *s, long *ret)
 	return s->state == SOCK_DEAD || s->state == SOCK_FRESH;
 }
 
+/* After shutdown(), or an error that was told: but what has ended the connection since is told first. */
+static VJ_COLD long broken_pipe(struct sock *s)
+{
+	int err;
+
+	ctx_process();
+	err = sock_is_conn(s) ? conn_error(s) : 0;
+	return err ? -err : -EPIPE;
+}
+
 static bool is_over(struct sock *s, long *ret)
 {
 	if (s->err) {
@@ -60,8 +80,8 @@ static bool is_over(struct sock *s, long *ret)
 	}
 	if (unlikely(!sock_is_conn(s)) && is_elsewhere(s, ret))
 		return true;
-	if (s->failed || s->shut_wr) {
-		*ret = -EPIPE;
+	if (unlikely(s->failed || s->shut_wr)) {
+		*ret = broken_pipe(s);
 		return true;
 	}
 	return false;
