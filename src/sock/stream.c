@@ -624,6 +624,18 @@ static int connect_wait(struct sock *s)
 	return r;
 }
 
+/* Connected, and over before connect() was asked again: the socket is as if new then, and why is told once. */
+static int connect_came_to_nothing(struct sock *s)
+{
+	int err = conn_error(s);
+
+	if (!s->token) { /* a token has no socket of the kernel's that it could be again */
+		conn_drop(s);
+		s->shut_rd = s->shut_wr = false;
+	}
+	return err ? -err : -ECONNABORTED;
+}
+
 /* connect() on a socket that is connecting, or connected, already. Return: as connect_wait() */
 static int connect_again(struct sock *s)
 {
@@ -634,6 +646,8 @@ static int connect_again(struct sock *s)
 	ctx_process();
 	if (unlikely(s->state == SOCK_FRESH)) /* the kernel's, by that: it goes on connecting */
 		return -EALREADY;
+	if (s->state == SOCK_CONNECTED && s->connect_async && !is_connected(s))
+		return connect_came_to_nothing(s);
 	r = connect_result(s);
 	if (r == 0 && !s->connect_async)
 		return -EISCONN;
@@ -833,6 +847,7 @@ static int conn_shutdown(int fd, struct sock *s, int how)
 		return sys_shutdown(fd, how);
 	if (!is_connected(s))
 		return -ENOTCONN;
+	s->connect_async = false;
 	if (how != SHUT_RD && !s->shut_wr) {
 		err = s->token ? deed_shutdown(sock.vj, s->conn) : vj_shutdown(sock.vj, s->conn);
 		if (!err)
