@@ -105,6 +105,7 @@ static int channel_listen(int fd, struct sock *s)
 		return err;
 	}
 	s->has_listener = true;
+	s->v6only = flags & VJ_LISTEN_V6ONLY;
 	s->ready_ns = 0;
 	family_listens(s);
 	options_listen(s);
@@ -380,6 +381,7 @@ static void inherit(struct sock *s, const struct sock *listener, int flags)
 {
 	s->state = SOCK_CONNECTED;
 	s->shared = true;
+	s->v6only = listener->v6only;
 	s->family = listener->family;
 	s->nonblock = (flags & SOCK_NONBLOCK) != 0;
 	s->linger = listener->linger;

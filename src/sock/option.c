@@ -204,10 +204,10 @@ void options_listen(const struct sock *s)
 /* Enough room? Then the number in @val. Options are ints, some may be given as a byte. */
 static int int_in(const void *val, socklen_t len, int *ret_value)
 {
-	if (!val)
-		return -EFAULT;
 	if (len < sizeof(int))
 		return -EINVAL;
+	if (!val)
+		return -EFAULT;
 	memcpy(ret_value, val, sizeof(int));
 	return 0;
 }
@@ -435,13 +435,27 @@ static void kept_set(int fd, struct sock *s, const struct kept *k)
 		options_remember(s, k->opt, k->convert(kernel));
 }
 
+/* What the kernel refuses once there is a connection; the kernel socket below has none. */
+static bool is_for_unconnected(const struct sock *s, int level, int name, const void *val, socklen_t len)
+{
+	int value;
+
+	if (level == IPPROTO_IPV6)
+		return name == IPV6_V6ONLY && s->family == AF_INET6;
+	if (level != IPPROTO_TCP)
+		return false;
+	if (name == TCP_WINDOW_CLAMP)
+		return !int_in(val, len, &value) && !value;
+	return name == TCP_FASTOPEN || name == TCP_FASTOPEN_CONNECT || name == TCP_FASTOPEN_NO_COOKIE;
+}
+
 static int conn_option_set(int fd, struct sock *s, int level, int name, const void *val, socklen_t len)
 {
 	const struct kept *k = kept_find(level, name);
 	int kernel_fd, r;
 
-	if (k && k->opt == VJ_OPT_FASTOPEN_MAX)
-		return -EINVAL; /* there is a connection */
+	if (is_for_unconnected(s, level, name, val, len))
+		return -EINVAL;
 	if (option_is_refused(level, name))
 		return -EOPNOTSUPP;
 	r = option_set(s, level, name, val, len);
@@ -672,6 +686,8 @@ static int option_get(int fd, struct sock *s, int level, int name, void *val, so
 	} else if ((level == IPPROTO_IP && name == IP_MTU) ||
 		   (level == IPPROTO_IPV6 && name == IPV6_MTU && s->family == AF_INET6)) {
 		return mtu_get(s, val, len);
+	} else if (level == IPPROTO_IPV6 && name == IPV6_V6ONLY && s->shared && s->family == AF_INET6) {
+		return int_out(s->v6only, val, len);
 	} else if (level == IPPROTO_TCP && name == TCP_CONGESTION) {
 		return congestion_get(s, val, len);
 	} else if (level == IPPROTO_TCP && name == TCP_INFO) {

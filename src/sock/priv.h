@@ -138,6 +138,7 @@ struct sock {
 	uint8_t refusals;   /* CONNECTING: owners of the port that did not want it any more */
 	bool linger;
 	bool shared; /* the kernel socket below is the placeholder of several */
+	bool v6only; /* IPV6_V6ONLY: LISTEN, if `has_listener`; `shared`: of the listener */
 	bool token;  /* its descriptors are a token's: other processes may have copies */
 	bool far;    /* `token`: over an interface */
 	uint8_t why; /* enum report_why, where a part of it is the kernel's */
