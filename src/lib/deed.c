@@ -358,8 +358,13 @@ static void deed_last(struct vj *vj, struct deed *d)
 	if (d->cookie) /* closed behind the back of the layer above */
 		return;
 	if (d->conn.v) {
+		bool unread = raw_was_unread(d);
+
 		deed_free(vj, d);
-		vj_conn_close(vj, c);
+		if (unread)
+			vj_conn_abort(vj, c);
+		else
+			vj_conn_close(vj, c);
 		return;
 	}
 	/* kept for somebody who will not come: end it as he would have */

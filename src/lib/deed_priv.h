@@ -145,6 +145,8 @@ enum raw_next { RAW_NOTHING, RAW_DATA, RAW_MESSAGE, RAW_SHUT, RAW_END };
 
 /* What can be read from the deed? RAW_DATA: room for it is in @d->raw, raw_len bytes; raw_take() is to follow. */
 enum raw_next raw_next(struct deed *d);
+/* The last copy of the token is closed: with bytes in it that nobody has read? Told once. */
+bool raw_was_unread(const struct deed *d);
 /* Return: false: nothing was there. */
 bool raw_take(struct vj *vj, struct deed *d);
 /* To the peer. Return: true: all has gone. */

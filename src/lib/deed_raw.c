@@ -90,6 +90,15 @@ static enum raw_next nothing_queued(const struct deed *d)
 	return (pfd.revents & POLLRDHUP) && !socket_bytes(d->fd, FIONREAD) ? RAW_SHUT : RAW_NOTHING;
 }
 
+bool raw_was_unread(const struct deed *d)
+{
+	int err = 0;
+	socklen_t len = sizeof(err);
+
+	/* unix_release_sock() of the kernel */
+	return !sys_getsockopt(d->fd, SOL_SOCKET, SO_ERROR, &err, &len) && err == ECONNRESET;
+}
+
 /*
  * A message has a descriptor with it, and a look at what is queued ends behind that. So it is the last of what was seen, whole unless that
  * was as much as was asked for.
