@@ -751,8 +751,186 @@ static void test_mmsg_edges(void)
 	pair_close(&p);
 }
 
+/* ---- ends -------------------------------------------------------------------------------------- */
+
+static void say_error_of(const char *what, int fd)
+{
+	int err = -1;
+	socklen_t len = sizeof(err);
+
+	must("SO_ERROR", !getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len));
+	say(what, err);
+}
+
+static void say_peer(const char *what, int fd)
+{
+	struct sockaddr_storage sa;
+
+	say(what, getpeername(fd, (struct sockaddr *)&sa, &(socklen_t){ sizeof(sa) }));
+}
+
+/* As told by SIOCOUTQ: FIN counts. */
+static void until_acknowledged(int fd)
+{
+	int bytes = 1;
+
+	for (int ms = 0; bytes && ms < EVENTUALLY_MS; ms++) {
+		must("SIOCOUTQ", !ioctl(fd, SIOCOUTQ, &bytes));
+		if (bytes)
+			usleep(1000);
+	}
+	must("acknowledged", !bytes);
+}
+
+/* What comes to who has shut both sides is answered by RST. */
+static void test_shut_both(int first, int then, bool before)
+{
+	struct pair p;
+	char byte;
+
+	title("data for who has shut both sides");
+	pair_open(&p, AF_INET, "127.0.0.1");
+	if (before)
+		write(p.client, "x", 1);
+	settle();
+	say("shutdown", shutdown(p.server, first));
+	if (then >= 0)
+		say("shutdown", shutdown(p.server, then));
+	settle();
+	say_bits("client", poll_now(p.client, 0));
+	say("send", send(p.client, "x", 1, 0));
+	say_bits("server", poll_now(p.server, EVENTUALLY_MS));
+	settle();
+	say_bits("server", poll_now(p.server, 0));
+	say_bits("client", poll_now(p.client, 0));
+	say_peer("getpeername", p.server);
+	say("shutdown", shutdown(p.server, SHUT_WR));
+	say("send", send(p.server, "x", 1, MSG_NOSIGNAL));
+	say("send", send(p.server, "x", 1, MSG_NOSIGNAL));
+	say("recv", recv(p.server, &byte, 1, 0));
+	say("recv", recv(p.server, &byte, 1, 0));
+	say_error_of("SO_ERROR", p.client);
+	say("recv", recv(p.client, &byte, 1, 0));
+	pair_close(&p);
+}
+
+/* Both FINs are there: it is no connection any more. */
+static void test_after_both(void)
+{
+	struct pair p;
+
+	title("after both ends");
+	pair_open(&p, AF_INET, "127.0.0.1");
+	say("shutdown", shutdown(p.client, SHUT_WR));
+	until_acknowledged(p.client);
+	say_peer("getpeername", p.client);
+	say("shutdown again", shutdown(p.client, SHUT_WR));
+	say("shutdown", shutdown(p.server, SHUT_WR));
+	until_acknowledged(p.server);
+	say_bits("client", poll_now(p.client, EVENTUALLY_MS));
+	say_peer("client's peer", p.client);
+	say_peer("server's peer", p.server);
+	say("shutdown", shutdown(p.client, SHUT_RD));
+	say("shutdown", shutdown(p.server, SHUT_RDWR));
+	pair_close(&p);
+}
+
+/* close() with SO_LINGER where something is unread: a reset, with no FIN before it */
+static void test_linger_unread(void)
+{
+	struct linger l = { 1, 20 };
+	struct pair p;
+
+	title("lingers, with something unread");
+	pair_open(&p, AF_INET, "127.0.0.1");
+	write(p.client, "x", 1);
+	settle();
+	setsockopt(p.server, SOL_SOCKET, SO_LINGER, &l, sizeof(l));
+	say("close", close(p.server));
+	settle();
+	say_bits("client", poll_now(p.client, 0));
+	say("from nowhere", send(p.client, NULL, 4, MSG_NOSIGNAL));
+	say("send", send(p.client, "x", 1, MSG_NOSIGNAL));
+	p.server = dup(p.listener);
+	pair_close(&p);
+}
+
+/* connect() returned early, and what became of it is asked for when it is over. */
+static void test_connect_over(bool told)
+{
+	struct pair p;
+
+	title("connected, and over before connect() was asked again");
+	listen_on(&p, AF_INET, "127.0.0.1");
+	must("listen", !listen(p.listener, 4));
+	p.client = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	say("connect", connect(p.client, (struct sockaddr *)&p.addr, p.addr_len));
+	p.server = accept(p.listener, NULL, NULL);
+	say_bits("client", poll_now(p.client, EVENTUALLY_MS));
+	setsockopt(p.server, SOL_SOCKET, SO_LINGER, &(struct linger){ 1, 0 }, sizeof(struct linger));
+	close(p.server);
+	settle();
+	say_bits("client", poll_now(p.client, EVENTUALLY_MS));
+	if (told)
+		say_error_of("SO_ERROR", p.client);
+	say("connect", connect(p.client, (struct sockaddr *)&p.addr, p.addr_len));
+	say("connect", connect(p.client, (struct sockaddr *)&p.addr, p.addr_len));
+	p.server = accept(p.listener, NULL, NULL);
+	say_bits("client", poll_now(p.client, EVENTUALLY_MS));
+	say("connect", connect(p.client, (struct sockaddr *)&p.addr, p.addr_len));
+	say("connect", connect(p.client, (struct sockaddr *)&p.addr, p.addr_len));
+	pair_close(&p);
+}
+
+/* What may not be set any more once there is a connection */
+static void test_options_late(void)
+{
+	static const struct {
+		int level, name, value;
+	} late[] = { { IPPROTO_IPV6, IPV6_V6ONLY, 0 }, { IPPROTO_IPV6, IPV6_V6ONLY, 1 }, { IPPROTO_TCP, TCP_WINDOW_CLAMP, 0 },
+		     { IPPROTO_TCP, TCP_FASTOPEN, 5 }, { IPPROTO_TCP, TCP_FASTOPEN_CONNECT, 1 }, { IPPROTO_TCP, TCP_FASTOPEN_NO_COOKIE, 1 } };
+	struct pair p;
+	int value = -1;
+
+	title("options of who is not connected");
+	pair_open(&p, AF_INET6, "::1");
+	for (size_t i = 0; i < sizeof(late) / sizeof(late[0]); i++) {
+		say("client", setsockopt(p.client, late[i].level, late[i].name, &late[i].value, sizeof(int)));
+		say("server", setsockopt(p.server, late[i].level, late[i].name, &late[i].value, sizeof(int)));
+	}
+	say("too short, and nowhere", setsockopt(p.client, SOL_SOCKET, SO_KEEPALIVE, NULL, 3));
+	say("IPV6_V6ONLY", getsockopt(p.server, IPPROTO_IPV6, IPV6_V6ONLY, &value, &(socklen_t){ sizeof(value) }));
+	say("IPV6_V6ONLY", value);
+	pair_close(&p);
+}
+
+/* A look at nothing waits, and has seen nothing. */
+static void test_peek_nothing(void)
+{
+	struct timeval tv = { 0, 20000 };
+	struct pair p;
+
+	title("MSG_PEEK of no bytes");
+	pair_open(&p, AF_INET, "127.0.0.1");
+	setsockopt(p.server, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
+	say("PEEK", recv(p.server, NULL, 0, MSG_PEEK));
+	say("PEEK|DONTWAIT", recv(p.server, NULL, 0, MSG_PEEK | MSG_DONTWAIT));
+	say("PEEK|WAITALL", recv(p.server, NULL, 0, MSG_PEEK | MSG_WAITALL));
+	pair_close(&p);
+}
+
 void calls_edge(void)
 {
+	test_shut_both(SHUT_RDWR, -1, false);
+	test_shut_both(SHUT_WR, SHUT_RD, false);
+	test_shut_both(SHUT_RD, SHUT_WR, true);
+	test_shut_both(SHUT_RDWR, -1, true);
+	test_after_both();
+	test_linger_unread();
+	test_connect_over(false);
+	test_connect_over(true);
+	test_options_late();
+	test_peek_nothing();
 	test_peek();
 	test_accept_replaced(false);
 	test_accept_replaced(true);
