@@ -24,6 +24,7 @@ struct slot {
 	int peer_family; /* UDP: of the address of connect(); 0: none */
 	bool copied; /* another process has it, or had */
 	bool named;  /* its port is known to the board */
+	bool unnamed; /* TCP, by connect(AF_UNSPEC): the kernel goes on telling the port that it had and has given back */
 };
 extern struct slot slots[SLOTS];
 extern int me; /* which side this is */

@@ -37,6 +37,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <linux/sockios.h>
+#include <netinet/tcp.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -219,6 +220,15 @@ static void line_end(void)
 
 /* ---- at rest ---------------------------------------------------------------------------------------------------- */
 
+/* tcpi_state, as /proc/net/tcp has it; -1: not told */
+static int tcp_state(int fd)
+{
+	uint8_t state;
+	socklen_t len = sizeof(state);
+
+	return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &state, &len) ? -1 : state;
+}
+
 /* How the sockets of this side stand; the line is left as it was */
 static void look(char *ret_text)
 {
@@ -245,6 +255,8 @@ static void look(char *ret_text)
 		bytes = -1;
 		if (slots[i].kind == KIND_TCP && !ioctl(slots[i].fd, SIOCOUTQ, &bytes) && !(p[i].revents & (POLLERR | POLLHUP)))
 			put("/%d", bytes);
+		if (slots[i].kind == KIND_TCP && !slots[i].copied) /* a copy outside of channels has none */
+			put("/s%d", tcp_state(slots[i].fd));
 	}
 	strcpy(ret_text, line);
 	line_len = 0;
@@ -272,18 +284,14 @@ static void packets_handled(void)
 		must(send(fd, &byte, 1, 0) == 1 && recv(fd, &byte, 1, 0) == 1, "own datagram");
 }
 
-/* Whatever this side has sent is acknowledged. */
+/* Whatever this side has sent is acknowledged, its FIN included. */
 static bool is_acknowledged(void)
 {
-	struct pollfd p;
 	int bytes;
 
-	for (unsigned i = 0; i < SLOTS; i++) {
-		p = (struct pollfd){ .fd = slots[i].fd };
-		if (slots[i].kind == KIND_TCP && !ioctl(slots[i].fd, SIOCOUTQ, &bytes) && bytes &&
-		    !(poll(&p, 1, 0) == 1 && (p.revents & (POLLERR | POLLHUP))))
+	for (unsigned i = 0; i < SLOTS; i++)
+		if (slots[i].kind == KIND_TCP && tcp_state(slots[i].fd) != TCP_CLOSE && !ioctl(slots[i].fd, SIOCOUTQ, &bytes) && bytes)
 			return false;
-	}
 	return true;
 }
 

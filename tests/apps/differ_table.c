@@ -19,6 +19,7 @@
 
 
 
+enum { SIOCOUTQNSD_NR = 0x894b };
 enum { WAIT_US = 20000 }; /* what a call that would wait for ever waits */
 
 /* ---- made and named --------------------------------------------------------------------------------------------- */
@@ -131,13 +132,18 @@ static void run_connect(const struct step *st, int slot)
 		return put(": not drawn, what has come over channels goes with a port of the kernel's choice");
 	if (s->kind == KIND_UDP && s->peer_family && to.ss_family != AF_UNSPEC && s->peer_family != peer_family(&to))
 		return put(": not drawn, it keeps the address of its first connect() in the kernel, where nothing of the other family comes");
+	if (s->unnamed && peer_family(&to) == AF_INET6)
+		return put(": not drawn, what was accepted by IPv4 sends in vain by IPv6 in the kernel");
 	r = connect(s->fd, (struct sockaddr *)&to, len);
 	put_result(r);
 	if (!r && s->kind == KIND_UDP && to.ss_family == AF_UNSPEC) /* it may send from another port from now on: like another one */
 		board->udp_sender = -1;
 	if (!r)
 		s->peer_family = to.ss_family == AF_UNSPEC ? 0 : peer_family(&to);
-	if (!r || errno == EINPROGRESS)
+	s->unnamed = !r && s->kind == KIND_TCP && to.ss_family == AF_UNSPEC;
+	if (s->unnamed)
+		board->places[me][slot] = (struct place){ 0 };
+	else if (!r || errno == EINPROGRESS)
 		publish((unsigned)slot, to.ss_family != AF_UNSPEC);
 }
 
@@ -168,7 +174,11 @@ static void run_name(const struct step *st, int slot)
 	struct sockaddr_storage sa = { 0 };
 	socklen_t len = PICK(st->w[2], ((const socklen_t[]){ sizeof(sa), sizeof(sa), sizeof(sa), 16, 4, 0, (socklen_t)-1 }));
 	bool peer = st->w[1] % 2;
-	int r = (peer ? getpeername : getsockname)(slots[slot].fd, (struct sockaddr *)&sa, &len);
+	int r;
+
+	if (!peer && slots[slot].unnamed)
+		return put(": not drawn, no name");
+	r = (peer ? getpeername : getsockname)(slots[slot].fd, (struct sockaddr *)&sa, &len);
 
 	put(peer ? " peer" : " own");
 	put_result(r);
@@ -287,11 +297,13 @@ static void run_ioctl(const struct step *st, int slot)
 	static const struct {
 		unsigned long nr;
 		const char *name;
-	} names[] = { { FIONREAD, "FIONREAD" }, { SIOCATMARK, "SIOCATMARK" }, { 0x894b, "SIOCOUTQNSD" }, { 0x5401, "TCGETS" }, { 0x8905 + 0x100, "0x8a05" } };
+	} names[] = { { FIONREAD, "FIONREAD" }, { SIOCATMARK, "SIOCATMARK" }, { SIOCOUTQNSD_NR, "SIOCOUTQNSD" }, { 0x5401, "TCGETS" }, { 0x8905 + 0x100, "0x8a05" } };
 	unsigned nr = st->w[1] % COUNT(names);
 	int value[16] = { -1 }, r;
 
 	put(" %s", names[nr].name);
+	if (names[nr].nr == SIOCOUTQNSD_NR && slots[slot].unnamed)
+		return put(": not drawn, the kernel counts what it has skipped");
 	r = ioctl(slots[slot].fd, names[nr].nr, value);
 	put_result(r);
 	if (!r)
