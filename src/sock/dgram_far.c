@@ -59,6 +59,7 @@ struct far_msg {
 struct asked {
 	struct asked *next;
 	int fd;
+	uint32_t uid; /* whose process it is */
 	bool proved;
 };
 
@@ -184,21 +185,32 @@ static int named_socket(const char *what, uint64_t cookie)
 	return fd;
 }
 
+/* Return: the user of the other end; UINT32_MAX: not known */
+static uint32_t peer_uid(int fd)
+{
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+
+	return sys_getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) ? UINT32_MAX : cred.uid;
+}
+
+static uint32_t own_uid(void)
+{
+	return (uint32_t)SYS_CALL0(SYS_geteuid);
+}
+
 /* Return: a socket that is connected to who has that name; -ECONNREFUSED: nobody has; -EAGAIN: there is no room; -EPERM: another user has */
 static int name_connect(const char *what, uint64_t cookie)
 {
-	uint32_t own = (uint32_t)SYS_CALL0(SYS_geteuid);
 	int fd = cookie ? unix_socket() : -ENOTSUP, err;
 	struct sockaddr_un name;
-	struct ucred cred;
-	socklen_t len = sizeof(cred);
+	uint32_t uid;
 
 	if (fd < 0)
 		return fd;
 	err = sys_connect(fd, (struct sockaddr *)&name, name_make(what, cookie, &name));
-	if (!err)
-		err = sys_getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len);
-	if (!err && cred.uid != 0 && cred.uid != own)
+	uid = err ? 0 : peer_uid(fd);
+	if (!err && uid && uid != own_uid())
 		err = -EPERM;
 	if (!err)
 		return fd;
@@ -322,20 +334,22 @@ bool far_is_asked(const struct dgram *d)
 	return a;
 }
 
-/* Return: how many there were */
+/* Return: how many there were. Who is another user than root's or ours would not ask us (name_connect()), unless we are root. */
 static unsigned asked_accept(struct dgram *d)
 {
+	uint32_t own = own_uid();
 	unsigned cnt = 0;
 	int fd;
 
 	for (; cnt <= BACKLOG && (fd = OWN_FD_MAKE(sys_accept4(d->name_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC))) >= 0; cnt++) {
-		struct asked *a = malloc(sizeof(*a));
+		uint32_t uid = peer_uid(fd);
+		struct asked *a = !own || !uid || uid == own ? malloc(sizeof(*a)) : NULL;
 
 		if (!a) {
 			own_fd_close(fd);
 			continue;
 		}
-		*a = (struct asked){ .next = d->asked, .fd = fd };
+		*a = (struct asked){ .next = d->asked, .fd = fd, .uid = uid };
 		d->asked = a;
 		if (d->open)
 			(void)deed_bell(sock.vj, fd); /* what it sends may not be there yet */
@@ -356,15 +370,23 @@ static int asked_prove(const struct dgram *d, struct asked *a)
 	return a->proved ? 0 : -EBADMSG;
 }
 
-/* Who has asked, and of the others the latest, are kept. */
+/* How many came after @a, of the same user, and have not asked yet? */
+static unsigned silent_after(const struct dgram *d, const struct asked *a)
+{
+	unsigned cnt = 0;
+
+	for (const struct asked *o = d->asked; o != a; o = o->next)
+		cnt += !o->proved && o->uid == a->uid;
+	return cnt;
+}
+
+/* Who has asked, and of the others each user's latest, are kept: nobody is kept out by another user. */
 static void asked_sort(struct dgram *d)
 {
-	unsigned silent = 0;
-
 	for (struct asked **at = &d->asked, *a; (a = *at);) {
 		int err = a->proved ? 0 : asked_prove(d, a);
 		/* who has not waited for the answer of one that is on channels has ended; else nobody waits */
-		bool keep = !err ? !d->open || !is_over(a->fd) : err == -EAGAIN && silent++ < SILENT_MAX;
+		bool keep = !err ? !d->open || !is_over(a->fd) : err == -EAGAIN && silent_after(d, a) < SILENT_MAX;
 
 		if (keep) {
 			at = &a->next;

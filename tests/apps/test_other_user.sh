@@ -115,3 +115,42 @@ if "${other[@]}" unshare -U -r true 2>/dev/null; then
 	expect_asked yes tcp 127.0.0.1 "$port" "${other[@]}" unshare -U -r
 fi
 echo "what another user has is asked for only where it may be ours"
+
+# Who asks for a copy of a UDP socket is not kept out by another user who connects where he asks, and says nothing.
+cat >"$tmp/holder.py" <<'PY'
+import os, socket, subprocess, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(("127.0.0.1", int(sys.argv[1])))
+s.set_inheritable(True)
+data, peer = s.recvfrom(4096)
+s.sendto(data, peer)
+env = {k: v for k, v in os.environ.items() if k != "LD_PRELOAD"}
+sys.exit(subprocess.call([sys.executable, sys.argv[2], str(s.fileno())], pass_fds=[s.fileno()], env=env))
+PY
+cat >"$tmp/asker.py" <<'PY'
+import array, os, socket, struct, sys, time
+fd = int(sys.argv[1])
+udp = socket.socket(fileno=os.dup(fd))
+cookie = struct.unpack("=Q", udp.getsockopt(socket.SOL_SOCKET, 57, 8))[0]
+def connect():
+    s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    s.connect("\0vjchan/udp-held/%016x" % cookie)
+    return s
+asks = connect()
+asks.settimeout(30)
+if os.fork() == 0:
+    os.setuid(2000)
+    silent = [connect() for _ in range(50)]
+    time.sleep(1)
+    os._exit(0)
+os.wait()
+ask = struct.pack("=IIiIQ", 0x66646A76, 1, 0, 0, cookie)
+asks.sendmsg([ask], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))])
+asks.recv(100)
+print("answered", flush=True)
+PY
+port=$(free_port)
+start holder "$vj" run -- python3 "$tmp/holder.py" "$port" "$tmp/asker.py"
+until_true "$vj" run -- python3 "$tmp/client.py" udp 127.0.0.1 "$port"
+within grep -q answered "$tmp/holder" || fail "who asks for a copy is kept out by another user: $(cat "$tmp/holder")"
+echo "asked for a copy beside a silent user"
