@@ -51,6 +51,27 @@ ended_by() { # STATUS COMMAND
 set -E
 trap 'ended_by $? "$BASH_COMMAND"' ERR
 
+# Where the threads of all programs stand that are in the script's network namespace
+stacks() {
+	local dir net
+	net=$(readlink /proc/self/ns/net)
+	for dir in /proc/[0-9]*; do
+		[ "$(readlink "$dir/ns/net" 2>/dev/null)" = "$net" ] || continue
+		printf '%s: %s\n' "${dir##*/}" "$(tr '\0' ' ' <"$dir/cmdline" | cut -c -200)"
+		timeout 20 gdb -p "${dir##*/}" -batch -ex 'thread apply all bt 16' 2>/dev/null | grep -E '^(Thread|#)' ||
+			grep . "$dir"/task/*/wchan "$dir"/task/*/syscall
+	done
+}
+
+# stacks_after SECONDS: said once if the script is still there then. For those that have hung and are ended by who runs them, without a word
+stacks_after() {
+	(
+		trap 'exit 0' TERM
+		read -rt "$1" <> <(:) || stacks
+	) >&2 2>/dev/null &
+	pids+=($!)
+}
+
 skip() {
 	printf 'skipped: %s\n' "$*"
 	exit 77

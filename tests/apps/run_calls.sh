@@ -11,6 +11,7 @@ start channel "$vj" run -- "$calls" channel
 start fortified "$vj" run -- "$calls-fortified" channel
 VJ_SOCKET=$tmp/nobody LD_PRELOAD=$preload "$calls" kernel >"$tmp/none" 2>"$tmp/none-err" &
 pids+=($!)
+stacks_after 160 # of the 240 that it may take
 # ended NUMBER LOG: of those that were started
 ended() {
 	wait "${pids[$1 + 1]}" && has '^end$' "$tmp/$2" || { tail -n 3 "$tmp/$2"; fail "$2: calls ended early"; }
