@@ -379,6 +379,24 @@ uint32_t dgram_level(const struct sock *s)
 	return EPOLLOUT | EPOLLWRNORM | (ready & VJ_EV_READABLE ? EPOLLIN | EPOLLRDNORM : 0u);
 }
 
+int dgram_error(struct sock *s)
+{
+	struct dgram *d = s->dgram;
+
+	if (d->open)
+		return sock.vj ? vj_udp_error(sock.vj, d->udp) : 0;
+	return d->parcel ? parcel_error(d->parcel) : 0;
+}
+
+long dgram_kernel_error(struct sock *s)
+{
+	int err = 0;
+	socklen_t len = sizeof(err);
+
+	s->dgram->asks_kernel = false;
+	return sys_getsockopt(s->lease_fd, SOL_SOCKET, SO_ERROR, &err, &len) ? 0 : -err;
+}
+
 int dgram_next_bytes(struct sock *s)
 {
 	ssize_t len = -EAGAIN;

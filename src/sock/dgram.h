@@ -24,6 +24,7 @@ struct dgram {
 	bool gro;	    /* UDP_GRO */
 	bool tried;	    /* to be on channels, by reading */
 	bool from_kernel;   /* the last one that was received, or looked at */
+	bool asks_kernel;   /* connected, and something has gone by the kernel, whose error comes before anything of channels */
 	bool peeked;	    /* that was not received yet */
 	bool heir;	    /* a copy of a socket that another process may have on channels, which does not know yet that it is used here */
 	bool yields;	    /* `open`: is about to become the kernel's, and leased no more */
@@ -60,6 +61,8 @@ long dgram_send(int fd, struct sock *s, const struct msghdr *msg, int flags);
  * Return: how many left; 0: dgram_send() has to say what becomes of the first; -ECONNREFUSED, once.
  */
 long dgram_send_run(int fd, struct sock *s, struct mmsghdr *msgs, unsigned cnt, int flags);
+/* The error that the next call would report, of what went over channels; taken. Return: positive errno; 0: none */
+int dgram_error(struct sock *s);
 /* Would this one go to the kernel, and with it a whole batch? */
 bool dgram_sends_to_kernel(int fd, struct sock *s, const struct msghdr *msg);
 /* Around a call of the kernel that may wait: the lock is given up between. */

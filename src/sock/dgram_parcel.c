@@ -199,11 +199,18 @@ void parcel_unhold(struct parcel *p)
 		parcel_publish(p); /* it was claimed meanwhile */
 }
 
+int parcel_error(struct parcel *p)
+{
+	int err = parcel_is_open(p) ? atomic_exchange(&p->err, 0) : 0;
+
+	return err < 0 || err > 4095 ? ECONNREFUSED : err;
+}
+
 void dgram_pack(struct sock *s, bool keep)
 {
 	struct dgram *d = s->dgram;
 
-	if (d->open && sock.vj && keep && !d->parcel && vj_udp_next_bytes(sock.vj, d->udp) >= 0)
+	if (d->open && sock.vj && keep && !d->parcel && (vj_udp_ready(sock.vj, d->udp) & (VJ_EV_READABLE | VJ_EV_ERROR)))
 		(void)parcel_make(d);
 	if (d->open && sock.vj && d->parcel) {
 		parcel_fill(d->parcel, d->udp);
@@ -219,10 +226,10 @@ long dgram_unpack(struct sock *s, struct msghdr *msg, int flags, struct sockaddr
 	struct parcel *p = s->dgram->parcel;
 	const struct record *r;
 	uint32_t at, len;
-	int err = parcel_is_open(p) ? atomic_exchange(&p->err, 0) : 0;
+	int err = parcel_error(p);
 
 	if (err)
-		return err < 0 || err > 4095 ? -ECONNREFUSED : -err;
+		return -err;
 	while ((r = parcel_first(p, &at, &len))) {
 		if (!(flags & MSG_PEEK) && !atomic_compare_exchange_strong(&p->at, &at, at + record_bytes(len)))
 			continue; /* another process was faster */

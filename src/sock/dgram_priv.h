@@ -50,6 +50,8 @@ static inline size_t iov_good_bytes(const struct msghdr *msg)
 	return bytes;
 }
 
+/* `asks_kernel`: the kernel's error, taken; it is asked no more. Return: 0: none; -errno */
+long dgram_kernel_error(struct sock *s);
 /* Is it to be asked for on channels at all? */
 bool dgram_may_open(const struct sock *s);
 
@@ -75,6 +77,8 @@ void parcel_unhold(struct parcel *p);
 bool parcel_claim(struct parcel *p);
 /* For that, or so long, < 1000 ms. Without the lock */
 void parcel_wait(struct parcel *p, int ms);
+/* One that the holder had; taken. Return: positive errno; 0: none */
+int parcel_error(struct parcel *p);
 /* It is about to leave channels: who has a copy, or with @keep this process itself, is to have what has come. */
 void dgram_pack(struct sock *s, bool keep);
 /*

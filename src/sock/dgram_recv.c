@@ -120,8 +120,11 @@ static long take(struct sock *s, struct msghdr *msg, int flags)
 {
 	struct dgram *d = s->dgram;
 	bool peek = (flags & MSG_PEEK) != 0, kernel = dgram_kernel_first(d, d->turn + !peek);
-	long r = -EAGAIN;
+	long r = unlikely(d->asks_kernel) ? dgram_kernel_error(s) : 0;
 
+	if (r)
+		return r;
+	r = -EAGAIN;
 	d->turn += !peek;
 	for (int side = 0; side < 2 && r == -EAGAIN; side++, kernel = !kernel) {
 		if (kernel && unlikely(d->yields)) /* until all has come that went before what is there */

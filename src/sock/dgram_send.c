@@ -27,6 +27,7 @@ static long kernel_send(int fd, struct sock *s, const struct msghdr *msg, int fl
 	struct dgram_hold h;
 	long r;
 
+	s->dgram->asks_kernel = s->dgram->peer_len;
 	dgram_kernel_begin(&h, s);
 	r = ker_sendmsg(fd, msg, flags);
 	dgram_kernel_end(&h);
@@ -163,11 +164,22 @@ static bool channel_carries(const struct sock *s, const struct msghdr *msg, size
 }
 
 /* What came over a channel is told by the next call, also by one that goes to the kernel. */
-static VJ_COLD long channel_error(const struct sock *s)
+static VJ_COLD long channel_error(struct sock *s)
 {
-	int err = vj_udp_error(sock.vj, s->dgram->udp);
+	int err = dgram_error(s);
 
 	return err ? -err : TO_KERNEL;
+}
+
+/* As channel_send(), one or several, after what the kernel says of those that went by it. */
+static long channel_send_any(struct sock *s, const struct sockaddr *to, socklen_t to_len, const struct msghdr *msg, size_t len, int flags)
+{
+	long r = unlikely(s->dgram->asks_kernel) ? dgram_kernel_error(s) : 0, segment = segment_of(s, msg);
+
+	if (r)
+		return r;
+	return segment && len > (size_t)segment ? channel_send_segments(s, to, to_len, msg, len, (size_t)segment, flags) :
+						  channel_send(s, to, to_len, msg, len);
 }
 
 long dgram_send(int fd, struct sock *s, const struct msghdr *msg, int flags)
@@ -183,10 +195,8 @@ long dgram_send(int fd, struct sock *s, const struct msghdr *msg, int flags)
 	if (flags & MSG_MORE) /* pieces of one datagram are put together there */
 		s->dgram->sends_to_kernel = true;
 	if (channel_carries(s, msg, len, flags) && dgram_to_channel(fd, s, to, to_len))
-		r = segment_of(s, msg) && len > (size_t)segment_of(s, msg) ?
-			    channel_send_segments(s, to, to_len, msg, len, (size_t)segment_of(s, msg), flags) :
-			    channel_send(s, to, to_len, msg, len);
-	if (r == TO_KERNEL && s->dgram->open && sock.vj)
+		r = channel_send_any(s, to, to_len, msg, len, flags);
+	if (r == TO_KERNEL && dgram_waits(s))
 		r = channel_error(s);
 	if (r == TO_KERNEL)
 		r = kernel_send(s->lease_fd >= 0 ? s->lease_fd : fd, s, msg, flags);
@@ -220,7 +230,7 @@ long dgram_send_run(int fd, struct sock *s, struct mmsghdr *msgs, unsigned cnt, 
 	socklen_t to_len;
 	long r;
 
-	if (n < 2)
+	if (n < 2 || unlikely(s->dgram->asks_kernel))
 		return 0;
 	to = send_to(s, &msgs->msg_hdr, &to_len);
 	if (!dgram_to_channel(fd, s, to, to_len))

@@ -704,7 +704,7 @@ static int udp_error_get(int fd, struct sock *s, void *val, socklen_t *len)
 	int err;
 
 	ctx_process();
-	err = s->dgram->open && sock.vj ? vj_udp_error(sock.vj, s->dgram->udp) : 0;
+	err = dgram_error(s);
 	return err ? int_out(err, val, len) : sys_getsockopt(fd, SOL_SOCKET, SO_ERROR, val, len);
 }
 

@@ -458,6 +458,29 @@ static void test_udp_refused(void)
 	close(p.client);
 }
 
+/* What the last one that was sent by the kernel set off is told before anything goes over a channel, or comes. */
+static void test_udp_refused_then(void)
+{
+	struct sockaddr_storage nobody;
+	struct udp_pair p;
+	socklen_t len;
+	char buf[64];
+
+	title("nobody there, then somebody else");
+	udp_open(&p, AF_INET, "127.0.0.1");
+	close(udp_bound(AF_INET, "127.0.0.1", &nobody, &len));
+	say("to the server", to_server(&p, "a"));
+	connect(p.client, (struct sockaddr *)&nobody, len);
+	for (int i = 0; i < 2; i++) {
+		say("to nobody", send(p.client, "b", 1, 0));
+		settle();
+		say("to the server", to_server(&p, "c"));
+		say("to the server", to_server(&p, "d"));
+	}
+	say_text("recv", buf, recv(p.server, buf, sizeof(buf), 0));
+	udp_close(&p);
+}
+
 static void *recv_one(void *arg)
 {
 	static char buf[64];
@@ -712,6 +735,7 @@ void calls_udp(void)
 	test_udp_runs(AF_INET6, "::1");
 	test_udp_ready();
 	test_udp_refused();
+	test_udp_refused_then();
 	test_udp_threads();
 	test_udp_shutdown();
 	test_udp_closed();
