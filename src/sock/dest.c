@@ -58,7 +58,8 @@ static bool dest_key(const struct sock *s, const struct sockaddr *sa, socklen_t 
 
 		memcpy(&in6, sa, sizeof(in6));
 		memcpy(ret_key->addr, &in6.sin6_addr, 16);
-		ret_key->port_be = in6.sin6_port;
+		if (!s->dgram->v6only || !IN6_IS_ADDR_V4MAPPED(&in6.sin6_addr))
+			ret_key->port_be = in6.sin6_port;
 	}
 	return ret_key->port_be != 0;
 }

@@ -358,6 +358,8 @@ void dgram_option(int fd, struct sock *s, int level, int name, const void *val, 
 		d->wants_pktinfo = on != 0;
 	else if (level == IPPROTO_IPV6 && name == IPV6_RECVPKTINFO)
 		d->wants_pktinfo6 = on != 0;
+	else if (level == IPPROTO_IPV6 && name == IPV6_V6ONLY)
+		d->v6only = on != 0;
 	else if (control_is_stamp(level, name))
 		d->wants_stamp = on ? name : 0;
 }

@@ -12,6 +12,7 @@ struct dgram {
 	bool stays; /* with the kernel, for good */
 	bool sends_to_kernel; /* datagrams made of pieces */
 	bool wants_pktinfo, wants_pktinfo6;
+	bool v6only; /* IPV6_V6ONLY */
 	int wants_stamp;    /* SO_TIMESTAMP and its like; 0: none */
 	uint8_t mtu_mode4, mtu_mode6; /* IP_MTU_DISCOVER, IPV6_MTU_DISCOVER, each plus one; 0: not set */
 	bool dontfrag6;		      /* IPV6_DONTFRAG */

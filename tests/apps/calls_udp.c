@@ -481,6 +481,27 @@ static void test_udp_refused_then(void)
 	udp_close(&p);
 }
 
+static void test_udp_v6only(void)
+{
+	struct sockaddr_in6 mapped = { .sin6_family = AF_INET6 };
+	struct udp_pair p;
+	int on = 1, fd;
+
+	title("IPv6 alone, to an address of IPv4");
+	udp_open(&p, AF_INET, "127.0.0.1");
+	mapped.sin6_port = ((struct sockaddr_in *)&p.addr)->sin_port;
+	inet_pton(AF_INET6, "::ffff:127.0.0.1", &mapped.sin6_addr);
+	fd = socket(AF_INET6, SOCK_DGRAM, 0);
+	say("sendto", sendto(fd, "a", 1, 0, (struct sockaddr *)&mapped, sizeof(mapped)));
+	close(fd);
+	fd = socket(AF_INET6, SOCK_DGRAM, 0);
+	say("IPV6_V6ONLY", setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)));
+	say("sendto", sendto(fd, "a", 1, 0, (struct sockaddr *)&mapped, sizeof(mapped)));
+	say("connect", connect(fd, (struct sockaddr *)&mapped, sizeof(mapped)));
+	close(fd);
+	udp_close(&p);
+}
+
 static void *recv_one(void *arg)
 {
 	static char buf[64];
@@ -736,6 +757,7 @@ void calls_udp(void)
 	test_udp_ready();
 	test_udp_refused();
 	test_udp_refused_then();
+	test_udp_v6only();
 	test_udp_threads();
 	test_udp_shutdown();
 	test_udp_closed();
