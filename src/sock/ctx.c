@@ -442,6 +442,8 @@ static void event_deliver(const struct vj_event *ev)
 			dests_forget();
 		if (s->state != SOCK_UDP || s->dgram->udp.v != ev->udp.v)
 			return;
+		if (s->dgram->from_kernel)
+			dgram_arrived(s);
 	} else if (ev->obj != VJ_OBJ_LISTENER || s->state != SOCK_LISTEN ||
 		   s->listener.v != ev->listener.v) {
 		return;

@@ -381,6 +381,16 @@ uint32_t dgram_level(const struct sock *s)
 	return EPOLLOUT | EPOLLWRNORM | (ready & VJ_EV_READABLE ? EPOLLIN | EPOLLRDNORM : 0u);
 }
 
+/* If the kernel has nothing now, then what it will have is from later. */
+void dgram_arrived(struct sock *s)
+{
+	struct pollfd pfd = { .fd = s->lease_fd, .events = POLLIN };
+	struct dgram *d = s->dgram;
+
+	if (d->open && !d->peeked && !sys_poll_ms(&pfd, 1, 0))
+		d->from_kernel = false;
+}
+
 int dgram_error(struct sock *s)
 {
 	struct dgram *d = s->dgram;

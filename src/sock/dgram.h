@@ -77,6 +77,8 @@ void dgram_kernel_end(struct dgram_hold *h);
 void dgram_option(int fd, struct sock *s, int level, int name, const void *val, socklen_t len);
 /* Level as poll bits, channel side only */
 uint32_t dgram_level(const struct sock *s);
+/* Something has come over a channel to one that would ask the kernel first */
+void dgram_arrived(struct sock *s);
 /* Has it anything to read but what the kernel has? */
 bool dgram_waits(const struct sock *s);
 /* FIONREAD. Return: bytes of the next datagram on channels; -EAGAIN: none. An heir is claimed by that. */

@@ -481,6 +481,24 @@ static void test_udp_refused_then(void)
 	udp_close(&p);
 }
 
+/* Who has sent over a channel, and goes on by the kernel: before the first one has been read */
+static void test_udp_order(void)
+{
+	struct udp_pair p;
+	char buf[64];
+
+	title("first by one way, then by the other");
+	udp_open(&p, AF_INET, "127.0.0.1");
+	say("first", to_server(&p, "first"));
+	check_udp_path(&p);
+	say_bits("poll", poll_now(p.server, 0));
+	say("pieces", sendto(p.client, "sec", 3, MSG_MORE, (struct sockaddr *)&p.addr, p.addr_len));
+	say("pieces", sendto(p.client, "ond", 3, 0, (struct sockaddr *)&p.addr, p.addr_len));
+	say_text("recv", buf, recv(p.server, buf, sizeof(buf), 0));
+	say_text("recv", buf, recv(p.server, buf, sizeof(buf), 0));
+	udp_close(&p);
+}
+
 static void test_udp_v6only(void)
 {
 	struct sockaddr_in6 mapped = { .sin6_family = AF_INET6 };
@@ -757,6 +775,7 @@ void calls_udp(void)
 	test_udp_ready();
 	test_udp_refused();
 	test_udp_refused_then();
+	test_udp_order();
 	test_udp_v6only();
 	test_udp_threads();
 	test_udp_shutdown();
