@@ -41,6 +41,7 @@ enum {
 	YIELD_MS = 200, /* for a peer that doesn't run; what it sends afterwards is answered by an ICMP error */
 	LATE_MS = 5,    /* from dispatch to our ring */
 	LINES_MAX = 8,  /* generations of processes that each had UDP sockets */
+	SENT_MAX = 16,
 };
 
 /* Copies that this process has closed: who binds another socket to the port of one claims it, too. */
@@ -51,6 +52,10 @@ struct left {
 	struct parcel *parcel;
 };
 static struct left *lefts;
+
+/* Were sent to somebody with something unread, and go on to answer him when they are closed here; the oldest first. A reference each */
+static struct sock *sent[SENT_MAX] VJ_LATER;
+static unsigned sent_cnt;
 
 static int line_fd = -1, bell_fd = -1; /* the children's end of ours, and the other one */
 static int lines[LINES_MAX];	 /* of those before us */
@@ -91,8 +96,44 @@ void dgrams_attach(void)
 		(void)deed_bell(sock.vj, bell_fd);
 }
 
+static bool is_unread(const struct sock *s)
+{
+	return s->dgram->name_fd >= 0 && s->dgram->parcel && !parcel_is_empty(s->dgram->parcel);
+}
+
+/* Those of which all has been read are let go, and the oldest until there is @room. */
+static void sent_sort(unsigned room)
+{
+	unsigned kept = 0, cnt = sent_cnt;
+
+	for (unsigned i = 0; i < cnt; i++) {
+		struct sock *s = sent[i];
+
+		if (cnt - i <= SENT_MAX - room && is_unread(s)) {
+			sent[kept++] = s;
+			continue;
+		}
+		file_put(&s->file);
+	}
+	sent_cnt = kept;
+}
+
+static void sent_keep(struct sock *s)
+{
+	unsigned i = 0;
+
+	while (i < sent_cnt && sent[i] != s)
+		i++;
+	if (i < sent_cnt || !is_unread(s))
+		return;
+	sent_sort(1);
+	file_get(&s->file);
+	sent[sent_cnt++] = s;
+}
+
 void dgrams_detach(void)
 {
+	sent_sort(SENT_MAX);
 	for (int fd = fd_next(0); fd >= 0; fd = fd_next(fd + 1)) {
 		struct sock *s = udp_at(fd);
 
@@ -268,6 +309,9 @@ void dgrams_look(void)
 		if (s && s->dgram->name_fd >= 0)
 			far_look(s);
 	}
+	for (unsigned i = 0; i < sent_cnt; i++)
+		if (is_unread(sent[i]))
+			far_look(sent[i]);
 	yield_those(is_claimed);
 }
 
@@ -310,6 +354,7 @@ void dgram_sent(struct sock *s)
 {
 	share_one(s, false);
 	dgram_give(s);
+	sent_keep(s);
 }
 
 bool dgram_has_heirs(const struct sock *s)
@@ -357,6 +402,8 @@ static void line_forget(int line)
 
 VJ_EARLY void dgrams_inherited(void)
 {
+	while (sent_cnt) /* the parent answers; what has no number here is nobody's */
+		sent[--sent_cnt]->file.refs--;
 	if (line_fd >= 0 && line_cnt == LINES_MAX) {
 		line_forget(lines[0]);
 		memmove(lines, lines + 1, sizeof(lines[0]) * --line_cnt);

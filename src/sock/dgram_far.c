@@ -351,7 +351,7 @@ static unsigned asked_accept(struct dgram *d)
 		}
 		*a = (struct asked){ .next = d->asked, .fd = fd, .uid = uid };
 		d->asked = a;
-		if (d->open)
+		if (sock.vj)
 			(void)deed_bell(sock.vj, fd); /* what it sends may not be there yet */
 	}
 	return cnt;

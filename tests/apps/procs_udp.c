@@ -534,6 +534,42 @@ static void part_sent(void)
 	}
 }
 
+static void reads_unread(int via)
+{
+	struct pollfd pfd = { .fd = fd_recv(via), .events = POLLIN };
+	unsigned nr;
+	char c;
+
+	CHECK(read_all(via, &c, 1) == 1 && poll(&pfd, 1, ANSWER_MS) == 1);
+	nr = take(pfd.fd, MSG_DONTWAIT);
+	CHECK(nr);
+	for (unsigned i = 1; i < SOME; i++)
+		CHECK(take(pfd.fd, MSG_DONTWAIT) == nr + i);
+}
+
+/* What has come is his who gets the socket, though it is closed here before he looks at it. */
+static void part_sent_unread(void)
+{
+	for (int i = 0; i < 2; i++) {
+		struct server s;
+		int via[2];
+		pid_t pid;
+
+		CHECK(!socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, via));
+		pid = child_start(reads_unread, via[1]);
+		server_open(&s, i % 2 ? AF_INET6 : AF_INET);
+		send_some(&s, SOME);
+		fd_send(via[0], s.fd);
+		close(s.fd);
+		write_all(via[0], "", 1);
+		child_end(pid);
+		printf("who was given it reads what had come\n");
+		close(via[0]);
+		close(via[1]);
+		sender_end(&s.sender);
+	}
+}
+
 /* ---- errors -------------------------------------------------------------------------------------------------------- */
 
 /* That nobody is there (any more) is told once, to whoever asks first: the child that reads, or the one that asks for the error. */
@@ -582,6 +618,7 @@ void udp_parts(const char *only)
 	static const struct part parts[] = {
 		{ "udp_child", part_child }, { "udp_threads", part_threads }, { "udp_turns", part_turns }, { "udp_goes", part_goes },
 		{ "udp_peer", part_peer },   { "udp_sent", part_sent },	  { "udp_error", part_error },
+		{ "udp_sent_unread", part_sent_unread },
 	};
 
 	int fd = memfd_create("common", 0);
