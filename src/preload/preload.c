@@ -2,8 +2,8 @@
 /*
  * preload.c - what libvj-preload.so interposes: one line per symbol, nothing else
  *
- * The names stand in preload.map too; tests/tidy compares the two. fdopen(), dprintf() and quick_exit() are
- * the only ones that need libc's own function.
+ * The names stand in preload.map too; tests/tidy compares the two. fdopen(), dprintf(), bindresvport() and quick_exit()
+ * are the only ones that need libc's own function.
  *
  * libc renames some of these in its headers (64-bit files, fortify, C99 variants); the renaming is
  * switched off so that each line defines the symbol that it names.
@@ -18,6 +18,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -163,6 +164,16 @@ EXPORT void quick_exit(int status)
 	if (real)
 		real(status);
 	sock_exit(status);
+}
+
+EXPORT int bindresvport(int fd, struct sockaddr_in *addr)
+{
+	int (*real)(int, struct sockaddr_in *);
+	int r;
+
+	*(void **)&real = dlsym(RTLD_NEXT, "bindresvport");
+	r = real(fd, addr);
+	return r ? r : sock_bound(fd);
 }
 
 EXPORT FILE *fdopen(int fd, const char *mode)

@@ -29,6 +29,8 @@
 /* ---- stream.c, accept.c: a socket's life */
 int sock_socket(int domain, int type, int protocol);
 int sock_bind(int fd, const struct sockaddr *addr, socklen_t len);
+/* libc has bound it, unheard. Return: as bind() */
+int sock_bound(int fd);
 int sock_listen(int fd, int backlog);
 int sock_accept(int fd, struct sockaddr *addr, socklen_t *len);
 int sock_accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags);

@@ -356,6 +356,16 @@ static VJ_COLD int conn_bind(const struct sock *s, const struct sockaddr *addr, 
 	return !r || (r == -EADDRNOTAVAIL && s->family == AF_INET6) ? -EINVAL : r;
 }
 
+/* The kernel, or the connection, has taken it. Return: 0; -ENETDOWN: strict, and no channel */
+static int bound(int fd, struct file *f, bool any_port)
+{
+	if (f->kind != FILE_SOCK)
+		return 0;
+	sock_of(f)->bound = true;
+	sock_of(f)->any_port = any_port;
+	return sock_of(f)->state == SOCK_UDP ? dgram_bound(fd, sock_of(f)) : 0;
+}
+
 int sock_bind(int fd, const struct sockaddr *addr, socklen_t len)
 {
 	struct file *f = fd_peek(fd) ? file_enter(fd) : NULL;
@@ -363,14 +373,20 @@ int sock_bind(int fd, const struct sockaddr *addr, socklen_t len)
 	int r = is_channel ? conn_bind(sock_of(f), addr, len) : sys_bind(fd, addr, len);
 
 	if (f) {
-		if (r == 0 && f->kind == FILE_SOCK) {
-			sock_of(f)->bound = true;
-			sock_of(f)->any_port = names_no_port(addr, len);
-			if (sock_of(f)->state == SOCK_UDP)
-				r = dgram_bound(fd, sock_of(f));
-		}
+		if (r == 0)
+			r = bound(fd, f, names_no_port(addr, len));
 		lock_leave();
 	}
+	return (int)ret_errno(r);
+}
+
+int sock_bound(int fd)
+{
+	struct file *f = fd_peek(fd) ? file_enter(fd) : NULL;
+	int r = f ? bound(fd, f, false) : 0;
+
+	if (f)
+		lock_leave();
 	return (int)ret_errno(r);
 }
 

@@ -273,9 +273,33 @@ static void test_v6only(void)
 	close(l6);
 }
 
+/* As rsh and its like show a server that they are root */
+static void test_bindresvport(void)
+{
+	struct sockaddr_in from = { 0 };
+	socklen_t len = sizeof(from);
+	int fd = stream(AF_INET), conn;
+	uint16_t port_be;
+	struct pair p;
+
+	title("bindresvport");
+	listen_on(&p, AF_INET, "127.0.0.1");
+	wait_for_none(p.listener);
+	say("bindresvport", bindresvport(fd, NULL));
+	port_be = port_of(fd);
+	say("privileged", port_be && ntohs(port_be) < IPPORT_RESERVED);
+	say("connect", connect(fd, (struct sockaddr *)&p.addr, p.addr_len));
+	conn = accept(p.listener, (struct sockaddr *)&from, &len);
+	say("the same, to both", (!port_be || from.sin_port == port_be) && port_of(fd) == from.sin_port);
+	close(conn);
+	close(fd);
+	close(p.listener);
+}
+
 void calls_bind(void)
 {
 	test_bind();
+	test_bindresvport();
 	test_restart();
 	test_connect();
 	test_accept_gone();
