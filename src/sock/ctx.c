@@ -408,17 +408,6 @@ static uint32_t poll_mask_of(uint32_t events)
 	return mask;
 }
 
-/* fcntl(2), O_ASYNC: what the kernel would tell of its own sockets */
-static VJ_COLD void signal_io(struct sock *s)
-{
-	int fd = fd_of_file(&s->file);
-	int owner = fd < 0 ? 0 : sys_fcntl(fd, F_GETOWN, 0); /* negative: a group, as kill() has it */
-	int sig = fd < 0 ? 0 : sys_fcntl(fd, F_GETSIG, 0);
-
-	if (owner)
-		SYS_CALL2(SYS_kill, owner, sig > 0 ? sig : SIGIO);
-}
-
 static void event_deliver(const struct vj_event *ev)
 {
 	struct sock *s = (struct sock *)(uintptr_t)ev->cookie;
@@ -453,7 +442,7 @@ static void event_deliver(const struct vj_event *ev)
 	if (s->file.watches)
 		file_fire(&s->file, poll_mask_of(ev->events));
 	if (unlikely(s->async))
-		signal_io(s);
+		async_tell(s, poll_mask_of(ev->events));
 }
 
 void ctx_process(void)

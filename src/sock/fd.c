@@ -283,6 +283,13 @@ VJ_EARLY int sock_fcntl(int fd, int cmd, long arg)
 		return (int)ret_errno(conn_getfl(fd));
 	case F_SETFL:
 		return flags_set(fd, O_NONBLOCK | O_ASYNC | O_APPEND, arg) ? (int)ret_errno(sys_fcntl(fd, cmd, arg)) : 0;
+	case F_SETOWN:
+	case F_GETOWN:
+	case F_SETOWN_EX:
+	case F_GETOWN_EX:
+	case F_SETSIG:
+	case F_GETSIG:
+		return (int)ret_errno(owner_fcntl(fd, cmd, arg));
 	default:
 		return (int)ret_errno(sys_fcntl(fd, cmd, arg));
 	}
@@ -335,6 +342,11 @@ VJ_EARLY int sock_ioctl(int fd, unsigned long req, long arg)
 		return (int)ret_errno(flag_ioctl(fd, O_NONBLOCK, req, arg));
 	case FIOASYNC:
 		return (int)ret_errno(flag_ioctl(fd, O_ASYNC, req, arg));
+	case FIOSETOWN:
+	case SIOCSPGRP:
+	case FIOGETOWN:
+	case SIOCGPGRP:
+		return (int)ret_errno(owner_ioctl(fd, (unsigned)req, (int *)arg));
 	case FIONREAD:
 	case SIOCOUTQ:
 	case SIOCOUTQNSD:

@@ -407,8 +407,7 @@ VJ_EARLY static int option_set(struct sock *s, int level, int name, const void *
 	return -ENOSYS;
 }
 
-/* The kernel socket that has the options of @s, which has the number @fd. Return: a descriptor; -errno. */
-static int option_fd(int fd, struct sock *s, bool make)
+int option_fd(int fd, struct sock *s, bool make)
 {
 	if (!s->token && (!s->shared || (s->option_fd < 0 && !make)))
 		return fd;

@@ -96,6 +96,8 @@ static void trampoline(int sig, siginfo_t *info, void *context)
 		return;
 	if (unlikely(flags & (int)SA_RESETHAND))
 		__sigaction(sig, &(struct sigaction){ .sa_handler = SIG_DFL }, NULL);
+	if (unlikely(info->si_code == SI_SIGIO))
+		info->si_code = async_code(info);
 	sock_signals.ran++;
 	sock_signals.interrupting += !(flags & SA_RESTART);
 	if (sock_signals.sleep_fd >= 0)
