@@ -96,6 +96,7 @@ static void adopt_tcp(int fd, int family, bool listens)
 		sock_free(s);
 		return;
 	}
+	options_found(fd, s);
 	s->copied = s->inherited = true;
 	if (listens)
 		listener_found(s, BACKLOG_UNKNOWN);

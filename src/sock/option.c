@@ -521,6 +521,47 @@ VJ_EARLY static int other_option_set(int fd, struct sock *s, int level, int name
 	return 0;
 }
 
+/* Is the option of both sockets the same, as far as there is one? Else that of @fd. */
+static bool is_same(int fd, int fresh, int level, int name, uint64_t *ret_val, socklen_t *ret_len)
+{
+	uint64_t val[2] = { 0 }, usual[2] = { 0 }; /* the longest is a time */
+	socklen_t len = sizeof(val), usual_len = sizeof(usual);
+
+	if (sys_getsockopt(fd, level, name, val, &len) || sys_getsockopt(fresh, level, name, usual, &usual_len) || !memcmp(val, usual, sizeof(val)))
+		return true;
+	memcpy(ret_val, val, sizeof(val));
+	*ret_len = len;
+	return false;
+}
+
+void options_found(int fd, struct sock *s)
+{
+	static const struct {
+		int level, name;
+	} others[] = { { SOL_SOCKET, SO_RCVTIMEO }, { SOL_SOCKET, SO_SNDTIMEO }, { SOL_SOCKET, SO_LINGER }, { SOL_SOCKET, SO_RCVLOWAT }, { IPPROTO_TCP, TCP_CONGESTION } };
+	int fresh = sys_socket(s->family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	uint64_t val[2];
+	socklen_t len;
+
+	for (size_t i = 0; i < ARRAY_SIZE(maps); i++)
+		if (!is_same(fd, fresh, maps[i].level, maps[i].name, val, &len)) {
+			int value = (int)val[0] / maps[i].get_factor;
+
+			(void)mapped_set(s, &maps[i], &value, sizeof(value));
+		}
+	for (size_t i = 0; i < ARRAY_SIZE(kept); i++)
+		if (!is_same(fd, fresh, kept[i].level, kept[i].name, val, &len))
+			kept_set(fd, s, &kept[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
+		if (!is_same(fd, fresh, others[i].level, others[i].name, val, &len))
+			(void)option_set(s, others[i].level, others[i].name, val, len);
+	mtu_mode_set(fd, s, IPPROTO_IP, IP_MTU_DISCOVER);
+	if (s->family == AF_INET6)
+		mtu_mode_set(fd, s, IPPROTO_IPV6, IPV6_MTU_DISCOVER);
+	s->kernels_option = option_kernels_there(fd);
+	sys_close(fresh);
+}
+
 /* A connection that another process has comes first. */
 VJ_EARLY static struct file *option_enter(int fd)
 {

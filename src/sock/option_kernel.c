@@ -81,6 +81,27 @@ bool option_is_kernels(const struct sock *s, int level, int name, const void *va
 	return false;
 }
 
+/* A filter is told by the number of its instructions; another program's, by an error. */
+static bool has_filter(int fd)
+{
+	socklen_t len = 0;
+
+	return sys_getsockopt(fd, SOL_SOCKET, SO_GET_FILTER, NULL, &len) == -EACCES || len;
+}
+
+bool option_kernels_there(int fd)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(kernels); i++) {
+		_Alignas(int) uint8_t val[64] = { 0 };
+		socklen_t len = sizeof(val);
+
+		if (kernels[i].tcp && kernels[i].name != SO_ATTACH_FILTER && !sys_getsockopt(fd, kernels[i].level, kernels[i].name, val, &len) &&
+		    option_value(val, len))
+			return true;
+	}
+	return has_filter(fd);
+}
+
 bool option_is_refused(int level, int name)
 {
 	if (level == SOL_SOCKET)

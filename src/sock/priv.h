@@ -768,12 +768,16 @@ int zerocopy_told(struct sock *s, struct msghdr *msg);
 /* Those that a listener on channels needs itself. */
 void options_listen(const struct sock *s);
 
+/* What who had the kernel's TCP socket @fd before has set */
+void options_found(int fd, struct sock *s);
 /* The kernel socket that has the options of @s, which has the number @fd. @make: one of its own. Return: a descriptor; -errno. */
 int option_fd(int fd, struct sock *s, bool make);
 /* option_kernel.c: what setsockopt() was given, as a number: not 0 if it asks for anything */
 int option_value(const void *val, socklen_t len);
 /* Does it ask for what only the kernel's sockets do? */
 bool option_is_kernels(const struct sock *s, int level, int name, const void *val, socklen_t len);
+/* Has the kernel's TCP socket one of those, set by whoever had it before? */
+bool option_kernels_there(int fd);
 /* Is it better refused by a connection on a channel than taken for nothing? */
 bool option_is_refused(int level, int name);
 

@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
@@ -807,6 +808,57 @@ static void part_activation(void)
 	part_close();
 }
 
+/* What was set before the program began: accepted connections have it; and one that only the kernel knows */
+static const struct {
+	int level, name, value;
+} set_before[] = { { IPPROTO_TCP, TCP_NODELAY, 1 }, { SOL_SOCKET, SO_KEEPALIVE, 1 }, { IPPROTO_TCP, TCP_KEEPIDLE, 77 }, { IPPROTO_IP, IP_TOS, 0x10 },
+		   { IPPROTO_IP, IP_MINTTL, 1 } };
+enum { SET_BEFORE_CNT = sizeof(set_before) / sizeof(set_before[0]) };
+
+static void role_optioned(void)
+{
+	socklen_t len = sizeof(int);
+	int value, client;
+
+	wait_first(LISTEN_FD);
+	CHECK(write(STDOUT_FILENO, "r", 1) == 1);
+	client = accept(LISTEN_FD, NULL, NULL);
+	CHECK(client >= 0);
+	for (int i = 0; i < SET_BEFORE_CNT - 1; i++)
+		CHECK(!getsockopt(client, set_before[i].level, set_before[i].name, &value, &len) && value == set_before[i].value);
+	CHECK(!getsockopt(LISTEN_FD, IPPROTO_IP, IP_MINTTL, &value, &len));
+	CHECK(kernel_has_conn(client) == (value || wants_kernel()));
+	ping_back(client);
+	exit(0);
+}
+
+static void activate_optioned(int cnt)
+{
+	CHECK(dup2(listener, LISTEN_FD) == LISTEN_FD && dup2(ready_pipe[1], STDOUT_FILENO) == STDOUT_FILENO);
+	for (int i = 0; i < cnt; i++)
+		CHECK(!setsockopt(LISTEN_FD, set_before[i].level, set_before[i].name, &set_before[i].value, sizeof(int)));
+	CHECK(!unsetenv("VJ_STRICT"));
+	exec_role("optioned");
+}
+
+static void part_options_before(void)
+{
+	for (int i = 0; i < 2; i++) {
+		pid_t pid;
+		int fd;
+
+		part_open();
+		pid = child_start(activate_optioned, SET_BEFORE_CNT - 1 + i);
+		ready_wait(1);
+		fd = connect_to(port);
+		ping(fd);
+		close(fd);
+		child_end(pid);
+		part_close();
+	}
+	printf("who was started knows what had been set\n");
+}
+
 static void takes_listener(int via)
 {
 	int fd = fd_recv(via);
@@ -922,13 +974,15 @@ int main(int argc, char **argv)
 {
 	static const struct part parts[] = {
 		{ "prefork", part_prefork }, { "prefork_killed", part_prefork_killed }, { "ports", part_ports }, { "busy", part_busy }, { "mutex", part_mutex }, { "connecting", part_connecting }, { "beside", part_beside }, { "epoll", part_epoll },	{ "daemon", part_daemon },
-		{ "reload", part_reload },   { "late", part_late }, { "activation", part_activation }, { "passed", part_passed }, { "pieces", part_pieces },
+		{ "reload", part_reload },   { "late", part_late }, { "activation", part_activation }, { "options_before", part_options_before }, { "passed", part_passed }, { "pieces", part_pieces },
 	};
 
 	path = argc > 1 ? argv[1] : "kernel";
 	signal(SIGPIPE, SIG_IGN);
 	if (argc > 3 && !strcmp(argv[3], "activated"))
 		role_activated();
+	if (argc > 3 && !strcmp(argv[3], "optioned"))
+		role_optioned();
 	if (argc > 3 && !strncmp(argv[3], "outsider", 8))
 		role_outsider(argv[3] + 8);
 	if (argc > 3) {
