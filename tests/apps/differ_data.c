@@ -163,12 +163,24 @@ static size_t pieces(uint32_t word, void *buf, size_t len, struct iovec iov[5])
 }
 
 /* Times have no value. */
+/* Where it was sent to, of which the port is chance */
+static bool is_address(const struct cmsghdr *c)
+{
+	return (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_ORIGDSTADDR) || (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_ORIGDSTADDR);
+}
+
 static void put_control(struct msghdr *msg)
 {
 	put(" control %zu", (size_t)msg->msg_controllen);
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
 		put(" (%d %d %zu", c->cmsg_level, c->cmsg_type, (size_t)c->cmsg_len);
-		if (c->cmsg_level != SOL_SOCKET)
+		if (is_address(c)) {
+			struct sockaddr_storage sa = { 0 };
+			socklen_t len = (socklen_t)(c->cmsg_len - CMSG_LEN(0));
+
+			memcpy(&sa, CMSG_DATA(c), len < sizeof(sa) ? len : sizeof(sa));
+			put_addr(KIND_UDP, &sa, len);
+		} else if (c->cmsg_level != SOL_SOCKET)
 			for (size_t i = 0; i < c->cmsg_len - CMSG_LEN(0); i++)
 				put("%s%02x", i ? "" : " ", CMSG_DATA(c)[i]);
 		put(")");

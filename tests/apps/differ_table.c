@@ -576,7 +576,7 @@ const struct call calls[] = {
 	{ "epoll_ctl", 40, KIND_EPOLL, LIKES_ALL, run_epoll_ctl },
 	{ "epoll_wait", 40, KIND_EPOLL, LIKES_ALL, run_epoll_wait },
 	{ "fork", 3, 0, LIKES_ALL, run_fork },
-	{ "give", 6, KIND_TCP, LIKES_ALL, run_give },
+	{ "give", 6, KIND_SOCK, LIKES_ALL, run_give },
 };
 const unsigned call_cnt = COUNT(calls);
 
