@@ -10,6 +10,7 @@
  * Standard input, output and error are looked at like any other.
  */
 #include "sock/dgram.h"
+#include "sock/option.h"
 
 #include <fcntl.h>
 #include <netinet/in.h>

@@ -8,7 +8,8 @@
  * What si_code says (POLL_IN and its like) only the kernel may say to another thread. So it is SI_SIGIO until a handler of the program's is called; who
  * waits for the signal by sigwaitinfo() or signalfd() sees that, and the descriptor and what is ready as ever.
  */
-#include "sock/priv.h"
+#include "sock/async.h"
+#include "sock/option.h"
 
 #include <fcntl.h>
 #include <signal.h>

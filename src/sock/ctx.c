@@ -4,6 +4,7 @@
  * wait
  */
 #include "sock/dgram.h"
+#include "sock/async.h"
 
 #include "lib/deed.h"
 #include "lib/wait.h"

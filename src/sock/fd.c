@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* fd.c - descriptors: closed, duplicated, their flags, ioctl() */
 #include "sock/dgram.h"
+#include "sock/async.h"
 
 #include "lib/connect.h"
 

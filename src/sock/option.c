@@ -13,6 +13,7 @@
  * own, beside the number, when it first sets such an option.
  */
 #include "sock/dgram.h"
+#include "sock/option.h"
 
 #include "lib/connect.h"
 

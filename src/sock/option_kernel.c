@@ -7,6 +7,7 @@
  * connection that is on a channel it is too late; what is about trust is refused then, the rest is the kernel socket's below, and does nothing.
  */
 #include "sock/priv.h"
+#include "sock/option.h"
 
 #include <linux/tcp.h>
 #include <netinet/in.h>

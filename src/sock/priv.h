@@ -768,16 +768,10 @@ int zerocopy_told(struct sock *s, struct msghdr *msg);
 /* Those that a listener on channels needs itself. */
 void options_listen(const struct sock *s);
 
-/* What who had the kernel's TCP socket @fd before has set */
-void options_found(int fd, struct sock *s);
-/* The kernel socket that has the options of @s, which has the number @fd. @make: one of its own. Return: a descriptor; -errno. */
-int option_fd(int fd, struct sock *s, bool make);
 /* option_kernel.c: what setsockopt() was given, as a number: not 0 if it asks for anything */
 int option_value(const void *val, socklen_t len);
 /* Does it ask for what only the kernel's sockets do? */
 bool option_is_kernels(const struct sock *s, int level, int name, const void *val, socklen_t len);
-/* Has the kernel's TCP socket one of those, set by whoever had it before? */
-bool option_kernels_there(int fd);
 /* Is it better refused by a connection on a channel than taken for nothing? */
 bool option_is_refused(int level, int name);
 
@@ -846,17 +840,6 @@ void signal_forked(void);
 /* Signals that came while this thread had the lock; not 0: signal_release() when it has given it up */
 extern __thread _Atomic uint32_t sock_deferred __attribute__((tls_model("initial-exec")));
 void signal_release(void);
-
-/* ---- async.c ------------------------------------------------------------------------------------ */
-
-/* F_SETOWN and its like, of a number that we know. As fcntl(), -errno */
-int owner_fcntl(int fd, int cmd, long arg);
-/* FIOSETOWN and its like. As ioctl(), -errno */
-int owner_ioctl(int fd, unsigned req, int *owner);
-/* Something of what poll() calls @mask has become so of a socket with O_ASYNC. Lock held. */
-void async_tell(struct sock *s, uint32_t mask);
-/* Of such a signal: what the kernel's si_code would be */
-int async_code(const siginfo_t *info);
 
 uint64_t deadline_after(uint64_t now_ns, int64_t timeout_ns);
 /* NULL: for ever */

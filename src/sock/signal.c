@@ -16,7 +16,7 @@
  * The program sees its own handlers everywhere. Signals of faults are left alone: they come from what the thread does, not
  * while it waits. Handlers installed by other ways than sigaction() and signal() are noticed by EINTR only.
  */
-#include "sock/priv.h"
+#include "sock/async.h"
 
 #include <string.h>
 

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/uio.h>
@@ -355,6 +356,59 @@ static void test_zerocopy(int family, const char *text)
 	pair_close(&p);
 }
 
+/* ---- O_ASYNC ------------------------------------------------------------------------------------------------ */
+
+static volatile sig_atomic_t told_fd, told_code, told_band;
+
+static void on_io_of(int sig, siginfo_t *info, void *ctx)
+{
+	(void)sig;
+	(void)ctx;
+	told_band = (sig_atomic_t)info->si_band;
+	told_code = info->si_code;
+	told_fd = info->si_fd;
+}
+
+/* F_SETSIG: which socket it is about, which no other is mistaken for */
+static void test_sigio_of(void)
+{
+	struct sigaction sa = { .sa_sigaction = on_io_of, .sa_flags = SA_RESTART | SA_SIGINFO };
+	int sig = SIGRTMIN + 1, owner = 0, other, second;
+	struct pair p;
+
+	title("a signal of its own");
+	sigaction(sig, &sa, NULL);
+	pair_open(&p, AF_INET, "127.0.0.1");
+	second = socket(AF_INET, SOCK_STREAM, 0);
+	must("connect", !connect(second, (struct sockaddr *)&p.addr, p.addr_len));
+	other = accept(p.listener, NULL, NULL);
+	say("F_SETOWN", fcntl(p.server, F_SETOWN, getpid()));
+	say("F_SETSIG", fcntl(p.server, F_SETSIG, sig));
+	say("F_GETSIG", fcntl(p.server, F_GETSIG) == sig);
+	say("F_GETOWN of another", fcntl(other, F_GETOWN));
+	say("F_GETSIG of another", fcntl(other, F_GETSIG));
+	say("FIOGETOWN", ioctl(p.server, FIOGETOWN, &owner));
+	say("it", owner == getpid());
+	owner = 0;
+	say("SIOCSPGRP of another", ioctl(other, SIOCSPGRP, &owner));
+	owner = -1;
+	say("SIOCGPGRP", ioctl(other, SIOCGPGRP, &owner));
+	say("it", owner);
+	say("F_GETOWN", fcntl(p.server, F_GETOWN) == getpid());
+	say("O_ASYNC", fcntl(p.server, F_SETFL, O_ASYNC));
+	settle();
+	told_fd = 0;
+	write(p.client, "x", 1);
+	for (int i = 0; i < EVENTUALLY_MS / 10 && !told_fd; i++)
+		usleep(10000);
+	say("of it", told_fd == p.server);
+	printf("code %d band %x\n", (int)told_code, (unsigned)told_band);
+	close(other);
+	close(second);
+	pair_close(&p);
+	signal(sig, SIG_IGN);
+}
+
 /* ---- exclusive ------------------------------------------------------------------------------------- */
 
 static void test_exclusive(void)
@@ -514,6 +568,7 @@ void calls_io(void)
 	test_zerocopy(AF_INET, "127.0.0.1");
 	test_zerocopy(AF_INET6, "::1");
 	test_exclusive();
+	test_sigio_of();
 	test_close_under();
 	test_many_accept();
 	test_numbers();

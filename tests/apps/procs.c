@@ -809,21 +809,20 @@ static void part_activation(void)
 }
 
 /* What was set before the program began: accepted connections have it; and one that only the kernel knows */
-static const struct {
-	int level, name, value;
-} set_before[] = { { IPPROTO_TCP, TCP_NODELAY, 1 }, { SOL_SOCKET, SO_KEEPALIVE, 1 }, { IPPROTO_TCP, TCP_KEEPIDLE, 77 }, { IPPROTO_IP, IP_TOS, 0x10 },
+static const struct { int level, name, value; } set_before[] = { { IPPROTO_TCP, TCP_NODELAY, 1 }, { SOL_SOCKET, SO_KEEPALIVE, 1 }, { IPPROTO_TCP, TCP_KEEPIDLE, 77 }, { IPPROTO_IP, IP_TOS, 0x10 },
 		   { IPPROTO_IP, IP_MINTTL, 1 } };
 enum { SET_BEFORE_CNT = sizeof(set_before) / sizeof(set_before[0]) };
 
-static void role_optioned(void)
+static void role_optioned(const char *role)
 {
 	socklen_t len = sizeof(int);
 	int value, client;
 
+	if (strcmp(role, "optioned") != 0)
+		return;
 	wait_first(LISTEN_FD);
 	CHECK(write(STDOUT_FILENO, "r", 1) == 1);
-	client = accept(LISTEN_FD, NULL, NULL);
-	CHECK(client >= 0);
+	CHECK((client = accept(LISTEN_FD, NULL, NULL)) >= 0);
 	for (int i = 0; i < SET_BEFORE_CNT - 1; i++)
 		CHECK(!getsockopt(client, set_before[i].level, set_before[i].name, &value, &len) && value == set_before[i].value);
 	CHECK(!getsockopt(LISTEN_FD, IPPROTO_IP, IP_MINTTL, &value, &len));
@@ -834,10 +833,9 @@ static void role_optioned(void)
 
 static void activate_optioned(int cnt)
 {
-	CHECK(dup2(listener, LISTEN_FD) == LISTEN_FD && dup2(ready_pipe[1], STDOUT_FILENO) == STDOUT_FILENO);
+	CHECK(dup2(listener, LISTEN_FD) == LISTEN_FD && dup2(ready_pipe[1], STDOUT_FILENO) == STDOUT_FILENO && !unsetenv("VJ_STRICT"));
 	for (int i = 0; i < cnt; i++)
 		CHECK(!setsockopt(LISTEN_FD, set_before[i].level, set_before[i].name, &set_before[i].value, sizeof(int)));
-	CHECK(!unsetenv("VJ_STRICT"));
 	exec_role("optioned");
 }
 
@@ -981,11 +979,10 @@ int main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	if (argc > 3 && !strcmp(argv[3], "activated"))
 		role_activated();
-	if (argc > 3 && !strcmp(argv[3], "optioned"))
-		role_optioned();
 	if (argc > 3 && !strncmp(argv[3], "outsider", 8))
 		role_outsider(argv[3] + 8);
 	if (argc > 3) {
+		role_optioned(argv[3]);
 		raw_role(argv[3]);
 		elsewhere_role(argv[3]);
 		conn_role(argv[3]);

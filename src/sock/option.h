@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* option.h - options that the kernel's socket below has */
+#ifndef SOCK_OPTION_H
+#define SOCK_OPTION_H
+
+#include "sock/priv.h"
+
+/* The kernel socket that has the options of @s, which has the number @fd. @make: one of its own. Return: a descriptor; -errno. */
+int option_fd(int fd, struct sock *s, bool make);
+/* What who had the kernel's TCP socket @fd before has set, lock held */
+void options_found(int fd, struct sock *s);
+/* Has it one that only the kernel gives a meaning? option_kernel.c */
+bool option_kernels_there(int fd);
+
+#endif
