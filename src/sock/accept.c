@@ -311,6 +311,19 @@ void listeners_withdraw(enum report_why why, struct pause rest)
 	}
 }
 
+void listeners_exec(void)
+{
+	for (int fd = fd_next(0); fd >= 0; fd = fd_next(fd + 1)) {
+		struct file *f = fd_peek(fd);
+		struct sock *s = f->kind == FILE_SOCK ? sock_of(f) : NULL;
+
+		if (!s || !s->has_listener)
+			continue;
+		listener_withdraw(s, true);
+		lazy_count(s, 1); /* should exec() fail, the next wait leases again */
+	}
+}
+
 VJ_EARLY void listener_forget(struct sock *s)
 {
 	s->copied = s->inherited = true;

@@ -641,6 +641,7 @@ void sock_before_exec(char *const envp[])
 	dgrams_claim_stdio();
 	dgrams_yield_exec();
 	if (sock.vj) {
+		listeners_exec();
 		share_all();
 		deed_leave_all(sock.vj, LEAVE_MS);
 	}

@@ -547,7 +547,12 @@ void listeners_withdraw(enum report_why why, struct pause rest);
 void listener_close(struct sock *s);
 /* ... and goes on listening, alone; who waits on channels is put into its queue. */
 void listener_leave(int fd, struct sock *s, enum report_why why);
-/* The same in a child of fork(), where libvj's half is the parent's. */
+/*
+ * The process becomes another program, in which accept() takes from the kernel's queue what had come before, if it has the library at all: who
+ * waits on channels is put there. Lock held.
+ */
+void listeners_exec(void);
+/* Off channels in a child of fork(), where libvj's half is the parent's. */
 void listener_forget(struct sock *s);
 
 /* Connections go to other processes: what comes from beyond this host is the kernel's from now on, at all listening sockets. */

@@ -214,7 +214,7 @@ static void part_blind(void)
 
 /* ---- left by who had it ------------------------------------------------------------------------------------------ */
 
-static int left_listener;
+static int left_listener, told[2];
 
 static void leaves_queue(int go)
 {
@@ -259,6 +259,53 @@ static void part_left(void)
 	child_end(waits);
 	child_end(accepts);
 	printf("accepted when it had been left\n");
+}
+
+/* ---- accepted by what the process has become ---------------------------------------------------------------------- */
+
+/* As systemd-socket-activate: who waits for the first client and who accepts it is one process, and are two programs. */
+static void becomes_acceptor(int with_library)
+{
+	struct pollfd pfd = { .fd = left_listener, .events = POLLIN };
+	char c;
+
+	wait_first(left_listener);
+	CHECK(write(ready_pipe[1], "", 1) == 1);
+	CHECK(poll(&pfd, 1, ANSWER_MS) == 1);
+	CHECK(read_all(told[1], &c, 1) == 1);
+	CHECK(dup2(left_listener, LISTEN_FD) == LISTEN_FD && !fcntl(LISTEN_FD, F_SETFD, 0));
+	if (!with_library)
+		unsetenv("LD_PRELOAD");
+	exec_role("accepts one");
+}
+
+static void part_becomes(void)
+{
+	for (int with_library = 0; with_library < 2; with_library++) {
+		uint16_t port;
+		pid_t server;
+		char text[6], c;
+		int fd;
+
+		CHECK(!pipe(ready_pipe) && !socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, told));
+		left_listener = listen_any(&port);
+		server = child_start(becomes_acceptor, with_library);
+		close(left_listener);
+		CHECK(read_all(ready_pipe[0], &c, 1) == 1);
+		fd = connect_to(port);
+		check_path(fd);
+		write_all(fd, "before", 6);
+		write_all(told[0], "", 1);
+		CHECK(read_all(fd, text, 6) == 6 && !memcmp(text, "before", 6));
+		ping(fd);
+		close(fd);
+		child_end(server);
+		for (int i = 0; i < 2; i++) {
+			close(ready_pipe[i]);
+			close(told[i]);
+		}
+	}
+	printf("accepted by what it has become\n");
 }
 
 /* ---- by turns, each worker another program's image ---------------------------------------------------------------- */
@@ -320,7 +367,7 @@ static void part_turns_exec(void)
 
 void elsewhere_parts(const char *only)
 {
-	static const struct part parts[] = { { "blind", part_blind }, { "left", part_left }, { "turns_exec", part_turns_exec } };
+	static const struct part parts[] = { { "blind", part_blind }, { "left", part_left }, { "becomes", part_becomes }, { "turns_exec", part_turns_exec } };
 
 	parts_run(parts, sizeof(parts) / sizeof(parts[0]), only);
 }
