@@ -617,66 +617,6 @@ static void part_killed(void)
 	printf("the other connection lives\n");
 }
 
-/* ---- SO_LINGER -------------------------------------------------------------------------------------------------- */
-
-static void serve_stopped(int fd)
-{
-	int conn;
-
-	server_ready(fd);
-	conn = accept_one(fd);
-	ping_back(conn);
-	raise(SIGSTOP);
-	close(conn);
-}
-
-/* A thread: a process would have a copy of what is closed meanwhile. */
-static void *kill_soon(void *arg)
-{
-	usleep(200000);
-	CHECK(!kill(*(pid_t *)arg, SIGKILL));
-	return NULL;
-}
-
-/* close() takes a time; that it is allowed for something else than an answer would be too long. */
-static void close_lingering(int fd)
-{
-	struct linger on = { 1, 2 * ANSWER_MS / 1000 };
-	uint64_t begin_ms = now_ms();
-
-	CHECK(!setsockopt(fd, SOL_SOCKET, SO_LINGER, &on, sizeof(on)));
-	close(fd);
-	CHECK(now_ms() - begin_ms < ANSWER_MS);
-}
-
-/* The peer's machine has what was sent, whether the peer runs or not; more than that, and the peer's death is the end of it. */
-static void part_lingers(void)
-{
-	static const char bytes[65536];
-
-	for (int full = 0; full < 2; full++) {
-		pthread_t killer;
-		pid_t server;
-		int fd;
-
-		server_start(serve_stopped, &server);
-		fd = connect_to(port);
-		ping(fd);
-		CHECK(waitpid(server, NULL, WUNTRACED) == server);
-		write_all(fd, "last", 4);
-		while (full && send(fd, bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
-			;
-		if (!full)
-			close_lingering(fd);
-		CHECK(!pthread_create(&killer, NULL, kill_soon, &server));
-		if (full)
-			close_lingering(fd);
-		CHECK(!pthread_join(killer, NULL));
-		end_by_signal(server, SIGKILL);
-	}
-	printf("lingers no longer than it must\n");
-}
-
 /* ---- brief ones ------------------------------------------------------------------------------------------------- */
 
 enum { BRIEF = 100, BRIEF_MANY = 4, BRIEF_ROW = 5 };
@@ -1006,7 +946,6 @@ void conn_parts(const char *only)
 		{ "last_words", part_last_words }, { "brief", part_brief },
 		{ "both_write", part_both_write }, { "to_and_fro", part_to_and_fro }, { "crowd", part_crowd },
 		{ "polled_set", part_polled_set },
-		{ "lingers", part_lingers },
 	};
 
 	parts_run(parts, sizeof(parts) / sizeof(parts[0]), only);

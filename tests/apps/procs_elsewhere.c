@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -308,6 +309,64 @@ static void part_becomes(void)
 	printf("accepted by what it has become\n");
 }
 
+/* ---- SO_LINGER -------------------------------------------------------------------------------------------------- */
+
+static void serve_stopped(int fd)
+{
+	int conn;
+
+	server_ready(fd);
+	conn = accept_one(fd);
+	ping_back(conn);
+	raise(SIGSTOP);
+	close(conn);
+}
+
+/* A thread: a process would have a copy of what is closed meanwhile. */
+static void *kill_soon(void *arg)
+{
+	usleep(200000);
+	CHECK(!kill(*(pid_t *)arg, SIGKILL));
+	return NULL;
+}
+
+/* close() takes a time; that it is allowed for something else than an answer would be too long. */
+static void close_lingering(int fd)
+{
+	struct linger on = { 1, 2 * ANSWER_MS / 1000 };
+	uint64_t begin_ms = now_ms();
+
+	CHECK(!setsockopt(fd, SOL_SOCKET, SO_LINGER, &on, sizeof(on)));
+	close(fd);
+	CHECK(now_ms() - begin_ms < ANSWER_MS);
+}
+
+/* The peer's machine has what was sent, whether the peer runs or not; more than that, and the peer's death is the end of it. */
+static void part_lingers(void)
+{
+	static const char bytes[65536];
+
+	for (int full = 0; full < 2; full++) {
+		pthread_t killer;
+		pid_t server;
+		int fd = connect_to(server_start(serve_stopped, &server));
+
+		ping(fd);
+		CHECK(waitpid(server, NULL, WUNTRACED) == server);
+		write_all(fd, "last", 4);
+		while (full && send(fd, bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
+			;
+		if (!full)
+			close_lingering(fd);
+		CHECK(!pthread_create(&killer, NULL, kill_soon, &server));
+		if (full)
+			close_lingering(fd);
+		CHECK(!pthread_join(killer, NULL));
+		end_by_signal(server, SIGKILL);
+	}
+	printf("lingers no longer than it must\n");
+}
+
 /* ---- by turns, each worker another program's image ---------------------------------------------------------------- */
 
 enum { BY_TURNS = 4, TURNS_CLIENTS = 12, TURNS_ROW = 20 };
@@ -367,7 +426,7 @@ static void part_turns_exec(void)
 
 void elsewhere_parts(const char *only)
 {
-	static const struct part parts[] = { { "blind", part_blind }, { "left", part_left }, { "becomes", part_becomes }, { "turns_exec", part_turns_exec } };
+	static const struct part parts[] = { { "blind", part_blind }, { "left", part_left }, { "becomes", part_becomes }, { "lingers", part_lingers }, { "turns_exec", part_turns_exec } };
 
 	parts_run(parts, sizeof(parts) / sizeof(parts[0]), only);
 }
