@@ -31,7 +31,8 @@ what() {
 	pids+=($!)
 }
 
-what valgrind valgrind -q "$calls" channel
+# valgrind doesn't know MADV_DONTFORK: its search for leaks, when a child ends, faults at each word of what the child doesn't have of the parent's
+what valgrind valgrind -q --leak-check=no "$calls" channel
 # strace prints for ever at a control message that claims the length -1, which the calls send on purpose
 what strace strace -f -e 'trace=!sendmsg,sendmmsg' -o "$tmp/strace.log" "$calls" channel
 what asan "$build/tests/apps/calls-asan" channel
