@@ -104,7 +104,7 @@ enum vj_obj { VJ_OBJ_CONN, VJ_OBJ_LISTENER, VJ_OBJ_UDP, VJ_OBJ_RAW };
 enum vj_ev {
 	VJ_EV_READABLE = 1 << 0,  /* data, end of file or an error to collect; RAW: frames in the channel */
 	VJ_EV_WRITABLE = 1 << 1,  /* room again after vj_send() fell short; RAW: frames to send in, after there were none */
-	VJ_EV_CONNECTED = 1 << 2, /* vj_connect() succeeded */
+	VJ_EV_CONNECTED = 1 << 2, /* vj_connect() succeeded; vj_ready(): and not both ends have ended, though there may be data to read */
 	VJ_EV_ACCEPT = 1 << 3,	  /* vj_accept() has something; RAW: a new channel, in @raw */
 	VJ_EV_EOF = 1 << 4,	  /* peer sent its end of file */
 	VJ_EV_ERROR = 1 << 5,	  /* connection failed: vj_error(); RAW: channel closed: vj_channel_error() */

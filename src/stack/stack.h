@@ -226,7 +226,7 @@ enum stack_obj { STACK_OBJ_TCP, STACK_OBJ_LISTENER, STACK_OBJ_UDP };
 enum stack_ev {
 	STACK_EV_READABLE = 1 << 0, /* data, or end of file, or an error to collect */
 	STACK_EV_WRITABLE = 1 << 1, /* room again after tcp_send() fell short, or tcp_ready() said that there is none */
-	STACK_EV_CONNECTED = 1 << 2,
+	STACK_EV_CONNECTED = 1 << 2, /* by tcp_ready(): and it is not over, as it is once both sides have ended, though there may be something to read */
 	STACK_EV_ACCEPT = 1 << 3, /* a connection waits in the listener */
 	STACK_EV_EOF = 1 << 4,	  /* peer sent FIN */
 	STACK_EV_ERROR = 1 << 5,  /* connection failed: tcp_error() */

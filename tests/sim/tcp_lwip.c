@@ -110,7 +110,7 @@ static void ours_turn(struct meeting *m)
 		return;
 	if (tcp_error(s, m->ours, false) != 0)
 		fail(m, "our connection failed");
-	if ((tcp_ready(s, m->ours) & STACK_EV_CONNECTED) == 0)
+	if ((tcp_ready(s, m->ours) & (STACK_EV_CONNECTED | STACK_EV_EOF)) == 0)
 		return;
 	if (m->sent[0] < m->to_send[0]) {
 		err = tcp_send(s, m->ours, buf, fill(m, 0, buf, sizeof(buf)), 0, &n);
