@@ -6,7 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PEEK_BYTES = 16 * 1024, PUMPED_BYTES = 4 * 1024 };
+enum {
+	PEEK_BYTES = 16 * 1024,
+	PUMPED_BYTES = 4 * 1024,
+	LOOK_BYTES = 2048, /* from here on what comes while they are copied is looked for, as the kernel's read() does */
+};
 
 /* MSG_TRUNC on TCP: throw away. */
 static long discard(struct sock *s, size_t len)
@@ -276,8 +280,12 @@ long conn_recv(struct sock *s, const struct iovec *iov, int cnt, int flags)
 		r = take(s, iov, cnt, done, flags);
 		if (likely(r > 0)) {
 			done += (size_t)r;
-			if (likely(enough(s, done, want, flags)))
+			if (likely(enough(s, done, want, flags)) && (done < LOOK_BYTES || done == want || looked))
 				break;
+			if (!looked) {
+				looked = true;
+				ctx_process();
+			}
 			continue;
 		}
 		if (r == 0)
@@ -295,7 +303,7 @@ long conn_recv(struct sock *s, const struct iovec *iov, int cnt, int flags)
 		}
 		if (s->shut_rd)
 			r = 0;
-		if (s->shut_rd || nonblock)
+		if (s->shut_rd || nonblock || enough(s, done, want, flags))
 			break;
 		r = block_wait(&b);
 		if (r)
@@ -303,7 +311,8 @@ long conn_recv(struct sock *s, const struct iovec *iov, int cnt, int flags)
 		looked = false;
 	}
 	if (unlikely(r == GOES_ON)) {
-		r = in_kernel_goes_on(s, false, iov, cnt, done, flags);
+		r = in_kernel_goes_on(s, false, iov, cnt, done,
+				      flags | (enough(s, done, want, flags) ? MSG_DONTWAIT : 0));
 		done += r > 0 ? (size_t)r : 0;
 	} else if (done && r < 0) {
 		sock_fail_later(s, r);

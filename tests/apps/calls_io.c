@@ -196,6 +196,29 @@ static void test_v2(void)
 	pair_close(&p);
 }
 
+/* ---- what comes in pieces ----------------------------------------------------------------------- */
+
+/* One call reads all that is there, also what this process has not looked at before. */
+static void test_pieces(void)
+{
+	static char buf[20000];
+	struct pair p;
+
+	title("read() takes what came since the last look");
+	pair_open(&p, AF_INET, "127.0.0.1");
+	say("write", write(p.client, buf, 8000));
+	say_bits("poll", poll_now(p.server, EVENTUALLY_MS));
+	settle();
+	say("write", write(p.client, buf, 4000));
+	say("read", read(p.server, buf, sizeof(buf)));
+	say("write", write(p.client, buf, 8000));
+	settle();
+	say("write", write(p.client, buf, 4000));
+	say("recv, less", recv(p.server, buf, 10000, 0));
+	say("recv, the rest", recv(p.server, buf, sizeof(buf), MSG_DONTWAIT));
+	pair_close(&p);
+}
+
 /* ---- by number ---------------------------------------------------------------------------------- */
 
 static void test_numbers(void)
@@ -571,5 +594,6 @@ void calls_io(void)
 	test_sigio_of();
 	test_close_under();
 	test_many_accept();
+	test_pieces();
 	test_numbers();
 }
