@@ -205,10 +205,13 @@ fail_bell:
 
 /* ---- leave ----------------------------------------------------------------------------------------------------- */
 
+/* How often peers are told that we leave: there may be no frame at first, for all of many connections. Who was told has answered by then, or doesn't run. */
+enum { TELL_MS = 10 };
+
 int vj_drain(struct vj *vj, int timeout_ms)
 {
 	uint64_t until_ns = lib_clock_ns() + (uint64_t)(timeout_ms > 0 ? timeout_ms : 0) * 1000000;
-	bool told = false;
+	uint64_t tell_ns = 0;
 
 	for (;;) {
 		int64_t timeout_ns, left_ns;
@@ -217,14 +220,14 @@ int vj_drain(struct vj *vj, int timeout_ms)
 		vj_process(vj);
 		if (!stack_unsent(vj->stack))
 			return 0;
-		if (!told) {
+		if (vj->now_ns >= tell_ns) {
 			stack_leaving(vj->stack);
 			link_publish_all(vj);
-			told = true;
+			tell_ns = vj->now_ns + TELL_MS * NS_PER_MS;
 		}
-		left_ns = (int64_t)(until_ns - vj->now_ns);
-		if (left_ns <= 0)
+		if (vj->now_ns >= until_ns)
 			return -ETIMEDOUT;
+		left_ns = (int64_t)(min_u64(until_ns, tell_ns) - vj->now_ns);
 		if (!vj_arm(vj, &timeout_ns))
 			continue;
 		if (timeout_ns < 0 || timeout_ns > left_ns)

@@ -112,7 +112,7 @@ uint64_t stack_deadline(const struct stack *s);
 /** stack_unsent() - Bytes accepted by tcp_send() that have not left yet, closed connections included. Walks all: for a program's end */
 uint64_t stack_unsent(const struct stack *s);
 
-/** stack_leaving() - The process ends soon: peers on links that cannot lose are to take what waits for their windows. Walks all */
+/** stack_leaving() - The process ends soon: peers on links that cannot lose are to take what their windows have no room for. Walks all; to be said again while stack_unsent() */
 void stack_leaving(struct stack *s);
 
 /** stack_unfinished() - Is something owed to a peer that would go out without a timer (data queued, an acknowledgement)? */

@@ -544,9 +544,9 @@ void stack_leaving(struct stack *s)
 	for (uint32_t id = conn_next(s, 0); id != BITMAP_NONE; id = conn_next(s, id + 1)) {
 		struct conn c = conn_at(s, id);
 
-		/* No frame: then the peer doesn't run, and would not take what follows either. */
+		/* Also where there is a little window left, which waits for an acknowledgement (tcp_out_may_send()). No frame: then it is told later. */
 		if (tcb_no_loss(c.t) && tcb_synchronized(c.t) && !tcb_has(c.t, TF_HELD) &&
-		    tcb_can_send(c.t) && tcb_unsent(c.t) != 0 && tcp_out_usable(s, c) == 0)
+		    tcb_can_send(c.t) && tcb_unsent(c.t) > tcp_out_usable(s, c))
 			(void)tcp_xmit(s, c, c.t->snd_nxt, TCP_ACK | TCP_URG, NULL, 0);
 	}
 }

@@ -419,6 +419,21 @@ static void leaving(void **state)
 	SEND("P. 1:3001(3000) ack 1");
 }
 
+/* ... also if the window has a rest that is too small to be used before all is acknowledged */
+static void leaving_rest(void **state)
+{
+	struct line *t = *state;
+
+	direct(t, 0);
+	line_established_passive(t, "mss 4000,wscale 7");
+	RECV(0, ". 1:1(0) ack 1 win 32"); /* 4096 bytes */
+	line_write(t, 8000);
+	SEND(". 1:4001(4000) ack 1");
+	NOTHING();
+	stack_leaving(t->s);
+	SEND("U. 4001:4001(0) ack 1");
+}
+
 static void peer_leaving(void **state)
 {
 	struct line *t = *state;
@@ -797,6 +812,7 @@ int main(void)
 		LINE_TEST(stuck),
 		LINE_TEST(stuck_not),
 		LINE_TEST(leaving),
+		LINE_TEST(leaving_rest),
 		LINE_TEST(peer_leaving),
 		LINE_TEST(close_at_once),
 		LINE_TEST(close_without_frame),
