@@ -15,33 +15,52 @@
 #include <signal.h>
 #include <sys/ioctl.h>
 
-int owner_fcntl(int fd, int cmd, long arg)
+/* Of @s, which has the number @fd; gives up the lock. As fcntl(), -errno */
+static int owner_of(int fd, struct sock *s, int cmd, long arg)
 {
 	bool sets = cmd == F_SETOWN || cmd == F_SETSIG || cmd == F_SETOWN_EX;
-	struct sock *s = name_enter(fd);
-	int r;
+	int r = option_fd(fd, s, sets);
 
-	if (!s)
-		return sys_fcntl(fd, cmd, arg);
-	r = option_fd(fd, s, sets);
 	if (r >= 0)
 		r = sys_fcntl(r, cmd, arg);
 	lock_leave();
 	return r;
 }
 
+int owner_fcntl(int fd, int cmd, long arg)
+{
+	struct sock *s = name_enter(fd);
+
+	return s ? owner_of(fd, s, cmd, arg) : sys_fcntl(fd, cmd, arg);
+}
+
+/* As F_GETOWN has it */
+static int owner_number(const struct f_owner_ex *ex)
+{
+	return ex->type == F_OWNER_PGRP ? -ex->pid : ex->pid;
+}
+
+int owner_get(int fd)
+{
+	struct f_owner_ex ex = { 0 };
+	int r = owner_fcntl(fd, F_GETOWN_EX, (long)(uintptr_t)&ex);
+
+	return r ? (int)ret_errno(r) : owner_number(&ex);
+}
+
 int owner_ioctl(int fd, unsigned req, int *owner)
 {
 	struct f_owner_ex ex = { 0 };
+	struct sock *s = is_wild(owner) ? NULL : name_enter(fd);
 	int r;
 
-	if (is_wild(owner))
-		return -EFAULT;
+	if (!s) /* which only sockets know */
+		return ker_ioctl(fd, req, (long)(uintptr_t)owner);
 	if (req == FIOSETOWN || req == SIOCSPGRP)
-		return owner_fcntl(fd, F_SETOWN, *owner);
-	r = owner_fcntl(fd, F_GETOWN_EX, (long)(uintptr_t)&ex); /* a group's number, negative, looks like an error by F_GETOWN */
+		return owner_of(fd, s, F_SETOWN, *owner);
+	r = owner_of(fd, s, F_GETOWN_EX, (long)(uintptr_t)&ex);
 	if (!r)
-		*owner = ex.type == F_OWNER_PGRP ? -ex.pid : ex.pid;
+		*owner = owner_number(&ex);
 	return r;
 }
 

@@ -7,6 +7,8 @@
 
 /* F_SETOWN and its like, of a number that we know. As fcntl(), -errno */
 int owner_fcntl(int fd, int cmd, long arg);
+/* F_GETOWN, of any number. As fcntl(), errno included: a group's number is negative, and to the kernel's own call looks like an error */
+int owner_get(int fd);
 /* FIOSETOWN and its like. As ioctl(), -errno */
 int owner_ioctl(int fd, unsigned req, int *owner);
 /* Something of what poll() calls @mask has become so of a socket with O_ASYNC. Lock held. */

@@ -293,7 +293,7 @@ static int conn_getfl(int fd)
 VJ_EARLY int sock_fcntl(int fd, int cmd, long arg)
 {
 	if (likely(!fd_peek(fd)))
-		return (int)ret_errno(sys_fcntl(fd, cmd, arg));
+		return cmd == F_GETOWN ? owner_get(fd) : (int)ret_errno(sys_fcntl(fd, cmd, arg));
 	if (fd_is_ours(fd) && !is_foreign())
 		return (int)ret_errno(-EBADF);
 	switch (cmd) {
@@ -304,8 +304,9 @@ VJ_EARLY int sock_fcntl(int fd, int cmd, long arg)
 		return (int)ret_errno(conn_getfl(fd));
 	case F_SETFL:
 		return flags_set(fd, O_NONBLOCK | O_ASYNC | O_APPEND, arg) ? (int)ret_errno(sys_fcntl(fd, cmd, arg)) : 0;
-	case F_SETOWN:
 	case F_GETOWN:
+		return owner_get(fd);
+	case F_SETOWN:
 	case F_SETOWN_EX:
 	case F_GETOWN_EX:
 	case F_SETSIG:

@@ -393,6 +393,21 @@ static void on_io_of(int sig, siginfo_t *info, void *ctx)
 }
 
 /* F_SETSIG: which socket it is about, which no other is mistaken for */
+/* Neither is a socket, but both have owners. */
+static void owners_of_others(void)
+{
+	int fds[2], owner = 0, set = epoll_create1(0);
+
+	must("pipe", !pipe(fds));
+	say("F_SETOWN of a pipe, a group", fcntl(fds[0], F_SETOWN, -getpgrp()));
+	say("F_GETOWN, it", fcntl(fds[0], F_GETOWN) == -getpgrp());
+	say("SIOCGPGRP of a pipe", ioctl(fds[0], SIOCGPGRP, &owner));
+	say("SIOCGPGRP of a set", ioctl(set, SIOCGPGRP, &owner));
+	close(set);
+	close(fds[0]);
+	close(fds[1]);
+}
+
 static void test_sigio_of(void)
 {
 	struct sigaction sa = { .sa_sigaction = on_io_of, .sa_flags = SA_RESTART | SA_SIGINFO };
@@ -417,6 +432,11 @@ static void test_sigio_of(void)
 	owner = -1;
 	say("SIOCGPGRP", ioctl(other, SIOCGPGRP, &owner));
 	say("it", owner);
+	say("F_SETOWN, a group", fcntl(other, F_SETOWN, -getpgrp()));
+	say("F_GETOWN, it", fcntl(other, F_GETOWN) == -getpgrp());
+	say("SIOCGPGRP", ioctl(other, SIOCGPGRP, &owner));
+	say("it", owner == -getpgrp());
+	owners_of_others();
 	say("F_GETOWN", fcntl(p.server, F_GETOWN) == getpid());
 	say("O_ASYNC", fcntl(p.server, F_SETFL, O_ASYNC));
 	settle();
