@@ -20,7 +20,7 @@
  * from a channel gets the number of a duplicate of one placeholder, which is cheaper than a socket
  * of its own.
  */
-#include "sock/priv.h"
+#include "sock/family.h"
 
 #include "lib/deed.h"
 #include "lib/lease_scope.h"

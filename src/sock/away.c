@@ -21,6 +21,7 @@
  * that waits for a connection which leaves claims it back after a while, so that one process can read while another writes.
  */
 #include "sock/dgram.h"
+#include "sock/family.h"
 
 #include "lib/deed.h"
 

@@ -25,7 +25,7 @@
  * after 30 ms, and each process counts for itself those that another one has taken then. A page that outlives exec() would be one more
  * descriptor in each program that a server starts. Whom such a process still has when its ports rest goes into the kernel's queue.
  */
-#include "sock/priv.h"
+#include "sock/family.h"
 
 #include "lib/deed.h"
 #include "lib/lease.h"

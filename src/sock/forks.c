@@ -21,6 +21,7 @@
  * Looked at by the helper at each of its ticks, which it keeps up as long as ports rest.
  */
 #include "sock/dgram.h"
+#include "sock/family.h"
 
 #include "lib/deed.h"
 #include "lib/lease.h"

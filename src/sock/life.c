@@ -10,6 +10,7 @@
  * as with the kernel.
  */
 #include "sock/dgram.h"
+#include "sock/family.h"
 
 #include "lib/deed.h"
 

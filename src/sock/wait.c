@@ -6,7 +6,7 @@
  * turns. Then it arms libvj (every peer is asked to ring) and sleeps in the kernel. priv.h explains
  * leader and kicks.
  */
-#include "sock/priv.h"
+#include "sock/family.h"
 
 #include "lib/deed.h"
 #include "lib/wait.h"

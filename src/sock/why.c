@@ -6,6 +6,7 @@
  * its reason is noted by descriptor and inode number, which tells whether the number is still that socket's.
  */
 #include "sock/dgram.h"
+#include "sock/family.h"
 
 #include "lib/lease_scope.h"
 
