@@ -326,10 +326,12 @@ void listeners_exec(void)
 
 VJ_EARLY void listener_forget(struct sock *s)
 {
-	s->copied = s->inherited = true;
+	if (!s->copied || !s->inherited)
+		s->copied = s->inherited = true;
 	if (s->state != SOCK_LISTEN)
 		return;
-	s->unleased = (struct pause){ 0 };
+	if (s->unleased.s)
+		s->unleased = (struct pause){ 0 };
 	if (!s->has_listener)
 		return;
 	uncopied(s);

@@ -349,7 +349,7 @@ static void send_fd(int fd)
 
 void share_sent(const struct msghdr *msg)
 {
-	if (sock.pid && !is_foreign())
+	if (layer_began() && !is_foreign())
 		message_fds(msg, send_fd);
 }
 
@@ -635,7 +635,7 @@ void sock_before_exec(char *const envp[])
 	if (caged)
 		return;
 	family_starts(true, envp);
-	if (!sock.pid || hands_on_nothing() || sock_inside || is_foreign())
+	if (!layer_began() || hands_on_nothing() || sock_inside || is_foreign())
 		return;
 	lock_take();
 	forks_exec();
@@ -658,7 +658,7 @@ void sock_before_spawn_of(char *const envp[])
 
 void sock_before_spawn(void)
 {
-	if (!sock.pid || sock_inside || is_foreign())
+	if (!layer_began() || sock_inside || is_foreign())
 		return;
 	lock_take();
 	dgrams_share_spawned();

@@ -27,7 +27,7 @@ enum {
 	EVENT_BATCH = 64,
 };
 
-struct sock_layer sock = {
+struct sock_layer sock VJ_LATER = {
 	.lock = PTHREAD_MUTEX_INITIALIZER,
 	.helper.kick.fd = -1,
 	.placeholder = { -1, -1 },

@@ -66,7 +66,7 @@ static unsigned line_cnt;
  * ----------------
  */
 
-static struct sock *udp_at(int fd)
+VJ_EARLY static struct sock *udp_at(int fd)
 {
 	struct file *f = fd_peek(fd);
 
@@ -410,7 +410,8 @@ VJ_EARLY void dgrams_inherited(void)
 	}
 	if (line_fd >= 0)
 		lines[line_cnt++] = line_fd;
-	line_fd = bell_fd = -1;
+	if (line_fd >= 0 || bell_fd >= 0) /* else it would be a page that the child has to copy */
+		line_fd = bell_fd = -1;
 	for (unsigned i = 0; i < line_cnt; i++)
 		fd_protect(lines[i], false);
 }

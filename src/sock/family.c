@@ -55,8 +55,8 @@ struct family {
 };
 
 static struct family *family;
-static uint64_t rest_until_ns VJ_NEAR; /* this process's ports; 0: they are leased */
-static uint32_t passed_seen VJ_NEAR;
+static uint64_t rest_until_ns VJ_LATER; /* this process's ports; 0: they are leased */
+static uint32_t passed_seen VJ_LATER;
 
 VJ_EARLY void family_prepare(void)
 {
@@ -112,11 +112,16 @@ VJ_EARLY void family_unleased(void)
 	passed_seen = 0;
 }
 
+/* Said before: children would each touch the page for it. */
+VJ_EARLY void family_forks(void)
+{
+	if (unlikely(family != NULL) && !atomic_load_explicit(&family->shared, memory_order_relaxed))
+		atomic_store_explicit(&family->shared, true, memory_order_relaxed);
+}
+
 VJ_EARLY void family_child(void)
 {
 	family_unleased();
-	if (family && !atomic_load_explicit(&family->shared, memory_order_relaxed))
-		atomic_store_explicit(&family->shared, true, memory_order_relaxed);
 }
 
 static uint64_t hash_of(const struct sockaddr_storage *a)

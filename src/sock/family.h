@@ -7,6 +7,8 @@
 
 /* A socket that listens may come into other processes; this is such a one, after fork(). Lock held, as in all of these. */
 void family_prepare(void);
+/* The process forks: its family is shared from now on. */
+void family_forks(void);
 void family_child(void);
 /* This process has no leases, and its next context counts whom it has passed on from nothing. */
 void family_unleased(void);

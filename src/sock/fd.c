@@ -139,7 +139,7 @@ int sock_close_range(unsigned first, unsigned last, int flags)
 	int r;
 
 	if (first > last || first > INT32_MAX || ((unsigned)flags & ~(CLOSE_RANGE_CLOEXEC | CLOSE_RANGE_UNSHARE)) ||
-	    !sock.pid || sock_inside || is_foreign())
+	    !layer_began() || sock_inside || is_foreign())
 		return (int)ret_errno(ker_close_range(first, last, flags));
 	lock_take();
 	r = close_around_ours(first, last, without_unshare((unsigned)flags));

@@ -49,7 +49,7 @@ static struct {
 	bool leaves;		/* the context is to be closed at the next fork() */
 	struct pause closed;	/* ... and it was, for so long; zeroed when a connection has lasted */
 	void *mark;		/* of why_mark(), as long as it is closed */
-} forks VJ_NEAR;
+} forks VJ_LATER;
 
 enum report_why forks_rest(void)
 {

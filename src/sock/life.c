@@ -20,6 +20,15 @@
 
 enum { EXIT_LOCK_MS = 200, EXIT_DRAIN_MS = 2000 };
 
+/* What a child doesn't write is no page that it has to copy. */
+VJ_EARLY static void bury_fd(int *fd)
+{
+	if (*fd < 0)
+		return;
+	own_fd_close(*fd);
+	*fd = -1;
+}
+
 VJ_EARLY static void sock_bury(struct sock *s)
 {
 	if (sock_is_conn(s))
@@ -27,10 +36,8 @@ VJ_EARLY static void sock_bury(struct sock *s)
 	if (s->state == SOCK_UDP)
 		dgram_inherited(s);
 	listener_forget(s);
-	own_fd_close(s->lease_fd);
-	s->lease_fd = -1;
-	own_fd_close(s->option_fd);
-	s->option_fd = -1;
+	bury_fd(&s->lease_fd);
+	bury_fd(&s->option_fd);
 }
 
 /* Watches of threads that wait; in a child of fork() those threads do not exist. */
@@ -70,6 +77,8 @@ VJ_EARLY static void fork_prepare(void)
 		forks_prepare();
 		dgrams_share();
 	}
+	if (!caged)
+		family_forks();
 	fork_locked = locked;
 }
 
@@ -218,7 +227,7 @@ VJ_EARLY void sock_flush_at_exit(void)
 {
 	struct vj *vj;
 
-	if (!sock.pid || !sock.vj || is_foreign() || !lock_soon())
+	if (!layer_began() || !sock.vj || is_foreign() || !lock_soon())
 		return;
 	vj = sock.vj;
 	if (vj) {
@@ -246,7 +255,7 @@ void sock_exit(int status)
 
 __attribute__((destructor)) static void at_unload(void)
 {
-	if (!sock.pid || is_foreign())
+	if (!layer_began() || (!sock.stdio && !sock.vj) || is_foreign())
 		return;
 	if (sock.stdio)
 		fflush(NULL); /* as libc is about to do, when the connections are closed */

@@ -462,7 +462,7 @@ VJ_EARLY static int select_for(int n, fd_set *r, fd_set *w, fd_set *x, struct ti
 	bool ours = false;
 	int ret = 0;
 
-	if (n >= 0 && !timespec_bad(timeout) && !sock_inside && sock.pid)
+	if (n >= 0 && !timespec_bad(timeout) && !sock_inside && layer_began())
 		ret = select_any(n, r, w, x, timeout, mask, &ours);
 	return ours ? ret : ker_pselect(n, r, w, x, timeout, mask);
 }

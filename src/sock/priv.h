@@ -372,6 +372,12 @@ struct fd_table {
 	_Atomic(_Atomic(struct file *) *) slots; /* of the first ones; only if there are */
 };
 extern struct fd_table fd_table;
+
+/* It has ever known a socket. Before that no other variable of it is looked at: they are on a page that most processes don't touch. */
+static inline bool layer_began(void)
+{
+	return atomic_load_explicit(&fd_table.cnt, memory_order_relaxed);
+}
 enum { FD_PAGE_BITS = 16, FD_PAGE_CNT = 1 << 8, FD_GROUP_BITS = 6 }; /* 16 M descriptors */
 
 /* Of numbers beyond the first page */
@@ -529,10 +535,7 @@ long sock_fail(struct sock *s, long err);
  */
 void sock_fail_later(struct sock *s, long err);
 
-/*
- * ---- accept.c -----------------------------------------------------------------------------------
- * ----------------
- */
+/* ---- accept.c -------------------------------------------------------------------------------- */
 
 /*
  * Somebody waits for connections on @fd: on channels too from now on, if it is a listening socket. Lock held.
@@ -853,10 +856,7 @@ bool timespec_bad(const struct timespec *ts);
 /* Return: -1 for never, 0 when over. */
 int64_t time_left(uint64_t deadline_ns, uint64_t now_ns);
 
-/*
- * ---- helper.c -----------------------------------------------------------------------------------
- * ----------------
- */
+/* ---- helper.c -------------------------------------------------------------------------------- */
 
 int helper_start(void);
 /* The program is active: the helper is to tick, and to lead no more. Lock held. */
@@ -889,10 +889,7 @@ void watches_move(struct file *f, enum watch_side side);
 /* A connection is AWAY; that it is WATCH_CHANNEL again undoes it. */
 void watches_away(struct file *f);
 
-/*
- * ---- poll.c -------------------------------------------------------------------------------------
- * ----------------
- */
+/* ---- poll.c ---------------------------------------------------------------------------------- */
 
 /*
  * Somebody waits for @fd, and for @events: a listening socket is leased, a connection that is away is claimed, for which
@@ -927,10 +924,7 @@ void *why_mark(const char *name);
 /* May it be another way soon, without anybody's doing at this socket? */
 bool why_passes(enum report_why why);
 
-/*
- * ---- forks.c ------------------------------------------------------------------------------------
- * ----------------
- */
+/* ---- forks.c --------------------------------------------------------------------------------- */
 
 /* Before and in the child after fork(). Lock held. */
 void forks_prepare(void);
@@ -949,10 +943,7 @@ void forks_caged(void);
 /* This process becomes another program, and hands on its standard descriptors. Lock held. */
 void forks_exec(void);
 
-/*
- * ---- life.c -------------------------------------------------------------------------------------
- * ----------------
- */
+/* ---- life.c ---------------------------------------------------------------------------------- */
 
 /* Every connection is cut off from libvj. */
 void layer_bury(void);

@@ -146,12 +146,12 @@ void sock_before_ring_submit(const void *liburings)
 	const struct ring_queue *sq = &ring->sq;
 	unsigned shift = (ring->flags & RING_SQE128) != 0;
 
-	for (unsigned i = sq->sqe_head; sock.pid && i != sq->sqe_tail; i++)
+	for (unsigned i = sq->sqe_head; layer_began() && i != sq->sqe_tail; i++)
 		ring_does(&sq->sqes[(i & *sq->kring_mask) << shift]);
 }
 
 void sock_before_ring_files(const int *fds, unsigned cnt)
 {
-	for (unsigned i = 0; sock.pid && fds && i < cnt; i++)
+	for (unsigned i = 0; layer_began() && fds && i < cnt; i++)
 		ring_uses(fds[i]);
 }

@@ -32,7 +32,7 @@ static struct {
 	_Atomic(void *) handler;
 	_Atomic int flags;
 } handlers[NSIG] VJ_LATER;
-static pthread_mutex_t handlers_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t handlers_lock VJ_LATER = PTHREAD_MUTEX_INITIALIZER;
 
 /* A bit for each place that is taken. */
 __thread _Atomic uint32_t sock_deferred __attribute__((tls_model("initial-exec")));

@@ -113,7 +113,7 @@ void spin_won(const struct spin *sp)
  */
 
 /* Those of blocking calls and poll(); an epoll set has its own. */
-static struct kick spare_kicks[64] VJ_LATER;
+static struct kick spare_kicks[64];
 static unsigned spare_kick_cnt;
 
 int kick_open(struct kick *k)
