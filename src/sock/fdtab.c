@@ -7,8 +7,9 @@
  *
  * Most processes that have a socket have one and end soon, so the first numbers, their notes and some sockets are among the library's
  * variables, on the page that loading it has written to: no mapping of their own, no page that is touched for them alone. When a greater
- * number is used they move to the first page. Who looks meanwhile, without the lock, sees what was there a moment before: a new page has
- * everything before it is shown, and is shown before the number of those that it has.
+ * number is used they move to the first page, and back when none of those is left that a context had: children of fork() would have copies of
+ * it. Who looks meanwhile, without the lock, sees what was there a moment before: a new page has
+ * everything before it is shown, and is shown before the number of those that it has. One that was left stays where it was, and is empty.
  */
 #include "base/bits.h"
 #include "sock/priv.h"
@@ -23,6 +24,11 @@ struct fd_page {
 	uint64_t used[(1 << (FD_PAGE_BITS - FD_GROUP_BITS)) / 64]; /* of groups of numbers: has any ever had something? Lock */
 	_Atomic(struct file *) slot[1 << FD_PAGE_BITS];
 	struct fd_note note[1 << FD_PAGE_BITS];
+};
+
+struct first_pages {
+	_Atomic(struct fd_page *) all[FD_PAGE_CNT];
+	struct fd_page first;
 };
 
 static struct {
@@ -41,11 +47,12 @@ struct slab {
 	void *free;
 	uint8_t *fresh, *end;
 };
-static struct slab socks = { .fresh = (uint8_t *)low.socks, .end = (uint8_t *)(low.socks + LOW_SOCKS) }, sets, watches;
+static struct slab socks VJ_LATER = { .fresh = (uint8_t *)low.socks, .end = (uint8_t *)(low.socks + LOW_SOCKS) }, sets, watches;
 
 struct fd_table fd_table VJ_NEAR; /* every process reads it */
 static _Atomic(struct fd_page *) *pages; /* FD_PAGE_CNT; NULL: the low ones are enough */
 static uint32_t page_end; /* behind those that there are. Lock */
+static struct first_pages *spare; /* they were in use; empty. Lock */
 
 VJ_EARLY void *pages_get(size_t bytes)
 {
@@ -87,14 +94,12 @@ VJ_EARLY static void low_use(void)
 /* The first page, with what the low ones have. Return: false: no memory */
 static bool low_leave(void)
 {
-	struct {
-		_Atomic(struct fd_page *) all[FD_PAGE_CNT];
-		struct fd_page first;
-	} *made = pages_get(sizeof(*made));
+	struct first_pages *made = spare ? spare : pages_get(sizeof(*made));
 	struct fd_page *first;
 
 	if (!made)
 		return false;
+	spare = NULL;
 	first = &made->first;
 	for (unsigned nr = 0; nr < LOW_CNT; nr++)
 		atomic_store_explicit(&first->slot[nr], atomic_load_explicit(&low.slot[nr], memory_order_relaxed), memory_order_relaxed);
@@ -106,6 +111,45 @@ static bool low_leave(void)
 	atomic_store_explicit(&fd_table.slots, first->slot, memory_order_release);
 	atomic_store_explicit(&fd_table.cnt, FD_PAGE_CNT << FD_PAGE_BITS, memory_order_release);
 	return true;
+}
+
+static bool has_notes(const struct fd_page *page, unsigned from, unsigned end)
+{
+	for (unsigned nr = from; nr < end; nr++)
+		if (page->note[nr].why)
+			return true;
+	return false;
+}
+
+/* Is there anything that the low ones have no place for? */
+static bool has_far(const struct fd_page *first)
+{
+	if (page_end > 1 || fd_next(LOW_CNT) >= 0)
+		return true;
+	for (int fd = fd_next_used(LOW_CNT); fd >= 0; fd = fd_next_used(fd + LOW_CNT))
+		if (has_notes(first, (unsigned)fd, (unsigned)fd + LOW_CNT))
+			return true;
+	return false;
+}
+
+/*
+ * Other threads may be about to read in the page, this one only if a handler of its, which forks, has interrupted that: then it finds that there is
+ * nothing, and asks the kernel, where everything is without a context.
+ */
+void fd_table_shrink(void)
+{
+	struct first_pages *left = (struct first_pages *)(void *)pages;
+
+	if (!left || has_far(&left->first) || !helper_is_only())
+		return;
+	for (unsigned nr = 0; nr < LOW_CNT; nr++)
+		atomic_store_explicit(&low.slot[nr], atomic_load_explicit(&left->first.slot[nr], memory_order_relaxed), memory_order_relaxed);
+	memcpy(low.note, left->first.note, sizeof(low.note));
+	atomic_store_explicit(&fd_table.cnt, LOW_CNT, memory_order_release); /* before: a handler may look */
+	low_use();
+	pages = NULL;
+	page_end = 0;
+	spare = madvise(left, sizeof(*left), MADV_DONTNEED) ? NULL : left;
 }
 
 /* Something is about to be there, which is none of the low ones. Return: NULL: no memory */
@@ -132,7 +176,8 @@ VJ_EARLY static bool low_wanted(unsigned nr)
 {
 	if (pages || nr >= LOW_CNT)
 		return false;
-	low_use();
+	if (!layer_began()) /* else it is no page that a child would have to copy */
+		low_use();
 	return true;
 }
 

@@ -95,6 +95,7 @@ static void context_leave(void)
 		own_fd_close(sock.placeholder[i]);
 		sock.placeholder[i] = -1;
 	}
+	fd_table_shrink();
 	forks.mark = why_mark(REPORT_BRIEF_MARK);
 	if (forks.mark)
 		madvise(forks.mark, 1, MADV_DONTFORK);

@@ -409,6 +409,8 @@ int fd_next(int fd);
 int fd_next_used(int fd);
 /* The place for its note. Lock held. @make: else NULL if no number near it was ever used. NULL: no memory. */
 struct fd_note *fd_note_of(int fd, bool make);
+/* There is no context. If all that there is are low numbers again, and no other thread, they are where they were at first. Lock held. */
+void fd_table_shrink(void);
 /* Any of its descriptors; -1: none. Looks through all there are. */
 int fd_of_file(const struct file *f);
 /* For own_fd_hook: a descriptor of the library or of this layer, which the program must not close. Lock held. */

@@ -14,6 +14,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <sched.h>
+#include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -221,10 +222,48 @@ static void part_two_users(void)
 	close(listener);
 }
 
+/*
+ * As vsftpd: a child that libc does not know of, which it takes to have its parent's threads, and libc's calls for all of them. A list of threads in
+ * which one is twice has no end.
+ */
+static void client_and_clone(int port)
+{
+	pid_t pid;
+
+	client_of(port);
+	pid = (pid_t)syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL);
+	CHECK(pid >= 0);
+	if (pid == 0) {
+		client_of(port);
+		alarm(ANSWER_MS / 1000);
+		CHECK(!setgid(getgid()));
+		_exit(0);
+	}
+	child_end(pid);
+}
+
+static void part_cloned(void)
+{
+	uint16_t port;
+	int listener = listen_leased(&port);
+	pid_t client = child_start(client_and_clone, port);
+
+	for (int i = 0; i < 2; i++) {
+		int fd = accept_one(listener);
+
+		ping_back(fd);
+		close(fd);
+	}
+	child_end(client);
+	close(listener);
+	printf("both are served\n");
+}
+
 void cage_parts(const char *only)
 {
 	static const struct part parts[] = { { "filtered", part_filtered }, { "filtered_child", part_filtered_child },
-					     { "two_users", part_two_users } };
+					     { "two_users", part_two_users },
+					     { "cloned", part_cloned } };
 
 	parts_run(parts, sizeof(parts) / sizeof(parts[0]), only);
 }
