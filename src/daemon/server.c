@@ -89,6 +89,7 @@ struct server {
 	bool has_app, had_app;	/* in the last round; a new one since somebody came last */
 	uint32_t apps_seen;
 	bool stop;
+	bool mute; /* nobody is told anything any more */
 };
 
 static uint64_t clock_ns(void)
@@ -118,6 +119,8 @@ static int op_send(struct app *app, const struct ctl_msg *msg, const int *fds, u
 {
 	struct ctl_packet p;
 
+	if (conn_of(app)->s->mute)
+		return -ENOTCONN;
 	ctl_packet_send(&p, msg, fds, fd_cnt);
 	if (sendmsg(conn_of(app)->fd, &p.hdr, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
 		return 0;
@@ -746,6 +749,8 @@ void server_free(struct server *s)
 	/* first, so that channels serve on */
 	interfaces_free(&s->vjd);
 	firewall_free(&s->vjd);
+	/* no application is gone because we are: each would be told so of those before it, and reset what it has with them */
+	s->mute = true;
 	end_all(&s->vjd.apps);
 	end_all(&s->vjd.strangers);
 	settle_all(s);

@@ -572,7 +572,7 @@ static void test_peer_killed(void **state)
 	vj_unlisten(a, l);
 }
 
-static void test_vjd_killed(void **state)
+static void vjd_comes_back(int sig)
 {
 	struct sockaddr_storage at;
 	struct vj_listener l;
@@ -581,10 +581,9 @@ static void test_vjd_killed(void **state)
 	struct vj *late;
 	int err = 0;
 
-	(void)state;
 	connect_pair(AF_INET, &l, &ca, &cb);
 	vj_listener_addr(a, l, &at);
-	vjd_kill(SIGKILL);
+	vjd_kill(sig);
 	transfer(b, cb, a, ca, 10 << 20, 10000, false); /* vjd is on no packet's path */
 	/* the peer is known: still connects */
 	assert_int_equal(vj_raw_connect(b, 99, 0, &(struct vj_channel *){ NULL }), -ENOTCONN);
@@ -618,6 +617,19 @@ static void test_vjd_killed(void **state)
 	vj_conn_close(b, cb);
 	vj_conn_close(a, ca);
 	vj_unlisten(a, l);
+}
+
+static void test_vjd_killed(void **state)
+{
+	(void)state;
+	vjd_comes_back(SIGKILL);
+}
+
+/* One that leaves because it is told to is no other to who has channels. */
+static void test_vjd_told_to_leave(void **state)
+{
+	(void)state;
+	vjd_comes_back(SIGTERM);
 }
 
 /* A death is told by a vjd that did not make the channel. And one while there was none, by the next. */
@@ -949,6 +961,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_fd_wakes, pair_setup, pair_teardown),
 		cmocka_unit_test_setup_teardown(test_peer_killed, pair_setup, pair_teardown),
 		cmocka_unit_test_setup_teardown(test_vjd_killed, pair_setup, pair_teardown),
+		cmocka_unit_test_setup_teardown(test_vjd_told_to_leave, pair_setup, pair_teardown),
 		cmocka_unit_test_setup_teardown(test_vjd_and_peer_killed, pair_setup, pair_teardown),
 		cmocka_unit_test_setup_teardown(test_vjd_lost_amid_events, pair_setup, pair_teardown),
 	};
