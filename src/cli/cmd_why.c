@@ -535,7 +535,7 @@ static int show(int32_t pid, const struct ask_options *o, bool *shown)
 	free(s.told);
 	free(s.rules);
 	free(s.socks.socks);
-	return rc < 0 ? EXIT_FAILED : EXIT_OK;
+	return rc < 0 || s.silent ? EXIT_FAILED : EXIT_OK;
 }
 
 int cmd_why(const struct cmd *cmd, const void *opts, int argc, char **argv)

@@ -17,7 +17,7 @@ const struct cmd cmds[] = {
 			 "reachable both ways. Needs no privilege and no configuration: if no vjd "
 			 "runs, a private one is started, "
 			 "which leaves when its last program does. Where none can be had, or the one that is there doesn't answer within a "
-			 "second, PROGRAM is on the kernel's sockets, which is said on standard error; it has channels as soon as vjd answers.\n\n"
+			 "second, PROGRAM is on the kernel's sockets, which is said on standard error; it has channels as soon as vjd answers, for which the first of its sockets waits two seconds.\n\n"
 			 "So is a program that is statically linked, 32-bit or set-user-id, which no library can be put in front of; --strict starts "
 			 "none of these. Programs that PROGRAM starts are on channels as well, as far as they can be.",
 		.example = "vj run -- redis-server --port 7000\n"
@@ -86,7 +86,7 @@ const struct cmd cmds[] = {
 			   "vj why 1234 --json | jq -r '.sockets[] | select(.path == \"kernel\") | .why.text'",
 		.opts = ask_opts,
 		.exits = { { 0, "shown" },
-			   { 1, "there is no such process, it is another user's, or it gave no answer" },
+			   { 1, "there is no such process, it is another user's, or it gave no answer, or vjd didn't, so that a path is \"unknown\"" },
 			   { 2, "wrong use" } },
 		.run = cmd_why,
 	},

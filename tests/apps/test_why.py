@@ -124,9 +124,9 @@ def run(*args, status=0):
     return done.stdout + done.stderr
 
 
-def ask(pid):
+def ask(pid, status=0):
     """{fd: (path, why)}"""
-    said = json.loads(run("--json", pid))
+    said = json.loads(run("--json", pid, status=status))
     return {s["fd"]: (s["path"], s.get("why", {}).get("name")) for s in said["sockets"]}, said
 
 
@@ -205,7 +205,7 @@ def check_elsewhere():
     os.environ["VJ_SOCKET"] = where
     try:
         assert until(lambda: ask(server.pid)[0][fd] == ("both", None)), ask(server.pid)
-        said = run("--socket", where, server.pid)
+        said = run("--socket", where, server.pid, status=1)
         assert f"it is with another vjd; see: vj why --socket {where}.other {server.pid}\n" in said, said
     finally:
         server.kill()
@@ -493,14 +493,14 @@ def check_silent():
         check_client(client, fds, port)
         vjd = json.loads(subprocess.run([VJ, "status", "--json"], capture_output=True, check=True).stdout)["daemon"]["pid"]
         os.kill(vjd, signal.SIGSTOP)
-        paths, said = ask(client.pid)
+        paths, said = ask(client.pid, status=1)
         assert f"vjd (process {vjd}) doesn't answer" in said["reason"], said
         want = {name: ("unknown", None) for name in fds if name not in ("other", "reused")}
         want["NO_OWNER"] = ("kernel", None)
         want["NOT_LOCAL"] = paths[fds["NOT_LOCAL"]] # the kernel's, if it is still on its way
         assert paths == {fds[name]: path for name, path in want.items()}, (paths, fds)
-        assert ask(server.pid)[0][listener] == ("unknown", None), ask(server.pid)
-        text = run(server.pid)
+        assert ask(server.pid, status=1)[0][listener] == ("unknown", None), ask(server.pid, status=1)
+        text = run(server.pid, status=1)
         assert "which of its sockets are on channels is not known" in text and text.count(f":{port} ") == 1, text
         assert "all on the kernel: under vj run, but no vjd answers" in run(idle.pid)
         os.kill(vjd, signal.SIGKILL)
