@@ -526,14 +526,6 @@ static void part_mutex(void)
 
 /* ---- a thread sleeps, another one connects ----------------------------------------------------------------------- */
 
-static void serve_ping(int fd)
-{
-	server_ready(fd);
-	fd = accept_one(fd);
-	ping_back(fd);
-	close(fd);
-}
-
 static void *wait_connected(void *arg)
 {
 	struct epoll_event ev;

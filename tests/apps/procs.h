@@ -69,6 +69,8 @@ void server_ready(int fd);
 int accept_one(int fd);
 /* The other side of ping(), once */
 void ping_back(int fd);
+/* For server_start(): one connection, which is answered once */
+void serve_ping(int fd);
 
 /* ---- procs_cage.c: under a seccomp filter of its own */
 void cage_parts(const char *only);

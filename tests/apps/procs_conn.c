@@ -236,6 +236,14 @@ void ping_back(int fd)
 	write_all(fd, buf, 4);
 }
 
+void serve_ping(int fd)
+{
+	server_ready(fd);
+	fd = accept_one(fd);
+	ping_back(fd);
+	close(fd);
+}
+
 /* ---- exec ------------------------------------------------------------------------------------------------------- */
 
 static void become_cat(int conn)
@@ -886,14 +894,6 @@ static void part_crowd(void)
 
 /* ---- a thread has waited before there was anything on channels ---------------------------------------------------- */
 
-static void serve_once(int fd)
-{
-	server_ready(fd);
-	fd = accept_one(fd);
-	ping_back(fd);
-	close(fd);
-}
-
 static void *poll_set(void *arg)
 {
 	struct pollfd pfd = { .fd = *(int *)arg, .events = POLLIN };
@@ -924,7 +924,7 @@ static void part_polled_set(void)
 {
 	pid_t server;
 
-	server_start(serve_once, &server);
+	server_start(serve_ping, &server);
 	child_end(child_start(polls, port));
 	child_end(server);
 	printf("who polled saw it\n");
