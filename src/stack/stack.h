@@ -118,6 +118,13 @@ void stack_leaving(struct stack *s);
 /** stack_unfinished() - Is something owed to a peer that would go out without a timer (data queued, an acknowledgement)? */
 bool stack_unfinished(const struct stack *s);
 
+/**
+ * stack_is_crowded() - Is it better to leave frames where they are? A program reads a UDP socket, and enough for it is there: more would be taken
+ * in only to be dropped, at the cost of the reading (receive livelock; Mogul and Ramakrishnan 1997, Druschel's lazy receiver processing). False
+ * UDP_CROWD_US after stack_now() said when it began, and then until the program has read there once more: nothing waits for a socket that isn't read.
+ */
+bool stack_is_crowded(struct stack *s);
+
 /* ---- links --------------------------------------------------------------------------------------------------- */
 
 struct link_frame {

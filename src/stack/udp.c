@@ -93,6 +93,36 @@ int udp_open(struct stack *s, const struct endpoint *local, unsigned flags, uint
 	return 0;
 }
 
+/* ---- crowds ---------------------------------------------------------------------------------- */
+
+static void crowd_begin(struct stack *s, uint32_t id, const struct udp_sock *sock)
+{
+	if (likely(sock->queued_bytes <= s->cfg.rcvbuf_bytes / 2) || !sock->read || s->udp->crowded != 0)
+		return;
+	s->udp->crowded = id;
+	s->udp->crowded_until_us = s->now_us + UDP_CROWD_US;
+}
+
+static void crowd_look(struct stack *s, uint32_t id, struct udp_sock *sock)
+{
+	sock->read = true;
+	if (unlikely(s->udp->crowded == id) && sock->queued_bytes <= s->cfg.rcvbuf_bytes / 4)
+		s->udp->crowded = 0;
+}
+
+bool stack_is_crowded(struct stack *s)
+{
+	if (likely(s->udp->crowded == 0))
+		return false;
+	if (s->now_us < s->udp->crowded_until_us)
+		return true;
+	udp_sock_at(s, s->udp->crowded)->read = false;
+	s->udp->crowded = 0;
+	return false;
+}
+
+/* ---- datagrams ------------------------------------------------------------------------------- */
+
 /* @idx is out of the queue already. */
 static void dgram_free(struct stack *s, struct udp_sock *sock, uint32_t idx)
 {
@@ -144,6 +174,7 @@ void udp_close(struct stack *s, struct udp_id u)
 
 	while (sock->head != 0)
 		dgram_drop(s, sock);
+	crowd_look(s, u.v, sock);
 	stack_output_done(s, sock->output_link, ref_udp(u.v));
 	stack_event_del(s, ref_udp(u.v));
 	ref_list_del(&s->udp->all_nodes, &s->udp->all, ref_udp(u.v));
@@ -296,8 +327,11 @@ static bool udp_queue(struct stack *s, struct udp_sock *sock, struct pkt *pkt, c
 static void udp_accept(struct stack *s, uint32_t id, struct pkt *pkt, const struct endpoint *from,
 		       const struct ip_addr *dst, struct udp_span span)
 {
-	if (!udp_queue(s, udp_sock_at(s, id), pkt, from, dst, &span))
+	struct udp_sock *sock = udp_sock_at(s, id);
+
+	if (!udp_queue(s, sock, pkt, from, dst, &span))
 		return;
+	crowd_begin(s, id, sock);
 	s->stats.udp_rx++;
 	stack_event_add(s, ref_udp(id), STACK_EV_READABLE);
 }
@@ -367,8 +401,10 @@ int udp_recv(struct stack *s, struct udp_id u, void *buf, size_t len, bool peek,
 		memcpy(buf, dgram->small, n);
 	else
 		bufq_read_at(&s->bufs, &dgram->data, 0, buf, n, NULL);
-	if (!peek && !dgram_more(s, sock, dgram))
+	if (!peek && !dgram_more(s, sock, dgram)) {
 		dgram_drop(s, sock);
+		crowd_look(s, u.v, sock);
+	}
 	return 0;
 }
 

@@ -10,6 +10,7 @@
 #include "stack/stack_priv.h"
 
 #define UDP_SMALL_BYTES BUF_COPY_MAX
+#define UDP_CROWD_US 100
 
 struct udp_dgram {
 	uint32_t next; /* in the socket's queue; 0: last */
@@ -37,6 +38,7 @@ struct udp_sock {
 	int err; /* positive errno of an ICMP error, to be told once */
 	uint8_t mtu_mode[2]; /* enum udp_mtu_mode; IPv6, IPv4 */
 	uint8_t tos[2], ttl[2]; /* likewise: what goes into IP's header */
+	bool read; /* by its program, since it stood crowded until UDP_CROWD_US were over */
 };
 
 struct udp_global {
@@ -44,6 +46,8 @@ struct udp_global {
 	struct pool dgrams;
 	struct ref_space all_nodes;
 	struct ref_list all;
+	uint32_t crowded; /* a socket whose queue is half full and is read, see stack_is_crowded(); 0: none */
+	uint64_t crowded_until_us;
 };
 
 static inline struct udp_sock *udp_sock_at(const struct stack *s, uint32_t id)

@@ -248,6 +248,46 @@ static void test_queue_bound(void **state)
 	fix_end(&f);
 }
 
+/* Frames are to wait while a socket that is read has enough: until it has been read, is closed, or a time is over; not for one that isn't. */
+static void test_crowded(void **state)
+{
+	enum { HALF = (128 << 10) / (1000 + 256), QUARTER = HALF / 2 };
+	static uint8_t frame[2000];
+	struct fix f;
+
+	(void)state;
+	fix_begin(&f, false, 0);
+	for (int way = 0; way < 3; way++) {
+		struct udp_id u = open_at(&f, 53, 0);
+		int left = HALF + 3; /* in the queue when it is crowded */
+
+		for (int i = 0; i < HALF + 10; i++)
+			fix_rx(&f, frame, fix_udp(&f, frame, 53, 1000, 0));
+		assert_false(stack_is_crowded(f.s)); /* nobody has read */
+		for (int i = 0; i < 8; i++)
+			assert_int_equal(recv_from(&f, u, 10, false).ret, 0);
+		assert_false(stack_is_crowded(f.s)); /* nothing has come since */
+		fix_rx(&f, frame, fix_udp(&f, frame, 53, 1000, 0));
+		assert_true(stack_is_crowded(f.s));
+		if (way == 0) {
+			while (--left > QUARTER)
+				assert_true(recv_from(&f, u, 10, false).ret == 0 && stack_is_crowded(f.s));
+			assert_int_equal(recv_from(&f, u, 10, false).ret, 0);
+		} else if (way == 1) {
+			stack_now(f.s, f.s->now_us + 99);
+			assert_true(stack_is_crowded(f.s));
+			stack_now(f.s, f.s->now_us + 1);
+			assert_false(stack_is_crowded(f.s));
+			fix_rx(&f, frame, fix_udp(&f, frame, 53, 1000, 0));
+		}
+		if (way < 2)
+			assert_false(stack_is_crowded(f.s));
+		udp_close(f.s, u);
+		assert_false(stack_is_crowded(f.s));
+	}
+	fix_end(&f);
+}
+
 static void test_no_memory(void **state)
 {
 	static uint8_t frame[2000];
@@ -486,7 +526,8 @@ int main(void)
 		cmocka_unit_test(test_receive),	      cmocka_unit_test(test_plain_as_any),
 		cmocka_unit_test(test_send),
 		cmocka_unit_test(test_bad_datagrams), cmocka_unit_test(test_queue_bound),
-		cmocka_unit_test(test_no_memory),     cmocka_unit_test(test_connected),
+		cmocka_unit_test(test_crowded),	      cmocka_unit_test(test_no_memory),
+		cmocka_unit_test(test_connected),
 		cmocka_unit_test(test_connected_beside),
 		cmocka_unit_test(test_connected_many), cmocka_unit_test(test_open),
 		cmocka_unit_test(test_shared),	      cmocka_unit_test(test_link_gone),
