@@ -323,8 +323,8 @@ struct vj_conn_info {
 	uint32_t out_of_order;			      /* segments received ahead of a hole, in all */
 	uint32_t rcv_rtt_us, rcv_mss, rcv_space_bytes, rcv_ssthresh_bytes, ato_ms; /* what the receiving side has learned */
 	uint32_t last_data_sent_ms, last_data_rcvd_ms, last_ack_sent_ms, last_ack_rcvd_ms; /* ago */
-	/* Counted where frames can be lost, since the connection was established */
-	uint64_t bytes_acked, bytes_rcvd, bytes_sent, bytes_retrans;
+	uint64_t bytes_acked, bytes_rcvd, bytes_sent, bytes_retrans; /* since the connection was established */
+	/* Likewise, counted where frames can be lost; 0 on direct channels */
 	uint32_t segs_in, segs_out, data_segs_in, data_segs_out;
 	uint64_t pacing_Bps; /* bytes per second; 0: not paced */
 	uint32_t probes;     /* of a closed window or for keep-alive, without an answer */

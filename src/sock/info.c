@@ -87,7 +87,7 @@ int info_get(int fd, const struct sock *s, void *val, socklen_t *len)
 	struct vj_conn_info info = { .sz = sizeof(info) };
 	struct info_linux out;
 	socklen_t kernel_len;
-	uint64_t max_Bps = 0;
+	uint64_t max_Bps = 0, rcvbuf_bytes = 0;
 	int err;
 
 	/* The kernel knows how much of it this system has. */
@@ -98,8 +98,11 @@ int info_get(int fd, const struct sock *s, void *val, socklen_t *len)
 		return err;
 	fill(&info, &out);
 	vj_conn_option_get(sock.vj, s->conn, VJ_OPT_PACING, &max_Bps);
+	vj_conn_option_get(sock.vj, s->conn, VJ_OPT_RCVBUF, &rcvbuf_bytes);
 	if (max_Bps)
 		out.max_pacing_rate = max_Bps;
+	if (!out.rcv_space) /* it is over: as large as it was */
+		out.rcv_space = out.rcv_ssthresh = (uint32_t)rcvbuf_bytes;
 	kernel_len = *len;
 	memset(val, 0, kernel_len);
 	memcpy(val, &out, min_size(kernel_len, sizeof(out)));

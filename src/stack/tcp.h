@@ -398,9 +398,14 @@ void tcp_uto_input(const struct stack *s, struct tcb *t, const struct tcp_opts *
 
 /*
  * Initial sequence number (RFC 6528). @old_end: NULL, or the end of what an earlier connection with
- * this key used: the new one begins beyond it.
+ * this key used: the new one begins beyond it. @no_loss: of a link that cannot lose, a multiple of 64 KiB
  */
-uint32_t tcp_isn(const struct stack *s, const struct flow_key *key, const uint32_t *old_end);
+uint32_t tcp_isn(const struct stack *s, const struct flow_key *key, const uint32_t *old_end, bool no_loss);
+/* On a link that cannot lose: the numbers of this end begin at snd_una, those of the peer at @irs. */
+void tcp_isn_ours(struct tcb *t);
+void tcp_isn_theirs(struct stack *s, struct tcb *t, uint32_t irs);
+/* ... snd_nxt, or rcv_nxt (@rcv), has come round. */
+void tcp_isn_round(struct stack *s, struct tcb *t, bool rcv);
 
 /* ---- tcp_sanity.c ---------------------------------------------------------------------------- */
 

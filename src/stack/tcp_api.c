@@ -76,8 +76,9 @@ static int connect_begin(struct stack *s, struct link_id link_id, const struct e
 		return err;
 	}
 	event_cookie_set(&c.t->event, cookie);
-	c.t->snd_una = tcp_isn(s, &key, old != 0 ? &old_end : NULL);
+	c.t->snd_una = tcp_isn(s, &key, old != 0 ? &old_end : NULL, tcb_no_loss(c.t));
 	c.t->snd_nxt = c.t->snd_una;
+	tcp_isn_ours(c.t);
 	c.t->mss = (uint16_t)tcp_opt_link_mss(s, c);
 	s->stats.tcp_opened++;
 	*ret_c = c;

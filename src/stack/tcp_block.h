@@ -146,7 +146,13 @@ struct tcb {
 	uint32_t snd_una;
 	uint32_t snd_nxt;   /* highest ever sent, never moves back */
 	uint32_t snd_wnd;   /* from snd_una, scaled */
-	uint32_t ts_recent; /* TF_TS: the timestamp to echo */
+	union {
+		uint32_t ts_recent; /* TF_TS: the timestamp to echo */
+		/* NO_LOSS: where the numbers of both ends began, in units of 64 KiB (tcp_isn.c); what passed is told from there */
+		struct {
+			uint16_t iss, irs;
+		} began;
+	};
 	uint32_t flags;
 	uint8_t state;	/* enum tcp_state */
 	uint8_t wscale; /* low half: how we shift theirs; high half: how they shift ours */
@@ -241,6 +247,9 @@ struct tcp_ext {
 	uint8_t rack_persist; /* recoveries until it is one again */
 	uint16_t reordering; /* most segments that one was late by, so far; 0: TCP_REORDERING */
 	uint32_t reord_seen; /* how often that was seen */
+	/* NO_LOSS: how often the numbers of each direction have come round, and what the peer's first one is beyond tcb.began.irs */
+	uint32_t snd_rounds, rcv_rounds;
+	uint16_t irs_rest;
 	uint32_t dsack_dups; /* segments that the peer has reported twice */
 	bool sndbuf_set; /* by the program; else it is auto-tuned on links that can lose */
 	bool rcvbuf_set;

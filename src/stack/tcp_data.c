@@ -315,6 +315,8 @@ static bool data_in_order(struct stack *s, struct conn c, struct tcp_seg *seg)
 	if (had_hole)
 		ooo_pull(s, t);
 	if (tcb_no_loss(t)) {
+		if (t->rcv_nxt < seg->len)
+			tcp_isn_round(s, t, true);
 		tcp_ack_direct(t);
 	} else {
 		struct tcp_arrival arrival = data_arrival(t, seg);

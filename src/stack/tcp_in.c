@@ -459,6 +459,8 @@ VJ_INLINE bool in_fast(struct stack *s, struct conn c, struct pkt *pkt,
 	if (len != 0) {
 		t->rcv_nxt += len;
 		tcp_event(s, c, STACK_EV_READABLE);
+		if (unlikely(t->rcv_nxt < len) && tcb_no_loss(t))
+			tcp_isn_round(s, t, true);
 		if (likely(tcb_no_loss(t)))
 			tcp_ack_direct(t);
 		else

@@ -491,11 +491,32 @@ static void info_tune(const struct stack *s, const struct tcp_tune *tune, struct
 	info->last_ack_rcvd_ms = now_ms - tune->ack_in_ms;
 }
 
+/*
+ * On a link that cannot lose nothing is counted: where the numbers began, and how often they have come round, says it. The rounds are the
+ * bytes': a FIN is taken off first.
+ */
+static void info_passed(const struct stack *s, const struct tcb *t, struct tcp_info *info)
+{
+	const struct tcp_ext *ext = tcb_ext(s, t);
+	uint32_t iss = (uint32_t)t->began.iss << 16, irs = (uint32_t)t->began.irs << 16;
+	uint32_t fin_sent = tcb_has(t, TF_FIN_SENT), fin_rcvd = tcb_has(t, TF_FIN_RCVD);
+	uint64_t snd_rounds = ext != NULL ? ext->snd_rounds : 0, rcv_rounds = ext != NULL ? ext->rcv_rounds : 0;
+
+	if ((t->state != TCP_CLOSED && !tcb_synchronized(t)) || (t->snd_nxt == iss && snd_rounds == 0) ||
+	    (t->rcv_nxt == irs && rcv_rounds == 0)) /* there was no hand-shake */
+		return;
+	if (ext != NULL)
+		irs += ext->irs_rest;
+	info->bytes_sent = (snd_rounds << 32) + (t->snd_nxt - fin_sent) - iss - 1;
+	info->bytes_acked = info->bytes_sent + fin_sent - tcb_flight(t) + tcb_has(t, TF_ACTIVE);
+	info->bytes_rcvd = (rcv_rounds << 32) + (t->rcv_nxt - fin_rcvd) - irs - 1 + fin_rcvd;
+}
+
 static void info_tally(const struct tcb *t, const struct tcp_tally *tally, struct tcp_info *info)
 {
 	info->out_of_order = tally->ooo_segs;
 	info->bytes_acked = tally->bytes_acked;
-	info->bytes_rcvd = tally->bytes_rcvd;
+	info->bytes_rcvd = tally->bytes_rcvd + tcb_has(t, TF_FIN_RCVD);
 	info->bytes_retrans = tally->bytes_retrans;
 	info->bytes_sent = tally->bytes_acked + tcb_flight(t) + tally->bytes_retrans;
 	if (tcb_has(t, TF_ACTIVE) && info->bytes_sent != 0)
@@ -558,5 +579,7 @@ void tcp_info(const struct stack *s, struct tcp_id id, struct tcp_info *ret_info
 		info_tune(s, tune, ret_info);
 	if (tally != NULL)
 		info_tally(t, tally, ret_info);
+	else if (tcb_no_loss(t))
+		info_passed(s, t, ret_info);
 	tcp_meter_info(s, c, ret_info);
 }

@@ -251,8 +251,10 @@ static void listen_syn(struct stack *s, struct tcp_seg *seg, const struct flow_k
 	t->rcv_nxt = seg->seq + 1;
 	t->rcv_adv = t->rcv_nxt;
 	t->rcv_acked = t->rcv_nxt;
-	t->snd_una = tcp_isn(s, key, old_end);
+	t->snd_una = tcp_isn(s, key, old_end, tcb_no_loss(t));
 	t->snd_nxt = t->snd_una;
+	tcp_isn_ours(t);
+	tcp_isn_theirs(s, t, seg->seq);
 	t->snd_wnd = seg->view.window;
 	tcp_opt_agree(s, c, &seg->opts);
 	tcp_ecn_syn(s, t, seg);

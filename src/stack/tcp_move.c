@@ -106,6 +106,9 @@ static void export_ext(const struct tcp_ext *ext, struct tcp_parcel *p)
 	p->keepcnt = ext->keepcnt;
 	p->tos = ext->tos;
 	p->ttl = ext->ttl;
+	p->snd_rounds = ext->snd_rounds;
+	p->rcv_rounds = ext->rcv_rounds;
+	p->irs_rest = ext->irs_rest;
 	p->set = (uint8_t)((ext->sndbuf_set ? SET_SNDBUF : 0) | (ext->rcvbuf_set ? SET_RCVBUF : 0));
 }
 
@@ -130,6 +133,8 @@ void tcp_export(const struct stack *s, struct tcp_id id, void *buf)
 		.err = t->state == TCP_CLOSED && !tcb_has(t, TF_ERR_TOLD) ? t->err : 0,
 		.rcv_bytes = t->rcvq.bytes,
 		.snd_bytes = t->sndq.bytes,
+		.iss = t->began.iss,
+		.irs = t->began.irs,
 	};
 	struct flow_key key;
 	uint8_t *data = (uint8_t *)buf + sizeof(p);
@@ -253,6 +258,9 @@ static int import_ext(struct stack *s, struct tcb *t, const struct tcp_parcel *p
 	ext->ttl = p->ttl;
 	ext->sndbuf_set = (p->set & SET_SNDBUF) != 0;
 	ext->rcvbuf_set = (p->set & SET_RCVBUF) != 0;
+	ext->snd_rounds = p->snd_rounds;
+	ext->rcv_rounds = p->rcv_rounds;
+	ext->irs_rest = (uint16_t)p->irs_rest;
 	return 0;
 }
 
@@ -264,6 +272,8 @@ static int import_fill(struct stack *s, struct conn c, const struct tcp_parcel *
 	if (import_ext(s, t, p) != 0 || bufq_append(&s->bufs, &t->rcvq, data, p->rcv_bytes) != 0 ||
 	    bufq_append(&s->bufs, &t->sndq, data + p->rcv_bytes, p->snd_bytes) != 0)
 		return -ENOMEM;
+	t->began.iss = p->iss;
+	t->began.irs = p->irs;
 	t->rcv_nxt = p->rcv_nxt;
 	t->rcv_adv = p->rcv_adv;
 	t->rcv_acked = p->rcv_acked;

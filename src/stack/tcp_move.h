@@ -31,11 +31,13 @@ struct tcp_parcel {
 	uint8_t wscale;
 	uint8_t err;
 	uint32_t rcv_bytes, snd_bytes; /* the queues */
+	uint16_t iss, irs; /* tcb.began */
 	uint32_t has_ext;
 	uint32_t sndbuf_bytes, rcvbuf_bytes; /* if has_ext, as all below */
 	uint32_t notsent_lowat, user_timeout_ms;
 	uint16_t keepidle_s, keepintvl_s;
 	uint8_t keepcnt, tos, ttl, set; /* @set: 1 sndbuf, 2 rcvbuf were chosen by the program */
+	uint32_t snd_rounds, rcv_rounds, irs_rest;
 };
 
 /* More than this waits in no connection that this library makes: both buffers, and what a peer that lies can add. */

@@ -480,6 +480,8 @@ void tcp_out_sent(struct stack *s, struct conn c, uint32_t len)
 
 	t->snd_nxt += len;
 	if (tcb_no_loss(t)) {
+		if (unlikely(t->snd_nxt < len))
+			tcp_isn_round(s, t, false);
 		if (unlikely(t->ext != 0))
 			tcp_timer_data_sent(s, c);
 		return;

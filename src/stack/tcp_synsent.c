@@ -29,6 +29,7 @@ static void synsent_take_syn(struct stack *s, struct conn c, const struct tcp_se
 	struct tcb *t = c.t;
 
 	t->rcv_nxt = seg->seq + 1;
+	tcp_isn_theirs(s, t, seg->seq);
 	t->rcv_adv = t->rcv_nxt + tcp_syn_window(s, c); /* as our SYN said */
 	t->rcv_acked = seg->seq;
 	t->snd_wnd = seg->view.window; /* never scaled in SYN (RFC 7323 2.2) */

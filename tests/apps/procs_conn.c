@@ -801,6 +801,26 @@ static void part_both_write(void)
 
 enum { MOVES = 500, PIECE = 700 };
 
+/* As many bytes each way, whoever has read and written them */
+static void passed_check(int conn, uint64_t bytes)
+{
+	struct { /* libc's knows the beginning only */
+		struct tcp_info head;
+		uint64_t pacing[2], acked, received;
+		uint32_t segs[6];
+		uint64_t times[4];
+		uint32_t delivered[2];
+		uint64_t sent, sent_again;
+	} info = { 0 };
+
+	_Static_assert(offsetof(__typeof__(info), sent) == 200, "as the kernel has it");
+	for (int tried = 0; tried < ANSWER_MS / 10 && (info.acked < bytes || info.received < bytes); tried++) {
+		usleep(10000);
+		CHECK(!getsockopt(conn, IPPROTO_TCP, TCP_INFO, &info, &(socklen_t){ sizeof(info) }));
+	}
+	CHECK(info.acked == bytes && info.received == bytes && info.sent - info.sent_again == bytes);
+}
+
 /* Two processes serve one connection by turns: each reads a piece and sends one. */
 static void serve_to_and_fro(int fd)
 {
@@ -822,6 +842,7 @@ static void serve_to_and_fro(int fd)
 	if (!child)
 		_exit(0);
 	child_end(child);
+	passed_check(conn, 2 * MOVES * PIECE);
 	close(conn);
 }
 

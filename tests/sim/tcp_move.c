@@ -4,7 +4,7 @@
  */
 #include "stack/tcp.h"
 #include "stack/tcp_move.h"
-#include "tests/sim/tcp_line.h"
+#include "tests/sim/line_help.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -246,12 +246,81 @@ static void impossible(void **state)
 	IGNORE();
 }
 
+static void passed_is(struct line *t, uint64_t sent, uint64_t acked, uint64_t rcvd)
+{
+	struct tcp_info i = info(t);
+
+	assert_int_equal(i.bytes_sent, sent);
+	assert_int_equal(i.bytes_acked, acked);
+	assert_int_equal(i.bytes_rcvd, rcvd);
+}
+
+/* The numbers of both directions are about to come round, as if nearly 4 GiB had passed. Return: how many say so, for each */
+static void nearly_round(struct line *t, uint64_t *ret_sent, uint64_t *ret_rcvd)
+{
+	struct parcel p;
+	struct tcp_parcel *of;
+	uint32_t snd, rcv;
+
+	assert_int_equal(tcp_hold(t->s, t->id), 0);
+	p = leave(t);
+	of = (struct tcp_parcel *)p.bytes;
+	snd = UINT32_MAX - 500 - of->snd_nxt;
+	rcv = UINT32_MAX - 500 - of->rcv_nxt;
+	of->snd_nxt += snd;
+	of->snd_una += snd;
+	of->rcv_nxt += rcv;
+	of->rcv_adv += rcv;
+	of->rcv_acked += rcv;
+	t->isn += snd;
+	t->peer_isn += rcv;
+	come(t, &p);
+	*ret_sent = info(t).bytes_sent;
+	*ret_rcvd = info(t).bytes_rcvd;
+}
+
+/* How much has passed is known after a move, too, and when the numbers have come round. */
+static void passed(void **state)
+{
+	struct line *t = *state;
+	uint64_t sent, rcvd;
+	struct parcel p;
+
+	direct(t);
+	passed_is(t, 0, 0, 0);
+	RECV(0, "P. 1:11(10) ack 1");
+	line_read(t, 4);
+	line_write(t, 100);
+	SEND("P. 1:101(100) ack 11");
+	passed_is(t, 100, 0, 10);
+	RECV(0, ". 11:11(0) ack 101");
+	passed_is(t, 100, 100, 10);
+	nearly_round(t, &sent, &rcvd);
+	line_write(t, 1000);
+	SEND("P. 101:1101(1000) ack 11");
+	RECV(0, "P. 11:1011(1000) ack 1101");
+	line_read(t, 1006);
+	passed_is(t, sent + 1000, sent + 1000, rcvd + 1000);
+	assert_int_equal(tcp_hold(t->s, t->id), 0);
+	p = leave(t);
+	come(t, &p);
+	passed_is(t, sent + 1000, sent + 1000, rcvd + 1000);
+	RECV(0, "F. 1011:1011(0) ack 1101");
+	SEND(". 1101:1101(0) ack 1012");
+	assert_int_equal(tcp_shutdown(t->s, t->id), 0);
+	line_run(t);
+	SEND("F. 1101:1101(0) ack 1012");
+	passed_is(t, sent + 1000, sent + 1000, rcvd + 1001);
+	RECV(0, ". 1012:1012(0) ack 1102");
+	passed_is(t, sent + 1000, sent + 1001, rcvd + 1001);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		LINE_TEST(held),  LINE_TEST(unsent),  LINE_TEST(ended),  LINE_TEST(reset),
 		LINE_TEST(stays), LINE_TEST(not_now), LINE_TEST(forged),
-		LINE_TEST(impossible),
+		LINE_TEST(impossible), LINE_TEST(passed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
