@@ -354,6 +354,28 @@ static int congestion_set(struct sock *s, const void *val, socklen_t len)
 	return -ENOENT;
 }
 
+/* Nothing is lost there, and it does nothing but to be said. */
+static bool is_direct(const struct sock *s)
+{
+	struct vj_conn_info info = { .sz = sizeof(info) };
+
+	return !vj_conn_info(sock.vj, s->conn, &info) && info.cwnd_bytes == UINT32_MAX;
+}
+
+/* Of a connection: the kernel knows which there are, and whom it lets have them. On a direct channel one is as good as another. */
+static int conn_congestion_set(int fd, struct sock *s, const void *val, socklen_t len)
+{
+	int kernel_fd = option_fd(fd, s, true), r;
+
+	if (kernel_fd < 0)
+		return kernel_fd;
+	r = sys_setsockopt(kernel_fd, IPPROTO_TCP, TCP_CONGESTION, val, len);
+	if (r)
+		return r;
+	r = congestion_set(s, val, len);
+	return r == -ENOENT && is_direct(s) ? 0 : r;
+}
+
 static unsigned place_of(const struct map *m)
 {
 	if (m->level != IPPROTO_IPV6)
@@ -458,6 +480,8 @@ static int conn_option_set(int fd, struct sock *s, int level, int name, const vo
 		return -EINVAL;
 	if (option_is_refused(level, name))
 		return -EOPNOTSUPP;
+	if (level == IPPROTO_TCP && name == TCP_CONGESTION)
+		return conn_congestion_set(fd, s, val, len);
 	r = option_set(s, level, name, val, len);
 	if (r != -ENOSYS)
 		return r;
@@ -653,12 +677,21 @@ static int given_up_error(struct sock *s, void *val, socklen_t *len)
 	return int_out(err, val, len);
 }
 
-static int congestion_get(const struct sock *s, void *val, socklen_t *len)
+/*
+ * On a direct channel what the kernel socket has. One that was accepted, or came from another process, may have none of its own yet, and what
+ * was set before comes along with the connection.
+ */
+static int congestion_get(int fd, struct sock *s, void *val, socklen_t *len)
 {
 	char name[16] = { 0 };
 	uint64_t idx = 0;
+	bool own;
 
 	vj_conn_option_get(sock.vj, s->conn, VJ_OPT_CONGESTION, &idx);
+	own = s->option_fd >= 0 || (!s->shared && !s->token);
+	fd = option_fd(fd, s, false);
+	if (fd >= 0 && is_direct(s) && (own || idx == 0))
+		return sys_getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, val, len);
 	if (vj_congestion_name((unsigned)idx))
 		memcpy(name, vj_congestion_name((unsigned)idx),
 		       min_size(strlen(vj_congestion_name((unsigned)idx)), sizeof(name) - 1));
@@ -672,12 +705,9 @@ static int congestion_get(const struct sock *s, void *val, socklen_t *len)
 static uint64_t maxseg_get(const struct sock *s, uint64_t mss)
 {
 	enum { LOOPBACK_MSS = 32768 };
-	struct vj_conn_info info = { .sz = sizeof(info) };
 	bool is_set = s->opts && (s->opts->set & UINT32_C(1) << VJ_OPT_MAXSEG);
 
-	if (is_set || vj_conn_info(sock.vj, s->conn, &info) || info.cwnd_bytes != UINT32_MAX)
-		return mss;
-	return LOOPBACK_MSS;
+	return is_set || !is_direct(s) ? mss : LOOPBACK_MSS;
 }
 
 /* IP_MTU, IPV6_MTU: the kernel socket below is not connected, and would say so */
@@ -730,7 +760,7 @@ static int option_get(int fd, struct sock *s, int level, int name, void *val, so
 	} else if (level == IPPROTO_IPV6 && name == IPV6_V6ONLY && s->shared && s->family == AF_INET6) {
 		return int_out(s->v6only, val, len);
 	} else if (level == IPPROTO_TCP && name == TCP_CONGESTION) {
-		return congestion_get(s, val, len);
+		return congestion_get(fd, s, val, len);
 	} else if (level == IPPROTO_TCP && name == TCP_INFO) {
 		return info_get(option_fd(fd, s, false), s, val, len);
 	} else if (level == IPPROTO_TCP && name == TCP_CC_INFO) {

@@ -3,9 +3,11 @@
 #include "calls.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <linux/tcp.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 struct try {
@@ -112,6 +114,7 @@ static void congestion(const char *who, int fd)
 	static const char *const names[] = { "reno", "nosuch", "cubic", "cubic-and-so-on-for-long", "" };
 
 	title(who);
+	get("TCP_CONGESTION, the host's", fd, IPPROTO_TCP, TCP_CONGESTION, 16);
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		say(names[i], setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, names[i], (socklen_t)strlen(names[i])));
 		get("TCP_CONGESTION", fd, IPPROTO_TCP, TCP_CONGESTION, 16);
@@ -197,6 +200,54 @@ static void info(const char *who, int fd)
 	say("some rto", i.tcpi_rto >= 200000);
 }
 
+/* What has passed, when all of it is acknowledged */
+static void passed(const char *who, int fd)
+{
+	struct tcp_info i = { 0 };
+	int unread = -1, unacked = -1, unsent = -1;
+
+	for (int tried = 0; tried < EVENTUALLY_MS / 10 && unacked != 0; tried++) {
+		usleep(10000);
+		must("SIOCOUTQ", !ioctl(fd, SIOCOUTQ, &unacked));
+	}
+	title(who);
+	must("TCP_INFO", !getsockopt(fd, IPPROTO_TCP, TCP_INFO, &i, &(socklen_t){ sizeof(i) }));
+	must("SIOCINQ", !ioctl(fd, SIOCINQ, &unread));
+	must("SIOCOUTQNSD", !ioctl(fd, SIOCOUTQNSD, &unsent));
+	printf("state %u sent %llu acked %llu received %llu unacked %u notsent %u; unread %d unacked %d unsent %d\n", i.tcpi_state,
+	       (unsigned long long)(i.tcpi_bytes_sent - i.tcpi_bytes_retrans), (unsigned long long)i.tcpi_bytes_acked,
+	       (unsigned long long)i.tcpi_bytes_received, i.tcpi_unacked, i.tcpi_notsent_bytes, unread, unacked, unsent);
+	printf("windows are scaled: %d\n", i.tcpi_options & TCPI_OPT_WSCALE && i.tcpi_snd_wscale && i.tcpi_rcv_wscale);
+	printf("space %d threshold %d mss %d %d %d\n", i.tcpi_rcv_space > 0, i.tcpi_rcv_ssthresh > 0, i.tcpi_snd_mss > 500, i.tcpi_rcv_mss > 500,
+	       i.tcpi_advmss > 500);
+}
+
+static void info_passed(int family, const char *text)
+{
+	static char bytes[20000];
+	struct pair p;
+
+	title(text);
+	pair_open(&p, family, text);
+	passed("passed, nothing: client", p.client);
+	passed("passed, nothing: server", p.server);
+	must("send", send(p.client, bytes, 1000, 0) == 1000);
+	must("recv", recv(p.server, bytes, 400, MSG_WAITALL) == 400);
+	must("send", send(p.server, bytes, sizeof(bytes), 0) == sizeof(bytes));
+	passed("passed, unread: client", p.client);
+	passed("passed, unread: server", p.server);
+	must("recv", recv(p.client, bytes, sizeof(bytes), MSG_WAITALL) == sizeof(bytes));
+	must("shutdown", !shutdown(p.client, SHUT_WR));
+	must("recv", recv(p.server, bytes, 601, MSG_WAITALL) == 600);
+	passed("passed, one end: client", p.client);
+	passed("passed, one end: server", p.server);
+	must("shutdown", !shutdown(p.server, SHUT_WR));
+	must("recv", !recv(p.client, bytes, 1, 0));
+	passed("passed, both ends: client", p.client);
+	passed("passed, both ends: server", p.server);
+	pair_close(&p);
+}
+
 /* Nobody reads: probes of a closed window are spaced out, but nothing is sent again. */
 static void info_window_closed(void)
 {
@@ -242,6 +293,23 @@ static void path_mtu(const char *who, int fd, int level, int mtu_name, int disco
 	}
 }
 
+/* From the listener, and from before the connection */
+static void inherited(void)
+{
+	struct pair p = { 0 };
+
+	listen_on(&p, AF_INET, "127.0.0.1");
+	say("reno", setsockopt(p.listener, IPPROTO_TCP, TCP_CONGESTION, "reno", 4));
+	p.client = socket(AF_INET, SOCK_STREAM, 0);
+	say("cubic", setsockopt(p.client, IPPROTO_TCP, TCP_CONGESTION, "cubic", 5));
+	say("connect", connect(p.client, (struct sockaddr *)&p.addr, p.addr_len));
+	p.server = accept(p.listener, NULL, NULL);
+	must("accept", p.server >= 0);
+	get("client", p.client, IPPROTO_TCP, TCP_CONGESTION, 16);
+	get("server", p.server, IPPROTO_TCP, TCP_CONGESTION, 16);
+	pair_close(&p);
+}
+
 /* What is one's own and not one's neighbour's */
 static void neighbours(void)
 {
@@ -251,6 +319,7 @@ static void neighbours(void)
 	struct pair p;
 
 	title("options of two accepted sockets");
+	inherited();
 	pair_open(&p, AF_INET, "127.0.0.1");
 	other = socket(AF_INET, SOCK_STREAM, 0);
 	say("connect", connect(other, (struct sockaddr *)&p.addr, p.addr_len));
@@ -361,6 +430,8 @@ void calls_options(void)
 	info("information, connected", p.client);
 	info("information, accepted", p.server);
 	info_window_closed();
+	info_passed(AF_INET, "127.0.0.1");
+	info_passed(AF_INET6, "::1");
 	path_mtu("path MTU, IPv4, listening", p.listener, IPPROTO_IP, IP_MTU, IP_MTU_DISCOVER);
 	path_mtu("path MTU, IPv4, connected", p.client, IPPROTO_IP, IP_MTU, IP_MTU_DISCOVER);
 	path_mtu("path MTU, IPv4, accepted", p.server, IPPROTO_IP, IP_MTU, IP_MTU_DISCOVER);
