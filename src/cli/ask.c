@@ -2,11 +2,13 @@
 #include "cli/ask.h"
 
 #include "cli/cmd.h"
+#include "lib/proc_state.h"
 
 #include <errno.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -68,6 +70,14 @@ static void collect(void *arg, const struct ctl_msg *msg)
 	c->to.apps[c->to.cnt++] = msg->app;
 }
 
+static uint64_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
 int ask_apps(struct ctl_client *client, int32_t pid, struct ask_apps *ret_apps)
 {
 	struct collecting c = { .pid = pid, .self_id = ctl_client_welcome(client)->app_id };
@@ -83,8 +93,7 @@ int ask_apps(struct ctl_client *client, int32_t pid, struct ask_apps *ret_apps)
 	return 0;
 }
 
-int ask_report(struct ctl_client *client, const struct ctl_app *app, enum ctl_report_kind kind, size_t bytes,
-	       void **ret_records, uint32_t *ret_cnt, uint64_t *ret_left_out)
+int ask_begin(struct ctl_client *client, const struct ctl_app *app, enum ctl_report_kind kind, struct ask_question *ret)
 {
 	int fd, r;
 
@@ -93,11 +102,27 @@ int ask_report(struct ctl_client *client, const struct ctl_app *app, enum ctl_re
 		usleep(BUSY_US);
 		r = ctl_client_report(client, app->id, kind, &fd);
 	}
-	if (r < 0)
-		return r;
-	r = report_recv(fd, kind, bytes, ANSWER_MS, ret_records, ret_cnt, ret_left_out);
-	close(fd);
+	if (r == 0)
+		*ret = (struct ask_question){ .fd = fd, .kind = kind, .end_ms = now_ms() + ANSWER_MS };
 	return r;
+}
+
+int ask_end(const struct ask_question *q, size_t bytes, void **ret_records, uint32_t *ret_cnt, uint64_t *ret_left_out)
+{
+	uint64_t at_ms = now_ms();
+	int r = report_recv(q->fd, q->kind, bytes, q->end_ms > at_ms ? (int)(q->end_ms - at_ms) : 0, ret_records, ret_cnt, ret_left_out);
+
+	close(q->fd);
+	return r;
+}
+
+static int ask_report(struct ctl_client *client, const struct ctl_app *app, enum ctl_report_kind kind, size_t bytes,
+		      void **ret_records, uint32_t *ret_cnt, uint64_t *ret_left_out)
+{
+	struct ask_question q;
+	int r = ask_begin(client, app, kind, &q);
+
+	return r < 0 ? r : ask_end(&q, bytes, ret_records, ret_cnt, ret_left_out);
 }
 
 int ask_rules(struct ctl_client *client, const struct ctl_app *app, void **ret_rules, uint32_t *ret_cnt)
@@ -196,12 +221,17 @@ json_t *ask_json_rules(const struct ctl_report_rule *rules, uint32_t cnt)
 	return all;
 }
 
-const char *ask_failure(int err)
+const char *ask_failure(int err, int32_t pid)
 {
+	static char text[80];
+
 	switch (err) {
 	case -EAGAIN:
 	case -ETIMEDOUT:
-		return "it does not come to it (stopped, or a native program that computes)";
+		if (proc_state(pid) != 'T')
+			return "it does not come to it (a native program answers when it next calls the library)";
+		snprintf(text, sizeof(text), "it does not come to it: it is stopped (kill -CONT %d)", pid);
+		return text;
 	case -ENODATA:
 		return "it did not tell";
 	case -EPROTO:

@@ -34,15 +34,27 @@ struct ask_apps {
 int ask_apps(struct ctl_client *client, int32_t pid, struct ask_apps *ret_apps);
 
 /*
- * @bytes: of a record of this kind. *ret_records is the caller's to free().
- * Return: 0; errors of ctl_client_report() and report_recv(): ask_failure() says them.
+ * A question that is under way. Several are asked before the first answer is waited for: however many don't answer, they are waited for together.
  */
-int ask_report(struct ctl_client *client, const struct ctl_app *app, enum ctl_report_kind kind, size_t bytes,
-	       void **ret_records, uint32_t *ret_cnt, uint64_t *ret_left_out);
+struct ask_question {
+	int fd;
+	enum ctl_report_kind kind;
+	uint64_t end_ms;
+};
+enum { ASK_AT_ONCE = 64 };
+
+/* Return: 0; errors of ctl_client_report(): ask_failure() says them. */
+int ask_begin(struct ctl_client *client, const struct ctl_app *app, enum ctl_report_kind kind, struct ask_question *ret);
+/*
+ * The answer, and the end of the question
+ * @bytes: of a record of this kind. *ret_records is the caller's to free().
+ * Return: 0; errors of report_recv(): ask_failure() says them.
+ */
+int ask_end(const struct ask_question *q, size_t bytes, void **ret_records, uint32_t *ret_cnt, uint64_t *ret_left_out);
 
 /*
  * Rules of the firewall that keep @app's ports off channels.
- * *ret_rules is the caller's to free(). Return: 0; else as ask_report()
+ * *ret_rules is the caller's to free(). Return: 0; else as ask_begin(), ask_end()
  */
 int ask_rules(struct ctl_client *client, const struct ctl_app *app, void **ret_rules, uint32_t *ret_cnt);
 
@@ -54,7 +66,8 @@ void ask_print_rules(const struct ctl_report_rule *rules, uint32_t cnt);
 
 json_t *ask_json_rules(const struct ctl_report_rule *rules, uint32_t cnt);
 
-const char *ask_failure(int err);
+/* @pid: of whom it was. Until the next call */
+const char *ask_failure(int err, int32_t pid);
 
 /* Return: false: @text is no process number */
 bool ask_pid(const char *text, int32_t *ret_pid);

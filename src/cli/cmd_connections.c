@@ -15,10 +15,10 @@ struct answer {
 	uint64_t left_out;
 };
 
-static int ask(struct ctl_client *client, const struct ctl_app *app, struct answer *ret)
+static int take(const struct ask_question *q, struct answer *ret)
 {
 	void *records;
-	int r = ask_report(client, app, CTL_REPORT_CONNS, sizeof(struct report_conn), &records, &ret->cnt, &ret->left_out);
+	int r = ask_end(q, sizeof(struct report_conn), &records, &ret->cnt, &ret->left_out);
 
 	if (r == 0)
 		ret->conns = records;
@@ -154,30 +154,42 @@ static json_t *json_answer(const struct ctl_app *app, const struct answer *answe
 
 /* ---- all of it */
 
+/* @apps: NULL: as text. @r: of ask_begin(). Return: false: no answer, complained about */
+static bool show_one(const struct ctl_app *app, const struct ask_question *q, int r, json_t *apps)
+{
+	struct answer answer = { 0 };
+
+	if (r == 0)
+		r = take(q, &answer);
+	if (r == -ESRCH) /* ended meanwhile, or an observer like this one: there is nothing to tell */
+		return true;
+	if (r < 0)
+		complain("connections: %s[%d]: %s", app->name, app->pid, ask_failure(r, app->pid));
+	else if (apps != NULL)
+		json_array_append_new(apps, json_answer(app, &answer));
+	else
+		print_answer(app, &answer);
+	free(answer.conns);
+	return r == 0;
+}
+
 /* Return: of those asked, how many did not answer */
 static unsigned show_all(struct ctl_client *client, const struct ask_apps *who, bool json)
 {
 	json_t *apps = json ? json_array() : NULL, *root;
+	struct ask_question q[ASK_AT_ONCE];
+	int r[ASK_AT_ONCE];
 	unsigned silent = 0;
 
 	if (!json)
 		print_head();
-	for (size_t i = 0; i < who->cnt; i++) {
-		struct answer answer = { 0 };
-		int r = ask(client, &who->apps[i], &answer);
+	for (size_t at = 0; at < who->cnt; at += ASK_AT_ONCE) {
+		size_t cnt = min_size(who->cnt - at, ASK_AT_ONCE);
 
-		/* ended meanwhile, or an observer like this one: there is nothing to tell */
-		if (r == -ESRCH)
-			continue;
-		if (r < 0) {
-			complain("connections: %s[%d]: %s", who->apps[i].name, who->apps[i].pid, ask_failure(r));
-			silent++;
-		} else if (json) {
-			json_array_append_new(apps, json_answer(&who->apps[i], &answer));
-		} else {
-			print_answer(&who->apps[i], &answer);
-		}
-		free(answer.conns);
+		for (size_t i = 0; i < cnt; i++)
+			r[i] = ask_begin(client, &who->apps[at + i], CTL_REPORT_CONNS, &q[i]);
+		for (size_t i = 0; i < cnt; i++)
+			silent += !show_one(&who->apps[at + i], &q[i], r[i], apps);
 	}
 	if (json) {
 		root = json_pack("{s:o}", "applications", apps);

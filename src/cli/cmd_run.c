@@ -191,7 +191,6 @@ static int set_vjd(const char *socket, char why[static CTL_CLIENT_WHY_BYTES])
 		env_set(ENV_SOCKET, named);
 	if (rc < 0)
 		snprintf(why, CTL_CLIENT_WHY_BYTES, "%.180s%s", failure.why,
-			 rc == -ETIMEDOUT ? "; is it stopped? kill -CONT, or restart it" :
 			 rc == -EPROTO	  ? "; restart it, or use another: --socket PATH" :
 			 rc == -EACCES	  ? "; use another: --socket PATH" :
 					    "");

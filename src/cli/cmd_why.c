@@ -50,6 +50,9 @@ struct subject {
 	bool brief;	 /* `unattached`, because the processes that serve its connections are brief */
 	bool unattached; /* under vj run, and vjd is there, but it has not wanted anything of it */
 	bool silent;	 /* it may have channels, but can't be asked */
+	bool asked;	 /* `question` is under way */
+	struct ask_question question;
+	int err; /* nothing is known, and that has been said */
 	uint64_t leased[2][BITMAP_WORDS(65536)]; /* TCP, UDP; ports that applications hold */
 };
 
@@ -307,12 +310,13 @@ static void note_status(void *arg, const struct ctl_msg *msg)
 		s->interfaces[s->interface_cnt++] = msg->interface;
 }
 
-/* As ask_apps(). One that was with an earlier vjd comes to the next one at that place soon. */
+/* As ask_apps(). One that was with an earlier vjd comes to the next one at that place soon; all are waited for together. */
 static int find_app(const struct subject *s, struct ctl_client *client, struct ask_apps *ret_apps)
 {
+	static unsigned looks;
 	int rc = ask_apps(client, s->pid, ret_apps);
 
-	for (unsigned i = 0; rc == 0 && ret_apps->cnt == 0 && i < RETURN_MS * 1000 / RETURN_LOOK_US; i++) {
+	for (; rc == 0 && ret_apps->cnt == 0 && looks < RETURN_MS * 1000 / RETURN_LOOK_US; looks++) {
 		if (is_elsewhere(s, client) || !proc_has_thread(s->pid, HELPER))
 			break;
 		usleep(RETURN_LOOK_US);
@@ -327,40 +331,98 @@ static const char *socket_of(const struct subject *s, const char *given)
 	return given != NULL || s->socket[0] == '\0' || proc_user(s->pid) != geteuid() ? given : s->socket;
 }
 
-/* Return: 0; -errno, complained about. */
-static int ask_subject(struct subject *s, const char *socket)
-{
-	char no_vjd[CTL_CLIENT_WHY_BYTES] = "";
-	struct ask_apps apps = { 0 };
-	struct ctl_client *client;
-	uint64_t left_out;
-	void *records, *rules;
-	int rc = ctl_client_open_why(socket_of(s, socket), "vj why", CTL_HELLO_OBSERVER, &client, no_vjd);
+/* Each vjd is called once, and one that doesn't answer waited for once. */
+static struct known_vjd {
+	struct known_vjd *next;
+	char socket[CTL_PATH_BYTES]; /* "": where there is one */
+	struct ctl_client *client;   /* NULL: none answers, and @no_vjd says why */
+	char no_vjd[CTL_CLIENT_WHY_BYTES];
+} *known_vjds;
 
-	if (rc < 0) {
-		say_outside(s, NULL, no_vjd);
-		return 0;
+/* NULL: no memory */
+static const struct known_vjd *vjd_at(const char *socket)
+{
+	struct known_vjd *k;
+
+	for (k = known_vjds; k != NULL; k = k->next)
+		if (strncmp(k->socket, socket != NULL ? socket : "", sizeof(k->socket) - 1) == 0)
+			return k;
+	k = calloc(1, sizeof(*k));
+	if (k == NULL)
+		return NULL;
+	snprintf(k->socket, sizeof(k->socket), "%s", socket != NULL ? socket : "");
+	if (ctl_client_open_why(socket, "vj why", CTL_HELLO_OBSERVER, &k->client, k->no_vjd) < 0)
+		k->client = NULL;
+	k->next = known_vjds;
+	known_vjds = k;
+	return k;
+}
+
+static void vjds_forget(void)
+{
+	for (struct known_vjd *k = known_vjds, *next; k != NULL; k = next) {
+		next = k->next;
+		ctl_client_close(k->client);
+		free(k);
 	}
-	rc = find_app(s, client, &apps);
-	if (rc == 0 && apps.cnt == 0) {
-		say_outside(s, client, "");
-	} else if (rc == 0) {
-		rc = ask_report(client, &apps.apps[0], CTL_REPORT_SOCKS, sizeof(struct report_sock), &records, &s->told_cnt,
-				&left_out);
-	}
+}
+
+/* What vjd knows of it, and the question to itself. Return: 0; -errno: s->asked is false */
+static int ask_of(struct subject *s, struct ctl_client *client)
+{
+	struct ask_apps apps;
+	void *rules;
+	int rc = find_app(s, client, &apps);
+
 	if (rc < 0)
-		complain("why: %s[%d]: %s", s->name, s->pid, ask_failure(rc));
-	else if (apps.cnt != 0)
-		s->told = records;
-	if (apps.cnt != 0 && ask_rules(client, &apps.apps[0], &rules, &s->rule_cnt) == 0)
-		s->rules = rules;
+		return rc;
+	if (apps.cnt == 0) {
+		say_outside(s, client, "");
+	} else {
+		rc = ask_begin(client, &apps.apps[0], CTL_REPORT_SOCKS, &s->question);
+		s->asked = rc == 0;
+		if (ask_rules(client, &apps.apps[0], &rules, &s->rule_cnt) == 0)
+			s->rules = rules;
+	}
 	if (apps.cnt != 0 || s->unattached)
 		ctl_client_status(client, note_status, s);
 	free(apps.apps);
-	ctl_client_close(client);
+	return rc;
+}
+
+/* Return: 0; -errno, complained about. */
+static int ask_subject(struct subject *s, const char *socket)
+{
+	const struct known_vjd *k = vjd_at(socket_of(s, socket));
+	int rc = k == NULL ? -ENOMEM : 0;
+
+	if (k != NULL && k->client == NULL)
+		say_outside(s, NULL, k->no_vjd);
+	else if (k != NULL)
+		rc = ask_of(s, k->client);
+	if (rc < 0)
+		complain("why: %s[%d]: %s", s->name, s->pid, ask_failure(rc, s->pid));
+	return rc;
+}
+
+/* Return: 0; -errno, complained about. */
+static int hear_subject(struct subject *s)
+{
+	uint64_t left_out;
+	void *records;
+	int rc;
+
+	if (!s->asked)
+		return 0;
+	rc = ask_end(&s->question, sizeof(struct report_sock), &records, &s->told_cnt, &left_out);
+	if (rc < 0) {
+		complain("why: %s[%d]: %s", s->name, s->pid, ask_failure(rc, s->pid));
+		return rc;
+	}
+	s->told = records;
 	if (s->told_cnt != 0)
 		qsort(s->told, s->told_cnt, sizeof(*s->told), told_by_fd);
-	return rc;
+	return 0;
 }
 
 static void read_name(struct subject *s)
@@ -508,34 +570,53 @@ static void print_json(const struct subject *s)
 	json_decref(root);
 }
 
-/* @shown: has one before it been? Return: EXIT_OK, EXIT_FAILED */
-static int show(int32_t pid, const struct ask_options *o, bool *shown)
+static void begin(struct subject *s, int32_t pid, const struct ask_options *o)
 {
-	static struct subject s;
-	int rc;
-
-	memset(&s, 0, sizeof(s));
-	s.pid = pid;
-	rc = proc_socks_read(pid, &s.socks);
-	if (rc < 0) {
-		complain(rc == -ESRCH ? "why: there is no process %d" : "why: process %d: %s", pid, strerror(-rc));
-		return EXIT_FAILED;
+	memset(s, 0, sizeof(*s));
+	s->pid = pid;
+	s->err = proc_socks_read(pid, &s->socks);
+	if (s->err < 0) {
+		complain(s->err == -ESRCH ? "why: there is no process %d" : "why: process %d: %s", pid, strerror(-s->err));
+		return;
 	}
-	read_name(&s);
-	read_socket(&s);
-	rc = ask_subject(&s, o->socket);
-	if (rc == 0 && o->json) {
-		print_json(&s);
-	} else if (rc == 0) {
+	read_name(s);
+	read_socket(s);
+	s->err = ask_subject(s, o->socket);
+}
+
+/* @shown: has one before it been? Return: EXIT_OK, EXIT_FAILED */
+static int show(struct subject *s, const struct ask_options *o, bool *shown)
+{
+	if (s->err == 0)
+		s->err = hear_subject(s);
+	if (s->err == 0 && o->json) {
+		print_json(s);
+	} else if (s->err == 0) {
 		if (*shown)
 			putchar('\n');
-		print_text(&s);
+		print_text(s);
 		*shown = true;
 	}
-	free(s.told);
-	free(s.rules);
-	free(s.socks.socks);
-	return rc < 0 || s.silent ? EXIT_FAILED : EXIT_OK;
+	free(s->told);
+	free(s->rules);
+	free(s->socks.socks);
+	return s->err < 0 || s->silent ? EXIT_FAILED : EXIT_OK;
+}
+
+/* All are asked, then all heard: however many don't answer, it takes as long as one. Return: EXIT_OK, EXIT_FAILED */
+static int show_some(char **pids, unsigned cnt, const struct ask_options *o, bool *shown)
+{
+	static struct subject subjects[ASK_AT_ONCE];
+	int rc = EXIT_OK;
+	int32_t pid;
+
+	for (unsigned i = 0; i < cnt; i++)
+		if (ask_pid(pids[i], &pid))
+			begin(&subjects[i], pid, o);
+	for (unsigned i = 0; i < cnt; i++)
+		if (show(&subjects[i], o, shown) != EXIT_OK)
+			rc = EXIT_FAILED;
+	return rc;
 }
 
 int cmd_why(const struct cmd *cmd, const void *opts, int argc, char **argv)
@@ -555,8 +636,9 @@ int cmd_why(const struct cmd *cmd, const void *opts, int argc, char **argv)
 			return EXIT_USAGE;
 		}
 	}
-	for (int i = 0; i < argc; i++)
-		if (ask_pid(argv[i], &pid) && show(pid, opts, &shown) != EXIT_OK)
+	for (int at = 0; at < argc; at += ASK_AT_ONCE)
+		if (show_some(argv + at, min_u32((uint32_t)(argc - at), ASK_AT_ONCE), opts, &shown) != EXIT_OK)
 			rc = EXIT_FAILED;
+	vjds_forget();
 	return rc;
 }

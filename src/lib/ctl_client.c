@@ -5,6 +5,7 @@
 #include "channel/sys.h"
 #include "control/packet.h"
 #include "lib/own_fd.h"
+#include "lib/proc_state.h"
 
 #include "vj_version.h"
 
@@ -17,6 +18,7 @@
 
 /* vjd is trusted, but what it can make us store is bounded all the same */
 enum { EVENTS_MAX = 4096, BACKLOG_RETRY_MS = 5, INTERFACE_PATIENCE = 5 };
+enum { STOPPED_LOOK_MS = 250 }; /* so long a vjd may be stopped, as by who limits its share of a processor */
 
 struct event {
 	struct ctl_msg msg;
@@ -70,18 +72,37 @@ static int die(struct ctl_client *client, int err)
 	return client->dead;
 }
 
+/* Who could make this socket could be anybody; who listens on it is known to the kernel. */
+static struct ucred listener_of(const struct ctl_client *client)
+{
+	struct ucred cred = { .uid = (uid_t)-1 };
+	socklen_t bytes = sizeof(cred);
+
+	sys_getsockopt(client->fd, SOL_SOCKET, SO_PEERCRED, &cred, &bytes);
+	return cred;
+}
+
+/* By SIGSTOP or ^Z: it answers when somebody lets it go on, which may be never. A debugger's stop is another. */
+static bool is_stopped(int32_t pid)
+{
+	return pid > 0 && proc_state(pid) == 'T';
+}
+
+/* A vjd that is stopped before it has answered HELLO is not waited for until the deadline. */
 static int wait_ready(const struct ctl_client *client, short events, uint64_t deadline_ns)
 {
 	struct pollfd pfd = { .fd = client->fd, .events = events };
 
 	for (;;) {
 		uint64_t now_ns = sys_clock_ns();
-		uint64_t left_ms =
-			now_ns >= deadline_ns ? 0 : (deadline_ns - now_ns + 999999) / 1000000;
-		int r = sys_poll_ms(&pfd, 1, (int)left_ms);
+		uint64_t left_ms = now_ns >= deadline_ns ? 0 : (deadline_ns - now_ns + 999999) / 1000000;
+		bool looks = client->welcome.app_id == 0 && left_ms > STOPPED_LOOK_MS;
+		int r = sys_poll_ms(&pfd, 1, looks ? STOPPED_LOOK_MS : (int)left_ms);
 
 		if (r > 0)
 			return 0;
+		if (r == 0 && looks && !is_stopped(listener_of(client).pid))
+			continue;
 		if (r == 0)
 			return -ETIMEDOUT;
 		if (r != -EINTR)
@@ -415,16 +436,6 @@ int ctl_client_event(struct ctl_client *client, struct ctl_msg *ret_msg,
 
 /* ---- open */
 
-/* Who could make this socket could be anybody; who listens on it is known to the kernel. */
-static struct ucred listener_of(const struct ctl_client *client)
-{
-	struct ucred cred = { .uid = (uid_t)-1 };
-	socklen_t bytes = sizeof(cred);
-
-	sys_getsockopt(client->fd, SOL_SOCKET, SO_PEERCRED, &cred, &bytes);
-	return cred;
-}
-
 static int hello(struct ctl_client *client, const char *name, uint32_t flags, struct ctl_client_failure *why)
 {
 	struct ctl_msg reply = { 0 }, req = { .type = CTL_HELLO };
@@ -458,8 +469,10 @@ static int hello(struct ctl_client *client, const char *name, uint32_t flags, st
 	else if (reply.type == CTL_REFUSED)
 		why_set(why, "%s: vjd refuses: %s", client->path,
 			ctl_refusal_text((enum ctl_refusal)reply.refused.refusal));
+	else if (r == -ETIMEDOUT && is_stopped(listener_of(client).pid))
+		why_set(why, "%s: vjd (process %d) is stopped: kill -CONT %d", client->path, listener_of(client).pid, listener_of(client).pid);
 	else if (r == -ETIMEDOUT)
-		why_set(why, "%s: vjd (process %d) doesn't answer", client->path, listener_of(client).pid);
+		why_set(why, "%s: vjd (process %d) doesn't answer: restart it, if that lasts", client->path, listener_of(client).pid);
 	else
 		why_set(why, "%s: what listens there doesn't speak the control protocol",
 			client->path);
@@ -512,7 +525,7 @@ static int open_at(struct ctl_client *client, const struct ctl_path *path, const
 			: r == -ECONNREFUSED	      ? "nobody listens, its vjd is gone"
 			: r == -EACCES		      ? "permission denied"
 			: r == -EPROTOTYPE	      ? "the socket is of another kind than vjd's"
-			: r == -ETIMEDOUT	      ? "vjd doesn't answer, and others wait already"
+			: r == -ETIMEDOUT	      ? "vjd doesn't answer, and others wait already: is it stopped? (kill -CONT) Else restart it"
 						      : "cannot connect");
 		return r == -ENOTDIR ? -ENOENT : r == -EPROTOTYPE ? -EPROTO : r;
 	}

@@ -30,8 +30,8 @@
 #include "lib/deed.h"
 #include "lib/lease.h"
 #include "lib/lease_scope.h"
+#include "lib/proc_state.h"
 
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -163,20 +163,12 @@ static bool is_waited(const struct sock *s)
 	return false;
 }
 
-/*
- * Is the program's first thread asleep, as at a mutex? One that only waits for the processor, on a busy host, is about to look. Where /proc
- * isn't there nobody knows.
- */
+/* Is the program's first thread asleep, as at a mutex? One that only waits for the processor, on a busy host, is about to look. */
 static bool is_asleep(void)
 {
-	char stat[256];
-	const char *state;
-	int fd = OWN_FD_MAKE(sys_openat(AT_FDCWD, "/proc/self/stat", O_RDONLY | O_CLOEXEC, 0));
-	long len = fd < 0 ? fd : sys_read(fd, stat, sizeof(stat));
+	char state = proc_state(0);
 
-	own_fd_close(fd);
-	state = len > 0 ? memrchr(stat, ')', (size_t)len) : NULL; /* the end of the name, which may be anything */
-	return state && state + 2 < stat + len && state[2] != 'R';
+	return state && state != 'R';
 }
 
 static uint64_t myself(void)

@@ -399,11 +399,11 @@ fi
 stopped=$(VJ_SOCKET=$dir/other.sock vjd_pid "$vj")
 kill -STOP "$stopped"
 begun=$SECONDS
-on_kernel "$dir/other.sock: vjd \(process $stopped\) doesn't answer; is it stopped" --socket "$dir/other.sock"
+on_kernel "$dir/other.sock: vjd \(process $stopped\) is stopped: kill -CONT $stopped" --socket "$dir/other.sock"
 [ $((SECONDS - begun)) -lt 30 ] || fail "run waits $((SECONDS - begun)) s for a vjd that is stopped"
 expect 0 "^$dir/other.sock .*libvj-preload.so" "$vj" run --socket "$dir/other.sock" -- sh -c 'echo "$VJ_SOCKET $LD_PRELOAD"'
 for cmd in status connections; do
-	expect 1 "$dir/other.sock: vjd \(process $stopped\) doesn't answer" "$vj" $cmd --socket "$dir/other.sock"
+	expect 1 "$dir/other.sock: vjd \(process $stopped\) is stopped: kill -CONT $stopped" "$vj" $cmd --socket "$dir/other.sock"
 done
 kill -CONT "$stopped"
 expect 0 "at $dir/other.sock" "$vj" status --socket "$dir/other.sock"

@@ -121,7 +121,7 @@ def stopped(server):
     try:
         def others_told():
             said, complaint = ask(status=1)
-            assert f"[{server.pid}]: it does not come to it" in complaint, complaint
+            assert f"[{server.pid}]: it does not come to it: it is stopped (kill -CONT {server.pid})" in complaint, complaint
             assert len(said.splitlines()) == 4, said
         until("the others are told", others_told)
     finally:

@@ -494,7 +494,7 @@ def check_silent():
         vjd = json.loads(subprocess.run([VJ, "status", "--json"], capture_output=True, check=True).stdout)["daemon"]["pid"]
         os.kill(vjd, signal.SIGSTOP)
         paths, said = ask(client.pid, status=1)
-        assert f"vjd (process {vjd}) doesn't answer" in said["reason"], said
+        assert f"vjd (process {vjd}) is stopped: kill -CONT {vjd}" in said["reason"], said
         want = {name: ("unknown", None) for name in fds if name not in ("other", "reused")}
         want["NO_OWNER"] = ("kernel", None)
         want["NOT_LOCAL"] = paths[fds["NOT_LOCAL"]] # the kernel's, if it is still on its way
@@ -530,7 +530,10 @@ def main():
             check_client(client, fds, port)
             check_server(server, listener, lazy, port)
             os.kill(client.pid, signal.SIGSTOP)
-            assert "does not come to it" in run(client.pid, status=1)
+            assert f"it is stopped (kill -CONT {client.pid})" in run(client.pid, status=1)
+            begun = time.monotonic()
+            assert why(*[client.pid] * 30).stderr.count("does not come to it") == 30
+            assert time.monotonic() - begun < 25, "asked one after the other, they take 30 s"
             os.kill(client.pid, signal.SIGCONT)
             check_client(client, fds, port)
         finally:
