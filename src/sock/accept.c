@@ -263,7 +263,7 @@ void listener_found(struct sock *s, uint32_t backlog)
 	lazy_count(s, 1);
 	for (struct watch *w = s->file.watches; w; w = w->next)
 		if (w->set)
-			w->set->fresh_watches = true;
+			set_refresh(w->set);
 	watches_move(&s->file, WATCH_BOTH);
 }
 

@@ -372,6 +372,21 @@ static int set_open_up(struct epoll_set *set, bool adopted)
 /* What may stand beside EPOLLEXCLUSIVE: epoll_ctl(2) */
 #define EXCLUSIVE_OK ((uint32_t)(EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLHUP | EPOLLWAKEUP | EPOLLET | EPOLLEXCLUSIVE))
 
+/* There is something to be done before it is waited for. */
+static bool set_is_due(const struct epoll_set *set)
+{
+	return set->fresh_watches || set->called || (unlikely(set->again_ns) && sys_clock_ns() >= set->again_ns);
+}
+
+/* Nobody makes a circle of sets, nor one deeper than the kernel allows: it was asked first. */
+void set_refresh(struct epoll_set *set)
+{
+	set->fresh_watches = true;
+	for (struct watch *w = set->file.watches; w; w = w->next)
+		if (w->set && !w->set->fresh_watches)
+			set_refresh(w->set);
+}
+
 /* As the kernel does, before it looks whether @f is in the set */
 static bool is_refused(int op, const struct file *f, const struct epoll_event *event)
 {
@@ -405,7 +420,7 @@ static int ctl_add(struct epoll_set *set, struct file *f, int fd, const struct e
 	if (w->set_next)
 		w->set_next->set_pprev = &w->set_next;
 	set->watches = w;
-	set->fresh_watches |= f->kind == FILE_SOCK;
+	set_refresh(set);
 	set_fire(w, file_level(f));
 	return 0;
 }
@@ -703,6 +718,18 @@ static int set_sleep(struct epoll_set *set, int epfd, struct epoll_event *ev, in
 	return n;
 }
 
+/* Does file_wanted() give the lock up for it? */
+static bool gives_up_lock(const struct watch *w)
+{
+	const struct sock *s = w->file->kind == FILE_SOCK ? sock_of(w->file) : NULL;
+
+	if (sock.exiting || is_foreign()) /* one that exits, or is a copy, does not claim */
+		return false;
+	if (!s)
+		return w->file->kind == FILE_EPOLL && set_is_due(set_of(w->file));
+	return s->state == SOCK_AWAY || (s->state == SOCK_UDP && s->dgram->heir && (w->events & (EPOLLIN | EPOLLRDNORM)));
+}
+
 /*
  * The set is waited on, and so are the listening sockets in it. In a child of fork() it also needs a kick of its own.
  * Return: 0; -ENETDOWN; -EMFILE.
@@ -714,13 +741,10 @@ static VJ_COLD int set_prepare(struct epoll_set *set)
 
 	set->fresh_watches = false;
 	for (struct watch *w = set->watches; w && !err && sock.lazy; w = w->set_next) {
-		const struct sock *s = w->file->kind == FILE_SOCK ? sock_of(w->file) : NULL;
-		/* one that exits, or is a copy, does not claim */
-		bool away = s && !sock.exiting && !is_foreign() &&
-			    (s->state == SOCK_AWAY || (s->state == SOCK_UDP && s->dgram->heir && (w->events & (EPOLLIN | EPOLLRDNORM))));
+		bool gives_up = gives_up_lock(w);
 
 		err = file_wanted(w->fd, w->file, w->events);
-		if (away && !err) { /* the lock was given up */
+		if (gives_up && !err) {
 			set->fresh_watches = true;
 			break;
 		}
@@ -744,8 +768,8 @@ static void set_claim(struct epoll_set *set)
 	}
 }
 
-/* Gives up the lock; the set may be closed behind it. Return: as set_prepare() */
-static VJ_COLD int set_prepare_all(struct epoll_set *set)
+/* The set may be closed behind it. */
+VJ_COLD int set_wanted(struct epoll_set *set)
 {
 	int err = 0;
 
@@ -778,8 +802,8 @@ static int set_wait(struct epoll_set *set, int epfd, struct epoll_event *ev, int
 	int n = 0;
 
 	for (;;) {
-		if (unlikely(set->fresh_watches || set->called || set->again_ns)) {
-			n = set_prepare_all(set);
+		if (unlikely(set_is_due(set))) {
+			n = set_wanted(set);
 			if (!n && fd_peek(epfd) != &set->file)
 				n = -EBADF;
 		}

@@ -99,6 +99,8 @@ int file_wanted(int fd, struct file *f, uint32_t events)
 
 	if (unlikely(fd_peek(fd) != f)) /* closed, and perhaps another's by now; it lives on by another number */
 		fd = fd_of_file(f);
+	if (f->kind == FILE_EPOLL)
+		return events & (POLLIN | POLLRDNORM) ? set_wanted(set_of(f)) : 0;
 	if (!s || fd < 0 || (s->state != SOCK_AWAY && s->state != SOCK_LISTEN && s->state != SOCK_UDP) || is_foreign())
 		return 0;
 	if (s->state == SOCK_UDP) {
@@ -111,9 +113,13 @@ int file_wanted(int fd, struct file *f, uint32_t events)
 	return events & (POLLIN | POLLRDNORM) ? listener_wanted(fd, s) : 0;
 }
 
-uint64_t file_again_ns(const struct file *f, uint32_t events)
+uint64_t file_again_ns(struct file *f, uint32_t events)
 {
-	return f->kind == FILE_SOCK && (events & (POLLIN | POLLRDNORM)) ? listener_again_ns((const struct sock *)(const void *)f) : TIME_NEVER;
+	if (!(events & (POLLIN | POLLRDNORM)))
+		return TIME_NEVER;
+	if (f->kind == FILE_EPOLL)
+		return set_of(f)->again_ns ? set_of(f)->again_ns : TIME_NEVER;
+	return f->kind == FILE_SOCK ? listener_again_ns(sock_of(f)) : TIME_NEVER;
 }
 
 /* These are waited for. Return: 0; -ENETDOWN: strict. Gives the lock up now and then. */

@@ -878,6 +878,10 @@ bool helper_is_only(void);
 void set_fire(struct watch *w, uint32_t mask);
 uint32_t set_level(struct epoll_set *set);
 void set_destroy(struct epoll_set *set);
+/* There may be sockets in it, or in sets that are in it, that want something to be done when they are waited for. */
+void set_refresh(struct epoll_set *set);
+/* It is waited for: that is done. Gives up the lock. Return: 0; -ENETDOWN: strict, and there is no channel; -EMFILE */
+int set_wanted(struct epoll_set *set);
 /* The bell is about to be closed. */
 void sets_unbell(void);
 /* One of several descriptors of the set goes. */
@@ -895,11 +899,11 @@ void watches_away(struct file *f);
 
 /*
  * Somebody waits for @fd, and for @events: a listening socket is leased, a connection that is away is claimed, for which
- * the lock is given up. Return: 0; -ENETDOWN: strict, and there is no channel.
+ * the lock is given up, and so are those in a set. Return: 0; -ENETDOWN: strict, and there is no channel; -EMFILE.
  */
 int file_wanted(int fd, struct file *f, uint32_t events);
 /* ... and who goes on waiting for it calls that again then; TIME_NEVER */
-uint64_t file_again_ns(const struct file *f, uint32_t events);
+uint64_t file_again_ns(struct file *f, uint32_t events);
 
 /*
  * ---- recv.c, send.c

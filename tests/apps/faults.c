@@ -87,8 +87,15 @@ static bool on_channel(int fd)
 	return !kernel_has_conn(fd);
 }
 
-/* Forks a server process; the caller becomes the client of the port returned. */
-static uint16_t start_server(void (*serve)(int listener), pid_t *ret_pid)
+static void look_by_poll(int listener)
+{
+	struct pollfd first = { .fd = listener, .events = POLLIN };
+
+	CHECK(!poll(&first, 1, 0));
+}
+
+/* Forks a server process; the caller becomes the client of the port returned. @look: what it looks for clients by at first. */
+static uint16_t start_server_by(void (*look)(int listener), void (*serve)(int listener), pid_t *ret_pid)
 {
 	int port_pipe[2];
 	uint16_t port = 0;
@@ -99,10 +106,8 @@ static uint16_t start_server(void (*serve)(int listener), pid_t *ret_pid)
 	CHECK(*ret_pid >= 0);
 	if (!*ret_pid) {
 		int fd = listen_any(&port);
-		struct pollfd first = { .fd = fd, .events = POLLIN };
 
-		CHECK(!poll(&first, 1, 0)); /* from now on clients come over channels */
-
+		look(fd); /* from now on clients come over channels */
 		prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails leaves nothing behind */
 		CHECK(write(port_pipe[1], &port, sizeof(port)) == sizeof(port));
 		serve(fd);
@@ -112,6 +117,11 @@ static uint16_t start_server(void (*serve)(int listener), pid_t *ret_pid)
 	close(port_pipe[0]);
 	close(port_pipe[1]);
 	return port;
+}
+
+static uint16_t start_server(void (*serve)(int listener), pid_t *ret_pid)
+{
+	return start_server_by(look_by_poll, serve, ret_pid);
 }
 
 static void end_server(pid_t pid)
@@ -476,6 +486,67 @@ static void late_server(int listener)
 	}
 }
 
+/* The listening socket is in a set, and that is what is looked at. */
+static int set_with(int fd)
+{
+	struct epoll_event ev = { .events = EPOLLIN };
+	int ep = epoll_create1(0);
+
+	CHECK(ep >= 0 && !epoll_ctl(ep, EPOLL_CTL_ADD, fd, &ev));
+	return ep;
+}
+
+static void look_by_poll_at_set(int listener)
+{
+	look_by_poll(set_with(listener));
+}
+
+static void look_by_select_at_set(int listener)
+{
+	struct timeval zero = { 0 };
+	int ep = set_with(listener);
+	fd_set set;
+
+	FD_ZERO(&set);
+	FD_SET(ep, &set);
+	CHECK(!select(ep + 1, &set, NULL, NULL, &zero));
+}
+
+static void look_by_set_of_set(int listener)
+{
+	struct epoll_event ev;
+
+	CHECK(!epoll_wait(set_with(set_with(listener)), &ev, 1, 0));
+}
+
+/* It comes into the inner set when all others have been looked at. */
+static void look_by_poll_at_old_sets(int listener)
+{
+	struct epoll_event ev = { .events = EPOLLIN };
+	int pipes[2], in, out;
+
+	CHECK(!pipe(pipes));
+	in = set_with(pipes[0]);
+	out = set_with(in);
+	CHECK(!epoll_wait(out, &ev, 1, 0));
+	CHECK(!epoll_ctl(in, EPOLL_CTL_ADD, listener, &ev));
+	look_by_poll(out);
+}
+
+static void part_sets(void)
+{
+	static void (*const looks[])(int) = { look_by_poll_at_set, look_by_select_at_set, look_by_set_of_set, look_by_poll_at_old_sets };
+
+	for (size_t i = 0; i < sizeof(looks) / sizeof(looks[0]); i++) {
+		pid_t pid;
+		int fd = connect_to(start_server_by(looks[i], late_server, &pid));
+
+		CHECK(on_channel(fd));
+		close(fd);
+		end_server(pid);
+	}
+}
+
 static void part_nested(void)
 {
 	struct epoll_event ev = { .events = EPOLLIN };
@@ -723,6 +794,7 @@ int main(int argc, char **argv)
 		{ "idle", part_idle },
 		{ "epoll_threads", part_epoll_threads },
 		{ "nested", part_nested },
+		{ "sets", part_sets },
 		{ "closefrom", part_closefrom },
 		{ "signals", part_signals },
 	};

@@ -4,7 +4,7 @@
 . "${VJ_SOURCE_DIR:?}/tests/apps/lib.sh"
 
 faults=$build/tests/apps/faults
-for part in killed fork prefork exit threads epoll_threads nested busy idle closefrom signals; do
+for part in killed fork prefork exit threads epoll_threads nested sets busy idle closefrom signals; do
 	"$vj" run -- "$faults" "$part" || fail "$part"
 done
 
