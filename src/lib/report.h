@@ -42,7 +42,7 @@ enum report_way {
 	X(UNDECIDED,     "neither connected nor listening yet")                                                 \
 	X(NOT_ACCEPTING, "nobody in this process has waited for a connection yet")                              \
 	X(TRIAL,         "programs of this host only, until two connections were accepted without a fork between them") \
-	X(UNUSED,        "nothing was read from it yet, nor sent to a program under vj run")                        \
+	X(UNUSED,        "nothing was read from it yet, nor sent to a program under vj run; or few answers")                      \
 	X(NOT_LOCAL,     "the address is another host's, and no interface with channels is there, or no single one") \
 	X(ROUTES,        "the host has rules of routing (ip rule), or several hops lead there: only the kernel knows the way") \
 	X(NO_OWNER,      "no program under vj run has that address and port")                                   \

@@ -9,6 +9,8 @@
  *
  * A server is on channels when it has read its first datagram (dgram.c), and that may have been ours. So who was found to be the kernel's is asked
  * about again soon, and then later and later; what comes from there in the meantime says nothing new.
+ *
+ * It is remembered, too, whether those who send there have a socket for each question (dgram.c).
  */
 #include "sock/dgram.h"
 
@@ -20,6 +22,7 @@ enum {
 	ASK_SOON_MS = 1,
 	ASKS_SOON = 10, /* times two each time: then it is ASK_AGAIN_MS */
 	ASK_AFTER_TIMEOUT_S = 60,
+	FEW_MIN = 3, /* sockets in a row */
 	DEST_CNT = 1024, /* power of two */
 };
 
@@ -28,6 +31,7 @@ struct dest {
 	uint16_t port_be; /* 0: entry not in use */
 	bool on_channel;
 	uint8_t asks; /* how many in a row said that it isn't; 0: a datagram did */
+	uint8_t few;  /* sockets in a row that were put on channels to send there, and carried few datagrams; FEW_MIN: or more */
 	uint64_t asked_ns;
 };
 static struct dest *dests; /* DEST_CNT; there since the first UDP socket */
@@ -79,6 +83,13 @@ static bool dest_is(const struct dest *d, const struct dest *key)
 	return d->port_be == key->port_be && memcmp(d->addr, key->addr, sizeof(key->addr)) == 0;
 }
 
+/* What is known of @key, at its place from now on */
+static void dest_set(struct dest *d, struct dest *key)
+{
+	key->few = dest_is(d, key) ? d->few : 0;
+	*d = *key;
+}
+
 void dest_learn(const struct sock *s, const struct sockaddr *sa, socklen_t len, bool on_channel)
 {
 	struct dest key, *d;
@@ -88,9 +99,9 @@ void dest_learn(const struct sock *s, const struct sockaddr *sa, socklen_t len, 
 	d = dest_slot(&key);
 	if (!on_channel && dest_is(d, &key) && (d->on_channel || (d->asks && d->asks < ASKS_SOON)))
 		return; /* it was full, or so, and the channel is there; or we are asking */
-	*d = key;
-	d->on_channel = on_channel;
-	d->asked_ns = sys_clock_ns();
+	key.on_channel = on_channel;
+	key.asked_ns = sys_clock_ns();
+	dest_set(d, &key);
 }
 
 void dest_forget(const struct sock *s, const struct sockaddr *sa, socklen_t len)
@@ -146,6 +157,26 @@ bool dest_on_channel(const struct sock *s, const struct sockaddr *sa, socklen_t 
 			 dest_ask(sa, len);
 	if (!key.on_channel && key.asks <= ASKS_SOON)
 		key.asks++;
-	*d = key;
+	dest_set(d, &key);
 	return d->on_channel;
+}
+
+uint16_t dest_nr(const struct sock *s, const struct sockaddr *sa, socklen_t len)
+{
+	struct dest key;
+
+	return dest_key(s, sa, len, &key) ? (uint16_t)(dest_slot(&key) - dests + 1) : 1;
+}
+
+bool dest_has_few(uint16_t nr)
+{
+	return dests[nr - 1].few >= FEW_MIN;
+}
+
+/* The place may be another's by now: that one's first sockets are the kernel's for a moment. */
+void dest_carried(uint16_t nr, bool few)
+{
+	struct dest *d = &dests[nr - 1];
+
+	d->few = few ? (uint8_t)min_u32(d->few + 1u, FEW_MIN) : 0;
 }

@@ -11,9 +11,13 @@
  *			what a channel cannot carry (control messages, multicast, what comes while
  *			it is full) goes to the kernel, which reaches the same program. So sending never waits for a program that does not run
  *
+ * Not before it is worth that, a lease and the giving back of it. Who asks, by the kernel, before it is read from gets answers, and most are closed after
+ * one: so it stays the kernel's until it is read from after DGRAM_FEW datagrams. So does who sends to somebody on channels if the last ones that did had sent few until
+ * they were closed (dest.c): a socket for each question is how resolvers ask.
+ *
  * Not before it reads, and takes: a server that only waits, or looks at what has come (MSG_PEEK), and then forks a child or starts another
  * program to read it (socat, inetd), shares the kernel's queue with that one, as it expects. Sockets in a group of SO_REUSEPORT are leased at
- * bind(), else those of one process would get the part of another that hasn't read yet.
+ * bind(), else those of one process would get the part of another that hasn't read yet; where the kernel chooses the port, when the program is told it.
  *
  * Several sockets of a process at one port are all on channels or none is; who gets a datagram is decided as in the kernel: one that is connected to
  * its sender, else one of the group by the sender's hash, else the last one.
@@ -67,10 +71,14 @@ static void lease_fd_drop(struct sock *s)
 
 void dgram_close(struct sock *s, bool keep)
 {
+	struct dgram *d = s->dgram;
+
 	dgram_pack(s, keep);
-	if (s->dgram->open && sock.vj)
-		vj_udp_close(sock.vj, s->dgram->udp);
-	s->dgram->open = false;
+	if (d->open && sock.vj)
+		vj_udp_close(sock.vj, d->udp);
+	if (d->open && d->dest_nr)
+		dest_carried(d->dest_nr, d->carried < DGRAM_FEW && d->turn < DGRAM_FEW);
+	d->open = false;
 	lease_fd_drop(s);
 }
 
@@ -192,6 +200,14 @@ static bool is_multicast(const struct sockaddr_storage *sa)
 	       IN6_IS_ADDR_MULTICAST(&((const struct sockaddr_in6 *)sa)->sin6_addr);
 }
 
+static bool is_in_group(int fd)
+{
+	int on = 0;
+	socklen_t len = sizeof(on);
+
+	return !sys_getsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, &len) && on;
+}
+
 int dgram_bound(int fd, struct sock *s)
 {
 	struct sockaddr_storage local;
@@ -212,11 +228,19 @@ int dgram_bound(int fd, struct sock *s)
 		port_leave(s->dgram->port_be, REPORT_WHY_SHARED_PORT);
 	if (!dgram_may_open(s))
 		return 0;
-	early = p.any_open || (sock_lease_flags(fd, s) & VJ_LISTEN_REUSEPORT);
+	early = p.any_open || (!s->any_port && is_in_group(fd));
 	err = early || sock.strict ? ctx_get() : 0;
 	if (!err && early)
 		err = port_open(fd, s);
 	return err && sock.strict ? -ENETDOWN : 0;
+}
+
+void dgram_named(int fd, struct sock *s)
+{
+	struct dgram *d = s->dgram;
+
+	if (s->any_port && d->port_be && !d->open && !d->spoke && dgram_may_open(s) && is_in_group(fd) && !ctx_get())
+		(void)port_open(fd, s);
 }
 
 void dgram_reads(int fd, struct sock *s, bool peek)
@@ -225,9 +249,11 @@ void dgram_reads(int fd, struct sock *s, bool peek)
 
 	if (unlikely(d->heir))
 		(void)dgram_claim(s);
-	if (peek || d->open || d->tried || !d->port_be || !dgram_may_open(s))
+	if (peek || d->open || d->tried || !(d->port_be || d->dest_nr) || !dgram_may_open(s))
 		return;
 	if (d->peer_len && !dest_on_channel(s, (struct sockaddr *)&d->peer, d->peer_len)) /* whoever else sends isn't heard */
+		return;
+	if (d->spoke && d->carried++ < DGRAM_FEW)
 		return;
 	d->tried = true;
 	if (!ctx_get())

@@ -19,11 +19,14 @@ struct dgram {
 	bool marked4, marked6; /* what IP's header says was set: IP_TOS, IP_TTL; IPV6_TCLASS, IPV6_UNICAST_HOPS */
 	uint32_t in_kernel; /* threads in a call of the kernel's that may wait */
 	uint32_t turn;	    /* counts datagrams, and attempts, that were received */
+	uint32_t carried;   /* datagrams that were sent on channels; before that, those that are counted, see FEW in dgram_priv.h */
 	uint32_t bound_nr;  /* bind() calls of the process before it */
 	uint16_t port_be;   /* of bind(), or on channels; 0: none */
 	uint16_t segment;   /* UDP_SEGMENT; 0: not set */
+	uint16_t dest_nr;   /* dest.c: for whom it was put on channels, or will be; 0: nobody */
 	bool gro;	    /* UDP_GRO */
 	bool tried;	    /* to be on channels, by reading */
+	bool spoke;	    /* has sent, or was connected, while it was the kernel's: what it reads may be answers */
 	bool from_kernel;   /* the last one that was received, or looked at */
 	bool asks_kernel;   /* connected, and something has gone by the kernel, whose error comes before anything of channels */
 	bool peeked;	    /* that was not received yet */
@@ -46,6 +49,8 @@ struct dgram {
 struct dgram *dgram_new(void);
 /* The kernel has bound it. Return: 0; -ENETDOWN: strict, and no channel. */
 int dgram_bound(int fd, struct sock *s);
+/* The program is told the port that the kernel chose. */
+void dgram_named(int fd, struct sock *s);
 /* Return: as connect(), -errno. */
 int dgram_connect(int fd, struct sock *s, const struct sockaddr *addr, socklen_t len);
 /* Return: as shutdown(), -errno. */

@@ -10,7 +10,11 @@
 
 #include "sock/dgram.h"
 
-enum { DGRAM_BYTES_MAX = 65535, PORT_BUCKETS = 4096 };
+enum {
+	DGRAM_BYTES_MAX = 65535,
+	PORT_BUCKETS = 4096,
+	DGRAM_FEW = 32, /* datagrams that cost by the kernel about what it takes to be on channels */
+};
 
 /* There since the first UDP socket; under the lock. */
 struct dgram_tables {

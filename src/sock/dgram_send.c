@@ -14,12 +14,31 @@ enum {
 	SEGMENT_IOVS = 16,
 };
 
-/* Does a datagram to this address go over a channel? Asks, and puts the socket on channels, if need be. */
+/*
+ * One that isn't on channels, to somebody who is: is it to be, or do its datagrams go by the kernel, as those before it sent few? Then it is put on
+ * channels when it has read the answers to many (dgram_reads()): not here, in the middle of a burst, whose order the other end could not know.
+ */
+static bool pays(const struct sock *s, const struct sockaddr *sa, socklen_t len)
+{
+	s->dgram->dest_nr = dest_nr(s, sa, len);
+	return !dest_has_few(s->dgram->dest_nr);
+}
+
 bool dgram_to_channel(int fd, struct sock *s, const struct sockaddr *sa, socklen_t len)
 {
-	if (is_wild(sa) || !len || (!s->dgram->open && !dgram_may_open(s)))
+	struct dgram *d = s->dgram;
+
+	if (is_wild(sa) || !len)
 		return false;
-	return dest_on_channel(s, sa, len) && (s->dgram->open || (!ctx_get() && !port_open(fd, s)));
+	if (!d->open) {
+		d->spoke = true;
+		if (!dgram_may_open(s))
+			return false;
+	}
+	if (!dest_on_channel(s, sa, len))
+		return false;
+	d->carried++;
+	return d->open || (pays(s, sa, len) && !ctx_get() && !port_open(fd, s));
 }
 
 static long kernel_send(int fd, struct sock *s, const struct msghdr *msg, int flags)

@@ -748,6 +748,12 @@ bool dest_on_channel(const struct sock *s, const struct sockaddr *sa, socklen_t 
 /* A datagram came from there. */
 void dest_learn(const struct sock *s, const struct sockaddr *sa, socklen_t len, bool on_channel);
 void dest_forget(const struct sock *s, const struct sockaddr *sa, socklen_t len);
+/* A number for the address, which is one that dest_on_channel() was asked about; positive. And by that number: */
+uint16_t dest_nr(const struct sock *s, const struct sockaddr *sa, socklen_t len);
+/* Have the last sockets that were on channels to send there carried few datagrams? */
+bool dest_has_few(uint16_t nr);
+/* One of them is closed. */
+void dest_carried(uint16_t nr, bool few);
 /* Somebody said that he is not there (any more). */
 void dests_forget(void);
 

@@ -282,6 +282,8 @@ static void forget_any_port(int fd)
 
 	if (!f)
 		return;
+	if (f->kind == FILE_SOCK && sock_of(f)->state == SOCK_UDP)
+		dgram_named(fd, sock_of(f));
 	if (f->kind == FILE_SOCK)
 		sock_of(f)->any_port = false;
 	lock_leave();

@@ -70,22 +70,27 @@ static unsigned long kernel_queue(const struct sockaddr_storage *addr)
 	return queued;
 }
 
-/* A datagram has been sent to the server and waits there: where? */
-void check_udp_path(const struct udp_pair *p)
+/* A datagram has been sent to the socket at @addr and waits there: in the kernel, or not? */
+static void check_in_kernel(const struct sockaddr_storage *addr, bool want)
 {
 	bool kernel = false;
 
 	/* /proc leaves out who is there while others go, which processes beside do */
 	for (int i = 0; i < 10 && !kernel; i++) {
-		kernel = kernel_queue(&p->addr) > 0;
-		if (!on_kernel())
+		kernel = kernel_queue(addr) > 0;
+		if (!want)
 			break;
 	}
-	if (kernel != on_kernel()) {
+	if (kernel != want) {
 		printf("FAILED: the datagram is %s the kernel\n", kernel ? "in" : "not in");
 		fflush(stdout);
 		_exit(1);
 	}
+}
+
+void check_udp_path(const struct udp_pair *p)
+{
+	check_in_kernel(&p->addr, on_kernel());
 }
 
 long to_server(const struct udp_pair *p, const char *text)
@@ -758,6 +763,112 @@ static void test_udp_refusals(void)
 	close(fd);
 }
 
+/* More than a socket carries before it is worth a lease: DGRAM_FEW of src/sock/dgram_priv.h */
+enum { MANY = 40 };
+
+/* Who was the kernel's when he was last asked about is asked about again after a while, a second at most. */
+static void until_on_channel(const struct udp_pair *p)
+{
+	char buf[64];
+
+	for (int i = 0; i < 50; i++) {
+		settle();
+		to_server(p, "last");
+		if (on_kernel() || !kernel_queue(&p->addr))
+			break;
+		recv(p->server, buf, sizeof(buf), 0);
+	}
+	check_udp_path(p);
+	say_text("recv", buf, recv(p->server, buf, sizeof(buf), 0));
+}
+
+/* Who asks the kernel's, as a resolver does, isn't leased before it has carried many; whatever it has set, and though it has bound a port. */
+static void test_udp_asks(int family, const char *text, bool group, bool connects)
+{
+	struct sockaddr_storage kernel_addr;
+	int kernel, on = 1, left = 0;
+	struct udp_pair p;
+	socklen_t len;
+	char buf[64];
+
+	title("who asks the kernel's first");
+	kernel = udp_bound(family, text, &kernel_addr, &len); /* nobody reads: it stays that */
+	p.server = socket(family, SOCK_DGRAM, 0);
+	p.client = socket(family, SOCK_DGRAM, 0);
+	p.addr = (struct sockaddr_storage){ .ss_family = (sa_family_t)family };
+	p.addr_len = len;
+	if (group)
+		say("SO_REUSEPORT", setsockopt(p.server, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)));
+	say("bind", bind(p.server, (struct sockaddr *)&p.addr, len));
+	if (connects)
+		say("connect", connect(p.server, (struct sockaddr *)&kernel_addr, len));
+	else
+		say("sendto", sendto(p.server, "question", 8, 0, (struct sockaddr *)&kernel_addr, len));
+	say("recv", recv(p.server, buf, sizeof(buf), MSG_DONTWAIT));
+	getsockname(p.server, (struct sockaddr *)&p.addr, &len);
+	if (family == AF_INET)
+		((struct sockaddr_in *)&p.addr)->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	else
+		((struct sockaddr_in6 *)&p.addr)->sin6_addr = in6addr_loopback;
+	say("answer", sendto(connects ? kernel : p.client, "answer", 6, 0, (struct sockaddr *)&p.addr, len));
+	settle();
+	check_in_kernel(&p.addr, true);
+	say_text("recv", buf, recv(p.server, buf, sizeof(buf), MSG_DONTWAIT));
+	for (int i = 0; i < MANY && !connects; i++) {
+		to_server(&p, "more");
+		left += recv(p.server, buf, sizeof(buf), 0) != 4;
+	}
+	say("lost", left);
+	if (!connects)
+		until_on_channel(&p);
+	close(kernel);
+	udp_close(&p);
+}
+
+/* A socket for each question: from the fourth on it is the kernel's, until it is read from after many. */
+static void test_udp_few(int family, const char *text, bool connects)
+{
+	struct sockaddr_storage from;
+	socklen_t len;
+	struct udp_pair p;
+	char buf[64], want[16];
+	int bad = 0;
+
+	title("a socket for each question");
+	udp_open(&p, family, text);
+	for (int i = 0; i < 6; i++) {
+		close(p.client);
+		p.client = socket(family, SOCK_DGRAM, 0);
+		if (connects)
+			say("connect", connect(p.client, (struct sockaddr *)&p.addr, p.addr_len));
+		say("question", to_server(&p, "question"));
+		settle();
+		check_in_kernel(&p.addr, on_kernel() || i >= 3);
+		len = sizeof(from);
+		recvfrom(p.server, buf, sizeof(buf), 0, (struct sockaddr *)&from, &len);
+		say("answer", sendto(p.server, "answer", 6, 0, (struct sockaddr *)&from, len));
+		say_text("recv", buf, recv(p.client, buf, sizeof(buf), 0));
+	}
+	for (int i = 0; i < MANY; i++) {
+		snprintf(want, sizeof(want), "%d", i);
+		to_server(&p, want);
+	}
+	for (int i = 0; i < MANY; i++) {
+		long n = recv(p.server, buf, sizeof(buf), 0);
+
+		snprintf(want, sizeof(want), "%d", i);
+		bad += n != (long)strlen(want) || memcmp(buf, want, (size_t)n) != 0;
+	}
+	say("out of order", bad);
+	say("recv", recv(p.client, buf, sizeof(buf), MSG_DONTWAIT));
+	to_server(&p, "last");
+	check_udp_path(&p);
+	say_text("recv", buf, recv(p.server, buf, sizeof(buf), 0));
+	say("answer", sendto(p.server, "answer", 6, 0, (struct sockaddr *)&from, len));
+	say_text("recv", buf, recv(p.client, buf, sizeof(buf), 0));
+	udp_close(&p);
+}
+
 void calls_udp(void)
 {
 	test_exchange(AF_INET, "127.0.0.1");
@@ -786,4 +897,9 @@ void calls_udp(void)
 	test_udp_served(AF_INET6, "::1");
 	test_udp_kernel_only();
 	test_udp_refusals();
+	test_udp_asks(AF_INET, "127.0.0.1", false, false);
+	test_udp_asks(AF_INET, "127.0.0.1", true, true);
+	test_udp_asks(AF_INET6, "::1", true, false);
+	test_udp_few(AF_INET, "127.0.0.1", false);
+	test_udp_few(AF_INET6, "::1", true);
 }
