@@ -210,6 +210,7 @@ _Static_assert(sizeof(struct tcb) + sizeof(struct tcb_cold) + TCP_FLOW_BYTES + s
 struct tcp_ext {
 	uint32_t sndbuf_bytes;
 	uint32_t rcvbuf_bytes;
+	uint32_t take_bytes; /* room for what a peer that leaves can't keep (tcp_rcvbuf_take_all()); 0: none but the above */
 	uint64_t pace_max_Bps;	  /* bytes per second; 0: not limited */
 	uint32_t pace;		  /* struct tcp_pace, 0: not paced */
 	uint32_t mtu;		  /* struct tcp_mtu, 0: none */
@@ -526,7 +527,7 @@ static inline uint32_t tcp_sndbuf_set(const struct stack *s, const struct tcb *t
 
 static inline uint32_t tcp_rcvbuf_set(const struct stack *s, const struct tcb *t)
 {
-	return unlikely(t->ext != 0) ? tcb_ext(s, t)->rcvbuf_bytes : s->cfg.rcvbuf_bytes;
+	return unlikely(t->ext != 0) ? max_u32(tcb_ext(s, t)->rcvbuf_bytes, tcb_ext(s, t)->take_bytes) : s->cfg.rcvbuf_bytes;
 }
 
 /* A setting of which 0 stands for the default */

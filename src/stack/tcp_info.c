@@ -409,7 +409,7 @@ int tcp_option_get(const struct stack *s, struct tcp_id id, enum tcp_option opt,
 		*ret_value = ((t->flags & flag) != 0) != (opt == TCP_OPT_QUICKACK);
 		return 0;
 	}
-	if (opt == TCP_OPT_SNDBUF || opt == TCP_OPT_RCVBUF) {
+	if (opt == TCP_OPT_SNDBUF || (opt == TCP_OPT_RCVBUF && !tcb_no_loss(t))) {
 		*ret_value = opt == TCP_OPT_SNDBUF ? tcp_sndbuf(s, conn_at(s, id.v))
 						   : tcp_rcvbuf(s, conn_at(s, id.v));
 		return 0;

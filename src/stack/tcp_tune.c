@@ -107,19 +107,18 @@ bool tcp_sndbuf_grow(struct stack *s, struct conn c)
 
 /*
  * The peer is about to leave and can't keep what we have no room for: all that its buffer may hold, beside what is here.
- * The program reads it when it likes.
+ * The program reads it when it likes. Also beyond what that has set: on the kernel it would be beyond the peer's end in the peer's buffer.
  */
 void tcp_rcvbuf_take_all(struct stack *s, struct conn c)
 {
 	struct tcp_ext *ext;
 
-	if (!rcvbuf_is_auto(s, c.t) || tcb_has(c.t, TF_FIN_RCVD) || memory_short(s))
+	if (tcb_has(c.t, TF_FIN_RCVD) || memory_short(s))
 		return;
 	ext = tcp_conn_ext(s, c.t);
 	if (ext == NULL)
 		return;
-	ext->rcvbuf_bytes = max_u32(ext->rcvbuf_bytes,
-				    s->cfg.rcvbuf_bytes + s->cfg.sndbuf_bytes + s->cfg.wmem.max);
+	ext->take_bytes = s->cfg.rcvbuf_bytes + s->cfg.sndbuf_bytes + s->cfg.wmem.max;
 	c.t->flags |= TF_ACK_OWED | TF_ACK_NOW;
 }
 

@@ -690,21 +690,21 @@ static void part_brief(void)
 
 /* ---- last words ------------------------------------------------------------------------------------------------- */
 
-enum { WORDS = 1000, MANY_WORDS = 3000000 };
+enum { WORDS = 1000, MANY_WORDS = 3000000, SOME_WORDS = 400000, SMALL_BUF = 8192 };
 
 /* How it ends: by itself after close(), by a signal with the connection its own, or with a copy in its parent. */
-enum last_way { WAY_CLOSE, WAY_CLOSE_MANY, WAY_KILLED, WAY_SHARED };
+enum last_way { WAY_CLOSE, WAY_CLOSE_MANY, WAY_CLOSE_SMALL, WAY_KILLED, WAY_SHARED };
 static enum last_way last_way;
 
 static size_t words(void)
 {
-	return last_way == WAY_CLOSE_MANY ? MANY_WORDS : WORDS;
+	return last_way == WAY_CLOSE_MANY ? MANY_WORDS : last_way == WAY_CLOSE_SMALL ? SOME_WORDS : WORDS;
 }
 
 static void last_words(int conn)
 {
 	stream_write(conn, 0, words());
-	if (last_way <= WAY_CLOSE_MANY)
+	if (last_way <= WAY_CLOSE_SMALL)
 		close(conn);
 	else
 		raise(SIGKILL);
@@ -725,7 +725,8 @@ static void serve_last_words(int fd)
 /* The client looks only when nobody is left who could say it again. */
 static void part_last_words(void)
 {
-	static const char *const names[] = { "closed", "closed, with much that nobody reads yet", "killed", "killed with a copy elsewhere" };
+	static const char *const names[] = { "closed", "closed, with much that nobody reads yet", "closed, with what is more than its reader has room for",
+					     "killed", "killed with a copy elsewhere" };
 
 	for (last_way = WAY_CLOSE; last_way <= WAY_SHARED; last_way++) {
 		struct pollfd pfd = { .events = POLLIN };
@@ -733,10 +734,11 @@ static void part_last_words(void)
 
 		server_start(serve_last_words, &server);
 		pfd.fd = connect_to(port);
+		CHECK(last_way != WAY_CLOSE_SMALL || !setsockopt(pfd.fd, SOL_SOCKET, SO_RCVBUF, &(int){ SMALL_BUF }, sizeof(int)));
 		CHECK(waitpid(server, NULL, 0) == server);
 		CHECK(poll(&pfd, 1, ANSWER_MS) == 1 && (pfd.revents & POLLIN));
 		pfd.events |= POLLOUT;
-		CHECK(poll(&pfd, 1, 0) == 1 && (last_way > WAY_CLOSE_MANY || pfd.revents == (POLLIN | POLLOUT)));
+		CHECK(poll(&pfd, 1, 0) == 1 && (last_way > WAY_CLOSE_SMALL || pfd.revents == (POLLIN | POLLOUT)));
 		stream_check(pfd.fd, 0, words());
 		CHECK(read(pfd.fd, &(char){ 0 }, 1) <= 0); /* what a signal has ended is reset on channels, and closed by the kernel */
 		close(pfd.fd);

@@ -448,11 +448,21 @@ static void peer_leaving(void **state)
 	}
 	RECV(0, "U. 16001:16001(0) ack 1");
 	SEND(". 1:1(0) ack 16001 win 36739");
-	assert_int_equal(option_get(t, TCP_OPT_RCVBUF), 2 * BUF_BYTES + BUF_MORE_BYTES);
-	option(t, TCP_OPT_RCVBUF, 50000); /* the program's choice */
-	RECV(0, "U. 16001:16001(0) ack 1");
-	NOTHING();
-	assert_int_equal(option_get(t, TCP_OPT_RCVBUF), 50000);
+	assert_int_equal(option_get(t, TCP_OPT_RCVBUF), BUF_BYTES); /* the program is not told */
+}
+
+/* ... also beyond what the program has set */
+static void peer_leaving_small(void **state)
+{
+	struct line *t = *state;
+
+	direct(t, 0);
+	line_established_passive(t, "mss 4000,wscale 7");
+	option(t, TCP_OPT_RCVBUF, 5000);
+	RECV(0, ". 1:4001(4000) ack 1");
+	RECV(0, "U. 4001:4001(0) ack 1");
+	SEND(". 1:1(0) ack 4001 win 36832");
+	assert_int_equal(option_get(t, TCP_OPT_RCVBUF), 5000);
 }
 
 /* No TIME_WAIT, on either side of the close */
@@ -814,6 +824,7 @@ int main(void)
 		LINE_TEST(leaving),
 		LINE_TEST(leaving_rest),
 		LINE_TEST(peer_leaving),
+		LINE_TEST(peer_leaving_small),
 		LINE_TEST(close_at_once),
 		LINE_TEST(close_without_frame),
 		LINE_TEST(close_while_held),
