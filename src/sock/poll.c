@@ -23,6 +23,7 @@ struct polling {
 		*kernel; /* n + EXTRA: what the kernel is to look at, fd -1 for what it is not */
 	struct watch *watches; /* n */
 	bool any_kernel;
+	bool waited; /* it was looked at once, in vain */
 	const sigset_t *mask;
 };
 
@@ -240,6 +241,7 @@ static int poll_both(struct polling *p, int64_t timeout_ns)
 		r = look(p, timeout_ns != 0);
 		if (r || !timeout_ns)
 			break;
+		p->waited = sock.vj != NULL; /* else nothing has been looked at yet */
 		if (sock_signals.ran != signals.ran) {
 			r = -EINTR;
 			break;
@@ -289,8 +291,8 @@ static VJ_COLD int poll_lazy(struct polling *p, int64_t timeout_ns)
 	}
 }
 
-/* Return: as poll(), -errno. @timeout_ns -1: for ever. */
-static int poll_any(struct pollfd *fds, nfds_t n, int64_t timeout_ns, const sigset_t *mask)
+/* Return: as poll(), -errno. @timeout_ns -1: for ever. *@ret_waited: not at once */
+static int poll_any(struct pollfd *fds, nfds_t n, int64_t timeout_ns, const sigset_t *mask, bool *ret_waited)
 {
 	struct pollfd kernel[ON_STACK + EXTRA];
 	struct watch watches[ON_STACK];
@@ -312,6 +314,7 @@ static int poll_any(struct pollfd *fds, nfds_t n, int64_t timeout_ns, const sigs
 	lock_leave();
 	if (p.heap)
 		free(p.kernel);
+	*ret_waited = p.waited;
 	return r;
 }
 
@@ -326,6 +329,7 @@ static bool is_too_many(nfds_t n)
 VJ_EARLY int sock_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask)
 {
 	struct timespec ts;
+	bool waited;
 
 	if (unlikely(caged))
 		return caged->ppoll(fds, n, timeout, mask);
@@ -336,7 +340,7 @@ VJ_EARLY int sock_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *tim
 			ts = *timeout; /* the kernel writes back what was left */
 		return (int)ret_errno(ker_ppoll(fds, n, timeout ? &ts : NULL, mask));
 	}
-	return (int)ret_errno(poll_any(fds, n, timespec_ns(timeout), mask));
+	return (int)ret_errno(poll_any(fds, n, timespec_ns(timeout), mask, &waited));
 }
 
 VJ_EARLY int sock_poll(struct pollfd *fds, nfds_t n, int timeout_ms)
@@ -354,9 +358,10 @@ VJ_EARLY int sock_poll(struct pollfd *fds, nfds_t n, int timeout_ms)
  * ----------------
  */
 
-#define SEL_IN (POLLIN | POLLRDNORM | POLLRDBAND | POLLHUP | POLLERR)
-#define SEL_OUT (POLLOUT | POLLWRNORM | POLLWRBAND | POLLERR)
-#define SEL_EX POLLPRI
+/* What was closed meanwhile is reported as ready, for all that was asked. */
+#define SEL_IN (POLLIN | POLLRDNORM | POLLRDBAND | POLLHUP | POLLERR | POLLNVAL)
+#define SEL_OUT (POLLOUT | POLLWRNORM | POLLWRBAND | POLLERR | POLLNVAL)
+#define SEL_EX (POLLPRI | POLLNVAL)
 
 /* Programs pass sets longer than fd_set, so no FD_ISSET(), which checks. */
 static bool bit_get(const fd_set *set, int fd)
@@ -398,13 +403,13 @@ VJ_EARLY static nfds_t select_collect(int n, const fd_set *r, const fd_set *w, c
 	return cnt;
 }
 
-/* Return: bits set, or -EBADF. */
+/* @waited: all were descriptors at first. Return: bits set, or -EBADF. */
 static int select_report(int n, fd_set *r, fd_set *w, fd_set *x, const struct pollfd *fds,
-			 nfds_t cnt)
+			 nfds_t cnt, bool waited)
 {
 	int bits = 0;
 
-	for (nfds_t i = 0; i < cnt; i++)
+	for (nfds_t i = 0; i < cnt && !waited; i++)
 		if (fds[i].revents & POLLNVAL)
 			return -EBADF;
 	for (nfds_t i = 0; i < cnt; i++) {
@@ -440,6 +445,7 @@ VJ_EARLY static int select_any(int n, fd_set *r, fd_set *w, fd_set *x, struct ti
 {
 	struct pollfd on_stack[ON_STACK], *fds = on_stack;
 	uint64_t start_ns;
+	bool waited = false;
 	nfds_t cnt = select_collect(n, r, w, x, NULL, ret_ours);
 	int ret;
 
@@ -453,10 +459,10 @@ VJ_EARLY static int select_any(int n, fd_set *r, fd_set *w, fd_set *x, struct ti
 	select_collect(n, r, w, x, fds, ret_ours);
 	*ret_ours = true;
 	start_ns = timeout ? sys_clock_ns() : 0;
-	ret = poll_any(fds, cnt, timespec_ns(timeout), mask);
+	ret = poll_any(fds, cnt, timespec_ns(timeout), mask, &waited);
 	timeout_left(timeout, start_ns);
 	if (ret >= 0)
-		ret = select_report(n, r, w, x, fds, cnt);
+		ret = select_report(n, r, w, x, fds, cnt, waited);
 	if (fds != on_stack)
 		free(fds);
 	return ret;

@@ -757,6 +757,15 @@ static int give_waited(int fd, struct sock *s, enum report_why why)
 	return 1;
 }
 
+/* While we waited another thread's shutdown() has given it up, which is told once, or has told the result. */
+static int connect_aborted(struct sock *s)
+{
+	int err = s->err ? -s->err : -ECONNABORTED;
+
+	s->err = 0;
+	return err;
+}
+
 static int connect_once_more(int fd, struct sock *s)
 {
 	int r = connect_again(s);
@@ -808,6 +817,8 @@ VJ_EARLY static int connect_begin(int fd, struct sock *s, const struct sockaddr 
 	err = connect_wait(s);
 	if (err == 1)
 		return give_waited(fd, s, REPORT_WHY_UNANSWERED);
+	if (err == -ECONNABORTED && s->state == SOCK_FRESH)
+		return connect_aborted(s);
 	if ((err != -ECONNREFUSED && err != -ECONNRESET) || s->state != SOCK_FRESH)
 		return err;
 	/* whoever held the port on channels does no more: the kernel knows whether anybody listens */

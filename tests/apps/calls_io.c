@@ -525,6 +525,85 @@ static void test_close_under(void)
 	close(p.listener);
 }
 
+/* ---- one thread waits, another ends what it waits for ------------------------------------------------- */
+
+static int waits_fd;
+
+static void *connects(void *arg)
+{
+	const struct pair *p = arg;
+
+	return (void *)(intptr_t)(connect(waits_fd, (const struct sockaddr *)&p->addr, p->addr_len) ? errno : 0);
+}
+
+/* Whoever waits in connect() hears of it, and nobody else. */
+static void test_shut_connecting(int how)
+{
+	int crowd[8], err = 0;
+	socklen_t len = sizeof(err);
+	struct pair p;
+	pthread_t t;
+	void *said;
+
+	title("shut down while another thread connects");
+	listen_on(&p, AF_INET, "127.0.0.1");
+	must("room for few", !listen(p.listener, 0));
+	for (int i = 0; i < 8; i++) {
+		crowd[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+		connect(crowd[i], (struct sockaddr *)&p.addr, p.addr_len);
+	}
+	settle();
+	waits_fd = socket(AF_INET, SOCK_STREAM, 0);
+	must("thread", !pthread_create(&t, NULL, connects, &p));
+	do
+		settle();
+	while (shutdown(waits_fd, how) && errno == ENOTCONN); /* it has not begun to */
+	must("join", !pthread_join(t, &said));
+	say("connect is ECONNRESET", (intptr_t)said == ECONNRESET);
+	say("SO_ERROR", getsockopt(waits_fd, SOL_SOCKET, SO_ERROR, &err, &len));
+	say("it", err);
+	for (int i = 0; i < 8; i++)
+		close(crowd[i]);
+	close(waits_fd);
+	close(p.listener);
+}
+
+static void *selects(void *arg)
+{
+	struct timeval tv = { .tv_sec = EVENTUALLY_MS / 1000 };
+	fd_set *sets = arg;
+
+	return (void *)(intptr_t)select(waits_fd + 1, &sets[0], NULL, &sets[1], &tv);
+}
+
+/* It is looked at again when something comes, and is ready by that. */
+static void test_close_selected(void)
+{
+	fd_set sets[2];
+	struct pair p;
+	pthread_t t;
+	void *said;
+
+	title("closed while another thread selects");
+	pair_open(&p, AF_INET, "127.0.0.1");
+	waits_fd = p.server;
+	for (int i = 0; i < 2; i++) {
+		FD_ZERO(&sets[i]);
+		FD_SET(waits_fd, &sets[i]);
+	}
+	must("thread", !pthread_create(&t, NULL, selects, sets));
+	usleep(300000); /* it sleeps by then, or the first look is said to be wrong */
+	close(waits_fd);
+	settle();
+	say("send", send(p.client, "x", 1, MSG_NOSIGNAL));
+	must("join", !pthread_join(t, &said));
+	say("select", (intptr_t)said);
+	printf("%d %d\n", FD_ISSET(waits_fd, &sets[0]) != 0, FD_ISSET(waits_fd, &sets[1]) != 0);
+	say("select what is closed", select(waits_fd + 1, &sets[0], NULL, NULL, NULL));
+	close(p.client);
+	close(p.listener);
+}
+
 static void *serve(void *arg)
 {
 	int *listener = arg;
@@ -613,6 +692,9 @@ void calls_io(void)
 	test_exclusive();
 	test_sigio_of();
 	test_close_under();
+	test_shut_connecting(SHUT_RD);
+	test_shut_connecting(SHUT_RDWR);
+	test_close_selected();
 	test_many_accept();
 	test_pieces();
 	test_numbers();
