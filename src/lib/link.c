@@ -197,7 +197,9 @@ bool link_rx(struct vj_link *link)
 		link_capture(vj, &bufs[0].buf, n);
 		stack_rx(vj->stack, link->stack_id, &bufs[0].frame, n);
 		total += n;
-	} while (n == RX_BATCH && total < RX_BUDGET && !stack_is_crowded(vj->stack));
+		if (n > 1) /* by one at a time nobody is flooded */
+			vj->crowded |= stack_is_crowded(vj->stack);
+	} while (n == RX_BATCH && total < RX_BUDGET && !vj->crowded);
 	if (unlikely(link->starved) && vj_channel_tx_ready(link->ch)) {
 		link->starved = false;
 		stack_link_writable(vj->stack, link->stack_id);

@@ -52,7 +52,9 @@ bool vj_process(struct vj *vj)
 		vj->stack_touched = true;
 		any = true;
 	}
-	for (unsigned i = 0, cnt = stack_is_crowded(vj->stack) ? 0 : vj->link_cnt; i < cnt; i++)
+	if (unlikely(vj->crowded))
+		vj->crowded = stack_is_crowded(vj->stack);
+	for (unsigned i = 0, cnt = vj->crowded ? 0 : vj->link_cnt; i < cnt; i++)
 		any |= link_rx(vj->links[i]);
 	vj->stack_touched |= any;
 	if (unlikely(vj->now_ns >= vj->ctl_next_ns))

@@ -145,6 +145,7 @@ struct vj {
 	unsigned raw_cnt;
 	bool armed;
 	bool link_new; /* since vj_arm(): nobody asks its peer to ring */
+	bool crowded;  /* when frames were last taken: stack_is_crowded() */
 
 	uint64_t now_ns;      /* see clock_refresh() */
 	uint64_t clock_ticks; /* counter when now_ns was read */
