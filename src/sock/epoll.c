@@ -378,13 +378,23 @@ static bool set_is_due(const struct epoll_set *set)
 	return set->fresh_watches || set->called || (unlikely(set->again_ns) && sys_clock_ns() >= set->again_ns);
 }
 
+static bool is_unleased(struct file *f)
+{
+	const struct sock *s = f->kind == FILE_SOCK ? sock_of(f) : NULL;
+
+	return s && s->state == SOCK_LISTEN && !s->has_listener && !s->kernel_only;
+}
+
 /* Nobody makes a circle of sets, nor one deeper than the kernel allows: it was asked first. */
 void set_refresh(struct epoll_set *set)
 {
 	set->fresh_watches = true;
+	if (set->asleep)
+		kick_send(&set->kick);
 	for (struct watch *w = set->file.watches; w; w = w->next)
-		if (w->set && !w->set->fresh_watches)
+		if (w->set)
 			set_refresh(w->set);
+	file_fire(&set->file, EPOLLIN | EPOLLRDNORM); /* who polls it */
 }
 
 /* As the kernel does, before it looks whether @f is in the set */
@@ -420,7 +430,9 @@ static int ctl_add(struct epoll_set *set, struct file *f, int fd, const struct e
 	if (w->set_next)
 		w->set_next->set_pprev = &w->set_next;
 	set->watches = w;
-	set_refresh(set);
+	set->fresh_watches = true;
+	if (f->kind == FILE_EPOLL || is_unleased(f)) /* else who sleeps goes on sleeping */
+		set_refresh(set);
 	set_fire(w, file_level(f));
 	return 0;
 }

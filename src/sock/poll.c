@@ -137,14 +137,19 @@ static VJ_COLD int want_all(const struct pollfd *fds, nfds_t n)
 	return err;
 }
 
-/* Those that left while we slept come back, a little later: whoever took them is to have his turn. */
-static VJ_COLD void want_back(const struct pollfd *fds, nfds_t n)
+/*
+ * Those that left while we slept come back, a little later: whoever took them is to have his turn. What another thread
+ * put into a set meanwhile is wanted.
+ */
+static VJ_COLD void want_again(const struct pollfd *fds, nfds_t n)
 {
 	for (nfds_t i = 0; i < n; i++) {
 		struct file *f = fd_peek(fds[i].fd);
 
 		if (f && f->kind == FILE_SOCK && sock_of(f)->state == SOCK_AWAY)
 			(void)away_claim_back(sock_of(f));
+		else if (f && f->kind == FILE_EPOLL)
+			(void)file_wanted(fds[i].fd, f, (uint16_t)fds[i].events);
 	}
 }
 
@@ -261,7 +266,7 @@ static int poll_both(struct polling *p, int64_t timeout_ns)
 		if (r)
 			break;
 		if (unlikely(sock.lazy))
-			want_back(p->fds, p->n);
+			want_again(p->fds, p->n);
 		spin = (struct spin){ 0 };
 	}
 	if (r > 0)

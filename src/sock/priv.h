@@ -884,7 +884,7 @@ bool helper_is_only(void);
 void set_fire(struct watch *w, uint32_t mask);
 uint32_t set_level(struct epoll_set *set);
 void set_destroy(struct epoll_set *set);
-/* There may be sockets in it, or in sets that are in it, that want something to be done when they are waited for. */
+/* There may be sockets in it, or in sets that are in it, that want something to be done when they are waited for. Wakes those who wait. */
 void set_refresh(struct epoll_set *set);
 /* It is waited for: that is done. Gives up the lock. Return: 0; -ENETDOWN: strict, and there is no channel; -EMFILE */
 int set_wanted(struct epoll_set *set);

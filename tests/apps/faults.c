@@ -547,6 +547,45 @@ static void part_sets(void)
 	}
 }
 
+static void *wait_in_set(void *ep)
+{
+	struct epoll_event ev;
+
+	CHECK(epoll_wait((int)(intptr_t)ep, &ev, 1, -1) >= 0);
+	return NULL;
+}
+
+static void *poll_set(void *ep)
+{
+	struct pollfd pfd = { .fd = (int)(intptr_t)ep, .events = POLLIN };
+
+	CHECK(poll(&pfd, 1, -1) >= 0);
+	return NULL;
+}
+
+/* A thread sleeps before there is a listening socket in the set, and nothing comes. Two of them say their ports, and are waited for by who runs this. */
+static void part_later(void)
+{
+	static void *(*const waits[])(void *) = { wait_in_set, poll_set };
+	struct epoll_event ev = { .events = EPOLLIN };
+
+	for (size_t i = 0; i < sizeof(waits) / sizeof(waits[0]); i++) {
+		uint16_t port;
+		int pipes[2], ep;
+		pthread_t thread;
+
+		CHECK(!pipe(pipes));
+		ep = set_with(pipes[0]);
+		CHECK(!epoll_ctl(ep, EPOLL_CTL_ADD, listen_any(&port), &ev));
+		CHECK(!pthread_create(&thread, NULL, waits[i], (void *)(intptr_t)ep));
+		usleep(200000); /* it sleeps; if it doesn't yet, the more it sees */
+		CHECK(!epoll_ctl(ep, EPOLL_CTL_ADD, listen_any(&port), &ev));
+		printf("%d\n", port);
+		fflush(stdout);
+	}
+	pause();
+}
+
 static void part_nested(void)
 {
 	struct epoll_event ev = { .events = EPOLLIN };
@@ -795,6 +834,7 @@ int main(int argc, char **argv)
 		{ "epoll_threads", part_epoll_threads },
 		{ "nested", part_nested },
 		{ "sets", part_sets },
+		{ "later", part_later },
 		{ "closefrom", part_closefrom },
 		{ "signals", part_signals },
 	};

@@ -8,6 +8,14 @@ for part in killed fork prefork exit threads epoll_threads nested sets busy idle
 	"$vj" run -- "$faults" "$part" || fail "$part"
 done
 
+# a thread sleeps in a set, or polls it, and another puts a listening socket there
+two_ports() { [ "$(wc -l <"$tmp/later")" = 2 ]; }
+start later "$vj" run -- "$faults" later
+until_true two_ports
+for port in $(cat "$tmp/later"); do
+	has_lease "$port" || fail "no lease of $port, of $(tr '\n' ' ' <"$tmp/later")"
+done
+
 # a vjd that is there before, so that its pid is known
 port=$(free_port)
 start holder "$vj" run -- python3 -m http.server -b 127.0.0.1 "$port" # with an application it stays
