@@ -35,7 +35,7 @@ int ask_open(const char *cmd, const char *socket, struct ctl_client **ret_client
 	if (r == 0)
 		return EXIT_OK;
 	if (r == -ENOENT || r == -ECONNREFUSED) {
-		complain("%s: no vjd runs: %s", cmd, why);
+		complain("%s: no vjd runs: %s; vj run starts a private one, sudo systemctl start vjd-interfaces the host's", cmd, why);
 		return EXIT_NO_DAEMON;
 	}
 	complain("%s: %s", cmd, why);

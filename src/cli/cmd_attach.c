@@ -58,7 +58,7 @@ static const char *advice(int err)
 	case EEXIST:
 		return "; applications have addresses of another prefix there, or of this one at another interface: vj status";
 	case EOPNOTSUPP:
-		return "; a private vjd can't, else see: vj doctor";
+		return "; see: vj doctor";
 	default:
 		return "";
 	}
@@ -85,6 +85,12 @@ static int change(const char *socket, const char *name, enum ctl_client_attach h
 
 	if (r != EXIT_OK)
 		return r;
+	if (attach && ctl_client_welcome(client)->private_mode) {
+		complain("attach %s: the vjd at %s is a private one, and only the host's has interfaces: sudo systemctl start vjd-interfaces, or sudo vjd, "
+			 "and without --socket and VJ_SOCKET it is the one that is asked", name, ctl_client_path(client));
+		ctl_client_close(client);
+		return EXIT_FAILED;
+	}
 	ctl_client_timeout_set(client, ATTACH_TIMEOUT_MS);
 	r = ctl_client_attach(client, name, how, prefix, &said);
 	ctl_client_close(client);

@@ -274,6 +274,17 @@ static bool has_type(const struct status *s, uint32_t type)
 	return false;
 }
 
+/* "last refused: LEASE of redis-server[1234], 5 s ago: ..." */
+static void print_last_refused(const struct ctl_daemon *d)
+{
+	char ago[32];
+
+	if (d->last_refusal != CTL_REFUSAL_NONE)
+		printf("last refused: %s of %s[%d], %s ago: %s\n", d->last_request != 0 ? ctl_type_name(d->last_request) : "a message",
+		       d->last_name[0] != '\0' ? d->last_name : "?", d->last_pid, duration_text(d->last_s * UINT64_C(1000), ago),
+		       ctl_refusal_text((enum ctl_refusal)d->last_refusal));
+}
+
 static void print_tables(const struct status *s, const char *path)
 {
 	const struct ctl_daemon *d = &s->msgs[s->cnt - 1].daemon;
@@ -284,6 +295,7 @@ static void print_tables(const struct status *s, const char *path)
 	printf("%u application%s, %u lease%s, %u channel%s; %llu request%s refused, %llu malformed\n", d->apps,
 	       plural(d->apps), d->leases, plural(d->leases), d->channels, plural(d->channels),
 	       (unsigned long long)d->refused, plural(d->refused), (unsigned long long)d->malformed);
+	print_last_refused(d);
 	if (d->apps > 0)
 		putchar('\n');
 	if (d->apps > 0)
@@ -357,10 +369,18 @@ static json_t *json_counter(const struct ctl_counter *c)
 
 static json_t *json_daemon(const struct ctl_daemon *d, const char *path)
 {
-	return json_pack("{s:s, s:i, s:I, s:b, s:f, s:s, s:I, s:I}", "release", d->release, "pid",
-			 d->pid, "uid", (json_int_t)d->uid, "private", d->private_mode, "uptime_s",
-			 (double)d->uptime_ms / 1000, "socket", path, "refused",
-			 (json_int_t)d->refused, "malformed", (json_int_t)d->malformed);
+	json_t *o = json_pack("{s:s, s:i, s:I, s:b, s:f, s:s, s:I, s:I}", "release", d->release, "pid",
+			      d->pid, "uid", (json_int_t)d->uid, "private", d->private_mode, "uptime_s",
+			      (double)d->uptime_ms / 1000, "socket", path, "refused",
+			      (json_int_t)d->refused, "malformed", (json_int_t)d->malformed);
+
+	if (d->last_refusal != CTL_REFUSAL_NONE)
+		json_object_set_new(o, "last_refused",
+				    json_pack("{s:s, s:s, s:i, s:I, s:s, s:s}", "request", ctl_type_name(d->last_request), "name",
+					      d->last_name, "pid", d->last_pid, "ago_s", (json_int_t)d->last_s, "why",
+					      ctl_refusal_name((enum ctl_refusal)d->last_refusal), "text",
+					      ctl_refusal_text((enum ctl_refusal)d->last_refusal)));
+	return o;
 }
 
 static int print_json(const struct status *s, const char *path)

@@ -48,6 +48,7 @@ struct subject {
 	uint32_t interface_cnt;
 	bool filtered;	 /* `unattached`, because it has put itself under a filter of system calls */
 	bool brief;	 /* `unattached`, because the processes that serve its connections are brief */
+	bool waits_to_want; /* `unattached`, and nothing keeps it from channels */
 	bool unattached; /* under vj run, and vjd is there, but it has not wanted anything of it */
 	bool silent;	 /* it may have channels, but can't be asked */
 	bool asked;	 /* `question` is under way */
@@ -281,12 +282,14 @@ static void say_outside(struct subject *s, const struct ctl_client *client, cons
 	s->unattached = mapped > 0 && no_vjd[0] == '\0';
 	s->filtered = proc_has_mapped(s->pid, "/memfd:" REPORT_FILTERED_MARK) > 0;
 	s->brief = proc_has_mapped(s->pid, "/memfd:" REPORT_BRIEF_MARK) > 0;
+	s->waits_to_want = s->unattached && !s->filtered && !s->brief;
 	if (mapped > 0) {
 		snprintf(s->reason, sizeof(s->reason), "%s%s",
 			 no_vjd[0] != '\0' ? "under vj run, but no vjd answers: " :
 			 s->filtered ? "under vj run; it has put itself under a seccomp filter" :
 			 s->brief    ? "under vj run; the processes that serve its connections end too soon for channels to pay, so it does without for now" :
-					     "under vj run; nothing in it has wanted a channel from this vjd so far",
+					     "under vj run; nothing in it has wanted a channel from this vjd so far, as it has not waited for connections or made "
+					     "any itself: if others do in its place, ask those",
 			 no_vjd);
 		return;
 	}
@@ -484,6 +487,7 @@ static void print_text(const struct subject *s)
 
 	printf("%s[%d]%s%s\n", s->name, s->pid,
 	       s->reason[0] == '\0' ? "" :
+	       s->waits_to_want	     ? ": " :
 	       s->silent	     ? ": under vj run, but which of its sockets are on channels is not known: " :
 				       ": all on the kernel: ",
 	       s->reason);

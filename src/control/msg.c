@@ -115,7 +115,7 @@ static bool daemon_ok(const struct ctl_msg *m)
 {
 	const struct ctl_daemon *d = &m->daemon;
 
-	return d->private_mode <= 1 && zero(d->pad, sizeof(d->pad)) && name_ok(d->release);
+	return d->private_mode <= 1 && d->pad == 0 && name_ok(d->release) && name_ok(d->last_name);
 }
 
 static bool refused_ok(const struct ctl_msg *m)

@@ -317,10 +317,15 @@ struct ctl_daemon {
 	uint32_t uid;
 	uint32_t apps, leases, channels;
 	uint8_t private_mode;
-	uint8_t pad[3];
+	uint8_t last_refusal; /* enum ctl_refusal: the last one that the asker may see; 0: none */
+	uint8_t last_request; /* enum ctl_type; 0: it was not even that */
+	uint8_t pad;
 	uint64_t uptime_ms;
 	uint64_t refused, malformed; /* requests, since the start */
 	char release[CTL_NAME_MAX];
+	int32_t last_pid; /* whose request it was; 0 without one, as all below */
+	uint32_t last_s;  /* ago */
+	char last_name[CTL_NAME_MAX];
 };
 
 struct ctl_refused {

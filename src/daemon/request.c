@@ -18,6 +18,19 @@
 #include <string.h>
 #include <unistd.h>
 
+/* For vj status */
+static void note_refused(const struct app *app, uint32_t request, enum ctl_refusal why)
+{
+	struct vjd *d = app->d;
+
+	d->last_refused.why = why;
+	d->last_refused.request = request;
+	d->last_refused.uid = app->uid;
+	d->last_refused.pid = app->pid;
+	d->last_refused.at_ns = d->now_ns;
+	memcpy(d->last_refused.name, app->name, sizeof(app->name));
+}
+
 static void refuse(struct app *app, const struct ctl_msg *msg, enum ctl_refusal why)
 {
 	struct ctl_msg reply = { .type = CTL_REFUSED };
@@ -30,6 +43,8 @@ static void refuse(struct app *app, const struct ctl_msg *msg, enum ctl_refusal 
 	reply.refused.version = CTL_VERSION;
 	ctl_name_set(reply.refused.release, VJ_VERSION_STRING);
 	app->d->refused++;
+	if (!app->observer) /* who has been told what it wanted to know */
+		note_refused(app, reply.refused.request, why);
 	log_debug(app->d->cfg.log, "app %u, pid %d: %s refused: %s", app->id, app->pid,
 		  ctl_type_name(reply.refused.request), ctl_refusal_name(why));
 	app_post(app, &reply);

@@ -32,8 +32,23 @@ static void describe_app(const struct app *app, struct ctl_app *ret)
 	memcpy(ret->name, app->name, sizeof(ret->name));
 }
 
-static void describe_daemon(const struct vjd *d, struct ctl_daemon *ret)
+static void describe_last_refused(const struct app *viewer, struct ctl_daemon *ret)
 {
+	const struct vjd *d = viewer->d;
+
+	if (d->last_refused.why == CTL_REFUSAL_NONE || (viewer->uid != 0 && viewer->uid != d->last_refused.uid))
+		return;
+	ret->last_refusal = (uint8_t)d->last_refused.why;
+	ret->last_request = (uint8_t)d->last_refused.request;
+	ret->last_pid = d->last_refused.pid;
+	ret->last_s = (uint32_t)((d->now_ns - d->last_refused.at_ns) / NS_PER_SEC);
+	memcpy(ret->last_name, d->last_refused.name, sizeof(ret->last_name));
+}
+
+static void describe_daemon(const struct app *viewer, struct ctl_daemon *ret)
+{
+	const struct vjd *d = viewer->d;
+
 	*ret = (struct ctl_daemon){
 		.pid = getpid(),
 		.uid = d->cfg.uid,
@@ -46,6 +61,7 @@ static void describe_daemon(const struct vjd *d, struct ctl_daemon *ret)
 		.malformed = d->malformed,
 	};
 	ctl_name_set(ret->release, VJ_VERSION_STRING);
+	describe_last_refused(viewer, ret);
 }
 
 static const struct lease *next_lease(const struct app *app, uint32_t after)
@@ -129,7 +145,7 @@ static void next_msg(const struct app *viewer, struct status_cursor *c, struct c
 		return;
 	*msg = (struct ctl_msg){ .seq = c->seq };
 	msg->type = CTL_STATUS_END;
-	describe_daemon(viewer->d, &msg->daemon);
+	describe_daemon(viewer, &msg->daemon);
 	c->active = false;
 }
 

@@ -123,6 +123,14 @@ struct vjd {
 	uint32_t last_app_id, last_lease_id, last_channel_id;
 	uint64_t mark; /* see app_mark() */
 	uint64_t refused, malformed;
+	struct { /* the last one of an application */
+		enum ctl_refusal why; /* NONE: nothing was refused yet */
+		uint32_t request;     /* enum ctl_type */
+		uint32_t uid;
+		int32_t pid;
+		uint64_t at_ns;
+		char name[CTL_NAME_MAX];
+	} last_refused;
 };
 
 /** vjd_init() - Start with an empty book. @cfg is copied. Return: 0; -ENOMEM */

@@ -168,7 +168,7 @@ def check_outside():
         said = json.loads(run("--json", plain.pid))
         assert said["reason"] == "it was not started under vj run" and len(said["sockets"]) == 1, said
         assert said["sockets"][0]["listens"] and "why" not in said["sockets"][0], said
-        assert "nothing in it has wanted a channel" in run(idle.pid)
+        assert "]: under vj run; nothing in it has wanted a channel" in run(idle.pid)
         assert "no vjd answers" in run("--socket", "/nowhere", idle.pid)
         connected, listener = map(int, unattached.stdout.readline().split())
         paths, said = ask(unattached.pid)

@@ -378,6 +378,7 @@ static void a_taken_port_is_refused(void **state)
 	int first = socket(AF_INET, SOCK_DGRAM, 0), second = socket(AF_INET, SOCK_DGRAM, 0);
 	struct sockaddr_in in = { .sin_family = AF_INET };
 	struct ctl_msg udp = { .type = CTL_LEASE };
+	struct ctl_daemon daemon;
 	struct ctl_client *a, *b;
 	struct vjd_proc v;
 	uint32_t id;
@@ -388,6 +389,11 @@ static void a_taken_port_is_refused(void **state)
 	b = client_open(&v, "b");
 	id = offer_raw(a, 9);
 	expect_refusal(b, &raw, STDERR_FILENO, CTL_REFUSAL_PORT_TAKEN);
+	daemon = daemon_status(&v);
+	assert_int_equal(daemon.last_refusal, CTL_REFUSAL_PORT_TAKEN);
+	assert_int_equal(daemon.last_request, CTL_LEASE);
+	assert_int_equal(daemon.last_pid, getpid());
+	assert_string_equal(daemon.last_name, "b");
 	assert_int_equal(ctl_client_release(a, id), 0);
 	offer_raw(b, 9);
 
