@@ -75,7 +75,7 @@ static enum program_verdict find(const char *name, struct program *p)
 		return because(p, PROGRAM_NOT_FOUND, "no such program: the name is too long");
 	}
 	if (stat(p->path, &st) < 0)
-		return because(p, errno == EACCES ? PROGRAM_NOT_RUNNABLE : PROGRAM_NOT_FOUND,
+		return because(p, errno == ENOENT ? PROGRAM_NOT_FOUND : PROGRAM_NOT_RUNNABLE, /* as env(1) */
 			       errno == ENOENT ? "no such program: '%s'" : "cannot run '%s': %m",
 			       p->path);
 	if (S_ISDIR(st.st_mode))
@@ -177,13 +177,15 @@ static enum program_verdict check_file(const char *path, unsigned depth, struct 
 static enum program_verdict check_env_name(char *arg, unsigned depth, struct program *p)
 {
 	struct program named;
+	enum program_verdict v;
 
 	arg[strcspn(arg, " \t")] = '\0';
 	if (arg[0] == '\0' || arg[0] == '-' || strchr(arg, '=') != NULL)
 		return PROGRAM_OK; /* env sorts it out */
-	if (find(arg, &named) != PROGRAM_OK) {
+	v = find(arg, &named);
+	if (v != PROGRAM_OK) {
 		memcpy(p->why, named.why, sizeof(p->why));
-		return PROGRAM_NOT_RUNNABLE;
+		return v;
 	}
 	return check_file(named.path, depth + 1, p);
 }
@@ -203,9 +205,8 @@ static enum program_verdict check_script(const char *path, char *line, unsigned 
 		return because(p, PROGRAM_NOT_RUNNABLE,
 			       "'%s': too many interpreters of interpreters", path);
 	if (len == 0 || !is_runnable_file(interp))
-		return because(p, PROGRAM_NOT_RUNNABLE,
-			       "'%s' is a script whose interpreter '%s' cannot be run", path,
-			       interp);
+		return because(p, len != 0 && access(interp, F_OK) < 0 && errno == ENOENT ? PROGRAM_NOT_FOUND : PROGRAM_NOT_RUNNABLE,
+			       "'%s' is a script whose interpreter '%s' cannot be run", path, interp);
 	v = check_file(interp, depth + 1, p);
 	if (v == PROGRAM_OK && len >= 4 && strcmp(interp + len - 4, "/env") == 0)
 		v = check_env_name(arg, depth, p);

@@ -20,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -408,7 +409,7 @@ static bool turn_away(struct server *s)
 	fd = accept4(s->listen_fd, NULL, NULL, SOCK_CLOEXEC);
 	if (fd >= 0)
 		close(fd);
-	s->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	s->spare_fd = eventfd(0, EFD_CLOEXEC);
 	return fd >= 0;
 }
 
@@ -416,7 +417,7 @@ static void listen_again(struct server *s)
 {
 	s->deaf_until_ns = 0;
 	if (s->spare_fd < 0)
-		s->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+		s->spare_fd = eventfd(0, EFD_CLOEXEC);
 	watch_add(s, s->listen_fd, EPOLLIN, &s->watch_listener);
 }
 
@@ -632,7 +633,7 @@ static int open_fds(struct server *s)
 	int r = 0;
 
 	s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	s->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	s->spare_fd = eventfd(0, EFD_CLOEXEC);
 	if (s->epoll_fd < 0 || s->spare_fd < 0)
 		return -errno;
 	s->signal_fd = open_signals();

@@ -163,7 +163,15 @@ expect 126 "is not executable" "$vj" run -- "$dir/text"
 chmod +x "$dir/text"
 printf '#!/no/such/interpreter\n' >"$dir/script"
 chmod +x "$dir/script"
-expect 126 "script whose interpreter '/no/such/interpreter' cannot be run" "$vj" run -- "$dir/script"
+expect 127 "script whose interpreter '/no/such/interpreter' cannot be run" "$vj" run -- "$dir/script"
+# the exit status is that of env
+printf '#!/usr/bin/env no-such-program\n' >"$dir/env-script"
+printf '#!%s\n' "$dir" >"$dir/dir-script"
+chmod +x "$dir/env-script" "$dir/dir-script"
+for what in "$dir/script" "$dir/env-script" "$dir/dir-script" "$dir/text/behind" "$dir" /no/such/program no-such-program /etc/passwd; do
+	env "$what" >/dev/null 2>&1
+	expect $? "^vj: run: " "$vj" run -- "$what"
+done
 # what no library can be put in front of is on the kernel's sockets, and not started with --strict
 kernels() { # STATUS WHY PROGRAM...
 	local status=$1 why=$2
@@ -395,6 +403,21 @@ if [ "$(id -u)" = 0 ] && "${stranger[@]}" test -x "$vj" 2>/dev/null; then
 	# root of a container without privileges: nothing works, and that is said
 	expect 1 "^BAD +af_xdp +refused though you are root: CAP_NET_RAW" setpriv --inh-caps=-all --bounding-set=-all "$vj" doctor lo
 fi
+# In another root directory: without /dev as everywhere; without /proc vj may not find its own library, and says that.
+if unshare -m true 2>/dev/null; then
+	mkdir "$dir/root"
+	# shellcheck disable=SC2016 # the inner shell's
+	in_root() { # WITHOUT
+		unshare -m sh -c 'mount --rbind / "$1" && mount -t tmpfs none "$1$2" && exec chroot "$1" "$3" run --socket "$4" -- echo ran' sh \
+			"$dir/root" "$1" "$vj" "$dir/bare.sock" 2>&1
+	}
+	said=$(in_root /proc)
+	grep -qx ran <<<"$said" || fail "without /proc: $said"
+	[ "$(wc -l <<<"$said")" -le 2 ] || fail "without /proc too much is said: $said"
+	said=$(in_root /dev)
+	[ "$said" = ran ] || fail "without /dev: $said"
+	pids+=("$(VJ_SOCKET=$dir/bare.sock vjd_pid "$vj")")
+fi
 # one that doesn't answer: not for long, whether it is stopped or others wait as well, and the program is told where it is
 stopped=$(VJ_SOCKET=$dir/other.sock vjd_pid "$vj")
 kill -STOP "$stopped"
@@ -407,6 +430,7 @@ for cmd in status connections; do
 done
 kill -CONT "$stopped"
 expect 0 "at $dir/other.sock" "$vj" status --socket "$dir/other.sock"
+expect 1 "^vj: attach nosuch: the vjd at $dir/other.sock is a private one, .*: sudo systemctl start" "$vj" attach nosuch --socket "$dir/other.sock"
 # one more is not wanted, which is said
 expect 0 "^vjd: $dir/other.sock: another vjd serves there" "${vj}d" --private --foreground --socket "$dir/other.sock"
 # one of another version that nobody has named is passed over, for the user's next place
