@@ -457,10 +457,9 @@ VJ_INLINE bool in_fast(struct stack *s, struct conn c, struct pkt *pkt,
 	if (acked != 0)
 		fast_ack(s, c, view);
 	if (len != 0) {
-		t->rcv_nxt += len;
-		tcp_event(s, c, STACK_EV_READABLE);
-		if (unlikely(t->rcv_nxt < len) && tcb_no_loss(t))
+		if (unlikely(__builtin_add_overflow(t->rcv_nxt, len, &t->rcv_nxt)) && tcb_no_loss(t))
 			tcp_isn_round(s, t, true);
+		tcp_event(s, c, STACK_EV_READABLE);
 		if (likely(tcb_no_loss(t)))
 			tcp_ack_direct(t);
 		else

@@ -478,10 +478,9 @@ void tcp_out_sent(struct stack *s, struct conn c, uint32_t len)
 	struct tcb *t = c.t;
 	struct tcp_rtx *rtx;
 
-	t->snd_nxt += len;
+	if (unlikely(__builtin_add_overflow(t->snd_nxt, len, &t->snd_nxt)) && tcb_no_loss(t))
+		tcp_isn_round(s, t, false);
 	if (tcb_no_loss(t)) {
-		if (unlikely(t->snd_nxt < len))
-			tcp_isn_round(s, t, false);
 		if (unlikely(t->ext != 0))
 			tcp_timer_data_sent(s, c);
 		return;
