@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -101,6 +102,8 @@ void detach_ready(struct detach *d)
 	if (d->parent_fd >= 0) {
 		int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
+		if (null < 0) /* without /dev something else that takes no text and has none */
+			null = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 		for (int fd = STDIN_FILENO; null >= 0 && fd <= STDERR_FILENO; fd++)
 			dup2(null, fd);
 		if (null > STDERR_FILENO)
