@@ -5,8 +5,8 @@
  * A UDP socket stays a working socket of the kernel. When the program reads from one that has a port, or sends from any to an
  * application of this host, the port is leased, too, and datagrams of applications come in on channels. So
  *
- *	receiving	takes from both, the channel first, the kernel every KERNEL_TURN calls whatever waits on the channel, and
- *			as long as there is more where the last one came from: whoever changes over keeps the order of his datagrams
+ *	receiving	takes from both: as long as there is more where the last one came from, so that whoever changes over keeps the order of his
+ *			datagrams, though not for ever (IN_ROW_MAX) whatever waits at the other
  *	sending		goes to the channel where vjd knows an application behind the address (dest.c);
  *			what a channel cannot carry (control messages, multicast, what comes while
  *			it is full) goes to the kernel, which reaches the same program. So sending never waits for a program that does not run
@@ -77,7 +77,7 @@ void dgram_close(struct sock *s, bool keep)
 	if (d->open && sock.vj)
 		vj_udp_close(sock.vj, d->udp);
 	if (d->open && d->dest_nr)
-		dest_carried(d->dest_nr, d->carried < DGRAM_FEW && d->turn < DGRAM_FEW);
+		dest_carried(d->dest_nr, d->carried < DGRAM_FEW);
 	d->open = false;
 	lease_fd_drop(s);
 }
@@ -446,7 +446,7 @@ int dgram_next_bytes(struct sock *s)
 		return dgram_parcel_bytes(s->dgram);
 	if (s->dgram->open && sock.vj) {
 		ctx_process();
-		if (s->dgram->open && !s->dgram->yields && dgram_kernel_first(s->dgram, s->dgram->turn + 1) &&
+		if (s->dgram->open && !s->dgram->yields && dgram_kernel_first(s->dgram) &&
 		    !ker_ioctl(s->lease_fd, FIONREAD, (long)&bytes) && bytes > 0)
 			return bytes;
 		len = vj_udp_next_bytes(sock.vj, s->dgram->udp);

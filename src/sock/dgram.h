@@ -18,8 +18,8 @@ struct dgram {
 	bool dontfrag6;		      /* IPV6_DONTFRAG */
 	bool marked4, marked6; /* what IP's header says was set: IP_TOS, IP_TTL; IPV6_TCLASS, IPV6_UNICAST_HOPS */
 	uint32_t in_kernel; /* threads in a call of the kernel's that may wait */
-	uint32_t turn;	    /* counts datagrams, and attempts, that were received */
-	uint32_t carried;   /* datagrams that were sent on channels; before that, those that are counted, see FEW in dgram_priv.h */
+	uint32_t in_row;    /* datagrams that were received since `from_kernel` changed, or the other one was asked first */
+	uint32_t carried;   /* datagrams, while it is on channels, or may come to be */
 	uint32_t bound_nr;  /* bind() calls of the process before it */
 	uint16_t port_be;   /* of bind(), or on channels; 0: none */
 	uint16_t segment;   /* UDP_SEGMENT; 0: not set */

@@ -129,12 +129,20 @@ void far_note(int fd, struct sock *s);
 
 /* ---- dgram_recv.c ----------------------------------------------------------------------------------------------- */
 
-/* Who is asked first for the datagram that is received, or looked at, as number @turn? */
-static inline bool dgram_kernel_first(const struct dgram *d, uint32_t turn)
+/*
+ * Who is asked first for the next datagram? The one who had the last, so that a sender who has changed over keeps his order: more than the kernel has
+ * in a queue of the usual size; and then the other, whatever waits.
+ */
+static inline bool dgram_is_others_turn(const struct dgram *d)
 {
-	enum { KERNEL_TURN = 16 };
+	enum { IN_ROW_MAX = 1024 };
 
-	return d->peeked ? d->from_kernel : d->from_kernel != (turn % KERNEL_TURN == 0);
+	return d->in_row >= IN_ROW_MAX;
+}
+
+static inline bool dgram_kernel_first(const struct dgram *d)
+{
+	return d->peeked ? d->from_kernel : d->from_kernel != dgram_is_others_turn(d);
 }
 
 /* Return: bytes that there was room for. */

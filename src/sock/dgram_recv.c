@@ -119,14 +119,13 @@ static long kernel_take(int fd, struct sock *s, struct msghdr *msg, int flags)
 static long take(struct sock *s, struct msghdr *msg, int flags)
 {
 	struct dgram *d = s->dgram;
-	bool peek = (flags & MSG_PEEK) != 0, kernel = dgram_kernel_first(d, d->turn + !peek);
+	bool peek = (flags & MSG_PEEK) != 0, kernel = dgram_kernel_first(d);
 	long r = unlikely(d->asks_kernel) ? dgram_kernel_error(s) : 0;
 
 	if (r)
 		return r;
 	r = -EAGAIN;
-	d->turn += !peek;
-	for (int side = 0; side < 2 && r == -EAGAIN; side++, kernel = !kernel) {
+	for (int side = 0; side < 2; side++, kernel = !kernel) {
 		if (kernel && unlikely(d->yields)) /* until all has come that went before what is there */
 			continue;
 		if (kernel) {
@@ -138,8 +137,13 @@ static long take(struct sock *s, struct msghdr *msg, int flags)
 				r = d->open && sock.vj ? channel_recv(s, msg, flags) : -EAGAIN;
 			}
 		}
-		if (r != -EAGAIN)
-			d->from_kernel = kernel;
+		if (r == -EAGAIN)
+			continue;
+		d->carried += !peek;
+		if (!peek)
+			d->in_row = kernel != d->from_kernel || dgram_is_others_turn(d) ? 0 : d->in_row + 1;
+		d->from_kernel = kernel;
+		break;
 	}
 	d->peeked = peek && r >= 0;
 	return r;

@@ -504,6 +504,35 @@ static void test_udp_order(void)
 	udp_close(&p);
 }
 
+/* More waits in the kernel than is read before the other way gets its turn: it came first all the same. */
+static void test_udp_backlog(int family, const char *text)
+{
+	enum { PART = 100 };
+	struct udp_pair p;
+	char buf[16], want[16];
+	int bad = 0;
+
+	title("much by one way, then by the other");
+	p.server = udp_bound(family, text, &p.addr, &p.addr_len);
+	p.client = socket(family, SOCK_DGRAM, 0);
+	for (int i = 0; i < 2 * PART; i++) {
+		snprintf(want, sizeof(want), "%d", i);
+		to_server(&p, want);
+		if (i != PART - 1)
+			continue;
+		say_text("recv", buf, recv(p.server, buf, sizeof(buf), 0)); /* it is on channels from now on, and the client hears of that */
+		settle();
+	}
+	for (int i = 1; i < 2 * PART; i++) {
+		long n = recv(p.server, buf, sizeof(buf), 0);
+
+		snprintf(want, sizeof(want), "%d", i);
+		bad += n != (long)strlen(want) || memcmp(buf, want, (size_t)n) != 0;
+	}
+	say("out of order", bad);
+	udp_close(&p);
+}
+
 static void test_udp_v6only(void)
 {
 	struct sockaddr_in6 mapped = { .sin6_family = AF_INET6 };
@@ -887,6 +916,8 @@ void calls_udp(void)
 	test_udp_refused();
 	test_udp_refused_then();
 	test_udp_order();
+	test_udp_backlog(AF_INET, "127.0.0.1");
+	test_udp_backlog(AF_INET6, "::1");
 	test_udp_v6only();
 	test_udp_threads();
 	test_udp_shutdown();
