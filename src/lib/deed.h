@@ -128,6 +128,8 @@ void deed_let_go(struct vj *vj);
  * Return: as vj_shutdown().
  */
 int deed_shutdown(struct vj *vj, struct vj_conn c);
+/** deed_shut_read() - conn_shut_read(), after that: when the end has been said */
+void deed_shut_read(struct vj *vj, struct vj_conn c);
 
 /**
  * deed_close() - The program has closed its copies of the token, and @c with them

@@ -95,6 +95,7 @@ struct deed {
 	uint8_t *raw;	     /* written into the token, and not sent yet: [raw_at, raw_len); NULL: nothing */
 	uint32_t raw_at, raw_len;
 	bool shuts; /* after that nothing more is to be sent */
+	bool shuts_read; /* ... nor read */
 	struct deed *pump_next, **pump_pprev; /* in deeds.pumps; NULL: not there */
 	uint64_t look_ns; /* there, if `waiting`: not before */
 	bool watched;	  /* who had it before waits for it at the token */

@@ -17,6 +17,7 @@
 #include "base/time.h"
 #include "channel/bell.h"
 #include "channel/sys.h"
+#include "lib/connect.h"
 #include "lib/deed_priv.h"
 #include "lib/own_fd.h"
 
@@ -64,7 +65,9 @@ void raw_all(struct vj *vj, struct deed *d)
 {
 	if (d->shuts && d->conn.v)
 		(void)vj_shutdown(vj, (struct vj_conn){ d->conn.v });
-	d->shuts = false;
+	if (d->shuts_read && d->conn.v)
+		conn_shut_read(vj, (struct vj_conn){ d->conn.v });
+	d->shuts = d->shuts_read = false;
 }
 
 int deed_shutdown(struct vj *vj, struct vj_conn c)
@@ -77,6 +80,16 @@ int deed_shutdown(struct vj *vj, struct vj_conn c)
 		return vj_shutdown(vj, c);
 	d->shuts = true;
 	return 0;
+}
+
+void deed_shut_read(struct vj *vj, struct vj_conn c)
+{
+	struct deed *d = deed_of(vj, (struct tcp_id){ c.v });
+
+	if (d && d->shuts)
+		d->shuts_read = true;
+	else
+		conn_shut_read(vj, c);
 }
 
 static enum raw_next nothing_queued(const struct deed *d)

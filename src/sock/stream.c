@@ -885,7 +885,7 @@ static int conn_shutdown(int fd, struct sock *s, int how)
 	if (how != SHUT_WR)
 		s->shut_rd = true;
 	if (s->shut_rd && s->shut_wr)
-		conn_shut_read(sock.vj, s->conn);
+		deed_shut_read(sock.vj, s->conn);
 	file_fire(&s->file, EPOLLIN | EPOLLRDNORM | EPOLLRDHUP | EPOLLOUT | EPOLLWRNORM | EPOLLHUP);
 	return err;
 }

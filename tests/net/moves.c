@@ -591,6 +591,29 @@ static void forged_messages(void **state)
 	close(token);
 }
 
+/* shutdown() in both directions comes behind what others have written, which waits for room at the peer. */
+static void shut_behind_others(void **state)
+{
+	static uint8_t bytes[50000];
+	ssize_t n = -EAGAIN;
+	int token;
+
+	(void)state;
+	assert_int_equal(deed_make(a, at_a, 3, false, false, &token), 0);
+	PUMP_UNTIL(({
+		(void)send(token, bytes, sizeof(bytes), MSG_DONTWAIT);
+		pump();
+		deed_of(a, (struct tcp_id){ at_a.v })->raw != NULL;
+	}));
+	assert_int_equal(deed_shutdown(a, at_a), 0);
+	deed_shut_read(a, at_a);
+	PUMP_UNTIL((n = vj_recv(b, at_b, bytes, sizeof(bytes), false)) == 0);
+	assert_int_equal(vj_send(b, at_b, "nobody reads it", 15, 0), 15);
+	PUMP_UNTIL(vj_ready(b, at_b) & VJ_EV_ERROR);
+	assert_int_equal(vj_error(b, at_b, true), EPIPE);
+	close(token);
+}
+
 #define BOTH(fn)                                                                \
 	cmocka_unit_test_setup_teardown(fn, setup_v4, teardown),                \
 		{ #fn " (IPv6)", fn, setup_v6, teardown, NULL }
@@ -600,7 +623,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		BOTH(there_and_back), BOTH(both_ends_at_once), BOTH(claimer_vanishes), BOTH(kept_by_the_peer),
 		BOTH(kept_for_nobody), BOTH(last_copy_ends_it), BOTH(holder_killed), BOTH(forged_tokens),
-		BOTH(forged_frames), BOTH(forged_messages), BOTH(forged_queue),
+		BOTH(forged_frames), BOTH(forged_messages), BOTH(forged_queue), BOTH(shut_behind_others),
 	};
 	int failed;
 
