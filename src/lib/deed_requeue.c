@@ -157,18 +157,16 @@ static int requeue_go_on(struct requeue *q)
 /* What our own end has not sent yet. Return: as send_some() */
 static int send_own(const struct vj *vj, struct requeue *q, struct tcp_id id)
 {
-	uint64_t bytes = tcp_export_bytes(vj->stack, id), at = q->own_at;
-	uint8_t *buf = malloc(bytes);
-	struct tcp_parcel head;
-	int err;
+	uint8_t buf[16384];
+	uint32_t len;
+	int err = 0;
 
-	if (!buf)
-		return -EAGAIN;
-	tcp_export(vj->stack, id, buf);
-	memcpy(&head, buf, sizeof(head));
-	err = send_some(q->fd, buf + sizeof(head) + head.rcv_bytes, head.snd_bytes, &at);
-	free(buf);
-	q->own_at = at;
+	while (!err && (len = tcp_unsent_read(vj->stack, id, q->own_at, buf, sizeof(buf))) != 0) {
+		uint64_t at = 0;
+
+		err = send_some(q->fd, buf, len, &at);
+		q->own_at += at;
+	}
 	return err;
 }
 

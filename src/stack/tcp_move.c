@@ -150,6 +150,16 @@ void tcp_export(const struct stack *s, struct tcp_id id, void *buf)
 	bufq_read_at(&s->bufs, &t->sndq, 0, data + t->rcvq.bytes, t->sndq.bytes, NULL);
 }
 
+uint32_t tcp_unsent_read(const struct stack *s, struct tcp_id id, uint64_t at, void *buf, uint32_t len)
+{
+	const struct bufq *q = &conn_at(s, id.v).t->sndq;
+	uint32_t n = at < q->bytes ? min_u32(q->bytes - (uint32_t)at, len) : 0;
+
+	if (n)
+		bufq_read_at(&s->bufs, q, (uint32_t)at, buf, n, NULL);
+	return n;
+}
+
 void tcp_forget(struct stack *s, struct tcp_id id)
 {
 	struct conn c = conn_at(s, id.v);

@@ -87,6 +87,9 @@ uint64_t tcp_export_bytes(const struct stack *s, struct tcp_id id);
  */
 void tcp_export(const struct stack *s, struct tcp_id id, void *buf);
 
+/** tcp_unsent_read() - Of what was not sent yet, from @at bytes on, into @buf. Return: bytes, at most @len; 0: that was all. A link that cannot lose */
+uint32_t tcp_unsent_read(const struct stack *s, struct tcp_id id, uint64_t at, void *buf, uint32_t len);
+
 /** tcp_forget() - Without a word to the peer; @id is invalid from here */
 void tcp_forget(struct stack *s, struct tcp_id id);
 
