@@ -336,6 +336,12 @@ void tcp_timer_rto(struct stack *s, struct conn c, bool fresh);
 void tcp_timer_reorder(struct stack *s, struct conn c, uint32_t us);
 /* The peer took its SACKs back: a timeout soon (as Linux). */
 void tcp_timer_reneged(struct stack *s, struct conn c);
+/*
+ * A link that cannot lose, and the user timeout is over. What is in flight lies in the peer's ring, as it would in the buffer of a kernel that has
+ * acknowledged it; whether its program runs says nothing. But data that wait for a window all that time do end it, as in Linux.
+ * Return: false: they do.
+ */
+bool tcp_timer_watched(struct stack *s, struct conn c);
 /* Data waits and nothing will bring the news that it may go. */
 void tcp_timer_persist(struct stack *s, struct conn c);
 /* The program has filled sndq: while that waits for the window, the next look is TCP_STUCK_MS from here. */

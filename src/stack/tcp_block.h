@@ -240,6 +240,7 @@ struct tcp_ext {
 	uint32_t fastopen_listener; /* FASTOPEN */
 	uint32_t fastopen_sent_us;  /* FASTOPEN: when the SYN-ACK left first */
 	bool user_timeout_set;	    /* by the program: the peer does not change it */
+	bool kept_back;	     /* a link that cannot lose: data waited for the window already when the user timeout was looked at last */
 	bool deferred;	     /* SYN_RECEIVED: the ACK came, and data are waited for */
 	uint8_t tos;
 	uint8_t ttl;

@@ -230,7 +230,7 @@ bool tcp_rtx_timeout(struct stack *s, struct conn c)
 	if (t->snd_una == t->snd_nxt)
 		return true;
 	if (tcb_no_loss(t))
-		return tcp_conn_reset(s, c, ETIMEDOUT); /* the user's */
+		return tcp_timer_watched(s, c) || tcp_conn_reset(s, c, ETIMEDOUT); /* the user's */
 	if (rtx == NULL)
 		return true;
 	due = (enum tcp_rtx_due)rtx->due;

@@ -173,15 +173,29 @@ void tcp_timer_reneged(struct stack *s, struct conn c)
 }
 
 /*
- * A link that cannot lose: nothing is repeated, but a user timeout counts from the last
- * acknowledgement.
+ * A link that cannot lose: nothing is repeated, but a user timeout looks now and then, from the last acknowledgement on, whether data wait for the
+ * window.
  */
 static void timer_watch(struct stack *s, struct conn c)
 {
 	const struct tcp_ext *ext = tcb_ext(s, c.t);
 
 	if (ext != NULL && ext->user_timeout_ms != 0 && !tcb_has(c.t, TF_RTX_TIMER))
-		timer_rtx_set(s, c, ext->user_timeout_ms);
+		timer_rtx_set(s, c, max_u32(ext->user_timeout_ms, TCP_RTO_MIN_MS));
+}
+
+bool tcp_timer_watched(struct stack *s, struct conn c)
+{
+	struct tcp_ext *ext = tcb_ext(s, c.t);
+	bool waits = tcb_unsent(c.t) != 0 && tcp_out_usable(s, c) == 0;
+
+	if (ext == NULL || ext->user_timeout_ms == 0)
+		return true;
+	if (waits && ext->kept_back)
+		return false;
+	ext->kept_back = waits;
+	timer_watch(s, c);
+	return true;
 }
 
 /* The probes are over; what they have learned goes. */
@@ -238,8 +252,11 @@ void tcp_timer_data_acked(struct stack *s, struct conn c)
 	}
 	t->flags &= ~(uint32_t)TF_RTX_TIMER;
 	t->rtx_due_ms = tcp_now_ms(s);
-	if (t->snd_una != t->snd_nxt)
-		timer_watch(s, c);
+	if (t->snd_una == t->snd_nxt)
+		return;
+	if (unlikely(tcb_ext(s, t) != NULL))
+		tcb_ext(s, t)->kept_back = false;
+	timer_watch(s, c);
 }
 
 void tcp_timer_persist(struct stack *s, struct conn c)

@@ -207,23 +207,43 @@ static void silent_peer(void **state)
 	assert_int_equal(line_state(t), TCP_FIN_WAIT_2);
 }
 
-/* RFC 5482: unless the program says how long it will wait. */
+/* ... and a program that says how long it will wait (RFC 5482) means its network: what the peer's ring has taken has arrived. */
+static void user_timeout_silent(void **state)
+{
+	struct line *t = *state;
+
+	direct(t, 0);
+	line_established_passive(t, "mss 4000");
+	assert_int_equal(tcp_option_set(t->s, t->id, TCP_OPT_USER_TIMEOUT_MS, 1), 0);
+	line_write(t, 100);
+	SEND("P. 1:101(100) ack 1");
+	NOTHING_FOR(1000 * SEC);
+	assert_int_equal(line_state(t), TCP_ESTABLISHED);
+	assert_int_equal(tcp_shutdown(t->s, t->id), 0);
+	SEND("F. 101:101(0) ack 1");
+	NOTHING_FOR(1000 * SEC);
+	assert_int_equal(line_state(t), TCP_FIN_WAIT_1);
+}
+
+/* ... but not what waits for a window. */
 static void user_timeout(void **state)
 {
 	struct line *t = *state;
 
 	direct(t, 0);
 	line_established_passive(t, "mss 4000");
+	RECV(0, ". 1:1(0) ack 1 win 8000");
 	assert_int_equal(tcp_option_set(t->s, t->id, TCP_OPT_USER_TIMEOUT_MS, 3000), 0);
-	line_write(t, 100);
-	SEND("P. 1:101(100) ack 1");
-	line_write(t, 100);
-	SEND("P. 101:201(100) ack 1");
+	line_write(t, 8000);
+	SEND(". 1:4001(4000) ack 1");
+	SEND("P. 4001:8001(4000) ack 1");
+	NOTHING_FOR(8 * SEC);
+	line_write(t, 1000);
 	NOTHING_FOR(2 * SEC);
-	RECV(0, ". 1:1(0) ack 101");
-	NOTHING_FOR(2900 * MS);
+	RECV(0, ". 1:1(0) ack 4001 win 4000"); /* the time begins anew */
+	NOTHING_FOR(5900 * MS);
 	assert_int_equal(line_state(t), TCP_ESTABLISHED);
-	SEND_BETWEEN(50 * MS, 200 * MS, "R. 201:201(0) ack 1");
+	SEND_BETWEEN(50 * MS, 200 * MS, "R. 8001:8001(0) ack 1");
 	line_read_error(t, ETIMEDOUT);
 }
 
@@ -814,6 +834,7 @@ int main(void)
 		LINE_TEST(delayed_ack_queue_full),
 		LINE_TEST(ack_for_half_window),
 		LINE_TEST(silent_peer),
+		LINE_TEST(user_timeout_silent),
 		LINE_TEST(user_timeout),
 		LINE_TEST(closed_window),
 		LINE_TEST(small_writes),
