@@ -137,6 +137,8 @@ static int udp_route(struct vj *vj, struct vj_udp u, const struct sockaddr *remo
 		return err;
 	if (!ret_to->port)
 		return -EINVAL;
+	if (!ip_addr_is_any(&lease->local.addr) && ip_addr_is_v4(&lease->local.addr) != ip_addr_is_v4(&ret_to->addr))
+		return -EAFNOSUPPORT;
 	/* what one socket sends to an endpoint goes to one of its owners, as in the kernel */
 	err = route_find(vj, CTL_PROTO_UDP, ret_to, lease->local.port, &link);
 	if (err)

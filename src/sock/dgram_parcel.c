@@ -257,7 +257,7 @@ uint32_t dgram_parcel_level(const struct dgram *d)
 	uint32_t at, len, level = parcel_first(d->parcel, &at, &len) ? EPOLLIN | EPOLLRDNORM : 0u;
 
 	if (parcel_is_open(d->parcel) && atomic_load(&d->parcel->err))
-		level |= EPOLLIN | EPOLLRDNORM | EPOLLERR;
+		level |= EPOLLERR;
 	return level ? level | EPOLLOUT | EPOLLWRNORM : 0; /* nothing: the kernel says all of it */
 }
 

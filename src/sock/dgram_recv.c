@@ -88,13 +88,18 @@ static long channel_recv(struct sock *s, struct msghdr *msg, int flags)
 	return flags & MSG_TRUNC && !more ? len : (long)(got + more);
 }
 
-/* What came before the kernel's: dgram_copy.c. Return: as recvmsg(); -EAGAIN: nothing */
-static VJ_COLD long parcel_recv(struct sock *s, struct msghdr *msg, int flags)
+/* What came before the kernel's, but not before its error: dgram_copy.c. Return: as recvmsg(); -EAGAIN: nothing */
+static VJ_COLD long parcel_recv(int fd, struct sock *s, struct msghdr *msg, int flags)
 {
 	struct sockaddr_storage from, to;
 	size_t room = iov_bytes(msg);
-	long len = dgram_unpack(s, msg, flags, &from, &to);
+	int err = 0;
+	socklen_t err_len = sizeof(err);
+	long len;
 
+	if (!sys_getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &err_len) && err)
+		return -err;
+	len = dgram_unpack(s, msg, flags, &from, &to);
 	if (len < 0)
 		return len;
 	if (msg->msg_name)
@@ -129,7 +134,9 @@ static long take(struct sock *s, struct msghdr *msg, int flags)
 		if (kernel && unlikely(d->yields)) /* until all has come that went before what is there */
 			continue;
 		if (kernel) {
-			r = kernel_take(s->lease_fd, s, msg, flags);
+			int err = side ? 0 : dgram_error(s); /* channel_recv() tells it by itself */
+
+			r = unlikely(err) ? -err : kernel_take(s->lease_fd, s, msg, flags);
 		} else {
 			r = channel_recv(s, msg, flags);
 			if (r == -EAGAIN) {
@@ -174,7 +181,7 @@ long dgram_recv(int fd, struct sock *s, struct msghdr *msg, int flags)
 		dgram_reads(fd, s, (flags & MSG_PEEK) != 0);
 	for (;;) {
 		if (!d->open || !sock.vj || (flags & MSG_ERRQUEUE)) {
-			r = d->parcel && !(flags & MSG_ERRQUEUE) ? parcel_recv(s, msg, flags) : -EAGAIN;
+			r = d->parcel && !(flags & MSG_ERRQUEUE) ? parcel_recv(fd, s, msg, flags) : -EAGAIN;
 			if (r == -EAGAIN) /* the number may be another's: the lock was given up, for a claim, or while it waited */
 				r = likely(fd_peek(fd) == &s->file) ? kernel_recv(fd, s, msg, flags) : -EBADF;
 			break;

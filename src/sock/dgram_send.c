@@ -155,13 +155,21 @@ static long channel_send_segments(struct sock *s, const struct sockaddr *to, soc
 	return (long)len;
 }
 
-/* Where the datagram goes: as it says, or as connect() did. */
-static const struct sockaddr *send_to(const struct sock *s, const struct msghdr *msg,
-				      socklen_t *ret_len)
+/* Where the datagram goes: as it says, or as connect() did. AF_UNSPEC is IPv4 to a socket of IPv4, and to one of IPv6 no address at all. */
+static const struct sockaddr *send_to(const struct sock *s, const struct msghdr *msg, struct sockaddr_storage *copy, socklen_t *ret_len)
 {
-	if (msg->msg_name && msg->msg_namelen) {
+	const struct sockaddr *name = msg->msg_name;
+	bool unspec = !is_wild(name) && msg->msg_namelen >= sizeof(struct sockaddr_in) && name->sa_family == AF_UNSPEC;
+
+	if (unlikely(unspec) && s->family == AF_INET) {
+		memcpy(copy, name, sizeof(struct sockaddr_in));
+		copy->ss_family = AF_INET;
+		*ret_len = sizeof(struct sockaddr_in);
+		return (const struct sockaddr *)copy;
+	}
+	if (name && msg->msg_namelen && !unspec) {
 		*ret_len = msg->msg_namelen;
-		return msg->msg_name;
+		return name;
 	}
 	*ret_len = s->dgram->peer_len;
 	return (const struct sockaddr *)&s->dgram->peer;
@@ -169,8 +177,9 @@ static const struct sockaddr *send_to(const struct sock *s, const struct msghdr 
 
 bool dgram_sends_to_kernel(int fd, struct sock *s, const struct msghdr *msg)
 {
+	struct sockaddr_storage copy;
 	socklen_t len;
-	const struct sockaddr *to = send_to(s, msg, &len);
+	const struct sockaddr *to = send_to(s, msg, &copy, &len);
 
 	return s->dgram->sends_to_kernel || !dgram_to_channel(fd, s, to, len);
 }
@@ -182,12 +191,17 @@ static bool channel_carries(const struct sock *s, const struct msghdr *msg, size
 	       !s->dgram->sends_to_kernel && !s->shut_wr && len <= DGRAM_BYTES_MAX;
 }
 
-/* What came over a channel is told by the next call, also by one that goes to the kernel. */
-static VJ_COLD long channel_error(struct sock *s)
+/*
+ * What came over a channel is told by the next call, also by one that goes to the kernel: after what that finds wrong with the address. With the
+ * kernel's MSG_PROBE (libc calls that bit MSG_PROXY) and no bytes it looks at that, and sends nothing (udp_sendmsg()).
+ */
+static VJ_COLD long channel_error(int fd, struct sock *s, const struct msghdr *msg)
 {
-	int err = dgram_error(s);
+	const struct msghdr probe = { .msg_name = msg->msg_name, .msg_namelen = msg->msg_namelen };
+	long r = dgram_level(s) & EPOLLERR ? sys_sendmsg(fd, &probe, MSG_CONFIRM | MSG_PROXY | MSG_DONTWAIT) : 0;
+	int err = r < 0 ? 0 : dgram_error(s);
 
-	return err ? -err : TO_KERNEL;
+	return r < 0 ? r : err ? -err : TO_KERNEL;
 }
 
 /* As channel_send(), one or several, after what the kernel says of those that went by it. */
@@ -201,24 +215,40 @@ static long channel_send_any(struct sock *s, const struct sockaddr *to, socklen_
 						  channel_send(s, to, to_len, msg, len);
 }
 
+static bool is_v4(const struct sockaddr *sa)
+{
+	return sa->sa_family == AF_INET || IN6_IS_ADDR_V4MAPPED(&((const struct sockaddr_in6 *)sa)->sin6_addr);
+}
+
+/* A connected socket has an address of its peer's family in the kernel, from which nothing goes to the other. */
+static bool is_other_family(const struct sock *s, const struct sockaddr *to, socklen_t len)
+{
+	const struct sockaddr *peer = (const struct sockaddr *)&s->dgram->peer;
+
+	return s->family == AF_INET6 && s->dgram->peer_len && to != peer && !is_wild(to) && len >= sizeof(struct sockaddr_in6) && is_v4(to) != is_v4(peer);
+}
+
 long dgram_send(int fd, struct sock *s, const struct msghdr *msg, int flags)
 {
 	size_t len = iov_bytes(msg);
+	struct sockaddr_storage copy;
 	const struct sockaddr *to;
 	socklen_t to_len;
 	struct hold hold;
 	long r = TO_KERNEL;
 
 	hold_begin(&hold, &s->file);
-	to = send_to(s, msg, &to_len);
+	to = send_to(s, msg, &copy, &to_len);
 	if (flags & MSG_MORE) /* pieces of one datagram are put together there */
 		s->dgram->sends_to_kernel = true;
-	if (channel_carries(s, msg, len, flags) && dgram_to_channel(fd, s, to, to_len))
+	if (channel_carries(s, msg, len, flags) && !is_other_family(s, to, to_len) && dgram_to_channel(fd, s, to, to_len))
 		r = channel_send_any(s, to, to_len, msg, len, flags);
+	if (s->lease_fd >= 0)
+		fd = s->lease_fd;
 	if (r == TO_KERNEL && dgram_waits(s))
-		r = channel_error(s);
+		r = channel_error(fd, s, msg);
 	if (r == TO_KERNEL)
-		r = kernel_send(s->lease_fd >= 0 ? s->lease_fd : fd, s, msg, flags);
+		r = kernel_send(fd, s, msg, flags);
 	hold_end(&hold);
 	return r;
 }
@@ -245,14 +275,15 @@ long dgram_send_run(int fd, struct sock *s, struct mmsghdr *msgs, unsigned cnt, 
 {
 	struct vj_udp_msg out[RUN_MAX];
 	unsigned n = cnt > 1 ? run_of(s, msgs, cnt, flags, out) : 0;
+	struct sockaddr_storage copy;
 	const struct sockaddr *to;
 	socklen_t to_len;
 	long r;
 
 	if (n < 2 || unlikely(s->dgram->asks_kernel))
 		return 0;
-	to = send_to(s, &msgs->msg_hdr, &to_len);
-	if (!dgram_to_channel(fd, s, to, to_len))
+	to = send_to(s, &msgs->msg_hdr, &copy, &to_len);
+	if (is_other_family(s, to, to_len) || !dgram_to_channel(fd, s, to, to_len))
 		return 0;
 	r = vj_udp_send_batch(sock.vj, s->dgram->udp, to, to_len, out, n);
 	if (r < 0)
