@@ -21,6 +21,7 @@
  * of its own.
  */
 #include "sock/family.h"
+#include "sock/option.h"
 
 #include "lib/deed.h"
 #include "lib/lease_scope.h"
@@ -283,6 +284,7 @@ VJ_EARLY static void listener_withdraw(struct sock *s, bool blind)
 	s->has_listener = false;
 	own_fd_close(s->lease_fd);
 	s->lease_fd = -1;
+	placeholder_drop(s);
 }
 
 VJ_EARLY void listener_close(struct sock *s)
@@ -335,7 +337,7 @@ VJ_EARLY void listener_forget(struct sock *s)
 	if (!s->has_listener)
 		return;
 	uncopied(s);
-	s->has_listener = false;
+	s->has_listener = s->looked = false;
 	lazy_count(s, 1);
 }
 
@@ -379,17 +381,42 @@ int sock_listen(int fd, int backlog)
  * ----------------
  */
 
-/* A descriptor for a channel connection. Return: its number, or -errno. */
-static int fd_new(const struct sock *listener, int flags)
+static int placeholder_make(int family)
 {
-	int *placeholder = &sock.placeholder[listener->family == AF_INET6];
+	return OWN_FD_MAKE(sys_socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0));
+}
+
+/* One of its own has the options that the program has set. */
+static VJ_COLD void placeholder_look(struct sock *listener)
+{
+	listener->looked = true;
+	if (!options_differ(listener->lease_fd, sock.placeholder[listener->family == AF_INET6]))
+		return;
+	listener->option_fd = placeholder_make(listener->family);
+	if (listener->option_fd >= 0)
+		options_copy(listener->lease_fd, listener->option_fd);
+}
+
+VJ_EARLY void placeholder_drop(struct sock *listener)
+{
+	listener->looked = false;
+	own_fd_close(listener->option_fd);
+	listener->option_fd = -1;
+}
+
+/* A descriptor for a channel connection. Return: its number, or -errno. */
+static int fd_new(struct sock *listener, int flags)
+{
+	int *placeholder = &sock.placeholder[listener->family == AF_INET6], fd;
 
 	if (*placeholder < 0)
-		*placeholder = OWN_FD_MAKE(
-			sys_socket(listener->family, SOCK_STREAM | SOCK_CLOEXEC, 0));
+		*placeholder = placeholder_make(listener->family);
 	if (*placeholder < 0)
 		return *placeholder;
-	return sys_fcntl(*placeholder, flags & SOCK_CLOEXEC ? F_DUPFD_CLOEXEC : F_DUPFD, 0);
+	if (unlikely(!listener->looked))
+		placeholder_look(listener);
+	fd = listener->option_fd >= 0 ? listener->option_fd : *placeholder;
+	return sys_fcntl(fd, flags & SOCK_CLOEXEC ? F_DUPFD_CLOEXEC : F_DUPFD, 0);
 }
 
 static void inherit(struct sock *s, const struct sock *listener, int flags)

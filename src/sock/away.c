@@ -39,7 +39,7 @@ enum { LENT_BYTES = 16 * 1024, LENT_BYTES_MAX = 64 * 1024 }; /* in one call; in 
 
 /* What goes along with a connection; in a deed_note. */
 struct note {
-	bool shut_rd, shut_wr, failed, linger;
+	bool shut_rd, shut_wr, failed, linger, connect_async;
 	uint16_t err;
 	uint32_t linger_s, rcvlowat;
 	uint32_t rcvtimeo_ms, sndtimeo_ms;
@@ -64,6 +64,7 @@ static void note_make(const struct sock *s, struct deed_note *ret_note)
 		.shut_wr = s->shut_wr,
 		.failed = s->failed,
 		.linger = s->linger,
+		.connect_async = s->connect_async,
 		.err = s->err,
 		.linger_s = s->linger_s,
 		.rcvlowat = s->rcvlowat,
@@ -85,6 +86,7 @@ static void note_take(struct sock *s, const struct deed_note *note)
 	s->shut_wr = n.shut_wr;
 	s->failed = n.failed;
 	s->linger = n.linger;
+	s->connect_async = n.connect_async;
 	s->err = n.err < 4096 ? n.err : ECONNRESET;
 	s->linger_s = min_u32(n.linger_s, 32767);
 	s->rcvlowat = n.rcvlowat;
@@ -228,6 +230,8 @@ VJ_EARLY static int share(int fd, struct sock *s)
 		ctx_say("a connection stays in its process: %s", strerror(-err));
 		return err;
 	}
+	if (unlikely(s->append))
+		sys_fcntl(token, F_SETFL, sys_fcntl(token, F_GETFL, 0) | O_APPEND);
 	token_place(token, fd, s);
 	sys_close(token);
 	s->token = true;
@@ -339,6 +343,8 @@ static void send_fd(int fd)
 	(void)share_file(fd);
 	if (s && s->state == SOCK_UDP && !is_foreign())
 		dgram_sent(s);
+	else if (s && s->state == SOCK_FRESH)
+		s->copied = true;
 	if (s && s->token && s->far && sock_is_conn(s)) {
 		far = true;
 		deed_send(sock.vj, s->conn);
@@ -494,6 +500,7 @@ static int claim(int fd, struct sock *s)
 	}
 	flags = fd < 0 ? fd : sys_fcntl(fd, F_GETFL, 0);
 	s->nonblock = flags >= 0 && (flags & O_NONBLOCK); /* all copies have that in common */
+	s->append = flags >= 0 && (flags & O_APPEND);
 	return err;
 }
 

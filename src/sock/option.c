@@ -215,11 +215,12 @@ static int int_in(const void *val, socklen_t len, int *ret_value)
 
 static int timeout_set(struct sock *s, int name, const void *val, socklen_t len)
 {
+	int err = int_in(val, len, &(int){ 0 });
 	struct timeval tv;
 	uint64_t ns;
 
-	if (!val || len < sizeof(tv))
-		return -EINVAL;
+	if (err || len < sizeof(tv))
+		return err ? err : -EINVAL;
 	memcpy(&tv, val, sizeof(tv));
 	if (tv.tv_usec < 0 || tv.tv_usec >= 1000000)
 		return -EDOM;
@@ -233,10 +234,11 @@ static int timeout_set(struct sock *s, int name, const void *val, socklen_t len)
 
 static int linger_set(struct sock *s, const void *val, socklen_t len)
 {
+	int err = int_in(val, len, &(int){ 0 });
 	struct linger l;
 
-	if (!val || len < sizeof(l))
-		return -EINVAL;
+	if (err || len < sizeof(l))
+		return err ? err : -EINVAL;
 	memcpy(&l, val, sizeof(l));
 	s->linger = l.l_onoff != 0;
 	s->linger_s = (uint32_t)l.l_linger;
@@ -434,8 +436,11 @@ int option_fd(int fd, struct sock *s, bool make)
 {
 	if (!s->token && (!s->shared || (s->option_fd < 0 && !make)))
 		return fd;
-	if (s->option_fd < 0)
+	if (s->option_fd < 0) {
 		s->option_fd = OWN_FD_MAKE(sys_socket(s->family, SOCK_STREAM | SOCK_CLOEXEC, 0));
+		if (s->option_fd >= 0 && !s->token)
+			options_copy(fd, s->option_fd);
+	}
 	return s->option_fd;
 }
 
@@ -457,14 +462,15 @@ static void kept_set(int fd, struct sock *s, const struct kept *k)
 		options_remember(s, k->opt, k->convert(kernel));
 }
 
-/* What the kernel refuses once there is a connection; the kernel socket below has none. */
+/* What the kernel refuses once there is a connection; the kernel socket below has none. One that is over has no port any more but that of bind(). */
 static bool is_for_unconnected(const struct sock *s, int level, int name, const void *val, socklen_t len)
 {
+	bool is_over = s->failed || (vj_ready(sock.vj, s->conn) & VJ_EV_ERROR);
 	int value;
 
 	if (level == IPPROTO_IPV6)
-		return name == IPV6_V6ONLY && s->family == AF_INET6;
-	if (level != IPPROTO_TCP)
+		return name == IPV6_V6ONLY && s->family == AF_INET6 && (s->bound || !is_over);
+	if (level != IPPROTO_TCP || is_over)
 		return false;
 	if (name == TCP_WINDOW_CLAMP)
 		return !int_in(val, len, &value) && !value;
@@ -541,8 +547,11 @@ VJ_EARLY static int other_option_set(int fd, struct sock *s, int level, int name
 		kept_set(fd, s, kept_find(level, name));
 	else if (option_set(s, level, name, val, len) == -ENOSYS && s->state != SOCK_UDP && option_is_kernels(s, level, name, val, len))
 		kernels_option_set(fd, s);
-	if (s->state == SOCK_LISTEN && s->has_listener && sock.vj)
-		options_listen(s);
+	if (s->state == SOCK_LISTEN && s->has_listener) {
+		placeholder_drop(s);
+		if (sock.vj)
+			options_listen(s);
+	}
 	return 0;
 }
 
@@ -623,12 +632,15 @@ VJ_EARLY int sock_setsockopt(int fd, int level, int name, const void *val, sockl
 
 static int value_out(const void *value, size_t bytes, void *val, socklen_t *len)
 {
-	if (!val || !len)
+	if (!len)
 		return -EFAULT;
 	if ((int)*len < 0)
 		return -EINVAL;
 	*len = (socklen_t)min_size(*len, bytes);
-	memcpy(val, value, *len);
+	if (*len && !val)
+		return -EFAULT;
+	if (*len)
+		memcpy(val, value, *len);
 	return 0;
 }
 
@@ -757,6 +769,10 @@ static int option_get(int fd, struct sock *s, int level, int name, void *val, so
 	} else if ((level == IPPROTO_IP && name == IP_MTU) ||
 		   (level == IPPROTO_IPV6 && name == IPV6_MTU && s->family == AF_INET6)) {
 		return mtu_get(s, val, len);
+	} else if (level == IPPROTO_IP && name == IP_MULTICAST_TTL && s->shared && !conn_is_v6(s, s->conn)) {
+		return ip_out(TTL_DEFAULT, val, len); /* as far as its SYN could have come from; nothing can set it */
+	} else if (level == IPPROTO_IPV6 && name == IPV6_MULTICAST_HOPS && s->shared && s->family == AF_INET6) {
+		return int_out(TTL_DEFAULT, val, len);
 	} else if (level == IPPROTO_IPV6 && name == IPV6_V6ONLY && s->shared && s->family == AF_INET6) {
 		return int_out(s->v6only, val, len);
 	} else if (level == IPPROTO_TCP && name == TCP_CONGESTION) {

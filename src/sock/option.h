@@ -9,6 +9,11 @@
 int option_fd(int fd, struct sock *s, bool make);
 /* What who had the kernel's TCP socket @fd before has set, lock held */
 void options_found(int fd, struct sock *s);
+/* option_inherit.c: options of the kernel's sockets that accept() hands on. To @to, from @from; are they the same? */
+void options_copy(int from, int to);
+bool options_differ(int from, int to);
+/* Its options have changed: what it accepts next has them. accept.c */
+void placeholder_drop(struct sock *listener);
 /* Has it one that only the kernel gives a meaning? option_kernel.c */
 bool option_kernels_there(int fd);
 

@@ -127,13 +127,15 @@ struct sock {
 	bool failed; /* the connection's error was reported: reads end, writes break */
 	bool has_listener;
 	bool kernel_only; /* LISTEN: there is no lease to be had, ever */
-	bool copied;	  /* LISTEN: other processes may listen to it, too */
+	bool copied;	  /* LISTEN: other processes may listen to it, too. FRESH: may connect it */
 	bool on_trial;	  /* LISTEN: not at interfaces yet, see accept.c */
+	bool looked;	  /* LISTEN: options have not changed since `option_fd` was made, or found to be for nothing */
 	bool kernels_option; /* TCP: has one that only the kernel gives a meaning, option_kernel.c */
 	uint8_t own_mtu_mode; /* TCP, a bit for each family: asks for another treatment of the path's MTU than channels at interfaces give */
 	bool bound;	    /* FRESH: bind() was called */
 	bool any_port;	    /* `bound`: to an address alone, and nobody has asked which port the kernel chose */
 	bool connect_async; /* connect() returned EINPROGRESS and has not been asked again */
+	bool cut;	    /* ... but shutdown() came, after the end of the connection: connect() is EINVAL, as in the kernel's SS_DISCONNECTING */
 	bool unanswered;    /* CONNECTING: whoever waits in connect() is to leave it to the kernel */
 	uint8_t refusals;   /* CONNECTING: owners of the port that did not want it any more */
 	bool linger;
@@ -166,7 +168,11 @@ struct sock {
 	struct sock *next_copied; /* in sock.copied, if `has_listener` and `copied` */
 	struct family_slot *slot; /* LISTEN: family.c; NULL: has none */
 	int lease_fd; /* LISTEN, UDP: our own duplicate of the kernel socket, the proof that the port is ours; else -1 */
-	int option_fd; /* `shared`: a kernel socket that keeps the options of this one alone; -1: has none yet. KERNEL: itself */
+	/*
+	 * `shared`: a kernel socket that keeps the options of this one alone; -1: has none yet. LISTEN: a placeholder with its options for what it
+	 * accepts; -1: sock.placeholder serves, if `looked`. KERNEL: itself
+	 */
+	int option_fd;
 	uint64_t rcvtimeo_ns, sndtimeo_ns; /* 0: none */
 	struct sock_options *opts;	   /* NULL: none set; malloc */
 };
@@ -529,6 +535,8 @@ void sock_give_to_kernel(int fd, struct sock *s, enum report_why why);
 bool sock_connect_refused(struct sock *s);
 /* Nobody has answered for a second. Return: true: it is the kernel's now. */
 bool sock_connect_unanswered(struct sock *s);
+/* MSG_FASTOPEN, which connects first, of one that has done that. Return: 0: goes on; -EISCONN; as connect(); 1: it is better the kernel's */
+int conn_fastopen(struct sock *s);
 /* An error that the stack reports once. Return: what the call returns. */
 long sock_fail(struct sock *s, long err);
 /*

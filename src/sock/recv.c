@@ -12,24 +12,6 @@ enum {
 	LOOK_BYTES = 2048, /* from here on what comes while they are copied is looked for, as the kernel's read() does */
 };
 
-/* MSG_TRUNC on TCP: throw away. */
-static long discard(struct sock *s, size_t len)
-{
-	size_t done = 0;
-
-	while (done < len) {
-		const uint8_t *data;
-		ssize_t n = vj_recv_borrow(sock.vj, s->conn, &data);
-
-		if (n <= 0)
-			return done ? (long)done : n;
-		n = (ssize_t)min_size((size_t)n, len - done);
-		vj_recv_return(sock.vj, s->conn, (size_t)n);
-		done += (size_t)n;
-	}
-	return (long)done;
-}
-
 static size_t iov_bytes(const struct iovec *iov, int cnt)
 {
 	size_t bytes = 0;
@@ -44,6 +26,24 @@ static size_t unread_bytes(const struct sock *s)
 	struct vj_conn_info info = { .sz = sizeof(info) };
 
 	return vj_conn_info(sock.vj, s->conn, &info) ? 0 : info.unread_bytes;
+}
+
+/* MSG_TRUNC on TCP: throw away. An error behind it is for the next call. */
+static long discard(struct sock *s, size_t len)
+{
+	size_t done = 0;
+
+	while (done < len && (!done || unread_bytes(s))) {
+		const uint8_t *data;
+		ssize_t n = vj_recv_borrow(sock.vj, s->conn, &data);
+
+		if (n <= 0)
+			return done ? (long)done : n;
+		n = (ssize_t)min_size((size_t)n, len - done);
+		vj_recv_return(sock.vj, s->conn, (size_t)n);
+		done += (size_t)n;
+	}
+	return (long)done;
 }
 
 static long scatter(const struct iovec *iov, int cnt, const uint8_t *bytes, ssize_t n)
@@ -108,6 +108,27 @@ static VJ_COLD long take_pumped(struct sock *s, const struct iovec *iov, int cnt
 	return away_pumped_recv(s, &(struct iovec){ (uint8_t *)iov->iov_base + skip, iov->iov_len - skip }, 1, false);
 }
 
+/* A bad pointer: the end of the connection comes first. */
+static VJ_COLD long recv_nowhere(struct sock *s)
+{
+	long n = vj_recv(sock.vj, s->conn, &(uint8_t){ 0 }, 1, true);
+
+	return n > 0 ? -EFAULT : n;
+}
+
+/* Would what there is reach a piece that is no memory? Then the kernel copies nothing of it. */
+static bool reaches_nowhere(const struct sock *s, const struct iovec *iov, int cnt, size_t skip)
+{
+	size_t before = 0;
+
+	for (int i = 0; i < cnt; i++) {
+		if (unlikely(is_wild(iov[i].iov_base)) && iov[i].iov_len)
+			return before >= skip && unread_bytes(s) > before - skip;
+		before += iov[i].iov_len;
+	}
+	return false;
+}
+
 /* What is there now, from byte @skip of @iov on. Return: bytes; 0: end of file; -EAGAIN; -errno. */
 static long take(struct sock *s, const struct iovec *iov, int cnt, size_t skip, int flags)
 {
@@ -130,6 +151,8 @@ static long take(struct sock *s, const struct iovec *iov, int cnt, size_t skip, 
 		return peek_length(s, iov_bytes(iov, cnt));
 	if (unlikely((flags & MSG_PEEK) && cnt > 1))
 		return peek_scattered(s, iov, cnt);
+	if (cnt > 1 && !(flags & MSG_TRUNC) && reaches_nowhere(s, iov, cnt, skip))
+		return done ? (long)done : -EFAULT;
 	for (int i = 0; i < cnt; i++) {
 		size_t len = iov[i].iov_len;
 		long n;
@@ -142,7 +165,7 @@ static long take(struct sock *s, const struct iovec *iov, int cnt, size_t skip, 
 		if (unlikely(flags & MSG_TRUNC))
 			n = discard(s, len);
 		else if (is_wild(iov[i].iov_base))
-			n = vj_ready(sock.vj, s->conn) & VJ_EV_READABLE ? -EFAULT : -EAGAIN;
+			n = recv_nowhere(s);
 		else
 			n = vj_recv(sock.vj, s->conn, (uint8_t *)iov[i].iov_base + skip, len,
 				    (flags & MSG_PEEK) != 0);

@@ -8,6 +8,7 @@
 
 enum {
 	GATHER_BYTES = 8 * 1024, /* short pieces are sent as one */
+	FRAG_BYTES = 32 * 1024,	 /* what the kernel copies at once: with a piece in it that is no memory nothing of it leaves */
 };
 
 /* A bad pointer: the connection's error comes first. */
@@ -147,8 +148,10 @@ static VJ_COLD long send_nothing(struct sock *s, int flags)
 	if (is_over(s, &r))
 		return r == GOES_ON ? 0 : r;
 	err = vj_error(sock.vj, s->conn, true);
-	if (err)
-		return sock_fail(s, -err);
+	if (err) {
+		s->failed = true;
+		return -err;
+	}
 	return s->state == SOCK_CONNECTING && (s->nonblock || (flags & MSG_DONTWAIT)) ? -EAGAIN : 0;
 }
 
@@ -158,6 +161,12 @@ long conn_send(struct sock *s, const struct iovec *iov, int cnt, int flags)
 
 	if (unlikely(s->stdio || s->lends))
 		away_others_first();
+	if (unlikely(flags & MSG_FASTOPEN)) {
+		int err = sock_is_conn(s) ? conn_fastopen(s) : 0;
+
+		if (err)
+			return err == 1 ? -ETIMEDOUT : err;
+	}
 	if (cnt == 1) {
 		want = iov->iov_len;
 	} else {
@@ -179,7 +188,7 @@ long conn_send(struct sock *s, const struct iovec *iov, int cnt, int flags)
 			return want ? send_all(s, &(struct iovec){ bytes, want }, 1, want, flags)
 				    : send_nothing(s, flags);
 		}
-		if (want <= GATHER_BYTES) /* nothing of it leaves */
+		if (wild && want <= FRAG_BYTES)
 			return send_all(s, &(struct iovec){ NULL, want }, 1, want, flags);
 	}
 	return likely(want) ? send_all(s, iov, cnt, want, flags) : send_nothing(s, flags);
@@ -234,8 +243,6 @@ static ssize_t send_leave(int fd, struct sock *s, const struct iovec *iov, int c
 		r = dgram_send(fd, s, &msg, flags);
 	} else if (unlikely(s->state == SOCK_AWAY)) {
 		r = send_lent(fd, s, iov, cnt, flags);
-	} else if (unlikely((flags & MSG_FASTOPEN) && addr)) {
-		r = s->state == SOCK_CONNECTING ? -EALREADY : -EISCONN;
 	} else {
 		r = conn_send(s, iov, cnt, flags & ~MSG_OOB);
 		if (unlikely(flags & MSG_ZEROCOPY) && r > 0)
@@ -293,8 +300,7 @@ ssize_t sock_sendto(int fd, const void *buf, size_t n, int flags, const struct s
 	struct sock *s = enter(fd, flags);
 
 	if (!s) {
-		if ((flags & MSG_FASTOPEN) &&
-		    fd_peek(fd)) { /* connect and send in one: there is nothing to save here */
+		if ((flags & MSG_FASTOPEN) && fd_peek(fd) && !(len >= sizeof(addr->sa_family) && !is_wild(addr) && addr->sa_family == AF_UNSPEC)) { /* connect and send in one: there is nothing to save here */
 			if (sock_connect(fd, addr, len))
 				return -1;
 			return sock_send(fd, buf, n, flags & ~MSG_FASTOPEN);

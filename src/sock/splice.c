@@ -21,6 +21,18 @@ enum { COPY_BYTES = 16 * 1024 };
  * ----------------
  */
 
+/* A stream of ours, and the lock; NULL: the kernel's call is right. */
+static struct sock *stream_enter(int fd)
+{
+	struct sock *s = fd_peek(fd) ? io_enter(fd) : NULL;
+
+	if (s && s->state == SOCK_UDP) {
+		lock_leave();
+		return NULL;
+	}
+	return s;
+}
+
 /* Return: bytes sent from @off on; -errno. Lock held, given up while blocking. */
 static long send_file(struct sock *s, int in_fd, off_t off, size_t n)
 {
@@ -58,14 +70,14 @@ static long send_file(struct sock *s, int in_fd, off_t off, size_t n)
 
 ssize_t sock_sendfile(int out_fd, int in_fd, off_t *off, size_t n)
 {
-	struct sock *s = fd_peek(out_fd) ? conn_enter(out_fd) : NULL;
+	struct sock *s = stream_enter(out_fd);
 	off_t from;
 	long r;
 
 	if (!s)
 		return ret_errno(ker_sendfile(out_fd, in_fd, off, n));
 	from = off ? *off : (off_t)ker_lseek(in_fd, 0, SEEK_CUR);
-	r = from < 0 ? (off ? -EINVAL : (long)from) : send_file(s, in_fd, from, n);
+	r = from < 0 ? (off ? -EINVAL : (long)from) : s->append ? -EINVAL : send_file(s, in_fd, from, n);
 	if (r == -ESPIPE && !off)
 		r = -EINVAL;
 	lock_leave();
@@ -123,7 +135,7 @@ static long conn_to_pipe(int in_fd, int out_fd, size_t n, unsigned flags)
 	if (r)
 		return r;
 	n = min_size(n, pipe_room(out_fd));
-	s = conn_enter(in_fd);
+	s = stream_enter(in_fd);
 	if (!s)
 		return -EBADF;
 	r = conn_recv(s, &(struct iovec){ bytes, min_size(n, sizeof(bytes)) }, 1, 0);
@@ -167,7 +179,7 @@ static long pipe_to_conn(int in_fd, int out_fd, size_t n, unsigned flags)
 		r = pipe_peek(in_fd, bytes, min_size(n, sizeof(bytes)));
 	if (r <= 0)
 		return r;
-	s = conn_enter(out_fd);
+	s = stream_enter(out_fd);
 	if (!s)
 		return -EBADF;
 	r = conn_send(s, &(struct iovec){ bytes, (size_t)r }, 1, flags & SPLICE_F_MORE ? MSG_MORE : 0);
@@ -183,13 +195,16 @@ static long pipe_to_conn(int in_fd, int out_fd, size_t n, unsigned flags)
 
 ssize_t sock_splice(int in_fd, off_t *in_off, int out_fd, off_t *out_off, size_t n, unsigned flags)
 {
-	struct sock *in = fd_peek(in_fd) ? conn_enter(in_fd) : NULL, *out;
+	struct sock *in = stream_enter(in_fd), *out;
+	bool append = false;
 
 	if (in)
 		lock_leave();
-	out = fd_peek(out_fd) ? conn_enter(out_fd) : NULL;
-	if (out)
+	out = stream_enter(out_fd);
+	if (out) {
+		append = out->append;
 		lock_leave();
+	}
 	if (!in && !out)
 		return ret_errno(ker_splice(in_fd, in_off, out_fd, out_off, n, flags));
 	if (!n)
@@ -198,7 +213,7 @@ ssize_t sock_splice(int in_fd, off_t *in_off, int out_fd, off_t *out_off, size_t
 		return ret_errno(-EINVAL);
 	if (in ? out_off != NULL : in_off != NULL)
 		return ret_errno(-ESPIPE);
-	if (in_off || out_off)
+	if (in_off || out_off || append)
 		return ret_errno(-EINVAL);
 	return ret_errno(in ? conn_to_pipe(in_fd, out_fd, n, flags) : send_done(pipe_to_conn(in_fd, out_fd, n, flags), 0));
 }

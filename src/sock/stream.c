@@ -4,6 +4,7 @@
  * accept.c
  */
 #include "sock/dgram.h"
+#include "sock/option.h"
 
 #include "lib/connect.h"
 #include "lib/deed.h"
@@ -661,6 +662,8 @@ static int connect_again(struct sock *s)
 
 	if (s->state == SOCK_DEAD)
 		return -ECONNABORTED;
+	if (unlikely(s->cut))
+		return -EINVAL;
 	ctx_process();
 	if (unlikely(s->state == SOCK_FRESH)) /* the kernel's, by that: it goes on connecting */
 		return -EALREADY;
@@ -682,6 +685,10 @@ static int placeholder_leave(struct sock *s)
 
 	if (own < 0)
 		return own;
+	options_copy(option_fd(fd_of_file(&s->file), s, false), own);
+	in_kernel_options(own, s);
+	if (s->v6only)
+		(void)sys_setsockopt(own, IPPROTO_IPV6, IPV6_V6ONLY, &(int){ 1 }, sizeof(int));
 	for (int fd = fd_next(0); fd >= 0; fd = fd_next(fd + 1))
 		if (fd_peek(fd) == &s->file)
 			ker_dup3(own, fd, sys_fcntl(fd, F_GETFD, 0) & FD_CLOEXEC ? O_CLOEXEC : 0);
@@ -696,20 +703,22 @@ static int placeholder_leave(struct sock *s)
 static int conn_disconnect(int fd, struct sock *s)
 {
 	int err = s->shared ? placeholder_leave(s) : 0;
-	bool alive = false;
+	int left = 0; /* to be told, as tcp_disconnect() of the kernel leaves it */
 
 	if (err)
 		return err;
 	if (sock_is_conn(s)) {
-		alive = !s->failed && !(vj_ready(sock.vj, s->conn) & VJ_EV_ERROR);
+		left = conn_error(s);
+		if (!s->failed)
+			left = ECONNRESET;
 		if (unlikely(is_requeued(s))) /* its deed has it; it ends when it is the kernel's */
 			away_destroy(s);
 		else
 			vj_conn_abort(sock.vj, s->conn);
 	}
 	s->state = SOCK_FRESH;
-	s->failed = s->shut_rd = s->shut_wr = s->connect_async = false;
-	s->err = alive ? ECONNRESET : 0; /* tcp_disconnect() of the kernel */
+	s->failed = s->shut_rd = s->shut_wr = s->connect_async = s->cut = false;
+	s->err = (uint16_t)left;
 	sys_fcntl(fd, F_SETFL, s->nonblock ? O_NONBLOCK : 0);
 	watches_move(&s->file, WATCH_BOTH);
 	return 0;
@@ -766,11 +775,22 @@ static int connect_aborted(struct sock *s)
 	return err;
 }
 
+int conn_fastopen(struct sock *s)
+{
+	return s->state == SOCK_CONNECTING || s->connect_async ? connect_again(s) : -EISCONN;
+}
+
 static int connect_once_more(int fd, struct sock *s)
 {
 	int r = connect_again(s);
 
 	return r == 1 ? give_waited(fd, s, REPORT_WHY_UNANSWERED) : r;
+}
+
+/* IPv4, to a socket that has IPV6_V6ONLY */
+static bool is_shut_out(int fd, const struct sock *s, const struct sockaddr *addr)
+{
+	return s->family == AF_INET6 && !is_v6(addr) && (sock_lease_flags(fd, s) & VJ_LISTEN_V6ONLY);
 }
 
 /* Return: 1: the kernel's; else what connect() returns. Lock held. */
@@ -788,6 +808,10 @@ VJ_EARLY static int connect_begin(int fd, struct sock *s, const struct sockaddr 
 		return 1;
 	if (unlikely(s->err) && addr->sa_family != s->family) /* that is still to be told */
 		return sys_connect(fd, addr, len);
+	if (unlikely(s->copied)) { /* who else has it would see no connection */
+		give_all_to_kernel(fd, s, REPORT_WHY_FORKED);
+		return 1;
+	}
 	why = board_says(addr, len, false);
 	if (why != REPORT_WHY_NONE) {
 		give_all_to_kernel(fd, s, why);
@@ -802,7 +826,7 @@ VJ_EARLY static int connect_begin(int fd, struct sock *s, const struct sockaddr 
 		give_all_to_kernel(fd, s, REPORT_WHY_OPTION);
 		return 1;
 	}
-	is_ours = sock_addr_is_ours(s, addr, len);
+	is_ours = !is_shut_out(fd, s, addr) && sock_addr_is_ours(s, addr, len);
 	err = is_ours ? channel_connect(fd, s, addr, len) : -EHOSTUNREACH;
 	if (err) {
 		if (sock.strict && err != -EHOSTUNREACH && err != -ENETUNREACH && err != -EPERM)
@@ -874,8 +898,10 @@ static int conn_shutdown(int fd, struct sock *s, int how)
 		return 0;
 	if (!sock_is_conn(s)) /* the kernel's, by looking */
 		return sys_shutdown(fd, how);
-	if (!is_connected(s))
+	if (!is_connected(s)) {
+		s->cut |= s->connect_async;
 		return -ENOTCONN;
+	}
 	s->connect_async = false;
 	if (how != SHUT_RD && !s->shut_wr) {
 		err = s->token ? deed_shutdown(sock.vj, s->conn) : vj_shutdown(sock.vj, s->conn);

@@ -544,6 +544,9 @@ static void test_sendfile_edges(void)
 	say("from a socket", sendfile(p.client, p.server, NULL, 10));
 	say("from a closed one", sendfile(p.client, 999, NULL, 10));
 	off = 0;
+	fcntl(p.client, F_SETFL, O_APPEND);
+	say("with O_APPEND", sendfile(p.client, file, &off, 10));
+	fcntl(p.client, F_SETFL, 0);
 	say("to a listener", sendfile(p.listener, file, &off, 10));
 	say("to a file", sendfile(file, p.client, NULL, 10));
 	write(pipes[1], "piped", 5);
@@ -640,6 +643,7 @@ static void test_bad_piece(int family, const char *text)
 {
 	struct iovec iov[2] = { { "abc", 3 }, { NULL, 3 } };
 	char buf[16];
+	struct iovec room[2] = { { buf, 3 }, { NULL, 3 } };
 	struct pair p;
 
 	title("a bad piece");
@@ -649,6 +653,13 @@ static void test_bad_piece(int family, const char *text)
 	say("and again", send(p.client, "ghi", 3, 0));
 	settle();
 	say("recv", recv(p.server, buf, sizeof(buf), 0) >= 6);
+	send(p.client, "jklmno", 6, 0);
+	settle();
+	say("readv", readv(p.server, room, 2));
+	say("all is there", recv(p.server, buf, sizeof(buf), 0));
+	send(p.client, "jkl", 3, 0);
+	settle();
+	say("readv of as much as there is room for", readv(p.server, room, 2));
 	pair_close(&p);
 }
 

@@ -339,6 +339,80 @@ static void neighbours(void)
 	pair_close(&p);
 }
 
+static const struct {
+	int level, opt, value, later;
+} handed_on[] = { { SOL_SOCKET, SO_REUSEADDR, 1, 0 }, { SOL_SOCKET, SO_PRIORITY, 3, 5 }, { SOL_SOCKET, SO_OOBINLINE, 1, 0 }, { SOL_SOCKET, SO_BROADCAST, 1, 1 },
+	{ SOL_SOCKET, SO_KEEPALIVE, 1, 1 }, { IPPROTO_TCP, TCP_LINGER2, 7, 9 }, { IPPROTO_TCP, TCP_NODELAY, 1, 0 }, { IPPROTO_TCP, TCP_INQ, 1, 0 }, { IPPROTO_IP, IP_TOS, 16, 8 },
+	{ IPPROTO_IP, IP_RECVTOS, 1, 0 }, { IPPROTO_IP, IP_MULTICAST_TTL, 9, 9 }, { IPPROTO_IPV6, IPV6_RECVHOPLIMIT, 1, 0 }, { IPPROTO_IPV6, IPV6_MULTICAST_HOPS, 9, 9 } };
+enum { HANDED_ON = sizeof(handed_on) / sizeof(handed_on[0]) };
+
+static void handed_on_get(const char *who, int fd)
+{
+	for (int i = 0; i < HANDED_ON; i++) {
+		char text[64];
+
+		snprintf(text, sizeof(text), "%s, %d %d", who, handed_on[i].level, handed_on[i].opt);
+		get(text, fd, handed_on[i].level, handed_on[i].opt, sizeof(int));
+	}
+}
+
+static int client_of(const struct pair *p, int *ret_client)
+{
+	int fd;
+
+	*ret_client = socket(p->addr.ss_family, SOCK_STREAM, 0);
+	say("connect", connect(*ret_client, (const struct sockaddr *)&p->addr, p->addr_len));
+	fd = accept(p->listener, NULL, NULL);
+	must("accept", fd >= 0);
+	return fd;
+}
+
+/* accept() hands on what the listening socket has: also what channels know nothing of, as it is then, and beside what the connection sets itself */
+static void hands_on(int family, const char *addr)
+{
+	int client[2], second;
+	struct pair p;
+
+	title("options that accept() hands on");
+	listen_on(&p, family, addr);
+	for (int i = 0; i < HANDED_ON; i++)
+		say("set", setsockopt(p.listener, handed_on[i].level, handed_on[i].opt, &handed_on[i].value, sizeof(int)));
+	p.server = client_of(&p, &client[0]);
+	handed_on_get("first", p.server);
+	for (int i = 0; i < HANDED_ON; i++)
+		say("set later", setsockopt(p.listener, handed_on[i].level, handed_on[i].opt, &handed_on[i].later, sizeof(int)));
+	second = client_of(&p, &client[1]);
+	handed_on_get("second", second);
+	say("SO_RXQ_OVFL", setsockopt(p.server, SOL_SOCKET, SO_RXQ_OVFL, &(int){ 1 }, sizeof(int)));
+	handed_on_get("first again", p.server);
+	close(second);
+	close(client[0]);
+	close(client[1]);
+	close(p.server);
+	close(p.listener);
+}
+
+/* A connection that is over is none to options that are only for sockets without one. */
+static void over(void)
+{
+	struct pair p;
+
+	title("options of a connection that is over");
+	pair_open(&p, AF_INET6, "::1");
+	say("SO_LINGER nowhere", setsockopt(p.client, SOL_SOCKET, SO_LINGER, NULL, sizeof(struct linger)));
+	say("SO_SNDTIMEO nowhere", setsockopt(p.client, SOL_SOCKET, SO_SNDTIMEO, NULL, sizeof(struct timeval)));
+	say("none of SO_KEEPALIVE", getsockopt(p.client, SOL_SOCKET, SO_KEEPALIVE, NULL, &(socklen_t){ 0 }));
+	say("SO_LINGER", setsockopt(p.server, SOL_SOCKET, SO_LINGER, &(struct linger){ 1, 0 }, sizeof(struct linger)));
+	close(p.server);
+	say_bits("is reset", poll_now(p.client, EVENTUALLY_MS));
+	say("IPV6_V6ONLY", setsockopt(p.client, IPPROTO_IPV6, IPV6_V6ONLY, &(int){ 0 }, sizeof(int)));
+	say("TCP_FASTOPEN_CONNECT", setsockopt(p.client, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, &(int){ 1 }, sizeof(int)));
+	say("connect", connect(p.client, &(struct sockaddr){ .sa_family = AF_UNSPEC }, sizeof(struct sockaddr)));
+	get("error that is left", p.client, SOL_SOCKET, SO_ERROR, sizeof(int));
+	close(p.client);
+	close(p.listener);
+}
+
 /* Before there is data nobody is to be woken; DEFER_ACCEPT 1 lets go after a second at the latest. */
 static void deferred(void)
 {
@@ -380,6 +454,7 @@ static void fastopen(void)
 	must("accept", p.server >= 0);
 	say("recv", recv(p.server, &(char[8]){ 0 }, 8, 0));
 	say("again", sendto(client, "hello", 5, MSG_FASTOPEN, (struct sockaddr *)&p.addr, p.addr_len));
+	say("again, without an address", send(client, "hello", 5, MSG_FASTOPEN));
 	close(client);
 	close(p.server);
 	client = socket(AF_INET, SOCK_STREAM, 0);
@@ -438,6 +513,9 @@ void calls_options(void)
 	path_mtu("path MTU, IPv4, asked as IPv6", p.client, IPPROTO_IPV6, IPV6_MTU, IPV6_MTU_DISCOVER);
 	pair_close(&p);
 	neighbours();
+	hands_on(AF_INET, "127.0.0.1");
+	hands_on(AF_INET6, "::1");
+	over();
 	deferred();
 	fastopen();
 }

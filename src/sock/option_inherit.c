@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * option_inherit.c - options that the kernel keeps, of what accept() returns: they are the listening socket's
+ *
+ * The numbers of accepted connections duplicate one placeholder (accept.c), which would have none of them. A listening socket whose options are
+ * other than that one's has a placeholder of its own with them, made when it first accepts on a channel, and again when they have changed. What libvj
+ * or this layer go by themselves is inherited there (inherit() in accept.c).
+ */
+#include "sock/option.h"
+
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <string.h>
+
+enum { VALUE_BYTES = 16 /* the name of a congestion control */ };
+
+/* Those that an accepted connection of the kernel's has, too */
+static const struct inherited {
+	int level, name;
+} inherited[] = {
+	{ SOL_SOCKET, SO_REUSEADDR },	  { SOL_SOCKET, SO_REUSEPORT },
+	{ SOL_SOCKET, SO_BROADCAST },	  { SOL_SOCKET, SO_DONTROUTE },
+	{ SOL_SOCKET, SO_OOBINLINE },
+	{ SOL_SOCKET, SO_TIMESTAMP },	  { SOL_SOCKET, SO_TIMESTAMPNS },
+	{ SOL_SOCKET, SO_NO_CHECK },	  { SOL_SOCKET, SO_RXQ_OVFL },
+	{ SOL_SOCKET, SO_BUSY_POLL },	  { SOL_SOCKET, SO_SELECT_ERR_QUEUE },
+	{ SOL_SOCKET, SO_MAX_PACING_RATE },
+	{ IPPROTO_TCP, TCP_SYNCNT },	  { IPPROTO_TCP, TCP_LINGER2 },
+	{ IPPROTO_TCP, TCP_NOTSENT_LOWAT }, { IPPROTO_TCP, TCP_INQ },
+	{ IPPROTO_TCP, TCP_CONGESTION },
+	{ IPPROTO_TCP, TCP_SAVE_SYN },	  { IPPROTO_TCP, TCP_THIN_LINEAR_TIMEOUTS },
+	{ IPPROTO_IP, IP_TOS },		  { IPPROTO_IP, IP_TTL },
+	{ IPPROTO_IP, IP_MTU_DISCOVER },  { IPPROTO_IP, IP_RECVTOS },
+	{ IPPROTO_IP, IP_RECVTTL },	  { IPPROTO_IP, IP_PKTINFO },
+	{ IPPROTO_IP, IP_RECVERR },	  { IPPROTO_IP, IP_FREEBIND },
+	{ IPPROTO_IP, IP_TRANSPARENT },	  { IPPROTO_IP, IP_RECVORIGDSTADDR },
+	{ IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT }, { IPPROTO_IP, IP_MULTICAST_LOOP },
+	{ IPPROTO_IP, IP_MULTICAST_ALL },
+	{ IPPROTO_IPV6, IPV6_TCLASS },	  { IPPROTO_IPV6, IPV6_UNICAST_HOPS },
+	{ IPPROTO_IPV6, IPV6_MTU_DISCOVER }, { IPPROTO_IPV6, IPV6_RECVPKTINFO },
+	{ IPPROTO_IPV6, IPV6_RECVTCLASS }, { IPPROTO_IPV6, IPV6_RECVHOPLIMIT },
+	{ IPPROTO_IPV6, IPV6_RECVERR },	  { IPPROTO_IPV6, IPV6_DONTFRAG },
+	{ IPPROTO_IPV6, IPV6_RECVORIGDSTADDR }, { IPPROTO_IPV6, IPV6_MULTICAST_LOOP },
+	{ IPPROTO_IPV6, IPV6_MULTICAST_ALL }, { IPPROTO_IPV6, IPV6_AUTOFLOWLABEL },
+};
+
+struct value {
+	uint8_t bytes[VALUE_BYTES];
+	socklen_t len; /* 0: it has none */
+};
+
+static struct value value_of(int fd, const struct inherited *o)
+{
+	struct value v = { .len = sizeof(v.bytes) };
+
+	if (sys_getsockopt(fd, o->level, o->name, v.bytes, &v.len))
+		v.len = 0;
+	return v;
+}
+
+/* Return: false: it has that already, or can't have it */
+static bool differs(int from, int to, const struct inherited *o, struct value *ret_value)
+{
+	struct value here = value_of(to, o);
+
+	*ret_value = value_of(from, o);
+	return ret_value->len && (ret_value->len != here.len || memcmp(ret_value->bytes, here.bytes, here.len) != 0);
+}
+
+void options_copy(int from, int to)
+{
+	static const struct inherited priority = { SOL_SOCKET, SO_PRIORITY }; /* not handed on, and IP_TOS sets it */
+	struct value v, before = value_of(to, &priority);
+
+	for (size_t i = 0; i < ARRAY_SIZE(inherited); i++)
+		if (differs(from, to, &inherited[i], &v))
+			(void)sys_setsockopt(to, inherited[i].level, inherited[i].name, v.bytes, v.len);
+	(void)sys_setsockopt(to, priority.level, priority.name, before.bytes, before.len);
+}
+
+bool options_differ(int from, int to)
+{
+	struct value v;
+
+	for (size_t i = 0; i < ARRAY_SIZE(inherited); i++)
+		if (differs(from, to, &inherited[i], &v))
+			return true;
+	return false;
+}
