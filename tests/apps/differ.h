@@ -23,6 +23,7 @@ struct slot {
 	bool listens;
 	int peer_family; /* UDP: of the address of connect(); 0: none */
 	bool copied; /* another process has it, or had */
+	bool sent;   /* UDP: while it was not connected */
 	bool named;  /* its port is known to the board */
 	bool unnamed; /* TCP, by connect(AF_UNSPEC): the kernel goes on telling the port that it had and has given back */
 };
@@ -111,6 +112,8 @@ void take_given(void);
 
 void run_setsockopt(const struct step *st, int slot);
 void run_getsockopt(const struct step *st, int slot);
+/* All of a socket */
+void run_options(const struct step *st, int slot);
 
 /* ---- differ_data.c */
 

@@ -50,12 +50,12 @@ struct board *board;
 static int turn_in, turn_out, out_fd = -1;
 static bool have_turn;
 static uint64_t seed, wait_s;
-static char line[4096];
+static char line[8192];
 static size_t line_len;
-static char *ref, *ref_lines[4096]; /* what is followed */
+static char *ref, *ref_lines[8192]; /* what is followed */
 static uint32_t ref_cnt;
 static const char *follow_dir;
-static char stood[4096]; /* how this side's sockets stood last */
+static char stood[8192]; /* how this side's sockets stood last */
 static volatile sig_atomic_t sigpipes;
 
 static void must(bool ok, const char *what)

@@ -14,6 +14,7 @@
 #include <sys/select.h>
 #include <sys/stat.h>
 #include <sys/time.h>
+#include <linux/sockios.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -103,9 +104,12 @@ static void run_bind(const struct step *st, int slot)
 
 static void run_listen(const struct step *st, int slot)
 {
-	int backlog = PICK(st->w[1], ((const int[]){ 16, 8, 100, -1 })), r = listen(slots[slot].fd, backlog);
+	int backlog = PICK(st->w[1], ((const int[]){ 16, 8, 100, -1 })), r;
 
 	put(" %d", backlog);
+	if (slots[slot].unnamed)
+		return put(": not drawn, it would have the address of its connection, and the error that is not told yet, in the kernel");
+	r = listen(slots[slot].fd, backlog);
 	put_result(r);
 	slots[slot].listens |= !r;
 	if (!r)
@@ -132,6 +136,8 @@ static void run_connect(const struct step *st, int slot)
 		return put(": not drawn, what has come over channels goes with a port of the kernel's choice");
 	if (s->kind == KIND_UDP && s->peer_family && to.ss_family != AF_UNSPEC && s->peer_family != peer_family(&to))
 		return put(": not drawn, it keeps the address of its first connect() in the kernel, where nothing of the other family comes");
+	if (s->kind == KIND_UDP && s->sent && to.ss_family != AF_UNSPEC)
+		return put(": not drawn, what was sent to there may be refused after this");
 	if (s->unnamed && peer_family(&to) == AF_INET6)
 		return put(": not drawn, what was accepted by IPv4 sends in vain by IPv6 in the kernel");
 	r = connect(s->fd, (struct sockaddr *)&to, len);
@@ -267,8 +273,24 @@ static void run_fcntl(const struct step *st, int slot)
 {
 	int fd = slots[slot].fd, flags;
 
-	switch (st->w[1] % 5) {
+	switch (st->w[1] % 8) {
+	case 5: { /* what is asked of other kinds of descriptors */
+		static const struct {
+			int cmd;
+			const char *name;
+		} cmds[] = { { F_GETPIPE_SZ, "F_GETPIPE_SZ" }, { F_SETPIPE_SZ, "F_SETPIPE_SZ" }, { F_GET_SEALS, "F_GET_SEALS" }, { F_GETLEASE, "F_GETLEASE" },
+			{ F_GETSIG, "F_GETSIG" }, { F_GETOWN, "F_GETOWN" }, { F_NOTIFY, "F_NOTIFY" }, { 4711, "4711" }, { F_SETSIG, "F_SETSIG" }, { F_SETOWN, "F_SETOWN" } };
+		unsigned nr = st->w[2] % COUNT(cmds);
+
+		put(" %s", cmds[nr].name);
+		return put_result(fcntl(fd, cmds[nr].cmd, 0));
+	}
+	case 6:
+		flags = PICK(st->w[2], ((const int[]){ -1, 1 << 30, 1 << 20 }));
+		put(" F_DUPFD %d", flags);
+		return put_result(fcntl(fd, st->w[3] % 2 ? F_DUPFD : F_DUPFD_CLOEXEC, flags));
 	case 0:
+	case 7:
 		put(" F_GETFL");
 		put_result(fcntl(fd, F_GETFL));
 		break;
@@ -297,16 +319,19 @@ static void run_ioctl(const struct step *st, int slot)
 	static const struct {
 		unsigned long nr;
 		const char *name;
-	} names[] = { { FIONREAD, "FIONREAD" }, { SIOCATMARK, "SIOCATMARK" }, { SIOCOUTQNSD_NR, "SIOCOUTQNSD" }, { 0x5401, "TCGETS" }, { 0x8905 + 0x100, "0x8a05" } };
+	} names[] = { { FIONREAD, "FIONREAD" }, { SIOCATMARK, "SIOCATMARK" }, { SIOCOUTQNSD_NR, "SIOCOUTQNSD" }, { 0x5401, "TCGETS" }, { 0x8905 + 0x100, "0x8a05" },
+		{ FIOGETOWN, "FIOGETOWN" }, { SIOCGPGRP, "SIOCGPGRP" }, { SIOCGSTAMP_OLD, "SIOCGSTAMP" }, { FIOASYNC, "FIOASYNC 0" }, { FIONBIO, "FIONBIO 0" } };
 	unsigned nr = st->w[1] % COUNT(names);
-	int value[16] = { -1 }, r;
+	bool nowhere = st->w[2] % 8 == 0;
+	int value[64] = { 0 }, r;
 
 	put(" %s", names[nr].name);
 	if (names[nr].nr == SIOCOUTQNSD_NR && slots[slot].unnamed)
 		return put(": not drawn, the kernel counts what it has skipped");
-	r = ioctl(slots[slot].fd, names[nr].nr, value);
+	put(nowhere ? " nowhere" : "");
+	r = ioctl(slots[slot].fd, names[nr].nr, nowhere ? NULL : value);
 	put_result(r);
-	if (!r)
+	if (!r && names[nr].nr != SIOCGSTAMP_OLD)
 		put(" %d", value[0]);
 }
 
@@ -494,6 +519,14 @@ static void run_fork(const struct step *st, int none)
 		waitpid(pid, NULL, 0);
 }
 
+/* To be read, or an error to be told */
+static bool has_something(const struct slot *s)
+{
+	struct pollfd p = { .fd = s->fd, .events = POLLIN };
+
+	return poll(&p, 1, 0) != 0 && p.revents & (POLLIN | POLLERR);
+}
+
 /* w[1]: keeps it as well */
 static void run_give(const struct step *st, int slot)
 {
@@ -506,6 +539,10 @@ static void run_give(const struct step *st, int slot)
 	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control) };
 	long r;
 
+	if (slots[slot].kind == KIND_UDP && has_something(&slots[slot]))
+		return put(": not drawn, what has come over channels is had by programs under vj run only");
+	if (slots[slot].unnamed && has_something(&slots[slot]))
+		return put(": not drawn, the error that connect() to nowhere leaves stays with the process");
 	slots[slot].copied = what.copied = true;
 	memcpy(CMSG_DATA(&control.c), &what.fd, sizeof(int));
 	r = sendmsg(hand_over, &msg, 0);
@@ -570,6 +607,7 @@ const struct call calls[] = {
 	{ "file", 2, 0, LIKES_ALL, run_file },
 	{ "setsockopt", 50, KIND_SOCK, LIKES_ALL, run_setsockopt },
 	{ "getsockopt", 50, KIND_SOCK, LIKES_ALL, run_getsockopt },
+	{ "options", 16, KIND_SOCK, LIKES_ALL, run_options },
 	{ "poll", 16, KIND_ANY, LIKES_ALL, run_poll },
 	{ "select", 8, KIND_ANY, LIKES_ALL, run_select },
 	{ "epoll_create", 8, 0, LIKES_ALL, run_epoll_create },
