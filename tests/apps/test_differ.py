@@ -24,7 +24,7 @@ DIR = tempfile.TemporaryDirectory(prefix="vj-test-differ-")
 SOCKET = DIR.name + "/vjd.sock"
 BOARD_BYTES = 65536
 PLAY_S = 600
-SEEDS = 30 # in `make check`
+SEEDS = 60 # in `make check`
 WAIT_S = 20 # until sockets stand as they do on the kernel
 WAYS = {"both": (True, True), "server": (True, False), "client": (False, True)}
 
