@@ -241,7 +241,8 @@ static int linger_set(struct sock *s, const void *val, socklen_t len)
 		return err ? err : -EINVAL;
 	memcpy(&l, val, sizeof(l));
 	s->linger = l.l_onoff != 0;
-	s->linger_s = (uint32_t)l.l_linger;
+	if (s->linger) /* else the time stays, and is told */
+		s->linger_s = (uint32_t)l.l_linger;
 	return 0;
 }
 

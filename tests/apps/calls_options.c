@@ -402,6 +402,8 @@ static void over(void)
 	say("SO_LINGER nowhere", setsockopt(p.client, SOL_SOCKET, SO_LINGER, NULL, sizeof(struct linger)));
 	say("SO_SNDTIMEO nowhere", setsockopt(p.client, SOL_SOCKET, SO_SNDTIMEO, NULL, sizeof(struct timeval)));
 	say("none of SO_KEEPALIVE", getsockopt(p.client, SOL_SOCKET, SO_KEEPALIVE, NULL, &(socklen_t){ 0 }));
+	say("SO_LINGER off, with a time", setsockopt(p.server, SOL_SOCKET, SO_LINGER, &(struct linger){ 0, 5 }, sizeof(struct linger)));
+	get("SO_LINGER", p.server, SOL_SOCKET, SO_LINGER, sizeof(struct linger));
 	say("SO_LINGER", setsockopt(p.server, SOL_SOCKET, SO_LINGER, &(struct linger){ 1, 0 }, sizeof(struct linger)));
 	close(p.server);
 	say_bits("is reset", poll_now(p.client, EVENTUALLY_MS));
