@@ -149,7 +149,7 @@ bool on_kernel(void)
 	return !strcmp(expect_path, "kernel");
 }
 
-static void check_path(int fd)
+void check_conn_path(int fd)
 {
 	if (kernel_has_conn(fd) != on_kernel()) {
 		printf("FAILED: connection is not on the %s\n", expect_path);
@@ -164,7 +164,7 @@ void pair_open(struct pair *p, int family, const char *text)
 	must("connect", !connect(p->client, (struct sockaddr *)&p->addr, p->addr_len));
 	p->server = accept(p->listener, NULL, NULL);
 	must("accept", p->server >= 0);
-	check_path(p->client);
+	check_conn_path(p->client);
 }
 
 void pair_close(struct pair *p)
@@ -237,7 +237,7 @@ static void test_names(int family, const char *text)
 	say("connect again", connect(p.client, (struct sockaddr *)&p.addr, p.addr_len));
 	say("listen on it", listen(p.client, 1));
 	say("accept on it", accept(p.client, NULL, NULL));
-	check_path(p.client);
+	check_conn_path(p.client);
 	pair_close(&p);
 }
 
@@ -261,7 +261,7 @@ static void test_dual_stack(void)
 	s = accept(l, NULL, NULL);
 	names_of("client", c, ntohs(any.sin6_port));
 	names_of("server", s, ntohs(any.sin6_port));
-	check_path(c);
+	check_conn_path(c);
 	close(c);
 	close(s);
 	close(l);
@@ -607,7 +607,7 @@ static void test_nonblock(void)
 	say("FIONBIO on", ioctl(p.server, FIONBIO, &n));
 	say("recv", recv(p.server, buf, 4, 0));
 	say("accept4 bad flags", accept4(p.listener, NULL, NULL, 1));
-	check_path(p.client);
+	check_conn_path(p.client);
 	pair_close(&p);
 }
 
@@ -971,7 +971,9 @@ int main(int argc, char **argv)
 		      { "bind", calls_bind },
 		      { "sets", calls_sets },
 		      { "jump", calls_jump },
-		      { "group", calls_group } };
+		      { "group", calls_group },
+		      { "fds", calls_fds },
+		      { "number", calls_number } };
 
 	if (argc > 1)
 		expect_path = argv[1];

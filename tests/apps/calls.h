@@ -23,6 +23,8 @@ uint32_t poll_now(int fd, int timeout_ms);
 void settle(void);
 /* The path that connections must be on is the kernel. */
 bool on_kernel(void);
+/* Ends the test if the connection isn't on the path that it must be on. */
+void check_conn_path(int fd);
 /* What the test itself needs. */
 void must(const char *what, bool ok);
 
@@ -46,6 +48,10 @@ void calls_bind(void);
 void calls_sets(void);
 void calls_jump(void);
 void calls_group(void);
+
+/* ---- calls_number.c, calls_fds.c */
+void calls_number(void);
+void calls_fds(void);
 
 /* ---- calls_udp.c */
 void calls_udp(void);

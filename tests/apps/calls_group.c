@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/errqueue.h>
+#include <net/if.h>
 #include <netdb.h>
 #include <stdio.h>
 #include <string.h>
@@ -67,6 +68,73 @@ static void test_multicast(void)
 	say("recv", recv(in[0], buf, sizeof(buf), MSG_DONTWAIT));
 	close(in[0]);
 	close(in[1]);
+	close(out);
+}
+
+static void test_multicast6(void)
+{
+	struct sockaddr_in6 any = { .sin6_family = AF_INET6 }, group = { .sin6_family = AF_INET6 };
+	struct ipv6_mreq join = { .ipv6mr_interface = if_nametoindex("lo") };
+	socklen_t len = sizeof(any);
+	int one = 1, in[2], out = socket(AF_INET6, SOCK_DGRAM, 0);
+	char buf[32];
+
+	title("multicast, IPv6");
+	inet_pton(AF_INET6, "ff01::7:7", &join.ipv6mr_multiaddr);
+	for (int i = 0; i < 2; i++) {
+		in[i] = socket(AF_INET6, SOCK_DGRAM, 0);
+		say("SO_REUSEADDR", setsockopt(in[i], SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)));
+		say("bind", bind(in[i], (struct sockaddr *)&any, sizeof(any)));
+		must("getsockname", !getsockname(in[i], (struct sockaddr *)&any, &len));
+		must("empty", recv(in[i], buf, 1, MSG_DONTWAIT) < 0);
+		say("join", setsockopt(in[i], IPPROTO_IPV6, IPV6_JOIN_GROUP, &join, sizeof(join)));
+	}
+	say("join twice", setsockopt(in[0], IPPROTO_IPV6, IPV6_JOIN_GROUP, &join, sizeof(join)));
+	say("IPV6_MULTICAST_IF", setsockopt(out, IPPROTO_IPV6, IPV6_MULTICAST_IF, &join.ipv6mr_interface, sizeof(int)));
+	say("IPV6_MULTICAST_LOOP", setsockopt(out, IPPROTO_IPV6, IPV6_MULTICAST_LOOP, &one, sizeof(one)));
+	group.sin6_addr = join.ipv6mr_multiaddr;
+	group.sin6_port = any.sin6_port;
+	say("sendto", sendto(out, "to all", 6, 0, (struct sockaddr *)&group, sizeof(group)));
+	settle();
+	for (int i = 0; i < 2; i++)
+		say("recv", recv(in[i], buf, sizeof(buf), MSG_DONTWAIT));
+	say("leave", setsockopt(in[1], IPPROTO_IPV6, IPV6_LEAVE_GROUP, &join, sizeof(join)));
+	say("leave twice", setsockopt(in[1], IPPROTO_IPV6, IPV6_LEAVE_GROUP, &join, sizeof(join)));
+	group.sin6_addr = in6addr_loopback;
+	say("to the port itself", sendto(out, "to one", 6, 0, (struct sockaddr *)&group, sizeof(group)));
+	settle();
+	say("one of them", (recv(in[0], buf, sizeof(buf), MSG_DONTWAIT) == 6) + (recv(in[1], buf, sizeof(buf), MSG_DONTWAIT) == 6));
+	close(in[0]);
+	close(in[1]);
+	close(out);
+}
+
+/* A socket that has read, and sent, on channels before it joins */
+static void test_multicast_late(void)
+{
+	struct sockaddr_in any = { .sin_family = AF_INET }, to = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct ip_mreq join = { .imr_interface.s_addr = htonl(INADDR_LOOPBACK) };
+	int in = socket(AF_INET, SOCK_DGRAM, 0), out = socket(AF_INET, SOCK_DGRAM, 0);
+	struct in_addr via = { .s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t len = sizeof(any);
+	char buf[32];
+
+	title("multicast, joined late");
+	inet_pton(AF_INET, "239.7.7.8", &join.imr_multiaddr);
+	must("bind", !bind(in, (struct sockaddr *)&any, sizeof(any)) && !getsockname(in, (struct sockaddr *)&any, &len));
+	must("empty", recv(in, buf, 1, MSG_DONTWAIT) < 0);
+	to.sin_port = any.sin_port;
+	say("sendto", sendto(out, "before", 6, 0, (struct sockaddr *)&to, sizeof(to)));
+	settle();
+	say("join", setsockopt(in, IPPROTO_IP, IP_ADD_MEMBERSHIP, &join, sizeof(join)));
+	say("IP_MULTICAST_IF", setsockopt(out, IPPROTO_IP, IP_MULTICAST_IF, &via, sizeof(via)));
+	say("sendto", sendto(out, "one", 3, 0, (struct sockaddr *)&to, sizeof(to)));
+	to.sin_addr = join.imr_multiaddr;
+	say("to the group", sendto(out, "group", 5, 0, (struct sockaddr *)&to, sizeof(to)));
+	settle();
+	for (int i = 0; i < 4; i++)
+		say_text("recv", buf, recv(in, buf, sizeof(buf), MSG_DONTWAIT));
+	close(in);
 	close(out);
 }
 
@@ -169,6 +237,67 @@ static void test_send_control(void)
 	say("IP_TTL", sendmsg(out, &msg, 0));
 	control.head.cmsg_type = 9999;
 	say("unknown", sendmsg(out, &msg, 0));
+	close(in);
+	close(out);
+}
+
+/* RFC 3542 */
+static void test_send_control6(void)
+{
+	union {
+		struct cmsghdr head;
+		char bytes[CMSG_SPACE(sizeof(struct in6_pktinfo))];
+	} control = { .head = { .cmsg_level = IPPROTO_IPV6, .cmsg_type = IPV6_PKTINFO, .cmsg_len = CMSG_LEN(sizeof(struct in6_pktinfo)) } };
+	struct in6_pktinfo info = { .ipi6_addr = IN6ADDR_LOOPBACK_INIT, .ipi6_ifindex = if_nametoindex("lo") };
+	struct sockaddr_storage addr, from = { 0 };
+	socklen_t len, from_len = sizeof(from);
+	int in = datagrams(AF_INET6, &addr, &len), out = socket(AF_INET6, SOCK_DGRAM, 0), hops = 7;
+	struct iovec iov = { "x", 1 };
+	struct msghdr msg = { .msg_name = &addr, .msg_namelen = len, .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control,
+			      .msg_controllen = sizeof(control) };
+	char buf[8];
+
+	title("control messages with datagrams, IPv6");
+	memcpy(CMSG_DATA(&control.head), &info, sizeof(info));
+	say("from ::1", sendmsg(out, &msg, 0));
+	say("recvfrom", recvfrom(in, buf, sizeof(buf), 0, (struct sockaddr *)&from, &from_len));
+	say("is it", IN6_IS_ADDR_LOOPBACK(&((struct sockaddr_in6 *)&from)->sin6_addr));
+	inet_pton(AF_INET6, "2001:db8::1", &info.ipi6_addr);
+	memcpy(CMSG_DATA(&control.head), &info, sizeof(info));
+	say("from what isn't ours", sendmsg(out, &msg, 0));
+	control.head.cmsg_type = IPV6_HOPLIMIT;
+	control.head.cmsg_len = CMSG_LEN(sizeof(hops));
+	memcpy(CMSG_DATA(&control.head), &hops, sizeof(hops));
+	msg.msg_controllen = CMSG_SPACE(sizeof(hops));
+	say("IPV6_HOPLIMIT", sendmsg(out, &msg, 0));
+	say("recv", recv(in, buf, sizeof(buf), 0));
+	close(in);
+	close(out);
+}
+
+/* Completions of MSG_ZEROCOPY, and SO_TIMESTAMPING: only the kernel has these for datagrams. */
+static void test_datagram_queues(int family)
+{
+	struct sockaddr_storage addr;
+	socklen_t len;
+	int in = datagrams(family, &addr, &len), out = socket(family, SOCK_DGRAM, 0), on = 1, software = 24;
+	char buf[8];
+
+	title("zero copy and SO_TIMESTAMPING, datagrams");
+	say("without SO_ZEROCOPY", sendto(out, "x", 1, MSG_ZEROCOPY, (struct sockaddr *)&addr, len));
+	say("SO_ZEROCOPY", setsockopt(out, SOL_SOCKET, SO_ZEROCOPY, &on, sizeof(on)));
+	say("send", sendto(out, "y", 1, MSG_ZEROCOPY, (struct sockaddr *)&addr, len));
+	say("SO_TIMESTAMPING", setsockopt(in, SOL_SOCKET, SO_TIMESTAMPING, &software, sizeof(software)));
+	settle();
+	say("recv", recv(in, buf, sizeof(buf), MSG_DONTWAIT));
+	receive(in);
+	settle();
+	say_bits("poll", poll_now(out, 0));
+	say("recv ERRQUEUE", recv(out, buf, sizeof(buf), MSG_ERRQUEUE | MSG_DONTWAIT));
+	say("recv ERRQUEUE", recv(out, buf, sizeof(buf), MSG_ERRQUEUE | MSG_DONTWAIT));
+	say("send", sendto(out, "z", 1, 0, (struct sockaddr *)&addr, len));
+	settle();
+	receive(in);
 	close(in);
 	close(out);
 }
@@ -295,10 +424,15 @@ static void test_getaddrinfo(void)
 void calls_group(void)
 {
 	test_multicast();
+	test_multicast6();
+	test_multicast_late();
 	test_broadcast();
 	test_beside(AF_INET);
 	test_beside(AF_INET6);
 	test_send_control();
+	test_send_control6();
+	test_datagram_queues(AF_INET);
+	test_datagram_queues(AF_INET6);
 	test_recverr();
 	test_segments();
 	test_mmsg_time();

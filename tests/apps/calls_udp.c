@@ -463,6 +463,29 @@ static void test_udp_refused(void)
 	close(p.client);
 }
 
+/* ... and it is still to be told when an option makes the socket the kernel's. */
+static void test_udp_refused_kept(int family, const char *text, int level, int option, int value)
+{
+	struct pollfd pfd = { .events = 0 };
+	struct udp_pair p;
+	char buf[64];
+
+	title("nobody there any more, and then an option that only the kernel knows");
+	udp_open(&p, family, text);
+	must("connect", !connect(p.client, (struct sockaddr *)&p.addr, p.addr_len));
+	say("send", send(p.client, "a", 1, 0));
+	say_text("recv", buf, recv(p.server, buf, sizeof(buf), 0));
+	close(p.server);
+	say("send", send(p.client, "b", 1, 0));
+	pfd.fd = p.client;
+	say("an error", poll(&pfd, 1, EVENTUALLY_MS));
+	say("the option", setsockopt(p.client, level, option, &value, sizeof(value)));
+	say_bits("poll", poll_now(p.client, 0));
+	say_text("recv", buf, recv(p.client, buf, sizeof(buf), MSG_DONTWAIT));
+	say_text("recv", buf, recv(p.client, buf, sizeof(buf), MSG_DONTWAIT));
+	close(p.client);
+}
+
 /* What the last one that was sent by the kernel set off is told before anything goes over a channel, or comes. */
 static void test_udp_refused_then(void)
 {
@@ -914,6 +937,9 @@ void calls_udp(void)
 	test_udp_runs(AF_INET6, "::1");
 	test_udp_ready();
 	test_udp_refused();
+	test_udp_refused_kept(AF_INET, "127.0.0.1", SOL_SOCKET, SO_TIMESTAMPING, 24);
+	test_udp_refused_kept(AF_INET, "127.0.0.1", IPPROTO_IP, IP_MINTTL, 1);
+	test_udp_refused_kept(AF_INET6, "::1", IPPROTO_IPV6, IPV6_MINHOPCOUNT, 1);
 	test_udp_refused_then();
 	test_udp_order();
 	test_udp_backlog(AF_INET, "127.0.0.1");
