@@ -919,9 +919,11 @@ static int wait_any(int epfd, struct epoll_event *ev, int max, int64_t timeout_n
 		set_of(f)->round++;
 		n = translate(set_of(f), ev, n);
 	}
+	signals_keep_out(mask);
 	if (!n)
 		n = set_wait(set_of(f), epfd, ev, max, timeout_ns, mask);
 	lock_leave();
+	signals_let_in(mask);
 	return n;
 }
 

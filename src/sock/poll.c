@@ -314,9 +314,11 @@ static int poll_any(struct pollfd *fds, nfds_t n, int64_t timeout_ns, const sigs
 		p.watches = (struct watch *)(void *)((uint8_t *)p.kernel +
 						     (n + EXTRA) * sizeof(*kernel));
 	}
+	signals_keep_out(mask);
 	lock_take();
 	r = unlikely(sock.lazy) ? poll_lazy(&p, timeout_ns) : poll_both(&p, timeout_ns);
 	lock_leave();
+	signals_let_in(mask);
 	if (p.heap)
 		free(p.kernel);
 	*ret_waited = p.waited;

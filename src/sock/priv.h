@@ -860,10 +860,28 @@ bool signals_restart(void);
 /* ---- signal.c ----------------------------------------------------------------------------------- */
 
 extern __thread struct signal_trace sock_signals __attribute__((tls_model("initial-exec")));
+/*
+ * What the call that waits keeps out by its mask, a bit for each signal. The thread has that mask only while it sleeps: a handler of such a signal that runs
+ * before or after that does not end the call.
+ */
+extern __thread uint64_t sock_kept_out __attribute__((tls_model("initial-exec")));
 void signal_forked(void);
 /* Signals that came while this thread had the lock; not 0: signal_release() when it has given it up */
 extern __thread _Atomic uint32_t sock_deferred __attribute__((tls_model("initial-exec")));
 void signal_release(void);
+
+/* @mask: a call's, or NULL */
+static inline void signals_keep_out(const sigset_t *mask)
+{
+	if (unlikely(mask && !is_wild(mask)))
+		sock_kept_out = mask->__val[0]; /* 64 signals are one word */
+}
+
+static inline void signals_let_in(const sigset_t *mask)
+{
+	if (unlikely(mask != NULL))
+		sock_kept_out = 0;
+}
 
 uint64_t deadline_after(uint64_t now_ns, int64_t timeout_ns);
 /* NULL: for ever */

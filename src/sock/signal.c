@@ -26,6 +26,7 @@ extern int __sigaction(int sig, const struct sigaction *act, struct sigaction *o
 __thread struct signal_trace sock_signals __attribute__((tls_model("initial-exec"))) = {
 	.sleep_fd = -1,
 };
+__thread uint64_t sock_kept_out __attribute__((tls_model("initial-exec")));
 
 /* The program's handlers, as it gave them. Written under `handlers_lock`, read by handlers. */
 static struct {
@@ -86,11 +87,26 @@ void signal_release(void)
 	}
 }
 
+static uint64_t signal_bit(int sig)
+{
+	return UINT64_C(1) << ((unsigned)sig - 1) % 64;
+}
+
+static void leave_trace(int flags)
+{
+	static const uint64_t one = 1;
+
+	sock_signals.ran++;
+	sock_signals.interrupting += !(flags & SA_RESTART);
+	if (sock_signals.sleep_fd >= 0)
+		sys_write(sock_signals.sleep_fd, &one, sizeof(one));
+}
+
 static void trampoline(int sig, siginfo_t *info, void *context)
 {
 	void *handler = atomic_load_explicit(&handlers[sig].handler, memory_order_acquire);
 	int flags = atomic_load_explicit(&handlers[sig].flags, memory_order_relaxed);
-	static const uint64_t one = 1;
+	uint64_t kept_out = sock_kept_out;
 
 	if (unlikely(sock_inside) && defer(sig, info))
 		return;
@@ -98,12 +114,12 @@ static void trampoline(int sig, siginfo_t *info, void *context)
 		__sigaction(sig, &(struct sigaction){ .sa_handler = SIG_DFL }, NULL);
 	if (unlikely(info->si_code == SI_SIGIO))
 		info->si_code = async_code(info);
-	sock_signals.ran++;
-	sock_signals.interrupting += !(flags & SA_RESTART);
-	if (sock_signals.sleep_fd >= 0)
-		sys_write(sock_signals.sleep_fd, &one, sizeof(one));
+	if (likely(!(kept_out & signal_bit(sig))))
+		leave_trace(flags);
+	sock_kept_out = 0; /* it may make calls itself, or jump */
 	/* a handler of one argument is not disturbed by three */
 	((void (*)(int, siginfo_t *, void *))handler)(sig, info, context);
+	sock_kept_out = kept_out;
 }
 
 static bool is_wrapped(int sig)
@@ -196,11 +212,6 @@ VJ_EARLY void signal_forked(void)
 
 /* As libc's signal(): BSD semantics, unless siginterrupt() asked for others. */
 static uint64_t interrupting; /* a bit for each signal */
-
-static uint64_t signal_bit(int sig)
-{
-	return UINT64_C(1) << ((unsigned)sig - 1) % 64;
-}
 
 VJ_EARLY sighandler_t sock_signal(int sig, sighandler_t handler)
 {

@@ -972,6 +972,7 @@ int main(int argc, char **argv)
 		      { "sets", calls_sets },
 		      { "jump", calls_jump },
 		      { "group", calls_group },
+		      { "interrupt", calls_interrupt },
 		      { "fds", calls_fds },
 		      { "number", calls_number } };
 

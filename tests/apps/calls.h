@@ -49,9 +49,10 @@ void calls_sets(void);
 void calls_jump(void);
 void calls_group(void);
 
-/* ---- calls_number.c, calls_fds.c */
+/* ---- calls_number.c, calls_fds.c, calls_interrupt.c */
 void calls_number(void);
 void calls_fds(void);
+void calls_interrupt(void);
 
 /* ---- calls_udp.c */
 void calls_udp(void);
