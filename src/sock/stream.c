@@ -672,9 +672,12 @@ static int connect_again(struct sock *s)
 	r = connect_result(s);
 	if (r == 0 && !s->connect_async)
 		return -EISCONN;
+	if (r == -EINPROGRESS && !s->nonblock)
+		r = connect_wait(s);
 	if (r == -EINPROGRESS)
-		return s->nonblock ? -EALREADY : connect_wait(s);
-	s->connect_async = false;
+		return -EALREADY;
+	if (r != -EINTR)
+		s->connect_async = false;
 	return r;
 }
 

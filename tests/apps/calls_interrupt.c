@@ -370,6 +370,73 @@ static void test_shut(int family, const char *text)
 	}
 }
 
+/* ---- connect() --------------------------------------------------------------------------------- */
+
+/* The listener has no room for one more: that one's SYN is not answered. Return: how many fill it */
+static int fill_backlog(struct pair *p, int family, const char *text, int fds[16])
+{
+	int cnt = 0;
+
+	listen_on(p, family, text);
+	must("listen", !listen(p->listener, 0));
+	do {
+		must("fills up", cnt < 16);
+		fds[cnt] = socket(family, SOCK_STREAM | SOCK_NONBLOCK, 0);
+		connect(fds[cnt], (struct sockaddr *)&p->addr, p->addr_len);
+	} while (poll_now(fds[cnt++], 300) & POLLOUT);
+	return cnt;
+}
+
+static void *accept_all(void *arg)
+{
+	struct pair *p = arg;
+
+	for (int i = 0; i < EVENTUALLY_MS && alarms < 3; i++)
+		usleep(1000);
+	for (int fd; (fd = accept(p->listener, NULL, NULL)) >= 0;)
+		close(fd);
+	return NULL;
+}
+
+static void test_connect(int family, const char *text)
+{
+	struct timeval tv = { .tv_usec = 100000 }, none = { 0 };
+	int fds[16], cnt, fd;
+	struct pair p;
+	pthread_t t;
+
+	title("connect() that waits");
+	cnt = fill_backlog(&p, family, text, fds);
+	fd = socket(family, SOCK_STREAM, 0);
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv));
+	say("SO_SNDTIMEO", connect(fd, (struct sockaddr *)&p.addr, p.addr_len));
+	say("and again", connect(fd, (struct sockaddr *)&p.addr, p.addr_len));
+	close(fd);
+	fd = socket(family, SOCK_STREAM, 0);
+	alarm_every(20, 0);
+	say("interrupted", connect(fd, (struct sockaddr *)&p.addr, p.addr_len));
+	alarm_every(0, 0);
+	say_bits("poll", poll_now(fd, 0));
+	fcntl(fd, F_SETFL, O_NONBLOCK);
+	say("under way", connect(fd, (struct sockaddr *)&p.addr, p.addr_len));
+	fcntl(fd, F_SETFL, 0);
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &none, sizeof(none));
+	block_alarm(SIG_BLOCK);
+	alarm_every(20, SA_RESTART);
+	must("thread", !pthread_create(&t, NULL, accept_all, &p));
+	block_alarm(SIG_UNBLOCK);
+	say("goes on", connect(fd, (struct sockaddr *)&p.addr, p.addr_len));
+	alarm_every(0, SA_RESTART);
+	say("connected", connect(fd, (struct sockaddr *)&p.addr, p.addr_len));
+	shutdown(p.listener, SHUT_RDWR);
+	must("join", !pthread_join(t, NULL));
+	signal(SIGALRM, SIG_DFL);
+	for (int i = 0; i < cnt; i++)
+		close(fds[i]);
+	close(fd);
+	close(p.listener);
+}
+
 void calls_interrupt(void)
 {
 	test_signals(AF_INET, "127.0.0.1");
@@ -377,4 +444,6 @@ void calls_interrupt(void)
 	test_masks();
 	test_shut(AF_INET, "127.0.0.1");
 	test_shut(AF_INET6, "::1");
+	test_connect(AF_INET, "127.0.0.1");
+	test_connect(AF_INET6, "::1");
 }
