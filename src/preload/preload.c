@@ -152,6 +152,7 @@ EXPORT int siginterrupt(int s, int on) { return sock_siginterrupt(s, on); }
 /* ---- the end */
 EXPORT void _exit(int s) { sock_exit(s); }
 EXPORT void _Exit(int s) { sock_exit(s); }
+EXPORT int daemon(int d, int s) { return sock_daemon(d, s); }
 
 /* clang-format on */
 

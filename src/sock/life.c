@@ -17,6 +17,9 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
 
 enum { EXIT_LOCK_MS = 200, EXIT_DRAIN_MS = 2000 };
 
@@ -251,6 +254,40 @@ void sock_exit(int status)
 {
 	sock_flush_at_exit();
 	ker_exit_group(status);
+}
+
+/* Return: 0; -1 and errno, as libc's daemon() */
+static int null_as_standard(void)
+{
+	int fd = open("/dev/null", O_RDWR);
+	struct stat st;
+
+	if (fd < 0)
+		return -1;
+	if (fstat(fd, &st) || !S_ISCHR(st.st_mode) || st.st_rdev != makedev(1, 3)) {
+		sys_close(fd);
+		return (int)ret_errno(-ENODEV);
+	}
+	for (int standard = STDIN_FILENO; standard <= STDERR_FILENO; standard++)
+		sock_dup2(fd, standard);
+	if (fd > STDERR_FILENO)
+		sys_close(fd);
+	return 0;
+}
+
+int sock_daemon(int keeps_directory, int keeps_standard)
+{
+	pid_t pid = fork();
+
+	if (pid < 0)
+		return -1;
+	if (pid)
+		sock_exit(0);
+	if (setsid() < 0)
+		return -1;
+	if (!keeps_directory)
+		(void)!chdir("/");
+	return keeps_standard ? 0 : null_as_standard();
 }
 
 __attribute__((destructor)) static void at_unload(void)

@@ -147,5 +147,7 @@ void sock_before_spawn_of(char *const envp[]);
  */
 void sock_flush_at_exit(void);
 _Noreturn void sock_exit(int status);
+/* libc's ends the parent by a call of its own, which nobody can interpose: the connections that the child is to go on with would end with it. */
+int sock_daemon(int keeps_directory, int keeps_standard);
 
 #endif

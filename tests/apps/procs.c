@@ -17,7 +17,6 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,18 +40,39 @@ void check_failed(const char *file, int line, const char *what)
 }
 
 static in_addr_t address = INADDR_LOOPBACK;
+static bool by_ipv6;
 
 /* ---- tools ------------------------------------------------------------------------------------------------------ */
 
+union loopback {
+	struct sockaddr sa;
+	struct sockaddr_in v4;
+	struct sockaddr_in6 v6; /* the port is at the same place */
+};
+
+void use_ipv6(bool yes)
+{
+	by_ipv6 = yes;
+}
+
+static socklen_t loopback(union loopback *a, uint16_t to)
+{
+	if (by_ipv6)
+		a->v6 = (struct sockaddr_in6){ .sin6_family = AF_INET6, .sin6_port = htons(to), .sin6_addr = IN6ADDR_LOOPBACK_INIT };
+	else
+		a->v4 = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons(to), .sin_addr.s_addr = htonl(address) };
+	return by_ipv6 ? sizeof(a->v6) : sizeof(a->v4);
+}
+
 int listen_any(uint16_t *ret_port)
 {
-	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(address) };
-	socklen_t len = sizeof(a);
-	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	union loopback a;
+	socklen_t len = loopback(&a, 0);
+	int fd = socket(a.sa.sa_family, SOCK_STREAM, 0);
 
-	CHECK(fd >= 0 && !bind(fd, (struct sockaddr *)&a, sizeof(a)) && !listen(fd, 128));
-	CHECK(!getsockname(fd, (struct sockaddr *)&a, &len));
-	*ret_port = ntohs(a.sin_port);
+	CHECK(fd >= 0 && !bind(fd, &a.sa, len) && !listen(fd, 128));
+	CHECK(!getsockname(fd, &a.sa, &len));
+	*ret_port = ntohs(a.v4.sin_port);
 	return fd;
 }
 
@@ -65,16 +85,15 @@ void wait_first(int listener)
 
 int connect_to(uint16_t port)
 {
-	struct sockaddr_in a = { .sin_family = AF_INET,
-				 .sin_port = htons(port),
-				 .sin_addr.s_addr = htonl(address) };
+	union loopback a;
+	socklen_t len = loopback(&a, port);
 	struct timeval limit = { .tv_sec = ANSWER_MS / 1000 };
-	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	int fd = socket(a.sa.sa_family, SOCK_STREAM, 0);
 
 	CHECK(fd >= 0);
 	/* nothing here may hang */
 	CHECK(!setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)));
-	CHECK(!connect(fd, (struct sockaddr *)&a, sizeof(a)));
+	CHECK(!connect(fd, &a.sa, len));
 	return fd;
 }
 
@@ -877,94 +896,11 @@ static void part_passed(void)
 	part_close();
 }
 
-/* ---- datagrams in pieces, from two threads on one processor ------------------------------------------------------- */
-
-enum { PIECES_CNT = 50000, PIECES_BYTES = 1000 };
-static struct sockaddr_in pieces_to;
-
-/* What each thread sends has a length and a byte of its own. */
-static void *send_pieces(void *arg)
-{
-	int name = *(int *)arg, fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	char half[PIECES_BYTES];
-	struct iovec iov[] = { { half, PIECES_BYTES }, { half, (size_t)(100 * name) } };
-	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = 2 };
-
-	memset(half, 'a' + name, sizeof(half));
-	CHECK(!connect(fd, (struct sockaddr *)&pieces_to, sizeof(pieces_to)));
-	for (int i = 0; i < PIECES_CNT; i++)
-		CHECK(sendmsg(fd, &msg, 0) == PIECES_BYTES + 100 * name);
-	close(fd);
-	return NULL;
-}
-
-static void pieces_sender(int go)
-{
-	int names[] = { 1, 2 };
-	pthread_t thread;
-	cpu_set_t set;
-	int cpu = 0;
-
-	CHECK(!sched_getaffinity(0, sizeof(set), &set));
-	while (!CPU_ISSET(cpu, &set))
-		cpu++;
-	CPU_ZERO(&set);
-	CPU_SET(cpu, &set);
-	CHECK(!sched_setaffinity(0, sizeof(set), &set));
-	CHECK(read_all(go, &pieces_to, sizeof(pieces_to)) == sizeof(pieces_to));
-	CHECK(!pthread_create(&thread, NULL, send_pieces, &names[0]));
-	send_pieces(&names[1]);
-	CHECK(!pthread_join(thread, NULL));
-}
-
-/* Return: is there one, which is whole? */
-static bool take_pieces(int fd)
-{
-	char buf[2 * PIECES_BYTES];
-	ssize_t n = recv(fd, buf, sizeof(buf), MSG_DONTWAIT);
-
-	for (ssize_t i = 0; i < n; i++)
-		CHECK(buf[i] == 'a' + (n - PIECES_BYTES) / 100);
-	return n > 0;
-}
-
-/* There are more than there is room for, so senders wait for it by turns; some are lost. */
-static void part_pieces(void)
-{
-	struct sockaddr_in any = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	socklen_t len = sizeof(any);
-	unsigned taken = 0;
-	int go[2], fd;
-	pid_t pid;
-
-	CHECK(!socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, go));
-	pid = child_start(pieces_sender, go[1]);
-	close(go[1]);
-	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	CHECK(!bind(fd, (struct sockaddr *)&any, len) && !getsockname(fd, (struct sockaddr *)&any, &len));
-	CHECK(!take_pieces(fd)); /* from here on they come over channels, where there are some */
-	write_all(go[0], &any, sizeof(any));
-	for (;;) {
-		struct pollfd pfd[] = { { .fd = fd, .events = POLLIN }, { .fd = go[0], .events = POLLIN } };
-
-		CHECK(poll(pfd, 2, ANSWER_MS) > 0);
-		while (take_pieces(fd))
-			taken++;
-		if (pfd[1].revents)
-			break;
-	}
-	child_end(pid);
-	close(fd);
-	close(go[0]);
-	CHECK(taken);
-	printf("none has another one's bytes\n");
-}
-
 int main(int argc, char **argv)
 {
 	static const struct part parts[] = {
 		{ "prefork", part_prefork }, { "prefork_killed", part_prefork_killed }, { "ports", part_ports }, { "busy", part_busy }, { "mutex", part_mutex }, { "connecting", part_connecting }, { "beside", part_beside }, { "epoll", part_epoll },	{ "daemon", part_daemon },
-		{ "reload", part_reload },   { "late", part_late }, { "activation", part_activation }, { "options_before", part_options_before }, { "passed", part_passed }, { "pieces", part_pieces },
+		{ "reload", part_reload },   { "late", part_late }, { "activation", part_activation }, { "options_before", part_options_before }, { "passed", part_passed },
 	};
 
 	path = argc > 1 ? argv[1] : "kernel";
@@ -978,10 +914,12 @@ int main(int argc, char **argv)
 		raw_role(argv[3]);
 		elsewhere_role(argv[3]);
 		conn_role(argv[3]);
+		exec_part_role(argv[3]);
 		udp_role(argv[3]);
 	}
 	parts_run(parts, sizeof(parts) / sizeof(parts[0]), argc > 2 ? argv[2] : NULL);
 	conn_parts(argc > 2 ? argv[2] : NULL);
+	exec_parts(argc > 2 ? argv[2] : NULL);
 	elsewhere_parts(argc > 2 ? argv[2] : NULL);
 	answers_parts(argc > 2 ? argv[2] : NULL);
 	raw_parts(argc > 2 ? argv[2] : NULL);

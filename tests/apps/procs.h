@@ -21,6 +21,8 @@ struct part {
 /* Those of @parts, or the one called @only if that isn't NULL; each says its name first. */
 void parts_run(const struct part *parts, size_t cnt, const char *only);
 
+/* From here on listen_any() and connect_to() are about ::1; or about 127.0.0.1 again. */
+void use_ipv6(bool yes);
 /* A listening socket on a port of the loopback address. Nobody has waited on it yet. */
 int listen_any(uint16_t *ret_port);
 /* From here on clients of @listener come over channels, where there are some. */
@@ -94,5 +96,9 @@ void answers_parts(const char *only);
 void conn_parts(const char *only);
 /* This process was started to be @role: it does not come back. */
 void conn_role(const char *role);
+
+/* ---- procs_exec.c: what a process keeps, and what it gives up, when it becomes another program or a daemon */
+void exec_parts(const char *only);
+void exec_part_role(const char *role);
 
 #endif

@@ -607,6 +607,123 @@ static void part_error(void)
 	}
 }
 
+/* The same when the error was there before the child: what the parent has not asked for the child may be told, and nobody twice. */
+static void part_error_before(void)
+{
+	for (int i = 0; i < 4; i++) {
+		struct pollfd pfd = { .events = 0 };
+		int client, err = 0;
+		socklen_t len = sizeof(err);
+		struct server s;
+		char buf[8];
+		pid_t pid;
+
+		server_open(&s, i % 2 ? AF_INET6 : AF_INET);
+		client = socket(s.at.to.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+		CHECK(!connect(client, (struct sockaddr *)&s.at.to, s.at.len) && send(client, "1234", 4, 0) == 4);
+		CHECK(recv(s.fd, buf, sizeof(buf), 0) == 4);
+		server_close(&s);
+		CHECK(send(client, "1234", 4, 0) == 4);
+		pfd.fd = client;
+		CHECK(poll(&pfd, 1, ANSWER_MS) == 1 && pfd.revents == POLLERR);
+		pid = fork_must();
+		if (!pid) {
+			if (i / 2)
+				CHECK(!getsockopt(client, SOL_SOCKET, SO_ERROR, &err, &len) && err == ECONNREFUSED);
+			else
+				CHECK(recv(client, buf, sizeof(buf), MSG_DONTWAIT) < 0 && errno == ECONNREFUSED);
+			_exit(0);
+		}
+		child_end(pid);
+		CHECK(!getsockopt(client, SOL_SOCKET, SO_ERROR, &err, &len) && !err);
+		printf("nobody is there, said once to the child\n");
+		close(client);
+	}
+}
+
+/* ---- datagrams in pieces, from two threads on one processor ------------------------------------------------------- */
+
+enum { PIECES_CNT = 50000, PIECES_BYTES = 1000 };
+static struct sockaddr_in pieces_to;
+
+/* What each thread sends has a length and a byte of its own. */
+static void *send_pieces(void *arg)
+{
+	int name = *(int *)arg, fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	char half[PIECES_BYTES];
+	struct iovec iov[] = { { half, PIECES_BYTES }, { half, (size_t)(100 * name) } };
+	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = 2 };
+
+	memset(half, 'a' + name, sizeof(half));
+	CHECK(!connect(fd, (struct sockaddr *)&pieces_to, sizeof(pieces_to)));
+	for (int i = 0; i < PIECES_CNT; i++)
+		CHECK(sendmsg(fd, &msg, 0) == PIECES_BYTES + 100 * name);
+	close(fd);
+	return NULL;
+}
+
+static void pieces_sender(int go)
+{
+	int names[] = { 1, 2 };
+	pthread_t thread;
+	cpu_set_t set;
+	int cpu = 0;
+
+	CHECK(!sched_getaffinity(0, sizeof(set), &set));
+	while (!CPU_ISSET(cpu, &set))
+		cpu++;
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	CHECK(!sched_setaffinity(0, sizeof(set), &set));
+	CHECK(read_all(go, &pieces_to, sizeof(pieces_to)) == sizeof(pieces_to));
+	CHECK(!pthread_create(&thread, NULL, send_pieces, &names[0]));
+	send_pieces(&names[1]);
+	CHECK(!pthread_join(thread, NULL));
+}
+
+/* Return: is there one, which is whole? */
+static bool take_pieces(int fd)
+{
+	char buf[2 * PIECES_BYTES];
+	ssize_t n = recv(fd, buf, sizeof(buf), MSG_DONTWAIT);
+
+	for (ssize_t i = 0; i < n; i++)
+		CHECK(buf[i] == 'a' + (n - PIECES_BYTES) / 100);
+	return n > 0;
+}
+
+/* There are more than there is room for, so senders wait for it by turns; some are lost. */
+static void part_pieces(void)
+{
+	struct sockaddr_in any = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t len = sizeof(any);
+	unsigned taken = 0;
+	int go[2], fd;
+	pid_t pid;
+
+	CHECK(!socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, go));
+	pid = child_start(pieces_sender, go[1]);
+	close(go[1]);
+	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	CHECK(!bind(fd, (struct sockaddr *)&any, len) && !getsockname(fd, (struct sockaddr *)&any, &len));
+	CHECK(!take_pieces(fd)); /* from here on they come over channels, where there are some */
+	write_all(go[0], &any, sizeof(any));
+	for (;;) {
+		struct pollfd pfd[] = { { .fd = fd, .events = POLLIN }, { .fd = go[0], .events = POLLIN } };
+
+		CHECK(poll(pfd, 2, ANSWER_MS) > 0);
+		while (take_pieces(fd))
+			taken++;
+		if (pfd[1].revents)
+			break;
+	}
+	child_end(pid);
+	close(fd);
+	close(go[0]);
+	CHECK(taken);
+	printf("none has another one's bytes\n");
+}
+
 void udp_common_map(void)
 {
 	common = mmap(NULL, sizeof(*common), PROT_READ | PROT_WRITE, MAP_SHARED, UDP_COMMON_FD, 0);
@@ -617,8 +734,8 @@ void udp_parts(const char *only)
 {
 	static const struct part parts[] = {
 		{ "udp_child", part_child }, { "udp_threads", part_threads }, { "udp_turns", part_turns }, { "udp_goes", part_goes },
-		{ "udp_peer", part_peer },   { "udp_sent", part_sent },	  { "udp_error", part_error },
-		{ "udp_sent_unread", part_sent_unread },
+		{ "udp_peer", part_peer },   { "udp_sent", part_sent },	  { "udp_error", part_error }, { "udp_error_before", part_error_before },
+		{ "udp_sent_unread", part_sent_unread }, { "pieces", part_pieces },
 	};
 
 	int fd = memfd_create("common", 0);

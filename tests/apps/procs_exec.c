@@ -1,0 +1,512 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* procs_exec.c - what a process keeps, and what it gives up, when it becomes another program, starts one, or becomes a daemon. See procs.c. */
+#include "procs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { LISTEN_FD = 3, CONN_FD = 4, VIA_FD = 5 };
+
+/* To a number that is none of these, and what is there goes on over exec() */
+static void put_at(int fd, int number)
+{
+	CHECK(dup2(fd, number) == number && !fcntl(number, F_SETFD, 0));
+}
+
+static int out_of_the_way(int fd)
+{
+	int high = fcntl(fd, F_DUPFD, 20);
+
+	CHECK(high >= 20 && !close(fd));
+	return high;
+}
+
+static void check_end(int fd)
+{
+	CHECK(read(fd, &(char){ 0 }, 1) == 0);
+	close(fd);
+}
+
+/* Others' questions, until @conn is at its end */
+static void serve_beside(int listener, int conn)
+{
+	struct pollfd pfd[] = { { .fd = listener, .events = POLLIN }, { .fd = conn, .events = POLLIN } };
+
+	while (!pfd[1].revents) {
+		int next;
+
+		CHECK(poll(pfd, 2, ANSWER_MS) > 0);
+		if (!pfd[0].revents)
+			continue;
+		next = accept(listener, NULL, NULL);
+		CHECK(next >= 0);
+		ping_back(next);
+		close(next);
+	}
+	check_end(conn);
+}
+
+/* A client who comes before anybody waits at the port again is the kernel's. */
+static void ask_until_on_path(uint16_t port)
+{
+	uint64_t end_ms = now_ms() + ANSWER_MS;
+
+	while (ask_once(port) != wants_kernel()) {
+		CHECK(now_ms() < end_ms);
+		usleep(10000);
+	}
+}
+
+/* ---- close-on-exec ------------------------------------------------------------------------------- */
+
+/* The ways to say it; the last one is not said of. */
+enum closes { BY_ACCEPT4, BY_FCNTL, BY_IOCTL, BY_DUP3, BY_RANGE, KEPT, CLOSES };
+
+static int accept_closing(int fd, enum closes how)
+{
+	int conn = accept4(fd, NULL, NULL, how == BY_ACCEPT4 ? SOCK_CLOEXEC : 0), copy;
+
+	CHECK(conn >= 0);
+	check_path(conn);
+	switch (how) {
+	case BY_FCNTL:
+		CHECK(!fcntl(conn, F_SETFD, FD_CLOEXEC));
+		break;
+	case BY_IOCTL:
+		CHECK(!ioctl(conn, FIOCLEX));
+		break;
+	case BY_DUP3:
+		copy = dup3(conn, conn + 100, O_CLOEXEC);
+		CHECK(copy >= 0 && !close(conn));
+		return copy;
+	case BY_RANGE:
+		CHECK(!close_range((unsigned)conn, (unsigned)conn, CLOSE_RANGE_CLOEXEC));
+		break;
+	default:
+		break;
+	}
+	return conn;
+}
+
+/* It has used them all, or none, when it becomes another program. */
+static void serve_closing(int fd)
+{
+	int conns[CLOSES];
+
+	server_ready(fd);
+	for (int i = 0; i < CLOSES; i++)
+		conns[i] = accept_closing(fd, (enum closes)i);
+	for (int i = 0; i < CLOSES; i++)
+		if (i % 2 || i == KEPT)
+			ping_back(conns[i]);
+	CHECK(!fcntl(fd, F_SETFD, FD_CLOEXEC));
+	put_at(conns[KEPT], STDIN_FILENO);
+	close(conns[KEPT]);
+	exec_role("keeps one");
+}
+
+static void part_cloexec(void)
+{
+	int conns[CLOSES];
+	pid_t server;
+	uint16_t port = server_start(serve_closing, &server);
+
+	for (int i = 0; i < CLOSES; i++)
+		conns[i] = connect_to(port);
+	for (int i = 0; i < CLOSES; i++)
+		if (i % 2 || i == KEPT)
+			ping(conns[i]);
+	for (int i = 0; i < KEPT; i++)
+		check_end(conns[i]);
+	ping(conns[KEPT]);
+	close(conns[KEPT]);
+	child_end(server);
+	printf("%d that are closed by exec(), and one that is not\n", KEPT);
+}
+
+/* The same of who has connected */
+static void client_closing(int port)
+{
+	int closes = connect_to((uint16_t)port), kept = connect_to((uint16_t)port);
+
+	ping(closes);
+	ping(kept);
+	CHECK(!fcntl(closes, F_SETFD, FD_CLOEXEC));
+	put_at(kept, STDIN_FILENO);
+	close(kept);
+	exec_role("pings");
+}
+
+static void serve_two(int fd)
+{
+	int conns[2];
+
+	server_ready(fd);
+	for (int i = 0; i < 2; i++)
+		conns[i] = accept_one(fd);
+	ping_back(conns[0]);
+	ping_back(conns[1]);
+	check_end(conns[0]);
+	echo(conns[1]);
+}
+
+static void part_cloexec_client(void)
+{
+	pid_t server;
+
+	child_end(child_start(client_closing, server_start(serve_two, &server)));
+	child_end(server);
+	printf("one that is closed by exec() of who has connected, and one that is not\n");
+}
+
+/* ---- exec() that fails --------------------------------------------------------------------------- */
+
+static void serve_exec_failed(int fd)
+{
+	char *const argv[] = { (char *)(uintptr_t)"nobody", NULL };
+	int conn, closes;
+
+	server_ready(fd);
+	conn = accept_one(fd);
+	closes = accept_one(fd);
+	CHECK(!fcntl(closes, F_SETFD, FD_CLOEXEC));
+	ping_back(conn);
+	CHECK(execv("/nowhere/nobody", argv) < 0 && errno == ENOENT);
+	CHECK(execve("/nowhere/nobody", argv, argv + 1) < 0 && errno == ENOENT);
+	CHECK(execv("/etc/passwd", argv) < 0 && errno == EACCES);
+	ping_back(conn);
+	ping_back(closes);
+	serve_beside(fd, conn);
+}
+
+/* What it has, it has all the same: connections, and clients that come to it. */
+static void part_exec_failed(void)
+{
+	pid_t server;
+	uint16_t port = server_start(serve_exec_failed, &server);
+	int fd = connect_to(port), other = connect_to(port);
+
+	ping(fd);
+	ping(fd);
+	ping(other);
+	ask_until_on_path(port);
+	close(fd);
+	close(other);
+	child_end(server);
+	printf("went on when there was no such program\n");
+}
+
+/* ---- the server starts itself anew --------------------------------------------------------------- */
+
+static const struct { int level, name, value; } options[] = {
+	{ SOL_SOCKET, SO_KEEPALIVE, 1 }, { SOL_SOCKET, SO_RCVLOWAT, 4 }, { IPPROTO_TCP, TCP_NODELAY, 1 },
+	{ IPPROTO_TCP, TCP_KEEPIDLE, 77 }, { IPPROTO_TCP, TCP_KEEPINTVL, 8 }, { IPPROTO_TCP, TCP_KEEPCNT, 5 }, { IPPROTO_TCP, TCP_USER_TIMEOUT, 70000 },
+};
+enum { OPTIONS = sizeof(options) / sizeof(options[0]), RESTARTS = 3 };
+
+static void times_set(int conn)
+{
+	struct timeval receive = { 31, 0 }, send = { 32, 0 };
+	struct linger linger = { 1, 33 };
+
+	CHECK(!setsockopt(conn, SOL_SOCKET, SO_RCVTIMEO, &receive, sizeof(receive)) && !setsockopt(conn, SOL_SOCKET, SO_SNDTIMEO, &send, sizeof(send)));
+	CHECK(!setsockopt(conn, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)) && !fcntl(conn, F_SETFL, O_NONBLOCK));
+}
+
+static void times_check(int conn)
+{
+	struct timeval receive, send;
+	struct linger linger;
+	socklen_t len = sizeof(receive);
+
+	CHECK(!getsockopt(conn, SOL_SOCKET, SO_RCVTIMEO, &receive, &len) && receive.tv_sec == 31);
+	CHECK(!getsockopt(conn, SOL_SOCKET, SO_SNDTIMEO, &send, &len) && send.tv_sec == 32);
+	len = sizeof(linger);
+	CHECK(!getsockopt(conn, SOL_SOCKET, SO_LINGER, &linger, &len) && linger.l_onoff && linger.l_linger == 33);
+	CHECK((fcntl(conn, F_GETFL) & O_NONBLOCK));
+}
+
+static void options_set(int conn)
+{
+	for (int i = 0; i < OPTIONS; i++)
+		CHECK(!setsockopt(conn, options[i].level, options[i].name, &options[i].value, sizeof(int)));
+	times_set(conn);
+}
+
+static void options_check(int conn)
+{
+	for (int i = 0; i < OPTIONS; i++) {
+		socklen_t len = sizeof(int);
+		int value = -1;
+
+		CHECK(!getsockopt(conn, options[i].level, options[i].name, &value, &len));
+		CHECK(value == options[i].value);
+	}
+	times_check(conn);
+}
+
+static void serve_restarted(int left)
+{
+	char role[32];
+	int conn;
+
+	if (left == RESTARTS) {
+		conn = accept_one(LISTEN_FD);
+		options_set(conn);
+		put_at(conn, CONN_FD);
+		close(conn);
+	} else {
+		options_check(CONN_FD);
+		check_path(CONN_FD);
+	}
+	for (int i = 0; i < 2; i++) {
+		conn = accept(LISTEN_FD, NULL, NULL); /* the kernel's, if it came while there was no program */
+		ping_back(conn);
+		close(conn);
+	}
+	CHECK(poll(&(struct pollfd){ .fd = CONN_FD, .events = POLLIN }, 1, ANSWER_MS) == 1);
+	ping_back(CONN_FD);
+	if (!left)
+		exit(0);
+	snprintf(role, sizeof(role), "restarted %d", left - 1);
+	exec_role(role);
+}
+
+static void serve_anew(int fd)
+{
+	server_ready(fd);
+	fd = out_of_the_way(fd);
+	put_at(fd, LISTEN_FD);
+	close(fd);
+	serve_restarted(RESTARTS);
+}
+
+/* As a graceful restart in place: the listening socket and a connection go on, with all that was set. */
+static void part_restarted(void)
+{
+	pid_t server;
+	uint16_t port = server_start(serve_anew, &server);
+	int fd = connect_to(port);
+
+	for (int i = 0; i <= RESTARTS; i++) {
+		for (int k = 0; k < 2; k++) {
+			int next = connect_to(port);
+
+			ping(next);
+			check_end(next);
+		}
+		ping(fd);
+	}
+	check_end(fd);
+	child_end(server);
+	printf("began anew %d times\n", RESTARTS);
+}
+
+/* ---- daemon() ------------------------------------------------------------------------------------ */
+
+static void serve_as_daemon(int fd, int keeps_descriptors)
+{
+	int conn;
+
+	server_ready(fd);
+	conn = accept_one(fd);
+	ping_back(conn);
+	CHECK(!daemon(0, keeps_descriptors)); /* the parent ends there */
+	ping_back(conn);
+	serve_beside(fd, conn);
+	_exit(0);
+}
+
+static void serve_daemon_null(int fd)
+{
+	serve_as_daemon(fd, 0);
+}
+
+static void serve_daemon(int fd)
+{
+	serve_as_daemon(fd, 1);
+}
+
+static void part_becomes_daemon(void)
+{
+	static void (*const serve[])(int) = { serve_daemon_null, serve_daemon };
+
+	for (int i = 0; i < 2; i++) {
+		pid_t server;
+		uint16_t port = server_start(serve[i], &server);
+		int fd = connect_to(port);
+
+		ping(fd);
+		child_end(server);
+		ping(fd);
+		ask_until_on_path(port);
+		CHECK(!shutdown(fd, SHUT_WR));
+		check_end(fd);
+	}
+	printf("a daemon goes on with what it had\n");
+}
+
+/* ---- posix_spawn() ------------------------------------------------------------------------------- */
+
+/* The child gets one of three connections; what is done to descriptors there is not done here. */
+static void serve_actions(int fd)
+{
+	posix_spawn_file_actions_t actions;
+	int conns[3];
+	pid_t child;
+
+	server_ready(fd);
+	for (int i = 0; i < 3; i++) {
+		conns[i] = accept_one(fd);
+		ping_back(conns[i]);
+	}
+	CHECK(!fcntl(conns[0], F_SETFD, FD_CLOEXEC) && !posix_spawn_file_actions_init(&actions));
+	CHECK(!posix_spawn_file_actions_adddup2(&actions, conns[0], STDIN_FILENO));
+	CHECK(!posix_spawn_file_actions_addclose(&actions, conns[1]));
+	CHECK(!posix_spawn_file_actions_addopen(&actions, conns[2], "/dev/null", O_RDONLY, 0));
+	CHECK(!posix_spawn_file_actions_addclosefrom_np(&actions, conns[2] + 1));
+	CHECK(!posix_spawn(&child, "/proc/self/exe", &actions, NULL, role_argv("keeps one"), environ));
+	close(conns[0]);
+	ping_back(conns[1]);
+	ping_back(conns[2]);
+	close(conns[1]);
+	close(conns[2]);
+	child_end(child);
+}
+
+static void part_actions(void)
+{
+	pid_t server;
+	uint16_t port = server_start(serve_actions, &server);
+	int conns[3];
+
+	for (int i = 0; i < 3; i++) {
+		conns[i] = connect_to(port);
+		ping(conns[i]);
+	}
+	ping(conns[1]);
+	ping(conns[2]);
+	check_end(conns[1]); /* the child has none of these */
+	check_end(conns[2]);
+	ping(conns[0]);
+	close(conns[0]);
+	child_end(server);
+	printf("a program started with one of three\n");
+}
+
+/* ---- in messages, to another program -------------------------------------------------------------- */
+
+/* Takes a listening socket and two connections; who has sent them is no more by then. */
+static void role_takes(void)
+{
+	int fds[3];
+	char c;
+
+	CHECK(read_all(STDIN_FILENO, &c, 1) == 0); /* the end of the one who sent */
+	for (int i = 0; i < 3; i++)
+		fds[i] = fd_recv(VIA_FD);
+	ping_back(fds[1]);
+	ping_back(fds[2]);
+	close(fds[1]);
+	serve_beside(fds[0], fds[2]);
+	exit(0);
+}
+
+static int via[2], over[2];
+
+static void become_taker(int arg)
+{
+	(void)arg;
+	CHECK(!close(over[1]));
+	put_at(over[0], STDIN_FILENO);
+	via[1] = out_of_the_way(via[1]);
+	put_at(via[1], VIA_FD);
+	CHECK(!close_range(VIA_FD + 1, ~0u, 0));
+	exec_role("takes");
+}
+
+static void serve_gives(int fd)
+{
+	int conns[2];
+
+	server_ready(fd);
+	for (int i = 0; i < 2; i++)
+		conns[i] = accept_one(fd);
+	ping_back(conns[0]); /* the other one it has not used */
+	fd_send(via[0], fd);
+	for (int i = 0; i < 2; i++)
+		fd_send(via[0], conns[i]);
+	exit(0);
+}
+
+static void part_to_program(void)
+{
+	pid_t server, taker;
+	int conns[2];
+	uint16_t port;
+
+	CHECK(!socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, via) && !pipe2(over, O_CLOEXEC));
+	taker = child_start(become_taker, 0);
+	port = server_start(serve_gives, &server);
+	for (int i = 0; i < 2; i++)
+		conns[i] = connect_to(port);
+	ping(conns[0]);
+	child_end(server);
+	close(via[0]);
+	close(via[1]);
+	close(over[0]);
+	usleep(100000);
+	write_all(conns[0], "ping", 4); /* before anybody has it */
+	close(over[1]);
+	CHECK(read_all(conns[0], (char[4]){ 0 }, 4) == 4);
+	ping(conns[1]);
+	check_end(conns[0]);
+	ask_until_on_path(port);
+	close(conns[1]);
+	child_end(taker);
+	printf("taken by another program when who had sent them was no more\n");
+}
+
+void exec_part_role(const char *role)
+{
+	if (!strcmp(role, "keeps one")) {
+		echo(STDIN_FILENO);
+		exit(0);
+	}
+	if (!strcmp(role, "pings")) {
+		ping(STDIN_FILENO);
+		exit(0);
+	}
+	if (!strncmp(role, "restarted ", 10))
+		serve_restarted(atoi(role + 10));
+	if (!strcmp(role, "takes"))
+		role_takes();
+}
+
+void exec_parts(const char *only)
+{
+	static const struct part parts[] = {
+		{ "cloexec", part_cloexec }, { "cloexec_client", part_cloexec_client }, { "exec_failed", part_exec_failed }, { "restarted", part_restarted },
+		{ "becomes_daemon", part_becomes_daemon }, { "actions", part_actions }, { "to_program", part_to_program },
+	};
+
+	for (int i = 0; i < 2; i++) {
+		use_ipv6(i);
+		parts_run(parts, sizeof(parts) / sizeof(parts[0]), only);
+	}
+	use_ipv6(false);
+}
