@@ -39,6 +39,11 @@ def kernel_counter(proto, name):
     return int(values[names.index(name)])
 
 
+def datagrams_sent():
+    words = pathlib.Path('/proc/net/snmp6').read_text().split()
+    return kernel_counter('Udp', 'OutDatagrams') + int(words[words.index('Udp6OutDatagrams') + 1])
+
+
 def address_of(what):
     """Of text or bytes; what is IPv4's, in IPv6 or not, is that"""
     address = ipaddress.ip_address(what)
@@ -63,7 +68,7 @@ class Lab:
         self.tmp = pathlib.Path(tmp)
         self.transcript = []
         self.running = []
-        self.meant_for_kernel = 0
+        self.meant_for_kernel = self.datagrams_meant = 0
         self.env = dict(os.environ, VJ_SOCKET=str(self.tmp / 'vjd.sock'), LC_ALL='C', TZ='UTC', HOME=str(self.tmp))
         self.env.pop('LD_PRELOAD', None)
 
