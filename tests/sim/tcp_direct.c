@@ -421,6 +421,26 @@ static void stuck_not(void **state)
 	assert_int_equal(tcp_ready(t->s, t->id) & STACK_EV_WRITABLE, 0);
 }
 
+/* Where an eighth of all memory is taken nobody is promised more: neither who writes on, nor a peer that is about to leave. */
+static void stuck_memory_short(void **state)
+{
+	struct line *t = *state;
+	struct line_config cfg = {
+		.v6 = t->cfg.v6, .mss = 4000, .link_flags = LINK_NO_LOSS | LINK_NO_CSUM, .mem_bytes_max = 4 << 20,
+	};
+
+	line_restart(t, &cfg);
+	line_established_passive(t, "mss 4000");
+	RECV(0, ". 1:1(0) ack 1 win 0");
+	assert_int_equal(fill(t, 1), BUF_BYTES);
+	NOTHING_FOR(50 * MS);
+	assert_int_equal(option_get(t, TCP_OPT_SNDBUF), BUF_BYTES);
+	assert_int_equal(tcp_ready(t->s, t->id) & STACK_EV_WRITABLE, 0);
+	IGNORE();
+	RECV(0, "U. 1:1(0) ack 1 win 0");
+	assert_int_equal(option_get(t, TCP_OPT_RCVBUF), BUF_BYTES);
+}
+
 /* The process ends: its peer is asked to take what waits, and does. */
 static void leaving(void **state)
 {
@@ -842,6 +862,7 @@ int main(void)
 		LINE_TEST(back_pressure),
 		LINE_TEST(stuck),
 		LINE_TEST(stuck_not),
+		LINE_TEST(stuck_memory_short),
 		LINE_TEST(leaving),
 		LINE_TEST(leaving_rest),
 		LINE_TEST(peer_leaving),
