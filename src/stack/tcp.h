@@ -31,6 +31,8 @@
  *	- no congestion window: a direct channel has no queue that others share, and the window that
  *	  the receiver offers is the only bound
  *	- SYN is repeated, since a very full backlog drops it; a closed window is probed, with back-off
+	- who calls is accepted at his SYN, as what answers it arrives there; he acknowledges that with
+	  what he has to say, and until then has offered the window that his SYN has
  *	- what was offered room is always taken: a receiver without memory resets the connection
  *	  instead of dropping, and a reset that finds no frame waits for one
  *
@@ -115,6 +117,8 @@ void tcp_listener_free(struct stack *s, uint32_t id);
 void tcp_listen_embryo_gone(struct stack *s, struct conn c);
 /* Not answered yet, since the backlog is full */
 bool tcp_listen_is_parked(const struct tcb *t);
+/* The SYN-ACK of an embryo that has a place, or once more when there was no frame for it */
+void tcp_listen_answer(struct stack *s, struct conn c);
 /* A SYN-ACK left, on a link that can lose. Return: true: it is noted, and needs no record in struct tcp_rtx. */
 bool tcp_listen_synack_sent(struct stack *s, struct conn c, bool again);
 /* It is acknowledged: there is a record of it from here on, for that acknowledgement to find. */

@@ -6,8 +6,8 @@
  * for tcp_accept(). When there are as many embryos as may be, or no blocks, a SYN is answered with a
  * cookie and forgotten (tcp_cookie.c). As in Linux a SYN is dropped while `ready` is full, so that
  * the peer repeats it; and so is the ACK that would complete a handshake then. But on a link that
- * cannot lose that ACK may carry data which are never repeated: there a SYN is answered only when a place
- * is kept for it. Until then it waits in `parked`, so that whoever is accepted makes room for the next at once, and not in the second
+ * cannot lose an answered SYN is a connection, and what its peer sends is never repeated: there a SYN is answered only when there is a place
+ * for it. Until then it waits in `parked`, so that whoever is accepted makes room for the next at once, and not in the second
  * after which the peer repeats its SYN: the kernel's loopback has given its listener the processor before the backlog is full, but
  * here hundreds may have come before the program runs. What is parked counts as an embryo; the peer may be gone by the time that it is answered, and
  * then says so.
@@ -47,6 +47,25 @@ bool tcp_listen_is_parked(const struct tcb *t)
 	return t->state == TCP_SYN_RECEIVED && tcb_has(t, TF_EMBRYO) && ref_list_has(&t->event.list);
 }
 
+/*
+ * On a link that cannot lose the SYN-ACK arrives there, before all else that we say: the peer has a connection, and the program need not
+ * wait for the peer's word that it knows. Unless it has asked for more than that (DEFER_ACCEPT).
+ */
+void tcp_listen_answer(struct stack *s, struct conn c)
+{
+	struct tcb *t = c.t;
+
+	if (tcp_xmit_syn(s, c) != 0) {
+		tcp_output_later(s, c);
+		return;
+	}
+	if (!tcb_no_loss(t) || (t->ext != 0 && tcb_ext(s, t)->defer != 0))
+		return;
+	tcp_timer_stop(s, c);
+	t->snd_una = t->snd_nxt;
+	tcp_conn_established(s, c);
+}
+
 /* There may be room: who waits longest has it. */
 static void listen_unpark(struct stack *s, struct tcp_listener *l)
 {
@@ -55,8 +74,7 @@ static void listen_unpark(struct stack *s, struct tcp_listener *l)
 
 		ref_list_del(&s->event_nodes, &l->parked, ref_tcp(c.id));
 		l->reserved_cnt++;
-		if (tcp_xmit_syn(s, c) != 0)
-			tcp_output_later(s, c);
+		tcp_listen_answer(s, c);
 	}
 }
 
@@ -260,6 +278,10 @@ static void listen_syn(struct stack *s, struct tcp_seg *seg, const struct flow_k
 	tcp_ecn_syn(s, t, seg);
 	if (tcp_listen_is_parked(t))
 		return;
+	if (tcb_no_loss(t)) {
+		tcp_listen_answer(s, c);
+		return;
+	}
 	fast = tcp_fastopen_syn(s, l, seg, key, &more);
 	if (fast && tcp_fastopen_accept(s, c, seg, listener_id, &more))
 		return;

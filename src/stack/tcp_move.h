@@ -105,8 +105,7 @@ int tcp_import(struct stack *s, struct link_id link, const void *buf, uint64_t b
 void tcp_peer_gone(struct stack *s, struct tcp_id id);
 
 /**
- * tcp_accept_early() - tcp_accept() of one whose handshake is not over, on a link that cannot lose
- * Our SYN-ACK arrives there, so the peer has a connection, or will have; only the news is missing. For a listener that stops.
+ * tcp_accept_early() - tcp_accept() of one of whom DEFER_ACCEPT expects data, on a link that cannot lose; for a listener that stops
  * Return: 0; -EAGAIN: none.
  */
 int tcp_accept_early(struct stack *s, struct listener_id l, struct tcp_id *ret_id);

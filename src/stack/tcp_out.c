@@ -278,9 +278,9 @@ static int xmit_syn(struct stack *s, struct conn c, uint32_t seq, uint8_t flags,
 		return err;
 	VJ_ASSERT_OP(tx.l4_room, >, (uint32_t)L4_ROOM_MIN);
 	fields.window = tcp_syn_window(s, c);
+	t->rcv_adv = seq_max(t->rcv_adv, t->rcv_nxt + fields.window); /* SYN_SENT: rcv_nxt is 0 */
 	if ((flags & TCP_ACK) != 0) {
 		fields.ack = t->rcv_nxt;
-		t->rcv_adv = seq_max(t->rcv_adv, t->rcv_nxt + fields.window);
 		t->rcv_acked = t->rcv_nxt;
 	}
 	tcp_opt_syn(s, c, &opts);
@@ -745,6 +745,8 @@ void tcp_output_resume(struct stack *s, uint32_t id)
 		/* Our SYN could not be sent, or an answer to theirs; an answer to one that is to be unanswered comes with its SYN-ACK. */
 		if (tcp_listen_is_parked(c.t)) {
 			c.t->flags &= ~(uint32_t)(TF_ACK_OWED | TF_ACK_NOW);
+		} else if (tcb_no_loss(c.t) && tcb_has(c.t, TF_EMBRYO)) {
+			tcp_listen_answer(s, c);
 		} else if (c.t->snd_nxt == c.t->snd_una || tcb_has(c.t, TF_ACK_NOW)) {
 			if (tcp_xmit_syn(s, c) == -EAGAIN)
 				tcp_output_later(s, c);

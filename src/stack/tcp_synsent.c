@@ -30,7 +30,7 @@ static void synsent_take_syn(struct stack *s, struct conn c, const struct tcp_se
 
 	t->rcv_nxt = seg->seq + 1;
 	tcp_isn_theirs(s, t, seg->seq);
-	t->rcv_adv = t->rcv_nxt + tcp_syn_window(s, c); /* as our SYN said */
+	t->rcv_adv += t->rcv_nxt; /* what our SYN said, though the program may have made the buffer smaller since */
 	t->rcv_acked = seg->seq;
 	t->snd_wnd = seg->view.window; /* never scaled in SYN (RFC 7323 2.2) */
 	tcp_opt_agree(s, c, &seg->opts);
@@ -62,8 +62,13 @@ static void synsent_established(struct stack *s, struct conn c, const struct tcp
 	tcp_conn_established(s, c);
 	tcp_rtt_handshake(s, c);
 	tcp_conn_syn_lost(s, c, retries);
-	/* The program mostly sends something now, which carries the acknowledgement. */
-	t->flags |= TF_ACK_OWED | TF_ACK_NOW;
+	/* The program mostly sends something now, which carries the acknowledgement. On a link that cannot lose nobody waits for it. */
+	t->flags |= TF_ACK_OWED;
+	if (tcb_no_loss(t)) {
+		tcp_ack_owing(s, c);
+		return;
+	}
+	t->flags |= TF_ACK_NOW;
 	tcp_output_later(s, c);
 }
 
