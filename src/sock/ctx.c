@@ -29,7 +29,7 @@ enum {
 
 struct sock_layer sock VJ_LATER = {
 	.lock = PTHREAD_MUTEX_INITIALIZER,
-	.helper.kick.fd = -1,
+	.helper = { .kick.fd = -1, .timer_fd = -1 },
 	.placeholder = { -1, -1 },
 };
 
@@ -59,7 +59,7 @@ VJ_EARLY void lock_drop(void)
 
 VJ_EARLY void sleeping_update(void)
 {
-	sock.sleeping = sock.sleepers || sock.helper.state > HELPER_TICK;
+	sock.sleeping = sock.sleepers || sock.helper.state > HELPER_WATCH;
 }
 
 /* The program has been here while a thread slept, and may have set timers and made links. */
@@ -454,7 +454,7 @@ void ctx_process(void)
 	if (unlikely(!sock.vj)) /* the process exits */
 		return;
 	sock.calls++;
-	if (unlikely(sock.helper.state > HELPER_TICK))
+	if (unlikely(sock.helper.state > HELPER_WATCH))
 		helper_active();
 	vj_process(sock.vj);
 	do {

@@ -88,8 +88,7 @@ static void context_leave(void)
 	sets_unbell();
 	ctx_close();
 	family_unleased();
-	own_fd_close(sock.helper.kick.fd);
-	sock.helper.kick.fd = -1;
+	helper_close();
 	kicks_forget();
 	for (size_t i = 0; i < ARRAY_SIZE(sock.placeholder); i++) {
 		own_fd_close(sock.placeholder[i]);

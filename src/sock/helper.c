@@ -2,62 +2,57 @@
 /*
  * helper.c - progress while the program computes
  *
- *	TICK   every 10 ms: has the program been here since?          yes: stay
- *	  │    no, and a program thread leads (it sleeps on the bell) ──────► DEEP
+ *	TICK   every 10 ms: has the program been here since?		  yes: stay
+ *	  │    hardly, and a program thread leads (it sleeps on the bell) ───► DEEP
  *	  │    no, and nobody leads: process what there is; nothing unfinished ► LEAD
- *	LEAD   asleep on the bell in the program's place; processes at each ring; TICK when the program is back
- *	DEEP   asleep without a timer; TICK when the program is back
+ *	LEAD   asleep on the bell in the program's place; processes at each ring
+ *	DEEP   asleep without a timer
+ *	WATCH  asleep still, where the program has set a timer when it was back, from LEAD or DEEP: DEEP again if it
+ *	       sleeps on the bell before that goes off, else TICK
  *
- * So an idle process has no timer running, a busy one pays for 100 looks a second, and no system
- * call is added to its path: it wakes the helper only out of DEEP and LEAD, each of which takes 10
- * ms to reach.
+ * So an idle process has no timer running, a busy one pays for 100 looks a second, and one that wakes now and then for a moment sets
+ * the timer and takes it back: two system calls, where to wake the helper would be two switches of the processor, one of them before the
+ * program goes on.
  */
 #include "sock/dgram.h"
 
 #include "lib/deed.h"
+#include "lib/wait.h"
 
 #include <dlfcn.h>
 #include <fcntl.h>
-#include <linux/futex.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/timerfd.h>
 
-enum { TICK_MS = 10, LEAVING_MS = 1, STACK_BYTES = 256 * 1024, END_MS = 500 };
+/* FEW_CALLS: of a tick, FEW_WATCHES: likewise */
+enum { TICK_MS = 10, LEAVING_MS = 1, FEW_CALLS = 16, FEW_WATCHES = 8, STACK_BYTES = 256 * 1024, END_MS = 500 };
 
-static uint32_t word_now(void)
+/* Until a kick, the program's timer, what rings at @fd (-1: nothing), or for @length (NULL: for ever). Return: did the timer go off? */
+static bool nap(int fd, const struct timespec *length)
 {
-	return atomic_load_explicit(&sock.helper.word, memory_order_relaxed);
-}
+	struct pollfd pfd[] = { { .fd = sock.helper.kick.fd, .events = POLLIN },
+				{ .fd = sock.helper.timer_fd, .events = POLLIN },
+				{ .fd = fd, .events = POLLIN } };
+	struct timespec left;
+	uint64_t times;
 
-static void doze(uint32_t word)
-{
-	lock_leave();
-	sys_futex(&sock.helper.word, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, word, NULL);
-	lock_take();
+	if (length)
+		left = *length;
+	return sys_ppoll(pfd, ARRAY_SIZE(pfd), length ? &left : NULL, NULL) > 0 && pfd[1].revents &&
+	       sys_read(sock.helper.timer_fd, &times, sizeof(times)) > 0; /* else it was set anew meanwhile */
 }
 
 /* A tick, or shorter if another process wants a connection that we have; what its peer says to that does not ring here. */
 static void tick(void)
 {
 	const struct timespec length = { .tv_nsec = (deed_wants(sock.vj) ? LEAVING_MS : TICK_MS) * (long)NS_PER_MS };
-	struct pollfd pfd[2] = { { .fd = deed_fd(sock.vj), .events = POLLIN },
-				 { .fd = sock.helper.kick.fd, .events = POLLIN } }; /* helper_stop() */
-	struct timespec left = length;
-	uint32_t word = word_now();
+	int fd = deed_fd(sock.vj);
 
 	lock_leave();
-	if (pfd[0].fd >= 0)
-		sys_ppoll(pfd, ARRAY_SIZE(pfd), &left, NULL);
-	else
-		sys_futex(&sock.helper.word, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, word, &length);
+	nap(fd, &length);
 	lock_take();
 	kick_drain(&sock.helper.kick);
-}
-
-static void word_ring(void)
-{
-	atomic_fetch_add_explicit(&sock.helper.word, 1, memory_order_relaxed);
-	sys_futex(&sock.helper.word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1, NULL);
 }
 
 static void state_set(enum helper_state state)
@@ -66,41 +61,107 @@ static void state_set(enum helper_state state)
 	sleeping_update();
 }
 
+/* @ms 0: not at all */
+static bool timer_set(unsigned ms)
+{
+	const struct itimerspec when = { .it_value.tv_nsec = ms * (long)NS_PER_MS };
+
+	return !sys_timerfd_settime(sock.helper.timer_fd, 0, &when);
+}
+
+/* The timer is set. */
+static void watch(void)
+{
+	uint64_t now_ns = sys_clock_ns();
+
+	if (now_ns - sock.helper.window_ns > TICK_MS * NS_PER_MS) {
+		sock.helper.window_ns = now_ns;
+		sock.helper.watches = 0;
+	}
+	sock.helper.watches++;
+	sock.helper.seen = sock.calls;
+	state_set(HELPER_WATCH);
+}
+
+/* Others that want a connection of this process, or the clients that wait for it, are not to wait until the timer goes off. */
+static bool is_own(void)
+{
+	return deed_fd(sock.vj) < 0 && !sock.copied;
+}
+
 void helper_active(void)
 {
 	if (sock.leader == &sock.helper.sleeper) {
 		sock.leader = NULL;
 		vj_disarm(sock.vj);
+	} else if (sock.helper.state != HELPER_DEEP && sock.helper.state != HELPER_WATCH) {
+		return;
+	}
+	if (is_own() && (sock.helper.state == HELPER_WATCH || timer_set(TICK_MS))) {
+		watch();
+		return;
+	}
+	state_set(HELPER_TICK);
+	kick_send(&sock.helper.kick);
+}
+
+void helper_relieved(void)
+{
+	if (sock.helper.on_bell) {
 		kick_send(&sock.helper.kick);
-	} else if (sock.helper.state == HELPER_DEEP) {
-		state_set(HELPER_TICK);
-		word_ring();
+	} else if (sock.helper.state == HELPER_WATCH && sock.helper.watches <= FEW_WATCHES && is_own() && timer_set(0)) {
+		state_set(HELPER_DEEP);
 	}
 }
 
-/*
- * A program thread leads. Timers may have been set since it went to sleep; then it is to look
- * again.
- */
-static void sleep_deep(void)
+/* @late: by the timer, else it isn't to cut the next tick short: who was not here for a tick is taken for one that is elsewhere */
+static void awake(bool late)
 {
-	int64_t timeout_ns;
-
-	if (!vj_arm(sock.vj, &timeout_ns) ||
-	    deadline_after(sys_clock_ns(), timeout_ns) < sock.leader->wake_ns)
-		kick_send(sock.leader->kick);
-	state_set(HELPER_DEEP);
-	doze(word_now());
+	if (!late)
+		timer_set(0);
+	state_set(HELPER_TICK);
 }
 
-/* Return: true: it was the bell or a timer, so the program is still away. */
-static bool lead(void)
+static bool goes_on(void)
 {
-	struct pollfd pfd[2] = { { .fd = sock.helper.kick.fd, .events = POLLIN },
-				 { .fd = vj_fd(sock.vj), .events = POLLIN } };
+	return sock.vj && !sock.helper.ends;
+}
+
+/*
+ * A program thread leads. Timers may have been set since it went to sleep; then it is to look again.
+ * Return: true: the program was back, and for a tick has not slept on the bell. @ret_seen: then written, @calls when that began
+ */
+static bool sleep_deep(uint64_t *ret_seen)
+{
+	int64_t timeout_ns;
+	bool late;
+
+	if (!vj_arm(sock.vj, &timeout_ns) || vj_oversleeps(sock.vj, sock.leader->wake_ns))
+		kick_send(sock.leader->kick);
+	state_set(HELPER_DEEP);
+	do {
+		lock_leave();
+		late = nap(-1, NULL);
+		lock_take();
+		kick_drain(&sock.helper.kick);
+		late &= sock.helper.state == HELPER_WATCH;
+	} while (goes_on() && !late && sock.helper.state != HELPER_TICK);
+	awake(late);
+	if (late)
+		*ret_seen = sock.helper.seen;
+	return late;
+}
+
+/*
+ * Return: true: it was the bell or a timer, so the program is still away.
+ * @ret_late: written if not so: as sleep_deep() returns it
+ */
+static bool lead(bool *ret_late)
+{
+	int bell_fd = vj_fd(sock.vj);
 	struct timespec ts;
 	int64_t timeout_ns;
-	bool led;
+	bool led, late;
 
 	deed_let_go(sock.vj);
 	if (deed_is_called(sock.vj) || !vj_arm(sock.vj, &timeout_ns))
@@ -110,11 +171,14 @@ static bool lead(void)
 	sock.leader->wake_ns = deadline_after(sys_clock_ns(), timeout_ns);
 	ts = (struct timespec){ .tv_sec = timeout_ns / 1000000000,
 				.tv_nsec = timeout_ns % 1000000000 };
+	sock.helper.on_bell = true;
 	lock_drop();
-	sys_ppoll(pfd, 2, timeout_ns < 0 ? NULL : &ts, NULL);
+	late = nap(bell_fd, timeout_ns < 0 ? NULL : &ts);
 	lock_take();
+	sock.helper.on_bell = false;
 	kick_drain(&sock.helper.kick);
-	state_set(HELPER_TICK);
+	*ret_late = late && sock.helper.state == HELPER_WATCH;
+	awake(late);
 	led = sock.leader == &sock.helper.sleeper;
 	if (led) {
 		sock.leader = NULL;
@@ -124,15 +188,11 @@ static bool lead(void)
 	return led;
 }
 
-static bool goes_on(void)
-{
-	return sock.vj && !sock.helper.ends;
-}
-
 static void *helper_main(void *arg)
 {
 	uint64_t seen = 0;
-	bool away = false;
+	bool away = false, late = false;
+	unsigned few;
 
 	(void)arg;
 	sock.helper.tid = (int)SYS_CALL0(SYS_gettid);
@@ -142,7 +202,7 @@ static void *helper_main(void *arg)
 	while (goes_on()) {
 		if (away)
 			ctx_process(); /* what rang */
-		else
+		else if (!late)
 			tick();
 		if (!goes_on())
 			break;
@@ -157,12 +217,14 @@ static void *helper_main(void *arg)
 			seen = sock.calls;
 			continue;
 		}
-		if (sock.calls != seen && !away && !deed_wants(sock.vj)) {
+		few = sock.leader && is_own() ? FEW_CALLS : 0;
+		late = false;
+		if (sock.calls - seen > few && !away && !deed_wants(sock.vj)) {
 			seen = sock.calls;
 			continue;
 		}
 		if (sock.leader) {
-			sleep_deep();
+			late = sleep_deep(&seen);
 			away = false;
 			continue;
 		}
@@ -170,8 +232,10 @@ static void *helper_main(void *arg)
 		if (sock.vj)
 			deed_let_go(sock.vj); /* we have the lock, so no call is under way but those that wait */
 		/* who waits in a queue that others have, too, does not ring again */
-		away = sock.vj && !vj_unfinished(sock.vj) && !listeners_ready() && lead();
-		seen = sock.calls;
+		away = sock.vj && !vj_unfinished(sock.vj) && !listeners_ready() && lead(&late);
+		seen = late ? sock.helper.seen : sock.calls;
+		if (!away && !late && goes_on() && sock.leader && is_own())
+			late = sleep_deep(&seen);
 	}
 	state_set(HELPER_NONE);
 	lock_drop();
@@ -205,6 +269,10 @@ int helper_start(void)
 		err = kick_open(&sock.helper.kick);
 	if (err)
 		return err;
+	if (sock.helper.timer_fd < 0)
+		sock.helper.timer_fd = OWN_FD_MAKE(sys_timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC));
+	if (sock.helper.timer_fd < 0)
+		return sock.helper.timer_fd;
 	sock.helper.sleeper = (struct sleeper){ .kick = &sock.helper.kick };
 	state_set(HELPER_TICK);
 	atomic_store(&sock.helper.begun, false);
@@ -214,12 +282,19 @@ int helper_start(void)
 	return err;
 }
 
+void helper_close(void)
+{
+	own_fd_close(sock.helper.kick.fd);
+	sock.helper.kick.fd = -1;
+	own_fd_close(sock.helper.timer_fd);
+	sock.helper.timer_fd = -1;
+}
+
 void helper_stop(void)
 {
 	if (sock.helper.state == HELPER_NONE)
 		return;
 	kick_send(&sock.helper.kick);
-	word_ring();
 }
 
 /* Gone for libc, too, which forgets a thread before the kernel does: so setuid() no longer has it do the same. */

@@ -77,6 +77,8 @@ VJ_EARLY static void fork_prepare(void)
 	if (locked) {
 		lock_take();
 		share_all();
+		if (unlikely(sock.helper.state == HELPER_WATCH)) /* the child may want a connection */
+			helper_active();
 		forks_prepare();
 		dgrams_share();
 	}
@@ -121,6 +123,8 @@ VJ_EARLY static void fork_child(void)
 	sock.helper.state = HELPER_NONE;
 	sleeping_update();
 	sock.helper.kick = (struct kick){ .fd = -1 };
+	sock.helper.timer_fd = -1;
+	sock.helper.on_bell = false;
 	kicks_forget();
 	forks_child();
 	family_child();

@@ -283,7 +283,7 @@ struct spin {
 	uint64_t until_ns;
 };
 
-enum helper_state { HELPER_NONE, HELPER_TICK, HELPER_LEAD, HELPER_DEEP };
+enum helper_state { HELPER_NONE, HELPER_TICK, HELPER_WATCH, HELPER_LEAD, HELPER_DEEP };
 
 enum { MUTE_CNT = 8 };
 
@@ -319,7 +319,7 @@ struct sock_layer {
 
 	struct sleeper *sleepers;
 	struct sleeper *leader; /* NULL: nobody sleeps on the bell */
-	bool sleeping; /* sleepers, or a helper that has to be woken: whoever leaves looks after them */
+	bool sleeping; /* sleepers, or a helper that has to be told: whoever leaves looks after them */
 
 	uint64_t spin_ns; /* 0: never */
 	bool alone; /* one processor is ours: lib/wait.h */
@@ -330,8 +330,12 @@ struct sock_layer {
 		bool ends; /* it is to */
 		_Atomic bool begun; /* the thread runs */
 		int tid; /* if `begun`, which is set behind it */
-		_Atomic uint32_t word; /* futex, counts wake-ups */
 		struct kick kick;
+		int timer_fd;
+		bool on_bell;	   /* LEAD, or not awake since */
+		uint32_t watches;  /* since window_ns */
+		uint64_t window_ns;
+		uint64_t seen;	   /* @calls when the last of them began */
 		struct sleeper sleeper;
 	} helper;
 
@@ -893,8 +897,12 @@ int64_t time_left(uint64_t deadline_ns, uint64_t now_ns);
 /* ---- helper.c -------------------------------------------------------------------------------- */
 
 int helper_start(void);
-/* The program is active: the helper is to tick, and to lead no more. Lock held. */
+/* The program is active: the helper is to tick, soon, and to lead no more. Lock held. */
 void helper_active(void);
+/* A thread of the program has begun to lead. Lock held. */
+void helper_relieved(void);
+/* Its descriptors, when it has ended */
+void helper_close(void);
 /* There is no context any more: the thread ends, some time later. */
 void helper_stop(void);
 /* It ends now, and libc knows of it. Lock held, given up meanwhile. Return: there was one, and it is gone. */

@@ -184,9 +184,9 @@ static bool lead_begin(struct sleeper *sl, int64_t *timeout_ns)
 
 	if (!vj_arm(sock.vj, &lib_ns))
 		return false;
-	if (sock.leader == &sock.helper.sleeper)
-		kick_send(&sock.helper.kick);
 	sock.leader = sl;
+	if (unlikely(sock.helper.state > HELPER_TICK) || sock.helper.on_bell)
+		helper_relieved();
 	if (lib_ns >= 0 && (*timeout_ns < 0 || lib_ns < *timeout_ns)) {
 		*timeout_ns = lib_ns;
 		sl->wake_ns = deadline_after(sys_clock_ns(), lib_ns);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -125,9 +126,54 @@ static void part_answers(void)
 	printf("%d answers\n", ANSWERS);
 }
 
+/* ---- a question now and then -------------------------------------------------------------------------------------- */
+
+enum { SPARSE_MS = 30, SPARSE_ROW = 10, SPARSE_ROWS = 50 };
+
+static long waits_of_process(void)
+{
+	struct rusage use;
+
+	CHECK(!getrusage(RUSAGE_SELF, &use));
+	return use.ru_nvcsw;
+}
+
+/* Some row of them has to be quiet, however busy the machine. */
+static void serve_sparse(int fd)
+{
+	long waits = 2 * SPARSE_ROW;
+	int conn;
+
+	server_ready(fd);
+	conn = accept_one(fd);
+	close(fd); /* else there is another process whose clients these might be */
+	for (int row = 0; row < SPARSE_ROWS && waits >= 2 * SPARSE_ROW; row++) {
+		waits = -waits_of_process();
+		for (int i = 0; i < SPARSE_ROW; i++)
+			ping_back(conn);
+		waits += waits_of_process();
+	}
+	CHECK(waits < 2 * SPARSE_ROW);
+}
+
+/* Who sleeps, answers and sleeps again does so once for each question, as on the kernel: nobody else in its process is woken for that. */
+static void part_sparse(void)
+{
+	pid_t server;
+	int conn;
+
+	conn = connect_to(server_start(serve_sparse, &server));
+	do
+		usleep(SPARSE_MS * 1000);
+	while (write(conn, "ping", 4) == 4 && read(conn, (char[4]){ 0 }, 4) == 4);
+	child_end(server);
+	close(conn);
+	printf("a question now and then\n");
+}
+
 void answers_parts(const char *only)
 {
-	static const struct part parts[] = { { "answers", part_answers } };
+	static const struct part parts[] = { { "answers", part_answers }, { "sparse", part_sparse } };
 
 	parts_run(parts, sizeof(parts) / sizeof(parts[0]), only);
 }
