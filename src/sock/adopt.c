@@ -9,6 +9,7 @@
  *
  * Standard input, output and error are looked at like any other.
  */
+#include "sock/away.h"
 #include "sock/dgram.h"
 #include "sock/option.h"
 

@@ -20,6 +20,7 @@
  * Whoever is asked for a connection gives it up at its next rest: before it sleeps, or within 10 ms (helper.c). A thread
  * that waits for a connection which leaves claims it back after a while, so that one process can read while another writes.
  */
+#include "sock/away.h"
 #include "sock/dgram.h"
 #include "sock/family.h"
 

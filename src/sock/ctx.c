@@ -3,6 +3,7 @@
  * ctx.c - the lock, the context of libvj behind it, and the way of events from libvj to those who
  * wait
  */
+#include "sock/away.h"
 #include "sock/dgram.h"
 #include "sock/async.h"
 

@@ -68,19 +68,24 @@ static bool dest_key(const struct sock *s, const struct sockaddr *sa, socklen_t 
 	return ret_key->port_be != 0;
 }
 
+static bool dest_is(const struct dest *d, const struct dest *key)
+{
+	return d->port_be == key->port_be && memcmp(d->addr, key->addr, sizeof(key->addr)) == 0;
+}
+
+/* There are two: who is met once, as a client's port is, does not take the place of a server that is asked all the time. */
 static struct dest *dest_slot(const struct dest *key)
 {
 	uint32_t words[4], hash = key->port_be;
+	struct dest *d;
 
 	memcpy(words, key->addr, sizeof(words));
 	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
 		hash = (hash ^ words[i]) * 2654435761u;
-	return &dests[(hash >> 16) % DEST_CNT];
-}
-
-static bool dest_is(const struct dest *d, const struct dest *key)
-{
-	return d->port_be == key->port_be && memcmp(d->addr, key->addr, sizeof(key->addr)) == 0;
+	d = &dests[(hash >> 16) % (DEST_CNT / 2) * 2];
+	if (dest_is(d, key))
+		return d;
+	return dest_is(d + 1, key) || !d[1].port_be || d[1].asked_ns < d->asked_ns ? d + 1 : d;
 }
 
 /* What is known of @key, at its place from now on */

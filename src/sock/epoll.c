@@ -16,6 +16,7 @@
  * Marks: 40 random bits and 24 bits of descriptor number. A program's own data has them by chance
  * once in 2^40 registrations.
  */
+#include "sock/away.h"
 #include "sock/dgram.h"
 
 #include <fcntl.h>

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* fd.c - descriptors: closed, duplicated, their flags, ioctl() */
+#include "sock/away.h"
 #include "sock/dgram.h"
 #include "sock/async.h"
 

@@ -9,6 +9,7 @@
  * At exit, connections are closed in order: what was written goes out before the process is gone,
  * as with the kernel.
  */
+#include "sock/away.h"
 #include "sock/dgram.h"
 #include "sock/family.h"
 

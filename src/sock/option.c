@@ -12,6 +12,7 @@
  * An accepted connection shares its kernel socket with others, so for the second kind it gets one of its
  * own, beside the number, when it first sets such an option.
  */
+#include "sock/away.h"
 #include "sock/dgram.h"
 #include "sock/option.h"
 

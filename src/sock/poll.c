@@ -6,6 +6,7 @@
  * sets in addition, are polled by the kernel, in one array that also holds the kick and the bell while this
  * thread sleeps.
  */
+#include "sock/away.h"
 #include "sock/dgram.h"
 
 #include <stdlib.h>

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* recv.c - reading */
+#include "sock/away.h"
 #include "sock/dgram.h"
 
 #include <limits.h>

@@ -15,6 +15,7 @@
  *
  * A ring made by syscall() is refused (number.c); one made by inline system calls, or by a liburing that is part of the program, is not seen.
  */
+#include "sock/away.h"
 #include "sock/dgram_priv.h"
 
 #include <linux/io_uring.h>

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* send.c - writing; sendfile() and splice(): splice.c */
+#include "sock/away.h"
 #include "sock/dgram.h"
 
 #include <netinet/in.h>

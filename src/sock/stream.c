@@ -3,6 +3,7 @@
  * stream.c - a TCP socket's life: made, named, connected, shut, gone. Listening and accepting:
  * accept.c
  */
+#include "sock/away.h"
 #include "sock/dgram.h"
 #include "sock/option.h"
 

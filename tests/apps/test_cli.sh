@@ -321,6 +321,7 @@ import socket, subprocess, sys
 held = socket.socket(type=socket.SOCK_DGRAM)
 held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1) # leased without being read
 held.bind(("127.0.0.1", 0))
+held.getsockname() # leases what the kernel chose
 subprocess.run([sys.argv[1], "status", "--json"])' "$vj" >"$dir/ids.json"
 	python3 - "$dir/ids.json" <<-'PY' || fail "vj status --json: $(cat "$dir/ids.json")"
 		import json, sys
