@@ -135,15 +135,29 @@ static unsigned without_unshare(unsigned flags)
 	return flags & CLOSE_RANGE_UNSHARE && helper_is_only() ? flags & ~CLOSE_RANGE_UNSHARE : flags;
 }
 
+/*
+ * Beside others of the program's (a sanitizer's run-time has one) the first thread leaves the former ones behind, and the helper is to have those
+ * that the program goes on with: it ends, and one that is made afterwards has its maker's. Any other thread goes its own way. Return: there was one
+ */
+static bool unshare_begin(unsigned flags)
+{
+	return flags & CLOSE_RANGE_UNSHARE && SYS_CALL0(SYS_gettid) == sock.pid && helper_end();
+}
+
 int sock_close_range(unsigned first, unsigned last, int flags)
 {
+	bool again;
 	int r;
 
 	if (first > last || first > INT32_MAX || ((unsigned)flags & ~(CLOSE_RANGE_CLOEXEC | CLOSE_RANGE_UNSHARE)) ||
 	    !layer_began() || sock_inside || is_foreign())
 		return (int)ret_errno(ker_close_range(first, last, flags));
 	lock_take();
-	r = close_around_ours(first, last, without_unshare((unsigned)flags));
+	flags = (int)without_unshare((unsigned)flags);
+	again = unshare_begin((unsigned)flags);
+	r = close_around_ours(first, last, (unsigned)flags);
+	if (again)
+		helper_again();
 	if (sock.orphaned)
 		away_closed();
 	lock_leave();

@@ -346,3 +346,9 @@ bool helper_end(void)
 	tell_libc();
 	return true;
 }
+
+void helper_again(void)
+{
+	if (sock.vj && sock.helper.state == HELPER_NONE && helper_start() < 0)
+		ctx_say("no helper thread any more: connections make progress only while the program calls");
+}

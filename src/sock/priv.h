@@ -851,6 +851,8 @@ void helper_close(void);
 void helper_stop(void);
 /* It ends now, and libc knows of it. Lock held, given up meanwhile. Return: there was one, and it is gone. */
 bool helper_end(void);
+/* There was one, which was to end for a moment. Lock held. */
+void helper_again(void);
 /* The process has no more threads than this one, and the helper if it is there. */
 bool helper_is_only(void);
 

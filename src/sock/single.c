@@ -25,8 +25,7 @@ long sock_of_thread(long nr, const long a[static 5])
 	r = SYS_CALL5(nr, a[0], a[1], a[2], a[3], a[4]);
 	if (again) {
 		lock_take();
-		if (sock.vj && sock.helper.state == HELPER_NONE && helper_start() < 0)
-			ctx_say("no helper thread any more: connections make progress only while the program calls");
+		helper_again();
 		lock_leave();
 	}
 	return ret_errno(r);

@@ -6,6 +6,8 @@
 #include <fcntl.h>
 #include <linux/close_range.h>
 #include <poll.h>
+#include <pthread.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -199,27 +201,34 @@ static size_t rights_recv(int via, int flags, size_t room, int fds[FDS_MAX])
 	return cnt;
 }
 
-/* Both ends of a connection and a pipe in one message */
-static void test_several(int type, int family, const char *text)
+/* Both ends of a connection and a pipe in one message; @keep: what was sent is not closed */
+static void test_several(int type, int family, const char *text, bool keep)
 {
 	int via[2], pipes[2], fds[FDS_MAX] = { -1, -1, -1, -1 };
 	struct pair p;
 
-	title("several in a message");
+	title(keep ? "several in a message" : "several in a message, closed before they are taken");
 	pair_open(&p, family, text);
 	must("pair, pipe", !socketpair(AF_UNIX, type, 0, via) && !pipe(pipes));
 	fcntl(p.client, F_SETFL, O_NONBLOCK);
 	say("send", rights_send(via[0], (int[]){ p.client, pipes[1], p.server, p.listener }, 4));
 	exchange("meanwhile", p.client, p.server);
+	if (!keep) {
+		close(p.client);
+		close(p.server);
+		close(p.listener);
+	}
 	must("four", rights_recv(via[1], MSG_CMSG_CLOEXEC, 4, fds) == 4);
 	for (int i = 0; i < 4; i++)
 		say("F_GETFD", fcntl(fds[i], F_GETFD));
 	say("not blocking", (fcntl(fds[0], F_GETFL) & O_NONBLOCK) != 0);
 	exchange("there", fds[0], fds[2]);
 	exchange("and back", fds[2], fds[0]);
-	exchange("by what was sent", p.client, fds[2]);
+	if (keep)
+		exchange("by what was sent", p.client, fds[2]);
 	say("the pipe", write(fds[1], "x", 1));
-	close(p.client);
+	if (keep)
+		close(p.client);
 	close(fds[0]);
 	say_end("the end", fds[2]);
 	p.client = socket(family, SOCK_STREAM, 0);
@@ -229,8 +238,10 @@ static void test_several(int type, int family, const char *text)
 	for (int i = 0; i < 4; i++)
 		close(fds[i]);
 	close(p.client);
-	close(p.server);
-	close(p.listener);
+	if (keep) {
+		close(p.server);
+		close(p.listener);
+	}
 	close(via[0]);
 	close(via[1]);
 	close(pipes[0]);
@@ -248,15 +259,14 @@ static void test_truncated(size_t room, int type)
 	pair_open(&q, AF_INET6, "::1");
 	must("pair", !socketpair(AF_UNIX, type, 0, via));
 	say("send", rights_send(via[0], (int[]){ p.client, q.client }, 2));
+	close(p.client);
 	close(q.client);
+	say_open("the first, under way", p.server);
 	say_open("the second, under way", q.server);
 	if (rights_recv(via[1], 0, room, fds) == 1) {
 		exchange("send", fds[0], p.server);
-		close(p.client);
 		say_open("the first", p.server);
 		close(fds[0]);
-	} else {
-		close(p.client);
 	}
 	say_end("the first, closed", p.server);
 	say_end("the second", q.server);
@@ -292,6 +302,38 @@ static void test_not_taken(bool read_byte)
 	pair_close(&p);
 }
 
+static void *sleeps(void *wake)
+{
+	must("wait", !sem_wait(wake));
+	return NULL;
+}
+
+/* One thread takes descriptors of its own, another one keeps the former: to what the first opens then the library sees without being asked. */
+static void test_unshared(void)
+{
+	pthread_t thread;
+	struct pair p;
+	int via[2];
+	sem_t wake;
+
+	title("descriptors of its own, beside another thread");
+	must("thread", !sem_init(&wake, 0, 0) && !pthread_create(&thread, NULL, sleeps, &wake));
+	say("UNSHARE", close_range(300, 309, CLOSE_RANGE_UNSHARE));
+	pair_open(&p, AF_INET, "127.0.0.1");
+	must("pair", !socketpair(AF_UNIX, SOCK_STREAM, 0, via));
+	say("send", rights_send(via[0], &p.client, 1));
+	close(p.client);
+	say_open("under way", p.server);
+	say("read", read(via[1], &(char){ 0 }, 1));
+	settle();
+	say_end("the end", p.server);
+	must("join", !sem_post(&wake) && !pthread_join(thread, NULL) && !sem_destroy(&wake));
+	close(via[0]);
+	close(via[1]);
+	p.client = dup(p.listener);
+	pair_close(&p);
+}
+
 /* A look at the message gives descriptors of its own. */
 static void test_peeked(void)
 {
@@ -302,12 +344,12 @@ static void test_peeked(void)
 	pair_open(&p, AF_INET, "127.0.0.1");
 	must("pair", !socketpair(AF_UNIX, SOCK_SEQPACKET, 0, via));
 	say("send", rights_send(via[0], &p.client, 1));
+	close(p.client);
 	must("one", rights_recv(via[1], MSG_PEEK, 1, fds[0]) == 1);
 	exchange("by the first", fds[0][0], p.server);
 	must("one", rights_recv(via[1], 0, 1, fds[1]) == 1);
 	exchange("by the second", fds[1][0], p.server);
 	close(fds[0][0]);
-	close(p.client);
 	exchange("by the second", fds[1][0], p.server);
 	close(fds[1][0]);
 	say_end("the end", p.server);
@@ -337,17 +379,17 @@ static void test_many(void)
 		msgs[i].msg_hdr = (struct msghdr){ .msg_iov = &iov[i], .msg_iovlen = 1, .msg_control = &control[i], .msg_controllen = CMSG_SPACE(sizeof(int)) };
 	}
 	say("sendmmsg", sendmmsg(via[0], msgs, 2, 0));
+	close(p.client);
+	close(p.server);
 	memset(control, 0, sizeof(control));
 	say("recvmmsg", recvmmsg(via[1], msgs, 2, MSG_CMSG_CLOEXEC, NULL));
 	for (int i = 0; i < 2; i++) {
 		memcpy(&fds[i], CMSG_DATA(&control[i].head), sizeof(int));
 		say("F_GETFD", fcntl(fds[i], F_GETFD));
 	}
-	exchange("there", fds[0], fds[1]);
-	close(p.client);
-	close(p.server);
 	p.client = fds[0];
 	p.server = fds[1];
+	exchange("there", p.client, p.server);
 	exchange("and back", p.server, p.client);
 	close(via[0]);
 	close(via[1]);
@@ -394,13 +436,14 @@ void calls_fds(void)
 	test_dup3();
 	test_closed_number(AF_INET, "127.0.0.1");
 	test_closed_number(AF_INET6, "::1");
-	test_several(SOCK_STREAM, AF_INET, "127.0.0.1");
-	test_several(SOCK_SEQPACKET, AF_INET6, "::1");
-	test_several(SOCK_DGRAM, AF_INET, "127.0.0.1");
+	test_several(SOCK_STREAM, AF_INET, "127.0.0.1", true);
+	test_several(SOCK_SEQPACKET, AF_INET6, "::1", false);
+	test_several(SOCK_DGRAM, AF_INET, "127.0.0.1", false);
 	test_truncated(1, SOCK_STREAM);
 	test_truncated(0, SOCK_SEQPACKET);
 	test_not_taken(true);
 	test_not_taken(false);
+	test_unshared();
 	test_peeked();
 	test_many();
 	test_bad_control();
