@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -169,14 +170,19 @@ bool place_is_served(const struct place *place)
 {
 	struct sockaddr_un sun = { .sun_family = AF_UNIX };
 	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	int r;
+	struct ucred cred = { .pid = 0 };
+	socklen_t bytes = sizeof(cred);
+	bool served;
 
 	if (fd < 0)
-		return 0;
+		return false;
 	memcpy(sun.sun_path, place->path.text, strlen(place->path.text) + 1);
-	r = connect(fd, (const struct sockaddr *)&sun, sizeof(sun));
+	served = connect(fd, (const struct sockaddr *)&sun, sizeof(sun)) == 0;
+	/* a child that it had just begun when it was killed has its socket until it becomes another program */
+	if (served && getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &bytes) == 0 && cred.pid > 0)
+		served = kill(cred.pid, 0) == 0 || errno != ESRCH;
 	close(fd);
-	return r == 0;
+	return served;
 }
 
 void place_close(struct place *place)

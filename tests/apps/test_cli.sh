@@ -434,6 +434,22 @@ expect 0 "at $dir/other.sock" "$vj" status --socket "$dir/other.sock"
 expect 1 "^vj: attach nosuch: the vjd at $dir/other.sock is a private one, .*: sudo systemctl start" "$vj" attach nosuch --socket "$dir/other.sock"
 # one more is not wanted, which is said
 expect 0 "^vjd: $dir/other.sock: another vjd serves there" "${vj}d" --private --foreground --socket "$dir/other.sock"
+# A vjd was killed, and a child that it had just begun still has its socket and its lock, until it becomes another program
+python3 - "$dir/child.sock" <<-'PY'
+	import fcntl, os, socket, sys, time
+	lock = open(sys.argv[1] + ".lock", "w")
+	fcntl.flock(lock, fcntl.LOCK_EX)
+	s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+	s.bind(sys.argv[1])
+	s.listen()
+	if os.fork() == 0:
+	    for fd in range(3):
+	        os.close(fd)
+	    time.sleep(1)
+	    os._exit(0)
+PY
+expect 0 "" "${vj}d" --private --socket "$dir/child.sock"
+expect 0 "" "$vj" status --socket "$dir/child.sock"
 # one of another version that nobody has named is passed over, for the user's next place
 if [ "$VJ_TEST_ALONE" = yes ]; then
 	place=/tmp/vjchan-$(id -u)/vjd.sock
