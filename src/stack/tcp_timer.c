@@ -240,6 +240,8 @@ void tcp_timer_data_acked(struct stack *s, struct conn c)
 	struct tcb *t = c.t;
 	const struct tcp_rtx *rtx = tcb_rtx(s, t);
 
+	if (unlikely(t->ext != 0))
+		tcb_ext(s, t)->kept_back = false;
 	if (tcb_has(t, TF_PERSIST))
 		return;
 	if (t->snd_una != t->snd_nxt && !tcb_no_loss(t)) {
@@ -252,11 +254,8 @@ void tcp_timer_data_acked(struct stack *s, struct conn c)
 	}
 	t->flags &= ~(uint32_t)TF_RTX_TIMER;
 	t->rtx_due_ms = tcp_now_ms(s);
-	if (t->snd_una == t->snd_nxt)
-		return;
-	if (unlikely(tcb_ext(s, t) != NULL))
-		tcb_ext(s, t)->kept_back = false;
-	timer_watch(s, c);
+	if (t->snd_una != t->snd_nxt)
+		timer_watch(s, c);
 }
 
 void tcp_timer_persist(struct stack *s, struct conn c)

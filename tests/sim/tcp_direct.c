@@ -247,6 +247,27 @@ static void user_timeout(void **state)
 	line_read_error(t, ETIMEDOUT);
 }
 
+/* ... for all of that time: that others had waited before, which have gone, is nothing. */
+static void user_timeout_anew(void **state)
+{
+	struct line *t = *state;
+
+	direct(t, 0);
+	line_established_passive(t, "mss 4000");
+	RECV(0, ". 1:1(0) ack 1 win 8000");
+	assert_int_equal(tcp_option_set(t->s, t->id, TCP_OPT_USER_TIMEOUT_MS, 3000), 0);
+	line_write(t, 9000);
+	IGNORE();
+	NOTHING_FOR(4 * SEC);
+	RECV(0, ". 1:1(0) ack 8001 win 9000");
+	SEND("P. 8001:9001(1000) ack 1");
+	NOTHING_FOR(2 * SEC);
+	line_write(t, 9000);
+	IGNORE();
+	NOTHING_FOR(2 * SEC);
+	assert_int_equal(line_state(t), TCP_ESTABLISHED);
+}
+
 /* A closed window is probed, with back-off and without end; nothing of the data is repeated. */
 static void closed_window(void **state)
 {
@@ -715,6 +736,7 @@ int main(void)
 		LINE_TEST(silent_peer),
 		LINE_TEST(user_timeout_silent),
 		LINE_TEST(user_timeout),
+		LINE_TEST(user_timeout_anew),
 		LINE_TEST(closed_window),
 		LINE_TEST(small_writes),
 		LINE_TEST(cork_full),
