@@ -31,8 +31,9 @@
  *	- no congestion window: a direct channel has no queue that others share, and the window that
  *	  the receiver offers is the only bound
  *	- SYN is repeated, since a very full backlog drops it; a closed window is probed, with back-off
-	- who calls is accepted at his SYN, as what answers it arrives there; he acknowledges that with
-	  what he has to say, and until then has offered the window that his SYN has
+ *	- who calls is accepted at his SYN, as what answers it arrives there; he acknowledges that with
+ *	  what he has to say, and until then has offered the window that his SYN has; if he gives up
+ *	  before he is answered he says so, else he would be given a place, and be accepted
  *	- what was offered room is always taken: a receiver without memory resets the connection
  *	  instead of dropping, and a reset that finds no frame waits for one
  *

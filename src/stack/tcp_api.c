@@ -444,11 +444,11 @@ void tcp_close(struct stack *s, struct tcp_id id)
 	switch ((enum tcp_state)t->state) {
 	case TCP_CLOSED:
 	case TCP_LISTEN:
-	case TCP_SYN_SENT:
 		tcp_conn_release(s, c);
 		return;
+	case TCP_SYN_SENT:
 	case TCP_SYN_RECEIVED:
-		/* Both sides called: the peer may have taken our SYN-ACK for the end of it. */
+		/* The peer may keep our SYN for later; or both called, and it has taken our SYN-ACK for the end of it. */
 		tcp_conn_reset(s, c, 0);
 		return;
 	case TCP_TIME_WAIT:

@@ -396,10 +396,12 @@ int tcp_xmit_rst(struct stack *s, struct conn c)
 		.dst_port = t->rport,
 		.flags = TCP_RST | TCP_ACK,
 	};
+	bool calls = t->state == TCP_SYN_SENT;
 	struct ip_tx tx;
 	int err;
 
-	if (t->state == TCP_SYN_SENT)
+	/* On a link that cannot lose the SYN is there, and may wait for a place: it is to be forgotten, and not to be accepted later. */
+	if (calls && (!tcb_no_loss(t) || t->snd_nxt == t->snd_una))
 		return 0;
 	err = ip_tx_get(s, t->link, tcb_v4(t), &tx);
 	if (err != 0)
@@ -408,7 +410,9 @@ int tcp_xmit_rst(struct stack *s, struct conn c)
 	 * The peer takes it only at the edge of what it has acknowledged; behind a window that
 	 * closed it would be out.
 	 */
-	if (seq_gt(fields.seq, t->snd_una + t->snd_wnd))
+	if (calls)
+		fields.flags = TCP_RST;
+	else if (seq_gt(fields.seq, t->snd_una + t->snd_wnd))
 		fields.seq = t->snd_una;
 	s->stats.tcp_resets_tx++;
 	/* With a timestamp, where there are any (RFC 7323 3.2) */

@@ -242,6 +242,45 @@ static void window_of_syn(void **state)
 	line_read(t, 40000);
 }
 
+/* Who waits for a place and gives up leaves it: he isn't accepted later. */
+static void backlog_left(void **state)
+{
+	struct line *t = *state;
+
+	three_call(t);
+	t->peer.port++;
+	RECV(0, "R 1:1(0)");
+	NOTHING();
+	assert_int_equal(conns(t), 2);
+	t->peer.port--;
+	line_accept(t);
+	t->peer.port += 2;
+	SEND("S. 0:0(0) ack 1");
+}
+
+/* ... for he says so, if he has called at all. */
+static void calls_no_more(void **state)
+{
+	struct line *t = *state;
+
+	direct(t);
+	line_connect(t);
+	SEND("S 0:0(0)");
+	tcp_close(t->s, t->id);
+	SEND("R 1:1(0)");
+	line_connect(t);
+	SEND("S 0:0(0)");
+	tcp_abort(t->s, t->id);
+	SEND("R 1:1(0)");
+	t->drv->tx_max = 0;
+	line_connect(t);
+	tcp_close(t->s, t->id);
+	t->drv->tx_max = 8;
+	stack_link_writable(t->s, t->link);
+	NOTHING();
+	assert_int_equal(conns(t), 0);
+}
+
 /* Who calls says nothing more until he has something to say, or for as long as any acknowledgement waits. */
 static void connected_silently(void **state)
 {
@@ -281,6 +320,8 @@ int main(void)
 		LINE_TEST(accepted_at_syn_without_frame),
 		LINE_TEST(accepted_with_data),
 		LINE_TEST(window_of_syn),
+		LINE_TEST(backlog_left),
+		LINE_TEST(calls_no_more),
 		LINE_TEST(connected_silently),
 		LINE_TEST(backlog_link_gone),
 	};
