@@ -524,11 +524,11 @@ struct tcp_info {
 	uint32_t rcv_ssthresh_bytes;  /* most that is offered, as yet */
 	uint32_t ato_ms;	      /* how long an acknowledgement waits */
 	uint32_t last_data_sent_ms, last_data_rcvd_ms, last_ack_sent_ms, last_ack_rcvd_ms; /* ago */
-	/* Counted on links that can lose, since the connection was established */
+	/* Since the connection was established */
 	uint64_t bytes_acked;	      /* SYN of an active opening and FIN count, as in Linux */
 	uint64_t bytes_rcvd;	      /* in order; FIN counts */
 	uint64_t bytes_sent, bytes_retrans; /* payload; sent: retransmissions included */
-	uint32_t segs_in, segs_out, data_segs_in, data_segs_out;
+	uint32_t segs_in, segs_out, data_segs_in, data_segs_out; /* counted on links that can lose */
 	uint64_t pacing_Bps;	      /* bytes per second; 0: not paced */
 	uint8_t probes;		      /* of a closed window or for keep-alive, without an answer */
 	bool ecn;

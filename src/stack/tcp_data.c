@@ -308,6 +308,7 @@ static bool data_in_order(struct stack *s, struct conn c, struct tcp_seg *seg)
 {
 	struct tcb *t = c.t;
 	bool had_hole = tcb_has(t, TF_OOO);
+	uint32_t before = t->rcv_nxt;
 
 	if (bufq_append_pkt(&s->bufs, &t->rcvq, seg->pkt, seg->off, seg->len) != 0)
 		return data_no_memory(s, c);
@@ -315,7 +316,7 @@ static bool data_in_order(struct stack *s, struct conn c, struct tcp_seg *seg)
 	if (had_hole)
 		ooo_pull(s, t);
 	if (tcb_no_loss(t)) {
-		if (t->rcv_nxt < seg->len)
+		if (t->rcv_nxt < before)
 			tcp_isn_round(s, t, true);
 		tcp_ack_direct(t);
 	} else {

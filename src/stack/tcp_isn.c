@@ -41,8 +41,10 @@ void tcp_isn_theirs(struct stack *s, struct tcb *t, uint32_t irs)
 	if (likely((uint16_t)irs == 0))
 		return;
 	ext = tcp_conn_ext(s, t); /* a peer that begins anywhere */
-	if (ext != NULL)
-		ext->irs_rest = (uint16_t)irs;
+	if (ext == NULL)
+		return;
+	ext->irs_rest = (uint16_t)irs;
+	ext->rcv_rounds = irs == UINT32_MAX; /* by its SYN */
 }
 
 VJ_COLD void tcp_isn_round(struct stack *s, struct tcb *t, bool rcv)

@@ -281,6 +281,30 @@ static void calls_no_more(void **state)
 	assert_int_equal(conns(t), 0);
 }
 
+/* How much has come is known of a peer that begins at any number, too, and sends in any order. */
+static void numbers_of_peer(void **state)
+{
+	static const uint32_t isns[] = { UINT32_MAX, UINT32_MAX - 2000, 1 };
+	struct line *t = *state;
+	struct tcp_info info;
+
+	direct(t);
+	line_listen(t);
+	for (size_t i = 0; i < ARRAY_SIZE(isns); i++) {
+		t->peer_isn = isns[i];
+		t->peer.port++;
+		RECV(0, "S 0:0(0) <mss 4000>");
+		SEND("S. 0:0(0) ack 1");
+		line_accept(t);
+		RECV(0, ". 1001:5001(4000) ack 1");
+		IGNORE();
+		RECV(0, ". 1:1001(1000) ack 1");
+		IGNORE();
+		tcp_info(t->s, t->id, &info);
+		assert_int_equal(info.bytes_rcvd, 5000);
+	}
+}
+
 /* Who calls says nothing more until he has something to say, or for as long as any acknowledgement waits. */
 static void connected_silently(void **state)
 {
@@ -322,6 +346,7 @@ int main(void)
 		LINE_TEST(window_of_syn),
 		LINE_TEST(backlog_left),
 		LINE_TEST(calls_no_more),
+		LINE_TEST(numbers_of_peer),
 		LINE_TEST(connected_silently),
 		LINE_TEST(backlog_link_gone),
 	};
