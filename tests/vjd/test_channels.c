@@ -819,6 +819,7 @@ struct tally {
 	uint64_t memory_bytes;
 	bool a_before_its_leases;
 	uint32_t last_app;
+	struct ctl_daemon daemon;
 };
 
 static void count(void *arg, const struct ctl_msg *msg)
@@ -836,6 +837,14 @@ static void count(void *arg, const struct ctl_msg *msg)
 		assert_int_equal(msg->lease.app_id, t->last_app);
 	if (msg->type == CTL_STATUS_CHANNEL)
 		assert_int_equal(msg->channel.app_id, t->last_app);
+	if (msg->type == CTL_STATUS_END)
+		t->daemon = msg->daemon;
+}
+
+/* Nothing is said of who was refused last. */
+static bool names_nobody(const struct ctl_daemon *d)
+{
+	return d->last_refusal == 0 && d->last_request == 0 && d->last_pid == 0 && d->last_s == 0 && d->last_name[0] == '\0';
 }
 
 /* More than fits in a socket at once, while the asker is told of other things too. */
@@ -869,6 +878,8 @@ static void status_tells_all(void **state)
 
 static void others_see_only_their_own(void **state)
 {
+	struct ctl_msg none = { .type = CTL_CONNECT, .connect.remote = endpoint_of("127.0.0.1:1", CTL_PROTO_TCP) };
+	struct ctl_daemon seen;
 	struct ctl_client *c;
 	struct vjd_proc v;
 	int status;
@@ -880,6 +891,9 @@ static void others_see_only_their_own(void **state)
 	vjd_start_as(&v, true, "");
 	c = client_open(&v, "root's");
 	offer_raw(c, 1);
+	expect_refusal(c, &none, -1, CTL_REFUSAL_NO_OWNER);
+	seen = daemon_status(&v);
+	assert_false(names_nobody(&seen));
 	pid = fork();
 	if (pid == 0) {
 		struct tally t = { 0 };
@@ -888,7 +902,7 @@ static void others_see_only_their_own(void **state)
 		    ctl_client_open(v.path, "other", 0, &c) != 0 ||
 		    ctl_client_status(c, count, &t) != 0)
 			_exit(1);
-		_exit(t.apps == 1 && t.leases == 0 ? 0 : 2);
+		_exit(t.apps == 1 && t.leases == 0 && t.daemon.refused == 1 && names_nobody(&t.daemon) ? 0 : 2);
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_int_equal(status, 0);
