@@ -73,13 +73,12 @@ static unsigned long kernel_queue(const struct sockaddr_storage *addr)
 /* A datagram has been sent to the socket at @addr and waits there: in the kernel, or not? */
 static void check_in_kernel(const struct sockaddr_storage *addr, bool want)
 {
-	bool kernel = false;
+	bool kernel = kernel_queue(addr) > 0;
 
 	/* /proc leaves out who is there while others go, which processes beside do */
-	for (int i = 0; i < 10 && !kernel; i++) {
+	for (int ms = 0; want && !kernel && ms < EVENTUALLY_MS; ms++) {
+		usleep(1000);
 		kernel = kernel_queue(addr) > 0;
-		if (!want)
-			break;
 	}
 	if (kernel != want) {
 		printf("FAILED: the datagram is %s the kernel\n", kernel ? "in" : "not in");

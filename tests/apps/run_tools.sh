@@ -43,7 +43,7 @@ pids+=($!)
 
 wait "$kernel" || fail "calls ended early on the kernel"
 for name in "${!running[@]}"; do
-	wait "${running[$name]}" || { tail -n 20 "$tmp/$name.err"; fail "$name: ended badly"; }
+	wait "${running[$name]}" || { tail -n 20 "$tmp/$name.err" "$tmp/$name.out"; fail "$name: ended badly"; }
 	diff -u "$tmp/kernel" "$tmp/$name.out" || fail "$name: another result than on the kernel"
 	echo "$name: as on the kernel"
 done

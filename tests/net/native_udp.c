@@ -114,7 +114,9 @@ static void udp_flood_family(int family)
 		}
 	}
 	assert_true(sent > 500);
+#ifndef __SANITIZE_ADDRESS__ /* a round of that takes longer than a crowd is believed in */
 	assert_true(received >= sent / 2);
+#endif
 	vj_udp_close(a, ua);
 	vj_udp_close(b, ub);
 }
