@@ -390,11 +390,12 @@ static int placeholder_make(int family)
 static VJ_COLD void placeholder_look(struct sock *listener)
 {
 	listener->looked = true;
-	if (!options_differ(listener->lease_fd, sock.placeholder[listener->family == AF_INET6]))
+	listener->handed_on = options_differ(listener->lease_fd, sock.placeholder[listener->family == AF_INET6]);
+	if (!listener->handed_on)
 		return;
 	listener->option_fd = placeholder_make(listener->family);
 	if (listener->option_fd >= 0)
-		options_copy(listener->lease_fd, listener->option_fd);
+		options_copy(listener->lease_fd, listener->option_fd, listener->handed_on);
 }
 
 VJ_EARLY void placeholder_drop(struct sock *listener)
@@ -423,6 +424,7 @@ static void inherit(struct sock *s, const struct sock *listener, int flags)
 {
 	s->state = SOCK_CONNECTED;
 	s->shared = true;
+	s->handed_on = listener->handed_on;
 	s->v6only = listener->v6only;
 	s->family = listener->family;
 	s->nonblock = (flags & SOCK_NONBLOCK) != 0;

@@ -441,7 +441,7 @@ int option_fd(int fd, struct sock *s, bool make)
 	if (s->option_fd < 0) {
 		s->option_fd = OWN_FD_MAKE(sys_socket(s->family, SOCK_STREAM | SOCK_CLOEXEC, 0));
 		if (s->option_fd >= 0 && !s->token)
-			options_copy(fd, s->option_fd);
+			options_copy(fd, s->option_fd, s->handed_on);
 	}
 	return s->option_fd;
 }

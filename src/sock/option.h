@@ -9,9 +9,9 @@
 int option_fd(int fd, struct sock *s, bool make);
 /* What who had the kernel's TCP socket @fd before has set, lock held */
 void options_found(int fd, struct sock *s);
-/* option_inherit.c: options of the kernel's sockets that accept() hands on. To @to, from @from; are they the same? */
-void options_copy(int from, int to);
-bool options_differ(int from, int to);
+/* option_inherit.c: options of the kernel's sockets that accept() hands on. Which differ, a bit for each; and those of @which to @to */
+uint64_t options_differ(int from, int to);
+void options_copy(int from, int to, uint64_t which);
 /* Its options have changed: what it accepts next has them. accept.c */
 void placeholder_drop(struct sock *listener);
 /* Has it one that only the kernel gives a meaning? option_kernel.c */

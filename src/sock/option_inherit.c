@@ -58,32 +58,34 @@ static struct value value_of(int fd, const struct inherited *o)
 	return v;
 }
 
-/* Return: false: it has that already, or can't have it */
-static bool differs(int from, int to, const struct inherited *o, struct value *ret_value)
-{
-	struct value here = value_of(to, o);
+_Static_assert(ARRAY_SIZE(inherited) <= 64, "a bit for each");
 
-	*ret_value = value_of(from, o);
-	return ret_value->len && (ret_value->len != here.len || memcmp(ret_value->bytes, here.bytes, here.len) != 0);
+uint64_t options_differ(int from, int to)
+{
+	uint64_t which = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(inherited); i++) {
+		struct value there = value_of(from, &inherited[i]), here = value_of(to, &inherited[i]);
+
+		if (there.len && (there.len != here.len || memcmp(there.bytes, here.bytes, here.len) != 0))
+			which |= UINT64_C(1) << i;
+	}
+	return which;
 }
 
-void options_copy(int from, int to)
+void options_copy(int from, int to, uint64_t which)
 {
 	static const struct inherited priority = { SOL_SOCKET, SO_PRIORITY }; /* not handed on, and IP_TOS sets it */
-	struct value v, before = value_of(to, &priority);
+	struct value before;
 
-	for (size_t i = 0; i < ARRAY_SIZE(inherited); i++)
-		if (differs(from, to, &inherited[i], &v))
+	if (!which)
+		return;
+	before = value_of(to, &priority);
+	for (size_t i = 0; i < ARRAY_SIZE(inherited); i++) {
+		struct value v = which >> i & 1 ? value_of(from, &inherited[i]) : (struct value){ .len = 0 };
+
+		if (v.len)
 			(void)sys_setsockopt(to, inherited[i].level, inherited[i].name, v.bytes, v.len);
+	}
 	(void)sys_setsockopt(to, priority.level, priority.name, before.bytes, before.len);
-}
-
-bool options_differ(int from, int to)
-{
-	struct value v;
-
-	for (size_t i = 0; i < ARRAY_SIZE(inherited); i++)
-		if (differs(from, to, &inherited[i], &v))
-			return true;
-	return false;
 }

@@ -685,11 +685,12 @@ static int connect_again(struct sock *s)
 /* An accepted socket gets a kernel socket of its own, as only other ones can be connected again. Return: 0; -errno. */
 static int placeholder_leave(struct sock *s)
 {
-	int own = sys_socket(s->family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int own = sys_socket(s->family, SOCK_STREAM | SOCK_CLOEXEC, 0), from;
 
 	if (own < 0)
 		return own;
-	options_copy(option_fd(fd_of_file(&s->file), s, false), own);
+	from = option_fd(fd_of_file(&s->file), s, false);
+	options_copy(from, own, options_differ(from, own));
 	in_kernel_options(own, s);
 	if (s->v6only)
 		(void)sys_setsockopt(own, IPPROTO_IPV6, IPV6_V6ONLY, &(int){ 1 }, sizeof(int));
