@@ -253,7 +253,7 @@ void dgram_reads(int fd, struct sock *s, bool peek)
 		return;
 	if (d->peer_len && !dest_on_channel(s, (struct sockaddr *)&d->peer, d->peer_len)) /* whoever else sends isn't heard */
 		return;
-	if (d->spoke && d->carried++ < DGRAM_FEW)
+	if (d->spoke && d->carried < DGRAM_FEW)
 		return;
 	d->tried = true;
 	if (!ctx_get())

@@ -184,6 +184,7 @@ long dgram_recv(int fd, struct sock *s, struct msghdr *msg, int flags)
 			r = d->parcel && !(flags & MSG_ERRQUEUE) ? parcel_recv(fd, s, msg, flags) : -EAGAIN;
 			if (r == -EAGAIN) /* the number may be another's: the lock was given up, for a claim, or while it waited */
 				r = likely(fd_peek(fd) == &s->file) ? kernel_recv(fd, s, msg, flags) : -EBADF;
+			d->carried += r >= 0 && !(flags & (MSG_PEEK | MSG_ERRQUEUE));
 			break;
 		}
 		r = take(s, msg, flags);

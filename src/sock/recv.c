@@ -528,6 +528,8 @@ int sock_recvmmsg(int fd, struct mmsghdr *msgs, unsigned cnt, int flags, struct 
 		dgram_kernel_begin(&h, s);
 		r = ker_recvmmsg(fd, msgs, cnt, flags, timeout);
 		dgram_kernel_end(&h);
+		if (r > 0 && !(flags & (MSG_PEEK | MSG_ERRQUEUE)))
+			s->dgram->carried += (uint32_t)r;
 	} else if (sock_is_conn(s) && !(flags & MSG_ERRQUEUE) && (r = conn_error(s))) { /* even before what can be read */
 		r = -r;
 	} else {

@@ -855,7 +855,10 @@ static void test_udp_asks(int family, const char *text, bool group, bool connect
 		say("connect", connect(p.server, (struct sockaddr *)&kernel_addr, len));
 	else
 		say("sendto", sendto(p.server, "question", 8, 0, (struct sockaddr *)&kernel_addr, len));
-	say("recv", recv(p.server, buf, sizeof(buf), MSG_DONTWAIT));
+	for (int i = 0; i < MANY; i++) /* what isn't there does not count */
+		left += recv(p.server, buf, sizeof(buf), MSG_DONTWAIT) < 0;
+	say("recv", left);
+	left = 0;
 	getsockname(p.server, (struct sockaddr *)&p.addr, &len);
 	if (family == AF_INET)
 		((struct sockaddr_in *)&p.addr)->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
