@@ -43,7 +43,8 @@ static void refuse(struct app *app, const struct ctl_msg *msg, enum ctl_refusal 
 	reply.refused.version = CTL_VERSION;
 	ctl_name_set(reply.refused.release, VJ_VERSION_STRING);
 	app->d->refused++;
-	if (!app->observer) /* who has been told what it wanted to know */
+	/* An observer has been told what it wanted to know, and that a port isn't on channels is an answer to who asks for it. */
+	if (!app->observer && why != CTL_REFUSAL_NO_OWNER)
 		note_refused(app, reply.refused.request, why);
 	log_debug(app->d->cfg.log, "app %u, pid %d: %s refused: %s", app->id, app->pid,
 		  ctl_type_name(reply.refused.request), ctl_refusal_name(why));

@@ -879,8 +879,9 @@ static void status_tells_all(void **state)
 static void others_see_only_their_own(void **state)
 {
 	struct ctl_msg none = { .type = CTL_CONNECT, .connect.remote = endpoint_of("127.0.0.1:1", CTL_PROTO_TCP) };
+	struct ctl_msg taken = { .type = CTL_LEASE, .lease.local = { .proto = CTL_PROTO_RAW, .port = 1 } };
 	struct ctl_daemon seen;
-	struct ctl_client *c;
+	struct ctl_client *c, *again;
 	struct vjd_proc v;
 	int status;
 	pid_t pid;
@@ -890,8 +891,12 @@ static void others_see_only_their_own(void **state)
 		skip(); /* needs to become another user */
 	vjd_start_as(&v, true, "");
 	c = client_open(&v, "root's");
+	again = client_open(&v, "root's, too");
 	offer_raw(c, 1);
 	expect_refusal(c, &none, -1, CTL_REFUSAL_NO_OWNER);
+	seen = daemon_status(&v);
+	assert_true(names_nobody(&seen)); /* that was an answer */
+	expect_refusal(again, &taken, STDERR_FILENO, CTL_REFUSAL_PORT_TAKEN);
 	seen = daemon_status(&v);
 	assert_false(names_nobody(&seen));
 	pid = fork();
@@ -902,10 +907,11 @@ static void others_see_only_their_own(void **state)
 		    ctl_client_open(v.path, "other", 0, &c) != 0 ||
 		    ctl_client_status(c, count, &t) != 0)
 			_exit(1);
-		_exit(t.apps == 1 && t.leases == 0 && t.daemon.refused == 1 && names_nobody(&t.daemon) ? 0 : 2);
+		_exit(t.apps == 1 && t.leases == 0 && t.daemon.refused == 2 && names_nobody(&t.daemon) ? 0 : 2);
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_int_equal(status, 0);
+	ctl_client_close(again);
 	ctl_client_close(c);
 	vjd_stop(&v);
 }
