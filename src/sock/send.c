@@ -295,13 +295,21 @@ ssize_t sock_writev(int fd, const struct iovec *iov, int cnt)
 	return send_leave(fd, s, iov, cnt, 0, NULL, 0);
 }
 
+/* Who connects and sends in one: there is nothing to save here. */
+static bool connects_first(int fd, int flags, const struct sockaddr *addr, socklen_t len)
+{
+	bool unspec = len >= sizeof(addr->sa_family) && !is_wild(addr) && addr->sa_family == AF_UNSPEC;
+
+	return (flags & MSG_FASTOPEN) && !unspec && fd_peek(fd);
+}
+
 ssize_t sock_sendto(int fd, const void *buf, size_t n, int flags, const struct sockaddr *addr,
 		    socklen_t len)
 {
 	struct sock *s = enter(fd, flags);
 
 	if (!s) {
-		if ((flags & MSG_FASTOPEN) && fd_peek(fd) && !(len >= sizeof(addr->sa_family) && !is_wild(addr) && addr->sa_family == AF_UNSPEC)) { /* connect and send in one: there is nothing to save here */
+		if (connects_first(fd, flags, addr, len)) {
 			if (sock_connect(fd, addr, len))
 				return -1;
 			return sock_send(fd, buf, n, flags & ~MSG_FASTOPEN);

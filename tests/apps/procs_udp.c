@@ -572,20 +572,49 @@ static void part_sent_unread(void)
 
 /* ---- errors -------------------------------------------------------------------------------------------------------- */
 
+/* Connected to @s, which has had something from it. */
+static int client_of(const struct server *s)
+{
+	int client = socket(s->at.to.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	char buf[8];
+
+	CHECK(!connect(client, (const struct sockaddr *)&s->at.to, s->at.len) && send(client, "1234", 4, 0) == 4);
+	CHECK(recv(s->fd, buf, sizeof(buf), 0) == 4);
+	return client;
+}
+
+/* @asks: by getsockopt(), else it reads */
+static void told_refused(int client, bool asks)
+{
+	int err = 0;
+	socklen_t len = sizeof(err);
+	char buf[8];
+
+	if (asks)
+		CHECK(!getsockopt(client, SOL_SOCKET, SO_ERROR, &err, &len) && err == ECONNREFUSED);
+	else
+		CHECK(recv(client, buf, sizeof(buf), MSG_DONTWAIT) < 0 && errno == ECONNREFUSED);
+}
+
+static void told_nothing(int client)
+{
+	int err = 0;
+	socklen_t len = sizeof(err);
+
+	CHECK(!getsockopt(client, SOL_SOCKET, SO_ERROR, &err, &len) && !err);
+}
+
 /* That nobody is there (any more) is told once, to whoever asks first: the child that reads, or the one that asks for the error. */
 static void part_error(void)
 {
 	for (int i = 0; i < 4; i++) {
-		int client, err = 0;
-		socklen_t len = sizeof(err);
 		struct server s;
 		char buf[8];
+		int client;
 		pid_t pid;
 
 		server_open(&s, i % 2 ? AF_INET6 : AF_INET);
-		client = socket(s.at.to.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-		CHECK(!connect(client, (struct sockaddr *)&s.at.to, s.at.len) && send(client, "1234", 4, 0) == 4);
-		CHECK(recv(s.fd, buf, sizeof(buf), 0) == 4);
+		client = client_of(&s);
 		CHECK(recv(client, buf, sizeof(buf), MSG_DONTWAIT) < 0 && errno == EAGAIN);
 		server_close(&s);
 		pid = fork_must();
@@ -594,14 +623,11 @@ static void part_error(void)
 
 			CHECK(send(client, "1234", 4, 0) == 4);
 			CHECK(poll(&pfd, 1, ANSWER_MS) == 1);
-			if (i / 2)
-				CHECK(!getsockopt(client, SOL_SOCKET, SO_ERROR, &err, &len) && err == ECONNREFUSED);
-			else
-				CHECK(recv(client, buf, sizeof(buf), MSG_DONTWAIT) < 0 && errno == ECONNREFUSED);
+			told_refused(client, i / 2);
 			_exit(0);
 		}
 		child_end(pid);
-		CHECK(!getsockopt(client, SOL_SOCKET, SO_ERROR, &err, &len) && !err);
+		told_nothing(client);
 		printf("nobody is there, said once\n");
 		close(client);
 	}
@@ -612,30 +638,23 @@ static void part_error_before(void)
 {
 	for (int i = 0; i < 4; i++) {
 		struct pollfd pfd = { .events = 0 };
-		int client, err = 0;
-		socklen_t len = sizeof(err);
 		struct server s;
-		char buf[8];
+		int client;
 		pid_t pid;
 
 		server_open(&s, i % 2 ? AF_INET6 : AF_INET);
-		client = socket(s.at.to.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-		CHECK(!connect(client, (struct sockaddr *)&s.at.to, s.at.len) && send(client, "1234", 4, 0) == 4);
-		CHECK(recv(s.fd, buf, sizeof(buf), 0) == 4);
+		client = client_of(&s);
 		server_close(&s);
 		CHECK(send(client, "1234", 4, 0) == 4);
 		pfd.fd = client;
 		CHECK(poll(&pfd, 1, ANSWER_MS) == 1 && pfd.revents == POLLERR);
 		pid = fork_must();
 		if (!pid) {
-			if (i / 2)
-				CHECK(!getsockopt(client, SOL_SOCKET, SO_ERROR, &err, &len) && err == ECONNREFUSED);
-			else
-				CHECK(recv(client, buf, sizeof(buf), MSG_DONTWAIT) < 0 && errno == ECONNREFUSED);
+			told_refused(client, i / 2);
 			_exit(0);
 		}
 		child_end(pid);
-		CHECK(!getsockopt(client, SOL_SOCKET, SO_ERROR, &err, &len) && !err);
+		told_nothing(client);
 		printf("nobody is there, said once to the child\n");
 		close(client);
 	}
