@@ -157,7 +157,7 @@ bool listeners_offer(bool away, bool idle)
 	uint64_t now_ns = sock.copied ? sys_clock_ns() : 0;
 	bool any = forks_look();
 
-	family_look();
+	family_look(idle);
 	for (struct sock *s = sock.copied; s; s = s->next_copied) {
 		if (!vj_listener_ready(sock.vj, s->listener)) {
 			s->ready_ns = 0;

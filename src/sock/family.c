@@ -8,9 +8,13 @@
  * common, and there is written who waits last:
  *
  *	passed	who has clients that wait, and a program that is elsewhere, passes them on to that process (listeners_offer())
- *	rest	when that happens again and again the ports are given back to the kernel, by each process at its next look: the one
+ *	rest	when that goes on for a quarter of a second the ports are given back to the kernel, by each process at its next look: the one
  *		that waits at its next wait, one that is elsewhere when somebody comes to it. Whom they have by then they still
- *		pass on, or leave to the kernel's queue; that needs no lease. After a minute the next wait leases again, and after twice as long if it was in vain.
+ *		pass on, or leave to the kernel's queue; that needs no lease. After a second the next wait leases again, and after twice as long
+ *		each time that it was in vain; when it was not for as long as that, it begins anew.
+ *
+ * A process that stands still for a moment (a slow disk, a busy host) has no turns. It passes on all who come to it, which may be hundreds, but all that others
+ * accept meanwhile and around it counts against that; and what is judged wrongly lasts for a second.
  *
  * A channel to each process that may be the next, and a move for most connections, are dearer than what a channel wins such a server.
  *
@@ -37,7 +41,8 @@
 #include <sys/mman.h>
 
 /* Who was passed on has waited 10 ms, who was late 30. */
-enum { MANY = 12, MANY_LATE = 4, OF_ACCEPTED = 4, WINDOW_MS = 1000, REST_S = 60, REST_MAX_S = 3600, RETRY_S = 1, SLOTS = 64, STARTERS = 16 };
+enum { MANY = 12, MANY_LATE = 4, OF_ACCEPTED = 4, SPAN_MS = 250, WINDOW_MS = 1000 };
+enum { REST_S = 1, REST_MAX_S = 3600, FORGIVEN_S = 10, RETRY_S = 1, SLOTS = 64, STARTERS = 16 };
 
 struct family_slot {
 	_Atomic uint64_t endpoint; /* a hash; 0: free; for good */
@@ -46,7 +51,7 @@ struct family_slot {
 
 struct family {
 	struct family_slot slots[SLOTS];
-	_Atomic uint64_t window_ns; /* when it began, in which were: */
+	_Atomic uint64_t window_ns; /* when it began, with one who was passed on, in which were: */
 	_Atomic uint32_t passed, accepted;
 	_Atomic uint64_t rest_until_ns; /* 0: has never rested */
 	_Atomic uint32_t rest_s;	/* so long was the last one */
@@ -57,6 +62,9 @@ struct family {
 static struct family *family;
 static uint64_t rest_until_ns VJ_LATER; /* this process's ports; 0: they are leased */
 static uint32_t passed_seen VJ_LATER;
+static struct {
+	bool now, before; /* at this look of the helper's, at the one before */
+} asleep VJ_LATER;
 
 VJ_EARLY void family_prepare(void)
 {
@@ -122,6 +130,7 @@ VJ_EARLY void family_forks(void)
 VJ_EARLY void family_child(void)
 {
 	family_unleased();
+	asleep.now = false;
 }
 
 static uint64_t hash_of(const struct sockaddr_storage *a)
@@ -163,12 +172,24 @@ static bool is_waited(const struct sock *s)
 	return false;
 }
 
-/* Is the program's first thread asleep, as at a mutex? One that only waits for the processor, on a busy host, is about to look. */
+/*
+ * Is the program's first thread asleep, as at a mutex? One that only waits for the processor, on a busy host, or for a disk is about to look.
+ * So is one that sleeps for the lock which this thread has: so it counts when it was seen twice, and has not had the lock in between.
+ */
+static void sleep_look(bool looks)
+{
+	asleep.before = looks && asleep.now;
+	asleep.now = looks && proc_state(0) == 'S';
+}
+
 static bool is_asleep(void)
 {
-	char state = proc_state(0);
+	return asleep.now && asleep.before;
+}
 
-	return state && state != 'R';
+bool family_looks_again(void)
+{
+	return sock.copied && asleep.now && !asleep.before;
 }
 
 static uint64_t myself(void)
@@ -220,24 +241,41 @@ bool family_rests(void)
 	return rest_until_ns != 0;
 }
 
+/* A window began, or another process has just begun one. */
+static void window_begin(uint64_t began_ns, uint64_t now_ns, uint32_t passed)
+{
+	if (!atomic_compare_exchange_strong(&family->window_ns, &began_ns, now_ns))
+		return;
+	atomic_store(&family->passed, passed);
+	atomic_store(&family->accepted, 0);
+}
+
+/* Others follow at their next look. @until_ns: of the last rest */
+static void rest_begin(uint64_t until_ns, uint64_t now_ns)
+{
+	uint32_t rest_s = atomic_load(&family->rest_s);
+
+	rest_s = now_ns - until_ns > max_u32(rest_s, FORGIVEN_S) * NS_PER_SEC ? REST_S : min_u32(max_u32(2 * rest_s, REST_S), REST_MAX_S);
+	if (!atomic_compare_exchange_strong(&family->rest_until_ns, &until_ns, now_ns + rest_s * NS_PER_SEC))
+		return;
+	atomic_store(&family->rest_s, rest_s);
+}
+
 /* Two processes that do this at once count a little wrong, which is no harm. */
 static void judge(uint32_t passed)
 {
 	uint32_t many = atomic_load_explicit(&family->shared, memory_order_relaxed) ? MANY : MANY_LATE;
-	uint64_t now_ns = sys_clock_ns();
-	uint32_t rest_s;
+	uint64_t now_ns = sys_clock_ns(), began_ns = atomic_load(&family->window_ns), until_ns = atomic_load(&family->rest_until_ns);
 
-	if (now_ns - atomic_load(&family->window_ns) > WINDOW_MS * NS_PER_MS) {
-		atomic_store(&family->window_ns, now_ns);
-		atomic_store(&family->passed, 0);
-		atomic_store(&family->accepted, 0);
+	if (now_ns < until_ns)
+		return;
+	if (now_ns - began_ns > WINDOW_MS * NS_PER_MS || began_ns < until_ns) {
+		window_begin(began_ns, now_ns, passed);
+		return;
 	}
 	passed += atomic_fetch_add(&family->passed, passed);
-	if (passed < many || passed * OF_ACCEPTED < atomic_load(&family->accepted) || now_ns < atomic_load(&family->rest_until_ns))
-		return;
-	rest_s = min_u32(max_u32(2 * atomic_load(&family->rest_s), REST_S), REST_MAX_S);
-	atomic_store(&family->rest_s, rest_s);
-	atomic_store(&family->rest_until_ns, now_ns + rest_s * NS_PER_SEC);
+	if (now_ns - began_ns >= SPAN_MS * NS_PER_MS && passed >= many && passed * OF_ACCEPTED >= atomic_load(&family->accepted))
+		rest_begin(until_ns, now_ns);
 }
 
 static void count_passed(void)
@@ -288,7 +326,7 @@ bool family_late(struct sock *s)
 	family_prepare();
 	if (!s->slot)
 		family_listens(s);
-	return s->slot && !atomic_load_explicit(&family->shared, memory_order_relaxed) && is_asleep();
+	return s->slot && is_asleep() && !atomic_load_explicit(&family->shared, memory_order_relaxed);
 }
 
 bool family_pass(const struct sock *s, bool stops)
@@ -306,8 +344,9 @@ bool family_pass(const struct sock *s, bool stops)
 	return true;
 }
 
-void family_look(void)
+void family_look(bool idle)
 {
+	sleep_look(idle && listeners_ready());
 	if (likely(!family))
 		return;
 	if (family_is_blind())

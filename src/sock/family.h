@@ -35,8 +35,10 @@ bool family_late(struct sock *s);
 void family_accepted(const struct sock *s);
 /* Clients in our queue go to the process that waits for them. @stops: nobody will listen here. Return: false: none is known, or it is this one. */
 bool family_pass(const struct sock *s, bool stops);
-/* The helper's tick, if there are `sock.copied`. */
-void family_look(void);
+/* The helper's tick, if there are `sock.copied`. @idle: the program has not been here since the last one */
+void family_look(bool idle);
+/* The next one is to be soon. */
+bool family_looks_again(void);
 /* This process's ports are the kernel's for a while. */
 bool family_rests(void);
 

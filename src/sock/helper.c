@@ -15,6 +15,7 @@
  * program goes on.
  */
 #include "sock/dgram.h"
+#include "sock/family.h"
 
 #include "lib/deed.h"
 #include "lib/wait.h"
@@ -43,10 +44,14 @@ static bool nap(int fd, const struct timespec *length)
 	       sys_read(sock.helper.timer_fd, &times, sizeof(times)) > 0; /* else it was set anew meanwhile */
 }
 
-/* A tick, or shorter if another process wants a connection that we have; what its peer says to that does not ring here. */
+/*
+ * A tick, or shorter if another process wants a connection that we have; what its peer says to that does not ring here. Also if it is to be seen whether
+ * the program only waited for the lock.
+ */
 static void tick(void)
 {
-	const struct timespec length = { .tv_nsec = (deed_wants(sock.vj) ? LEAVING_MS : TICK_MS) * (long)NS_PER_MS };
+	bool soon = deed_wants(sock.vj) || family_looks_again();
+	const struct timespec length = { .tv_nsec = (soon ? LEAVING_MS : TICK_MS) * (long)NS_PER_MS };
 	int fd = deed_fd(sock.vj);
 
 	lock_leave();

@@ -424,9 +424,96 @@ static void part_turns_exec(void)
 	printf("%d programs that wait by turns\n", BY_TURNS);
 }
 
+/* ---- a process stands still for a moment --------------------------------------------------------------------------- */
+
+enum { STALL_US = 100000, STALLS = 3, STALL_CLIENTS = 40, STALL_ROW = 20, STALL_OVER_MS = 20000 };
+static int stalls_listener;
+
+/* A client says whether it is to stand still. */
+static void worker_stalls(int arg)
+{
+	char what;
+
+	(void)arg;
+	wait_first(stalls_listener);
+	CHECK(write(ready_pipe[1], "", 1) == 1);
+	for (;;) {
+		int fd = accept(stalls_listener, NULL, NULL);
+
+		CHECK(fd >= 0 && read_all(fd, &what, 1) == 1);
+		write_all(fd, &what, 1);
+		if (what == 's')
+			usleep(STALL_US);
+		close(fd);
+	}
+}
+
+static int ask_what(uint16_t port, char what)
+{
+	int fd = connect_to(port);
+
+	write_all(fd, &what, 1);
+	return fd;
+}
+
+static void was_told(int fd, char what)
+{
+	char c;
+
+	CHECK(read_all(fd, &c, 1) == 1 && c == what);
+	close(fd);
+}
+
+static void ask_while_one_stalls(uint16_t port)
+{
+	int clients[STALL_CLIENTS];
+
+	was_told(ask_what(port, 's'), 's');
+	for (int i = 0; i < STALL_CLIENTS; i++)
+		clients[i] = ask_what(port, 'g');
+	for (int i = 0; i < STALL_CLIENTS; i++)
+		was_told(clients[i], 'g');
+}
+
+/*
+ * Whoever comes to it is passed on to the one that waits, and that is all: nobody waits by turns here. Where a machine is so slow that it looks so,
+ * that is soon over.
+ */
+static void part_stalls(void)
+{
+	pid_t workers[2];
+	uint64_t end_ms;
+	uint16_t port;
+	char c;
+
+	CHECK(!pipe(ready_pipe));
+	stalls_listener = listen_any(&port);
+	for (int i = 0; i < 2; i++)
+		workers[i] = child_start(worker_stalls, 0);
+	for (int i = 0; i < 2; i++)
+		CHECK(read_all(ready_pipe[0], &c, 1) == 1);
+	for (int i = 0; i < STALLS; i++)
+		ask_while_one_stalls(port);
+	end_ms = now_ms() + STALL_OVER_MS;
+	for (int row = 0; row < STALL_ROW;) {
+		int fd = ask_what(port, 'g');
+
+		row = kernel_has_conn(fd) == wants_kernel() ? row + 1 : 0;
+		was_told(fd, 'g');
+		CHECK(now_ms() < end_ms);
+	}
+	for (int i = 0; i < 2; i++)
+		end_by_signal(workers[i], SIGTERM);
+	for (int i = 0; i < 2; i++)
+		close(ready_pipe[i]);
+	close(stalls_listener);
+	printf("who stands still %d times has no turns\n", STALLS);
+}
+
 void elsewhere_parts(const char *only)
 {
-	static const struct part parts[] = { { "blind", part_blind }, { "left", part_left }, { "becomes", part_becomes }, { "lingers", part_lingers }, { "turns_exec", part_turns_exec } };
+	static const struct part parts[] = { { "blind", part_blind }, { "left", part_left }, { "becomes", part_becomes }, { "lingers", part_lingers }, { "turns_exec", part_turns_exec },
+					     { "stalls", part_stalls } };
 
 	parts_run(parts, sizeof(parts) / sizeof(parts[0]), only);
 }
