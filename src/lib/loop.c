@@ -4,6 +4,7 @@
 #include "channel/bell.h"
 #include "channel/sys.h"
 #include "driver/pcap.h"
+#include "lib/deed.h"
 #include "lib/link.h"
 #include "lib/move.h"
 #include "lib/ticks.h"
@@ -118,13 +119,19 @@ static uint64_t control_deadline_us(const struct vj *vj)
 	return (vj->ctl ? vj->ctl_pause.until_ns : vj->ctl_next_ns) / 1000 + 1;
 }
 
+/* When something is to be done though nothing comes; UINT64_MAX: never */
+static uint64_t deadline_us(const struct vj *vj)
+{
+	return min_u64(min_u64(stack_deadline(vj->stack), control_deadline_us(vj)), move_deadline_us(vj));
+}
+
 bool vj_arm(struct vj *vj, int64_t *ret_timeout_ns)
 {
-	uint64_t deadline_us = stack_deadline(vj->stack);
+	uint64_t until_us = stack_deadline(vj->stack);
 
 	if (raw_pending(vj) || (vj->ctl && !vj->ctl_next_ns) || !vj->move_ns)
 		return false;
-	if (deadline_us != UINT64_MAX && deadline_us <= lib_clock_ns() / 1000) {
+	if (until_us != UINT64_MAX && until_us <= lib_clock_ns() / 1000) {
 		vj->stack_touched = true; /* whoever looks again is to find this deadline: else he would for ever */
 		return false;
 	}
@@ -144,15 +151,13 @@ bool vj_arm(struct vj *vj, int64_t *ret_timeout_ns)
 	vj->armed = true;
 	vj->link_new = false;
 	vj->sleeps++;
-	deadline_us = stack_deadline(vj->stack);
-	deadline_us = min_u64(deadline_us, control_deadline_us(vj));
-	deadline_us = min_u64(deadline_us, move_deadline_us(vj));
-	if (deadline_us == UINT64_MAX) {
+	until_us = deadline_us(vj);
+	if (until_us == UINT64_MAX) {
 		*ret_timeout_ns = -1;
 	} else {
 		uint64_t now_us = lib_clock_ns() / 1000;
 
-		*ret_timeout_ns = deadline_us > now_us ? (int64_t)((deadline_us - now_us) * 1000) : 0;
+		*ret_timeout_ns = until_us > now_us ? (int64_t)((until_us - now_us) * 1000) : 0;
 	}
 	return true;
 }
@@ -197,6 +202,28 @@ bool vj_oversleeps(const struct vj *vj, uint64_t wake_ns)
 {
 	return time_add_sat(min_u64(stack_deadline(vj->stack), control_deadline_us(vj)), OVERSLEEP_US) < wake_ns / 1000 ||
 	       move_oversleeps(vj, wake_ns);
+}
+
+int vj_control_fd(const struct vj *vj)
+{
+	return vj->ctl ? ctl_client_fd(vj->ctl) : -1;
+}
+
+bool vj_is_calm(const struct vj *vj)
+{
+	return !vj->link_cnt && vj->ctl && vj->ctl_next_ns && deed_fd(vj) < 0 && deadline_us(vj) == UINT64_MAX && !raw_pending(vj) &&
+	       !vj_unfinished(vj);
+}
+
+void vj_calm_begin(struct vj *vj)
+{
+	vj->ctl_next_ns = UINT64_MAX;
+}
+
+void vj_calm_end(struct vj *vj)
+{
+	if (vj->ctl) /* else it is when to look for vjd again */
+		vj->ctl_next_ns = 0;
 }
 
 /* ---- spinning -------------------------------------------------------------------------------------------------- */

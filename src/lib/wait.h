@@ -24,6 +24,22 @@ bool vj_link_is_new(const struct vj *vj);
 bool vj_oversleeps(const struct vj *vj, uint64_t wake_ns);
 
 /**
+ * vj_is_calm() - Is nothing under way, so that what comes next comes by vj_control_fd()?
+ * There is no link, no timer, and nothing that vjd has said and that was not looked at; nobody else can want a connection of ours.
+ */
+bool vj_is_calm(const struct vj *vj);
+
+/**
+ * vj_calm_begin(), vj_calm_end() - Somebody sleeps on vj_control_fd(), as vj_is_calm(), and does no more
+ * Meanwhile vj_process() has no need to look there.
+ */
+void vj_calm_begin(struct vj *vj);
+void vj_calm_end(struct vj *vj);
+
+/** vj_control_fd() - The socket to vjd; -1: it is away. Readable when it has said something, or is gone. The bell says it, too. */
+int vj_control_fd(const struct vj *vj);
+
+/**
  * vj_disarm_unrung() - vj_disarm() after a sleep in which vj_fd() was watched and did not become readable
  * Makes no system call of its own: a program that is busy with descriptors of the kernel's sleeps often, and is never rung for. What rings from here
  * on is found by the next sleep.

@@ -66,6 +66,8 @@ VJ_EARLY void sleeping_update(void)
 /* The program has been here while a thread slept, and may have set timers and made links. */
 static VJ_COLD void sleepers_look_after(void)
 {
+	if (sock.helper.state == HELPER_CALM && sock.vj)
+		helper_active();
 	if (sock.leader && sock.vj) {
 		if (unlikely(vj_link_is_new(sock.vj)))
 			kick_send(sock.leader->kick);

@@ -223,12 +223,17 @@ static uint64_t rest_ns(enum report_why why)
 	return forks.caged_s * NS_PER_SEC;
 }
 
+bool forks_looks(void)
+{
+	return forks.below && !sock.strict && forks.why != REPORT_WHY_HANDED;
+}
+
 bool forks_look(void)
 {
 	enum report_why why;
 	uint64_t now_ns;
 
-	if (likely(!forks.below) || sock.strict || forks.why == REPORT_WHY_HANDED)
+	if (likely(!forks_looks()))
 		return false;
 	now_ns = sys_clock_ns();
 	if (forks.why && now_ns < forks.rest_until_ns)

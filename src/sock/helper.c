@@ -9,6 +9,8 @@
  *	DEEP   asleep without a timer
  *	WATCH  asleep still, where the program has set a timer when it was back, from LEAD or DEEP: DEEP again if it
  *	       sleeps on the bell before that goes off, else TICK
+ *	CALM   there is no channel, so that what comes is told by vjd first: asleep on its socket, whatever the program does; TICK when
+ *	       it has said something, or when the program has made a channel or set a timer
  *
  * So an idle process has no timer running, a busy one pays for 100 looks a second, and one that wakes now and then for a moment sets
  * the timer and takes it back: two system calls, where to wake the helper would be two switches of the processor, one of them before the
@@ -96,13 +98,15 @@ static bool is_own(void)
 
 void helper_active(void)
 {
+	if (sock.helper.state == HELPER_CALM && vj_is_calm(sock.vj))
+		return;
 	if (sock.leader == &sock.helper.sleeper) {
 		sock.leader = NULL;
 		vj_disarm(sock.vj);
-	} else if (sock.helper.state != HELPER_DEEP && sock.helper.state != HELPER_WATCH) {
+	} else if (sock.helper.state < HELPER_DEEP && sock.helper.state != HELPER_WATCH) {
 		return;
 	}
-	if (is_own() && (sock.helper.state == HELPER_WATCH || timer_set(TICK_MS))) {
+	if (sock.helper.state != HELPER_CALM && is_own() && (sock.helper.state == HELPER_WATCH || timer_set(TICK_MS))) {
 		watch();
 		return;
 	}
@@ -155,6 +159,29 @@ static bool sleep_deep(uint64_t *ret_seen)
 	if (late)
 		*ret_seen = sock.helper.seen;
 	return late;
+}
+
+/* What vjd has said already is looked at first, else who sleeps would be woken for it at once. */
+static bool is_calm(void)
+{
+	struct pollfd pfd = { .fd = vj_control_fd(sock.vj), .events = POLLIN };
+
+	return vj_is_calm(sock.vj) && !forks_looks() && sys_poll_ms(&pfd, 1, 0) == 0;
+}
+
+static void sleep_calm(void)
+{
+	int fd = vj_control_fd(sock.vj); /* closed only by who has been told by it */
+
+	vj_calm_begin(sock.vj);
+	state_set(HELPER_CALM);
+	lock_drop();
+	nap(fd, NULL);
+	lock_take();
+	kick_drain(&sock.helper.kick);
+	state_set(HELPER_TICK);
+	if (sock.vj)
+		vj_calm_end(sock.vj);
 }
 
 /*
@@ -219,6 +246,12 @@ static void *helper_main(void *arg)
 			if (sock.vj)
 				deed_let_go(sock.vj); /* as below: this may go on for as long as ports rest */
 			away = false;
+			seen = sock.calls;
+			continue;
+		}
+		if (is_calm()) {
+			sleep_calm();
+			away = late = false;
 			seen = sock.calls;
 			continue;
 		}

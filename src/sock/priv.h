@@ -284,7 +284,7 @@ struct spin {
 	uint64_t until_ns;
 };
 
-enum helper_state { HELPER_NONE, HELPER_TICK, HELPER_WATCH, HELPER_LEAD, HELPER_DEEP };
+enum helper_state { HELPER_NONE, HELPER_TICK, HELPER_WATCH, HELPER_LEAD, HELPER_DEEP, HELPER_CALM };
 
 enum { MUTE_CNT = 8 };
 
@@ -929,6 +929,8 @@ void forks_claimed(struct sock *s);
 void forks_ended(struct sock *s);
 /* The helper's tick, if there are `sock.copied`. Return: true: to be called at the next again. */
 bool forks_look(void);
+/* Is there anything for it to look at? Also when nobody comes on a channel. */
+bool forks_looks(void);
 /* Why this process's ports are the kernel's for a while; NONE: they are not */
 enum report_why forks_rest(void);
 /* A connection that was a parent's can't be had on a channel here: who listens is to leave the next ones to the kernel. */

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* procs_answers.c - one process waits for a connection in a set, others answer (kamailio) */
+#include "kernel_conn.h"
 #include "procs.h"
 
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -138,22 +140,68 @@ static long waits_of_process(void)
 	return use.ru_nvcsw;
 }
 
+/* @set: to wait in first; -1: none */
+static void answer_next(int conn, int set)
+{
+	struct epoll_event ev;
+
+	CHECK(set < 0 || epoll_wait(set, &ev, 1, ANSWER_MS) == 1);
+	ping_back(conn);
+}
+
 /* Some row of them has to be quiet, however busy the machine. */
-static void serve_sparse(int fd)
+static void answer_rows(int conn, int set)
 {
 	long waits = 2 * SPARSE_ROW;
+
+	for (int row = 0; row < SPARSE_ROWS && waits >= 2 * SPARSE_ROW; row++) {
+		waits = -waits_of_process();
+		for (int i = 0; i < SPARSE_ROW; i++)
+			answer_next(conn, set);
+		waits += waits_of_process();
+	}
+	CHECK(waits < 2 * SPARSE_ROW);
+}
+
+static void serve_sparse(int fd)
+{
 	int conn;
 
 	server_ready(fd);
 	conn = accept_one(fd);
 	close(fd); /* else there is another process whose clients these might be */
-	for (int row = 0; row < SPARSE_ROWS && waits >= 2 * SPARSE_ROW; row++) {
-		waits = -waits_of_process();
-		for (int i = 0; i < SPARSE_ROW; i++)
-			ping_back(conn);
-		waits += waits_of_process();
-	}
-	CHECK(waits < 2 * SPARSE_ROW);
+	answer_rows(conn, -1);
+}
+
+/* Another process has the listening socket, too, and its clients may come; but there is no channel to come by. */
+static void serve_sparse_kernel(int fd)
+{
+	struct epoll_event ev = { .events = EPOLLIN };
+	int set = epoll_create1(0), conn;
+
+	CHECK(set >= 0 && !epoll_ctl(set, EPOLL_CTL_ADD, fd, &ev));
+	server_ready(fd);
+	conn = accept(fd, NULL, NULL);
+	CHECK(conn >= 0 && kernel_has_conn(conn) && !epoll_ctl(set, EPOLL_CTL_ADD, conn, &ev));
+	answer_rows(conn, set);
+}
+
+static void ask_now_and_then(int conn)
+{
+	do
+		usleep(SPARSE_MS * 1000);
+	while (write(conn, "ping", 4) == 4 && read(conn, (char[4]){ 0 }, 4) == 4);
+}
+
+/* As connect_to(), by an option that makes it the kernel's */
+static int kernel_connect_to(uint16_t port)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons(port), .sin_addr = { htonl(INADDR_LOOPBACK) } };
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	CHECK(fd >= 0 && !setsockopt(fd, IPPROTO_IP, IP_MINTTL, &(int){ 1 }, sizeof(int)));
+	CHECK(!connect(fd, (struct sockaddr *)&a, sizeof(a)));
+	return fd;
 }
 
 /* Who sleeps, answers and sleeps again does so once for each question, as on the kernel: nobody else in its process is woken for that. */
@@ -163,9 +211,11 @@ static void part_sparse(void)
 	int conn;
 
 	conn = connect_to(server_start(serve_sparse, &server));
-	do
-		usleep(SPARSE_MS * 1000);
-	while (write(conn, "ping", 4) == 4 && read(conn, (char[4]){ 0 }, 4) == 4);
+	ask_now_and_then(conn);
+	child_end(server);
+	close(conn);
+	conn = kernel_connect_to(server_start(serve_sparse_kernel, &server));
+	ask_now_and_then(conn);
 	child_end(server);
 	close(conn);
 	printf("a question now and then\n");
