@@ -51,15 +51,10 @@ def address_of(what):
 
 
 def listens(port):
-    """The addresses at which a socket of the kernel's does, in this network namespace"""
-    found = set()
-    for name in ('tcp', 'tcp6'):
-        for line in pathlib.Path('/proc/net', name).read_text().splitlines()[1:]:
-            words = line.split()
-            if words[1].endswith(f':{port:04X}') and words[3] == '0A':
-                raw = bytes.fromhex(words[1].split(':')[0])  # in words of the machine's byte order
-                found.add(address_of(b''.join(int.from_bytes(raw[i:i + 4], sys.byteorder).to_bytes(4, 'big') for i in range(0, len(raw), 4))))
-    return found
+    """The addresses at which a socket of the kernel's does, in this network namespace. /proc/net/tcp would tell of all that are in TIME_WAIT, too."""
+    said = subprocess.run(['ss', '-Hltn', f'sport = :{port}'], stdout=subprocess.PIPE, check=True).stdout.decode()
+    found = {line.split()[3].rsplit(':', 1)[0].split('%')[0].strip('[]') for line in said.splitlines()}
+    return {address_of('::' if address == '*' else address) for address in found}
 
 
 class Lab:
@@ -199,7 +194,9 @@ class Lab:
         end, done, bad = time.monotonic() + CLIENT_S, 0, False
         while done < least and time.monotonic() < end:
             said = self.client('wrk', '-t', threads, '-c', connections, '-d', 1, '--timeout', CLIENT_S, url).decode()
-            bad = bad or 'errors' in said or 'Non-2xx' in said
+            if 'errors' in said or 'Non-2xx' in said:
+                bad = True
+                print(f'wrk {url}:', said, flush=True)  # seen if the test fails
             done += int(re.search(r'(\d+) requests in', said).group(1))
         self.say('wrk', url, bad, done >= least)
 
@@ -251,8 +248,9 @@ class Lab:
 
     def logs(self):
         """What servers said, and clients on standard error."""
-        return ''.join(f'--- {path.name}\n{path.read_text(errors="replace")[-2000:]}\n'
-                       for path in sorted(self.tmp.glob('*.log')))
+        def ends(text):
+            return text if len(text) <= 4000 else f'{text[:2000]}\n[...]\n{text[-2000:]}'
+        return ''.join(f'--- {path.name}\n{ends(path.read_text(errors="replace"))}\n' for path in sorted(self.tmp.glob('*.log')))
 
 
 def need(*programs):

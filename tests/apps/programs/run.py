@@ -58,12 +58,22 @@ def become_user(tmp):
     os.chdir('/')
 
 
+def tcp_opens():
+    return lab_module.kernel_counter('Tcp', 'ActiveOpens')
+
+
 def play_once(module, server, client):
-    """Returns the transcript, the connections that the kernel made and the datagrams that it sent, and what the programs said besides."""
+    """
+    Returns the transcript, the connections that the kernel made and the datagrams that it sent, what the programs said besides, and why
+    connections were the kernel's, as they said while they were.
+    """
     with tempfile.TemporaryDirectory(prefix='vj-programs-', ignore_cleanup_errors=True) as tmp:
         os.chmod(tmp, 0o755)
         lab = lab_module.Lab(server, client, tmp)
-        opens, sent = lab_module.kernel_counter('Tcp', 'ActiveOpens'), lab_module.datagrams_sent()
+        opens, sent = tcp_opens(), lab_module.datagrams_sent()
+        seen = watch.Watch(lab, lab_module.BUILD / 'vj', tcp_opens)
+        if (server, client) == ('vj', 'vj') and not hasattr(module, 'KERNEL'):
+            seen.start()
         begin = time.monotonic()
         try:
             module.play(lab)
@@ -72,15 +82,16 @@ def play_once(module, server, client):
             print(lab.logs())
             raise
         finally:
+            whys = seen.stop()
             lab.close()
-        opens = lab_module.kernel_counter('Tcp', 'ActiveOpens') - opens - lab.meant_for_kernel
+        opens = tcp_opens() - opens - lab.meant_for_kernel
         sent = lab_module.datagrams_sent() - sent - lab.datagrams_meant
         print(f'server on {server}, client on {client}: {len(lab.transcript)} lines, '
               f'{opens} TCP connections and {sent} datagrams by the kernel, {time.monotonic() - begin:.1f} s', flush=True)
-        return lab.transcript, (opens, sent), lab.logs()
+        return lab.transcript, (opens, sent), lab.logs(), whys
 
 
-def check_paths(module, server, client, by_kernel, sent_on_kernel):
+def check_paths(module, server, client, by_kernel, sent_on_kernel, whys):
     why = getattr(module, 'KERNEL', None)
     opens, sent = by_kernel
     if (server, client) != ('vj', 'vj'):
@@ -89,6 +100,7 @@ def check_paths(module, server, client, by_kernel, sent_on_kernel):
     if sent_on_kernel > DATAGRAMS_FEW and sent > sent_on_kernel / 2:
         raise lab_module.Failed(f'{sent} datagrams went through the kernel, of {sent_on_kernel} that are sent')
     if opens and not why:
+        print('why, as the processes said meanwhile:', *whys or ['it was over before they were asked'], sep='\n  ')
         raise lab_module.Failed(f'{opens} connections went through the kernel')
     if why and not opens:
         raise lab_module.Failed(f'no connection went through the kernel, though the play says: {why}')
@@ -99,7 +111,7 @@ def check_paths(module, server, client, by_kernel, sent_on_kernel):
 def main():
     module = importlib.import_module(sys.argv[1])
     os.environ['PATH'] = ':'.join([os.environ['PATH'], '/usr/sbin', '/sbin', *getattr(module, 'PATH', ())])
-    lab_module.need(*module.NEEDS, 'unshare', 'ip')
+    lab_module.need(*module.NEEDS, 'unshare', 'ip', 'ss')
     enter_own_network()
     with tempfile.TemporaryDirectory(prefix='vj-programs-', ignore_cleanup_errors=True) as tmp:
         if getattr(module, 'AS_USER', False):
@@ -110,7 +122,7 @@ def main():
 def play_all(module):
     want = None
     for server, client in SETTINGS:
-        got, by_kernel, logs = play_once(module, server, client)
+        got, by_kernel, logs, whys = play_once(module, server, client)
         if not got:
             print(logs)
             raise lab_module.Failed('nothing said')
@@ -119,12 +131,13 @@ def play_all(module):
         if got != want:
             print(*difflib.unified_diff(want, got, 'kernel', f'server on {server}, client on {client}', lineterm=''), logs, sep='\n')
             raise lab_module.Failed('other results than on the kernel')
-        check_paths(module, server, client, by_kernel, sent_on_kernel)
+        check_paths(module, server, client, by_kernel, sent_on_kernel, whys)
     print(*want, sep='\n')
 
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import lab as lab_module  # noqa: E402
+import watch  # noqa: E402
 
 if __name__ == '__main__':
     try:
