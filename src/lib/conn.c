@@ -3,7 +3,9 @@
 #include "base/assert.h"
 #include "lib/connect.h"
 #include "lib/iflink.h"
+#include "lib/move.h"
 #include "lib/priv.h"
+#include "stack/tcp_move.h"
 
 #include <errno.h>
 #include <string.h>
@@ -132,12 +134,39 @@ static void begin_options_of(const struct connect_option *opts, unsigned cnt, st
 			ret->opt[ret->cnt++] = (struct tcp_option_value){ (int)opts[i].opt, opts[i].value };
 }
 
+/*
+ * Several processes may share @remote, each behind a link of its own. In the kernel there is one connection between two endpoints, and so it has to be
+ * here: of two one could not move to where the other one is.
+ */
+static bool is_used(const struct vj *vj, const struct vj_link *link, const struct endpoint *local, const struct endpoint *remote)
+{
+	struct tcp_id id;
+
+	for (unsigned i = 0; i < vj->link_cnt; i++) {
+		const struct vj_link *other = vj->links[i];
+
+		if (unlikely(other->begins) && other != link && !tcp_find(vj->stack, other->stack_id, local, remote, &id))
+			return true;
+	}
+	return move_is_used(vj, local, remote);
+}
+
+/* Return: as tcp_connect_with() */
+static int connect_on(struct vj *vj, struct vj_link *link, const struct endpoint *local, const struct endpoint *remote,
+		      const struct begin_options *opts, uint64_t cookie, struct tcp_id *ret_id)
+{
+	if (!link->ifl && is_used(vj, link, local, remote))
+		return -EADDRINUSE;
+	link->begins = !link->ifl;
+	return tcp_connect_with(vj->stack, link->stack_id, local, remote, opts->opt, opts->cnt, cookie, ret_id);
+}
+
 /* A local endpoint for @remote: the port the program bound, or the next free ephemeral one. */
 static int connect_from(struct vj *vj, struct vj_link *link, struct endpoint *local, const struct endpoint *remote,
 			const struct begin_options *opts, uint64_t cookie, struct tcp_id *ret_id)
 {
 	if (local->port)
-		return tcp_connect_with(vj->stack, link->stack_id, local, remote, opts->opt, opts->cnt, cookie, ret_id);
+		return connect_on(vj, link, local, remote, opts, cookie, ret_id);
 	for (unsigned tries = 0;; tries++) {
 		int err = ports_next(vj, CTL_PROTO_TCP, tries, &local->port);
 
@@ -145,7 +174,7 @@ static int connect_from(struct vj *vj, struct vj_link *link, struct endpoint *lo
 			return err;
 		if (ports_are_kernels(vj, local->port))
 			continue;
-		err = tcp_connect_with(vj->stack, link->stack_id, local, remote, opts->opt, opts->cnt, cookie, ret_id);
+		err = connect_on(vj, link, local, remote, opts, cookie, ret_id);
 		if (err != -EADDRINUSE)
 			return err;
 	}
@@ -208,6 +237,7 @@ int connect_again_with(struct vj *vj, struct vj_conn c, const struct connect_opt
 	if (err)
 		return err;
 	begin_options_of(opts, cnt, &begin);
+	link->begins = !link->ifl;
 	err = tcp_connect_with(vj->stack, link->stack_id, &local, &remote, begin.opt, begin.cnt, cookie, &id);
 	if (err)
 		return err;

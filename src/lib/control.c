@@ -53,6 +53,7 @@ int control_open(struct vj *vj, int timeout_ms)
 		return err;
 	}
 	vj->ctl_run = ctl_client_welcome(vj->ctl)->run;
+	vj->ctl_app = ctl_client_welcome(vj->ctl)->app_id;
 	memset(vj->offered.ifindex, 0, sizeof(vj->offered.ifindex)); /* it says what it has to offer */
 	vj->ctl_next_ns = 0; /* something may have come before the welcome */
 	return 0;

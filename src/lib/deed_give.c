@@ -144,6 +144,8 @@ int deed_pack(struct vj *vj, struct deed *d)
 		return 0;
 	if (d->conn.v) {
 		d->parcel_fd = deed_parcel_write(vj, d->conn);
+		if (!d->msg.peer_app) /* it was over while its peer was asked: nobody waits for who arrives */
+			memset(d->msg.token, 0, sizeof(d->msg.token));
 	} else {
 		move_transit_stay(vj, d->msg.token, false);
 		if (vj->ctl) /* the other end is ours, and vjd may have numbered us anew */
@@ -254,6 +256,8 @@ void deed_leave(struct vj *vj, struct deed *d)
 		requeue_leave(vj, d);
 		return;
 	}
+	if (d->conn.v)
+		d->msg.peer_app = 0; /* until it has said */
 	if (!d->conn.v || tcp_is_over(vj->stack, d->conn)) {
 		d->state = DEED_LEFT;
 		deed_part(vj, d);

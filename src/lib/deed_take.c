@@ -11,7 +11,7 @@
 #include <syslog.h>
 
 /* vjd may be away, or late, or not know the peer again: what comes is reset if there is no link in time. The peer waits for TRANSIT_MS */
-enum { PATIENCE_MS = 12000 };
+enum { PATIENCE_MS = 12000, RX_MAX = 64 };
 
 /* Seen from here it may have another number, or none; then it is only that nobody waits for it. */
 static bool has_ended(int pid)
@@ -44,6 +44,8 @@ static struct vj_link *link_to(struct vj *vj, const struct deed_msg *msg)
 	struct vj_link *link = NULL;
 	int err;
 
+	if (!msg->peer_app || msg->peer_pid <= 0) /* vjd would have no more to do with who asks for nobody */
+		return NULL;
 	for (;;) {
 		err = route_join(vj, msg->peer_app, msg->peer_pid, &link);
 		if (!passes(err, msg->peer_pid) || lib_clock_ns() - start_ns >= PATIENCE_MS * NS_PER_MS)
@@ -59,6 +61,20 @@ static struct vj_link *link_to(struct vj *vj, const struct deed_msg *msg)
 	return err ? NULL : link;
 }
 
+/*
+ * Its peer may have used these addresses before, for one that has come to us by itself; then that one's end is in the ring, since it was there before
+ * this one began anywhere.
+ */
+static int import(struct vj *vj, struct vj_link *link, const uint8_t *buf, uint64_t bytes, uint64_t cookie, struct tcp_id *ret_id)
+{
+	struct link_id on = link ? link->stack_id : move_nowhere(vj);
+	int err = tcp_import(vj->stack, on, buf, bytes, cookie, ret_id);
+
+	for (unsigned i = 0; err == -EADDRINUSE && link && i < RX_MAX && link_rx(link); i++)
+		err = tcp_import(vj->stack, on, buf, bytes, cookie, ret_id);
+	return err;
+}
+
 int deed_open(struct vj *vj, struct deed *d, struct vj_conn *ret_c)
 {
 	static const uint8_t none[MOVE_TOKEN_BYTES];
@@ -66,9 +82,8 @@ int deed_open(struct vj *vj, struct deed *d, struct vj_conn *ret_c)
 	struct vj_link *link = over ? NULL : link_to(vj, &d->msg);
 	uint64_t bytes = 0;
 	uint8_t *buf = deed_parcel_read(d->parcel_fd, &bytes);
-	struct link_id on = link ? link->stack_id : move_nowhere(vj);
 	struct tcp_id id;
-	int err = buf ? tcp_import(vj->stack, on, buf, bytes, d->cookie, &id) : -EINVAL;
+	int err = buf ? import(vj, link, buf, bytes, d->cookie, &id) : -EINVAL;
 
 	free(buf);
 	own_fd_close(d->parcel_fd);

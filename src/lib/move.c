@@ -107,8 +107,8 @@ static struct move_frame frame_make(const struct vj *vj, enum move_kind kind,
 	memcpy(f.token, token, sizeof(f.token));
 	memcpy(f.local, local->addr.bytes, sizeof(f.local));
 	memcpy(f.remote, remote->addr.bytes, sizeof(f.remote));
-	if (kind == MOVE_LEFT && vj->ctl)
-		f.app_id = ctl_client_welcome(vj->ctl)->app_id;
+	if (kind == MOVE_LEFT)
+		f.app_id = vj->ctl_app;
 	return f;
 }
 
@@ -297,6 +297,7 @@ static void on_arrived(struct vj_link *link, const struct move_frame *f, const s
 	if (at && *at && endpoint_eq(&(*at)->local, local) && endpoint_eq(&(*at)->remote, remote) &&
 	    !transit_end(vj, at, &id)) {
 		if (!tcp_move(vj->stack, id, link->stack_id)) {
+			link->begins = true;
 			tcp_release(vj->stack, id);
 			vj->move_ns = 0; /* somebody may have claimed ours meanwhile */
 			return;
@@ -304,6 +305,13 @@ static void on_arrived(struct vj_link *link, const struct move_frame *f, const s
 		tcp_fail(vj->stack, id, ECONNRESET);
 	}
 	say_none(vj, link, MOVE_GONE, f, local, remote);
+}
+
+bool move_is_used(const struct vj *vj, const struct endpoint *local, const struct endpoint *remote)
+{
+	struct tcp_id id;
+
+	return vj->moves && vj->moves->transits && !tcp_find(vj->stack, vj->moves->nowhere, local, remote, &id);
 }
 
 int move_transit_take(struct vj *vj, const uint8_t token[static MOVE_TOKEN_BYTES], struct tcp_id *ret_id)

@@ -85,7 +85,9 @@ void move_link_gone(struct vj *vj, const struct vj_link *link);
 struct link_id move_nowhere(struct vj *vj);
 /* The other end of ours will stay away as long as it likes (@stay), or should arrive soon. */
 void move_transit_stay(struct vj *vj, const uint8_t token[static MOVE_TOKEN_BYTES], bool stay);
-/* ... or will never: ours is the caller's, on the link to nowhere, and held. Return: 0; -ENOENT. */
+/* Is one of ours between these on the link to nowhere? */
+bool move_is_used(const struct vj *vj, const struct endpoint *local, const struct endpoint *remote);
+/* The other end of ours will never arrive: ours is the caller's, on the link to nowhere, and held. Return: 0; -ENOENT. */
 int move_transit_take(struct vj *vj, const uint8_t token[static MOVE_TOKEN_BYTES], struct tcp_id *ret_id);
 /* Has our end something for the other, which is away: bytes, or that there will be no more? */
 bool move_transit_has_news(const struct vj *vj, const uint8_t token[static MOVE_TOKEN_BYTES]);

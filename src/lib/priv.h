@@ -59,6 +59,7 @@ struct vj_link {
 	bool raw;
 	bool raw_new;		 /* raw: the program has not been told of it yet */
 	bool raw_error_told;
+	bool begins;		 /* connections of ours have begun there, or have come there from where they had: see is_used() */
 	bool raw_starved;	 /* raw: slept without a frame to send in */
 	bool has_news;		 /* an interface: there is a kind->before_rx() */
 	unsigned unseen;	 /* frames queued, not published; not 0: on vj->dirty */
@@ -134,6 +135,7 @@ struct vj {
 	struct stack *stack;
 	struct ctl_client *ctl; /* NULL: vjd is away */
 	uint64_t ctl_run;	/* which vjd it was last */
+	uint32_t ctl_app;	/* ... and our number there */
 	int bell_fd;
 	struct vj_link **links;
 	unsigned link_cnt, link_room;

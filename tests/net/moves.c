@@ -282,6 +282,120 @@ static void claimer_vanishes(void **state)
 	close(token);
 }
 
+/* Its peer resets it before it has seen that it is to move: who takes it asks vjd for nobody, and keeps what he has there. */
+static void peer_resets_meanwhile(void **state)
+{
+	struct sockaddr_in in = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct vj_listener at_vjd;
+	struct vj_conn at_c;
+	int token, answer;
+
+	(void)state;
+	assert_int_equal(deed_make(a, at_a, 3, false, false, &token), 0);
+	assert_int_equal(deed_claim(token, &answer), 0);
+	a->move_ns = 0;
+	vj_process(a);
+	deed_let_go(a); /* b is asked */
+	assert_true(deed_is_leaving(a, (struct tcp_id){ at_a.v }));
+	vj_conn_abort(b, at_b);
+	link_publish_all(b);
+	assert_int_equal(take(c, answer, 4, &at_c), 0);
+	assert_true(vj_ready(c, at_c) & VJ_EV_ERROR);
+	assert_int_equal(vj_listen(c, (struct sockaddr *)&in, sizeof(in), 16, 0, -1, 1, &at_vjd), 0);
+	close(token);
+}
+
+/* The peer says that it has left while vjd is away: it is known by the number that it had, and found by its process. */
+static void moves_without_vjd(void **state)
+{
+	struct vj_conn at_c;
+	int token, answer;
+
+	(void)state;
+	assert_int_equal(deed_make(a, at_a, 3, false, false, &token), 0);
+	vjd_kill(SIGKILL);
+	PUMP_UNTIL(!b->ctl);
+	assert_int_equal(deed_claim(token, &answer), 0);
+	for (int i = 0; i < 20; i++)
+		pump();
+	vjd_start();
+	while (!a->ctl || !c->ctl || !d->ctl) {
+		vj_process(a);
+		vj_process(c);
+		vj_process(d);
+	}
+	PUMP_UNTIL(b->ctl); /* the last of this process is who is found by it */
+	assert_int_equal(take(c, answer, 4, &at_c), 0);
+	check_both(c, at_c, b, at_b);
+	close(token);
+}
+
+/*
+ * Its peer resets it and connects anew, from the same port to the same address, and that one moves, too, before who has the first one has looked
+ * what came.
+ */
+static void same_addresses_again(void **state)
+{
+	struct vj_conn first, at_c = { 0 };
+	struct sockaddr_storage local, remote;
+	struct deed_note note;
+	int token, answer, socket, r = -EAGAIN;
+
+	(void)state;
+	assert_int_equal(deed_make(a, at_a, 3, false, false, &token), 0);
+	first = claim(c, token, 4);
+	check_both(c, first, b, at_b);
+	close(token);
+	vj_conn_addrs(b, at_b, &local, &remote);
+	vj_conn_abort(b, at_b);
+	assert_int_equal(vj_connect(b, (struct sockaddr *)&remote, sizeof(remote), (struct sockaddr *)&local, sizeof(local), 2, &at_b), 0);
+	for (int i = 0; i < 100 && vj_accept(a, l, 3, &at_a); i++) {
+		vj_process(b);
+		vj_process(a);
+	}
+	assert_int_equal(deed_make(a, at_a, 3, false, false, &token), 0);
+	assert_int_equal(deed_claim(token, &answer), 0);
+	for (int i = 0; i < 1000 && r == -EAGAIN; i++) {
+		a->move_ns = 0;
+		vj_process(a);
+		deed_let_go(a);
+		vj_process(b);
+		r = deed_take(c, answer, 5, &note, &at_c, &socket);
+	}
+	assert_int_equal(r, 0);
+	own_fd_close(answer);
+	check_both(c, at_c, b, at_b);
+	close(token);
+}
+
+/* Two share an endpoint, each behind a channel of its own. More connections than a block has ports: none begins at the same port as another. */
+static void no_port_twice(void **state)
+{
+	enum { CONNS = 600 };
+	struct sockaddr_in in = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	static bool used[65536];
+	struct vj_listener at[2];
+	struct sockaddr_storage bound, local;
+	struct vj_conn conn;
+
+	(void)state;
+	memset(used, 0, sizeof(used));
+	assert_int_equal(vj_listen(c, (struct sockaddr *)&in, sizeof(in), CONNS, VJ_LISTEN_REUSEPORT, -1, 5, &at[0]), 0);
+	vj_listener_addr(c, at[0], &bound);
+	assert_int_equal(vj_listen(d, (struct sockaddr *)&bound, sizeof(in), CONNS, VJ_LISTEN_REUSEPORT, -1, 5, &at[1]), 0);
+	for (int i = 0; i < CONNS; i++) {
+		uint16_t port;
+
+		assert_int_equal(vj_connect(b, (struct sockaddr *)&bound, sizeof(in), NULL, 0, 6, &conn), 0);
+		vj_conn_addrs(b, conn, &local, NULL);
+		port = ((struct sockaddr_in *)&local)->sin_port;
+		assert_false(used[port]);
+		used[port] = true;
+		pump();
+	}
+	assert_true(vj_listener_ready(c, at[0]) && vj_listener_ready(d, at[1]));
+}
+
 /* The holder goes; the peer keeps it for who comes, over a restart of vjd, too. */
 static void kept_by_the_peer(void **state)
 {
@@ -622,6 +736,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		BOTH(there_and_back), BOTH(both_ends_at_once), BOTH(claimer_vanishes), BOTH(kept_by_the_peer),
+		BOTH(peer_resets_meanwhile), BOTH(moves_without_vjd), BOTH(same_addresses_again), cmocka_unit_test_setup_teardown(no_port_twice, setup_v4, teardown),
 		BOTH(kept_for_nobody), BOTH(last_copy_ends_it), BOTH(holder_killed), BOTH(forged_tokens),
 		BOTH(forged_frames), BOTH(forged_messages), BOTH(forged_queue), BOTH(shut_behind_others),
 	};
