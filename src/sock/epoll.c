@@ -196,15 +196,21 @@ void watch_destroy(struct watch *w)
 	watch_free(w);
 }
 
-static int watch_add_kernel(struct watch *w)
+/* @op: EPOLL_CTL_MOD where another process has put it there, which has the same set of the kernel's */
+static int watch_join_kernel(struct watch *w, int op)
 {
-	int r = watch_kernel(w, EPOLL_CTL_ADD, mark_base | (uint64_t)w->fd);
+	int r = watch_kernel(w, op, mark_base | (uint64_t)w->fd);
 
 	if (!r) {
 		w->in_kernel = true;
 		atomic_fetch_add_explicit(&w->set->kernel_cnt, 1, memory_order_relaxed);
 	}
 	return r;
+}
+
+static int watch_add_kernel(struct watch *w)
+{
+	return watch_join_kernel(w, EPOLL_CTL_ADD);
 }
 
 static void watch_del_kernel(struct watch *w)
@@ -406,13 +412,17 @@ static bool is_refused(int op, const struct file *f, const struct epoll_event *e
 	return op == EPOLL_CTL_MOD || f->kind == FILE_EPOLL || (event->events & ~EXCLUSIVE_OK);
 }
 
-static int ctl_add(struct epoll_set *set, struct file *f, int fd, const struct epoll_event *event)
+/*
+ * This process does not have @f in @set. @op: EPOLL_CTL_MOD: but the kernel may, as processes that were forked have its set in common, and what
+ * one of them has put there all have to change, and to wait for.
+ */
+static int ctl_join(struct epoll_set *set, struct file *f, int fd, int op, const struct epoll_event *event)
 {
 	struct watch *w;
-	int err;
+	int err = 0;
 
-	if (watch_find(set, f, fd))
-		return -EEXIST;
+	if (op == EPOLL_CTL_MOD && is_channel_only(f))
+		return -ENOENT;
 	w = watch_alloc();
 	if (!w)
 		return -ENOMEM;
@@ -420,7 +430,8 @@ static int ctl_add(struct epoll_set *set, struct file *f, int fd, const struct e
 	w->fd = fd;
 	w->data = event->data.u64;
 	w->events = event->events | EPOLLERR | EPOLLHUP;
-	err = is_channel_only(f) ? 0 : watch_add_kernel(w);
+	if (!is_channel_only(f))
+		err = watch_join_kernel(w, op);
 	if (err) {
 		watch_free(w);
 		return err;
@@ -435,6 +446,13 @@ static int ctl_add(struct epoll_set *set, struct file *f, int fd, const struct e
 	if (f->kind == FILE_EPOLL || is_unleased(f)) /* else who sleeps goes on sleeping */
 		set_refresh(set);
 	set_fire(w, file_level(f));
+	return 0;
+}
+
+static int ctl_del(struct watch *w)
+{
+	watch_del_kernel(w);
+	watch_destroy(w);
 	return 0;
 }
 
@@ -506,23 +524,21 @@ static int ctl_ours(int epfd, int op, struct file *f, int fd, struct epoll_event
 		if (err)
 			return err;
 	}
-	if (op == EPOLL_CTL_ADD) {
+	w = watch_find(set, f, fd);
+	if (!w && op != EPOLL_CTL_DEL) {
 		err = set_open_up(set, !e);
 		if (err)
 			return err;
 	}
-	w = watch_find(set, f, fd);
 	switch (op) {
 	case EPOLL_CTL_ADD:
-		return ctl_add(set, f, fd, event);
+		return w ? -EEXIST : ctl_join(set, f, fd, op, event);
 	case EPOLL_CTL_MOD:
-		return w ? ctl_mod(w, event) : -ENOENT;
+		return w ? ctl_mod(w, event) : ctl_join(set, f, fd, op, event);
 	case EPOLL_CTL_DEL:
 		if (!w)
-			return -ENOENT;
-		watch_del_kernel(w);
-		watch_destroy(w);
-		return 0;
+			return is_channel_only(f) ? -ENOENT : sys_epoll_ctl(epfd, op, fd, NULL);
+		return ctl_del(w);
 	default:
 		return -EINVAL;
 	}

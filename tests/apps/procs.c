@@ -699,6 +699,49 @@ static void part_epoll(void)
 	part_close();
 }
 
+/* One set from before the fork: who comes second finds the socket there (libev). */
+static void epoll_joiner(int epfd)
+{
+	struct epoll_event ev = { .events = EPOLLIN, .data.fd = listener };
+	int client;
+
+	if (epoll_ctl(epfd, EPOLL_CTL_ADD, listener, &ev))
+		CHECK(errno == EEXIST && !epoll_ctl(epfd, EPOLL_CTL_MOD, listener, &ev));
+	CHECK(!epoll_wait(epfd, &ev, 1, 0));
+	ready_tell();
+	do {
+		CHECK(epoll_wait(epfd, &ev, 1, ANSWER_MS) == 1 && ev.data.fd == listener);
+		client = accept(listener, NULL, NULL);
+	} while (client < 0 && errno == EAGAIN);
+	CHECK(client >= 0);
+	check_path(client);
+	echo(client);
+}
+
+static void part_epoll_join(void)
+{
+	int epfd = epoll_create1(0), fds[2];
+	pid_t pids[2];
+
+	part_open();
+	CHECK(!fcntl(listener, F_SETFL, O_NONBLOCK));
+	for (int i = 0; i < 2; i++)
+		pids[i] = child_start(epoll_joiner, epfd);
+	ready_wait(2);
+	for (int i = 0; i < 2; i++) {
+		fds[i] = connect_to(port);
+		ping(fds[i]);
+	}
+	for (int i = 0; i < 2; i++)
+		close(fds[i]);
+	for (int i = 0; i < 2; i++)
+		child_end(pids[i]);
+	CHECK(!epoll_ctl(epfd, EPOLL_CTL_DEL, listener, NULL) && epoll_ctl(epfd, EPOLL_CTL_DEL, listener, NULL) && errno == ENOENT);
+	close(epfd);
+	part_close();
+	printf("both serve that wait in one set\n");
+}
+
 static void daemon_start(int arg)
 {
 	pid_t pid = fork_must();
@@ -899,7 +942,7 @@ static void part_passed(void)
 int main(int argc, char **argv)
 {
 	static const struct part parts[] = {
-		{ "prefork", part_prefork }, { "prefork_killed", part_prefork_killed }, { "ports", part_ports }, { "busy", part_busy }, { "mutex", part_mutex }, { "connecting", part_connecting }, { "beside", part_beside }, { "epoll", part_epoll },	{ "daemon", part_daemon },
+		{ "prefork", part_prefork }, { "prefork_killed", part_prefork_killed }, { "ports", part_ports }, { "busy", part_busy }, { "mutex", part_mutex }, { "connecting", part_connecting }, { "beside", part_beside }, { "epoll", part_epoll }, { "epoll_join", part_epoll_join }, { "daemon", part_daemon },
 		{ "reload", part_reload },   { "late", part_late }, { "activation", part_activation }, { "options_before", part_options_before }, { "passed", part_passed },
 	};
 
