@@ -28,6 +28,7 @@ struct dgram {
 	bool tried;	    /* to be on channels, by reading */
 	bool spoke;	    /* has sent, or was connected, while it was the kernel's: what it reads may be answers */
 	bool from_kernel;   /* the last one that was received, or looked at */
+	bool from_channel;  /* likewise; before the first, neither */
 	bool asks_kernel;   /* connected, and something has gone by the kernel, whose error comes before anything of channels */
 	bool peeked;	    /* that was not received yet */
 	bool heir;	    /* a copy of a socket that another process may have on channels, which does not know yet that it is used here */

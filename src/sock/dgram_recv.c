@@ -104,6 +104,7 @@ static VJ_COLD long parcel_recv(int fd, struct sock *s, struct msghdr *msg, int 
 		return len;
 	if (msg->msg_name)
 		sock_addr_copy(s, &from, msg->msg_name, &msg->msg_namelen);
+	s->dgram->from_channel = true;
 	control_fill(s, msg, &to, 0);
 	return flags & MSG_TRUNC ? len : (long)min_size(room, (size_t)len);
 }
@@ -150,6 +151,7 @@ static long take(struct sock *s, struct msghdr *msg, int flags)
 		if (!peek)
 			d->in_row = kernel != d->from_kernel || dgram_is_others_turn(d) ? 0 : d->in_row + 1;
 		d->from_kernel = kernel;
+		d->from_channel = !kernel;
 		break;
 	}
 	d->peeked = peek && r >= 0;

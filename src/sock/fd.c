@@ -370,6 +370,31 @@ static int conn_queue(int fd, unsigned long req, int *ret_bytes)
 	return r;
 }
 
+/*
+ * The time of the last datagram: of one that came by a channel it is that of this call, as the kernel's when it wasn't asked for times before. A
+ * stream has none there. @ret: two long
+ */
+static int stamp_ioctl(int fd, unsigned req, void *ret)
+{
+	struct sock *s = io_enter(fd);
+	bool udp = s && s->state == SOCK_UDP, here = udp && s->dgram->from_channel, none = s && !udp;
+	struct timespec ts;
+
+	if (s)
+		lock_leave();
+	if (none)
+		return -ENOENT;
+	if (!here)
+		return ker_ioctl(fd, req, (long)ret);
+	if (!ret)
+		return -EFAULT;
+	clock_gettime(CLOCK_REALTIME, &ts);
+	if (req == SIOCGSTAMP_OLD || req == (unsigned)SIOCGSTAMP_NEW)
+		ts.tv_nsec /= 1000;
+	memcpy(ret, &ts, sizeof(ts));
+	return 0;
+}
+
 VJ_EARLY int sock_ioctl(int fd, unsigned long req, long arg)
 {
 	if (likely(!fd_peek(fd)))
@@ -388,6 +413,11 @@ VJ_EARLY int sock_ioctl(int fd, unsigned long req, long arg)
 	case SIOCOUTQ:
 	case SIOCOUTQNSD:
 		return (int)ret_errno(conn_queue(fd, (unsigned)req, (int *)arg));
+	case SIOCGSTAMP_OLD:
+	case SIOCGSTAMPNS_OLD:
+	case (unsigned)SIOCGSTAMP_NEW:
+	case (unsigned)SIOCGSTAMPNS_NEW:
+		return (int)ret_errno(stamp_ioctl(fd, (unsigned)req, (void *)arg));
 	default:
 		return (int)ret_errno(ker_ioctl(fd, req, arg));
 	}

@@ -121,3 +121,11 @@ int info_path_mtu(const struct sock *s, uint32_t *ret_mtu)
 	*ret_mtu = info.path_mtu;
 	return 0;
 }
+
+bool info_has_ended(const struct sock *s)
+{
+	struct vj_conn_info info = { .sz = sizeof(info) };
+
+	return s->failed || (vj_ready(sock.vj, s->conn) & VJ_EV_ERROR) || vj_conn_info(sock.vj, s->conn, &info) || info.state == TCP_CLOSE ||
+	       info.state == TCP_TIME_WAIT;
+}

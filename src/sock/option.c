@@ -214,6 +214,18 @@ static int int_in(const void *val, socklen_t len, int *ret_value)
 	return 0;
 }
 
+/* The kernel counts time-outs in its ticks, and tells them so. */
+static uint64_t in_ticks(uint32_t us)
+{
+	struct timespec tick = { 0 };
+	uint64_t hz;
+
+	if (clock_getres(CLOCK_MONOTONIC_COARSE, &tick) || tick.tv_nsec <= 0)
+		return us;
+	hz = (NS_PER_SEC + (uint64_t)tick.tv_nsec / 2) / (uint64_t)tick.tv_nsec;
+	return (us + US_PER_SEC / hz - 1) / (US_PER_SEC / hz) * US_PER_SEC / hz;
+}
+
 static int timeout_set(struct sock *s, int name, const void *val, socklen_t len)
 {
 	int err = int_in(val, len, &(int){ 0 });
@@ -227,8 +239,7 @@ static int timeout_set(struct sock *s, int name, const void *val, socklen_t len)
 		return -EDOM;
 	/* negative: the kernel takes it as "at once", but never 0, which is for ever */
 	ns = tv.tv_sec < 0 ? 1
-			   : time_add_sat(time_mul_sat((uint64_t)tv.tv_sec, NS_PER_SEC),
-					  (uint64_t)tv.tv_usec * NS_PER_US);
+			   : time_add_sat(time_mul_sat((uint64_t)tv.tv_sec, NS_PER_SEC), in_ticks((uint32_t)tv.tv_usec) * NS_PER_US);
 	*(name == SO_RCVTIMEO ? &s->rcvtimeo_ns : &s->sndtimeo_ns) = ns;
 	return 0;
 }
@@ -391,8 +402,8 @@ static int mapped_set(struct sock *s, const struct map *m, const void *val, sock
 {
 	int value = 0, err = 0;
 
-	if (m->level == IPPROTO_IP && val && len >= 1 && len < sizeof(int))
-		value = *(const uint8_t *)val; /* ip(7) takes a byte too */
+	if (m->level == IPPROTO_IP && (val || !len) && len < sizeof(int))
+		value = len ? *(const uint8_t *)val : 0; /* ip(7) takes a byte too, and the kernel none */
 	else
 		err = int_in(val, len, &value);
 	if (err)
@@ -464,28 +475,40 @@ static void kept_set(int fd, struct sock *s, const struct kept *k)
 		options_remember(s, k->opt, k->convert(kernel));
 }
 
-/* What the kernel refuses once there is a connection; the kernel socket below has none. One that is over has no port any more but that of bind(). */
-static bool is_for_unconnected(const struct sock *s, int level, int name, const void *val, socklen_t len)
+/*
+ * What the kernel refuses once there is a connection; the kernel socket below has none. One that is over has no port any more but that of bind().
+ * Return: 0; -errno.
+ */
+static int unconnected_check(const struct sock *s, int level, int name, const void *val, socklen_t len)
 {
-	bool is_over = s->failed || (vj_ready(sock.vj, s->conn) & VJ_EV_ERROR);
-	int value;
+	int value, err;
 
 	if (level == IPPROTO_IPV6)
-		return name == IPV6_V6ONLY && s->family == AF_INET6 && (s->bound || !is_over);
-	if (level != IPPROTO_TCP || is_over)
-		return false;
-	if (name == TCP_WINDOW_CLAMP)
-		return !int_in(val, len, &value) && !value;
-	return name == TCP_FASTOPEN || name == TCP_FASTOPEN_CONNECT || name == TCP_FASTOPEN_NO_COOKIE;
+		return name == IPV6_V6ONLY && s->family == AF_INET6 && (s->bound || !info_has_ended(s)) ? -EINVAL : 0;
+	if (level != IPPROTO_TCP)
+		return 0;
+	switch (name) {
+	case TCP_WINDOW_CLAMP:
+	case TCP_FASTOPEN:
+	case TCP_FASTOPEN_CONNECT:
+	case TCP_FASTOPEN_NO_COOKIE:
+	case TCP_QUEUE_SEQ:
+		err = int_in(val, len, &value);
+		if (err || info_has_ended(s) || (name == TCP_WINDOW_CLAMP && value))
+			return err;
+		return name == TCP_QUEUE_SEQ ? -EPERM : -EINVAL;
+	default:
+		return 0;
+	}
 }
 
 static int conn_option_set(int fd, struct sock *s, int level, int name, const void *val, socklen_t len)
 {
 	const struct kept *k = kept_find(level, name);
-	int kernel_fd, r;
+	int kernel_fd, r = unconnected_check(s, level, name, val, len);
 
-	if (is_for_unconnected(s, level, name, val, len))
-		return -EINVAL;
+	if (r)
+		return r;
 	if (option_is_refused(level, name))
 		return -EOPNOTSUPP;
 	if (level == IPPROTO_TCP && name == TCP_CONGESTION)
@@ -502,6 +525,8 @@ static int conn_option_set(int fd, struct sock *s, int level, int name, const vo
 	if (k)
 		kept_set(kernel_fd, s, k);
 	control_set(s, level, name, val, len);
+	if (level == IPPROTO_IPV6 && name == IPV6_V6ONLY)
+		s->v6only = option_value(val, len) != 0;
 	return 0;
 }
 

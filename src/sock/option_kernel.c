@@ -51,6 +51,8 @@ static const struct kernels {
 	{ IPPROTO_IPV6, IPV6_UNICAST_IF, true, true },
 	{ IPPROTO_IPV6, IPV6_RECVHOPLIMIT, false, true },
 	{ IPPROTO_IPV6, IPV6_RECVTCLASS, false, true },
+	{ IPPROTO_IPV6, IPV6_2292HOPLIMIT, false, true },
+	{ IPPROTO_IPV6, IPV6_2292PKTINFO, false, true },
 	{ IPPROTO_IPV6, IPV6_RECVERR, false, true },
 	{ IPPROTO_TCP, TCP_REPAIR, true, false },
 	{ IPPROTO_TCP, TCP_MD5SIG, true, false },

@@ -752,6 +752,8 @@ bool option_is_refused(int level, int name);
 int info_get(int fd, const struct sock *s, void *val, socklen_t *len);
 /* @ret_mtu: IP bytes that the path of this connection carries, as far as is known. Return: 0; -ENOTCONN: there is none any more. */
 int info_path_mtu(const struct sock *s, uint32_t *ret_mtu);
+/* Has this connection failed, or been ended by both? The kernel's state is TCP_CLOSE then. */
+bool info_has_ended(const struct sock *s);
 
 /*
  * ---- wait.c -------------------------------------------------------------------------------------

@@ -532,6 +532,9 @@ int sock_recvmmsg(int fd, struct mmsghdr *msgs, unsigned cnt, int flags, struct 
 			s->dgram->carried += (uint32_t)r;
 	} else if (sock_is_conn(s) && !(flags & MSG_ERRQUEUE) && (r = conn_error(s))) { /* even before what can be read */
 		r = -r;
+	} else if (s->state == SOCK_FRESH && s->err && !(flags & MSG_ERRQUEUE)) {
+		r = -(long)s->err;
+		s->err = 0;
 	} else {
 		r = recv_msgs(fd, s, msgs, cnt, flags, timeout);
 	}

@@ -163,7 +163,7 @@ long conn_send(struct sock *s, const struct iovec *iov, int cnt, int flags)
 	if (unlikely(s->stdio || s->lends))
 		away_others_first();
 	if (unlikely(flags & MSG_FASTOPEN)) {
-		int err = sock_is_conn(s) ? conn_fastopen(s) : 0;
+		int err = sock_is_conn(s) ? conn_fastopen(s) : s->state == SOCK_FRESH ? -EINVAL /* to nowhere */ : 0;
 
 		if (err)
 			return err == 1 ? -ETIMEDOUT : err;
@@ -228,6 +228,12 @@ static VJ_COLD long send_lent(int fd, struct sock *s, const struct iovec *iov, i
 	return r;
 }
 
+/* Who connects to AF_UNSPEC and sends in one is told that this can't be, whatever the socket is. */
+static bool opens_nowhere(int flags, const struct sockaddr *addr, socklen_t len)
+{
+	return unlikely(flags & MSG_FASTOPEN) && len >= sizeof(addr->sa_family) && !is_wild(addr) && addr->sa_family == AF_UNSPEC;
+}
+
 /* One of the calls that take no msghdr; @addr, @len: of sendto(), ignored by TCP. */
 static ssize_t send_leave(int fd, struct sock *s, const struct iovec *iov, int cnt, int flags,
 			  const struct sockaddr *addr, socklen_t len)
@@ -242,6 +248,8 @@ static ssize_t send_leave(int fd, struct sock *s, const struct iovec *iov, int c
 
 		flags |= MSG_NOSIGNAL; /* only streams break with a signal */
 		r = dgram_send(fd, s, &msg, flags);
+	} else if (opens_nowhere(flags, addr, len)) {
+		r = -EOPNOTSUPP;
 	} else if (unlikely(s->state == SOCK_AWAY)) {
 		r = send_lent(fd, s, iov, cnt, flags);
 	} else {
@@ -298,9 +306,7 @@ ssize_t sock_writev(int fd, const struct iovec *iov, int cnt)
 /* Who connects and sends in one: there is nothing to save here. */
 static bool connects_first(int fd, int flags, const struct sockaddr *addr, socklen_t len)
 {
-	bool unspec = len >= sizeof(addr->sa_family) && !is_wild(addr) && addr->sa_family == AF_UNSPEC;
-
-	return (flags & MSG_FASTOPEN) && !unspec && fd_peek(fd);
+	return (flags & MSG_FASTOPEN) && !opens_nowhere(flags, addr, len) && fd_peek(fd);
 }
 
 ssize_t sock_sendto(int fd, const void *buf, size_t n, int flags, const struct sockaddr *addr,
@@ -331,6 +337,8 @@ VJ_EARLY static long send_msg(int fd, struct sock *s, const struct msghdr *msg, 
 	r = unlikely(msg->msg_controllen) ? control_check(msg) : 0;
 	if (unlikely(r))
 		return r;
+	if (opens_nowhere(flags, msg->msg_name, msg->msg_namelen))
+		return -EOPNOTSUPP;
 	if (unlikely(s->state == SOCK_AWAY))
 		return send_lent(fd, s, msg->msg_iov, (int)msg->msg_iovlen, flags);
 	r = conn_send(s, msg->msg_iov, (int)msg->msg_iovlen, flags & ~MSG_OOB);

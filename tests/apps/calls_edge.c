@@ -893,13 +893,25 @@ static void test_connect_over(bool told)
 	pair_close(&p);
 }
 
+/* tcpi_state */
+static int state_of(int fd)
+{
+	uint8_t state = 0;
+
+	getsockopt(fd, IPPROTO_TCP, TCP_INFO, &state, &(socklen_t){ sizeof(state) });
+	return state;
+}
+
 /* What may not be set any more once there is a connection */
 static void test_options_late(void)
 {
 	static const struct {
 		int level, name, value;
 	} late[] = { { IPPROTO_IPV6, IPV6_V6ONLY, 0 }, { IPPROTO_IPV6, IPV6_V6ONLY, 1 }, { IPPROTO_TCP, TCP_WINDOW_CLAMP, 0 },
-		     { IPPROTO_TCP, TCP_FASTOPEN, 5 }, { IPPROTO_TCP, TCP_FASTOPEN_CONNECT, 1 }, { IPPROTO_TCP, TCP_FASTOPEN_NO_COOKIE, 1 } };
+		     { IPPROTO_TCP, TCP_FASTOPEN, 5 }, { IPPROTO_TCP, TCP_FASTOPEN_CONNECT, 1 }, { IPPROTO_TCP, TCP_FASTOPEN_NO_COOKIE, 1 },
+		     { IPPROTO_TCP, TCP_QUEUE_SEQ, 1 } };
+	struct sockaddr nowhere = { .sa_family = AF_UNSPEC };
+	struct timeval tv = { 9, 123456 };
 	struct pair p;
 	int value = -1;
 
@@ -910,6 +922,22 @@ static void test_options_late(void)
 		say("server", setsockopt(p.server, late[i].level, late[i].name, &late[i].value, sizeof(int)));
 	}
 	say("too short, and nowhere", setsockopt(p.client, SOL_SOCKET, SO_KEEPALIVE, NULL, 3));
+	say("IPV6_V6ONLY", getsockopt(p.server, IPPROTO_IPV6, IPV6_V6ONLY, &value, &(socklen_t){ sizeof(value) }));
+	say("IPV6_V6ONLY", value);
+	say("nowhere", setsockopt(p.client, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, NULL, sizeof(int)));
+	say("no byte", setsockopt(p.client, IPPROTO_IP, IP_TOS, &value, 0));
+	setsockopt(p.client, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv));
+	getsockopt(p.client, SOL_SOCKET, SO_SNDTIMEO, &tv, &(socklen_t){ sizeof(tv) });
+	say("SO_SNDTIMEO, in ticks", tv.tv_usec);
+	say("SIOCGSTAMP", ioctl(p.client, SIOCGSTAMP, &tv));
+	say("MSG_FASTOPEN to nobody", sendto(p.client, "x", 1, MSG_FASTOPEN, &nowhere, sizeof(nowhere)));
+	shutdown(p.client, SHUT_WR);
+	poll_now(p.server, EVENTUALLY_MS);
+	shutdown(p.server, SHUT_WR);
+	say_bits("ended by both", poll_now(p.client, EVENTUALLY_MS));
+	for (int i = 0; i < EVENTUALLY_MS && state_of(p.server) != TCP_CLOSE; i++)
+		usleep(1000);
+	say("V6ONLY of what was accepted", setsockopt(p.server, IPPROTO_IPV6, IPV6_V6ONLY, &(int){ 1 }, sizeof(int)));
 	say("IPV6_V6ONLY", getsockopt(p.server, IPPROTO_IPV6, IPV6_V6ONLY, &value, &(socklen_t){ sizeof(value) }));
 	say("IPV6_V6ONLY", value);
 	pair_close(&p);

@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <linux/sockios.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/time.h>
@@ -792,6 +793,29 @@ static void test_udp_kernel_only(void)
 	udp_close(&p);
 }
 
+/* What comes beside a datagram by options older than RFC 3542's, and the time of the last one */
+static void test_udp_beside(void)
+{
+	char byte, control[64];
+	struct iovec iov = { &byte, 1 };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control) };
+	struct timeval tv;
+	struct udp_pair p;
+
+	title("beside datagrams");
+	udp_open(&p, AF_INET6, "::1");
+	say("SIOCGSTAMP before", ioctl(p.server, SIOCGSTAMP, &tv));
+	to_server(&p, "a");
+	say("recv", recv(p.server, &byte, 1, 0));
+	say("SIOCGSTAMP", ioctl(p.server, SIOCGSTAMP, &tv));
+	say("nowhere", ioctl(p.server, SIOCGSTAMP, NULL));
+	say("IPV6_2292HOPLIMIT", setsockopt(p.server, IPPROTO_IPV6, IPV6_2292HOPLIMIT, &(int){ 1 }, sizeof(int)));
+	to_server(&p, "b");
+	say("recvmsg", recvmsg(p.server, &msg, 0));
+	say("control", (long)msg.msg_controllen);
+	udp_close(&p);
+}
+
 static void test_udp_refusals(void)
 {
 	struct sockaddr_in all = { .sin_family = AF_INET, .sin_port = htons(9),
@@ -955,6 +979,7 @@ void calls_udp(void)
 	test_udp_served(AF_INET, "127.0.0.1");
 	test_udp_served(AF_INET6, "::1");
 	test_udp_kernel_only();
+	test_udp_beside();
 	test_udp_refusals();
 	test_udp_asks(AF_INET, "127.0.0.1", false, false);
 	test_udp_asks(AF_INET, "127.0.0.1", true, true);

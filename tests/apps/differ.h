@@ -25,6 +25,7 @@ struct slot {
 	bool copied; /* another process has it, or had */
 	bool sent;   /* UDP: while it was not connected */
 	bool named;  /* its port is known to the board */
+	bool renewed; /* TCP, by connect(AF_UNSPEC) */
 	bool unnamed; /* TCP, by connect(AF_UNSPEC): the kernel goes on telling the port that it had and has given back */
 };
 extern struct slot slots[SLOTS];

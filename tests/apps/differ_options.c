@@ -295,7 +295,7 @@ static bool is_hops(const struct option *o)
 
 static bool is_compared(const struct option *o, const struct slot *s)
 {
-	if ((o->mask & MASK_VALUE) || (s->unnamed && is_hops(o)))
+	if ((o->mask & MASK_VALUE) || (s->renewed && is_hops(o)))
 		return false;
 	return s->kind != KIND_TCP || !s->copied || moves(o);
 }

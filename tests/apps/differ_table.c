@@ -122,6 +122,21 @@ static int peer_family(const struct sockaddr_storage *sa)
 	return sa->ss_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&((const struct sockaddr_in6 *)sa)->sin6_addr) ? AF_INET : sa->ss_family;
 }
 
+/* Does it lead to a socket that both sides have? */
+static bool is_listened_twice(const struct sockaddr_storage *to)
+{
+	unsigned has = 0;
+
+	for (unsigned side = 0; side < SIDES; side++)
+		for (unsigned i = 0; i < SLOTS; i++) {
+			const struct place *p = &board->places[side][i];
+
+			if (p->kind == KIND_TCP && ((const struct sockaddr_in *)&p->addr)->sin_port == ((const struct sockaddr_in *)to)->sin_port)
+				has |= 1u << side;
+		}
+	return has == 3;
+}
+
 static void run_connect(const struct step *st, int slot)
 {
 	struct slot *s = &slots[slot];
@@ -134,6 +149,12 @@ static void run_connect(const struct step *st, int slot)
 		return put(": not drawn, a connection that others had can't be a new socket");
 	if (to.ss_family == AF_UNSPEC && s->kind == KIND_UDP && board->udp_unread[me])
 		return put(": not drawn, what has come over channels goes with a port of the kernel's choice");
+	if (s->kind == KIND_TCP && s->copied && is_over(s))
+		return put(": not drawn, a connection that others had, and that has failed, can't be a new socket");
+	if (s->kind == KIND_TCP && is_listened_twice(&to))
+		return put(": not drawn, copies of a listening socket have a queue each on channels");
+	if (s->kind == KIND_UDP && to.ss_family != AF_UNSPEC && !((struct sockaddr_in *)&to)->sin_port)
+		return put(": not drawn, who is connected to no port is told of all that is refused on the kernel");
 	if (s->kind == KIND_UDP && s->peer_family && to.ss_family != AF_UNSPEC && s->peer_family != peer_family(&to))
 		return put(": not drawn, it keeps the address of its first connect() in the kernel, where nothing of the other family comes");
 	if (s->kind == KIND_UDP && s->sent && to.ss_family != AF_UNSPEC)
@@ -146,8 +167,10 @@ static void run_connect(const struct step *st, int slot)
 		board->udp_sender = -1;
 	if (!r)
 		s->peer_family = to.ss_family == AF_UNSPEC ? 0 : peer_family(&to);
-	s->unnamed = !r && s->kind == KIND_TCP && to.ss_family == AF_UNSPEC;
-	if (s->unnamed)
+	if (!r || errno == EINPROGRESS)
+		s->unnamed = s->kind == KIND_TCP && to.ss_family == AF_UNSPEC;
+	s->renewed |= s->unnamed;
+	if (!r && s->unnamed)
 		board->places[me][slot] = (struct place){ 0 };
 	else if (!r || errno == EINPROGRESS)
 		publish((unsigned)slot, to.ss_family != AF_UNSPEC);
@@ -184,6 +207,8 @@ static void run_name(const struct step *st, int slot)
 
 	if (!peer && slots[slot].unnamed)
 		return put(": not drawn, no name");
+	if (peer && slots[slot].copied && is_over(&slots[slot]))
+		return put(": not drawn, it keeps its peer's name on channels while another process has it");
 	r = (peer ? getpeername : getsockname)(slots[slot].fd, (struct sockaddr *)&sa, &len);
 
 	put(peer ? " peer" : " own");
@@ -205,6 +230,9 @@ static void run_close(const struct step *st, int slot)
 {
 	struct slot *s = &slots[slot];
 
+	for (unsigned i = 0; i < SLOTS && s->copied; i++) /* docs/programs.md: the kernel's sets go on telling what another process has open */
+		if (slots[i].kind == KIND_EPOLL)
+			epoll_ctl(slots[i].fd, EPOLL_CTL_DEL, s->fd, NULL);
 	if (st->w[2] % 6 == 0 && s->kind & KIND_SOCK) {
 		struct linger l = { .l_onoff = 1, .l_linger = st->w[2] / 6 % 2 };
 
@@ -496,6 +524,8 @@ static void run_fork(const struct step *st, int none)
 	for (unsigned i = 0; i < SLOTS; i++)
 		slots[i].copied = true;
 	put(" %s goes on", child_goes_on ? "child" : "parent");
+	if (child_goes_on) /* what it sends goes by the kernel from now on, and may overtake: like another one */
+		board->udp_sender = -1;
 	if (pipe2(p, O_CLOEXEC))
 		return;
 	pid = fork();
@@ -507,6 +537,7 @@ static void run_fork(const struct step *st, int none)
 		close(p[1]);
 		if (!pid)
 			_exit(0);
+		alarm(0); /* the child's steps have one each */
 		waitpid(pid, &status, 0);
 		if (WIFSIGNALED(status))
 			fprintf(stderr, "differ_calls: side %d ended by signal %d\n", me, WTERMSIG(status));
@@ -579,7 +610,7 @@ void take_given(void)
 	}
 	put(": %d", slot);
 	slots[slot] = what;
-	if (what.named)
+	if (what.named && !what.unnamed)
 		publish((unsigned)slot, false);
 }
 
