@@ -21,7 +21,7 @@ enum {
 	ASK_AGAIN_MS = 1000,
 	ASK_SOON_MS = 1,
 	ASKS_SOON = 10, /* times two each time: then it is ASK_AGAIN_MS */
-	ASK_AFTER_TIMEOUT_S = 60,
+	SILENT_S = 1,
 	FEW_MIN = 3, /* sockets in a row */
 	DEST_CNT = 1024, /* power of two */
 };
@@ -102,8 +102,8 @@ void dest_learn(const struct sock *s, const struct sockaddr *sa, socklen_t len, 
 	if (!dest_key(s, sa, len, &key))
 		return;
 	d = dest_slot(&key);
-	if (!on_channel && dest_is(d, &key) && (d->on_channel || (d->asks && d->asks < ASKS_SOON)))
-		return; /* it was full, or so, and the channel is there; or we are asking */
+	if (!on_channel && dest_is(d, &key) && (d->on_channel || d->asks))
+		return; /* it was full, or so, and the channel is there; or we are asking, and what is answered often would never be asked about again */
 	key.on_channel = on_channel;
 	key.asked_ns = sys_clock_ns();
 	dest_set(d, &key);
@@ -123,15 +123,17 @@ void dests_forget(void)
 		dests[i].port_be = 0;
 }
 
-/* Not before this time: a daemon that does not answer costs 2 s each time it is asked. */
-static uint64_t ask_ns;
+/* A daemon that does not answer costs 2 s when it is asked, and little as long as it hasn't caught up. */
+static struct pause silent;
 
 static bool dest_ask(const struct sockaddr *sa, socklen_t len)
 {
 	int err = vj_udp_reach(sock.vj, sa, len);
 
 	if (err == -ETIMEDOUT)
-		ask_ns = sys_clock_ns() + ASK_AFTER_TIMEOUT_S * NS_PER_SEC;
+		pause_longer(&silent, sys_clock_ns(), SILENT_S);
+	else
+		silent = (struct pause){ 0 };
 	return !err;
 }
 
@@ -158,7 +160,7 @@ bool dest_on_channel(const struct sock *s, const struct sockaddr *sa, socklen_t 
 		return d->on_channel;
 	key.asks = dest_is(d, &key) ? d->asks : 0;
 	key.asked_ns = now_ns;
-	key.on_channel = now_ns >= ask_ns && board_says(sa, len, true) == REPORT_WHY_NONE && sock_addr_is_ours(s, sa, len) && !ctx_get() &&
+	key.on_channel = now_ns >= silent.until_ns && board_says(sa, len, true) == REPORT_WHY_NONE && sock_addr_is_ours(s, sa, len) && !ctx_get() &&
 			 dest_ask(sa, len);
 	if (!key.on_channel && key.asks <= ASKS_SOON)
 		key.asks++;

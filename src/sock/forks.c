@@ -15,7 +15,7 @@
  * by way of the kernel and 10 ms late when it begins (lib/deed_raw.c), so it is never worth a channel: the ports stay the kernel's as
  * long as the parent lives. Nor is it where children can have no channel, as they have lost the right to what it takes (another root
  * directory, no descriptors more) before they first used their connection; or children of theirs (vsftpd). But that may be a mistake (vjd's
- * socket was just being made anew), so after a minute it is tried again, and after twice as long each time that it happens.
+ * socket was just being made anew), so after two seconds it is tried again, and after twice as long each time that it happens, an hour at most.
  *
  * Connections that last (a pool's, a session's) keep their channels; one that begins while the ports rest has the kernel's speed.
  * Looked at by the helper at each of its ticks, which it keeps up as long as ports rest.
@@ -30,7 +30,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { MANY = 4, WINDOW_MS = 1000, BRIEF_MS = 50, REST_MS = 1000, CAGED_S = 60, CAGED_MAX_S = 3600 };
+enum { MANY = 4, WINDOW_MS = 1000, BRIEF_MS = 50, REST_MS = 1000, CAGED_S = 2, CAGED_MAX_S = 3600 };
 
 /* Of a parent and its children. Counts up, and around. */
 struct lives {
@@ -206,8 +206,10 @@ static enum report_why judge(uint64_t now_ns)
 	if (atomic_load_explicit(&forks.below->caged, memory_order_relaxed) && atomic_exchange(&forks.below->caged, 0) &&
 	    deed_app(sock.vj)) /* else it may be that there is no vjd */
 		return REPORT_WHY_CAGED;
-	if (lasted)
+	if (lasted) {
 		forks.closed = (struct pause){ 0 };
+		forks.caged_s = 0; /* those had one */
+	}
 	if (lasted || (!forks.closed.s && now_ns - forks.window_ns > WINDOW_MS * NS_PER_MS))
 		window_begin(now_ns);
 	else if (brief >= (forks.closed.s ? 1 : MANY))

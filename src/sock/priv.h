@@ -292,7 +292,7 @@ enum { MUTE_CNT = 8 };
 struct mute {
 	uint8_t addr[16]; /* IPv4: mapped */
 	uint32_t times;	  /* one after the other; 0: free */
-	uint64_t until_ns;
+	struct pause pause;
 };
 
 struct sock_layer {

@@ -355,8 +355,11 @@ static bool ask_caged(uint16_t port)
 static void part_caged(void)
 {
 	pid_t server;
+	uint16_t port = server_start(serve_caged, &server);
 
-	ask_all(ask_caged, server_start(serve_caged, &server));
+	CHECK(ask_caged(port) == wants_kernel());
+	if (!wants_kernel() && !getenv("VJ_STRICT")) /* for longer each time that it was tried again */
+		ask_until_kernel(ask_caged, port, SERVED);
 	end_by_signal(server, SIGTERM);
 	printf("served by processes that can have no channel\n");
 }

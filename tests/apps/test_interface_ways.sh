@@ -269,6 +269,33 @@ begins_by channel "with the same way back"
 ip -n "$client" route add 10.77.0.2/32 via 10.99.0.2 dev beside0
 ip -n "$client" -6 route add fd77::2/128 via fd99::2 dev beside0
 begins_by UNANSWERED "answered by another interface"
+# the same process afterwards, when the way back is the same again: on channels soon, though more than two were not answered
+cat >"$tmp/answered.py" <<'PY'
+import json, os, socket, subprocess, sys, time
+vj = sys.argv[1]
+def begin():
+	with socket.create_connection(("10.77.0.1", 7100), 60):
+		said = json.loads(subprocess.run([vj, "why", "--json", str(os.getpid())], capture_output=True, text=True).stdout)
+		return next(s for s in said["sockets"] if s["remote"] and s["remote"]["port"] == 7100).get("why", {"name": "channel"})["name"]
+while [begin() for _ in range(3)] != ["UNANSWERED"] * 3:
+	pass
+print("unanswered", flush=True)
+sys.stdin.readline()
+end = time.monotonic() + 30
+while begin() != "channel":
+	assert time.monotonic() < end, "it stays the kernel's"
+	time.sleep(0.2)
+print("on a channel", flush=True)
+PY
+mkfifo "$tmp/answered"
+at_server sh -c '"$@"; exit $?' sh "$vj" run -- python3 "$tmp/answered.py" "$vj" <"$tmp/answered" >"$tmp/answered.log" 2>&1 &
+exec 6>"$tmp/answered"
+until_true grep -q unanswered "$tmp/answered.log"
+ip -n "$client" route del 10.77.0.2/32
+echo >&6
+until_true grep -q "on a channel" "$tmp/answered.log"
+exec 6>&-
+ip -n "$client" route add 10.77.0.2/32 via 10.99.0.2 dev beside0
 "$vj" attach beside0 >/dev/null
 until_true sh -c "\"$vj\" status | grep '^beside0 '"
 begins_by UNANSWERED "answered by another interface that is attached"

@@ -107,6 +107,31 @@ while not select.select([sys.stdin], [], [], 0.05)[0]:
     print(json.dumps({"cnt": cnt, "slowest": slowest, "channels": channels}), flush=True)
 """
 
+# Echoes datagrams. Its port is on channels when it has read some.
+ECHO = """
+import socket, sys
+sys.stdin.readline()
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(("127.0.0.1", 0))
+print(s.getsockname()[1], flush=True)
+while True:
+    s.sendto(*s.recvfrom(100))
+"""
+
+# Sends to the port that it was told last, without end; an answer that is not there at once may be lost
+SENDER = """
+import select, socket, sys
+s, cnt = socket.socket(socket.AF_INET, socket.SOCK_DGRAM), 0
+while True:
+    if not cnt or select.select([sys.stdin], [], [], 0.05)[0]:
+        port = int(sys.stdin.readline())
+    s.sendto(b"hello", ("127.0.0.1", port))
+    if select.select([s], [], [], 0.05)[0]:
+        s.recv(100)
+    cnt += 1
+    print(cnt, flush=True)
+"""
+
 SERVERS = [("accept", "127.0.0.1"), ("poll", "::1"), ("select", "127.0.0.1"), ("epoll", "::1"), ("workers", "127.0.0.1"), ("workers", "::1"),
            ("fork", "127.0.0.1"), ("fork", "::1")]
 
@@ -169,6 +194,17 @@ def way_of(program):
     """What `vj why` says of its processes"""
     pids = subprocess.run(["pgrep", "-s", str(program.process.pid), "-f", "^[^ ]*python"], capture_output=True, text=True, check=False).stdout.split()
     return "\n".join(subprocess.run([BUILD + "/vj", "why", "--socket", SOCKET, pid], capture_output=True, text=True, check=False).stdout for pid in pids)
+
+
+def waits_in_kernel(server):
+    """Is it sent to by the kernel? It is stopped, so that what comes there stays there."""
+    os.killpg(server.process.pid, signal.SIGSTOP)
+    time.sleep(0.5)
+    port = f":{server.said():04X}"
+    with open("/proc/net/udp", encoding="ascii") as table:
+        waiting = [int(line.split()[4].split(":")[1], 16) for line in table.readlines()[1:] if line.split()[1].endswith(port)]
+    os.killpg(server.process.pid, signal.SIGCONT)
+    return any(waiting)
 
 
 class Test:
@@ -234,6 +270,22 @@ class Test:
             program.end()
         self.clients, self.servers = [], []
 
+    def datagrams(self):
+        """Who sends to somebody new while vjd is stopped, and is answered all the time, asks again soon."""
+        self.servers, self.clients = [Program(ECHO), Program(ECHO)], [Program(SENDER), Program(SENDER)]
+        time.sleep(1)
+        for server in self.servers:
+            server.go()
+        until(lambda: all(s.said() for s in self.servers), "servers don't start")
+        for client, server in zip(self.clients, self.servers): # the second one makes its server known to vjd
+            client.go(server.said())
+            until(lambda: client.said() and not waits_in_kernel(server), "datagrams on channels")
+        self.clients[1].end()
+        self.mishap(STOPS_S[0], lambda: self.clients[0].go(self.servers[1].said()))
+        until(lambda: not waits_in_kernel(self.servers[1]), "datagrams on channels, after vjd was stopped")
+        print("datagrams are on channels soon after", flush=True)
+        self.end()
+
     def run(self, kind):
         name = f"vjd stopped for {kind} s" if kind else "vjd killed"
         slow_s = 2 * kind + 10
@@ -254,6 +306,7 @@ class Test:
 def main():
     test = Test()
     try:
+        test.datagrams()
         for kind in [*STOPS_S, 0]:
             test.run(kind)
     finally:
