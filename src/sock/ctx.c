@@ -48,9 +48,17 @@ VJ_EARLY void lock_take(void)
 	pthread_mutex_lock(&sock.lock);
 }
 
+VJ_EARLY static void unlock(void)
+{
+	if (unlikely(sock.kicks_due))
+		kicks_unlock();
+	else
+		pthread_mutex_unlock(&sock.lock);
+}
+
 VJ_EARLY void lock_drop(void)
 {
-	pthread_mutex_unlock(&sock.lock);
+	unlock();
 	atomic_signal_fence(memory_order_seq_cst);
 	sock_inside = false;
 	atomic_signal_fence(memory_order_seq_cst);
@@ -90,7 +98,7 @@ void lock_lend(void)
 {
 	if (unlikely(sock.sleeping))
 		sleepers_look_after();
-	pthread_mutex_unlock(&sock.lock);
+	unlock();
 }
 
 void lock_regain(void)

@@ -331,8 +331,7 @@ void set_destroy(struct epoll_set *set)
 		next = w->next;
 		watch_destroy(w);
 	}
-	own_fd_close(set->kick.fd);
-	set->kick.fd = -1;
+	kick_close(&set->kick);
 	set_free(set);
 }
 
@@ -360,8 +359,7 @@ static int set_open_up(struct epoll_set *set, bool adopted)
 	if (!err)
 		err = sys_epoll_ctl(set->epfd, EPOLL_CTL_ADD, set->kick.fd, &ev);
 	if (err) {
-		own_fd_close(set->kick.fd);
-		set->kick.fd = -1;
+		kick_close(&set->kick);
 		return err;
 	}
 	/* sequentially consistent against wait_kernel(): it sees `ours`, or is seen to sleep */
@@ -669,13 +667,18 @@ static void set_left(void *arg)
 	lock_leave();
 }
 
+static bool has_mark(const struct epoll_event *ev, int n, uint64_t mark)
+{
+	for (int i = 0; i < n; i++)
+		if (ev[i].data.u64 == (mark_base | mark))
+			return true;
+	return false;
+}
+
 /* Is the bell not among the events, all of which found room? */
 static bool is_unrung(const struct epoll_event *ev, int n, int max)
 {
-	for (int i = 0; i < n; i++)
-		if (ev[i].data.u64 == (mark_base | MARK_BELL))
-			return false;
-	return n >= 0 && n < max;
+	return n >= 0 && n < max && !has_mark(ev, n, MARK_BELL);
 }
 
 /*
@@ -731,6 +734,7 @@ static int set_sleep(struct epoll_set *set, int epfd, struct epoll_event *ev, in
 		} else {
 			n = sleep_within(epfd, ev, max, timeout_ns, mask);
 		}
+		sl->kicked = has_mark(ev, n, MARK_KICK);
 		sl->unrung = leads && (beside ? n >= 0 && !rung : is_unrung(ev, n, max));
 		if (!set_awake(set, sl, &undo.undo))
 			return -EINTR;

@@ -39,11 +39,22 @@ static bool nap(int fd, const struct timespec *length)
 				{ .fd = fd, .events = POLLIN } };
 	struct timespec left;
 	uint64_t times;
+	int n;
 
 	if (length)
 		left = *length;
-	return sys_ppoll(pfd, ARRAY_SIZE(pfd), length ? &left : NULL, NULL) > 0 && pfd[1].revents &&
+	n = sys_ppoll(pfd, ARRAY_SIZE(pfd), length ? &left : NULL, NULL);
+	sock.helper.sleeper.kicked = n > 0 && pfd[0].revents;
+	return n > 0 && pfd[1].revents &&
 	       sys_read(sock.helper.timer_fd, &times, sizeof(times)) > 0; /* else it was set anew meanwhile */
+}
+
+/* The lock is taken again. */
+static void nap_end(void)
+{
+	lock_take();
+	sock.helper.kick.sent |= sock.helper.sleeper.kicked;
+	kick_drain(&sock.helper.kick);
 }
 
 /*
@@ -58,8 +69,7 @@ static void tick(void)
 
 	lock_leave();
 	nap(fd, &length);
-	lock_take();
-	kick_drain(&sock.helper.kick);
+	nap_end();
 }
 
 static void state_set(enum helper_state state)
@@ -151,8 +161,7 @@ static bool sleep_deep(uint64_t *ret_seen)
 	do {
 		lock_leave();
 		late = nap(-1, NULL);
-		lock_take();
-		kick_drain(&sock.helper.kick);
+		nap_end();
 		late &= sock.helper.state == HELPER_WATCH;
 	} while (goes_on() && !late && sock.helper.state != HELPER_TICK);
 	awake(late);
@@ -177,8 +186,7 @@ static void sleep_calm(void)
 	state_set(HELPER_CALM);
 	lock_drop();
 	nap(fd, NULL);
-	lock_take();
-	kick_drain(&sock.helper.kick);
+	nap_end();
 	state_set(HELPER_TICK);
 	if (sock.vj)
 		vj_calm_end(sock.vj);
@@ -206,9 +214,8 @@ static bool lead(bool *ret_late)
 	sock.helper.on_bell = true;
 	lock_drop();
 	late = nap(bell_fd, timeout_ns < 0 ? NULL : &ts);
-	lock_take();
+	nap_end();
 	sock.helper.on_bell = false;
-	kick_drain(&sock.helper.kick);
 	*ret_late = late && sock.helper.state == HELPER_WATCH;
 	awake(late);
 	led = sock.leader == &sock.helper.sleeper;
@@ -322,8 +329,7 @@ int helper_start(void)
 
 void helper_close(void)
 {
-	own_fd_close(sock.helper.kick.fd);
-	sock.helper.kick.fd = -1;
+	kick_close(&sock.helper.kick);
 	own_fd_close(sock.helper.timer_fd);
 	sock.helper.timer_fd = -1;
 }

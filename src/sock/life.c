@@ -126,7 +126,7 @@ VJ_EARLY static void fork_child(void)
 	sock.helper.kick = (struct kick){ .fd = -1 };
 	sock.helper.timer_fd = -1;
 	sock.helper.on_bell = false;
-	kicks_forget();
+	kicks_forked();
 	forks_child();
 	family_child();
 	layer_bury();

@@ -224,6 +224,7 @@ static int sleep_poll(struct polling *p, int64_t timeout_ns, uint64_t deadline_n
 			tsp = &ts;
 		}
 		r = ker_ppoll_undo(p->kernel, p->n + EXTRA, tsp, p->mask, undo_all);
+		sl.kicked = r > 0 && p->kernel && p->kernel[p->n].revents;
 		sl.unrung = leads && r >= 0 && p->kernel && !(r && p->kernel[p->n + 1].revents);
 		if (!sleep_end(&sl, &undo.undo))
 			return -EINTR;

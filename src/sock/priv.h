@@ -218,7 +218,7 @@ void hold_end(struct hold *h);
 /* An eventfd that wakes one sleeper of this process. */
 struct kick {
 	int fd;	   /* -1: not made yet */
-	bool sent; /* since it was last drained */
+	bool sent; /* since it was last drained; written to when the lock is given up */
 };
 
 /* What handlers leave behind in the thread that they ran in. */
@@ -236,6 +236,7 @@ struct sleeper {
 	const void *thread;	     /* whose it is; a handler may sleep on top of it */
 	uint64_t wake_ns;	     /* when it wakes by itself; TIME_NEVER. Whoever leads sooner, perhaps */
 	bool unrung;		     /* leader: the sleep is over, and the bell was not what ended it */
+	bool kicked;		     /* ... and the kick can be read */
 };
 
 struct epoll_set;
@@ -320,6 +321,7 @@ struct sock_layer {
 
 	struct sleeper *sleepers;
 	struct sleeper *leader; /* NULL: nobody sleeps on the bell */
+	uint32_t kicks_due; /* sent, and not written to yet: wait.c */
 	bool sleeping; /* sleepers, or a helper that has to be told: whoever leaves looks after them */
 
 	uint64_t spin_ns; /* 0: never */
@@ -804,7 +806,11 @@ void kick_return(struct kick *k);
 int kick_open(struct kick *k);
 void kick_send(struct kick *k);
 void kick_drain(struct kick *k);
-void kicks_forget(void); /* child of fork */
+void kick_close(struct kick *k);
+/* Gives up the lock, then writes to those that are due: who wakes is not to find it taken. */
+void kicks_unlock(void);
+void kicks_forget(void); /* the spare ones */
+void kicks_forked(void); /* child of fork */
 /* A blocking call that was interrupted: does every handler there is want it restarted? */
 bool signals_restart(void);
 

@@ -11,6 +11,7 @@
 #include "lib/deed.h"
 #include "lib/wait.h"
 
+#include <string.h>
 #include <sys/eventfd.h>
 
 enum {
@@ -123,14 +124,52 @@ int kick_open(struct kick *k)
 	return k->fd < 0 ? k->fd : 0;
 }
 
-void kick_send(struct kick *k)
+/* Where they wait to be written to, until the lock is given up */
+static int due_fds[8];
+static _Atomic uint32_t kickers; /* threads that write without the lock */
+
+static void kick_write(int fd)
 {
 	static const uint64_t one = 1;
 
+	sys_write(fd, &one, sizeof(one));
+}
+
+void kick_send(struct kick *k)
+{
 	if (k->sent || k->fd < 0)
 		return;
 	k->sent = true;
-	sys_write(k->fd, &one, sizeof(one));
+	if (unlikely(sock.kicks_due == ARRAY_SIZE(due_fds)))
+		kick_write(k->fd);
+	else
+		due_fds[sock.kicks_due++] = k->fd;
+}
+
+void kicks_unlock(void)
+{
+	int fds[ARRAY_SIZE(due_fds)];
+	uint32_t cnt = sock.kicks_due;
+
+	memcpy(fds, due_fds, sizeof(fds));
+	sock.kicks_due = 0;
+	atomic_fetch_add(&kickers, 1);
+	pthread_mutex_unlock(&sock.lock);
+	for (uint32_t i = 0; i < cnt; i++)
+		kick_write(fds[i]);
+	atomic_fetch_sub(&kickers, 1);
+}
+
+/* Return: it was due; now it is not. */
+static bool kick_take_back(int fd)
+{
+	for (uint32_t i = 0; i < sock.kicks_due; i++) {
+		if (due_fds[i] != fd)
+			continue;
+		due_fds[i] = due_fds[--sock.kicks_due];
+		return true;
+	}
+	return false;
 }
 
 void kick_drain(struct kick *k)
@@ -140,7 +179,26 @@ void kick_drain(struct kick *k)
 	if (!k->sent)
 		return;
 	k->sent = false;
-	sys_read(k->fd, &cnt, sizeof(cnt));
+	if (!kick_take_back(k->fd))
+		sys_read(k->fd, &cnt, sizeof(cnt));
+}
+
+/* Nobody writes to a number that is about to be another's. */
+static void kick_fd_close(int fd)
+{
+	static const struct timespec moment = { .tv_nsec = 20 * NS_PER_US };
+
+	kick_take_back(fd);
+	while (atomic_load(&kickers))
+		SYS_CALL4(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &moment, NULL);
+	own_fd_close(fd);
+}
+
+void kick_close(struct kick *k)
+{
+	if (k->fd >= 0)
+		kick_fd_close(k->fd);
+	*k = (struct kick){ .fd = -1 };
 }
 
 int kick_borrow(struct kick *ret_kick)
@@ -157,13 +215,21 @@ void kick_return(struct kick *k)
 	if (spare_kick_cnt < ARRAY_SIZE(spare_kicks))
 		spare_kicks[spare_kick_cnt++] = *k;
 	else
-		own_fd_close(k->fd);
+		kick_fd_close(k->fd);
 }
 
 VJ_EARLY void kicks_forget(void)
 {
 	while (spare_kick_cnt)
-		own_fd_close(spare_kicks[--spare_kick_cnt].fd);
+		kick_fd_close(spare_kicks[--spare_kick_cnt].fd);
+}
+
+VJ_EARLY void kicks_forked(void)
+{
+	sock.kicks_due = 0;
+	if (unlikely(atomic_load_explicit(&kickers, memory_order_relaxed))) /* threads that are not here */
+		atomic_store(&kickers, 0);
+	kicks_forget();
 }
 
 /*
@@ -245,7 +311,7 @@ bool sleep_end(struct sleeper *sl, struct undo *u)
 		return false;
 	if (unlikely(sock.copied != NULL) && sock.vj)
 		family_woke();
-	sl->kick->sent |= sock_signals.ran != sl->signals.ran;
+	sl->kick->sent |= sl->kicked || sock_signals.ran != sl->signals.ran;
 	if (sl->pprev)
 		sleeper_unlink(sl);
 	kick_drain(sl->kick);
@@ -342,6 +408,7 @@ static int block_sleep(struct blocking *b, struct sleeper *sl, struct watch *w, 
 	}
 	r = b->uncancelled ? sys_ppoll(pfd, n, tsp, NULL) : ker_ppoll_undo(pfd, n, tsp, NULL, undo_all);
 	b->kernel_ready = r > 0 && pfd[0].revents;
+	sl->kicked = r > 0 && pfd[1].revents;
 	sl->unrung = leads && r >= 0 && !(r && pfd[2].revents);
 	return sleep_end(sl, &undo.undo) ? r : WAS_LEFT;
 }
