@@ -26,6 +26,7 @@ enum {
 	DRAIN_MS = 2000,
 	SPIN_US_MAX = 1000000,
 	EVENT_BATCH = 64,
+	LOCK_TRIES = 16, /* a fifth of a microsecond each */
 };
 
 struct sock_layer sock VJ_LATER = {
@@ -41,11 +42,31 @@ __thread bool sock_inside;
  * ----------------
  */
 
+/*
+ * Another thread has it, as a rule for less than a microsecond. To sleep until then takes several: two system calls, two switches, and perhaps a
+ * processor that is to be woken.
+ */
+static VJ_COLD void lock_wait(void)
+{
+	for (unsigned tries = sock.alone ? 0 : LOCK_TRIES; tries; tries--) {
+		cpu_relax();
+		if (!pthread_mutex_trylock(&sock.lock))
+			return;
+	}
+	pthread_mutex_lock(&sock.lock);
+}
+
+static inline void lock_get(void)
+{
+	if (unlikely(pthread_mutex_trylock(&sock.lock)))
+		lock_wait();
+}
+
 VJ_EARLY void lock_take(void)
 {
 	sock_inside = true; /* before: a handler that runs behind that must not want the lock */
 	atomic_signal_fence(memory_order_seq_cst);
-	pthread_mutex_lock(&sock.lock);
+	lock_get();
 }
 
 VJ_EARLY static void unlock(void)
@@ -103,7 +124,7 @@ void lock_lend(void)
 
 void lock_regain(void)
 {
-	pthread_mutex_lock(&sock.lock);
+	lock_get();
 }
 
 VJ_EARLY struct file *file_enter(int fd)

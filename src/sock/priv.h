@@ -767,6 +767,8 @@ bool info_has_ended(const struct sock *s);
  * meanwhile.
  */
 bool spin_turn(struct spin *sp);
+/* A fifth of a microsecond */
+void cpu_relax(void);
 void spin_won(const struct spin *sp);
 
 /* One blocking operation on one file: see block_wait(). */

@@ -56,7 +56,7 @@ int64_t time_left(uint64_t deadline_ns, uint64_t now_ns)
  * ----------------
  */
 
-static void cpu_relax(void)
+void cpu_relax(void)
 {
 	for (unsigned i = 0; i < SPIN_RELAX; i++) {
 #if defined(__x86_64__)
