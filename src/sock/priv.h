@@ -219,6 +219,8 @@ void hold_end(struct hold *h);
 struct kick {
 	int fd;	   /* -1: not made yet */
 	bool sent; /* since it was last drained; written to when the lock is given up */
+	bool calls; /* ... and there were sleepers */
+	uint32_t sleepers; /* on it */
 };
 
 /* What handlers leave behind in the thread that they ran in. */
@@ -321,6 +323,7 @@ struct sock_layer {
 
 	struct sleeper *sleepers;
 	struct sleeper *leader; /* NULL: nobody sleeps on the bell */
+	uint32_t called; /* kicks by which sleepers are about to wake */
 	uint32_t kicks_due; /* sent, and not written to yet: wait.c */
 	bool sleeping; /* sleepers, or a helper that has to be told: whoever leaves looks after them */
 

@@ -114,7 +114,7 @@ void spin_won(const struct spin *sp)
  */
 
 /* Those of blocking calls and poll(); an epoll set has its own. */
-static struct kick spare_kicks[64];
+static int spare_fds[64];
 static unsigned spare_kick_cnt;
 
 int kick_open(struct kick *k)
@@ -140,6 +140,10 @@ void kick_send(struct kick *k)
 	if (k->sent || k->fd < 0)
 		return;
 	k->sent = true;
+	if (k->sleepers) {
+		k->calls = true;
+		sock.called++;
+	}
 	if (unlikely(sock.kicks_due == ARRAY_SIZE(due_fds)))
 		kick_write(k->fd);
 	else
@@ -179,6 +183,8 @@ void kick_drain(struct kick *k)
 	if (!k->sent)
 		return;
 	k->sent = false;
+	sock.called -= k->calls;
+	k->calls = false;
 	if (!kick_take_back(k->fd))
 		sys_read(k->fd, &cnt, sizeof(cnt));
 }
@@ -198,6 +204,7 @@ void kick_close(struct kick *k)
 {
 	if (k->fd >= 0)
 		kick_fd_close(k->fd);
+	sock.called -= k->calls;
 	*k = (struct kick){ .fd = -1 };
 }
 
@@ -205,15 +212,15 @@ int kick_borrow(struct kick *ret_kick)
 {
 	if (!spare_kick_cnt)
 		return kick_open(ret_kick);
-	*ret_kick = spare_kicks[--spare_kick_cnt];
+	*ret_kick = (struct kick){ .fd = spare_fds[--spare_kick_cnt] };
 	return 0;
 }
 
 void kick_return(struct kick *k)
 {
 	kick_drain(k);
-	if (spare_kick_cnt < ARRAY_SIZE(spare_kicks))
-		spare_kicks[spare_kick_cnt++] = *k;
+	if (spare_kick_cnt < ARRAY_SIZE(spare_fds))
+		spare_fds[spare_kick_cnt++] = k->fd;
 	else
 		kick_fd_close(k->fd);
 }
@@ -221,12 +228,12 @@ void kick_return(struct kick *k)
 VJ_EARLY void kicks_forget(void)
 {
 	while (spare_kick_cnt)
-		kick_fd_close(spare_kicks[--spare_kick_cnt].fd);
+		kick_fd_close(spare_fds[--spare_kick_cnt]);
 }
 
 VJ_EARLY void kicks_forked(void)
 {
-	sock.kicks_due = 0;
+	sock.kicks_due = sock.called = 0;
 	if (unlikely(atomic_load_explicit(&kickers, memory_order_relaxed))) /* threads that are not here */
 		atomic_store(&kickers, 0);
 	kicks_forget();
@@ -263,6 +270,7 @@ static bool lead_begin(struct sleeper *sl, int64_t *timeout_ns)
 static void sleeper_link(struct sleeper *sl)
 {
 	sl->thread = &sock_signals;
+	sl->kick->sleepers++;
 	sl->next = sock.sleepers;
 	sl->pprev = &sock.sleepers;
 	if (sl->next)
@@ -276,6 +284,7 @@ static void sleeper_unlink(struct sleeper *sl)
 	*sl->pprev = sl->next;
 	if (sl->next)
 		sl->next->pprev = sl->pprev;
+	sl->kick->sleepers--;
 	sleeping_update();
 }
 
