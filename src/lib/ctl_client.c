@@ -425,10 +425,12 @@ int ctl_client_event(struct ctl_client *client, struct ctl_msg *ret_msg,
 	if (client->unsaid_cnt > 0 && client->dead == 0)
 		unsaid_say(client, sys_clock_ns());
 	for (;;) {
+		/* as a rule there is nothing, and to know that takes no room for descriptors */
+		bool silent = client->dead == 0 && sys_recvfrom(client->fd, NULL, 0, MSG_PEEK | MSG_DONTWAIT, NULL, NULL) == -EAGAIN;
 		int r;
 
 		fds_none(ret_fds);
-		r = client->dead != 0 ? client->dead : recv_msg(client, ret_msg, ret_fds);
+		r = client->dead != 0 ? client->dead : silent ? 0 : recv_msg(client, ret_msg, ret_fds);
 		if (r <= 0 || ctl_type_is_event(ret_msg->type) || undo_late(client, ret_msg, ret_fds))
 			return r;
 	}
