@@ -192,6 +192,9 @@ VJ_API void vj_channel_tx_put(struct vj_channel *ch, const struct vj_buf *bufs, 
  */
 VJ_API void vj_channel_tx_publish(struct vj_channel *ch);
 
+/** vj_channel_tx_show() - The same for frames that nobody waits for: a peer that sleeps sees them when something else has woken it */
+VJ_API void vj_channel_tx_show(struct vj_channel *ch);
+
 /**
  * vj_channel_arm() - Announce that this end is going to sleep (NEED_WAKEUP), then look once more
  * @want_tx: Also wake for frames to send in, not only for received ones

@@ -3,7 +3,7 @@
  * area.h - where things lie in the memory that the two ends of a channel share
  *
  * The layout follows from `struct vj_area_params` alone, which both ends receive by message. The header
- * page repeats it for people with a debugger and for tests; no code takes a decision from it. docs/shm-layout.md
+ * page repeats it for people with a debugger and for tests; no code takes a decision from that. docs/shm-layout.md
  * says the same in words, for those who write another implementation.
  *
  *	offset 0      struct area_header                 one page
@@ -61,7 +61,7 @@ struct area_layout {
 	uint64_t bytes;	     /* of the whole area */
 };
 
-/* At offset 0 of an area. Written by the maker before either end attaches; for people and tests only. */
+/* At offset 0 of an area. All but the last: written by the maker before either end attaches, for people and tests only. */
 struct area_header {
 	uint64_t magic; /* AREA_MAGIC */
 	uint32_t abi;	/* AREA_ABI */
@@ -69,12 +69,14 @@ struct area_header {
 	uint32_t frame_bytes, frame_cnt, ring_cnt;
 	uint32_t start_idx; /* what all indices started from; 0 outside of tests */
 	struct area_layout layout;
+	/* By the ends while they use it: how often end [i] has taken back what it had promised its peer, which decides nothing but how long that waits */
+	_Atomic uint32_t taken_back[2];
 };
 
 _Static_assert(sizeof(struct vj_area_params) == 12, "sent by message");
 _Static_assert(sizeof(struct area_layout) == 64, "part of the header");
 _Static_assert(offsetof(struct area_header, layout) == 32, "as in docs/shm-layout.md");
-_Static_assert(sizeof(struct area_header) == 96, "as in docs/shm-layout.md");
+_Static_assert(sizeof(struct area_header) == 104, "as in docs/shm-layout.md");
 _Static_assert(sizeof(struct area_header) <= AREA_PAGE_BYTES, "one page");
 _Static_assert(AREA_RING_DESC % 128 == 0, "entries start on a line of their own");
 

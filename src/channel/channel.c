@@ -430,6 +430,12 @@ void vj_channel_tx_publish(struct vj_channel *ch)
 		channel_wake(ch, &ch->tx);
 }
 
+void vj_channel_tx_show(struct vj_channel *ch)
+{
+	if (likely(!ch->error))
+		ring_show(&ch->tx);
+}
+
 bool vj_channel_tx_ready(struct vj_channel *ch)
 {
 	uint32_t ready;

@@ -153,20 +153,22 @@ static bool is_used(const struct vj *vj, const struct vj_link *link, const struc
 
 /* Return: as tcp_connect_with() */
 static int connect_on(struct vj *vj, struct vj_link *link, const struct endpoint *local, const struct endpoint *remote,
-		      const struct begin_options *opts, uint64_t cookie, struct tcp_id *ret_id)
+		      const struct begin_options *opts, bool early, uint64_t cookie, struct tcp_id *ret_id)
 {
 	if (!link->ifl && is_used(vj, link, local, remote))
 		return -EADDRINUSE;
 	link->begins = !link->ifl;
+	if (early)
+		return tcp_connect_early(vj->stack, link->stack_id, local, remote, opts->opt, opts->cnt, false, cookie, ret_id);
 	return tcp_connect_with(vj->stack, link->stack_id, local, remote, opts->opt, opts->cnt, cookie, ret_id);
 }
 
 /* A local endpoint for @remote: the port the program bound, or the next free ephemeral one. */
 static int connect_from(struct vj *vj, struct vj_link *link, struct endpoint *local, const struct endpoint *remote,
-			const struct begin_options *opts, uint64_t cookie, struct tcp_id *ret_id)
+			const struct begin_options *opts, bool early, uint64_t cookie, struct tcp_id *ret_id)
 {
 	if (local->port)
-		return connect_on(vj, link, local, remote, opts, cookie, ret_id);
+		return connect_on(vj, link, local, remote, opts, early, cookie, ret_id);
 	for (unsigned tries = 0;; tries++) {
 		int err = ports_next(vj, CTL_PROTO_TCP, tries, &local->port);
 
@@ -174,14 +176,14 @@ static int connect_from(struct vj *vj, struct vj_link *link, struct endpoint *lo
 			return err;
 		if (ports_are_kernels(vj, local->port))
 			continue;
-		err = connect_on(vj, link, local, remote, opts, cookie, ret_id);
+		err = connect_on(vj, link, local, remote, opts, early, cookie, ret_id);
 		if (err != -EADDRINUSE)
 			return err;
 	}
 }
 
 int connect_with(struct vj *vj, const struct sockaddr *remote, socklen_t remote_len, const struct sockaddr *local, socklen_t local_len,
-		 const struct connect_option *opts, unsigned cnt, uint64_t cookie, struct vj_conn *ret_c)
+		 const struct connect_option *opts, unsigned cnt, bool early, uint64_t cookie, struct vj_conn *ret_c)
 {
 	struct endpoint from = { 0 }, to;
 	struct begin_options begin;
@@ -208,7 +210,7 @@ int connect_with(struct vj *vj, const struct sockaddr *remote, socklen_t remote_
 		from.addr = addr_source_for(link, &to.addr);
 	stack_now(vj->stack, lib_clock_ns() / 1000);
 	begin_options_of(opts, cnt, &begin);
-	err = connect_from(vj, link, &from, &to, &begin, cookie, &id);
+	err = connect_from(vj, link, &from, &to, &begin, early, cookie, &id);
 	if (err)
 		return err;
 	link_publish_all(vj);
@@ -219,7 +221,7 @@ int connect_with(struct vj *vj, const struct sockaddr *remote, socklen_t remote_
 int vj_connect(struct vj *vj, const struct sockaddr *remote, socklen_t remote_len, const struct sockaddr *local,
 	       socklen_t local_len, uint64_t cookie, struct vj_conn *ret_c)
 {
-	return connect_with(vj, remote, remote_len, local, local_len, NULL, 0, cookie, ret_c);
+	return connect_with(vj, remote, remote_len, local, local_len, NULL, 0, false, cookie, ret_c);
 }
 
 int connect_again_with(struct vj *vj, struct vj_conn c, const struct connect_option *opts, unsigned cnt, uint64_t cookie,
@@ -238,7 +240,13 @@ int connect_again_with(struct vj *vj, struct vj_conn c, const struct connect_opt
 		return err;
 	begin_options_of(opts, cnt, &begin);
 	link->begins = !link->ifl;
-	err = tcp_connect_with(vj->stack, link->stack_id, &local, &remote, begin.opt, begin.cnt, cookie, &id);
+	if (tcp_is_refused(vj->stack, tcp_of(c))) {
+		err = tcp_connect_early(vj->stack, link->stack_id, &local, &remote, begin.opt, begin.cnt, true, cookie, &id);
+		if (!err)
+			tcp_call_again(vj->stack, tcp_of(c), id);
+	} else {
+		err = tcp_connect_with(vj->stack, link->stack_id, &local, &remote, begin.opt, begin.cnt, cookie, &id);
+	}
 	if (err)
 		return err;
 	vj_conn_abort(vj, c);
@@ -351,6 +359,16 @@ void vj_conn_abort(struct vj *vj, struct vj_conn c)
 uint32_t vj_ready(const struct vj *vj, struct vj_conn c)
 {
 	return tcp_ready(vj->stack, tcp_of(c));
+}
+
+bool conn_is_refused(const struct vj *vj, struct vj_conn c)
+{
+	return tcp_is_refused(vj->stack, tcp_of(c));
+}
+
+size_t conn_refused_read(const struct vj *vj, struct vj_conn c, size_t at, void *buf, size_t len)
+{
+	return tcp_unsent_read(vj->stack, tcp_of(c), at, buf, (uint32_t)min_size(len, UINT32_MAX));
 }
 
 int vj_error(struct vj *vj, struct vj_conn c, bool clear)

@@ -21,12 +21,22 @@ enum { CONNECT_OPTIONS_MAX = 32 };
 
 /**
  * connect_with() - vj_connect() with @cnt options, 0..CONNECT_OPTIONS_MAX
+ * @early: Don't wait for an answer where the listener has promised a place: VJ_EV_CONNECTED is due at once, and conn_is_refused() may follow
  * One that vj_conn_option_set() would refuse is left out. Return: as vj_connect().
  */
 int connect_with(struct vj *vj, const struct sockaddr *remote, socklen_t remote_len, const struct sockaddr *local, socklen_t local_len,
-		 const struct connect_option *opts, unsigned cnt, uint64_t cookie, struct vj_conn *ret_c);
+		 const struct connect_option *opts, unsigned cnt, bool early, uint64_t cookie, struct vj_conn *ret_c);
 
-/** connect_again_with() - vj_connect_again(), likewise: the options of @c do not go along by themselves */
+/** conn_is_refused() - After VJ_EV_ERROR: connected early, and never answered. Nobody has read what it said; it has that still */
+bool conn_is_refused(const struct vj *vj, struct vj_conn c);
+
+/** conn_refused_read() - Of that, @len bytes from @at on. Return: bytes copied, 0: that was all */
+size_t conn_refused_read(const struct vj *vj, struct vj_conn c, size_t at, void *buf, size_t len);
+
+/**
+ * connect_again_with() - vj_connect_again(), likewise: the options of @c do not go along by themselves
+ * Of one that conn_is_refused() says all again, and is connected on return as @c was.
+ */
 int connect_again_with(struct vj *vj, struct vj_conn c, const struct connect_option *opts, unsigned cnt, uint64_t cookie,
 		       struct vj_conn *ret_c);
 

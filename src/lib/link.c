@@ -76,6 +76,7 @@ static inline void link_dirty(struct vj_link *link, unsigned n)
 	link->unseen += n;
 	if (unlikely(link->unseen > UNSEEN_MAX)) {
 		link->unseen = 1; /* still on the list */
+		link->unawaited = 0;
 		copy_way_publish(&link->copy_way);
 		vj_channel_tx_publish(link->ch);
 	}
@@ -106,6 +107,50 @@ void link_tx_put(void *drv, const struct link_frame *frame)
 	link_capture(link->vj, buf, 1);
 	vj_channel_tx_put(link->ch, buf, 1);
 	link_dirty(link, 1);
+}
+
+static void op_tx_unawaited(void *drv)
+{
+	struct vj_link *link = drv;
+
+	link->unawaited++;
+}
+
+/* ---- promises: stack/tcp_call.c */
+
+static _Atomic uint32_t *taken_back_by(const struct vj_link *link, bool us)
+{
+	struct area_header *header = link->area;
+
+	return &header->taken_back[us ? link->said.end : !link->said.end];
+}
+
+static void op_take_back(void *drv)
+{
+	struct vj_link *link = drv;
+
+	if (link->area)
+		atomic_fetch_add(taken_back_by(link, true), 1);
+}
+
+/* vjd says so, too, but later. A process whose number means nothing here has ended as far as we can tell. */
+static bool peer_has_ended(struct vj_link *link)
+{
+	struct pollfd p = { .events = POLLIN };
+
+	if (link->peer_fd == PEER_UNASKED)
+		link->peer_fd = OWN_FD_MAKE((int)SYS_CALL2(SYS_pidfd_open, link->said.peer_pid, 0));
+	p.fd = link->peer_fd;
+	return p.fd < 0 || sys_poll_ms(&p, 1, 0) != 0;
+}
+
+static uint32_t op_taken_back(void *drv, bool by_us)
+{
+	struct vj_link *link = drv;
+
+	if (!link->area || (!by_us && peer_has_ended(link)))
+		return LINK_PEER_ENDED;
+	return atomic_load(taken_back_by(link, by_us));
 }
 
 static void op_tx_copy(void *drv, uint8_t *dst, const void *src, size_t len)
@@ -146,6 +191,9 @@ static void op_rx_link(void *drv, const struct link_frame *frame)
 
 static const struct link_ops link_channel_ops = { .tx_get = link_tx_get,
 						  .tx_put = link_tx_put,
+						  .tx_unawaited = op_tx_unawaited,
+						  .take_back = op_take_back,
+						  .taken_back = op_taken_back,
 						  .tx_copy = op_tx_copy,
 						  .tx_unget = link_tx_unget,
 						  .rx_free = link_rx_free,
@@ -215,9 +263,14 @@ void link_publish_dirty(struct vj *vj)
 
 	vj->dirty = NULL;
 	for (; link; link = link->dirty_next) {
-		link->unseen = 0;
+		bool awaited = link->unseen != link->unawaited;
+
+		link->unseen = link->unawaited = 0;
 		copy_way_publish(&link->copy_way);
-		vj_channel_tx_publish(link->ch);
+		if (likely(awaited))
+			vj_channel_tx_publish(link->ch);
+		else
+			vj_channel_tx_show(link->ch);
 	}
 }
 
@@ -312,6 +365,7 @@ static void peer_free(struct vj_link *link)
 	/* The peer has the same eventfd: closing ours doesn't take it out of the bell. */
 	bell_set_del(link->vj->bell_fd, link->fds[CTL_FD_WAKE_ME]);
 	vj_channel_detach(link->ch);
+	own_fd_close(link->peer_fd);
 	if (link->area)
 		area_unmap(&(struct area_mapping){ .mem = link->area, .bytes = link->area_bytes });
 	link_close_fds(link);
@@ -354,6 +408,7 @@ int link_open(struct vj *vj, const struct ctl_channel *msg, const int fds[CTL_FD
 	link->vj = vj;
 	link->copy_way = (struct copy_way)COPY_WAY_INIT;
 	link->kind = &link_peer_kind;
+	link->peer_fd = PEER_UNASKED;
 	link->said = *msg;
 	link->channel_id = msg->id;
 	link->raw = msg->proto == CTL_PROTO_RAW;

@@ -35,9 +35,11 @@
 
 #include <vj/vj.h>
 
+#include <limits.h>
+
 struct capture;
 
-enum { LINK_BATCH = 16 };
+enum { LINK_BATCH = 16, PEER_UNASKED = INT_MIN };
 
 /* One channel. Made by link_open(), freed by link_reap(). */
 struct vj_link {
@@ -52,6 +54,7 @@ struct vj_link {
 	struct iflink *ifl;	 /* the other end is an interface, see iflink.h; NULL: a peer */
 	int fds[CTL_CHANNEL_FDS]; /* area, wake peer, wake me */
 	void *area;
+	int peer_fd; /* a pidfd of the peer, < 0: has none; PEER_UNASKED */
 	size_t area_bytes;
 	bool settled;		 /* the frames of its area's start were made present, or need not be */
 	uint32_t rx_given;	 /* frames of our pool that go round, see vj_channel_rx_more() */
@@ -63,6 +66,7 @@ struct vj_link {
 	bool raw_starved;	 /* raw: slept without a frame to send in */
 	bool has_news;		 /* an interface: there is a kind->before_rx() */
 	unsigned unseen;	 /* frames queued, not published; not 0: on vj->dirty */
+	unsigned unawaited;	 /* of them, such as nobody waits for */
 	struct vj_link *dirty_next;
 	unsigned freed_cnt, freed_max, spare_cnt, spare_next;
 	struct copy_way copy_way; /* into frames to send in */

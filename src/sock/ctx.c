@@ -7,6 +7,7 @@
 #include "sock/dgram.h"
 #include "sock/async.h"
 
+#include "lib/connect.h"
 #include "lib/deed.h"
 #include "lib/wait.h"
 
@@ -89,12 +90,32 @@ VJ_EARLY void lock_drop(void)
 
 VJ_EARLY void sleeping_update(void)
 {
-	sock.sleeping = sock.sleepers || sock.helper.state > HELPER_WATCH;
+	sock.sleeping = sock.sleepers || sock.helper.state > HELPER_WATCH || sock.ended;
+}
+
+/* The reference is this list's, until the lock is given up: the call under way may have no other to what has ended while it looked. */
+void ended_later(struct sock *s)
+{
+	s->next_copied = sock.ended;
+	sock.ended = s;
+	sleeping_update();
+}
+
+VJ_COLD void ended_put(void)
+{
+	while (sock.ended) {
+		struct sock *s = sock.ended;
+
+		sock.ended = s->next_copied;
+		file_put(&s->file);
+	}
+	sleeping_update();
 }
 
 /* The program has been here while a thread slept, and may have set timers and made links. */
 static VJ_COLD void sleepers_look_after(void)
 {
+	ended_put();
 	if (sock.helper.state == HELPER_CALM && sock.vj)
 		helper_active();
 	if (sock.leader && sock.vj) {
@@ -458,6 +479,8 @@ static void event_deliver(const struct vj_event *ev)
 		if (unlikely(ev->events & VJ_EV_UNANSWERED) && s->state == SOCK_CONNECTING && sock_connect_unanswered(s))
 			return;
 		if (unlikely(ev->events & VJ_EV_ERROR) && s->state == SOCK_CONNECTING && sock_connect_refused(s))
+			return;
+		if (unlikely(ev->events & VJ_EV_ERROR) && conn_is_refused(sock.vj, s->conn) && sock_call_refused(s))
 			return;
 	} else if (ev->obj == VJ_OBJ_UDP) {
 		if (ev->events & VJ_EV_ERROR)

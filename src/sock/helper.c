@@ -245,6 +245,7 @@ static void *helper_main(void *arg)
 			tick();
 		if (!goes_on())
 			break;
+		ended_put();
 		dgrams_look();
 		if (!sock.vj)
 			break;
@@ -276,6 +277,7 @@ static void *helper_main(void *arg)
 		ctx_process();
 		if (sock.vj)
 			deed_let_go(sock.vj); /* we have the lock, so no call is under way but those that wait */
+		ended_put();
 		/* who waits in a queue that others have, too, does not ring again */
 		away = sock.vj && !vj_unfinished(sock.vj) && !listeners_ready() && lead(&late);
 		seen = late ? sock.helper.seen : sock.calls;

@@ -61,10 +61,10 @@ void in_kernel(struct sock *s, int fd, enum report_why why)
 	own_fd_close(s->option_fd);
 	s->option_fd = OWN_FD_MAKE(sys_fcntl(fd, F_DUPFD_CLOEXEC, 0)); /* for calls that wait; else it goes at once */
 	file_get(&s->file);
+	ended_later(s);
 	for (int nr = first; nr >= 0; nr = fd_next(nr + 1))
 		if (fd_peek(nr) == &s->file)
 			sock_give_to_kernel(nr, s, why);
-	file_put(&s->file);
 }
 
 /*
@@ -86,7 +86,7 @@ static long transfer(const struct sock *s, bool sends, const struct iovec *iov, 
 }
 
 /* One call for all, since only that sees each byte once with MSG_PEEK; and one before it for the rest of a piece that was begun. */
-long in_kernel_goes_on(const struct sock *s, bool sends, const struct iovec *iov, int cnt, size_t done, int flags)
+static long goes_on(const struct sock *s, bool sends, const struct iovec *iov, int cnt, size_t done, int flags)
 {
 	long n, begun = 0;
 
@@ -103,4 +103,14 @@ long in_kernel_goes_on(const struct sock *s, bool sends, const struct iovec *iov
 	}
 	n = cnt ? transfer(s, sends, iov, cnt, flags) : 0;
 	return n < 0 && begun ? begun : begun + n;
+}
+
+long in_kernel_goes_on(struct sock *s, bool sends, const struct iovec *iov, int cnt, size_t done, int flags)
+{
+	long n;
+
+	file_get(&s->file);
+	n = goes_on(s, sends, iov, cnt, done, flags);
+	file_put(&s->file);
+	return n;
 }

@@ -100,7 +100,7 @@ static const struct kept *kept_find(int level, int name)
 	return NULL;
 }
 
-static bool conn_is_v6(const struct sock *s, struct vj_conn c)
+bool conn_is_v6(const struct sock *s, struct vj_conn c)
 {
 	struct sockaddr_storage remote;
 

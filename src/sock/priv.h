@@ -165,7 +165,7 @@ struct sock {
 		struct pause unleased; /* LISTEN, else: no lease could be had so far; when to ask for it again */
 		uint64_t claimed_ns; /* `inherited`: when it first came here; 0: not yet, or told */
 	};
-	struct sock *next_copied; /* in sock.copied, if `has_listener` and `copied` */
+	struct sock *next_copied; /* in sock.copied, if `has_listener` and `copied`; KERNEL: in sock.ended */
 	struct family_slot *slot; /* LISTEN: family.c; NULL: has none */
 	int lease_fd; /* LISTEN, UDP: our own duplicate of the kernel socket, the proof that the port is ours; else -1 */
 	/*
@@ -312,6 +312,7 @@ struct sock_layer {
 	bool rings; /* the program's io_uring has worked on a socket: what is new is the kernel's */
 	bool was_brief; /* a connection was left to the kernel, because processes of this program are brief */
 	struct sock *copied; /* sockets that listen here and elsewhere */
+	struct sock *ended; /* became the kernel's while a call looked, which may go on with them: ended_later() */
 	bool stdio; /* some socket has `stdio` */
 	bool accepts; /* the program has called accept(), in this process or before it was forked */
 	_Atomic bool left; /* some token was left to the kernel's calls */
@@ -492,6 +493,10 @@ void file_fire(struct file *f, uint32_t mask);
 void file_get(struct file *f);
 /* Drops a reference; the last one closes what is behind it. Lock held. */
 void file_put(struct file *f);
+/* @s has become the kernel's: it is let go when the lock is given up, not before */
+void ended_later(struct sock *s);
+/* ... which is now */
+void ended_put(void);
 
 /*
  * ---- stream.c -----------------------------------------------------------------------------------
@@ -543,6 +548,10 @@ void sock_give_to_kernel(int fd, struct sock *s, enum report_why why);
  * Return: true: it goes on, there or in the kernel.
  */
 bool sock_connect_refused(struct sock *s);
+/* ... once more, whoever holds the port now. Return: true: begun */
+bool sock_call_again(struct sock *s);
+/* The same of one that is connected already, on a promise, when VJ_EV_ERROR says that nobody took it (called.c). Return: true: it goes on, in the kernel maybe */
+bool sock_call_refused(struct sock *s);
 /* Nobody has answered for a second. Return: true: it is the kernel's now. */
 bool sock_connect_unanswered(struct sock *s);
 /* MSG_FASTOPEN, which connects first, of one that has done that. Return: 0: goes on; -EISCONN; as connect(); 1: it is better the kernel's */
@@ -659,7 +668,7 @@ void in_kernel(struct sock *s, int fd, enum report_why why);
 /* What this layer knows of a connection's options. Those that libvj knows are set. */
 void in_kernel_options(int fd, const struct sock *s);
 /* Instead of what a call that waited would do next. Gives the lock up. Return: bytes beside the @done; as recv(), send(), -errno */
-long in_kernel_goes_on(const struct sock *s, bool sends, const struct iovec *iov, int cnt, size_t done, int flags);
+long in_kernel_goes_on(struct sock *s, bool sends, const struct iovec *iov, int cnt, size_t done, int flags);
 
 /*
  * ---- adopt.c ------------------------------------------------------------------------------------
@@ -727,6 +736,8 @@ void dests_forget(void);
 struct connect_option;
 /* What was remembered, for a connection over IPv6 (@v6) or IPv4. @ret: room for SOCK_OPTION_CNT. Return: how many. */
 unsigned options_of(const struct sock *s, bool v6, struct connect_option *ret);
+/* Is @c, of @s, one over IPv6? */
+bool conn_is_v6(const struct sock *s, struct vj_conn c);
 /* The same, onto a new connection. */
 void options_replay(const struct sock *from, struct vj_conn c);
 /* Return: 0; -ENOMEM. */

@@ -497,11 +497,11 @@ static int channel_connect(int fd, struct sock *s, const struct sockaddr *addr, 
 	if (s->bound && sys_getsockname(fd, (struct sockaddr *)&local, &local_len))
 		return -EINVAL;
 	cnt = options_of(s, is_v6(addr), opts);
-	err = connect_with(sock.vj, addr, len, s->bound ? (struct sockaddr *)&local : NULL, s->bound ? local_len : 0, opts, cnt,
+	err = connect_with(sock.vj, addr, len, s->bound ? (struct sockaddr *)&local : NULL, s->bound ? local_len : 0, opts, cnt, true,
 			   (uint64_t)(uintptr_t)s, &s->conn);
 	if (err == -EPERM && s->any_port) {
 		((struct sockaddr_in *)&local)->sin_port = 0;
-		err = connect_with(sock.vj, addr, len, (struct sockaddr *)&local, local_len, opts, cnt, (uint64_t)(uintptr_t)s, &s->conn);
+		err = connect_with(sock.vj, addr, len, (struct sockaddr *)&local, local_len, opts, cnt, true, (uint64_t)(uintptr_t)s, &s->conn);
 	}
 	if (err) {
 		if (err != -EHOSTUNREACH)
@@ -571,22 +571,11 @@ bool sock_connect_unanswered(struct sock *s)
 
 bool sock_connect_refused(struct sock *s)
 {
-	enum { REFUSALS_MAX = 8 };
 	int err = vj_error(sock.vj, s->conn, false);
-	struct connect_option opts[SOCK_OPTION_CNT];
-	struct sockaddr_storage remote;
-	struct vj_conn again;
-	unsigned cnt;
 
 	if (err != ECONNREFUSED && err != ECONNRESET)
 		return false;
-	vj_conn_addrs(sock.vj, s->conn, NULL, &remote);
-	cnt = options_of(s, is_v6((const struct sockaddr *)&remote), opts);
-	if (s->refusals++ < REFUSALS_MAX && !connect_again_with(sock.vj, s->conn, opts, cnt, (uint64_t)(uintptr_t)s, &again)) {
-		s->conn = again;
-		return true;
-	}
-	return s->connect_async && s->nonblock && kernel_connect(s, REPORT_WHY_OWNER_GONE);
+	return sock_call_again(s) || (s->connect_async && s->nonblock && kernel_connect(s, REPORT_WHY_OWNER_GONE));
 }
 
 /*

@@ -15,6 +15,7 @@
 int links_init(struct links *links, struct mem *mem)
 {
 	links->free_head = 0;
+	links->direct_cnt = 0;
 	return pool_init(&links->pool, mem, sizeof(struct link), 0, LINKS_MAX);
 }
 
@@ -56,6 +57,7 @@ int stack_link_add(struct stack *s, const struct link_config *cfg, struct link_i
 	memcpy(link->head4, cfg->peer_mac, 6);
 	memcpy(link->head4 + 6, cfg->mac, 6);
 	store_be32(link->head4 + ETH_HDR_BYTES - 2, (uint32_t)ETH_TYPE_IP4 << 16 | 0x4500);
+	links->direct_cnt += (cfg->flags & LINK_NO_LOSS) != 0;
 	ret_link->v = id;
 	return 0;
 }
@@ -96,6 +98,7 @@ void stack_link_del(struct stack *s, struct link_id link_id, int err)
 	while (!ref_list_empty(&link->output))
 		stack_output_done(s, link_id.v, link->output.head);
 	VJ_ASSERT_OP(link->held, ==, 0u);
+	s->links.direct_cnt -= (link->flags & LINK_NO_LOSS) != 0;
 	link->ops = NULL;
 	link->next_free = s->links.free_head;
 	s->links.free_head = link_id.v;

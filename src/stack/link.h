@@ -12,6 +12,18 @@
 #include "stack/stack.h"
 
 #define LINKS_MAX 65535
+#define LINK_PROMISES 4
+
+/* Places in the backlog of somebody who listens behind the link: tcp_call.c */
+struct tcp_promise {
+	struct ip_addr addr;
+	uint16_t port; /* 0: none */
+	uint16_t window; /* as its last SYN-ACK had it, not scaled */
+	uint16_t mss;
+	uint8_t left;
+	uint16_t round; /* of the far end's, see TCP_ROUND_SHIFT */
+	uint32_t until_ms; /* by the low bits of the clock */
+};
 
 struct link {
 	const struct link_ops *ops; /* NULL: this number is free */
@@ -32,12 +44,15 @@ struct link {
 	uint32_t output_cnt;
 	struct ref_list output;		  /* objects that owe something: stack_output_later() */
 	struct ref_list_node with_output; /* in stack.output_links */
+	uint32_t promise_next; /* whose place the next new one takes */
+	struct tcp_promise promises[LINK_PROMISES];
 };
 
 struct links {
 	struct pool
 		pool; /* objects never go back to it, so that link_find() can look at a freed one */
 	uint32_t free_head; /* numbers to use again, chained through link.next_free */
+	uint32_t direct_cnt; /* those that cannot lose */
 };
 
 int links_init(struct links *links, struct mem *mem);
@@ -61,6 +76,12 @@ static inline struct link *link_at(const struct links *links, uint32_t id)
 
 	VJ_DASSERT(link->ops != NULL);
 	return link;
+}
+
+static inline void link_unawaited(const struct link *link)
+{
+	if (link->ops->tx_unawaited != NULL)
+		link->ops->tx_unawaited(link->drv);
 }
 
 static inline void link_rx_free(const struct link *link, const struct link_frame *frame)

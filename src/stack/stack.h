@@ -139,6 +139,14 @@ struct link_ops {
 	bool (*tx_get)(void *drv, struct link_frame *ret_frame);
 	/* A filled frame of tx_get(), in order; the driver decides when the far end sees it. */
 	void (*tx_put)(void *drv, const struct link_frame *frame);
+	/* For the frame that was put last nobody waits: it need not wake the far end. NULL: it may. */
+	void (*tx_unawaited)(void *drv);
+	/*
+	 * Promises to the far end hold no more (tcp_call.c), which it sees from now on; and how often that was said, by us or by the far end.
+	 * LINK_PEER_ENDED: its process is no more. NULL, both: the link is for no promises.
+	 */
+	void (*take_back)(void *drv);
+	uint32_t (*taken_back)(void *drv, bool by_us);
 	/*
 	 * memcpy() of COPY_OUT_MIN bytes and more into a frame of tx_get(), as suits who will read it. NULL: memcpy().
 	 */
@@ -160,6 +168,8 @@ enum link_flags {
 	LINK_ANY_MAC = 4,  /* whose frames are ours was decided before: they may be for an address we don't know of */
 	LINK_TRAINS = 8,   /* with LINK_NO_CSUM: a packet may hold several UDP datagrams of one flow; docs/shm-layout.md */
 };
+
+#define LINK_PEER_ENDED UINT32_MAX
 
 struct link_config {
 	const struct link_ops *ops; /* stays the caller's */
@@ -357,6 +367,25 @@ struct tcp_option_value {
  */
 int tcp_connect_with(struct stack *s, struct link_id link, const struct endpoint *local, const struct endpoint *remote,
 		     const struct tcp_option_value *opts, unsigned cnt, uint64_t cookie, struct tcp_id *ret_id);
+
+/**
+ * tcp_connect_early() - The same, not waiting for an answer where one is not needed: on links that cannot lose, while the listener has promised places
+ * @anyway: Connected on return in any case, on a link that cannot lose: the program has been told so before, see tcp_call_again()
+ *
+ * Then STACK_EV_CONNECTED is due at once, data go behind the SYN, and if it comes to nothing, tcp_is_refused() is true after STACK_EV_ERROR.
+ * Return: as tcp_connect_with(); -ENOBUFS: @anyway, and no frame
+ */
+int tcp_connect_early(struct stack *s, struct link_id link, const struct endpoint *local, const struct endpoint *remote,
+		      const struct tcp_option_value *opts, unsigned cnt, bool anyway, uint64_t cookie, struct tcp_id *ret_id);
+
+/**
+ * tcp_is_refused() - Of a connection that has failed: was it connected by tcp_connect_early(), and never answered?
+ * Nobody has read what it sent, and it still has that: for tcp_call_again(), or tcp_unsent_read().
+ */
+bool tcp_is_refused(const struct stack *s, struct tcp_id id);
+
+/** tcp_call_again() - @to, just made by tcp_connect_early() with @anyway, says all that @from has said, which tcp_is_refused() */
+void tcp_call_again(struct stack *s, struct tcp_id from, struct tcp_id to);
 
 /**
  * tcp_connect_data() - The same with Fast Open (RFC 7413): data in the SYN, if the peer has given us a cookie before

@@ -118,8 +118,8 @@ void tcp_listener_free(struct stack *s, uint32_t id);
 void tcp_listen_embryo_gone(struct stack *s, struct conn c);
 /* Not answered yet, since the backlog is full */
 bool tcp_listen_is_parked(const struct tcb *t);
-/* The SYN-ACK of an embryo that has a place, or once more when there was no frame for it */
-void tcp_listen_answer(struct stack *s, struct conn c);
+/* The SYN-ACK of an embryo that has a place, or once more when there was no frame for it. @called: its peer does not wait for it */
+void tcp_listen_answer(struct stack *s, struct conn c, bool called);
 /* A SYN-ACK left, on a link that can lose. Return: true: it is noted, and needs no record in struct tcp_rtx. */
 bool tcp_listen_synack_sent(struct stack *s, struct conn c, bool again);
 /* It is acknowledged: there is a record of it from here on, for that acknowledgement to find. */
@@ -223,6 +223,8 @@ bool tcp_output(struct stack *s, struct conn c, bool force);
  * persist timer tries again; or it is paced, and tcp_pace.c does.
  */
 bool tcp_out_prepare(struct stack *s, struct conn c);
+/* FIN, behind all that was sent. Return: 0; -EAGAIN: no frame */
+int tcp_out_fin(struct stack *s, struct conn c);
 /* How much new data may go now, by windows alone */
 uint32_t tcp_out_usable(const struct stack *s, struct conn c);
 /* May @len of @unsent bytes go as one segment? They fit the windows. */

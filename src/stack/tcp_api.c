@@ -4,6 +4,7 @@
  * information in tcp_info.c
  */
 #include "stack/tcp.h"
+#include "stack/tcp_call.h"
 #include "stack/tcp_fastopen.h"
 
 #include <errno.h>
@@ -100,6 +101,27 @@ int tcp_connect_with(struct stack *s, struct link_id link, const struct endpoint
 	return 0;
 }
 
+int tcp_connect_early(struct stack *s, struct link_id link, const struct endpoint *local,
+		      const struct endpoint *remote, const struct tcp_option_value *opts,
+		      unsigned int cnt, bool anyway, uint64_t cookie, struct tcp_id *ret_id)
+{
+	struct conn c;
+	int err = connect_begin(s, link, local, remote, opts, cnt, cookie, &c);
+
+	if (err != 0)
+		return err;
+	ret_id->v = c.id;
+	if (tcp_call(s, c, anyway))
+		return 0;
+	if (anyway) {
+		tcp_conn_release(s, c);
+		return -ENOBUFS;
+	}
+	if (tcp_xmit_syn(s, c) != 0)
+		tcp_output_later(s, c);
+	return 0;
+}
+
 int tcp_connect_data(struct stack *s, struct link_id link, const struct endpoint *local,
 		     const struct endpoint *remote, const struct tcp_option_value *opts,
 		     unsigned int cnt, const void *buf, size_t len, uint64_t cookie,
@@ -160,7 +182,7 @@ static inline bool send_is_simple(const struct tcb *t, size_t len)
 {
 	uint32_t flight = tcb_flight(t);
 
-	return tcb_no_loss(t) && t->sndq.bytes == 0 && !tcb_has(t, TF_CORK) && len <= t->mss &&
+	return tcb_no_loss(t) && t->sndq.bytes == 0 && !tcb_has(t, TF_CORK | TF_CALLED) && len <= t->mss &&
 	       len != 0 && t->snd_wnd >= flight && len <= t->snd_wnd - flight;
 }
 
@@ -219,7 +241,7 @@ static int send_stream(struct stack *s, struct conn c, const uint8_t *buf, size_
 {
 	int err = 0, blocked = 0;
 
-	if (tcb_no_loss(c.t) && c.t->sndq.bytes == 0)
+	if (tcb_no_loss(c.t) && c.t->sndq.bytes == 0 && !tcb_has(c.t, TF_CALLED))
 		done += send_direct(s, c, buf + done, len - done, &blocked);
 	if (done < len) {
 		err = send_queued(s, c, buf + done, len - done, &done);
@@ -274,7 +296,7 @@ int tcp_send_frame(struct stack *s, struct tcp_id id, uint8_t **ret_data, size_t
 		return err;
 	VJ_ASSERT_OP(g->frame_id, ==, 0u);
 	usable = min_u32(tcp_out_usable(s, c), t->mss);
-	if (tcb_unsent(t) != 0 || usable == 0)
+	if (tcb_unsent(t) != 0 || usable == 0 || tcb_is_called(t))
 		return -EAGAIN;
 	if (!tcb_no_loss(t)) {
 		/* A copy is kept for retransmission: it must find room. */

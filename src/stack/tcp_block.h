@@ -92,6 +92,7 @@ enum {
 	TF_ACTIVE = 1 << 22,	 /* opened by tcp_connect() */
 	TF_ERR_TOLD = 1 << 23,	 /* CLOSED: err has been given to the program once */
 	TF_FASTOPEN = TF_ERR_TOLD, /* not CLOSED: our SYN-ACK is not acknowledged yet; ext is there */
+	TF_CALLED = TF_ERR_TOLD,   /* the same on NO_LOSS: connected on a promise, the SYN-ACK is not here yet; tcp_call.c */
 	TF_CC_SHIFT = 24,	 /* 2 bits: index of the congestion control */
 	TF_IN_FLOWS = 1 << 26,	 /* the flow table has it */
 	TF_HELD = 1 << 27,	 /* nothing may be sent: it is about to move (tcp_move.c), or has left (TIME_WAIT, tcp_leave.c) */
@@ -102,6 +103,7 @@ enum {
 #define TF_ECN_CWR (1u << 31) /* the window was reduced: the next new data say CWR */
 #define TF_TW_LAST TF_MORE /* TIME_WAIT: when the timer fires, it is over */
 #define TF_READ_SHUT TF_MORE /* FIN_QUEUED, not TIME_WAIT: the program reads no more, either */
+#define TF_REFUSED TF_MORE /* CLOSED by ECONNREFUSED, ACTIVE: was CALLED, sndq is what it said */
 #define TF_ACK_QUEUED TF_ECN_CWR /* NO_LOSS, which has no window to reduce: it is in the queue of tcp_owed.c */
 #define TF_STUCK TF_ECN_ECHO /* NO_LOSS, likewise: sndq may grow, see tcp_tune.c; until bytes leave it */
 #define TF_CC_MASK (3u << TF_CC_SHIFT)
@@ -110,7 +112,7 @@ enum {
  * States (enum tcp_state) and who moves them:
  *
  *	CLOSED		tcp_conn.c: error, or the end, while the program still holds the id. Not in
- *			the flow table, no timer, no rtx, sndq empty. Valid: rcvq, err, FIN_RCVD
+ *			the flow table, no timer, no rtx, sndq empty but if REFUSED. Valid: rcvq, err, FIN_RCVD
  *			(what was received may still be read), event, ext. With RST_OWED it stays
  *			after the program let go, for a frame to send RST in: on a link that cannot
  *			lose the peer has no other way to learn of it, since it repeats nothing.
@@ -164,7 +166,7 @@ struct tcb {
 	struct bufq rcvq; /* in order, not yet read */
 
 	struct event_node event;
-	struct bufq sndq; /* from snd_una; on links that cannot lose, from snd_nxt */
+	struct bufq sndq; /* from snd_una; on links that cannot lose, from snd_nxt, but if CALLED */
 	struct wheel_node wheel;
 	struct ref_list_node output;
 	uint32_t rtx;	     /* struct tcp_rtx, 0: none */
@@ -385,6 +387,7 @@ struct tcp_syn_more {
 	bool fastopen;	    /* the option is there ... */
 	bool fastopen_exp;  /* ... in its experimental form */
 	uint32_t len;	    /* data, first in sndq */
+	uint16_t urgent;    /* NO_LOSS: what tcp_call.c says by the urgent pointer */
 };
 
 /* ---- small things ---------------------------------------------------------------------------- */

@@ -7,6 +7,7 @@
  * after the handshake); and nothing is owed to the peer (TF_RST_OWED).
  */
 #include "stack/tcp.h"
+#include "stack/tcp_call.h"
 #include "stack/tcp_fastopen.h"
 #include "stack/tcp_move.h"
 #include "stack/tcp_mtu.h"
@@ -208,7 +209,9 @@ void tcp_conn_strip(struct stack *s, struct conn c)
 	struct tcb *t = c.t;
 
 	tcp_timer_stop(s, c);
-	if (t->state != TCP_CLOSED && tcb_has(t, TF_FASTOPEN))
+	if (tcb_is_called(t))
+		t->flags &= ~(uint32_t)TF_CALLED;
+	else if (t->state != TCP_CLOSED && tcb_has(t, TF_FASTOPEN))
 		tcp_fastopen_gone(s, t, false);
 	t->flags &= ~(uint32_t)(TF_ACK_OWED | TF_ACK_NOW);
 	tcp_rtx_free(s, t);
@@ -485,7 +488,9 @@ void tcp_peer_gone(struct stack *s, struct tcp_id id)
 {
 	struct conn c = conn_at(s, id.v);
 
-	if (c.t->state != TCP_CLOSED)
+	if (tcb_is_called(c.t))
+		tcp_call_refused(s, c);
+	else if (c.t->state != TCP_CLOSED)
 		tcp_conn_done(s, c, link_gone_error(c.t, ECONNRESET));
 }
 
@@ -500,7 +505,9 @@ void tcp_link_gone(struct stack *s, uint32_t link_id, int err)
 		if (bufq_own(&s->bufs, &c.t->rcvq) != 0)
 			bufq_drop(&s->bufs, &c.t->rcvq);
 		c.t->flags &= ~(uint32_t)TF_RST_OWED;
-		if (c.t->state != TCP_CLOSED)
+		if (tcb_is_called(c.t))
+			tcp_call_refused(s, c);
+		else if (c.t->state != TCP_CLOSED)
 			tcp_conn_done(s, c, link_gone_error(c.t, err));
 		else if (!tcb_has(c.t, TF_OWNED | TF_EMBRYO))
 			tcp_conn_release(s, c);
@@ -545,7 +552,7 @@ void stack_leaving(struct stack *s)
 		struct conn c = conn_at(s, id);
 
 		/* Also where there is a little window left, which waits for an acknowledgement (tcp_out_may_send()). No frame: then it is told later. */
-		if (tcb_no_loss(c.t) && tcb_synchronized(c.t) && !tcb_has(c.t, TF_HELD) &&
+		if (tcb_no_loss(c.t) && tcb_synchronized(c.t) && !tcb_has(c.t, TF_HELD | TF_CALLED) &&
 		    tcb_can_send(c.t) && tcb_unsent(c.t) > tcp_out_usable(s, c))
 			(void)tcp_xmit(s, c, c.t->snd_nxt, TCP_ACK | TCP_URG, NULL, 0);
 	}
@@ -561,6 +568,8 @@ uint64_t stack_unsent(const struct stack *s)
 
 		if (t->state == TCP_SYN_SENT || t->state == TCP_SYN_RECEIVED)
 			bytes += t->sndq.bytes;
+		else if (tcb_is_called(t))
+			bytes += tcp_call_unsaid(t) + ((t->flags & (TF_FIN_QUEUED | TF_FIN_SENT)) == TF_FIN_QUEUED);
 		else if (t->state != TCP_CLOSED)
 			bytes += tcb_unsent(t) +
 				 ((t->flags & (TF_FIN_QUEUED | TF_FIN_SENT)) == TF_FIN_QUEUED);

@@ -15,6 +15,7 @@
  *	step 7, 8	tcp_data_input()	tcp_data.c
  */
 #include "stack/tcp.h"
+#include "stack/tcp_call.h"
 #include "stack/tcp_fastopen.h"
 
 #include <errno.h>
@@ -240,6 +241,10 @@ void tcp_steps_input(struct stack *s, struct conn c, struct tcp_seg *seg)
 		seg->wnd <<= tcb_snd_wscale(t);
 	if (!tcb_no_loss(t))
 		tcp_delack_seen(s, c);
+	if (unlikely(tcb_is_called(t))) {
+		tcp_call_input(s, c, seg);
+		return;
+	}
 	if (unlikely(tcb_has(t, TF_FASTOPEN)) && !tcp_fastopen_input(s, c, seg))
 		return;
 	if (!in_seq(s, c, seg))

@@ -434,7 +434,7 @@ int tcp_option_get(const struct stack *s, struct tcp_id id, enum tcp_option opt,
 /* As Linux: SYN_RECEIVED until the SYN-ACK is acknowledged */
 static enum tcp_state info_state(const struct tcb *t)
 {
-	return t->state == TCP_ESTABLISHED && tcb_has(t, TF_FASTOPEN) ? TCP_SYN_RECEIVED
+	return t->state == TCP_ESTABLISHED && tcb_has(t, TF_FASTOPEN) && !tcb_no_loss(t) ? TCP_SYN_RECEIVED
 								      : (enum tcp_state)t->state;
 }
 

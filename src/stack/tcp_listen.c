@@ -10,7 +10,7 @@
  * for it. Until then it waits in `parked`, so that whoever is accepted makes room for the next at once, and not in the second
  * after which the peer repeats its SYN: the kernel's loopback has given its listener the processor before the backlog is full, but
  * here hundreds may have come before the program runs. What is parked counts as an embryo; the peer may be gone by the time that it is answered, and
- * then says so.
+ * then says so. Who calls on a promise (tcp_call.c) is answered in any case.
  *
  * An embryo is a block and nothing else: what the SYN-ACK's record would say, when it left and whether more than once, is kept in the
  * cold half, where congestion control has nothing yet, and the record is made when the acknowledgement comes. So a handshake that nobody
@@ -20,6 +20,7 @@
  * tcp_unlisten() does not look for them: the listener's block stays until the last has found out.
  */
 #include "stack/tcp.h"
+#include "stack/tcp_call.h"
 #include "stack/tcp_fastopen.h"
 #include "stack/tcp_cookie.h"
 
@@ -51,14 +52,21 @@ bool tcp_listen_is_parked(const struct tcb *t)
  * On a link that cannot lose the SYN-ACK arrives there, before all else that we say: the peer has a connection, and the program need not
  * wait for the peer's word that it knows. Unless it has asked for more than that (DEFER_ACCEPT).
  */
-void tcp_listen_answer(struct stack *s, struct conn c)
+void tcp_listen_answer(struct stack *s, struct conn c, bool called)
 {
 	struct tcb *t = c.t;
+	const struct link *link = link_at(&s->links, t->link);
+	const struct tcp_syn_more more = { .urgent = tcp_promise_of(s, tcp_listener_at(s, t->event.cookie[0]), link) };
 
-	if (tcp_xmit_syn(s, c) != 0) {
-		tcp_output_later(s, c);
+	if (tcp_xmit_syn_more(s, c, &more) != 0) {
+		if (called) /* what it says comes now, and cannot wait for an answer to it */
+			tcp_conn_reset(s, c, 0);
+		else
+			tcp_output_later(s, c);
 		return;
 	}
+	if (called)
+		link_unawaited(link);
 	if (!tcb_no_loss(t) || (t->ext != 0 && tcb_ext(s, t)->defer != 0))
 		return;
 	tcp_timer_stop(s, c);
@@ -74,7 +82,7 @@ static void listen_unpark(struct stack *s, struct tcp_listener *l)
 
 		ref_list_del(&s->event_nodes, &l->parked, ref_tcp(c.id));
 		l->reserved_cnt++;
-		tcp_listen_answer(s, c);
+		tcp_listen_answer(s, c, false);
 	}
 }
 
@@ -193,7 +201,7 @@ static void listen_ext(const struct tcp_listener *l, bool v4, struct tcp_ext *re
  * A block for a handshake. Of what it is, key, options and link are set. Return: false: no memory.
  */
 static bool listen_embryo(struct stack *s, const struct tcp_seg *seg, const struct flow_key *key,
-			  uint32_t listener_id, struct conn *ret_c)
+			  uint32_t listener_id, bool called, struct conn *ret_c)
 {
 	struct tcp_listener *l = tcp_listener_at(s, listener_id);
 	uint32_t id = tcp_conn_new(s, key, seg->pkt->link);
@@ -207,7 +215,7 @@ static bool listen_embryo(struct stack *s, const struct tcp_seg *seg, const stru
 	c.t->flags = (l->has_cc ? c.t->flags & ~TF_CC_MASK : c.t->flags) | l->flags | TF_EMBRYO;
 	c.t->event.cookie[0] = listener_id;
 	l->embryo_cnt++;
-	if (tcb_no_loss(c.t) && listener_full(l))
+	if (tcb_no_loss(c.t) && listener_full(l) && !called)
 		ref_list_add(&s->event_nodes, &l->parked, ref_tcp(id));
 	else if (tcb_no_loss(c.t))
 		l->reserved_cnt++;
@@ -247,11 +255,17 @@ static void listen_syn(struct stack *s, struct tcp_seg *seg, const struct flow_k
 {
 	struct tcp_listener *l = tcp_listener_at(s, listener_id);
 	bool full = l->embryo_cnt >= max_u32(l->backlog, EMBRYOS_MIN);
+	bool called = (seg->pkt->link->flags & LINK_NO_LOSS) != 0 && seg->view.urgent == TCP_CALL_MARK;
 	struct tcp_syn_more more;
 	struct conn c;
 	struct tcb *t;
 	bool fast;
 
+	if (called && (full || l->ready_cnt + l->reserved_cnt >= 2 * l->backlog)) {
+		stack_drop(s, STACK_DROP_TCP_BACKLOG);
+		tcp_reply_rst(s, seg->pkt, &seg->view);
+		return;
+	}
 	/* A cookie would not keep away from an old connection's numbers. */
 	if ((listener_full(l) && (seg->pkt->link->flags & LINK_NO_LOSS) == 0) ||
 	    (full && (old_end != NULL || !listen_cookie(s, seg, key, l)))) {
@@ -260,16 +274,18 @@ static void listen_syn(struct stack *s, struct tcp_seg *seg, const struct flow_k
 	}
 	if (full)
 		return;
-	if (!listen_embryo(s, seg, key, listener_id, &c)) {
+	if (!listen_embryo(s, seg, key, listener_id, called, &c)) {
 		if (!listen_cookie(s, seg, key, l))
 			stack_drop(s, STACK_DROP_NO_MEMORY);
+		if (called)
+			tcp_reply_rst(s, seg->pkt, &seg->view);
 		return;
 	}
 	t = c.t;
 	t->rcv_nxt = seg->seq + 1;
 	t->rcv_adv = t->rcv_nxt;
 	t->rcv_acked = t->rcv_nxt;
-	t->snd_una = tcp_isn(s, key, old_end, tcb_no_loss(t));
+	t->snd_una = tcb_no_loss(t) ? tcp_promise_isn(seg->seq) : tcp_isn(s, key, old_end, false);
 	t->snd_nxt = t->snd_una;
 	tcp_isn_ours(t);
 	tcp_isn_theirs(s, t, seg->seq);
@@ -279,7 +295,7 @@ static void listen_syn(struct stack *s, struct tcp_seg *seg, const struct flow_k
 	if (tcp_listen_is_parked(t))
 		return;
 	if (tcb_no_loss(t)) {
-		tcp_listen_answer(s, c);
+		tcp_listen_answer(s, c, called);
 		return;
 	}
 	fast = tcp_fastopen_syn(s, l, seg, key, &more);
@@ -316,7 +332,7 @@ static bool listen_ack(struct stack *s, struct pkt *pkt, const struct tcp_view *
 		stack_drop(s, STACK_DROP_TCP_BACKLOG);
 		return true;
 	}
-	if (!listen_embryo(s, &seg, key, listener_id, &c)) {
+	if (!listen_embryo(s, &seg, key, listener_id, false, &c)) {
 		stack_drop(s, STACK_DROP_NO_MEMORY);
 		return true;
 	}
@@ -393,6 +409,8 @@ void tcp_listener_backlog(struct stack *s, struct listener_id l, uint32_t backlo
 {
 	struct tcp_listener *listener = tcp_listener_at(s, l.v);
 
+	if (backlog < listener->backlog)
+		tcp_promises_take_back(s);
 	listener->backlog = max_u32(backlog, 1);
 	listen_unpark(s, listener);
 }
@@ -402,6 +420,7 @@ void tcp_unlisten(struct stack *s, struct listener_id id)
 	struct tcp_listener *l = tcp_listener_at(s, id.v);
 
 	VJ_ASSERT(l->in_use);
+	tcp_promises_take_back(s);
 	l->backlog = 0; /* a place that becomes free here is nobody's any more: who is answered now would be reset a moment later */
 	while (!ref_list_empty(&l->ready)) {
 		struct conn c = conn_at(s, ref_id(l->ready.head));

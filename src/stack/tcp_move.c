@@ -2,6 +2,7 @@
 #include "stack/tcp_move.h"
 
 #include "stack/tcp.h"
+#include "stack/tcp_call.h"
 
 #include <errno.h>
 #include <string.h>
@@ -40,7 +41,7 @@ int tcp_hold(struct stack *s, struct tcp_id id)
 		return 0;
 	if (!tcb_no_loss(c.t))
 		return -EOPNOTSUPP;
-	if (!tcb_synchronized(c.t))
+	if (!tcb_synchronized(c.t) || tcb_is_called(c.t))
 		return -EAGAIN;
 	tcp_timer_stop(s, c);
 	c.t->flags |= TF_HELD;

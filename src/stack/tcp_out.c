@@ -13,6 +13,7 @@
  * writable.
  */
 #include "base/copy.h"
+#include "stack/tcp_call.h"
 #include "stack/tcp_mtu.h"
 #include "stack/tcp_pace.h"
 #include "wire/eth.h"
@@ -204,7 +205,7 @@ static void xmit_from_queue(struct stack *s, struct tcb *t, uint32_t seq, uint8_
 			    uint32_t len)
 {
 	struct tcp_rtx *rtx = tcb_rtx(s, t);
-	uint32_t off = seq - (tcb_no_loss(t) ? t->snd_nxt : t->snd_una);
+	uint32_t off = seq - (tcb_no_loss(t) && !tcb_is_called(t) ? t->snd_nxt : t->snd_una);
 
 	bufq_read_at(&s->bufs, &t->sndq, off, dst, len,
 		     rtx == NULL ? NULL : seq == t->snd_nxt ? &rtx->pos : &rtx->pos_again);
@@ -277,6 +278,8 @@ static int xmit_syn(struct stack *s, struct conn c, uint32_t seq, uint8_t flags,
 	if (err != 0)
 		return err;
 	VJ_ASSERT_OP(tx.l4_room, >, (uint32_t)L4_ROOM_MIN);
+	if (more != NULL)
+		fields.urgent = more->urgent;
 	fields.window = tcp_syn_window(s, c);
 	t->rcv_adv = seq_max(t->rcv_adv, t->rcv_nxt + fields.window); /* SYN_SENT: rcv_nxt is 0 */
 	if ((flags & TCP_ACK) != 0) {
@@ -412,7 +415,7 @@ int tcp_xmit_rst(struct stack *s, struct conn c)
 	 */
 	if (calls)
 		fields.flags = TCP_RST;
-	else if (seq_gt(fields.seq, t->snd_una + t->snd_wnd))
+	else if (seq_gt(fields.seq, t->snd_una + t->snd_wnd) && !tcb_is_called(t))
 		fields.seq = t->snd_una;
 	s->stats.tcp_resets_tx++;
 	/* With a timestamp, where there are any (RFC 7323 3.2) */
@@ -581,7 +584,7 @@ static void out_fin_sent(struct stack *s, struct conn c, bool with_data)
 	tcp_timer_data_sent(s, c);
 }
 
-static int out_fin(struct stack *s, struct conn c)
+int tcp_out_fin(struct stack *s, struct conn c)
 {
 	int err;
 
@@ -695,7 +698,7 @@ static int out_stream(struct stack *s, struct conn c, bool force)
 	if (!tcb_can_send(t))
 		return 0;
 	if (tcb_can_send(t) && tcb_has(t, TF_FIN_QUEUED) && tcb_unsent(t) == 0) {
-		err = out_fin(s, c);
+		err = tcp_out_fin(s, c);
 		if (err != 0)
 			return err;
 	}
@@ -712,7 +715,7 @@ bool tcp_output(struct stack *s, struct conn c, bool force)
 
 	if (unlikely(tcb_has(t, TF_HELD)))
 		return true;
-	err = out_stream(s, c, force);
+	err = unlikely(tcb_is_called(t)) ? tcp_call_output(s, c) : out_stream(s, c, force);
 	if (err == 0 && tcb_has(t, TF_ACK_NOW)) {
 		err = tcp_xmit(s, c, t->snd_nxt, TCP_ACK, NULL, 0);
 	}
@@ -750,7 +753,7 @@ void tcp_output_resume(struct stack *s, uint32_t id)
 		if (tcp_listen_is_parked(c.t)) {
 			c.t->flags &= ~(uint32_t)(TF_ACK_OWED | TF_ACK_NOW);
 		} else if (tcb_no_loss(c.t) && tcb_has(c.t, TF_EMBRYO)) {
-			tcp_listen_answer(s, c);
+			tcp_listen_answer(s, c, false);
 		} else if (c.t->snd_nxt == c.t->snd_una || tcb_has(c.t, TF_ACK_NOW)) {
 			if (tcp_xmit_syn(s, c) == -EAGAIN)
 				tcp_output_later(s, c);

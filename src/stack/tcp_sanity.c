@@ -3,6 +3,7 @@
  * What must hold of every connection between two calls into the stack. Tests and fuzzers ask after
  * each segment; it walks queues, so nothing else does.
  */
+#include "stack/tcp_call.h"
 #include "stack/tcp_mtu.h"
 #include "stack/tcp_pace.h"
 
@@ -63,7 +64,7 @@ static void sanity_state(const struct tcb *t)
 					      TF_PERSIST | TF_OOO));
 		VJ_ASSERT(!wheel_armed(&t->wheel) &&
 			  ref_list_has(&t->output) == tcb_has(t, TF_RST_OWED));
-		VJ_ASSERT(t->rtx == 0 && t->sndq.bytes == 0);
+		VJ_ASSERT(t->rtx == 0 && (t->sndq.bytes == 0 || (tcb_has(t, TF_REFUSED) && tcb_no_loss(t))));
 		VJ_ASSERT(tcb_has(t, TF_OWNED | TF_EMBRYO | TF_RST_OWED));
 		break;
 	case TCP_LISTEN:
@@ -125,7 +126,7 @@ static void sanity_progress(const struct stack *s, struct conn c)
 		VJ_ASSERT(queued || sanity_is_owing(s, c.id) ||
 			  (tcb_no_loss(t) ? sanity_is_owed(s, c) : tcb_has(t, TF_ACK_TIMER)));
 	if (tcb_has(t, TF_FASTOPEN))
-		VJ_ASSERT(tcb_has(t, TF_RTX_TIMER) && t->ext != 0);
+		VJ_ASSERT(tcb_has(t, TF_RTX_TIMER) && (t->ext != 0 || tcb_is_called(t)));
 	if (tcb_has(t, TF_PERSIST))
 		VJ_ASSERT(tcb_has(t, TF_RTX_TIMER));
 	if (t->state == TCP_SYN_SENT || t->state == TCP_SYN_RECEIVED ||

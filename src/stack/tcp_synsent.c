@@ -3,6 +3,7 @@
  * SYN_SENT: RFC 9293 3.10.7.3
  */
 #include "stack/tcp.h"
+#include "stack/tcp_call.h"
 #include "stack/tcp_fastopen.h"
 
 #include <errno.h>
@@ -65,6 +66,7 @@ static void synsent_established(struct stack *s, struct conn c, const struct tcp
 	/* The program mostly sends something now, which carries the acknowledgement. On a link that cannot lose nobody waits for it. */
 	t->flags |= TF_ACK_OWED;
 	if (tcb_no_loss(t)) {
+		tcp_promise_keep(s, c, seg);
 		tcp_ack_owing(s, c);
 		return;
 	}

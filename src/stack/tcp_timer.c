@@ -6,7 +6,7 @@
  *
  *	rtx_due_ms	RTX_TIMER	SYN_SENT, SYN_RECEIVED: SYN again
  *					FIN_WAIT_2 of an orphan, TIME_WAIT: the end
- *					FASTOPEN: SYN-ACK again
+ *					FASTOPEN: SYN-ACK again; CALLED: none came
  *					with PERSIST: probe, or send what was held back
  *					else: retransmission timeout (NO_LOSS: user timeout)
  *	ack_tick	ACK_TIMER	delayed acknowledgement (NO_LOSS: in tcp_owed.c instead)
@@ -19,6 +19,7 @@
  * touches the wheel once per RTO and not per segment.
  */
 #include "stack/tcp.h"
+#include "stack/tcp_call.h"
 #include "stack/tcp_fastopen.h"
 
 #include <errno.h>
@@ -371,7 +372,7 @@ static bool timer_rtx_fire(struct stack *s, struct conn c)
 
 	t->flags &= ~(uint32_t)TF_RTX_TIMER;
 	if (tcb_has(t, TF_FASTOPEN))
-		return tcp_fastopen_timeout(s, c);
+		return tcb_is_called(t) ? tcp_call_timeout(s, c) : tcp_fastopen_timeout(s, c);
 	switch ((enum tcp_state)t->state) {
 	case TCP_SYN_SENT:
 	case TCP_SYN_RECEIVED:

@@ -38,6 +38,7 @@
  * segment begins with that.
  */
 #include "stack/tcp.h"
+#include "stack/tcp_call.h"
 
 #define TUNE_GROW_LEN_MIN 128 /* smaller segments do not show that a larger window would be used */
 #define TUNE_AWAY_US 10000    /* so long may a program wait for its CPU: a few of the scheduler's slices */
@@ -62,6 +63,8 @@ static bool memory_short(const struct stack *s)
 
 uint32_t tcp_sndbuf(const struct stack *s, struct conn c)
 {
+	if (unlikely(tcb_is_called(c.t))) /* what may follow the SYN; it stays in sndq */
+		return c.t->snd_wnd + tcb_flight(c.t);
 	if (!sndbuf_is_auto(s, c.t))
 		return tcp_sndbuf_set(s, c.t);
 	if (tcb_no_loss(c.t))

@@ -965,6 +965,7 @@ int main(int argc, char **argv)
 	exec_parts(argc > 2 ? argv[2] : NULL);
 	elsewhere_parts(argc > 2 ? argv[2] : NULL);
 	answers_parts(argc > 2 ? argv[2] : NULL);
+	called_parts(argc > 2 ? argv[2] : NULL);
 	raw_parts(argc > 2 ? argv[2] : NULL);
 	udp_parts(argc > 2 ? argv[2] : NULL);
 	cage_parts(argc > 2 ? argv[2] : NULL);

@@ -77,6 +77,9 @@ void serve_ping(int fd);
 /* ---- procs_cage.c: under a seccomp filter of its own */
 void cage_parts(const char *only);
 
+/* ---- procs_called.c: connections that begin before anybody looks */
+void called_parts(const char *only);
+
 /* ---- procs_raw.c: connections that are read and written by calls which nobody can interpose */
 void raw_parts(const char *only);
 void raw_role(const char *role);

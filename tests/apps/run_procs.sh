@@ -10,6 +10,10 @@ cat "$tmp/channel"
 for part in brief inetd caged clean mutex blind left turns_exec stalls answers; do
 	"$vj" run -- "$build/tests/apps/procs" channel $part || fail "$part: not as many connections on channels as should be"
 done
+for part in killed killed_kernel killed_last refused stopped; do
+	"$build/tests/apps/procs" kernel called_$part || fail "called_$part, on the kernel"
+	"$vj" run -- "$build/tests/apps/procs" channel called_$part || fail "called_$part: what a client says at once is not heard"
+done
 if unshare -pf --mount-proc true 2>/dev/null; then # where it knows itself by other numbers than vjd does
 	unshare -pf --mount-proc "$vj" run -- "$build/tests/apps/procs" channel mutex || fail "mutex, in a pid namespace"
 fi

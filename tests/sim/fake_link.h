@@ -74,6 +74,7 @@ struct fake_link {
 	uint32_t rx_out;   /* handed in and not freed */
 	uint64_t tx_refused;
 	uint8_t mac[6], peer_mac[6];
+	uint32_t taken_back[2]; /* promises, by the far end, by us */
 };
 
 static inline bool fake_tx_get(void *drv, struct link_frame *ret_frame)
@@ -127,11 +128,27 @@ static inline void fake_rx_free(void *drv, const struct link_frame *frame)
 	free(frame->data);
 }
 
+static inline void fake_take_back(void *drv)
+{
+	struct fake_link *link = drv;
+
+	link->taken_back[1]++;
+}
+
+static inline uint32_t fake_taken_back(void *drv, bool by_us)
+{
+	const struct fake_link *link = drv;
+
+	return link->taken_back[by_us];
+}
+
 static const struct link_ops fake_link_ops = {
 	.tx_get = fake_tx_get,
 	.tx_put = fake_tx_put,
 	.tx_unget = fake_tx_unget,
 	.rx_free = fake_rx_free,
+	.take_back = fake_take_back,
+	.taken_back = fake_taken_back,
 };
 
 static inline void fake_link_init(struct fake_link *link, uint32_t mtu)

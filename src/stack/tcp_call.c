@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * Calls that do not wait, on links that cannot lose
+ *
+ * The kernel's loopback connects without the process that listens: whoever calls finds a place in its backlog, or none. On a channel only that
+ * process knows its backlog. So each SYN-ACK says how many more callers of that link have a place for certain (the urgent pointer, which means
+ * nothing without URG), and the next that calls there is connected at once: ESTABLISHED, but for TF_CALLED until the SYN-ACK is here.
+ *
+ * What it needs of the SYN-ACK until then it knows: the answer's numbers begin where those of the SYN do, the window and the segment size are those
+ * of the answer that promised. So what the program says follows the SYN, up to that window, and its FIN behind it; who listens finds all of it in
+ * one look, and nobody has slept for the hand-shake. The SYN is marked (its urgent pointer is 1): its answer wakes nobody.
+ *
+ * A promise is kept: who was promised a place has one beyond the backlog, should that be full by now (twice as many at most, as a peer may mark
+ * what it likes). It holds for a second, as backlogs fill otherwise; until the listener stops, which the link shows at once; and until its process
+ * ends. So connect() fails where it does on the kernel: when there is nobody any more.
+ *
+ * What was said is kept until the answer is here: sndq holds it from snd_una, not from snd_nxt as else on such links. If the port has become
+ * another's meanwhile, or its process has ended, nobody has read any of it, as an answer is put before anything is read. Then the connection
+ * is over with ECONNREFUSED, but not what it said: whose it is may call again, there or elsewhere (tcp_call_again()). One that nobody holds any more
+ * is lost then, with what it said.
+ */
+#include "stack/tcp_call.h"
+
+#include "stack/tcp.h"
+
+#include <errno.h>
+
+enum { PROMISE_MS = 1000 };
+
+/* ---- who listens ----------------------------------------------------------------------------- */
+
+uint16_t tcp_promise_of(const struct stack *s, const struct tcp_listener *l, const struct link *link)
+{
+	uint32_t taken = l->ready_cnt + l->reserved_cnt, places;
+
+	if (taken >= l->backlog || (l->has_ext && l->ext.defer != 0) || link->ops->taken_back == NULL)
+		return 0;
+	places = min_u32((l->backlog - taken) / max_u32(s->links.direct_cnt, 1), TCP_PROMISE_MAX);
+	return (uint16_t)(places | link->ops->taken_back(link->drv, true) << TCP_ROUND_SHIFT);
+}
+
+void tcp_promises_take_back(struct stack *s)
+{
+	for (uint32_t id = 1; id < s->links.pool.fresh; id++) {
+		const struct link *link = link_find(&s->links, id);
+
+		if (link != NULL && link->ops->take_back != NULL)
+			link->ops->take_back(link->drv);
+	}
+}
+
+uint32_t tcp_promise_isn(uint32_t caller_isn)
+{
+	return caller_isn & ~UINT32_C(0xffff);
+}
+
+/* ---- promises -------------------------------------------------------------------------------- */
+
+static struct tcp_promise *promise_find(struct link *link, const struct endpoint *remote)
+{
+	for (unsigned int i = 0; i < LINK_PROMISES; i++) {
+		struct tcp_promise *p = &link->promises[i];
+
+		if (p->port == remote->port && ip_addr_eq(&p->addr, &remote->addr))
+			return p;
+	}
+	return NULL;
+}
+
+static struct endpoint remote_of(const struct stack *s, struct conn c)
+{
+	struct flow_key key;
+
+	tcp_conn_key(s, c, &key);
+	return (struct endpoint){ .addr = key.remote, .port = key.remote_port };
+}
+
+void tcp_promise_keep(struct stack *s, struct conn c, const struct tcp_seg *seg)
+{
+	struct link *link = link_at(&s->links, c.t->link);
+	struct endpoint remote = remote_of(s, c);
+	struct tcp_promise *p = promise_find(link, &remote);
+	uint32_t places = seg->view.urgent & ((1u << TCP_ROUND_SHIFT) - 1);
+
+	if (p == NULL) {
+		if (places == 0)
+			return;
+		p = &link->promises[link->promise_next++ % LINK_PROMISES];
+	}
+	*p = (struct tcp_promise){
+		.addr = remote.addr,
+		.port = remote.port,
+		.left = (uint8_t)min_u32(places, TCP_PROMISE_MAX),
+		.round = (uint16_t)(seg->view.urgent >> TCP_ROUND_SHIFT),
+		.window = seg->view.window,
+		.mss = c.t->mss,
+		.until_ms = tcp_now_ms(s) + PROMISE_MS,
+	};
+}
+
+static bool promise_is_taken_back(const struct link *link, const struct tcp_promise *p)
+{
+	uint32_t now = link->ops->taken_back != NULL ? link->ops->taken_back(link->drv, false) : LINK_PEER_ENDED;
+
+	return now == LINK_PEER_ENDED || (uint16_t)(now << TCP_ROUND_SHIFT) >> TCP_ROUND_SHIFT != p->round;
+}
+
+/* Return: NULL: there is none, or none any more. */
+static struct tcp_promise *promise_for(struct stack *s, struct conn c)
+{
+	struct link *link = link_at(&s->links, c.t->link);
+	struct endpoint remote = remote_of(s, c);
+	struct tcp_promise *p = promise_find(link, &remote);
+
+	if (p == NULL || p->left == 0 || !time_before32(tcp_now_ms(s), p->until_ms) || promise_is_taken_back(link, p))
+		return NULL;
+	return p;
+}
+
+static void promise_break(struct stack *s, struct conn c)
+{
+	struct link *link = link_find(&s->links, c.t->link);
+	struct endpoint remote = remote_of(s, c);
+	struct tcp_promise *p = link != NULL ? promise_find(link, &remote) : NULL;
+
+	if (p != NULL)
+		p->left = 0;
+}
+
+/* ---- calling --------------------------------------------------------------------------------- */
+
+bool tcp_call(struct stack *s, struct conn c, bool anyway)
+{
+	struct tcb *t = c.t;
+	struct tcp_promise *p = tcb_no_loss(t) ? promise_for(s, c) : NULL;
+	const struct tcp_syn_more more = { .urgent = p != NULL ? TCP_CALL_MARK : 0 };
+
+	if ((p == NULL && !anyway) || !tcb_no_loss(t) || tcp_xmit_syn_more(s, c, &more) != 0)
+		return false;
+	if (p != NULL) {
+		p->left--;
+		t->mss = (uint16_t)min_u32(t->mss, p->mss);
+	}
+	t->snd_una = t->snd_nxt;
+	t->snd_wnd = p != NULL ? p->window : 0;
+	t->rcv_nxt = tcp_promise_isn(t->snd_una - 1) + 1;
+	t->rcv_acked = t->rcv_nxt;
+	t->rcv_adv += t->rcv_nxt; /* what our SYN said */
+	if (!s->cfg.tcp.no_wscale)
+		t->wscale = (uint8_t)(tcp_opt_wscale(s, tcp_rcvbuf_set(s, t)) << 4);
+	tcp_conn_established(s, c);
+	t->flags |= TF_CALLED;
+	tcp_timer_synack(s, c);
+	return true;
+}
+
+uint32_t tcp_call_unsaid(const struct tcb *t)
+{
+	return tcb_has(t, TF_FIN_SENT) ? 0 : t->sndq.bytes - tcb_flight(t);
+}
+
+int tcp_call_output(struct stack *s, struct conn c)
+{
+	struct tcb *t = c.t;
+	uint32_t unsaid, len;
+	int sent;
+
+	for (;;) {
+		unsaid = tcp_call_unsaid(t);
+		len = min_u32(min_u32(unsaid, t->mss), tcp_out_usable(s, c));
+		if (len == 0 || !tcp_out_may_send(s, c, unsaid, len))
+			break;
+		sent = tcp_xmit(s, c, t->snd_nxt, len == unsaid ? TCP_ACK | TCP_PSH : TCP_ACK, NULL, len);
+		if (sent < 0)
+			return sent;
+		tcp_out_sent(s, c, (uint32_t)sent);
+	}
+	if (unsaid != 0 || (t->flags & (TF_FIN_QUEUED | TF_FIN_SENT)) != TF_FIN_QUEUED || t->snd_wnd == 0)
+		return 0;
+	return tcp_out_fin(s, c);
+}
+
+/* ---- the answer ------------------------------------------------------------------------------ */
+
+static void call_answered(struct stack *s, struct conn c, const struct tcp_seg *seg)
+{
+	struct tcb *t = c.t;
+	bool said = t->snd_nxt != t->snd_una;
+
+	bufq_consume(&s->bufs, &t->sndq, tcb_flight(t) - (tcb_has(t, TF_FIN_SENT) ? 1 : 0));
+	t->flags &= ~(uint32_t)(TF_CALLED | TF_RTX_TIMER);
+	t->backoff = 0;
+	t->snd_wnd = seg->view.window; /* never scaled in SYN (RFC 7323 2.2) */
+	tcp_isn_theirs(s, t, seg->seq);
+	tcp_opt_agree(s, c, &seg->opts);
+	tcp_promise_keep(s, c, seg);
+	tcp_timer_data_sent(s, c);
+	tcp_writable(s, c);
+	if (t->sndq.bytes != 0 || tcb_has(t, TF_FIN_QUEUED))
+		tcp_output_later(s, c);
+	if (said)
+		return;
+	t->rcv_acked = seg->seq; /* the peer knows no more of our window than what the SYN says */
+	t->flags |= TF_ACK_OWED;
+	tcp_ack_owing(s, c);
+}
+
+/* For the SYN, or for what followed it (RFC 9293 3.10.7.1) */
+static bool call_is_refusal(const struct tcb *t, const struct tcp_seg *seg)
+{
+	if ((seg->flags & TCP_ACK) != 0)
+		return seg->ack == t->snd_una;
+	return seg->seq == t->rcv_nxt;
+}
+
+void tcp_call_input(struct stack *s, struct conn c, const struct tcp_seg *seg)
+{
+	const struct tcb *t = c.t;
+
+	if ((seg->flags & TCP_RST) != 0) {
+		if (!call_is_refusal(t, seg)) {
+			tcp_drop(s, c, STACK_DROP_TCP_RST);
+			return;
+		}
+		s->stats.tcp_resets_rx++;
+		tcp_call_refused(s, c);
+	} else if ((seg->flags & (TCP_SYN | TCP_ACK)) == (TCP_SYN | TCP_ACK) && seg->seq + 1 == t->rcv_nxt &&
+		   seg->ack == t->snd_una) {
+		call_answered(s, c, seg);
+	} else {
+		/* Somebody who does not know how this is played */
+		tcp_drop(s, c, STACK_DROP_TCP_SYN);
+		promise_break(s, c);
+		tcp_conn_reset(s, c, ECONNRESET);
+	}
+}
+
+bool tcp_call_refused(struct stack *s, struct conn c)
+{
+	struct bufq said = c.t->sndq;
+
+	promise_break(s, c);
+	if (!tcb_has(c.t, TF_OWNED))
+		return tcp_conn_done(s, c, 0);
+	c.t->sndq = (struct bufq){ 0 };
+	tcp_conn_done(s, c, ECONNREFUSED);
+	c.t->sndq = said;
+	c.t->flags |= TF_REFUSED;
+	return true;
+}
+
+bool tcp_call_timeout(struct stack *s, struct conn c)
+{
+	struct tcb *t = c.t;
+	const struct tcp_ext *ext = tcb_ext(s, t);
+	uint32_t retries = ext != NULL && ext->syncnt != 0 ? ext->syncnt : tcp_setting(s->cfg.tcp.syn_retries, TCP_SYN_RETRIES);
+
+	s->stats.tcp_timeouts++;
+	if (t->backoff >= retries)
+		return tcp_conn_reset(s, c, ETIMEDOUT);
+	t->backoff++;
+	tcp_timer_synack(s, c);
+	return true;
+}
+
+/* ---- what the program calls ------------------------------------------------------------------ */
+
+bool tcp_is_refused(const struct stack *s, struct tcp_id id)
+{
+	const struct tcb *t = conn_at(s, id.v).t;
+
+	return t->state == TCP_CLOSED && t->err == ECONNREFUSED && (t->flags & (TF_ACTIVE | TF_REFUSED)) == (TF_ACTIVE | TF_REFUSED);
+}
+
+void tcp_call_again(struct stack *s, struct tcp_id from_id, struct tcp_id to_id)
+{
+	struct tcb *from = conn_at(s, from_id.v).t;
+	struct conn to = conn_at(s, to_id.v);
+
+	VJ_ASSERT(tcp_is_refused(s, from_id) && tcb_is_called(to.t) && to.t->sndq.bytes == 0);
+	to.t->sndq = from->sndq;
+	from->sndq = (struct bufq){ 0 };
+	to.t->flags |= from->flags & TF_FIN_QUEUED;
+	tcp_output(s, to, false);
+}

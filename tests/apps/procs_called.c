@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * procs_called.c - connections that begin before whoever accepts them has looked, and the process that would have ends
+ *
+ * On the kernel a client has a connection when there is a place in the backlog, and what he says waits there for whichever process accepts it.
+ */
+#include "kernel_conn.h"
+#include "procs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { QUESTION_BYTES = 3000 };
+
+static struct {
+	int listener;
+	uint16_t port;
+	pid_t first; /* accepts before all others */
+	pid_t second; /* from told() on */
+	int tell[2];
+	uint8_t question[QUESTION_BYTES];
+} called;
+
+/* Questions until their end; the answer is who answers, and what was asked. */
+static void answer_one(int fd, uint8_t who)
+{
+	uint8_t bytes[2 * QUESTION_BYTES];
+	size_t len = read_all(fd, bytes, sizeof(bytes));
+
+	/* who asked may be gone */
+	if (send(fd, &who, 1, MSG_NOSIGNAL) == 1)
+		(void)send(fd, bytes, len, MSG_NOSIGNAL);
+	close(fd);
+}
+
+static void answer_all(int who)
+{
+	if (who == 2)
+		CHECK(read(called.tell[0], &(uint8_t){ 0 }, 1) == 1);
+	for (;;) {
+		int fd = accept(called.listener, NULL, NULL); /* on either path */
+
+		CHECK(fd >= 0);
+		answer_one(fd, (uint8_t)who);
+	}
+}
+
+/* Return: whose answer to the question it is */
+static uint8_t answered(int fd)
+{
+	uint8_t bytes[1 + 2 * QUESTION_BYTES];
+	size_t len = read_all(fd, bytes, sizeof(bytes));
+
+	CHECK(len == 1 + QUESTION_BYTES);
+	CHECK(!memcmp(bytes + 1, called.question, QUESTION_BYTES));
+	close(fd);
+	return bytes[0];
+}
+
+static void ask(int fd)
+{
+	write_all(fd, called.question, QUESTION_BYTES);
+	CHECK(!shutdown(fd, SHUT_WR));
+}
+
+static void stop(pid_t pid)
+{
+	CHECK(!kill(pid, SIGSTOP));
+	CHECK(waitpid(pid, NULL, WUNTRACED) == pid);
+}
+
+/* A server that has answered a client on the path in question, and stands still from then on */
+static void first_stops(void)
+{
+	uint64_t until_ms = now_ms() + ANSWER_MS;
+	bool on_path;
+
+	for (size_t i = 0; i < QUESTION_BYTES; i++)
+		called.question[i] = (uint8_t)(i * 7 + i / 256);
+	called.listener = listen_any(&called.port);
+	CHECK(!pipe(called.tell));
+	called.second = child_start(answer_all, 2);
+	called.first = child_start(answer_all, 1);
+	do {
+		int fd = connect_to(called.port);
+
+		on_path = kernel_has_conn(fd) == wants_kernel();
+		ask(fd);
+		CHECK(answered(fd) == 1);
+		CHECK(now_ms() < until_ms);
+	} while (!on_path);
+	stop(called.first);
+}
+
+/* It isn't there any more, but another process with the same listening socket, which begins to accept now. */
+static void first_ends(void)
+{
+	write_all(called.tell[1], "", 1);
+	end_by_signal(called.first, SIGKILL);
+}
+
+static void over(void)
+{
+	end_by_signal(called.second, SIGKILL);
+	close(called.tell[0]);
+	close(called.tell[1]);
+	close(called.listener);
+}
+
+/* Another has what was said, from the first byte to the end. */
+static void killed(bool blocks)
+{
+	int fds[3];
+
+	first_stops();
+	for (int i = 0; i < 3; i++) {
+		fds[i] = connect_to(called.port);
+		if (!blocks)
+			CHECK(!fcntl(fds[i], F_SETFL, O_NONBLOCK));
+		ask(fds[i]);
+	}
+	first_ends();
+	for (int i = 0; i < 3; i++) {
+		struct pollfd pfd = { .fd = fds[i], .events = POLLIN };
+
+		if (!blocks) {
+			CHECK(poll(&pfd, 1, ANSWER_MS) == 1 && pfd.revents & POLLIN);
+			CHECK(!fcntl(fds[i], F_SETFL, 0));
+		}
+		CHECK(answered(fds[i]) == 2);
+	}
+	over();
+}
+
+static void part_killed(void)
+{
+	killed(true);
+	killed(false);
+	use_ipv6(true);
+	killed(true);
+	use_ipv6(false);
+	printf("others answer\n");
+}
+
+/* Nobody of those that are left is on channels, or knows of them. */
+static void part_killed_kernel(void)
+{
+	struct epoll_event ev = { .events = EPOLLIN };
+	int fd, set = epoll_create1(0);
+
+	first_stops();
+	fd = connect_to(called.port);
+	CHECK(!epoll_ctl(set, EPOLL_CTL_ADD, fd, &ev));
+	write_all(fd, called.question, 100);
+	end_by_signal(called.first, SIGKILL);
+	CHECK(epoll_wait(set, &ev, 1, 100) == 0); /* it goes on */
+	write_all(fd, called.question + 100, QUESTION_BYTES - 100);
+	CHECK(!shutdown(fd, SHUT_WR));
+	write_all(called.tell[1], "", 1);
+	CHECK(epoll_wait(set, &ev, 1, ANSWER_MS) == 1);
+	CHECK(answered(fd) == 2);
+	close(set);
+	over();
+	printf("the kernel keeps it\n");
+}
+
+/* Nobody listens at all */
+static void part_killed_last(void)
+{
+	uint8_t byte;
+	int fd;
+
+	first_stops();
+	fd = connect_to(called.port);
+	write_all(fd, called.question, 10);
+	over();
+	end_by_signal(called.first, SIGKILL);
+	CHECK(read(fd, &byte, 1) == -1 && errno == ECONNRESET);
+	CHECK(read(fd, &byte, 1) == 0);
+	close(fd);
+	printf("it is reset\n");
+}
+
+/* Nobody listens: connect() says so, whenever that was. */
+static void part_refused(void)
+{
+	for (int i = 0; i < 20; i++) {
+		struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+		int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+		first_stops();
+		over();
+		end_by_signal(called.first, SIGKILL);
+		a.sin_port = htons(called.port);
+		CHECK(connect(fd, (struct sockaddr *)&a, sizeof(a)) == -1 && errno == ECONNREFUSED);
+		close(fd);
+	}
+	printf("it is refused\n");
+}
+
+/* Who goes on has what was said while he stood still, and its end, even of clients that are there no more. */
+static void part_stopped(void)
+{
+	int fd, other;
+
+	first_stops();
+	other = connect_to(called.port);
+	ask(other);
+	close(other);
+	fd = connect_to(called.port);
+	ask(fd);
+	CHECK(!kill(called.first, SIGCONT));
+	CHECK(answered(fd) == 1);
+	end_by_signal(called.first, SIGKILL);
+	over();
+	printf("answered later\n");
+}
+
+void called_parts(const char *only)
+{
+	static const struct part parts[] = {
+		{ "called_killed", part_killed },
+		{ "called_killed_kernel", part_killed_kernel },
+		{ "called_killed_last", part_killed_last },
+		{ "called_refused", part_refused },
+		{ "called_stopped", part_stopped },
+	};
+
+	if (only) /* by name: where all has to be on channels (VJ_STRICT) nobody else may take a connection */
+		parts_run(parts, sizeof(parts) / sizeof(parts[0]), only);
+}

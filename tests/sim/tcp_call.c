@@ -1,0 +1,543 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * Calls that do not wait (src/stack/tcp_call.c): connected on a promise, and what follows
+ */
+#include "stack/tcp_move.h"
+#include "tests/sim/line_help.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static void direct(struct line *t)
+{
+	struct line_config cfg = {
+		.v6 = t->cfg.v6,
+		.mss = 4000,
+		.link_flags = LINK_NO_LOSS | LINK_NO_CSUM,
+	};
+
+	line_restart(t, &cfg);
+}
+
+/* From the next port */
+static int call_how(struct line *t, bool anyway)
+{
+	t->local.port++;
+	t->written = t->read = 0;
+	return tcp_connect_early(t->s, t->link, &t->local, &t->peer, NULL, 0, anyway, t->cookie, &t->id);
+}
+
+static void call(struct line *t)
+{
+	assert_int_equal(call_how(t, false), 0);
+}
+
+/* The peer follows the rule: its numbers begin where ours do. */
+static void by_rule(struct line *t)
+{
+	t->peer_isn = t->isn & 0xffff0000;
+}
+
+/* What is said at the begin of a stream */
+static void fill(uint8_t *bytes, uint32_t len)
+{
+	for (uint32_t i = 0; i < len; i++)
+		bytes[i] = line_byte(1 + i);
+}
+
+/* A first call, which waits for its answer; that promises @places, in segments of 3,000 and a window of 20,000 bytes. */
+static void promised(struct line *t, const char *answer)
+{
+	direct(t);
+	call(t);
+	assert_int_equal(line_state(t), TCP_SYN_SENT);
+	SEND("S 0:0(0) urg 0 <mss 4000,wscale 7,sackOK>");
+	by_rule(t);
+	RECV(0, answer);
+	EVENT(STACK_EV_CONNECTED | STACK_EV_WRITABLE);
+	tcp_abort(t->s, t->id);
+	SEND("R. 1:1(0) ack 1");
+}
+
+#define PROMISE "S. 0:0(0) ack 1 win 20000 urg 2 <mss 3000,sackOK,wscale 3>"
+
+static void called(struct line *t)
+{
+	promised(t, PROMISE);
+	call(t);
+	assert_int_equal(line_state(t), TCP_ESTABLISHED);
+	SEND("S 0:0(0) urg 1 <mss 4000,wscale 7,sackOK>");
+	by_rule(t);
+	EVENT(STACK_EV_CONNECTED | STACK_EV_WRITABLE);
+}
+
+/* What is said follows the SYN; the answer changes nothing but what is known of the peer. */
+static void says_at_once(void **state)
+{
+	struct line *t = *state;
+	struct tcp_info i;
+
+	called(t);
+	line_write(t, 100);
+	SEND("P. 1:101(100) ack 1");
+	line_write(t, 4000);
+	SEND(". 101:3101(3000) ack 1");
+	SEND("P. 3101:4101(1000) ack 1");
+	NOTHING();
+	RECV(0, "S. 0:0(0) ack 1 win 30000 urg 1 <mss 2000,sackOK,wscale 4>");
+	NOTHING();
+	i = info(t);
+	assert_int_equal(i.state, TCP_ESTABLISHED);
+	assert_int_equal(i.mss, 2000);
+	assert_int_equal(i.snd_wscale, 4);
+	assert_int_equal(i.bytes_sent, 4100);
+	RECV(0, "P. 1:11(10) ack 4101 win 1000");
+	EVENT(STACK_EV_READABLE | STACK_EV_SENT_ALL);
+	line_read(t, 10);
+	line_write(t, 2500);
+	SEND(". 4101:6101(2000) ack 11");
+	SEND("P. 6101:6601(500) ack 11");
+	tcp_close(t->s, t->id);
+	SEND("F. 6601:6601(0) ack 11");
+}
+
+/* Who says nothing acknowledges the answer in time: what it offers is more than its SYN could say. */
+static void says_nothing(void **state)
+{
+	struct line *t = *state;
+
+	called(t);
+	RECV(0, PROMISE);
+	NOTHING_FOR(30 * MS);
+	SEND_AFTER(10 * MS, ". 1:1(0) ack 1");
+	NOTHING_FOR(5 * SEC);
+}
+
+/* As many as were promised, then as before; each answer says it anew. */
+static void counts(void **state)
+{
+	struct line *t = *state;
+	struct tcp_id first;
+
+	called(t);
+	first = t->id;
+	call(t);
+	assert_int_equal(line_state(t), TCP_ESTABLISHED);
+	SEND("S 0:0(0) urg 1");
+	by_rule(t);
+	call(t);
+	assert_int_equal(line_state(t), TCP_SYN_SENT);
+	SEND("S 0:0(0) urg 0");
+	by_rule(t);
+	RECV(0, "S. 0:0(0) ack 1 win 20000 urg 1 <mss 3000,sackOK,wscale 3>");
+	call(t);
+	assert_int_equal(line_state(t), TCP_ESTABLISHED);
+	SEND("S 0:0(0) urg 1");
+	assert_int_equal(tcp_ready(t->s, first) & STACK_EV_CONNECTED, STACK_EV_CONNECTED);
+	IGNORE();
+}
+
+/* A promise is for one endpoint, and a second. */
+static void holds_for(void **state)
+{
+	struct line *t = *state;
+
+	promised(t, PROMISE);
+	t->peer.port++;
+	call(t);
+	assert_int_equal(line_state(t), TCP_SYN_SENT);
+	SEND("S 0:0(0) urg 0");
+	tcp_abort(t->s, t->id);
+	SEND("R 1:1(0)");
+	t->peer.port--;
+	NOTHING_FOR(1001 * MS);
+	call(t);
+	assert_int_equal(line_state(t), TCP_SYN_SENT);
+	SEND("S 0:0(0) urg 0");
+}
+
+/* Taken back, or nobody is there any more: a SYN that was under way doesn't bring it back. */
+static void taken_back(void **state)
+{
+	struct line *t = *state;
+
+	promised(t, PROMISE);
+	t->drv->taken_back[0]++;
+	call(t);
+	assert_int_equal(line_state(t), TCP_SYN_SENT);
+	SEND("S 0:0(0) urg 0");
+	by_rule(t);
+	RECV(0, PROMISE);
+	call(t);
+	assert_int_equal(line_state(t), TCP_SYN_SENT);
+	SEND("S 0:0(0) urg 0");
+	by_rule(t);
+	RECV(0, "S. 0:0(0) ack 1 win 20000 urg 129 <mss 3000,sackOK,wscale 3>"); /* 1 place, after that */
+	t->drv->taken_back[0] = LINK_PEER_ENDED;
+	call(t);
+	assert_int_equal(line_state(t), TCP_SYN_SENT);
+	SEND("S 0:0(0) urg 0");
+	t->drv->taken_back[0] = 513; /* only its low bits are told */
+	call(t);
+	assert_int_equal(line_state(t), TCP_ESTABLISHED);
+	SEND("S 0:0(0) urg 1");
+	IGNORE();
+}
+
+/* No more than the window that was promised, and all of it is still to be had afterwards */
+static void window(void **state)
+{
+	struct line *t = *state;
+	uint8_t bytes[30000];
+	size_t taken = 0;
+
+	fill(bytes, sizeof(bytes));
+	called(t);
+	assert_int_equal(tcp_send(t->s, t->id, bytes, sizeof(bytes), 0, &taken), 0);
+	assert_int_equal(taken, 20000);
+	for (int i = 0; i < 6; i++)
+		SEND(". *:*(3000) ack 1");
+	SEND("P. 18001:20001(2000) ack 1");
+	assert_int_equal(tcp_send(t->s, t->id, bytes, 1, 0, &taken), -EAGAIN);
+	assert_int_equal(tcp_ready(t->s, t->id) & STACK_EV_WRITABLE, 0);
+	RECV(0, PROMISE);
+	EVENT(STACK_EV_WRITABLE);
+	assert_int_equal(tcp_send(t->s, t->id, bytes + 20000, 10, 0, &taken), 0);
+	NOTHING();
+	RECV(0, ". 1:1(0) ack 20001 win 3000");
+	SEND("P. 20001:20011(10) ack 1");
+}
+
+/* FIN goes along; who closes before the answer is through with it. */
+static void ends_at_once(void **state)
+{
+	struct line *t = *state;
+
+	called(t);
+	line_write(t, 100);
+	SEND("P. 1:101(100) ack 1");
+	assert_int_equal(tcp_shutdown(t->s, t->id), 0);
+	SEND("F. 101:101(0) ack 1");
+	assert_int_equal(stack_unsent(t->s), 0);
+	RECV(0, PROMISE);
+	RECV(0, "P. 1:11(10) ack 102 win 2000");
+	line_read(t, 10);
+	RECV(0, "F. 11:11(0) ack 102 win 2000");
+	SEND(". 102:102(0) ack 12");
+	assert_int_equal(tcp_recv(t->s, t->id, &(uint8_t){ 0 }, 1, false, &(size_t){ 0 }), 0);
+}
+
+static void closed_at_once(void **state)
+{
+	struct line *t = *state;
+
+	called(t);
+	line_write(t, 100);
+	SEND("P. 1:101(100) ack 1");
+	tcp_close(t->s, t->id);
+	SEND("F. 101:101(0) ack 1");
+	RECV(0, PROMISE);
+	RECV(0, "F. 1:1(0) ack 102 win 2000");
+	SEND(". 102:102(0) ack 2");
+	assert_int_equal(stats(t).tcp_conns, 0);
+}
+
+/* Given up: RST where the peer will be when it looks */
+static void given_up(void **state)
+{
+	struct line *t = *state;
+
+	called(t);
+	line_write(t, 100);
+	SEND("P. 1:101(100) ack 1");
+	tcp_abort(t->s, t->id);
+	SEND("R. 101:101(0) ack 1");
+	assert_int_equal(stats(t).tcp_conns, 0);
+}
+
+static void is_refused_with(struct line *t, uint32_t len)
+{
+	uint8_t bytes[256], said[256];
+
+	fill(said, len);
+	EVENT(STACK_EV_ERROR | STACK_EV_READABLE | STACK_EV_WRITABLE);
+	assert_true(tcp_is_refused(t->s, t->id));
+	assert_int_equal(tcp_error(t->s, t->id, false), ECONNREFUSED);
+	assert_int_equal(tcp_unsent_read(t->s, t->id, 0, bytes, sizeof(bytes)), len);
+	assert_memory_equal(bytes, said, len);
+}
+
+static void say(struct line *t, uint32_t len)
+{
+	line_write(t, len);
+	IGNORE();
+}
+
+/* Nobody listens any more: what was said is not lost, and the next is told all of it, and its end. */
+static void refused(void **state)
+{
+	struct line *t = *state;
+	struct tcp_id old;
+
+	called(t);
+	say(t, 7);
+	say(t, 5);
+	tcp_shutdown(t->s, t->id);
+	IGNORE();
+	RECV(0, "R. 0:0(0) ack 1");
+	is_refused_with(t, 12);
+	old = t->id;
+	call(t);
+	assert_int_equal(line_state(t), TCP_SYN_SENT); /* the promise was broken */
+	IGNORE();
+	assert_int_equal(call_how(t, true), 0);
+	assert_int_equal(line_state(t), TCP_ESTABLISHED);
+	SEND("S 0:0(0) urg 0");
+	by_rule(t);
+	tcp_call_again(t->s, old, t->id);
+	tcp_abort(t->s, old);
+	NOTHING();
+	RECV(0, "S. 0:0(0) ack 1 win 20000 <mss 3000,sackOK,wscale 3>");
+	SEND("PF. 1:13(12) ack 1");
+}
+
+/* By what followed the SYN; a wrong number changes nothing. */
+static void refused_data(void **state)
+{
+	struct line *t = *state;
+
+	called(t);
+	say(t, 5);
+	RECV(0, "R 7:7(0)");
+	RECV(0, "R. 0:0(0) ack 2");
+	EVENT(0);
+	RECV(0, "R 1:1(0)");
+	is_refused_with(t, 5);
+	tcp_abort(t->s, t->id);
+	assert_int_equal(stats(t).tcp_conns, 0);
+}
+
+/* Its process ended before it looked. */
+static void link_ends(void **state)
+{
+	struct line *t = *state;
+
+	called(t);
+	say(t, 5);
+	stack_link_del(t->s, t->link, ECONNRESET);
+	is_refused_with(t, 5);
+	tcp_abort(t->s, t->id);
+	assert_int_equal(stats(t).tcp_conns, 0);
+}
+
+/* Nobody holds it any more. */
+static void refused_orphan(void **state)
+{
+	struct line *t = *state;
+
+	called(t);
+	say(t, 5);
+	tcp_close(t->s, t->id);
+	IGNORE();
+	RECV(0, "R 1:1(0)");
+	NOTHING();
+	assert_int_equal(stats(t).tcp_conns, 0);
+}
+
+/* Somebody who does not follow the rule. */
+static void against_the_rule(void **state)
+{
+	struct line *t = *state;
+
+	called(t);
+	t->peer_isn += 77;
+	RECV(0, PROMISE);
+	SEND("R. 1:1(0)");
+	EVENT(STACK_EV_ERROR | STACK_EV_READABLE | STACK_EV_WRITABLE);
+	assert_false(tcp_is_refused(t->s, t->id));
+	line_read_error(t, ECONNRESET);
+	call(t);
+	assert_int_equal(line_state(t), TCP_SYN_SENT);
+	IGNORE();
+}
+
+/* A process that never looks: as long as SYNs are repeated elsewhere. */
+static void never_answered(void **state)
+{
+	struct line *t = *state;
+
+	called(t);
+	NOTHING_FOR(126 * SEC);
+	EVENT(0);
+	SEND_BETWEEN(0, 2 * SEC, "R. 1:1(0)");
+	EVENT(STACK_EV_ERROR | STACK_EV_READABLE | STACK_EV_WRITABLE);
+	line_read_error(t, ETIMEDOUT);
+}
+
+/* No frame: it begins like any other. Who has to be connected is not. */
+static void no_frame(void **state)
+{
+	struct line *t = *state;
+
+	promised(t, PROMISE);
+	t->drv->tx_max = 0;
+	call(t);
+	assert_int_equal(line_state(t), TCP_SYN_SENT);
+	assert_int_equal(call_how(t, true), -ENOBUFS);
+	t->local.port--;
+	t->drv->tx_max = 8;
+	stack_link_writable(t->s, t->link);
+	stack_run(t->s);
+	SEND("S 0:0(0) urg 0");
+}
+
+/* What is said waits for frames, and goes in order. */
+static void no_frame_to_say(void **state)
+{
+	struct line *t = *state;
+
+	called(t);
+	t->drv->tx_max = 0;
+	line_write(t, 100);
+	tcp_shutdown(t->s, t->id);
+	NOTHING();
+	t->drv->tx_max = 8;
+	stack_link_writable(t->s, t->link);
+	stack_run(t->s);
+	SEND("P. 1:101(100) ack 1");
+	SEND("F. 101:101(0) ack 1");
+}
+
+/* It can't go to another process before it is known who has it. */
+static void does_not_move(void **state)
+{
+	struct line *t = *state;
+
+	called(t);
+	assert_int_equal(tcp_hold(t->s, t->id), -EAGAIN);
+	RECV(0, PROMISE);
+	assert_int_equal(tcp_hold(t->s, t->id), 0);
+}
+
+/* ---- who listens ----------------------------------------------------------------------------- */
+
+static void listens(struct line *t, uint32_t backlog)
+{
+	direct(t);
+	t->local.port = 80;
+	line_listen(t);
+	tcp_listener_backlog(t->s, t->listener, backlog);
+	t->drv->taken_back[1] = 0;
+}
+
+/* Places that are free, at most 64; its numbers begin where the caller's do. */
+static void promises(void **state)
+{
+	struct line *t = *state;
+
+	listens(t, 5);
+	t->peer_isn = 0x12340000;
+	RECV(0, "S 0:0(0) <mss 4000>");
+	SEND("S. 0:0(0) ack 1 urg 4");
+	assert_int_equal(t->isn, t->peer_isn);
+	t->peer.port++;
+	t->peer_isn = 0x56780123; /* by somebody who begins anywhere */
+	RECV(0, "S 0:0(0) <mss 4000>");
+	SEND("S. 0:0(0) ack 1 urg 3");
+	assert_int_equal(t->isn, 0x56780000);
+	tcp_listener_backlog(t->s, t->listener, 1000);
+	t->peer.port++;
+	RECV(0, "S 0:0(0) <mss 4000>");
+	SEND("S. 0:0(0) ack 1 urg 64");
+}
+
+/* Who listens no more, or for fewer, takes back what it promised; and says from then on that it has. */
+static void takes_back(void **state)
+{
+	struct line *t = *state;
+
+	listens(t, 5);
+	tcp_listener_backlog(t->s, t->listener, 10);
+	assert_int_equal(t->drv->taken_back[1], 0);
+	tcp_listener_backlog(t->s, t->listener, 3);
+	assert_int_equal(t->drv->taken_back[1], 1);
+	RECV(0, "S 0:0(0) <mss 4000>");
+	SEND("S. 0:0(0) ack 1 urg 130"); /* 2 */
+	tcp_unlisten(t->s, t->listener);
+	SEND("R. 1:1(0) ack 1");
+	assert_int_equal(t->drv->taken_back[1], 2);
+}
+
+/* Who was promised a place has one, whatever has come meanwhile, up to twice the backlog; then he hears that it isn't so. */
+static void keeps_promises(void **state)
+{
+	struct line *t = *state;
+
+	listens(t, 2);
+	for (int i = 0; i < 2; i++, t->peer.port++) {
+		RECV(0, "S 0:0(0) <mss 4000>");
+		SEND("S. 0:0(0) ack 1");
+	}
+	RECV(0, "S 0:0(0) <mss 4000>"); /* no place */
+	NOTHING();
+	for (int i = 0; i < 2; i++) {
+		t->peer.port++;
+		RECV(0, "S 0:0(0) urg 1 <mss 4000>");
+		SEND("S. 0:0(0) ack 1 urg 0");
+		RECV(0, "P. 1:11(10) ack 1");
+		NOTHING();
+	}
+	t->peer.port++;
+	RECV(0, "S 0:0(0) urg 1 <mss 4000>");
+	t->isn = 0;
+	SEND("R. 0:0(0) ack 1");
+	assert_int_equal(tcp_listener_ready(t->s, t->listener), 4);
+}
+
+/* What comes behind a SYN that could not be answered would be lost: who sent it hears so as soon as there is a frame. */
+static void no_frame_to_answer(void **state)
+{
+	struct line *t = *state;
+
+	listens(t, 5);
+	t->drv->tx_max = 0;
+	RECV(0, "S 0:0(0) urg 1 <mss 4000>");
+	t->isn = t->peer_isn & 0xffff0000;
+	RECV(0, "P. 1:11(10) ack 1");
+	NOTHING();
+	assert_int_equal(tcp_listener_ready(t->s, t->listener), 0);
+	t->drv->tx_max = 8;
+	stack_link_writable(t->s, t->link);
+	stack_run(t->s);
+	SEND("R. 0:0(0) ack 1");
+}
+
+/* DEFER_ACCEPT wants to see data first: it promises nothing. */
+static void defers(void **state)
+{
+	struct line *t = *state;
+
+	listens(t, 5);
+	assert_int_equal(tcp_listener_option_set(t->s, t->listener, TCP_OPT_DEFER_ACCEPT_S, 5), 0);
+	RECV(0, "S 0:0(0) <mss 4000>");
+	SEND("S. 0:0(0) ack 1 urg 0");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		LINE_TEST(says_at_once),   LINE_TEST(says_nothing),   LINE_TEST(counts),	     LINE_TEST(holds_for),
+		LINE_TEST(window),	   LINE_TEST(ends_at_once),   LINE_TEST(closed_at_once),   LINE_TEST(given_up),
+		LINE_TEST(refused),	   LINE_TEST(refused_data),   LINE_TEST(link_ends),	     LINE_TEST(refused_orphan),
+		LINE_TEST(against_the_rule), LINE_TEST(never_answered), LINE_TEST(no_frame),	     LINE_TEST(no_frame_to_say),
+		LINE_TEST(does_not_move),  LINE_TEST(promises),	      LINE_TEST(keeps_promises),   LINE_TEST(no_frame_to_answer),
+		LINE_TEST(defers),	   LINE_TEST(taken_back),     LINE_TEST(takes_back),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
