@@ -2,6 +2,7 @@
 /* conn.c - TCP for the program: thin over the stack, plus what needs vjd (routes, leases) and publishing */
 #include "base/assert.h"
 #include "lib/connect.h"
+#include "lib/deed_priv.h"
 #include "lib/iflink.h"
 #include "lib/move.h"
 #include "lib/priv.h"
@@ -249,6 +250,7 @@ int connect_again_with(struct vj *vj, struct vj_conn c, const struct connect_opt
 	}
 	if (err)
 		return err;
+	deed_conn_again(vj, tcp_of(c), id);
 	vj_conn_abort(vj, c);
 	ret_c->v = id.v;
 	return 0;

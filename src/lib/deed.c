@@ -107,6 +107,16 @@ void deed_conn_gone(struct vj *vj, struct deed *d)
 	d->conn.v = 0;
 }
 
+void deed_conn_again(struct vj *vj, struct tcp_id from, struct tcp_id to)
+{
+	struct deed *d = deed_of(vj, from);
+
+	if (!d)
+		return;
+	deed_conn_gone(vj, d);
+	deed_conn_set(vj, d, to);
+}
+
 struct deed *deed_of(const struct vj *vj, struct tcp_id id)
 {
 	struct deed *d = vj->deeds && vj->deeds->bucket_cnt ? *bucket(vj->deeds, id) : NULL;

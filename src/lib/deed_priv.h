@@ -133,6 +133,8 @@ void deed_came(struct vj *vj, struct deed *d);
 void deed_conn_set(struct vj *vj, struct deed *d, struct tcp_id id);
 /* NULL: it has none */
 struct deed *deed_of(const struct vj *vj, struct tcp_id id);
+/* @to, between the same two endpoints, takes the place of @from, which need not have a deed */
+void deed_conn_again(struct vj *vj, struct tcp_id from, struct tcp_id to);
 /* It is no more. */
 void deed_conn_gone(struct vj *vj, struct deed *d);
 /* What is there already is to be told again. */

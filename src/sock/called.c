@@ -17,7 +17,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 
-enum { REFUSALS_MAX = 8, KERNEL_MS = 1000 };
+enum { REFUSALS_MAX = 8, KERNEL_MS = 100 };
 
 bool sock_call_again(struct sock *s)
 {
@@ -86,20 +86,25 @@ static int kernel_say(const struct sock *s, int fd)
 static bool is_kernel_there(struct sock *s)
 {
 	int first = s->token ? -1 : fd_of_file(&s->file), mode, fd, err;
+	struct kernel_options options;
 
 	if (first < 0)
 		return false;
 	fd = OWN_FD_MAKE(sys_fcntl(first, F_DUPFD_CLOEXEC, 0));
 	if (fd < 0)
 		return false;
+	kernel_options_read(sock.vj, s->conn, &options);
 	mode = sys_fcntl(fd, F_GETFL, 0);
 	sys_fcntl(fd, F_SETFL, mode | O_NONBLOCK);
 	err = kernel_connect(s, fd);
 	if (!err)
 		err = kernel_say(s, fd);
 	sys_fcntl(fd, F_SETFL, s->nonblock ? mode | O_NONBLOCK : mode & ~O_NONBLOCK);
-	if (!err) {
+	if (err) {
+		(void)sys_connect(fd, &(struct sockaddr){ .sa_family = AF_UNSPEC }, sizeof(struct sockaddr)); /* what it has heard of this is not to count */
+	} else {
 		in_kernel_options(fd, s);
+		kernel_options_set(fd, &options, !conn_is_v6(s, s->conn), s->family == AF_INET6);
 		vj_conn_abort(sock.vj, s->conn);
 		in_kernel(s, fd, REPORT_WHY_OWNER_GONE);
 	}

@@ -258,6 +258,7 @@ VJ_EARLY void layer_init(void)
 	if (sock.pid)
 		return;
 	sock.pid = ker_getpid();
+	sock.alone = true; /* until it is known */
 	sock.strict = env_is_on(ENV_STRICT);
 	sock.verbose = sock.strict || env_is_on(ENV_VERBOSE);
 	sock.spin_ns = (uint64_t)max_s64(spin_us_wanted(), 0) * NS_PER_US;

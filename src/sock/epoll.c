@@ -597,10 +597,24 @@ static int translate(struct epoll_set *set, struct epoll_event *ev, int n)
 	return out;
 }
 
+static bool has_mark(const struct epoll_event *ev, int n, uint64_t mark)
+{
+	for (int i = 0; i < n; i++)
+		if (ev[i].data.u64 == (mark_base | mark))
+			return true;
+	return false;
+}
+
 static int look(struct epoll_set *set, int epfd, struct epoll_event *ev, int max)
 {
 	int n = sys_epoll_pwait(epfd, ev, max, 0, NULL);
 
+	if (n > 0 && unlikely(has_mark(ev, n, MARK_KICK)) && !set->asleep) { /* by who wrote when he who slept was awake already */
+		set->kick.sent = true;
+		kick_drain(&set->kick);
+		if (n == max)
+			n = sys_epoll_pwait(epfd, ev, max, 0, NULL);
+	}
 	set->looked_ticks = ticks_now();
 	return n > 0 ? translate(set, ev, n) : n;
 }
@@ -665,14 +679,6 @@ static void set_left(void *arg)
 	set_awake(undo->set, undo->sl, NULL);
 	file_put(&undo->set->file);
 	lock_leave();
-}
-
-static bool has_mark(const struct epoll_event *ev, int n, uint64_t mark)
-{
-	for (int i = 0; i < n; i++)
-		if (ev[i].data.u64 == (mark_base | mark))
-			return true;
-	return false;
 }
 
 /* Is the bell not among the events, all of which found room? */

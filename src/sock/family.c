@@ -11,7 +11,7 @@
  *	rest	when that goes on for a quarter of a second the ports are given back to the kernel, by each process at its next look: the one
  *		that waits at its next wait, one that is elsewhere when somebody comes to it. Whom they have by then they still
  *		pass on, or leave to the kernel's queue; that needs no lease. After a second the next wait leases again, and after twice as long
- *		each time that it was in vain; when it was not for as long as that, it begins anew.
+ *		each time that it was in vain; when it was not for ten seconds, or as long as that, it begins anew.
  *
  * A process that stands still for a moment (a slow disk, a busy host) has no turns. It passes on all who come to it, which may be hundreds, but all that others
  * accept meanwhile and around it counts against that; and what is judged wrongly lasts for a second.

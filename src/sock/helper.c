@@ -108,7 +108,7 @@ static bool is_own(void)
 
 void helper_active(void)
 {
-	if (sock.helper.state == HELPER_CALM && vj_is_calm(sock.vj))
+	if (sock.helper.state == HELPER_CALM && vj_is_calm(sock.vj) && !forks_looks())
 		return;
 	if (sock.leader == &sock.helper.sleeper) {
 		sock.leader = NULL;

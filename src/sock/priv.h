@@ -329,7 +329,7 @@ struct sock_layer {
 	bool sleeping; /* sleepers, or a helper that has to be told: whoever leaves looks after them */
 
 	uint64_t spin_ns; /* 0: never */
-	bool alone; /* one processor is ours: lib/wait.h */
+	_Atomic bool alone; /* one processor is ours, or it isn't known: lib/wait.h; read without the lock by who waits for it */
 	uint32_t spin_misses, spin_skip;
 
 	struct {

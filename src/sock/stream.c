@@ -822,6 +822,8 @@ VJ_EARLY static int connect_begin(int fd, struct sock *s, const struct sockaddr 
 	}
 	is_ours = !is_shut_out(fd, s, addr) && sock_addr_is_ours(s, addr, len);
 	err = is_ours ? channel_connect(fd, s, addr, len) : -EHOSTUNREACH;
+	if (unlikely(err == -EADDRINUSE) && s->bound)
+		return -EADDRNOTAVAIL; /* there is a connection between these two already, of which the kernel knows nothing */
 	if (err) {
 		if (sock.strict && err != -EHOSTUNREACH && err != -ENETUNREACH && err != -EPERM)
 			return -ENETDOWN;

@@ -210,9 +210,10 @@ void kick_close(struct kick *k)
 
 int kick_borrow(struct kick *ret_kick)
 {
+	*ret_kick = (struct kick){ .fd = -1 };
 	if (!spare_kick_cnt)
 		return kick_open(ret_kick);
-	*ret_kick = (struct kick){ .fd = spare_fds[--spare_kick_cnt] };
+	ret_kick->fd = spare_fds[--spare_kick_cnt];
 	return 0;
 }
 

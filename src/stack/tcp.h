@@ -200,6 +200,8 @@ int tcp_xmit_syn(struct stack *s, struct conn c);
 int tcp_xmit_syn_more(struct stack *s, struct conn c, const struct tcp_syn_more *more);
 /* The same SYN-ACK again, for TF_FASTOPEN: no state is changed. */
 int tcp_xmit_synack_again(struct stack *s, struct conn c);
+/* The SYN of TF_CALLED again */
+int tcp_xmit_call_again(struct stack *s, struct conn c, uint16_t urgent);
 /* RST of a connection. Return: 0: sent, or there is nobody to tell; -EAGAIN; -ENETDOWN. */
 int tcp_xmit_rst(struct stack *s, struct conn c);
 /* RST in answer to a segment that belongs nowhere (RFC 9293 3.10.7.1); best effort */

@@ -224,7 +224,7 @@ static int send_queued(struct stack *s, struct conn c, const uint8_t *buf, size_
 	struct tcb *t = c.t;
 	uint32_t sndbuf = tcp_sndbuf(s, c), unacked = tcb_unacked(t);
 	uint32_t room = sndbuf > unacked ? sndbuf - unacked : 0;
-	uint32_t want = tcp_is_notsent(s, t) ? 0 : (uint32_t)min_size(len, room);
+	uint32_t want = tcp_is_notsent(s, t) && !tcb_is_called(t) ? 0 : (uint32_t)min_size(len, room);
 	uint32_t took = want != 0 ? bufq_append_some(&s->bufs, &t->sndq, buf, want) : 0;
 
 	if (took < len)

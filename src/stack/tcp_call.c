@@ -8,7 +8,8 @@
  *
  * What it needs of the SYN-ACK until then it knows: the answer's numbers begin where those of the SYN do, the window and the segment size are those
  * of the answer that promised. So what the program says follows the SYN, up to that window, and its FIN behind it; who listens finds all of it in
- * one look, and nobody has slept for the hand-shake. The SYN is marked (its urgent pointer is 1): its answer wakes nobody.
+ * one look, and nobody has slept for the hand-shake. The SYN is marked: its urgent pointer is the window that it counts on, and its answer wakes
+ * nobody.
  *
  * A promise is kept: who was promised a place has one beyond the backlog, should that be full by now (twice as many at most, as a peer may mark
  * what it likes). It holds for a second, as backlogs fill otherwise; until the listener stops, which the link shows at once; and until its process
@@ -25,7 +26,7 @@
 
 #include <errno.h>
 
-enum { PROMISE_MS = 1000 };
+enum { PROMISE_MS = 1000, CORK_MS = 200 };
 
 /* ---- who listens ----------------------------------------------------------------------------- */
 
@@ -112,7 +113,7 @@ static struct tcp_promise *promise_for(struct stack *s, struct conn c)
 	struct endpoint remote = remote_of(s, c);
 	struct tcp_promise *p = promise_find(link, &remote);
 
-	if (p == NULL || p->left == 0 || !time_before32(tcp_now_ms(s), p->until_ms) || promise_is_taken_back(link, p))
+	if (p == NULL || p->left == 0 || p->window == 0 || !time_before32(tcp_now_ms(s), p->until_ms) || promise_is_taken_back(link, p))
 		return NULL;
 	return p;
 }
@@ -133,7 +134,7 @@ bool tcp_call(struct stack *s, struct conn c, bool anyway)
 {
 	struct tcb *t = c.t;
 	struct tcp_promise *p = tcb_no_loss(t) ? promise_for(s, c) : NULL;
-	const struct tcp_syn_more more = { .urgent = p != NULL ? TCP_CALL_MARK : 0 };
+	const struct tcp_syn_more more = { .urgent = p != NULL ? p->window : 0 };
 
 	if ((p == NULL && !anyway) || !tcb_no_loss(t) || tcp_xmit_syn_more(s, c, &more) != 0)
 		return false;
@@ -146,6 +147,7 @@ bool tcp_call(struct stack *s, struct conn c, bool anyway)
 	t->rcv_nxt = tcp_promise_isn(t->snd_una - 1) + 1;
 	t->rcv_acked = t->rcv_nxt;
 	t->rcv_adv += t->rcv_nxt; /* what our SYN said */
+	tcp_isn_theirs(s, t, t->rcv_nxt - 1);
 	if (!s->cfg.tcp.no_wscale)
 		t->wscale = (uint8_t)(tcp_opt_wscale(s, tcp_rcvbuf_set(s, t)) << 4);
 	tcp_conn_established(s, c);
@@ -159,7 +161,7 @@ uint32_t tcp_call_unsaid(const struct tcb *t)
 	return tcb_has(t, TF_FIN_SENT) ? 0 : t->sndq.bytes - tcb_flight(t);
 }
 
-int tcp_call_output(struct stack *s, struct conn c)
+int tcp_call_output(struct stack *s, struct conn c, bool force)
 {
 	struct tcb *t = c.t;
 	uint32_t unsaid, len;
@@ -168,8 +170,12 @@ int tcp_call_output(struct stack *s, struct conn c)
 	for (;;) {
 		unsaid = tcp_call_unsaid(t);
 		len = min_u32(min_u32(unsaid, t->mss), tcp_out_usable(s, c));
-		if (len == 0 || !tcp_out_may_send(s, c, unsaid, len))
+		if (len == 0)
 			break;
+		if (!force && !tcp_out_may_send(s, c, unsaid, len)) {
+			tcp_timer_linger(s, c, CORK_MS); /* corked: the answer, which would let it go, wakes nobody */
+			return 0;
+		}
 		sent = tcp_xmit(s, c, t->snd_nxt, len == unsaid ? TCP_ACK | TCP_PSH : TCP_ACK, NULL, len);
 		if (sent < 0)
 			return sent;
@@ -191,7 +197,6 @@ static void call_answered(struct stack *s, struct conn c, const struct tcp_seg *
 	t->flags &= ~(uint32_t)(TF_CALLED | TF_RTX_TIMER);
 	t->backoff = 0;
 	t->snd_wnd = seg->view.window; /* never scaled in SYN (RFC 7323 2.2) */
-	tcp_isn_theirs(s, t, seg->seq);
 	tcp_opt_agree(s, c, &seg->opts);
 	tcp_promise_keep(s, c, seg);
 	tcp_timer_data_sent(s, c);
@@ -224,11 +229,14 @@ void tcp_call_input(struct stack *s, struct conn c, const struct tcp_seg *seg)
 		}
 		s->stats.tcp_resets_rx++;
 		tcp_call_refused(s, c);
-	} else if ((seg->flags & (TCP_SYN | TCP_ACK)) == (TCP_SYN | TCP_ACK) && seg->seq + 1 == t->rcv_nxt &&
-		   seg->ack == t->snd_una) {
+	} else if ((seg->flags & (TCP_SYN | TCP_ACK)) != (TCP_SYN | TCP_ACK) || seg->ack != t->snd_una) {
+		/* about one that had these endpoints before (RFC 9293 3.10.7.3, first step) */
+		tcp_drop(s, c, STACK_DROP_TCP_ACK);
+		if ((seg->flags & TCP_ACK) != 0)
+			tcp_reply_rst(s, seg->pkt, &seg->view);
+	} else if (seg->seq + 1 == t->rcv_nxt) {
 		call_answered(s, c, seg);
-	} else {
-		/* Somebody who does not know how this is played */
+	} else { /* by somebody who does not know how this is played */
 		tcp_drop(s, c, STACK_DROP_TCP_SYN);
 		promise_break(s, c);
 		tcp_conn_reset(s, c, ECONNRESET);
@@ -249,16 +257,29 @@ bool tcp_call_refused(struct stack *s, struct conn c)
 	return true;
 }
 
+/*
+ * The link says when the peer's process ends, so one who stands still is waited for, as on the kernel. But he may have dropped the SYN: it is
+ * repeated; or, if something followed it, he is made to say that he knows nothing of it. One that is no call on a promise goes elsewhere in the end.
+ */
 bool tcp_call_timeout(struct stack *s, struct conn c)
 {
 	struct tcb *t = c.t;
-	const struct tcp_ext *ext = tcb_ext(s, t);
-	uint32_t retries = ext != NULL && ext->syncnt != 0 ? ext->syncnt : tcp_setting(s->cfg.tcp.syn_retries, TCP_SYN_RETRIES);
+	uint32_t retries = tcp_setting(s->cfg.tcp.syn_retries, TCP_SYN_RETRIES);
 
 	s->stats.tcp_timeouts++;
-	if (t->backoff >= retries)
-		return tcp_conn_reset(s, c, ETIMEDOUT);
-	t->backoff++;
+	if (tcp_call_unsaid(t) != 0 && tcp_out_usable(s, c) != 0) {
+		tcp_timer_synack(s, c);
+		if (tcp_call_output(s, c, true) != 0)
+			tcp_output_later(s, c);
+		return true;
+	}
+	if (t->backoff >= retries && t->snd_wnd == 0)
+		return tcp_call_refused(s, c);
+	t->backoff = (uint8_t)min_u32(t->backoff + 1u, retries);
+	if (t->snd_nxt == t->snd_una)
+		(void)tcp_xmit_call_again(s, c, (uint16_t)t->snd_wnd);
+	else
+		(void)tcp_xmit(s, c, t->snd_nxt, TCP_ACK, NULL, 0);
 	tcp_timer_synack(s, c);
 	return true;
 }
@@ -272,6 +293,21 @@ bool tcp_is_refused(const struct stack *s, struct tcp_id id)
 	return t->state == TCP_CLOSED && t->err == ECONNREFUSED && (t->flags & (TF_ACTIVE | TF_REFUSED)) == (TF_ACTIVE | TF_REFUSED);
 }
 
+/* What the program has set since */
+#define CALL_FLAGS ((uint32_t)(TF_NODELAY | TF_CORK | TF_KEEPALIVE | TF_CC_MASK))
+
+static void call_ext(struct stack *s, struct tcb *to, const struct tcb *from)
+{
+	struct tcp_ext *ext = from->ext != 0 ? tcp_conn_ext(s, to) : NULL;
+
+	if (ext == NULL)
+		return;
+	*ext = *tcb_ext(s, from);
+	ext->drops = ext->pace = ext->mtu = 0; /* what it had in other places */
+	ext->irs_rest = 0;
+	ext->snd_rounds = ext->rcv_rounds = 0;
+}
+
 void tcp_call_again(struct stack *s, struct tcp_id from_id, struct tcp_id to_id)
 {
 	struct tcb *from = conn_at(s, from_id.v).t;
@@ -280,6 +316,7 @@ void tcp_call_again(struct stack *s, struct tcp_id from_id, struct tcp_id to_id)
 	VJ_ASSERT(tcp_is_refused(s, from_id) && tcb_is_called(to.t) && to.t->sndq.bytes == 0);
 	to.t->sndq = from->sndq;
 	from->sndq = (struct bufq){ 0 };
-	to.t->flags |= from->flags & TF_FIN_QUEUED;
+	to.t->flags = (to.t->flags & ~CALL_FLAGS) | (from->flags & (CALL_FLAGS | TF_FIN_QUEUED));
+	call_ext(s, to.t, from);
 	tcp_output(s, to, false);
 }

@@ -8,10 +8,10 @@
 #include "stack/tcp_block.h"
 
 /*
- * What the urgent pointer of SYN says: whoever calls does not sleep until he is answered. Of SYN-ACK: how many places are promised to that link, and,
- * above that, the low bits of how often promises to it were taken back.
+ * What the urgent pointer of SYN says, if it isn't 0: whoever calls does not sleep until he is answered, and counts on this window. Of SYN-ACK: how
+ * many places are promised to that link, and, above that, the low bits of how often promises to it were taken back.
  */
-enum { TCP_CALL_MARK = 1, TCP_PROMISE_MAX = 64, TCP_ROUND_SHIFT = 7 };
+enum { TCP_PROMISE_MAX = 64, TCP_ROUND_SHIFT = 7 };
 
 /* ---- who listens ----------------------------------------------------------------------------- */
 
@@ -33,7 +33,7 @@ bool tcp_call(struct stack *s, struct conn c, bool anyway);
 /* TF_CALLED: of sndq, what has not been sent yet */
 uint32_t tcp_call_unsaid(const struct tcb *t);
 /* TF_CALLED: what the program has said, and its FIN. Return: 0; -EAGAIN: no frame */
-int tcp_call_output(struct stack *s, struct conn c);
+int tcp_call_output(struct stack *s, struct conn c, bool force);
 /* TF_CALLED: the answer, or a refusal. */
 void tcp_call_input(struct stack *s, struct conn c, const struct tcp_seg *seg);
 /* TF_CALLED: nobody is there, and whose the id is may call another, tcp_call_again(). Return: false: it is gone. */

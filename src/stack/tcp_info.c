@@ -2,6 +2,7 @@
 /*
  * What a connection knows about itself, and what can be set about it
  */
+#include "stack/tcp_call.h"
 #include "stack/tcp_mtu.h"
 #include "stack/tcp_pace.h"
 
@@ -559,7 +560,7 @@ void tcp_info(const struct stack *s, struct tcp_id id, struct tcp_info *ret_info
 		.snd_wnd = t->snd_wnd,
 		.rcv_wnd = open ? tcb_rcv_wnd(t) : 0,
 		.in_flight_bytes = tcb_flight(t),
-		.unsent_bytes = open ? tcb_unsent(t) : 0,
+		.unsent_bytes = !open ? 0 : tcb_is_called(t) ? tcp_call_unsaid(t) : tcb_unsent(t),
 		.unread_bytes = t->rcvq.bytes,
 		.snd_wscale = (uint8_t)tcb_snd_wscale(t),
 		.rcv_wscale = (uint8_t)tcb_rcv_wscale(t),

@@ -255,7 +255,7 @@ static void listen_syn(struct stack *s, struct tcp_seg *seg, const struct flow_k
 {
 	struct tcp_listener *l = tcp_listener_at(s, listener_id);
 	bool full = l->embryo_cnt >= max_u32(l->backlog, EMBRYOS_MIN);
-	bool called = (seg->pkt->link->flags & LINK_NO_LOSS) != 0 && seg->view.urgent == TCP_CALL_MARK;
+	bool called = (seg->pkt->link->flags & LINK_NO_LOSS) != 0 && seg->view.urgent != 0;
 	struct tcp_syn_more more;
 	struct conn c;
 	struct tcb *t;
@@ -294,6 +294,8 @@ static void listen_syn(struct stack *s, struct tcp_seg *seg, const struct flow_k
 	tcp_ecn_syn(s, t, seg);
 	if (tcp_listen_is_parked(t))
 		return;
+	if (called)
+		t->rcv_adv = t->rcv_nxt + seg->view.urgent; /* was promised, whatever it is by now */
 	if (tcb_no_loss(t)) {
 		tcp_listen_answer(s, c, called);
 		return;

@@ -88,11 +88,17 @@ bool tcp_sends_no_more(const struct stack *s, struct tcp_id id)
 
 /* ---- out ------------------------------------------------------------------------------------- */
 
+/* One that was refused has what it said, for another call, which whoever takes it can't make. */
+static uint32_t export_snd_bytes(const struct tcb *t)
+{
+	return t->state == TCP_CLOSED ? 0 : t->sndq.bytes;
+}
+
 uint64_t tcp_export_bytes(const struct stack *s, struct tcp_id id)
 {
 	const struct tcb *t = conn_at(s, id.v).t;
 
-	return sizeof(struct tcp_parcel) + (uint64_t)t->rcvq.bytes + t->sndq.bytes;
+	return sizeof(struct tcp_parcel) + (uint64_t)t->rcvq.bytes + export_snd_bytes(t);
 }
 
 static void export_ext(const struct tcp_ext *ext, struct tcp_parcel *p)
@@ -133,7 +139,7 @@ void tcp_export(const struct stack *s, struct tcp_id id, void *buf)
 		.wscale = t->wscale,
 		.err = t->state == TCP_CLOSED && !tcb_has(t, TF_ERR_TOLD) ? t->err : 0,
 		.rcv_bytes = t->rcvq.bytes,
-		.snd_bytes = t->sndq.bytes,
+		.snd_bytes = export_snd_bytes(t),
 		.iss = t->began.iss,
 		.irs = t->began.irs,
 	};
@@ -148,7 +154,7 @@ void tcp_export(const struct stack *s, struct tcp_id id, void *buf)
 		export_ext(tcb_ext(s, t), &p);
 	memcpy(buf, &p, sizeof(p));
 	bufq_read_at(&s->bufs, &t->rcvq, 0, data, t->rcvq.bytes, NULL);
-	bufq_read_at(&s->bufs, &t->sndq, 0, data + t->rcvq.bytes, t->sndq.bytes, NULL);
+	bufq_read_at(&s->bufs, &t->sndq, 0, data + t->rcvq.bytes, export_snd_bytes(t), NULL);
 }
 
 uint32_t tcp_unsent_read(const struct stack *s, struct tcp_id id, uint64_t at, void *buf, uint32_t len)

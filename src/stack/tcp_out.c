@@ -314,6 +314,11 @@ int tcp_xmit_synack_again(struct stack *s, struct conn c)
 	return xmit_syn(s, c, c.t->snd_una - 1, TCP_SYN | TCP_ACK | ecn, NULL);
 }
 
+int tcp_xmit_call_again(struct stack *s, struct conn c, uint16_t urgent)
+{
+	return xmit_syn(s, c, c.t->snd_una - 1, TCP_SYN, &(struct tcp_syn_more){ .urgent = urgent });
+}
+
 int tcp_xmit_syn(struct stack *s, struct conn c)
 {
 	return tcp_xmit_syn_more(s, c, NULL);
@@ -715,7 +720,7 @@ bool tcp_output(struct stack *s, struct conn c, bool force)
 
 	if (unlikely(tcb_has(t, TF_HELD)))
 		return true;
-	err = unlikely(tcb_is_called(t)) ? tcp_call_output(s, c) : out_stream(s, c, force);
+	err = unlikely(tcb_is_called(t)) ? tcp_call_output(s, c, force) : out_stream(s, c, force);
 	if (err == 0 && tcb_has(t, TF_ACK_NOW)) {
 		err = tcp_xmit(s, c, t->snd_nxt, TCP_ACK, NULL, 0);
 	}

@@ -63,7 +63,7 @@ static bool memory_short(const struct stack *s)
 
 uint32_t tcp_sndbuf(const struct stack *s, struct conn c)
 {
-	if (unlikely(tcb_is_called(c.t))) /* what may follow the SYN; it stays in sndq */
+	if (unlikely(tcb_is_called(c.t)) && c.t->snd_wnd != 0) /* what may follow the SYN; it stays in sndq */
 		return c.t->snd_wnd + tcb_flight(c.t);
 	if (!sndbuf_is_auto(s, c.t))
 		return tcp_sndbuf_set(s, c.t);

@@ -47,12 +47,14 @@ struct run {
 	uint8_t congestion;
 	uint64_t now_us;
 	bool v6;
+	bool no_loss;
 };
 
 /* The numbers of one segment */
 struct forged {
 	uint32_t seq, ack, len;
 	uint16_t window;
+	uint16_t urgent;
 	uint8_t flags;
 	uint8_t tos;
 	struct tcp_opts opts;
@@ -155,6 +157,7 @@ static void inject(struct run *r, const struct forged *f)
 	static uint8_t frame[ETH_HDR_BYTES + 40 + TCP_HDR_MAX + PAYLOAD_MAX];
 	struct tcp_fields fields = {
 		.seq = f->seq,
+		.urgent = f->urgent,
 		.ack = f->ack,
 		.src_port = r->peer.port,
 		.dst_port = r->local.port,
@@ -283,6 +286,10 @@ static void step_segment(struct run *r, uint8_t tos)
 		f.seq = seqs[anchors & 3] + ((anchors & 4) != 0 ? next_delta(r) : 0);
 		f.ack = acks[anchors >> 3 & 3] + ((anchors & 32) != 0 ? next_delta(r) : 0);
 	}
+	if (r->no_loss && (f.flags & TCP_SYN) != 0) {
+		f.urgent = next_u8(r);
+		f.seq -= anchors & 1; /* where the answer to a call has it */
+	}
 	f.len = (anchors & 64) == 0    ? 0
 		: (anchors & 128) == 0 ? next_u8(r)
 				       : next_u16(r) % PAYLOAD_MAX;
@@ -304,12 +311,33 @@ static void step_accept(struct run *r)
 	r->id = id;
 }
 
+/* Over a link that cannot lose, on a promise or without; one that nobody took is called again. */
+static void step_call(struct run *r)
+{
+	uint8_t how = next_u8(r);
+	struct tcp_id id;
+
+	if ((how & 2) != 0)
+		r->drv.taken_back[0] = how >> 2;
+	if (tcp_connect_early(r->s, r->link, &r->local, &r->peer, NULL, 0, how & 1, 2, &id) != 0)
+		return;
+	if (r->id.v != 0 && (how & 1) != 0 && tcp_is_refused(r->s, r->id))
+		tcp_call_again(r->s, r->id, id);
+	if (r->id.v != 0)
+		tcp_abort(r->s, r->id);
+	r->id = id;
+}
+
 static void step_connect(struct run *r)
 {
 	const struct tcp_option_value opt = { TCP_OPT_UTO_S, 100 };
 	struct tcp_id id;
 	size_t taken;
 
+	if (r->no_loss) {
+		step_call(r);
+		return;
+	}
 	if (tcp_connect_data(r->s, r->link, &r->local, &r->peer, &opt, next_u8(r) & 1, "hello", 5,
 			     2, &taken, &id) != 0)
 		return;
@@ -588,6 +616,7 @@ static void run_init(struct run *r)
 	struct link_config link_cfg;
 
 	r->v6 = (kind & 1) != 0;
+	r->no_loss = (kind & 24) == 0;
 	r->circumstance = (enum circumstance)(kind >> 5);
 	r->congestion = (uint8_t)((kind >> 3 & 3) - ((kind & 24) != 0 ? 1 : 0));
 	r->now_us = US_PER_SEC;
@@ -599,7 +628,7 @@ static void run_init(struct run *r)
 	fake_link_init(&r->drv, MTU);
 	r->drv.tx_max = 64;
 	link_cfg =
-		fake_link_config(&r->drv, MTU, (kind & 24) == 0 ? LINK_NO_LOSS | LINK_NO_CSUM : 0);
+		fake_link_config(&r->drv, MTU, r->no_loss ? LINK_NO_LOSS | LINK_NO_CSUM : 0);
 	link_cfg.rx_hold_max = 4;
 	VJ_ASSERT(stack_link_add(r->s, &link_cfg, &r->link) == 0);
 	VJ_ASSERT(endpoint_parse(r->v6 ? "[2001:db8::1]:80" : "10.0.0.1:80", &r->local) == 0);

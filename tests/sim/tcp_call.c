@@ -71,7 +71,7 @@ static void called(struct line *t)
 	promised(t, PROMISE);
 	call(t);
 	assert_int_equal(line_state(t), TCP_ESTABLISHED);
-	SEND("S 0:0(0) urg 1 <mss 4000,wscale 7,sackOK>");
+	SEND("S 0:0(0) urg 20000 <mss 4000,wscale 7,sackOK>");
 	by_rule(t);
 	EVENT(STACK_EV_CONNECTED | STACK_EV_WRITABLE);
 }
@@ -128,7 +128,7 @@ static void counts(void **state)
 	first = t->id;
 	call(t);
 	assert_int_equal(line_state(t), TCP_ESTABLISHED);
-	SEND("S 0:0(0) urg 1");
+	SEND("S 0:0(0) urg 20000");
 	by_rule(t);
 	call(t);
 	assert_int_equal(line_state(t), TCP_SYN_SENT);
@@ -137,7 +137,7 @@ static void counts(void **state)
 	RECV(0, "S. 0:0(0) ack 1 win 20000 urg 1 <mss 3000,sackOK,wscale 3>");
 	call(t);
 	assert_int_equal(line_state(t), TCP_ESTABLISHED);
-	SEND("S 0:0(0) urg 1");
+	SEND("S 0:0(0) urg 20000");
 	assert_int_equal(tcp_ready(t->s, first) & STACK_EV_CONNECTED, STACK_EV_CONNECTED);
 	IGNORE();
 }
@@ -185,7 +185,7 @@ static void taken_back(void **state)
 	t->drv->taken_back[0] = 513; /* only its low bits are told */
 	call(t);
 	assert_int_equal(line_state(t), TCP_ESTABLISHED);
-	SEND("S 0:0(0) urg 1");
+	SEND("S 0:0(0) urg 20000");
 	IGNORE();
 }
 
@@ -366,17 +366,87 @@ static void against_the_rule(void **state)
 	IGNORE();
 }
 
-/* A process that never looks: as long as SYNs are repeated elsewhere. */
-static void never_answered(void **state)
+/* A process that stands still is waited for; what it may have dropped is said again. */
+static void stands_still(void **state)
 {
 	struct line *t = *state;
 
 	called(t);
-	NOTHING_FOR(126 * SEC);
+	for (uint64_t wait = 1; wait <= 32; wait *= 2)
+		SEND_AFTER(wait * SEC, "S 0:0(0) urg 20000 <mss 4000,wscale 7,sackOK>");
+	SEND_AFTER(64 * SEC, "S 0:0(0) urg 20000");
+	SEND_AFTER(64 * SEC, "S 0:0(0) urg 20000");
 	EVENT(0);
-	SEND_BETWEEN(0, 2 * SEC, "R. 1:1(0)");
-	EVENT(STACK_EV_ERROR | STACK_EV_READABLE | STACK_EV_WRITABLE);
-	line_read_error(t, ETIMEDOUT);
+	line_write(t, 100);
+	SEND("P. 1:101(100) ack 1");
+	SEND_AFTER(64 * SEC, ". 101:101(0) ack 1");
+	RECV(0, "R 1:1(0)");
+	is_refused_with(t, 100);
+}
+
+/* The same of one that was not promised anything: it goes elsewhere in the end. */
+static void stands_still_unpromised(void **state)
+{
+	struct line *t = *state;
+
+	direct(t);
+	assert_int_equal(call_how(t, true), 0);
+	SEND("S 0:0(0) urg 0");
+	EVENT(STACK_EV_CONNECTED | STACK_EV_WRITABLE);
+	assert_int_equal(tcp_ready(t->s, t->id) & STACK_EV_WRITABLE, STACK_EV_WRITABLE);
+	line_write(t, 100);
+	NOTHING();
+	for (uint64_t wait = 1; wait <= 32; wait *= 2)
+		SEND_AFTER(wait * SEC, "S 0:0(0) urg 0");
+	NOTHING_FOR(65 * SEC);
+	is_refused_with(t, 100);
+}
+
+/* What is left in the ring from the last use of these endpoints does no harm. */
+static void last_use(void **state)
+{
+	struct line *t = *state;
+	uint32_t old_isn, isn;
+
+	called(t);
+	old_isn = t->isn;
+	tcp_abort(t->s, t->id);
+	SEND("R. 1:1(0) ack 1");
+	NOTHING_FOR(1 * MS);
+	t->local.port--;
+	call(t);
+	assert_int_equal(line_state(t), TCP_ESTABLISHED);
+	SEND("S 0:0(0) urg 20000");
+	EVENT(STACK_EV_CONNECTED | STACK_EV_WRITABLE);
+	isn = t->isn;
+	assert_int_not_equal(old_isn, isn);
+	t->isn = old_isn;
+	by_rule(t);
+	RECV(0, PROMISE);
+	IGNORE();
+	EVENT(0);
+	t->isn = isn;
+	by_rule(t);
+	RECV(0, PROMISE);
+	EVENT(0);
+	line_write(t, 10);
+	SEND("P. 1:11(10) ack 1");
+}
+
+/* What is corked goes in time, though the answer, which would say that it may, wakes nobody. */
+static void corked(void **state)
+{
+	struct line *t = *state;
+
+	called(t);
+	option(t, TCP_OPT_CORK, 1);
+	line_write(t, 100);
+	NOTHING_FOR(190 * MS);
+	SEND_AFTER(10 * MS, "P. 1:101(100) ack 1");
+	line_write(t, 100);
+	NOTHING();
+	option(t, TCP_OPT_CORK, 0);
+	SEND("P. 101:201(100) ack 1");
 }
 
 /* No frame: it begins like any other. Who has to be connected is not. */
@@ -487,13 +557,13 @@ static void keeps_promises(void **state)
 	NOTHING();
 	for (int i = 0; i < 2; i++) {
 		t->peer.port++;
-		RECV(0, "S 0:0(0) urg 1 <mss 4000>");
+		RECV(0, "S 0:0(0) urg 20000 <mss 4000>");
 		SEND("S. 0:0(0) ack 1 urg 0");
 		RECV(0, "P. 1:11(10) ack 1");
 		NOTHING();
 	}
 	t->peer.port++;
-	RECV(0, "S 0:0(0) urg 1 <mss 4000>");
+	RECV(0, "S 0:0(0) urg 20000 <mss 4000>");
 	t->isn = 0;
 	SEND("R. 0:0(0) ack 1");
 	assert_int_equal(tcp_listener_ready(t->s, t->listener), 4);
@@ -506,7 +576,7 @@ static void no_frame_to_answer(void **state)
 
 	listens(t, 5);
 	t->drv->tx_max = 0;
-	RECV(0, "S 0:0(0) urg 1 <mss 4000>");
+	RECV(0, "S 0:0(0) urg 20000 <mss 4000>");
 	t->isn = t->peer_isn & 0xffff0000;
 	RECV(0, "P. 1:11(10) ack 1");
 	NOTHING();
@@ -515,6 +585,23 @@ static void no_frame_to_answer(void **state)
 	stack_link_writable(t->s, t->link);
 	stack_run(t->s);
 	SEND("R. 0:0(0) ack 1");
+}
+
+/* The window that was promised holds, whatever it is by now. */
+static void keeps_window(void **state)
+{
+	struct line *t = *state;
+
+	listens(t, 5);
+	assert_int_equal(tcp_listener_option_set(t->s, t->listener, TCP_OPT_RCVBUF, 4096), 0);
+	RECV(0, "S 0:0(0) urg 6000 <mss 4000>");
+	SEND("S. 0:0(0) ack 1 win 4096");
+	RECV(0, ". 1:3001(3000) ack 1");
+	SEND(". 1:1(0) ack 3001 win 3000");
+	RECV(0, "P. 3001:6001(3000) ack 1");
+	IGNORE();
+	line_accept(t);
+	line_read(t, 6000);
 }
 
 /* DEFER_ACCEPT wants to see data first: it promises nothing. */
@@ -534,9 +621,9 @@ int main(void)
 		LINE_TEST(says_at_once),   LINE_TEST(says_nothing),   LINE_TEST(counts),	     LINE_TEST(holds_for),
 		LINE_TEST(window),	   LINE_TEST(ends_at_once),   LINE_TEST(closed_at_once),   LINE_TEST(given_up),
 		LINE_TEST(refused),	   LINE_TEST(refused_data),   LINE_TEST(link_ends),	     LINE_TEST(refused_orphan),
-		LINE_TEST(against_the_rule), LINE_TEST(never_answered), LINE_TEST(no_frame),	     LINE_TEST(no_frame_to_say),
+		LINE_TEST(against_the_rule), LINE_TEST(stands_still), LINE_TEST(stands_still_unpromised), LINE_TEST(last_use), LINE_TEST(corked), LINE_TEST(no_frame),	     LINE_TEST(no_frame_to_say),
 		LINE_TEST(does_not_move),  LINE_TEST(promises),	      LINE_TEST(keeps_promises),   LINE_TEST(no_frame_to_answer),
-		LINE_TEST(defers),	   LINE_TEST(taken_back),     LINE_TEST(takes_back),
+		LINE_TEST(defers),	   LINE_TEST(keeps_window),	   LINE_TEST(taken_back),     LINE_TEST(takes_back),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
