@@ -4,12 +4,19 @@
 #include "base/time.h"
 #include "channel/sys.h"
 #include "control/board.h"
+#include "lib/own_fd.h"
 #include "lib/priv.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <string.h>
+
+static bool is_known(int fd, struct board_head *ret_head)
+{
+	return sys_pread(fd, ret_head, sizeof(*ret_head), 0) == sizeof(*ret_head) && !memcmp(ret_head->magic, BOARD_MAGIC, sizeof(BOARD_MAGIC)) &&
+	       ret_head->version == BOARD_VERSION;
+}
 
 /* Return: a descriptor to read from; < 0: there is none, or it isn't one that we know */
 static int board_open(const char *socket, struct board_head *ret_head)
@@ -26,8 +33,7 @@ static int board_open(const char *socket, struct board_head *ret_head)
 	fd = sys_openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW, 0);
 	if (fd < 0)
 		return fd;
-	if (sys_pread(fd, ret_head, sizeof(*ret_head), 0) == sizeof(*ret_head) &&
-	    !memcmp(ret_head->magic, BOARD_MAGIC, sizeof(BOARD_MAGIC)) && ret_head->version == BOARD_VERSION)
+	if (is_known(fd, ret_head))
 		return fd;
 	sys_close(fd);
 	return -EPROTO;
@@ -108,27 +114,55 @@ static bool is_loopback(const struct sockaddr *addr, socklen_t len)
 	       (IN6_IS_ADDR_LOOPBACK(v6) || (IN6_IS_ADDR_V4MAPPED(v6) && v6->s6_addr[12] == 127));
 }
 
-VJ_EARLY enum board_says board_look(const char *socket, const struct sockaddr *addr, socklen_t len, bool udp)
+/* @head: as it was when @fd was opened */
+VJ_EARLY static enum board_says board_read(int fd, const struct board_head *head, const struct sockaddr *addr, socklen_t len, bool udp)
 {
 	enum board_says says = BOARD_ASK;
-	struct board_head head;
-	uint32_t owner;
-	int fd;
+	uint32_t owner = !head->interfaces || is_loopback(addr, len) ? owner_of(fd, udp, port_of(addr)) : BOARD_OWNER_SEVERAL;
 
-	if (len < sizeof(struct sockaddr_in) || (addr->sa_family != AF_INET && addr->sa_family != AF_INET6))
-		return BOARD_ASK;
-	fd = board_open(socket, &head);
-	if (fd < 0)
-		return BOARD_ASK;
-	owner = !head.interfaces || is_loopback(addr, len) ? owner_of(fd, udp, port_of(addr)) : BOARD_OWNER_SEVERAL;
 	if (owner == BOARD_OWNER_NONE)
 		says = BOARD_NOBODY;
 	else if (is_others(owner))
 		says = BOARD_OTHERS;
 	else if (!udp && is_brief(fd))
 		says = BOARD_BRIEF;
-	sys_close(fd);
 	return says;
+}
+
+/* A program that has looked so often keeps it open for so long: a vjd that has been started since has another one. */
+enum { KEPT_AFTER = 16, KEPT_MS = 100 };
+
+VJ_EARLY enum board_says board_look(struct board_kept *k, const char *socket, const struct sockaddr *addr, socklen_t len, bool udp)
+{
+	uint64_t now_ns = k->looks < KEPT_AFTER ? 0 : sys_clock_ns();
+	enum board_says says;
+	struct board_head head = { 0 };
+	int fd;
+
+	if (len < sizeof(struct sockaddr_in) || (addr->sa_family != AF_INET && addr->sa_family != AF_INET6))
+		return BOARD_ASK;
+	if (now_ns && now_ns < k->until_ns && (is_loopback(addr, len) || is_known(k->fd, &head)))
+		return board_read(k->fd, &head, addr, len, udp);
+	fd = board_open(socket, &head);
+	if (fd < 0)
+		return BOARD_ASK;
+	says = board_read(fd, &head, addr, len, udp);
+	if (!now_ns) {
+		k->looks++;
+		sys_close(fd);
+		return says;
+	}
+	board_let_go(k);
+	k->fd = own_fd(fd);
+	k->until_ns = now_ns + KEPT_MS * NS_PER_MS;
+	return says;
+}
+
+void board_let_go(struct board_kept *k)
+{
+	if (k->until_ns)
+		own_fd_close(k->fd);
+	k->until_ns = 0;
 }
 
 void board_tell_brief(struct vj *vj)

@@ -12,12 +12,23 @@ enum board_says {
 	BOARD_BRIEF,  /* the last processes of this program ended at once */
 };
 
+/* A board that is looked at for each of many connections. Starts as zeros */
+struct board_kept {
+	unsigned looks;
+	int fd;		   /* if until_ns */
+	uint64_t until_ns; /* CLOCK_MONOTONIC */
+};
+
 /**
  * board_look() - What the board of the vjd at @socket says about @addr; a few system calls, no waiting
+ * @k:      kept open between looks, up to 100 ms; of this process
  * @socket: path of vjd's socket; NULL: not known, which is BOARD_ASK
  * @udp:    else TCP, which alone can be BOARD_BRIEF
  */
-enum board_says board_look(const char *socket, const struct sockaddr *addr, socklen_t len, bool udp);
+enum board_says board_look(struct board_kept *k, const char *socket, const struct sockaddr *addr, socklen_t len, bool udp);
+
+/** board_let_go() - Close what is kept open */
+void board_let_go(struct board_kept *k);
 
 /**
  * board_tell_brief() - Have vjd write that this program ends after so little that its kind is better off without a context

@@ -15,7 +15,7 @@ VJ_EARLY enum report_why board_says(const struct sockaddr *addr, socklen_t len, 
 {
 	if (likely(sock.vj != NULL) || sock.strict)
 		return REPORT_WHY_NONE;
-	switch (board_look(env_value(ENV_SOCKET), addr, len, udp)) {
+	switch (board_look(&sock.board, env_value(ENV_SOCKET), addr, len, udp)) {
 	case BOARD_NOBODY:
 		return REPORT_WHY_NO_OWNER;
 	case BOARD_OTHERS:

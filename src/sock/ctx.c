@@ -365,6 +365,7 @@ static int context_open(void)
 		ctx_say("no channels: vjd: %s", strerror(-err));
 		return err;
 	}
+	board_let_go(&sock.board);
 	away_init();
 	forks_attached();
 	dgrams_attach();

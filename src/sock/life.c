@@ -129,6 +129,8 @@ VJ_EARLY static void fork_child(void)
 	sock.helper.timer_fd = -1;
 	sock.helper.on_bell = false;
 	kicks_forked();
+	ended_put();
+	board_let_go(&sock.board);
 	forks_child();
 	family_child();
 	layer_bury();

@@ -46,6 +46,7 @@
 #include "base/assert.h"
 #include "base/time.h"
 #include "base/types.h"
+#include "lib/board.h"
 #include "lib/own_fd.h"
 #include "lib/pause.h"
 #include "lib/report.h"
@@ -311,6 +312,7 @@ struct sock_layer {
 	bool barred; /* all that is new is the kernel's: cage.c */
 	bool rings; /* the program's io_uring has worked on a socket: what is new is the kernel's */
 	bool was_brief; /* a connection was left to the kernel, because processes of this program are brief */
+	struct board_kept board; /* while there is no context */
 	struct sock *copied; /* sockets that listen here and elsewhere */
 	struct sock *ended; /* became the kernel's while a call looked, which may go on with them: ended_later() */
 	bool stdio; /* some socket has `stdio` */

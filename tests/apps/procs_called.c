@@ -226,6 +226,37 @@ static void part_stopped(void)
 	printf("answered later\n");
 }
 
+/* A program that has connected by the kernel many times, and has kept vjd's board open for that, sees who comes to channels then. */
+static void part_kept_board(void)
+{
+	uint64_t until_ms = now_ms() + ANSWER_MS;
+	uint16_t kernels_port, port;
+	int kernels = listen_any(&kernels_port), listener;
+	bool on_path;
+	pid_t server;
+
+	for (int i = 0; i < 60; i++) {
+		int fd = connect_to(kernels_port);
+
+		CHECK(kernel_has_conn(fd)); /* nobody waits there */
+		close(fd);
+	}
+	listener = listen_any(&port);
+	called.listener = listener;
+	server = child_start(answer_all, 1);
+	do {
+		int fd = connect_to(port);
+
+		on_path = kernel_has_conn(fd) == wants_kernel();
+		close(fd);
+		CHECK(now_ms() < until_ms);
+	} while (!on_path);
+	end_by_signal(server, SIGKILL);
+	close(listener);
+	close(kernels);
+	printf("seen\n");
+}
+
 void called_parts(const char *only)
 {
 	static const struct part parts[] = {
@@ -234,6 +265,7 @@ void called_parts(const char *only)
 		{ "called_killed_last", part_killed_last },
 		{ "called_refused", part_refused },
 		{ "called_stopped", part_stopped },
+		{ "kept_board", part_kept_board },
 	};
 
 	if (only) /* by name: where all has to be on channels (VJ_STRICT) nobody else may take a connection */

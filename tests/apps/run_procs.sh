@@ -10,9 +10,9 @@ cat "$tmp/channel"
 for part in brief inetd caged clean mutex blind left turns_exec stalls answers; do
 	"$vj" run -- "$build/tests/apps/procs" channel $part || fail "$part: not as many connections on channels as should be"
 done
-for part in killed killed_kernel killed_last refused stopped; do
-	"$build/tests/apps/procs" kernel called_$part || fail "called_$part, on the kernel"
-	"$vj" run -- "$build/tests/apps/procs" channel called_$part || fail "called_$part: what a client says at once is not heard"
+for part in called_killed called_killed_kernel called_killed_last called_refused called_stopped kept_board; do
+	"$build/tests/apps/procs" kernel $part || fail "$part, on the kernel"
+	"$vj" run -- "$build/tests/apps/procs" channel $part || fail "$part: not as on the kernel"
 done
 if unshare -pf --mount-proc true 2>/dev/null; then # where it knows itself by other numbers than vjd does
 	unshare -pf --mount-proc "$vj" run -- "$build/tests/apps/procs" channel mutex || fail "mutex, in a pid namespace"
