@@ -114,7 +114,7 @@ static bool is_loopback(const struct sockaddr *addr, socklen_t len)
 	       (IN6_IS_ADDR_LOOPBACK(v6) || (IN6_IS_ADDR_V4MAPPED(v6) && v6->s6_addr[12] == 127));
 }
 
-/* @head: as it was when @fd was opened */
+/* @head: of the board at @fd; not needed for an address of loopback, where no interface leads */
 VJ_EARLY static enum board_says board_read(int fd, const struct board_head *head, const struct sockaddr *addr, socklen_t len, bool udp)
 {
 	enum board_says says = BOARD_ASK;

@@ -358,6 +358,7 @@ static void link_close_fds(const struct vj_link *link)
 {
 	for (unsigned i = 0; i < CTL_CHANNEL_FDS; i++)
 		own_fd_close(link->fds[i]);
+	own_fd_close(link->peer_fd);
 }
 
 static void peer_free(struct vj_link *link)
@@ -365,7 +366,6 @@ static void peer_free(struct vj_link *link)
 	/* The peer has the same eventfd: closing ours doesn't take it out of the bell. */
 	bell_set_del(link->vj->bell_fd, link->fds[CTL_FD_WAKE_ME]);
 	vj_channel_detach(link->ch);
-	own_fd_close(link->peer_fd);
 	if (link->area)
 		area_unmap(&(struct area_mapping){ .mem = link->area, .bytes = link->area_bytes });
 	link_close_fds(link);

@@ -13,17 +13,6 @@
 
 #include <cmocka.h>
 
-static void direct(struct line *t)
-{
-	struct line_config cfg = {
-		.v6 = t->cfg.v6,
-		.mss = 4000,
-		.link_flags = LINK_NO_LOSS | LINK_NO_CSUM,
-	};
-
-	line_restart(t, &cfg);
-}
-
 /* From the next port */
 static int call_how(struct line *t, bool anyway)
 {
@@ -53,7 +42,7 @@ static void fill(uint8_t *bytes, uint32_t len)
 /* A first call, which waits for its answer; that promises @places, in segments of 3,000 and a window of 20,000 bytes. */
 static void promised(struct line *t, const char *answer)
 {
-	direct(t);
+	line_direct(t);
 	call(t);
 	assert_int_equal(line_state(t), TCP_SYN_SENT);
 	SEND("S 0:0(0) urg 0 <mss 4000,wscale 7,sackOK>");
@@ -389,7 +378,7 @@ static void stands_still_unpromised(void **state)
 {
 	struct line *t = *state;
 
-	direct(t);
+	line_direct(t);
 	assert_int_equal(call_how(t, true), 0);
 	SEND("S 0:0(0) urg 0");
 	EVENT(STACK_EV_CONNECTED | STACK_EV_WRITABLE);
@@ -498,7 +487,7 @@ static void does_not_move(void **state)
 
 static void listens(struct line *t, uint32_t backlog)
 {
-	direct(t);
+	line_direct(t);
 	t->local.port = 80;
 	line_listen(t);
 	tcp_listener_backlog(t->s, t->listener, backlog);

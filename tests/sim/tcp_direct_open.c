@@ -21,23 +21,12 @@ static uint64_t conns(struct line *t)
 	return stats.tcp_conns;
 }
 
-static void direct(struct line *t)
-{
-	struct line_config cfg = {
-		.v6 = t->cfg.v6,
-		.mss = 4000,
-		.link_flags = LINK_NO_LOSS | LINK_NO_CSUM,
-	};
-
-	line_restart(t, &cfg);
-}
-
 /* Three call, one more than once, and there is one place: the first has it. Return: our number to that */
 static uint32_t three_call(struct line *t)
 {
 	uint32_t isn;
 
-	direct(t);
+	line_direct(t);
 	line_listen(t);
 	tcp_listener_backlog(t->s, t->listener, 1);
 	RECV(0, "S 0:0(0) <mss 4000>");
@@ -149,7 +138,7 @@ static void accepted_at_syn(void **state)
 {
 	struct line *t = *state;
 
-	direct(t);
+	line_direct(t);
 	line_listen(t);
 	RECV(0, "S 0:0(0) <mss 4000,wscale 2>");
 	line_accept(t);
@@ -169,7 +158,7 @@ static void accepted_at_syn_reset(void **state)
 {
 	struct line *t = *state;
 
-	direct(t);
+	line_direct(t);
 	line_listen(t);
 	RECV(0, "S 0:0(0) <mss 4000>");
 	line_accept(t);
@@ -183,7 +172,7 @@ static void accepted_at_syn_without_frame(void **state)
 {
 	struct line *t = *state;
 
-	direct(t);
+	line_direct(t);
 	line_listen(t);
 	t->drv->tx_max = 0;
 	RECV(0, "S 0:0(0) <mss 4000>");
@@ -201,7 +190,7 @@ static void accepted_with_data(void **state)
 	struct line *t = *state;
 	struct tcp_id given;
 
-	direct(t);
+	line_direct(t);
 	line_listen(t);
 	assert_int_equal(tcp_listener_option_set(t->s, t->listener, TCP_OPT_DEFER_ACCEPT_S, 5), 0);
 	RECV(0, "S 0:0(0) <mss 4000>");
@@ -227,7 +216,7 @@ static void window_of_syn(void **state)
 {
 	struct line *t = *state;
 
-	direct(t);
+	line_direct(t);
 	line_connect(t);
 	SEND("S 0:0(0) win 65535");
 	assert_int_equal(tcp_option_set(t->s, t->id, TCP_OPT_RCVBUF, 3000), 0);
@@ -263,7 +252,7 @@ static void calls_no_more(void **state)
 {
 	struct line *t = *state;
 
-	direct(t);
+	line_direct(t);
 	line_connect(t);
 	SEND("S 0:0(0)");
 	tcp_close(t->s, t->id);
@@ -288,7 +277,7 @@ static void numbers_of_peer(void **state)
 	struct line *t = *state;
 	struct tcp_info info;
 
-	direct(t);
+	line_direct(t);
 	line_listen(t);
 	for (size_t i = 0; i < ARRAY_SIZE(isns); i++) {
 		t->peer_isn = isns[i];
@@ -310,7 +299,7 @@ static void connected_silently(void **state)
 {
 	struct line *t = *state;
 
-	direct(t);
+	line_direct(t);
 	line_connect(t);
 	SEND("S 0:0(0)");
 	RECV(0, "S. 0:0(0) ack 1 <mss 4000>");

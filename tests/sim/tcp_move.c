@@ -23,13 +23,7 @@ struct parcel {
 
 static void direct(struct line *t)
 {
-	struct line_config cfg = {
-		.v6 = t->cfg.v6,
-		.mss = 4000,
-		.link_flags = LINK_NO_LOSS | LINK_NO_CSUM,
-	};
-
-	line_restart(t, &cfg);
+	line_direct(t);
 	line_established_passive(t, "mss 4000,wscale 7");
 }
 
