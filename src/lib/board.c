@@ -129,8 +129,32 @@ VJ_EARLY static enum board_says board_read(int fd, const struct board_head *head
 	return says;
 }
 
-/* A program that has looked so often keeps it open for so long: a vjd that has been started since has another one. */
-enum { KEPT_AFTER = 16, KEPT_MS = 100 };
+/*
+ * A program that has looked so often keeps it open for so long: a vjd that has been started since has another one. And it doesn't ask again
+ * for a moment what it has just been told: a server that comes to the port meanwhile is reached by the kernel.
+ */
+enum { KEPT_AFTER = 16, KEPT_MS = 100, SAID_MS = 10 };
+
+static bool was_said(const struct board_kept *k, uint64_t now_ns, const struct sockaddr *addr, socklen_t len, bool udp)
+{
+	return now_ns < k->said.until_ns && k->said.port == port_of(addr) && k->said.udp == udp && k->said.loopback == is_loopback(addr, len);
+}
+
+static enum board_says say(struct board_kept *k, uint64_t now_ns, const struct board_head *head, const struct sockaddr *addr, socklen_t len,
+			   bool udp)
+{
+	enum board_says says = board_read(k->fd, head, addr, len, udp);
+
+	k->said.until_ns = 0;
+	if (says != BOARD_NOBODY && says != BOARD_OTHERS)
+		return says;
+	k->said.until_ns = now_ns + SAID_MS * NS_PER_MS;
+	k->said.says = says;
+	k->said.port = port_of(addr);
+	k->said.udp = udp;
+	k->said.loopback = is_loopback(addr, len);
+	return says;
+}
 
 VJ_EARLY enum board_says board_look(struct board_kept *k, const char *socket, const struct sockaddr *addr, socklen_t len, bool udp)
 {
@@ -141,28 +165,30 @@ VJ_EARLY enum board_says board_look(struct board_kept *k, const char *socket, co
 
 	if (len < sizeof(struct sockaddr_in) || (addr->sa_family != AF_INET && addr->sa_family != AF_INET6))
 		return BOARD_ASK;
+	if (now_ns && was_said(k, now_ns, addr, len, udp))
+		return k->said.says;
 	if (now_ns && now_ns < k->until_ns && (is_loopback(addr, len) || is_known(k->fd, &head)))
-		return board_read(k->fd, &head, addr, len, udp);
+		return say(k, now_ns, &head, addr, len, udp);
 	fd = board_open(socket, &head);
 	if (fd < 0)
 		return BOARD_ASK;
-	says = board_read(fd, &head, addr, len, udp);
 	if (!now_ns) {
 		k->looks++;
+		says = board_read(fd, &head, addr, len, udp);
 		sys_close(fd);
 		return says;
 	}
 	board_let_go(k);
 	k->fd = own_fd(fd);
 	k->until_ns = now_ns + KEPT_MS * NS_PER_MS;
-	return says;
+	return say(k, now_ns, &head, addr, len, udp);
 }
 
 void board_let_go(struct board_kept *k)
 {
 	if (k->until_ns)
 		own_fd_close(k->fd);
-	k->until_ns = 0;
+	k->until_ns = k->said.until_ns = 0;
 }
 
 void board_tell_brief(struct vj *vj)

@@ -3,6 +3,7 @@
 #ifndef VJ_LIB_BOARD_H
 #define VJ_LIB_BOARD_H
 
+#include <stdbool.h>
 #include <vj/vj.h>
 
 enum board_says {
@@ -17,11 +18,17 @@ struct board_kept {
 	unsigned looks;
 	int fd;		   /* if until_ns */
 	uint64_t until_ns; /* CLOCK_MONOTONIC */
+	struct {
+		uint64_t until_ns; /* 0: nothing */
+		enum board_says says;
+		uint16_t port;
+		bool udp, loopback;
+	} said; /* that leaves it to the kernel, and would once more */
 };
 
 /**
  * board_look() - What the board of the vjd at @socket says about @addr; a few system calls, no waiting
- * @k:      kept open between looks, up to 100 ms; of this process
+ * @k:      of this process: by who looks often it is kept open between looks, up to 100 ms, and what it says of a port counts for 10 ms
  * @socket: path of vjd's socket; NULL: not known, which is BOARD_ASK
  * @udp:    else TCP, which alone can be BOARD_BRIEF
  */
