@@ -61,7 +61,7 @@ void *exec_before_vfork(void)
 		real = dlsym(RTLD_NEXT, "vfork");
 		atomic_store_explicit(&known, real, memory_order_relaxed);
 	}
-	sock_before_spawn();
+	sock_before_vfork();
 	return real;
 }
 
@@ -89,6 +89,20 @@ __asm__(".text\n"
 #else
 #error "vfork() wants a line of assembler for this machine"
 #endif
+
+/* Three more words may follow, as libc takes them. */
+EXPORT int clone(int (*fn)(void *arg), void *stack, int flags, void *arg, ...)
+{
+	va_list ap;
+	void *more[3];
+
+	va_start(ap, arg);
+	for (size_t i = 0; i < sizeof(more) / sizeof(more[0]); i++)
+		more[i] = va_arg(ap, void *);
+	va_end(ap);
+	sock_before_clone((unsigned)flags);
+	return REAL(clone, fn, stack, flags, arg, more[0], more[1], more[2]);
+}
 
 /* The arguments of execl() and its like as an array, on the stack: these may be called after vfork(), or by a handler. */
 #define LISTED(first, call)                                                   \

@@ -686,6 +686,8 @@ int sock_accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)
 			r = ker_accept4(fd, addr, len, flags);
 		a.kernel_asked = wait > 0;
 	} while (!wait || (r == -EAGAIN && a.unseen));
+	if (r >= 0)
+		why_forget(r);
 	if (unlikely(a.on_trial) && r >= 0)
 		trial_got(fd);
 	return (int)ret_errno(r);

@@ -109,6 +109,7 @@ void adopt_fd(int fd)
 	int family = fd_peek(fd) || sock.barred ? -1 : int_option(fd, SOL_SOCKET, SO_DOMAIN);
 	int state;
 
+	why_forget(fd);
 	if ((family != AF_UNIX && family != AF_INET && family != AF_INET6) || sock.exiting)
 		return;
 	if (family == AF_UNIX) {

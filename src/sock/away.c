@@ -658,13 +658,8 @@ void sock_before_exec(char *const envp[])
 	lock_leave();
 }
 
-void sock_before_spawn_of(char *const envp[])
-{
-	sock_before_spawn();
-	family_starts(false, envp);
-}
-
-void sock_before_spawn(void)
+/* A process is started by other means than fork(). */
+static void before_spawn(void)
 {
 	if (!layer_began() || sock_inside || is_foreign())
 		return;
@@ -673,6 +668,18 @@ void sock_before_spawn(void)
 	if (sock.vj)
 		share_all();
 	lock_leave();
+}
+
+void sock_before_spawn_of(char *const envp[])
+{
+	before_spawn();
+	family_starts(false, envp);
+}
+
+void sock_before_vfork(void)
+{
+	before_spawn();
+	process_vforks();
 }
 
 void sock_exec_failed(void)

@@ -214,11 +214,6 @@ struct sock *send_enter(int fd, bool lent)
 	return enter(fd, lent);
 }
 
-VJ_EARLY bool is_foreign(void)
-{
-	return unlikely(caged != NULL) || sock.pid != ker_getpid(); /* under a filter not even that is asked */
-}
-
 /*
  * ---- context ------------------------------------------------------------------------------------
  * ----------------

@@ -89,7 +89,11 @@ VJ_EARLY int sock_close(int fd)
 	struct file *f;
 	int r;
 
-	if (likely(!fd_peek(fd)) || is_foreign())
+	if (likely(!fd_peek(fd))) {
+		why_forget(fd); /* before: it may be somebody's as soon as it is closed */
+		return (int)ret_errno(sys_close(fd));
+	}
+	if (is_foreign())
 		return (int)ret_errno(sys_close(fd));
 	if (fd_is_ours(fd))
 		return (int)ret_errno(-EBADF);
@@ -104,11 +108,19 @@ VJ_EARLY int sock_close(int fd)
 	return (int)ret_errno(r);
 }
 
+static void forget_range(unsigned first, unsigned last)
+{
+	for (int fd = fd_next_used((int)first); fd >= 0 && (unsigned)fd <= last; fd = fd_next_used(fd + 1))
+		why_forget(fd);
+}
+
 /* All numbers first..last but ours. Lock held. */
 static int close_around_ours(unsigned first, unsigned last, unsigned flags)
 {
 	unsigned from = first;
 
+	if (!(flags & CLOSE_RANGE_CLOEXEC))
+		forget_range(first, last);
 	for (int fd = fd_next((int)first); fd >= 0 && (unsigned)fd <= last; fd = fd_next(fd + 1)) {
 		struct file *f = fd_peek(fd);
 		int r;
@@ -193,6 +205,8 @@ static int dup_with(int fd, int cmd, int arg)
 		return (int)ret_errno(-EBADF);
 	f = fd_peek(fd) ? file_enter(fd) : NULL;
 	to = cmd < 0 ? ker_dup(fd) : sys_fcntl(fd, cmd, arg);
+	if (to >= 0)
+		why_forget(to);
 	if (f) {
 		if (to >= 0 && !is_foreign())
 			to = fd_share(to, f);
@@ -211,8 +225,12 @@ static int dup_onto(int fd, int fd2, int flags)
 	struct file *f, *old;
 	int r;
 
-	if ((!fd_peek(fd) && !fd_peek(fd2)) || is_foreign())
-		return ker_dup3(fd, fd2, flags);
+	if ((!fd_peek(fd) && !fd_peek(fd2)) || is_foreign()) {
+		r = ker_dup3(fd, fd2, flags);
+		if (r >= 0)
+			why_forget(fd2);
+		return r;
+	}
 	if (fd_is_ours(fd))
 		return -EBADF;
 	if (fd_is_ours(fd2)) /* as the kernel answers when the number is just being opened */
@@ -226,6 +244,7 @@ static int dup_onto(int fd, int fd2, int flags)
 	if (r >= 0) {
 		/* the number is the new file's before the old one is looked after, which may give the lock up */
 		fd_set_file(fd2, NULL);
+		why_forget(fd2);
 		if (f)
 			r = fd_share(fd2, f);
 		if (old)

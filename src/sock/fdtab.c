@@ -23,7 +23,7 @@ _Static_assert(LOW_CNT == 1 << FD_GROUP_BITS, "they are a group");
 struct fd_page {
 	uint64_t used[(1 << (FD_PAGE_BITS - FD_GROUP_BITS)) / 64]; /* of groups of numbers: has any ever had something? Lock */
 	_Atomic(struct file *) slot[1 << FD_PAGE_BITS];
-	struct fd_note note[1 << FD_PAGE_BITS];
+	_Atomic uint8_t note[1 << FD_PAGE_BITS];
 };
 
 struct first_pages {
@@ -33,7 +33,7 @@ struct first_pages {
 
 static struct {
 	_Atomic(struct file *) slot[LOW_CNT];
-	struct fd_note note[LOW_CNT];
+	_Atomic uint8_t note[LOW_CNT];
 	struct sock socks[LOW_SOCKS];
 } low VJ_LATER;
 
@@ -85,10 +85,26 @@ struct file *fd_peek_far(unsigned nr)
 	return page ? atomic_load_explicit(&page->slot[slot_of(nr)], memory_order_relaxed) : NULL;
 }
 
+_Atomic uint8_t *fd_note_far(unsigned nr)
+{
+	struct fd_page *page = page_of(nr);
+
+	return page ? &page->note[slot_of(nr)] : NULL;
+}
+
 VJ_EARLY static void low_use(void)
 {
 	atomic_store_explicit(&fd_table.slots, low.slot, memory_order_release);
+	atomic_store_explicit(&fd_table.notes, low.note, memory_order_release);
 	atomic_store_explicit(&fd_table.cnt, LOW_CNT, memory_order_release);
+}
+
+static void low_copy(_Atomic(struct file *) *from, _Atomic uint8_t *from_note, _Atomic(struct file *) *to, _Atomic uint8_t *to_note)
+{
+	for (unsigned nr = 0; nr < LOW_CNT; nr++) {
+		atomic_store_explicit(&to[nr], atomic_load_explicit(&from[nr], memory_order_relaxed), memory_order_relaxed);
+		atomic_store_explicit(&to_note[nr], atomic_load_explicit(&from_note[nr], memory_order_relaxed), memory_order_relaxed);
+	}
 }
 
 /* The first page, with what the low ones have. Return: false: no memory */
@@ -101,14 +117,13 @@ static bool low_leave(void)
 		return false;
 	spare = NULL;
 	first = &made->first;
-	for (unsigned nr = 0; nr < LOW_CNT; nr++)
-		atomic_store_explicit(&first->slot[nr], atomic_load_explicit(&low.slot[nr], memory_order_relaxed), memory_order_relaxed);
-	memcpy(first->note, low.note, sizeof(low.note));
+	low_copy(low.slot, low.note, first->slot, first->note);
 	first->used[0] = 1;
 	atomic_store_explicit(&made->all[0], first, memory_order_relaxed);
 	pages = made->all;
 	page_end = 1;
 	atomic_store_explicit(&fd_table.slots, first->slot, memory_order_release);
+	atomic_store_explicit(&fd_table.notes, first->note, memory_order_release);
 	atomic_store_explicit(&fd_table.cnt, FD_PAGE_CNT << FD_PAGE_BITS, memory_order_release);
 	return true;
 }
@@ -116,7 +131,7 @@ static bool low_leave(void)
 static bool has_notes(const struct fd_page *page, unsigned from, unsigned end)
 {
 	for (unsigned nr = from; nr < end; nr++)
-		if (page->note[nr].why)
+		if (atomic_load_explicit(&page->note[nr], memory_order_relaxed))
 			return true;
 	return false;
 }
@@ -142,9 +157,7 @@ void fd_table_shrink(void)
 
 	if (!left || has_far(&left->first) || !helper_is_only())
 		return;
-	for (unsigned nr = 0; nr < LOW_CNT; nr++)
-		atomic_store_explicit(&low.slot[nr], atomic_load_explicit(&left->first.slot[nr], memory_order_relaxed), memory_order_relaxed);
-	memcpy(low.note, left->first.note, sizeof(low.note));
+	low_copy(left->first.slot, left->first.note, low.slot, low.note);
 	atomic_store_explicit(&fd_table.cnt, LOW_CNT, memory_order_release); /* before: a handler may look */
 	low_use();
 	pages = NULL;
@@ -197,6 +210,8 @@ VJ_EARLY int fd_set_file(int fd, struct file *f)
 		slot = &page->slot[slot_of((unsigned)fd)];
 	}
 	atomic_store_explicit(slot, f, memory_order_relaxed);
+	if (f)
+		why_forget(fd);
 	return 0;
 }
 
@@ -228,13 +243,13 @@ VJ_EARLY int fd_next(int fd)
 	return -1;
 }
 
-VJ_EARLY struct fd_note *fd_note_of(int fd, bool make)
+VJ_EARLY _Atomic uint8_t *fd_note_make(int fd)
 {
 	struct fd_page *page;
 
-	if (is_low((unsigned)fd) || (make && low_wanted((unsigned)fd)))
+	if (low_wanted((unsigned)fd))
 		return &low.note[fd];
-	page = make ? page_use((unsigned)fd) : page_of((unsigned)fd);
+	page = page_use((unsigned)fd);
 	return page ? &page->note[slot_of((unsigned)fd)] : NULL;
 }
 

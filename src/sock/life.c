@@ -116,7 +116,7 @@ VJ_EARLY static void fork_child(void)
 		return;
 	sock_undo = NULL; /* calls that a handler interrupted, which has forked: they end with EINTR */
 	signal_forked();
-	sock.pid = ker_getpid();
+	process_forked();
 	if (sock.vj)
 		vj_forked(sock.vj);
 	sock.vj = NULL;

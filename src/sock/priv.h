@@ -379,16 +379,11 @@ static inline long ret_errno(long r)
 
 /* ---- fdtab.c --------------------------------------------------------------------------------- */
 
-/* Why a number that has left the table was given to the kernel: why.c */
-struct fd_note {
-	uint32_t ino;
-	uint8_t why; /* enum report_why; 0: there is none */
-};
-
 /* From number to file: fdtab.c */
 struct fd_table {
 	_Atomic unsigned cnt;			/* numbers from here on have nothing. 0 as long as none has */
 	_Atomic(_Atomic(struct file *) *) slots; /* of the first ones; only if there are */
+	_Atomic(_Atomic uint8_t *) notes;	/* likewise: fd_note_of() */
 };
 extern struct fd_table fd_table;
 
@@ -401,6 +396,7 @@ enum { FD_PAGE_BITS = 16, FD_PAGE_CNT = 1 << 8, FD_GROUP_BITS = 6 }; /* 16 M des
 
 /* Of numbers beyond the first page */
 struct file *fd_peek_far(unsigned nr);
+_Atomic uint8_t *fd_note_far(unsigned nr);
 
 /*
  * No lock: tells whether there is anything to ask about. What it returns may be used under the lock
@@ -426,8 +422,19 @@ void *pages_get(size_t bytes);
 int fd_next(int fd);
 /* The first number >= @fd that may have an entry or a note, or -1. Lock held. */
 int fd_next_used(int fd);
-/* The place for its note. Lock held. @make: else NULL if no number near it was ever used. NULL: no memory. */
-struct fd_note *fd_note_of(int fd, bool make);
+/* The place for the note why a number was given to the kernel: enum report_why; 0: it was not, or was closed since. No lock. NULL: there is none */
+static inline _Atomic uint8_t *fd_note_of(int fd)
+{
+	unsigned nr = (unsigned)fd;
+
+	if (nr >= atomic_load_explicit(&fd_table.cnt, memory_order_acquire))
+		return NULL;
+	if (unlikely(nr >> FD_PAGE_BITS))
+		return fd_note_far(nr);
+	return &atomic_load_explicit(&fd_table.notes, memory_order_acquire)[nr];
+}
+/* ... which is made. Lock held. NULL: no memory. */
+_Atomic uint8_t *fd_note_make(int fd);
 /* There is no context. If all that there is are low numbers again, and no other thread, they are where they were at first. Lock held. */
 void fd_table_shrink(void);
 /* Any of its descriptors; -1: none. Looks through all there are. */
@@ -476,9 +483,6 @@ struct sock *conn_enter(int fd);
 struct sock *io_enter(int fd);
 /* ... or, if the call only writes, one that is AWAY and lent: away_lent_send() */
 struct sock *send_enter(int fd, bool lent);
-/* Another process than the one that owns this memory's sockets (vfork, raw clone), or `caged`: keep off. */
-bool is_foreign(void);
-
 /* First use: environment, fork handler. Lock held. */
 void layer_init(void);
 /* Make the context if there is none. Lock held. Return: 0; errors of vj_open(). */
@@ -934,6 +938,15 @@ long send_done(long r, int flags);
 void why_init(void);
 /* @fd is a socket of the kernel's, and has left or leaves the table. Lock held. */
 void why_note(int fd, enum report_why why);
+/* @fd is closed, or another file's. No lock. */
+void why_forget_noted(int fd);
+static inline void why_forget(int fd)
+{
+	const _Atomic uint8_t *note = fd_note_of(fd);
+
+	if (note && unlikely(atomic_load_explicit(note, memory_order_relaxed)))
+		why_forget_noted(fd);
+}
 /* What libvj, or vjd, returned. */
 enum report_why why_of_error(long err);
 /* A sentence about it, for people */
@@ -963,6 +976,15 @@ enum report_why forks_rest(void);
 void forks_caged(void);
 /* This process becomes another program, and hands on its standard descriptors. Lock held. */
 void forks_exec(void);
+
+/* ---- process.c ------------------------------------------------------------------------------- */
+
+/* Another process than the one that owns this memory's sockets (vfork, raw clone), or `caged`: keep off. No lock. */
+bool is_foreign(void);
+/* This is the child of fork(): the sockets are its own. */
+void process_forked(void);
+/* This thread is about to call vfork(). No lock. */
+void process_vforks(void);
 
 /* ---- life.c ---------------------------------------------------------------------------------- */
 

@@ -135,10 +135,13 @@ void sock_before_exec(char *const envp[]);
 void sock_exec_failed(void);
 /* ... which is this one */
 int sock_execveat(int dir_fd, const char *path, char *const argv[], char *const envp[], int flags);
-/* Before a process is started by other means than fork() */
-void sock_before_spawn(void);
-/* The same, and what environment it gets */
+/* Before vfork() */
+void sock_before_vfork(void);
+/* Before posix_spawn(), which gives it this environment */
 void sock_before_spawn_of(char *const envp[]);
+
+/* ---- process.c: before clone(), with these flags */
+void sock_before_clone(unsigned long flags);
 
 /* ---- life.c */
 /*

@@ -3,7 +3,8 @@
  * why.c - which way each socket of this process takes, and why not a channel: what `vj why` shows
  *
  * A socket that this layer knows carries its reason (sock.why). One that was given to the kernel is not known any more, so
- * its reason is noted by descriptor and inode number, which tells whether the number is still that socket's.
+ * its reason is noted by descriptor, until that is closed or becomes another's. A close that nobody can interpose (fclose()) leaves the note
+ * behind, for the next socket of the kernel's that gets the number, if it isn't made by a call of this layer's either.
  */
 #include "sock/dgram.h"
 #include "sock/family.h"
@@ -13,22 +14,21 @@
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
-
-/* Return: the inode's number, cut; 0: no socket */
-VJ_EARLY static uint32_t inode_of(int fd)
-{
-	struct stat st;
-
-	return !sys_fstat(fd, &st) && S_ISSOCK(st.st_mode) ? (uint32_t)st.st_ino : 0;
-}
+#include <sys/socket.h>
 
 VJ_EARLY void why_note(int fd, enum report_why why)
 {
-	struct fd_note *n = fd_note_of(fd, true);
+	_Atomic uint8_t *note = fd_note_make(fd);
 
-	if (n)
-		*n = (struct fd_note){ .ino = inode_of(fd), .why = (uint8_t)why };
+	if (note)
+		atomic_store_explicit(note, (uint8_t)why, memory_order_relaxed);
+}
+
+/* A child of vfork() closes its own. */
+VJ_EARLY void why_forget_noted(int fd)
+{
+	if (!is_foreign())
+		atomic_store_explicit(fd_note_of(fd), REPORT_WHY_NONE, memory_order_relaxed);
 }
 
 enum report_why why_of_error(long err)
@@ -170,14 +170,22 @@ static void describe(int fd, const struct sock *s, struct report_sock *r)
 	}
 }
 
+static bool is_internet(int fd)
+{
+	int family = AF_UNSPEC;
+	socklen_t len = sizeof(family);
+
+	return !sys_getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &len) && (family == AF_INET || family == AF_INET6);
+}
+
 /* Those that have left the table */
 static void tell_given_up(struct report_sheet *sheet)
 {
 	for (int fd = fd_next_used(0); fd >= 0; fd = fd_next_used(fd + 1)) {
-		const struct fd_note *n = fd_note_of(fd, false);
-		struct report_sock r = { .fd = fd, .way = REPORT_WAY_KERNEL, .why = n ? n->why : 0 };
+		const _Atomic uint8_t *note = fd_note_of(fd);
+		struct report_sock r = { .fd = fd, .way = REPORT_WAY_KERNEL, .why = note ? atomic_load_explicit(note, memory_order_relaxed) : 0 };
 
-		if (r.why && !fd_peek(fd) && n->ino == inode_of(fd))
+		if (r.why && !fd_peek(fd) && is_internet(fd))
 			report_add(sheet, &r);
 	}
 }

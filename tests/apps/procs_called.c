@@ -257,6 +257,27 @@ static void part_kept_board(void)
 	printf("seen\n");
 }
 
+enum { MANY = 1000 };
+
+/* Nobody has the port, on channels or not: what that takes is counted from outside. */
+static void part_many_kernel(void)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t len = sizeof(a);
+	int taken = socket(AF_INET, SOCK_STREAM, 0);
+
+	CHECK(!bind(taken, (struct sockaddr *)&a, sizeof(a)) && !getsockname(taken, (struct sockaddr *)&a, &len));
+	for (int i = 0; i < MANY; i++) {
+		int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+		CHECK(connect(fd, (struct sockaddr *)&a, sizeof(a)) == -1 && errno == ECONNREFUSED && !close(fd));
+		fd = socket(AF_INET, SOCK_DGRAM, 0);
+		CHECK(sendto(fd, "x", 1, 0, (struct sockaddr *)&a, sizeof(a)) == 1 && !close(fd));
+	}
+	close(taken);
+	printf("%d times\n", MANY);
+}
+
 void called_parts(const char *only)
 {
 	static const struct part parts[] = {
@@ -266,6 +287,7 @@ void called_parts(const char *only)
 		{ "called_refused", part_refused },
 		{ "called_stopped", part_stopped },
 		{ "kept_board", part_kept_board },
+		{ "many_kernel", part_many_kernel },
 	};
 
 	if (only) /* by name: where all has to be on channels (VJ_STRICT) nobody else may take a connection */

@@ -9,6 +9,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -505,6 +506,69 @@ static void part_stream(void)
 	printf("what dprintf() wrote has come\n");
 }
 
+/* ---- children that share the memory, or are copies by no call that the library knows --------------------------- */
+
+enum stranger { OF_VFORK, OF_CLONE, OF_CLONE_BESIDE, STRANGERS };
+
+static void serve_two(int fd)
+{
+	server_ready(fd);
+	for (int i = 0; i < 2; i++)
+		ping_back(accept_one(fd));
+}
+
+static int close_both(void *fds)
+{
+	close(((int *)fds)[0]);
+	close(((int *)fds)[1]);
+	_exit(0);
+}
+
+static pid_t stranger_start(enum stranger who, int fds[2])
+{
+	static char stack[65536] __attribute__((aligned(64)));
+	pid_t pid;
+
+	if (who != OF_VFORK)
+		return clone(close_both, stack + sizeof(stack), (who == OF_CLONE_BESIDE ? CLONE_VM : 0) | SIGCHLD, fds);
+	pid = vfork();
+	if (!pid)
+		close_both(fds);
+	return pid;
+}
+
+/* It closes its copies of a connection and of a socket that is yet to be connected: here both are as they were. */
+static void stranger_closes(enum stranger who)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	int fds[2] = { -1, socket(AF_INET, SOCK_STREAM, 0) };
+	pid_t server, pid;
+
+	a.sin_port = htons(server_start(serve_two, &server));
+	fds[0] = connect_to(ntohs(a.sin_port));
+	for (int i = 0; i < 50; i++) /* the library is asked so often which process this is that it knows */
+		close(socket(AF_INET, SOCK_DGRAM, 0));
+	pid = stranger_start(who, fds);
+	CHECK(pid > 0);
+	child_end(pid);
+	check_path(fds[0]);
+	ping(fds[0]);
+	CHECK(!connect(fds[1], (struct sockaddr *)&a, sizeof(a)));
+	check_path(fds[1]);
+	ping(fds[1]);
+	close(fds[0]);
+	close(fds[1]);
+	child_end(server);
+}
+
+static void part_strangers(void)
+{
+	for (enum stranger who = 0; who < STRANGERS; who++)
+		stranger_closes(who);
+	stranger_closes(OF_VFORK); /* once more, as since the last one the kernel is asked each time */
+	printf("here they are open\n");
+}
+
 void raw_role(const char *role)
 {
 	if (!strcmp(role, "speaker"))
@@ -523,7 +587,7 @@ void raw_parts(const char *only)
 {
 	static const struct part parts[] = {
 		{ "streams", part_streams }, { "talk", part_talk }, { "mixed", part_mixed }, { "inetd", part_inetd }, { "stream", part_stream },
-		{ "caged", part_caged }, { "clean", part_clean }, { "clean_failed", part_clean_failed },
+		{ "caged", part_caged }, { "clean", part_clean }, { "clean_failed", part_clean_failed }, { "strangers", part_strangers },
 	};
 
 	parts_run(parts, sizeof(parts) / sizeof(parts[0]), only);

@@ -29,17 +29,26 @@ sys.stdin.read()
 """
 
 CLIENT = """
-import socket, sys
+import ctypes, os, signal, socket, sys
 port, kernel_port = int(sys.argv[1]), int(sys.argv[2])
 IP_RECVTTL = 12
+CLONE_VM, CLONE_VFORK = 0x100, 0x4000
+libc = ctypes.CDLL(None)
 def tcp(*address):
     s = socket.socket()
     if address:
         s.connect(address)
     return s
+no_owner = tcp("127.0.0.1", kernel_port)
+# a child that shares the memory closes its own
+stack = ctypes.create_string_buffer(65536)
+close = ctypes.cast(libc.close, ctypes.c_void_p)
+top = ctypes.c_void_p(ctypes.addressof(stack) + 65536 - 64 & ~63)
+child = libc.clone(close, top, CLONE_VM | CLONE_VFORK | signal.SIGCHLD, ctypes.c_void_p(no_owner.fileno()))
+assert os.waitpid(child, 0)[1] == 0
 held = {
     "channel": tcp("127.0.0.1", port),
-    "NO_OWNER": tcp("127.0.0.1", kernel_port),
+    "NO_OWNER": no_owner,
     "UNDECIDED": tcp(),
     "UNUSED": socket.socket(socket.AF_INET, socket.SOCK_DGRAM),
     "OPTION": socket.socket(socket.AF_INET, socket.SOCK_DGRAM),
@@ -64,7 +73,16 @@ gone = tcp("127.0.0.1", kernel_port)
 again = gone.detach()
 socket.close(again)
 reused = open("/dev/null")
-print({name: s.fileno() for name, s in held.items()} | {"reused": reused.fileno()}, flush=True)
+# by a call that nobody sees, and then the number is a socket's, but no Internet socket's
+gone = tcp("127.0.0.1", kernel_port)
+libc.fdopen.restype = ctypes.c_void_p
+assert libc.fclose(ctypes.c_void_p(libc.fdopen(gone.detach(), b"r"))) == 0
+unseen = socket.socket(socket.AF_UNIX)
+# and one that is seen, whose number is then another of the kernel's
+gone = tcp("127.0.0.1", kernel_port)
+gone.close()
+doubled = os.dup(held["NO_OWNER"].fileno())
+print({name: s.fileno() for name, s in held.items()} | {"reused": reused.fileno(), "unseen": unseen.fileno(), "doubled": doubled}, flush=True)
 sys.stdin.read()
 """
 
@@ -137,7 +155,8 @@ def check_client(client, fds, port):
             "UNUSED": ("kernel", "UNUSED"), "unread": ("kernel", "UNUSED"), "OPTION": ("kernel", "OPTION")}
     for name, path in want.items():
         assert paths[fds[name]] == path, (name, paths, fds)
-    assert fds["other"] not in paths and fds["reused"] not in paths and len(paths) == len(want), (paths, fds)
+    assert paths.pop(fds["doubled"])[1] != "NO_OWNER", (paths, fds)
+    assert not {fds["other"], fds["reused"], fds["unseen"]} & set(paths) and len(paths) == len(want), (paths, fds)
     assert said["others"] >= 1, said
     channel = next(s for s in said["sockets"] if s["fd"] == fds["channel"])
     assert channel["remote"] == {"addr": "127.0.0.1", "port": port} and channel["local"]["port"], channel
@@ -495,7 +514,7 @@ def check_silent():
         os.kill(vjd, signal.SIGSTOP)
         paths, said = ask(client.pid, status=1)
         assert f"vjd (process {vjd}) is stopped: kill -CONT {vjd}" in said["reason"], said
-        want = {name: ("unknown", None) for name in fds if name not in ("other", "reused")}
+        want = {name: ("unknown", None) for name in fds if name not in ("other", "reused", "unseen", "doubled")}
         want["NO_OWNER"] = ("kernel", None)
         want["NOT_LOCAL"] = paths[fds["NOT_LOCAL"]] # the kernel's, if it is still on its way
         assert paths == {fds[name]: path for name, path in want.items()}, (paths, fds)
