@@ -171,7 +171,8 @@ VJ_API void vj_channel_rx_free(struct vj_channel *ch, const struct vj_buf *bufs,
 VJ_API unsigned vj_channel_rx_more(struct vj_channel *ch, unsigned n);
 
 /**
- * vj_channel_tx_get() - Take empty frames to send in (completion ring)
+ * vj_channel_tx_get() - Take empty frames to send in: such as the peer has given back (completion ring), and if those are not enough, such as
+ * were never used
  * Return: number of frames, fewer than @n when the peer hasn't given back enough, 0 when closed.
  */
 VJ_API unsigned vj_channel_tx_get(struct vj_channel *ch, struct vj_buf *bufs, unsigned n);

@@ -16,20 +16,25 @@ static int pool_init(struct pool *pool, uint8_t *mem, uint32_t frame_cnt)
 	return pool->place ? 0 : -ENOMEM;
 }
 
-/* Indices of an area that nobody has used: rings empty but the two that hold the frames that are free from the start. */
+/*
+ * Indices of an area that nobody has used: rings empty but the two that hold the frames that are free from the start. Of the
+ * one of these that we consume, all is taken: which frames it holds is known.
+ */
 static void channel_rings_init(struct vj_channel *ch, const struct vj_channel_options *opts,
 			       const struct area_layout *l, uint32_t start)
 {
 	static const struct ring_offsets at = AREA_RING_OFFSETS;
 	const struct vj_area_params *p = &opts->params;
+	uint32_t free_cnt = area_start_frames(p);
 	unsigned int me = opts->end, peer = !opts->end;
 	uint8_t *area = opts->area;
 
 	ring_init(&ch->rx, area + l->data_ring[me], &at, p->ring_cnt, start, start);
-	ring_init(&ch->fill, area + l->free_ring[me], &at, p->ring_cnt, start + area_start_frames(p),
-		  start);
+	ring_init(&ch->fill, area + l->free_ring[me], &at, p->ring_cnt, start + free_cnt, start);
 	ring_init(&ch->tx, area + l->data_ring[peer], &at, p->ring_cnt, start, start);
-	ring_init(&ch->completion, area + l->free_ring[peer], &at, p->ring_cnt, start, start);
+	ring_init(&ch->completion, area + l->free_ring[peer], &at, p->ring_cnt, start, start + free_cnt);
+	ring_release(&ch->completion, free_cnt);
+	ch->rx_fresh = ch->tx_start = free_cnt;
 }
 
 int channel_attach_at(const struct vj_channel_options *opts, uint32_t start_idx,
@@ -47,7 +52,6 @@ int channel_attach_at(const struct vj_channel_options *opts, uint32_t start_idx,
 	if (!ch)
 		return -ENOMEM;
 	area_layout(p, &l);
-	channel_rings_init(ch, opts, &l, start_idx);
 	ch->frame_bytes = p->frame_bytes;
 	ch->frame_shift = bits_log2_floor(p->frame_bytes);
 	ch->frame_cnt = p->frame_cnt;
@@ -59,8 +63,11 @@ int channel_attach_at(const struct vj_channel_options *opts, uint32_t start_idx,
 		vj_channel_detach(ch);
 		return -ENOMEM;
 	}
-	ch->rx_kept = p->frame_cnt - area_start_frames(p);
-	memset(ch->rx_pool.place + area_start_frames(p), FRAME_KEPT, ch->rx_kept);
+	channel_rings_init(ch, opts, &l, start_idx);
+	ch->rx_kept = p->frame_cnt - ch->rx_fresh;
+	memset(ch->rx_pool.place, FRAME_FRESH, ch->rx_fresh);
+	memset(ch->rx_pool.place + ch->rx_fresh, FRAME_KEPT, ch->rx_kept);
+	memset(ch->tx_pool.place, FRAME_FRESH, ch->tx_start);
 	*ret_ch = ch;
 	return 0;
 }

@@ -12,6 +12,9 @@
  *	pool we receive in           here ─── fill ──► peer ─── rx ──► here
  *	pool we send in              peer ─ completion ► here ─── tx ──► peer
  *
+ * Frames that the sender has from the start are fresh until it has used them. It takes one only if none has come back: a page
+ * that was never used costs both ends a fault, and there are 512 of them in a channel over which perhaps 20 messages go.
+ *
  * Rings cannot run full between honest ends: a ring has at least as many entries as there are frames, and a frame
  * comes back only after its entry has been consumed. So "full" means that the peer gives frames back without
  * consuming, and is a violation like any other.
@@ -111,7 +114,26 @@ static VJ_COLD enum vj_channel_error rx_reason(const struct vj_channel *ch, stru
 	return VJ_CHANNEL_ERR_RX_OWNER;
 }
 
-/* Up to `n` entries of the data ring into `bufs`; fewer if one of them closes the channel. */
+/*
+ * The next descriptor could not be used. Return: true: it is the first of its frame, and can be now; false: the channel is closed. What
+ * is there when it is read again is checked again.
+ */
+static VJ_COLD bool rx_first(struct vj_channel *ch)
+{
+	struct ring_desc desc = ring_desc_get(&ch->rx, ch->rx.next);
+	enum vj_channel_error why = rx_reason(ch, desc);
+	uint64_t frame = desc.addr >> ch->frame_shift;
+
+	if (why != VJ_CHANNEL_ERR_RX_OWNER || ch->rx_pool.place[frame] != FRAME_FRESH) {
+		vj_channel_close(ch, why);
+		return false;
+	}
+	ch->rx_pool.place[frame] = FRAME_PEER;
+	ch->rx_fresh--;
+	return true;
+}
+
+/* Up to `n` entries of the data ring into `bufs`; fewer if one of them can't be used. */
 VJ_INLINE uint32_t rx_take(struct vj_channel *ch, struct vj_buf *bufs, uint32_t n)
 {
 	const struct ring ring = ch->rx;
@@ -128,10 +150,8 @@ VJ_INLINE uint32_t rx_take(struct vj_channel *ch, struct vj_buf *bufs, uint32_t 
 
 		/* Length 0 wraps to more than any room. */
 		if (unlikely(frame >= frame_cnt || desc.len - 1 >= room || desc.options != 0 ||
-			     pool.place[frame] != FRAME_PEER)) {
-			vj_channel_close(ch, rx_reason(ch, desc));
+			     pool.place[frame] != FRAME_PEER))
 			break;
-		}
 		bufs[i].data = pool.mem + desc.addr;
 		prefetch_read(bufs[i].data);
 		bufs[i].len = desc.len;
@@ -143,6 +163,8 @@ VJ_INLINE uint32_t rx_take(struct vj_channel *ch, struct vj_buf *bufs, uint32_t 
 	ch->rx_held += i;
 	ch->stats.rx_frames += i;
 	ch->stats.rx_bytes += bytes;
+	if (i != 0)
+		ring_release(&ch->rx, i);
 	return i;
 }
 
@@ -153,13 +175,13 @@ static VJ_NOINLINE uint32_t rx_take_many(struct vj_channel *ch, struct vj_buf *b
 
 /*
  * A message by itself: index, descriptor and data are in the peer's cache, and one would be waited for after the other. A
- * sender that uses frames in the order in which it got them sends in the frame whose fill entry has the number of this
- * descriptor, so all can be fetched at once: whoever looks in vain has asked for the rest before it looks again, and when
- * the index comes, they come with it. A guess: whatever it fetches, the descriptor decides.
+ * sender that uses frames in the order in which they came back sends in the frame whose fill entry has the number of this
+ * descriptor, plus that of the fresh ones, so all can be fetched at once: whoever looks in vain has asked for the rest before it
+ * looks again, and when the index comes, they come with it. A guess: whatever it fetches, the descriptor decides.
  */
 static inline void rx_guess(struct vj_channel *ch)
 {
-	uint64_t addr = ring_addr_get(&ch->fill, ch->rx.next) & (((uint64_t)ch->frame_cnt << ch->frame_shift) - 1);
+	uint64_t addr = ring_addr_get(&ch->fill, ch->rx.next + ch->rx_fresh) & (((uint64_t)ch->frame_cnt << ch->frame_shift) - 1);
 	const uint8_t *data = ch->rx_pool.mem + addr + frame_colour(addr >> ch->frame_shift);
 
 	prefetch_read((const void *)ring_desc_at(&ch->rx, ch->rx.next));
@@ -169,7 +191,7 @@ static inline void rx_guess(struct vj_channel *ch)
 
 unsigned vj_channel_rx(struct vj_channel *ch, struct vj_buf *bufs, unsigned n)
 {
-	uint32_t ready;
+	uint32_t ready, took;
 
 	if (unlikely(ch->error))
 		return 0;
@@ -187,10 +209,10 @@ unsigned vj_channel_rx(struct vj_channel *ch, struct vj_buf *bufs, unsigned n)
 		rx_guess(ch);
 	ch->rx_guessed = false;
 	n = min_u32(n, ready);
-	n = n == 1 ? rx_take(ch, bufs, 1) : rx_take_many(ch, bufs, n);
-	if (n != 0)
-		ring_release(&ch->rx, n);
-	return n;
+	took = n == 1 ? rx_take(ch, bufs, 1) : rx_take_many(ch, bufs, n);
+	while (unlikely(took < n) && rx_first(ch))
+		took += rx_take_many(ch, bufs + took, n - took);
+	return took;
 }
 
 /*
@@ -303,6 +325,12 @@ static inline void tx_buf_set(const struct pool *pool, struct vj_buf *buf, uint6
 	pool->place[frame] = FRAME_HERE;
 }
 
+/* Frames to send in that nobody has to give back first */
+static inline bool tx_has_own(const struct vj_channel *ch)
+{
+	return ch->stash_cnt > 0 || ch->tx_fresh < ch->tx_start;
+}
+
 /* Up to `n` frames that came back through the completion ring; fewer if one of them closes the channel. */
 static uint32_t tx_take_completed(struct vj_channel *ch, struct vj_buf *bufs, uint32_t n)
 {
@@ -343,6 +371,14 @@ static uint32_t tx_get_completed(struct vj_channel *ch, struct vj_buf *bufs, uin
 	return n;
 }
 
+static uint32_t tx_get_fresh(struct vj_channel *ch, struct vj_buf *bufs, uint32_t n)
+{
+	n = min_u32(n, ch->tx_start - ch->tx_fresh);
+	for (uint32_t i = 0; i < n; i++)
+		tx_buf_set(&ch->tx_pool, &bufs[i], ch->tx_fresh++, ch->frame_shift);
+	return n;
+}
+
 unsigned vj_channel_tx_get(struct vj_channel *ch, struct vj_buf *bufs, unsigned n)
 {
 	uint32_t got = 0;
@@ -353,6 +389,8 @@ unsigned vj_channel_tx_get(struct vj_channel *ch, struct vj_buf *bufs, unsigned 
 		tx_buf_set(&ch->tx_pool, &bufs[got++], ch->stash[--ch->stash_cnt], ch->frame_shift);
 	if (got < n)
 		got += tx_get_completed(ch, bufs + got, n - got);
+	if (unlikely(got < n) && !ch->error)
+		got += tx_get_fresh(ch, bufs + got, n - got);
 	if (got < n)
 		ch->stats.tx_no_frame++;
 	return got;
@@ -442,7 +480,7 @@ bool vj_channel_tx_ready(struct vj_channel *ch)
 
 	if (unlikely(ch->error))
 		return false;
-	if (ch->stash_cnt > 0)
+	if (tx_has_own(ch))
 		return true;
 	ready = ring_ready(&ch->completion);
 	if (unlikely(ready == RING_BAD)) {
@@ -473,7 +511,7 @@ bool vj_channel_arm(struct vj_channel *ch, bool want_tx)
 							  : VJ_CHANNEL_ERR_FREE_INDEX);
 		return false;
 	}
-	if (rx_ready != 0 || tx_ready != 0 || (want_tx && ch->stash_cnt > 0)) {
+	if (rx_ready != 0 || tx_ready != 0 || (want_tx && tx_has_own(ch))) {
 		vj_channel_disarm(ch);
 		return false;
 	}

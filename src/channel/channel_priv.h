@@ -22,6 +22,7 @@ static inline uint32_t frame_colour(uint64_t frame)
 /* Where a frame is. One byte per frame: bits would make each step of a batch wait for the one before. */
 enum frame_place {
 	FRAME_PEER,  /* the peer may use it: in fill and with the sender, or sent to it */
+	FRAME_FRESH, /* the sender has it from the start, and has not used it yet */
 	FRAME_HERE,  /* in a struct vj_buf of our caller */
 	FRAME_KEPT,  /* receive frames only: ours, and the peer has never had it */
 	FRAME_STASH, /* send frames only: got and given back unused; in `stash` */
@@ -39,10 +40,12 @@ struct vj_channel {
 	struct pool rx_pool;
 	uint32_t rx_held; /* frames of rx_pool that are FRAME_HERE */
 	uint32_t rx_kept; /* ... that are FRAME_KEPT: the last ones */
+	uint32_t rx_fresh; /* ... that are FRAME_FRESH */
 	bool rx_guessed;  /* the last look was in vain, and asked for what comes next */
 
 	struct ring tx, completion;
 	struct pool tx_pool;
+	uint32_t tx_fresh, tx_start; /* frames of tx_pool from the former to before the latter are FRAME_FRESH */
 	uint32_t stash_cnt;
 	uint32_t *stash; /* frame numbers, last in first out */
 

@@ -274,8 +274,7 @@ void link_publish_dirty(struct vj *vj)
 	}
 }
 
-/* By then it has taken longer than making the memory present does. */
-enum { SETTLED_FRAMES = 256, GROW_FRAMES = 256 };
+enum { GROW_FRAMES = 256 };
 
 /* More frames go round if the peer has used half of those that do since the last look, a millisecond ago if this is the only link */
 static void link_grow(struct vj_link *link, uint64_t rx_bytes)
@@ -298,16 +297,10 @@ void link_settle_next(struct vj *vj)
 	if (!vj->link_cnt)
 		return;
 	link = vj->links[vj->settle_turn++ % vj->link_cnt];
-	if (link->dead || !link->area)
+	if (link->dead || !link->area || link->raw)
 		return;
 	vj_channel_stats(link->ch, &stats);
-	if (link->settled && !link->raw)
-		link_grow(link, stats.rx_bytes);
-	if (link->settled || stats.rx_frames < SETTLED_FRAMES)
-		return;
-	link->settled = true;
-	for (unsigned end = 0; end < 2; end++)
-		area_present(link->area, &link->said.params, end, 0, AREA_START_FRAMES);
+	link_grow(link, stats.rx_bytes);
 }
 
 /* ---- birth ----------------------------------------------------------------------------------------------------- */

@@ -56,7 +56,6 @@ struct vj_link {
 	void *area;
 	int peer_fd; /* a pidfd of the peer, < 0: has none; PEER_UNASKED */
 	size_t area_bytes;
-	bool settled;		 /* the frames of its area's start were made present, or need not be */
 	uint32_t rx_given;	 /* frames of our pool that go round, see vj_channel_rx_more() */
 	uint64_t rx_looked;	 /* bytes that had come at the last look, link_settle_next() */
 	bool raw;

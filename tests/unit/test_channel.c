@@ -512,6 +512,49 @@ static void test_area_map(void **state)
 	sys_close(fd);
 }
 
+/* Rounds in each of which @n frames go over and come back. Return: how many different ones were used */
+static unsigned frames_used(struct channel_pair *pair, unsigned n)
+{
+	bool used[1024] = { false };
+	struct vj_buf bufs[64];
+	unsigned cnt = 0;
+
+	for (unsigned round = 0; round < 1000; round++) {
+		assert_int_equal(vj_channel_tx_get(pair->ch[1], bufs, n), n);
+		for (unsigned i = 0; i < n; i++) {
+			used[bufs[i].addr / 2048] = true;
+			bufs[i].len = 60;
+		}
+		vj_channel_tx_put(pair->ch[1], bufs, n);
+		vj_channel_tx_publish(pair->ch[1]);
+		for (unsigned left = n; left > 0;) {
+			unsigned got = vj_channel_rx(pair->ch[0], bufs, left);
+
+			assert_int_not_equal(got, 0);
+			vj_channel_rx_free(pair->ch[0], bufs, got);
+			left -= got;
+		}
+	}
+	for (unsigned i = 0; i < ARRAY_SIZE(used); i++)
+		cnt += used[i];
+	return cnt;
+}
+
+/* A frame that came back is used before one that never was: few messages at a time touch few pages. */
+static void test_few_messages_few_frames(void **state)
+{
+	const struct vj_area_params params = { .frame_bytes = 2048, .frame_cnt = 1024, .ring_cnt = 1024 };
+	struct channel_pair pair;
+
+	(void)state;
+	pair_open(&pair, params, UINT32_MAX - 300);
+	assert_int_equal(frames_used(&pair, 1), 1);
+	assert_int_equal(frames_used(&pair, 20), 20);
+	assert_int_equal(frames_used(&pair, 64), 64);
+	assert_int_equal(vj_channel_error(pair.ch[0]), VJ_CHANNEL_ERR_NONE);
+	pair_close(&pair);
+}
+
 /* Of a large pool the peer has the first frames from the start; the others when they are given, in order; before that it can't use one. */
 static void test_more_frames_than_at_the_start(void **state)
 {
@@ -698,6 +741,7 @@ int main(void)
 		cmocka_unit_test(test_wake_tx),
 		cmocka_unit_test(test_own_mistakes_abort),
 		cmocka_unit_test(test_area_map),
+		cmocka_unit_test(test_few_messages_few_frames),
 		cmocka_unit_test(test_more_frames_than_at_the_start),
 		cmocka_unit_test(test_area_is_made_present_by_who_maps_it),
 		cmocka_unit_test(test_area_map_refuses),

@@ -166,12 +166,13 @@ static void lie_free_producer(struct channel_pair *pair)
 {
 	struct vj_buf buf;
 
-	set_word(pair->peer_completion.producer, pair->start_idx + small.ring_cnt + 1);
+	set_word(pair->peer_completion.producer, pair->start_idx + small.frame_cnt + small.ring_cnt + 1);
 	assert_int_equal(vj_channel_tx_get(pair->ch[0], &buf, 1), 0);
 }
 
 static void lie_free_producer_ready(struct channel_pair *pair)
 {
+	assert_int_equal(end_send(pair, 8), 8);
 	set_word(pair->peer_completion.producer, pair->start_idx - 1);
 	assert_false(vj_channel_tx_ready(pair->ch[0]));
 }
@@ -219,6 +220,16 @@ static void lie_free_stashed(struct channel_pair *pair)
 	assert_int_equal(vj_channel_tx_get(pair->ch[0], bufs, 2), 1);
 }
 
+/* ... or was never used. */
+static void lie_free_fresh(struct channel_pair *pair)
+{
+	struct vj_buf bufs[8];
+
+	assert_int_equal(end_send(pair, 1), 1);
+	peer_give(pair, 2048);
+	assert_int_equal(vj_channel_tx_get(pair->ch[0], bufs, 8), 0);
+}
+
 static void lie_free_twice(struct channel_pair *pair)
 {
 	assert_int_equal(end_send(pair, 8), 8);
@@ -247,7 +258,7 @@ static void lie_tx_consumer_ahead(struct channel_pair *pair)
 
 static void lie_fill_consumer_stuck(struct channel_pair *pair)
 {
-	for (uint64_t i = 0; i < 9; i++) {
+	for (uint64_t i = 0; i < 17; i++) {
 		peer_send(pair, i % 8 * 2048, 60, 0);
 		end_receive(pair);
 	}
@@ -295,6 +306,7 @@ static const struct lie_case lies[] = {
 	{ "free address 2^64 - 1", lie_free_addr_huge, VJ_CHANNEL_ERR_FREE_ADDR },
 	{ "free frame held", lie_free_held, VJ_CHANNEL_ERR_FREE_OWNER },
 	{ "free frame stashed", lie_free_stashed, VJ_CHANNEL_ERR_FREE_OWNER },
+	{ "free frame fresh", lie_free_fresh, VJ_CHANNEL_ERR_FREE_OWNER },
 	{ "free frame twice", lie_free_twice, VJ_CHANNEL_ERR_FREE_OWNER },
 	{ "tx consumer stuck", lie_tx_consumer_stuck, VJ_CHANNEL_ERR_CONSUMER_INDEX },
 	{ "tx consumer ahead", lie_tx_consumer_ahead, VJ_CHANNEL_ERR_CONSUMER_INDEX },
