@@ -20,6 +20,17 @@ enum {
 	BUCKETS_MIN = 16,
 };
 
+static struct deeds *deeds_new(void)
+{
+	struct deeds *ds = calloc(1, sizeof(*ds));
+
+	if (!ds)
+		return NULL;
+	ds->set_fd = -1;
+	ds->offered_ns = UINT64_MAX;
+	return ds;
+}
+
 /* NULL: no memory, no descriptor */
 static struct deeds *deeds_get(struct vj *vj)
 {
@@ -28,7 +39,7 @@ static struct deeds *deeds_get(struct vj *vj)
 	if (ds && ds->set_fd >= 0)
 		return ds;
 	if (!ds)
-		ds = vj->deeds = calloc(1, sizeof(*ds));
+		ds = vj->deeds = deeds_new();
 	if (!ds)
 		return NULL;
 	ds->set_fd = OWN_FD_MAKE(sys_epoll_create(EPOLL_CLOEXEC));
@@ -41,13 +52,10 @@ static struct deeds *deeds_get(struct vj *vj)
 
 void deed_hooks_set(struct vj *vj, const struct deed_hooks *hooks)
 {
-	if (!vj->deeds) {
-		vj->deeds = calloc(1, sizeof(*vj->deeds));
-		if (!vj->deeds)
-			return;
-		vj->deeds->set_fd = -1;
-	}
-	vj->deeds->hooks = *hooks;
+	if (!vj->deeds)
+		vj->deeds = deeds_new();
+	if (vj->deeds)
+		vj->deeds->hooks = *hooks;
 }
 
 /* ---- by connection */
@@ -128,8 +136,7 @@ struct deed *deed_of(const struct vj *vj, struct tcp_id id)
 
 /* ---- one */
 
-/* Takes @fd (-1: none) if it succeeds. */
-static bool deed_listen(const struct deeds *ds, struct deed *d, int fd)
+bool deed_listen(const struct deeds *ds, struct deed *d, int fd)
 {
 	struct epoll_event ev = { .events = EPOLLIN | EPOLLET, .data.ptr = d };
 
@@ -395,6 +402,10 @@ static void deed_claimed(struct vj *vj, struct deed *d)
 /* Something came in by the deed. Who comes second with a claim finds it served by the next holder. */
 static void deed_event(struct vj *vj, struct deed *d)
 {
+	if (d->state == DEED_OFFERED) {
+		deed_offer_event(vj, d);
+		return;
+	}
 	while (d->state == DEED_QUIET) {
 		if (!deed_raw_send(vj, d)) {
 			vj->deeds->raw_waits = true; /* for room at the peer: again in a millisecond */
@@ -495,6 +506,8 @@ void deed_poll(struct vj *vj)
 				deed_event(vj, d);
 		}
 	}
+	if (unlikely(vj->now_ns >= ds->offered_ns))
+		deed_offers_expire(vj);
 	deeds_serve(vj, ds, false);
 	if (unlikely(ds->pumps != NULL))
 		raw_pump_all(vj);
@@ -584,14 +597,17 @@ void deed_send(struct vj *vj, struct vj_conn c)
 		deed_let_go(vj);
 }
 
-void deed_leave_all(struct vj *vj, int timeout_ms)
+void deed_leave_all(struct vj *vj, bool waits, int timeout_ms)
 {
 	uint64_t until_ns = lib_clock_ns() + (uint64_t)timeout_ms * UINT64_C(1000000);
 
 	if (!vj->deeds)
 		return;
-	for (struct deed *d = vj->deeds->all; d; d = d->next)
+	for (struct deed *d = vj->deeds->all; d; d = d->next) {
+		if (!waits && !d->to_queue)
+			d->until_ns = 0;
 		(void)deed_push(vj, d);
+	}
 	while (deed_busy(vj) && lib_clock_ns() < until_ns) {
 		vj->move_ns = 0;
 		vj_process(vj);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* deed_give.c - a connection goes to another process: to who has claimed it, to its peer to keep, to others that listen; see move.h */
 #include "base/time.h"
+#include "channel/bell.h"
 #include "channel/sys.h"
 #include "lib/deed_priv.h"
 #include "lib/own_fd.h"
@@ -13,7 +14,7 @@
 #include <syslog.h>
 
 /* less than the peer waits for who arrives, and than is waited for at exit */
-enum { OFFER_AGAIN_MS = 10, OFFER_FOR_MS = 1500 };
+enum { OFFER_AGAIN_MS = 10, OFFER_FOR_MS = 1500, OFFERED_MS = 5000 };
 
 int deed_crate(struct deed *d)
 {
@@ -180,6 +181,68 @@ static void hand_out(struct vj *vj, struct deed *d)
 	deed_free(vj, d);
 }
 
+/*
+ * Who takes a client that waits for accept() may be killed before he has come as far, or stand still. So whoever has offered one keeps its parcel until
+ * he hears by what became the deed's socket that it has arrived; if that is closed first, or it takes too long, it waits here again.
+ */
+static bool offer_keep(struct vj *vj, struct deed *d)
+{
+	if (d->msg.kind != DEED_QUEUED || !deed_listen(vj->deeds, d, d->answer_fd))
+		return false;
+	deed_conn_gone(vj, d);
+	own_fd_close(d->crate_fd);
+	d->answer_fd = d->crate_fd = -1;
+	d->state = DEED_OFFERED;
+	d->until_ns = vj->now_ns + OFFERED_MS * NS_PER_MS;
+	vj->deeds->offered_ns = min_u64(vj->deeds->offered_ns, d->until_ns);
+	return true;
+}
+
+/* The peer believes who says first that it has arrived. */
+static void offer_back(struct vj *vj, struct deed *d)
+{
+	lib_log(vj, LOG_INFO, "a connection comes back: the process that was to accept it doesn't");
+	(void)bell_set_del(vj->deeds->set_fd, d->fd);
+	own_fd_close(d->fd);
+	d->fd = -1;
+	d->state = DEED_QUIET;
+	deed_enqueue(vj, d);
+}
+
+void deed_offer_event(struct vj *vj, struct deed *d)
+{
+	uint8_t word;
+	long n = sys_recvfrom(d->fd, &word, 1, MSG_DONTWAIT, NULL, NULL);
+
+	if (n == 1)
+		deed_free(vj, d);
+	else if (n != -EAGAIN && n != -EINTR)
+		offer_back(vj, d);
+}
+
+void deed_offers_expire(struct vj *vj)
+{
+	struct deeds *ds = vj->deeds;
+
+	ds->offered_ns = UINT64_MAX;
+	for (struct deed *d = ds->all, *next; d; d = next) {
+		next = d->next;
+		if (d->state != DEED_OFFERED)
+			continue;
+		if (d->until_ns > vj->now_ns) {
+			ds->offered_ns = min_u64(ds->offered_ns, d->until_ns);
+			continue;
+		}
+		(void)sys_sendto(d->fd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL, NULL, 0);
+		offer_back(vj, d);
+	}
+}
+
+uint64_t deed_offered_ns(const struct vj *vj)
+{
+	return vj->deeds ? vj->deeds->offered_ns : UINT64_MAX;
+}
+
 bool deed_give(struct vj *vj, struct deed *d)
 {
 	bool queued = d->fd < 0;
@@ -214,7 +277,8 @@ bool deed_give(struct vj *vj, struct deed *d)
 	}
 	if (d->conn.v)
 		tcp_forget(vj->stack, d->conn);
-	deed_free(vj, d);
+	if (!offer_keep(vj, d))
+		deed_free(vj, d);
 	return true;
 }
 

@@ -63,13 +63,14 @@ enum deed_state {
 	DEED_CLAIMED, /* `answer_fd` waits; as soon as the connection can, it leaves */
 	DEED_LEAVING, /* held, and the peer was told */
 	DEED_LEFT,    /* the peer sends no more */
+	DEED_OFFERED, /* passed to another that listens, who hasn't said that he has it; he does, or ends, by `fd` */
 };
 
 struct deed {
 	struct deed *next, **pprev; /* of all */
 	struct deed *busy_next;	    /* of those not QUIET */
 	struct deed *same_next;	    /* in deeds.by_conn */
-	int fd; /* -1: it has no descriptors, and is offered to others that listen */
+	int fd; /* -1: it has no descriptors, and is to be offered to others that listen */
 	enum deed_state state;
 	struct tcp_id conn; /* deed_conn_set(); 0: kept for its peer, which is another connection of ours */
 	uint64_t cookie;    /* 0: our program has none of it */
@@ -89,7 +90,7 @@ struct deed {
 	bool late;	     /* ... as DEED_OFFER_LATE */
 	uint32_t to_app;     /* offered: to this one first ... */
 	int32_t to_pid;	     /* ... 0: to none by name */
-	uint64_t again_ns, until_ns; /* ... when to try next, and last */
+	uint64_t again_ns, until_ns; /* ... when to try next, and last; OFFERED: when to take it back */
 	bool to_queue;	     /* offered to nobody, or in vain: it is to come into the kernel's queue */
 	struct requeue *requeue; /* on its way there from here; NULL: it is not */
 	uint8_t *raw;	     /* written into the token, and not sent yet: [raw_at, raw_len); NULL: nothing */
@@ -120,6 +121,7 @@ struct deeds {
 	bool bells;  /* deed_bell() was called */
 	bool called; /* by one */
 	uint32_t passed; /* deed_passed() */
+	uint64_t offered_ns; /* when the first of those OFFERED is to be taken back; UINT64_MAX: none is */
 	bool others; /* listen where we do, or did: one has given us a connection that waited, or taken one */
 	struct deed_hooks hooks;
 };
@@ -127,6 +129,8 @@ struct deeds {
 /* Takes @fd (-1: none) in any case. NULL: no memory. */
 struct deed *deed_new(struct vj *vj, int fd);
 void deed_free(struct vj *vj, struct deed *d);
+/* What comes in by @fd, which is the deed's if it succeeds, is told. -1: nothing does */
+bool deed_listen(const struct deeds *ds, struct deed *d, int fd);
 /* It was claimed by this process. */
 void deed_came(struct vj *vj, struct deed *d);
 /* It is that connection's from here on. */
@@ -178,6 +182,12 @@ void deeds_serve(struct vj *vj, struct deeds *ds, bool at_rest);
 void deed_leave(struct vj *vj, struct deed *d);
 /* It has left its peer's link, is the kernel's, or is over: give it away, and the deed with it. Return: true: @d is gone. */
 bool deed_give(struct vj *vj, struct deed *d);
+/* OFFERED: something came in. @d may be gone. */
+void deed_offer_event(struct vj *vj, struct deed *d);
+/* Those whose taker has said nothing for too long */
+void deed_offers_expire(struct vj *vj);
+/* Who waits for accept() somewhere, and has nobody who accepts, waits here. Takes @d, which has its parcel. */
+void deed_enqueue(struct vj *vj, struct deed *d);
 /* deed_offer() of one that waits for accept() */
 void deed_offer_one(struct vj *vj, struct tcp_id id, enum deed_offer how);
 /* Deed, if there is one, and parcel to where they were asked for from, or into the crate: once. Return: 0; -errno. */

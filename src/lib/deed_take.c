@@ -166,8 +166,7 @@ int deed_take(struct vj *vj, int answer, uint64_t cookie, struct deed_note *ret_
 	return 0;
 }
 
-/* Somebody else's client, who has waited there for accept(): now he waits here. */
-static void deed_enqueue(struct vj *vj, struct deed *d)
+void deed_enqueue(struct vj *vj, struct deed *d)
 {
 	struct vj_conn c;
 	bool here = !deed_open(vj, d, &c);
@@ -178,6 +177,19 @@ static void deed_enqueue(struct vj *vj, struct deed *d)
 		deed_offer_one(vj, (struct tcp_id){ c.v }, DEED_OFFER_STOPS);
 }
 
+/* Somebody else's client, who has waited there for accept(). He keeps it until he hears of us, and has it again if that takes too long. */
+static void deed_take_queued(struct vj *vj, struct deed *d, int crate)
+{
+	uint8_t word;
+
+	if (sys_recvfrom(crate, &word, 1, MSG_DONTWAIT, NULL, NULL) == 1) {
+		deed_free(vj, d);
+		return;
+	}
+	deed_enqueue(vj, d);
+	(void)sys_sendto(crate, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL, NULL, 0);
+}
+
 void deed_keep(struct vj *vj, int crate)
 {
 	struct deed *d;
@@ -186,7 +198,7 @@ void deed_keep(struct vj *vj, int crate)
 		if (d->msg.kind == DEED_REQUEUE) {
 			requeue_take(vj, d);
 		} else if (d->msg.kind == DEED_QUEUED) {
-			deed_enqueue(vj, d);
+			deed_take_queued(vj, d, crate);
 		} else {
 			move_transit_stay(vj, d->msg.token, true);
 			d->watched = d->msg.kind == DEED_WATCHED;

@@ -482,6 +482,7 @@ uint64_t move_deadline_us(const struct vj *vj)
 
 	if (move_busy(vj))
 		return vj->move_ns / 1000 + 1;
+	ns = min_u64(ns, deed_offered_ns(vj));
 	for (const struct transit *t = vj->moves ? vj->moves->transits : NULL; t; t = t->next)
 		ns = min_u64(ns, t->until_ns);
 	return ns == UINT64_MAX ? ns : ns / 1000 + 1;

@@ -118,6 +118,8 @@ bool deed_any(const struct vj *vj);
 bool deed_busy(const struct vj *vj);
 /* When something that waits to be read is to be looked at again; UINT64_MAX: never */
 uint64_t deed_pump_ns(const struct vj *vj);
+/* When one that was offered is to be taken back, unless its taker says that he has it; UINT64_MAX: never */
+uint64_t deed_offered_ns(const struct vj *vj);
 void deed_forget_all(struct vj *vj);
 
 #endif

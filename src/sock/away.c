@@ -652,7 +652,7 @@ void sock_before_exec(char *const envp[])
 	if (sock.vj) {
 		listeners_exec();
 		share_all();
-		deed_leave_all(sock.vj, LEAVE_MS);
+		deed_leave_all(sock.vj, sock.strict, LEAVE_MS);
 	}
 	claim_stdio();
 	lock_leave();

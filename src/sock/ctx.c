@@ -401,7 +401,7 @@ void ctx_close(void)
 
 	dgrams_detach();
 	deed_look(vj);
-	deed_leave_all(vj, DRAIN_MS);
+	deed_leave_all(vj, sock.strict, DRAIN_MS);
 	vj_drain(vj, DRAIN_MS);
 	sock.vj = NULL;
 	sock.leader = NULL;

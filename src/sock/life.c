@@ -235,6 +235,14 @@ static void close_connections(void)
 	}
 }
 
+/* What ends a process that is about to end would take along what it still has to say, and its exit status: the kernel leaves no time for that. */
+static void signals_off(void)
+{
+	uint64_t all = UINT64_MAX;
+
+	SYS_CALL4(SYS_rt_sigprocmask, SIG_SETMASK, &all, NULL, SYS_SIGSET_BYTES);
+}
+
 VJ_EARLY void sock_flush_at_exit(void)
 {
 	struct vj *vj;
@@ -244,10 +252,11 @@ VJ_EARLY void sock_flush_at_exit(void)
 	vj = sock.vj;
 	if (vj) {
 		sock.exiting = true;
+		signals_off();
 		dgrams_yield();
 		close_connections();
 		deed_look(vj);
-		deed_leave_all(vj, EXIT_DRAIN_MS);
+		deed_leave_all(vj, sock.strict, EXIT_DRAIN_MS);
 		board_ended();
 		vj_drain(vj, EXIT_DRAIN_MS);
 		sock.vj = NULL;

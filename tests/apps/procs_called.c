@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -278,6 +279,96 @@ static void part_many_kernel(void)
 	printf("%d times\n", MANY);
 }
 
+/* ---- clients that wait for accept(), and whoever would have accepted them -------------------------------------------- */
+
+enum { CLIENTS_MAX = 64 };
+
+/* Says when a client waits, and does something else until it is told to accept. */
+static void sees_one(int tell)
+{
+	struct pollfd pfd = { .fd = called.listener, .events = POLLIN };
+
+	CHECK(poll(&pfd, 1, ANSWER_MS) == 1);
+	write_all(tell, "", 1);
+	CHECK(read(called.tell[0], &(uint8_t){ 0 }, 1) == 1);
+	answer_all(1);
+}
+
+static int connect_soon(void)
+{
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(called.port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+
+	CHECK(fd >= 0 && (!connect(fd, (struct sockaddr *)&to, sizeof(to)) || errno == EINPROGRESS));
+	return fd;
+}
+
+/* Clients that wait were handed to a process that stands still, and is killed: they come back to the one that they had come to. */
+static void part_offered(void)
+{
+	int fds[CLIENTS_MAX], seen[2], cnt = 0;
+	struct pollfd pfd;
+
+	first_stops(); /* who is in the second process' place here */
+	end_by_signal(called.second, SIGKILL);
+	CHECK(!pipe(seen));
+	pfd = (struct pollfd){ .fd = seen[0], .events = POLLIN };
+	called.second = child_start(sees_one, seen[1]);
+	do {
+		CHECK(cnt < CLIENTS_MAX);
+		fds[cnt++] = connect_soon();
+	} while (!poll(&pfd, 1, ANSWER_MS / CLIENTS_MAX / 2));
+	CHECK(poll(NULL, 0, 300) == 0); /* handed over by now, where they are */
+	end_by_signal(called.first, SIGKILL);
+	write_all(called.tell[1], "", 1);
+	for (int i = 0; i < cnt; i++) {
+		pfd = (struct pollfd){ .fd = fds[i], .events = POLLOUT };
+		CHECK(poll(&pfd, 1, ANSWER_MS) == 1 && !fcntl(fds[i], F_SETFL, 0));
+		ask(fds[i]);
+		CHECK(answered(fds[i]) == 1);
+	}
+	close(seen[0]);
+	close(seen[1]);
+	over();
+	printf("they are served\n");
+}
+
+static void alarm_soon(void)
+{
+	CHECK(!setitimer(ITIMER_REAL, &(struct itimerval){ .it_value = { .tv_usec = 300000 } }, NULL));
+}
+
+static void ends_at_first(int unused)
+{
+	struct pollfd pfd = { .fd = called.listener, .events = POLLIN };
+
+	(void)unused;
+	CHECK(!atexit(alarm_soon)); /* ends who takes long to exit */
+	CHECK(poll(&pfd, 1, ANSWER_MS) == 1);
+}
+
+/* The only process that accepts ends while a client waits, and the next is started when it has ended: that one has him. */
+static void part_respawned(void)
+{
+	for (int i = 0; i < 3; i++) {
+		pid_t pid;
+		int fd;
+
+		first_stops();
+		end_by_signal(called.second, SIGKILL);
+		end_by_signal(called.first, SIGKILL);
+		pid = child_start(ends_at_first, 0);
+		usleep(100000); /* to have come as far as to wait, which it need not */
+		fd = connect_to(called.port);
+		ask(fd);
+		child_end(pid);
+		called.second = child_start(answer_all, 1);
+		CHECK(answered(fd) == 1);
+		over();
+	}
+	printf("he is served\n");
+}
+
 void called_parts(const char *only)
 {
 	static const struct part parts[] = {
@@ -286,6 +377,8 @@ void called_parts(const char *only)
 		{ "called_killed_last", part_killed_last },
 		{ "called_refused", part_refused },
 		{ "called_stopped", part_stopped },
+		{ "offered", part_offered },
+		{ "respawned", part_respawned },
 		{ "kept_board", part_kept_board },
 		{ "many_kernel", part_many_kernel },
 	};

@@ -411,7 +411,7 @@ static void kept_by_the_peer(void **state)
 	assert_int_equal(vj_send(b, at_b, "unread", 6, 0), 6);
 	PUMP_UNTIL(vj_ready(a, at_a) & VJ_EV_READABLE);
 	for (int i = 0; i < 2000 && !left_cnt; i++) {
-		deed_leave_all(a, 1); /* b has to do its part, and lives in the same process */
+		deed_leave_all(a, true, 1); /* b has to do its part, and lives in the same process */
 		pump();
 	}
 	PUMP_UNTIL(!deed_busy(a));
@@ -446,7 +446,7 @@ static void kept_for_nobody(void **state)
 	(void)state;
 	assert_int_equal(deed_make(a, at_a, 3, false, false, &token), 0);
 	for (int i = 0; i < 2000 && !left_cnt; i++) {
-		deed_leave_all(a, 1);
+		deed_leave_all(a, true, 1);
 		pump();
 	}
 	PUMP_UNTIL(!deed_busy(a));
