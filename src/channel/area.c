@@ -54,15 +54,8 @@ size_t vj_area_bytes(const struct vj_area_params *p)
 	return (size_t)l.bytes;
 }
 
-int area_init_at(void *area, const struct vj_area_params *p, uint32_t start_idx)
+void area_header_init(struct area_header *header, const struct vj_area_params *p, uint32_t start_idx)
 {
-	static const struct ring_offsets at = AREA_RING_OFFSETS;
-	struct area_header *header = area;
-	struct area_layout l;
-
-	if (vj_area_params_check(p) < 0 || !bits_is_aligned((uintptr_t)area, AREA_PAGE_BYTES))
-		return -EINVAL;
-	area_layout(p, &l);
 	*header = (struct area_header){
 		.magic = AREA_MAGIC,
 		.abi = AREA_ABI,
@@ -71,22 +64,39 @@ int area_init_at(void *area, const struct vj_area_params *p, uint32_t start_idx)
 		.frame_cnt = p->frame_cnt,
 		.ring_cnt = p->ring_cnt,
 		.start_idx = start_idx,
-		.layout = l,
 	};
+	area_layout(p, &header->layout);
+}
 
+void area_free_ring_init(void *ring, const struct vj_area_params *p, uint32_t start_idx)
+{
+	static const struct ring_offsets at = AREA_RING_OFFSETS;
+	struct ring fill;
+
+	ring_init(&fill, ring, &at, p->ring_cnt, start_idx, start_idx);
+	atomic_store_explicit(fill.consumer, start_idx, memory_order_relaxed);
+	for (uint32_t frame = 0; frame < area_start_frames(p); frame++)
+		ring_addr_set(&fill, fill.next++, (uint64_t)frame * p->frame_bytes);
+	ring_publish(&fill);
+}
+
+int area_init_at(void *area, const struct vj_area_params *p, uint32_t start_idx)
+{
+	static const struct ring_offsets at = AREA_RING_OFFSETS;
+	struct area_layout l;
+
+	if (vj_area_params_check(p) < 0 || !bits_is_aligned((uintptr_t)area, AREA_PAGE_BYTES))
+		return -EINVAL;
+	area_layout(p, &l);
+	area_header_init(area, p, start_idx);
 	for (unsigned int i = 0; i < 2; i++) {
-		struct ring data, fill;
+		struct ring data;
 
 		ring_init(&data, (uint8_t *)area + l.data_ring[i], &at, p->ring_cnt, start_idx,
 			  start_idx);
-		ring_init(&fill, (uint8_t *)area + l.free_ring[i], &at, p->ring_cnt, start_idx,
-			  start_idx);
 		atomic_store_explicit(data.consumer, start_idx, memory_order_relaxed);
-		atomic_store_explicit(fill.consumer, start_idx, memory_order_relaxed);
-		for (uint32_t frame = 0; frame < area_start_frames(p); frame++)
-			ring_addr_set(&fill, fill.next++, (uint64_t)frame * p->frame_bytes);
 		ring_publish(&data);
-		ring_publish(&fill);
+		area_free_ring_init((uint8_t *)area + l.free_ring[i], p, start_idx);
 	}
 	return 0;
 }

@@ -88,6 +88,15 @@ static inline uint32_t area_start_frames(const struct vj_area_params *p)
 /* `p` must have passed vj_area_params_check(). */
 void area_layout(const struct vj_area_params *p, struct area_layout *ret_layout);
 
+/* All of a zeroed area that vj_area_init() makes anything but 0: its header, at offset 0, and both free rings, from @start_idx 0 in area_free_ring_head() bytes. */
+void area_header_init(struct area_header *header, const struct vj_area_params *p, uint32_t start_idx);
+void area_free_ring_init(void *ring, const struct vj_area_params *p, uint32_t start_idx);
+
+static inline size_t area_free_ring_head(const struct vj_area_params *p)
+{
+	return AREA_RING_DESC + area_start_frames(p) * sizeof(uint64_t);
+}
+
 /*
  * vj_area_init() with all indices starting at `start_idx` instead of 0, so that tests see them wrap.
  * Both ends must then be attached with channel_attach_at() and the same number.

@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <linux/memfd.h>
 #include <stdbool.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -66,8 +65,6 @@ static void *area_mmap_aligned(int fd, size_t bytes)
 	uint8_t *space, *start, *end;
 	void *mem;
 
-	if (bytes < AREA_HUGE_PAGE_BYTES)
-		return mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	space = mmap(NULL, bytes + spare, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
 		     -1, 0);
 	if (space == MAP_FAILED)
@@ -93,7 +90,7 @@ static void *area_mmap_aligned(int fd, size_t bytes)
  * Would the kernel back a memfd by huge pages if asked? It accepts the advice in any case. The setting in force is the
  * one in brackets; where it cannot be read the answer is no.
  */
-static bool transparent_offered(void)
+static bool transparent_ask(void)
 {
 	int fd = sys_openat(AT_FDCWD, "/sys/kernel/mm/transparent_hugepage/shmem_enabled",
 			    O_RDONLY | O_CLOEXEC, 0);
@@ -110,15 +107,29 @@ static bool transparent_offered(void)
 	return strchr(text, '[') && !strstr(text, "[never]") && !strstr(text, "[deny]");
 }
 
+/* Asked once: with each channel it would be a tenth of what the channel costs, and who changes it starts his programs anew. */
+static bool transparent_offered(void)
+{
+	static _Atomic int8_t known; /* 0: no; 1: it is offered; -1: it isn't */
+	int8_t offered = atomic_load_explicit(&known, memory_order_relaxed);
+
+	if (offered == 0) {
+		offered = transparent_ask() ? 1 : -1;
+		atomic_store_explicit(&known, offered, memory_order_relaxed);
+	}
+	return offered > 0;
+}
+
 static int area_mmap(int fd, size_t bytes, enum area_pages pages, struct area_mapping *ret_map)
 {
-	int saved_errno = errno;
-	void *mem = area_mmap_aligned(fd, bytes);
-	int err = mem == MAP_FAILED ? -errno : 0;
+	int saved_errno = errno, err;
+	void *mem;
 
-	if (err == 0 && pages == AREA_PAGES_TRANSPARENT &&
-	    (bytes < AREA_HUGE_PAGE_BYTES || !transparent_offered() ||
-	     madvise(mem, bytes, MADV_HUGEPAGE) < 0))
+	if (pages == AREA_PAGES_TRANSPARENT && (bytes < AREA_HUGE_PAGE_BYTES || !transparent_offered()))
+		pages = AREA_PAGES_SMALL;
+	mem = pages == AREA_PAGES_SMALL ? mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) : area_mmap_aligned(fd, bytes);
+	err = mem == MAP_FAILED ? -errno : 0;
+	if (err == 0 && pages == AREA_PAGES_TRANSPARENT && madvise(mem, bytes, MADV_HUGEPAGE) < 0)
 		pages = AREA_PAGES_SMALL;
 	if (err == 0 && madvise(mem, bytes, MADV_DONTFORK) < 0) {
 		err = -errno;
@@ -143,10 +154,10 @@ static int area_populate(const struct area_mapping *map, size_t bytes)
 	return err == -EINVAL ? 0 : err;
 }
 
-static int area_write_all(int fd, const uint8_t *bytes, size_t len)
+static int area_write_at(int fd, const void *bytes, size_t len, uint64_t off)
 {
 	for (size_t at = 0; at < len;) {
-		long n = sys_pwrite(fd, bytes + at, len - at, at);
+		long n = sys_pwrite(fd, (const uint8_t *)bytes + at, len - at, off + at);
 
 		if (n <= 0)
 			return n < 0 ? (int)n : -ENOMEM;
@@ -155,22 +166,21 @@ static int area_write_all(int fd, const uint8_t *bytes, size_t len)
 	return 0;
 }
 
-/* Header and rings by one write(): a mapping of the maker's own would cost page faults, and their undoing, for nothing. */
+/*
+ * What isn't zero, which is in three pages: a mapping of the maker's own would cost page faults, and their undoing, for nothing, and
+ * so would the pages that nobody uses unless much is sent.
+ */
 static int area_write(int fd, const struct vj_area_params *p)
 {
-	struct area_layout l;
-	uint8_t *image;
+	_Alignas(uint64_t) uint8_t head[AREA_RING_DESC + AREA_START_FRAMES * sizeof(uint64_t)] = { 0 };
+	struct area_header header;
 	int err;
 
-	area_layout(p, &l);
-	image = aligned_alloc(AREA_PAGE_BYTES, l.pool[0]);
-	if (!image)
-		return -ENOMEM;
-	memset(image, 0, l.pool[0]);
-	err = vj_area_init(image, p);
-	if (err == 0)
-		err = area_write_all(fd, image, l.pool[0]);
-	free(image);
+	area_header_init(&header, p, 0);
+	err = area_write_at(fd, &header, sizeof(header), 0);
+	area_free_ring_init(head, p, 0);
+	for (unsigned i = 0; i < 2 && err == 0; i++)
+		err = area_write_at(fd, head, area_free_ring_head(p), header.layout.free_ring[i]);
 	return err;
 }
 
@@ -263,8 +273,8 @@ static int area_fd_check(int fd, size_t bytes, size_t *ret_bytes)
 	return 0;
 }
 
-/* @head bytes are needed at once; of small pages, the rest comes when it is touched, or by area_present(). */
-static int area_open(int fd, size_t bytes, size_t head, struct area_mapping *ret_map)
+/* @present: all is needed at once; else small pages come when they are touched, or by area_present(). */
+static int area_open(int fd, size_t bytes, bool present, struct area_mapping *ret_map)
 {
 	enum area_pages pages = AREA_PAGES_TRANSPARENT;
 	struct area_mapping map;
@@ -283,7 +293,7 @@ static int area_open(int fd, size_t bytes, size_t head, struct area_mapping *ret
 	 * Whichever end comes first pays for the pages; the other only fills its page table. A huge page that is not to be
 	 * had later would be a SIGBUS; small ones were accounted for when the file got its size.
 	 */
-	err = area_populate(&map, map.pages == AREA_PAGES_SMALL ? head : found);
+	err = present || map.pages != AREA_PAGES_SMALL ? area_populate(&map, found) : 0;
 	if (err < 0) {
 		area_unmap(&map);
 		return err;
@@ -294,17 +304,14 @@ static int area_open(int fd, size_t bytes, size_t head, struct area_mapping *ret
 
 int area_map_bytes(int fd, size_t bytes, struct area_mapping *ret_map)
 {
-	return area_open(fd, bytes, bytes, ret_map);
+	return area_open(fd, bytes, true, ret_map);
 }
 
 int area_map(int fd, const struct vj_area_params *p, struct area_mapping *ret_map)
 {
-	struct area_layout l;
-
 	if (vj_area_params_check(p) < 0)
 		return -EINVAL;
-	area_layout(p, &l);
-	return area_open(fd, vj_area_bytes(p), l.pool[0], ret_map);
+	return area_open(fd, vj_area_bytes(p), false, ret_map);
 }
 
 void area_present(void *mem, const struct vj_area_params *p, unsigned end, uint32_t first, uint32_t n)

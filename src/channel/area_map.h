@@ -46,8 +46,8 @@ int area_create(const char *name, const struct vj_area_params *p, enum area_page
 		struct area_mapping *ret_map);
 
 /*
- * Map an area that was received, and make header and rings present; of small pages, the pools come as they are touched: a
- * short connection uses a few frames of a thousand. The descriptor stays the caller's and may be closed afterwards.
+ * Map an area that was received. Small pages come as they are touched: a short connection uses a few frames of a thousand, and the
+ * beginning of each ring. The descriptor stays the caller's and may be closed afterwards.
  * Return: 0; -EINVAL: bad parameters; -EPERM: the seals are missing, it could be cut under us; -EMSGSIZE: not
  * the size that these parameters make; -ENOMEM: no memory, no address space; -EBADF and so on: not a memfd.
  */
