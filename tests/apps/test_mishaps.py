@@ -25,8 +25,7 @@ DIR = tempfile.TemporaryDirectory(prefix="vj-test-mishaps-")
 SOCKET = DIR.name + "/vjd.sock"
 SEEDS = "1:31" # in `make check`
 LIMIT_S = 150
-LATE_S = 2 # after a kill, who was served by the dead has noticed
-KINDS = ["calm", "kill", "term", "stop", "vjd-kill", "vjd-stop", "kill stop", "kill vjd-kill", "term stop", "term vjd-kill vjd-stop"]
+KINDS = ["calm", "kill", "term", "stop", "client-kill", "term client-kill", "vjd-kill", "vjd-stop", "kill stop", "kill vjd-kill", "term stop", "term vjd-kill vjd-stop"]
 
 
 class Vjd:
@@ -100,7 +99,7 @@ class Round:
             time.sleep(0.01)
         said = self.server.said()[0]
         self.way = said["way"]
-        self.told = set()
+        self.told, self.gone = set(), set()
         self.kills, self.failed, self.cnt, self.slowest = [], [], 0, 0
         self.clients = []
         for i in range(self.chance.randint(1, 5)):
@@ -128,6 +127,10 @@ class Round:
             tell(pid, signal.SIGSTOP)
             time.sleep(wait)
             tell(pid, signal.SIGCONT)
+        elif act == "client-kill" and len(self.gone) < len(self.clients) - 1: # one tells how it went
+            client = self.chance.choice(self.clients)
+            client.end()
+            self.gone.add(client)
         elif act == "vjd-kill":
             self.vjd.end()
             time.sleep(wait)
@@ -151,6 +154,8 @@ class Round:
     def judge(self):
         bad, failed = [], self.failed
         for c in self.clients:
+            if c in self.gone:
+                continue
             if c.process.returncode or not c.said():
                 bad.append(f"a client ended with {c.process.returncode}: {c.errors()}")
                 continue
@@ -161,13 +166,23 @@ class Round:
             self.slowest = max(self.slowest, said["slowest"])
         bad += [line["wrong"] for line in self.server.said() if "wrong" in line]
         bad += [f"failed, and nobody was killed: {text}, after {end - begun:.3f} s" for begun, end, text in failed
-                if not any(begun - 0.01 <= kill <= end and end - kill < LATE_S for kill in self.kills)]
+                if not any(begun - 0.01 <= kill <= end for kill in self.kills)]
         # on channels those fail, too, who waited for the one that was killed
         if not self.vjd and self.way in ("accept", "poll") and len(failed) > len(self.kills):
             bad.append(f"{len(failed)} failed, each process served one at a time, and {len(self.kills)} were killed: {failed}")
         if self.server.errors():
             bad.append(f"the server says: {self.server.errors()}")
-        return bad
+        return bad + self.left()
+
+    def left(self):
+        """The clients have ended, and all that the server knows of them"""
+        end, said = time.monotonic() + LIMIT_S / 3, ""
+        while self.vjd and time.monotonic() < end:
+            said = subprocess.run([BUILD + "/vj", "connections", "--socket", SOCKET, "--json"], capture_output=True, text=True, check=False).stdout
+            if said and not any(app["connections"] for app in json.loads(said)["applications"]):
+                return []
+            time.sleep(0.1)
+        return [f"still there: {said}"] if self.vjd else []
 
     def end(self):
         for program in [*self.clients, self.server]:
