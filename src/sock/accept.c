@@ -32,7 +32,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { OFFER_MS = 30, OFFER_MAX_MS = 2000, RETRY_S = 1 };
+enum { OFFER_MS = 30, OFFER_MAX_MS = 2000, RETRY_S = 1, CROWD_ROW = 32, CROWD_REST_S = 1 };
 
 /*
  * ---- listen -------------------------------------------------------------------------------------
@@ -464,6 +464,7 @@ static int channel_accept(struct sock *listener, struct sockaddr *addr, socklen_
 		sys_close(fd);
 		return err;
 	}
+	listener->kernel_row = 0;
 	inherit(s, listener, flags);
 	family_accepted(listener);
 	if (addr && len) {
@@ -474,11 +475,25 @@ static int channel_accept(struct sock *listener, struct sockaddr *addr, socklen_
 }
 
 /*
+ * Nobody else takes from the kernel's queue, in which somebody waits: so it doesn't wait inside the kernel. Should it all the same, as a process has a
+ * copy of which nothing is known here, it is without the lock.
+ */
+static int kernel_accept_alone(int fd, struct sockaddr *addr, socklen_t *len, int flags)
+{
+	int r;
+
+	lock_drop();
+	r = sys_accept4(fd, addr, len, flags);
+	lock_take();
+	return r;
+}
+
+/*
  * A connection waits in the kernel's queue, but not for us alone: other threads and processes are awake for it, too. Who comes late must
  * not wait inside the kernel, where it would be deaf to channels. The flag that says so is the open file's, which all have in common; so
  * one at a time sets it, by a record lock, which ends with its holder. Return: a descriptor; -EAGAIN: somebody else has it; -errno.
  */
-static int kernel_accept(int fd, struct sockaddr *addr, socklen_t *len, int flags)
+static int kernel_accept_shared(int fd, struct sockaddr *addr, socklen_t *len, int flags)
 {
 	struct flock lock = { .l_type = F_WRLCK };
 	long mode = sys_fcntl(fd, F_GETFL, 0);
@@ -493,6 +508,47 @@ static int kernel_accept(int fd, struct sockaddr *addr, socklen_t *len, int flag
 	sys_fcntl(fd, F_SETFL, mode & ~O_NONBLOCK);
 	lock.l_type = F_UNLCK;
 	sys_fcntl(fd, F_SETLK, (long)&lock);
+	return r;
+}
+
+/*
+ * Each client of the kernel's wakes all who wait for it beside channels, where its own accept() wakes one, and each takes a few more system calls. Where
+ * nobody comes on channels the port is the kernel's for a second, and until the next client after that: whoever waits is in its accept() then.
+ */
+static VJ_COLD void crowd_rests(int fd, struct sock *s)
+{
+	lazy_count(s, -1);
+	listener_withdraw(s, true);
+	lazy_count(s, 1);
+	s->kernel_row = 0;
+	s->unleased = (struct pause){ .until_ns = sys_clock_ns() + CROWD_REST_S * NS_PER_SEC, .s = CROWD_REST_S };
+	listener_why(fd, s, REPORT_WHY_CROWD);
+}
+
+/*
+ * One more in a row. Does a crowd wait: other threads, or the processes among which this one has begun? Who forks for each has copies everywhere, but
+ * nobody else waits.
+ */
+static bool is_crowd(struct sock *s)
+{
+	static uint32_t forks;
+
+	if (forks != sock.forks || (s->accepting == 1 && !s->inherited))
+		s->kernel_row = 0;
+	forks = sock.forks;
+	return ++s->kernel_row >= CROWD_ROW;
+}
+
+/* It can be read. Return: a descriptor; -EAGAIN: somebody else has it; -errno. */
+static int kernel_accept(int fd, struct sock *s, struct sockaddr *addr, socklen_t *len, int flags)
+{
+	int r;
+
+	if (!s->copied && s->accepting == 1)
+		return kernel_accept_alone(s->lease_fd, addr, len, flags);
+	r = kernel_accept_shared(s->lease_fd, addr, len, flags);
+	if (r >= 0 && is_crowd(s) && !sock.strict)
+		crowd_rests(fd, s);
 	return r;
 }
 
@@ -516,19 +572,15 @@ static int accept_at_once(struct sock *s, struct sockaddr *addr, socklen_t *len,
 	return channel_accept(s, addr, len, flags);
 }
 
-/*
- * Return: a descriptor, -errno, or ASK_KERNEL: accept4() of the kernel is right, without the lock.
- */
-static int accept_either(int fd, struct sock *s, struct sockaddr *addr, socklen_t *len, int flags, struct asked *a)
+/* Return: as accept_either() */
+static int accept_waiting(int fd, struct sock *s, struct sockaddr *addr, socklen_t *len, int flags)
 {
-	struct blocking b = { .file = &s->file, .signals = sock_signals, .timeout_ns = s->rcvtimeo_ns };
+	struct blocking b = { .file = &s->file, .signals = sock_signals, .timeout_ns = s->rcvtimeo_ns, .kernel_ready = s->kernel_has };
 	int r;
 
-	r = channel_accept(s, addr, len, flags);
-	if (r != -EAGAIN)
-		return r;
-	if (s->nonblock)
-		return accept_at_once(s, addr, len, flags, a);
+	block_begin(&b);
+	s->kernel_has = false;
+	s->accepting++;
 	b.spin.begun = true; /* a connection of the kernel may wait already */
 	for (;;) {
 		ctx_process();
@@ -541,16 +593,33 @@ static int accept_either(int fd, struct sock *s, struct sockaddr *addr, socklen_
 			break;
 		}
 		b.kernel_fd = s->lease_fd;
-		r = b.kernel_ready ? kernel_accept(b.kernel_fd, addr, len, flags) : -EAGAIN;
+		r = b.kernel_ready ? kernel_accept(fd, s, addr, len, flags) : -EAGAIN;
+		b.kernel_ready = false;
+		if (r < 0 && s->lease_fd != b.kernel_fd) /* another thread has closed it meanwhile */
+			continue;
 		if (r != -EAGAIN)
 			break;
-		b.kernel_ready = false;
 		r = block_wait(&b);
 		if (r)
 			break;
 	}
+	s->accepting--;
 	block_end(&b);
 	return r;
+}
+
+/*
+ * Return: a descriptor, -errno, or ASK_KERNEL: accept4() of the kernel is right, without the lock.
+ */
+static int accept_either(int fd, struct sock *s, struct sockaddr *addr, socklen_t *len, int flags, struct asked *a)
+{
+	int r = channel_accept(s, addr, len, flags);
+
+	if (r != -EAGAIN)
+		return r;
+	if (s->nonblock)
+		return accept_at_once(s, addr, len, flags, a);
+	return accept_waiting(fd, s, addr, len, flags);
 }
 
 /* Asked for one more. No fork since the last one, and none was ever sent to another process: it serves them itself. */
@@ -634,7 +703,7 @@ static int accept_ours(int fd, struct sockaddr *addr, socklen_t *len, int flags,
 	else if (s && s->state == SOCK_LISTEN && !(flags & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)))
 		r = accept_any(fd, s, addr, len, flags, a);
 	a->on_trial = s && s->state == SOCK_LISTEN && s->on_trial;
-	if (s && !s->nonblock && !s->rcvtimeo_ns)
+	if (s && !s->nonblock && !s->rcvtimeo_ns && s->why != REPORT_WHY_CROWD)
 		a->again_ns = listener_again_ns(s);
 	if (f)
 		lock_leave();

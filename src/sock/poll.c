@@ -80,6 +80,17 @@ static int merge(struct polling *p)
 	return cnt;
 }
 
+/* What the kernel has just said of listening sockets, while nobody could take from them */
+static void note_clients(const struct polling *p)
+{
+	for (nfds_t i = 0; i < p->n; i++) {
+		struct file *f = p->kernel[i].revents & POLLIN ? fd_peek(p->fds[i].fd) : NULL;
+
+		if (f && f->kind == FILE_SOCK && sock_of(f)->state == SOCK_LISTEN)
+			sock_of(f)->kernel_has = !sock_of(f)->accepting;
+	}
+}
+
 /* @sleeps: who has no channels asks the kernel in the same call that sleeps */
 static int look(struct polling *p, bool sleeps)
 {
@@ -90,8 +101,10 @@ static int look(struct polling *p, bool sleeps)
 	cnt = look_channel(p);
 	if (!p->any_kernel || (sleeps && !sock.vj && !cnt))
 		return cnt;
-	if (sys_ppoll(p->kernel, p->n, &zero, NULL) > 0)
+	if (sys_ppoll(p->kernel, p->n, &zero, NULL) > 0) {
+		note_clients(p);
 		cnt = merge(p);
+	}
 	return cnt;
 }
 

@@ -151,6 +151,9 @@ struct sock {
 	bool pumped;	/* `token`: bytes of this connection may be in it, before those of `conn` */
 	uint32_t lent_bytes; /* AWAY: written by way of who has it */
 	uint16_t err; /* error found after part of a call succeeded, for the next one */
+	uint16_t accepting;  /* LISTEN: threads in an accept() that waits, those included that have jumped out of it */
+	uint16_t kernel_row; /* LISTEN: clients that were the kernel's since the last one that was not, where others wait for them, too */
+	bool kernel_has;     /* LISTEN: somebody waits in the kernel's queue, if nobody takes him past this layer */
 	uint32_t linger_s;
 	union {
 		struct vj_conn conn;
@@ -801,9 +804,10 @@ struct blocking {
 	bool kernel_ready;	     /* out: kernel_fd has something */
 	bool uncancelled;	     /* no cancellation point: the caller has more to undo than block_end() does */
 	struct signal_trace signals; /* when the call began: a handler since then ends it */
-	bool held;		     /* from the first wait to block_end() */
+	bool held;		     /* from block_begin() to block_end() */
 	struct hold hold;
 };
+void block_begin(struct blocking *b); /* the lock is about to be given up; block_wait() says that itself */
 /*
  * Wait until something may have changed. The lock is held before and after, but not meanwhile.
  * Return: 0: look again; -EAGAIN: the timeout is over; -EINTR: a signal without SA_RESTART.
@@ -981,10 +985,8 @@ void forks_exec(void);
 
 /* Another process than the one that owns this memory's sockets (vfork, raw clone), or `caged`: keep off. No lock. */
 bool is_foreign(void);
-/* This is the child of fork(): the sockets are its own. */
-void process_forked(void);
-/* This thread is about to call vfork(). No lock. */
-void process_vforks(void);
+void process_forked(void); /* this is the child of fork(): the sockets are its own */
+void process_vforks(void); /* this thread is about to call vfork(); no lock */
 
 /* ---- life.c ---------------------------------------------------------------------------------- */
 

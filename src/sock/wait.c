@@ -482,14 +482,18 @@ static VJ_COLD void cut_off(struct file *f)
 		sock_of(f)->state = SOCK_DEAD;
 }
 
+void block_begin(struct blocking *b)
+{
+	if (!b->held)
+		hold_begin(&b->hold, b->file);
+	b->held = true;
+}
+
 int block_wait(struct blocking *b)
 {
 	int r;
 
-	if (!b->held) {
-		b->held = true;
-		hold_begin(&b->hold, b->file);
-	}
+	block_begin(b);
 	r = sock.vj ? wait_once(b) : 0;
 	if (unlikely(!sock.vj) && sock_undo == &b->hold.undo)
 		cut_off(b->file);

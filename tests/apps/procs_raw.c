@@ -5,10 +5,12 @@
 #include "talk.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <spawn.h>
@@ -569,6 +571,113 @@ static void part_strangers(void)
 	printf("here they are open\n");
 }
 
+/* ---- clients of the kernel's --------------------------------------------------------------------------------------- */
+
+struct calls {
+	uint16_t port;
+	uint32_t cnt;
+};
+
+/* A client without the library, one connection after the other. It is told which when it runs. */
+static void role_caller(void)
+{
+	struct calls calls;
+
+	CHECK(read(STDIN_FILENO, &calls, sizeof(calls)) == sizeof(calls));
+	while (calls.cnt--) {
+		int fd = connect_to(calls.port);
+
+		ping(fd);
+		close(fd);
+	}
+	exit(0);
+}
+
+static void become_caller(int fd)
+{
+	become_clean("caller", fd);
+}
+
+/* Return: where to write to */
+static int caller_start(pid_t *ret_pid)
+{
+	int ends[2];
+
+	CHECK(!pipe2(ends, O_CLOEXEC));
+	*ret_pid = child_start(become_caller, ends[0]);
+	close(ends[0]);
+	return ends[1];
+}
+
+static void caller_tell(int to, struct calls calls)
+{
+	write_all(to, &calls, sizeof(calls));
+	close(to);
+}
+
+/* Nobody else has the listening socket: what each of them takes is counted from outside. */
+static void part_many_accepted(void)
+{
+	struct calls calls = { .cnt = 1000 };
+	pid_t caller;
+	int to = caller_start(&caller), listener = listen_any(&calls.port);
+	struct pollfd pfd = { .fd = listener, .events = POLLIN };
+
+	caller_tell(to, calls);
+	for (uint32_t i = 0; i < calls.cnt; i++) {
+		int fd;
+
+		CHECK(poll(&pfd, 1, ANSWER_MS) == 1);
+		fd = accept(listener, NULL, NULL);
+		ping_back(fd);
+		close(fd);
+	}
+	child_end(caller);
+	close(listener);
+	printf("%u times\n", calls.cnt);
+}
+
+static void *accept_for_ever(void *listener)
+{
+	for (;;) {
+		int fd = accept(*(int *)listener, NULL, NULL);
+
+		CHECK(fd >= 0);
+		ping_back(fd);
+		close(fd);
+	}
+	return NULL;
+}
+
+static void serve_herd(int fd)
+{
+	pthread_t thread;
+
+	server_ready(fd);
+	CHECK(!pthread_create(&thread, NULL, accept_for_ever, &fd));
+	accept_for_ever(&fd);
+}
+
+/* Several threads wait, and all clients are the kernel's: so is the port, after some, until somebody under `vj run` has come and a second is over. */
+static void part_herd(void)
+{
+	uint64_t until_ms = now_ms() + ANSWER_MS;
+	pid_t server, caller;
+	struct calls calls = { .port = server_start(serve_herd, &server), .cnt = 40 };
+
+	do {
+		caller_tell(caller_start(&caller), calls);
+		child_end(caller);
+		CHECK(now_ms() < until_ms);
+	} while (!ask_once(calls.port) && !getenv("VJ_STRICT"));
+	while (ask_once(calls.port) != wants_kernel()) {
+		CHECK(now_ms() < until_ms);
+		poll(NULL, 0, 10);
+	}
+	end_by_signal(server, SIGKILL);
+	printf("the kernel's, and on channels again\n");
+}
+
 void raw_role(const char *role)
 {
 	if (!strcmp(role, "speaker"))
@@ -581,6 +690,8 @@ void raw_role(const char *role)
 		role_acceptor();
 	if (!strcmp(role, "nobody"))
 		exit(0);
+	if (!strcmp(role, "caller"))
+		role_caller();
 }
 
 void raw_parts(const char *only)
@@ -588,6 +699,7 @@ void raw_parts(const char *only)
 	static const struct part parts[] = {
 		{ "streams", part_streams }, { "talk", part_talk }, { "mixed", part_mixed }, { "inetd", part_inetd }, { "stream", part_stream },
 		{ "caged", part_caged }, { "clean", part_clean }, { "clean_failed", part_clean_failed }, { "strangers", part_strangers },
+		{ "many_accepted", part_many_accepted }, { "herd", part_herd },
 	};
 
 	parts_run(parts, sizeof(parts) / sizeof(parts[0]), only);
