@@ -61,8 +61,12 @@ VJ_EARLY static bool ask(void)
 
 static bool is_known(void)
 {
-	const _Atomic uint32_t *word = atomic_load_explicit(&process.word, memory_order_acquire);
+	const _Atomic uint32_t *word;
 
+	/* first: a child of fork() that asks seldom doesn't touch the page */
+	if (unlikely(atomic_load_explicit(&process.asked, memory_order_relaxed) <= ASKED_OFTEN))
+		return false;
+	word = atomic_load_explicit(&process.word, memory_order_acquire);
 	return word && likely(atomic_load_explicit(word, memory_order_relaxed)) && likely(!vforked) &&
 	       likely(!atomic_load_explicit(&process.shared, memory_order_relaxed));
 }
