@@ -13,6 +13,7 @@ static const struct {
 	const char *name, *dir;
 } parts[] = {
 	[INSTALL_VJ] = { "vj", VJ_BINDIR },
+	[INSTALL_TOOLS] = { "vj-tools", VJ_LIBEXECDIR },
 	[INSTALL_VJD] = { "vjd", VJ_BINDIR },
 	[INSTALL_PRELOAD] = { "libvj-preload.so", VJ_LIBDIR },
 	[INSTALL_BENCH_RTE_RING] = { "libvj-bench-rte_ring.so", VJ_LIBDIR },

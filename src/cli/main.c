@@ -1,29 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* vj: one command for everything that a person does with vjchan. What there is stands in cmds.c. */
-#include "cli/cmd.h"
+/* vj-tools: all commands of vj but `vj run`, whose way is shorter (front.c). What there is stands in cmds.c. */
+#include "cli/start.h"
 #include "control/msg.h"
 #include "vj_version.h"
 
 #include <vj/vj.h>
 
-#include <fcntl.h>
 #include <string.h>
-#include <unistd.h>
-
-/*
- * Standard descriptors that are closed are so for the program that vj run becomes, too, and writing to them fails; but what is opened meanwhile must not
- * get their numbers: output would go to vjd.
- */
-static void keep_standard_fds(void)
-{
-	int fd;
-
-	do
-		fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	while (fd >= 0 && fd <= STDERR_FILENO);
-	if (fd >= 0)
-		close(fd);
-}
 
 static int usage(const char *typed)
 {
@@ -38,19 +21,6 @@ static int usage(const char *typed)
 	else
 		complain("unknown command '%s'; see: vj --help", typed);
 	return EXIT_USAGE;
-}
-
-static int run_command(const struct cmd *cmd, int argc, char **argv)
-{
-	_Alignas(max_align_t) char opts[CMD_OPTS_BYTES];
-	int rc;
-
-	rc = opts_parse(cmd, &argc, argv, opts);
-	if (rc < 0) {
-		doc_command(stdout, cmd);
-		return EXIT_OK;
-	}
-	return rc == EXIT_OK ? cmd->run(cmd, opts, argc, argv) : rc;
 }
 
 /*
@@ -87,6 +57,10 @@ int main(int argc, char **argv)
 	if (rc < 0) {
 		cmd = cmd_find(argv[1]);
 		rc = cmd != NULL ? run_command(cmd, argc - 2, argv + 2) : usage(argv[1]);
+		if (rc < 0) {
+			doc_command(stdout, cmd);
+			rc = EXIT_OK;
+		}
 	}
 	if (fflush(stdout) != 0)
 		complain("cannot write standard output: %m");

@@ -534,7 +534,7 @@ expect 0 'times rte_ring|without rte_ring: this vj was built without' "$vj" benc
 expect 0 'times lwip|without lwip: this vj was built without' "$vj" bench rtt "${short[@]}" --vs lwip
 expect 0 'times lwip|without lwip: this vj was built without' "$vj" bench cps stream "${short[@]}" --connections 5 --vs lwip
 expect 0 'without rte_ring: it has nothing like this' "$vj" bench rtt "${short[@]}" --vs rte_ring
-mkdir "$dir/alone" && cp "$vj" "${vj}d" "$dir/alone"
+mkdir "$dir/alone" && cp "$vj" "$vj-tools" "${vj}d" "$dir/alone"
 expect 0 'without rte_ring: .*apt install libdpdk-dev' "$dir/alone/vj" bench channel "${short[@]}" --vs rte_ring
 json "$keys" "$vj" bench rtt "${short[@]}" --wait sleep --json
 json "$keys vj_connections kernel_connections" "$vj" bench c10m "${short[@]}" --vs kernel --connections 1000 --active 0.5 --rate 20000 --json
