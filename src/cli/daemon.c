@@ -188,14 +188,7 @@ int daemon_start(const char *socket, enum daemon_life life, pid_t *ret_pid)
 
 static int look(const char *socket, char ret_path[static CTL_PATH_BYTES], struct ctl_client_failure *ret_failure)
 {
-	struct ctl_client *client;
-	int rc = ctl_client_open_within(socket, "vj run", CTL_HELLO_OBSERVER, ANSWER_MS, &client, ret_failure);
-
-	if (rc < 0)
-		return rc;
-	snprintf(ret_path, CTL_PATH_BYTES, "%s", ctl_client_path(client));
-	ctl_client_close(client);
-	return 0;
+	return ctl_client_look(socket, "vj run", ANSWER_MS, ret_path, ret_failure);
 }
 
 static uint64_t now_us(void)

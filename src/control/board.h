@@ -11,6 +11,9 @@
  *	brief	  have the last processes of this program, started by the same parent, ended at once, one connection and a few
  *		  frames later (BRIEF)? Then the next one's first connection is the kernel's, until a time.
  *
+ * And `vj run` knows by it that there is a vjd which speaks this version, without waiting for a word of its: it is taken away before that looks
+ * for the last time whether somebody has come.
+ *
  * All of it is a hint, and none a promise: what it says may be old, a vjd that was killed leaves one behind, and whoever has read
  * "leased" asks vjd, which checks everything. The worst that a wrong one does is a connection that is the kernel's.
  *
@@ -21,6 +24,7 @@
 #define CONTROL_BOARD_H
 
 #include "base/types.h"
+#include "control/msg.h"
 #include "control/path.h"
 
 #include <stddef.h>
@@ -30,7 +34,7 @@
 #define BOARD_MAGIC "vjboard"
 
 enum {
-	BOARD_VERSION = 2,
+	BOARD_VERSION = 3 << 16 | CTL_VERSION, /* a board is that of a vjd that can be talked to */
 	BOARD_PATH_BYTES = CTL_PATH_BYTES + sizeof(BOARD_SUFFIX),
 	BOARD_BRIEF_CNT = 256, /* a power of two */
 	BOARD_PROTO_CNT = 2,

@@ -84,14 +84,20 @@ err:
 	return NULL;
 }
 
+void notice_board_take_down(struct notice_board *b)
+{
+	if (b == NULL || b->fd < 0)
+		return;
+	unlink(b->path);
+	close(b->fd);
+	b->fd = -1;
+}
+
 void notice_board_free(struct notice_board *b)
 {
 	if (b == NULL)
 		return;
-	if (b->fd >= 0) {
-		unlink(b->path);
-		close(b->fd);
-	}
+	notice_board_take_down(b);
 	free(b->now);
 	free(b);
 }

@@ -26,7 +26,9 @@ struct notice_board *notice_board_new(const char *path);
  */
 void notice_board_put_up(struct notice_board *b);
 
-/* Takes the file away. NULL is fine, here and below. */
+/** notice_board_take_down() - Take the file away: who has connected and finds one nevertheless was here before that. NULL is fine, here and below. */
+void notice_board_take_down(struct notice_board *b);
+
 void notice_board_free(struct notice_board *b);
 
 /** notice_board_port() - Whose is this port now? @owner: board_owner() or BOARD_OWNER_* */

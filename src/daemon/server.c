@@ -475,13 +475,18 @@ static int try_to_leave(struct server *s)
 	int r;
 
 	unlink(s->cfg.path);
+	notice_board_take_down(s->vjd.board);
 	s->stop = true;
 	if (accept_all(s) == 0)
 		return 0;
 	close(s->listen_fd);
 	s->stop = false;
 	r = take_name(s);
-	return r == 0 ? server_open(s) : r;
+	if (r == 0)
+		r = server_open(s);
+	if (r == 0)
+		notice_board_put_up(s->vjd.board);
+	return r;
 }
 
 static int look_after_time(struct server *s)

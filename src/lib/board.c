@@ -3,7 +3,6 @@
 
 #include "base/time.h"
 #include "channel/sys.h"
-#include "control/board.h"
 #include "lib/own_fd.h"
 #include "lib/priv.h"
 
@@ -11,33 +10,6 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <string.h>
-
-static bool is_known(int fd, struct board_head *ret_head)
-{
-	return sys_pread(fd, ret_head, sizeof(*ret_head), 0) == sizeof(*ret_head) && !memcmp(ret_head->magic, BOARD_MAGIC, sizeof(BOARD_MAGIC)) &&
-	       ret_head->version == BOARD_VERSION;
-}
-
-/* Return: a descriptor to read from; < 0: there is none, or it isn't one that we know */
-static int board_open(const char *socket, struct board_head *ret_head)
-{
-	char path[BOARD_PATH_BYTES];
-	size_t len = 0;
-	int fd;
-
-	for (; socket && socket[len] && len < CTL_PATH_BYTES; len++)
-		path[len] = socket[len];
-	if (!len || len == CTL_PATH_BYTES)
-		return -ENOENT;
-	memcpy(path + len, BOARD_SUFFIX, sizeof(BOARD_SUFFIX));
-	fd = sys_openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW, 0);
-	if (fd < 0)
-		return fd;
-	if (is_known(fd, ret_head))
-		return fd;
-	sys_close(fd);
-	return -EPROTO;
-}
 
 /* What can't be read may be anybody's. */
 static uint32_t owner_of(int fd, bool udp, uint16_t port)
@@ -167,7 +139,7 @@ VJ_EARLY enum board_says board_look(struct board_kept *k, const char *socket, co
 		return BOARD_ASK;
 	if (now_ns && was_said(k, now_ns, addr, len, udp))
 		return k->said.says;
-	if (now_ns && now_ns < k->until_ns && (is_loopback(addr, len) || is_known(k->fd, &head)))
+	if (now_ns && now_ns < k->until_ns && (is_loopback(addr, len) || board_is_known(k->fd, &head)))
 		return say(k, now_ns, &head, addr, len, udp);
 	fd = board_open(socket, &head);
 	if (fd < 0)

@@ -3,8 +3,11 @@
 #ifndef VJ_LIB_BOARD_H
 #define VJ_LIB_BOARD_H
 
-#include <stdbool.h>
+#include "control/board.h"
+
 #include <vj/vj.h>
+
+#include <stdbool.h>
 
 enum board_says {
 	BOARD_ASK,    /* vjd: there may be somebody, or nothing is known */
@@ -25,6 +28,12 @@ struct board_kept {
 		bool udp, loopback;
 	} said; /* that leaves it to the kernel, and would once more */
 };
+
+/** board_is_known() - Is what @fd reads from a board of this version? */
+bool board_is_known(int fd, struct board_head *ret_head);
+
+/** board_open() - Return: a descriptor to read from, for sys_close(); negative errno: there is none beside @socket, or it isn't one that is known */
+int board_open(const char *socket, struct board_head *ret_head);
 
 /**
  * board_look() - What the board of the vjd at @socket says about @addr; a few system calls, no waiting

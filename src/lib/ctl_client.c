@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#include "lib/ctl_client.h"
+#include "lib/ctl_priv.h"
 
 #include "base/types.h"
 #include "channel/sys.h"
@@ -7,49 +7,13 @@
 #include "lib/own_fd.h"
 #include "lib/proc_state.h"
 
-#include "vj_version.h"
-
 #include <fcntl.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/un.h>
 
 /* vjd is trusted, but what it can make us store is bounded all the same */
-enum { EVENTS_MAX = 4096, BACKLOG_RETRY_MS = 5, INTERFACE_PATIENCE = 5 };
+enum { EVENTS_MAX = 4096, INTERFACE_PATIENCE = 5 };
 enum { STOPPED_LOOK_MS = 250 }; /* so long a vjd may be stopped, as by who limits its share of a processor */
-
-struct event {
-	struct ctl_msg msg;
-	int fds[CTL_FDS_MAX];
-};
-
-struct ctl_client {
-	int fd;
-	int timeout_ms;
-	int dead;     /* negative errno of every later call; 0 while the connection is good */
-	uint32_t seq; /* of the last request */
-	uint32_t owed; /* replies that came too late to be waited for, or will */
-	uint32_t behind; /* the last request among these, but for INTERFACE, which others are answered before; 0: none */
-	bool fds_lost; /* its reply came without its descriptors: we may have no more */
-	struct event *events; /* arrived during calls: [event_first, event_cnt) */
-	unsigned event_first, event_cnt, event_room;
-	uint32_t *unsaid; /* leases that are given up, and vjd has no room to hear so */
-	unsigned unsaid_cnt, unsaid_room;
-	struct ctl_welcome welcome;
-	char path[CTL_PATH_BYTES];
-};
-
-static void why_set(struct ctl_client_failure *why, const char *fmt, ...) VJ_PRINTF(2, 3);
-static void why_set(struct ctl_client_failure *why, const char *fmt, ...)
-{
-	va_list args;
-
-	va_start(args, fmt);
-	vsnprintf(why->why, sizeof(why->why), fmt, args);
-	va_end(args);
-}
 
 static void fds_close(int *fds, unsigned cnt)
 {
@@ -72,8 +36,7 @@ static int die(struct ctl_client *client, int err)
 	return client->dead;
 }
 
-/* Who could make this socket could be anybody; who listens on it is known to the kernel. */
-static struct ucred listener_of(const struct ctl_client *client)
+struct ucred ctl_listener(const struct ctl_client *client)
 {
 	struct ucred cred = { .uid = (uid_t)-1 };
 	socklen_t bytes = sizeof(cred);
@@ -82,8 +45,7 @@ static struct ucred listener_of(const struct ctl_client *client)
 	return cred;
 }
 
-/* By SIGSTOP or ^Z: it answers when somebody lets it go on, which may be never. A debugger's stop is another. */
-static bool is_stopped(int32_t pid)
+bool ctl_is_stopped(int32_t pid)
 {
 	return pid > 0 && proc_state(pid) == 'T';
 }
@@ -101,7 +63,7 @@ static int wait_ready(const struct ctl_client *client, short events, uint64_t de
 
 		if (r > 0)
 			return 0;
-		if (r == 0 && looks && !is_stopped(listener_of(client).pid))
+		if (r == 0 && looks && !ctl_is_stopped(ctl_listener(client).pid))
 			continue;
 		if (r == 0)
 			return -ETIMEDOUT;
@@ -110,7 +72,7 @@ static int wait_ready(const struct ctl_client *client, short events, uint64_t de
 	}
 }
 
-static uint64_t deadline(const struct ctl_client *client)
+uint64_t ctl_deadline(const struct ctl_client *client)
 {
 	return sys_clock_ns() + (uint64_t)client->timeout_ms * 1000000;
 }
@@ -246,13 +208,13 @@ static int recv_msg(struct ctl_client *client, struct ctl_msg *ret_msg,
 static int event_keep(struct ctl_client *client, const struct ctl_msg *msg,
 		      const int fds[static CTL_FDS_MAX])
 {
-	struct event *e;
+	struct ctl_event *e;
 
 	if (client->event_first == client->event_cnt)
 		client->event_first = client->event_cnt = 0;
 	if (client->event_cnt == client->event_room) {
 		unsigned room = client->event_room == 0 ? 8 : client->event_room * 2;
-		struct event *more =
+		struct ctl_event *more =
 			room <= EVENTS_MAX ? realloc(client->events, room * sizeof(*more)) : NULL;
 
 		if (more == NULL)
@@ -379,7 +341,7 @@ static int refused(const struct ctl_msg *reply)
 int ctl_client_call(struct ctl_client *client, struct ctl_msg *req, int req_fd,
 		    struct ctl_msg *ret_reply, int ret_fds[static CTL_FDS_MAX])
 {
-	uint64_t deadline_ns = deadline(client);
+	uint64_t deadline_ns = ctl_deadline(client);
 	int r;
 
 	fds_none(ret_fds);
@@ -416,7 +378,7 @@ int ctl_client_event(struct ctl_client *client, struct ctl_msg *ret_msg,
 		     int ret_fds[static CTL_FDS_MAX])
 {
 	if (client->event_first < client->event_cnt) {
-		const struct event *e = &client->events[client->event_first++];
+		const struct ctl_event *e = &client->events[client->event_first++];
 
 		*ret_msg = e->msg;
 		memcpy(ret_fds, e->fds, sizeof(e->fds));
@@ -434,208 +396,6 @@ int ctl_client_event(struct ctl_client *client, struct ctl_msg *ret_msg,
 		if (r <= 0 || ctl_type_is_event(ret_msg->type) || undo_late(client, ret_msg, ret_fds))
 			return r;
 	}
-}
-
-/* ---- open */
-
-static int hello(struct ctl_client *client, const char *name, uint32_t flags, struct ctl_client_failure *why)
-{
-	struct ctl_msg reply = { 0 }, req = { .type = CTL_HELLO };
-	int r, fds[CTL_FDS_MAX];
-
-	req.hello.version = CTL_VERSION;
-	req.hello.flags = flags;
-	req.hello.pid = (int32_t)SYS_CALL0(SYS_getpid);
-	ctl_name_set(req.hello.name, name);
-	ctl_name_set(req.hello.release, VJ_VERSION_STRING);
-
-	r = ctl_client_call(client, &req, -1, &reply, fds);
-	fds_close(fds, CTL_FDS_MAX);
-	if (r == 0 && reply.type == CTL_WELCOME) {
-		client->welcome = reply.welcome;
-		return 0;
-	}
-	if (r == 0) {
-		why_set(why, "%s: answered HELLO with %s", client->path, ctl_type_name(reply.type));
-		return -EPROTO;
-	}
-	if (r == -ENOTCONN) {
-		why_set(why, "%s: vjd hung up", client->path);
-		return -ECONNREFUSED;
-	}
-	/* it may have hung up already, but its answer counts */
-	if (reply.type == CTL_REFUSED && reply.refused.refusal == CTL_REFUSAL_VERSION)
-		why_set(why, "%s: library %s speaks control version %d, vjd %s version %u",
-			client->path, VJ_VERSION_STRING, CTL_VERSION, reply.refused.release,
-			reply.refused.version);
-	else if (reply.type == CTL_REFUSED)
-		why_set(why, "%s: vjd refuses: %s", client->path,
-			ctl_refusal_text((enum ctl_refusal)reply.refused.refusal));
-	else if (r == -ETIMEDOUT && is_stopped(listener_of(client).pid))
-		why_set(why, "%s: vjd (process %d) is stopped: kill -CONT %d", client->path, listener_of(client).pid, listener_of(client).pid);
-	else if (r == -ETIMEDOUT)
-		why_set(why, "%s: vjd (process %d) doesn't answer: restart it, if that lasts", client->path, listener_of(client).pid);
-	else
-		why_set(why, "%s: what listens there doesn't speak the control protocol",
-			client->path);
-	return r;
-}
-
-static int trust(const struct ctl_client *client, enum ctl_path_kind kind, struct ctl_client_failure *why)
-{
-	if (kind != CTL_PATH_PRIVATE || listener_of(client).uid == (uint32_t)SYS_CALL0(SYS_geteuid))
-		return 0;
-	why_set(why, "%s: belongs to another user", client->path);
-	return -EACCES;
-}
-
-static int dial(const char *path, uint64_t deadline_ns, int *ret_fd)
-{
-	struct sockaddr_un sun = { .sun_family = AF_UNIX };
-	int fd, r;
-
-	memcpy(sun.sun_path, path, strlen(path) + 1);
-	fd = OWN_FD_MAKE(sys_socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-	if (fd < 0)
-		return fd;
-	do {
-		r = sys_connect(fd, (const struct sockaddr *)&sun, sizeof(sun));
-		/* backlog full: nothing to poll for, the kernel says EAGAIN until there is room */
-		if (r == -EAGAIN)
-			sys_poll_ms(NULL, 0, BACKLOG_RETRY_MS);
-	} while ((r == -EAGAIN && sys_clock_ns() < deadline_ns) || r == -EINTR);
-	if (r < 0) {
-		own_fd_close(fd);
-		return r == -EAGAIN ? -ETIMEDOUT : r;
-	}
-	*ret_fd = fd;
-	return 0;
-}
-
-static int open_at(struct ctl_client *client, const struct ctl_path *path, const char *name,
-		   uint32_t flags, struct ctl_client_failure *why)
-{
-	int r;
-
-	memcpy(client->path, path->text, sizeof(client->path));
-	memcpy(why->path, path->text, sizeof(why->path));
-	client->dead = 0;
-	r = dial(path->text, deadline(client), &client->fd);
-	if (r < 0) {
-		why_set(why, "%s: %s", path->text,
-			r == -ENOENT || r == -ENOTDIR ? "no vjd has made this socket"
-			: r == -ECONNREFUSED	      ? "nobody listens, its vjd is gone"
-			: r == -EACCES		      ? "permission denied"
-			: r == -EPROTOTYPE	      ? "the socket is of another kind than vjd's"
-			: r == -ETIMEDOUT	      ? "vjd doesn't answer, and others wait already: is it stopped? (kill -CONT) Else restart it"
-						      : "cannot connect");
-		return r == -ENOTDIR ? -ENOENT : r == -EPROTOTYPE ? -EPROTO : r;
-	}
-	r = trust(client, path->kind, why);
-	if (r == 0)
-		r = hello(client, name, flags, why);
-	if (r < 0) {
-		own_fd_close(client->fd);
-		client->fd = -1;
-	}
-	return r;
-}
-
-/* Worth trying the next path after this? */
-static bool passes_over(int err)
-{
-	return err == -ENOENT || err == -ECONNREFUSED || err == -EACCES || err == -EPROTO;
-}
-
-/* Of two failures, the one to tell: a socket that is of no use says more than none. */
-static bool says_more(int err, int than)
-{
-	return than == 0 || (err != -ENOENT && than == -ENOENT) ||
-	       ((err == -EACCES || err == -EPROTO) && than == -ECONNREFUSED);
-}
-
-static int search(struct ctl_client *client, const struct ctl_path *paths, unsigned cnt,
-		  const char *name, uint32_t flags, struct ctl_client_failure *why)
-{
-	int best = 0;
-
-	for (unsigned i = 0; i < cnt; i++) {
-		struct ctl_client_failure here = { 0 };
-		int r = open_at(client, &paths[i], name, flags, &here);
-
-		if (r == 0)
-			return 0;
-		if (r == -EACCES && paths[i].kind == CTL_PATH_PRIVATE)
-			r = -ENOENT; /* XDG_RUNTIME_DIR of somebody else, as su and sudo leave it: no vjd of ours is there */
-		if (says_more(r, best)) {
-			best = r;
-			*why = here;
-		}
-		if (!passes_over(r))
-			return r;
-	}
-	return best;
-}
-
-static unsigned find_paths(const char *path, struct ctl_path paths[static CTL_PATH_CANDIDATES_MAX])
-{
-	struct ctl_path_env env = { .vj_socket = path };
-
-	if (path == NULL) {
-		env.vj_socket = secure_getenv("VJ_SOCKET");
-		env.xdg_runtime_dir = secure_getenv("XDG_RUNTIME_DIR");
-		env.uid = (uint32_t)SYS_CALL0(SYS_geteuid);
-	}
-	return ctl_path_candidates(&env, paths);
-}
-
-int ctl_client_open_within(const char *path, const char *name, uint32_t flags, int timeout_ms, struct ctl_client **ret_client,
-			   struct ctl_client_failure *ret_failure)
-{
-	struct ctl_path paths[CTL_PATH_CANDIDATES_MAX];
-	unsigned cnt = find_paths(path, paths);
-	struct ctl_client_failure unheard, *why = ret_failure != NULL ? ret_failure : &unheard;
-	struct ctl_client *client;
-	int r;
-
-	*why = (struct ctl_client_failure){ 0 };
-	if (cnt == 0) {
-		why_set(why, "path of vjd's socket is too long");
-		return -ENAMETOOLONG;
-	}
-	client = calloc(1, sizeof(*client));
-	if (client == NULL)
-		return -ENOMEM;
-	client->fd = -1;
-	client->timeout_ms = timeout_ms;
-	r = search(client, paths, cnt, name, flags, why);
-	/* may have met a private vjd that was just leaving, while its successor starts */
-	if (r == -ECONNREFUSED)
-		r = search(client, paths, cnt, name, flags, why);
-	if (r < 0) {
-		free(client);
-		return r;
-	}
-	*why = (struct ctl_client_failure){ 0 };
-	client->timeout_ms = CTL_CLIENT_TIMEOUT_MS;
-	*ret_client = client;
-	return 0;
-}
-
-int ctl_client_open(const char *path, const char *name, uint32_t flags,
-		    struct ctl_client **ret_client)
-{
-	return ctl_client_open_within(path, name, flags, CTL_CLIENT_TIMEOUT_MS, ret_client, NULL);
-}
-
-int ctl_client_open_why(const char *path, const char *name, uint32_t flags,
-			struct ctl_client **ret_client, char ret_why[static CTL_CLIENT_WHY_BYTES])
-{
-	struct ctl_client_failure failure;
-	int r = ctl_client_open_within(path, name, flags, CTL_CLIENT_TIMEOUT_MS, ret_client, &failure);
-
-	memcpy(ret_why, failure.why, CTL_CLIENT_WHY_BYTES);
-	return r;
 }
 
 void ctl_client_close(struct ctl_client *client)
@@ -856,7 +616,7 @@ int ctl_client_resolve(struct ctl_client *client, uint32_t ifindex, const struct
 		return client->dead;
 	msg.neighbour.ifindex = ifindex;
 	memcpy(msg.neighbour.addr, addr->bytes, sizeof(msg.neighbour.addr));
-	return send_msg(client, &msg, -1, deadline(client));
+	return send_msg(client, &msg, -1, ctl_deadline(client));
 }
 
 int ctl_client_polling(struct ctl_client *client, uint32_t ifindex, bool on)
@@ -867,7 +627,7 @@ int ctl_client_polling(struct ctl_client *client, uint32_t ifindex, bool on)
 		return client->dead;
 	msg.interface.ifindex = ifindex;
 	msg.interface.flags = on ? CTL_INTERFACE_POLLING : 0;
-	return send_msg(client, &msg, -1, deadline(client));
+	return send_msg(client, &msg, -1, ctl_deadline(client));
 }
 
 int ctl_client_left(struct ctl_client *client, uint32_t ifindex, uint32_t ended)
@@ -878,7 +638,7 @@ int ctl_client_left(struct ctl_client *client, uint32_t ifindex, uint32_t ended)
 		return client->dead;
 	msg.interface.ifindex = ifindex;
 	msg.interface.ended = ended;
-	return send_msg(client, &msg, -1, deadline(client));
+	return send_msg(client, &msg, -1, ctl_deadline(client));
 }
 
 int ctl_client_attach(struct ctl_client *client, const char *name, enum ctl_client_attach how,
@@ -908,7 +668,7 @@ int ctl_client_channel_close(struct ctl_client *client, uint32_t channel_id,
 {
 	if (client->dead != 0)
 		return client->dead;
-	return close_channel(client, channel_id, reason, deadline(client));
+	return close_channel(client, channel_id, reason, ctl_deadline(client));
 }
 
 int ctl_client_brief(struct ctl_client *client, int32_t parent)
@@ -941,7 +701,7 @@ int ctl_client_status(struct ctl_client *client, void (*fn)(void *arg, const str
 		fn(arg, &msg);
 		if (msg.type == CTL_STATUS_END)
 			return 0;
-		r = await(client, req.seq, deadline(client), &msg, fds);
+		r = await(client, req.seq, ctl_deadline(client), &msg, fds);
 	}
 	return r;
 }
@@ -959,7 +719,7 @@ int ctl_client_macs(struct ctl_client *client, void (*fn)(void *arg, const struc
 		if (msg.type != CTL_MACS_ENTRY)
 			return msg.type == CTL_REFUSED ? refused(&msg) : die(client, -EPROTO);
 		fn(arg, &msg.mac);
-		r = await(client, req.seq, deadline(client), &msg, fds);
+		r = await(client, req.seq, ctl_deadline(client), &msg, fds);
 	}
 	return r;
 }

@@ -54,6 +54,15 @@ int ctl_client_open_within(const char *path, const char *name, uint32_t flags, i
 			   struct ctl_client_failure *ret_failure);
 
 /**
+ * ctl_client_look() - Is there a vjd for a program of this user, and where? vjd stays for one at least as long as it does after its start
+ * Who listens, has a board of this version (control/board.h) and isn't stopped is taken for one without a word of its, and without waiting for any. Others are
+ * asked, as by ctl_client_open_within().
+ * @ret_path: of its socket
+ * Return: 0; negative errno, as ctl_client_open()
+ */
+int ctl_client_look(const char *path, const char *name, int timeout_ms, char ret_path[static CTL_PATH_BYTES], struct ctl_client_failure *ret_failure);
+
+/**
  * ctl_client_open_why() - ctl_client_open() that also says in words what went wrong
  * @ret_why: CTL_CLIENT_WHY_BYTES; "" on success. E.g. "library 0.1.0 speaks control version 1, vjd
  *           0.2.0 version 2"

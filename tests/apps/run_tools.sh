@@ -68,3 +68,10 @@ for part in many_kernel many_accepted; do
 	((ours - bare < 800)) || { diff "$tmp/bare.calls" "$tmp/ours.calls"; fail "$part: $ours system calls, $bare on the kernel"; }
 	echo "$part: hardly more system calls than on the kernel"
 done
+
+# What vj run does before it is the program: of 43 calls none waits for vjd, and no library is mapped.
+until_true test -s "$VJ_SOCKET.board"
+strace -o "$tmp/run.log" "$vj" run -- /bin/true
+sed -n '2,/^execve/p' "$tmp/run.log" >"$tmp/run"
+! grep -E '^(p?poll|recv|send|open.*\.so["0-9.])' "$tmp/run" || fail "vj run waits, or loads libraries"
+[ "$(wc -l <"$tmp/run")" -le 43 ] || { cat "$tmp/run"; fail "vj run makes more calls than it did"; }

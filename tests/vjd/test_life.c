@@ -231,6 +231,29 @@ static void waits_for_whoever_comes(void **state)
 	vjd_wait_exit(&v, EVENTUALLY_MS);
 }
 
+/* Who has seen one that is about to leave, without a word to it, finds it there. */
+static void stays_for_who_has_looked(void **state)
+{
+	unsigned seen = 0;
+
+	(void)state;
+	for (int i = 0; i < 30; i++) {
+		char path[CTL_PATH_BYTES];
+		struct vjd_proc v;
+
+		vjd_start(&v, "--idle-exit 0 --first-exit 1");
+		ctl_client_close(client_open(&v, "gone"));
+		if (ctl_client_look(v.path, "vj run", EVENTUALLY_MS, path, NULL) == 0) {
+			assert_string_equal(path, v.path);
+			sleep_ms(5); /* it would have left */
+			ctl_client_close(client_open(&v, "started"));
+			seen++;
+		}
+		vjd_wait_exit(&v, EVENTUALLY_MS);
+	}
+	printf("%u of 30 seen before they left\n", seen);
+}
+
 static void leaves_when_nobody_comes(void **state)
 {
 	struct vjd_proc v;
@@ -658,6 +681,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(many_come_and_go),
 		cmocka_unit_test(leaves_after_the_last_application),
 		cmocka_unit_test(waits_for_whoever_comes),
+		cmocka_unit_test(stays_for_who_has_looked),
 		cmocka_unit_test(leaves_when_nobody_comes),
 		cmocka_unit_test(leaving_loses_nobody),
 		cmocka_unit_test(terminated_cleanly),
