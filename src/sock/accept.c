@@ -557,6 +557,7 @@ enum { ASK_KERNEL = -4096 };
 /* What accept_ours() says beside its result. */
 struct asked {
 	bool on_trial;	   /* the socket is */
+	bool listens;	   /* ours */
 	bool unseen;	   /* ASK_KERNEL: what has come on channels lately was not looked at; if the kernel has nobody, once more with: */
 	bool kernel_asked; /* in: just now, and has nobody */
 	uint64_t again_ns; /* ASK_KERNEL: when to ask for a lease again, if it would wait until then; TIME_NEVER */
@@ -702,7 +703,8 @@ static int accept_ours(int fd, struct sockaddr *addr, socklen_t *len, int flags,
 		r = -EINVAL;
 	else if (s && s->state == SOCK_LISTEN && !(flags & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)))
 		r = accept_any(fd, s, addr, len, flags, a);
-	a->on_trial = s && s->state == SOCK_LISTEN && s->on_trial;
+	a->listens = s && s->state == SOCK_LISTEN;
+	a->on_trial = a->listens && s->on_trial;
 	if (s && !s->nonblock && !s->rcvtimeo_ns && s->why != REPORT_WHY_CROWD)
 		a->again_ns = listener_again_ns(s);
 	if (f)
@@ -759,5 +761,7 @@ int sock_accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)
 		why_forget(r);
 	if (unlikely(a.on_trial) && r >= 0)
 		trial_got(fd);
+	if (unlikely(!sock.took) && a.listens && r >= 0 && !fd_peek(r))
+		sock.took = true;
 	return (int)ret_errno(r);
 }

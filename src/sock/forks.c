@@ -17,6 +17,9 @@
  * directory, no descriptors more) before they first used their connection; or children of theirs (vsftpd). But that may be a mistake (vjd's
  * socket was just being made anew), so after two seconds it is tried again, and after twice as long each time that it happens, an hour at most.
  *
+ * Children of a server whose clients are the kernel's are no better off, with nothing to claim and a context of the parent's to get rid of. What counts is how
+ * long these last: each that was forked after such a connection was accepted, and didn't claim one. But only of a parent that has no connections on channels itself.
+ *
  * Connections that last (a pool's, a session's) keep their channels; one that begins while the ports rest has the kernel's speed.
  * Looked at by the helper at each of its ticks, which it keeps up as long as ports rest.
  */
@@ -35,13 +38,14 @@ enum { MANY = 4, WINDOW_MS = 1000, BRIEF_MS = 50, REST_MS = 1000, CAGED_S = 2, C
 /* Of a parent and its children. Counts up, and around. */
 struct lives {
 	_Atomic uint32_t brief, lasting, handed, caged;
+	_Atomic uint32_t brief_kernel; /* children for connections of the kernel's */
 };
 
 static struct {
 	struct lives *above;  /* of the process that forked this one; NULL: none, or it isn't interested */
 	struct lives *listens; /* the same, or of the nearest one before it that is interested */
 	struct lives *below;  /* of the children of this one; NULL: none yet */
-	uint32_t brief, lasting; /* when the window began */
+	uint32_t brief, lasting, brief_kernel; /* when the window began */
 	uint64_t window_ns;
 	enum report_why why; /* the ports rest; NONE: they don't */
 	uint64_t rest_until_ns; /* if so */
@@ -61,6 +65,7 @@ static void window_begin(uint64_t now_ns)
 	forks.window_ns = now_ns;
 	forks.brief = atomic_load_explicit(&forks.below->brief, memory_order_relaxed);
 	forks.lasting = atomic_load_explicit(&forks.below->lasting, memory_order_relaxed);
+	forks.brief_kernel = atomic_load_explicit(&forks.below->brief_kernel, memory_order_relaxed);
 }
 
 /* Is there nothing for which it is to stay open? */
@@ -123,28 +128,46 @@ VJ_EARLY void forks_prepare(void)
 	forks.below = p == MAP_FAILED ? NULL : p; /* nobody is judged, then */
 }
 
-VJ_EARLY void forks_child(void)
+VJ_EARLY void forks_child(bool attached)
 {
+	bool serves = attached && sock.took;
+
 	if (forks.below && forks.listens)
 		munmap(forks.listens, sizeof(struct lives));
 	forks = (typeof(forks)){ .above = forks.below, .listens = forks.below ? forks.below : forks.listens };
+	sock.serves_ns = serves && forks.above ? sys_clock_ns() : 0;
+	sock.took = false;
 }
 
 void forks_claimed(struct sock *s)
 {
 	if (s->inherited && !s->claimed_ns)
 		s->claimed_ns = sys_clock_ns();
+	sock.serves_ns = 0;
+}
+
+/* What began at @since_ns is over. */
+VJ_EARLY static void tell(uint64_t since_ns, _Atomic uint32_t *brief)
+{
+	bool lasted = sys_clock_ns() - since_ns >= BRIEF_MS * NS_PER_MS;
+
+	atomic_fetch_add_explicit(lasted ? &forks.above->lasting : brief, 1, memory_order_relaxed);
 }
 
 VJ_EARLY void forks_ended(struct sock *s)
 {
-	bool brief;
-
 	if (!s->inherited || !s->claimed_ns || !forks.above)
 		return;
-	brief = sys_clock_ns() - s->claimed_ns < BRIEF_MS * NS_PER_MS;
+	tell(s->claimed_ns, &forks.above->brief);
 	s->claimed_ns = 0;
-	atomic_fetch_add_explicit(brief ? &forks.above->brief : &forks.above->lasting, 1, memory_order_relaxed);
+}
+
+VJ_EARLY void forks_child_ends(void)
+{
+	if (likely(!sock.serves_ns) || is_foreign())
+		return;
+	tell(sock.serves_ns, &forks.above->brief_kernel);
+	sock.serves_ns = 0;
 }
 
 void forks_caged(void)
@@ -199,6 +222,8 @@ static void rest_end(uint64_t now_ns)
 static enum report_why judge(uint64_t now_ns)
 {
 	uint32_t brief = atomic_load_explicit(&forks.below->brief, memory_order_relaxed) - forks.brief;
+	uint32_t brief_kernel = atomic_load_explicit(&forks.below->brief_kernel, memory_order_relaxed) - forks.brief_kernel;
+	uint32_t many = forks.closed.s ? 1 : MANY;
 	bool lasted = atomic_load_explicit(&forks.below->lasting, memory_order_relaxed) != forks.lasting;
 
 	if (atomic_load_explicit(&forks.below->handed, memory_order_relaxed))
@@ -212,7 +237,7 @@ static enum report_why judge(uint64_t now_ns)
 	}
 	if (lasted || (!forks.closed.s && now_ns - forks.window_ns > WINDOW_MS * NS_PER_MS))
 		window_begin(now_ns);
-	else if (brief >= (forks.closed.s ? 1 : MANY))
+	else if (brief >= many || (brief + brief_kernel >= many && context_is_idle()))
 		return REPORT_WHY_BRIEF;
 	return REPORT_WHY_NONE;
 }

@@ -92,6 +92,7 @@ VJ_EARLY static void fork_parent(void)
 {
 	if (fork_locked) {
 		sock.forks++;
+		sock.took = false;
 		if (unlikely(sock.helper.state == HELPER_CALM) && sock.vj) /* there are deeds to hear of now, or children to judge */
 			helper_active();
 		lock_drop();
@@ -109,6 +110,7 @@ VJ_EARLY static void set_forget(struct epoll_set *set)
 VJ_EARLY static void fork_child(void)
 {
 	static const pthread_mutex_t unlocked = PTHREAD_MUTEX_INITIALIZER;
+	bool attached = sock.vj != NULL;
 
 	sock.lock = unlocked;
 	sock_inside = false;
@@ -131,7 +133,7 @@ VJ_EARLY static void fork_child(void)
 	kicks_forked();
 	ended_put();
 	board_let_go(&sock.board);
-	forks_child();
+	forks_child(attached);
 	family_child();
 	layer_bury();
 	dgrams_inherited();
@@ -270,6 +272,7 @@ VJ_EARLY void sock_flush_at_exit(void)
 
 void sock_exit(int status)
 {
+	forks_child_ends();
 	sock_flush_at_exit();
 	ker_exit_group(status);
 }
@@ -310,6 +313,7 @@ int sock_daemon(int keeps_directory, int keeps_standard)
 
 __attribute__((destructor)) static void at_unload(void)
 {
+	forks_child_ends();
 	if (!layer_began() || (!sock.stdio && !sock.vj) || is_foreign())
 		return;
 	if (sock.stdio)

@@ -324,6 +324,8 @@ struct sock_layer {
 	bool orphaned; /* a shared connection was closed: when its descriptors are, away_closed() */
 	uint32_t lazy; /* sockets that want something to be done when they are waited for: to be leased, to be claimed */
 	uint32_t forks; /* of the program, so far */
+	bool took;	/* a connection of the kernel's was accepted since the last of them */
+	uint64_t serves_ns; /* a child that began then, for such a connection, and has none of its parent's on a channel; 0: it isn't one */
 	bool hands_over; /* it has sent a connection to another process: its listening sockets stay on trial */
 	uint64_t calls; /* of the program into ctx_process() */
 
@@ -962,11 +964,13 @@ bool why_passes(enum report_why why);
 
 /* ---- forks.c --------------------------------------------------------------------------------- */
 
-/* Before and in the child after fork(). Lock held. */
+/* Before and in the child after fork(). Lock held. @attached: the parent is, to vjd */
 void forks_prepare(void);
-void forks_child(void);
+void forks_child(bool attached);
 /* There is a context. */
 void forks_attached(void);
+/* A child of a process that was attached to vjd ends here. Not called where a process ends that was made by vfork(). */
+void forks_child_ends(void);
 /* A connection that was the parent's came here, is closed here. Of others nothing is noted. */
 void forks_claimed(struct sock *s);
 void forks_ended(struct sock *s);

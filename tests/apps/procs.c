@@ -83,7 +83,7 @@ void wait_first(int listener)
 	CHECK(!poll(&pfd, 1, 0));
 }
 
-int connect_to(uint16_t port)
+static int connect_by(uint16_t port, bool kernel)
 {
 	union loopback a;
 	socklen_t len = loopback(&a, port);
@@ -93,8 +93,19 @@ int connect_to(uint16_t port)
 	CHECK(fd >= 0);
 	/* nothing here may hang */
 	CHECK(!setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)));
+	CHECK(!kernel || !setsockopt(fd, IPPROTO_IP, IP_MINTTL, &(int){ 1 }, sizeof(int)));
 	CHECK(!connect(fd, &a.sa, len));
 	return fd;
+}
+
+int connect_to(uint16_t port)
+{
+	return connect_by(port, false);
+}
+
+int kernel_connect_to(uint16_t port)
+{
+	return connect_by(port, true);
 }
 
 bool wants_kernel(void)

@@ -28,6 +28,8 @@ int listen_any(uint16_t *ret_port);
 /* From here on clients of @listener come over channels, where there are some. */
 void wait_first(int listener);
 int connect_to(uint16_t port);
+/* Likewise, by an option that makes it the kernel's; not about ::1 */
+int kernel_connect_to(uint16_t port);
 /* Was the test asked for the kernel's path? */
 bool wants_kernel(void);
 /* The connection is on the path that the test was asked for. */

@@ -193,17 +193,6 @@ static void ask_now_and_then(int conn)
 	while (write(conn, "ping", 4) == 4 && read(conn, (char[4]){ 0 }, 4) == 4);
 }
 
-/* As connect_to(), by an option that makes it the kernel's */
-static int kernel_connect_to(uint16_t port)
-{
-	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons(port), .sin_addr = { htonl(INADDR_LOOPBACK) } };
-	int fd = socket(AF_INET, SOCK_STREAM, 0);
-
-	CHECK(fd >= 0 && !setsockopt(fd, IPPROTO_IP, IP_MINTTL, &(int){ 1 }, sizeof(int)));
-	CHECK(!connect(fd, (struct sockaddr *)&a, sizeof(a)));
-	return fd;
-}
-
 /* Who sleeps, answers and sleeps again does so once for each question, as on the kernel: nobody else in its process is woken for that. */
 static void part_sparse(void)
 {

@@ -688,6 +688,28 @@ static void part_brief(void)
 	printf("connections, a process each\n");
 }
 
+/* Nor does it for those of the kernel's, whose children are rid of it. */
+static void part_brief_kernel(void)
+{
+	bool stays = getenv("VJ_STRICT") != NULL || wants_kernel(), closed = false;
+	uint64_t end_ms;
+	pid_t server;
+
+	server_start(serve_brief, &server);
+	for (end_ms = now_ms() + (stays ? 0 : ANSWER_MS); !closed && now_ms() < end_ms; closed = threads_of(server) == 1) {
+		int fd = kernel_connect_to(port);
+
+		ping(fd);
+		close(fd);
+	}
+	CHECK(closed || stays);
+	for (end_ms = now_ms() + ANSWER_MS; !stays && ask_once(port) && now_ms() < end_ms;)
+		usleep(300000);
+	CHECK(stays || now_ms() < end_ms);
+	end_by_signal(server, SIGTERM);
+	printf("connections of the kernel's, a process each\n");
+}
+
 /* ---- last words ------------------------------------------------------------------------------------------------- */
 
 enum { WORDS = 1000, MANY_WORDS = 3000000, SOME_WORDS = 400000, SMALL_BUF = 8192 };
@@ -966,7 +988,7 @@ void conn_parts(const char *only)
 		{ "cat", part_cat },	       { "spawned", part_spawned },	       { "exec", part_exec },	      { "passed_conn", part_passed_conn },
 		{ "mapped", part_mapped },
 		{ "exiting", part_exiting },   { "unwanted", part_unwanted }, { "killed", part_killed },
-		{ "last_words", part_last_words }, { "brief", part_brief },
+		{ "last_words", part_last_words }, { "brief", part_brief }, { "brief_kernel", part_brief_kernel },
 		{ "both_write", part_both_write }, { "to_and_fro", part_to_and_fro }, { "crowd", part_crowd },
 		{ "polled_set", part_polled_set },
 	};
