@@ -156,7 +156,7 @@ VJ_EARLY enum board_says board_look(struct board_kept *k, const char *socket, co
 	return say(k, now_ns, &head, addr, len, udp);
 }
 
-void board_let_go(struct board_kept *k)
+VJ_EARLY void board_let_go(struct board_kept *k)
 {
 	if (k->until_ns)
 		own_fd_close(k->fd);

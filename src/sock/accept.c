@@ -21,6 +21,7 @@
  * of its own.
  */
 #include "sock/family.h"
+#include "sock/forks.h"
 #include "sock/option.h"
 
 #include "lib/deed.h"

@@ -23,6 +23,7 @@
 #include "sock/away.h"
 #include "sock/dgram.h"
 #include "sock/family.h"
+#include "sock/forks.h"
 
 #include "lib/deed.h"
 

@@ -6,6 +6,7 @@
 #include "sock/away.h"
 #include "sock/dgram.h"
 #include "sock/async.h"
+#include "sock/forks.h"
 
 #include "lib/connect.h"
 #include "lib/deed.h"
@@ -57,9 +58,12 @@ static VJ_COLD void lock_wait(void)
 	pthread_mutex_lock(&sock.lock);
 }
 
+/* Who is alone has it at once, and not by trylock(), of which libc has a table that is another page of its, for a child of fork() to map. */
 static inline void lock_get(void)
 {
-	if (unlikely(pthread_mutex_trylock(&sock.lock)))
+	if (__libc_single_threaded)
+		pthread_mutex_lock(&sock.lock);
+	else if (unlikely(pthread_mutex_trylock(&sock.lock)))
 		lock_wait();
 }
 
@@ -358,6 +362,7 @@ static int context_open(void)
 	err = vj_open_within(&opts, sock.refused == -ETIMEDOUT ? pause_patience_ms(&sock.detached, VJD_MS) : VJD_MS, &sock.vj);
 	if (err) {
 		ctx_say("no channels: vjd: %s", strerror(-err));
+		fd_table_shrink(); /* what was open meanwhile had numbers of ours */
 		return err;
 	}
 	board_let_go(&sock.board);

@@ -30,6 +30,7 @@
  * descriptor in each program that a server starts. Whom such a process still has when its ports rest goes into the kernel's queue.
  */
 #include "sock/family.h"
+#include "sock/forks.h"
 
 #include "lib/deed.h"
 #include "lib/lease.h"

@@ -25,6 +25,7 @@
  */
 #include "sock/dgram.h"
 #include "sock/family.h"
+#include "sock/forks.h"
 
 #include "lib/deed.h"
 #include "lib/lease.h"

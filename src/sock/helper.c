@@ -18,6 +18,7 @@
  */
 #include "sock/dgram.h"
 #include "sock/family.h"
+#include "sock/forks.h"
 
 #include "lib/deed.h"
 #include "lib/wait.h"

@@ -12,6 +12,7 @@
 #include "sock/away.h"
 #include "sock/dgram.h"
 #include "sock/family.h"
+#include "sock/forks.h"
 
 #include "lib/deed.h"
 
@@ -110,12 +111,13 @@ VJ_EARLY static void set_forget(struct epoll_set *set)
 VJ_EARLY static void fork_child(void)
 {
 	static const pthread_mutex_t unlocked = PTHREAD_MUTEX_INITIALIZER;
-	bool attached = sock.vj != NULL;
+	bool attached;
 
-	sock.lock = unlocked;
+	sock.lock = unlocked; /* first, as what is written after it was read is two faults */
 	sock_inside = false;
 	if (unlikely(caged))
 		return;
+	attached = sock.vj != NULL;
 	sock_undo = NULL; /* calls that a handler interrupted, which has forked: they end with EINTR */
 	signal_forked();
 	process_forked();
@@ -270,7 +272,7 @@ VJ_EARLY void sock_flush_at_exit(void)
 	lock_drop();
 }
 
-void sock_exit(int status)
+VJ_EARLY void sock_exit(int status)
 {
 	forks_child_ends();
 	sock_flush_at_exit();

@@ -8,6 +8,7 @@
  */
 #include "sock/dgram.h"
 #include "sock/family.h"
+#include "sock/forks.h"
 
 #include "lib/lease_scope.h"
 
