@@ -447,25 +447,31 @@ static int ctl_join(struct epoll_set *set, struct file *f, int fd, int op, const
 	return 0;
 }
 
+/* -ENOENT: another process that has the same set of the kernel's has taken it out. */
 static int ctl_del(struct watch *w)
 {
-	watch_del_kernel(w);
+	int err = w->in_kernel ? watch_kernel(w, EPOLL_CTL_DEL, 0) : 0;
+	bool is_known = is_channel_only(w->file);
+
 	watch_destroy(w);
-	return 0;
+	return is_known ? 0 : err;
 }
 
-static int ctl_mod(struct watch *w, const struct epoll_event *event)
+/* @op: EPOLL_CTL_ADD: which is refused, unless another process has taken it out of the kernel's set */
+static int ctl_change(struct watch *w, int op, const struct epoll_event *event)
 {
 	uint32_t events = w->events;
 	int err = 0;
 
-	if (events & EPOLLEXCLUSIVE)
-		return -EINVAL;
+	if (op == EPOLL_CTL_ADD ? !w->in_kernel || is_channel_only(w->file) : (events & EPOLLEXCLUSIVE) != 0)
+		return op == EPOLL_CTL_ADD ? -EEXIST : -EINVAL;
 	w->events = event->events | EPOLLERR | EPOLLHUP;
 	if (w->in_kernel)
-		err = watch_kernel(w, EPOLL_CTL_MOD, mark_base | (uint64_t)w->fd);
+		err = watch_kernel(w, op, mark_base | (uint64_t)w->fd);
 	if (err) {
 		w->events = events;
+		if (err == -ENOENT && !is_channel_only(w->file))
+			watch_destroy(w);
 		return err;
 	}
 	w->data = event->data.u64;
@@ -473,14 +479,19 @@ static int ctl_mod(struct watch *w, const struct epoll_event *event)
 	return 0;
 }
 
-/* A descriptor that the kernel alone knows, and that may be no epoll set. Return: -errno if so. */
-static int set_adopt(int epfd, int fd, struct epoll_set **ret_set)
+/* A descriptor that the kernel alone knows, and that may be no epoll set; asked about a number of ours, as it may hold any other. Return: -errno if so. */
+static int set_adopt(int epfd, struct epoll_set **ret_set)
 {
 	struct epoll_event ev = { 0 };
-	int r = sys_epoll_ctl(epfd, EPOLL_CTL_MOD, fd, &ev);
+	struct kick probe;
+	int r = kick_borrow(&probe);
 
+	if (r)
+		return r;
+	r = sys_epoll_ctl(epfd, EPOLL_CTL_MOD, probe.fd, &ev);
+	kick_return(&probe);
 	if (r != -ENOENT)
-		return r ? r : -EEXIST;
+		return r;
 	*ret_set = set_new(epfd);
 	return *ret_set ? 0 : -ENOMEM;
 }
@@ -518,7 +529,7 @@ static int ctl_ours(int epfd, int op, struct file *f, int fd, struct epoll_event
 	if (e) {
 		set = set_of(e);
 	} else {
-		err = set_adopt(epfd, fd, &set);
+		err = set_adopt(epfd, &set);
 		if (err)
 			return err;
 	}
@@ -530,9 +541,8 @@ static int ctl_ours(int epfd, int op, struct file *f, int fd, struct epoll_event
 	}
 	switch (op) {
 	case EPOLL_CTL_ADD:
-		return w ? -EEXIST : ctl_join(set, f, fd, op, event);
 	case EPOLL_CTL_MOD:
-		return w ? ctl_mod(w, event) : ctl_join(set, f, fd, op, event);
+		return w ? ctl_change(w, op, event) : ctl_join(set, f, fd, op, event);
 	case EPOLL_CTL_DEL:
 		if (!w)
 			return is_channel_only(f) ? -ENOENT : sys_epoll_ctl(epfd, op, fd, NULL);

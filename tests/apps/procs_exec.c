@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -481,6 +482,106 @@ static void part_to_program(void)
 	printf("taken by another program when who had sent them was no more\n");
 }
 
+/* ---- sets that several processes have ---------------------------------------------------------------------------- */
+
+static int set_listener;
+
+static void epoll_takes_out(int epfd)
+{
+	CHECK(!epoll_ctl(epfd, EPOLL_CTL_DEL, set_listener, NULL));
+}
+
+/* What another process has taken out of the set is not there, whatever was known of it here. */
+static void puts_back(int arg)
+{
+	struct epoll_event ev = { .events = EPOLLIN, .data.u32 = 5 };
+	int epfd = epoll_create1(0), fd, conn;
+	uint16_t port;
+
+	set_listener = listen_any(&port);
+	CHECK(!epoll_ctl(epfd, EPOLL_CTL_ADD, set_listener, &ev));
+	child_end(child_start(epoll_takes_out, epfd));
+	CHECK(epoll_ctl(epfd, EPOLL_CTL_DEL, set_listener, NULL) && errno == ENOENT);
+	CHECK(!epoll_ctl(epfd, EPOLL_CTL_ADD, set_listener, &ev));
+	child_end(child_start(epoll_takes_out, epfd));
+	CHECK(epoll_ctl(epfd, EPOLL_CTL_MOD, set_listener, &ev) && errno == ENOENT);
+	CHECK(!epoll_ctl(epfd, EPOLL_CTL_ADD, set_listener, &ev));
+	child_end(child_start(epoll_takes_out, epfd));
+	ev.data.u32 = 6;
+	CHECK(!epoll_ctl(epfd, EPOLL_CTL_ADD, set_listener, &ev));
+	CHECK(epoll_ctl(epfd, EPOLL_CTL_ADD, set_listener, &ev) && errno == EEXIST);
+	CHECK(!epoll_wait(epfd, &ev, 1, 0));
+	fd = connect_to(port);
+	CHECK(epoll_wait(epfd, &ev, 1, ANSWER_MS) == 1 && ev.data.u32 == 6);
+	conn = accept(set_listener, NULL, NULL);
+	CHECK(conn >= 0);
+	close(conn);
+	close(fd);
+	(void)arg;
+}
+
+static void part_epoll_taken_out(void)
+{
+	child_end(child_start(puts_back, 0));
+	printf("put back into a set that another process has, too\n");
+}
+
+/* Another program has the set, and adds what is there. */
+static void role_adds(const char *fds)
+{
+	struct epoll_event ev = { .events = 0, .data.u32 = 9 };
+	int epfd, fd;
+
+	CHECK(sscanf(fds, "%d %d", &epfd, &fd) == 2);
+	CHECK(epoll_ctl(epfd, EPOLL_CTL_ADD, fd, &ev) && errno == EEXIST);
+	exit(0);
+}
+
+static void epoll_adder(int epfd)
+{
+	char role[40];
+
+	snprintf(role, sizeof(role), "adds %d %d", epfd, set_listener);
+	exec_role(role);
+}
+
+/* By an option that makes it the kernel's */
+static void kernel_client(int port)
+{
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr = { htonl(INADDR_LOOPBACK) } };
+
+	CHECK(fd >= 0 && !setsockopt(fd, IPPROTO_IP, IP_MINTTL, &(int){ 1 }, sizeof(int)));
+	CHECK(!connect(fd, (struct sockaddr *)&a, sizeof(a)));
+	ping(fd);
+}
+
+static void shares_with_program(int arg)
+{
+	struct epoll_event ev = { .events = EPOLLIN, .data.u32 = 7 };
+	int epfd = epoll_create1(0), client;
+	uint16_t port;
+	pid_t pid;
+
+	set_listener = listen_any(&port);
+	CHECK(!epoll_ctl(epfd, EPOLL_CTL_ADD, set_listener, &ev) && !epoll_wait(epfd, &ev, 1, 0));
+	child_end(child_start(epoll_adder, epfd));
+	pid = child_start(kernel_client, port);
+	CHECK(epoll_wait(epfd, &ev, 1, ANSWER_MS) == 1 && ev.data.u32 == 7);
+	client = accept(set_listener, NULL, NULL);
+	CHECK(client >= 0);
+	ping_back(client);
+	close(client);
+	child_end(pid);
+	(void)arg;
+}
+
+static void part_epoll_exec(void)
+{
+	child_end(child_start(shares_with_program, 0));
+	printf("a set is left as it is by another program that has it\n");
+}
+
 void exec_part_role(const char *role)
 {
 	if (!strcmp(role, "keeps one")) {
@@ -495,12 +596,15 @@ void exec_part_role(const char *role)
 		serve_restarted(atoi(role + 10));
 	if (!strcmp(role, "takes"))
 		role_takes();
+	if (!strncmp(role, "adds ", 5))
+		role_adds(role + 5);
 }
 
 void exec_parts(const char *only)
 {
 	static const struct part parts[] = {
 		{ "cloexec", part_cloexec }, { "cloexec_client", part_cloexec_client }, { "exec_failed", part_exec_failed }, { "restarted", part_restarted },
+		{ "epoll_taken_out", part_epoll_taken_out },
 		{ "becomes_daemon", part_becomes_daemon }, { "actions", part_actions }, { "to_program", part_to_program },
 	};
 
@@ -509,4 +613,5 @@ void exec_parts(const char *only)
 		parts_run(parts, sizeof(parts) / sizeof(parts[0]), only);
 	}
 	use_ipv6(false);
+	parts_run(&(const struct part){ "epoll_exec", part_epoll_exec }, 1, only);
 }
