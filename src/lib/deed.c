@@ -371,23 +371,24 @@ bool deed_called(struct vj *vj)
 static void deed_last(struct vj *vj, struct deed *d)
 {
 	struct vj_conn c = { d->conn.v };
+	bool resets = d->msg.note.resets;
 
 	if (d->cookie) /* closed behind the back of the layer above */
 		return;
 	if (d->conn.v) {
-		bool unread = raw_was_unread(d);
+		resets |= raw_was_unread(d);
+		deed_free(vj, d);
+	} else { /* kept for somebody who will not come: end it as he would have */
+		bool opened = !deed_open(vj, d, &c);
 
 		deed_free(vj, d);
-		if (unread)
-			vj_conn_abort(vj, c);
-		else
-			vj_conn_close(vj, c);
-		return;
+		if (!opened)
+			return;
 	}
-	/* kept for somebody who will not come: end it as he would have */
-	if (!deed_open(vj, d, &c))
+	if (resets)
+		vj_conn_abort(vj, c);
+	else
 		vj_conn_close(vj, c);
-	deed_free(vj, d);
 }
 
 static void deed_claimed(struct vj *vj, struct deed *d)

@@ -12,9 +12,10 @@
 
 #include <vj/vj.h>
 
-/* What the layer above wants to know of a connection wherever it is; opaque here. */
+/* What the layer above wants to know of a connection wherever it is; opaque here, but how it ends when there is no copy left. */
 struct deed_note {
-	uint8_t bytes[32];
+	uint8_t bytes[31];
+	uint8_t resets; /* not 0: by RST, as one that lingers for no time */
 };
 
 /* A name that tokens are bound to, so that a process that finds one among its descriptors knows what it is. */
@@ -133,7 +134,7 @@ void deed_shut_read(struct vj *vj, struct vj_conn c);
 
 /**
  * deed_close() - The program has closed its copies of the token, and @c with them
- * The connection ends in order when no other process has a copy; until then it can be claimed. @c is invalid from here.
+ * The connection ends in order, or as @note says, when no other process has a copy; until then it can be claimed. @c is invalid from here.
  * To be followed by deed_look() once the descriptors are closed, so that the end is not late.
  */
 void deed_close(struct vj *vj, struct vj_conn c, const struct deed_note *note);

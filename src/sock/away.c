@@ -46,7 +46,7 @@ struct note {
 	uint32_t linger_s, rcvlowat;
 	uint32_t rcvtimeo_ms, sndtimeo_ms;
 };
-_Static_assert(sizeof(struct note) <= sizeof(struct deed_note), "fits");
+_Static_assert(sizeof(struct note) <= sizeof(((struct deed_note *)0)->bytes), "fits");
 
 /*
  * ---- leaving ------------------------------------------------------------------------------------
@@ -74,7 +74,7 @@ static void note_make(const struct sock *s, struct deed_note *ret_note)
 		.sndtimeo_ms = timeout_ms(s->sndtimeo_ns),
 	};
 
-	memset(ret_note, 0, sizeof(*ret_note));
+	*ret_note = (struct deed_note){ .resets = s->linger && !s->linger_s };
 	memcpy(ret_note->bytes, &n, sizeof(n));
 }
 

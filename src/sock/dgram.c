@@ -435,6 +435,13 @@ long dgram_kernel_error(struct sock *s)
 	return sys_getsockopt(s->lease_fd, SOL_SOCKET, SO_ERROR, &err, &len) ? 0 : -err;
 }
 
+long dgram_any_error(struct sock *s)
+{
+	int err = dgram_error(s);
+
+	return err ? -err : s->dgram->open && s->dgram->asks_kernel ? dgram_kernel_error(s) : 0;
+}
+
 int dgram_next_bytes(struct sock *s)
 {
 	ssize_t len = -EAGAIN;

@@ -70,6 +70,8 @@ long dgram_send(int fd, struct sock *s, const struct msghdr *msg, int flags);
 long dgram_send_run(int fd, struct sock *s, struct mmsghdr *msgs, unsigned cnt, int flags);
 /* The error that the next call would report, of what went over channels; taken. Return: positive errno; 0: none */
 int dgram_error(struct sock *s);
+/* Or of the kernel's. Return: 0; -errno */
+long dgram_any_error(struct sock *s);
 /* Would this one go to the kernel, and with it a whole batch? */
 bool dgram_sends_to_kernel(int fd, struct sock *s, const struct msghdr *msg);
 /* Around a call of the kernel that may wait: the lock is given up between. */

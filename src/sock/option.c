@@ -514,6 +514,8 @@ static int conn_option_set(int fd, struct sock *s, int level, int name, const vo
 	if (level == IPPROTO_TCP && name == TCP_CONGESTION)
 		return conn_congestion_set(fd, s, val, len);
 	r = option_set(s, level, name, val, len);
+	if (!r && level == IPPROTO_IP && name == IP_TOS && (s->option_fd >= 0 || (!s->token && !s->shared)))
+		(void)sys_setsockopt(option_fd(fd, s, false), level, name, val, len); /* its SO_PRIORITY follows */
 	if (r != -ENOSYS)
 		return r;
 	kernel_fd = option_fd(fd, s, true);
@@ -684,6 +686,14 @@ static int ip_out(int value, void *val, socklen_t *len)
 	return is_byte ? value_out(&(uint8_t){ (uint8_t)value }, 1, val, len) : int_out(value, val, len);
 }
 
+/* Of IPv6, which takes a length below 0 for a large one */
+static int ip6_out(int value, void *val, socklen_t *len)
+{
+	if (len && (int)*len < 0)
+		*len = sizeof(value);
+	return int_out(value, val, len);
+}
+
 static int timeout_get(const struct sock *s, int name, void *val, socklen_t *len)
 {
 	uint64_t ns = name == SO_RCVTIMEO ? s->rcvtimeo_ns : s->sndtimeo_ns;
@@ -750,12 +760,14 @@ static uint64_t maxseg_get(const struct sock *s, uint64_t mss)
 }
 
 /* IP_MTU, IPV6_MTU: the kernel socket below is not connected, and would say so */
-static int mtu_get(const struct sock *s, void *val, socklen_t *len)
+static int mtu_get(const struct sock *s, int level, void *val, socklen_t *len)
 {
 	uint32_t mtu;
 	int err = sock_is_conn(s) ? info_path_mtu(s, &mtu) : -ENOSYS;
 
-	return err ? err : int_out((int)mtu, val, len);
+	if (err)
+		return err;
+	return level == IPPROTO_IPV6 ? ip6_out((int)mtu, val, len) : int_out((int)mtu, val, len);
 }
 
 /* Return: 0; -errno; -ENOSYS: not one of ours. */
@@ -771,6 +783,8 @@ static int option_get(int fd, struct sock *s, int level, int name, void *val, so
 			value = maxseg_get(s, value);
 		if (err)
 			return err;
+		if (m->level == IPPROTO_IPV6)
+			return ip6_out((int)value, val, len);
 		return m->level == IPPROTO_IP ? ip_out((int)value, val, len) : int_out((int)value * m->get_factor, val, len);
 	}
 	if (level == SOL_SOCKET) {
@@ -795,13 +809,13 @@ static int option_get(int fd, struct sock *s, int level, int name, void *val, so
 		}
 	} else if ((level == IPPROTO_IP && name == IP_MTU) ||
 		   (level == IPPROTO_IPV6 && name == IPV6_MTU && s->family == AF_INET6)) {
-		return mtu_get(s, val, len);
+		return mtu_get(s, level, val, len);
 	} else if (level == IPPROTO_IP && name == IP_MULTICAST_TTL && s->shared && !conn_is_v6(s, s->conn)) {
 		return ip_out(TTL_DEFAULT, val, len); /* as far as its SYN could have come from; nothing can set it */
 	} else if (level == IPPROTO_IPV6 && name == IPV6_MULTICAST_HOPS && s->shared && s->family == AF_INET6) {
-		return int_out(TTL_DEFAULT, val, len);
+		return ip6_out(TTL_DEFAULT, val, len);
 	} else if (level == IPPROTO_IPV6 && name == IPV6_V6ONLY && s->shared && s->family == AF_INET6) {
-		return int_out(s->v6only, val, len);
+		return ip6_out(s->v6only, val, len);
 	} else if (level == IPPROTO_TCP && name == TCP_CONGESTION) {
 		return congestion_get(fd, s, val, len);
 	} else if (level == IPPROTO_TCP && name == TCP_INFO) {

@@ -130,6 +130,15 @@ static bool reaches_nowhere(const struct sock *s, const struct iovec *iov, int c
 	return false;
 }
 
+/* Bytes came before @r: what has ended the connection is for the next call to tell. */
+static VJ_COLD void take_ended(struct sock *s, long r)
+{
+	if (s->failed)
+		return;
+	sock_fail(s, r);
+	sock_fail_later(s, r);
+}
+
 /* What is there now, from byte @skip of @iov on. Return: bytes; 0: end of file; -EAGAIN; -errno. */
 static long take(struct sock *s, const struct iovec *iov, int cnt, size_t skip, int flags)
 {
@@ -171,8 +180,11 @@ static long take(struct sock *s, const struct iovec *iov, int cnt, size_t skip, 
 			n = vj_recv(sock.vj, s->conn, (uint8_t *)iov[i].iov_base + skip, len,
 				    (flags & MSG_PEEK) != 0);
 		skip = 0;
-		if (n <= 0)
+		if (n <= 0) {
+			if (unlikely(done))
+				take_ended(s, n);
 			return done ? (long)done : n;
+		}
 		done += (size_t)n;
 		if ((size_t)n < len)
 			break;
@@ -535,6 +547,8 @@ int sock_recvmmsg(int fd, struct mmsghdr *msgs, unsigned cnt, int flags, struct 
 	} else if (s->state == SOCK_FRESH && s->err && !(flags & MSG_ERRQUEUE)) {
 		r = -(long)s->err;
 		s->err = 0;
+	} else if (s->state == SOCK_UDP && !cnt && !(flags & MSG_ERRQUEUE)) {
+		r = dgram_any_error(s);
 	} else {
 		r = recv_msgs(fd, s, msgs, cnt, flags, timeout);
 	}

@@ -234,6 +234,24 @@ static bool opens_nowhere(int flags, const struct sockaddr *addr, socklen_t len)
 	return unlikely(flags & MSG_FASTOPEN) && len >= sizeof(addr->sa_family) && !is_wild(addr) && addr->sa_family == AF_UNSPEC;
 }
 
+/* Who connects and sends in one: there is nothing to save here. */
+static bool connects_first(int fd, int flags, const struct sockaddr *addr, socklen_t len)
+{
+	return (flags & MSG_FASTOPEN) && addr && !opens_nowhere(flags, addr, len) && fd_peek(fd);
+}
+
+/* For a call that may connect first. An error that is still to be told is of the connection before. */
+static struct sock *enter_to(int fd, int flags, const struct sockaddr *addr, socklen_t len)
+{
+	struct sock *s = enter(fd, flags);
+
+	if (unlikely(flags & MSG_FASTOPEN) && s && s->state == SOCK_FRESH && connects_first(fd, flags, addr, len)) {
+		lock_leave();
+		return NULL;
+	}
+	return s;
+}
+
 /* One of the calls that take no msghdr; @addr, @len: of sendto(), ignored by TCP. */
 static ssize_t send_leave(int fd, struct sock *s, const struct iovec *iov, int cnt, int flags,
 			  const struct sockaddr *addr, socklen_t len)
@@ -303,16 +321,10 @@ ssize_t sock_writev(int fd, const struct iovec *iov, int cnt)
 	return send_leave(fd, s, iov, cnt, 0, NULL, 0);
 }
 
-/* Who connects and sends in one: there is nothing to save here. */
-static bool connects_first(int fd, int flags, const struct sockaddr *addr, socklen_t len)
-{
-	return (flags & MSG_FASTOPEN) && !opens_nowhere(flags, addr, len) && fd_peek(fd);
-}
-
 ssize_t sock_sendto(int fd, const void *buf, size_t n, int flags, const struct sockaddr *addr,
 		    socklen_t len)
 {
-	struct sock *s = enter(fd, flags);
+	struct sock *s = enter_to(fd, flags, addr, len);
 
 	if (!s) {
 		if (connects_first(fd, flags, addr, len)) {
@@ -349,10 +361,16 @@ VJ_EARLY static long send_msg(int fd, struct sock *s, const struct msghdr *msg, 
 
 ssize_t sock_sendmsg(int fd, const struct msghdr *msg, int flags)
 {
-	struct sock *s = enter(fd, flags);
+	bool is_to = !is_wild(msg) && (flags & MSG_FASTOPEN);
+	struct sock *s = is_to ? enter_to(fd, flags, msg->msg_name, msg->msg_namelen) : enter(fd, flags);
 	long r;
 
 	if (!s) {
+		if (is_to && connects_first(fd, flags, msg->msg_name, msg->msg_namelen)) {
+			if (sock_connect(fd, msg->msg_name, msg->msg_namelen))
+				return -1;
+			return sock_sendmsg(fd, msg, flags & ~MSG_FASTOPEN);
+		}
 		if (!is_wild(msg) && msg->msg_controllen)
 			share_sent(msg);
 		return ret_errno(ker_sendmsg(fd, msg, flags));
@@ -403,6 +421,7 @@ int sock_sendmmsg(int fd, struct mmsghdr *msgs, unsigned cnt, int flags)
 	if (s->state == SOCK_UDP)
 		flags |= MSG_NOSIGNAL;
 	if (s->state == SOCK_UDP && cnt && dgram_sends_to_kernel(fd, s, &msgs->msg_hdr)) {
+		s->dgram->asks_kernel = s->dgram->peer_len;
 		dgram_kernel_begin(&h, s);
 		r = ker_sendmmsg(fd, msgs, cnt, flags);
 		dgram_kernel_end(&h);

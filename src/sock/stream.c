@@ -511,7 +511,7 @@ static int channel_connect(int fd, struct sock *s, const struct sockaddr *addr, 
 	s->state = SOCK_CONNECTING;
 	s->refusals = 0;
 	s->unanswered = false;
-	s->failed = s->shut_rd = s->shut_wr = false;
+	s->failed = false;
 	s->err = 0;
 	watches_move(&s->file, WATCH_CHANNEL);
 	return 0;
@@ -522,7 +522,7 @@ static void conn_drop(struct sock *s)
 {
 	vj_conn_abort(sock.vj, s->conn);
 	s->state = SOCK_FRESH;
-	s->failed = s->connect_async = false;
+	s->failed = s->connect_async = s->shut_rd = s->shut_wr = false;
 	watches_move(&s->file, WATCH_BOTH);
 }
 
@@ -638,10 +638,8 @@ static int connect_came_to_nothing(struct sock *s)
 {
 	int err = conn_error(s);
 
-	if (!s->token) { /* a token has no socket of the kernel's that it could be again */
+	if (!s->token) /* a token has no socket of the kernel's that it could be again */
 		conn_drop(s);
-		s->shut_rd = s->shut_wr = false;
-	}
 	return err ? -err : -ECONNABORTED;
 }
 
@@ -734,7 +732,10 @@ static int disconnect(int fd, struct sock *s, const struct sockaddr *addr, sockl
 {
 	if (s->state == SOCK_LISTEN)
 		return listener_disconnect(fd, s, addr, len);
-	return s->state == SOCK_FRESH || s->token ? 1 : conn_disconnect(fd, s);
+	if (s->state != SOCK_FRESH)
+		return s->token ? 1 : conn_disconnect(fd, s);
+	s->shut_rd = s->shut_wr = false;
+	return 1;
 }
 
 /* Why there is no channel to @addr. Nobody of this host has another host's address anyway: there it is the way that lacks. */
@@ -912,6 +913,18 @@ static int conn_shutdown(int fd, struct sock *s, int how)
 	return err;
 }
 
+/* One that is not connected says so, and is shut all the same when it is. */
+static int fresh_shutdown(int fd, struct sock *s, int how)
+{
+	int r = sys_shutdown(fd, how);
+
+	if (r == -ENOTCONN) {
+		s->shut_rd |= how != SHUT_WR;
+		s->shut_wr |= how != SHUT_RD;
+	}
+	return r;
+}
+
 /* A listening socket stops, and who waits in accept() hears of it. */
 static int listener_shutdown(int fd, struct sock *s, int how)
 {
@@ -939,6 +952,8 @@ int sock_shutdown(int fd, int how)
 		r = listener_shutdown(fd, s, how);
 	else if (s && s->state == SOCK_UDP)
 		r = dgram_shutdown(fd, s, how);
+	else if (s && s->state == SOCK_FRESH)
+		r = fresh_shutdown(fd, s, how);
 	else
 		r = sys_shutdown(fd, how);
 	if (f)

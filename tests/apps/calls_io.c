@@ -624,6 +624,57 @@ static void test_many_accept(void)
 	close(p.listener);
 }
 
+/* What a call has read before the error is its result, and the error the next one's. */
+static void test_reset_behind(void)
+{
+	char pieces[3][4];
+	struct iovec iov[3] = { { pieces[0], 4 }, { pieces[1], 4 }, { pieces[2], 4 } };
+	struct pair p;
+
+	title("reset behind what fills pieces");
+	pair_open(&p, AF_INET, "127.0.0.1");
+	must("send", send(p.client, "12345678", 8, 0) == 8 && send(p.server, "x", 1, 0) == 1);
+	must("unread", poll_now(p.client, EVENTUALLY_MS) & POLLIN);
+	close(p.client);
+	settle();
+	say("readv", readv(p.server, iov, 3));
+	say_bits("then", poll_now(p.server, 0));
+	say("recvmmsg of nothing", recvmmsg(p.server, NULL, 0, 0, NULL));
+	say("readv", readv(p.server, iov, 3));
+	close(p.server);
+	close(p.listener);
+}
+
+/* What was not connected is shut all the same, until it is let go. */
+static void test_shut_before(void)
+{
+	const struct sockaddr none = { .sa_family = AF_UNSPEC };
+	struct pair p;
+	char c;
+
+	title("shut down before it is connected");
+	listen_on(&p, AF_INET, "127.0.0.1");
+	for (int how = SHUT_RD; how <= SHUT_RDWR; how++) {
+		p.client = socket(AF_INET, SOCK_STREAM, 0);
+		say("shutdown", shutdown(p.client, how));
+		for (int again = 0; again < 2; again++) {
+			say("connect", connect(p.client, (struct sockaddr *)&p.addr, p.addr_len));
+			p.server = accept(p.listener, NULL, NULL);
+			say_bits("stands", poll_now(p.client, 0));
+			say_bits("its peer", poll_now(p.server, 0));
+			say("send", send(p.client, "x", 1, MSG_NOSIGNAL));
+			say("recv", recv(p.client, &c, 1, MSG_DONTWAIT));
+			say("let go", connect(p.client, &none, sizeof(none)));
+			close(p.server);
+			poll_now(p.client, 0);
+			shutdown(p.client, how == SHUT_RD && !again ? SHUT_WR : SHUT_RD);
+			say("let go", connect(p.client, &none, sizeof(none)));
+		}
+		close(p.client);
+	}
+	close(p.listener);
+}
+
 void calls_io(void)
 {
 	test_splice();
@@ -641,4 +692,6 @@ void calls_io(void)
 	test_close_selected();
 	test_many_accept();
 	test_pieces();
+	test_reset_behind();
+	test_shut_before();
 }

@@ -145,6 +145,7 @@ static void pacing(const char *who, int fd)
 static void arguments(const char *who, int fd)
 {
 	static const int names[] = { TCP_NODELAY, TCP_CONGESTION, TCP_SYNCNT, TCP_WINDOW_CLAMP, TCP_NOTSENT_LOWAT, TCP_INFO };
+	static const int names6[] = { IPV6_V6ONLY, IPV6_TCLASS, IPV6_UNICAST_HOPS, IPV6_MULTICAST_HOPS, IPV6_MTU };
 	int value = 1;
 	socklen_t len;
 
@@ -157,6 +158,11 @@ static void arguments(const char *who, int fd)
 		say("get, length -1", getsockopt(fd, IPPROTO_TCP, names[i], &value, &len));
 		len = 0;
 		say("get, length 0", getsockopt(fd, IPPROTO_TCP, names[i], &value, &len));
+		printf("%u\n", len);
+	}
+	for (size_t i = 0; i < sizeof(names6) / sizeof(names6[0]); i++) {
+		len = (socklen_t)-1;
+		say("IPv6, length -1", getsockopt(fd, IPPROTO_IPV6, names6[i], &value, &len));
 		printf("%u\n", len);
 	}
 	say("SO_LINGER, short", setsockopt(fd, SOL_SOCKET, SO_LINGER, &value, sizeof(value)));
@@ -437,6 +443,32 @@ static void deferred(void)
 	close(p.listener);
 }
 
+/* The error of the connection before, which nobody has asked for, is no matter to one that is opened by sending. */
+static void fastopen_again(struct pair *p)
+{
+	struct iovec iov = { "hello", 5 };
+	struct msghdr to = { .msg_iov = &iov, .msg_iovlen = 1, .msg_name = &p->addr, .msg_namelen = p->addr_len };
+	const struct sockaddr none = { .sa_family = AF_UNSPEC };
+	int client = socket(AF_INET, SOCK_STREAM, 0);
+
+	say("listening", sendmsg(p->listener, &(struct msghdr){ .msg_iov = &iov, .msg_iovlen = 1 }, MSG_FASTOPEN | MSG_NOSIGNAL));
+	say("listening, to somebody", sendmsg(p->listener, &to, MSG_FASTOPEN | MSG_NOSIGNAL));
+	say("listening, to nobody", sendto(p->listener, "hello", 5, MSG_FASTOPEN | MSG_NOSIGNAL, NULL, 0));
+	must("connect", !connect(client, (struct sockaddr *)&p->addr, p->addr_len));
+	close(accept(p->listener, NULL, NULL));
+	for (int i = 0; i < 2; i++) {
+		say("let go", connect(client, &none, sizeof(none)));
+		say("without an address", send(client, "hello", 5, MSG_FASTOPEN | MSG_NOSIGNAL));
+		say("by sending", i ? sendmsg(client, &to, MSG_FASTOPEN | MSG_NOSIGNAL) : sendto(client, "hello", 5, MSG_FASTOPEN | MSG_NOSIGNAL, (struct sockaddr *)&p->addr, p->addr_len));
+		get("SO_ERROR", client, SOL_SOCKET, SO_ERROR, sizeof(int));
+		p->server = accept(p->listener, NULL, NULL);
+		must("accept", p->server >= 0);
+		say("recv", recv(p->server, &(char[8]){ 0 }, 8, 0));
+		close(p->server);
+	}
+	close(client);
+}
+
 /* Data that goes along with the SYN, as far as it may: the peer has it all in any case. */
 static void fastopen(void)
 {
@@ -459,6 +491,7 @@ static void fastopen(void)
 	say("again, without an address", send(client, "hello", 5, MSG_FASTOPEN));
 	close(client);
 	close(p.server);
+	fastopen_again(&p);
 	client = socket(AF_INET, SOCK_STREAM, 0);
 	value = 1;
 	say("TCP_FASTOPEN_CONNECT", setsockopt(client, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, &value, sizeof(value)));
@@ -488,6 +521,12 @@ void calls_options(void)
 	all_of("all options, listening", p.listener);
 	all_of("all options, connected", p.client);
 	all_of("all options, accepted", p.server);
+	pair_close(&p);
+	pair_open(&p, AF_INET, "127.0.0.1");
+	for (int tos = 0x10; tos <= 0xff; tos += 0x77) {
+		say("IP_TOS", setsockopt(p.client, IPPROTO_IP, IP_TOS, &tos, sizeof(tos)));
+		get("SO_PRIORITY, by that", p.client, SOL_SOCKET, SO_PRIORITY, sizeof(int));
+	}
 	pair_close(&p);
 	pair_open(&p, AF_INET6, "::1");
 	congestion("congestion control, connected", p.client);

@@ -489,6 +489,7 @@ static void test_udp_refused_kept(int family, const char *text, int level, int o
 /* What the last one that was sent by the kernel set off is told before anything goes over a channel, or comes. */
 static void test_udp_refused_then(void)
 {
+	struct mmsghdr many = { .msg_hdr = { .msg_iov = &(struct iovec){ "m", 1 }, .msg_iovlen = 1 } };
 	struct sockaddr_storage nobody;
 	struct udp_pair p;
 	socklen_t len;
@@ -499,9 +500,11 @@ static void test_udp_refused_then(void)
 	close(udp_bound(AF_INET, "127.0.0.1", &nobody, &len));
 	say("to the server", to_server(&p, "a"));
 	connect(p.client, (struct sockaddr *)&nobody, len);
-	for (int i = 0; i < 2; i++) {
-		say("to nobody", send(p.client, "b", 1, 0));
+	for (int i = 0; i < 4; i++) {
+		say("to nobody", i == 2 ? sendmmsg(p.client, &many, 1, 0) : send(p.client, "b", 1, 0));
 		settle();
+		if (i == 3)
+			say("recvmmsg of nothing", recvmmsg(p.client, NULL, 0, 0, NULL));
 		say("to the server", to_server(&p, "c"));
 		say("to the server", to_server(&p, "d"));
 	}

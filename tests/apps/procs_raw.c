@@ -678,6 +678,107 @@ static void part_herd(void)
 	printf("the kernel's, and on channels again\n");
 }
 
+/* What was read elsewhere, and stays unread there until it is put where programs without the library find it, is not all: a reset follows. */
+enum { UNREAD = 890 };
+
+static int reset_mail[2];
+
+static void has_for_a_while(int until)
+{
+	struct pollfd p = { .fd = fd_recv(reset_mail[1]), .events = POLLIN };
+
+	CHECK(poll(&p, 1, ANSWER_MS) == 1 && (p.revents & POLLERR));
+	usleep(100000);
+	CHECK(write(reset_mail[1], "h", 1) == 1);
+	CHECK(read(reset_mail[1], &(char){ 0 }, 1) == until);
+}
+
+static void serve_reset(int fd)
+{
+	char bytes[2 * UNREAD] = { 0 };
+	struct pollfd p = { .events = POLLIN };
+	pid_t other;
+
+	CHECK(!socketpair(AF_UNIX, SOCK_STREAM, 0, reset_mail));
+	other = child_start(has_for_a_while, 1);
+	server_ready(fd);
+	p.fd = accept_one(fd);
+	write_all(p.fd, bytes, 1);
+	do
+		CHECK(poll(&p, 1, ANSWER_MS) == 1);
+	while (!(p.revents & POLLERR) && !usleep(1000));
+	fd_send(reset_mail[0], p.fd);
+	CHECK(read(reset_mail[0], bytes, 1) == 1);
+	CHECK(recv(p.fd, bytes, sizeof(bytes), 0) == UNREAD);
+	CHECK(poll(&p, 1, 0) == 1 && (p.revents & POLLERR));
+	CHECK(recv(p.fd, bytes, 1, 0) == -1 && errno == ECONNRESET);
+	CHECK(recv(p.fd, bytes, 1, 0) == 0);
+	CHECK(write(reset_mail[0], "x", 1) == 1);
+	child_end(other);
+}
+
+static void part_reset_elsewhere(void)
+{
+	char bytes[UNREAD] = { 0 };
+	pid_t server;
+	int fd = connect_to(server_start(serve_reset, &server));
+
+	write_all(fd, bytes, UNREAD);
+	CHECK(recv(fd, bytes, 1, MSG_PEEK) == 1);
+	close(fd);
+	child_end(server);
+	printf("reset behind what was unread elsewhere\n");
+}
+
+/* It lingers for no time: whoever closes the last copy, it ends by RST. */
+static void serve_lingering(int fd)
+{
+	int conn;
+
+	server_ready(fd);
+	for (int i = 0; i < 2; i++) {
+		conn = accept_one(fd);
+		ping_back(conn);
+		ping_back(conn);
+		CHECK(read(conn, &(char){ 0 }, 1) == -1 && errno == ECONNRESET);
+		close(conn);
+	}
+}
+
+static int lingering, closed[2];
+
+static void lingers(int first)
+{
+	ping(lingering);
+	CHECK(!setsockopt(lingering, SOL_SOCKET, SO_LINGER, &(struct linger){ 1, 0 }, sizeof(struct linger)));
+	close(closed[1]);
+	if (!first)
+		CHECK(read(closed[0], &(char){ 0 }, 1) == 0);
+	close(lingering);
+}
+
+static void part_last_resets(void)
+{
+	pid_t server, other;
+	uint16_t port = server_start(serve_lingering, &server);
+
+	for (int first = 0; first < 2; first++) {
+		lingering = connect_to(port);
+		ping(lingering);
+		CHECK(!pipe(closed));
+		other = child_start(lingers, first);
+		if (first)
+			child_end(other);
+		close(lingering);
+		close(closed[0]);
+		close(closed[1]);
+		if (!first)
+			child_end(other);
+	}
+	child_end(server);
+	printf("reset by who closes it last\n");
+}
+
 void raw_role(const char *role)
 {
 	if (!strcmp(role, "speaker"))
@@ -698,6 +799,7 @@ void raw_parts(const char *only)
 {
 	static const struct part parts[] = {
 		{ "streams", part_streams }, { "talk", part_talk }, { "mixed", part_mixed }, { "inetd", part_inetd }, { "stream", part_stream },
+		{ "reset_elsewhere", part_reset_elsewhere }, { "last_resets", part_last_resets },
 		{ "caged", part_caged }, { "clean", part_clean }, { "clean_failed", part_clean_failed }, { "strangers", part_strangers },
 		{ "many_accepted", part_many_accepted }, { "herd", part_herd },
 	};

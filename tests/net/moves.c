@@ -34,7 +34,8 @@ static unsigned left_cnt, stayed_cnt, in_kernel_cnt;
 
 static void on_leaves(uint64_t cookie, struct deed_note *ret_note)
 {
-	memset(ret_note, (int)cookie, sizeof(*ret_note));
+	ret_note->resets = 0;
+	memset(ret_note->bytes, (int)cookie, sizeof(ret_note->bytes));
 	left_cnt++;
 }
 
@@ -459,7 +460,7 @@ static void kept_for_nobody(void **state)
 
 static void last_copy_ends_it(void **state)
 {
-	const struct deed_note note = { { 0 } };
+	const struct deed_note note = { .resets = 0 };
 	int token, copy;
 
 	(void)state;
