@@ -32,7 +32,7 @@ struct saying {
 	struct saying *next;
 	struct vj_link *link;
 	struct move_frame frame;
-	struct tcp_id release; /* 0: none */
+	bool releases; /* then the connection that it is about goes on, if it is still there */
 };
 
 struct moves {
@@ -124,14 +124,25 @@ static bool frame_send(struct vj_link *link, const struct move_frame *f)
 	return link_send(link, bytes, sizeof(bytes));
 }
 
-static void say(struct vj *vj, struct vj_link *link, const struct move_frame *f, struct tcp_id release)
+/* The program may have given it up since that was to be said. */
+static void release(struct vj *vj, const struct vj_link *link, const struct move_frame *f)
+{
+	const struct endpoint local = { .addr = ip_addr_from_v6(f->local), .port = f->local_port };
+	const struct endpoint remote = { .addr = ip_addr_from_v6(f->remote), .port = f->remote_port };
+	struct tcp_id id;
+
+	if (!tcp_find(vj->stack, link->stack_id, &local, &remote, &id))
+		tcp_release(vj->stack, id);
+}
+
+static void say(struct vj *vj, struct vj_link *link, const struct move_frame *f, bool releases)
 {
 	struct moves *m = moves_get(vj);
 	struct saying *s;
 
 	if (m && !link->unsaid && frame_send(link, f)) {
-		if (release.v)
-			tcp_release(vj->stack, release);
+		if (releases)
+			release(vj, link, f);
 		return;
 	}
 	s = m ? malloc(sizeof(*s)) : NULL;
@@ -139,7 +150,7 @@ static void say(struct vj *vj, struct vj_link *link, const struct move_frame *f,
 		lib_log(vj, LOG_ERR, "a connection cannot move: no memory");
 		return;
 	}
-	*s = (struct saying){ .link = link, .frame = *f, .release = release };
+	*s = (struct saying){ .link = link, .frame = *f, .releases = releases };
 	*m->sayings_end = s;
 	m->sayings_end = &s->next;
 	link->unsaid++;
@@ -153,18 +164,18 @@ static void say_none(struct vj *vj, struct vj_link *link, enum move_kind kind, c
 	struct move_frame answer = frame_make(vj, kind, asked->token, local, remote);
 
 	if (link->unsaid < ANSWERS_MAX)
-		say(vj, link, &answer, (struct tcp_id){ 0 });
+		say(vj, link, &answer, false);
 }
 
 void move_say(struct vj *vj, struct vj_link *link, enum move_kind kind, const uint8_t token[static MOVE_TOKEN_BYTES],
-	      struct tcp_id id, bool release)
+	      struct tcp_id id, bool releases)
 {
 	struct endpoint local, remote;
 	struct move_frame f;
 
 	tcp_endpoints(vj->stack, id, &local, &remote);
 	f = frame_make(vj, kind, token, &local, &remote);
-	say(vj, link, &f, release ? id : (struct tcp_id){ 0 });
+	say(vj, link, &f, releases);
 }
 
 static void sayings_send(struct vj *vj, struct moves *m)
@@ -182,8 +193,8 @@ static void sayings_send(struct vj *vj, struct moves *m)
 		}
 		*at = s->next;
 		s->link->unsaid--;
-		if (s->release.v)
-			tcp_release(vj->stack, s->release);
+		if (s->releases)
+			release(vj, s->link, &s->frame);
 		free(s);
 	}
 	m->sayings_end = at;
@@ -263,7 +274,7 @@ static void on_leave(struct vj_link *link, const struct move_frame *f, const str
 		return;
 	}
 	left = frame_make(vj, MOVE_LEFT, f->token, local, remote);
-	say(vj, link, &left, (struct tcp_id){ 0 });
+	say(vj, link, &left, false);
 }
 
 static struct transit **transit_find(struct moves *m, const uint8_t token[static MOVE_TOKEN_BYTES])
@@ -378,7 +389,7 @@ uint32_t move_yield(struct vj *vj, const struct endpoint *local)
 		if (link->raw || link->ifl || link->dead)
 			continue;
 		link->yield_said = m->yield_nr;
-		say(vj, link, &f, (struct tcp_id){ 0 });
+		say(vj, link, &f, false);
 	}
 	link_publish_all(vj);
 	return m->yield_nr;

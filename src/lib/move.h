@@ -68,9 +68,9 @@ struct moves; /* one per struct vj, made when needed */
 
 /* A frame of ETH_TYPE_LINK. @len bytes at @data, in shared memory */
 void move_input(struct vj_link *link, const uint8_t *data, uint32_t len);
-/* Say something about a connection on its link; now, or as soon as there is a frame. @release: then let it go on. */
+/* Say something about a connection on its link; now, or as soon as there is a frame. @releases: then let it go on. */
 void move_say(struct vj *vj, struct vj_link *link, enum move_kind kind, const uint8_t token[static MOVE_TOKEN_BYTES],
-	      struct tcp_id id, bool release);
+	      struct tcp_id id, bool releases);
 /*
  * Datagrams to @local come by channels no more, says vjd by now; the peers are told, too. Return: a number for move_yielded(): have all that there
  * are said that the last one is on its way? What was on the way has come, then.
