@@ -296,8 +296,33 @@ static void test_bindresvport(void)
 	close(p.listener);
 }
 
+/* Between two ends there is one connection. */
+static void test_same_ends(void)
+{
+	struct sockaddr_in a = at4(INADDR_LOOPBACK, 0);
+	int one = 1, fds[2];
+	struct pair p;
+
+	title("from a port that is connected there already");
+	listen_on(&p, AF_INET, "127.0.0.1");
+	wait_for_none(p.listener);
+	for (int i = 0; i < 2; i++) {
+		fds[i] = stream(AF_INET);
+		setsockopt(fds[i], SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+		say("bind", bind(fds[i], (struct sockaddr *)&a, sizeof(a)));
+		a.sin_port = port_of(fds[i]);
+	}
+	say("connect", connect(fds[0], (struct sockaddr *)&p.addr, p.addr_len));
+	check_conn_path(fds[0]);
+	say("the same", connect(fds[1], (struct sockaddr *)&p.addr, p.addr_len));
+	close(fds[0]);
+	close(fds[1]);
+	close(p.listener);
+}
+
 void calls_bind(void)
 {
+	test_same_ends();
 	test_bind();
 	test_bindresvport();
 	test_restart();

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -21,7 +22,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { QUESTION_BYTES = 3000 };
+enum { QUESTION_BYTES = 3000, CLIENTS_MAX = 64 };
 
 static struct {
 	int listener;
@@ -118,6 +119,27 @@ static void over(void)
 	close(called.listener);
 }
 
+/* What is set after connect(), which is to be so wherever the connection is then */
+enum { KEEPIDLE_S = 77 };
+
+static int connect_and_set(void)
+{
+	int fd = connect_to(called.port);
+
+	CHECK(!setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &(int){ KEEPIDLE_S }, sizeof(int)));
+	CHECK(!setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int)));
+	return fd;
+}
+
+static void check_set(int fd)
+{
+	int idle = 0, nodelay = 0;
+	socklen_t len = sizeof(int);
+
+	CHECK(!getsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, &len) && idle == KEEPIDLE_S);
+	CHECK(!getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &nodelay, &len) && nodelay == 1);
+}
+
 /* Another has what was said, from the first byte to the end. */
 static void killed(bool blocks)
 {
@@ -125,7 +147,7 @@ static void killed(bool blocks)
 
 	first_stops();
 	for (int i = 0; i < 3; i++) {
-		fds[i] = connect_to(called.port);
+		fds[i] = connect_and_set();
 		if (!blocks)
 			CHECK(!fcntl(fds[i], F_SETFL, O_NONBLOCK));
 		ask(fds[i]);
@@ -137,10 +159,60 @@ static void killed(bool blocks)
 		if (!blocks) {
 			CHECK(poll(&pfd, 1, ANSWER_MS) == 1 && pfd.revents & POLLIN);
 			CHECK(!fcntl(fds[i], F_SETFL, 0));
+			check_set(fds[i]);
 		}
 		CHECK(answered(fds[i]) == 2);
 	}
 	over();
+}
+
+/* From here on the other process answers, too, by the path in question: some of those who come wait for the first, who stands still. */
+static void second_answers(void)
+{
+	int fds[CLIENTS_MAX], cnt = 0;
+	struct pollfd pfd = { .events = POLLIN };
+	bool on_path;
+
+	write_all(called.tell[1], "", 1);
+	do {
+		CHECK(cnt < CLIENTS_MAX);
+		pfd.fd = fds[cnt++] = connect_to(called.port);
+		on_path = kernel_has_conn(pfd.fd) == wants_kernel();
+		ask(pfd.fd);
+	} while (!poll(&pfd, 1, ANSWER_MS / CLIENTS_MAX / 2) || !on_path);
+	while (cnt > 0)
+		close(fds[--cnt]);
+}
+
+static int copy_go[2];
+
+static void reads_answer(int fd)
+{
+	CHECK(read(copy_go[0], &(uint8_t){ 0 }, 1) == 1);
+	CHECK(answered(fd) == 2);
+}
+
+/* A copy of it, in another process, is one of what goes on with another server, too. */
+static void part_killed_copied(void)
+{
+	struct pollfd pfd = { .events = POLLIN };
+	pid_t reader;
+
+	first_stops();
+	pfd.fd = connect_to(called.port);
+	CHECK(!pipe(copy_go));
+	reader = child_start(reads_answer, pfd.fd);
+	ask(pfd.fd);
+	second_answers();
+	end_by_signal(called.first, SIGKILL);
+	CHECK(poll(&pfd, 1, ANSWER_MS) == 1);
+	write_all(copy_go[1], "", 1);
+	child_end(reader);
+	close(copy_go[0]);
+	close(copy_go[1]);
+	close(pfd.fd);
+	over();
+	printf("others answer a copy\n");
 }
 
 static void part_killed(void)
@@ -160,7 +232,7 @@ static void part_killed_kernel(void)
 	int fd, set = epoll_create1(0);
 
 	first_stops();
-	fd = connect_to(called.port);
+	fd = connect_and_set();
 	CHECK(!epoll_ctl(set, EPOLL_CTL_ADD, fd, &ev));
 	write_all(fd, called.question, 100);
 	end_by_signal(called.first, SIGKILL);
@@ -169,6 +241,7 @@ static void part_killed_kernel(void)
 	CHECK(!shutdown(fd, SHUT_WR));
 	write_all(called.tell[1], "", 1);
 	CHECK(epoll_wait(set, &ev, 1, ANSWER_MS) == 1);
+	check_set(fd);
 	CHECK(answered(fd) == 2);
 	close(set);
 	over();
@@ -281,8 +354,6 @@ static void part_many_kernel(void)
 
 /* ---- clients that wait for accept(), and whoever would have accepted them -------------------------------------------- */
 
-enum { CLIENTS_MAX = 64 };
-
 /* Says when a client waits, and does something else until it is told to accept. */
 static void sees_one(int tell)
 {
@@ -373,6 +444,7 @@ void called_parts(const char *only)
 {
 	static const struct part parts[] = {
 		{ "called_killed", part_killed },
+		{ "called_killed_copied", part_killed_copied },
 		{ "called_killed_kernel", part_killed_kernel },
 		{ "called_killed_last", part_killed_last },
 		{ "called_refused", part_refused },
