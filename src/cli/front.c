@@ -17,7 +17,7 @@ static const struct cmd run = { .name = "run", .opts = run_opts, .args_are_a_pro
 /* Returns if it fails. */
 static int become_tools(char **argv)
 {
-	char path[PATH_MAX];
+	char path[PATH_MAX] = "vj-tools";
 
 	if (install_find(INSTALL_TOOLS, path) == 0)
 		execv(path, argv);
@@ -33,5 +33,5 @@ int main(int argc, char **argv)
 	if (argc < 2 || strcmp(argv[1], run.name) != 0)
 		return become_tools(argv);
 	rc = run_command(&run, argc - 2, argv + 2);
-	return rc < 0 ? become_tools(argv) : rc;
+	return rc < 0 ? become_tools((char *[]){ argv[0], "help", argv[1], NULL }) : rc;
 }

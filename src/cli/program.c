@@ -242,11 +242,22 @@ static enum program_verdict check_file(const char *path, unsigned depth, struct 
 	return v;
 }
 
+/* `vj run vj run ...`: static as it is, it comes to the same */
+static bool is_this_one(const char *path)
+{
+	struct stat st, own;
+
+	return stat(path, &st) == 0 && stat("/proc/self/exe", &own) == 0 && st.st_dev == own.st_dev && st.st_ino == own.st_ino;
+}
+
 enum program_verdict program_check(const char *name, struct program *ret_program)
 {
 	enum program_verdict v;
 
 	ret_program->why[0] = '\0';
 	v = find(name, ret_program);
-	return v == PROGRAM_OK ? check_file(ret_program->path, 0, ret_program) : v;
+	if (v != PROGRAM_OK)
+		return v;
+	v = check_file(ret_program->path, 0, ret_program);
+	return program_is_kernels(v) && is_this_one(ret_program->path) ? PROGRAM_OK : v;
 }

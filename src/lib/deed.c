@@ -379,7 +379,7 @@ static void deed_last(struct vj *vj, struct deed *d)
 		resets |= raw_was_unread(d);
 		deed_free(vj, d);
 	} else { /* kept for somebody who will not come: end it as he would have */
-		bool opened = !deed_open(vj, d, &c);
+		bool opened = !deed_open(vj, d, -1, &c);
 
 		deed_free(vj, d);
 		if (!opened)
@@ -512,6 +512,8 @@ void deed_poll(struct vj *vj)
 	deeds_serve(vj, ds, false);
 	if (unlikely(ds->pumps != NULL))
 		raw_pump_all(vj);
+	if (!ds->all) /* nobody comes here again for what isn't there */
+		ds->offered_ns = UINT64_MAX;
 	if (ds->all || ds->bells)
 		vj->move_ns = min_u64(vj->move_ns, vj->now_ns + POLL_NS);
 }
@@ -604,8 +606,9 @@ void deed_leave_all(struct vj *vj, bool waits, int timeout_ms)
 
 	if (!vj->deeds)
 		return;
+	vj->deeds->hurries = !waits;
 	for (struct deed *d = vj->deeds->all; d; d = d->next) {
-		if (!waits && !d->to_queue)
+		if (!waits && !d->to_queue && d->state != DEED_OFFERED)
 			d->until_ns = 0;
 		(void)deed_push(vj, d);
 	}
@@ -616,6 +619,7 @@ void deed_leave_all(struct vj *vj, bool waits, int timeout_ms)
 		if (deed_busy(vj))
 			sys_poll_ms(&(struct pollfd){ .fd = vj->bell_fd, .events = POLLIN }, 1, 1);
 	}
+	vj->deeds->hurries = false; /* if it doesn't become another program after all */
 }
 
 void deed_forget_all(struct vj *vj)

@@ -27,12 +27,20 @@ int deed_crate(struct deed *d)
 	return 0;
 }
 
+/* Behind the parcel: whoever finds both leaves the connection alone. */
+static void call_off(int fd)
+{
+	(void)sys_sendto(fd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL, NULL, 0);
+}
+
 /* Nobody takes it: it stays with us. */
 static void deed_stays(struct vj *vj, struct deed *d)
 {
 	struct vj_link *link = d->conn.v ? move_link_of(vj, d->conn) : NULL;
 	static const uint8_t none[MOVE_TOKEN_BYTES];
 
+	if (d->packed && d->crate_fd >= 0) /* vjd may be late, and pass it on all the same */
+		call_off(d->answer_fd);
 	own_fd_close(d->answer_fd);
 	own_fd_close(d->crate_fd);
 	d->answer_fd = d->crate_fd = -1;
@@ -187,7 +195,7 @@ static void hand_out(struct vj *vj, struct deed *d)
  */
 static bool offer_keep(struct vj *vj, struct deed *d)
 {
-	if (d->msg.kind != DEED_QUEUED || !deed_listen(vj->deeds, d, d->answer_fd))
+	if (d->to_queue || d->msg.kind != DEED_QUEUED || !deed_listen(vj->deeds, d, d->answer_fd))
 		return false;
 	deed_conn_gone(vj, d);
 	own_fd_close(d->crate_fd);
@@ -206,7 +214,7 @@ static void offer_back(struct vj *vj, struct deed *d)
 	own_fd_close(d->fd);
 	d->fd = -1;
 	d->state = DEED_QUIET;
-	deed_enqueue(vj, d);
+	(void)deed_enqueue(vj, d, -1);
 }
 
 void deed_offer_event(struct vj *vj, struct deed *d)
@@ -233,7 +241,7 @@ void deed_offers_expire(struct vj *vj)
 			ds->offered_ns = min_u64(ds->offered_ns, d->until_ns);
 			continue;
 		}
-		(void)sys_sendto(d->fd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL, NULL, 0);
+		call_off(d->fd);
 		offer_back(vj, d);
 	}
 }
@@ -377,7 +385,7 @@ static void offer_one(struct vj *vj, struct tcp_id id, enum deed_offer how, uint
 	d->to_queue = how == DEED_OFFER_QUEUE;
 	d->to_app = app;
 	d->to_pid = pid;
-	d->until_ns = vj->now_ns + OFFER_FOR_MS * NS_PER_MS;
+	d->until_ns = vj->deeds->hurries ? 0 : vj->now_ns + OFFER_FOR_MS * NS_PER_MS;
 	deed_wanted(vj, d, d->answer_fd);
 	vj->move_ns = 0;
 }

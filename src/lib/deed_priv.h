@@ -121,6 +121,7 @@ struct deeds {
 	bool bells;  /* deed_bell() was called */
 	bool called; /* by one */
 	uint32_t passed; /* deed_passed() */
+	bool hurries; /* the process ends: nobody is waited for who might accept */
 	uint64_t offered_ns; /* when the first of those OFFERED is to be taken back; UINT64_MAX: none is */
 	bool others; /* listen where we do, or did: one has given us a connection that waited, or taken one */
 	struct deed_hooks hooks;
@@ -186,14 +187,17 @@ bool deed_give(struct vj *vj, struct deed *d);
 void deed_offer_event(struct vj *vj, struct deed *d);
 /* Those whose taker has said nothing for too long */
 void deed_offers_expire(struct vj *vj);
-/* Who waits for accept() somewhere, and has nobody who accepts, waits here. Takes @d, which has its parcel. */
-void deed_enqueue(struct vj *vj, struct deed *d);
+/* Who waits for accept() somewhere, and has nobody who accepts, waits here. Takes @d, which has its parcel. @crate: as deed_open(). Return: true: here he is */
+bool deed_enqueue(struct vj *vj, struct deed *d, int crate);
 /* deed_offer() of one that waits for accept() */
 void deed_offer_one(struct vj *vj, struct tcp_id id, enum deed_offer how);
 /* Deed, if there is one, and parcel to where they were asked for from, or into the crate: once. Return: 0; -errno. */
 int deed_pack(struct vj *vj, struct deed *d);
-/* The connection of a deed that came with its parcel, into our stack. Return: 0; -ECONNRESET. */
-int deed_open(struct vj *vj, struct deed *d, struct vj_conn *ret_c);
+/*
+ * The connection of a deed that came with its parcel, into our stack. @crate: by which it came, if whoever gave it may have it back; -1.
+ * Return: 0; -ECONNRESET; -ECANCELED: he has.
+ */
+int deed_open(struct vj *vj, struct deed *d, int crate, struct vj_conn *ret_c);
 
 /* ---- deed_requeue.c -------------------------------------------------------------------------------------------- */
 

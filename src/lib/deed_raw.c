@@ -149,7 +149,7 @@ static void kept_open(struct vj *vj, struct deed *d)
 
 	if (d->conn.v || d->deaf)
 		return;
-	if (deed_open(vj, d, &c)) {
+	if (deed_open(vj, d, -1, &c)) {
 		d->deaf = true;
 		raw_rest(d);
 	} else {

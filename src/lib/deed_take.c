@@ -75,16 +75,28 @@ static int import(struct vj *vj, struct vj_link *link, const uint8_t *buf, uint6
 	return err;
 }
 
-int deed_open(struct vj *vj, struct deed *d, struct vj_conn *ret_c)
+/* By whoever gave it, who has it again. */
+static bool is_called_off(int crate)
+{
+	uint8_t word;
+
+	return crate >= 0 && sys_recvfrom(crate, &word, 1, MSG_DONTWAIT, NULL, NULL) == 1;
+}
+
+int deed_open(struct vj *vj, struct deed *d, int crate, struct vj_conn *ret_c)
 {
 	static const uint8_t none[MOVE_TOKEN_BYTES];
 	bool over = memcmp(d->msg.token, none, sizeof(none)) == 0;
 	struct vj_link *link = over ? NULL : link_to(vj, &d->msg);
 	uint64_t bytes = 0;
-	uint8_t *buf = deed_parcel_read(d->parcel_fd, &bytes);
+	uint8_t *buf;
 	struct tcp_id id;
-	int err = buf ? import(vj, link, buf, bytes, d->cookie, &id) : -EINVAL;
+	int err;
 
+	if (is_called_off(crate)) /* now, as finding the link may have taken long */
+		return -ECANCELED;
+	buf = deed_parcel_read(d->parcel_fd, &bytes);
+	err = buf ? import(vj, link, buf, bytes, d->cookie, &id) : -EINVAL;
 	free(buf);
 	own_fd_close(d->parcel_fd);
 	d->parcel_fd = -1;
@@ -156,7 +168,7 @@ int deed_take(struct vj *vj, int answer, uint64_t cookie, struct deed_note *ret_
 		return err;
 	*ret_socket = -1;
 	d->cookie = cookie;
-	err = deed_open(vj, d, ret_c);
+	err = deed_open(vj, d, -1, ret_c);
 	if (err) {
 		deed_free(vj, d);
 		return err;
@@ -166,28 +178,23 @@ int deed_take(struct vj *vj, int answer, uint64_t cookie, struct deed_note *ret_
 	return 0;
 }
 
-void deed_enqueue(struct vj *vj, struct deed *d)
+bool deed_enqueue(struct vj *vj, struct deed *d, int crate)
 {
 	struct vj_conn c;
-	bool here = !deed_open(vj, d, &c);
+	bool here = !deed_open(vj, d, crate, &c);
 
 	deed_free(vj, d);
 	vj->deeds->others = true;
 	if (here && tcp_enqueue(vj->stack, (struct tcp_id){ c.v })) /* we have stopped meanwhile */
 		deed_offer_one(vj, (struct tcp_id){ c.v }, DEED_OFFER_STOPS);
+	return here;
 }
 
-/* Somebody else's client, who has waited there for accept(). He keeps it until he hears of us, and has it again if that takes too long. */
+/* Somebody else's client, who has waited there for accept(). Whoever gave him keeps him until he hears of us. */
 static void deed_take_queued(struct vj *vj, struct deed *d, int crate)
 {
-	uint8_t word;
-
-	if (sys_recvfrom(crate, &word, 1, MSG_DONTWAIT, NULL, NULL) == 1) {
-		deed_free(vj, d);
-		return;
-	}
-	deed_enqueue(vj, d);
-	(void)sys_sendto(crate, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL, NULL, 0);
+	if (deed_enqueue(vj, d, crate))
+		(void)sys_sendto(crate, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL, NULL, 0);
 }
 
 void deed_keep(struct vj *vj, int crate)
@@ -195,7 +202,9 @@ void deed_keep(struct vj *vj, int crate)
 	struct deed *d;
 
 	if (!deed_receive(vj, crate, 1u << DEED_PARCEL | 1u << DEED_QUEUED | 1u << DEED_REQUEUE | 1u << DEED_WATCHED, &d, NULL)) {
-		if (d->msg.kind == DEED_REQUEUE) {
+		if (is_called_off(crate)) {
+			deed_free(vj, d);
+		} else if (d->msg.kind == DEED_REQUEUE) {
 			requeue_take(vj, d);
 		} else if (d->msg.kind == DEED_QUEUED) {
 			deed_take_queued(vj, d, crate);

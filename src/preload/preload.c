@@ -161,7 +161,7 @@ EXPORT void quick_exit(int status)
 	void (*real)(int);
 
 	*(void **)&real = dlsym(RTLD_NEXT, "quick_exit");
-	sock_flush_at_exit();
+	sock_flush_at_quick_exit();
 	if (real)
 		real(status);
 	sock_exit(status);

@@ -239,12 +239,18 @@ static void close_connections(void)
 	}
 }
 
-/* What ends a process that is about to end would take along what it still has to say, and its exit status: the kernel leaves no time for that. */
+#define SIGNAL_BIT(sig) (UINT64_C(1) << ((sig) - 1))
+
+/*
+ * What ends a process that is about to end would take along what it still has to say, and its exit status: the kernel leaves no time for that. Of this thread
+ * only, as others are none of ours; and not what the process does itself: libc may have something to write to a pipe that is closed.
+ */
 static void signals_off(void)
 {
-	uint64_t all = UINT64_MAX;
+	uint64_t mask = ~(SIGNAL_BIT(SIGPIPE) | SIGNAL_BIT(SIGXFSZ) | SIGNAL_BIT(SIGSEGV) | SIGNAL_BIT(SIGBUS) | SIGNAL_BIT(SIGFPE) |
+			  SIGNAL_BIT(SIGILL) | SIGNAL_BIT(SIGTRAP) | SIGNAL_BIT(SIGSYS) | SIGNAL_BIT(SIGABRT));
 
-	SYS_CALL4(SYS_rt_sigprocmask, SIG_SETMASK, &all, NULL, SYS_SIGSET_BYTES);
+	SYS_CALL4(SYS_rt_sigprocmask, SIG_BLOCK, &mask, NULL, SYS_SIGSET_BYTES);
 }
 
 VJ_EARLY void sock_flush_at_exit(void)
@@ -272,7 +278,16 @@ VJ_EARLY void sock_flush_at_exit(void)
 	lock_drop();
 }
 
-VJ_EARLY void sock_exit(int status)
+VJ_EARLY void sock_flush_at_quick_exit(void)
+{
+	uint64_t mask = 0;
+
+	SYS_CALL4(SYS_rt_sigprocmask, SIG_BLOCK, NULL, &mask, SYS_SIGSET_BYTES);
+	sock_flush_at_exit();
+	SYS_CALL4(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, SYS_SIGSET_BYTES);
+}
+
+void sock_exit(int status)
 {
 	forks_child_ends();
 	sock_flush_at_exit();

@@ -149,6 +149,8 @@ void sock_before_clone(unsigned long flags);
  * relatives.
  */
 void sock_flush_at_exit(void);
+/* The same, where handlers of the program's follow */
+void sock_flush_at_quick_exit(void);
 _Noreturn void sock_exit(int status);
 /* libc's ends the parent by a call of its own, which nobody can interpose: the connections that the child is to go on with would end with it. */
 int sock_daemon(int keeps_directory, int keeps_standard);

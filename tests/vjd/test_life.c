@@ -252,6 +252,7 @@ static void stays_for_who_has_looked(void **state)
 		vjd_wait_exit(&v, EVENTUALLY_MS);
 	}
 	printf("%u of 30 seen before they left\n", seen);
+	assert_int_not_equal(seen, 0);
 }
 
 static void leaves_when_nobody_comes(void **state)

@@ -47,7 +47,7 @@ def become_user(tmp):
     if os.geteuid():
         return
     os.chmod(tmp, 0o755)
-    for name in 'vj', 'vjd', 'libvj-preload.so':
+    for name in 'vj', 'vj-tools', 'vjd', 'libvj-preload.so':
         shutil.copy(lab_module.BUILD / name, tmp)
     lab_module.BUILD = pathlib.Path(tmp)
     nobody = pwd.getpwnam('nobody')
