@@ -119,8 +119,6 @@ VJ_COLD void ended_put(void)
 /* The program has been here while a thread slept, and may have set timers and made links. */
 static VJ_COLD void sleepers_look_after(void)
 {
-	struct sleeper *sl;
-
 	ended_put();
 	if (sock.helper.state == HELPER_CALM && sock.vj)
 		helper_active();
@@ -130,9 +128,8 @@ static VJ_COLD void sleepers_look_after(void)
 		else if (vj_oversleeps(sock.vj, sock.leader->wake_ns))
 			helper_active(); /* in 10 ms it has the leader look again, if nobody else has been there for the timer */
 	}
-	sl = sock.leader || sock.called ? NULL : sleeper_to_lead(); /* else who is about to wake sees to it when he leaves, or leads */
-	if (sl)
-		kick_send(sl->kick);
+	if (sock.sleepers && !sock.leader && !sock.called) /* else who is about to wake sees to it when he leaves, or leads */
+		kick_send(sock.sleepers->kick);
 }
 
 VJ_EARLY void lock_leave(void)

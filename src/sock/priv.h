@@ -243,10 +243,10 @@ struct sleeper {
 	uint64_t wake_ns;	     /* when it wakes by itself; TIME_NEVER. Whoever leads sooner, perhaps */
 	bool unrung;		     /* leader: the sleep is over, and the bell was not what ended it */
 	bool kicked;		     /* ... and the kick can be read */
-	bool handles;		     /* a handler has begun on top of it: when it wakes nobody knows */
 };
 
 struct epoll_set;
+
 struct watch {
 	struct file *file;
 	struct watch *next, **pprev; /* in file->watches */
@@ -818,14 +818,12 @@ int block_wait(struct blocking *b);
 /* The operation is over, however it went. The file may be gone after. */
 void block_end(struct blocking *b);
 
-bool may_lead(void);
-struct sleeper *sleeper_to_lead(void); /* one that a kick wakes; NULL: none */
-void sleep_interrupted(void); /* in a handler, on top of a sleep: it may last, so nobody is to count on that thread */
 /*
  * About to sleep, until sl->wake_ns, which is *timeout_ns (-1: for ever) from now; both are shortened for a leader. Return: false: there is
- * work, don't sleep; else the lock was dropped, sleep on sl->kick and, if *ret_leads, on the bell, then say in sl->unrung that it was not the bell,
- * if so, and call sleep_end(), which takes the lock. @u, of the caller, is pushed before; a jump runs it.
+ * work, don't sleep; else the lock was dropped, sleep on sl->kick and, if *ret_leads, on the bell,
+ * then say in sl->unrung that it was not the bell, if so, and call sleep_end(), which takes the lock. @u, of the caller, is pushed before; a jump runs it.
  */
+bool may_lead(void);
 bool sleep_begin(struct sleeper *sl, int64_t *timeout_ns, bool *ret_leads);
 /* Return: false: all was undone, see undo_pop(). @u NULL: this is the undoing. */
 bool sleep_end(struct sleeper *sl, struct undo *u);

@@ -98,11 +98,8 @@ static void leave_trace(int flags)
 
 	sock_signals.ran++;
 	sock_signals.interrupting += !(flags & SA_RESTART);
-	if (sock_signals.sleep_fd < 0)
-		return;
-	sys_write(sock_signals.sleep_fd, &one, sizeof(one));
-	if (likely(!sock_inside))
-		sleep_interrupted();
+	if (sock_signals.sleep_fd >= 0)
+		sys_write(sock_signals.sleep_fd, &one, sizeof(one));
 }
 
 static void trampoline(int sig, siginfo_t *info, void *context)

@@ -289,39 +289,6 @@ static void sleeper_unlink(struct sleeper *sl)
 	sleeping_update();
 }
 
-struct sleeper *sleeper_to_lead(void)
-{
-	struct sleeper *sl = sock.sleepers;
-
-	while (sl && sl->handles)
-		sl = sl->next;
-	return sl;
-}
-
-void sleep_interrupted(void)
-{
-	struct sleeper *sl;
-
-	lock_take();
-	for (sl = sock.sleepers; sl && sl->thread != &sock_signals;)
-		sl = sl->next;
-	if (!sl || (sl == sock.sleepers && !sl->next)) {
-		lock_drop();
-		return;
-	}
-	sl->handles = true;
-	if (sl->kick->sleepers == 1) { /* it has been kicked, which counts for nothing now */
-		sock.called -= sl->kick->calls;
-		sl->kick->calls = false;
-		sl->kick->sent = true;
-	}
-	if (sock.leader == sl && sleeper_to_lead()) {
-		sock.leader = NULL;
-		vj_disarm(sock.vj);
-	}
-	lock_leave();
-}
-
 bool sleep_begin(struct sleeper *sl, int64_t *timeout_ns, bool *ret_leads)
 {
 	bool leads = false;
