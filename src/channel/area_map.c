@@ -291,7 +291,7 @@ static int area_open(int fd, size_t bytes, bool present, struct area_mapping *re
 		return err;
 	/*
 	 * Whichever end comes first pays for the pages; the other only fills its page table. A huge page that is not to be
-	 * had later would be a SIGBUS; small ones were accounted for when the file got its size.
+	 * had later would be a SIGBUS; so would a small one, but of these there is one as long as the host has memory.
 	 */
 	err = present || map.pages != AREA_PAGES_SMALL ? area_populate(&map, found) : 0;
 	if (err < 0) {

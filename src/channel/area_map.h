@@ -8,8 +8,8 @@
  * all that before mapping, whoever sent it.
  *
  * The maker writes header and rings only: to zero 2 MiB, and to map it, takes a millisecond, and a daemon of one thread has
- * better to do. Whoever maps the area has all of it made present, on its own time and its own memory account, and
- * is refused if there is no memory, instead of killed at first touch. Pages are zero because a memfd is new for
+ * better to do. Of huge pages, whoever maps the area has all of it made present, on its own time and its own memory account, and
+ * is refused if there are none, instead of killed at first touch; small ones come when they are touched, as memory of the program's own does. Pages are zero because a memfd is new for
  * each channel: none is ever used twice.
  *
  * Mappings are not inherited over fork(): two processes would act as one end.

@@ -75,7 +75,9 @@ __asm__(".text\n"
 	"	call exec_before_vfork\n"
 	"	addq $8, %rsp\n"
 	"	jmp *%rax\n"
-	".size vfork, .-vfork\n");
+	".size vfork, .-vfork\n"
+	".globl __vfork\n"
+	".set __vfork, vfork\n");
 #elif defined(__aarch64__)
 __asm__(".text\n"
 	".globl vfork\n"
@@ -85,7 +87,9 @@ __asm__(".text\n"
 	"	bl exec_before_vfork\n"
 	"	ldp x29, x30, [sp], #16\n"
 	"	br x0\n"
-	".size vfork, .-vfork\n");
+	".size vfork, .-vfork\n"
+	".globl __vfork\n"
+	".set __vfork, vfork\n");
 #else
 #error "vfork() wants a line of assembler for this machine"
 #endif
@@ -103,6 +107,9 @@ EXPORT int clone(int (*fn)(void *arg), void *stack, int flags, void *arg, ...)
 	sock_before_clone((unsigned)flags);
 	return REAL(clone, fn, stack, flags, arg, more[0], more[1], more[2]);
 }
+
+__asm__(".globl __clone\n"
+	".set __clone, clone\n");
 
 /* The arguments of execl() and its like as an array, on the stack: these may be called after vfork(), or by a handler. */
 #define LISTED(first, call)                                                   \

@@ -33,7 +33,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { OFFER_MS = 30, OFFER_MAX_MS = 2000, RETRY_S = 1, CROWD_ROW = 32, CROWD_REST_S = 1 };
+enum { OFFER_MS = 30, OFFER_MAX_MS = 2000, RETRY_S = 1 };
 
 /*
  * ---- listen -------------------------------------------------------------------------------------
@@ -258,7 +258,7 @@ uint64_t listener_again_ns(const struct sock *s)
 void listener_found(struct sock *s, uint32_t backlog)
 {
 	s->state = SOCK_LISTEN;
-	s->has_listener = s->kernel_only = false;
+	s->has_listener = s->kernel_only = s->kernel_has = false;
 	s->unleased = (struct pause){ 0 };
 	s->backlog = backlog;
 	s->offer_ms = OFFER_MS;
@@ -465,7 +465,6 @@ static int channel_accept(struct sock *listener, struct sockaddr *addr, socklen_
 		sys_close(fd);
 		return err;
 	}
-	listener->kernel_row = 0;
 	inherit(s, listener, flags);
 	family_accepted(listener);
 	if (addr && len) {
@@ -512,45 +511,12 @@ static int kernel_accept_shared(int fd, struct sockaddr *addr, socklen_t *len, i
 	return r;
 }
 
-/*
- * Each client of the kernel's wakes all who wait for it beside channels, where its own accept() wakes one, and each takes a few more system calls. Where
- * nobody comes on channels the port is the kernel's for a second, and until the next client after that: whoever waits is in its accept() then.
- */
-static VJ_COLD void crowd_rests(int fd, struct sock *s)
-{
-	lazy_count(s, -1);
-	listener_withdraw(s, true);
-	lazy_count(s, 1);
-	s->kernel_row = 0;
-	s->unleased = (struct pause){ .until_ns = sys_clock_ns() + CROWD_REST_S * NS_PER_SEC, .s = CROWD_REST_S };
-	listener_why(fd, s, REPORT_WHY_CROWD);
-}
-
-/*
- * One more in a row. Does a crowd wait: other threads, or the processes among which this one has begun? Who forks for each has copies everywhere, but
- * nobody else waits.
- */
-static bool is_crowd(struct sock *s)
-{
-	static uint32_t forks;
-
-	if (forks != sock.forks || (s->accepting == 1 && !s->inherited))
-		s->kernel_row = 0;
-	forks = sock.forks;
-	return ++s->kernel_row >= CROWD_ROW;
-}
-
 /* It can be read. Return: a descriptor; -EAGAIN: somebody else has it; -errno. */
-static int kernel_accept(int fd, struct sock *s, struct sockaddr *addr, socklen_t *len, int flags)
+static int kernel_accept(const struct sock *s, struct sockaddr *addr, socklen_t *len, int flags)
 {
-	int r;
-
-	if (!s->copied && s->accepting == 1)
-		return kernel_accept_alone(s->lease_fd, addr, len, flags);
-	r = kernel_accept_shared(s->lease_fd, addr, len, flags);
-	if (r >= 0 && is_crowd(s) && !sock.strict)
-		crowd_rests(fd, s);
-	return r;
+	if (s->copied || s->many_accept)
+		return kernel_accept_shared(s->lease_fd, addr, len, flags);
+	return kernel_accept_alone(s->lease_fd, addr, len, flags);
 }
 
 enum { ASK_KERNEL = -4096 };
@@ -561,6 +527,7 @@ struct asked {
 	bool listens;	   /* ours */
 	bool unseen;	   /* ASK_KERNEL: what has come on channels lately was not looked at; if the kernel has nobody, once more with: */
 	bool kernel_asked; /* in: just now, and has nobody */
+	bool kernel_has;   /* in: poll() has just said to this thread that somebody waits in the kernel's queue, which no other thread takes from */
 	uint64_t again_ns; /* ASK_KERNEL: when to ask for a lease again, if it would wait until then; TIME_NEVER */
 };
 
@@ -575,14 +542,12 @@ static int accept_at_once(struct sock *s, struct sockaddr *addr, socklen_t *len,
 }
 
 /* Return: as accept_either() */
-static int accept_waiting(int fd, struct sock *s, struct sockaddr *addr, socklen_t *len, int flags)
+static int accept_waiting(int fd, struct sock *s, struct sockaddr *addr, socklen_t *len, int flags, const struct asked *a)
 {
-	struct blocking b = { .file = &s->file, .signals = sock_signals, .timeout_ns = s->rcvtimeo_ns, .kernel_ready = s->kernel_has };
+	struct blocking b = { .file = &s->file, .signals = sock_signals, .timeout_ns = s->rcvtimeo_ns, .kernel_ready = a->kernel_has };
 	int r;
 
 	block_begin(&b);
-	s->kernel_has = false;
-	s->accepting++;
 	b.spin.begun = true; /* a connection of the kernel may wait already */
 	for (;;) {
 		ctx_process();
@@ -595,7 +560,7 @@ static int accept_waiting(int fd, struct sock *s, struct sockaddr *addr, socklen
 			break;
 		}
 		b.kernel_fd = s->lease_fd;
-		r = b.kernel_ready ? kernel_accept(fd, s, addr, len, flags) : -EAGAIN;
+		r = b.kernel_ready ? kernel_accept(s, addr, len, flags) : -EAGAIN;
 		b.kernel_ready = false;
 		if (r < 0 && s->lease_fd != b.kernel_fd) /* another thread has closed it meanwhile */
 			continue;
@@ -605,7 +570,6 @@ static int accept_waiting(int fd, struct sock *s, struct sockaddr *addr, socklen
 		if (r)
 			break;
 	}
-	s->accepting--;
 	block_end(&b);
 	return r;
 }
@@ -621,7 +585,7 @@ static int accept_either(int fd, struct sock *s, struct sockaddr *addr, socklen_
 		return r;
 	if (s->nonblock)
 		return accept_at_once(s, addr, len, flags, a);
-	return accept_waiting(fd, s, addr, len, flags);
+	return accept_waiting(fd, s, addr, len, flags, a);
 }
 
 /* Asked for one more. No fork since the last one, and none was ever sent to another process: it serves them itself. */
@@ -692,6 +656,17 @@ int sock_accept(int fd, struct sockaddr *addr, socklen_t *len)
 	return unlikely(caged) ? caged->accept(fd, addr, len) : sock_accept4(fd, addr, len, 0);
 }
 
+/* One that has is not alone any more, for good: it may wait inside the kernel. */
+static void accepter_note(struct sock *s, struct asked *a)
+{
+	if (unlikely(s->accepter != &sock_signals)) {
+		s->many_accept = s->accepter != NULL;
+		s->accepter = &sock_signals;
+	}
+	a->kernel_has = s->kernel_has && !s->many_accept;
+	s->kernel_has = false;
+}
+
 /* Return: as accept_either() */
 static int accept_ours(int fd, struct sockaddr *addr, socklen_t *len, int flags, struct asked *a)
 {
@@ -700,13 +675,15 @@ static int accept_ours(int fd, struct sockaddr *addr, socklen_t *len, int flags,
 	int r = ASK_KERNEL;
 
 	*a = (struct asked){ .kernel_asked = a->kernel_asked, .again_ns = TIME_NEVER };
+	if (s && s->state == SOCK_LISTEN)
+		accepter_note(s, a);
 	if (s && sock_is_channel(s))
 		r = -EINVAL;
 	else if (s && s->state == SOCK_LISTEN && !(flags & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)))
 		r = accept_any(fd, s, addr, len, flags, a);
 	a->listens = s && s->state == SOCK_LISTEN;
 	a->on_trial = a->listens && s->on_trial;
-	if (s && !s->nonblock && !s->rcvtimeo_ns && s->why != REPORT_WHY_CROWD)
+	if (s && !s->nonblock && !s->rcvtimeo_ns)
 		a->again_ns = listener_again_ns(s);
 	if (f)
 		lock_leave();

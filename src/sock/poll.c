@@ -80,14 +80,14 @@ static int merge(struct polling *p)
 	return cnt;
 }
 
-/* What the kernel has just said of listening sockets, while nobody could take from them */
+/* What the kernel has just said of listening sockets to the thread that takes from them */
 static void note_clients(const struct polling *p)
 {
 	for (nfds_t i = 0; i < p->n; i++) {
 		struct file *f = p->kernel[i].revents & POLLIN ? fd_peek(p->fds[i].fd) : NULL;
 
 		if (f && f->kind == FILE_SOCK && sock_of(f)->state == SOCK_LISTEN)
-			sock_of(f)->kernel_has = !sock_of(f)->accepting;
+			sock_of(f)->kernel_has = sock_of(f)->accepter == &sock_signals;
 	}
 }
 

@@ -151,9 +151,9 @@ struct sock {
 	bool pumped;	/* `token`: bytes of this connection may be in it, before those of `conn` */
 	uint32_t lent_bytes; /* AWAY: written by way of who has it */
 	uint16_t err; /* error found after part of a call succeeded, for the next one */
-	uint16_t accepting;  /* LISTEN: threads in an accept() that waits, those included that have jumped out of it */
-	uint16_t kernel_row; /* LISTEN: clients that were the kernel's since the last one that was not, where others wait for them, too */
-	bool kernel_has;     /* LISTEN: somebody waits in the kernel's queue, if nobody takes him past this layer */
+	bool many_accept; /* LISTEN: several threads have called accept() */
+	bool kernel_has;  /* LISTEN: somebody waits in the kernel's queue, said poll() to the accepter */
+	const void *accepter; /* LISTEN: the thread that last did; its sock_signals */
 	uint32_t linger_s;
 	union {
 		struct vj_conn conn;

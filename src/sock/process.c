@@ -22,7 +22,9 @@ static struct {
 	_Atomic bool shared;	/* other processes may have its memory */
 } process VJ_LATER;
 
-static __thread bool vforked __attribute__((tls_model("initial-exec"))); /* since the kernel was last asked */
+/* Since the kernel was last asked, and how many handlers had run by then: one that runs before vfork() does may ask, too */
+static __thread bool vforked __attribute__((tls_model("initial-exec")));
+static __thread uint32_t vforked_ran __attribute__((tls_model("initial-exec")));
 
 /* Return: NULL: no memory, or a kernel that knows no such pages */
 static _Atomic uint32_t *word_make(void)
@@ -53,7 +55,7 @@ VJ_EARLY static bool ask(void)
 {
 	if (sock.pid != ker_getpid())
 		return false;
-	vforked = false;
+	vforked = vforked && sock_signals.ran != vforked_ran;
 	if (atomic_fetch_add_explicit(&process.asked, 1, memory_order_relaxed) == ASKED_OFTEN)
 		remember();
 	return true;
@@ -84,6 +86,7 @@ VJ_EARLY void process_forked(void)
 
 void process_vforks(void)
 {
+	vforked_ran = sock_signals.ran;
 	vforked = true;
 }
 

@@ -10,7 +10,6 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
-#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <spawn.h>
@@ -637,47 +636,6 @@ static void part_many_accepted(void)
 	printf("%u times\n", calls.cnt);
 }
 
-static void *accept_for_ever(void *listener)
-{
-	for (;;) {
-		int fd = accept(*(int *)listener, NULL, NULL);
-
-		CHECK(fd >= 0);
-		ping_back(fd);
-		close(fd);
-	}
-	return NULL;
-}
-
-static void serve_herd(int fd)
-{
-	pthread_t thread;
-
-	server_ready(fd);
-	CHECK(!pthread_create(&thread, NULL, accept_for_ever, &fd));
-	accept_for_ever(&fd);
-}
-
-/* Several threads wait, and all clients are the kernel's: so is the port, after some, until somebody under `vj run` has come and a second is over. */
-static void part_herd(void)
-{
-	uint64_t until_ms = now_ms() + ANSWER_MS;
-	pid_t server, caller;
-	struct calls calls = { .port = server_start(serve_herd, &server), .cnt = 40 };
-
-	do {
-		caller_tell(caller_start(&caller), calls);
-		child_end(caller);
-		CHECK(now_ms() < until_ms);
-	} while (!ask_once(calls.port) && !getenv("VJ_STRICT"));
-	while (ask_once(calls.port) != wants_kernel()) {
-		CHECK(now_ms() < until_ms);
-		poll(NULL, 0, 10);
-	}
-	end_by_signal(server, SIGKILL);
-	printf("the kernel's, and on channels again\n");
-}
-
 /* What was read elsewhere, and stays unread there until it is put where programs without the library find it, is not all: a reset follows. */
 enum { UNREAD = 890 };
 
@@ -801,7 +759,7 @@ void raw_parts(const char *only)
 		{ "streams", part_streams }, { "talk", part_talk }, { "mixed", part_mixed }, { "inetd", part_inetd }, { "stream", part_stream },
 		{ "reset_elsewhere", part_reset_elsewhere }, { "last_resets", part_last_resets },
 		{ "caged", part_caged }, { "clean", part_clean }, { "clean_failed", part_clean_failed }, { "strangers", part_strangers },
-		{ "many_accepted", part_many_accepted }, { "herd", part_herd },
+		{ "many_accepted", part_many_accepted },
 	};
 
 	parts_run(parts, sizeof(parts) / sizeof(parts[0]), only);
