@@ -24,6 +24,7 @@ PLAY = os.path.join(os.path.dirname(os.path.abspath(__file__)), "mishaps_play.py
 DIR = tempfile.TemporaryDirectory(prefix="vj-test-mishaps-")
 SOCKET = DIR.name + "/vjd.sock"
 SEEDS = "1:31" # in `make check`
+HANDS_OVER = 121 # all clients on channels, several processes in accept(), busy
 LIMIT_S = 150
 KNOWN_S = 0.5 # until the last has noticed who is dead
 KINDS = ["calm", "kill", "term", "stop", "client-kill", "term client-kill", "vjd-kill", "vjd-stop", "kill stop", "kill vjd-kill", "term stop", "term vjd-kill vjd-stop"]
@@ -177,6 +178,14 @@ class Round:
             bad.append(f"the server says: {self.server.errors()}")
         return bad + self.left()
 
+    def ticks(self):
+        """Of processor time, of the server's processes so far"""
+        used = 0
+        for pid in self.workers():
+            with open(f"/proc/{pid}/stat", encoding="ascii") as stat:
+                used += sum(map(int, stat.read().rsplit(")", 1)[1].split()[11:13]))
+        return used
+
     def left(self):
         """The clients have ended, and all that the server knows of them"""
         end, said = time.monotonic() + LIMIT_S / 3, ""
@@ -190,6 +199,21 @@ class Round:
     def end(self):
         for program in [*self.clients, self.server]:
             program.end()
+
+
+def rests(vjd):
+    """A server whose processes have handed clients to each other takes no time when nobody comes any more. What is wrong, if anything"""
+    r = Round(HANDS_OVER, vjd, False)
+    try:
+        r.acts = []
+        found = r.run()
+        time.sleep(6) # what was handed over would be taken back by now
+        before = r.ticks()
+        time.sleep(2)
+        used = r.ticks() - before
+        return found + [f"idle processes of a server took {used} ticks in 2 s"] * (used > 20)
+    finally:
+        r.end()
 
 
 def main():
@@ -213,6 +237,8 @@ def main():
             print("   ", text, flush=True)
         bad += found
     if vjd:
+        bad += rests(vjd)
+        print(f"idle: {bad or 'nothing'}", flush=True)
         vjd.end()
     sys.exit(bool(bad))
 
