@@ -45,7 +45,7 @@ clean:
 	rm -rf $(BUILD) build-fuzz
 
 help:
-	@echo 'make           build; leaves build/vj, build/vjd, build/libvj.so, build/libvj-preload.so'
+	@echo 'make           build; leaves build/vj, build/vj-tools, build/vjd, build/libvj.so, build/libvj-preload.so'
 	@echo 'make demo      install missing packages, build, run redis over the kernel and over a channel'
 	@echo 'make check     install missing packages, build, run every test'
 	@echo 'make bench     build, run every benchmark beside the kernel and others; writes docs/benchmarks'

@@ -70,7 +70,7 @@ echo "programs read from it"
 
 # A UDP server that somebody of the kernel's wakes, which then leaves reading to its children and never calls again.
 cat >"$tmp/readers.py" <<'PY'
-import os, socket, sys
+import ctypes, os, socket, sys
 s = socket.socket(socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET, socket.SOCK_DGRAM)
 s.bind((sys.argv[1], int(sys.argv[2])))
 def answer():
@@ -80,6 +80,7 @@ print("ready", flush=True)
 answer()
 for _ in range(3):
 	if not os.fork():
+		ctypes.CDLL(None).prctl(1, 9) # PR_SET_PDEATHSIG: the test leaves nothing behind
 		while True:
 			answer()
 os.wait()

@@ -19,6 +19,8 @@ import sys
 import tempfile
 import time
 
+from own_vjd import Vjd
+
 BUILD = os.environ["VJ_BUILD_DIR"]
 PLAY = os.path.join(os.path.dirname(os.path.abspath(__file__)), "mishaps_play.py")
 DIR = tempfile.TemporaryDirectory(prefix="vj-test-mishaps-")
@@ -29,21 +31,6 @@ LIMIT_S = 150
 KNOWN_S = 0.5 # until the last has noticed who is dead
 ENDS_S = 3 # a process takes to end, with vjd away for a while
 KINDS = ["calm", "kill", "term", "stop", "client-kill", "term client-kill", "vjd-kill", "vjd-stop", "kill stop", "kill vjd-kill", "term stop", "term vjd-kill vjd-stop"]
-
-
-class Vjd:
-    def __init__(self):
-        ready, its = os.pipe()
-        self.process = subprocess.Popen([BUILD + "/vjd", "--private", "--foreground", "--socket", SOCKET, "--idle-exit", "600",
-                                         "--first-exit", "600", "--log", DIR.name + "/vjd.log", "--ready-fd", str(its)], pass_fds=[its])
-        os.close(its)
-        assert os.read(ready, 1), "vjd does not start"
-        os.close(ready)
-
-    def end(self):
-        self.process.send_signal(signal.SIGCONT)
-        self.process.kill()
-        self.process.wait()
 
 
 def kernel_opens():
@@ -141,7 +128,7 @@ class Round:
         elif act == "vjd-kill":
             self.vjd.end()
             time.sleep(wait)
-            self.vjd = Vjd()
+            self.vjd = Vjd(DIR.name)
         elif act == "vjd-stop":
             self.vjd.process.send_signal(signal.SIGSTOP)
             time.sleep(wait)
@@ -226,7 +213,7 @@ def main():
     args.add_argument("--seeds", default=SEEDS, help="FIRST:END")
     args.add_argument("--kernel", action="store_true")
     args = args.parse_args()
-    vjd = None if args.kernel else Vjd()
+    vjd = None if args.kernel else Vjd(DIR.name)
     bad = []
     for seed in range(*map(int, args.seeds.split(":"))):
         begun = time.monotonic()

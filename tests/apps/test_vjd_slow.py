@@ -11,6 +11,8 @@ import tempfile
 import threading
 import time
 
+from own_vjd import Vjd
+
 BUILD = os.environ["VJ_BUILD_DIR"]
 DIR = tempfile.TemporaryDirectory(prefix="vj-test-slow-")
 SOCKET = DIR.name + "/vjd.sock"
@@ -173,18 +175,6 @@ def until(true, what, seconds=SOON_S):
         time.sleep(0.05)
 
 
-class Vjd:
-    """One that can be stopped and replaced"""
-
-    def __init__(self):
-        ready, its = os.pipe()
-        self.process = subprocess.Popen([BUILD + "/vjd", "--private", "--foreground", "--socket", SOCKET, "--idle-exit", "600",
-                                         "--first-exit", "600", "--log", DIR.name + "/vjd.log", "--ready-fd", str(its)], pass_fds=[its])
-        os.close(its)
-        assert os.read(ready, 1), "vjd does not start"
-        os.close(ready)
-
-
 def leases():
     said = subprocess.run([BUILD + "/vj", "status", "--socket", SOCKET], capture_output=True, text=True, check=False).stdout
     return [line.split()[1].rsplit(":", 1)[-1] for line in said.splitlines() if line.startswith("tcp ")]
@@ -211,7 +201,7 @@ class Test:
     """Servers and clients, and what happens to them"""
 
     def __init__(self):
-        self.vjd = Vjd()
+        self.vjd = Vjd(DIR.name)
         self.servers, self.clients, self.master_pids = [], [], []
 
     def mishap(self, kind, during):
@@ -219,8 +209,7 @@ class Test:
         if kind:
             self.vjd.process.send_signal(signal.SIGSTOP)
         else:
-            self.vjd.process.kill()
-            self.vjd.process.wait()
+            self.vjd.end()
         # on a busy host it takes longer than vjd may be away: who is handed a connection waits for 12 s
         back = threading.Timer(kind or AWAY_S, self.vjd_back, [kind])
         back.start()
@@ -233,7 +222,7 @@ class Test:
         if kind:
             self.vjd.process.send_signal(signal.SIGCONT)
         else:
-            self.vjd = Vjd()
+            self.vjd = Vjd(DIR.name)
 
     def servers_start(self):
         for server in self.servers:
@@ -311,8 +300,7 @@ def main():
             test.run(kind)
     finally:
         test.end()
-        test.vjd.process.send_signal(signal.SIGCONT)
-        test.vjd.process.kill()
+        test.vjd.end()
 
 
 main()
