@@ -21,7 +21,7 @@ static int become_tools(char **argv)
 
 	if (install_find(INSTALL_TOOLS, path) == 0)
 		execv(path, argv);
-	complain("cannot run %s: %m", path);
+	complain("cannot run %s, which belongs to vj and is installed with it: %m", path);
 	return EXIT_FAILED;
 }
 
