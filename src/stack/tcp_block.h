@@ -109,6 +109,13 @@ enum {
 #define TF_CC_MASK (3u << TF_CC_SHIFT)
 
 /*
+ * With FIN, on NO_LOSS, where nothing else is said by it: the program has closed the connection, and not just its side. So nobody waits for what
+ * the peer still has to say without payload, its FIN and acknowledgements, and they need not wake the process: it finds them when it
+ * looks for something else.
+ */
+#define TCP_CLOSED_BY TCP_CWR
+
+/*
  * States (enum tcp_state) and who moves them:
  *
  *	CLOSED		tcp_conn.c: error, or the end, while the program still holds the id. Not in
@@ -162,7 +169,10 @@ struct tcb {
 		uint8_t backoff; /* doublings of RTO or of the time between probes */
 		uint8_t err;	 /* CLOSED: positive errno, 0 for an orderly end */
 	};
-	uint8_t ack_tick; /* ACK_TIMER: low 8 bits of the time in units of 4 ms */
+	union {
+		uint8_t ack_tick; /* ACK_TIMER: low 8 bits of the time in units of 4 ms */
+		bool peer_closed; /* NO_LOSS: nobody holds the other end any more, see TCP_CLOSED_BY */
+	};
 	struct bufq rcvq; /* in order, not yet read */
 
 	struct event_node event;

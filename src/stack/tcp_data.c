@@ -431,8 +431,11 @@ bool tcp_data_input(struct stack *s, struct conn c, struct tcp_seg *seg)
 		t->flags |= TF_PINGPONG; /* the last: it need not be hurried (as Linux) */
 	if (!data_text(s, c, seg))
 		return false;
-	if ((seg->flags & TCP_FIN) != 0 && seg->seq + seg->len == t->rcv_nxt)
+	if ((seg->flags & TCP_FIN) != 0 && seg->seq + seg->len == t->rcv_nxt) {
+		if (tcb_no_loss(t))
+			t->peer_closed = (seg->flags & TCP_CLOSED_BY) != 0;
 		return data_fin(s, c);
+	}
 	if (fin_ahead && seg->len == 0)
 		tcp_send_ack(s, c);
 	if (tcb_has(t, TF_FIN_AHEAD)) {

@@ -232,7 +232,7 @@ int tcp_xmit(struct stack *s, struct conn c, uint32_t seq, uint8_t flags, const 
 		/* This link's frames are smaller than its MTU. */
 		len = tx.l4_room - hdr_len;
 		t->mss = (uint16_t)min_u32(t->mss, len);
-		flags &= (uint8_t) ~(TCP_FIN | TCP_PSH);
+		flags &= (uint8_t) ~(TCP_FIN | TCP_PSH | TCP_CLOSED_BY);
 	}
 	if (likely(plain) && likely(data != NULL || len == 0)) {
 		if (unlikely(len >= COPY_OUT_MIN) && tx.link->ops->tx_copy != NULL)
@@ -255,6 +255,16 @@ int tcp_xmit(struct stack *s, struct conn c, uint32_t seq, uint8_t flags, const 
 	xmit_finish(s, c, &tx, hdr_len, sum, len, ecn);
 	xmit_acked(s, c);
 	return (int)len;
+}
+
+/* Without payload. Return: as tcp_xmit() */
+static int xmit_bare(struct stack *s, struct conn c, uint8_t flags)
+{
+	int err = tcp_xmit(s, c, c.t->snd_nxt, flags, NULL, 0);
+
+	if (err == 0 && tcb_no_loss(c.t) && c.t->peer_closed)
+		link_unawaited(link_at(&s->links, c.t->link));
+	return err;
 }
 
 /* SYN, or SYN-ACK if @flags has ACK, at @seq */
@@ -352,7 +362,7 @@ int tcp_xmit_syn_more(struct stack *s, struct conn c, const struct tcp_syn_more 
 
 void tcp_send_ack(struct stack *s, struct conn c)
 {
-	if (tcb_has(c.t, TF_HELD) || tcp_xmit(s, c, c.t->snd_nxt, TCP_ACK, NULL, 0) < 0) {
+	if (tcb_has(c.t, TF_HELD) || xmit_bare(s, c, TCP_ACK) < 0) {
 		c.t->flags |= TF_ACK_OWED | TF_ACK_NOW;
 		tcp_output_later(s, c);
 	}
@@ -589,13 +599,18 @@ static void out_fin_sent(struct stack *s, struct conn c, bool with_data)
 	tcp_timer_data_sent(s, c);
 }
 
+static uint8_t out_fin_flags(const struct tcb *t)
+{
+	return tcb_no_loss(t) && !tcb_has(t, TF_OWNED) ? TCP_FIN | TCP_CLOSED_BY : TCP_FIN;
+}
+
 int tcp_out_fin(struct stack *s, struct conn c)
 {
 	int err;
 
 	if (!tcp_out_prepare(s, c))
 		return 0;
-	err = tcp_xmit(s, c, c.t->snd_nxt, TCP_FIN | TCP_ACK, NULL, 0);
+	err = xmit_bare(s, c, out_fin_flags(c.t) | TCP_ACK);
 	if (err < 0)
 		return err;
 	out_fin_sent(s, c, false);
@@ -611,7 +626,7 @@ static int out_segment(struct stack *s, struct conn c, uint32_t len)
 	int sent;
 
 	if (len == unsent)
-		flags |= tcb_has(t, TF_FIN_QUEUED) ? TCP_PSH | TCP_FIN : TCP_PSH;
+		flags |= tcb_has(t, TF_FIN_QUEUED) ? TCP_PSH | out_fin_flags(t) : TCP_PSH;
 	sent = tcp_xmit(s, c, t->snd_nxt, flags, NULL, len);
 	if (sent < 0)
 		return sent;
@@ -722,7 +737,7 @@ bool tcp_output(struct stack *s, struct conn c, bool force)
 		return true;
 	err = unlikely(tcb_is_called(t)) ? tcp_call_output(s, c, force) : out_stream(s, c, force);
 	if (err == 0 && tcb_has(t, TF_ACK_NOW)) {
-		err = tcp_xmit(s, c, t->snd_nxt, TCP_ACK, NULL, 0);
+		err = xmit_bare(s, c, TCP_ACK);
 	}
 	if (err == -EAGAIN) {
 		tcp_output_later(s, c);

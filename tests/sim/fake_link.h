@@ -73,6 +73,7 @@ struct fake_link {
 	uint32_t tx_open;  /* taken, neither put nor ungot */
 	uint32_t rx_out;   /* handed in and not freed */
 	uint64_t tx_refused;
+	uint32_t tx_unawaited; /* for which nobody waits */
 	uint8_t mac[6], peer_mac[6];
 	uint32_t taken_back[2]; /* promises, by the far end, by us */
 };
@@ -118,6 +119,13 @@ static inline void fake_tx_unget(void *drv, const struct link_frame *frame)
 	free(frame->data);
 }
 
+static inline void fake_tx_unawaited(void *drv)
+{
+	struct fake_link *link = drv;
+
+	link->tx_unawaited++;
+}
+
 static inline void fake_rx_free(void *drv, const struct link_frame *frame)
 {
 	struct fake_link *link = drv;
@@ -146,6 +154,7 @@ static const struct link_ops fake_link_ops = {
 	.tx_get = fake_tx_get,
 	.tx_put = fake_tx_put,
 	.tx_unget = fake_tx_unget,
+	.tx_unawaited = fake_tx_unawaited,
 	.rx_free = fake_rx_free,
 	.take_back = fake_take_back,
 	.taken_back = fake_taken_back,

@@ -526,6 +526,83 @@ static void peer_leaving_small(void **state)
 	assert_int_equal(option_get(t, TCP_OPT_RCVBUF), 5000);
 }
 
+/* Of the segment that waits for its SEND line */
+static uint8_t next_flags(const struct line *t)
+{
+	const struct link_frame *frame = &t->drv->sent[t->drv->sent_first % FAKE_SENT_MAX];
+
+	assert_int_equal(t->drv->sent_cnt, 1);
+	return frame->data[14 + (t->cfg.v6 ? 40 : 20) + 13];
+}
+
+/* Who has closed says so, and not who has only said all that he has to say. */
+static void fin_of_close(void **state)
+{
+	struct line *t = *state;
+
+	direct(t, 0);
+	line_established_passive(t, "mss 4000,wscale 7");
+	tcp_close(t->s, t->id);
+	SEND("FW. 1:1(0) ack 1");
+
+	direct(t, 0);
+	line_established_passive(t, "mss 4000,wscale 7");
+	assert_int_equal(tcp_shutdown(t->s, t->id), 0);
+	assert_int_equal(next_flags(t), TCP_FIN | TCP_ACK); /* SEND would not see a W */
+	SEND("F. 1:1(0) ack 1");
+}
+
+/* Nobody waits there for what has no payload; but for the answer to what has, as it is a reset. */
+static void peer_has_closed(void **state)
+{
+	struct line *t = *state;
+
+	direct(t, 0);
+	line_established_passive(t, "mss 4000,wscale 7");
+	RECV(0, "FW. 1:1(0) ack 1");
+	SEND(". 1:1(0) ack 2");
+	assert_int_equal(t->drv->tx_unawaited, 1);
+	line_write(t, 10);
+	SEND("P. 1:11(10) ack 2");
+	assert_int_equal(t->drv->tx_unawaited, 1);
+	tcp_close(t->s, t->id);
+	SEND("F. 11:11(0) ack 2");
+	assert_int_equal(t->drv->tx_unawaited, 2);
+	RECV(0, ". 2:2(0) ack 12");
+	assert_int_equal(conns(t), 0);
+}
+
+/* One that has shut its side may wait for the end of ours. */
+static void peer_has_shut(void **state)
+{
+	struct line *t = *state;
+
+	direct(t, 0);
+	line_established_passive(t, "mss 4000,wscale 7");
+	RECV(0, "F. 1:1(0) ack 1");
+	SEND(". 1:1(0) ack 2");
+	tcp_close(t->s, t->id);
+	SEND("F. 1:1(0) ack 2");
+	RECV(0, ". 2:2(0) ack 2");
+	assert_int_equal(t->drv->tx_unawaited, 0);
+	assert_int_equal(conns(t), 0);
+}
+
+/* Both closed: what comes last is for nobody. */
+static void both_have_closed(void **state)
+{
+	struct line *t = *state;
+
+	direct(t, 0);
+	line_established_passive(t, "mss 4000,wscale 7");
+	tcp_close(t->s, t->id);
+	SEND("FW. 1:1(0) ack 1");
+	RECV(0, "FW. 1:1(0) ack 2");
+	SEND(". 2:2(0) ack 2");
+	assert_int_equal(t->drv->tx_unawaited, 1);
+	assert_int_equal(conns(t), 0);
+}
+
 /* No TIME_WAIT, on either side of the close */
 static void close_at_once(void **state)
 {
@@ -748,6 +825,10 @@ int main(void)
 		LINE_TEST(leaving_rest),
 		LINE_TEST(peer_leaving),
 		LINE_TEST(peer_leaving_small),
+		LINE_TEST(fin_of_close),
+		LINE_TEST(peer_has_closed),
+		LINE_TEST(peer_has_shut),
+		LINE_TEST(both_have_closed),
 		LINE_TEST(close_at_once),
 		LINE_TEST(close_without_frame),
 		LINE_TEST(close_while_held),

@@ -550,8 +550,9 @@ static bool opts_fit(const struct seg *want, const struct seg *got)
 
 static bool seg_fits(const struct seg *want, const struct seg *got)
 {
-	uint8_t ignore = (want->flags & TCP_PSH) == 0 ? TCP_PSH : 0;
+	uint8_t ignore = (want->flags & TCP_FIN) != 0 ? TCP_PSH | TCP_CWR : TCP_PSH;
 
+	ignore &= (uint8_t)~want->flags;
 	return want->flags == (got->flags & ~ignore) && num_fits(want->seq, got->seq) &&
 	       num_fits(want->len, got->len) && num_fits(want->ack, got->ack) &&
 	       num_fits(want->win, got->win) && num_fits(want->urg, got->urg) &&

@@ -38,7 +38,7 @@
  * val that the stack sent, `ecr *-N` that minus N. Payload is line_byte() of its place in the
  * stream.
  *
- * In SEND, what is not said is not compared: ack, win, urg, options. P is compared if it is said.
+ * In SEND, what is not said is not compared: ack, win, urg, options. P is compared if it is said, and so is W beside F.
  * `*` as a number fits all. Options said must be those there, no more, no less; with ... among them, more
  * may be there. Checksums, addresses, ports and payload are always compared.
  *
