@@ -369,9 +369,11 @@ static int context_open(void)
 	away_init();
 	forks_attached();
 	dgrams_attach();
-	err = helper_start();
+	err = sets_attach();
+	if (!err)
+		err = helper_start();
 	if (err) {
-		ctx_say("no channels: no helper thread: %s", strerror(-err));
+		ctx_say("no channels: no helper thread or no descriptor: %s", strerror(-err));
 		vj_close(sock.vj);
 		sock.vj = NULL;
 	}

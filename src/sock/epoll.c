@@ -66,10 +66,7 @@ static inline uint64_t ticks_now(void)
 #define LOOK_TICKS 50000
 #endif
 
-/*
- * ---- ready list
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- ready list ------------------------------------------------------------------------------------------ */
 
 static void ready_add(struct epoll_set *set, struct watch *w)
 {
@@ -148,10 +145,7 @@ static int collect(struct epoll_set *set, struct epoll_event *ev, int n, int max
 	return n;
 }
 
-/*
- * ---- watches ------------------------------------------------------------------------------------
- * ----------------
- */
+/* ---- watches --------------------------------------------------------------------------------------------- */
 
 static struct watch *watch_find(const struct epoll_set *set, const struct file *f, int fd)
 {
@@ -280,10 +274,7 @@ void watches_away(struct file *f)
 	}
 }
 
-/*
- * ---- sets ---------------------------------------------------------------------------------------
- * ----------------
- */
+/* ---- sets ------------------------------------------------------------------------------------------------ */
 
 /* Lock held. NULL: no memory. */
 static struct epoll_set *set_new(int epfd)
@@ -344,24 +335,30 @@ void set_fd_closed(struct epoll_set *set, int fd)
 			set->epfd = other;
 }
 
+static int kick_join(struct epoll_set *set)
+{
+	struct epoll_event ev = { .events = EPOLLIN, .data.u64 = mark_base | MARK_KICK };
+	int err = kick_open(&set->kick);
+
+	if (!err)
+		err = sys_epoll_ctl(set->epfd, EPOLL_CTL_ADD, set->kick.fd, &ev);
+	if (err)
+		kick_close(&set->kick);
+	return err;
+}
+
 /*
- * From the first watch on the set is served here. A thread that sleeps in the kernel's set already
- * is woken for that.
+ * From the first watch on the set is served here. A thread that sleeps in the kernel's set already is woken for that, as soon as there may be anything
+ * but the kernel's to be woken for. Before, there is no kick: its number may be the first beyond the process's table, which
+ * the kernel makes larger for it, and where there are threads each CPU has to have been elsewhere meanwhile: 8 to 12 ms.
  */
 static int set_open_up(struct epoll_set *set, bool adopted)
 {
-	struct epoll_event ev = { .events = EPOLLIN, .data.u64 = mark_base | MARK_KICK };
-	int err;
+	bool has_kick = set->kick.fd >= 0, wants = sock.vj || adopted || set->again_ns;
+	int err = wants && !has_kick ? kick_join(set) : 0;
 
-	if (set->kick.fd >= 0)
-		return 0;
-	err = kick_open(&set->kick);
-	if (!err)
-		err = sys_epoll_ctl(set->epfd, EPOLL_CTL_ADD, set->kick.fd, &ev);
-	if (err) {
-		kick_close(&set->kick);
+	if (err || (has_kick && set->ours))
 		return err;
-	}
 	/* sequentially consistent against wait_kernel(): it sees `ours`, or is seen to sleep */
 	atomic_store(&set->ours, true);
 	if (atomic_load(&set->kernel_asleep) || adopted)
@@ -369,10 +366,24 @@ static int set_open_up(struct epoll_set *set, bool adopted)
 	return 0;
 }
 
-/*
- * ---- epoll_ctl ----------------------------------------------------------------------------------
- * ----------------
- */
+int sets_attach(void)
+{
+	int err = 0;
+
+	for (int fd = fd_next(0); fd >= 0 && !err; fd = fd_next(fd + 1)) {
+		struct file *f = fd_peek(fd);
+		struct epoll_set *set = f->kind == FILE_EPOLL ? set_of(f) : NULL;
+
+		if (!set || !set->ours)
+			continue;
+		set->fresh_watches = true;
+		if (set->asleep || set->kernel_asleep)
+			err = set_open_up(set, false);
+	}
+	return err;
+}
+
+/* ---- epoll_ctl ------------------------------------------------------------------------------------------- */
 
 /* What may stand beside EPOLLEXCLUSIVE: epoll_ctl(2) */
 #define EXCLUSIVE_OK ((uint32_t)(EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLHUP | EPOLLWAKEUP | EPOLLET | EPOLLEXCLUSIVE))
@@ -566,10 +577,7 @@ int sock_epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
 	return (int)ret_errno(r);
 }
 
-/*
- * ---- epoll_wait
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- epoll_wait ------------------------------------------------------------------------------------------ */
 
 /*
  * What the kernel's set reported, marks taken out or replaced by what they stand for. Lock held.

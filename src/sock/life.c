@@ -106,6 +106,8 @@ VJ_EARLY static void set_forget(struct epoll_set *set)
 	set->bell_on = false;
 	set->fresh_watches = true;
 	set->asleep = 0;
+	if (unlikely(set->kernel_asleep))
+		set->kernel_asleep = 0;
 }
 
 VJ_EARLY static void fork_child(void)

@@ -210,6 +210,12 @@ static void poll_left(void *arg)
 	undo->p->kernel = NULL;
 }
 
+/* There is no context, nor another thread that could make one: nobody will kick. */
+static bool is_only_kernels(void)
+{
+	return !sock.vj && __libc_single_threaded && !sock.lazy;
+}
+
 /*
  * Without a context it is the kernel that is waited for, and whoever puts something on channels meanwhile.
  * Return: what ppoll() returned, descriptors or -errno; 0 also when there was no need to sleep.
@@ -221,7 +227,7 @@ static int sleep_poll(struct polling *p, int64_t timeout_ns, uint64_t deadline_n
 	struct poll_undo undo = { .p = p, .sl = &sl };
 	struct timespec ts, *tsp = NULL;
 	bool leads;
-	int r = kick_borrow(&kick);
+	int r = is_only_kernels() ? kick_none(&kick) : kick_borrow(&kick);
 
 	if (r)
 		return r;

@@ -271,7 +271,7 @@ struct epoll_set {
 	struct watch ready; /* list head: entries that may have something to report */
 	uint32_t ready_cnt;
 	struct watch *watches;
-	struct kick kick; /* registered with the kernel's set as soon as there is a watch */
+	struct kick kick; /* registered with the kernel's set as soon as there is a watch, and a context */
 	bool bell_on;	  /* the bell is registered with the kernel's set */
 	bool called;	  /* one of the watches is */
 	bool fresh_watches; /* among the watches may be listening sockets that are not leased yet */
@@ -830,6 +830,8 @@ bool sleep_end(struct sleeper *sl, struct undo *u);
 
 /* A kick for a blocking call. Lock held. Return: 0; -EMFILE and other errors of eventfd(). */
 int kick_borrow(struct kick *ret_kick);
+/* One that nobody sends. Return: 0 */
+int kick_none(struct kick *ret_kick);
 void kick_return(struct kick *k);
 int kick_open(struct kick *k);
 void kick_send(struct kick *k);
@@ -905,6 +907,8 @@ void set_destroy(struct epoll_set *set);
 void set_refresh(struct epoll_set *set);
 /* It is waited for: that is done. Gives up the lock. Return: 0; -ENETDOWN: strict, and there is no channel; -EMFILE */
 int set_wanted(struct epoll_set *set);
+/* There is a context, of which who sleeps in a set is to hear. Return: 0; -EMFILE, -ENOMEM */
+int sets_attach(void);
 /* The bell is about to be closed. */
 void sets_unbell(void);
 /* One of several descriptors of the set goes. */

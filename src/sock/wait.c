@@ -185,7 +185,7 @@ void kick_drain(struct kick *k)
 	k->sent = false;
 	sock.called -= k->calls;
 	k->calls = false;
-	if (!kick_take_back(k->fd))
+	if (k->fd >= 0 && !kick_take_back(k->fd))
 		sys_read(k->fd, &cnt, sizeof(cnt));
 }
 
@@ -217,8 +217,16 @@ int kick_borrow(struct kick *ret_kick)
 	return 0;
 }
 
+int kick_none(struct kick *ret_kick)
+{
+	*ret_kick = (struct kick){ .fd = -1 };
+	return 0;
+}
+
 void kick_return(struct kick *k)
 {
+	if (k->fd < 0)
+		return;
 	kick_drain(k);
 	if (spare_kick_cnt < ARRAY_SIZE(spare_fds))
 		spare_fds[spare_kick_cnt++] = k->fd;

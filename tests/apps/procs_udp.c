@@ -332,6 +332,96 @@ static void part_threads(void)
 	printf("threads of a child read all, each the first to do so\n");
 }
 
+/* ---- sets and poll() of who has no context ---------------------------------------------------------------------------- */
+
+static void *sleeps_at(void *set)
+{
+	uint64_t until_ms = now_ms() + ANSWER_MS;
+	struct epoll_event ev;
+
+	CHECK(epoll_wait(*(const int *)set, &ev, 1, ANSWER_MS) == 1 && now_ms() < until_ms);
+	return NULL;
+}
+
+static int set_of(int fd)
+{
+	struct epoll_event ev = { .events = EPOLLIN };
+	int set = epoll_create1(EPOLL_CLOEXEC);
+
+	CHECK(set >= 0 && !epoll_ctl(set, EPOLL_CTL_ADD, fd, &ev));
+	return set;
+}
+
+static struct sender used;
+
+static void late(int unused)
+{
+	struct server s = { .sender = used };
+	pthread_t sleeper;
+	int set;
+
+	(void)unused;
+	server_bind(&s, AF_INET);
+	set = set_of(s.fd);
+	CHECK(!pthread_create(&sleeper, NULL, sleeps_at, &set));
+	usleep(100000); /* else it finds a context */
+	CHECK(!take(s.fd, MSG_DONTWAIT));
+	send_some(&s, 1);
+	CHECK(!pthread_join(sleeper, NULL));
+	CHECK(waits_in_kernel(&s) == wants_kernel());
+	CHECK(take(s.fd, 0));
+}
+
+/* A thread that has slept in epoll_wait() since before the process had a context is woken by what comes over a channel. */
+static void part_late(void)
+{
+	struct server s;
+
+	server_open(&s, AF_INET);
+	used = s.sender;
+	child_end(child_start(late, 0));
+	server_close(&s);
+	printf("woken\n");
+}
+
+static void *sleeps(void *ends)
+{
+	char c;
+
+	CHECK(read(*(const int *)ends, &c, 1) == 0);
+	return NULL;
+}
+
+/* As resolvers ask, some of them with threads. What numbers it takes is looked at from outside. */
+static void part_kernels_set(void)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t len = sizeof(a);
+	int asked = socket(AF_INET, SOCK_DGRAM, 0), ends[2];
+	pthread_t thread;
+
+	CHECK(!bind(asked, (struct sockaddr *)&a, sizeof(a)) && !getsockname(asked, (struct sockaddr *)&a, &len) && !pipe(ends));
+	for (int i = 0; i < 8; i++) {
+		int fd = socket(AF_INET, SOCK_DGRAM, 0), set = set_of(fd);
+		struct pollfd pfd = { .fd = fd, .events = POLLIN };
+		struct epoll_event ev;
+
+		CHECK(!connect(fd, (struct sockaddr *)&a, len) && send(fd, "x", 1, 0) == 1);
+		if (i == 4)
+			CHECK(!pthread_create(&thread, NULL, sleeps, &ends[0]));
+		if (i < 4)
+			CHECK(poll(&pfd, 1, 1) == 0);
+		CHECK(epoll_wait(set, &ev, 1, 1) == 0 && recv(fd, &ev, sizeof(ev), MSG_DONTWAIT) == -1);
+		close(set);
+		close(fd);
+	}
+	close(ends[1]);
+	CHECK(!pthread_join(thread, NULL));
+	close(ends[0]);
+	close(asked);
+	printf("asked\n");
+}
+
 /* ---- several read at once ------------------------------------------------------------------------------------------ */
 
 void reads_by_turns(const struct server *s, unsigned last, bool waits)
@@ -754,7 +844,7 @@ void udp_parts(const char *only)
 	static const struct part parts[] = {
 		{ "udp_child", part_child }, { "udp_threads", part_threads }, { "udp_turns", part_turns }, { "udp_goes", part_goes },
 		{ "udp_peer", part_peer },   { "udp_sent", part_sent },	  { "udp_error", part_error }, { "udp_error_before", part_error_before },
-		{ "udp_sent_unread", part_sent_unread }, { "pieces", part_pieces },
+		{ "udp_sent_unread", part_sent_unread }, { "pieces", part_pieces }, { "late_set", part_late }, { "kernels_set", part_kernels_set },
 	};
 
 	int fd = memfd_create("common", 0);
