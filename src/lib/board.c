@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <string.h>
+#include <sys/single_threaded.h>
 
 /* What can't be read may be anybody's. */
 static uint32_t owner_of(int fd, bool udp, uint16_t port)
@@ -112,10 +113,10 @@ static bool was_said(const struct board_kept *k, uint64_t now_ns, const struct s
 	return now_ns < k->said.until_ns && k->said.port == port_of(addr) && k->said.udp == udp && k->said.loopback == is_loopback(addr, len);
 }
 
-static enum board_says say(struct board_kept *k, uint64_t now_ns, const struct board_head *head, const struct sockaddr *addr, socklen_t len,
+static enum board_says say(struct board_kept *k, int fd, uint64_t now_ns, const struct board_head *head, const struct sockaddr *addr, socklen_t len,
 			   bool udp)
 {
-	enum board_says says = board_read(k->fd, head, addr, len, udp);
+	enum board_says says = board_read(fd, head, addr, len, udp);
 
 	k->said.until_ns = 0;
 	if (says != BOARD_NOBODY && says != BOARD_OTHERS)
@@ -140,20 +141,21 @@ VJ_EARLY enum board_says board_look(struct board_kept *k, const char *socket, co
 	if (now_ns && was_said(k, now_ns, addr, len, udp))
 		return k->said.says;
 	if (now_ns && now_ns < k->until_ns && (is_loopback(addr, len) || board_is_known(k->fd, &head)))
-		return say(k, now_ns, &head, addr, len, udp);
+		return say(k, k->fd, now_ns, &head, addr, len, udp);
 	fd = board_open(socket, &head);
 	if (fd < 0)
 		return BOARD_ASK;
-	if (!now_ns) {
-		k->looks++;
-		says = board_read(fd, &head, addr, len, udp);
-		sys_close(fd);
-		return says;
+	if (now_ns)
+		board_let_go(k);
+	if (now_ns && __libc_single_threaded) { /* else a number of ours would be dear (own_fd.h), and who looks often is told without looking */
+		k->fd = own_fd(fd);
+		k->until_ns = now_ns + KEPT_MS * NS_PER_MS;
+		return say(k, k->fd, now_ns, &head, addr, len, udp);
 	}
-	board_let_go(k);
-	k->fd = own_fd(fd);
-	k->until_ns = now_ns + KEPT_MS * NS_PER_MS;
-	return say(k, now_ns, &head, addr, len, udp);
+	k->looks += !now_ns;
+	says = now_ns ? say(k, fd, now_ns, &head, addr, len, udp) : board_read(fd, &head, addr, len, udp);
+	sys_close(fd);
+	return says;
 }
 
 VJ_EARLY void board_let_go(struct board_kept *k)

@@ -37,7 +37,7 @@ int board_open(const char *socket, struct board_head *ret_head);
 
 /**
  * board_look() - What the board of the vjd at @socket says about @addr; a few system calls, no waiting
- * @k:      of this process: by who looks often it is kept open between looks, up to 100 ms, and what it says of a port counts for 10 ms
+ * @k:      of this process: by who looks often and has no threads it is kept open between looks, up to 100 ms; and what it says of a port counts for 10 ms
  * @socket: path of vjd's socket; NULL: not known, which is BOARD_ASK
  * @udp:    else TCP, which alone can be BOARD_BRIEF
  */

@@ -39,19 +39,17 @@ static void control_lost(struct vj *vj, int err)
 	vj->ctl_next_ns = vj->ctl_pause.until_ns;
 }
 
-int control_open(struct vj *vj, int timeout_ms)
+int control_dial(struct vj *vj, int timeout_ms)
 {
-	int err;
+	return ctl_client_open_within(vj->socket_path[0] ? vj->socket_path : NULL, vj->name, 0, timeout_ms, &vj->ctl, NULL);
+}
 
-	err = ctl_client_open_within(vj->socket_path[0] ? vj->socket_path : NULL, vj->name, 0, timeout_ms, &vj->ctl, NULL);
+int control_begin(struct vj *vj)
+{
+	int err = bell_set_add(vj->bell_fd, ctl_client_fd(vj->ctl), 0);
+
 	if (err)
 		return err;
-	err = bell_set_add(vj->bell_fd, ctl_client_fd(vj->ctl), 0);
-	if (err) {
-		ctl_client_close(vj->ctl);
-		vj->ctl = NULL;
-		return err;
-	}
 	vj->ctl_run = ctl_client_welcome(vj->ctl)->run;
 	vj->ctl_app = ctl_client_welcome(vj->ctl)->app_id;
 	memset(vj->offered.ifindex, 0, sizeof(vj->offered.ifindex)); /* it says what it has to offer */
@@ -222,8 +220,15 @@ static void control_retry(struct vj *vj)
 {
 	int patience_ms = vj->ctl_pause.s > RETRY_S ? pause_patience_ms(&vj->ctl_pause, CTL_CLIENT_TIMEOUT_MS) : CTL_CLIENT_TIMEOUT_MS;
 	uint64_t run = vj->ctl_run;
-	int err = control_open(vj, patience_ms);
+	int err = control_dial(vj, patience_ms);
 
+	if (!err) {
+		err = control_begin(vj);
+		if (err) {
+			ctl_client_close(vj->ctl);
+			vj->ctl = NULL;
+		}
+	}
 	if (err) {
 		if (err != -ETIMEDOUT) /* looking for one that isn't there takes no time */
 			vj->ctl_pause = (struct pause){ 0 };

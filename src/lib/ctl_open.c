@@ -79,21 +79,35 @@ static int trust(const struct ctl_client *client, enum ctl_path_kind kind, struc
 	return -EACCES;
 }
 
+static bool is_refused(int err)
+{
+	return err < 0 && err != -EAGAIN && err != -EINTR;
+}
+
 static int dial(const char *path, uint64_t deadline_ns, int *ret_fd)
 {
 	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	struct own_fd_room room;
 	int fd, r;
 
 	memcpy(sun.sun_path, path, strlen(path) + 1);
-	fd = OWN_FD_MAKE(sys_socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+	own_fd_begin(&room);
+	fd = sys_socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	own_fd_end(&room);
 	if (fd < 0)
 		return fd;
-	do {
-		r = sys_connect(fd, (const struct sockaddr *)&sun, sizeof(sun));
+	r = sys_connect(fd, (const struct sockaddr *)&sun, sizeof(sun));
+	if (is_refused(r)) { /* before it has a number of ours, which may be dear: own_fd.h */
+		sys_close(fd);
+		return r;
+	}
+	fd = own_fd(fd);
+	while ((r == -EAGAIN && sys_clock_ns() < deadline_ns) || r == -EINTR) {
 		/* backlog full: nothing to poll for, the kernel says EAGAIN until there is room */
 		if (r == -EAGAIN)
 			sys_poll_ms(NULL, 0, BACKLOG_RETRY_MS);
-	} while ((r == -EAGAIN && sys_clock_ns() < deadline_ns) || r == -EINTR);
+		r = sys_connect(fd, (const struct sockaddr *)&sun, sizeof(sun));
+	}
 	if (r < 0) {
 		own_fd_close(fd);
 		return r == -EAGAIN ? -ETIMEDOUT : r;

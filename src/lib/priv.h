@@ -246,8 +246,10 @@ struct vj_link *link_by_channel(const struct vj *vj, const struct vj_channel *ch
 void link_forget(struct vj_link *link);
 
 /* ---- control.c */
-/* Return: 0; errors of ctl_client_open_within() */
-int control_open(struct vj *vj, int timeout_ms);
+/* Find vjd. Return: 0; errors of ctl_client_open_within() */
+int control_dial(struct vj *vj, int timeout_ms);
+/* ... from which what it says is heard from here on. Return: 0; -errno: it is still there, and not heard */
+int control_begin(struct vj *vj);
 /* Something could not be stated: again in a while. */
 void control_again(struct vj *vj);
 /* Hear what vjd says; look for it again when it is away. Return: true if anything came. */

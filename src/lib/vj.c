@@ -172,6 +172,9 @@ int vj_open_within(const struct vj_options *opts, int timeout_ms, struct vj **re
 		return -ENOMEM;
 	options_apply(vj, opts);
 	vj->move_ns = UINT64_MAX;
+	err = control_dial(vj, timeout_ms); /* first: where there is none, nothing else was made in vain */
+	if (err)
+		goto fail_dial;
 	vj->bell_fd = OWN_FD_MAKE(bell_set_new());
 	if (vj->bell_fd < 0) {
 		err = vj->bell_fd;
@@ -185,7 +188,7 @@ int vj_open_within(const struct vj_options *opts, int timeout_ms, struct vj **re
 		if (err)
 			goto fail_capture;
 	}
-	err = control_open(vj, timeout_ms);
+	err = control_begin(vj);
 	if (err)
 		goto fail_control;
 	*ret_vj = vj;
@@ -199,6 +202,8 @@ fail_stack:
 	arena_close(&vj->arena);
 	own_fd_close(vj->bell_fd);
 fail_bell:
+	ctl_client_close(vj->ctl);
+fail_dial:
 	free(vj);
 	return err;
 }
