@@ -7,22 +7,21 @@
 #undef _FORTIFY_SOURCE
 
 #include "preload/preload.h"
+
+#include "base/types.h"
 #include "sock/sock.h"
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <spawn.h>
 #include <stdarg.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-/* libc's own, where it does more than the system call */
-#define REAL(name, ...)                                        \
+#define REAL(which, name, ...)                                 \
 	({                                                     \
 		__typeof__(name) *real_;                       \
-		*(void **)&real_ = dlsym(RTLD_NEXT, #name);    \
+		*(void **)&real_ = real_find(which);           \
 		real_ ? real_(__VA_ARGS__) : (errno = ENOSYS, -1); \
 	})
 
@@ -35,15 +34,15 @@ static int spawned(int err)
 
 /* clang-format off */
 
-EXPORT int execve(const char *p, char *const a[], char *const e[]) { return sock_execveat(AT_FDCWD, p, a, e, 0); }
-EXPORT int execv(const char *p, char *const a[]) { return execve(p, a, environ); }
-EXPORT int execvpe(const char *p, char *const a[], char *const e[]) { sock_before_exec(e); (void)REAL(execvpe, p, a, e); sock_exec_failed(); return -1; }
-EXPORT int execvp(const char *p, char *const a[]) { return execvpe(p, a, environ); }
+EXPORT VJ_EARLY int execve(const char *p, char *const a[], char *const e[]) { return sock_execveat(AT_FDCWD, p, a, e, 0); }
+EXPORT VJ_EARLY int execv(const char *p, char *const a[]) { return execve(p, a, environ); }
+EXPORT VJ_EARLY int execvpe(const char *p, char *const a[], char *const e[]) { sock_before_exec(e); (void)REAL(REAL_EXECVPE, execvpe, p, a, e); sock_exec_failed(); return -1; }
+EXPORT VJ_EARLY int execvp(const char *p, char *const a[]) { return execvpe(p, a, environ); }
 EXPORT int fexecve(int fd, char *const a[], char *const e[]) { return sock_execveat(fd, "", a, e, AT_EMPTY_PATH); }
-EXPORT int execveat(int d, const char *p, char *const a[], char *const e[], int f) { return sock_execveat(d, p, a, e, f); }
+EXPORT VJ_EARLY int execveat(int d, const char *p, char *const a[], char *const e[], int f) { return sock_execveat(d, p, a, e, f); }
 
-EXPORT int posix_spawn(pid_t *pid, const char *p, const posix_spawn_file_actions_t *fa, const posix_spawnattr_t *at, char *const a[], char *const e[]) { sock_before_spawn_of(e); return spawned(REAL(posix_spawn, pid, p, fa, at, a, e)); }
-EXPORT int posix_spawnp(pid_t *pid, const char *p, const posix_spawn_file_actions_t *fa, const posix_spawnattr_t *at, char *const a[], char *const e[]) { sock_before_spawn_of(e); return spawned(REAL(posix_spawnp, pid, p, fa, at, a, e)); }
+EXPORT int posix_spawn(pid_t *pid, const char *p, const posix_spawn_file_actions_t *fa, const posix_spawnattr_t *at, char *const a[], char *const e[]) { sock_before_spawn_of(e); return spawned(REAL(REAL_POSIX_SPAWN, posix_spawn, pid, p, fa, at, a, e)); }
+EXPORT int posix_spawnp(pid_t *pid, const char *p, const posix_spawn_file_actions_t *fa, const posix_spawnattr_t *at, char *const a[], char *const e[]) { sock_before_spawn_of(e); return spawned(REAL(REAL_POSIX_SPAWNP, posix_spawnp, pid, p, fa, at, a, e)); }
 
 /* clang-format on */
 
@@ -54,15 +53,8 @@ EXPORT int posix_spawnp(pid_t *pid, const char *p, const posix_spawn_file_action
 __attribute__((used, visibility("hidden"))) void *exec_before_vfork(void);
 void *exec_before_vfork(void)
 {
-	static void *_Atomic known;
-	void *real = atomic_load_explicit(&known, memory_order_relaxed);
-
-	if (!real) {
-		real = dlsym(RTLD_NEXT, "vfork");
-		atomic_store_explicit(&known, real, memory_order_relaxed);
-	}
 	sock_before_vfork();
-	return real;
+	return real_find(REAL_VFORK);
 }
 
 #if defined(__x86_64__)
@@ -105,7 +97,7 @@ EXPORT int clone(int (*fn)(void *arg), void *stack, int flags, void *arg, ...)
 		more[i] = va_arg(ap, void *);
 	va_end(ap);
 	sock_before_clone((unsigned)flags);
-	return REAL(clone, fn, stack, flags, arg, more[0], more[1], more[2]);
+	return REAL(REAL_CLONE, clone, fn, stack, flags, arg, more[0], more[1], more[2]);
 }
 
 __asm__(".globl __clone\n"

@@ -639,7 +639,7 @@ static bool hands_on_nothing(void)
 	return !sock.vj && !fd_peek(STDIN_FILENO) && !fd_peek(STDOUT_FILENO) && !fd_peek(STDERR_FILENO);
 }
 
-void sock_before_exec(char *const envp[])
+VJ_EARLY void sock_before_exec(char *const envp[])
 {
 	if (caged)
 		return;
@@ -683,13 +683,13 @@ void sock_before_vfork(void)
 	process_vforks();
 }
 
-void sock_exec_failed(void)
+VJ_EARLY void sock_exec_failed(void)
 {
 	if (!caged)
 		family_start_failed();
 }
 
-int sock_execveat(int dir_fd, const char *path, char *const argv[], char *const envp[], int flags)
+VJ_EARLY int sock_execveat(int dir_fd, const char *path, char *const argv[], char *const envp[], int flags)
 {
 	long r;
 

@@ -88,7 +88,7 @@ static bool has_library(char *const envp[])
 /* Of this thread, before it becomes another program: to be taken back if it doesn't */
 static __thread int starter_noted __attribute__((tls_model("initial-exec")));
 
-void family_starts(bool becomes, char *const envp[])
+VJ_EARLY void family_starts(bool becomes, char *const envp[])
 {
 	int pid;
 
@@ -100,7 +100,7 @@ void family_starts(bool becomes, char *const envp[])
 		starter_noted = pid;
 }
 
-void family_start_failed(void)
+VJ_EARLY void family_start_failed(void)
 {
 	int pid = starter_noted;
 

@@ -289,7 +289,7 @@ VJ_EARLY void sock_flush_at_quick_exit(void)
 	SYS_CALL4(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, SYS_SIGSET_BYTES);
 }
 
-void sock_exit(int status)
+VJ_EARLY void sock_exit(int status)
 {
 	forks_child_ends();
 	sock_flush_at_exit();
@@ -317,7 +317,7 @@ static int null_as_standard(void)
 
 int sock_daemon(int keeps_directory, int keeps_standard)
 {
-	pid_t pid = fork();
+	pid_t pid = __fork();
 
 	if (pid < 0)
 		return -1;

@@ -140,6 +140,9 @@ void sock_before_vfork(void);
 /* Before posix_spawn(), which gives it this environment */
 void sock_before_spawn_of(char *const envp[]);
 
+/* libc's fork(), by the name of it that is left: the other one is preload/real.c's */
+extern pid_t __fork(void);
+
 /* ---- process.c: before clone(), with these flags */
 void sock_before_clone(unsigned long flags);
 

@@ -47,7 +47,7 @@ void undo_all(void *arg)
 	}
 }
 
-void sock_before_jump(void)
+VJ_EARLY void sock_before_jump(void)
 {
 	if (unlikely(sock_undo != NULL))
 		undo_all(NULL);

@@ -80,6 +80,25 @@ few_numbers() { # NAME COMMAND...
 few_numbers kernels_set "$vj" run --
 few_numbers no_vjd env VJ_SOCKET="$tmp/no_vjd" LD_PRELOAD="$build/libvj-preload.so"
 
+# A child of fork() has the parent's memory, but no page of a library mapped: what it looks up in that is dear (src/preload/real.c). Of those that find
+# starts each has our library, too, which is some five.
+faults() { # COMMAND...: page faults of it and its children
+	python3 -c 'import resource, subprocess, sys
+subprocess.run(sys.argv[1:], check=True)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_minflt)' "$@"
+}
+few_faults() { # CHILDREN MOST COMMAND...: more of them a child than on the kernel
+	local bare ours
+	bare=$(faults "${@:3}")
+	ours=$(faults "$vj" run -- "${@:3}")
+	((ours - bare <= $1 * $2)) || fail "${*:3}: $ours page faults, $bare on the kernel"
+	echo "$3: hardly more page faults than on the kernel"
+}
+mkdir "$tmp/many"
+touch "$tmp/many/"{1..100}
+few_faults 100 6 sh -c 'for i in "$@"; do x=$(echo $i); done' sh {1..100}
+few_faults 100 15 find "$tmp/many" -type f -exec true {} \;
+
 # What vj run does before it is the program: of 43 calls, some of them libc's, none waits for vjd, and no library is mapped.
 if readelf -lW "$vj" | has INTERP; then
 	echo "vj is not static here: its start is not counted"
