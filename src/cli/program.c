@@ -28,11 +28,31 @@ static VJ_PRINTF(3, 4) enum program_verdict
 	return v;
 }
 
+static bool may_be_run(const char *path, const struct stat *st)
+{
+	return S_ISREG(st->st_mode) && access(path, X_OK) == 0;
+}
+
 static bool is_runnable_file(const char *path)
 {
 	struct stat st;
 
-	return stat(path, &st) == 0 && S_ISREG(st.st_mode) && access(path, X_OK) == 0;
+	return stat(path, &st) == 0 && may_be_run(path, &st);
+}
+
+static enum program_verdict judge(struct program *p)
+{
+	struct stat st;
+
+	if (stat(p->path, &st) < 0)
+		return because(p, errno == ENOENT ? PROGRAM_NOT_FOUND : PROGRAM_NOT_RUNNABLE, /* as env(1) */
+			       errno == ENOENT ? "no such program: '%s'" : "cannot run '%s': %m",
+			       p->path);
+	if (S_ISDIR(st.st_mode))
+		return because(p, PROGRAM_NOT_RUNNABLE, "'%s' is a directory", p->path);
+	if (!may_be_run(p->path, &st))
+		return because(p, PROGRAM_NOT_RUNNABLE, "'%s' is not executable", p->path);
+	return PROGRAM_OK;
 }
 
 /*
@@ -42,47 +62,38 @@ static bool is_runnable_file(const char *path)
 static enum program_verdict find_in_path(const char *name, struct program *p)
 {
 	const char *dirs = getenv("PATH");
-	char seen[PATH_MAX] = "";
+	char seen[PATH_MAX];
+	struct stat st;
 	int len;
+
+	seen[0] = '\0';
 
 	for (const char *d = dirs != NULL ? dirs : "/bin:/usr/bin"; d != NULL; d = d[len] == ':' ? d + len + 1 : NULL) {
 		len = (int)strcspn(d, ":");
 		if (snprintf(p->path, sizeof(p->path), "%.*s%s%s", len, d, len > 0 ? "/" : "./",
 			     name) >= (int)sizeof(p->path))
 			continue;
-		if (is_runnable_file(p->path))
+		if (stat(p->path, &st) < 0)
+			continue;
+		if (may_be_run(p->path, &st))
 			return PROGRAM_OK;
-		if (access(p->path, F_OK) == 0 && seen[0] == '\0')
+		if (seen[0] == '\0')
 			memcpy(seen, p->path, sizeof(seen));
 	}
 	if (seen[0] == '\0')
 		return because(p, PROGRAM_NOT_FOUND,
 			       "no such program: '%s' is in no directory of $PATH", name);
 	memcpy(p->path, seen, sizeof(seen));
-	return PROGRAM_OK;
+	return judge(p);
 }
 
 static enum program_verdict find(const char *name, struct program *p)
 {
-	struct stat st;
-
-	if (strchr(name, '/') == NULL) {
-		enum program_verdict v = find_in_path(name, p);
-
-		if (v != PROGRAM_OK)
-			return v;
-	} else if (snprintf(p->path, sizeof(p->path), "%s", name) >= (int)sizeof(p->path)) {
+	if (strchr(name, '/') == NULL)
+		return find_in_path(name, p);
+	if (snprintf(p->path, sizeof(p->path), "%s", name) >= (int)sizeof(p->path))
 		return because(p, PROGRAM_NOT_FOUND, "no such program: the name is too long");
-	}
-	if (stat(p->path, &st) < 0)
-		return because(p, errno == ENOENT ? PROGRAM_NOT_FOUND : PROGRAM_NOT_RUNNABLE, /* as env(1) */
-			       errno == ENOENT ? "no such program: '%s'" : "cannot run '%s': %m",
-			       p->path);
-	if (S_ISDIR(st.st_mode))
-		return because(p, PROGRAM_NOT_RUNNABLE, "'%s' is a directory", p->path);
-	if (!is_runnable_file(p->path))
-		return because(p, PROGRAM_NOT_RUNNABLE, "'%s' is not executable", p->path);
-	return PROGRAM_OK;
+	return judge(p);
 }
 
 /*
