@@ -5,7 +5,7 @@
  * One is looked up when it is first called, as a program does for itself that is bound lazily, and only once. A child of fork() knows what its parent
  * knew, and mostly has a short life that ends by exec or, in a shell, by a jump: to look those up is 11 to 17 page faults there, where nothing of the loader's
  * is mapped yet, a sixth of all that the child costs. So they are looked up before a process forks for the first time, where that is
- * 5 us. Not where there are threads: dlsym() takes the loader's lock, and whoever has it may wait for this one.
+ * 5 us. Not where there are threads, but for fork() itself: dlsym() takes the loader's lock, and whoever has it may wait for this one.
  */
 #include "preload/preload.h"
 
@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 static const char names[REAL_CNT][16] = {
-	[REAL_CLONE] = "clone",		      [REAL_EXECVPE] = "execvpe", [REAL_LONGJMP] = "siglongjmp", [REAL_LONGJMP_CHK] = "__longjmp_chk",
+	[REAL_CLONE] = "clone",		      [REAL_EXECVPE] = "execvpe", [REAL_FORK] = "fork", [REAL_LONGJMP] = "siglongjmp", [REAL_LONGJMP_CHK] = "__longjmp_chk",
 	[REAL_POSIX_SPAWN] = "posix_spawn", [REAL_POSIX_SPAWNP] = "posix_spawnp", [REAL_VFORK] = "vfork",
 };
 
@@ -35,12 +35,16 @@ VJ_EARLY void *real_find(enum real_name which)
 	return fn;
 }
 
+/* The next one need not be libc's: ThreadSanitizer has one of its own. */
 EXPORT VJ_EARLY pid_t fork(void)
 {
+	pid_t (*next)(void);
+
+	*(void **)&next = real_find(REAL_FORK);
 	if (__libc_single_threaded) {
 		real_find(REAL_EXECVPE);
 		real_find(REAL_LONGJMP);
 		real_find(REAL_LONGJMP_CHK);
 	}
-	return __fork();
+	return next();
 }
