@@ -849,7 +849,7 @@ VJ_EARLY int sock_getsockopt(int fd, int level, int name, void *val, socklen_t *
 	} else if (s->state != SOCK_DEAD) {
 		if (level == SOL_SOCKET && name == SO_ERROR)
 			ctx_process();
-		if (likely(s->state != SOCK_FRESH)) /* else it has become the kernel's by that */
+		if (likely(s->state != SOCK_FRESH && s->state != SOCK_KERNEL)) /* else it has become the kernel's by that */
 			r = option_get(fd, s, level, name, val, len);
 		else if (s->err && level == SOL_SOCKET && name == SO_ERROR)
 			r = given_up_error(s, val, len);

@@ -335,6 +335,8 @@ VJ_EARLY int sock_getpeername(int fd, struct sockaddr *addr, socklen_t *len)
 	} else if (is_connected(s)) {
 		vj_conn_addrs(sock.vj, s->conn, NULL, &remote);
 		err = sock_addr_copy(s, &remote, addr, len);
+	} else if (s->state == SOCK_KERNEL) { /* by looking */
+		err = kernel_names(fd, addr, len, true);
 	}
 	lock_leave();
 	return (int)ret_errno(err);
@@ -896,6 +898,8 @@ static int conn_shutdown(int fd, struct sock *s, int how)
 	if (!sock_is_conn(s)) /* the kernel's, by looking */
 		return sys_shutdown(fd, how);
 	if (!is_connected(s)) {
+		if (s->state == SOCK_KERNEL)
+			return sys_shutdown(fd, how);
 		s->cut |= s->connect_async;
 		return -ENOTCONN;
 	}
