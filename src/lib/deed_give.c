@@ -74,7 +74,7 @@ static bool deed_returns(struct vj *vj, struct deed *d, bool queued)
 	if (!tcp_enqueue(vj->stack, id))
 		return true;
 	if (stops)
-		vj_conn_abort(vj, (struct vj_conn){ id.v });
+		tcp_refuse(vj->stack, id);
 	else
 		deed_offer_one(vj, id, DEED_OFFER_STOPS);
 	return true;
@@ -376,9 +376,10 @@ static void offer_one(struct vj *vj, struct tcp_id id, enum deed_offer how, uint
 	if (!d || deed_crate(d)) {
 		if (d)
 			deed_free(vj, d);
-		vj_conn_abort(vj, (struct vj_conn){ id.v });
+		tcp_refuse(vj->stack, id);
 		return;
 	}
+	(void)tcp_hold_here(vj->stack, id); /* whoever called is not answered */
 	deed_conn_set(vj, d, id);
 	d->late = how == DEED_OFFER_LATE;
 	d->stops = how >= DEED_OFFER_STOPS;
@@ -403,7 +404,7 @@ void deed_offer_to(struct vj *vj, struct vj_listener l, enum deed_offer how, uin
 
 	if (stops)
 		vj_process(vj); /* what came before the end still counts */
-	for (uint32_t n = tcp_listener_ready(vj->stack, from); n && !tcp_accept(vj->stack, from, 0, &id); n--) {
+	for (uint32_t n = tcp_listener_ready(vj->stack, from); n && !tcp_dequeue(vj->stack, from, 0, &id); n--) {
 		/* who came over an interface waits on, and ends with the listener, if that ends */
 		if (tcp_can_move(vj->stack, id) || tcp_enqueue(vj->stack, id))
 			offer_one(vj, id, how, app, pid);

@@ -288,6 +288,8 @@ void requeue_take(struct vj *vj, struct deed *d)
 	d->requeue = q;
 	if (q) {
 		q->sock6 = d->sock6;
+		if (tcp_keeps_said(vj->stack, id)) /* rather than what the other end says that it was */
+			q->at = q->len;
 		tcp_endpoints(vj->stack, id, &q->from, &q->to); /* whatever the parcel says */
 	}
 	/* who has accepted, or is himself who has connected, has no queue that it could come from */

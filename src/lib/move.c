@@ -15,6 +15,7 @@
 
 enum {
 	TRANSIT_MS = 15000,
+	ORPHAN_MS = 1000, /* whoever was to accept it next has had it at once, if anybody has */
 	RETRY_MS = 1,
 	ANSWERS_MAX = 4096, /* that wait for frames of one peer, to what was asked about no connection of ours */
 };
@@ -24,6 +25,7 @@ struct transit {
 	struct transit *next;
 	uint8_t token[MOVE_TOKEN_BYTES];
 	struct endpoint local, remote;
+	const struct vj_link *from; /* by which its other end left; it may be gone */
 	uint64_t until_ns;
 };
 
@@ -200,12 +202,28 @@ static void sayings_send(struct vj *vj, struct moves *m)
 	m->sayings_end = at;
 }
 
+/* Whoever was to hand them on has ended. Those that nobody has accepted call another, before long. */
+static void transits_orphaned(struct vj *vj, const struct moves *m, const struct vj_link *link)
+{
+	struct tcp_id id;
+
+	for (struct transit *t = m->transits; t; t = t->next) {
+		if (t->from != link)
+			continue;
+		t->from = NULL;
+		if (!tcp_find(vj->stack, m->nowhere, &t->local, &t->remote, &id) && tcp_keeps_said(vj->stack, id))
+			t->until_ns = min_u64(t->until_ns, vj->now_ns + ORPHAN_MS * UINT64_C(1000000));
+		vj->move_ns = 0;
+	}
+}
+
 void move_link_gone(struct vj *vj, const struct vj_link *link)
 {
 	struct moves *m = vj->moves;
 
 	if (!m)
 		return;
+	transits_orphaned(vj, m, link);
 	m->sayings_end = &m->sayings;
 	while (*m->sayings_end) {
 		struct saying *s = *m->sayings_end;
@@ -242,7 +260,7 @@ static bool transit_begin(struct vj *vj, const struct vj_link *link, const struc
 	if (!m || tcp_find(vj->stack, link->stack_id, local, remote, &id))
 		return false;
 	t = calloc(1, sizeof(*t));
-	if (!t || tcp_hold(vj->stack, id) || tcp_move(vj->stack, id, m->nowhere)) {
+	if (!t || tcp_hold_here(vj->stack, id) || tcp_move(vj->stack, id, m->nowhere)) {
 		free(t);
 		tcp_fail(vj->stack, id, ECONNRESET);
 		return false;
@@ -250,6 +268,7 @@ static bool transit_begin(struct vj *vj, const struct vj_link *link, const struc
 	memcpy(t->token, f->token, sizeof(t->token));
 	t->local = *local;
 	t->remote = *remote;
+	t->from = link;
 	t->until_ns = vj->now_ns + TRANSIT_MS * UINT64_C(1000000);
 	t->next = m->transits;
 	m->transits = t;
@@ -366,7 +385,7 @@ static void transits_expire(struct vj *vj, struct moves *m)
 		}
 		lib_log(vj, LOG_WARNING, "a connection's other end left its process and did not arrive anywhere: reset");
 		if (!transit_end(vj, at, &id))
-			tcp_fail(vj->stack, id, ECONNRESET);
+			tcp_peer_gone(vj->stack, id);
 	}
 }
 

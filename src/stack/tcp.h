@@ -31,9 +31,10 @@
  *	- no congestion window: a direct channel has no queue that others share, and the window that
  *	  the receiver offers is the only bound
  *	- SYN is repeated, since a very full backlog drops it; a closed window is probed, with back-off
- *	- who calls is accepted at his SYN, as what answers it arrives there; he acknowledges that with
+ *	- who calls has a connection at his SYN, as what answers it arrives there; he acknowledges that with
  *	  what he has to say, and until then has offered the window that his SYN has; if he gives up
  *	  before he is answered he says so, else he would be given a place, and be accepted
+ *	- who says that he keeps what he says is answered by tcp_accept(), and is told of a place before (tcp_call.c)
  *	- what was offered room is always taken: a receiver without memory resets the connection
  *	  instead of dropping, and a reset that finds no frame waits for one
  *
@@ -118,7 +119,7 @@ void tcp_listener_free(struct stack *s, uint32_t id);
 void tcp_listen_embryo_gone(struct stack *s, struct conn c);
 /* Not answered yet, since the backlog is full */
 bool tcp_listen_is_parked(const struct tcb *t);
-/* The SYN-ACK of an embryo that has a place, or once more when there was no frame for it. @called: its peer does not wait for it */
+/* The SYN-ACK of an embryo that has a place, or once more when there was no frame for it. @called: its peer knows, and needs none */
 void tcp_listen_answer(struct stack *s, struct conn c, bool called);
 /* A SYN-ACK left, on a link that can lose. Return: true: it is noted, and needs no record in struct tcp_rtx. */
 bool tcp_listen_synack_sent(struct stack *s, struct conn c, bool again);
@@ -200,6 +201,8 @@ int tcp_xmit_syn(struct stack *s, struct conn c);
 int tcp_xmit_syn_more(struct stack *s, struct conn c, const struct tcp_syn_more *more);
 /* The same SYN-ACK again, for TF_FASTOPEN: no state is changed. */
 int tcp_xmit_synack_again(struct stack *s, struct conn c);
+/* What tcb_owes_answer() owes, or that it has a @place to wait for that */
+int tcp_xmit_answer(struct stack *s, struct conn c, uint16_t urgent, bool place);
 /* The SYN of TF_CALLED again */
 int tcp_xmit_call_again(struct stack *s, struct conn c, uint16_t urgent);
 /* RST of a connection. Return: 0: sent, or there is nobody to tell; -EAGAIN; -ENETDOWN. */

@@ -207,7 +207,7 @@ bool tcp_ack_input(struct stack *s, struct conn c, struct tcp_seg *seg)
 		.opts = &seg->opts,
 		.ts_ecr = has_ts ? &seg->opts.ts_ecr : NULL,
 		.ece = tcb_has(t, TF_ECN) && (seg->view.flags & TCP_ECE) != 0,
-		.syn = opening || tcb_has(t, TF_FASTOPEN),
+		.syn = opening || tcb_is_fastopen(t),
 	};
 
 	if (!ack_check(s, c, seg))
@@ -216,7 +216,7 @@ bool tcp_ack_input(struct stack *s, struct conn c, struct tcp_seg *seg)
 		ack_timestamp(s, c, seg);
 	if (opening && !ack_syn_received(s, c, seg))
 		return false;
-	if (unlikely(tcb_has(t, TF_FASTOPEN)))
+	if (unlikely(tcb_is_fastopen(t)))
 		tcp_fastopen_acked(s, c);
 	if (unlikely(opening && t->sndq.bytes != 0)) /* both sides called, we with data */
 		tcp_ack_syn(s, c, NULL);

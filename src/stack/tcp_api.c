@@ -117,6 +117,8 @@ int tcp_connect_early(struct stack *s, struct link_id link, const struct endpoin
 		tcp_conn_release(s, c);
 		return -ENOBUFS;
 	}
+	if (tcb_no_loss(c.t))
+		c.t->flags |= TF_ASKS;
 	if (tcp_xmit_syn(s, c) != 0)
 		tcp_output_later(s, c);
 	return 0;
@@ -296,7 +298,7 @@ int tcp_send_frame(struct stack *s, struct tcp_id id, uint8_t **ret_data, size_t
 		return err;
 	VJ_ASSERT_OP(g->frame_id, ==, 0u);
 	usable = min_u32(tcp_out_usable(s, c), t->mss);
-	if (tcb_unsent(t) != 0 || usable == 0 || tcb_is_called(t))
+	if (tcb_unsent(t) != 0 || usable == 0 || (tcb_no_loss(t) && tcb_has(t, TF_CALLED)))
 		return -EAGAIN;
 	if (!tcb_no_loss(t)) {
 		/* A copy is kept for retransmission: it must find room. */

@@ -92,7 +92,7 @@ enum {
 	TF_ACTIVE = 1 << 22,	 /* opened by tcp_connect() */
 	TF_ERR_TOLD = 1 << 23,	 /* CLOSED: err has been given to the program once */
 	TF_FASTOPEN = TF_ERR_TOLD, /* not CLOSED: our SYN-ACK is not acknowledged yet; ext is there */
-	TF_CALLED = TF_ERR_TOLD,   /* the same on NO_LOSS: connected on a promise, the SYN-ACK is not here yet; tcp_call.c */
+	TF_CALLED = TF_ERR_TOLD,   /* the same on NO_LOSS: tcp_accept() has not answered yet, whoever ACTIVE called keeps what it says; tcp_call.c */
 	TF_CC_SHIFT = 24,	 /* 2 bits: index of the congestion control */
 	TF_IN_FLOWS = 1 << 26,	 /* the flow table has it */
 	TF_HELD = 1 << 27,	 /* nothing may be sent: it is about to move (tcp_move.c), or has left (TIME_WAIT, tcp_leave.c) */
@@ -106,6 +106,7 @@ enum {
 #define TF_REFUSED TF_MORE /* CLOSED by ECONNREFUSED, ACTIVE: was CALLED, sndq is what it said */
 #define TF_ACK_QUEUED TF_ECN_CWR /* NO_LOSS, which has no window to reduce: it is in the queue of tcp_owed.c */
 #define TF_STUCK TF_ECN_ECHO /* NO_LOSS, likewise: sndq may grow, see tcp_tune.c; until bytes leave it */
+#define TF_ASKS TF_ECN_ECHO /* NO_LOSS, SYN_SENT: its SYN says that it keeps what it will say until it is answered */
 #define TF_CC_MASK (3u << TF_CC_SHIFT)
 
 /*
@@ -490,6 +491,24 @@ static inline uint32_t tcb_rcv_wscale(const struct tcb *t)
 static inline uint32_t tcb_flight(const struct tcb *t)
 {
 	return t->snd_nxt - t->snd_una;
+}
+
+/* One that has Fast Open's meaning of the flag */
+static inline bool tcb_is_fastopen(const struct tcb *t)
+{
+	return (t->flags & (TF_NO_LOSS | TF_FASTOPEN)) == TF_FASTOPEN && t->state != TCP_CLOSED;
+}
+
+/* Who called, and was not answered yet */
+static inline bool tcb_is_called(const struct tcb *t)
+{
+	return (t->flags & (TF_NO_LOSS | TF_CALLED | TF_ACTIVE)) == (TF_NO_LOSS | TF_CALLED | TF_ACTIVE) && t->state != TCP_CLOSED;
+}
+
+/* Whoever called it waits for an answer: what tcp_accept() says */
+static inline bool tcb_owes_answer(const struct tcb *t)
+{
+	return (t->flags & (TF_NO_LOSS | TF_CALLED | TF_ACTIVE)) == (TF_NO_LOSS | TF_CALLED) && t->state != TCP_CLOSED;
 }
 
 /* What the send buffer bounds: bytes that the peer has not acknowledged, sent or not. On a link that cannot lose sndq has only the latter. */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Calls that do not wait, on links that cannot lose
+ * Calls on links that cannot lose: some do not wait, and none is lost with the process that should have accepted it
  *
  * The kernel's loopback connects without the process that listens: whoever calls finds a place in its backlog, or none. On a channel only that
  * process knows its backlog. So each SYN-ACK says how many more callers of that link have a place for certain (the urgent pointer, which means
@@ -8,17 +8,21 @@
  *
  * What it needs of the SYN-ACK until then it knows: the answer's numbers begin where those of the SYN do, the window and the segment size are those
  * of the answer that promised. So what the program says follows the SYN, up to that window, and its FIN behind it; who listens finds all of it in
- * one look, and nobody has slept for the hand-shake. The SYN is marked: its urgent pointer is the window that it counts on, and its answer wakes
- * nobody.
+ * one look, and nobody has slept for the hand-shake. The SYN is marked: its urgent pointer is the window that it counts on. One without a promise is
+ * marked, too (TCP_CALL_ASKS), and waits to hear that it has a place, by a SYN-ACK with PSH: which is a promise to itself, and from there on it is
+ * called as one on a promise is.
  *
  * A promise is kept: who was promised a place has one beyond the backlog, should that be full by now (twice as many at most, as a peer may mark
  * what it likes). It holds for a second, as backlogs fill otherwise; until the listener stops, which the link shows at once; and until its process
  * ends. So connect() fails where it does on the kernel: when there is nobody any more.
  *
- * What was said is kept until the answer is here: sndq holds it from snd_una, not from snd_nxt as else on such links. If the port has become
- * another's meanwhile, or its process has ended, nobody has read any of it, as an answer is put before anything is read. Then the connection
+ * The answer is tcp_accept()'s, put before anything can be read, and wakes nobody who doesn't wait for room. What was said is kept until it is here: sndq holds it from
+ * snd_una, not from snd_nxt as else on such links, beside what its size allows. If the port has become another's meanwhile, or its process has ended, nobody has read any of it. Then the connection
  * is over with ECONNREFUSED, but not what it said: whose it is may call again, there or elsewhere (tcp_call_again()). One that nobody holds any more
  * is lost then, with what it said.
+ *
+ * Who listens has an ordinary connection meanwhile, which only says nothing (tcb_owes_answer()), is given from one listening process to the next as
+ * it is, while its caller goes on keeping, and acknowledges all that has come by the answer. Who calls can't move himself before that; so he may ask to be answered at once, and keeps nothing from then on.
  */
 #include "stack/tcp_call.h"
 
@@ -53,6 +57,41 @@ void tcp_promises_take_back(struct stack *s)
 uint32_t tcp_promise_isn(uint32_t caller_isn)
 {
 	return caller_isn & ~UINT32_C(0xffff);
+}
+
+/* Does nobody sleep until it is answered? Who has no more to say than fits does not. */
+static bool answer_is_unawaited(const struct stack *s, const struct tcb *t)
+{
+	return tcb_has(t, TF_FIN_RCVD) || t->rcvq.bytes <= min_u32(tcp_rcvbuf_set(s, t), UINT16_MAX) / 4;
+}
+
+void tcp_call_answer(struct stack *s, struct conn c, const struct tcp_listener *l)
+{
+	struct tcb *t = c.t;
+	const struct link *link = link_at(&s->links, t->link);
+	bool unawaited = l != NULL && answer_is_unawaited(s, t);
+
+	if (tcp_xmit_answer(s, c, l != NULL ? tcp_promise_of(s, l, link) : 0, false) != 0) {
+		tcp_output_later(s, c);
+		return;
+	}
+	t->flags &= ~(uint32_t)TF_CALLED;
+	if (unawaited)
+		link_unawaited(link);
+}
+
+bool tcp_call_heard(struct stack *s, struct conn c, const struct tcp_seg *seg)
+{
+	bool opening = c.t->state == TCP_SYN_RECEIVED, syn = (seg->flags & TCP_SYN) != 0;
+
+	if ((seg->flags & (TCP_RST | TCP_FIN)) != 0 || seg->len != 0 || (opening && (syn || c.t->snd_nxt == c.t->snd_una)))
+		return true;
+	/* Without a frame he asks again. */
+	if (!syn && (seg->flags & (TCP_PSH | TCP_URG)) != 0)
+		tcp_call_answer(s, c, NULL);
+	else if (!opening && !tcp_answered_lately(s, c.id))
+		(void)tcp_xmit_answer(s, c, 0, true);
+	return !syn;
 }
 
 /* ---- promises -------------------------------------------------------------------------------- */
@@ -113,7 +152,7 @@ static struct tcp_promise *promise_for(struct stack *s, struct conn c)
 	struct endpoint remote = remote_of(s, c);
 	struct tcp_promise *p = promise_find(link, &remote);
 
-	if (p == NULL || p->left == 0 || p->window == 0 || !time_before32(tcp_now_ms(s), p->until_ms) || promise_is_taken_back(link, p))
+	if (p == NULL || p->left == 0 || p->window <= TCP_CALL_ASKS || !time_before32(tcp_now_ms(s), p->until_ms) || promise_is_taken_back(link, p))
 		return NULL;
 	return p;
 }
@@ -134,7 +173,7 @@ bool tcp_call(struct stack *s, struct conn c, bool anyway)
 {
 	struct tcb *t = c.t;
 	struct tcp_promise *p = tcb_no_loss(t) ? promise_for(s, c) : NULL;
-	const struct tcp_syn_more more = { .urgent = p != NULL ? p->window : 0 };
+	const struct tcp_syn_more more = { .urgent = p != NULL ? p->window : TCP_CALL_ASKS };
 
 	if ((p == NULL && !anyway) || !tcb_no_loss(t) || tcp_xmit_syn_more(s, c, &more) != 0)
 		return false;
@@ -186,20 +225,46 @@ int tcp_call_output(struct stack *s, struct conn c, bool force)
 	return tcp_out_fin(s, c);
 }
 
+void tcp_call_hurry(struct stack *s, struct conn c)
+{
+	if (!tcp_answered_lately(s, c.id) && tcp_xmit(s, c, c.t->snd_nxt, TCP_ACK | TCP_PSH, NULL, 0) < 0)
+		tcp_answered_forget(s, c.id);
+}
+
 /* ---- the answer ------------------------------------------------------------------------------ */
 
-static void call_answered(struct stack *s, struct conn c, const struct tcp_seg *seg)
+/* It has a place, by which the window is known, unless that was promised. It is said again to who asked again, or to hear whether he lives (DEFER_ACCEPT). */
+static void call_placed(struct stack *s, struct conn c, const struct tcp_seg *seg)
+{
+	struct tcb *t = c.t;
+
+	if (t->snd_wnd == 0) {
+		t->snd_wnd = seg->view.window; /* never scaled in SYN (RFC 7323 2.2) */
+		tcp_opt_agree(s, c, &seg->opts);
+		tcp_promise_keep(s, c, seg);
+		tcp_writable(s, c);
+	} else if (!tcb_has(t, TF_RTX_TIMER)) {
+		t->flags |= TF_ACK_OWED | TF_ACK_NOW;
+	}
+	t->flags &= ~(uint32_t)TF_RTX_TIMER;
+	t->backoff = 0;
+	tcp_output_later(s, c);
+}
+
+static void call_answered(struct stack *s, struct conn c, struct tcp_seg *seg)
 {
 	struct tcb *t = c.t;
 	bool said = t->snd_nxt != t->snd_una;
 
 	bufq_consume(&s->bufs, &t->sndq, tcb_flight(t) - (tcb_has(t, TF_FIN_SENT) ? 1 : 0));
-	t->flags &= ~(uint32_t)(TF_CALLED | TF_RTX_TIMER);
+	t->flags &= ~(uint32_t)(TF_CALLED | TF_RTX_TIMER | TF_STUCK);
 	t->backoff = 0;
-	t->snd_wnd = seg->view.window; /* never scaled in SYN (RFC 7323 2.2) */
 	tcp_opt_agree(s, c, &seg->opts);
 	tcp_promise_keep(s, c, seg);
 	tcp_timer_data_sent(s, c);
+	seg->wnd = seg->view.window; /* never scaled in SYN (RFC 7323 2.2) */
+	if (!tcp_ack_input(s, c, seg))
+		return;
 	tcp_writable(s, c);
 	if (t->sndq.bytes != 0 || tcb_has(t, TF_FIN_QUEUED))
 		tcp_output_later(s, c);
@@ -210,15 +275,20 @@ static void call_answered(struct stack *s, struct conn c, const struct tcp_seg *
 	tcp_ack_owing(s, c);
 }
 
+static bool call_acks(const struct tcb *t, uint32_t ack)
+{
+	return seq_geq(ack, t->snd_una) && seq_leq(ack, t->snd_nxt);
+}
+
 /* For the SYN, or for what followed it (RFC 9293 3.10.7.1) */
 static bool call_is_refusal(const struct tcb *t, const struct tcp_seg *seg)
 {
 	if ((seg->flags & TCP_ACK) != 0)
-		return seg->ack == t->snd_una;
+		return call_acks(t, seg->ack);
 	return seg->seq == t->rcv_nxt;
 }
 
-void tcp_call_input(struct stack *s, struct conn c, const struct tcp_seg *seg)
+void tcp_call_input(struct stack *s, struct conn c, struct tcp_seg *seg)
 {
 	const struct tcb *t = c.t;
 
@@ -229,13 +299,16 @@ void tcp_call_input(struct stack *s, struct conn c, const struct tcp_seg *seg)
 		}
 		s->stats.tcp_resets_rx++;
 		tcp_call_refused(s, c);
-	} else if ((seg->flags & (TCP_SYN | TCP_ACK)) != (TCP_SYN | TCP_ACK) || seg->ack != t->snd_una) {
+	} else if ((seg->flags & (TCP_SYN | TCP_ACK)) != (TCP_SYN | TCP_ACK) || !call_acks(t, seg->ack)) {
 		/* about one that had these endpoints before (RFC 9293 3.10.7.3, first step) */
 		tcp_drop(s, c, STACK_DROP_TCP_ACK);
 		if ((seg->flags & TCP_ACK) != 0)
 			tcp_reply_rst(s, seg->pkt, &seg->view);
 	} else if (seg->seq + 1 == t->rcv_nxt) {
-		call_answered(s, c, seg);
+		if (tcp_seg_is_place(seg))
+			call_placed(s, c, seg);
+		else
+			call_answered(s, c, seg);
 	} else { /* by somebody who does not know how this is played */
 		tcp_drop(s, c, STACK_DROP_TCP_SYN);
 		promise_break(s, c);
@@ -267,6 +340,10 @@ bool tcp_call_timeout(struct stack *s, struct conn c)
 	uint32_t retries = tcp_setting(s->cfg.tcp.syn_retries, TCP_SYN_RETRIES);
 
 	s->stats.tcp_timeouts++;
+	if (tcp_sndbuf_grow(s, c)) {
+		tcp_timer_synack(s, c);
+		return true;
+	}
 	if (tcp_call_unsaid(t) != 0 && tcp_out_usable(s, c) != 0) {
 		tcp_timer_synack(s, c);
 		if (tcp_call_output(s, c, true) != 0)
@@ -277,7 +354,7 @@ bool tcp_call_timeout(struct stack *s, struct conn c)
 		return tcp_call_refused(s, c);
 	t->backoff = (uint8_t)min_u32(t->backoff + 1u, retries);
 	if (t->snd_nxt == t->snd_una)
-		(void)tcp_xmit_call_again(s, c, (uint16_t)t->snd_wnd);
+		(void)tcp_xmit_call_again(s, c, t->snd_wnd != 0 ? (uint16_t)t->snd_wnd : TCP_CALL_ASKS);
 	else
 		(void)tcp_xmit(s, c, t->snd_nxt, TCP_ACK, NULL, 0);
 	tcp_timer_synack(s, c);

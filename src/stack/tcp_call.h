@@ -8,10 +8,11 @@
 #include "stack/tcp_block.h"
 
 /*
- * What the urgent pointer of SYN says, if it isn't 0: whoever calls does not sleep until he is answered, and counts on this window. Of SYN-ACK: how
- * many places are promised to that link, and, above that, the low bits of how often promises to it were taken back.
+ * What the urgent pointer of SYN says, if it isn't 0: whoever calls keeps what he says until he is answered. TCP_CALL_ASKS: he waits to hear that he
+ * has a place, else he was promised one, and counts on this window. Of SYN-ACK: how many places are promised to that link, and, above that, the low
+ * bits of how often promises to it were taken back. SYN-ACK with PSH: a place, and no answer yet. An empty ACK with PSH: he can wait no longer.
  */
-enum { TCP_PROMISE_MAX = 64, TCP_ROUND_SHIFT = 7 };
+enum { TCP_CALL_ASKS = 1, TCP_PROMISE_MAX = 64, TCP_ROUND_SHIFT = 7 };
 
 /* ---- who listens ----------------------------------------------------------------------------- */
 
@@ -22,10 +23,20 @@ void tcp_promises_take_back(struct stack *s);
 /* Where an answer's numbers begin: a caller on a promise knows it */
 uint32_t tcp_promise_isn(uint32_t caller_isn);
 
+/* tcb_owes_answer(): the program has it now, or whoever called can wait no longer. Without a frame it is owed on. @l: NULL: no promises */
+void tcp_call_answer(struct stack *s, struct conn c, const struct tcp_listener *l);
+/* The same: a segment from whoever called. Return: false: it is done with. */
+bool tcp_call_heard(struct stack *s, struct conn c, const struct tcp_seg *seg);
+
 /* ---- who calls ------------------------------------------------------------------------------- */
 
 /* A SYN-ACK is here, on a link that cannot lose: keep what it promises. */
 void tcp_promise_keep(struct stack *s, struct conn c, const struct tcp_seg *seg);
+/* Is it a place, and no answer yet? */
+static inline bool tcp_seg_is_place(const struct tcp_seg *seg)
+{
+	return (seg->view.flags & TCP_PSH) != 0;
+}
 /*
  * SYN_SENT, and nothing sent: calls and is connected, if there is a promise, or for want of one if @anyway. Return: false: it is as it was.
  */
@@ -35,15 +46,12 @@ uint32_t tcp_call_unsaid(const struct tcb *t);
 /* TF_CALLED: what the program has said, and its FIN. Return: 0; -EAGAIN: no frame */
 int tcp_call_output(struct stack *s, struct conn c, bool force);
 /* TF_CALLED: the answer, or a refusal. */
-void tcp_call_input(struct stack *s, struct conn c, const struct tcp_seg *seg);
+void tcp_call_input(struct stack *s, struct conn c, struct tcp_seg *seg);
+/* TF_CALLED: it is to move, or to end with something unsaid: the peer is asked to answer now. */
+void tcp_call_hurry(struct stack *s, struct conn c);
 /* TF_CALLED: nobody is there, and whose the id is may call another, tcp_call_again(). Return: false: it is gone. */
 bool tcp_call_refused(struct stack *s, struct conn c);
 /* TF_CALLED: nothing has come for long. Return: false: it is gone. */
 bool tcp_call_timeout(struct stack *s, struct conn c);
-
-static inline bool tcb_is_called(const struct tcb *t)
-{
-	return (t->flags & (TF_NO_LOSS | TF_CALLED)) == (TF_NO_LOSS | TF_CALLED) && t->state != TCP_CLOSED;
-}
 
 #endif

@@ -209,10 +209,10 @@ void tcp_conn_strip(struct stack *s, struct conn c)
 	struct tcb *t = c.t;
 
 	tcp_timer_stop(s, c);
-	if (tcb_is_called(t))
-		t->flags &= ~(uint32_t)TF_CALLED;
-	else if (t->state != TCP_CLOSED && tcb_has(t, TF_FASTOPEN))
+	if (tcb_is_fastopen(t))
 		tcp_fastopen_gone(s, t, false);
+	else if (tcb_no_loss(t) && t->state != TCP_CLOSED)
+		t->flags &= ~(uint32_t)TF_CALLED;
 	t->flags &= ~(uint32_t)(TF_ACK_OWED | TF_ACK_NOW);
 	tcp_rtx_free(s, t);
 	tcp_cc_release(s, c);
@@ -297,6 +297,9 @@ bool tcp_conn_done(struct stack *s, struct conn c, int err)
 
 bool tcp_conn_reset(struct stack *s, struct conn c, int err)
 {
+	/* Whoever called is to know that it was accepted, and not to call another. */
+	if (unlikely(tcb_owes_answer(c.t)) && !tcb_has(c.t, TF_EMBRYO | TF_HELD))
+		tcp_call_answer(s, c, NULL);
 	if (!tcb_has(c.t, TF_HELD) && tcp_xmit_rst(s, c) == -EAGAIN && tcb_no_loss(c.t))
 		c.t->flags |= TF_RST_OWED;
 	return tcp_conn_done(s, c, err);
@@ -552,8 +555,8 @@ void stack_leaving(struct stack *s)
 		struct conn c = conn_at(s, id);
 
 		/* Also where there is a little window left, which waits for an acknowledgement (tcp_out_may_send()). No frame: then it is told later. */
-		if (tcb_no_loss(c.t) && tcb_synchronized(c.t) && !tcb_has(c.t, TF_HELD | TF_CALLED) &&
-		    tcb_can_send(c.t) && tcb_unsent(c.t) > tcp_out_usable(s, c))
+		if (tcb_no_loss(c.t) && tcb_synchronized(c.t) && !tcb_has(c.t, TF_HELD) && tcb_can_send(c.t) &&
+		    (tcb_is_called(c.t) ? tcp_call_unsaid(c.t) : tcb_unsent(c.t)) > tcp_out_usable(s, c))
 			(void)tcp_xmit(s, c, c.t->snd_nxt, TCP_ACK | TCP_URG, NULL, 0);
 	}
 }

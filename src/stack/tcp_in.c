@@ -42,7 +42,7 @@ static void in_reset(struct stack *s, struct conn c)
 	int err = ECONNRESET;
 
 	s->stats.tcp_resets_rx++;
-	if (tcb_has(c.t, TF_FASTOPEN))
+	if (tcb_is_fastopen(c.t))
 		tcp_fastopen_gone(s, c.t, true);
 	switch ((enum tcp_state)c.t->state) {
 	case TCP_SYN_RECEIVED:
@@ -245,7 +245,9 @@ void tcp_steps_input(struct stack *s, struct conn c, struct tcp_seg *seg)
 		tcp_call_input(s, c, seg);
 		return;
 	}
-	if (unlikely(tcb_has(t, TF_FASTOPEN)) && !tcp_fastopen_input(s, c, seg))
+	if (unlikely(tcb_owes_answer(t)) && !tcp_call_heard(s, c, seg))
+		return;
+	if (unlikely(tcb_is_fastopen(t)) && !tcp_fastopen_input(s, c, seg))
 		return;
 	if (!in_seq(s, c, seg))
 		return;

@@ -435,7 +435,7 @@ int tcp_option_get(const struct stack *s, struct tcp_id id, enum tcp_option opt,
 /* As Linux: SYN_RECEIVED until the SYN-ACK is acknowledged */
 static enum tcp_state info_state(const struct tcb *t)
 {
-	return t->state == TCP_ESTABLISHED && tcb_has(t, TF_FASTOPEN) && !tcb_no_loss(t) ? TCP_SYN_RECEIVED
+	return t->state == TCP_ESTABLISHED && tcb_is_fastopen(t) ? TCP_SYN_RECEIVED
 								      : (enum tcp_state)t->state;
 }
 
@@ -559,7 +559,7 @@ void tcp_info(const struct stack *s, struct tcp_id id, struct tcp_info *ret_info
 		.min_rtt_us = tcp_rtt_min_us(s, c),
 		.snd_wnd = t->snd_wnd,
 		.rcv_wnd = open ? tcb_rcv_wnd(t) : 0,
-		.in_flight_bytes = tcb_flight(t),
+		.in_flight_bytes = tcb_is_called(t) ? 0 : tcb_flight(t), /* it has arrived, and as in the kernel that is all */
 		.unsent_bytes = !open ? 0 : tcb_is_called(t) ? tcp_call_unsaid(t) : tcb_unsent(t),
 		.unread_bytes = t->rcvq.bytes,
 		.snd_wscale = (uint8_t)tcb_snd_wscale(t),

@@ -10,7 +10,7 @@
  * for it. Until then it waits in `parked`, so that whoever is accepted makes room for the next at once, and not in the second
  * after which the peer repeats its SYN: the kernel's loopback has given its listener the processor before the backlog is full, but
  * here hundreds may have come before the program runs. What is parked counts as an embryo; the peer may be gone by the time that it is answered, and
- * then says so. Who calls on a promise (tcp_call.c) is answered in any case.
+ * then says so. Who calls on a promise (tcp_call.c) has a place in any case.
  *
  * An embryo is a block and nothing else: what the SYN-ACK's record would say, when it left and whether more than once, is kept in the
  * cold half, where congestion control has nothing yet, and the record is made when the acknowledgement comes. So a handshake that nobody
@@ -23,6 +23,7 @@
 #include "stack/tcp_call.h"
 #include "stack/tcp_fastopen.h"
 #include "stack/tcp_cookie.h"
+#include "stack/tcp_move.h"
 
 #include <errno.h>
 
@@ -50,24 +51,27 @@ bool tcp_listen_is_parked(const struct tcb *t)
 
 /*
  * On a link that cannot lose the SYN-ACK arrives there, before all else that we say: the peer has a connection, and the program need not
- * wait for the peer's word that it knows. Unless it has asked for more than that (DEFER_ACCEPT).
+ * wait for the peer's word that it knows. Unless it has asked for more than that (DEFER_ACCEPT). Who was promised a place knows that he has one.
  */
 void tcp_listen_answer(struct stack *s, struct conn c, bool called)
 {
 	struct tcb *t = c.t;
 	const struct link *link = link_at(&s->links, t->link);
 	const struct tcp_syn_more more = { .urgent = tcp_promise_of(s, tcp_listener_at(s, t->event.cookie[0]), link) };
+	bool defers = t->ext != 0 && tcb_ext(s, t)->defer != 0;
 
-	if (tcp_xmit_syn_more(s, c, &more) != 0) {
+	if (called && !defers) {
+		t->snd_nxt = t->snd_una + 1;
+	} else if (tcp_xmit_syn_more(s, c, &more) != 0) {
 		if (called) /* what it says comes now, and cannot wait for an answer to it */
 			tcp_conn_reset(s, c, 0);
 		else
 			tcp_output_later(s, c);
 		return;
 	}
-	if (called)
-		link_unawaited(link);
-	if (!tcb_no_loss(t) || (t->ext != 0 && tcb_ext(s, t)->defer != 0))
+	if (defers && tcb_owes_answer(t))
+		tcb_ext(s, t)->deferred = true; /* the peer has it */
+	if (!tcb_no_loss(t) || defers)
 		return;
 	tcp_timer_stop(s, c);
 	t->snd_una = t->snd_nxt;
@@ -213,6 +217,8 @@ static bool listen_embryo(struct stack *s, const struct tcp_seg *seg, const stru
 	c = conn_at(s, id);
 	c.t->state = TCP_SYN_RECEIVED;
 	c.t->flags = (l->has_cc ? c.t->flags & ~TF_CC_MASK : c.t->flags) | l->flags | TF_EMBRYO;
+	if (tcb_no_loss(c.t) && seg->view.urgent != 0)
+		c.t->flags |= TF_CALLED;
 	c.t->event.cookie[0] = listener_id;
 	l->embryo_cnt++;
 	if (tcb_no_loss(c.t) && listener_full(l) && !called)
@@ -255,7 +261,7 @@ static void listen_syn(struct stack *s, struct tcp_seg *seg, const struct flow_k
 {
 	struct tcp_listener *l = tcp_listener_at(s, listener_id);
 	bool full = l->embryo_cnt >= max_u32(l->backlog, EMBRYOS_MIN);
-	bool called = (seg->pkt->link->flags & LINK_NO_LOSS) != 0 && seg->view.urgent != 0;
+	bool called = (seg->pkt->link->flags & LINK_NO_LOSS) != 0 && seg->view.urgent > TCP_CALL_ASKS;
 	struct tcp_syn_more more;
 	struct conn c;
 	struct tcb *t;
@@ -428,6 +434,8 @@ void tcp_unlisten(struct stack *s, struct listener_id id)
 		struct conn c = conn_at(s, ref_id(l->ready.head));
 
 		ref_list_del(&s->event_nodes, &l->ready, ref_tcp(c.id));
+		if (tcb_owes_answer(c.t)) /* whoever called may call another */
+			c.t->flags &= ~(uint32_t)TF_CALLED;
 		c.t->flags &= ~(uint32_t)TF_EMBRYO;
 		if (c.t->state != TCP_CLOSED && c.t->state != TCP_TIME_WAIT)
 			tcp_conn_reset(s, c, 0);
@@ -443,11 +451,10 @@ void tcp_unlisten(struct stack *s, struct listener_id id)
 	tcp_listener_free(s, id.v);
 }
 
-int tcp_accept(struct stack *s, struct listener_id id, uint64_t cookie, struct tcp_id *ret_id)
+int tcp_dequeue(struct stack *s, struct listener_id id, uint64_t cookie, struct tcp_id *ret_id)
 {
 	struct tcp_listener *l = tcp_listener_at(s, id.v);
 	struct conn c;
-	uint32_t ready;
 
 	VJ_ASSERT(l->in_use);
 	if (ref_list_empty(&l->ready))
@@ -458,8 +465,22 @@ int tcp_accept(struct stack *s, struct listener_id id, uint64_t cookie, struct t
 	c.t->flags = (c.t->flags & ~(uint32_t)TF_EMBRYO) | TF_OWNED;
 	event_cookie_set(&c.t->event, cookie);
 	ret_id->v = c.id;
-	s->stats.tcp_accepted++;
 	listen_unpark(s, l);
+	return 0;
+}
+
+int tcp_accept(struct stack *s, struct listener_id id, uint64_t cookie, struct tcp_id *ret_id)
+{
+	struct conn c;
+	uint32_t ready;
+	int err = tcp_dequeue(s, id, cookie, ret_id);
+
+	if (err != 0)
+		return err;
+	c = conn_at(s, ret_id->v);
+	s->stats.tcp_accepted++;
+	if (tcb_owes_answer(c.t) && !tcb_has(c.t, TF_HELD))
+		tcp_call_answer(s, c, tcp_listener_at(s, id.v));
 	/* What came before there was anybody to tell */
 	ready = tcp_ready(s, *ret_id) & (STACK_EV_READABLE | STACK_EV_EOF | STACK_EV_ERROR);
 	if (ready != 0)

@@ -37,11 +37,22 @@ int tcp_hold(struct stack *s, struct tcp_id id)
 {
 	struct conn c = conn_at(s, id.v);
 
+	if (tcb_is_called(c.t)) {
+		tcp_call_hurry(s, c);
+		return -EAGAIN;
+	}
+	return tcp_hold_here(s, id);
+}
+
+int tcp_hold_here(struct stack *s, struct tcp_id id)
+{
+	struct conn c = conn_at(s, id.v);
+
 	if (c.t->state == TCP_CLOSED)
 		return 0;
 	if (!tcb_no_loss(c.t))
 		return -EOPNOTSUPP;
-	if (!tcb_synchronized(c.t) || tcb_is_called(c.t))
+	if (!tcb_synchronized(c.t))
 		return -EAGAIN;
 	tcp_timer_stop(s, c);
 	c.t->flags |= TF_HELD;
@@ -128,7 +139,7 @@ void tcp_export(const struct stack *s, struct tcp_id id, void *buf)
 		.state = t->state,
 		.local_port = t->lport,
 		.remote_port = t->rport,
-		.flags = t->flags & MOVE_FLAGS,
+		.flags = (t->flags & MOVE_FLAGS) | (tcb_owes_answer(t) ? (uint32_t)TF_CALLED : 0),
 		.rcv_nxt = t->rcv_nxt,
 		.rcv_adv = t->rcv_adv,
 		.rcv_acked = t->rcv_acked,
@@ -242,11 +253,18 @@ static bool import_addrs_ok(const struct tcp_parcel *p)
 	       p->local_port != 0 && p->remote_port != 0;
 }
 
+/* Whoever was called, and has not answered, has said nothing. */
+static bool import_called_ok(const struct tcp_parcel *p)
+{
+	return (p->flags & TF_CALLED) == 0 || ((p->flags & (TF_ACTIVE | TF_FIN_QUEUED)) == 0 && p->snd_bytes == 0 && p->snd_una == p->snd_nxt &&
+					       (p->state == TCP_ESTABLISHED || p->state == TCP_CLOSE_WAIT));
+}
+
 /* Could a connection be like this? */
 static bool import_ok(const struct tcp_parcel *p, uint64_t bytes)
 {
 	return p->bytes == sizeof(*p) && bytes == sizeof(*p) + (uint64_t)p->rcv_bytes + p->snd_bytes &&
-	       (p->flags & ~MOVE_FLAGS) == 0 && import_addrs_ok(p) && import_options_ok(p) && import_state_ok(p) &&
+	       (p->flags & ~(MOVE_FLAGS | TF_CALLED)) == 0 && import_called_ok(p) && import_addrs_ok(p) && import_options_ok(p) && import_state_ok(p) &&
 	       p->rcv_bytes <= TCP_BUF_MAX && p->snd_bytes <= TCP_BUF_MAX && p->err < 134 &&
 	       (p->err == 0 || p->state == TCP_CLOSED) && p->snd_nxt - p->snd_una <= TCP_BUF_MAX &&
 	       p->snd_wnd <= TCP_BUF_MAX && p->rcv_nxt - p->rcv_acked <= TCP_BUF_MAX &&
@@ -355,6 +373,20 @@ int tcp_import(struct stack *s, struct link_id link_id, const void *buf, uint64_
 	import_events(s, c, &p);
 	ret_id->v = c.id;
 	return 0;
+}
+
+void tcp_refuse(struct stack *s, struct tcp_id id)
+{
+	struct tcb *t = conn_at(s, id.v).t;
+
+	if (t->state != TCP_CLOSED)
+		t->flags &= ~(uint32_t)(TF_CALLED | TF_HELD);
+	tcp_abort(s, id);
+}
+
+bool tcp_keeps_said(const struct stack *s, struct tcp_id id)
+{
+	return tcb_is_called(conn_at(s, id.v).t);
 }
 
 int tcp_accept_early(struct stack *s, struct listener_id l, struct tcp_id *ret_id)

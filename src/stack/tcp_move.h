@@ -56,9 +56,12 @@ bool tcp_can_move(const struct stack *s, struct tcp_id id);
 /**
  * tcp_hold() - Send nothing any more, until tcp_release() or tcp_export()
  * The program must not use it meanwhile.
- * Return: 0; -EAGAIN: its handshake isn't over; -EOPNOTSUPP: its link can lose.
+ * Return: 0; -EAGAIN: its handshake isn't over, or it called, and waits for an answer, which the peer is asked for; -EOPNOTSUPP: its link can lose.
  */
 int tcp_hold(struct stack *s, struct tcp_id id);
+
+/** tcp_hold_here() - The same of one whose other end moves, which may have been called, and not have answered yet */
+int tcp_hold_here(struct stack *s, struct tcp_id id);
 
 /** tcp_release() - Go on. Something else than the link may have ended it meanwhile. */
 void tcp_release(struct stack *s, struct tcp_id id);
@@ -101,8 +104,17 @@ void tcp_forget(struct stack *s, struct tcp_id id);
 int tcp_import(struct stack *s, struct link_id link, const void *buf, uint64_t bytes, uint64_t cookie,
 	       struct tcp_id *ret_id);
 
-/** tcp_peer_gone() - An imported one has nobody at its other end: it ends as those do whose link goes */
+/** tcp_keeps_said() - Has nobody accepted it yet? Then tcp_unsent_read() reads what it said, too */
+bool tcp_keeps_said(const struct stack *s, struct tcp_id id);
+
+/** tcp_peer_gone() - It has nobody at its other end: it ends as those do whose link goes */
 void tcp_peer_gone(struct stack *s, struct tcp_id id);
+
+/** tcp_dequeue() - tcp_accept() for who does not accept, but hands on: whoever called hears nothing */
+int tcp_dequeue(struct stack *s, struct listener_id l, uint64_t cookie, struct tcp_id *ret_id);
+
+/** tcp_refuse() - tcp_abort() of such a one: whoever called may call another */
+void tcp_refuse(struct stack *s, struct tcp_id id);
 
 /**
  * tcp_accept_early() - tcp_accept() of one of whom DEFER_ACCEPT expects data, on a link that cannot lose; for a listener that stops

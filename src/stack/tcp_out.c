@@ -290,7 +290,11 @@ static int xmit_syn(struct stack *s, struct conn c, uint32_t seq, uint8_t flags,
 	VJ_ASSERT_OP(tx.l4_room, >, (uint32_t)L4_ROOM_MIN);
 	if (more != NULL)
 		fields.urgent = more->urgent;
+	else if (tcb_no_loss(t) && t->state == TCP_SYN_SENT && tcb_has(t, TF_ASKS))
+		fields.urgent = TCP_CALL_ASKS;
 	fields.window = tcp_syn_window(s, c);
+	if (tcb_no_loss(t) && t->rcvq.bytes != 0) /* an answer to who has said something */
+		fields.window = (uint16_t)min_u32(fields.window, max_u32(tcb_rcv_wnd(t), tcp_window_space(t, tcp_rcvbuf_set(s, t))));
 	t->rcv_adv = seq_max(t->rcv_adv, t->rcv_nxt + fields.window); /* SYN_SENT: rcv_nxt is 0 */
 	if ((flags & TCP_ACK) != 0) {
 		fields.ack = t->rcv_nxt;
@@ -324,6 +328,13 @@ int tcp_xmit_synack_again(struct stack *s, struct conn c)
 	return xmit_syn(s, c, c.t->snd_una - 1, TCP_SYN | TCP_ACK | ecn, NULL);
 }
 
+int tcp_xmit_answer(struct stack *s, struct conn c, uint16_t urgent, bool place)
+{
+	uint32_t seq = c.t->snd_una - (c.t->state == TCP_SYN_RECEIVED ? 0 : 1);
+
+	return xmit_syn(s, c, seq, TCP_SYN | TCP_ACK | (place ? TCP_PSH : 0), &(struct tcp_syn_more){ .urgent = urgent });
+}
+
 int tcp_xmit_call_again(struct stack *s, struct conn c, uint16_t urgent)
 {
 	return xmit_syn(s, c, c.t->snd_una - 1, TCP_SYN, &(struct tcp_syn_more){ .urgent = urgent });
@@ -338,7 +349,7 @@ int tcp_xmit_syn_more(struct stack *s, struct conn c, const struct tcp_syn_more 
 {
 	struct tcb *t = c.t;
 	bool again = t->snd_nxt != t->snd_una;
-	uint8_t flags = t->state == TCP_SYN_RECEIVED ? TCP_SYN | TCP_ACK : TCP_SYN;
+	uint8_t flags = t->state != TCP_SYN_RECEIVED ? TCP_SYN : tcb_owes_answer(t) ? TCP_SYN | TCP_ACK | TCP_PSH : TCP_SYN | TCP_ACK;
 	int err = xmit_syn(s, c, t->snd_una, flags | tcp_ecn_syn_flags(s, t, again), more);
 
 	if (err != 0)
@@ -362,7 +373,7 @@ int tcp_xmit_syn_more(struct stack *s, struct conn c, const struct tcp_syn_more 
 
 void tcp_send_ack(struct stack *s, struct conn c)
 {
-	if (tcb_has(c.t, TF_HELD) || xmit_bare(s, c, TCP_ACK) < 0) {
+	if (tcb_has(c.t, TF_HELD) || tcb_owes_answer(c.t) || xmit_bare(s, c, TCP_ACK) < 0) {
 		c.t->flags |= TF_ACK_OWED | TF_ACK_NOW;
 		tcp_output_later(s, c);
 	}
@@ -735,6 +746,12 @@ bool tcp_output(struct stack *s, struct conn c, bool force)
 
 	if (unlikely(tcb_has(t, TF_HELD)))
 		return true;
+	if (unlikely(tcb_owes_answer(t))) {
+		if (!tcb_has(t, TF_EMBRYO))
+			tcp_call_answer(s, c, NULL);
+		if (tcb_owes_answer(t))
+			return true;
+	}
 	err = unlikely(tcb_is_called(t)) ? tcp_call_output(s, c, force) : out_stream(s, c, force);
 	if (err == 0 && tcb_has(t, TF_ACK_NOW)) {
 		err = xmit_bare(s, c, TCP_ACK);

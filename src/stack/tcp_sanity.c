@@ -116,7 +116,7 @@ static void sanity_progress(const struct stack *s, struct conn c)
 	bool queued = ref_list_has(&t->output);
 	bool armed = wheel_armed(&t->wheel);
 
-	if (t->state == TCP_CLOSED || tcb_has(t, TF_HELD))
+	if (t->state == TCP_CLOSED || tcb_has(t, TF_HELD) || (tcb_owes_answer(t) && tcb_has(t, TF_EMBRYO)))
 		return;
 	if (tcb_has(t, TF_RTX_TIMER | TF_ACK_TIMER))
 		VJ_ASSERT(armed);
@@ -125,8 +125,14 @@ static void sanity_progress(const struct stack *s, struct conn c)
 	if (tcb_has(t, TF_ACK_OWED))
 		VJ_ASSERT(queued || sanity_is_owing(s, c.id) ||
 			  (tcb_no_loss(t) ? sanity_is_owed(s, c) : tcb_has(t, TF_ACK_TIMER)));
-	if (tcb_has(t, TF_FASTOPEN))
-		VJ_ASSERT(tcb_has(t, TF_RTX_TIMER) && (t->ext != 0 || tcb_is_called(t)));
+	if (tcb_is_fastopen(t))
+		VJ_ASSERT(tcb_has(t, TF_RTX_TIMER) && t->ext != 0);
+	if (tcb_owes_answer(t))
+		VJ_ASSERT(queued);
+	if (tcb_is_called(t)) { /* sndq has what was said, too */
+		VJ_ASSERT(queued || tcb_has(t, TF_RTX_TIMER) || tcp_call_unsaid(t) == 0 || tcp_out_usable(s, c) == 0);
+		return;
+	}
 	if (tcb_has(t, TF_PERSIST))
 		VJ_ASSERT(tcb_has(t, TF_RTX_TIMER));
 	if (t->state == TCP_SYN_SENT || t->state == TCP_SYN_RECEIVED ||

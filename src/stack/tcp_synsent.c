@@ -54,7 +54,10 @@ static void synsent_established(struct stack *s, struct conn c, const struct tcp
 {
 	struct tcb *t = c.t;
 	uint32_t retries = t->backoff;
+	bool asks = tcb_no_loss(t) && tcb_has(t, TF_ASKS);
 
+	if (asks)
+		t->flags &= ~(uint32_t)TF_ASKS;
 	tcp_fastopen_synack(s, c, seg, retries);
 	synsent_take_syn(s, c, seg);
 	tcp_ack_syn(s, c, tcb_has(t, TF_TS) ? &seg->opts.ts_ecr : NULL);
@@ -67,7 +70,10 @@ static void synsent_established(struct stack *s, struct conn c, const struct tcp
 	t->flags |= TF_ACK_OWED;
 	if (tcb_no_loss(t)) {
 		tcp_promise_keep(s, c, seg);
-		tcp_ack_owing(s, c);
+		if (asks && tcp_seg_is_place(seg))
+			t->flags = (t->flags & ~(uint32_t)TF_ACK_OWED) | TF_CALLED;
+		else
+			tcp_ack_owing(s, c);
 		return;
 	}
 	t->flags |= TF_ACK_NOW;

@@ -218,7 +218,7 @@ void tcp_timer_data_sent(struct stack *s, struct conn c)
 	bool syn = t->state == TCP_SYN_SENT || t->state == TCP_SYN_RECEIVED;
 	const struct tcp_rtx *rtx;
 
-	if (tcb_has(t, TF_FASTOPEN)) /* data have no timer of their own yet */
+	if (tcb_is_fastopen(t) || tcb_is_called(t)) /* data have no timer of their own yet */
 		return;
 	if (tcb_no_loss(t) && !syn) {
 		timer_watch(s, c);
@@ -281,8 +281,8 @@ void tcp_timer_sndbuf_full(struct stack *s, struct conn c)
 {
 	struct tcb *t = c.t;
 
-	if (tcb_has(t, TF_PERSIST) && (int32_t)(t->rtx_due_ms - tcp_now_ms(s)) > (int32_t)TCP_STUCK_MS + 1 &&
-	    tcp_sndbuf_may_grow(s, c))
+	if ((tcb_has(t, TF_PERSIST) || tcb_is_called(t)) &&
+	    (!tcb_has(t, TF_RTX_TIMER) || (int32_t)(t->rtx_due_ms - tcp_now_ms(s)) > (int32_t)TCP_STUCK_MS + 1) && tcp_sndbuf_may_grow(s, c))
 		timer_rtx_set(s, c, TCP_STUCK_MS);
 }
 
@@ -371,8 +371,10 @@ static bool timer_rtx_fire(struct stack *s, struct conn c)
 	struct tcb *t = c.t;
 
 	t->flags &= ~(uint32_t)TF_RTX_TIMER;
-	if (tcb_has(t, TF_FASTOPEN))
-		return tcb_is_called(t) ? tcp_call_timeout(s, c) : tcp_fastopen_timeout(s, c);
+	if (tcb_is_called(t))
+		return tcp_call_timeout(s, c);
+	if (tcb_is_fastopen(t))
+		return tcp_fastopen_timeout(s, c);
 	switch ((enum tcp_state)t->state) {
 	case TCP_SYN_SENT:
 	case TCP_SYN_RECEIVED:

@@ -63,12 +63,13 @@ static bool memory_short(const struct stack *s)
 
 uint32_t tcp_sndbuf(const struct stack *s, struct conn c)
 {
-	if (unlikely(tcb_is_called(c.t)) && c.t->snd_wnd != 0) /* what may follow the SYN; it stays in sndq */
-		return c.t->snd_wnd + tcb_flight(c.t);
+	/* what may follow the SYN stays in sndq, and is in flight as well */
+	uint32_t said = unlikely(tcb_is_called(c.t)) ? c.t->snd_wnd + tcb_flight(c.t) : 0;
+
 	if (!sndbuf_is_auto(s, c.t))
-		return tcp_sndbuf_set(s, c.t);
+		return tcp_sndbuf_set(s, c.t) + said;
 	if (tcb_no_loss(c.t))
-		return tcp_sndbuf_set(s, c.t) +
+		return tcp_sndbuf_set(s, c.t) + said +
 		       (tcb_has(c.t, TF_STUCK) && !memory_short(s) ? s->cfg.wmem.max : 0);
 	return (uint32_t)min_u64(max_u64(2 * (uint64_t)tcb_cold(s, c)->cc.cwnd, s->cfg.wmem.start),
 				 s->cfg.wmem.max);
@@ -81,7 +82,7 @@ static bool sndbuf_is_full(const struct stack *s, struct conn c)
 
 bool tcp_is_writable(const struct stack *s, struct conn c)
 {
-	return !tcp_is_notsent(s, c.t) && !sndbuf_is_full(s, c);
+	return (!tcp_is_notsent(s, c.t) || tcb_is_called(c.t)) && !sndbuf_is_full(s, c);
 }
 
 void tcp_writable(struct stack *s, struct conn c)

@@ -448,6 +448,146 @@ static void part_respawned(void)
 	printf("he is served\n");
 }
 
+/* Whoever had them in its queue, and didn't accept them, is killed. What they have said by then, and say later, another hears. */
+static void queue_killed(int waiters)
+{
+	pid_t waiting[2];
+	int fds[8], seen[2];
+	bool on_path = false;
+
+	first_stops();
+	end_by_signal(called.first, SIGKILL);
+	CHECK(!pipe(seen));
+	for (int i = 0; i < waiters; i++)
+		waiting[i] = child_start(sees_one, seen[1]);
+	usleep(100000); /* to have come as far as to wait, which they need not */
+	for (int i = 0; i < 8; i++) {
+		fds[i] = connect_to(called.port);
+		on_path |= kernel_has_conn(fds[i]) == wants_kernel();
+		if (i % 2)
+			ask(fds[i]);
+	}
+	CHECK(on_path);
+	CHECK(read(seen[0], &(uint8_t){ 0 }, 1) == 1);
+	if (waiters > 1)
+		usleep(200000); /* they hand them to each other */
+	for (int i = 0; i < waiters; i++)
+		end_by_signal(waiting[i], SIGKILL);
+	write_all(called.tell[1], "", 1);
+	for (int i = 0; i < 8; i += 2)
+		ask(fds[i]);
+	for (int i = 0; i < 8; i++)
+		CHECK(answered(fds[i]) == 2);
+	close(seen[0]);
+	close(seen[1]);
+	over();
+}
+
+static void part_queue_killed(void)
+{
+	for (int i = 0; i < 5; i++)
+		queue_killed(1);
+	use_ipv6(true);
+	queue_killed(1);
+	use_ipv6(false);
+	queue_killed(2);
+	printf("another answers them\n");
+}
+
+enum { MUCH_BYTES = 600000 };
+
+static void reads_much(int unused)
+{
+	static uint8_t bytes[MUCH_BYTES + 1];
+	int fd;
+
+	(void)unused;
+	CHECK(read(called.tell[0], &(uint8_t){ 0 }, 1) == 1);
+	fd = accept(called.listener, NULL, NULL);
+	CHECK(fd >= 0 && read_all(fd, bytes, sizeof(bytes)) == MUCH_BYTES);
+	for (size_t i = 0; i < MUCH_BYTES; i++)
+		CHECK(bytes[i] == called.question[i % QUESTION_BYTES]);
+	write_all(fd, "", 1);
+	close(fd);
+}
+
+static void much(bool killed)
+{
+	uint8_t byte;
+	int fd, seen[2];
+	pid_t waiting, reader;
+
+	first_stops();
+	end_by_signal(called.first, SIGKILL);
+	end_by_signal(called.second, SIGKILL);
+	CHECK(!pipe(seen));
+	called.second = child_start(sees_one, seen[1]);
+	waiting = called.second;
+	usleep(100000);
+	reader = killed ? child_start(reads_much, 0) : -1;
+	fd = connect_to(called.port);
+	for (size_t i = 0; i < MUCH_BYTES; i += QUESTION_BYTES)
+		write_all(fd, called.question, QUESTION_BYTES);
+	CHECK(!shutdown(fd, SHUT_WR));
+	CHECK(read(seen[0], &byte, 1) == 1);
+	if (killed) {
+		end_by_signal(waiting, SIGKILL);
+		write_all(called.tell[1], "", 1);
+		CHECK(read(fd, &byte, 1) == 1 && byte == 0);
+		child_end(reader);
+		called.second = child_start(answer_all, 2);
+	} else {
+		write_all(called.tell[1], "", 1);
+		CHECK(read(fd, &byte, 1) == 1 && byte == 1);
+	}
+	close(fd);
+	close(seen[0]);
+	close(seen[1]);
+	over();
+}
+
+/* As much as the kernel takes from who is not accepted yet, nobody waits for that, and it is not lost either. */
+static void part_said_much(void)
+{
+	much(false);
+	much(true);
+	printf("all of it is heard\n");
+}
+
+/* A copy of it, used by another process before it is accepted, and what becomes of that */
+static void writes_more(int fd)
+{
+	write_all(fd, called.question + 1000, QUESTION_BYTES - 1000);
+	CHECK(!shutdown(fd, SHUT_WR));
+	CHECK(answered(fd) == 1);
+}
+
+static void part_queue_copied(void)
+{
+	int fd, seen[2];
+	pid_t writer;
+
+	first_stops();
+	end_by_signal(called.first, SIGKILL);
+	end_by_signal(called.second, SIGKILL);
+	CHECK(!pipe(seen));
+	called.second = child_start(sees_one, seen[1]);
+	usleep(100000);
+	fd = connect_to(called.port);
+	CHECK(kernel_has_conn(fd) == wants_kernel());
+	write_all(fd, called.question, 1000);
+	writer = child_start(writes_more, fd);
+	close(fd);
+	CHECK(read(seen[0], &(uint8_t){ 0 }, 1) == 1);
+	usleep(100000);
+	write_all(called.tell[1], "", 1);
+	child_end(writer);
+	close(seen[0]);
+	close(seen[1]);
+	over();
+	printf("its copy goes on\n");
+}
+
 void called_parts(const char *only)
 {
 	static const struct part parts[] = {
@@ -459,6 +599,9 @@ void called_parts(const char *only)
 		{ "called_stopped", part_stopped },
 		{ "offered", part_offered },
 		{ "respawned", part_respawned },
+		{ "queue_killed", part_queue_killed },
+		{ "queue_copied", part_queue_copied },
+		{ "said_much", part_said_much },
 		{ "kept_board", part_kept_board },
 		{ "many_kernel", part_many_kernel },
 	};

@@ -163,8 +163,7 @@ class Round:
         late = [(at, KNOWN_S) for at in self.kills] + [(at, ENDS_S) for at in self.without_vjd if "term" in self.acts]
         bad += [f"failed, and nobody was killed: {text}, after {end - begun:.3f} s" for begun, end, text in failed
                 if not any(begun - before <= at <= end for at, before in late)]
-        # on channels those fail, too, who waited for the one that was killed
-        if not self.vjd and self.way in ("accept", "poll") and len(failed) > len(self.kills):
+        if not self.without_vjd and self.way in ("accept", "poll") and len(failed) > len(self.kills):
             bad.append(f"{len(failed)} failed, each process served one at a time, and {len(self.kills)} were killed: {failed}")
         if self.server.errors():
             bad.append(f"the server says: {self.server.errors()}")

@@ -45,7 +45,7 @@ static void promised(struct line *t, const char *answer)
 	line_direct(t);
 	call(t);
 	assert_int_equal(line_state(t), TCP_SYN_SENT);
-	SEND("S 0:0(0) urg 0 <mss 4000,wscale 7,sackOK>");
+	SEND("S 0:0(0) urg 1 <mss 4000,wscale 7,sackOK>");
 	by_rule(t);
 	RECV(0, answer);
 	EVENT(STACK_EV_CONNECTED | STACK_EV_WRITABLE);
@@ -121,7 +121,7 @@ static void counts(void **state)
 	by_rule(t);
 	call(t);
 	assert_int_equal(line_state(t), TCP_SYN_SENT);
-	SEND("S 0:0(0) urg 0");
+	SEND("S 0:0(0) urg 1");
 	by_rule(t);
 	RECV(0, "S. 0:0(0) ack 1 win 20000 urg 1 <mss 3000,sackOK,wscale 3>");
 	call(t);
@@ -140,14 +140,14 @@ static void holds_for(void **state)
 	t->peer.port++;
 	call(t);
 	assert_int_equal(line_state(t), TCP_SYN_SENT);
-	SEND("S 0:0(0) urg 0");
+	SEND("S 0:0(0) urg 1");
 	tcp_abort(t->s, t->id);
 	SEND("R 1:1(0)");
 	t->peer.port--;
 	NOTHING_FOR(1001 * MS);
 	call(t);
 	assert_int_equal(line_state(t), TCP_SYN_SENT);
-	SEND("S 0:0(0) urg 0");
+	SEND("S 0:0(0) urg 1");
 }
 
 /* Taken back, or nobody is there any more: a SYN that was under way doesn't bring it back. */
@@ -159,18 +159,18 @@ static void taken_back(void **state)
 	t->drv->taken_back[0]++;
 	call(t);
 	assert_int_equal(line_state(t), TCP_SYN_SENT);
-	SEND("S 0:0(0) urg 0");
+	SEND("S 0:0(0) urg 1");
 	by_rule(t);
 	RECV(0, PROMISE);
 	call(t);
 	assert_int_equal(line_state(t), TCP_SYN_SENT);
-	SEND("S 0:0(0) urg 0");
+	SEND("S 0:0(0) urg 1");
 	by_rule(t);
 	RECV(0, "S. 0:0(0) ack 1 win 20000 urg 129 <mss 3000,sackOK,wscale 3>"); /* 1 place, after that */
 	t->drv->taken_back[0] = LINK_PEER_ENDED;
 	call(t);
 	assert_int_equal(line_state(t), TCP_SYN_SENT);
-	SEND("S 0:0(0) urg 0");
+	SEND("S 0:0(0) urg 1");
 	t->drv->taken_back[0] = 513; /* only its low bits are told */
 	call(t);
 	assert_int_equal(line_state(t), TCP_ESTABLISHED);
@@ -178,28 +178,53 @@ static void taken_back(void **state)
 	IGNORE();
 }
 
-/* No more than the window that was promised, and all of it is still to be had afterwards */
+/* No more than the window that was promised, and its send buffer beside: all of it is kept. Who accepts says what room there is then. */
 static void window(void **state)
 {
 	struct line *t = *state;
-	uint8_t bytes[30000];
+	static uint8_t bytes[300000];
+	size_t taken = 0;
+
+	fill(bytes, sizeof(bytes));
+	called(t);
+	option(t, TCP_OPT_SNDBUF, 10000);
+	assert_int_equal(tcp_send(t->s, t->id, bytes, sizeof(bytes), 0, &taken), 0);
+	assert_int_equal(taken, 30000);
+	for (int i = 0; i < 6; i++)
+		SEND(". *:*(3000) ack 1");
+	SEND_AFTER(200 * MS, ". 18001:20001(2000) ack 1");
+	assert_int_equal(tcp_send(t->s, t->id, bytes, 1, 0, &taken), -EAGAIN);
+	assert_int_equal(tcp_ready(t->s, t->id) & STACK_EV_WRITABLE, 0);
+	assert_int_equal(info(t).in_flight_bytes, 0); /* as on the kernel */
+	assert_int_equal(info(t).unsent_bytes, 10000);
+	NOTHING_FOR(500 * MS);
+	RECV(0, "S. 0:0(0) ack 20001 win 3000 urg 2 <mss 3000,sackOK,wscale 3>");
+	SEND(". 20001:23001(3000) ack 1");
+	NOTHING();
+	RECV(0, ". 1:1(0) ack 23001 win 2000");
+	SEND(". 23001:26001(3000) ack 1");
+	SEND(". 26001:29001(3000) ack 1");
+	SEND("P. 29001:30001(1000) ack 1");
+	RECV(0, ". 1:1(0) ack 30001 win 2000");
+	EVENT(STACK_EV_WRITABLE | STACK_EV_SENT_ALL);
+}
+
+/* Two programs that both write before they read: the buffer grows, as it does later. */
+static void window_grows(void **state)
+{
+	struct line *t = *state;
+	static uint8_t bytes[600000];
 	size_t taken = 0;
 
 	fill(bytes, sizeof(bytes));
 	called(t);
 	assert_int_equal(tcp_send(t->s, t->id, bytes, sizeof(bytes), 0, &taken), 0);
-	assert_int_equal(taken, 20000);
-	for (int i = 0; i < 6; i++)
-		SEND(". *:*(3000) ack 1");
-	SEND("P. 18001:20001(2000) ack 1");
-	assert_int_equal(tcp_send(t->s, t->id, bytes, 1, 0, &taken), -EAGAIN);
-	assert_int_equal(tcp_ready(t->s, t->id) & STACK_EV_WRITABLE, 0);
-	RECV(0, PROMISE);
+	assert_true(taken < sizeof(bytes));
+	IGNORE();
+	EVENT(0);
+	NOTHING_FOR(11 * MS);
 	EVENT(STACK_EV_WRITABLE);
-	assert_int_equal(tcp_send(t->s, t->id, bytes + 20000, 10, 0, &taken), 0);
-	NOTHING();
-	RECV(0, ". 1:1(0) ack 20001 win 3000");
-	SEND("P. 20001:20011(10) ack 1");
+	assert_int_equal(tcp_send(t->s, t->id, bytes + taken, sizeof(bytes) - taken, 0, &(size_t){ 0 }), 0);
 }
 
 /* FIN goes along; who closes before the answer is through with it. */
@@ -286,7 +311,7 @@ static void refused(void **state)
 	IGNORE();
 	assert_int_equal(call_how(t, true), 0);
 	assert_int_equal(line_state(t), TCP_ESTABLISHED);
-	SEND("S 0:0(0) urg 0");
+	SEND("S 0:0(0) urg 1");
 	by_rule(t);
 	tcp_call_again(t->s, old, t->id);
 	tcp_abort(t->s, old);
@@ -303,7 +328,7 @@ static void refused_data(void **state)
 	called(t);
 	say(t, 5);
 	RECV(0, "R 7:7(0)");
-	RECV(0, "R. 0:0(0) ack 2");
+	RECV(0, "R. 0:0(0) ack 7");
 	EVENT(0);
 	RECV(0, "R 1:1(0)");
 	is_refused_with(t, 5);
@@ -380,13 +405,13 @@ static void stands_still_unpromised(void **state)
 
 	line_direct(t);
 	assert_int_equal(call_how(t, true), 0);
-	SEND("S 0:0(0) urg 0");
+	SEND("S 0:0(0) urg 1");
 	EVENT(STACK_EV_CONNECTED | STACK_EV_WRITABLE);
 	assert_int_equal(tcp_ready(t->s, t->id) & STACK_EV_WRITABLE, STACK_EV_WRITABLE);
 	line_write(t, 100);
 	NOTHING();
 	for (uint64_t wait = 1; wait <= 32; wait *= 2)
-		SEND_AFTER(wait * SEC, "S 0:0(0) urg 0");
+		SEND_AFTER(wait * SEC, "S 0:0(0) urg 1");
 	NOTHING_FOR(65 * SEC);
 	is_refused_with(t, 100);
 }
@@ -452,7 +477,7 @@ static void no_frame(void **state)
 	t->drv->tx_max = 8;
 	stack_link_writable(t->s, t->link);
 	stack_run(t->s);
-	SEND("S 0:0(0) urg 0");
+	SEND("S 0:0(0) urg 1");
 }
 
 /* What is said waits for frames, and goes in order. */
@@ -472,15 +497,121 @@ static void no_frame_to_say(void **state)
 	SEND("F. 101:101(0) ack 1");
 }
 
-/* It can't go to another process before it is known who has it. */
-static void does_not_move(void **state)
+/* It can't go to another process before it is known who has it, who is asked to say so; whose other end moves is as it was afterwards. */
+static void moves(void **state)
 {
 	struct line *t = *state;
 
 	called(t);
+	say(t, 5);
+	assert_int_equal(tcp_hold_here(t->s, t->id), 0);
+	line_write(t, 5);
+	NOTHING_FOR(5 * SEC);
+	tcp_release(t->s, t->id);
+	stack_run(t->s);
+	SEND("P. 6:11(5) ack 1");
+	assert_true(tcp_keeps_said(t->s, t->id));
 	assert_int_equal(tcp_hold(t->s, t->id), -EAGAIN);
+	SEND("P. 11:11(0) ack 1");
+	assert_int_equal(tcp_hold(t->s, t->id), -EAGAIN);
+	NOTHING();
 	RECV(0, PROMISE);
+	assert_false(tcp_keeps_said(t->s, t->id));
 	assert_int_equal(tcp_hold(t->s, t->id), 0);
+}
+
+/* Who waits to hear that he has a place has one then, and what he says is not lost before it is accepted. */
+static void asks(struct line *t)
+{
+	line_direct(t);
+	call(t);
+	assert_int_equal(line_state(t), TCP_SYN_SENT);
+	SEND("S 0:0(0) urg 1");
+	by_rule(t);
+	RECV(0, "SP. 0:0(0) ack 1 win 20000 urg 2 <mss 3000,sackOK,wscale 3>");
+	EVENT(STACK_EV_CONNECTED | STACK_EV_WRITABLE);
+	assert_int_equal(line_state(t), TCP_ESTABLISHED);
+	NOTHING_FOR(200 * SEC); /* whoever has it is waited for */
+}
+
+static void placed(void **state)
+{
+	struct line *t = *state;
+
+	asks(t);
+	line_write(t, 5000);
+	SEND(". 1:3001(3000) ack 1");
+	SEND("P. 3001:5001(2000) ack 1");
+	NOTHING_FOR(200 * SEC);
+	RECV(0, "S. 0:0(0) ack 5001 win 30000 urg 1 <mss 2000,sackOK,wscale 4>");
+	NOTHING();
+	assert_int_equal(info(t).mss, 2000);
+	line_write(t, 10);
+	SEND("P. 5001:5011(10) ack 1");
+}
+
+static void placed_refused(void **state)
+{
+	struct line *t = *state;
+
+	asks(t);
+	say(t, 100);
+	stack_link_del(t->s, t->link, ECONNRESET);
+	is_refused_with(t, 100);
+}
+
+/* One that was called unpromised, likewise */
+static void placed_anyway(void **state)
+{
+	struct line *t = *state;
+
+	line_direct(t);
+	assert_int_equal(call_how(t, true), 0);
+	SEND("S 0:0(0) urg 1");
+	by_rule(t);
+	line_write(t, 100);
+	tcp_shutdown(t->s, t->id);
+	NOTHING();
+	RECV(0, "SP. 0:0(0) ack 1 win 20000 urg 2 <mss 3000,sackOK,wscale 3>");
+	SEND("P. 1:101(100) ack 1");
+	SEND("F. 101:101(0) ack 1");
+	NOTHING_FOR(200 * SEC);
+	RECV(0, "S. 0:0(0) ack 102 win 20000 urg 2 <mss 3000,sackOK,wscale 3>");
+	NOTHING();
+	assert_int_equal(line_state(t), TCP_FIN_WAIT_2);
+}
+
+/* Who hears that he is known there asks no more; who hears it unasked says that he lives. */
+static void placed_again(void **state)
+{
+	struct line *t = *state;
+
+	called(t);
+	say(t, 5);
+	SEND_AFTER(1 * SEC, ". 6:6(0) ack 1");
+	RECV(0, "SP. 0:0(0) ack 6 win 20000 <mss 3000,sackOK,wscale 3>");
+	NOTHING_FOR(200 * SEC);
+	RECV(0, "SP. 0:0(0) ack 6 win 20000 <mss 3000,sackOK,wscale 3>");
+	SEND(". 6:6(0) ack 1");
+	line_write(t, 5);
+	SEND("P. 6:11(5) ack 1");
+}
+
+/* It ends with something unsaid: whoever has it is asked for room. */
+static void leaves(void **state)
+{
+	struct line *t = *state;
+	static uint8_t bytes[30000];
+
+	fill(bytes, sizeof(bytes));
+	called(t);
+	assert_int_equal(tcp_send(t->s, t->id, bytes, sizeof(bytes), 0, &(size_t){ 0 }), 0);
+	IGNORE();
+	stack_leaving(t->s);
+	SEND(".U 18001:18001(0) ack 1");
+	RECV(0, "S. 0:0(0) ack 18001 win 20000 urg 2 <mss 3000,sackOK,wscale 3>");
+	IGNORE();
+	assert_int_equal(stack_unsent(t->s), 0);
 }
 
 /* ---- who listens ----------------------------------------------------------------------------- */
@@ -547,7 +678,6 @@ static void keeps_promises(void **state)
 	for (int i = 0; i < 2; i++) {
 		t->peer.port++;
 		RECV(0, "S 0:0(0) urg 20000 <mss 4000>");
-		SEND("S. 0:0(0) ack 1 urg 0");
 		RECV(0, "P. 1:11(10) ack 1");
 		NOTHING();
 	}
@@ -558,22 +688,133 @@ static void keeps_promises(void **state)
 	assert_int_equal(tcp_listener_ready(t->s, t->listener), 4);
 }
 
-/* What comes behind a SYN that could not be answered would be lost: who sent it hears so as soon as there is a frame. */
+/* Who called is answered when he is accepted, and not before: by all that he has said. */
+static void comes(struct line *t, const char *syn)
+{
+	listens(t, 5);
+	t->peer_isn = 0x12340000;
+	RECV(0, syn);
+	t->isn = t->peer_isn;
+}
+
+static void answers(void **state)
+{
+	struct line *t = *state;
+
+	comes(t, "S 0:0(0) urg 20000 <mss 4000,sackOK,wscale 7>");
+	RECV(0, "P. 1:11(10) ack 1");
+	RECV(0, "F. 11:11(0) ack 1");
+	NOTHING_FOR(1 * SEC);
+	line_accept(t);
+	SEND("S. 0:0(0) ack 12 urg 5");
+	line_read(t, 10);
+	line_write(t, 10);
+	SEND("P. 1:11(10) ack 12");
+	NOTHING_FOR(1 * SEC);
+}
+
+/* Who asked hears that he has a place, first. */
+static void answers_asked(void **state)
+{
+	struct line *t = *state;
+
+	comes(t, "S 0:0(0) urg 1 <mss 4000,sackOK,wscale 7>");
+	SEND("SP. 0:0(0) ack 1 urg 4");
+	RECV(0, "P. 1:11(10) ack 1");
+	NOTHING_FOR(1 * SEC);
+	line_accept(t);
+	SEND("S. 0:0(0) ack 11 urg 5");
+}
+
+/* Who asks whether he is known hears so, now and then; who can wait no longer, or leaves, is answered. */
+static void answers_again(void **state)
+{
+	struct line *t = *state;
+
+	comes(t, "S 0:0(0) urg 20000 <mss 4000,sackOK,wscale 7>");
+	RECV(0, "S 0:0(0) urg 20000 <mss 4000,sackOK,wscale 7>");
+	SEND("SP. 0:0(0) ack 1 urg 0");
+	RECV(0, "P. 1:11(10) ack 1");
+	RECV(0, ". 11:11(0) ack 1");
+	NOTHING_FOR(1 * SEC);
+	RECV(0, ". 11:11(0) ack 1");
+	SEND("SP. 0:0(0) ack 11 urg 0");
+	RECV(0, "P. 11:11(0) ack 1");
+	SEND("S. 0:0(0) ack 11 urg 0");
+	NOTHING_FOR(1 * SEC);
+	line_accept(t);
+	NOTHING();
+}
+
+static void answers_leaving(void **state)
+{
+	struct line *t = *state;
+
+	comes(t, "S 0:0(0) urg 20000 <mss 4000,sackOK,wscale 7>");
+	RECV(0, ".U 1:1(0) ack 1");
+	SEND("S. 0:0(0) ack 1 urg 0");
+	SEND(". 1:1(0) ack 1");
+}
+
+/* It can't be answered yet: it is before anything else is said. Nor does who resets it leave the caller to call another. */
 static void no_frame_to_answer(void **state)
 {
 	struct line *t = *state;
 
-	listens(t, 5);
-	t->drv->tx_max = 0;
-	RECV(0, "S 0:0(0) urg 20000 <mss 4000>");
-	t->isn = t->peer_isn & 0xffff0000;
+	comes(t, "S 0:0(0) urg 20000 <mss 4000>");
 	RECV(0, "P. 1:11(10) ack 1");
+	t->drv->tx_max = 0;
+	line_accept(t);
+	line_read(t, 10);
+	line_write(t, 10);
 	NOTHING();
-	assert_int_equal(tcp_listener_ready(t->s, t->listener), 0);
 	t->drv->tx_max = 8;
 	stack_link_writable(t->s, t->link);
 	stack_run(t->s);
-	SEND("R. 0:0(0) ack 1");
+	SEND("S. 0:0(0) ack 11 urg 0");
+	SEND("P. 1:11(10) ack 11");
+}
+
+/* Nobody accepts, and whoever listened stops: who called may call another. */
+static void answers_nobody(void **state)
+{
+	struct line *t = *state;
+
+	comes(t, "S 0:0(0) urg 20000 <mss 4000>");
+	RECV(0, "P. 1:11(10) ack 1");
+	tcp_unlisten(t->s, t->listener);
+	SEND("R. 1:1(0) ack 11");
+}
+
+/* It is handed on, and back again, and nothing is said meanwhile. */
+static void handed_on(void **state)
+{
+	struct line *t = *state;
+	uint8_t parcel[2048];
+	struct tcp_id id;
+	uint64_t bytes;
+
+	comes(t, "S 0:0(0) urg 20000 <mss 4000,sackOK,wscale 7>");
+	RECV(0, "P. 1:11(10) ack 1");
+	assert_int_equal(tcp_dequeue(t->s, t->listener, 0, &id), 0);
+	assert_int_equal(tcp_hold_here(t->s, id), 0);
+	RECV(0, "P. 11:21(10) ack 1");
+	bytes = tcp_export_bytes(t->s, id);
+	assert_true(bytes <= sizeof(parcel));
+	tcp_export(t->s, id, parcel);
+	tcp_forget(t->s, id);
+	assert_int_equal(tcp_import(t->s, t->link, parcel, bytes, 0, &id), 0);
+	assert_int_equal(tcp_hold(t->s, id), 0);
+	assert_int_equal(tcp_enqueue(t->s, id), 0);
+	tcp_release(t->s, id);
+	NOTHING_FOR(1 * SEC);
+	line_accept(t);
+	SEND("S. 0:0(0) ack 21 urg 5");
+	line_read(t, 20);
+	assert_int_equal(tcp_shutdown(t->s, t->id), 0);
+	SEND("F. 1:1(0) ack 21");
+	((struct tcp_parcel *)parcel)->flags |= TF_ACTIVE; /* by whoever lies: it says nothing that it would be asked for */
+	assert_int_equal(tcp_import(t->s, t->link, parcel, bytes, 0, &id), -EINVAL);
 }
 
 /* The window that was promised holds, whatever it is by now. */
@@ -584,12 +825,14 @@ static void keeps_window(void **state)
 	listens(t, 5);
 	assert_int_equal(tcp_listener_option_set(t->s, t->listener, TCP_OPT_RCVBUF, 4096), 0);
 	RECV(0, "S 0:0(0) urg 6000 <mss 4000>");
-	SEND("S. 0:0(0) ack 1 win 4096");
+	t->isn = t->peer_isn & 0xffff0000;
 	RECV(0, ". 1:3001(3000) ack 1");
-	SEND(". 1:1(0) ack 3001 win 3000");
-	RECV(0, "P. 3001:6001(3000) ack 1");
-	IGNORE();
+	RECV(0, "P. 3001:5001(2000) ack 1");
+	NOTHING();
 	line_accept(t);
+	SEND("S. 0:0(0) ack 5001 win 1000");
+	RECV(0, "P. 5001:6001(1000) ack 1");
+	IGNORE();
 	line_read(t, 6000);
 }
 
@@ -604,6 +847,32 @@ static void defers(void **state)
 	SEND("S. 0:0(0) ack 1 urg 0");
 }
 
+/* Who keeps what he says has a place, all the same; if he says nothing the end of the time asks him whether he lives. */
+static void defers_asked(void **state)
+{
+	struct line *t = *state;
+
+	listens(t, 5);
+	assert_int_equal(tcp_listener_option_set(t->s, t->listener, TCP_OPT_DEFER_ACCEPT_S, 5), 0);
+	RECV(0, "S 0:0(0) urg 1 <mss 4000>");
+	SEND("SP. 0:0(0) ack 1 urg 0");
+	assert_int_equal(tcp_listener_ready(t->s, t->listener), 0);
+	RECV(0, "P. 1:11(10) ack 1");
+	assert_int_equal(tcp_listener_ready(t->s, t->listener), 1);
+	NOTHING_FOR(1 * SEC);
+	line_accept(t);
+	SEND("S. 0:0(0) ack 11 urg 0");
+	t->peer.port++;
+	RECV(0, "S 0:0(0) urg 1 <mss 4000>");
+	SEND("SP. 0:0(0) ack 1 urg 0");
+	SEND_AFTER(7001 * MS, "SP. 0:0(0) ack 1");
+	RECV(0, ". 1:1(0) ack 1");
+	assert_int_equal(tcp_listener_ready(t->s, t->listener), 1);
+	IGNORE();
+	line_accept(t);
+	SEND("S. 0:0(0) ack 1 urg 0");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -611,7 +880,9 @@ int main(void)
 		LINE_TEST(window),	   LINE_TEST(ends_at_once),   LINE_TEST(closed_at_once),   LINE_TEST(given_up),
 		LINE_TEST(refused),	   LINE_TEST(refused_data),   LINE_TEST(link_ends),	     LINE_TEST(refused_orphan),
 		LINE_TEST(against_the_rule), LINE_TEST(stands_still), LINE_TEST(stands_still_unpromised), LINE_TEST(last_use), LINE_TEST(corked), LINE_TEST(no_frame),	     LINE_TEST(no_frame_to_say),
-		LINE_TEST(does_not_move),  LINE_TEST(promises),	      LINE_TEST(keeps_promises),   LINE_TEST(no_frame_to_answer),
+		LINE_TEST(window_grows), LINE_TEST(moves), LINE_TEST(placed), LINE_TEST(placed_refused), LINE_TEST(placed_anyway), LINE_TEST(placed_again), LINE_TEST(leaves),
+		LINE_TEST(answers), LINE_TEST(answers_asked), LINE_TEST(answers_again), LINE_TEST(answers_leaving), LINE_TEST(answers_nobody), LINE_TEST(handed_on), LINE_TEST(defers_asked),
+		LINE_TEST(promises),	      LINE_TEST(keeps_promises),   LINE_TEST(no_frame_to_answer),
 		LINE_TEST(defers),	   LINE_TEST(keeps_window),	   LINE_TEST(taken_back),     LINE_TEST(takes_back),
 	};
 
