@@ -166,36 +166,49 @@ VJ_EARLY static int sigaction_plain(int sig, const struct sigaction *act, struct
 	return r;
 }
 
+VJ_EARLY static void handler_note(int sig, void *handler, int flags)
+{
+	atomic_store_explicit(&handlers[sig].flags, flags, memory_order_relaxed);
+	atomic_store_explicit(&handlers[sig].handler, handler, memory_order_release);
+}
+
+/* One that is neither SIG_DFL nor SIG_IGN; `handlers_lock`, or the process has no other thread */
+VJ_EARLY static int sigaction_noted(int sig, const struct sigaction *act, struct sigaction *old)
+{
+	void *old_handler = atomic_load_explicit(&handlers[sig].handler, memory_order_relaxed);
+	int r, old_flags = atomic_load_explicit(&handlers[sig].flags, memory_order_relaxed);
+	struct sigaction ours = *act, before;
+
+	ours.sa_sigaction = trampoline;
+	ours.sa_flags = (act->sa_flags & ~(int)SA_RESETHAND) | SA_SIGINFO;
+	handler_note(sig, (void *)act->sa_sigaction, act->sa_flags);
+	r = __sigaction(sig, &ours, &before);
+	if (r) /* SIGKILL, SIGSTOP */
+		handler_note(sig, old_handler, old_flags);
+	else /* a handler that ran meanwhile may have done the same */
+		handler_note(sig, (void *)act->sa_sigaction, act->sa_flags);
+	if (!r && old)
+		*old = unwrap(before, old_handler, old_flags);
+	return r;
+}
+
 VJ_EARLY int sock_sigaction(int sig, const struct sigaction *act, struct sigaction *old)
 {
-	struct sigaction ours, before;
-	uint64_t all = UINT64_MAX, mask = 0; /* the kernel's, by its calls: each of libc's is looked up first, by a program that sets one handler */
-	void *old_handler;
-	int old_flags, r;
+	uint64_t all = UINT64_MAX, mask = 0;
+	int r;
 
 	if (!is_wrapped(sig))
 		return __sigaction(sig, act, old);
 	if (!act || !is_handler(act) || unlikely(caged)) /* no call of ours needs to know of a handler then */
 		return sigaction_plain(sig, act, old);
+	if (__libc_single_threaded) /* shells set some for each program that they start */
+		return sigaction_noted(sig, act, old);
 	/* a handler of this thread must not find the lock taken */
 	SYS_CALL4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &mask, SYS_SIGSET_BYTES);
 	pthread_mutex_lock(&handlers_lock);
-	old_handler = atomic_load_explicit(&handlers[sig].handler, memory_order_relaxed);
-	old_flags = atomic_load_explicit(&handlers[sig].flags, memory_order_relaxed);
-	ours = *act;
-	ours.sa_sigaction = trampoline;
-	ours.sa_flags = (act->sa_flags & ~(int)SA_RESETHAND) | SA_SIGINFO;
-	atomic_store_explicit(&handlers[sig].flags, act->sa_flags, memory_order_relaxed);
-	atomic_store_explicit(&handlers[sig].handler, (void *)act->sa_sigaction, memory_order_release);
-	r = __sigaction(sig, &ours, &before);
-	if (r) { /* SIGKILL, SIGSTOP */
-		atomic_store_explicit(&handlers[sig].flags, old_flags, memory_order_relaxed);
-		atomic_store_explicit(&handlers[sig].handler, old_handler, memory_order_release);
-	}
+	r = sigaction_noted(sig, act, old);
 	pthread_mutex_unlock(&handlers_lock);
 	SYS_CALL4(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, SYS_SIGSET_BYTES);
-	if (!r && old)
-		*old = unwrap(before, old_handler, old_flags);
 	return r;
 }
 

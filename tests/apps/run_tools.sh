@@ -99,6 +99,15 @@ touch "$tmp/many/"{1..100}
 few_faults 100 6 sh -c 'for i in "$@"; do x=$(echo $i); done' sh {1..100}
 few_faults 100 15 find "$tmp/many" -type f -exec true {} \;
 
+# Handlers of a program without threads are noted without a system call: shells set some for each program that they start.
+masks() { # COMMAND...: how often it and its children set a mask of signals
+	strace -f -c -o "$tmp/masks" "$@" || fail "$*: ended early"
+	awk '$NF == "rt_sigprocmask" { print $4 }' "$tmp/masks"
+}
+bare=$(masks bash -c 'for i in {1..20}; do /bin/true; done')
+ours=$(masks env VJ_SOCKET="$VJ_SOCKET" LD_PRELOAD="$build/libvj-preload.so" bash -c 'for i in {1..20}; do /bin/true; done')
+((ours - bare <= 10)) || fail "bash sets $ours masks, $bare on the kernel"
+
 # What vj run does before it is the program: of 43 calls, some of them libc's, none waits for vjd, and no library is mapped.
 if readelf -lW "$vj" | has INTERP; then
 	echo "vj is not static here: its start is not counted"
