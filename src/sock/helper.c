@@ -30,7 +30,7 @@
 #include <sys/timerfd.h>
 
 /* FEW_CALLS: of a tick, FEW_WATCHES: likewise */
-enum { TICK_MS = 10, LEAVING_MS = 1, FEW_CALLS = 16, FEW_WATCHES = 8, STACK_BYTES = 256 * 1024, END_MS = 500 };
+enum { TICK_MS = 10, LEAVING_MS = 1, HELD_MS = 1, FEW_CALLS = 16, FEW_WATCHES = 8, STACK_BYTES = 256 * 1024, END_MS = 500 };
 
 /* Until a kick, the program's timer, what rings at @fd (-1: nothing), or for @length (NULL: for ever). Return: did the timer go off? */
 static bool nap(int fd, const struct timespec *length)
@@ -107,6 +107,16 @@ static bool is_own(void)
 	return deed_fd(sock.vj) < 0 && !sock.copied;
 }
 
+/* A short handler is over before; and the timer may be read meanwhile, or set by who sleeps: then the helper is awake, or will be at the next tick. */
+void helper_held(void)
+{
+	int fd = atomic_load(&sock.helper.timer_fd);
+	const struct itimerspec when = { .it_value.tv_nsec = HELD_MS * (long)NS_PER_MS };
+
+	if (fd >= 0)
+		sys_timerfd_settime(fd, 0, &when);
+}
+
 void helper_active(void)
 {
 	if (sock.helper.state == HELPER_CALM && vj_is_calm(sock.vj) && !forks_looks())
@@ -149,26 +159,27 @@ static bool goes_on(void)
 
 /*
  * A program thread leads. Timers may have been set since it went to sleep; then it is to look again.
- * Return: true: the program was back, and for a tick has not slept on the bell. @ret_seen: then written, @calls when that began
+ * Return: true: the program was back, and for a tick has not slept on the bell, or is in a handler. @ret_seen: then written, @calls when that began
  */
 static bool sleep_deep(uint64_t *ret_seen)
 {
 	int64_t timeout_ns;
-	bool late;
+	bool late = false, held;
 
 	if (!vj_arm(sock.vj, &timeout_ns) || vj_oversleeps(sock.vj, sock.leader->wake_ns))
 		kick_send(sock.leader->kick);
 	state_set(HELPER_DEEP);
-	do {
+	while (goes_on() && !late && sock.helper.state != HELPER_TICK && !leader_is_held()) {
 		lock_leave();
 		late = nap(-1, NULL);
 		nap_end();
 		late &= sock.helper.state == HELPER_WATCH;
-	} while (goes_on() && !late && sock.helper.state != HELPER_TICK);
+	}
+	held = leader_is_held();
 	awake(late);
-	if (late)
-		*ret_seen = sock.helper.seen;
-	return late;
+	if (late || held)
+		*ret_seen = held ? sock.calls : sock.helper.seen;
+	return late || held;
 }
 
 /* What vjd has said already is looked at first, else who sleeps would be woken for it at once. */
@@ -270,6 +281,10 @@ static void *helper_main(void *arg)
 			seen = sock.calls;
 			continue;
 		}
+		if (unlikely(leader_is_held())) {
+			sock.leader = NULL;
+			vj_disarm(sock.vj);
+		}
 		if (sock.leader) {
 			late = sleep_deep(&seen);
 			away = false;
@@ -332,9 +347,11 @@ int helper_start(void)
 
 void helper_close(void)
 {
+	int timer_fd = atomic_exchange(&sock.helper.timer_fd, -1);
+
 	kick_close(&sock.helper.kick);
-	own_fd_close(sock.helper.timer_fd);
-	sock.helper.timer_fd = -1;
+	kickers_wait();
+	own_fd_close(timer_fd);
 }
 
 void helper_stop(void)

@@ -232,6 +232,8 @@ struct signal_trace {
 	uint32_t ran;	       /* handlers, since the thread began */
 	uint32_t interrupting; /* among them those without SA_RESTART */
 	int sleep_fd;	       /* to be written to by a handler: the thread is about to sleep; -1 */
+	bool leads;	       /* ... as leader */
+	_Atomic uint32_t begun; /* all handlers, those that `sock_kept_out` doesn't count as well. Read by others while the thread sleeps */
 };
 
 /* A thread asleep. On its stack. */
@@ -239,7 +241,8 @@ struct sleeper {
 	struct sleeper *next, **pprev;
 	struct kick *kick;
 	struct signal_trace signals; /* when the call began: a handler since then ends it */
-	const void *thread;	     /* whose it is; a handler may sleep on top of it */
+	const struct signal_trace *thread; /* whose it is; a handler may sleep on top of it */
+	uint32_t begun;		     /* of `thread`, when the sleep began: if more have since, when it wakes nobody knows */
 	uint64_t wake_ns;	     /* when it wakes by itself; TIME_NEVER. Whoever leads sooner, perhaps */
 	bool unrung;		     /* leader: the sleep is over, and the bell was not what ended it */
 	bool kicked;		     /* ... and the kick can be read */
@@ -345,7 +348,7 @@ struct sock_layer {
 		_Atomic bool begun; /* the thread runs */
 		int tid; /* if `begun`, which is set behind it */
 		struct kick kick;
-		int timer_fd;
+		_Atomic int timer_fd;
 		bool on_bell;	   /* LEAD, or not awake since */
 		uint32_t watches;  /* since window_ns */
 		uint64_t window_ns;
@@ -824,6 +827,8 @@ void block_end(struct blocking *b);
  * then say in sl->unrung that it was not the bell, if so, and call sleep_end(), which takes the lock. @u, of the caller, is pushed before; a jump runs it.
  */
 bool may_lead(void);
+/* There is a leader, on top of whose sleep a handler has begun. */
+bool leader_is_held(void);
 bool sleep_begin(struct sleeper *sl, int64_t *timeout_ns, bool *ret_leads);
 /* Return: false: all was undone, see undo_pop(). @u NULL: this is the undoing. */
 bool sleep_end(struct sleeper *sl, struct undo *u);
@@ -837,6 +842,10 @@ int kick_open(struct kick *k);
 void kick_send(struct kick *k);
 void kick_drain(struct kick *k);
 void kick_close(struct kick *k);
+/* Nobody writes any more to a number that has been taken from where it could be found. */
+void kickers_wait(void);
+/* A handler begins on top of a sleep that leads: no lock. */
+void sleep_held(void);
 /* Gives up the lock, then writes to those that are due: who wakes is not to find it taken. */
 void kicks_unlock(void);
 void kicks_forget(void); /* the spare ones */
@@ -882,6 +891,8 @@ int64_t time_left(uint64_t deadline_ns, uint64_t now_ns);
 int helper_start(void);
 /* The program is active: the helper is to tick, soon, and to lead no more. Lock held. */
 void helper_active(void);
+/* In a moment it is to see whether a handler keeps the leader from its sleep still. In that handler; no lock. */
+void helper_held(void);
 /* A thread of the program has begun to lead. Lock held. */
 void helper_relieved(void);
 /* Its descriptors, when it has ended */

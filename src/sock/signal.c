@@ -8,7 +8,8 @@
  * trampoline before them that leaves this trace:
  *
  *   - it counts, per thread, handlers that ran, and among them those without SA_RESTART;
- *   - if the thread is about to sleep, it kicks it, so that there is no moment in which the trace is missed.
+ *   - if the thread is about to sleep, it kicks it, so that there is no moment in which the trace is missed;
+ *   - if it was to sleep for others, too, it sets the helper's timer: the handler lasts as long as it likes.
  *
  * A signal that comes while the thread has this layer's lock waits until it gives it up: lock_drop() sends it to the thread once
  * more. So a handler may use every descriptor, and jump out of every call (undo.c). Therefore SA_RESETHAND is done here.
@@ -92,14 +93,22 @@ static uint64_t signal_bit(int sig)
 	return UINT64_C(1) << ((unsigned)sig - 1) % 64;
 }
 
-static void leave_trace(int flags)
+/* @counts: not kept out */
+static void leave_trace(int flags, bool counts)
 {
 	static const uint64_t one = 1;
 
-	sock_signals.ran++;
-	sock_signals.interrupting += !(flags & SA_RESTART);
-	if (sock_signals.sleep_fd >= 0)
+	atomic_fetch_add(&sock_signals.begun, 1);
+	if (likely(counts)) {
+		sock_signals.ran++;
+		sock_signals.interrupting += !(flags & SA_RESTART);
+	}
+	if (sock_signals.sleep_fd < 0)
+		return;
+	if (likely(counts))
 		sys_write(sock_signals.sleep_fd, &one, sizeof(one));
+	if (sock_signals.leads && likely(!sock_inside))
+		sleep_held();
 }
 
 static void trampoline(int sig, siginfo_t *info, void *context)
@@ -114,8 +123,7 @@ static void trampoline(int sig, siginfo_t *info, void *context)
 		__sigaction(sig, &(struct sigaction){ .sa_handler = SIG_DFL }, NULL);
 	if (unlikely(info->si_code == SI_SIGIO))
 		info->si_code = async_code(info);
-	if (likely(!(kept_out & signal_bit(sig))))
-		leave_trace(flags);
+	leave_trace(flags, !(kept_out & signal_bit(sig)));
 	sock_kept_out = 0; /* it may make calls itself, or jump */
 	/* a handler of one argument is not disturbed by three */
 	((void (*)(int, siginfo_t *, void *))handler)(sig, info, context);

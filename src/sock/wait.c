@@ -189,14 +189,19 @@ void kick_drain(struct kick *k)
 		sys_read(k->fd, &cnt, sizeof(cnt));
 }
 
-/* Nobody writes to a number that is about to be another's. */
-static void kick_fd_close(int fd)
+void kickers_wait(void)
 {
 	static const struct timespec moment = { .tv_nsec = 20 * NS_PER_US };
 
-	kick_take_back(fd);
 	while (atomic_load(&kickers))
 		SYS_CALL4(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &moment, NULL);
+}
+
+/* Nobody writes to a number that is about to be another's. */
+static void kick_fd_close(int fd)
+{
+	kick_take_back(fd);
+	kickers_wait();
 	own_fd_close(fd);
 }
 
@@ -253,10 +258,32 @@ VJ_EARLY void kicks_forked(void)
  * ----------------
  */
 
-/* Nobody leads, or one that may be relieved: the helper, or what a handler of this thread has interrupted. */
+bool leader_is_held(void)
+{
+	const struct sleeper *sl = sock.leader;
+
+	return sl && sl->thread && (sl->thread == &sock_signals || atomic_load(&sl->thread->begun) != sl->begun);
+}
+
+/* Nobody leads, or one that may be relieved: the helper, or what a handler has interrupted. */
 bool may_lead(void)
 {
-	return !sock.leader || sock.leader == &sock.helper.sleeper || sock.leader->thread == &sock_signals;
+	return !sock.leader || sock.leader == &sock.helper.sleeper || leader_is_held();
+}
+
+/* Other handlers of this thread wait meanwhile: who closes the helper's timer waits for us, and they may last. */
+void sleep_held(void)
+{
+	sock_inside = true;
+	atomic_signal_fence(memory_order_seq_cst);
+	atomic_fetch_add(&kickers, 1);
+	helper_held();
+	atomic_fetch_sub(&kickers, 1);
+	atomic_signal_fence(memory_order_seq_cst);
+	sock_inside = false;
+	atomic_signal_fence(memory_order_seq_cst);
+	if (unlikely(atomic_load_explicit(&sock_deferred, memory_order_relaxed)))
+		signal_release();
 }
 
 /* Return: false: there is work */
@@ -279,6 +306,7 @@ static bool lead_begin(struct sleeper *sl, int64_t *timeout_ns)
 static void sleeper_link(struct sleeper *sl)
 {
 	sl->thread = &sock_signals;
+	sl->begun = atomic_load_explicit(&sock_signals.begun, memory_order_relaxed);
 	sl->kick->sleepers++;
 	sl->next = sock.sleepers;
 	sl->pprev = &sock.sleepers;
@@ -313,6 +341,7 @@ bool sleep_begin(struct sleeper *sl, int64_t *timeout_ns, bool *ret_leads)
 	*ret_leads = leads;
 	/* From here on a handler kicks; one that ran before is noticed here. */
 	sock_signals.sleep_fd = sl->kick->fd;
+	sock_signals.leads = leads;
 	atomic_signal_fence(memory_order_seq_cst);
 	if (sock_signals.ran != sl->signals.ran)
 		kick_send(sl->kick);

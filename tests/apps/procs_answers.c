@@ -4,6 +4,8 @@
 #include "procs.h"
 
 #include <netinet/in.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -210,9 +212,95 @@ static void part_sparse(void)
 	printf("a question now and then\n");
 }
 
+/* ---- a handler that lasts ----------------------------------------------------------------------------------------- */
+
+enum { READERS = 3 };
+
+static int reader_conns[READERS];
+static _Atomic int handling, answered;
+
+/* Until others have answered */
+static void on_signal(int sig)
+{
+	int before = answered;
+
+	(void)sig;
+	handling = 1;
+	for (int ms = 0; answered == before; ms++) {
+		CHECK(ms < ANSWER_MS);
+		usleep(1000);
+	}
+	handling = 0;
+}
+
+/* On top of that */
+static void on_other_signal(int sig)
+{
+	(void)sig;
+	usleep(100);
+}
+
+static void *reader(void *arg)
+{
+	int conn = *(int *)arg;
+	char c;
+
+	while (read(conn, &c, 1) == 1) {
+		answered++;
+		CHECK(write(conn, &c, 1) == 1);
+	}
+	return NULL;
+}
+
+/* Each of them is in a handler in turn; what it had to do with the others' waiting is another's then. */
+static void serve_handling(int fd)
+{
+	pthread_t threads[READERS];
+
+	CHECK(signal(SIGUSR1, on_signal) != SIG_ERR && signal(SIGUSR2, on_other_signal) != SIG_ERR);
+	server_ready(fd);
+	for (int i = 0; i < READERS; i++)
+		reader_conns[i] = accept_one(fd);
+	close(fd);
+	for (int i = 0; i < READERS; i++)
+		CHECK(!pthread_create(&threads[i], NULL, reader, &reader_conns[i]));
+	for (int i = 0; i < READERS; i++) {
+		usleep(100000); /* they sleep */
+		CHECK(!pthread_kill(threads[i], SIGUSR1));
+		while (!handling)
+			usleep(1000);
+		usleep(100000); /* whoever looks at whether the program computes has seen that it sleeps */
+		CHECK(write(reader_conns[i], "h", 1) == 1);
+		for (; handling; usleep(1000))
+			CHECK(!pthread_kill(threads[i], SIGUSR2));
+	}
+	for (int i = 0; i < READERS; i++)
+		CHECK(!pthread_join(threads[i], NULL));
+	exit(0);
+}
+
+static void part_handler(void)
+{
+	int fds[READERS];
+	pid_t server;
+	uint16_t port = server_start(serve_handling, &server);
+	char c;
+
+	for (int i = 0; i < READERS; i++)
+		fds[i] = connect_to(port);
+	for (int i = 0; i < READERS; i++) {
+		CHECK(read(fds[i], &c, 1) == 1 && c == 'h');
+		(void)answer_us(fds[(i + 1) % READERS], i);
+	}
+	for (int i = 0; i < READERS; i++)
+		close(fds[i]);
+	child_end(server);
+	printf("%d threads wait, and one is in a handler\n", READERS);
+}
+
 void answers_parts(const char *only)
 {
-	static const struct part parts[] = { { "answers", part_answers }, { "sparse", part_sparse } };
+	static const struct part parts[] = { { "answers", part_answers }, { "sparse", part_sparse }, { "handler", part_handler } };
 
 	parts_run(parts, sizeof(parts) / sizeof(parts[0]), only);
 }
