@@ -352,16 +352,16 @@ static int kick_join(struct epoll_set *set)
  * but the kernel's to be woken for. Before, there is no kick: its number may be the first beyond the process's table, which
  * the kernel makes larger for it, and where there are threads each CPU has to have been elsewhere meanwhile: 8 to 12 ms.
  */
-static int set_open_up(struct epoll_set *set, bool adopted)
+static int set_open_up(struct epoll_set *set)
 {
-	bool has_kick = set->kick.fd >= 0, wants = sock.vj || adopted || set->again_ns;
+	bool has_kick = set->kick.fd >= 0, wants = sock.vj || set->adopted || set->again_ns;
 	int err = wants && !has_kick ? kick_join(set) : 0;
 
 	if (err || (has_kick && set->ours))
 		return err;
 	/* sequentially consistent against wait_kernel(): it sees `ours`, or is seen to sleep */
 	atomic_store(&set->ours, true);
-	if (atomic_load(&set->kernel_asleep) || adopted)
+	if (atomic_load(&set->kernel_asleep) || set->adopted)
 		kick_send(&set->kick);
 	return 0;
 }
@@ -378,7 +378,7 @@ int sets_attach(void)
 			continue;
 		set->fresh_watches = true;
 		if (set->asleep || set->kernel_asleep)
-			err = set_open_up(set, false);
+			err = set_open_up(set);
 	}
 	return err;
 }
@@ -439,8 +439,14 @@ static int ctl_join(struct epoll_set *set, struct file *f, int fd, int op, const
 	w->fd = fd;
 	w->data = event->data.u64;
 	w->events = event->events | EPOLLERR | EPOLLHUP;
+	/* who is refused has nothing of ours in his set, which may be another process's, too */
 	if (!is_channel_only(f))
 		err = watch_join_kernel(w, op);
+	if (!err) {
+		err = set_open_up(set);
+		if (err && op == EPOLL_CTL_ADD)
+			watch_del_kernel(w);
+	}
 	if (err) {
 		watch_free(w);
 		return err;
@@ -504,7 +510,10 @@ static int set_adopt(int epfd, struct epoll_set **ret_set)
 	if (r != -ENOENT)
 		return r;
 	*ret_set = set_new(epfd);
-	return *ret_set ? 0 : -ENOMEM;
+	if (!*ret_set)
+		return -ENOMEM;
+	(*ret_set)->adopted = true;
+	return 0;
 }
 
 static int ctl_kernel(int epfd, int op, int fd, struct epoll_event *event)
@@ -545,11 +554,6 @@ static int ctl_ours(int epfd, int op, struct file *f, int fd, struct epoll_event
 			return err;
 	}
 	w = watch_find(set, f, fd);
-	if (!w && op != EPOLL_CTL_DEL) {
-		err = set_open_up(set, !e);
-		if (err)
-			return err;
-	}
 	switch (op) {
 	case EPOLL_CTL_ADD:
 	case EPOLL_CTL_MOD:
@@ -793,7 +797,7 @@ static bool gives_up_lock(const struct watch *w)
  */
 static VJ_COLD int set_prepare(struct epoll_set *set)
 {
-	int err = is_foreign() ? 0 : set_open_up(set, false);
+	int err = is_foreign() ? 0 : set_open_up(set);
 	uint64_t again_ns = TIME_NEVER;
 
 	set->fresh_watches = false;

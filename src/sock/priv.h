@@ -275,6 +275,7 @@ struct epoll_set {
 	uint32_t ready_cnt;
 	struct watch *watches;
 	struct kick kick; /* registered with the kernel's set as soon as there is a watch, and a context */
+	bool adopted;	  /* threads may sleep in the kernel's set that are not counted below */
 	bool bell_on;	  /* the bell is registered with the kernel's set */
 	bool called;	  /* one of the watches is */
 	bool fresh_watches; /* among the watches may be listening sockets that are not leased yet */

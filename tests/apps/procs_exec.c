@@ -534,6 +534,7 @@ static void role_adds(const char *fds)
 
 	CHECK(sscanf(fds, "%d %d", &epfd, &fd) == 2);
 	CHECK(epoll_ctl(epfd, EPOLL_CTL_ADD, fd, &ev) && errno == EEXIST);
+	raise(SIGSTOP);
 	exit(0);
 }
 
@@ -565,7 +566,11 @@ static void shares_with_program(int arg)
 
 	set_listener = listen_any(&port);
 	CHECK(!epoll_ctl(epfd, EPOLL_CTL_ADD, set_listener, &ev) && !epoll_wait(epfd, &ev, 1, 0));
-	child_end(child_start(epoll_adder, epfd));
+	pid = child_start(epoll_adder, epfd);
+	CHECK(waitpid(pid, NULL, WUNTRACED) == pid);
+	CHECK(epoll_wait(epfd, &ev, 1, 0) == 0);
+	CHECK(!kill(pid, SIGCONT));
+	child_end(pid);
 	pid = child_start(kernel_client, port);
 	CHECK(epoll_wait(epfd, &ev, 1, ANSWER_MS) == 1 && ev.data.u32 == 7);
 	client = accept(set_listener, NULL, NULL);
