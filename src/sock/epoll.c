@@ -111,6 +111,15 @@ uint32_t set_level(struct epoll_set *set)
 	return 0;
 }
 
+static bool is_channel_only(const struct file *f)
+{
+	const struct sock *s = (const struct sock *)(const void *)f; /* its first member */
+
+	return f->kind == FILE_SOCK && sock_is_channel(s);
+}
+
+_Static_assert(offsetof(struct sock, file) == 0, "a file is the first member of its socket");
+
 /* A one-shot watch has fired: nothing more until EPOLL_CTL_MOD, from either side. */
 static void watch_spend(struct epoll_set *set, struct watch *w, bool kernel_knows)
 {
@@ -119,6 +128,26 @@ static void watch_spend(struct epoll_set *set, struct watch *w, bool kernel_know
 	w->events &= EP_PRIVATE;
 	if (w->in_kernel && !kernel_knows)
 		sys_epoll_ctl(set->epfd, EPOLL_CTL_MOD, w->fd, &off);
+}
+
+/*
+ * Another process with the same set of the kernel's may have taken out what is here on both sides. What is there is refused, so that asking changes
+ * nothing.
+ */
+static VJ_COLD bool is_taken_out(const struct epoll_set *set, const struct watch *w)
+{
+	struct epoll_event none = { .events = 0 };
+
+	/* the number may have been closed, and be another's: that is no taking out */
+	if (fd_peek(w->fd) != w->file || sys_epoll_ctl(set->epfd, EPOLL_CTL_ADD, w->fd, &none))
+		return false;
+	sys_epoll_ctl(set->epfd, EPOLL_CTL_DEL, w->fd, NULL);
+	return true;
+}
+
+static bool others_have(const struct epoll_set *set)
+{
+	return unlikely(set->inherited || set->forks != sock.forks);
 }
 
 /* @ev has @n already, those of the kernel's side. Return: events in it, up to @max. */
@@ -131,6 +160,10 @@ static int collect(struct epoll_set *set, struct epoll_event *ev, int n, int max
 		ready_del(set, w);
 		if (!level)
 			continue;
+		if (others_have(set) && w->in_kernel && !is_channel_only(w->file) && is_taken_out(set, w)) {
+			watch_destroy(w);
+			continue;
+		}
 		if (unlikely(w->round == set->round)) {
 			ev[w->place].events |= level;
 		} else {
@@ -216,15 +249,6 @@ static void watch_del_kernel(struct watch *w)
 	atomic_fetch_sub_explicit(&w->set->kernel_cnt, 1, memory_order_relaxed);
 }
 
-static bool is_channel_only(const struct file *f)
-{
-	const struct sock *s = (const struct sock *)(const void *)f; /* its first member */
-
-	return f->kind == FILE_SOCK && sock_is_channel(s);
-}
-
-_Static_assert(offsetof(struct sock, file) == 0, "a file is the first member of its socket");
-
 void watches_move(struct file *f, enum watch_side side)
 {
 	for (struct watch *w = f->watches, *next; w; w = next) {
@@ -288,6 +312,7 @@ static struct epoll_set *set_new(int epfd)
 	if (!set)
 		return NULL;
 	set->epfd = epfd;
+	set->forks = sock.forks;
 	if (fd_set_file(epfd, &set->file)) {
 		set_free(set);
 		return NULL;
@@ -512,7 +537,7 @@ static int set_adopt(int epfd, struct epoll_set **ret_set)
 	*ret_set = set_new(epfd);
 	if (!*ret_set)
 		return -ENOMEM;
-	(*ret_set)->adopted = true;
+	(*ret_set)->adopted = (*ret_set)->inherited = true;
 	return 0;
 }
 

@@ -104,7 +104,7 @@ VJ_EARLY static void set_forget(struct epoll_set *set)
 {
 	set->kick = (struct kick){ .fd = -1 };
 	set->bell_on = false;
-	set->fresh_watches = true;
+	set->inherited = set->fresh_watches = true;
 	set->asleep = 0;
 	if (unlikely(set->kernel_asleep))
 		set->kernel_asleep = 0;

@@ -276,6 +276,8 @@ struct epoll_set {
 	struct watch *watches;
 	struct kick kick; /* registered with the kernel's set as soon as there is a watch, and a context */
 	bool adopted;	  /* threads may sleep in the kernel's set that are not counted below */
+	bool inherited;	  /* the parent has the kernel's set, too, or whoever became this program */
+	uint32_t forks;	  /* sock.forks when it was made: if there were more, children have it */
 	bool bell_on;	  /* the bell is registered with the kernel's set */
 	bool called;	  /* one of the watches is */
 	bool fresh_watches; /* among the watches may be listening sockets that are not leased yet */

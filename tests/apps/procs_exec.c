@@ -517,6 +517,19 @@ static void puts_back(int arg)
 	CHECK(conn >= 0);
 	close(conn);
 	close(fd);
+	child_end(child_start(epoll_takes_out, epfd));
+	fd = connect_to(port);
+	CHECK(epoll_wait(epfd, &ev, 1, 200) == 0);
+	ev = (struct epoll_event){ .events = EPOLLIN, .data.u32 = 6 };
+	CHECK(epoll_ctl(epfd, EPOLL_CTL_MOD, set_listener, &ev) && errno == ENOENT);
+	CHECK(!epoll_ctl(epfd, EPOLL_CTL_ADD, set_listener, &ev));
+	CHECK(epoll_wait(epfd, &ev, 1, ANSWER_MS) == 1 && ev.data.u32 == 6);
+	conn = accept(set_listener, NULL, NULL);
+	CHECK(conn >= 0);
+	write_all(fd, "x", 1);
+	CHECK(read_all(conn, &(char){ 0 }, 1) == 1);
+	close(conn);
+	close(fd);
 	(void)arg;
 }
 
