@@ -93,11 +93,28 @@ static int route_ask(struct vj *vj, uint8_t proto, const struct endpoint *remote
 	return route_link(vj, &channel, fds, ret_link);
 }
 
+/* One to ourselves is two links, of which vjd says which. */
+static struct vj_link *link_there(const struct vj *vj, uint32_t app_id, int32_t pid)
+{
+	for (unsigned i = 0; i < vj->link_cnt && pid != (int32_t)SYS_CALL0(SYS_getpid); i++) {
+		struct vj_link *link = vj->links[i];
+
+		if (!link->raw && !link->ifl && !link->dead && link->said.peer_pid == pid && link->said.peer_app_id == app_id)
+			return link;
+	}
+	return NULL;
+}
+
 int route_join(struct vj *vj, uint32_t app_id, int32_t pid, struct vj_link **ret_link)
 {
+	struct vj_link *link = link_there(vj, app_id, pid);
 	struct ctl_channel channel;
 	int err, fds[CTL_FDS_MAX];
 
+	if (link) {
+		*ret_link = link;
+		return 0;
+	}
 	if (!vj->ctl)
 		return -ENOTCONN;
 	err = control_done(vj, ctl_client_join(vj->ctl, app_id, pid, &channel, fds));

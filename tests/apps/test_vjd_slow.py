@@ -134,6 +134,53 @@ while True:
     print(cnt, flush=True)
 """
 
+# Answers one client, whom it has accepted first, and nobody else. So does its child, who only waits.
+KEEPER = """
+import os, select, socket, sys
+sys.stdin.readline()
+s = socket.create_server(("127.0.0.1", 0), backlog=100)
+print(s.getsockname()[1], flush=True)
+c = s.accept()[0]
+pid = os.fork()
+if not pid:
+    c.close()
+    waits = select.poll()
+    waits.register(s, select.POLLIN)
+    while True:
+        waits.poll()
+print(pid, flush=True)
+while data := c.recv(100):
+    c.sendall(data)
+"""
+
+# Asks, and says how long the slowest answer took since it was last told to
+ASKER = """
+import select, socket, sys, time
+c = socket.create_connection(("127.0.0.1", int(sys.stdin.readline())))
+slowest = 0
+while True:
+    begun = time.monotonic()
+    c.sendall(b"x")
+    c.recv(1)
+    slowest = max(slowest, time.monotonic() - begun)
+    if select.select([sys.stdin], [], [], 0.01)[0]:
+        sys.stdin.readline()
+        print(slowest, flush=True)
+        slowest = 0
+"""
+
+# Come, and are not accepted; to who stands still they don't come at all
+COMERS = """
+import socket, sys
+port = int(sys.stdin.readline())
+conns = [socket.socket() for _ in range(12)]
+for c in conns:
+    c.setblocking(False)
+    c.connect_ex(("127.0.0.1", port))
+print(len(conns), flush=True)
+sys.stdin.readline()
+"""
+
 SERVERS = [("accept", "127.0.0.1"), ("poll", "::1"), ("select", "127.0.0.1"), ("epoll", "::1"), ("workers", "127.0.0.1"), ("workers", "::1"),
            ("fork", "127.0.0.1"), ("fork", "::1")]
 
@@ -275,6 +322,31 @@ class Test:
         print("datagrams are on channels soon after", flush=True)
         self.end()
 
+    def taken_back(self):
+        """Clients that were offered to a process which stands still come back, and nobody else waits for that, though vjd stands still, too."""
+        self.servers, self.clients = [Program(KEEPER)], [Program(ASKER), Program(COMERS)]
+        keeper, (asker, comers) = self.servers[0], self.clients
+        time.sleep(1)
+        keeper.go()
+        until(keeper.said, "a server")
+        port = keeper.said()
+        asker.go(port)
+        until(lambda: keeper.said() != port, "a child")
+        until(lambda: leases().count(str(port)) > 1, leases)
+        os.kill(keeper.said(), signal.SIGSTOP)
+        comers.go(port)
+        until(comers.said, "clients that come")
+        time.sleep(1) # they are offered
+        asker.go()
+        until(asker.said, "answers")
+        self.mishap(12, lambda: time.sleep(11))
+        before = asker.said()
+        asker.go()
+        until(lambda: asker.said() != before, "answers")
+        assert asker.said() < 5, f"clients come back: nobody was answered for {asker.said():.1f} s"
+        print(f"clients come back: the slowest answer took {asker.said():.3f} s", flush=True)
+        self.end()
+
     def run(self, kind):
         name = f"vjd stopped for {kind} s" if kind else "vjd killed"
         slow_s = 2 * kind + 10
@@ -296,6 +368,7 @@ def main():
     test = Test()
     try:
         test.datagrams()
+        test.taken_back()
         for kind in [*STOPS_S, 0]:
             test.run(kind)
     finally:
