@@ -243,9 +243,36 @@ static void close_connections(void)
 
 #define SIGNAL_BIT(sig) (UINT64_C(1) << ((sig) - 1))
 
+/* What others send to end a process */
+#define ENDING                                                                                                                  \
+	(SIGNAL_BIT(SIGHUP) | SIGNAL_BIT(SIGINT) | SIGNAL_BIT(SIGQUIT) | SIGNAL_BIT(SIGTERM) | SIGNAL_BIT(SIGALRM) | SIGNAL_BIT(SIGUSR1) | \
+	 SIGNAL_BIT(SIGUSR2) | SIGNAL_BIT(SIGVTALRM) | SIGNAL_BIT(SIGPROF))
+
+struct kernel_action {
+	uintptr_t handler;
+	unsigned long flags;
+	uintptr_t restorer;
+	uint64_t mask;
+};
+
+/* Of @sigs, those that are @from become @to. Return: which these were */
+static uint64_t signals_change(uint64_t sigs, void (*from)(int), void (*to)(int))
+{
+	struct kernel_action changed = { .handler = (uintptr_t)to }, act;
+
+	for (int sig = 1; sig < 64; sig++)
+		if ((sigs & SIGNAL_BIT(sig)) && (SYS_CALL4(SYS_rt_sigaction, sig, NULL, &act, SYS_SIGSET_BYTES) || act.handler != (uintptr_t)from ||
+						 SYS_CALL4(SYS_rt_sigaction, sig, &changed, NULL, SYS_SIGSET_BYTES)))
+			sigs &= ~SIGNAL_BIT(sig);
+	return sigs;
+}
+
+static uint64_t ignored; /* by signals_off() */
+
 /*
- * What ends a process that is about to end would take along what it still has to say, and its exit status: the kernel leaves no time for that. Of this thread
- * only, as others are none of ours; and not what the process does itself: libc may have something to write to a pipe that is closed.
+ * What ends a process that is about to end would take along what it still has to say, and its exit status: the kernel leaves no time for that. This
+ * thread keeps all of it out, but not what the process does itself: libc may have something to write to a pipe that is closed. Other threads are none
+ * of ours: what would end the process by way of them is ignored.
  */
 static void signals_off(void)
 {
@@ -253,6 +280,8 @@ static void signals_off(void)
 			  SIGNAL_BIT(SIGILL) | SIGNAL_BIT(SIGTRAP) | SIGNAL_BIT(SIGSYS) | SIGNAL_BIT(SIGABRT));
 
 	SYS_CALL4(SYS_rt_sigprocmask, SIG_BLOCK, &mask, NULL, SYS_SIGSET_BYTES);
+	if (!helper_is_only())
+		ignored = signals_change(ENDING, SIG_DFL, SIG_IGN);
 }
 
 VJ_EARLY void sock_flush_at_exit(void)
@@ -286,6 +315,7 @@ VJ_EARLY void sock_flush_at_quick_exit(void)
 
 	SYS_CALL4(SYS_rt_sigprocmask, SIG_BLOCK, NULL, &mask, SYS_SIGSET_BYTES);
 	sock_flush_at_exit();
+	signals_change(ignored, SIG_IGN, SIG_DFL);
 	SYS_CALL4(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, SYS_SIGSET_BYTES);
 }
 
