@@ -19,6 +19,8 @@
 #include "sock/away.h"
 #include "sock/dgram.h"
 
+#include "lib/ticks.h"
+
 #include <fcntl.h>
 #include <string.h>
 #include <sys/random.h>
@@ -44,27 +46,14 @@ static void mark_choose(void)
 	mark_base &= ~MARK_LOW;
 }
 
-/* A clock that costs nothing, for "about 50 µs". */
+/* A clock that costs nothing, for "about 50 µs": of a counter of some GHz; others are slower */
 static inline uint64_t ticks_now(void)
 {
-#if defined(__x86_64__)
-	return __builtin_ia32_rdtsc();
-#elif defined(__aarch64__)
-	uint64_t ticks;
+	uint64_t ticks = cpu_ticks();
 
-	__asm__ volatile("mrs %0, cntvct_el0" : "=r"(ticks));
-	return ticks;
-#else
-	return sys_clock_ns();
-#endif
+	return likely(ticks) ? ticks : sys_clock_ns();
 }
-#if defined(__x86_64__)
-#define LOOK_TICKS 125000 /* of a 2.5 GHz counter */
-#elif defined(__aarch64__)
-#define LOOK_TICKS 2000 /* counters run at 25 MHz to 1 GHz */
-#else
-#define LOOK_TICKS 50000
-#endif
+enum { LOOK_TICKS = 100000 };
 
 /* ---- ready list ------------------------------------------------------------------------------------------ */
 
@@ -113,12 +102,9 @@ uint32_t set_level(struct epoll_set *set)
 
 static bool is_channel_only(const struct file *f)
 {
-	const struct sock *s = (const struct sock *)(const void *)f; /* its first member */
-
-	return f->kind == FILE_SOCK && sock_is_channel(s);
+	_Static_assert(offsetof(struct sock, file) == 0, "a file is the first member of its socket");
+	return f->kind == FILE_SOCK && sock_is_channel((const struct sock *)(const void *)f);
 }
-
-_Static_assert(offsetof(struct sock, file) == 0, "a file is the first member of its socket");
 
 /* A one-shot watch has fired: nothing more until EPOLL_CTL_MOD, from either side. */
 static void watch_spend(struct epoll_set *set, struct watch *w, bool kernel_knows)
@@ -182,10 +168,11 @@ static int collect(struct epoll_set *set, struct epoll_event *ev, int n, int max
 
 static struct watch *watch_find(const struct epoll_set *set, const struct file *f, int fd)
 {
-	for (struct watch *w = f->watches; w; w = w->next)
-		if (w->set == set && w->fd == fd)
-			return w;
-	return NULL;
+	struct watch *w = f->watches;
+
+	while (w && (w->set != set || w->fd != fd))
+		w = w->next;
+	return w;
 }
 
 /* The number was closed, and what is behind it lives on by another: the kernel's set goes on reporting it, as epoll(7) says, and so do we. */
@@ -266,8 +253,7 @@ void watches_move(struct file *f, enum watch_side side)
 				watch_kernel(w, EPOLL_CTL_ADD, w->data);
 			}
 			/* it is still registered, as any of the kernel's */
-			atomic_fetch_add_explicit(&w->set->kernel_cnt, w->in_kernel,
-						  memory_order_relaxed);
+			atomic_fetch_add_explicit(&w->set->kernel_cnt, w->in_kernel, memory_order_relaxed);
 			watch_destroy(w);
 			break;
 		case WATCH_CHANNEL:
@@ -608,10 +594,7 @@ int sock_epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
 
 /* ---- epoll_wait ------------------------------------------------------------------------------------------ */
 
-/*
- * What the kernel's set reported, marks taken out or replaced by what they stand for. Lock held.
- * Return: events left.
- */
+/* What the kernel's set reported, marks taken out or replaced by what they stand for. Lock held. Return: events left. */
 static int translate(struct epoll_set *set, struct epoll_event *ev, int n)
 {
 	int out = 0;
@@ -879,8 +862,7 @@ static VJ_COLD int64_t sleep_until_again(const struct epoll_set *set, struct sle
 }
 
 /* Return: as epoll_wait(), -errno. Lock held. */
-static int set_wait(struct epoll_set *set, int epfd, struct epoll_event *ev, int max,
-		    int64_t timeout_ns, const sigset_t *mask)
+static int set_wait(struct epoll_set *set, int epfd, struct epoll_event *ev, int max, int64_t timeout_ns, const sigset_t *mask)
 {
 	struct signal_trace signals = sock_signals;
 	struct spin spin = { 0 };
@@ -938,12 +920,8 @@ static int set_wait(struct epoll_set *set, int epfd, struct epoll_event *ev, int
 	return n;
 }
 
-/*
- * The set as the kernel serves it, as long as there is nothing of ours in it.
- * Return: events, -errno.
- */
-static int wait_kernel(struct file *f, int epfd, struct epoll_event *ev, int max,
-		       int64_t timeout_ns, const sigset_t *mask, bool *ret_ours)
+/* The set as the kernel serves it, as long as there is nothing of ours in it. Return: events, -errno. */
+static int wait_kernel(struct file *f, int epfd, struct epoll_event *ev, int max, int64_t timeout_ns, const sigset_t *mask, bool *ret_ours)
 {
 	_Atomic uint32_t *asleep = f && f->kind == FILE_EPOLL ? &set_of(f)->kernel_asleep : NULL;
 	int n;
@@ -964,8 +942,7 @@ static int wait_kernel(struct file *f, int epfd, struct epoll_event *ev, int max
 	return n;
 }
 
-static int wait_any(int epfd, struct epoll_event *ev, int max, int64_t timeout_ns,
-		    const sigset_t *mask)
+static int wait_any(int epfd, struct epoll_event *ev, int max, int64_t timeout_ns, const sigset_t *mask)
 {
 	struct file *f = fd_peek(epfd);
 	bool ours = f && f->kind == FILE_EPOLL &&
@@ -1001,8 +978,7 @@ static int wait_any(int epfd, struct epoll_event *ev, int max, int64_t timeout_n
 	return n;
 }
 
-int sock_epoll_pwait(int epfd, struct epoll_event *ev, int max, int timeout_ms,
-		     const sigset_t *mask)
+int sock_epoll_pwait(int epfd, struct epoll_event *ev, int max, int timeout_ms, const sigset_t *mask)
 {
 	int64_t timeout_ns = timeout_ms < 0 ? -1 : (int64_t)timeout_ms * 1000000;
 
@@ -1016,8 +992,7 @@ int sock_epoll_wait(int epfd, struct epoll_event *ev, int max, int timeout_ms)
 	return unlikely(caged) ? caged->epoll_wait(epfd, ev, max, timeout_ms) : sock_epoll_pwait(epfd, ev, max, timeout_ms, NULL);
 }
 
-int sock_epoll_pwait2(int epfd, struct epoll_event *ev, int max, const struct timespec *timeout,
-		      const sigset_t *mask)
+int sock_epoll_pwait2(int epfd, struct epoll_event *ev, int max, const struct timespec *timeout, const sigset_t *mask)
 {
 	if (timespec_bad(timeout))
 		return (int)ret_errno(-EINVAL);

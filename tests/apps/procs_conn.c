@@ -559,84 +559,6 @@ static void part_exiting(void)
 	printf("outlives the process that accepted it\n");
 }
 
-enum { LAST_WORD = 1000000 }; /* more than a client's side takes in who doesn't read */
-
-static int last_go[2], hear_go[2];
-
-/* exit() has begun: what follows is the libraries'. */
-static void exit_begins(void)
-{
-	write_all(last_go[1], "", 1);
-}
-
-static void *waits_for_ever(void *arg)
-{
-	while (pause())
-		continue;
-	return arg;
-}
-
-static void serve_last_word(int fd)
-{
-	static uint8_t bytes[LAST_WORD];
-	pthread_t thread;
-	char threads;
-	int conn;
-
-	server_ready(fd);
-	conn = accept_one(fd);
-	ping_back(conn);
-	CHECK(read_all(last_go[1], &threads, 1) == 1);
-	if (threads)
-		CHECK(!pthread_create(&thread, NULL, waits_for_ever, NULL));
-	write_all(conn, bytes, sizeof(bytes));
-	write_all(last_go[1], "", 1);
-	CHECK(!atexit(exit_begins) && read_all(last_go[1], &threads, 1) == 1);
-	exit(7);
-}
-
-static void hears_last_word(int arg)
-{
-	static uint8_t bytes[LAST_WORD + 1];
-	int fd = connect_to(port);
-
-	(void)arg;
-	check_path(fd);
-	ping(fd);
-	CHECK(read_all(hear_go[0], bytes, 1) == 1);
-	CHECK(read_all(fd, bytes, sizeof(bytes)) == LAST_WORD);
-}
-
-/* It is told to end when it is about to, by a signal that this or another of its threads gets: what it has said comes, and it ends as it has meant to. */
-static void part_signalled(void)
-{
-	for (char threads = 0; threads < 2; threads++) {
-		pid_t server, client;
-		int status;
-
-		CHECK(!socketpair(AF_UNIX, SOCK_STREAM, 0, last_go) && !pipe(hear_go));
-		server_start(serve_last_word, &server);
-		client = child_start(hears_last_word, 0);
-		write_all(last_go[0], &threads, 1);
-		CHECK(read_all(last_go[0], &(char){ 0 }, 1) == 1);
-		CHECK(!kill(client, SIGSTOP) && waitpid(client, NULL, WUNTRACED) == client);
-		write_all(last_go[0], "", 1);
-		CHECK(read_all(last_go[0], &(char){ 0 }, 1) == 1);
-		usleep(100000); /* nobody can see how far it is; on the kernel it has ended */
-		CHECK(!kill(server, SIGTERM));
-		usleep(100000);
-		CHECK(!kill(client, SIGCONT));
-		write_all(hear_go[1], "", 1);
-		child_end(client);
-		CHECK(waitpid(server, &status, 0) == server && WIFEXITED(status) && WEXITSTATUS(status) == 7);
-		for (int i = 0; i < 2; i++) {
-			close(last_go[i]);
-			close(hear_go[i]);
-		}
-	}
-	printf("told to end when it is about to\n");
-}
-
 /* ... and is closed without having been used. */
 static void serve_unwanted(int fd)
 {
@@ -1065,7 +987,7 @@ void conn_parts(const char *only)
 		{ "forking", part_forking },   { "turns", part_turns },	      { "unused", part_unused },
 		{ "cat", part_cat },	       { "spawned", part_spawned },	       { "exec", part_exec },	      { "passed_conn", part_passed_conn },
 		{ "mapped", part_mapped },
-		{ "exiting", part_exiting },   { "signalled", part_signalled }, { "unwanted", part_unwanted }, { "killed", part_killed },
+		{ "exiting", part_exiting },   { "unwanted", part_unwanted }, { "killed", part_killed },
 		{ "last_words", part_last_words }, { "brief", part_brief }, { "brief_kernel", part_brief_kernel },
 		{ "both_write", part_both_write }, { "to_and_fro", part_to_and_fro }, { "crowd", part_crowd },
 		{ "polled_set", part_polled_set },
