@@ -13,11 +13,14 @@
 #include <sys/random.h>
 #include <sys/un.h>
 
+#define KEEP_NS (10 * UINT64_C(1000000000)) /* so long a peer may be behind with what it is to keep */
+
 enum {
 	POLL_NS = 1000000,
 	HOLD_NS = 25 * 1000000,
 	DEEDS_FEW = 256,
 	BUCKETS_MIN = 16,
+	LEAVE_TIMES = 10, /* as long as for one, for many of which some go */
 };
 
 static struct deeds *deeds_new(void)
@@ -588,6 +591,7 @@ bool deed_push(struct vj *vj, struct deed *d)
 		return false;
 	if (tcp_can_move(vj->stack, d->conn) && deed_crate(d))
 		return false;
+	d->until_ns = vj->now_ns + KEEP_NS;
 	deed_wanted(vj, d, d->answer_fd);
 	return true;
 }
@@ -602,7 +606,9 @@ void deed_send(struct vj *vj, struct vj_conn c)
 
 void deed_leave_all(struct vj *vj, bool waits, int timeout_ms)
 {
-	uint64_t until_ns = lib_clock_ns() + (uint64_t)timeout_ms * UINT64_C(1000000);
+	uint64_t timeout_ns = (uint64_t)timeout_ms * UINT64_C(1000000), last_ns = lib_clock_ns() + LEAVE_TIMES * timeout_ns;
+	uint64_t until_ns = lib_clock_ns() + timeout_ns;
+	uint32_t cnt = vj->deeds ? vj->deeds->cnt : 0;
 
 	if (!vj->deeds)
 		return;
@@ -616,6 +622,9 @@ void deed_leave_all(struct vj *vj, bool waits, int timeout_ms)
 		vj->move_ns = 0;
 		vj_process(vj);
 		deed_let_go(vj);
+		if (vj->deeds->cnt < cnt) /* some went: as long again for the others */
+			until_ns = min_u64(lib_clock_ns() + timeout_ns, last_ns);
+		cnt = vj->deeds->cnt;
 		if (deed_busy(vj))
 			sys_poll_ms(&(struct pollfd){ .fd = vj->bell_fd, .events = POLLIN }, 1, 1);
 	}

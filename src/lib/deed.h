@@ -198,7 +198,7 @@ void deed_send(struct vj *vj, struct vj_conn c);
  * deed_leave_all() - This process ends, or becomes another program: what others may claim is given to its peers to keep, or to the kernel
  * @waits: for others that are to accept who waits for that; else whom nobody takes at once comes into the kernel's queue, since the process
  *         that is to follow may be started when this one has ended
- * Blocks up to @timeout_ms. Copies of our own program that are still open count as others'.
+ * Blocks up to @timeout_ms, as long as some go ten times that. Copies of our own program that are still open count as others'.
  */
 void deed_leave_all(struct vj *vj, bool waits, int timeout_ms);
 

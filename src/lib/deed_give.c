@@ -271,6 +271,10 @@ bool deed_give(struct vj *vj, struct deed *d)
 			err = crate_send(vj, d);
 		if (err && d->stops && (offer_again(vj, d, err) || requeue_instead(vj, d)))
 			return false;
+		if (err == -EAGAIN && !queued && vj->now_ns < d->until_ns) { /* one of many: its peer reads them as fast as it can */
+			d->again_ns = vj->now_ns + OFFER_AGAIN_MS * NS_PER_MS;
+			return false;
+		}
 	}
 	if (err) {
 		if (!queued || err != -EHOSTUNREACH) /* that nobody else listens is no news */
@@ -340,8 +344,8 @@ void deed_leave(struct vj *vj, struct deed *d)
 		return;
 	}
 	link = move_link_of(vj, d->conn);
-	/* in its handshake, or its other end is moving: a little later */
-	if (!link || tcp_hold(vj->stack, d->conn))
+	/* in its handshake, its other end is moving, or that this one has arrived is still to be said, which releases it: a little later */
+	if (!link || tcp_is_held(vj->stack, d->conn) || tcp_hold(vj->stack, d->conn))
 		return;
 	if (getrandom(d->msg.token, sizeof(d->msg.token), 0) != sizeof(d->msg.token)) {
 		deed_stays(vj, d);

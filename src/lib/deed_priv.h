@@ -90,7 +90,7 @@ struct deed {
 	bool late;	     /* ... as DEED_OFFER_LATE */
 	uint32_t to_app;     /* offered: to this one first ... */
 	int32_t to_pid;	     /* ... 0: to none by name */
-	uint64_t again_ns, until_ns; /* ... when to try next, and last; OFFERED: when to take it back */
+	uint64_t again_ns, until_ns; /* ... or to be kept by its peer: when to try next, and last; OFFERED: when to take it back */
 	bool to_queue;	     /* offered to nobody, or in vain: it is to come into the kernel's queue */
 	struct requeue *requeue; /* on its way there from here; NULL: it is not */
 	uint8_t *raw;	     /* written into the token, and not sent yet: [raw_at, raw_len); NULL: nothing */

@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -309,6 +310,58 @@ static void part_becomes(void)
 	printf("accepted by what it has become\n");
 }
 
+/* ---- many at once ------------------------------------------------------------------------------------------------- */
+
+enum { MANY_CONNS = 1000 };
+
+static int many_go[2];
+
+/* Who has accepted them ends; another process has copies, and uses them later. */
+static void serve_many(int fd)
+{
+	static int conns[MANY_CONNS];
+
+	server_ready(fd);
+	for (int i = 0; i < MANY_CONNS; i++) {
+		conns[i] = accept_one(fd);
+		ping_back(conns[i]);
+	}
+	if (fork_must())
+		exit(0);
+	CHECK(read_all(many_go[0], &(char){ 0 }, 1) == 1);
+	for (int i = 0; i < MANY_CONNS; i++)
+		ping_back(conns[i]);
+	_exit(0);
+}
+
+static void part_many(void)
+{
+	static int fds[MANY_CONNS];
+	struct rlimit limit;
+	uint16_t port;
+	pid_t server;
+
+	CHECK(!getrlimit(RLIMIT_NOFILE, &limit));
+	limit.rlim_cur = limit.rlim_max < 4 * MANY_CONNS ? limit.rlim_max : 4 * MANY_CONNS;
+	CHECK(!setrlimit(RLIMIT_NOFILE, &limit) && !pipe(many_go));
+	port = server_start(serve_many, &server);
+	for (int i = 0; i < MANY_CONNS; i++) {
+		fds[i] = connect_to(port);
+		ping(fds[i]);
+	}
+	child_end(server);
+	write_all(many_go[1], "", 1);
+	for (int i = 0; i < MANY_CONNS; i++)
+		write_all(fds[i], "ping", 4);
+	for (int i = 0; i < MANY_CONNS; i++) {
+		CHECK(read_all(fds[i], (char[4]){ 0 }, 4) == 4);
+		close(fds[i]);
+	}
+	close(many_go[0]);
+	close(many_go[1]);
+	printf("%d outlive the process that accepted them\n", MANY_CONNS);
+}
+
 /* ---- SO_LINGER -------------------------------------------------------------------------------------------------- */
 
 static void serve_stopped(int fd)
@@ -513,7 +566,7 @@ static void part_stalls(void)
 void elsewhere_parts(const char *only)
 {
 	static const struct part parts[] = { { "blind", part_blind }, { "left", part_left }, { "becomes", part_becomes }, { "lingers", part_lingers }, { "turns_exec", part_turns_exec },
-					     { "stalls", part_stalls } };
+					     { "stalls", part_stalls }, { "many", part_many } };
 
 	parts_run(parts, sizeof(parts) / sizeof(parts[0]), only);
 }
