@@ -344,8 +344,8 @@ void deed_leave(struct vj *vj, struct deed *d)
 		return;
 	}
 	link = move_link_of(vj, d->conn);
-	/* in its handshake, its other end is moving, or that this one has arrived is still to be said, which releases it: a little later */
-	if (!link || tcp_is_held(vj->stack, d->conn) || tcp_hold(vj->stack, d->conn))
+	/* in its handshake, its other end is moving, or it may be still to be said that this one has arrived, which releases it: a little later */
+	if (!link || link->unsaid || tcp_hold(vj->stack, d->conn))
 		return;
 	if (getrandom(d->msg.token, sizeof(d->msg.token), 0) != sizeof(d->msg.token)) {
 		deed_stays(vj, d);

@@ -59,11 +59,6 @@ int tcp_hold_here(struct stack *s, struct tcp_id id)
 	return 0;
 }
 
-bool tcp_is_held(const struct stack *s, struct tcp_id id)
-{
-	return tcb_has(conn_at(s, id.v).t, TF_HELD);
-}
-
 void tcp_release(struct stack *s, struct tcp_id id)
 {
 	struct conn c = conn_at(s, id.v);

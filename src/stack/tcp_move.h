@@ -63,9 +63,6 @@ int tcp_hold(struct stack *s, struct tcp_id id);
 /** tcp_hold_here() - The same of one whose other end moves, which may have been called, and not have answered yet */
 int tcp_hold_here(struct stack *s, struct tcp_id id);
 
-/** tcp_is_held() - Since tcp_hold() */
-bool tcp_is_held(const struct stack *s, struct tcp_id id);
-
 /** tcp_release() - Go on. Something else than the link may have ended it meanwhile. */
 void tcp_release(struct stack *s, struct tcp_id id);
 
