@@ -97,7 +97,7 @@ static bool is_listened(const struct endpoint *at)
 	err = sys_bind(fd, (struct sockaddr *)&addr,
 		       addr.ss_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6));
 	sys_close(fd);
-	return err && err != -EADDRNOTAVAIL;
+	return err;
 }
 
 /* Nobody could be found that takes it. Is it worth while to ask again? */
