@@ -23,6 +23,7 @@
 #include "sock/family.h"
 #include "sock/forks.h"
 #include "sock/option.h"
+#include "sock/queue.h"
 
 #include "lib/deed.h"
 #include "lib/lease_scope.h"
@@ -283,6 +284,7 @@ VJ_EARLY static void listener_withdraw(struct sock *s, bool blind)
 	if (s->has_listener)
 		s->unleased = (struct pause){ 0 };
 	s->has_listener = false;
+	queues_forget();
 	own_fd_close(s->lease_fd);
 	s->lease_fd = -1;
 	placeholder_drop(s);
@@ -488,35 +490,18 @@ static int kernel_accept_alone(int fd, struct sockaddr *addr, socklen_t *len, in
 	return r;
 }
 
-/*
- * A connection waits in the kernel's queue, but not for us alone: other threads and processes are awake for it, too. Who comes late must
- * not wait inside the kernel, where it would be deaf to channels. The flag that says so is the open file's, which all have in common; so
- * one at a time sets it, by a record lock, which ends with its holder. Return: a descriptor; -EAGAIN: somebody else has it; -errno.
- */
-static int kernel_accept_shared(int fd, struct sockaddr *addr, socklen_t *len, int flags)
-{
-	struct flock lock = { .l_type = F_WRLCK };
-	long mode = sys_fcntl(fd, F_GETFL, 0);
-	int r;
-
-	if (mode < 0)
-		return (int)mode;
-	if (sys_fcntl(fd, F_SETLK, (long)&lock) == -EAGAIN)
-		return -EAGAIN;
-	sys_fcntl(fd, F_SETFL, mode | O_NONBLOCK);
-	r = sys_accept4(fd, addr, len, flags);
-	sys_fcntl(fd, F_SETFL, mode & ~O_NONBLOCK);
-	lock.l_type = F_UNLCK;
-	sys_fcntl(fd, F_SETLK, (long)&lock);
-	return r;
-}
-
-/* It can be read. Return: a descriptor; -EAGAIN: somebody else has it; -errno. */
-static int kernel_accept(const struct sock *s, struct sockaddr *addr, socklen_t *len, int flags)
+/* It can be read. Return: as queue_accept() */
+static int kernel_accept(struct sock *s, struct sockaddr *addr, socklen_t *len, int flags)
 {
 	if (s->copied || s->many_accept)
-		return kernel_accept_shared(s->lease_fd, addr, len, flags);
+		return queue_accept(s, addr, len, flags);
 	return kernel_accept_alone(s->lease_fd, addr, len, flags);
+}
+
+/* Does anybody else wait for the kernel's queue? Copies alone don't say so: a server that forks for each connection has some in all that it forks. */
+static bool others_wait(const struct sock *s)
+{
+	return s->many_accept || (s->copied && (s->inherited || s->contested));
 }
 
 enum { ASK_KERNEL = -4096 };
@@ -561,15 +546,22 @@ static int accept_waiting(int fd, struct sock *s, struct sockaddr *addr, socklen
 		}
 		b.kernel_fd = s->lease_fd;
 		r = b.kernel_ready ? kernel_accept(s, addr, len, flags) : -EAGAIN;
-		b.kernel_ready = false;
-		if (r < 0 && s->lease_fd != b.kernel_fd) /* another thread has closed it meanwhile */
+		b.kernel_ready &= r < 0 && r != -EAGAIN;
+		if (r < 0 && r != -EINTR && s->lease_fd != b.kernel_fd) { /* another thread has closed it meanwhile */
+			b.kernel_ready = false;
+			continue;
+		}
+		if (r == -EBUSY)
 			continue;
 		if (r != -EAGAIN)
 			break;
+		b.beside_others = others_wait(s);
 		r = block_wait(&b);
 		if (r)
 			break;
 	}
+	if (unlikely(b.kernel_ready) && b.beside_others && s->lease_fd >= 0)
+		queue_pass(s->lease_fd);
 	block_end(&b);
 	return r;
 }

@@ -734,16 +734,6 @@ static VJ_COLD int sleep_beside(int epfd, struct epoll_event *ev, int max, int64
 	return sys_epoll_pwait(epfd, ev, max, 0, NULL);
 }
 
-static int sleep_within(int epfd, struct epoll_event *ev, int max, int64_t timeout_ns, const sigset_t *mask)
-{
-	int n;
-
-	pthread_cleanup_push(undo_all, NULL);
-	n = (int)KER_BLOCKING(ker_epoll_sleep(epfd, ev, max, timeout_ns, mask));
-	pthread_cleanup_pop(0);
-	return n;
-}
-
 /* Return: events, 0 if it is to look again, -errno. The lock is given up meanwhile. */
 static int set_sleep(struct epoll_set *set, int epfd, struct epoll_event *ev, int max,
 		     int64_t timeout_ns, const sigset_t *mask, struct sleeper *sl)
@@ -768,7 +758,7 @@ static int set_sleep(struct epoll_set *set, int epfd, struct epoll_event *ev, in
 		if (unlikely(beside)) {
 			n = sleep_beside(epfd, ev, max, timeout_ns, mask, &rung);
 		} else {
-			n = sleep_within(epfd, ev, max, timeout_ns, mask);
+			n = ker_epoll_undo(epfd, ev, max, timeout_ns, mask, undo_all);
 		}
 		sl->kicked = has_mark(ev, n, MARK_KICK);
 		sl->unrung = leads && (beside ? n >= 0 && !rung : is_unrung(ev, n, max));

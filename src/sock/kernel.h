@@ -210,6 +210,18 @@ static inline int ker_epoll_wait(int epfd, struct epoll_event *ev, int max, int6
 	return (int)KER_BLOCKING(ker_epoll_sleep(epfd, ev, max, timeout_ns, mask));
 }
 
+/* As ker_ppoll_undo() */
+static inline int ker_epoll_undo(int epfd, struct epoll_event *ev, int max, int64_t timeout_ns, const sigset_t *mask,
+				 void (*undo)(void *arg))
+{
+	int n;
+
+	pthread_cleanup_push(undo, NULL);
+	n = ker_epoll_wait(epfd, ev, max, timeout_ns, mask);
+	pthread_cleanup_pop(0);
+	return n;
+}
+
 static inline int ker_getpid(void)
 {
 	return (int)SYS_CALL0(SYS_getpid);

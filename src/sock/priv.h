@@ -152,6 +152,7 @@ struct sock {
 	uint32_t lent_bytes; /* AWAY: written by way of who has it */
 	uint16_t err; /* error found after part of a call succeeded, for the next one */
 	bool many_accept; /* LISTEN: several threads have called accept() */
+	bool contested;	  /* LISTEN: somebody else has taken from the kernel's queue whom a thread here was about to take */
 	bool kernel_has;  /* LISTEN: somebody waits in the kernel's queue, said poll() to the accepter */
 	const void *accepter; /* LISTEN: the thread that last did; its sock_signals */
 	uint32_t linger_s;
@@ -793,10 +794,7 @@ bool info_has_ended(const struct sock *s);
  * ----------------
  */
 
-/*
- * Return: true: something may have happened, look again; false: sleep now. Gives up the lock
- * meanwhile.
- */
+/* Return: true: something may have happened, look again; false: sleep now. Gives up the lock meanwhile. */
 bool spin_turn(struct spin *sp);
 /* A fifth of a microsecond */
 void cpu_relax(void);
@@ -806,6 +804,7 @@ void spin_won(const struct spin *sp);
 struct blocking {
 	struct file *file;
 	int kernel_fd;	      /* also wait for this one to be readable; -1: none */
+	bool beside_others;   /* ... which listens, and for its queue others wait, too */
 	uint64_t timeout_ns;  /* 0: none */
 	uint64_t deadline_ns; /* of the first wait on */
 	struct spin spin;

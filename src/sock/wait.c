@@ -7,6 +7,7 @@
  * leader and kicks.
  */
 #include "sock/family.h"
+#include "sock/queue.h"
 
 #include "lib/deed.h"
 #include "lib/wait.h"
@@ -243,6 +244,7 @@ VJ_EARLY void kicks_forget(void)
 {
 	while (spare_kick_cnt)
 		kick_fd_close(spare_fds[--spare_kick_cnt]);
+	queues_forget();
 }
 
 VJ_EARLY void kicks_forked(void)
@@ -409,11 +411,28 @@ bool signals_restart(void)
  * -------------------------------------------------------------------------------------
  */
 
+static int rest_borrow(const struct blocking *b, struct queue *ret_q)
+{
+	if (b->beside_others && !queue_borrow(b->kernel_fd, ret_q))
+		return 0;
+	*ret_q = (struct queue){ .epfd = -1 };
+	return kick_borrow(&ret_q->kick);
+}
+
+static void rest_return(struct queue *q)
+{
+	if (q->epfd >= 0)
+		queue_return(q);
+	else
+		kick_return(&q->kick);
+}
+
 /* The thread is cancelled in its sleep, or jumps out of it: nobody may find it there, and the call is over. */
 struct block_undo {
 	struct undo undo;
 	struct sleeper *sl;
 	struct watch *w;
+	struct queue *q;
 };
 
 static void block_left(void *arg)
@@ -422,20 +441,37 @@ static void block_left(void *arg)
 
 	sleep_end(undo->sl, NULL);
 	watch_unlink(undo->w);
-	kick_return(undo->sl->kick);
+	if (undo->q->epfd >= 0) /* which may have told of somebody just now */
+		queue_pass(undo->q->fd);
+	rest_return(undo->q);
 	lock_leave();
 }
 
+/* As queue_sleep(), by descriptors that are in no set */
+static int block_poll(const struct blocking *b, int kick_fd, bool leads, int64_t timeout_ns, unsigned *ret_woke)
+{
+	struct pollfd pfd[] = { { .fd = b->kernel_fd, .events = POLLIN },
+				{ .fd = kick_fd, .events = POLLIN },
+				{ .fd = leads ? vj_fd(sock.vj) : -1, .events = POLLIN } };
+	struct timespec ts = { .tv_sec = timeout_ns / 1000000000, .tv_nsec = timeout_ns % 1000000000 };
+	struct timespec *tsp = timeout_ns < 0 ? NULL : &ts;
+	nfds_t n = leads ? 3 : 2;
+	int r = b->uncancelled ? sys_ppoll(pfd, n, tsp, NULL) : ker_ppoll_undo(pfd, n, tsp, NULL, undo_all);
+
+	for (nfds_t i = 0; i < n && r > 0; i++)
+		*ret_woke |= pfd[i].revents ? 1u << i : 0u;
+	return r;
+}
+
+_Static_assert(WOKE_QUEUE == 1 << 0 && WOKE_KICK == 1 << 1 && WOKE_BELL == 1 << 2, "bits are places");
 
 enum { WAS_LEFT = -4096 };
 
 /* Return: what ppoll() returned; 0: no need to sleep; WAS_LEFT: all is undone. The lock is given up meanwhile. */
-static int block_sleep(struct blocking *b, struct sleeper *sl, struct watch *w, int64_t timeout_ns)
+static int block_sleep(struct blocking *b, struct sleeper *sl, struct watch *w, struct queue *q, int64_t timeout_ns)
 {
-	struct block_undo undo = { .sl = sl, .w = w };
-	struct pollfd pfd[3];
-	struct timespec ts, *tsp = NULL;
-	nfds_t n = 0;
+	struct block_undo undo = { .sl = sl, .w = w, .q = q };
+	unsigned woke = 0;
 	bool leads;
 	int r;
 
@@ -444,37 +480,31 @@ static int block_sleep(struct blocking *b, struct sleeper *sl, struct watch *w, 
 		undo_pop(&undo.undo);
 		return 0;
 	}
-	pfd[n++] = (struct pollfd){ .fd = b->kernel_fd, .events = POLLIN };
-	pfd[n++] = (struct pollfd){ .fd = sl->kick->fd, .events = POLLIN };
-	if (leads)
-		pfd[n++] = (struct pollfd){ .fd = vj_fd(sock.vj), .events = POLLIN };
-	if (timeout_ns >= 0) {
-		ts = (struct timespec){ .tv_sec = timeout_ns / 1000000000,
-					.tv_nsec = timeout_ns % 1000000000 };
-		tsp = &ts;
-	}
-	r = b->uncancelled ? sys_ppoll(pfd, n, tsp, NULL) : ker_ppoll_undo(pfd, n, tsp, NULL, undo_all);
-	b->kernel_ready = r > 0 && pfd[0].revents;
-	sl->kicked = r > 0 && pfd[1].revents;
-	sl->unrung = leads && r >= 0 && !(r && pfd[2].revents);
+	if (q->epfd >= 0 && likely(queue_bell(q, leads)))
+		r = queue_sleep(q, timeout_ns, &woke);
+	else
+		r = block_poll(b, q->kick.fd, leads, timeout_ns, &woke);
+	b->kernel_ready = woke & WOKE_QUEUE;
+	sl->kicked = woke & WOKE_KICK;
+	sl->unrung = leads && r >= 0 && !(woke & WOKE_BELL);
 	return sleep_end(sl, &undo.undo) ? r : WAS_LEFT;
 }
 
 static int block_sleep_watched(struct blocking *b, uint64_t now_ns)
 {
-	struct kick kick;
-	struct sleeper sl = { .kick = &kick, .signals = b->signals, .wake_ns = b->deadline_ns };
+	struct queue q;
+	struct sleeper sl = { .kick = &q.kick, .signals = b->signals, .wake_ns = b->deadline_ns };
 	struct watch w = { .sleeper = &sl };
-	int r = kick_borrow(&kick);
+	int r = rest_borrow(b, &q);
 
 	if (r)
 		return r;
 	watch_link(&w, b->file);
-	r = block_sleep(b, &sl, &w, time_left(b->deadline_ns, now_ns));
+	r = block_sleep(b, &sl, &w, &q, time_left(b->deadline_ns, now_ns));
 	if (r == WAS_LEFT)
 		return r;
 	watch_unlink(&w);
-	kick_return(&kick);
+	rest_return(&q);
 	return r;
 }
 

@@ -636,6 +636,82 @@ static void part_many_accepted(void)
 	printf("%u times\n", calls.cnt);
 }
 
+enum { BLOCKED = 8 };
+
+static void serve_blocked(int listener)
+{
+	for (;;) {
+		int fd = accept(listener, NULL, NULL);
+
+		ping_back(fd);
+		close(fd);
+	}
+}
+
+/* Of children that have ended: how often they have slept */
+static long sleeps(void)
+{
+	struct rusage used;
+
+	CHECK(!getrusage(RUSAGE_CHILDREN, &used));
+	return used.ru_nvcsw;
+}
+
+/* Of those that wait in accept() a client wakes one, as in the kernel's. */
+static void part_many_blocked(void)
+{
+	struct calls calls = { .cnt = 1000 };
+	pid_t caller, servers[BLOCKED];
+	int to = caller_start(&caller), listener = listen_any(&calls.port);
+	long before;
+
+	for (int i = 0; i < BLOCKED; i++)
+		servers[i] = child_start(serve_blocked, listener);
+	caller_tell(to, calls);
+	child_end(caller);
+	before = sleeps();
+	for (int i = 0; i < BLOCKED; i++)
+		end_by_signal(servers[i], SIGKILL);
+	CHECK(sleeps() - before < 4 * (long)calls.cnt);
+	close(listener);
+	printf("one is woken\n");
+}
+
+static void accept_without_room(int listener)
+{
+	int first = dup(listener);
+	struct rlimit limit;
+
+	CHECK(first >= 0 && !close(first) && !getrlimit(RLIMIT_NOFILE, &limit));
+	limit.rlim_cur = (rlim_t)first;
+	CHECK(!setrlimit(RLIMIT_NOFILE, &limit));
+	CHECK(accept(listener, NULL, NULL) == -1 && errno == EMFILE);
+	for (;;)
+		pause();
+}
+
+/* Who can't accept the client that he was woken for does not keep the others from it. */
+static void part_no_room(void)
+{
+	uint16_t port;
+	int listener = listen_any(&port);
+	pid_t full = child_start(accept_without_room, listener), server;
+
+	usleep(100000); /* waits before the other one does, which it need not */
+	server = child_start(serve_blocked, listener);
+	usleep(100000);
+	for (int i = 0; i < 3; i++) {
+		int fd = kernel_connect_to(port);
+
+		ping(fd);
+		close(fd);
+	}
+	end_by_signal(full, SIGKILL);
+	end_by_signal(server, SIGKILL);
+	close(listener);
+	printf("another one answers\n");
+}
+
 /* What was read elsewhere, and stays unread there until it is put where programs without the library find it, is not all: a reset follows. */
 enum { UNREAD = 890 };
 
@@ -759,7 +835,7 @@ void raw_parts(const char *only)
 		{ "streams", part_streams }, { "talk", part_talk }, { "mixed", part_mixed }, { "inetd", part_inetd }, { "stream", part_stream },
 		{ "reset_elsewhere", part_reset_elsewhere }, { "last_resets", part_last_resets },
 		{ "caged", part_caged }, { "clean", part_clean }, { "clean_failed", part_clean_failed }, { "strangers", part_strangers },
-		{ "many_accepted", part_many_accepted },
+		{ "many_accepted", part_many_accepted }, { "many_blocked", part_many_blocked }, { "no_room", part_no_room },
 	};
 
 	parts_run(parts, sizeof(parts) / sizeof(parts[0]), only);

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * queue.c - the kernel's queue of connections, where others wait for it, too
+ *
+ * Of those that wait in the kernel's accept() a client wakes one, of those in poll() all, who find nobody and sleep again. So a thread that waits
+ * beside others does that in an epoll set of its own, in which are the listening socket (EPOLLEXCLUSIVE), a kick, and the bell if it leads. The
+ * kernel wakes the first such set in whose epoll_wait() a thread sleeps, by the order in which they were made; that a set is itself waited for, by
+ * poll() or in another one, doesn't count. Who is busy is left out, and whom nobody sleeps for is found by all at their next wait.
+ *
+ * Invariants
+ *   - Nobody else has been woken for a client that a set has told of. So who has heard of one takes one, or passes it on (queue_pass()). A
+ *     process that is killed before it has, some microseconds later, leaves him to whoever waits next, or is woken by the next client.
+ *   - A set belongs to one thread at a time, and to one process: a child of fork() makes its own.
+ *   - A set that is not in use has no listening socket in it that is closed: they are all given up when one is.
+ */
+#include "sock/queue.h"
+
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/ioctl.h>
+
+enum { SPARES = 64 };
+
+static struct queue spares[SPARES] VJ_LATER;
+static unsigned spare_cnt VJ_LATER;
+static uint32_t era VJ_LATER; /* counts when they were given up; 0: none was ever made */
+
+static int set_put(const struct queue *q, int op, int fd, uint32_t events, enum woke woke)
+{
+	struct epoll_event ev = { .events = events, .data.u32 = woke };
+
+	return sys_epoll_ctl(q->epfd, op, fd, &ev);
+}
+
+static void queue_close(struct queue *q)
+{
+	own_fd_close(q->epfd);
+	kick_close(&q->kick);
+	q->epfd = -1;
+}
+
+/* Writable it is never; but by that it can be called: queue_pass(). */
+static int queue_open(int listen_fd, struct queue *ret_q)
+{
+	struct queue q = { .fd = listen_fd };
+	int err = kick_open(&q.kick);
+
+	if (err)
+		return err;
+	era = max_u32(era, 1);
+	q.era = era;
+	q.epfd = OWN_FD_MAKE(sys_epoll_create(EPOLL_CLOEXEC));
+	err = q.epfd < 0 ? q.epfd : set_put(&q, EPOLL_CTL_ADD, listen_fd, EPOLLIN | EPOLLOUT | EPOLLEXCLUSIVE, WOKE_QUEUE);
+	if (!err)
+		err = set_put(&q, EPOLL_CTL_ADD, q.kick.fd, EPOLLIN, WOKE_KICK);
+	if (err)
+		queue_close(&q);
+	else
+		*ret_q = q;
+	return err;
+}
+
+int queue_borrow(int listen_fd, struct queue *ret_q)
+{
+	for (unsigned i = spare_cnt; i; i--) {
+		if (spares[i - 1].fd != listen_fd)
+			continue;
+		*ret_q = spares[i - 1];
+		spares[i - 1] = spares[--spare_cnt];
+		return 0;
+	}
+	return queue_open(listen_fd, ret_q);
+}
+
+void queue_return(struct queue *q)
+{
+	kick_drain(&q->kick);
+	if (q->era == era && spare_cnt < SPARES)
+		spares[spare_cnt++] = *q;
+	else
+		queue_close(q);
+}
+
+VJ_EARLY void queues_forget(void)
+{
+	if (likely(!era)) /* a child of fork() is not to copy a page for that */
+		return;
+	era++;
+	while (spare_cnt)
+		queue_close(&spares[--spare_cnt]);
+}
+
+bool queue_bell(struct queue *q, bool on)
+{
+	if (q->bell_on != on && !set_put(q, on ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, vj_fd(sock.vj), EPOLLIN, WOKE_BELL))
+		q->bell_on = on;
+	return q->bell_on == on;
+}
+
+int queue_sleep(const struct queue *q, int64_t timeout_ns, unsigned *ret_woke)
+{
+	struct epoll_event ev[3]; /* room for all that are in it */
+	int n = ker_epoll_undo(q->epfd, ev, ARRAY_SIZE(ev), timeout_ns, NULL, undo_all);
+
+	for (int i = 0; i < n; i++)
+		*ret_woke |= ev[i].data.u32;
+	return n;
+}
+
+/* The kernel calls who waits to write when this is set, even to what it was, and looks for itself whether there is anything. */
+void queue_pass(int listen_fd)
+{
+	int lowat;
+	socklen_t len = sizeof(lowat);
+
+	if (!sys_getsockopt(listen_fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &lowat, &len))
+		(void)sys_setsockopt(listen_fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &lowat, len);
+}
+
+/*
+ * ---- taking one -----------------------------------------------------------------------------------
+ * --------------
+ */
+
+static long turn_set(int fd, int op, short type)
+{
+	struct flock lock = { .l_type = type };
+
+	return sys_fcntl(fd, op, (long)&lock);
+}
+
+/* The thread jumps out of the call. */
+static void turn_left(void *fd)
+{
+	lock_take();
+	turn_set((int)(intptr_t)fd, F_SETLK, F_UNLCK);
+	lock_leave();
+}
+
+/*
+ * One process at a time, if others have the socket, by a record lock, which ends with its holder; and one thread, by the lock, which is given up
+ * meanwhile. Who only looked again and again would take the processor from the one that has it. Return: 0; -EBUSY: not yet; -EINTR: all is undone
+ */
+static int turn_take(const struct sock *s, int fd)
+{
+	struct undo undo;
+
+	if (!s->copied || likely(turn_set(fd, F_SETLK, F_WRLCK) != -EAGAIN))
+		return 0;
+	undo_push(&undo, turn_left, (void *)(intptr_t)fd);
+	lock_drop();
+	turn_set(fd, F_SETLKW, F_WRLCK);
+	lock_take();
+	if (!undo_pop(&undo))
+		return -EINTR;
+	return turn_set(fd, F_SETLK, F_WRLCK) == -EAGAIN ? -EBUSY : 0; /* another thread may have given it back with its own */
+}
+
+int queue_accept(struct sock *s, struct sockaddr *addr, socklen_t *len, int flags)
+{
+	int fd = s->lease_fd, on = 1, off = 0, r = turn_take(s, fd);
+
+	if (r)
+		return r;
+	if (likely(s->lease_fd == fd)) {
+		ker_ioctl(fd, FIONBIO, (long)&on);
+		r = sys_accept4(fd, addr, len, flags);
+		ker_ioctl(fd, FIONBIO, (long)&off);
+	} else {
+		r = -EBUSY;
+	}
+	if (s->copied)
+		turn_set(fd, F_SETLK, F_UNLCK);
+	s->contested |= r == -EAGAIN;
+	return r;
+}

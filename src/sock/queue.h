@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* queue.h - the kernel's queue of connections, where others wait for it, too; queue.c explains it */
+#ifndef SOCK_QUEUE_H
+#define SOCK_QUEUE_H
+
+#include "sock/priv.h"
+
+/* What ended a sleep: bits */
+enum woke { WOKE_QUEUE = 1, WOKE_KICK = 2, WOKE_BELL = 4 };
+
+/* Where a thread waits for the kernel's queue of a listening socket beside others. On its stack; queue.c */
+struct queue {
+	struct kick kick;
+	int epfd; /* -1: there is nothing but the kick */
+	int fd;	  /* the listening socket's, as it is in the set; and beside it the kick, always */
+	bool bell_on;
+	uint32_t era; /* in which it was made */
+};
+
+/* Lock held, unless it says otherwise. Return: 0; -EMFILE and other errors of epoll_ctl(): nothing was borrowed. */
+int queue_borrow(int listen_fd, struct queue *ret_q);
+void queue_return(struct queue *q);
+/* A listening socket or the bell is about to be closed here, or this is a child of fork(). */
+void queues_forget(void);
+/* Is the bell to be in it? By whose it is, without the lock. Return: false: it could not be done. */
+bool queue_bell(struct queue *q, bool on);
+/* Likewise. @ret_woke: bits are added. Return: as epoll_wait() */
+int queue_sleep(const struct queue *q, int64_t timeout_ns, unsigned *ret_woke);
+/* One was heard of that is not taken: another thread or process that sleeps is woken for him, if he is still there. */
+void queue_pass(int listen_fd);
+/*
+ * One waits, but not for us alone: other threads and processes may be awake for it, too. Who comes late must not wait inside the kernel, where it would
+ * be deaf to channels. The flag that says so is the open file's, which all have in common; so they set it by turns. The lock may be given up.
+ * Return: a descriptor; -EAGAIN: somebody else has it; -EBUSY: look again; -EINTR: that, or all is undone; -errno.
+ */
+int queue_accept(struct sock *s, struct sockaddr *addr, socklen_t *len, int flags);
+
+#endif
