@@ -5,12 +5,14 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <sys/eventfd.h>
 #include <sys/resource.h>
 
 enum { SELECT_FDS = 1024, HIGH_FDS = 4096, ROOM = 64 };
 
 void (*own_fd_hook)(int fd, bool ours);
 bool own_fd_anywhere;
+static bool had_one;
 
 /* Not getrlimit(): somebody else may interpose it. */
 static void limit_get(struct own_fd_room *ret_room)
@@ -72,9 +74,16 @@ int own_fd(int fd)
 		high = fd; /* where it is, it is good as well */
 	else
 		sys_close(fd);
+	had_one = true;
 	if (own_fd_hook)
 		own_fd_hook(high, true);
 	return high;
+}
+
+void own_fd_first(void)
+{
+	if (!had_one)
+		own_fd_close(own_fd(sys_eventfd(0, EFD_CLOEXEC)));
 }
 
 void own_fd_give(int fd)

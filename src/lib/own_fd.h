@@ -8,7 +8,7 @@
  * high ones cost kernel memory, so a program with a very high limit has them at the end of what select() can hold.
  *
  * The first of them is dear in a process with threads: the kernel makes its table of descriptors larger, and waits until no CPU can be reading the old
- * one (expand_fdtable()), 8 to 12 ms; without threads it is 9 us. So a process has none before it attaches.
+ * one (expand_fdtable()), 8 to 12 ms; without threads it is 9 us. So there is one for a moment before a process has its first thread.
  *
  * All are close-on-exec. Who has a say in the program's close() hears of each, and can keep the program from closing what it never
  * opened, as daemons do that close everything at their start.
@@ -46,6 +46,9 @@ static inline void own_fd_close(int fd)
 	if (fd >= 0)
 		own_fd_give(fd);
 }
+
+/** own_fd_first() - Have one, and give it back, unless there was one before: the next is cheap, even among threads. No matter if there can't be one. */
+void own_fd_first(void);
 
 /** own_fd_limit() - How many descriptors this process could have: the hard limit */
 uint64_t own_fd_limit(void);

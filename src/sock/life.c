@@ -327,6 +327,12 @@ VJ_EARLY void sock_exit(int status)
 }
 
 /* Return: 0; -1 and errno, as libc's daemon() */
+void sock_before_thread(void)
+{
+	if (!caged && (!layer_began() || !is_foreign()))
+		own_fd_first();
+}
+
 static int null_as_standard(void)
 {
 	int fd = open("/dev/null", O_RDWR);

@@ -143,6 +143,9 @@ void sock_before_spawn_of(char *const envp[]);
 /* libc's fork(), by the name of it that is left: the other one is preload/real.c's */
 extern pid_t __fork(void);
 
+/* ---- life.c: before pthread_create() by a process without threads */
+void sock_before_thread(void);
+
 /* ---- process.c: before clone(), with these flags */
 void sock_before_clone(unsigned long flags);
 
