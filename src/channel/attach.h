@@ -50,4 +50,10 @@ struct channel_rings {
  */
 int channel_attach_kernel(const struct channel_rings *rings, struct vj_channel **ret_ch);
 
+/*
+ * vj_channel_tx_get() for who is content with fewer than @n: of those that have come back, or if none has one that was never used. Who sends a message at
+ * a time then needs a few frames, by turns, whose pages and lines are there, and not as many as are taken together.
+ */
+unsigned channel_tx_get_sparing(struct vj_channel *ch, struct vj_buf *bufs, unsigned n);
+
 #endif

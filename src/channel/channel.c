@@ -379,19 +379,42 @@ static uint32_t tx_get_fresh(struct vj_channel *ch, struct vj_buf *bufs, uint32_
 	return n;
 }
 
-unsigned vj_channel_tx_get(struct vj_channel *ch, struct vj_buf *bufs, unsigned n)
+/* Such as have been used before */
+static uint32_t tx_get_used(struct vj_channel *ch, struct vj_buf *bufs, uint32_t n)
 {
 	uint32_t got = 0;
 
-	if (unlikely(ch->error))
-		return 0;
 	while (got < n && ch->stash_cnt > 0)
 		tx_buf_set(&ch->tx_pool, &bufs[got++], ch->stash[--ch->stash_cnt], ch->frame_shift);
 	if (got < n)
 		got += tx_get_completed(ch, bufs + got, n - got);
+	return got;
+}
+
+unsigned vj_channel_tx_get(struct vj_channel *ch, struct vj_buf *bufs, unsigned n)
+{
+	uint32_t got;
+
+	if (unlikely(ch->error))
+		return 0;
+	got = tx_get_used(ch, bufs, n);
 	if (unlikely(got < n) && !ch->error)
 		got += tx_get_fresh(ch, bufs + got, n - got);
 	if (got < n)
+		ch->stats.tx_no_frame++;
+	return got;
+}
+
+unsigned channel_tx_get_sparing(struct vj_channel *ch, struct vj_buf *bufs, unsigned n)
+{
+	uint32_t got;
+
+	if (unlikely(ch->error))
+		return 0;
+	got = tx_get_used(ch, bufs, n);
+	if (unlikely(got == 0) && !ch->error)
+		got = tx_get_fresh(ch, bufs, 1);
+	if (unlikely(got == 0))
 		ch->stats.tx_no_frame++;
 	return got;
 }

@@ -2,6 +2,7 @@
 /* link.c - the glue between a channel and the stack; birth and death of both, of what leads to a peer */
 #include "channel/area.h"
 #include "channel/area_map.h"
+#include "channel/attach.h"
 #include "channel/bell.h"
 #include "channel/sys.h"
 #include "driver/pcap.h"
@@ -88,7 +89,7 @@ bool link_tx_get(void *drv, struct link_frame *ret_frame)
 
 	if (!link->spare_cnt) {
 		link->spare_next = 0;
-		link->spare_cnt = vj_channel_tx_get(link->ch, link->spare, LINK_BATCH);
+		link->spare_cnt = channel_tx_get_sparing(link->ch, link->spare, LINK_BATCH);
 		if (!link->spare_cnt) {
 			link->starved = true;
 			return false;

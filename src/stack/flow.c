@@ -27,13 +27,12 @@ static uintptr_t dir_entry(struct flow_segment *seg, uint32_t depth)
 /* Empty; NULL: no memory. */
 static struct flow_segment *segment_get(struct flow *flow)
 {
-	uint32_t idx = pool_get(&flow->segments);
+	uint32_t idx = pool_get_zero(&flow->segments);
 	struct flow_segment *seg;
 
 	if (idx == 0)
 		return NULL;
 	seg = pool_at(&flow->segments, idx);
-	memset(seg, 0, sizeof(*seg));
 	seg->self = idx;
 	return seg;
 }

@@ -191,6 +191,21 @@ bool pool_grow(struct pool *pool)
 	return true;
 }
 
+uint32_t pool_get_zero(struct pool *pool)
+{
+	uint32_t fresh = pool->fresh, idx = pool_get(pool);
+
+	VJ_ASSERT_OP(pool->cold_bytes, ==, 0u);
+#ifndef POOL_CHECKED
+	if (idx >= fresh)
+		return idx; /* as mem_get() gave it */
+#endif
+	(void)fresh;
+	if (idx != 0)
+		memset(pool_at(pool, idx), 0, pool->obj_bytes);
+	return idx;
+}
+
 bool pool_cold_need(struct pool *pool, uint32_t idx)
 {
 	uint8_t **cold = &pool->cold[idx >> pool->shift];

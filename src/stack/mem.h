@@ -79,6 +79,9 @@ void pool_fini(struct pool *pool);
 /* One more chunk. Return: false: no memory, or objs_max reached. Reached through pool_get(). */
 bool pool_grow(struct pool *pool);
 
+/* As pool_get(), and the object, which has no cold half, is zero. What nobody had before is not written to, so it takes no pages. */
+uint32_t pool_get_zero(struct pool *pool) VJ_MUST_CHECK;
+
 /* Debug and sanitizer halves of pool_get() and pool_put(); nothing in a release build. */
 #if defined(VJ_DEBUG) || defined(VJ_ASAN)
 #define POOL_CHECKED 1

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "channel/area_map.h"
+#include "channel/attach.h"
 #include "channel/bell.h"
 #include "channel/sys.h"
 
@@ -540,6 +541,31 @@ static unsigned frames_used(struct channel_pair *pair, unsigned n)
 	return cnt;
 }
 
+/* Who takes frames for many messages and sends one uses no more than that one, if it has come back. */
+static void test_sparing(void **state)
+{
+	const struct vj_area_params params = { .frame_bytes = 2048, .frame_cnt = 1024, .ring_cnt = 1024 };
+	struct channel_pair pair;
+	struct vj_buf bufs[16];
+	uint64_t first;
+
+	(void)state;
+	pair_open(&pair, params, 0);
+	assert_int_equal(channel_tx_get_sparing(pair.ch[1], bufs, 16), 1);
+	first = bufs[0].addr;
+	assert_int_equal(channel_tx_get_sparing(pair.ch[1], &bufs[1], 15), 1);
+	assert_int_not_equal(bufs[1].addr, first);
+	for (unsigned i = 0; i < 2; i++)
+		bufs[i].len = 60;
+	vj_channel_tx_put(pair.ch[1], bufs, 2);
+	vj_channel_tx_publish(pair.ch[1]);
+	assert_int_equal(vj_channel_rx(pair.ch[0], bufs, 16), 2);
+	vj_channel_rx_free(pair.ch[0], bufs, 2);
+	assert_int_equal(channel_tx_get_sparing(pair.ch[1], bufs, 16), 2);
+	assert_int_equal(bufs[0].addr, first);
+	pair_close(&pair);
+}
+
 /* A frame that came back is used before one that never was: few messages at a time touch few pages. */
 static void test_few_messages_few_frames(void **state)
 {
@@ -747,6 +773,7 @@ int main(void)
 		cmocka_unit_test(test_wake_tx),
 		cmocka_unit_test(test_own_mistakes_abort),
 		cmocka_unit_test(test_area_map),
+		cmocka_unit_test(test_sparing),
 		cmocka_unit_test(test_few_messages_few_frames),
 		cmocka_unit_test(test_more_frames_than_at_the_start),
 		cmocka_unit_test(test_area_is_made_present_by_who_uses_it),

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "tests/unit/stack_stubs.h"
 
+#include <sys/mman.h>
+
 static void begin(struct mem *mem, struct fake_mem *fake, uint64_t bytes_max)
 {
 	memset(fake, 0, sizeof(*fake));
@@ -71,6 +73,60 @@ static void test_pool_objects_apart(void **state)
 	assert_int_equal(pool.used, CNT);
 	pool_fini(&pool);
 	assert_int_equal(fake.bytes, 0);
+}
+
+static bool is_zero(const uint8_t *bytes, size_t cnt)
+{
+	for (size_t i = 0; i < cnt; i++)
+		if (bytes[i] != 0)
+			return false;
+	return true;
+}
+
+#ifndef POOL_CHECKED
+static unsigned gets_cnt;
+
+/* The pool's directory can be written to, its objects can't. */
+static void *read_only_get(void *arg, size_t bytes)
+{
+	(void)arg;
+	gets_cnt++;
+	return mmap(NULL, bytes, gets_cnt > 1 ? PROT_READ : PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+}
+
+static void read_only_put(void *arg, void *p, size_t bytes)
+{
+	(void)arg;
+	munmap(p, bytes);
+}
+#endif
+
+/* Zero whatever who had it left there; and one that nobody had is not written to, in a build without checks. */
+static void test_pool_zero(void **state)
+{
+	struct fake_mem fake;
+	struct mem mem;
+	struct pool pool;
+	uint32_t idx;
+
+	(void)state;
+	begin(&mem, &fake, 1 << 20);
+	assert_int_equal(pool_init(&pool, &mem, 4096, 0, 2), 0);
+	for (unsigned i = 0; i < 2; i++) {
+		idx = pool_get_zero(&pool);
+		assert_true(is_zero(pool_at(&pool, idx), 4096));
+		memset(pool_at(&pool, idx), 0xee, 4096);
+		pool_put(&pool, idx);
+	}
+	pool_fini(&pool);
+#ifndef POOL_CHECKED
+	gets_cnt = 0;
+	mem_init(&mem, read_only_get, read_only_put, NULL, 1 << 20);
+	assert_int_equal(pool_init(&pool, &mem, 4096, 0, 2), 0);
+	idx = pool_get_zero(&pool);
+	assert_true(is_zero(pool_at(&pool, idx), 4096));
+	pool_fini(&pool);
+#endif
 }
 
 /* Cold halves are there, chunk by chunk, for who asks. */
@@ -241,7 +297,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_mem_limit),      cmocka_unit_test(test_pool_objects_apart),
-		cmocka_unit_test(test_pool_cold_on_demand),
+		cmocka_unit_test(test_pool_cold_on_demand), cmocka_unit_test(test_pool_zero),
 		cmocka_unit_test(test_pool_random),    cmocka_unit_test(test_pool_large_objects),
 		cmocka_unit_test(test_pool_no_memory), cmocka_unit_test(test_create_no_memory),
 		cmocka_unit_test(test_create_limits),
