@@ -106,6 +106,7 @@ struct route {
 	int8_t err; /* ROUTE_MISS: what vjd answered */
 	uint32_t owner; /* which of them; ROUTE_ALL: all; ROUTE_MISS: none */
 	uint32_t owners; /* ROUTE_ALL: how many; ROUTE_MISS: how often in a row */
+	uint32_t begun; /* ROUTE_ALL: connections so far, see route_spares() */
 	uint64_t asked_ns; /* ROUTE_MISS: the last time */
 	struct vj_link *link; /* NULL: @owners have one each */
 	uint64_t table_seq; /* of an interface's link: when it was found; else 0 */

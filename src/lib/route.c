@@ -4,6 +4,7 @@
 #include "channel/sys.h"
 #include "lib/link.h"
 #include "lib/priv.h"
+#include "stack/tcp_move.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -179,11 +180,13 @@ static void route_remember_owners(struct vj *vj, uint8_t proto, const struct end
 {
 	struct route *all = route_slot(vj, proto, remote, ROUTE_ALL), *one;
 
+	uint32_t begun = route_is(all, proto, remote, ROUTE_ALL) ? all->begun : 1;
+
 	owners = max_u32(owners, 1);
 	/* one has come or gone: what was known by number may be another's now */
 	if (route_is(all, proto, remote, ROUTE_ALL) && all->owners != owners)
 		route_forget(vj, proto, remote);
-	*all = (struct route){ .remote = *remote, .proto = proto, .owner = ROUTE_ALL, .owners = owners };
+	*all = (struct route){ .remote = *remote, .proto = proto, .owner = ROUTE_ALL, .owners = owners, .begun = begun };
 	if (owners == 1) {
 		all->link = link;
 		return;
@@ -215,6 +218,46 @@ static void route_remember_miss(struct vj *vj, uint8_t proto, const struct endpo
 	miss->asked_ns = now_ns;
 }
 
+/* Does the program hold a connection there? */
+static bool link_is_held(const struct vj *vj, const struct vj_link *link)
+{
+	struct tcp_id id = { 0 };
+
+	while (tcp_next(vj->stack, &id))
+		if (tcp_link(vj->stack, id).v == link->stack_id.v && tcp_is_owned(vj->stack, id))
+			return true;
+	return false;
+}
+
+/*
+ * A channel costs what it wins over some dozens of messages, and of a program that makes one connection after the other, each over before the next
+ * begins, only the first few are known: it may end after them. So such a one has a channel more for every SPARING connections. Those that are held at the
+ * same time go to different owners from the first one on, as each may be busy.
+ */
+enum { SPARING = 4 };
+
+static bool route_spares(struct vj *vj, const struct route *all, uint32_t flow, struct vj_link **ret_link)
+{
+	struct vj_link *spared = NULL;
+	uint32_t known = 0;
+
+	if (all->begun > SPARING * all->owners)
+		return false;
+	for (uint32_t i = 0; i < min_u32(all->owners, ROUTE_CNT); i++) {
+		const struct route *one = route_slot(vj, all->proto, &all->remote, (flow + i) % all->owners);
+
+		if (!route_is(one, all->proto, &all->remote, (flow + i) % all->owners))
+			continue;
+		known++;
+		if (!spared && !link_is_held(vj, one->link))
+			spared = one->link;
+	}
+	if (!spared || all->begun > SPARING * known)
+		return false;
+	*ret_link = spared;
+	return true;
+}
+
 /*
  * To spread connections over the owners of an endpoint they must be known one by one: vjd says how many there are, and
  * @flow modulo that chooses, here and there. When one comes or goes vjd says so, and all routes are asked for anew.
@@ -229,10 +272,13 @@ int route_find(struct vj *vj, uint8_t proto, const struct endpoint *remote, uint
 	if (route_is(all, proto, remote, ROUTE_ALL) && likely(route_is_current(all))) {
 		owner = flow % all->owners;
 		one = all->owners == 1 ? all : route_slot(vj, proto, remote, owner); /* may be the place of @all: asked for each time */
+		all->begun++;
 		if (all->owners == 1 || route_is(one, proto, remote, owner)) {
 			*ret_link = one->link;
 			return 0;
 		}
+		if (proto == CTL_PROTO_TCP && route_spares(vj, all, flow, ret_link))
+			return 0;
 	}
 	if (vj->ifl_cnt && proto != CTL_PROTO_RAW && !route_by_interface(vj, &remote->addr, &link)) {
 		route_remember_interface(vj, proto, remote, link);

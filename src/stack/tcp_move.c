@@ -78,6 +78,11 @@ bool tcp_is_over(const struct stack *s, struct tcp_id id)
 	return conn_at(s, id.v).t->state == TCP_CLOSED;
 }
 
+bool tcp_is_owned(const struct stack *s, struct tcp_id id)
+{
+	return tcb_has(conn_at(s, id.v).t, TF_OWNED);
+}
+
 uint64_t tcp_cookie(const struct stack *s, struct tcp_id id)
 {
 	const struct tcb *t = conn_at(s, id.v).t;

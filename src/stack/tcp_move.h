@@ -72,6 +72,9 @@ void tcp_fail(struct stack *s, struct tcp_id id, int err);
 /** tcp_is_over() - Has it ended, so that there is no peer to be told that it moves? */
 bool tcp_is_over(const struct stack *s, struct tcp_id id);
 
+/** tcp_is_owned() - Does the program hold it? It may have ended. */
+bool tcp_is_owned(const struct stack *s, struct tcp_id id);
+
 /** tcp_cookie() - What its events carry; 0: the program has closed it, or has never had it */
 uint64_t tcp_cookie(const struct stack *s, struct tcp_id id);
 

@@ -580,6 +580,46 @@ static void test_shared_port(void **state)
 	assert_true(accepted);
 }
 
+/* A connection of @client's that one of two servers accepts. Return: how many channels the client has. */
+static uint64_t connect_one(struct vj *client, struct vj **servers, const struct vj_listener *l, const struct sockaddr_storage *at, bool keeps)
+{
+	struct vj_stats st = { .sz = sizeof(st) };
+	struct vj_conn mine, theirs;
+	unsigned s = 0;
+
+	assert_int_equal(vj_connect(client, (const struct sockaddr *)at, sizeof(struct sockaddr_in), NULL, 0, 0, &mine), 0);
+	PUMP_UNTIL((vj_process(client), vj_process(servers[1]), s = !vj_listener_ready(servers[0], l[0]), vj_listener_ready(servers[s], l[s])));
+	assert_int_equal(vj_accept(servers[s], l[s], 0, &theirs), 0);
+	if (!keeps) {
+		vj_conn_close(client, mine);
+		vj_conn_close(servers[s], theirs);
+	}
+	assert_int_equal(vj_stats(client, &st), 0);
+	return st.channels;
+}
+
+/* One connection after the other has a channel more for each four of them; two at once have two. */
+static void test_channels_spared(void **state)
+{
+	struct vj *servers[2] = { a, app_open("server too") }, *other = app_open("client too");
+	struct sockaddr_storage at = address(AF_INET, 0);
+	struct vj_listener l[2];
+
+	(void)state;
+	for (unsigned s = 0; s < 2; s++) {
+		assert_int_equal(vj_listen(servers[s], (struct sockaddr *)&at, sizeof(struct sockaddr_in), 200, VJ_LISTEN_REUSEPORT, -1, 7, &l[s]), 0);
+		vj_listener_addr(servers[s], l[s], &at);
+	}
+	for (unsigned i = 0; i < 4; i++)
+		assert_int_equal(connect_one(b, servers, l, &at, false), 1);
+	connect_one(b, servers, l, &at, false);
+	assert_int_equal(connect_one(b, servers, l, &at, false), 2);
+	assert_int_equal(connect_one(other, servers, l, &at, true), 1);
+	assert_int_equal(connect_one(other, servers, l, &at, true), 2);
+	vj_close(other);
+	vj_close(servers[1]);
+}
+
 /* As many connections to one endpoint as the kernel has ephemeral ports, and as many again from another address. */
 enum { PORTS_OF_ONE_ADDRESS = 28000 };
 
@@ -791,6 +831,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_tcp6, pair_setup, pair_teardown),
 		cmocka_unit_test_setup_teardown(test_many, pair_setup, pair_teardown),
 		cmocka_unit_test_setup_teardown(test_shared_port, pair_setup, pair_teardown),
+		cmocka_unit_test_setup_teardown(test_channels_spared, pair_setup, pair_teardown),
 		cmocka_unit_test_setup_teardown(test_many_ports, pair_setup, pair_teardown),
 		cmocka_unit_test_setup_teardown(test_udp, pair_setup, pair_teardown),
 		cmocka_unit_test_setup_teardown(test_refusals, pair_setup, pair_teardown),
