@@ -261,6 +261,20 @@ void vj_close(struct vj *vj)
 	free(vj);
 }
 
+void vj_leave(struct vj *vj)
+{
+	if (!vj)
+		return;
+	if (vj->ifl_cnt || vj->raw_cnt) {
+		vj_close(vj);
+		return;
+	}
+	ctl_client_close(vj->ctl);
+	vj->ctl = NULL;
+	capture_close(vj->capture);
+	vj->capture = NULL;
+}
+
 void vj_forked(struct vj *vj)
 {
 	if (!vj)

@@ -9,6 +9,13 @@
 int vj_open_within(const struct vj_options *opts, int timeout_ms, struct vj **ret_vj);
 
 /**
+ * vj_leave() - vj_close() by a process that is about to end
+ * Who shares channels with it hears of it from vjd, as of any end. What the kernel takes back with the process is left to it: memory to be unmapped, under the
+ * eyes of other threads, and descriptors, one by one, take longer. Nothing may be called with @vj after that, which stays in memory. NULL is fine.
+ */
+void vj_leave(struct vj *vj);
+
+/**
  * vj_may_spin() - Can anything come soon that a look before sleeping would find?
  * @alone: One processor is all there is for this process
  *

@@ -15,6 +15,7 @@
 #include "sock/forks.h"
 
 #include "lib/deed.h"
+#include "lib/wait.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -303,8 +304,8 @@ VJ_EARLY void sock_flush_at_exit(void)
 		sock.vj = NULL;
 		sock.leader = NULL;
 		layer_bury();
-		helper_stop();
-		vj_close(vj);
+		sock.past = vj;
+		vj_leave(vj);
 	}
 	lock_drop();
 }

@@ -312,6 +312,7 @@ struct mute {
 struct sock_layer {
 	pthread_mutex_t lock;
 	struct vj *vj; /* NULL: no context (yet) */
+	struct vj *past; /* the last one of a process that ends, never looked at */
 	int pid; /* who tracks descriptors; another process that shares or copied this memory keeps off */
 	struct pause detached; /* no new vj_open() before it ends */
 	int refused;	       /* why the last one failed */
