@@ -64,6 +64,16 @@ static inline void link_capture(struct vj *vj, const struct vj_buf *bufs, unsign
 			      bufs[i].len);
 }
 
+/* The peer sees what is queued before the program's call is over, and is woken, whether anybody waits for it or not. */
+static void link_publish_now(struct vj_link *link)
+{
+	if (link->unseen)
+		link->unseen = 1; /* still on the list */
+	link->unawaited = 0;
+	copy_way_publish(&link->copy_way);
+	vj_channel_tx_publish(link->ch);
+}
+
 /*
  * @n more frames are queued. The peer sees them when the program's call is over, but of a long one it takes the first while the
  * last are written: UNSEEN_MAX at a time.
@@ -75,12 +85,15 @@ static inline void link_dirty(struct vj_link *link, unsigned n)
 		link->vj->dirty = link;
 	}
 	link->unseen += n;
-	if (unlikely(link->unseen > UNSEEN_MAX)) {
-		link->unseen = 1; /* still on the list */
-		link->unawaited = 0;
-		copy_way_publish(&link->copy_way);
-		vj_channel_tx_publish(link->ch);
-	}
+	if (unlikely(link->unseen > UNSEEN_MAX))
+		link_publish_now(link);
+}
+
+/* Frames that nobody waits for may be all that there are, and a peer that sleeps gives none of them back. */
+static VJ_COLD void link_starve(struct vj_link *link)
+{
+	link->starved = true;
+	link_publish_now(link);
 }
 
 bool link_tx_get(void *drv, struct link_frame *ret_frame)
@@ -91,7 +104,7 @@ bool link_tx_get(void *drv, struct link_frame *ret_frame)
 		link->spare_next = 0;
 		link->spare_cnt = channel_tx_get_sparing(link->ch, link->spare, LINK_BATCH);
 		if (!link->spare_cnt) {
-			link->starved = true;
+			link_starve(link);
 			return false;
 		}
 	}

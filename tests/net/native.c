@@ -823,6 +823,54 @@ static void test_fd_wakes(void **state)
 	vj_unlisten(a, l);
 }
 
+static void arm(struct vj *vj)
+{
+	int64_t timeout_ns;
+
+	while (!vj_arm(vj, &timeout_ns))
+		vj_process(vj);
+}
+
+/* Nobody waits for the end of what he has closed. But who sleeps on as many of those as there are frames would never hear of anything else. */
+static void test_many_closed(void **state)
+{
+	enum { N = 700 };
+	struct vj_conn ca[N], cb[N], ca_talks, cb_talks;
+	struct sockaddr_storage at;
+	struct vj_listener l;
+	struct pollfd p;
+	uint8_t byte = 77;
+	int r = 0;
+
+	(void)state;
+	connect_pair(AF_INET, &l, &ca_talks, &cb_talks);
+	vj_listener_addr(a, l, &at);
+	for (int i = 0; i < N; i++) {
+		assert_int_equal(vj_connect(b, (struct sockaddr *)&at, address_len(AF_INET), NULL, 0, (uint64_t)i, &cb[i]), 0);
+		PUMP_UNTIL(!vj_accept(a, l, (uint64_t)i, &ca[i]));
+	}
+	for (int i = 0; i < N; i++) {
+		vj_conn_close(b, cb[i]);
+		PUMP_UNTIL(vj_ready(a, ca[i]) & VJ_EV_EOF);
+	}
+	pump();
+	arm(b);
+	for (int i = 0; i < N; i++) {
+		vj_conn_close(a, ca[i]);
+		vj_process(a);
+	}
+	assert_int_equal(vj_send(a, ca_talks, &byte, 1, 0), 1);
+	vj_process(a);
+	p = (struct pollfd){ .fd = vj_fd(b), .events = POLLIN };
+	assert_int_equal(poll(&p, 1, PATIENT_MS), 1);
+	vj_disarm(b);
+	PUMP_UNTIL((r = (int)vj_recv(b, cb_talks, &byte, 1, false)) != -EAGAIN);
+	assert_int_equal(r, 1);
+	vj_conn_close(a, ca_talks);
+	vj_conn_close(b, cb_talks);
+	vj_unlisten(a, l);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -841,6 +889,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_raw, pair_setup, pair_teardown),
 		cmocka_unit_test_setup_teardown(test_idle_is_free, pair_setup, pair_teardown),
 		cmocka_unit_test_setup_teardown(test_fd_wakes, pair_setup, pair_teardown),
+		cmocka_unit_test_setup_teardown(test_many_closed, pair_setup, pair_teardown),
 		cmocka_unit_test_setup_teardown(test_peer_killed, pair_setup, pair_teardown),
 		cmocka_unit_test_setup_teardown(test_vjd_killed, pair_setup, pair_teardown),
 		cmocka_unit_test_setup_teardown(test_vjd_told_to_leave, pair_setup, pair_teardown),
