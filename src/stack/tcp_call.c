@@ -59,17 +59,17 @@ uint32_t tcp_promise_isn(uint32_t caller_isn)
 	return caller_isn & ~UINT32_C(0xffff);
 }
 
-/* Does nobody sleep until it is answered? Who has no more to say than fits does not. */
-static bool answer_is_unawaited(const struct stack *s, const struct tcb *t)
+/* Does nobody sleep until it is answered? Who has no more to say than fits does not: he has used a quarter at most of what he was offered. */
+static bool answer_is_unawaited(const struct tcb *t)
 {
-	return tcb_has(t, TF_FIN_RCVD) || t->rcvq.bytes <= min_u32(tcp_rcvbuf_set(s, t), UINT16_MAX) / 4;
+	return tcb_has(t, TF_FIN_RCVD) || t->rcvq.bytes <= tcb_rcv_wnd(t) / 3;
 }
 
 void tcp_call_answer(struct stack *s, struct conn c, const struct tcp_listener *l)
 {
 	struct tcb *t = c.t;
 	const struct link *link = link_at(&s->links, t->link);
-	bool unawaited = l != NULL && answer_is_unawaited(s, t);
+	bool unawaited = l != NULL && answer_is_unawaited(t);
 
 	if (tcp_xmit_answer(s, c, l != NULL ? tcp_promise_of(s, l, link) : 0, false) != 0) {
 		tcp_output_later(s, c);
@@ -86,6 +86,8 @@ bool tcp_call_heard(struct stack *s, struct conn c, const struct tcp_seg *seg)
 
 	if ((seg->flags & (TCP_RST | TCP_FIN)) != 0 || seg->len != 0 || (opening && (syn || c.t->snd_nxt == c.t->snd_una)))
 		return true;
+	if (tcb_has(c.t, TF_HELD))
+		return !syn; /* He asks again, and finds who has it then. */
 	/* Without a frame he asks again. */
 	if (!syn && (seg->flags & (TCP_PSH | TCP_URG)) != 0)
 		tcp_call_answer(s, c, NULL);

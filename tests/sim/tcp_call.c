@@ -707,6 +707,7 @@ static void answers(void **state)
 	NOTHING_FOR(1 * SEC);
 	line_accept(t);
 	SEND("S. 0:0(0) ack 12 urg 5");
+	assert_int_equal(t->drv->tx_unawaited, 1);
 	line_read(t, 10);
 	line_write(t, 10);
 	SEND("P. 1:11(10) ack 12");
@@ -724,6 +725,26 @@ static void answers_asked(void **state)
 	NOTHING_FOR(1 * SEC);
 	line_accept(t);
 	SEND("S. 0:0(0) ack 11 urg 5");
+	assert_int_equal(t->drv->tx_unawaited, 1);
+}
+
+/* Somebody may sleep until he is answered who has used much of the window that he was offered, and has more to say. */
+static void answers_waiting(void **state)
+{
+	struct line *t = *state;
+
+	comes(t, "S 0:0(0) urg 6000 <mss 4000,sackOK,wscale 7>");
+	RECV(0, "P. 1:1601(1600) ack 1");
+	line_accept(t);
+	SEND("S. 0:0(0) ack 1601 urg 5");
+	assert_int_equal(t->drv->tx_unawaited, 0);
+	t->peer.port++;
+	RECV(0, "S 0:0(0) urg 6000 <mss 4000,sackOK,wscale 7>");
+	RECV(0, "PF. 1:1601(1600) ack 1");
+	line_accept(t);
+	SEND("S. 0:0(0) ack 1602 urg 5");
+	assert_int_equal(t->drv->tx_unawaited, 1);
+	IGNORE();
 }
 
 /* Who asks whether he is known hears so, now and then; who can wait no longer, or leaves, is answered. */
@@ -741,6 +762,7 @@ static void answers_again(void **state)
 	SEND("SP. 0:0(0) ack 11 urg 0");
 	RECV(0, "P. 11:11(0) ack 1");
 	SEND("S. 0:0(0) ack 11 urg 0");
+	assert_int_equal(t->drv->tx_unawaited, 0); /* he waits */
 	NOTHING_FOR(1 * SEC);
 	line_accept(t);
 	NOTHING();
@@ -799,6 +821,10 @@ static void handed_on(void **state)
 	assert_int_equal(tcp_dequeue(t->s, t->listener, 0, &id), 0);
 	assert_int_equal(tcp_hold_here(t->s, id), 0);
 	RECV(0, "P. 11:21(10) ack 1");
+	RECV(0, ". 21:21(0) ack 1");
+	RECV(0, "P. 21:21(0) ack 1");
+	RECV(0, "S 0:0(0) urg 20000 <mss 4000,sackOK,wscale 7>");
+	NOTHING();
 	bytes = tcp_export_bytes(t->s, id);
 	assert_true(bytes <= sizeof(parcel));
 	tcp_export(t->s, id, parcel);
@@ -881,7 +907,7 @@ int main(void)
 		LINE_TEST(refused),	   LINE_TEST(refused_data),   LINE_TEST(link_ends),	     LINE_TEST(refused_orphan),
 		LINE_TEST(against_the_rule), LINE_TEST(stands_still), LINE_TEST(stands_still_unpromised), LINE_TEST(last_use), LINE_TEST(corked), LINE_TEST(no_frame),	     LINE_TEST(no_frame_to_say),
 		LINE_TEST(window_grows), LINE_TEST(moves), LINE_TEST(placed), LINE_TEST(placed_refused), LINE_TEST(placed_anyway), LINE_TEST(placed_again), LINE_TEST(leaves),
-		LINE_TEST(answers), LINE_TEST(answers_asked), LINE_TEST(answers_again), LINE_TEST(answers_leaving), LINE_TEST(answers_nobody), LINE_TEST(handed_on), LINE_TEST(defers_asked),
+		LINE_TEST(answers), LINE_TEST(answers_asked), LINE_TEST(answers_waiting), LINE_TEST(answers_again), LINE_TEST(answers_leaving), LINE_TEST(answers_nobody), LINE_TEST(handed_on), LINE_TEST(defers_asked),
 		LINE_TEST(promises),	      LINE_TEST(keeps_promises),   LINE_TEST(no_frame_to_answer),
 		LINE_TEST(defers),	   LINE_TEST(keeps_window),	   LINE_TEST(taken_back),     LINE_TEST(takes_back),
 	};
