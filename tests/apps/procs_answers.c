@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -350,6 +351,24 @@ static void hears_last_word(int arg)
 	CHECK(read_all(fd, bytes, sizeof(bytes)) == LAST_WORD);
 }
 
+/* Would @pid not end by SIGTERM any more, whichever of its threads gets it, or has it ended? */
+static bool is_ending(pid_t pid, bool threads)
+{
+	const char *field = threads ? "SigIgn:" : "SigBlk:";
+	char path[64], line[256];
+	bool ending = false;
+	FILE *status;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	status = fopen(path, "r");
+	CHECK(status);
+	while (fgets(line, sizeof(line), status))
+		ending |= !strncmp(line, "State:\tZ", 8) ||
+			  (!strncmp(line, field, strlen(field)) && (strtoull(line + strlen(field), NULL, 16) >> (SIGTERM - 1) & 1));
+	fclose(status);
+	return ending;
+}
+
 /* It is told to end when it is about to, by a signal that this or another of its threads gets: what it has said comes, and it ends as it has meant to. */
 static void part_signalled(void)
 {
@@ -365,7 +384,8 @@ static void part_signalled(void)
 		CHECK(!kill(client, SIGSTOP) && waitpid(client, NULL, WUNTRACED) == client);
 		write_all(last_go[0], "", 1);
 		CHECK(read_all(last_go[0], &(char){ 0 }, 1) == 1);
-		usleep(100000); /* nobody can see how far it is; on the kernel it has ended */
+		while (!is_ending(server, threads))
+			usleep(1000);
 		CHECK(!kill(server, SIGTERM));
 		usleep(100000);
 		CHECK(!kill(client, SIGCONT));
