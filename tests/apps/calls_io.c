@@ -233,10 +233,10 @@ static void set_low(int fd, int value)
 
 static void *write_slowly(void *arg)
 {
-	for (int i = 0; i < 4; i++) {
-		usleep(20000);
-		write(*(int *)arg, "abcde", 5);
-	}
+	usleep(20000);
+	write(*(int *)arg, "ab", 2);
+	usleep(20000);
+	write(*(int *)arg, "cde", 3);
 	return NULL;
 }
 
@@ -277,6 +277,7 @@ static void test_rcvlowat(bool inherited)
 	pthread_create(&t, NULL, write_slowly, &p.client);
 	say("recv waits for ten", recv(p.server, buf, sizeof(buf), 0));
 	pthread_join(t, NULL);
+	write(p.client, "abcdefghijklmno", 15);
 	settle();
 	say("recv", recv(p.server, buf, sizeof(buf), 0));
 	write(p.client, "x", 1);
