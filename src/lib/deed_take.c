@@ -10,7 +10,8 @@
 #include <string.h>
 #include <syslog.h>
 
-/* vjd may be away, or late, or not know the peer again: what comes is reset if there is no link in time. The peer waits for TRANSIT_MS */
+/* vjd may be away, or late, or not know the peer again: what comes is reset if there is no link in time. The peer waits for
+ * TRANSIT_MS, or for ORPHAN_MS if it was called, and who had it has ended (move.c) */
 enum { PATIENCE_MS = 12000, RX_MAX = 64 };
 
 /* Seen from here it may have another number, or none; then it is only that nobody waits for it. */
@@ -108,7 +109,7 @@ int deed_open(struct vj *vj, struct deed *d, int crate, struct vj_conn *ret_c)
 	if (!over && !link) { /* it ends as if its link had gone after it had come */
 		tcp_peer_gone(vj->stack, d->conn);
 	} else if (!over) {
-		(void)tcp_hold(vj->stack, d->conn);
+		(void)tcp_hold_here(vj->stack, d->conn);
 		move_say(vj, link, MOVE_ARRIVED, d->msg.token, d->conn, true);
 		link_publish_all(vj);
 	}

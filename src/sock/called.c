@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * called.c - a connection that began on a promise (stack/tcp_call.c), and nobody has taken it
+ * called.c - a connection that was called (stack/tcp_call.c), and that nobody has accepted
  *
- * connect() has returned, and the program may have sent something, which nobody has read. The process that promised a place listens no more, or has
+ * connect() has returned, and the program may have sent something, which nobody has read. The process that has a place for it, or promised one, listens no more, or has
  * ended; on the kernel another with the same listening socket would have the connection. So whoever holds the port on channels now is called, and
  * hears all of it; if there is nobody, the kernel connects, and is given what was said. If it refuses, too, the connection has ended as one
  * that waits in the backlog of a listener which is closed.

@@ -243,7 +243,7 @@ static int send_stream(struct stack *s, struct conn c, const uint8_t *buf, size_
 {
 	int err = 0, blocked = 0;
 
-	if (tcb_no_loss(c.t) && c.t->sndq.bytes == 0 && !tcb_has(c.t, TF_CALLED))
+	if (tcb_no_loss(c.t) && c.t->sndq.bytes == 0 && !tcb_keeps_or_owes(c.t))
 		done += send_direct(s, c, buf + done, len - done, &blocked);
 	if (done < len) {
 		err = send_queued(s, c, buf + done, len - done, &done);
@@ -298,7 +298,7 @@ int tcp_send_frame(struct stack *s, struct tcp_id id, uint8_t **ret_data, size_t
 		return err;
 	VJ_ASSERT_OP(g->frame_id, ==, 0u);
 	usable = min_u32(tcp_out_usable(s, c), t->mss);
-	if (tcb_unsent(t) != 0 || usable == 0 || (tcb_no_loss(t) && tcb_has(t, TF_CALLED)))
+	if (tcb_unsent(t) != 0 || usable == 0 || tcb_keeps_or_owes(t))
 		return -EAGAIN;
 	if (!tcb_no_loss(t)) {
 		/* A copy is kept for retransmission: it must find room. */
@@ -359,6 +359,8 @@ int tcp_recv(struct stack *s, struct tcp_id id, void *buf, size_t len, bool peek
 	uint32_t want = (uint32_t)min_size(len, t->rcvq.bytes);
 	int err;
 
+	if (unlikely(tcb_is_unheard(t)))
+		return -EAGAIN;
 	if (t->rcvq.bytes == 0) {
 		err = recv_nothing(t);
 		if (err == 0)
@@ -386,6 +388,8 @@ int tcp_recv_borrow(struct stack *s, struct tcp_id id, const uint8_t **ret_data,
 {
 	struct tcb *t = conn_owned(s, id).t;
 
+	if (unlikely(tcb_is_unheard(t)))
+		return -EAGAIN;
 	if (t->rcvq.bytes == 0) {
 		int err = recv_nothing(t);
 

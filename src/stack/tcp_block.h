@@ -107,6 +107,8 @@ enum {
 #define TF_ACK_QUEUED TF_ECN_CWR /* NO_LOSS, which has no window to reduce: it is in the queue of tcp_owed.c */
 #define TF_STUCK TF_ECN_ECHO /* NO_LOSS, likewise: sndq may grow, see tcp_tune.c; until bytes leave it */
 #define TF_ASKS TF_ECN_ECHO /* NO_LOSS, SYN_SENT: its SYN says that it keeps what it will say until it is answered */
+#define TF_HURRIED TF_ECN_ECHO /* NO_LOSS, EMBRYO that owes its answer: whoever called can wait no longer, and there was no frame for it */
+#define TF_ANSWER_OWED TF_ECN_ECHO /* NO_LOSS, CLOSED, RST_OWED: so is the answer to whoever called, before it */
 #define TF_CC_MASK (3u << TF_CC_SHIFT)
 
 /*
@@ -509,6 +511,16 @@ static inline bool tcb_is_called(const struct tcb *t)
 static inline bool tcb_owes_answer(const struct tcb *t)
 {
 	return (t->flags & (TF_NO_LOSS | TF_CALLED | TF_ACTIVE)) == (TF_NO_LOSS | TF_CALLED) && t->state != TCP_CLOSED;
+}
+/* NO_LOSS, not CLOSED: either of them. What it sends isn't simply the next that there is. */
+VJ_INLINE bool tcb_keeps_or_owes(const struct tcb *t)
+{
+	return (t->flags & (TF_NO_LOSS | TF_CALLED)) == (TF_NO_LOSS | TF_CALLED);
+}
+/* The same of one that the program has, as there was no frame at accept(): it is not to read yet what whoever called may say to another. One test, mostly */
+VJ_INLINE bool tcb_is_unheard(const struct tcb *t)
+{
+	return unlikely(tcb_has(t, TF_CALLED)) && tcb_owes_answer(t);
 }
 
 /* What the send buffer bounds: bytes that the peer has not acknowledged, sent or not. On a link that cannot lose sndq has only the latter. */

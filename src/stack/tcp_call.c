@@ -16,8 +16,8 @@
  * what it likes). It holds for a second, as backlogs fill otherwise; until the listener stops, which the link shows at once; and until its process
  * ends. So connect() fails where it does on the kernel: when there is nobody any more.
  *
- * The answer is tcp_accept()'s, put before anything can be read, and wakes nobody who doesn't wait for room. What was said is kept until it is here: sndq holds it from
- * snd_una, not from snd_nxt as else on such links, beside what its size allows. If the port has become another's meanwhile, or its process has ended, nobody has read any of it. Then the connection
+ * The answer is tcp_accept()'s, put before anything can be read: without a frame for it the program finds nothing to read yet. It wakes nobody who doesn't wait for room. What was said is kept until it is here: sndq holds it from
+ * snd_una, not from snd_nxt as else on such links, beside what its size allows. If the port has become another's meanwhile, or its process has ended, no program has read any of it. Then the connection
  * is over with ECONNREFUSED, but not what it said: whose it is may call again, there or elsewhere (tcp_call_again()). One that nobody holds any more
  * is lost then, with what it said.
  *
@@ -75,9 +75,11 @@ void tcp_call_answer(struct stack *s, struct conn c, const struct tcp_listener *
 		tcp_output_later(s, c);
 		return;
 	}
-	t->flags &= ~(uint32_t)TF_CALLED;
+	t->flags &= ~(uint32_t)(TF_CALLED | TF_HURRIED);
 	if (unawaited)
 		link_unawaited(link);
+	if (l == NULL) /* it may be read from here on; accept() says so itself */
+		tcp_event(s, c, tcp_ready(s, (struct tcp_id){ c.id }) & (STACK_EV_READABLE | STACK_EV_EOF));
 }
 
 bool tcp_call_heard(struct stack *s, struct conn c, const struct tcp_seg *seg)
@@ -88,11 +90,13 @@ bool tcp_call_heard(struct stack *s, struct conn c, const struct tcp_seg *seg)
 		return true;
 	if (tcb_has(c.t, TF_HELD))
 		return !syn; /* He asks again, and finds who has it then. */
-	/* Without a frame he asks again. */
-	if (!syn && (seg->flags & (TCP_PSH | TCP_URG)) != 0)
+	if (!syn && (seg->flags & (TCP_PSH | TCP_URG)) != 0) {
 		tcp_call_answer(s, c, NULL);
-	else if (!opening && !tcp_answered_lately(s, c.id))
-		(void)tcp_xmit_answer(s, c, 0, true);
+		if (tcb_owes_answer(c.t) && tcb_has(c.t, TF_EMBRYO))
+			c.t->flags |= TF_HURRIED;
+	} else if (!opening && !tcp_answered_lately(s, c.id)) {
+		(void)tcp_xmit_answer(s, c, 0, true); /* Without a frame he asks again. */
+	}
 	return !syn;
 }
 
@@ -229,7 +233,8 @@ int tcp_call_output(struct stack *s, struct conn c, bool force)
 
 void tcp_call_hurry(struct stack *s, struct conn c)
 {
-	if (!tcp_answered_lately(s, c.id) && tcp_xmit(s, c, c.t->snd_nxt, TCP_ACK | TCP_PSH, NULL, 0) < 0)
+	/* Who has no place yet would be refused. */
+	if (c.t->snd_wnd != 0 && !tcp_answered_lately(s, c.id) && tcp_xmit(s, c, c.t->snd_nxt, TCP_ACK | TCP_PSH, NULL, 0) < 0)
 		tcp_answered_forget(s, c.id);
 }
 
@@ -250,6 +255,7 @@ static void call_placed(struct stack *s, struct conn c, const struct tcp_seg *se
 	}
 	t->flags &= ~(uint32_t)TF_RTX_TIMER;
 	t->backoff = 0;
+	tcp_timer_sndbuf_full(s, c);
 	tcp_output_later(s, c);
 }
 

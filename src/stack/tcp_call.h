@@ -10,7 +10,8 @@
 /*
  * What the urgent pointer of SYN says, if it isn't 0: whoever calls keeps what he says until he is answered. TCP_CALL_ASKS: he waits to hear that he
  * has a place, else he was promised one, and counts on this window. Of SYN-ACK: how many places are promised to that link, and, above that, the low
- * bits of how often promises to it were taken back. SYN-ACK with PSH: a place, and no answer yet. An empty ACK with PSH: he can wait no longer.
+ * bits of how often promises to it were taken back. SYN-ACK with PSH: a place, and no answer yet. An empty ACK with PSH
+ * (he moves), or URG (his process ends): he can wait no longer.
  */
 enum { TCP_CALL_ASKS = 1, TCP_PROMISE_MAX = 64, TCP_ROUND_SHIFT = 7 };
 

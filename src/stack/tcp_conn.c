@@ -297,11 +297,22 @@ bool tcp_conn_done(struct stack *s, struct conn c, int err)
 
 bool tcp_conn_reset(struct stack *s, struct conn c, int err)
 {
-	/* Whoever called is to know that it was accepted, and not to call another. */
-	if (unlikely(tcb_owes_answer(c.t)) && !tcb_has(c.t, TF_EMBRYO | TF_HELD))
-		tcp_call_answer(s, c, NULL);
-	if (!tcb_has(c.t, TF_HELD) && tcp_xmit_rst(s, c) == -EAGAIN && tcb_no_loss(c.t))
-		c.t->flags |= TF_RST_OWED;
+	struct tcb *t = c.t;
+	uint32_t owed = 0;
+
+	/* Whoever called is to know that it was accepted, and not to call another; and if it wasn't, and he does, he is not to be heard here, too. */
+	if (unlikely(tcb_owes_answer(t))) {
+		if (tcb_has(t, TF_EMBRYO))
+			bufq_drop(&s->bufs, &t->rcvq);
+		else if (!tcb_has(t, TF_HELD))
+			tcp_call_answer(s, c, NULL);
+		if (tcb_owes_answer(t) && !tcb_has(t, TF_EMBRYO | TF_HELD))
+			owed = TF_RST_OWED | TF_ANSWER_OWED;
+	}
+	if (owed == 0 && !tcb_has(t, TF_HELD) && tcp_xmit_rst(s, c) == -EAGAIN && tcb_no_loss(t))
+		owed = TF_RST_OWED;
+	if (owed != 0)
+		t->flags = (t->flags & ~(uint32_t)TF_ANSWER_OWED) | owed;
 	return tcp_conn_done(s, c, err);
 }
 
@@ -556,6 +567,7 @@ void stack_leaving(struct stack *s)
 
 		/* Also where there is a little window left, which waits for an acknowledgement (tcp_out_may_send()). No frame: then it is told later. */
 		if (tcb_no_loss(c.t) && tcb_synchronized(c.t) && !tcb_has(c.t, TF_HELD) && tcb_can_send(c.t) &&
+		    !(tcb_is_called(c.t) && c.t->snd_wnd == 0) && /* has no place yet, and would be refused */
 		    (tcb_is_called(c.t) ? tcp_call_unsaid(c.t) : tcb_unsent(c.t)) > tcp_out_usable(s, c))
 			(void)tcp_xmit(s, c, c.t->snd_nxt, TCP_ACK | TCP_URG, NULL, 0);
 	}

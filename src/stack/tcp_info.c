@@ -19,6 +19,8 @@ uint32_t tcp_ready(const struct stack *s, struct tcp_id id)
 		ready |= STACK_EV_READABLE;
 	if (tcb_has(t, TF_FIN_RCVD))
 		ready |= STACK_EV_EOF;
+	if (ready != 0 && unlikely(tcb_is_unheard(t)))
+		ready = 0;
 	if (t->state == TCP_CLOSED) {
 		ready |= STACK_EV_READABLE | STACK_EV_WRITABLE;
 		if (t->err != 0 && !tcb_has(t, TF_ERR_TOLD))

@@ -435,7 +435,7 @@ void tcp_unlisten(struct stack *s, struct listener_id id)
 
 		ref_list_del(&s->event_nodes, &l->ready, ref_tcp(c.id));
 		if (tcb_owes_answer(c.t)) /* whoever called may call another */
-			c.t->flags &= ~(uint32_t)TF_CALLED;
+			c.t->flags &= ~(uint32_t)(TF_CALLED | TF_HELD);
 		c.t->flags &= ~(uint32_t)TF_EMBRYO;
 		if (c.t->state != TCP_CLOSED && c.t->state != TCP_TIME_WAIT)
 			tcp_conn_reset(s, c, 0);

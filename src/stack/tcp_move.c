@@ -41,6 +41,8 @@ int tcp_hold(struct stack *s, struct tcp_id id)
 		tcp_call_hurry(s, c);
 		return -EAGAIN;
 	}
+	if (tcb_owes_answer(c.t) && !tcb_has(c.t, TF_HELD))
+		return -EAGAIN;
 	return tcp_hold_here(s, id);
 }
 
@@ -64,13 +66,19 @@ void tcp_release(struct stack *s, struct tcp_id id)
 	struct conn c = conn_at(s, id.v);
 
 	c.t->flags &= ~(uint32_t)TF_HELD;
+	if (tcb_is_called(c.t))
+		tcp_timer_synack(s, c);
 	if (c.t->state != TCP_CLOSED)
 		tcp_output_later(s, c);
 }
 
 void tcp_fail(struct stack *s, struct tcp_id id, int err)
 {
-	tcp_conn_done(s, conn_at(s, id.v), err);
+	struct conn c = conn_at(s, id.v);
+
+	if (tcb_owes_answer(c.t)) /* whoever called says it to another */
+		bufq_drop(&s->bufs, &c.t->rcvq);
+	tcp_conn_done(s, c, err);
 }
 
 bool tcp_is_over(const struct stack *s, struct tcp_id id)

@@ -747,7 +747,7 @@ bool tcp_output(struct stack *s, struct conn c, bool force)
 	if (unlikely(tcb_has(t, TF_HELD)))
 		return true;
 	if (unlikely(tcb_owes_answer(t))) {
-		if (!tcb_has(t, TF_EMBRYO))
+		if (!tcb_has(t, TF_EMBRYO) || tcb_has(t, TF_HURRIED))
 			tcp_call_answer(s, c, NULL);
 		if (tcb_owes_answer(t))
 			return true;
@@ -772,7 +772,9 @@ static void output_rst(struct stack *s, struct conn c)
 {
 	if (!tcb_has(c.t, TF_RST_OWED))
 		return;
-	if (tcp_xmit_rst(s, c) == -EAGAIN) {
+	if (tcb_has(c.t, TF_ANSWER_OWED) && tcp_xmit_answer(s, c, 0, false) == 0)
+		c.t->flags &= ~(uint32_t)TF_ANSWER_OWED;
+	if (tcb_has(c.t, TF_ANSWER_OWED) || tcp_xmit_rst(s, c) == -EAGAIN) {
 		tcp_output_later(s, c);
 		return;
 	}

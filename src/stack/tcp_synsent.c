@@ -86,6 +86,8 @@ static void synsent_simultaneous(struct stack *s, struct conn c, const struct tc
 	struct tcb *t = c.t;
 
 	t->state = TCP_SYN_RECEIVED;
+	if (tcb_no_loss(t))
+		t->flags &= ~(uint32_t)TF_ASKS;
 	synsent_take_syn(s, c, seg);
 	t->snd_nxt = t->snd_una;
 	if (tcp_xmit_syn(s, c) != 0)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Calls that do not wait (src/stack/tcp_call.c): connected on a promise, and what follows
+ * Calls that do not wait (src/stack/tcp_call.c): connected on a promise, and what follows; who listens: tcp_called.c
  */
 #include "stack/tcp_move.h"
 #include "tests/sim/line_help.h"
@@ -520,6 +520,68 @@ static void moves(void **state)
 	assert_int_equal(tcp_hold(t->s, t->id), 0);
 }
 
+/* Whose other end moves asks for it again. */
+static void moved(void **state)
+{
+	struct line *t = *state;
+
+	called(t);
+	say(t, 5);
+	assert_int_equal(tcp_hold_here(t->s, t->id), 0);
+	NOTHING_FOR(5 * SEC);
+	tcp_release(t->s, t->id);
+	SEND_AFTER(1 * SEC, ". 6:6(0) ack 1");
+}
+
+/* Who has no place yet can't hurry anybody. */
+static void hurries_unplaced(void **state)
+{
+	struct line *t = *state;
+
+	line_direct(t);
+	assert_int_equal(call_how(t, true), 0);
+	SEND("S 0:0(0) urg 1");
+	line_write(t, 100);
+	assert_int_equal(tcp_hold(t->s, t->id), -EAGAIN);
+	NOTHING();
+	stack_leaving(t->s);
+	NOTHING();
+}
+
+/* What fills the buffer before there is a place makes it grow after that, too. */
+static void placed_grows(void **state)
+{
+	struct line *t = *state;
+	static uint8_t bytes[600000];
+	size_t taken = 0;
+
+	fill(bytes, sizeof(bytes));
+	line_direct(t);
+	assert_int_equal(call_how(t, true), 0);
+	SEND("S 0:0(0) urg 1");
+	by_rule(t);
+	assert_int_equal(tcp_send(t->s, t->id, bytes, sizeof(bytes), 0, &taken), 0);
+	assert_true(taken < sizeof(bytes));
+	RECV(0, "SP. 0:0(0) ack 1 win 2000 urg 2 <mss 3000,sackOK,wscale 3>");
+	IGNORE();
+	(void)stack_events(t->s, &(struct stack_event){ 0 }, 1);
+	NOTHING_FOR(30 * MS);
+	EVENT(STACK_EV_WRITABLE);
+}
+
+/* Both call: nothing is kept, and nothing left of what the SYN said. */
+static void both_call(void **state)
+{
+	struct line *t = *state;
+
+	line_direct(t);
+	call(t);
+	SEND("S 0:0(0) urg 1 <mss 4000,wscale 7,sackOK>");
+	RECV(0, "S 0:0(0) urg 1 <mss 4000>");
+	SEND("S. 0:0(0) ack 1");
+	assert_false(tcb_has(conn_at(t->s, t->id.v).t, TF_ASKS));
+}
+
 /* Who waits to hear that he has a place has one then, and what he says is not lost before it is accepted. */
 static void asks(struct line *t)
 {
@@ -614,302 +676,16 @@ static void leaves(void **state)
 	assert_int_equal(stack_unsent(t->s), 0);
 }
 
-/* ---- who listens ----------------------------------------------------------------------------- */
-
-static void listens(struct line *t, uint32_t backlog)
-{
-	line_direct(t);
-	t->local.port = 80;
-	line_listen(t);
-	tcp_listener_backlog(t->s, t->listener, backlog);
-	t->drv->taken_back[1] = 0;
-}
-
-/* Places that are free, at most 64; its numbers begin where the caller's do. */
-static void promises(void **state)
-{
-	struct line *t = *state;
-
-	listens(t, 5);
-	t->peer_isn = 0x12340000;
-	RECV(0, "S 0:0(0) <mss 4000>");
-	SEND("S. 0:0(0) ack 1 urg 4");
-	assert_int_equal(t->isn, t->peer_isn);
-	t->peer.port++;
-	t->peer_isn = 0x56780123; /* by somebody who begins anywhere */
-	RECV(0, "S 0:0(0) <mss 4000>");
-	SEND("S. 0:0(0) ack 1 urg 3");
-	assert_int_equal(t->isn, 0x56780000);
-	tcp_listener_backlog(t->s, t->listener, 1000);
-	t->peer.port++;
-	RECV(0, "S 0:0(0) <mss 4000>");
-	SEND("S. 0:0(0) ack 1 urg 64");
-}
-
-/* Who listens no more, or for fewer, takes back what it promised; and says from then on that it has. */
-static void takes_back(void **state)
-{
-	struct line *t = *state;
-
-	listens(t, 5);
-	tcp_listener_backlog(t->s, t->listener, 10);
-	assert_int_equal(t->drv->taken_back[1], 0);
-	tcp_listener_backlog(t->s, t->listener, 3);
-	assert_int_equal(t->drv->taken_back[1], 1);
-	RECV(0, "S 0:0(0) <mss 4000>");
-	SEND("S. 0:0(0) ack 1 urg 130"); /* 2 */
-	tcp_unlisten(t->s, t->listener);
-	SEND("R. 1:1(0) ack 1");
-	assert_int_equal(t->drv->taken_back[1], 2);
-}
-
-/* Who was promised a place has one, whatever has come meanwhile, up to twice the backlog; then he hears that it isn't so. */
-static void keeps_promises(void **state)
-{
-	struct line *t = *state;
-
-	listens(t, 2);
-	for (int i = 0; i < 2; i++, t->peer.port++) {
-		RECV(0, "S 0:0(0) <mss 4000>");
-		SEND("S. 0:0(0) ack 1");
-	}
-	RECV(0, "S 0:0(0) <mss 4000>"); /* no place */
-	NOTHING();
-	for (int i = 0; i < 2; i++) {
-		t->peer.port++;
-		RECV(0, "S 0:0(0) urg 20000 <mss 4000>");
-		RECV(0, "P. 1:11(10) ack 1");
-		NOTHING();
-	}
-	t->peer.port++;
-	RECV(0, "S 0:0(0) urg 20000 <mss 4000>");
-	t->isn = 0;
-	SEND("R. 0:0(0) ack 1");
-	assert_int_equal(tcp_listener_ready(t->s, t->listener), 4);
-}
-
-/* Who called is answered when he is accepted, and not before: by all that he has said. */
-static void comes(struct line *t, const char *syn)
-{
-	listens(t, 5);
-	t->peer_isn = 0x12340000;
-	RECV(0, syn);
-	t->isn = t->peer_isn;
-}
-
-static void answers(void **state)
-{
-	struct line *t = *state;
-
-	comes(t, "S 0:0(0) urg 20000 <mss 4000,sackOK,wscale 7>");
-	RECV(0, "P. 1:11(10) ack 1");
-	RECV(0, "F. 11:11(0) ack 1");
-	NOTHING_FOR(1 * SEC);
-	line_accept(t);
-	SEND("S. 0:0(0) ack 12 urg 5");
-	assert_int_equal(t->drv->tx_unawaited, 1);
-	line_read(t, 10);
-	line_write(t, 10);
-	SEND("P. 1:11(10) ack 12");
-	NOTHING_FOR(1 * SEC);
-}
-
-/* Who asked hears that he has a place, first. */
-static void answers_asked(void **state)
-{
-	struct line *t = *state;
-
-	comes(t, "S 0:0(0) urg 1 <mss 4000,sackOK,wscale 7>");
-	SEND("SP. 0:0(0) ack 1 urg 4");
-	RECV(0, "P. 1:11(10) ack 1");
-	NOTHING_FOR(1 * SEC);
-	line_accept(t);
-	SEND("S. 0:0(0) ack 11 urg 5");
-	assert_int_equal(t->drv->tx_unawaited, 1);
-}
-
-/* Somebody may sleep until he is answered who has used much of the window that he was offered, and has more to say. */
-static void answers_waiting(void **state)
-{
-	struct line *t = *state;
-
-	comes(t, "S 0:0(0) urg 6000 <mss 4000,sackOK,wscale 7>");
-	RECV(0, "P. 1:1601(1600) ack 1");
-	line_accept(t);
-	SEND("S. 0:0(0) ack 1601 urg 5");
-	assert_int_equal(t->drv->tx_unawaited, 0);
-	t->peer.port++;
-	RECV(0, "S 0:0(0) urg 6000 <mss 4000,sackOK,wscale 7>");
-	RECV(0, "PF. 1:1601(1600) ack 1");
-	line_accept(t);
-	SEND("S. 0:0(0) ack 1602 urg 5");
-	assert_int_equal(t->drv->tx_unawaited, 1);
-	IGNORE();
-}
-
-/* Who asks whether he is known hears so, now and then; who can wait no longer, or leaves, is answered. */
-static void answers_again(void **state)
-{
-	struct line *t = *state;
-
-	comes(t, "S 0:0(0) urg 20000 <mss 4000,sackOK,wscale 7>");
-	RECV(0, "S 0:0(0) urg 20000 <mss 4000,sackOK,wscale 7>");
-	SEND("SP. 0:0(0) ack 1 urg 0");
-	RECV(0, "P. 1:11(10) ack 1");
-	RECV(0, ". 11:11(0) ack 1");
-	NOTHING_FOR(1 * SEC);
-	RECV(0, ". 11:11(0) ack 1");
-	SEND("SP. 0:0(0) ack 11 urg 0");
-	RECV(0, "P. 11:11(0) ack 1");
-	SEND("S. 0:0(0) ack 11 urg 0");
-	assert_int_equal(t->drv->tx_unawaited, 0); /* he waits */
-	NOTHING_FOR(1 * SEC);
-	line_accept(t);
-	NOTHING();
-}
-
-static void answers_leaving(void **state)
-{
-	struct line *t = *state;
-
-	comes(t, "S 0:0(0) urg 20000 <mss 4000,sackOK,wscale 7>");
-	RECV(0, ".U 1:1(0) ack 1");
-	SEND("S. 0:0(0) ack 1 urg 0");
-	SEND(". 1:1(0) ack 1");
-}
-
-/* It can't be answered yet: it is before anything else is said. Nor does who resets it leave the caller to call another. */
-static void no_frame_to_answer(void **state)
-{
-	struct line *t = *state;
-
-	comes(t, "S 0:0(0) urg 20000 <mss 4000>");
-	RECV(0, "P. 1:11(10) ack 1");
-	t->drv->tx_max = 0;
-	line_accept(t);
-	line_read(t, 10);
-	line_write(t, 10);
-	NOTHING();
-	t->drv->tx_max = 8;
-	stack_link_writable(t->s, t->link);
-	stack_run(t->s);
-	SEND("S. 0:0(0) ack 11 urg 0");
-	SEND("P. 1:11(10) ack 11");
-}
-
-/* Nobody accepts, and whoever listened stops: who called may call another. */
-static void answers_nobody(void **state)
-{
-	struct line *t = *state;
-
-	comes(t, "S 0:0(0) urg 20000 <mss 4000>");
-	RECV(0, "P. 1:11(10) ack 1");
-	tcp_unlisten(t->s, t->listener);
-	SEND("R. 1:1(0) ack 11");
-}
-
-/* It is handed on, and back again, and nothing is said meanwhile. */
-static void handed_on(void **state)
-{
-	struct line *t = *state;
-	uint8_t parcel[2048];
-	struct tcp_id id;
-	uint64_t bytes;
-
-	comes(t, "S 0:0(0) urg 20000 <mss 4000,sackOK,wscale 7>");
-	RECV(0, "P. 1:11(10) ack 1");
-	assert_int_equal(tcp_dequeue(t->s, t->listener, 0, &id), 0);
-	assert_int_equal(tcp_hold_here(t->s, id), 0);
-	RECV(0, "P. 11:21(10) ack 1");
-	RECV(0, ". 21:21(0) ack 1");
-	RECV(0, "P. 21:21(0) ack 1");
-	RECV(0, "S 0:0(0) urg 20000 <mss 4000,sackOK,wscale 7>");
-	NOTHING();
-	bytes = tcp_export_bytes(t->s, id);
-	assert_true(bytes <= sizeof(parcel));
-	tcp_export(t->s, id, parcel);
-	tcp_forget(t->s, id);
-	assert_int_equal(tcp_import(t->s, t->link, parcel, bytes, 0, &id), 0);
-	assert_int_equal(tcp_hold(t->s, id), 0);
-	assert_int_equal(tcp_enqueue(t->s, id), 0);
-	tcp_release(t->s, id);
-	NOTHING_FOR(1 * SEC);
-	line_accept(t);
-	SEND("S. 0:0(0) ack 21 urg 5");
-	line_read(t, 20);
-	assert_int_equal(tcp_shutdown(t->s, t->id), 0);
-	SEND("F. 1:1(0) ack 21");
-	((struct tcp_parcel *)parcel)->flags |= TF_ACTIVE; /* by whoever lies: it says nothing that it would be asked for */
-	assert_int_equal(tcp_import(t->s, t->link, parcel, bytes, 0, &id), -EINVAL);
-}
-
-/* The window that was promised holds, whatever it is by now. */
-static void keeps_window(void **state)
-{
-	struct line *t = *state;
-
-	listens(t, 5);
-	assert_int_equal(tcp_listener_option_set(t->s, t->listener, TCP_OPT_RCVBUF, 4096), 0);
-	RECV(0, "S 0:0(0) urg 6000 <mss 4000>");
-	t->isn = t->peer_isn & 0xffff0000;
-	RECV(0, ". 1:3001(3000) ack 1");
-	RECV(0, "P. 3001:5001(2000) ack 1");
-	NOTHING();
-	line_accept(t);
-	SEND("S. 0:0(0) ack 5001 win 1000");
-	RECV(0, "P. 5001:6001(1000) ack 1");
-	IGNORE();
-	line_read(t, 6000);
-}
-
-/* DEFER_ACCEPT wants to see data first: it promises nothing. */
-static void defers(void **state)
-{
-	struct line *t = *state;
-
-	listens(t, 5);
-	assert_int_equal(tcp_listener_option_set(t->s, t->listener, TCP_OPT_DEFER_ACCEPT_S, 5), 0);
-	RECV(0, "S 0:0(0) <mss 4000>");
-	SEND("S. 0:0(0) ack 1 urg 0");
-}
-
-/* Who keeps what he says has a place, all the same; if he says nothing the end of the time asks him whether he lives. */
-static void defers_asked(void **state)
-{
-	struct line *t = *state;
-
-	listens(t, 5);
-	assert_int_equal(tcp_listener_option_set(t->s, t->listener, TCP_OPT_DEFER_ACCEPT_S, 5), 0);
-	RECV(0, "S 0:0(0) urg 1 <mss 4000>");
-	SEND("SP. 0:0(0) ack 1 urg 0");
-	assert_int_equal(tcp_listener_ready(t->s, t->listener), 0);
-	RECV(0, "P. 1:11(10) ack 1");
-	assert_int_equal(tcp_listener_ready(t->s, t->listener), 1);
-	NOTHING_FOR(1 * SEC);
-	line_accept(t);
-	SEND("S. 0:0(0) ack 11 urg 0");
-	t->peer.port++;
-	RECV(0, "S 0:0(0) urg 1 <mss 4000>");
-	SEND("SP. 0:0(0) ack 1 urg 0");
-	SEND_AFTER(7001 * MS, "SP. 0:0(0) ack 1");
-	RECV(0, ". 1:1(0) ack 1");
-	assert_int_equal(tcp_listener_ready(t->s, t->listener), 1);
-	IGNORE();
-	line_accept(t);
-	SEND("S. 0:0(0) ack 1 urg 0");
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		LINE_TEST(says_at_once),   LINE_TEST(says_nothing),   LINE_TEST(counts),	     LINE_TEST(holds_for),
-		LINE_TEST(window),	   LINE_TEST(ends_at_once),   LINE_TEST(closed_at_once),   LINE_TEST(given_up),
-		LINE_TEST(refused),	   LINE_TEST(refused_data),   LINE_TEST(link_ends),	     LINE_TEST(refused_orphan),
-		LINE_TEST(against_the_rule), LINE_TEST(stands_still), LINE_TEST(stands_still_unpromised), LINE_TEST(last_use), LINE_TEST(corked), LINE_TEST(no_frame),	     LINE_TEST(no_frame_to_say),
-		LINE_TEST(window_grows), LINE_TEST(moves), LINE_TEST(placed), LINE_TEST(placed_refused), LINE_TEST(placed_anyway), LINE_TEST(placed_again), LINE_TEST(leaves),
-		LINE_TEST(answers), LINE_TEST(answers_asked), LINE_TEST(answers_waiting), LINE_TEST(answers_again), LINE_TEST(answers_leaving), LINE_TEST(answers_nobody), LINE_TEST(handed_on), LINE_TEST(defers_asked),
-		LINE_TEST(promises),	      LINE_TEST(keeps_promises),   LINE_TEST(no_frame_to_answer),
-		LINE_TEST(defers),	   LINE_TEST(keeps_window),	   LINE_TEST(taken_back),     LINE_TEST(takes_back),
+		LINE_TEST(says_at_once), LINE_TEST(says_nothing), LINE_TEST(counts), LINE_TEST(holds_for), LINE_TEST(window),
+		LINE_TEST(ends_at_once), LINE_TEST(closed_at_once), LINE_TEST(given_up), LINE_TEST(refused), LINE_TEST(refused_data),
+		LINE_TEST(link_ends), LINE_TEST(refused_orphan), LINE_TEST(against_the_rule), LINE_TEST(stands_still), LINE_TEST(stands_still_unpromised),
+		LINE_TEST(last_use), LINE_TEST(corked), LINE_TEST(no_frame), LINE_TEST(no_frame_to_say), LINE_TEST(window_grows),
+		LINE_TEST(moves), LINE_TEST(placed), LINE_TEST(placed_refused), LINE_TEST(placed_anyway), LINE_TEST(placed_again),
+		LINE_TEST(leaves), LINE_TEST(moved), LINE_TEST(hurries_unplaced), LINE_TEST(placed_grows), LINE_TEST(both_call),
+		LINE_TEST(taken_back),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
