@@ -639,13 +639,8 @@ static bool hands_on_nothing(void)
 	return !sock.vj && !fd_peek(STDIN_FILENO) && !fd_peek(STDOUT_FILENO) && !fd_peek(STDERR_FILENO);
 }
 
-VJ_EARLY void sock_before_exec(char *const envp[])
+VJ_EARLY static void hand_on(void)
 {
-	if (caged)
-		return;
-	family_starts(true, envp);
-	if (!layer_began() || hands_on_nothing() || sock_inside || is_foreign())
-		return;
 	lock_take();
 	forks_exec();
 	dgrams_claim_stdio();
@@ -659,6 +654,16 @@ VJ_EARLY void sock_before_exec(char *const envp[])
 	lock_leave();
 }
 
+VJ_EARLY void sock_before_exec(char *const envp[])
+{
+	if (caged)
+		return;
+	family_starts(true, envp);
+	if (layer_began() && !hands_on_nothing() && !sock_inside && !is_foreign())
+		hand_on();
+	signals_on();
+}
+
 /* A process is started by other means than fork(). */
 static void before_spawn(void)
 {
@@ -668,6 +673,7 @@ static void before_spawn(void)
 	dgrams_share_spawned();
 	if (sock.vj)
 		share_all();
+	signals_on();
 	lock_leave();
 }
 

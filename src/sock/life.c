@@ -71,6 +71,7 @@ VJ_EARLY void layer_bury(void)
  * ----------------
  */
 
+static _Atomic uint64_t ignored VJ_NEAR; /* by signals_off(); a child of vfork() leaves it to its parent */
 static __thread bool fork_locked __attribute__((tls_model("initial-exec")));
 
 VJ_EARLY static void fork_prepare(void)
@@ -80,7 +81,7 @@ VJ_EARLY static void fork_prepare(void)
 	if (locked) {
 		lock_take();
 		share_all();
-		if (unlikely(sock.helper.state == HELPER_WATCH)) /* the child may want a connection */
+		if (unlikely(sock.helper.state == HELPER_WATCH) && sock.vj) /* the child may want a connection */
 			helper_active();
 		forks_prepare();
 		dgrams_share();
@@ -106,9 +107,7 @@ VJ_EARLY static void set_forget(struct epoll_set *set)
 	set->kick = (struct kick){ .fd = -1 };
 	set->bell_on = false;
 	set->inherited = set->fresh_watches = true;
-	set->asleep = 0;
-	if (unlikely(set->kernel_asleep))
-		set->kernel_asleep = 0;
+	set->asleep = 0; /* not `kernel_asleep`: a handler may have forked on top of one, which takes itself off; of others the set is kicked once in vain */
 }
 
 VJ_EARLY static void fork_child(void)
@@ -124,6 +123,10 @@ VJ_EARLY static void fork_child(void)
 	sock_undo = NULL; /* calls that a handler interrupted, which has forked: they end with EINTR */
 	signal_forked();
 	process_forked();
+	if (unlikely(atomic_load_explicit(&ignored, memory_order_relaxed))) {
+		signals_on();
+		atomic_store_explicit(&ignored, 0, memory_order_relaxed);
+	}
 	if (sock.vj)
 		vj_forked(sock.vj);
 	sock.vj = NULL;
@@ -268,12 +271,18 @@ static uint64_t signals_change(uint64_t sigs, void (*from)(int), void (*to)(int)
 	return sigs;
 }
 
-static uint64_t ignored; /* by signals_off() */
+VJ_EARLY void signals_on(void)
+{
+	uint64_t sigs = atomic_load_explicit(&ignored, memory_order_relaxed);
+
+	if (unlikely(sigs))
+		signals_change(sigs, SIG_IGN, SIG_DFL);
+}
 
 /*
  * What ends a process that is about to end would take along what it still has to say, and its exit status: the kernel leaves no time for that. This
  * thread keeps all of it out, but not what the process does itself: libc may have something to write to a pipe that is closed. Other threads are none
- * of ours: what would end the process by way of them is ignored.
+ * of ours: what would end the process by way of them is ignored, until signals_on().
  */
 static void signals_off(void)
 {
@@ -282,7 +291,7 @@ static void signals_off(void)
 
 	SYS_CALL4(SYS_rt_sigprocmask, SIG_BLOCK, &mask, NULL, SYS_SIGSET_BYTES);
 	if (!helper_is_only())
-		ignored = signals_change(ENDING, SIG_DFL, SIG_IGN);
+		atomic_store_explicit(&ignored, signals_change(ENDING, SIG_DFL, SIG_IGN), memory_order_relaxed);
 }
 
 VJ_EARLY void sock_flush_at_exit(void)
@@ -316,7 +325,7 @@ VJ_EARLY void sock_flush_at_quick_exit(void)
 
 	SYS_CALL4(SYS_rt_sigprocmask, SIG_BLOCK, NULL, &mask, SYS_SIGSET_BYTES);
 	sock_flush_at_exit();
-	signals_change(ignored, SIG_IGN, SIG_DFL);
+	signals_on();
 	SYS_CALL4(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, SYS_SIGSET_BYTES);
 }
 
@@ -375,4 +384,5 @@ __attribute__((destructor)) static void at_unload(void)
 	if (sock.stdio)
 		fflush(NULL); /* as libc is about to do, when the connections are closed */
 	sock_flush_at_exit();
+	signals_on();
 }

@@ -991,6 +991,8 @@ void process_vforks(void); /* this thread is about to call vfork(); no lock */
 
 /* Every connection is cut off from libvj. */
 void layer_bury(void);
+/* What a process that ends has ignored meanwhile is not ignored any more: before who comes after, another program or a child, would have it so. */
+void signals_on(void);
 void life_init(void);
 /* Around a system call that copies the process, past libc's fork(). Return: false: this one has nothing that it concerns. Not async-signal-safe. */
 bool life_fork_begin(void);
