@@ -755,7 +755,9 @@ static int set_sleep(struct epoll_set *set, int epfd, struct epoll_event *ev, in
 	}
 	if (sleep_begin(sl, &timeout_ns, &leads)) { /* drops the lock */
 		beside &= leads;
-		if (unlikely(beside)) {
+		if (unlikely(sleep_is_over(sl))) {
+			n = -EINTR;
+		} else if (unlikely(beside)) {
 			n = sleep_beside(epfd, ev, max, timeout_ns, mask, &rung);
 		} else {
 			n = ker_epoll_undo(epfd, ev, max, timeout_ns, mask, undo_all);

@@ -210,7 +210,7 @@ static void poll_left(void *arg)
 	undo->p->kernel = NULL;
 }
 
-/* There is no context, nor another thread that could make one: nobody will kick. */
+/* There is no context, nor another thread that could make one: nobody will kick but a handler of this thread, see sleep_is_over(). */
 static bool is_only_kernels(void)
 {
 	return !sock.vj && __libc_single_threaded && !sock.lazy;
@@ -222,12 +222,12 @@ static bool is_only_kernels(void)
  */
 static int sleep_poll(struct polling *p, int64_t timeout_ns, uint64_t deadline_ns, const struct signal_trace *signals)
 {
-	struct kick kick;
+	struct kick kick = { .fd = -1 };
 	struct sleeper sl = { .kick = &kick, .signals = *signals, .wake_ns = deadline_ns };
 	struct poll_undo undo = { .p = p, .sl = &sl };
 	struct timespec ts, *tsp = NULL;
 	bool leads;
-	int r = is_only_kernels() ? kick_none(&kick) : kick_borrow(&kick);
+	int r = is_only_kernels() ? 0 : kick_borrow(&kick);
 
 	if (r)
 		return r;
@@ -242,7 +242,7 @@ static int sleep_poll(struct polling *p, int64_t timeout_ns, uint64_t deadline_n
 						.tv_nsec = timeout_ns % 1000000000 };
 			tsp = &ts;
 		}
-		r = ker_ppoll_undo(p->kernel, p->n + EXTRA, tsp, p->mask, undo_all);
+		r = unlikely(sleep_is_over(&sl)) ? -EINTR : ker_ppoll_undo(p->kernel, p->n + EXTRA, tsp, p->mask, undo_all);
 		sl.kicked = r > 0 && p->kernel && p->kernel[p->n].revents;
 		sl.unrung = leads && r >= 0 && p->kernel && !(r && p->kernel[p->n + 1].revents);
 		if (!sleep_end(&sl, &undo.undo))

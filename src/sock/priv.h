@@ -830,16 +830,15 @@ void block_end(struct blocking *b);
  * then say in sl->unrung that it was not the bell, if so, and call sleep_end(), which takes the lock. @u, of the caller, is pushed before; a jump runs it.
  */
 bool may_lead(void);
-/* There is a leader, on top of whose sleep a handler has begun. */
-bool leader_is_held(void);
+bool leader_is_held(void); /* there is a leader, on top of whose sleep a handler has begun */
 bool sleep_begin(struct sleeper *sl, int64_t *timeout_ns, bool *ret_leads);
+/* Right before the system call that sleeps: a handler has ended the call, and there is no kick for it to write to. */
+bool sleep_is_over(const struct sleeper *sl);
 /* Return: false: all was undone, see undo_pop(). @u NULL: this is the undoing. */
 bool sleep_end(struct sleeper *sl, struct undo *u);
 
 /* A kick for a blocking call. Lock held. Return: 0; -EMFILE and other errors of eventfd(). */
 int kick_borrow(struct kick *ret_kick);
-/* One that nobody sends. Return: 0 */
-int kick_none(struct kick *ret_kick);
 void kick_return(struct kick *k);
 int kick_open(struct kick *k);
 void kick_send(struct kick *k);
@@ -991,9 +990,9 @@ void process_vforks(void); /* this thread is about to call vfork(); no lock */
 
 /* Every connection is cut off from libvj. */
 void layer_bury(void);
+void life_init(void);
 /* What a process that ends has ignored meanwhile is not ignored any more: before who comes after, another program or a child, would have it so. */
 void signals_on(void);
-void life_init(void);
 /* Around a system call that copies the process, past libc's fork(). Return: false: this one has nothing that it concerns. Not async-signal-safe. */
 bool life_fork_begin(void);
 void life_fork_end(bool is_child);

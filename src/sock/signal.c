@@ -8,7 +8,8 @@
  * trampoline before them that leaves this trace:
  *
  *   - it counts, per thread, handlers that ran, and among them those without SA_RESTART;
- *   - if the thread is about to sleep, it kicks it, so that there is no moment in which the trace is missed;
+ *   - if the thread is about to sleep, it kicks it, so that there is no moment in which the trace is missed. Who sleeps for the kernel alone has no
+ *     kick, and looks once more right before the system call; a handler that comes between is as one that came before the program's call;
  *   - if it was to sleep for others, too, it sets the helper's timer: the handler lasts as long as it likes.
  *
  * A signal that comes while the thread has this layer's lock waits until it gives it up: lock_drop() sends it to the thread once
@@ -29,7 +30,7 @@ __thread struct signal_trace sock_signals __attribute__((tls_model("initial-exec
 };
 __thread uint64_t sock_kept_out __attribute__((tls_model("initial-exec")));
 
-/* The program's handlers, as it gave them. Written under `handlers_lock`, read by handlers. */
+/* The program's handlers, as it gave them. Written under `handlers_lock` if the process has threads, else by handlers, too; read by handlers. */
 static struct {
 	_Atomic(void *) handler;
 	_Atomic int flags;
@@ -180,7 +181,10 @@ VJ_EARLY static void handler_note(int sig, void *handler, int flags)
 	atomic_store_explicit(&handlers[sig].handler, handler, memory_order_release);
 }
 
-/* One that is neither SIG_DFL nor SIG_IGN; `handlers_lock`, or the process has no other thread */
+/*
+ * One that is neither SIG_DFL nor SIG_IGN; `handlers_lock`, or the process has no other thread. Noted before it is installed, and not again: a handler
+ * that ran at the end of the system call may have installed another one.
+ */
 VJ_EARLY static int sigaction_noted(int sig, const struct sigaction *act, struct sigaction *old)
 {
 	void *old_handler = atomic_load_explicit(&handlers[sig].handler, memory_order_relaxed);
@@ -193,8 +197,6 @@ VJ_EARLY static int sigaction_noted(int sig, const struct sigaction *act, struct
 	r = __sigaction(sig, &ours, &before);
 	if (r) /* SIGKILL, SIGSTOP */
 		handler_note(sig, old_handler, old_flags);
-	else /* a handler that ran meanwhile may have done the same */
-		handler_note(sig, (void *)act->sa_sigaction, act->sa_flags);
 	if (!r && old)
 		*old = unwrap(before, old_handler, old_flags);
 	return r;

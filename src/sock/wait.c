@@ -223,12 +223,6 @@ int kick_borrow(struct kick *ret_kick)
 	return 0;
 }
 
-int kick_none(struct kick *ret_kick)
-{
-	*ret_kick = (struct kick){ .fd = -1 };
-	return 0;
-}
-
 void kick_return(struct kick *k)
 {
 	if (k->fd < 0)
@@ -349,6 +343,11 @@ bool sleep_begin(struct sleeper *sl, int64_t *timeout_ns, bool *ret_leads)
 		kick_send(sl->kick);
 	lock_drop();
 	return true;
+}
+
+bool sleep_is_over(const struct sleeper *sl)
+{
+	return sl->kick->fd < 0 && sock_signals.ran != sl->signals.ran;
 }
 
 bool sleep_end(struct sleeper *sl, struct undo *u)

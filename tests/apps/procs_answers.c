@@ -3,13 +3,16 @@
 #include "kernel_conn.h"
 #include "procs.h"
 
+#include <errno.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -400,10 +403,93 @@ static void part_signalled(void)
 	printf("told to end when it is about to\n");
 }
 
+/* ---- handlers ----------------------------------------------------------------------------------------------------- */
+
+static struct pollfd *page;
+static int handled;
+
+/* Inside of the call, which is the first to write there */
+static void on_fault(int sig)
+{
+	(void)sig;
+	mprotect(page, 4096, PROT_READ | PROT_WRITE);
+	raise(SIGUSR1);
+}
+
+static void on_usr1(int sig)
+{
+	(void)sig;
+	handled++;
+}
+
+static void polls_handling(int arg)
+{
+	int fd = epoll_create1(0);
+	uint64_t begun_ms = now_ms();
+
+	(void)arg;
+	page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	CHECK(page != MAP_FAILED && fd >= 0);
+	*page = (struct pollfd){ .fd = fd, .events = POLLIN };
+	CHECK(signal(SIGSEGV, on_fault) != SIG_ERR && signal(SIGUSR1, on_usr1) != SIG_ERR && !mprotect(page, 4096, PROT_READ));
+	CHECK(poll(page, 1, 20000) == -1 && errno == EINTR && handled == 1 && now_ms() - begun_ms < 20000);
+}
+
+/* A handler runs inside of a call that sleeps for the kernel alone, and ends it. The kernel itself doesn't run one there. */
+static void part_deferred(void)
+{
+	if (!wants_kernel())
+		child_end(child_start(polls_handling, 0));
+	printf("a handler that came before the sleep ended it\n");
+}
+
+/* ---- a child of one that ends -------------------------------------------------------------------------------------- */
+
+static void fork_at_end(void)
+{
+	pid_t pid = fork_must();
+
+	if (!pid)
+		_exit(0);
+	child_end(pid);
+}
+
+static void serve_slowly(int fd)
+{
+	int conn;
+
+	server_ready(fd);
+	conn = accept_one(fd);
+	usleep(100000); /* the client's helper thread sleeps as long as the program does */
+	write_all(conn, "a", 1);
+	CHECK(!read(conn, &(char){ 0 }, 1));
+	exit(0);
+}
+
+static void forks_when_ended(int port)
+{
+	int fd = connect_to((uint16_t)port);
+
+	check_path(fd);
+	CHECK(read_all(fd, &(char){ 0 }, 1) == 1 && !at_quick_exit(fork_at_end));
+	quick_exit(0);
+}
+
+static void part_fork_at_end(void)
+{
+	pid_t server;
+	uint16_t port = server_start(serve_slowly, &server);
+
+	child_end(child_start(forks_when_ended, port));
+	child_end(server);
+	printf("forked when the connections had ended\n");
+}
+
 void answers_parts(const char *only)
 {
 	static const struct part parts[] = { { "answers", part_answers }, { "sparse", part_sparse }, { "handler", part_handler },
-					     { "signalled", part_signalled } };
+					     { "signalled", part_signalled },	 { "deferred", part_deferred },
+					     { "fork_at_end", part_fork_at_end } };
 
 	parts_run(parts, sizeof(parts) / sizeof(parts[0]), only);
 }
