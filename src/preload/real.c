@@ -5,7 +5,8 @@
  * One is looked up when it is first called, as a program does for itself that is bound lazily, and only once. A child of fork() knows what its parent
  * knew, and mostly has a short life that ends by exec or, in a shell, by a jump: to look those up is 11 to 17 page faults there, where nothing of the loader's
  * is mapped yet, a sixth of all that the child costs. So they are looked up before a process forks for the first time, where that is
- * 5 us. Not where there are threads, but for fork() itself: dlsym() takes the loader's lock, and whoever has it may wait for this one.
+ * 5 us. Not where there are threads: dlsym() takes the loader's lock, and whoever has it may wait for this one. So fork() itself is looked up before the
+ * first thread (thread.c).
  */
 #include "preload/preload.h"
 
@@ -40,11 +41,12 @@ EXPORT VJ_EARLY pid_t fork(void)
 {
 	pid_t (*next)(void);
 
-	*(void **)&next = real_find(REAL_FORK);
 	if (__libc_single_threaded) {
+		real_find(REAL_FORK);
 		real_find(REAL_EXECVPE);
 		real_find(REAL_LONGJMP);
 		real_find(REAL_LONGJMP_CHK);
 	}
-	return next();
+	*(void **)&next = atomic_load_explicit(&known[REAL_FORK], memory_order_relaxed);
+	return next ? next() : __fork(); /* threads made by other means than pthread_create() */
 }
