@@ -218,15 +218,27 @@ static void route_remember_miss(struct vj *vj, uint8_t proto, const struct endpo
 	miss->asked_ns = now_ns;
 }
 
-/* Does the program hold a connection there? */
-static bool link_is_held(const struct vj *vj, const struct vj_link *link)
+/* The first of @links, of which there are @cnt, by which the program holds no connection. Some are NULL then. Return: NULL: none */
+static struct vj_link *link_not_held(const struct vj *vj, struct vj_link *links[], uint32_t cnt)
 {
 	struct tcp_id id = { 0 };
+	uint32_t free = cnt;
 
-	while (tcp_next(vj->stack, &id))
-		if (tcp_link(vj->stack, id).v == link->stack_id.v && tcp_is_owned(vj->stack, id))
-			return true;
-	return false;
+	while (free && tcp_next(vj->stack, &id)) {
+		struct link_id on = tcp_link(vj->stack, id);
+		bool owned = tcp_is_owned(vj->stack, id);
+
+		for (uint32_t i = 0; i < cnt && owned; i++) {
+			if (!links[i] || links[i]->stack_id.v != on.v)
+				continue;
+			links[i] = NULL;
+			free--;
+		}
+	}
+	for (uint32_t i = 0; i < cnt; i++)
+		if (links[i])
+			return links[i];
+	return NULL;
 }
 
 /*
@@ -238,7 +250,7 @@ enum { SPARING = 4 };
 
 static bool route_spares(struct vj *vj, const struct route *all, uint32_t flow, struct vj_link **ret_link)
 {
-	struct vj_link *spared = NULL;
+	struct vj_link *links[ROUTE_CNT], *spared;
 	uint32_t known = 0;
 
 	if (all->begun > SPARING * all->owners)
@@ -246,13 +258,11 @@ static bool route_spares(struct vj *vj, const struct route *all, uint32_t flow, 
 	for (uint32_t i = 0; i < min_u32(all->owners, ROUTE_CNT); i++) {
 		const struct route *one = route_slot(vj, all->proto, &all->remote, (flow + i) % all->owners);
 
-		if (!route_is(one, all->proto, &all->remote, (flow + i) % all->owners))
-			continue;
-		known++;
-		if (!spared && !link_is_held(vj, one->link))
-			spared = one->link;
+		if (route_is(one, all->proto, &all->remote, (flow + i) % all->owners))
+			links[known++] = one->link;
 	}
-	if (!spared || all->begun > SPARING * known)
+	spared = all->begun > SPARING * known ? NULL : link_not_held(vj, links, known);
+	if (!spared)
 		return false;
 	*ret_link = spared;
 	return true;
