@@ -991,8 +991,7 @@ void process_vforks(void); /* this thread is about to call vfork(); no lock */
 /* Every connection is cut off from libvj. */
 void layer_bury(void);
 void life_init(void);
-/* What a process that ends has ignored meanwhile is not ignored any more: before who comes after, another program or a child, would have it so. */
-void signals_on(void);
+void signals_on(void); /* what a process that ends has ignored isn't any more, before another program or a child would have it so */
 /* Around a system call that copies the process, past libc's fork(). Return: false: this one has nothing that it concerns. Not async-signal-safe. */
 bool life_fork_begin(void);
 void life_fork_end(bool is_child);
