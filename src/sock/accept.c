@@ -551,16 +551,15 @@ static int accept_waiting(int fd, struct sock *s, struct sockaddr *addr, socklen
 			b.kernel_ready = false;
 			continue;
 		}
-		if (r == -EBUSY)
-			continue;
-		if (r != -EAGAIN)
+		if (r != -EAGAIN && r != -EBUSY)
 			break;
+		b.turn_looks = r == -EBUSY ? b.turn_looks + 1 : 0;
 		b.beside_others = others_wait(s);
 		r = block_wait(&b);
 		if (r)
 			break;
 	}
-	if (unlikely(b.kernel_ready) && b.beside_others && s->lease_fd >= 0)
+	if (unlikely(b.kernel_ready) && sock_undo == &b.hold.undo && b.beside_others && s->lease_fd >= 0)
 		queue_pass(s->lease_fd);
 	block_end(&b);
 	return r;

@@ -13,6 +13,7 @@
 #include "sock/dgram.h"
 #include "sock/family.h"
 #include "sock/forks.h"
+#include "sock/queue.h"
 
 #include "lib/deed.h"
 #include "lib/wait.h"
@@ -216,17 +217,25 @@ static bool lock_soon(void)
 	return true;
 }
 
+/* Threads that wait there are none of ours, and wait on; of clients that come from now on, and of who has woken one just now, others hear. */
+static void close_copied(int fd, struct sock *s)
+{
+	if (s->state == SOCK_LISTEN) {
+		queues_leave(s->lease_fd);
+		listener_close(s);
+		queue_pass(fd);
+	}
+	sys_close(fd);
+}
+
 static void close_connections(void)
 {
 	for (int fd = fd_next(0); fd >= 0; fd = fd_next(fd + 1)) {
 		struct file *f = fd_peek(fd);
 		struct sock *s = f->kind == FILE_SOCK ? sock_of(f) : NULL;
 
-		if (s && s->copied && s->state <= SOCK_LISTEN) { /* who waits there for accept() goes to the others, if there are */
-			if (s->state == SOCK_LISTEN)
-				listener_close(s);
-			sys_close(fd);
-		}
+		if (s && s->copied && s->state <= SOCK_LISTEN) /* who waits there for accept() goes to the others, if there are */
+			close_copied(fd, s);
 		if (!s || !sock_is_conn(s))
 			continue;
 		if (s->token || deed_has(sock.vj, s->conn)) { /* whether others have copies shows when ours are closed */

@@ -809,6 +809,7 @@ struct blocking {
 	uint64_t timeout_ns;  /* 0: none */
 	uint64_t deadline_ns; /* of the first wait on */
 	struct spin spin;
+	uint32_t turn_looks;	     /* kernel_fd has something, but it is another process's turn, and was when looked at so many times in a row */
 	bool kernel_ready;	     /* out: kernel_fd has something */
 	bool uncancelled;	     /* no cancellation point: the caller has more to undo than block_end() does */
 	struct signal_trace signals; /* when the call began: a handler since then ends it */

@@ -4,8 +4,9 @@
  *
  * Of those that wait in the kernel's accept() a client wakes one, of those in poll() all, who find nobody and sleep again. So a thread that waits
  * beside others does that in an epoll set of its own, in which are the listening socket (EPOLLEXCLUSIVE), a kick, and the bell if it leads. The
- * kernel wakes the first such set in whose epoll_wait() a thread sleeps, by the order in which they were made; that a set is itself waited for, by
- * poll() or in another one, doesn't count. Who is busy is left out, and whom nobody sleeps for is found by all at their next wait.
+ * kernel wakes the first such set in whose epoll_wait() a thread sleeps, by the order in which they were made, so that one that was first for a while
+ * becomes the last; that a set is itself waited for, by poll() or in another one, doesn't count. Who is busy is left out, and whom nobody sleeps for is
+ * found by all at their next wait.
  *
  * Invariants
  *   - Nobody else has been woken for a client that a set has told of. So who has heard of one takes one, or passes it on (queue_pass()). A
@@ -20,8 +21,9 @@
 #include <netinet/tcp.h>
 #include <sys/ioctl.h>
 
-enum { SPARES = 64 };
+enum { SPARES = 64, TURN_SLEEPS = 16 };
 
+static struct queue *in_use VJ_LATER;
 static struct queue spares[SPARES] VJ_LATER;
 static unsigned spare_cnt VJ_LATER;
 static uint32_t era VJ_LATER; /* counts when they were given up; 0: none was ever made */
@@ -41,6 +43,11 @@ static void queue_close(struct queue *q)
 }
 
 /* Writable it is never; but by that it can be called: queue_pass(). */
+static int queue_listen(const struct queue *q)
+{
+	return set_put(q, EPOLL_CTL_ADD, q->fd, EPOLLIN | EPOLLOUT | EPOLLEXCLUSIVE, WOKE_QUEUE);
+}
+
 static int queue_open(int listen_fd, struct queue *ret_q)
 {
 	struct queue q = { .fd = listen_fd };
@@ -51,7 +58,7 @@ static int queue_open(int listen_fd, struct queue *ret_q)
 	era = max_u32(era, 1);
 	q.era = era;
 	q.epfd = OWN_FD_MAKE(sys_epoll_create(EPOLL_CLOEXEC));
-	err = q.epfd < 0 ? q.epfd : set_put(&q, EPOLL_CTL_ADD, listen_fd, EPOLLIN | EPOLLOUT | EPOLLEXCLUSIVE, WOKE_QUEUE);
+	err = q.epfd < 0 ? q.epfd : queue_listen(&q);
 	if (!err)
 		err = set_put(&q, EPOLL_CTL_ADD, q.kick.fd, EPOLLIN, WOKE_KICK);
 	if (err)
@@ -61,7 +68,7 @@ static int queue_open(int listen_fd, struct queue *ret_q)
 	return err;
 }
 
-int queue_borrow(int listen_fd, struct queue *ret_q)
+static int queue_get(int listen_fd, struct queue *ret_q)
 {
 	for (unsigned i = spare_cnt; i; i--) {
 		if (spares[i - 1].fd != listen_fd)
@@ -73,13 +80,51 @@ int queue_borrow(int listen_fd, struct queue *ret_q)
 	return queue_open(listen_fd, ret_q);
 }
 
+int queue_borrow(int listen_fd, struct queue *ret_q)
+{
+	int err = queue_get(listen_fd, ret_q);
+
+	if (err)
+		return err;
+	ret_q->next = in_use;
+	ret_q->pprev = &in_use;
+	if (in_use)
+		in_use->pprev = &ret_q->next;
+	in_use = ret_q;
+	return 0;
+}
+
+/* Others are first now. Return: false: it could not be done, and @q has no listening socket any more. */
+static bool queue_last(struct queue *q)
+{
+	q->sleeps = 0;
+	return !set_put(q, EPOLL_CTL_DEL, q->fd, 0, WOKE_QUEUE) && !queue_listen(q);
+}
+
 void queue_return(struct queue *q)
 {
+	*q->pprev = q->next;
+	if (q->next)
+		q->next->pprev = q->pprev;
 	kick_drain(&q->kick);
-	if (q->era == era && spare_cnt < SPARES)
+	if (q->era == era && spare_cnt < SPARES && (++q->sleeps < TURN_SLEEPS || queue_last(q)))
 		spares[spare_cnt++] = *q;
 	else
 		queue_close(q);
+}
+
+void queues_leave(int listen_fd)
+{
+	for (struct queue *q = in_use; q; q = q->next)
+		if (q->fd == listen_fd)
+			set_put(q, EPOLL_CTL_DEL, listen_fd, 0, WOKE_QUEUE);
+}
+
+VJ_EARLY void queues_forked(void)
+{
+	if (unlikely(in_use != NULL))
+		in_use = NULL;
+	queues_forget();
 }
 
 VJ_EARLY void queues_forget(void)
@@ -91,9 +136,9 @@ VJ_EARLY void queues_forget(void)
 		queue_close(&spares[--spare_cnt]);
 }
 
-bool queue_bell(struct queue *q, bool on)
+bool queue_bell(struct queue *q, int bell_fd, bool on)
 {
-	if (q->bell_on != on && !set_put(q, on ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, vj_fd(sock.vj), EPOLLIN, WOKE_BELL))
+	if (q->bell_on != on && !set_put(q, on ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, bell_fd, EPOLLIN, WOKE_BELL))
 		q->bell_on = on;
 	return q->bell_on == on;
 }
@@ -123,55 +168,30 @@ void queue_pass(int listen_fd)
  * --------------
  */
 
-static long turn_set(int fd, int op, short type)
+static long turn_set(int fd, short type)
 {
 	struct flock lock = { .l_type = type };
 
-	return sys_fcntl(fd, op, (long)&lock);
-}
-
-/* The thread jumps out of the call. */
-static void turn_left(void *fd)
-{
-	lock_take();
-	turn_set((int)(intptr_t)fd, F_SETLK, F_UNLCK);
-	lock_leave();
+	return sys_fcntl(fd, F_SETLK, (long)&lock);
 }
 
 /*
- * One process at a time, if others have the socket, by a record lock, which ends with its holder; and one thread, by the lock, which is given up
- * meanwhile. Who only looked again and again would take the processor from the one that has it. Return: 0; -EBUSY: not yet; -EINTR: all is undone
+ * One thread at a time, by the lock, and one process, if others have the socket, by a record lock, which ends with its holder. That is never waited
+ * for here (F_SETLKW): its holder may be stopped, and who waits is to hear of channels, signals and its time meanwhile (block_wait()).
  */
-static int turn_take(const struct sock *s, int fd)
-{
-	struct undo undo;
-
-	if (!s->copied || likely(turn_set(fd, F_SETLK, F_WRLCK) != -EAGAIN))
-		return 0;
-	undo_push(&undo, turn_left, (void *)(intptr_t)fd);
-	lock_drop();
-	turn_set(fd, F_SETLKW, F_WRLCK);
-	lock_take();
-	if (!undo_pop(&undo))
-		return -EINTR;
-	return turn_set(fd, F_SETLK, F_WRLCK) == -EAGAIN ? -EBUSY : 0; /* another thread may have given it back with its own */
-}
-
 int queue_accept(struct sock *s, struct sockaddr *addr, socklen_t *len, int flags)
 {
-	int fd = s->lease_fd, on = 1, off = 0, r = turn_take(s, fd);
+	int fd = s->lease_fd, on = 1, off = 0, r;
 
-	if (r)
-		return r;
-	if (likely(s->lease_fd == fd)) {
-		ker_ioctl(fd, FIONBIO, (long)&on);
-		r = sys_accept4(fd, addr, len, flags);
-		ker_ioctl(fd, FIONBIO, (long)&off);
-	} else {
-		r = -EBUSY;
+	if (s->copied && unlikely(turn_set(fd, F_WRLCK) == -EAGAIN)) {
+		s->contested = true;
+		return -EBUSY;
 	}
+	ker_ioctl(fd, FIONBIO, (long)&on);
+	r = sys_accept4(fd, addr, len, flags);
+	ker_ioctl(fd, FIONBIO, (long)&off);
 	if (s->copied)
-		turn_set(fd, F_SETLK, F_UNLCK);
+		turn_set(fd, F_UNLCK);
 	s->contested |= r == -EAGAIN;
 	return r;
 }

@@ -15,23 +15,28 @@ struct queue {
 	int fd;	  /* the listening socket's, as it is in the set; and beside it the kick, always */
 	bool bell_on;
 	uint32_t era; /* in which it was made */
+	uint32_t sleeps; /* since the listening socket was put into it */
+	struct queue *next, **pprev; /* of those that are borrowed */
 };
 
 /* Lock held, unless it says otherwise. Return: 0; -EMFILE and other errors of epoll_ctl(): nothing was borrowed. */
 int queue_borrow(int listen_fd, struct queue *ret_q);
 void queue_return(struct queue *q);
-/* A listening socket or the bell is about to be closed here, or this is a child of fork(). */
+/* A listening socket or the bell is about to be closed here. */
 void queues_forget(void);
+/* Those who sleep go on sleeping, and no client wakes them: the process ends. */
+void queues_leave(int listen_fd);
+void queues_forked(void); /* child of fork: its threads that borrowed are not here */
 /* Is the bell to be in it? By whose it is, without the lock. Return: false: it could not be done. */
-bool queue_bell(struct queue *q, bool on);
+bool queue_bell(struct queue *q, int bell_fd, bool on);
 /* Likewise. @ret_woke: bits are added. Return: as epoll_wait() */
 int queue_sleep(const struct queue *q, int64_t timeout_ns, unsigned *ret_woke);
 /* One was heard of that is not taken: another thread or process that sleeps is woken for him, if he is still there. */
 void queue_pass(int listen_fd);
 /*
  * One waits, but not for us alone: other threads and processes may be awake for it, too. Who comes late must not wait inside the kernel, where it would
- * be deaf to channels. The flag that says so is the open file's, which all have in common; so they set it by turns. The lock may be given up.
- * Return: a descriptor; -EAGAIN: somebody else has it; -EBUSY: look again; -EINTR: that, or all is undone; -errno.
+ * be deaf to channels. The flag that says so is the open file's, which all have in common; so they set it by turns.
+ * Return: a descriptor; -EAGAIN: nobody waits any more; -EBUSY: it is another process's turn; -errno.
  */
 int queue_accept(struct sock *s, struct sockaddr *addr, socklen_t *len, int flags);
 

@@ -19,7 +19,9 @@ enum {
 	SPIN_MISSES_MAX = 4, /* spins in vain in a row before spinning is given up ... */
 	SPIN_SKIP = 64,	     /* ... for so many sleeps */
 	SPIN_RELAX = 8,	     /* pauses between two looks */
+	TURN_YIELDS = 8,     /* looks before a sleep */
 };
+static const uint64_t TURN_NS_MIN = 20 * NS_PER_US, TURN_NS_MAX = NS_PER_MS;
 
 /*
  * ---- time ---------------------------------------------------------------------------------------
@@ -246,6 +248,7 @@ VJ_EARLY void kicks_forked(void)
 	sock.kicks_due = sock.called = 0;
 	if (unlikely(atomic_load_explicit(&kickers, memory_order_relaxed))) /* threads that are not here */
 		atomic_store(&kickers, 0);
+	queues_forked();
 	kicks_forget();
 }
 
@@ -412,7 +415,7 @@ bool signals_restart(void)
 
 static int rest_borrow(const struct blocking *b, struct queue *ret_q)
 {
-	if (b->beside_others && !queue_borrow(b->kernel_fd, ret_q))
+	if (b->beside_others && !b->turn_looks && !queue_borrow(b->kernel_fd, ret_q))
 		return 0;
 	*ret_q = (struct queue){ .epfd = -1 };
 	return kick_borrow(&ret_q->kick);
@@ -429,6 +432,7 @@ static void rest_return(struct queue *q)
 /* The thread is cancelled in its sleep, or jumps out of it: nobody may find it there, and the call is over. */
 struct block_undo {
 	struct undo undo;
+	const struct blocking *b;
 	struct sleeper *sl;
 	struct watch *w;
 	struct queue *q;
@@ -440,21 +444,21 @@ static void block_left(void *arg)
 
 	sleep_end(undo->sl, NULL);
 	watch_unlink(undo->w);
-	if (undo->q->epfd >= 0) /* which may have told of somebody just now */
-		queue_pass(undo->q->fd);
+	if (undo->q->epfd >= 0 || undo->b->turn_looks) /* the set may have told of somebody just now */
+		queue_pass(undo->b->kernel_fd);
 	rest_return(undo->q);
 	lock_leave();
 }
 
 /* As queue_sleep(), by descriptors that are in no set */
-static int block_poll(const struct blocking *b, int kick_fd, bool leads, int64_t timeout_ns, unsigned *ret_woke)
+static int block_poll(const struct blocking *b, int kick_fd, int bell_fd, int64_t timeout_ns, unsigned *ret_woke)
 {
-	struct pollfd pfd[] = { { .fd = b->kernel_fd, .events = POLLIN },
+	struct pollfd pfd[] = { { .fd = b->turn_looks ? -1 : b->kernel_fd, .events = POLLIN },
 				{ .fd = kick_fd, .events = POLLIN },
-				{ .fd = leads ? vj_fd(sock.vj) : -1, .events = POLLIN } };
+				{ .fd = bell_fd, .events = POLLIN } };
 	struct timespec ts = { .tv_sec = timeout_ns / 1000000000, .tv_nsec = timeout_ns % 1000000000 };
 	struct timespec *tsp = timeout_ns < 0 ? NULL : &ts;
-	nfds_t n = leads ? 3 : 2;
+	nfds_t n = bell_fd < 0 ? 2 : 3;
 	int r = b->uncancelled ? sys_ppoll(pfd, n, tsp, NULL) : ker_ppoll_undo(pfd, n, tsp, NULL, undo_all);
 
 	for (nfds_t i = 0; i < n && r > 0; i++)
@@ -466,10 +470,20 @@ _Static_assert(WOKE_QUEUE == 1 << 0 && WOKE_KICK == 1 << 1 && WOKE_BELL == 1 << 
 
 enum { WAS_LEFT = -4096 };
 
+/*
+ * A process that was stopped goes on with EINTR in epoll_wait(), without any handler (signal(7)); in accept() only where the
+ * socket has a time-out.
+ */
+static int queue_slept(const struct blocking *b, const struct sleeper *sl, int r)
+{
+	return r == -EINTR && !b->timeout_ns && sock_signals.ran == sl->signals.ran ? 0 : r;
+}
+
 /* Return: what ppoll() returned; 0: no need to sleep; WAS_LEFT: all is undone. The lock is given up meanwhile. */
 static int block_sleep(struct blocking *b, struct sleeper *sl, struct watch *w, struct queue *q, int64_t timeout_ns)
 {
-	struct block_undo undo = { .sl = sl, .w = w, .q = q };
+	struct block_undo undo = { .b = b, .sl = sl, .w = w, .q = q };
+	int bell_fd = sock.vj ? vj_fd(sock.vj) : -1; /* another thread may give the context up */
 	unsigned woke = 0;
 	bool leads;
 	int r;
@@ -479,27 +493,44 @@ static int block_sleep(struct blocking *b, struct sleeper *sl, struct watch *w, 
 		undo_pop(&undo.undo);
 		return 0;
 	}
-	if (q->epfd >= 0 && likely(queue_bell(q, leads)))
-		r = queue_sleep(q, timeout_ns, &woke);
+	if (q->epfd >= 0 && likely(queue_bell(q, bell_fd, leads)))
+		r = queue_slept(b, sl, queue_sleep(q, timeout_ns, &woke));
 	else
-		r = block_poll(b, q->kick.fd, leads, timeout_ns, &woke);
-	b->kernel_ready = woke & WOKE_QUEUE;
+		r = block_poll(b, q->kick.fd, leads ? bell_fd : -1, timeout_ns, &woke);
+	b->kernel_ready = b->turn_looks || (woke & WOKE_QUEUE);
 	sl->kicked = woke & WOKE_KICK;
 	sl->unrung = leads && r >= 0 && !(woke & WOKE_BELL);
 	return sleep_end(sl, &undo.undo) ? r : WAS_LEFT;
 }
 
+/* Another process's turn takes some microseconds, if it isn't stopped, and perhaps this very processor. */
+static bool turn_yield(const struct blocking *b)
+{
+	if (b->turn_looks > TURN_YIELDS)
+		return false;
+	lock_drop();
+	SYS_CALL0(SYS_sched_yield);
+	lock_take();
+	return true;
+}
+
+static uint64_t turn_ns(const struct blocking *b)
+{
+	return b->turn_looks ? min_u64(TURN_NS_MIN << min_u32(b->turn_looks - TURN_YIELDS - 1, 10), TURN_NS_MAX) : TIME_NEVER;
+}
+
 static int block_sleep_watched(struct blocking *b, uint64_t now_ns)
 {
+	uint64_t wake_ns = min_u64(b->deadline_ns, time_add_sat(now_ns, turn_ns(b)));
 	struct queue q;
-	struct sleeper sl = { .kick = &q.kick, .signals = b->signals, .wake_ns = b->deadline_ns };
+	struct sleeper sl = { .kick = &q.kick, .signals = b->signals, .wake_ns = wake_ns };
 	struct watch w = { .sleeper = &sl };
 	int r = rest_borrow(b, &q);
 
 	if (r)
 		return r;
 	watch_link(&w, b->file);
-	r = block_sleep(b, &sl, &w, &q, time_left(b->deadline_ns, now_ns));
+	r = block_sleep(b, &sl, &w, &q, time_left(wake_ns, now_ns));
 	if (r == WAS_LEFT)
 		return r;
 	watch_unlink(&w);
@@ -527,7 +558,7 @@ static int wait_once(struct blocking *b)
 	uint64_t now_ns;
 	int r;
 
-	if (spin_turn(&b->spin))
+	if (unlikely(b->turn_looks) ? turn_yield(b) : spin_turn(&b->spin))
 		return sock_undo == &b->hold.undo ? block_signals(b, false) : -EINTR;
 	now_ns = sys_clock_ns();
 	if (!b->deadline_ns)

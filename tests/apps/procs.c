@@ -966,6 +966,7 @@ int main(int argc, char **argv)
 	if (argc > 3) {
 		role_optioned(argv[3]);
 		raw_role(argv[3]);
+		accept_role(argv[3]);
 		elsewhere_role(argv[3]);
 		conn_role(argv[3]);
 		exec_part_role(argv[3]);
@@ -978,6 +979,7 @@ int main(int argc, char **argv)
 	answers_parts(argc > 2 ? argv[2] : NULL);
 	called_parts(argc > 2 ? argv[2] : NULL);
 	raw_parts(argc > 2 ? argv[2] : NULL);
+	accept_parts(argc > 2 ? argv[2] : NULL);
 	udp_parts(argc > 2 ? argv[2] : NULL);
 	cage_parts(argc > 2 ? argv[2] : NULL);
 	printf("end\n");

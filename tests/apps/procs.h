@@ -63,6 +63,8 @@ void fd_send(int via, int fd);
 int fd_recv(int via);
 /* This program again, in role @role, with standard descriptors as they are. */
 _Noreturn void exec_role(const char *role);
+/* Likewise, without the library, and @fd is its standard input */
+_Noreturn void become_clean(const char *role, int fd);
 /* Its arguments */
 char **role_argv(const char *role);
 
@@ -85,6 +87,10 @@ void called_parts(const char *only);
 /* ---- procs_raw.c: connections that are read and written by calls which nobody can interpose */
 void raw_parts(const char *only);
 void raw_role(const char *role);
+
+/* ---- procs_accept.c: clients of the kernel's, whom several wait for */
+void accept_parts(const char *only);
+void accept_role(const char *role);
 
 /* ---- procs_udp.c: UDP sockets that have copies */
 void udp_parts(const char *only);

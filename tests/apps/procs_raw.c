@@ -375,7 +375,7 @@ static void role_acceptor(void)
 }
 
 /* As dovecot: it waits, and those who accept are programs that it starts with an environment of its own. */
-static void become_clean(const char *role, int fd)
+_Noreturn void become_clean(const char *role, int fd)
 {
 	CHECK(dup2(fd, STDIN_FILENO) == STDIN_FILENO);
 	execve("/proc/self/exe", role_argv(role), (char *[]){ NULL });
@@ -570,147 +570,7 @@ static void part_strangers(void)
 	printf("here they are open\n");
 }
 
-/* ---- clients of the kernel's --------------------------------------------------------------------------------------- */
-
-struct calls {
-	uint16_t port;
-	uint32_t cnt;
-};
-
-/* A client without the library, one connection after the other. It is told which when it runs. */
-static void role_caller(void)
-{
-	struct calls calls;
-
-	CHECK(read(STDIN_FILENO, &calls, sizeof(calls)) == sizeof(calls));
-	while (calls.cnt--) {
-		int fd = connect_to(calls.port);
-
-		ping(fd);
-		close(fd);
-	}
-	exit(0);
-}
-
-static void become_caller(int fd)
-{
-	become_clean("caller", fd);
-}
-
-/* Return: where to write to */
-static int caller_start(pid_t *ret_pid)
-{
-	int ends[2];
-
-	CHECK(!pipe2(ends, O_CLOEXEC));
-	*ret_pid = child_start(become_caller, ends[0]);
-	close(ends[0]);
-	return ends[1];
-}
-
-static void caller_tell(int to, struct calls calls)
-{
-	write_all(to, &calls, sizeof(calls));
-	close(to);
-}
-
-/* Nobody else has the listening socket: what each of them takes is counted from outside. */
-static void part_many_accepted(void)
-{
-	struct calls calls = { .cnt = 1000 };
-	pid_t caller;
-	int to = caller_start(&caller), listener = listen_any(&calls.port);
-	struct pollfd pfd = { .fd = listener, .events = POLLIN };
-
-	caller_tell(to, calls);
-	for (uint32_t i = 0; i < calls.cnt; i++) {
-		int fd;
-
-		CHECK(poll(&pfd, 1, ANSWER_MS) == 1);
-		fd = accept(listener, NULL, NULL);
-		ping_back(fd);
-		close(fd);
-	}
-	child_end(caller);
-	close(listener);
-	printf("%u times\n", calls.cnt);
-}
-
-enum { BLOCKED = 8 };
-
-static void serve_blocked(int listener)
-{
-	for (;;) {
-		int fd = accept(listener, NULL, NULL);
-
-		ping_back(fd);
-		close(fd);
-	}
-}
-
-/* Of children that have ended: how often they have slept */
-static long sleeps(void)
-{
-	struct rusage used;
-
-	CHECK(!getrusage(RUSAGE_CHILDREN, &used));
-	return used.ru_nvcsw;
-}
-
-/* Of those that wait in accept() a client wakes one, as in the kernel's. */
-static void part_many_blocked(void)
-{
-	struct calls calls = { .cnt = 1000 };
-	pid_t caller, servers[BLOCKED];
-	int to = caller_start(&caller), listener = listen_any(&calls.port);
-	long before;
-
-	for (int i = 0; i < BLOCKED; i++)
-		servers[i] = child_start(serve_blocked, listener);
-	caller_tell(to, calls);
-	child_end(caller);
-	before = sleeps();
-	for (int i = 0; i < BLOCKED; i++)
-		end_by_signal(servers[i], SIGKILL);
-	CHECK(sleeps() - before < 4 * (long)calls.cnt);
-	close(listener);
-	printf("one is woken\n");
-}
-
-static void accept_without_room(int listener)
-{
-	int first = dup(listener);
-	struct rlimit limit;
-
-	CHECK(first >= 0 && !close(first) && !getrlimit(RLIMIT_NOFILE, &limit));
-	limit.rlim_cur = (rlim_t)first;
-	CHECK(!setrlimit(RLIMIT_NOFILE, &limit));
-	CHECK(accept(listener, NULL, NULL) == -1 && errno == EMFILE);
-	for (;;)
-		pause();
-}
-
-/* Who can't accept the client that he was woken for does not keep the others from it. */
-static void part_no_room(void)
-{
-	uint16_t port;
-	int listener = listen_any(&port);
-	pid_t full = child_start(accept_without_room, listener), server;
-
-	usleep(100000); /* waits before the other one does, which it need not */
-	server = child_start(serve_blocked, listener);
-	usleep(100000);
-	for (int i = 0; i < 3; i++) {
-		int fd = kernel_connect_to(port);
-
-		ping(fd);
-		close(fd);
-	}
-	end_by_signal(full, SIGKILL);
-	end_by_signal(server, SIGKILL);
-	close(listener);
-	printf("another one answers\n");
-}
+/* ---- resets ---------------------------------------------------------------------------------------------------- */
 
 /* What was read elsewhere, and stays unread there until it is put where programs without the library find it, is not all: a reset follows. */
 enum { UNREAD = 890 };
@@ -825,8 +685,6 @@ void raw_role(const char *role)
 		role_acceptor();
 	if (!strcmp(role, "nobody"))
 		exit(0);
-	if (!strcmp(role, "caller"))
-		role_caller();
 }
 
 void raw_parts(const char *only)
@@ -835,7 +693,6 @@ void raw_parts(const char *only)
 		{ "streams", part_streams }, { "talk", part_talk }, { "mixed", part_mixed }, { "inetd", part_inetd }, { "stream", part_stream },
 		{ "reset_elsewhere", part_reset_elsewhere }, { "last_resets", part_last_resets },
 		{ "caged", part_caged }, { "clean", part_clean }, { "clean_failed", part_clean_failed }, { "strangers", part_strangers },
-		{ "many_accepted", part_many_accepted }, { "many_blocked", part_many_blocked }, { "no_room", part_no_room },
 	};
 
 	parts_run(parts, sizeof(parts) / sizeof(parts[0]), only);

@@ -1,0 +1,356 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* procs_accept.c - clients of the kernel's, whom several processes and threads wait for in accept() */
+#include "procs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+struct calls {
+	uint16_t port;
+	uint32_t cnt;
+};
+
+/* A client without the library, one connection after the other. It is told which when it runs. */
+static void role_caller(void)
+{
+	struct calls calls;
+
+	CHECK(read(STDIN_FILENO, &calls, sizeof(calls)) == sizeof(calls));
+	while (calls.cnt--) {
+		int fd = connect_to(calls.port);
+
+		ping(fd);
+		close(fd);
+	}
+	exit(0);
+}
+
+static void become_caller(int fd)
+{
+	become_clean("caller", fd);
+}
+
+/* Return: where to write to */
+static int caller_start(pid_t *ret_pid)
+{
+	int ends[2];
+
+	CHECK(!pipe2(ends, O_CLOEXEC));
+	*ret_pid = child_start(become_caller, ends[0]);
+	close(ends[0]);
+	return ends[1];
+}
+
+static void caller_tell(int to, struct calls calls)
+{
+	write_all(to, &calls, sizeof(calls));
+	close(to);
+}
+
+/* Nobody else has the listening socket: what each of them takes is counted from outside. */
+static void part_many_accepted(void)
+{
+	struct calls calls = { .cnt = 1000 };
+	pid_t caller;
+	int to = caller_start(&caller), listener = listen_any(&calls.port);
+	struct pollfd pfd = { .fd = listener, .events = POLLIN };
+
+	caller_tell(to, calls);
+	for (uint32_t i = 0; i < calls.cnt; i++) {
+		int fd;
+
+		CHECK(poll(&pfd, 1, ANSWER_MS) == 1);
+		fd = accept(listener, NULL, NULL);
+		ping_back(fd);
+		close(fd);
+	}
+	child_end(caller);
+	close(listener);
+	printf("%u times\n", calls.cnt);
+}
+
+enum { BLOCKED = 8, FAIR_SHARE = 20 };
+
+static uint32_t *served; /* if not NULL, counted here */
+
+static void serve_blocked(int listener)
+{
+	for (;;) {
+		int fd = accept(listener, NULL, NULL);
+
+		ping_back(fd);
+		close(fd);
+		if (served)
+			++*served;
+	}
+}
+
+/* Of children that have ended: how often they have slept */
+static long sleeps(void)
+{
+	struct rusage used;
+
+	CHECK(!getrusage(RUSAGE_CHILDREN, &used));
+	return used.ru_nvcsw;
+}
+
+/* Of those that wait in accept() a client wakes one, as in the kernel's, and they take turns. */
+static void part_many_blocked(void)
+{
+	struct calls calls = { .cnt = 1000 };
+	pid_t caller, servers[BLOCKED];
+	int to = caller_start(&caller), listener = listen_any(&calls.port);
+	uint32_t *all = mmap(NULL, BLOCKED * sizeof(*all), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	long before;
+
+	CHECK(all != MAP_FAILED);
+	for (int i = 0; i < BLOCKED; i++) {
+		served = &all[i];
+		servers[i] = child_start(serve_blocked, listener);
+	}
+	served = NULL;
+	caller_tell(to, calls);
+	child_end(caller);
+	before = sleeps();
+	for (int i = 0; i < BLOCKED; i++)
+		end_by_signal(servers[i], SIGKILL);
+	CHECK(sleeps() - before < 4 * (long)calls.cnt);
+	for (int i = 0; i < BLOCKED; i++)
+		CHECK(all[i] >= FAIR_SHARE);
+	munmap(all, BLOCKED * sizeof(*all));
+	close(listener);
+	printf("one is woken\n");
+}
+
+static void on_signal(int sig)
+{
+	(void)sig;
+}
+
+/* Whoever waits in a call that this one interrupts is told. */
+static void interrupt_by(int sig)
+{
+	const struct sigaction act = { .sa_handler = on_signal };
+
+	CHECK(!sigaction(sig, &act, NULL));
+}
+
+static int told[2];
+
+static void tell(void)
+{
+	CHECK(write(told[1], "t", 1) == 1);
+}
+
+static void be_told(void)
+{
+	struct pollfd p = { .fd = told[0], .events = POLLIN };
+
+	CHECK(poll(&p, 1, ANSWER_MS) == 1 && read(told[0], &(char){ 0 }, 1) == 1);
+}
+
+/* It is stopped in the middle of accept(): of a lock of its own the kernel's knows nothing, and no program's is waited for there. */
+static void stop_locked(int listener)
+{
+	struct flock lock = { .l_type = F_WRLCK };
+
+	CHECK(!syscall(SYS_fcntl, listener, F_SETLK, &lock));
+	raise(SIGSTOP);
+}
+
+static void accept_beside_stopped(int listener)
+{
+	const struct timeval some = { .tv_usec = 200000 }, never = { 0 };
+	const struct itimerval soon = { some, some }, off = { never, never };
+
+	CHECK(!setsockopt(listener, SOL_SOCKET, SO_RCVTIMEO, &some, sizeof(some)));
+	CHECK(accept(listener, NULL, NULL) == -1 && errno == EAGAIN);
+	CHECK(!setsockopt(listener, SOL_SOCKET, SO_RCVTIMEO, &never, sizeof(never)));
+	interrupt_by(SIGALRM);
+	CHECK(!setitimer(ITIMER_REAL, &soon, NULL));
+	CHECK(accept(listener, NULL, NULL) == -1 && errno == EINTR);
+	CHECK(!setitimer(ITIMER_REAL, &off, NULL));
+	tell();
+	ping_back(accept(listener, NULL, NULL));
+}
+
+/* A client of the kernel's waits all the time, for whoever is stopped; on the kernel he would be taken. */
+static void part_stopped_turn(void)
+{
+	uint16_t port;
+	int listener = listen_any(&port), client = wants_kernel() ? -1 : kernel_connect_to(port), fd, status;
+	pid_t stopped = child_start(stop_locked, listener), server;
+
+	CHECK(!pipe(told));
+	CHECK(waitpid(stopped, &status, WUNTRACED) == stopped && WIFSTOPPED(status));
+	server = child_start(accept_beside_stopped, listener);
+	be_told();
+	fd = connect_to(port);
+	check_path(fd);
+	ping(fd);
+	close(fd);
+	child_end(server);
+	server = child_start(serve_blocked, listener);
+	end_by_signal(stopped, SIGKILL);
+	if (client < 0)
+		client = connect_to(port);
+	ping(client);
+	close(client);
+	end_by_signal(server, SIGKILL);
+	close(told[0]);
+	close(told[1]);
+	close(listener);
+	printf("nobody waits for who is stopped\n");
+}
+
+static void accept_interruptible(int listener)
+{
+	interrupt_by(SIGUSR1);
+	for (int i = 0; i < 3; i++)
+		ping_back(accept(listener, NULL, NULL));
+}
+
+/* A process that is stopped and goes on has no handler run, and its accept() goes on. */
+static void part_stopped_waiting(void)
+{
+	uint16_t port;
+	int listener = listen_any(&port), status;
+	pid_t server = child_start(accept_interruptible, listener);
+
+	for (int i = 0; i < 3; i++) {
+		int fd;
+
+		usleep(100000); /* it waits */
+		CHECK(!kill(server, SIGSTOP) && waitpid(server, &status, WUNTRACED) == server && WIFSTOPPED(status));
+		CHECK(!kill(server, SIGCONT));
+		fd = kernel_connect_to(port);
+		ping(fd);
+		close(fd);
+	}
+	child_end(server);
+	close(listener);
+	printf("goes on\n");
+}
+
+static void serve_stopping(int fd)
+{
+	server_ready(fd);
+	accept_one(fd);
+	raise(SIGSTOP);
+}
+
+static void *accept_in_thread(void *listener)
+{
+	serve_blocked((int)(intptr_t)listener);
+	return NULL;
+}
+
+static uint16_t stopping_port;
+
+/* Its end takes a while, as what it has said is not taken. */
+static void end_slowly(int listener)
+{
+	static const char much[1 << 16];
+	int fd = connect_to(stopping_port);
+	pthread_t thread;
+
+	CHECK(!pthread_create(&thread, NULL, accept_in_thread, (void *)(intptr_t)listener));
+	while (send(fd, much, sizeof(much), MSG_DONTWAIT) > 0)
+		continue;
+	usleep(100000); /* the thread waits, before another process does */
+	tell();
+	usleep(200000);
+}
+
+/* Who comes while a process ends whose threads wait for him goes to another one. */
+static void part_ends_beside(void)
+{
+	uint16_t port;
+	pid_t stopping, ending, server;
+	int listener, status;
+
+	CHECK(!pipe(told));
+	stopping_port = server_start(serve_stopping, &stopping);
+	listener = listen_any(&port);
+	ending = child_start(end_slowly, listener);
+	be_told();
+	server = child_start(serve_blocked, listener);
+	usleep(500000);
+	for (int i = 0; i < 3; i++) {
+		int fd = kernel_connect_to(port);
+
+		ping(fd);
+		close(fd);
+	}
+	CHECK(waitpid(ending, &status, 0) == ending);
+	end_by_signal(server, SIGKILL);
+	end_by_signal(stopping, SIGKILL);
+	close(told[0]);
+	close(told[1]);
+	close(listener);
+	printf("the other one answers\n");
+}
+
+static void accept_without_room(int listener)
+{
+	int first = dup(listener);
+	struct rlimit limit;
+
+	CHECK(first >= 0 && !close(first) && !getrlimit(RLIMIT_NOFILE, &limit));
+	limit.rlim_cur = (rlim_t)first;
+	CHECK(!setrlimit(RLIMIT_NOFILE, &limit));
+	CHECK(accept(listener, NULL, NULL) == -1 && errno == EMFILE);
+	for (;;)
+		pause();
+}
+
+/* Who can't accept the client that he was woken for does not keep the others from it. */
+static void part_no_room(void)
+{
+	uint16_t port;
+	int listener = listen_any(&port);
+	pid_t full = child_start(accept_without_room, listener), server;
+
+	usleep(100000); /* waits before the other one does, which it need not */
+	server = child_start(serve_blocked, listener);
+	usleep(100000);
+	for (int i = 0; i < 3; i++) {
+		int fd = kernel_connect_to(port);
+
+		ping(fd);
+		close(fd);
+	}
+	end_by_signal(full, SIGKILL);
+	end_by_signal(server, SIGKILL);
+	close(listener);
+	printf("another one answers\n");
+}
+
+void accept_role(const char *role)
+{
+	if (!strcmp(role, "caller"))
+		role_caller();
+}
+
+void accept_parts(const char *only)
+{
+	static const struct part parts[] = {
+		{ "many_accepted", part_many_accepted }, { "many_blocked", part_many_blocked }, { "no_room", part_no_room },
+		{ "stopped_turn", part_stopped_turn }, { "stopped_waiting", part_stopped_waiting }, { "ends_beside", part_ends_beside },
+	};
+
+	parts_run(parts, sizeof(parts) / sizeof(parts[0]), only);
+}
