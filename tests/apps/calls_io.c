@@ -234,9 +234,9 @@ static void set_low(int fd, int value)
 static void *write_slowly(void *arg)
 {
 	usleep(20000);
-	write(*(int *)arg, "ab", 2);
+	write(*(int *)arg, "abcde", 5);
 	usleep(20000);
-	write(*(int *)arg, "cde", 3);
+	write(*(int *)arg, "fghij", 5);
 	return NULL;
 }
 
