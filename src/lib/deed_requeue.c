@@ -4,8 +4,8 @@
  *
  * Who accepts may be a program without the library, which takes from that queue alone, and may begin when somebody waits already. Nothing
  * has been sent to such a client yet, so he can be one of the kernel's: his end connects once more, there, from the same address and port,
- * sends again what the listening process had received, which comes back to it as a parcel, then what it has not sent yet; and takes the
- * place of the one over the channel. Whoever accepts sees a connection that has just come.
+ * and says again what he has kept (one that keeps nothing: what the listening process had received, which comes back to it as a parcel, then what he
+ * has not sent yet); and takes the place of the one over the channel. Whoever accepts sees a connection that has just come.
  *
  * A client that has written, closed and gone is still to be heard: then the process that listens does the same in his place.
  */

@@ -2,8 +2,8 @@
 /*
  * preload.c - what libvj-preload.so interposes: one line per symbol, nothing else
  *
- * The names stand in preload.map too; tests/tidy compares the two. fdopen(), dprintf(), bindresvport() and quick_exit()
- * are the only ones that need libc's own function.
+ * The names stand in preload.map too; tests/tidy compares the two. Of those here fdopen(), dprintf(), bindresvport() and quick_exit()
+ * alone need libc's own function; for others see exec.c, jump.c, thread.c and real.c.
  *
  * libc renames some of these in its headers (64-bit files, fortify, C99 variants); the renaming is
  * switched off so that each line defines the symbol that it names.

@@ -6,7 +6,7 @@
  *	  │    hardly, and a program thread leads (it sleeps on the bell) ───► DEEP
  *	  │    no, and nobody leads: process what there is; nothing unfinished ► LEAD
  *	LEAD   asleep on the bell in the program's place; processes at each ring
- *	DEEP   asleep without a timer
+ *	DEEP   asleep without a timer; a handler on top of the leader's sleep sets one of 1 ms, and if it is there still, the helper leads
  *	WATCH  asleep still, where the program has set a timer when it was back, from LEAD or DEEP: DEEP again if it
  *	       sleeps on the bell before that goes off, else TICK
  *	CALM   there is no channel, so that what comes is told by vjd first: asleep on its socket, whatever the program does; TICK when

@@ -345,13 +345,14 @@ VJ_EARLY void sock_exit(int status)
 	ker_exit_group(status);
 }
 
-/* Return: 0; -1 and errno, as libc's daemon() */
+/* The table of descriptors grows now, where that is cheap: lib/own_fd.h */
 void sock_before_thread(void)
 {
 	if (!caged && (!layer_began() || !is_foreign()))
 		own_fd_first();
 }
 
+/* Return: 0; -1 and errno, as libc's daemon() */
 static int null_as_standard(void)
 {
 	int fd = open("/dev/null", O_RDWR);

@@ -25,8 +25,8 @@
  * Sleeping (wait.c): a thread sleeps in the kernel on its own descriptors plus a kick, an eventfd
  * by which other threads of this process wake it. One of the sleepers, the leader, also sleeps on
  * libvj's bell and wakes when libvj's next timer is due; what it finds there for others it passes
- * on by kicking them. When the leader returns to the program and others still sleep, it kicks one
- * of them to be leader next. A program with one thread has neither kicks nor followers.
+ * on by kicking them. When the leader returns to the program and others still sleep, it kicks one of them to be leader next; while a
+ * handler of a signal holds it, whoever goes to sleep, or the helper, takes its place. A program with one thread has neither kicks nor followers.
  *
  * Helper (helper.c): a thread that makes progress while the program computes. It asks every 10 ms
  * whether the program has been here; if not, it processes, and becomes the leader until the program
@@ -36,7 +36,7 @@
  *   - whenever a thread sleeps for channel events and no thread of the process is inside, there is a leader, and the bell is
  *     armed; or a kick is on its way to the next leader.
  *   - the leader wakes in time for every timer, and the bell is armed on every link, those included that came after it went to
- *     sleep; or the helper ticks, and will see to it.
+ *     sleep; or the helper ticks, and will see to it, soon also if a handler holds the leader.
  *   - socks and watches live in memory that is never given back, so a late event can only wake someone in vain.
  *   - nothing here is used in a child of fork() except through life.c, which makes connections be away there.
  */

@@ -6,8 +6,8 @@
  * for tcp_accept(). When there are as many embryos as may be, or no blocks, a SYN is answered with a
  * cookie and forgotten (tcp_cookie.c). As in Linux a SYN is dropped while `ready` is full, so that
  * the peer repeats it; and so is the ACK that would complete a handshake then. But on a link that
- * cannot lose an answered SYN is a connection, and what its peer sends is never repeated: there a SYN is answered only when there is a place
- * for it. Until then it waits in `parked`, so that whoever is accepted makes room for the next at once, and not in the second
+ * cannot lose who hears that he has a place has a connection, and what he sends is never repeated: there he hears it only when there is one
+ * (the answer proper comes with tcp_accept(): tcp_call.c). Until then his SYN waits in `parked`, so that whoever is accepted makes room for the next at once, and not in the second
  * after which the peer repeats its SYN: the kernel's loopback has given its listener the processor before the backlog is full, but
  * here hundreds may have come before the program runs. What is parked counts as an embryo; the peer may be gone by the time that it is answered, and
  * then says so. Who calls on a promise (tcp_call.c) has a place in any case.

@@ -41,9 +41,15 @@ VJ_SOCKET=$tmp/gdb.sock "$vj" run -- gdb -q -batch -x "$tmp/gdb" "$calls" >"$tmp
 running[gdb]=$!
 pids+=($!)
 
+# valgrind starts a ppoll() over that a handler came before, with a mask of its own, and then refuses that (3.19); the slower the machine, the more often
+own_mask() { # NAME
+	! grep -q 'in arena "core"' "$tmp/$1.err" || sed -Ei '/^-- masks of calls that wait/,/^-- /s/^(pselect|ppoll): EFAULT$/\1: 0/' "$tmp/$1.out"
+}
+
 wait "$kernel" || fail "calls ended early on the kernel"
 for name in "${!running[@]}"; do
 	wait "${running[$name]}" || { tail -n 20 "$tmp/$name.err" "$tmp/$name.out"; fail "$name: ended badly"; }
+	[[ $name != valgrind ]] || own_mask valgrind
 	diff -u "$tmp/kernel" "$tmp/$name.out" || fail "$name: another result than on the kernel"
 	echo "$name: as on the kernel"
 done
