@@ -106,8 +106,10 @@ int deed_open(struct vj *vj, struct deed *d, int crate, struct vj_conn *ret_c)
 		return -ECONNRESET;
 	}
 	deed_conn_set(vj, d, id);
-	if (!over && !link) { /* it ends as if its link had gone after it had come */
+	if (!over && !link && has_ended(d->msg.peer_pid)) { /* it ends as if its link had gone after it had come */
 		tcp_peer_gone(vj->stack, d->conn);
+	} else if (!over && !link) { /* whoever called, and lives, says it to another */
+		tcp_fail(vj->stack, d->conn, ECONNRESET);
 	} else if (!over) {
 		(void)tcp_hold_here(vj->stack, d->conn);
 		move_say(vj, link, MOVE_ARRIVED, d->msg.token, d->conn, true);

@@ -16,7 +16,8 @@
  * more. So a handler may use every descriptor, and jump out of every call (undo.c). Therefore SA_RESETHAND is done here.
  *
  * The program sees its own handlers everywhere. Signals of faults are left alone: they come from what the thread does, not
- * while it waits. Handlers installed by other ways than sigaction() and signal() are noticed by EINTR only.
+ * while it waits. Handlers installed by other ways than sigaction() and signal() are noticed by EINTR only, and not at all by who waits in
+ * accept() beside others.
  */
 #include "sock/async.h"
 

@@ -21,7 +21,7 @@ enum {
 	SPIN_RELAX = 8,	     /* pauses between two looks */
 	TURN_YIELDS = 8,     /* looks before a sleep */
 };
-static const uint64_t TURN_NS_MIN = 20 * NS_PER_US, TURN_NS_MAX = NS_PER_MS;
+static const uint64_t TURN_NS_MIN = 20 * NS_PER_US, TURN_NS_MAX = 16 * NS_PER_MS;
 
 /*
  * ---- time ---------------------------------------------------------------------------------------

@@ -16,13 +16,15 @@
  * what it likes). It holds for a second, as backlogs fill otherwise; until the listener stops, which the link shows at once; and until its process
  * ends. So connect() fails where it does on the kernel: when there is nobody any more.
  *
- * The answer is tcp_accept()'s, put before anything can be read: without a frame for it the program finds nothing to read yet. It wakes nobody who doesn't wait for room. What was said is kept until it is here: sndq holds it from
- * snd_una, not from snd_nxt as else on such links, beside what its size allows. If the port has become another's meanwhile, or its process has ended, no program has read any of it. Then the connection
- * is over with ECONNREFUSED, but not what it said: whose it is may call again, there or elsewhere (tcp_call_again()). One that nobody holds any more
- * is lost then, with what it said.
+ * The answer is tcp_accept()'s, put before anything can be read: without a frame for it the program finds nothing to read yet. It wakes nobody
+ * who doesn't wait for room. What was said is kept until it is here: sndq holds it from snd_una, not from snd_nxt as else on such links, beside what
+ * its size allows. If the port has become another's meanwhile, or its process has ended, no program has read any of it. Then the connection is over
+ * with ECONNREFUSED, but not what it said: whose it is may call again, there or elsewhere (tcp_call_again()). One that nobody holds any more is lost
+ * then, with what it said.
  *
  * Who listens has an ordinary connection meanwhile, which only says nothing (tcb_owes_answer()), is given from one listening process to the next as
- * it is, while its caller goes on keeping, and acknowledges all that has come by the answer. Who calls can't move himself before that; so he may ask to be answered at once, and keeps nothing from then on.
+ * it is, while its caller goes on keeping, and acknowledges all that has come by the answer. Who calls can't move himself before that; so he may ask
+ * to be answered at once, and keeps nothing from then on.
  */
 #include "stack/tcp_call.h"
 

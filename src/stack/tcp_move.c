@@ -76,8 +76,10 @@ void tcp_fail(struct stack *s, struct tcp_id id, int err)
 {
 	struct conn c = conn_at(s, id.v);
 
-	if (tcb_owes_answer(c.t)) /* whoever called says it to another */
+	if (tcb_owes_answer(c.t)) { /* whoever called says it to another; here nothing was said, and no end of it */
 		bufq_drop(&s->bufs, &c.t->rcvq);
+		c.t->flags &= ~(uint32_t)TF_FIN_RCVD;
+	}
 	tcp_conn_done(s, c, err);
 }
 

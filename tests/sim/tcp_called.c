@@ -253,7 +253,7 @@ static void gone_elsewhere(void **state)
 	struct tcp_id id;
 
 	comes(t, "S 0:0(0) urg 20000 <mss 4000>");
-	RECV(0, "P. 1:11(10) ack 1");
+	RECV(0, "FP. 1:11(10) ack 1");
 	assert_int_equal(tcp_find(t->s, t->link, &t->local, &t->peer, &id), 0);
 	tcp_fail(t->s, id, ECONNRESET);
 	NOTHING();
