@@ -503,14 +503,23 @@ static int block_sleep(struct blocking *b, struct sleeper *sl, struct watch *w, 
 	return sleep_end(sl, &undo.undo) ? r : WAS_LEFT;
 }
 
+static void turn_left(void *listen_fd)
+{
+	queue_pass((int)(intptr_t)listen_fd);
+}
+
 /* Another process's turn takes some microseconds, if it isn't stopped, and perhaps this very processor. */
 static bool turn_yield(const struct blocking *b)
 {
+	struct undo undo;
+
 	if (b->turn_looks > TURN_YIELDS)
 		return false;
+	undo_push(&undo, turn_left, (void *)(intptr_t)b->kernel_fd);
 	lock_drop();
 	SYS_CALL0(SYS_sched_yield);
 	lock_take();
+	undo_pop(&undo);
 	return true;
 }
 
