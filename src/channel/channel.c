@@ -391,32 +391,29 @@ static uint32_t tx_get_used(struct vj_channel *ch, struct vj_buf *bufs, uint32_t
 	return got;
 }
 
-unsigned vj_channel_tx_get(struct vj_channel *ch, struct vj_buf *bufs, unsigned n)
+/* @least: if fewer have come back, others are taken up to that */
+static inline unsigned tx_get(struct vj_channel *ch, struct vj_buf *bufs, uint32_t n, uint32_t least)
 {
 	uint32_t got;
 
 	if (unlikely(ch->error))
 		return 0;
 	got = tx_get_used(ch, bufs, n);
-	if (unlikely(got < n) && !ch->error)
-		got += tx_get_fresh(ch, bufs + got, n - got);
-	if (got < n)
+	if (unlikely(got < least) && !ch->error)
+		got += tx_get_fresh(ch, bufs + got, least - got);
+	if (got < least)
 		ch->stats.tx_no_frame++;
 	return got;
 }
 
+unsigned vj_channel_tx_get(struct vj_channel *ch, struct vj_buf *bufs, unsigned n)
+{
+	return tx_get(ch, bufs, n, n);
+}
+
 unsigned channel_tx_get_sparing(struct vj_channel *ch, struct vj_buf *bufs, unsigned n)
 {
-	uint32_t got;
-
-	if (unlikely(ch->error))
-		return 0;
-	got = tx_get_used(ch, bufs, n);
-	if (unlikely(got == 0) && !ch->error)
-		got = tx_get_fresh(ch, bufs, 1);
-	if (unlikely(got == 0))
-		ch->stats.tx_no_frame++;
-	return got;
+	return tx_get(ch, bufs, n, min_u32(n, 1));
 }
 
 void vj_channel_tx_unget(struct vj_channel *ch, const struct vj_buf *bufs, unsigned n)

@@ -67,7 +67,6 @@ static enum program_verdict find_in_path(const char *name, struct program *p)
 	int len;
 
 	seen[0] = '\0';
-
 	for (const char *d = dirs != NULL ? dirs : "/bin:/usr/bin"; d != NULL; d = d[len] == ':' ? d + len + 1 : NULL) {
 		len = (int)strcspn(d, ":");
 		if (snprintf(p->path, sizeof(p->path), "%.*s%s%s", len, d, len > 0 ? "/" : "./",

@@ -10,8 +10,10 @@
 #include <string.h>
 #include <syslog.h>
 
-/* vjd may be away, or late, or not know the peer again: what comes is reset if there is no link in time. The peer waits for
- * TRANSIT_MS, or for ORPHAN_MS if it was called, and who had it has ended (move.c) */
+/*
+ * vjd may be away, or late, or not know the peer again: what comes is reset if there is no link in time. The peer waits for TRANSIT_MS, or for
+ * ORPHAN_MS if it was called, and who had it has ended (move.c).
+ */
 enum { PATIENCE_MS = 12000, RX_MAX = 64 };
 
 /* Seen from here it may have another number, or none; then it is only that nobody waits for it. */

@@ -2,9 +2,10 @@
 /*
  * jump.c - longjmp() and its other names: the library hears of it first, as it may lead out of a call that waits
  *
- * libc's own are looked up when the program jumps, or forks (real.c). The former is mostly in the handler of a signal. dlsym() takes the loader's lock there, which is safe: it is recursive, and its other holders go on, unless they wait for a lock
- * that this thread held when the signal came; who jumps out of that leaves it taken for ever, and couldn't have gone on either. To look
- * them up when a handler is installed took every program 8 us that has one.
+ * libc's own are looked up when the program jumps, or forks (real.c). The former is mostly in the handler of a signal. dlsym() takes the loader's
+ * lock there, which is safe: it is recursive, and its other holders go on, unless they wait for a lock that this thread held when the signal came; who
+ * jumps out of that leaves it taken for ever, and couldn't have gone on either. To look them up when a handler is installed took every program 8 us
+ * that has one.
  */
 #undef _FORTIFY_SOURCE
 
