@@ -97,7 +97,9 @@ static int route_ask(struct vj *vj, uint8_t proto, const struct endpoint *remote
 /* One to ourselves is two links, of which vjd says which. */
 static struct vj_link *link_there(const struct vj *vj, uint32_t app_id, int32_t pid)
 {
-	for (unsigned i = 0; i < vj->link_cnt && pid != (int32_t)SYS_CALL0(SYS_getpid); i++) {
+	if (pid == (int32_t)SYS_CALL0(SYS_getpid))
+		return NULL;
+	for (unsigned i = 0; i < vj->link_cnt; i++) {
 		struct vj_link *link = vj->links[i];
 
 		if (!link->raw && !link->ifl && !link->dead && link->said.peer_pid == pid && link->said.peer_app_id == app_id)
