@@ -51,6 +51,7 @@ struct subject {
 	bool waits_to_want; /* `unattached`, and nothing keeps it from channels */
 	bool unattached; /* under vj run, and vjd is there, but it has not wanted anything of it */
 	bool silent;	 /* it may have channels, but can't be asked */
+	bool outside;	 /* not under vj run, and so it never has any */
 	bool asked;	 /* `question` is under way */
 	struct ask_question question;
 	int err; /* nothing is known, and that has been said */
@@ -119,6 +120,16 @@ static enum report_why why_unattached(const struct subject *s, const struct proc
 	return p->proto == IPPROTO_UDP ? REPORT_WHY_UNUSED : REPORT_WHY_SHORT;
 }
 
+/* Where there are no interfaces, programs of this host are all that there are. */
+static struct report_sock as_told(const struct subject *s, const struct report_sock *told)
+{
+	struct report_sock r = *told;
+
+	if (s->interface_cnt == 0 && (r.why == REPORT_WHY_TRIAL || r.why == REPORT_WHY_HANDS_OVER))
+		r.why = REPORT_WHY_NONE;
+	return r;
+}
+
 /* About a socket of the process: as it says itself, else as far as can be seen. */
 static struct report_sock about(const struct subject *s, const struct proc_sock *p)
 {
@@ -127,7 +138,7 @@ static struct report_sock about(const struct subject *s, const struct proc_sock 
 		bsearch(&key, s->told, s->told_cnt, sizeof(key), told_by_fd);
 
 	if (found != NULL)
-		return *found;
+		return as_told(s, found);
 	if (s->silent) {
 		key.way = p->other || (p->proto == IPPROTO_TCP && !p->listens) ? REPORT_WAY_KERNEL : WAY_UNKNOWN;
 		if (proc_socks_is_copy(&s->socks, p))
@@ -225,17 +236,32 @@ static struct endpoint pick(const struct ctl_endpoint *told, const struct endpoi
 	return told->port != 0 ? ctl_endpoint_get(told) : *seen;
 }
 
+/* May only one user come to the vjd of this socket, whether it runs or has left? */
+static bool is_private(const char *socket, uint32_t *ret_user)
+{
+	const char *slash = strrchr(socket, '/');
+	char dir[CTL_PATH_BYTES];
+	struct stat st;
+
+	if (slash == NULL)
+		return false;
+	snprintf(dir, sizeof(dir), "%.*s", (int)(slash - socket), socket);
+	if ((stat(socket, &st) < 0 && stat(dir, &st) < 0) || (st.st_mode & 077) != 0)
+		return false;
+	*ret_user = st.st_uid;
+	return true;
+}
+
 /* Has it, since it began, become somebody whom a private vjd doesn't let in? */
 static bool is_kept_out(struct subject *s, const struct ctl_client *client)
 {
 	int64_t user = proc_user(s->pid);
-	struct stat st;
+	uint32_t owner;
 
-	if (client == NULL || !ctl_client_welcome(client)->private_mode || user <= 0 || stat(ctl_client_path(client), &st) < 0 ||
-	    user == st.st_uid)
+	if (user <= 0 || !is_private(client != NULL ? ctl_client_path(client) : s->socket, &owner) || user == owner)
 		return false;
-	snprintf(s->reason, sizeof(s->reason), "under vj run; it runs as user %" PRId64 " now, and this vjd is private to user %u", user,
-		 st.st_uid);
+	snprintf(s->reason, sizeof(s->reason), "under vj run; it runs as user %" PRId64 " now, and its vjd is private to user %u, as channels are between programs "
+		 "of one user: have it stay user %u (nginx: 'user root;'), or start it and its clients as user %" PRId64, user, owner, owner, user);
 	return true;
 }
 
@@ -293,6 +319,7 @@ static void say_outside(struct subject *s, const struct ctl_client *client, cons
 			 no_vjd);
 		return;
 	}
+	s->outside = true;
 	snprintf(link, sizeof(link), "/proc/%d/exe", s->pid);
 	n = readlink(link, exe, sizeof(exe) - 1);
 	exe[n > 0 ? n : 0] = '\0';
@@ -483,7 +510,7 @@ static const char *remark(const struct subject *s, const struct report_sock *r, 
 static void print_text(const struct subject *s)
 {
 	char a[ENDPOINT_TEXT_BYTES], b[ENDPOINT_TEXT_BYTES], c[REPORT_INTERFACES * (CTL_NAME_MAX + 2) + 16];
-	size_t others = 0;
+	size_t others = 0, rows = 0;
 
 	printf("%s[%d]%s%s\n", s->name, s->pid,
 	       s->reason[0] == '\0' ? "" :
@@ -491,7 +518,6 @@ static void print_text(const struct subject *s)
 	       s->silent	     ? ": under vj run, but which of its sockets are on channels is not known: " :
 				       ": all on the kernel: ",
 	       s->reason);
-	printf("%6s %-5s %-26s %-26s %-9s %s\n", "FD", "PROTO", "LOCAL", "REMOTE", "PATH", "WHY NOT A CHANNEL");
 	for (size_t i = 0; i < s->socks.cnt; i++) {
 		const struct proc_sock *p = &s->socks.socks[i];
 		struct report_sock r = about(s, p);
@@ -504,9 +530,13 @@ static void print_text(const struct subject *s)
 			others++;
 			continue;
 		}
+		if (rows++ == 0)
+			printf("%6s %-5s %-26s %-26s %-9s %s\n", "FD", "PROTO", "LOCAL", "REMOTE", "PATH", "WHY NOT A CHANNEL");
 		printf("%6d %-5s %-26s %-26s %-9s %s\n", p->fd, proto_text(proto_of(p, &r)), endpoint_or_dash(&local, a),
 		       endpoint_or_dash(&remote, b), way_name(r.way), remark(s, &r, not_direct, c, sizeof(c)));
 	}
+	if (rows == 0)
+		printf("no TCP or UDP sockets\n");
 	ask_print_rules(s->rules, s->rule_cnt);
 	if (others != 0)
 		printf("and %zu other socket%s (Unix, netlink ...), which no channel is for\n", others, plural(others));
@@ -604,7 +634,7 @@ static int show(struct subject *s, const struct ask_options *o, bool *shown)
 	free(s->told);
 	free(s->rules);
 	free(s->socks.socks);
-	return s->err < 0 || s->silent ? EXIT_FAILED : EXIT_OK;
+	return s->err < 0 || s->silent || s->outside ? EXIT_FAILED : EXIT_OK;
 }
 
 /* All are asked, then all heard: however many don't answer, it takes as long as one. Return: EXIT_OK, EXIT_FAILED */

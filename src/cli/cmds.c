@@ -86,7 +86,8 @@ const struct cmd cmds[] = {
 			   "vj why 1234 --json | jq -r '.sockets[] | select(.path == \"kernel\") | .why.text'",
 		.opts = ask_opts,
 		.exits = { { 0, "shown" },
-			   { 1, "there is no such process, it is another user's, or it gave no answer, or vjd didn't, so that a path is \"unknown\"" },
+			   { 1, "there is no such process, it is another user's, or it is not under vj run, or it gave no answer, or vjd didn't, so that "
+			     "a path is \"unknown\"" },
 			   { 2, "wrong use" } },
 		.run = cmd_why,
 	},

@@ -184,10 +184,11 @@ def check_outside():
     try:
         plain.stdout.readline()
         idle.stdout.readline()
-        said = json.loads(run("--json", plain.pid))
+        said = json.loads(run("--json", plain.pid, status=1))
         assert said["reason"] == "it was not started under vj run" and len(said["sockets"]) == 1, said
         assert said["sockets"][0]["listens"] and "why" not in said["sockets"][0], said
-        assert "]: under vj run; nothing in it has wanted a channel" in run(idle.pid)
+        said = run(idle.pid)
+        assert "]: under vj run; nothing in it has wanted a channel" in said and "\nno TCP or UDP sockets\n" in said and "PROTO" not in said, said
         assert "no vjd answers" in run("--socket", "/nowhere", idle.pid)
         connected, listener = map(int, unattached.stdout.readline().split())
         paths, said = ask(unattached.pid)
@@ -208,11 +209,23 @@ def check_other_user():
     child = start("import os, sys; os.setuid(65534); print(flush=True); sys.stdin.read()")
     try:
         child.stdout.readline()
-        said = run(child.pid)
-        assert "it runs as user 65534 now, and this vjd is private to user 0" in said, said
+        for args in (), ("--socket", "/nowhere"): # whether its vjd runs, or has left since nobody wanted anything of it
+            said = run(*args, child.pid)
+            assert "it runs as user 65534 now, and its vjd is private to user 0" in said and "have it stay user 0 (nginx: 'user root;')" in said, said
     finally:
         child.kill()
         child.wait()
+
+
+def check_any_address():
+    """Without interfaces, programs of this host are all that come to any address: there is nothing to wait for"""
+    server = start(SERVER.replace('"127.0.0.1"', '""'))
+    try:
+        fd = int(server.stdout.readline().split()[1])
+        assert until(lambda: ask(server.pid)[0][fd] == ("both", None)), ask(server.pid)
+    finally:
+        server.kill()
+        server.wait()
 
 
 def check_elsewhere():
@@ -235,7 +248,7 @@ def check_static():
     """A program without the library, started by one that has it"""
     parent = start(f"import subprocess, sys; p = subprocess.Popen([{STATIC!r}], stdin=subprocess.PIPE); print(p.pid, flush=True); sys.stdin.read()")
     try:
-        said = run(parent.stdout.readline().strip())
+        said = run(parent.stdout.readline().strip(), status=1)
         assert "all on the kernel" in said and "statically linked" in said, said
     finally:
         parent.kill()
@@ -562,6 +575,7 @@ def main():
             server.wait()
         check_outside()
         check_other_user()
+        check_any_address()
         check_elsewhere()
         check_static()
         check_confined()
