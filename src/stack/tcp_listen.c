@@ -357,6 +357,20 @@ static bool listen_ack(struct stack *s, struct pkt *pkt, const struct tcp_view *
 	return true;
 }
 
+/*
+ * What a connection that has ended here owes goes first: that it was accepted, say, or the caller takes this for a refusal and calls another. Nobody has the
+ * link's output in hand here. Without a frame for all of it this is not said: the sender asks again, or hears what is owed.
+ */
+static VJ_COLD void reply_unknown(struct stack *s, const struct pkt *pkt, const struct tcp_view *view)
+{
+	if (pkt->link->blocked)
+		stack_link_writable(s, (struct link_id){ pkt->link_id });
+	if (pkt->link->blocked)
+		stack_drop(s, STACK_DROP_NO_FRAME);
+	else
+		tcp_reply_rst(s, pkt, view);
+}
+
 void tcp_listen_input(struct stack *s, struct pkt *pkt, const struct tcp_view *view,
 		      const uint32_t *old_end)
 {
@@ -369,7 +383,7 @@ void tcp_listen_input(struct stack *s, struct pkt *pkt, const struct tcp_view *v
 	if (id == 0 || (view->flags & TCP_ACK) != 0) {
 		stack_drop(s, STACK_DROP_TCP_NO_SOCKET);
 		if ((view->flags & TCP_RST) == 0)
-			tcp_reply_rst(s, pkt, view);
+			reply_unknown(s, pkt, view);
 		return;
 	}
 	if ((view->flags & (TCP_SYN | TCP_RST)) != TCP_SYN || view->src_port == 0) {

@@ -240,6 +240,24 @@ static void no_frame_to_reset(void **state)
 	assert_int_equal(stats(t).tcp_conns, 0);
 }
 
+/* Nor is he told before that, as soon as there are frames, that his connection is not known here. */
+static void no_frame_to_reset_at_first(void **state)
+{
+	struct line *t = *state;
+
+	accepted_without_frame(t);
+	tcp_close(t->s, t->id);
+	NOTHING();
+	RECV(0, "P. 11:21(10) ack 1");
+	assert_int_equal(stats(t).drops[STACK_DROP_NO_FRAME], 1);
+	t->drv->tx_max = 8;
+	RECV(0, "P. 11:21(10) ack 1");
+	SEND("S. 0:0(0) ack 11 urg 0");
+	SEND("R. 1:1(0) ack 11");
+	SEND("R 1:1(0)");
+	NOTHING();
+}
+
 /* Not answered, and over: whoever called says it to another, and so nobody hears it here. */
 static void is_unheard(struct line *t, int err)
 {
@@ -419,8 +437,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		LINE_TEST(answers), LINE_TEST(answers_asked), LINE_TEST(answers_waiting), LINE_TEST(answers_again), LINE_TEST(answers_leaving),
 		LINE_TEST(answers_nobody), LINE_TEST(handed_on), LINE_TEST(defers_asked), LINE_TEST(promises), LINE_TEST(keeps_promises),
-		LINE_TEST(no_frame_to_answer), LINE_TEST(no_frame_to_reset), LINE_TEST(hurries_without_frame), LINE_TEST(gone_elsewhere), LINE_TEST(no_memory),
-		LINE_TEST(answers_nobody_held), LINE_TEST(defers), LINE_TEST(keeps_window), LINE_TEST(takes_back),
+		LINE_TEST(no_frame_to_answer), LINE_TEST(no_frame_to_reset), LINE_TEST(no_frame_to_reset_at_first),
+		LINE_TEST(hurries_without_frame), LINE_TEST(gone_elsewhere), LINE_TEST(no_memory), LINE_TEST(answers_nobody_held), LINE_TEST(defers), LINE_TEST(keeps_window), LINE_TEST(takes_back),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
