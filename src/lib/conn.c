@@ -368,11 +368,6 @@ bool conn_is_refused(const struct vj *vj, struct vj_conn c)
 	return tcp_is_refused(vj->stack, tcp_of(c));
 }
 
-size_t conn_refused_read(const struct vj *vj, struct vj_conn c, size_t at, void *buf, size_t len)
-{
-	return tcp_unsent_read(vj->stack, tcp_of(c), at, buf, (uint32_t)min_size(len, UINT32_MAX));
-}
-
 int vj_error(struct vj *vj, struct vj_conn c, bool clear)
 {
 	return tcp_error(vj->stack, tcp_of(c), clear);

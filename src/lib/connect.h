@@ -30,9 +30,6 @@ int connect_with(struct vj *vj, const struct sockaddr *remote, socklen_t remote_
 /** conn_is_refused() - After VJ_EV_ERROR: connected early, and never answered. Nobody has read what it said; it has that still */
 bool conn_is_refused(const struct vj *vj, struct vj_conn c);
 
-/** conn_refused_read() - Of that, @len bytes from @at on. Return: bytes copied, 0: that was all */
-size_t conn_refused_read(const struct vj *vj, struct vj_conn c, size_t at, void *buf, size_t len);
-
 /**
  * connect_again_with() - vj_connect_again(), likewise: the options of @c do not go along by themselves
  * Of one that conn_is_refused() says all again, and is connected on return as @c was.

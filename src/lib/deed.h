@@ -141,6 +141,13 @@ void deed_close(struct vj *vj, struct vj_conn c, const struct deed_note *note);
 void deed_look(struct vj *vj);
 
 /**
+ * deed_unheard() - conn_is_refused(): @c comes into the kernel's queue of whom it was for, with all that it has said
+ * By deed_hooks.in_kernel, within 100 ms; or, if the program has closed it, in the background: @c is invalid from here then.
+ * Return: true: it is the kernel's, and @c invalid; false: it is not, or not yet
+ */
+bool deed_unheard(struct vj *vj, struct vj_conn c);
+
+/**
  * deed_read_soon() - Who reads this connection is probably somebody whom the library does not see: libc's streams
  * deed_readable() - Bytes have come for one that has a token
  * deed_read() - The program reads it by way of the library

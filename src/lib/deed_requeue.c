@@ -8,6 +8,8 @@
  * has not sent yet); and takes the place of the one over the channel. Whoever accepts sees a connection that has just come.
  *
  * A client that has written, closed and gone is still to be heard: then the process that listens does the same in his place.
+ *
+ * If whoever listens has ended, the client's library does it by itself, for those that the program has closed, too, as long as its process is there.
  */
 #include "base/time.h"
 #include "channel/sys.h"
@@ -21,7 +23,7 @@
 #include <string.h>
 #include <syslog.h>
 
-enum { AGAIN_MS = 10, FOR_MS = 1500 };
+enum { AGAIN_MS = 10, FOR_MS = 1500, UNHEARD_MS = 100 };
 
 struct requeue {
 	int fd; /* the kernel's socket, not blocking; -1: to be made */
@@ -222,9 +224,10 @@ void requeue_leave(struct vj *vj, struct deed *d)
 	struct tcp_id id = d->conn;
 	struct kernel_options options;
 	uint64_t cookie = d->cookie;
+	bool refused = tcp_is_refused(vj->stack, id);
 	int err;
 
-	if (tcp_is_over(vj->stack, id)) { /* as any that is over */
+	if (tcp_is_over(vj->stack, id) && !refused) { /* as any that is over */
 		deed_conn_gone(vj, d);
 		if (!d->cookie)
 			tcp_forget(vj->stack, id);
@@ -255,7 +258,23 @@ void requeue_leave(struct vj *vj, struct deed *d)
 	d->parcel_fd = q->fd;
 	q->fd = -1;
 	requeue_end(vj, d);
-	vj->deeds->hooks.in_kernel(cookie, &d->msg.note, d->parcel_fd, REPORT_WHY_USED_ELSEWHERE);
+	vj->deeds->hooks.in_kernel(cookie, &d->msg.note, d->parcel_fd, refused ? REPORT_WHY_OWNER_GONE : REPORT_WHY_USED_ELSEWHERE);
+}
+
+/* The one that it has, or @d, which has no other connection: taken in any case. NULL: @d is */
+static struct deed *requeue_deed(struct vj *vj, struct deed *d, struct tcp_id id)
+{
+	struct deed *own = deed_of(vj, id);
+
+	if (own && d)
+		deed_free(vj, d);
+	if (own || !d)
+		return own;
+	memset(&d->msg.note, 0, sizeof(d->msg.note));
+	d->cookie = tcp_cookie(vj->stack, id);
+	d->sock6 = d->cookie && vj->deeds->hooks.sock6 && vj->deeds->hooks.sock6(d->cookie);
+	deed_conn_set(vj, d, id);
+	return d;
 }
 
 void requeue_take(struct vj *vj, struct deed *d)
@@ -263,7 +282,6 @@ void requeue_take(struct vj *vj, struct deed *d)
 	uint64_t bytes = 0;
 	uint8_t *parcel = deed_parcel_read(d->parcel_fd, &bytes);
 	struct requeue *q = parcel ? requeue_new(parcel, bytes) : NULL;
-	struct deed *own;
 	struct tcp_id id;
 
 	own_fd_close(d->parcel_fd);
@@ -273,16 +291,7 @@ void requeue_take(struct vj *vj, struct deed *d)
 		deed_free(vj, d);
 		return;
 	}
-	own = deed_of(vj, id);
-	if (own) {
-		deed_free(vj, d);
-		d = own;
-	} else {
-		memset(&d->msg.note, 0, sizeof(d->msg.note));
-		d->cookie = tcp_cookie(vj->stack, id);
-		d->sock6 = d->cookie && vj->deeds->hooks.sock6 && vj->deeds->hooks.sock6(d->cookie);
-		deed_conn_set(vj, d, id);
-	}
+	d = requeue_deed(vj, d, id);
 	if (d->state == DEED_QUIET)
 		deed_wanted(vj, d, d->answer_fd);
 	d->requeue = q;
@@ -296,6 +305,37 @@ void requeue_take(struct vj *vj, struct deed *d)
 	if (!q || !vj->deeds->hooks.in_kernel || !tcp_is_unanswered(vj->stack, id))
 		requeue_failed(vj, d, -EOPNOTSUPP);
 	vj->move_ns = 0;
+}
+
+/* A moment for a backlog that is full. Return: false: none is left */
+static bool kernel_takes(const struct requeue *q)
+{
+	struct pollfd pfd = { .fd = q->fd, .events = POLLOUT };
+
+	return sys_poll_ms(&pfd, 1, UNHEARD_MS) > 0;
+}
+
+bool deed_unheard(struct vj *vj, struct vj_conn c)
+{
+	struct tcp_id id = { c.v };
+	struct deed *d = requeue_deed(vj, deed_new(vj, -1), id);
+	struct requeue *q = d && (d->state == DEED_QUIET || d->state == DEED_CLAIMED) && !d->requeue ? calloc(1, sizeof(*q)) : NULL;
+
+	if (!q)
+		return false;
+	q->fd = -1;
+	q->sock6 = d->sock6;
+	tcp_endpoints(vj->stack, id, &q->from, &q->to);
+	d->requeue = q;
+	if (d->state == DEED_QUIET)
+		deed_wanted(vj, d, -1);
+	vj->move_ns = 0;
+	do
+		requeue_leave(vj, d);
+	while (d->requeue && d->cookie && kernel_takes(q));
+	if (d->requeue && d->cookie)
+		requeue_failed(vj, d, -ETIMEDOUT);
+	return d->parcel_fd >= 0;
 }
 
 /* ---- the listening process' end ---------------------------------------------------------------------------------- */

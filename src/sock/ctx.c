@@ -470,8 +470,11 @@ static void event_deliver(const struct vj_event *ev)
 {
 	struct sock *s = (struct sock *)(uintptr_t)ev->cookie;
 
-	if (!s) /* not accepted yet */
+	if (unlikely(!s)) { /* not accepted yet, or closed */
+		if (ev->obj == VJ_OBJ_CONN && (ev->events & VJ_EV_ERROR) && conn_is_refused(sock.vj, ev->conn))
+			deed_unheard(sock.vj, ev->conn);
 		return;
+	}
 	if (ev->obj == VJ_OBJ_CONN) {
 		if (!sock_is_conn(s) || s->conn.v != ev->conn.v)
 			return;

@@ -19,8 +19,8 @@
  * The answer is tcp_accept()'s, put before anything can be read: without a frame for it the program finds nothing to read yet. It wakes nobody
  * who doesn't wait for room. What was said is kept until it is here: sndq holds it from snd_una, not from snd_nxt as else on such links, beside what
  * its size allows. If the port has become another's meanwhile, or its process has ended, no program has read any of it. Then the connection is over
- * with ECONNREFUSED, but not what it said: whose it is may call again, there or elsewhere (tcp_call_again()). One that nobody holds any more is lost
- * then, with what it said.
+ * with ECONNREFUSED, but not what it said: whose it is may call again, there or elsewhere (tcp_call_again()). One that the program has closed is
+ * held again from then on, by whoever hears of its failure: without a cookie.
  *
  * Who listens has an ordinary connection meanwhile, which only says nothing (tcb_owes_answer()), is given from one listening process to the next as
  * it is, while its caller goes on keeping, and acknowledges all that has come by the answer. Who calls can't move himself before that; so he may ask
@@ -331,8 +331,10 @@ bool tcp_call_refused(struct stack *s, struct conn c)
 	struct bufq said = c.t->sndq;
 
 	promise_break(s, c);
-	if (!tcb_has(c.t, TF_OWNED))
-		return tcp_conn_done(s, c, 0);
+	if (!tcb_has(c.t, TF_OWNED)) {
+		c.t->flags |= TF_OWNED;
+		event_cookie_set(&c.t->event, 0);
+	}
 	c.t->sndq = (struct bufq){ 0 };
 	tcp_conn_done(s, c, ECONNREFUSED);
 	c.t->sndq = said;

@@ -50,7 +50,7 @@ int tcp_call_output(struct stack *s, struct conn c, bool force);
 void tcp_call_input(struct stack *s, struct conn c, struct tcp_seg *seg);
 /* TF_CALLED: it is to move, or to end with something unsaid: the peer is asked to answer now. */
 void tcp_call_hurry(struct stack *s, struct conn c);
-/* TF_CALLED: nobody is there, and whose the id is may call another, tcp_call_again(). Return: false: it is gone. */
+/* TF_CALLED: nobody is there, and whose the id is may call another, tcp_call_again(). Closed: it is held again, without a cookie. Return: true */
 bool tcp_call_refused(struct stack *s, struct conn c);
 /* TF_CALLED: nothing has come for long. Return: false: it is gone. */
 bool tcp_call_timeout(struct stack *s, struct conn c);

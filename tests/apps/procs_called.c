@@ -192,8 +192,8 @@ static void reads_answer(int fd)
 	CHECK(answered(fd) == 2);
 }
 
-/* A copy of it, in another process, is one of what goes on with another server, too. */
-static void part_killed_copied(void)
+/* A copy of it, in another process, is one of what goes on with another server, too. @on_path: that answers there already */
+static void killed_copied(bool on_path, bool closed)
 {
 	struct pollfd pfd = { .events = POLLIN };
 	pid_t reader;
@@ -203,15 +203,26 @@ static void part_killed_copied(void)
 	CHECK(!pipe(copy_go));
 	reader = child_start(reads_answer, pfd.fd);
 	ask(pfd.fd);
-	second_answers();
-	end_by_signal(called.first, SIGKILL);
-	CHECK(poll(&pfd, 1, ANSWER_MS) == 1);
+	if (on_path)
+		second_answers();
+	if (closed)
+		close(pfd.fd);
+	first_ends();
+	CHECK(closed || poll(&pfd, 1, ANSWER_MS) == 1);
 	write_all(copy_go[1], "", 1);
 	child_end(reader);
 	close(copy_go[0]);
 	close(copy_go[1]);
-	close(pfd.fd);
+	if (!closed)
+		close(pfd.fd);
 	over();
+}
+
+static void part_killed_copied(void)
+{
+	killed_copied(true, false);
+	killed_copied(false, false);
+	killed_copied(false, true);
 	printf("others answer a copy\n");
 }
 
@@ -225,18 +236,30 @@ static void part_killed(void)
 	printf("others answer\n");
 }
 
+static in_port_t own_port(int fd)
+{
+	struct sockaddr_in name;
+	socklen_t len = sizeof(name);
+
+	CHECK(!getsockname(fd, (struct sockaddr *)&name, &len));
+	return name.sin_port;
+}
+
 /* Nobody of those that are left is on channels, or knows of them. */
 static void part_killed_kernel(void)
 {
 	struct epoll_event ev = { .events = EPOLLIN };
 	int fd, set = epoll_create1(0);
+	in_port_t port;
 
 	first_stops();
 	fd = connect_and_set();
+	port = own_port(fd);
 	CHECK(!epoll_ctl(set, EPOLL_CTL_ADD, fd, &ev));
 	write_all(fd, called.question, 100);
 	end_by_signal(called.first, SIGKILL);
 	CHECK(epoll_wait(set, &ev, 1, 100) == 0); /* it goes on */
+	CHECK(own_port(fd) == port);
 	write_all(fd, called.question + 100, QUESTION_BYTES - 100);
 	CHECK(!shutdown(fd, SHUT_WR));
 	write_all(called.tell[1], "", 1);
@@ -494,6 +517,54 @@ static void part_queue_killed(void)
 	printf("another answers them\n");
 }
 
+static void hears_all(int tell)
+{
+	uint8_t bytes[QUESTION_BYTES + 1];
+
+	CHECK(read(called.tell[0], bytes, 1) == 1);
+	for (;;) {
+		int fd = accept(called.listener, NULL, NULL);
+
+		CHECK(fd >= 0 && read_all(fd, bytes, sizeof(bytes)) == QUESTION_BYTES && !memcmp(bytes, called.question, QUESTION_BYTES));
+		close(fd);
+		write_all(tell, "", 1);
+	}
+}
+
+static void all_are_heard(int heard, int cnt)
+{
+	struct pollfd pfd = { .fd = heard, .events = POLLIN };
+
+	for (int i = 0; i < cnt; i++)
+		CHECK(poll(&pfd, 1, ANSWER_MS) == 1 && read(heard, &(uint8_t){ 0 }, 1) == 1);
+	CHECK(poll(&pfd, 1, 100) == 0); /* once */
+}
+
+/* Clients that have said all and closed; nobody had accepted them by then. */
+static void part_closed(void)
+{
+	int heard[2];
+
+	first_stops();
+	end_by_signal(called.second, SIGKILL);
+	CHECK(!pipe(heard));
+	called.second = child_start(hears_all, heard[1]);
+	for (int i = 0; i < 20; i++) {
+		int fd = connect_to(called.port);
+
+		write_all(fd, called.question, QUESTION_BYTES);
+		if (i % 2)
+			CHECK(!shutdown(fd, SHUT_WR));
+		close(fd);
+	}
+	first_ends();
+	all_are_heard(heard[0], 20);
+	close(heard[0]);
+	close(heard[1]);
+	over();
+	printf("they are heard\n");
+}
+
 enum { MUCH_BYTES = 600000 };
 
 static void reads_much(int unused)
@@ -599,6 +670,7 @@ void called_parts(const char *only)
 		{ "called_stopped", part_stopped },
 		{ "offered", part_offered },
 		{ "respawned", part_respawned },
+		{ "called_closed", part_closed },
 		{ "queue_killed", part_queue_killed },
 		{ "queue_copied", part_queue_copied },
 		{ "said_much", part_said_much },

@@ -349,14 +349,34 @@ static void link_ends(void **state)
 	assert_int_equal(stats(t).tcp_conns, 0);
 }
 
-/* Nobody holds it any more. */
+/* The program has closed it: it is held again, without what the program knew it by. */
 static void refused_orphan(void **state)
+{
+	struct line *t = *state;
+	struct stack_event ev;
+
+	called(t);
+	tcp_set_cookie(t->s, t->id, 77);
+	say(t, 5);
+	tcp_close(t->s, t->id);
+	IGNORE();
+	RECV(0, "R 1:1(0)");
+	NOTHING();
+	assert_int_equal(stack_events(t->s, &ev, 1), 1);
+	assert_true(ev.id == t->id.v && ev.cookie == 0 && (ev.events & STACK_EV_ERROR));
+	assert_true(tcp_is_refused(t->s, t->id) && tcp_sends_no_more(t->s, t->id));
+	tcp_abort(t->s, t->id);
+	assert_int_equal(stats(t).tcp_conns, 0);
+}
+
+/* It is to be lost. */
+static void refused_aborted(void **state)
 {
 	struct line *t = *state;
 
 	called(t);
 	say(t, 5);
-	tcp_close(t->s, t->id);
+	tcp_abort(t->s, t->id);
 	IGNORE();
 	RECV(0, "R 1:1(0)");
 	NOTHING();
@@ -681,7 +701,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		LINE_TEST(says_at_once), LINE_TEST(says_nothing), LINE_TEST(counts), LINE_TEST(holds_for), LINE_TEST(window),
 		LINE_TEST(ends_at_once), LINE_TEST(closed_at_once), LINE_TEST(given_up), LINE_TEST(refused), LINE_TEST(refused_data),
-		LINE_TEST(link_ends), LINE_TEST(refused_orphan), LINE_TEST(against_the_rule), LINE_TEST(stands_still), LINE_TEST(stands_still_unpromised),
+		LINE_TEST(link_ends), LINE_TEST(refused_orphan), LINE_TEST(refused_aborted), LINE_TEST(against_the_rule), LINE_TEST(stands_still), LINE_TEST(stands_still_unpromised),
 		LINE_TEST(last_use), LINE_TEST(corked), LINE_TEST(no_frame), LINE_TEST(no_frame_to_say), LINE_TEST(window_grows),
 		LINE_TEST(moves), LINE_TEST(placed), LINE_TEST(placed_refused), LINE_TEST(placed_anyway), LINE_TEST(placed_again),
 		LINE_TEST(leaves), LINE_TEST(moved), LINE_TEST(hurries_unplaced), LINE_TEST(placed_grows), LINE_TEST(both_call),
