@@ -351,11 +351,17 @@ VJ_EARLY int sock_fcntl(int fd, int cmd, long arg)
 	}
 }
 
+/* What recv() would give: nothing yet, as long as there was no frame to tell whoever called that he is accepted. */
+static uint32_t bytes_to_read(const struct sock *s, const struct vj_conn_info *info)
+{
+	return info->unread_bytes && vj_recv(sock.vj, s->conn, &(uint8_t){ 0 }, 1, true) > 0 ? info->unread_bytes : 0;
+}
+
 static int conn_queue(int fd, unsigned long req, int *ret_bytes)
 {
 	struct vj_conn_info info = { .sz = sizeof(info) };
 	struct sock *s = io_enter(fd);
-	uint32_t pumped = 0;
+	uint32_t pumped = 0, unread = 0;
 	int r = 0;
 
 	if (!s)
@@ -378,11 +384,13 @@ static int conn_queue(int fd, unsigned long req, int *ret_bytes)
 		r = vj_conn_info(sock.vj, s->conn, &info);
 	else
 		memset(&info, 0, sizeof(info));
+	if (req == FIONREAD)
+		unread = bytes_to_read(s, &info);
 	if (unlikely(s->pumped))
 		pumped = away_pumped_bytes(s);
 	lock_leave();
 	if (req == FIONREAD)
-		*ret_bytes = (int)(info.unread_bytes + pumped);
+		*ret_bytes = (int)(unread + pumped);
 	else
 		*ret_bytes =
 			(int)(info.unsent_bytes + (req == SIOCOUTQ ? info.in_flight_bytes : 0));

@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -659,6 +660,55 @@ static void part_queue_copied(void)
 	printf("its copy goes on\n");
 }
 
+enum { FILLED = 32 };
+
+/* Connections, and one more that has said something; and then it stands still. */
+static void stands_still(int port)
+{
+	uint8_t byte;
+	int last;
+
+	for (int i = 0; i < FILLED; i++)
+		CHECK(connect_to((uint16_t)port) >= 0);
+	last = connect_to((uint16_t)port);
+	write_all(last, "hello", 5);
+	CHECK(!raise(SIGSTOP));
+	CHECK(read(last, &byte, 1) == 1);
+}
+
+/* There is nowhere to put what the client that stands still is told: FIONREAD counts what recv() gives, and later that is all he has said. */
+static void part_counted(void)
+{
+	static const uint8_t much[65536];
+	int listener = listen_any(&called.port), fds[FILLED], last, counted = 0;
+	uint64_t until_ms = now_ms() + ANSWER_MS;
+	uint8_t bytes[8];
+	pid_t client;
+
+	wait_first(listener);
+	client = child_start(stands_still, called.port);
+	for (int i = 0; i < FILLED; i++)
+		fds[i] = accept_one(listener);
+	CHECK(waitpid(client, NULL, WUNTRACED) == client);
+	for (int i = 0; i < FILLED; i++)
+		while (send(fds[i], much, sizeof(much), MSG_DONTWAIT) > 0)
+			;
+	last = accept_one(listener);
+	CHECK(!ioctl(last, FIONREAD, &counted));
+	CHECK(recv(last, bytes, sizeof(bytes), MSG_DONTWAIT | MSG_PEEK) == (counted ? counted : -1));
+	CHECK(!kill(client, SIGCONT));
+	for (; counted < 5; CHECK(!ioctl(last, FIONREAD, &counted)))
+		CHECK(now_ms() < until_ms);
+	CHECK(recv(last, bytes, sizeof(bytes), MSG_DONTWAIT) == 5 && !memcmp(bytes, "hello", 5));
+	write_all(last, "!", 1);
+	child_end(client);
+	for (int i = 0; i < FILLED; i++)
+		close(fds[i]);
+	close(last);
+	close(listener);
+	printf("as many as it gives\n");
+}
+
 void called_parts(const char *only)
 {
 	static const struct part parts[] = {
@@ -675,6 +725,7 @@ void called_parts(const char *only)
 		{ "queue_copied", part_queue_copied },
 		{ "said_much", part_said_much },
 		{ "kept_board", part_kept_board },
+		{ "counted", part_counted },
 		{ "many_kernel", part_many_kernel },
 	};
 
