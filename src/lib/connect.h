@@ -21,7 +21,8 @@ enum { CONNECT_OPTIONS_MAX = 32 };
 
 /**
  * connect_with() - vj_connect() with @cnt options, 0..CONNECT_OPTIONS_MAX
- * @early: Don't wait for an answer where the listener has promised a place: VJ_EV_CONNECTED is due at once, and conn_is_refused() may follow
+ * @early: Don't wait for an answer where the listener has promised a place: VJ_EV_CONNECTED is due at once, and conn_is_refused() may follow,
+ *         after vj_conn_close(), too, with a cookie of 0: deed_unheard() then
  * One that vj_conn_option_set() would refuse is left out. Return: as vj_connect().
  */
 int connect_with(struct vj *vj, const struct sockaddr *remote, socklen_t remote_len, const struct sockaddr *local, socklen_t local_len,

@@ -318,11 +318,15 @@ static bool kernel_takes(const struct requeue *q)
 bool deed_unheard(struct vj *vj, struct vj_conn c)
 {
 	struct tcp_id id = { c.v };
-	struct deed *d = requeue_deed(vj, deed_new(vj, -1), id);
-	struct requeue *q = d && (d->state == DEED_QUIET || d->state == DEED_CLAIMED) && !d->requeue ? calloc(1, sizeof(*q)) : NULL;
+	struct requeue *q = calloc(1, sizeof(*q));
+	struct deed *d = q ? requeue_deed(vj, deed_new(vj, -1), id) : NULL;
 
-	if (!q)
+	if (!d && !tcp_cookie(vj->stack, id) && !deed_of(vj, id))
+		tcp_forget(vj->stack, id);
+	if (!d || d->requeue || (d->state != DEED_QUIET && d->state != DEED_CLAIMED)) {
+		free(q);
 		return false;
+	}
 	q->fd = -1;
 	q->sock6 = d->sock6;
 	tcp_endpoints(vj->stack, id, &q->from, &q->to);

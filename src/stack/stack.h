@@ -372,7 +372,8 @@ int tcp_connect_with(struct stack *s, struct link_id link, const struct endpoint
  * tcp_connect_early() - The same, not waiting for an answer where one is not needed: on links that cannot lose, while the listener has promised places
  * @anyway: Connected on return in any case, on a link that cannot lose: the program has been told so before, see tcp_call_again()
  *
- * Then STACK_EV_CONNECTED is due at once, data go behind the SYN, and if it comes to nothing, tcp_is_refused() is true after STACK_EV_ERROR.
+ * Then STACK_EV_CONNECTED is due at once, data go behind the SYN, and if it comes to nothing, tcp_is_refused() is true after STACK_EV_ERROR. That is
+ * reported with a cookie of 0, and is the caller's again, of one that was closed by tcp_close().
  * Return: as tcp_connect_with(); -ENOBUFS: @anyway, and no frame
  */
 int tcp_connect_early(struct stack *s, struct link_id link, const struct endpoint *local, const struct endpoint *remote,

@@ -413,6 +413,32 @@ static void test_peer_killed(void **state)
 	vj_unlisten(a, l);
 }
 
+/* What a program has closed it hears no more of, and nothing of it is kept, when whoever didn't accept it ends. */
+static void test_closed_unaccepted(void **state)
+{
+	struct vj_options o = VJ_OPTIONS_INIT;
+	struct vj_stats st = { .sz = sizeof(st) };
+	struct sockaddr_storage at;
+	struct vj_event ev[8];
+	struct vj *server;
+	struct vj_conn c;
+
+	(void)state;
+	o.socket_path = socket_path;
+	assert_int_equal(vj_open(&o, &server), 0);
+	listen_on(server, AF_INET, &at);
+	assert_int_equal(vj_connect(b, (struct sockaddr *)&at, sizeof(struct sockaddr_in), NULL, 0, 0, &c), 0);
+	PUMP_UNTIL((vj_process(server), vj_ready(b, c) & VJ_EV_CONNECTED));
+	while (vj_events(b, ev, 8) > 0)
+		;
+	assert_int_equal(vj_send(b, c, "said", 4, 0), 4);
+	vj_conn_close(b, c);
+	vj_close(server);
+	PUMP_UNTIL(!vj_stats(b, &st) && !st.channels);
+	assert_int_equal(vj_events(b, ev, 8), 0);
+	assert_int_equal(st.tcp_conns, 0);
+}
+
 static void vjd_comes_back(int sig)
 {
 	struct sockaddr_storage at;
@@ -891,6 +917,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_fd_wakes, pair_setup, pair_teardown),
 		cmocka_unit_test_setup_teardown(test_many_closed, pair_setup, pair_teardown),
 		cmocka_unit_test_setup_teardown(test_peer_killed, pair_setup, pair_teardown),
+		cmocka_unit_test_setup_teardown(test_closed_unaccepted, pair_setup, pair_teardown),
 		cmocka_unit_test_setup_teardown(test_vjd_killed, pair_setup, pair_teardown),
 		cmocka_unit_test_setup_teardown(test_vjd_told_to_leave, pair_setup, pair_teardown),
 		cmocka_unit_test_setup_teardown(test_vjd_and_peer_killed, pair_setup, pair_teardown),
