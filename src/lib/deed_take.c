@@ -96,7 +96,7 @@ int deed_open(struct vj *vj, struct deed *d, int crate, struct vj_conn *ret_c)
 	struct tcp_id id;
 	int err;
 
-	if (is_called_off(crate)) /* now, as finding the link may have taken long */
+	if (is_called_off(crate)) /* not before, as finding the link may have taken long */
 		return -ECANCELED;
 	buf = deed_parcel_read(d->parcel_fd, &bytes);
 	err = buf ? import(vj, link, buf, bytes, d->cookie, &id) : -EINVAL;
@@ -207,12 +207,12 @@ void deed_keep(struct vj *vj, int crate)
 	struct deed *d;
 
 	if (!deed_receive(vj, crate, 1u << DEED_PARCEL | 1u << DEED_QUEUED | 1u << DEED_REQUEUE | 1u << DEED_WATCHED, &d, NULL)) {
-		if (is_called_off(crate)) {
+		if (d->msg.kind == DEED_QUEUED) {
+			deed_take_queued(vj, d, crate);
+		} else if (is_called_off(crate)) {
 			deed_free(vj, d);
 		} else if (d->msg.kind == DEED_REQUEUE) {
 			requeue_take(vj, d);
-		} else if (d->msg.kind == DEED_QUEUED) {
-			deed_take_queued(vj, d, crate);
 		} else {
 			move_transit_stay(vj, d->msg.token, true);
 			d->watched = d->msg.kind == DEED_WATCHED;

@@ -8,6 +8,7 @@
 #include "own_vjd.h"
 
 #include "channel/sys.h"
+#include "lib/connect.h"
 #include "lib/deed_priv.h"
 #include "lib/move.h"
 #include "lib/own_fd.h"
@@ -397,6 +398,128 @@ static void no_port_twice(void **state)
 	assert_true(vj_listener_ready(c, at[0]) && vj_listener_ready(d, at[1]));
 }
 
+/* ---- offered --------------------------------------------------------------------------------------------------- */
+
+/* @vj waits for clients beside others. Return: the address, at @ret_at where that is given already */
+static struct vj_listener listen_beside(struct vj *vj, struct sockaddr_storage *at)
+{
+	struct vj_listener listener;
+
+	if (!at->ss_family)
+		memcpy(at, &(struct sockaddr_in){ .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) }, sizeof(struct sockaddr_in));
+	assert_int_equal(vj_listen(vj, (struct sockaddr *)at, sizeof(struct sockaddr_in), 16, VJ_LISTEN_REUSEPORT, -1, 5, &listener), 0);
+	vj_listener_addr(vj, listener, at);
+	return listener;
+}
+
+/* A client of b's, who doesn't wait if he was promised a place */
+static struct vj_conn call(const struct sockaddr_storage *at)
+{
+	struct vj_conn conn;
+
+	assert_int_equal(connect_with(b, (const struct sockaddr *)at, sizeof(struct sockaddr_in), NULL, 0, NULL, 0, true, 6, &conn), 0);
+	return conn;
+}
+
+static void pump_two(struct vj *x, struct vj *y)
+{
+	struct vj *all[] = { a, b, c, d };
+
+	a = x == all[0] || y == all[0] ? all[0] : NULL;
+	b = x == all[1] || y == all[1] ? all[1] : NULL;
+	c = x == all[2] || y == all[2] ? all[2] : NULL;
+	d = x == all[3] || y == all[3] ? all[3] : NULL;
+	pump();
+	a = all[0];
+	b = all[1];
+	c = all[2];
+	d = all[3];
+}
+
+/* Whoever was offered one looks too late: it is back where it was, and he leaves it alone. */
+static void offered_in_vain(void **state)
+{
+	struct sockaddr_storage at = { 0 };
+	struct vj_listener at_c = listen_beside(c, &at), at_d;
+	struct vj_conn from, to;
+
+	(void)state;
+	from = call(&at);
+	PUMP_UNTIL(vj_listener_ready(c, at_c));
+	at_d = listen_beside(d, &at);
+	deed_offer_to(c, at_c, DEED_OFFER, d->ctl_app, getpid());
+	for (uint64_t end_ms = now_ms() + PATIENT_MS; c->deeds->all->state != DEED_OFFERED; pump_two(b, c))
+		assert_true(now_ms() < end_ms);
+	c->deeds->all->until_ns = c->deeds->offered_ns = 0; /* for long */
+	for (uint64_t end_ms = now_ms() + PATIENT_MS; !vj_listener_ready(c, at_c); pump_two(b, c))
+		assert_true(now_ms() < end_ms);
+	for (int i = 0; i < 100; i++)
+		pump();
+	assert_false(vj_listener_ready(d, at_d));
+	assert_int_equal(vj_accept(c, at_c, 7, &to), 0);
+	check_both(c, to, b, from);
+}
+
+/* Whoever hands one on ends before he has. Its client, who has all that he said, waits for a second at most. */
+static void offered_by_the_dead(void **state)
+{
+	struct sockaddr_storage at = { 0 };
+	struct vj_listener at_c = listen_beside(c, &at);
+	struct vj_conn from, to;
+	int listened;
+
+	(void)state;
+	from = call(&at);
+	PUMP_UNTIL(vj_listener_ready(c, at_c));
+	assert_int_equal(vj_accept(c, at_c, 7, &to), 0);
+	PUMP_UNTIL(vj_ready(b, from) & VJ_EV_CONNECTED);
+	from = call(&at); /* on the promise that came with it */
+	PUMP_UNTIL(vj_listener_ready(c, at_c));
+	listened = socket(AF_INET, SOCK_STREAM, 0); /* so somebody may be about to wait there */
+	assert_false(setsockopt(listened, SOL_SOCKET, SO_REUSEPORT, &(int){ 1 }, sizeof(int)));
+	assert_false(bind(listened, (struct sockaddr *)&at, sizeof(struct sockaddr_in)) || listen(listened, 1));
+	deed_offer(c, at_c, DEED_OFFER_STOPS);
+	c->deeds->all->until_ns = UINT64_MAX; /* it goes on trying */
+	PUMP_UNTIL(c->deeds->all->state == DEED_LEFT);
+	assert_true(tcp_keeps_said(b->stack, (struct tcp_id){ from.v }));
+	vj_close(c);
+	c = NULL;
+	PUMP_UNTIL(b->link_cnt == 1);
+	assert_true(move_deadline_us(b) <= lib_clock_ns() / 1000 + 1000001);
+	assert_false(vj_ready(b, from) & VJ_EV_ERROR);
+	PUMP_UNTIL(vj_ready(b, from) & VJ_EV_ERROR);
+	assert_true(tcp_is_refused(b->stack, (struct tcp_id){ from.v })); /* he may call another */
+	close(listened);
+}
+
+/* Not a deed, but something with a descriptor */
+static int eventfd_or_socket(int nr)
+{
+	return nr % 2 ? sys_eventfd(0, 0) : sys_socket(AF_UNIX, SOCK_STREAM, 0);
+}
+
+/* By who gave it: he has it again. */
+static void called_off(void **state)
+{
+	for (int i = 0; i < 4; i++) {
+		struct deed_msg msg = { .magic = DEED_MAGIC, .kind = i / 2 ? DEED_WATCHED : DEED_PARCEL };
+		int fds[] = { eventfd_or_socket(0), memfd_create("parcel", 0) }, pair[2];
+
+		assert_int_equal(deed_pair(SOCK_SEQPACKET, pair), 0);
+		assert_int_equal(deed_msg_send(pair[0], &msg, fds, 2), 0);
+		if (i % 2)
+			assert_int_equal(send(pair[0], "", 1, 0), 1);
+		deed_keep(b, own_fd(pair[1]));
+		assert_true(deed_any(b) == !(i % 2));
+		if (deed_any(b))
+			deed_free(b, b->deeds->all);
+		close(pair[0]);
+		close(fds[0]);
+		close(fds[1]);
+	}
+	(void)state;
+}
+
 /* The holder goes; the peer keeps it for who comes, over a restart of vjd, too. */
 static void kept_by_the_peer(void **state)
 {
@@ -624,12 +747,6 @@ static void forged_frames(void **state)
 	check_both(a, from_c, c, at_c);
 }
 
-/* Not a deed, but something with a descriptor */
-static int eventfd_or_socket(int nr)
-{
-	return nr % 2 ? sys_eventfd(0, 0) : sys_socket(AF_UNIX, SOCK_STREAM, 0);
-}
-
 /* One message, with descriptors, which are closed here */
 static void send_with_fds(int fd, const void *bytes, size_t len, const int *fds, unsigned cnt)
 {
@@ -729,6 +846,7 @@ static void shut_behind_others(void **state)
 	close(token);
 }
 
+#define ONCE(fn) cmocka_unit_test_setup_teardown(fn, setup_v4, teardown)
 #define BOTH(fn)                                                                \
 	cmocka_unit_test_setup_teardown(fn, setup_v4, teardown),                \
 		{ #fn " (IPv6)", fn, setup_v6, teardown, NULL }
@@ -737,9 +855,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		BOTH(there_and_back), BOTH(both_ends_at_once), BOTH(claimer_vanishes), BOTH(kept_by_the_peer),
-		BOTH(peer_resets_meanwhile), BOTH(moves_without_vjd), BOTH(same_addresses_again), cmocka_unit_test_setup_teardown(no_port_twice, setup_v4, teardown),
+		BOTH(peer_resets_meanwhile), BOTH(moves_without_vjd), BOTH(same_addresses_again), ONCE(no_port_twice),
 		BOTH(kept_for_nobody), BOTH(last_copy_ends_it), BOTH(holder_killed), BOTH(forged_tokens),
 		BOTH(forged_frames), BOTH(forged_messages), BOTH(forged_queue), BOTH(shut_behind_others),
+		ONCE(offered_in_vain), ONCE(offered_by_the_dead), ONCE(called_off),
 	};
 	int failed;
 
