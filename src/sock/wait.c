@@ -444,7 +444,7 @@ static void block_left(void *arg)
 
 	sleep_end(undo->sl, NULL);
 	watch_unlink(undo->w);
-	if (undo->q->epfd >= 0 || undo->b->turn_looks) /* the set may have told of somebody just now */
+	if (undo->q->epfd >= 0) /* it may have told of somebody just now */
 		queue_pass(undo->b->kernel_fd);
 	rest_return(undo->q);
 	lock_leave();
@@ -503,23 +503,14 @@ static int block_sleep(struct blocking *b, struct sleeper *sl, struct watch *w, 
 	return sleep_end(sl, &undo.undo) ? r : WAS_LEFT;
 }
 
-static void turn_left(void *listen_fd)
-{
-	queue_pass((int)(intptr_t)listen_fd);
-}
-
 /* Another process's turn takes some microseconds, if it isn't stopped, and perhaps this very processor. */
 static bool turn_yield(const struct blocking *b)
 {
-	struct undo undo;
-
 	if (b->turn_looks > TURN_YIELDS)
 		return false;
-	undo_push(&undo, turn_left, (void *)(intptr_t)b->kernel_fd);
 	lock_drop();
 	SYS_CALL0(SYS_sched_yield);
 	lock_take();
-	undo_pop(&undo);
 	return true;
 }
 
@@ -588,10 +579,25 @@ static VJ_COLD void cut_off(struct file *f)
 		sock_of(f)->state = SOCK_DEAD;
 }
 
+/* A handler jumps out of the call. Whom it was told of, and has not taken, another one takes. */
+static void block_jumped(void *arg)
+{
+	const struct blocking *b = arg;
+
+	if (b->kernel_ready && b->beside_others)
+		queue_pass(b->kernel_fd);
+	lock_take();
+	file_put(b->file);
+	lock_leave();
+}
+
 void block_begin(struct blocking *b)
 {
-	if (!b->held)
-		hold_begin(&b->hold, b->file);
+	if (b->held)
+		return;
+	file_get(b->file);
+	b->hold.file = b->file;
+	undo_push(&b->hold.undo, block_jumped, b);
 	b->held = true;
 }
 

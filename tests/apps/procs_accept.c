@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -216,6 +217,59 @@ static void part_stopped_turn(void)
 	printf("nobody waits for who is stopped\n");
 }
 
+static sigjmp_buf jump_to;
+
+static void jump(int sig)
+{
+	(void)sig;
+	siglongjmp(jump_to, 1);
+}
+
+static void leave_accept(int listener)
+{
+	CHECK(signal(SIGUSR1, jump) != SIG_ERR);
+	if (!sigsetjmp(jump_to, 1))
+		accept(listener, NULL, NULL);
+	tell();
+	for (;;)
+		pause();
+}
+
+/* Of two that wait one was woken for a client, can't take him yet, and is gone by a jump: the other one has him. On the kernel he would be taken. */
+static void jumped_turn(void)
+{
+	struct flock lock = { .l_type = F_WRLCK };
+	uint16_t port;
+	int listener = listen_any(&port), fd;
+	pid_t leaving = child_start(leave_accept, listener), server;
+
+	usleep(100000); /* it waits, as the first one, which is woken then */
+	server = child_start(serve_blocked, listener);
+	usleep(100000);
+	CHECK(!syscall(SYS_fcntl, listener, F_SETLK, &lock)); /* the turn is another process's */
+	fd = kernel_connect_to(port);
+	usleep(100000);
+	CHECK(!kill(leaving, SIGUSR1));
+	be_told();
+	lock.l_type = F_UNLCK;
+	CHECK(!syscall(SYS_fcntl, listener, F_SETLK, &lock));
+	ping(fd);
+	close(fd);
+	end_by_signal(leaving, SIGKILL);
+	end_by_signal(server, SIGKILL);
+	close(listener);
+}
+
+static void part_jumped_turn(void)
+{
+	CHECK(!pipe(told));
+	if (!wants_kernel())
+		jumped_turn();
+	close(told[0]);
+	close(told[1]);
+	printf("nobody waits for who is gone\n");
+}
+
 static void accept_interruptible(int listener)
 {
 	interrupt_by(SIGUSR1);
@@ -349,7 +403,7 @@ void accept_parts(const char *only)
 {
 	static const struct part parts[] = {
 		{ "many_accepted", part_many_accepted }, { "many_blocked", part_many_blocked }, { "no_room", part_no_room },
-		{ "stopped_turn", part_stopped_turn }, { "stopped_waiting", part_stopped_waiting }, { "ends_beside", part_ends_beside },
+		{ "stopped_turn", part_stopped_turn }, { "jumped_turn", part_jumped_turn }, { "stopped_waiting", part_stopped_waiting }, { "ends_beside", part_ends_beside },
 	};
 
 	parts_run(parts, sizeof(parts) / sizeof(parts[0]), only);
