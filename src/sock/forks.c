@@ -18,7 +18,7 @@
  * socket was just being made anew), so after two seconds it is tried again, and after twice as long each time that it happens, an hour at most.
  *
  * Children of a server whose clients are the kernel's are no better off, with nothing to claim and a context of the parent's to get rid of. What counts is how
- * long these last: each that was forked after such a connection was accepted, and didn't claim one. But only of a parent that has no connections on channels itself.
+ * many of these are brief: each that was forked after such a connection was accepted, and didn't claim one. But only of a parent that has no connections on channels itself.
  *
  * Connections that last (a pool's, a session's) keep their channels; one that begins while the ports rest has the kernel's speed.
  * Looked at by the helper at each of its ticks, which it keeps up as long as ports rest.
@@ -39,14 +39,14 @@ enum { MANY = 4, WINDOW_MS = 1000, BRIEF_MS = 50, REST_MS = 1000, CAGED_S = 2, C
 /* Of a parent and its children. Counts up, and around. */
 struct lives {
 	_Atomic uint32_t brief, lasting, handed, caged;
-	_Atomic uint32_t brief_kernel, lasting_kernel; /* children for connections of the kernel's */
+	_Atomic uint32_t brief_kernel; /* children for connections of the kernel's */
 };
 
 static struct {
 	struct lives *above;  /* of the process that forked this one; NULL: none, or it isn't interested */
 	struct lives *listens; /* the same, or of the nearest one before it that is interested */
 	struct lives *below;  /* of the children of this one; NULL: none yet */
-	uint32_t brief, lasting, brief_kernel, lasting_kernel; /* when the window began */
+	uint32_t brief, lasting, brief_kernel; /* when the window began */
 	uint64_t window_ns;
 	enum report_why why; /* the ports rest; NONE: they don't */
 	uint64_t rest_until_ns; /* if so */
@@ -67,7 +67,6 @@ static void window_begin(uint64_t now_ns)
 	forks.brief = atomic_load_explicit(&forks.below->brief, memory_order_relaxed);
 	forks.lasting = atomic_load_explicit(&forks.below->lasting, memory_order_relaxed);
 	forks.brief_kernel = atomic_load_explicit(&forks.below->brief_kernel, memory_order_relaxed);
-	forks.lasting_kernel = atomic_load_explicit(&forks.below->lasting_kernel, memory_order_relaxed);
 }
 
 /* Is there nothing for which it is to stay open? */
@@ -148,19 +147,16 @@ void forks_claimed(struct sock *s)
 	sock.serves_ns = 0;
 }
 
-/* What began at @since_ns is over. */
-VJ_EARLY static void tell(uint64_t since_ns, _Atomic uint32_t *brief, _Atomic uint32_t *lasting)
+VJ_EARLY static bool was_brief(uint64_t since_ns)
 {
-	bool lasted = sys_clock_ns() - since_ns >= BRIEF_MS * NS_PER_MS;
-
-	atomic_fetch_add_explicit(lasted ? lasting : brief, 1, memory_order_relaxed);
+	return sys_clock_ns() - since_ns < BRIEF_MS * NS_PER_MS;
 }
 
 VJ_EARLY void forks_ended(struct sock *s)
 {
 	if (!s->inherited || !s->claimed_ns || !forks.above)
 		return;
-	tell(s->claimed_ns, &forks.above->brief, &forks.above->lasting);
+	atomic_fetch_add_explicit(was_brief(s->claimed_ns) ? &forks.above->brief : &forks.above->lasting, 1, memory_order_relaxed);
 	s->claimed_ns = 0;
 }
 
@@ -168,7 +164,8 @@ VJ_EARLY void forks_child_ends(void)
 {
 	if (likely(!sock.serves_ns) || is_foreign())
 		return;
-	tell(sock.serves_ns, &forks.above->brief_kernel, &forks.above->lasting_kernel);
+	if (was_brief(sock.serves_ns))
+		atomic_fetch_add_explicit(&forks.above->brief_kernel, 1, memory_order_relaxed);
 	sock.serves_ns = 0;
 }
 
@@ -227,7 +224,6 @@ static enum report_why judge(uint64_t now_ns)
 	uint32_t brief_kernel = atomic_load_explicit(&forks.below->brief_kernel, memory_order_relaxed) - forks.brief_kernel;
 	uint32_t many = forks.closed.s ? 1 : MANY;
 	bool lasted = atomic_load_explicit(&forks.below->lasting, memory_order_relaxed) != forks.lasting;
-	bool kernel_lasted = atomic_load_explicit(&forks.below->lasting_kernel, memory_order_relaxed) != forks.lasting_kernel;
 
 	if (atomic_load_explicit(&forks.below->handed, memory_order_relaxed))
 		return REPORT_WHY_HANDED;
@@ -238,7 +234,7 @@ static enum report_why judge(uint64_t now_ns)
 		forks.closed = (struct pause){ 0 };
 		forks.caged_s = 0; /* those had one */
 	}
-	if (lasted || kernel_lasted || (!forks.closed.s && now_ns - forks.window_ns > WINDOW_MS * NS_PER_MS))
+	if (lasted || (!forks.closed.s && now_ns - forks.window_ns > WINDOW_MS * NS_PER_MS))
 		window_begin(now_ns);
 	else if (brief >= many || (brief + brief_kernel >= many && context_is_idle()))
 		return REPORT_WHY_BRIEF;

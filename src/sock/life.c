@@ -97,9 +97,7 @@ VJ_EARLY static void fork_parent(void)
 	if (fork_locked) {
 		sock.forks++;
 		sock.took = false;
-		if (unlikely(sock.helper.state == HELPER_CALM) && sock.vj) /* there are deeds to hear of now, or children to judge */
-			helper_active();
-		lock_drop();
+		lock_leave(); /* there are deeds to hear of now, or children to judge */
 	}
 }
 
