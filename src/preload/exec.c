@@ -67,9 +67,7 @@ __asm__(".text\n"
 	"	call exec_before_vfork\n"
 	"	addq $8, %rsp\n"
 	"	jmp *%rax\n"
-	".size vfork, .-vfork\n"
-	".globl __vfork\n"
-	".set __vfork, vfork\n");
+	".size vfork, .-vfork\n");
 #elif defined(__aarch64__)
 __asm__(".text\n"
 	".globl vfork\n"
@@ -79,9 +77,7 @@ __asm__(".text\n"
 	"	bl exec_before_vfork\n"
 	"	ldp x29, x30, [sp], #16\n"
 	"	br x0\n"
-	".size vfork, .-vfork\n"
-	".globl __vfork\n"
-	".set __vfork, vfork\n");
+	".size vfork, .-vfork\n");
 #else
 #error "vfork() wants a line of assembler for this machine"
 #endif
@@ -99,9 +95,6 @@ EXPORT int clone(int (*fn)(void *arg), void *stack, int flags, void *arg, ...)
 	sock_before_clone((unsigned)flags);
 	return REAL(REAL_CLONE, clone, fn, stack, flags, arg, more[0], more[1], more[2]);
 }
-
-__asm__(".globl __clone\n"
-	".set __clone, clone\n");
 
 /* The arguments of execl() and its like as an array, on the stack: these may be called after vfork(), or by a handler. */
 #define LISTED(first, call)                                                   \
