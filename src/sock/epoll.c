@@ -29,7 +29,6 @@
 #define MARK_LOW ((UINT64_C(1) << MARK_LOW_BITS) - 1)
 #define MARK_KICK MARK_LOW
 #define MARK_BELL (MARK_LOW - 1)
-#define MARK_NONE (MARK_LOW - 2) /* nobody's */
 
 static uint64_t mark_base; /* 0: not chosen yet; low bits 0 */
 
@@ -119,11 +118,11 @@ static void watch_spend(struct epoll_set *set, struct watch *w, bool kernel_know
 
 /*
  * Another process with the same set of the kernel's may have taken out what is here on both sides. What is there is refused, so that asking changes
- * nothing; what is not, is told of for a moment to who waits there: an error or the end at most, once.
+ * nothing; what is not, is told of for a moment to who waits there, as a kick that was nobody's: an error or the end at most, once.
  */
 static VJ_COLD bool is_taken_out(const struct epoll_set *set, const struct watch *w)
 {
-	struct epoll_event none = { .events = EPOLLET | EPOLLONESHOT, .data.u64 = mark_base | MARK_NONE };
+	struct epoll_event none = { .events = EPOLLET | EPOLLONESHOT, .data.u64 = mark_base | MARK_KICK };
 
 	/* the number may have been closed, and be another's: that is no taking out */
 	if (fd_peek(w->fd) != w->file || sys_epoll_ctl(set->epfd, EPOLL_CTL_ADD, w->fd, &none))
@@ -611,7 +610,7 @@ static int translate(struct epoll_set *set, struct epoll_event *ev, int n)
 		}
 		f = fd_peek(fd);
 		w = f ? watch_find(set, f, fd) : NULL;
-		if (unlikely(!w) && fd < (int)MARK_NONE) /* neither kick nor bell */
+		if (unlikely(!w) && fd < (int)MARK_BELL) /* neither kick nor bell */
 			w = watch_of_closed(set, fd);
 		if (!w || w->round == set->round) /* or reported in this call already */
 			continue;

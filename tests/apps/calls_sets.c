@@ -12,6 +12,7 @@
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/select.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -459,6 +460,56 @@ static void test_poll_edges(void)
 	pair_close(&p);
 }
 
+/* ---- woken late ----------------------------------------------------------------------------------- */
+
+/* By which the library has one thread wake another that sleeps in the set. -1: none */
+static int waker_of(int ep)
+{
+	char path[64], line[256], link[64];
+	int fd, found = -1;
+	FILE *info;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", ep);
+	info = fopen(path, "r");
+	must("what is in the set", info != NULL);
+	while (fgets(line, sizeof(line), info)) {
+		if (sscanf(line, "tfd: %d", &fd) != 1)
+			continue;
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+		memset(link, 0, sizeof(link));
+		if (readlink(path, link, sizeof(link) - 1) > 0 && strstr(link, "eventfd"))
+			found = fd;
+	}
+	fclose(info);
+	return found;
+}
+
+/* Who is to wake a sleeper does that when he is awake already: what is there is told all the same. */
+static void test_late_waker(void)
+{
+	struct epoll_event ev = { 0 };
+	int ep = epoll_create1(0), pipes[2], waker;
+	struct pair p;
+
+	title("woken late");
+	pair_open(&p, AF_INET, "127.0.0.1");
+	must("pipe", !pipe(pipes));
+	add("add", ep, p.server, EPOLLIN, 0);
+	add("add", ep, pipes[0], EPOLLIN, 1);
+	say("wait", epoll_wait(ep, &ev, 1, 20));
+	waker = waker_of(ep);
+	must("a waker, but on the kernel", on_kernel() || waker >= 0);
+	if (waker >= 0)
+		must("wake", syscall(SYS_write, waker, &(uint64_t){ 1 }, sizeof(uint64_t)) == sizeof(uint64_t));
+	write(pipes[1], "x", 1);
+	say("wait", epoll_wait(ep, &ev, 1, 0));
+	say("the pipe", (long)ev.data.u64);
+	close(pipes[0]);
+	close(pipes[1]);
+	close(ep);
+	pair_close(&p);
+}
+
 void calls_sets(void)
 {
 	test_refusals();
@@ -472,4 +523,5 @@ void calls_sets(void)
 	test_oneshot_threads();
 	test_exclusive_threads();
 	test_poll_edges();
+	test_late_waker();
 }
