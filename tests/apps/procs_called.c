@@ -289,6 +289,41 @@ static void part_killed_last(void)
 	printf("it is reset\n");
 }
 
+static bool kernel_connects_to(uint16_t port)
+{
+	FILE *tcp = fopen("/proc/net/tcp", "r");
+	unsigned to, state;
+	bool found = false;
+	char line[512];
+
+	CHECK(tcp);
+	while (fgets(line, sizeof(line), tcp))
+		found |= sscanf(line, "%*d: %*x:%*x %*x:%x %x", &to, &state) == 2 && to == port && state == TCP_SYN_SENT;
+	fclose(tcp);
+	return found;
+}
+
+/* The kernel, which would have it then, has no room for it: nobody answers later what the program is told was lost. On the kernel it has its room already. */
+static void part_killed_full(void)
+{
+	int fd, filler;
+
+	if (!wants_kernel()) {
+		first_stops();
+		fd = connect_to(called.port);
+		write_all(fd, called.question, 10);
+		CHECK(!listen(called.listener, 0));
+		filler = kernel_connect_to(called.port);
+		end_by_signal(called.first, SIGKILL);
+		CHECK(read(fd, &(uint8_t){ 0 }, 1) == -1 && errno == ECONNRESET);
+		CHECK(!kernel_connects_to(called.port));
+		close(filler);
+		close(fd);
+		over();
+	}
+	printf("nobody hears of it\n");
+}
+
 /* Nobody listens: connect() says so, whenever that was. */
 static void part_refused(void)
 {
@@ -716,6 +751,7 @@ void called_parts(const char *only)
 		{ "called_killed_copied", part_killed_copied },
 		{ "called_killed_kernel", part_killed_kernel },
 		{ "called_killed_last", part_killed_last },
+		{ "called_killed_full", part_killed_full },
 		{ "called_refused", part_refused },
 		{ "called_stopped", part_stopped },
 		{ "offered", part_offered },
