@@ -24,6 +24,7 @@
 #include "sock/dgram.h"
 #include "sock/family.h"
 #include "sock/forks.h"
+#include "sock/option.h"
 
 #include "lib/deed.h"
 
@@ -45,8 +46,10 @@ struct note {
 	uint16_t err;
 	uint32_t linger_s, rcvlowat;
 	uint32_t rcvtimeo_ms, sndtimeo_ms;
+	uint8_t options[7]; /* options_leaving() */
 };
-_Static_assert(sizeof(struct note) <= sizeof(((struct deed_note *)0)->bytes), "fits");
+enum { NOTE_BYTES = offsetof(struct note, options) + sizeof(((struct note *)0)->options) };
+_Static_assert(NOTE_BYTES <= sizeof(((struct deed_note *)0)->bytes), "fits");
 
 /*
  * ---- leaving ------------------------------------------------------------------------------------
@@ -61,6 +64,7 @@ static uint32_t timeout_ms(uint64_t ns)
 
 static void note_make(const struct sock *s, struct deed_note *ret_note)
 {
+	uint64_t options = options_leaving(s);
 	struct note n = {
 		.shut_rd = s->shut_rd,
 		.shut_wr = s->shut_wr,
@@ -75,7 +79,9 @@ static void note_make(const struct sock *s, struct deed_note *ret_note)
 	};
 
 	*ret_note = (struct deed_note){ .resets = s->linger && !s->linger_s };
-	memcpy(ret_note->bytes, &n, sizeof(n));
+	for (size_t i = 0; i < sizeof(n.options); i++)
+		n.options[i] = (uint8_t)(options >> 8 * i);
+	memcpy(ret_note->bytes, &n, NOTE_BYTES);
 }
 
 /* From another process of this user: whatever it says is possible. */
@@ -83,7 +89,7 @@ static void note_take(struct sock *s, const struct deed_note *note)
 {
 	struct note n;
 
-	memcpy(&n, note->bytes, sizeof(n));
+	memcpy(&n, note->bytes, NOTE_BYTES);
 	s->shut_rd = n.shut_rd;
 	s->shut_wr = n.shut_wr;
 	s->failed = n.failed;
@@ -94,6 +100,16 @@ static void note_take(struct sock *s, const struct deed_note *note)
 	s->rcvlowat = n.rcvlowat;
 	s->rcvtimeo_ns = n.rcvtimeo_ms * NS_PER_MS;
 	s->sndtimeo_ns = n.sndtimeo_ms * NS_PER_MS;
+}
+
+static uint64_t note_options(const struct deed_note *note)
+{
+	const uint8_t *bytes = note->bytes + offsetof(struct note, options);
+	uint64_t options = 0;
+
+	for (size_t i = 0; i < sizeof(((struct note *)0)->options); i++)
+		options |= (uint64_t)bytes[i] << 8 * i;
+	return options;
 }
 
 static void mark_set(struct sock *s, int mark)
@@ -188,8 +204,10 @@ static void on_in_kernel(uint64_t cookie, const struct deed_note *note, int fd, 
 	if (!s)
 		note_take(&closed, note);
 	in_kernel_options(fd, s ? s : &closed);
-	if (s)
+	if (s) {
+		options_turn(fd, options_leaving(s));
 		in_kernel(s, fd, why);
+	}
 }
 
 static bool is_waited(uint64_t cookie)
@@ -232,6 +250,7 @@ VJ_EARLY static int share(int fd, struct sock *s)
 		ctx_say("a connection stays in its process: %s", strerror(-err));
 		return err;
 	}
+	options_keep(fd, s);
 	if (unlikely(s->append))
 		sys_fcntl(token, F_SETFL, sys_fcntl(token, F_GETFL, 0) | O_APPEND);
 	token_place(token, fd, s);
@@ -433,6 +452,7 @@ static int claim_wait(struct sock *s, int answer)
 			sock.lazy--;
 			watches_move(&s->file, WATCH_CHANNEL);
 			note_take(s, &note);
+			options_brought(s, note_options(&note));
 			forks_claimed(s);
 			break;
 		}

@@ -122,7 +122,7 @@ VJ_EARLY static const struct map *map_find(const struct sock *s, int level, int 
 }
 
 /* Return: 0; -ENOMEM. */
-static int options_have(struct sock *s)
+static int opts_make(struct sock *s)
 {
 	if (!s->opts)
 		s->opts = calloc(1, sizeof(*s->opts));
@@ -131,7 +131,7 @@ static int options_have(struct sock *s)
 
 int options_remember(struct sock *s, unsigned opt, uint64_t value)
 {
-	if (options_have(s))
+	if (opts_make(s))
 		return -ENOMEM;
 	s->opts->set |= UINT32_C(1) << opt;
 	s->opts->value[opt] = value;
@@ -286,7 +286,7 @@ static int zerocopy_set(struct sock *s, const void *val, socklen_t len)
 		return -EINVAL;
 	if (s->state == SOCK_UDP) /* its datagrams that ask for completions go to the kernel */
 		return 0;
-	err = options_have(s);
+	err = opts_make(s);
 	if (!err)
 		s->opts->zerocopy = value;
 	return err;
@@ -296,7 +296,7 @@ void options_inherit(const struct sock *from, struct sock *s)
 {
 	const struct sock_options *opts = from->opts;
 
-	if (likely(!opts) || (!opts->zerocopy && !opts->inq && !opts->stamp) || options_have(s))
+	if (likely(!opts) || (!opts->zerocopy && !opts->inq && !opts->stamp) || opts_make(s))
 		return;
 	s->opts->zerocopy = opts->zerocopy;
 	s->opts->inq = opts->inq;
@@ -309,12 +309,49 @@ VJ_EARLY static void control_set(struct sock *s, int level, int name, const void
 	bool inq = level == IPPROTO_TCP && name == TCP_INQ;
 	int value;
 
-	if ((!inq && !control_is_stamp(level, name)) || int_in(val, len, &value) || options_have(s))
+	if ((!inq && !control_is_stamp(level, name)) || int_in(val, len, &value) || opts_make(s))
 		return;
 	if (inq)
 		s->opts->inq = value != 0;
 	else
 		s->opts->stamp = value ? name : 0;
+}
+
+enum { KEPT_ZEROCOPY = 55 }; /* beyond the bits of option_inherit.c; seven bytes have room for it */
+#define KEPT_UNKNOWN UINT64_MAX	     /* some were set */
+
+void options_keep(int fd, struct sock *s)
+{
+	if (s->option_fd < 0 && s->handed_on)
+		s->handed_on = options_turned(fd, s->family);
+}
+
+uint64_t options_leaving(const struct sock *s)
+{
+	uint64_t zerocopy = s->opts && s->opts->zerocopy ? UINT64_C(1) << KEPT_ZEROCOPY : 0;
+
+	if (!s->token)
+		return 0;
+	return zerocopy | (s->option_fd >= 0 ? options_turned(s->option_fd, s->family) : s->handed_on);
+}
+
+void options_brought(struct sock *s, uint64_t which)
+{
+	static const struct {
+		int level, name;
+	} controls[] = { { IPPROTO_TCP, TCP_INQ }, { SOL_SOCKET, SO_TIMESTAMP }, { SOL_SOCKET, SO_TIMESTAMPNS } };
+
+	s->handed_on = which & ~(UINT64_C(1) << KEPT_ZEROCOPY);
+	if (s->option_fd >= 0)
+		options_turn(s->option_fd, options_turned(s->option_fd, s->family) ^ s->handed_on);
+	if ((!which && !s->opts) || opts_make(s))
+		return;
+	s->opts->zerocopy = which >> KEPT_ZEROCOPY & 1;
+	s->opts->inq = false;
+	s->opts->stamp = 0;
+	for (size_t i = 0; i < ARRAY_SIZE(controls); i++)
+		if (options_have(which, controls[i].level, controls[i].name))
+			control_set(s, controls[i].level, controls[i].name, &(int){ 1 }, sizeof(int));
 }
 
 void zerocopy_sent(struct sock *s)
@@ -451,7 +488,9 @@ int option_fd(int fd, struct sock *s, bool make)
 		return fd;
 	if (s->option_fd < 0) {
 		s->option_fd = OWN_FD_MAKE(sys_socket(s->family, SOCK_STREAM | SOCK_CLOEXEC, 0));
-		if (s->option_fd >= 0 && !s->token)
+		if (s->option_fd >= 0 && s->token)
+			options_turn(s->option_fd, s->handed_on);
+		else if (s->option_fd >= 0)
 			options_copy(fd, s->option_fd, s->handed_on);
 	}
 	return s->option_fd;
@@ -526,6 +565,8 @@ static int conn_option_set(int fd, struct sock *s, int level, int name, const vo
 		return r;
 	if (k)
 		kept_set(kernel_fd, s, k);
+	if (s->option_fd < 0)
+		s->handed_on = KEPT_UNKNOWN;
 	control_set(s, level, name, val, len);
 	if (level == IPPROTO_IPV6 && name == IPV6_V6ONLY)
 		s->v6only = option_value(val, len) != 0;
@@ -571,6 +612,8 @@ VJ_EARLY static int other_option_set(int fd, struct sock *s, int level, int name
 	} else {
 		mtu_mode_set(fd, s, level, name);
 		control_set(s, level, name, val, len);
+		if (s->state == SOCK_FRESH && !map_find(s, level, name))
+			s->handed_on = KEPT_UNKNOWN;
 	}
 	if (kept_find(level, name) && s->state != SOCK_UDP)
 		kept_set(fd, s, kept_find(level, name));
@@ -622,6 +665,7 @@ void options_found(int fd, struct sock *s)
 	if (s->family == AF_INET6)
 		mtu_mode_set(fd, s, IPPROTO_IPV6, IPV6_MTU_DISCOVER);
 	s->kernels_option = option_kernels_there(fd);
+	s->handed_on = KEPT_UNKNOWN;
 	sys_close(fresh);
 }
 

@@ -73,6 +73,48 @@ uint64_t options_differ(int from, int to)
 	return which;
 }
 
+/* Return: 0, 1; -2: none, or another value */
+static int switch_of(int fd, const struct inherited *o)
+{
+	struct value v = value_of(fd, o);
+	int value;
+
+	if (v.len != sizeof(value))
+		return -2;
+	memcpy(&value, v.bytes, sizeof(value));
+	return value == 0 || value == 1 ? value : -2;
+}
+
+uint64_t options_turned(int fd, int family)
+{
+	int fresh = sys_socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	uint64_t which = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(inherited); i++)
+		if (switch_of(fd, &inherited[i]) + switch_of(fresh, &inherited[i]) == 1)
+			which |= UINT64_C(1) << i;
+	sys_close(fresh);
+	return which;
+}
+
+void options_turn(int fd, uint64_t which)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(inherited); i++) {
+		int value = which >> i & 1 ? !switch_of(fd, &inherited[i]) : -1;
+
+		if (value >= 0)
+			(void)sys_setsockopt(fd, inherited[i].level, inherited[i].name, &value, sizeof(value));
+	}
+}
+
+bool options_have(uint64_t which, int level, int name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(inherited); i++)
+		if (inherited[i].level == level && inherited[i].name == name)
+			return which >> i & 1;
+	return false;
+}
+
 void options_copy(int from, int to, uint64_t which)
 {
 	static const struct inherited priority = { SOL_SOCKET, SO_PRIORITY }; /* not handed on, and IP_TOS sets it */

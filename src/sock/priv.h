@@ -178,7 +178,7 @@ struct sock {
 	 * accepts; -1: sock.placeholder serves, if `looked`. KERNEL: itself
 	 */
 	int option_fd;
-	uint64_t handed_on; /* LISTEN, if `looked`, and `shared`: a bit for each option that accept() hands on and that isn't a new socket's, option_inherit.c */
+	uint64_t handed_on; /* LISTEN, if `looked`, `shared`, `token`: a bit for each option that accept() hands on and that isn't a new socket's, option_inherit.c; else not 0: some may be so */
 	uint64_t rcvtimeo_ns, sndtimeo_ns; /* 0: none */
 	struct sock_options *opts;	   /* NULL: none set; malloc */
 };

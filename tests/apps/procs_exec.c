@@ -216,6 +216,9 @@ static void part_exec_failed(void)
 static const struct { int level, name, value; } options[] = {
 	{ SOL_SOCKET, SO_KEEPALIVE, 1 }, { SOL_SOCKET, SO_RCVLOWAT, 4 }, { IPPROTO_TCP, TCP_NODELAY, 1 },
 	{ IPPROTO_TCP, TCP_KEEPIDLE, 77 }, { IPPROTO_TCP, TCP_KEEPINTVL, 8 }, { IPPROTO_TCP, TCP_KEEPCNT, 5 }, { IPPROTO_TCP, TCP_USER_TIMEOUT, 70000 },
+	/* only the kernel gives these a meaning, or a value */
+	{ SOL_SOCKET, SO_REUSEADDR, 1 }, { SOL_SOCKET, SO_OOBINLINE, 1 }, { SOL_SOCKET, SO_TIMESTAMP, 1 }, { SOL_SOCKET, SO_ZEROCOPY, 1 },
+	{ IPPROTO_TCP, TCP_INQ, 1 }, { IPPROTO_IP, IP_RECVTOS, 1 }, { IPPROTO_IP, IP_MULTICAST_LOOP, 0 },
 };
 enum { OPTIONS = sizeof(options) / sizeof(options[0]), RESTARTS = 3 };
 
@@ -315,6 +318,83 @@ static void part_restarted(void)
 	check_end(fd);
 	child_end(server);
 	printf("began anew %d times\n", RESTARTS);
+}
+
+/* ---- a client's options, set before and after connect() ------------------------------------------ */
+
+static int int_option(int fd, int level, int name)
+{
+	socklen_t len = sizeof(int);
+	int value = -1;
+
+	CHECK(!getsockopt(fd, level, name, &value, &len));
+	return value;
+}
+
+static void option_on(int fd, int level, int name)
+{
+	CHECK(!setsockopt(fd, level, name, &(int){ 1 }, sizeof(int)));
+}
+
+/* Return: what TCP_INQ's message says behind a byte that is read; -1: there is none */
+static int left_behind(int fd)
+{
+	char control[CMSG_SPACE(sizeof(int))];
+	struct msghdr msg = { .msg_iov = &(struct iovec){ &(char){ 0 }, 1 }, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control) };
+	struct cmsghdr *c;
+	int left;
+
+	CHECK(recvmsg(fd, &msg, 0) == 1);
+	c = CMSG_FIRSTHDR(&msg);
+	if (!c)
+		return -1;
+	CHECK(c->cmsg_level == IPPROTO_TCP && c->cmsg_type == TCP_CM_INQ);
+	memcpy(&left, CMSG_DATA(c), sizeof(left));
+	return left;
+}
+
+static void uses_options(int fd)
+{
+	CHECK(int_option(fd, SOL_SOCKET, SO_REUSEADDR) == 1 && int_option(fd, SOL_SOCKET, SO_OOBINLINE) == 1);
+	CHECK(left_behind(fd) == 1);
+	option_on(fd, IPPROTO_IP, IP_RECVTTL);
+	CHECK(!setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &(int){ 0 }, sizeof(int)));
+}
+
+static void serve_bytes(int fd)
+{
+	int conn;
+
+	server_ready(fd);
+	conn = accept_one(fd);
+	write_all(conn, "ab", 2);
+	check_end(conn);
+	_exit(0);
+}
+
+static void part_options_copied(void)
+{
+	struct sockaddr_in6 to;
+	socklen_t len = sizeof(to);
+	pid_t server;
+	uint16_t port = server_start(serve_bytes, &server);
+	int fd, other = listen_any(&(uint16_t){ 0 });
+
+	CHECK(!getsockname(other, (struct sockaddr *)&to, &len) && !close(other));
+	to.sin6_port = htons(port); /* at the same place in both families */
+	fd = socket(to.sin6_family, SOCK_STREAM, 0);
+	option_on(fd, SOL_SOCKET, SO_REUSEADDR);
+	option_on(fd, IPPROTO_TCP, TCP_INQ);
+	CHECK(!connect(fd, (struct sockaddr *)&to, len));
+	option_on(fd, SOL_SOCKET, SO_OOBINLINE);
+	for (int bytes = 0; bytes < 2;)
+		CHECK(poll(&(struct pollfd){ .fd = fd, .events = POLLIN }, 1, ANSWER_MS) == 1 && !ioctl(fd, FIONREAD, &bytes));
+	child_end(child_start(uses_options, fd));
+	CHECK(int_option(fd, SOL_SOCKET, SO_REUSEADDR) == 1 && int_option(fd, SOL_SOCKET, SO_OOBINLINE) == 0 && int_option(fd, IPPROTO_IP, IP_RECVTTL) == 1);
+	CHECK(left_behind(fd) == 0);
+	close(fd);
+	child_end(server);
+	printf("each has what the other one has set\n");
 }
 
 /* ---- daemon() ------------------------------------------------------------------------------------ */
@@ -624,6 +704,7 @@ void exec_parts(const char *only)
 		{ "cloexec", part_cloexec }, { "cloexec_client", part_cloexec_client }, { "exec_failed", part_exec_failed },
 		{ "epoll_taken_out", part_epoll_taken_out },
 		{ "becomes_daemon", part_becomes_daemon }, { "actions", part_actions }, { "to_program", part_to_program },
+		{ "options_copied", part_options_copied },
 	};
 
 	for (int i = 0; i < 2; i++) {
