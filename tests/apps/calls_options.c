@@ -224,8 +224,8 @@ static void passed(const char *who, int fd)
 	       (unsigned long long)(i.tcpi_bytes_sent - i.tcpi_bytes_retrans), (unsigned long long)i.tcpi_bytes_acked,
 	       (unsigned long long)i.tcpi_bytes_received, i.tcpi_unacked, i.tcpi_notsent_bytes, unread, unacked, unsent);
 	printf("windows are scaled: %d\n", i.tcpi_options & TCPI_OPT_WSCALE && i.tcpi_snd_wscale && i.tcpi_rcv_wscale);
-	printf("space %d threshold %d mss %d %d %d\n", i.tcpi_rcv_space > 0, i.tcpi_rcv_ssthresh > 0, i.tcpi_snd_mss > 500, i.tcpi_rcv_mss > 500,
-	       i.tcpi_advmss > 500);
+	printf("space %d threshold %d mss %d %d %d path %d\n", i.tcpi_rcv_space > 0, i.tcpi_rcv_ssthresh > 0, i.tcpi_snd_mss > 500,
+	       i.tcpi_rcv_mss > 500, i.tcpi_advmss > 500, i.tcpi_pmtu > i.tcpi_snd_mss);
 }
 
 static void info_passed(int family, const char *text)
@@ -275,6 +275,7 @@ static void info_window_closed(void)
 	}
 	say("spaced out", i.tcpi_backoff > 0);
 	say("retransmits", i.tcpi_retransmits);
+	say("something is not sent", i.tcpi_notsent_bytes > 0);
 	pair_close(&p);
 }
 

@@ -120,6 +120,16 @@ bare=$(masks bash -c 'for i in {1..20}; do /bin/true; done')
 ours=$(masks env VJ_SOCKET="$VJ_SOCKET" LD_PRELOAD="$build/libvj-preload.so" bash -c 'for i in {1..20}; do /bin/true; done')
 ((ours - bare <= 10)) || fail "bash sets $ours masks, $bare on the kernel"
 
+# What the kernel takes back with a process that ends is left to it: the memory of its channels, under the eyes of its other thread.
+port=$(free_port)
+start echo "$vj" run -- socat "TCP-LISTEN:$port,bind=127.0.0.1,reuseaddr" PIPE
+has_lease "$port"
+said=$(strace -f -e trace=mmap,munmap -o "$tmp/end.log" "$vj" run -- bash -c 'exec 3<>"/dev/tcp/127.0.0.1/$1"; echo hello >&3; read -r said <&3; echo "$said"' - "$port")
+[ "$said" = hello ] || fail "bash: $said"
+awk '/PROT_WRITE, MAP_SHARED, / && / = 0x/ { mapped[$NF]; any = 1 }
+	/munmap\(/ { sub(/.*munmap\(/, ""); sub(/,.*/, ""); if ($0 in mapped) again = 1 }
+	END { exit !any || again }' "$tmp/end.log" || fail "no channel, or its memory is unmapped: $(cat "$tmp/end.log")"
+
 # What vj run does before it is the program: of 43 calls, some of them libc's, none waits for vjd, and no library is mapped.
 if readelf -lW "$vj" | has INTERP; then
 	echo "vj is not static here: its start is not counted"
