@@ -7,6 +7,7 @@
 #include "channel/bell.h"
 #include "channel/sys.h"
 #include "daemon/firewall.h"
+#include "daemon/lease_holder.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -305,6 +306,8 @@ static enum ctl_refusal hand_out(struct channel *ch, const struct parts *parts, 
 {
 	int r = send_end(ch, 1, parts, CTL_CHANNEL, 0, 0);
 
+	if (r == -EPIPE || r == -ECONNRESET) /* its end is yet to be seen */
+		app_leave(ch->app[1]);
 	if (r < 0)
 		return r == -EAGAIN ? CTL_REFUSAL_PEER_BUSY : CTL_REFUSAL_RESOURCES;
 	r = send_end(ch, 0, parts, CTL_CONNECTED, seq, owners);
@@ -373,15 +376,24 @@ enum ctl_refusal channel_connect(struct app *app, uint32_t seq, const struct ctl
 {
 	struct app *owner = NULL;
 	uint32_t owners = 0;
-	enum ctl_refusal why = find_owner(app, req, &owner, &owners);
+	enum ctl_refusal why;
 
-	return why != CTL_REFUSAL_NONE ? why : connect_to(app, owner, owners, seq, &req->remote);
+	for (;;) {
+		why = find_owner(app, req, &owner, &owners);
+		if (why != CTL_REFUSAL_NONE)
+			return why;
+		why = connect_to(app, owner, owners, seq, &req->remote);
+		if (why == CTL_REFUSAL_NONE || owner->state != APP_LEAVING)
+			return why;
+		lease_drop_all(owner); /* it has just ended: there may be others */
+	}
 }
 
 enum ctl_refusal channel_join_app(struct app *app, uint32_t seq, const struct ctl_join *req)
 {
 	const struct ctl_endpoint stream = { .proto = CTL_PROTO_TCP };
 	struct app *other = app_find(app, req);
+	enum ctl_refusal why = other == NULL ? CTL_REFUSAL_NO_APP : connect_to(app, other, 0, seq, &stream);
 
-	return other == NULL ? CTL_REFUSAL_NO_APP : connect_to(app, other, 0, seq, &stream);
+	return why != CTL_REFUSAL_NONE && other != NULL && other->state == APP_LEAVING ? CTL_REFUSAL_NO_APP : why;
 }

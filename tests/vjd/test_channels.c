@@ -71,6 +71,40 @@ static void an_endpoint_leads_to_its_owner(void **state)
 	vjd_stop(&v);
 }
 
+/* Of two owners one ends while vjd is about to hand a channel to it: the other one has it. Nobody hears of a failure. */
+static void who_has_just_ended_owns_nothing(void **state)
+{
+	int fd = bound_socket("127.0.0.1:0", CTL_PROTO_TCP, true), raw[2];
+	struct ctl_msg msg = { .type = CTL_CONNECT, .seq = 2, .connect.remote = name_of(fd, CTL_PROTO_TCP) };
+	struct ctl_client *owners[2];
+	struct vjd_proc v;
+	uint32_t id;
+
+	(void)state;
+	vjd_start(&v, "");
+	for (unsigned i = 0; i < 2; i++) {
+		owners[i] = client_open(&v, "owner");
+		assert_int_equal(ctl_client_lease(owners[i], &msg.connect.remote, 0, fd, &id), 0);
+		raw[i] = raw_connect(&v);
+		raw_hello(raw[i]);
+	}
+	assert_int_equal(kill(v.pid, SIGSTOP), 0);
+	for (unsigned i = 0; i < 2; i++) {
+		msg.connect.flow = i; /* each of them once */
+		raw_send(raw[i], &msg, sizeof(msg), NULL, 0);
+	}
+	ctl_client_close(owners[0]); /* seen after what was asked before */
+	assert_int_equal(kill(v.pid, SIGCONT), 0);
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(raw_recv(raw[i], &msg, EVENTUALLY_MS), 1);
+		assert_int_equal(msg.type, CTL_CONNECTED);
+		close(raw[i]);
+	}
+	close(fd);
+	ctl_client_close(owners[1]);
+	vjd_stop(&v);
+}
+
 /* One's own listener: both ends, the event before the reply. */
 static void one_may_connect_to_oneself(void **state)
 {
@@ -920,6 +954,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_endpoint_leads_to_its_owner),
+		cmocka_unit_test(who_has_just_ended_owns_nothing),
 		cmocka_unit_test(one_may_connect_to_oneself),
 		cmocka_unit_test(a_channel_carries_frames),
 		cmocka_unit_test(closing_tells_the_peer_why),
