@@ -30,7 +30,7 @@ static struct deeds *deeds_new(void)
 	if (!ds)
 		return NULL;
 	ds->set_fd = -1;
-	ds->offered_ns = UINT64_MAX;
+	ds->offered_ns = ds->given_ns = UINT64_MAX;
 	return ds;
 }
 
@@ -512,6 +512,8 @@ void deed_poll(struct vj *vj)
 	}
 	if (unlikely(vj->now_ns >= ds->offered_ns))
 		deed_offers_expire(vj);
+	if (unlikely(vj->now_ns >= ds->given_ns))
+		deed_given_look(vj);
 	deeds_serve(vj, ds, false);
 	if (unlikely(ds->pumps != NULL))
 		raw_pump_all(vj);

@@ -248,7 +248,7 @@ void deed_offers_expire(struct vj *vj)
 
 uint64_t deed_offered_ns(const struct vj *vj)
 {
-	return vj->deeds ? vj->deeds->offered_ns : UINT64_MAX;
+	return vj->deeds ? min_u64(vj->deeds->offered_ns, vj->deeds->given_ns) : UINT64_MAX;
 }
 
 bool deed_give(struct vj *vj, struct deed *d)
@@ -289,7 +289,7 @@ bool deed_give(struct vj *vj, struct deed *d)
 	}
 	if (d->conn.v)
 		tcp_forget(vj->stack, d->conn);
-	if (!offer_keep(vj, d))
+	if (!offer_keep(vj, d) && !deed_given_keep(vj, d))
 		deed_free(vj, d);
 	return true;
 }

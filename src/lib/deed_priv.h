@@ -2,7 +2,7 @@
 /*
  * deed_priv.h - what the files of deeds share; move.h explains deeds and tokens
  *
- * deed.c has them, and sees what comes in by them; deed_give.c gives connections away, deed_take.c gets them; deed_requeue.c leaves those that
+ * deed.c has them, and sees what comes in by them; deed_give.c gives connections away, and deed_given.c keeps them until they have arrived; deed_take.c gets them; deed_requeue.c leaves those that
  * nobody has accepted to the kernel; deed_raw.c is for those who read and write tokens themselves; deed_msg.c is the messages between
  * processes, and the parcels.
  */
@@ -64,6 +64,7 @@ enum deed_state {
 	DEED_LEAVING, /* held, and the peer was told */
 	DEED_LEFT,    /* the peer sends no more */
 	DEED_OFFERED, /* passed to another that listens, who hasn't said that he has it; he does, or ends, by `fd` */
+	DEED_GIVEN,   /* likewise, to who has claimed it, by `answer_fd`; `fd` is the deed, which another one has, too */
 };
 
 struct deed {
@@ -90,7 +91,7 @@ struct deed {
 	bool late;	     /* ... as DEED_OFFER_LATE */
 	uint32_t to_app;     /* offered: to this one first ... */
 	int32_t to_pid;	     /* ... 0: to none by name */
-	uint64_t again_ns, until_ns; /* ... or to be kept by its peer: when to try next, and last; OFFERED: when to take it back */
+	uint64_t again_ns, until_ns; /* ... or to be kept by its peer: when to try next, and last; OFFERED: when to take it back; GIVEN: since when */
 	bool to_queue;	     /* offered to nobody, or in vain: it is to come into the kernel's queue */
 	struct requeue *requeue; /* on its way there from here; NULL: it is not */
 	uint8_t *raw;	     /* written into the token, and not sent yet: [raw_at, raw_len); NULL: nothing */
@@ -123,6 +124,8 @@ struct deeds {
 	uint32_t passed; /* deed_passed() */
 	bool hurries; /* the process ends: nobody is waited for who might accept */
 	uint64_t offered_ns; /* when the first of those OFFERED is to be taken back; UINT64_MAX: none is */
+	struct deed *given; /* those GIVEN, by `busy_next`, and when the first is to be looked at; UINT64_MAX: none is */
+	uint64_t given_ns;
 	bool others; /* listen where we do, or did: one has given us a connection that waited, or taken one */
 	struct deed_hooks hooks;
 };
@@ -198,6 +201,12 @@ int deed_pack(struct vj *vj, struct deed *d);
  * Return: 0; -ECONNRESET; -ECANCELED: he has.
  */
 int deed_open(struct vj *vj, struct deed *d, int crate, struct vj_conn *ret_c);
+
+/* ---- deed_given.c ---------------------------------------------------------------------------------------------- */
+
+/* Was it given to who has claimed it? Then it is kept, and comes back if that one ends before he says that he has it. */
+bool deed_given_keep(struct vj *vj, struct deed *d);
+void deed_given_look(struct vj *vj);
 
 /* ---- deed_requeue.c -------------------------------------------------------------------------------------------- */
 

@@ -178,6 +178,7 @@ int deed_take(struct vj *vj, int answer, uint64_t cookie, struct deed_note *ret_
 		deed_free(vj, d);
 		return err;
 	}
+	(void)sys_sendto(answer, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL, NULL, 0); /* whoever gave it keeps it until then */
 	*ret_note = d->msg.note;
 	deed_came(vj, d);
 	return 0;

@@ -284,6 +284,27 @@ static void claimer_vanishes(void **state)
 	close(token);
 }
 
+/* It had it, and was killed before it could say so: the holder has it again, for whoever claims it next. */
+static void claimer_killed(void **state)
+{
+	struct pollfd pfd = { .events = POLLIN };
+	struct vj_conn at_c;
+	int token;
+
+	(void)state;
+	assert_int_equal(deed_make(a, at_a, 3, false, false, &token), 0);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(deed_claim(token, &pfd.fd), 0);
+		PUMP_UNTIL(poll(&pfd, 1, 0) == 1);
+		own_fd_close(pfd.fd);
+	}
+	at_c = claim(c, token, 5);
+	check_both(c, at_c, b, at_b);
+	vj_conn_close(b, at_b);
+	PUMP_UNTIL(vj_ready(c, at_c) & VJ_EV_EOF);
+	close(token);
+}
+
 /* Its peer resets it before it has seen that it is to move: who takes it asks vjd for nobody, and keeps what he has there. */
 static void peer_resets_meanwhile(void **state)
 {
@@ -854,7 +875,7 @@ static void shut_behind_others(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		BOTH(there_and_back), BOTH(both_ends_at_once), BOTH(claimer_vanishes), BOTH(kept_by_the_peer),
+		BOTH(there_and_back), BOTH(both_ends_at_once), BOTH(claimer_vanishes), BOTH(claimer_killed), BOTH(kept_by_the_peer),
 		BOTH(peer_resets_meanwhile), BOTH(moves_without_vjd), BOTH(same_addresses_again), ONCE(no_port_twice),
 		BOTH(kept_for_nobody), BOTH(last_copy_ends_it), BOTH(holder_killed), BOTH(forged_tokens),
 		BOTH(forged_frames), BOTH(forged_messages), BOTH(forged_queue), BOTH(shut_behind_others),

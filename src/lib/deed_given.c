@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * deed_given.c - whoever has given a connection to who claimed it keeps it until that one says that he has it; see move.h
+ *
+ * A process may be killed with a deed and a parcel that it has not opened, and on the kernel the connection would be there for the others that have a copy. So
+ * whoever gave them keeps both, and doesn't listen to the deed: if the socket by which it was claimed is closed without a word, it has come back.
+ *
+ * Where a connection goes by turns nobody is to be woken for that. So the word is looked for when the next one is given, or a moment later.
+ */
+#include "base/time.h"
+#include "channel/bell.h"
+#include "channel/sys.h"
+#include "lib/deed_priv.h"
+#include "lib/own_fd.h"
+
+#include <errno.h>
+#include <syslog.h>
+
+enum { LOOK_MS = 20, GIVE_UP_MS = 15000 /* its peer waits no more, either */ };
+
+/* Return: 1: he has it; -EAGAIN: not yet; else: he has ended */
+static long word_of(const struct deed *d)
+{
+	uint8_t word;
+	long n = sys_recvfrom(d->answer_fd, &word, 1, MSG_DONTWAIT, NULL, NULL);
+
+	return n == -EINTR ? -EAGAIN : n;
+}
+
+static void look_in(struct deeds *ds, struct deed *d, uint64_t ns)
+{
+	d->busy_next = ds->given;
+	ds->given = d;
+	ds->given_ns = min_u64(ds->given_ns, ns);
+}
+
+/* It waits for another claim, our own program's perhaps. */
+static void come_back(struct vj *vj, struct deed *d)
+{
+	struct vj_conn c;
+
+	lib_log(vj, LOG_INFO, "a connection comes back: the process that was to have it has ended");
+	own_fd_close(d->answer_fd);
+	d->answer_fd = -1;
+	d->state = DEED_QUIET;
+	d->packed = d->parted = false;
+	d->again_ns = 0;
+	if (!deed_listen(vj->deeds, d, d->fd) || deed_open(vj, d, -1, &c))
+		deed_free(vj, d);
+	else
+		raw_watch(vj, d, false);
+}
+
+void deed_given_look(struct vj *vj)
+{
+	struct deeds *ds = vj->deeds;
+	struct deed *list = ds->given, *next;
+
+	ds->given = NULL;
+	ds->given_ns = UINT64_MAX;
+	for (struct deed *d = list; d; d = next) {
+		uint64_t waited_ns = vj->now_ns - d->again_ns;
+		long word = word_of(d);
+
+		next = d->busy_next;
+		if (word == 1 || (word == -EAGAIN && waited_ns > GIVE_UP_MS * NS_PER_MS))
+			deed_free(vj, d);
+		else if (word == -EAGAIN)
+			look_in(ds, d, vj->now_ns + max_u64(LOOK_MS * NS_PER_MS, waited_ns / 4));
+		else
+			come_back(vj, d);
+	}
+}
+
+bool deed_given_keep(struct vj *vj, struct deed *d)
+{
+	struct deeds *ds = vj->deeds;
+
+	if (d->fd < 0 || d->crate_fd >= 0)
+		return false;
+	for (struct deed **at = &ds->given; *at;) { /* else descriptors would gather */
+		struct deed *before = *at;
+
+		if (word_of(before) != 1) {
+			at = &before->busy_next;
+			continue;
+		}
+		*at = before->busy_next;
+		deed_free(vj, before);
+	}
+	(void)bell_set_del(ds->set_fd, d->fd);
+	raw_rest(d);
+	if (d->conn.v)
+		deed_conn_gone(vj, d);
+	d->cookie = 0;
+	d->state = DEED_GIVEN;
+	d->again_ns = vj->now_ns;
+	look_in(ds, d, vj->now_ns + LOOK_MS * NS_PER_MS);
+	return true;
+}
