@@ -150,6 +150,32 @@ static void holds_for(void **state)
 	SEND("S 0:0(0) urg 1");
 }
 
+/* One that is worth nothing is none, and one of nobody takes no other's place. */
+static void holds_for_none(void **state)
+{
+	struct line *t = *state;
+
+	promised(t, PROMISE);
+	t->peer.port++;
+	for (int i = 0; i < 2 * LINK_PROMISES; i++, t->peer.port++) {
+		call(t);
+		SEND("S 0:0(0) urg 1");
+		by_rule(t);
+		RECV(0, "S. 0:0(0) ack 1 win 20000 <mss 3000,sackOK,wscale 3>");
+		IGNORE();
+	}
+	t->peer.port -= 2 * LINK_PROMISES + 1;
+	call(t);
+	assert_int_equal(line_state(t), TCP_ESTABLISHED);
+	SEND("S 0:0(0) urg 20000");
+	by_rule(t);
+	RECV(0, "S. 0:0(0) ack 1 win 1 urg 2 <mss 3000,sackOK,wscale 3>"); /* 1 is what who asks says */
+	call(t);
+	assert_int_equal(line_state(t), TCP_SYN_SENT);
+	SEND("S 0:0(0) urg 1");
+	IGNORE();
+}
+
 /* Taken back, or nobody is there any more: a SYN that was under way doesn't bring it back. */
 static void taken_back(void **state)
 {
@@ -318,6 +344,29 @@ static void refused(void **state)
 	NOTHING();
 	RECV(0, "S. 0:0(0) ack 1 win 20000 <mss 3000,sackOK,wscale 3>");
 	SEND("PF. 1:13(12) ack 1");
+}
+
+/* What is corked is, wherever it goes. */
+static void refused_corked(void **state)
+{
+	struct line *t = *state;
+	struct tcp_id old;
+
+	called(t);
+	option(t, TCP_OPT_CORK, 1);
+	line_write(t, 100);
+	NOTHING();
+	RECV(0, "R. 0:0(0) ack 1");
+	is_refused_with(t, 100);
+	old = t->id;
+	assert_int_equal(call_how(t, true), 0);
+	SEND("S 0:0(0) urg 1");
+	by_rule(t);
+	tcp_call_again(t->s, old, t->id);
+	RECV(0, "SP. 0:0(0) ack 1 win 20000 urg 2 <mss 3000,sackOK,wscale 3>");
+	NOTHING_FOR(190 * MS);
+	SEND_AFTER(10 * MS, "P. 1:101(100) ack 1");
+	tcp_abort(t->s, old);
 }
 
 /* By what followed the SYN; a wrong number changes nothing. */
@@ -531,6 +580,10 @@ static void moves(void **state)
 	stack_run(t->s);
 	SEND("P. 6:11(5) ack 1");
 	assert_true(tcp_keeps_said(t->s, t->id));
+	t->drv->tx_max = 0; /* he can't be asked */
+	assert_int_equal(tcp_hold(t->s, t->id), -EAGAIN);
+	NOTHING();
+	t->drv->tx_max = 8;
 	assert_int_equal(tcp_hold(t->s, t->id), -EAGAIN);
 	SEND("P. 11:11(0) ack 1");
 	assert_int_equal(tcp_hold(t->s, t->id), -EAGAIN);
@@ -628,6 +681,7 @@ static void placed(void **state)
 	RECV(0, "S. 0:0(0) ack 5001 win 30000 urg 1 <mss 2000,sackOK,wscale 4>");
 	NOTHING();
 	assert_int_equal(info(t).mss, 2000);
+	NOTHING_FOR(100 * MS); /* what was said has acknowledged it */
 	line_write(t, 10);
 	SEND("P. 5001:5011(10) ack 1");
 }
@@ -661,6 +715,42 @@ static void placed_anyway(void **state)
 	RECV(0, "S. 0:0(0) ack 102 win 20000 urg 2 <mss 3000,sackOK,wscale 3>");
 	NOTHING();
 	assert_int_equal(line_state(t), TCP_FIN_WAIT_2);
+}
+
+/* One that has said nothing, and ends before it has a place, or is accepted without a word of that */
+static void ends_unplaced(void **state)
+{
+	struct line *t = *state;
+
+	line_direct(t);
+	assert_int_equal(call_how(t, true), 0);
+	SEND("S 0:0(0) urg 1");
+	by_rule(t);
+	tcp_shutdown(t->s, t->id);
+	NOTHING();
+	RECV(0, "S. 0:0(0) ack 1 win 20000 urg 2 <mss 3000,sackOK,wscale 3>");
+	SEND("F. 1:1(0) ack 1");
+}
+
+/* A place is room for more. */
+static void placed_writable(void **state)
+{
+	struct line *t = *state;
+	static uint8_t bytes[100000];
+
+	fill(bytes, sizeof(bytes));
+	line_direct(t);
+	assert_int_equal(call_how(t, true), 0);
+	SEND("S 0:0(0) urg 1");
+	by_rule(t);
+	EVENT(STACK_EV_CONNECTED | STACK_EV_WRITABLE);
+	option(t, TCP_OPT_SNDBUF, 10000);
+	assert_int_equal(tcp_send(t->s, t->id, bytes, sizeof(bytes), 0, &(size_t){ 0 }), 0);
+	assert_int_equal(tcp_send(t->s, t->id, bytes, 1, 0, &(size_t){ 0 }), -EAGAIN);
+	EVENT(0);
+	RECV(0, "SP. 0:0(0) ack 1 win 60000 urg 2 <mss 3000,sackOK,wscale 3>");
+	IGNORE();
+	EVENT(STACK_EV_WRITABLE);
 }
 
 /* Who hears that he is known there asks no more; who hears it unasked says that he lives. */
@@ -705,7 +795,7 @@ int main(void)
 		LINE_TEST(last_use), LINE_TEST(corked), LINE_TEST(no_frame), LINE_TEST(no_frame_to_say), LINE_TEST(window_grows),
 		LINE_TEST(moves), LINE_TEST(placed), LINE_TEST(placed_refused), LINE_TEST(placed_anyway), LINE_TEST(placed_again),
 		LINE_TEST(leaves), LINE_TEST(moved), LINE_TEST(hurries_unplaced), LINE_TEST(placed_grows), LINE_TEST(both_call),
-		LINE_TEST(taken_back),
+		LINE_TEST(taken_back), LINE_TEST(holds_for_none), LINE_TEST(ends_unplaced), LINE_TEST(placed_writable), LINE_TEST(refused_corked),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -44,6 +44,20 @@ static void promises(void **state)
 	SEND("S. 0:0(0) ack 1 urg 64");
 }
 
+/* What is free is for all that may call. */
+static void promises_each(void **state)
+{
+	struct link_config cfg;
+	struct line *t = *state;
+	struct link_id other;
+
+	listens(t, 5);
+	cfg = fake_link_config(t->drv, 4040, t->cfg.link_flags);
+	assert_int_equal(stack_link_add(t->s, &cfg, &other), 0);
+	RECV(0, "S 0:0(0) <mss 4000>");
+	SEND("S. 0:0(0) ack 1 urg 2");
+}
+
 /* Who listens no more, or for fewer, takes back what it promised; and says from then on that it has. */
 static void takes_back(void **state)
 {
@@ -436,7 +450,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		LINE_TEST(answers), LINE_TEST(answers_asked), LINE_TEST(answers_waiting), LINE_TEST(answers_again), LINE_TEST(answers_leaving),
-		LINE_TEST(answers_nobody), LINE_TEST(handed_on), LINE_TEST(defers_asked), LINE_TEST(promises), LINE_TEST(keeps_promises),
+		LINE_TEST(answers_nobody), LINE_TEST(handed_on), LINE_TEST(defers_asked), LINE_TEST(promises), LINE_TEST(promises_each), LINE_TEST(keeps_promises),
 		LINE_TEST(no_frame_to_answer), LINE_TEST(no_frame_to_reset), LINE_TEST(no_frame_to_reset_at_first),
 		LINE_TEST(hurries_without_frame), LINE_TEST(gone_elsewhere), LINE_TEST(no_memory), LINE_TEST(answers_nobody_held), LINE_TEST(defers), LINE_TEST(keeps_window), LINE_TEST(takes_back),
 	};
