@@ -270,6 +270,39 @@ static void part_jumped_turn(void)
 	printf("nobody waits for who is gone\n");
 }
 
+/* Of the second one, too, is told who waits for it. */
+static int second_listener;
+
+static void accept_by_turns(int listener)
+{
+	for (int i = 0; i < 2; i++) {
+		ping_back(accept(listener, NULL, NULL));
+		ping_back(accept(second_listener, NULL, NULL));
+	}
+}
+
+static void part_two_listeners(void)
+{
+	uint16_t ports[2];
+	int first = listen_any(&ports[0]);
+	pid_t server;
+
+	second_listener = listen_any(&ports[1]);
+	server = child_start(accept_by_turns, first);
+	for (int i = 0; i < 4; i++) {
+		int fd;
+
+		usleep(50000); /* it waits */
+		fd = kernel_connect_to(ports[i % 2]);
+		ping(fd);
+		close(fd);
+	}
+	child_end(server);
+	close(first);
+	close(second_listener);
+	printf("waits at each of two\n");
+}
+
 static void accept_interruptible(int listener)
 {
 	interrupt_by(SIGUSR1);
@@ -404,6 +437,7 @@ void accept_parts(const char *only)
 	static const struct part parts[] = {
 		{ "many_accepted", part_many_accepted }, { "many_blocked", part_many_blocked }, { "no_room", part_no_room },
 		{ "stopped_turn", part_stopped_turn }, { "jumped_turn", part_jumped_turn }, { "stopped_waiting", part_stopped_waiting }, { "ends_beside", part_ends_beside },
+		{ "two_listeners", part_two_listeners },
 	};
 
 	parts_run(parts, sizeof(parts) / sizeof(parts[0]), only);
