@@ -4,14 +4,17 @@
 #include "channel/sys.h"
 #include "lib/board.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -112,6 +115,74 @@ static void says(void **state)
 	assert_int_equal(look_once(INADDR_LOOPBACK, PORT, false), BOARD_ASK);
 }
 
+static enum board_says look6(const char *text, uint16_t port)
+{
+	struct sockaddr_in6 to = { .sin6_family = AF_INET6, .sin6_port = htons(port) };
+
+	assert_int_equal(inet_pton(AF_INET6, text, &to.sin6_addr), 1);
+	return board_look(&(struct board_kept){ 0 }, socket_path, (struct sockaddr *)&to, sizeof(to), false);
+}
+
+/* Loopback is no interface's, in either family. */
+static void says_of_ipv6(void **state)
+{
+	struct board_head head = loopback_only;
+
+	(void)state;
+	head.interfaces = 1;
+	board_new(&head, BOARD_OWNER_NONE);
+	assert_int_equal(look6("::1", PORT), BOARD_NOBODY);
+	assert_int_equal(look6("::ffff:127.0.0.2", PORT), BOARD_NOBODY);
+	assert_int_equal(look6("::ffff:128.0.0.1", PORT), BOARD_ASK);
+	assert_int_equal(look6("2001:db8::1", PORT), BOARD_ASK);
+}
+
+/* Another user's, unless that may be our own number, seen from where vjd is. */
+static void says_of_others(void **state)
+{
+	int status;
+	pid_t pid;
+
+	(void)state;
+	board_new(&loopback_only, board_owner(geteuid() + 1));
+	pid = fork();
+	if (!pid)
+		_exit(!unshare(CLONE_NEWUSER) && look_once(INADDR_LOOPBACK, PORT, false) != BOARD_ASK);
+	assert_true(pid > 0 && waitpid(pid, &status, 0) == pid);
+	assert_int_equal(status, 0);
+	if (!system("grep -q '^ *0 *0 *4294967295$' /proc/self/uid_map"))
+		assert_int_equal(look_once(INADDR_LOOPBACK, PORT, false), BOARD_OTHERS);
+}
+
+static void brief_until(uint64_t until_ns)
+{
+	char name[CTL_NAME_MAX];
+	struct board_brief e = { .until_ns = until_ns };
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+
+	ctl_name_set(name, program_invocation_short_name);
+	e.key = board_key(geteuid(), getppid(), name);
+	put(fd, &e, sizeof(e), board_brief_at(e.key));
+	close(fd);
+}
+
+/* A time that is over, or none of vjd's, is not waited for; and only TCP has first connections. */
+static void says_of_brief(void **state)
+{
+	uint64_t now_ns = sys_clock_ns();
+
+	(void)state;
+	board_new(&loopback_only, BOARD_OWNER_SEVERAL);
+	owner_is(true, PORT, BOARD_OWNER_SEVERAL);
+	brief_until(now_ns + (BOARD_REST_MAX_S - 1) * NS_PER_SEC);
+	assert_int_equal(look_once(INADDR_LOOPBACK, PORT, false), BOARD_BRIEF);
+	assert_int_equal(look_once(INADDR_LOOPBACK, PORT, true), BOARD_ASK);
+	brief_until(now_ns + 100 * BOARD_REST_MAX_S * NS_PER_SEC);
+	assert_int_equal(look_once(INADDR_LOOPBACK, PORT, false), BOARD_ASK);
+	brief_until(now_ns);
+	assert_int_equal(look_once(INADDR_LOOPBACK, PORT, false), BOARD_ASK);
+}
+
 /* One that has looked often. Its board is open. */
 static void look_often(struct board_kept *k)
 {
@@ -148,9 +219,10 @@ static void kept(void **state)
 	assert_in_range(k.until_ns, 2, sys_clock_ns() + KEPT_MS * NS_PER_MS);
 	assert_true(k.said.until_ns == 0); /* vjd is asked each time */
 	fd = k.fd;
+	k.said.until_ns = 1;
 	board_let_go(&k);
 	assert_true(fcntl(fd, F_GETFD) == -1 && errno == EBADF);
-	assert_true(k.until_ns == 0);
+	assert_true(k.until_ns == 0 && k.said.until_ns == 0);
 }
 
 /* What was just said is not read again, and is about that port alone. */
@@ -180,7 +252,8 @@ static void said(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(says), cmocka_unit_test(kept), cmocka_unit_test(said) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(says), cmocka_unit_test(says_of_ipv6), cmocka_unit_test(says_of_others),
+					    cmocka_unit_test(says_of_brief), cmocka_unit_test(kept), cmocka_unit_test(said) };
 
 	return cmocka_run_group_tests(tests, setup, teardown);
 }
