@@ -94,11 +94,9 @@ static int route_ask(struct vj *vj, uint8_t proto, const struct endpoint *remote
 	return route_link(vj, &channel, fds, ret_link);
 }
 
-/* One to ourselves is two links, of which vjd says which. */
+/* One to ourselves is two links, of which either will do. */
 static struct vj_link *link_there(const struct vj *vj, uint32_t app_id, int32_t pid)
 {
-	if (pid == (int32_t)SYS_CALL0(SYS_getpid))
-		return NULL;
 	for (unsigned i = 0; i < vj->link_cnt; i++) {
 		struct vj_link *link = vj->links[i];
 
@@ -255,8 +253,6 @@ static bool route_spares(struct vj *vj, const struct route *all, uint32_t flow, 
 	struct vj_link *links[ROUTE_CNT], *spared;
 	uint32_t known = 0;
 
-	if (all->begun > SPARING * all->owners)
-		return false;
 	for (uint32_t i = 0; i < min_u32(all->owners, ROUTE_CNT); i++) {
 		const struct route *one = route_slot(vj, all->proto, &all->remote, (flow + i) % all->owners);
 

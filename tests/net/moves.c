@@ -419,6 +419,30 @@ static void no_port_twice(void **state)
 	assert_true(vj_listener_ready(c, at[0]) && vj_listener_ready(d, at[1]));
 }
 
+/* A connection of an application with itself, which another one had meanwhile */
+static void with_itself(void **state)
+{
+	struct vj_conn out, in, at_c;
+	struct sockaddr_storage bound;
+	int token;
+
+	(void)state;
+	vj_listener_addr(a, l, &bound);
+	assert_int_equal(vj_connect(a, (struct sockaddr *)&bound, sizeof(bound), NULL, 0, 2, &out), 0);
+	PUMP_UNTIL(vj_listener_ready(a, l) && (vj_ready(a, out) & VJ_EV_CONNECTED));
+	assert_int_equal(vj_accept(a, l, 4, &in), 0);
+	for (int i = 0; i < 2; i++) {
+		struct vj_conn *moved = i ? &in : &out, stays = i ? out : in;
+
+		assert_int_equal(deed_make(a, *moved, 5, false, false, &token), 0);
+		at_c = claim(c, token, 6);
+		check_both(c, at_c, a, stays);
+		*moved = claim(a, token, 7);
+		check_both(a, *moved, a, stays);
+		close(token);
+	}
+}
+
 /* ---- offered --------------------------------------------------------------------------------------------------- */
 
 /* @vj waits for clients beside others. Return: the address, at @ret_at where that is given already */
@@ -879,7 +903,7 @@ int main(void)
 		BOTH(peer_resets_meanwhile), BOTH(moves_without_vjd), BOTH(same_addresses_again), ONCE(no_port_twice),
 		BOTH(kept_for_nobody), BOTH(last_copy_ends_it), BOTH(holder_killed), BOTH(forged_tokens),
 		BOTH(forged_frames), BOTH(forged_messages), BOTH(forged_queue), BOTH(shut_behind_others),
-		ONCE(offered_in_vain), ONCE(offered_by_the_dead), ONCE(called_off),
+		BOTH(with_itself), ONCE(offered_in_vain), ONCE(offered_by_the_dead), ONCE(called_off),
 	};
 	int failed;
 
