@@ -72,7 +72,7 @@ VJ_EARLY void layer_bury(void)
  * ----------------
  */
 
-static _Atomic uint64_t ignored VJ_NEAR; /* by signals_off(); a child of vfork() leaves it to its parent */
+static _Atomic uint64_t ignored VJ_NEAR; /* by signals_off(), and not set by the program since */
 static __thread bool fork_locked __attribute__((tls_model("initial-exec")));
 
 VJ_EARLY static void fork_prepare(void)
@@ -122,10 +122,7 @@ VJ_EARLY static void fork_child(void)
 	sock_undo = NULL; /* calls that a handler interrupted, which has forked: they end with EINTR */
 	signal_forked();
 	process_forked();
-	if (unlikely(atomic_load_explicit(&ignored, memory_order_relaxed))) {
-		signals_on();
-		atomic_store_explicit(&ignored, 0, memory_order_relaxed);
-	}
+	signals_on();
 	if (sock.vj)
 		vj_forked(sock.vj);
 	sock.vj = NULL;
@@ -286,6 +283,12 @@ VJ_EARLY void signals_on(void)
 		signals_change(sigs, SIG_IGN, SIG_DFL);
 }
 
+VJ_EARLY void signal_is_set(int sig)
+{
+	if (unlikely(atomic_load_explicit(&ignored, memory_order_relaxed)))
+		atomic_fetch_and_explicit(&ignored, ~SIGNAL_BIT(sig), memory_order_relaxed);
+}
+
 /*
  * What ends a process that is about to end would take along what it still has to say, and its exit status: the kernel leaves no time for that. This
  * thread keeps all of it out, but not what the process does itself: libc may have something to write to a pipe that is closed. Other threads are none
@@ -326,13 +329,21 @@ VJ_EARLY void sock_flush_at_exit(void)
 	lock_drop();
 }
 
+/*
+ * The process goes on for a while, and starts others perhaps, who are to have its signals as they were. What would have ended it meanwhile, and waits, is
+ * forgotten, as what came to other threads is.
+ */
 VJ_EARLY void sock_flush_at_quick_exit(void)
 {
-	uint64_t mask = 0;
+	uint64_t mask = 0, waiting = 0;
 
 	SYS_CALL4(SYS_rt_sigprocmask, SIG_BLOCK, NULL, &mask, SYS_SIGSET_BYTES);
 	sock_flush_at_exit();
 	signals_on();
+	SYS_CALL2(SYS_rt_sigpending, &waiting, SYS_SIGSET_BYTES);
+	waiting &= ENDING & ~mask;
+	if (unlikely(waiting))
+		signals_change(signals_change(waiting, SIG_DFL, SIG_IGN), SIG_IGN, SIG_DFL);
 	SYS_CALL4(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, SYS_SIGSET_BYTES);
 }
 
@@ -391,6 +402,5 @@ __attribute__((destructor)) static void at_unload(void)
 		return;
 	if (sock.stdio)
 		fflush(NULL); /* as libc is about to do, when the connections are closed */
-	sock_flush_at_exit();
-	signals_on();
+	sock_flush_at_quick_exit();
 }

@@ -973,8 +973,7 @@ static inline void why_forget(int fd)
 }
 /* What libvj, or vjd, returned. */
 enum report_why why_of_error(long err);
-/* A sentence about it, for people */
-const char *why_text(enum report_why why);
+const char *why_text(enum report_why why); /* a sentence about it, for people */
 /* A page of this name, for `vj why`, while nobody answers it. Return: to munmap(1 byte); NULL: no memory. */
 void *why_mark(const char *name);
 /* May it be another way soon, without anybody's doing at this socket? */
@@ -993,6 +992,7 @@ void process_vforks(void); /* this thread is about to call vfork(); no lock */
 void layer_bury(void);
 void life_init(void);
 void signals_on(void); /* what a process that ends has ignored isn't any more, before another program or a child would have it so */
+void signal_is_set(int sig); /* ... but by the program, which means it */
 /* Around a system call that copies the process, past libc's fork(). Return: false: this one has nothing that it concerns. Not async-signal-safe. */
 bool life_fork_begin(void);
 void life_fork_end(bool is_child);

@@ -210,6 +210,8 @@ VJ_EARLY int sock_sigaction(int sig, const struct sigaction *act, struct sigacti
 
 	if (!is_wrapped(sig))
 		return __sigaction(sig, act, old);
+	if (act)
+		signal_is_set(sig);
 	if (!act || !is_handler(act) || unlikely(caged)) /* no call of ours needs to know of a handler then */
 		return sigaction_plain(sig, act, old);
 	if (__libc_single_threaded) /* shells set some for each program that they start */

@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -403,6 +404,58 @@ static void part_signalled(void)
 	printf("told to end when it is about to\n");
 }
 
+/*
+ * Behind all destructors, as libc flushes streams last: this thread takes signals again, another program that is started now finds them as they were, and what
+ * the program ignores since then stays ignored.
+ */
+static ssize_t goes_on_behind(void *cookie, const char *bytes, size_t len)
+{
+	char *const argv[] = { (char *)(uintptr_t)"true", NULL };
+	struct sigaction act;
+	sigset_t blocked;
+	pid_t pid;
+	int status;
+
+	(void)cookie;
+	(void)bytes;
+	CHECK(!sigprocmask(SIG_SETMASK, NULL, &blocked));
+	for (int sig = 1; sig < 32; sig++)
+		CHECK(!sigismember(&blocked, sig));
+	CHECK(!sigaction(SIGTERM, NULL, &act) && act.sa_handler == SIG_DFL);
+	CHECK(signal(SIGHUP, SIG_IGN) == SIG_DFL);
+	CHECK(!posix_spawnp(&pid, "true", NULL, NULL, argv, environ) && waitpid(pid, &status, 0) == pid && !status);
+	CHECK(!sigaction(SIGHUP, NULL, &act) && act.sa_handler == SIG_IGN);
+	write_all(last_go[1], "", 1);
+	return (ssize_t)len;
+}
+
+static void ends_with_more(int port)
+{
+	FILE *last = fopencookie(NULL, "w", (cookie_io_functions_t){ .write = goes_on_behind });
+	pthread_t thread;
+	int fd = connect_to((uint16_t)port);
+
+	check_path(fd);
+	ping(fd);
+	CHECK(last && fputs("more", last) >= 0 && !pthread_create(&thread, NULL, waits_for_ever, NULL));
+	exit(0);
+}
+
+static void part_behind_exit(void)
+{
+	pid_t server;
+	uint16_t port;
+
+	CHECK(!socketpair(AF_UNIX, SOCK_STREAM, 0, last_go));
+	port = server_start(serve_ping, &server);
+	child_end(child_start(ends_with_more, port));
+	CHECK(recv(last_go[0], &(char){ 0 }, 1, MSG_DONTWAIT) == 1);
+	child_end(server);
+	close(last_go[0]);
+	close(last_go[1]);
+	printf("signals are as before behind it\n");
+}
+
 /* ---- handlers ----------------------------------------------------------------------------------------------------- */
 
 static struct pollfd *page;
@@ -489,6 +542,7 @@ void answers_parts(const char *only)
 {
 	static const struct part parts[] = { { "answers", part_answers }, { "sparse", part_sparse }, { "handler", part_handler },
 					     { "signalled", part_signalled },	 { "deferred", part_deferred },
+					     { "behind_exit", part_behind_exit },
 					     { "fork_at_end", part_fork_at_end } };
 
 	parts_run(parts, sizeof(parts) / sizeof(parts[0]), only);
