@@ -510,6 +510,7 @@ enum { ASK_KERNEL = -4096 };
 struct asked {
 	bool on_trial;	   /* the socket is */
 	bool listens;	   /* ours */
+	bool blocks;	   /* ... and the program waits there, for as long as it takes */
 	bool unseen;	   /* ASK_KERNEL: what has come on channels lately was not looked at; if the kernel has nobody, once more with: */
 	bool kernel_asked; /* in: just now, and has nobody */
 	bool kernel_has;   /* in: poll() has just said to this thread that somebody waits in the kernel's queue, which no other thread takes from */
@@ -674,6 +675,7 @@ static int accept_ours(int fd, struct sockaddr *addr, socklen_t *len, int flags,
 		r = accept_any(fd, s, addr, len, flags, a);
 	a->listens = s && s->state == SOCK_LISTEN;
 	a->on_trial = a->listens && s->on_trial;
+	a->blocks = a->listens && !s->nonblock && !s->rcvtimeo_ns;
 	if (s && !s->nonblock && !s->rcvtimeo_ns)
 		a->again_ns = listener_again_ns(s);
 	if (f)
@@ -725,7 +727,7 @@ int sock_accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)
 		if (r == ASK_KERNEL && wait)
 			r = ker_accept4(fd, addr, len, flags);
 		a.kernel_asked = wait > 0;
-	} while (!wait || (r == -EAGAIN && a.unseen));
+	} while (!wait || (r == -EAGAIN && (a.unseen || (unlikely(a.blocks) && queue_was_turn(fd)))));
 	if (r >= 0)
 		why_forget(r);
 	if (unlikely(a.on_trial) && r >= 0)

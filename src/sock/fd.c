@@ -3,6 +3,7 @@
 #include "sock/away.h"
 #include "sock/dgram.h"
 #include "sock/async.h"
+#include "sock/queue.h"
 
 #include "lib/connect.h"
 
@@ -278,17 +279,20 @@ int sock_dup3(int fd, int fd2, int flags)
  * ----------------
  */
 
-/* Of the flags in @which those in @flags are on, of a socket that we know. Return: true: the kernel is to set them too. */
-VJ_EARLY static bool flags_set(int fd, int which, long flags)
+/*
+ * Of the flags in @which those in @flags are on, of a socket that we know, and @call sets them at the kernel's. Under the lock: who has the socket
+ * non-blocking for a moment (queue.c) would take them back. Return: of @call; 0: it isn't for the kernel
+ */
+VJ_EARLY static int flags_set(int fd, int which, long flags, int (*call)(int fd, unsigned long req, long arg), unsigned long req, long arg)
 {
 	struct file *f = fd_peek(fd) ? file_enter(fd) : NULL;
-	bool kernel_too = true;
+	struct sock *s = f && f->kind == FILE_SOCK ? sock_of(f) : NULL;
+	bool kernel_too = true, turns = s && s->state == SOCK_LISTEN && s->copied;
+	int r = 0;
 
 	if (!f)
-		return true;
-	if (f->kind == FILE_SOCK) {
-		struct sock *s = sock_of(f);
-
+		return call(fd, req, arg);
+	if (s) {
 		if (which & O_NONBLOCK)
 			s->nonblock = flags & O_NONBLOCK;
 		if (which & O_ASYNC)
@@ -298,16 +302,25 @@ VJ_EARLY static bool flags_set(int fd, int which, long flags)
 		/* not a placeholder of several; one of its own may go on as the kernel's, or be connected again */
 		kernel_too = !s->shared || s->token;
 	}
+	if (unlikely(turns))
+		queue_flags_begin(fd);
+	if (kernel_too)
+		r = call(fd, req, arg);
+	if (unlikely(turns))
+		queue_flags_end(fd);
 	lock_leave();
-	return kernel_too;
+	return r;
+}
+
+static int setfl(int fd, unsigned long cmd, long arg)
+{
+	return (int)sys_fcntl(fd, (int)cmd, arg);
 }
 
 /* FIONBIO, FIOASYNC */
 static int flag_ioctl(int fd, int flag, unsigned long req, long arg)
 {
-	if (!arg)
-		return -EFAULT;
-	return flags_set(fd, flag, *(const int *)arg ? flag : 0) ? ker_ioctl(fd, req, arg) : 0;
+	return arg ? flags_set(fd, flag, *(const int *)arg ? flag : 0, ker_ioctl, req, arg) : -EFAULT;
 }
 
 static int conn_getfl(int fd)
@@ -337,7 +350,7 @@ VJ_EARLY int sock_fcntl(int fd, int cmd, long arg)
 	case F_GETFL:
 		return (int)ret_errno(conn_getfl(fd));
 	case F_SETFL:
-		return flags_set(fd, O_NONBLOCK | O_ASYNC | O_APPEND, arg) ? (int)ret_errno(sys_fcntl(fd, cmd, arg)) : 0;
+		return (int)ret_errno(flags_set(fd, O_NONBLOCK | O_ASYNC | O_APPEND, arg, setfl, F_SETFL, arg));
 	case F_GETOWN:
 		return owner_get(fd);
 	case F_SETOWN:

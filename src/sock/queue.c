@@ -21,7 +21,7 @@
 #include <netinet/tcp.h>
 #include <sys/ioctl.h>
 
-enum { SPARES = 64, TURN_SLEEPS = 16 };
+enum { SPARES = 64, TURN_SLEEPS = 16, FLAGS_MS = 20 /* whose turn it is may be stopped */ };
 
 static struct queue *in_use VJ_LATER;
 static struct queue spares[SPARES] VJ_LATER;
@@ -175,6 +175,13 @@ static long turn_set(int fd, short type)
 	return sys_fcntl(fd, F_SETLK, (long)&lock);
 }
 
+static bool is_nonblocking(int fd)
+{
+	long flags = sys_fcntl(fd, F_GETFL, 0);
+
+	return flags >= 0 && (flags & O_NONBLOCK);
+}
+
 /*
  * One thread at a time, by the lock, and one process, if others have the socket, by a record lock, which ends with its holder. That is never waited
  * for here (F_SETLKW): its holder may be stopped, and who waits is to hear of channels, signals and its time meanwhile (block_wait()).
@@ -182,16 +189,46 @@ static long turn_set(int fd, short type)
 int queue_accept(struct sock *s, struct sockaddr *addr, socklen_t *len, int flags)
 {
 	int fd = s->lease_fd, on = 1, off = 0, r;
+	bool blocks;
 
 	if (s->copied && unlikely(turn_set(fd, F_WRLCK) == -EAGAIN)) {
 		s->contested = true;
 		return -EBUSY;
 	}
-	ker_ioctl(fd, FIONBIO, (long)&on);
+	blocks = !is_nonblocking(fd); /* else another process has set it, who means it */
+	if (blocks)
+		ker_ioctl(fd, FIONBIO, (long)&on);
 	r = sys_accept4(fd, addr, len, flags);
-	ker_ioctl(fd, FIONBIO, (long)&off);
+	if (blocks)
+		ker_ioctl(fd, FIONBIO, (long)&off);
 	if (s->copied)
 		turn_set(fd, F_UNLCK);
 	s->contested |= r == -EAGAIN;
 	return r;
+}
+
+bool queue_was_turn(int fd)
+{
+	bool theirs, was;
+
+	lock_take();
+	theirs = turn_set(fd, F_WRLCK) == -EAGAIN;
+	was = theirs || !is_nonblocking(fd);
+	if (!theirs)
+		turn_set(fd, F_UNLCK);
+	lock_leave();
+	if (theirs)
+		sys_poll_ms(NULL, 0, 1);
+	return was;
+}
+
+void queue_flags_begin(int fd)
+{
+	for (int ms = 0; turn_set(fd, F_WRLCK) == -EAGAIN && ms < FLAGS_MS; ms++)
+		sys_poll_ms(NULL, 0, 1);
+}
+
+void queue_flags_end(int fd)
+{
+	turn_set(fd, F_UNLCK);
 }

@@ -39,5 +39,10 @@ void queue_pass(int listen_fd);
  * Return: a descriptor; -EAGAIN: nobody waits any more; -EBUSY: it is another process's turn; -errno.
  */
 int queue_accept(struct sock *s, struct sockaddr *addr, socklen_t *len, int flags);
+/* accept() of a socket that blocks has said EAGAIN: is it to be called once more, since somebody's turn was on? Takes the lock. */
+bool queue_was_turn(int fd);
+/* The open file's flags are changed between these, which nobody's turn takes back. Lock held */
+void queue_flags_begin(int fd);
+void queue_flags_end(int fd);
 
 #endif

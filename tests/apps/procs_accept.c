@@ -303,6 +303,82 @@ static void part_two_listeners(void)
 	printf("waits at each of two\n");
 }
 
+static void wait_and_serve(int listener)
+{
+	for (;;) {
+		int fd = accept(listener, NULL, NULL);
+
+		if (fd < 0) { /* on the kernel, by what the other one has set */
+			CHECK(errno == EAGAIN && poll(&(struct pollfd){ .fd = listener, .events = POLLIN }, 1, -1) == 1);
+			continue;
+		}
+		ping_back(fd);
+		close(fd);
+	}
+}
+
+/* One that doesn't wait, beside others that sleep in accept() and take turns: what it has set stays so. */
+static void part_nonblock_kept(void)
+{
+	uint16_t port;
+	int listener = listen_any(&port);
+	pid_t servers[2];
+
+	for (int i = 0; i < 2; i++)
+		servers[i] = child_start(wait_and_serve, listener);
+	usleep(100000);
+	CHECK(!fcntl(listener, F_SETFL, O_NONBLOCK));
+	for (int i = 0; i < 4; i++) {
+		int fd = kernel_connect_to(port);
+
+		ping(fd);
+		close(fd);
+	}
+	alarm(ANSWER_MS / 1000);
+	CHECK(accept(listener, NULL, NULL) == -1 && errno == EAGAIN);
+	alarm(0);
+	for (int i = 0; i < 2; i++)
+		end_by_signal(servers[i], SIGKILL);
+	close(listener);
+	printf("it doesn't wait\n");
+}
+
+/* Without a vjd, and so in accept() of the kernel's */
+static void role_accepts_alone(void)
+{
+	for (;;) {
+		int fd = accept(STDIN_FILENO, NULL, NULL);
+
+		CHECK(fd >= 0);
+		ping_back(fd);
+		close(fd);
+	}
+}
+
+static void become_alone(int listener)
+{
+	CHECK(dup2(listener, STDIN_FILENO) == STDIN_FILENO && !setenv("VJ_SOCKET", "/nowhere", 1) && !unsetenv("VJ_STRICT"));
+	exec_role("accepts alone");
+}
+
+/* One that waits in the kernel's accept() hears nothing of the turns that others take. */
+static void part_turns_unseen(void)
+{
+	struct calls calls = { .cnt = 3000 };
+	pid_t caller, servers[3];
+	int to = caller_start(&caller), listener = listen_any(&calls.port), status;
+
+	for (int i = 0; i < 3; i++)
+		servers[i] = child_start(i ? serve_blocked : become_alone, listener);
+	caller_tell(to, calls);
+	child_end(caller);
+	CHECK(waitpid(servers[0], &status, WNOHANG) == 0);
+	for (int i = 0; i < 3; i++)
+		end_by_signal(servers[i], SIGKILL);
+	close(listener);
+	printf("it waits\n");
+}
+
 static void accept_interruptible(int listener)
 {
 	interrupt_by(SIGUSR1);
@@ -430,12 +506,15 @@ void accept_role(const char *role)
 {
 	if (!strcmp(role, "caller"))
 		role_caller();
+	if (!strcmp(role, "accepts alone"))
+		role_accepts_alone();
 }
 
 void accept_parts(const char *only)
 {
 	static const struct part parts[] = {
 		{ "many_accepted", part_many_accepted }, { "many_blocked", part_many_blocked }, { "no_room", part_no_room },
+		{ "nonblock_kept", part_nonblock_kept }, { "turns_unseen", part_turns_unseen },
 		{ "stopped_turn", part_stopped_turn }, { "jumped_turn", part_jumped_turn }, { "stopped_waiting", part_stopped_waiting }, { "ends_beside", part_ends_beside },
 		{ "two_listeners", part_two_listeners },
 	};
