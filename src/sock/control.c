@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* control.c - control messages of recvmsg() and sendmsg(): what comes beside the data, what is asked for beside it */
-#include "sock/priv.h"
+#include "sock/away.h"
 
 #include <linux/tcp.h>
 #include <netinet/in.h>
@@ -57,10 +57,12 @@ void control_stamp(struct msghdr *msg, size_t *used, int stamp)
 static int bytes_left(const struct sock *s)
 {
 	struct vj_conn_info info = { .sz = sizeof(info) };
+	uint32_t left;
 
 	if (!sock_is_conn(s) || vj_conn_info(sock.vj, s->conn, &info))
 		return 0;
-	return info.unread_bytes ? (int)info.unread_bytes : (vj_ready(sock.vj, s->conn) & VJ_EV_EOF) != 0;
+	left = info.unread_bytes + (unlikely(s->pumped) ? away_pumped_bytes(s) : 0);
+	return left ? (int)left : (vj_ready(sock.vj, s->conn) & VJ_EV_EOF) != 0;
 }
 
 void control_tcp(const struct sock *s, struct msghdr *msg, bool got_data)

@@ -353,8 +353,11 @@ static int left_behind(int fd)
 	return left;
 }
 
+static int late_ms; /* by then what waits has been put where others find it, too */
+
 static void uses_options(int fd)
 {
+	usleep((useconds_t)late_ms * 1000);
 	CHECK(int_option(fd, SOL_SOCKET, SO_REUSEADDR) == 1 && int_option(fd, SOL_SOCKET, SO_OOBINLINE) == 1);
 	CHECK(left_behind(fd) == 1);
 	option_on(fd, IPPROTO_IP, IP_RECVTTL);
@@ -372,7 +375,7 @@ static void serve_bytes(int fd)
 	_exit(0);
 }
 
-static void part_options_copied(void)
+static void options_copied(void)
 {
 	struct sockaddr_in6 to;
 	socklen_t len = sizeof(to);
@@ -394,6 +397,12 @@ static void part_options_copied(void)
 	CHECK(left_behind(fd) == 0);
 	close(fd);
 	child_end(server);
+}
+
+static void part_options_copied(void)
+{
+	for (late_ms = 0; late_ms <= 300; late_ms += 300)
+		options_copied();
 	printf("each has what the other one has set\n");
 }
 
