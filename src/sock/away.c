@@ -30,6 +30,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/aio_abi.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -290,6 +291,31 @@ void away_stdio(int fd)
 	s->stdio = sock.stdio = true;
 	if (sock_is_conn(s) && sock.vj)
 		deed_read_soon(sock.vj, s->conn);
+}
+
+void sock_before_unseen(int fd)
+{
+	struct file *f = likely(!fd_peek(fd)) || unlikely(caged) || is_foreign() ? NULL : file_enter(fd);
+
+	if (!f)
+		return;
+	away_stdio(fd);
+	lock_leave();
+}
+
+void sock_before_io_submit(long cnt, void *list)
+{
+	struct iocb **all = list;
+
+	for (long i = 0; i < cnt && !is_wild(all); i++)
+		if (!is_wild(all[i]))
+			sock_before_unseen((int)all[i]->aio_fildes);
+}
+
+long sock_io_submit(unsigned long context, long cnt, void *list)
+{
+	sock_before_io_submit(cnt, list);
+	return ret_errno(SYS_CALL3(SYS_io_submit, context, cnt, list));
 }
 
 void away_readable(const struct sock *s)

@@ -51,6 +51,7 @@
 	X(SYS_sendmmsg, sock_sendmmsg(FD(0), P(1), (unsigned)a[2], FD(3)))                             \
 	X(SYS_sendfile, sock_sendfile(FD(0), FD(1), P(2), (size_t)a[3]))                               \
 	X(SYS_splice, sock_splice(FD(0), P(1), FD(2), P(3), (size_t)a[4], (unsigned)a[5]))             \
+	X(SYS_io_submit, sock_io_submit((unsigned long)a[0], a[1], P(2)))                              \
 	X(SYS_ppoll, sock_ppoll(P(0), (nfds_t)a[1], P(2), P(3)))                                       \
 	X(SYS_pselect6, sock_pselect(FD(0), P(1), P(2), P(3), P(4), a[5] ? *(const sigset_t **)a[5] : NULL)) \
 	X(SYS_execve, sock_execveat(AT_FDCWD, P(0), P(1), P(2), 0))                                    \

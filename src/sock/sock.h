@@ -146,6 +146,11 @@ extern pid_t __fork(void);
 /* ---- life.c: before pthread_create() by a process without threads */
 void sock_before_thread(void);
 
+/* ---- away.c: others than this library are about to read or write it */
+void sock_before_unseen(int fd);
+void sock_before_io_submit(long cnt, void *list);
+long sock_io_submit(unsigned long context, long cnt, void *list);
+
 /* ---- process.c: before clone(), with these flags */
 void sock_before_clone(unsigned long flags);
 

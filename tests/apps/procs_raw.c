@@ -4,9 +4,11 @@
 #include "procs.h"
 #include "talk.h"
 
+#include <aio.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/aio_abi.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -21,6 +23,7 @@
 #include <sys/resource.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -705,12 +708,68 @@ void raw_role(const char *role)
 		exit(0);
 }
 
+/* ---- asynchronously --------------------------------------------------------------------------------------------- */
+
+static void serve_echo(int fd)
+{
+	server_ready(fd);
+	echo(accept_one(fd));
+	_exit(0);
+}
+
+static ssize_t aio_result(struct aiocb *cb)
+{
+	const struct aiocb *list[] = { cb };
+
+	CHECK(!aio_suspend(list, 1, &(struct timespec){ .tv_sec = ANSWER_MS / 1000 }) && !aio_error(cb));
+	return aio_return(cb);
+}
+
+static void kernel_aio(int fd)
+{
+	aio_context_t context = 0;
+	struct iocb write = { .aio_fildes = (uint32_t)fd, .aio_lio_opcode = IOCB_CMD_PWRITE, .aio_buf = (uintptr_t)"ping", .aio_nbytes = 4 };
+	struct iocb wait = { .aio_fildes = (uint32_t)fd, .aio_lio_opcode = IOCB_CMD_POLL, .aio_buf = POLLIN }, *list[] = { &write, &wait };
+	struct timespec limit = { .tv_sec = ANSWER_MS / 1000 };
+	struct io_event done[2];
+	char bytes[4];
+
+	CHECK(!syscall(SYS_io_setup, 2, &context) && syscall(SYS_io_submit, context, 2, list) == 2);
+	CHECK(syscall(SYS_io_getevents, context, 2, 2, done, &limit) == 2);
+	for (int i = 0; i < 2; i++)
+		CHECK(done[i].obj == (uintptr_t)&write ? done[i].res == 4 : done[i].res & POLLIN);
+	CHECK(read_all(fd, bytes, 4) == 4 && !memcmp(bytes, "ping", 4));
+	CHECK(!syscall(SYS_io_destroy, context));
+}
+
+/* By libc's threads and by the kernel, and by the program itself between */
+static void part_asynchronous(void)
+{
+	pid_t server;
+	int fd = connect_to(server_start(serve_echo, &server));
+	char bytes[4] = { 0 };
+	struct aiocb out = { .aio_fildes = fd, .aio_buf = (char *)(uintptr_t)"ping", .aio_nbytes = 4 }, in = { .aio_fildes = fd, .aio_buf = bytes, .aio_nbytes = 4 };
+
+	check_path(fd);
+	CHECK(!aio_write(&out) && aio_result(&out) == 4);
+	CHECK(!aio_read(&in) && aio_result(&in) == 4 && !memcmp(bytes, "ping", 4));
+	ping(fd);
+	out.aio_lio_opcode = LIO_WRITE;
+	CHECK(!lio_listio(LIO_WAIT, (struct aiocb *[]){ &out }, 1, NULL) && aio_return(&out) == 4);
+	CHECK(read_all(fd, bytes, 4) == 4);
+	kernel_aio(fd);
+	ping(fd);
+	close(fd);
+	child_end(server);
+	printf("all of it\n");
+}
+
 void raw_parts(const char *only)
 {
 	static const struct part parts[] = {
 		{ "streams", part_streams }, { "talk", part_talk }, { "mixed", part_mixed }, { "inetd", part_inetd }, { "stream", part_stream },
 		{ "reset_elsewhere", part_reset_elsewhere }, { "last_resets", part_last_resets },
-		{ "caged", part_caged }, { "clean", part_clean }, { "clean_failed", part_clean_failed }, { "strangers", part_strangers },
+		{ "caged", part_caged }, { "clean", part_clean }, { "clean_failed", part_clean_failed }, { "strangers", part_strangers }, { "asynchronous", part_asynchronous },
 	};
 
 	parts_run(parts, sizeof(parts) / sizeof(parts[0]), only);

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * aio.c - reading and writing behind the program's back: libc's threads (aio(7)) and the kernel's (io_submit(2), by libaio) do it past this library
+ *
+ * It hears of the descriptor first, and lets them at the connection by way of its token.
+ */
+#undef _FILE_OFFSET_BITS /* else one name is another here */
+#include "preload/preload.h"
+#include "sock/sock.h"
+
+#include <aio.h>
+#include <dlfcn.h>
+#include <errno.h>
+
+struct sigevent;
+struct iocb;
+
+static void before(struct aiocb *const list[], int cnt)
+{
+	for (int i = 0; i < cnt; i++)
+		if (list[i])
+			sock_before_unseen(list[i]->aio_fildes);
+}
+
+static int one(const char *name, struct aiocb *cb)
+{
+	int (*real)(struct aiocb *);
+
+	before(&cb, 1);
+	*(void **)&real = dlsym(RTLD_NEXT, name);
+	return real ? real(cb) : -1;
+}
+
+static int some(const char *name, int mode, struct aiocb *const list[], int cnt, struct sigevent *event)
+{
+	int (*real)(int, struct aiocb *const[], int, struct sigevent *);
+
+	before(list, cnt);
+	*(void **)&real = dlsym(RTLD_NEXT, name);
+	return real ? real(mode, list, cnt, event) : -1;
+}
+
+_Static_assert(sizeof(struct aiocb) == sizeof(struct aiocb64), "the same where long has 64 bits");
+
+/* clang-format off */
+EXPORT int aio_read(struct aiocb *cb) { return one("aio_read", cb); }
+EXPORT int aio_read64(struct aiocb64 *cb) { return one("aio_read64", (struct aiocb *)cb); }
+EXPORT int aio_write(struct aiocb *cb) { return one("aio_write", cb); }
+EXPORT int aio_write64(struct aiocb64 *cb) { return one("aio_write64", (struct aiocb *)cb); }
+EXPORT int lio_listio(int mode, struct aiocb *const list[restrict], int cnt, struct sigevent *restrict event) { return some("lio_listio", mode, list, cnt, event); }
+EXPORT int lio_listio64(int mode, struct aiocb64 *const list[restrict], int cnt, struct sigevent *restrict event) { return some("lio_listio64", mode, (struct aiocb *const *)list, cnt, event); }
+/* clang-format on */
+
+/* libaio's. It returns negative errno values. */
+EXPORT int io_submit(void *context, long cnt, struct iocb **list);
+int io_submit(void *context, long cnt, struct iocb **list)
+{
+	int (*real)(void *, long, struct iocb **);
+
+	sock_before_io_submit(cnt, list);
+	*(void **)&real = dlsym(RTLD_NEXT, "io_submit");
+	return real ? real(context, cnt, list) : -ENOSYS;
+}
