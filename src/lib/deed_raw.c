@@ -255,9 +255,7 @@ void deed_watched(struct vj *vj, struct vj_conn c)
 
 static uint32_t unread_bytes(const struct vj *vj, const struct deed *d)
 {
-	struct vj_conn_info info = { .sz = sizeof(info) };
-
-	return vj_conn_info(vj, (struct vj_conn){ d->conn.v }, &info) ? 0 : info.unread_bytes;
+	return tcp_unread_bytes(vj->stack, d->conn);
 }
 
 /* Bytes for the token's readers, or that there will be no more */

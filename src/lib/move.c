@@ -363,14 +363,9 @@ void move_transit_stay(struct vj *vj, const uint8_t token[static MOVE_TOKEN_BYTE
 bool move_transit_has_news(const struct vj *vj, const uint8_t token[static MOVE_TOKEN_BYTES])
 {
 	struct transit **at = vj->moves ? transit_find(vj->moves, token) : NULL;
-	struct vj_conn_info info = { .sz = sizeof(info) };
 	struct tcp_id id;
 
-	if (!at || !*at || tcp_find(vj->stack, vj->moves->nowhere, &(*at)->local, &(*at)->remote, &id) ||
-	    vj_conn_info(vj, (struct vj_conn){ id.v }, &info))
-		return false;
-	/* established, and no end is to follow: nothing leaves from nowhere */
-	return info.unsent_bytes || info.in_flight_bytes || info.state != 1 || tcp_sends_no_more(vj->stack, id);
+	return at && *at && !tcp_find(vj->stack, vj->moves->nowhere, &(*at)->local, &(*at)->remote, &id) && tcp_has_more_to_say(vj->stack, id);
 }
 
 static void transits_expire(struct vj *vj, struct moves *m)

@@ -112,6 +112,19 @@ bool tcp_sends_no_more(const struct stack *s, struct tcp_id id)
 	return tcb_has(conn_at(s, id.v).t, TF_FIN_QUEUED);
 }
 
+uint32_t tcp_unread_bytes(const struct stack *s, struct tcp_id id)
+{
+	return conn_at(s, id.v).t->rcvq.bytes;
+}
+
+bool tcp_has_more_to_say(const struct stack *s, struct tcp_id id)
+{
+	const struct tcb *t = conn_at(s, id.v).t;
+
+	return t->state != TCP_ESTABLISHED || tcb_has(t, TF_FIN_QUEUED) ||
+	       (tcb_is_called(t) ? tcp_call_unsaid(t) != 0 : tcb_unsent(t) != 0 || tcb_flight(t) != 0);
+}
+
 /* ---- out ------------------------------------------------------------------------------------- */
 
 /* One that was refused has what it said, for another call, which whoever takes it can't make. */

@@ -84,6 +84,12 @@ bool tcp_is_unanswered(const struct stack *s, struct tcp_id id);
 /** tcp_sends_no_more() - Has the program said so? */
 bool tcp_sends_no_more(const struct stack *s, struct tcp_id id);
 
+/** tcp_unread_bytes() - What waits to be read */
+uint32_t tcp_unread_bytes(const struct stack *s, struct tcp_id id);
+
+/** tcp_has_more_to_say() - Of one whose other end is away: has it something for that, or an end that is to be said? */
+bool tcp_has_more_to_say(const struct stack *s, struct tcp_id id);
+
 /** tcp_export_bytes() - Room that tcp_export() wants */
 uint64_t tcp_export_bytes(const struct stack *s, struct tcp_id id);
 
