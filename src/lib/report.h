@@ -81,7 +81,8 @@ enum report_way {
 	X(COPY,          "a copy that this process has not used yet: what comes over channels, if anything does, is for who made the socket") \
 	X(COPIED,        "other processes may have copies: it stays on channels until one of these is used") \
 	X(NOT_READ,      "nobody has read from it, or only a process that has it from another one; nor was it used to send to a program under vj run") \
-	X(RING,          "the program's io_uring works on it, or on others of its sockets: a ring doesn't see channels")
+	X(RING,          "the program's io_uring works on it, or on others of its sockets: a ring doesn't see channels") \
+	X(NAMESPACE,     "made in another network namespace than that in which the program uses channels")
 
 enum report_why {
 #define X(name, text) REPORT_WHY_##name,

@@ -102,8 +102,8 @@ EXPORT int prctl(int op, ...) { va_list ap; va_start(ap, op); long a[4]; for (in
 /* ---- about one thread: libc's headers have no capset() */
 EXPORT int capset(void *header, const void *data);
 EXPORT int capset(void *header, const void *data) { return (int)sock_of_thread(SYS_capset, (long[5]){ (long)header, (long)data }); }
-EXPORT int unshare(int flags) { return (int)sock_of_thread(SYS_unshare, (long[5]){ flags }); }
-EXPORT int setns(int fd, int type) { return (int)sock_of_thread(SYS_setns, (long[5]){ fd, type }); }
+EXPORT int unshare(int flags) { return sock_unshare(flags); }
+EXPORT int setns(int fd, int kinds) { return sock_setns(fd, kinds); }
 
 /*
  * ---- what fortified programs call (gcc -D_FORTIFY_SOURCE): the size of the buffer is checked

@@ -24,6 +24,7 @@
 #include "sock/forks.h"
 #include "sock/option.h"
 #include "sock/queue.h"
+#include "sock/single.h"
 
 #include "lib/deed.h"
 #include "lib/lease_scope.h"
@@ -213,7 +214,9 @@ static void lease_want(int fd, struct sock *s)
 	lazy_count(s, -1);
 	if (s->kernels_option)
 		why = REPORT_WHY_OPTION;
-	if (why == REPORT_WHY_OPTION || program_confines()) {
+	else if (unlikely(sock_is_abroad(fd, s)))
+		why = REPORT_WHY_NAMESPACE;
+	if (why != REPORT_WHY_CONFINES || program_confines()) {
 		(void)ctx_get(); /* for `vj why`, which asks by way of vjd */
 	} else {
 		int err = channel_listen(fd, s);

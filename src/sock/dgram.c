@@ -32,6 +32,7 @@
  * socket with such a thread (dgram.in_kernel) is not put on channels until it has returned.
  */
 #include "sock/dgram_priv.h"
+#include "sock/single.h"
 
 #include "lib/dgram.h"
 
@@ -180,8 +181,13 @@ static int channels_open(int fd, struct sock *s)
 /* Lock held, context there. Return: 0; -errno: the kernel alone. */
 int dgram_open(int fd, struct sock *s)
 {
-	int err = dgram_hold(s) ? channels_open(fd, s) : -EBUSY;
+	int err;
 
+	if (unlikely(sock_is_abroad(fd, s))) {
+		dgram_stay(s, REPORT_WHY_NAMESPACE);
+		return -EACCES;
+	}
+	err = dgram_hold(s) ? channels_open(fd, s) : -EBUSY;
 	dgram_held(fd, s);
 	return err;
 }

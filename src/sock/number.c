@@ -134,9 +134,11 @@ long sock_by_number(long nr, const long a[static 6])
 	case SYS_seccomp:
 		return sock_seccomp(a);
 	case SYS_capset:
-	case SYS_unshare:
-	case SYS_setns:
 		return sock_of_thread(nr, a);
+	case SYS_unshare:
+		return sock_unshare((int)a[0]);
+	case SYS_setns:
+		return sock_setns((int)a[0], (int)a[1]);
 	case SYS_io_uring_setup:
 		return io_uring_setup(a);
 	case SYS_clone:

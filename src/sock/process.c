@@ -9,7 +9,7 @@
  *
  * Not seen is one that the program makes by an instruction of its own. Such don't come back to libc: it would find its thread in two places.
  */
-#include "sock/priv.h"
+#include "sock/single.h"
 
 #include <sched.h>
 #include <sys/mman.h>
@@ -94,4 +94,5 @@ void sock_before_clone(unsigned long flags)
 {
 	if ((flags & CLONE_VM) && !(flags & CLONE_THREAD))
 		atomic_store(&process.shared, true);
+	namespace_before((unsigned)flags);
 }

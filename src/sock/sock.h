@@ -101,8 +101,10 @@ int sock_epoll_pwait2(int epfd, struct epoll_event *ev, int max, const struct ti
 long sock_by_number(long nr, const long args[static 6]);
 /* cage.c */
 long sock_prctl(int op, const long args[static 4]);
-/* capset(), unshare(), setns(), and what of prctl() is like them: @nr with five arguments */
+/* single.c: capset(), and what of prctl() is like it: @nr with five arguments; unshare() and setns() */
 long sock_of_thread(long nr, const long args[static 5]);
+int sock_unshare(int flags);
+int sock_setns(int fd, int kinds);
 long sock_seccomp(const long args[static 3]);
 
 /*

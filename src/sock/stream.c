@@ -6,6 +6,7 @@
 #include "sock/away.h"
 #include "sock/dgram.h"
 #include "sock/option.h"
+#include "sock/single.h"
 
 #include "lib/connect.h"
 #include "lib/deed.h"
@@ -812,6 +813,10 @@ VJ_EARLY static int connect_begin(int fd, struct sock *s, const struct sockaddr 
 	why = board_says(addr, len, false);
 	if (why != REPORT_WHY_NONE) {
 		give_all_to_kernel(fd, s, why);
+		return 1;
+	}
+	if (unlikely(sock_is_abroad(fd, s))) {
+		give_all_to_kernel(fd, s, REPORT_WHY_NAMESPACE);
 		return 1;
 	}
 	if (unlikely(sock.mute_cnt) && mute_is(addr, len)) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
  * Part of `procs`: processes that put themselves under a seccomp filter, which kills who makes another system call than libc does for them; and
- * those that give up their user but keep some capabilities
+ * those that give up their user but keep some capabilities, or go to other namespaces
  */
 #include "procs.h"
 
@@ -259,11 +259,131 @@ static void part_cloned(void)
 	printf("both are served\n");
 }
 
+static int both[2];
+
+static void ping_both(int unused)
+{
+	(void)unused;
+	for (int i = 0; i < 2; i++)
+		ping(both[i]);
+}
+
+/* As container starters: a child with another process number, and a parent that does nothing but wait for it */
+static void client_of_other_pids(int port, int namespaces)
+{
+	for (int i = 0; i < 2; i++) {
+		both[i] = connect_to((uint16_t)port);
+		check_path(both[i]);
+	}
+	ping_both(0);
+	CHECK(!unshare(namespaces) || errno == EPERM || errno == ENOSPC);
+	alarm(ANSWER_MS / 1000);
+	child_end(child_start(ping_both, 0));
+	ping_both(0);
+}
+
+static void client_of_other_pids_as_root(int port)
+{
+	client_of_other_pids(port, CLONE_NEWPID);
+}
+
+static void client_of_other_pids_and_users(int port)
+{
+	client_of_other_pids(port, CLONE_NEWPID | CLONE_NEWUSER);
+}
+
+static void serve_pids(int listener, uint16_t port, void (*run)(int))
+{
+	pid_t client = child_start(run, port);
+	int fds[2];
+
+	for (int i = 0; i < 2; i++)
+		fds[i] = accept_one(listener);
+	for (int round = 0; round < 3; round++)
+		for (int i = 0; i < 2; i++)
+			ping_back(fds[i]);
+	for (int i = 0; i < 2; i++)
+		close(fds[i]);
+	child_end(client);
+}
+
+static void part_pids(void)
+{
+	uint16_t port;
+	int listener = listen_leased(&port);
+
+	serve_pids(listener, port, client_of_other_pids_as_root);
+	serve_pids(listener, port, client_of_other_pids_and_users);
+	close(listener);
+	printf("a child with another number uses them\n");
+}
+
+/* Return: the error of a connection to @port; 0: there is one. */
+static int try(int fd, int port)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	int err = connect(fd, (struct sockaddr *)&a, sizeof(a)) ? errno : 0;
+
+	close(fd);
+	return err;
+}
+
+static void send_to(int port)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+
+	CHECK(fd >= 0);
+	printf("a datagram: %s\n", sendto(fd, "x", 1, 0, (struct sockaddr *)&a, sizeof(a)) < 0 ? strerror(errno) : "sent");
+	close(fd);
+}
+
+/* Sockets of the namespace that it has left go on, and can be connected there. */
+static void client_abroad(int port)
+{
+	int home = open("/proc/self/ns/net", O_RDONLY), before = connect_to((uint16_t)port), unused = socket(AF_INET, SOCK_STREAM, 0);
+
+	check_path(before);
+	ping(before);
+	if (unshare(geteuid() ? CLONE_NEWUSER | CLONE_NEWNET : CLONE_NEWNET))
+		printf("no other namespace: %s\n", strerror(errno));
+	else
+		printf("abroad: %s\n", strerror(try(socket(AF_INET, SOCK_STREAM, 0), port)));
+	send_to(port);
+	ping(before);
+	CHECK(!try(unused, port));
+	if (!geteuid()) {
+		CHECK(!setns(home, 0));
+		client_of(port);
+	}
+}
+
+static void part_networks(void)
+{
+	uint16_t port;
+	int listener = listen_leased(&port), fd;
+	pid_t client = child_start(client_abroad, port);
+
+	fd = accept_one(listener);
+	ping_back(fd);
+	ping_back(fd);
+	close(accept_one(listener));
+	close(fd);
+	if (!geteuid()) { /* nobody else comes back */
+		fd = accept_one(listener);
+		ping_back(fd);
+		close(fd);
+	}
+	child_end(client);
+	close(listener);
+}
+
 void cage_parts(const char *only)
 {
 	static const struct part parts[] = { { "filtered", part_filtered }, { "filtered_child", part_filtered_child },
 					     { "two_users", part_two_users },
-					     { "cloned", part_cloned } };
+					     { "cloned", part_cloned },
+					     { "pids", part_pids }, { "networks", part_networks } };
 
 	parts_run(parts, sizeof(parts) / sizeof(parts[0]), only);
 }
