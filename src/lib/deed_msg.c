@@ -5,6 +5,7 @@
 #include "lib/own_fd.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -112,41 +113,84 @@ int deed_msg_recv(int fd, unsigned kinds, struct deed_msg *ret_msg, int ret_fds[
 	return err;
 }
 
+/* A process that may not write files (RLIMIT_FSIZE) has the kernel keep one message instead, which is looked at, and never read. Return: a descriptor; -errno */
+static int message_write(const uint8_t *buf, uint64_t bytes)
+{
+	int pair[2], room = (int)min_u64(bytes, INT_MAX), err = deed_pair(SOCK_SEQPACKET, pair);
+	long n;
+
+	if (err)
+		return err;
+	(void)sys_setsockopt(pair[1], SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
+	n = sys_sendto(pair[1], buf, bytes, MSG_DONTWAIT | MSG_NOSIGNAL, NULL, 0);
+	sys_close(pair[1]);
+	if (n == (long)bytes)
+		return own_fd(pair[0]);
+	sys_close(pair[0]);
+	return n == -EMSGSIZE || n >= 0 ? -EFBIG : (int)n;
+}
+
+static int file_write(const uint8_t *buf, uint64_t bytes)
+{
+	int fd = OWN_FD_MAKE(sys_memfd_create("vj-parcel", MFD_CLOEXEC));
+	int err = fd < 0 ? fd : own_fd_write(fd, buf, bytes, 0);
+
+	if (err >= 0)
+		return fd;
+	own_fd_close(fd);
+	return err;
+}
+
 int deed_parcel_write(const struct vj *vj, struct tcp_id id)
 {
 	uint64_t bytes = tcp_export_bytes(vj->stack, id);
-	int fd = OWN_FD_MAKE(sys_memfd_create("vj-parcel", MFD_CLOEXEC));
-	uint8_t *buf = fd < 0 ? NULL : malloc(bytes);
-	int err = -ENOMEM;
+	uint8_t *buf = malloc(bytes);
+	int fd;
 
-	if (buf) {
-		tcp_export(vj->stack, id, buf);
-		err = own_fd_write(fd, buf, bytes, 0);
-		free(buf);
-	}
-	if (fd >= 0 && err) {
-		own_fd_close(fd);
-		return err;
-	}
+	if (!buf)
+		return -ENOMEM;
+	tcp_export(vj->stack, id, buf);
+	fd = file_write(buf, bytes);
+	if (fd == -EFBIG)
+		fd = message_write(buf, bytes);
+	free(buf);
 	return fd;
+}
+
+static int64_t parcel_bytes(int fd)
+{
+	struct stat st;
+
+	if (sys_fstat(fd, &st))
+		return -1;
+	if (S_ISSOCK(st.st_mode))
+		return sys_recvfrom(fd, NULL, 0, MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT, NULL, NULL);
+	return S_ISREG(st.st_mode) ? st.st_size : -1;
+}
+
+long deed_parcel_look(int fd, void *buf, uint64_t bytes, uint64_t off)
+{
+	long n = SYS_CALL4(SYS_pread64, fd, buf, bytes, off);
+
+	return n == -ESPIPE && !off ? sys_recvfrom(fd, buf, bytes, MSG_PEEK | MSG_DONTWAIT, NULL, NULL) : n;
 }
 
 uint8_t *deed_parcel_read(int fd, uint64_t *ret_bytes)
 {
-	struct stat st;
-	uint8_t *buf;
+	int64_t bytes = parcel_bytes(fd);
 	uint64_t done = 0;
+	uint8_t *buf;
 	long n = 1;
 
-	if (sys_fstat(fd, &st) || !S_ISREG(st.st_mode) || st.st_size < 0 || (uint64_t)st.st_size > TCP_PARCEL_MAX)
+	if (bytes < 0 || (uint64_t)bytes > TCP_PARCEL_MAX)
 		return NULL;
-	buf = malloc((size_t)st.st_size + 1);
-	for (; buf && done < (uint64_t)st.st_size && n > 0; done += (uint64_t)n)
-		n = SYS_CALL4(SYS_pread64, fd, buf + done, (uint64_t)st.st_size - done, done);
+	buf = malloc((size_t)bytes + 1);
+	for (; buf && done < (uint64_t)bytes && n > 0; done += (uint64_t)n)
+		n = deed_parcel_look(fd, buf + done, (uint64_t)bytes - done, done);
 	if (buf && n <= 0) {
 		free(buf);
 		return NULL;
 	}
-	*ret_bytes = (uint64_t)st.st_size;
+	*ret_bytes = (uint64_t)bytes;
 	return buf;
 }

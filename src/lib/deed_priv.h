@@ -51,8 +51,10 @@ unsigned deed_msg_fd_cnt(uint32_t kind);
 int deed_msg_recv_one(int fd, unsigned kinds, struct deed_msg *ret_msg, int ret_fds[static DEED_FDS]);
 /* The first of @kinds; what else comes is passed over. Return: 0; -EAGAIN; -EPIPE. */
 int deed_msg_recv(int fd, unsigned kinds, struct deed_msg *ret_msg, int ret_fds[static DEED_FDS]);
-/* Return: a memfd with all of the connection; -errno. */
+/* Return: a memfd, or socket, with all of the connection; -errno. */
 int deed_parcel_write(const struct vj *vj, struct tcp_id id);
+/* Its first bytes, if @off is 0. Return: how many; -errno. Of a socket more than those can't be had. */
+long deed_parcel_look(int fd, void *buf, uint64_t bytes, uint64_t off);
 /* Return: all of a parcel, to be freed; NULL. */
 uint8_t *deed_parcel_read(int fd, uint64_t *ret_bytes);
 

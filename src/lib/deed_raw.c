@@ -210,7 +210,7 @@ void raw_rest(struct deed *d)
 void raw_keep(struct vj *vj, struct deed *d)
 {
 	struct tcp_parcel head = { 0 };
-	long n = SYS_CALL4(SYS_pread64, d->parcel_fd, &head, sizeof(head), 0);
+	long n = deed_parcel_look(d->parcel_fd, &head, sizeof(head), 0);
 
 	raw_watch(vj, d, false);
 	d->parcel_waits = n == (long)sizeof(head) && head.rcv_bytes;

@@ -19,6 +19,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
@@ -266,13 +268,23 @@ VJ_EARLY void layer_init(void)
 	life_init();
 }
 
+/* Else it is a file that may not become so long (RLIMIT_FSIZE), and who tries is ended by a signal. */
+static bool has_room(int fd, uint64_t bytes)
+{
+	struct rlimit lim = { RLIM_INFINITY, RLIM_INFINITY };
+	struct stat st;
+
+	SYS_CALL4(SYS_prlimit64, 0, RLIMIT_FSIZE, NULL, &lim);
+	return lim.rlim_cur == RLIM_INFINITY || sys_fstat(fd, &st) || !S_ISREG(st.st_mode) || (uint64_t)st.st_size + bytes <= lim.rlim_cur;
+}
+
 static void say_line(const char *text)
 {
 	char line[320];
 	int len = snprintf(line, sizeof(line), "vjchan: %s[%d]: %s\n",
 			   program_invocation_short_name, sock.pid, text);
 
-	if (len > 0)
+	if (len > 0 && has_room(2, sizeof(line)))
 		sys_write(2, line, min_size((size_t)len, sizeof(line) - 1));
 }
 

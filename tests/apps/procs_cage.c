@@ -20,6 +20,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -38,6 +39,11 @@ enum { ALLOWED = sizeof(allowed) / sizeof(allowed[0]) };
 
 enum how { BY_PRCTL, BY_SECCOMP };
 
+static void write_no_files(void)
+{
+	CHECK(!setrlimit(RLIMIT_FSIZE, &(struct rlimit){ 0, 0 }));
+}
+
 static void cage(enum how how)
 {
 	struct sock_filter code[2 * ALLOWED + 2];
@@ -49,6 +55,7 @@ static void cage(enum how how)
 		code[prog.len++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
 	}
 	code[prog.len++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
+	write_no_files(); /* as OpenSSH's sandbox */
 	CHECK(!prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
 	CHECK(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, NULL) == -1 && errno == EFAULT); /* libseccomp asks so what there is */
 	if (how == BY_PRCTL)
@@ -268,31 +275,46 @@ static void ping_both(int unused)
 		ping(both[i]);
 }
 
-/* As container starters: a child with another process number, and a parent that does nothing but wait for it */
-static void client_of_other_pids(int port, int namespaces)
+/* Connections that are used, then by a child, and then here again. @confine: before the child is made */
+static void client_and_child(int port, void (*confine)(void))
 {
 	for (int i = 0; i < 2; i++) {
 		both[i] = connect_to((uint16_t)port);
 		check_path(both[i]);
 	}
 	ping_both(0);
-	CHECK(!unshare(namespaces) || errno == EPERM || errno == ENOSPC);
+	confine();
 	alarm(ANSWER_MS / 1000);
 	child_end(child_start(ping_both, 0));
 	ping_both(0);
 }
 
-static void client_of_other_pids_as_root(int port)
+static void leave_pids(void)
 {
-	client_of_other_pids(port, CLONE_NEWPID);
+	CHECK(!unshare(CLONE_NEWPID) || errno == EPERM);
+}
+
+static void leave_pids_and_users(void)
+{
+	CHECK(!unshare(CLONE_NEWPID | CLONE_NEWUSER) || errno == EPERM || errno == ENOSPC);
+}
+
+static void client_of_other_pids(int port)
+{
+	client_and_child(port, leave_pids);
 }
 
 static void client_of_other_pids_and_users(int port)
 {
-	client_of_other_pids(port, CLONE_NEWPID | CLONE_NEWUSER);
+	client_and_child(port, leave_pids_and_users);
 }
 
-static void serve_pids(int listener, uint16_t port, void (*run)(int))
+static void client_without_files(int port)
+{
+	client_and_child(port, write_no_files);
+}
+
+static void serve_twice(int listener, uint16_t port, void (*run)(int))
 {
 	pid_t client = child_start(run, port);
 	int fds[2];
@@ -307,15 +329,26 @@ static void serve_pids(int listener, uint16_t port, void (*run)(int))
 	child_end(client);
 }
 
+/* As container starters: a child with another process number, and a parent that does nothing but wait for it */
 static void part_pids(void)
 {
 	uint16_t port;
 	int listener = listen_leased(&port);
 
-	serve_pids(listener, port, client_of_other_pids_as_root);
-	serve_pids(listener, port, client_of_other_pids_and_users);
+	serve_twice(listener, port, client_of_other_pids);
+	serve_twice(listener, port, client_of_other_pids_and_users);
 	close(listener);
 	printf("a child with another number uses them\n");
+}
+
+static void part_no_files(void)
+{
+	uint16_t port;
+	int listener = listen_leased(&port);
+
+	serve_twice(listener, port, client_without_files);
+	close(listener);
+	printf("a child of who may write no files uses them\n");
 }
 
 /* Return: the error of a connection to @port; 0: there is one. */
@@ -383,7 +416,8 @@ void cage_parts(const char *only)
 	static const struct part parts[] = { { "filtered", part_filtered }, { "filtered_child", part_filtered_child },
 					     { "two_users", part_two_users },
 					     { "cloned", part_cloned },
-					     { "pids", part_pids }, { "networks", part_networks } };
+					     { "pids", part_pids }, { "no_files", part_no_files },
+					     { "networks", part_networks } };
 
 	parts_run(parts, sizeof(parts) / sizeof(parts[0]), only);
 }
