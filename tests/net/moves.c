@@ -240,11 +240,15 @@ static void both_ends_at_once(void **state)
 		assert_int_equal(deed_claim(tokens[0], &answers[0]), 0);
 		assert_int_equal(deed_claim(tokens[1], &answers[1]), 0);
 		if (i % 2) { /* both MOVEs are under way before either is seen */
+			struct deed *of_a = deed_of(a, (struct tcp_id){ at_a.v }), *of_b = deed_of(b, (struct tcp_id){ at_b.v });
+
+			of_a->came_ns = of_b->came_ns = 0; /* long ago */
 			a->move_ns = b->move_ns = 0;
 			vj_process(a);
 			vj_process(b);
 			deed_let_go(a);
 			deed_let_go(b);
+			assert_true(of_a->state == DEED_LEAVING && of_b->state == DEED_LEAVING);
 		}
 		r[0] = r[1] = -EAGAIN; /* one may have to wait for the other */
 		PUMP_UNTIL(({
