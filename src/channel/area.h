@@ -71,12 +71,14 @@ struct area_header {
 	struct area_layout layout;
 	/* By the ends while they use it: how often end [i] has taken back what it had promised its peer, which decides nothing but how long that waits */
 	_Atomic uint32_t taken_back[2];
+	/* and how often it has withdrawn its calls that were not answered: stack/tcp_withdraw.c */
+	_Atomic uint32_t withdrawn[2];
 };
 
 _Static_assert(sizeof(struct vj_area_params) == 12, "sent by message");
 _Static_assert(sizeof(struct area_layout) == 64, "part of the header");
 _Static_assert(offsetof(struct area_header, layout) == 32, "as in docs/shm-layout.md");
-_Static_assert(sizeof(struct area_header) == 104, "as in docs/shm-layout.md");
+_Static_assert(sizeof(struct area_header) == 112, "as in docs/shm-layout.md");
 _Static_assert(sizeof(struct area_header) <= AREA_PAGE_BYTES, "one page");
 _Static_assert(AREA_RING_DESC % 128 == 0, "entries start on a line of their own");
 

@@ -56,4 +56,7 @@ int channel_attach_kernel(const struct channel_rings *rings, struct vj_channel *
  */
 unsigned channel_tx_get_sparing(struct vj_channel *ch, struct vj_buf *bufs, unsigned n);
 
+/* vj_channel_rx_ready(), after all that this thread has written before, in one order for both ends (ring.h) */
+bool channel_rx_look(struct vj_channel *ch);
+
 #endif

@@ -297,6 +297,20 @@ unsigned vj_channel_rx_more(struct vj_channel *ch, unsigned n)
 	return n;
 }
 
+bool channel_rx_look(struct vj_channel *ch)
+{
+	uint32_t ready;
+
+	if (unlikely(ch->error))
+		return false;
+	ready = ring_armed_ready(&ch->rx);
+	if (unlikely(ready == RING_BAD)) {
+		vj_channel_close(ch, VJ_CHANNEL_ERR_RX_INDEX);
+		return false;
+	}
+	return ready != 0;
+}
+
 bool vj_channel_rx_ready(struct vj_channel *ch)
 {
 	uint32_t ready;

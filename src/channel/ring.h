@@ -203,10 +203,10 @@ static inline bool ring_publish(struct ring *r)
 	return unlikely(atomic_load_explicit(r->flags, RING_ORDER_B) & RING_NEED_WAKEUP);
 }
 
-/* The same for a consumer that need not be woken: it looks when something else wakes it. */
+/* The same for a consumer that need not be woken: it looks when something else wakes it. In order with what either end reads after it, stack/tcp_withdraw.c. */
 static inline void ring_show(struct ring *r)
 {
-	atomic_store_explicit(r->producer, r->next, memory_order_release);
+	atomic_store_explicit(r->producer, r->next, memory_order_seq_cst);
 }
 
 /* After ring_publish() said so, on rings between programs: true if this call is the one that has to ring the doorbell. */

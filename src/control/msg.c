@@ -97,7 +97,7 @@ static bool channel_ok(const struct ctl_msg *m)
 	const struct ctl_channel *c = &m->channel;
 
 	return (c->id != 0) == (m->type != CTL_HOLD) && c->end <= 1 && proto_ok(c->proto) &&
-	       (c->proto == CTL_PROTO_RAW) == (c->port != 0) && zero(c->pad, sizeof(c->pad)) &&
+	       (c->proto == CTL_PROTO_RAW) == (c->port != 0) && c->copied <= (c->owners > 1) && c->instead <= c->copied &&
 	       (c->owners == 0 || m->type == CTL_CONNECTED) && name_ok(c->peer_name);
 }
 

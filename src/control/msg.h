@@ -23,7 +23,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { CTL_VERSION = 10, CTL_FDS_MAX = 5, CTL_NAME_MAX = 32 };
+enum { CTL_VERSION = 11, CTL_FDS_MAX = 5, CTL_NAME_MAX = 32 };
 
 /*
  * Column "from": CLIENT a request, DAEMON a reply (repeats the request's @seq), EVENT from the
@@ -231,7 +231,8 @@ struct ctl_channel {
 	int32_t peer_pid;
 	uint32_t peer_uid;
 	uint8_t peer_mac[6];
-	uint8_t pad[2];
+	uint8_t copied; /* CONNECTED: 1: others of @owners listen on the very same socket, and would take what waits for this one; else 0 */
+	uint8_t instead; /* ... 1: the one that @flow chooses is stopped, and this is another; as long as it is */
 	uint32_t app_id; /* STATUS_CHANNEL: the application at end 0; peer_app_id is the one at end 1 */
 	char peer_name[CTL_NAME_MAX];
 	uint8_t key[16]; /* random, known to the two ends only: how a later vjd knows that they belong together. 0 in STATUS */

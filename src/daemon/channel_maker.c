@@ -184,17 +184,51 @@ static bool is_here(const struct app *app, const struct endpoint *dest)
 	return app->netns == app->d->cfg.netns && app->d->ops->addr_is_local(&dest->addr);
 }
 
+/* An endpoint's owners, as CONNECTED tells of them */
+struct owners {
+	uint32_t cnt;
+	bool copied; /* the one that was chosen has its listening socket in common with others ... */
+	bool instead; /* ... and is another than the one asked for, which is stopped */
+};
+
+/*
+ * On the kernel whoever runs would take the connections of a copy that is stopped, too. Return: @lease, or that of a copy of its socket whose process
+ * isn't stopped, if its own is
+ */
+static struct lease *not_stopped(struct app *app, const struct ctl_connect *req, const struct endpoint *dest, struct lease *lease,
+				 struct owners *owners)
+{
+	uint32_t cnt = owners->cnt;
+
+	for (uint32_t i = 1; i < cnt && req->remote.proto == CTL_PROTO_TCP; i++) {
+		struct lease *other = lease_find(&app->d->leases, app->netns, req->remote.proto, dest, app->uid, req->flow + i, &owners->cnt);
+
+		if (other->proof.cookie != lease->proof.cookie)
+			continue;
+		if (!owners->copied && !app->d->ops->process_stopped(lease->app->pid)) {
+			owners->copied = true;
+			return lease;
+		}
+		owners->copied = true;
+		owners->instead = !app->d->ops->process_stopped(other->app->pid);
+		if (owners->instead)
+			return other;
+	}
+	return lease;
+}
+
 static enum ctl_refusal find_owner(struct app *app, const struct ctl_connect *req,
-				   struct app **ret_owner, uint32_t *ret_cnt)
+				   struct app **ret_owner, struct owners *ret_owners)
 {
 	const struct ctl_endpoint *remote = &req->remote;
 	struct endpoint dest = destination(remote);
+	struct owners owners = { 0 };
 	struct lease *lease;
 
 	if (remote->proto != CTL_PROTO_RAW && ip_addr_is_multicast(&dest.addr))
 		return CTL_REFUSAL_NO_OWNER;
 	lease = lease_find(&app->d->leases, app->netns, remote->proto, &dest, app->uid,
-			   req->flow, ret_cnt);
+			   req->flow, &owners.cnt);
 	if (lease == NULL)
 		return CTL_REFUSAL_NO_OWNER;
 	/* the dearer question second: it makes system calls */
@@ -202,11 +236,13 @@ static enum ctl_refusal find_owner(struct app *app, const struct ctl_connect *re
 		return CTL_REFUSAL_NO_OWNER;
 	if (lease->key.uid != app->uid)
 		return CTL_REFUSAL_OTHER_USER;
+	lease = not_stopped(app, req, &dest, lease, &owners);
 	if (!firewall_allows_at(app->d, lease, &dest))
 		return CTL_REFUSAL_FIREWALL;
 	if (app->netns == app->d->cfg.netns)
 		firewall_spoken(app->d, app->user, remote->proto, &dest);
 	*ret_owner = lease->app;
+	*ret_owners = owners;
 	return CTL_REFUSAL_NONE;
 }
 
@@ -286,7 +322,7 @@ static int parts_make(struct vjd *d, const struct vj_area_params *params, struct
 }
 
 static int send_end(const struct channel *ch, uint8_t end, const struct parts *parts,
-		    enum ctl_type type, uint32_t seq, uint32_t owners)
+		    enum ctl_type type, uint32_t seq, struct owners owners)
 {
 	int fds[CTL_CHANNEL_FDS] = {
 		[CTL_FD_AREA] = parts->area_fd,
@@ -296,15 +332,17 @@ static int send_end(const struct channel *ch, uint8_t end, const struct parts *p
 	struct ctl_msg msg = { .type = type, .seq = seq };
 
 	channel_describe(ch, end, &msg.channel);
-	msg.channel.owners = owners;
+	msg.channel.owners = owners.cnt;
+	msg.channel.copied = owners.copied;
+	msg.channel.instead = owners.instead;
 	return app_send(ch->app[end], &msg, fds, CTL_CHANNEL_FDS);
 }
 
 /* Both hear of it, or none: an owner told in vain is told of the end as well. */
 static enum ctl_refusal hand_out(struct channel *ch, const struct parts *parts, uint32_t seq,
-				 uint32_t owners)
+				 struct owners owners)
 {
-	int r = send_end(ch, 1, parts, CTL_CHANNEL, 0, 0);
+	int r = send_end(ch, 1, parts, CTL_CHANNEL, 0, (struct owners){ 0 });
 
 	if (r == -EPIPE || r == -ECONNRESET) /* its end is yet to be seen */
 		app_leave(ch->app[1]);
@@ -318,7 +356,7 @@ static enum ctl_refusal hand_out(struct channel *ch, const struct parts *parts, 
 	return CTL_REFUSAL_NONE;
 }
 
-static enum ctl_refusal make(struct app *app, struct app *owner, const struct vj_area_params *params, uint32_t owners, uint32_t seq,
+static enum ctl_refusal make(struct app *app, struct app *owner, const struct vj_area_params *params, struct owners owners, uint32_t seq,
 			     const struct ctl_endpoint *remote)
 {
 	struct vjd *d = app->d;
@@ -353,7 +391,7 @@ out_free:
 }
 
 /* The one that the two share, or a new one. */
-static enum ctl_refusal connect_to(struct app *app, struct app *owner, uint32_t owners, uint32_t seq,
+static enum ctl_refusal connect_to(struct app *app, struct app *owner, struct owners owners, uint32_t seq,
 				   const struct ctl_endpoint *remote)
 {
 	struct ctl_msg reply = { .type = CTL_CONNECTED, .seq = seq };
@@ -363,7 +401,9 @@ static enum ctl_refusal connect_to(struct app *app, struct app *owner, uint32_t 
 
 	if (shared != NULL) {
 		channel_describe(shared->channel, shared->nr, &reply.channel);
-		reply.channel.owners = owners;
+		reply.channel.owners = owners.cnt;
+		reply.channel.copied = owners.copied;
+		reply.channel.instead = owners.instead;
 		app_post(app, &reply);
 		return CTL_REFUSAL_NONE;
 	}
@@ -375,7 +415,7 @@ static enum ctl_refusal connect_to(struct app *app, struct app *owner, uint32_t 
 enum ctl_refusal channel_connect(struct app *app, uint32_t seq, const struct ctl_connect *req)
 {
 	struct app *owner = NULL;
-	uint32_t owners = 0;
+	struct owners owners = { 0 };
 	enum ctl_refusal why;
 
 	for (;;) {
@@ -393,7 +433,7 @@ enum ctl_refusal channel_join_app(struct app *app, uint32_t seq, const struct ct
 {
 	const struct ctl_endpoint stream = { .proto = CTL_PROTO_TCP };
 	struct app *other = app_find(app, req);
-	enum ctl_refusal why = other == NULL ? CTL_REFUSAL_NO_APP : connect_to(app, other, 0, seq, &stream);
+	enum ctl_refusal why = other == NULL ? CTL_REFUSAL_NO_APP : connect_to(app, other, (struct owners){ 0 }, seq, &stream);
 
 	return why != CTL_REFUSAL_NONE && other != NULL && other->state == APP_LEAVING ? CTL_REFUSAL_NO_APP : why;
 }

@@ -167,11 +167,33 @@ static bool op_process_ended(int32_t pid)
 	return ended;
 }
 
+/* As proc(5) has it, of its first thread */
+static bool op_process_stopped(int32_t pid)
+{
+	char path[32], stat[256];
+	const char *name_end = NULL;
+	ssize_t len;
+	int fd;
+
+	if (pid <= 0)
+		return false;
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	len = read(fd, stat, sizeof(stat));
+	close(fd);
+	if (len > 0)
+		name_end = memrchr(stat, ')', (size_t)len);
+	return name_end != NULL && stat + len - name_end > 2 && (name_end[2] == 'T' || name_end[2] == 't');
+}
+
 static const struct vjd_ops ops = {
 	.send = op_send,
 	.changed = op_changed,
 	.submit = op_submit,
 	.process_ended = op_process_ended,
+	.process_stopped = op_process_stopped,
 	.addr_is_local = local_addr,
 	.random = op_random,
 };

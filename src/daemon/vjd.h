@@ -91,6 +91,8 @@ struct vjd_ops {
 	void (*submit)(struct vjd *d, struct fd_job *job);
 	/* Has this process ended? One that can't be told about hasn't. */
 	bool (*process_ended)(int32_t pid);
+	/* Is it stopped, by a signal or by who traces it? One that can't be told about isn't. */
+	bool (*process_stopped)(int32_t pid);
 	/* Is this an address of this host, seen from vjd's network namespace? */
 	bool (*addr_is_local)(const struct ip_addr *addr);
 	void (*random)(void *buf, size_t bytes);

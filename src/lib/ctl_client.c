@@ -584,7 +584,7 @@ int ctl_client_hold(struct ctl_client *client, const struct ctl_channel *channel
 	int r;
 
 	req.channel = *channel;
-	req.channel.id = req.channel.owners = 0;
+	req.channel.id = req.channel.owners = req.channel.copied = req.channel.instead = 0;
 	r = simple_call(client, &req, -1, CTL_HELD, &reply);
 	if (r == 0)
 		*ret_channel = reply.channel;

@@ -167,6 +167,41 @@ static uint32_t op_taken_back(void *drv, bool by_us)
 	return atomic_load(taken_back_by(link, by_us));
 }
 
+/* ---- calls that are withdrawn: stack/tcp_withdraw.c */
+
+static _Atomic uint32_t *withdrawn_by(const struct vj_link *link, bool us)
+{
+	struct area_header *header = link->area;
+
+	return &header->withdrawn[us ? link->said.end : !link->said.end];
+}
+
+void link_withdraw(struct vj_link *link)
+{
+	atomic_fetch_add(withdrawn_by(link, true), 1);
+}
+
+static uint32_t op_withdrawn(void *drv, bool by_us)
+{
+	return atomic_load(withdrawn_by(drv, by_us));
+}
+
+/* Whoever isn't waited for is not woken, neither now nor when the program's call is over. */
+static uint32_t op_show(void *drv)
+{
+	struct vj_link *link = drv;
+
+	if (link->unseen != link->unawaited) {
+		link_publish_now(link);
+		link->unawaited = link->unseen;
+	} else if (link->unseen) {
+		link->unseen = link->unawaited = 1;
+		copy_way_publish(&link->copy_way);
+		vj_channel_tx_show(link->ch);
+	}
+	return op_withdrawn(link, false);
+}
+
 static void op_tx_copy(void *drv, uint8_t *dst, const void *src, size_t len)
 {
 	struct vj_link *link = drv;
@@ -208,6 +243,8 @@ static const struct link_ops link_channel_ops = { .tx_get = link_tx_get,
 						  .tx_unawaited = op_tx_unawaited,
 						  .take_back = op_take_back,
 						  .taken_back = op_taken_back,
+						  .withdrawn = op_withdrawn,
+						  .show = op_show,
 						  .tx_copy = op_tx_copy,
 						  .tx_unget = link_tx_unget,
 						  .rx_free = link_rx_free,

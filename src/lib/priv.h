@@ -42,6 +42,8 @@ struct capture;
 enum { LINK_BATCH = 16, PEER_UNASKED = INT_MIN };
 
 /* One channel. Made by link_open(), freed by link_reap(). */
+/* PEER_STANDS: stopped, and has not run since the look before */
+enum peer_stop { PEER_RUNS, PEER_STOPPED, PEER_STANDS };
 struct vj_link {
 	struct vj *vj;
 	struct vj_channel *ch;
@@ -71,6 +73,9 @@ struct vj_link {
 	struct copy_way copy_way; /* into frames to send in */
 	struct vj_buf freed[LINK_BATCH]; /* received frames to give back, together */
 	struct vj_buf spare[LINK_BATCH]; /* frames to send in, taken together */
+	enum peer_stop stop; /* its process: stopped.h */
+	bool waited_for; /* by calls, inside stopped_poll() */
+	uint64_t stop_ns, stop_runs; /* when that was seen, and what proc_is_stopped() said */
 	uint32_t yield_said, yield_heard; /* move_yield(): the last one that was said, and answered; 0: none */
 	bool starved;		 /* the stack found no frame to send in */
 	bool leaving;		 /* an interface that is about to be detached: leaving.h */
@@ -106,6 +111,7 @@ struct route {
 	int8_t err; /* ROUTE_MISS: what vjd answered */
 	uint32_t owner; /* which of them; ROUTE_ALL: all; ROUTE_MISS: none */
 	uint32_t owners; /* ROUTE_ALL: how many; ROUTE_MISS: how often in a row */
+	bool copied; /* ROUTE_ALL: processes have copies of one listening socket: who waits for one that is stopped may go to another */
 	uint32_t begun; /* ROUTE_ALL: connections so far, see route_spares() */
 	uint64_t asked_ns; /* ROUTE_MISS: the last time */
 	struct vj_link *link; /* NULL: @owners have one each */
@@ -158,6 +164,7 @@ struct vj {
 	uint64_t ctl_next_ns; /* when to hear vjd again without being rung */
 	struct pause ctl_pause; /* without vjd, or until what it has not answered is stated once more */
 	uint64_t move_ns;     /* when move_poll() has to be called; UINT64_MAX: nothing moves */
+	uint64_t stopped_ns;  /* likewise of stopped_poll(), which is part of it */
 	bool leaving;	      /* some link is; and when it is to be seen to again */
 	uint64_t leaving_ns;
 
@@ -216,6 +223,8 @@ void link_interface_changed(struct vj_link *link, const struct ctl_interface *no
 void link_resolved(struct vj_link *link, const struct ctl_neighbour *said);
 struct vj_link *link_by_ifindex(const struct vj *vj, uint32_t ifindex);
 bool link_rx(struct vj_link *link);
+/* All our calls there that have no answer yet: stack/tcp_withdraw.c */
+void link_withdraw(struct vj_link *link);
 void link_publish_dirty(struct vj *vj);
 /* From time to time: if the link whose turn it is has been used for more than a short connection, make all its memory present */
 void link_settle_next(struct vj *vj);
@@ -270,6 +279,8 @@ int control_want_interfaces(struct vj *vj);
 /* Return: 0; errors of vj_connect(). May ask vjd. */
 /* @flow: of several owners of an endpoint, the same number leads to the same one. */
 int route_find(struct vj *vj, uint8_t proto, const struct endpoint *remote, uint32_t flow, struct vj_link **ret_link);
+/* For a call of @than's, whose process stands still: another, whose process isn't stopped. Return: false: there is none, or vjd is away */
+bool route_other(struct vj *vj, const struct endpoint *remote, uint32_t flow, const struct vj_link *than, struct vj_link **ret_link);
 /* A link to an application of the same user. Return: 0; -ESRCH: it isn't there; -ENOTCONN: vjd isn't; limits. */
 int route_join(struct vj *vj, uint32_t app_id, int32_t pid, struct vj_link **ret_link);
 /* An endpoint turned out not to be there: ask again the next time. */

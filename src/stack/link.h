@@ -44,6 +44,7 @@ struct link {
 	uint32_t output_cnt;
 	struct ref_list output;		  /* objects that owe something: stack_output_later() */
 	struct ref_list_node with_output; /* in stack.output_links */
+	uint32_t withdrawn; /* how often the far end had withdrawn its calls when that was heeded last */
 	uint32_t promise_next; /* whose place the next new one takes */
 	struct tcp_promise promises[LINK_PROMISES];
 };

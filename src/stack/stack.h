@@ -148,6 +148,12 @@ struct link_ops {
 	void (*take_back)(void *drv);
 	uint32_t (*taken_back)(void *drv, bool by_us);
 	/*
+	 * How often we, or the far end, have withdrawn our calls there (tcp_withdraw.c); and that of the far end after it could see all that was put,
+	 * in one order for both. NULL, both: calls are not withdrawn there.
+	 */
+	uint32_t (*withdrawn)(void *drv, bool by_us);
+	uint32_t (*show)(void *drv);
+	/*
 	 * memcpy() of COPY_OUT_MIN bytes and more into a frame of tx_get(), as suits who will read it. NULL: memcpy().
 	 */
 	void (*tx_copy)(void *drv, uint8_t *dst, const void *src, size_t len);
@@ -384,6 +390,15 @@ int tcp_connect_early(struct stack *s, struct link_id link, const struct endpoin
  * Nobody has read what it sent, and it still has that: for tcp_call_again(), or tcp_unsent_read().
  */
 bool tcp_is_refused(const struct stack *s, struct tcp_id id);
+
+/** tcp_may_withdraw() - Does it wait for who was called, and may it call another? */
+bool tcp_may_withdraw(const struct stack *s, struct tcp_id id);
+
+/**
+ * tcp_withdraw() - Of such a one, when link_ops.withdrawn() of this side has gone up and no answer was there after that: it ends as one that was refused,
+ * tcp_is_refused() if it was connected. @id is invalid from here if the program had closed it
+ */
+void tcp_withdraw(struct stack *s, struct tcp_id id);
 
 /** tcp_call_again() - @to, just made by tcp_connect_early() with @anyway, says all that @from has said, which tcp_is_refused() */
 void tcp_call_again(struct stack *s, struct tcp_id from, struct tcp_id to);

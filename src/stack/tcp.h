@@ -112,6 +112,8 @@ int tcp_listen_ready(struct stack *s, struct conn c);
 void tcp_listen_adopt(struct stack *s, struct conn c);
 /* It waits for tcp_accept(), whatever the backlog. */
 void tcp_listen_enqueue(struct stack *s, struct conn c);
+/* If it waits for tcp_accept(), it does no more. */
+void tcp_listen_unready(struct stack *s, struct conn c);
 struct tcp_listener *tcp_listener_at(const struct stack *s, uint32_t id);
 /* Give its block back, if it has stopped and nobody refers to it. */
 void tcp_listener_free(struct stack *s, uint32_t id);

@@ -29,6 +29,7 @@
 #include "stack/tcp_call.h"
 
 #include "stack/tcp.h"
+#include "stack/tcp_withdraw.h"
 
 #include <errno.h>
 
@@ -67,7 +68,7 @@ static bool answer_is_unawaited(const struct tcb *t)
 	return tcb_has(t, TF_FIN_RCVD) || t->rcvq.bytes <= tcb_rcv_wnd(t) / 3;
 }
 
-void tcp_call_answer(struct stack *s, struct conn c, const struct tcp_listener *l)
+bool tcp_call_answer(struct stack *s, struct conn c, const struct tcp_listener *l)
 {
 	struct tcb *t = c.t;
 	const struct link *link = link_at(&s->links, t->link);
@@ -75,25 +76,33 @@ void tcp_call_answer(struct stack *s, struct conn c, const struct tcp_listener *
 
 	if (tcp_xmit_answer(s, c, l != NULL ? tcp_promise_of(s, l, link) : 0, false) != 0) {
 		tcp_output_later(s, c);
-		return;
+		return true;
 	}
-	t->flags &= ~(uint32_t)(TF_CALLED | TF_HURRIED);
 	if (unawaited)
 		link_unawaited(link);
+	if (unlikely(!tcp_answer_stands(link))) {
+		tcp_output_later(s, c);
+		return false;
+	}
+	t->flags &= ~(uint32_t)(TF_CALLED | TF_HURRIED);
 	if (l == NULL) /* it may be read from here on; accept() says so itself */
 		tcp_event(s, c, tcp_ready(s, (struct tcp_id){ c.id }) & (STACK_EV_READABLE | STACK_EV_EOF));
+	return true;
 }
 
 bool tcp_call_heard(struct stack *s, struct conn c, const struct tcp_seg *seg)
 {
 	bool opening = c.t->state == TCP_SYN_RECEIVED, syn = (seg->flags & TCP_SYN) != 0;
 
+	/* It may be gone. He asks once more, and finds nothing before him then. */
+	if (syn && (tcp_withdrawn_heed(s, seg->pkt->link) || tcp_withdrawn_syn(s, seg)))
+		return false;
 	if ((seg->flags & (TCP_RST | TCP_FIN)) != 0 || seg->len != 0 || (opening && (syn || c.t->snd_nxt == c.t->snd_una)))
 		return true;
 	if (tcb_has(c.t, TF_HELD))
 		return !syn; /* He asks again, and finds who has it then. */
 	if (!syn && (seg->flags & (TCP_PSH | TCP_URG)) != 0) {
-		tcp_call_answer(s, c, NULL);
+		(void)tcp_call_answer(s, c, NULL);
 		if (tcb_owes_answer(c.t) && tcb_has(c.t, TF_EMBRYO))
 			c.t->flags |= TF_HURRIED;
 	} else if (!opening && !tcp_answered_lately(s, c.id)) {

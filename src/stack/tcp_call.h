@@ -24,8 +24,9 @@ void tcp_promises_take_back(struct stack *s);
 /* Where an answer's numbers begin: a caller on a promise knows it */
 uint32_t tcp_promise_isn(uint32_t caller_isn);
 
-/* tcb_owes_answer(): the program has it now, or whoever called can wait no longer. Without a frame it is owed on. @l: NULL: no promises */
-void tcp_call_answer(struct stack *s, struct conn c, const struct tcp_listener *l);
+/* tcb_owes_answer(): the program has it now, or whoever called can wait no longer. Without a frame it is owed on. @l: NULL: no promises.
+ * Return: false: nobody may hear it, tcp_withdrawn_end(), which the caller has to call or tcp_output() does */
+bool tcp_call_answer(struct stack *s, struct conn c, const struct tcp_listener *l);
 /* The same: a segment from whoever called. Return: false: it is done with. */
 bool tcp_call_heard(struct stack *s, struct conn c, const struct tcp_seg *seg);
 

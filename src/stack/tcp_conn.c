@@ -12,6 +12,7 @@
 #include "stack/tcp_move.h"
 #include "stack/tcp_mtu.h"
 #include "stack/tcp_pace.h"
+#include "stack/tcp_withdraw.h"
 
 #include <errno.h>
 #include <string.h>
@@ -305,7 +306,7 @@ bool tcp_conn_reset(struct stack *s, struct conn c, int err)
 		if (tcb_has(t, TF_EMBRYO))
 			bufq_drop(&s->bufs, &t->rcvq);
 		else if (!tcb_has(t, TF_HELD))
-			tcp_call_answer(s, c, NULL);
+			(void)tcp_call_answer(s, c, NULL);
 		if (tcb_owes_answer(t) && !tcb_has(t, TF_EMBRYO | TF_HELD))
 			owed = TF_RST_OWED | TF_ANSWER_OWED;
 	}
@@ -510,6 +511,7 @@ void tcp_peer_gone(struct stack *s, struct tcp_id id)
 
 void tcp_link_gone(struct stack *s, uint32_t link_id, int err)
 {
+	tcp_withdrawn_heed(s, link_at(&s->links, link_id)); /* what others have heard by now is not heard here */
 	tcp_tw_link_gone(s, link_id);
 	for (uint32_t id = conn_next(s, 0); id != BITMAP_NONE; id = conn_next(s, id + 1)) {
 		struct conn c = conn_at(s, id);

@@ -24,6 +24,7 @@
 #include "stack/tcp_fastopen.h"
 #include "stack/tcp_cookie.h"
 #include "stack/tcp_move.h"
+#include "stack/tcp_withdraw.h"
 
 #include <errno.h>
 
@@ -117,6 +118,19 @@ void tcp_listen_adopt(struct stack *s, struct conn c)
 	t->flags = (t->flags & ~(uint32_t)TF_EMBRYO) | TF_OWNED;
 	t->snd_una = t->snd_nxt;
 	t->state = TCP_ESTABLISHED;
+}
+
+void tcp_listen_unready(struct stack *s, struct conn c)
+{
+	struct tcp_listener *l;
+
+	if (!tcb_has(c.t, TF_EMBRYO) || !tcb_synchronized(c.t))
+		return;
+	l = tcp_listener_at(s, c.t->event.cookie[0]);
+	ref_list_del(&s->event_nodes, &l->ready, ref_tcp(c.id));
+	l->ready_cnt--;
+	c.t->flags &= ~(uint32_t)TF_EMBRYO;
+	listen_unpark(s, l);
 }
 
 int tcp_listen_ready(struct stack *s, struct conn c)
@@ -267,6 +281,8 @@ static void listen_syn(struct stack *s, struct tcp_seg *seg, const struct flow_k
 	struct tcb *t;
 	bool fast;
 
+	if (tcp_withdrawn_syn(s, seg))
+		return;
 	if (called && (full || l->ready_cnt + l->reserved_cnt >= 2 * l->backlog)) {
 		stack_drop(s, STACK_DROP_TCP_BACKLOG);
 		tcp_reply_rst(s, seg->pkt, &seg->view);
@@ -465,13 +481,25 @@ void tcp_unlisten(struct stack *s, struct listener_id id)
 	tcp_listener_free(s, id.v);
 }
 
+/* Without those that have called another meanwhile */
+static bool listen_has_ready(struct stack *s, struct tcp_listener *l)
+{
+	while (!ref_list_empty(&l->ready)) {
+		const struct tcb *t = conn_at(s, ref_id(l->ready.head)).t;
+
+		if (!tcb_owes_answer(t) || !tcp_withdrawn_heed(s, link_at(&s->links, t->link)))
+			return true;
+	}
+	return false;
+}
+
 int tcp_dequeue(struct stack *s, struct listener_id id, uint64_t cookie, struct tcp_id *ret_id)
 {
 	struct tcp_listener *l = tcp_listener_at(s, id.v);
 	struct conn c;
 
 	VJ_ASSERT(l->in_use);
-	if (ref_list_empty(&l->ready))
+	if (!listen_has_ready(s, l))
 		return -EAGAIN;
 	c = conn_at(s, ref_id(l->ready.head));
 	ref_list_del(&s->event_nodes, &l->ready, ref_tcp(c.id));
@@ -487,14 +515,19 @@ int tcp_accept(struct stack *s, struct listener_id id, uint64_t cookie, struct t
 {
 	struct conn c;
 	uint32_t ready;
-	int err = tcp_dequeue(s, id, cookie, ret_id);
+	int err;
 
-	if (err != 0)
-		return err;
-	c = conn_at(s, ret_id->v);
+	for (;;) {
+		err = tcp_dequeue(s, id, cookie, ret_id);
+		if (err != 0)
+			return err;
+		c = conn_at(s, ret_id->v);
+		if (!tcb_owes_answer(c.t) || tcb_has(c.t, TF_HELD) || likely(tcp_call_answer(s, c, tcp_listener_at(s, id.v))))
+			break;
+		c.t->flags &= ~(uint32_t)TF_OWNED;
+		tcp_withdrawn_end(s, c);
+	}
 	s->stats.tcp_accepted++;
-	if (tcb_owes_answer(c.t) && !tcb_has(c.t, TF_HELD))
-		tcp_call_answer(s, c, tcp_listener_at(s, id.v));
 	/* What came before there was anybody to tell */
 	ready = tcp_ready(s, *ret_id) & (STACK_EV_READABLE | STACK_EV_EOF | STACK_EV_ERROR);
 	if (ready != 0)

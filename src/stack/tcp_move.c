@@ -3,6 +3,7 @@
 
 #include "stack/tcp.h"
 #include "stack/tcp_call.h"
+#include "stack/tcp_withdraw.h"
 
 #include <errno.h>
 #include <string.h>
@@ -64,8 +65,13 @@ int tcp_hold_here(struct stack *s, struct tcp_id id)
 void tcp_release(struct stack *s, struct tcp_id id)
 {
 	struct conn c = conn_at(s, id.v);
+	bool ends = tcb_is_withdrawn(c.t);
 
 	c.t->flags &= ~(uint32_t)TF_HELD;
+	if (unlikely(ends)) {
+		tcp_withdrawn_end(s, c);
+		return;
+	}
 	if (tcb_is_called(c.t))
 		tcp_timer_synack(s, c);
 	if (c.t->state != TCP_CLOSED)
@@ -167,7 +173,7 @@ void tcp_export(const struct stack *s, struct tcp_id id, void *buf)
 		.state = t->state,
 		.local_port = t->lport,
 		.remote_port = t->rport,
-		.flags = (t->flags & MOVE_FLAGS) | (tcb_owes_answer(t) ? (uint32_t)TF_CALLED : 0),
+		.flags = tcb_owes_answer(t) ? (t->flags & MOVE_FLAGS & ~(uint32_t)TF_WITHDRAWN) | (uint32_t)TF_CALLED : t->flags & MOVE_FLAGS,
 		.rcv_nxt = t->rcv_nxt,
 		.rcv_adv = t->rcv_adv,
 		.rcv_acked = t->rcv_acked,
@@ -366,7 +372,7 @@ static void import_events(struct stack *s, struct conn c, const struct tcp_parce
 int tcp_import(struct stack *s, struct link_id link_id, const void *buf, uint64_t bytes, uint64_t cookie,
 	       struct tcp_id *ret_id)
 {
-	const struct link *link = link_find(&s->links, link_id.v);
+	struct link *link = link_find(&s->links, link_id.v);
 	struct tcp_parcel p;
 	struct flow_key key;
 	struct conn c;
@@ -378,6 +384,7 @@ int tcp_import(struct stack *s, struct link_id link_id, const void *buf, uint64_
 		return -EINVAL;
 	if (link == NULL || link->going || (link->flags & LINK_NO_LOSS) == 0)
 		return -ENETDOWN;
+	tcp_withdrawn_heed(s, link); /* so that this one isn't taken for a call of before */
 	key = flow_key_of(&(struct endpoint){ .addr = ip_addr_from_v6(p.local), .port = p.local_port },
 			  &(struct endpoint){ .addr = ip_addr_from_v6(p.remote), .port = p.remote_port }, link_id.v);
 	if (p.state != TCP_CLOSED && tcp_conn_find(s, &key, flow_hash(&s->flows, &key)) != 0)

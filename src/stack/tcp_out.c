@@ -14,6 +14,7 @@
  */
 #include "base/copy.h"
 #include "stack/tcp_call.h"
+#include "stack/tcp_withdraw.h"
 #include "stack/tcp_mtu.h"
 #include "stack/tcp_pace.h"
 #include "wire/eth.h"
@@ -292,6 +293,8 @@ static int xmit_syn(struct stack *s, struct conn c, uint32_t seq, uint8_t flags,
 		fields.urgent = more->urgent;
 	else if (tcb_no_loss(t) && t->state == TCP_SYN_SENT && tcb_has(t, TF_ASKS))
 		fields.urgent = TCP_CALL_ASKS;
+	if (fields.urgent != 0 && (flags & TCP_ACK) == 0)
+		fields.ack = tcp_withdrawn_stamp(tx.link);
 	fields.window = tcp_syn_window(s, c);
 	if (tcb_no_loss(t) && t->rcvq.bytes != 0) /* an answer to who has said something */
 		fields.window = (uint16_t)min_u32(fields.window, max_u32(tcb_rcv_wnd(t), tcp_window_space(t, tcp_rcvbuf_set(s, t))));
@@ -747,8 +750,8 @@ bool tcp_output(struct stack *s, struct conn c, bool force)
 	if (unlikely(tcb_has(t, TF_HELD)))
 		return true;
 	if (unlikely(tcb_owes_answer(t))) {
-		if (!tcb_has(t, TF_EMBRYO) || tcb_has(t, TF_HURRIED))
-			tcp_call_answer(s, c, NULL);
+		if ((!tcb_has(t, TF_EMBRYO) || tcb_has(t, TF_HURRIED)) && !tcp_call_answer(s, c, NULL))
+			return tcp_withdrawn_end(s, c);
 		if (tcb_owes_answer(t))
 			return true;
 	}

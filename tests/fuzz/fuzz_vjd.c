@@ -108,6 +108,11 @@ static bool op_process_ended(int32_t pid)
 	return pid > APPS || (pid > 0 && !players[pid - 1].connected);
 }
 
+static bool op_process_stopped(int32_t pid)
+{
+	return pid % 3 == 1;
+}
+
 static bool op_addr_is_local(const struct ip_addr *addr)
 {
 	return ip_addr_is_loopback(addr);
@@ -124,6 +129,7 @@ static const struct vjd_ops ops = {
 	.changed = op_changed,
 	.submit = op_submit,
 	.process_ended = op_process_ended,
+	.process_stopped = op_process_stopped,
 	.addr_is_local = op_addr_is_local,
 	.random = op_random,
 };

@@ -76,6 +76,8 @@ struct fake_link {
 	uint32_t tx_unawaited; /* for which nobody waits */
 	uint8_t mac[6], peer_mac[6];
 	uint32_t taken_back[2]; /* promises, by the far end, by us */
+	uint32_t withdrawn[2];	/* calls, likewise */
+	bool withdraws; /* the far end does when it is shown something */
 };
 
 static inline bool fake_tx_get(void *drv, struct link_frame *ret_frame)
@@ -150,6 +152,22 @@ static inline uint32_t fake_taken_back(void *drv, bool by_us)
 	return link->taken_back[by_us];
 }
 
+static inline uint32_t fake_withdrawn(void *drv, bool by_us)
+{
+	const struct fake_link *link = drv;
+
+	return link->withdrawn[by_us];
+}
+
+static inline uint32_t fake_show(void *drv)
+{
+	struct fake_link *link = drv;
+
+	link->withdrawn[0] += link->withdraws;
+	link->withdraws = false;
+	return link->withdrawn[0];
+}
+
 static const struct link_ops fake_link_ops = {
 	.tx_get = fake_tx_get,
 	.tx_put = fake_tx_put,
@@ -158,6 +176,8 @@ static const struct link_ops fake_link_ops = {
 	.rx_free = fake_rx_free,
 	.take_back = fake_take_back,
 	.taken_back = fake_taken_back,
+	.withdrawn = fake_withdrawn,
+	.show = fake_show,
 };
 
 static inline void fake_link_init(struct fake_link *link, uint32_t mtu)

@@ -696,6 +696,59 @@ static void placed_refused(void **state)
 	is_refused_with(t, 100);
 }
 
+/* Whoever was called stands still: the next is told all of it. */
+static void withdrawn(void **state)
+{
+	struct line *t = *state;
+
+	line_direct(t);
+	call(t);
+	assert_true(tcp_may_withdraw(t->s, t->id));
+	t->drv->withdrawn[1]++;
+	tcp_withdraw(t->s, t->id);
+	EVENT(STACK_EV_ERROR | STACK_EV_READABLE | STACK_EV_WRITABLE);
+	assert_int_equal(tcp_error(t->s, t->id, false), ECONNREFUSED);
+	IGNORE();
+	called(t);
+	say(t, 7);
+	assert_true(tcp_may_withdraw(t->s, t->id));
+	tcp_withdraw(t->s, t->id);
+	is_refused_with(t, 7);
+	NOTHING(); /* the number says it */
+	asks(t);
+	RECV(0, "S. 0:0(0) ack 1 win 20000 urg 2 <mss 3000,sackOK,wscale 3>");
+	assert_false(tcp_may_withdraw(t->s, t->id));
+}
+
+/* What a SYN that calls says of that, in its field for an acknowledgement; another says nothing */
+static uint32_t stamp(const struct line *t)
+{
+	const struct link_frame *last = &t->drv->sent[(t->drv->sent_first + t->drv->sent_cnt - 1) % FAKE_SENT_MAX];
+	const uint8_t *tcp = last->data + 14 + (t->cfg.v6 ? 40 : 20);
+
+	assert_int_equal(tcp[13] & (TCP_SYN | TCP_ACK), TCP_SYN);
+	return load_be32(tcp + 8);
+}
+
+static void stamped(void **state)
+{
+	struct line *t = *state;
+
+	line_direct(t);
+	t->drv->withdrawn[1] = 77;
+	call(t);
+	assert_int_equal(stamp(t), 77);
+	IGNORE();
+	t->drv->withdrawn[1]++;
+	assert_int_equal(call_how(t, true), 0);
+	assert_int_equal(stamp(t), 78);
+	IGNORE();
+	t->local.port++;
+	assert_int_equal(tcp_connect(t->s, t->link, &t->local, &t->peer, t->cookie, &t->id), 0);
+	assert_int_equal(stamp(t), 0);
+	IGNORE();
+}
+
 /* One that was called unpromised, likewise */
 static void placed_anyway(void **state)
 {
@@ -796,6 +849,7 @@ int main(void)
 		LINE_TEST(moves), LINE_TEST(placed), LINE_TEST(placed_refused), LINE_TEST(placed_anyway), LINE_TEST(placed_again),
 		LINE_TEST(leaves), LINE_TEST(moved), LINE_TEST(hurries_unplaced), LINE_TEST(placed_grows), LINE_TEST(both_call),
 		LINE_TEST(taken_back), LINE_TEST(holds_for_none), LINE_TEST(ends_unplaced), LINE_TEST(placed_writable), LINE_TEST(refused_corked),
+		LINE_TEST(withdrawn), LINE_TEST(stamped),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

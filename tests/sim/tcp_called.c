@@ -292,6 +292,160 @@ static void gone_elsewhere(void **state)
 	is_unheard(t, ECONNRESET);
 }
 
+/* ---- who called has called another since ----------------------------------------------------------------------------- */
+
+static void nobody_to_accept(struct line *t)
+{
+	struct tcp_id id;
+
+	assert_int_equal(tcp_accept(t->s, t->listener, t->cookie, &id), -EAGAIN);
+	assert_int_equal(tcp_listener_ready(t->s, t->listener), 0);
+}
+
+/* Whoever calls then is another one's. Those that come later than that, and were called before, are dropped. */
+static void withdrawn(void **state)
+{
+	struct line *t = *state;
+
+	comes(t, "S 0:0(0) urg 20000 <mss 4000>");
+	RECV(0, "FP. 1:11(10) ack 1");
+	t->peer.port++;
+	RECV(0, "S 0:0(0) urg 1 <mss 4000>");
+	SEND("SP. 0:0(0) ack 1 urg 3");
+	t->drv->withdrawn[0]++;
+	nobody_to_accept(t);
+	t->peer.port--;
+	SEND("R. 1:1(0) ack 12");
+	t->peer.port++;
+	SEND("R. 1:1(0) ack 1");
+	t->peer.port++;
+	RECV(0, "S 0:0(0) urg 20000 <mss 4000>");
+	NOTHING();
+	nobody_to_accept(t);
+	t->withdrawn = 1;
+	RECV(0, "S 0:0(0) urg 20000 <mss 4000>");
+	RECV(0, "P. 1:11(10) ack 1");
+	line_accept(t);
+	SEND("S. 0:0(0) ack 11 urg 5");
+	line_read(t, 10);
+	t->drv->withdrawn[0]++; /* which is no business of who was answered */
+	nobody_to_accept(t);
+	line_write(t, 10);
+	SEND("P. 1:11(10) ack 11");
+	assert_int_equal(stats(t).tcp_conns, 1);
+}
+
+/* By a new call between the same two: the old one is out of its way when it comes again. */
+static void withdrawn_anew(void **state)
+{
+	struct line *t = *state;
+
+	comes(t, "S 0:0(0) urg 20000 <mss 4000>");
+	RECV(0, "P. 1:11(10) ack 1");
+	t->drv->withdrawn[0]++;
+	t->withdrawn = 1;
+	t->peer_isn = 0x56780000;
+	RECV(0, "S 0:0(0) urg 20000 <mss 4000>");
+	t->peer_isn = 0x12340000;
+	SEND("R. 1:1(0) ack 11");
+	t->peer_isn = 0x56780000;
+	t->isn = t->peer_isn;
+	RECV(0, "S 0:0(0) urg 20000 <mss 4000>");
+	line_accept(t);
+	SEND("S. 0:0(0) ack 1 urg 5");
+}
+
+/* While it is answered: nobody hears it, and the next one, who called later, is accepted. */
+static void withdrawn_late(void **state)
+{
+	struct line *t = *state;
+
+	comes(t, "S 0:0(0) urg 20000 <mss 4000>");
+	RECV(0, "P. 1:11(10) ack 1");
+	t->drv->withdraws = true;
+	nobody_to_accept(t);
+	SEND("S. 0:0(0) ack 11 urg 5");
+	SEND("R. 1:1(0) ack 11");
+	assert_int_equal(stats(t).tcp_accepted, 0);
+	assert_int_equal(stats(t).tcp_conns, 0);
+}
+
+/* And has ended: else what it has said would still be heard. */
+static void withdrawn_gone(void **state)
+{
+	struct line *t = *state;
+
+	comes(t, "S 0:0(0) urg 20000 <mss 4000>");
+	RECV(0, "FP. 1:11(10) ack 1");
+	t->drv->withdrawn[0]++;
+	stack_link_del(t->s, t->link, ECONNRESET);
+	IGNORE();
+	nobody_to_accept(t);
+	assert_int_equal(stats(t).tcp_conns, 0);
+}
+
+static void withdrawn_without_frame(void **state)
+{
+	struct line *t = *state;
+
+	accepted_without_frame(t);
+	t->drv->withdrawn[0]++;
+	frames_again(t);
+	SEND("S. 0:0(0) ack 11 urg 0");
+	SEND("R. 1:1(0) ack 11");
+	line_read_error(t, ECONNRESET);
+}
+
+/* It is about to move to another process: if it does, whoever called knew. If not, nobody hears it. */
+static void held(struct line *t)
+{
+	comes(t, "S 0:0(0) urg 20000 <mss 4000>");
+	RECV(0, "FP. 1:11(10) ack 1");
+	assert_int_equal(tcp_dequeue(t->s, t->listener, t->cookie, &t->id), 0);
+	assert_int_equal(tcp_hold_here(t->s, t->id), 0);
+	t->drv->withdrawn[0]++;
+	t->withdrawn = 1;
+	t->peer.port++;
+	RECV(0, "S 0:0(0) urg 20000 <mss 4000>");
+	t->peer.port--;
+	NOTHING();
+}
+
+static void withdrawn_held(void **state)
+{
+	struct line *t = *state;
+
+	held(t);
+	tcp_release(t->s, t->id);
+	SEND("R. 1:1(0) ack 12");
+	line_read_error(t, ECONNRESET);
+}
+
+static void withdrawn_moves(void **state)
+{
+	struct line *t = *state;
+	uint8_t parcel[1024];
+	uint64_t bytes;
+
+	held(t);
+	bytes = tcp_export_bytes(t->s, t->id);
+	assert_in_range(bytes, 1, sizeof(parcel));
+	tcp_export(t->s, t->id, parcel);
+	tcp_forget(t->s, t->id);
+	t->drv->withdrawn[0]++; /* before it came, wherever that is */
+	assert_int_equal(tcp_import(t->s, t->link, parcel, bytes, t->cookie, &t->id), 0);
+	assert_int_equal(tcp_hold_here(t->s, t->id), 0);
+	t->peer.port++;
+	nobody_to_accept(t);
+	SEND("R. 1:1(0) ack 1");
+	t->peer.port--;
+	tcp_release(t->s, t->id);
+	assert_int_equal(tcp_enqueue(t->s, t->id), 0);
+	line_accept(t);
+	SEND("S. 0:0(0) ack 12 urg 5");
+	line_read(t, 10);
+}
+
 /* In the middle of what it says */
 static void no_memory(void **state)
 {
@@ -453,6 +607,8 @@ int main(void)
 		LINE_TEST(answers_nobody), LINE_TEST(handed_on), LINE_TEST(defers_asked), LINE_TEST(promises), LINE_TEST(promises_each), LINE_TEST(keeps_promises),
 		LINE_TEST(no_frame_to_answer), LINE_TEST(no_frame_to_reset), LINE_TEST(no_frame_to_reset_at_first),
 		LINE_TEST(hurries_without_frame), LINE_TEST(gone_elsewhere), LINE_TEST(no_memory), LINE_TEST(answers_nobody_held), LINE_TEST(defers), LINE_TEST(keeps_window), LINE_TEST(takes_back),
+		LINE_TEST(withdrawn), LINE_TEST(withdrawn_anew), LINE_TEST(withdrawn_late), LINE_TEST(withdrawn_without_frame), LINE_TEST(withdrawn_held),
+		LINE_TEST(withdrawn_moves), LINE_TEST(withdrawn_gone),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -396,7 +396,7 @@ static void line_inject(struct line *t, const struct seg *seg)
 	struct tcp_opts opts = seg_opts(t, seg);
 	struct tcp_fields fields = {
 		.seq = seg->seq.v + t->peer_isn,
-		.ack = (seg->flags & TCP_ACK) != 0 ? seg->ack.v + t->isn : 0,
+		.ack = (seg->flags & TCP_ACK) != 0 ? seg->ack.v + t->isn : t->withdrawn,
 		.src_port = t->peer.port,
 		.dst_port = t->local.port,
 		.window = (uint16_t)(seg->win.said == NUM_VALUE ? seg->win.v : t->peer_win),

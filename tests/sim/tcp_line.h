@@ -76,6 +76,7 @@ struct line_config {
 struct line {
 	/* The test may change these between lines. */
 	uint32_t peer_isn; /* default 1000 */
+	uint32_t withdrawn; /* what its SYN says of that; default 0 */
 	uint32_t peer_win; /* default 65535 */
 	struct endpoint local, peer;
 	uint8_t peer_tos; /* of RECV; ECN bits included */
