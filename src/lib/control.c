@@ -12,6 +12,7 @@
 #include "lib/move.h"
 #include "lib/own_fd.h"
 #include "lib/report.h"
+#include "lib/stopped.h"
 
 #include <errno.h>
 #include <string.h>
@@ -173,6 +174,7 @@ static void control_event(struct vj *vj, const struct ctl_msg *msg, const int fd
 		break;
 	case CTL_LEASE_GONE:
 		route_forget_all(vj);
+		stopped_watch(vj);
 		break;
 	case CTL_REPORT_WANTED:
 		report_answer(vj, fds[0], msg->report.kind);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* move.c - moving connections in-band; see move.h */
 #include "lib/move.h"
+#include "lib/stopped.h"
 
 #include "base/assert.h"
 
@@ -498,6 +499,7 @@ void move_poll(struct vj *vj)
 	deed_poll(vj);
 	if (vj->leaving)
 		vj->move_ns = min_u64(vj->move_ns, vj->leaving_ns);
+	stopped_poll(vj);
 	link_publish_all(vj);
 }
 
@@ -507,7 +509,7 @@ uint64_t move_deadline_us(const struct vj *vj)
 
 	if (move_busy(vj))
 		return vj->move_ns / 1000 + 1;
-	ns = min_u64(ns, deed_offered_ns(vj));
+	ns = min_u64(min_u64(ns, deed_offered_ns(vj)), vj->stopped_ns);
 	for (const struct transit *t = vj->moves ? vj->moves->transits : NULL; t; t = t->next)
 		ns = min_u64(ns, t->until_ns);
 	return ns == UINT64_MAX ? ns : ns / 1000 + 1;
@@ -515,7 +517,7 @@ uint64_t move_deadline_us(const struct vj *vj)
 
 bool move_oversleeps(const struct vj *vj, uint64_t wake_ns)
 {
-	return vj->moves && vj->moves->transits && deed_pump_ns(vj) < wake_ns;
+	return vj->stopped_ns < wake_ns || (vj->moves && vj->moves->transits && deed_pump_ns(vj) < wake_ns);
 }
 
 bool move_busy(const struct vj *vj)

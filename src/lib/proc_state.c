@@ -6,20 +6,54 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+/* Return: bytes, or -errno */
+static long proc_read(const char *path, char *buf, size_t room)
+{
+	int fd = OWN_FD_MAKE(sys_openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0));
+	long len = fd < 0 ? fd : sys_read(fd, buf, room);
+
+	own_fd_close(fd);
+	return len;
+}
 
 char proc_state(int32_t pid)
 {
 	char path[32] = "/proc/self/stat", stat[256];
 	const char *state;
 	long len;
-	int fd;
 
 	if (pid != 0)
 		snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	fd = OWN_FD_MAKE(sys_openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0));
-	len = fd < 0 ? fd : sys_read(fd, stat, sizeof(stat));
-	own_fd_close(fd);
+	len = proc_read(path, stat, sizeof(stat));
 	state = len > 0 ? memrchr(stat, ')', (size_t)len) : NULL; /* the end of the name, which may be anything */
 	return state != NULL && state + 2 < stat + len ? state[2] : '\0';
+}
+
+/* The number behind @name at the beginning of a line; 0: there is none */
+static uint64_t status_number(const char *status, const char *name)
+{
+	const char *at = strstr(status, name);
+
+	return at ? strtoull(at + strlen(name), NULL, 10) : 0;
+}
+
+bool proc_is_stopped(int32_t pid, uint64_t *ret_runs)
+{
+	char path[32], status[4096];
+	const char *state;
+	long len;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	len = proc_read(path, status, sizeof(status) - 1);
+	if (len <= 0)
+		return false;
+	status[len] = '\0';
+	state = strstr(status, "\nState:\t");
+	if (!state || (state[8] != 'T' && state[8] != 't'))
+		return false;
+	*ret_runs = status_number(status, "\nvoluntary_ctxt_switches:\t") + status_number(status, "\nnonvoluntary_ctxt_switches:\t");
+	return true;
 }

@@ -4,6 +4,7 @@
 #include "channel/sys.h"
 #include "lib/link.h"
 #include "lib/priv.h"
+#include "lib/stopped.h"
 #include "stack/tcp_move.h"
 
 #include <errno.h>
@@ -77,8 +78,14 @@ static int route_link(struct vj *vj, const struct ctl_channel *channel, const in
 	return *ret_link ? 0 : -EHOSTUNREACH;
 }
 
+/* How many own an endpoint, and have they copies of one listening socket? */
+struct owners {
+	uint32_t cnt;
+	bool copied, instead; /* as in struct ctl_channel */
+};
+
 static int route_ask(struct vj *vj, uint8_t proto, const struct endpoint *remote, uint32_t flow,
-		     struct vj_link **ret_link, uint32_t *ret_owners)
+		     struct vj_link **ret_link, struct owners *ret_owners)
 {
 	struct ctl_endpoint to = { .port = remote->port, .proto = proto };
 	struct ctl_channel channel;
@@ -90,7 +97,7 @@ static int route_ask(struct vj *vj, uint8_t proto, const struct endpoint *remote
 	err = control_done(vj, ctl_client_connect_flow(vj->ctl, &to, flow, &channel, fds));
 	if (err)
 		return err;
-	*ret_owners = channel.owners;
+	*ret_owners = (struct owners){ max_u32(channel.owners, 1), channel.copied, channel.instead };
 	return route_link(vj, &channel, fds, ret_link);
 }
 
@@ -174,25 +181,24 @@ static int route_out(struct vj *vj, uint8_t proto, const struct endpoint *remote
 	return err == -EHOSTUNREACH && late ? late : err;
 }
 
-/* vjd has said how many there are, and made a channel to that which @flow chooses. */
+/* vjd has said how many there are, and made a channel to that which @flow chooses, or to another in its place for now. */
 static void route_remember_owners(struct vj *vj, uint8_t proto, const struct endpoint *remote, uint32_t flow,
-				  uint32_t owners, struct vj_link *link)
+				  struct owners said, struct vj_link *link)
 {
+	uint32_t owners = said.cnt;
 	struct route *all = route_slot(vj, proto, remote, ROUTE_ALL), *one;
-
 	uint32_t begun = route_is(all, proto, remote, ROUTE_ALL) ? all->begun : 1;
 
-	owners = max_u32(owners, 1);
 	/* one has come or gone: what was known by number may be another's now */
 	if (route_is(all, proto, remote, ROUTE_ALL) && all->owners != owners)
 		route_forget(vj, proto, remote);
-	*all = (struct route){ .remote = *remote, .proto = proto, .owner = ROUTE_ALL, .owners = owners, .begun = begun };
+	*all = (struct route){ .remote = *remote, .proto = proto, .owner = ROUTE_ALL, .owners = owners, .copied = said.copied, .begun = begun };
 	if (owners == 1) {
 		all->link = link;
 		return;
 	}
 	one = route_slot(vj, proto, remote, flow % owners);
-	if (one != all) /* else it has to be asked for each time */
+	if (one != all && !said.instead) /* else it has to be asked for each time */
 		*one = (struct route){ .remote = *remote, .proto = proto, .owner = flow % owners, .link = link };
 }
 
@@ -270,11 +276,12 @@ static bool route_spares(struct vj *vj, const struct route *all, uint32_t flow, 
  * To spread connections over the owners of an endpoint they must be known one by one: vjd says how many there are, and
  * @flow modulo that chooses, here and there. When one comes or goes vjd says so, and all routes are asked for anew.
  */
-int route_find(struct vj *vj, uint8_t proto, const struct endpoint *remote, uint32_t flow, struct vj_link **ret_link)
+static int route_choose(struct vj *vj, uint8_t proto, const struct endpoint *remote, uint32_t flow, bool spares, struct vj_link **ret_link)
 {
 	struct route *all = route_slot(vj, proto, remote, ROUTE_ALL), *one;
-	uint32_t owners = 0, owner;
+	struct owners owners = { 0 };
 	struct vj_link *link;
+	uint32_t owner;
 	int err;
 
 	if (route_is(all, proto, remote, ROUTE_ALL) && likely(route_is_current(all))) {
@@ -285,7 +292,7 @@ int route_find(struct vj *vj, uint8_t proto, const struct endpoint *remote, uint
 			*ret_link = one->link;
 			return 0;
 		}
-		if (proto == CTL_PROTO_TCP && route_spares(vj, all, flow, ret_link))
+		if (spares && route_spares(vj, all, flow, ret_link))
 			return 0;
 	}
 	if (vj->ifl_cnt && proto != CTL_PROTO_RAW && !route_by_interface(vj, &remote->addr, &link)) {
@@ -306,6 +313,44 @@ int route_find(struct vj *vj, uint8_t proto, const struct endpoint *remote, uint
 	if (!err)
 		*ret_link = link;
 	return err;
+}
+
+/* Whose calls others take may come to wait for a process that is stopped; and those that do are kept from the next ones. */
+static void route_mind_stopped(struct vj *vj, const struct endpoint *remote, uint32_t flow, struct vj_link **link)
+{
+	const struct route *all = route_slot(vj, CTL_PROTO_TCP, remote, ROUTE_ALL);
+
+	if (!route_is(all, CTL_PROTO_TCP, remote, ROUTE_ALL) || !all->copied)
+		return;
+	stopped_watch(vj);
+	if (link_stands_still(*link))
+		(void)route_other(vj, remote, flow, *link, link);
+}
+
+int route_find(struct vj *vj, uint8_t proto, const struct endpoint *remote, uint32_t flow, struct vj_link **ret_link)
+{
+	int err = route_choose(vj, proto, remote, flow, proto == CTL_PROTO_TCP, ret_link);
+
+	if (!err && proto == CTL_PROTO_TCP && !(*ret_link)->ifl)
+		route_mind_stopped(vj, remote, flow, ret_link);
+	return err;
+}
+
+bool route_other(struct vj *vj, const struct endpoint *remote, uint32_t flow, const struct vj_link *than, struct vj_link **ret_link)
+{
+	const struct route *all = route_slot(vj, CTL_PROTO_TCP, remote, ROUTE_ALL);
+	struct vj_link *link;
+
+	for (uint32_t i = 0, cnt = 1; i < cnt; i++) {
+		if (route_choose(vj, CTL_PROTO_TCP, remote, flow + i, false, &link))
+			return false;
+		cnt = route_is(all, CTL_PROTO_TCP, remote, ROUTE_ALL) && all->copied ? min_u32(all->owners, ROUTE_CNT) : 1;
+		if (link == than || link->ifl || link->dead || link_is_stopped(link))
+			continue;
+		*ret_link = link;
+		return true;
+	}
+	return false;
 }
 
 static unsigned ports_total(const struct ports *p, uint8_t proto)

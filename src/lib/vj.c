@@ -171,7 +171,7 @@ int vj_open_within(const struct vj_options *opts, int timeout_ms, struct vj **re
 	if (!vj)
 		return -ENOMEM;
 	options_apply(vj, opts);
-	vj->move_ns = UINT64_MAX;
+	vj->move_ns = vj->stopped_ns = UINT64_MAX;
 	err = control_dial(vj, timeout_ms); /* first: where there is none, nothing else was made in vain */
 	if (err)
 		goto fail_dial;

@@ -18,6 +18,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -601,6 +602,170 @@ static void part_closed(void)
 	printf("they are heard\n");
 }
 
+/* ---- several processes accept, and one of them is stopped -------------------------------------------------------------- */
+
+enum { SHARERS = 4, NUMBERS_MAX = 4096, CALLERS = 24 };
+
+static struct {
+	int listener;
+	uint16_t port;
+	pid_t pids[SHARERS];
+	struct {
+		_Atomic uint32_t heard[NUMBERS_MAX]; /* by how many programs */
+		_Atomic uint32_t next;
+	} *seen;
+} shared;
+
+/* A question is a number. */
+static void shares(int who)
+{
+	for (;;) {
+		int fd = accept(shared.listener, NULL, NULL);
+		uint32_t number;
+
+		CHECK(fd >= 0);
+		if (read_all(fd, &number, sizeof(number)) == sizeof(number)) {
+			shared.seen->heard[number]++;
+			(void)send(fd, &(uint8_t){ (uint8_t)who }, 1, MSG_NOSIGNAL);
+		}
+		close(fd);
+	}
+}
+
+static int shared_ask(void)
+{
+	int fd = connect_to(shared.port);
+	uint32_t number = shared.seen->next++;
+
+	CHECK(number < NUMBERS_MAX);
+	write_all(fd, &number, sizeof(number));
+	return fd;
+}
+
+static int shared_answer(int fd)
+{
+	uint8_t who = SHARERS;
+
+	CHECK(read(fd, &who, 1) == 1 && who < SHARERS);
+	close(fd);
+	return who;
+}
+
+/* All of them serve on the path in question, until that one has. */
+static void all_serve(int who)
+{
+	uint64_t until_ms = now_ms() + ANSWER_MS;
+	unsigned on_path = 0, wanted = who < 0 ? (1u << SHARERS) - 1 : 1u << who;
+
+	while ((on_path & wanted) != wanted) {
+		int fds[SHARERS];
+
+		for (int i = 0; i < SHARERS; i++)
+			fds[i] = shared_ask(); /* so that not always the same one is free */
+		for (int i = 0; i < SHARERS; i++) {
+			bool is = kernel_has_conn(fds[i]) == wants_kernel();
+
+			on_path |= (unsigned)is << shared_answer(fds[i]);
+		}
+		CHECK(now_ms() < until_ms);
+		usleep(5000);
+	}
+}
+
+static void shared_begin(void)
+{
+	shared.seen = mmap(NULL, sizeof(*shared.seen), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	CHECK(shared.seen != MAP_FAILED);
+	shared.seen->next = 1;
+	shared.listener = listen_any(&shared.port);
+	for (int i = 0; i < SHARERS; i++)
+		shared.pids[i] = child_start(shares, i);
+	all_serve(-1);
+}
+
+static void shared_end(void)
+{
+	for (int i = 0; i < SHARERS; i++)
+		end_by_signal(shared.pids[i], SIGKILL);
+	for (uint32_t i = 1; i < shared.seen->next; i++)
+		CHECK(shared.seen->heard[i] == 1);
+	close(shared.listener);
+	munmap(shared.seen, sizeof(*shared.seen));
+}
+
+/* Like any that hasn't called before */
+static void asks_anew(int who)
+{
+	for (int i = 0; i < 3; i++) {
+		int fd = connect_to(shared.port);
+		uint32_t number = NUMBERS_MAX - 1;
+
+		write_all(fd, &number, sizeof(number));
+		CHECK(shared_answer(fd) != who);
+	}
+}
+
+static void callers_are_served(int fds[CALLERS], int stopped)
+{
+	for (int i = 0; i < CALLERS; i++) {
+		struct pollfd pfd = { .fd = fds[i], .events = POLLIN };
+
+		CHECK(i % 2 || poll(&pfd, 1, ANSWER_MS) == 1);
+		CHECK(shared_answer(fds[i]) != stopped);
+	}
+}
+
+/* Who calls one that is stopped, or comes for the first time, is served by the others. It goes on as if nothing had been. */
+static void one_stopped(void)
+{
+	int fds[CALLERS];
+
+	shared_begin();
+	usleep(1200000); /* it has promised nothing any more */
+	stop(shared.pids[1]);
+	for (int turn = 0; turn < 2; turn++) {
+		for (int i = 0; i < CALLERS; i++)
+			fds[i] = shared_ask();
+		callers_are_served(fds, 1);
+	}
+	for (int i = 0; i < SHARERS; i++)
+		child_end(child_start(asks_anew, 1));
+	CHECK(!kill(shared.pids[1], SIGCONT));
+	all_serve(1);
+	shared_end();
+}
+
+/* Nobody runs: all wait, and are heard once. */
+static void all_stopped(void)
+{
+	int fds[CALLERS];
+
+	shared_begin();
+	for (int i = 0; i < SHARERS; i++)
+		stop(shared.pids[i]);
+	for (int i = 0; i < CALLERS; i++)
+		fds[i] = shared_ask();
+	usleep(700000);
+	for (int i = 0; i < CALLERS; i++)
+		CHECK(poll(&(struct pollfd){ .fd = fds[i], .events = POLLIN }, 1, 0) == 0);
+	for (int i = 0; i < SHARERS; i++)
+		CHECK(!kill(shared.pids[i], SIGCONT));
+	for (int i = 0; i < CALLERS; i++)
+		shared_answer(fds[i]);
+	all_serve(-1);
+	shared_end();
+}
+
+static void part_queue_stopped(void)
+{
+	one_stopped();
+	all_stopped();
+	use_ipv6(true);
+	one_stopped();
+	use_ipv6(false);
+	printf("others serve them\n");
+}
+
 enum { MUCH_BYTES = 600000 };
 
 static void reads_much(int unused)
@@ -759,6 +924,7 @@ void called_parts(const char *only)
 		{ "called_closed", part_closed },
 		{ "queue_killed", part_queue_killed },
 		{ "queue_copied", part_queue_copied },
+		{ "queue_stopped", part_queue_stopped },
 		{ "said_much", part_said_much },
 		{ "kept_board", part_kept_board },
 		{ "counted", part_counted },

@@ -99,6 +99,12 @@ void link_publish_dirty(struct vj *vj)
 	(void)vj;
 }
 
+/* stopped.h */
+void stopped_poll(struct vj *vj)
+{
+	(void)vj;
+}
+
 void deed_poll(struct vj *vj)
 {
 	(void)vj;
