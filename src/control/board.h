@@ -8,8 +8,8 @@
  *
  *	owners	  of which user are the applications that have leased this port? If there are none, and no interfaces to leave by, it is the
  *		  kernel's; and so it is if all are another user's than who asks, whom vjd would refuse.
- *	brief	  have the last processes of this program, started by the same parent, ended at once, one connection and a few
- *		  frames later (BRIEF)? Then the next one's first connection is the kernel's, until a time.
+ *	brief	  have the last processes of this program, started by the same parent, ended at once, a few connections and
+ *		  frames later (BRIEF)? Then the next one's first connections are the kernel's, until a time.
  *
  * And `vj run` knows by it that there is a vjd which speaks this version, without waiting for a word of its: it is taken away before that looks
  * for the last time whether somebody has come.

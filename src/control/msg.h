@@ -82,7 +82,7 @@ enum { CTL_VERSION = 11, CTL_FDS_MAX = 5, CTL_NAME_MAX = 32 };
 	X(ASKED,         48, DAEMON, 0, 0, mac)        /* reply to ASK */ \
 	X(FIREWALL,      49, CLIENT, 0, 0, firewall)   /* root's: show the host's rules, with what channels have counted */ \
 	X(FIREWALL_SHOWN,50, DAEMON, 1, 1, firewall)   /* reply to FIREWALL: text, to be read from this pipe to its end */ \
-	X(BRIEF,         51, CLIENT, 0, 0, brief)      /* I end, after one connection and a few frames; no reply */ \
+	X(BRIEF,         51, CLIENT, 0, 0, brief)      /* I end, after a few connections and frames; no reply */ \
 	X(TO_KERNEL,     52, CLIENT, 1, 1, repair)     /* make this connection of mine, over an interface, one of the kernel's; the fd has its queues */ \
 	X(IN_KERNEL,     53, DAEMON, 1, 1, repair)     /* reply to TO_KERNEL: its socket */ \
 	X(INTERFACE_LEFT,54, CLIENT, 0, 0, interface)  /* after CTL_INTERFACE_LEAVING: my channel there may end; no reply */

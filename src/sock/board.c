@@ -9,7 +9,8 @@
 
 #include "lib/board.h"
 
-enum { BRIEF_MS = 50, BRIEF_FRAMES = 64 };
+/* So few connections and frames win less than a context costs. */
+enum { BRIEF_MS = 50, BRIEF_FRAMES = 96, BRIEF_CONNS = 8 };
 
 VJ_EARLY enum report_why board_says(const struct sockaddr *addr, socklen_t len, bool udp)
 {
@@ -21,10 +22,10 @@ VJ_EARLY enum report_why board_says(const struct sockaddr *addr, socklen_t len, 
 	case BOARD_OTHERS:
 		return REPORT_WHY_REFUSED;
 	case BOARD_BRIEF:
-		if (sock.was_brief)
+		if (sock.briefs == BRIEF_CONNS)
 			return REPORT_WHY_NONE;
-		sock.was_brief = true;
-		ctx_say("the first connection is the kernel's: the last processes of this program ended at once");
+		if (!sock.briefs++)
+			ctx_say("the first connections are the kernel's: the last processes of this program ended at once");
 		return REPORT_WHY_SHORT;
 	case BOARD_ASK:
 		break;
@@ -38,6 +39,6 @@ void board_ended(void)
 
 	if (sock.strict || sys_clock_ns() - sock.opened_ns >= BRIEF_MS * NS_PER_MS || vj_stats(sock.vj, &st))
 		return;
-	if (st.tcp_opened == 1 && !st.tcp_accepted && st.rx_frames + st.tx_frames < BRIEF_FRAMES)
+	if (st.tcp_opened && st.tcp_opened <= BRIEF_CONNS && !st.tcp_accepted && st.rx_frames + st.tx_frames < BRIEF_FRAMES)
 		board_tell_brief(sock.vj);
 }

@@ -322,7 +322,7 @@ struct sock_layer {
 	uint32_t mute_cnt;  /* peers in @mutes, unanswered.c */
 	bool barred; /* all that is new is the kernel's: cage.c */
 	bool rings; /* the program's io_uring has worked on a socket: what is new is the kernel's */
-	bool was_brief; /* a connection was left to the kernel, because processes of this program are brief */
+	uint8_t briefs; /* connections that were left to the kernel, because processes of this program are brief */
 	struct board_kept board; /* while there is no context */
 	struct sock *copied; /* sockets that listen here and elsewhere */
 	struct sock *ended; /* became the kernel's while a call looked, which may go on with them: ended_later() */
