@@ -60,9 +60,12 @@ int dgram_shutdown(int fd, struct sock *s, int how);
 void dgram_reads(int fd, struct sock *s, bool peek);
 /* The last descriptor went. */
 void dgram_free(struct sock *s);
-/* As recvmsg() and sendmsg(), -errno; the lock is given up while they block. */
-long dgram_recv(int fd, struct sock *s, struct msghdr *msg, int flags);
-long dgram_send(int fd, struct sock *s, const struct msghdr *msg, int flags);
+/*
+ * As recvmsg() and sendmsg(), -errno; the lock is given up while they block. @plain: the program's call has no msghdr, and the kernel's is to have none
+ * either, which would be dearer, and takes an address of no bytes for none.
+ */
+long dgram_recv(int fd, struct sock *s, struct msghdr *msg, int flags, bool plain);
+long dgram_send(int fd, struct sock *s, const struct msghdr *msg, int flags, bool plain);
 /*
  * The first of these, if they go to one destination over a channel: together. The lock is held all the time.
  * Return: how many left; 0: dgram_send() has to say what becomes of the first; -ECONNREFUSED, once.

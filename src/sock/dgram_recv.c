@@ -110,10 +110,12 @@ static VJ_COLD long parcel_recv(int fd, struct sock *s, struct msghdr *msg, int 
 }
 
 /* The kernel's, if there is one. */
-static long kernel_take(int fd, struct sock *s, struct msghdr *msg, int flags)
+static long kernel_take(int fd, struct sock *s, struct msghdr *msg, int flags, bool plain)
 {
+	const struct iovec *iov = plain && msg->msg_iovlen == 1 ? msg->msg_iov : NULL;
 	socklen_t name_len = msg->msg_namelen;
-	long r = sys_recvmsg(fd, msg, flags | MSG_DONTWAIT);
+	long r = iov ? sys_recvfrom(fd, iov->iov_base, iov->iov_len, flags | MSG_DONTWAIT, msg->msg_name, &msg->msg_namelen) :
+		       sys_recvmsg(fd, msg, flags | MSG_DONTWAIT);
 
 	/* the kernel says how long the name is, not how much of it there was room for */
 	if (r >= 0 && msg->msg_name && name_len >= msg->msg_namelen)
@@ -122,7 +124,7 @@ static long kernel_take(int fd, struct sock *s, struct msghdr *msg, int flags)
 }
 
 /* What there is now. Who has looked at one (MSG_PEEK) gets that one next, whatever else has come. Return: as recvmsg(). */
-static long take(struct sock *s, struct msghdr *msg, int flags)
+static long take(struct sock *s, struct msghdr *msg, int flags, bool plain)
 {
 	struct dgram *d = s->dgram;
 	bool peek = (flags & MSG_PEEK) != 0, kernel = dgram_kernel_first(d);
@@ -137,7 +139,7 @@ static long take(struct sock *s, struct msghdr *msg, int flags)
 		if (kernel) {
 			int err = side ? 0 : dgram_error(s); /* channel_recv() tells it by itself */
 
-			r = unlikely(err) ? -err : kernel_take(s->lease_fd, s, msg, flags);
+			r = unlikely(err) ? -err : kernel_take(s->lease_fd, s, msg, flags, plain);
 		} else {
 			r = channel_recv(s, msg, flags);
 			if (r == -EAGAIN) {
@@ -158,18 +160,19 @@ static long take(struct sock *s, struct msghdr *msg, int flags)
 	return r;
 }
 
-static long kernel_recv(int fd, struct sock *s, struct msghdr *msg, int flags)
+static long kernel_recv(int fd, struct sock *s, struct msghdr *msg, int flags, bool plain)
 {
+	const struct iovec *iov = plain && msg->msg_iovlen == 1 ? msg->msg_iov : NULL;
 	struct dgram_hold h;
 	long r;
 
 	dgram_kernel_begin(&h, s);
-	r = ker_recvmsg(fd, msg, flags);
+	r = iov ? ker_recvfrom(fd, iov->iov_base, iov->iov_len, flags, msg->msg_name, &msg->msg_namelen) : ker_recvmsg(fd, msg, flags);
 	dgram_kernel_end(&h);
 	return r;
 }
 
-long dgram_recv(int fd, struct sock *s, struct msghdr *msg, int flags)
+long dgram_recv(int fd, struct sock *s, struct msghdr *msg, int flags, bool plain)
 {
 	struct blocking b = { .file = &s->file,
 			      .signals = sock_signals,
@@ -185,11 +188,11 @@ long dgram_recv(int fd, struct sock *s, struct msghdr *msg, int flags)
 		if (!d->open || !sock.vj || (flags & MSG_ERRQUEUE)) {
 			r = d->parcel && !(flags & MSG_ERRQUEUE) ? parcel_recv(fd, s, msg, flags) : -EAGAIN;
 			if (r == -EAGAIN) /* the number may be another's: the lock was given up, for a claim, or while it waited */
-				r = likely(fd_peek(fd) == &s->file) ? kernel_recv(fd, s, msg, flags) : -EBADF;
+				r = likely(fd_peek(fd) == &s->file) ? kernel_recv(fd, s, msg, flags, plain) : -EBADF;
 			d->carried += r >= 0 && !(flags & (MSG_PEEK | MSG_ERRQUEUE));
 			break;
 		}
-		r = take(s, msg, flags);
+		r = take(s, msg, flags, plain);
 		if (r != -EAGAIN)
 			break;
 		if (s->nonblock || (flags & MSG_DONTWAIT))

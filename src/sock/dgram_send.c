@@ -41,14 +41,15 @@ bool dgram_to_channel(int fd, struct sock *s, const struct sockaddr *sa, socklen
 	return d->open || (pays(s, sa, len) && !ctx_get() && !port_open(fd, s));
 }
 
-static long kernel_send(int fd, struct sock *s, const struct msghdr *msg, int flags)
+static long kernel_send(int fd, struct sock *s, const struct msghdr *msg, int flags, bool plain)
 {
+	const struct iovec *iov = plain && msg->msg_iovlen == 1 ? msg->msg_iov : NULL;
 	struct dgram_hold h;
 	long r;
 
 	s->dgram->asks_kernel = s->dgram->peer_len;
 	dgram_kernel_begin(&h, s);
-	r = ker_sendmsg(fd, msg, flags);
+	r = iov ? ker_sendto(fd, iov->iov_base, iov->iov_len, flags, msg->msg_name, msg->msg_namelen) : ker_sendmsg(fd, msg, flags);
 	dgram_kernel_end(&h);
 	return r;
 }
@@ -133,7 +134,7 @@ static long segments_rest(struct sock *s, const struct msghdr *msg, int flags, s
 	}
 	rest.msg_iov = iov;
 	rest.msg_iovlen = cnt;
-	return kernel_send(s->lease_fd, s, &rest, flags);
+	return kernel_send(s->lease_fd, s, &rest, flags, false);
 }
 
 /*
@@ -228,7 +229,13 @@ static bool is_other_family(const struct sock *s, const struct sockaddr *to, soc
 	return s->family == AF_INET6 && s->dgram->peer_len && to != peer && !is_wild(to) && len >= sizeof(struct sockaddr_in6) && is_v4(to) != is_v4(peer);
 }
 
-long dgram_send(int fd, struct sock *s, const struct msghdr *msg, int flags)
+/* To a call without a msghdr an address of no bytes is not none, and a long one isn't cut. */
+static bool is_name_refused(const struct msghdr *msg, bool plain)
+{
+	return plain && msg->msg_name && (!msg->msg_namelen || msg->msg_namelen > sizeof(struct sockaddr_storage));
+}
+
+long dgram_send(int fd, struct sock *s, const struct msghdr *msg, int flags, bool plain)
 {
 	size_t len = iov_bytes(msg);
 	struct sockaddr_storage copy;
@@ -241,14 +248,14 @@ long dgram_send(int fd, struct sock *s, const struct msghdr *msg, int flags)
 	to = send_to(s, msg, &copy, &to_len);
 	if (flags & MSG_MORE) /* pieces of one datagram are put together there */
 		s->dgram->sends_to_kernel = true;
-	if (channel_carries(s, msg, len, flags) && !is_other_family(s, to, to_len) && dgram_to_channel(fd, s, to, to_len))
+	if (!is_name_refused(msg, plain) && channel_carries(s, msg, len, flags) && !is_other_family(s, to, to_len) && dgram_to_channel(fd, s, to, to_len))
 		r = channel_send_any(s, to, to_len, msg, len, flags);
 	if (s->lease_fd >= 0)
 		fd = s->lease_fd;
 	if (r == TO_KERNEL && dgram_waits(s))
 		r = channel_error(fd, s, msg);
 	if (r == TO_KERNEL)
-		r = kernel_send(fd, s, msg, flags);
+		r = kernel_send(fd, s, msg, flags, plain);
 	hold_end(&hold);
 	return r;
 }

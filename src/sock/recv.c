@@ -379,7 +379,7 @@ static ssize_t recv_leave(int fd, struct sock *s, const struct iovec *iov, int c
 				      .msg_name = len ? addr : NULL,
 				      .msg_namelen = addr && len ? *len : 0 };
 
-		r = dgram_recv(fd, s, &msg, flags);
+		r = dgram_recv(fd, s, &msg, flags, true);
 		if (r >= 0 && addr && len)
 			*len = msg.msg_namelen;
 	} else {
@@ -457,7 +457,7 @@ VJ_EARLY static long recv_msg(int fd, struct sock *s, struct msghdr *msg, int fl
 	if (msg->msg_iovlen > IOV_MAX)
 		return -EMSGSIZE;
 	if (s->state == SOCK_UDP)
-		return dgram_recv(fd, s, msg, flags);
+		return dgram_recv(fd, s, msg, flags, false);
 	if (unlikely(flags & MSG_ERRQUEUE))
 		return zerocopy_told(s, msg);
 	r = conn_recv(s, msg->msg_iov, (int)msg->msg_iovlen, flags);

@@ -265,7 +265,7 @@ static ssize_t send_leave(int fd, struct sock *s, const struct iovec *iov, int c
 				      .msg_namelen = len };
 
 		flags |= MSG_NOSIGNAL; /* only streams break with a signal */
-		r = dgram_send(fd, s, &msg, flags);
+		r = dgram_send(fd, s, &msg, flags, true);
 	} else if (opens_nowhere(flags, addr, len)) {
 		r = -EOPNOTSUPP;
 	} else if (unlikely(s->state == SOCK_AWAY)) {
@@ -345,7 +345,7 @@ VJ_EARLY static long send_msg(int fd, struct sock *s, const struct msghdr *msg, 
 	if (msg->msg_iovlen > IOV_MAX)
 		return -EMSGSIZE;
 	if (s->state == SOCK_UDP)
-		return dgram_send(fd, s, msg, flags);
+		return dgram_send(fd, s, msg, flags, false);
 	r = unlikely(msg->msg_controllen) ? control_check(msg) : 0;
 	if (unlikely(r))
 		return r;

@@ -826,8 +826,16 @@ static void test_udp_refusals(void)
 	struct sockaddr_in6 six = { .sin6_family = AF_INET6, .sin6_port = htons(9),
 				    .sin6_addr = IN6ADDR_LOOPBACK_INIT };
 	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+	struct sockaddr_storage to[4] = { 0 };
+	struct udp_pair p;
 
 	title("refusals");
+	udp_open(&p, AF_INET, "127.0.0.1");
+	to[0] = p.addr;
+	say("connect", connect(p.client, (struct sockaddr *)to, p.addr_len));
+	say("no address", sendto(p.client, "x", 1, 0, (struct sockaddr *)to, 0));
+	say("long address", sendto(p.client, "x", 1, 0, (struct sockaddr *)to, sizeof(to)));
+	udp_close(&p);
 	say("broadcast", sendto(fd, "x", 1, 0, (struct sockaddr *)&all, sizeof(all)));
 	say("IPv6 from IPv4", sendto(fd, "x", 1, 0, (struct sockaddr *)&six, sizeof(six)));
 	say("short address", sendto(fd, "x", 1, 0, (struct sockaddr *)&all, 3));
