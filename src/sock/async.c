@@ -79,7 +79,8 @@ static void tell(const struct f_owner_ex *owner, siginfo_t *info)
 
 void async_tell(struct sock *s, uint32_t mask)
 {
-	int fd = fd_of_file(&s->file), knows = fd < 0 ? -1 : option_fd(fd, s, false);
+	/* that all was acknowledged is of no use to a program */
+	int fd = mask & ~(uint32_t)EPOLLMSG ? fd_of_file(&s->file) : -1, knows = fd < 0 ? -1 : option_fd(fd, s, false);
 	int sig = knows < 0 ? 0 : sys_fcntl(knows, F_GETSIG, 0);
 	struct f_owner_ex owner = { 0 };
 	siginfo_t info = { .si_signo = SIGIO };

@@ -489,6 +489,11 @@ static void sigio_of(const char *who, int fd, int peer)
 	for (int i = 0; i < EVENTUALLY_MS / 10 && !sigios; i++)
 		usleep(10000);
 	say("signalled", sigios > 0);
+	settle();
+	sigios = 0;
+	write(fd, "y", 1);
+	usleep(200000); /* it is acknowledged, which is no news: there was room all the time */
+	say("not by what was sent", sigios == 0);
 	say("off", ioctl(fd, FIOASYNC, &zero));
 	settle();
 	sigios = 0;
