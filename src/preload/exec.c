@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <spawn.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -82,18 +83,48 @@ __asm__(".text\n"
 #error "vfork() wants a line of assembler for this machine"
 #endif
 
+struct copy {
+	int (*fn)(void *arg);
+	void *arg;
+};
+
+/* In a copy of the process, with a stack of its own: our caller's is copied, too. */
+static int copy_begin(void *arg)
+{
+	const struct copy begin = *(const struct copy *)arg;
+
+	sock_fork_end(true);
+	return sock_thread_ends(begin.fn(begin.arg));
+}
+
 /* Three more words may follow, as libc takes them. */
 EXPORT int clone(int (*fn)(void *arg), void *stack, int flags, void *arg, ...)
 {
+	struct copy begin = { fn, arg };
 	va_list ap;
 	void *more[3];
+	int r;
 
 	va_start(ap, arg);
 	for (size_t i = 0; i < sizeof(more) / sizeof(more[0]); i++)
 		more[i] = va_arg(ap, void *);
 	va_end(ap);
 	sock_before_clone((unsigned)flags);
-	return REAL(REAL_CLONE, clone, fn, stack, flags, arg, more[0], more[1], more[2]);
+	if (!fn || (flags & CLONE_NO_FORK) || !sock_fork_begin())
+		return REAL(REAL_CLONE, clone, fn, stack, flags, arg, more[0], more[1], more[2]);
+	r = REAL(REAL_CLONE, clone, copy_begin, stack, flags, &begin, more[0], more[1], more[2]);
+	sock_fork_end(false);
+	return r;
+}
+
+EXPORT pid_t _Fork(void)
+{
+	bool begun = sock_fork_begin();
+	pid_t pid = REAL(REAL__FORK, _Fork);
+
+	if (begun)
+		sock_fork_end(!pid);
+	return pid;
 }
 
 /* The arguments of execl() and its like as an array, on the stack: these may be called after vfork(), or by a handler. */

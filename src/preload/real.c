@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 static const char names[REAL_CNT][16] = {
-	[REAL_CLONE] = "clone",		      [REAL_EXECVPE] = "execvpe", [REAL_FORK] = "fork", [REAL_LONGJMP] = "siglongjmp", [REAL_LONGJMP_CHK] = "__longjmp_chk",
+	[REAL_CLONE] = "clone",		      [REAL_EXECVPE] = "execvpe", [REAL_FORK] = "fork", [REAL__FORK] = "_Fork", [REAL_LONGJMP] = "siglongjmp", [REAL_LONGJMP_CHK] = "__longjmp_chk",
 	[REAL_POSIX_SPAWN] = "posix_spawn", [REAL_POSIX_SPAWNP] = "posix_spawnp", [REAL_PTHREAD_CREATE] = "pthread_create", [REAL_VFORK] = "vfork",
 };
 

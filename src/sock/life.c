@@ -162,7 +162,7 @@ VJ_EARLY static void fork_child(void)
  * libc does not know that it is in a copy, and counts our thread among its own: setuid() has each of them do the same, leaves out those that are
  * not there, but waits for one that has just been made to begin.
  */
-bool life_fork_begin(void)
+bool sock_fork_begin(void)
 {
 	if (!sock.pid || is_foreign())
 		return false;
@@ -172,7 +172,7 @@ bool life_fork_begin(void)
 	return true;
 }
 
-void life_fork_end(bool is_child)
+void sock_fork_end(bool is_child)
 {
 	if (is_child)
 		fork_child();
@@ -352,6 +352,13 @@ VJ_EARLY void sock_exit(int status)
 	forks_child_ends();
 	sock_flush_at_exit();
 	ker_exit_group(status);
+}
+
+int sock_thread_ends(int status)
+{
+	if (helper_is_only())
+		sock_exit(status);
+	return status;
 }
 
 /* The table of descriptors grows now, where that is cheap: lib/own_fd.h */

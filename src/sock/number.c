@@ -10,7 +10,8 @@
 #include "sock/priv.h"
 
 #include <fcntl.h>
-#include <sched.h>
+#include <linux/sched.h>
+#include <signal.h>
 
 /*
  * X(number, call): the arguments are a[0] to a[5], of type long. Kernel's calls take a sigset with its length behind, in
@@ -94,28 +95,32 @@ static VJ_COLD long io_uring_setup(const long a[static 2])
 /*
  * A copy of the process in namespaces of its own: vsftpd's and bubblewrap's way. It comes back here as from fork(). With a stack of its own,
  * or our memory, it does not; with our descriptors it would close ours, and where we wait for its end nobody else could have the lock: those are
- * left alone, as libc's clone() is.
+ * left alone.
  */
 static VJ_COLD long clone_by_number(const long a[static 6])
 {
 	long r;
 
 	sock_before_clone((unsigned long)a[0]);
-	if ((a[0] & (CLONE_VM | CLONE_FILES | CLONE_VFORK)) || a[1] || !life_fork_begin())
+	if ((a[0] & CLONE_NO_FORK) || a[1] || !sock_fork_begin())
 		return ret_errno(SYS_CALL6(SYS_clone, a[0], a[1], a[2], a[3], a[4], a[5]));
 	r = SYS_CALL6(SYS_clone, a[0], 0, a[2], a[3], a[4], 0);
-	life_fork_end(!r);
+	sock_fork_end(!r);
 	return ret_errno(r);
 }
 
-/* That copies nothing which life.c could see to. */
 static VJ_COLD long clone3_by_number(const long a[static 2])
 {
-	const uint64_t *flags = P(0); /* the first member of struct clone_args */
+	const struct clone_args *args = P(0);
+	long r;
 
-	if (!is_wild(flags))
-		sock_before_clone(*flags);
-	return ret_errno(SYS_CALL2(SYS_clone3, a[0], a[1]));
+	if (!is_wild(args) && (size_t)a[1] >= CLONE_ARGS_SIZE_VER0)
+		sock_before_clone(args->flags);
+	if (is_wild(args) || (size_t)a[1] < CLONE_ARGS_SIZE_VER0 || (args->flags & CLONE_NO_FORK) || args->stack || !sock_fork_begin())
+		return ret_errno(SYS_CALL2(SYS_clone3, a[0], a[1]));
+	r = SYS_CALL2(SYS_clone3, a[0], a[1]);
+	sock_fork_end(!r);
+	return ret_errno(r);
 }
 
 long sock_by_number(long nr, const long a[static 6])
@@ -143,6 +148,10 @@ long sock_by_number(long nr, const long a[static 6])
 		return io_uring_setup(a);
 	case SYS_clone:
 		return clone_by_number(a);
+#ifdef SYS_fork
+	case SYS_fork:
+		return clone_by_number((long[6]){ SIGCHLD });
+#endif
 	case SYS_clone3:
 		return clone3_by_number(a);
 	default:

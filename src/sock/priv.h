@@ -993,8 +993,5 @@ void layer_bury(void);
 void life_init(void);
 void signals_on(void); /* what a process that ends has ignored isn't any more, before another program or a child would have it so */
 void signal_is_set(int sig); /* ... but by the program, which means it */
-/* Around a system call that copies the process, past libc's fork(). Return: false: this one has nothing that it concerns. Not async-signal-safe. */
-bool life_fork_begin(void);
-void life_fork_end(bool is_child);
 
 #endif

@@ -18,6 +18,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/select.h>
@@ -155,6 +156,13 @@ long sock_io_submit(unsigned long context, long cnt, void *list);
 
 /* ---- process.c: before clone(), with these flags */
 void sock_before_clone(unsigned long flags);
+/* With one of these what it makes is no copy of the process, or the other one waits for it. */
+#define CLONE_NO_FORK (CLONE_VM | CLONE_FILES | CLONE_VFORK)
+/* ---- life.c: around a call that copies the process, past libc's fork(). Return: false: this one has nothing that it concerns. Not async-signal-safe. */
+bool sock_fork_begin(void);
+void sock_fork_end(bool is_child);
+/* Its first thread is about to end, and the kernel ends no more than that. Return: @status; not at all if no other thread of the program's is there */
+int sock_thread_ends(int status);
 
 /* ---- life.c */
 /*

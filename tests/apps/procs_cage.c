@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/filter.h>
+#include <linux/sched.h>
 #include <linux/seccomp.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -314,14 +315,16 @@ static void client_without_files(int port)
 	client_and_child(port, write_no_files);
 }
 
-static void serve_twice(int listener, uint16_t port, void (*run)(int))
+enum { COPIES = 4 };
+
+static void serve_rounds(int listener, uint16_t port, void (*run)(int), int rounds)
 {
 	pid_t client = child_start(run, port);
 	int fds[2];
 
 	for (int i = 0; i < 2; i++)
 		fds[i] = accept_one(listener);
-	for (int round = 0; round < 3; round++)
+	for (int round = 0; round < rounds; round++)
 		for (int i = 0; i < 2; i++)
 			ping_back(fds[i]);
 	for (int i = 0; i < 2; i++)
@@ -335,8 +338,8 @@ static void part_pids(void)
 	uint16_t port;
 	int listener = listen_leased(&port);
 
-	serve_twice(listener, port, client_of_other_pids);
-	serve_twice(listener, port, client_of_other_pids_and_users);
+	serve_rounds(listener, port, client_of_other_pids, 3);
+	serve_rounds(listener, port, client_of_other_pids_and_users, 3);
 	close(listener);
 	printf("a child with another number uses them\n");
 }
@@ -346,9 +349,76 @@ static void part_no_files(void)
 	uint16_t port;
 	int listener = listen_leased(&port);
 
-	serve_twice(listener, port, client_without_files);
+	serve_rounds(listener, port, client_without_files, 3);
 	close(listener);
 	printf("a child of who may write no files uses them\n");
+}
+
+/* ---- copies of the process that libc's fork() doesn't make: each uses the connection and ends, and then its parent uses it */
+
+static pid_t copy_by_fork_call(void)
+{
+	return _Fork();
+}
+
+static pid_t copy_by_clone3(void)
+{
+	struct clone_args args = { .exit_signal = SIGCHLD };
+
+	return (pid_t)syscall(SYS_clone3, &args, sizeof(args));
+}
+
+static pid_t copy_by_number(void)
+{
+#ifdef SYS_fork
+	return (pid_t)syscall(SYS_fork);
+#else
+	return _Fork();
+#endif
+}
+
+static int run_copy(void *arg)
+{
+	ping_both(0);
+	return *(int *)arg;
+}
+
+static pid_t copy_with_stack(void)
+{
+	static _Alignas(16) char stack[256 * 1024];
+
+	return clone(run_copy, stack + sizeof(stack), SIGCHLD, &(int){ 0 });
+}
+
+static void client_of_copies(int port)
+{
+	static pid_t (*const copies[])(void) = { copy_by_fork_call, copy_by_clone3, copy_by_number, copy_with_stack };
+
+	for (int i = 0; i < 2; i++) {
+		both[i] = connect_to((uint16_t)port);
+		check_path(both[i]);
+	}
+	for (unsigned i = 0; i < COPIES; i++) {
+		pid_t pid = copies[i]();
+
+		CHECK(pid >= 0);
+		if (pid == 0) {
+			ping_both(0);
+			_exit(0);
+		}
+		child_end(pid);
+		ping_both(0);
+	}
+}
+
+static void part_copies(void)
+{
+	uint16_t port;
+	int listener = listen_leased(&port);
+
+	serve_rounds(listener, port, client_of_copies, 2 * COPIES);
+	close(listener);
+	printf("copies of every make use them\n");
 }
 
 /* Return: the error of a connection to @port; 0: there is one. */
@@ -417,6 +487,7 @@ void cage_parts(const char *only)
 					     { "two_users", part_two_users },
 					     { "cloned", part_cloned },
 					     { "pids", part_pids }, { "no_files", part_no_files },
+					     { "copies", part_copies },
 					     { "networks", part_networks } };
 
 	parts_run(parts, sizeof(parts) / sizeof(parts[0]), only);
