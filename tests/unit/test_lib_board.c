@@ -140,7 +140,7 @@ static void says_of_ipv6(void **state)
 /* Another user's, unless that may be our own number, seen from where vjd is. */
 static void says_of_others(void **state)
 {
-	int status;
+	int status = 0;
 	pid_t pid;
 
 	(void)state;
