@@ -125,16 +125,8 @@ static uint64_t deadline_us(const struct vj *vj)
 	return min_u64(min_u64(stack_deadline(vj->stack), control_deadline_us(vj)), move_deadline_us(vj));
 }
 
-bool vj_arm(struct vj *vj, int64_t *ret_timeout_ns)
+static bool links_arm(struct vj *vj)
 {
-	uint64_t until_us = stack_deadline(vj->stack);
-
-	if (raw_pending(vj) || (vj->ctl && !vj->ctl_next_ns) || !vj->move_ns)
-		return false;
-	if (until_us != UINT64_MAX && until_us <= lib_clock_ns() / 1000) {
-		vj->stack_touched = true; /* whoever looks again is to find this deadline: else he would for ever */
-		return false;
-	}
 	for (unsigned i = 0; i < vj->link_cnt; i++) {
 		struct vj_link *link = vj->links[i];
 		bool want_tx = link->raw ? !vj_channel_tx_ready(link->ch) :
@@ -151,6 +143,24 @@ bool vj_arm(struct vj *vj, int64_t *ret_timeout_ns)
 	vj->armed = true;
 	vj->link_new = false;
 	vj->sleeps++;
+	return true;
+}
+
+bool vj_arm_sleeper(struct vj *vj)
+{
+	return !raw_pending(vj) && (!vj->ctl || vj->ctl_next_ns) && vj->move_ns && links_arm(vj);
+}
+
+bool vj_arm(struct vj *vj, int64_t *ret_timeout_ns)
+{
+	uint64_t until_us = stack_deadline(vj->stack);
+
+	if (until_us != UINT64_MAX && until_us <= lib_clock_ns() / 1000) {
+		vj->stack_touched = true; /* whoever looks again is to find this deadline: else he would for ever */
+		return false;
+	}
+	if (!vj_arm_sleeper(vj))
+		return false;
 	until_us = deadline_us(vj);
 	if (until_us == UINT64_MAX) {
 		*ret_timeout_ns = -1;

@@ -24,6 +24,12 @@ void vj_leave(struct vj *vj);
  */
 bool vj_may_spin(const struct vj *vj, bool alone);
 
+/**
+ * vj_arm_sleeper() - vj_arm() for a thread that sleeps already, until a time of its own
+ * What is due by then is the caller's to see to: vj_oversleeps(). Return: false: there is work already
+ */
+bool vj_arm_sleeper(struct vj *vj);
+
 /** vj_link_is_new() - Is there a link since the last vj_arm()? Its peer does not ring. */
 bool vj_link_is_new(const struct vj *vj);
 

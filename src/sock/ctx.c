@@ -130,8 +130,10 @@ static VJ_COLD void sleepers_look_after(void)
 		else if (vj_oversleeps(sock.vj, sock.leader->wake_ns))
 			helper_active(); /* in 10 ms it has the leader look again, if nobody else has been there for the timer */
 	}
-	if (sock.sleepers && !sock.leader && !sock.called) /* else who is about to wake sees to it when he leaves, or leads */
+	if (sock.sleepers && !sock.leader && !sock.called && !(sock.vj && bell_give())) { /* else who is about to wake sees to it when he leaves, or leads */
+		sock.sleepers->to_lead = true;
 		kick_send(sock.sleepers->kick);
+	}
 }
 
 VJ_EARLY void lock_leave(void)

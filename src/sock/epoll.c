@@ -343,7 +343,7 @@ void set_fd_closed(struct epoll_set *set, int fd)
 		return;
 	for (int other = fd_next(0); other >= 0; other = fd_next(other + 1))
 		if (other != fd && fd_peek(other) == &set->file)
-			set->epfd = other;
+			set->epfd = set->kick.seat = other;
 }
 
 static int kick_join(struct epoll_set *set)
@@ -668,22 +668,11 @@ static int look_both(struct epoll_set *set, int epfd, struct epoll_event *ev, in
 	return collect(set, ev, n, max);
 }
 
-/* Only the leader's set holds the bell. */
-static void bell_put(struct epoll_set *set, bool on)
-{
-	struct epoll_event ev = { .events = EPOLLIN, .data.u64 = mark_base | MARK_BELL };
-
-	if (set->bell_on == on)
-		return;
-	if (!sys_epoll_ctl(set->epfd, on ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, vj_fd(sock.vj), &ev))
-		set->bell_on = on;
-}
-
 void sets_unbell(void)
 {
 	for (int fd = fd_next(0); fd >= 0; fd = fd_next(fd + 1))
-		if (fd_peek(fd)->kind == FILE_EPOLL)
-			bell_put(set_of(fd_peek(fd)), false);
+		if (fd_peek(fd)->kind == FILE_EPOLL && set_of(fd_peek(fd))->kick.seated)
+			kick_bell(&set_of(fd_peek(fd))->kick, false);
 }
 
 /* The thread is cancelled in its sleep, or jumps out of it. */
@@ -722,9 +711,9 @@ static bool is_unrung(const struct epoll_event *ev, int n, int max)
  * below would be too many for. So it is waited for beside the set. @ret_rung: else not written
  * Return: as epoll_wait(), 0 also when the bell rang.
  */
-static VJ_COLD int sleep_beside(int epfd, struct epoll_event *ev, int max, int64_t timeout_ns, const sigset_t *mask, bool *ret_rung)
+static VJ_COLD int sleep_beside(int epfd, int bell_fd, struct epoll_event *ev, int max, int64_t timeout_ns, const sigset_t *mask, bool *ret_rung)
 {
-	struct pollfd pfd[] = { { .fd = epfd, .events = POLLIN }, { .fd = vj_fd(sock.vj), .events = POLLIN } };
+	struct pollfd pfd[] = { { .fd = epfd, .events = POLLIN }, { .fd = bell_fd, .events = POLLIN } };
 	struct timespec ts = { .tv_sec = timeout_ns / 1000000000, .tv_nsec = timeout_ns % 1000000000 };
 	int n = ker_ppoll_undo(pfd, ARRAY_SIZE(pfd), timeout_ns < 0 ? NULL : &ts, mask, undo_all);
 
@@ -739,26 +728,20 @@ static int set_sleep(struct epoll_set *set, int epfd, struct epoll_event *ev, in
 		     int64_t timeout_ns, const sigset_t *mask, struct sleeper *sl)
 {
 	struct set_undo undo = { .set = set, .sl = sl };
-	bool leads, beside = false, rung = false;
+	bool leads, rung = false;
 	int n = 0;
 
 	file_get(&set->file);
 	set->asleep++;
 	undo_push(&undo.undo, set_left, &undo);
-	if (sock.vj) {
-		/* that of a leader who sleeps in this set, too, stays */
-		if (may_lead())
-			bell_put(set, true);
-		else if (sock.leader->kick != &set->kick)
-			bell_put(set, false);
-		beside = !set->bell_on;
-	}
+	kick_seat(&set->kick, set->epfd, mark_base | MARK_BELL);
 	if (sleep_begin(sl, &timeout_ns, &leads)) { /* drops the lock */
-		beside &= leads;
+		bool beside = sl->bell_fd >= 0;
+
 		if (unlikely(sleep_is_over(sl))) {
 			n = -EINTR;
 		} else if (unlikely(beside)) {
-			n = sleep_beside(epfd, ev, max, timeout_ns, mask, &rung);
+			n = sleep_beside(epfd, sl->bell_fd, ev, max, timeout_ns, mask, &rung);
 		} else {
 			n = ker_epoll_undo(epfd, ev, max, timeout_ns, mask, undo_all);
 		}

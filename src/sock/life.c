@@ -104,7 +104,6 @@ VJ_EARLY static void fork_parent(void)
 VJ_EARLY static void set_forget(struct epoll_set *set)
 {
 	set->kick = (struct kick){ .fd = -1 };
-	set->bell_on = false;
 	set->inherited = set->fresh_watches = true;
 	set->asleep = 0; /* not `kernel_asleep`: a handler may have forked on top of one, which takes itself off; of others the set is kicked once in vain */
 }

@@ -234,9 +234,8 @@ static int sleep_poll(struct polling *p, int64_t timeout_ns, uint64_t deadline_n
 	watches_on(p, &sl);
 	undo_push(&undo.undo, poll_left, &undo);
 	if (sleep_begin(&sl, &timeout_ns, &leads)) {
-		p->kernel[p->n] = (struct pollfd){ .fd = kick.fd, .events = POLLIN };
-		p->kernel[p->n + 1] =
-			(struct pollfd){ .fd = leads ? vj_fd(sock.vj) : -1, .events = POLLIN };
+		p->kernel[p->n] = (struct pollfd){ .fd = kick_fd(&kick), .events = POLLIN };
+		p->kernel[p->n + 1] = (struct pollfd){ .fd = sl.bell_fd, .events = POLLIN };
 		if (timeout_ns >= 0) {
 			ts = (struct timespec){ .tv_sec = timeout_ns / 1000000000,
 						.tv_nsec = timeout_ns % 1000000000 };
@@ -244,7 +243,7 @@ static int sleep_poll(struct polling *p, int64_t timeout_ns, uint64_t deadline_n
 		}
 		r = unlikely(sleep_is_over(&sl)) ? -EINTR : ker_ppoll_undo(p->kernel, p->n + EXTRA, tsp, p->mask, undo_all);
 		sl.kicked = r > 0 && p->kernel && p->kernel[p->n].revents;
-		sl.unrung = leads && r >= 0 && p->kernel && !(r && p->kernel[p->n + 1].revents);
+		sl.unrung = leads && r >= 0 && p->kernel && !(r && p->kernel[p->n + (sl.bell_fd >= 0)].revents);
 		if (!sleep_end(&sl, &undo.undo))
 			return -EINTR;
 	} else {

@@ -25,8 +25,8 @@
  * Sleeping (wait.c): a thread sleeps in the kernel on its own descriptors plus a kick, an eventfd
  * by which other threads of this process wake it. One of the sleepers, the leader, also sleeps on
  * libvj's bell and wakes when libvj's next timer is due; what it finds there for others it passes
- * on by kicking them. When the leader returns to the program and others still sleep, it kicks one of them to be leader next; while a
- * handler of a signal holds it, whoever goes to sleep, or the helper, takes its place. A program with one thread has neither kicks nor followers.
+ * on by kicking them. When the leader returns to the program and others still sleep, it gives one of them the bell (kick.c), or kicks it to be leader next;
+ * whom the bell has served takes it back before it sleeps again. While a handler of a signal holds the leader, whoever goes to sleep, or the helper, takes its place. A program with one thread has neither kicks nor followers.
  *
  * Helper (helper.c): a thread that makes progress while the program computes. It asks every 10 ms
  * whether the program has been here; if not, it processes, and becomes the leader until the program
@@ -51,6 +51,7 @@
 #include "lib/pause.h"
 #include "lib/report.h"
 #include "sock/kernel.h"
+#include "sock/kick.h"
 #include "sock/sock.h"
 
 #include <errno.h>
@@ -220,20 +221,13 @@ void hold_end(struct hold *h);
 
 /* ---- waiting --------------------------------------------------------------------------------- */
 
-/* An eventfd that wakes one sleeper of this process. */
-struct kick {
-	int fd;	   /* -1: not made yet */
-	bool sent; /* since it was last drained; written to when the lock is given up */
-	bool calls; /* ... and there were sleepers */
-	uint32_t sleepers; /* on it */
-};
-
 /* What handlers leave behind in the thread that they ran in. */
 struct signal_trace {
 	uint32_t ran;	       /* handlers, since the thread began */
 	uint32_t interrupting; /* among them those without SA_RESTART */
 	int sleep_fd;	       /* to be written to by a handler: the thread is about to sleep; -1 */
-	bool leads;	       /* ... as leader */
+	_Atomic bool leads;    /* ... as leader. Others make somebody that, or no more, while he sleeps */
+	bool front;	       /* the last sleep ended for what came by channels: the next is better with the bell */
 	_Atomic uint32_t begun; /* all handlers, those that `sock_kept_out` doesn't count as well. Read by others while the thread sleeps */
 };
 
@@ -242,11 +236,13 @@ struct sleeper {
 	struct sleeper *next, **pprev;
 	struct kick *kick;
 	struct signal_trace signals; /* when the call began: a handler since then ends it */
-	const struct signal_trace *thread; /* whose it is; a handler may sleep on top of it */
+	struct signal_trace *thread; /* whose it is; a handler may sleep on top of it */
 	uint32_t begun;		     /* of `thread`, when the sleep began: if more have since, when it wakes nobody knows */
 	uint64_t wake_ns;	     /* when it wakes by itself; TIME_NEVER. Whoever leads sooner, perhaps */
+	int bell_fd;		     /* to be waited for beside the kick; -1 */
 	bool unrung;		     /* leader: the sleep is over, and the bell was not what ended it */
 	bool kicked;		     /* ... and the kick can be read */
+	bool to_lead;		     /* it was sent for want of a leader */
 };
 
 struct epoll_set;
@@ -279,7 +275,6 @@ struct epoll_set {
 	bool adopted;	  /* threads may sleep in the kernel's set that are not counted below */
 	bool inherited;	  /* the parent has the kernel's set, too, or whoever became this program */
 	uint32_t forks;	  /* sock.forks when it was made: if there were more, children have it */
-	bool bell_on;	  /* the bell is registered with the kernel's set */
 	bool called;	  /* one of the watches is */
 	bool fresh_watches; /* among the watches may be listening sockets that are not leased yet */
 	uint64_t again_ns; /* when to look at those again that could not be; 0: there are none */
@@ -339,8 +334,9 @@ struct sock_layer {
 
 	struct sleeper *sleepers;
 	struct sleeper *leader; /* NULL: nobody sleeps on the bell */
+	bool crowd; /* threads have slept beside who led */
 	uint32_t called; /* kicks by which sleepers are about to wake */
-	uint32_t kicks_due; /* sent, and not written to yet: wait.c */
+	uint32_t kicks_due; /* sent, and not written to yet: kick.c */
 	bool sleeping; /* sleepers, or a helper that has to be told: whoever leaves looks after them */
 
 	uint64_t spin_ns; /* 0: never */
@@ -827,32 +823,21 @@ void block_end(struct blocking *b);
 
 /*
  * About to sleep, until sl->wake_ns, which is *timeout_ns (-1: for ever) from now; both are shortened for a leader. Return: false: there is
- * work, don't sleep; else the lock was dropped, sleep on sl->kick and, if *ret_leads, on the bell,
- * then say in sl->unrung that it was not the bell, if so, and call sleep_end(), which takes the lock. @u, of the caller, is pushed before; a jump runs it.
+ * work, don't sleep; else the lock was dropped, sleep on sl->kick and sl->bell_fd, then, if *ret_leads, say in sl->unrung
+ * that it was not the bell, if so, and call sleep_end(), which takes the lock. @u, of the caller, is pushed before; a jump runs it.
  */
 bool may_lead(void);
 bool leader_is_held(void); /* there is a leader, on top of whose sleep a handler has begun */
 bool sleep_begin(struct sleeper *sl, int64_t *timeout_ns, bool *ret_leads);
+/* Nobody leads, and somebody sleeps: he leads from here on. Return: false: he can't without waking */
+bool bell_give(void);
 /* Right before the system call that sleeps: a handler has ended the call, and there is no kick for it to write to. */
 bool sleep_is_over(const struct sleeper *sl);
 /* Return: false: all was undone, see undo_pop(). @u NULL: this is the undoing. */
 bool sleep_end(struct sleeper *sl, struct undo *u);
 
-/* A kick for a blocking call. Lock held. Return: 0; -EMFILE and other errors of eventfd(). */
-int kick_borrow(struct kick *ret_kick);
-void kick_return(struct kick *k);
-int kick_open(struct kick *k);
-void kick_send(struct kick *k);
-void kick_drain(struct kick *k);
-void kick_close(struct kick *k);
-/* Nobody writes any more to a number that has been taken from where it could be found. */
-void kickers_wait(void);
 /* A handler begins on top of a sleep that leads: no lock. */
 void sleep_held(void);
-/* Gives up the lock, then writes to those that are due: who wakes is not to find it taken. */
-void kicks_unlock(void);
-void kicks_forget(void); /* the spare ones */
-void kicks_forked(void); /* child of fork */
 /* A blocking call that was interrupted: does every handler there is want it restarted? */
 bool signals_restart(void);
 

@@ -32,14 +32,7 @@ static int set_put(const struct queue *q, int op, int fd, uint32_t events, enum 
 {
 	struct epoll_event ev = { .events = events, .data.u32 = woke };
 
-	return sys_epoll_ctl(q->epfd, op, fd, &ev);
-}
-
-static void queue_close(struct queue *q)
-{
-	own_fd_close(q->epfd);
-	kick_close(&q->kick);
-	q->epfd = -1;
+	return sys_epoll_ctl(q->kick.seat, op, fd, &ev);
 }
 
 /* Writable it is never; but by that it can be called: queue_pass(). */
@@ -50,19 +43,18 @@ static int queue_listen(const struct queue *q)
 
 static int queue_open(int listen_fd, struct queue *ret_q)
 {
-	struct queue q = { .fd = listen_fd };
+	struct queue q = { .fd = listen_fd, .listens = true };
 	int err = kick_open(&q.kick);
 
 	if (err)
 		return err;
 	era = max_u32(era, 1);
 	q.era = era;
-	q.epfd = OWN_FD_MAKE(sys_epoll_create(EPOLL_CLOEXEC));
-	err = q.epfd < 0 ? q.epfd : queue_listen(&q);
+	err = kick_seat_make(&q.kick, WOKE_KICK, WOKE_BELL);
 	if (!err)
-		err = set_put(&q, EPOLL_CTL_ADD, q.kick.fd, EPOLLIN, WOKE_KICK);
+		err = queue_listen(&q);
 	if (err)
-		queue_close(&q);
+		kick_close(&q.kick);
 	else
 		*ret_q = q;
 	return err;
@@ -110,7 +102,7 @@ void queue_return(struct queue *q)
 	if (q->era == era && spare_cnt < SPARES && (++q->sleeps < TURN_SLEEPS || queue_last(q)))
 		spares[spare_cnt++] = *q;
 	else
-		queue_close(q);
+		kick_close(&q->kick);
 }
 
 void queues_leave(int listen_fd)
@@ -133,20 +125,13 @@ VJ_EARLY void queues_forget(void)
 		return;
 	era++;
 	while (spare_cnt)
-		queue_close(&spares[--spare_cnt]);
-}
-
-bool queue_bell(struct queue *q, int bell_fd, bool on)
-{
-	if (q->bell_on != on && !set_put(q, on ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, bell_fd, EPOLLIN, WOKE_BELL))
-		q->bell_on = on;
-	return q->bell_on == on;
+		kick_close(&spares[--spare_cnt].kick);
 }
 
 int queue_sleep(const struct queue *q, int64_t timeout_ns, unsigned *ret_woke)
 {
 	struct epoll_event ev[3]; /* room for all that are in it */
-	int n = ker_epoll_undo(q->epfd, ev, ARRAY_SIZE(ev), timeout_ns, NULL, undo_all);
+	int n = ker_epoll_undo(q->kick.seat, ev, ARRAY_SIZE(ev), timeout_ns, NULL, undo_all);
 
 	for (int i = 0; i < n; i++)
 		*ret_woke |= ev[i].data.u32;

@@ -11,9 +11,8 @@ enum woke { WOKE_QUEUE = 1, WOKE_KICK = 2, WOKE_BELL = 4 };
 /* Where a thread waits for the kernel's queue of a listening socket beside others. On its stack; queue.c */
 struct queue {
 	struct kick kick;
-	int epfd; /* -1: there is nothing but the kick */
-	int fd;	  /* the listening socket's, as it is in the set; and beside it the kick, always */
-	bool bell_on;
+	bool listens; /* false: there is nothing but the kick */
+	int fd;	  /* the listening socket's, as it is in the kick's seat */
 	uint32_t era; /* in which it was made */
 	uint32_t sleeps; /* since the listening socket was put into it */
 	struct queue *next, **pprev; /* of those that are borrowed */
@@ -27,9 +26,7 @@ void queues_forget(void);
 /* Those who sleep go on sleeping, and no client wakes them: the process ends. */
 void queues_leave(int listen_fd);
 void queues_forked(void); /* child of fork: its threads that borrowed are not here */
-/* Is the bell to be in it? By whose it is, without the lock. Return: false: it could not be done. */
-bool queue_bell(struct queue *q, int bell_fd, bool on);
-/* Likewise. @ret_woke: bits are added. Return: as epoll_wait() */
+/* By whose it is, without the lock. @ret_woke: bits are added. Return: as epoll_wait() */
 int queue_sleep(const struct queue *q, int64_t timeout_ns, unsigned *ret_woke);
 /* One was heard of that is not taken: another thread or process that sleeps is woken for him, if he is still there. */
 void queue_pass(int listen_fd);

@@ -12,9 +12,6 @@
 #include "lib/deed.h"
 #include "lib/wait.h"
 
-#include <string.h>
-#include <sys/eventfd.h>
-
 enum {
 	SPIN_MISSES_MAX = 4, /* spins in vain in a row before spinning is given up ... */
 	SPIN_SKIP = 64,	     /* ... for so many sleeps */
@@ -112,147 +109,6 @@ void spin_won(const struct spin *sp)
 }
 
 /*
- * ---- kicks --------------------------------------------------------------------------------------
- * ----------------
- */
-
-/* Those of blocking calls and poll(); an epoll set has its own. */
-static int spare_fds[64];
-static unsigned spare_kick_cnt;
-
-int kick_open(struct kick *k)
-{
-	k->fd = OWN_FD_MAKE(sys_eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
-	k->sent = false;
-	return k->fd < 0 ? k->fd : 0;
-}
-
-/* Where they wait to be written to, until the lock is given up */
-static int due_fds[8];
-static _Atomic uint32_t kickers; /* threads that write without the lock */
-
-static void kick_write(int fd)
-{
-	static const uint64_t one = 1;
-
-	sys_write(fd, &one, sizeof(one));
-}
-
-void kick_send(struct kick *k)
-{
-	if (k->sent || k->fd < 0)
-		return;
-	k->sent = true;
-	if (k->sleepers) {
-		k->calls = true;
-		sock.called++;
-	}
-	if (unlikely(sock.kicks_due == ARRAY_SIZE(due_fds)))
-		kick_write(k->fd);
-	else
-		due_fds[sock.kicks_due++] = k->fd;
-}
-
-void kicks_unlock(void)
-{
-	int fds[ARRAY_SIZE(due_fds)];
-	uint32_t cnt = sock.kicks_due;
-
-	memcpy(fds, due_fds, sizeof(fds));
-	sock.kicks_due = 0;
-	atomic_fetch_add(&kickers, 1);
-	pthread_mutex_unlock(&sock.lock);
-	for (uint32_t i = 0; i < cnt; i++)
-		kick_write(fds[i]);
-	atomic_fetch_sub(&kickers, 1);
-}
-
-/* Return: it was due; now it is not. */
-static bool kick_take_back(int fd)
-{
-	for (uint32_t i = 0; i < sock.kicks_due; i++) {
-		if (due_fds[i] != fd)
-			continue;
-		due_fds[i] = due_fds[--sock.kicks_due];
-		return true;
-	}
-	return false;
-}
-
-void kick_drain(struct kick *k)
-{
-	uint64_t cnt;
-
-	if (!k->sent)
-		return;
-	k->sent = false;
-	sock.called -= k->calls;
-	k->calls = false;
-	if (k->fd >= 0 && !kick_take_back(k->fd))
-		sys_read(k->fd, &cnt, sizeof(cnt));
-}
-
-void kickers_wait(void)
-{
-	static const struct timespec moment = { .tv_nsec = 20 * NS_PER_US };
-
-	while (atomic_load(&kickers))
-		SYS_CALL4(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &moment, NULL);
-}
-
-/* Nobody writes to a number that is about to be another's. */
-static void kick_fd_close(int fd)
-{
-	kick_take_back(fd);
-	kickers_wait();
-	own_fd_close(fd);
-}
-
-void kick_close(struct kick *k)
-{
-	if (k->fd >= 0)
-		kick_fd_close(k->fd);
-	sock.called -= k->calls;
-	*k = (struct kick){ .fd = -1 };
-}
-
-int kick_borrow(struct kick *ret_kick)
-{
-	*ret_kick = (struct kick){ .fd = -1 };
-	if (!spare_kick_cnt)
-		return kick_open(ret_kick);
-	ret_kick->fd = spare_fds[--spare_kick_cnt];
-	return 0;
-}
-
-void kick_return(struct kick *k)
-{
-	if (k->fd < 0)
-		return;
-	kick_drain(k);
-	if (spare_kick_cnt < ARRAY_SIZE(spare_fds))
-		spare_fds[spare_kick_cnt++] = k->fd;
-	else
-		kick_fd_close(k->fd);
-}
-
-VJ_EARLY void kicks_forget(void)
-{
-	while (spare_kick_cnt)
-		kick_fd_close(spare_fds[--spare_kick_cnt]);
-	queues_forget();
-}
-
-VJ_EARLY void kicks_forked(void)
-{
-	sock.kicks_due = sock.called = 0;
-	if (unlikely(atomic_load_explicit(&kickers, memory_order_relaxed))) /* threads that are not here */
-		atomic_store(&kickers, 0);
-	queues_forked();
-	kicks_forget();
-}
-
-/*
  * ---- sleep --------------------------------------------------------------------------------------
  * ----------------
  */
@@ -275,14 +131,20 @@ void sleep_held(void)
 {
 	sock_inside = true;
 	atomic_signal_fence(memory_order_seq_cst);
-	atomic_fetch_add(&kickers, 1);
+	kickers_begin();
 	helper_held();
-	atomic_fetch_sub(&kickers, 1);
+	kickers_end();
 	atomic_signal_fence(memory_order_seq_cst);
 	sock_inside = false;
 	atomic_signal_fence(memory_order_seq_cst);
 	if (unlikely(atomic_load_explicit(&sock_deferred, memory_order_relaxed)))
 		signal_release();
+}
+
+static void leader_set(struct sleeper *sl)
+{
+	sock.leader = sl;
+	atomic_store(&sl->thread->leads, true);
 }
 
 /* Return: false: there is work */
@@ -292,7 +154,7 @@ static bool lead_begin(struct sleeper *sl, int64_t *timeout_ns)
 
 	if (!vj_arm(sock.vj, &lib_ns))
 		return false;
-	sock.leader = sl;
+	leader_set(sl);
 	if (unlikely(sock.helper.state > HELPER_TICK) || sock.helper.on_bell)
 		helper_relieved();
 	if (lib_ns >= 0 && (*timeout_ns < 0 || lib_ns < *timeout_ns)) {
@@ -304,8 +166,6 @@ static bool lead_begin(struct sleeper *sl, int64_t *timeout_ns)
 
 static void sleeper_link(struct sleeper *sl)
 {
-	sl->thread = &sock_signals;
-	sl->begun = atomic_load_explicit(&sock_signals.begun, memory_order_relaxed);
 	sl->kick->sleepers++;
 	sl->next = sock.sleepers;
 	sl->pprev = &sock.sleepers;
@@ -324,23 +184,71 @@ static void sleeper_unlink(struct sleeper *sl)
 	sleeping_update();
 }
 
+/*
+ * The bell is with who hears of his own by it: a thread that answers takes it as it goes to sleep, from one that would wake only to pass on what comes, and
+ * gives it to that one when it returns to its program. Both sleep on.
+ */
+static bool bell_take(void)
+{
+	struct sleeper *sl = sock.leader;
+
+	sock.crowd = true;
+	if (!sock_signals.front || !sl->kick->seated || !sl->kick->bell_on || !kick_bell(sl->kick, false))
+		return false;
+	atomic_store(&sl->thread->leads, false);
+	sock.leader = NULL;
+	return true;
+}
+
+bool bell_give(void)
+{
+	struct sleeper *sl = sock.sleepers;
+
+	if (!sl->kick->seated || sl->kick->sent || !vj_arm_sleeper(sock.vj))
+		return false;
+	if (kick_bell(sl->kick, true)) {
+		leader_set(sl);
+		if (likely(!leader_is_held())) {
+			if (vj_oversleeps(sock.vj, sl->wake_ns))
+				helper_active(); /* as where a timer is set while it sleeps */
+			return true;
+		}
+		sock.leader = NULL;
+	}
+	vj_disarm(sock.vj);
+	return false;
+}
+
+/* Return: false: there is work */
+static bool seat_take(struct sleeper *sl, int64_t *timeout_ns, bool *ret_leads)
+{
+	sl->thread = &sock_signals;
+	sl->begun = atomic_load_explicit(&sock_signals.begun, memory_order_relaxed);
+	*ret_leads = may_lead() || bell_take();
+	if (*ret_leads && !lead_begin(sl, timeout_ns))
+		return false;
+	/* that of a leader who sleeps in this seat, too, stays */
+	if (sl->kick->seated && (*ret_leads || sock.leader->kick != sl->kick))
+		kick_bell(sl->kick, *ret_leads);
+	sl->bell_fd = *ret_leads && !(sl->kick->seated && sl->kick->bell_on) ? vj_fd(sock.vj) : -1;
+	return true;
+}
+
 bool sleep_begin(struct sleeper *sl, int64_t *timeout_ns, bool *ret_leads)
 {
-	bool leads = false;
-
+	*ret_leads = false;
+	sl->bell_fd = -1;
+	atomic_store_explicit(&sock_signals.leads, false, memory_order_relaxed);
 	if (sock.vj) {
 		if (unlikely(sock.copied != NULL))
 			family_waits();
-		leads = may_lead();
 		deed_let_go(sock.vj);
-		if (leads && !lead_begin(sl, timeout_ns))
+		if (!seat_take(sl, timeout_ns, ret_leads))
 			return false;
 		sleeper_link(sl);
 	}
-	*ret_leads = leads;
 	/* From here on a handler kicks; one that ran before is noticed here. */
 	sock_signals.sleep_fd = sl->kick->fd;
-	sock_signals.leads = leads;
 	atomic_signal_fence(memory_order_seq_cst);
 	if (sock_signals.ran != sl->signals.ran)
 		kick_send(sl->kick);
@@ -366,6 +274,7 @@ bool sleep_end(struct sleeper *sl, struct undo *u)
 	if (sl->pprev)
 		sleeper_unlink(sl);
 	kick_drain(sl->kick);
+	sock_signals.front = sock.leader == sl ? !sl->unrung : sl->kicked && !sl->to_lead;
 	if (sock.leader == sl) {
 		sock.leader = NULL;
 		if (sock.vj && sl->unrung)
@@ -417,13 +326,13 @@ static int rest_borrow(const struct blocking *b, struct queue *ret_q)
 {
 	if (b->beside_others && !b->turn_looks && !queue_borrow(b->kernel_fd, ret_q))
 		return 0;
-	*ret_q = (struct queue){ .epfd = -1 };
+	*ret_q = (struct queue){ .listens = false };
 	return kick_borrow(&ret_q->kick);
 }
 
 static void rest_return(struct queue *q)
 {
-	if (q->epfd >= 0)
+	if (q->listens)
 		queue_return(q);
 	else
 		kick_return(&q->kick);
@@ -444,21 +353,21 @@ static void block_left(void *arg)
 
 	sleep_end(undo->sl, NULL);
 	watch_unlink(undo->w);
-	if (undo->q->epfd >= 0) /* it may have told of somebody just now */
+	if (undo->q->listens) /* it may have told of somebody just now */
 		queue_pass(undo->b->kernel_fd);
 	rest_return(undo->q);
 	lock_leave();
 }
 
-/* As queue_sleep(), by descriptors that are in no set */
-static int block_poll(const struct blocking *b, int kick_fd, int bell_fd, int64_t timeout_ns, unsigned *ret_woke)
+/* As queue_sleep(), by descriptors that are in no set with the kernel's. Who has a seat is called, and hears the bell, by that. */
+static int block_poll(const struct blocking *b, const struct sleeper *sl, int64_t timeout_ns, unsigned *ret_woke)
 {
 	struct pollfd pfd[] = { { .fd = b->turn_looks ? -1 : b->kernel_fd, .events = POLLIN },
-				{ .fd = kick_fd, .events = POLLIN },
-				{ .fd = bell_fd, .events = POLLIN } };
+				{ .fd = kick_fd(sl->kick), .events = POLLIN },
+				{ .fd = sl->bell_fd, .events = POLLIN } };
 	struct timespec ts = { .tv_sec = timeout_ns / 1000000000, .tv_nsec = timeout_ns % 1000000000 };
 	struct timespec *tsp = timeout_ns < 0 ? NULL : &ts;
-	nfds_t n = bell_fd < 0 ? 2 : 3;
+	nfds_t n = sl->bell_fd < 0 ? 2 : 3;
 	int r = b->uncancelled ? sys_ppoll(pfd, n, tsp, NULL) : ker_ppoll_undo(pfd, n, tsp, NULL, undo_all);
 
 	for (nfds_t i = 0; i < n && r > 0; i++)
@@ -483,7 +392,6 @@ static int queue_slept(const struct blocking *b, const struct sleeper *sl, int r
 static int block_sleep(struct blocking *b, struct sleeper *sl, struct watch *w, struct queue *q, int64_t timeout_ns)
 {
 	struct block_undo undo = { .b = b, .sl = sl, .w = w, .q = q };
-	int bell_fd = sock.vj ? vj_fd(sock.vj) : -1; /* another thread may give the context up */
 	unsigned woke = 0;
 	bool leads;
 	int r;
@@ -493,13 +401,13 @@ static int block_sleep(struct blocking *b, struct sleeper *sl, struct watch *w, 
 		undo_pop(&undo.undo);
 		return 0;
 	}
-	if (q->epfd >= 0 && likely(queue_bell(q, bell_fd, leads)))
+	if (q->listens && likely(sl->bell_fd < 0))
 		r = queue_slept(b, sl, queue_sleep(q, timeout_ns, &woke));
 	else
-		r = block_poll(b, q->kick.fd, leads ? bell_fd : -1, timeout_ns, &woke);
+		r = block_poll(b, sl, timeout_ns, &woke);
 	b->kernel_ready = b->turn_looks || (woke & WOKE_QUEUE);
 	sl->kicked = woke & WOKE_KICK;
-	sl->unrung = leads && r >= 0 && !(woke & WOKE_BELL);
+	sl->unrung = leads && r >= 0 && !(woke & (q->listens || sl->bell_fd >= 0 ? WOKE_BELL : WOKE_KICK));
 	return sleep_end(sl, &undo.undo) ? r : WAS_LEFT;
 }
 

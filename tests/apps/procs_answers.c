@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -456,6 +457,92 @@ static void part_behind_exit(void)
 	printf("signals are as before behind it\n");
 }
 
+/* ---- a thread that answers, beside one that waits for the next client ---------------------------------------------- */
+
+enum { QUESTIONS = 100, QUESTION_US = 2000, SAID = 6 };
+enum waits { WAITS_ACCEPT, WAITS_POLL, WAITS_EPOLL };
+static enum waits acceptor_waits;
+
+/* Of the first thread, so far */
+static long switches_first(void)
+{
+	char path[64], line[128];
+	long cnt = -1;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/status", getpid());
+	f = fopen(path, "r");
+	CHECK(f != NULL);
+	while (fgets(line, sizeof(line), f))
+		sscanf(line, "voluntary_ctxt_switches: %ld", &cnt);
+	fclose(f);
+	CHECK(cnt >= 0);
+	return cnt;
+}
+
+static void *answers_alone(void *arg)
+{
+	int conn = (int)(intptr_t)arg;
+	long before = 0;
+
+	for (int i = 0; i < QUESTIONS; i++) {
+		ping_back(conn);
+		if (i == QUESTIONS / 5) /* by now they know who answers */
+			before = switches_first();
+	}
+	write_all(conn, switches_first() - before < QUESTIONS / 3 ? "seldom" : "often.", SAID);
+	return NULL;
+}
+
+static void waits_for_next(int listener)
+{
+	struct epoll_event ev = { .events = EPOLLIN };
+	int set = epoll_create1(0);
+
+	CHECK(set >= 0 && !epoll_ctl(set, EPOLL_CTL_ADD, listener, &ev));
+	server_ready(listener);
+	for (;;) {
+		pthread_t thread;
+		int conn;
+
+		if (acceptor_waits == WAITS_POLL)
+			CHECK(poll(&(struct pollfd){ .fd = listener, .events = POLLIN }, 1, -1) == 1);
+		else if (acceptor_waits == WAITS_EPOLL)
+			CHECK(epoll_wait(set, &ev, 1, -1) == 1);
+		conn = accept(listener, NULL, NULL);
+		CHECK(conn >= 0 && !pthread_create(&thread, NULL, answers_alone, (void *)(intptr_t)conn));
+	}
+}
+
+static bool wakes_seldom(void)
+{
+	pid_t server;
+	int fd = connect_to(server_start(waits_for_next, &server));
+	char said[SAID];
+
+	check_path(fd);
+	for (int i = 0; i < QUESTIONS; i++) {
+		usleep(QUESTION_US);
+		ping(fd);
+	}
+	CHECK(read_all(fd, said, SAID) == SAID);
+	close(fd);
+	end_by_signal(server, SIGKILL);
+	return !memcmp(said, "seldom", SAID);
+}
+
+/*
+ * What comes for a thread that answers wakes that one, and not who waits for the next client. On a busy machine the next question may be there before it
+ * sleeps again, but not always.
+ */
+static void part_bell(void)
+{
+	for (acceptor_waits = WAITS_ACCEPT; acceptor_waits <= WAITS_EPOLL; acceptor_waits++)
+		for (int rounds = 0; !wakes_seldom(); rounds++)
+			CHECK(rounds < ROUNDS_MAX);
+	printf("who waits for the next client sleeps\n");
+}
+
 /* ---- handlers ----------------------------------------------------------------------------------------------------- */
 
 static struct pollfd *page;
@@ -541,7 +628,7 @@ static void part_fork_at_end(void)
 void answers_parts(const char *only)
 {
 	static const struct part parts[] = { { "answers", part_answers }, { "sparse", part_sparse }, { "handler", part_handler },
-					     { "signalled", part_signalled },	 { "deferred", part_deferred },
+					     { "signalled", part_signalled },	 { "deferred", part_deferred }, { "bell", part_bell },
 					     { "behind_exit", part_behind_exit },
 					     { "fork_at_end", part_fork_at_end } };
 

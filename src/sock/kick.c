@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * kick.c - what wakes a sleeping thread of this process, and where it hears the bell
+ *
+ * Who leads sleeps on libvj's bell, too (wait.c). In a process in which several threads sleep, each does so in a seat, an epoll set which its kick is in: so the
+ * bell can be put there, or taken away, while the thread sleeps on, and to pass on who leads takes two system calls instead of a thread that wakes for it. A set of epoll of
+ * the program's, and one in which the kernel's queue is waited for (queue.c), are seats themselves.
+ */
+#include "sock/queue.h"
+
+#include <string.h>
+#include <sys/eventfd.h>
+
+/* Those of blocking calls and poll(); an epoll set has its own. */
+static struct kick spares[64] VJ_LATER;
+static unsigned spare_cnt VJ_LATER;
+/* Where hundreds of threads sleep, those that have no seat are passed on to by others that have. */
+enum { SEATS_MAX = 64 };
+static unsigned seat_cnt VJ_LATER;
+
+int kick_open(struct kick *k)
+{
+	k->fd = OWN_FD_MAKE(sys_eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
+	k->sent = false;
+	return k->fd < 0 ? k->fd : 0;
+}
+
+/* Where they wait to be written to, until the lock is given up */
+static int due_fds[8];
+static _Atomic uint32_t kickers; /* threads that write without the lock */
+
+static void kick_write(int fd)
+{
+	static const uint64_t one = 1;
+
+	sys_write(fd, &one, sizeof(one));
+}
+
+void kick_send(struct kick *k)
+{
+	if (k->sent || k->fd < 0)
+		return;
+	k->sent = true;
+	if (k->sleepers) {
+		k->calls = true;
+		sock.called++;
+	}
+	if (unlikely(sock.kicks_due == ARRAY_SIZE(due_fds)))
+		kick_write(k->fd);
+	else
+		due_fds[sock.kicks_due++] = k->fd;
+}
+
+void kickers_begin(void)
+{
+	atomic_fetch_add(&kickers, 1);
+}
+
+void kickers_end(void)
+{
+	atomic_fetch_sub(&kickers, 1);
+}
+
+void kicks_unlock(void)
+{
+	int fds[ARRAY_SIZE(due_fds)];
+	uint32_t cnt = sock.kicks_due;
+
+	memcpy(fds, due_fds, sizeof(fds));
+	sock.kicks_due = 0;
+	kickers_begin();
+	pthread_mutex_unlock(&sock.lock);
+	for (uint32_t i = 0; i < cnt; i++)
+		kick_write(fds[i]);
+	kickers_end();
+}
+
+/* Return: it was due; now it is not. */
+static bool kick_take_back(int fd)
+{
+	for (uint32_t i = 0; i < sock.kicks_due; i++) {
+		if (due_fds[i] != fd)
+			continue;
+		due_fds[i] = due_fds[--sock.kicks_due];
+		return true;
+	}
+	return false;
+}
+
+void kick_drain(struct kick *k)
+{
+	uint64_t cnt;
+
+	if (!k->sent)
+		return;
+	k->sent = false;
+	sock.called -= k->calls;
+	k->calls = false;
+	if (k->fd >= 0 && !kick_take_back(k->fd))
+		sys_read(k->fd, &cnt, sizeof(cnt));
+}
+
+void kickers_wait(void)
+{
+	static const struct timespec moment = { .tv_nsec = 20 * NS_PER_US };
+
+	while (atomic_load(&kickers))
+		SYS_CALL4(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &moment, NULL);
+}
+
+/* Nobody writes to a number that is about to be another's. */
+static void kick_fd_close(int fd)
+{
+	kick_take_back(fd);
+	kickers_wait();
+	own_fd_close(fd);
+}
+
+void kick_close(struct kick *k)
+{
+	if (k->owns_seat) {
+		own_fd_close(k->seat);
+		seat_cnt--;
+	}
+	if (k->fd >= 0)
+		kick_fd_close(k->fd);
+	sock.called -= k->calls;
+	*k = (struct kick){ .fd = -1 };
+}
+
+void kick_seat(struct kick *k, int epfd, uint64_t bell_mark)
+{
+	k->seat = epfd;
+	k->seated = true;
+	k->bell_mark = bell_mark;
+}
+
+bool kick_bell(struct kick *k, bool on)
+{
+	struct epoll_event ev = { .events = EPOLLIN, .data.u64 = k->bell_mark };
+
+	if (k->bell_on != on && !sys_epoll_ctl(k->seat, on ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, vj_fd(sock.vj), &ev))
+		k->bell_on = on;
+	return k->bell_on == on;
+}
+
+int kick_seat_make(struct kick *k, uint64_t kick_mark, uint64_t bell_mark)
+{
+	struct epoll_event ev = { .events = EPOLLIN, .data.u64 = kick_mark };
+	int epfd = OWN_FD_MAKE(sys_epoll_create(EPOLL_CLOEXEC)), err;
+
+	if (epfd < 0)
+		return epfd;
+	err = sys_epoll_ctl(epfd, EPOLL_CTL_ADD, k->fd, &ev);
+	if (err) {
+		own_fd_close(epfd);
+		return err;
+	}
+	kick_seat(k, epfd, bell_mark);
+	k->owns_seat = true;
+	seat_cnt++;
+	return 0;
+}
+
+int kick_borrow(struct kick *ret_kick)
+{
+	int err = 0;
+
+	*ret_kick = (struct kick){ .fd = -1 };
+	if (spare_cnt)
+		*ret_kick = spares[--spare_cnt];
+	else
+		err = kick_open(ret_kick);
+	if (unlikely(sock.crowd) && !err && !ret_kick->seated && seat_cnt < SEATS_MAX)
+		kick_seat_make(ret_kick, 0, 0); /* without one it sleeps as if it were alone */
+	return err;
+}
+
+void kick_return(struct kick *k)
+{
+	if (k->fd < 0)
+		return;
+	kick_drain(k);
+	if (spare_cnt < ARRAY_SIZE(spares))
+		spares[spare_cnt++] = *k;
+	else
+		kick_close(k);
+}
+
+VJ_EARLY void kicks_forget(void)
+{
+	while (spare_cnt)
+		kick_close(&spares[--spare_cnt]);
+	queues_forget();
+}
+
+VJ_EARLY void kicks_forked(void)
+{
+	sock.kicks_due = sock.called = 0;
+	if (unlikely(atomic_load_explicit(&kickers, memory_order_relaxed))) /* threads that are not here */
+		atomic_store(&kickers, 0);
+	queues_forked();
+	kicks_forget();
+	if (unlikely(seat_cnt)) /* theirs */
+		seat_cnt = 0;
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* kick.h - what wakes a sleeping thread of this process, and where it hears the bell; kick.c explains it */
+#ifndef SOCK_KICK_H
+#define SOCK_KICK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* An eventfd that wakes one sleeper of this process. */
+struct kick {
+	int fd;	   /* -1: not made yet */
+	bool sent; /* since it was last drained; written to when the lock is given up */
+	bool calls; /* ... and there were sleepers */
+	bool seated, owns_seat;
+	bool bell_on; /* in the seat */
+	uint32_t sleepers; /* on it */
+	int seat; /* if `seated`: the epoll set which it is in */
+	uint64_t bell_mark; /* of the bell's events there */
+};
+
+/* Lock held, in all of these. A kick for a blocking call; with a seat if there is a crowd. Return: 0; -EMFILE and other errors of eventfd(). */
+int kick_borrow(struct kick *ret_kick);
+void kick_return(struct kick *k);
+int kick_open(struct kick *k);
+void kick_send(struct kick *k);
+void kick_drain(struct kick *k);
+void kick_close(struct kick *k);
+/* A seat of its own. The marks are those of the events in it. Return: 0; -EMFILE and other errors of epoll_ctl() */
+int kick_seat_make(struct kick *k, uint64_t kick_mark, uint64_t bell_mark);
+/* It is in the set @epfd, which stays the caller's. */
+void kick_seat(struct kick *k, int epfd, uint64_t bell_mark);
+/* `seated`: is the bell to be in the seat? Return: false: that could not be done */
+bool kick_bell(struct kick *k, bool on);
+/* What a thread sleeps on beside its own */
+static inline int kick_fd(const struct kick *k)
+{
+	return k->owns_seat ? k->seat : k->fd;
+}
+/* Nobody writes any more to a number that has been taken from where it could be found. */
+void kickers_wait(void);
+/* No lock: until ..._end() this thread writes to such numbers. */
+void kickers_begin(void);
+void kickers_end(void);
+/* Gives up the lock, then writes to those that are due: who wakes is not to find it taken. */
+void kicks_unlock(void);
+void kicks_forget(void); /* the spare ones */
+void kicks_forked(void); /* child of fork */
+
+#endif
