@@ -190,16 +190,19 @@ static uint32_t op_withdrawn(void *drv, bool by_us)
 static uint32_t op_show(void *drv)
 {
 	struct vj_link *link = drv;
+	bool awaited = link->unseen != link->unawaited;
+	uint32_t withdrawn;
 
-	if (link->unseen != link->unawaited) {
-		link_publish_now(link);
-		link->unawaited = link->unseen;
-	} else if (link->unseen) {
-		link->unseen = link->unawaited = 1;
+	if (link->unseen) {
 		copy_way_publish(&link->copy_way);
 		vj_channel_tx_show(link->ch);
 	}
-	return op_withdrawn(link, false);
+	withdrawn = op_withdrawn(link, false); /* before the doorbell: at the end of a system call a process is stopped, or whom it has woken runs */
+	if (awaited)
+		link_publish_now(link);
+	if (link->unseen)
+		link->unseen = link->unawaited = 1; /* still on the list */
+	return withdrawn;
 }
 
 static void op_tx_copy(void *drv, uint8_t *dst, const void *src, size_t len)

@@ -76,10 +76,10 @@ static bool all_have_others(struct vj *vj, const struct vj_link *link)
 	return true;
 }
 
-/* All that had been put when this began, and all that is seen in one order with what we have written before */
+/* All that had been put when this began, and all that is seen in one order with what we have written before. It is no more than the ring holds. */
 static void take_all(struct vj_link *link)
 {
-	while (!link->dead && channel_rx_look(link->ch))
+	for (uint32_t i = 0; i < link->said.params.ring_cnt && !link->dead && channel_rx_look(link->ch); i++)
 		link_rx(link);
 }
 

@@ -102,7 +102,6 @@ enum {
 };
 #define TF_ECN_CWR (1u << 31) /* the window was reduced: the next new data say CWR */
 #define TF_TW_LAST TF_MORE /* TIME_WAIT: when the timer fires, it is over */
-#define TF_WITHDRAWN TF_MORE /* HELD, owes its answer: whoever called has called another since, unless he knows that it moves; tcp_withdraw.c */
 #define TF_READ_SHUT TF_MORE /* FIN_QUEUED, not TIME_WAIT: the program reads no more, either */
 #define TF_REFUSED TF_MORE /* CLOSED by ECONNREFUSED, ACTIVE: was CALLED, sndq is what it said */
 #define TF_ACK_QUEUED TF_ECN_CWR /* NO_LOSS, which has no window to reduce: it is in the queue of tcp_owed.c */
@@ -175,7 +174,12 @@ struct tcb {
 	};
 	union {
 		uint8_t ack_tick; /* ACK_TIMER: low 8 bits of the time in units of 4 ms */
-		bool peer_closed; /* NO_LOSS: nobody holds the other end any more, see TCP_CLOSED_BY */
+		/* NO_LOSS */
+		struct {
+			bool peer_closed : 1; /* nobody holds the other end any more, see TCP_CLOSED_BY */
+			/* HELD, owes its answer: whoever called has called another since, unless he knows that it moves; tcp_withdraw.c */
+			bool withdrawn : 1;
+		};
 	};
 	struct bufq rcvq; /* in order, not yet read */
 

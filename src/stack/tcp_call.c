@@ -95,7 +95,7 @@ bool tcp_call_heard(struct stack *s, struct conn c, const struct tcp_seg *seg)
 	bool opening = c.t->state == TCP_SYN_RECEIVED, syn = (seg->flags & TCP_SYN) != 0;
 
 	/* It may be gone. He asks once more, and finds nothing before him then. */
-	if (syn && (tcp_withdrawn_heed(s, seg->pkt->link) || tcp_withdrawn_syn(s, seg)))
+	if (syn && (tcp_withdrawn_heed(s, seg->pkt->link) || tcp_withdrawn_syn(seg)))
 		return false;
 	if ((seg->flags & (TCP_RST | TCP_FIN)) != 0 || seg->len != 0 || (opening && (syn || c.t->snd_nxt == c.t->snd_una)))
 		return true;

@@ -499,14 +499,24 @@ static int link_gone_error(const struct tcb *t, int err)
 	return err;
 }
 
+/* Nobody is there any more; not CLOSED */
+static void conn_peer_gone(struct stack *s, struct conn c, int err)
+{
+	if (tcb_is_called(c.t)) {
+		tcp_call_refused(s, c);
+		return;
+	}
+	if (unlikely(tcb_is_withdrawn(c.t)))
+		tcp_withdrawn_drop(s, c);
+	tcp_conn_done(s, c, link_gone_error(c.t, err));
+}
+
 void tcp_peer_gone(struct stack *s, struct tcp_id id)
 {
 	struct conn c = conn_at(s, id.v);
 
-	if (tcb_is_called(c.t))
-		tcp_call_refused(s, c);
-	else if (c.t->state != TCP_CLOSED)
-		tcp_conn_done(s, c, link_gone_error(c.t, ECONNRESET));
+	if (c.t->state != TCP_CLOSED)
+		conn_peer_gone(s, c, ECONNRESET);
 }
 
 void tcp_link_gone(struct stack *s, uint32_t link_id, int err)
@@ -521,10 +531,8 @@ void tcp_link_gone(struct stack *s, uint32_t link_id, int err)
 		if (bufq_own(&s->bufs, &c.t->rcvq) != 0)
 			bufq_drop(&s->bufs, &c.t->rcvq);
 		c.t->flags &= ~(uint32_t)TF_RST_OWED;
-		if (tcb_is_called(c.t))
-			tcp_call_refused(s, c);
-		else if (c.t->state != TCP_CLOSED)
-			tcp_conn_done(s, c, link_gone_error(c.t, err));
+		if (c.t->state != TCP_CLOSED)
+			conn_peer_gone(s, c, err);
 		else if (!tcb_has(c.t, TF_OWNED | TF_EMBRYO))
 			tcp_conn_release(s, c);
 	}

@@ -274,15 +274,16 @@ static void listen_syn(struct stack *s, struct tcp_seg *seg, const struct flow_k
 		       uint32_t listener_id, const uint32_t *old_end)
 {
 	struct tcp_listener *l = tcp_listener_at(s, listener_id);
-	bool full = l->embryo_cnt >= max_u32(l->backlog, EMBRYOS_MIN);
-	bool called = (seg->pkt->link->flags & LINK_NO_LOSS) != 0 && seg->view.urgent > TCP_CALL_ASKS;
+	bool called = (seg->pkt->link->flags & LINK_NO_LOSS) != 0 && seg->view.urgent > TCP_CALL_ASKS, full;
 	struct tcp_syn_more more;
 	struct conn c;
 	struct tcb *t;
 	bool fast;
 
-	if (tcp_withdrawn_syn(s, seg))
+	tcp_withdrawn_heed(s, seg->pkt->link);
+	if (tcp_withdrawn_syn(seg))
 		return;
+	full = l->embryo_cnt >= max_u32(l->backlog, EMBRYOS_MIN);
 	if (called && (full || l->ready_cnt + l->reserved_cnt >= 2 * l->backlog)) {
 		stack_drop(s, STACK_DROP_TCP_BACKLOG);
 		tcp_reply_rst(s, seg->pkt, &seg->view);
@@ -481,13 +482,13 @@ void tcp_unlisten(struct stack *s, struct listener_id id)
 	tcp_listener_free(s, id.v);
 }
 
-/* Without those that have called another meanwhile */
+/* Without those that have called another meanwhile. One that is HELD stays: whoever lets it go hears of that. */
 static bool listen_has_ready(struct stack *s, struct tcp_listener *l)
 {
 	while (!ref_list_empty(&l->ready)) {
 		const struct tcb *t = conn_at(s, ref_id(l->ready.head)).t;
 
-		if (!tcb_owes_answer(t) || !tcp_withdrawn_heed(s, link_at(&s->links, t->link)))
+		if (!tcb_owes_answer(t) || tcb_has(t, TF_HELD) || !tcp_withdrawn_heed(s, link_at(&s->links, t->link)))
 			return true;
 	}
 	return false;

@@ -82,10 +82,8 @@ void tcp_fail(struct stack *s, struct tcp_id id, int err)
 {
 	struct conn c = conn_at(s, id.v);
 
-	if (tcb_owes_answer(c.t)) { /* whoever called says it to another; here nothing was said, and no end of it */
-		bufq_drop(&s->bufs, &c.t->rcvq);
-		c.t->flags &= ~(uint32_t)TF_FIN_RCVD;
-	}
+	if (tcb_owes_answer(c.t)) /* whoever called says it to another */
+		tcp_withdrawn_drop(s, c);
 	tcp_conn_done(s, c, err);
 }
 
@@ -173,7 +171,7 @@ void tcp_export(const struct stack *s, struct tcp_id id, void *buf)
 		.state = t->state,
 		.local_port = t->lport,
 		.remote_port = t->rport,
-		.flags = tcb_owes_answer(t) ? (t->flags & MOVE_FLAGS & ~(uint32_t)TF_WITHDRAWN) | (uint32_t)TF_CALLED : t->flags & MOVE_FLAGS,
+		.flags = tcb_owes_answer(t) ? (t->flags & MOVE_FLAGS) | (uint32_t)TF_CALLED : t->flags & MOVE_FLAGS,
 		.rcv_nxt = t->rcv_nxt,
 		.rcv_adv = t->rcv_adv,
 		.rcv_acked = t->rcv_acked,

@@ -31,17 +31,23 @@
 
 /* ---- who listens ----------------------------------------------------------------------------- */
 
+void tcp_withdrawn_drop(struct stack *s, struct conn c)
+{
+	bufq_drop(&s->bufs, &c.t->rcvq);
+	c.t->flags &= ~(uint32_t)TF_FIN_RCVD;
+}
+
 bool tcp_withdrawn_end(struct stack *s, struct conn c)
 {
 	struct tcb *t = c.t;
 
 	if (tcb_has(t, TF_HELD)) {
-		t->flags |= TF_WITHDRAWN;
+		t->withdrawn = true;
 		return true;
 	}
 	tcp_listen_unready(s, c);
-	bufq_drop(&s->bufs, &t->rcvq);
-	t->flags &= ~(uint32_t)(TF_CALLED | TF_FIN_RCVD | TF_WITHDRAWN);
+	tcp_withdrawn_drop(s, c);
+	t->flags &= ~(uint32_t)TF_CALLED;
 	return tcp_conn_reset(s, c, ECONNRESET);
 }
 
@@ -60,16 +66,6 @@ bool tcp_withdrawn_heed(struct stack *s, struct link *link)
 			tcp_withdrawn_end(s, c);
 	}
 	return true;
-}
-
-bool tcp_withdrawn_syn(struct stack *s, const struct tcp_seg *seg)
-{
-	struct link *link = seg->pkt->link;
-
-	if ((link->flags & LINK_NO_LOSS) == 0 || seg->view.urgent == 0 || link->ops->withdrawn == NULL)
-		return false;
-	tcp_withdrawn_heed(s, link);
-	return seg->view.ack != link->withdrawn;
 }
 
 /* ---- who calls ------------------------------------------------------------------------------- */

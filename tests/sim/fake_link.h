@@ -78,6 +78,7 @@ struct fake_link {
 	uint32_t taken_back[2]; /* promises, by the far end, by us */
 	uint32_t withdrawn[2];	/* calls, likewise */
 	bool withdraws; /* the far end does when it is shown something */
+	uint32_t withdraws_again; /* it does behind so many looks at that number */
 };
 
 static inline bool fake_tx_get(void *drv, struct link_frame *ret_frame)
@@ -154,9 +155,14 @@ static inline uint32_t fake_taken_back(void *drv, bool by_us)
 
 static inline uint32_t fake_withdrawn(void *drv, bool by_us)
 {
-	const struct fake_link *link = drv;
+	struct fake_link *link = drv;
+	uint32_t withdrawn = link->withdrawn[by_us];
 
-	return link->withdrawn[by_us];
+	if (!by_us && link->withdraws_again != 0) {
+		link->withdraws_again--;
+		link->withdrawn[0]++;
+	}
+	return withdrawn;
 }
 
 static inline uint32_t fake_show(void *drv)

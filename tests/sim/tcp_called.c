@@ -421,6 +421,81 @@ static void withdrawn_held(void **state)
 	line_read_error(t, ECONNRESET);
 }
 
+/* Nor, when the link ends, whoever it is given to then */
+static void withdrawn_held_gone(void **state)
+{
+	struct line *t = *state;
+
+	comes(t, "S 0:0(0) urg 20000 <mss 4000>");
+	RECV(0, "FP. 1:11(10) ack 1");
+	assert_int_equal(tcp_dequeue(t->s, t->listener, t->cookie, &t->id), 0);
+	assert_int_equal(tcp_hold_here(t->s, t->id), 0);
+	t->drv->withdrawn[0]++;
+	stack_link_del(t->s, t->link, ECONNRESET);
+	assert_int_equal(tcp_unread_bytes(t->s, t->id), 0);
+	line_read_error(t, ECONNRESET);
+}
+
+/* Nor by what the program has done to it meanwhile, which has it already */
+static void withdrawn_held_written(void **state)
+{
+	struct line *t = *state;
+
+	held(t);
+	line_write(t, 10);
+	tcp_release(t->s, t->id);
+	SEND("R. 1:1(0) ack 12");
+	line_read_error(t, ECONNRESET);
+}
+
+/* ... which withdraws nothing */
+static void held_corked(void **state)
+{
+	struct line *t = *state;
+	size_t len;
+
+	comes(t, "S 0:0(0) urg 20000 <mss 4000>");
+	assert_int_equal(tcp_dequeue(t->s, t->listener, t->cookie, &t->id), 0);
+	assert_int_equal(tcp_hold_here(t->s, t->id), 0);
+	assert_int_equal(tcp_send(t->s, t->id, "hello", 5, TCP_SEND_MORE, &len), 0);
+	assert_int_equal(len, 5);
+	tcp_release(t->s, t->id);
+	stack_run(t->s);
+	SEND("S. 0:0(0) ack 1 urg 0");
+}
+
+/* The far end writes that number, and may do so between any two looks: one that has called and calls again, by what is no number of its then */
+static void withdrawn_between(void **state)
+{
+	struct line *t = *state;
+
+	comes(t, "S 0:0(0) urg 20000 <mss 4000>");
+	RECV(0, "P. 1:11(10) ack 1");
+	t->withdrawn = 1;
+	t->drv->withdraws_again = 1;
+	RECV(0, "S 0:0(0) urg 20000 <mss 4000>");
+	NOTHING();
+	nobody_to_accept(t);
+	SEND("R. 1:1(0) ack 11");
+	assert_int_equal(stats(t).tcp_conns, 0);
+}
+
+/* Nor does it keep anybody at it who looks for somebody to accept. */
+static void withdraws_for_ever(void **state)
+{
+	struct line *t = *state;
+	struct tcp_id id;
+
+	comes(t, "S 0:0(0) urg 20000 <mss 4000>");
+	assert_int_equal(tcp_dequeue(t->s, t->listener, t->cookie, &t->id), 0);
+	assert_int_equal(tcp_hold_here(t->s, t->id), 0);
+	assert_int_equal(tcp_enqueue(t->s, t->id), 0);
+	t->drv->withdrawn[0]++;
+	t->drv->withdraws_again = 1000;
+	assert_int_equal(tcp_accept(t->s, t->listener, t->cookie, &id), 0);
+	assert_in_range(t->drv->withdraws_again, 990, 1000);
+}
+
 static void withdrawn_moves(void **state)
 {
 	struct line *t = *state;
@@ -608,7 +683,8 @@ int main(void)
 		LINE_TEST(no_frame_to_answer), LINE_TEST(no_frame_to_reset), LINE_TEST(no_frame_to_reset_at_first),
 		LINE_TEST(hurries_without_frame), LINE_TEST(gone_elsewhere), LINE_TEST(no_memory), LINE_TEST(answers_nobody_held), LINE_TEST(defers), LINE_TEST(keeps_window), LINE_TEST(takes_back),
 		LINE_TEST(withdrawn), LINE_TEST(withdrawn_anew), LINE_TEST(withdrawn_late), LINE_TEST(withdrawn_without_frame), LINE_TEST(withdrawn_held),
-		LINE_TEST(withdrawn_moves), LINE_TEST(withdrawn_gone),
+		LINE_TEST(withdrawn_moves), LINE_TEST(withdrawn_gone), LINE_TEST(withdrawn_held_gone), LINE_TEST(withdrawn_held_written), LINE_TEST(held_corked), LINE_TEST(withdrawn_between),
+		LINE_TEST(withdraws_for_ever),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
