@@ -261,11 +261,21 @@ bool sleep_is_over(const struct sleeper *sl)
 	return sl->kick->fd < 0 && sock_signals.ran != sl->signals.ran;
 }
 
+/* Another thread ends the process, and there is nothing left to be told of: on the kernel nobody returns any more. */
+static _Noreturn VJ_COLD void sleep_on(void)
+{
+	lock_drop();
+	for (;;)
+		ker_ppoll_undo(NULL, 0, NULL, NULL, undo_all);
+}
+
 bool sleep_end(struct sleeper *sl, struct undo *u)
 {
 	sock_signals.sleep_fd = -1;
 	atomic_signal_fence(memory_order_seq_cst);
 	lock_take();
+	if (unlikely(sock.exiting) && sl->pprev)
+		sleep_on();
 	if (u && !undo_pop(u))
 		return false;
 	if (unlikely(sock.copied != NULL) && sock.vj)

@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -459,25 +460,42 @@ static void part_behind_exit(void)
 
 /* ---- a thread that answers, beside one that waits for the next client ---------------------------------------------- */
 
-enum { QUESTIONS = 100, QUESTION_US = 2000, SAID = 6 };
+enum { QUESTIONS = 100, QUESTION_US = 2000, SAID = 6, ENDS = 30 };
 enum waits { WAITS_ACCEPT, WAITS_POLL, WAITS_EPOLL };
 static enum waits acceptor_waits;
 
-/* Of the first thread, so far */
-static long switches_first(void)
+/* Of the first thread, what its status says behind @name */
+static void first_status(const char *name, char *ret_value)
 {
 	char path[64], line[128];
-	long cnt = -1;
+	bool found = false;
 	FILE *f;
 
 	snprintf(path, sizeof(path), "/proc/self/task/%d/status", getpid());
 	f = fopen(path, "r");
 	CHECK(f != NULL);
-	while (fgets(line, sizeof(line), f))
-		sscanf(line, "voluntary_ctxt_switches: %ld", &cnt);
+	while (!found && fgets(line, sizeof(line), f))
+		found = !strncmp(line, name, strlen(name)) && sscanf(line + strlen(name), "%15s", ret_value) == 1;
 	fclose(f);
-	CHECK(cnt >= 0);
-	return cnt;
+	CHECK(found);
+}
+
+static long switches_first(void)
+{
+	char value[16];
+
+	first_status("voluntary_ctxt_switches:", value);
+	return atol(value);
+}
+
+static void sleep_first(void)
+{
+	char value[16];
+
+	for (int times = 0; times < 5; times = value[0] == 'S' ? times + 1 : 0) {
+		usleep(2000);
+		first_status("State:", value);
+	}
 }
 
 static void *answers_alone(void *arg)
@@ -494,32 +512,47 @@ static void *answers_alone(void *arg)
 	return NULL;
 }
 
+/* Return: -1: it returned without one */
+static int wait_for_client(int listener, int set)
+{
+	struct epoll_event ev;
+
+	if (acceptor_waits == WAITS_POLL && poll(&(struct pollfd){ .fd = listener, .events = POLLIN }, 1, -1) != 1)
+		return -1;
+	if (acceptor_waits == WAITS_EPOLL && epoll_wait(set, &ev, 1, -1) != 1)
+		return -1;
+	return accept(listener, NULL, NULL);
+}
+
+static void *(*answerer)(void *conn);
+static atomic_int *returned;
+
 static void waits_for_next(int listener)
 {
-	struct epoll_event ev = { .events = EPOLLIN };
 	int set = epoll_create1(0);
 
-	CHECK(set >= 0 && !epoll_ctl(set, EPOLL_CTL_ADD, listener, &ev));
+	CHECK(set >= 0 && !epoll_ctl(set, EPOLL_CTL_ADD, listener, &(struct epoll_event){ .events = EPOLLIN }));
 	server_ready(listener);
 	for (;;) {
+		int conn = wait_for_client(listener, set);
 		pthread_t thread;
-		int conn;
 
-		if (acceptor_waits == WAITS_POLL)
-			CHECK(poll(&(struct pollfd){ .fd = listener, .events = POLLIN }, 1, -1) == 1);
-		else if (acceptor_waits == WAITS_EPOLL)
-			CHECK(epoll_wait(set, &ev, 1, -1) == 1);
-		conn = accept(listener, NULL, NULL);
-		CHECK(conn >= 0 && !pthread_create(&thread, NULL, answers_alone, (void *)(intptr_t)conn));
+		if (conn < 0) {
+			atomic_fetch_add(returned, 1);
+			pause();
+		}
+		CHECK(!pthread_create(&thread, NULL, answerer, (void *)(intptr_t)conn));
 	}
 }
 
 static bool wakes_seldom(void)
 {
 	pid_t server;
-	int fd = connect_to(server_start(waits_for_next, &server));
+	int fd;
 	char said[SAID];
 
+	answerer = answers_alone;
+	fd = connect_to(server_start(waits_for_next, &server));
 	check_path(fd);
 	for (int i = 0; i < QUESTIONS; i++) {
 		usleep(QUESTION_US);
@@ -541,6 +574,33 @@ static void part_bell(void)
 		for (int rounds = 0; !wakes_seldom(); rounds++)
 			CHECK(rounds < ROUNDS_MAX);
 	printf("who waits for the next client sleeps\n");
+}
+
+static void *answers_and_ends(void *arg)
+{
+	ping_back((int)(intptr_t)arg);
+	sleep_first();
+	_exit(0);
+}
+
+/* The process ends by another thread than that which waits for the next client. The parent has a copy of the listening socket. */
+static void part_ends_beneath(void)
+{
+	returned = mmap(NULL, sizeof(*returned), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	CHECK(returned != MAP_FAILED);
+	answerer = answers_and_ends;
+	for (int i = 0; i < ENDS; i++) {
+		pid_t server;
+		uint16_t port;
+
+		acceptor_waits = i % (WAITS_EPOLL + 1);
+		port = server_start(waits_for_next, &server);
+		ask_once(port);
+		child_end(server);
+	}
+	CHECK(atomic_load(returned) == 0);
+	munmap(returned, sizeof(*returned));
+	printf("nobody returned\n");
 }
 
 /* ---- handlers ----------------------------------------------------------------------------------------------------- */
@@ -628,7 +688,7 @@ static void part_fork_at_end(void)
 void answers_parts(const char *only)
 {
 	static const struct part parts[] = { { "answers", part_answers }, { "sparse", part_sparse }, { "handler", part_handler },
-					     { "signalled", part_signalled },	 { "deferred", part_deferred }, { "bell", part_bell },
+					     { "signalled", part_signalled },	 { "deferred", part_deferred }, { "bell", part_bell }, { "ends_beneath", part_ends_beneath },
 					     { "behind_exit", part_behind_exit },
 					     { "fork_at_end", part_fork_at_end } };
 
