@@ -341,9 +341,10 @@ void set_fd_closed(struct epoll_set *set, int fd)
 {
 	if (set->epfd != fd)
 		return;
+	set->kick.seated = false; /* who sleeps in it sleeps on, but it can't be reached */
 	for (int other = fd_next(0); other >= 0; other = fd_next(other + 1))
 		if (other != fd && fd_peek(other) == &set->file)
-			set->epfd = set->kick.seat = other;
+			set->epfd = other;
 }
 
 static int kick_join(struct epoll_set *set)
@@ -671,8 +672,8 @@ static int look_both(struct epoll_set *set, int epfd, struct epoll_event *ev, in
 void sets_unbell(void)
 {
 	for (int fd = fd_next(0); fd >= 0; fd = fd_next(fd + 1))
-		if (fd_peek(fd)->kind == FILE_EPOLL && set_of(fd_peek(fd))->kick.seated)
-			kick_bell(&set_of(fd_peek(fd))->kick, false);
+		if (fd_peek(fd)->kind == FILE_EPOLL)
+			kick_unbell(&set_of(fd_peek(fd))->kick);
 }
 
 /* The thread is cancelled in its sleep, or jumps out of it. */
@@ -728,14 +729,14 @@ static int set_sleep(struct epoll_set *set, int epfd, struct epoll_event *ev, in
 		     int64_t timeout_ns, const sigset_t *mask, struct sleeper *sl)
 {
 	struct set_undo undo = { .set = set, .sl = sl };
-	bool leads, rung = false;
+	bool rung = false;
 	int n = 0;
 
 	file_get(&set->file);
 	set->asleep++;
 	undo_push(&undo.undo, set_left, &undo);
 	kick_seat(&set->kick, set->epfd, mark_base | MARK_BELL);
-	if (sleep_begin(sl, &timeout_ns, &leads)) { /* drops the lock */
+	if (sleep_begin(sl, &timeout_ns)) { /* drops the lock */
 		bool beside = sl->bell_fd >= 0;
 
 		if (unlikely(sleep_is_over(sl))) {
@@ -746,7 +747,7 @@ static int set_sleep(struct epoll_set *set, int epfd, struct epoll_event *ev, in
 			n = ker_epoll_undo(epfd, ev, max, timeout_ns, mask, undo_all);
 		}
 		sl->kicked = has_mark(ev, n, MARK_KICK);
-		sl->unrung = leads && (beside ? n >= 0 && !rung : is_unrung(ev, n, max));
+		sl->rung = beside ? n < 0 || rung : !is_unrung(ev, n, max);
 		if (!set_awake(set, sl, &undo.undo))
 			return -EINTR;
 	} else {

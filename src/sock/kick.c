@@ -14,8 +14,8 @@
 /* Those of blocking calls and poll(); an epoll set has its own. */
 static struct kick spares[64] VJ_LATER;
 static unsigned spare_cnt VJ_LATER;
-/* Where hundreds of threads sleep, those that have no seat are passed on to by others that have. */
-enum { SEATS_MAX = 64 };
+/* A ring passes by all of them. Those that have none are passed on to by others, as long as one of these leads. */
+enum { SEATS_MAX = 16 };
 static unsigned seat_cnt VJ_LATER;
 
 int kick_open(struct kick *k)
@@ -135,13 +135,23 @@ void kick_seat(struct kick *k, int epfd, uint64_t bell_mark)
 	k->bell_mark = bell_mark;
 }
 
+/* Once in it stays in: to add a set of epoll to another one the kernel looks for circles, by all that are in it, under one lock for all of the host. */
 bool kick_bell(struct kick *k, bool on)
 {
-	struct epoll_event ev = { .events = EPOLLIN, .data.u64 = k->bell_mark };
+	struct epoll_event ev = { .events = on ? EPOLLIN : 0, .data.u64 = k->bell_mark };
 
-	if (k->bell_on != on && !sys_epoll_ctl(k->seat, on ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, vj_fd(sock.vj), &ev))
+	if (k->bell_on != on && !sys_epoll_ctl(k->seat, k->bell_in ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, vj_fd(sock.vj), &ev)) {
+		k->bell_in = true;
 		k->bell_on = on;
+	}
 	return k->bell_on == on;
+}
+
+void kick_unbell(struct kick *k)
+{
+	if (k->bell_in)
+		sys_epoll_ctl(k->seat, EPOLL_CTL_DEL, vj_fd(sock.vj), NULL);
+	k->bell_in = k->bell_on = false;
 }
 
 int kick_seat_make(struct kick *k, uint64_t kick_mark, uint64_t bell_mark)
@@ -169,10 +179,12 @@ int kick_borrow(struct kick *ret_kick)
 	*ret_kick = (struct kick){ .fd = -1 };
 	if (spare_cnt)
 		*ret_kick = spares[--spare_cnt];
-	else
+	if (unlikely(ret_kick->bell_on) && !sock.vj) /* nobody takes from it any more what has rung */
+		kick_close(ret_kick);
+	if (ret_kick->fd < 0)
 		err = kick_open(ret_kick);
 	if (unlikely(sock.crowd) && !err && !ret_kick->seated && seat_cnt < SEATS_MAX)
-		kick_seat_make(ret_kick, 0, 0); /* without one it sleeps as if it were alone */
+		kick_seat_make(ret_kick, WOKE_KICK, WOKE_BELL); /* without one it sleeps as if it were alone */
 	return err;
 }
 
@@ -197,6 +209,8 @@ VJ_EARLY void kicks_forget(void)
 VJ_EARLY void kicks_forked(void)
 {
 	sock.kicks_due = sock.called = 0;
+	if (unlikely(sock.crowd))
+		sock.crowd = false;
 	if (unlikely(atomic_load_explicit(&kickers, memory_order_relaxed))) /* threads that are not here */
 		atomic_store(&kickers, 0);
 	queues_forked();

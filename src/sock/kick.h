@@ -12,7 +12,7 @@ struct kick {
 	bool sent; /* since it was last drained; written to when the lock is given up */
 	bool calls; /* ... and there were sleepers */
 	bool seated, owns_seat;
-	bool bell_on; /* in the seat */
+	bool bell_in, bell_on; /* the bell is in the seat, and heard there */
 	uint32_t sleepers; /* on it */
 	int seat; /* if `seated`: the epoll set which it is in */
 	uint64_t bell_mark; /* of the bell's events there */
@@ -29,8 +29,10 @@ void kick_close(struct kick *k);
 int kick_seat_make(struct kick *k, uint64_t kick_mark, uint64_t bell_mark);
 /* It is in the set @epfd, which stays the caller's. */
 void kick_seat(struct kick *k, int epfd, uint64_t bell_mark);
-/* `seated`: is the bell to be in the seat? Return: false: that could not be done */
+/* `seated`: is the bell to be heard in the seat? Return: false: that could not be done */
 bool kick_bell(struct kick *k, bool on);
+/* It is about to be closed. */
+void kick_unbell(struct kick *k);
 /* What a thread sleeps on beside its own */
 static inline int kick_fd(const struct kick *k)
 {

@@ -226,14 +226,13 @@ static int sleep_poll(struct polling *p, int64_t timeout_ns, uint64_t deadline_n
 	struct sleeper sl = { .kick = &kick, .signals = *signals, .wake_ns = deadline_ns };
 	struct poll_undo undo = { .p = p, .sl = &sl };
 	struct timespec ts, *tsp = NULL;
-	bool leads;
 	int r = is_only_kernels() ? 0 : kick_borrow(&kick);
 
 	if (r)
 		return r;
 	watches_on(p, &sl);
 	undo_push(&undo.undo, poll_left, &undo);
-	if (sleep_begin(&sl, &timeout_ns, &leads)) {
+	if (sleep_begin(&sl, &timeout_ns)) {
 		p->kernel[p->n] = (struct pollfd){ .fd = kick_fd(&kick), .events = POLLIN };
 		p->kernel[p->n + 1] = (struct pollfd){ .fd = sl.bell_fd, .events = POLLIN };
 		if (timeout_ns >= 0) {
@@ -243,7 +242,7 @@ static int sleep_poll(struct polling *p, int64_t timeout_ns, uint64_t deadline_n
 		}
 		r = unlikely(sleep_is_over(&sl)) ? -EINTR : ker_ppoll_undo(p->kernel, p->n + EXTRA, tsp, p->mask, undo_all);
 		sl.kicked = r > 0 && p->kernel && p->kernel[p->n].revents;
-		sl.unrung = leads && r >= 0 && p->kernel && !(r && p->kernel[p->n + (sl.bell_fd >= 0)].revents);
+		sl.rung = r < 0 || !p->kernel || (r && p->kernel[p->n + (sl.bell_fd >= 0)].revents);
 		if (!sleep_end(&sl, &undo.undo))
 			return -EINTR;
 	} else {

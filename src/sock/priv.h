@@ -240,7 +240,7 @@ struct sleeper {
 	uint32_t begun;		     /* of `thread`, when the sleep began: if more have since, when it wakes nobody knows */
 	uint64_t wake_ns;	     /* when it wakes by itself; TIME_NEVER. Whoever leads sooner, perhaps */
 	int bell_fd;		     /* to be waited for beside the kick; -1 */
-	bool unrung;		     /* leader: the sleep is over, and the bell was not what ended it */
+	bool rung;		     /* the sleep is over, and it was the bell that ended it, if the bell was there; or that is not known */
 	bool kicked;		     /* ... and the kick can be read */
 	bool to_lead;		     /* it was sent for want of a leader */
 };
@@ -334,7 +334,7 @@ struct sock_layer {
 
 	struct sleeper *sleepers;
 	struct sleeper *leader; /* NULL: nobody sleeps on the bell */
-	bool crowd; /* threads have slept beside who led */
+	bool crowd; /* a thread has slept beside who led */
 	uint32_t called; /* kicks by which sleepers are about to wake */
 	uint32_t kicks_due; /* sent, and not written to yet: kick.c */
 	bool sleeping; /* sleepers, or a helper that has to be told: whoever leaves looks after them */
@@ -823,12 +823,12 @@ void block_end(struct blocking *b);
 
 /*
  * About to sleep, until sl->wake_ns, which is *timeout_ns (-1: for ever) from now; both are shortened for a leader. Return: false: there is
- * work, don't sleep; else the lock was dropped, sleep on sl->kick and sl->bell_fd, then, if *ret_leads, say in sl->unrung
- * that it was not the bell, if so, and call sleep_end(), which takes the lock. @u, of the caller, is pushed before; a jump runs it.
+ * work, don't sleep; else the lock was dropped, sleep on sl->kick and sl->bell_fd, then say in sl->rung whether
+ * it may have been the bell, and call sleep_end(), which takes the lock. @u, of the caller, is pushed before; a jump runs it.
  */
 bool may_lead(void);
 bool leader_is_held(void); /* there is a leader, on top of whose sleep a handler has begun */
-bool sleep_begin(struct sleeper *sl, int64_t *timeout_ns, bool *ret_leads);
+bool sleep_begin(struct sleeper *sl, int64_t *timeout_ns);
 /* Nobody leads, and somebody sleeps: he leads from here on. Return: false: he can't without waking */
 bool bell_give(void);
 /* Right before the system call that sleeps: a handler has ended the call, and there is no kick for it to write to. */

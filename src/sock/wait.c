@@ -113,11 +113,14 @@ void spin_won(const struct spin *sp)
  * ----------------
  */
 
+static bool is_held(const struct sleeper *sl)
+{
+	return sl->thread == &sock_signals || atomic_load(&sl->thread->begun) != sl->begun;
+}
+
 bool leader_is_held(void)
 {
-	const struct sleeper *sl = sock.leader;
-
-	return sl && sl->thread && (sl->thread == &sock_signals || atomic_load(&sl->thread->begun) != sl->begun);
+	return sock.leader && sock.leader->thread && is_held(sock.leader);
 }
 
 /* Nobody leads, or one that may be relieved: the helper, or what a handler has interrupted. */
@@ -200,17 +203,29 @@ static bool bell_take(void)
 	return true;
 }
 
-bool bell_give(void)
+static struct sleeper *seated_sleeper(void)
 {
 	struct sleeper *sl = sock.sleepers;
 
-	if (!sl->kick->seated || sl->kick->sent || !vj_arm_sleeper(sock.vj))
+	while (sl && (!sl->kick->seated || sl->kick->sent || is_held(sl)))
+		sl = sl->next;
+	return sl;
+}
+
+bool bell_give(void)
+{
+	struct sleeper *sl = seated_sleeper();
+	bool late = sl && vj_oversleeps(sock.vj, sl->wake_ns);
+
+	if (!sl || (late && sock.helper.state == HELPER_NONE) || !vj_arm_sleeper(sock.vj))
 		return false;
 	if (kick_bell(sl->kick, true)) {
 		leader_set(sl);
 		if (likely(!leader_is_held())) {
-			if (vj_oversleeps(sock.vj, sl->wake_ns))
+			if (late)
 				helper_active(); /* as where a timer is set while it sleeps */
+			if (unlikely(sock.copied != NULL))
+				family_waits();
 			return true;
 		}
 		sock.leader = NULL;
@@ -220,30 +235,32 @@ bool bell_give(void)
 }
 
 /* Return: false: there is work */
-static bool seat_take(struct sleeper *sl, int64_t *timeout_ns, bool *ret_leads)
+static bool seat_take(struct sleeper *sl, int64_t *timeout_ns)
 {
+	bool leads;
+
 	sl->thread = &sock_signals;
 	sl->begun = atomic_load_explicit(&sock_signals.begun, memory_order_relaxed);
-	*ret_leads = may_lead() || bell_take();
-	if (*ret_leads && !lead_begin(sl, timeout_ns))
+	leads = may_lead() || bell_take();
+	if (leads && !lead_begin(sl, timeout_ns))
 		return false;
 	/* that of a leader who sleeps in this seat, too, stays */
-	if (sl->kick->seated && (*ret_leads || sock.leader->kick != sl->kick))
-		kick_bell(sl->kick, *ret_leads);
-	sl->bell_fd = *ret_leads && !(sl->kick->seated && sl->kick->bell_on) ? vj_fd(sock.vj) : -1;
+	if (sl->kick->seated && (leads || sock.leader->kick != sl->kick))
+		kick_bell(sl->kick, leads);
+	if (leads && !(sl->kick->seated && sl->kick->bell_on))
+		sl->bell_fd = vj_fd(sock.vj);
 	return true;
 }
 
-bool sleep_begin(struct sleeper *sl, int64_t *timeout_ns, bool *ret_leads)
+bool sleep_begin(struct sleeper *sl, int64_t *timeout_ns)
 {
-	*ret_leads = false;
 	sl->bell_fd = -1;
 	atomic_store_explicit(&sock_signals.leads, false, memory_order_relaxed);
 	if (sock.vj) {
 		if (unlikely(sock.copied != NULL))
 			family_waits();
 		deed_let_go(sock.vj);
-		if (!seat_take(sl, timeout_ns, ret_leads))
+		if (!seat_take(sl, timeout_ns))
 			return false;
 		sleeper_link(sl);
 	}
@@ -284,13 +301,13 @@ bool sleep_end(struct sleeper *sl, struct undo *u)
 	if (sl->pprev)
 		sleeper_unlink(sl);
 	kick_drain(sl->kick);
-	sock_signals.front = sock.leader == sl ? !sl->unrung : sl->kicked && !sl->to_lead;
+	sock_signals.front = sock.leader == sl ? sl->rung : sl->kicked && !sl->to_lead;
 	if (sock.leader == sl) {
 		sock.leader = NULL;
-		if (sock.vj && sl->unrung)
-			vj_disarm_unrung(sock.vj);
-		else if (sock.vj)
+		if (sock.vj && sl->rung)
 			vj_disarm(sock.vj);
+		else if (sock.vj)
+			vj_disarm_unrung(sock.vj);
 		if (unlikely(sock.helper.state == HELPER_DEEP)) /* it relied on us, and we may have no use for channels for long */
 			helper_active();
 	}
@@ -403,21 +420,22 @@ static int block_sleep(struct blocking *b, struct sleeper *sl, struct watch *w, 
 {
 	struct block_undo undo = { .b = b, .sl = sl, .w = w, .q = q };
 	unsigned woke = 0;
-	bool leads;
+	bool by_set;
 	int r;
 
 	undo_push(&undo.undo, block_left, &undo);
-	if (!sleep_begin(sl, &timeout_ns, &leads)) {
+	if (!sleep_begin(sl, &timeout_ns)) {
 		undo_pop(&undo.undo);
 		return 0;
 	}
-	if (q->listens && likely(sl->bell_fd < 0))
+	by_set = sl->bell_fd < 0 && (q->listens || (q->kick.owns_seat && b->kernel_fd < 0 && !b->uncancelled));
+	if (by_set)
 		r = queue_slept(b, sl, queue_sleep(q, timeout_ns, &woke));
 	else
 		r = block_poll(b, sl, timeout_ns, &woke);
 	b->kernel_ready = b->turn_looks || (woke & WOKE_QUEUE);
 	sl->kicked = woke & WOKE_KICK;
-	sl->unrung = leads && r >= 0 && !(woke & (q->listens || sl->bell_fd >= 0 ? WOKE_BELL : WOKE_KICK));
+	sl->rung = r < 0 || (woke & (by_set || sl->bell_fd >= 0 ? WOKE_BELL : WOKE_KICK));
 	return sleep_end(sl, &undo.undo) ? r : WAS_LEFT;
 }
 
