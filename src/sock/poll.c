@@ -9,6 +9,8 @@
 #include "sock/away.h"
 #include "sock/dgram.h"
 
+#include "lib/wait.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -91,7 +93,13 @@ static void note_clients(const struct polling *p)
 	}
 }
 
-/* @sleeps: who has no channels asks the kernel in the same call that sleeps */
+static int take_kernels(struct polling *p)
+{
+	note_clients(p);
+	return merge(p);
+}
+
+/* @sleeps: whom nothing can come for by channels in a moment asks the kernel in the same call that sleeps */
 static int look(struct polling *p, bool sleeps)
 {
 	struct timespec zero = { 0 };
@@ -99,12 +107,11 @@ static int look(struct polling *p, bool sleeps)
 
 	ctx_process();
 	cnt = look_channel(p);
-	if (!p->any_kernel || (sleeps && !sock.vj && !cnt))
-		return cnt;
-	if (sys_ppoll(p->kernel, p->n, &zero, NULL) > 0) {
-		note_clients(p);
-		cnt = merge(p);
-	}
+	if (sleeps && !cnt && !(sock.vj && vj_may_spin(sock.vj, sock.alone)))
+		return 0;
+	if (p->any_kernel && sys_ppoll(p->kernel, p->n, &zero, NULL) > 0)
+		cnt = take_kernels(p);
+	p->waited |= !cnt;
 	return cnt;
 }
 
@@ -241,6 +248,7 @@ static int sleep_poll(struct polling *p, int64_t timeout_ns, uint64_t deadline_n
 			tsp = &ts;
 		}
 		r = unlikely(sleep_is_over(&sl)) ? -EINTR : ker_ppoll_undo(p->kernel, p->n + EXTRA, tsp, p->mask, undo_all);
+		p->waited |= !r;
 		sl.kicked = r > 0 && p->kernel && p->kernel[p->n].revents;
 		sl.rung = r < 0 || !p->kernel || (r && p->kernel[p->n + (sl.bell_fd >= 0)].revents);
 		if (!sleep_end(&sl, &undo.undo))
@@ -265,7 +273,6 @@ static int poll_both(struct polling *p, int64_t timeout_ns)
 		r = look(p, timeout_ns != 0);
 		if (r || !timeout_ns)
 			break;
-		p->waited = sock.vj != NULL; /* else nothing has been looked at yet */
 		if (sock_signals.ran != signals.ran) {
 			r = -EINTR;
 			break;
@@ -273,15 +280,17 @@ static int poll_both(struct polling *p, int64_t timeout_ns)
 		now_ns = sys_clock_ns();
 		if (!deadline_ns)
 			deadline_ns = deadline_after(now_ns, timeout_ns);
-		if (now_ns >= deadline_ns)
+		if (now_ns >= deadline_ns) {
+			r = p->waited ? 0 : look(p, false);
 			break;
+		}
 		if (spin_turn(&spin))
 			continue;
 		r = sleep_poll(p, time_left(deadline_ns, now_ns), deadline_ns, &signals);
-		if (r > 0 && !sock.vj)
-			r = merge(p);
-		else if (r > 0)
-			r = 0;
+		if (r > 0) {
+			r = take_kernels(p); /* what channels have is found by the next call, if there is something */
+			p->waited |= !r;
+		}
 		if (r)
 			break;
 		if (unlikely(sock.lazy))
