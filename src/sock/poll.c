@@ -99,7 +99,7 @@ static int take_kernels(struct polling *p)
 	return merge(p);
 }
 
-/* @sleeps: whom nothing can come for by channels in a moment asks the kernel in the same call that sleeps */
+/* @sleeps: who has no channel asks the kernel in the same call that sleeps. To others it may cost more to prepare for sleep. */
 static int look(struct polling *p, bool sleeps)
 {
 	struct timespec zero = { 0 };
@@ -107,7 +107,7 @@ static int look(struct polling *p, bool sleeps)
 
 	ctx_process();
 	cnt = look_channel(p);
-	if (sleeps && !cnt && !(sock.vj && vj_may_spin(sock.vj, sock.alone)))
+	if (sleeps && !cnt && !(sock.vj && vj_may_spin(sock.vj, false)))
 		return 0;
 	if (p->any_kernel && sys_ppoll(p->kernel, p->n, &zero, NULL) > 0)
 		cnt = take_kernels(p);
