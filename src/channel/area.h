@@ -61,7 +61,7 @@ struct area_layout {
 	uint64_t bytes;	     /* of the whole area */
 };
 
-/* At offset 0 of an area. All but the last: written by the maker before either end attaches, for people and tests only. */
+/* At offset 0 of an area. All but the last two: written by the maker before either end attaches, for people and tests only. */
 struct area_header {
 	uint64_t magic; /* AREA_MAGIC */
 	uint32_t abi;	/* AREA_ABI */

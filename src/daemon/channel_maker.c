@@ -191,28 +191,26 @@ struct owners {
 	bool instead; /* ... and is another than the one asked for, which is stopped */
 };
 
+/* Of so many it is looked whether they are stopped, for one CONNECT. */
+enum { COPIES_LOOKED_AT = 16 };
+
 /*
  * On the kernel whoever runs would take the connections of a copy that is stopped, too. Return: @lease, or that of a copy of its socket whose process
  * isn't stopped, if its own is
  */
-static struct lease *not_stopped(struct app *app, const struct ctl_connect *req, const struct endpoint *dest, struct lease *lease,
-				 struct owners *owners)
+static struct lease *not_stopped(const struct app *app, struct lease *lease, struct owners *owners)
 {
-	uint32_t cnt = owners->cnt;
+	const struct vjd *d = app->d;
+	struct lease *other = lease->key.proto == CTL_PROTO_TCP ? lease_next_copy(&d->leases, lease, NULL) : NULL;
 
-	for (uint32_t i = 1; i < cnt && req->remote.proto == CTL_PROTO_TCP; i++) {
-		struct lease *other = lease_find(&app->d->leases, app->netns, req->remote.proto, dest, app->uid, req->flow + i, &owners->cnt);
-
-		if (other->proof.cookie != lease->proof.cookie)
-			continue;
-		if (!owners->copied && !app->d->ops->process_stopped(lease->app->pid)) {
-			owners->copied = true;
-			return lease;
-		}
-		owners->copied = true;
-		owners->instead = !app->d->ops->process_stopped(other->app->pid);
+	owners->copied = other != NULL;
+	if (other == NULL || !d->ops->process_stopped(lease->app->pid))
+		return lease;
+	for (unsigned i = 0; other != NULL && i < COPIES_LOOKED_AT; i++) {
+		owners->instead = !d->ops->process_stopped(other->app->pid);
 		if (owners->instead)
 			return other;
+		other = lease_next_copy(&d->leases, lease, other);
 	}
 	return lease;
 }
@@ -236,7 +234,7 @@ static enum ctl_refusal find_owner(struct app *app, const struct ctl_connect *re
 		return CTL_REFUSAL_NO_OWNER;
 	if (lease->key.uid != app->uid)
 		return CTL_REFUSAL_OTHER_USER;
-	lease = not_stopped(app, req, &dest, lease, &owners);
+	lease = not_stopped(app, lease, &owners);
 	if (!firewall_allows_at(app->d, lease, &dest))
 		return CTL_REFUSAL_FIREWALL;
 	if (app->netns == app->d->cfg.netns)

@@ -137,6 +137,20 @@ struct lease *lease_next_sharing(const struct lease_table *t, const struct lease
 	return l;
 }
 
+struct lease *lease_next_copy(const struct lease_table *t, const struct lease *lease, const struct lease *after)
+{
+	struct lease *l = LIST_NEXT(after != NULL ? after : lease, bucket);
+
+	for (;; l = LIST_NEXT(l, bucket)) {
+		if (l == NULL)
+			l = LIST_FIRST(&bucket_of(t, lease->key.proto, lease->key.local.port)->leases);
+		if (l == lease)
+			return NULL;
+		if (l->proof.cookie == lease->proof.cookie && l->app != lease->app && l->key.uid == lease->key.uid && lease_overlap(&l->key, &lease->key))
+			return l;
+	}
+}
+
 struct lease *lease_find(struct lease_table *t, uint64_t netns, uint8_t proto,
 			 const struct endpoint *dest, uint32_t uid, uint32_t flow,
 			 uint32_t *ret_cnt)

@@ -114,6 +114,14 @@ struct lease *lease_next_sharing(const struct lease_table *t, const struct lease
 				 const struct lease *after);
 
 /**
+ * lease_next_copy() - Leases of other applications that were proved by the same socket as @lease, one after the other
+ * @lease: in the table; not RAW
+ * @after: the last one found; NULL: start
+ * All of them together are one walk. Return: NULL: none any more
+ */
+struct lease *lease_next_copy(const struct lease_table *t, const struct lease *lease, const struct lease *after);
+
+/**
  * lease_find() - Whom does this destination belong to?
  * @uid:       of who asks: among equally good owners, only those of this user count
  * @flow:      which of them: the same number leads to the same one, as long as they are the same

@@ -197,6 +197,36 @@ static void better_fit_wins_and_the_flow_chooses_among_owners(void **state)
 	lease_table_fini(&t);
 }
 
+/* From behind the one that is asked about, all round: not those of his own application, nor other sockets at that port */
+static void copies_are_of_one_socket_and_others(void **state)
+{
+	enum { MANY = LEASE_GROUP_MAX };
+	static struct lease own_sockets[MANY];
+	static struct app apps[MANY + 3];
+	struct lease copy[3];
+	struct lease_table t;
+
+	(void)state;
+	assert_int_equal(lease_table_init(&t), 0);
+	for (unsigned i = 0; i < MANY; i++) {
+		own_sockets[i] = side(CTL_PROTO_TCP, "r", 100 + i);
+		own_sockets[i].app = &apps[i];
+		lease_insert(&t, &own_sockets[i]);
+	}
+	for (unsigned i = 0; i < 3; i++) {
+		copy[i] = side(CTL_PROTO_TCP, "r", 7);
+		copy[i].app = &apps[MANY + min_u32(i, 1)];
+		lease_insert(&t, &copy[i]);
+	}
+	assert_null(lease_next_copy(&t, &own_sockets[0], NULL));
+	assert_ptr_equal(lease_next_copy(&t, &copy[0], NULL), &copy[2]);
+	assert_ptr_equal(lease_next_copy(&t, &copy[0], &copy[2]), &copy[1]);
+	assert_null(lease_next_copy(&t, &copy[0], &copy[1]));
+	assert_ptr_equal(lease_next_copy(&t, &copy[1], NULL), &copy[0]);
+	assert_null(lease_next_copy(&t, &copy[1], &copy[0]));
+	lease_table_fini(&t);
+}
+
 static void conflicts_are_found_among_others_only(void **state)
 {
 	struct app a, b;
@@ -535,6 +565,7 @@ int main(void)
 		cmocka_unit_test(overlaps),
 		cmocka_unit_test(contests),
 		cmocka_unit_test(better_fit_wins_and_the_flow_chooses_among_owners),
+		cmocka_unit_test(copies_are_of_one_socket_and_others),
 		cmocka_unit_test(conflicts_are_found_among_others_only),
 		cmocka_unit_test(one_may_have_all_ports_and_others_share),
 		cmocka_unit_test(blocks_shrink_and_are_disjoint_while_there_are_any),

@@ -188,6 +188,90 @@ static void many_come_and_go(void **state)
 	vjd_stop(&v);
 }
 
+/* In a process of its own. Return: its id, once the lease is there */
+static pid_t owner_apart(const struct vjd_proc *v, const struct ctl_endpoint *ep, int fd)
+{
+	int ready[2];
+	pid_t pid;
+	char byte;
+
+	assert_int_equal(pipe(ready), 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		struct ctl_client *c;
+		uint32_t id;
+
+		if (ctl_client_open(v->path, "owner", 0, &c) || ctl_client_lease(c, ep, 0, fd, &id) || write(ready[1], "", 1) != 1)
+			_exit(1);
+		for (;;)
+			pause();
+	}
+	close(ready[1]);
+	assert_int_equal(read(ready[0], &byte, 1), 1);
+	close(ready[0]);
+	return pid;
+}
+
+/* @owners applications own @ep. Return: how often @not was chosen, each once; *ret_instead, *ret_copied: how often it was said */
+static unsigned chosen(struct ctl_client *c, const struct ctl_endpoint *ep, unsigned owners, pid_t not, unsigned *ret_instead, unsigned *ret_copied)
+{
+	unsigned cnt = 0;
+
+	*ret_instead = *ret_copied = 0;
+	for (uint32_t i = 0; i < owners; i++) {
+		struct ctl_channel ch;
+		int fds[CTL_FDS_MAX];
+
+		assert_int_equal(ctl_client_connect_flow(c, ep, UINT32_MAX - i, &ch, fds), 0);
+		if (fds[0] >= 0)
+			fds_close(fds, 3);
+		assert_int_equal(ch.owners, owners);
+		cnt += ch.peer_pid == not;
+		*ret_instead += ch.instead;
+		*ret_copied += ch.copied;
+	}
+	return cnt;
+}
+
+/* Who has a copy of its listening socket, and runs, is named in the place of one that is stopped. */
+static void a_copy_takes_the_place_of_one_that_is_stopped(void **state)
+{
+	int fd = bound_socket("127.0.0.1:0", CTL_PROTO_TCP, true), on = 1, status;
+	struct ctl_endpoint ep = name_of(fd, CTL_PROTO_TCP);
+	struct ctl_client *owner, *peer;
+	unsigned instead, copied;
+	struct vjd_proc v;
+	uint32_t id;
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)), 0);
+	vjd_start(&v, "");
+	pid = owner_apart(&v, &ep, fd);
+	owner = client_open(&v, "owner");
+	peer = client_open(&v, "peer");
+	assert_int_equal(ctl_client_lease(owner, &ep, CTL_LEASE_REUSEPORT, fd, &id), 0);
+	assert_int_equal(ctl_client_lease(owner, &ep, CTL_LEASE_REUSEPORT, fd, &id), 0); /* twice, and no copy of his own */
+	assert_int_equal(chosen(peer, &ep, 3, pid, &instead, &copied), 1);
+	assert_int_equal(instead, 0);
+	assert_int_equal(copied, 3);
+	assert_int_equal(kill(pid, SIGSTOP), 0);
+	assert_int_equal(waitpid(pid, &status, WUNTRACED), pid);
+	assert_int_equal(chosen(peer, &ep, 3, pid, &instead, &copied), 0);
+	assert_int_equal(instead, 1);
+	assert_int_equal(copied, 3);
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	vjd_expect_apps(&v, 2);
+	(void)chosen(peer, &ep, 2, pid, &instead, &copied);
+	assert_int_equal(copied, 0);
+	close(fd);
+	ctl_client_close(owner);
+	ctl_client_close(peer);
+	vjd_stop(&v);
+}
+
 /* ---- of a private vjd */
 
 static void leaves_after_the_last_application(void **state)
@@ -675,6 +759,7 @@ static void too_many_connections_are_turned_away(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_copy_takes_the_place_of_one_that_is_stopped),
 		cmocka_unit_test(a_killed_client_is_noticed),
 		cmocka_unit_test(a_child_that_holds_the_socket_hides_no_death),
 		cmocka_unit_test(a_killed_vjd_is_noticed),
