@@ -12,6 +12,7 @@
 #include "sock/away.h"
 #include "sock/dgram.h"
 #include "sock/option.h"
+#include "sock/queue.h"
 
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -85,7 +86,7 @@ static bool adopt_number(int fd)
 static void adopt_tcp(int fd, int family, bool listens)
 {
 	struct sock *s;
-	int flags = sys_fcntl(fd, F_GETFL, 0);
+	long flags = listens ? queue_flags(fd) : sys_fcntl(fd, F_GETFL, 0);
 
 	layer_init();
 	s = sock_alloc();

@@ -292,6 +292,10 @@ VJ_EARLY static int flags_set(int fd, int which, long flags, int (*call)(int fd,
 
 	if (!f)
 		return call(fd, req, arg);
+	if (unlikely(turns) && !queue_flags_begin(fd, f)) {
+		lock_leave();
+		return 0;
+	}
 	if (s) {
 		if (which & O_NONBLOCK)
 			s->nonblock = flags & O_NONBLOCK;
@@ -302,8 +306,6 @@ VJ_EARLY static int flags_set(int fd, int which, long flags, int (*call)(int fd,
 		/* not a placeholder of several; one of its own may go on as the kernel's, or be connected again */
 		kernel_too = !s->shared || s->token;
 	}
-	if (unlikely(turns))
-		queue_flags_begin(fd);
 	if (kernel_too)
 		r = call(fd, req, arg);
 	if (unlikely(turns))

@@ -19,9 +19,8 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <sys/ioctl.h>
 
-enum { SPARES = 64, TURN_SLEEPS = 16, FLAGS_MS = 20 /* whose turn it is may be stopped */ };
+enum { SPARES = 64, TURN_SLEEPS = 16, FLAGS_MS = 20 /* whose turn it is may be stopped */, TURN_FLAGS = O_NONBLOCK | O_APPEND };
 
 static struct queue *in_use VJ_LATER;
 static struct queue spares[SPARES] VJ_LATER;
@@ -160,11 +159,27 @@ static long turn_set(int fd, short type)
 	return sys_fcntl(fd, F_SETLK, (long)&lock);
 }
 
-static bool is_nonblocking(int fd)
+/*
+ * That the socket is non-blocking for a turn alone is said beside it, in the open file, by a flag that has no meaning for a socket: it outlives who is killed in his
+ * turn. Return: the flags without what a turn has set; -errno
+ */
+static long meant_of(long flags)
+{
+	return flags >= 0 && (flags & TURN_FLAGS) == TURN_FLAGS ? flags & ~TURN_FLAGS : flags;
+}
+
+long queue_flags(int fd)
+{
+	return meant_of(sys_fcntl(fd, F_GETFL, 0));
+}
+
+/* The turn is ours. Return: was anything left by one that was killed in his? */
+static bool turn_mend(int fd, long *ret_flags)
 {
 	long flags = sys_fcntl(fd, F_GETFL, 0);
 
-	return flags >= 0 && (flags & O_NONBLOCK);
+	*ret_flags = meant_of(flags);
+	return flags != *ret_flags && !sys_fcntl(fd, F_SETFL, *ret_flags);
 }
 
 /*
@@ -173,44 +188,73 @@ static bool is_nonblocking(int fd)
  */
 int queue_accept(struct sock *s, struct sockaddr *addr, socklen_t *len, int flags)
 {
-	int fd = s->lease_fd, on = 1, off = 0, r;
+	int fd = s->lease_fd, r;
+	long meant;
 	bool blocks;
 
 	if (s->copied && unlikely(turn_set(fd, F_WRLCK) == -EAGAIN)) {
 		s->contested = true;
 		return -EBUSY;
 	}
-	blocks = !is_nonblocking(fd); /* else another process has set it, who means it */
+	meant = queue_flags(fd);
+	blocks = meant >= 0 && !(meant & O_NONBLOCK); /* else another process has set it, who means it */
 	if (blocks)
-		ker_ioctl(fd, FIONBIO, (long)&on);
+		sys_fcntl(fd, F_SETFL, meant | TURN_FLAGS);
 	r = sys_accept4(fd, addr, len, flags);
 	if (blocks)
-		ker_ioctl(fd, FIONBIO, (long)&off);
+		sys_fcntl(fd, F_SETFL, meant);
 	if (s->copied)
 		turn_set(fd, F_UNLCK);
 	s->contested |= r == -EAGAIN;
 	return r;
 }
 
+/* By another process perhaps, which we don't hear of */
+static bool has_timeout(int fd)
+{
+	struct timeval tv = { 0 };
+	socklen_t len = sizeof(tv);
+
+	return !sys_getsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, &len) && (tv.tv_sec || tv.tv_usec);
+}
+
 bool queue_was_turn(int fd)
 {
-	bool theirs, was;
+	bool theirs, was = true;
+	long flags;
 
 	lock_take();
 	theirs = turn_set(fd, F_WRLCK) == -EAGAIN;
-	was = theirs || !is_nonblocking(fd);
-	if (!theirs)
+	if (!theirs) {
+		was = turn_mend(fd, &flags) || (flags >= 0 && !(flags & O_NONBLOCK) && !has_timeout(fd));
 		turn_set(fd, F_UNLCK);
+	}
 	lock_leave();
 	if (theirs)
 		sys_poll_ms(NULL, 0, 1);
 	return was;
 }
 
-void queue_flags_begin(int fd)
+bool queue_flags_begin(int fd, struct file *f)
 {
-	for (int ms = 0; turn_set(fd, F_WRLCK) == -EAGAIN && ms < FLAGS_MS; ms++)
+	bool same = true;
+	long flags;
+
+	for (int ms = 0; same && turn_set(fd, F_WRLCK) == -EAGAIN; ms++) {
+		struct hold hold;
+
+		if (ms == FLAGS_MS)
+			return true;
+		hold_begin(&hold, f);
+		lock_leave();
 		sys_poll_ms(NULL, 0, 1);
+		lock_take();
+		same = fd_peek(fd) == f;
+		hold_end(&hold);
+	}
+	if (same)
+		turn_mend(fd, &flags);
+	return same;
 }
 
 void queue_flags_end(int fd)

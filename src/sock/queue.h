@@ -36,10 +36,15 @@ void queue_pass(int listen_fd);
  * Return: a descriptor; -EAGAIN: nobody waits any more; -EBUSY: it is another process's turn; -errno.
  */
 int queue_accept(struct sock *s, struct sockaddr *addr, socklen_t *len, int flags);
-/* accept() of a socket that blocks has said EAGAIN: is it to be called once more, since somebody's turn was on? Takes the lock. */
+/* accept() of a socket that blocks has said EAGAIN: is it to be called once more, since somebody's turn was on, or ended with its process? Takes the lock. */
 bool queue_was_turn(int fd);
-/* The open file's flags are changed between these, which nobody's turn takes back. Lock held */
-void queue_flags_begin(int fd);
+/* Without the lock. Return: the open file's flags as F_GETFL, without what is only for somebody's turn; -errno */
+long queue_flags(int fd);
+/*
+ * The open file's flags are changed between these, which nobody's turn takes back. Lock held, but not while another process's turn is waited for.
+ * Return: false: @fd is not @f's any more, which may be gone; the second one is not to be called
+ */
+bool queue_flags_begin(int fd, struct file *f);
 void queue_flags_end(int fd);
 
 #endif

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -379,6 +380,52 @@ static void part_turns_unseen(void)
 	printf("it waits\n");
 }
 
+/* It is killed in its turn, as it is about to take a client. Return: the client; -1: it can't be traced here */
+static int killed_at_accept(pid_t server, uint16_t port)
+{
+	struct __ptrace_syscall_info at = { 0 };
+	int status, fd;
+
+	if (ptrace(PTRACE_SEIZE, server, NULL, PTRACE_O_TRACESYSGOOD) || ptrace(PTRACE_INTERRUPT, server, NULL, NULL))
+		return -1;
+	CHECK(waitpid(server, &status, 0) == server && WIFSTOPPED(status));
+	fd = kernel_connect_to(port);
+	while (at.op != PTRACE_SYSCALL_INFO_ENTRY || (at.entry.nr != SYS_accept && at.entry.nr != SYS_accept4)) {
+		CHECK(!ptrace(PTRACE_SYSCALL, server, NULL, NULL));
+		CHECK(waitpid(server, &status, 0) == server && WIFSTOPPED(status));
+		CHECK(ptrace(PTRACE_GET_SYSCALL_INFO, server, sizeof(at), &at) > 0);
+	}
+	end_by_signal(server, SIGKILL);
+	return fd;
+}
+
+/* Whoever waits in the kernel's accept() after that waits, as the socket blocks. */
+static void part_killed_turn(void)
+{
+	uint16_t port;
+	int listener = listen_any(&port), fd;
+	pid_t killed = child_start(serve_blocked, listener), alone;
+
+	usleep(100000);
+	fd = killed_at_accept(killed, port);
+	if (fd < 0)
+		end_by_signal(killed, SIGKILL);
+	alone = child_start(become_alone, listener);
+	for (int i = 0; i < 3; i++) {
+		if (fd >= 0) {
+			ping(fd);
+			close(fd);
+			usleep(50000); /* it waits */
+		}
+		fd = kernel_connect_to(port);
+	}
+	close(fd);
+	CHECK(!waitpid(alone, NULL, WNOHANG));
+	end_by_signal(alone, SIGKILL);
+	close(listener);
+	printf("it waits\n");
+}
+
 static void accept_interruptible(int listener)
 {
 	interrupt_by(SIGUSR1);
@@ -515,6 +562,7 @@ void accept_parts(const char *only)
 	static const struct part parts[] = {
 		{ "many_accepted", part_many_accepted }, { "many_blocked", part_many_blocked }, { "no_room", part_no_room },
 		{ "nonblock_kept", part_nonblock_kept }, { "turns_unseen", part_turns_unseen },
+		{ "killed_turn", part_killed_turn },
 		{ "stopped_turn", part_stopped_turn }, { "jumped_turn", part_jumped_turn }, { "stopped_waiting", part_stopped_waiting }, { "ends_beside", part_ends_beside },
 		{ "two_listeners", part_two_listeners },
 	};
