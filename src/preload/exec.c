@@ -110,6 +110,7 @@ EXPORT int clone(int (*fn)(void *arg), void *stack, int flags, void *arg, ...)
 		more[i] = va_arg(ap, void *);
 	va_end(ap);
 	sock_before_clone((unsigned)flags);
+	real_find(REAL_CLONE); /* not under the lock: it takes the loader's */
 	if (!fn || (flags & CLONE_NO_FORK) || !sock_fork_begin())
 		return REAL(REAL_CLONE, clone, fn, stack, flags, arg, more[0], more[1], more[2]);
 	r = REAL(REAL_CLONE, clone, copy_begin, stack, flags, &begin, more[0], more[1], more[2]);
@@ -117,9 +118,10 @@ EXPORT int clone(int (*fn)(void *arg), void *stack, int flags, void *arg, ...)
 	return r;
 }
 
+/* A handler may call it. */
 EXPORT pid_t _Fork(void)
 {
-	bool begun = sock_fork_begin();
+	bool known = real_find(REAL__FORK), begun = known && sock_fork_begin_any_time();
 	pid_t pid = REAL(REAL__FORK, _Fork);
 
 	if (begun)

@@ -13,6 +13,7 @@ EXPORT int pthread_create(pthread_t *ret_thread, const pthread_attr_t *attr, voi
 	if (__libc_single_threaded) {
 		sock_before_thread();
 		real_find(REAL_FORK); /* later the loader's lock may be taken by who waits for the thread that forks */
+		real_find(REAL__FORK);
 	}
 	*(void **)&real = real_find(REAL_PTHREAD_CREATE);
 	return real(ret_thread, attr, fn, arg);

@@ -74,6 +74,7 @@ VJ_EARLY void layer_bury(void)
 
 static _Atomic uint64_t ignored VJ_NEAR; /* by signals_off(), and not set by the program since */
 static __thread bool fork_locked __attribute__((tls_model("initial-exec")));
+static __thread bool fork_any_time __attribute__((tls_model("initial-exec"))); /* by a handler, perhaps: malloc()'s lock may be taken, in the child for good */
 
 VJ_EARLY static void fork_prepare(void)
 {
@@ -97,8 +98,12 @@ VJ_EARLY static void fork_parent(void)
 	if (fork_locked) {
 		sock.forks++;
 		sock.took = false;
-		lock_leave(); /* there are deeds to hear of now, or children to judge */
+		if (unlikely(fork_any_time))
+			lock_drop();
+		else
+			lock_leave(); /* there are deeds to hear of now, or children to judge */
 	}
+	fork_any_time = false;
 }
 
 VJ_EARLY static void set_forget(struct epoll_set *set)
@@ -122,7 +127,7 @@ VJ_EARLY static void fork_child(void)
 	signal_forked();
 	process_forked();
 	signals_on();
-	if (sock.vj)
+	if (sock.vj && likely(!fork_any_time)) /* else its memory is never freed, and its descriptors are closed below */
 		vj_forked(sock.vj);
 	sock.vj = NULL;
 	if (sock.refused != -ETIMEDOUT) /* it does not answer its children either */
@@ -134,6 +139,9 @@ VJ_EARLY static void fork_child(void)
 	sock.helper.timer_fd = -1;
 	sock.helper.on_bell = false;
 	kicks_forked();
+	if (unlikely(fork_any_time))
+		sock.ended = NULL;
+	fork_any_time = false;
 	ended_put();
 	board_let_go(&sock.board);
 	forks_child(attached);
@@ -157,6 +165,22 @@ VJ_EARLY static void fork_child(void)
 			sock.placeholder[i] = -1;
 }
 
+/* Tried again and again: ThreadSanitizer does not know pthread_mutex_clocklock(), by the monotonic clock. */
+static bool lock_soon(void)
+{
+	static const struct timespec moment = { .tv_nsec = (long)NS_PER_MS };
+
+	if (sock_inside)
+		return false;
+	for (unsigned tries = 0; pthread_mutex_trylock(&sock.lock); tries++) {
+		if (tries == EXIT_LOCK_MS)
+			return false;
+		nanosleep(&moment, NULL);
+	}
+	sock_inside = true;
+	return true;
+}
+
 /*
  * libc does not know that it is in a copy, and counts our thread among its own: setuid() has each of them do the same, leaves out those that are
  * not there, but waits for one that has just been made to begin.
@@ -168,6 +192,18 @@ bool sock_fork_begin(void)
 	while (sock.helper.state != HELPER_NONE && !atomic_load(&sock.helper.begun))
 		sys_poll_ms(NULL, 0, 1);
 	fork_prepare();
+	return true;
+}
+
+/* Whoever has the lock may wait for what this thread has where a handler has interrupted it. */
+bool sock_fork_begin_any_time(void)
+{
+	if (!sock.pid || is_foreign())
+		return false;
+	fork_locked = !caged && lock_soon();
+	fork_any_time = true;
+	if (!caged)
+		family_forks();
 	return true;
 }
 
@@ -194,22 +230,6 @@ VJ_EARLY void life_init(void)
  * ---- exit ---------------------------------------------------------------------------------------
  * ----------------
  */
-
-/* Tried again and again: ThreadSanitizer does not know pthread_mutex_clocklock(), by the monotonic clock. */
-static bool lock_soon(void)
-{
-	static const struct timespec moment = { .tv_nsec = (long)NS_PER_MS };
-
-	if (sock_inside)
-		return false;
-	for (unsigned tries = 0; pthread_mutex_trylock(&sock.lock); tries++) {
-		if (tries == EXIT_LOCK_MS)
-			return false;
-		nanosleep(&moment, NULL);
-	}
-	sock_inside = true;
-	return true;
-}
 
 /* Threads that wait there are none of ours, and wait on; of clients that come from now on, and of who has woken one just now, others hear. */
 static void close_copied(int fd, struct sock *s)

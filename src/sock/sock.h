@@ -160,6 +160,8 @@ void sock_before_clone(unsigned long flags);
 #define CLONE_NO_FORK (CLONE_VM | CLONE_FILES | CLONE_VFORK)
 /* ---- life.c: around a call that copies the process, past libc's fork(). Return: false: this one has nothing that it concerns. Not async-signal-safe. */
 bool sock_fork_begin(void);
+/* The same, and async-signal-safe: connections that have not been in another process yet can't be used in the copy. */
+bool sock_fork_begin_any_time(void);
 void sock_fork_end(bool is_child);
 /* Its first thread is about to end, and the kernel ends no more than that. Return: @status; not at all if no other thread of the program's is there */
 int sock_thread_ends(int status);

@@ -18,6 +18,7 @@
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
@@ -25,6 +26,7 @@
 #include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /* What libc's functions of these names do, on each architecture */
@@ -392,7 +394,7 @@ static pid_t copy_with_stack(void)
 
 static void client_of_copies(int port)
 {
-	static pid_t (*const copies[])(void) = { copy_by_fork_call, copy_by_clone3, copy_by_number, copy_with_stack };
+	static pid_t (*const copies[])(void) = { copy_by_clone3, copy_by_fork_call, copy_by_number, copy_with_stack };
 
 	for (int i = 0; i < 2; i++) {
 		both[i] = connect_to((uint16_t)port);
@@ -419,6 +421,62 @@ static void part_copies(void)
 	serve_rounds(listener, port, client_of_copies, 2 * COPIES);
 	close(listener);
 	printf("copies of every make use them\n");
+}
+
+/* ---- a handler copies the process, in the middle of what the program does with its memory */
+
+enum { HANDLED = 20 };
+static volatile sig_atomic_t handled;
+
+static void copy_in_handler(int sig)
+{
+	pid_t pid = _Fork();
+	int status;
+
+	(void)sig;
+	if (pid == 0)
+		_exit(0);
+	if (pid > 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status))
+		handled = 1;
+}
+
+static void client_of_handler(int port)
+{
+	CHECK(signal(SIGALRM, copy_in_handler) != SIG_ERR);
+	for (int i = 0; i < HANDLED; i++) {
+		int fd = connect_to((uint16_t)port);
+
+		check_path(fd);
+		handled = 0;
+		ualarm(1000, 0);
+		while (!handled) {
+			void *p[8];
+
+			for (int k = 0; k < 8; k++)
+				p[k] = malloc(5000 + 1000 * (size_t)k);
+			for (int k = 0; k < 8; k++)
+				free(p[k]);
+		}
+		ping(fd);
+		close(fd);
+	}
+}
+
+static void part_copy_in_handler(void)
+{
+	uint16_t port;
+	int listener = listen_leased(&port);
+	pid_t client = child_start(client_of_handler, port);
+
+	for (int i = 0; i < HANDLED; i++) {
+		int fd = accept_one(listener);
+
+		ping_back(fd);
+		close(fd);
+	}
+	child_end(client);
+	close(listener);
+	printf("it is copied\n");
 }
 
 /* Return: the error of a connection to @port; 0: there is one. */
@@ -487,7 +545,7 @@ void cage_parts(const char *only)
 					     { "two_users", part_two_users },
 					     { "cloned", part_cloned },
 					     { "pids", part_pids }, { "no_files", part_no_files },
-					     { "copies", part_copies },
+					     { "copies", part_copies }, { "copy_in_handler", part_copy_in_handler },
 					     { "networks", part_networks } };
 
 	parts_run(parts, sizeof(parts) / sizeof(parts[0]), only);
