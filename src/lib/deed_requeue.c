@@ -90,6 +90,14 @@ static socklen_t name_of(const struct endpoint *ep, bool sock6, struct sockaddr_
 	return sizeof(*in6);
 }
 
+/* Until all has been said: whoever accepts it is not to take a part for the whole, should it end before. */
+static void ends_by_reset(const struct requeue *q, bool on)
+{
+	const struct linger at_once = { .l_onoff = on };
+
+	(void)sys_setsockopt(q->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+}
+
 /* @named: from the same address and port. Return: 0: it connects; -errno. */
 static int kernel_connect(struct requeue *q, bool named)
 {
@@ -101,6 +109,7 @@ static int kernel_connect(struct requeue *q, bool named)
 	q->fd = OWN_FD_MAKE(sys_socket(to.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
 	if (q->fd < 0)
 		return q->fd;
+	ends_by_reset(q, true);
 	q->named = named;
 	if (to.ss_family == AF_INET6 && ip_addr_is_v4(&q->to.addr)) /* as the program's was, whatever bindv6only says */
 		(void)sys_setsockopt(q->fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
@@ -245,6 +254,7 @@ void requeue_leave(struct vj *vj, struct deed *d)
 		requeue_failed(vj, d, err);
 		return;
 	}
+	ends_by_reset(q, false);
 	if (tcp_sends_no_more(vj->stack, id))
 		(void)sys_shutdown(q->fd, SHUT_WR);
 	kernel_options_read(vj, (struct vj_conn){ id.v }, &options);
@@ -349,12 +359,18 @@ static bool give_alone(struct vj *vj, struct deed *d)
 {
 	uint64_t bytes = tcp_export_bytes(vj->stack, d->conn);
 	uint8_t *parcel = d->requeue ? NULL : malloc(bytes);
+	int err;
 
 	if (parcel) {
 		tcp_export(vj->stack, d->conn, parcel);
 		d->requeue = requeue_new(parcel, bytes);
 	}
-	return !d->requeue || requeue_go_on(d->requeue) != -EAGAIN;
+	if (!d->requeue)
+		return true;
+	err = requeue_go_on(d->requeue);
+	if (!err)
+		ends_by_reset(d->requeue, false);
+	return err != -EAGAIN;
 }
 
 /* What was packed to be offered to others is for its client now. Return: 0; -errno. */
