@@ -281,6 +281,8 @@ int control_want_interfaces(struct vj *vj);
 int route_find(struct vj *vj, uint8_t proto, const struct endpoint *remote, uint32_t flow, struct vj_link **ret_link);
 /* For a call of @than's, whose process stands still: another, whose process isn't stopped. Return: false: there is none, or vjd is away */
 bool route_other(struct vj *vj, const struct endpoint *remote, uint32_t flow, const struct vj_link *than, struct vj_link **ret_link);
+/* Is it known that nobody else would take its calls? Asks nobody */
+bool route_is_one(struct vj *vj, const struct endpoint *remote);
 /* A link to an application of the same user. Return: 0; -ESRCH: it isn't there; -ENOTCONN: vjd isn't; limits. */
 int route_join(struct vj *vj, uint32_t app_id, int32_t pid, struct vj_link **ret_link);
 /* An endpoint turned out not to be there: ask again the next time. */

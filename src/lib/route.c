@@ -336,6 +336,13 @@ int route_find(struct vj *vj, uint8_t proto, const struct endpoint *remote, uint
 	return err;
 }
 
+bool route_is_one(struct vj *vj, const struct endpoint *remote)
+{
+	const struct route *all = route_slot(vj, CTL_PROTO_TCP, remote, ROUTE_ALL);
+
+	return route_is(all, CTL_PROTO_TCP, remote, ROUTE_ALL) && !all->copied;
+}
+
 bool route_other(struct vj *vj, const struct endpoint *remote, uint32_t flow, const struct vj_link *than, struct vj_link **ret_link)
 {
 	const struct route *all = route_slot(vj, CTL_PROTO_TCP, remote, ROUTE_ALL);

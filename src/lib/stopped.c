@@ -99,9 +99,10 @@ static void withdraw_all(struct vj *vj, struct vj_link *link)
 	vj->stack_touched = true;
 }
 
-/* Return: does any? */
+/* Return: does any that others may take? */
 static bool mark_waited_for(struct vj *vj)
 {
+	struct endpoint local, remote;
 	struct tcp_id id = { 0 };
 	bool any = false;
 
@@ -111,6 +112,9 @@ static bool mark_waited_for(struct vj *vj)
 		struct vj_link *link = tcp_may_withdraw(vj->stack, id) ? move_link_of(vj, id) : NULL;
 
 		if (!link)
+			continue;
+		tcp_endpoints(vj->stack, id, &local, &remote);
+		if (route_is_one(vj, &remote))
 			continue;
 		link->waited_for = any = true;
 	}
