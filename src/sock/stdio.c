@@ -3,8 +3,7 @@
  * stdio.c - a stream over a channel socket; dprintf()
  *
  * libc's streams read and write by names of its own that nobody can interpose; so fdopen() on a
- * connection gives a stream with our functions in it (fopencookie(3)). fileno() fails on it
- * (EBADF): programs remember the number that they gave to fdopen(). dprintf() writes by such a name, too.
+ * connection gives a stream with our functions in it (fopencookie(3)), and with the number, for fileno(). dprintf() writes by such a name, too.
  */
 #include "sock/priv.h"
 
@@ -22,6 +21,13 @@ static ssize_t stream_write(void *cookie, const char *buf, size_t n)
 	return r < 0 ? 0 : r; /* what fopencookie() takes for an error */
 }
 
+static int stream_seek(void *cookie, off64_t *offset, int whence)
+{
+	(void)cookie, (void)offset, (void)whence;
+	errno = ESPIPE;
+	return -1;
+}
+
 static int stream_close(void *cookie)
 {
 	return sock_close((int)(intptr_t)cookie);
@@ -31,14 +37,19 @@ FILE *sock_fdopen(int fd, const char *mode)
 {
 	static const cookie_io_functions_t functions = { .read = stream_read,
 							 .write = stream_write,
+							 .seek = stream_seek,
 							 .close = stream_close };
 	struct sock *s = fd_peek(fd) ? conn_enter(fd) : NULL;
+	FILE *stream;
 
 	errno = 0;
 	if (!s)
 		return NULL;
 	lock_leave();
-	return fopencookie((void *)(intptr_t)fd, mode, functions);
+	stream = fopencookie((void *)(intptr_t)fd, mode, functions);
+	if (stream)
+		stream->_fileno = fd; /* what such a stream does goes by its functions all the same */
+	return stream;
 }
 
 /* libc's, for programs that are fortified */

@@ -879,6 +879,9 @@ static void test_stdio(void)
 	pair_open(&p, AF_INET, "127.0.0.1");
 	out = fdopen(p.client, "w");
 	in = fdopen(p.server, "r");
+	say("fileno", fileno(out) == p.client && fileno(in) == p.server);
+	say("fseek", fseek(in, 1, SEEK_SET));
+	say("ftell", ftell(in));
 	say("fprintf", fprintf(out, "line %d\n", 1));
 	say("fflush", fflush(out));
 	say("fgets", fgets(line, sizeof(line), in) != NULL);
