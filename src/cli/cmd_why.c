@@ -258,7 +258,7 @@ static bool is_kept_out(struct subject *s, const struct ctl_client *client)
 	int64_t user = proc_user(s->pid);
 	uint32_t owner;
 
-	if (user <= 0 || !is_private(client != NULL ? ctl_client_path(client) : s->socket, &owner) || user == owner)
+	if (user <= 0 || !is_private(client == NULL || s->socket[0] != '\0' ? s->socket : ctl_client_path(client), &owner) || user == owner)
 		return false;
 	snprintf(s->reason, sizeof(s->reason), "under vj run; it runs as user %" PRId64 " now, and its vjd is private to user %u, as channels are between programs "
 		 "of one user: have it stay user %u (nginx: 'user root;'), or start it and its clients as user %" PRId64, user, owner, owner, user);

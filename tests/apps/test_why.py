@@ -217,6 +217,26 @@ def check_other_user():
         child.wait()
 
 
+def check_other_vjd():
+    """One of another user, who has a private vjd, too"""
+    if os.geteuid():
+        return
+    where = os.environ["VJ_SOCKET"]
+    with tempfile.TemporaryDirectory() as theirs:
+        os.environ["VJ_SOCKET"] = theirs + "/vjd.sock"
+        child = start("import os, sys; os.setuid(65534); print(flush=True); sys.stdin.read()")
+        os.environ["VJ_SOCKET"] = where
+        try:
+            child.stdout.readline()
+            os.chown(theirs, 65534, 65534)
+            for other in os.listdir(theirs):
+                os.chown(f"{theirs}/{other}", 65534, 65534)
+            assert "is private to" not in run("--socket", where, child.pid), run("--socket", where, child.pid)
+        finally:
+            child.kill()
+            child.wait()
+
+
 def check_any_address():
     """Without interfaces, programs of this host are all that come to any address: there is nothing to wait for"""
     server = start(SERVER.replace('"127.0.0.1"', '""'))
@@ -575,6 +595,7 @@ def main():
             server.wait()
         check_outside()
         check_other_user()
+        check_other_vjd()
         check_any_address()
         check_elsewhere()
         check_static()
