@@ -303,11 +303,13 @@ void sock_before_unseen(int fd)
 	lock_leave();
 }
 
+enum { SUBMITTED_MAX = 0x10000 }; /* by fs.aio-max-nr; whatever is said to be there */
+
 void sock_before_io_submit(long cnt, void *list)
 {
 	struct iocb **all = list;
 
-	for (long i = 0; i < cnt && !is_wild(all); i++)
+	for (long i = 0; i < cnt && i < SUBMITTED_MAX && !is_wild(all); i++)
 		if (!is_wild(all[i]))
 			sock_before_unseen((int)all[i]->aio_fildes);
 }
