@@ -375,12 +375,16 @@ static void wait_gone(void)
 	lock_take();
 }
 
+unsigned helper_threads(void)
+{
+	struct stat st;
+
+	return SYS_CALL4(SYS_newfstatat, AT_FDCWD, "/proc/self/task", &st, 0) ? 0 : (unsigned)st.st_nlink - 2; /* . and .. */
+}
+
 bool helper_is_only(void)
 {
-	nlink_t threads = sock.helper.state == HELPER_NONE ? 1 : 2;
-	struct stat st = { .st_nlink = 0 };
-
-	return !SYS_CALL4(SYS_newfstatat, AT_FDCWD, "/proc/self/task", &st, 0) && st.st_nlink == 2 + threads; /* . and .. */
+	return helper_threads() == (sock.helper.state == HELPER_NONE ? 1 : 2);
 }
 
 /*

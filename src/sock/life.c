@@ -19,6 +19,7 @@
 #include "lib/wait.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -373,9 +374,20 @@ VJ_EARLY void sock_exit(int status)
 	ker_exit_group(status);
 }
 
+/* Where /proc isn't to be seen it is known of a process without a helper: the kernel refuses this of others. */
+static bool is_alone_unseen(void)
+{
+	if (!sock.pid || is_foreign() || caged || helper_threads() > 0)
+		return false;
+	lock_take();
+	helper_end();
+	lock_leave();
+	return !SYS_CALL1(SYS_unshare, CLONE_THREAD);
+}
+
 int sock_thread_ends(int status)
 {
-	if (helper_is_only())
+	if (helper_is_only() || is_alone_unseen())
 		sock_exit(status);
 	return status;
 }

@@ -891,6 +891,8 @@ void helper_stop(void);
 bool helper_end(void);
 /* There was one, which was to end for a moment. Lock held. */
 void helper_again(void);
+/* Return: how many threads the process has; 0: /proc isn't to be seen */
+unsigned helper_threads(void);
 /* The process has no more threads than this one, and the helper if it is there. */
 bool helper_is_only(void);
 

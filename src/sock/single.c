@@ -8,6 +8,8 @@
  * So the helper ends first, and one that is made afterwards is as its maker is.
  *
  * What namespace its children are to begin in (of processes, and by unshare() of time) concerns no other thread, but keeps it from making any: there the helper stays.
+ * Once that is so the helper stays also when one of mounts and the like is asked for, as without it nobody would answer for connections that children use. What concerns
+ * capabilities ends it even then.
  * So it does in the network namespace that the channels are in. What else is asked for in the same call goes first, in one of its own.
  *
  * Which network namespace a socket is of is decided when it is made; on channels it can be connected if vjd knows this process by the same.
@@ -27,6 +29,9 @@
 #define SO_NETNS_COOKIE 71
 #endif
 
+enum { HARMLESS = CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWCGROUP | CLONE_FS }; /* to others that don't go along, in unshare() */
+
+static _Atomic bool barren VJ_LATER; /* children begin in another namespace than ours: no thread can be made. Of some thread, perhaps */
 static _Atomic bool roams VJ_LATER; /* some thread may have gone to another network namespace, or has begun in one */
 
 long sock_of_thread(long nr, const long a[static 5])
@@ -66,6 +71,8 @@ static long enter(long nr, const long a[static 2], unsigned at, unsigned kinds, 
 	long first[5] = { a[0], a[1] }, then[2] = { a[0], a[1] }, r;
 
 	namespace_before(kinds);
+	if (nr == SYS_unshare && atomic_load_explicit(&barren, memory_order_relaxed))
+		stay |= HARMLESS;
 	stay &= kinds;
 	if (!stay)
 		return sock_of_thread(nr, first);
@@ -76,7 +83,10 @@ static long enter(long nr, const long a[static 2], unsigned at, unsigned kinds, 
 		if (r)
 			return r;
 	}
-	return ret_errno(SYS_CALL2(nr, then[0], then[1]));
+	r = SYS_CALL2(nr, then[0], then[1]);
+	if (!r && (stay & (CLONE_NEWPID | CLONE_NEWTIME)))
+		atomic_store_explicit(&barren, true, memory_order_relaxed);
+	return ret_errno(r);
 }
 
 int sock_unshare(int flags)

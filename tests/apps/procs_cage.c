@@ -302,6 +302,17 @@ static void leave_pids_and_users(void)
 	CHECK(!unshare(CLONE_NEWPID | CLONE_NEWUSER) || errno == EPERM || errno == ENOSPC);
 }
 
+static void leave_pids_then_mounts(void)
+{
+	leave_pids();
+	CHECK(!unshare(CLONE_NEWNS) || errno == EPERM);
+}
+
+static void client_of_other_pids_and_mounts(int port)
+{
+	client_and_child(port, leave_pids_then_mounts);
+}
+
 static void client_of_other_pids(int port)
 {
 	client_and_child(port, leave_pids);
@@ -342,6 +353,7 @@ static void part_pids(void)
 
 	serve_rounds(listener, port, client_of_other_pids, 3);
 	serve_rounds(listener, port, client_of_other_pids_and_users, 3);
+	serve_rounds(listener, port, client_of_other_pids_and_mounts, 3);
 	close(listener);
 	printf("a child with another number uses them\n");
 }
@@ -421,6 +433,41 @@ static void part_copies(void)
 	serve_rounds(listener, port, client_of_copies, 2 * COPIES);
 	close(listener);
 	printf("copies of every make use them\n");
+}
+
+static int ping_and_return(void *arg)
+{
+	ping(*(int *)arg);
+	return chroot("/proc/self/fdinfo") && errno != EPERM;
+}
+
+static void client_of_shut_in(int port)
+{
+	static _Alignas(16) char stack[256 * 1024];
+	int fd = connect_to((uint16_t)port);
+	pid_t pid;
+
+	check_path(fd);
+	pid = clone(ping_and_return, stack + sizeof(stack), SIGCHLD, &fd);
+	CHECK(pid > 0);
+	alarm(ANSWER_MS / 1000);
+	child_end(pid);
+	close(fd);
+}
+
+/* It ends, though it can't see any more how many threads it has. */
+static void part_shut_in(void)
+{
+	uint16_t port;
+	int listener = listen_leased(&port), fd;
+	pid_t client = child_start(client_of_shut_in, port);
+
+	fd = accept_one(listener);
+	ping_back(fd);
+	child_end(client);
+	close(fd);
+	close(listener);
+	printf("it ends\n");
 }
 
 /* ---- a handler copies the process, in the middle of what the program does with its memory */
@@ -546,6 +593,7 @@ void cage_parts(const char *only)
 					     { "cloned", part_cloned },
 					     { "pids", part_pids }, { "no_files", part_no_files },
 					     { "copies", part_copies }, { "copy_in_handler", part_copy_in_handler },
+					     { "shut_in", part_shut_in },
 					     { "networks", part_networks } };
 
 	parts_run(parts, sizeof(parts) / sizeof(parts[0]), only);
