@@ -226,15 +226,18 @@ def check_other_vjd():
         os.environ["VJ_SOCKET"] = theirs + "/vjd.sock"
         child = start("import os, sys; os.setuid(65534); print(flush=True); sys.stdin.read()")
         os.environ["VJ_SOCKET"] = where
+        ours = start(SERVER)
         try:
+            ours.stdout.readline()
             child.stdout.readline()
             os.chown(theirs, 65534, 65534)
             for other in os.listdir(theirs):
                 os.chown(f"{theirs}/{other}", 65534, 65534)
             assert "is private to" not in run("--socket", where, child.pid), run("--socket", where, child.pid)
         finally:
-            child.kill()
-            child.wait()
+            for process in ours, child:
+                process.kill()
+                process.wait()
 
 
 def check_any_address():
