@@ -412,14 +412,13 @@ static void part_killed_turn(void)
 		end_by_signal(killed, SIGKILL);
 	alone = child_start(become_alone, listener);
 	for (int i = 0; i < 3; i++) {
-		if (fd >= 0) {
-			ping(fd);
-			close(fd);
-			usleep(50000); /* it waits */
-		}
-		fd = kernel_connect_to(port);
+		if (fd < 0)
+			fd = kernel_connect_to(port);
+		ping(fd);
+		close(fd);
+		fd = -1;
+		usleep(50000); /* it waits */
 	}
-	close(fd);
 	CHECK(!waitpid(alone, NULL, WNOHANG));
 	end_by_signal(alone, SIGKILL);
 	close(listener);
