@@ -297,13 +297,9 @@ unsigned vj_channel_rx_more(struct vj_channel *ch, unsigned n)
 	return n;
 }
 
-bool channel_rx_look(struct vj_channel *ch)
+/* What a look at the ring has said. Return: is there something? */
+static inline bool rx_seen(struct vj_channel *ch, uint32_t ready)
 {
-	uint32_t ready;
-
-	if (unlikely(ch->error))
-		return false;
-	ready = ring_armed_ready(&ch->rx);
 	if (unlikely(ready == RING_BAD)) {
 		vj_channel_close(ch, VJ_CHANNEL_ERR_RX_INDEX);
 		return false;
@@ -311,18 +307,14 @@ bool channel_rx_look(struct vj_channel *ch)
 	return ready != 0;
 }
 
+bool channel_rx_look(struct vj_channel *ch)
+{
+	return likely(!ch->error) && rx_seen(ch, ring_armed_ready(&ch->rx));
+}
+
 bool vj_channel_rx_ready(struct vj_channel *ch)
 {
-	uint32_t ready;
-
-	if (unlikely(ch->error))
-		return false;
-	ready = ring_ready(&ch->rx);
-	if (unlikely(ready == RING_BAD)) {
-		vj_channel_close(ch, VJ_CHANNEL_ERR_RX_INDEX);
-		return false;
-	}
-	return ready != 0;
+	return likely(!ch->error) && rx_seen(ch, ring_ready(&ch->rx));
 }
 
 /* Sending. */
