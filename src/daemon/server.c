@@ -2,6 +2,7 @@
 #include "daemon/server.h"
 
 #include "base/assert.h"
+#include "base/proc_stat.h"
 #include "base/time.h"
 #include "daemon/app.h"
 #include "daemon/board.h"
@@ -171,8 +172,8 @@ static bool op_process_ended(int32_t pid)
 static bool op_process_stopped(int32_t pid)
 {
 	char path[32], stat[256];
-	const char *name_end = NULL;
 	ssize_t len;
+	char state;
 	int fd;
 
 	if (pid <= 0)
@@ -183,9 +184,8 @@ static bool op_process_stopped(int32_t pid)
 		return false;
 	len = read(fd, stat, sizeof(stat));
 	close(fd);
-	if (len > 0)
-		name_end = memrchr(stat, ')', (size_t)len);
-	return name_end != NULL && stat + len - name_end > 2 && (name_end[2] == 'T' || name_end[2] == 't');
+	state = len > 0 ? proc_stat_state(stat, (size_t)len) : '\0';
+	return state == 'T' || state == 't';
 }
 
 static const struct vjd_ops ops = {

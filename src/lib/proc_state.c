@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "lib/proc_state.h"
 
+#include "base/proc_stat.h"
 #include "channel/sys.h"
 #include "lib/own_fd.h"
 
@@ -22,14 +23,12 @@ static long proc_read(const char *path, char *buf, size_t room)
 char proc_state(int32_t pid)
 {
 	char path[32] = "/proc/self/stat", stat[256];
-	const char *state;
 	long len;
 
 	if (pid != 0)
 		snprintf(path, sizeof(path), "/proc/%d/stat", pid);
 	len = proc_read(path, stat, sizeof(stat));
-	state = len > 0 ? memrchr(stat, ')', (size_t)len) : NULL; /* the end of the name, which may be anything */
-	return state != NULL && state + 2 < stat + len ? state[2] : '\0';
+	return len > 0 ? proc_stat_state(stat, (size_t)len) : '\0';
 }
 
 /* The number behind @name at the beginning of a line; 0: there is none */
