@@ -11,6 +11,8 @@
 #include <aio.h>
 #include <dlfcn.h>
 #include <errno.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <string.h>
 
 struct sigevent;
@@ -55,13 +57,13 @@ EXPORT int lio_listio64(int mode, struct aiocb64 *const list[restrict], int cnt,
  * libaio's, which returns negative errno values. Libraries may have a function of that name of their own, that is none of ours: the caller's, if there is no
  * other in front.
  */
-static void *next_io_submit(const void *caller)
+static void *callers_io_submit(const void *caller)
 {
-	void *real = dlsym(RTLD_NEXT, "io_submit"), *library;
+	void *real, *library;
 	Dl_info info;
 
-	if (real || !dladdr(caller, &info))
-		return real;
+	if (!dladdr(caller, &info))
+		return NULL;
 	library = dlopen(info.dli_fname, RTLD_LAZY | RTLD_NOLOAD); /* with what it has loaded for itself alone */
 	real = library ? dlsym(library, "io_submit") : NULL;
 	if (library)
@@ -77,16 +79,46 @@ static bool is_libaio(void *fn)
 	return name && !strncmp(name, "/libaio.", 8);
 }
 
+struct next {
+	void *fn;
+	bool is_libaio;
+};
+
+/* The one behind us in the program's order, which stays: a database calls it for each write. fn NULL: there is none */
+static struct next next_io_submit(void)
+{
+	static void *_Atomic libaio, *_Atomic other;
+	struct next next = { atomic_load_explicit(&libaio, memory_order_relaxed), true };
+
+	if (!next.fn)
+		next = (struct next){ atomic_load_explicit(&other, memory_order_relaxed), false };
+	if (next.fn)
+		return next;
+	next.fn = dlsym(RTLD_NEXT, "io_submit");
+	next.is_libaio = next.fn && is_libaio(next.fn);
+	if (next.is_libaio)
+		atomic_store_explicit(&libaio, next.fn, memory_order_relaxed);
+	else
+		atomic_store_explicit(&other, next.fn, memory_order_relaxed);
+	return next;
+}
+
 /* Six words, as whoever's it is may take more than libaio's. */
 EXPORT long io_submit(long a, long b, long c, long d, long e, long f);
 long io_submit(long a, long b, long c, long d, long e, long f)
 {
 	long (*real)(long, long, long, long, long, long);
 
-	*(void **)&real = next_io_submit(__builtin_return_address(0));
-	if (!real)
+	struct next next = next_io_submit();
+
+	if (!next.fn) {
+		next.fn = callers_io_submit(__builtin_return_address(0));
+		next.is_libaio = next.fn && is_libaio(next.fn);
+	}
+	if (!next.fn)
 		return -ENOSYS;
-	if (is_libaio(*(void **)&real))
+	*(void **)&real = next.fn;
+	if (next.is_libaio)
 		sock_before_io_submit(b, (void *)c); /* NOLINT(performance-no-int-to-ptr) */
 	return real(a, b, c, d, e, f);
 }
