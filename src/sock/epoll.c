@@ -143,9 +143,10 @@ static int collect(struct epoll_set *set, struct epoll_event *ev, int n, int max
 		struct watch *w = set->ready.ready_next;
 		uint32_t level = file_level(w->file) & w->events;
 
-		ready_del(set, w);
-		if (!level)
+		if (!level) {
+			ready_del(set, w);
 			continue;
+		}
 		if (others_have(set) && w->in_kernel && !is_channel_only(w->file) && is_taken_out(set, w)) {
 			watch_destroy(w);
 			continue;
@@ -153,9 +154,10 @@ static int collect(struct epoll_set *set, struct epoll_event *ev, int n, int max
 		if (unlikely(w->round == set->round)) {
 			ev[w->place].events |= level;
 		} else {
-			ev[n++] = (struct epoll_event){ .events = level, .data.u64 = w->data };
+			ev[n++] = (struct epoll_event){ .events = level, .data.u64 = w->data }; /* before: this may be a fault */
 			w->round = set->round;
 		}
+		ready_del(set, w);
 		if (unlikely(w->events & EPOLLONESHOT))
 			watch_spend(set, w, false);
 		else if (!(w->events & EPOLLET))

@@ -367,7 +367,7 @@ extern __thread bool sock_inside __attribute__((tls_model("initial-exec")));
 
 /*
  * EFAULT, for the wild pointer that programs really pass: NULL, and what lies a little beyond it. Any other that the kernel would refuse is
- * used in this process, and ends it by SIGSEGV: to tell them before is a system call for each transfer, and to survive
+ * used in this process, and ends it by SIGSEGV, unless a handler jumps (undo.c): to tell them before is a system call for each transfer, and to survive
  * the fault is a handler in place of the program's own.
  */
 static inline bool is_wild(const void *p)

@@ -7,6 +7,10 @@
  * to be undone of that is on a chain of the thread, from its stack; before any longjmp() the chain is worked off, and when the
  * thread is cancelled.
  *
+ * One signal's handler runs while the lock is held: that of a fault, as where memory that the program gave a call cannot be used. The kernel says
+ * EFAULT; who survives the fault by a jump has left a call that would have ended by it, and the lock is given up for it. Calls use such
+ * memory before they take anything off a list, or count anything as sent or read.
+ *
  * Where a jump leads cannot be seen. One that stays within the handler undoes the call, too: when the call goes on, it finds
  * that (undo_pop()) and returns EINTR.
  */
@@ -49,6 +53,8 @@ void undo_all(void *arg)
 
 VJ_EARLY void sock_before_jump(void)
 {
+	if (unlikely(sock_inside))
+		lock_leave();
 	if (unlikely(sock_undo != NULL))
 		undo_all(NULL);
 }

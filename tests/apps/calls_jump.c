@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -11,8 +12,10 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/select.h>
 #include <sys/time.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -152,6 +155,82 @@ static void test_jump_busy(void)
 	pair_close(&jump_pair);
 }
 
+/* ---- out of a call that memory of the program's ends ------------------------------------------------------ */
+
+static char *nowhere;
+
+static void fault_recv(void)
+{
+	recv(jump_pair.server, nowhere, 4, 0);
+}
+
+static void fault_send(void)
+{
+	send(jump_pair.server, nowhere, 4, 0);
+}
+
+static void fault_readv(void)
+{
+	readv(jump_pair.server, &(struct iovec){ nowhere, 4 }, 1);
+}
+
+static void fault_poll(void)
+{
+	poll((struct pollfd *)(void *)nowhere, 1, -1);
+}
+
+static void fault_epoll(void)
+{
+	epoll_wait(jump_ep, (struct epoll_event *)(void *)nowhere, 1, -1);
+}
+
+static void fault_name(void)
+{
+	getpeername(jump_pair.server, (struct sockaddr *)(void *)nowhere, &(socklen_t){ sizeof(struct sockaddr_in) });
+}
+
+static void fault_option(void)
+{
+	setsockopt(jump_pair.server, IPPROTO_TCP, TCP_NODELAY, nowhere, sizeof(int));
+}
+
+/* The kernel says EFAULT. Whoever has a handler for the fault instead, which jumps, goes on as after that; another thread, too. */
+static void test_jump_fault(void)
+{
+	static const struct {
+		const char *name;
+		void (*run)(void);
+	} calls[] = { { "recv", fault_recv }, { "send", fault_send },	    { "readv", fault_readv },	  { "poll", fault_poll },
+		      { "epoll_wait", fault_epoll },	{ "getpeername", fault_name }, { "setsockopt", fault_option } };
+	struct sigaction sa = { .sa_handler = jump }, before;
+	struct epoll_event ev = { .events = EPOLLIN };
+	char buf[8];
+
+	title("a call is given memory that cannot be used");
+	nowhere = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	pair_open(&jump_pair, AF_INET, "127.0.0.1");
+	jump_ep = epoll_create1(0);
+	epoll_ctl(jump_ep, EPOLL_CTL_ADD, jump_pair.server, &ev);
+	sigaction(SIGSEGV, &sa, &before);
+	for (volatile int round = 0; round < 3; round++)
+		for (volatile size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
+			write(jump_pair.client, "abcd", 4);
+			say("epoll_wait", epoll_wait(jump_ep, &ev, 1, EVENTUALLY_MS));
+			if (!sigsetjmp(jump_to, 1))
+				calls[i].run();
+			printf("%s: refused\n", calls[i].name);
+			overwrite_stack();
+			say("epoll_wait", epoll_wait(jump_ep, &ev, 1, EVENTUALLY_MS));
+			say("recv", recv(jump_pair.server, buf, sizeof(buf), 0));
+		}
+	sigaction(SIGSEGV, &before, NULL);
+	write(jump_pair.server, "wxyz", 4);
+	say("recv", recv(jump_pair.client, buf, sizeof(buf), 0));
+	munmap(nowhere, 4096);
+	close(jump_ep);
+	pair_close(&jump_pair);
+}
+
 /* ---- sockets used by handlers ------------------------------------------------------------------------ */
 
 static volatile sig_atomic_t handled, failed;
@@ -258,6 +337,7 @@ void calls_jump(void)
 {
 	test_jump();
 	test_jump_busy();
+	test_jump_fault();
 	test_use();
 	test_close();
 	signal(SIGALRM, SIG_DFL);
