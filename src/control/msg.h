@@ -23,7 +23,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { CTL_VERSION = 11, CTL_FDS_MAX = 5, CTL_NAME_MAX = 32 };
+enum { CTL_VERSION = 12, CTL_FDS_MAX = 5, CTL_NAME_MAX = 32 };
 
 /*
  * Column "from": CLIENT a request, DAEMON a reply (repeats the request's @seq), EVENT from the

@@ -14,7 +14,7 @@
 #include <syslog.h>
 
 /* less than the peer waits for who arrives, and than is waited for at exit */
-enum { OFFER_AGAIN_MS = 10, OFFER_FOR_MS = 1500, OFFERED_MS = 5000 };
+enum { OFFER_AGAIN_MS = 10, OFFER_FOR_MS = 1500, OFFERED_MS = 5000, CLOCKS_DIFFER_MS = 5000 };
 
 int deed_crate(struct deed *d)
 {
@@ -54,7 +54,7 @@ static void deed_stays(struct vj *vj, struct deed *d)
 		vj->deeds->hooks.stays(d->cookie);
 	d->parted = false;
 	if (link && memcmp(d->msg.token, none, sizeof(none)) != 0)
-		move_say(vj, link, MOVE_ARRIVED, d->msg.token, d->conn, true);
+		move_arrived(vj, link, d->msg.token, d->msg.until_ns, d->conn);
 	else
 		tcp_release(vj->stack, d->conn);
 	/* who else has claimed it meanwhile rings no more */
@@ -71,7 +71,7 @@ static bool deed_returns(struct vj *vj, struct deed *d, bool queued)
 	if (!queued)
 		return false;
 	deed_free(vj, d);
-	if (!tcp_enqueue(vj->stack, id))
+	if (deed_drop_late(vj, id) || !tcp_enqueue(vj->stack, id))
 		return true;
 	if (stops)
 		tcp_refuse(vj->stack, id);
@@ -201,7 +201,7 @@ static bool offer_keep(struct vj *vj, struct deed *d)
 	own_fd_close(d->crate_fd);
 	d->answer_fd = d->crate_fd = -1;
 	d->state = DEED_OFFERED;
-	d->until_ns = vj->now_ns + OFFERED_MS * NS_PER_MS;
+	d->until_ns = d->msg.until_ns ? d->msg.until_ns : vj->now_ns + OFFERED_MS * NS_PER_MS;
 	vj->deeds->offered_ns = min_u64(vj->deeds->offered_ns, d->until_ns);
 	return true;
 }
@@ -241,7 +241,6 @@ void deed_offers_expire(struct vj *vj)
 			ds->offered_ns = min_u64(ds->offered_ns, d->until_ns);
 			continue;
 		}
-		call_off(d->fd);
 		offer_back(vj, d);
 	}
 }
@@ -249,6 +248,16 @@ void deed_offers_expire(struct vj *vj)
 uint64_t deed_offered_ns(const struct vj *vj)
 {
 	return vj->deeds ? min_u64(vj->deeds->offered_ns, vj->deeds->given_ns) : UINT64_MAX;
+}
+
+/* Return: false: not yet */
+static bool say_given(struct vj *vj, struct deed *d)
+{
+	if (!d->said_given && d->conn.v && !tcp_is_over(vj->stack, d->conn))
+		d->said_given = move_given(vj, d->conn, d->msg.token);
+	else
+		return true;
+	return d->said_given;
 }
 
 bool deed_give(struct vj *vj, struct deed *d)
@@ -260,7 +269,7 @@ bool deed_give(struct vj *vj, struct deed *d)
 		hand_out(vj, d);
 		return true;
 	}
-	if (d->again_ns > vj->now_ns)
+	if (d->again_ns > vj->now_ns || !say_given(vj, d))
 		return false;
 	if (d->to_queue) {
 		if (!requeue_give(vj, d, &err))
@@ -332,8 +341,10 @@ void deed_leave(struct vj *vj, struct deed *d)
 		requeue_leave(vj, d);
 		return;
 	}
+	d->said_given = false;
 	if (d->conn.v)
 		d->msg.peer_app = 0; /* until it has said */
+	d->msg.until_ns = 0;
 	if (!d->conn.v || tcp_is_over(vj->stack, d->conn)) {
 		d->state = DEED_LEFT;
 		deed_part(vj, d);
@@ -352,21 +363,30 @@ void deed_leave(struct vj *vj, struct deed *d)
 		return;
 	}
 	d->state = DEED_LEAVING;
+	d->asked_ns = vj->now_ns;
 	deed_part(vj, d);
-	move_say(vj, link, MOVE_LEAVE, d->msg.token, d->conn, false);
+	move_leave(vj, link, d->msg.token, d->conn);
 }
 
-void deed_left(struct vj *vj, struct tcp_id id, const struct vj_link *link, const uint8_t token[static MOVE_TOKEN_BYTES],
-	       uint32_t app_id)
+/* By our clock. One that says what can't be is another one's: in a time namespace of its own. */
+static uint64_t until_here(const struct vj *vj, const struct deed *d, uint64_t until_ns)
+{
+	bool before = until_ns < d->asked_ns, after = until_ns > vj->now_ns + CLOCKS_DIFFER_MS * NS_PER_MS;
+
+	return until_ns && (before || after) ? vj->now_ns + MOVE_CALL_WAITS_MS * NS_PER_MS : until_ns;
+}
+
+void deed_left(struct vj *vj, struct tcp_id id, const struct vj_link *link, const struct move_frame *said)
 {
 	struct deed *d = deed_of(vj, id);
 
-	if (!d || d->state != DEED_LEAVING || memcmp(d->msg.token, token, MOVE_TOKEN_BYTES) != 0)
+	if (!d || d->state != DEED_LEAVING || memcmp(d->msg.token, said->token, MOVE_TOKEN_BYTES) != 0)
 		return;
 	d->state = DEED_LEFT;
-	d->msg.peer_app = app_id;
+	d->msg.peer_app = said->kind == MOVE_LEFT ? said->app_id : 0;
 	d->msg.peer_pid = link->said.peer_pid;
-	if (!app_id && !tcp_is_over(vj->stack, d->conn))
+	d->msg.until_ns = until_here(vj, d, said->until_ns);
+	if (!d->msg.peer_app && !tcp_is_over(vj->stack, d->conn))
 		tcp_fail(vj->stack, d->conn, ECONNRESET);
 	vj->move_ns = 0;
 }

@@ -35,6 +35,7 @@ struct deed_msg {
 	uint32_t peer_app; /* who the connection's other end is: vjd's number, and its process */
 	int32_t peer_pid;
 	uint8_t token[MOVE_TOKEN_BYTES]; /* that the other end waits for; zero: it is gone */
+	uint64_t until_ns; /* whoever called, and has no answer, calls another then, by CLOCK_MONOTONIC: nobody hears it who is later; 0: none of that */
 	struct deed_note note;
 };
 
@@ -88,6 +89,8 @@ struct deed {
 	bool in_kernel;	     /* LEFT: it is the kernel's now */
 	bool stuck;	     /* it could not become that */
 	bool deaf;	     /* kept, and its parcel does not open */
+	uint64_t asked_ns;   /* LEAVING: since when */
+	bool said_given;     /* LEFT: its peer was told that somebody else may have it */
 	bool packed;	     /* LEFT: deed and parcel are in `answer_fd` */
 	bool stops;	     /* offered: we listen there no more */
 	bool late;	     /* ... as DEED_OFFER_LATE */
@@ -194,13 +197,17 @@ void deed_offer_event(struct vj *vj, struct deed *d);
 void deed_offers_expire(struct vj *vj);
 /* Who waits for accept() somewhere, and has nobody who accepts, waits here. Takes @d, which has its parcel. @crate: as deed_open(). Return: true: here he is */
 bool deed_enqueue(struct vj *vj, struct deed *d, int crate);
+/* By the clock: may whoever called have called another? If he has not, who gave it refuses him. */
+bool deed_is_late(const struct deed_msg *msg);
+/* Whoever called may have called another when it arrived here. Return: true: it did, he was refused, and the connection is no more */
+bool deed_drop_late(struct vj *vj, struct tcp_id id);
 /* deed_offer() of one that waits for accept() */
 void deed_offer_one(struct vj *vj, struct tcp_id id, enum deed_offer how);
 /* Deed, if there is one, and parcel to where they were asked for from, or into the crate: once. Return: 0; -errno. */
 int deed_pack(struct vj *vj, struct deed *d);
 /*
  * The connection of a deed that came with its parcel, into our stack. @crate: by which it came, if whoever gave it may have it back; -1.
- * Return: 0; -ECONNRESET; -ECANCELED: he has.
+ * Return: 0; -ECONNRESET; -ECANCELED: he has, or is to have it, as it is late.
  */
 int deed_open(struct vj *vj, struct deed *d, int crate, struct vj_conn *ret_c);
 

@@ -419,7 +419,7 @@ bool requeue_give(struct vj *vj, struct deed *d, int *ret_err)
 	if (err == -ESRCH) {
 		*ret_err = 0;
 		d->msg.peer_app = 0;
-		if (give_alone(vj, d))
+		if ((!d->requeue && deed_is_late(&d->msg)) || give_alone(vj, d)) /* if he had the time he has called another, before he ended */
 			return true;
 	} else if (!passes(err) || vj->now_ns > d->until_ns) {
 		return true;

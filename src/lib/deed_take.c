@@ -78,12 +78,17 @@ static int import(struct vj *vj, struct vj_link *link, const uint8_t *buf, uint6
 	return err;
 }
 
-/* By whoever gave it, who has it again. */
+/* By whoever gave it, who keeps it. */
 static bool is_called_off(int crate)
 {
 	uint8_t word;
 
 	return crate >= 0 && sys_recvfrom(crate, &word, 1, MSG_DONTWAIT, NULL, NULL) == 1;
+}
+
+bool deed_is_late(const struct deed_msg *msg)
+{
+	return msg->until_ns && lib_clock_ns() >= msg->until_ns;
 }
 
 int deed_open(struct vj *vj, struct deed *d, int crate, struct vj_conn *ret_c)
@@ -96,7 +101,7 @@ int deed_open(struct vj *vj, struct deed *d, int crate, struct vj_conn *ret_c)
 	struct tcp_id id;
 	int err;
 
-	if (is_called_off(crate)) /* not before, as finding the link may have taken long */
+	if (is_called_off(crate) || (crate >= 0 && deed_is_late(&d->msg))) /* not before, as finding the link may have taken long */
 		return -ECANCELED;
 	buf = deed_parcel_read(d->parcel_fd, &bytes);
 	err = buf ? import(vj, link, buf, bytes, d->cookie, &id) : -EINVAL;
@@ -108,13 +113,13 @@ int deed_open(struct vj *vj, struct deed *d, int crate, struct vj_conn *ret_c)
 		return -ECONNRESET;
 	}
 	deed_conn_set(vj, d, id);
-	if (!over && !link && has_ended(d->msg.peer_pid)) { /* it ends as if its link had gone after it had come */
+	if (!over && !link && has_ended(d->msg.peer_pid) && !deed_is_late(&d->msg)) { /* it ends as if its link had gone after it had come */
 		tcp_peer_gone(vj->stack, d->conn);
 	} else if (!over && !link) { /* whoever called, and lives, says it to another */
 		tcp_fail(vj->stack, d->conn, ECONNRESET);
 	} else if (!over) {
 		(void)tcp_hold_here(vj->stack, d->conn);
-		move_say(vj, link, MOVE_ARRIVED, d->msg.token, d->conn, true);
+		move_arrived(vj, link, d->msg.token, d->msg.until_ns, d->conn);
 		link_publish_all(vj);
 	}
 	ret_c->v = d->conn.v;
@@ -184,6 +189,15 @@ int deed_take(struct vj *vj, int answer, uint64_t cookie, struct deed_note *ret_
 	return 0;
 }
 
+bool deed_drop_late(struct vj *vj, struct tcp_id id)
+{
+	bool late = tcp_is_withdrawn(vj->stack, id);
+
+	if (late)
+		vj_conn_close(vj, (struct vj_conn){ id.v });
+	return late;
+}
+
 bool deed_enqueue(struct vj *vj, struct deed *d, int crate)
 {
 	struct vj_conn c;
@@ -191,7 +205,7 @@ bool deed_enqueue(struct vj *vj, struct deed *d, int crate)
 
 	deed_free(vj, d);
 	vj->deeds->others = true;
-	if (here && tcp_enqueue(vj->stack, (struct tcp_id){ c.v })) /* we have stopped meanwhile */
+	if (here && !deed_drop_late(vj, (struct tcp_id){ c.v }) && tcp_enqueue(vj->stack, (struct tcp_id){ c.v })) /* we have stopped meanwhile */
 		deed_offer_one(vj, (struct tcp_id){ c.v }, DEED_OFFER_STOPS);
 	return here;
 }

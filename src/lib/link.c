@@ -147,8 +147,7 @@ static void op_take_back(void *drv)
 		atomic_fetch_add(taken_back_by(link, true), 1);
 }
 
-/* vjd says so, too, but later. A process whose number means nothing here has ended as far as we can tell. */
-static bool peer_has_ended(struct vj_link *link)
+bool link_peer_has_ended(struct vj_link *link)
 {
 	struct pollfd p = { .events = POLLIN };
 
@@ -162,7 +161,7 @@ static uint32_t op_taken_back(void *drv, bool by_us)
 {
 	struct vj_link *link = drv;
 
-	if (!link->area || (!by_us && peer_has_ended(link)))
+	if (!link->area || (!by_us && link_peer_has_ended(link)))
 		return LINK_PEER_ENDED;
 	return atomic_load(taken_back_by(link, by_us));
 }
@@ -203,6 +202,11 @@ static uint32_t op_show(void *drv)
 	if (link->unseen)
 		link->unseen = link->unawaited = 1; /* still on the list */
 	return withdrawn;
+}
+
+void link_show(struct vj_link *link)
+{
+	(void)op_show(link);
 }
 
 static void op_tx_copy(void *drv, uint8_t *dst, const void *src, size_t len)
@@ -309,6 +313,12 @@ bool link_rx(struct vj_link *link)
 	}
 	link_check(link);
 	return total != 0;
+}
+
+void link_rx_all(struct vj_link *link)
+{
+	for (uint32_t i = 0; i < link->said.params.ring_cnt && !link->dead && channel_rx_look(link->ch); i++)
+		link_rx(link);
 }
 
 void link_publish_dirty(struct vj *vj)

@@ -4,6 +4,7 @@
 #include "lib/stopped.h"
 
 #include "base/assert.h"
+#include "base/time.h"
 
 #include "stack/tcp_move.h"
 #include "wire/eth.h"
@@ -16,7 +17,7 @@
 
 enum {
 	TRANSIT_MS = 15000,
-	ORPHAN_MS = 1000, /* whoever was to accept it next has had it at once, if anybody has */
+	AGAIN_MS = 50,
 	RETRY_MS = 1,
 	ANSWERS_MAX = 4096, /* that wait for frames of one peer, to what was asked about no connection of ours */
 };
@@ -26,8 +27,10 @@ struct transit {
 	struct transit *next;
 	uint8_t token[MOVE_TOKEN_BYTES];
 	struct endpoint local, remote;
-	const struct vj_link *from; /* by which its other end left; it may be gone */
-	uint64_t until_ns;
+	struct vj_link *from; /* by which its other end left; NULL: it is gone */
+	bool given; /* by whoever had it: he may end */
+	bool called; /* nobody has accepted it, and we call another if nobody comes: not before what LEFT has said */
+	uint64_t until_ns, last_ns; /* when it is looked at next, and ends in any case */
 };
 
 /* Something to be said that found no frame */
@@ -127,15 +130,28 @@ static bool frame_send(struct vj_link *link, const struct move_frame *f)
 	return link_send(link, bytes, sizeof(bytes));
 }
 
-/* The program may have given it up since that was to be said. */
-static void release(struct vj *vj, const struct vj_link *link, const struct move_frame *f)
+/* May whoever called have called another? If not he finds what we have put. */
+static bool is_late(struct vj_link *link, uint64_t until_ns)
+{
+	if (!until_ns)
+		return false;
+	if (!link->dead)
+		link_show(link);
+	return lib_clock_ns() >= until_ns;
+}
+
+/* ARRIVED has been put. The program may have given it up since that was to be said. */
+static void release(struct vj *vj, struct vj_link *link, const struct move_frame *f)
 {
 	const struct endpoint local = { .addr = ip_addr_from_v6(f->local), .port = f->local_port };
 	const struct endpoint remote = { .addr = ip_addr_from_v6(f->remote), .port = f->remote_port };
 	struct tcp_id id;
 
-	if (!tcp_find(vj->stack, link->stack_id, &local, &remote, &id))
-		tcp_release(vj->stack, id);
+	if (tcp_find(vj->stack, link->stack_id, &local, &remote, &id))
+		return;
+	if (is_late(link, f->until_ns))
+		tcp_withdrawn_meanwhile(vj->stack, id);
+	tcp_release(vj->stack, id);
 }
 
 static void say(struct vj *vj, struct vj_link *link, const struct move_frame *f, bool releases)
@@ -170,15 +186,42 @@ static void say_none(struct vj *vj, struct vj_link *link, enum move_kind kind, c
 		say(vj, link, &answer, false);
 }
 
-void move_say(struct vj *vj, struct vj_link *link, enum move_kind kind, const uint8_t token[static MOVE_TOKEN_BYTES],
-	      struct tcp_id id, bool releases)
+static struct move_frame frame_of(const struct vj *vj, enum move_kind kind, const uint8_t token[static MOVE_TOKEN_BYTES], struct tcp_id id)
 {
 	struct endpoint local, remote;
-	struct move_frame f;
 
 	tcp_endpoints(vj->stack, id, &local, &remote);
-	f = frame_make(vj, kind, token, &local, &remote);
-	say(vj, link, &f, releases);
+	return frame_make(vj, kind, token, &local, &remote);
+}
+
+void move_leave(struct vj *vj, struct vj_link *link, const uint8_t token[static MOVE_TOKEN_BYTES], struct tcp_id id)
+{
+	struct move_frame f = frame_of(vj, MOVE_LEAVE, token, id);
+
+	say(vj, link, &f, false);
+}
+
+void move_arrived(struct vj *vj, struct vj_link *link, const uint8_t token[static MOVE_TOKEN_BYTES], uint64_t until_ns, struct tcp_id id)
+{
+	struct move_frame f = frame_of(vj, MOVE_ARRIVED, token, id);
+
+	f.until_ns = until_ns;
+	say(vj, link, &f, true);
+}
+
+/* It is shown before anybody else can have the connection. Nobody need wake for it. */
+bool move_given(struct vj *vj, struct tcp_id id, const uint8_t token[static MOVE_TOKEN_BYTES])
+{
+	struct vj_link *link = move_link_of(vj, id);
+	struct move_frame f = frame_of(vj, MOVE_GIVEN, token, id);
+
+	if (!link)
+		return true;
+	if (link->unsaid || !frame_send(link, &f))
+		return false;
+	link->unawaited++;
+	link_show(link);
+	return true;
 }
 
 static void sayings_send(struct vj *vj, struct moves *m)
@@ -203,17 +246,15 @@ static void sayings_send(struct vj *vj, struct moves *m)
 	m->sayings_end = at;
 }
 
-/* Whoever was to hand them on has ended. Those that nobody has accepted call another, before long. */
+/* Whoever was to hand them on has ended, and all that he said was heard. */
 static void transits_orphaned(struct vj *vj, const struct moves *m, const struct vj_link *link)
 {
-	struct tcp_id id;
-
 	for (struct transit *t = m->transits; t; t = t->next) {
 		if (t->from != link)
 			continue;
 		t->from = NULL;
-		if (!tcp_find(vj->stack, m->nowhere, &t->local, &t->remote, &id) && tcp_keeps_said(vj->stack, id))
-			t->until_ns = min_u64(t->until_ns, vj->now_ns + ORPHAN_MS * UINT64_C(1000000));
+		if (!t->given)
+			t->until_ns = vj->now_ns;
 		vj->move_ns = 0;
 	}
 }
@@ -251,8 +292,7 @@ struct vj_link *move_link_of(const struct vj *vj, struct tcp_id id)
 }
 
 /* Off its link. Return: false: no such connection, or no memory. */
-static bool transit_begin(struct vj *vj, const struct vj_link *link, const struct move_frame *f,
-			  const struct endpoint *local, const struct endpoint *remote)
+static bool transit_begin(struct vj *vj, struct vj_link *link, const struct move_frame *f, const struct endpoint *local, const struct endpoint *remote)
 {
 	struct moves *m = moves_get(vj);
 	struct transit *t;
@@ -270,7 +310,9 @@ static bool transit_begin(struct vj *vj, const struct vj_link *link, const struc
 	t->local = *local;
 	t->remote = *remote;
 	t->from = link;
-	t->until_ns = vj->now_ns + TRANSIT_MS * UINT64_C(1000000);
+	t->called = tcp_keeps_said(vj->stack, id);
+	t->last_ns = vj->now_ns + TRANSIT_MS * NS_PER_MS;
+	t->until_ns = t->called ? vj->now_ns + MOVE_CALL_WAITS_MS * NS_PER_MS : t->last_ns;
 	t->next = m->transits;
 	m->transits = t;
 	vj->move_ns = min_u64(vj->move_ns, t->until_ns);
@@ -294,6 +336,7 @@ static void on_leave(struct vj_link *link, const struct move_frame *f, const str
 		return;
 	}
 	left = frame_make(vj, MOVE_LEFT, f->token, local, remote);
+	left.until_ns = vj->moves->transits->called ? vj->moves->transits->until_ns : 0;
 	say(vj, link, &left, false);
 }
 
@@ -338,6 +381,14 @@ static void on_arrived(struct vj_link *link, const struct move_frame *f, const s
 	say_none(vj, link, MOVE_GONE, f, local, remote);
 }
 
+static void on_given(const struct vj_link *link, const struct move_frame *f)
+{
+	struct transit **at = link->vj->moves ? transit_find(link->vj->moves, f->token) : NULL;
+
+	if (at && *at && (*at)->from == link)
+		(*at)->given = true;
+}
+
 bool move_is_used(const struct vj *vj, const struct endpoint *local, const struct endpoint *remote)
 {
 	struct tcp_id id;
@@ -357,7 +408,7 @@ void move_transit_stay(struct vj *vj, const uint8_t token[static MOVE_TOKEN_BYTE
 	struct transit **at = vj->moves ? transit_find(vj->moves, token) : NULL;
 
 	if (at && *at)
-		(*at)->until_ns = stay ? UINT64_MAX : vj->now_ns + TRANSIT_MS * UINT64_C(1000000);
+		(*at)->until_ns = stay ? UINT64_MAX : vj->now_ns + TRANSIT_MS * NS_PER_MS;
 	vj->move_ns = 0;
 }
 
@@ -369,12 +420,44 @@ bool move_transit_has_news(const struct vj *vj, const uint8_t token[static MOVE_
 	return at && *at && !tcp_find(vj->stack, vj->moves->nowhere, &(*at)->local, &(*at)->remote, &id) && tcp_has_more_to_say(vj->stack, id);
 }
 
+/* Who is late refuses us, and we call another then. */
+static bool giver_goes_on(const struct transit *t)
+{
+	return t->from && !link_peer_has_ended(t->from) && !link_is_stopped(t->from);
+}
+
+/* Whoever was in time has put his ARRIVED before our clock showed @now_ns, and vjd had told us of his channel before that. Return: is any due? */
+static bool transits_look(struct vj *vj, struct moves *m, uint64_t now_ns)
+{
+	bool any = false, called = false;
+
+	for (struct transit *t = m->transits; t; t = t->next) {
+		if (t->until_ns > now_ns)
+			continue;
+		if (t->called && now_ns < t->last_ns && giver_goes_on(t)) {
+			t->until_ns = now_ns + AGAIN_MS * NS_PER_MS;
+			continue;
+		}
+		any = true;
+		called |= t->called;
+	}
+	if (called && vj->ctl)
+		control_poll(vj);
+	for (unsigned i = 0; called && i < vj->link_cnt; i++)
+		if (!vj->links[i]->ifl)
+			link_rx_all(vj->links[i]);
+	return any;
+}
+
 static void transits_expire(struct vj *vj, struct moves *m)
 {
+	uint64_t now_ns = vj->now_ns;
+	bool any = transits_look(vj, m, now_ns);
+
 	for (struct transit **at = &m->transits; *at;) {
 		struct tcp_id id;
 
-		if ((*at)->until_ns > vj->now_ns) {
+		if (!any || (*at)->until_ns > now_ns) {
 			vj->move_ns = min_u64(vj->move_ns, (*at)->until_ns);
 			at = &(*at)->next;
 			continue;
@@ -465,7 +548,7 @@ void move_input(struct vj_link *link, const uint8_t *data, uint32_t len)
 	case MOVE_LEFT:
 	case MOVE_LEFT_NONE:
 		if (!tcp_find(link->vj->stack, link->stack_id, &local, &remote, &id))
-			deed_left(link->vj, id, link, f.token, f.kind == MOVE_LEFT ? f.app_id : 0);
+			deed_left(link->vj, id, link, &f);
 		break;
 	case MOVE_ARRIVED:
 		on_arrived(link, &f, &local, &remote);
@@ -479,6 +562,9 @@ void move_input(struct vj_link *link, const uint8_t *data, uint32_t len)
 		break;
 	case MOVE_YIELDED:
 		on_yielded(link, &f);
+		break;
+	case MOVE_GIVEN:
+		on_given(link, &f);
 		break;
 	default:
 		break; /* of a later version: the sender must do without an answer */

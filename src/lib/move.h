@@ -24,6 +24,13 @@
  *	   │ (vjd: a channel to the peer, if there is none)                        │
  *	   │ ARRIVED token ───────────────────────────────────────────────────────►│ puts it on this link, and goes on
  *
+ * One that was called, and that nobody has accepted, goes from one who listens to the next in the same way, and whoever called keeps what he said, to say
+ * it to another one. No two may hear it, so LEFT says until when he certainly waits, and the parcel says that, too. After ARRIVED is to be seen by him
+ * whoever took it looks at the clock: is it not that late the caller finds ARRIVED before he calls another, as he looks at the clock first. Else nobody
+ * hears it there. So a process may be stopped anywhere, for any time. While who gives it away runs the caller waits on, as one who comes late refuses him.
+ *
+ * Who gives a connection away says GIVEN before he does. If he ends, and has not, nobody can arrive.
+ *
  * The token of these frames is 128 random bits. If both ends move at once, end 0 of the channel goes first: the peer's MOVE
  * is ignored by end 0 while its own is unanswered, and sent again by end 1 when the connection has arrived.
  *
@@ -47,10 +54,14 @@ enum move_kind {
 	MOVE_GONE, /* answer to ARRIVED: there is no such connection any more */
 	MOVE_YIELD, /* datagrams for this port of mine are the kernel's from now on */
 	MOVE_YIELDED, /* answer: what I send by this channel from here on is none of them */
+	MOVE_GIVEN, /* LEFT was heard, and from here on somebody else may have it: should I end before, nobody has */
 	MOVE_KIND_CNT,
 };
 
-enum { MOVE_TOKEN_BYTES = 16 };
+enum {
+	MOVE_TOKEN_BYTES = 16,
+	MOVE_CALL_WAITS_MS = 1000, /* for who is to accept it next, who has it at once, if anybody has. It is no harm if he is later than that */
+};
 #define MOVE_MAGIC UINT32_C(0x65766f6d)
 
 struct move_frame {
@@ -60,6 +71,7 @@ struct move_frame {
 	uint8_t local[16], remote[16]; /* as the sender sees them */
 	uint16_t local_port, remote_port;
 	uint32_t app_id; /* LEFT: the peer's number at vjd; else 0 */
+	uint64_t until_ns; /* LEFT: whoever called, and has no answer, calls no other before, by CLOCK_MONOTONIC; else, and of any other connection, 0 */
 };
 
 struct moves; /* one per struct vj, made when needed */
@@ -68,9 +80,12 @@ struct moves; /* one per struct vj, made when needed */
 
 /* A frame of ETH_TYPE_LINK. @len bytes at @data, in shared memory */
 void move_input(struct vj_link *link, const uint8_t *data, uint32_t len);
-/* Say something about a connection on its link; now, or as soon as there is a frame. @releases: then let it go on. */
-void move_say(struct vj *vj, struct vj_link *link, enum move_kind kind, const uint8_t token[static MOVE_TOKEN_BYTES],
-	      struct tcp_id id, bool releases);
+/* A connection on this link is to leave. All that is said is said now, or as soon as there is a frame. */
+void move_leave(struct vj *vj, struct vj_link *link, const uint8_t token[static MOVE_TOKEN_BYTES], struct tcp_id id);
+/* It has arrived: then it goes on. @until_ns: as LEFT said; 0: no matter how late it is. Late: whoever called is refused, and nobody hears him here. */
+void move_arrived(struct vj *vj, struct vj_link *link, const uint8_t token[static MOVE_TOKEN_BYTES], uint64_t until_ns, struct tcp_id id);
+/* It is given to somebody else from here on, and its peer can see that. Return: false: there is no frame to say it in: not yet */
+bool move_given(struct vj *vj, struct tcp_id id, const uint8_t token[static MOVE_TOKEN_BYTES]);
 /*
  * Datagrams to @local come by channels no more, says vjd by now; the peers are told, too. Return: a number for move_yielded(): have all that there
  * are said that the last one is on its way? What was on the way has come, then.
@@ -103,9 +118,8 @@ void move_forget_all(struct vj *vj);
 
 /* ---- deed*.c: who holds what */
 
-/* The peer at @link has let a connection of ours go; @app_id 0: it had none. */
-void deed_left(struct vj *vj, struct tcp_id id, const struct vj_link *link, const uint8_t token[static MOVE_TOKEN_BYTES],
-	       uint32_t app_id);
+/* The peer at @link has let a connection of ours go, or had none: LEFT, LEFT_NONE. */
+void deed_left(struct vj *vj, struct tcp_id id, const struct vj_link *link, const struct move_frame *said);
 /* Are we about to give away this one? */
 bool deed_is_leaving(const struct vj *vj, struct tcp_id id);
 /* Its other end moves first: ours can leave when that has arrived. */

@@ -223,6 +223,12 @@ void link_interface_changed(struct vj_link *link, const struct ctl_interface *no
 void link_resolved(struct vj_link *link, const struct ctl_neighbour *said);
 struct vj_link *link_by_ifindex(const struct vj *vj, uint32_t ifindex);
 bool link_rx(struct vj_link *link);
+/* All that had been put when this began, and all that is seen in one order with what we have written before. It is no more than the ring holds. */
+void link_rx_all(struct vj_link *link);
+/* What was put is to be seen, in one order with what is read next. Whoever isn't waited for is not woken. */
+void link_show(struct vj_link *link);
+/* vjd says so, too, but later. A process whose number means nothing here has ended as far as we can tell. Makes a system call */
+bool link_peer_has_ended(struct vj_link *link);
 /* All our calls there that have no answer yet: stack/tcp_withdraw.c */
 void link_withdraw(struct vj_link *link);
 void link_publish_dirty(struct vj *vj);

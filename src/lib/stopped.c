@@ -2,7 +2,6 @@
 #include "lib/stopped.h"
 
 #include "base/time.h"
-#include "channel/attach.h"
 #include "lib/move.h"
 #include "lib/proc_state.h"
 #include "stack/tcp_move.h"
@@ -76,21 +75,14 @@ static bool all_have_others(struct vj *vj, const struct vj_link *link)
 	return true;
 }
 
-/* All that had been put when this began, and all that is seen in one order with what we have written before. It is no more than the ring holds. */
-static void take_all(struct vj_link *link)
-{
-	for (uint32_t i = 0; i < link->said.params.ring_cnt && !link->dead && channel_rx_look(link->ch); i++)
-		link_rx(link);
-}
-
 static void withdraw_all(struct vj *vj, struct vj_link *link)
 {
 	struct tcp_id id = { 0 };
 	unsigned cnt = 0;
 
-	take_all(link);
+	link_rx_all(link);
 	link_withdraw(link);
-	take_all(link);
+	link_rx_all(link);
 	if (link->dead) /* they end with it */
 		return;
 	for (; waiting_next(vj, link, &id); cnt++)

@@ -78,6 +78,21 @@ void tcp_release(struct stack *s, struct tcp_id id)
 		tcp_output_later(s, c);
 }
 
+void tcp_withdrawn_meanwhile(struct stack *s, struct tcp_id id)
+{
+	struct tcb *t = conn_at(s, id.v).t;
+
+	if (tcb_has(t, TF_HELD) && tcb_owes_answer(t))
+		t->withdrawn = true;
+}
+
+bool tcp_is_withdrawn(const struct stack *s, struct tcp_id id)
+{
+	const struct tcb *t = conn_at(s, id.v).t;
+
+	return t->state == TCP_CLOSED && tcb_no_loss(t) && t->withdrawn;
+}
+
 void tcp_fail(struct stack *s, struct tcp_id id, int err)
 {
 	struct conn c = conn_at(s, id.v);

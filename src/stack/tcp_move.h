@@ -66,6 +66,15 @@ int tcp_hold_here(struct stack *s, struct tcp_id id);
 /** tcp_release() - Go on. Something else than the link may have ended it meanwhile. */
 void tcp_release(struct stack *s, struct tcp_id id);
 
+/**
+ * tcp_withdrawn_meanwhile() - Of a held one: it was called, and whoever called may have called another since
+ * tcp_release() refuses him, then, and nobody hears it here. Any other goes on.
+ */
+void tcp_withdrawn_meanwhile(struct stack *s, struct tcp_id id);
+
+/** tcp_is_withdrawn() - Has it ended by that? */
+bool tcp_is_withdrawn(const struct stack *s, struct tcp_id id);
+
 /** tcp_fail() - It fails with @err (positive errno), and the peer isn't told. */
 void tcp_fail(struct stack *s, struct tcp_id id, int err);
 

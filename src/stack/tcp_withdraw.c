@@ -20,7 +20,8 @@
  * Either A is before D or C is before B. If both are, who called has the answer and his connection, and it is reset when that one sees what B says: a
  * process went on within the microsecond in which it was given up.
  *
- * One that is about to move (TF_HELD) is asked about, so whoever called says himself whether it is there still; if it stays after all, it ends then.
+ * One that is about to move (TF_HELD) is asked about, so whoever called says himself whether it is there still; if it stays after all, it ends then. From there
+ * on it is the clock that is looked at instead of the number (lib/move.h): which link it arrives by, and in which process, nobody knows.
  */
 #include "stack/tcp_withdraw.h"
 

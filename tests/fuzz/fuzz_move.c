@@ -86,11 +86,10 @@ void deed_postpone(struct vj *vj, struct tcp_id id)
 }
 
 /* It goes to another process; unless nobody of ours has asked for that */
-void deed_left(struct vj *vj, struct tcp_id id, const struct vj_link *link, const uint8_t token[static MOVE_TOKEN_BYTES], uint32_t app_id)
+void deed_left(struct vj *vj, struct tcp_id id, const struct vj_link *link, const struct move_frame *said)
 {
 	(void)link;
-	(void)token;
-	if (!app_id)
+	if (!said->app_id)
 		tcp_fail(vj->stack, id, ECONNRESET);
 }
 
@@ -99,7 +98,38 @@ void link_publish_dirty(struct vj *vj)
 	(void)vj;
 }
 
+void link_show(struct vj_link *link)
+{
+	(void)link;
+}
+
+void link_rx_all(struct vj_link *link)
+{
+	(void)link;
+}
+
+bool link_peer_has_ended(struct vj_link *link)
+{
+	return run.frames[link - run.link] % 2;
+}
+
+bool control_poll(struct vj *vj)
+{
+	(void)vj;
+	return false;
+}
+
+uint64_t lib_clock_ns(void)
+{
+	return run.vj.now_ns;
+}
+
 /* stopped.h */
+bool link_is_stopped(struct vj_link *link)
+{
+	return link == run.link;
+}
+
 void stopped_poll(struct vj *vj)
 {
 	(void)vj;
@@ -225,11 +255,13 @@ static void step_deed(unsigned i)
 	switch (what % 8) {
 	case 0:
 		if (link && !tcp_hold(run.vj.stack, *c))
-			move_say(&run.vj, link, MOVE_ARRIVED, token, *c, true);
+			move_arrived(&run.vj, link, token, what & 8 ? run.vj.now_ns : 0, *c);
 		break;
 	case 1:
 		if (link && !tcp_hold(run.vj.stack, *c))
-			move_say(&run.vj, link, MOVE_LEAVE, token, *c, false);
+			move_leave(&run.vj, link, token, *c);
+		if (link && (what & 8))
+			(void)move_given(&run.vj, *c, token);
 		break;
 	case 2:
 		move_transit_stay(&run.vj, token, what & 8);

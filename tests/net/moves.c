@@ -7,11 +7,13 @@
  */
 #include "own_vjd.h"
 
+#include "base/time.h"
 #include "channel/sys.h"
 #include "lib/connect.h"
 #include "lib/deed_priv.h"
 #include "lib/move.h"
 #include "lib/own_fd.h"
+#include "lib/stopped.h"
 #include "stack/tcp_move.h"
 
 #include <errno.h>
@@ -485,60 +487,118 @@ static void pump_two(struct vj *x, struct vj *y)
 	d = all[3];
 }
 
-/* Whoever was offered one looks too late: it is back where it was, and he leaves it alone. */
+/* b has called c, beside whom d listens: nobody has accepted it. It is b's first call there, or one on a promise. */
+static void call_beside(struct sockaddr_storage *at, struct vj_listener *ret_at_c, struct vj_listener *ret_at_d, struct vj_conn *ret_from)
+{
+	*ret_at_c = listen_beside(c, at);
+	*ret_from = call(at);
+	PUMP_UNTIL(vj_listener_ready(c, *ret_at_c));
+	*ret_at_d = listen_beside(d, at);
+}
+
+static bool is_refused(struct vj_conn conn)
+{
+	return tcp_is_refused(b->stack, (struct tcp_id){ conn.v });
+}
+
+/* Whoever was offered one stands still. Its client is refused, and may call another, and nobody hears it twice when that one goes on. */
 static void offered_in_vain(void **state)
 {
 	struct sockaddr_storage at = { 0 };
-	struct vj_listener at_c = listen_beside(c, &at), at_d;
-	struct vj_conn from, to;
+	struct vj_listener at_c, at_d;
+	struct vj_conn from;
 
 	(void)state;
-	from = call(&at);
-	PUMP_UNTIL(vj_listener_ready(c, at_c));
-	at_d = listen_beside(d, &at);
+	call_beside(&at, &at_c, &at_d, &from);
 	deed_offer_to(c, at_c, DEED_OFFER, d->ctl_app, getpid());
-	for (uint64_t end_ms = now_ms() + PATIENT_MS; c->deeds->all->state != DEED_OFFERED; pump_two(b, c))
-		assert_true(now_ms() < end_ms);
-	c->deeds->all->until_ns = c->deeds->offered_ns = 0; /* for long */
-	for (uint64_t end_ms = now_ms() + PATIENT_MS; !vj_listener_ready(c, at_c); pump_two(b, c))
+	for (uint64_t end_ms = now_ms() + PATIENT_MS; !is_refused(from); pump_two(b, c))
 		assert_true(now_ms() < end_ms);
 	for (int i = 0; i < 100; i++)
 		pump();
-	assert_false(vj_listener_ready(d, at_d));
-	assert_int_equal(vj_accept(c, at_c, 7, &to), 0);
-	check_both(c, to, b, from);
+	assert_false(vj_listener_ready(d, at_d) || vj_listener_ready(c, at_c));
 }
 
-/* Whoever hands one on ends before he has. Its client, who has all that he said, waits for a second at most. */
-static void offered_by_the_dead(void **state)
+static void look_until_left(struct deed *deed)
+{
+	deed->again_ns = UINT64_MAX; /* no further */
+	PUMP_UNTIL(deed->state == DEED_LEFT);
+}
+
+/* Whoever hands one on is stopped before he has. Its client calls another after a second; no other hears it when that one goes on. */
+static void offered_by_the_stopped(void **state)
+{
+	struct sockaddr_storage at = { 0 };
+	struct vj_listener at_c, at_d;
+	struct vj_conn from;
+	struct vj_link *to_c;
+	uint64_t asked_ns;
+
+	(void)state;
+	call_beside(&at, &at_c, &at_d, &from);
+	to_c = move_link_of(b, (struct tcp_id){ from.v });
+	deed_offer_to(c, at_c, DEED_OFFER, d->ctl_app, getpid());
+	look_until_left(c->deeds->all);
+	asked_ns = c->deeds->all->asked_ns;
+	for (uint64_t end_ms = now_ms() + PATIENT_MS; !is_refused(from); pump_two(b, d)) {
+		assert_true(now_ms() < end_ms);
+		to_c->stop = PEER_STANDS; /* what is to be seen of a process that is */
+		to_c->stop_ns = lib_clock_ns();
+	}
+	assert_true(lib_clock_ns() - asked_ns >= MOVE_CALL_WAITS_MS * NS_PER_MS);
+	c->deeds->all->again_ns = 0;
+	for (int i = 0; i < 100; i++)
+		pump();
+	assert_false(vj_listener_ready(d, at_d) || vj_listener_ready(c, at_c) || deed_any(c));
+}
+
+/* Whoever takes one was in time when he looked, and is not any more when its client can see that he has come. */
+static void arrives_too_late(void **state)
 {
 	struct sockaddr_storage at = { 0 };
 	struct vj_listener at_c = listen_beside(c, &at);
-	struct vj_conn from, to;
-	int listened;
+	struct vj_conn from = call(&at);
 
 	(void)state;
-	from = call(&at);
 	PUMP_UNTIL(vj_listener_ready(c, at_c));
-	assert_int_equal(vj_accept(c, at_c, 7, &to), 0);
-	PUMP_UNTIL(vj_ready(b, from) & VJ_EV_CONNECTED);
-	from = call(&at); /* on the promise that came with it */
-	PUMP_UNTIL(vj_listener_ready(c, at_c));
-	listened = socket(AF_INET, SOCK_STREAM, 0); /* so somebody may be about to wait there */
-	assert_false(setsockopt(listened, SOL_SOCKET, SO_REUSEPORT, &(int){ 1 }, sizeof(int)));
-	assert_false(bind(listened, (struct sockaddr *)&at, sizeof(struct sockaddr_in)) || listen(listened, 1));
-	deed_offer(c, at_c, DEED_OFFER_STOPS);
-	c->deeds->all->until_ns = UINT64_MAX; /* it goes on trying */
-	PUMP_UNTIL(c->deeds->all->state == DEED_LEFT);
-	assert_true(tcp_keeps_said(b->stack, (struct tcp_id){ from.v }));
-	vj_close(c);
-	c = NULL;
-	PUMP_UNTIL(b->link_cnt == 1);
-	assert_true(move_deadline_us(b) <= lib_clock_ns() / 1000 + 1000001);
-	assert_false(vj_ready(b, from) & VJ_EV_ERROR);
-	PUMP_UNTIL(vj_ready(b, from) & VJ_EV_ERROR);
-	assert_true(tcp_is_refused(b->stack, (struct tcp_id){ from.v })); /* he may call another */
-	close(listened);
+	deed_offer(c, at_c, DEED_OFFER);
+	look_until_left(c->deeds->all);
+	c->deeds->all->msg.until_ns = 1;
+	c->deeds->all->again_ns = 0; /* nobody takes it */
+	PUMP_UNTIL(is_refused(from));
+	assert_false(vj_listener_ready(c, at_c));
+}
+
+/* Whoever hands one on ends before he has. Its client, who has all that he said, calls another: at once, or if somebody may have it, when he is late */
+static void offered_by_the_dead(void **state)
+{
+	for (int given = 0; given < 2; given++) {
+		struct sockaddr_storage at = { 0 };
+		struct vj_listener at_c;
+		struct vj_conn from, to;
+
+		c = c ? c : app_open("c");
+		at_c = listen_beside(c, &at);
+		from = call(&at);
+		PUMP_UNTIL(vj_listener_ready(c, at_c));
+		assert_int_equal(vj_accept(c, at_c, 7, &to), 0);
+		PUMP_UNTIL(vj_ready(b, from) & VJ_EV_CONNECTED);
+		from = call(&at); /* on the promise that came with it */
+		PUMP_UNTIL(vj_listener_ready(c, at_c));
+		deed_offer(c, at_c, DEED_OFFER);
+		look_until_left(c->deeds->all);
+		assert_true(tcp_keeps_said(b->stack, (struct tcp_id){ from.v }));
+		if (given)
+			assert_true(move_given(c, c->deeds->all->conn, c->deeds->all->msg.token));
+		vj_close(c);
+		c = NULL;
+		PUMP_UNTIL(b->link_cnt == 1);
+		if (given)
+			assert_false(vj_ready(b, from) & VJ_EV_ERROR);
+		assert_true(move_deadline_us(b) <= lib_clock_ns() / 1000 + (given ? 1000001 : 1));
+		PUMP_UNTIL(vj_ready(b, from) & VJ_EV_ERROR);
+		assert_true(is_refused(from)); /* he may call another */
+	}
+	(void)state;
 }
 
 /* Not a deed, but something with a descriptor */
@@ -660,6 +720,24 @@ static void holder_killed(void **state)
 	assert_int_equal(take(c, answer, 4, &none), -ECONNRESET);
 	assert_int_equal(deed_claim(token, &answer), -ECONNRESET);
 	PUMP_UNTIL(vj_ready(b, at_b) & VJ_EV_ERROR);
+	close(token);
+}
+
+/* It had asked its peer, and given it to nobody. */
+static void holder_killed_leaving(void **state)
+{
+	int token, answer;
+
+	(void)state;
+	assert_int_equal(deed_make(a, at_a, 3, false, false, &token), 0);
+	assert_int_equal(deed_claim(token, &answer), 0);
+	look_until_left(deed_of(a, (struct tcp_id){ at_a.v }));
+	vj_close(a);
+	a = NULL;
+	PUMP_UNTIL(!b->link_cnt);
+	assert_true(move_deadline_us(b) <= lib_clock_ns() / 1000 + 1);
+	PUMP_UNTIL(vj_ready(b, at_b) & VJ_EV_ERROR);
+	own_fd_close(answer);
 	close(token);
 }
 
@@ -905,9 +983,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		BOTH(there_and_back), BOTH(both_ends_at_once), BOTH(claimer_vanishes), BOTH(claimer_killed), BOTH(kept_by_the_peer),
 		BOTH(peer_resets_meanwhile), BOTH(moves_without_vjd), BOTH(same_addresses_again), ONCE(no_port_twice),
-		BOTH(kept_for_nobody), BOTH(last_copy_ends_it), BOTH(holder_killed), BOTH(forged_tokens),
+		BOTH(kept_for_nobody), BOTH(last_copy_ends_it), BOTH(holder_killed), BOTH(holder_killed_leaving), BOTH(forged_tokens),
 		BOTH(forged_frames), BOTH(forged_messages), BOTH(forged_queue), BOTH(shut_behind_others),
-		BOTH(with_itself), ONCE(offered_in_vain), ONCE(offered_by_the_dead), ONCE(called_off),
+		BOTH(with_itself), ONCE(offered_in_vain), ONCE(offered_by_the_stopped), ONCE(offered_by_the_dead), ONCE(arrives_too_late), ONCE(called_off),
 	};
 	int failed;
 
