@@ -37,13 +37,13 @@ static int spawned(int err)
 
 EXPORT VJ_EARLY int execve(const char *p, char *const a[], char *const e[]) { return sock_execveat(AT_FDCWD, p, a, e, 0); }
 EXPORT VJ_EARLY int execv(const char *p, char *const a[]) { return execve(p, a, environ); }
-EXPORT VJ_EARLY int execvpe(const char *p, char *const a[], char *const e[]) { sock_before_exec(e); (void)REAL(REAL_EXECVPE, execvpe, p, a, e); sock_exec_failed(); return -1; }
+EXPORT VJ_EARLY int execvpe(const char *p, char *const a[], char *const e[]) { char *const *given = SOCK_EXEC_ENV(e); sock_before_exec(given); (void)REAL(REAL_EXECVPE, execvpe, p, a, given); sock_exec_failed(); return -1; }
 EXPORT VJ_EARLY int execvp(const char *p, char *const a[]) { return execvpe(p, a, environ); }
 EXPORT int fexecve(int fd, char *const a[], char *const e[]) { return sock_execveat(fd, "", a, e, AT_EMPTY_PATH); }
 EXPORT VJ_EARLY int execveat(int d, const char *p, char *const a[], char *const e[], int f) { return sock_execveat(d, p, a, e, f); }
 
-EXPORT int posix_spawn(pid_t *pid, const char *p, const posix_spawn_file_actions_t *fa, const posix_spawnattr_t *at, char *const a[], char *const e[]) { sock_before_spawn_of(e); return spawned(REAL(REAL_POSIX_SPAWN, posix_spawn, pid, p, fa, at, a, e)); }
-EXPORT int posix_spawnp(pid_t *pid, const char *p, const posix_spawn_file_actions_t *fa, const posix_spawnattr_t *at, char *const a[], char *const e[]) { sock_before_spawn_of(e); return spawned(REAL(REAL_POSIX_SPAWNP, posix_spawnp, pid, p, fa, at, a, e)); }
+EXPORT int posix_spawn(pid_t *pid, const char *p, const posix_spawn_file_actions_t *fa, const posix_spawnattr_t *at, char *const a[], char *const e[]) { char *const *given = SOCK_EXEC_ENV(e); sock_before_spawn_of(given); return spawned(REAL(REAL_POSIX_SPAWN, posix_spawn, pid, p, fa, at, a, given)); }
+EXPORT int posix_spawnp(pid_t *pid, const char *p, const posix_spawn_file_actions_t *fa, const posix_spawnattr_t *at, char *const a[], char *const e[]) { char *const *given = SOCK_EXEC_ENV(e); sock_before_spawn_of(given); return spawned(REAL(REAL_POSIX_SPAWNP, posix_spawnp, pid, p, fa, at, a, given)); }
 
 /* clang-format on */
 

@@ -745,11 +745,12 @@ VJ_EARLY void sock_exec_failed(void)
 
 VJ_EARLY int sock_execveat(int dir_fd, const char *path, char *const argv[], char *const envp[], int flags)
 {
+	char *const *given = SOCK_EXEC_ENV(envp);
 	long r;
 
-	sock_before_exec(envp);
-	r = dir_fd == AT_FDCWD && !flags ? SYS_CALL3(SYS_execve, path, argv, envp) :
-					   SYS_CALL5(SYS_execveat, dir_fd, path, argv, envp, flags);
+	sock_before_exec(given);
+	r = dir_fd == AT_FDCWD && !flags ? SYS_CALL3(SYS_execve, path, argv, given) :
+					   SYS_CALL5(SYS_execveat, dir_fd, path, argv, given, flags);
 	sock_exec_failed();
 	return (int)ret_errno(r);
 }

@@ -29,6 +29,7 @@
  * after 30 ms, and each process counts for itself those that another one has taken then. A page that outlives exec() would be one more
  * descriptor in each program that a server starts. Whom such a process still has when its ports rest goes into the kernel's queue.
  */
+#include "sock/exec_env.h"
 #include "sock/family.h"
 #include "sock/forks.h"
 
@@ -77,14 +78,6 @@ VJ_EARLY void family_prepare(void)
 	family = p == MAP_FAILED ? NULL : p;
 }
 
-static bool has_library(char *const envp[])
-{
-	for (; !is_wild(envp) && !is_wild(*envp); envp++)
-		if (!strncmp(*envp, "LD_PRELOAD=", 11))
-			return strstr(*envp, "libvj-preload") != NULL;
-	return false;
-}
-
 /* Of this thread, before it becomes another program: to be taken back if it doesn't */
 static __thread int starter_noted __attribute__((tls_model("initial-exec")));
 
@@ -93,7 +86,7 @@ VJ_EARLY void family_starts(bool becomes, char *const envp[])
 	int pid;
 
 	starter_noted = 0;
-	if (likely(!family) || has_library(envp))
+	if (likely(!family) || exec_env_has_library(envp))
 		return;
 	pid = becomes ? (int)SYS_CALL0(SYS_getppid) : sock.pid;
 	if (atomic_exchange_explicit(&family->starters[(unsigned)pid % STARTERS], pid, memory_order_relaxed) != pid)

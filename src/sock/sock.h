@@ -138,6 +138,18 @@ void sock_before_exec(char *const envp[]);
 void sock_exec_failed(void);
 /* ... which is this one */
 int sock_execveat(int dir_fd, const char *path, char *const argv[], char *const envp[], int flags);
+/*
+ * ---- exec_env.c: what a program is given in place of @envp: without our library where that is not to be had. In any context.
+ * Return: bytes of room that it takes; 0: it is given @envp
+ */
+size_t sock_exec_env_room(char *const envp[]);
+char *const *sock_exec_env(char *const envp[], void *room);
+/* The room is the calling function's. */
+#define SOCK_EXEC_ENV(envp)                                                                \
+	({                                                                                 \
+		size_t room_ = sock_exec_env_room(envp);                                   \
+		room_ ? sock_exec_env(envp, __builtin_alloca(room_)) : (char *const *)(envp); \
+	})
 /* Before vfork() */
 void sock_before_vfork(void);
 /* Before posix_spawn(), which gives it this environment */

@@ -419,6 +419,16 @@ if unshare -m true 2>/dev/null; then
 	said=$(in_root /dev)
 	[ "$said" = ran ] || fail "without /dev: $said"
 	pids+=("$(VJ_SOCKET=$dir/bare.sock vjd_pid "$vj")")
+	# ... and whom the program starts there, without the library, is told nothing of it
+	mkdir "$dir/small"
+	ldd /usr/bin/env | grep -o '/[^ ]*' | while read -r file; do
+		cp -L --parents "$file" "$dir/small"
+	done
+	cp -L --parents /usr/bin/env "$dir/small"
+	for more in "" libm.so.6; do
+		said=$(LD_PRELOAD=$more "$vj" run -- chroot "$dir/small" /usr/bin/env 2>&1 | grep LD_PRELOAD) || said=
+		[ "$said" = "${more:+LD_PRELOAD=$more}" ] || fail "another root, with '$more': $said"
+	done
 fi
 # one that doesn't answer: not for long, whether it is stopped or others wait as well, and the program is told where it is
 stopped=$(VJ_SOCKET=$dir/other.sock vjd_pid "$vj")
