@@ -528,6 +528,11 @@ int deed_fd(const struct vj *vj)
 	return vj->deeds ? vj->deeds->set_fd : -1;
 }
 
+bool deed_is_calm(const struct vj *vj)
+{
+	return !deed_busy(vj) && (!vj->deeds || (!vj->deeds->called && !vj->deeds->cnt));
+}
+
 bool deed_wants(const struct vj *vj)
 {
 	struct pollfd pfd = { .fd = deed_fd(vj), .events = POLLIN };

@@ -98,6 +98,9 @@ uint32_t deed_app(const struct vj *vj);
 /** deed_fd() - Readable when another process wants a connection of ours; -1: none can. The bell says it, too. */
 int deed_fd(const struct vj *vj);
 
+/** deed_is_calm() - Has nobody asked, and is nothing under way, so that deed_fd() says what comes next? No system call. */
+bool deed_is_calm(const struct vj *vj);
+
 /** deed_wants() - Does another process want one, or call, or is one just leaving? */
 bool deed_wants(const struct vj *vj);
 

@@ -221,7 +221,7 @@ int vj_control_fd(const struct vj *vj)
 
 bool vj_is_calm(const struct vj *vj)
 {
-	return !vj->link_cnt && vj->ctl && vj->ctl_next_ns && deed_fd(vj) < 0 && deadline_us(vj) == UINT64_MAX && !raw_pending(vj) &&
+	return !vj->link_cnt && vj->ctl && vj->ctl_next_ns && deed_is_calm(vj) && deadline_us(vj) == UINT64_MAX && !raw_pending(vj) &&
 	       !vj_unfinished(vj);
 }
 

@@ -37,8 +37,8 @@ bool vj_link_is_new(const struct vj *vj);
 bool vj_oversleeps(const struct vj *vj, uint64_t wake_ns);
 
 /**
- * vj_is_calm() - Is nothing under way, so that what comes next comes by vj_control_fd()?
- * There is no link, no timer, and nothing that vjd has said and that was not looked at; nobody else can want a connection of ours.
+ * vj_is_calm() - Is nothing under way, so that what comes next comes by vj_control_fd() or deed_fd()?
+ * There is no link, no timer, and nothing that vjd or another process has said and that was looked at.
  */
 bool vj_is_calm(const struct vj *vj);
 

@@ -124,6 +124,8 @@ static VJ_COLD void sleepers_look_after(void)
 	ended_put();
 	if (sock.helper.state == HELPER_CALM && sock.vj)
 		helper_active();
+	if (sock.helper.state == HELPER_CALM) /* it hears what is to be heard: nobody has to lead */
+		return;
 	if (sock.leader && sock.vj) {
 		if (unlikely(vj_link_is_new(sock.vj)))
 			kick_send(sock.leader->kick);

@@ -29,7 +29,8 @@
  * kernel's socket is reached by our own duplicate, lease_fd.
  *
  * A thread that waits in the kernel for this socket alone would not see the channel. Therefore a
- * socket with such a thread (dgram.in_kernel) is not put on channels until it has returned.
+ * socket with such a thread (dgram.in_kernel) is not put on channels until it has returned. On channels it waits there
+ * only as long as there is no channel, and is called back (recall.c).
  */
 #include "sock/dgram_priv.h"
 #include "sock/single.h"

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* dgram_recv.c - datagrams from channels and from the kernel: which comes next, and what comes with it */
 #include "sock/dgram_priv.h"
+#include "sock/recall.h"
 
 #include "lib/dgram.h"
 
@@ -123,6 +124,15 @@ static long kernel_take(int fd, struct sock *s, struct msghdr *msg, int flags, b
 	return r;
 }
 
+static void note_taken(struct dgram *d, bool kernel, bool peek)
+{
+	d->carried += !peek;
+	if (!peek)
+		d->in_row = kernel != d->from_kernel || dgram_is_others_turn(d) ? 0 : d->in_row + 1;
+	d->from_kernel = kernel;
+	d->from_channel = !kernel;
+}
+
 /* What there is now. Who has looked at one (MSG_PEEK) gets that one next, whatever else has come. Return: as recvmsg(). */
 static long take(struct sock *s, struct msghdr *msg, int flags, bool plain)
 {
@@ -149,14 +159,53 @@ static long take(struct sock *s, struct msghdr *msg, int flags, bool plain)
 		}
 		if (r == -EAGAIN)
 			continue;
-		d->carried += !peek;
-		if (!peek)
-			d->in_row = kernel != d->from_kernel || dgram_is_others_turn(d) ? 0 : d->in_row + 1;
-		d->from_kernel = kernel;
-		d->from_channel = !kernel;
+		note_taken(d, kernel, peek);
 		break;
 	}
 	d->peeked = peek && r >= 0;
+	return r;
+}
+
+/* May it wait in the kernel's own call? Not to be asked before who has a time-out has waited for some of it in another way. */
+static bool may_wait_inside(const struct sock *s, const struct blocking *b, int flags)
+{
+	return !s->nonblock && !(flags & MSG_DONTWAIT) && recall_may() && !b->deadline_ns && !s->dgram->yields &&
+	       !(vj_udp_ready(sock.vj, s->dgram->udp) & (VJ_EV_READABLE | VJ_EV_ERROR));
+}
+
+/* As take() of the kernel's, but waits. Return: 0, and not @ret_over: called back, look again */
+static long take_inside(struct sock *s, struct msghdr *msg, int flags, bool plain, struct blocking *b, bool *ret_over)
+{
+	const struct iovec *iov = plain && msg->msg_iovlen == 1 ? msg->msg_iov : NULL;
+	socklen_t name_len = msg->msg_namelen;
+	struct dgram_hold h;
+	struct recall rc;
+	long r;
+
+	if (b->timeout_ns)
+		b->deadline_ns = time_add_sat(sys_clock_ns(), b->timeout_ns);
+	recall_begin(&rc, &s->file);
+	dgram_kernel_begin(&h, s);
+	if (iov)
+		r = recall_call(&rc, SYS_recvfrom, s->lease_fd, (long)iov->iov_base, (long)iov->iov_len, flags, (long)msg->msg_name,
+				(long)&msg->msg_namelen);
+	else
+		r = recall_call(&rc, SYS_recvmsg, s->lease_fd, (long)msg, flags, 0, 0, 0);
+	dgram_kernel_end(&h);
+	*ret_over = true;
+	if (!recall_end(&rc))
+		return r;
+	if (r == -EINTR && (rc.sent || sock_signals.ran != b->signals.ran)) {
+		r = block_signals(b, false);
+		*ret_over = r;
+		return r;
+	}
+	if (r < 0)
+		return r;
+	if (msg->msg_name && name_len >= msg->msg_namelen)
+		dest_learn(s, msg->msg_name, msg->msg_namelen, false);
+	note_taken(s->dgram, true, (flags & MSG_PEEK) != 0);
+	s->dgram->peeked = (flags & MSG_PEEK) != 0;
 	return r;
 }
 
@@ -179,6 +228,7 @@ long dgram_recv(int fd, struct sock *s, struct msghdr *msg, int flags, bool plai
 			      .timeout_ns = s->rcvtimeo_ns };
 	struct dgram *d = s->dgram;
 	struct hold hold;
+	bool over;
 	long r;
 
 	hold_begin(&hold, &s->file);
@@ -191,6 +241,12 @@ long dgram_recv(int fd, struct sock *s, struct msghdr *msg, int flags, bool plai
 				r = likely(fd_peek(fd) == &s->file) ? kernel_recv(fd, s, msg, flags, plain) : -EBADF;
 			d->carried += r >= 0 && !(flags & (MSG_PEEK | MSG_ERRQUEUE));
 			break;
+		}
+		if (may_wait_inside(s, &b, flags)) {
+			r = take_inside(s, msg, flags, plain, &b, &over);
+			if (over)
+				break;
+			continue;
 		}
 		r = take(s, msg, flags, plain);
 		if (r != -EAGAIN)

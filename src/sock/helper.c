@@ -9,8 +9,8 @@
  *	DEEP   asleep without a timer; a handler on top of the leader's sleep sets one of 1 ms, and if it is there still, the helper leads
  *	WATCH  asleep still, where the program has set a timer when it was back, from LEAD or DEEP: DEEP again if it
  *	       sleeps on the bell before that goes off, else TICK
- *	CALM   there is no channel, so that what comes is told by vjd first: asleep on its socket, whatever the program does; TICK when
- *	       it has said something, or when the program has made a channel or set a timer
+ *	CALM   there is no channel, so that what comes is told by vjd first: asleep on its socket, and on what other processes ask by, whatever
+ *	       the program does; TICK when they have said something, or when the program has made a channel or set a timer
  *
  * So an idle process has no timer running, a busy one pays for 100 looks a second, and one that wakes now and then for a moment sets
  * the timer and takes it back: two system calls, where to wake the helper would be two switches of the processor, one of them before the
@@ -19,6 +19,7 @@
 #include "sock/dgram.h"
 #include "sock/family.h"
 #include "sock/forks.h"
+#include "sock/recall.h"
 
 #include "lib/deed.h"
 #include "lib/wait.h"
@@ -32,12 +33,13 @@
 /* FEW_CALLS: of a tick, FEW_WATCHES: likewise */
 enum { TICK_MS = 10, LEAVING_MS = 1, HELD_MS = 1, FEW_CALLS = 16, FEW_WATCHES = 8, STACK_BYTES = 256 * 1024, END_MS = 500 };
 
-/* Until a kick, the program's timer, what rings at @fd (-1: nothing), or for @length (NULL: for ever). Return: did the timer go off? */
-static bool nap(int fd, const struct timespec *length)
+/* Until a kick, the program's timer, what rings at @fd or @other (-1: nothing), or for @length (NULL: for ever). Return: did the timer go off? */
+static bool nap(int fd, int other, const struct timespec *length)
 {
 	struct pollfd pfd[] = { { .fd = sock.helper.kick.fd, .events = POLLIN },
 				{ .fd = sock.helper.timer_fd, .events = POLLIN },
-				{ .fd = fd, .events = POLLIN } };
+				{ .fd = fd, .events = POLLIN },
+				{ .fd = other, .events = POLLIN } };
 	struct timespec left;
 	uint64_t times;
 	int n;
@@ -69,13 +71,17 @@ static void tick(void)
 	int fd = deed_fd(sock.vj);
 
 	lock_leave();
-	nap(fd, &length);
+	nap(fd, -1, &length);
 	nap_end();
 }
 
 static void state_set(enum helper_state state)
 {
+	bool was_calm = sock.helper.state == HELPER_CALM;
+
 	sock.helper.state = state;
+	if (was_calm && state != HELPER_CALM)
+		recall_all();
 	sleeping_update();
 }
 
@@ -117,9 +123,15 @@ void helper_held(void)
 		sys_timerfd_settime(fd, 0, &when);
 }
 
+/* Is it as when it began, and the helper listens to all that there is? */
+static bool stays_calm(void)
+{
+	return vj_is_calm(sock.vj) && sock.helper.deed_fd == deed_fd(sock.vj) && !forks_looks();
+}
+
 void helper_active(void)
 {
-	if (sock.helper.state == HELPER_CALM && vj_is_calm(sock.vj) && !forks_looks())
+	if (sock.helper.state == HELPER_CALM && stays_calm())
 		return;
 	if (sock.leader == &sock.helper.sleeper) {
 		sock.leader = NULL;
@@ -171,7 +183,7 @@ static bool sleep_deep(uint64_t *ret_seen)
 	state_set(HELPER_DEEP);
 	while (goes_on() && !late && sock.helper.state != HELPER_TICK && !leader_is_held()) {
 		lock_leave();
-		late = nap(-1, NULL);
+		late = nap(-1, -1, NULL);
 		nap_end();
 		late &= sock.helper.state == HELPER_WATCH;
 	}
@@ -182,22 +194,22 @@ static bool sleep_deep(uint64_t *ret_seen)
 	return late || held;
 }
 
-/* What vjd has said already is looked at first, else who sleeps would be woken for it at once. */
+/* What vjd, or another process, has said already is looked at first, else who sleeps would be woken for it at once. */
 static bool is_calm(void)
 {
-	struct pollfd pfd = { .fd = vj_control_fd(sock.vj), .events = POLLIN };
+	struct pollfd pfd[] = { { .fd = vj_control_fd(sock.vj), .events = POLLIN }, { .fd = deed_fd(sock.vj), .events = POLLIN } };
 
-	return vj_is_calm(sock.vj) && !forks_looks() && sys_poll_ms(&pfd, 1, 0) == 0;
+	return vj_is_calm(sock.vj) && !forks_looks() && sys_poll_ms(pfd, ARRAY_SIZE(pfd), 0) == 0;
 }
 
 static void sleep_calm(void)
 {
 	int fd = vj_control_fd(sock.vj); /* closed only by who has been told by it */
-
 	vj_calm_begin(sock.vj);
+	sock.helper.deed_fd = deed_fd(sock.vj);
 	state_set(HELPER_CALM);
 	lock_drop();
-	nap(fd, NULL);
+	nap(fd, sock.helper.deed_fd, NULL);
 	nap_end();
 	state_set(HELPER_TICK);
 	if (sock.vj)
@@ -225,7 +237,7 @@ static bool lead(bool *ret_late)
 				.tv_nsec = timeout_ns % 1000000000 };
 	sock.helper.on_bell = true;
 	lock_drop();
-	late = nap(bell_fd, timeout_ns < 0 ? NULL : &ts);
+	late = nap(bell_fd, -1, timeout_ns < 0 ? NULL : &ts);
 	nap_end();
 	sock.helper.on_bell = false;
 	*ret_late = late && sock.helper.state == HELPER_WATCH;
@@ -342,6 +354,8 @@ int helper_start(void)
 	err = thread_start();
 	if (err)
 		state_set(HELPER_NONE);
+	else
+		recall_install();
 	return err;
 }
 

@@ -7,6 +7,7 @@
  * the program's, and one in which the kernel's queue is waited for (queue.c), are seats themselves.
  */
 #include "sock/queue.h"
+#include "sock/recall.h"
 
 #include <string.h>
 #include <sys/eventfd.h>
@@ -36,15 +37,36 @@ static void kick_write(int fd)
 	sys_write(fd, &one, sizeof(one));
 }
 
-void kick_send(struct kick *k)
+static void kick_sent(struct kick *k)
 {
-	if (k->sent || k->fd < 0)
-		return;
 	k->sent = true;
-	if (k->sleepers) {
+	if (k->sleepers && !k->calls) {
 		k->calls = true;
 		sock.called++;
 	}
+}
+
+/* Seen by who has not been signalled as well: so it is written first. Each time anew, should a handler that we don't know of have been in the way. */
+static VJ_COLD void kick_recall(struct kick *k)
+{
+	bool before = k->sent;
+
+	k->sent = true;
+	if (recall_send(k))
+		kick_sent(k);
+	else
+		k->sent = before;
+}
+
+void kick_send(struct kick *k)
+{
+	if (unlikely(k->thread != NULL)) {
+		kick_recall(k);
+		return;
+	}
+	if (k->sent || k->fd < 0)
+		return;
+	kick_sent(k);
 	if (unlikely(sock.kicks_due == ARRAY_SIZE(due_fds)))
 		kick_write(k->fd);
 	else

@@ -6,7 +6,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* An eventfd that wakes one sleeper of this process. */
+struct signal_trace;
+
+/* An eventfd that wakes one sleeper of this process, or a signal */
 struct kick {
 	int fd;	   /* -1: not made yet */
 	bool sent; /* since it was last drained; written to when the lock is given up */
@@ -16,6 +18,9 @@ struct kick {
 	uint32_t sleepers; /* on it */
 	int seat; /* if `seated`: the epoll set which it is in */
 	uint64_t bell_mark; /* of the bell's events there */
+	struct signal_trace *thread; /* recall.c: which is signalled. NULL: an eventfd */
+	uint32_t begun; /* of `thread` */
+	int tid;
 };
 
 /* Lock held, in all of these. A kick for a blocking call; with a seat if there is a crowd. Return: 0; -EMFILE and other errors of eventfd(). */

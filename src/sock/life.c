@@ -14,6 +14,7 @@
 #include "sock/family.h"
 #include "sock/forks.h"
 #include "sock/queue.h"
+#include "sock/recall.h"
 
 #include "lib/deed.h"
 #include "lib/wait.h"
@@ -126,6 +127,7 @@ VJ_EARLY static void fork_child(void)
 	attached = sock.vj != NULL;
 	sock_undo = NULL; /* calls that a handler interrupted, which has forked: they end with EINTR */
 	signal_forked();
+	recall_forked();
 	process_forked();
 	signals_on();
 	if (sock.vj && likely(!fork_any_time)) /* else its memory is never freed, and its descriptors are closed below */

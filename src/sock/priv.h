@@ -34,7 +34,7 @@
  *
  * Invariants
  *   - whenever a thread sleeps for channel events and no thread of the process is inside, there is a leader, and the bell is
- *     armed; or a kick is on its way to the next leader.
+ *     armed; or a kick is on its way to the next leader; or there is no channel, and the helper is CALM.
  *   - the leader wakes in time for every timer, and the bell is armed on every link, those included that came after it went to
  *     sleep; or the helper ticks, and will see to it, soon also if a handler holds the leader.
  *   - socks and watches live in memory that is never given back, so a late event can only wake someone in vain.
@@ -350,6 +350,7 @@ struct sock_layer {
 		int tid; /* if `begun`, which is set behind it */
 		struct kick kick;
 		_Atomic int timer_fd;
+		int deed_fd;	   /* CALM: it listens there, too; -1 */
 		bool on_bell;	   /* LEAD, or not awake since */
 		uint32_t watches;  /* since window_ns */
 		uint64_t window_ns;
@@ -818,6 +819,8 @@ void block_begin(struct blocking *b); /* the lock is about to be given up; block
  * Return: 0: look again; -EAGAIN: the timeout is over; -EINTR: a signal without SA_RESTART.
  */
 int block_wait(struct blocking *b);
+/* Did a handler run that ends the call? @slept_eintr: the kernel says so. Return: 0; -EINTR. */
+int block_signals(struct blocking *b, bool slept_eintr);
 /* The operation is over, however it went. The file may be gone after. */
 void block_end(struct blocking *b);
 
@@ -833,6 +836,9 @@ bool sleep_begin(struct sleeper *sl, int64_t *timeout_ns);
 bool bell_give(void);
 /* Right before the system call that sleeps: a handler has ended the call, and there is no kick for it to write to. */
 bool sleep_is_over(const struct sleeper *sl);
+/* On the list of those who sleep, and off */
+void sleeper_link(struct sleeper *sl);
+void sleeper_unlink(struct sleeper *sl);
 /* Return: false: all was undone, see undo_pop(). @u NULL: this is the undoing. */
 bool sleep_end(struct sleeper *sl, struct undo *u);
 

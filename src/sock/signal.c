@@ -20,6 +20,7 @@
  * accept() beside others.
  */
 #include "sock/async.h"
+#include "sock/recall.h"
 
 #include <string.h>
 
@@ -130,6 +131,7 @@ static void trampoline(int sig, siginfo_t *info, void *context)
 	/* a handler of one argument is not disturbed by three */
 	((void (*)(int, siginfo_t *, void *))handler)(sig, info, context);
 	sock_kept_out = kept_out;
+	recall_leave(context);
 }
 
 static bool is_wrapped(int sig)

@@ -167,7 +167,7 @@ static bool lead_begin(struct sleeper *sl, int64_t *timeout_ns)
 	return true;
 }
 
-static void sleeper_link(struct sleeper *sl)
+void sleeper_link(struct sleeper *sl)
 {
 	sl->kick->sleepers++;
 	sl->next = sock.sleepers;
@@ -178,7 +178,7 @@ static void sleeper_link(struct sleeper *sl)
 	sleeping_update();
 }
 
-static void sleeper_unlink(struct sleeper *sl)
+void sleeper_unlink(struct sleeper *sl)
 {
 	*sl->pprev = sl->next;
 	if (sl->next)
@@ -474,8 +474,7 @@ static int block_sleep_watched(struct blocking *b, uint64_t now_ns)
 	return r;
 }
 
-/* Did a handler run that ends the call? Return: 0; -EINTR. */
-static int block_signals(struct blocking *b, bool slept_eintr)
+int block_signals(struct blocking *b, bool slept_eintr)
 {
 	if (sock_signals.ran != b->signals.ran) {
 		bool interrupts = b->timeout_ns ||

@@ -981,6 +981,7 @@ int main(int argc, char **argv)
 	raw_parts(argc > 2 ? argv[2] : NULL);
 	accept_parts(argc > 2 ? argv[2] : NULL);
 	udp_parts(argc > 2 ? argv[2] : NULL);
+	inside_parts(argc > 2 ? argv[2] : NULL);
 	cage_parts(argc > 2 ? argv[2] : NULL);
 	printf("end\n");
 	return 0;

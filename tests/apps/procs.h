@@ -96,6 +96,9 @@ void accept_role(const char *role);
 void udp_parts(const char *only);
 void udp_role(const char *role);
 
+/* ---- procs_inside.c: who waits inside the kernel's call */
+void inside_parts(const char *only);
+
 /* ---- procs_elsewhere.c: connections that another process accepts than the one that they have come to */
 void elsewhere_parts(const char *only);
 void elsewhere_role(const char *role);

@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * recall.c - a thread that waits inside a call of the kernel's is called back from there
+ *
+ * As long as there is no channel, and the helper listens to vjd (CALM), who waits for a socket that is on channels and the kernel's at a time has only the
+ * kernel's to hear of. So it waits in the kernel's own call: one system call in place of three, and time-outs, the order of those who wait, and what is told
+ * of the sender are the kernel's. It is a sleeper with a watch as others are, but its kick is a signal, and it can't lead: nobody has to, without a channel.
+ * When the calm ends all are called back.
+ *
+ * The signal is the one by which libc has its threads change their user. glibc neither lets a program see it nor block it; our handler goes before libc's, and
+ * tells ours by a mark. It does nothing but this: if the thread is about to make the system call of call_look(), or is where the kernel would make it once more,
+ * it goes on behind it, with EINTR. Who has not come that far looks at kick.sent; who is beyond it has what the call returned. So there is no moment in which the signal
+ * is missed, and none in which it ends anything else: it is sent with the lock held, to a thread that can't leave without the lock (recall_end()). Who sends that mark
+ * from elsewhere, as only the same user can, has the thread look once more.
+ *
+ * A handler of the program's that interrupts the call returns behind it, too, so whether it goes on is decided as for all who wait (wait.c). While it runs nobody
+ * sends the signal, which could end a call of its own.
+ */
+#include "sock/recall.h"
+
+#include "lib/wait.h"
+
+#include <stddef.h>
+#include <ucontext.h>
+
+enum { SIG_RECALL = 33 }; /* SIGSETXID of glibc */
+
+/* As the kernel has it */
+struct kernel_action {
+	void (*handler)(int sig, siginfo_t *info, void *context);
+	unsigned long flags;
+	void (*restorer)(void);
+	uint64_t mask;
+};
+
+static struct kernel_action libcs VJ_LATER;
+static bool installed VJ_LATER;
+static const char mark;
+static __thread int tid __attribute__((tls_model("initial-exec"))); /* 0: not known yet */
+
+/* ---- the system call --------------------------------------------------------------------------------------------- */
+
+/* Labels in call_look(): from `look` to `done` the call is still to come, or to be made once more. */
+extern const char vj_recall_look[] __attribute__((visibility("hidden")));
+extern const char vj_recall_done[] __attribute__((visibility("hidden")));
+extern const char vj_recall_left[] __attribute__((visibility("hidden")));
+
+/* Makes the call unless `*sent`. */
+static __attribute__((noinline)) long call_look(const bool *sent, long nr, const long *arg)
+{
+#if defined(__x86_64__)
+	register long d __asm__("r10") = arg[3];
+	register long e __asm__("r8") = arg[4];
+	register long f __asm__("r9") = arg[5];
+	long ret;
+
+	__asm__ volatile("vj_recall_look:\n\t"
+			 "cmpb $0, (%[sent])\n\t"
+			 "jne vj_recall_left\n\t"
+			 "syscall\n"
+			 "vj_recall_done:\n\t"
+			 "jmp 1f\n"
+			 "vj_recall_left:\n\t"
+			 "movq %[eintr], %%rax\n"
+			 "1:"
+			 : "=a"(ret)
+			 : "a"(nr), "D"(arg[0]), "S"(arg[1]), "d"(arg[2]), "r"(d), "r"(e), "r"(f), [sent] "r"(sent), [eintr] "i"(-EINTR)
+			 : "rcx", "r11", "memory", "cc");
+	return ret;
+#elif defined(__aarch64__)
+	register long number __asm__("x8") = nr;
+	register long a __asm__("x0") = arg[0];
+	register long b __asm__("x1") = arg[1];
+	register long c __asm__("x2") = arg[2];
+	register long d __asm__("x3") = arg[3];
+	register long e __asm__("x4") = arg[4];
+	register long f __asm__("x5") = arg[5];
+
+	__asm__ volatile("vj_recall_look:\n\t"
+			 "ldrb w9, [%[sent]]\n\t"
+			 "cbnz w9, vj_recall_left\n\t"
+			 "svc 0\n"
+			 "vj_recall_done:\n\t"
+			 "b 1f\n"
+			 "vj_recall_left:\n\t"
+			 "mov x0, %[eintr]\n"
+			 "1:"
+			 : "+r"(a)
+			 : "r"(number), "r"(b), "r"(c), "r"(d), "r"(e), "r"(f), [sent] "r"(sent), [eintr] "i"(-EINTR)
+			 : "x9", "memory", "cc");
+	return a;
+#endif
+}
+
+static uintptr_t *place_of(void *context)
+{
+	mcontext_t *m = &((ucontext_t *)context)->uc_mcontext;
+
+#if defined(__x86_64__)
+	return (uintptr_t *)&m->gregs[REG_RIP];
+#elif defined(__aarch64__)
+	return (uintptr_t *)&m->pc;
+#endif
+}
+
+void recall_leave(void *context)
+{
+	uintptr_t *at = place_of(context);
+
+	if (unlikely(*at >= (uintptr_t)vj_recall_look && *at < (uintptr_t)vj_recall_done))
+		*at = (uintptr_t)vj_recall_left;
+}
+
+long recall_call(struct recall *rc, long nr, long a, long b, long c, long d, long e, long f)
+{
+	const long arg[] = { a, b, c, d, e, f };
+	long r;
+
+	pthread_cleanup_push(undo_all, NULL);
+	r = KER_BLOCKING(call_look(&rc->kick.sent, nr, arg));
+	pthread_cleanup_pop(0);
+	return r;
+}
+
+/* ---- the signal -------------------------------------------------------------------------------------------------- */
+
+#if defined(__x86_64__)
+void vj_recall_restorer(void) __attribute__((visibility("hidden")));
+__asm__(".pushsection .text\n"
+	"vj_recall_restorer:\n\t"
+	"movq $15, %rax\n\t" /* rt_sigreturn() */
+	"syscall\n"
+	".popsection");
+static void (*const restorer)(void) = vj_recall_restorer;
+enum { WITH_RESTORER = 0x04000000 };
+#else
+static void (*const restorer)(void);
+enum { WITH_RESTORER = 0 };
+#endif
+
+static __attribute__((no_sanitize("thread"))) void on_recall(int sig, siginfo_t *info, void *context)
+{
+	if (info->si_code == SI_QUEUE && info->si_value.sival_ptr == &mark)
+		recall_leave(context);
+	else if (libcs.flags & SA_SIGINFO)
+		libcs.handler(sig, info, context);
+}
+
+void recall_install(void)
+{
+	struct kernel_action ours = { on_recall, SA_SIGINFO | SA_ONSTACK | SA_RESTART | WITH_RESTORER, restorer, 0 }, before;
+
+	if (SYS_CALL4(SYS_rt_sigaction, SIG_RECALL, NULL, &before, SYS_SIGSET_BYTES) < 0)
+		return;
+	if (before.handler != on_recall) {
+		libcs = before;
+		installed = SYS_CALL4(SYS_rt_sigaction, SIG_RECALL, &ours, NULL, SYS_SIGSET_BYTES) >= 0;
+	}
+}
+
+/* A thread that has it blocked, by a system call of its own or by who started the program, is never to wait so. Once for each thread. */
+static bool hears(void)
+{
+	static __thread enum { UNKNOWN, YES, NO } heard __attribute__((tls_model("initial-exec")));
+	uint64_t mask = 0;
+
+	if (unlikely(heard == UNKNOWN)) {
+		SYS_CALL4(SYS_rt_sigprocmask, SIG_SETMASK, NULL, &mask, SYS_SIGSET_BYTES);
+		heard = mask >> (SIG_RECALL - 1) & 1 ? NO : YES;
+	}
+	return heard == YES;
+}
+
+bool recall_send(const struct kick *k)
+{
+	siginfo_t info = { .si_signo = SIG_RECALL, .si_code = SI_QUEUE };
+
+	if (atomic_load(&k->thread->begun) != k->begun) /* in a handler, from which it returns by recall_leave() */
+		return true;
+	info.si_pid = ker_getpid();
+	info.si_value.sival_ptr = (void *)(uintptr_t)&mark;
+	return SYS_CALL4(SYS_rt_tgsigqueueinfo, info.si_pid, k->tid, SIG_RECALL, &info) >= 0;
+}
+
+/* ---- the wait ---------------------------------------------------------------------------------------------------- */
+
+bool recall_may(void)
+{
+	return sock.helper.state == HELPER_CALM && installed && !sock.copied && hears() && vj_is_calm(sock.vj);
+}
+
+void recall_all(void)
+{
+	for (struct sleeper *sl = sock.sleepers; sl; sl = sl->next)
+		if (sl->kick->thread)
+			kick_send(sl->kick);
+}
+
+static void recall_unlink(struct recall *rc)
+{
+	sleeper_unlink(&rc->sleeper);
+	watch_unlink(&rc->watch);
+	rc->sent = rc->kick.sent;
+	if (unlikely(rc->sent))
+		SYS_CALL0(SYS_gettid); /* as it ends the signal is there, if one is on its way */
+	kick_drain(&rc->kick);
+}
+
+static void recall_left(void *arg)
+{
+	lock_take();
+	recall_unlink(arg);
+	lock_leave();
+}
+
+void recall_begin(struct recall *rc, struct file *f)
+{
+	if (unlikely(!tid))
+		tid = (int)SYS_CALL0(SYS_gettid);
+	rc->kick = (struct kick){ .fd = -1, .tid = tid, .thread = &sock_signals, .begun = sock_signals.begun };
+	rc->sleeper = (struct sleeper){ .kick = &rc->kick, .wake_ns = TIME_NEVER, .bell_fd = -1, .thread = &sock_signals, .begun = sock_signals.begun };
+	rc->watch = (struct watch){ .sleeper = &rc->sleeper };
+	watch_link(&rc->watch, f);
+	sleeper_link(&rc->sleeper);
+	undo_push(&rc->undo, recall_left, rc);
+}
+
+VJ_EARLY void recall_forked(void)
+{
+	if (unlikely(tid))
+		tid = 0;
+}
+
+bool recall_end(struct recall *rc)
+{
+	if (!undo_pop(&rc->undo))
+		return false;
+	recall_unlink(rc);
+	return true;
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* recall.h - a thread that waits inside a call of the kernel's can be called back; recall.c explains it */
+#ifndef SOCK_RECALL_H
+#define SOCK_RECALL_H
+
+#include "sock/priv.h"
+
+/* A thread there. On its stack. */
+struct recall {
+	struct undo undo;
+	struct kick kick;
+	struct sleeper sleeper;
+	struct watch watch;
+	bool sent; /* recall_end(): it was called back */
+};
+
+/* The helper has begun: the signal's handler is put before libc's. */
+void recall_install(void);
+/* Lock held, in these three. May the thread wait in the kernel for what concerns its socket? There is no channel, and it will be told of the first. */
+bool recall_may(void);
+/* It is about to, and gives the lock up. Whatever happens to @f calls it back. */
+void recall_begin(struct recall *rc, struct file *f);
+/* Return: false: all was undone, see undo_pop(). */
+bool recall_end(struct recall *rc);
+/* The system call; a cancellation point. Return: as that; -EINTR: called back, or as that. No lock. */
+long recall_call(struct recall *rc, long nr, long a, long b, long c, long d, long e, long f);
+void recall_forked(void); /* child of fork */
+/* A handler returns to @context, a ucontext_t: not to the system call, but to its end. */
+void recall_leave(void *context);
+/* Lock held: it isn't calm any more. */
+void recall_all(void);
+/* Lock held: call this one back. Return: false: that failed; to be tried again */
+bool recall_send(const struct kick *k);
+
+#endif

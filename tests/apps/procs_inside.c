@@ -1,0 +1,350 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* Part of `procs`: who waits inside the kernel's call, as long as there is no channel, and what ends that */
+#include "procs.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { LONG_MS = 200, SHORT_MS = 50, LOOKS = 30 };
+
+struct result {
+	long r;
+	int err;
+	int handlers; /* that have run */
+	bool cut;     /* a sleep of one of them */
+	char byte;
+};
+
+/* ---- who waits --------------------------------------------------------------------------------------------------- */
+
+static int server, via;
+static volatile sig_atomic_t handlers, cut;
+static sigjmp_buf out;
+
+static void on_short(int sig)
+{
+	(void)sig;
+	handlers++;
+}
+
+static void on_long(int sig)
+{
+	const struct timespec length = { .tv_nsec = LONG_MS * 1000000L };
+
+	(void)sig;
+	cut |= nanosleep(&length, NULL) != 0;
+	handlers++;
+}
+
+static void on_jump(int sig)
+{
+	(void)sig;
+	handlers++;
+	siglongjmp(out, 1);
+}
+
+static void told(long r, char byte)
+{
+	struct result res = { .r = r, .err = r < 0 ? errno : 0, .handlers = handlers, .cut = cut, .byte = byte };
+
+	write_all(via, &res, sizeof(res));
+}
+
+static void reads(void)
+{
+	char byte = '-';
+	long r = recv(server, &byte, 1, 0);
+
+	told(r, byte);
+}
+
+static void reads_msg(void)
+{
+	char byte = '-';
+	struct sockaddr_in from;
+	struct msghdr m = { .msg_name = &from, .msg_namelen = sizeof(from), .msg_iov = &(struct iovec){ &byte, 1 }, .msg_iovlen = 1 };
+	long r = recvmsg(server, &m, 0);
+
+	told(r < 0 || m.msg_namelen == sizeof(from) ? r : -1, byte);
+}
+
+static void reads_peek(void)
+{
+	char byte = '-';
+	long r = recv(server, &byte, 1, MSG_PEEK);
+
+	if (r == 1)
+		r = recv(server, &byte, 1, 0);
+	told(r, byte);
+}
+
+static void reads_or_jumps(void)
+{
+	if (sigsetjmp(out, 1))
+		told(0, 'j');
+	else
+		reads();
+}
+
+static void *reads_for_ever(void *arg)
+{
+	char byte;
+
+	(void)arg;
+	write_all(via, &(pid_t){ (pid_t)syscall(SYS_gettid) }, sizeof(pid_t));
+	while (recv(server, &byte, 1, 0) >= 0)
+		;
+	return NULL;
+}
+
+static void cancels(void)
+{
+	pthread_t thread;
+	void *ended;
+	char go;
+
+	CHECK(!pthread_create(&thread, NULL, reads_for_ever, NULL));
+	CHECK(read(via, &go, 1) == 1 && !pthread_cancel(thread) && !pthread_join(thread, &ended));
+	told(ended == PTHREAD_CANCELED, 'c');
+}
+
+static void limit_set(int ms)
+{
+	struct timeval tv = { ms / 1000, ms % 1000 * 1000 };
+
+	CHECK(!setsockopt(server, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv)));
+	told(0, 't');
+}
+
+static void waits(int ctl)
+{
+	struct sigaction restarts = { .sa_handler = on_short, .sa_flags = SA_RESTART }, interrupts = { .sa_handler = on_short },
+			 lasts = { .sa_handler = on_long, .sa_flags = SA_RESTART }, jumps = { .sa_handler = on_jump };
+	struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t len = sizeof(at);
+	char order;
+
+	via = ctl;
+	server = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	CHECK(!bind(server, (struct sockaddr *)&at, len) && !getsockname(server, (struct sockaddr *)&at, &len));
+	CHECK(!sigaction(SIGUSR1, &restarts, NULL) && !sigaction(SIGUSR2, &interrupts, NULL) && !sigaction(SIGALRM, &lasts, NULL) &&
+	      !sigaction(SIGTERM, &jumps, NULL));
+	write_all(ctl, &at, sizeof(at));
+	while (read_all(ctl, &order, 1) == 1)
+		switch (order) {
+		case 'r': reads(); break;
+		case 'm': reads_msg(); break;
+		case 'p': reads_peek(); break;
+		case 'j': reads_or_jumps(); break;
+		case 'c': cancels(); break;
+		case 't': limit_set(SHORT_MS); break;
+		default: limit_set(ANSWER_MS); break;
+		}
+}
+
+/* ---- who sends --------------------------------------------------------------------------------------------------- */
+
+struct waiter {
+	pid_t pid, tid;
+	int ctl, kernels, ours; /* sockets that send to it */
+	struct sockaddr_in at;
+};
+
+static void waiter_start(struct waiter *w)
+{
+	int pair[2], on = 1;
+
+	CHECK(!socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair));
+	w->ctl = pair[0];
+	w->pid = w->tid = child_start(waits, pair[1]);
+	close(pair[1]);
+	CHECK(read_all(w->ctl, &w->at, sizeof(w->at)) == sizeof(w->at));
+	w->kernels = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	CHECK(!setsockopt(w->kernels, IPPROTO_IP, IP_RECVTTL, &on, sizeof(on)));
+	w->ours = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+}
+
+static void waiter_end(const struct waiter *w)
+{
+	CHECK(!shutdown(w->ctl, SHUT_WR));
+	child_end(w->pid);
+	close(w->ctl);
+	close(w->kernels);
+	close(w->ours);
+}
+
+static void send_byte(const struct waiter *w, int fd, char byte)
+{
+	CHECK(sendto(fd, &byte, 1, 0, (const struct sockaddr *)&w->at, sizeof(w->at)) == 1);
+}
+
+static struct result result(const struct waiter *w)
+{
+	struct result res;
+
+	CHECK(read_all(w->ctl, &res, sizeof(res)) == sizeof(res));
+	return res;
+}
+
+/* The system call that it sleeps in; -1: it does not */
+static long sleeps_in(const struct waiter *w)
+{
+	char path[64];
+	long nr = -1;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/syscall", w->pid, w->tid);
+	f = fopen(path, "re");
+	CHECK(f);
+	if (fscanf(f, "%ld", &nr) != 1) /* "running" */
+		nr = -1;
+	fclose(f);
+	return nr;
+}
+
+static bool is_inside(const struct waiter *w)
+{
+	long nr = sleeps_in(w);
+
+	return nr == SYS_recvfrom || nr == SYS_recvmsg;
+}
+
+static bool comes_inside(const struct waiter *w)
+{
+	for (int i = 0; i < LOOKS; i++, usleep(1000))
+		if (is_inside(w))
+			return true;
+	return false;
+}
+
+/* It waits by @order, inside: as soon as the helper listens in its place. */
+static void wait_inside(const struct waiter *w, char order)
+{
+	uint64_t until = now_ms() + ANSWER_MS;
+
+	write_all(w->ctl, &order, 1);
+	while (!comes_inside(w)) {
+		CHECK(now_ms() < until);
+		send_byte(w, w->kernels, 'k');
+		CHECK(result(w).byte == 'k');
+		write_all(w->ctl, &order, 1);
+	}
+}
+
+/* What others send on channels reaches it there, and it goes inside no more. On the kernel it does. */
+static void check_called(const struct waiter *w, char order)
+{
+	uint64_t until = now_ms() + ANSWER_MS;
+	struct result res;
+
+	do {
+		CHECK(now_ms() < until);
+		send_byte(w, w->ours, 'v');
+		res = result(w);
+		CHECK(res.r == 1 && res.byte == 'v' && !res.cut);
+		write_all(w->ctl, &order, 1);
+		while (sleeps_in(w) < 0)
+			CHECK(now_ms() < until);
+	} while (comes_inside(w) != wants_kernel());
+	send_byte(w, w->ours, 'w');
+	CHECK(result(w).byte == 'w');
+}
+
+static void part_called(void)
+{
+	for (const char *order = "rmp"; *order; order++) {
+		struct waiter w;
+
+		waiter_start(&w);
+		wait_inside(&w, *order);
+		check_called(&w, *order);
+		waiter_end(&w);
+		printf("%c: heard\n", *order);
+	}
+}
+
+static void part_signals(void)
+{
+	struct result res;
+	struct waiter w;
+
+	waiter_start(&w);
+	wait_inside(&w, 'r');
+	CHECK(!kill(w.pid, SIGUSR1));
+	usleep(SHORT_MS * 1000);
+	CHECK(comes_inside(&w));
+	CHECK(!kill(w.pid, SIGUSR2));
+	res = result(&w);
+	printf("restarted, then %s after %d handlers\n", strerror(res.err), res.handlers);
+	wait_inside(&w, 'j');
+	CHECK(!kill(w.pid, SIGTERM));
+	res = result(&w);
+	printf("left by a jump: %c, %d\n", res.byte, res.handlers);
+	wait_inside(&w, 'r');
+	CHECK(!kill(w.pid, SIGALRM));
+	while (sleeps_in(&w) != SYS_clock_nanosleep)
+		usleep(1000);
+	check_called(&w, 'r'); /* the handler's sleep is its own */
+	waiter_end(&w);
+	printf("heard after a handler\n");
+}
+
+static void part_limits(void)
+{
+	struct waiter w;
+
+	waiter_start(&w);
+	write_all(w.ctl, "T", 1);
+	(void)result(&w);
+	wait_inside(&w, 'r');
+	check_called(&w, 'r');
+	waiter_end(&w);
+	waiter_start(&w);
+	wait_inside(&w, 'r');
+	send_byte(&w, w.kernels, 'k');
+	CHECK(result(&w).byte == 'k');
+	write_all(w.ctl, "t", 1);
+	(void)result(&w);
+	write_all(w.ctl, "r", 1);
+	printf("time is over: %s\n", strerror(result(&w).err));
+	waiter_end(&w);
+}
+
+static void part_cancelled(void)
+{
+	struct waiter w;
+
+	waiter_start(&w);
+	wait_inside(&w, 'r');
+	send_byte(&w, w.kernels, 'k');
+	(void)result(&w);
+	write_all(w.ctl, "c", 1);
+	CHECK(read_all(w.ctl, &w.tid, sizeof(w.tid)) == sizeof(w.tid));
+	while (!comes_inside(&w))
+		send_byte(&w, w.kernels, 'k');
+	write_all(w.ctl, "", 1);
+	printf("cancelled: %ld\n", result(&w).r);
+	w.tid = w.pid;
+	wait_inside(&w, 'r');
+	check_called(&w, 'r');
+	waiter_end(&w);
+}
+
+void inside_parts(const char *only)
+{
+	static const struct part parts[] = {
+		{ "inside", part_called }, { "inside_signals", part_signals }, { "inside_limits", part_limits }, { "inside_cancelled", part_cancelled },
+	};
+
+	parts_run(parts, sizeof(parts) / sizeof(parts[0]), only);
+}
