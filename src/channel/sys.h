@@ -121,6 +121,28 @@ static inline int sys_fstat(int fd, struct stat *ret_stat)
 	return (int)SYS_CALL2(SYS_fstat, fd, ret_stat);
 }
 
+static inline int sys_stat(const char *path, struct stat *ret_stat)
+{
+	return (int)SYS_CALL4(SYS_newfstatat, AT_FDCWD, path, ret_stat, 0);
+}
+
+static inline int sys_access(const char *path, int mode)
+{
+	return (int)SYS_CALL3(SYS_faccessat, AT_FDCWD, path, mode);
+}
+
+/* Nothing ends the text. */
+static inline long sys_readlink(const char *path, char *ret_text, size_t room)
+{
+	return SYS_CALL4(SYS_readlinkat, AT_FDCWD, path, ret_text, room);
+}
+
+/* Returns if it fails. */
+static inline int sys_execve(const char *path, char *const *argv, char *const *env)
+{
+	return (int)SYS_CALL3(SYS_execve, path, argv, env);
+}
+
 static inline int sys_memfd_create(const char *name, unsigned int flags)
 {
 	return (int)SYS_CALL2(SYS_memfd_create, name, flags);

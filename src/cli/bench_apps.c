@@ -401,7 +401,7 @@ static bool is_there(const struct app *app)
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
 		if (names[i] == NULL || program_check(names[i], &p) == PROGRAM_OK)
 			continue;
-		complain("bench: %s left out: %s (Debian: apt install %s)", app->name, p.why, app->packages);
+		complain("bench: %s left out: %s (Debian: apt install %s)", app->name, program_why(&p), app->packages);
 		return false;
 	}
 	return true;

@@ -161,7 +161,7 @@ static int check_programs(void)
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
 		if (program_check(names[i], &p) == PROGRAM_OK)
 			continue;
-		complain("bench: interface: %s (Debian: apt install redis-server redis-tools iperf3 iproute2 ethtool)", p.why);
+		complain("bench: interface: %s (Debian: apt install redis-server redis-tools iperf3 iproute2 ethtool)", program_why(&p));
 		return -ENOENT;
 	}
 	return 0;

@@ -54,7 +54,7 @@ static int check_programs(void)
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
 		if (program_check(names[i], &p) == PROGRAM_OK)
 			continue;
-		complain("bench: redis: %s (Debian: apt install redis-server redis-tools)", p.why);
+		complain("bench: redis: %s (Debian: apt install redis-server redis-tools)", program_why(&p));
 		return -ENOENT;
 	}
 	return 0;

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * vj run: start an unmodified program with libvj-preload.so in front of its sockets, by becoming
- * it.
+ * vj run: start an unmodified program with libvj-preload.so in front of its sockets, by becoming it. Here with all that may be said and chosen; as a rule
+ * nothing is, and front.c does it.
  */
 #include "cli/cmd.h"
 #include "cli/daemon.h"
 #include "cli/env.h"
 #include "cli/install.h"
 #include "cli/program.h"
+#include "cli/run_env.h"
 #include "lib/own_fd.h"
 
 #include <errno.h>
@@ -110,22 +111,19 @@ static int set_pcap(const char *file)
 	return rc;
 }
 
-/* Is @path one of the words of @list, which spaces and colons divide? */
-static bool has_word(const char *list, const char *path)
+/* A buffer for a value of run_env.h. NULL: no memory */
+static char *value_room(const char *before, size_t *ret_room)
 {
-	size_t len = strlen(path);
-
-	for (const char *at = list; (at = strstr(at, path)) != NULL; at += len)
-		if ((at == list || strchr(" :", at[-1]) != NULL) && strchr(" :", at[len]) != NULL)
-			return true;
-	return false;
+	*ret_room = (before != NULL ? strlen(before) : 0) + PATH_MAX + RUN_ENV_MORE;
+	return malloc(*ret_room);
 }
 
 /* Return: 0; negative errno, and @why says it */
 static int set_preload(char why[static CTL_CLIENT_WHY_BYTES])
 {
-	const char *before = getenv("LD_PRELOAD");
-	char path[PATH_MAX], *all;
+	const char *before = getenv(RUN_ENV_PRELOAD);
+	char path[PATH_MAX], *buf;
+	size_t room;
 	int rc;
 
 	if (install_find(INSTALL_PRELOAD, path) < 0) {
@@ -136,36 +134,22 @@ static int set_preload(char why[static CTL_CLIENT_WHY_BYTES])
 		snprintf(why, CTL_CLIENT_WHY_BYTES, "the path of libvj-preload.so has a space or colon in it, which LD_PRELOAD cannot say: %.140s", path);
 		return -EINVAL;
 	}
-	if (before != NULL && has_word(before, path)) /* vj run of vj run */
-		return 0;
-	rc = asprintf(&all, "%s%s%s", path, before != NULL && before[0] != '\0' ? ":" : "", before != NULL ? before : "");
-	if (rc >= 0) {
-		rc = setenv("LD_PRELOAD", all, 1);
-		free(all);
-	}
+	buf = value_room(before, &room);
+	rc = buf == NULL ? -ENOMEM : setenv(RUN_ENV_PRELOAD, run_env_preload(before, path, buf, room), 1) < 0 ? -errno : 0;
+	free(buf);
 	if (rc < 0)
 		snprintf(why, CTL_CLIENT_WHY_BYTES, "no memory");
-	return rc < 0 ? -ENOMEM : 0;
+	return rc;
 }
 
-/*
- * gcc's AddressSanitizer ends a program that it finds itself not in front of. What we put there calls nothing of its, so
- * it need not be; other options stay.
- */
 static int set_asan(void)
 {
-	static const char name[] = "ASAN_OPTIONS", option[] = "verify_asan_link_order=0";
-	const char *before = getenv(name);
-	char *all;
-	int rc;
+	const char *before = getenv(RUN_ENV_ASAN);
+	size_t room;
+	char *buf = value_room(before, &room);
+	int rc = buf == NULL ? -ENOMEM : setenv(RUN_ENV_ASAN, run_env_asan(before, buf, room), 1) < 0 ? -errno : 0;
 
-	if (before != NULL && strstr(before, "verify_asan_link_order") != NULL)
-		return 0;
-	rc = asprintf(&all, "%s%s%s", before != NULL ? before : "", before != NULL && *before != '\0' ? ":" : "", option);
-	if (rc < 0)
-		return -ENOMEM;
-	rc = setenv(name, all, 1) < 0 ? -errno : 0;
-	free(all);
+	free(buf);
 	return rc;
 }
 
@@ -294,7 +278,7 @@ static int become(const struct program *program, char **argv, char **env_before,
 {
 	execute(program->path, argv, environ);
 	if (errno == E2BIG && env_before != NULL && !o->strict) {
-		say_kernel(o, argv[0], "the environment and arguments have no room for what channels need");
+		say_kernel(o, argv[0], RUN_ENV_FULL);
 		execute(program->path, argv, env_before);
 	}
 	complain("run: cannot run '%s': %m", program->path);
@@ -315,11 +299,11 @@ int cmd_run(const struct cmd *cmd, const void *opts, int argc, char **argv)
 	}
 	v = program_check(argv[0], &program);
 	if (v != PROGRAM_OK && (!program_is_kernels(v) || o->strict)) {
-		complain("run: %s", program.why);
+		complain("run: %s", program_why(&program));
 		return verdict_status(v);
 	}
 	if (v != PROGRAM_OK)
-		say_kernel(o, argv[0], program.why);
+		say_kernel(o, argv[0], program_why(&program));
 	own_fd_anywhere = true;
 	if (o->pcap != NULL && set_pcap(o->pcap) < 0)
 		return EXIT_FAILED;

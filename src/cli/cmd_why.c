@@ -324,7 +324,7 @@ static void say_outside(struct subject *s, const struct ctl_client *client, cons
 	n = readlink(link, exe, sizeof(exe) - 1);
 	exe[n > 0 ? n : 0] = '\0';
 	if (n > 0 && program_is_kernels(program_check(exe, &program)))
-		snprintf(s->reason, sizeof(s->reason), "%s", program.why);
+		snprintf(s->reason, sizeof(s->reason), "%s", program_why(&program));
 	else
 		snprintf(s->reason, sizeof(s->reason), "it was not started under vj run");
 }

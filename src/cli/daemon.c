@@ -13,6 +13,7 @@
 #include "cli/cmd.h"
 #include "cli/env.h"
 #include "cli/install.h"
+#include "lib/ctl_look.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -188,7 +189,7 @@ int daemon_start(const char *socket, enum daemon_life life, pid_t *ret_pid)
 
 static int look(const char *socket, char ret_path[static CTL_PATH_BYTES], struct ctl_client_failure *ret_failure)
 {
-	return ctl_client_look(socket, "vj run", ANSWER_MS, ret_path, ret_failure);
+	return ctl_look(socket, ret_path) ? 0 : ctl_client_look(socket, "vj run", ANSWER_MS, ret_path, ret_failure);
 }
 
 static uint64_t now_us(void)

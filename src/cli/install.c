@@ -1,13 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "cli/install.h"
 
+#include "channel/sys.h"
 #include "vj_paths.h"
 
-#include <errno.h>
-#include <stddef.h>
-#include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 static const struct {
 	const char *name, *dir;
@@ -26,20 +23,23 @@ static const struct {
  */
 int install_find(enum install_part part, char ret_path[static PATH_MAX])
 {
-	char exe[PATH_MAX];
-	ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
+	const char *name = parts[part].name, *dir = parts[part].dir;
+	long n = sys_readlink("/proc/self/exe", ret_path, PATH_MAX - 1);
+	size_t bytes = strlen(name) + 1;
 	char *slash;
 
 	if (n > 0) {
-		exe[n] = '\0';
-		slash = strrchr(exe, '/');
-		if (slash == NULL ||
-		    slash - exe + 2 + (ptrdiff_t)strlen(parts[part].name) > PATH_MAX)
+		ret_path[n] = '\0';
+		slash = strrchr(ret_path, '/');
+		if (slash == NULL || slash + 1 + bytes > ret_path + PATH_MAX)
 			return -ENAMETOOLONG;
-		snprintf(ret_path, PATH_MAX, "%.*s/%s", (int)(slash - exe), exe, parts[part].name);
-		if (access(ret_path, R_OK) == 0)
+		memcpy(slash + 1, name, bytes);
+		if (sys_access(ret_path, R_OK) == 0)
 			return 0;
 	}
-	snprintf(ret_path, PATH_MAX, "%s/%s", parts[part].dir, parts[part].name);
-	return access(ret_path, R_OK) == 0 ? 0 : -ENOENT;
+	n = (long)strlen(dir);
+	memcpy(ret_path, dir, (size_t)n);
+	ret_path[n] = '/';
+	memcpy(ret_path + n + 1, name, bytes);
+	return sys_access(ret_path, R_OK) == 0 ? 0 : -ENOENT;
 }

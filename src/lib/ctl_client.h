@@ -55,8 +55,7 @@ int ctl_client_open_within(const char *path, const char *name, uint32_t flags, i
 
 /**
  * ctl_client_look() - Is there a vjd for a program of this user, and where? vjd stays for one at least as long as it does after its start
- * Who listens, has a board of this version (control/board.h) and isn't stopped is taken for one without a word of its, and without waiting for any. Others are
- * asked, as by ctl_client_open_within().
+ * Asks it, and waits for the answer as ctl_client_open_within() does; ctl_look() doesn't.
  * @ret_path: of its socket
  * Return: 0; negative errno, as ctl_client_open()
  */

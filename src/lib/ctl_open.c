@@ -3,7 +3,7 @@
 #include "lib/ctl_priv.h"
 
 #include "channel/sys.h"
-#include "lib/board.h"
+#include "lib/ctl_look.h"
 #include "lib/own_fd.h"
 
 #include "vj_version.h"
@@ -116,18 +116,6 @@ static int dial(const char *path, uint64_t deadline_ns, int *ret_fd)
 	return 0;
 }
 
-/* Of a vjd that can be talked to, as it listens and its board says so. But it may be stopped. */
-static bool has_board(const struct ctl_client *client)
-{
-	struct board_head head;
-	int fd = board_open(client->path, &head);
-
-	if (fd < 0)
-		return false;
-	sys_close(fd);
-	return !ctl_is_stopped(ctl_listener(client).pid);
-}
-
 static int open_at(struct ctl_client *client, const struct ctl_path *path, const char *name,
 		   uint32_t flags, struct ctl_client_failure *why)
 {
@@ -148,7 +136,7 @@ static int open_at(struct ctl_client *client, const struct ctl_path *path, const
 		return r == -ENOTDIR ? -ENOENT : r == -EPROTOTYPE ? -EPROTO : r;
 	}
 	r = trust(client, path->kind, why);
-	if (r == 0 && !(client->looks && has_board(client)))
+	if (r == 0)
 		r = hello(client, name, flags, why);
 	if (r < 0) {
 		own_fd_close(client->fd);
@@ -193,23 +181,11 @@ static int search(struct ctl_client *client, const struct ctl_path *paths, unsig
 	return best;
 }
 
-static unsigned find_paths(const char *path, struct ctl_path paths[static CTL_PATH_CANDIDATES_MAX])
-{
-	struct ctl_path_env env = { .vj_socket = path };
-
-	if (path == NULL) {
-		env.vj_socket = secure_getenv("VJ_SOCKET");
-		env.xdg_runtime_dir = secure_getenv("XDG_RUNTIME_DIR");
-		env.uid = (uint32_t)SYS_CALL0(SYS_geteuid);
-	}
-	return ctl_path_candidates(&env, paths);
-}
-
-static int client_open(const char *path, const char *name, uint32_t flags, int timeout_ms, bool looks, struct ctl_client **ret_client,
-		       struct ctl_client_failure *ret_failure)
+int ctl_client_open_within(const char *path, const char *name, uint32_t flags, int timeout_ms, struct ctl_client **ret_client,
+			   struct ctl_client_failure *ret_failure)
 {
 	struct ctl_path paths[CTL_PATH_CANDIDATES_MAX];
-	unsigned cnt = find_paths(path, paths);
+	unsigned cnt = ctl_paths(path, paths);
 	struct ctl_client_failure unheard, *why = ret_failure != NULL ? ret_failure : &unheard;
 	struct ctl_client *client;
 	int r;
@@ -224,7 +200,6 @@ static int client_open(const char *path, const char *name, uint32_t flags, int t
 		return -ENOMEM;
 	client->fd = -1;
 	client->timeout_ms = timeout_ms;
-	client->looks = looks;
 	r = search(client, paths, cnt, name, flags, why);
 	/* may have met a private vjd that was just leaving, while its successor starts */
 	if (r == -ECONNREFUSED)
@@ -239,16 +214,10 @@ static int client_open(const char *path, const char *name, uint32_t flags, int t
 	return 0;
 }
 
-int ctl_client_open_within(const char *path, const char *name, uint32_t flags, int timeout_ms, struct ctl_client **ret_client,
-			   struct ctl_client_failure *ret_failure)
-{
-	return client_open(path, name, flags, timeout_ms, false, ret_client, ret_failure);
-}
-
 int ctl_client_look(const char *path, const char *name, int timeout_ms, char ret_path[static CTL_PATH_BYTES], struct ctl_client_failure *ret_failure)
 {
 	struct ctl_client *client;
-	int r = client_open(path, name, CTL_HELLO_OBSERVER, timeout_ms, true, &client, ret_failure);
+	int r = ctl_client_open_within(path, name, CTL_HELLO_OBSERVER, timeout_ms, &client, ret_failure);
 
 	if (r < 0)
 		return r;

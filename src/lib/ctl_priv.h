@@ -19,7 +19,6 @@ struct ctl_client {
 	uint32_t seq; /* of the last request */
 	uint32_t owed; /* replies that came too late to be waited for, or will */
 	uint32_t behind; /* the last request among these, but for INTERFACE, which others are answered before; 0: none */
-	bool looks;    /* only whether there is a vjd is asked: it need not answer */
 	bool fds_lost; /* its reply came without its descriptors: we may have no more */
 	struct ctl_event *events; /* arrived during calls: [event_first, event_cnt) */
 	unsigned event_first, event_cnt, event_room;

@@ -6,8 +6,6 @@
 #include "lib/own_fd.h"
 
 #include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* Return: bytes, or -errno */
@@ -22,12 +20,9 @@ static long proc_read(const char *path, char *buf, size_t room)
 
 char proc_state(int32_t pid)
 {
-	char path[32] = "/proc/self/stat", stat[256];
-	long len;
+	char path[PROC_PATH_BYTES], stat[256];
+	long len = proc_read(pid == 0 ? "/proc/self/stat" : proc_path((uint32_t)pid, "stat", path), stat, sizeof(stat));
 
-	if (pid != 0)
-		snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	len = proc_read(path, stat, sizeof(stat));
 	return len > 0 ? proc_stat_state(stat, (size_t)len) : '\0';
 }
 
@@ -35,18 +30,19 @@ char proc_state(int32_t pid)
 static uint64_t status_number(const char *status, const char *name)
 {
 	const char *at = strstr(status, name);
+	uint64_t number = 0;
 
-	return at ? strtoull(at + strlen(name), NULL, 10) : 0;
+	for (at = at ? at + strlen(name) : ""; *at >= '0' && *at <= '9'; at++)
+		number = number * 10 + (uint64_t)(*at - '0');
+	return number;
 }
 
 bool proc_is_stopped(int32_t pid, uint64_t *ret_runs)
 {
-	char path[32], status[4096];
+	char path[PROC_PATH_BYTES], status[4096];
+	long len = proc_read(proc_path((uint32_t)pid, "status", path), status, sizeof(status) - 1);
 	const char *state;
-	long len;
 
-	snprintf(path, sizeof(path), "/proc/%d/status", pid);
-	len = proc_read(path, status, sizeof(status) - 1);
 	if (len <= 0)
 		return false;
 	status[len] = '\0';

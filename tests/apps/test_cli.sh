@@ -351,6 +351,24 @@ expect 0 "vjd [0-9.]+, pid [0-9]+, private" "$vj" status
 json "daemon applications leases channels" sh -c '"$1" status --json | tr -d "\n"' sh "$vj"
 kids=$("$vj" run -- sh -c 'read -r kids <"/proc/$$/task/$$/children"; echo $kids' 2>/dev/null)
 [ -z "${kids// /}" ] || fail "vj run left the program a child: $kids"
+# with a vjd there, what names a program and no more takes vj and the library alone, which look as vj-tools would
+mkdir "$dir/quick" && cp "$vj" "$build/libvj-preload.so" "$dir/quick"
+printf '#!/usr/bin/env sh\nexec "$@"\n' >"$dir/script"
+chmod +x "$dir/script"
+for words in "env" "-- env" "$(type -P env)" "$dir/script env" "nice env"; do
+	# shellcheck disable=SC2086 # words
+	expect 0 "^LD_PRELOAD=$dir/quick/libvj-preload.so:/other.so$" env LD_PRELOAD=/other.so "$dir/quick/vj" run $words
+done
+expect 0 "^VJ_SOCKET=$XDG_RUNTIME_DIR/vjchan/vjd.sock$" "$dir/quick/vj" run env
+expect 0 '^ASAN_OPTIONS=a=1:verify_asan_link_order=0$' env ASAN_OPTIONS=a=1 "$dir/quick/vj" run env
+expect 0 '^ASAN_OPTIONS=verify_asan_link_order=1$' env ASAN_OPTIONS=verify_asan_link_order=1 "$dir/quick/vj" run env
+for words in "--spin 0 -- env" "$dir/static env"; do # the rest is vj-tools', without which they run
+	# shellcheck disable=SC2086
+	expect 0 "is on the kernel's sockets: cannot run .*vj-tools" "$dir/quick/vj" run $words
+done
+expect 1 'cannot run .*vj-tools' "$dir/quick/vj" run --strict -- env
+expect 1 'cannot run .*vj-tools' "$dir/quick/vj" run no-such-program
+expect 0 '^LD_PRELOAD=/.*libvj-preload.so$' sh -c 'for i in $(seq 1100); do export "VAR_$i=$i"; done; exec "$1" run env' sh "$vj"
 expect 0 '^libvj-preload.so$' "$vj" run -- "$vj" run -- sh -c 'echo "${LD_PRELOAD##*/}"'
 # standard descriptors that are closed stay so, and do not keep vjd from starting
 for closed in 0 1 2 "0 1" "1 2" "0 1 2"; do

@@ -5,6 +5,7 @@
 #include "vjd_proc.h"
 
 #include "daemon/options.h"
+#include "lib/ctl_look.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -327,7 +328,7 @@ static void stays_for_who_has_looked(void **state)
 
 		vjd_start(&v, "--idle-exit 0 --first-exit 1");
 		ctl_client_close(client_open(&v, "gone"));
-		if (ctl_client_look(v.path, "vj run", EVENTUALLY_MS, path, NULL) == 0) {
+		if (ctl_look(v.path, path)) {
 			assert_string_equal(path, v.path);
 			sleep_ms(5); /* it would have left */
 			ctl_client_close(client_open(&v, "started"));
