@@ -24,6 +24,7 @@
 #include "sock/forks.h"
 #include "sock/option.h"
 #include "sock/queue.h"
+#include "sock/recall.h"
 #include "sock/single.h"
 
 #include "lib/deed.h"
@@ -530,6 +531,22 @@ static int accept_at_once(struct sock *s, struct sockaddr *addr, socklen_t *len,
 	return channel_accept(s, addr, len, flags);
 }
 
+/* Nobody else takes from the queue: it is waited for in the kernel's own call, see recall.c. Return: as accept4(); -EAGAIN: called back */
+static int accept_inside(struct sock *s, struct sockaddr *addr, socklen_t *len, int flags, struct blocking *b)
+{
+	struct recall rc;
+	int r;
+
+	recall_begin(&rc, &s->file, &b->signals);
+	lock_leave();
+	r = (int)recall_call(&rc, SYS_accept4, s->lease_fd, (long)addr, (long)len, flags, 0, 0);
+	lock_take();
+	if (!recall_end(&rc) || r != -EINTR || (!rc.sent && sock_signals.ran == b->signals.ran))
+		return r;
+	r = block_signals(b, false);
+	return r ? r : -EAGAIN;
+}
+
 /* Return: as accept_either() */
 static int accept_waiting(int fd, struct sock *s, struct sockaddr *addr, socklen_t *len, int flags, const struct asked *a)
 {
@@ -554,6 +571,12 @@ static int accept_waiting(int fd, struct sock *s, struct sockaddr *addr, socklen
 		if (r < 0 && r != -EINTR && s->lease_fd != b.kernel_fd) { /* another thread has closed it meanwhile */
 			b.kernel_ready = false;
 			continue;
+		}
+		if (r == -EAGAIN && !b.timeout_ns && !s->copied && !s->many_accept && recall_may()) {
+			r = accept_inside(s, addr, len, flags, &b);
+			b.kernel_ready = false;
+			if (r == -EAGAIN)
+				continue;
 		}
 		if (r != -EAGAIN && r != -EBUSY)
 			break;

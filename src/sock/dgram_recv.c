@@ -184,7 +184,7 @@ static long take_inside(struct sock *s, struct msghdr *msg, int flags, bool plai
 
 	if (b->timeout_ns)
 		b->deadline_ns = time_add_sat(sys_clock_ns(), b->timeout_ns);
-	recall_begin(&rc, &s->file);
+	recall_begin(&rc, &s->file, &b->signals);
 	dgram_kernel_begin(&h, s);
 	if (iov)
 		r = recall_call(&rc, SYS_recvfrom, s->lease_fd, (long)iov->iov_base, (long)iov->iov_len, flags, (long)msg->msg_name,

@@ -8,6 +8,7 @@
  */
 #include "sock/away.h"
 #include "sock/dgram.h"
+#include "sock/recall.h"
 
 #include "lib/wait.h"
 
@@ -24,7 +25,8 @@ struct polling {
 	nfds_t n;
 	struct pollfd
 		*kernel; /* n + EXTRA: what the kernel is to look at, fd -1 for what it is not */
-	struct watch *watches; /* n */
+	struct watch *watches; /* room for n; of those that are ours: */
+	nfds_t watch_cnt;
 	bool any_kernel;
 	bool waited; /* it was looked at once, in vain */
 	const sigset_t *mask;
@@ -179,22 +181,21 @@ static void watches_on(struct polling *p, struct sleeper *sl)
 	for (nfds_t i = 0; i < p->n; i++) {
 		struct file *f = fd_peek(p->fds[i].fd);
 
-		p->watches[i] = (struct watch){ .sleeper = sl };
-		if (!f || f->kind == FILE_INTERNAL)
+		if (likely(!f) || f->kind == FILE_INTERNAL)
 			continue;
-		watch_link(&p->watches[i], f);
+		p->watches[p->watch_cnt] = (struct watch){ .sleeper = sl };
+		watch_link(&p->watches[p->watch_cnt++], f);
 		file_get(f);
 	}
 }
 
 static void watches_off(struct polling *p)
 {
-	for (nfds_t i = 0; i < p->n; i++) {
-		if (!p->watches[i].file)
-			continue;
+	for (nfds_t i = 0; i < p->watch_cnt; i++) {
 		watch_unlink(&p->watches[i]);
 		file_put(p->watches[i].file);
 	}
+	p->watch_cnt = 0;
 }
 
 /* The thread is cancelled in its sleep, or jumps out of it. */
@@ -221,6 +222,39 @@ static void poll_left(void *arg)
 static bool is_only_kernels(void)
 {
 	return !sock.vj && __libc_single_threaded && !sock.lazy;
+}
+
+static void poll_left_inside(void *arg)
+{
+	struct polling *p = arg;
+
+	lock_take();
+	watches_off(p);
+	lock_leave();
+	if (p->heap)
+		free(p->kernel);
+	p->kernel = NULL;
+}
+
+/* As sleep_poll(), without kick and bell: see recall.c. */
+static int sleep_inside(struct polling *p, int64_t timeout_ns, const struct signal_trace *signals)
+{
+	struct timespec ts = { .tv_sec = timeout_ns / 1000000000, .tv_nsec = timeout_ns % 1000000000 };
+	struct recall rc;
+	struct undo undo;
+	int r;
+
+	undo_push(&undo, poll_left_inside, p);
+	recall_begin(&rc, NULL, signals);
+	watches_on(p, &rc.sleeper);
+	lock_leave();
+	r = (int)recall_call(&rc, SYS_ppoll, (long)p->kernel, (long)p->n, timeout_ns < 0 ? 0 : (long)&ts, (long)p->mask, SYS_SIGSET_BYTES, 0);
+	lock_take();
+	p->waited |= !r;
+	if (!recall_end(&rc) || !undo_pop(&undo))
+		return -EINTR;
+	watches_off(p);
+	return r == -EINTR && rc.sent && sock_signals.ran == signals->ran ? 0 : r;
 }
 
 /*
@@ -286,7 +320,10 @@ static int poll_both(struct polling *p, int64_t timeout_ns)
 		}
 		if (spin_turn(&spin))
 			continue;
-		r = sleep_poll(p, time_left(deadline_ns, now_ns), deadline_ns, &signals);
+		if (!p->mask && recall_may())
+			r = sleep_inside(p, time_left(deadline_ns, now_ns), &signals);
+		else
+			r = sleep_poll(p, time_left(deadline_ns, now_ns), deadline_ns, &signals);
 		if (r > 0) {
 			r = take_kernels(p); /* what channels have is found by the next call, if there is something */
 			p->waited |= !r;

@@ -117,7 +117,7 @@ long recall_call(struct recall *rc, long nr, long a, long b, long c, long d, lon
 	long r;
 
 	pthread_cleanup_push(undo_all, NULL);
-	r = KER_BLOCKING(call_look(&rc->kick.sent, nr, arg));
+	r = sock_signals.ran != rc->sleeper.signals.ran ? -EINTR : KER_BLOCKING(call_look(&rc->kick.sent, nr, arg));
 	pthread_cleanup_pop(0);
 	return r;
 }
@@ -199,7 +199,8 @@ void recall_all(void)
 static void recall_unlink(struct recall *rc)
 {
 	sleeper_unlink(&rc->sleeper);
-	watch_unlink(&rc->watch);
+	if (rc->watch.file)
+		watch_unlink(&rc->watch);
 	rc->sent = rc->kick.sent;
 	if (unlikely(rc->sent))
 		SYS_CALL0(SYS_gettid); /* as it ends the signal is there, if one is on its way */
@@ -213,14 +214,15 @@ static void recall_left(void *arg)
 	lock_leave();
 }
 
-void recall_begin(struct recall *rc, struct file *f)
+void recall_begin(struct recall *rc, struct file *f, const struct signal_trace *signals)
 {
 	if (unlikely(!tid))
 		tid = (int)SYS_CALL0(SYS_gettid);
 	rc->kick = (struct kick){ .fd = -1, .tid = tid, .thread = &sock_signals, .begun = sock_signals.begun };
-	rc->sleeper = (struct sleeper){ .kick = &rc->kick, .wake_ns = TIME_NEVER, .bell_fd = -1, .thread = &sock_signals, .begun = sock_signals.begun };
+	rc->sleeper = (struct sleeper){ .kick = &rc->kick, .signals = *signals, .wake_ns = TIME_NEVER, .bell_fd = -1, .thread = &sock_signals, .begun = sock_signals.begun };
 	rc->watch = (struct watch){ .sleeper = &rc->sleeper };
-	watch_link(&rc->watch, f);
+	if (f)
+		watch_link(&rc->watch, f);
 	sleeper_link(&rc->sleeper);
 	undo_push(&rc->undo, recall_left, rc);
 }

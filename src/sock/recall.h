@@ -18,8 +18,8 @@ struct recall {
 void recall_install(void);
 /* Lock held, in these three. May the thread wait in the kernel for what concerns its socket? There is no channel, and it will be told of the first. */
 bool recall_may(void);
-/* It is about to, and gives the lock up. Whatever happens to @f calls it back. */
-void recall_begin(struct recall *rc, struct file *f);
+/* It is about to, and gives the lock up. Whatever happens to @f calls it back (NULL: the caller has watches); @signals: when the program's call began */
+void recall_begin(struct recall *rc, struct file *f, const struct signal_trace *signals);
 /* Return: false: all was undone, see undo_pop(). */
 bool recall_end(struct recall *rc);
 /* The system call; a cancellation point. Return: as that; -EINTR: called back, or as that. No lock. */

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -14,6 +15,10 @@
 #include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
+
+#ifndef SYS_poll /* on newer architectures */
+#define SYS_poll SYS_ppoll
+#endif
 
 enum { LONG_MS = 200, SHORT_MS = 50, LOOKS = 30 };
 
@@ -27,7 +32,7 @@ struct result {
 
 /* ---- who waits --------------------------------------------------------------------------------------------------- */
 
-static int server, via;
+static int server, listener, via;
 static volatile sig_atomic_t handlers, cut;
 static sigjmp_buf out;
 
@@ -88,6 +93,27 @@ static void reads_peek(void)
 	told(r, byte);
 }
 
+static void polls(void)
+{
+	struct pollfd p = { .fd = server, .events = POLLIN };
+
+	if (poll(&p, 1, -1) == 1)
+		reads();
+	else
+		told(-1, '-');
+}
+
+static void accepts(void)
+{
+	int fd = accept(listener, NULL, NULL);
+	char byte = '-';
+	long r = fd < 0 ? fd : read(fd, &byte, 1);
+
+	told(r, byte);
+	if (fd >= 0)
+		close(fd);
+}
+
 static void reads_or_jumps(void)
 {
 	if (sigsetjmp(out, 1))
@@ -132,19 +158,24 @@ static void waits(int ctl)
 			 lasts = { .sa_handler = on_long, .sa_flags = SA_RESTART }, jumps = { .sa_handler = on_jump };
 	struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	socklen_t len = sizeof(at);
+	uint16_t port;
 	char order;
 
 	via = ctl;
+	listener = listen_any(&port);
 	server = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	CHECK(!bind(server, (struct sockaddr *)&at, len) && !getsockname(server, (struct sockaddr *)&at, &len));
 	CHECK(!sigaction(SIGUSR1, &restarts, NULL) && !sigaction(SIGUSR2, &interrupts, NULL) && !sigaction(SIGALRM, &lasts, NULL) &&
 	      !sigaction(SIGTERM, &jumps, NULL));
 	write_all(ctl, &at, sizeof(at));
+	write_all(ctl, &port, sizeof(port));
 	while (read_all(ctl, &order, 1) == 1)
 		switch (order) {
 		case 'r': reads(); break;
 		case 'm': reads_msg(); break;
 		case 'p': reads_peek(); break;
+		case 'o': polls(); break;
+		case 'a': accepts(); break;
 		case 'j': reads_or_jumps(); break;
 		case 'c': cancels(); break;
 		case 't': limit_set(SHORT_MS); break;
@@ -158,6 +189,8 @@ struct waiter {
 	pid_t pid, tid;
 	int ctl, kernels, ours; /* sockets that send to it */
 	struct sockaddr_in at;
+	uint16_t port;
+	bool accepts;
 };
 
 static void waiter_start(struct waiter *w)
@@ -169,6 +202,8 @@ static void waiter_start(struct waiter *w)
 	w->pid = w->tid = child_start(waits, pair[1]);
 	close(pair[1]);
 	CHECK(read_all(w->ctl, &w->at, sizeof(w->at)) == sizeof(w->at));
+	CHECK(read_all(w->ctl, &w->port, sizeof(w->port)) == sizeof(w->port));
+	w->accepts = false;
 	w->kernels = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	CHECK(!setsockopt(w->kernels, IPPROTO_IP, IP_RECVTTL, &on, sizeof(on)));
 	w->ours = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -185,6 +220,12 @@ static void waiter_end(const struct waiter *w)
 
 static void send_byte(const struct waiter *w, int fd, char byte)
 {
+	if (w->accepts) {
+		fd = fd == w->kernels ? kernel_connect_to(w->port) : connect_to(w->port);
+		write_all(fd, &byte, 1);
+		close(fd);
+		return;
+	}
 	CHECK(sendto(fd, &byte, 1, 0, (const struct sockaddr *)&w->at, sizeof(w->at)) == 1);
 }
 
@@ -196,27 +237,36 @@ static struct result result(const struct waiter *w)
 	return res;
 }
 
-/* The system call that it sleeps in; -1: it does not */
-static long sleeps_in(const struct waiter *w)
+/* The system call that it sleeps in, and its second argument; -1: it does not */
+static long sleeps_by(const struct waiter *w, unsigned long *ret_arg)
 {
 	char path[64];
+	unsigned long first;
 	long nr = -1;
 	FILE *f;
 
 	snprintf(path, sizeof(path), "/proc/%d/task/%d/syscall", w->pid, w->tid);
 	f = fopen(path, "re");
 	CHECK(f);
-	if (fscanf(f, "%ld", &nr) != 1) /* "running" */
+	if (fscanf(f, "%ld %lx %lx", &nr, &first, ret_arg) != 3) /* "running" */
 		nr = -1;
 	fclose(f);
 	return nr;
 }
 
+static long sleeps_in(const struct waiter *w)
+{
+	unsigned long arg;
+
+	return sleeps_by(w, &arg);
+}
+
 static bool is_inside(const struct waiter *w)
 {
-	long nr = sleeps_in(w);
+	unsigned long cnt;
+	long nr = sleeps_by(w, &cnt);
 
-	return nr == SYS_recvfrom || nr == SYS_recvmsg;
+	return nr == SYS_recvfrom || nr == SYS_recvmsg || nr == SYS_accept || nr == SYS_accept4 || ((nr == SYS_poll || nr == SYS_ppoll) && cnt == 1);
 }
 
 static bool comes_inside(const struct waiter *w)
@@ -262,10 +312,11 @@ static void check_called(const struct waiter *w, char order)
 
 static void part_called(void)
 {
-	for (const char *order = "rmp"; *order; order++) {
+	for (const char *order = "rmpoa"; *order; order++) {
 		struct waiter w;
 
 		waiter_start(&w);
+		w.accepts = *order == 'a';
 		wait_inside(&w, *order);
 		check_called(&w, *order);
 		waiter_end(&w);
