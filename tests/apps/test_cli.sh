@@ -443,7 +443,7 @@ if unshare -m true 2>/dev/null; then
 		cp -L --parents "$file" "$dir/small"
 	done
 	cp -L --parents /usr/bin/env "$dir/small"
-	for more in "" libm.so.6; do
+	for more in "" libc.so.6; do
 		said=$(LD_PRELOAD=$more "$vj" run -- chroot "$dir/small" /usr/bin/env 2>&1 | grep LD_PRELOAD) || said=
 		[ "$said" = "${more:+LD_PRELOAD=$more}" ] || fail "another root, with '$more': $said"
 	done
