@@ -524,20 +524,35 @@ static void event_deliver(const struct vj_event *ev)
 		async_tell(s, poll_mask_of(ev->events));
 }
 
-void ctx_process(void)
+static void look(void)
 {
 	struct vj_event ev[EVENT_BATCH];
 	unsigned n;
 
-	if (unlikely(!sock.vj)) /* the process exits */
-		return;
-	sock.calls++;
-	if (unlikely(sock.helper.state > HELPER_WATCH))
-		helper_active();
+	sock.looks++;
 	vj_process(sock.vj);
 	do {
 		n = vj_events(sock.vj, ev, EVENT_BATCH);
 		for (unsigned i = 0; i < n; i++)
 			event_deliver(&ev[i]);
 	} while (n == EVENT_BATCH);
+}
+
+void ctx_process(void)
+{
+	if (unlikely(!sock.vj)) /* the process exits */
+		return;
+	sock.calls++;
+	if (unlikely(sock.helper.state > HELPER_WATCH))
+		helper_active();
+	look();
+}
+
+void ctx_look_between(uint32_t *looked)
+{
+	bool none = *looked == sock.looks;
+
+	*looked = sock.looks;
+	if (unlikely(none) && sock.helper.state <= HELPER_WATCH && sock.vj)
+		look();
 }

@@ -151,6 +151,7 @@ struct sock {
 	bool lends;	/* `token`, which says that a set of ours waits for it: see away.c */
 	bool pumped;	/* `token`: bytes of this connection may be in it, before those of `conn` */
 	uint32_t lent_bytes; /* AWAY: written by way of who has it */
+	uint32_t sent_at; /* a connection: sock.looks at the last write */
 	uint16_t err; /* error found after part of a call succeeded, for the next one */
 	bool many_accept; /* LISTEN: several threads have called accept() */
 	bool contested;	  /* LISTEN: somebody else has taken from the kernel's queue whom a thread here was about to take */
@@ -331,6 +332,7 @@ struct sock_layer {
 	uint64_t serves_ns; /* a child that began then, for such a connection, and has none of its parent's on a channel; 0: it isn't one */
 	bool hands_over; /* it has sent a connection to another process: its listening sockets stay on trial */
 	uint64_t calls; /* of the program into ctx_process() */
+	uint32_t looks; /* at what has come, by whomever */
 
 	struct sleeper *sleepers;
 	struct sleeper *leader; /* NULL: nobody sleeps on the bell */
@@ -503,6 +505,11 @@ void ctx_close(void);
 void ctx_say(const char *fmt, ...) VJ_PRINTF(1, 2);
 /* Run libvj and hand out its events. Lock held, context there. */
 void ctx_process(void);
+/*
+ * For a call that doesn't look: does so at every other one of a row in which nobody else has, if the helper doesn't sleep on the bell. Else a program that
+ * writes only would hear of its peer's end at the next tick. @looked: of the row, its own. It does not count as the program's looking after its connections.
+ */
+void ctx_look_between(uint32_t *looked);
 /* Everything that waits for @f learns that @mask (EPOLLIN ...) may hold now. */
 void file_fire(struct file *f, uint32_t mask);
 

@@ -100,6 +100,7 @@ static long send_all(struct sock *s, const struct iovec *iov, int cnt, size_t wa
 	size_t done = 0;
 	long r;
 
+	ctx_look_between(&s->sent_at);
 	for (;;) {
 		if (unlikely(is_over(s, &r)))
 			break;

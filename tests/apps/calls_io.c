@@ -676,6 +676,29 @@ static void test_shut_before(void)
 	close(p.listener);
 }
 
+/* Who writes only, just after he has done something else, hears of his peer's end within a few writes, and not when time has passed. */
+static void test_writes_to_closed(void)
+{
+	enum { ROUNDS = 50, WRITES = 100, FEW = 20 };
+	bool soon = false;
+	struct pair p;
+
+	title("writes to who has closed");
+	for (int i = 0; i < ROUNDS && !soon; i++) { /* a round in which another thread had the processor says nothing */
+		int sent = 0;
+
+		pair_open(&p, AF_INET, "127.0.0.1");
+		close(p.client);
+		poll_now(p.server, EVENTUALLY_MS);
+		while (sent < WRITES && send(p.server, "x", 1, MSG_NOSIGNAL) == 1)
+			sent++;
+		soon = sent < FEW;
+		close(p.server);
+		close(p.listener);
+	}
+	say("EPIPE after a few", soon);
+}
+
 void calls_io(void)
 {
 	test_splice();
@@ -695,4 +718,5 @@ void calls_io(void)
 	test_pieces();
 	test_reset_behind();
 	test_shut_before();
+	test_writes_to_closed();
 }
