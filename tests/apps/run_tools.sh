@@ -12,7 +12,7 @@ kernel=${pids[1]}
 # gdb NAME: stops in a thread, looks around, goes on
 cat >"$tmp/gdb" <<-'GDB'
 	set pagination off
-	handle SIGPIPE SIGALRM SIGUSR1 SIGUSR2 SIG35 nostop noprint pass
+	handle SIGSEGV SIGPIPE SIGALRM SIGUSR1 SIGUSR2 SIG35 nostop noprint pass
 	break drain
 	run channel >OUT
 	backtrace
