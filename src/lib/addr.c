@@ -34,14 +34,17 @@ int addr_from_sockaddr(const struct sockaddr *sa, socklen_t len, struct endpoint
 	return -EAFNOSUPPORT;
 }
 
-int addr_of_peer(const struct sockaddr *sa, socklen_t len, struct endpoint *ret_ep)
+int addr_of_peer(const struct sockaddr *sa, socklen_t len, const struct ip_addr *from, struct endpoint *ret_ep)
 {
 	int err = addr_from_sockaddr(sa, len, ret_ep);
 
-	if (!err && ip_addr_is_any(&ret_ep->addr))
-		ret_ep->addr = ip_addr_is_v4(&ret_ep->addr) ? ip_addr_from_v4(be32(0x7f000001)) :
-							      (struct ip_addr){ .bytes = { [15] = 1 } };
-	return err;
+	if (err || !ip_addr_is_any(&ret_ep->addr))
+		return err;
+	if (!ip_addr_is_v4(&ret_ep->addr))
+		ret_ep->addr = (struct ip_addr){ .bytes = { [15] = 1 } };
+	else
+		ret_ep->addr = from && ip_addr_is_v4(from) && !ip_addr_is_any(from) ? *from : ip_addr_from_v4(be32(0x7f000001));
+	return 0;
 }
 
 void addr_to_sockaddr(const struct endpoint *ep, struct sockaddr_storage *ret_sa)

@@ -192,16 +192,14 @@ int connect_with(struct vj *vj, const struct sockaddr *remote, socklen_t remote_
 	struct tcp_id id;
 	int err;
 
-	err = addr_of_peer(remote, remote_len, &to);
+	err = local ? addr_from_sockaddr(local, local_len, &from) : 0;
+	if (err)
+		return err;
+	err = addr_of_peer(remote, remote_len, local ? &from.addr : NULL, &to);
 	if (err)
 		return err;
 	if (!to.port)
 		return -EINVAL;
-	if (local) {
-		err = addr_from_sockaddr(local, local_len, &from);
-		if (err)
-			return err;
-	}
 	err = route_find(vj, CTL_PROTO_TCP, &to, vj->flow++, &link);
 	if (err)
 		return err;

@@ -206,8 +206,8 @@ void lib_host_settings(struct vj *vj);
 /* ---- addr.c */
 /* Return: 0; -EINVAL: too short; -EAFNOSUPPORT. */
 int addr_from_sockaddr(const struct sockaddr *sa, socklen_t len, struct endpoint *ret_ep);
-/* The same of a destination: "any" means this host, as to the kernel. */
-int addr_of_peer(const struct sockaddr *sa, socklen_t len, struct endpoint *ret_ep);
+/* The same of a destination: "any" means this host, as to the kernel; of IPv4 the address that is sent from, if there is one (@from). */
+int addr_of_peer(const struct sockaddr *sa, socklen_t len, const struct ip_addr *from, struct endpoint *ret_ep);
 void addr_to_sockaddr(const struct endpoint *ep, struct sockaddr_storage *ret_sa);
 /* The source that the kernel would choose for a destination that @link leads to. */
 struct ip_addr addr_source_for(const struct vj_link *link, const struct ip_addr *remote);

@@ -79,8 +79,9 @@ bool dgram_yielded(const struct vj *vj, uint32_t nr)
 
 int vj_udp_connect(struct vj *vj, struct vj_udp u, const struct sockaddr *remote, socklen_t remote_len)
 {
+	const struct lease *lease = lease_by_obj(vj, CTL_PROTO_UDP, u.v);
 	struct endpoint to;
-	int err = remote ? addr_of_peer(remote, remote_len, &to) : 0;
+	int err = remote ? addr_of_peer(remote, remote_len, lease ? &lease->local.addr : NULL, &to) : 0;
 
 	return err ? err : udp_connect(vj->stack, (struct udp_id){ u.v }, remote ? &to : NULL);
 }
@@ -89,7 +90,7 @@ int vj_udp_reach(struct vj *vj, const struct sockaddr *remote, socklen_t remote_
 {
 	struct vj_link *link;
 	struct endpoint to;
-	int err = addr_of_peer(remote, remote_len, &to);
+	int err = addr_of_peer(remote, remote_len, NULL, &to);
 
 	if (err)
 		return err;
@@ -132,7 +133,7 @@ static int udp_route(struct vj *vj, struct vj_udp u, const struct sockaddr *remo
 
 	if (!lease)
 		return -EINVAL;
-	err = addr_of_peer(remote, remote_len, ret_to);
+	err = addr_of_peer(remote, remote_len, &lease->local.addr, ret_to);
 	if (err)
 		return err;
 	if (!ret_to->port)

@@ -128,6 +128,12 @@ static void test_connect(void)
 	say("is loopback", name.sin_addr.s_addr == htonl(INADDR_LOOPBACK));
 	close(fd);
 	close(accept(p.listener, NULL, NULL));
+	/* it means the address that the socket has, at which nobody listens */
+	fd = stream(AF_INET);
+	name = at4(0x7f000002, 0);
+	say("bind", bind(fd, (struct sockaddr *)&name, sizeof(name)));
+	say("to any, from another", connect(fd, (struct sockaddr *)&any, sizeof(any)));
+	close(fd);
 	any.sin_port = 0;
 	fd = stream(AF_INET);
 	say("to port 0", connect(fd, (struct sockaddr *)&any, sizeof(any)));
