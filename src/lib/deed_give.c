@@ -280,7 +280,8 @@ bool deed_give(struct vj *vj, struct deed *d)
 			err = crate_send(vj, d);
 		if (err && d->stops && (offer_again(vj, d, err) || requeue_instead(vj, d)))
 			return false;
-		if (err == -EAGAIN && !queued && vj->now_ns < d->until_ns) { /* one of many: its peer reads them as fast as it can */
+		/* one of many: its peer reads them as fast as it can. If vjd is late, and passes it on twice, there is nothing in it the second time */
+		if ((err == -EAGAIN || err == -ETIMEDOUT) && !queued && vj->now_ns < d->until_ns) {
 			d->again_ns = vj->now_ns + OFFER_AGAIN_MS * NS_PER_MS;
 			return false;
 		}
