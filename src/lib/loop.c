@@ -230,6 +230,11 @@ void vj_calm_begin(struct vj *vj)
 	vj->ctl_next_ns = UINT64_MAX;
 }
 
+bool vj_stays_calm(const struct vj *vj)
+{
+	return vj->ctl_next_ns == UINT64_MAX && !vj->link_cnt && vj->ctl && !vj->ctl_pause.s && deed_is_calm(vj);
+}
+
 void vj_calm_end(struct vj *vj)
 {
 	if (vj->ctl) /* else it is when to look for vjd again */

@@ -49,6 +49,12 @@ bool vj_is_calm(const struct vj *vj);
 void vj_calm_begin(struct vj *vj);
 void vj_calm_end(struct vj *vj);
 
+/**
+ * vj_stays_calm() - Between the two: have calls of the program put anything under way?
+ * What vj_is_calm() asks for more needs a link, a token or a question to vjd. It is called in a thread's every call, after sleeps: so it reads few lines.
+ */
+bool vj_stays_calm(const struct vj *vj);
+
 /** vj_control_fd() - The socket to vjd; -1: it is away. Readable when it has said something, or is gone. The bell says it, too. */
 int vj_control_fd(const struct vj *vj);
 

@@ -20,6 +20,7 @@
  * from a channel gets the number of a duplicate of one placeholder, which is cheaper than a socket
  * of its own.
  */
+#include "sock/calm.h"
 #include "sock/family.h"
 #include "sock/forks.h"
 #include "sock/option.h"
@@ -704,9 +705,19 @@ static int accept_ours(int fd, struct sockaddr *addr, socklen_t *len, int flags,
 	a->blocks = a->listens && !s->nonblock && !s->rcvtimeo_ns;
 	if (s && !s->nonblock && !s->rcvtimeo_ns)
 		a->again_ns = listener_again_ns(s);
+	if (a->unseen && sock.calm && sock.took && !a->on_trial)
+		atomic_store(&s->calm, sock.calm);
 	if (f)
 		lock_leave();
 	return r;
+}
+
+/* There is no channel by which anybody could come, and nothing to be noted of who comes otherwise. */
+static bool accept_is_kernels(int fd)
+{
+	struct file *f = fd_peek(fd);
+
+	return f && f->kind == FILE_SOCK && is_calm_since(&sock_of(f)->calm);
 }
 
 /*
@@ -740,7 +751,7 @@ static VJ_COLD int kernel_client_wait(int fd, uint64_t until_ns)
 	return r;
 }
 
-int sock_accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)
+static int accept_by_both(int fd, struct sockaddr *addr, socklen_t *len, int flags)
 {
 	struct asked a = { .kernel_asked = false };
 	int r, wait;
@@ -760,5 +771,19 @@ int sock_accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)
 		trial_got(fd);
 	if (unlikely(!sock.took) && a.listens && r >= 0 && !fd_peek(r))
 		sock.took = true;
-	return (int)ret_errno(r);
+	return r;
+}
+
+int sock_accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)
+{
+	int r;
+
+	if (accept_is_kernels(fd)) {
+		r = ker_accept4(fd, addr, len, flags);
+		if (r >= 0)
+			why_forget(r);
+		if (likely(r != -EAGAIN) || accept_is_kernels(fd))
+			return (int)ret_errno(r);
+	}
+	return (int)ret_errno(accept_by_both(fd, addr, len, flags));
 }

@@ -121,7 +121,8 @@ VJ_COLD void ended_put(void)
 /* The program has been here while a thread slept, and may have set timers and made links. */
 static VJ_COLD void sleepers_look_after(void)
 {
-	ended_put();
+	if (unlikely(sock.ended != NULL))
+		ended_put();
 	if (sock.helper.state == HELPER_CALM && sock.vj)
 		helper_active();
 	if (sock.helper.state == HELPER_CALM) /* it hears what is to be heard: nobody has to lead */

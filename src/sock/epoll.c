@@ -17,7 +17,9 @@
  * once in 2^40 registrations.
  */
 #include "sock/away.h"
+#include "sock/calm.h"
 #include "sock/dgram.h"
+#include "sock/family.h"
 
 #include "lib/ticks.h"
 
@@ -83,7 +85,8 @@ void set_fire(struct watch *w, uint32_t mask)
 		return;
 	if (!w->on_ready)
 		ready_add(set, w);
-	if (set->asleep)
+	set_stir(set);
+	if (set_is_slept_in(set))
 		kick_send(&set->kick);
 	if (unlikely(set->file.watches != NULL))
 		file_fire(&set->file, EPOLLIN | EPOLLRDNORM);
@@ -391,7 +394,7 @@ int sets_attach(void)
 		if (!set || !set->ours)
 			continue;
 		set->fresh_watches = true;
-		if (set->asleep || set->kernel_asleep)
+		if (set_is_slept_in(set))
 			err = set_open_up(set);
 	}
 	return err;
@@ -419,7 +422,8 @@ static bool is_unleased(struct file *f)
 void set_refresh(struct epoll_set *set)
 {
 	set->fresh_watches = true;
-	if (set->asleep)
+	set_stir(set);
+	if (set_is_slept_in(set))
 		kick_send(&set->kick);
 	for (struct watch *w = set->file.watches; w; w = w->next)
 		if (w->set)
@@ -472,6 +476,7 @@ static int ctl_join(struct epoll_set *set, struct file *f, int fd, int op, const
 		w->set_next->set_pprev = &w->set_next;
 	set->watches = w;
 	set->fresh_watches = true;
+	set_stir(set);
 	if (f->kind == FILE_EPOLL || is_unleased(f)) /* else who sleeps goes on sleeping */
 		set_refresh(set);
 	set_fire(w, file_level(f));
@@ -619,6 +624,7 @@ static int translate(struct epoll_set *set, struct epoll_event *ev, int n)
 			continue;
 		if (is_channel_only(w->file)) {
 			set->called |= w->called = sock_of(w->file)->state == SOCK_AWAY;
+			set_stir(set);
 			continue;
 		}
 		w->round = set->round;
@@ -839,6 +845,12 @@ static VJ_COLD int64_t sleep_until_again(const struct epoll_set *set, struct sle
 	return time_left(set->again_ns, sys_clock_ns());
 }
 
+/* Is there nothing of ours to be told or done? What there may be next comes by set_stir(), or ends sock.calm. */
+static bool set_is_idle(const struct epoll_set *set)
+{
+	return sock.calm && !set->ready_cnt && !set->again_ns && !set_is_due(set) && set->kick.fd >= 0 && (!sock.copied || family_is_calm());
+}
+
 /* Return: as epoll_wait(), -errno. Lock held. */
 static int set_wait(struct epoll_set *set, int epfd, struct epoll_event *ev, int max, int64_t timeout_ns, const sigset_t *mask)
 {
@@ -883,7 +895,9 @@ static int set_wait(struct epoll_set *set, int epfd, struct epoll_event *ev, int
 				break;
 			timeout_ns = time_left(deadline_ns, now_ns);
 		}
-		struct sleeper sl = { .kick = &set->kick, .signals = signals, .wake_ns = deadline_ns ? deadline_ns : TIME_NEVER };
+		struct sleeper sl = { .kick = &set->kick, .signals = signals, .wake_ns = deadline_ns ? deadline_ns : TIME_NEVER, .is_calm = set_is_idle(set) };
+		if (sl.is_calm)
+			atomic_store(&set->calm, sock.calm);
 		n = set_sleep(set, epfd, ev, max, unlikely(set->again_ns) ? sleep_until_again(set, &sl, timeout_ns) : timeout_ns, mask, &sl);
 		if (n)
 			break;
@@ -893,67 +907,75 @@ static int set_wait(struct epoll_set *set, int epfd, struct epoll_event *ev, int
 	}
 	if (n > 0)
 		spin_won(&spin);
-	if (n == max && set->asleep && set->ready_cnt) /* one kick is for all that came at once; there may be more than we had room for */
+	if (n == max && set_is_slept_in(set) && set->ready_cnt) /* one kick is for all that came at once; there may be more than we had room for */
 		kick_send(&set->kick);
 	return n;
 }
 
-/* The set as the kernel serves it, as long as there is nothing of ours in it. Return: events, -errno. */
-static int wait_kernel(struct file *f, int epfd, struct epoll_event *ev, int max, int64_t timeout_ns, const sigset_t *mask, bool *ret_ours)
+/* The lock is taken if it is a set, and what is behind @epfd is still one; else NULL */
+static struct epoll_set *set_enter(int epfd)
 {
-	_Atomic uint32_t *asleep = f && f->kind == FILE_EPOLL ? &set_of(f)->kernel_asleep : NULL;
+	struct file *f = file_enter(epfd);
+
+	if (likely(f && f->kind == FILE_EPOLL))
+		return set_of(f);
+	if (f)
+		lock_leave();
+	return NULL;
+}
+
+/* Among the @n events that the kernel's set has told are marks. Nothing else was done, so that others who sleep have not to be looked after. Return: events left; -EBADF */
+static VJ_NOINLINE int wait_marked(int epfd, struct epoll_event *ev, int n)
+{
+	struct epoll_set *set = set_enter(epfd);
+
+	if (!set)
+		return -EBADF;
+	set->round++;
+	n = translate(set, ev, n);
+	if (unlikely(set->called))
+		lock_leave();
+	else
+		lock_drop();
+	return n;
+}
+
+static VJ_NOINLINE int wait_ours(int epfd, struct epoll_event *ev, int max, int64_t timeout_ns, const sigset_t *mask)
+{
+	struct epoll_set *set = set_enter(epfd);
 	int n;
 
-	if (asleep) {
-		atomic_fetch_add(asleep, 1);
-		if (atomic_load(&set_of(f)->ours)) {
-			atomic_fetch_sub(asleep, 1);
-			*ret_ours = true;
-			return 0;
-		}
-	}
-	n = ker_epoll_wait(epfd, ev, max, timeout_ns, mask);
-	if (asleep)
-		atomic_fetch_sub(asleep, 1); /* by a jump it isn't: the set is kicked once in vain */
-	for (int i = 0; i < n; i++)
-		*ret_ours |= is_mark(ev[i].data.u64);
+	if (!set)
+		return -EBADF;
+	signals_keep_out(mask);
+	n = set_wait(set, epfd, ev, max, timeout_ns, mask);
+	lock_leave();
+	signals_let_in(mask);
 	return n;
 }
 
 static int wait_any(int epfd, struct epoll_event *ev, int max, int64_t timeout_ns, const sigset_t *mask)
 {
 	struct file *f = fd_peek(epfd);
-	bool ours = f && f->kind == FILE_EPOLL &&
-		    atomic_load_explicit(&set_of(f)->ours, memory_order_acquire);
+	bool ours = false;
 	uint64_t deadline_ns;
-	int n = 0;
+	int n;
 
-	if (max <= 0 || sock_inside)
+	if (max <= 0 || sock_inside || !f || f->kind != FILE_EPOLL)
 		return ker_epoll_wait(epfd, ev, max, timeout_ns, mask);
-	if (!ours) {
+	if (set_is_kernels(set_of(f))) {
 		deadline_ns = timeout_ns > 0 ? deadline_after(sys_clock_ns(), timeout_ns) : 0;
-		n = wait_kernel(f, epfd, ev, max, timeout_ns, mask, &ours);
-		if (!ours || n < 0)
+		n = wait_kernel(set_of(f), epfd, ev, max, timeout_ns, mask, &ours);
+		for (int i = 0; i < n; i++)
+			ours |= is_mark(ev[i].data.u64);
+		if (n > 0 && ours)
+			n = wait_marked(epfd, ev, n);
+		if (n || !ours)
 			return n;
 		if (deadline_ns)
 			timeout_ns = time_left(deadline_ns, sys_clock_ns());
 	}
-	f = file_enter(epfd);
-	if (!f || f->kind != FILE_EPOLL) {
-		if (f)
-			lock_leave();
-		return -EBADF;
-	}
-	if (n) { /* the first watch came while we slept */
-		set_of(f)->round++;
-		n = translate(set_of(f), ev, n);
-	}
-	signals_keep_out(mask);
-	if (!n)
-		n = set_wait(set_of(f), epfd, ev, max, timeout_ns, mask);
-	lock_leave();
-	signals_let_in(mask);
-	return n;
+	return wait_ours(epfd, ev, max, timeout_ns, mask);
 }
 
 int sock_epoll_pwait(int epfd, struct epoll_event *ev, int max, int timeout_ms, const sigset_t *mask)

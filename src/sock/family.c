@@ -29,6 +29,7 @@
  * after 30 ms, and each process counts for itself those that another one has taken then. A page that outlives exec() would be one more
  * descriptor in each program that a server starts. Whom such a process still has when its ports rest goes into the kernel's queue.
  */
+#include "sock/calm.h"
 #include "sock/exec_env.h"
 #include "sock/family.h"
 #include "sock/forks.h"
@@ -161,7 +162,7 @@ void family_listens(struct sock *s)
 static bool is_waited(const struct sock *s)
 {
 	for (const struct watch *w = s->file.watches; w; w = w->next)
-		if (!w->set || (w->set->asleep && (w->events & EPOLLIN)))
+		if (!w->set || (set_is_slept_in(w->set) && (w->events & EPOLLIN)))
 			return true;
 	return false;
 }
@@ -233,6 +234,11 @@ static void follow(bool waits)
 bool family_rests(void)
 {
 	return rest_until_ns != 0;
+}
+
+bool family_is_calm(void)
+{
+	return !family || (sock.accepts && !family_rests() && !atomic_load_explicit(&family->rest_until_ns, memory_order_relaxed));
 }
 
 /* A window began, or another process has just begun one. */

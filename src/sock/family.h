@@ -41,5 +41,7 @@ void family_look(bool idle);
 bool family_looks_again(void);
 /* This process's ports are the kernel's for a while. */
 bool family_rests(void);
+/* No port has rested, and nobody can make this process blind: who waits has nothing to look at before. */
+bool family_is_calm(void);
 
 #endif

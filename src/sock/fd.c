@@ -297,8 +297,10 @@ VJ_EARLY static int flags_set(int fd, int which, long flags, int (*call)(int fd,
 		return 0;
 	}
 	if (s) {
-		if (which & O_NONBLOCK)
+		if (which & O_NONBLOCK) {
 			s->nonblock = flags & O_NONBLOCK;
+			atomic_store_explicit(&s->calm, 0, memory_order_relaxed);
+		}
 		if (which & O_ASYNC)
 			s->async = flags & O_ASYNC;
 		if (which & O_APPEND)

@@ -286,13 +286,14 @@ static void slab_put(struct slab *slab, void *p)
 	slab->free = p;
 }
 
-VJ_EARLY static void *slab_get(struct slab *slab, size_t bytes)
+/* @clear: so many of the @bytes are cleared, the rest stays as it was left; at first it is zero */
+VJ_EARLY static void *slab_get(struct slab *slab, size_t bytes, size_t clear)
 {
 	void *p = slab->free;
 
 	if (p) {
 		slab->free = *(void **)p;
-		memset(p, 0, bytes);
+		memset(p, 0, clear);
 		return p;
 	}
 	if ((size_t)(slab->end - slab->fresh) < bytes) {
@@ -308,7 +309,7 @@ VJ_EARLY static void *slab_get(struct slab *slab, size_t bytes)
 
 VJ_EARLY struct sock *sock_alloc(void)
 {
-	struct sock *s = slab_get(&socks, sizeof(*s));
+	struct sock *s = slab_get(&socks, sizeof(*s), sizeof(*s));
 	int none = -1;
 
 	/* else gcc loads the two as one from a page of constants that a short program does not touch otherwise */
@@ -329,7 +330,7 @@ VJ_EARLY void sock_free(struct sock *s)
 
 struct epoll_set *set_alloc(void)
 {
-	struct epoll_set *set = slab_get(&sets, sizeof(*set));
+	struct epoll_set *set = slab_get(&sets, sizeof(*set), offsetof(struct epoll_set, kernel_asleep));
 
 	if (set) {
 		set->file.kind = FILE_EPOLL;
@@ -347,7 +348,7 @@ void set_free(struct epoll_set *set)
 
 struct watch *watch_alloc(void)
 {
-	return slab_get(&watches, sizeof(struct watch));
+	return slab_get(&watches, sizeof(struct watch), sizeof(struct watch));
 }
 
 void watch_free(struct watch *w)

@@ -16,6 +16,7 @@
  * the timer and takes it back: two system calls, where to wake the helper would be two switches of the processor, one of them before the
  * program goes on.
  */
+#include "sock/calm.h"
 #include "sock/dgram.h"
 #include "sock/family.h"
 #include "sock/forks.h"
@@ -80,8 +81,11 @@ static void state_set(enum helper_state state)
 	bool was_calm = sock.helper.state == HELPER_CALM;
 
 	sock.helper.state = state;
-	if (was_calm && state != HELPER_CALM)
+	calm_anew();
+	if (was_calm && state != HELPER_CALM) {
+		calm_end();
 		recall_all();
+	}
 	sleeping_update();
 }
 
@@ -126,7 +130,7 @@ void helper_held(void)
 /* Is it as when it began, and the helper listens to all that there is? */
 static bool stays_calm(void)
 {
-	return vj_is_calm(sock.vj) && sock.helper.deed_fd == deed_fd(sock.vj) && !forks_looks();
+	return vj_stays_calm(sock.vj) && sock.helper.deed_fd == deed_fd(sock.vj) && !forks_looks();
 }
 
 void helper_active(void)

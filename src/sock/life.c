@@ -11,6 +11,7 @@
  */
 #include "sock/away.h"
 #include "sock/dgram.h"
+#include "sock/calm.h"
 #include "sock/family.h"
 #include "sock/forks.h"
 #include "sock/queue.h"
@@ -100,6 +101,7 @@ VJ_EARLY static void fork_parent(void)
 	if (fork_locked) {
 		sock.forks++;
 		sock.took = false;
+		calm_anew();
 		if (unlikely(fork_any_time))
 			lock_drop();
 		else
@@ -112,7 +114,8 @@ VJ_EARLY static void set_forget(struct epoll_set *set)
 {
 	set->kick = (struct kick){ .fd = -1 };
 	set->inherited = set->fresh_watches = true;
-	set->asleep = 0; /* not `kernel_asleep`: a handler may have forked on top of one, which takes itself off; of others the set is kicked once in vain */
+	set->asleep = 0;
+	atomic_store_explicit(&set->kernel_asleep, 0, memory_order_relaxed); /* who is here, and was asleep when a handler forked, finds no undo any more */
 }
 
 VJ_EARLY static void fork_child(void)
@@ -137,6 +140,7 @@ VJ_EARLY static void fork_child(void)
 		sock.detached = (struct pause){ 0 };
 	sock.sleepers = sock.leader = NULL;
 	sock.helper.state = HELPER_NONE;
+	atomic_store_explicit(&sock.calm, 0, memory_order_relaxed);
 	sleeping_update();
 	sock.helper.kick = (struct kick){ .fd = -1 };
 	sock.helper.timer_fd = -1;

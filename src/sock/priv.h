@@ -156,6 +156,7 @@ struct sock {
 	bool many_accept; /* LISTEN: several threads have called accept() */
 	bool contested;	  /* LISTEN: somebody else has taken from the kernel's queue whom a thread here was about to take */
 	bool kernel_has;  /* LISTEN: somebody waits in the kernel's queue, said poll() to the accepter */
+	_Atomic uint32_t calm; /* LISTEN: sock.calm, if its accept() was found to be the kernel's alone as long as that is so; 0 */
 	const void *accepter; /* LISTEN: the thread that last did; its sock_signals */
 	uint32_t linger_s;
 	union {
@@ -244,6 +245,7 @@ struct sleeper {
 	bool rung;		     /* the sleep is over, and it was the bell that ended it, if the bell was there; or that is not known */
 	bool kicked;		     /* ... and the kick can be read */
 	bool to_lead;		     /* it was sent for want of a leader */
+	bool is_calm;		     /* it will sleep again without saying so: the set that it sleeps in is calm */
 };
 
 struct epoll_set;
@@ -282,10 +284,11 @@ struct epoll_set {
 	uint32_t asleep;  /* threads in its epoll_wait() in the kernel */
 	_Atomic uint32_t
 		kernel_cnt; /* registrations with the kernel's set, about; not kick and bell */
-	_Atomic uint32_t kernel_asleep; /* threads that wait as long as it is not `ours` */
 	_Atomic bool ours;     /* has had a watch; until then its epoll_wait() is the kernel's */
 	uint64_t looked_ticks; /* when the kernel's set was last asked */
 	uint32_t round;	       /* counts calls that collect */
+	_Atomic uint32_t calm; /* sock.calm as it was when nothing of ours was to be told or done here, and there has been nothing since; 0 */
+	_Atomic uint32_t kernel_asleep; /* threads that wait as long as it is not `ours`, or is calm. The last: who closes the set leaves them there */
 };
 
 /* Spinning before a sleep; one per blocking call, zeroed. */
@@ -333,6 +336,7 @@ struct sock_layer {
 	bool hands_over; /* it has sent a connection to another process: its listening sockets stay on trial */
 	uint64_t calls; /* of the program into ctx_process() */
 	uint32_t looks; /* at what has come, by whomever */
+	_Atomic uint32_t calm; /* not 0: the helper is CALM; another number each time, and after each fork() of the program */
 
 	struct sleeper *sleepers;
 	struct sleeper *leader; /* NULL: nobody sleeps on the bell */

@@ -295,7 +295,7 @@ bool sleep_end(struct sleeper *sl, struct undo *u)
 		sleep_on();
 	if (u && !undo_pop(u))
 		return false;
-	if (unlikely(sock.copied != NULL) && sock.vj)
+	if (unlikely(sock.copied != NULL) && sock.vj && !sl->is_calm)
 		family_woke();
 	sl->kick->sent |= sl->kicked || sock_signals.ran != sl->signals.ran;
 	if (sl->pprev)

@@ -4,6 +4,7 @@
 #include "procs.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
@@ -218,6 +219,111 @@ static void part_sparse(void)
 	child_end(server);
 	close(conn);
 	printf("a question now and then\n");
+}
+
+/* ---- a set in which only the kernel's are served, until there is somebody else ------------------------------------------------- */
+
+enum { CALM_THREADS = 3, CALM_ANSWERS = 20, CALM_ROUNDS = 4, CALM_MS = 60 /* some ticks of the helper */ };
+
+static int calm_listener, calm_set, calm_threads;
+
+static void *serve_calm(void *arg)
+{
+	struct epoll_event ev;
+
+	for (;;) {
+		char ping[4];
+		int conn;
+
+		CHECK(epoll_wait(calm_set, &ev, 1, -1) == 1);
+		if (ev.data.fd == calm_listener) {
+			conn = accept(calm_listener, NULL, NULL);
+			ev = (struct epoll_event){ .events = EPOLLIN | EPOLLONESHOT, .data.fd = conn };
+			CHECK(conn >= 0 ? !epoll_ctl(calm_set, EPOLL_CTL_ADD, conn, &ev) : errno == EAGAIN);
+			continue;
+		}
+		conn = ev.data.fd;
+		if (read(conn, ping, 4) != 4) {
+			close(conn);
+			continue;
+		}
+		if (ping[0] == 'q')
+			_exit(0);
+		CHECK(write(conn, ping, 4) == 4);
+		ev.events = EPOLLIN | EPOLLONESHOT;
+		CHECK(!epoll_ctl(calm_set, EPOLL_CTL_MOD, conn, &ev));
+	}
+	return arg;
+}
+
+/* Waits for somebody else, who doesn't come. So the bell is with it. */
+static void *stand_by(void *arg)
+{
+	struct epoll_event ev = { .events = EPOLLIN };
+	uint16_t port;
+	int fd = listen_any(&port), set = epoll_create1(0);
+
+	CHECK(set >= 0 && !epoll_ctl(set, EPOLL_CTL_ADD, fd, &ev));
+	CHECK(!epoll_wait(set, &ev, 1, -1));
+	return arg;
+}
+
+/* If there are more than this one, one of them is cancelled while it waits, which the others are not to notice. */
+static void serve_by_threads(int fd)
+{
+	struct epoll_event ev = { .events = EPOLLIN, .data.fd = fd };
+	pthread_t thread;
+
+	calm_listener = fd;
+	calm_set = epoll_create1(0);
+	CHECK(calm_set >= 0 && !fcntl(fd, F_SETFL, O_NONBLOCK) && !epoll_ctl(calm_set, EPOLL_CTL_ADD, fd, &ev));
+	CHECK(!pthread_create(&thread, NULL, stand_by, NULL));
+	usleep(CALM_MS * 1000);
+	for (int i = 0; i < calm_threads; i++)
+		CHECK(!pthread_create(&thread, NULL, serve_calm, NULL));
+	usleep(CALM_MS * 1000);
+	CHECK(!calm_threads || (!pthread_cancel(thread) && !pthread_join(thread, NULL)));
+	server_ready(fd);
+	serve_calm(NULL);
+}
+
+static void ask_often(int conn)
+{
+	for (int i = 0; i < CALM_ANSWERS; i++)
+		CHECK(write(conn, "ping", 4) == 4 && read_all(conn, (char[4]){ 0 }, 4) == 4);
+}
+
+/* By turns, a client by channel comes to threads that wait for the kernel's alone, and goes again. */
+static void come_and_go(int threads)
+{
+	pid_t server;
+	uint16_t port;
+	int kernels, channel;
+
+	calm_threads = threads;
+	port = server_start(serve_by_threads, &server);
+	kernels = kernel_connect_to(port);
+	for (int round = 0; round < CALM_ROUNDS; round++) {
+		usleep(CALM_MS * 1000);
+		ask_often(kernels);
+		channel = connect_to(port);
+		ask_often(channel);
+		check_path(channel);
+		usleep(CALM_MS * 1000);
+		ask_often(channel);
+		ask_often(kernels);
+		close(channel);
+	}
+	CHECK(write(kernels, "quit", 4) == 4);
+	child_end(server);
+	close(kernels);
+}
+
+static void part_calm(void)
+{
+	come_and_go(0);
+	come_and_go(CALM_THREADS);
+	printf("%d times not the kernel's alone\n", 2 * CALM_ROUNDS);
 }
 
 /* ---- a handler that lasts ----------------------------------------------------------------------------------------- */
@@ -687,7 +793,7 @@ static void part_fork_at_end(void)
 
 void answers_parts(const char *only)
 {
-	static const struct part parts[] = { { "answers", part_answers }, { "sparse", part_sparse }, { "handler", part_handler },
+	static const struct part parts[] = { { "answers", part_answers }, { "sparse", part_sparse }, { "calm", part_calm }, { "handler", part_handler },
 					     { "signalled", part_signalled },	 { "deferred", part_deferred }, { "bell", part_bell }, { "ends_beneath", part_ends_beneath },
 					     { "behind_exit", part_behind_exit },
 					     { "fork_at_end", part_fork_at_end } };

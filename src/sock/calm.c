@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* calm.c - a process that has no channel */
+#include "sock/calm.h"
+
+void calm_anew(void)
+{
+	static uint32_t times;
+
+	if (unlikely(sock.helper.state == HELPER_CALM))
+		atomic_store(&sock.calm, ++times ? times : ++times);
+}
+
+void calm_end(void)
+{
+	atomic_store(&sock.calm, 0);
+	for (int fd = fd_next(0); fd >= 0; fd = fd_next(fd + 1)) {
+		struct file *f = fd_peek(fd);
+
+		if (f->kind == FILE_EPOLL && atomic_load(&set_of(f)->kernel_asleep))
+			kick_send(&set_of(f)->kick);
+	}
+}
+
+/* The thread is cancelled, or jumps out. */
+static void kernel_left(void *arg)
+{
+	struct epoll_set *set = arg;
+
+	atomic_fetch_sub(&set->kernel_asleep, 1);
+}
+
+int wait_kernel(struct epoll_set *set, int epfd, struct epoll_event *ev, int max, int64_t timeout_ns, const sigset_t *mask, bool *ret_ours)
+{
+	struct undo undo;
+	int n;
+
+	atomic_fetch_add(&set->kernel_asleep, 1);
+	if (unlikely(!set_is_kernels(set))) {
+		atomic_fetch_sub(&set->kernel_asleep, 1);
+		*ret_ours = true;
+		return 0;
+	}
+	undo_push(&undo, kernel_left, set);
+	n = ker_epoll_undo(epfd, ev, max, timeout_ns, mask, undo_all);
+	if (!undo_pop(&undo))
+		return -EINTR;
+	atomic_fetch_sub(&set->kernel_asleep, 1);
+	return n;
+}
