@@ -282,8 +282,7 @@ struct epoll_set {
 	bool fresh_watches; /* among the watches may be listening sockets that are not leased yet */
 	uint64_t again_ns; /* when to look at those again that could not be; 0: there are none */
 	uint32_t asleep;  /* threads in its epoll_wait() in the kernel */
-	_Atomic uint32_t
-		kernel_cnt; /* registrations with the kernel's set, about; not kick and bell */
+	_Atomic uint32_t kernel_cnt; /* registrations with the kernel's set, about; not kick and bell */
 	_Atomic bool ours;     /* has had a watch; until then its epoll_wait() is the kernel's */
 	uint64_t looked_ticks; /* when the kernel's set was last asked */
 	uint32_t round;	       /* counts calls that collect */
