@@ -110,6 +110,26 @@ static void test_restart(void)
 	pair_close(&p);
 }
 
+/* Datagrams likewise: whoever has a socket at another address hears nothing. */
+static void test_datagram_to_any(const struct sockaddr_in *from)
+{
+	struct sockaddr_in to = at4(INADDR_LOOPBACK, 0);
+	int server = socket(AF_INET, SOCK_DGRAM, 0), client = socket(AF_INET, SOCK_DGRAM, 0);
+	char c;
+
+	say("bind", bind(server, (struct sockaddr *)&to, sizeof(to)));
+	getsockname(server, (struct sockaddr *)&to, &(socklen_t){ sizeof(to) });
+	say("recv", recv(server, &c, 1, MSG_DONTWAIT));
+	say("bind", bind(client, (struct sockaddr *)from, sizeof(*from)));
+	to.sin_addr.s_addr = INADDR_ANY;
+	for (int i = 0; i < 8; i++)
+		say("to any, from another", sendto(client, "x", 1, 0, (struct sockaddr *)&to, sizeof(to)));
+	settle();
+	say("recv", recv(server, &c, 1, MSG_DONTWAIT));
+	close(client);
+	close(server);
+}
+
 static void test_connect(void)
 {
 	struct sockaddr none = { .sa_family = AF_UNSPEC };
@@ -134,6 +154,7 @@ static void test_connect(void)
 	say("bind", bind(fd, (struct sockaddr *)&name, sizeof(name)));
 	say("to any, from another", connect(fd, (struct sockaddr *)&any, sizeof(any)));
 	close(fd);
+	test_datagram_to_any(&name);
 	any.sin_port = 0;
 	fd = stream(AF_INET);
 	say("to port 0", connect(fd, (struct sockaddr *)&any, sizeof(any)));
