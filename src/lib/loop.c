@@ -219,6 +219,11 @@ int vj_control_fd(const struct vj *vj)
 	return vj->ctl ? ctl_client_fd(vj->ctl) : -1;
 }
 
+bool vj_has_links(const struct vj *vj)
+{
+	return vj->link_cnt > 0;
+}
+
 bool vj_is_calm(const struct vj *vj)
 {
 	return !vj->link_cnt && vj->ctl && vj->ctl_next_ns && deed_is_calm(vj) && deadline_us(vj) == UINT64_MAX && !raw_pending(vj) &&

@@ -36,6 +36,9 @@ bool vj_link_is_new(const struct vj *vj);
 /** vj_oversleeps() - Is a timer due before @wake_ns (CLOCK_MONOTONIC; UINT64_MAX: never), by a millisecond at least? */
 bool vj_oversleeps(const struct vj *vj, uint64_t wake_ns);
 
+/** vj_has_links() - Is there a channel, of whatever kind? */
+bool vj_has_links(const struct vj *vj);
+
 /**
  * vj_is_calm() - Is nothing under way, so that what comes next comes by vj_control_fd() or deed_fd()?
  * There is no link, no timer, and nothing that vjd or another process has said and that was looked at.

@@ -155,8 +155,8 @@ void helper_relieved(void)
 {
 	if (sock.helper.on_bell) {
 		kick_send(&sock.helper.kick);
-	} else if (sock.helper.state == HELPER_WATCH && sock.helper.watches <= FEW_WATCHES && is_own() && timer_set(0)) {
-		state_set(HELPER_DEEP);
+	} else if (sock.helper.state == HELPER_WATCH && sock.helper.watches <= FEW_WATCHES && is_own() && vj_has_links(sock.vj) && timer_set(0)) {
+		state_set(HELPER_DEEP); /* without a channel it is to wake once more: then it is calm */
 	}
 }
 
