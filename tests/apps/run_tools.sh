@@ -57,7 +57,13 @@ grep -q 'in drain (' "$tmp/gdb.said" || has 'drain (arg=' "$tmp/gdb.said" || { c
 grep -q 'vj-helper' "$tmp/gdb.said" || fail "gdb: shows no helper thread"
 grep -q 'WARNING: ThreadSanitizer\|ERROR: AddressSanitizer\|runtime error' "$tmp/asan.err" "$tmp/tsan.err" && fail "a sanitizer complains"
 # pointers to nowhere, and 2,000 pieces out of one, that the calls are given on purpose are told as parameters of system calls
-grep -E 'Invalid (read|write|free)|Use of uninitialised|depends on uninitialised' "$tmp/valgrind.err" && fail "valgrind complains"
+# ... and what lies where nothing may be read (test_jump_fault() in calls_jump.c) is no business of ours
+awk '/^==[0-9]+== $/ { if (bad && !meant) print what; bad = meant = 0; what = ""; next }
+	/Invalid (read|write|free)|Use of uninitialised|depends on uninitialised/ { bad = 1 }
+	/ test_jump_fault \(/ { meant = 1 }
+	{ what = what $0 "\n" }
+	END { if (bad && !meant) print what }' "$tmp/valgrind.err" >"$tmp/valgrind.bad"
+[ ! -s "$tmp/valgrind.bad" ] || { cat "$tmp/valgrind.bad"; fail "valgrind complains"; }
 grep -q 'epoll_pwait' "$tmp/strace.log" || fail "strace: shows nothing"
 
 # A program whose peers are all the kernel's makes hardly more system calls than without channels: what its start takes, a look at vjd's board now
