@@ -75,11 +75,12 @@ VJ_EARLY bool exec_env_has_library(char *const envp[])
 
 VJ_EARLY static bool is_missing(const struct named *n)
 {
-	char path[PATH_MAX];
+	char *path;
 	long r;
 
-	if (n->bytes >= sizeof(path))
+	if (n->bytes >= PATH_MAX)
 		return false;
+	path = __builtin_alloca(n->bytes + 1); /* PATH_MAX would be a page of the stack more for each child */
 	for (size_t i = 0; i < n->bytes; i++)
 		path[i] = n->path[i];
 	path[n->bytes] = '\0';
