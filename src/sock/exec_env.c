@@ -3,8 +3,8 @@
  * exec_env.c - the environment of a program that is about to be started: does it name our library, and is that there?
  *
  * Behind another root directory, or where the user that the process has become may not look, the loader doesn't find the library, and
- * says so on standard error, for each program. So there it isn't asked for. No function of libc's is called, since each child would
- * have to look it up.
+ * says so on standard error, for each program. So there it isn't asked for. As a rule no function of libc's is called, which each child
+ * would have to look up, at the price of a dozen page faults.
  */
 #include "sock/exec_env.h"
 
@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/syscall.h>
 
 struct named {
@@ -73,19 +74,28 @@ VJ_EARLY bool exec_env_has_library(char *const envp[])
 	return find(envp, &n);
 }
 
+static bool is_missing_at(const char *path)
+{
+	long r = SYS_CALL3(SYS_faccessat, AT_FDCWD, path, R_OK);
+
+	return r == -ENOENT || r == -ENOTDIR || r == -EACCES;
+}
+
+/* Others follow. */
+static VJ_COLD bool is_missing_among(const struct named *n)
+{
+	char path[PATH_MAX];
+
+	if (n->bytes >= sizeof(path))
+		return false;
+	memcpy(path, n->path, n->bytes);
+	path[n->bytes] = '\0';
+	return is_missing_at(path);
+}
+
 VJ_EARLY static bool is_missing(const struct named *n)
 {
-	char *path;
-	long r;
-
-	if (n->bytes >= PATH_MAX)
-		return false;
-	path = __builtin_alloca(n->bytes + 1); /* PATH_MAX would be a page of the stack more for each child */
-	for (size_t i = 0; i < n->bytes; i++)
-		path[i] = n->path[i];
-	path[n->bytes] = '\0';
-	r = SYS_CALL3(SYS_faccessat, AT_FDCWD, path, R_OK);
-	return r == -ENOENT || r == -ENOTDIR || r == -EACCES;
+	return n->path[n->bytes] ? is_missing_among(n) : is_missing_at(n->path);
 }
 
 static size_t count(char *const envp[])
