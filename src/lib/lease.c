@@ -209,6 +209,14 @@ void lease_drop(struct vj *vj, struct lease *lease)
 	*lease = (struct lease){ .proto = 0 };
 }
 
+void lease_ends(struct vj *vj, struct vj_listener of)
+{
+	struct lease *l = lease_by_obj(vj, CTL_PROTO_TCP, of.v);
+
+	if (l)
+		l->rests = true;
+}
+
 int lease_rest(struct vj *vj, struct vj_listener of, bool rest)
 {
 	struct lease *l = lease_by_obj(vj, CTL_PROTO_TCP, of.v);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * lease.h - a port that is given back for a while, for the layer above
+ * lease.h - a port that is given back, for a while or for good, for the layer above
  *
  * Thread rule: as vj.h, one thread at a time.
  */
@@ -17,5 +17,8 @@
  * a handshake can't change over to the kernel.
  */
 int lease_rest(struct vj *vj, struct vj_listener l, bool rest);
+
+/** lease_ends() - The socket that proves it is about to be closed, before vj_unlisten(): it isn't stated again until then. Doesn't wait. */
+void lease_ends(struct vj *vj, struct vj_listener l);
 
 #endif

@@ -94,7 +94,7 @@ struct lease {
 	uint32_t flags; /* CTL_LEASE_* */
 	int kernel_fd; /* ours, or the caller's (own_fd false) */
 	bool own_fd;
-	bool rests; /* not held because it isn't wanted now, see lease.h */
+	bool rests; /* not to be held from now on, or for now: see lease.h */
 	struct endpoint local;
 	uint64_t cookie; /* RAW: of the offer */
 };

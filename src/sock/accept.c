@@ -29,6 +29,7 @@
 #include "sock/single.h"
 
 #include "lib/deed.h"
+#include "lib/lease.h"
 #include "lib/lease_scope.h"
 
 #include <fcntl.h>
@@ -275,9 +276,23 @@ void listener_found(struct sock *s, uint32_t backlog)
 	watches_move(&s->file, WATCH_BOTH);
 }
 
+/*
+ * If the program has closed its own descriptor the kernel's listener ends here: before vjd is asked, as whoever comes to it meanwhile would be reset in place
+ * of reaching another one with the same port.
+ */
+VJ_EARLY void listener_proof_close(struct sock *s)
+{
+	if (s->has_listener && sock.vj)
+		lease_ends(sock.vj, s->listener);
+	queues_forget();
+	own_fd_close(s->lease_fd);
+	s->lease_fd = -1;
+}
+
 /* Who waits in its queue on channels goes to others, or if these may be @blind to it into the kernel's. */
 VJ_EARLY static void listener_withdraw(struct sock *s, bool blind)
 {
+	listener_proof_close(s);
 	if (s->has_listener && sock.vj) {
 		if (blind)
 			deed_offer(sock.vj, s->listener, DEED_OFFER_QUEUE);
@@ -289,9 +304,6 @@ VJ_EARLY static void listener_withdraw(struct sock *s, bool blind)
 	if (s->has_listener)
 		s->unleased = (struct pause){ 0 };
 	s->has_listener = false;
-	queues_forget();
-	own_fd_close(s->lease_fd);
-	s->lease_fd = -1;
 	placeholder_drop(s);
 }
 

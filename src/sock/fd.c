@@ -64,7 +64,10 @@ static void linger(struct sock *s)
 	block_end(&b);
 }
 
-/* @fd is not its number any more. Lock held, may be given up. */
+/*
+ * @fd is not its number any more, and closed: the kernel's listener takes nobody from there on, whatever there is to be said before the channel's
+ * has ended. Lock held, may be given up.
+ */
 VJ_EARLY static void number_gone(int fd, struct file *f)
 {
 	struct sock *s = f->kind == FILE_SOCK ? sock_of(f) : NULL;
@@ -76,13 +79,6 @@ VJ_EARLY static void number_gone(int fd, struct file *f)
 	if (s && f->refs == 1 && s->state == SOCK_UDP && unlikely(dgram_has_heirs(s)))
 		dgram_give(s);
 	file_put(f);
-}
-
-/* Take the number away from what is behind it. Lock held, may be given up. */
-VJ_EARLY static void fd_drop(int fd, struct file *f)
-{
-	fd_set_file(fd, NULL);
-	number_gone(fd, f);
 }
 
 VJ_EARLY int sock_close(int fd)
@@ -101,8 +97,9 @@ VJ_EARLY int sock_close(int fd)
 	f = file_enter(fd);
 	if (!f)
 		return (int)ret_errno(sys_close(fd));
-	fd_drop(fd, f);
+	fd_set_file(fd, NULL);
 	r = sys_close(fd);
+	number_gone(fd, f);
 	if (unlikely(sock.orphaned))
 		away_closed();
 	lock_leave();
@@ -118,23 +115,27 @@ static void forget_range(unsigned first, unsigned last)
 /* All numbers first..last but ours. Lock held. */
 static int close_around_ours(unsigned first, unsigned last, unsigned flags)
 {
+	bool closes = !(flags & CLOSE_RANGE_CLOEXEC);
 	unsigned from = first;
 
-	if (!(flags & CLOSE_RANGE_CLOEXEC))
+	if (closes)
 		forget_range(first, last);
 	for (int fd = fd_next((int)first); fd >= 0 && (unsigned)fd <= last; fd = fd_next(fd + 1)) {
 		struct file *f = fd_peek(fd);
+		bool ours = f->kind == FILE_INTERNAL;
+		unsigned end = (unsigned)fd + !ours;
 		int r;
 
-		if (f->kind != FILE_INTERNAL) {
-			if (!(flags & CLOSE_RANGE_CLOEXEC))
-				fd_drop(fd, f);
+		if (!ours && !closes)
 			continue;
-		}
-		r = (unsigned)fd > from ? ker_close_range(from, (unsigned)fd - 1, (int)flags) : 0;
+		if (!ours)
+			fd_set_file(fd, NULL);
+		r = end > from ? ker_close_range(from, end - 1, (int)flags) : 0;
 		if (r)
 			return r;
 		from = (unsigned)fd + 1;
+		if (!ours)
+			number_gone(fd, f);
 	}
 	return from <= last ? ker_close_range(from, last, (int)flags) : 0;
 }

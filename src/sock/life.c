@@ -238,15 +238,23 @@ VJ_EARLY void life_init(void)
  * ----------------
  */
 
-/* Threads that wait there are none of ours, and wait on; of clients that come from now on, and of who has woken one just now, others hear. */
-static void close_copied(int fd, struct sock *s)
+/*
+ * Now, as the connections may have something to say for a while. Threads that wait there are none of ours, and wait on; of clients that come from now on,
+ * and of who has woken one just now, others hear, if there are copies.
+ */
+static void close_listener(int fd, struct sock *s)
 {
-	if (s->state == SOCK_LISTEN) {
+	bool shared = s->copied && s->state == SOCK_LISTEN;
+
+	if (shared) {
 		queues_leave(s->lease_fd);
-		listener_close(s);
 		queue_pass(fd);
 	}
 	sys_close(fd);
+	if (shared)
+		listener_close(s);
+	else
+		listener_proof_close(s);
 }
 
 static void close_connections(void)
@@ -255,8 +263,8 @@ static void close_connections(void)
 		struct file *f = fd_peek(fd);
 		struct sock *s = f->kind == FILE_SOCK ? sock_of(f) : NULL;
 
-		if (s && s->copied && s->state <= SOCK_LISTEN) /* who waits there for accept() goes to the others, if there are */
-			close_copied(fd, s);
+		if (s && (s->state == SOCK_LISTEN || (s->copied && s->state < SOCK_LISTEN))) /* who waits there for accept() goes to the others, if there are */
+			close_listener(fd, s);
 		if (!s || !sock_is_conn(s))
 			continue;
 		if (s->token || deed_has(sock.vj, s->conn)) { /* whether others have copies shows when ours are closed */

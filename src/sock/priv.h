@@ -603,12 +603,11 @@ uint64_t listener_again_ns(const struct sock *s);
 void listeners_withdraw(enum report_why why, struct pause rest);
 /* Off channels; the kernel's socket stays as it is. */
 void listener_close(struct sock *s);
-/* ... and goes on listening, alone; who waits on channels is put into its queue. */
+/* First part of that: our own descriptor of it is closed, and no word to vjd. */
+void listener_proof_close(struct sock *s);
+/* Off channels, and the kernel's goes on listening, alone; who waits on channels is put into its queue. */
 void listener_leave(int fd, struct sock *s, enum report_why why);
-/*
- * The process becomes another program, in which accept() takes from the kernel's queue what had come before, if it has the library at all: who
- * waits on channels is put there. Lock held.
- */
+/* The process becomes another program, which takes from the kernel's queue what had come before: who waits on channels is put there. Lock held. */
 void listeners_exec(void);
 /* Off channels in a child of fork(), where libvj's half is the parent's. */
 void listener_forget(struct sock *s);

@@ -181,6 +181,28 @@ print(len(conns), flush=True)
 sys.stdin.readline()
 """
 
+# Two listeners of one port, on channels; the first one ends in the way that it is told to, and then it says so.
+HANDER = """
+import os, select, socket, sys
+sys.stdin.readline()
+def listen(port):
+    s = socket.socket()
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    s.bind(("127.0.0.1", port))
+    s.listen()
+    select.select([s], [], [], 0)
+    return s
+old = listen(0)
+new = listen(old.getsockname()[1])
+print(new.getsockname()[1], flush=True)
+sys.stdin.readline()
+nr = old.fileno()
+{"close": old.close, "dup2": lambda: os.dup2(0, nr), "closerange": lambda: os.closerange(nr, nr + 1),
+ "shutdown": lambda: old.shutdown(socket.SHUT_RD)}[sys.argv[1]]()
+print("true", flush=True)
+sys.stdin.readline()
+"""
+
 SERVERS = [("accept", "127.0.0.1"), ("poll", "::1"), ("select", "127.0.0.1"), ("epoll", "::1"), ("workers", "127.0.0.1"), ("workers", "::1"),
            ("fork", "127.0.0.1"), ("fork", "::1")]
 
@@ -225,6 +247,12 @@ def until(true, what, seconds=SOON_S):
 def leases():
     said = subprocess.run([BUILD + "/vj", "status", "--socket", SOCKET], capture_output=True, text=True, check=False).stdout
     return [line.split()[1].rsplit(":", 1)[-1] for line in said.splitlines() if line.startswith("tcp ")]
+
+
+def listeners(port):
+    """The kernel's, of that port"""
+    with open("/proc/net/tcp", encoding="ascii") as table:
+        return sum(line.split()[1].endswith(f":{port:04X}") and line.split()[3] == "0A" for line in table.readlines()[1:])
 
 
 def way_of(program):
@@ -347,6 +375,26 @@ class Test:
         print(f"clients come back: the slowest answer took {asker.said():.3f} s", flush=True)
         self.end()
 
+    def handed_over(self):
+        """A listener that ends takes nobody in the kernel from there on, whatever vjd is to be asked: whom it takes it would reset."""
+        self.servers = [Program(HANDER, way) for way in ("close", "dup2", "closerange", "shutdown")]
+        time.sleep(1)
+        for server in self.servers:
+            server.go()
+        until(lambda: all(s.said() for s in self.servers), "servers don't start")
+        ports = {server: server.said() for server in self.servers}
+        until(lambda: all(leases().count(str(p)) > 1 for p in ports.values()), leases)
+        self.vjd.process.send_signal(signal.SIGSTOP) # whoever asks it waits for 2 s
+        for server in self.servers:
+            server.go()
+        until(lambda: all(listeners(p) == 1 for p in ports.values()), "listeners end")
+        early = [server.args[0] for server, port in ports.items() if server.said() == port]
+        self.vjd.process.send_signal(signal.SIGCONT)
+        assert len(early) == len(ports), f"the kernel's listener ends first: only by {early}"
+        until(lambda: all(s.said() is True for s in self.servers), "listeners have ended")
+        print("the kernel's listener ends first", flush=True)
+        self.end()
+
     def run(self, kind):
         name = f"vjd stopped for {kind} s" if kind else "vjd killed"
         slow_s = 2 * kind + 10
@@ -369,6 +417,7 @@ def main():
     try:
         test.datagrams()
         test.taken_back()
+        test.handed_over()
         for kind in [*STOPS_S, 0]:
             test.run(kind)
     finally:
