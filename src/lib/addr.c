@@ -36,14 +36,16 @@ int addr_from_sockaddr(const struct sockaddr *sa, socklen_t len, struct endpoint
 
 int addr_of_peer(const struct sockaddr *sa, socklen_t len, const struct ip_addr *from, struct endpoint *ret_ep)
 {
+	const struct ip_addr loopback4 = ip_addr_from_v4(be32(0x7f000001)), loopback6 = { .bytes = { [15] = 1 } };
 	int err = addr_from_sockaddr(sa, len, ret_ep);
+	bool from_v4 = from && ip_addr_is_v4(from) && !ip_addr_is_any(from);
 
 	if (err || !ip_addr_is_any(&ret_ep->addr))
 		return err;
-	if (!ip_addr_is_v4(&ret_ep->addr))
-		ret_ep->addr = (struct ip_addr){ .bytes = { [15] = 1 } };
+	if (ip_addr_is_v4(&ret_ep->addr))
+		ret_ep->addr = from_v4 ? *from : loopback4;
 	else
-		ret_ep->addr = from && ip_addr_is_v4(from) && !ip_addr_is_any(from) ? *from : ip_addr_from_v4(be32(0x7f000001));
+		ret_ep->addr = from_v4 ? loopback4 : loopback6;
 	return 0;
 }
 

@@ -200,6 +200,8 @@ int connect_with(struct vj *vj, const struct sockaddr *remote, socklen_t remote_
 		return err;
 	if (!to.port)
 		return -EINVAL;
+	if (!ip_addr_is_any(&from.addr) && ip_addr_is_v4(&from.addr) != ip_addr_is_v4(&to.addr))
+		return -EAFNOSUPPORT;
 	err = route_find(vj, CTL_PROTO_TCP, &to, vj->flow++, &link);
 	if (err)
 		return err;

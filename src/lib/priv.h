@@ -206,7 +206,10 @@ void lib_host_settings(struct vj *vj);
 /* ---- addr.c */
 /* Return: 0; -EINVAL: too short; -EAFNOSUPPORT. */
 int addr_from_sockaddr(const struct sockaddr *sa, socklen_t len, struct endpoint *ret_ep);
-/* The same of a destination: "any" means this host, as to the kernel; of IPv4 the address that is sent from, if there is one (@from). */
+/*
+ * The same of a destination: "any" means this host, as to the kernel. If what is sent from (@from; NULL: not known) is an address of IPv4, IPv4's "any"
+ * is that one, and IPv6's is 127.0.0.1.
+ */
 int addr_of_peer(const struct sockaddr *sa, socklen_t len, const struct ip_addr *from, struct endpoint *ret_ep);
 void addr_to_sockaddr(const struct endpoint *ep, struct sockaddr_storage *ret_sa);
 /* The source that the kernel would choose for a destination that @link leads to. */

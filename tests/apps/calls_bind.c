@@ -130,6 +130,39 @@ static void test_datagram_to_any(const struct sockaddr_in *from)
 	close(server);
 }
 
+/* From an address of IPv4 that is written as one of IPv6: "any" is IPv4's loopback, and what is IPv6's can't be called. */
+static void test_connect_mapped(void)
+{
+	struct sockaddr_in6 any = { .sin6_family = AF_INET6 }, from, to, name;
+	int listener = stream(AF_INET6), fd, off = 0;
+	socklen_t len = sizeof(name);
+	char text[INET6_ADDRSTRLEN];
+
+	title("connect from a mapped address");
+	setsockopt(listener, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
+	say("bind", bind(listener, (struct sockaddr *)&any, sizeof(any)));
+	say("listen", listen(listener, 5));
+	wait_for_none(listener);
+	from = any;
+	inet_pton(AF_INET6, "::ffff:127.0.0.5", &from.sin6_addr);
+	to = any;
+	to.sin6_port = port_of(listener);
+	fd = stream(AF_INET6);
+	say("bind", bind(fd, (struct sockaddr *)&from, sizeof(from)));
+	say("to any", connect(fd, (struct sockaddr *)&to, sizeof(to)));
+	say("getpeername", getpeername(fd, (struct sockaddr *)&name, &len));
+	inet_ntop(AF_INET6, &name.sin6_addr, text, sizeof(text));
+	say_text("it", text, (long)strlen(text));
+	close(fd);
+	close(accept(listener, NULL, NULL));
+	to.sin6_addr = in6addr_loopback;
+	fd = stream(AF_INET6);
+	say("bind", bind(fd, (struct sockaddr *)&from, sizeof(from)));
+	say("to ::1", connect(fd, (struct sockaddr *)&to, sizeof(to)));
+	close(fd);
+	close(listener);
+}
+
 static void test_connect(void)
 {
 	struct sockaddr none = { .sa_family = AF_UNSPEC };
@@ -354,6 +387,7 @@ void calls_bind(void)
 	test_bindresvport();
 	test_restart();
 	test_connect();
+	test_connect_mapped();
 	test_accept_gone();
 	test_reuseport();
 	test_v6only();
