@@ -5,16 +5,13 @@
  * As in native.c, applications live in one process and are pumped in turn. a serves, b is its client, c and d take over what
  * a and b have.
  */
-#include "own_vjd.h"
-
 #include "base/time.h"
 #include "channel/sys.h"
-#include "lib/connect.h"
-#include "lib/deed_priv.h"
 #include "lib/move.h"
 #include "lib/own_fd.h"
-#include "lib/stopped.h"
 #include "stack/tcp_move.h"
+
+#include "moves.h" /* behind whatever calls a parameter a */
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -28,7 +25,7 @@
 
 #include <cmocka.h>
 
-static struct vj *a, *b, *c, *d;
+struct vj *a, *b, *c, *d;
 static struct vj_listener l;
 static struct vj_conn at_a, at_b;
 static unsigned left_cnt, stayed_cnt, in_kernel_cnt;
@@ -68,7 +65,7 @@ static void on_in_kernel(uint64_t cookie, const struct deed_note *note, int fd, 
 	in_kernel_cnt++;
 }
 
-static struct vj *app_open(const char *name)
+struct vj *app_open(const char *name)
 {
 	static const struct deed_hooks hooks = { .leaves = on_leaves, .stays = on_stays, .pumped = on_pumped, .waited = is_waited,
 						  .in_kernel = on_in_kernel };
@@ -82,7 +79,7 @@ static struct vj *app_open(const char *name)
 	return vj;
 }
 
-static void pump(void)
+void pump(void)
 {
 	struct vj *all[] = { a, b, c, d };
 	struct vj_event ev[16];
@@ -449,156 +446,13 @@ static void with_itself(void **state)
 	}
 }
 
-/* ---- offered --------------------------------------------------------------------------------------------------- */
-
-/* @vj waits for clients beside others. Return: the address, at @ret_at where that is given already */
-static struct vj_listener listen_beside(struct vj *vj, struct sockaddr_storage *at)
-{
-	struct vj_listener listener;
-
-	if (!at->ss_family)
-		memcpy(at, &(struct sockaddr_in){ .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) }, sizeof(struct sockaddr_in));
-	assert_int_equal(vj_listen(vj, (struct sockaddr *)at, sizeof(struct sockaddr_in), 16, VJ_LISTEN_REUSEPORT, -1, 5, &listener), 0);
-	vj_listener_addr(vj, listener, at);
-	return listener;
-}
-
-/* A client of b's, who doesn't wait if he was promised a place */
-static struct vj_conn call(const struct sockaddr_storage *at)
-{
-	struct vj_conn conn;
-
-	assert_int_equal(connect_with(b, (const struct sockaddr *)at, sizeof(struct sockaddr_in), NULL, 0, NULL, 0, true, 6, &conn), 0);
-	return conn;
-}
-
-static void pump_two(struct vj *x, struct vj *y)
-{
-	struct vj *all[] = { a, b, c, d };
-
-	a = x == all[0] || y == all[0] ? all[0] : NULL;
-	b = x == all[1] || y == all[1] ? all[1] : NULL;
-	c = x == all[2] || y == all[2] ? all[2] : NULL;
-	d = x == all[3] || y == all[3] ? all[3] : NULL;
-	pump();
-	a = all[0];
-	b = all[1];
-	c = all[2];
-	d = all[3];
-}
-
-/* b has called c, beside whom d listens: nobody has accepted it. It is b's first call there, or one on a promise. */
-static void call_beside(struct sockaddr_storage *at, struct vj_listener *ret_at_c, struct vj_listener *ret_at_d, struct vj_conn *ret_from)
-{
-	*ret_at_c = listen_beside(c, at);
-	*ret_from = call(at);
-	PUMP_UNTIL(vj_listener_ready(c, *ret_at_c));
-	*ret_at_d = listen_beside(d, at);
-}
-
-static bool is_refused(struct vj_conn conn)
-{
-	return tcp_is_refused(b->stack, (struct tcp_id){ conn.v });
-}
-
-/* Whoever was offered one stands still. Its client is refused, and may call another, and nobody hears it twice when that one goes on. */
-static void offered_in_vain(void **state)
-{
-	struct sockaddr_storage at = { 0 };
-	struct vj_listener at_c, at_d;
-	struct vj_conn from;
-
-	call_beside(&at, &at_c, &at_d, &from);
-	deed_offer_to(c, at_c, DEED_OFFER, d->ctl_app, getpid());
-	for (uint64_t end_ms = now_ms() + PATIENT_MS; !is_refused(from); pump_two(b, c))
-		assert_true(now_ms() < end_ms);
-	for (int i = 0; i < 100; i++)
-		pump();
-	assert_false(vj_listener_ready(d, at_d) || vj_listener_ready(c, at_c));
-	(void)state;
-}
-
-static void look_until_left(struct deed *deed)
+void look_until_left(struct deed *deed)
 {
 	deed->again_ns = UINT64_MAX; /* no further */
 	PUMP_UNTIL(deed->state == DEED_LEFT);
 }
 
-/* Whoever hands one on is stopped before he has. Its client calls another after a second; no other hears it when that one goes on. */
-static void offered_by_the_stopped(void **state)
-{
-	struct sockaddr_storage at = { 0 };
-	struct vj_listener at_c, at_d;
-	struct vj_conn from;
-	struct vj_link *to_c;
-	uint64_t asked_ns;
-
-	(void)state;
-	call_beside(&at, &at_c, &at_d, &from);
-	to_c = move_link_of(b, (struct tcp_id){ from.v });
-	deed_offer_to(c, at_c, DEED_OFFER, d->ctl_app, getpid());
-	look_until_left(c->deeds->all);
-	asked_ns = c->deeds->all->asked_ns;
-	for (uint64_t end_ms = now_ms() + PATIENT_MS; !is_refused(from); pump_two(b, d)) {
-		assert_true(now_ms() < end_ms);
-		to_c->stop = PEER_STANDS; /* what is to be seen of a process that is */
-		to_c->stop_ns = lib_clock_ns();
-	}
-	assert_true(lib_clock_ns() - asked_ns >= MOVE_CALL_WAITS_MS * NS_PER_MS);
-	c->deeds->all->again_ns = 0;
-	PUMP_UNTIL(!deed_any(c));
-	assert_false(vj_listener_ready(d, at_d) || vj_listener_ready(c, at_c));
-}
-
-/* Whoever takes one was in time when he looked, and is not any more when its client can see that he has come. */
-static void arrives_too_late(void **state)
-{
-	struct sockaddr_storage at = { 0 };
-	struct vj_listener at_c = listen_beside(c, &at);
-	struct vj_conn from = call(&at);
-
-	(void)state;
-	PUMP_UNTIL(vj_listener_ready(c, at_c));
-	deed_offer(c, at_c, DEED_OFFER);
-	look_until_left(c->deeds->all);
-	c->deeds->all->msg.until_ns = 1;
-	c->deeds->all->again_ns = 0; /* nobody takes it */
-	PUMP_UNTIL(is_refused(from));
-	assert_false(vj_listener_ready(c, at_c));
-}
-
-/* Whoever hands one on ends before he has. Its client, who has all that he said, calls another: at once, or if somebody may have it, when he is late */
-static void offered_by_the_dead(void **state)
-{
-	for (int given = 0; given < 2; given++) {
-		struct sockaddr_storage at = { 0 };
-		struct vj_listener at_c;
-		struct vj_conn from, to;
-
-		c = c ? c : app_open("c");
-		at_c = listen_beside(c, &at);
-		from = call(&at);
-		PUMP_UNTIL(vj_listener_ready(c, at_c));
-		assert_int_equal(vj_accept(c, at_c, 7, &to), 0);
-		PUMP_UNTIL(vj_ready(b, from) & VJ_EV_CONNECTED);
-		from = call(&at); /* on the promise that came with it */
-		PUMP_UNTIL(vj_listener_ready(c, at_c));
-		deed_offer(c, at_c, DEED_OFFER);
-		look_until_left(c->deeds->all);
-		assert_true(tcp_keeps_said(b->stack, (struct tcp_id){ from.v }));
-		if (given)
-			assert_true(move_given(c, c->deeds->all->conn, c->deeds->all->msg.token));
-		vj_close(c);
-		c = NULL;
-		PUMP_UNTIL(b->link_cnt == 1);
-		if (given)
-			assert_false(vj_ready(b, from) & VJ_EV_ERROR);
-		assert_true(move_deadline_us(b) <= lib_clock_ns() / 1000 + (given ? 1000001 : 1));
-		PUMP_UNTIL(vj_ready(b, from) & VJ_EV_ERROR);
-		assert_true(is_refused(from)); /* he may call another */
-	}
-	(void)state;
-}
+/* ---- kept ------------------------------------------------------------------------------------------------------ */
 
 /* Not a deed, but something with a descriptor */
 static int eventfd_or_socket(int nr)
