@@ -27,10 +27,23 @@ int deed_crate(struct deed *d)
 	return 0;
 }
 
-/* Behind the parcel: whoever finds both leaves the connection alone. */
-static void call_off(int fd)
+/*
+ * Behind the parcel: whoever finds both leaves the connection alone. Who has looked before can't say any more that he has it, and looks again then.
+ * Return: false: he has said it
+ */
+static bool call_off(int fd)
 {
+	uint8_t word;
+
 	(void)sys_sendto(fd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL, NULL, 0);
+	(void)sys_shutdown(fd, SHUT_RD);
+	return sys_recvfrom(fd, &word, 1, MSG_DONTWAIT, NULL, NULL) != 1;
+}
+
+/* It could not be given; but vjd may be late, and pass it on all the same, or have done so. Return: false: somebody has it */
+static bool comes_back(const struct deed *d)
+{
+	return !d->packed || d->crate_fd < 0 || call_off(d->answer_fd);
 }
 
 /* Nobody takes it: it stays with us. */
@@ -39,8 +52,6 @@ static void deed_stays(struct vj *vj, struct deed *d)
 	struct vj_link *link = d->conn.v ? move_link_of(vj, d->conn) : NULL;
 	static const uint8_t none[MOVE_TOKEN_BYTES];
 
-	if (d->packed && d->crate_fd >= 0) /* vjd may be late, and pass it on all the same */
-		call_off(d->answer_fd);
 	own_fd_close(d->answer_fd);
 	own_fd_close(d->crate_fd);
 	d->answer_fd = d->crate_fd = -1;
@@ -214,7 +225,7 @@ static void offer_back(struct vj *vj, struct deed *d)
 	own_fd_close(d->fd);
 	d->fd = -1;
 	d->state = DEED_QUIET;
-	(void)deed_enqueue(vj, d, -1);
+	deed_enqueue(vj, d, -1);
 }
 
 void deed_offer_event(struct vj *vj, struct deed *d)
@@ -237,11 +248,12 @@ void deed_offers_expire(struct vj *vj)
 		next = d->next;
 		if (d->state != DEED_OFFERED)
 			continue;
-		if (d->until_ns > vj->now_ns) {
+		if (d->until_ns > vj->now_ns)
 			ds->offered_ns = min_u64(ds->offered_ns, d->until_ns);
-			continue;
-		}
-		offer_back(vj, d);
+		else if (call_off(d->fd))
+			offer_back(vj, d);
+		else
+			deed_free(vj, d);
 	}
 }
 
@@ -260,6 +272,23 @@ static bool say_given(struct vj *vj, struct deed *d)
 	return d->said_given;
 }
 
+/* By a crate, or to who has claimed it. Return: 0; -EINPROGRESS: again, a little later; -errno */
+static int give(struct vj *vj, struct deed *d)
+{
+	int err = deed_pack(vj, d);
+
+	if (!err && d->crate_fd >= 0)
+		err = crate_send(vj, d);
+	if (err && d->stops && offer_again(vj, d, err))
+		return -EINPROGRESS;
+	/* one of many: its peer reads them as fast as it can. If vjd is late, and passes it on twice, there is nothing in it the second time */
+	if ((err == -EAGAIN || err == -ETIMEDOUT) && d->fd >= 0 && vj->now_ns < d->until_ns) {
+		d->again_ns = vj->now_ns + OFFER_AGAIN_MS * NS_PER_MS;
+		return -EINPROGRESS;
+	}
+	return err;
+}
+
 bool deed_give(struct vj *vj, struct deed *d)
 {
 	bool queued = d->fd < 0;
@@ -275,18 +304,13 @@ bool deed_give(struct vj *vj, struct deed *d)
 		if (!requeue_give(vj, d, &err))
 			return false;
 	} else {
-		err = deed_pack(vj, d);
-		if (!err && d->crate_fd >= 0)
-			err = crate_send(vj, d);
-		if (err && d->stops && (offer_again(vj, d, err) || requeue_instead(vj, d)))
+		err = give(vj, d);
+		if (err == -EINPROGRESS)
 			return false;
-		/* one of many: its peer reads them as fast as it can. If vjd is late, and passes it on twice, there is nothing in it the second time */
-		if ((err == -EAGAIN || err == -ETIMEDOUT) && !queued && vj->now_ns < d->until_ns) {
-			d->again_ns = vj->now_ns + OFFER_AGAIN_MS * NS_PER_MS;
-			return false;
-		}
 	}
-	if (err) {
+	if (err && comes_back(d)) {
+		if (d->stops && requeue_instead(vj, d))
+			return false;
 		if (!queued || err != -EHOSTUNREACH) /* that nobody else listens is no news */
 			lib_log(vj, LOG_WARNING, "a connection stays in its process: %s", strerror(-err));
 		if (d->conn.v) {
@@ -299,7 +323,7 @@ bool deed_give(struct vj *vj, struct deed *d)
 	}
 	if (d->conn.v)
 		tcp_forget(vj->stack, d->conn);
-	if (!offer_keep(vj, d) && !deed_given_keep(vj, d))
+	if (err || (!offer_keep(vj, d) && !deed_given_keep(vj, d)))
 		deed_free(vj, d);
 	return true;
 }

@@ -195,8 +195,8 @@ bool deed_give(struct vj *vj, struct deed *d);
 void deed_offer_event(struct vj *vj, struct deed *d);
 /* Those whose taker has said nothing for too long */
 void deed_offers_expire(struct vj *vj);
-/* Who waits for accept() somewhere, and has nobody who accepts, waits here. Takes @d, which has its parcel. @crate: as deed_open(). Return: true: here he is */
-bool deed_enqueue(struct vj *vj, struct deed *d, int crate);
+/* Who waits for accept() somewhere, and has nobody who accepts, waits here. Takes @d, which has its parcel. @crate: as deed_open() */
+void deed_enqueue(struct vj *vj, struct deed *d, int crate);
 /* By the clock: may whoever called have called another? If he has not, who gave it refuses him. */
 bool deed_is_late(const struct deed_msg *msg);
 /* Whoever called may have called another when it arrived here. Return: true: it did, he was refused, and the connection is no more */
@@ -206,7 +206,8 @@ void deed_offer_one(struct vj *vj, struct tcp_id id, enum deed_offer how);
 /* Deed, if there is one, and parcel to where they were asked for from, or into the crate: once. Return: 0; -errno. */
 int deed_pack(struct vj *vj, struct deed *d);
 /*
- * The connection of a deed that came with its parcel, into our stack. @crate: by which it came, if whoever gave it may have it back; -1.
+ * The connection of a deed that came with its parcel, into our stack. @crate: by which it came, if whoever gave it may have it back, and is told that we
+ * have it; -1.
  * Return: 0; -ECONNRESET; -ECANCELED: he has, or is to have it, as it is late.
  */
 int deed_open(struct vj *vj, struct deed *d, int crate, struct vj_conn *ret_c);

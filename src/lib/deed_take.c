@@ -11,8 +11,8 @@
 #include <syslog.h>
 
 /*
- * vjd may be away, or late, or not know the peer again: what comes is reset if there is no link in time. The peer waits for TRANSIT_MS, or for
- * ORPHAN_MS if it was called, and who had it has ended (move.c).
+ * vjd may be away, or late, or not know the peer again: what comes is reset if there is no link in time. The peer waits for TRANSIT_MS (move.c). One
+ * that was offered goes back if it is late before.
  */
 enum { PATIENCE_MS = 12000, RX_MAX = 64 };
 
@@ -41,17 +41,19 @@ static bool passes(int err, int peer_pid)
 /*
  * A link to who has the other end. vjd may be starting anew just now, and not know everybody yet. Return: NULL: there is none to be had.
  */
-static struct vj_link *link_to(struct vj *vj, const struct deed_msg *msg)
+static struct vj_link *link_to(struct vj *vj, const struct deed_msg *msg, bool offered)
 {
-	uint64_t start_ns = lib_clock_ns();
+	uint64_t end_ns = lib_clock_ns() + PATIENCE_MS * NS_PER_MS;
 	struct vj_link *link = NULL;
 	int err;
 
 	if (!msg->peer_app || msg->peer_pid <= 0) /* vjd would have no more to do with who asks for nobody */
 		return NULL;
+	if (offered && msg->until_ns)
+		end_ns = min_u64(end_ns, msg->until_ns);
 	for (;;) {
 		err = route_join(vj, msg->peer_app, msg->peer_pid, &link);
-		if (!passes(err, msg->peer_pid) || lib_clock_ns() - start_ns >= PATIENCE_MS * NS_PER_MS)
+		if (!passes(err, msg->peer_pid) || lib_clock_ns() >= end_ns)
 			break;
 		sys_poll_ms(NULL, 0, 20);
 		vj->now_ns = lib_clock_ns();
@@ -86,6 +88,12 @@ static bool is_called_off(int crate)
 	return crate >= 0 && sys_recvfrom(crate, &word, 1, MSG_DONTWAIT, NULL, NULL) == 1;
 }
 
+/* Whoever gave it keeps it until then. Return: false: he has called it off meanwhile */
+static bool say_taken(int crate)
+{
+	return crate < 0 || sys_sendto(crate, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL, NULL, 0) == 1 || !is_called_off(crate);
+}
+
 bool deed_is_late(const struct deed_msg *msg)
 {
 	return msg->until_ns && lib_clock_ns() >= msg->until_ns;
@@ -95,7 +103,7 @@ int deed_open(struct vj *vj, struct deed *d, int crate, struct vj_conn *ret_c)
 {
 	static const uint8_t none[MOVE_TOKEN_BYTES];
 	bool over = memcmp(d->msg.token, none, sizeof(none)) == 0;
-	struct vj_link *link = over ? NULL : link_to(vj, &d->msg);
+	struct vj_link *link = over ? NULL : link_to(vj, &d->msg, crate >= 0);
 	uint64_t bytes = 0;
 	uint8_t *buf;
 	struct tcp_id id;
@@ -111,6 +119,10 @@ int deed_open(struct vj *vj, struct deed *d, int crate, struct vj_conn *ret_c)
 	if (err) {
 		lib_log(vj, LOG_WARNING, "a connection is reset: its parcel does not open: %s", strerror(-err));
 		return -ECONNRESET;
+	}
+	if (!say_taken(crate)) {
+		tcp_forget(vj->stack, id);
+		return -ECANCELED;
 	}
 	deed_conn_set(vj, d, id);
 	if (!over && !link && has_ended(d->msg.peer_pid) && !deed_is_late(&d->msg)) { /* it ends as if its link had gone after it had come */
@@ -198,7 +210,7 @@ bool deed_drop_late(struct vj *vj, struct tcp_id id)
 	return late;
 }
 
-bool deed_enqueue(struct vj *vj, struct deed *d, int crate)
+void deed_enqueue(struct vj *vj, struct deed *d, int crate)
 {
 	struct vj_conn c;
 	bool here = !deed_open(vj, d, crate, &c);
@@ -207,14 +219,6 @@ bool deed_enqueue(struct vj *vj, struct deed *d, int crate)
 	vj->deeds->others = true;
 	if (here && !deed_drop_late(vj, (struct tcp_id){ c.v }) && tcp_enqueue(vj->stack, (struct tcp_id){ c.v })) /* we have stopped meanwhile */
 		deed_offer_one(vj, (struct tcp_id){ c.v }, DEED_OFFER_STOPS);
-	return here;
-}
-
-/* Somebody else's client, who has waited there for accept(). Whoever gave him keeps him until he hears of us. */
-static void deed_take_queued(struct vj *vj, struct deed *d, int crate)
-{
-	if (deed_enqueue(vj, d, crate))
-		(void)sys_sendto(crate, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL, NULL, 0);
 }
 
 void deed_keep(struct vj *vj, int crate)
@@ -223,7 +227,7 @@ void deed_keep(struct vj *vj, int crate)
 
 	if (!deed_receive(vj, crate, 1u << DEED_PARCEL | 1u << DEED_QUEUED | 1u << DEED_REQUEUE | 1u << DEED_WATCHED, &d, NULL)) {
 		if (d->msg.kind == DEED_QUEUED) {
-			deed_take_queued(vj, d, crate);
+			deed_enqueue(vj, d, crate);
 		} else if (is_called_off(crate)) {
 			deed_free(vj, d);
 		} else if (d->msg.kind == DEED_REQUEUE) {

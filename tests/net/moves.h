@@ -18,6 +18,7 @@ void look_until_left(struct deed *deed);
 
 /* moves_offered.c */
 void offered_in_vain(void **state);
+void offered_by_nobody(void **state);
 void offered_by_the_stopped(void **state);
 void arrives_too_late(void **state);
 void offered_by_the_dead(void **state);

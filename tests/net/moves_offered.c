@@ -52,6 +52,16 @@ static void pump_two(struct vj *x, struct vj *y)
 	d = all[3];
 }
 
+/* c has accepted a client of b's: what comes with that promises a place for more. */
+static void call_once(const struct sockaddr_storage *at, struct vj_listener at_c)
+{
+	struct vj_conn from = call(at), to;
+
+	PUMP_UNTIL(vj_listener_ready(c, at_c));
+	assert_int_equal(vj_accept(c, at_c, 7, &to), 0);
+	PUMP_UNTIL(vj_ready(b, from) & VJ_EV_CONNECTED);
+}
+
 /* b has called c, beside whom d listens: nobody has accepted it. It is b's first call there, or one on a promise. */
 static void call_beside(struct sockaddr_storage *at, struct vj_listener *ret_at_c, struct vj_listener *ret_at_d, struct vj_conn *ret_from)
 {
@@ -80,6 +90,43 @@ void offered_in_vain(void **state)
 	for (int i = 0; i < 100; i++)
 		pump();
 	assert_false(vj_listener_ready(d, at_d) || vj_listener_ready(c, at_c));
+	(void)state;
+}
+
+/* Nobody waits for who takes one whose client has ended. Its giver takes it back when that one stands still: one of the two has it, whoever comes first. */
+void offered_by_nobody(void **state)
+{
+	for (int late = 0; late < 2; late++) {
+		struct sockaddr_storage at = { 0 };
+		struct vj_listener at_c, at_d;
+		struct vj_conn from, to;
+
+		b = b ? b : app_open("b");
+		at_c = listen_beside(c, &at);
+		call_once(&at, at_c);
+		from = call(&at);
+		assert_int_equal(vj_send(b, from, "word", 4, 0), 4);
+		PUMP_UNTIL(vj_listener_ready(c, at_c));
+		vj_close(b);
+		b = NULL;
+		PUMP_UNTIL(!c->link_cnt);
+		at_d = listen_beside(d, &at);
+		deed_offer_to(c, at_c, DEED_OFFER, d->ctl_app, getpid());
+		for (uint64_t end_ms = now_ms() + PATIENT_MS; c->deeds->all->state != DEED_OFFERED; pump_two(c, NULL))
+			assert_true(now_ms() < end_ms);
+		if (!late)
+			for (uint64_t end_ms = now_ms() + PATIENT_MS; !vj_listener_ready(d, at_d); pump_two(d, NULL))
+				assert_true(now_ms() < end_ms);
+		c->deeds->all->until_ns = c->deeds->offered_ns = 1;
+		for (int i = 0; i < 100; i++)
+			pump_two(c, NULL);
+		for (int i = 0; i < 100; i++)
+			pump();
+		assert_int_equal(vj_listener_ready(c, at_c), late);
+		assert_int_equal(vj_listener_ready(d, at_d), !late);
+		assert_int_equal(vj_accept(late ? c : d, late ? at_c : at_d, 7, &to), 0);
+		assert_int_equal(vj_recv(late ? c : d, to, (char[8]){ 0 }, 8, false), 4);
+	}
 	(void)state;
 }
 
@@ -132,15 +179,12 @@ void offered_by_the_dead(void **state)
 	for (int given = 0; given < 2; given++) {
 		struct sockaddr_storage at = { 0 };
 		struct vj_listener at_c;
-		struct vj_conn from, to;
+		struct vj_conn from;
 
 		c = c ? c : app_open("c");
 		at_c = listen_beside(c, &at);
+		call_once(&at, at_c);
 		from = call(&at);
-		PUMP_UNTIL(vj_listener_ready(c, at_c));
-		assert_int_equal(vj_accept(c, at_c, 7, &to), 0);
-		PUMP_UNTIL(vj_ready(b, from) & VJ_EV_CONNECTED);
-		from = call(&at); /* on the promise that came with it */
 		PUMP_UNTIL(vj_listener_ready(c, at_c));
 		deed_offer(c, at_c, DEED_OFFER);
 		look_until_left(c->deeds->all);
