@@ -317,7 +317,7 @@ VJ_EARLY static int flags_set(int fd, int which, long flags, int (*call)(int fd,
 	return r;
 }
 
-static int setfl(int fd, unsigned long cmd, long arg)
+VJ_EARLY static int setfl(int fd, unsigned long cmd, long arg)
 {
 	return (int)sys_fcntl(fd, (int)cmd, arg);
 }
@@ -328,7 +328,7 @@ static int flag_ioctl(int fd, int flag, unsigned long req, long arg)
 	return arg ? flags_set(fd, flag, *(const int *)arg ? flag : 0, ker_ioctl, req, arg) : -EFAULT;
 }
 
-static int conn_getfl(int fd)
+VJ_EARLY static int conn_getfl(int fd)
 {
 	int flags = sys_fcntl(fd, F_GETFL, 0);
 	struct sock *s = name_enter(fd);
@@ -348,14 +348,15 @@ VJ_EARLY int sock_fcntl(int fd, int cmd, long arg)
 		return cmd == F_GETOWN ? owner_get(fd) : (int)ret_errno(sys_fcntl(fd, cmd, arg));
 	if (fd_is_ours(fd) && !is_foreign())
 		return (int)ret_errno(-EBADF);
+	/* not of the switch, whose table lies on a page that a program which ends soon has no other use for */
+	if (cmd == F_GETFL)
+		return (int)ret_errno(conn_getfl(fd));
+	if (cmd == F_SETFL)
+		return (int)ret_errno(flags_set(fd, O_NONBLOCK | O_ASYNC | O_APPEND, arg, setfl, F_SETFL, arg));
 	switch (cmd) {
 	case F_DUPFD:
 	case F_DUPFD_CLOEXEC:
 		return dup_with(fd, cmd, (int)arg);
-	case F_GETFL:
-		return (int)ret_errno(conn_getfl(fd));
-	case F_SETFL:
-		return (int)ret_errno(flags_set(fd, O_NONBLOCK | O_ASYNC | O_APPEND, arg, setfl, F_SETFL, arg));
 	case F_GETOWN:
 		return owner_get(fd);
 	case F_SETOWN:

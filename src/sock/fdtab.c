@@ -47,7 +47,7 @@ struct slab {
 	void *free;
 	uint8_t *fresh, *end;
 };
-static struct slab socks VJ_LATER = { .fresh = (uint8_t *)low.socks, .end = (uint8_t *)(low.socks + LOW_SOCKS) }, sets, watches;
+static struct slab socks VJ_LATER, sets, watches;
 
 struct fd_table fd_table VJ_NEAR; /* every process reads it */
 static _Atomic(struct fd_page *) *pages; /* FD_PAGE_CNT; NULL: the low ones are enough */
@@ -297,10 +297,11 @@ VJ_EARLY static void *slab_get(struct slab *slab, size_t bytes, size_t clear)
 		return p;
 	}
 	if ((size_t)(slab->end - slab->fresh) < bytes) {
-		slab->fresh = pages_get(SLAB_BYTES);
-		slab->end = slab->fresh + (slab->fresh ? SLAB_BYTES : 0);
-		if (!slab->fresh)
+		p = pages_get(SLAB_BYTES);
+		if (!p)
 			return NULL;
+		slab->fresh = p;
+		slab->end = slab->fresh + SLAB_BYTES;
 	}
 	p = slab->fresh;
 	slab->fresh += bytes;
@@ -309,8 +310,14 @@ VJ_EARLY static void *slab_get(struct slab *slab, size_t bytes, size_t clear)
 
 VJ_EARLY struct sock *sock_alloc(void)
 {
-	struct sock *s = slab_get(&socks, sizeof(*s), sizeof(*s));
+	struct sock *s;
 	int none = -1;
+
+	if (!socks.end) { /* not by the loader, which would write to that page in every process */
+		socks.fresh = (uint8_t *)low.socks;
+		socks.end = (uint8_t *)(low.socks + LOW_SOCKS);
+	}
+	s = slab_get(&socks, sizeof(*s), sizeof(*s));
 
 	/* else gcc loads the two as one from a page of constants that a short program does not touch otherwise */
 	__asm__("" : "+r"(none));

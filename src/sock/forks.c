@@ -162,7 +162,7 @@ VJ_EARLY void forks_ended(struct sock *s)
 
 VJ_EARLY void forks_child_ends(void)
 {
-	if (likely(!sock.serves_ns) || is_foreign())
+	if (!layer_began() || likely(!sock.serves_ns) || is_foreign())
 		return;
 	if (was_brief(sock.serves_ns))
 		atomic_fetch_add_explicit(&forks.above->brief_kernel, 1, memory_order_relaxed);

@@ -13,7 +13,7 @@
 #include <sys/eventfd.h>
 
 /* Those of blocking calls and poll(); an epoll set has its own. */
-static struct kick spares[64] VJ_LATER;
+static struct kick spares[64] VJ_SELDOM;
 static unsigned spare_cnt VJ_LATER;
 /* A ring passes by all of them. Those that have none are passed on to by others, as long as one of these leads. */
 enum { SEATS_MAX = 16 };

@@ -129,7 +129,7 @@ static int opts_make(struct sock *s)
 	return s->opts ? 0 : -ENOMEM;
 }
 
-int options_remember(struct sock *s, unsigned opt, uint64_t value)
+VJ_EARLY int options_remember(struct sock *s, unsigned opt, uint64_t value)
 {
 	if (opts_make(s))
 		return -ENOMEM;
@@ -435,7 +435,7 @@ static unsigned place_of(const struct map *m)
 	return m->opt == VJ_OPT_TOS ? SOCK_OPTION_TOS6 : SOCK_OPTION_TTL6;
 }
 
-static int mapped_set(struct sock *s, const struct map *m, const void *val, socklen_t len)
+VJ_EARLY static int mapped_set(struct sock *s, const struct map *m, const void *val, socklen_t len)
 {
 	int value = 0, err = 0;
 

@@ -105,7 +105,7 @@ bool option_kernels_there(int fd)
 	return has_filter(fd);
 }
 
-bool option_is_refused(int level, int name)
+VJ_EARLY bool option_is_refused(int level, int name)
 {
 	if (level == SOL_SOCKET)
 		return name == SO_PEEK_OFF; /* as before Linux 6.9 */

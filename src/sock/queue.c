@@ -23,7 +23,7 @@
 enum { SPARES = 64, TURN_SLEEPS = 16, FLAGS_MS = 20 /* whose turn it is may be stopped */, TURN_FLAGS = O_NONBLOCK | O_APPEND };
 
 static struct queue *in_use VJ_LATER;
-static struct queue spares[SPARES] VJ_LATER;
+static struct queue spares[SPARES] VJ_SELDOM;
 static unsigned spare_cnt VJ_LATER;
 static uint32_t era VJ_LATER; /* counts when they were given up; 0: none was ever made */
 

@@ -156,10 +156,15 @@ static bool is_handler(const struct sigaction *act)
 	return act->sa_handler != SIG_DFL && act->sa_handler != SIG_IGN;
 }
 
+static bool is_wrapper(const struct sigaction *act)
+{
+	return (act->sa_flags & SA_SIGINFO) && act->sa_sigaction == trampoline;
+}
+
 /* As the program gave it, for what it asks about. */
 static struct sigaction unwrap(struct sigaction before, void *handler, int flags)
 {
-	if ((before.sa_flags & SA_SIGINFO) && before.sa_sigaction == trampoline) {
+	if (is_wrapper(&before)) {
 		before.sa_sigaction = (void (*)(int, siginfo_t *, void *))handler;
 		before.sa_flags = (before.sa_flags & ~SA_SIGINFO) | (flags & (SA_SIGINFO | (int)SA_RESETHAND));
 	}
@@ -172,16 +177,12 @@ VJ_EARLY static int sigaction_plain(int sig, const struct sigaction *act, struct
 	struct sigaction before;
 	int r = __sigaction(sig, act, &before);
 
-	if (!r && old)
-		*old = unwrap(before, atomic_load_explicit(&handlers[sig].handler, memory_order_acquire),
-			      atomic_load_explicit(&handlers[sig].flags, memory_order_relaxed));
-	return r;
-}
-
-VJ_EARLY static void handler_note(int sig, void *handler, int flags)
-{
-	atomic_store_explicit(&handlers[sig].flags, flags, memory_order_relaxed);
-	atomic_store_explicit(&handlers[sig].handler, handler, memory_order_release);
+	if (r || !old)
+		return r;
+	/* who has no handlers has no use for the page that they are noted on */
+	*old = is_wrapper(&before) ? unwrap(before, atomic_load_explicit(&handlers[sig].handler, memory_order_acquire),
+					    atomic_load_explicit(&handlers[sig].flags, memory_order_relaxed)) : before;
+	return 0;
 }
 
 /*
@@ -190,16 +191,18 @@ VJ_EARLY static void handler_note(int sig, void *handler, int flags)
  */
 VJ_EARLY static int sigaction_noted(int sig, const struct sigaction *act, struct sigaction *old)
 {
-	void *old_handler = atomic_load_explicit(&handlers[sig].handler, memory_order_relaxed);
-	int r, old_flags = atomic_load_explicit(&handlers[sig].flags, memory_order_relaxed);
+	/* written without a look before it, else the first one would cost two page faults */
+	int r, old_flags = atomic_exchange_explicit(&handlers[sig].flags, act->sa_flags, memory_order_relaxed);
+	void *old_handler = atomic_exchange_explicit(&handlers[sig].handler, (void *)act->sa_sigaction, memory_order_acq_rel);
 	struct sigaction ours = *act, before;
 
 	ours.sa_sigaction = trampoline;
 	ours.sa_flags = (act->sa_flags & ~(int)SA_RESETHAND) | SA_SIGINFO;
-	handler_note(sig, (void *)act->sa_sigaction, act->sa_flags);
 	r = __sigaction(sig, &ours, &before);
-	if (r) /* SIGKILL, SIGSTOP */
-		handler_note(sig, old_handler, old_flags);
+	if (r) { /* SIGKILL, SIGSTOP */
+		atomic_store_explicit(&handlers[sig].flags, old_flags, memory_order_relaxed);
+		atomic_store_explicit(&handlers[sig].handler, old_handler, memory_order_release);
+	}
 	if (!r && old)
 		*old = unwrap(before, old_handler, old_flags);
 	return r;

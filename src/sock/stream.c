@@ -530,7 +530,7 @@ static void conn_drop(struct sock *s)
 }
 
 /* Under all numbers that it has: what the kernel makes of one of them holds for the others. */
-static void give_all_to_kernel(int fd, struct sock *s, enum report_why why)
+VJ_EARLY static void give_all_to_kernel(int fd, struct sock *s, enum report_why why)
 {
 	if (likely(s->file.refs == 1)) {
 		sock_give_to_kernel(fd, s, why);

@@ -6,11 +6,13 @@ usage: exports.py [--lib libvj.so] [--preload libvj-preload.so]
 
 libvj.so: what libvj.symbols lists, which is what include/vj declares. A line that leaves libvj.symbols breaks programs:
 that is a new version of the library. libvj-preload.so: the names in preload.map, where nothing is a wildcard; no large variables that are zero at first, which every process
-would have mapped; and what the loader writes to in each process is on one page (src/preload/layout.ld).
+would have mapped; and what the loader writes to in each process is on one page
+(src/preload/layout.ld), and nothing of VJ_LATER.
 `exports.py --lib FILE --write` regenerates libvj.symbols.
 """
 
 import os
+import re
 import subprocess
 
 import tidy
@@ -52,6 +54,19 @@ def loader_pages(path):
     return last // PAGE - first // PAGE + 1
 
 
+def loader_copies(path):
+    """Where in VJ_LATER the loader writes; nothing where a sanitizer adds to it."""
+    names = subprocess.run(["nm", "-D", "--undefined-only", path], capture_output=True, text=True, check=True).stdout
+    out = subprocess.run(["readelf", "-SrW", path], capture_output=True, text=True, check=True).stdout
+    later = re.search(r" \.later +PROGBITS +([0-9a-f]+) [0-9a-f]+ ([0-9a-f]+)", out)
+    if later is None or "__asan_" in names or "__tsan_" in names:
+        return []
+    first, size = (int(n, 16) for n in later.groups())
+    # of RELR an address alone, of others what is to be done there
+    places = [int(m, 16) for m in re.findall(r"^([0-9a-f]{12,16})(?:$| .* R_)", out, re.M)]
+    return sorted(hex(at) for at in places if first <= at < first + size)
+
+
 def compare(what, have, want, where):
     return ([f"{what}: exports {name}, which is not in {where}" for name in sorted(have - want)] +
             [f"{what}: does not export {name}, which is in {where}" for name in sorted(want - have)])
@@ -74,6 +89,7 @@ def check(root, args):
             found.append(f"libvj-preload.so: {zeroed} bytes are zero at first: take large ones when they are used (pages_get())")
         if loader_pages(args.preload) > 1:
             found.append("libvj-preload.so: the loader writes to more than a page: mark larger variables VJ_LATER")
+        found += [f"libvj-preload.so: the loader writes to VJ_LATER, at {at}: no addresses there" for at in loader_copies(args.preload)]
     return found
 
 
@@ -123,6 +139,9 @@ CASES = [
     tidy.Case("preload pages", {"x.c": SOURCE + "__attribute__((section(\".later\"))) char vj_c[8] = { 1 };\nchar vj_d[5000] = { 1 };\n",
                                 "src/preload/preload.map": "{ global: vj_a; vj_b; vj_c; vj_d; local: *; };\n"},
               [r"writes to more than a page"], {"preload": build}),
+    tidy.Case("preload address", {"x.c": SOURCE + "char vj_c[8]; __attribute__((section(\".later\"))) char *vj_d = vj_c + 1;\n",
+                                  "src/preload/preload.map": "{ global: vj_a; vj_b; vj_c; vj_d; local: *; };\n"},
+              [r"writes to more than a page", r"writes to VJ_LATER"], {"preload": build}),
     preload_case("preload wildcard", "{ global: vj_a; vj_b; vj_*; local: *; };\n",
                  [r"vj_\*: no wildcards", r"does not export vj_\*"]),
 ]
