@@ -14,7 +14,7 @@
  *
  * So an idle process has no timer running, a busy one pays for 100 looks a second, and one that wakes now and then for a moment sets
  * the timer and takes it back: two system calls, where to wake the helper would be two switches of the processor, one of them before the
- * program goes on.
+ * program goes on. If it was LEAD, the bell is taken from it by one more, while it sleeps on in its seat (kick.c).
  */
 #include "sock/calm.h"
 #include "sock/dgram.h"
@@ -151,13 +151,27 @@ void helper_active(void)
 	kick_send(&sock.helper.kick);
 }
 
+/* The bell is taken from it while it sleeps on. Return: false: it is to be woken, to sleep without; from the second time on it has a seat */
+static bool bell_off(void)
+{
+	struct kick *k = &sock.helper.kick;
+
+	if (sock.helper.state != HELPER_WATCH)
+		return false;
+	if (!k->seated)
+		kick_seat_make(k, 0, 0);
+	return k->bell_on && kick_bell(k, false);
+}
+
 void helper_relieved(void)
 {
-	if (sock.helper.on_bell) {
+	if (sock.helper.on_bell && !bell_off()) {
 		kick_send(&sock.helper.kick);
-	} else if (sock.helper.state == HELPER_WATCH && sock.helper.watches <= FEW_WATCHES && is_own() && vj_has_links(sock.vj) && timer_set(0)) {
-		state_set(HELPER_DEEP); /* without a channel it is to wake once more: then it is calm */
+		return;
 	}
+	sock.helper.on_bell = false;
+	if (sock.helper.state == HELPER_WATCH && sock.helper.watches <= FEW_WATCHES && is_own() && vj_has_links(sock.vj) && timer_set(0))
+		state_set(HELPER_DEEP); /* without a channel it is to wake once more: then it is calm */
 }
 
 /* @late: by the timer, else it isn't to cut the next tick short: who was not here for a tick is taken for one that is elsewhere */
@@ -226,10 +240,10 @@ static void sleep_calm(void)
  */
 static bool lead(bool *ret_late)
 {
-	int bell_fd = vj_fd(sock.vj);
 	struct timespec ts;
 	int64_t timeout_ns;
 	bool led, late;
+	int bell_fd;
 
 	deed_let_go(sock.vj);
 	if (deed_is_called(sock.vj) || !vj_arm(sock.vj, &timeout_ns))
@@ -240,6 +254,7 @@ static bool lead(bool *ret_late)
 	ts = (struct timespec){ .tv_sec = timeout_ns / 1000000000,
 				.tv_nsec = timeout_ns % 1000000000 };
 	sock.helper.on_bell = true;
+	bell_fd = sock.helper.kick.seated && kick_bell(&sock.helper.kick, true) ? sock.helper.kick.seat : vj_fd(sock.vj);
 	lock_drop();
 	late = nap(bell_fd, -1, timeout_ns < 0 ? NULL : &ts);
 	nap_end();
@@ -291,7 +306,7 @@ static void *helper_main(void *arg)
 			seen = sock.calls;
 			continue;
 		}
-		few = sock.leader && is_own() ? FEW_CALLS : 0;
+		few = late || (sock.leader && is_own()) ? FEW_CALLS : 0; /* @late: what followed its sleep is no more than an answer */
 		late = false;
 		if (sock.calls - seen > few && !away && !deed_wants(sock.vj)) {
 			seen = sock.calls;
@@ -348,6 +363,7 @@ int helper_start(void)
 		err = kick_open(&sock.helper.kick);
 	if (err)
 		return err;
+	kick_unbell(&sock.helper.kick); /* another context's */
 	if (sock.helper.timer_fd < 0)
 		sock.helper.timer_fd = OWN_FD_MAKE(sys_timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC));
 	if (sock.helper.timer_fd < 0)

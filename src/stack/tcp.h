@@ -379,7 +379,7 @@ void tcp_timer_stop(struct stack *s, struct conn c);
 
 /* ---- tcp_owed.c ------------------------------------------------------------------------------ */
 
-/* NO_LOSS: an acknowledgement is owed, and goes in TCP_DELACK_MS to twice that if nothing carries it. */
+/* NO_LOSS: an acknowledgement is owed, and goes later if nothing carries it. */
 void tcp_owed_add(struct stack *s, struct conn c);
 
 /* Both queues that tcp_run() looks at: when is the first due? To be called when one has changed. */

@@ -372,6 +372,7 @@ struct tcp_global {
 	uint32_t owing[TCP_OWING_MAX]; /* stack.owing_cnt of them */
 	/* A ring of TCP_OWED_MAX; the numbers run on. */
 	uint32_t owed_head, owed_tail;
+	uint64_t owed_soon_us; /* what is due by then is not put off */
 	struct tcp_owed *owed;
 };
 

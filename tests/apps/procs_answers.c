@@ -141,7 +141,7 @@ static void part_answers(void)
 
 /* ---- a question now and then -------------------------------------------------------------------------------------- */
 
-enum { SPARSE_MS = 30, SPARSE_ROW = 10, SPARSE_ROWS = 50 };
+enum { SPARSE_MS = 30, SELDOM_MS = 80, SPARSE_ROW = 10, SPARSE_ROWS = 50 };
 
 static long waits_of_process(void)
 {
@@ -197,11 +197,41 @@ static void serve_sparse_kernel(int fd)
 	answer_rows(conn, set);
 }
 
-static void ask_now_and_then(int conn)
+/* Return: false: there is nobody to answer any more */
+static bool ask(int conn, unsigned ms)
 {
-	do
-		usleep(SPARSE_MS * 1000);
-	while (write(conn, "ping", 4) == 4 && read(conn, (char[4]){ 0 }, 4) == 4);
+	usleep(ms * 1000);
+	return write(conn, "ping", 4) == 4 && read(conn, (char[4]){ 0 }, 4) == 4;
+}
+
+static void ask_now_and_then(int conn, unsigned ms)
+{
+	while (ask(conn, ms))
+		;
+}
+
+static void serve_any(int fd)
+{
+	int conn;
+
+	server_ready(fd);
+	conn = accept_one(fd);
+	while (read(conn, (char[4]){ 0 }, 4) == 4 && write(conn, "ping", 4) == 4)
+		;
+}
+
+/* Who is elsewhere between its questions: the helper goes to sleep in its place, once for each, and nobody here or there wakes for an acknowledgement. */
+static void ask_seldom(int conn)
+{
+	long waits = 4 * SPARSE_ROW;
+
+	for (int row = 0; row < SPARSE_ROWS && waits >= 4 * SPARSE_ROW; row++) {
+		waits = -waits_of_process();
+		for (int i = 0; i < SPARSE_ROW; i++)
+			CHECK(ask(conn, SELDOM_MS));
+		waits += waits_of_process();
+	}
+	CHECK(waits < 4 * SPARSE_ROW);
 }
 
 /* Who sleeps, answers and sleeps again does so once for each question, as on the kernel: nobody else in its process is woken for that. */
@@ -211,11 +241,19 @@ static void part_sparse(void)
 	int conn;
 
 	conn = connect_to(server_start(serve_sparse, &server));
-	ask_now_and_then(conn);
+	ask_now_and_then(conn, SPARSE_MS);
 	child_end(server);
 	close(conn);
+	conn = connect_to(server_start(serve_sparse, &server));
+	ask_now_and_then(conn, SELDOM_MS);
+	child_end(server);
+	close(conn);
+	conn = connect_to(server_start(serve_any, &server));
+	ask_seldom(conn);
+	close(conn);
+	child_end(server);
 	conn = kernel_connect_to(server_start(serve_sparse_kernel, &server));
-	ask_now_and_then(conn);
+	ask_now_and_then(conn, SPARSE_MS);
 	child_end(server);
 	close(conn);
 	printf("a question now and then\n");

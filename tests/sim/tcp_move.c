@@ -69,7 +69,7 @@ static void held(void **state)
 	SEND("P. 1:101(100) ack 60001");
 	RECV(0, "P. 60001:60011(10) ack 101");
 	line_read(t, 10);
-	SEND_BETWEEN(30 * MS, 60 * MS, ". 101:101(0) ack 60011");
+	SEND_BETWEEN(190 * MS, 220 * MS, ". 101:101(0) ack 60011");
 }
 
 /* Unsent data go along, and FIN behind them. */
