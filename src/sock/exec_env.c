@@ -9,7 +9,7 @@
 #include "sock/exec_env.h"
 
 #include "channel/sys.h"
-#include "sock/sock.h"
+#include "sock/priv.h"
 
 #include <fcntl.h>
 #include <limits.h>
@@ -120,7 +120,7 @@ VJ_EARLY size_t sock_exec_env_room(char *const envp[])
 {
 	struct named n;
 
-	if (!find(envp, &n) || !is_missing(&n))
+	if (caged || !find(envp, &n) || !is_missing(&n))
 		return 0;
 	return (count(envp) + 1) * sizeof(*envp) + length(*n.entry) + 1;
 }

@@ -36,7 +36,7 @@ static const int allowed[] = {
 #else
 	SYS_ppoll, SYS_epoll_pwait, SYS_dup3,
 #endif
-	SYS_pselect6, SYS_read, SYS_write, SYS_accept, SYS_recvfrom, SYS_sendto, SYS_epoll_ctl, SYS_close, SYS_exit_group,
+	SYS_pselect6, SYS_read, SYS_write, SYS_accept, SYS_recvfrom, SYS_sendto, SYS_epoll_ctl, SYS_close, SYS_execve, SYS_exit_group,
 };
 enum { ALLOWED = sizeof(allowed) / sizeof(allowed[0]) };
 
@@ -105,6 +105,7 @@ static void serve(int go, enum how how)
 	CHECK(sendto(udp, buf, 4, 0, (struct sockaddr *)&from, from_len) == 4);
 	CHECK(dup2(fd, udp) == udp && !close(fd));
 	CHECK(read(udp, buf, 1) == 0);
+	CHECK(execv("/nowhere", (char *[]){ "nowhere", NULL }) < 0 && errno == ENOENT);
 	_exit(0);
 }
 
