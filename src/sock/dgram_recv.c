@@ -226,9 +226,9 @@ long dgram_recv(int fd, struct sock *s, struct msghdr *msg, int flags, bool plai
 	struct blocking b = { .file = &s->file,
 			      .signals = sock_signals,
 			      .timeout_ns = s->rcvtimeo_ns };
+	bool waits = !s->nonblock && !(flags & MSG_DONTWAIT), over; /* and goes on to, whatever another thread sets meanwhile */
 	struct dgram *d = s->dgram;
 	struct hold hold;
-	bool over;
 	long r;
 
 	hold_begin(&hold, &s->file);
@@ -251,7 +251,7 @@ long dgram_recv(int fd, struct sock *s, struct msghdr *msg, int flags, bool plai
 		r = take(s, msg, flags, plain);
 		if (r != -EAGAIN)
 			break;
-		if (s->nonblock || (flags & MSG_DONTWAIT))
+		if (!waits)
 			break;
 		if (s->shut_rd) {
 			msg->msg_namelen = 0;
