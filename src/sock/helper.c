@@ -281,6 +281,7 @@ static void *helper_main(void *arg)
 	atomic_store(&sock.helper.begun, true);
 	SYS_CALL5(SYS_prctl, PR_SET_NAME, "vj-helper", 0, 0, 0);
 	lock_take();
+	recall_try();
 	while (goes_on()) {
 		if (away)
 			ctx_process(); /* what rang */
@@ -297,6 +298,13 @@ static void *helper_main(void *arg)
 			if (sock.vj)
 				deed_let_go(sock.vj); /* as below: this may go on for as long as ports rest */
 			away = false;
+			seen = sock.calls;
+			continue;
+		}
+		if (unlikely(recall_again())) {
+			if (!away)
+				ctx_process();
+			away = late = false;
 			seen = sock.calls;
 			continue;
 		}

@@ -46,25 +46,21 @@ static void kick_sent(struct kick *k)
 	}
 }
 
-/* Seen by who has not been signalled as well: so it is written first. Each time anew, should a handler that we don't know of have been in the way. */
-static VJ_COLD void kick_recall(struct kick *k)
+VJ_COLD void kick_again(struct kick *k)
 {
-	bool before = k->sent;
-
-	k->sent = true;
 	if (recall_send(k))
 		kick_sent(k);
-	else
-		k->sent = before;
 }
 
 void kick_send(struct kick *k)
 {
+	if (k->sent)
+		return;
 	if (unlikely(k->thread != NULL)) {
-		kick_recall(k);
+		kick_again(k);
 		return;
 	}
-	if (k->sent || k->fd < 0)
+	if (k->fd < 0)
 		return;
 	kick_sent(k);
 	if (unlikely(sock.kicks_due == ARRAY_SIZE(due_fds)))

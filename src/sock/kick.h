@@ -31,6 +31,7 @@ int kick_borrow(struct kick *ret_kick);
 void kick_return(struct kick *k);
 int kick_open(struct kick *k);
 void kick_send(struct kick *k);
+void kick_again(struct kick *k); /* of a `thread`: should it have been missed */
 void kick_drain(struct kick *k);
 void kick_close(struct kick *k);
 /* A seat of its own. The marks are those of the events in it. Return: 0; -EMFILE and other errors of epoll_ctl() */

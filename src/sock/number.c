@@ -8,6 +8,7 @@
  * is the kernel's socket behind its descriptor, which isn't connected, and a socket that listens has the clients that the kernel has.
  */
 #include "sock/priv.h"
+#include "sock/recall.h"
 
 #include <fcntl.h>
 #include <linux/sched.h>
@@ -146,6 +147,9 @@ long sock_by_number(long nr, const long a[static 6])
 		return sock_setns((int)a[0], (int)a[1]);
 	case SYS_io_uring_setup:
 		return io_uring_setup(a);
+	case SYS_rt_sigprocmask:
+		recall_mask_changed();
+		return ret_errno(SYS_CALL4(nr, a[0], a[1], a[2], a[3]));
 	case SYS_clone:
 		return clone_by_number(a);
 #ifdef SYS_fork

@@ -7,11 +7,14 @@
  * of the sender are the kernel's. It is a sleeper with a watch as others are, but its kick is a signal, and it can't lead: nobody has to, without a channel.
  * When the calm ends all are called back.
  *
- * The signal is the one by which libc has its threads change their user. glibc neither lets a program see it nor block it; our handler goes before libc's, and
- * tells ours by a mark. It does nothing but this: if the thread is about to make the system call of call_look(), or is where the kernel would make it once more,
- * it goes on behind it, with EINTR. Who has not come that far looks at kick.sent; who is beyond it has what the call returned. So there is no moment in which the signal
+ * The signal is the one by which libc has its threads change their user. glibc neither lets a program see it nor block it (but
+ * by a handler's mask, which signal.c sees to); our handler goes before libc's, and tells ours by a mark. It does nothing but this: if the thread is about to
+ * make the system call of call_look(), or is where the kernel would make it once more, it goes on behind it, with EINTR. Who has not come that far looks at kick.sent; who is beyond it has what the call returned. So there is no moment in which the signal
  * is missed, and none in which it ends anything else: it is sent with the lock held, to a thread that can't leave without the lock (recall_end()). Who sends that mark
  * from elsewhere, as only the same user can, has the thread look once more.
+ *
+ * A signal of that kind needs a place in a queue that the user's processes share (RLIMIT_SIGPENDING). A process that doesn't get one when the helper tries, or which a
+ * filter keeps from sending, never waits so; if there is none later the helper repeats it, every 10 ms, until the thread is back.
  *
  * A handler of the program's that interrupts the call returns behind it, too, so whether it goes on is decided as for all who wait (wait.c). While it runs nobody
  * sends the signal, which could end a call of its own.
@@ -23,8 +26,6 @@
 #include <stddef.h>
 #include <ucontext.h>
 
-enum { SIG_RECALL = 33 }; /* SIGSETXID of glibc */
-
 /* As the kernel has it */
 struct kernel_action {
 	void (*handler)(int sig, siginfo_t *info, void *context);
@@ -35,6 +36,8 @@ struct kernel_action {
 
 static struct kernel_action libcs VJ_LATER;
 static bool installed VJ_LATER;
+static bool works VJ_LATER; /* sending does, as far as is known */
+static uint32_t called_cnt VJ_LATER; /* linked, and kick.sent */
 static const char mark;
 static __thread int tid __attribute__((tls_model("initial-exec"))); /* 0: not known yet */
 
@@ -158,10 +161,16 @@ void recall_install(void)
 	}
 }
 
-/* A thread that has it blocked, by a system call of its own or by who started the program, is never to wait so. Once for each thread. */
+static __thread enum { UNKNOWN, YES, NO } heard __attribute__((tls_model("initial-exec")));
+
+void recall_mask_changed(void)
+{
+	heard = UNKNOWN;
+}
+
+/* A thread that has it blocked, by a system call of its own or by who started the program, is never to wait so. Handlers of the program's don't block it: signal.c. */
 static bool hears(void)
 {
-	static __thread enum { UNKNOWN, YES, NO } heard __attribute__((tls_model("initial-exec")));
 	uint64_t mask = 0;
 
 	if (unlikely(heard == UNKNOWN)) {
@@ -171,22 +180,54 @@ static bool hears(void)
 	return heard == YES;
 }
 
-bool recall_send(const struct kick *k)
+static bool send_to(int thread_id)
 {
 	siginfo_t info = { .si_signo = SIG_RECALL, .si_code = SI_QUEUE };
 
-	if (atomic_load(&k->thread->begun) != k->begun) /* in a handler, from which it returns by recall_leave() */
-		return true;
 	info.si_pid = ker_getpid();
 	info.si_value.sival_ptr = (void *)(uintptr_t)&mark;
-	return SYS_CALL4(SYS_rt_tgsigqueueinfo, info.si_pid, k->tid, SIG_RECALL, &info) >= 0;
+	return SYS_CALL4(SYS_rt_tgsigqueueinfo, info.si_pid, thread_id, SIG_RECALL, &info) >= 0;
+}
+
+void recall_try(void)
+{
+	works = installed && hears() && send_to(sock.helper.tid);
+}
+
+static bool in_handler(const struct kick *k)
+{
+	return atomic_load(&k->thread->begun) != k->begun;
+}
+
+bool recall_send(struct kick *k)
+{
+	called_cnt += !k->sent;
+	k->sent = true; /* seen by who has not been signalled as well: so it is written first */
+	if (in_handler(k)) /* from which it returns by recall_leave() */
+		return true;
+	works &= send_to(k->tid);
+	if (unlikely(!works) && sock.helper.state == HELPER_CALM)
+		kick_send(&sock.helper.kick); /* for recall_again() */
+	return works;
+}
+
+bool recall_again(void)
+{
+	bool any = false;
+
+	for (struct sleeper *sl = called_cnt ? sock.sleepers : NULL; sl; sl = sl->next)
+		if (sl->kick->thread && sl->kick->sent && !in_handler(sl->kick)) {
+			kick_again(sl->kick);
+			any = true;
+		}
+	return any;
 }
 
 /* ---- the wait ---------------------------------------------------------------------------------------------------- */
 
 bool recall_may(void)
 {
-	return sock.helper.state == HELPER_CALM && installed && !sock.copied && hears() && vj_is_calm(sock.vj);
+	return sock.helper.state == HELPER_CALM && sock.vj && works && !sock.copied && hears() && vj_is_calm(sock.vj);
 }
 
 void recall_all(void)
@@ -202,6 +243,7 @@ static void recall_unlink(struct recall *rc)
 	if (rc->watch.file)
 		watch_unlink(&rc->watch);
 	rc->sent = rc->kick.sent;
+	called_cnt -= rc->sent;
 	if (unlikely(rc->sent))
 		SYS_CALL0(SYS_gettid); /* as it ends the signal is there, if one is on its way */
 	kick_drain(&rc->kick);
@@ -231,6 +273,8 @@ VJ_EARLY void recall_forked(void)
 {
 	if (unlikely(tid))
 		tid = 0;
+	if (unlikely(called_cnt)) /* threads that are not here */
+		called_cnt = 0;
 }
 
 bool recall_end(struct recall *rc)

@@ -5,6 +5,8 @@
 
 #include "sock/priv.h"
 
+enum { SIG_RECALL = 33 }; /* SIGSETXID of glibc */
+
 /* A thread there. On its stack. */
 struct recall {
 	struct undo undo;
@@ -16,6 +18,9 @@ struct recall {
 
 /* The helper has begun: the signal's handler is put before libc's. */
 void recall_install(void);
+void recall_mask_changed(void); /* this thread's, and not by libc */
+/* The helper, before it is calm: a signal to itself, to see whether that can be done */
+void recall_try(void);
 /* Lock held, in these three. May the thread wait in the kernel for what concerns its socket? There is no channel, and it will be told of the first. */
 bool recall_may(void);
 /* It is about to, and gives the lock up. Whatever happens to @f calls it back (NULL: the caller has watches); @signals: when the program's call began */
@@ -29,7 +34,9 @@ void recall_forked(void); /* child of fork */
 void recall_leave(void *context);
 /* Lock held: it isn't calm any more. */
 void recall_all(void);
-/* Lock held: call this one back. Return: false: that failed; to be tried again */
-bool recall_send(const struct kick *k);
+/* Lock held: call this one back; `sent` from now on. Return: false: that failed, and the helper tries again */
+bool recall_send(struct kick *k);
+/* The helper, at each tick: those that were called before, and aren't back, are called once more. Return: there are some. */
+bool recall_again(void);
 
 #endif

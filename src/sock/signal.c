@@ -198,6 +198,7 @@ VJ_EARLY static int sigaction_noted(int sig, const struct sigaction *act, struct
 
 	ours.sa_sigaction = trampoline;
 	ours.sa_flags = (act->sa_flags & ~(int)SA_RESETHAND) | SA_SIGINFO;
+	ours.sa_mask.__val[0] &= ~signal_bit(SIG_RECALL); /* as libc's other functions keep it from being blocked */
 	r = __sigaction(sig, &ours, &before);
 	if (r) { /* SIGKILL, SIGSTOP */
 		atomic_store_explicit(&handlers[sig].flags, old_flags, memory_order_relaxed);

@@ -3,13 +3,16 @@
 #include "procs.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
@@ -20,7 +23,7 @@
 #define SYS_poll SYS_ppoll
 #endif
 
-enum { LONG_MS = 200, SHORT_MS = 50, LOOKS = 30 };
+enum { LONG_MS = 200, SHORT_MS = 50, LOOKS = 30, TRIES = 10 };
 
 struct result {
 	long r;
@@ -152,6 +155,70 @@ static void limit_set(int ms)
 	told(0, 't');
 }
 
+static void on_read(int sig)
+{
+	(void)sig;
+	reads();
+}
+
+static void reads_handling(void)
+{
+	struct sigaction act = { .sa_handler = on_read };
+
+	memset(&act.sa_mask, 0xff, sizeof(act.sa_mask)); /* libc's own signals are in it, too */
+	CHECK(!sigaction(SIGWINCH, &act, NULL) && !raise(SIGWINCH));
+}
+
+static void reads_deaf(void)
+{
+	uint64_t all = ~0ULL, before;
+
+	CHECK(!syscall(SYS_rt_sigprocmask, SIG_BLOCK, &all, &before, sizeof(all)));
+	reads();
+	CHECK(!syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, sizeof(all)));
+}
+
+static void *sets_nonblock(void *arg)
+{
+	CHECK(read_all(via, &(char){ 0 }, 1) == 1 && !fcntl(server, F_SETFL, O_NONBLOCK));
+	write_all(via, "", 1);
+	return arg;
+}
+
+static void reads_as_begun(void)
+{
+	pthread_t thread;
+
+	CHECK(!pthread_create(&thread, NULL, sets_nonblock, NULL));
+	reads();
+	CHECK(!pthread_join(thread, NULL) && !fcntl(server, F_SETFL, 0));
+}
+
+static void *polls_for_ever(void *arg)
+{
+	struct pollfd p = { .fd = server, .events = POLLIN };
+
+	while (poll(&p, 1, 1) >= 0)
+		;
+	return arg;
+}
+
+static void ends_late(void)
+{
+	usleep(SHORT_MS * 1000);
+}
+
+static void ends_polling(void)
+{
+	pthread_t thread;
+
+	CHECK(!pthread_create(&thread, NULL, polls_for_ever, NULL) && !at_quick_exit(ends_late));
+	usleep(SHORT_MS * 1000);
+	quick_exit(0);
+}
+
+static bool few_signals; /* none of those that are queued */
+
 static void waits(int ctl)
 {
 	struct sigaction restarts = { .sa_handler = on_short, .sa_flags = SA_RESTART }, interrupts = { .sa_handler = on_short },
@@ -162,6 +229,8 @@ static void waits(int ctl)
 	char order;
 
 	via = ctl;
+	if (few_signals)
+		CHECK(!setrlimit(RLIMIT_SIGPENDING, &(struct rlimit){ 0, 0 }));
 	listener = listen_any(&port);
 	server = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	CHECK(!bind(server, (struct sockaddr *)&at, len) && !getsockname(server, (struct sockaddr *)&at, &len));
@@ -178,6 +247,10 @@ static void waits(int ctl)
 		case 'a': accepts(); break;
 		case 'j': reads_or_jumps(); break;
 		case 'c': cancels(); break;
+		case 'h': reads_handling(); break;
+		case 'd': reads_deaf(); break;
+		case 'n': reads_as_begun(); break;
+		case 'e': ends_polling(); break;
 		case 't': limit_set(SHORT_MS); break;
 		default: limit_set(ANSWER_MS); break;
 		}
@@ -310,6 +383,25 @@ static void check_called(const struct waiter *w, char order)
 	CHECK(result(w).byte == 'w');
 }
 
+/* Whether it goes inside or not, it hears what others send on channels. */
+static void check_heard(const struct waiter *w, char order)
+{
+	write_all(w->ctl, &order, 1);
+	for (int i = 0; i < TRIES && !comes_inside(w); i++) {
+		send_byte(w, w->kernels, 'k');
+		CHECK(result(w).byte == 'k');
+		write_all(w->ctl, &order, 1);
+	}
+	send_byte(w, w->ours, 'v');
+	CHECK(result(w).byte == 'v');
+}
+
+static void leave(const struct waiter *w)
+{
+	send_byte(w, w->kernels, 'k');
+	CHECK(result(w).byte == 'k');
+}
+
 static void part_called(void)
 {
 	for (const char *order = "rmpoa"; *order; order++) {
@@ -390,10 +482,67 @@ static void part_cancelled(void)
 	waiter_end(&w);
 }
 
+static void part_unsignalled(void)
+{
+	struct rlimit before, none;
+	struct waiter w;
+
+	few_signals = true;
+	waiter_start(&w);
+	few_signals = false;
+	check_heard(&w, 'r');
+	waiter_end(&w);
+	printf("heard where no signal can be sent\n");
+	waiter_start(&w);
+	check_heard(&w, 'd');
+	waiter_end(&w);
+	printf("heard where it is blocked\n");
+	waiter_start(&w);
+	wait_inside(&w, 'r');
+	CHECK(!prlimit(w.pid, RLIMIT_SIGPENDING, NULL, &before));
+	none = (struct rlimit){ 0, before.rlim_max };
+	CHECK(!prlimit(w.pid, RLIMIT_SIGPENDING, &none, NULL));
+	send_byte(&w, w.ours, 'v');
+	usleep(SHORT_MS * 1000);
+	CHECK(!prlimit(w.pid, RLIMIT_SIGPENDING, &before, NULL));
+	CHECK(result(&w).byte == 'v');
+	waiter_end(&w);
+	printf("heard when it can be sent again\n");
+	waiter_start(&w);
+	wait_inside(&w, 'h');
+	check_called(&w, 'h');
+	waiter_end(&w);
+	printf("heard inside a handler\n");
+}
+
+static void part_changed(void)
+{
+	struct waiter w;
+
+	waiter_start(&w);
+	wait_inside(&w, 'r');
+	leave(&w);
+	write_all(w.ctl, "n", 1);
+	(void)comes_inside(&w);
+	write_all(w.ctl, "", 1);
+	CHECK(read_all(w.ctl, &(char){ 0 }, 1) == 1);
+	send_byte(&w, w.ours, 'v');
+	CHECK(result(&w).byte == 'v');
+	waiter_end(&w);
+	printf("waits on where another thread has set O_NONBLOCK\n");
+	waiter_start(&w);
+	wait_inside(&w, 'r');
+	leave(&w);
+	write_all(w.ctl, "e", 1);
+	waiter_end(&w);
+	printf("ends while another thread waits\n");
+}
+
 void inside_parts(const char *only)
 {
 	static const struct part parts[] = {
 		{ "inside", part_called }, { "inside_signals", part_signals }, { "inside_limits", part_limits }, { "inside_cancelled", part_cancelled },
+		{ "inside_unsignalled", part_unsignalled }, { "inside_changed", part_changed },
 	};
 
 	parts_run(parts, sizeof(parts) / sizeof(parts[0]), only);
