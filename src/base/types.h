@@ -26,6 +26,8 @@
 #define VJ_NEAR __attribute__((section(".data")))
 /* On a variable of some size that processes without sockets don't touch: apart from the page that loading the library writes to (preload/layout.ld) */
 #define VJ_LATER __attribute__((section(".later")))
+/* VJ_LATER (base/types.h), of a table that few processes with sockets touch: the other variables are on one page, behind such ones (preload/layout.ld) */
+#define VJ_SELDOM __attribute__((section(".later.seldom")))
 /* On a function that such processes run: beside the constructors */
 #define VJ_EARLY __attribute__((section(".text.startup")))
 #define VJ_NOINLINE __attribute__((noinline))

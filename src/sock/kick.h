@@ -8,9 +8,6 @@
 
 struct signal_trace;
 
-/* VJ_LATER (base/types.h), of a table that few processes with sockets touch: the other variables are on one page, behind such ones (preload/layout.ld) */
-#define VJ_SELDOM __attribute__((section(".later.seldom")))
-
 /* An eventfd that wakes one sleeper of this process, or a signal */
 struct kick {
 	int fd;	   /* -1: not made yet */
