@@ -14,7 +14,8 @@
 
 /* The stack as the kernel leaves it: argc, argv, environ, auxv. */
 #if defined(__x86_64__)
-__asm__(".globl _start\n"
+__asm__(".text\n"
+	".globl _start\n"
 	".type _start, @function\n"
 	"_start:\n"
 	"	xor %ebp, %ebp\n"
@@ -22,7 +23,8 @@ __asm__(".globl _start\n"
 	"	and $-16, %rsp\n"
 	"	call bare_start\n");
 #elif defined(__aarch64__)
-__asm__(".globl _start\n"
+__asm__(".text\n"
+	".globl _start\n"
 	".type _start, %function\n"
 	"_start:\n"
 	"	mov x29, #0\n"

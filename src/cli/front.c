@@ -85,7 +85,9 @@ static void say(const char *const *parts)
 /* What is wrong with us is no reason not to start it. Returns if it can't be, or may not. */
 static void run_on_kernel(char **argv, const char *why, const char *path)
 {
-	if (!program_is_kernels(program_check(argv[0], &program)) && program.reason != PROGRAM_NO_REASON)
+	enum program_verdict v = program_check(argv[0], &program);
+
+	if (v != PROGRAM_OK && !program_is_kernels(v))
 		return;
 	say((const char *[]){ "vj: run: '", argv[0], "' is on the kernel's sockets: ", why, path, "\n", NULL });
 	sys_execve(program.path, argv, environ);

@@ -31,11 +31,11 @@ int install_find(enum install_part part, char ret_path[static PATH_MAX])
 	if (n > 0) {
 		ret_path[n] = '\0';
 		slash = strrchr(ret_path, '/');
-		if (slash == NULL || slash + 1 + bytes > ret_path + PATH_MAX)
-			return -ENAMETOOLONG;
-		memcpy(slash + 1, name, bytes);
-		if (sys_access(ret_path, R_OK) == 0)
-			return 0;
+		if (slash != NULL && slash + 1 + bytes <= ret_path + PATH_MAX) {
+			memcpy(slash + 1, name, bytes);
+			if (sys_access(ret_path, R_OK) == 0)
+				return 0;
+		}
 	}
 	n = (long)strlen(dir);
 	memcpy(ret_path, dir, (size_t)n);

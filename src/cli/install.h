@@ -10,7 +10,7 @@
 
 enum install_part { INSTALL_VJ, INSTALL_TOOLS, INSTALL_VJD, INSTALL_PRELOAD, INSTALL_BENCH_RTE_RING, INSTALL_BENCH_LWIP };
 
-/* Return: 0; -ENOENT, with the place where it should be in @ret_path; -ENAMETOOLONG. */
+/* Return: 0; -ENOENT, with the place where it should be in @ret_path. */
 int install_find(enum install_part part, char ret_path[static PATH_MAX]);
 
 #endif

@@ -1,12 +1,29 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* vj-tools: all commands of vj but `vj run`, whose way is shorter (front.c). What there is stands in cmds.c. */
-#include "cli/start.h"
+#include "cli/cmd.h"
 #include "control/msg.h"
 #include "vj_version.h"
 
 #include <vj/vj.h>
 
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
+
+/*
+ * Standard descriptors that are closed are so for the program that vj run becomes, too, and writing to them fails; but what is opened meanwhile must not
+ * get their numbers: output would go to vjd.
+ */
+static void keep_standard_fds(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
+}
 
 static int usage(const char *typed)
 {
@@ -41,6 +58,16 @@ static int global_option(const char *word, const char *value)
 	else
 		return -1;
 	return EXIT_OK;
+}
+
+/* @argv[0..@argc): what follows the command's name. Return: the exit status; -1: --help was asked for */
+static int run_command(const struct cmd *cmd, int argc, char **argv)
+{
+	_Alignas(max_align_t) char opts[CMD_OPTS_BYTES];
+	int rc;
+
+	rc = opts_parse(cmd, &argc, argv, opts);
+	return rc == EXIT_OK ? cmd->run(cmd, opts, argc, argv) : rc;
 }
 
 int main(int argc, char **argv)

@@ -2,6 +2,7 @@
 #include "cli/program.h"
 
 #include "channel/sys.h"
+#include "cli/install.h"
 
 #include <elf.h>
 #include <stdlib.h>
@@ -258,11 +259,13 @@ static enum program_verdict check_file(const char *path, unsigned depth, struct 
 }
 
 /* `vj run vj run ...`: static as it is, it comes to the same */
-static bool is_this_one(const char *path)
+static bool is_vj(const char *path)
 {
+	char vj[PATH_MAX];
 	struct stat st, own;
 
-	return sys_stat(path, &st) == 0 && sys_stat("/proc/self/exe", &own) == 0 && st.st_dev == own.st_dev && st.st_ino == own.st_ino;
+	return install_find(INSTALL_VJ, vj) == 0 && sys_stat(path, &st) == 0 && sys_stat(vj, &own) == 0 && st.st_dev == own.st_dev &&
+	       st.st_ino == own.st_ino;
 }
 
 enum program_verdict program_check(const char *name, struct program *ret_program)
@@ -274,5 +277,5 @@ enum program_verdict program_check(const char *name, struct program *ret_program
 	if (v != PROGRAM_OK)
 		return v;
 	v = check_file(ret_program->path, 0, ret_program);
-	return program_is_kernels(v) && is_this_one(ret_program->path) ? PROGRAM_OK : v;
+	return program_is_kernels(v) && is_vj(ret_program->path) ? because(ret_program, PROGRAM_OK, PROGRAM_NO_REASON, NULL) : v;
 }

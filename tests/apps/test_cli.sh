@@ -235,6 +235,12 @@ echo text >"$dir/file"
 on_kernel "$dir/file: " --socket "$dir/file"
 mkdir -p "$dir/bare"
 cp "$vj" "$dir/bare"
+expect 0 "^vj: run: 'echo' is on the kernel's sockets: cannot run" "$dir/bare/vj" run "$dir/bare/vj" run echo ran
+deep=$dir$(printf "/$(printf 'x%.0s' {1..200})%.0s" {1..20}) # has room for vj behind it, and for no longer name
+deep=$deep/$(printf "%$((4088 - ${#deep}))s" | tr ' ' x)
+mkdir -p "$deep"
+cp "$vj" "$deep"
+expect 0 '^ran$' timeout 20 "$deep/vj" run echo ran
 said=$("$dir/bare/vj" run --socket "$dir/bare/sock" -- echo ran 2>&1) || fail "vj run without its parts: $said"
 grep -qx ran <<<"$said" || fail "vj run without its parts says: $said"
 if [ "$(id -u)" != 0 ]; then
@@ -370,6 +376,7 @@ expect 1 'cannot run .*vj-tools' "$dir/quick/vj" run --strict -- env
 expect 1 'cannot run .*vj-tools' "$dir/quick/vj" run no-such-program
 expect 0 '^LD_PRELOAD=/.*libvj-preload.so$' sh -c 'for i in $(seq 1100); do export "VAR_$i=$i"; done; exec "$1" run env' sh "$vj"
 expect 0 '^libvj-preload.so$' "$vj" run -- "$vj" run -- sh -c 'echo "${LD_PRELOAD##*/}"'
+[ "$("$vj" run --strict -- "$vj" run -- echo ran 2>&1)" = ran ] || fail "vj run --strict -- vj run: $("$vj" run --strict -- "$vj" run -- echo ran 2>&1)"
 # standard descriptors that are closed stay so, and do not keep vjd from starting
 for closed in 0 1 2 "0 1" "1 2" "0 1 2"; do
 	at=$dir/closed-${closed// /}
