@@ -14,7 +14,7 @@
 #include <syslog.h>
 
 /* less than the peer waits for who arrives, and than is waited for at exit */
-enum { OFFER_AGAIN_MS = 10, OFFER_FOR_MS = 1500, OFFERED_MS = 5000, CLOCKS_DIFFER_MS = 5000 };
+enum { OFFER_AGAIN_MS = 10, OFFER_FOR_MS = 1500, OFFERED_MS = 5000 };
 
 int deed_crate(struct deed *d)
 {
@@ -393,12 +393,15 @@ void deed_leave(struct vj *vj, struct deed *d)
 	move_leave(vj, link, d->msg.token, d->conn);
 }
 
-/* By our clock. One that says what can't be is another one's: in a time namespace of its own. */
-static uint64_t until_here(const struct vj *vj, const struct deed *d, uint64_t until_ns)
+/*
+ * By our clock. One that says what can't be is another one's: in a time namespace of its own. He waits from when he was asked on, at the earliest; we may
+ * have been stopped since.
+ */
+static uint64_t until_here(const struct deed *d, uint64_t until_ns)
 {
-	bool before = until_ns < d->asked_ns, after = until_ns > vj->now_ns + CLOCKS_DIFFER_MS * NS_PER_MS;
+	uint64_t first_ns = d->asked_ns + MOVE_CALL_WAITS_MS * NS_PER_MS, last_ns = lib_clock_ns() + MOVE_CALL_WAITS_MS * NS_PER_MS;
 
-	return until_ns && (before || after) ? vj->now_ns + MOVE_CALL_WAITS_MS * NS_PER_MS : until_ns;
+	return until_ns && (until_ns < first_ns || until_ns > last_ns) ? first_ns : until_ns;
 }
 
 void deed_left(struct vj *vj, struct tcp_id id, const struct vj_link *link, const struct move_frame *said)
@@ -410,7 +413,7 @@ void deed_left(struct vj *vj, struct tcp_id id, const struct vj_link *link, cons
 	d->state = DEED_LEFT;
 	d->msg.peer_app = said->kind == MOVE_LEFT ? said->app_id : 0;
 	d->msg.peer_pid = link->said.peer_pid;
-	d->msg.until_ns = until_here(vj, d, said->until_ns);
+	d->msg.until_ns = until_here(d, said->until_ns);
 	if (!d->msg.peer_app && !tcp_is_over(vj->stack, d->conn))
 		tcp_fail(vj->stack, d->conn, ECONNRESET);
 	vj->move_ns = 0;

@@ -312,7 +312,7 @@ static bool transit_begin(struct vj *vj, struct vj_link *link, const struct move
 	t->from = link;
 	t->called = tcp_keeps_said(vj->stack, id);
 	t->last_ns = vj->now_ns + TRANSIT_MS * NS_PER_MS;
-	t->until_ns = t->called ? vj->now_ns + MOVE_CALL_WAITS_MS * NS_PER_MS : t->last_ns;
+	t->until_ns = t->called ? lib_clock_ns() + MOVE_CALL_WAITS_MS * NS_PER_MS : t->last_ns; /* from now on: deed_left() knows that it is so */
 	t->next = m->transits;
 	m->transits = t;
 	vj->move_ns = min_u64(vj->move_ns, t->until_ns);

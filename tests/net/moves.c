@@ -841,7 +841,8 @@ int main(void)
 		BOTH(peer_resets_meanwhile), BOTH(moves_without_vjd), BOTH(same_addresses_again), ONCE(no_port_twice),
 		BOTH(kept_for_nobody), BOTH(last_copy_ends_it), BOTH(holder_killed), BOTH(holder_killed_leaving), BOTH(forged_tokens),
 		BOTH(forged_frames), BOTH(forged_messages), BOTH(forged_queue), BOTH(shut_behind_others),
-		BOTH(with_itself), ONCE(offered_in_vain), ONCE(offered_by_nobody), ONCE(offered_by_the_stopped), ONCE(offered_by_the_dead), ONCE(arrives_too_late), ONCE(called_off),
+		BOTH(with_itself), ONCE(offered_in_vain), ONCE(offered_by_nobody), ONCE(offered_by_the_stopped), ONCE(offered_by_the_dead), ONCE(arrives_too_late), ONCE(arrives_unseen),
+		ONCE(another_clock), ONCE(called_off),
 	};
 	int failed;
 

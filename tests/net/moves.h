@@ -21,6 +21,8 @@ void offered_in_vain(void **state);
 void offered_by_nobody(void **state);
 void offered_by_the_stopped(void **state);
 void arrives_too_late(void **state);
+void arrives_unseen(void **state);
+void another_clock(void **state);
 void offered_by_the_dead(void **state);
 
 #endif

@@ -202,3 +202,60 @@ void offered_by_the_dead(void **state)
 	}
 	(void)state;
 }
+
+/* Whoever takes one is in time, and its client looks later than that, when whoever handed it on is stopped: he finds that it has arrived. */
+void arrives_unseen(void **state)
+{
+	struct sockaddr_storage at = { 0 };
+	struct vj_listener at_c, at_d;
+	struct vj_conn from, to;
+	struct vj_link *to_c;
+	uint64_t until_ns;
+
+	(void)state;
+	call_beside(&at, &at_c, &at_d, &from);
+	to_c = move_link_of(b, (struct tcp_id){ from.v });
+	deed_offer_to(c, at_c, DEED_OFFER, d->ctl_app, getpid());
+	look_until_left(c->deeds->all);
+	until_ns = c->deeds->all->msg.until_ns;
+	c->deeds->all->again_ns = 0;
+	for (uint64_t end_ms = now_ms() + PATIENT_MS; !vj_listener_ready(d, at_d); pump_two(c, d))
+		assert_true(now_ms() < end_ms && lib_clock_ns() < until_ns);
+	while (lib_clock_ns() <= until_ns)
+		pump_two(c, d);
+	to_c->stop = PEER_STANDS;
+	to_c->stop_ns = b->now_ns = lib_clock_ns();
+	move_poll(b); /* before anything else is read */
+	assert_false(is_refused(from));
+	assert_int_equal(vj_accept(d, at_d, 7, &to), 0);
+	PUMP_UNTIL(vj_ready(b, from) & VJ_EV_CONNECTED);
+}
+
+/* A time that can't be is not believed: too early, too late, or as damaged as can be */
+void another_clock(void **state)
+{
+	struct sockaddr_storage at = { 0 };
+	struct vj_listener at_c, at_d;
+	struct vj_conn from;
+	struct deed *deed;
+	uint64_t first_ns;
+
+	(void)state;
+	call_beside(&at, &at_c, &at_d, &from);
+	deed_offer_to(c, at_c, DEED_OFFER, d->ctl_app, getpid());
+	deed = c->deeds->all;
+	for (uint64_t end_ms = now_ms() + PATIENT_MS; deed->state != DEED_LEAVING; pump_two(c, NULL))
+		assert_true(now_ms() < end_ms);
+	first_ns = deed->asked_ns + MOVE_CALL_WAITS_MS * NS_PER_MS;
+	for (int i = 0; i < 6; i++) {
+		const uint64_t said[] = { 0, first_ns, 1, first_ns - 1, lib_clock_ns() + (MOVE_CALL_WAITS_MS + 500) * NS_PER_MS, UINT64_MAX };
+		struct move_frame f = { .kind = MOVE_LEFT, .app_id = b->ctl_app, .until_ns = said[i] };
+
+		memcpy(f.token, deed->msg.token, sizeof(f.token));
+		deed_left(c, deed->conn, move_link_of(c, deed->conn), &f);
+		assert_int_equal(deed->state, DEED_LEFT);
+		assert_true(deed->msg.until_ns == (i == 0 ? 0 : first_ns));
+		deed->state = DEED_LEAVING;
+	}
+	PUMP_UNTIL(!deed_any(c));
+}
