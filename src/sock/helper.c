@@ -270,6 +270,15 @@ static bool lead(bool *ret_late)
 	return led;
 }
 
+static void begin(void)
+{
+	sock.helper.tid = (int)SYS_CALL0(SYS_gettid);
+	atomic_store(&sock.helper.begun, true);
+	SYS_CALL5(SYS_prctl, PR_SET_NAME, "vj-helper", 0, 0, 0);
+	lock_take();
+	recall_try();
+}
+
 static void *helper_main(void *arg)
 {
 	uint64_t seen = 0;
@@ -277,11 +286,7 @@ static void *helper_main(void *arg)
 	unsigned few;
 
 	(void)arg;
-	sock.helper.tid = (int)SYS_CALL0(SYS_gettid);
-	atomic_store(&sock.helper.begun, true);
-	SYS_CALL5(SYS_prctl, PR_SET_NAME, "vj-helper", 0, 0, 0);
-	lock_take();
-	recall_try();
+	begin();
 	while (goes_on()) {
 		if (away)
 			ctx_process(); /* what rang */
