@@ -38,6 +38,9 @@ struct deed_msg {
 	uint64_t until_ns; /* whoever called, and has no answer, calls another then, by CLOCK_MONOTONIC: nobody hears it who is later; 0: none of that */
 	struct deed_note note;
 };
+_Static_assert(offsetof(struct deed_msg, token) == 16 && offsetof(struct deed_msg, until_ns) == 32 && offsetof(struct deed_msg, note) == 40 &&
+		       sizeof(struct deed_msg) == 72,
+	       "docs/moving-connections.md");
 
 /* Two ends to talk by: SOCK_SEQPACKET; or SOCK_STREAM, perhaps SOCK_NONBLOCK, for token and deed. Return: 0; -errno. */
 int deed_pair(int type, int ret_pair[static 2]);

@@ -74,6 +74,10 @@ struct move_frame {
 	uint64_t until_ns; /* LEFT: whoever called, and has no answer, calls no other before, by CLOCK_MONOTONIC; else, and of any other connection, 0 */
 };
 
+_Static_assert(offsetof(struct move_frame, local) == 24 && offsetof(struct move_frame, app_id) == 60 && offsetof(struct move_frame, until_ns) == 64 &&
+		       sizeof(struct move_frame) == 72,
+	       "docs/moving-connections.md");
+
 struct moves; /* one per struct vj, made when needed */
 
 /* ---- move.c: the frames, and connections that wait for their other end */

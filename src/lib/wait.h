@@ -41,7 +41,7 @@ bool vj_has_links(const struct vj *vj);
 
 /**
  * vj_is_calm() - Is nothing under way, so that what comes next comes by vj_control_fd() or deed_fd()?
- * There is no link, no timer, and nothing that vjd or another process has said and that was looked at.
+ * There is no link, no timer, and nothing that vjd has said and was not read, or another process has asked for and was not served.
  */
 bool vj_is_calm(const struct vj *vj);
 
