@@ -300,6 +300,7 @@ VJ_EARLY static int flags_set(int fd, int which, long flags, int (*call)(int fd,
 	if (s) {
 		if (which & O_NONBLOCK) {
 			s->nonblock = flags & O_NONBLOCK;
+			s->kernel_has = false; /* who doesn't block has taken it, perhaps, without a word to us */
 			atomic_store_explicit(&s->calm, 0, memory_order_relaxed);
 		}
 		if (which & O_ASYNC)

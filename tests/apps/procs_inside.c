@@ -23,7 +23,7 @@
 #define SYS_poll SYS_ppoll
 #endif
 
-enum { LONG_MS = 200, SHORT_MS = 50, LOOKS = 30, TRIES = 10 };
+enum { LONG_MS = 200, SHORT_MS = 50, LOOKS = 30, TRIES = 10, TIMED = 4 };
 
 struct result {
 	long r;
@@ -115,6 +115,16 @@ static void accepts(void)
 	told(r, byte);
 	if (fd >= 0)
 		close(fd);
+}
+
+static void accepts_timed(void)
+{
+	struct pollfd p = { .fd = listener, .events = POLLIN };
+
+	CHECK(!fcntl(listener, F_SETFL, O_NONBLOCK));
+	for (int i = 0; i < TIMED && poll(&p, 1, ANSWER_MS) == 1; i++)
+		accepts();
+	CHECK(!fcntl(listener, F_SETFL, 0));
 }
 
 static void reads_or_jumps(void)
@@ -245,6 +255,7 @@ static void waits(int ctl)
 		case 'p': reads_peek(); break;
 		case 'o': polls(); break;
 		case 'a': accepts(); break;
+		case 'f': accepts_timed(); break;
 		case 'j': reads_or_jumps(); break;
 		case 'c': cancels(); break;
 		case 'h': reads_handling(); break;
@@ -538,11 +549,30 @@ static void part_changed(void)
 	printf("ends while another thread waits\n");
 }
 
+static void part_timed(void)
+{
+	struct waiter w;
+
+	waiter_start(&w);
+	w.accepts = true;
+	wait_inside(&w, 'a');
+	leave(&w);
+	write_all(w.ctl, "f", 1);
+	for (int i = 0; i < TIMED; i++)
+		leave(&w);
+	write_all(w.ctl, "a", 1);
+	(void)comes_inside(&w);
+	send_byte(&w, w.ours, 'v');
+	CHECK(result(&w).byte == 'v');
+	waiter_end(&w);
+	printf("heard after time-outs were taken off\n");
+}
+
 void inside_parts(const char *only)
 {
 	static const struct part parts[] = {
 		{ "inside", part_called }, { "inside_signals", part_signals }, { "inside_limits", part_limits }, { "inside_cancelled", part_cancelled },
-		{ "inside_unsignalled", part_unsignalled }, { "inside_changed", part_changed },
+		{ "inside_unsignalled", part_unsignalled }, { "inside_changed", part_changed }, { "inside_timed", part_timed },
 	};
 
 	parts_run(parts, sizeof(parts) / sizeof(parts[0]), only);
