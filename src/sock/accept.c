@@ -581,15 +581,15 @@ static int accept_waiting(int fd, struct sock *s, struct sockaddr *addr, socklen
 		b.kernel_fd = s->lease_fd;
 		r = b.kernel_ready ? kernel_accept(s, addr, len, flags) : -EAGAIN;
 		b.kernel_ready &= r < 0 && r != -EAGAIN;
-		if (r < 0 && r != -EINTR && s->lease_fd != b.kernel_fd) { /* another thread has closed it meanwhile */
-			b.kernel_ready = false;
-			continue;
-		}
 		if (r == -EAGAIN && !b.timeout_ns && !s->copied && !s->many_accept && recall_may()) {
 			r = accept_inside(s, addr, len, flags, &b);
 			b.kernel_ready = false;
 			if (r == -EAGAIN)
 				continue;
+		}
+		if (r < 0 && r != -EINTR && s->lease_fd != b.kernel_fd) { /* another thread has closed it meanwhile */
+			b.kernel_ready = false;
+			continue;
 		}
 		if (r != -EAGAIN && r != -EBUSY)
 			break;
