@@ -10,7 +10,7 @@
  *	WATCH  asleep still, where the program has set a timer when it was back, from LEAD or DEEP: DEEP again if it
  *	       sleeps on the bell before that goes off, else TICK
  *	CALM   there is no channel, so that what comes is told by vjd first: asleep on its socket, and on what other processes ask by, whatever
- *	       the program does; TICK when they have said something, or when the program has made a channel or set a timer
+ *	       the program does; TICK when they have said something, or when the program has made a channel
  *
  * So an idle process has no timer running, a busy one pays for 100 looks a second, and one that wakes now and then for a moment sets
  * the timer and takes it back: two system calls, where to wake the helper would be two switches of the processor, one of them before the

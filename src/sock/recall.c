@@ -7,17 +7,18 @@
  * of the sender are the kernel's. It is a sleeper with a watch as others are, but its kick is a signal, and it can't lead: nobody has to, without a channel.
  * When the calm ends all are called back.
  *
- * The signal is the one by which libc has its threads change their user. glibc neither lets a program see it nor block it (but
- * by a handler's mask, which signal.c sees to); our handler goes before libc's, and tells ours by a mark. It does nothing but this: if the thread is about to
- * make the system call of call_look(), or is where the kernel would make it once more, it goes on behind it, with EINTR. Who has not come that far looks at kick.sent; who is beyond it has what the call returned. So there is no moment in which the signal
- * is missed, and none in which it ends anything else: it is sent with the lock held, to a thread that can't leave without the lock (recall_end()). Who sends that mark
- * from elsewhere, as only the same user can, has the thread look once more.
+ * The signal is the one by which libc has its threads change their user. glibc neither lets a program see it nor block it (but by a handler's mask, which
+ * signal.c sees to); our handler goes before libc's, and tells ours by a mark. It does nothing but this: if the thread is about to make the system call of
+ * call_look(), or is where the kernel would make it once more, it goes on behind it, with EINTR. Who has not come that far looks at kick.sent; who is beyond it has
+ * what the call returned. It is sent with the lock held, to a thread that can't leave without the lock (recall_end()), so it ends no other call of that
+ * thread's. Who sends that mark from elsewhere, as only the same user can, has the thread look once more.
  *
- * A signal of that kind needs a place in a queue that the user's processes share (RLIMIT_SIGPENDING). A process that doesn't get one when the helper tries, or which a
- * filter keeps from sending, never waits so; if there is none later the helper repeats it, every 10 ms, until the thread is back.
+ * It may be without effect: a handler of the program's that doesn't pass by signal.c was running; or there was no place in the queue of such signals that the
+ * user's processes share (RLIMIT_SIGPENDING). So the helper repeats it, at each of its ticks, until the thread is back. A process that doesn't get a place when the helper
+ * begins, or which a filter keeps from sending, never waits so.
  *
- * A handler of the program's that interrupts the call returns behind it, too, so whether it goes on is decided as for all who wait (wait.c). While it runs nobody
- * sends the signal, which could end a call of its own.
+ * A handler of the program's that interrupts the call returns behind it, too, so whether it goes on is decided as for all who wait (wait.c). While it is known
+ * to run nobody sends the signal. One that begins just as it is sent is interrupted by it, as by any signal: a sleep of its own may end by EINTR.
  */
 #include "sock/recall.h"
 
