@@ -93,8 +93,10 @@ void tcp_cc_release(struct stack *s, struct conn c)
 uint64_t tcp_cc_pacing(const struct stack *s, struct conn c)
 {
 	const struct cc_ops *ops = tcp_cc_ops(c.t);
+	struct tcb_cold *cold = tcb_cold(s, c);
 
-	return ops->pacing != NULL ? ops->pacing(cc_state(s, tcb_cold(s, c), ops)) : 0;
+	/* not begun: before it is connected, and when it is over */
+	return ops->pacing != NULL && cold->cc_priv.words[0] != 0 ? ops->pacing(cc_state(s, cold, ops)) : 0;
 }
 
 /* ---- events ---------------------------------------------------------------------------------- */

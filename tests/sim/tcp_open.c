@@ -876,6 +876,24 @@ static void listener_congestion(void **state)
 	assert_next_has(t, "bbr");
 }
 
+/* Who is asked before the answer has come has no congestion control yet; whatever it will be, a rate is none. */
+static void info_while_calling(void **state)
+{
+	struct line *t = *state;
+	struct tcp_settings bbr = { .congestion = (uint8_t)cc_idx("bbr") };
+
+	tcp_settings_set(t->s, &bbr);
+	line_connect(t);
+	SEND("S 0:0(0)");
+	assert_string_equal(info(t).congestion, "bbr");
+	assert_int_equal(info(t).pacing_Bps, 0);
+	RECV(0, "S. 0:0(0) ack 1 <mss 1000>");
+	SEND(". 1:1(0) ack 1");
+	assert_true(info(t).pacing_Bps > 0);
+	RECV(0, "R. 1:1(0) ack 1");
+	assert_int_equal(info(t).pacing_Bps, 0);
+}
+
 static void assert_marks(const struct line *t, uint8_t tos, uint8_t ttl)
 {
 	assert_int_equal(t->tos, tos);
@@ -964,6 +982,7 @@ int main(void)
 		LINE_TEST(synack_without_frame),
 		LINE_TEST(isn),
 		LINE_TEST(listener_congestion),
+		LINE_TEST(info_while_calling),
 		LINE_TEST(marked_syn),
 		LINE_TEST(marked_synack),
 	};
