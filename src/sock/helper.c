@@ -223,6 +223,7 @@ static bool is_calm(void)
 static void sleep_calm(void)
 {
 	int fd = vj_control_fd(sock.vj); /* closed only by who has been told by it */
+
 	vj_calm_begin(sock.vj);
 	sock.helper.deed_fd = deed_fd(sock.vj);
 	state_set(HELPER_CALM);

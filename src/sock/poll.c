@@ -205,17 +205,23 @@ struct poll_undo {
 	struct sleeper *sl;
 };
 
+/* Lock held; it is given up. */
+static void polling_end(struct polling *p)
+{
+	watches_off(p);
+	lock_leave();
+	if (p->heap)
+		free(p->kernel);
+	p->kernel = NULL;
+}
+
 static void poll_left(void *arg)
 {
 	const struct poll_undo *undo = arg;
 
 	sleep_end(undo->sl, NULL);
-	watches_off(undo->p);
 	kick_return(undo->sl->kick);
-	lock_leave();
-	if (undo->p->heap)
-		free(undo->p->kernel);
-	undo->p->kernel = NULL;
+	polling_end(undo->p);
 }
 
 /* There is no context, nor another thread that could make one: nobody will kick but a handler of this thread, see sleep_is_over(). */
@@ -226,14 +232,8 @@ static bool is_only_kernels(void)
 
 static void poll_left_inside(void *arg)
 {
-	struct polling *p = arg;
-
 	lock_take();
-	watches_off(p);
-	lock_leave();
-	if (p->heap)
-		free(p->kernel);
-	p->kernel = NULL;
+	polling_end(arg);
 }
 
 /* As sleep_poll(), without kick and bell: see recall.c. */
