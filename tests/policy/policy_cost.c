@@ -3,7 +3,7 @@
  * What dispatch costs a frame: to the MAC address of an application against to the interface's own, by port. Needs root.
  *
  * Instructions are counted by bpf_count.h; that it counts no nonsense is tested on every frame of steps.h: its verdict is
- * that of BPF_PROG_TEST_RUN, its reason and application those of the list. With --table: the table of docs/performance.md,
+ * that of BPF_PROG_TEST_RUN, its reason and application those of the list. With --table: the table of docs/interface-channel.md,
  * with the time that the kernel's own runs take.
  */
 #include <bpf/bpf.h>
