@@ -13,6 +13,8 @@
 #undef _TIME_BITS
 
 #include "preload/preload.h"
+
+#include "base/types.h"
 #include "sock/sock.h"
 
 #include <dlfcn.h>
@@ -59,26 +61,26 @@ EXPORT int fcntl64(int fd, int cmd, ...) { THIRD(cmd, arg); return sock_fcntl(fd
 EXPORT int ioctl(int fd, unsigned long req, ...) { THIRD(req, arg); return sock_ioctl(fd, req, arg); }
 
 /* ---- reading */
-EXPORT ssize_t read(int fd, void *b, size_t n) { return sock_read(fd, b, n); }
+EXPORT VJ_DIRECT ssize_t read(int fd, void *b, size_t n) { return sock_read(fd, b, n); }
 EXPORT ssize_t readv(int fd, const struct iovec *v, int n) { return sock_readv(fd, v, n); }
 EXPORT ssize_t preadv2(int fd, const struct iovec *v, int n, off_t o, int f) { return sock_preadv2(fd, v, n, o, f); }
 EXPORT ssize_t preadv64v2(int fd, const struct iovec *v, int n, off64_t o, int f) { return sock_preadv2(fd, v, n, o, f); }
-EXPORT ssize_t recv(int fd, void *b, size_t n, int f) { return sock_recv(fd, b, n, f); }
-EXPORT ssize_t recvfrom(int fd, void *b, size_t n, int f, struct sockaddr *a, socklen_t *l) { return sock_recvfrom(fd, b, n, f, a, l); }
+EXPORT VJ_DIRECT ssize_t recv(int fd, void *b, size_t n, int f) { return sock_recv(fd, b, n, f); }
+EXPORT VJ_DIRECT ssize_t recvfrom(int fd, void *b, size_t n, int f, struct sockaddr *a, socklen_t *l) { return sock_recvfrom(fd, b, n, f, a, l); }
 EXPORT ssize_t recvmsg(int fd, struct msghdr *m, int f) { return sock_recvmsg(fd, m, f); }
 EXPORT int recvmmsg(int fd, struct mmsghdr *m, unsigned n, int f, struct timespec *t) { return sock_recvmmsg(fd, m, n, f, t); }
 
 /* ---- writing */
-EXPORT ssize_t write(int fd, const void *b, size_t n) { return sock_write(fd, b, n); }
+EXPORT VJ_DIRECT ssize_t write(int fd, const void *b, size_t n) { return sock_write(fd, b, n); }
 EXPORT ssize_t writev(int fd, const struct iovec *v, int n) { return sock_writev(fd, v, n); }
 EXPORT ssize_t pwritev2(int fd, const struct iovec *v, int n, off_t o, int f) { return sock_pwritev2(fd, v, n, o, f); }
 EXPORT ssize_t pwritev64v2(int fd, const struct iovec *v, int n, off64_t o, int f) { return sock_pwritev2(fd, v, n, o, f); }
-EXPORT ssize_t send(int fd, const void *b, size_t n, int f) { return sock_send(fd, b, n, f); }
-EXPORT ssize_t sendto(int fd, const void *b, size_t n, int f, const struct sockaddr *a, socklen_t l) { return sock_sendto(fd, b, n, f, a, l); }
+EXPORT VJ_DIRECT ssize_t send(int fd, const void *b, size_t n, int f) { return sock_send(fd, b, n, f); }
+EXPORT VJ_DIRECT ssize_t sendto(int fd, const void *b, size_t n, int f, const struct sockaddr *a, socklen_t l) { return sock_sendto(fd, b, n, f, a, l); }
 EXPORT ssize_t sendmsg(int fd, const struct msghdr *m, int f) { return sock_sendmsg(fd, m, f); }
 EXPORT int sendmmsg(int fd, struct mmsghdr *m, unsigned n, int f) { return sock_sendmmsg(fd, m, n, f); }
-EXPORT ssize_t sendfile(int out, int in, off_t *o, size_t n) { return sock_sendfile(out, in, o, n); }
-EXPORT ssize_t sendfile64(int out, int in, off64_t *o, size_t n) { return sock_sendfile(out, in, o, n); }
+EXPORT VJ_DIRECT ssize_t sendfile(int out, int in, off_t *o, size_t n) { return sock_sendfile(out, in, o, n); }
+EXPORT VJ_DIRECT ssize_t sendfile64(int out, int in, off64_t *o, size_t n) { return sock_sendfile(out, in, o, n); }
 EXPORT ssize_t splice(int in, off64_t *io, int out, off64_t *oo, size_t n, unsigned f) { return sock_splice(in, io, out, oo, n, f); }
 
 /* ---- waiting */
@@ -88,9 +90,9 @@ EXPORT int select(int n, fd_set *r, fd_set *w, fd_set *x, struct timeval *t) { r
 EXPORT int pselect(int n, fd_set *r, fd_set *w, fd_set *x, const struct timespec *t, const sigset_t *m) { return sock_pselect(n, r, w, x, t, m); }
 EXPORT int epoll_create(int n) { return sock_epoll_create(n); }
 EXPORT int epoll_create1(int f) { return sock_epoll_create1(f); }
-EXPORT int epoll_ctl(int e, int op, int fd, struct epoll_event *ev) { return sock_epoll_ctl(e, op, fd, ev); }
-EXPORT int epoll_wait(int e, struct epoll_event *ev, int n, int t) { return sock_epoll_wait(e, ev, n, t); }
-EXPORT int epoll_pwait(int e, struct epoll_event *ev, int n, int t, const sigset_t *m) { return sock_epoll_pwait(e, ev, n, t, m); }
+EXPORT VJ_DIRECT int epoll_ctl(int e, int op, int fd, struct epoll_event *ev) { return sock_epoll_ctl(e, op, fd, ev); }
+EXPORT VJ_DIRECT int epoll_wait(int e, struct epoll_event *ev, int n, int t) { return sock_epoll_wait(e, ev, n, t); }
+EXPORT VJ_DIRECT int epoll_pwait(int e, struct epoll_event *ev, int n, int t, const sigset_t *m) { return sock_epoll_pwait(e, ev, n, t, m); }
 EXPORT int epoll_pwait2(int e, struct epoll_event *ev, int n, const struct timespec *t, const sigset_t *m) { return sock_epoll_pwait2(e, ev, n, t, m); }
 
 /* ---- all of these by number; six words follow, as libc takes them */

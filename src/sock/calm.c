@@ -29,7 +29,7 @@ static void kernel_left(void *arg)
 	atomic_fetch_sub(&set->kernel_asleep, 1);
 }
 
-int wait_kernel(struct epoll_set *set, int epfd, struct epoll_event *ev, int max, int64_t timeout_ns, const sigset_t *mask, bool *ret_ours)
+VJ_DIRECT int wait_kernel(struct epoll_set *set, int epfd, struct epoll_event *ev, int max, int64_t timeout_ns, const sigset_t *mask, bool *ret_ours)
 {
 	struct undo undo;
 	int n;

@@ -227,11 +227,6 @@ static int watch_join_kernel(struct watch *w, int op)
 	return r;
 }
 
-static int watch_add_kernel(struct watch *w)
-{
-	return watch_join_kernel(w, EPOLL_CTL_ADD);
-}
-
 static void watch_del_kernel(struct watch *w)
 {
 	if (!w->in_kernel)
@@ -252,7 +247,7 @@ void watches_move(struct file *f, enum watch_side side)
 		switch (side) {
 		case WATCH_KERNEL:
 			if (!w->in_kernel)
-				watch_add_kernel(w);
+				watch_join_kernel(w, EPOLL_CTL_ADD);
 			if (w->in_kernel && watch_kernel(w, EPOLL_CTL_MOD, w->data)) { /* EPOLLEXCLUSIVE: can't be changed */
 				watch_kernel(w, EPOLL_CTL_DEL, 0);
 				watch_kernel(w, EPOLL_CTL_ADD, w->data);
@@ -266,7 +261,7 @@ void watches_move(struct file *f, enum watch_side side)
 			break;
 		case WATCH_BOTH:
 			if (!w->in_kernel)
-				watch_add_kernel(w);
+				watch_join_kernel(w, EPOLL_CTL_ADD);
 			break;
 		}
 	}
@@ -586,7 +581,7 @@ static int ctl_ours(int epfd, int op, struct file *f, int fd, struct epoll_event
 	}
 }
 
-int sock_epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
+static VJ_NOINLINE int ctl_any(int epfd, int op, int fd, struct epoll_event *event)
 {
 	struct file *f = fd_peek(fd) && epfd != fd ? file_enter(fd) : NULL;
 	int r;
@@ -598,6 +593,14 @@ int sock_epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
 	if (f)
 		lock_leave();
 	return (int)ret_errno(r);
+}
+
+/* Of EPOLLONESHOT it is half of the calls. */
+VJ_DIRECT int sock_epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
+{
+	if (likely(op == EPOLL_CTL_MOD) && likely(!fd_peek(fd)))
+		return (int)ret_errno(sys_epoll_ctl(epfd, op, fd, event));
+	return ctl_any(epfd, op, fd, event);
 }
 
 /* ---- epoll_wait ------------------------------------------------------------------------------------------ */
@@ -709,12 +712,6 @@ static void set_left(void *arg)
 	lock_leave();
 }
 
-/* Is the bell not among the events, all of which found room? */
-static bool is_unrung(const struct epoll_event *ev, int n, int max)
-{
-	return n >= 0 && n < max && !has_mark(ev, n, MARK_BELL);
-}
-
 /*
  * The bell is not in the set: the kernel has no memory for it, or the set is in sets that are in others, as deep as the kernel allows, which one
  * below would be too many for. So it is waited for beside the set. @ret_rung: else not written
@@ -755,7 +752,7 @@ static int set_sleep(struct epoll_set *set, int epfd, struct epoll_event *ev, in
 			n = ker_epoll_undo(epfd, ev, max, timeout_ns, mask, undo_all);
 		}
 		sl->kicked = has_mark(ev, n, MARK_KICK);
-		sl->rung = beside ? n < 0 || rung : !is_unrung(ev, n, max);
+		sl->rung = n < 0 || (beside ? rung : n == max || has_mark(ev, n, MARK_BELL)); /* not every event may have found room */
 		if (!set_awake(set, sl, &undo.undo))
 			return -EINTR;
 	} else {
@@ -954,7 +951,7 @@ static VJ_NOINLINE int wait_ours(int epfd, struct epoll_event *ev, int max, int6
 	return n;
 }
 
-static int wait_any(int epfd, struct epoll_event *ev, int max, int64_t timeout_ns, const sigset_t *mask)
+VJ_DIRECT static int wait_any(int epfd, struct epoll_event *ev, int max, int64_t timeout_ns, const sigset_t *mask)
 {
 	struct file *f = fd_peek(epfd);
 	bool ours = false;
@@ -964,8 +961,11 @@ static int wait_any(int epfd, struct epoll_event *ev, int max, int64_t timeout_n
 	if (max <= 0 || sock_inside || !f || f->kind != FILE_EPOLL)
 		return ker_epoll_wait(epfd, ev, max, timeout_ns, mask);
 	if (set_is_kernels(set_of(f))) {
-		deadline_ns = timeout_ns > 0 ? deadline_after(sys_clock_ns(), timeout_ns) : 0;
-		n = wait_kernel(set_of(f), epfd, ev, max, timeout_ns, mask, &ours);
+		deadline_ns = timeout_ns > 0 ? deadline_after(ker_clock_late_ns(), timeout_ns) : 0;
+		if (timeout_ns)
+			n = wait_kernel(set_of(f), epfd, ev, max, timeout_ns, mask, &ours);
+		else /* nobody has to call it back */
+			n = ker_epoll_wait(epfd, ev, max, 0, mask);
 		for (int i = 0; i < n; i++)
 			ours |= is_mark(ev[i].data.u64);
 		if (n > 0 && ours)
@@ -978,7 +978,7 @@ static int wait_any(int epfd, struct epoll_event *ev, int max, int64_t timeout_n
 	return wait_ours(epfd, ev, max, timeout_ns, mask);
 }
 
-int sock_epoll_pwait(int epfd, struct epoll_event *ev, int max, int timeout_ms, const sigset_t *mask)
+VJ_DIRECT int sock_epoll_pwait(int epfd, struct epoll_event *ev, int max, int timeout_ms, const sigset_t *mask)
 {
 	int64_t timeout_ns = timeout_ms < 0 ? -1 : (int64_t)timeout_ms * 1000000;
 
@@ -987,7 +987,7 @@ int sock_epoll_pwait(int epfd, struct epoll_event *ev, int max, int timeout_ms, 
 	return (int)ret_errno(wait_any(epfd, ev, max, timeout_ns, mask));
 }
 
-int sock_epoll_wait(int epfd, struct epoll_event *ev, int max, int timeout_ms)
+VJ_DIRECT int sock_epoll_wait(int epfd, struct epoll_event *ev, int max, int timeout_ms)
 {
 	return unlikely(caged) ? caged->epoll_wait(epfd, ev, max, timeout_ms) : sock_epoll_pwait(epfd, ev, max, timeout_ms, NULL);
 }

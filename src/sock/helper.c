@@ -356,6 +356,7 @@ static int thread_start(void)
 	pthread_t thread;
 	sigset_t all, old;
 	int err = pthread_attr_init(&attr);
+	bool only = ker_is_alone();
 
 	if (err)
 		return -err;
@@ -364,6 +365,7 @@ static int thread_start(void)
 	sigfillset(&all); /* signals are the program's */
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	err = pthread_create(&thread, &attr, helper_main, NULL);
+	atomic_store_explicit(&ker_helper_only, only, memory_order_relaxed); /* pthread_create() is this library's, and takes it for the program's */
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	pthread_attr_destroy(&attr);
 	return -err;

@@ -381,13 +381,13 @@ static inline bool is_wild(const void *p)
 	return unlikely((uintptr_t)p < 4096);
 }
 
+/* Return: -1 */
+long errno_set(long r);
+
 /* A result as libc returns it. */
 static inline long ret_errno(long r)
 {
-	if (likely(r >= 0))
-		return r;
-	errno = (int)-r;
-	return -1;
+	return likely(r >= 0) ? r : errno_set(r);
 }
 
 #define EP_PRIVATE ((uint32_t)(EPOLLWAKEUP | EPOLLONESHOT | EPOLLET | EPOLLEXCLUSIVE))

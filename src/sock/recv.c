@@ -391,13 +391,21 @@ static ssize_t recv_leave(int fd, struct sock *s, const struct iovec *iov, int c
 	return ret_errno(r);
 }
 
-VJ_EARLY ssize_t sock_recv(int fd, void *buf, size_t n, int flags)
+/* What most calls are is the kernel's, and nothing of this is to be on the way to it. */
+VJ_EARLY VJ_NOINLINE static ssize_t recv_ours(int fd, void *buf, size_t n, int flags, struct sockaddr *addr, socklen_t *len)
 {
-	struct sock *s = recv_enter(fd);
+	struct sock *s = io_enter(fd);
 
 	if (!s)
+		return ret_errno(ker_recvfrom(fd, buf, n, flags, addr, len));
+	return recv_leave(fd, s, &(struct iovec){ buf, n }, 1, flags, addr, len);
+}
+
+VJ_DIRECT ssize_t sock_recv(int fd, void *buf, size_t n, int flags)
+{
+	if (likely(!fd_peek(fd)))
 		return ret_errno(ker_recvfrom(fd, buf, n, flags, NULL, NULL));
-	return recv_leave(fd, s, &(struct iovec){ buf, n }, 1, flags, NULL, NULL);
+	return recv_ours(fd, buf, n, flags, NULL, NULL);
 }
 
 /* read() of no bytes asks nobody, unlike recv(). */
@@ -407,15 +415,22 @@ static VJ_COLD ssize_t read_nothing(void)
 	return 0;
 }
 
-VJ_EARLY ssize_t sock_read(int fd, void *buf, size_t n)
+VJ_EARLY VJ_NOINLINE static ssize_t read_ours(int fd, void *buf, size_t n)
 {
-	struct sock *s = recv_enter(fd);
+	struct sock *s = io_enter(fd);
 
-	if (likely(!s))
+	if (unlikely(!s))
 		return ret_errno(ker_read(fd, buf, n));
 	if (unlikely(!n))
 		return read_nothing();
 	return recv_leave(fd, s, &(struct iovec){ buf, n }, 1, 0, NULL, NULL);
+}
+
+VJ_DIRECT ssize_t sock_read(int fd, void *buf, size_t n)
+{
+	if (likely(!fd_peek(fd)))
+		return ret_errno(ker_read(fd, buf, n));
+	return read_ours(fd, buf, n);
 }
 
 ssize_t sock_readv(int fd, const struct iovec *iov, int cnt)
@@ -440,13 +455,11 @@ ssize_t sock_preadv2(int fd, const struct iovec *iov, int cnt, off_t off, int fl
 	return recv_leave(fd, s, iov, cnt, flags & RWF_NOWAIT ? MSG_DONTWAIT : 0, NULL, NULL);
 }
 
-ssize_t sock_recvfrom(int fd, void *buf, size_t n, int flags, struct sockaddr *addr, socklen_t *len)
+VJ_DIRECT ssize_t sock_recvfrom(int fd, void *buf, size_t n, int flags, struct sockaddr *addr, socklen_t *len)
 {
-	struct sock *s = recv_enter(fd);
-
-	if (!s)
+	if (likely(!fd_peek(fd)))
 		return ret_errno(ker_recvfrom(fd, buf, n, flags, addr, len));
-	return recv_leave(fd, s, &(struct iovec){ buf, n }, 1, flags, addr, len);
+	return recv_ours(fd, buf, n, flags, addr, len);
 }
 
 /* Lock held. */

@@ -280,7 +280,8 @@ static ssize_t send_leave(int fd, struct sock *s, const struct iovec *iov, int c
 	return ret_errno(send_done(r, flags));
 }
 
-VJ_EARLY ssize_t sock_send(int fd, const void *buf, size_t n, int flags)
+/* What most calls are is the kernel's, and nothing of this is to be on the way to it. */
+VJ_EARLY VJ_NOINLINE static ssize_t send_ours(int fd, const void *buf, size_t n, int flags)
 {
 	struct sock *s = enter(fd, flags);
 
@@ -289,13 +290,27 @@ VJ_EARLY ssize_t sock_send(int fd, const void *buf, size_t n, int flags)
 	return send_leave(fd, s, &(struct iovec){ (void *)(uintptr_t)buf, n }, 1, flags, NULL, 0);
 }
 
-VJ_EARLY ssize_t sock_write(int fd, const void *buf, size_t n)
+VJ_DIRECT ssize_t sock_send(int fd, const void *buf, size_t n, int flags)
+{
+	if (likely(!fd_peek(fd)))
+		return ret_errno(ker_sendto(fd, buf, n, flags, NULL, 0));
+	return send_ours(fd, buf, n, flags);
+}
+
+VJ_EARLY VJ_NOINLINE static ssize_t write_ours(int fd, const void *buf, size_t n)
 {
 	struct sock *s = enter(fd, 0);
 
-	if (likely(!s))
+	if (unlikely(!s))
 		return ret_errno(ker_write(fd, buf, n));
 	return send_leave(fd, s, &(struct iovec){ (void *)(uintptr_t)buf, n }, 1, 0, NULL, 0);
+}
+
+VJ_DIRECT ssize_t sock_write(int fd, const void *buf, size_t n)
+{
+	if (likely(!fd_peek(fd)))
+		return ret_errno(ker_write(fd, buf, n));
+	return write_ours(fd, buf, n);
 }
 
 /* writev() of no bytes asks nobody, unlike write(): the kernel's, who looks at the number. Also what is no array is for the kernel to refuse. */
@@ -322,8 +337,7 @@ ssize_t sock_writev(int fd, const struct iovec *iov, int cnt)
 	return send_leave(fd, s, iov, cnt, 0, NULL, 0);
 }
 
-ssize_t sock_sendto(int fd, const void *buf, size_t n, int flags, const struct sockaddr *addr,
-		    socklen_t len)
+static VJ_NOINLINE ssize_t send_to_ours(int fd, const void *buf, size_t n, int flags, const struct sockaddr *addr, socklen_t len)
 {
 	struct sock *s = enter_to(fd, flags, addr, len);
 
@@ -336,6 +350,13 @@ ssize_t sock_sendto(int fd, const void *buf, size_t n, int flags, const struct s
 		return ret_errno(ker_sendto(fd, buf, n, flags, addr, len));
 	}
 	return send_leave(fd, s, &(struct iovec){ (void *)(uintptr_t)buf, n }, 1, flags, addr, len);
+}
+
+VJ_DIRECT ssize_t sock_sendto(int fd, const void *buf, size_t n, int flags, const struct sockaddr *addr, socklen_t len)
+{
+	if (likely(!fd_peek(fd)))
+		return ret_errno(ker_sendto(fd, buf, n, flags, addr, len));
+	return send_to_ours(fd, buf, n, flags, addr, len);
 }
 
 /* Lock held. */

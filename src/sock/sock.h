@@ -160,6 +160,8 @@ extern pid_t __fork(void);
 
 /* ---- life.c: before pthread_create() by a process without threads */
 void sock_before_thread(void);
+/* kernel.c: before a thread is begun, or cancelled, by a process that may have none but this one so far */
+void sock_has_threads(void);
 
 /* ---- away.c: others than this library are about to read or write it */
 void sock_before_unseen(int fd);

@@ -68,7 +68,7 @@ static long send_file(struct sock *s, int in_fd, off_t off, size_t n)
 	return done ? (long)done : r;
 }
 
-ssize_t sock_sendfile(int out_fd, int in_fd, off_t *off, size_t n)
+static VJ_NOINLINE ssize_t send_file_ours(int out_fd, int in_fd, off_t *off, size_t n)
 {
 	struct sock *s = stream_enter(out_fd);
 	off_t from;
@@ -86,6 +86,13 @@ ssize_t sock_sendfile(int out_fd, int in_fd, off_t *off, size_t n)
 	else if (r > 0)
 		ker_lseek(in_fd, from + r, SEEK_SET);
 	return ret_errno(send_done(r, 0));
+}
+
+VJ_DIRECT ssize_t sock_sendfile(int out_fd, int in_fd, off_t *off, size_t n)
+{
+	if (likely(!fd_peek(out_fd)))
+		return ret_errno(ker_sendfile(out_fd, in_fd, off, n));
+	return send_file_ours(out_fd, in_fd, off, n);
 }
 
 /*

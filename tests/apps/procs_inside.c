@@ -16,6 +16,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
+#include <threads.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -568,11 +569,66 @@ static void part_timed(void)
 	printf("heard after time-outs were taken off\n");
 }
 
+/* ---- a program that has no thread but its first, and the library's ------------------------------------------------ */
+
+static void tells_end(void *conn)
+{
+	write_all(*(int *)conn, "e", 1);
+	_exit(0);
+}
+
+static int cancels_first(void *first)
+{
+	usleep(SHORT_MS * 1000);
+	CHECK(!pthread_cancel(*(pthread_t *)first));
+	sleep(ANSWER_MS / 1000);
+	_exit(1);
+}
+
+/* Cancelled by itself, or by a thread that pthread_create() has not made, it ends in a call of the kernel's. */
+static void serve_cancelled(int fd)
+{
+	pthread_t first = pthread_self();
+	int conn, ends[2];
+	thrd_t thread;
+	char how;
+
+	server_ready(fd);
+	conn = accept_one(fd);
+	CHECK(!pipe(ends) && read_all(conn, &how, 1) == 1);
+	pthread_cleanup_push(tells_end, &conn);
+	if (how == 's') {
+		write_all(ends[1], "", 1);
+		CHECK(!pthread_cancel(first));
+	} else {
+		CHECK(thrd_create(&thread, cancels_first, &first) == thrd_success);
+	}
+	(void)!read(ends[0], &how, 1);
+	pthread_cleanup_pop(0);
+	write_all(conn, "n", 1);
+}
+
+static void part_cancelled_first(void)
+{
+	for (const char *how = "so"; *how; how++) {
+		pid_t pid;
+		char end;
+		int fd = connect_to(server_start(serve_cancelled, &pid));
+
+		write_all(fd, how, 1);
+		CHECK(read_all(fd, &end, 1) == 1 && end == 'e');
+		close(fd);
+		child_end(pid);
+	}
+	printf("the first thread is cancelled by itself, and by another\n");
+}
+
 void inside_parts(const char *only)
 {
 	static const struct part parts[] = {
 		{ "inside", part_called }, { "inside_signals", part_signals }, { "inside_limits", part_limits }, { "inside_cancelled", part_cancelled },
 		{ "inside_unsignalled", part_unsignalled }, { "inside_changed", part_changed }, { "inside_timed", part_timed },
+		{ "cancelled_first", part_cancelled_first },
 	};
 
 	parts_run(parts, sizeof(parts) / sizeof(parts[0]), only);
