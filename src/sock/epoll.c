@@ -343,10 +343,9 @@ static bool set_is_idle(const struct epoll_set *set)
 	return sock.calm && !set->ready_cnt && !set->again_ns && !set_is_due(set) && set->kick.fd >= 0 && (!sock.copied || family_is_calm());
 }
 
-/* Return: as epoll_wait(), -errno. Lock held. */
-static int set_wait(struct epoll_set *set, int epfd, struct epoll_event *ev, int max, int64_t timeout_ns, const sigset_t *mask)
+/* Return: as epoll_wait(), -errno. @signals: when the call began. Lock held. */
+static int set_wait(struct epoll_set *set, int epfd, struct epoll_event *ev, int max, int64_t timeout_ns, const sigset_t *mask, const struct signal_trace *signals)
 {
-	struct signal_trace signals = sock_signals;
 	struct spin spin = { 0 };
 	uint64_t deadline_ns = 0, now_ns;
 	int n = 0;
@@ -370,7 +369,7 @@ static int set_wait(struct epoll_set *set, int epfd, struct epoll_event *ev, int
 			continue;
 		if (!timeout_ns)
 			break;
-		if (sock_signals.ran != signals.ran) {
+		if (sock_signals.ran != signals->ran) {
 			n = -EINTR;
 			break;
 		}
@@ -387,7 +386,7 @@ static int set_wait(struct epoll_set *set, int epfd, struct epoll_event *ev, int
 				break;
 			timeout_ns = time_left(deadline_ns, now_ns);
 		}
-		struct sleeper sl = { .kick = &set->kick, .signals = signals, .wake_ns = deadline_ns ? deadline_ns : TIME_NEVER, .is_calm = set_is_idle(set) };
+		struct sleeper sl = { .kick = &set->kick, .signals = *signals, .wake_ns = deadline_ns ? deadline_ns : TIME_NEVER, .is_calm = set_is_idle(set) };
 		if (sl.is_calm)
 			atomic_store(&set->calm, sock.calm);
 		n = set_sleep(set, epfd, ev, max, unlikely(set->again_ns) ? sleep_until_again(set, &sl, timeout_ns) : timeout_ns, mask, &sl);
@@ -432,45 +431,56 @@ static VJ_NOINLINE int wait_marked(int epfd, struct epoll_event *ev, int n)
 	return n;
 }
 
-static VJ_NOINLINE int wait_ours(int epfd, struct epoll_event *ev, int max, int64_t timeout_ns, const sigset_t *mask)
+static VJ_NOINLINE int wait_ours(int epfd, struct epoll_event *ev, int max, int64_t timeout_ns, const sigset_t *mask, const struct signal_trace *signals)
 {
 	struct epoll_set *set = set_enter(epfd);
 	int n;
 
 	if (!set)
 		return -EBADF;
-	signals_keep_out(mask);
-	n = set_wait(set, epfd, ev, max, timeout_ns, mask);
+	n = set_wait(set, epfd, ev, max, timeout_ns, mask, signals);
 	lock_leave();
-	signals_let_in(mask);
+	return n;
+}
+
+/* As the kernel serves it, for as long as that is all. Return: as epoll_wait(), -errno; 0 and @ret_ours: there is more to it, and *timeout_ns is left */
+VJ_DIRECT static int wait_first(struct epoll_set *set, int epfd, struct epoll_event *ev, int max, int64_t *timeout_ns, const sigset_t *mask, bool *ret_ours)
+{
+	uint64_t deadline_ns = *timeout_ns > 0 ? deadline_after(ker_clock_late_ns(), *timeout_ns) : 0;
+	int n;
+
+	if (*timeout_ns)
+		n = wait_kernel(set, epfd, ev, max, *timeout_ns, mask, ret_ours);
+	else /* nobody has to call it back */
+		n = ker_epoll_wait(epfd, ev, max, 0, mask);
+	for (int i = 0; i < n; i++)
+		*ret_ours |= is_mark(ev[i].data.u64);
+	if (n > 0 && *ret_ours)
+		n = wait_marked(epfd, ev, n);
+	if (!n && *ret_ours && deadline_ns)
+		*timeout_ns = time_left(deadline_ns, sys_clock_ns());
 	return n;
 }
 
 VJ_DIRECT static int wait_any(int epfd, struct epoll_event *ev, int max, int64_t timeout_ns, const sigset_t *mask)
 {
 	struct file *f = fd_peek(epfd);
-	bool ours = false;
-	uint64_t deadline_ns;
-	int n;
+	struct signal_trace signals;
+	bool ours = true;
+	int n = 0;
 
 	if (max <= 0 || sock_inside || !f || f->kind != FILE_EPOLL)
 		return ker_epoll_wait(epfd, ev, max, timeout_ns, mask);
+	signals_keep_out(mask);
+	signals = sock_signals;
 	if (set_is_kernels(set_of(f))) {
-		deadline_ns = timeout_ns > 0 ? deadline_after(ker_clock_late_ns(), timeout_ns) : 0;
-		if (timeout_ns)
-			n = wait_kernel(set_of(f), epfd, ev, max, timeout_ns, mask, &ours);
-		else /* nobody has to call it back */
-			n = ker_epoll_wait(epfd, ev, max, 0, mask);
-		for (int i = 0; i < n; i++)
-			ours |= is_mark(ev[i].data.u64);
-		if (n > 0 && ours)
-			n = wait_marked(epfd, ev, n);
-		if (n || !ours)
-			return n;
-		if (deadline_ns)
-			timeout_ns = time_left(deadline_ns, sys_clock_ns());
+		ours = false;
+		n = wait_first(set_of(f), epfd, ev, max, &timeout_ns, mask, &ours);
 	}
-	return wait_ours(epfd, ev, max, timeout_ns, mask);
+	if (!n && ours)
+		n = wait_ours(epfd, ev, max, timeout_ns, mask, &signals);
+	signals_let_in(mask);
+	return n;
 }
 
 VJ_DIRECT int sock_epoll_pwait(int epfd, struct epoll_event *ev, int max, int timeout_ms, const sigset_t *mask)

@@ -49,9 +49,11 @@ extern const char vj_recall_look[] __attribute__((visibility("hidden")));
 extern const char vj_recall_done[] __attribute__((visibility("hidden")));
 extern const char vj_recall_left[] __attribute__((visibility("hidden")));
 
-/* Makes the call unless `*sent`. */
-static __attribute__((noinline)) long call_look(const bool *sent, long nr, const long *arg)
+/* Makes the call unless it was called back, or a handler has begun since recall_begin(): one that begins behind this look returns to `left`. */
+static __attribute__((noinline)) long call_look(const struct kick *k, long nr, const long *arg)
 {
+	const bool *sent = &k->sent;
+	const _Atomic uint32_t *begun = &sock_signals.begun;
 #if defined(__x86_64__)
 	register long d __asm__("r10") = arg[3];
 	register long e __asm__("r8") = arg[4];
@@ -61,6 +63,8 @@ static __attribute__((noinline)) long call_look(const bool *sent, long nr, const
 	__asm__ volatile("vj_recall_look:\n\t"
 			 "cmpb $0, (%[sent])\n\t"
 			 "jne vj_recall_left\n\t"
+			 "cmpl %[then], (%[begun])\n\t"
+			 "jne vj_recall_left\n\t"
 			 "syscall\n"
 			 "vj_recall_done:\n\t"
 			 "jmp 1f\n"
@@ -68,7 +72,8 @@ static __attribute__((noinline)) long call_look(const bool *sent, long nr, const
 			 "movq %[eintr], %%rax\n"
 			 "1:"
 			 : "=a"(ret)
-			 : "a"(nr), "D"(arg[0]), "S"(arg[1]), "d"(arg[2]), "r"(d), "r"(e), "r"(f), [sent] "r"(sent), [eintr] "i"(-EINTR)
+			 : "a"(nr), "D"(arg[0]), "S"(arg[1]), "d"(arg[2]), "r"(d), "r"(e), "r"(f), [sent] "r"(sent), [begun] "r"(begun), [then] "r"(k->begun),
+			   [eintr] "i"(-EINTR)
 			 : "rcx", "r11", "memory", "cc");
 	return ret;
 #elif defined(__aarch64__)
@@ -83,6 +88,9 @@ static __attribute__((noinline)) long call_look(const bool *sent, long nr, const
 	__asm__ volatile("vj_recall_look:\n\t"
 			 "ldrb w9, [%[sent]]\n\t"
 			 "cbnz w9, vj_recall_left\n\t"
+			 "ldr w9, [%[begun]]\n\t"
+			 "cmp w9, %w[then]\n\t"
+			 "bne vj_recall_left\n\t"
 			 "svc 0\n"
 			 "vj_recall_done:\n\t"
 			 "b 1f\n"
@@ -90,7 +98,8 @@ static __attribute__((noinline)) long call_look(const bool *sent, long nr, const
 			 "mov x0, %[eintr]\n"
 			 "1:"
 			 : "+r"(a)
-			 : "r"(number), "r"(b), "r"(c), "r"(d), "r"(e), "r"(f), [sent] "r"(sent), [eintr] "i"(-EINTR)
+			 : "r"(number), "r"(b), "r"(c), "r"(d), "r"(e), "r"(f), [sent] "r"(sent), [begun] "r"(begun), [then] "r"(k->begun),
+			   [eintr] "i"(-EINTR)
 			 : "x9", "memory", "cc");
 	return a;
 #endif
@@ -121,7 +130,7 @@ long recall_call(struct recall *rc, long nr, long a, long b, long c, long d, lon
 	long r;
 
 	pthread_cleanup_push(undo_all, NULL);
-	r = sock_signals.ran != rc->sleeper.signals.ran ? -EINTR : KER_BLOCKING(call_look(&rc->kick.sent, nr, arg));
+	r = sock_signals.ran != rc->sleeper.signals.ran ? -EINTR : KER_BLOCKING(call_look(&rc->kick, nr, arg));
 	pthread_cleanup_pop(0);
 	return r;
 }

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -24,7 +25,7 @@
 #define SYS_poll SYS_ppoll
 #endif
 
-enum { LONG_MS = 200, SHORT_MS = 50, LOOKS = 30, TRIES = 10, TIMED = 4 };
+enum { LONG_MS = 200, SHORT_MS = 50, LOOKS = 30, TRIES = 10, TIMED = 4, ROUNDS = 25 };
 
 struct result {
 	long r;
@@ -228,6 +229,34 @@ static void ends_polling(void)
 	quick_exit(0);
 }
 
+static void *accepts_for_ever(void *arg)
+{
+	sigset_t all;
+	int fd;
+
+	sigfillset(&all);
+	CHECK(!pthread_sigmask(SIG_SETMASK, &all, NULL));
+	while ((fd = accept(listener, NULL, NULL)) >= 0)
+		close(fd);
+	return arg;
+}
+
+/* In a set in which nothing comes, while another thread's clients do. Each `go` is for one wait. */
+static void epolls_beside(void)
+{
+	struct epoll_event ev = { .events = EPOLLIN };
+	int set = epoll_create1(EPOLL_CLOEXEC);
+	pthread_t thread;
+	char go;
+
+	CHECK(set >= 0 && !epoll_ctl(set, EPOLL_CTL_ADD, server, &ev) && !pthread_create(&thread, NULL, accepts_for_ever, NULL));
+	while (read_all(via, &go, 1) == 1)
+		if (epoll_wait(set, &ev, 1, ANSWER_MS) == 1)
+			reads();
+		else
+			told(-1, go);
+}
+
 static bool few_signals; /* none of those that are queued */
 
 static void waits(int ctl)
@@ -263,6 +292,7 @@ static void waits(int ctl)
 		case 'd': reads_deaf(); break;
 		case 'n': reads_as_begun(); break;
 		case 'e': ends_polling(); break;
+		case 's': epolls_beside(); break;
 		case 't': limit_set(SHORT_MS); break;
 		default: limit_set(ANSWER_MS); break;
 		}
@@ -344,6 +374,17 @@ static long sleeps_in(const struct waiter *w)
 	unsigned long arg;
 
 	return sleeps_by(w, &arg);
+}
+
+static bool sleeps_in_set(const struct waiter *w)
+{
+	long nr = sleeps_in(w);
+
+#ifdef SYS_epoll_wait /* not on newer architectures */
+	if (nr == SYS_epoll_wait)
+		return true;
+#endif
+	return nr == SYS_epoll_pwait || nr == SYS_epoll_pwait2;
 }
 
 static bool is_inside(const struct waiter *w)
@@ -623,12 +664,61 @@ static void part_cancelled_first(void)
 	printf("the first thread is cancelled by itself, and by another\n");
 }
 
+static uint16_t connects_to;
+
+static void connects(int go)
+{
+	char byte;
+	int fd;
+
+	CHECK(read(go, &byte, 1) == 1);
+	fd = connect_to(connects_to);
+	(void)!read(fd, &byte, 1);
+}
+
+/* A signal that comes just as a client on channels, the first, ends the wait in the kernel's set ends the program's wait, too. */
+static void part_set(void)
+{
+	struct result res;
+	struct waiter w;
+
+	waiter_start(&w);
+	connects_to = w.port;
+	write_all(w.ctl, "s", 1);
+	for (int i = 0; i < ROUNDS; i++) {
+		int go[2];
+		pid_t client;
+
+		CHECK(!pipe2(go, O_CLOEXEC));
+		client = child_start(connects, go[0]);
+		usleep(SHORT_MS * 1000); /* without a channel the helper listens in its place by then */
+		for (int times = 0; times < TIMED; times++) {
+			write_all(w.ctl, "g", 1);
+			leave(&w);
+		}
+		write_all(w.ctl, "g", 1);
+		while (!sleeps_in_set(&w))
+			usleep(1000);
+		write_all(go[1], "g", 1);
+		for (uint64_t until = now_ms() + LOOKS; sleeps_in_set(&w) && now_ms() < until;)
+			;
+		CHECK(!kill(w.pid, SIGUSR2));
+		res = result(&w);
+		CHECK(res.r == -1 && res.err == EINTR);
+		child_end(client);
+		close(go[0]);
+		close(go[1]);
+	}
+	waiter_end(&w);
+	printf("a set is left for a handler\n");
+}
+
 void inside_parts(const char *only)
 {
 	static const struct part parts[] = {
 		{ "inside", part_called }, { "inside_signals", part_signals }, { "inside_limits", part_limits }, { "inside_cancelled", part_cancelled },
 		{ "inside_unsignalled", part_unsignalled }, { "inside_changed", part_changed }, { "inside_timed", part_timed },
-		{ "cancelled_first", part_cancelled_first },
+		{ "cancelled_first", part_cancelled_first }, { "inside_set", part_set },
 	};
 
 	parts_run(parts, sizeof(parts) / sizeof(parts[0]), only);
