@@ -168,7 +168,7 @@ static int requeue_go_on(struct requeue *q)
 /* What our own end has not sent yet. Return: as send_some() */
 static int send_own(const struct vj *vj, struct requeue *q, struct tcp_id id)
 {
-	uint8_t buf[16384];
+	uint8_t buf[1024]; /* a thread's stack may be small */
 	uint32_t len;
 	int err = 0;
 

@@ -43,6 +43,7 @@ enum {
 enum {
 	HOP_CNT = 256,
 	WAITING_MAX = 64, /* frames; beyond it the oldest goes */
+	FAILED_AT_ONCE = 16,
 	TOO_BIG_MAX = 8, /* each of another connection; who isn't told sends again, and is told then */
 };
 
@@ -201,12 +202,12 @@ static void collect(struct iflink *ifl)
 }
 
 /* Taken out of the ring first: the stack may send on being told. */
-static void fail_waiting(struct iflink *ifl, const struct ip_addr *hop, const struct iflink_unreachable *tell)
+static unsigned fail_some(struct iflink *ifl, const struct ip_addr *hop, const struct iflink_unreachable *tell)
 {
-	struct waiting failed[WAITING_MAX];
+	struct waiting failed[FAILED_AT_ONCE];
 	unsigned cnt = 0;
 
-	for (unsigned i = 0; i < ifl->waiting_cnt; i++) {
+	for (unsigned i = 0; i < ifl->waiting_cnt && cnt < FAILED_AT_ONCE; i++) {
 		struct waiting *w = waiting_at(ifl, i);
 
 		if (w->len == 0 || !ip_addr_eq(&w->hop, hop))
@@ -219,6 +220,15 @@ static void fail_waiting(struct iflink *ifl, const struct ip_addr *hop, const st
 		tell->fn(tell->arg, failed[i].data + ETH_HDR_BYTES, failed[i].len - ETH_HDR_BYTES);
 		free(failed[i].data);
 	}
+	return cnt;
+}
+
+static void fail_waiting(struct iflink *ifl, const struct ip_addr *hop, const struct iflink_unreachable *tell)
+{
+	unsigned rounds = WAITING_MAX / FAILED_AT_ONCE;
+
+	while (rounds-- > 0 && fail_some(ifl, hop, tell) == FAILED_AT_ONCE)
+		;
 }
 
 void iflink_resolved(struct iflink *ifl, const struct ctl_neighbour *said, const struct iflink_unreachable *tell)

@@ -77,7 +77,7 @@ unsigned vj_events(struct vj *vj, struct vj_event *ev, unsigned n)
 	static const uint8_t obj_of[] = {
 		[STACK_OBJ_TCP] = VJ_OBJ_CONN, [STACK_OBJ_LISTENER] = VJ_OBJ_LISTENER, [STACK_OBJ_UDP] = VJ_OBJ_UDP
 	};
-	struct stack_event batch[32];
+	struct stack_event batch[16];
 	unsigned cnt = unlikely(vj->raw_cnt) ? raw_events(vj, ev, n) : 0;
 
 	while (cnt < n) {

@@ -26,29 +26,43 @@ char proc_state(int32_t pid)
 	return len > 0 ? proc_stat_state(stat, (size_t)len) : '\0';
 }
 
-/* The number behind @name at the beginning of a line; 0: there is none */
-static uint64_t status_number(const char *status, const char *name)
+enum {
+	WINDOW = 512, /* of a file that may have kilobytes: a thread's stack may be small */
+	LINE = 64,    /* no line that is looked for is longer */
+};
+
+/* The number behind @name at the beginning of a line, if it is there */
+static void status_number(const char *status, const char *name, uint64_t *ret)
 {
 	const char *at = strstr(status, name);
-	uint64_t number = 0;
 
-	for (at = at ? at + strlen(name) : ""; *at >= '0' && *at <= '9'; at++)
-		number = number * 10 + (uint64_t)(*at - '0');
-	return number;
+	if (!at)
+		return;
+	*ret = 0;
+	for (at += strlen(name); *at >= '0' && *at <= '9'; at++)
+		*ret = *ret * 10 + (uint64_t)(*at - '0');
 }
 
 bool proc_is_stopped(int32_t pid, uint64_t *ret_runs)
 {
-	char path[PROC_PATH_BYTES], status[4096];
-	long len = proc_read(proc_path((uint32_t)pid, "status", path), status, sizeof(status) - 1);
-	const char *state;
+	char path[PROC_PATH_BYTES], status[WINDOW + 1];
+	int fd = OWN_FD_MAKE(sys_openat(AT_FDCWD, proc_path((uint32_t)pid, "status", path), O_RDONLY | O_CLOEXEC, 0));
+	uint64_t voluntary = 0, involuntary = 0;
+	bool stopped = false;
+	long len;
 
-	if (len <= 0)
-		return false;
-	status[len] = '\0';
-	state = strstr(status, "\nState:\t");
-	if (!state || (state[8] != 'T' && state[8] != 't'))
-		return false;
-	*ret_runs = status_number(status, "\nvoluntary_ctxt_switches:\t") + status_number(status, "\nnonvoluntary_ctxt_switches:\t");
-	return true;
+	for (uint64_t off = 0; (len = fd < 0 ? fd : sys_pread(fd, status, WINDOW, off)) > LINE; off += (uint64_t)len - LINE) {
+		const char *state;
+
+		status[len] = '\0';
+		state = strstr(status, "\nState:\t");
+		if (state)
+			stopped = state[8] == 'T' || state[8] == 't';
+		status_number(status, "\nvoluntary_ctxt_switches:\t", &voluntary);
+		status_number(status, "\nnonvoluntary_ctxt_switches:\t", &involuntary);
+	}
+	own_fd_close(fd);
+	if (stopped)
+		*ret_runs = voluntary + involuntary;
+	return stopped;
 }

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { BATCH_BYTES = 4096 };
+enum { BATCH_BYTES = 1024 };
 _Static_assert(sizeof(struct report_conn) <= BATCH_BYTES, "a record fits");
 
 void (*report_socks_hook)(struct report_sheet *sheet);

@@ -195,7 +195,7 @@ static int number_of(const char *name)
 }
 
 /* All there are, by /proc. Making its entries takes the kernel some 40 us, for a program that has just begun. */
-static void adopt_listed(void)
+static VJ_NOINLINE void adopt_listed(void)
 {
 	_Alignas(struct dir_entry) uint8_t buf[2048];
 	int dir = sys_openat(AT_FDCWD, "/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);

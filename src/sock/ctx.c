@@ -29,7 +29,7 @@ enum {
 	ABSENT_S = 1, SILENT_S = 2,
 	DRAIN_MS = 2000,
 	SPIN_US_MAX = 1000000,
-	EVENT_BATCH = 64,
+	EVENT_BATCH = 16,
 	LOCK_TRIES = 16, /* a fifth of a microsecond each */
 };
 
@@ -313,13 +313,14 @@ static void log_of_lib(void *arg, int level, const char *line)
 	ctx_say("%s", line);
 }
 
-/* $VJ_PCAP with the process id for each %p; NULL: nothing is recorded. */
-static const char *pcap_path(char buf[static PATH_MAX])
+/* $VJ_PCAP with the process id for each %p, to be freed; NULL: nothing is recorded. */
+static char *pcap_path(void)
 {
 	const char *p = env_value(ENV_PCAP);
+	char *buf = p ? malloc(PATH_MAX) : NULL;
 	size_t len = 0;
 
-	if (!p)
+	if (!buf)
 		return NULL;
 	for (; *p && len + 16 < PATH_MAX; p++) {
 		if (p[0] == '%' && p[1] == 'p') {
@@ -364,19 +365,20 @@ static int limit_check(void)
 static int context_open(void)
 {
 	struct vj_options opts = VJ_OPTIONS_INIT;
-	char pcap[PATH_MAX];
+	char *pcap = pcap_path();
 	int err;
 
 	opts.spin_us = -1; /* spinning is done here, where the lock can be given up */
 	opts.log = log_of_lib;
 	opts.socket_path = env_value(ENV_SOCKET);
-	opts.pcap_path = pcap_path(pcap);
+	opts.pcap_path = pcap;
 	opts.mtu_probing = mtu_probing();
 	sock.alone = is_alone();
 	if (sock.spin_ns && !spinning_helps())
 		sock.spin_ns = 0;
 	sock.opened_ns = sys_clock_ns();
 	err = vj_open_within(&opts, sock.refused == -ETIMEDOUT ? pause_patience_ms(&sock.detached, VJD_MS) : VJD_MS, &sock.vj);
+	free(pcap);
 	if (err) {
 		ctx_say("no channels: vjd: %s", strerror(-err));
 		fd_table_shrink(); /* what was open meanwhile had numbers of ours */

@@ -84,10 +84,11 @@ static bool is_missing_at(const char *path)
 /* Others follow. */
 static VJ_COLD bool is_missing_among(const struct named *n)
 {
-	char path[PATH_MAX];
+	char *path;
 
-	if (n->bytes >= sizeof(path))
+	if (n->bytes >= PATH_MAX)
 		return false;
+	path = __builtin_alloca(n->bytes + 1); /* after vfork(), on a stack that may be small */
 	memcpy(path, n->path, n->bytes);
 	path[n->bytes] = '\0';
 	return is_missing_at(path);

@@ -16,7 +16,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
-enum { ON_STACK = 64, EXTRA = 2 /* kick and bell */ };
+enum { ON_STACK = 8, KEPT_ROOM = 64, SELECT_ON_STACK = 64, EXTRA = 2 /* kick and bell */ };
 
 /* One call of poll(). */
 struct polling {
@@ -361,6 +361,22 @@ static VJ_COLD int poll_lazy(struct polling *p, int64_t timeout_ns)
 	}
 }
 
+static _Atomic(void *) room_kept; /* of whoever polls next */
+
+/* For more than a thread's stack may have room for. Return: memory for @n at least, of room_put(@n) or free() then; NULL: there is none. */
+static void *room_get(nfds_t n)
+{
+	void *kept = n <= KEPT_ROOM ? atomic_exchange(&room_kept, NULL) : NULL;
+	size_t cnt = n <= KEPT_ROOM ? KEPT_ROOM : n;
+
+	return kept ? kept : malloc((cnt + EXTRA) * sizeof(struct pollfd) + cnt * sizeof(struct watch));
+}
+
+static void room_put(void *room, nfds_t n)
+{
+	free(n <= KEPT_ROOM ? atomic_exchange(&room_kept, room) : room);
+}
+
 /* Return: as poll(), -errno. @timeout_ns -1: for ever. *@ret_waited: not at once */
 static int poll_any(struct pollfd *fds, nfds_t n, int64_t timeout_ns, const sigset_t *mask, bool *ret_waited)
 {
@@ -372,7 +388,7 @@ static int poll_any(struct pollfd *fds, nfds_t n, int64_t timeout_ns, const sigs
 	int r;
 
 	if (n > ON_STACK) {
-		p.kernel = malloc((n + EXTRA) * sizeof(*kernel) + n * sizeof(*watches));
+		p.kernel = room_get(n);
 		if (!p.kernel)
 			return -ENOMEM;
 		p.heap = true;
@@ -385,7 +401,7 @@ static int poll_any(struct pollfd *fds, nfds_t n, int64_t timeout_ns, const sigs
 	lock_leave();
 	signals_let_in(mask);
 	if (p.heap)
-		free(p.kernel);
+		room_put(p.kernel, n);
 	*ret_waited = p.waited;
 	return r;
 }
@@ -395,7 +411,7 @@ static bool is_too_many(nfds_t n)
 {
 	struct rlimit limit;
 
-	return n > ON_STACK && !getrlimit(RLIMIT_NOFILE, &limit) && n > limit.rlim_cur;
+	return n > KEPT_ROOM && !getrlimit(RLIMIT_NOFILE, &limit) && n > limit.rlim_cur;
 }
 
 VJ_EARLY int sock_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask)
@@ -515,7 +531,7 @@ static void timeout_left(struct timespec *timeout, uint64_t start_ns)
 VJ_EARLY static int select_any(int n, fd_set *r, fd_set *w, fd_set *x, struct timespec *timeout,
 		      const sigset_t *mask, bool *ret_ours)
 {
-	struct pollfd on_stack[ON_STACK], *fds = on_stack;
+	struct pollfd on_stack[SELECT_ON_STACK], *fds = on_stack;
 	uint64_t start_ns;
 	bool waited = false;
 	nfds_t cnt = select_collect(n, r, w, x, NULL, ret_ours);
@@ -523,7 +539,7 @@ VJ_EARLY static int select_any(int n, fd_set *r, fd_set *w, fd_set *x, struct ti
 
 	if (!*ret_ours)
 		return 0;
-	if (cnt > ON_STACK) {
+	if (cnt > SELECT_ON_STACK) {
 		fds = malloc(cnt * sizeof(*fds));
 		if (!fds)
 			return -ENOMEM;

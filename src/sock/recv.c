@@ -8,8 +8,8 @@
 #include <string.h>
 
 enum {
-	PEEK_BYTES = 16 * 1024,
-	PUMPED_BYTES = 4 * 1024,
+	PEEK_BYTES = 1024,
+	PUMPED_BYTES = 1024,
 	LOOK_BYTES = 2048, /* from here on what comes while they are copied is looked for, as the kernel's read() does */
 };
 
@@ -90,7 +90,14 @@ static VJ_COLD long drop_pumped(struct sock *s, size_t want)
 {
 	uint8_t bytes[PUMPED_BYTES];
 
-	return away_pumped_recv(s, &(struct iovec){ bytes, min_size(want, sizeof(bytes)) }, 1, false);
+	size_t done = 0;
+	long n;
+
+	do {
+		n = away_pumped_recv(s, &(struct iovec){ bytes, min_size(want - done, sizeof(bytes)) }, 1, false);
+		done += n > 0 ? (size_t)n : 0;
+	} while (n == (long)sizeof(bytes) && done < want);
+	return done ? (long)done : n;
 }
 
 /* From what was put into the token, into the first piece of @iov that isn't full; peeking, into all. Return: bytes; -EFAULT; 0, other -errno: nothing is there. */

@@ -8,7 +8,7 @@
 #include <string.h>
 
 enum {
-	GATHER_BYTES = 8 * 1024, /* short pieces are sent as one */
+	GATHER_BYTES = 1024,	 /* short pieces are sent as one, of so much: a thread's stack may be small */
 	FRAG_BYTES = 32 * 1024,	 /* what the kernel copies at once: with a piece in it that is no memory nothing of it leaves */
 };
 
@@ -22,6 +22,27 @@ static VJ_COLD long from_nowhere(struct sock *s)
 	return err ? -err : -EFAULT;
 }
 
+/* The next pieces, which are short, as one. Return: as vj_send(); of *@ret_len bytes */
+static VJ_NOINLINE long put_short(struct sock *s, const struct iovec *iov, int cnt, size_t skip, unsigned flags, size_t *ret_len)
+{
+	uint8_t bytes[GATHER_BYTES];
+	size_t len = 0;
+
+	for (; cnt > 0 && len < sizeof(bytes); iov++, cnt--, skip = 0) {
+		size_t part = min_size(iov->iov_len - skip, sizeof(bytes) - len);
+
+		if (part && is_wild(iov->iov_base))
+			break;
+		if (part)
+			memcpy(bytes + len, (const uint8_t *)iov->iov_base + skip, part);
+		len += part;
+		if (skip + part < iov->iov_len)
+			break;
+	}
+	*ret_len = len;
+	return vj_send(sock.vj, s->conn, bytes, len, cnt > 0 ? flags | VJ_SEND_MORE : flags);
+}
+
 /*
  * As much as there is room for, from byte @skip of @iov on. Return: bytes; -EAGAIN: none; -errno.
  */
@@ -29,23 +50,25 @@ static long put(struct sock *s, const struct iovec *iov, int cnt, size_t skip, u
 {
 	size_t done = 0;
 
-	for (int i = 0; i < cnt; i++) {
-		size_t len = iov[i].iov_len;
+	for (;;) {
+		size_t len;
 		long n;
 
-		if (skip >= len) {
-			skip -= len;
-			continue;
-		}
-		len -= skip;
-		if (is_wild(iov[i].iov_base))
+		for (; cnt > 0 && skip >= iov->iov_len; iov++, cnt--)
+			skip -= iov->iov_len;
+		if (cnt <= 0)
+			break;
+		if (is_wild(iov->iov_base))
 			return done ? (long)done : from_nowhere(s);
-		n = vj_send(sock.vj, s->conn, (const uint8_t *)iov[i].iov_base + skip, len,
-			    i + 1 < cnt ? flags | VJ_SEND_MORE : flags);
-		skip = 0;
+		len = iov->iov_len - skip;
+		if (cnt > 1 && len <= GATHER_BYTES / 2)
+			n = put_short(s, iov, cnt, skip, flags, &len);
+		else
+			n = vj_send(sock.vj, s->conn, (const uint8_t *)iov->iov_base + skip, len, cnt > 1 ? flags | VJ_SEND_MORE : flags);
 		if (n <= 0)
 			return done ? (long)done : n;
 		done += (size_t)n;
+		skip += (size_t)n;
 		if ((size_t)n < len)
 			break;
 	}
@@ -174,21 +197,11 @@ long conn_send(struct sock *s, const struct iovec *iov, int cnt, int flags)
 	} else {
 		bool wild = false;
 
+		while (cnt > 1 && !iov[cnt - 1].iov_len)
+			cnt--; /* what is said to be followed by more waits for it */
 		for (int i = 0; i < cnt; i++) {
 			want += iov[i].iov_len;
 			wild |= iov[i].iov_len && is_wild(iov[i].iov_base);
-		}
-		if (want <= GATHER_BYTES && !wild) {
-			uint8_t bytes[GATHER_BYTES];
-			size_t off = 0;
-
-			for (int i = 0; i < cnt; i++) {
-				if (iov[i].iov_len)
-					memcpy(bytes + off, iov[i].iov_base, iov[i].iov_len);
-				off += iov[i].iov_len;
-			}
-			return want ? send_all(s, &(struct iovec){ bytes, want }, 1, want, flags)
-				    : send_nothing(s, flags);
 		}
 		if (wild && want <= FRAG_BYTES)
 			return send_all(s, &(struct iovec){ NULL, want }, 1, want, flags);

@@ -11,10 +11,31 @@
 
 #include <fcntl.h>
 #include <limits.h>
+#include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 
 enum { COPY_BYTES = 16 * 1024 };
+
+/* What sendfile() has under way: not on the stack, which may be a small one of a thread. */
+struct copying {
+	struct undo undo;
+	uint8_t *bytes;
+};
+
+static bool copy_begin(struct copying *c)
+{
+	c->bytes = malloc(COPY_BYTES);
+	if (c->bytes)
+		undo_push(&c->undo, free, c->bytes);
+	return c->bytes != NULL;
+}
+
+static void copy_end(struct copying *c)
+{
+	if (undo_pop(&c->undo))
+		free(c->bytes);
+}
 
 /*
  * ---- sendfile -----------------------------------------------------------------------------------
@@ -36,17 +57,19 @@ static struct sock *stream_enter(int fd)
 /* Return: bytes sent from @off on; -errno. Lock held, given up while blocking. */
 static long send_file(struct sock *s, int in_fd, off_t off, size_t n)
 {
-	uint8_t bytes[COPY_BYTES];
+	struct copying c;
 	struct hold hold;
 	size_t done = 0;
 	long r = 0;
 
+	if (!copy_begin(&c))
+		return -ENOMEM;
 	hold_begin(&hold, &s->file);
 	while (done < n) {
 		long got;
 
 		lock_leave(); /* a disk may take its time */
-		got = ker_pread(in_fd, bytes, min_size(n - done, sizeof(bytes)), off + (off_t)done);
+		got = ker_pread(in_fd, c.bytes, min_size(n - done, COPY_BYTES), off + (off_t)done);
 		lock_take();
 		if (unlikely(sock_undo != &hold.undo || !sock.vj)) { /* a handler has left this call, or the process exits */
 			r = -EINTR;
@@ -56,7 +79,7 @@ static long send_file(struct sock *s, int in_fd, off_t off, size_t n)
 			r = got;
 			break;
 		}
-		r = conn_send(s, &(struct iovec){ bytes, (size_t)got }, 1,
+		r = conn_send(s, &(struct iovec){ c.bytes, (size_t)got }, 1,
 			      (size_t)got < n - done && got == COPY_BYTES ? MSG_MORE : 0);
 		if (r < 0)
 			break;
@@ -65,6 +88,7 @@ static long send_file(struct sock *s, int in_fd, off_t off, size_t n)
 			break;
 	}
 	hold_end(&hold);
+	copy_end(&c);
 	return done ? (long)done : r;
 }
 
@@ -132,9 +156,8 @@ static size_t pipe_room(int fd)
 	return size > 0 && !ker_ioctl(fd, FIONREAD, (long)&used) && !used ? (size_t)size : PIPE_BUF;
 }
 
-static long conn_to_pipe(int in_fd, int out_fd, size_t n, unsigned flags)
+static long conn_to_pipe(int in_fd, int out_fd, size_t n, unsigned flags, uint8_t bytes[COPY_BYTES])
 {
-	uint8_t bytes[COPY_BYTES];
 	struct sock *s;
 	size_t done = 0;
 	long r = pipe_ready(out_fd, POLLOUT, pipe_waits(out_fd, flags));
@@ -145,7 +168,7 @@ static long conn_to_pipe(int in_fd, int out_fd, size_t n, unsigned flags)
 	s = stream_enter(in_fd);
 	if (!s)
 		return -EBADF;
-	r = conn_recv(s, &(struct iovec){ bytes, min_size(n, sizeof(bytes)) }, 1, 0);
+	r = conn_recv(s, &(struct iovec){ bytes, min_size(n, COPY_BYTES) }, 1, 0);
 	lock_leave();
 	while (r > 0 && done < (size_t)r) {
 		long put = ker_write(out_fd, bytes + done, (size_t)r - done);
@@ -176,14 +199,13 @@ static long pipe_peek(int fd, uint8_t *bytes, size_t n)
 	return r;
 }
 
-static long pipe_to_conn(int in_fd, int out_fd, size_t n, unsigned flags)
+static long pipe_to_conn(int in_fd, int out_fd, size_t n, unsigned flags, uint8_t bytes[COPY_BYTES])
 {
-	uint8_t bytes[COPY_BYTES];
 	struct sock *s;
 	long r = pipe_ready(in_fd, POLLIN, pipe_waits(in_fd, flags)), got;
 
 	if (!r)
-		r = pipe_peek(in_fd, bytes, min_size(n, sizeof(bytes)));
+		r = pipe_peek(in_fd, bytes, min_size(n, COPY_BYTES));
 	if (r <= 0)
 		return r;
 	s = stream_enter(out_fd);
@@ -193,10 +215,23 @@ static long pipe_to_conn(int in_fd, int out_fd, size_t n, unsigned flags)
 	lock_leave();
 	/* now it is taken */
 	for (long done = 0; done < r; done += got) {
-		got = sys_read(in_fd, bytes, min_size((size_t)(r - done), sizeof(bytes)));
+		got = sys_read(in_fd, bytes, min_size((size_t)(r - done), COPY_BYTES));
 		if (got <= 0)
 			break; /* somebody else has read from this pipe meanwhile */
 	}
+	return r;
+}
+
+/* A handler may run here at any time: if it leaves by a jump, the memory is lost. */
+static long splice_copied(bool from_conn, int in_fd, int out_fd, size_t n, unsigned flags)
+{
+	uint8_t *bytes = malloc(COPY_BYTES);
+	long r;
+
+	if (!bytes)
+		return -ENOMEM;
+	r = from_conn ? conn_to_pipe(in_fd, out_fd, n, flags, bytes) : pipe_to_conn(in_fd, out_fd, n, flags, bytes);
+	free(bytes);
 	return r;
 }
 
@@ -204,6 +239,7 @@ ssize_t sock_splice(int in_fd, off_t *in_off, int out_fd, off_t *out_off, size_t
 {
 	struct sock *in = stream_enter(in_fd), *out;
 	bool append = false;
+	long r;
 
 	if (in)
 		lock_leave();
@@ -222,5 +258,6 @@ ssize_t sock_splice(int in_fd, off_t *in_off, int out_fd, off_t *out_off, size_t
 		return ret_errno(-ESPIPE);
 	if (in_off || out_off || append)
 		return ret_errno(-EINVAL);
-	return ret_errno(in ? conn_to_pipe(in_fd, out_fd, n, flags) : send_done(pipe_to_conn(in_fd, out_fd, n, flags), 0));
+	r = splice_copied(in != NULL, in_fd, out_fd, n, flags);
+	return ret_errno(in ? r : send_done(r, 0));
 }

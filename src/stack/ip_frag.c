@@ -25,7 +25,7 @@ struct frags {
 	uint32_t each;	 /* of that, in all but the last; a multiple of 8 */
 	uint32_t cnt;
 	uint32_t id;
-	struct link_frame frame[FRAGS_MAX];
+	struct link_frame *frame; /* FRAGS_MAX, in the stack's room */
 };
 
 /* ---- frames ---------------------------------------------------------------------------------- */
@@ -169,11 +169,14 @@ int ip_send_large(struct stack *s, uint32_t link_id, const struct ip_path *path,
 	struct frags fr;
 	int err;
 
+	_Static_assert(FRAGS_MAX * sizeof(*fr.frame) <= STACK_TX_ROOM, "they fit");
+	fr.frame = (struct link_frame *)(void *)s->tx_room;
 	fr.path = path;
 	fr.link = link_find(&s->links, link_id);
 	fr.sum = CSUM_ZERO;
 	fr.hdrs = ETH_HDR_BYTES + (v4 ? IP4_HDR_BYTES : IP6_HDR_BYTES + IP6_FRAG_BYTES);
 	fr.total = LARGE_HDR + large->len;
+	fr.each = 0;
 	if (fr.link == NULL || fr.link->going)
 		return -ENETDOWN;
 	if (large->len > most - LARGE_HDR)

@@ -398,9 +398,10 @@ static VJ_COLD void rx_fragment(struct stack *s, struct pkt *pkt)
 static void rx_batch(struct stack *s, uint32_t link_id, struct link *link,
 		     const struct link_frame *frames, unsigned int n)
 {
-	struct pkt pkts[RX_BATCH];
-	enum rx_verdict verdict[RX_BATCH];
+	struct pkt *pkts = (struct pkt *)(void *)s->rx_room;
+	uint8_t verdict[RX_BATCH]; /* enum rx_verdict */
 
+	_Static_assert(RX_BATCH * sizeof(struct pkt) <= STACK_RX_ROOM, "a batch fits");
 	for (unsigned int i = 0; i < n && i < RX_AHEAD; i++)
 		__builtin_prefetch(frames[i].data);
 	for (unsigned int i = 0; i < n; i++) {
@@ -409,7 +410,7 @@ static void rx_batch(struct stack *s, uint32_t link_id, struct link *link,
 		pkts[i].frame = frames[i];
 		pkts[i].link = link;
 		pkts[i].link_id = link_id;
-		verdict[i] = rx_parse(s, &pkts[i]);
+		verdict[i] = (uint8_t)rx_parse(s, &pkts[i]);
 	}
 	for (unsigned int i = 0; i < n; i++)
 		if (verdict[i] == RX_GOOD && (pkts[i].plain || pkts[i].ip.proto == IP_PROTO_TCP))

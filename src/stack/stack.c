@@ -24,12 +24,12 @@
 /* ---- from beginning to end --------------------------------------------------------------------
  */
 
-/* struct stack, then UDP's and TCP's share, each on a cache line of its own */
+/* struct stack, then UDP's and TCP's share, and the rooms, each on a cache line of its own. Pages of the rooms that nobody uses aren't there. */
 static size_t stack_bytes(size_t *ret_udp_off, size_t *ret_tcp_off)
 {
 	*ret_udp_off = bits_align_up(sizeof(struct stack), VJ_CACHELINE);
 	*ret_tcp_off = bits_align_up(*ret_udp_off + udp_global_bytes(), VJ_CACHELINE);
-	return *ret_tcp_off + tcp_global_bytes();
+	return bits_align_up(*ret_tcp_off + tcp_global_bytes(), VJ_CACHELINE) + STACK_RX_ROOM + STACK_TX_ROOM;
 }
 
 static int flow_init_keyed(struct stack *s)
@@ -112,6 +112,8 @@ int stack_create(const struct stack_config *cfg, uint64_t now_us, struct stack *
 	s->now_us = now_us;
 	s->udp = (struct udp_global *)((uint8_t *)s + udp_off);
 	s->tcp = (struct tcp_global *)((uint8_t *)s + tcp_off);
+	s->tx_room = (uint8_t *)s + bytes - STACK_TX_ROOM;
+	s->rx_room = s->tx_room - STACK_RX_ROOM;
 	ret = stack_buf_limits(s);
 	if (ret != 0) {
 		mem = s->mem;

@@ -53,6 +53,8 @@ struct rate_limit {
 	uint32_t tokens;
 };
 
+enum { STACK_RX_ROOM = 5120, STACK_TX_ROOM = 4096 };
+
 struct stack {
 	uint64_t now_us; /* monotonic, never goes back */
 	struct links links;
@@ -62,6 +64,11 @@ struct stack {
 	struct ports ports; /* ids: listener_id.v under PORT_TCP, udp_id.v under PORT_UDP */
 	struct tcp_global *tcp;
 	struct udp_global *udp;
+	/*
+	 * What one call needs and a small stack of a thread has no room for. One for frames that are taken, one for those that are
+	 * sent, as taking one may send another.
+	 */
+	uint8_t *rx_room, *tx_room; /* STACK_RX_ROOM, STACK_TX_ROOM; each on a cache line of its own */
 
 	struct ref_space event_nodes; /* struct event_node of each kind: ref_space_set() at start */
 	struct ref_list events;

@@ -20,7 +20,7 @@
 #include <string.h>
 
 /* Of a packet; longer trains would save nothing, and what is larger than this is large enough to go alone. */
-#define TRAIN_BYTES 4096u
+#define TRAIN_BYTES ((uint32_t)STACK_TX_ROOM)
 
 struct train {
 	struct ip_path path;
@@ -64,7 +64,7 @@ static uint32_t train_write(struct stack *s, const struct link *link, const stru
  */
 static int train_send(struct stack *s, uint32_t id, uint32_t link_id, const struct train *t, unsigned n)
 {
-	uint8_t packet[TRAIN_BYTES] VJ_ALIGNED(VJ_CACHELINE);
+	uint8_t *packet = s->tx_room;
 	struct ip_tx tx;
 	uint32_t len;
 	int ret = ip_tx_get(s, link_id, ip_addr_is_v4(&t->path.dst), &tx);

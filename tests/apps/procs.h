@@ -80,6 +80,7 @@ void serve_ping(int fd);
 
 /* ---- procs_cage.c: under a seccomp filter of its own */
 void cage_parts(const char *only);
+void small_parts(const char *only);
 
 /* ---- procs_called.c: connections that begin before anybody looks */
 void called_parts(const char *only);
