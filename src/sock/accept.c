@@ -554,7 +554,7 @@ static int accept_inside(struct sock *s, struct sockaddr *addr, socklen_t *len, 
 	lock_leave();
 	r = (int)recall_call(&rc, SYS_accept4, s->lease_fd, (long)addr, (long)len, flags, 0, 0);
 	lock_take();
-	if (!recall_end(&rc) || r != -EINTR || (!rc.sent && sock_signals.ran == b->signals.ran))
+	if (!recall_end(&rc, r) || !rc.looks)
 		return r;
 	r = block_signals(b, false);
 	return r ? r : -EAGAIN;

@@ -2,23 +2,28 @@
 /* calm.c - a process that has no channel */
 #include "sock/calm.h"
 
-void calm_anew(void)
-{
-	static uint32_t times;
-
-	if (unlikely(sock.helper.state == HELPER_CALM))
-		atomic_store(&sock.calm, ++times ? times : ++times);
-}
-
-void calm_end(void)
+static void calm_end(void)
 {
 	atomic_store(&sock.calm, 0);
+	for (struct sleeper *sl = sock.sleepers; sl; sl = sl->next)
+		if (sl->kick->inside)
+			kick_send(sl->kick);
 	for (int fd = fd_next(0); fd >= 0; fd = fd_next(fd + 1)) {
 		struct file *f = fd_peek(fd);
 
 		if (f->kind == FILE_EPOLL && atomic_load(&set_of(f)->kernel_asleep))
 			kick_send(&set_of(f)->kick);
 	}
+}
+
+void calm_update(void)
+{
+	static uint32_t times;
+
+	if (unlikely(sock.helper.state == HELPER_CALM))
+		atomic_store(&sock.calm, ++times ? times : ++times);
+	else if (unlikely(sock.calm))
+		calm_end();
 }
 
 /* The thread is cancelled, or jumps out. */

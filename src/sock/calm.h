@@ -2,12 +2,20 @@
 /*
  * calm.h - a process that has no channel
  *
- * As long as the helper sleeps on vjd's socket alone (HELPER_CALM) nothing can come but by the kernel, or from another thread of the program. `sock.calm` says so,
- * and is read without the lock. An epoll set in which nothing of ours is to be told or done, and a listening socket whose clients nothing has to be noted of,
- * note its value; while theirs is the same, epoll_wait() and accept() are the kernel's: a count, for the former, and the system call.
+ * As long as the helper sleeps on vjd's socket alone (HELPER_CALM) nothing can come but by the kernel, or from another thread of the program. `sock.calm` says so.
+ * Then who waits does it in the kernel's own call.
  *
- * Whoever has something to tell makes the set stir, and then looks at the count; who is about to sleep counts, and then looks whether it is calm
- * still. So one of them sees the other, and who sleeps is kicked.
+ * One hand-shake: who is about to sleep says that it does, and then looks whether it is calm still; who has something to tell, as whoever ends the calm
+ * (calm_end()), says that first, and then looks who sleeps. So one of them sees the other, and who sleeps is called back.
+ *
+ *	who sleeps		  says it by		 looks at		  is called back by
+ *	epoll_wait()		  set->kernel_asleep	 set->calm, sock.calm	  the set's kick, an eventfd in the kernel's set
+ *	recvfrom(), recvmsg(),	  sock.sleepers,	 sock.calm, and in the	  a signal: recall.c
+ *	blocking accept(), poll() and watches		 last moment kick.sent
+ *
+ * The first without the lock, sequentially consistent: an epoll set in which nothing of ours is to be told or done notes the value of sock.calm, and is the kernel's
+ * as long as that is the same. So does a listening socket whose clients nothing has to be noted of: its accept(), if it doesn't block, is the system call.
+ * The others look with the lock held, and give it up when they have said that they sleep: what is said to them from there on is said to them alone.
  */
 #ifndef SOCK_CALM_H
 #define SOCK_CALM_H
@@ -22,10 +30,8 @@ static inline bool is_calm_since(const _Atomic uint32_t *noted)
 	return calm && calm == atomic_load(&sock.calm);
 }
 
-/* The helper's state has changed, or the program has forked: all that was noted is to be looked at anew. Lock held, as below. */
-void calm_anew(void);
-/* There may be channels now: who sleeps in a set as the kernel serves it is to come back. */
-void calm_end(void);
+/* Lock held: the helper's state has changed, or the program has forked. All that was noted is to be looked at anew; is it over, who sleeps comes back. */
+void calm_update(void);
 
 /* There is something to be told to who waits in it. What is looked at behind it is sequentially consistent against wait_kernel(). */
 static inline void set_stir(struct epoll_set *set)

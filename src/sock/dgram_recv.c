@@ -193,9 +193,9 @@ static long take_inside(struct sock *s, struct msghdr *msg, int flags, bool plai
 		r = recall_call(&rc, SYS_recvmsg, s->lease_fd, (long)msg, flags, 0, 0, 0);
 	dgram_kernel_end(&h);
 	*ret_over = true;
-	if (!recall_end(&rc))
+	if (!recall_end(&rc, r))
 		return r;
-	if (r == -EINTR && (rc.sent || sock_signals.ran != b->signals.ran)) {
+	if (rc.looks) {
 		r = block_signals(b, false);
 		*ret_over = r;
 		return r;

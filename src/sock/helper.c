@@ -78,14 +78,8 @@ static void tick(void)
 
 static void state_set(enum helper_state state)
 {
-	bool was_calm = sock.helper.state == HELPER_CALM;
-
 	sock.helper.state = state;
-	calm_anew();
-	if (was_calm && state != HELPER_CALM) {
-		calm_end();
-		recall_all();
-	}
+	calm_update();
 	sleeping_update();
 }
 

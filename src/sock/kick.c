@@ -56,7 +56,7 @@ void kick_send(struct kick *k)
 {
 	if (k->sent)
 		return;
-	if (unlikely(k->thread != NULL)) {
+	if (unlikely(k->inside != NULL)) {
 		kick_again(k);
 		return;
 	}

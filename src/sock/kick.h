@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct signal_trace;
+struct sleeper;
 
 /* An eventfd that wakes one sleeper of this process, or a signal */
 struct kick {
@@ -18,9 +18,7 @@ struct kick {
 	uint32_t sleepers; /* on it */
 	int seat; /* if `seated`: the epoll set which it is in */
 	uint64_t bell_mark; /* of the bell's events there */
-	struct signal_trace *thread; /* recall.c: which is signalled. NULL: an eventfd */
-	uint32_t begun; /* of `thread` */
-	int tid;
+	const struct sleeper *inside; /* recall.c: whose thread is signalled. NULL: an eventfd */
 };
 
 /* Lock held, in all of these. A kick for a blocking call; with a seat if there is a crowd. Return: 0; -EMFILE and other errors of eventfd(). */
@@ -28,7 +26,7 @@ int kick_borrow(struct kick *ret_kick);
 void kick_return(struct kick *k);
 int kick_open(struct kick *k);
 void kick_send(struct kick *k);
-void kick_again(struct kick *k); /* of a `thread`: should it have been missed */
+void kick_again(struct kick *k); /* who is `inside`: should it have been missed */
 void kick_drain(struct kick *k);
 void kick_close(struct kick *k);
 /* A seat of its own. The marks are those of the events in it. Return: 0; -EMFILE and other errors of epoll_ctl() */

@@ -101,7 +101,7 @@ VJ_EARLY static void fork_parent(void)
 	if (fork_locked) {
 		sock.forks++;
 		sock.took = false;
-		calm_anew();
+		calm_update();
 		if (unlikely(fork_any_time))
 			lock_drop();
 		else
@@ -130,7 +130,6 @@ VJ_EARLY static void fork_child(void)
 	attached = sock.vj != NULL;
 	sock_undo = NULL; /* calls that a handler interrupted, which has forked: they end with EINTR */
 	signal_forked();
-	recall_forked();
 	process_forked();
 	signals_on();
 	if (sock.vj && likely(!fork_any_time)) /* else its memory is never freed, and its descriptors are closed below */

@@ -251,10 +251,10 @@ static int sleep_inside(struct polling *p, int64_t timeout_ns, const struct sign
 	r = (int)recall_call(&rc, SYS_ppoll, (long)p->kernel, (long)p->n, timeout_ns < 0 ? 0 : (long)&ts, (long)p->mask, SYS_SIGSET_BYTES, 0);
 	lock_take();
 	p->waited |= !r;
-	if (!recall_end(&rc) || !undo_pop(&undo))
+	if (!recall_end(&rc, r) || !undo_pop(&undo))
 		return -EINTR;
 	watches_off(p);
-	return r == -EINTR && rc.sent && sock_signals.ran == signals->ran ? 0 : r;
+	return rc.looks ? 0 : r; /* a handler is seen there, too */
 }
 
 /*

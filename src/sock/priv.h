@@ -231,6 +231,7 @@ struct signal_trace {
 	_Atomic bool leads;    /* ... as leader. Others make somebody that, or no more, while he sleeps */
 	bool front;	       /* the last sleep ended for what came by channels: the next is better with the bell */
 	_Atomic uint32_t begun; /* all handlers, those that `sock_kept_out` doesn't count as well. Read by others while the thread sleeps */
+	int tid;	       /* 0: not asked for yet; recall.c */
 };
 
 /* A thread asleep. On its stack. */
@@ -839,6 +840,7 @@ void block_end(struct blocking *b);
  * it may have been the bell, and call sleep_end(), which takes the lock. @u, of the caller, is pushed before; a jump runs it.
  */
 bool may_lead(void);
+bool sleeper_is_held(const struct sleeper *sl); /* a handler has begun on top of the sleep, and may be over */
 bool leader_is_held(void); /* there is a leader, on top of whose sleep a handler has begun */
 bool sleep_begin(struct sleeper *sl, int64_t *timeout_ns);
 /* Nobody leads, and somebody sleeps: he leads from here on. Return: false: he can't without waking */
@@ -948,10 +950,7 @@ int file_wanted(int fd, struct file *f, uint32_t events);
 /* ... and who goes on waiting for it calls that again then; TIME_NEVER */
 uint64_t file_again_ns(struct file *f, uint32_t events);
 
-/*
- * ---- recv.c, send.c
- * ---------------------------------------------------------------------------------------------
- */
+/* ---- recv.c, send.c -------------------------------------------------------------------------- */
 
 /* Lock held, given up while blocking. Return: bytes or -errno. */
 long conn_recv(struct sock *s, const struct iovec *iov, int cnt, int flags);

@@ -2,10 +2,9 @@
 /*
  * recall.c - a thread that waits inside a call of the kernel's is called back from there
  *
- * As long as there is no channel, and the helper listens to vjd (CALM), who waits for a socket that is on channels and the kernel's at a time has only the
- * kernel's to hear of. So it waits in the kernel's own call: one system call in place of three, and time-outs, the order of those who wait, and what is told
- * of the sender are the kernel's. It is a sleeper with a watch as others are, but its kick is a signal, and it can't lead: nobody has to, without a channel.
- * When the calm ends all are called back.
+ * As long as it is calm (calm.h) who waits for a socket that is on channels and the kernel's at a time has only the kernel's to hear of. So it waits in the
+ * kernel's own call: one system call in place of three, and time-outs, the order of those who wait, and what is told of the sender are the kernel's.
+ * It is a sleeper with a watch as others are, but its kick is a signal, and it can't lead: nobody has to, without a channel.
  *
  * The signal is the one by which libc has its threads change their user. glibc neither lets a program see it nor block it (but by a handler's mask, which
  * signal.c sees to); our handler goes before libc's, and tells ours by a mark. It does nothing but this: if the thread is about to make the system call of
@@ -38,9 +37,8 @@ struct kernel_action {
 static struct kernel_action libcs VJ_LATER;
 static bool installed VJ_LATER;
 static bool works VJ_LATER; /* sending does, as far as is known */
-static uint32_t called_cnt VJ_LATER; /* linked, and kick.sent */
+static bool misses VJ_LATER; /* somebody was called, and may not have heard it */
 static const char mark;
-static __thread int tid __attribute__((tls_model("initial-exec"))); /* 0: not known yet */
 
 /* ---- the system call --------------------------------------------------------------------------------------------- */
 
@@ -50,9 +48,9 @@ extern const char vj_recall_done[] __attribute__((visibility("hidden")));
 extern const char vj_recall_left[] __attribute__((visibility("hidden")));
 
 /* Makes the call unless it was called back, or a handler has begun since recall_begin(): one that begins behind this look returns to `left`. */
-static __attribute__((noinline)) long call_look(const struct kick *k, long nr, const long *arg)
+static __attribute__((noinline)) long call_look(const struct sleeper *sl, long nr, const long *arg)
 {
-	const bool *sent = &k->sent;
+	const bool *sent = &sl->kick->sent;
 	const _Atomic uint32_t *begun = &sock_signals.begun;
 #if defined(__x86_64__)
 	register long d __asm__("r10") = arg[3];
@@ -72,7 +70,7 @@ static __attribute__((noinline)) long call_look(const struct kick *k, long nr, c
 			 "movq %[eintr], %%rax\n"
 			 "1:"
 			 : "=a"(ret)
-			 : "a"(nr), "D"(arg[0]), "S"(arg[1]), "d"(arg[2]), "r"(d), "r"(e), "r"(f), [sent] "r"(sent), [begun] "r"(begun), [then] "r"(k->begun),
+			 : "a"(nr), "D"(arg[0]), "S"(arg[1]), "d"(arg[2]), "r"(d), "r"(e), "r"(f), [sent] "r"(sent), [begun] "r"(begun), [then] "r"(sl->begun),
 			   [eintr] "i"(-EINTR)
 			 : "rcx", "r11", "memory", "cc");
 	return ret;
@@ -98,7 +96,7 @@ static __attribute__((noinline)) long call_look(const struct kick *k, long nr, c
 			 "mov x0, %[eintr]\n"
 			 "1:"
 			 : "+r"(a)
-			 : "r"(number), "r"(b), "r"(c), "r"(d), "r"(e), "r"(f), [sent] "r"(sent), [begun] "r"(begun), [then] "r"(k->begun),
+			 : "r"(number), "r"(b), "r"(c), "r"(d), "r"(e), "r"(f), [sent] "r"(sent), [begun] "r"(begun), [then] "r"(sl->begun),
 			   [eintr] "i"(-EINTR)
 			 : "x9", "memory", "cc");
 	return a;
@@ -130,7 +128,7 @@ long recall_call(struct recall *rc, long nr, long a, long b, long c, long d, lon
 	long r;
 
 	pthread_cleanup_push(undo_all, NULL);
-	r = sock_signals.ran != rc->sleeper.signals.ran ? -EINTR : KER_BLOCKING(call_look(&rc->kick, nr, arg));
+	r = sock_signals.ran != rc->sleeper.signals.ran ? -EINTR : KER_BLOCKING(call_look(&rc->sleeper, nr, arg));
 	pthread_cleanup_pop(0);
 	return r;
 }
@@ -204,47 +202,33 @@ void recall_try(void)
 	works = installed && hears() && send_to(sock.helper.tid);
 }
 
-static bool in_handler(const struct kick *k)
-{
-	return atomic_load(&k->thread->begun) != k->begun;
-}
-
 bool recall_send(struct kick *k)
 {
-	called_cnt += !k->sent;
 	k->sent = true; /* seen by who has not been signalled as well: so it is written first */
-	if (in_handler(k)) /* from which it returns by recall_leave() */
+	if (sleeper_is_held(k->inside)) /* by a handler, from which it returns by recall_leave() */
 		return true;
-	works &= send_to(k->tid);
-	if (unlikely(!works) && sock.helper.state == HELPER_CALM)
+	misses = true;
+	works &= send_to(k->inside->thread->tid);
+	if (unlikely(!works) && sock.calm)
 		kick_send(&sock.helper.kick); /* for recall_again() */
 	return works;
 }
 
 bool recall_again(void)
 {
-	bool any = false;
+	struct sleeper *sl = misses ? sock.sleepers : NULL;
 
-	for (struct sleeper *sl = called_cnt ? sock.sleepers : NULL; sl; sl = sl->next)
-		if (sl->kick->thread && sl->kick->sent && !in_handler(sl->kick)) {
+	for (misses = false; sl; sl = sl->next)
+		if (sl->kick->inside && sl->kick->sent)
 			kick_again(sl->kick);
-			any = true;
-		}
-	return any;
+	return misses;
 }
 
 /* ---- the wait ---------------------------------------------------------------------------------------------------- */
 
 bool recall_may(void)
 {
-	return sock.helper.state == HELPER_CALM && sock.vj && works && !sock.copied && hears() && vj_is_calm(sock.vj);
-}
-
-void recall_all(void)
-{
-	for (struct sleeper *sl = sock.sleepers; sl; sl = sl->next)
-		if (sl->kick->thread)
-			kick_send(sl->kick);
+	return sock.calm && sock.vj && works && !sock.copied && hears() && vj_is_calm(sock.vj);
 }
 
 static void recall_unlink(struct recall *rc)
@@ -252,9 +236,7 @@ static void recall_unlink(struct recall *rc)
 	sleeper_unlink(&rc->sleeper);
 	if (rc->watch.file)
 		watch_unlink(&rc->watch);
-	rc->sent = rc->kick.sent;
-	called_cnt -= rc->sent;
-	if (unlikely(rc->sent))
+	if (unlikely(rc->kick.sent))
 		SYS_CALL0(SYS_gettid); /* as it ends the signal is there, if one is on its way */
 	kick_drain(&rc->kick);
 }
@@ -268,9 +250,9 @@ static void recall_left(void *arg)
 
 void recall_begin(struct recall *rc, struct file *f, const struct signal_trace *signals)
 {
-	if (unlikely(!tid))
-		tid = (int)SYS_CALL0(SYS_gettid);
-	rc->kick = (struct kick){ .fd = -1, .tid = tid, .thread = &sock_signals, .begun = sock_signals.begun };
+	if (unlikely(!sock_signals.tid))
+		sock_signals.tid = (int)SYS_CALL0(SYS_gettid);
+	rc->kick = (struct kick){ .fd = -1, .inside = &rc->sleeper };
 	rc->sleeper = (struct sleeper){ .kick = &rc->kick, .signals = *signals, .wake_ns = TIME_NEVER, .bell_fd = -1, .thread = &sock_signals, .begun = sock_signals.begun };
 	rc->watch = (struct watch){ .sleeper = &rc->sleeper };
 	if (f)
@@ -279,18 +261,11 @@ void recall_begin(struct recall *rc, struct file *f, const struct signal_trace *
 	undo_push(&rc->undo, recall_left, rc);
 }
 
-VJ_EARLY void recall_forked(void)
-{
-	if (unlikely(tid))
-		tid = 0;
-	if (unlikely(called_cnt)) /* threads that are not here */
-		called_cnt = 0;
-}
-
-bool recall_end(struct recall *rc)
+bool recall_end(struct recall *rc, long r)
 {
 	if (!undo_pop(&rc->undo))
 		return false;
+	rc->looks = r == -EINTR && (rc->kick.sent || sock_signals.ran != rc->sleeper.signals.ran);
 	recall_unlink(rc);
 	return true;
 }

@@ -13,7 +13,7 @@ struct recall {
 	struct kick kick;
 	struct sleeper sleeper;
 	struct watch watch;
-	bool sent; /* recall_end(): it was called back */
+	bool looks; /* recall_end(): it was called back, or a handler has run: it is to look for what, and whether that ends the call */
 };
 
 /* The helper has begun: the signal's handler is put before libc's. */
@@ -25,15 +25,12 @@ void recall_try(void);
 bool recall_may(void);
 /* It is about to, and gives the lock up. Whatever happens to @f calls it back (NULL: the caller has watches); @signals: when the program's call began */
 void recall_begin(struct recall *rc, struct file *f, const struct signal_trace *signals);
-/* Return: false: all was undone, see undo_pop(). */
-bool recall_end(struct recall *rc);
+/* @r: what recall_call() has returned. Return: false: all was undone, see undo_pop(). */
+bool recall_end(struct recall *rc, long r);
 /* The system call; a cancellation point. Return: as that; -EINTR: called back, or as that. No lock. */
 long recall_call(struct recall *rc, long nr, long a, long b, long c, long d, long e, long f);
-void recall_forked(void); /* child of fork */
 /* A handler returns to @context, a ucontext_t: not to the system call, but to its end. */
 void recall_leave(void *context);
-/* Lock held: it isn't calm any more. */
-void recall_all(void);
 /* Lock held: call this one back; `sent` from now on. Return: false: that failed, and the helper tries again */
 bool recall_send(struct kick *k);
 /* The helper, at each tick: those that were called before, and aren't back, are called once more. Return: there are some. */

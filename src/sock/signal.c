@@ -236,6 +236,8 @@ VJ_EARLY void signal_forked(void)
 	static const pthread_mutex_t unlocked = PTHREAD_MUTEX_INITIALIZER;
 
 	handlers_lock = unlocked;
+	if (unlikely(sock_signals.tid))
+		sock_signals.tid = 0;
 	if (likely(!atomic_load_explicit(&sock_deferred, memory_order_relaxed)))
 		return;
 	memset(deferred, 0, sizeof(deferred)); /* they are the parent's */

@@ -113,9 +113,14 @@ void spin_won(const struct spin *sp)
  * ----------------
  */
 
+bool sleeper_is_held(const struct sleeper *sl)
+{
+	return atomic_load(&sl->thread->begun) != sl->begun;
+}
+
 static bool is_held(const struct sleeper *sl)
 {
-	return sl->thread == &sock_signals || atomic_load(&sl->thread->begun) != sl->begun;
+	return sl->thread == &sock_signals || sleeper_is_held(sl);
 }
 
 bool leader_is_held(void)
