@@ -20,17 +20,35 @@
  * from a channel gets the number of a duplicate of one placeholder, which is cheaper than a socket
  * of its own.
  */
+#include "sock/accept.h"
+#include "sock/cage.h"
 #include "sock/calm.h"
+#include "sock/ctx.h"
+#include "sock/epoll.h"
 #include "sock/family.h"
+#include "sock/fdtab.h"
+#include "sock/file.h"
 #include "sock/forks.h"
+#include "sock/kernel.h"
+#include "sock/layer.h"
+#include "sock/life.h"
 #include "sock/option.h"
 #include "sock/queue.h"
 #include "sock/recall.h"
+#include "sock/signals.h"
 #include "sock/single.h"
+#include "sock/stream.h"
+#include "sock/undo.h"
+#include "sock/wait.h"
+#include "sock/why.h"
 
+#include "base/time.h"
 #include "lib/deed.h"
 #include "lib/lease.h"
 #include "lib/lease_scope.h"
+#include "lib/own_fd.h"
+#include "lib/pause.h"
+#include "lib/report.h"
 
 #include <fcntl.h>
 #include <netinet/in.h>

@@ -9,10 +9,18 @@
  *
  * Standard input, output and error are looked at like any other.
  */
+#include "sock/accept.h"
+#include "sock/adopt.h"
 #include "sock/away.h"
+#include "sock/control.h"
 #include "sock/dgram.h"
+#include "sock/fdtab.h"
+#include "sock/file.h"
+#include "sock/kernel.h"
+#include "sock/layer.h"
 #include "sock/option.h"
 #include "sock/queue.h"
+#include "sock/why.h"
 
 #include <fcntl.h>
 #include <netinet/in.h>

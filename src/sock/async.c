@@ -9,6 +9,11 @@
  * waits for the signal by sigwaitinfo() or signalfd() sees that, and the descriptor and what is ready as ever.
  */
 #include "sock/async.h"
+#include "sock/ctx.h"
+#include "sock/fdtab.h"
+#include "sock/file.h"
+#include "sock/kernel.h"
+#include "sock/layer.h"
 #include "sock/option.h"
 
 #include <fcntl.h>

@@ -3,7 +3,9 @@
 #ifndef SOCK_ASYNC_H
 #define SOCK_ASYNC_H
 
-#include "sock/priv.h"
+#include "sock/file.h"
+
+#include <signal.h>
 
 /* F_SETOWN and its like, of a number that we know. As fcntl(), -errno */
 int owner_fcntl(int fd, int cmd, long arg);

@@ -20,13 +20,31 @@
  * Whoever is asked for a connection gives it up at its next rest: before it sleeps, or within 10 ms (helper.c). A thread
  * that waits for a connection which leaves claims it back after a while, so that one process can read while another writes.
  */
+#include "sock/accept.h"
+#include "sock/adopt.h"
 #include "sock/away.h"
+#include "sock/cage.h"
+#include "sock/ctx.h"
 #include "sock/dgram.h"
+#include "sock/epoll.h"
 #include "sock/family.h"
+#include "sock/fdtab.h"
+#include "sock/file.h"
 #include "sock/forks.h"
+#include "sock/in_kernel.h"
+#include "sock/kernel.h"
+#include "sock/kick.h"
+#include "sock/layer.h"
+#include "sock/life.h"
 #include "sock/option.h"
+#include "sock/signals.h"
+#include "sock/stream.h"
+#include "sock/wait.h"
 
+#include "base/time.h"
 #include "lib/deed.h"
+#include "lib/own_fd.h"
+#include "lib/report.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -3,7 +3,9 @@
 #ifndef SOCK_AWAY_H
 #define SOCK_AWAY_H
 
-#include "sock/priv.h"
+#include "sock/file.h"
+
+#include "lib/report.h"
 
 /* The context is new. */
 void away_init(void);

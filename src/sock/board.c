@@ -5,9 +5,14 @@
  * vjd's board is looked at while there is no context, and by a program that was told where its vjd is (`vj run` does). Others attach,
  * and ask.
  */
-#include "sock/priv.h"
+#include "sock/board.h"
+#include "sock/env.h"
+#include "sock/kernel.h"
+#include "sock/layer.h"
 
+#include "base/time.h"
 #include "lib/board.h"
+#include "lib/report.h"
 
 /* So few connections and frames win less than a context costs. */
 enum { BRIEF_MS = 50, BRIEF_FRAMES = 96, BRIEF_CONNS = 8 };

@@ -12,7 +12,15 @@
  *
  * A filter that was there when the program began (a container's) is not looked at: it was written for any program.
  */
-#include "sock/priv.h"
+#include "sock/cage.h"
+#include "sock/ctx.h"
+#include "sock/fdtab.h"
+#include "sock/file.h"
+#include "sock/kernel.h"
+#include "sock/layer.h"
+#include "sock/life.h"
+#include "sock/stream.h"
+#include "sock/why.h"
 
 #include "lib/report.h"
 

@@ -7,11 +7,13 @@
  * hears all of it; if there is nobody, the kernel connects, and is given what was said. If it refuses, too, the connection has ended as one
  * that waits in the backlog of a listener which is closed.
  */
-#include "sock/priv.h"
+#include "sock/file.h"
+#include "sock/layer.h"
+#include "sock/option.h"
+#include "sock/stream.h"
 
 #include "lib/connect.h"
 #include "lib/deed.h"
-#include "sock/option.h"
 
 enum { REFUSALS_MAX = 8 };
 

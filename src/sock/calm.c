@@ -1,6 +1,14 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* calm.c - a process that has no channel */
 #include "sock/calm.h"
+#include "sock/epoll.h"
+#include "sock/fdtab.h"
+#include "sock/file.h"
+#include "sock/kernel.h"
+#include "sock/kick.h"
+#include "sock/layer.h"
+#include "sock/undo.h"
+#include "sock/wait.h"
 
 static void calm_end(void)
 {

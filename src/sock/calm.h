@@ -20,7 +20,9 @@
 #ifndef SOCK_CALM_H
 #define SOCK_CALM_H
 
-#include "sock/priv.h"
+#include "sock/epoll.h"
+#include "sock/file.h"
+#include "sock/layer.h"
 
 /* Is what was noted at @noted, of a set or a socket, so still? No lock. */
 static inline bool is_calm_since(const _Atomic uint32_t *noted)

@@ -11,7 +11,9 @@
  * The connection could stay with the parent, which would read and write for such a child (lib/deed_raw.c). But then every byte goes through a
  * socket of the kernel's and a third process: slower than the kernel's TCP, for all of a session's life.
  */
-#include "sock/priv.h"
+#include "sock/cage.h"
+
+#include "base/types.h"
 
 #include <elf.h>
 #include <link.h>

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* control.c - control messages of recvmsg() and sendmsg(): what comes beside the data, what is asked for beside it */
 #include "sock/away.h"
+#include "sock/control.h"
+#include "sock/file.h"
+#include "sock/kernel.h"
+#include "sock/layer.h"
 
 #include <linux/tcp.h>
 #include <netinet/in.h>

@@ -3,13 +3,32 @@
  * ctx.c - the lock, the context of libvj behind it, and the way of events from libvj to those who
  * wait
  */
-#include "sock/away.h"
-#include "sock/dgram.h"
 #include "sock/async.h"
+#include "sock/away.h"
+#include "sock/ctx.h"
+#include "sock/dest.h"
+#include "sock/dgram.h"
+#include "sock/env.h"
+#include "sock/epoll.h"
+#include "sock/fdtab.h"
+#include "sock/file.h"
 #include "sock/forks.h"
+#include "sock/helper.h"
+#include "sock/kernel.h"
+#include "sock/kick.h"
+#include "sock/layer.h"
+#include "sock/life.h"
+#include "sock/signals.h"
+#include "sock/stream.h"
+#include "sock/unanswered.h"
+#include "sock/wait.h"
+#include "sock/why.h"
 
+#include "base/time.h"
 #include "lib/connect.h"
 #include "lib/deed.h"
+#include "lib/own_fd.h"
+#include "lib/pause.h"
 #include "lib/wait.h"
 
 #include <fcntl.h>

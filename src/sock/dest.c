@@ -12,7 +12,19 @@
  *
  * It is remembered, too, whether those who send there have a socket for each question (dgram.c).
  */
+#include "sock/board.h"
+#include "sock/ctx.h"
+#include "sock/dest.h"
 #include "sock/dgram.h"
+#include "sock/fdtab.h"
+#include "sock/file.h"
+#include "sock/kernel.h"
+#include "sock/layer.h"
+#include "sock/stream.h"
+
+#include "base/time.h"
+#include "lib/pause.h"
+#include "lib/report.h"
 
 #include <netinet/in.h>
 #include <string.h>

@@ -32,10 +32,24 @@
  * socket with such a thread (dgram.in_kernel) is not put on channels until it has returned. On channels it waits there
  * only as long as there is no channel, and is called back (recall.c).
  */
+#include "sock/control.h"
+#include "sock/ctx.h"
+#include "sock/dest.h"
 #include "sock/dgram_priv.h"
+#include "sock/epoll.h"
+#include "sock/fdtab.h"
+#include "sock/file.h"
+#include "sock/kernel.h"
+#include "sock/layer.h"
+#include "sock/life.h"
+#include "sock/option.h"
 #include "sock/single.h"
+#include "sock/stream.h"
+#include "sock/undo.h"
 
 #include "lib/dgram.h"
+#include "lib/own_fd.h"
+#include "lib/report.h"
 
 #include <netinet/in.h>
 #include <netinet/udp.h>

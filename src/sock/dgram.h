@@ -3,7 +3,9 @@
 #ifndef SOCK_DGRAM_H
 #define SOCK_DGRAM_H
 
-#include "sock/priv.h"
+#include "sock/dest.h"
+#include "sock/file.h"
+#include "sock/undo.h"
 
 /* What a UDP socket has besides; dgram.c. */
 struct dgram {

@@ -25,10 +25,20 @@
  * the port the kernel's. A holder that ends, becomes another program, closes the socket or sends it to somebody (SCM_RIGHTS) does the same unasked.
  * Who has a copy by exec() or by message has neither parcel nor line, and asks for them (dgram_far.c).
  */
+#include "sock/ctx.h"
 #include "sock/dgram_priv.h"
+#include "sock/fdtab.h"
+#include "sock/file.h"
+#include "sock/kernel.h"
+#include "sock/layer.h"
+#include "sock/life.h"
+#include "sock/undo.h"
 
+#include "base/time.h"
 #include "lib/deed.h"
 #include "lib/dgram.h"
+#include "lib/own_fd.h"
+#include "lib/report.h"
 
 #include <fcntl.h>
 #include <stdlib.h>

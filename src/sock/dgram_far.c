@@ -21,8 +21,15 @@
  * library has begun. What a holder has not read that ends before its heir asks is lost.
  */
 #include "sock/dgram_priv.h"
+#include "sock/fdtab.h"
+#include "sock/file.h"
+#include "sock/kernel.h"
+#include "sock/layer.h"
+#include "sock/undo.h"
 
 #include "lib/deed.h"
+#include "lib/own_fd.h"
+#include "lib/report.h"
 
 #include <fcntl.h>
 #include <netinet/in.h>

@@ -5,8 +5,12 @@
  * A parcel is a memfd that all have mapped. Those who have it may be other users' by now, or hostile: it is sealed, and what stands in it is checked.
  */
 #include "sock/dgram_priv.h"
+#include "sock/kernel.h"
+#include "sock/layer.h"
 
+#include "base/time.h"
 #include "lib/dgram.h"
+#include "lib/own_fd.h"
 
 #include <fcntl.h>
 #include <linux/futex.h>

@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* dgram_port.c - which UDP sockets of ours are at a port: all of them are on channels, or none is */
 #include "sock/dgram_priv.h"
+#include "sock/fdtab.h"
+#include "sock/file.h"
 
+#include "lib/report.h"
+
+#include <errno.h>
 #include <netinet/in.h>
 
 static uint32_t *at_port_be(uint16_t port_be)

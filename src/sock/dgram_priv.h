@@ -9,6 +9,9 @@
 #define SOCK_DGRAM_PRIV_H
 
 #include "sock/dgram.h"
+#include "sock/kernel.h"
+
+#include "lib/report.h"
 
 enum {
 	DGRAM_BYTES_MAX = 65535,

@@ -1,7 +1,18 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* dgram_recv.c - datagrams from channels and from the kernel: which comes next, and what comes with it */
+#include "sock/control.h"
+#include "sock/ctx.h"
+#include "sock/dest.h"
 #include "sock/dgram_priv.h"
+#include "sock/fdtab.h"
+#include "sock/file.h"
+#include "sock/kernel.h"
+#include "sock/layer.h"
 #include "sock/recall.h"
+#include "sock/signals.h"
+#include "sock/stream.h"
+#include "sock/undo.h"
+#include "sock/wait.h"
 
 #include "lib/dgram.h"
 

@@ -1,6 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* dgram_send.c - datagrams to channels, and to the kernel those that no channel carries */
+#include "sock/control.h"
+#include "sock/ctx.h"
+#include "sock/dest.h"
 #include "sock/dgram_priv.h"
+#include "sock/file.h"
+#include "sock/kernel.h"
+#include "sock/layer.h"
+#include "sock/undo.h"
 
 #include "lib/dgram.h"
 

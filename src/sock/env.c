@@ -5,10 +5,11 @@
  * Servers rebuild their environment (nginx) or write over it to change what ps shows (sendmail's way), and only later make
  * sockets; so what stood there is copied before main().
  */
-#include "sock/priv.h"
+#include "sock/env.h"
 
 #include <stdlib.h>
 #include <sys/auxv.h>
+#include <unistd.h>
 
 static char names[ENV_CNT][16] VJ_LATER = {
 	[ENV_SOCKET] = "VJ_SOCKET", [ENV_STRICT] = "VJ_STRICT", [ENV_VERBOSE] = "VJ_VERBOSE",

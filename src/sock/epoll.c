@@ -17,11 +17,24 @@
  * once in 2^40 registrations.
  */
 #include "sock/away.h"
+#include "sock/cage.h"
 #include "sock/calm.h"
+#include "sock/ctx.h"
 #include "sock/dgram.h"
+#include "sock/epoll.h"
 #include "sock/epoll_priv.h"
 #include "sock/family.h"
+#include "sock/fdtab.h"
+#include "sock/file.h"
+#include "sock/kernel.h"
+#include "sock/kick.h"
+#include "sock/layer.h"
+#include "sock/life.h"
+#include "sock/signals.h"
+#include "sock/undo.h"
+#include "sock/wait.h"
 
+#include "base/time.h"
 #include "lib/ticks.h"
 
 #include <fcntl.h>

@@ -1,8 +1,17 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* epoll_ctl.c - epoll sets, and the watches in them; epoll.c explains both */
 #include "sock/away.h"
+#include "sock/cage.h"
 #include "sock/calm.h"
+#include "sock/ctx.h"
+#include "sock/epoll.h"
 #include "sock/epoll_priv.h"
+#include "sock/fdtab.h"
+#include "sock/file.h"
+#include "sock/kernel.h"
+#include "sock/kick.h"
+#include "sock/layer.h"
+#include "sock/wait.h"
 
 #include <sys/random.h>
 

@@ -3,7 +3,9 @@
 #ifndef SOCK_EPOLL_PRIV_H
 #define SOCK_EPOLL_PRIV_H
 
-#include "sock/priv.h"
+#include "sock/epoll.h"
+#include "sock/file.h"
+#include "sock/kernel.h"
 
 #define MARK_LOW_BITS 24
 #define MARK_LOW ((UINT64_C(1) << MARK_LOW_BITS) - 1)

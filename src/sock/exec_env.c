@@ -6,10 +6,11 @@
  * says so on standard error, for each program. So there it isn't asked for. As a rule no function of libc's is called, which each child
  * would have to look up, at the price of a dozen page faults.
  */
+#include "sock/cage.h"
 #include "sock/exec_env.h"
+#include "sock/kernel.h"
 
 #include "channel/sys.h"
-#include "sock/priv.h"
 
 #include <fcntl.h>
 #include <limits.h>

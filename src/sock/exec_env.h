@@ -3,7 +3,7 @@
 #ifndef SOCK_EXEC_ENV_H
 #define SOCK_EXEC_ENV_H
 
-#include "sock/priv.h"
+#include "base/types.h"
 
 /* Does @envp name our library? In any context */
 bool exec_env_has_library(char *const envp[]);

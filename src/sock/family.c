@@ -29,15 +29,23 @@
  * after 30 ms, and each process counts for itself those that another one has taken then. A page that outlives exec() would be one more
  * descriptor in each program that a server starts. Whom such a process still has when its ports rest goes into the kernel's queue.
  */
+#include "sock/accept.h"
 #include "sock/calm.h"
+#include "sock/epoll.h"
 #include "sock/exec_env.h"
 #include "sock/family.h"
+#include "sock/file.h"
 #include "sock/forks.h"
+#include "sock/kernel.h"
+#include "sock/layer.h"
 
+#include "base/time.h"
 #include "lib/deed.h"
 #include "lib/lease.h"
 #include "lib/lease_scope.h"
+#include "lib/pause.h"
 #include "lib/proc_state.h"
+#include "lib/report.h"
 
 #include <netinet/in.h>
 #include <string.h>

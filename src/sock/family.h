@@ -3,7 +3,7 @@
 #ifndef SOCK_FAMILY_H
 #define SOCK_FAMILY_H
 
-#include "sock/priv.h"
+#include "sock/file.h"
 
 /* A socket that listens may come into other processes; this is such a one, after fork(). Lock held, as in all of these. */
 void family_prepare(void);

@@ -1,10 +1,23 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* fd.c - descriptors: closed, duplicated, their flags, ioctl() */
-#include "sock/away.h"
-#include "sock/dgram.h"
 #include "sock/async.h"
+#include "sock/away.h"
+#include "sock/cage.h"
+#include "sock/ctx.h"
+#include "sock/dgram.h"
+#include "sock/epoll.h"
+#include "sock/fdtab.h"
+#include "sock/file.h"
+#include "sock/helper.h"
+#include "sock/kernel.h"
+#include "sock/layer.h"
+#include "sock/life.h"
 #include "sock/queue.h"
+#include "sock/signals.h"
+#include "sock/wait.h"
+#include "sock/why.h"
 
+#include "base/time.h"
 #include "lib/connect.h"
 
 #include <fcntl.h>

@@ -12,7 +12,12 @@
  * everything before it is shown, and is shown before the number of those that it has. One that was left stays where it was, and is empty.
  */
 #include "base/bits.h"
-#include "sock/priv.h"
+#include "sock/epoll.h"
+#include "sock/fdtab.h"
+#include "sock/file.h"
+#include "sock/helper.h"
+#include "sock/kernel.h"
+#include "sock/why.h"
 
 #include <string.h>
 #include <sys/mman.h>

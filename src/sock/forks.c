@@ -23,12 +23,28 @@
  * Connections that last (a pool's, a session's) keep their channels; one that begins while the ports rest has the kernel's speed.
  * Looked at by the helper at each of its ticks, which it keeps up as long as ports rest.
  */
+#include "sock/accept.h"
+#include "sock/cage.h"
+#include "sock/ctx.h"
 #include "sock/dgram.h"
+#include "sock/env.h"
+#include "sock/epoll.h"
 #include "sock/family.h"
+#include "sock/fdtab.h"
+#include "sock/file.h"
 #include "sock/forks.h"
+#include "sock/helper.h"
+#include "sock/kernel.h"
+#include "sock/layer.h"
+#include "sock/life.h"
+#include "sock/why.h"
 
+#include "base/time.h"
 #include "lib/deed.h"
 #include "lib/lease.h"
+#include "lib/own_fd.h"
+#include "lib/pause.h"
+#include "lib/report.h"
 
 #include <fcntl.h>
 #include <sys/mman.h>

@@ -3,7 +3,9 @@
 #ifndef VJ_SOCK_FORKS_H
 #define VJ_SOCK_FORKS_H
 
-#include "sock/priv.h"
+#include "sock/file.h"
+
+#include "lib/report.h"
 
 /* Before and in the child after fork(). Lock held. @attached: the parent is, to vjd */
 void forks_prepare(void);

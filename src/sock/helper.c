@@ -16,13 +16,24 @@
  * the timer and takes it back: two system calls, where to wake the helper would be two switches of the processor, one of them before the
  * program goes on. If it was LEAD, the bell is taken from it by one more, while it sleeps on in its seat (kick.c).
  */
+#include "sock/accept.h"
 #include "sock/calm.h"
+#include "sock/ctx.h"
 #include "sock/dgram.h"
+#include "sock/epoll.h"
 #include "sock/family.h"
+#include "sock/file.h"
 #include "sock/forks.h"
+#include "sock/helper.h"
+#include "sock/kernel.h"
+#include "sock/kick.h"
+#include "sock/layer.h"
 #include "sock/recall.h"
+#include "sock/wait.h"
 
+#include "base/time.h"
 #include "lib/deed.h"
+#include "lib/own_fd.h"
 #include "lib/wait.h"
 
 #include <dlfcn.h>

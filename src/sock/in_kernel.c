@@ -6,7 +6,17 @@
  * there. What waits for it goes on waiting in the kernel: sets, poll(), and calls that block, which had the lock given up and find out when
  * they have it again.
  */
-#include "sock/priv.h"
+#include "sock/epoll.h"
+#include "sock/fdtab.h"
+#include "sock/file.h"
+#include "sock/in_kernel.h"
+#include "sock/kernel.h"
+#include "sock/layer.h"
+#include "sock/stream.h"
+
+#include "base/time.h"
+#include "lib/own_fd.h"
+#include "lib/report.h"
 
 #include <fcntl.h>
 #include <string.h>

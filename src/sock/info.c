@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* info.c - what getsockopt() tells of a connection on a channel: TCP_INFO, IP_MTU */
+#include "sock/file.h"
+#include "sock/info.h"
 #include "sock/info_linux.h"
-#include "sock/priv.h"
+#include "sock/kernel.h"
+#include "sock/layer.h"
 
 #include <errno.h>
 #include <netinet/in.h>

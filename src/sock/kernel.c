@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* kernel.c - what of kernel.h most calls don't come to */
-#include "sock/priv.h"
+#include "sock/kernel.h"
+#include "sock/sock.h"
 
 _Atomic bool ker_helper_only VJ_NEAR;
 

@@ -16,6 +16,7 @@
 #include "base/types.h"
 #include "channel/sys.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/single_threaded.h>
@@ -271,6 +272,25 @@ _Noreturn static inline void ker_exit_group(int status)
 {
 	for (;;)
 		SYS_CALL1(SYS_exit_group, status);
+}
+
+/*
+ * EFAULT, for the wild pointer that programs really pass: NULL, and what lies a little beyond it. Any other that the kernel would refuse is
+ * used in this process, and ends it by SIGSEGV, unless a handler jumps (undo.c): to tell them before is a system call for each transfer, and to survive
+ * the fault is a handler in place of the program's own.
+ */
+static inline bool is_wild(const void *p)
+{
+	return unlikely((uintptr_t)p < 4096);
+}
+
+/* Return: -1 */
+long errno_set(long r);
+
+/* A result as libc returns it. */
+static inline long ret_errno(long r)
+{
+	return likely(r >= 0) ? r : errno_set(r);
 }
 
 #endif

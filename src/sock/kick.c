@@ -6,8 +6,14 @@
  * bell can be put there, or taken away, while the thread sleeps on, and to pass on who leads takes two system calls instead of a thread that wakes for it. A set of epoll of
  * the program's, and one in which the kernel's queue is waited for (queue.c), are seats themselves.
  */
+#include "sock/kernel.h"
+#include "sock/kick.h"
+#include "sock/layer.h"
 #include "sock/queue.h"
 #include "sock/recall.h"
+
+#include "base/time.h"
+#include "lib/own_fd.h"
 
 #include <string.h>
 #include <sys/eventfd.h>

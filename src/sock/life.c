@@ -9,15 +9,30 @@
  * At exit, connections are closed in order: what was written goes out before the process is gone,
  * as with the kernel.
  */
+#include "sock/accept.h"
 #include "sock/away.h"
-#include "sock/dgram.h"
+#include "sock/board.h"
+#include "sock/cage.h"
 #include "sock/calm.h"
+#include "sock/dgram.h"
+#include "sock/epoll.h"
 #include "sock/family.h"
+#include "sock/fdtab.h"
+#include "sock/file.h"
 #include "sock/forks.h"
+#include "sock/helper.h"
+#include "sock/kernel.h"
+#include "sock/layer.h"
+#include "sock/life.h"
 #include "sock/queue.h"
 #include "sock/recall.h"
+#include "sock/signals.h"
+#include "sock/undo.h"
 
+#include "base/time.h"
 #include "lib/deed.h"
+#include "lib/own_fd.h"
+#include "lib/pause.h"
 #include "lib/wait.h"
 
 #include <fcntl.h>

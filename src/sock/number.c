@@ -7,7 +7,9 @@
  * system calls, and keeps its ring. $VJ_IO_URING is for a program whose ring has files only: to a ring, a connection on a channel
  * is the kernel's socket behind its descriptor, which isn't connected, and a socket that listens has the clients that the kernel has.
  */
-#include "sock/priv.h"
+#include "sock/env.h"
+#include "sock/kernel.h"
+#include "sock/layer.h"
 #include "sock/recall.h"
 
 #include <fcntl.h>

@@ -12,11 +12,22 @@
  * An accepted connection shares its kernel socket with others, so for the second kind it gets one of its
  * own, beside the number, when it first sets such an option.
  */
+#include "sock/accept.h"
 #include "sock/away.h"
+#include "sock/control.h"
+#include "sock/ctx.h"
 #include "sock/dgram.h"
+#include "sock/fdtab.h"
+#include "sock/file.h"
+#include "sock/info.h"
+#include "sock/kernel.h"
+#include "sock/layer.h"
 #include "sock/option.h"
 
+#include "base/time.h"
 #include "lib/connect.h"
+#include "lib/own_fd.h"
+#include "lib/report.h"
 
 #include <linux/errqueue.h>
 #include <linux/tcp.h>

@@ -6,6 +6,7 @@
  * other than that one's has a placeholder of its own with them, made when it first accepts on a channel, and again when they have changed. What libvj
  * or this layer go by themselves is inherited there (inherit() in accept.c).
  */
+#include "sock/kernel.h"
 #include "sock/option.h"
 
 #include <linux/tcp.h>

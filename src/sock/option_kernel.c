@@ -6,7 +6,8 @@
  * A socket that has such a one when it is to be connected, or to listen, is the kernel's, and one that listens already leaves channels. For a
  * connection that is on a channel it is too late; what is about trust is refused then, the rest is the kernel socket's below, and does nothing.
  */
-#include "sock/priv.h"
+#include "sock/file.h"
+#include "sock/kernel.h"
 #include "sock/option.h"
 
 #include <linux/tcp.h>

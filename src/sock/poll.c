@@ -6,10 +6,24 @@
  * sets in addition, are polled by the kernel, in one array that also holds the kick and the bell while this
  * thread sleeps.
  */
+#include "sock/accept.h"
 #include "sock/away.h"
+#include "sock/cage.h"
+#include "sock/ctx.h"
 #include "sock/dgram.h"
+#include "sock/epoll.h"
+#include "sock/fdtab.h"
+#include "sock/file.h"
+#include "sock/kernel.h"
+#include "sock/kick.h"
+#include "sock/layer.h"
+#include "sock/life.h"
 #include "sock/recall.h"
+#include "sock/signals.h"
+#include "sock/undo.h"
+#include "sock/wait.h"
 
+#include "base/time.h"
 #include "lib/wait.h"
 
 #include <stdlib.h>

@@ -9,6 +9,12 @@
  *
  * Not seen is one that the program makes by an instruction of its own. Such don't come back to libc: it would find its thread in two places.
  */
+#include "sock/cage.h"
+#include "sock/fdtab.h"
+#include "sock/kernel.h"
+#include "sock/layer.h"
+#include "sock/life.h"
+#include "sock/signals.h"
 #include "sock/single.h"
 
 #include <sched.h>

@@ -14,7 +14,12 @@
  *   - A set belongs to one thread at a time, and to one process: a child of fork() makes its own.
  *   - A set that is not in use has no listening socket in it that is closed: they are all given up when one is.
  */
+#include "sock/fdtab.h"
+#include "sock/kernel.h"
+#include "sock/kick.h"
+#include "sock/layer.h"
 #include "sock/queue.h"
+#include "sock/undo.h"
 
 #include <fcntl.h>
 #include <netinet/in.h>

@@ -3,7 +3,8 @@
 #ifndef SOCK_QUEUE_H
 #define SOCK_QUEUE_H
 
-#include "sock/priv.h"
+#include "sock/file.h"
+#include "sock/kick.h"
 
 /* What ended a sleep: bits */
 enum woke { WOKE_QUEUE = 1, WOKE_KICK = 2, WOKE_BELL = 4 };

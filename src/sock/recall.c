@@ -19,8 +19,16 @@
  * A handler of the program's that interrupts the call returns behind it, too, so whether it goes on is decided as for all who wait (wait.c). While it is known
  * to run nobody sends the signal. One that begins just as it is sent is interrupted by it, as by any signal: a sleep of its own may end by EINTR.
  */
+#include "sock/epoll.h"
+#include "sock/kernel.h"
+#include "sock/kick.h"
+#include "sock/layer.h"
 #include "sock/recall.h"
+#include "sock/signals.h"
+#include "sock/undo.h"
+#include "sock/wait.h"
 
+#include "base/time.h"
 #include "lib/wait.h"
 
 #include <stddef.h>

@@ -3,7 +3,11 @@
 #ifndef SOCK_RECALL_H
 #define SOCK_RECALL_H
 
-#include "sock/priv.h"
+#include "sock/epoll.h"
+#include "sock/file.h"
+#include "sock/signals.h"
+#include "sock/undo.h"
+#include "sock/wait.h"
 
 enum { SIG_RECALL = 33 }; /* SIGSETXID of glibc */
 

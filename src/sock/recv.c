@@ -1,7 +1,22 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* recv.c - reading */
+#include "sock/adopt.h"
 #include "sock/away.h"
+#include "sock/control.h"
+#include "sock/ctx.h"
 #include "sock/dgram.h"
+#include "sock/fdtab.h"
+#include "sock/file.h"
+#include "sock/in_kernel.h"
+#include "sock/kernel.h"
+#include "sock/layer.h"
+#include "sock/option.h"
+#include "sock/signals.h"
+#include "sock/stream.h"
+#include "sock/undo.h"
+#include "sock/wait.h"
+
+#include "base/time.h"
 
 #include <limits.h>
 #include <stdlib.h>

@@ -15,8 +15,20 @@
  *
  * A ring made by syscall() is refused (number.c); one made by inline system calls, or by a liburing that is part of the program, is not seen.
  */
+#include "sock/accept.h"
 #include "sock/away.h"
+#include "sock/ctx.h"
 #include "sock/dgram_priv.h"
+#include "sock/fdtab.h"
+#include "sock/file.h"
+#include "sock/in_kernel.h"
+#include "sock/kernel.h"
+#include "sock/layer.h"
+#include "sock/life.h"
+#include "sock/stream.h"
+#include "sock/why.h"
+
+#include "lib/report.h"
 
 #include <linux/io_uring.h>
 

@@ -20,7 +20,13 @@
  * accept() beside others.
  */
 #include "sock/async.h"
+#include "sock/cage.h"
+#include "sock/kernel.h"
+#include "sock/layer.h"
+#include "sock/life.h"
 #include "sock/recall.h"
+#include "sock/signals.h"
+#include "sock/wait.h"
 
 #include <string.h>
 

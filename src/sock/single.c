@@ -17,6 +17,11 @@
  * The set of capabilities for exec() (PR_CAPBSET_DROP, PR_CAP_AMBIENT) does not matter to it, nor is it waited for by those who
  * change their user by number, each thread for itself (Samba, many times a second).
  */
+#include "sock/ctx.h"
+#include "sock/helper.h"
+#include "sock/kernel.h"
+#include "sock/layer.h"
+#include "sock/life.h"
 #include "sock/single.h"
 
 #include "lib/wait.h"

@@ -3,7 +3,7 @@
 #ifndef SOCK_SINGLE_H
 #define SOCK_SINGLE_H
 
-#include "sock/priv.h"
+#include "sock/file.h"
 
 /* Before a thread or a child may come into other namespaces, of @kinds (CLONE_NEWNET ...). No lock. */
 void namespace_before(unsigned kinds);

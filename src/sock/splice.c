@@ -7,7 +7,13 @@
  * is taken what the connection has accepted: a call that falls short has to be one of libvj's, so that it tells when there is
  * room again.
  */
-#include "sock/priv.h"
+#include "sock/ctx.h"
+#include "sock/fdtab.h"
+#include "sock/file.h"
+#include "sock/kernel.h"
+#include "sock/layer.h"
+#include "sock/stream.h"
+#include "sock/undo.h"
 
 #include <fcntl.h>
 #include <limits.h>

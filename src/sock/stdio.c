@@ -5,7 +5,10 @@
  * libc's streams read and write by names of its own that nobody can interpose; so fdopen() on a
  * connection gives a stream with our functions in it (fopencookie(3)), and with the number, for fileno(). dprintf() writes by such a name, too.
  */
-#include "sock/priv.h"
+#include "sock/ctx.h"
+#include "sock/fdtab.h"
+#include "sock/file.h"
+#include "sock/layer.h"
 
 #include <stdlib.h>
 

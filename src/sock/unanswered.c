@@ -9,7 +9,13 @@
  * kernel's at once, for two seconds, and for twice as long each time that one was tried in vain again, a minute at most: it may be that this process
  * did not run, or the peer's.
  */
-#include "sock/priv.h"
+#include "sock/file.h"
+#include "sock/kernel.h"
+#include "sock/layer.h"
+#include "sock/unanswered.h"
+
+#include "base/time.h"
+#include "lib/pause.h"
 
 #include <netinet/in.h>
 #include <string.h>

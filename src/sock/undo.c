@@ -14,7 +14,9 @@
  * Where a jump leads cannot be seen. One that stays within the handler undoes the call, too: when the call goes on, it finds
  * that (undo_pop()) and returns EINTR.
  */
-#include "sock/priv.h"
+#include "sock/file.h"
+#include "sock/layer.h"
+#include "sock/undo.h"
 
 __thread struct undo *sock_undo __attribute__((tls_model("initial-exec")));
 

@@ -3,12 +3,22 @@
  * wait.c - spinning, sleeping, and who leads
  *
  * Before it sleeps, a thread spins as long as that has paid lately; it gives the lock up between
- * turns. Then it arms libvj (every peer is asked to ring) and sleeps in the kernel. priv.h explains
+ * turns. Then it arms libvj (every peer is asked to ring) and sleeps in the kernel. layer.h explains
  * leader and kicks.
  */
+#include "sock/epoll.h"
 #include "sock/family.h"
+#include "sock/file.h"
+#include "sock/helper.h"
+#include "sock/kernel.h"
+#include "sock/kick.h"
+#include "sock/layer.h"
 #include "sock/queue.h"
+#include "sock/signals.h"
+#include "sock/undo.h"
+#include "sock/wait.h"
 
+#include "base/time.h"
 #include "lib/deed.h"
 #include "lib/wait.h"
 

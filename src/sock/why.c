@@ -8,9 +8,16 @@
  */
 #include "sock/dgram.h"
 #include "sock/family.h"
+#include "sock/fdtab.h"
+#include "sock/file.h"
 #include "sock/forks.h"
+#include "sock/kernel.h"
+#include "sock/layer.h"
+#include "sock/life.h"
+#include "sock/why.h"
 
 #include "lib/lease_scope.h"
+#include "lib/report.h"
 
 #include <netinet/in.h>
 #include <string.h>

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* signals.h - handlers of the program's, and calls that they interrupt: signal.c */
+#ifndef SOCK_SIGNALS_H
+#define SOCK_SIGNALS_H
+
+#include "sock/kernel.h"
+
+#include "base/types.h"
+
+#include <signal.h>
+#include <stdatomic.h>
+
+/* What handlers leave behind in the thread that they ran in. */
+struct signal_trace {
+	uint32_t ran;	       /* handlers, since the thread began */
+	uint32_t interrupting; /* among them those without SA_RESTART */
+	int sleep_fd;	       /* to be written to by a handler: the thread is about to sleep; -1 */
+	_Atomic bool leads;    /* ... as leader. Others make somebody that, or no more, while he sleeps */
+	bool front;	       /* the last sleep ended for what came by channels: the next is better with the bell */
+	_Atomic uint32_t begun; /* all handlers, those that `sock_kept_out` doesn't count as well. Read by others while the thread sleeps */
+	int tid;	       /* 0: not asked for yet; recall.c */
+};
+
+extern __thread struct signal_trace sock_signals __attribute__((tls_model("initial-exec")));
+/*
+ * What the call that waits keeps out by its mask, a bit for each signal. The thread has that mask only while it sleeps: a handler of such a signal that runs
+ * before or after that does not end the call.
+ */
+extern __thread uint64_t sock_kept_out __attribute__((tls_model("initial-exec")));
+void signal_forked(void);
+/* Signals that came while this thread had the lock; not 0: signal_release() when it has given it up */
+extern __thread _Atomic uint32_t sock_deferred __attribute__((tls_model("initial-exec")));
+void signal_release(void);
+
+/* @mask: a call's, or NULL */
+static inline void signals_keep_out(const sigset_t *mask)
+{
+	if (unlikely(mask && !is_wild(mask)))
+		sock_kept_out = mask->__val[0]; /* 64 signals are one word */
+}
+
+static inline void signals_let_in(const sigset_t *mask)
+{
+	if (unlikely(mask != NULL))
+		sock_kept_out = 0;
+}
+
+#endif

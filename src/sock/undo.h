@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* undo.h - what is done when a jump leaves a call: undo.c */
+#ifndef SOCK_UNDO_H
+#define SOCK_UNDO_H
+
+#include "base/types.h"
+
+struct file;
+
+/* What is to be done when a jump leaves the call that has begun it. On its stack; pushed and popped with the lock held. */
+struct undo {
+	struct undo *outer;
+	void (*run)(void *arg); /* without the lock */
+	void *arg;
+};
+extern __thread struct undo *sock_undo __attribute__((tls_model("initial-exec")));
+
+static inline void undo_push(struct undo *u, void (*run)(void *arg), void *arg)
+{
+	*u = (struct undo){ .outer = sock_undo, .run = run, .arg = arg };
+	sock_undo = u;
+}
+
+/* Return: false: it was done; the call has nothing any more, and is to return. */
+static inline bool undo_pop(struct undo *u)
+{
+	if (unlikely(sock_undo != u))
+		return false;
+	sock_undo = u->outer;
+	return true;
+}
+
+/* A reference to a file that is held while the lock is given up */
+struct hold {
+	struct undo undo;
+	struct file *file;
+};
+/* All of the thread's; lock not held. For pthread_cleanup_push(), too. */
+void undo_all(void *arg);
+void hold_begin(struct hold *h, struct file *f);
+void hold_end(struct hold *h);
+
+#endif
