@@ -7,7 +7,7 @@
  * It is a sleeper with a watch as others are, but its kick is a signal, and it can't lead: nobody has to, without a channel.
  *
  * The signal is the one by which libc has its threads change their user. glibc neither lets a program see it nor block it (but by a handler's mask, which
- * signal.c sees to); our handler goes before libc's, and tells ours by a mark. It does nothing but this: if the thread is about to make the system call of
+ * signal.c sees to); our handler goes before libc's, and tells ours by a mark. libc's is traced as a handler of the program's (signal.c). Ours does nothing but this: if the thread is about to make the system call of
  * call_look(), or is where the kernel would make it once more, it goes on behind it, with EINTR. Who has not come that far looks at kick.sent; who is beyond it has
  * what the call returned. It is sent with the lock held, to a thread that can't leave without the lock (recall_end()), so it ends no other call of that
  * thread's. Who sends that mark from elsewhere, as only the same user can, has the thread look once more.
@@ -162,7 +162,7 @@ static __attribute__((no_sanitize("thread"))) void on_recall(int sig, siginfo_t 
 	if (info->si_code == SI_QUEUE && info->si_value.sival_ptr == &mark)
 		recall_leave(context);
 	else if (libcs.flags & SA_SIGINFO)
-		libcs.handler(sig, info, context);
+		signal_handle(SA_RESTART, libcs.handler, sig, info, context);
 }
 
 void recall_install(void)

@@ -120,11 +120,21 @@ static void leave_trace(int flags, bool counts)
 		sleep_held();
 }
 
+void signal_handle(int flags, void (*handler)(int, siginfo_t *, void *), int sig, siginfo_t *info, void *context)
+{
+	uint64_t kept_out = sock_kept_out;
+
+	leave_trace(flags, !(kept_out & signal_bit(sig)));
+	sock_kept_out = 0; /* it may make calls itself, or jump */
+	handler(sig, info, context); /* one of one argument is not disturbed by three */
+	sock_kept_out = kept_out;
+	recall_leave(context);
+}
+
 static void trampoline(int sig, siginfo_t *info, void *context)
 {
 	void *handler = atomic_load_explicit(&handlers[sig].handler, memory_order_acquire);
 	int flags = atomic_load_explicit(&handlers[sig].flags, memory_order_relaxed);
-	uint64_t kept_out = sock_kept_out;
 
 	if (unlikely(sock_inside) && defer(sig, info))
 		return;
@@ -132,12 +142,7 @@ static void trampoline(int sig, siginfo_t *info, void *context)
 		__sigaction(sig, &(struct sigaction){ .sa_handler = SIG_DFL }, NULL);
 	if (unlikely(info->si_code == SI_SIGIO))
 		info->si_code = async_code(info);
-	leave_trace(flags, !(kept_out & signal_bit(sig)));
-	sock_kept_out = 0; /* it may make calls itself, or jump */
-	/* a handler of one argument is not disturbed by three */
-	((void (*)(int, siginfo_t *, void *))handler)(sig, info, context);
-	sock_kept_out = kept_out;
-	recall_leave(context);
+	signal_handle(flags, (void (*)(int, siginfo_t *, void *))handler, sig, info, context);
 }
 
 static bool is_wrapped(int sig)

@@ -27,6 +27,8 @@ extern __thread struct signal_trace sock_signals __attribute__((tls_model("initi
  * before or after that does not end the call.
  */
 extern __thread uint64_t sock_kept_out __attribute__((tls_model("initial-exec")));
+/* Runs @handler, of @flags as sigaction() has them, and leaves its trace */
+void signal_handle(int flags, void (*handler)(int, siginfo_t *, void *), int sig, siginfo_t *info, void *context);
 void signal_forked(void);
 /* Signals that came while this thread had the lock; not 0: signal_release() when it has given it up */
 extern __thread _Atomic uint32_t sock_deferred __attribute__((tls_model("initial-exec")));

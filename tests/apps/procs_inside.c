@@ -197,11 +197,18 @@ static void *sets_nonblock(void *arg)
 	return arg;
 }
 
-static void reads_as_begun(void)
+static void *sets_user(void *arg)
+{
+	CHECK(read_all(via, &(char){ 0 }, 1) == 1 && !setuid(getuid()));
+	write_all(via, "", 1);
+	return arg;
+}
+
+static void reads_beside(void *(*other)(void *arg))
 {
 	pthread_t thread;
 
-	CHECK(!pthread_create(&thread, NULL, sets_nonblock, NULL));
+	CHECK(!pthread_create(&thread, NULL, other, NULL));
 	reads();
 	CHECK(!pthread_join(thread, NULL) && !fcntl(server, F_SETFL, 0));
 }
@@ -290,7 +297,8 @@ static void waits(int ctl)
 		case 'c': cancels(); break;
 		case 'h': reads_handling(); break;
 		case 'd': reads_deaf(); break;
-		case 'n': reads_as_begun(); break;
+		case 'n': reads_beside(sets_nonblock); break;
+		case 'u': reads_beside(sets_user); break;
 		case 'e': ends_polling(); break;
 		case 's': epolls_beside(); break;
 		case 't': limit_set(SHORT_MS); break;
@@ -591,6 +599,26 @@ static void part_changed(void)
 	printf("ends while another thread waits\n");
 }
 
+/* libc interrupts all threads for that, by a handler with SA_RESTART. */
+static void part_setuid(void)
+{
+	struct waiter w;
+
+	waiter_start(&w);
+	wait_inside(&w, 'r');
+	leave(&w);
+	for (int times = 0; times < 2; times++) { /* inside; there is a channel */
+		write_all(w.ctl, "u", 1);
+		(void)comes_inside(&w);
+		write_all(w.ctl, "", 1);
+		CHECK(read_all(w.ctl, &(char){ 0 }, 1) == 1);
+		send_byte(&w, w.ours, 'v');
+		CHECK(result(&w).byte == 'v');
+	}
+	waiter_end(&w);
+	printf("waits on where another thread changes the user\n");
+}
+
 static void part_timed(void)
 {
 	struct waiter w;
@@ -717,7 +745,7 @@ void inside_parts(const char *only)
 {
 	static const struct part parts[] = {
 		{ "inside", part_called }, { "inside_signals", part_signals }, { "inside_limits", part_limits }, { "inside_cancelled", part_cancelled },
-		{ "inside_unsignalled", part_unsignalled }, { "inside_changed", part_changed }, { "inside_timed", part_timed },
+		{ "inside_unsignalled", part_unsignalled }, { "inside_changed", part_changed }, { "inside_setuid", part_setuid }, { "inside_timed", part_timed },
 		{ "cancelled_first", part_cancelled_first }, { "inside_set", part_set },
 	};
 
