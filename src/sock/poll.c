@@ -28,9 +28,10 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 
-enum { ON_STACK = 8, KEPT_ROOM = 64, SELECT_ON_STACK = 64, EXTRA = 2 /* kick and bell */ };
+enum { ON_STACK = 8, KEPT_ROOM = 64, ROOMS = 8, SELECT_ON_STACK = 64, EXTRA = 2 /* kick and bell */ };
 
 /* One call of poll(). */
 struct polling {
@@ -219,13 +220,50 @@ struct poll_undo {
 	struct sleeper *sl;
 };
 
+/*
+ * Memory for more than a thread's stack may have room for. Up to KEPT_ROOM without malloc(): poll() is called by handlers, too, on top of anything. Such
+ * rooms are kept for whoever polls next.
+ */
+static _Atomic(void *) rooms[ROOMS];
+
+static size_t room_bytes(nfds_t n)
+{
+	return (n + EXTRA) * sizeof(struct pollfd) + n * sizeof(struct watch);
+}
+
+/* Return: of room_put(@n) then; NULL: there is none. */
+static void *room_get(nfds_t n)
+{
+	if (n > KEPT_ROOM)
+		return malloc(room_bytes(n));
+	for (unsigned i = 0; i < ROOMS; i++) {
+		void *kept = atomic_load_explicit(&rooms[i], memory_order_relaxed) ? atomic_exchange(&rooms[i], NULL) : NULL;
+
+		if (kept)
+			return kept;
+	}
+	return pages_get(room_bytes(KEPT_ROOM));
+}
+
+static void room_put(void *room, nfds_t n)
+{
+	if (n > KEPT_ROOM) {
+		free(room);
+		return;
+	}
+	for (unsigned i = 0; i < ROOMS && room; i++)
+		room = atomic_exchange(&rooms[i], room);
+	if (room) /* more threads than that were polling */
+		munmap(room, room_bytes(KEPT_ROOM));
+}
+
 /* Lock held; it is given up. */
 static void polling_end(struct polling *p)
 {
 	watches_off(p);
 	lock_leave();
 	if (p->heap)
-		free(p->kernel);
+		room_put(p->kernel, p->n);
 	p->kernel = NULL;
 }
 
@@ -373,22 +411,6 @@ static VJ_COLD int poll_lazy(struct polling *p, int64_t timeout_ns)
 		if (r || until_ns == deadline_ns || sys_clock_ns() >= deadline_ns)
 			return r;
 	}
-}
-
-static _Atomic(void *) room_kept; /* of whoever polls next */
-
-/* For more than a thread's stack may have room for. Return: memory for @n at least, of room_put(@n) or free() then; NULL: there is none. */
-static void *room_get(nfds_t n)
-{
-	void *kept = n <= KEPT_ROOM ? atomic_exchange(&room_kept, NULL) : NULL;
-	size_t cnt = n <= KEPT_ROOM ? KEPT_ROOM : n;
-
-	return kept ? kept : malloc((cnt + EXTRA) * sizeof(struct pollfd) + cnt * sizeof(struct watch));
-}
-
-static void room_put(void *room, nfds_t n)
-{
-	free(n <= KEPT_ROOM ? atomic_exchange(&room_kept, room) : room);
 }
 
 /* Return: as poll(), -errno. @timeout_ns -1: for ever. *@ret_waited: not at once */
