@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* epoll.h - who waits for a file, in a set, in poll() or in a call: epoll.c, poll.c */
+/* epoll.h - who waits for a file, in a set, in poll() or in a call: epoll.c, epoll_ctl.c, poll.c; the memory is fdtab.c's */
 #ifndef SOCK_EPOLL_H
 #define SOCK_EPOLL_H
 

@@ -7,7 +7,6 @@
 
 #include <stdatomic.h>
 
-/* From number to file: fdtab.c */
 struct fd_table {
 	_Atomic unsigned cnt;			/* numbers from here on have nothing. 0 as long as none has */
 	_Atomic(_Atomic(struct file *) *) slots; /* of the first ones; only if there are */

@@ -158,7 +158,7 @@ static inline bool sock_is_channel(const struct sock *s)
 	return sock_is_conn(s) || s->state == SOCK_DEAD || s->state == SOCK_AWAY;
 }
 
-/* Return: level as poll bits, channel side only. Lock held. */
+/* stream.c. Return: level as poll bits, channel side only. Lock held. */
 uint32_t file_level(struct file *f);
 uint32_t sock_level(const struct sock *s);
 

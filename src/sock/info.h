@@ -7,7 +7,7 @@
 
 #include <sys/socket.h>
 
-/* info.c: TCP_INFO, as long as the kernel's. @fd: a socket of its, or why there is none. Return: 0; -errno. */
+/* TCP_INFO, as long as the kernel's. @fd: a socket of its, or why there is none. Return: 0; -errno. */
 int info_get(int fd, const struct sock *s, void *val, socklen_t *len);
 /* @ret_mtu: IP bytes that the path of this connection carries, as far as is known. Return: 0; -ENOTCONN: there is none any more. */
 int info_path_mtu(const struct sock *s, uint32_t *ret_mtu);

@@ -69,10 +69,13 @@ void block_end(struct blocking *b);
  * work, don't sleep; else the lock was dropped, sleep on sl->kick and sl->bell_fd, then say in sl->rung whether
  * it may have been the bell, and call sleep_end(), which takes the lock. @u, of the caller, is pushed before; a jump runs it.
  */
-bool may_lead(void);
-bool sleeper_is_held(const struct sleeper *sl); /* a handler has begun on top of the sleep, and may be over */
-bool leader_is_held(void); /* there is a leader, on top of whose sleep a handler has begun */
 bool sleep_begin(struct sleeper *sl, int64_t *timeout_ns);
+/* Nobody leads, or one who needn't be woken for another one to do it */
+bool may_lead(void);
+/* A handler has begun on top of the sleep, and may be over */
+bool sleeper_is_held(const struct sleeper *sl);
+/* There is a leader, and that is so of his. */
+bool leader_is_held(void);
 /* Nobody leads, and somebody sleeps: he leads from here on. Return: false: he can't without waking */
 bool bell_give(void);
 /* Right before the system call that sleeps: a handler has ended the call, and there is no kick for it to write to. */
