@@ -434,10 +434,10 @@ static int poll_any(struct pollfd *fds, nfds_t n, int64_t timeout_ns, const sigs
 	signals_keep_out(mask);
 	lock_take();
 	r = unlikely(sock.lazy) ? poll_lazy(&p, timeout_ns) : poll_both(&p, timeout_ns);
+	if (p.heap) /* with the lock: handlers that were put off may jump */
+		room_put(p.kernel, n);
 	lock_leave();
 	signals_let_in(mask);
-	if (p.heap)
-		room_put(p.kernel, n);
 	*ret_waited = p.waited;
 	return r;
 }
