@@ -261,10 +261,10 @@ static void room_put(void *room, nfds_t n)
 static void polling_end(struct polling *p)
 {
 	watches_off(p);
-	lock_leave();
-	if (p->heap)
+	if (p->heap) /* before handlers that were put off, which may jump */
 		room_put(p->kernel, p->n);
 	p->kernel = NULL;
+	lock_leave();
 }
 
 static void poll_left(void *arg)
@@ -434,7 +434,7 @@ static int poll_any(struct pollfd *fds, nfds_t n, int64_t timeout_ns, const sigs
 	signals_keep_out(mask);
 	lock_take();
 	r = unlikely(sock.lazy) ? poll_lazy(&p, timeout_ns) : poll_both(&p, timeout_ns);
-	if (p.heap) /* with the lock: handlers that were put off may jump */
+	if (p.heap) /* as above */
 		room_put(p.kernel, n);
 	lock_leave();
 	signals_let_in(mask);

@@ -104,7 +104,6 @@ static long peek_length(struct sock *s, size_t want)
 static VJ_COLD long drop_pumped(struct sock *s, size_t want)
 {
 	uint8_t bytes[PUMPED_BYTES];
-
 	size_t done = 0;
 	long n;
 

@@ -23,7 +23,7 @@
 
 enum { COPY_BYTES = 16 * 1024 };
 
-/* What sendfile() has under way: not on the stack, which may be a small one of a thread. */
+/* What sendfile() and splice() have under way: not on the stack, which may be a small one of a thread. Lock held, in both. */
 struct copying {
 	struct undo undo;
 	uint8_t *bytes;
@@ -228,16 +228,21 @@ static long pipe_to_conn(int in_fd, int out_fd, size_t n, unsigned flags, uint8_
 	return r;
 }
 
-/* A handler may run here at any time: if it leaves by a jump, the memory is lost. */
 static long splice_copied(bool from_conn, int in_fd, int out_fd, size_t n, unsigned flags)
 {
-	uint8_t *bytes = malloc(COPY_BYTES);
+	struct copying c;
+	bool begun;
 	long r;
 
-	if (!bytes)
+	lock_take();
+	begun = copy_begin(&c);
+	lock_leave();
+	if (!begun)
 		return -ENOMEM;
-	r = from_conn ? conn_to_pipe(in_fd, out_fd, n, flags, bytes) : pipe_to_conn(in_fd, out_fd, n, flags, bytes);
-	free(bytes);
+	r = from_conn ? conn_to_pipe(in_fd, out_fd, n, flags, c.bytes) : pipe_to_conn(in_fd, out_fd, n, flags, c.bytes);
+	lock_take();
+	copy_end(&c);
+	lock_leave();
 	return r;
 }
 

@@ -576,6 +576,17 @@ static void part_unsignalled(void)
 	printf("heard inside a handler\n");
 }
 
+/* It waits by @order, in which another thread of its does something and says so; then what comes by a channel is heard. */
+static void check_goes_on(const struct waiter *w, char order)
+{
+	write_all(w->ctl, &order, 1);
+	(void)comes_inside(w);
+	write_all(w->ctl, "", 1);
+	CHECK(read_all(w->ctl, &(char){ 0 }, 1) == 1);
+	send_byte(w, w->ours, 'v');
+	CHECK(result(w).byte == 'v');
+}
+
 static void part_changed(void)
 {
 	struct waiter w;
@@ -583,12 +594,7 @@ static void part_changed(void)
 	waiter_start(&w);
 	wait_inside(&w, 'r');
 	leave(&w);
-	write_all(w.ctl, "n", 1);
-	(void)comes_inside(&w);
-	write_all(w.ctl, "", 1);
-	CHECK(read_all(w.ctl, &(char){ 0 }, 1) == 1);
-	send_byte(&w, w.ours, 'v');
-	CHECK(result(&w).byte == 'v');
+	check_goes_on(&w, 'n');
 	waiter_end(&w);
 	printf("waits on where another thread has set O_NONBLOCK\n");
 	waiter_start(&w);
@@ -607,14 +613,8 @@ static void part_setuid(void)
 	waiter_start(&w);
 	wait_inside(&w, 'r');
 	leave(&w);
-	for (int times = 0; times < 2; times++) { /* inside; there is a channel */
-		write_all(w.ctl, "u", 1);
-		(void)comes_inside(&w);
-		write_all(w.ctl, "", 1);
-		CHECK(read_all(w.ctl, &(char){ 0 }, 1) == 1);
-		send_byte(&w, w.ours, 'v');
-		CHECK(result(&w).byte == 'v');
-	}
+	for (int times = 0; times < 2; times++) /* inside; there is a channel */
+		check_goes_on(&w, 'u');
 	waiter_end(&w);
 	printf("waits on where another thread changes the user\n");
 }
