@@ -39,6 +39,9 @@ size_t dgram_recv_more(struct vj *vj, struct vj_udp u, void *buf, size_t room, s
 /** dgram_mark() - IP_TOS and IP_TTL of the socket, or for AF_INET6 IPV6_TCLASS and IPV6_UNICAST_HOPS: of what is sent from now on, 0..255 each */
 void dgram_mark(struct vj *vj, struct vj_udp u, int family, uint8_t tos, uint8_t ttl);
 
+/** dgram_rcvbuf() - What may wait to be read, in bytes; each datagram, or all that came in one packet, counts 256 more */
+void dgram_rcvbuf(struct vj *vj, struct vj_udp u, uint32_t bytes);
+
 /**
  * dgram_yield() - Datagrams for this socket are the kernel's from now on; those on the way to us still come
  * Waits for vjd's answer. What is sent over channels by this socket afterwards fails with -EINVAL.

@@ -111,6 +111,11 @@ void dgram_mark(struct vj *vj, struct vj_udp u, int family, uint8_t tos, uint8_t
 	udp_mark_set(vj->stack, (struct udp_id){ u.v }, family == AF_INET, tos, ttl);
 }
 
+void dgram_rcvbuf(struct vj *vj, struct vj_udp u, uint32_t bytes)
+{
+	udp_rcvbuf_set(vj->stack, (struct udp_id){ u.v }, bytes);
+}
+
 uint32_t vj_udp_ready(const struct vj *vj, struct vj_udp u)
 {
 	return udp_ready(vj->stack, (struct udp_id){ u.v });

@@ -153,6 +153,19 @@ static void dgram_apply_marks(int fd, const struct sock *s)
 			   byte_of(fd, IPPROTO_IPV6, IPV6_UNICAST_HOPS));
 }
 
+/*
+ * SO_RCVBUF as the kernel has taken it, bounded, doubled or forced. There a datagram counts for what its buffer takes, 832 bytes at least; here, with a
+ * quarter more, as many wait as there, whatever their size.
+ */
+static void dgram_apply_rcvbuf(int fd, const struct sock *s)
+{
+	int bytes = 0;
+	socklen_t len = sizeof(bytes);
+
+	if (s->dgram->open && sock.vj && !sys_getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, &len) && bytes > 0)
+		dgram_rcvbuf(sock.vj, s->dgram->udp, (uint32_t)bytes + (uint32_t)bytes / 4);
+}
+
 static int channels_open(int fd, struct sock *s)
 {
 	struct dgram *d = s->dgram;
@@ -187,6 +200,7 @@ static int channels_open(int fd, struct sock *s)
 	d->from_kernel = true; /* what is there came first */
 	dgram_apply_mtu(s);
 	dgram_apply_marks(fd, s);
+	dgram_apply_rcvbuf(fd, s);
 	if (d->peer_len)
 		vj_udp_connect(sock.vj, d->udp, (struct sockaddr *)&d->peer, d->peer_len);
 	watches_move(&s->file, WATCH_BOTH);
@@ -401,6 +415,8 @@ void dgram_option(int fd, struct sock *s, int level, int name, const void *val, 
 	else if (level == IPPROTO_IPV6 && (name == IPV6_TCLASS || name == IPV6_UNICAST_HOPS))
 		d->marked6 = true;
 	dgram_apply_marks(fd, s);
+	if (level == SOL_SOCKET && (name == SO_RCVBUF || name == SO_RCVBUFFORCE))
+		dgram_apply_rcvbuf(fd, s);
 	if (level == IPPROTO_IP && name == IP_PKTINFO)
 		d->wants_pktinfo = on != 0;
 	else if (level == IPPROTO_IPV6 && name == IPV6_RECVPKTINFO)

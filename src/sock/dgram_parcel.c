@@ -20,7 +20,8 @@
 #include <sys/stat.h>
 
 enum {
-	PARCEL_BYTES = 2 << 20, /* as records, 256 KiB of datagrams without a byte, 450 to a packet, are less; pages that are never written cost nothing */
+	PARCEL_BYTES = 16 << 20, /* as records, what may wait with SO_RCVBUF as the kernel takes it by default, be it datagrams without a byte, 450 to a packet; with 4,000,000,
+				    what comes one by one, of whatever size. Pages that are never written cost nothing */
 };
 
 /*

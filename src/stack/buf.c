@@ -109,18 +109,20 @@ static uint32_t bufq_fill_tail(struct bufs *bufs, struct bufq *q, const uint8_t 
 	return n;
 }
 
-uint32_t bufq_append_some(struct bufs *bufs, struct bufq *q, const void *data, uint32_t len)
+/* @alone: nothing comes behind it. Return: bytes appended */
+static uint32_t bufq_append_blocks(struct bufs *bufs, struct bufq *q, const void *data, uint32_t len, bool alone)
 {
 	const uint8_t *src = data;
 	uint32_t done = bufq_fill_tail(bufs, q, src, len);
+	bool small = alone && len <= BUF_ALONE_MAX;
 
 	while (done < len) {
 		/* A queue that has filled small blocks already is one that grows. */
-		bool large = len - done > BUF_SMALL_ROOM || q->bytes >= 2 * BUF_SMALL_ROOM;
+		bool large = !small && (len - done > BUF_SMALL_ROOM || q->bytes >= 2 * BUF_SMALL_ROOM);
 		uint32_t handle = buf_get(bufs, large ? BUF_LARGE : BUF_SMALL);
 
-		if (unlikely(handle == 0) && large)
-			handle = buf_get(bufs, BUF_SMALL);
+		if (unlikely(handle == 0) && (large || small))
+			handle = buf_get(bufs, large ? BUF_SMALL : BUF_LARGE);
 		if (unlikely(handle == 0))
 			break;
 		bufq_link(bufs, q, handle);
@@ -129,19 +131,35 @@ uint32_t bufq_append_some(struct bufs *bufs, struct bufq *q, const void *data, u
 	return done;
 }
 
-int bufq_append(struct bufs *bufs, struct bufq *q, const void *data, uint32_t len)
+uint32_t bufq_append_some(struct bufs *bufs, struct bufq *q, const void *data, uint32_t len)
+{
+	return bufq_append_blocks(bufs, q, data, len, false);
+}
+
+static int bufq_append_all(struct bufs *bufs, struct bufq *q, const void *data, uint32_t len, bool alone)
 {
 	uint32_t before = q->bytes;
 
 	if (likely(bufq_append_first(bufs, q, data, len)))
 		return 0;
-	if (likely(bufq_append_some(bufs, q, data, len) == len))
+	if (likely(bufq_append_blocks(bufs, q, data, len, alone) == len))
 		return 0;
 	bufq_cut(bufs, q, before);
 	return -ENOMEM;
 }
 
-int bufq_append_pkt(struct bufs *bufs, struct bufq *q, struct pkt *pkt, uint32_t off, uint32_t len)
+int bufq_append(struct bufs *bufs, struct bufq *q, const void *data, uint32_t len)
+{
+	return bufq_append_all(bufs, q, data, len, false);
+}
+
+int bufq_append_alone(struct bufs *bufs, struct bufq *q, const void *data, uint32_t len)
+{
+	return bufq_append_all(bufs, q, data, len, true);
+}
+
+/* Return: false: it isn't kept. */
+static bool bufq_keep_pkt(struct bufs *bufs, struct bufq *q, struct pkt *pkt, uint32_t off, uint32_t len)
 {
 	struct link *link = pkt->link;
 	struct buf_frame *ref;
@@ -149,10 +167,10 @@ int bufq_append_pkt(struct bufs *bufs, struct bufq *q, struct pkt *pkt, uint32_t
 
 	VJ_ASSERT(off <= pkt->frame.len && len <= pkt->frame.len - off);
 	if (len <= BUF_COPY_MAX || link->held >= link->hold_max || pkt->borrowed)
-		return bufq_append(bufs, q, pkt->frame.data + off, len);
+		return false;
 	handle = buf_get(bufs, BUF_FRAME);
 	if (unlikely(handle == 0))
-		return bufq_append(bufs, q, pkt->frame.data + off, len);
+		return false;
 	ref = (struct buf_frame *)buf_at(bufs, handle);
 	ref->buf.start = off;
 	ref->buf.len = len;
@@ -162,7 +180,17 @@ int bufq_append_pkt(struct bufs *bufs, struct bufq *q, struct pkt *pkt, uint32_t
 	link->held++;
 	bufq_link(bufs, q, handle);
 	q->bytes += len;
-	return 0;
+	return true;
+}
+
+int bufq_append_pkt(struct bufs *bufs, struct bufq *q, struct pkt *pkt, uint32_t off, uint32_t len)
+{
+	return bufq_keep_pkt(bufs, q, pkt, off, len) ? 0 : bufq_append(bufs, q, pkt->frame.data + off, len);
+}
+
+int bufq_append_pkt_alone(struct bufs *bufs, struct bufq *q, struct pkt *pkt, uint32_t off, uint32_t len)
+{
+	return bufq_keep_pkt(bufs, q, pkt, off, len) ? 0 : bufq_append_alone(bufs, q, pkt->frame.data + off, len);
 }
 
 void bufq_splice(struct bufs *bufs, struct bufq *dst, struct bufq *src)
@@ -331,7 +359,7 @@ int bufq_own(struct bufs *bufs, struct bufq *q)
 	for (handle = q->head; handle != 0;) {
 		const struct buf *buf = buf_at(bufs, handle);
 
-		if (bufq_append(bufs, &copy, buf_data(buf, handle), buf->len) != 0) {
+		if (bufq_append_all(bufs, &copy, buf_data(buf, handle), buf->len, q->bytes <= BUF_ALONE_MAX) != 0) {
 			bufq_drop(bufs, &copy);
 			return -ENOMEM;
 		}

@@ -46,6 +46,8 @@ struct buf_frame {
 };
 
 #define BUF_SMALL_ROOM (BUF_SMALL_BYTES - (uint32_t)sizeof(struct buf))
+/* Up to here small blocks take less memory than a large one, for a queue that doesn't grow. */
+#define BUF_ALONE_MAX ((BUF_LARGE_BYTES / BUF_SMALL_BYTES - 1) * BUF_SMALL_ROOM)
 
 struct bufs {
 	struct pool pool[BUF_KIND_CNT];
@@ -132,6 +134,9 @@ static inline bool bufq_pull_only(struct bufs *bufs, struct bufq *q, void *dst, 
 /* Append a copy of @len bytes. Return: 0; -ENOMEM: nothing was appended. */
 int bufq_append(struct bufs *bufs, struct bufq *q, const void *data, uint32_t len) VJ_MUST_CHECK;
 
+/* As bufq_append(), of what nothing is to be appended to: in as little memory as it takes */
+int bufq_append_alone(struct bufs *bufs, struct bufq *q, const void *data, uint32_t len) VJ_MUST_CHECK;
+
 /* Append as much of @len bytes as there is memory for. Return: bytes appended. */
 uint32_t bufq_append_some(struct bufs *bufs, struct bufq *q, const void *data, uint32_t len);
 
@@ -142,6 +147,8 @@ uint32_t bufq_append_some(struct bufs *bufs, struct bufq *q, const void *data, u
  */
 int bufq_append_pkt(struct bufs *bufs, struct bufq *q, struct pkt *pkt, uint32_t off,
 		    uint32_t len) VJ_MUST_CHECK;
+/* Likewise, as bufq_append_alone() */
+int bufq_append_pkt_alone(struct bufs *bufs, struct bufq *q, struct pkt *pkt, uint32_t off, uint32_t len) VJ_MUST_CHECK;
 
 /* Move all of @src to the end of @dst, in O(1). @src is empty then. */
 void bufq_splice(struct bufs *bufs, struct bufq *dst, struct bufq *src);

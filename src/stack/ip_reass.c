@@ -337,8 +337,8 @@ static bool frag_no_room(struct stack *s, uint32_t id)
 static int frag_keep(struct stack *s, struct reass_frag *frag, struct pkt *pkt, uint32_t data, uint32_t len)
 {
 	if ((pkt->link->flags & LINK_NO_LOSS) != 0)
-		return bufq_append_pkt(&s->bufs, &frag->data, pkt, data, len);
-	return bufq_append(&s->bufs, &frag->data, pkt->frame.data + data, len);
+		return bufq_append_pkt_alone(&s->bufs, &frag->data, pkt, data, len);
+	return bufq_append_alone(&s->bufs, &frag->data, pkt->frame.data + data, len);
 }
 
 /* Return: false: it was not, and counted; the datagram may be gone, too. */
@@ -434,9 +434,11 @@ static bool whole_make(struct stack *s, struct pkt *pkt, const struct reass_dgra
 		return false;
 	memcpy(p, pkt->hdr, ETH_HDR_BYTES);
 	store_be16(p + offsetof(struct eth_hdr, type), d->version == 4 ? ETH_TYPE_IP4 : ETH_TYPE_IP6);
+	s->reass.piece_cnt = 0;
 	for (uint32_t idx = d->first; idx != 0; idx = frag_at(s, idx)->next) {
 		struct reass_frag *frag = frag_at(s, idx);
 
+		s->reass.piece_cnt++;
 		if (frag->off < flat)
 			bufq_read_at(&s->bufs, &frag->data, 0,
 				     p + ETH_HDR_BYTES + hdr_len + frag->off,

@@ -60,6 +60,7 @@ struct reass {
 	uint32_t src_bytes[REASS_SOURCES]; /* of that, by a hash of the source */
 	uint8_t *whole;			   /* where packets are put together; made by the first */
 	struct bufq pieces; /* of a datagram that is being delivered: reass_input() */
+	uint32_t piece_cnt; /* fragments that they came in */
 };
 
 int reass_init(struct stack *s);

@@ -606,6 +606,11 @@ void udp_close(struct stack *s, struct udp_id u);
  * Return: 0; -EADDRINUSE: not to anyone again, another socket is there for that: nothing has changed.
  */
 int udp_connect(struct stack *s, struct udp_id u, const struct endpoint *remote);
+/**
+ * udp_rcvbuf_set() - What may wait to be read, in bytes; at least one datagram. cfg.rcvbuf_bytes until then
+ * Each packet counts 256 bytes more than it carries, as does each fragment. What waits already stays.
+ */
+void udp_rcvbuf_set(struct stack *s, struct udp_id u, uint32_t bytes);
 /*
  * What becomes of datagrams that are larger than the path carries. Numbers are Linux's, of IP_MTU_DISCOVER and
  * IPV6_MTU_DISCOVER. "refused": -EMSGSIZE. "DF": routers must not fragment (they never do in IPv6).

@@ -3,7 +3,8 @@
  * UDP: RFC 768, RFC 1122 section 4.1, RFC 8200 section 8.1
  *
  * A socket is found by its local address and port (port.h). Each has a queue of datagrams, bounded
- * by the bytes that they take; what does not fit is dropped and counted, as UDP allows.
+ * by the bytes that they take (udp_rcvbuf_set()); what does not fit is dropped and counted, as UDP allows. So many stay in frames as their link can
+ * spare, whoever they are for; the others are copied, into less than three times what they count for.
  *
  * Trains: on a link of LINK_TRAINS, what follows a datagram in its packet is the next one of the same flow, with a UDP header
  * of its own, and so on to the packet's end (udp_burst.c). Such a packet is one entry of the queue, and mostly stays in the frame that it
@@ -25,8 +26,9 @@
 
 #define UDP_SOCKS_MAX (UINT32_C(1) << 20)
 #define UDP_DGRAMS_MAX (UINT32_C(1) << 26)
+#define UDP_RCVBUF_MAX (UINT32_C(3) << 30) /* and what one packet may take more */
 #define UDP_DGRAM_COST \
-	256 /* bytes of the queue's bound that a datagram takes besides its payload */
+	256 /* bytes of the queue's bound that a packet takes besides its payload */
 /* RFC 768, and IPv4's header in its packet; IPv6 does not count its own */
 #define UDP_PAYLOAD_MAX_V4 65507u
 #define UDP_PAYLOAD_MAX_V6 65527u
@@ -84,6 +86,7 @@ int udp_open(struct stack *s, const struct endpoint *local, unsigned flags, uint
 	*sock = (struct udp_sock){
 		.local = *local,
 		.place = place,
+		.rcvbuf_bytes = s->cfg.rcvbuf_bytes,
 		.mtu_mode = { UDP_MTU_WANT, UDP_MTU_WANT },
 		.ttl = { IP_TTL_DEFAULT, IP_TTL_DEFAULT },
 	};
@@ -97,7 +100,7 @@ int udp_open(struct stack *s, const struct endpoint *local, unsigned flags, uint
 
 static void crowd_begin(struct stack *s, uint32_t id, const struct udp_sock *sock)
 {
-	if (likely(sock->queued_bytes <= s->cfg.rcvbuf_bytes / 2) || !sock->read || s->udp->crowded != 0)
+	if (likely(sock->queued_bytes <= sock->rcvbuf_bytes / 2) || !sock->read || s->udp->crowded != 0)
 		return;
 	s->udp->crowded = id;
 	s->udp->crowded_until_us = s->now_us + UDP_CROWD_US;
@@ -106,7 +109,7 @@ static void crowd_begin(struct stack *s, uint32_t id, const struct udp_sock *soc
 static void crowd_look(struct stack *s, uint32_t id, struct udp_sock *sock)
 {
 	sock->read = true;
-	if (unlikely(s->udp->crowded == id) && sock->queued_bytes <= s->cfg.rcvbuf_bytes / 4)
+	if (unlikely(s->udp->crowded == id) && sock->queued_bytes <= sock->rcvbuf_bytes / 4)
 		s->udp->crowded = 0;
 }
 
@@ -191,6 +194,11 @@ int udp_connect(struct stack *s, struct udp_id u, const struct endpoint *remote)
 	if (ret == 0)
 		sock->remote = to;
 	return ret;
+}
+
+void udp_rcvbuf_set(struct stack *s, struct udp_id u, uint32_t bytes)
+{
+	udp_sock_at(s, u.v)->rcvbuf_bytes = min_u32(bytes, UDP_RCVBUF_MAX);
 }
 
 uint32_t udp_ready(const struct stack *s, struct udp_id u)
@@ -282,20 +290,25 @@ static int udp_take(struct stack *s, struct udp_dgram *dgram, struct pkt *pkt, c
 		return 0;
 	}
 	if (span->all > len || len > UDP_SMALL_BYTES)
-		return bufq_append_pkt(&s->bufs, &dgram->data, pkt, span->off, span->all);
+		return bufq_append_pkt_alone(&s->bufs, &dgram->data, pkt, span->off, span->all);
 	memcpy(dgram->small, pkt->frame.data + span->off, len);
 	return 0;
+}
+
+/* What it counts for: fragments are a block of memory each, be they ever so small. */
+static uint32_t udp_charge(struct stack *s, const struct pkt *pkt, uint32_t bytes)
+{
+	return bytes + UDP_DGRAM_COST * (unlikely(udp_pieces(s, pkt) != NULL) ? s->reass.piece_cnt : 1);
 }
 
 /* @dst: the address of ours it came to. Return: false: dropped, and counted. */
 static bool udp_queue(struct stack *s, struct udp_sock *sock, struct pkt *pkt, const struct endpoint *from,
 		      const struct ip_addr *dst, const struct udp_span *span)
 {
-	uint32_t charge = span->all + UDP_DGRAM_COST, idx;
+	uint32_t charge = udp_charge(s, pkt, span->all), idx;
 	struct udp_dgram *dgram;
 
-	if (unlikely(sock->queued_bytes + charge > s->cfg.rcvbuf_bytes &&
-		     sock->head != 0)) {
+	if (unlikely(sock->queued_bytes + charge > sock->rcvbuf_bytes && sock->head != 0)) {
 		stack_drop(s, STACK_DROP_UDP_FULL);
 		return false;
 	}

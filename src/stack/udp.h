@@ -33,6 +33,7 @@ struct udp_sock {
 	uint32_t head;		/* datagrams, oldest first; 0: none */
 	uint32_t tail;
 	uint32_t queued_bytes;
+	uint32_t rcvbuf_bytes; /* their bound */
 	uint32_t output_link; /* whose list `output` is in */
 	uint32_t sent_link;   /* of the last datagram sent: who may tell of an error */
 	int err; /* positive errno of an ICMP error, to be told once */

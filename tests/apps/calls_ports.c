@@ -319,6 +319,76 @@ static void test_segments(int family, const char *text, bool gro)
 	udp_close(&p);
 }
 
+/* ---- what waits unread */
+
+static int rcvbuf_of(int fd)
+{
+	int value = 0;
+	socklen_t len = sizeof(value);
+
+	getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &value, &len);
+	return value;
+}
+
+/* Sends @cnt of 1,000 bytes. */
+static void send_many(const struct udp_pair *p, int cnt)
+{
+	char bytes[1000] = "many";
+	int sent = 0;
+
+	for (int i = 0; i < cnt; i++)
+		sent += sendto(p->client, bytes, sizeof(bytes), 0, (const struct sockaddr *)&p->addr, p->addr_len) == sizeof(bytes);
+	say("all sent", sent == cnt);
+}
+
+static int take_all(int fd)
+{
+	char bytes[1000];
+	int cnt = 0;
+
+	while (recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT) == sizeof(bytes))
+		cnt++;
+	return cnt;
+}
+
+/* SO_RCVBUF is how much waits: as many as the kernel keeps for certain, which counts some 2,300 bytes for each; also for a child. */
+static void test_unread(int family, const char *text, bool child)
+{
+	enum { WANTED = 4000000, FEW = 8192, COUNTED = 3000, MANY = 500 };
+	struct udp_pair p;
+	int value, cnt;
+	pid_t pid;
+
+	title(child ? "much waits, and a child reads it" : "much waits");
+	udp_open(&p, family, text);
+	to_server(&p, "first");
+	check_udp_path(&p);
+	read_all("first", p.server);
+	value = WANTED;
+	say("SO_RCVBUF", setsockopt(p.server, SOL_SOCKET, SO_RCVBUF, &value, sizeof(value)));
+	say("value", rcvbuf_of(p.server));
+	cnt = rcvbuf_of(p.server) / COUNTED;
+	send_many(&p, cnt);
+	settle();
+	fflush(stdout);
+	pid = child ? fork() : 0;
+	if (pid == 0)
+		say("come", take_all(p.server) == cnt);
+	if (pid == 0 && child) {
+		fflush(stdout);
+		_exit(0);
+	}
+	if (child)
+		waitpid(pid, NULL, 0);
+	value = FEW;
+	say("SO_RCVBUF", setsockopt(p.server, SOL_SOCKET, SO_RCVBUF, &value, sizeof(value)));
+	send_many(&p, MANY);
+	settle();
+	cnt = take_all(p.server);
+	say("few", cnt >= rcvbuf_of(p.server) / COUNTED && cnt < MANY / 4);
+	udp_close(&p);
+}
+
 void calls_ports(void)
 {
 	static const struct {
@@ -333,6 +403,8 @@ void calls_ports(void)
 		test_change(v[i].family, v[i].at);
 		test_segments(v[i].family, v[i].at, false);
 		test_segments(v[i].family, v[i].at, true);
+		test_unread(v[i].family, v[i].at, false);
+		test_unread(v[i].family, v[i].at, true);
 	}
 	test_peek();
 }

@@ -232,6 +232,31 @@ static void test_pieces(void **state)
 	}
 }
 
+/* What waits for its program counts for each fragment: tiny ones don't take memory that nobody asked for. */
+static void test_tiny_wait(void **state)
+{
+	(void)state;
+	for (unsigned int v = 0; v < 2; v++) {
+		struct reass_fix *x = fix_new(families[v], 248);
+		struct udp_sock *sock = udp_sock_at(x->f.s, x->u.v);
+		struct stack *s = x->f.s;
+		unsigned int got = 0;
+
+		for (int i = 0; i < 100; i++) {
+			x->id++;
+			for (uint32_t off = 0; off < x->l4_len; off += 8)
+				fragment(x, off, 8);
+		}
+		assert_int_equal(sock->queued_bytes, (256 << 10) / (248 + 32 * 256) * (248 + 32 * 256));
+		assert_true((uint64_t)s->bufs.pool[BUF_SMALL].used * BUF_SMALL_BYTES < 3 * (uint64_t)sock->queued_bytes);
+		while (delivered(x))
+			got++;
+		assert_int_equal(got, (256 << 10) / (248 + 32 * 256));
+		assert_int_equal(sock->queued_bytes, 0);
+		fix_free(x);
+	}
+}
+
 /* RFC 5722: any overlap spoils the datagram, with what comes later of it; others are as before */
 static void test_overlap(void **state)
 {
@@ -423,7 +448,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_every_order), cmocka_unit_test(test_sizes),
-		cmocka_unit_test(test_pieces), cmocka_unit_test(test_overlap),	    cmocka_unit_test(test_two_ends),
+		cmocka_unit_test(test_tiny_wait), cmocka_unit_test(test_pieces), cmocka_unit_test(test_overlap),	    cmocka_unit_test(test_two_ends),
 		cmocka_unit_test(test_tiny),	    cmocka_unit_test(test_ecn),
 		cmocka_unit_test(test_timeout),	    cmocka_unit_test(test_flood),
 		cmocka_unit_test(test_link_gone),

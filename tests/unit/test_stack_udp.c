@@ -248,6 +248,59 @@ static void test_queue_bound(void **state)
 	fix_end(&f);
 }
 
+/* Bytes of memory that datagrams take, wherever they wait */
+static uint64_t memory_of(const struct stack *s)
+{
+	uint64_t bytes = (uint64_t)s->udp->dgrams.used * s->udp->dgrams.obj_bytes;
+
+	for (int kind = 0; kind < BUF_KIND_CNT; kind++)
+		bytes += (uint64_t)s->bufs.pool[kind].used * s->bufs.pool[kind].obj_bytes;
+	return bytes;
+}
+
+static unsigned int fill(struct fix *f, struct udp_id u, uint32_t len, unsigned int cnt)
+{
+	static uint8_t frame[2000];
+	unsigned int queued = 0;
+
+	for (unsigned int i = 0; i < cnt; i++)
+		fix_rx(f, frame, fix_udp(f, frame, 53, len, 0));
+	assert_true(memory_of(f->s) <= 3 * (uint64_t)udp_sock_at(f->s, u.v)->queued_bytes);
+	while (recv_from(f, u, 2000, false).ret == 0)
+		queued++;
+	return queued;
+}
+
+/* A bound of its own, by which other sockets lose nothing, of frames neither; and what waits takes little more memory than it counts for. */
+static void test_rcvbuf(void **state)
+{
+	static const uint32_t lens[] = { 0, 60, 256, 257, 497, 1000, 1400 };
+	struct fix f;
+
+	(void)state;
+	for (size_t v = 0; v < ARRAY_SIZE(families); v++) {
+		fix_begin(&f, families[v], 0);
+		struct udp_id other = open_at(&f, 54, 0), u = open_at(&f, 53, 0);
+
+		for (size_t i = 0; i < ARRAY_SIZE(lens); i++) {
+			udp_rcvbuf_set(f.s, u, 2 << 20);
+			assert_int_equal(fill(&f, u, lens[i], 10000), min_u32(10000, (2 << 20) / (lens[i] + 256)));
+			udp_rcvbuf_set(f.s, u, 10000);
+			assert_int_equal(fill(&f, u, lens[i], 100), 10000 / (lens[i] + 256));
+			udp_rcvbuf_set(f.s, u, 1); /* one there always is */
+			assert_int_equal(fill(&f, u, lens[i], 100), 1);
+		}
+		assert_int_equal(fill(&f, other, 0, 0), 0);
+		udp_rcvbuf_set(f.s, u, UINT32_MAX);
+		assert_int_equal(fill(&f, u, 1000, 10000), 10000);
+		assert_true(f.drv.rx_out == 0);
+		udp_close(f.s, u);
+		u = open_at(&f, 53, 0); /* as every socket begins */
+		assert_int_equal(fill(&f, u, 1000, 1000), (256 << 10) / (1000 + 256));
+		fix_end(&f);
+	}
+}
+
 /* Frames are to wait while a socket that is read has enough: until it has been read, is closed, or a time is over; not for one that isn't. */
 static void test_crowded(void **state)
 {
@@ -526,6 +579,7 @@ int main(void)
 		cmocka_unit_test(test_receive),	      cmocka_unit_test(test_plain_as_any),
 		cmocka_unit_test(test_send),
 		cmocka_unit_test(test_bad_datagrams), cmocka_unit_test(test_queue_bound),
+		cmocka_unit_test(test_rcvbuf),
 		cmocka_unit_test(test_crowded),	      cmocka_unit_test(test_no_memory),
 		cmocka_unit_test(test_connected),
 		cmocka_unit_test(test_connected_beside),
