@@ -402,6 +402,8 @@ static void rx_batch(struct stack *s, uint32_t link_id, struct link *link,
 	uint8_t verdict[RX_BATCH]; /* enum rx_verdict */
 
 	_Static_assert(RX_BATCH * sizeof(struct pkt) <= STACK_RX_ROOM, "a batch fits");
+	VJ_ASSERT(!s->rx_room_used);
+	s->rx_room_used = true;
 	for (unsigned int i = 0; i < n && i < RX_AHEAD; i++)
 		__builtin_prefetch(frames[i].data);
 	for (unsigned int i = 0; i < n; i++) {
@@ -428,6 +430,7 @@ static void rx_batch(struct stack *s, uint32_t link_id, struct link *link,
 		if (!pkts[i].kept)
 			link_rx_free(link, &frames[i]);
 	}
+	s->rx_room_used = false;
 }
 
 /* Apart from stack_rx(), which has no need of so much stack. */

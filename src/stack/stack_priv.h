@@ -69,6 +69,7 @@ struct stack {
 	 * sent, as taking one may send another.
 	 */
 	uint8_t *rx_room, *tx_room; /* STACK_RX_ROOM, STACK_TX_ROOM; each on a cache line of its own */
+	bool rx_room_used;	    /* stack_rx() is under way; what that calls must not call it */
 
 	struct ref_space event_nodes; /* struct event_node of each kind: ref_space_set() at start */
 	struct ref_list events;
