@@ -770,7 +770,7 @@ static VJ_COLD int kernel_client_wait(int fd, uint64_t until_ns)
 		int64_t left_ns = time_left(until_ns, sys_clock_ns());
 		struct timespec ts = { .tv_sec = left_ns / (int64_t)NS_PER_SEC, .tv_nsec = left_ns % (int64_t)NS_PER_SEC };
 
-		r = ker_ppoll_undo(&client, 1, &ts, NULL, undo_all);
+		r = undo_ppoll(&client, 1, &ts, NULL);
 	} while (r == -EINTR && sock_undo == &hold.undo && before.interrupting == sock_signals.interrupting &&
 		 (before.ran != sock_signals.ran || signals_restart()));
 	lock_take();

@@ -54,7 +54,7 @@ VJ_DIRECT int wait_kernel(struct epoll_set *set, int epfd, struct epoll_event *e
 		return 0;
 	}
 	undo_push(&undo, kernel_left, set);
-	n = ker_epoll_undo(epfd, ev, max, timeout_ns, mask, undo_all);
+	n = undo_epoll(epfd, ev, max, timeout_ns, mask);
 	if (!undo_pop(&undo))
 		return -EINTR;
 	atomic_fetch_sub(&set->kernel_asleep, 1);

@@ -229,7 +229,7 @@ static VJ_COLD int sleep_beside(int epfd, int bell_fd, struct epoll_event *ev, i
 {
 	struct pollfd pfd[] = { { .fd = epfd, .events = POLLIN }, { .fd = bell_fd, .events = POLLIN } };
 	struct timespec ts = { .tv_sec = timeout_ns / 1000000000, .tv_nsec = timeout_ns % 1000000000 };
-	int n = ker_ppoll_undo(pfd, ARRAY_SIZE(pfd), timeout_ns < 0 ? NULL : &ts, mask, undo_all);
+	int n = undo_ppoll(pfd, ARRAY_SIZE(pfd), timeout_ns < 0 ? NULL : &ts, mask);
 
 	if (n <= 0)
 		return n;
@@ -257,7 +257,7 @@ static int set_sleep(struct epoll_set *set, int epfd, struct epoll_event *ev, in
 		} else if (unlikely(beside)) {
 			n = sleep_beside(epfd, sl->bell_fd, ev, max, timeout_ns, mask, &rung);
 		} else {
-			n = ker_epoll_undo(epfd, ev, max, timeout_ns, mask, undo_all);
+			n = undo_epoll(epfd, ev, max, timeout_ns, mask);
 		}
 		sl->kicked = has_mark(ev, n, MARK_KICK);
 		sl->rung = n < 0 || (beside ? rung : n == max || has_mark(ev, n, MARK_BELL)); /* not every event may have found room */

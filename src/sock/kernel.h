@@ -176,23 +176,6 @@ static inline int ker_ppoll(struct pollfd *fds, nfds_t n, struct timespec *timeo
 	return (int)KER_BLOCKING(sys_ppoll(fds, n, timeout, mask));
 }
 
-/*
- * The same for a thread that is noted as asleep: cancelled, it is to be taken off the lists first, which @undo does. The
- * frames of those who called are still there then.
- */
-static inline int ker_ppoll_undo(struct pollfd *fds, nfds_t n, struct timespec *timeout, const sigset_t *mask,
-				 void (*undo)(void *arg))
-{
-	int r;
-
-	if (ker_is_alone())
-		return sys_ppoll(fds, n, timeout, mask);
-	pthread_cleanup_push(undo, NULL);
-	r = ker_ppoll(fds, n, timeout, mask);
-	pthread_cleanup_pop(0);
-	return r;
-}
-
 static inline int ker_pselect(int n, fd_set *r, fd_set *w, fd_set *x, struct timespec *timeout,
 			      const sigset_t *mask)
 {
@@ -205,11 +188,11 @@ static inline int ker_pselect(int n, fd_set *r, fd_set *w, fd_set *x, struct tim
 }
 
 /*
- * `timeout_ns` negative: for ever. Not a cancellation point. epoll_pwait() where it can say it: the other has the time copied, and isn't
+ * epoll_wait() by @call. `timeout_ns` negative: for ever. epoll_pwait() where it can say it: the other has the time copied, and isn't
  * there under valgrind.
  */
-static inline int ker_epoll_sleep(int epfd, struct epoll_event *ev, int max, int64_t timeout_ns,
-				  const sigset_t *mask)
+static inline int ker_epoll_by(long (*call)(long nr, long a, long b, long c, long d, long e, long f), int epfd, struct epoll_event *ev, int max,
+			       int64_t timeout_ns, const sigset_t *mask)
 {
 	struct timespec ts = { .tv_sec = timeout_ns / 1000000000,
 			       .tv_nsec = timeout_ns % 1000000000 };
@@ -217,33 +200,19 @@ static inline int ker_epoll_sleep(int epfd, struct epoll_event *ev, int max, int
 	int n;
 
 	if (timeout_ns < 0)
-		return sys_epoll_pwait(epfd, ev, max, -1, mask);
+		return (int)call(SYS_epoll_pwait, epfd, (long)ev, max, -1, (long)mask, SYS_SIGSET_BYTES);
 	if (ms * 1000000 == timeout_ns && ms <= INT32_MAX)
-		return sys_epoll_pwait(epfd, ev, max, (int)ms, mask);
-	n = sys_epoll_pwait2(epfd, ev, max, &ts, mask);
+		return (int)call(SYS_epoll_pwait, epfd, (long)ev, max, ms, (long)mask, SYS_SIGSET_BYTES);
+	n = (int)call(SYS_epoll_pwait2, epfd, (long)ev, max, (long)&ts, (long)mask, SYS_SIGSET_BYTES);
 	if (unlikely(n == -ENOSYS))
-		n = sys_epoll_pwait(epfd, ev, max, (int)min_s64(ms + 1, INT32_MAX), mask);
+		n = (int)call(SYS_epoll_pwait, epfd, (long)ev, max, min_s64(ms + 1, INT32_MAX), (long)mask, SYS_SIGSET_BYTES);
 	return n;
 }
 
 static inline int ker_epoll_wait(int epfd, struct epoll_event *ev, int max, int64_t timeout_ns,
 				 const sigset_t *mask)
 {
-	return (int)KER_BLOCKING(ker_epoll_sleep(epfd, ev, max, timeout_ns, mask));
-}
-
-/* As ker_ppoll_undo() */
-static inline int ker_epoll_undo(int epfd, struct epoll_event *ev, int max, int64_t timeout_ns, const sigset_t *mask,
-				 void (*undo)(void *arg))
-{
-	int n;
-
-	if (ker_is_alone())
-		return ker_epoll_sleep(epfd, ev, max, timeout_ns, mask);
-	pthread_cleanup_push(undo, NULL);
-	n = ker_epoll_wait(epfd, ev, max, timeout_ns, mask);
-	pthread_cleanup_pop(0);
-	return n;
+	return ker_epoll_by(ker_point, epfd, ev, max, timeout_ns, mask);
 }
 
 enum { KER_TICK_NS = 10000000 }; /* or less */

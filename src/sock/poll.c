@@ -309,6 +309,18 @@ static int sleep_inside(struct polling *p, int64_t timeout_ns, const struct sign
 	return rc.looks ? 0 : r; /* a handler is seen there, too */
 }
 
+/* @kernel, @n: as in struct polling. No lock */
+static int poll_kernels(struct pollfd *kernel, nfds_t n, const struct sleeper *sl, int64_t timeout_ns, const sigset_t *mask)
+{
+	struct timespec ts = { .tv_sec = timeout_ns / 1000000000, .tv_nsec = timeout_ns % 1000000000 };
+
+	if (unlikely(sleep_is_over(sl)))
+		return -EINTR;
+	kernel[n] = (struct pollfd){ .fd = kick_fd(sl->kick), .events = POLLIN };
+	kernel[n + 1] = (struct pollfd){ .fd = sl->bell_fd, .events = POLLIN };
+	return undo_ppoll(kernel, n + EXTRA, timeout_ns < 0 ? NULL : &ts, mask);
+}
+
 /*
  * Without a context it is the kernel that is waited for, and whoever puts something on channels meanwhile.
  * Return: what ppoll() returned, descriptors or -errno; 0 also when there was no need to sleep.
@@ -318,7 +330,7 @@ static int sleep_poll(struct polling *p, int64_t timeout_ns, uint64_t deadline_n
 	struct kick kick = { .fd = -1 };
 	struct sleeper sl = { .kick = &kick, .signals = *signals, .wake_ns = deadline_ns };
 	struct poll_undo undo = { .p = p, .sl = &sl };
-	struct timespec ts, *tsp = NULL;
+	struct pollfd *kernel = p->kernel; /* that one is NULL as soon as a handler has undone the call */
 	int r = is_only_kernels() ? 0 : kick_borrow(&kick);
 
 	if (r)
@@ -326,17 +338,10 @@ static int sleep_poll(struct polling *p, int64_t timeout_ns, uint64_t deadline_n
 	watches_on(p, &sl);
 	undo_push(&undo.undo, poll_left, &undo);
 	if (sleep_begin(&sl, &timeout_ns)) {
-		p->kernel[p->n] = (struct pollfd){ .fd = kick_fd(&kick), .events = POLLIN };
-		p->kernel[p->n + 1] = (struct pollfd){ .fd = sl.bell_fd, .events = POLLIN };
-		if (timeout_ns >= 0) {
-			ts = (struct timespec){ .tv_sec = timeout_ns / 1000000000,
-						.tv_nsec = timeout_ns % 1000000000 };
-			tsp = &ts;
-		}
-		r = unlikely(sleep_is_over(&sl)) ? -EINTR : ker_ppoll_undo(p->kernel, p->n + EXTRA, tsp, p->mask, undo_all);
+		r = poll_kernels(kernel, p->n, &sl, timeout_ns, p->mask);
 		p->waited |= !r;
-		sl.kicked = r > 0 && p->kernel && p->kernel[p->n].revents;
-		sl.rung = r < 0 || !p->kernel || (r && p->kernel[p->n + (sl.bell_fd >= 0)].revents);
+		sl.kicked = r > 0 && kernel[p->n].revents;
+		sl.rung = r < 0 || (r && kernel[p->n + (sl.bell_fd >= 0)].revents);
 		if (!sleep_end(&sl, &undo.undo))
 			return -EINTR;
 	} else {

@@ -135,7 +135,7 @@ VJ_EARLY void queues_forget(void)
 int queue_sleep(const struct queue *q, int64_t timeout_ns, unsigned *ret_woke)
 {
 	struct epoll_event ev[3]; /* room for all that are in it */
-	int n = ker_epoll_undo(q->kick.seat, ev, ARRAY_SIZE(ev), timeout_ns, NULL, undo_all);
+	int n = undo_epoll(q->kick.seat, ev, ARRAY_SIZE(ev), timeout_ns, NULL);
 
 	for (int i = 0; i < n; i++)
 		*ret_woke |= ev[i].data.u32;

@@ -111,7 +111,7 @@ static __attribute__((noinline)) long call_look(const struct sleeper *sl, long n
 #endif
 }
 
-static uintptr_t *place_of(void *context)
+uintptr_t *place_of(void *context)
 {
 	mcontext_t *m = &((ucontext_t *)context)->uc_mcontext;
 

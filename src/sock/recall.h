@@ -33,7 +33,9 @@ void recall_begin(struct recall *rc, struct file *f, const struct signal_trace *
 bool recall_end(struct recall *rc, long r);
 /* The system call; a cancellation point. Return: as that; -EINTR: called back, or as that. No lock. */
 long recall_call(struct recall *rc, long nr, long a, long b, long c, long d, long e, long f);
-/* A handler returns to @context, a ucontext_t: not to the system call, but to its end. */
+/* Of @context, a ucontext_t: where it goes on */
+uintptr_t *place_of(void *context);
+/* A handler returns to @context: not to the system call, but to its end. */
 void recall_leave(void *context);
 /* Lock held: call this one back; `sent` from now on. Return: false: that failed, and the helper tries again */
 bool recall_send(struct kick *k);

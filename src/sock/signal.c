@@ -129,6 +129,7 @@ void signal_handle(int flags, void (*handler)(int, siginfo_t *, void *), int sig
 	handler(sig, info, context); /* one of one argument is not disturbed by three */
 	sock_kept_out = kept_out;
 	recall_leave(context);
+	undo_leave(context);
 }
 
 static void trampoline(int sig, siginfo_t *info, void *context)

@@ -290,15 +290,17 @@ bool sleep_begin(struct sleeper *sl, int64_t *timeout_ns)
 
 bool sleep_is_over(const struct sleeper *sl)
 {
-	return sl->kick->fd < 0 && sock_signals.ran != sl->signals.ran;
+	return !sock_undo || (sl->kick->fd < 0 && sock_signals.ran != sl->signals.ran);
 }
 
 /* Another thread ends the process, and there is nothing left to be told of: on the kernel nobody returns any more. */
 static _Noreturn VJ_COLD void sleep_on(void)
 {
 	lock_drop();
+	while (sock_undo)
+		undo_ppoll(NULL, 0, NULL, NULL);
 	for (;;)
-		ker_ppoll_undo(NULL, 0, NULL, NULL, undo_all);
+		sys_ppoll(NULL, 0, NULL, NULL);
 }
 
 bool sleep_end(struct sleeper *sl, struct undo *u)
@@ -410,7 +412,7 @@ static int block_poll(const struct blocking *b, const struct sleeper *sl, int64_
 	struct timespec ts = { .tv_sec = timeout_ns / 1000000000, .tv_nsec = timeout_ns % 1000000000 };
 	struct timespec *tsp = timeout_ns < 0 ? NULL : &ts;
 	nfds_t n = sl->bell_fd < 0 ? 2 : 3;
-	int r = b->uncancelled ? sys_ppoll(pfd, n, tsp, NULL) : ker_ppoll_undo(pfd, n, tsp, NULL, undo_all);
+	int r = b->uncancelled ? sys_ppoll(pfd, n, tsp, NULL) : undo_ppoll(pfd, n, tsp, NULL);
 
 	for (nfds_t i = 0; i < n && r > 0; i++)
 		*ret_woke |= pfd[i].revents ? 1u << i : 0u;

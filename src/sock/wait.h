@@ -78,7 +78,7 @@ bool sleeper_is_held(const struct sleeper *sl);
 bool leader_is_held(void);
 /* Nobody leads, and somebody sleeps: he leads from here on. Return: false: he can't without waking */
 bool bell_give(void);
-/* Right before the system call that sleeps: a handler has ended the call, and there is no kick for it to write to. */
+/* Right before the system call that sleeps: a handler has undone the call, or has ended it, and there is no kick for it to write to. */
 bool sleep_is_over(const struct sleeper *sl);
 /* On the list of those who sleep, and off */
 void sleeper_link(struct sleeper *sl);

@@ -155,6 +155,92 @@ static void test_jump_busy(void)
 	pair_close(&jump_pair);
 }
 
+/* ---- within a handler ---------------------------------------------------------------------------------- */
+
+static void jump_within(int sig)
+{
+	sigjmp_buf within;
+
+	(void)sig;
+	if (!sigsetjmp(within, 0))
+		siglongjmp(within, 1);
+}
+
+static void *answer(void *arg)
+{
+	char c;
+
+	while (read(*(int *)arg, &c, 1) == 1) {
+		usleep(200);
+		write(*(int *)arg, &c, 1);
+	}
+	return NULL;
+}
+
+static int ready_many(void)
+{
+	struct pollfd p[20];
+
+	for (int i = 0; i < 20; i++)
+		p[i] = (struct pollfd){ .fd = jump_pair.client, .events = POLLIN };
+	return poll(p, 20, EVENTUALLY_MS);
+}
+
+static int ready_one(void)
+{
+	return poll(&(struct pollfd){ .fd = jump_pair.client, .events = POLLIN }, 1, EVENTUALLY_MS);
+}
+
+static int ready_set(void)
+{
+	return epoll_wait(jump_ep, &(struct epoll_event){ 0 }, 1, EVENTUALLY_MS);
+}
+
+static int ready_read(void)
+{
+	return recv(jump_pair.client, &(char){ 0 }, 1, MSG_PEEK) == 1 ? 1 : -1;
+}
+
+/* One that stays in the handler doesn't leave the call, which ends by EINTR, or goes on; at whatever point of it that is. */
+static void test_jump_within(void)
+{
+	static const struct {
+		const char *name;
+		int (*wait)(void);
+	} calls[] = { { "recv", ready_read }, { "poll", ready_one }, { "poll of many", ready_many }, { "epoll_wait", ready_set } };
+	struct epoll_event ev = { .events = EPOLLIN };
+	sigset_t block;
+	pthread_t t;
+	int r;
+
+	title("a handler jumps within itself");
+	pair_open(&jump_pair, AF_INET, "127.0.0.1");
+	jump_ep = epoll_create1(0);
+	epoll_ctl(jump_ep, EPOLL_CTL_ADD, jump_pair.client, &ev);
+	handler_set(jump_within, SA_RESTART);
+	sigemptyset(&block);
+	sigaddset(&block, SIGALRM);
+	pthread_sigmask(SIG_BLOCK, &block, NULL);
+	pthread_create(&t, NULL, answer, &jump_pair.server);
+	pthread_sigmask(SIG_UNBLOCK, &block, NULL);
+	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
+		for (int round = 0; round < 600; round++) {
+			write(jump_pair.client, "?", 1);
+			every_us(SIGALRM, 1 + round % 60, false);
+			do
+				r = calls[i].wait();
+			while (r < 0 && errno == EINTR);
+			must("answered", r > 0 && recv(jump_pair.client, &(char){ 0 }, 1, MSG_WAITALL) == 1);
+		}
+		printf("%s: answered\n", calls[i].name);
+	}
+	every_us(SIGALRM, 0, false);
+	shutdown(jump_pair.client, SHUT_WR);
+	pthread_join(t, NULL);
+	close(jump_ep);
+	pair_close(&jump_pair);
+}
+
 /* ---- out of a call that memory of the program's ends ------------------------------------------------------ */
 
 static char *nowhere;
@@ -337,6 +423,7 @@ void calls_jump(void)
 {
 	test_jump();
 	test_jump_busy();
+	test_jump_within();
 	test_jump_fault();
 	test_use();
 	test_close();
