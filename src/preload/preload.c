@@ -149,6 +149,7 @@ EXPORT sighandler_t signal(int s, sighandler_t h) { return sock_signal(s, h); }
 EXPORT sighandler_t bsd_signal(int s, sighandler_t h);
 EXPORT sighandler_t bsd_signal(int s, sighandler_t h) { return sock_signal(s, h); }
 EXPORT sighandler_t ssignal(int s, sighandler_t h) { return sock_signal(s, h); }
+EXPORT int sigaltstack(const stack_t *s, stack_t *o) { return sock_sigaltstack(s, o); }
 EXPORT int siginterrupt(int s, int on) { return sock_siginterrupt(s, on); }
 
 /* ---- the end */

@@ -150,8 +150,10 @@ long sock_by_number(long nr, const long a[static 6])
 	case SYS_io_uring_setup:
 		return io_uring_setup(a);
 	case SYS_rt_sigprocmask:
-		recall_mask_changed();
+		recall_thread_changed();
 		return ret_errno(SYS_CALL4(nr, a[0], a[1], a[2], a[3]));
+	case SYS_sigaltstack:
+		return sock_sigaltstack((const stack_t *)a[0], (stack_t *)a[1]);
 	case SYS_clone:
 		return clone_by_number(a);
 #ifdef SYS_fork

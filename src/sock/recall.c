@@ -32,7 +32,14 @@
 #include "lib/wait.h"
 
 #include <stddef.h>
+#include <sys/auxv.h>
 #include <ucontext.h>
+
+#ifndef AT_MINSIGSTKSZ
+#define AT_MINSIGSTKSZ 51
+#endif
+
+enum { OWN_STACK = 512 }; /* for on_recall(), beside what the kernel writes there */
 
 /* As the kernel has it */
 struct kernel_action {
@@ -179,19 +186,39 @@ void recall_install(void)
 
 static __thread enum { UNKNOWN, YES, NO } heard __attribute__((tls_model("initial-exec")));
 
-void recall_mask_changed(void)
+void recall_thread_changed(void)
 {
 	heard = UNKNOWN;
 }
 
-/* A thread that has it blocked, by a system call of its own or by who started the program, is never to wait so. Handlers of the program's don't block it: signal.c. */
+int sock_sigaltstack(const stack_t *stack, stack_t *ret_old)
+{
+	long r = SYS_CALL2(SYS_sigaltstack, stack, ret_old);
+
+	recall_thread_changed();
+	return (int)ret_errno(r);
+}
+
+/* Of those for signals there are some on which none can be handled: who has no handler for them never notices */
+static bool has_stack(void)
+{
+	stack_t stack = { .ss_flags = SS_DISABLE };
+
+	SYS_CALL2(SYS_sigaltstack, NULL, &stack);
+	return (stack.ss_flags & SS_DISABLE) || stack.ss_size >= getauxval(AT_MINSIGSTKSZ) + OWN_STACK;
+}
+
+/*
+ * A thread that has it blocked, by a system call of its own or by who started the program, is never to wait so. Handlers of the program's don't block it: signal.c.
+ * Nor is one that would be killed by it.
+ */
 static bool hears(void)
 {
 	uint64_t mask = 0;
 
 	if (unlikely(heard == UNKNOWN)) {
 		SYS_CALL4(SYS_rt_sigprocmask, SIG_SETMASK, NULL, &mask, SYS_SIGSET_BYTES);
-		heard = mask >> (SIG_RECALL - 1) & 1 ? NO : YES;
+		heard = !(mask >> (SIG_RECALL - 1) & 1) && has_stack() ? YES : NO;
 	}
 	return heard == YES;
 }

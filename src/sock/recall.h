@@ -22,7 +22,7 @@ struct recall {
 
 /* The helper has begun: the signal's handler is put before libc's. */
 void recall_install(void);
-void recall_mask_changed(void); /* this thread's, and not by libc */
+void recall_thread_changed(void); /* this one's mask, not by libc, or its stack for signals */
 /* The helper, before it is calm: a signal to itself, to see whether that can be done */
 void recall_try(void);
 /* Lock held, in these three. May the thread wait in the kernel for what concerns its socket? There is no channel, and it will be told of the first. */

@@ -119,6 +119,7 @@ void sock_before_ring_files(const int *fds, unsigned cnt);
 int sock_sigaction(int sig, const struct sigaction *act, struct sigaction *old);
 sighandler_t sock_signal(int sig, sighandler_t handler);
 int sock_siginterrupt(int sig, int on);
+int sock_sigaltstack(const stack_t *stack, stack_t *ret_old);
 
 /* ---- undo.c: before longjmp() and its like, in any context. What this thread's calls have begun is undone. */
 void sock_before_jump(void);

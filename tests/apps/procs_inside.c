@@ -190,6 +190,16 @@ static void reads_deaf(void)
 	CHECK(!syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, sizeof(all)));
 }
 
+/* As small as the kernel lets it be, which is less than it needs itself */
+static void reads_cramped(void)
+{
+	static char bytes[2048];
+
+	(void)sigaltstack(&(stack_t){ .ss_sp = bytes, .ss_size = sizeof(bytes) }, NULL);
+	reads();
+	(void)sigaltstack(&(stack_t){ .ss_flags = SS_DISABLE }, NULL);
+}
+
 static void *sets_nonblock(void *arg)
 {
 	CHECK(read_all(via, &(char){ 0 }, 1) == 1 && !fcntl(server, F_SETFL, O_NONBLOCK));
@@ -297,6 +307,7 @@ static void waits(int ctl)
 		case 'c': cancels(); break;
 		case 'h': reads_handling(); break;
 		case 'd': reads_deaf(); break;
+		case 'l': reads_cramped(); break;
 		case 'n': reads_beside(sets_nonblock); break;
 		case 'u': reads_beside(sets_user); break;
 		case 'e': ends_polling(); break;
@@ -558,6 +569,10 @@ static void part_unsignalled(void)
 	check_heard(&w, 'd');
 	waiter_end(&w);
 	printf("heard where it is blocked\n");
+	waiter_start(&w);
+	check_heard(&w, 'l');
+	waiter_end(&w);
+	printf("heard where there is no stack for it\n");
 	waiter_start(&w);
 	wait_inside(&w, 'r');
 	CHECK(!prlimit(w.pid, RLIMIT_SIGPENDING, NULL, &before));
