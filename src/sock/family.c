@@ -13,6 +13,11 @@
  *		pass on, or leave to the kernel's queue; that needs no lease. After a second the next wait leases again, and after twice as long
  *		each time that it was in vain; when it was not for ten seconds, or as long as that, it begins anew.
  *
+ * That needs a quarter of a second in which clients are late. Behind a mutex no two processes ever wait at once, which is seen sooner: if the process
+ * that waits has been another one three times, and never were there two, the ports rest at once, and again for as long as it goes on so. Two that were seen
+ * to wait at once have no mutex, for good: what is judged then is who was passed on. A process that sleeps as the kernel serves it (calm.h) says nothing
+ * of this. Until it is known the helper looks each millisecond, for a tenth of a second, so that the few who come to one that doesn't wait are soon passed on.
+ *
  * A process that stands still for a moment (a slow disk, a busy host) has no turns. It passes on all who come to it, which may be hundreds, but all that others
  * accept meanwhile and around it counts against that; and what is judged wrongly lasts for a second.
  *
@@ -25,7 +30,7 @@
  * accepts, and takes from the kernel's queue alone. So a process that has, and waits, but has never called accept(), has no lease; if
  * it is the one that accepts it has one from its first accept() on.
  *
- * No rest before passing was seen to work. One that has begun by exec() since has no page in common with the others: they are asked by their leases,
+ * By late clients no rest before passing was seen to work. One that has begun by exec() since has no page in common with the others: they are asked by their leases,
  * after 30 ms, and each process counts for itself those that another one has taken then. A page that outlives exec() would be one more
  * descriptor in each program that a server starts. Whom such a process still has when its ports rest goes into the kernel's queue.
  */
@@ -47,6 +52,7 @@
 #include "lib/proc_state.h"
 #include "lib/report.h"
 
+#include <errno.h>
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -54,10 +60,15 @@
 /* Who was passed on has waited 10 ms, who was late 30. */
 enum { MANY = 12, MANY_LATE = 4, OF_ACCEPTED = 4, SPAN_MS = 250, WINDOW_MS = 1000 };
 enum { REST_S = 1, REST_MAX_S = 3600, FORGIVEN_S = 10, RETRY_S = 1, SLOTS = 64, STARTERS = 16 };
+enum { TURNS = 3, TOGETHER, TURN_MS = 100 };
 
 struct family_slot {
 	_Atomic uint64_t endpoint; /* a hash; 0: free; for good */
 	_Atomic uint64_t waiter;   /* application, process; 0: nobody known */
+	_Atomic uint32_t turns;	   /* how often one began to wait, who wasn't the last, and found nobody; at most TURNS; or TOGETHER: two have waited at once */
+	_Atomic int32_t here;	   /* if not TOGETHER: the process that waits, and takes it back when it doesn't any more; 0 */
+	_Atomic int32_t last;	   /* ... the last that did */
+	_Atomic uint64_t turn_ns;  /* ... when `turns` last counted */
 };
 
 struct family {
@@ -190,10 +201,6 @@ static bool is_asleep(void)
 	return asleep.now && asleep.before;
 }
 
-bool family_looks_again(void)
-{
-	return sock.copied && asleep.now && !asleep.before;
-}
 
 static uint64_t myself(void)
 {
@@ -219,6 +226,69 @@ static bool all_rest(bool rest)
 	for (struct sock *s = sock.copied; s; s = s->next_copied)
 		all &= !s->slot || !port_rest(s, rest);
 	return all;
+}
+
+/* Others follow at their next look. @until_ns: of the last rest */
+static void rest_begin(uint64_t until_ns, uint64_t now_ns)
+{
+	uint32_t rest_s = atomic_load(&family->rest_s);
+
+	rest_s = now_ns - until_ns > max_u32(rest_s, FORGIVEN_S) * NS_PER_SEC ? REST_S : min_u32(max_u32(2 * rest_s, REST_S), REST_MAX_S);
+	if (!atomic_compare_exchange_strong(&family->rest_until_ns, &until_ns, now_ns + rest_s * NS_PER_SEC))
+		return;
+	atomic_store(&family->rest_s, rest_s);
+}
+
+/* No two have waited at once. */
+static bool slot_has_turns(const struct family_slot *slot)
+{
+	return atomic_load_explicit(&slot->turns, memory_order_relaxed) != TOGETHER;
+}
+
+/* One that was killed while it waited could not take it back. */
+static bool is_alive(int32_t pid)
+{
+	return SYS_CALL2(SYS_kill, pid, 0) != -ESRCH;
+}
+
+/* This process is about to wait: beside another one, or after it? Nothing is lost by turns as long as all clients are the kernel's. */
+static void turn_look(struct family_slot *slot)
+{
+	int32_t here = atomic_exchange(&slot->here, sock.pid), last;
+	uint32_t was = atomic_load(&slot->turns), turns;
+	uint64_t now_ns, until_ns;
+
+	if (here && here != sock.pid && is_alive(here)) {
+		atomic_store(&slot->turns, TOGETHER);
+		return;
+	}
+	last = atomic_exchange(&slot->last, sock.pid);
+	if (!last || last == sock.pid || !atomic_load(&family->accepted))
+		return;
+	now_ns = sys_clock_ns();
+	turns = min_u32(was + 1, TURNS);
+	if (now_ns - atomic_exchange(&slot->turn_ns, now_ns) > FORGIVEN_S * NS_PER_SEC)
+		turns = 1; /* a restart now and then */
+	until_ns = atomic_load(&family->rest_until_ns);
+	if (was != TOGETHER && atomic_compare_exchange_strong(&slot->turns, &was, turns) && turns == TURNS && now_ns >= until_ns)
+		rest_begin(until_ns, now_ns);
+}
+
+/* Was there a turn just now, so that who comes to one that doesn't wait is soon passed on, or is the kernel's? */
+static bool turns_begin(void)
+{
+	for (const struct sock *s = sock.copied; s; s = s->next_copied) {
+		uint32_t turns = s->slot ? atomic_load_explicit(&s->slot->turns, memory_order_relaxed) : 0;
+
+		if (turns && turns != TOGETHER && sys_clock_ns() - atomic_load(&s->slot->turn_ns) < TURN_MS * NS_PER_MS)
+			return true;
+	}
+	return false;
+}
+
+bool family_looks_again(void)
+{
+	return sock.copied && ((asleep.now && !asleep.before) || (!rest_until_ns && turns_begin()));
 }
 
 /* As all of the family. @waits: and may end it. What vjd does not lease then is tried again a little later. */
@@ -258,17 +328,6 @@ static void window_begin(uint64_t began_ns, uint64_t now_ns, uint32_t passed)
 	atomic_store(&family->accepted, 0);
 }
 
-/* Others follow at their next look. @until_ns: of the last rest */
-static void rest_begin(uint64_t until_ns, uint64_t now_ns)
-{
-	uint32_t rest_s = atomic_load(&family->rest_s);
-
-	rest_s = now_ns - until_ns > max_u32(rest_s, FORGIVEN_S) * NS_PER_SEC ? REST_S : min_u32(max_u32(2 * rest_s, REST_S), REST_MAX_S);
-	if (!atomic_compare_exchange_strong(&family->rest_until_ns, &until_ns, now_ns + rest_s * NS_PER_SEC))
-		return;
-	atomic_store(&family->rest_s, rest_s);
-}
-
 /* Two processes that do this at once count a little wrong, which is no harm. */
 static void judge(uint32_t passed)
 {
@@ -295,7 +354,7 @@ static void count_passed(void)
 		judge(passed);
 }
 
-void family_waits(void)
+void family_waits(bool calm)
 {
 	bool waits = false;
 
@@ -306,6 +365,8 @@ void family_waits(void)
 			continue;
 		waits = true;
 		atomic_store_explicit(&s->slot->waiter, myself(), memory_order_relaxed);
+		if (!calm && slot_has_turns(s->slot))
+			turn_look(s->slot);
 	}
 	if (!waits)
 		return;
@@ -317,9 +378,12 @@ void family_woke(void)
 {
 	for (const struct sock *s = sock.copied; s; s = s->next_copied) {
 		uint64_t who = myself();
+		int32_t me = sock.pid;
 
 		if (s->slot && who)
 			atomic_compare_exchange_strong_explicit(&s->slot->waiter, &who, 0, memory_order_relaxed, memory_order_relaxed);
+		if (s->slot && slot_has_turns(s->slot))
+			atomic_compare_exchange_strong_explicit(&s->slot->here, &me, 0, memory_order_relaxed, memory_order_relaxed);
 	}
 }
 

@@ -23,8 +23,8 @@ void family_start_failed(void);
 bool family_is_blind(void);
 /* The port is leased. */
 void family_listens(struct sock *s);
-/* A thread is about to sleep, and does no more; if there are `sock.copied` */
-void family_waits(void);
+/* A thread is about to sleep (@calm: and may do so again unseen), and does no more; if there are `sock.copied` */
+void family_waits(bool calm);
 void family_woke(void);
 /*
  * Clients in its queue have not been accepted for long, and are offered to others. Return: whether it counts who takes them: this

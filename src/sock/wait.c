@@ -240,7 +240,7 @@ bool bell_give(void)
 			if (late)
 				helper_active(); /* as where a timer is set while it sleeps */
 			if (unlikely(sock.copied != NULL))
-				family_waits();
+				family_waits(sl->is_calm);
 			return true;
 		}
 		sock.leader = NULL;
@@ -273,7 +273,7 @@ bool sleep_begin(struct sleeper *sl, int64_t *timeout_ns)
 	atomic_store_explicit(&sock_signals.leads, false, memory_order_relaxed);
 	if (sock.vj) {
 		if (unlikely(sock.copied != NULL))
-			family_waits();
+			family_waits(sl->is_calm);
 		deed_let_go(sock.vj);
 		if (!seat_take(sl, timeout_ns))
 			return false;
