@@ -46,21 +46,11 @@ static bool comes_back(const struct deed *d)
 	return !d->packed || d->crate_fd < 0 || call_off(d->answer_fd);
 }
 
-/* Nobody takes it: it stays with us. */
-static void deed_stays(struct vj *vj, struct deed *d)
+static void conn_stays(struct vj *vj, struct deed *d)
 {
-	struct vj_link *link = d->conn.v ? move_link_of(vj, d->conn) : NULL;
+	struct vj_link *link = move_link_of(vj, d->conn);
 	static const uint8_t none[MOVE_TOKEN_BYTES];
 
-	own_fd_close(d->answer_fd);
-	own_fd_close(d->crate_fd);
-	d->answer_fd = d->crate_fd = -1;
-	d->state = DEED_QUIET;
-	vj->move_ns = 0;
-	if (!d->conn.v) {
-		move_transit_stay(vj, d->msg.token, true);
-		return;
-	}
 	if (d->cookie && d->parted)
 		vj->deeds->hooks.stays(d->cookie);
 	d->parted = false;
@@ -68,7 +58,21 @@ static void deed_stays(struct vj *vj, struct deed *d)
 		move_arrived(vj, link, d->msg.token, d->msg.until_ns, d->conn);
 	else
 		tcp_release(vj->stack, d->conn);
-	/* who else has claimed it meanwhile rings no more */
+}
+
+/* Nobody takes it: it stays with us. */
+static void deed_stays(struct vj *vj, struct deed *d)
+{
+	own_fd_close(d->answer_fd);
+	own_fd_close(d->crate_fd);
+	d->answer_fd = d->crate_fd = -1;
+	d->state = DEED_QUIET;
+	vj->move_ns = 0;
+	if (d->conn.v)
+		conn_stays(vj, d);
+	else /* its other end is ours, and we keep it */
+		move_transit_stay(vj, d->msg.token, true);
+	/* who else has claimed it meanwhile rings no more, nor does the last copy that was closed */
 	if (d->fd >= 0)
 		deed_rearm(vj, d);
 }

@@ -689,6 +689,57 @@ static void part_epoll_exec(void)
 	printf("a set is left as it is by another program that has it\n");
 }
 
+/* ---- what a process that has ended leaves to its peer ----------------------------------------------------------- */
+
+static int go[2], told[2];
+
+/* Its child is about to use what it inherits, and doesn't come as far. */
+static void serve_claimed(int fd)
+{
+	int conn;
+
+	server_ready(fd);
+	conn = accept_one(fd);
+	ping_back(conn);
+	if (fork_must())
+		exit(0);
+	write_all(told[1], &(pid_t){ getpid() }, sizeof(pid_t));
+	if (read_all(go[0], &(char){ 0 }, 1) == 1)
+		(void)!read(conn, &(char){ 0 }, 1);
+	_exit(1);
+}
+
+static void client_to_end(int port)
+{
+	struct pollfd p = { .fd = connect_to((uint16_t)port), .events = POLLIN };
+
+	ping(p.fd);
+	CHECK(poll(&p, 1, ANSWER_MS) == 1 && read(p.fd, &(char){ 0 }, 1) <= 0);
+}
+
+/* The last one that has it asks the peer, which keeps it, and has ended by the time that he looks. */
+static void part_claimer_killed(void)
+{
+	pid_t server, client, claimer;
+	uint16_t port;
+
+	CHECK(!pipe(go) && !pipe(told));
+	port = server_start(serve_claimed, &server);
+	close(told[1]);
+	client = child_start(client_to_end, port);
+	child_end(server);
+	CHECK(read_all(told[0], &claimer, sizeof(claimer)) == sizeof(claimer));
+	CHECK(!kill(client, SIGSTOP) && waitpid(client, NULL, WUNTRACED) == client);
+	write_all(go[1], "", 1);
+	usleep(100000);
+	CHECK(!kill(claimer, SIGKILL) && !read(told[0], &(char){ 0 }, 1) && !kill(client, SIGCONT));
+	child_end(client);
+	close(go[0]);
+	close(go[1]);
+	close(told[0]);
+	printf("ends with who has asked for it\n");
+}
+
 void exec_part_role(const char *role)
 {
 	if (!strcmp(role, "keeps one")) {
@@ -713,7 +764,7 @@ void exec_parts(const char *only)
 		{ "cloexec", part_cloexec }, { "cloexec_client", part_cloexec_client }, { "exec_failed", part_exec_failed },
 		{ "epoll_taken_out", part_epoll_taken_out },
 		{ "becomes_daemon", part_becomes_daemon }, { "actions", part_actions }, { "to_program", part_to_program },
-		{ "options_copied", part_options_copied },
+		{ "options_copied", part_options_copied }, { "claimer_killed", part_claimer_killed },
 	};
 
 	for (int i = 0; i < 2; i++) {
