@@ -13,10 +13,11 @@
  *		pass on, or leave to the kernel's queue; that needs no lease. After a second the next wait leases again, and after twice as long
  *		each time that it was in vain; when it was not for ten seconds, or as long as that, it begins anew.
  *
- * That needs a quarter of a second in which clients are late. Behind a mutex no two processes ever wait at once, which is seen sooner: if the process
- * that waits has been another one three times, and never were there two, the ports rest at once, and again for as long as it goes on so. Two that were seen
- * to wait at once have no mutex, for good: what is judged then is who was passed on. A process that sleeps as the kernel serves it (calm.h) says nothing
- * of this. Until it is known the helper looks each millisecond, for a tenth of a second, so that the few who come to one that doesn't wait are soon passed on.
+ * That needs a quarter of a second and twelve who are passed on. Behind a mutex no two processes ever wait at once, so four are enough if the process that waits
+ * has been another one three times, and never were there two. Two that were seen to wait at once have no mutex, for good. Where all are busy from the beginning
+ * two may not be seen for long, so who passes a client on while it has connections itself has those turns counted anew. A process that sleeps as the kernel serves
+ * it (calm.h) says nothing of this. Until it is known the helper looks each millisecond, for a tenth of a second, so that the few who come to one that doesn't wait
+ * are soon passed on.
  *
  * A process that stands still for a moment (a slow disk, a busy host) has no turns. It passes on all who come to it, which may be hundreds, but all that others
  * accept meanwhile and around it counts against that; and what is judged wrongly lasts for a second.
@@ -39,6 +40,7 @@
 #include "sock/epoll.h"
 #include "sock/exec_env.h"
 #include "sock/family.h"
+#include "sock/fdtab.h"
 #include "sock/file.h"
 #include "sock/forks.h"
 #include "sock/kernel.h"
@@ -58,7 +60,7 @@
 #include <sys/mman.h>
 
 /* Who was passed on has waited 10 ms, who was late 30. */
-enum { MANY = 12, MANY_LATE = 4, OF_ACCEPTED = 4, SPAN_MS = 250, WINDOW_MS = 1000 };
+enum { MANY = 12, MANY_LATE = 4, FEW = 4, OF_ACCEPTED = 4, SPAN_MS = 250, WINDOW_MS = 1000 };
 enum { REST_S = 1, REST_MAX_S = 3600, FORGIVEN_S = 10, RETRY_S = 1, SLOTS = 64, STARTERS = 16 };
 enum { TURNS = 3, TOGETHER, TURN_MS = 100 };
 
@@ -228,17 +230,6 @@ static bool all_rest(bool rest)
 	return all;
 }
 
-/* Others follow at their next look. @until_ns: of the last rest */
-static void rest_begin(uint64_t until_ns, uint64_t now_ns)
-{
-	uint32_t rest_s = atomic_load(&family->rest_s);
-
-	rest_s = now_ns - until_ns > max_u32(rest_s, FORGIVEN_S) * NS_PER_SEC ? REST_S : min_u32(max_u32(2 * rest_s, REST_S), REST_MAX_S);
-	if (!atomic_compare_exchange_strong(&family->rest_until_ns, &until_ns, now_ns + rest_s * NS_PER_SEC))
-		return;
-	atomic_store(&family->rest_s, rest_s);
-}
-
 /* No two have waited at once. */
 static bool slot_has_turns(const struct family_slot *slot)
 {
@@ -256,7 +247,7 @@ static void turn_look(struct family_slot *slot)
 {
 	int32_t here = atomic_exchange(&slot->here, sock.pid), last;
 	uint32_t was = atomic_load(&slot->turns), turns;
-	uint64_t now_ns, until_ns;
+	uint64_t now_ns;
 
 	if (here && here != sock.pid && is_alive(here)) {
 		atomic_store(&slot->turns, TOGETHER);
@@ -269,9 +260,17 @@ static void turn_look(struct family_slot *slot)
 	turns = min_u32(was + 1, TURNS);
 	if (now_ns - atomic_exchange(&slot->turn_ns, now_ns) > FORGIVEN_S * NS_PER_SEC)
 		turns = 1; /* a restart now and then */
-	until_ns = atomic_load(&family->rest_until_ns);
-	if (was != TOGETHER && atomic_compare_exchange_strong(&slot->turns, &was, turns) && turns == TURNS && now_ns >= until_ns)
-		rest_begin(until_ns, now_ns);
+	if (was != TOGETHER)
+		atomic_compare_exchange_strong(&slot->turns, &was, turns);
+}
+
+/* No two wait at once here. */
+static bool have_turns(void)
+{
+	for (const struct sock *s = sock.copied; s; s = s->next_copied)
+		if (s->slot && atomic_load_explicit(&s->slot->turns, memory_order_relaxed) == TURNS)
+			return true;
+	return false;
 }
 
 /* Was there a turn just now, so that who comes to one that doesn't wait is soon passed on, or is the kernel's? */
@@ -328,6 +327,17 @@ static void window_begin(uint64_t began_ns, uint64_t now_ns, uint32_t passed)
 	atomic_store(&family->accepted, 0);
 }
 
+/* Others follow at their next look. @until_ns: of the last rest */
+static void rest_begin(uint64_t until_ns, uint64_t now_ns)
+{
+	uint32_t rest_s = atomic_load(&family->rest_s);
+
+	rest_s = now_ns - until_ns > max_u32(rest_s, FORGIVEN_S) * NS_PER_SEC ? REST_S : min_u32(max_u32(2 * rest_s, REST_S), REST_MAX_S);
+	if (!atomic_compare_exchange_strong(&family->rest_until_ns, &until_ns, now_ns + rest_s * NS_PER_SEC))
+		return;
+	atomic_store(&family->rest_s, rest_s);
+}
+
 /* Two processes that do this at once count a little wrong, which is no harm. */
 static void judge(uint32_t passed)
 {
@@ -341,7 +351,9 @@ static void judge(uint32_t passed)
 		return;
 	}
 	passed += atomic_fetch_add(&family->passed, passed);
-	if (now_ns - began_ns >= SPAN_MS * NS_PER_MS && passed >= many && passed * OF_ACCEPTED >= atomic_load(&family->accepted))
+	if (passed * OF_ACCEPTED < atomic_load(&family->accepted))
+		return;
+	if ((now_ns - began_ns >= SPAN_MS * NS_PER_MS && passed >= many) || (passed >= FEW && have_turns()))
 		rest_begin(until_ns, now_ns);
 }
 
@@ -401,6 +413,18 @@ bool family_late(struct sock *s)
 	return s->slot && is_asleep() && !atomic_load_explicit(&family->shared, memory_order_relaxed);
 }
 
+/* Has the program a connection open? Then it may sleep for that, and not behind a mutex. */
+static bool serves(void)
+{
+	for (int fd = fd_next(0); fd >= 0; fd = fd_next(fd + 1)) {
+		struct file *f = fd_peek(fd);
+
+		if (f && f->kind == FILE_SOCK && sock_is_conn(sock_of(f)))
+			return true;
+	}
+	return false;
+}
+
 bool family_pass(const struct sock *s, bool stops)
 {
 	uint64_t who = s->slot && !is_waited(s) ? atomic_load_explicit(&s->slot->waiter, memory_order_relaxed) : 0;
@@ -412,6 +436,8 @@ bool family_pass(const struct sock *s, bool stops)
 	/* said once, used once: it says so again when it sleeps again. One that was killed does not. */
 	if (!atomic_compare_exchange_strong(&s->slot->waiter, &who, 0))
 		return false;
+	if (!stops && slot_has_turns(s->slot) && serves())
+		atomic_store(&s->slot->turns, 0);
 	deed_offer_to(sock.vj, s->listener, stops ? DEED_OFFER_STOPS : DEED_OFFER, (uint32_t)(who >> 32), (int32_t)who);
 	return true;
 }

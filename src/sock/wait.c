@@ -275,8 +275,11 @@ bool sleep_begin(struct sleeper *sl, int64_t *timeout_ns)
 		if (unlikely(sock.copied != NULL))
 			family_waits(sl->is_calm);
 		deed_let_go(sock.vj);
-		if (!seat_take(sl, timeout_ns))
+		if (!seat_take(sl, timeout_ns)) {
+			if (unlikely(sock.copied != NULL) && !sl->is_calm)
+				family_woke();
 			return false;
+		}
 		sleeper_link(sl);
 	}
 	/* From here on a handler kicks; one that ran before is noticed here. */
