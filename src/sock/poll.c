@@ -352,6 +352,20 @@ static int sleep_poll(struct polling *p, int64_t timeout_ns, uint64_t deadline_n
 	return r;
 }
 
+/* There is nothing, and no time to wait for it; what is pending, and let through by the mask, comes all the same. Return: 0; -EINTR */
+static int let_through(struct polling *p)
+{
+	struct timespec zero = { 0 };
+	struct undo undo;
+	int r;
+
+	undo_push(&undo, poll_left_inside, p);
+	lock_drop();
+	r = undo_ppoll(NULL, 0, &zero, p->mask);
+	lock_take();
+	return undo_pop(&undo) ? r : -EINTR;
+}
+
 /* Return: as poll(), -errno. Lock held. */
 static int poll_both(struct polling *p, int64_t timeout_ns)
 {
@@ -393,7 +407,7 @@ static int poll_both(struct polling *p, int64_t timeout_ns)
 	}
 	if (r > 0)
 		spin_won(&spin);
-	return r;
+	return unlikely(p->mask && !r) ? let_through(p) : r;
 }
 
 /* Among them are some that want something to be done first, now and then. */
