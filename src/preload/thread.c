@@ -3,9 +3,12 @@
 #include "preload/preload.h"
 #include "sock/sock.h"
 
+#include <mqueue.h>
 #include <pthread.h>
+#include <signal.h>
 #include <sys/single_threaded.h>
 #include <threads.h>
+#include <time.h>
 
 static void before_thread(void)
 {
@@ -33,6 +36,31 @@ EXPORT int thrd_create(thrd_t *ret_thread, thrd_start_t fn, void *arg)
 	before_thread();
 	*(void **)&real = real_find(REAL_THRD_CREATE);
 	return real(ret_thread, fn, arg);
+}
+
+/* libc makes one for that, which runs a function of the program's. */
+static void before_event(const struct sigevent *event)
+{
+	if (event && event->sigev_notify == SIGEV_THREAD)
+		before_thread();
+}
+
+EXPORT int timer_create(clockid_t clock, struct sigevent *restrict event, timer_t *restrict ret_timer)
+{
+	int (*real)(clockid_t, struct sigevent *, timer_t *);
+
+	before_event(event);
+	*(void **)&real = real_find(REAL_TIMER_CREATE);
+	return real(clock, event, ret_timer);
+}
+
+EXPORT int mq_notify(mqd_t queue, const struct sigevent *event)
+{
+	int (*real)(mqd_t, const struct sigevent *);
+
+	before_event(event);
+	*(void **)&real = real_find(REAL_MQ_NOTIFY);
+	return real(queue, event);
 }
 
 /* A thread may cancel itself: the next call that can block is to end it. */

@@ -23,8 +23,8 @@
 #include <sys/uio.h>
 
 /*
- * The helper is the only thread beside the program's first, which nobody cancels but itself: pthread_create() and pthread_cancel() of the program end that
- * (preload/thread.c). Not seen are threads that libc makes for timer_create() and its like (SIGEV_THREAD).
+ * The helper is the only thread beside the program's first, which nobody cancels but itself: pthread_create() and pthread_cancel() of the program end that, and
+ * timer_create() and mq_notify() that ask for threads (preload/thread.c). Not seen are those of getaddrinfo_a() and of aio(7), where they call a function of the program's.
  */
 extern _Atomic bool ker_helper_only;
 

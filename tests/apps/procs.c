@@ -973,6 +973,7 @@ int main(int argc, char **argv)
 		conn_role(argv[3]);
 		exec_part_role(argv[3]);
 		udp_role(argv[3]);
+		inside_role(argv[3]);
 	}
 	parts_run(parts, sizeof(parts) / sizeof(parts[0]), argc > 2 ? argv[2] : NULL);
 	conn_parts(argc > 2 ? argv[2] : NULL);

@@ -99,6 +99,7 @@ void udp_role(const char *role);
 
 /* ---- procs_inside.c: who waits inside the kernel's call */
 void inside_parts(const char *only);
+void inside_role(const char *role);
 
 /* ---- procs_elsewhere.c: connections that another process accepts than the one that they have come to */
 void elsewhere_parts(const char *only);

@@ -602,6 +602,47 @@ static void check_goes_on(const struct waiter *w, char order)
 	CHECK(result(w).byte == 'v');
 }
 
+static void cancelled(void *arg)
+{
+	(void)arg;
+	_exit(0);
+}
+
+static void cancels_sleeper(union sigval first)
+{
+	(void)pthread_cancel(*(pthread_t *)first.sival_ptr);
+}
+
+/* The process has no thread but the helper, until libc makes one for the timer; nobody comes. */
+static void accepts_until_timer(void)
+{
+	const struct itimerspec soon = { .it_value = { .tv_nsec = SHORT_MS * 1000000L } };
+	pthread_t self = pthread_self();
+	struct sigevent event = { .sigev_notify = SIGEV_THREAD, .sigev_notify_function = cancels_sleeper, .sigev_value = { .sival_ptr = &self } };
+	uint16_t port;
+	int at = listen_any(&port);
+	timer_t timer;
+
+	wait_first(at);
+	(void)alarm(ANSWER_MS / 1000);
+	CHECK(!timer_create(CLOCK_MONOTONIC, &event, &timer) && !timer_settime(timer, 0, &soon, NULL));
+	pthread_cleanup_push(cancelled, NULL);
+	CHECK(accept(at, NULL, NULL) < -1);
+	pthread_cleanup_pop(0);
+}
+
+static void becomes_timed(int arg)
+{
+	(void)arg;
+	exec_role("timed");
+}
+
+static void part_timer(void)
+{
+	child_end(child_start(becomes_timed, 0));
+	printf("cancelled by a thread that libc has made\n");
+}
+
 static void part_changed(void)
 {
 	struct waiter w;
@@ -756,11 +797,19 @@ static void part_set(void)
 	printf("a set is left for a handler\n");
 }
 
+void inside_role(const char *role)
+{
+	if (strcmp(role, "timed"))
+		return;
+	accepts_until_timer();
+	exit(1);
+}
+
 void inside_parts(const char *only)
 {
 	static const struct part parts[] = {
 		{ "inside", part_called }, { "inside_signals", part_signals }, { "inside_limits", part_limits }, { "inside_cancelled", part_cancelled },
-		{ "inside_unsignalled", part_unsignalled }, { "inside_changed", part_changed }, { "inside_setuid", part_setuid }, { "inside_timed", part_timed },
+		{ "inside_unsignalled", part_unsignalled }, { "inside_changed", part_changed }, { "inside_timer", part_timer }, { "inside_setuid", part_setuid }, { "inside_timed", part_timed },
 		{ "cancelled_first", part_cancelled_first }, { "inside_set", part_set },
 	};
 
