@@ -150,6 +150,10 @@ EXPORT sighandler_t bsd_signal(int s, sighandler_t h);
 EXPORT sighandler_t bsd_signal(int s, sighandler_t h) { return sock_signal(s, h); }
 EXPORT sighandler_t ssignal(int s, sighandler_t h) { return sock_signal(s, h); }
 EXPORT int sigaltstack(const stack_t *s, stack_t *o) { return sock_sigaltstack(s, o); }
+EXPORT sighandler_t sysv_signal(int s, sighandler_t h) { return sock_sysv_signal(s, h); }
+EXPORT sighandler_t __sysv_signal(int s, sighandler_t h);
+EXPORT sighandler_t __sysv_signal(int s, sighandler_t h) { return sock_sysv_signal(s, h); }
+EXPORT sighandler_t sigset(int s, sighandler_t h) { return sock_sigset(s, h); }
 EXPORT int siginterrupt(int s, int on) { return sock_siginterrupt(s, on); }
 
 /* ---- the end */

@@ -16,7 +16,7 @@
  * more. So a handler may use every descriptor, and jump out of every call (undo.c). Therefore SA_RESETHAND is done here.
  *
  * The program sees its own handlers everywhere. Signals of faults are left alone: they come from what the thread does, not
- * while it waits. Handlers installed by other ways than sigaction() and signal() are noticed by EINTR only, and not at all by who waits in
+ * while it waits. Handlers installed by other ways than sigaction(), signal() and their kin are noticed by EINTR only, and not at all by who waits in
  * accept() beside others.
  */
 #include "sock/async.h"
@@ -140,7 +140,7 @@ static void trampoline(int sig, siginfo_t *info, void *context)
 	if (unlikely(sock_inside) && defer(sig, info))
 		return;
 	if (unlikely(flags & (int)SA_RESETHAND))
-		__sigaction(sig, &(struct sigaction){ .sa_handler = SIG_DFL }, NULL);
+		__sigaction(sig, &(struct sigaction){ .sa_handler = SIG_DFL, .sa_flags = flags }, NULL);
 	if (unlikely(info->si_code == SI_SIGIO))
 		info->si_code = async_code(info);
 	signal_handle(flags, (void (*)(int, siginfo_t *, void *))handler, sig, info, context);
@@ -270,6 +270,36 @@ VJ_EARLY sighandler_t sock_signal(int sig, sighandler_t handler)
 	act.sa_mask.__val[0] |= signal_bit(sig); /* sigaddset() would be looked up first; 64 signals are one word */
 	act.sa_flags = interrupting & signal_bit(sig) ? 0 : SA_RESTART;
 	return sock_sigaction(sig, &act, &old) ? SIG_ERR : old.sa_handler;
+}
+
+/* As libc's __sysv_signal(), which is signal() in a program that is compiled for POSIX or X/Open alone: once, and nothing is restarted. */
+sighandler_t sock_sysv_signal(int sig, sighandler_t handler)
+{
+	struct sigaction act = { .sa_handler = handler, .sa_flags = (int)(SA_RESETHAND | SA_NODEFER) }, old;
+
+	if (handler == SIG_ERR || sig < 1 || sig >= NSIG) {
+		errno = EINVAL;
+		return SIG_ERR;
+	}
+	return sock_sigaction(sig, &act, &old) ? SIG_ERR : old.sa_handler;
+}
+
+/* X/Open's: as sigaction() without flags, and the signal is blocked by SIG_HOLD, or else isn't. */
+sighandler_t sock_sigset(int sig, sighandler_t handler)
+{
+	bool hold = handler == SIG_HOLD;
+	struct sigaction act = { .sa_handler = handler }, old;
+	uint64_t mask, bit;
+
+	if (handler == SIG_ERR || sig < 1 || sig >= NSIG) {
+		errno = EINVAL;
+		return SIG_ERR;
+	}
+	if (sock_sigaction(sig, hold ? NULL : &act, &old))
+		return SIG_ERR;
+	bit = signal_bit(sig);
+	SYS_CALL4(SYS_rt_sigprocmask, hold ? SIG_BLOCK : SIG_UNBLOCK, &bit, &mask, SYS_SIGSET_BYTES);
+	return mask & bit ? SIG_HOLD : old.sa_handler;
 }
 
 int sock_siginterrupt(int sig, int on)

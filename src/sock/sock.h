@@ -9,7 +9,7 @@
  * operations on a descriptor that sock_socket() or sock_epoll_create() made.
  *
  * Threads: all functions may be called from any thread. From a signal handler, what POSIX allows there is allowed, on all
- * descriptors; a handler that was not installed by sock_sigaction() or sock_signal() and interrupts one of these functions
+ * descriptors; a handler that was not installed by one of signal.c's functions and interrupts one of these here
  * gets ENOTCONN on channel sockets.
  */
 #ifndef SOCK_SOCK_H
@@ -118,6 +118,8 @@ void sock_before_ring_files(const int *fds, unsigned cnt);
 /* ---- signal.c */
 int sock_sigaction(int sig, const struct sigaction *act, struct sigaction *old);
 sighandler_t sock_signal(int sig, sighandler_t handler);
+sighandler_t sock_sysv_signal(int sig, sighandler_t handler);
+sighandler_t sock_sigset(int sig, sighandler_t handler);
 int sock_siginterrupt(int sig, int on);
 int sock_sigaltstack(const stack_t *stack, stack_t *ret_old);
 

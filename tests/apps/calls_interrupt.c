@@ -441,8 +441,104 @@ static void test_connect(int family, const char *text)
 	close(p.listener);
 }
 
+/* ---- set as System V does, and programs that are compiled for POSIX or X/Open alone --------------------- */
+
+extern sighandler_t __sysv_signal(int sig, sighandler_t handler);
+extern sighandler_t old_sigset(int sig, sighandler_t handler) __asm__("sigset"); /* deprecated by that name */
+static struct pair old_conn;
+static _Atomic bool old_over;
+
+/* Uses the socket that is being read. */
+static void on_old_alarm(int sig)
+{
+	(void)sig;
+	if (!alarms++)
+		write(old_conn.server, "alarm", 5);
+}
+
+/* Again and again, each time with a handler that is gone when it has run, until `old_over` */
+static void *alarm_old(void *arg)
+{
+	for (int n = 0; !old_over; n++) {
+		__sysv_signal(SIGALRM, on_old_alarm);
+		pthread_kill(*(pthread_t *)arg, SIGALRM);
+		while (alarms == n)
+			usleep(1000);
+		usleep(50000);
+	}
+	return NULL;
+}
+
+static void say_action(int sig)
+{
+	struct sigaction sa;
+
+	sigaction(sig, NULL, &sa);
+	say("default", sa.sa_handler == SIG_DFL);
+	say("its own", sa.sa_handler == on_alarm);
+	say("flags", (unsigned)sa.sa_flags & (SA_RESETHAND | SA_NODEFER | SA_RESTART | SA_SIGINFO));
+	say("mask", sigismember(&sa.sa_mask, sig));
+}
+
+static void test_sysv(void)
+{
+	pthread_t self = pthread_self(), t;
+	char buf[8];
+
+	title("set as System V does");
+	signal(SIGUSR1, SIG_DFL);
+	alarms = 0;
+	say("was default", __sysv_signal(SIGUSR1, on_alarm) == SIG_DFL);
+	say_action(SIGUSR1);
+	raise(SIGUSR1);
+	say("handled", alarms);
+	say_action(SIGUSR1);
+	say("none such", __sysv_signal(NSIG, on_alarm) == SIG_ERR ? -1 : 0);
+	say("SIGKILL", __sysv_signal(SIGKILL, on_alarm) == SIG_ERR ? -1 : 0);
+
+	pair_open(&old_conn, AF_INET, "127.0.0.1");
+	alarms = 0;
+	must("thread", !pthread_create(&t, NULL, alarm_old, &self));
+	say("recv", recv(old_conn.server, buf, sizeof(buf), 0));
+	say("told by the handler", recv(old_conn.client, buf, sizeof(buf), 0));
+	say("accept", accept(old_conn.listener, NULL, NULL));
+	old_over = true;
+	must("join", !pthread_join(t, NULL));
+	say_action(SIGALRM);
+	pair_close(&old_conn);
+}
+
+static void test_sigset(void)
+{
+	title("sigset");
+	alarms = 0;
+	say("was default", old_sigset(SIGUSR1, on_alarm) == SIG_DFL);
+	say_action(SIGUSR1);
+	raise(SIGUSR1);
+	say("handled", alarms);
+	say("held", old_sigset(SIGUSR1, SIG_HOLD) == on_alarm);
+	say("again", old_sigset(SIGUSR1, SIG_HOLD) == SIG_HOLD);
+	raise(SIGUSR1);
+	say("handled", alarms);
+	say("let through", old_sigset(SIGUSR1, on_alarm) == SIG_HOLD);
+	say("handled", alarms);
+	say("none such", old_sigset(0, on_alarm) == SIG_ERR ? -1 : 0);
+	say("SIGKILL", old_sigset(SIGKILL, on_alarm) == SIG_ERR ? -1 : 0);
+
+	pair_open(&old_conn, AF_INET, "127.0.0.1");
+	old_sigset(SIGALRM, on_alarm);
+	setitimer(ITIMER_REAL, &(struct itimerval){ { 0, 50000 }, { 0, 50000 } }, NULL);
+	say("recv", recv(old_conn.server, &(char[8]){ 0 }, 8, 0));
+	setitimer(ITIMER_REAL, &(struct itimerval){ 0 }, NULL);
+	old_sigset(SIGALRM, SIG_DFL);
+	old_sigset(SIGUSR1, SIG_DFL);
+	pair_close(&old_conn);
+}
+
 void calls_interrupt(void)
 {
+	test_sysv();
+	test_sigset();
 	test_signals(AF_INET, "127.0.0.1");
 	test_signals(AF_INET6, "::1");
 	test_masks();
