@@ -127,7 +127,7 @@ static int set_preload(char why[static CTL_CLIENT_WHY_BYTES])
 	int rc;
 
 	if (install_find(INSTALL_PRELOAD, path) < 0) {
-		snprintf(why, CTL_CLIENT_WHY_BYTES, "libvj-preload.so is not there: %.200s", path);
+		snprintf(why, CTL_CLIENT_WHY_BYTES, "libvj-preload.so can't be read beside vj, nor as %.180s", path);
 		return -ENOENT;
 	}
 	if (strpbrk(path, " :") != NULL) {

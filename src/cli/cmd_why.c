@@ -111,6 +111,8 @@ static enum report_why why_unattached(const struct subject *s, const struct proc
 {
 	if (s->filtered && p->proto != 0)
 		return REPORT_WHY_FILTERED;
+	if (p->proto == IPPROTO_TCP && proc_sock_is_mptcp(s->pid, p->fd))
+		return REPORT_WHY_UNKNOWN; /* as the library says when it is asked */
 	if (p->proto == IPPROTO_UDP && p->remote.port == 0) /* who has leased the port is another one */
 		return bitmap_test(s->leased[true], p->local.port) ? REPORT_WHY_COPY : REPORT_WHY_NOT_READ;
 	if (p->proto == 0 || p->remote.port == 0)

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 enum { TCP_STATE_LISTEN = 0x0A };
@@ -170,6 +171,16 @@ static void read_table(int32_t pid, const char *name, uint8_t proto, struct proc
 	}
 	if (f != NULL)
 		fclose(f);
+}
+
+bool proc_sock_is_mptcp(int32_t pid, int fd)
+{
+	char path[64], name[16];
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd/%d", pid, fd);
+	n = getxattr(path, "system.sockprotoname", name, sizeof(name));
+	return n >= 5 && memcmp(name, "MPTCP", 5) == 0;
 }
 
 int proc_socks_read(int32_t pid, struct proc_socks *ret)

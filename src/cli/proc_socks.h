@@ -29,6 +29,9 @@ struct proc_sock *proc_socks_find(const struct proc_socks *socks, int fd);
 /* Has a lower descriptor the same socket? */
 bool proc_socks_is_copy(const struct proc_socks *socks, const struct proc_sock *s);
 
+/* Is the descriptor a socket of MPTCP, which /proc/net lists as its first TCP one? */
+bool proc_sock_is_mptcp(int32_t pid, int fd);
+
 /* Has it mapped a file of this name? Return: 1, 0; -EACCES, -ESRCH. */
 int proc_has_mapped(int32_t pid, const char *name);
 

@@ -91,7 +91,13 @@ sys.stdin.read()
 UNATTACHED = """
 import socket, sys
 connected, listener = socket.create_connection(("127.0.0.1", int(sys.argv[1]))), socket.create_server(("127.0.0.1", 0))
-print(connected.fileno(), listener.fileno(), flush=True)
+try:
+    mptcp = socket.socket(proto=262)
+    mptcp.bind(("127.0.0.1", 0))
+    mptcp.listen()
+except OSError: # this kernel has none
+    mptcp = None
+print(connected.fileno(), listener.fileno(), mptcp.fileno() if mptcp else -1, flush=True)
 sys.stdin.read()
 """
 
@@ -190,8 +196,10 @@ def check_outside():
         said = run(idle.pid)
         assert "]: under vj run; nothing in it has wanted a channel" in said and "\nno TCP or UDP sockets\n" in said and "PROTO" not in said, said
         assert "no vjd answers" in run("--socket", "/nowhere", idle.pid)
-        connected, listener = map(int, unattached.stdout.readline().split())
+        connected, listener, mptcp = map(int, unattached.stdout.readline().split())
         paths, said = ask(unattached.pid)
+        if mptcp >= 0: # of the library's sockets it is none, whoever waits at it
+            assert paths.pop(mptcp) == ("kernel", "UNKNOWN"), said
         assert paths == {connected: ("kernel", "NO_OWNER"), listener: ("kernel", "NOT_ACCEPTING")}, said
         assert "nothing in it has wanted a channel" in said["reason"], said
         assert "no program under vj run has that address and port" in run(unattached.pid)
