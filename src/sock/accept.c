@@ -95,6 +95,13 @@ static bool is_of_host_only(const struct sockaddr_storage *a)
 	return ntohl(((const struct sockaddr_in *)a)->sin_addr.s_addr) >> IN_CLASSA_NSHIFT == IN_LOOPBACKNET;
 }
 
+static void copied_put(struct sock *s)
+{
+	s->next_copied = sock.copied;
+	sock.copied = s;
+	calm_update(); /* recall_may() is over */
+}
+
 /*
  * Return: 0; -errno: the kernel listens alone.
  */
@@ -134,10 +141,8 @@ static int channel_listen(int fd, struct sock *s)
 	s->ready_ns = 0;
 	family_listens(s);
 	options_listen(s);
-	if (s->copied) {
-		s->next_copied = sock.copied;
-		sock.copied = s;
-	}
+	if (s->copied)
+		copied_put(s);
 	return 0;
 }
 
@@ -161,10 +166,8 @@ VJ_EARLY void listener_copied(struct sock *s)
 	if (s->copied)
 		return;
 	s->copied = true;
-	if (s->has_listener) {
-		s->next_copied = sock.copied;
-		sock.copied = s;
-	}
+	if (s->has_listener)
+		copied_put(s);
 }
 
 bool listeners_ready(void)
@@ -310,6 +313,7 @@ VJ_EARLY void listener_proof_close(struct sock *s)
 /* Who waits in its queue on channels goes to others, or if these may be @blind to it into the kernel's. */
 VJ_EARLY static void listener_withdraw(struct sock *s, bool blind)
 {
+	file_stir(&s->file);
 	listener_proof_close(s);
 	if (s->has_listener && sock.vj) {
 		if (blind)

@@ -7,8 +7,16 @@
 #include "sock/kernel.h"
 #include "sock/kick.h"
 #include "sock/layer.h"
+#include "sock/recall.h"
 #include "sock/undo.h"
 #include "sock/wait.h"
+
+static uint32_t next_number(void)
+{
+	static uint32_t times;
+
+	return ++times ? times : ++times;
+}
 
 static void calm_end(void)
 {
@@ -16,6 +24,7 @@ static void calm_end(void)
 	for (struct sleeper *sl = sock.sleepers; sl; sl = sl->next)
 		if (sl->kick->inside)
 			kick_send(sl->kick);
+	recall_placed();
 	for (int fd = fd_next(0); fd >= 0; fd = fd_next(fd + 1)) {
 		struct file *f = fd_peek(fd);
 
@@ -26,12 +35,19 @@ static void calm_end(void)
 
 void calm_update(void)
 {
-	static uint32_t times;
-
 	if (unlikely(sock.helper.state == HELPER_CALM))
-		atomic_store(&sock.calm, ++times ? times : ++times);
+		atomic_store(&sock.calm, next_number());
 	else if (unlikely(sock.calm))
 		calm_end();
+}
+
+VJ_COLD void calm_stir(struct file *f)
+{
+	atomic_store(&f->calm, 0);
+	if (!sock.calm)
+		return;
+	atomic_store(&sock.calm, next_number());
+	recall_placed();
 }
 
 /* The thread is cancelled, or jumps out. */

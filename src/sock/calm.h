@@ -11,10 +11,12 @@
  *	who sleeps		  says it by		 looks at		  is called back by
  *	epoll_wait()		  set->kernel_asleep	 set->calm, sock.calm	  the set's kick, an eventfd in the kernel's set
  *	recvfrom(), recvmsg(),	  sock.sleepers,	 sock.calm, and in the	  a signal: recall.c
- *	blocking accept(), poll() and watches		 last moment kick.sent
+ *	blocking accept()	  and watches		 last moment kick.sent
+ *	poll(), select()	  a place of recall.c's	 sock.calm, likewise	  likewise
  *
- * The first without the lock, sequentially consistent: an epoll set in which nothing of ours is to be told or done notes the value of sock.calm, and is the kernel's
+ * The first and the last without the lock, sequentially consistent: an epoll set in which nothing of ours is to be told or done notes the value of sock.calm, and is the kernel's
  * as long as that is the same. So does a listening socket whose clients nothing has to be noted of: its accept(), if it doesn't block, is the system call.
+ * poll() knows of each of its sockets that it was found so since the calm began (file->calm), or asks with the lock; what takes that back ends the calm for a moment (calm_stir()).
  * The others look with the lock held, and give it up when they have said that they sleep: what is said to them from there on is said to them alone.
  */
 #ifndef SOCK_CALM_H
@@ -34,6 +36,15 @@ static inline bool is_calm_since(const _Atomic uint32_t *noted)
 
 /* Lock held: the helper's state has changed, or the program has forked. All that was noted is to be looked at anew; is it over, who sleeps comes back. */
 void calm_update(void);
+
+/* Lock held: what poll() would have to look at has come to @f, of which it was found that the kernel tells all. */
+void calm_stir(struct file *f);
+
+static inline void file_stir(struct file *f)
+{
+	if (unlikely(atomic_load_explicit(&f->calm, memory_order_relaxed)))
+		calm_stir(f);
+}
 
 /* There is something to be told to who waits in it. What is looked at behind it is sequentially consistent against wait_kernel(). */
 static inline void set_stir(struct epoll_set *set)

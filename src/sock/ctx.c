@@ -5,6 +5,7 @@
  */
 #include "sock/async.h"
 #include "sock/away.h"
+#include "sock/calm.h"
 #include "sock/ctx.h"
 #include "sock/dest.h"
 #include "sock/dgram.h"
@@ -477,6 +478,7 @@ VJ_EARLY void file_put(struct file *f)
 
 void file_fire(struct file *f, uint32_t mask)
 {
+	file_stir(f);
 	for (struct watch *w = f->watches, *next; w; w = next) {
 		next = w->next;
 		if (w->set)

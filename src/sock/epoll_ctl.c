@@ -94,6 +94,7 @@ static void watch_del_kernel(struct watch *w)
 
 void watches_move(struct file *f, enum watch_side side)
 {
+	file_stir(f);
 	for (struct watch *w = f->watches, *next; w; w = next) {
 		next = w->next;
 		if (!w->set) {

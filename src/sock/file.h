@@ -24,6 +24,7 @@ struct file {
 	enum file_kind kind;
 	uint32_t refs; /* descriptors, and calls that gave the lock up meanwhile */
 	struct watch *watches;
+	_Atomic uint32_t calm; /* sock.calm, as it was when its events were found to be the kernel's alone, and there has been nothing since; 0. For poll() */
 };
 
 /*

@@ -173,18 +173,31 @@ static inline int ker_close_range(unsigned first, unsigned last, int flags)
 static inline int ker_ppoll(struct pollfd *fds, nfds_t n, struct timespec *timeout,
 			    const sigset_t *mask)
 {
-	return (int)KER_BLOCKING(sys_ppoll(fds, n, timeout, mask));
+	return (int)KER_POINT(SYS_ppoll, fds, n, timeout, mask, SYS_SIGSET_BYTES, 0);
 }
+
+static inline int ker_poll(struct pollfd *fds, nfds_t n, int timeout_ms)
+{
+#ifdef SYS_poll /* not on newer architectures */
+	return (int)KER_POINT(SYS_poll, fds, n, timeout_ms, 0, 0, 0);
+#else
+	struct timespec ts = { .tv_sec = timeout_ms / 1000, .tv_nsec = timeout_ms % 1000 * 1000000L };
+
+	return ker_ppoll(fds, n, timeout_ms < 0 ? NULL : &ts, NULL);
+#endif
+}
+
+struct ker_mask {
+	const sigset_t *mask;
+	size_t bytes;
+};
 
 static inline int ker_pselect(int n, fd_set *r, fd_set *w, fd_set *x, struct timespec *timeout,
 			      const sigset_t *mask)
 {
-	struct {
-		const sigset_t *mask;
-		size_t bytes;
-	} arg = { mask, SYS_SIGSET_BYTES };
+	struct ker_mask arg = { mask, SYS_SIGSET_BYTES };
 
-	return (int)KER_BLOCKING(SYS_CALL6(SYS_pselect6, n, r, w, x, timeout, &arg));
+	return (int)KER_POINT(SYS_pselect6, n, r, w, x, timeout, &arg);
 }
 
 /*

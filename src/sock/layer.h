@@ -100,6 +100,7 @@ struct sock_layer {
 	uint64_t calls; /* of the program into ctx_process() */
 	uint32_t looks; /* at what has come, by whomever */
 	_Atomic uint32_t calm; /* not 0: the helper is CALM; another number each time, and after each fork() of the program */
+	_Atomic uint32_t inside; /* sock.calm, as it was when recall_may() was found to be true */
 
 	struct sleeper *sleepers;
 	struct sleeper *leader; /* NULL: nobody sleeps on the bell */

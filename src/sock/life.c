@@ -155,6 +155,8 @@ VJ_EARLY static void fork_child(void)
 	sock.sleepers = sock.leader = NULL;
 	sock.helper.state = HELPER_NONE;
 	atomic_store_explicit(&sock.calm, 0, memory_order_relaxed);
+	if (unlikely(atomic_load_explicit(&sock.inside, memory_order_relaxed)))
+		recall_forked();
 	sleeping_update();
 	sock.helper.kick = (struct kick){ .fd = -1 };
 	sock.helper.timer_fd = -1;

@@ -5,10 +5,14 @@
  * Connections on channels are asked here; all others, and listening sockets, UDP sockets and epoll
  * sets in addition, are polled by the kernel, in one array that also holds the kick and the bell while this
  * thread sleeps.
+ *
+ * What has none of ours among its descriptors is the program's own call. So it is as long as it is calm (calm.h), if of all of ours the kernel tells all; then
+ * the thread waits where it can be called back from (recall.c).
  */
 #include "sock/accept.h"
 #include "sock/away.h"
 #include "sock/cage.h"
+#include "sock/calm.h"
 #include "sock/ctx.h"
 #include "sock/dgram.h"
 #include "sock/epoll.h"
@@ -31,7 +35,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 
-enum { ON_STACK = 8, KEPT_ROOM = 64, ROOMS = 8, SELECT_ON_STACK = 64, EXTRA = 2 /* kick and bell */ };
+enum { ON_STACK = 8, KEPT_ROOM = 64, ROOMS = 8, SELECT_ON_STACK = 64, SURELY_THERE = 256, EXTRA = 2 /* kick and bell */ };
 
 /* One call of poll(). */
 struct polling {
@@ -44,16 +48,108 @@ struct polling {
 	nfds_t watch_cnt;
 	bool any_kernel;
 	bool waited; /* it was looked at once, in vain */
+	bool inside; /* in: it may go on by call_calm() */
+	uint32_t calm; /* the kernel tells all of them; 0 */
 	const sigset_t *mask;
 };
 
-static bool any_ours(const struct pollfd *fds, nfds_t n)
+/*
+ * ---- as the kernel serves it ----------------------------------------------------------------------
+ * --------------
+ */
+
+/* The program's own */
+struct kernel_call {
+	long nr;
+	long arg[6];
+};
+
+/* What is it about? */
+struct whose {
+	bool calms; /* files of ours of which the kernel told all while it was `calm` */
+	bool ours; /* and others */
+	uint32_t calm;
+};
+
+static inline bool is_kernels(struct whose w)
 {
-	for (nfds_t i = 0; i < n; i++)
-		if (fd_peek(fds[i].fd))
-			return true;
-	return false;
+	return !w.calms && !w.ours;
 }
+
+/* As long as nobody is on channels */
+static bool kernel_tells_all(const struct file *f)
+{
+	const struct sock *s = container_of((struct file *)(uintptr_t)f, struct sock, file);
+
+	if (f->kind != FILE_SOCK || (s->state == SOCK_LISTEN && !s->has_listener && !s->kernel_only) || (s->state == SOCK_UDP && s->dgram->heir))
+		return false;
+	return (s->state == SOCK_LISTEN || s->state == SOCK_UDP || s->state == SOCK_FRESH) &&
+	       !(sock_level(s) & ~(uint32_t)(EPOLLOUT | EPOLLWRNORM)); /* UDP is written to on either side */
+}
+
+/* There is no context, nor another thread that could make one. No lock */
+VJ_EARLY static bool is_only_kernels(const struct file *f)
+{
+	return __libc_single_threaded && !sock.vj && !sock.lazy && kernel_tells_all(f);
+}
+
+VJ_EARLY static void whose_add(struct whose *w, const struct file *f)
+{
+	if (!w->calm)
+		w->calm = atomic_load(&sock.inside);
+	if (w->calm && likely(atomic_load_explicit(&f->calm, memory_order_relaxed) == w->calm))
+		w->calms = true;
+	else
+		w->ours |= !is_only_kernels(f);
+}
+
+/* As the kernel, before any of them is looked at */
+VJ_EARLY static bool is_too_many(nfds_t n, nfds_t surely_not)
+{
+	struct rlimit limit;
+
+	return unlikely(n > surely_not) && !getrlimit(RLIMIT_NOFILE, &limit) && n > limit.rlim_cur;
+}
+
+/* What the kernel refuses is its. */
+VJ_EARLY static struct whose poll_whose(const struct pollfd *fds, nfds_t n)
+{
+	struct whose w = { .calm = 0 };
+
+	if (is_wild(fds) || unlikely(sock_inside) || is_too_many(n, SURELY_THERE))
+		return w;
+	for (nfds_t i = 0; i < n && likely(!w.ours); i++) {
+		const struct file *f = fd_peek(fds[i].fd);
+
+		if (unlikely(f != NULL))
+			whose_add(&w, f);
+	}
+	return w;
+}
+
+/* Return: as the call. *@ret_back: it was called back, or there is more to it: look again */
+static VJ_NOINLINE long call_calm(const struct kernel_call *c, uint32_t calm, bool waits, const struct signal_trace *signals, bool *ret_back)
+{
+	struct recall rc;
+	long r;
+
+	*ret_back = !waits && atomic_load(&sock.calm) != calm;
+	if (!waits)
+		return *ret_back ? 0 : KER_POINT(c->nr, c->arg[0], c->arg[1], c->arg[2], c->arg[3], c->arg[4], c->arg[5]); /* nobody has to call it back */
+	*ret_back = !recall_place(&rc, signals, calm);
+	if (*ret_back)
+		return 0;
+	r = recall_call(&rc, c->nr, c->arg[0], c->arg[1], c->arg[2], c->arg[3], c->arg[4], c->arg[5]);
+	if (!recall_leave_place(&rc, r))
+		return -EINTR;
+	*ret_back = rc.looks;
+	return r;
+}
+
+/*
+ * ---- both sides -----------------------------------------------------------------------------------
+ * --------------
+ */
 
 static bool is_channel(const struct file *f)
 {
@@ -99,6 +195,24 @@ static int merge(struct polling *p)
 	return cnt;
 }
 
+/* Of which of them the kernel tells all as long as it is calm. Return: of all */
+static bool note_calm(const struct polling *p)
+{
+	bool all = recall_may();
+
+	if (!all)
+		return false;
+	for (nfds_t i = 0; i < p->n; i++) {
+		struct file *f = fd_peek(p->fds[i].fd);
+		bool tells = f && kernel_tells_all(f);
+
+		if (tells)
+			atomic_store_explicit(&f->calm, sock.calm, memory_order_relaxed);
+		all &= tells || !f;
+	}
+	return all;
+}
+
 /* What the kernel has just said of listening sockets to the thread that takes from them */
 static void note_clients(const struct polling *p)
 {
@@ -124,6 +238,7 @@ static int look(struct polling *p, bool sleeps)
 
 	ctx_process();
 	cnt = look_channel(p);
+	p->calm = sock.calm && note_calm(p) ? sock.calm : 0;
 	if (sleeps && !cnt && !(sock.vj && vj_may_spin(sock.vj, false)))
 		return 0;
 	if (p->any_kernel && sys_ppoll(p->kernel, p->n, &zero, NULL) > 0)
@@ -276,37 +391,10 @@ static void poll_left(void *arg)
 	polling_end(undo->p);
 }
 
-/* There is no context, nor another thread that could make one: nobody will kick but a handler of this thread, see sleep_is_over(). */
-static bool is_only_kernels(void)
-{
-	return !sock.vj && __libc_single_threaded && !sock.lazy;
-}
-
 static void poll_left_inside(void *arg)
 {
 	lock_take();
 	polling_end(arg);
-}
-
-/* As sleep_poll(), without kick and bell: see recall.c. */
-static int sleep_inside(struct polling *p, int64_t timeout_ns, const struct signal_trace *signals)
-{
-	struct timespec ts = { .tv_sec = timeout_ns / 1000000000, .tv_nsec = timeout_ns % 1000000000 };
-	struct recall rc;
-	struct undo undo;
-	int r;
-
-	undo_push(&undo, poll_left_inside, p);
-	recall_begin(&rc, NULL, signals);
-	watches_on(p, &rc.sleeper);
-	lock_leave();
-	r = (int)recall_call(&rc, SYS_ppoll, (long)p->kernel, (long)p->n, timeout_ns < 0 ? 0 : (long)&ts, (long)p->mask, SYS_SIGSET_BYTES, 0);
-	lock_take();
-	p->waited |= !r;
-	if (!recall_end(&rc, r) || !undo_pop(&undo))
-		return -EINTR;
-	watches_off(p);
-	return rc.looks ? 0 : r; /* a handler is seen there, too */
 }
 
 /* @kernel, @n: as in struct polling. No lock */
@@ -331,7 +419,7 @@ static int sleep_poll(struct polling *p, int64_t timeout_ns, uint64_t deadline_n
 	struct sleeper sl = { .kick = &kick, .signals = *signals, .wake_ns = deadline_ns };
 	struct poll_undo undo = { .p = p, .sl = &sl };
 	struct pollfd *kernel = p->kernel; /* that one is NULL as soon as a handler has undone the call */
-	int r = is_only_kernels() ? 0 : kick_borrow(&kick);
+	int r = kick_borrow(&kick);
 
 	if (r)
 		return r;
@@ -366,10 +454,11 @@ static int let_through(struct polling *p)
 	return undo_pop(&undo) ? r : -EINTR;
 }
 
-/* Return: as poll(), -errno. Lock held. */
-static int poll_both(struct polling *p, int64_t timeout_ns)
+enum { GO_INSIDE = -4096 };
+
+/* Return: as poll(), -errno; GO_INSIDE. Lock held. @signals: when the program's call began */
+static int poll_both(struct polling *p, int64_t timeout_ns, const struct signal_trace *signals)
 {
-	struct signal_trace signals = sock_signals;
 	struct spin spin = { 0 };
 	uint64_t deadline_ns = 0, now_ns;
 	int r;
@@ -378,7 +467,7 @@ static int poll_both(struct polling *p, int64_t timeout_ns)
 		r = look(p, timeout_ns != 0);
 		if (r || !timeout_ns)
 			break;
-		if (sock_signals.ran != signals.ran) {
+		if (sock_signals.ran != signals->ran) {
 			r = -EINTR;
 			break;
 		}
@@ -391,10 +480,10 @@ static int poll_both(struct polling *p, int64_t timeout_ns)
 		}
 		if (spin_turn(&spin))
 			continue;
-		if (!p->mask && recall_may())
-			r = sleep_inside(p, time_left(deadline_ns, now_ns), &signals);
-		else
-			r = sleep_poll(p, time_left(deadline_ns, now_ns), deadline_ns, &signals);
+		if (p->inside && p->calm)
+			return GO_INSIDE;
+		p->inside = false; /* some of the time will be over */
+		r = sleep_poll(p, time_left(deadline_ns, now_ns), deadline_ns, signals);
 		if (r > 0) {
 			r = take_kernels(p); /* what channels have is found by the next call, if there is something */
 			p->waited |= !r;
@@ -411,7 +500,7 @@ static int poll_both(struct polling *p, int64_t timeout_ns)
 }
 
 /* Among them are some that want something to be done first, now and then. */
-static VJ_COLD int poll_lazy(struct polling *p, int64_t timeout_ns)
+static VJ_COLD int poll_lazy(struct polling *p, int64_t timeout_ns, const struct signal_trace *signals)
 {
 	uint64_t deadline_ns = deadline_after(sys_clock_ns(), timeout_ns);
 
@@ -426,15 +515,19 @@ static VJ_COLD int poll_lazy(struct polling *p, int64_t timeout_ns)
 				until_ns = min_u64(until_ns, file_again_ns(f, (uint32_t)p->fds[i].events));
 		}
 		if (!r)
-			r = poll_both(p, time_left(until_ns, sys_clock_ns()));
+			r = poll_both(p, time_left(until_ns, sys_clock_ns()), signals);
 		if (r || until_ns == deadline_ns || sys_clock_ns() >= deadline_ns)
 			return r;
 	}
 }
 
-/* Return: as poll(), -errno. @timeout_ns -1: for ever. *@ret_waited: not at once */
-static int poll_any(struct pollfd *fds, nfds_t n, int64_t timeout_ns, const sigset_t *mask, bool *ret_waited)
+/*
+ * Return: as poll(), -errno; GO_INSIDE, if ret_calm isn't NULL. @timeout_ns -1: for ever. @began: when the call did. *@ret_waited: not at once. *@ret_calm: since
+ * when the kernel tells all
+ */
+static int poll_any(struct pollfd *fds, nfds_t n, int64_t timeout_ns, const sigset_t *mask, const struct signal_trace *began, bool *ret_waited, uint32_t *ret_calm)
 {
+	struct signal_trace signals;
 	struct pollfd kernel[ON_STACK + EXTRA];
 	struct watch watches[ON_STACK];
 	struct polling p = {
@@ -451,49 +544,88 @@ static int poll_any(struct pollfd *fds, nfds_t n, int64_t timeout_ns, const sigs
 						     (n + EXTRA) * sizeof(*kernel));
 	}
 	signals_keep_out(mask);
+	signals = mask ? sock_signals : *began;
 	lock_take();
-	r = unlikely(sock.lazy) ? poll_lazy(&p, timeout_ns) : poll_both(&p, timeout_ns);
+	p.inside = ret_calm && !mask && !sock.lazy;
+	r = unlikely(sock.lazy) ? poll_lazy(&p, timeout_ns, &signals) : poll_both(&p, timeout_ns, &signals);
 	if (p.heap) /* as above */
 		room_put(p.kernel, n);
 	lock_leave();
 	signals_let_in(mask);
 	*ret_waited = p.waited;
+	if (ret_calm)
+		*ret_calm = p.calm;
 	return r;
 }
 
-/* As the kernel, before any of them is looked at */
-static bool is_too_many(nfds_t n)
+/* @call: poll(), or ppoll() by which *@timeout (NULL: for ever) becomes what is left of it. Return: as poll_any() */
+static int poll_ours(const struct kernel_call *call, struct whose w, struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask)
 {
-	struct rlimit limit;
+	struct signal_trace signals = sock_signals;
+	int64_t timeout_ns = timespec_ns(timeout);
+	uint64_t until_ns = call->nr != SYS_ppoll && timeout_ns > 0 ? deadline_after(ker_clock_late_ns(), timeout_ns) : 0;
+	bool back, again = false;
+	int r = GO_INSIDE;
 
-	return n > KEPT_ROOM && !getrlimit(RLIMIT_NOFILE, &limit) && n > limit.rlim_cur;
+	if (unlikely(w.ours) || mask) {
+		if (is_too_many(n, KEPT_ROOM))
+			return -EINVAL;
+		r = poll_any(fds, n, timeout_ns, mask, &signals, &back, &w.calm);
+	}
+	for (; r == GO_INSIDE; again = true) {
+		r = (int)call_calm(call, w.calm, timeout_ns != 0, &signals, &back);
+		if (likely(!back))
+			break;
+		timeout_ns = until_ns ? min_s64(timeout_ns, time_left(until_ns, sys_clock_ns())) : timespec_ns(timeout);
+		r = poll_any(fds, n, timeout_ns, mask, &signals, &back, again || until_ns ? NULL : &w.calm); /* @call's own time-out is not what is left of it */
+	}
+	return r;
+}
+
+static VJ_NOINLINE int poll_ours_ns(struct whose w, struct pollfd *fds, nfds_t n, struct timespec *timeout, const sigset_t *mask)
+{
+	const struct kernel_call call = { SYS_ppoll, { (long)fds, (long)n, (long)timeout, (long)mask, SYS_SIGSET_BYTES } };
+
+	return poll_ours(&call, w, fds, n, timeout, mask);
 }
 
 VJ_EARLY int sock_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask)
 {
-	struct timespec ts;
-	bool waited;
+	struct timespec left, *leftp = timeout ? &left : NULL;
+	struct whose w;
 
 	if (unlikely(caged))
 		return caged->ppoll(fds, n, timeout, mask);
-	if (timespec_bad(timeout) || is_too_many(n))
+	if (timespec_bad(timeout))
 		return (int)ret_errno(-EINVAL);
-	if (!any_ours(fds, n) || sock_inside) {
-		if (timeout)
-			ts = *timeout; /* the kernel writes back what was left */
-		return (int)ret_errno(ker_ppoll(fds, n, timeout ? &ts : NULL, mask));
-	}
-	return (int)ret_errno(poll_any(fds, n, timespec_ns(timeout), mask, &waited));
+	if (timeout)
+		left = *timeout; /* the kernel writes back what was left */
+	w = poll_whose(fds, n);
+	return (int)ret_errno(likely(is_kernels(w)) ? ker_ppoll(fds, n, leftp, mask) : poll_ours_ns(w, fds, n, leftp, mask));
+}
+
+static VJ_NOINLINE int poll_ours_ms(struct whose w, struct pollfd *fds, nfds_t n, int timeout_ms)
+{
+	struct timespec ts = { .tv_sec = timeout_ms / 1000,
+			       .tv_nsec = (long)(timeout_ms % 1000) * 1000000 };
+	struct timespec *timeout = timeout_ms < 0 ? NULL : &ts;
+#ifdef SYS_poll /* not on newer architectures */
+	const struct kernel_call call = { SYS_poll, { (long)fds, (long)n, timeout_ms } };
+
+	return poll_ours(&call, w, fds, n, timeout, NULL);
+#else
+	return poll_ours_ns(w, fds, n, timeout, NULL);
+#endif
 }
 
 VJ_EARLY int sock_poll(struct pollfd *fds, nfds_t n, int timeout_ms)
 {
-	struct timespec ts = { .tv_sec = timeout_ms / 1000,
-			       .tv_nsec = (long)(timeout_ms % 1000) * 1000000 };
+	struct whose w;
 
 	if (unlikely(caged))
 		return caged->poll(fds, n, timeout_ms);
-	return sock_ppoll(fds, n, timeout_ms < 0 ? NULL : &ts, NULL);
+	w = poll_whose(fds, n);
+	return (int)ret_errno(likely(is_kernels(w)) ? ker_poll(fds, n, timeout_ms) : poll_ours_ms(w, fds, n, timeout_ms));
 }
 
 /*
@@ -524,13 +656,36 @@ static void bit_set(fd_set *set, int fd, bool on)
 		((unsigned long *)set)[fd / 64] &= ~bit;
 }
 
-/* Return: entries; *ret_ours: is there anything for us in it? */
-VJ_EARLY static nfds_t select_collect(int n, const fd_set *r, const fd_set *w, const fd_set *x,
-			     struct pollfd *fds, bool *ret_ours)
+static unsigned long bits_get(const fd_set *set, int at)
+{
+	return set && !is_wild(set) ? ((const unsigned long *)set)[at / 64] : 0;
+}
+
+VJ_EARLY static struct whose select_whose(int n, const fd_set *r, const fd_set *w, const fd_set *x)
+{
+	int end = (int)min_u32((uint32_t)max_s64(n, 0), atomic_load_explicit(&fd_table.cnt, memory_order_relaxed)); /* beyond there is none of ours */
+	struct whose whose = { .calm = 0 };
+
+	for (int at = 0; at < end; at += 64) {
+		unsigned long bits = bits_get(r, at) | bits_get(w, at) | bits_get(x, at);
+
+		if (end - at < 64)
+			bits &= (1ul << (end - at)) - 1;
+		for (; bits && likely(!whose.ours); bits &= bits - 1) {
+			const struct file *f = fd_peek(at + __builtin_ctzl(bits));
+
+			if (unlikely(f != NULL))
+				whose_add(&whose, f);
+		}
+	}
+	return whose;
+}
+
+/* Return: entries */
+static nfds_t select_collect(int n, const fd_set *r, const fd_set *w, const fd_set *x, struct pollfd *fds)
 {
 	nfds_t cnt = 0;
 
-	*ret_ours = false;
 	for (int fd = 0; fd < n; fd++) {
 		short events =
 			(short)((bit_get(r, fd) ? SEL_IN : 0) | (bit_get(w, fd) ? SEL_OUT : 0) |
@@ -540,7 +695,6 @@ VJ_EARLY static nfds_t select_collect(int n, const fd_set *r, const fd_set *w, c
 			continue;
 		if (fds)
 			fds[cnt] = (struct pollfd){ .fd = fd, .events = events };
-		*ret_ours |= fd_peek(fd) != NULL;
 		cnt++;
 	}
 	return cnt;
@@ -582,27 +736,24 @@ static void timeout_left(struct timespec *timeout, uint64_t start_ns)
 	*timeout = (struct timespec){ .tv_sec = (time_t)(left_ns / NS_PER_SEC), .tv_nsec = (long)(left_ns % NS_PER_SEC) };
 }
 
-/* Return: as select_for(); *ret_ours false: nothing of ours in it, ask the kernel. */
-VJ_EARLY static int select_any(int n, fd_set *r, fd_set *w, fd_set *x, struct timespec *timeout,
-		      const sigset_t *mask, bool *ret_ours)
+/* Return: as select_for(), GO_INSIDE. @began, @ret_calm: as poll_any() */
+static int select_any(int n, fd_set *r, fd_set *w, fd_set *x, struct timespec *timeout,
+		      const sigset_t *mask, const struct signal_trace *began, uint32_t *ret_calm)
 {
 	struct pollfd on_stack[SELECT_ON_STACK], *fds = on_stack;
 	uint64_t start_ns;
 	bool waited = false;
-	nfds_t cnt = select_collect(n, r, w, x, NULL, ret_ours);
+	nfds_t cnt = select_collect(n, r, w, x, NULL);
 	int ret;
 
-	if (!*ret_ours)
-		return 0;
 	if (cnt > SELECT_ON_STACK) {
 		fds = malloc(cnt * sizeof(*fds));
 		if (!fds)
 			return -ENOMEM;
 	}
-	select_collect(n, r, w, x, fds, ret_ours);
-	*ret_ours = true;
+	select_collect(n, r, w, x, fds);
 	start_ns = timeout ? sys_clock_ns() : 0;
-	ret = poll_any(fds, cnt, timespec_ns(timeout), mask, &waited);
+	ret = poll_any(fds, cnt, timespec_ns(timeout), mask, began, &waited, ret_calm);
 	timeout_left(timeout, start_ns);
 	if (ret >= 0)
 		ret = select_report(n, r, w, x, fds, cnt, waited);
@@ -611,15 +762,34 @@ VJ_EARLY static int select_any(int n, fd_set *r, fd_set *w, fd_set *x, struct ti
 	return ret;
 }
 
+/* Return: as select_for() */
+static VJ_NOINLINE int select_ours(struct whose whose, int n, fd_set *r, fd_set *w, fd_set *x, struct timespec *timeout, const sigset_t *mask)
+{
+	const struct ker_mask arg = { mask, SYS_SIGSET_BYTES };
+	const struct kernel_call call = { SYS_pselect6, { n, (long)r, (long)w, (long)x, (long)timeout, (long)&arg } };
+	struct signal_trace signals = sock_signals;
+	bool back, again = false;
+	int ret = GO_INSIDE;
+
+	if (unlikely(whose.ours) || mask)
+		ret = select_any(n, r, w, x, timeout, mask, &signals, &whose.calm);
+	for (; ret == GO_INSIDE; again = true) {
+		ret = (int)call_calm(&call, whose.calm, !timeout || timeout->tv_sec || timeout->tv_nsec, &signals, &back);
+		if (likely(!back))
+			break;
+		ret = select_any(n, r, w, x, timeout, mask, &signals, again ? NULL : &whose.calm);
+	}
+	return ret;
+}
+
 /* Return: as select(), -errno. @timeout becomes what is left of it. */
 VJ_EARLY static int select_for(int n, fd_set *r, fd_set *w, fd_set *x, struct timespec *timeout, const sigset_t *mask)
 {
-	bool ours = false;
-	int ret = 0;
+	struct whose whose = { .calm = 0 };
 
-	if (n >= 0 && !timespec_bad(timeout) && !sock_inside && layer_began())
-		ret = select_any(n, r, w, x, timeout, mask, &ours);
-	return ours ? ret : ker_pselect(n, r, w, x, timeout, mask);
+	if (layer_began() && !timespec_bad(timeout) && likely(!sock_inside))
+		whose = select_whose(n, r, w, x);
+	return likely(is_kernels(whose)) ? ker_pselect(n, r, w, x, timeout, mask) : select_ours(whose, n, r, w, x, timeout, mask);
 }
 
 int sock_pselect(int n, fd_set *r, fd_set *w, fd_set *x, const struct timespec *timeout,

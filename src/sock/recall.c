@@ -16,6 +16,9 @@
  * user's processes share (RLIMIT_SIGPENDING). So the helper repeats it, at each of its ticks, until the thread is back. A process that doesn't get a place when the helper
  * begins, or which a filter keeps from sending, never waits so.
  *
+ * Who waits for nothing that would be said to him alone, but what ends the calm, doesn't need the lock (poll()): he is in a place, and takes himself out again. Whoever ends the
+ * calm marks the place, and from then on he is a sleeper as the others, who leaves with the lock.
+ *
  * A handler of the program's that interrupts the call returns behind it, too, so whether it goes on is decided as for all who wait (wait.c). While it is known
  * to run nobody sends the signal. One that begins just as it is sent is interrupted by it, as by any signal: a sleep of its own may end by EINTR.
  */
@@ -54,6 +57,9 @@ static bool installed VJ_LATER;
 static bool works VJ_LATER; /* sending does, as far as is known */
 static bool misses VJ_LATER; /* somebody was called, and may not have heard it */
 static const char mark;
+
+enum { PLACES = 128, PLACE_CALLED = 1 };
+static _Atomic uintptr_t places[PLACES] VJ_SELDOM; /* struct recall; with PLACE_CALLED: in sock.sleepers */
 
 /* ---- the system call --------------------------------------------------------------------------------------------- */
 
@@ -142,8 +148,12 @@ long recall_call(struct recall *rc, long nr, long a, long b, long c, long d, lon
 	const long arg[] = { a, b, c, d, e, f };
 	long r;
 
+	if (sock_signals.ran != rc->sleeper.signals.ran)
+		return -EINTR;
+	if (ker_is_alone())
+		return call_look(&rc->sleeper, nr, arg);
 	pthread_cleanup_push(undo_all, NULL);
-	r = sock_signals.ran != rc->sleeper.signals.ran ? -EINTR : KER_BLOCKING(call_look(&rc->sleeper, nr, arg));
+	r = KER_BLOCKING(call_look(&rc->sleeper, nr, arg));
 	pthread_cleanup_pop(0);
 	return r;
 }
@@ -263,7 +273,11 @@ bool recall_again(void)
 
 bool recall_may(void)
 {
-	return sock.calm && sock.vj && works && !sock.copied && hears() && vj_is_calm(sock.vj);
+	bool may = sock.calm && sock.vj && works && !sock.copied && hears() && vj_is_calm(sock.vj);
+
+	if (may)
+		atomic_store_explicit(&sock.inside, sock.calm, memory_order_relaxed);
+	return may;
 }
 
 static void recall_unlink(struct recall *rc)
@@ -283,15 +297,20 @@ static void recall_left(void *arg)
 	lock_leave();
 }
 
-void recall_begin(struct recall *rc, struct file *f, const struct signal_trace *signals)
+static void recall_init(struct recall *rc, const struct signal_trace *signals)
 {
 	if (unlikely(!sock_signals.tid))
 		sock_signals.tid = (int)SYS_CALL0(SYS_gettid);
 	rc->kick = (struct kick){ .fd = -1, .inside = &rc->sleeper };
 	rc->sleeper = (struct sleeper){ .kick = &rc->kick, .signals = *signals, .wake_ns = TIME_NEVER, .bell_fd = -1, .thread = &sock_signals, .begun = sock_signals.begun };
+	rc->watch.file = NULL;
+}
+
+void recall_begin(struct recall *rc, struct file *f, const struct signal_trace *signals)
+{
+	recall_init(rc, signals);
 	rc->watch = (struct watch){ .sleeper = &rc->sleeper };
-	if (f)
-		watch_link(&rc->watch, f);
+	watch_link(&rc->watch, f);
 	sleeper_link(&rc->sleeper);
 	undo_push(&rc->undo, recall_left, rc);
 }
@@ -303,4 +322,85 @@ bool recall_end(struct recall *rc, long r)
 	rc->looks = r == -EINTR && (rc->kick.sent || sock_signals.ran != rc->sleeper.signals.ran);
 	recall_unlink(rc);
 	return true;
+}
+
+/* ---- without the lock -------------------------------------------------------------------------------------------- */
+
+/* Each of the threads begins at another one. @rc->place is written before, for a handler that jumps out from between. */
+static bool place_take(struct recall *rc)
+{
+	for (unsigned i = 0; i < PLACES; i++) {
+		uintptr_t none = 0;
+
+		rc->place = &places[((unsigned)sock_signals.tid + i) % PLACES];
+		if (likely(atomic_compare_exchange_strong(rc->place, &none, (uintptr_t)rc)))
+			return true;
+	}
+	return false;
+}
+
+/* Return: false: it was called, and the lock is taken */
+static bool place_leave(struct recall *rc)
+{
+	uintptr_t there = (uintptr_t)rc;
+
+	if (likely(atomic_compare_exchange_strong(rc->place, &there, 0)) || there != ((uintptr_t)rc | PLACE_CALLED)) /* out already, or in a child that a handler has forked */
+		return true;
+	lock_take();
+	if (likely(atomic_load(rc->place) == ((uintptr_t)rc | PLACE_CALLED))) { /* else a handler has undone it meanwhile, or has forked */
+		atomic_store(rc->place, 0);
+		recall_unlink(rc);
+	}
+	return false;
+}
+
+static void place_left(void *arg)
+{
+	if (!place_leave(arg))
+		lock_leave();
+}
+
+bool recall_place(struct recall *rc, const struct signal_trace *signals, uint32_t calm)
+{
+	if (!hears())
+		return false;
+	recall_init(rc, signals);
+	rc->place = &places[0];
+	atomic_signal_fence(memory_order_seq_cst); /* a handler may jump out from here on */
+	undo_push(&rc->undo, place_left, rc);
+	if (likely(place_take(rc)) && likely(atomic_load(&sock.calm) == calm))
+		return true;
+	place_left(rc);
+	undo_pop(&rc->undo);
+	return false;
+}
+
+bool recall_leave_place(struct recall *rc, long r)
+{
+	bool called = !place_leave(rc), here = undo_pop(&rc->undo);
+
+	rc->looks = called && r == -EINTR;
+	if (unlikely(called))
+		lock_leave();
+	return here;
+}
+
+VJ_COLD void recall_placed(void)
+{
+	for (unsigned i = 0; i < PLACES; i++) {
+		uintptr_t there = atomic_load(&places[i]);
+		struct recall *rc = (struct recall *)there;
+
+		if (!there || (there & PLACE_CALLED) || !atomic_compare_exchange_strong(&places[i], &there, there | PLACE_CALLED))
+			continue;
+		sleeper_link(&rc->sleeper);
+		kick_send(&rc->kick);
+	}
+}
+
+VJ_COLD void recall_forked(void)
+{
+	atomic_store(&sock.inside, 0);
+	for (unsigned i = 0; i < PLACES; i++)
+		atomic_store(&places[i], 0);
 }

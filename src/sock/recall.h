@@ -17,7 +17,8 @@ struct recall {
 	struct kick kick;
 	struct sleeper sleeper;
 	struct watch watch;
-	bool looks; /* recall_end(): it was called back, or a handler has run: it is to look for what, and whether that ends the call */
+	_Atomic uintptr_t *place; /* of one without the lock: where it is, or was about to be */
+	bool looks; /* recall_end(), recall_leave_place(): it was called back, or a handler has run: it is to look for what, and whether that ends the call */
 };
 
 /* The helper has begun: the signal's handler is put before libc's. */
@@ -33,6 +34,16 @@ void recall_begin(struct recall *rc, struct file *f, const struct signal_trace *
 bool recall_end(struct recall *rc, long r);
 /* The system call; a cancellation point. Return: as that; -EINTR: called back, or as that. No lock. */
 long recall_call(struct recall *rc, long nr, long a, long b, long c, long d, long e, long f);
+/*
+ * The same for who waits for nothing but what ends the calm, or renews it, without the lock: @calm is sock.calm, for which recall_may() was found to be true.
+ * Return: false: it isn't so any more; nothing was begun
+ */
+bool recall_place(struct recall *rc, const struct signal_trace *signals, uint32_t calm);
+bool recall_leave_place(struct recall *rc, long r);
+/* Lock held: the calm is over, or renewed. Those who wait so are called back. */
+void recall_placed(void);
+void recall_forked(void);
+
 /* Of @context, a ucontext_t: where it goes on */
 uintptr_t *place_of(void *context);
 /* A handler returns to @context: not to the system call, but to its end. */

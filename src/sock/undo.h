@@ -9,7 +9,7 @@
 
 struct file;
 
-/* What is to be done when a jump leaves the call that has begun it. On its stack; pushed and popped with the lock held. */
+/* What is to be done when a jump leaves the call that has begun it. On its stack; pushed and popped with the lock held, or where a handler may jump out from between. */
 struct undo {
 	struct undo *outer;
 	void (*run)(void *arg); /* without the lock */

@@ -14,9 +14,11 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
+#include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
+#include <sys/wait.h>
 #include <threads.h>
 #include <time.h>
 #include <unistd.h>
@@ -25,7 +27,7 @@
 #define SYS_poll SYS_ppoll
 #endif
 
-enum { LONG_MS = 200, SHORT_MS = 50, LOOKS = 30, TRIES = 10, TIMED = 4, ROUNDS = 25 };
+enum { LONG_MS = 200, SHORT_MS = 50, LOOKS = 30, TRIES = 10, TIMED = 4, ROUNDS = 25, MANY_FDS = 100, MANY_THREADS = 150 };
 
 struct result {
 	long r;
@@ -40,6 +42,7 @@ struct result {
 static int server, listener, via;
 static volatile sig_atomic_t handlers, cut;
 static sigjmp_buf out;
+static pid_t forked;
 
 static void on_short(int sig)
 {
@@ -61,6 +64,12 @@ static void on_jump(int sig)
 	(void)sig;
 	handlers++;
 	siglongjmp(out, 1);
+}
+
+static void on_fork(int sig)
+{
+	(void)sig;
+	forked = fork();
 }
 
 static void told(long r, char byte)
@@ -98,14 +107,86 @@ static void reads_peek(void)
 	told(r, byte);
 }
 
-static void polls(void)
+static void reads_if(bool ready)
 {
-	struct pollfd p = { .fd = server, .events = POLLIN };
-
-	if (poll(&p, 1, -1) == 1)
+	if (ready)
 		reads();
 	else
 		told(-1, '-');
+}
+
+static bool polls_once(int ms)
+{
+	struct pollfd p = { .fd = server, .events = POLLIN };
+
+	return poll(&p, 1, ms) == 1;
+}
+
+static void polls(void)
+{
+	reads_if(polls_once(-1));
+}
+
+static void polls_many(void)
+{
+	struct pollfd p[MANY_FDS];
+
+	for (int i = 0; i < MANY_FDS; i++)
+		p[i] = (struct pollfd){ .fd = i == MANY_FDS / 2 ? server : -i, .events = POLLIN };
+	reads_if(poll(p, MANY_FDS, -1) == 1);
+}
+
+static bool selects_once(int ms)
+{
+	struct timeval tv = { .tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000 };
+	fd_set set;
+
+	FD_ZERO(&set);
+	FD_SET(server, &set);
+	return select(server + 1, &set, NULL, NULL, ms < 0 ? NULL : &tv) == 1;
+}
+
+static void selects(void)
+{
+	reads_if(selects_once(-1));
+}
+
+/* In the child a handler that forks returns to the call, too. */
+static void polls_forking(void)
+{
+	struct pollfd p = { .fd = server, .events = POLLIN };
+	int status, r;
+
+	forked = -1;
+	r = poll(&p, 1, -1);
+	if (!forked)
+		_exit(r != -1 || errno != EINTR || poll(&p, 1, 1));
+	if (forked < 0) { /* none has run */
+		reads_if(r == 1);
+		return;
+	}
+	CHECK(r == -1 && errno == EINTR && waitpid(forked, &status, 0) == forked && !status);
+	told(0, 'f');
+}
+
+static void *polls_thread(void *arg)
+{
+	struct pollfd p = { .fd = server, .events = POLLIN };
+
+	CHECK(poll(&p, 1, -1) == 1);
+	return arg;
+}
+
+static void polls_by_threads(void)
+{
+	pthread_t threads[MANY_THREADS];
+
+	for (int i = 0; i < MANY_THREADS; i++)
+		CHECK(!pthread_create(&threads[i], NULL, polls_thread, NULL));
+	write_all(via, "", 1);
+	for (int i = 0; i < MANY_THREADS; i++)
+		CHECK(!pthread_join(threads[i], NULL));
+	reads();
 }
 
 static void accepts(void)
@@ -129,12 +210,12 @@ static void accepts_timed(void)
 	CHECK(!fcntl(listener, F_SETFL, 0));
 }
 
-static void reads_or_jumps(void)
+static void waits_or_jumps(void (*wait)(void))
 {
 	if (sigsetjmp(out, 1))
 		told(0, 'j');
 	else
-		reads();
+		wait();
 }
 
 static void *reads_for_ever(void *arg)
@@ -148,13 +229,23 @@ static void *reads_for_ever(void *arg)
 	return NULL;
 }
 
-static void cancels(void)
+static void *polls_till_cancelled(void *arg)
+{
+	struct pollfd p = { .fd = server, .events = POLLIN };
+
+	write_all(via, &(pid_t){ (pid_t)syscall(SYS_gettid) }, sizeof(pid_t));
+	while (poll(&p, 1, -1) >= 0)
+		(void)!recv(server, &(char){ 0 }, 1, MSG_DONTWAIT);
+	return arg;
+}
+
+static void cancels(void *(*waits)(void *arg))
 {
 	pthread_t thread;
 	void *ended;
 	char go;
 
-	CHECK(!pthread_create(&thread, NULL, reads_for_ever, NULL));
+	CHECK(!pthread_create(&thread, NULL, waits, NULL));
 	CHECK(read(via, &go, 1) == 1 && !pthread_cancel(thread) && !pthread_join(thread, &ended));
 	told(ended == PTHREAD_CANCELED, 'c');
 }
@@ -258,28 +349,70 @@ static void *accepts_for_ever(void *arg)
 	return arg;
 }
 
-/* In a set in which nothing comes, while another thread's clients do. Each `go` is for one wait. */
-static void epolls_beside(void)
+static int set;
+
+static bool epolls_once(int ms)
 {
-	struct epoll_event ev = { .events = EPOLLIN };
-	int set = epoll_create1(EPOLL_CLOEXEC);
+	return epoll_wait(set, &(struct epoll_event){ 0 }, 1, ms) == 1;
+}
+
+/* Nothing comes to it, while another thread's clients do. Each `go` is for one wait; 'l': it is over late. */
+static void waits_beside(bool (*once)(int ms))
+{
 	pthread_t thread;
 	char go;
 
-	CHECK(set >= 0 && !epoll_ctl(set, EPOLL_CTL_ADD, server, &ev) && !pthread_create(&thread, NULL, accepts_for_ever, NULL));
-	while (read_all(via, &go, 1) == 1)
-		if (epoll_wait(set, &ev, 1, ANSWER_MS) == 1)
+	set = epoll_create1(EPOLL_CLOEXEC);
+	CHECK(set >= 0 && !epoll_ctl(set, EPOLL_CTL_ADD, server, &(struct epoll_event){ .events = EPOLLIN }) &&
+	      !pthread_create(&thread, NULL, accepts_for_ever, NULL));
+	while (read_all(via, &go, 1) == 1) {
+		uint64_t began = now_ms();
+
+		errno = 0;
+		if (once(go == 'l' ? LONG_MS : ANSWER_MS))
 			reads();
 		else
-			told(-1, go);
+			told(-1, go == 'l' && now_ms() - began < LONG_MS ? 'e' : go);
+	}
 }
 
 static bool few_signals; /* none of those that are queued */
 
+static void wait_by(char order)
+{
+	switch (order) {
+	case 'r': reads(); break;
+	case 'm': reads_msg(); break;
+	case 'p': reads_peek(); break;
+	case 'o': polls(); break;
+	case 'O': polls_many(); break;
+	case 'i': selects(); break;
+	case 'J': waits_or_jumps(polls); break;
+	case 'F': polls_forking(); break;
+	case 'y': polls_by_threads(); break;
+	case 'a': accepts(); break;
+	case 'f': accepts_timed(); break;
+	case 'j': waits_or_jumps(reads); break;
+	case 'c': cancels(reads_for_ever); break;
+	case 'C': cancels(polls_till_cancelled); break;
+	case 'h': reads_handling(); break;
+	case 'd': reads_deaf(); break;
+	case 'l': reads_cramped(); break;
+	case 'n': reads_beside(sets_nonblock); break;
+	case 'u': reads_beside(sets_user); break;
+	case 'e': ends_polling(); break;
+	case 's': waits_beside(epolls_once); break;
+	case 'S': waits_beside(polls_once); break;
+	case 'I': waits_beside(selects_once); break;
+	case 't': limit_set(SHORT_MS); break;
+	default: limit_set(ANSWER_MS); break;
+	}
+}
+
 static void waits(int ctl)
 {
 	struct sigaction restarts = { .sa_handler = on_short, .sa_flags = SA_RESTART }, interrupts = { .sa_handler = on_short },
-			 lasts = { .sa_handler = on_long, .sa_flags = SA_RESTART }, jumps = { .sa_handler = on_jump };
+			 lasts = { .sa_handler = on_long, .sa_flags = SA_RESTART }, jumps = { .sa_handler = on_jump }, forks = { .sa_handler = on_fork };
 	struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	socklen_t len = sizeof(at);
 	uint16_t port;
@@ -292,29 +425,11 @@ static void waits(int ctl)
 	server = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	CHECK(!bind(server, (struct sockaddr *)&at, len) && !getsockname(server, (struct sockaddr *)&at, &len));
 	CHECK(!sigaction(SIGUSR1, &restarts, NULL) && !sigaction(SIGUSR2, &interrupts, NULL) && !sigaction(SIGALRM, &lasts, NULL) &&
-	      !sigaction(SIGTERM, &jumps, NULL));
+	      !sigaction(SIGTERM, &jumps, NULL) && !sigaction(SIGHUP, &forks, NULL));
 	write_all(ctl, &at, sizeof(at));
 	write_all(ctl, &port, sizeof(port));
 	while (read_all(ctl, &order, 1) == 1)
-		switch (order) {
-		case 'r': reads(); break;
-		case 'm': reads_msg(); break;
-		case 'p': reads_peek(); break;
-		case 'o': polls(); break;
-		case 'a': accepts(); break;
-		case 'f': accepts_timed(); break;
-		case 'j': reads_or_jumps(); break;
-		case 'c': cancels(); break;
-		case 'h': reads_handling(); break;
-		case 'd': reads_deaf(); break;
-		case 'l': reads_cramped(); break;
-		case 'n': reads_beside(sets_nonblock); break;
-		case 'u': reads_beside(sets_user); break;
-		case 'e': ends_polling(); break;
-		case 's': epolls_beside(); break;
-		case 't': limit_set(SHORT_MS); break;
-		default: limit_set(ANSWER_MS); break;
-		}
+		wait_by(order);
 }
 
 /* ---- who sends --------------------------------------------------------------------------------------------------- */
@@ -411,7 +526,8 @@ static bool is_inside(const struct waiter *w)
 	unsigned long cnt;
 	long nr = sleeps_by(w, &cnt);
 
-	return nr == SYS_recvfrom || nr == SYS_recvmsg || nr == SYS_accept || nr == SYS_accept4 || ((nr == SYS_poll || nr == SYS_ppoll) && cnt == 1);
+	return nr == SYS_recvfrom || nr == SYS_recvmsg || nr == SYS_accept || nr == SYS_accept4 || nr == SYS_pselect6 ||
+	       ((nr == SYS_poll || nr == SYS_ppoll) && (cnt == 1 || cnt == MANY_FDS));
 }
 
 static bool comes_inside(const struct waiter *w)
@@ -476,7 +592,7 @@ static void leave(const struct waiter *w)
 
 static void part_called(void)
 {
-	for (const char *order = "rmpoa"; *order; order++) {
+	for (const char *order = "rmpoOia"; *order; order++) {
 		struct waiter w;
 
 		waiter_start(&w);
@@ -513,6 +629,45 @@ static void part_signals(void)
 	printf("heard after a handler\n");
 }
 
+static void part_polls(void)
+{
+	struct result res;
+	struct waiter w;
+
+	waiter_start(&w);
+	for (const char *order = "oi"; *order; order++) {
+		wait_inside(&w, *order);
+		CHECK(!kill(w.pid, *order == 'o' ? SIGUSR1 : SIGUSR2));
+		res = result(&w);
+		printf("%c: %s after %d handlers\n", *order, strerror(res.err), res.handlers);
+	}
+	wait_inside(&w, 'J');
+	CHECK(!kill(w.pid, SIGTERM));
+	res = result(&w);
+	printf("left by a jump: %c, %d\n", res.byte, res.handlers);
+	wait_inside(&w, 'o');
+	check_called(&w, 'o');
+	waiter_end(&w);
+	waiter_start(&w);
+	wait_inside(&w, 'o');
+	leave(&w);
+	for (const char *end = "kv"; *end; end++) { /* more of them than have a place */
+		write_all(w.ctl, "y", 1);
+		CHECK(read_all(w.ctl, &(char){ 0 }, 1) == 1);
+		usleep(SHORT_MS * 1000);
+		send_byte(&w, *end == 'k' ? w.kernels : w.ours, *end);
+		CHECK(result(&w).byte == *end);
+	}
+	waiter_end(&w);
+	printf("heard by %d threads\n", MANY_THREADS);
+	waiter_start(&w);
+	wait_inside(&w, 'F');
+	CHECK(!kill(w.pid, SIGHUP) && result(&w).byte == 'f');
+	check_heard(&w, 'o');
+	waiter_end(&w);
+	printf("heard after a handler has forked\n");
+}
+
 static void part_limits(void)
 {
 	struct waiter w;
@@ -534,24 +689,29 @@ static void part_limits(void)
 	waiter_end(&w);
 }
 
-static void part_cancelled(void)
+static void check_cancelled(char order, char cancelled)
 {
 	struct waiter w;
 
 	waiter_start(&w);
-	wait_inside(&w, 'r');
-	send_byte(&w, w.kernels, 'k');
-	(void)result(&w);
-	write_all(w.ctl, "c", 1);
+	wait_inside(&w, order);
+	leave(&w);
+	write_all(w.ctl, &cancelled, 1);
 	CHECK(read_all(w.ctl, &w.tid, sizeof(w.tid)) == sizeof(w.tid));
 	while (!comes_inside(&w))
 		send_byte(&w, w.kernels, 'k');
 	write_all(w.ctl, "", 1);
 	printf("cancelled: %ld\n", result(&w).r);
 	w.tid = w.pid;
-	wait_inside(&w, 'r');
-	check_called(&w, 'r');
+	wait_inside(&w, order);
+	check_called(&w, order);
 	waiter_end(&w);
+}
+
+static void part_cancelled(void)
+{
+	check_cancelled('r', 'c');
+	check_cancelled('o', 'C');
 }
 
 static void part_unsignalled(void)
@@ -760,16 +920,24 @@ static void connects(int go)
 	(void)!read(fd, &byte, 1);
 }
 
-/* A signal that comes just as a client on channels, the first, ends the wait in the kernel's set ends the program's wait, too. */
-static void part_set(void)
+static bool sleeps_beside(const struct waiter *w)
+{
+	long nr = sleeps_in(w);
+
+	return nr == SYS_poll || nr == SYS_ppoll || nr == SYS_pselect6 || sleeps_in_set(w);
+}
+
+/* A signal that comes just as a client on channels, the first, ends the wait in the kernel's call ends the program's wait, too. Without one it lasts as long as is said. */
+static void check_beside(char order, int rounds)
 {
 	struct result res;
 	struct waiter w;
 
 	waiter_start(&w);
 	connects_to = w.port;
-	write_all(w.ctl, "s", 1);
-	for (int i = 0; i < ROUNDS; i++) {
+	write_all(w.ctl, &order, 1);
+	for (int i = 0; i < rounds; i++) {
+		bool late = i % 5 == 4;
 		int go[2];
 		pid_t client;
 
@@ -780,21 +948,32 @@ static void part_set(void)
 			write_all(w.ctl, "g", 1);
 			leave(&w);
 		}
-		write_all(w.ctl, "g", 1);
-		while (!sleeps_in_set(&w))
+		write_all(w.ctl, late ? "l" : "g", 1);
+		while (!sleeps_beside(&w))
 			usleep(1000);
 		write_all(go[1], "g", 1);
-		for (uint64_t until = now_ms() + LOOKS; sleeps_in_set(&w) && now_ms() < until;)
+		for (uint64_t until = now_ms() + LOOKS; sleeps_beside(&w) && now_ms() < until;)
 			;
-		CHECK(!kill(w.pid, SIGUSR2));
+		CHECK(late || !kill(w.pid, SIGUSR2));
 		res = result(&w);
-		CHECK(res.r == -1 && res.err == EINTR);
+		CHECK(res.r == -1 && res.err == (late ? 0 : EINTR) && res.byte == (late ? 'l' : 'g'));
 		child_end(client);
 		close(go[0]);
 		close(go[1]);
 	}
 	waiter_end(&w);
-	printf("a set is left for a handler\n");
+	printf("%c: left for a handler\n", order);
+}
+
+static void part_set(void)
+{
+	check_beside('s', ROUNDS);
+}
+
+static void part_beside(void)
+{
+	check_beside('S', ROUNDS);
+	check_beside('I', ROUNDS);
 }
 
 void inside_role(const char *role)
@@ -808,9 +987,9 @@ void inside_role(const char *role)
 void inside_parts(const char *only)
 {
 	static const struct part parts[] = {
-		{ "inside", part_called }, { "inside_signals", part_signals }, { "inside_limits", part_limits }, { "inside_cancelled", part_cancelled },
+		{ "inside", part_called }, { "inside_signals", part_signals }, { "inside_polls", part_polls }, { "inside_limits", part_limits }, { "inside_cancelled", part_cancelled },
 		{ "inside_unsignalled", part_unsignalled }, { "inside_changed", part_changed }, { "inside_timer", part_timer }, { "inside_setuid", part_setuid }, { "inside_timed", part_timed },
-		{ "cancelled_first", part_cancelled_first }, { "inside_set", part_set },
+		{ "cancelled_first", part_cancelled_first }, { "inside_set", part_set }, { "inside_beside", part_beside },
 	};
 
 	parts_run(parts, sizeof(parts) / sizeof(parts[0]), only);
