@@ -16,7 +16,7 @@
  * That needs a quarter of a second and twelve who are passed on. Behind a mutex no two processes ever wait at once, so four are enough if the process that waits
  * has been another one three times, and never were there two. Two that were seen to wait at once have no mutex, for good. Where all are busy from the beginning
  * two may not be seen for long, so who passes a client on while it has connections itself has those turns counted anew. A process that sleeps as the kernel serves
- * it (calm.h) says nothing of this. Until it is known the helper looks each millisecond, for a tenth of a second, so that the few who come to one that doesn't wait
+ * it (calm.h) says nothing of this. For a tenth of a second after each turn the helper looks each millisecond, so that the few who come to one that doesn't wait
  * are soon passed on.
  *
  * A process that stands still for a moment (a slow disk, a busy host) has no turns. It passes on all who come to it, which may be hundreds, but all that others
@@ -203,7 +203,6 @@ static bool is_asleep(void)
 	return asleep.now && asleep.before;
 }
 
-
 static uint64_t myself(void)
 {
 	uint32_t app = deed_app(sock.vj);
@@ -262,6 +261,15 @@ static void turn_look(struct family_slot *slot)
 		turns = 1; /* a restart now and then */
 	if (was != TOGETHER)
 		atomic_compare_exchange_strong(&slot->turns, &was, turns);
+}
+
+/* Not if two were seen meanwhile: that is for good. */
+static void turns_anew(struct family_slot *slot)
+{
+	uint32_t was = atomic_load(&slot->turns);
+
+	while (was != TOGETHER && !atomic_compare_exchange_strong(&slot->turns, &was, 0))
+		;
 }
 
 /* No two wait at once here. */
@@ -437,7 +445,7 @@ bool family_pass(const struct sock *s, bool stops)
 	if (!atomic_compare_exchange_strong(&s->slot->waiter, &who, 0))
 		return false;
 	if (!stops && slot_has_turns(s->slot) && serves())
-		atomic_store(&s->slot->turns, 0);
+		turns_anew(s->slot);
 	deed_offer_to(sock.vj, s->listener, stops ? DEED_OFFER_STOPS : DEED_OFFER, (uint32_t)(who >> 32), (int32_t)who);
 	return true;
 }
