@@ -281,6 +281,8 @@ bool sleep_begin(struct sleeper *sl, int64_t *timeout_ns)
 			return false;
 		}
 		sleeper_link(sl);
+		if (unlikely(sock.leader != sl) && sock.leader && unlikely(vj_link_is_new(sock.vj))) /* else the helper would have him look at its next tick */
+			kick_send(sock.leader->kick);
 	}
 	/* From here on a handler kicks; one that ran before is noticed here. */
 	sock_signals.sleep_fd = sl->kick->fd;

@@ -95,17 +95,23 @@ static void serve_by_others(int fd)
 	exit(0);
 }
 
+static uint64_t now_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
 /* Return: how long it took */
 static uint64_t answer_us(int fd, int i)
 {
-	struct timespec begin, end;
+	uint64_t begun_us = now_us();
 	char c;
 
-	clock_gettime(CLOCK_MONOTONIC, &begin);
 	CHECK(write(fd, &(char){ (char)i }, 1) == 1);
 	CHECK(read(fd, &c, 1) == 1 && c == (char)i);
-	clock_gettime(CLOCK_MONOTONIC, &end);
-	return (uint64_t)(end.tv_sec - begin.tv_sec) * 1000000 + (uint64_t)(end.tv_nsec / 1000) - (uint64_t)(begin.tv_nsec / 1000);
+	return now_us() - begun_us;
 }
 
 /* ANSWERS of them. Return: did none wait for a time, and did one of each kind that is only written, and for which nothing moves, come at once? */
@@ -259,9 +265,111 @@ static void part_sparse(void)
 	printf("a question now and then\n");
 }
 
+static void *reads_byte(void *arg)
+{
+	CHECK(read(*(int *)arg, &(char){ 0 }, 1) == 1);
+	return NULL;
+}
+
+/* ---- a thread that connects beside one that leads ------------------------------------------------------------------ */
+
+enum { CALM_MS = 60 /* some ticks of the helper */, BESIDE = 40, BESIDE_ROW = 10, BESIDE_US = 5000 };
+
+/* In a thread that has not waited for anything before: it leaves the bell to who leads. */
+static void *connects_beside(void *arg)
+{
+	uint64_t begun_us = now_us();
+
+	close(connect_to(*(uint16_t *)arg));
+	return (void *)(uintptr_t)(now_us() - begun_us);
+}
+
+/*
+ * Who leads has gone to sleep before there was a channel to the server that the other one connects to, and hears nothing of his own meanwhile. Some row of
+ * connections doesn't wait until the helper ticks, however busy the machine.
+ */
+static void part_connects_beside(void)
+{
+	pid_t leads_for, servers[BESIDE];
+	uint16_t first = server_start(serve_any, &leads_for), ports[BESIDE];
+	pthread_t leader, thread;
+	int lead, soon = 0, asked = 0;
+	void *us;
+
+	for (int i = 0; i < BESIDE; i++)
+		ports[i] = server_start(serve_any, &servers[i]);
+	lead = connect_to(first);
+	ping(lead);
+	CHECK(!pthread_create(&leader, NULL, reads_byte, &lead));
+	for (; asked < BESIDE && soon < BESIDE_ROW; asked++) {
+		usleep(CALM_MS * 1000);
+		CHECK(!pthread_create(&thread, NULL, connects_beside, &ports[asked]) && !pthread_join(thread, &us));
+		child_end(servers[asked]);
+		soon = (uintptr_t)us < BESIDE_US ? soon + 1 : 0;
+	}
+	CHECK(soon == BESIDE_ROW);
+	while (asked < BESIDE)
+		end_by_signal(servers[asked++], SIGKILL);
+	write_all(lead, "ping", 4);
+	CHECK(!pthread_join(leader, NULL));
+	close(lead);
+	child_end(leads_for);
+	printf("connects beside one that waits\n");
+}
+
+/* ---- a wait that another thread's call has looked at anew ------------------------------------------------------------ */
+
+enum { STIR_MS = 300, STIRRED_MS = 400, STIRS = 5, SETTLE_MS = 20, SETTLES = 20 };
+
+static int datagrams_to(uint16_t port)
+{
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+
+	CHECK(fd >= 0 && !connect(fd, (struct sockaddr *)&to, sizeof(to)));
+	return fd;
+}
+
+static void *stirs(void *arg)
+{
+	usleep(STIR_MS * 1000);
+	CHECK(!shutdown(*(int *)arg, SHUT_RDWR));
+	return NULL;
+}
+
+/* Nothing comes, and it is over when it is to be: of some, at a busy machine. */
+static void part_stirred(void)
+{
+	struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct pollfd waits[] = { { .fd = socket(AF_INET, SOCK_DGRAM, 0), .events = POLLIN }, { .fd = listen_any(&(uint16_t){ 0 }), .events = POLLIN } };
+	socklen_t len = sizeof(at);
+	bool soon = false;
+
+	CHECK(!bind(waits[0].fd, (struct sockaddr *)&at, len) && !getsockname(waits[0].fd, (struct sockaddr *)&at, &len));
+	for (int i = 0; i < STIRS && !soon; i++) {
+		struct pollfd other = { .fd = datagrams_to(ntohs(at.sin_port)), .events = POLLIN };
+		pthread_t thread;
+		uint64_t took;
+
+		for (int k = 0; k < SETTLES; k++)
+			CHECK(!poll(k % 2 ? waits : &other, k % 2 ? 2 : 1, SETTLE_MS));
+		CHECK(!pthread_create(&thread, NULL, stirs, &other.fd));
+		took = now_us();
+		CHECK(!poll(waits, 2, STIRRED_MS));
+		took = now_us() - took;
+		CHECK(took >= STIRRED_MS * 1000 && !pthread_join(thread, NULL));
+		soon = took < (STIRRED_MS + STIR_MS / 2) * 1000;
+		close(other.fd);
+	}
+	CHECK(soon);
+	close(waits[0].fd);
+	close(waits[1].fd);
+	printf("waits as long as it was to\n");
+}
+
 /* ---- a set in which only the kernel's are served, until there is somebody else ------------------------------------------------- */
 
-enum { CALM_THREADS = 3, CALM_ANSWERS = 20, CALM_ROUNDS = 4, CALM_MS = 60 /* some ticks of the helper */ };
+enum { CALM_THREADS = 3, CALM_ANSWERS = 20, CALM_ROUNDS = 4 };
 
 static int calm_listener, calm_set, calm_threads;
 
@@ -831,7 +939,7 @@ static void part_fork_at_end(void)
 
 void answers_parts(const char *only)
 {
-	static const struct part parts[] = { { "answers", part_answers }, { "sparse", part_sparse }, { "calm", part_calm }, { "handler", part_handler },
+	static const struct part parts[] = { { "answers", part_answers }, { "sparse", part_sparse }, { "connects_beside", part_connects_beside }, { "stirred", part_stirred }, { "calm", part_calm }, { "handler", part_handler },
 					     { "signalled", part_signalled },	 { "deferred", part_deferred }, { "bell", part_bell }, { "ends_beneath", part_ends_beneath },
 					     { "behind_exit", part_behind_exit },
 					     { "fork_at_end", part_fork_at_end } };
