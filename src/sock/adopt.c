@@ -162,10 +162,7 @@ void adopt_received(const struct msghdr *msg)
 	message_fds(msg, adopt_fd);
 }
 
-/*
- * ---- at the start -------------------------------------------------------------------------------
- * ----------------
- */
+/* ---- at the start ---------------------------------------------------------------------------------------------- */
 
 /* Most programs have none, and go on without a function of libc's that would have to be looked up first. */
 VJ_EARLY static void adopt_socket(int fd)

@@ -70,10 +70,7 @@ struct note {
 enum { NOTE_BYTES = offsetof(struct note, options) + sizeof(((struct note *)0)->options) };
 _Static_assert(NOTE_BYTES <= sizeof(((struct deed_note *)0)->bytes), "fits");
 
-/*
- * ---- leaving ------------------------------------------------------------------------------------
- * ----------------
- */
+/* ---- leaving --------------------------------------------------------------------------------------------------- */
 
 /* Rounded up: 0 is none. */
 static uint32_t timeout_ms(uint64_t ns)
@@ -239,10 +236,7 @@ static bool is_sock6(uint64_t cookie)
 	return ((struct sock *)(uintptr_t)cookie)->family == AF_INET6;
 }
 
-/*
- * ---- sharing ------------------------------------------------------------------------------------
- * ----------------
- */
+/* ---- sharing --------------------------------------------------------------------------------------------------- */
 
 /* The token takes the place of the placeholder at each of the connection's numbers. */
 static void token_place(int token, int fd, const struct sock *s)
@@ -465,10 +459,7 @@ void away_adopt(int fd)
 		s->stdio = sock.stdio = true;
 }
 
-/*
- * ---- claiming -----------------------------------------------------------------------------------
- * ----------------
- */
+/* ---- claiming -------------------------------------------------------------------------------------------------- */
 
 /* Return: 0: it is here; -ECONNRESET: it will not come. Gives up the lock meanwhile. */
 static int claim_wait(struct sock *s, int answer)
@@ -660,10 +651,7 @@ bool away_is_over(struct sock *s, long *ret)
 	return s->state == SOCK_KERNEL;
 }
 
-/*
- * ---- endings ------------------------------------------------------------------------------------
- * ----------------
- */
+/* ---- endings --------------------------------------------------------------------------------------------------- */
 
 void away_destroy(struct sock *s)
 {

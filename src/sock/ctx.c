@@ -61,10 +61,7 @@ struct sock_layer sock VJ_LATER = {
 
 __thread bool sock_inside;
 
-/*
- * ---- lock ---------------------------------------------------------------------------------------
- * ----------------
- */
+/* ---- lock ------------------------------------------------------------------------------------------------------ */
 
 /*
  * Another thread has it, as a rule for less than a microsecond. To sleep until then takes several: two system calls, two switches, and perhaps a
@@ -245,10 +242,7 @@ struct sock *send_enter(int fd, bool lent)
 	return enter(fd, lent);
 }
 
-/*
- * ---- context ------------------------------------------------------------------------------------
- * ----------------
- */
+/* ---- context --------------------------------------------------------------------------------------------------- */
 
 /* $VJ_SPIN_US; what is no number of that range is said, and as if it were not there */
 VJ_EARLY static long spin_us_wanted(void)
@@ -455,10 +449,7 @@ void ctx_close(void)
 	vj_close(vj);
 }
 
-/*
- * ---- events -------------------------------------------------------------------------------------
- * ----------------
- */
+/* ---- events ---------------------------------------------------------------------------------------------------- */
 
 VJ_EARLY void file_get(struct file *f)
 {

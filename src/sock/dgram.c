@@ -71,10 +71,7 @@ struct dgram *dgram_new(void)
 	return d;
 }
 
-/*
- * ---- on and off channels ------------------------------------------------------------------------
- * ----------------
- */
+/* ---- on and off channels --------------------------------------------------------------------------------------- */
 
 /* Threads that are about to send by it, without the lock, have only its number: then the last one closes it. */
 static void lease_fd_drop(struct sock *s)
@@ -348,10 +345,7 @@ int dgram_shutdown(int fd, struct sock *s, int how)
 	return r;
 }
 
-/*
- * ---- calls of the kernel that may wait, without the lock ----------------------------------------
- * ----------------
- */
+/* ---- calls of the kernel that may wait, without the lock ------------------------------------------------------- */
 
 static void kernel_end(struct sock *s)
 {
@@ -383,10 +377,7 @@ void dgram_kernel_end(struct dgram_hold *h)
 		kernel_end(h->sock);
 }
 
-/*
- * ---- options ------------------------------------------------------------------------------------
- * ----------------
- */
+/* ---- options --------------------------------------------------------------------------------------------------- */
 
 void dgram_option(int fd, struct sock *s, int level, int name, const void *val, socklen_t len)
 {
@@ -427,10 +418,7 @@ void dgram_option(int fd, struct sock *s, int level, int name, const void *val, 
 		d->wants_stamp = on ? name : 0;
 }
 
-/*
- * ---- readiness ----------------------------------------------------------------------------------
- * ----------------
- */
+/* ---- readiness ------------------------------------------------------------------------------------------------- */
 
 uint32_t dgram_level(const struct sock *s)
 {

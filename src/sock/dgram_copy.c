@@ -71,10 +71,7 @@ static int line_fd = -1, bell_fd = -1; /* the children's end of ours, and the ot
 static int lines[LINES_MAX];	 /* of those before us */
 static unsigned line_cnt;
 
-/*
- * ---- the holder ---------------------------------------------------------------------------------
- * ----------------
- */
+/* ---- the holder ------------------------------------------------------------------------------------------------ */
 
 VJ_EARLY static struct sock *udp_at(int fd)
 {
@@ -372,10 +369,7 @@ bool dgram_has_heirs(const struct sock *s)
 	return s->dgram->open && s->dgram->parcel;
 }
 
-/*
- * ---- the heir -----------------------------------------------------------------------------------
- * ----------------
- */
+/* ---- the heir -------------------------------------------------------------------------------------------------- */
 
 void dgram_inherited(struct sock *s)
 {

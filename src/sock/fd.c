@@ -29,10 +29,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/*
- * ---- close --------------------------------------------------------------------------------------
- * ----------------
- */
+/* ---- close ----------------------------------------------------------------------------------------------------- */
 
 /*
  * Is our end of file where the kernel would have it acknowledged (sk_stream_wait_close()), whether its reader runs or not? On a channel that
@@ -191,10 +188,7 @@ int sock_close_range(unsigned first, unsigned last, int flags)
 	return (int)ret_errno(r);
 }
 
-/*
- * ---- dup ----------------------------------------------------------------------------------------
- * ----------------
- */
+/* ---- dup ------------------------------------------------------------------------------------------------------- */
 
 /* @to is a new number for what is behind @f. Lock held. */
 static int fd_share(int to, struct file *f)
@@ -288,10 +282,7 @@ int sock_dup3(int fd, int fd2, int flags)
 	return (int)ret_errno(fd == fd2 ? -EINVAL : dup_onto(fd, fd2, flags));
 }
 
-/*
- * ---- flags --------------------------------------------------------------------------------------
- * ----------------
- */
+/* ---- flags ----------------------------------------------------------------------------------------------------- */
 
 /*
  * Of the flags in @which those in @flags are on, of a socket that we know, and @call sets them at the kernel's. Under the lock: who has the socket

@@ -22,10 +22,7 @@
 #include <string.h>
 #include <sys/time.h>
 
-/*
- * ---- options --------------------------------------------------------------------------------------
- * --------------
- */
+/* ---- options --------------------------------------------------------------------------------------------------- */
 
 static void timeout_set(int fd, int name, uint64_t ns)
 {
@@ -49,10 +46,7 @@ void in_kernel_options(int fd, const struct sock *s)
 		(void)SYS_CALL2(SYS_shutdown, fd, SHUT_RD);
 }
 
-/*
- * ---- numbers --------------------------------------------------------------------------------------
- * --------------
- */
+/* ---- numbers --------------------------------------------------------------------------------------------------- */
 
 void in_kernel(struct sock *s, int fd, enum report_why why)
 {
@@ -77,10 +71,7 @@ void in_kernel(struct sock *s, int fd, enum report_why why)
 			sock_give_to_kernel(nr, s, why);
 }
 
-/*
- * ---- calls that waited ----------------------------------------------------------------------------
- * --------------
- */
+/* ---- calls that waited ----------------------------------------------------------------------------------------- */
 
 /* By either call. Gives the lock up. */
 static long transfer(const struct sock *s, bool sends, const struct iovec *iov, int cnt, int flags)

@@ -85,10 +85,7 @@ VJ_EARLY void layer_bury(void)
 	}
 }
 
-/*
- * ---- fork ---------------------------------------------------------------------------------------
- * ----------------
- */
+/* ---- fork ------------------------------------------------------------------------------------------------------ */
 
 static _Atomic uint64_t ignored VJ_NEAR; /* by signals_off(), and not set by the program since */
 static __thread bool fork_locked __attribute__((tls_model("initial-exec")));
@@ -249,10 +246,7 @@ VJ_EARLY void life_init(void)
 	__register_atfork(fork_prepare, fork_parent, fork_child, NULL);
 }
 
-/*
- * ---- exit ---------------------------------------------------------------------------------------
- * ----------------
- */
+/* ---- exit ------------------------------------------------------------------------------------------------------ */
 
 /*
  * Now, as the connections may have something to say for a while. Threads that wait there are none of ours, and wait on; of clients that come from now on,

@@ -37,10 +37,7 @@
 #include <string.h>
 #include <sys/time.h>
 
-/*
- * ---- the tables ---------------------------------------------------------------------------------
- * ----------------
- */
+/* ---- the tables ------------------------------------------------------------------------------------------------ */
 
 enum { TTL_DEFAULT = 64 }; /* what -1 means */
 
@@ -209,10 +206,7 @@ void options_listen(const struct sock *s)
 	marks_listen(s, AF_INET6, SOCK_OPTION_TOS6, SOCK_OPTION_TTL6);
 }
 
-/*
- * ---- set ----------------------------------------------------------------------------------------
- * ----------------
- */
+/* ---- set ------------------------------------------------------------------------------------------------------- */
 
 /* Enough room? Then the number in @val. Options are ints, some may be given as a byte. */
 static int int_in(const void *val, socklen_t len, int *ret_value)
@@ -709,10 +703,7 @@ VJ_EARLY int sock_setsockopt(int fd, int level, int name, const void *val, sockl
 	return (int)ret_errno(r);
 }
 
-/*
- * ---- get ----------------------------------------------------------------------------------------
- * ----------------
- */
+/* ---- get ------------------------------------------------------------------------------------------------------- */
 
 static int value_out(const void *value, size_t bytes, void *val, socklen_t *len)
 {

@@ -53,10 +53,7 @@ struct polling {
 	const sigset_t *mask;
 };
 
-/*
- * ---- as the kernel serves it ----------------------------------------------------------------------
- * --------------
- */
+/* ---- as the kernel serves it ----------------------------------------------------------------------------------- */
 
 /* The program's own */
 struct kernel_call {
@@ -146,10 +143,7 @@ static VJ_NOINLINE long call_calm(const struct kernel_call *c, uint32_t calm, bo
 	return r;
 }
 
-/*
- * ---- both sides -----------------------------------------------------------------------------------
- * --------------
- */
+/* ---- both sides ------------------------------------------------------------------------------------------------ */
 
 static bool is_channel(const struct file *f)
 {
@@ -628,10 +622,7 @@ VJ_EARLY int sock_poll(struct pollfd *fds, nfds_t n, int timeout_ms)
 	return (int)ret_errno(likely(is_kernels(w)) ? ker_poll(fds, n, timeout_ms) : poll_ours_ms(w, fds, n, timeout_ms));
 }
 
-/*
- * ---- select -------------------------------------------------------------------------------------
- * ----------------
- */
+/* ---- select ---------------------------------------------------------------------------------------------------- */
 
 /* What was closed meanwhile is reported as ready, for all that was asked. */
 #define SEL_IN (POLLIN | POLLRDNORM | POLLRDBAND | POLLHUP | POLLERR | POLLNVAL)

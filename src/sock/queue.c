@@ -152,10 +152,7 @@ void queue_pass(int listen_fd)
 		(void)sys_setsockopt(listen_fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &lowat, len);
 }
 
-/*
- * ---- taking one -----------------------------------------------------------------------------------
- * --------------
- */
+/* ---- taking one ------------------------------------------------------------------------------------------------ */
 
 static long turn_set(int fd, short type)
 {

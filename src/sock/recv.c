@@ -378,10 +378,7 @@ long conn_recv(struct sock *s, const struct iovec *iov, int cnt, int flags)
 	return done ? (long)done : r;
 }
 
-/*
- * ---- the calls ----------------------------------------------------------------------------------
- * ----------------
- */
+/* ---- the calls ------------------------------------------------------------------------------------------------- */
 
 VJ_EARLY static struct sock *recv_enter(int fd)
 {

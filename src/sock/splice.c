@@ -43,10 +43,7 @@ static void copy_end(struct copying *c)
 		free(c->bytes);
 }
 
-/*
- * ---- sendfile -----------------------------------------------------------------------------------
- * ----------------
- */
+/* ---- sendfile -------------------------------------------------------------------------------------------------- */
 
 /* A stream of ours, and the lock; NULL: the kernel's call is right. */
 static struct sock *stream_enter(int fd)
@@ -125,10 +122,7 @@ VJ_DIRECT ssize_t sock_sendfile(int out_fd, int in_fd, off_t *off, size_t n)
 	return send_file_ours(out_fd, in_fd, off, n);
 }
 
-/*
- * ---- splice -------------------------------------------------------------------------------------
- * ----------------
- */
+/* ---- splice ---------------------------------------------------------------------------------------------------- */
 
 #define SPLICE_FLAGS (SPLICE_F_MOVE | SPLICE_F_NONBLOCK | SPLICE_F_MORE | SPLICE_F_GIFT)
 

@@ -28,10 +28,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/*
- * ---- level --------------------------------------------------------------------------------------
- * ----------------
- */
+/* ---- level ----------------------------------------------------------------------------------------------------- */
 
 /* SO_RCVLOWAT */
 static VJ_COLD bool has_low_water(const struct sock *s)
@@ -214,10 +211,7 @@ void sock_fail_later(struct sock *s, long err)
 	s->err = (uint16_t)-err;
 }
 
-/*
- * ---- names --------------------------------------------------------------------------------------
- * ----------------
- */
+/* ---- names ----------------------------------------------------------------------------------------------------- */
 
 static void map_v4(const struct sockaddr_in *from, struct sockaddr_in6 *to)
 {
@@ -407,10 +401,7 @@ int sock_bound(int fd)
 	return (int)ret_errno(r);
 }
 
-/*
- * ---- connect ------------------------------------------------------------------------------------
- * ----------------
- */
+/* ---- connect --------------------------------------------------------------------------------------------------- */
 
 /*
  * Only an address of this host can be bound to: cheaper than reading the address list. A broadcast
@@ -491,10 +482,7 @@ bool sock_addr_is_ours(const struct sock *s, const struct sockaddr *addr, sockle
 	return is_beyond(s, addr, len) && !ctx_get() && vj_has_interface(sock.vj);
 }
 
-/*
- * ---- shutdown -----------------------------------------------------------------------------------
- * ----------------
- */
+/* ---- shutdown -------------------------------------------------------------------------------------------------- */
 
 /*
  * The peer has not answered yet: the connection is given up, and the socket as if new, but for an error that it tells once (inet_shutdown() and

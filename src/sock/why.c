@@ -105,10 +105,7 @@ void *why_mark(const char *name)
 	return p == MAP_FAILED ? NULL : p;
 }
 
-/*
- * ---- the report ---------------------------------------------------------------------------------
- * ----------------
- */
+/* ---- the report ------------------------------------------------------------------------------------------------ */
 
 static struct ctl_endpoint endpoint_of(const struct sockaddr_storage *a, enum ctl_proto proto)
 {
