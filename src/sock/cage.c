@@ -51,7 +51,7 @@ static bool give_up(int fd, struct file *f)
 	return true;
 }
 
-/* Sockets first: sets are to know that theirs are the kernel's. Return: false: some stay. */
+/* Sockets first: sets are to know that theirs are the kernel's. Where something stays, sets do, too: a thread may sleep in one. Return: false: that is so */
 static bool give_up_all(void)
 {
 	bool all = true;
@@ -59,9 +59,11 @@ static bool give_up_all(void)
 	for (int fd = fd_next(0); fd >= 0; fd = fd_next(fd + 1))
 		if (fd_peek(fd)->kind == FILE_SOCK)
 			all &= give_up(fd, fd_peek(fd));
-	for (int fd = all ? fd_next(0) : -1; fd >= 0; fd = fd_next(fd + 1))
+	if (!all || sock.sleepers)
+		return false;
+	for (int fd = fd_next(0); fd >= 0; fd = fd_next(fd + 1))
 		give_up(fd, fd_peek(fd));
-	return all;
+	return true;
 }
 
 static const struct cage_calls *libc_calls(void)
@@ -93,7 +95,7 @@ static void cage_enter(void)
 	if (sock.pid)
 		ctx_say("all on the kernel from now on: the program puts itself under a seccomp filter");
 	report_off = true; /* vj why is no reason to be killed */
-	if (give_up_all() && !sock.sleepers) {
+	if (give_up_all()) {
 		if (sock.vj)
 			ctx_close(); /* and the helper ends: the filter may be for all threads */
 		(void)why_mark(REPORT_FILTERED_MARK); /* its children have it, too */

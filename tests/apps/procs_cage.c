@@ -14,6 +14,7 @@
 #include <linux/seccomp.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stddef.h>
@@ -41,6 +42,8 @@ static const int allowed[] = {
 enum { ALLOWED = sizeof(allowed) / sizeof(allowed[0]) };
 
 enum how { BY_PRCTL, BY_SECCOMP };
+
+enum { SLEEPS_MS = 100, BESIDES = 5 };
 
 static void write_no_files(void)
 {
@@ -142,10 +145,59 @@ static void talk_to(void (*server)(int))
 	close(go[0]);
 }
 
+static void *waits_in_set(void *set)
+{
+	struct epoll_event got = { .data.u64 = 1 };
+
+	return (void *)(intptr_t)(epoll_wait(*(int *)set, &got, 1, ANSWER_MS) == 1 && !got.data.u64);
+}
+
+/* A filter of one thread, while another one waits in a set that is on both sides: a child has the sockets, too, so it isn't in the kernel's alone. */
+static void serve_beside(int go)
+{
+	struct sock_filter code = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+	struct sock_fprog prog = { .len = 1, .filter = &code };
+	struct epoll_event ev = { .events = EPOLLIN };
+	int set = epoll_create1(EPOLL_CLOEXEC), hold[2], listener;
+	pthread_t thread;
+	uint16_t port;
+	void *right;
+
+	listener = listen_any(&port);
+	CHECK(!epoll_ctl(set, EPOLL_CTL_ADD, listener, &ev) && !pipe(hold) && !pthread_create(&thread, NULL, waits_in_set, &set));
+	usleep(SLEEPS_MS * 1000); /* it sleeps by then, or is too late to see anything */
+	if (fork_must() == 0) {
+		close(hold[1]);
+		_exit((int)read(hold[0], &port, 1));
+	}
+	usleep(SLEEPS_MS * 1000);
+	CHECK(!prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) && !syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &prog));
+	write_all(go, &port, sizeof(port));
+	CHECK(!pthread_join(thread, &right) && right && accept(listener, NULL, NULL) >= 0);
+}
+
+static void talk_beside(void)
+{
+	uint16_t port;
+	int go[2], fd;
+	pid_t pid;
+
+	CHECK(!socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, go));
+	pid = child_start(serve_beside, go[1]);
+	close(go[1]);
+	CHECK(read_all(go[0], &port, sizeof(port)) == sizeof(port));
+	fd = kernel_connect_to(port);
+	child_end(pid);
+	close(fd);
+	close(go[0]);
+}
+
 static void part_filtered(void)
 {
 	talk_to(serve_prctl);
 	talk_to(serve_seccomp);
+	for (int i = 0; i < BESIDES; i++) /* it doesn't always sleep on both sides */
+		talk_beside();
 	printf("they serve\n");
 }
 
