@@ -26,6 +26,7 @@
 #include "sock/kernel.h"
 #include "sock/kick.h"
 #include "sock/layer.h"
+#include "sock/look.h"
 #include "sock/recall.h"
 #include "sock/signals.h"
 #include "sock/undo.h"
@@ -36,7 +37,6 @@
 
 #include <stddef.h>
 #include <sys/auxv.h>
-#include <ucontext.h>
 
 #ifndef AT_MINSIGSTKSZ
 #define AT_MINSIGSTKSZ 51
@@ -63,84 +63,32 @@ static _Atomic uintptr_t places[PLACES] VJ_SELDOM; /* struct recall; with PLACE_
 
 /* ---- the system call --------------------------------------------------------------------------------------------- */
 
-/* Labels in call_look(): from `look` to `done` the call is still to come, or to be made once more. */
-extern const char vj_recall_look[] __attribute__((visibility("hidden")));
-extern const char vj_recall_done[] __attribute__((visibility("hidden")));
-extern const char vj_recall_left[] __attribute__((visibility("hidden")));
-
-/* Makes the call unless it was called back, or a handler has begun since recall_begin(): one that begins behind this look returns to `left`. */
-static __attribute__((noinline)) long call_look(const struct sleeper *sl, long nr, const long *arg)
-{
-	const bool *sent = &sl->kick->sent;
-	const _Atomic uint32_t *begun = &sock_signals.begun;
-#if defined(__x86_64__)
-	register long d __asm__("r10") = arg[3];
-	register long e __asm__("r8") = arg[4];
-	register long f __asm__("r9") = arg[5];
-	long ret;
-
-	__asm__ volatile("vj_recall_look:\n\t"
-			 "cmpb $0, (%[sent])\n\t"
-			 "jne vj_recall_left\n\t"
-			 "cmpl %[then], (%[begun])\n\t"
-			 "jne vj_recall_left\n\t"
-			 "syscall\n"
-			 "vj_recall_done:\n\t"
-			 "jmp 1f\n"
-			 "vj_recall_left:\n\t"
-			 "movq %[eintr], %%rax\n"
-			 "1:"
-			 : "=a"(ret)
-			 : "a"(nr), "D"(arg[0]), "S"(arg[1]), "d"(arg[2]), "r"(d), "r"(e), "r"(f), [sent] "r"(sent), [begun] "r"(begun), [then] "r"(sl->begun),
-			   [eintr] "i"(-EINTR)
-			 : "rcx", "r11", "memory", "cc");
-	return ret;
-#elif defined(__aarch64__)
-	register long number __asm__("x8") = nr;
-	register long a __asm__("x0") = arg[0];
-	register long b __asm__("x1") = arg[1];
-	register long c __asm__("x2") = arg[2];
-	register long d __asm__("x3") = arg[3];
-	register long e __asm__("x4") = arg[4];
-	register long f __asm__("x5") = arg[5];
-
-	__asm__ volatile("vj_recall_look:\n\t"
-			 "ldrb w9, [%[sent]]\n\t"
-			 "cbnz w9, vj_recall_left\n\t"
-			 "ldr w9, [%[begun]]\n\t"
-			 "cmp w9, %w[then]\n\t"
-			 "bne vj_recall_left\n\t"
-			 "svc 0\n"
-			 "vj_recall_done:\n\t"
-			 "b 1f\n"
-			 "vj_recall_left:\n\t"
-			 "mov x0, %[eintr]\n"
-			 "1:"
-			 : "+r"(a)
-			 : "r"(number), "r"(b), "r"(c), "r"(d), "r"(e), "r"(f), [sent] "r"(sent), [begun] "r"(begun), [then] "r"(sl->begun),
-			   [eintr] "i"(-EINTR)
-			 : "x9", "memory", "cc");
-	return a;
-#endif
-}
-
-uintptr_t *place_of(void *context)
-{
-	mcontext_t *m = &((ucontext_t *)context)->uc_mcontext;
+LOOK_LABELS(recall);
 
 #if defined(__x86_64__)
-	return (uintptr_t *)&m->gregs[REG_RIP];
+#define LOOK_CALLED                        \
+	"cmpb $0, (%[sent])\n\t"           \
+	"jne vj_recall_left\n\t"           \
+	"cmpl %[then], (%[begun])\n\t"     \
+	"jne vj_recall_left\n\t"
 #elif defined(__aarch64__)
-	return (uintptr_t *)&m->pc;
+#define LOOK_CALLED                        \
+	"ldrb w9, [%[sent]]\n\t"           \
+	"cbnz w9, vj_recall_left\n\t"      \
+	"ldr w9, [%[begun]]\n\t"           \
+	"cmp w9, %w[then]\n\t"             \
+	"bne vj_recall_left\n\t"
 #endif
+
+/* Unless it was called back, or a handler has begun since recall_begin(): one that begins behind this look returns to `left`. */
+static VJ_NOINLINE long call_look(const struct sleeper *sl, long nr, const long *arg)
+{
+	return LOOK_CALL(recall, LOOK_CALLED, nr, arg, [sent] "r"(&sl->kick->sent), [begun] "r"(&sock_signals.begun), [then] "r"(sl->begun));
 }
 
 void recall_leave(void *context)
 {
-	uintptr_t *at = place_of(context);
-
-	if (unlikely(*at >= (uintptr_t)vj_recall_look && *at < (uintptr_t)vj_recall_done))
-		*at = (uintptr_t)vj_recall_left;
+	look_leave(context, vj_recall_look, vj_recall_done, vj_recall_left);
 }
 
 long recall_call(struct recall *rc, long nr, long a, long b, long c, long d, long e, long f)

@@ -44,9 +44,7 @@ bool recall_leave_place(struct recall *rc, long r);
 void recall_placed(void);
 void recall_forked(void);
 
-/* Of @context, a ucontext_t: where it goes on */
-uintptr_t *place_of(void *context);
-/* A handler returns to @context: not to the system call, but to its end. */
+/* A handler returns to @context, a ucontext_t: not to the system call, but to its end. */
 void recall_leave(void *context);
 /* Lock held: call this one back; `sent` from now on. Return: false: that failed, and the helper tries again */
 bool recall_send(struct kick *k);

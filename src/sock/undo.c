@@ -12,16 +12,14 @@
  * memory before they take anything off a list, or count anything as sent or read.
  *
  * Where a jump leads cannot be seen. One that stays within the handler undoes the call, too: when the call goes on, it finds
- * that (undo_pop()) and returns EINTR. It doesn't sleep before, since nobody
- * would wake it: a handler that returns to where the system call is still to come returns behind it (undo_leave()).
+ * that (undo_pop()) and returns EINTR. It doesn't sleep before, since nobody would wake it: a handler that returns to where the system call is still to come
+ * returns behind it (look.h).
  */
 #include "sock/file.h"
 #include "sock/kernel.h"
 #include "sock/layer.h"
-#include "sock/recall.h"
+#include "sock/look.h"
 #include "sock/undo.h"
-
-#include <errno.h>
 
 __thread struct undo *sock_undo __attribute__((tls_model("initial-exec")));
 
@@ -58,55 +56,17 @@ void undo_all(void *arg)
 	}
 }
 
-/* Labels in undo_call(): from `look` to `done` the call is still to come. */
-extern const char vj_undo_look[] __attribute__((visibility("hidden")));
-extern const char vj_undo_done[] __attribute__((visibility("hidden")));
-extern const char vj_undo_left[] __attribute__((visibility("hidden")));
+LOOK_LABELS(undo);
+
+#if defined(__x86_64__)
+#define LOOK_UNDONE "cmpq $0, (%[undo])\n\tje vj_undo_left\n\t"
+#elif defined(__aarch64__)
+#define LOOK_UNDONE "ldr x9, [%[undo]]\n\tcbz x9, vj_undo_left\n\t"
+#endif
 
 static VJ_NOINLINE long call_look(long nr, const long *arg)
 {
-#if defined(__x86_64__)
-	register long d __asm__("r10") = arg[3];
-	register long e __asm__("r8") = arg[4];
-	register long f __asm__("r9") = arg[5];
-	long ret;
-
-	__asm__ volatile("vj_undo_look:\n\t"
-			 "cmpq $0, (%[undo])\n\t"
-			 "je vj_undo_left\n\t"
-			 "syscall\n"
-			 "vj_undo_done:\n\t"
-			 "jmp 1f\n"
-			 "vj_undo_left:\n\t"
-			 "movq %[eintr], %%rax\n"
-			 "1:"
-			 : "=a"(ret)
-			 : "a"(nr), "D"(arg[0]), "S"(arg[1]), "d"(arg[2]), "r"(d), "r"(e), "r"(f), [undo] "r"(&sock_undo), [eintr] "i"(-EINTR)
-			 : "rcx", "r11", "memory", "cc");
-	return ret;
-#elif defined(__aarch64__)
-	register long number __asm__("x8") = nr;
-	register long a __asm__("x0") = arg[0];
-	register long b __asm__("x1") = arg[1];
-	register long c __asm__("x2") = arg[2];
-	register long d __asm__("x3") = arg[3];
-	register long e __asm__("x4") = arg[4];
-	register long f __asm__("x5") = arg[5];
-
-	__asm__ volatile("vj_undo_look:\n\t"
-			 "ldr x9, [%[undo]]\n\t"
-			 "cbz x9, vj_undo_left\n\t"
-			 "svc 0\n"
-			 "vj_undo_done:\n\t"
-			 "b 1f\n"
-			 "vj_undo_left:\n\t"
-			 "mov x0, %[eintr]\n"
-			 "1:"
-			 : "+r"(a)
-			 : "r"(number), "r"(b), "r"(c), "r"(d), "r"(e), "r"(f), [undo] "r"(&sock_undo), [eintr] "i"(-EINTR)
-			 : "x9", "memory", "cc");
-	return a;
-#endif
+	return LOOK_CALL(undo, LOOK_UNDONE, nr, arg, [undo] "r"(&sock_undo));
 }
 
 long undo_call(long nr, long a, long b, long c, long d, long e, long f)
@@ -124,10 +84,8 @@ long undo_call(long nr, long a, long b, long c, long d, long e, long f)
 
 void undo_leave(void *context)
 {
-	uintptr_t *at = place_of(context);
-
-	if (unlikely(!sock_undo && *at >= (uintptr_t)vj_undo_look && *at < (uintptr_t)vj_undo_done))
-		*at = (uintptr_t)vj_undo_left;
+	if (unlikely(!sock_undo))
+		look_leave(context, vj_undo_look, vj_undo_done, vj_undo_left);
 }
 
 VJ_EARLY void sock_before_jump(void)

@@ -73,6 +73,8 @@ uint16_t server_start(void (*serve)(int), pid_t *ret_pid);
 /* In @serve: clients may come */
 void server_ready(int fd);
 int accept_one(int fd);
+/* A client's, in a child: who has accepted and used it has ended. */
+int conn_left_to_child(int fd);
 /* The other side of ping(), once */
 void ping_back(int fd);
 /* For server_start(): one connection, which is answered once */

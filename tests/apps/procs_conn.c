@@ -528,13 +528,8 @@ static void part_passed_conn(void)
 /* Who holds it exits; another process has a copy, and uses it later. */
 static void serve_exiting(int fd)
 {
-	int conn;
+	int conn = conn_left_to_child(fd);
 
-	server_ready(fd);
-	conn = accept_one(fd);
-	ping_back(conn);
-	if (fork_must())
-		exit(0);
 	usleep(300000);
 	echo(conn);
 	_exit(0);

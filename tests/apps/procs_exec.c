@@ -693,8 +693,7 @@ static void part_epoll_exec(void)
 
 static int go[2], told[2];
 
-/* Its child is about to use what it inherits, and doesn't come as far. */
-static void serve_claimed(int fd)
+int conn_left_to_child(int fd)
 {
 	int conn;
 
@@ -703,6 +702,14 @@ static void serve_claimed(int fd)
 	ping_back(conn);
 	if (fork_must())
 		exit(0);
+	return conn;
+}
+
+/* Its child is about to use what it inherits, and doesn't come as far. */
+static void serve_claimed(int fd)
+{
+	int conn = conn_left_to_child(fd);
+
 	write_all(told[1], &(pid_t){ getpid() }, sizeof(pid_t));
 	if (read_all(go[0], &(char){ 0 }, 1) == 1)
 		(void)!read(conn, &(char){ 0 }, 1);
