@@ -15,6 +15,7 @@
 #include "cli/env.h"
 #include "cli/proc_socks.h"
 #include "cli/program.h"
+#include "lib/own_fd.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -31,6 +32,7 @@ enum {
 	RETURN_LOOK_US = 50000,
 	WAY_UNKNOWN = 255,
 };
+#define FEW_FDS "its hard limit of descriptors is %" PRIu64 ", and channels want %d (ulimit -Hn)"
 #define HELPER "vj-helper" /* the thread that a process has as long as it has been with a vjd: sock/helper.c */
 
 /* What is known about the process */
@@ -48,6 +50,7 @@ struct subject {
 	uint32_t interface_cnt;
 	bool filtered;	 /* `unattached`, because it has put itself under a filter of system calls */
 	bool brief;	 /* `unattached`, because the processes that serve its connections are brief */
+	bool few_fds;	 /* `unattached`, because it may have too few descriptors */
 	bool waits_to_want; /* `unattached`, and nothing keeps it from channels */
 	bool unattached; /* under vj run, and vjd is there, but it has not wanted anything of it */
 	bool silent;	 /* it may have channels, but can't be asked */
@@ -111,6 +114,8 @@ static enum report_why why_unattached(const struct subject *s, const struct proc
 {
 	if (s->filtered && p->proto != 0)
 		return REPORT_WHY_FILTERED;
+	if (s->few_fds && p->proto != 0)
+		return REPORT_WHY_DESCRIPTORS;
 	if (p->proto == IPPROTO_TCP && proc_sock_is_mptcp(s->pid, p->fd))
 		return REPORT_WHY_UNKNOWN; /* as the library says when it is asked */
 	if (p->proto == IPPROTO_UDP && p->remote.port == 0) /* who has leased the port is another one */
@@ -283,13 +288,30 @@ static void read_socket(struct subject *s)
 			s->socket[0] = '\0';
 }
 
+/* Why it is without the library */
+static void say_without(struct subject *s, uint64_t limit)
+{
+	char link[64], exe[PATH_MAX];
+	static struct program program;
+	ssize_t n;
+
+	s->outside = true;
+	snprintf(link, sizeof(link), "/proc/%d/exe", s->pid);
+	n = readlink(link, exe, sizeof(exe) - 1);
+	exe[n > 0 ? n : 0] = '\0';
+	if (n > 0 && program_is_kernels(program_check(exe, &program)))
+		snprintf(s->reason, sizeof(s->reason), "%s", program_why(&program));
+	else if (limit < OWN_FD_LIMIT_MIN)
+		snprintf(s->reason, sizeof(s->reason), FEW_FDS ": vj run starts such programs without the library", limit, OWN_FD_LIMIT_MIN);
+	else
+		snprintf(s->reason, sizeof(s->reason), "it was not started under vj run");
+}
+
 /* Why the whole process is on the kernel; @client: of the vjd there is, else NULL. */
 static void say_outside(struct subject *s, const struct ctl_client *client, const char *no_vjd)
 {
 	int mapped = proc_has_mapped(s->pid, "/libvj-preload.so");
-	char link[64], exe[PATH_MAX];
-	static struct program program;
-	ssize_t n;
+	uint64_t limit = proc_fd_limit(s->pid);
 
 	if (mapped > 0 && is_kept_out(s, client))
 		return;
@@ -310,7 +332,12 @@ static void say_outside(struct subject *s, const struct ctl_client *client, cons
 	s->unattached = mapped > 0 && no_vjd[0] == '\0';
 	s->filtered = proc_has_mapped(s->pid, "/memfd:" REPORT_FILTERED_MARK) > 0;
 	s->brief = proc_has_mapped(s->pid, "/memfd:" REPORT_BRIEF_MARK) > 0;
-	s->waits_to_want = s->unattached && !s->filtered && !s->brief;
+	s->few_fds = s->unattached && !s->filtered && !s->brief && limit < OWN_FD_LIMIT_MIN;
+	s->waits_to_want = s->unattached && !s->filtered && !s->brief && !s->few_fds;
+	if (s->few_fds) {
+		snprintf(s->reason, sizeof(s->reason), "under vj run; " FEW_FDS, limit, OWN_FD_LIMIT_MIN);
+		return;
+	}
 	if (mapped > 0) {
 		snprintf(s->reason, sizeof(s->reason), "%s%s",
 			 no_vjd[0] != '\0' ? "under vj run, but no vjd answers: " :
@@ -321,14 +348,7 @@ static void say_outside(struct subject *s, const struct ctl_client *client, cons
 			 no_vjd);
 		return;
 	}
-	s->outside = true;
-	snprintf(link, sizeof(link), "/proc/%d/exe", s->pid);
-	n = readlink(link, exe, sizeof(exe) - 1);
-	exe[n > 0 ? n : 0] = '\0';
-	if (n > 0 && program_is_kernels(program_check(exe, &program)))
-		snprintf(s->reason, sizeof(s->reason), "%s", program_why(&program));
-	else
-		snprintf(s->reason, sizeof(s->reason), "it was not started under vj run");
+	say_without(s, limit);
 }
 
 static void note_status(void *arg, const struct ctl_msg *msg)

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -308,4 +309,11 @@ int proc_has_mapped(int32_t pid, const char *name)
 		found = strstr(line, name) != NULL;
 	fclose(f);
 	return found;
+}
+
+uint64_t proc_fd_limit(int32_t pid)
+{
+	struct rlimit limit;
+
+	return prlimit(pid, RLIMIT_NOFILE, NULL, &limit) == 0 ? limit.rlim_max : UINT64_MAX;
 }

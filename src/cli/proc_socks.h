@@ -50,4 +50,7 @@ bool proc_has_ended(int32_t pid);
 /* The user that it acts as, by which vjd knows it; -1: there is no such process. */
 int64_t proc_user(int32_t pid);
 
+/* How many descriptors it may have at most, its hard limit; UINT64_MAX: not known */
+uint64_t proc_fd_limit(int32_t pid);
+
 #endif

@@ -46,19 +46,19 @@ enum report_way {
 	X(NOT_LOCAL,     "the address is another host's, and no interface with channels is there, or no single one") \
 	X(ROUTES,        "the host has rules of routing (ip rule), or several hops lead there: only the kernel knows the way") \
 	X(NO_OWNER,      "no program under vj run has that address and port")                                   \
-	X(OWNER_GONE,    "the program that had that port on channels did not take the connection")              \
+	X(OWNER_GONE,    "the program that had that port on channels gave it up before it took the connection, which is the kernel's now: connect anew for a channel") \
 	X(REFUSED,       "vjd refuses this user, or the port belongs to another user's program")                \
-	X(NO_VJD,        "no vjd runs")                                                                         \
-	X(SILENT,        "vjd, or the program that has that port, does not answer")                             \
+	X(NO_VJD,        "no vjd ran just then (vj status): new connections, and who listens, ask again")       \
+	X(SILENT,        "vjd, or the program that has that port, did not answer in time (vj status): new connections, and who listens, ask again") \
 	X(VERSION,       "library and vjd speak different versions")                                            \
-	X(PORT_TAKEN,    "another program has leased that port")                                                \
-	X(DESCRIPTORS,   "too few descriptors are allowed")                                                     \
-	X(QUOTA,         "a quota of vjd, or memory, is used up")                                               \
-	X(OTHER,         "vjd could not serve it")                                                              \
-	X(SHARED_PORT,   "several sockets share the port: only the kernel knows which of them a datagram is for") \
+	X(PORT_TAKEN,    "another program has leased that port: to share it both must keep SO_REUSEPORT set")   \
+	X(DESCRIPTORS,   "too few descriptors are allowed, or left: raise the hard limit (ulimit -Hn)")         \
+	X(QUOTA,         "a quota of vjd, or memory, is used up: vj status shows the use; --memory-max, --leases-max, --channels-max of vjd(8)") \
+	X(OTHER,         "vjd could not serve it: its log says why, if it runs with --verbose")                 \
+	X(SHARED_PORT,   "several sockets share the port: only the kernel knows which of them a datagram is for; each with a port of its own has channels") \
 	X(FORKED,        "used by a process that has it from another one, or binds to its port: only the kernel serves both") \
 	X(OPTION,        "a socket option asks for what channels do not give")                                  \
-	X(CUT_OFF,       "its connection was another process's and could not come along")                       \
+	X(CUT_OFF,       "its connection was another process's, which ended before this one used it: it is reset; connect anew") \
 	X(CONFINES,      "the program confines the processes that serve connections, by seccomp: they can have no channel")    \
 	/* these two are found from outside: the process does not know such sockets */                          \
 	X(ACCEPTED,      "accepted from the kernel: the peer is not under vj run, or came before the port was leased") \
@@ -77,12 +77,12 @@ enum report_way {
 	X(UNANSWERED,    "its peer did not answer over the channel for a second: the answers may come back by another interface") \
 	X(USED_ELSEWHERE, "over an interface, and used by another process, too, or handed on to one: it has become the kernel's") \
 	X(FILTERED,      "the program has put itself under a seccomp filter") \
-	X(DETACHED,      "its interface was detached while it stood: it has become the kernel's") \
+	X(DETACHED,      "its interface was detached while it stood: it has become the kernel's; after vj attach new ones are on channels") \
 	X(COPY,          "a copy that this process has not used yet: what comes over channels, if anything does, is for who made the socket") \
 	X(COPIED,        "other processes may have copies: it stays on channels until one of these is used") \
 	X(NOT_READ,      "nobody has read from it, or only a process that has it from another one; nor was it used to send to a program under vj run") \
-	X(RING,          "the program's io_uring works on it, or on others of its sockets: a ring doesn't see channels") \
-	X(NAMESPACE,     "made in another network namespace than that in which the program uses channels")
+	X(RING,          "the program's io_uring works on it, or on others of its sockets: a ring doesn't see channels; its epoll does, if it has that choice") \
+	X(NAMESPACE,     "made in another network namespace than that in which the program uses channels: one started inside (ip netns exec NAME vj run ...) has channels there")
 
 enum report_why {
 #define X(name, text) REPORT_WHY_##name,

@@ -9,10 +9,11 @@ BUILD = os.environ["VJ_BUILD_DIR"]
 
 
 class Vjd:
-    def __init__(self, directory):
+    def __init__(self, directory, *options):
         ready, its = os.pipe()
         self.process = subprocess.Popen([BUILD + "/vjd", "--private", "--foreground", "--socket", directory + "/vjd.sock", "--idle-exit", "600",
-                                         "--first-exit", "600", "--log", directory + "/vjd.log", "--ready-fd", str(its)], pass_fds=[its])
+                                         "--first-exit", "600", "--log", directory + "/vjd.log", "--ready-fd", str(its), *options],
+                                        pass_fds=[its])
         os.close(its)
         assert os.read(ready, 1), "vjd does not start"
         os.close(ready)
