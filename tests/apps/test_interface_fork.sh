@@ -37,9 +37,15 @@ if how == "workers":
 	for _ in range(3):
 		if os.fork() == 0:
 			break
-served = 0
+served, held = 0, []
 while True:
 	c, _ = s.accept()
+	if how == "shares" and served >= 6:
+		held.append(c)
+		if os.fork() == 0:
+			serve(c)
+			os._exit(0)
+		continue
 	if how == "sends" or how == "sends-later" and served >= 6:
 		socket.send_fds(mine, [b"x"], [c.fileno()])
 		c.close()
@@ -72,12 +78,12 @@ for _ in range(times):
 		c.close()
 print(len(who))
 PY
-for how in "each 7100" "workers 7101" "one 7102" "sends 7103" "sends-later 7104"; do
+for how in "each 7100" "workers 7101" "one 7102" "sends 7103" "sends-later 7104" "shares 7105"; do
 	# shellcheck disable=SC2086
 	start "$how.log" "${on_server[@]}" "$vj" run -- python3 "$tmp/server.py" $how
 	until_true leased "${how#* }"
 done
-each=${pids[0]} one=${pids[2]} sends=${pids[3]} later=${pids[4]}
+each=${pids[0]} one=${pids[2]} sends=${pids[3]} later=${pids[4]} shares=${pids[5]}
 delivered() {
 	"$vj" status --json | python3 -c '
 import json, sys
@@ -128,4 +134,12 @@ done
 [ "$(at_client timeout 300 python3 "$tmp/ask.py" 7104 1)" = 1 ] || fail "those that were on a channel are not served by the worker"
 until_true sh -c "[ $(why_of "$later") = HANDS_OVER ]"
 [ "$(at_client timeout 300 python3 "$tmp/ask.py" 7104)" = 1 ] || fail "not by the worker, once it was seen that they are sent"
+
+# ... or used by a child, of a server that has a copy still: it says why that is the kernel's
+[ "$(at_client timeout 300 python3 "$tmp/ask.py" 7105 3)" = 1 ] || fail "a server that shares what comes later doesn't serve the first itself"
+[ "$(at_client timeout 300 python3 "$tmp/ask.py" 7105 1)" = 2 ] || fail "not by a child for each connection"
+"$vj" why --json "$shares" | python3 -c '
+import json, sys
+names = [s["why"]["name"] for s in json.load(sys.stdin)["sockets"] if "why" in s]
+assert names == ["USED_ELSEWHERE"] * 2, names' || fail "vj why of copies of what a child uses: $("$vj" why "$shares")"
 exit 0
