@@ -202,20 +202,13 @@ struct set_undo {
 	struct sleeper *sl;
 };
 
-/* Return: false: undone, as sleep_end() */
-static bool set_awake(struct epoll_set *set, struct sleeper *sl, struct undo *u)
-{
-	if (!sleep_end(sl, u))
-		return false;
-	set->asleep--;
-	return true;
-}
-
 static void set_left(void *arg)
 {
 	const struct set_undo *undo = arg;
 
-	set_awake(undo->set, undo->sl, NULL);
+	sleep_over(undo->sl, NULL);
+	sleep_end(undo->sl);
+	undo->set->asleep--;
 	file_put(&undo->set->file);
 	lock_leave();
 }
@@ -249,9 +242,10 @@ static int set_sleep(struct epoll_set *set, int epfd, struct epoll_event *ev, in
 	set->asleep++;
 	undo_push(&undo.undo, set_left, &undo);
 	kick_seat(&set->kick, set->epfd, mark_base | MARK_BELL);
-	if (sleep_begin(sl, &timeout_ns)) { /* drops the lock */
+	if (sleep_begin(sl, &timeout_ns)) {
 		bool beside = sl->bell_fd >= 0;
 
+		lock_drop();
 		if (unlikely(sleep_is_over(sl))) {
 			n = -EINTR;
 		} else if (unlikely(beside)) {
@@ -259,15 +253,16 @@ static int set_sleep(struct epoll_set *set, int epfd, struct epoll_event *ev, in
 		} else {
 			n = undo_epoll(epfd, ev, max, timeout_ns, mask);
 		}
+		if (!sleep_over(sl, &undo.undo))
+			return -EINTR;
 		sl->kicked = has_mark(ev, n, MARK_KICK);
 		sl->rung = n < 0 || (beside ? rung : n == max || has_mark(ev, n, MARK_BELL)); /* not every event may have found room */
-		if (!set_awake(set, sl, &undo.undo))
-			return -EINTR;
+		sleep_end(sl);
 	} else {
 		undo_pop(&undo.undo);
-		set->asleep--;
 		kick_drain(&set->kick);
 	}
+	set->asleep--;
 	set->looked_ticks = ticks_now();
 	set->round++;
 	if (n > 0)

@@ -380,7 +380,8 @@ static void poll_left(void *arg)
 {
 	const struct poll_undo *undo = arg;
 
-	sleep_end(undo->sl, NULL);
+	sleep_over(undo->sl, NULL);
+	sleep_end(undo->sl);
 	kick_return(undo->sl->kick);
 	polling_end(undo->p);
 }
@@ -391,16 +392,16 @@ static void poll_left_inside(void *arg)
 	polling_end(arg);
 }
 
-/* @kernel, @n: as in struct polling. No lock */
-static int poll_kernels(struct pollfd *kernel, nfds_t n, const struct sleeper *sl, int64_t timeout_ns, const sigset_t *mask)
+/* The lock is given up: from there on the memory is another's if a handler has undone the call, which then doesn't reach the kernel. */
+static int poll_kernels(const struct polling *p, const struct sleeper *sl, int64_t timeout_ns)
 {
 	struct timespec ts = { .tv_sec = timeout_ns / 1000000000, .tv_nsec = timeout_ns % 1000000000 };
+	struct pollfd *kernel = p->kernel;
 
-	if (unlikely(sleep_is_over(sl)))
-		return -EINTR;
-	kernel[n] = (struct pollfd){ .fd = kick_fd(sl->kick), .events = POLLIN };
-	kernel[n + 1] = (struct pollfd){ .fd = sl->bell_fd, .events = POLLIN };
-	return undo_ppoll(kernel, n + EXTRA, timeout_ns < 0 ? NULL : &ts, mask);
+	kernel[p->n] = (struct pollfd){ .fd = kick_fd(sl->kick), .events = POLLIN };
+	kernel[p->n + 1] = (struct pollfd){ .fd = sl->bell_fd, .events = POLLIN };
+	lock_drop();
+	return unlikely(sleep_is_over(sl)) ? -EINTR : undo_ppoll(kernel, p->n + EXTRA, timeout_ns < 0 ? NULL : &ts, p->mask);
 }
 
 /*
@@ -412,7 +413,6 @@ static int sleep_poll(struct polling *p, int64_t timeout_ns, uint64_t deadline_n
 	struct kick kick = { .fd = -1 };
 	struct sleeper sl = { .kick = &kick, .signals = *signals, .wake_ns = deadline_ns };
 	struct poll_undo undo = { .p = p, .sl = &sl };
-	struct pollfd *kernel = p->kernel; /* that one is NULL as soon as a handler has undone the call */
 	int r = kick_borrow(&kick);
 
 	if (r)
@@ -420,12 +420,13 @@ static int sleep_poll(struct polling *p, int64_t timeout_ns, uint64_t deadline_n
 	watches_on(p, &sl);
 	undo_push(&undo.undo, poll_left, &undo);
 	if (sleep_begin(&sl, &timeout_ns)) {
-		r = poll_kernels(kernel, p->n, &sl, timeout_ns, p->mask);
-		p->waited |= !r;
-		sl.kicked = r > 0 && kernel[p->n].revents;
-		sl.rung = r < 0 || (r && kernel[p->n + (sl.bell_fd >= 0)].revents);
-		if (!sleep_end(&sl, &undo.undo))
+		r = poll_kernels(p, &sl, timeout_ns);
+		if (!sleep_over(&sl, &undo.undo))
 			return -EINTR;
+		p->waited |= !r;
+		sl.kicked = r > 0 && p->kernel[p->n].revents;
+		sl.rung = r < 0 || (r && p->kernel[p->n + (sl.bell_fd >= 0)].revents);
+		sleep_end(&sl);
 	} else {
 		undo_pop(&undo.undo);
 	}

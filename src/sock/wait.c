@@ -280,7 +280,6 @@ bool sleep_begin(struct sleeper *sl, int64_t *timeout_ns)
 	atomic_signal_fence(memory_order_seq_cst);
 	if (sock_signals.ran != sl->signals.ran)
 		kick_send(sl->kick);
-	lock_drop();
 	return true;
 }
 
@@ -299,15 +298,18 @@ static _Noreturn VJ_COLD void sleep_on(void)
 		sys_ppoll(NULL, 0, NULL, NULL);
 }
 
-bool sleep_end(struct sleeper *sl, struct undo *u)
+bool sleep_over(const struct sleeper *sl, struct undo *u)
 {
 	sock_signals.sleep_fd = -1;
 	atomic_signal_fence(memory_order_seq_cst);
 	lock_take();
 	if (unlikely(sock.exiting) && sl->pprev)
 		sleep_on();
-	if (u && !undo_pop(u))
-		return false;
+	return !u || undo_pop(u);
+}
+
+void sleep_end(struct sleeper *sl)
+{
 	if (unlikely(sock.copied != NULL) && sock.vj && !sl->is_calm)
 		family_woke();
 	sl->kick->sent |= sl->kicked || sock_signals.ran != sl->signals.ran;
@@ -324,7 +326,6 @@ bool sleep_end(struct sleeper *sl, struct undo *u)
 		if (unlikely(sock.helper.state == HELPER_DEEP)) /* it relied on us, and we may have no use for channels for long */
 			helper_active();
 	}
-	return true;
 }
 
 /* ---- signals --------------------------------------------------------------------------------------------------- */
@@ -388,7 +389,8 @@ static void block_left(void *arg)
 {
 	const struct block_undo *undo = arg;
 
-	sleep_end(undo->sl, NULL);
+	sleep_over(undo->sl, NULL);
+	sleep_end(undo->sl);
 	watch_unlink(undo->w);
 	if (undo->q->listens) /* it may have told of somebody just now */
 		queue_pass(undo->b->kernel_fd);
@@ -438,6 +440,7 @@ static int block_sleep(struct blocking *b, struct sleeper *sl, struct watch *w, 
 		undo_pop(&undo.undo);
 		return 0;
 	}
+	lock_drop();
 	by_set = sl->bell_fd < 0 && (q->listens || (q->kick.owns_seat && b->kernel_fd < 0 && !b->uncancelled));
 	if (by_set)
 		r = queue_slept(b, sl, queue_sleep(q, timeout_ns, &woke));
@@ -446,7 +449,10 @@ static int block_sleep(struct blocking *b, struct sleeper *sl, struct watch *w, 
 	b->kernel_ready = b->turn_looks || (woke & WOKE_QUEUE);
 	sl->kicked = woke & WOKE_KICK;
 	sl->rung = r < 0 || (woke & (by_set || sl->bell_fd >= 0 ? WOKE_BELL : WOKE_KICK));
-	return sleep_end(sl, &undo.undo) ? r : WAS_LEFT;
+	if (!sleep_over(sl, &undo.undo))
+		return WAS_LEFT;
+	sleep_end(sl);
+	return r;
 }
 
 /* Another process's turn takes some microseconds, if it isn't stopped, and perhaps this very processor. */

@@ -66,8 +66,8 @@ void block_end(struct blocking *b);
 
 /*
  * About to sleep, until sl->wake_ns, which is *timeout_ns (-1: for ever) from now; both are shortened for a leader. Return: false: there is
- * work, don't sleep; else the lock was dropped, sleep on sl->kick and sl->bell_fd, then say in sl->rung whether
- * it may have been the bell, and call sleep_end(), which takes the lock. @u, of the caller, is pushed before; a jump runs it.
+ * work, don't sleep; else drop the lock, sleep on sl->kick and sl->bell_fd, call sleep_over(), which takes the lock, say in sl->kicked and sl->rung
+ * what it was, and call sleep_end(). @u, of the caller, is pushed before; a jump runs it, so what it gives back is not used while the lock is dropped.
  */
 bool sleep_begin(struct sleeper *sl, int64_t *timeout_ns);
 /* Nobody leads, or one who needn't be woken for another one to do it */
@@ -84,7 +84,8 @@ bool sleep_is_over(const struct sleeper *sl);
 void sleeper_link(struct sleeper *sl);
 void sleeper_unlink(struct sleeper *sl);
 /* Return: false: all was undone, see undo_pop(). @u NULL: this is the undoing. */
-bool sleep_end(struct sleeper *sl, struct undo *u);
+bool sleep_over(const struct sleeper *sl, struct undo *u);
+void sleep_end(struct sleeper *sl);
 
 /* A handler begins on top of a sleep that leads: no lock. */
 void sleep_held(void);
