@@ -14,6 +14,7 @@
 #include "sock/life.h"
 #include "sock/queue.h"
 #include "sock/signals.h"
+#include "sock/undo.h"
 #include "sock/wait.h"
 #include "sock/why.h"
 
@@ -51,8 +52,8 @@ static bool has_arrived(const struct vj_conn_info *info)
 	}
 }
 
-/* close() with SO_LINGER waits for that, or for so long. */
-static void linger(struct sock *s)
+/* close() with SO_LINGER waits for that, or for so long. Return: false: undone, with the number's reference */
+static bool linger(struct sock *s)
 {
 	struct blocking b = { .file = &s->file,
 			      .signals = sock_signals,
@@ -60,10 +61,13 @@ static void linger(struct sock *s)
 			      .uncancelled = true,
 			      .timeout_ns = s->linger_s * NS_PER_SEC };
 	struct vj_conn_info info = { .sz = sizeof(info) };
+	struct hold number;
 
 	ctx_process();
 	if (!sock.vj || s->state != SOCK_CONNECTED || vj_conn_info(sock.vj, s->conn, &info) || info.unread_bytes) /* then it is a reset at once */
-		return;
+		return true;
+	hold_begin(&number, &s->file);
+	s->file.refs--; /* it is this one */
 	vj_shutdown(sock.vj, s->conn);
 	conn_shut_read(sock.vj, s->conn);
 	for (;;) {
@@ -72,6 +76,7 @@ static void linger(struct sock *s)
 			break;
 	}
 	block_end(&b);
+	return undo_pop(&number.undo);
 }
 
 /*
@@ -84,8 +89,8 @@ VJ_EARLY static void number_gone(int fd, struct file *f)
 
 	if (f->kind == FILE_EPOLL && f->refs > 1)
 		set_fd_closed(set_of(f), fd);
-	if (s && f->refs == 1 && !s->token && s->linger && s->linger_s && s->state == SOCK_CONNECTED && sock.vj)
-		linger(s);
+	if (s && f->refs == 1 && !s->token && s->linger && s->linger_s && s->state == SOCK_CONNECTED && sock.vj && !linger(s))
+		return;
 	if (s && f->refs == 1 && s->state == SOCK_UDP && unlikely(dgram_has_heirs(s)))
 		dgram_give(s);
 	file_put(f);

@@ -69,6 +69,11 @@ static VJ_NOINLINE long call_look(long nr, const long *arg)
 	return LOOK_CALL(undo, LOOK_UNDONE, nr, arg, [undo] "r"(&sock_undo));
 }
 
+long undo_call_uncancelled(long nr, long a, long b, long c, long d, long e, long f)
+{
+	return call_look(nr, (const long[]){ a, b, c, d, e, f });
+}
+
 long undo_call(long nr, long a, long b, long c, long d, long e, long f)
 {
 	const long arg[] = { a, b, c, d, e, f };

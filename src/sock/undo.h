@@ -44,6 +44,8 @@ void undo_all(void *arg);
  * before it began
  */
 long undo_call(long nr, long a, long b, long c, long d, long e, long f);
+/* Likewise, and no cancellation point */
+long undo_call_uncancelled(long nr, long a, long b, long c, long d, long e, long f);
 static inline int undo_ppoll(struct pollfd *fds, nfds_t n, struct timespec *timeout, const sigset_t *mask)
 {
 	return (int)undo_call(SYS_ppoll, (long)fds, (long)n, (long)timeout, (long)mask, SYS_SIGSET_BYTES, 0);

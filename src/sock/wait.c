@@ -407,7 +407,7 @@ static int block_poll(const struct blocking *b, const struct sleeper *sl, int64_
 	struct timespec ts = { .tv_sec = timeout_ns / 1000000000, .tv_nsec = timeout_ns % 1000000000 };
 	struct timespec *tsp = timeout_ns < 0 ? NULL : &ts;
 	nfds_t n = sl->bell_fd < 0 ? 2 : 3;
-	int r = b->uncancelled ? sys_ppoll(pfd, n, tsp, NULL) : undo_ppoll(pfd, n, tsp, NULL);
+	int r = (int)(b->uncancelled ? undo_call_uncancelled : undo_call)(SYS_ppoll, (long)pfd, (long)n, (long)tsp, 0, 0, 0);
 
 	for (nfds_t i = 0; i < n && r > 0; i++)
 		*ret_woke |= pfd[i].revents ? 1u << i : 0u;

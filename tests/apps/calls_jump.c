@@ -241,6 +241,84 @@ static void test_jump_within(void)
 	pair_close(&jump_pair);
 }
 
+static _Atomic bool jumped;
+
+static void jump_within_told(int sig)
+{
+	jump_within(sig);
+	jumped = true;
+}
+
+/* Reads to the end of file what waits there, from when the handler has run; without a sleep in which it could be woken in the place of close(). */
+static void *drain(void *arg)
+{
+	static char buf[65536];
+	long sum = 0, n = 1;
+
+	while (!jumped)
+		usleep(100);
+	while (n) {
+		n = recv(*(int *)arg, buf, sizeof(buf), MSG_DONTWAIT);
+		if (n < 0)
+			usleep(100);
+		else
+			sum += n;
+	}
+	return (void *)sum;
+}
+
+static void *sleep_beside(void *arg)
+{
+	read(*(int *)arg, &(char){ 0 }, 1);
+	return NULL;
+}
+
+/* close() that waits until its peer has read ends then, or by the handler, and not by its time. */
+static void test_jump_linger(void)
+{
+	const struct linger l = { 1, 40 };
+	struct timespec begin, end;
+	static char buf[65536];
+	pthread_t t, beside;
+	struct pair other;
+	sigset_t block;
+
+	title("a handler jumps within itself in close() that lingers");
+	handler_set(jump_within_told, SA_RESTART);
+	sigemptyset(&block);
+	sigaddset(&block, SIGALRM);
+	pair_open(&other, AF_INET, "127.0.0.1");
+	pthread_sigmask(SIG_BLOCK, &block, NULL);
+	pthread_create(&beside, NULL, sleep_beside, &other.server);
+	pthread_sigmask(SIG_UNBLOCK, &block, NULL);
+	for (int round = 0; round < 150; round++) {
+		long sent = 0, n;
+		void *got;
+
+		pair_open(&jump_pair, AF_INET, "127.0.0.1");
+		while ((n = send(jump_pair.client, buf, sizeof(buf), MSG_DONTWAIT)) > 0)
+			sent += n;
+		setsockopt(jump_pair.client, SOL_SOCKET, SO_LINGER, &l, sizeof(l));
+		jumped = false;
+		pthread_sigmask(SIG_BLOCK, &block, NULL);
+		pthread_create(&t, NULL, drain, &jump_pair.server);
+		pthread_sigmask(SIG_UNBLOCK, &block, NULL);
+		clock_gettime(CLOCK_MONOTONIC, &begin);
+		every_us(SIGALRM, 1 + round % 50, false);
+		close(jump_pair.client);
+		clock_gettime(CLOCK_MONOTONIC, &end);
+		must("close() ends", end.tv_sec - begin.tv_sec < l.l_linger - 10);
+		pthread_join(t, &got);
+		must("all has come", (long)got == sent);
+		close(jump_pair.server);
+		close(jump_pair.listener);
+	}
+	shutdown(other.client, SHUT_WR);
+	pthread_join(beside, NULL);
+	pair_close(&other);
+	printf("ended\n");
+}
+
 /* ---- out of a call that memory of the program's ends ------------------------------------------------------ */
 
 static char *nowhere;
@@ -424,6 +502,7 @@ void calls_jump(void)
 	test_jump();
 	test_jump_busy();
 	test_jump_within();
+	test_jump_linger();
 	test_jump_fault();
 	test_use();
 	test_close();
