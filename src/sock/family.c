@@ -235,10 +235,10 @@ static bool slot_has_turns(const struct family_slot *slot)
 	return atomic_load_explicit(&slot->turns, memory_order_relaxed) != TOGETHER;
 }
 
-/* One that was killed while it waited could not take it back. */
+/* One that was killed while it waited could not take it back; its parent may not have heard of that. */
 static bool is_alive(int32_t pid)
 {
-	return SYS_CALL2(SYS_kill, pid, 0) != -ESRCH;
+	return SYS_CALL2(SYS_kill, pid, 0) != -ESRCH && proc_state(pid) != 'Z';
 }
 
 /* This process is about to wait: beside another one, or after it? Nothing is lost by turns as long as all clients are the kernel's. */
