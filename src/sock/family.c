@@ -179,11 +179,21 @@ void family_listens(struct sock *s)
 	}
 }
 
-/* Does a thread sleep until somebody comes there? */
-static bool is_waited(const struct sock *s)
+/* Does a thread sleep there, other than @but (NULL: nobody), who still counts as one? */
+static bool sleeps(const struct watch *w, const struct sleeper *but)
+{
+	if (!w->set)
+		return w->sleeper != but;
+	if (!(w->events & EPOLLIN))
+		return false;
+	return w->set->asleep > (but && but->kick == &w->set->kick) || atomic_load(&w->set->kernel_asleep);
+}
+
+/* Does a thread, other than @but, sleep until somebody comes there? */
+static bool is_waited(const struct sock *s, const struct sleeper *but)
 {
 	for (const struct watch *w = s->file.watches; w; w = w->next)
-		if (!w->set || (set_is_slept_in(w->set) && (w->events & EPOLLIN)))
+		if (sleeps(w, but))
 			return true;
 	return false;
 }
@@ -381,7 +391,7 @@ void family_waits(bool calm)
 	if (family_is_blind())
 		listeners_withdraw(REPORT_WHY_BLIND, (struct pause){ 0 });
 	for (const struct sock *s = sock.copied; s; s = s->next_copied) {
-		if (!s->slot || !is_waited(s))
+		if (!s->slot || !is_waited(s, NULL))
 			continue;
 		waits = true;
 		atomic_store_explicit(&s->slot->waiter, myself(), memory_order_relaxed);
@@ -394,15 +404,17 @@ void family_waits(bool calm)
 	follow(true);
 }
 
-void family_woke(void)
+void family_woke(const struct sleeper *sl)
 {
 	for (const struct sock *s = sock.copied; s; s = s->next_copied) {
 		uint64_t who = myself();
 		int32_t me = sock.pid;
 
-		if (s->slot && who)
+		if (!s->slot || is_waited(s, sl)) /* all threads are one there */
+			continue;
+		if (who)
 			atomic_compare_exchange_strong_explicit(&s->slot->waiter, &who, 0, memory_order_relaxed, memory_order_relaxed);
-		if (s->slot && slot_has_turns(s->slot))
+		if (slot_has_turns(s->slot))
 			atomic_compare_exchange_strong_explicit(&s->slot->here, &me, 0, memory_order_relaxed, memory_order_relaxed);
 	}
 }
@@ -435,7 +447,7 @@ static bool serves(void)
 
 bool family_pass(const struct sock *s, bool stops)
 {
-	uint64_t who = s->slot && !is_waited(s) ? atomic_load_explicit(&s->slot->waiter, memory_order_relaxed) : 0;
+	uint64_t who = s->slot && !is_waited(s, NULL) ? atomic_load_explicit(&s->slot->waiter, memory_order_relaxed) : 0;
 
 	if (!(uint32_t)(who >> 32) || (int32_t)who <= 0 || who == myself())
 		return false;

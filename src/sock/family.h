@@ -5,6 +5,8 @@
 
 #include "sock/file.h"
 
+struct sleeper;
+
 /* A socket that listens may come into other processes; this is such a one, after fork(). Lock held, as in all of these. */
 void family_prepare(void);
 /* The process forks: its family is shared from now on. */
@@ -23,9 +25,9 @@ void family_start_failed(void);
 bool family_is_blind(void);
 /* The port is leased. */
 void family_listens(struct sock *s);
-/* A thread is about to sleep (@calm: and may do so again unseen), and does no more; if there are `sock.copied` */
+/* A thread is about to sleep (@calm: and may do so again unseen), and does no more, but is still on the lists of those that do; if there are `sock.copied` */
 void family_waits(bool calm);
-void family_woke(void);
+void family_woke(const struct sleeper *sl);
 /*
  * Clients in its queue have not been accepted for long, and are offered to others. Return: whether it counts who takes them: this
  * process has no page in common with the others, and its program sleeps somewhere else.

@@ -268,7 +268,7 @@ bool sleep_begin(struct sleeper *sl, int64_t *timeout_ns)
 		deed_let_go(sock.vj);
 		if (!seat_take(sl, timeout_ns)) {
 			if (unlikely(sock.copied != NULL) && !sl->is_calm)
-				family_woke();
+				family_woke(sl);
 			return false;
 		}
 		sleeper_link(sl);
@@ -311,7 +311,7 @@ bool sleep_over(const struct sleeper *sl, struct undo *u)
 void sleep_end(struct sleeper *sl)
 {
 	if (unlikely(sock.copied != NULL) && sock.vj && !sl->is_calm)
-		family_woke();
+		family_woke(sl);
 	sl->kick->sent |= sl->kicked || sock_signals.ran != sl->signals.ran;
 	if (sl->pprev)
 		sleeper_unlink(sl);
