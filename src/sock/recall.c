@@ -42,7 +42,7 @@
 #define AT_MINSIGSTKSZ 51
 #endif
 
-enum { OWN_STACK = 512 }; /* for on_recall(), beside what the kernel writes there */
+enum { OWN_STACK = 512, WAY_STACK = 1024 }; /* for on_recall(), beside what the kernel writes there; from hears() to the system call */
 
 /* As the kernel has it */
 struct kernel_action {
@@ -56,6 +56,7 @@ static struct kernel_action libcs VJ_LATER;
 static bool installed VJ_LATER;
 static bool works VJ_LATER; /* sending does, as far as is known */
 static bool misses VJ_LATER; /* somebody was called, and may not have heard it */
+static size_t handler_bytes VJ_LATER; /* what it takes of a stack */
 static const char mark;
 
 enum { PLACES = 128, PLACE_CALLED = 1 };
@@ -134,6 +135,7 @@ void recall_install(void)
 {
 	struct kernel_action ours = { on_recall, SA_SIGINFO | SA_ONSTACK | SA_RESTART | WITH_RESTORER, restorer, 0 }, before;
 
+	handler_bytes = getauxval(AT_MINSIGSTKSZ) + OWN_STACK;
 	if (SYS_CALL4(SYS_rt_sigaction, SIG_RECALL, NULL, &before, SYS_SIGSET_BYTES) < 0)
 		return;
 	if (before.handler != on_recall) {
@@ -143,6 +145,7 @@ void recall_install(void)
 }
 
 static __thread enum { UNKNOWN, YES, NO } heard __attribute__((tls_model("initial-exec")));
+static __thread uintptr_t stack_end __attribute__((tls_model("initial-exec"))); /* if YES: the lowest byte of its stack for signals, if it has one */
 
 void recall_thread_changed(void)
 {
@@ -163,7 +166,14 @@ static bool has_stack(void)
 	stack_t stack = { .ss_flags = SS_DISABLE };
 
 	SYS_CALL2(SYS_sigaltstack, NULL, &stack);
-	return (stack.ss_flags & SS_DISABLE) || stack.ss_size >= getauxval(AT_MINSIGSTKSZ) + OWN_STACK;
+	stack_end = stack.ss_flags & SS_DISABLE ? 0 : (uintptr_t)stack.ss_sp;
+	return !stack_end || stack.ss_size >= handler_bytes;
+}
+
+/* A handler that waits on the stack for signals, and hasn't left enough of it for one more: the kernel would end the process. */
+static bool is_cramped(void)
+{
+	return unlikely(stack_end) && (uintptr_t)__builtin_frame_address(0) - stack_end < handler_bytes + WAY_STACK;
 }
 
 /*
@@ -178,7 +188,7 @@ static bool hears(void)
 		SYS_CALL4(SYS_rt_sigprocmask, SIG_SETMASK, NULL, &mask, SYS_SIGSET_BYTES);
 		heard = !(mask >> (SIG_RECALL - 1) & 1) && has_stack() ? YES : NO;
 	}
-	return heard == YES;
+	return heard == YES && !is_cramped();
 }
 
 static bool send_to(int thread_id)

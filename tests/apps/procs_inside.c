@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/select.h>
@@ -171,9 +172,7 @@ static void polls_forking(void)
 
 static void *polls_thread(void *arg)
 {
-	struct pollfd p = { .fd = server, .events = POLLIN };
-
-	CHECK(poll(&p, 1, -1) == 1);
+	CHECK(polls_once(-1));
 	return arg;
 }
 
@@ -266,7 +265,7 @@ static void on_read(int sig)
 
 static void reads_handling(void)
 {
-	struct sigaction act = { .sa_handler = on_read };
+	struct sigaction act = { .sa_handler = on_read, .sa_flags = SA_ONSTACK };
 
 	memset(&act.sa_mask, 0xff, sizeof(act.sa_mask)); /* libc's own signals are in it, too */
 	CHECK(!sigaction(SIGWINCH, &act, NULL) && !raise(SIGWINCH));
@@ -281,13 +280,12 @@ static void reads_deaf(void)
 	CHECK(!syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, sizeof(all)));
 }
 
-/* As small as the kernel lets it be, which is less than it needs itself */
-static void reads_cramped(void)
+static void reads_cramped(size_t size, void (*how)(void))
 {
-	static char bytes[2048];
+	static char bytes[65536];
 
-	(void)sigaltstack(&(stack_t){ .ss_sp = bytes, .ss_size = sizeof(bytes) }, NULL);
-	reads();
+	(void)sigaltstack(&(stack_t){ .ss_sp = bytes, .ss_size = size }, NULL);
+	how();
 	(void)sigaltstack(&(stack_t){ .ss_flags = SS_DISABLE }, NULL);
 }
 
@@ -397,7 +395,8 @@ static void wait_by(char order)
 	case 'C': cancels(polls_till_cancelled); break;
 	case 'h': reads_handling(); break;
 	case 'd': reads_deaf(); break;
-	case 'l': reads_cramped(); break;
+	case 'l': reads_cramped(2048, reads); break; /* as small as the kernel lets it be, which is less than it needs itself */
+	case 'k': reads_cramped(2 * getauxval(AT_MINSIGSTKSZ), reads_handling); break; /* enough for one handler, but not for one more */
 	case 'n': reads_beside(sets_nonblock); break;
 	case 'u': reads_beside(sets_user); break;
 	case 'e': ends_polling(); break;
@@ -733,6 +732,10 @@ static void part_unsignalled(void)
 	check_heard(&w, 'l');
 	waiter_end(&w);
 	printf("heard where there is no stack for it\n");
+	waiter_start(&w);
+	check_heard(&w, 'k');
+	waiter_end(&w);
+	printf("heard by a handler that has none left\n");
 	waiter_start(&w);
 	wait_inside(&w, 'r');
 	CHECK(!prlimit(w.pid, RLIMIT_SIGPENDING, NULL, &before));
