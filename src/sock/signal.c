@@ -132,6 +132,18 @@ void signal_handle(int flags, void (*handler)(int, siginfo_t *, void *), int sig
 	undo_leave(context);
 }
 
+/* As SA_RESETHAND does it: all but the handler stays. */
+static VJ_COLD void handler_reset(int sig, int flags)
+{
+	struct sigaction act;
+
+	if (__sigaction(sig, NULL, &act))
+		return;
+	act.sa_handler = SIG_DFL;
+	act.sa_flags = flags;
+	__sigaction(sig, &act, NULL);
+}
+
 static void trampoline(int sig, siginfo_t *info, void *context)
 {
 	void *handler = atomic_load_explicit(&handlers[sig].handler, memory_order_acquire);
@@ -140,7 +152,7 @@ static void trampoline(int sig, siginfo_t *info, void *context)
 	if (unlikely(sock_inside) && defer(sig, info))
 		return;
 	if (unlikely(flags & (int)SA_RESETHAND))
-		__sigaction(sig, &(struct sigaction){ .sa_handler = SIG_DFL, .sa_flags = flags }, NULL);
+		handler_reset(sig, flags);
 	if (unlikely(info->si_code == SI_SIGIO))
 		info->si_code = async_code(info);
 	signal_handle(flags, (void (*)(int, siginfo_t *, void *))handler, sig, info, context);

@@ -508,6 +508,25 @@ static void test_sysv(void)
 	pair_close(&old_conn);
 }
 
+/* Its mask is still asked for when it has run. */
+static void test_once(void)
+{
+	struct sigaction act = { .sa_handler = on_alarm, .sa_flags = (int)SA_RESETHAND };
+
+	title("a handler for once");
+	sigemptyset(&act.sa_mask);
+	sigaddset(&act.sa_mask, SIGUSR1);
+	sigaddset(&act.sa_mask, SIGHUP);
+	alarms = 0;
+	say("set", sigaction(SIGUSR1, &act, NULL));
+	say_action(SIGUSR1);
+	raise(SIGUSR1);
+	say("handled", alarms);
+	say_action(SIGUSR1);
+	sigaction(SIGUSR1, NULL, &act);
+	say("SIGHUP", sigismember(&act.sa_mask, SIGHUP));
+}
+
 static void test_sigset(void)
 {
 	title("sigset");
@@ -538,6 +557,7 @@ static void test_sigset(void)
 void calls_interrupt(void)
 {
 	test_sysv();
+	test_once();
 	test_sigset();
 	test_signals(AF_INET, "127.0.0.1");
 	test_signals(AF_INET6, "::1");
