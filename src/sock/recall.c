@@ -212,9 +212,12 @@ bool recall_send(struct kick *k)
 		return true;
 	misses = true;
 	works &= send_to(k->inside->thread->tid);
-	if (unlikely(!works) && sock.calm)
+	if (likely(works))
+		return true;
+	atomic_store(&sock.inside, 0); /* nobody else is to wait so */
+	if (sock.calm)
 		kick_send(&sock.helper.kick); /* for recall_again() */
-	return works;
+	return false;
 }
 
 bool recall_again(void)

@@ -40,7 +40,7 @@ long recall_call(struct recall *rc, long nr, long a, long b, long c, long d, lon
  */
 bool recall_place(struct recall *rc, const struct signal_trace *signals, uint32_t calm);
 bool recall_leave_place(struct recall *rc, long r);
-/* Lock held: the calm is over, or renewed. Those who wait so are called back. */
+/* Lock held: the calm is over, or something has come of which the kernel doesn't tell (calm_stir()). Those who are in a place are sleepers from now on, and called back. */
 void recall_placed(void);
 void recall_forked(void);
 
