@@ -294,7 +294,7 @@ static bool place_take(struct recall *rc)
 		uintptr_t none = 0;
 
 		rc->place = &places[((unsigned)sock_signals.tid + i) % PLACES];
-		if (likely(atomic_compare_exchange_strong(rc->place, &none, (uintptr_t)rc)))
+		if (likely(!atomic_load_explicit(rc->place, memory_order_relaxed)) && likely(atomic_compare_exchange_strong(rc->place, &none, (uintptr_t)rc)))
 			return true;
 	}
 	return false;
