@@ -33,23 +33,10 @@ static inline bool bits_is_pow2(uint64_t v)
 	return v != 0 && (v & (v - 1)) == 0;
 }
 
-/* The smallest power of two that is not below `v`; 0 if it does not fit. 0 gives 1. */
-static inline uint64_t bits_pow2_ceil(uint64_t v)
-{
-	unsigned int log2 = bits_log2_ceil(v);
-
-	return log2 > 63 ? 0 : UINT64_C(1) << log2;
-}
-
 /* `align` is a power of two; `v + align` must not overflow. */
 static inline uint64_t bits_align_up(uint64_t v, uint64_t align)
 {
 	return (v + align - 1) & ~(align - 1);
-}
-
-static inline uint64_t bits_align_down(uint64_t v, uint64_t align)
-{
-	return v & ~(align - 1);
 }
 
 static inline bool bits_is_aligned(uint64_t v, uint64_t align)
@@ -76,14 +63,11 @@ static inline bool bitmap_test(const uint64_t *map, uint32_t bit)
 	return (map[bit / 64] >> bit % 64 & 1) != 0;
 }
 
-/*
- * The first bit that is set at or above `from`, or BITMAP_NONE. `flip` UINT64_MAX looks for clear.
- */
-static inline uint32_t bitmap_scan(const uint64_t *map, uint32_t bit_cnt, uint32_t from,
-				   uint64_t flip)
+/* The first bit that is set at or above `from`, or BITMAP_NONE */
+static inline uint32_t bitmap_find_set(const uint64_t *map, uint32_t bit_cnt, uint32_t from)
 {
 	for (uint32_t bit = from; bit < bit_cnt; bit = (bit | 63) + 1) {
-		uint64_t word = (map[bit / 64] ^ flip) >> bit % 64;
+		uint64_t word = map[bit / 64] >> bit % 64;
 
 		if (word != 0) {
 			bit += bits_ctz64(word);
@@ -93,16 +77,6 @@ static inline uint32_t bitmap_scan(const uint64_t *map, uint32_t bit_cnt, uint32
 			break;
 	}
 	return BITMAP_NONE;
-}
-
-static inline uint32_t bitmap_find_set(const uint64_t *map, uint32_t bit_cnt, uint32_t from)
-{
-	return bitmap_scan(map, bit_cnt, from, 0);
-}
-
-static inline uint32_t bitmap_find_clear(const uint64_t *map, uint32_t bit_cnt, uint32_t from)
-{
-	return bitmap_scan(map, bit_cnt, from, UINT64_MAX);
 }
 
 #endif

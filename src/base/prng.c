@@ -73,9 +73,10 @@ void prng_bytes(struct prng *prng, void *buf, size_t len)
 	while (len > 0) {
 		size_t chunk = min_size(len, sizeof(uint64_t));
 		/* Wire order, so that a seed gives the same bytes on every machine. */
-		struct be64 v = be64(prng_u64(prng));
+		uint8_t bytes[sizeof(uint64_t)];
 
-		memcpy(out, &v, chunk);
+		store_be64(bytes, prng_u64(prng));
+		memcpy(out, bytes, chunk);
 		out += chunk;
 		len -= chunk;
 	}

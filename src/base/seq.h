@@ -45,10 +45,4 @@ static inline uint32_t seq_max(uint32_t a, uint32_t b)
 	return seq_gt(a, b) ? a : b;
 }
 
-/* a <= seq < b, exact over the whole range: the interval may be longer than 2^31. */
-static inline bool seq_in(uint32_t seq, uint32_t a, uint32_t b)
-{
-	return seq - a < b - a;
-}
-
 #endif

@@ -13,7 +13,6 @@
 #define NS_PER_SEC UINT64_C(1000000000)
 #define US_PER_MS UINT64_C(1000)
 #define US_PER_SEC UINT64_C(1000000)
-#define MS_PER_SEC UINT64_C(1000)
 
 /* A deadline that never comes, in any unit. */
 #define TIME_NEVER UINT64_MAX
@@ -39,11 +38,6 @@ static inline uint64_t time_mul_sat(uint64_t a, uint64_t b)
 }
 
 /* Up, not down: a timer may be late, never early. */
-static inline uint64_t time_ns_to_us_ceil(uint64_t ns)
-{
-	return ns / NS_PER_US + (ns % NS_PER_US != 0);
-}
-
 static inline uint64_t time_ns_to_ms_ceil(uint64_t ns)
 {
 	return ns / NS_PER_MS + (ns % NS_PER_MS != 0);
@@ -58,11 +52,6 @@ static inline bool time_before32(uint32_t a, uint32_t b)
 static inline bool time_after32(uint32_t a, uint32_t b)
 {
 	return time_before32(b, a);
-}
-
-static inline bool time_before_eq32(uint32_t a, uint32_t b)
-{
-	return !time_before32(b, a);
 }
 
 static inline bool time_after_eq32(uint32_t a, uint32_t b)

@@ -3,8 +3,8 @@
  * Types and small tools that every other directory uses.
  *
  * Network byte order has types of its own: a `struct be16` does not convert to a number and a
- * number does not convert to it, so a forgotten swap does not compile. `be16(x)` makes one from a
- * host number, `be16_get(b)` reads it, and `be16_eq()` compares without swapping.
+ * number does not convert to it, so a forgotten swap does not compile. `be32(x)` makes one from a
+ * host number, `be32_get(b)` reads it, and `be32_eq()` compares without swapping.
  *
  * Compiles for BPF: needs stdint, stddef and stdbool only.
  */
@@ -18,7 +18,6 @@
 #define VJ_CACHELINE 64
 
 #define VJ_ALIGNED(n) __attribute__((aligned(n)))
-#define VJ_CACHE_ALIGNED VJ_ALIGNED(VJ_CACHELINE)
 #define VJ_PACKED __attribute__((packed))
 #define VJ_HOT __attribute__((hot))
 #define VJ_COLD __attribute__((cold, noinline))
@@ -34,7 +33,6 @@
 #define VJ_DIRECT __attribute__((section(".text.hot.direct")))
 #define VJ_NOINLINE __attribute__((noinline))
 #define VJ_NORETURN __attribute__((noreturn))
-#define VJ_UNUSED __attribute__((unused))
 #define VJ_MUST_CHECK __attribute__((warn_unused_result))
 #define VJ_INLINE static inline __attribute__((always_inline))
 #define VJ_PRINTF(fmt_arg, first_arg) __attribute__((format(printf, fmt_arg, first_arg)))
@@ -79,10 +77,6 @@ struct be32 {
 	uint32_t raw;
 };
 
-struct be64 {
-	uint64_t raw;
-};
-
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
 #define VJ_SWAP_BE16(x) __builtin_bswap16(x)
 #define VJ_SWAP_BE32(x) __builtin_bswap32(x)
@@ -95,9 +89,7 @@ struct be64 {
 
 /* clang-format off */
 /* For static initialisers, where a function call is not allowed. */
-#define BE16_INIT(x) { VJ_SWAP_BE16(x) }
 #define BE32_INIT(x) { VJ_SWAP_BE32(x) }
-#define BE64_INIT(x) { VJ_SWAP_BE64(x) }
 /* clang-format on */
 
 static inline struct be16 be16(uint16_t host)
@@ -110,11 +102,6 @@ static inline struct be32 be32(uint32_t host)
 	return (struct be32){ VJ_SWAP_BE32(host) };
 }
 
-static inline struct be64 be64(uint64_t host)
-{
-	return (struct be64){ VJ_SWAP_BE64(host) };
-}
-
 static inline uint16_t be16_get(struct be16 net)
 {
 	return VJ_SWAP_BE16(net.raw);
@@ -123,16 +110,6 @@ static inline uint16_t be16_get(struct be16 net)
 static inline uint32_t be32_get(struct be32 net)
 {
 	return VJ_SWAP_BE32(net.raw);
-}
-
-static inline uint64_t be64_get(struct be64 net)
-{
-	return VJ_SWAP_BE64(net.raw);
-}
-
-static inline bool be16_eq(struct be16 a, struct be16 b)
-{
-	return a.raw == b.raw;
 }
 
 static inline bool be32_eq(struct be32 a, struct be32 b)

@@ -172,14 +172,6 @@ static inline int sys_epoll_pwait(int epfd, struct epoll_event *ret_events, int 
 			      SYS_SIGSET_BYTES);
 }
 
-/* `timeout` NULL waits for ever; the kernel may change it. -ENOSYS before Linux 5.11. */
-static inline int sys_epoll_pwait2(int epfd, struct epoll_event *ret_events, int max,
-				   const struct timespec *timeout, const sigset_t *mask)
-{
-	return (int)SYS_CALL6(SYS_epoll_pwait2, epfd, ret_events, max, timeout, mask,
-			      SYS_SIGSET_BYTES);
-}
-
 /* `timeout` NULL waits for ever; the kernel writes back what was left of it. */
 static inline int sys_ppoll(struct pollfd *fds, unsigned long fd_cnt, struct timespec *timeout,
 			    const sigset_t *mask)

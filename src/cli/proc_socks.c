@@ -28,13 +28,6 @@ static int by_fd(const void *a, const void *b)
 	return (x->fd > y->fd) - (x->fd < y->fd);
 }
 
-struct proc_sock *proc_socks_find(const struct proc_socks *socks, int fd)
-{
-	struct proc_sock key = { .fd = fd };
-
-	return socks->cnt == 0 ? NULL : bsearch(&key, socks->socks, socks->cnt, sizeof(key), by_fd);
-}
-
 bool proc_socks_is_copy(const struct proc_socks *socks, const struct proc_sock *s)
 {
 	for (const struct proc_sock *low = socks->socks; low < s; low++)

@@ -23,9 +23,6 @@ struct proc_socks {
 /* Return: 0; -ESRCH; -EACCES: another user's; -ENOMEM. */
 int proc_socks_read(int32_t pid, struct proc_socks *ret);
 
-/* NULL: none */
-struct proc_sock *proc_socks_find(const struct proc_socks *socks, int fd);
-
 /* Has a lower descriptor the same socket? */
 bool proc_socks_is_copy(const struct proc_socks *socks, const struct proc_sock *s);
 

@@ -41,7 +41,6 @@ struct afxdp {
 	uint32_t tx_next; /* published up to here */
 	uint32_t rx_seen; /* *rx_producer after the last poll */
 	int poll_fd;
-	bool zero_copy;
 	uint64_t tx_calls, polls;
 };
 
@@ -218,16 +217,6 @@ static int map_credit(struct afxdp *x, int credit_fd)
 	return err;
 }
 
-static int read_mode(struct afxdp *x)
-{
-	struct xdp_options options;
-	socklen_t bytes = sizeof(options);
-	int err = sys_getsockopt(x->fd, SOL_XDP, XDP_OPTIONS, &options, &bytes);
-
-	x->zero_copy = err == 0 && options.flags & XDP_OPTIONS_ZEROCOPY;
-	return err;
-}
-
 static int afxdp_init(struct afxdp *x, const struct afxdp_params *p)
 {
 	struct channel_rings rings = {
@@ -241,9 +230,7 @@ static int afxdp_init(struct afxdp *x, const struct afxdp_params *p)
 
 	x->fd = p->xsk_fd;
 	x->poll_fd = p->poll_fd;
-	err = read_mode(x);
-	if (err == 0)
-		err = map_rings(x, p, &rings);
+	err = map_rings(x, p, &rings);
 	if (err == 0)
 		err = map_credit(x, p->credit_fd);
 	if (err == 0)
@@ -291,11 +278,6 @@ void afxdp_close(struct afxdp *x)
 struct vj_channel *afxdp_channel(struct afxdp *x)
 {
 	return x->ch;
-}
-
-bool afxdp_is_zero_copy(const struct afxdp *x)
-{
-	return x->zero_copy;
 }
 
 int afxdp_stats(const struct afxdp *x, struct afxdp_stats *ret_stats)

@@ -56,9 +56,6 @@ void afxdp_close(struct afxdp *xdp);
 /** afxdp_channel() - The channel end; lives as long as the driver */
 struct vj_channel *afxdp_channel(struct afxdp *xdp);
 
-/** afxdp_is_zero_copy() - Does the device read and write the frames itself? False: the kernel copies. */
-bool afxdp_is_zero_copy(const struct afxdp *xdp);
-
 /**
  * afxdp_flush() - Call the kernel again for frames that it did not take when they were published
  * Nothing tells a sleeper when the kernel can take more frames, or has given some back. So who gets false does not sleep.

@@ -315,7 +315,6 @@ static enum rx_verdict rx_parse(struct stack *s, struct pkt *pkt)
 
 	pkt->kept = false;
 	pkt->borrowed = false;
-	pkt->csum_ok = false;
 	pkt_copy_first(pkt);
 	pkt->plain = rx_is_plain(pkt);
 	if (likely(pkt->plain)) {
@@ -354,12 +353,9 @@ static void rx_deliver(struct stack *s, struct pkt *pkt)
 	}
 	switch (pkt->ip.proto) {
 	case IP_PROTO_TCP:
-		if ((pkt->link->flags & LINK_NO_CSUM) == 0) {
-			if (unlikely(!tcp_csum_ok(pkt))) {
-				stack_drop(s, STACK_DROP_TCP_CSUM);
-				return;
-			}
-			pkt->csum_ok = true;
+		if ((pkt->link->flags & LINK_NO_CSUM) == 0 && unlikely(!tcp_csum_ok(pkt))) {
+			stack_drop(s, STACK_DROP_TCP_CSUM);
+			return;
 		}
 		tcp_input(s, pkt);
 		return;

@@ -33,7 +33,6 @@ struct pkt {
 	bool kept;	  /* somebody keeps the frame */
 	bool borrowed;	  /* the frame is memory of the stack's own: not to be kept */
 	bool plain;	  /* see rx_is_plain(); what stands below is valid only after pkt_plain_fill() */
-	bool csum_ok;	  /* links that have checksums: the transport checksum is right */
 	uint16_t l4_off;  /* the transport header, in the frame and in hdr */
 	struct ip_addr src;
 	struct ip_addr dst;

@@ -27,13 +27,12 @@ int tcp_init(struct stack *s);
 void tcp_fini(struct stack *s);
 
 /*
- * A TCP segment. IP header and, on links that have them, checksums are right (pkt->csum_ok); it is
- * whole (no fragment). The TCP header was not parsed, but is in pkt->hdr whole, options included, if
- * its data offset is valid:
+ * A TCP segment. IP header and, on links that have them, checksums are right; it is whole (no fragment).
+ * The TCP header was not parsed, but is in pkt->hdr whole, options included, if its data offset is valid:
  *
- *	tcp_parse_part(pkt_l4(pkt), pkt_l4_avail(pkt), pkt_l4_len(pkt), &view)	  never
- * WIRE_TOO_DEEP tcp_opts_parse(&view, &opts) bufq_append_pkt(&s->bufs, q, pkt, pkt->l4_off +
- * view.hdr_len, view.payload_len)
+ *	tcp_parse_part(pkt_l4(pkt), pkt_l4_avail(pkt), pkt_l4_len(pkt), &view)	  is never WIRE_TOO_DEEP
+ *	tcp_opts_parse(&view, &opts)
+ *	bufq_append_pkt(&s->bufs, q, pkt, pkt->l4_off + view.hdr_len, view.payload_len)
  *
  * pkt->hash is the tag for flow_find() in s->flows; slot and connection have been prefetched.
  * Neither source nor destination is multicast or broadcast; ports are not looked at.

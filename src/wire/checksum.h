@@ -31,20 +31,10 @@ static inline struct csum csum_add_be16(struct csum sum, struct be16 v)
 	return (struct csum){ sum.acc + v.raw };
 }
 
-static inline struct csum csum_add_be32(struct csum sum, struct be32 v)
-{
-	return (struct csum){ sum.acc + v.raw };
-}
-
 /* The field before the update goes out, the one after comes in (RFC 1624, equation 3). */
 static inline struct csum csum_sub_be16(struct csum sum, struct be16 v)
 {
 	return (struct csum){ sum.acc + (uint16_t)~v.raw };
-}
-
-static inline struct csum csum_sub_be32(struct csum sum, struct be32 v)
-{
-	return (struct csum){ sum.acc + (uint32_t)~v.raw };
 }
 
 /* 16 bits, not complemented. */
@@ -87,10 +77,7 @@ static inline struct csum csum_add_at(struct csum sum, struct csum part, size_t 
 	return (struct csum){ sum.acc + ((offset & 1) != 0 ? __builtin_bswap16(folded) : folded) };
 }
 
-/*
- * The sum over a checksummed block, with `field` its checksum: for csum_sub_*(), csum_add_*()
- * after.
- */
+/* The sum over a checksummed block, with `field` its checksum: for csum_sub_be16(), csum_add_be16() after. */
 static inline struct csum csum_of_field(struct be16 field)
 {
 	return (struct csum){ (uint16_t)~field.raw };

@@ -109,16 +109,6 @@ static inline enum wire_err icmp_parse(const void *p, size_t len, uint8_t versio
 bool icmp_csum_ok(const struct ip_view *ip, const void *hdr, size_t hdr_len, const void *rest,
 		  size_t rest_len);
 
-static inline uint16_t icmp_echo_id(const struct icmp_view *icmp)
-{
-	return (uint16_t)(icmp->rest >> 16);
-}
-
-static inline uint16_t icmp_echo_seq(const struct icmp_view *icmp)
-{
-	return (uint16_t)icmp->rest;
-}
-
 /*
  * The MTU that "fragmentation needed" or "packet too big" tells, 0 for any other message. Old
  * routers send 0 in the former too (RFC 1191 section 5): 0 never is an MTU.

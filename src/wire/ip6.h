@@ -112,11 +112,6 @@ static inline enum wire_err ip6_parse(const void *p, size_t len, struct ip_view 
 	return ip6_parse_part(p, len, len, ret_view);
 }
 
-static inline uint32_t ip6_flow_label(const struct ip_view *ip)
-{
-	return load_be32(ip->hdr) & 0xfffff;
-}
-
 /* Writes IP6_HDR_BYTES, and IP6_FRAG_BYTES if asked. */
 static inline size_t ip6_build(void *p, const struct ip6_fields *fields)
 {

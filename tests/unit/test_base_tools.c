@@ -27,7 +27,6 @@ static void test_byte_order(void **state)
 	assert_int_equal(be32_get(constant), 0x01020304);
 	assert_true(be32_eq(be32(0x01020304), constant));
 	assert_int_equal(be16_get(be16(0xbeef)), 0xbeef);
-	assert_true(be64_get(be64(UINT64_C(0x0102030405060708))) == UINT64_C(0x0102030405060708));
 	for (size_t at = 0; at < 8; at++) {
 		store_be64(buf + at, UINT64_C(0x0102030405060708));
 		assert_memory_equal(buf + at, "\1\2\3\4\5\6\7\10", 8);
@@ -44,13 +43,10 @@ static void test_bits(void **state)
 {
 	(void)state;
 	assert_false(bits_is_pow2(0));
-	assert_true(bits_pow2_ceil(0) == 1 && bits_pow2_ceil(1) == 1 && bits_pow2_ceil(3) == 4);
-	assert_true(bits_pow2_ceil((UINT64_C(1) << 63) + 1) == 0);
 	for (unsigned int i = 0; i < 64; i++) {
 		uint64_t v = UINT64_C(1) << i;
 
 		assert_true(bits_is_pow2(v));
-		assert_true(bits_pow2_ceil(v) == v);
 		assert_int_equal(bits_ctz64(v), i);
 		assert_int_equal(bits_clz64(v), 63 - i);
 		assert_int_equal(bits_log2_floor(v), i);
@@ -62,17 +58,16 @@ static void test_bits(void **state)
 		}
 	}
 	assert_true(bits_align_up(1, 64) == 64 && bits_align_up(64, 64) == 64);
-	assert_true(bits_align_down(127, 64) == 64);
 	assert_true(bits_is_aligned(128, 64) && !bits_is_aligned(129, 64));
 	assert_int_equal(min_u32(3, 4), 3);
 	assert_int_equal(max_u32(3, 4), 4);
 	assert_true(min_s64(-1, 1) == -1);
 }
 
-static uint32_t naive_find(const bool *bits, uint32_t cnt, uint32_t from, bool wanted)
+static uint32_t naive_find(const bool *bits, uint32_t cnt, uint32_t from)
 {
 	for (uint32_t i = from; i < cnt; i++) {
-		if (bits[i] == wanted)
+		if (bits[i])
 			return i;
 	}
 	return BITMAP_NONE;
@@ -100,10 +95,7 @@ static void test_bitmap(void **state)
 			assert_int_equal(bitmap_test(map, bit), bits[bit]);
 		}
 		for (uint32_t from = 0; from <= cnt; from++) {
-			assert_int_equal(bitmap_find_set(map, cnt, from),
-					 naive_find(bits, cnt, from, true));
-			assert_int_equal(bitmap_find_clear(map, cnt, from),
-					 naive_find(bits, cnt, from, false));
+			assert_int_equal(bitmap_find_set(map, cnt, from), naive_find(bits, cnt, from));
 		}
 		free(map);
 	}
@@ -171,13 +163,12 @@ static void test_time(void **state)
 	assert_true(time_sub_sat(1, 2) == 0 && time_sub_sat(2, 1) == 1);
 	assert_true(time_mul_sat(UINT64_C(1) << 33, UINT64_C(1) << 31) == TIME_NEVER);
 	assert_true(time_mul_sat(3, NS_PER_SEC) == UINT64_C(3000000000));
-	assert_true(time_ns_to_us_ceil(0) == 0 && time_ns_to_us_ceil(1) == 1);
-	assert_true(time_ns_to_us_ceil(1000) == 1 && time_ns_to_us_ceil(1001) == 2);
-	assert_true(time_ns_to_ms_ceil(NS_PER_MS + 1) == 2);
-	assert_true(time_ns_to_us_ceil(UINT64_MAX) == UINT64_MAX / 1000 + 1);
+	assert_true(time_ns_to_ms_ceil(0) == 0 && time_ns_to_ms_ceil(1) == 1);
+	assert_true(time_ns_to_ms_ceil(NS_PER_MS) == 1 && time_ns_to_ms_ceil(NS_PER_MS + 1) == 2);
+	assert_true(time_ns_to_ms_ceil(UINT64_MAX) == UINT64_MAX / NS_PER_MS + 1);
 	assert_true(time_before32(UINT32_MAX, 0) && time_after32(0, UINT32_MAX));
 	assert_false(time_before32(5, 5));
-	assert_true(time_before_eq32(5, 5) && time_after_eq32(5, 5));
+	assert_true(time_after_eq32(5, 5));
 }
 
 static void test_seq(void **state)
@@ -196,8 +187,6 @@ static void test_seq(void **state)
 		assert_true(seq_leq(a, a) && seq_geq(a, a) && !seq_lt(a, a) && !seq_gt(a, a));
 		assert_int_equal(seq_diff(b, a), d);
 		assert_true(seq_max(a, b) == b && seq_min(a, b) == a && seq_min(b, a) == a);
-		assert_true(seq_in(a, a, b) && seq_in(b - 1, a, b) && !seq_in(b, a, b));
-		assert_false(seq_in(a - 1, a, b) || seq_in(a, a, a));
 	}
 }
 
