@@ -16,6 +16,7 @@
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -691,6 +692,7 @@ static void part_epoll_exec(void)
 
 /* ---- what a process that has ended leaves to its peer ----------------------------------------------------------- */
 
+enum { CALL_BYTES = 256, REST_US = 20000 };
 static int go[2], told[2];
 
 int conn_left_to_child(int fd)
@@ -724,6 +726,34 @@ static void client_to_end(int port)
 	CHECK(poll(&p, 1, ANSWER_MS) == 1 && read(p.fd, &(char){ 0 }, 1) <= 0);
 }
 
+/* The system call that @pid sleeps in, as /proc has it; "running" */
+static void call_of(pid_t pid, char ret_call[static CALL_BYTES])
+{
+	char path[64];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/syscall", pid);
+	f = fopen(path, "re");
+	CHECK(f && fgets(ret_call, CALL_BYTES, f));
+	fclose(f);
+}
+
+/* It has heard that it may go, and sleeps again, for a while already. */
+static void sleeps_again(pid_t pid)
+{
+	uint64_t end_ms = now_ms() + ANSWER_MS;
+	char call[CALL_BYTES], before[CALL_BYTES] = "";
+	unsigned long first;
+	long nr;
+
+	for (;; strcpy(before, call), usleep(REST_US)) {
+		CHECK(now_ms() < end_ms);
+		call_of(pid, call);
+		if (sscanf(call, "%ld %lx", &nr, &first) == 2 && !(nr == SYS_read && (int)first == go[0]) && !strcmp(call, before))
+			return;
+	}
+}
+
 /* The last one that has it asks the peer, which keeps it, and has ended by the time that he looks. */
 static void part_claimer_killed(void)
 {
@@ -738,7 +768,7 @@ static void part_claimer_killed(void)
 	CHECK(read_all(told[0], &claimer, sizeof(claimer)) == sizeof(claimer));
 	CHECK(!kill(client, SIGSTOP) && waitpid(client, NULL, WUNTRACED) == client);
 	write_all(go[1], "", 1);
-	usleep(100000);
+	sleeps_again(claimer);
 	CHECK(!kill(claimer, SIGKILL) && !read(told[0], &(char){ 0 }, 1) && !kill(client, SIGCONT));
 	child_end(client);
 	close(go[0]);
