@@ -12,7 +12,7 @@
 #include "sock/accept.h"
 #include "sock/adopt.h"
 #include "sock/away.h"
-#include "sock/control.h"
+#include "sock/cmsg.h"
 #include "sock/dgram.h"
 #include "sock/fdtab.h"
 #include "sock/file.h"
@@ -142,7 +142,7 @@ void message_fds(const struct msghdr *msg, void (*fn)(int fd))
 {
 	struct cmsghdr *c = sock_inside || is_wild(msg->msg_control) ? NULL : CMSG_FIRSTHDR(msg);
 
-	for (; c && control_is_whole(msg, c); c = CMSG_NXTHDR((struct msghdr *)(uintptr_t)msg, c)) {
+	for (; c && cmsg_is_whole(msg, c); c = CMSG_NXTHDR((struct msghdr *)(uintptr_t)msg, c)) {
 		const uint8_t *data = CMSG_DATA(c);
 		int fd;
 

@@ -32,7 +32,7 @@
  * socket with such a thread (dgram.in_kernel) is not put on channels until it has returned. On channels it waits there
  * only as long as there is no channel, and is called back (recall.c).
  */
-#include "sock/control.h"
+#include "sock/cmsg.h"
 #include "sock/ctx.h"
 #include "sock/dest.h"
 #include "sock/dgram_priv.h"
@@ -414,7 +414,7 @@ void dgram_option(int fd, struct sock *s, int level, int name, const void *val, 
 		d->wants_pktinfo6 = on != 0;
 	else if (level == IPPROTO_IPV6 && name == IPV6_V6ONLY)
 		d->v6only = on != 0;
-	else if (control_is_stamp(level, name))
+	else if (cmsg_is_stamp(level, name))
 		d->wants_stamp = on ? name : 0;
 }
 

@@ -96,7 +96,7 @@ static int far_send(int fd, const struct far_msg *msg, int passed)
 }
 
 /* The first descriptor is kept: there may be more than are of use. Return: how many came */
-static unsigned control_take(struct msghdr *hdr, int *ret_fd)
+static unsigned cmsg_take(struct msghdr *hdr, int *ret_fd)
 {
 	unsigned cnt = 0;
 
@@ -137,7 +137,7 @@ static int far_recv(int fd, enum far_kind kind, struct far_msg *ret_msg, int *re
 		return -EAGAIN;
 	if (n < 0 || (n == 0 && !hdr.msg_controllen))
 		return -EPIPE;
-	cnt = control_take(&hdr, &got);
+	cnt = cmsg_take(&hdr, &got);
 	if (n == sizeof(*ret_msg) && ret_msg->magic == FAR_MAGIC && ret_msg->kind == (uint32_t)kind && cnt == 1) {
 		*ret_fd = got;
 		return 0;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* dgram_recv.c - datagrams from channels and from the kernel: which comes next, and what comes with it */
-#include "sock/control.h"
+#include "sock/cmsg.h"
 #include "sock/ctx.h"
 #include "sock/dest.h"
 #include "sock/dgram_priv.h"
@@ -23,17 +23,17 @@
 enum { LOOPBACK_IFINDEX = 1 };
 
 /* @segment: bytes of each of several datagrams in one, UDP_GRO; 0: it is one */
-static void control_fill(const struct sock *s, struct msghdr *msg, const struct sockaddr_storage *to, int segment)
+static void cmsg_fill(const struct sock *s, struct msghdr *msg, const struct sockaddr_storage *to, int segment)
 {
 	const struct dgram *d = s->dgram;
 	size_t used = 0;
 
-	control_stamp(msg, &used, d->wants_stamp);
+	cmsg_stamp(msg, &used, d->wants_stamp);
 	if (d->wants_pktinfo && to->ss_family == AF_INET) {
 		struct in_pktinfo info = { .ipi_ifindex = LOOPBACK_IFINDEX };
 
 		info.ipi_addr = info.ipi_spec_dst = ((const struct sockaddr_in *)to)->sin_addr;
-		control_put(msg, &used, IPPROTO_IP, IP_PKTINFO, &info, sizeof(info));
+		cmsg_put(msg, &used, IPPROTO_IP, IP_PKTINFO, &info, sizeof(info));
 	}
 	if (d->wants_pktinfo6 && s->family == AF_INET6) {
 		struct in6_pktinfo info = { .ipi6_ifindex = LOOPBACK_IFINDEX };
@@ -42,10 +42,10 @@ static void control_fill(const struct sock *s, struct msghdr *msg, const struct 
 
 		sock_addr_copy(s, to, (struct sockaddr *)&in6, &len);
 		info.ipi6_addr = in6.sin6_addr;
-		control_put(msg, &used, IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof(info));
+		cmsg_put(msg, &used, IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof(info));
 	}
 	if (segment)
-		control_put(msg, &used, IPPROTO_UDP, UDP_GRO, &segment, sizeof(segment));
+		cmsg_put(msg, &used, IPPROTO_UDP, UDP_GRO, &segment, sizeof(segment));
 	msg->msg_controllen = used;
 }
 
@@ -96,7 +96,7 @@ static long channel_recv(struct sock *s, struct msghdr *msg, int flags)
 		if (name_len >= msg->msg_namelen)
 			dest_learn(s, msg->msg_name, msg->msg_namelen, true);
 	}
-	control_fill(s, msg, &to, more ? (int)got : 0);
+	cmsg_fill(s, msg, &to, more ? (int)got : 0);
 	return flags & MSG_TRUNC && !more ? len : (long)(got + more);
 }
 
@@ -117,7 +117,7 @@ static VJ_COLD long parcel_recv(int fd, struct sock *s, struct msghdr *msg, int 
 	if (msg->msg_name)
 		sock_addr_copy(s, &from, msg->msg_name, &msg->msg_namelen);
 	s->dgram->from_channel = true;
-	control_fill(s, msg, &to, 0);
+	cmsg_fill(s, msg, &to, 0);
 	return flags & MSG_TRUNC ? len : (long)min_size(room, (size_t)len);
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* dgram_send.c - datagrams to channels, and to the kernel those that no channel carries */
-#include "sock/control.h"
+#include "sock/cmsg.h"
 #include "sock/ctx.h"
 #include "sock/dest.h"
 #include "sock/dgram_priv.h"
@@ -118,7 +118,7 @@ static int segment_of(const struct sock *s, const struct msghdr *msg)
 
 	if (!msg->msg_controllen)
 		return segment;
-	if (!c || !control_is_whole(msg, c) || c->cmsg_level != IPPROTO_UDP || c->cmsg_type != UDP_SEGMENT ||
+	if (!c || !cmsg_is_whole(msg, c) || c->cmsg_level != IPPROTO_UDP || c->cmsg_type != UDP_SEGMENT ||
 	    c->cmsg_len != CMSG_LEN(sizeof(segment)) || msg->msg_controllen > CMSG_SPACE(sizeof(segment)))
 		return -1;
 	memcpy(&segment, CMSG_DATA(c), sizeof(segment));

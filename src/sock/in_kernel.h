@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* in_kernel.h - sockets that become the kernel's: in_kernel.c, ring.c */
+/* in_kernel.h - sockets that become the kernel's: in_kernel.c, io_uring.c */
 #ifndef SOCK_IN_KERNEL_H
 #define SOCK_IN_KERNEL_H
 

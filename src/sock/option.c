@@ -14,7 +14,7 @@
  */
 #include "sock/accept.h"
 #include "sock/away.h"
-#include "sock/control.h"
+#include "sock/cmsg.h"
 #include "sock/ctx.h"
 #include "sock/dgram.h"
 #include "sock/fdtab.h"
@@ -309,12 +309,12 @@ void options_inherit(const struct sock *from, struct sock *s)
 }
 
 /* Options that the kernel has taken, and whose messages come from here */
-VJ_EARLY static void control_set(struct sock *s, int level, int name, const void *val, socklen_t len)
+VJ_EARLY static void cmsg_set(struct sock *s, int level, int name, const void *val, socklen_t len)
 {
 	bool inq = level == IPPROTO_TCP && name == TCP_INQ;
 	int value;
 
-	if ((!inq && !control_is_stamp(level, name)) || int_in(val, len, &value) || opts_make(s))
+	if ((!inq && !cmsg_is_stamp(level, name)) || int_in(val, len, &value) || opts_make(s))
 		return;
 	if (inq)
 		s->opts->inq = value != 0;
@@ -356,7 +356,7 @@ void options_brought(struct sock *s, uint64_t which)
 	s->opts->stamp = 0;
 	for (size_t i = 0; i < ARRAY_SIZE(controls); i++)
 		if (options_have(which, controls[i].level, controls[i].name))
-			control_set(s, controls[i].level, controls[i].name, &(int){ 1 }, sizeof(int));
+			cmsg_set(s, controls[i].level, controls[i].name, &(int){ 1 }, sizeof(int));
 }
 
 void zerocopy_sent(struct sock *s)
@@ -572,7 +572,7 @@ static int conn_option_set(int fd, struct sock *s, int level, int name, const vo
 		kept_set(kernel_fd, s, k);
 	if (s->option_fd < 0)
 		s->handed_on = KEPT_UNKNOWN;
-	control_set(s, level, name, val, len);
+	cmsg_set(s, level, name, val, len);
 	if (level == IPPROTO_IPV6 && name == IPV6_V6ONLY)
 		s->v6only = option_value(val, len) != 0;
 	return 0;
@@ -616,7 +616,7 @@ VJ_EARLY static int other_option_set(int fd, struct sock *s, int level, int name
 		dgram_option(fd, s, level, name, val, len);
 	} else {
 		mtu_mode_set(fd, s, level, name);
-		control_set(s, level, name, val, len);
+		cmsg_set(s, level, name, val, len);
 		if (s->state == SOCK_FRESH && !map_find(s, level, name))
 			s->handed_on = KEPT_UNKNOWN;
 	}

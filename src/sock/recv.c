@@ -2,7 +2,7 @@
 /* recv.c - reading */
 #include "sock/adopt.h"
 #include "sock/away.h"
-#include "sock/control.h"
+#include "sock/cmsg.h"
 #include "sock/ctx.h"
 #include "sock/dgram.h"
 #include "sock/fdtab.h"
@@ -494,7 +494,7 @@ VJ_EARLY static long recv_msg(int fd, struct sock *s, struct msghdr *msg, int fl
 	r = conn_recv(s, msg->msg_iov, (int)msg->msg_iovlen, flags);
 	if (r >= 0) {
 		msg->msg_namelen = 0;
-		control_tcp(s, msg, r > 0);
+		cmsg_tcp(s, msg, r > 0);
 	}
 	return r;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* send.c - writing; sendfile() and splice(): splice.c */
 #include "sock/away.h"
-#include "sock/control.h"
+#include "sock/cmsg.h"
 #include "sock/ctx.h"
 #include "sock/dgram.h"
 #include "sock/fdtab.h"
@@ -390,7 +390,7 @@ VJ_EARLY static long send_msg(int fd, struct sock *s, const struct msghdr *msg, 
 		return -EMSGSIZE;
 	if (s->state == SOCK_UDP)
 		return dgram_send(fd, s, msg, flags, false);
-	r = unlikely(msg->msg_controllen) ? control_check(msg) : 0;
+	r = unlikely(msg->msg_controllen) ? cmsg_check(msg) : 0;
 	if (unlikely(r))
 		return r;
 	if (opens_nowhere(flags, msg->msg_name, msg->msg_namelen))

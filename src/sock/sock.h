@@ -96,7 +96,7 @@ int sock_epoll_pwait2(int epfd, struct epoll_event *ev, int max, const struct ti
 		      const sigset_t *mask);
 
 /*
- * ---- number.c: syscall(2). What is no call of this layer is made as it is, with six arguments. exit_group() flushes; io_uring_setup()
+ * ---- syscall.c: syscall(2). What is no call of this layer is made as it is, with six arguments. exit_group() flushes; io_uring_setup()
  * fails with ENOSYS, unless $VJ_IO_URING is set.
  */
 long sock_by_number(long nr, const long args[static 6]);
@@ -109,7 +109,7 @@ int sock_setns(int fd, int kinds);
 long sock_seccomp(const long args[static 3]);
 
 /*
- * ---- ring.c: before liburing's struct io_uring at @liburings is submitted, and before the @cnt descriptors at @fds (-1: none) are registered with one.
+ * ---- io_uring.c: before liburing's struct io_uring at @liburings is submitted, and before the @cnt descriptors at @fds (-1: none) are registered with one.
  * Sockets among them become ones that the kernel's calls work on.
  */
 void sock_before_ring_submit(const void *liburings);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * number.c - syscall(2): the calls of this layer by their numbers
+ * syscall.c - syscall(2): the calls of this layer by their numbers
  *
  * io_uring is said to be absent: what a ring does with descriptors is not seen here, and a connection on a channel would
  * not be one on it. Programs that use it by way of syscall() fall back to epoll, if they know how; liburing makes its own

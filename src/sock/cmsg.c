@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* control.c - control messages of recvmsg() and sendmsg(): what comes beside the data, what is asked for beside it */
+/* cmsg.c - control messages of recvmsg() and sendmsg(): what comes beside the data, what is asked for beside it */
 #include "sock/away.h"
-#include "sock/control.h"
+#include "sock/cmsg.h"
 #include "sock/file.h"
 #include "sock/kernel.h"
 #include "sock/layer.h"
@@ -11,7 +11,7 @@
 #include <string.h>
 #include <sys/time.h>
 
-void control_put(struct msghdr *msg, size_t *used, int level, int type, const void *data, size_t len)
+void cmsg_put(struct msghdr *msg, size_t *used, int level, int type, const void *data, size_t len)
 {
 	struct cmsghdr hdr = { .cmsg_len = CMSG_LEN(len), .cmsg_level = level, .cmsg_type = type };
 	uint8_t *at = (uint8_t *)msg->msg_control + *used;
@@ -30,13 +30,13 @@ void control_put(struct msghdr *msg, size_t *used, int level, int type, const vo
 	*used += min_size(CMSG_SPACE(len), room);
 }
 
-VJ_EARLY bool control_is_stamp(int level, int name)
+VJ_EARLY bool cmsg_is_stamp(int level, int name)
 {
 	return level == SOL_SOCKET && (name == SO_TIMESTAMP || name == SO_TIMESTAMPNS || name == SO_TIMESTAMP_NEW || name == SO_TIMESTAMPNS_NEW);
 }
 
 /* The time of a frame's arrival is not kept: it is that of the call, which is later by as long as the program let it wait. */
-void control_stamp(struct msghdr *msg, size_t *used, int stamp)
+void cmsg_stamp(struct msghdr *msg, size_t *used, int stamp)
 {
 	int64_t wide[2]; /* of the _NEW ones, on every machine */
 	struct timespec ts;
@@ -47,13 +47,13 @@ void control_stamp(struct msghdr *msg, size_t *used, int stamp)
 	if (stamp == SO_TIMESTAMP) {
 		struct timeval tv = { ts.tv_sec, ts.tv_nsec / 1000 };
 
-		control_put(msg, used, SOL_SOCKET, stamp, &tv, sizeof(tv));
+		cmsg_put(msg, used, SOL_SOCKET, stamp, &tv, sizeof(tv));
 	} else if (stamp == SO_TIMESTAMPNS) {
-		control_put(msg, used, SOL_SOCKET, stamp, &ts, sizeof(ts));
+		cmsg_put(msg, used, SOL_SOCKET, stamp, &ts, sizeof(ts));
 	} else {
 		wide[0] = ts.tv_sec;
 		wide[1] = stamp == SO_TIMESTAMP_NEW ? ts.tv_nsec / 1000 : ts.tv_nsec;
-		control_put(msg, used, SOL_SOCKET, stamp, wide, sizeof(wide));
+		cmsg_put(msg, used, SOL_SOCKET, stamp, wide, sizeof(wide));
 	}
 }
 
@@ -69,32 +69,32 @@ static int bytes_left(const struct sock *s)
 	return left ? (int)left : (vj_ready(sock.vj, s->conn) & VJ_EV_EOF) != 0;
 }
 
-void control_tcp(const struct sock *s, struct msghdr *msg, bool got_data)
+void cmsg_tcp(const struct sock *s, struct msghdr *msg, bool got_data)
 {
 	size_t used = 0;
 
 	msg->msg_flags = 0;
 	if (unlikely(s->opts != NULL)) {
 		if (got_data)
-			control_stamp(msg, &used, s->opts->stamp);
+			cmsg_stamp(msg, &used, s->opts->stamp);
 		if (s->opts->inq) {
 			int left = bytes_left(s);
 
-			control_put(msg, &used, IPPROTO_TCP, TCP_CM_INQ, &left, sizeof(left));
+			cmsg_put(msg, &used, IPPROTO_TCP, TCP_CM_INQ, &left, sizeof(left));
 		}
 	}
 	msg->msg_controllen = used;
 }
 
 /* As the kernel's for TCP: what is of other levels is nobody's business there. Return: 0; -EINVAL; -EFAULT. */
-int control_check(const struct msghdr *msg)
+int cmsg_check(const struct msghdr *msg)
 {
 	const struct cmsghdr *c = msg->msg_controllen ? CMSG_FIRSTHDR(msg) : NULL;
 
 	if (msg->msg_controllen && is_wild(msg->msg_control))
 		return -EFAULT;
 	for (; c; c = CMSG_NXTHDR((struct msghdr *)(uintptr_t)msg, (struct cmsghdr *)(uintptr_t)c)) {
-		if (!control_is_whole(msg, c))
+		if (!cmsg_is_whole(msg, c))
 			return -EINVAL;
 		if (c->cmsg_level != SOL_SOCKET)
 			continue;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * ring.c - io_uring, of programs that use it by way of liburing
+ * io_uring.c - io_uring, of programs that use it by way of liburing
  *
  * What a ring does is done by the kernel, on what the kernel has at that descriptor: behind one of ours a socket that isn't connected, or that has
  * not the clients of channels. liburing makes its system calls itself, so they are not seen; but its functions are. So before
@@ -13,7 +13,7 @@
  * Rings are used for files, too, by programs whose sockets belong on channels (MariaDB); only what a ring is asked to do tells. Once it was a
  * socket, all that are new are the kernel's, and so are the clients that come.
  *
- * A ring made by syscall() is refused (number.c); one made by inline system calls, or by a liburing that is part of the program, is not seen.
+ * A ring made by syscall() is refused (syscall.c); one made by inline system calls, or by a liburing that is part of the program, is not seen.
  */
 #include "sock/accept.h"
 #include "sock/away.h"

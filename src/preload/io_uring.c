@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * ring.c - liburing's functions by which a program hands descriptors to a ring: the library hears of it first, then liburing does what it always did
+ * io_uring.c - liburing's functions by which a program hands descriptors to a ring: the library hears of it first, then liburing does what it always did
  *
  * They return negative errno values. In a program without liburing nobody calls them.
  */
