@@ -16,6 +16,7 @@
 #include <sched.h>
 #include <spawn.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -44,6 +45,10 @@ EXPORT VJ_EARLY int execveat(int d, const char *p, char *const a[], char *const 
 
 EXPORT int posix_spawn(pid_t *pid, const char *p, const posix_spawn_file_actions_t *fa, const posix_spawnattr_t *at, char *const a[], char *const e[]) { char *const *given = SOCK_EXEC_ENV(e); sock_before_spawn_of(given); return spawned(REAL(REAL_POSIX_SPAWN, posix_spawn, pid, p, fa, at, a, given)); }
 EXPORT int posix_spawnp(pid_t *pid, const char *p, const posix_spawn_file_actions_t *fa, const posix_spawnattr_t *at, char *const a[], char *const e[]) { char *const *given = SOCK_EXEC_ENV(e); sock_before_spawn_of(given); return spawned(REAL(REAL_POSIX_SPAWNP, posix_spawnp, pid, p, fa, at, a, given)); }
+
+/* Their shells are started by libc's own posix_spawn(). */
+EXPORT int system(const char *command) { if (command) sock_before_spawn_of(environ); return REAL(REAL_SYSTEM, system, command); }
+EXPORT FILE *popen(const char *command, const char *mode) { FILE *(*real)(const char *, const char *); sock_before_spawn_of(environ); *(void **)&real = real_find(REAL_POPEN); return real ? real(command, mode) : NULL; }
 
 /* clang-format on */
 

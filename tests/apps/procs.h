@@ -84,6 +84,9 @@ void serve_ping(int fd);
 void cage_parts(const char *only);
 void small_parts(const char *only);
 
+/* ---- procs_rare.c: rarer ways to another process and another program */
+void rare_parts(const char *only);
+
 /* ---- procs_called.c: connections that begin before anybody looks */
 void called_parts(const char *only);
 
