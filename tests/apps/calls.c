@@ -977,7 +977,8 @@ int main(int argc, char **argv)
 		      { "group", calls_group },
 		      { "interrupt", calls_interrupt },
 		      { "fds", calls_fds },
-		      { "number", calls_number } };
+		      { "number", calls_number },
+		      { "rare", calls_rare } };
 
 	if (argc > 1)
 		expect_path = argv[1];

@@ -54,6 +54,9 @@ void calls_number(void);
 void calls_fds(void);
 void calls_interrupt(void);
 
+/* ---- calls_rare.c */
+void calls_rare(void);
+
 /* ---- calls_udp.c */
 void calls_udp(void);
 
