@@ -237,7 +237,7 @@ static void lease_want(int fd, struct sock *s)
 		why = REPORT_WHY_OPTION;
 	else if (unlikely(sock_is_abroad(fd, s)))
 		why = REPORT_WHY_NAMESPACE;
-	if (why != REPORT_WHY_CONFINES || program_confines()) {
+	if (why != REPORT_WHY_CONFINES || (!s->file.watches && program_confines())) {
 		(void)ctx_get(); /* for `vj why`, which asks by way of vjd */
 	} else {
 		int err = channel_listen(fd, s);

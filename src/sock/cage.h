@@ -5,7 +5,7 @@
 
 #include "sock/sock.h"
 
-/* Does this program fork a process for each connection that will not be able to claim it? Lock held. */
+/* Does this program fork a process for each connection that will not be able to claim it, if it waits for them without epoll? Lock held. */
 bool program_confines(void);
 
 /* Calls for which this layer makes other system calls than libc does */

@@ -5,8 +5,8 @@
  * A child that has lost its root directory, its user and most system calls (seccomp) before it first touches the connection that
  * it inherited cannot claim it: it may neither reach vjd nor open a socket. Nobody can tell in advance, but such programs are
  * built in one way: they fork for each connection, without epoll, and call chroot(), setresuid() and prctl(), as OpenSSH's
- * server does. What those listen to stays with the kernel. An interpreter calls everything, on behalf of whatever it runs; it is known by
- * dlopen() (perl).
+ * server does. What those listen to stays with the kernel, unless they wait in a set of epoll all the same, which a library has made (nsd, by
+ * libevent). An interpreter calls everything, on behalf of whatever it runs; it is known by dlopen() (perl), busybox by vfork().
  *
  * The connection could stay with the parent, which would read and write for such a child (lib/deed_raw.c). But then every byte goes through a
  * socket of the kernel's and a third process: slower than the kernel's TCP, for all of a session's life.
@@ -29,7 +29,7 @@ static unsigned mark_of(const char *symbol)
 	} marks[] = {
 		{ "chroot", CONFINES_CHROOT }, { "setresuid", CONFINES_USER }, { "prctl", CONFINES_PRCTL },
 		{ "fork", CONFINES_FORK },     { "epoll_create", 16 },	       { "epoll_create1", 16 },
-		{ "dlopen", 16 },
+		{ "dlopen", 16 },	       { "vfork", 16 },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(marks); i++)
