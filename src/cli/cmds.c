@@ -40,7 +40,7 @@ const struct cmd cmds[] = {
 		.about = "Asks vjd what it knows: every application of this user (all users, for "
 			 "root), the ports each has "
 			 "leased, the channels between them, and the daemon itself; the interfaces at which it offers channels, who "
-			 "has one there, and what became of frames: taken, left to the kernel, spilled or dropped, by reason; and rules of the "
+			 "has one there, and what became of frames: taken, left to the kernel, spilled or dropped, by reason (COUNTERS in vj(1)); and rules of the "
 			 "firewall that keep ports off channels.",
 		.example = "vj status\nvj status --json | jq .applications",
 		.opts = ask_opts,

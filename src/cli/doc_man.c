@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* The table of commands as vj(1), in the man macros. */
 #include "cli/cmd.h"
+#include "policy/reason.h"
 #include "vj_version.h"
 
 #include <string.h>
@@ -92,6 +93,24 @@ static void put_exits(FILE *out)
 	}
 }
 
+/* From the table that the counters themselves are made of */
+static void put_counters(FILE *out)
+{
+	static const struct topic counters[] = {
+#define X(name, word, fate, text) { word, text },
+		POLICY_REASONS(X)
+#undef X
+	};
+
+	fputs(".SH COUNTERS\n", out);
+	put_para(out, "What \"vj status\" counts frames by: at an interface (dispatch), at an application's channel there (deliver, "
+		      "gate), and where other hosts' applications are sent to (gateway).");
+	for (size_t i = 0; i < ARRAY_SIZE(counters); i++) {
+		put_item(out, "", counters[i].name, NULL, counters[i].help);
+		fputc('\n', out);
+	}
+}
+
 void doc_man(FILE *out)
 {
 	fprintf(out,
@@ -113,6 +132,7 @@ void doc_man(FILE *out)
 	for (const struct cmd *c = cmds; c->name != NULL; c++)
 		put_command(out, c);
 	put_exits(out);
+	put_counters(out);
 	fputs(".SH ENVIRONMENT\n", out);
 	for (const struct topic *e = env_vars; e->name != NULL; e++) {
 		put_item(out, "", e->name, NULL, e->help);

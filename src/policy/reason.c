@@ -2,10 +2,10 @@
 #include "policy/reason.h"
 
 static const struct {
-	const char *word, *text;
+	const char *word;
 	enum policy_fate fate;
 } reasons[POLICY_REASON_CNT] = {
-#define X(name, w, f, t) { .word = w, .text = t, .fate = POLICY_FATE_##f },
+#define X(name, w, f, t) { .word = w, .fate = POLICY_FATE_##f },
 	POLICY_REASONS(X)
 #undef X
 };
@@ -13,11 +13,6 @@ static const struct {
 const char *policy_reason_word(enum policy_reason reason)
 {
 	return (unsigned)reason < POLICY_REASON_CNT ? reasons[reason].word : "unknown";
-}
-
-const char *policy_reason_text(enum policy_reason reason)
-{
-	return (unsigned)reason < POLICY_REASON_CNT ? reasons[reason].text : "unknown";
 }
 
 enum policy_fate policy_reason_fate(enum policy_reason reason)

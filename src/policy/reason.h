@@ -19,7 +19,7 @@ enum policy_fate {
 };
 
 /* clang-format off */
-/* name, the word that counters and `vj` print, fate, explanation */
+/* name, the word that counters and `vj` print, fate, explanation: vj(1) */
 #define POLICY_REASONS(X)                                                                                     \
 	/* dispatch: frames from the wire */                                                                  \
 	X(TO_MAC,         "to_mac",         TAKE, "for the MAC address of an application")                    \
@@ -86,9 +86,8 @@ enum policy_reason {
 };
 /* clang-format on */
 
-/* The word, the explanation ("unknown" for a number that is no reason; never NULL), and the fate (DROP then). */
+/* The word ("unknown" for a number that is no reason; never NULL), and the fate (DROP then). */
 const char *policy_reason_word(enum policy_reason reason);
-const char *policy_reason_text(enum policy_reason reason);
 enum policy_fate policy_reason_fate(enum policy_reason reason);
 
 #endif
