@@ -276,12 +276,12 @@ enum vj_option {
 	VJ_OPT_NODELAY, VJ_OPT_CORK, VJ_OPT_QUICKACK, VJ_OPT_KEEPALIVE, /* bool */
 	VJ_OPT_KEEPIDLE_S, VJ_OPT_KEEPINTVL_S,			       /* seconds, 1..32767 */
 	VJ_OPT_KEEPCNT,						       /* 1..127 */
-	VJ_OPT_USER_TIMEOUT_MS,
-	VJ_OPT_SNDBUF, VJ_OPT_RCVBUF, /* bytes */
+	VJ_OPT_USER_TIMEOUT_MS,		/* how long data may stay unacknowledged, 0..2^31 - 1; 0: by the retransmissions (RFC 9293 3.8.3) */
+	VJ_OPT_SNDBUF, VJ_OPT_RCVBUF, /* bytes; less than 2048 or more than 2^30: cut to that */
 	VJ_OPT_MAXSEG,		      /* bytes, 88..32767; 0: by the channel. Before the connection is made; read: of what is sent now */
 	VJ_OPT_CONGESTION,	      /* index of vj_congestion_name() */
 	VJ_OPT_TOS, VJ_OPT_TTL,	      /* or traffic class and hop limit, 0..255; TOS's ECN bits are TCP's */
-	VJ_OPT_UTO_S,		/* tell the peer how long we wait for it (RFC 5482), seconds; 0: don't */
+	VJ_OPT_UTO_S,		/* tell the peer how long we wait for it (RFC 5482), seconds, 1..1966020; 0: don't */
 	VJ_OPT_SYNCNT,		/* SYN is sent again so often, 1..127 */
 	VJ_OPT_LINGER2_S,	/* how long the peer's end is waited for after a close, seconds; 0: default, 1..120, 255: not at all */
 	VJ_OPT_FASTOPEN_MAX,	/* of a listener: data in SYN (RFC 7413) of so many peers not confirmed yet; 0: none, 1..65535 */
