@@ -199,6 +199,9 @@ pid_t bench_fork(void);
  * killed for being late.
  */
 int bench_wait(pid_t pid, double timeout_s);
+/* Around @run, which starts the processes and leaves its result in peer->shm->sample: their shared memory, and vjd. Returns what @run does, or -errno. */
+int bench_around(struct bench_peer *peer, const struct bench_way *way, int (*run)(struct bench_peer *peer, const struct bench_way *way),
+		struct bench_sample *ret_sample);
 /* bench_way.measure for a server and a client process */
 int bench_pair(struct bench_ctx *ctx, const struct bench_way *way, double seconds,
 	       struct bench_sample *ret_sample);

@@ -12,7 +12,6 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -60,9 +59,9 @@ static int wait_connected(const struct bench_shm *shm)
 	return 0;
 }
 
-static int measure_idle(struct bench_peer *peer, const struct bench_way *way,
-			struct bench_sample *ret_sample)
+static int measure_idle(struct bench_peer *peer, const struct bench_way *way)
 {
+	struct bench_sample *sample = &peer->shm->sample;
 	pid_t pids[3] = { 0 };
 	double cpu_s = 0;
 	uint64_t start_ns;
@@ -84,10 +83,10 @@ static int measure_idle(struct bench_peer *peer, const struct bench_way *way,
 		sleep_s(peer->seconds);
 	for (unsigned i = 0; i < ARRAY_SIZE(pids); i++)
 		cpu_s += cpu_seconds(pids[i]);
-	ret_sample->cpu_s =
+	sample->cpu_s =
 		cpu_s > 1e-9 ? cpu_s
 			     : 0; /* the clocks have nanoseconds, the sum has rounding errors */
-	ret_sample->seconds = (double)(bench_now_ns() - start_ns) * 1e-9;
+	sample->seconds = (double)(bench_now_ns() - start_ns) * 1e-9;
 	for (unsigned i = 0; i < 2; i++)
 		if (pids[i] > 0)
 			bench_wait(pids[i], 0);
@@ -98,20 +97,8 @@ static int measure(struct bench_ctx *ctx, const struct bench_way *way, double se
 		   struct bench_sample *ret_sample)
 {
 	struct bench_peer peer = { .ctx = ctx, .way = way->nr, .seconds = seconds, .idle = true };
-	int rc = 0;
 
-	peer.shm = mmap(NULL, sizeof(*peer.shm), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
-			-1, 0);
-	if (peer.shm == MAP_FAILED)
-		return -errno;
-	if (way->with_vjd)
-		rc = bench_vjd_start(ctx);
-	if (rc == 0)
-		rc = measure_idle(&peer, way, ret_sample);
-	if (way->with_vjd)
-		bench_vjd_stop(ctx);
-	munmap(peer.shm, sizeof(*peer.shm));
-	return rc;
+	return bench_around(&peer, way, measure_idle, ret_sample);
 }
 
 static double cpu_part(const struct bench_sample *s)

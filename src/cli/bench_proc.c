@@ -287,27 +287,31 @@ static int run_pair(struct bench_peer *peer, const struct bench_way *way)
 	return -ECHILD;
 }
 
+int bench_around(struct bench_peer *peer, const struct bench_way *way, int (*run)(struct bench_peer *peer, const struct bench_way *way),
+		struct bench_sample *ret_sample)
+{
+	int rc = 0;
+
+	peer->shm = mmap(NULL, sizeof(*peer->shm), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (peer->shm == MAP_FAILED)
+		return -errno;
+	if (way->with_vjd)
+		rc = bench_vjd_start(peer->ctx);
+	if (rc == 0)
+		rc = run(peer, way);
+	if (way->with_vjd)
+		bench_vjd_stop(peer->ctx);
+	if (rc == 0)
+		*ret_sample = peer->shm->sample;
+	munmap(peer->shm, sizeof(*peer->shm));
+	return rc;
+}
+
 int bench_pair(struct bench_ctx *ctx, const struct bench_way *way, double seconds,
 	       struct bench_sample *ret_sample)
 {
 	struct bench_peer peer = { .ctx = ctx, .way = way->nr, .seconds = seconds };
 	int rc = bench_dir(ctx); /* Unix sockets have their names there */
 
-	if (rc < 0)
-		return rc;
-
-	peer.shm = mmap(NULL, sizeof(*peer.shm), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
-			-1, 0);
-	if (peer.shm == MAP_FAILED)
-		return -errno;
-	if (way->with_vjd)
-		rc = bench_vjd_start(ctx);
-	if (rc == 0)
-		rc = run_pair(&peer, way);
-	if (way->with_vjd)
-		bench_vjd_stop(ctx);
-	if (rc == 0)
-		*ret_sample = peer.shm->sample;
-	munmap(peer.shm, sizeof(*peer.shm));
-	return rc;
+	return rc < 0 ? rc : bench_around(&peer, way, run_pair, ret_sample);
 }
