@@ -1,30 +1,36 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Calls on links that cannot lose: some do not wait, and none is lost with the process that should have accepted it
+ * Calls: connections that the client uses before the server's process has answered, on links that cannot lose
  *
- * The kernel's loopback connects without the process that listens: whoever calls finds a place in its backlog, or none. On a channel only that
- * process knows its backlog. So each SYN-ACK says how many more callers of that link have a place for certain (the urgent pointer, which means
- * nothing without URG), and the next that calls there is connected at once: ESTABLISHED, but for TF_CALLED until the SYN-ACK is here.
+ * Terms: the client is the caller; a call is its connection until the SYN-ACK is here (TF_CALLED); the SYN-ACK is the answer; a promise is a place in
+ * a listener's backlog that an earlier SYN-ACK announced.
  *
- * What it needs of the SYN-ACK until then it knows: the answer's numbers begin where those of the SYN do, the window and the segment size are those
- * of the answer that promised. So what the program says follows the SYN, up to that window, and its FIN behind it; who listens finds all of it in
- * one look, and nobody has slept for the hand-shake. The SYN is marked: its urgent pointer is the window that it counts on. One without a promise is
- * marked, too (TCP_CALL_ASKS), and waits to hear that it has a place, by a SYN-ACK with PSH: which is a promise to itself, and from there on it is
- * called as one on a promise is.
+ * Why: on the kernel's loopback connect() succeeds whenever the backlog has room, whether or not the server's process runs meanwhile. On a channel
+ * only that process knows its backlog, and connect() would have to wait for it.
  *
- * A promise is kept: who was promised a place has one beyond the backlog, should that be full by now (twice as many at most, as a peer may mark
- * what it likes). It holds for a second, as backlogs fill otherwise; until the listener stops, which the link shows at once; and until its process
- * ends. So connect() fails where it does on the kernel: when there is nobody any more.
+ * Promises: each SYN-ACK says how many more connections over the same link will find a place for certain (in the urgent pointer, which has no meaning
+ * without URG). The next connect() over that link takes one of these places and is ESTABLISHED at once. A promise holds for PROMISE_MS, since
+ * others fill the backlog meanwhile; until the listener stops, which the link shows at once (link_ops.take_back); and until its process ends. It is
+ * kept: if the backlog is full by then the call gets a place beyond it. Not more than twice the backlog in all, since a peer may mark any SYN as
+ * promised. So connect() fails when it does on the kernel: when nobody listens any more.
  *
- * The answer is tcp_accept()'s, put before anything can be read: without a frame for it the program finds nothing to read yet. It wakes nobody
- * who doesn't wait for room. What was said is kept until it is here: sndq holds it from snd_una, not from snd_nxt as else on such links, beside what
- * its size allows. If the port has become another's meanwhile, or its process has ended, no program has read any of it. Then the connection is over
- * with ECONNREFUSED, but not what it said: whose it is may call again, there or elsewhere (tcp_call_again()). One that the program has closed is
- * held again from then on, by whoever hears of its failure: without a cookie.
+ * Before the answer: what the caller needs of it, it knows. The server's sequence numbers follow from those of the SYN (tcp_promise_isn()), and
+ * window and MSS are those of the SYN-ACK that made the promise. So data, up to that window, and FIN go right behind the SYN; the server finds all of
+ * it in one look, and nobody sleeps for the handshake. The SYN is marked by its urgent pointer, which is the window that the caller counts on. Without a
+ * promise it is TCP_CALL_ASKS: the caller waits for a SYN-ACK with PSH, which says that it has a place, but no answer yet. That is a promise to this
+ * one call, which goes on as one on a promise.
  *
- * Who listens has an ordinary connection meanwhile, which only says nothing (tcb_owes_answer()), is given from one listening process to the next as
- * it is, while its caller goes on keeping, and acknowledges all that has come by the answer. Who calls can't move himself before that; so he may ask
- * to be answered at once, and keeps nothing from then on.
+ * The answer leaves in tcp_accept(), before the server's program can read anything; while there is no frame for it, nothing is readable. It rings
+ * the caller's doorbell only if that waits for room. Until it arrives the caller keeps the data, to be able to call elsewhere: sndq begins at snd_una,
+ * not at snd_nxt as otherwise on such links, and may be longer than the send buffer by that.
+ *
+ * No answer: if the port has become another application's, or its process has ended, no program has read any of the data. The connection fails with
+ * ECONNREFUSED, but keeps its data, so that whoever owns it can call again, there or elsewhere (tcp_call_again()). If the program has closed it
+ * before, it is owned again from then on, with cookie 0, by whoever takes the event of its failure.
+ *
+ * The server's end is an ordinary connection meanwhile, except that it sends nothing (tcb_owes_answer()). It can move from one listening process to
+ * the next, while the caller keeps the data; the answer acknowledges all that has arrived. The caller's end cannot move before that. So the caller
+ * may ask to be answered at once, and keeps nothing from then on.
  */
 #include "stack/tcp_call.h"
 

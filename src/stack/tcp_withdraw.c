@@ -1,27 +1,27 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Calls that are withdrawn: whoever should answer stands still
+ * Withdrawing calls (tcp_call.c) from a process that does not run
  *
- * On the kernel all processes with one listening socket take from one queue, so one that is stopped (SIGSTOP, a debugger) keeps nobody waiting. Here
- * a call waits in one process (tcp_call.c). So whoever called may call another; but one who stands still may go on at any moment, and no two may
- * hear the same request.
+ * On the kernel all processes that share a listening socket take from one queue, so one that is stopped (SIGSTOP, a debugger) delays nobody. Here
+ * each call waits in one process. So the caller may withdraw it and call another process. The stopped one may run again at any moment, and no two
+ * may serve the same request.
  *
- * Each end of a link has a number there that the other one reads, next to the rings: how often it has withdrawn its calls, all that it had made over this link
- * and that had not been answered. It needs no frame, of which one who stands still may have all. A SYN says what the number was when it left (in the
- * field of its acknowledgement, which means nothing without ACK).
+ * Each end of a link has a counter, beside the rings, that the other end reads: how often it has withdrawn its calls, that is, all that it had made
+ * over this link and that had not been answered. This takes no frame: all of them may be with the stopped process. A SYN carries the counter's value
+ * as of when it left, in the acknowledgement field, which has no meaning without ACK.
  *
- *	who called				who listens
+ *	caller						server
  *
- *	   look: no answer			A  show the answer
- *	C  add 1				   ------ in this order for everybody ------
- *	   ------ in this order for everybody ------	B  load the number: another? then no program hears it
+ *	   look: no answer			A  publish the answer
+ *	C  add 1 to the counter			   ------ sequentially consistent ------
+ *	   ------ sequentially consistent ------	B  load the counter: changed? then no program gets this call
  *	D  look: no answer? then call another
  *
- * Either A is before D or C is before B. If both are, who called has the answer and his connection, and it is reset when that one sees what B says: a
- * process went on within the microsecond in which it was given up.
+ * Either A is before D or C is before B. If both are, the caller has its answer and uses the connection, which the server resets because of B. That
+ * takes a process that runs again within the microsecond in which it was given up.
  *
- * One that is about to move (TF_HELD) is asked about, so whoever called says himself whether it is there still; if it stays after all, it ends then. From there
- * on it is the clock that is looked at instead of the number (lib/move.h): which link it arrives by, and in which process, nobody knows.
+ * A call whose server's end is about to move (TF_HELD) is not ended but marked, since the move asks the caller about it anyway; if it stays after all,
+ * it ends then. Once it moves, nobody knows by which link and in which process it arrives: from then on the clock decides, not the counter (lib/move.h).
  */
 #include "stack/tcp_withdraw.h"
 
