@@ -35,6 +35,10 @@ struct pair {
 	socklen_t addr_len;
 };
 
+/* What is played over IPv4 is over IPv6 */
+extern bool only_ipv6;
+int tcp_family(int family);
+void family_asked(int *family, const char **text);
 void listen_on(struct pair *p, int family, const char *text);
 void pair_open(struct pair *p, int family, const char *text);
 void pair_close(struct pair *p);

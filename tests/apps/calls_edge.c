@@ -144,7 +144,7 @@ static void until_waiter_sleeps(void)
 /* Never on a channel: IP_MINTTL */
 static int kernel_client(const struct pair *p)
 {
-	int ttl = 1, fd = socket(AF_INET, SOCK_STREAM, 0);
+	int ttl = 1, fd = socket(tcp_family(AF_INET), SOCK_STREAM, 0);
 
 	must("IP_MINTTL", fd >= 0 && !setsockopt(fd, IPPROTO_IP, IP_MINTTL, &ttl, sizeof(ttl)));
 	must("connect", !connect(fd, (const struct sockaddr *)&p->addr, p->addr_len));
@@ -315,7 +315,7 @@ static void test_flags(void)
 	say("recv on a listener, DONTWAIT", recv(p.listener, buf, 1, MSG_DONTWAIT));
 	say("send on a listener", send(p.listener, buf, 1, MSG_NOSIGNAL));
 	pair_close(&p);
-	p.client = socket(AF_INET, SOCK_STREAM, 0);
+	p.client = socket(tcp_family(AF_INET), SOCK_STREAM, 0);
 	say("recv on a fresh one", recv(p.client, buf, 1, 0));
 	say("read on a fresh one", read(p.client, buf, 1));
 	say("send on a fresh one", send(p.client, buf, 1, MSG_NOSIGNAL));
@@ -446,7 +446,7 @@ static void ioctls_of(const char *who, int fd)
 static void test_ioctls(void)
 {
 	struct pair p;
-	int fresh = socket(AF_INET, SOCK_STREAM, 0), at, one = 1;
+	int fresh = socket(tcp_family(AF_INET), SOCK_STREAM, 0), at, one = 1;
 
 	ioctls_of("ioctl and fcntl, fresh", fresh);
 	close(fresh);
@@ -879,7 +879,7 @@ static void test_connect_over(bool told)
 	title("connected, and over before connect() was asked again");
 	listen_on(&p, AF_INET, "127.0.0.1");
 	must("listen", !listen(p.listener, 4));
-	p.client = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	p.client = socket(tcp_family(AF_INET), SOCK_STREAM | SOCK_NONBLOCK, 0);
 	say("connect", connect(p.client, (struct sockaddr *)&p.addr, p.addr_len));
 	p.server = accept(p.listener, NULL, NULL);
 	say_bits("client", poll_now(p.client, EVENTUALLY_MS));

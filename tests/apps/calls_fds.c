@@ -231,7 +231,7 @@ static void test_several(int type, int family, const char *text, bool keep)
 		close(p.client);
 	close(fds[0]);
 	say_end("the end", fds[2]);
-	p.client = socket(family, SOCK_STREAM, 0);
+	p.client = socket(tcp_family(family), SOCK_STREAM, 0);
 	say("connect", connect(p.client, (struct sockaddr *)&p.addr, p.addr_len));
 	say("accept", (fds[0] = accept(fds[3], NULL, NULL)) >= 0);
 	exchange("to the new one", p.client, fds[0]);

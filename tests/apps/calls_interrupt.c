@@ -385,7 +385,7 @@ static int fill_backlog(struct pair *p, int family, const char *text, int fds[16
 	must("listen", !listen(p->listener, 0));
 	do {
 		must("fills up", cnt < 16);
-		fds[cnt] = socket(family, SOCK_STREAM | SOCK_NONBLOCK, 0);
+		fds[cnt] = socket(tcp_family(family), SOCK_STREAM | SOCK_NONBLOCK, 0);
 		connect(fds[cnt], (struct sockaddr *)&p->addr, p->addr_len);
 	} while (poll_now(fds[cnt++], 300) & POLLOUT);
 	return cnt;
@@ -411,12 +411,12 @@ static void test_connect(int family, const char *text)
 
 	title("connect() that waits");
 	cnt = fill_backlog(&p, family, text, fds);
-	fd = socket(family, SOCK_STREAM, 0);
+	fd = socket(tcp_family(family), SOCK_STREAM, 0);
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv));
 	say("SO_SNDTIMEO", connect(fd, (struct sockaddr *)&p.addr, p.addr_len));
 	say("and again", connect(fd, (struct sockaddr *)&p.addr, p.addr_len));
 	close(fd);
-	fd = socket(family, SOCK_STREAM, 0);
+	fd = socket(tcp_family(family), SOCK_STREAM, 0);
 	alarm_every(20, 0);
 	say("interrupted", connect(fd, (struct sockaddr *)&p.addr, p.addr_len));
 	alarm_every(0, 0);

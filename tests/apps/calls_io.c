@@ -252,7 +252,7 @@ static void test_rcvlowat(bool inherited)
 	if (inherited) {
 		listen_on(&p, AF_INET, "127.0.0.1");
 		set_low(p.listener, 10);
-		p.client = socket(AF_INET, SOCK_STREAM, 0);
+		p.client = socket(tcp_family(AF_INET), SOCK_STREAM, 0);
 		must("connect", !connect(p.client, (struct sockaddr *)&p.addr, p.addr_len));
 		p.server = accept(p.listener, NULL, NULL);
 		say("accept", p.server > 0);
@@ -396,7 +396,7 @@ static void test_sigio_of(void)
 	title("a signal of its own");
 	sigaction(sig, &sa, NULL);
 	pair_open(&p, AF_INET, "127.0.0.1");
-	second = socket(AF_INET, SOCK_STREAM, 0);
+	second = socket(tcp_family(AF_INET), SOCK_STREAM, 0);
 	must("connect", !connect(second, (struct sockaddr *)&p.addr, p.addr_len));
 	other = accept(p.listener, NULL, NULL);
 	say("F_SETOWN", fcntl(p.server, F_SETOWN, getpid()));
@@ -529,11 +529,11 @@ static void test_shut_connecting(int how)
 	listen_on(&p, AF_INET, "127.0.0.1");
 	must("room for few", !listen(p.listener, 0));
 	for (int i = 0; i < 8; i++) {
-		crowd[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+		crowd[i] = socket(tcp_family(AF_INET), SOCK_STREAM | SOCK_NONBLOCK, 0);
 		connect(crowd[i], (struct sockaddr *)&p.addr, p.addr_len);
 	}
 	settle();
-	waits_fd = socket(AF_INET, SOCK_STREAM, 0);
+	waits_fd = socket(tcp_family(AF_INET), SOCK_STREAM, 0);
 	must("thread", !pthread_create(&t, NULL, connects, &p));
 	do
 		settle();
@@ -609,7 +609,7 @@ static void test_many_accept(void)
 		pthread_create(&t[i], NULL, serve, &p.listener);
 	for (int i = 0; i < 8; i++) {
 		char text[16], back[16];
-		int fd = socket(AF_INET, SOCK_STREAM, 0);
+		int fd = socket(tcp_family(AF_INET), SOCK_STREAM, 0);
 
 		must("connect", !connect(fd, (struct sockaddr *)&p.addr, p.addr_len));
 		for (int j = 0; j < 20; j++) {
@@ -656,7 +656,7 @@ static void test_shut_before(void)
 	title("shut down before it is connected");
 	listen_on(&p, AF_INET, "127.0.0.1");
 	for (int how = SHUT_RD; how <= SHUT_RDWR; how++) {
-		p.client = socket(AF_INET, SOCK_STREAM, 0);
+		p.client = socket(tcp_family(AF_INET), SOCK_STREAM, 0);
 		say("shutdown", shutdown(p.client, how));
 		for (int again = 0; again < 2; again++) {
 			say("connect", connect(p.client, (struct sockaddr *)&p.addr, p.addr_len));

@@ -369,7 +369,7 @@ static void test_names(int family, const char *text)
 
 	title("by libc's other names");
 	listen_on(&p, family, text);
-	p.client = socket(family, SOCK_STREAM, 0);
+	p.client = socket(tcp_family(family), SOCK_STREAM, 0);
 	say("__connect", ((int (*)(int, const struct sockaddr *, socklen_t))libc_name("__connect"))(p.client, (struct sockaddr *)&p.addr, p.addr_len));
 	p.server = accept(p.listener, NULL, NULL);
 	check_conn_path(p.client);

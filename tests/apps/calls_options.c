@@ -307,7 +307,7 @@ static void inherited(void)
 
 	listen_on(&p, AF_INET, "127.0.0.1");
 	say("reno", setsockopt(p.listener, IPPROTO_TCP, TCP_CONGESTION, "reno", 4));
-	p.client = socket(AF_INET, SOCK_STREAM, 0);
+	p.client = socket(tcp_family(AF_INET), SOCK_STREAM, 0);
 	say("cubic", setsockopt(p.client, IPPROTO_TCP, TCP_CONGESTION, "cubic", 5));
 	say("connect", connect(p.client, (struct sockaddr *)&p.addr, p.addr_len));
 	p.server = accept(p.listener, NULL, NULL);
@@ -328,7 +328,7 @@ static void neighbours(void)
 	title("options of two accepted sockets");
 	inherited();
 	pair_open(&p, AF_INET, "127.0.0.1");
-	other = socket(AF_INET, SOCK_STREAM, 0);
+	other = socket(tcp_family(AF_INET), SOCK_STREAM, 0);
 	say("connect", connect(other, (struct sockaddr *)&p.addr, p.addr_len));
 	second = accept(p.listener, NULL, NULL);
 	must("accept", second >= 0);
@@ -431,7 +431,7 @@ static void deferred(void)
 	title("TCP_DEFER_ACCEPT");
 	listen_on(&p, AF_INET, "127.0.0.1");
 	say("set", setsockopt(p.listener, IPPROTO_TCP, TCP_DEFER_ACCEPT, &value, sizeof(value)));
-	client = socket(AF_INET, SOCK_STREAM, 0);
+	client = socket(tcp_family(AF_INET), SOCK_STREAM, 0);
 	say("connect", connect(client, (struct sockaddr *)&p.addr, p.addr_len));
 	say_bits("before data", poll_now(p.listener, 100));
 	say("send", send(client, "x", 1, 0));
@@ -450,7 +450,7 @@ static void fastopen_again(struct pair *p)
 	struct iovec iov = { "hello", 5 };
 	struct msghdr to = { .msg_iov = &iov, .msg_iovlen = 1, .msg_name = &p->addr, .msg_namelen = p->addr_len };
 	const struct sockaddr none = { .sa_family = AF_UNSPEC };
-	int client = socket(AF_INET, SOCK_STREAM, 0);
+	int client = socket(tcp_family(AF_INET), SOCK_STREAM, 0);
 
 	say("listening", sendmsg(p->listener, &(struct msghdr){ .msg_iov = &iov, .msg_iovlen = 1 }, MSG_FASTOPEN | MSG_NOSIGNAL));
 	say("listening, to somebody", sendmsg(p->listener, &to, MSG_FASTOPEN | MSG_NOSIGNAL));
@@ -482,7 +482,7 @@ static void fastopen(void)
 	value = 16;
 	say("TCP_FASTOPEN", setsockopt(p.listener, IPPROTO_TCP, TCP_FASTOPEN, &value, sizeof(value)));
 	get("TCP_FASTOPEN", p.listener, IPPROTO_TCP, TCP_FASTOPEN, sizeof(int));
-	client = socket(AF_INET, SOCK_STREAM, 0);
+	client = socket(tcp_family(AF_INET), SOCK_STREAM, 0);
 	n = sendto(client, "hello", 5, MSG_FASTOPEN, (struct sockaddr *)&p.addr, p.addr_len);
 	say("sendto", n);
 	p.server = accept(p.listener, NULL, NULL);
@@ -493,7 +493,7 @@ static void fastopen(void)
 	close(client);
 	close(p.server);
 	fastopen_again(&p);
-	client = socket(AF_INET, SOCK_STREAM, 0);
+	client = socket(tcp_family(AF_INET), SOCK_STREAM, 0);
 	value = 1;
 	say("TCP_FASTOPEN_CONNECT", setsockopt(client, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, &value, sizeof(value)));
 	say("connect", connect(client, (struct sockaddr *)&p.addr, p.addr_len));
@@ -509,7 +509,7 @@ static void fastopen(void)
 void calls_options(void)
 {
 	struct pair p;
-	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	int fd = socket(tcp_family(AF_INET), SOCK_STREAM, 0);
 
 	before_connection(fd);
 	all_of("all options, fresh", fd);

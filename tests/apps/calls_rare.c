@@ -39,6 +39,22 @@ static void nonblocking(const struct pair *p, bool yes)
 	fcntl(p->server, F_SETFL, yes ? O_NONBLOCK : 0);
 }
 
+/* ---- everything over IPv6 --------------------------------------------------------------------------------------- */
+
+bool only_ipv6;
+
+int tcp_family(int family)
+{
+	return only_ipv6 && family == AF_INET ? AF_INET6 : family;
+}
+
+void family_asked(int *family, const char **text)
+{
+	if (*family != tcp_family(*family))
+		*text = "::1";
+	*family = tcp_family(*family);
+}
+
 /* Or at its end */
 static void readable(int fd)
 {

@@ -416,7 +416,7 @@ static void test_exclusive_threads(void)
 	usleep(50000);
 	echoes = 0;
 	for (int i = 0; i < EVENTS; i++) {
-		p.client = socket(AF_INET, SOCK_STREAM, 0);
+		p.client = socket(tcp_family(AF_INET), SOCK_STREAM, 0);
 		must("connect", !connect(p.client, (struct sockaddr *)&p.addr, p.addr_len));
 		write(p.client, "question", 8);
 		echoes += recv(p.client, buf, 8, MSG_WAITALL) == 8;

@@ -147,7 +147,7 @@ static void test_epoll_accept(bool oneshot)
 	ep_ctl("add listener", ep, EPOLL_CTL_ADD, p.listener,
 	       EPOLLIN | (oneshot ? (uint32_t)EPOLLONESHOT : 0), 1);
 	ep_wait("nobody", ep, 0);
-	early = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	early = socket(tcp_family(AF_INET), SOCK_STREAM | SOCK_NONBLOCK, 0);
 	ep_ctl("add fresh", ep, EPOLL_CTL_ADD, early, EPOLLOUT, 2);
 	connect(early, (struct sockaddr *)&p.addr, p.addr_len);
 	settle();
@@ -157,7 +157,7 @@ static void test_epoll_accept(bool oneshot)
 	ep_wait("accepted", ep, 0);
 	if (oneshot)
 		ep_ctl("armed again", ep, EPOLL_CTL_MOD, p.listener, EPOLLIN | EPOLLONESHOT, 3);
-	p.client = socket(AF_INET, SOCK_STREAM, 0);
+	p.client = socket(tcp_family(AF_INET), SOCK_STREAM, 0);
 	connect(p.client, (struct sockaddr *)&p.addr, p.addr_len);
 	settle();
 	ep_ctl("del client", ep, EPOLL_CTL_DEL, early, 0, 0);

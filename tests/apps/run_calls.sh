@@ -11,6 +11,8 @@ start channel "$vj" run -- "$calls" channel
 start fortified "$vj" run -- "$calls-fortified" channel
 VJ_SOCKET=$tmp/nobody LD_PRELOAD=$preload "$calls" kernel >"$tmp/none" 2>"$tmp/none-err" &
 pids+=($!)
+start kernel6 env CALLS_IPV6=1 "$calls" kernel
+start channel6 env CALLS_IPV6=1 VJ_SOCKET="$tmp/vjd6.sock" "$vj" run -- "$calls" channel
 stacks_after 160 # of the 240 that it may take
 # ended NUMBER LOG: of those that were started
 ended() {
@@ -24,6 +26,10 @@ echo "$(wc -l <"$tmp/channel") lines, the same on the kernel and on a channel"
 ended 2 fortified
 diff -u "$tmp/kernel" "$tmp/fortified" || fail "fortified: a channel behaves in another way than the kernel"
 echo "the same by the names that fortified programs call"
+ended 4 kernel6
+ended 5 channel6
+diff -u "$tmp/kernel6" "$tmp/channel6" || fail "IPv6: a channel behaves in another way than the kernel"
+echo "the same over IPv6"
 
 # no vjd: all goes to the kernel, as if the library were not there, and silently
 ended 3 none
