@@ -8,8 +8,8 @@
  * whoever uses it next. Three parties: the holder, the claimer, and the peer at the other end, whose program notices nothing.
  *
  * Deed (deed*.c). A connection that may be claimed has a pair of Unix sockets. One end, the token, stands at its descriptor
- * numbers; so every copy of the descriptor, however it came into a process, is a copy of the token. The other end, the deed,
- * is had by the holder alone. Who wants the connection sends a claim into the token, with a socket to be answered on. The
+ * numbers; so every copy of the descriptor, however it came into a process, is a copy of the token. Only the holder has the
+ * other end, the deed. A process that wants the connection sends a claim into the token, with a socket for the answer. The
  * holder answers with the deed and the connection as bytes (stack/tcp_move.h), and holds it no more. When there is no copy
  * of the token left the deed says so by POLLHUP; when the deed's holder dies, the token does.
  *
@@ -24,12 +24,13 @@
  *	   │ (vjd: a channel to the peer, if there is none)                        │
  *	   │ ARRIVED token ───────────────────────────────────────────────────────►│ puts it on this link, and goes on
  *
- * One that was called, and that nobody has accepted, goes from one who listens to the next in the same way, and whoever called keeps what he said, to say
- * it to another one. No two may hear it, so LEFT says until when he certainly waits, and the parcel says that, too. After ARRIVED is to be seen by him
- * whoever took it looks at the clock: is it not that late the caller finds ARRIVED before he calls another, as he looks at the clock first. Else nobody
- * hears it there. So a process may be stopped anywhere, for any time. While who gives it away runs the caller waits on, as one who comes late refuses him.
+ * A call (stack/tcp_call.c) that nobody has accepted moves from one listening process to the next in the same way. Its caller keeps the data, to send it
+ * to another server if no answer comes, and no two servers may read it. So LEFT says until when the caller certainly waits, and the parcel passes that
+ * on. The claimer publishes ARRIVED, then looks at the clock. Before that time: the caller, which looks at the clock first, finds ARRIVED before it
+ * calls another. Later: no program is given the data there, and the call is refused. So each process may be stopped at any point, for any time. As
+ * long as the holder that gave it away runs, the caller waits on.
  *
- * Who gives a connection away says GIVEN before he does. If he ends, and has not, nobody can arrive.
+ * The holder says GIVEN before it gives a connection away. If it ends without having said so, nobody can arrive.
  *
  * The token of these frames is 128 random bits. If both ends move at once, end 0 of the channel goes first: the peer's MOVE
  * is ignored by end 0 while its own is unanswered, and sent again by end 1 when the connection has arrived.
@@ -54,13 +55,13 @@ enum move_kind {
 	MOVE_GONE, /* answer to ARRIVED: there is no such connection any more */
 	MOVE_YIELD, /* datagrams for this port of mine are the kernel's from now on */
 	MOVE_YIELDED, /* answer: what I send by this channel from here on is none of them */
-	MOVE_GIVEN, /* LEFT was heard, and from here on somebody else may have it: should I end before, nobody has */
+	MOVE_GIVEN, /* LEFT has come, and from here on somebody else may hold it; if the sender ends before it says this, nobody does */
 	MOVE_KIND_CNT,
 };
 
 enum {
 	MOVE_TOKEN_BYTES = 16,
-	MOVE_CALL_WAITS_MS = 1000, /* for who is to accept it next, who has it at once, if anybody has. It is no harm if he is later than that */
+	MOVE_CALL_WAITS_MS = 1000, /* the caller, for the next process; that has the call at once, as a rule, and it does no harm if it is later */
 };
 #define MOVE_MAGIC UINT32_C(0x65766f6d)
 
@@ -71,7 +72,7 @@ struct move_frame {
 	uint8_t local[16], remote[16]; /* as the sender sees them */
 	uint16_t local_port, remote_port;
 	uint32_t app_id; /* LEFT: the peer's number at vjd; else 0 */
-	uint64_t until_ns; /* LEFT: whoever called, and has no answer, calls no other before, by CLOCK_MONOTONIC; else, and of any other connection, 0 */
+	uint64_t until_ns; /* LEFT of a call without an answer: the caller calls no other server before, by CLOCK_MONOTONIC; else 0 */
 };
 
 _Static_assert(offsetof(struct move_frame, local) == 24 && offsetof(struct move_frame, app_id) == 60 && offsetof(struct move_frame, until_ns) == 64 &&

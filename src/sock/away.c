@@ -13,11 +13,11 @@
  *		read from the token: else two processes that wait would have it by turns.
  *	claimed	this process holds it again
  *
- *	lent	one that is away by a set's standards, of a process that waits while others answer (kamailio). Which process that is
- *		all know by a mark at the token, an option that has no meaning for it. Who has it then, and doesn't wait himself, puts what comes into the token at once; where
- *		it is with that process, who only writes does so into the token, and it needn't move.
+ *	lent	one process waits for it in a set while others write the answers (kamailio). All know which process that is by a mark at
+ *		the token, a socket option that has no meaning for it. If another one holds the connection, and doesn't wait itself, it
+ *		puts what comes into the token at once; if the waiting one holds it, the others write into the token, and it needn't move.
  *
- * Whoever is asked for a connection gives it up at its next rest: before it sleeps, or within 10 ms (helper.c). A thread
+ * A holder that is asked for a connection gives it up before it sleeps next, or within 10 ms (helper.c). A thread
  * that waits for a connection which leaves claims it back after a while, so that one process can read while another writes.
  */
 #include "sock/accept.h"

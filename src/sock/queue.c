@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * queue.c - the kernel's queue of connections, where others wait for it, too
+ * queue.c - the kernel's accept queue of a listening socket, where several threads or processes wait for it
  *
- * Of those that wait in the kernel's accept() a client wakes one, of those in poll() all, who find nobody and sleep again. So a thread that waits
- * beside others does that in an epoll set of its own, in which are the listening socket (EPOLLEXCLUSIVE), a kick, and the bell if it leads. The
- * kernel wakes the first such set in whose epoll_wait() a thread sleeps, by the order in which they were made, so that one that was first for a while
- * becomes the last; that a set is itself waited for, by poll() or in another one, doesn't count. Who is busy is left out, and whom nobody sleeps for is
- * found by all at their next wait.
+ * A client wakes one of those that wait in the kernel's accept(), but all of those in poll(), which find nobody and sleep again (a thundering herd). So
+ * a thread that waits beside others does that in an epoll set of its own, in which are the listening socket (EPOLLEXCLUSIVE), a kick, and, if it leads,
+ * the bell. The kernel wakes the first of these sets, in the order in which they were made, in whose epoll_wait() a thread sleeps; so a set that was
+ * first for a while is made the last. To wait for such a set, by poll() or in another one, doesn't count as sleeping in it. So busy threads are passed
+ * over, and a client that came while nobody slept is found by each at its next wait.
  *
  * Invariants
- *   - Nobody else has been woken for a client that a set has told of. So who has heard of one takes one, or passes it on (queue_pass()). A
- *     process that is killed before it has, some microseconds later, leaves him to whoever waits next, or is woken by the next client.
+ *   - When a set has reported a client, nobody else has been woken for it. So its thread takes one, or passes it on (queue_pass()). If the process
+ *     is killed before that, within microseconds, the client is left to whoever waits next, or is woken by the next client.
  *   - A set belongs to one thread at a time, and to one process: a child of fork() makes its own.
  *   - A set that is not in use has no listening socket in it that is closed: they are all given up when one is.
  */
