@@ -58,6 +58,8 @@ bool proc_is_stopped(int32_t pid, uint64_t *ret_runs)
 		state = strstr(status, "\nState:\t");
 		if (state)
 			stopped = state[8] == 'T' || state[8] == 't';
+		if (!stopped) /* it is said at the beginning, and the kernel makes all of the file for each part that is read */
+			break;
 		status_number(status, "\nvoluntary_ctxt_switches:\t", &voluntary);
 		status_number(status, "\nnonvoluntary_ctxt_switches:\t", &involuntary);
 	}

@@ -10,15 +10,17 @@
 
 enum { LOOK_MS = 200, AGAIN_MS = 50, FRESH_MS = 40 };
 
-static void watch_in(struct vj *vj, unsigned ms)
+static void watch_at(struct vj *vj, uint64_t at_ns)
 {
-	vj->stopped_ns = min_u64(vj->stopped_ns, vj->now_ns + ms * NS_PER_MS);
-	vj->move_ns = min_u64(vj->move_ns, vj->stopped_ns);
+	vj->stopped_ns = at_ns;
+	vj->move_ns = min_u64(vj->move_ns, at_ns);
 }
 
+/* The time of the last look, vj->now_ns, may be as long ago as the call before. */
 void stopped_watch(struct vj *vj)
 {
-	watch_in(vj, LOOK_MS);
+	if (vj->stopped_ns == UINT64_MAX)
+		watch_at(vj, lib_clock_ns() + LOOK_MS * NS_PER_MS);
 }
 
 /* ---- looking ----------------------------------------------------------------------------------------------------- */
@@ -134,5 +136,5 @@ void stopped_poll(struct vj *vj)
 		else if (link->stop == PEER_STANDS && all_have_others(vj, link))
 			withdraw_all(vj, link);
 	}
-	watch_in(vj, again ? AGAIN_MS : LOOK_MS);
+	watch_at(vj, vj->now_ns + (again ? AGAIN_MS : LOOK_MS) * NS_PER_MS);
 }
