@@ -75,21 +75,38 @@ static bool lease_ok(const struct ctl_msg *m)
 	return m->type == CTL_LEASE ? l->id == 0 && l->app_id == 0 : l->id != 0;
 }
 
+static bool has_ports(uint8_t proto)
+{
+	return proto == CTL_PROTO_TCP || proto == CTL_PROTO_UDP;
+}
+
+static bool block_ok(uint16_t first, uint16_t cnt)
+{
+	return cnt >= 1 && cnt <= CTL_PORTS_MAX && first + cnt <= 65536;
+}
+
 static bool ports_ok(const struct ctl_msg *m)
 {
 	const struct ctl_ports *p = &m->ports;
 
-	if ((p->proto != CTL_PROTO_TCP && p->proto != CTL_PROTO_UDP) ||
-	    !zero(p->pad, sizeof(p->pad)))
-		return false;
-	if (p->cnt < 1 || p->cnt > CTL_PORTS_MAX || p->first + p->cnt > 65536)
-		return false;
-	return m->type == CTL_PORTS || p->first != 0;
+	return has_ports(p->proto) && zero(p->pad, sizeof(p->pad)) && block_ok(p->first, p->cnt) && (m->type == CTL_PORTS || p->first != 0);
 }
 
 static bool connect_ok(const struct ctl_msg *m)
 {
-	return endpoint_ok(&m->connect.remote) && m->connect.pad == 0;
+	const struct ctl_connect *c = &m->connect;
+	uint16_t ports_max = m->type == CTL_CONNECT && has_ports(c->remote.proto) ? CTL_PORTS_MAX : 0;
+
+	return endpoint_ok(&c->remote) && c->ports <= ports_max && c->pad == 0;
+}
+
+static bool channel_ports_ok(const struct ctl_msg *m)
+{
+	const struct ctl_channel *c = &m->channel;
+
+	if (c->ports_cnt == 0)
+		return c->ports_first == 0;
+	return m->type == CTL_CONNECTED && has_ports(c->proto) && c->ports_first != 0 && block_ok(c->ports_first, c->ports_cnt);
 }
 
 static bool channel_ok(const struct ctl_msg *m)
@@ -98,7 +115,7 @@ static bool channel_ok(const struct ctl_msg *m)
 
 	return (c->id != 0) == (m->type != CTL_HOLD) && c->end <= 1 && proto_ok(c->proto) &&
 	       (c->proto == CTL_PROTO_RAW) == (c->port != 0) && c->copied <= (c->owners > 1) && c->instead <= c->copied &&
-	       (c->owners == 0 || m->type == CTL_CONNECTED) && name_ok(c->peer_name);
+	       (c->owners == 0 || m->type == CTL_CONNECTED) && channel_ports_ok(m) && c->pad == 0 && name_ok(c->peer_name);
 }
 
 static bool close_ok(const struct ctl_msg *m)

@@ -23,7 +23,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { CTL_VERSION = 12, CTL_FDS_MAX = 5, CTL_NAME_MAX = 32 };
+enum { CTL_VERSION = 13, CTL_FDS_MAX = 5, CTL_NAME_MAX = 32 };
 
 /*
  * Column "from": CLIENT a request, DAEMON a reply (repeats the request's @seq), EVENT from the
@@ -208,7 +208,8 @@ struct ctl_ports {
 struct ctl_connect {
 	struct ctl_endpoint remote;
 	uint32_t flow; /* chooses among several owners, see CONNECTED's @owners: the same number, the same owner */
-	uint32_t pad;
+	uint16_t ports; /* CONNECT: ephemeral ports to be leased with it, as by PORTS: 0..1024; else 0 */
+	uint16_t pad;
 };
 
 /* fds of CONNECTED (0 or 3, never 1 or 2) and CHANNEL (3), in this order */
@@ -238,6 +239,9 @@ struct ctl_channel {
 	uint8_t key[16]; /* random, known to the two ends only: how a later vjd knows that they belong together. 0 in STATUS */
 	uint32_t owners; /* CONNECTED: applications that share the endpoint (SO_REUSEPORT), of which this is one; else 0 */
 	uint64_t area_bytes; /* of the memory; may be more than @params make: whole huge pages */
+	uint16_t ports_first; /* CONNECTED: a block, if one was asked for and there is one; else 0 */
+	uint16_t ports_cnt;
+	uint32_t pad;
 };
 
 struct ctl_close {

@@ -7,6 +7,7 @@
 #include "channel/bell.h"
 #include "channel/sys.h"
 #include "daemon/firewall.h"
+#include "daemon/interfaces.h"
 #include "daemon/lease_holder.h"
 
 #include <errno.h>
@@ -270,6 +271,30 @@ static enum ctl_refusal check_quotas(const struct app *app, const struct app *pe
 	return CTL_REFUSAL_NONE;
 }
 
+/* Who is to have a channel, and how CONNECTED tells of it */
+struct request {
+	struct app *app;
+	uint32_t seq;
+	const struct ctl_endpoint *remote;
+	uint16_t ports; /* to be leased with it */
+	struct owners owners;
+};
+
+static struct ctl_msg connected(const struct request *r, const struct channel *ch, uint8_t end)
+{
+	const struct ctl_ports ports = { .proto = r->remote->proto, .cnt = r->ports };
+	struct ctl_msg msg = { .type = CTL_CONNECTED, .seq = r->seq };
+	uint16_t first = 0, cnt = ports.cnt != 0 ? interfaces_take_ports(r->app, &ports, &first) : 0;
+
+	channel_describe(ch, end, &msg.channel);
+	msg.channel.owners = r->owners.cnt;
+	msg.channel.copied = r->owners.copied;
+	msg.channel.instead = r->owners.instead;
+	msg.channel.ports_first = cnt != 0 ? first : 0;
+	msg.channel.ports_cnt = cnt;
+	return msg;
+}
+
 /* What a channel is made of. */
 struct parts {
 	int area_fd;
@@ -319,34 +344,31 @@ static int parts_make(struct vjd *d, const struct vj_area_params *params, struct
 	return 0;
 }
 
-static int send_end(const struct channel *ch, uint8_t end, const struct parts *parts,
-		    enum ctl_type type, uint32_t seq, struct owners owners)
+static int send_end(const struct channel *ch, uint8_t end, const struct parts *parts, const struct ctl_msg *msg)
 {
 	int fds[CTL_CHANNEL_FDS] = {
 		[CTL_FD_AREA] = parts->area_fd,
 		[CTL_FD_WAKE_PEER] = parts->bell_fd[1 - end],
 		[CTL_FD_WAKE_ME] = parts->bell_fd[end],
 	};
-	struct ctl_msg msg = { .type = type, .seq = seq };
 
-	channel_describe(ch, end, &msg.channel);
-	msg.channel.owners = owners.cnt;
-	msg.channel.copied = owners.copied;
-	msg.channel.instead = owners.instead;
-	return app_send(ch->app[end], &msg, fds, CTL_CHANNEL_FDS);
+	return app_send(ch->app[end], msg, fds, CTL_CHANNEL_FDS);
 }
 
 /* Both hear of it, or none: an owner told in vain is told of the end as well. */
-static enum ctl_refusal hand_out(struct channel *ch, const struct parts *parts, uint32_t seq,
-				 struct owners owners)
+static enum ctl_refusal hand_out(struct channel *ch, const struct parts *parts, const struct request *req)
 {
-	int r = send_end(ch, 1, parts, CTL_CHANNEL, 0, (struct owners){ 0 });
+	struct ctl_msg msg = { .type = CTL_CHANNEL };
+	int r;
 
+	channel_describe(ch, 1, &msg.channel);
+	r = send_end(ch, 1, parts, &msg);
 	if (r == -EPIPE || r == -ECONNRESET) /* its end is yet to be seen */
 		app_leave(ch->app[1]);
 	if (r < 0)
 		return r == -EAGAIN ? CTL_REFUSAL_PEER_BUSY : CTL_REFUSAL_RESOURCES;
-	r = send_end(ch, 0, parts, CTL_CONNECTED, seq, owners);
+	msg = connected(req, ch, 0);
+	r = send_end(ch, 0, parts, &msg);
 	if (r < 0) {
 		channel_tell_gone(ch->app[1], ch->id, VJ_CHANNEL_ERR_PEER_GONE);
 		return CTL_REFUSAL_RESOURCES;
@@ -354,10 +376,9 @@ static enum ctl_refusal hand_out(struct channel *ch, const struct parts *parts, 
 	return CTL_REFUSAL_NONE;
 }
 
-static enum ctl_refusal make(struct app *app, struct app *owner, const struct vj_area_params *params, struct owners owners, uint32_t seq,
-			     const struct ctl_endpoint *remote)
+static enum ctl_refusal make(const struct request *req, struct app *owner, const struct vj_area_params *params)
 {
-	struct vjd *d = app->d;
+	struct vjd *d = owner->d;
 	struct channel *ch = calloc(1, sizeof(*ch));
 	enum ctl_refusal why = CTL_REFUSAL_RESOURCES;
 	struct parts parts;
@@ -369,18 +390,18 @@ static enum ctl_refusal make(struct app *app, struct app *owner, const struct vj
 	ch->id = channel_next_id(d);
 	ch->params = *params;
 	d->ops->random(ch->key, sizeof(ch->key));
-	ch->proto = remote->proto;
-	ch->port = remote->proto == CTL_PROTO_RAW ? remote->port : 0;
-	ch->app[0] = app;
+	ch->proto = req->remote->proto;
+	ch->port = ch->proto == CTL_PROTO_RAW ? req->remote->port : 0;
+	ch->app[0] = req->app;
 	ch->app[1] = owner;
-	why = hand_out(ch, &parts, seq, owners);
+	why = hand_out(ch, &parts, req);
 	parts_close(&parts);
 	if (why != CTL_REFUSAL_NONE)
 		goto out_free;
 	ch->app[1] = NULL;
-	channel_join(ch, 0, app);
+	channel_join(ch, 0, req->app);
 	channel_join(ch, 1, owner);
-	log_debug(d->cfg.log, "channel %u: app %u to app %u", ch->id, app->id, owner->id);
+	log_debug(d->cfg.log, "channel %u: app %u to app %u", ch->id, req->app->id, owner->id);
 	return CTL_REFUSAL_NONE;
 
 out_free:
@@ -389,38 +410,34 @@ out_free:
 }
 
 /* The one that the two share, or a new one. */
-static enum ctl_refusal connect_to(struct app *app, struct app *owner, struct owners owners, uint32_t seq,
-				   const struct ctl_endpoint *remote)
+static enum ctl_refusal connect_to(const struct request *req, struct app *owner)
 {
-	struct ctl_msg reply = { .type = CTL_CONNECTED, .seq = seq };
-	const struct channel_end *shared = remote->proto != CTL_PROTO_RAW ? find_shared(app, owner) : NULL;
+	const struct channel_end *shared = req->remote->proto != CTL_PROTO_RAW ? find_shared(req->app, owner) : NULL;
 	struct vj_area_params params;
 	enum ctl_refusal why;
 
 	if (shared != NULL) {
-		channel_describe(shared->channel, shared->nr, &reply.channel);
-		reply.channel.owners = owners.cnt;
-		reply.channel.copied = owners.copied;
-		reply.channel.instead = owners.instead;
-		app_post(app, &reply);
+		const struct ctl_msg reply = connected(req, shared->channel, shared->nr);
+
+		app_post(req->app, &reply);
 		return CTL_REFUSAL_NONE;
 	}
-	params = params_for(app);
-	why = check_quotas(app, owner, vj_area_bytes(&params));
-	return why != CTL_REFUSAL_NONE ? why : make(app, owner, &params, owners, seq, remote);
+	params = params_for(req->app);
+	why = check_quotas(req->app, owner, vj_area_bytes(&params));
+	return why != CTL_REFUSAL_NONE ? why : make(req, owner, &params);
 }
 
 enum ctl_refusal channel_connect(struct app *app, uint32_t seq, const struct ctl_connect *req)
 {
+	struct request request = { .app = app, .seq = seq, .remote = &req->remote, .ports = req->ports };
 	struct app *owner = NULL;
-	struct owners owners = { 0 };
 	enum ctl_refusal why;
 
 	for (;;) {
-		why = find_owner(app, req, &owner, &owners);
+		why = find_owner(app, req, &owner, &request.owners);
 		if (why != CTL_REFUSAL_NONE)
 			return why;
-		why = connect_to(app, owner, owners, seq, &req->remote);
+		why = connect_to(&request, owner);
 		if (why == CTL_REFUSAL_NONE || owner->state != APP_LEAVING)
 			return why;
 		lease_drop_all(owner); /* it has just ended: there may be others */
@@ -430,8 +447,9 @@ enum ctl_refusal channel_connect(struct app *app, uint32_t seq, const struct ctl
 enum ctl_refusal channel_join_app(struct app *app, uint32_t seq, const struct ctl_join *req)
 {
 	const struct ctl_endpoint stream = { .proto = CTL_PROTO_TCP };
+	const struct request request = { .app = app, .seq = seq, .remote = &stream };
 	struct app *other = app_find(app, req);
-	enum ctl_refusal why = other == NULL ? CTL_REFUSAL_NO_APP : connect_to(app, other, (struct owners){ 0 }, seq, &stream);
+	enum ctl_refusal why = other == NULL ? CTL_REFUSAL_NO_APP : connect_to(&request, other);
 
 	return why != CTL_REFUSAL_NONE && other != NULL && other->state == APP_LEAVING ? CTL_REFUSAL_NO_APP : why;
 }

@@ -537,13 +537,14 @@ int ctl_client_ports(struct ctl_client *client, enum ctl_proto proto, uint16_t f
 	return 0;
 }
 
-int ctl_client_connect_flow(struct ctl_client *client, const struct ctl_endpoint *remote, uint32_t flow,
+int ctl_client_connect_flow(struct ctl_client *client, const struct ctl_endpoint *remote, uint32_t flow, uint16_t ports,
 			    struct ctl_channel *ret_channel, int ret_fds[static CTL_FDS_MAX])
 {
 	struct ctl_msg req = { .type = CTL_CONNECT };
 
 	req.connect.remote = *remote;
 	req.connect.flow = flow;
+	req.connect.ports = ports;
 	return channel_call(client, &req, ret_channel, ret_fds);
 }
 
@@ -585,6 +586,7 @@ int ctl_client_hold(struct ctl_client *client, const struct ctl_channel *channel
 
 	req.channel = *channel;
 	req.channel.id = req.channel.owners = req.channel.copied = req.channel.instead = 0;
+	req.channel.ports_first = req.channel.ports_cnt = 0;
 	r = simple_call(client, &req, -1, CTL_HELD, &reply);
 	if (r == 0)
 		*ret_channel = reply.channel;

@@ -156,15 +156,16 @@ int ctl_client_ports(struct ctl_client *client, enum ctl_proto proto, uint16_t f
 /**
  * ctl_client_connect_flow() - @ret_fds are -1 if the two applications share the channel already.
  * @flow: chooses if @ret_channel->owners is more than one
+ * @ports: so many ephemeral ones are to come with it, as by ctl_client_ports(): @ret_channel->ports_first, perhaps fewer or none; 0
  */
-int ctl_client_connect_flow(struct ctl_client *client, const struct ctl_endpoint *remote, uint32_t flow,
+int ctl_client_connect_flow(struct ctl_client *client, const struct ctl_endpoint *remote, uint32_t flow, uint16_t ports,
 			    struct ctl_channel *ret_channel, int ret_fds[static CTL_FDS_MAX]);
 
 /** ctl_client_connect() - To the first owner, if there are several */
 static inline int ctl_client_connect(struct ctl_client *client, const struct ctl_endpoint *remote,
 				     struct ctl_channel *ret_channel, int ret_fds[static CTL_FDS_MAX])
 {
-	return ctl_client_connect_flow(client, remote, 0, ret_channel, ret_fds);
+	return ctl_client_connect_flow(client, remote, 0, 0, ret_channel, ret_fds);
 }
 
 /**

@@ -78,6 +78,13 @@ static int route_link(struct vj *vj, const struct ctl_channel *channel, const in
 	return *ret_link ? 0 : -EHOSTUNREACH;
 }
 
+static void ports_add(struct ports *p, uint8_t proto, uint16_t first, uint16_t cnt)
+{
+	p->blocks[p->block_cnt] = (struct port_block){ .first = first, .cnt = cnt, .proto = proto };
+	p->cursor_block = p->block_cnt++;
+	p->cursor = 0;
+}
+
 /* How many own an endpoint, and have they copies of one listening socket? */
 struct owners {
 	uint32_t cnt;
@@ -87,6 +94,8 @@ struct owners {
 static int route_ask(struct vj *vj, uint8_t proto, const struct endpoint *remote, uint32_t flow,
 		     struct vj_link **ret_link, struct owners *ret_owners)
 {
+	/* Who connects for the first time needs ports as well: two answers to one question. */
+	uint16_t ports = proto == CTL_PROTO_TCP && !vj->ports.block_cnt ? PORTS_ASK_MIN : 0;
 	struct ctl_endpoint to = { .port = remote->port, .proto = proto };
 	struct ctl_channel channel;
 	int err, fds[CTL_FDS_MAX];
@@ -94,9 +103,11 @@ static int route_ask(struct vj *vj, uint8_t proto, const struct endpoint *remote
 	if (!vj->ctl)
 		return -ENOTCONN;
 	memcpy(to.addr, remote->addr.bytes, sizeof(to.addr));
-	err = control_done(vj, ctl_client_connect_flow(vj->ctl, &to, flow, &channel, fds));
+	err = control_done(vj, ctl_client_connect_flow(vj->ctl, &to, flow, ports, &channel, fds));
 	if (err)
 		return err;
+	if (channel.ports_cnt)
+		ports_add(&vj->ports, proto, channel.ports_first, channel.ports_cnt);
 	*ret_owners = (struct owners){ max_u32(channel.owners, 1), channel.copied, channel.instead };
 	return route_link(vj, &channel, fds, ret_link);
 }
@@ -387,9 +398,7 @@ static int ports_more(struct vj *vj, uint8_t proto)
 		return err;
 	if (!cnt)
 		return -EADDRNOTAVAIL;
-	p->blocks[p->block_cnt] = (struct port_block){ .first = first, .cnt = cnt, .proto = proto };
-	p->cursor_block = p->block_cnt++;
-	p->cursor = 0;
+	ports_add(p, proto, first, cnt);
 	return 0;
 }
 

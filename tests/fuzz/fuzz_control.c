@@ -43,8 +43,10 @@ static void check_client_msg(const struct ctl_msg *m, unsigned fd_cnt)
 	case CTL_PORTS:
 		VJ_ASSERT(m->ports.cnt >= 1 && m->ports.cnt <= CTL_PORTS_MAX);
 		break;
-	case CTL_RELEASE:
 	case CTL_CONNECT:
+		VJ_ASSERT_OP(m->connect.ports, <=, CTL_PORTS_MAX);
+		break;
+	case CTL_RELEASE:
 	case CTL_CHANNEL_CLOSE:
 	case CTL_STATUS:
 		break;

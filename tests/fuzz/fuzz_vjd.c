@@ -190,8 +190,11 @@ static void tame(struct ctl_msg *m, uint8_t spice)
 			m->lease.local.port = 1 + spice % 3;
 	} else if (m->type == CTL_CONNECT) {
 		m->connect.remote = names[which];
-		if (spice >= 128)
+		m->connect.ports = spice % 64;
+		if (spice >= 128) {
 			m->connect.remote.proto = CTL_PROTO_RAW;
+			m->connect.ports = 0;
+		}
 		if (spice >= 192)
 			m->connect.remote.port = 1 + spice % 3;
 	} else if (m->type == CTL_HELLO) {

@@ -335,9 +335,17 @@ static void fields_are_in_range(void **state)
 	SPOIL(CTL_CONNECT, 0, CTL_FROM_CLIENT, m.connect.remote.port = 0);
 	SPOIL(CTL_CONNECT, 0, CTL_FROM_CLIENT, m.connect.remote.proto = 0);
 	SPOIL(CTL_CONNECT, 0, CTL_FROM_CLIENT, m.connect.pad = 1);
+	SPOIL(CTL_CONNECT, 0, CTL_FROM_CLIENT, m.connect.ports = CTL_PORTS_MAX + 1);
+	SPOIL(CTL_CONNECT, 0, CTL_FROM_CLIENT, m.connect.ports = 1; m.connect.remote.proto = CTL_PROTO_RAW);
+	SPOIL(CTL_ASK, 0, CTL_FROM_CLIENT, m.connect.ports = 1);
 	SPOIL(CTL_CONNECTED, 3, CTL_FROM_DAEMON, m.channel.id = 0);
 	SPOIL(CTL_CONNECTED, 3, CTL_FROM_DAEMON, m.channel.end = 2);
 	SPOIL(CTL_CONNECTED, 3, CTL_FROM_DAEMON, m.channel.port = 1);
+	SPOIL(CTL_CONNECTED, 3, CTL_FROM_DAEMON, m.channel.ports_first = 1);
+	SPOIL(CTL_CONNECTED, 3, CTL_FROM_DAEMON, m.channel.ports_cnt = 1);
+	SPOIL(CTL_CONNECTED, 3, CTL_FROM_DAEMON, m.channel.ports_first = 65535; m.channel.ports_cnt = 2);
+	SPOIL(CTL_CONNECTED, 3, CTL_FROM_DAEMON, m.channel.pad = 1);
+	SPOIL(CTL_CHANNEL, 3, CTL_FROM_DAEMON, m.channel.ports_first = 32768; m.channel.ports_cnt = 32);
 	SPOIL(CTL_CHANNEL, 3, CTL_FROM_DAEMON, m.channel.port = 0);
 	SPOIL(CTL_HOLD, 0, CTL_FROM_CLIENT, m.channel.id = 1);
 	SPOIL(CTL_HOLD, 0, CTL_FROM_CLIENT, m.channel.end = 2);

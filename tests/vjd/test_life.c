@@ -224,7 +224,7 @@ static unsigned chosen(struct ctl_client *c, const struct ctl_endpoint *ep, unsi
 		struct ctl_channel ch;
 		int fds[CTL_FDS_MAX];
 
-		assert_int_equal(ctl_client_connect_flow(c, ep, UINT32_MAX - i, &ch, fds), 0);
+		assert_int_equal(ctl_client_connect_flow(c, ep, UINT32_MAX - i, 0, &ch, fds), 0);
 		if (fds[0] >= 0)
 			fds_close(fds, 3);
 		assert_int_equal(ch.owners, owners);

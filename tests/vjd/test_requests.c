@@ -487,7 +487,7 @@ static void the_flow_chooses_among_reuse_port_owners(void **state)
 		struct ctl_channel ch;
 		int fds[CTL_FDS_MAX];
 
-		assert_int_equal(ctl_client_connect_flow(p, &dest, flow, &ch, fds), 0);
+		assert_int_equal(ctl_client_connect_flow(p, &dest, flow, 0, &ch, fds), 0);
 		assert_int_equal(ch.owners, 2);
 		to_b += ch.peer_app_id == ctl_client_welcome(b)->app_id;
 		fds_close(fds, 3);
@@ -692,6 +692,42 @@ static void release_arrives_though_vjd_was_behind(void **state)
 
 /* ---- PORTS */
 
+/* To who has none left the channel comes all the same. */
+static void ports_come_with_a_channel(void **state)
+{
+	struct ctl_endpoint ep = endpoint_of("0.0.0.0:0", CTL_PROTO_TCP);
+	int fd = reuseport_socket(0), fds[CTL_FDS_MAX];
+	struct ctl_client *owner, *c;
+	struct ctl_channel ch, again;
+	struct vjd_proc v;
+	uint16_t first, cnt;
+	uint32_t id;
+
+	(void)state;
+	vjd_start(&v, "");
+	owner = client_open(&v, "owner");
+	c = client_open(&v, "x");
+	ep.port = name_of(fd, CTL_PROTO_TCP).port;
+	assert_int_equal(ctl_client_lease(owner, &ep, 0, fd, &id), 0);
+	assert_int_equal(ctl_client_connect_flow(c, &ep, 0, 256, &ch, fds), 0);
+	fds_close(fds, 3);
+	assert_int_equal(ch.ports_cnt, 256);
+	assert_int_equal(ctl_client_ports(c, CTL_PROTO_TCP, ch.ports_first, 256, &first, &cnt), 0);
+	assert_int_not_equal(first, ch.ports_first);
+	assert_int_equal(ctl_client_connect_flow(c, &ep, 0, 32, &again, fds), 0);
+	assert_int_equal(again.id, ch.id);
+	assert_int_equal(again.ports_cnt, 32);
+	while (ctl_client_ports(c, CTL_PROTO_TCP, 0, 1024, &first, &cnt) == 0)
+		;
+	assert_int_equal(ctl_client_connect_flow(c, &ep, 0, 32, &again, fds), 0);
+	assert_int_equal(again.ports_first, 0);
+	assert_int_equal(again.ports_cnt, 0);
+	close(fd);
+	ctl_client_close(owner);
+	ctl_client_close(c);
+	vjd_stop(&v);
+}
+
 static void ephemeral_ports_run_out(void **state)
 {
 	struct ctl_msg more = { .type = CTL_PORTS, .ports = { .proto = CTL_PROTO_TCP, .cnt = 1 } };
@@ -839,6 +875,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(one_may_join_an_application),
 		cmocka_unit_test(release_tells_those_with_a_channel),
 		cmocka_unit_test(release_arrives_though_vjd_was_behind),
+		cmocka_unit_test(ports_come_with_a_channel),
 		cmocka_unit_test(ephemeral_ports_run_out),
 		cmocka_unit_test(a_report_brings_two_together),
 		cmocka_unit_test(reports_are_refused),
