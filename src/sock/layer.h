@@ -111,7 +111,7 @@ struct sock_layer {
 
 	uint64_t spin_ns; /* 0: never */
 	_Atomic bool alone; /* one processor is ours, or it isn't known: lib/wait.h; read without the lock by who waits for it */
-	uint32_t spin_misses, spin_skip;
+	uint32_t spin_credit, spin_skip; /* 0 at first: four spins in vain would be a fifth of what who is soon over takes */
 
 	struct {
 		enum helper_state state;

@@ -23,8 +23,8 @@
 #include "lib/wait.h"
 
 enum {
-	SPIN_MISSES_MAX = 4, /* spins in vain in a row before spinning is given up ... */
-	SPIN_SKIP = 64,	     /* ... for so many sleeps */
+	SPIN_CREDIT = 3,     /* spins that may be in vain after one that has paid; after another one ... */
+	SPIN_SKIP = 64,	     /* ... so many sleeps have none */
 	SPIN_RELAX = 8,	     /* pauses between two looks */
 	TURN_YIELDS = 8,     /* looks before a sleep */
 };
@@ -93,11 +93,10 @@ bool spin_turn(struct spin *sp)
 		return false;
 	} else if (sys_clock_ns() >= sp->until_ns) {
 		sp->until_ns = 0;
-		if (++sock.spin_misses >= SPIN_MISSES_MAX) {
-			sock.spin_misses =
-				SPIN_MISSES_MAX - 1; /* after the pause one try, not four */
+		if (sock.spin_credit)
+			sock.spin_credit--;
+		else
 			sock.spin_skip = SPIN_SKIP;
-		}
 		return false;
 	}
 	lock_drop();
@@ -109,7 +108,7 @@ bool spin_turn(struct spin *sp)
 void spin_won(const struct spin *sp)
 {
 	if (sp->until_ns)
-		sock.spin_misses = 0;
+		sock.spin_credit = SPIN_CREDIT;
 }
 
 /* ---- sleep ----------------------------------------------------------------------------------------------------- */
