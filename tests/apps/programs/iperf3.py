@@ -46,5 +46,6 @@ def play(lab):
             # what a socket of the kernel's has room for, should its reader not run meanwhile
             transfer(lab, '-u', '-P', streams, '-n', f'{streams * 60}K', '-l', 1000, '-b', '10M', *way)
     transfer(lab, '-6', '-n', '12M', '--zerocopy', '-c', '::1')
+    transfer(lab, '-6', '-u', '-n', '60K', '-l', 1000, '-b', '10M', '-c', '::1')
     transfer(lab, '--bidir', '-n', '12M')
     lab.stop(server, ok=(0, 1, -15, 143))

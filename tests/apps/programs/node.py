@@ -10,5 +10,6 @@ PORT = 7000
 def play(lab):
     program = lab_module.FILES / 'http_node.js'
     server = lab.server('node', 'node', program, 'server', PORT, port=PORT)
-    lab.say(lab.client('node', program, 'client', PORT, 1000, 3).decode())
+    for host, connections in ('127.0.0.1', 1000), ('::1', 100):
+        lab.say(host, lab.client('node', program, 'client', host, PORT, connections, 3).decode())
     lab.stop(server)

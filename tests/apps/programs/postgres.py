@@ -15,7 +15,7 @@ PORT = 7000
 def play(lab):
     lab.tool('initdb', '-D', 'data', '-U', 'lab', '-A', 'trust', '-N', '--no-locale', '-E', 'UTF8')
     # strict: connections that are over at once are not to be left to the kernel, as they would be
-    server = lab.server('postgres', 'postgres', '-D', 'data', '-p', PORT, '-k', '', '-c', 'listen_addresses=127.0.0.1', '-c', 'fsync=off',
+    server = lab.server('postgres', 'postgres', '-D', 'data', '-p', PORT, '-k', '', '-c', 'listen_addresses=127.0.0.1,::1', '-c', 'fsync=off',
                         port=PORT, env={'VJ_STRICT': '1'})
     at = ('-h', '127.0.0.1', '-p', PORT, '-U', 'lab')
     psql = ('psql', *at, '-At', '-v', 'ON_ERROR_STOP=1', 'postgres')
@@ -25,6 +25,8 @@ def play(lab):
     lab.say('pgbench', re.findall(r'^number of (?:transactions actually|failed).*$', said, re.M))
     said = lab.client('pgbench', *at, '-S', '-M', 'prepared', '-C', '-c', 4, '-t', 10, 'postgres').decode()
     lab.say('reconnecting', re.findall(r'^number of transactions actually.*$', said, re.M))
+    said = lab.client('pgbench', '-h', '::1', *at[2:], '-S', '-c', 4, '-t', 10, 'postgres').decode()
+    lab.say('IPv6', re.findall(r'^number of transactions actually.*$', said, re.M))
     lab.say(lab.client(*psql, '-c', 'select sum(abalance) - (select sum(delta) from pgbench_history) from pgbench_accounts'))
     lab.client(*psql, stdin=b"create table t as select n, repeat(md5(n::text), n % 40) as x from generate_series(1, 20000) n;")
     dump = lab.client('pg_dump', *at, '-t', 't', 'postgres')

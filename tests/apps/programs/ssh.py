@@ -11,6 +11,7 @@ PORT = 7000
 
 CONF = '''
 ListenAddress 127.0.0.1
+ListenAddress ::1
 HostKey {tmp}/host
 AuthorizedKeysFile {tmp}/user.pub
 StrictModes no
@@ -35,5 +36,7 @@ def play(lab):
     lab.client('scp', *opts, data, f'127.0.0.1:{lab.tmp}/there')
     lab.client('scp', *opts, f'127.0.0.1:{lab.tmp}/there', lab.tmp / 'back')
     lab.say_data('scp', (lab.tmp / 'back').read_bytes())
+    lab.client('scp', *opts, f'[::1]:{lab.tmp}/there', lab.tmp / 'back6')
+    lab.say_data('scp, IPv6', (lab.tmp / 'back6').read_bytes())
     lab.say(lab.client('ssh', *opts, '-W', f'127.0.0.1:{PORT}', '127.0.0.1', stdin=b'x\r\n')[:8].decode())
     lab.stop(server)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// http_node.js server PORT | client PORT CONNECTIONS ROUNDS
+// http_node.js server PORT | client HOST PORT CONNECTIONS ROUNDS
 'use strict';
 const crypto = require('crypto');
 const http = require('http');
@@ -15,9 +15,9 @@ function server(port) {
 	}).listen({ port, host: '::', backlog: 2000 });
 }
 
-function ask(agent, port, body) {
+function ask(agent, host, port, body) {
 	return new Promise((resolve, reject) => {
-		const request = http.request({ agent, port, host: '127.0.0.1', method: 'POST' }, (response) => {
+		const request = http.request({ agent, port, host, method: 'POST' }, (response) => {
 			let text = '';
 
 			response.on('data', (part) => { text += part; });
@@ -29,7 +29,7 @@ function ask(agent, port, body) {
 	});
 }
 
-async function client(port, connections, rounds) {
+async function client(host, port, connections, rounds) {
 	const agent = new http.Agent({ keepAlive: true, maxSockets: connections, maxFreeSockets: connections, scheduling: 'fifo' });
 	let opened = 0;
 
@@ -39,7 +39,7 @@ async function client(port, connections, rounds) {
 	})(agent.createConnection);
 	for (let round = 0; round < rounds; round++) {
 		const bodies = Array.from({ length: connections }, (_, nr) => `${nr}/${round} `.repeat(1 + nr % 500));
-		const answers = await Promise.all(bodies.map((body) => ask(agent, port, body)));
+		const answers = await Promise.all(bodies.map((body) => ask(agent, host, port, body)));
 
 		answers.forEach((answer, nr) => {
 			if (answer !== sum(bodies[nr]))
@@ -54,5 +54,5 @@ if (process.argv[2] === 'server') {
 	server(Number(process.argv[3]));
 	process.on('SIGTERM', () => process.exit(0));
 } else {
-	client(...process.argv.slice(3).map(Number));
+	client(process.argv[3], ...process.argv.slice(4).map(Number));
 }

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""prefork.py server PORT PROCESSES | client PORT THREADS ROUNDS"""
+"""prefork.py server HOST PORT PROCESSES | client HOST PORT THREADS ROUNDS"""
 
 import hashlib
 import multiprocessing
@@ -20,8 +20,8 @@ def accept_for_ever(listener):
                 stream.flush()
 
 
-def server(port, processes):
-    listener = socket.create_server(('127.0.0.1', port), backlog=100)
+def server(host, port, processes):
+    listener = socket.create_server((host, port), backlog=100, family=socket.AF_INET6 if ':' in host else socket.AF_INET)
     children = [multiprocessing.Process(target=accept_for_ever, args=(listener,)) for _ in range(processes)]
     for child in children:
         child.start()
@@ -37,12 +37,12 @@ def server(port, processes):
     signal.pause()
 
 
-def client(port, threads, rounds):
+def client(host, port, threads, rounds):
     good, servers = [], set()
 
     def work(nr):
         for i in range(rounds):
-            with socket.create_connection(('127.0.0.1', port), 60) as sock, sock.makefile('rwb') as stream:
+            with socket.create_connection((host, port), 60) as sock, sock.makefile('rwb') as stream:
                 for j in range(5):
                     line = b'%d/%d/%d\n' % (nr, i, j)
                     stream.write(line)
@@ -62,6 +62,6 @@ def client(port, threads, rounds):
 
 if sys.argv[1] == 'server':
     multiprocessing.set_start_method('fork')
-    server(int(sys.argv[2]), int(sys.argv[3]))
+    server(sys.argv[2], *map(int, sys.argv[3:5]))
 else:
-    client(*map(int, sys.argv[2:5]))
+    client(sys.argv[2], *map(int, sys.argv[3:6]))
