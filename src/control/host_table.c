@@ -208,7 +208,6 @@ static void look_up(const struct view *v, const struct ip_addr *dst, uint32_t if
 		       (ifc.flags & HOST_IF_UNJUDGED) != 0;
 	ret->ifindex = p.ifindex;
 	ret->mtu = p.mtu != 0 ? min_u32(p.mtu, ifc.mtu) : ifc.mtu;
-	ret->if_flags = ifc.flags;
 	ret->hop = ip_addr_is_any(&p.gateway) ? *dst : p.gateway;
 	ret->source = ip_addr_is_any(&p.source) ? choose_source(v, &c, ret, dst) : p.source;
 }
@@ -225,24 +224,6 @@ int host_table_route(const struct host_table *t, const struct ip_addr *dst, uint
 			*ret_route = route;
 			return 0;
 		}
-	}
-	return -EAGAIN;
-}
-
-int host_table_interface(const struct host_table *t, uint32_t ifindex, struct host_interface *ret_if)
-{
-	for (unsigned i = 0; i < RETRY_MAX; i++) {
-		struct view v = view_begin(t);
-		struct counts c = view_counts(&v);
-		struct host_interface ifc;
-		bool found = find_interface(&v, &c, ifindex, &ifc);
-
-		if (!view_holds(&v))
-			continue;
-		if (!found)
-			return -ENODEV;
-		*ret_if = ifc;
-		return 0;
 	}
 	return -EAGAIN;
 }

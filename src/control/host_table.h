@@ -161,7 +161,6 @@ struct host_route {
 	bool inexact; /* a way, but the kernel may take another one for this flow */
 	uint32_t ifindex;
 	uint32_t mtu;	       /* of the route or the interface, whichever is less */
-	uint32_t if_flags;     /* HOST_IF_* of the interface */
 	struct ip_addr hop;    /* whose MAC to send to: a gateway, or @dst itself */
 	struct ip_addr source; /* any: the interface has none of this family */
 };
@@ -184,9 +183,6 @@ int host_table_route(const struct host_table *t, const struct ip_addr *dst, uint
  */
 enum host_neighbour_state host_table_neighbour(const struct host_table *t, uint32_t ifindex, const struct ip_addr *addr,
 					       uint8_t ret_mac[static 6]);
-
-/** host_table_interface() - Return: 0; -ENODEV: there is none of this number; -EAGAIN */
-int host_table_interface(const struct host_table *t, uint32_t ifindex, struct host_interface *ret_if);
 
 /** host_neighbour_slot() - First slot to look at for an address; the next ones follow, at the end from the start */
 unsigned host_neighbour_slot(uint32_t ifindex, const struct ip_addr *addr);

@@ -292,8 +292,6 @@ int afxdp_stats(const struct afxdp *x, struct afxdp_stats *ret_stats)
 		.rx_dropped = st.rx_dropped,
 		.rx_ring_full = st.rx_ring_full,
 		.rx_fill_empty = st.rx_fill_ring_empty_descs,
-		.rx_invalid = st.rx_invalid_descs,
-		.tx_invalid = st.tx_invalid_descs,
 		.tx_calls = x->tx_calls,
 		.polls = x->polls,
 	};

@@ -38,7 +38,6 @@ struct afxdp_stats {
 	uint64_t rx_dropped;	 /* longer than a frame, or lost for another reason */
 	uint64_t rx_ring_full;
 	uint64_t rx_fill_empty; /* no free frame: with credits kept, never */
-	uint64_t rx_invalid, tx_invalid; /* descriptors that the kernel refused */
 	uint64_t tx_calls; /* system calls for sending */
 	uint64_t polls; /* and for polling */
 };
