@@ -213,6 +213,58 @@ static void part_shells(void)
 	printf("system() and popen(): their shells write into it\n");
 }
 
+/* ---- as inetd starts them --------------------------------------------------------------------------------------- */
+
+#define SAYS "read -r a; echo \"out $a\"; echo \"err $a\" >&2; read -r b; printf '%s\\n' \"$b\"; exec cat"
+
+/* The connection is all three of the standard descriptors of a shell, and then of cat. */
+static void serve_standard(int fd)
+{
+	int conn;
+	pid_t pid;
+
+	server_ready(fd);
+	conn = accept_one(fd);
+	pid = fork_must();
+	if (!pid) {
+		for (int nr = STDIN_FILENO; nr <= STDERR_FILENO; nr++)
+			CHECK(dup2(conn, nr) == nr);
+		close(conn);
+		execl("/bin/sh", "sh", "-c", SAYS, (char *)NULL);
+		_exit(127);
+	}
+	close(conn);
+	child_end(pid);
+}
+
+static void talk_to_standard(int fd)
+{
+	static const char *const says[] = { "one\n", "two\n", "three\n" }, *const hears[] = { "out one\nerr one\n", "two\n", "three\n" };
+	char got[32];
+
+	for (int i = 0; i < 3; i++) {
+		write_all(fd, says[i], strlen(says[i]));
+		CHECK(read_all(fd, got, strlen(hears[i])) == strlen(hears[i]) && !memcmp(got, hears[i], strlen(hears[i])));
+	}
+	CHECK(!shutdown(fd, SHUT_WR) && read_all(fd, got, 1) == 0);
+}
+
+static void part_standard(void)
+{
+	for (int v6 = 0; v6 < 2; v6++) {
+		pid_t server;
+		int fd;
+
+		use_ipv6(v6);
+		fd = connect_to(server_start(serve_standard, &server));
+		talk_to_standard(fd);
+		close(fd);
+		child_end(server);
+	}
+	use_ipv6(false);
+	printf("standard input, output and error at once\n");
+}
+
 /* ---- taken, and not given --------------------------------------------------------------------------------------- */
 
 static int listener;
@@ -256,7 +308,7 @@ static void part_pidfd(void)
 
 void rare_parts(const char *only)
 {
-	static const struct part parts[] = { { "execs", part_execs }, { "terminal", part_terminal }, { "shells", part_shells }, { "pidfd", part_pidfd } };
+	static const struct part parts[] = { { "execs", part_execs }, { "terminal", part_terminal }, { "shells", part_shells }, { "standard", part_standard }, { "pidfd", part_pidfd } };
 
 	parts_run(parts, sizeof(parts) / sizeof(parts[0]), only);
 }
