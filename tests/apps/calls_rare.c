@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <linux/aio_abi.h>
 #include <net/if.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -20,6 +21,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
+#include <time.h>
 #include <unistd.h>
 
 #ifndef IPPROTO_MPTCP
@@ -373,6 +375,88 @@ static void test_mptcp(const struct host *h, bool nonblock)
 	pair_close(&p);
 }
 
+/* ---- what is held back ------------------------------------------------------------------------------------------ */
+
+static long now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* The kernel keeps it for 200 ms, so what is seen counts if little time has passed. */
+static void test_more(const struct host *h, bool cork)
+{
+	enum { HELD_MS = 100, TRIES = 50 };
+	char buf[16];
+
+	title(cork ? "TCP_CORK holds back" : "MSG_MORE holds back");
+	for (int i = 0; i < TRIES; i++) {
+		struct pair p;
+		long begun, early, n;
+
+		pair_open(&p, h->family, h->text);
+		setsockopt(p.client, IPPROTO_TCP, TCP_CORK, &(int){ cork }, sizeof(int));
+		begun = now_ms();
+		must("send", send(p.client, "held", 4, cork ? 0 : MSG_MORE) == 4);
+		usleep(10000);
+		early = recv(p.server, buf, sizeof(buf), MSG_DONTWAIT);
+		n = now_ms() - begun;
+		if (n < HELD_MS) {
+			say("early", early);
+			must("send", send(p.client, " back", 5, 0) == 5);
+			setsockopt(p.client, IPPROTO_TCP, TCP_CORK, &(int){ 0 }, sizeof(int));
+			readable(p.server);
+			say("together", recv(p.server, buf, sizeof(buf), 0));
+		}
+		pair_close(&p);
+		if (n < HELD_MS)
+			return;
+	}
+	must("a machine that isn't so slow", false);
+}
+
+/* ---- from the listening socket ---------------------------------------------------------------------------------- */
+
+static void say_option(const char *what, int fd, int level, int name, size_t words)
+{
+	int value[4] = { 0 };
+	socklen_t len = sizeof(value);
+
+	say(what, getsockopt(fd, level, name, value, &len));
+	say("bytes", (long)len);
+	for (size_t i = 0; i < words; i++)
+		printf("%d\n", value[i]);
+}
+
+static void test_inherited(const struct host *h)
+{
+	const struct timeval t = { .tv_sec = 3, .tv_usec = 400000 };
+	const struct linger l = { .l_onoff = 1, .l_linger = 7 };
+	struct pair p;
+
+	title("what an accepted socket has of the listening one");
+	listen_on(&p, h->family, h->text);
+	must("set", !setsockopt(p.listener, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof(t)) && !setsockopt(p.listener, SOL_SOCKET, SO_SNDTIMEO, &t, sizeof(t)) &&
+			    !setsockopt(p.listener, SOL_SOCKET, SO_LINGER, &l, sizeof(l)) &&
+			    !setsockopt(p.listener, SOL_SOCKET, SO_RCVLOWAT, &(int){ 5 }, sizeof(int)));
+	p.client = socket(h->family, SOCK_STREAM, 0);
+	must("connect", !connect(p.client, (struct sockaddr *)&p.addr, p.addr_len));
+	p.server = accept(p.listener, NULL, NULL);
+	say_option("SO_RCVTIMEO", p.server, SOL_SOCKET, SO_RCVTIMEO, 0);
+	say_option("SO_LINGER", p.server, SOL_SOCKET, SO_LINGER, 2);
+	say_option("SO_RCVLOWAT", p.server, SOL_SOCKET, SO_RCVLOWAT, 1);
+	for (int i = 0; i < 2; i++) {
+		struct timeval got = { 0 };
+		socklen_t len = sizeof(got);
+
+		must("time", !getsockopt(p.server, SOL_SOCKET, i ? SO_SNDTIMEO : SO_RCVTIMEO, &got, &len));
+		printf("%ld.%06ld\n", (long)got.tv_sec, (long)got.tv_usec);
+	}
+	pair_close(&p);
+}
+
 /* ---- all -------------------------------------------------------------------------------------------------------- */
 
 static void test_wakeup_event(const struct host *h)
@@ -399,6 +483,9 @@ void calls_rare(void)
 		test_files(&hosts[i]);
 		test_stdio_both(&hosts[i]);
 		test_wakeup_event(&hosts[i]);
+		test_more(&hosts[i], false);
+		test_more(&hosts[i], true);
+		test_inherited(&hosts[i]);
 		for (int nonblock = 0; nonblock < 2; nonblock++) {
 			test_aio(&hosts[i], nonblock);
 			test_mptcp(&hosts[i], nonblock);
