@@ -73,11 +73,13 @@ static inline bool is_kernels(struct whose w)
 	return !w.calms && !w.ours;
 }
 
-/* As long as nobody is on channels */
+/* As long as nobody is on channels, and nothing of ours comes into a set */
 static bool kernel_tells_all(const struct file *f)
 {
 	const struct sock *s = container_of((struct file *)(uintptr_t)f, struct sock, file);
 
+	if (f->kind == FILE_EPOLL)
+		return !atomic_load_explicit(&set_of((struct file *)(uintptr_t)f)->ours, memory_order_relaxed);
 	if (f->kind != FILE_SOCK || (s->state == SOCK_LISTEN && !s->has_listener && !s->kernel_only) || (s->state == SOCK_UDP && s->dgram->heir))
 		return false;
 	return (s->state == SOCK_LISTEN || s->state == SOCK_UDP || s->state == SOCK_FRESH) &&

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
@@ -567,6 +568,56 @@ static void part_no_room(void)
 	printf("another one answers\n");
 }
 
+/* ---- who polls a set -------------------------------------------------------------------------------------------- */
+
+enum { SET_CALM_MS = 60 }; /* longer than the helper looks */
+
+static void *poll_set(void *arg)
+{
+	struct pollfd p = { .fd = *(int *)arg, .events = POLLIN };
+
+	CHECK(poll(&p, 1, ANSWER_MS) == 1);
+	return NULL;
+}
+
+/* The set is empty, and so the kernel's, when a thread polls it; then comes what is on channels. */
+static void serve_set_joined(int say_port)
+{
+	struct epoll_event ev = { .events = EPOLLIN };
+	uint16_t port;
+	int set = epoll_create1(0), fd = listen_any(&port), conn;
+	pthread_t thread;
+
+	wait_first(fd);
+	usleep(SET_CALM_MS * 1000);
+	CHECK(!pthread_create(&thread, NULL, poll_set, &set));
+	usleep(SET_CALM_MS * 1000);
+	CHECK(!epoll_ctl(set, EPOLL_CTL_ADD, fd, &ev));
+	write_all(say_port, &port, sizeof(port));
+	CHECK(!pthread_join(thread, NULL));
+	conn = accept_one(fd);
+	ping_back(conn);
+}
+
+static void part_set_joined(void)
+{
+	int say_port[2], conn;
+	pid_t server;
+	uint16_t port;
+
+	CHECK(!pipe(say_port));
+	server = child_start(serve_set_joined, say_port[1]);
+	CHECK(read_all(say_port[0], &port, sizeof(port)) == sizeof(port));
+	conn = connect_to(port);
+	check_path(conn);
+	ping(conn);
+	child_end(server);
+	close(conn);
+	close(say_port[0]);
+	close(say_port[1]);
+	printf("what comes into a set is told to who polls it\n");
+}
+
 void accept_role(const char *role)
 {
 	if (!strcmp(role, "caller"))
@@ -579,7 +630,7 @@ void accept_parts(const char *only)
 {
 	static const struct part parts[] = {
 		{ "many_accepted", part_many_accepted }, { "many_blocked", part_many_blocked }, { "no_room", part_no_room },
-		{ "nonblock_kept", part_nonblock_kept }, { "turns_unseen", part_turns_unseen },
+		{ "nonblock_kept", part_nonblock_kept }, { "set_joined", part_set_joined }, { "turns_unseen", part_turns_unseen },
 		{ "killed_turn", part_killed_turn },
 		{ "stopped_turn", part_stopped_turn }, { "jumped_turn", part_jumped_turn }, { "stopped_waiting", part_stopped_waiting }, { "ends_beside", part_ends_beside },
 		{ "two_listeners", part_two_listeners },

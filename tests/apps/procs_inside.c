@@ -40,7 +40,7 @@ struct result {
 
 /* ---- who waits --------------------------------------------------------------------------------------------------- */
 
-static int server, listener, via;
+static int server, listener, via, set;
 static volatile sig_atomic_t handlers, cut;
 static sigjmp_buf out;
 static pid_t forked;
@@ -132,19 +132,20 @@ static void polls_many(void)
 {
 	struct pollfd p[MANY_FDS];
 
+	set = set ? set : epoll_create1(0); /* nothing comes into it */
 	for (int i = 0; i < MANY_FDS; i++)
-		p[i] = (struct pollfd){ .fd = i == MANY_FDS / 2 ? server : -i, .events = POLLIN };
+		p[i] = (struct pollfd){ .fd = i == MANY_FDS / 2 ? server : i == 1 ? set : -1 - i, .events = POLLIN };
 	reads_if(poll(p, MANY_FDS, -1) == 1);
 }
 
 static bool selects_once(int ms)
 {
 	struct timeval tv = { .tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000 };
-	fd_set set;
+	fd_set r;
 
-	FD_ZERO(&set);
-	FD_SET(server, &set);
-	return select(server + 1, &set, NULL, NULL, ms < 0 ? NULL : &tv) == 1;
+	FD_ZERO(&r);
+	FD_SET(server, &r);
+	return select(server + 1, &r, NULL, NULL, ms < 0 ? NULL : &tv) == 1;
 }
 
 static void selects(void)
@@ -230,10 +231,8 @@ static void *reads_for_ever(void *arg)
 
 static void *polls_till_cancelled(void *arg)
 {
-	struct pollfd p = { .fd = server, .events = POLLIN };
-
 	write_all(via, &(pid_t){ (pid_t)syscall(SYS_gettid) }, sizeof(pid_t));
-	while (poll(&p, 1, -1) >= 0)
+	while (polls_once(-1))
 		(void)!recv(server, &(char){ 0 }, 1, MSG_DONTWAIT);
 	return arg;
 }
@@ -346,8 +345,6 @@ static void *accepts_for_ever(void *arg)
 		close(fd);
 	return arg;
 }
-
-static int set;
 
 static bool epolls_once(int ms)
 {
