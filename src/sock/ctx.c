@@ -25,6 +25,7 @@
 #include "sock/wait.h"
 #include "sock/why.h"
 
+#include "base/assert.h"
 #include "base/time.h"
 #include "lib/connect.h"
 #include "lib/deed.h"

@@ -43,20 +43,15 @@
 #ifndef SOCK_LAYER_H
 #define SOCK_LAYER_H
 
-#include "sock/kernel.h"
 #include "sock/sock.h"
 #include "sock/wait.h"
 
-#include "base/assert.h"
-#include "base/time.h"
 #include "base/types.h"
 #include "lib/board.h"
 #include "lib/pause.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <vj/vj.h>
 
 struct sock;
 

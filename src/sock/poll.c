@@ -27,6 +27,7 @@
 #include "sock/undo.h"
 #include "sock/wait.h"
 
+#include "base/assert.h"
 #include "base/time.h"
 #include "lib/wait.h"
 
