@@ -355,8 +355,7 @@ void listeners_withdraw(enum report_why why, struct pause rest)
 void listeners_exec(void)
 {
 	for (int fd = fd_next(0); fd >= 0; fd = fd_next(fd + 1)) {
-		struct file *f = fd_peek(fd);
-		struct sock *s = f->kind == FILE_SOCK ? sock_of(f) : NULL;
+		struct sock *s = file_sock(fd_peek(fd));
 
 		if (!s || !s->has_listener)
 			continue;
@@ -654,7 +653,7 @@ static VJ_COLD void trial_next(struct sock *s)
 static VJ_COLD void trial_got(int fd)
 {
 	struct file *f = fd_peek(fd) ? file_enter(fd) : NULL;
-	struct sock *s = f && f->kind == FILE_SOCK ? sock_of(f) : NULL;
+	struct sock *s = file_sock(f);
 
 	if (s && s->state == SOCK_LISTEN)
 		s->got_forks = sock.forks + 1;
@@ -671,8 +670,7 @@ void listeners_retreat(void)
 		return;
 	ctx_say("new connections from beyond this host are the kernel's: they are handed to other processes, and would become the kernel's there");
 	for (int fd = fd_next(0); fd >= 0; fd = fd_next(fd + 1)) {
-		struct file *f = fd_peek(fd);
-		struct sock *s = f && f->kind == FILE_SOCK ? sock_of(f) : NULL;
+		struct sock *s = file_sock(fd_peek(fd));
 
 		if (!s || s->state != SOCK_LISTEN || !s->has_listener)
 			continue;
@@ -718,7 +716,7 @@ static void accepter_note(struct sock *s, struct asked *a)
 static int accept_ours(int fd, struct sockaddr *addr, socklen_t *len, int flags, struct asked *a)
 {
 	struct file *f = fd_peek(fd) ? file_enter(fd) : NULL;
-	struct sock *s = f && f->kind == FILE_SOCK ? sock_of(f) : NULL;
+	struct sock *s = file_sock(f);
 	int r = ASK_KERNEL;
 
 	*a = (struct asked){ .kernel_asked = a->kernel_asked, .again_ns = TIME_NEVER };
@@ -743,9 +741,9 @@ static int accept_ours(int fd, struct sockaddr *addr, socklen_t *len, int flags,
 /* There is no channel by which anybody could come, and nothing to be noted of who comes otherwise. */
 static bool accept_is_kernels(int fd)
 {
-	struct file *f = fd_peek(fd);
+	const struct sock *s = file_sock(fd_peek(fd));
 
-	return f && f->kind == FILE_SOCK && is_calm_since(&sock_of(f)->calm);
+	return s && is_calm_since(&s->calm);
 }
 
 /*
@@ -765,8 +763,7 @@ static VJ_COLD int kernel_client_wait(int fd, uint64_t until_ns)
 	hold_begin(&hold, f); /* else another socket that gets this number may look as if it were the same */
 	lock_leave();
 	do {
-		int64_t left_ns = time_left(until_ns, sys_clock_ns());
-		struct timespec ts = { .tv_sec = left_ns / (int64_t)NS_PER_SEC, .tv_nsec = left_ns % (int64_t)NS_PER_SEC };
+		struct timespec ts = timespec_of(time_left(until_ns, sys_clock_ns()));
 
 		r = undo_ppoll(&client, 1, &ts, NULL);
 	} while (r == -EINTR && sock_undo == &hold.undo && before.interrupting == sock_signals.interrupting &&

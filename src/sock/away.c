@@ -276,12 +276,12 @@ VJ_EARLY static int share(int fd, struct sock *s)
 /* Return: as share() */
 VJ_EARLY static int share_file(int fd)
 {
-	struct file *f = fd_peek(fd);
+	struct sock *s = file_sock(fd_peek(fd));
 
-	if (!f || f->kind != FILE_SOCK)
+	if (!s)
 		return 0;
-	listener_copied(sock_of(f));
-	return share(fd, sock_of(f));
+	listener_copied(s);
+	return share(fd, s);
 }
 
 VJ_EARLY void share_fd(int fd)
@@ -295,8 +295,7 @@ VJ_EARLY void share_fd(int fd)
  */
 void away_stdio(int fd)
 {
-	struct file *f = fd_peek(fd);
-	struct sock *s = f && f->kind == FILE_SOCK ? sock_of(f) : NULL;
+	struct sock *s = file_sock(fd_peek(fd));
 
 	if (!s || share(fd, s) || !s->token)
 		return;
@@ -376,8 +375,7 @@ VJ_EARLY void share_all(void)
 static void on_leaving(unsigned most)
 {
 	for (int fd = fd_next(0); fd >= 0 && most; fd = fd_next(fd + 1)) {
-		struct file *f = fd_peek(fd);
-		struct sock *s = f && f->kind == FILE_SOCK ? sock_of(f) : NULL;
+		struct sock *s = file_sock(fd_peek(fd));
 
 		if (s && s->state == SOCK_CONNECTED && !s->token && deed_leaves(sock.vj, s->conn) && !share(fd, s))
 			most--;
@@ -397,8 +395,7 @@ void away_init(void)
 /* To another process. One over an interface becomes the kernel's by that, which it had better been from the first. */
 static void send_fd(int fd)
 {
-	struct file *f = fd_peek(fd);
-	struct sock *s = f && f->kind == FILE_SOCK ? sock_of(f) : NULL;
+	struct sock *s = file_sock(fd_peek(fd));
 	bool far = false;
 
 	(void)share_file(fd);
@@ -680,10 +677,10 @@ void away_closed(void)
 static void claim_stdio(void)
 {
 	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
-		struct file *f = fd_peek(fd);
+		struct sock *s = file_sock(fd_peek(fd));
 
-		if (f && f->kind == FILE_SOCK && sock_of(f)->state == SOCK_AWAY && sock_of(f)->far && !(sys_fcntl(fd, F_GETFD, 0) & FD_CLOEXEC))
-			(void)away_claim(fd, sock_of(f));
+		if (s && s->state == SOCK_AWAY && s->far && !(sys_fcntl(fd, F_GETFD, 0) & FD_CLOEXEC))
+			(void)away_claim(fd, s);
 	}
 }
 

@@ -34,7 +34,7 @@ const struct cage_calls *caged;
 /* Return: false: it stays here. */
 static bool give_up(int fd, struct file *f)
 {
-	struct sock *s = f->kind == FILE_SOCK ? sock_of(f) : NULL;
+	struct sock *s = file_sock(f);
 
 	if (f->kind == FILE_INTERNAL)
 		return true;

@@ -75,9 +75,9 @@ static unsigned line_cnt;
 
 VJ_EARLY static struct sock *udp_at(int fd)
 {
-	struct file *f = fd_peek(fd);
+	struct sock *s = file_sock(fd_peek(fd));
 
-	return f && f->kind == FILE_SOCK && sock_of(f)->state == SOCK_UDP ? sock_of(f) : NULL;
+	return s && s->state == SOCK_UDP ? s : NULL;
 }
 
 static int line_make(void)

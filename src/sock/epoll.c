@@ -221,7 +221,7 @@ static void set_left(void *arg)
 static VJ_COLD int sleep_beside(int epfd, int bell_fd, struct epoll_event *ev, int max, int64_t timeout_ns, const sigset_t *mask, bool *ret_rung)
 {
 	struct pollfd pfd[] = { { .fd = epfd, .events = POLLIN }, { .fd = bell_fd, .events = POLLIN } };
-	struct timespec ts = { .tv_sec = timeout_ns / 1000000000, .tv_nsec = timeout_ns % 1000000000 };
+	struct timespec ts = timespec_of(timeout_ns);
 	int n = undo_ppoll(pfd, ARRAY_SIZE(pfd), timeout_ns < 0 ? NULL : &ts, mask);
 
 	if (n <= 0)
@@ -274,7 +274,7 @@ static int set_sleep(struct epoll_set *set, int epfd, struct epoll_event *ev, in
 /* Does file_wanted() give the lock up for it? */
 static bool gives_up_lock(const struct watch *w)
 {
-	const struct sock *s = w->file->kind == FILE_SOCK ? sock_of(w->file) : NULL;
+	const struct sock *s = file_sock(w->file);
 
 	if (sock.exiting || is_foreign()) /* one that exits, or is a copy, does not claim */
 		return false;

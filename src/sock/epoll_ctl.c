@@ -280,7 +280,7 @@ int sets_attach(void)
 
 static bool is_unleased(struct file *f)
 {
-	const struct sock *s = f->kind == FILE_SOCK ? sock_of(f) : NULL;
+	const struct sock *s = file_sock(f);
 
 	return s && s->state == SOCK_LISTEN && !s->has_listener && !s->kernel_only;
 }

@@ -437,9 +437,9 @@ bool family_late(struct sock *s)
 static bool serves(void)
 {
 	for (int fd = fd_next(0); fd >= 0; fd = fd_next(fd + 1)) {
-		struct file *f = fd_peek(fd);
+		const struct sock *s = file_sock(fd_peek(fd));
 
-		if (f && f->kind == FILE_SOCK && sock_is_conn(sock_of(f)))
+		if (s && sock_is_conn(s))
 			return true;
 	}
 	return false;

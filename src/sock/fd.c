@@ -85,7 +85,7 @@ static bool linger(struct sock *s)
  */
 VJ_EARLY static void number_gone(int fd, struct file *f)
 {
-	struct sock *s = f->kind == FILE_SOCK ? sock_of(f) : NULL;
+	struct sock *s = file_sock(f);
 
 	if (f->kind == FILE_EPOLL && f->refs > 1)
 		set_fd_closed(set_of(f), fd);
@@ -296,7 +296,7 @@ int sock_dup3(int fd, int fd2, int flags)
 VJ_EARLY static int flags_set(int fd, int which, long flags, int (*call)(int fd, unsigned long req, long arg), unsigned long req, long arg)
 {
 	struct file *f = fd_peek(fd) ? file_enter(fd) : NULL;
-	struct sock *s = f && f->kind == FILE_SOCK ? sock_of(f) : NULL;
+	struct sock *s = file_sock(f);
 	bool kernel_too = true, turns = s && s->state == SOCK_LISTEN && s->copied;
 	int r = 0;
 

@@ -148,6 +148,12 @@ static inline struct sock *sock_of(struct file *f)
 	return container_of(f, struct sock, file);
 }
 
+/* NULL: it is none; also of NULL */
+static inline struct sock *file_sock(struct file *f)
+{
+	return f && f->kind == FILE_SOCK ? sock_of(f) : NULL;
+}
+
 static inline bool sock_is_conn(const struct sock *s)
 {
 	return s->state == SOCK_CONNECTING || s->state == SOCK_CONNECTED;

@@ -89,8 +89,7 @@ static void window_begin(uint64_t now_ns)
 static bool context_is_idle(void)
 {
 	for (int fd = fd_next(0); fd >= 0; fd = fd_next(fd + 1)) {
-		struct file *f = fd_peek(fd);
-		const struct sock *s = f->kind == FILE_SOCK ? sock_of(f) : NULL;
+		const struct sock *s = file_sock(fd_peek(fd));
 
 		if (s && (s->state == SOCK_LISTEN ? s->has_listener && !s->copied :
 			  s->state == SOCK_UDP	  ? dgram_waits(s) :
@@ -194,8 +193,7 @@ void forks_caged(void)
 void forks_exec(void)
 {
 	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO && forks.above; fd++) {
-		struct file *f = fd_peek(fd);
-		const struct sock *s = f && f->kind == FILE_SOCK ? sock_of(f) : NULL;
+		const struct sock *s = file_sock(fd_peek(fd));
 		bool handed = s && s->inherited && s->state != SOCK_LISTEN && !(sys_fcntl(fd, F_GETFD, 0) & FD_CLOEXEC);
 
 		if (handed)

@@ -170,6 +170,11 @@ static inline int ker_close_range(unsigned first, unsigned last, int flags)
 	return (int)SYS_CALL3(SYS_close_range, first, last, flags);
 }
 
+static inline struct timespec timespec_of(int64_t ns)
+{
+	return (struct timespec){ .tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000 };
+}
+
 static inline int ker_ppoll(struct pollfd *fds, nfds_t n, struct timespec *timeout,
 			    const sigset_t *mask)
 {
@@ -207,8 +212,7 @@ static inline int ker_pselect(int n, fd_set *r, fd_set *w, fd_set *x, struct tim
 static inline int ker_epoll_by(long (*call)(long nr, long a, long b, long c, long d, long e, long f), int epfd, struct epoll_event *ev, int max,
 			       int64_t timeout_ns, const sigset_t *mask)
 {
-	struct timespec ts = { .tv_sec = timeout_ns / 1000000000,
-			       .tv_nsec = timeout_ns % 1000000000 };
+	struct timespec ts = timespec_of(timeout_ns);
 	int64_t ms = timeout_ns / 1000000;
 	int n;
 

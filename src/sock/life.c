@@ -270,8 +270,7 @@ static void close_listener(int fd, struct sock *s)
 static void close_connections(void)
 {
 	for (int fd = fd_next(0); fd >= 0; fd = fd_next(fd + 1)) {
-		struct file *f = fd_peek(fd);
-		struct sock *s = f->kind == FILE_SOCK ? sock_of(f) : NULL;
+		struct sock *s = file_sock(fd_peek(fd));
 
 		if (s && (s->state == SOCK_LISTEN || (s->copied && s->state < SOCK_LISTEN))) /* who waits there for accept() goes to the others, if there are */
 			close_listener(fd, s);

@@ -678,8 +678,9 @@ void options_found(int fd, struct sock *s)
 VJ_EARLY static struct file *option_enter(int fd)
 {
 	struct file *f = fd_peek(fd) ? file_enter(fd) : NULL;
+	struct sock *s = file_sock(f);
 
-	if (f && f->kind == FILE_SOCK && unlikely(sock_of(f)->state == SOCK_AWAY) && !away_claim(fd, sock_of(f))) {
+	if (s && unlikely(s->state == SOCK_AWAY) && !away_claim(fd, s)) {
 		lock_leave();
 		return NULL;
 	}
@@ -689,7 +690,7 @@ VJ_EARLY static struct file *option_enter(int fd)
 VJ_EARLY int sock_setsockopt(int fd, int level, int name, const void *val, socklen_t len)
 {
 	struct file *f = option_enter(fd);
-	struct sock *s = f && f->kind == FILE_SOCK ? sock_of(f) : NULL;
+	struct sock *s = file_sock(f);
 	int r;
 
 	if ((int)len < 0)

@@ -214,10 +214,10 @@ static bool note_calm(const struct polling *p)
 static void note_clients(const struct polling *p)
 {
 	for (nfds_t i = 0; i < p->n; i++) {
-		struct file *f = p->kernel[i].revents & POLLIN ? fd_peek(p->fds[i].fd) : NULL;
+		struct sock *s = p->kernel[i].revents & POLLIN ? file_sock(fd_peek(p->fds[i].fd)) : NULL;
 
-		if (f && f->kind == FILE_SOCK && sock_of(f)->state == SOCK_LISTEN)
-			sock_of(f)->kernel_has = sock_of(f)->accepter == &sock_signals;
+		if (s && s->state == SOCK_LISTEN)
+			s->kernel_has = s->accepter == &sock_signals;
 	}
 }
 
@@ -246,7 +246,7 @@ static int look(struct polling *p, bool sleeps)
 
 int file_wanted(int fd, struct file *f, uint32_t events)
 {
-	struct sock *s = f->kind == FILE_SOCK ? sock_of(f) : NULL;
+	struct sock *s = file_sock(f);
 
 	if (unlikely(fd_peek(fd) != f)) /* closed, and perhaps another's by now; it lives on by another number */
 		fd = fd_of_file(f);
@@ -398,7 +398,7 @@ static void poll_left_inside(void *arg)
 /* The lock is given up: from there on the memory is another's if a handler has undone the call, which then doesn't reach the kernel. */
 static int poll_kernels(const struct polling *p, const struct sleeper *sl, int64_t timeout_ns)
 {
-	struct timespec ts = { .tv_sec = timeout_ns / 1000000000, .tv_nsec = timeout_ns % 1000000000 };
+	struct timespec ts = timespec_of(timeout_ns);
 	struct pollfd *kernel = p->kernel;
 
 	kernel[p->n] = (struct pollfd){ .fd = kick_fd(sl->kick), .events = POLLIN };
@@ -723,12 +723,8 @@ static int select_report(int n, fd_set *r, fd_set *w, fd_set *x, const struct po
 /* @timeout, NULL: for ever, becomes what is left of it since @start_ns. */
 static void timeout_left(struct timespec *timeout, uint64_t start_ns)
 {
-	uint64_t left_ns;
-
-	if (!timeout)
-		return;
-	left_ns = time_sub_sat((uint64_t)timespec_ns(timeout), sys_clock_ns() - start_ns);
-	*timeout = (struct timespec){ .tv_sec = (time_t)(left_ns / NS_PER_SEC), .tv_nsec = (long)(left_ns % NS_PER_SEC) };
+	if (timeout)
+		*timeout = timespec_of((int64_t)time_sub_sat((uint64_t)timespec_ns(timeout), sys_clock_ns() - start_ns));
 }
 
 /* Return: as select_for(), GO_INSIDE. @began, @ret_calm: as poll_any() */

@@ -316,15 +316,13 @@ long conn_recv(struct sock *s, const struct iovec *iov, int cnt, int flags)
 			      .kernel_fd = -1,
 			      .timeout_ns = s->rcvtimeo_ns };
 	bool nonblock = s->nonblock || (flags & MSG_DONTWAIT), looked = false;
-	size_t want = 0, done = 0;
+	size_t want = iov_bytes(iov, cnt), done = 0;
 	long r;
 
 	if (unlikely(flags & MSG_OOB))
 		return -EINVAL;
 	if (unlikely(flags & MSG_ERRQUEUE))
 		return -EAGAIN;
-	for (int i = 0; i < cnt; i++)
-		want += iov[i].iov_len;
 	if (unlikely((flags & MSG_PEEK) && want))
 		return conn_peek(s, iov, cnt, flags);
 	if (unlikely(!want)) { /* waits all the same */
@@ -520,8 +518,7 @@ static bool left_tell(uint64_t until_ns, struct timespec *ret_left)
 {
 	uint64_t ns = time_sub_sat(until_ns, sys_clock_ns());
 
-	ret_left->tv_sec = (time_t)(ns / NS_PER_SEC);
-	ret_left->tv_nsec = (long)(ns % NS_PER_SEC);
+	*ret_left = timespec_of((int64_t)ns);
 	return ns > 0;
 }
 

@@ -559,7 +559,7 @@ static int listener_shutdown(int fd, struct sock *s, int how)
 int sock_shutdown(int fd, int how)
 {
 	struct file *f = fd_peek(fd) ? file_enter(fd) : NULL;
-	struct sock *s = f && f->kind == FILE_SOCK ? sock_of(f) : NULL;
+	struct sock *s = file_sock(f);
 	int r;
 
 	if (s && s->state == SOCK_AWAY && !away_claim(fd, s))

@@ -403,7 +403,7 @@ static int block_poll(const struct blocking *b, const struct sleeper *sl, int64_
 	struct pollfd pfd[] = { { .fd = b->turn_looks ? -1 : b->kernel_fd, .events = POLLIN },
 				{ .fd = kick_fd(sl->kick), .events = POLLIN },
 				{ .fd = sl->bell_fd, .events = POLLIN } };
-	struct timespec ts = { .tv_sec = timeout_ns / 1000000000, .tv_nsec = timeout_ns % 1000000000 };
+	struct timespec ts = timespec_of(timeout_ns);
 	struct timespec *tsp = timeout_ns < 0 ? NULL : &ts;
 	nfds_t n = sl->bell_fd < 0 ? 2 : 3;
 	int r = (int)(b->uncancelled ? undo_call_uncancelled : undo_call)(SYS_ppoll, (long)pfd, (long)n, (long)tsp, 0, 0, 0);
