@@ -250,7 +250,7 @@ static void jump_within_told(int sig)
 }
 
 /* Reads to the end of file what waits there, from when the handler has run; without a sleep in which it could be woken in the place of close(). */
-static void *drain(void *arg)
+static void *drain_after(void *arg)
 {
 	static char buf[65536];
 	long sum = 0, n = 1;
@@ -301,7 +301,7 @@ static void test_jump_linger(void)
 		setsockopt(jump_pair.client, SOL_SOCKET, SO_LINGER, &l, sizeof(l));
 		jumped = false;
 		pthread_sigmask(SIG_BLOCK, &block, NULL);
-		pthread_create(&t, NULL, drain, &jump_pair.server);
+		pthread_create(&t, NULL, drain_after, &jump_pair.server);
 		pthread_sigmask(SIG_UNBLOCK, &block, NULL);
 		clock_gettime(CLOCK_MONOTONIC, &begin);
 		every_us(SIGALRM, 1 + round % 50, false);
