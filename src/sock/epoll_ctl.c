@@ -387,10 +387,11 @@ static int set_adopt(int epfd, struct epoll_set **ret_set)
 {
 	struct epoll_event ev = { 0 };
 	struct kick probe;
-	int r = kick_borrow(&probe);
+	int r;
 
-	if (r)
-		return r;
+	kick_borrow(&probe);
+	if (probe.fd < 0)
+		return -EMFILE;
 	r = sys_epoll_ctl(epfd, EPOLL_CTL_MOD, probe.fd, &ev);
 	kick_return(&probe);
 	if (r != -ENOENT)

@@ -196,20 +196,17 @@ int kick_seat_make(struct kick *k, uint64_t kick_mark, uint64_t bell_mark)
 	return 0;
 }
 
-int kick_borrow(struct kick *ret_kick)
+void kick_borrow(struct kick *ret_kick)
 {
-	int err = 0;
-
 	*ret_kick = (struct kick){ .fd = -1 };
 	if (spare_cnt)
 		*ret_kick = spares[--spare_cnt];
 	if (unlikely(ret_kick->bell_on) && !sock.vj) /* nobody takes from it any more what has rung */
 		kick_close(ret_kick);
-	if (ret_kick->fd < 0)
-		err = kick_open(ret_kick);
-	if (unlikely(sock.crowd) && !err && !ret_kick->seated && seat_cnt < SEATS_MAX)
+	if (ret_kick->fd < 0 && unlikely(kick_open(ret_kick)))
+		ret_kick->fd = -1;
+	else if (unlikely(sock.crowd) && !ret_kick->seated && seat_cnt < SEATS_MAX)
 		kick_seat_make(ret_kick, WOKE_KICK, WOKE_BELL); /* without one it sleeps as if it were alone */
-	return err;
 }
 
 void kick_return(struct kick *k)

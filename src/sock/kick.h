@@ -21,8 +21,8 @@ struct kick {
 	const struct sleeper *inside; /* recall.c: whose thread is signalled. NULL: an eventfd */
 };
 
-/* Lock held, in all of these. A kick for a blocking call; with a seat if there is a crowd. Return: 0; -EMFILE and other errors of eventfd(). */
-int kick_borrow(struct kick *ret_kick);
+/* Lock held, in all of these. A kick for a blocking call; with a seat if there is a crowd. `fd` -1: no descriptor could be had, and who sleeps on it does so for a moment (wait.c). */
+void kick_borrow(struct kick *ret_kick);
 void kick_return(struct kick *k);
 int kick_open(struct kick *k);
 void kick_send(struct kick *k);

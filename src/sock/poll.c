@@ -416,10 +416,9 @@ static int sleep_poll(struct polling *p, int64_t timeout_ns, uint64_t deadline_n
 	struct kick kick = { .fd = -1 };
 	struct sleeper sl = { .kick = &kick, .signals = *signals, .wake_ns = deadline_ns };
 	struct poll_undo undo = { .p = p, .sl = &sl };
-	int r = kick_borrow(&kick);
+	int r = 0;
 
-	if (r)
-		return r;
+	kick_borrow(&kick);
 	watches_on(p, &sl);
 	undo_push(&undo.undo, poll_left, &undo);
 	if (sleep_begin(&sl, &timeout_ns)) {

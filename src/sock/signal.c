@@ -34,7 +34,7 @@
 extern int __sigaction(int sig, const struct sigaction *act, struct sigaction *old);
 
 __thread struct signal_trace sock_signals __attribute__((tls_model("initial-exec"))) = {
-	.sleep_fd = -1,
+	.sleep_fd = SLEEP_NONE,
 };
 __thread uint64_t sock_kept_out __attribute__((tls_model("initial-exec")));
 
@@ -112,9 +112,9 @@ static void leave_trace(int flags, bool counts)
 		sock_signals.ran++;
 		sock_signals.interrupting += !(flags & SA_RESTART);
 	}
-	if (sock_signals.sleep_fd < 0)
+	if (sock_signals.sleep_fd == SLEEP_NONE)
 		return;
-	if (likely(counts))
+	if (likely(counts) && likely(sock_signals.sleep_fd != SLEEP_DEAF))
 		sys_write(sock_signals.sleep_fd, &one, sizeof(one));
 	if (sock_signals.leads && likely(!sock_inside))
 		sleep_held();

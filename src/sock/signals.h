@@ -10,11 +10,13 @@
 #include <signal.h>
 #include <stdatomic.h>
 
+enum { SLEEP_NONE = -1, SLEEP_DEAF = -2 };
+
 /* What handlers leave behind in the thread that they ran in. */
 struct signal_trace {
 	uint32_t ran;	       /* handlers, since the thread began */
 	uint32_t interrupting; /* among them those without SA_RESTART */
-	int sleep_fd;	       /* to be written to by a handler: the thread is about to sleep; -1 */
+	int sleep_fd;	       /* to be written to by a handler: the thread is about to sleep; SLEEP_DEAF: there is none; SLEEP_NONE: it isn't */
 	_Atomic bool leads;    /* ... as leader. Others make somebody that, or no more, while he sleeps */
 	bool front;	       /* the last sleep ended for what came by channels: the next is better with the bell */
 	_Atomic uint32_t begun; /* all handlers, those that `sock_kept_out` doesn't count as well. Read by others while the thread sleeps */

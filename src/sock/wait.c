@@ -28,6 +28,7 @@ enum {
 	SPIN_RELAX = 8,	     /* pauses between two looks */
 	TURN_YIELDS = 8,     /* looks before a sleep */
 };
+static const int64_t DEAF_NS = 10 * NS_PER_MS; /* nobody can wake who has no kick: he looks as often as the helper does */
 static const uint64_t TURN_NS_MIN = 20 * NS_PER_US, TURN_NS_MAX = 16 * NS_PER_MS;
 
 /* ---- time ------------------------------------------------------------------------------------------------------ */
@@ -155,6 +156,14 @@ static void leader_set(struct sleeper *sl)
 	atomic_store(&sl->thread->leads, true);
 }
 
+static void sleep_shorter(struct sleeper *sl, int64_t *timeout_ns, int64_t than_ns)
+{
+	if (*timeout_ns >= 0 && *timeout_ns <= than_ns)
+		return;
+	*timeout_ns = than_ns;
+	sl->wake_ns = deadline_after(sys_clock_ns(), than_ns);
+}
+
 /* Return: false: there is work */
 static bool lead_begin(struct sleeper *sl, int64_t *timeout_ns)
 {
@@ -165,10 +174,8 @@ static bool lead_begin(struct sleeper *sl, int64_t *timeout_ns)
 	leader_set(sl);
 	if (unlikely(sock.helper.state > HELPER_TICK) || sock.helper.on_bell)
 		helper_relieved();
-	if (lib_ns >= 0 && (*timeout_ns < 0 || lib_ns < *timeout_ns)) {
-		*timeout_ns = lib_ns;
-		sl->wake_ns = deadline_after(sys_clock_ns(), lib_ns);
-	}
+	if (lib_ns >= 0)
+		sleep_shorter(sl, timeout_ns, lib_ns);
 	return true;
 }
 
@@ -259,7 +266,11 @@ static bool seat_take(struct sleeper *sl, int64_t *timeout_ns)
 
 bool sleep_begin(struct sleeper *sl, int64_t *timeout_ns)
 {
+	bool deaf = sl->kick->fd < 0;
+
 	sl->bell_fd = -1;
+	if (unlikely(deaf))
+		sleep_shorter(sl, timeout_ns, DEAF_NS);
 	atomic_store_explicit(&sock_signals.leads, false, memory_order_relaxed);
 	if (sock.vj) {
 		if (unlikely(sock.copied != NULL))
@@ -275,7 +286,7 @@ bool sleep_begin(struct sleeper *sl, int64_t *timeout_ns)
 			kick_send(sock.leader->kick);
 	}
 	/* From here on a handler kicks; one that ran before is noticed here. */
-	sock_signals.sleep_fd = sl->kick->fd;
+	sock_signals.sleep_fd = unlikely(deaf) ? SLEEP_DEAF : sl->kick->fd;
 	atomic_signal_fence(memory_order_seq_cst);
 	if (sock_signals.ran != sl->signals.ran)
 		kick_send(sl->kick);
@@ -299,7 +310,7 @@ static _Noreturn VJ_COLD void sleep_on(void)
 
 bool sleep_over(const struct sleeper *sl, struct undo *u)
 {
-	sock_signals.sleep_fd = -1;
+	sock_signals.sleep_fd = SLEEP_NONE;
 	atomic_signal_fence(memory_order_seq_cst);
 	lock_take();
 	if (unlikely(sock.exiting) && sl->pprev)
@@ -359,12 +370,12 @@ bool signals_restart(void)
  * -------------------------------------------------------------------------------------
  */
 
-static int rest_borrow(const struct blocking *b, struct queue *ret_q)
+static void rest_borrow(const struct blocking *b, struct queue *ret_q)
 {
 	if (b->beside_others && !b->turn_looks && !queue_borrow(b->kernel_fd, ret_q))
-		return 0;
+		return;
 	*ret_q = (struct queue){ .listens = false };
-	return kick_borrow(&ret_q->kick);
+	kick_borrow(&ret_q->kick);
 }
 
 static void rest_return(struct queue *q)
@@ -476,10 +487,9 @@ static int block_sleep_watched(struct blocking *b, uint64_t now_ns)
 	struct queue q;
 	struct sleeper sl = { .kick = &q.kick, .signals = b->signals, .wake_ns = wake_ns };
 	struct watch w = { .sleeper = &sl };
-	int r = rest_borrow(b, &q);
+	int r;
 
-	if (r)
-		return r;
+	rest_borrow(b, &q);
 	watch_link(&w, b->file);
 	r = block_sleep(b, &sl, &w, &q, time_left(wake_ns, now_ns));
 	if (r == WAS_LEFT)

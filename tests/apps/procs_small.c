@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
  * Part of `procs`: threads whose stacks are as small as can be. Every turn is one of a server and its client, each in a thread of its own
- * with a stack of PTHREAD_STACK_MIN and nothing below it.
+ * with a stack of PTHREAD_STACK_MIN and nothing below it. And threads that wait in a process that can have no more descriptors.
  */
 #include "procs.h"
 
@@ -18,6 +18,7 @@
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/select.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
@@ -465,9 +466,74 @@ static void part_small_stacks(void)
 	CHECK(!pthread_sigmask(SIG_UNBLOCK, &set, NULL));
 }
 
+/* ---- no descriptor is left -------------------------------------------------------------------------------------- */
+
+enum { WAITERS = 4, SOME_MS = 100 };
+static int conns[WAITERS];
+
+static void *waits_by_one(void *arg)
+{
+	int i = (int)((int *)arg - conns), fd = conns[i];
+	struct pollfd pfd = { .fd = fd, .events = POLLIN };
+	fd_set set;
+
+	FD_ZERO(&set);
+	FD_SET(fd, &set);
+	if (i == 0)
+		CHECK(poll(&pfd, 1, -1) == 1);
+	else if (i == 1)
+		CHECK(select(fd + 1, &set, NULL, NULL, NULL) == 1);
+	else if (i == 2)
+		for (int times = 0; times < ROUNDS / 10; times++)
+			write_all(fd, block, sizeof(block));
+	ping_back(fd);
+	return NULL;
+}
+
+/* Each thread has a connection of its own. What the library has descriptors of its own for is not to be seen. */
+static void serve_without_descriptors(int fd)
+{
+	pthread_t threads[WAITERS];
+	rlim_t first;
+
+	server_ready(fd);
+	for (int i = 0; i < WAITERS; i++) {
+		conns[i] = accept_one(fd);
+		ping_back(conns[i]);
+	}
+	first = (rlim_t)dup(fd);
+	CHECK(!close((int)first) && !setrlimit(RLIMIT_NOFILE, &(struct rlimit){ first, first }) && dup(fd) < 0 && errno == EMFILE);
+	for (int i = 0; i < WAITERS; i++)
+		CHECK(!pthread_create(&threads[i], NULL, waits_by_one, &conns[i]));
+	for (int i = 0; i < WAITERS; i++)
+		CHECK(!pthread_join(threads[i], NULL));
+}
+
+static void part_no_descriptors(void)
+{
+	int fds[WAITERS];
+	pid_t pid;
+
+	port = server_start(serve_without_descriptors, &pid);
+	for (int i = 0; i < WAITERS; i++) {
+		fds[i] = connect_to(port);
+		ping(fds[i]);
+		check_path(fds[i]);
+	}
+	usleep(SOME_MS * 1000);
+	for (int i = 0; i < WAITERS; i++) {
+		for (int times = 0; i == 2 && times < ROUNDS / 10; times++)
+			CHECK(read_all(fds[i], block, sizeof(block)) == sizeof(block));
+		ping(fds[i]);
+		close(fds[i]);
+	}
+	child_end(pid);
+	printf("threads wait where no descriptor is left\n");
+}
+
 void small_parts(const char *only)
 {
-	static const struct part parts[] = { { "small_stacks", part_small_stacks } };
+	static const struct part parts[] = { { "small_stacks", part_small_stacks }, { "no_descriptors", part_no_descriptors } };
 
 	parts_run(parts, sizeof(parts) / sizeof(parts[0]), only);
 }
