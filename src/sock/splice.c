@@ -31,7 +31,7 @@ struct copying {
 
 static bool copy_begin(struct copying *c)
 {
-	c->bytes = malloc(COPY_BYTES);
+	c->bytes = malloc(COPY_BYTES + 1);
 	if (c->bytes)
 		undo_push(&c->undo, free, c->bytes);
 	return c->bytes != NULL;
@@ -57,7 +57,10 @@ static struct sock *stream_enter(int fd)
 	return s;
 }
 
-/* Return: bytes sent from @off on; -errno. Lock held, given up while blocking. */
+/*
+ * Return: bytes sent from @off on; -errno. Lock held, given up while blocking. A byte more than is sent is read: who says that more follows must know, since what
+ * doesn't fill a segment waits for that.
+ */
 static long send_file(struct sock *s, int in_fd, off_t off, size_t n)
 {
 	struct copying c;
@@ -69,10 +72,10 @@ static long send_file(struct sock *s, int in_fd, off_t off, size_t n)
 		return -ENOMEM;
 	hold_begin(&hold, &s->file);
 	while (done < n) {
-		long got;
+		long got, sent;
 
 		lock_leave(); /* a disk may take its time */
-		got = ker_pread(in_fd, c.bytes, min_size(n - done, COPY_BYTES), off + (off_t)done);
+		got = ker_pread(in_fd, c.bytes, min_size(n - done, COPY_BYTES + 1), off + (off_t)done);
 		lock_take();
 		if (unlikely(sock_undo != &hold.undo || !sock.vj)) { /* a handler has left this call, or the process exits */
 			r = -EINTR;
@@ -82,12 +85,12 @@ static long send_file(struct sock *s, int in_fd, off_t off, size_t n)
 			r = got;
 			break;
 		}
-		r = conn_send(s, &(struct iovec){ c.bytes, (size_t)got }, 1,
-			      (size_t)got < n - done && got == COPY_BYTES ? MSG_MORE : 0);
+		sent = min_s64(got, COPY_BYTES);
+		r = conn_send(s, &(struct iovec){ c.bytes, (size_t)sent }, 1, sent < got ? MSG_MORE : 0);
 		if (r < 0)
 			break;
 		done += (size_t)r;
-		if (r < got)
+		if (r < sent)
 			break;
 	}
 	hold_end(&hold);
@@ -105,7 +108,7 @@ static VJ_NOINLINE ssize_t send_file_ours(int out_fd, int in_fd, off_t *off, siz
 		return ret_errno(ker_sendfile(out_fd, in_fd, off, n));
 	from = off ? *off : (off_t)ker_lseek(in_fd, 0, SEEK_CUR);
 	r = from < 0 ? (off ? -EINVAL : (long)from) : s->append ? -EINVAL : send_file(s, in_fd, from, n);
-	if (r == -ESPIPE && !off)
+	if ((r == -ESPIPE && !off) || r == -EISDIR)
 		r = -EINVAL;
 	lock_leave();
 	if (r > 0 && off)
@@ -139,13 +142,13 @@ static bool pipe_waits(int fd, unsigned flags)
 	return !(flags & SPLICE_F_NONBLOCK) && !(sys_fcntl(fd, F_GETFL, 0) & O_NONBLOCK);
 }
 
-/* Until the pipe can be read (POLLIN) or written (POLLOUT), or its other end is closed. Return: 0; -EAGAIN; -EINTR. */
+/* Until the pipe can be read (POLLIN) or written (POLLOUT), or its other end is closed. Return: 0; -EAGAIN; -EINTR; -EPIPE: nobody would read it. */
 static int pipe_ready(int fd, short events, bool wait)
 {
 	struct pollfd p = { .fd = fd, .events = events };
 	int r = ker_ppoll(&p, 1, wait ? NULL : &(struct timespec){ 0 }, NULL);
 
-	return r < 0 ? r : r ? 0 : -EAGAIN;
+	return r < 0 ? r : !r ? -EAGAIN : p.revents & POLLERR ? -EPIPE : 0;
 }
 
 /* Bytes that a pipe with POLLOUT takes without blocking: all of an empty one, else what is written as one (pipe(7)). */
@@ -163,7 +166,7 @@ static long conn_to_pipe(int in_fd, int out_fd, size_t n, unsigned flags, uint8_
 	long r = pipe_ready(out_fd, POLLOUT, pipe_waits(out_fd, flags));
 
 	if (r)
-		return r;
+		return send_done(r, 0); /* before anything is taken from the connection */
 	n = min_size(n, pipe_room(out_fd));
 	s = stream_enter(in_fd);
 	if (!s)

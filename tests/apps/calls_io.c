@@ -13,13 +13,24 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
+#include <sys/sendfile.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
+enum { FILE_BYTES = 64 * 1024, CORKED_MS = 200 /* what may be followed by more waits for so long */ };
+
 /* ---- splice ------------------------------------------------------------------------------------ */
+
+static volatile sig_atomic_t broken;
+
+static void on_pipe(int sig)
+{
+	(void)sig;
+	broken++;
+}
 
 static void splice_refusals(const struct pair *p, const int pipes[2])
 {
@@ -167,6 +178,67 @@ static void test_splice(void)
 	say("at the end", splice(p.server, NULL, pipes[1], NULL, 5, 0));
 	close(pipes[0]);
 	close(pipes[1]);
+	pair_close(&p);
+}
+
+/* Before anything is waited for */
+static void test_splice_unread(void)
+{
+	sighandler_t before = signal(SIGPIPE, on_pipe);
+	int pipes[2];
+	struct pair p;
+
+	title("splice, to a pipe that nobody reads");
+	pair_open(&p, AF_INET, "127.0.0.1");
+	must("pipe", !pipe(pipes));
+	close(pipes[0]);
+	say("splice", splice(p.server, NULL, pipes[1], NULL, 5, 0));
+	say("SIGPIPE", broken);
+	write(p.client, "12345", 5);
+	settle();
+	say("splice", splice(p.server, NULL, pipes[1], NULL, 5, 0));
+	say("SIGPIPE", broken);
+	say("recv", recv(p.server, (char[8]){ 0 }, 8, 0));
+	signal(SIGPIPE, before);
+	close(pipes[1]);
+	pair_close(&p);
+}
+
+/* ---- sendfile: the last of a file waits for nothing, also if more was asked for */
+
+static bool comes_soon(const struct pair *p, int file)
+{
+	struct timespec begin, end;
+	off_t off = 0;
+	long left = FILE_BYTES;
+	ssize_t n;
+
+	clock_gettime(CLOCK_MONOTONIC, &begin);
+	must("sendfile", sendfile(p->client, file, &off, 1 << 30) == FILE_BYTES);
+	while (left > 0 && (n = recv(p->server, (char[4096]){ 0 }, 4096, 0)) > 0)
+		left -= n;
+	must("recv", !left);
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	return (end.tv_sec - begin.tv_sec) * 1000 + (end.tv_nsec - begin.tv_nsec) / 1000000 < CORKED_MS / 2;
+}
+
+static void test_sendfile_end(void)
+{
+	char path[] = "/tmp/vj-calls-XXXXXX";
+	int file = mkstemp(path), dir = open("/", O_RDONLY | O_CLOEXEC);
+	bool soon = false;
+	struct pair p;
+
+	title("sendfile, the end of a file");
+	unlink(path);
+	must("ftruncate", !ftruncate(file, FILE_BYTES));
+	pair_open(&p, AF_INET, "127.0.0.1");
+	for (int tries = 0; tries < 10 && !soon; tries++) /* the machine may be busy */
+		soon = comes_soon(&p, file);
+	say("soon", soon);
+	say("from a directory", sendfile(p.client, dir, NULL, 5));
+	close(dir);
+	close(file);
 	pair_close(&p);
 }
 
@@ -703,6 +775,8 @@ void calls_io(void)
 {
 	test_splice();
 	test_splice_full();
+	test_splice_unread();
+	test_sendfile_end();
 	test_v2();
 	test_rcvlowat(false);
 	test_rcvlowat(true);
