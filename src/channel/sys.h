@@ -18,6 +18,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/epoll.h>
@@ -141,6 +142,12 @@ static inline long sys_readlink(const char *path, char *ret_text, size_t room)
 static inline int sys_execve(const char *path, char *const *argv, char *const *env)
 {
 	return (int)SYS_CALL3(SYS_execve, path, argv, env);
+}
+
+/* Not libc's, which is a cancellation point. Return: false: there is none to be had */
+static inline bool sys_random(void *ret_bytes, size_t bytes)
+{
+	return SYS_CALL3(SYS_getrandom, ret_bytes, bytes, 0) == (long)bytes;
 }
 
 static inline int sys_memfd_create(const char *name, unsigned int flags)

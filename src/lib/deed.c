@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/un.h>
 
 #define KEEP_NS (10 * UINT64_C(1000000000)) /* so long a peer may be behind with what it is to keep */
@@ -261,7 +260,7 @@ static int token_name(const struct vj *vj, int token, struct tcp_id id, bool soc
 	struct name_tail tail = { 0 };
 
 	tcp_endpoints(vj->stack, id, &local, &remote);
-	if (getrandom(tail.random, sizeof(tail.random), 0) != sizeof(tail.random))
+	if (!sys_random(tail.random, sizeof(tail.random)))
 		return -EIO;
 	memcpy(tail.ends.local, local.addr.bytes, 16);
 	memcpy(tail.ends.remote, remote.addr.bytes, 16);

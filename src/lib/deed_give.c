@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <string.h>
-#include <sys/random.h>
 #include <syslog.h>
 
 /* less than the peer waits for who arrives, and than is waited for at exit */
@@ -387,7 +386,7 @@ void deed_leave(struct vj *vj, struct deed *d)
 	/* in its handshake, its other end is moving, or it may be still to be said that this one has arrived, which releases it: a little later */
 	if (!link || link->unsaid || tcp_hold(vj->stack, d->conn))
 		return;
-	if (getrandom(d->msg.token, sizeof(d->msg.token), 0) != sizeof(d->msg.token)) {
+	if (!sys_random(d->msg.token, sizeof(d->msg.token))) {
 		deed_stays(vj, d);
 		return;
 	}

@@ -15,7 +15,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 #define CONNS_DEFAULT 16000000u
@@ -144,8 +143,7 @@ static int stack_open(struct vj *vj)
 {
 	struct stack_config *cfg = &vj->stack_cfg;
 
-	if (getrandom(cfg->secret, sizeof(cfg->secret), 0) != sizeof(cfg->secret) ||
-	    getrandom(&cfg->seed, sizeof(cfg->seed), 0) != sizeof(cfg->seed))
+	if (!sys_random(cfg->secret, sizeof(cfg->secret)) || !sys_random(&cfg->seed, sizeof(cfg->seed)))
 		return -EIO;
 	vj->flow = (uint32_t)cfg->seed; /* not everybody's first connection to the same owner */
 	return stack_create(cfg, lib_clock_ns() / 1000, &vj->stack);

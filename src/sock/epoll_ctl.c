@@ -13,14 +13,13 @@
 #include "sock/layer.h"
 #include "sock/wait.h"
 
-#include <sys/random.h>
 
 uint64_t mark_base;
 
 static void mark_choose(void)
 {
 	while (!(mark_base & ~MARK_LOW))
-		if (getrandom(&mark_base, sizeof(mark_base), 0) != sizeof(mark_base))
+		if (!sys_random(&mark_base, sizeof(mark_base)))
 			mark_base = (uint64_t)(uintptr_t)&mark_base << MARK_LOW_BITS |
 				    sys_clock_ns() << MARK_LOW_BITS;
 	mark_base &= ~MARK_LOW;

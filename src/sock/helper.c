@@ -419,13 +419,11 @@ void helper_stop(void)
 /* Gone for libc, too, which forgets a thread before the kernel does: so setuid() no longer has it do the same. */
 static void wait_gone(void)
 {
-	static const struct timespec moment = { .tv_nsec = (long)NS_PER_MS };
-
 	lock_drop();
 	for (unsigned tries = 0; tries < END_MS; tries++) {
 		if (atomic_load(&sock.helper.begun) && SYS_CALL3(SYS_tgkill, ker_getpid(), sock.helper.tid, 0) < 0)
 			break;
-		nanosleep(&moment, NULL);
+		sys_poll_ms(NULL, 0, 1);
 	}
 	lock_take();
 }

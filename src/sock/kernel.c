@@ -2,11 +2,14 @@
 /* kernel.c - what of kernel.h most calls don't come to */
 #include "sock/kernel.h"
 #include "sock/sock.h"
+#include "sock/undo.h"
 
 _Atomic bool ker_helper_only VJ_NEAR;
 
 VJ_DIRECT VJ_NOINLINE long ker_point(long nr, long a, long b, long c, long d, long e, long f)
 {
+	if (unlikely(sock_undo != NULL))
+		return undo_call(nr, a, b, c, d, e, f);
 	return KER_BLOCKING(SYS_CALL6(nr, a, b, c, d, e, f));
 }
 

@@ -8,7 +8,9 @@
  * Calls that may block are cancellation points in POSIX (pthread_cancel(3)). KER_BLOCKING() keeps
  * them so the way libc does it: asynchronous cancellation for the length of the system call, and
  * only if there is a second thread of the program's. KER_POINT() is the same for a plain system call, on whose way to the
- * kernel nothing else is to be done: what isn't needed by most is out of line.
+ * kernel nothing else is to be done: what isn't needed by most is out of line. Where the caller has something to undo (undo.h), that is done.
+ *
+ * Whatever else is called must be none: the lock may be held. Of libc's own functions tests/tidy knows those that are.
  */
 #ifndef SOCK_KERNEL_H
 #define SOCK_KERNEL_H
@@ -78,12 +80,12 @@ static inline long ker_writev(int fd, const struct iovec *iov, int cnt)
 
 static inline long ker_preadv2(int fd, const struct iovec *iov, int cnt, off_t off, int flags)
 {
-	return KER_BLOCKING(SYS_CALL6(SYS_preadv2, fd, iov, cnt, off, 0, flags));
+	return KER_POINT(SYS_preadv2, fd, iov, cnt, off, 0, flags);
 }
 
 static inline long ker_pwritev2(int fd, const struct iovec *iov, int cnt, off_t off, int flags)
 {
-	return KER_BLOCKING(SYS_CALL6(SYS_pwritev2, fd, iov, cnt, off, 0, flags));
+	return KER_POINT(SYS_pwritev2, fd, iov, cnt, off, 0, flags);
 }
 
 static inline long ker_recvfrom(int fd, void *buf, size_t n, int flags, struct sockaddr *addr,
@@ -111,12 +113,12 @@ static inline long ker_sendmsg(int fd, const struct msghdr *msg, int flags)
 static inline long ker_recvmmsg(int fd, struct mmsghdr *msgs, unsigned cnt, int flags,
 				struct timespec *timeout)
 {
-	return KER_BLOCKING(SYS_CALL5(SYS_recvmmsg, fd, msgs, cnt, flags, timeout));
+	return KER_POINT(SYS_recvmmsg, fd, msgs, cnt, flags, timeout, 0);
 }
 
 static inline long ker_sendmmsg(int fd, struct mmsghdr *msgs, unsigned cnt, int flags)
 {
-	return KER_BLOCKING(SYS_CALL4(SYS_sendmmsg, fd, msgs, cnt, flags));
+	return KER_POINT(SYS_sendmmsg, fd, msgs, cnt, flags, 0, 0);
 }
 
 static inline long ker_sendfile(int out_fd, int in_fd, off_t *off, size_t n)
@@ -142,7 +144,7 @@ static inline long ker_lseek(int fd, off_t off, int whence)
 
 static inline int ker_connect(int fd, const struct sockaddr *addr, socklen_t len)
 {
-	return (int)KER_BLOCKING(sys_connect(fd, addr, len));
+	return (int)KER_POINT(SYS_connect, fd, addr, len, 0, 0, 0);
 }
 
 static inline int ker_accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)

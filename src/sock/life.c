@@ -188,14 +188,12 @@ VJ_EARLY static void fork_child(void)
 /* Tried again and again: ThreadSanitizer does not know pthread_mutex_clocklock(), by the monotonic clock. */
 static bool lock_soon(void)
 {
-	static const struct timespec moment = { .tv_nsec = (long)NS_PER_MS };
-
 	if (sock_inside)
 		return false;
 	for (unsigned tries = 0; pthread_mutex_trylock(&sock.lock); tries++) {
 		if (tries == EXIT_LOCK_MS)
 			return false;
-		nanosleep(&moment, NULL);
+		sys_poll_ms(NULL, 0, 1);
 	}
 	sock_inside = true;
 	return true;
@@ -425,11 +423,11 @@ void sock_before_thread(void)
 /* Return: 0; -1 and errno, as libc's daemon() */
 static int null_as_standard(void)
 {
-	int fd = open("/dev/null", O_RDWR);
+	int fd = sys_openat(AT_FDCWD, "/dev/null", O_RDWR, 0);
 	struct stat st;
 
 	if (fd < 0)
-		return -1;
+		return (int)ret_errno(fd);
 	if (fstat(fd, &st) || !S_ISCHR(st.st_mode) || st.st_rdev != makedev(1, 3)) {
 		sys_close(fd);
 		return (int)ret_errno(-ENODEV);

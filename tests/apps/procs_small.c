@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
  * Part of `procs`: threads whose stacks are as small as can be. Every turn is one of a server and its client, each in a thread of its own
- * with a stack of PTHREAD_STACK_MIN and nothing below it. And threads that wait in a process that can have no more descriptors.
+ * with a stack of PTHREAD_STACK_MIN and nothing below it. And threads that wait in a process that can have no more descriptors, and those that are cancelled in
+ * the first call that waits.
  */
 #include "procs.h"
 
@@ -531,9 +532,50 @@ static void part_no_descriptors(void)
 	printf("threads wait where no descriptor is left\n");
 }
 
+/* ---- cancelled as the process waits for the first time ----------------------------------------------------------- */
+
+/* What waits for nothing is made all the same. */
+static void *waits_cancelled(void *arg)
+{
+	struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct pollfd pfd = { .events = POLLIN };
+	int kind = *(int *)arg;
+
+	CHECK(!pthread_cancel(pthread_self()));
+	udp = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	CHECK(!bind(udp, (struct sockaddr *)&at, sizeof(at)));
+	pfd.fd = udp;
+	if (kind == 0)
+		(void)poll(&pfd, 1, -1);
+	else if (kind == 1)
+		(void)recv(udp, block, sizeof(block), 0);
+	listener = listen_any(&port);
+	(void)accept(listener, NULL, NULL);
+	return NULL;
+}
+
+static void waits_after(int kind)
+{
+	struct pollfd pfd = { .events = POLLIN };
+	pthread_t thread;
+	void *ended;
+
+	alarm(ANSWER_MS / 1000);
+	CHECK(!pthread_create(&thread, NULL, waits_cancelled, &kind) && !pthread_join(thread, &ended) && ended == PTHREAD_CANCELED);
+	pfd.fd = kind == 2 ? listener : udp;
+	CHECK(!poll(&pfd, 1, 1) && !close(pfd.fd));
+}
+
+static void part_cancelled_waits(void)
+{
+	for (int kind = 0; kind < 3; kind++)
+		child_end(child_start(waits_after, kind));
+	printf("others wait after one was cancelled\n");
+}
+
 void small_parts(const char *only)
 {
-	static const struct part parts[] = { { "small_stacks", part_small_stacks }, { "no_descriptors", part_no_descriptors } };
+	static const struct part parts[] = { { "small_stacks", part_small_stacks }, { "no_descriptors", part_no_descriptors }, { "cancelled_waits", part_cancelled_waits } };
 
 	parts_run(parts, sizeof(parts) / sizeof(parts[0]), only);
 }

@@ -28,6 +28,11 @@ PURE = re.compile(
 PURE_OF = {"base": re.compile(r"^(abort|stderr|fprintf|fputs|fflush)$")}
 # What libc has no second name for: sock calls the preload library, which goes on to libc and does not call itself.
 THROUGH = {"pthread_create"}
+# Where a thread can be cancelled, also if it need not wait: it would leave the library's lock taken. See sock/kernel.h.
+CANCELS = re.compile(
+    r"^(open|openat|creat|fopen|freopen)(64)?$|^(getrandom|sleep|usleep|(clock_)?nanosleep|pause|sigsuspend|sig(timed)?wait(info)?"
+    r"|wait(pid|id|3|4)?|system|popen|pclose|pthread_(join|cond_(clock|timed)?wait)|sem_(clock|timed)?wait|f(data)?sync|msync|lockf"
+    r"|p(read|write)v?(64)?|fallocate|tcdrain|getaddrinfo|getpass|syslog)$")
 WRITABLE = re.compile(r"^(\.data(?!\.rel\.ro)|\.bss|\.tdata|\.tbss|\*COM\*|COMMON)")
 
 
@@ -81,6 +86,8 @@ def check_layer(layer, rows, rules, defined, public, hooks):
             found.append(f"{layer} ({file}): {symbol} in a pure layer")
         if layer in rules.inside_preload and symbol in hooks - THROUGH:
             found.append(f"{layer} ({file}): calls {symbol}, which the preload library interposes")
+        if layer in rules.inside_preload and CANCELS.match(symbol):
+            found.append(f"{layer} ({file}): {symbol} is a cancellation point")
     return found
 
 
@@ -159,6 +166,8 @@ CASES = [
          [r"^sock .*calls close, which"]),
     case("interposed, and led on", {"obj/sock/r.c": "int pthread_create(void); int r(void);\nint r(void) { return pthread_create(); }\n"},
          []),
+    case("cancelled", {"obj/sock/n.c": "int nanosleep(void); int n(void);\nint n(void) { return nanosleep(); }\n"},
+         [r"^sock .*nanosleep is a cancellation point"]),
     case("unknown layer", {"obj/misc/m.c": ""}, [r"^misc: not in"]),
 ]
 
