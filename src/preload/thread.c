@@ -70,5 +70,7 @@ EXPORT int pthread_cancel(pthread_t thread)
 
 	sock_has_threads();
 	*(void **)&real = real_find(REAL_PTHREAD_CANCEL);
+	if (!pthread_equal(thread, pthread_self()))
+		sock_before_cancel(real);
 	return real(thread);
 }

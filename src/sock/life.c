@@ -297,13 +297,6 @@ static void close_connections(void)
 	(SIGNAL_BIT(SIGHUP) | SIGNAL_BIT(SIGINT) | SIGNAL_BIT(SIGQUIT) | SIGNAL_BIT(SIGTERM) | SIGNAL_BIT(SIGALRM) | SIGNAL_BIT(SIGUSR1) | \
 	 SIGNAL_BIT(SIGUSR2) | SIGNAL_BIT(SIGVTALRM) | SIGNAL_BIT(SIGPROF))
 
-struct kernel_action {
-	uintptr_t handler;
-	unsigned long flags;
-	uintptr_t restorer;
-	uint64_t mask;
-};
-
 /* Of @sigs, those that are @from become @to. Return: which these were */
 static uint64_t signals_change(uint64_t sigs, void (*from)(int), void (*to)(int))
 {

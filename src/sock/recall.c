@@ -44,14 +44,6 @@
 
 enum { OWN_STACK = 512, WAY_STACK = 1024 }; /* for on_recall(), beside what the kernel writes there; from hears() to the system call */
 
-/* As the kernel has it */
-struct kernel_action {
-	void (*handler)(int sig, siginfo_t *info, void *context);
-	unsigned long flags;
-	void (*restorer)(void);
-	uint64_t mask;
-};
-
 static struct kernel_action libcs VJ_LATER;
 static bool installed VJ_LATER;
 static bool works VJ_LATER; /* sending does, as far as is known */
@@ -128,17 +120,17 @@ static __attribute__((no_sanitize("thread"))) void on_recall(int sig, siginfo_t 
 	if (info->si_code == SI_QUEUE && info->si_value.sival_ptr == &mark)
 		recall_leave(context);
 	else if (libcs.flags & SA_SIGINFO)
-		signal_handle(SA_RESTART, libcs.handler, sig, info, context);
+		signal_handle(SA_RESTART, (signal_fn *)libcs.handler, sig, info, context);
 }
 
 void recall_install(void)
 {
-	struct kernel_action ours = { on_recall, SA_SIGINFO | SA_ONSTACK | SA_RESTART | WITH_RESTORER, restorer, 0 }, before;
+	struct kernel_action ours = { (uintptr_t)on_recall, SA_SIGINFO | SA_ONSTACK | SA_RESTART | WITH_RESTORER, (uintptr_t)restorer, 0 }, before;
 
 	handler_bytes = getauxval(AT_MINSIGSTKSZ) + OWN_STACK;
 	if (SYS_CALL4(SYS_rt_sigaction, SIG_RECALL, NULL, &before, SYS_SIGSET_BYTES) < 0)
 		return;
-	if (before.handler != on_recall) {
+	if (before.handler != (uintptr_t)on_recall) {
 		libcs = before;
 		installed = SYS_CALL4(SYS_rt_sigaction, SIG_RECALL, &ours, NULL, SYS_SIGSET_BYTES) >= 0;
 	}

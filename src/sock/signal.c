@@ -144,12 +144,17 @@ static VJ_COLD void handler_reset(int sig, int flags)
 	__sigaction(sig, &act, NULL);
 }
 
+bool signal_put_off(int sig, const siginfo_t *info)
+{
+	return unlikely(sock_inside) && defer(sig, info);
+}
+
 static void trampoline(int sig, siginfo_t *info, void *context)
 {
 	void *handler = atomic_load_explicit(&handlers[sig].handler, memory_order_acquire);
 	int flags = atomic_load_explicit(&handlers[sig].flags, memory_order_relaxed);
 
-	if (unlikely(sock_inside) && defer(sig, info))
+	if (signal_put_off(sig, info))
 		return;
 	if (unlikely(flags & (int)SA_RESETHAND))
 		handler_reset(sig, flags);

@@ -36,6 +36,18 @@ void signal_forked(void);
 extern __thread _Atomic uint32_t sock_deferred __attribute__((tls_model("initial-exec")));
 void signal_release(void);
 
+/* Return: true: the thread has the lock, so @sig comes once more when it has given that up. For handlers */
+bool signal_put_off(int sig, const siginfo_t *info);
+
+/* What is done at a signal, as the kernel has it: libc's own can't be asked for by sigaction() */
+struct kernel_action {
+	uintptr_t handler;
+	unsigned long flags;
+	uintptr_t restorer;
+	uint64_t mask;
+};
+typedef void signal_fn(int sig, siginfo_t *info, void *context);
+
 /* @mask: a call's, or NULL */
 static inline void signals_keep_out(const sigset_t *mask)
 {

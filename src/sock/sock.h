@@ -16,6 +16,7 @@
 #define SOCK_SOCK_H
 
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -165,6 +166,8 @@ extern pid_t __fork(void);
 void sock_before_thread(void);
 /* kernel.c: before a thread is begun, or cancelled, by a process that may have none but this one so far */
 void sock_has_threads(void);
+/* cancel.c: before another thread is cancelled by @cancel, which is libc's pthread_cancel() */
+void sock_before_cancel(int (*cancel)(pthread_t thread));
 
 /* ---- away.c: others than this library are about to read or write it */
 void sock_before_unseen(int fd);

@@ -347,12 +347,7 @@ void sleep_end(struct sleeper *sl)
  */
 bool signals_restart(void)
 {
-	struct {
-		uintptr_t handler;
-		unsigned long flags;
-		uintptr_t restorer;
-		uint64_t mask;
-	} sa;
+	struct kernel_action sa;
 
 	for (int sig = 1; sig < 64; sig++) {
 		if (sig == 32 || sig == 33) /* libc's own */

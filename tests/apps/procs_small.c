@@ -2,7 +2,7 @@
 /*
  * Part of `procs`: threads whose stacks are as small as can be. Every turn is one of a server and its client, each in a thread of its own
  * with a stack of PTHREAD_STACK_MIN and nothing below it. And threads that wait in a process that can have no more descriptors, and those that are cancelled in
- * the first call that waits.
+ * the first call that waits, or at any moment.
  */
 #include "procs.h"
 
@@ -573,9 +573,69 @@ static void part_cancelled_waits(void)
 	printf("others wait after one was cancelled\n");
 }
 
+/* ---- cancelled at any moment ------------------------------------------------------------------------------------- */
+
+enum { TRIES = 30, MOMENT_US = 1000 };
+
+static void *sends_for_ever(void *arg)
+{
+	CHECK(!pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, NULL));
+	while (send(conn, block, LARGE_BYTES, 0) > 0)
+		;
+	return arg;
+}
+
+static void serve_drained(int fd)
+{
+	server_ready(fd);
+	for (int times = 0; times < TRIES; times++) {
+		int from = accept_one(fd), asks = accept_one(fd);
+
+		while (read(from, block, sizeof(block)) > 0)
+			;
+		close(from);
+		ping_back(asks);
+		close(asks);
+	}
+}
+
+/* The thread that ends so is in the middle of a call, mostly. */
+static void cancels_sender(int times)
+{
+	pthread_t thread;
+	int asks;
+
+	conn = connect_to(port);
+	asks = connect_to(port);
+	CHECK(!pthread_create(&thread, NULL, sends_for_ever, NULL));
+	usleep(MOMENT_US + times * MOMENT_US / TRIES);
+	CHECK(!pthread_cancel(thread) && !pthread_join(thread, NULL));
+	close(conn);
+	ping(asks);
+	close(asks);
+}
+
+static void sends_cancelled(int arg)
+{
+	alarm(ANSWER_MS / 1000);
+	for (int times = arg; times < TRIES; times++)
+		cancels_sender(times);
+}
+
+static void part_cancelled_any_time(void)
+{
+	pid_t pid;
+
+	port = server_start(serve_drained, &pid);
+	child_end(child_start(sends_cancelled, 0));
+	child_end(pid);
+	printf("a thread that is cancelled in the middle of a call holds nobody up\n");
+}
+
 void small_parts(const char *only)
 {
-	static const struct part parts[] = { { "small_stacks", part_small_stacks }, { "no_descriptors", part_no_descriptors }, { "cancelled_waits", part_cancelled_waits } };
+	static const struct part parts[] = { { "small_stacks", part_small_stacks }, { "no_descriptors", part_no_descriptors }, { "cancelled_waits", part_cancelled_waits },
+					     { "cancelled_any_time", part_cancelled_any_time } };
 
 	parts_run(parts, sizeof(parts) / sizeof(parts[0]), only);
 }
