@@ -33,13 +33,16 @@
 
 /* clang-format off */
 
+/* Where a thread that was cancelled ends, also if it wouldn't have to wait there */
+#define POINT sock_point()
+
 /* ---- a socket's life */
 EXPORT int socket(int d, int t, int p) { return sock_socket(d, t, p); }
 EXPORT int bind(int fd, const struct sockaddr *a, socklen_t l) { return sock_bind(fd, a, l); }
 EXPORT int listen(int fd, int n) { return sock_listen(fd, n); }
-EXPORT int accept(int fd, struct sockaddr *a, socklen_t *l) { return sock_accept(fd, a, l); }
-EXPORT int accept4(int fd, struct sockaddr *a, socklen_t *l, int f) { return sock_accept4(fd, a, l, f); }
-EXPORT int connect(int fd, const struct sockaddr *a, socklen_t l) { return sock_connect(fd, a, l); }
+EXPORT int accept(int fd, struct sockaddr *a, socklen_t *l) { POINT; return sock_accept(fd, a, l); }
+EXPORT int accept4(int fd, struct sockaddr *a, socklen_t *l, int f) { POINT; return sock_accept4(fd, a, l, f); }
+EXPORT int connect(int fd, const struct sockaddr *a, socklen_t l) { POINT; return sock_connect(fd, a, l); }
 EXPORT int getsockname(int fd, struct sockaddr *a, socklen_t *l) { return sock_getsockname(fd, a, l); }
 EXPORT int getpeername(int fd, struct sockaddr *a, socklen_t *l) { return sock_getpeername(fd, a, l); }
 EXPORT int shutdown(int fd, int how) { return sock_shutdown(fd, how); }
@@ -61,39 +64,39 @@ EXPORT int fcntl64(int fd, int cmd, ...) { THIRD(cmd, arg); return sock_fcntl(fd
 EXPORT int ioctl(int fd, unsigned long req, ...) { THIRD(req, arg); return sock_ioctl(fd, req, arg); }
 
 /* ---- reading */
-EXPORT VJ_DIRECT ssize_t read(int fd, void *b, size_t n) { return sock_read(fd, b, n); }
-EXPORT ssize_t readv(int fd, const struct iovec *v, int n) { return sock_readv(fd, v, n); }
-EXPORT ssize_t preadv2(int fd, const struct iovec *v, int n, off_t o, int f) { return sock_preadv2(fd, v, n, o, f); }
-EXPORT ssize_t preadv64v2(int fd, const struct iovec *v, int n, off64_t o, int f) { return sock_preadv2(fd, v, n, o, f); }
-EXPORT VJ_DIRECT ssize_t recv(int fd, void *b, size_t n, int f) { return sock_recv(fd, b, n, f); }
-EXPORT VJ_DIRECT ssize_t recvfrom(int fd, void *b, size_t n, int f, struct sockaddr *a, socklen_t *l) { return sock_recvfrom(fd, b, n, f, a, l); }
-EXPORT ssize_t recvmsg(int fd, struct msghdr *m, int f) { return sock_recvmsg(fd, m, f); }
-EXPORT int recvmmsg(int fd, struct mmsghdr *m, unsigned n, int f, struct timespec *t) { return sock_recvmmsg(fd, m, n, f, t); }
+EXPORT VJ_DIRECT ssize_t read(int fd, void *b, size_t n) { POINT; return sock_read(fd, b, n); }
+EXPORT ssize_t readv(int fd, const struct iovec *v, int n) { POINT; return sock_readv(fd, v, n); }
+EXPORT ssize_t preadv2(int fd, const struct iovec *v, int n, off_t o, int f) { POINT; return sock_preadv2(fd, v, n, o, f); }
+EXPORT ssize_t preadv64v2(int fd, const struct iovec *v, int n, off64_t o, int f) { POINT; return sock_preadv2(fd, v, n, o, f); }
+EXPORT VJ_DIRECT ssize_t recv(int fd, void *b, size_t n, int f) { POINT; return sock_recv(fd, b, n, f); }
+EXPORT VJ_DIRECT ssize_t recvfrom(int fd, void *b, size_t n, int f, struct sockaddr *a, socklen_t *l) { POINT; return sock_recvfrom(fd, b, n, f, a, l); }
+EXPORT ssize_t recvmsg(int fd, struct msghdr *m, int f) { POINT; return sock_recvmsg(fd, m, f); }
+EXPORT int recvmmsg(int fd, struct mmsghdr *m, unsigned n, int f, struct timespec *t) { POINT; return sock_recvmmsg(fd, m, n, f, t); }
 
 /* ---- writing */
-EXPORT VJ_DIRECT ssize_t write(int fd, const void *b, size_t n) { return sock_write(fd, b, n); }
-EXPORT ssize_t writev(int fd, const struct iovec *v, int n) { return sock_writev(fd, v, n); }
-EXPORT ssize_t pwritev2(int fd, const struct iovec *v, int n, off_t o, int f) { return sock_pwritev2(fd, v, n, o, f); }
-EXPORT ssize_t pwritev64v2(int fd, const struct iovec *v, int n, off64_t o, int f) { return sock_pwritev2(fd, v, n, o, f); }
-EXPORT VJ_DIRECT ssize_t send(int fd, const void *b, size_t n, int f) { return sock_send(fd, b, n, f); }
-EXPORT VJ_DIRECT ssize_t sendto(int fd, const void *b, size_t n, int f, const struct sockaddr *a, socklen_t l) { return sock_sendto(fd, b, n, f, a, l); }
-EXPORT ssize_t sendmsg(int fd, const struct msghdr *m, int f) { return sock_sendmsg(fd, m, f); }
-EXPORT int sendmmsg(int fd, struct mmsghdr *m, unsigned n, int f) { return sock_sendmmsg(fd, m, n, f); }
+EXPORT VJ_DIRECT ssize_t write(int fd, const void *b, size_t n) { POINT; return sock_write(fd, b, n); }
+EXPORT ssize_t writev(int fd, const struct iovec *v, int n) { POINT; return sock_writev(fd, v, n); }
+EXPORT ssize_t pwritev2(int fd, const struct iovec *v, int n, off_t o, int f) { POINT; return sock_pwritev2(fd, v, n, o, f); }
+EXPORT ssize_t pwritev64v2(int fd, const struct iovec *v, int n, off64_t o, int f) { POINT; return sock_pwritev2(fd, v, n, o, f); }
+EXPORT VJ_DIRECT ssize_t send(int fd, const void *b, size_t n, int f) { POINT; return sock_send(fd, b, n, f); }
+EXPORT VJ_DIRECT ssize_t sendto(int fd, const void *b, size_t n, int f, const struct sockaddr *a, socklen_t l) { POINT; return sock_sendto(fd, b, n, f, a, l); }
+EXPORT ssize_t sendmsg(int fd, const struct msghdr *m, int f) { POINT; return sock_sendmsg(fd, m, f); }
+EXPORT int sendmmsg(int fd, struct mmsghdr *m, unsigned n, int f) { POINT; return sock_sendmmsg(fd, m, n, f); }
 EXPORT VJ_DIRECT ssize_t sendfile(int out, int in, off_t *o, size_t n) { return sock_sendfile(out, in, o, n); }
 EXPORT VJ_DIRECT ssize_t sendfile64(int out, int in, off64_t *o, size_t n) { return sock_sendfile(out, in, o, n); }
-EXPORT ssize_t splice(int in, off64_t *io, int out, off64_t *oo, size_t n, unsigned f) { return sock_splice(in, io, out, oo, n, f); }
+EXPORT ssize_t splice(int in, off64_t *io, int out, off64_t *oo, size_t n, unsigned f) { POINT; return sock_splice(in, io, out, oo, n, f); }
 
 /* ---- waiting */
-EXPORT int poll(struct pollfd *p, nfds_t n, int t) { return sock_poll(p, n, t); }
-EXPORT int ppoll(struct pollfd *p, nfds_t n, const struct timespec *t, const sigset_t *m) { return sock_ppoll(p, n, t, m); }
-EXPORT int select(int n, fd_set *r, fd_set *w, fd_set *x, struct timeval *t) { return sock_select(n, r, w, x, t); }
-EXPORT int pselect(int n, fd_set *r, fd_set *w, fd_set *x, const struct timespec *t, const sigset_t *m) { return sock_pselect(n, r, w, x, t, m); }
+EXPORT int poll(struct pollfd *p, nfds_t n, int t) { POINT; return sock_poll(p, n, t); }
+EXPORT int ppoll(struct pollfd *p, nfds_t n, const struct timespec *t, const sigset_t *m) { POINT; return sock_ppoll(p, n, t, m); }
+EXPORT int select(int n, fd_set *r, fd_set *w, fd_set *x, struct timeval *t) { POINT; return sock_select(n, r, w, x, t); }
+EXPORT int pselect(int n, fd_set *r, fd_set *w, fd_set *x, const struct timespec *t, const sigset_t *m) { POINT; return sock_pselect(n, r, w, x, t, m); }
 EXPORT int epoll_create(int n) { return sock_epoll_create(n); }
 EXPORT int epoll_create1(int f) { return sock_epoll_create1(f); }
 EXPORT VJ_DIRECT int epoll_ctl(int e, int op, int fd, struct epoll_event *ev) { return sock_epoll_ctl(e, op, fd, ev); }
-EXPORT VJ_DIRECT int epoll_wait(int e, struct epoll_event *ev, int n, int t) { return sock_epoll_wait(e, ev, n, t); }
-EXPORT VJ_DIRECT int epoll_pwait(int e, struct epoll_event *ev, int n, int t, const sigset_t *m) { return sock_epoll_pwait(e, ev, n, t, m); }
-EXPORT int epoll_pwait2(int e, struct epoll_event *ev, int n, const struct timespec *t, const sigset_t *m) { return sock_epoll_pwait2(e, ev, n, t, m); }
+EXPORT VJ_DIRECT int epoll_wait(int e, struct epoll_event *ev, int n, int t) { POINT; return sock_epoll_wait(e, ev, n, t); }
+EXPORT VJ_DIRECT int epoll_pwait(int e, struct epoll_event *ev, int n, int t, const sigset_t *m) { POINT; return sock_epoll_pwait(e, ev, n, t, m); }
+EXPORT int epoll_pwait2(int e, struct epoll_event *ev, int n, const struct timespec *t, const sigset_t *m) { POINT; return sock_epoll_pwait2(e, ev, n, t, m); }
 
 /* ---- all of these by number; six words follow, as libc takes them */
 #define SIX(last, a) va_list ap; va_start(ap, last); long a[6]; for (int i = 0; i < 6; i++) a[i] = va_arg(ap, long); va_end(ap)
@@ -113,35 +116,35 @@ EXPORT int setns(int fd, int kinds) { return sock_setns(fd, kinds); }
  */
 #define CHECK(n, room) do { if ((n) > (room)) abort(); } while (0)
 EXPORT ssize_t __read_chk(int fd, void *b, size_t n, size_t room);
-EXPORT ssize_t __read_chk(int fd, void *b, size_t n, size_t room) { CHECK(n, room); return sock_read(fd, b, n); }
+EXPORT ssize_t __read_chk(int fd, void *b, size_t n, size_t room) { POINT; CHECK(n, room); return sock_read(fd, b, n); }
 EXPORT ssize_t __recv_chk(int fd, void *b, size_t n, size_t room, int f);
-EXPORT ssize_t __recv_chk(int fd, void *b, size_t n, size_t room, int f) { CHECK(n, room); return sock_recv(fd, b, n, f); }
+EXPORT ssize_t __recv_chk(int fd, void *b, size_t n, size_t room, int f) { POINT; CHECK(n, room); return sock_recv(fd, b, n, f); }
 EXPORT ssize_t __recvfrom_chk(int fd, void *b, size_t n, size_t room, int f, struct sockaddr *a, socklen_t *l);
-EXPORT ssize_t __recvfrom_chk(int fd, void *b, size_t n, size_t room, int f, struct sockaddr *a, socklen_t *l) { CHECK(n, room); return sock_recvfrom(fd, b, n, f, a, l); }
+EXPORT ssize_t __recvfrom_chk(int fd, void *b, size_t n, size_t room, int f, struct sockaddr *a, socklen_t *l) { POINT; CHECK(n, room); return sock_recvfrom(fd, b, n, f, a, l); }
 EXPORT int __poll_chk(struct pollfd *p, nfds_t n, int t, size_t room);
-EXPORT int __poll_chk(struct pollfd *p, nfds_t n, int t, size_t room) { CHECK(n, room / sizeof(*p)); return sock_poll(p, n, t); }
+EXPORT int __poll_chk(struct pollfd *p, nfds_t n, int t, size_t room) { POINT; CHECK(n, room / sizeof(*p)); return sock_poll(p, n, t); }
 EXPORT int __ppoll_chk(struct pollfd *p, nfds_t n, const struct timespec *t, const sigset_t *m, size_t room);
-EXPORT int __ppoll_chk(struct pollfd *p, nfds_t n, const struct timespec *t, const sigset_t *m, size_t room) { CHECK(n, room / sizeof(*p)); return sock_ppoll(p, n, t, m); }
+EXPORT int __ppoll_chk(struct pollfd *p, nfds_t n, const struct timespec *t, const sigset_t *m, size_t room) { POINT; CHECK(n, room / sizeof(*p)); return sock_ppoll(p, n, t, m); }
 
 /* ---- second names that libc has for programs of before 2005, and for other libraries */
 EXPORT ssize_t __read(int fd, void *b, size_t n);
-EXPORT ssize_t __read(int fd, void *b, size_t n) { return sock_read(fd, b, n); }
+EXPORT ssize_t __read(int fd, void *b, size_t n) { POINT; return sock_read(fd, b, n); }
 EXPORT ssize_t __write(int fd, const void *b, size_t n);
-EXPORT ssize_t __write(int fd, const void *b, size_t n) { return sock_write(fd, b, n); }
+EXPORT ssize_t __write(int fd, const void *b, size_t n) { POINT; return sock_write(fd, b, n); }
 EXPORT ssize_t __send(int fd, const void *b, size_t n, int f);
-EXPORT ssize_t __send(int fd, const void *b, size_t n, int f) { return sock_send(fd, b, n, f); }
+EXPORT ssize_t __send(int fd, const void *b, size_t n, int f) { POINT; return sock_send(fd, b, n, f); }
 EXPORT int __close(int fd);
 EXPORT int __close(int fd) { return sock_close(fd); }
 EXPORT int __connect(int fd, const struct sockaddr *a, socklen_t l);
-EXPORT int __connect(int fd, const struct sockaddr *a, socklen_t l) { return sock_connect(fd, a, l); }
+EXPORT int __connect(int fd, const struct sockaddr *a, socklen_t l) { POINT; return sock_connect(fd, a, l); }
 EXPORT int __dup2(int fd, int fd2);
 EXPORT int __dup2(int fd, int fd2) { return sock_dup2(fd, fd2); }
 EXPORT int __fcntl(int fd, int cmd, ...);
 EXPORT int __fcntl(int fd, int cmd, ...) { THIRD(cmd, arg); return sock_fcntl(fd, cmd, arg); }
 EXPORT int __poll(struct pollfd *p, nfds_t n, int t);
-EXPORT int __poll(struct pollfd *p, nfds_t n, int t) { return sock_poll(p, n, t); }
+EXPORT int __poll(struct pollfd *p, nfds_t n, int t) { POINT; return sock_poll(p, n, t); }
 EXPORT int __select(int n, fd_set *r, fd_set *w, fd_set *x, struct timeval *t);
-EXPORT int __select(int n, fd_set *r, fd_set *w, fd_set *x, struct timeval *t) { return sock_select(n, r, w, x, t); }
+EXPORT int __select(int n, fd_set *r, fd_set *w, fd_set *x, struct timeval *t) { POINT; return sock_select(n, r, w, x, t); }
 
 /* ---- signal handlers: the calls above must know that one ran */
 EXPORT int sigaction(int s, const struct sigaction *a, struct sigaction *o) { return sock_sigaction(s, a, o); }

@@ -69,6 +69,7 @@ EXPORT int pthread_cancel(pthread_t thread)
 	int (*real)(pthread_t);
 
 	sock_has_threads();
+	sock_cancels = true;
 	*(void **)&real = real_find(REAL_PTHREAD_CANCEL);
 	if (!pthread_equal(thread, pthread_self()))
 		sock_before_cancel(real);

@@ -20,6 +20,8 @@
 
 enum { SIG_CANCEL = 32 };
 
+_Atomic bool sock_cancels VJ_NEAR;
+
 static struct kernel_action libcs VJ_LATER;
 static _Atomic bool tried VJ_LATER, over VJ_LATER;
 
@@ -81,4 +83,13 @@ void sock_before_cancel(int (*cancel)(pthread_t))
 		(void)go_before();
 		atomic_store(&over, true);
 	}
+}
+
+void sock_test_cancel(void)
+{
+	if (sock_inside)
+		return;
+	pthread_cleanup_push(undo_all, NULL); /* a handler's call, on top of one that has something to undo */
+	pthread_testcancel();
+	pthread_cleanup_pop(0);
 }

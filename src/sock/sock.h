@@ -168,6 +168,14 @@ void sock_before_thread(void);
 void sock_has_threads(void);
 /* cancel.c: before another thread is cancelled by @cancel, which is libc's pthread_cancel() */
 void sock_before_cancel(int (*cancel)(pthread_t thread));
+/* Has this process ever cancelled a thread? Then those of its calls that are cancellation points look whether theirs was: not all of them make a system call. */
+extern _Atomic bool sock_cancels;
+void sock_test_cancel(void);
+static inline void sock_point(void)
+{
+	if (__builtin_expect(sock_cancels, 0))
+		sock_test_cancel();
+}
 
 /* ---- away.c: others than this library are about to read or write it */
 void sock_before_unseen(int fd);

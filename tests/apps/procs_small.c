@@ -632,10 +632,71 @@ static void part_cancelled_any_time(void)
 	printf("a thread that is cancelled in the middle of a call holds nobody up\n");
 }
 
+/* ---- cancelled where it doesn't wait: each of these calls is a cancellation point ---------------------------------- */
+
+enum { BUSY_KINDS = 6 };
+
+static void busy_call(int kind, int set)
+{
+	struct pollfd pfd = { .fd = conn, .events = POLLPRI };
+	struct timespec none = { 0 };
+	struct timeval no_time = { 0 };
+	fd_set fds;
+
+	switch (kind) {
+	case 0: (void)poll(&pfd, 1, 0); break;
+	case 1: (void)ppoll(&pfd, 1, &none, NULL); break;
+	case 2: (void)recv(conn, block, 1, MSG_DONTWAIT); break;
+	case 3: (void)epoll_wait(set, &(struct epoll_event){ 0 }, 1, 0); break;
+	case 4: (void)recvmsg(conn, &(struct msghdr){ 0 }, MSG_DONTWAIT); break;
+	default:
+		FD_ZERO(&fds);
+		FD_SET(conn, &fds);
+		(void)select(conn + 1, NULL, NULL, &fds, &no_time);
+	}
+}
+
+static void *is_busy(void *arg)
+{
+	int set = epoll_create1(EPOLL_CLOEXEC);
+
+	CHECK(set >= 0 && !epoll_ctl(set, EPOLL_CTL_ADD, conn, &(struct epoll_event){ .events = EPOLLPRI }));
+	for (;;)
+		busy_call(*(int *)arg, set);
+}
+
+static void busy_cancelled(int arg)
+{
+	(void)arg;
+	alarm(ANSWER_MS / 1000);
+	conn = connect_to(port);
+	ping(conn);
+	check_path(conn);
+	for (int kind = 0; kind < BUSY_KINDS; kind++) {
+		pthread_t thread;
+		void *ended;
+
+		CHECK(!pthread_create(&thread, NULL, is_busy, &kind));
+		usleep(MOMENT_US);
+		CHECK(!pthread_cancel(thread) && !pthread_join(thread, &ended) && ended == PTHREAD_CANCELED);
+	}
+	close(conn);
+}
+
+static void part_cancelled_busy(void)
+{
+	pid_t pid;
+
+	port = server_start(serve_ping, &pid);
+	child_end(child_start(busy_cancelled, 0));
+	child_end(pid);
+	printf("a thread that is cancelled ends where it doesn't wait as well\n");
+}
+
 void small_parts(const char *only)
 {
 	static const struct part parts[] = { { "small_stacks", part_small_stacks }, { "no_descriptors", part_no_descriptors }, { "cancelled_waits", part_cancelled_waits },
-					     { "cancelled_any_time", part_cancelled_any_time } };
+					     { "cancelled_any_time", part_cancelled_any_time }, { "cancelled_busy", part_cancelled_busy } };
 
 	parts_run(parts, sizeof(parts) / sizeof(parts[0]), only);
 }
