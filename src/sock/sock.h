@@ -75,7 +75,7 @@ int sock_sendmmsg(int fd, struct mmsghdr *msgs, unsigned cnt, int flags);
 ssize_t sock_sendfile(int out_fd, int in_fd, off_t *off, size_t n);
 ssize_t sock_splice(int in_fd, off_t *in_off, int out_fd, off_t *out_off, size_t n, unsigned flags);
 
-/* ---- option.c */
+/* ---- option.c, option_get.c */
 int sock_getsockopt(int fd, int level, int name, void *val, socklen_t *len);
 int sock_setsockopt(int fd, int level, int name, const void *val, socklen_t len);
 
