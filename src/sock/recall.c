@@ -1,26 +1,27 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * recall.c - a thread that waits inside a call of the kernel's is called back from there
+ * recall.c - threads that block in the kernel's own system call, and the signal that recalls them
  *
- * As long as it is calm (calm.h) who waits for a socket that is on channels and the kernel's at a time has only the kernel's to hear of. So it waits in the
- * kernel's own call: one system call in place of three, and time-outs, the order of those who wait, and what is told of the sender are the kernel's.
- * It is a sleeper with a watch as others are, but its kick is a signal, and it can't lead: nobody has to, without a channel.
+ * Why: while the process is calm (calm.h) a socket that is on channels as well as in the kernel can only have events from the kernel. So a thread that
+ * waits for it blocks in the kernel's own call: one system call instead of three; and time-outs, the order of waiters and the sender's address are the
+ * kernel's. The thread is a sleeper with a watch like any other, but its kick is a signal, and it can't be the leader, which no process without a channel needs.
  *
- * The signal is the one by which libc has its threads change their user. glibc neither lets a program see it nor block it (but by a handler's mask, which
- * signal.c sees to); our handler goes before libc's, and tells ours by a mark. libc's is traced as a handler of the program's (signal.c). Ours does nothing but this: if the thread is about to make the system call of
- * call_look(), or is where the kernel would make it once more, it goes on behind it, with EINTR. Who has not come that far looks at kick.sent; who is beyond it has
- * what the call returned. It is sent with the lock held, to a thread that can't leave without the lock (recall_end()), so it ends no other call of that
- * thread's. Who sends that mark from elsewhere, as only the same user can, has the thread look once more.
+ * The signal is SIGSETXID, which glibc sends to its threads to change their user. glibc neither shows it to the program nor lets it be blocked, except by
+ * a handler's sa_mask, which signal.c takes care of. Our handler replaces glibc's. It knows our signals by a mark in their value, and runs glibc's
+ * handler for all others, as signal.c runs the program's. For ours it does one thing: if the thread was interrupted between the look and the system call
+ * in call_look(), or where the kernel would restart that call, it resumes behind the call, with EINTR. A thread that has not come to the look will find
+ * kick.sent there; one that is beyond the call has its result. The sender holds the lock, and the thread needs the lock to leave (recall_end()), so the
+ * signal ends no other call of this thread. A process of the same user that forges the mark only makes the thread look once more.
  *
- * It may be without effect: a handler of the program's that doesn't pass by signal.c was running; or there was no place in the queue of such signals that the
- * user's processes share (RLIMIT_SIGPENDING). So the helper repeats it, at each of its ticks, until the thread is back. A process that doesn't get a place when the helper
- * begins, or which a filter keeps from sending, never waits so.
+ * The signal may have no effect: a handler that does not run by way of signal.c was running; or the queue of such signals, which all processes of the
+ * user share, was full (RLIMIT_SIGPENDING). So the helper repeats it at each tick until the thread is back. If it can't be sent when the helper
+ * tries it (recall_try()), as that queue is full or a seccomp filter forbids it, no thread of the process blocks in this way.
  *
- * Who waits for nothing that would be said to him alone, but what ends the calm, doesn't need the lock (poll()): he is in a place, and takes himself out again. Whoever ends the
- * calm marks the place, and from then on he is a sleeper as the others, who leaves with the lock.
+ * poll() need not be told of single sockets here, only of the end of the calm, and so needs no lock: it puts its struct recall into a slot of
+ * `places` and takes it out again. Whoever ends the calm marks the slot (PLACE_CALLED); from then on the thread is an ordinary sleeper, and needs the lock to leave.
  *
- * A handler of the program's that interrupts the call returns behind it, too, so whether it goes on is decided as for all who wait (wait.c). While it is known
- * to run nobody sends the signal. One that begins just as it is sent is interrupted by it, as by any signal: a sleep of its own may end by EINTR.
+ * A handler of the program's that interrupts the call returns behind it, too; wait.c decides whether the call goes on, as for every wait. While such a
+ * handler is known to run no signal is sent. One that begins just as the signal is sent is interrupted by it: if it sleeps, that may end with EINTR.
  */
 #include "sock/epoll.h"
 #include "sock/kernel.h"
@@ -42,13 +43,13 @@
 #define AT_MINSIGSTKSZ 51
 #endif
 
-enum { OWN_STACK = 512, WAY_STACK = 1024 }; /* for on_recall(), beside what the kernel writes there; from hears() to the system call */
+enum { OWN_STACK = 512, WAY_STACK = 1024 }; /* bytes: for on_recall(), beside the kernel's signal frame; from hears() to the system call */
 
 static struct kernel_action libcs VJ_LATER;
 static bool installed VJ_LATER;
-static bool works VJ_LATER; /* sending does, as far as is known */
-static bool misses VJ_LATER; /* somebody was called, and may not have heard it */
-static size_t handler_bytes VJ_LATER; /* what it takes of a stack */
+static bool works VJ_LATER; /* no signal has failed to be sent so far */
+static bool misses VJ_LATER; /* a thread was signalled, and the signal may have had no effect */
+static size_t handler_bytes VJ_LATER; /* of stack, for one run of the handler */
 static const char mark;
 
 enum { PLACES = 128, PLACE_CALLED = 1 };
@@ -73,7 +74,7 @@ LOOK_LABELS(recall);
 	"bne vj_recall_left\n\t"
 #endif
 
-/* Unless it was called back, or a handler has begun since recall_begin(): one that begins behind this look returns to `left`. */
+/* The system call, unless the thread was recalled, or a handler has begun since recall_begin(). A handler that begins after this look returns to `left`. */
 static VJ_NOINLINE long call_look(const struct sleeper *sl, long nr, const long *arg)
 {
 	return LOOK_CALL(recall, LOOK_CALLED, nr, arg, [sent] "r"(&sl->kick->sent), [begun] "r"(&sock_signals.begun), [then] "r"(sl->begun));
@@ -152,7 +153,7 @@ int sock_sigaltstack(const stack_t *stack, stack_t *ret_old)
 	return (int)ret_errno(r);
 }
 
-/* Of those for signals there are some on which none can be handled: who has no handler for them never notices */
+/* Is the alternate signal stack, if there is one, large enough? Programs set some that no handler could run on, and don't notice, as they have no handler. */
 static bool has_stack(void)
 {
 	stack_t stack = { .ss_flags = SS_DISABLE };
@@ -162,15 +163,15 @@ static bool has_stack(void)
 	return !stack_end || stack.ss_size >= handler_bytes;
 }
 
-/* A handler that waits on the stack for signals, and hasn't left enough of it for one more: the kernel would end the process. */
+/* Does the program wait in a handler on the alternate stack, with too little of it left for our handler? The kernel would kill the process. */
 static bool is_cramped(void)
 {
 	return unlikely(stack_end) && (uintptr_t)__builtin_frame_address(0) - stack_end < handler_bytes + WAY_STACK;
 }
 
 /*
- * A thread that has it blocked, by a system call of its own or by who started the program, is never to wait so. Handlers of the program's don't block it: signal.c.
- * Nor is one that would be killed by it.
+ * Can this thread be recalled? Not if it has the signal blocked, by a system call of its own or since before exec(); the program's handlers don't block
+ * it (signal.c). Nor if its signal stack is too small for our handler.
  */
 static bool hears(void)
 {
@@ -199,14 +200,14 @@ void recall_try(void)
 
 bool recall_send(struct kick *k)
 {
-	k->sent = true; /* seen by who has not been signalled as well: so it is written first */
-	if (sleeper_is_held(k->inside)) /* by a handler, from which it returns by recall_leave() */
+	k->sent = true; /* before the signal: a thread on its way to call_look() sees it there */
+	if (sleeper_is_held(k->inside)) /* by a handler, which returns by recall_leave() */
 		return true;
 	misses = true;
 	works &= send_to(k->inside->thread->tid);
 	if (likely(works))
 		return true;
-	atomic_store(&sock.inside, 0); /* nobody else is to wait so */
+	atomic_store(&sock.inside, 0); /* no other thread is to block in this way */
 	if (sock.calm)
 		kick_send(&sock.helper.kick); /* for recall_again() */
 	return false;
@@ -239,7 +240,7 @@ static void recall_unlink(struct recall *rc)
 	if (rc->watch.file)
 		watch_unlink(&rc->watch);
 	if (unlikely(rc->kick.sent))
-		SYS_CALL0(SYS_gettid); /* as it ends the signal is there, if one is on its way */
+		SYS_CALL0(SYS_gettid); /* a signal that is pending is delivered when this returns */
 	kick_drain(&rc->kick);
 }
 
@@ -279,7 +280,7 @@ bool recall_end(struct recall *rc, long r)
 
 /* ---- without the lock -------------------------------------------------------------------------------------------- */
 
-/* Each of the threads begins at another one. @rc->place is written before, for a handler that jumps out from between. */
+/* Threads begin at different slots. @rc->place is written before the slot is taken, so that a handler that jumps out between the two finds it. */
 static bool place_take(struct recall *rc)
 {
 	for (unsigned i = 0; i < PLACES; i++) {
@@ -292,7 +293,7 @@ static bool place_take(struct recall *rc)
 	return false;
 }
 
-/* Return: false: it was called, and the lock is taken */
+/* Return: false: the thread was recalled, and the lock is taken */
 static bool place_leave(struct recall *rc)
 {
 	uintptr_t there = (uintptr_t)rc;
