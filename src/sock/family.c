@@ -2,38 +2,37 @@
 /*
  * family.c - processes that wait for connections by turns
  *
- * The kernel has one queue of connections for all copies of a listening socket; here each process that has waited has its own. Where
- * the processes wait one at a time, behind a mutex (apache2's prefork, nginx with accept_mutex), most clients come to one that doesn't
- * wait, and may not for as long as nobody comes to the one that does. So the processes that fork() has made of one have a page in
- * common, and there is written who waits last:
+ * The kernel has one accept queue for all copies of a listening socket; here each process that has waited has its own. If the processes wait one at a
+ * time, behind a mutex (apache2's prefork, nginx with accept_mutex), most clients come to a process that doesn't wait, and won't until the one that does
+ * wait gets a client. So processes related by fork(), the family, share a page, in which each records that it waits; the last one to wait is the waiter:
  *
- *	passed	who has clients that wait, and a program that is elsewhere, passes them on to that process (listeners_offer())
- *	rest	when that goes on for a quarter of a second the ports are given back to the kernel, by each process at its next look: the one
- *		that waits at its next wait, one that is elsewhere when somebody comes to it. Whom they have by then they still
- *		pass on, or leave to the kernel's queue; that needs no lease. After a second the next wait leases again, and after twice as long
- *		each time that it was in vain; when it was not for ten seconds, or as long as that, it begins anew.
+ *	pass	a process that has clients in its queue, and whose program sleeps in something else, passes them to the waiter (listeners_offer())
+ *	rest	if that goes on for a quarter of a second the ports go back to the kernel: each process gives up its lease at its next look, which is
+ *		the waiter's next wait, or the next client of one that doesn't wait. Clients that they have by then are still passed on, or put
+ *		into the kernel's queue; that needs no lease. After a second the next wait leases again. Each further rest is twice as long as the last;
+ *		if none was needed for ten seconds, or for as long as the last one took if that is more, the next takes a second again.
  *
- * That needs a quarter of a second and twelve who are passed on. Behind a mutex no two processes ever wait at once, so four are enough if the process that waits
- * has been another one three times, and never were there two. Two that were seen to wait at once have no mutex, for good. Where all are busy from the beginning
- * two may not be seen for long, so who passes a client on while it has connections itself has those turns counted anew. A process that sleeps as the kernel serves
- * it (calm.h) says nothing of this. For a tenth of a second after each turn the helper looks each millisecond, so that the few who come to one that doesn't wait
- * are soon passed on.
+ * A rest takes twelve passed clients and a quarter of a second. Four and no time are enough if there is a mutex: no two processes were ever seen to wait at
+ * once, and three times the waiter was another process than before (a turn). Two that were once seen to wait at once mean that there is no mutex, for good. Where
+ * all processes are busy from the start it may take long until two are seen; so a process that passes a client on while it has connections open sets the
+ * count of turns to zero. A wait in the kernel's own call (calm.h) is no turn. For a tenth of a second after a turn the helper looks each millisecond, so
+ * that the few clients of a process that doesn't wait are passed on soon.
  *
- * A process that stands still for a moment (a slow disk, a busy host) has no turns. It passes on all who come to it, which may be hundreds, but all that others
- * accept meanwhile and around it counts against that; and what is judged wrongly lasts for a second.
+ * A process that is held up for a moment (a slow disk, a busy host) is no sign of turns. It passes on all its clients, perhaps hundreds; but what the others
+ * accept at that time weighs against these, and a wrong verdict lasts for a second.
  *
- * A channel to each process that may be the next, and a move for most connections, are dearer than what a channel wins such a server.
+ * Why rest: a channel to each process that may wait next, and a move for most connections, cost more than channels gain such a server.
  *
- * What is written there may be wrong: its process was killed, or wakes just now for somebody else; in the worst case a member of the
- * family that has changed its user lies. vjd passes within a user only, and who gets a client he doesn't wait for passes him on.
+ * The page may be wrong: the waiter was killed, or wakes just now for another client; at worst a member of the family that has changed its user
+ * lies. vjd passes clients within one user only, and a process that gets one without waiting for it passes it on.
  *
- * There is also written who has started programs without the library, with an environment of their own (dovecot). Such a one may be who
- * accepts, and takes from the kernel's queue alone. So a process that has, and waits, but has never called accept(), has no lease; if
- * it is the one that accepts it has one from its first accept() on.
+ * The page also records which processes have started programs without the library, with an environment of their own (dovecot). Such a program may be
+ * the one that accepts, from the kernel's queue only. So a process that has started one, and waits, but has never called accept(), has no lease; its first
+ * accept() brings one.
  *
- * By late clients no rest before passing was seen to work. One that has begun by exec() since has no page in common with the others: they are asked by their leases,
- * after 30 ms, and each process counts for itself those that another one has taken then. A page that outlives exec() would be one more
- * descriptor in each program that a server starts. Whom such a process still has when its ports rest goes into the kernel's queue.
+ * A process that has called exec() since doesn't share the page. Its late clients are offered to the others that have a lease, after 30 ms, and it counts for
+ * itself those that another process took; clients that it still has when its ports rest go into the kernel's queue. A page that outlives exec() would be
+ * one more descriptor in each program that a server starts. In a family late clients don't count, only those that were passed.
  */
 #include "sock/accept.h"
 #include "sock/calm.h"
@@ -59,7 +58,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-/* Who was passed on has waited 10 ms, who was late 30. */
+/* Clients: one that was passed has waited for 10 ms, one that was late (MANY_LATE) for 30 ms. */
 enum { MANY = 12, MANY_LATE = 4, FEW = 4, OF_ACCEPTED = 4, SPAN_MS = 250, WINDOW_MS = 1000 };
 enum { REST_S = 1, REST_MAX_S = 3600, FORGIVEN_S = 10, RETRY_S = 1, SLOTS = 64, STARTERS = 16 };
 enum { TURNS = 3, TOGETHER, TURN_MS = 100 };
@@ -67,20 +66,20 @@ enum { TURNS = 3, TOGETHER, TURN_MS = 100 };
 struct family_slot {
 	_Atomic uint64_t endpoint; /* a hash; 0: free; for good */
 	_Atomic uint64_t waiter;   /* application, process; 0: nobody known */
-	_Atomic uint32_t turns;	   /* how often one began to wait, who wasn't the last, and found nobody; at most TURNS; or TOGETHER: two have waited at once */
-	_Atomic int32_t here;	   /* if not TOGETHER: the process that waits, and takes it back when it doesn't any more; 0 */
-	_Atomic int32_t last;	   /* ... the last that did */
+	_Atomic uint32_t turns;	   /* times that a process began to wait, not the last one that did, and none waited; at most TURNS. TOGETHER: two have waited at once */
+	_Atomic int32_t here;	   /* if not TOGETHER: the process that waits, until it wakes; 0 */
+	_Atomic int32_t last;	   /* ... the last one that began to wait */
 	_Atomic uint64_t turn_ns;  /* ... when `turns` last counted */
 };
 
 struct family {
 	struct family_slot slots[SLOTS];
-	_Atomic uint64_t window_ns; /* when it began, with one who was passed on, in which were: */
+	_Atomic uint64_t window_ns; /* when the window began, with a client that was passed; clients in it: */
 	_Atomic uint32_t passed, accepted;
 	_Atomic uint64_t rest_until_ns; /* 0: has never rested */
-	_Atomic uint32_t rest_s;	/* so long was the last one */
-	_Atomic bool shared; /* by two processes: whom one has passed on is all that counts */
-	_Atomic int32_t starters[STARTERS]; /* processes that have started programs without the library, each at its number's place */
+	_Atomic uint32_t rest_s;	/* length of the last rest */
+	_Atomic bool shared; /* the program has forked: only clients that were passed count, not late ones */
+	_Atomic int32_t starters[STARTERS]; /* processes that have started programs without the library, indexed by their number */
 };
 
 static struct family *family;
@@ -100,7 +99,7 @@ VJ_EARLY void family_prepare(void)
 	family = p == MAP_FAILED ? NULL : p;
 }
 
-/* Of this thread, before it becomes another program: to be taken back if it doesn't */
+/* What this thread has recorded in `starters`, to be taken back if its exec() fails */
 static __thread int starter_noted __attribute__((tls_model("initial-exec")));
 
 VJ_EARLY void family_starts(bool becomes, char *const envp[])
@@ -136,7 +135,7 @@ VJ_EARLY void family_unleased(void)
 	passed_seen = 0;
 }
 
-/* Said before: children would each touch the page for it. */
+/* Written before fork(), and once: else each child would touch the page for it. */
 VJ_EARLY void family_forks(void)
 {
 	if (unlikely(family != NULL) && !atomic_load_explicit(&family->shared, memory_order_relaxed))
@@ -154,7 +153,7 @@ static uint64_t hash_of(const struct sockaddr_storage *a)
 	const uint8_t *bytes = (const uint8_t *)a;
 	uint64_t h = 0xcbf29ce484222325u; /* FNV-1a */
 
-	/* what lies behind an IPv4 one is zero */
+	/* the bytes behind an IPv4 address are zero */
 	for (size_t i = 0; i < sizeof(struct sockaddr_in6); i++)
 		h = (h ^ bytes[i]) * 0x100000001b3u;
 	return h ? h : 1;
@@ -179,7 +178,7 @@ void family_listens(struct sock *s)
 	}
 }
 
-/* Does a thread sleep there, other than @but (NULL: nobody), who still counts as one? */
+/* Does a thread other than @but (may be NULL) sleep by this watch? @but has woken, but still counts in set->asleep. */
 static bool sleeps(const struct watch *w, const struct sleeper *but)
 {
 	if (!w->set)
@@ -189,7 +188,7 @@ static bool sleeps(const struct watch *w, const struct sleeper *but)
 	return w->set->asleep > (but && but->kick == &w->set->kick) || atomic_load(&w->set->kernel_asleep);
 }
 
-/* Does a thread, other than @but, sleep until somebody comes there? */
+/* Does a thread other than @but wait for a client of @s? */
 static bool is_waited(const struct sock *s, const struct sleeper *but)
 {
 	for (const struct watch *w = s->file.watches; w; w = w->next)
@@ -199,8 +198,8 @@ static bool is_waited(const struct sock *s, const struct sleeper *but)
 }
 
 /*
- * Is the program's first thread asleep, as at a mutex? One that only waits for the processor, on a busy host, or for a disk is about to look.
- * So is one that sleeps for the lock which this thread has: so it counts when it was seen twice, and has not had the lock in between.
+ * Is the program's first thread asleep, as at a mutex? Not if it waits for a processor or a disk (its state is another one): it will look for clients soon. So
+ * will a thread that sleeps for sock.lock, which this thread holds: so it must be seen asleep twice, without having had the lock in between.
  */
 static void sleep_look(bool looks)
 {
@@ -224,7 +223,7 @@ static int port_rest(const struct sock *s, bool rest)
 {
 	int err = lease_rest(sock.vj, s->listener, rest);
 
-	/* A handshake can't change over there. Nor can who comes by an interface be passed on: so for good */
+	/* at interfaces a handshake in progress can't go to the kernel, and clients can't be passed: so those ports are the kernel's for good */
 	if (err == -EBUSY && !lease_scope_narrow(sock.vj, s->listener))
 		err = lease_rest(sock.vj, s->listener, rest);
 	return err;
@@ -239,19 +238,19 @@ static bool all_rest(bool rest)
 	return all;
 }
 
-/* No two have waited at once. */
+/* No two processes have ever waited at once. */
 static bool slot_has_turns(const struct family_slot *slot)
 {
 	return atomic_load_explicit(&slot->turns, memory_order_relaxed) != TOGETHER;
 }
 
-/* One that was killed while it waited could not take it back; its parent may not have heard of that. */
+/* A process that was killed while it waited is still in `here`; it may be a zombie. */
 static bool is_alive(int32_t pid)
 {
 	return SYS_CALL2(SYS_kill, pid, 0) != -ESRCH && proc_state(pid) != 'Z';
 }
 
-/* This process is about to wait: beside another one, or after it? Nothing is lost by turns as long as all clients are the kernel's. */
+/* This process is about to wait: beside another one, or after it? Turns don't count while all clients come through the kernel (`accepted` is 0). */
 static void turn_look(struct family_slot *slot)
 {
 	int32_t here = atomic_exchange(&slot->here, sock.pid), last;
@@ -273,7 +272,7 @@ static void turn_look(struct family_slot *slot)
 		atomic_compare_exchange_strong(&slot->turns, &was, turns);
 }
 
-/* Not if two were seen meanwhile: that is for good. */
+/* Unless it is TOGETHER, perhaps since a moment: that is for good. */
 static void turns_anew(struct family_slot *slot)
 {
 	uint32_t was = atomic_load(&slot->turns);
@@ -282,7 +281,7 @@ static void turns_anew(struct family_slot *slot)
 		;
 }
 
-/* No two wait at once here. */
+/* Is there a socket behind a mutex, as it seems? */
 static bool have_turns(void)
 {
 	for (const struct sock *s = sock.copied; s; s = s->next_copied)
@@ -291,7 +290,7 @@ static bool have_turns(void)
 	return false;
 }
 
-/* Was there a turn just now, so that who comes to one that doesn't wait is soon passed on, or is the kernel's? */
+/* Was there a turn just now? Then the helper looks more often, so that clients of a process that doesn't wait are soon passed on. */
 static bool turns_begin(void)
 {
 	for (const struct sock *s = sock.copied; s; s = s->next_copied) {
@@ -308,7 +307,7 @@ bool family_looks_again(void)
 	return sock.copied && ((asleep.now && !asleep.before) || (!rest_until_ns && turns_begin()));
 }
 
-/* As all of the family. @waits: and may end it. What vjd does not lease then is tried again a little later. */
+/* Rest, or end the rest, as the family's page says. @waits: this process waits, and so may end it. If vjd refuses a lease it is asked again after RETRY_S. */
 static void follow(bool waits)
 {
 	uint64_t until_ns = atomic_load_explicit(&family->rest_until_ns, memory_order_relaxed), now_ns;
@@ -336,7 +335,7 @@ bool family_is_calm(void)
 	return !family || (sock.accepts && !family_rests() && !atomic_load_explicit(&family->rest_until_ns, memory_order_relaxed));
 }
 
-/* A window began, or another process has just begun one. */
+/* A window begins, unless another process has just begun one. */
 static void window_begin(uint64_t began_ns, uint64_t now_ns, uint32_t passed)
 {
 	if (!atomic_compare_exchange_strong(&family->window_ns, &began_ns, now_ns))
@@ -345,7 +344,7 @@ static void window_begin(uint64_t began_ns, uint64_t now_ns, uint32_t passed)
 	atomic_store(&family->accepted, 0);
 }
 
-/* Others follow at their next look. @until_ns: of the last rest */
+/* The other processes follow at their next look. @until_ns: when the last rest ended */
 static void rest_begin(uint64_t until_ns, uint64_t now_ns)
 {
 	uint32_t rest_s = atomic_load(&family->rest_s);
@@ -356,7 +355,7 @@ static void rest_begin(uint64_t until_ns, uint64_t now_ns)
 	atomic_store(&family->rest_s, rest_s);
 }
 
-/* Two processes that do this at once count a little wrong, which is no harm. */
+/* @passed clients were passed on: is it time to rest? Two processes that do this at once may miscount a little, which does no harm. */
 static void judge(uint32_t passed)
 {
 	uint32_t many = atomic_load_explicit(&family->shared, memory_order_relaxed) ? MANY : MANY_LATE;
@@ -410,7 +409,7 @@ void family_woke(const struct sleeper *sl)
 		uint64_t who = myself();
 		int32_t me = sock.pid;
 
-		if (!s->slot || is_waited(s, sl)) /* all threads are one there */
+		if (!s->slot || is_waited(s, sl)) /* a process waits while any of its threads does */
 			continue;
 		if (who)
 			atomic_compare_exchange_strong_explicit(&s->slot->waiter, &who, 0, memory_order_relaxed, memory_order_relaxed);
@@ -433,7 +432,7 @@ bool family_late(struct sock *s)
 	return s->slot && is_asleep() && !atomic_load_explicit(&family->shared, memory_order_relaxed);
 }
 
-/* Has the program a connection open? Then it may sleep for that, and not behind a mutex. */
+/* Has the program a connection open? Then it may be asleep because of that, not of a mutex. */
 static bool serves(void)
 {
 	for (int fd = fd_next(0); fd >= 0; fd = fd_next(fd + 1)) {
@@ -453,7 +452,7 @@ bool family_pass(const struct sock *s, bool stops)
 		return false;
 	if (!stops && !is_asleep())
 		return false;
-	/* said once, used once: it says so again when it sleeps again. One that was killed does not. */
+	/* each record is used once: the waiter writes it again when it sleeps again, unless it was killed */
 	if (!atomic_compare_exchange_strong(&s->slot->waiter, &who, 0))
 		return false;
 	if (!stops && slot_has_turns(s->slot) && serves())
