@@ -36,7 +36,10 @@ void family_woke(const struct sleeper *sl);
 bool family_late(struct sock *s);
 /* One was accepted from a channel. */
 void family_accepted(const struct sock *s);
-/* Pass the clients in our queue to the process that waits. @stops: this one stops listening. Return: false: none waits, or this one, or (not @stops) its program isn't asleep. */
+/*
+ * Pass the clients in our queue to the process that waits. @stops: this one stops listening. Return: false: no other one waits, or (not @stops) our program
+ * isn't asleep.
+ */
 bool family_pass(const struct sock *s, bool stops);
 /* The helper's tick, if there are `sock.copied`. @idle: the program has not been here since the last one */
 void family_look(bool idle);

@@ -2,26 +2,26 @@
 /*
  * forks.c - servers that fork for each connection: does a channel pay?
  *
- * The child has to open a context, claim the connection from its parent and map a channel to the client: about a millisecond that the
- * kernel does not need, and that is won back only over some dozens of round trips. So the children tell the parent, by a page
- * that they have in common with it, how long the connections lasted that they took over from it. When several were brief, and none
- * lasted, the parent gives its ports back to the kernel for a second: clients that come then are the kernel's. And at its next fork(), if nothing is
- * left on channels, it closes its context, helper thread, descriptors and all: each of its children would have copies of them to get rid of, which is
- * a third of what such a child costs. After that it leases its ports again, and looks at one connection anew. If that is as brief, it does without
- * for twice as long each time, up to a minute.
+ * A child has to open a context, claim the connection from its parent and map a channel to the client: about a millisecond more than on the kernel,
+ * which only some dozens of round trips win back. So parent and children share a page, in which a child counts its connection as brief (less than BRIEF_MS
+ * from claim to close) or lasting. By that page the parent's ports rest, that is, are given back to the kernel, for one of three reasons:
  *
- * Children that put a connection in the place of standard input, output or error and become another program (inetd, socat's EXEC) say that,
- * too. Such programs read by ways that the library doesn't see (libc's streams), or don't have it (statically linked, set-user-id). That works,
- * by way of the kernel and 10 ms late when it begins (lib/deed_raw.c), so it is never worth a channel: the ports stay the kernel's as
- * long as the parent lives. Nor is it where children can have no channel, as they have lost the right to what it takes (another root
- * directory, no descriptors more) before they first used their connection; or children of theirs (vsftpd). But that may be a mistake (vjd's
- * socket was just being made anew), so after two seconds it is tried again, and after twice as long each time that it happens, an hour at most.
+ *	brief	Several connections within a second were brief, and none lasted. The ports rest for a second; clients that come then are the kernel's. At
+ *		its next fork(), if nothing is left on channels, the parent also closes its context, with helper thread and descriptors: each child
+ *		would have copies of them to remove, a third of what such a child costs. Then it leases its ports again, and one connection
+ *		decides. If that is brief, too, the context stays closed for twice as long each time, up to a minute.
+ *	handed	A child has put a connection in the place of standard input, output or error and become another program (inetd, socat's EXEC). Such
+ *		programs read in ways that the library doesn't see (libc's streams), or run without it (statically linked, set-user-id). That works by way of
+ *		the kernel, 10 ms late at first (lib/deed_raw.c), and is never worth a channel: the ports rest as long as the parent lives.
+ *	caged	A child, or a child of such (vsftpd), could have no channel: it lost what that takes (another root directory, no free descriptors)
+ *		before it first used its connection. That may be a mistake (vjd's socket was just being replaced); so the ports are leased again
+ *		after two seconds, and after twice as long each time that it happens again, an hour at most.
  *
- * Children of a server whose clients are the kernel's are no better off, with nothing to claim and a context of the parent's to get rid of. What counts is how
- * many of these are brief: each that was forked after such a connection was accepted, and didn't claim one. But only of a parent that has no connections on channels itself.
+ * Children that serve the kernel's clients suffer, too: they claim nothing, but have the parent's context to remove. So brief ones of these count as well: a
+ * child that was forked after the parent had accepted a kernel connection, and that claimed none; but only if the parent has no connections on channels.
  *
  * Connections that last (a pool's, a session's) keep their channels; one that begins while the ports rest has the kernel's speed.
- * Looked at by the helper at each of its ticks, which it keeps up as long as ports rest.
+ * The helper looks at the page at each tick, and keeps ticking while ports rest for brief connections.
  */
 #include "sock/accept.h"
 #include "sock/cage.h"
@@ -52,24 +52,24 @@
 
 enum { MANY = 4, WINDOW_MS = 1000, BRIEF_MS = 50, REST_MS = 1000, CAGED_S = 2, CAGED_MAX_S = 3600 };
 
-/* Of a parent and its children. Counts up, and around. */
+/* The page that a parent and its children share. Counters only go up, and may wrap. */
 struct lives {
 	_Atomic uint32_t brief, lasting, handed, caged;
-	_Atomic uint32_t brief_kernel; /* children for connections of the kernel's */
+	_Atomic uint32_t brief_kernel; /* children that served kernel connections */
 };
 
 static struct {
-	struct lives *above;  /* of the process that forked this one; NULL: none, or it isn't interested */
-	struct lives *listens; /* the same, or of the nearest one before it that is interested */
-	struct lives *below;  /* of the children of this one; NULL: none yet */
-	uint32_t brief, lasting, brief_kernel; /* when the window began */
+	struct lives *above;  /* the parent's page; NULL: it has none, as it didn't listen on channels */
+	struct lives *listens; /* the same, or that of the nearest ancestor that has one */
+	struct lives *below;  /* this process's own, for its children; NULL: none yet */
+	uint32_t brief, lasting, brief_kernel; /* the counters when the window began */
 	uint64_t window_ns;
-	enum report_why why; /* the ports rest; NONE: they don't */
+	enum report_why why; /* why the ports rest; NONE: they don't */
 	uint64_t rest_until_ns; /* if so */
-	uint32_t caged_s;       /* so long they have rested for CAGED the last time */
+	uint32_t caged_s;       /* length of the last rest for CAGED */
 	bool leaves;		/* the context is to be closed at the next fork() */
-	struct pause closed;	/* ... and it was, for so long; zeroed when a connection has lasted */
-	void *mark;		/* of why_mark(), as long as it is closed */
+	struct pause closed;	/* ... and was, for how long; zeroed when a connection has lasted */
+	void *mark;		/* from why_mark(), while the context is closed */
 } forks VJ_LATER;
 
 enum report_why forks_rest(void)
@@ -85,7 +85,7 @@ static void window_begin(uint64_t now_ns)
 	forks.brief_kernel = atomic_load_explicit(&forks.below->brief_kernel, memory_order_relaxed);
 }
 
-/* Is there nothing for which it is to stay open? */
+/* Does nothing need the context? */
 static bool context_is_idle(void)
 {
 	for (int fd = fd_next(0); fd >= 0; fd = fd_next(fd + 1)) {
@@ -141,7 +141,7 @@ VJ_EARLY void forks_prepare(void)
 	if (!sock.copied || forks.below)
 		return;
 	p = mmap(NULL, sizeof(struct lives), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	forks.below = p == MAP_FAILED ? NULL : p; /* nobody is judged, then */
+	forks.below = p == MAP_FAILED ? NULL : p; /* without memory nothing is counted */
 }
 
 VJ_EARLY void forks_child(bool attached)
@@ -218,7 +218,7 @@ static void rest_begin(enum report_why why, uint64_t until_ns)
 					   "the processes that serve them can have no channel");
 }
 
-/* What vjd does not lease now is tried again after another rest. */
+/* If vjd refuses a lease the ports rest once more, and it is asked again then. */
 static void rest_end(uint64_t now_ns)
 {
 	bool all = true;
@@ -242,11 +242,11 @@ static enum report_why judge(uint64_t now_ns)
 	if (atomic_load_explicit(&forks.below->handed, memory_order_relaxed))
 		return REPORT_WHY_HANDED;
 	if (atomic_load_explicit(&forks.below->caged, memory_order_relaxed) && atomic_exchange(&forks.below->caged, 0) &&
-	    deed_app(sock.vj)) /* else it may be that there is no vjd */
+	    deed_app(sock.vj)) /* else there may have been no vjd */
 		return REPORT_WHY_CAGED;
 	if (lasted) {
 		forks.closed = (struct pause){ 0 };
-		forks.caged_s = 0; /* those had one */
+		forks.caged_s = 0; /* these children had channels */
 	}
 	if (lasted || (!forks.closed.s && now_ns - forks.window_ns > WINDOW_MS * NS_PER_MS))
 		window_begin(now_ns);

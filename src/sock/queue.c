@@ -25,12 +25,12 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 
-enum { SPARES = 64, TURN_SLEEPS = 16, FLAGS_MS = 20 /* whose turn it is may be stopped */, TURN_FLAGS = O_NONBLOCK | O_APPEND };
+enum { SPARES = 64, TURN_SLEEPS = 16, FLAGS_MS = 20 /* the process whose turn it is may be stopped */, TURN_FLAGS = O_NONBLOCK | O_APPEND };
 
 static struct queue *in_use VJ_LATER;
 static struct queue spares[SPARES] VJ_SELDOM;
 static unsigned spare_cnt VJ_LATER;
-static uint32_t era VJ_LATER; /* counts when they were given up; 0: none was ever made */
+static uint32_t era VJ_LATER; /* of the sets: one more each time that all are given up; 0: none was ever made */
 
 static int set_put(const struct queue *q, int op, int fd, uint32_t events, enum woke woke)
 {
@@ -39,7 +39,7 @@ static int set_put(const struct queue *q, int op, int fd, uint32_t events, enum 
 	return sys_epoll_ctl(q->kick.seat, op, fd, &ev);
 }
 
-/* Writable it is never; but by that it can be called: queue_pass(). */
+/* A listening socket is never writable; EPOLLOUT is for queue_pass(), which wakes by it. */
 static int queue_listen(const struct queue *q)
 {
 	return set_put(q, EPOLL_CTL_ADD, q->fd, EPOLLIN | EPOLLOUT | EPOLLEXCLUSIVE, WOKE_QUEUE);
@@ -90,7 +90,7 @@ int queue_borrow(int listen_fd, struct queue *ret_q)
 	return 0;
 }
 
-/* Others are first now. Return: false: it could not be done, and @q has no listening socket any more. */
+/* @q is behind all other sets now. Return: false: that failed, and @q has no listening socket any more. */
 static bool queue_last(struct queue *q)
 {
 	q->sleeps = 0;
@@ -125,7 +125,7 @@ VJ_EARLY void queues_forked(void)
 
 VJ_EARLY void queues_forget(void)
 {
-	if (likely(!era)) /* a child of fork() is not to copy a page for that */
+	if (likely(!era)) /* else each child of fork() would copy a page here */
 		return;
 	era++;
 	while (spare_cnt)
@@ -134,7 +134,7 @@ VJ_EARLY void queues_forget(void)
 
 int queue_sleep(const struct queue *q, int64_t timeout_ns, unsigned *ret_woke)
 {
-	struct epoll_event ev[3]; /* room for all that are in it */
+	struct epoll_event ev[3]; /* all that a set can report at once */
 	int n = undo_epoll(q->kick.seat, ev, ARRAY_SIZE(ev), timeout_ns, NULL);
 
 	for (int i = 0; i < n; i++)
@@ -142,7 +142,7 @@ int queue_sleep(const struct queue *q, int64_t timeout_ns, unsigned *ret_woke)
 	return n;
 }
 
-/* The kernel calls who waits to write when this is set, even to what it was, and looks for itself whether there is anything. */
+/* The kernel wakes waiters for EPOLLOUT when this option is set, even to the same value; epoll then finds the socket readable, if a client waits. */
 void queue_pass(int listen_fd)
 {
 	int lowat;
@@ -162,8 +162,8 @@ static long turn_set(int fd, short type)
 }
 
 /*
- * That the socket is non-blocking for a turn alone is said beside it, in the open file, by a flag that has no meaning for a socket: it outlives who is killed in his
- * turn. Return: the flags without what a turn has set; -errno
+ * In a turn, that is, while one thread takes from the queue, the socket is non-blocking. O_APPEND, which has no meaning for a socket, marks that as the turn's
+ * doing, also if the process is killed in its turn. Return: the flags without what a turn has set; -errno
  */
 static long meant_of(long flags)
 {
@@ -175,7 +175,7 @@ long queue_flags(int fd)
 	return meant_of(sys_fcntl(fd, F_GETFL, 0));
 }
 
-/* The turn is ours. Return: was anything left by one that was killed in his? */
+/* It is our turn. Return: had a process that was killed in its turn left the flags set? They are restored. */
 static bool turn_mend(int fd, long *ret_flags)
 {
 	long flags = sys_fcntl(fd, F_GETFL, 0);
@@ -185,8 +185,8 @@ static bool turn_mend(int fd, long *ret_flags)
 }
 
 /*
- * One thread at a time, by the lock, and one process, if others have the socket, by a record lock, which ends with its holder. That is never waited
- * for here (F_SETLKW): its holder may be stopped, and who waits is to hear of channels, signals and its time meanwhile (block_wait()).
+ * One thread at a time, by sock.lock; and one process at a time, if others have copies of the socket, by a record lock, which ends with its holder. This never
+ * blocks for the record lock (F_SETLKW): its holder may be stopped, and meanwhile channels, signals and the time-out must be heard (block_wait()).
  */
 int queue_accept(struct sock *s, struct sockaddr *addr, socklen_t *len, int flags)
 {
@@ -199,7 +199,7 @@ int queue_accept(struct sock *s, struct sockaddr *addr, socklen_t *len, int flag
 		return -EBUSY;
 	}
 	meant = queue_flags(fd);
-	blocks = meant >= 0 && !(meant & O_NONBLOCK); /* else another process has set it, who means it */
+	blocks = meant >= 0 && !(meant & O_NONBLOCK); /* else a process has made it non-blocking for good */
 	if (blocks)
 		sys_fcntl(fd, F_SETFL, meant | TURN_FLAGS);
 	r = sys_accept4(fd, addr, len, flags);
@@ -211,7 +211,7 @@ int queue_accept(struct sock *s, struct sockaddr *addr, socklen_t *len, int flag
 	return r;
 }
 
-/* By another process perhaps, which we don't hear of */
+/* SO_RCVTIMEO, asked of the kernel: another process may have set it */
 static bool has_timeout(int fd)
 {
 	struct timeval tv = { 0 };

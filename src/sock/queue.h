@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* queue.h - the kernel's queue of connections, where others wait for it, too; queue.c explains it */
+/* queue.h - the kernel's accept queue of a listening socket, where several threads or processes wait for it; queue.c explains it */
 #ifndef SOCK_QUEUE_H
 #define SOCK_QUEUE_H
 
@@ -9,7 +9,7 @@
 /* What ended a sleep: bits */
 enum woke { WOKE_QUEUE = 1, WOKE_KICK = 2, WOKE_BELL = 4 };
 
-/* Where a thread waits for the kernel's queue of a listening socket beside others. On its stack; queue.c */
+/* The epoll set in which a thread waits for the kernel's accept queue beside others. On its stack */
 struct queue {
 	struct kick kick;
 	bool listens; /* false: there is nothing but the kick */
@@ -24,26 +24,29 @@ int queue_borrow(int listen_fd, struct queue *ret_q);
 void queue_return(struct queue *q);
 /* A listening socket or the bell is about to be closed here. */
 void queues_forget(void);
-/* Those who sleep go on sleeping, and no client wakes them: the process ends. */
+/* The process ends: threads that sleep for this socket sleep on, and no client wakes them any more. */
 void queues_leave(int listen_fd);
 void queues_forked(void); /* child of fork: its threads that borrowed are not here */
-/* By whose it is, without the lock. @ret_woke: bits are added. Return: as epoll_wait() */
+/* By the thread that has borrowed @q, without the lock. @ret_woke: bits are added. Return: as epoll_wait() */
 int queue_sleep(const struct queue *q, int64_t timeout_ns, unsigned *ret_woke);
-/* One was heard of that is not taken: another thread or process that sleeps is woken for him, if he is still there. */
+/* This thread was told of a client, and does not take it: wake another thread or process that sleeps for the queue, if the client is still there. */
 void queue_pass(int listen_fd);
 /*
- * One waits, but not for us alone: other threads and processes may be awake for it, too. Who comes late must not wait inside the kernel, where it would
- * be deaf to channels. The flag that says so is the open file's, which all have in common; so they set it by turns.
- * Return: a descriptor; -EAGAIN: nobody waits any more; -EBUSY: it is another process's turn; -errno.
+ * A client waits; other threads and processes may be awake to take it, too. One that comes too late must not block in the kernel, where it would not hear
+ * of channels. But O_NONBLOCK belongs to the open file, which all of them share; so they set it by turns.
+ * Return: a descriptor; -EAGAIN: no client waits any more; -EBUSY: it is another process's turn; -errno.
  */
 int queue_accept(struct sock *s, struct sockaddr *addr, socklen_t *len, int flags);
-/* accept() of a socket that blocks has said EAGAIN: is it to be called once more, since somebody's turn was on, or ended with its process? Takes the lock. */
+/*
+ * accept() of a blocking socket was EAGAIN: was that due to another process's turn, perhaps of one that was killed in it, so that it is to be repeated? Takes the
+ * lock.
+ */
 bool queue_was_turn(int fd);
-/* Without the lock. Return: the open file's flags as F_GETFL, without what is only for somebody's turn; -errno */
+/* Without the lock. Return: the open file's flags as F_GETFL, without those that a turn has set; -errno */
 long queue_flags(int fd);
 /*
- * The open file's flags are changed between these, which nobody's turn takes back. Lock held, but not while another process's turn is waited for.
- * Return: false: @fd is not @f's any more, which may be gone; the second one is not to be called
+ * Between these two the caller may change the open file's flags, and no turn undoes that. Lock held, but given up while another process has its turn.
+ * Return: false: @fd is not @f's any more, which may be gone; queue_flags_end() is not to be called
  */
 bool queue_flags_begin(int fd, struct file *f);
 void queue_flags_end(int fd);
