@@ -146,6 +146,12 @@ static bool links_arm(struct vj *vj)
 	return true;
 }
 
+void vj_put_off(struct vj *vj)
+{
+	stack_put_off(vj->stack);
+	link_publish_all(vj);
+}
+
 bool vj_arm_sleeper(struct vj *vj)
 {
 	return !raw_pending(vj) && (!vj->ctl || vj->ctl_next_ns) && vj->move_ns && links_arm(vj);

@@ -30,6 +30,9 @@ bool vj_may_spin(const struct vj *vj, bool alone);
  */
 bool vj_arm_sleeper(struct vj *vj);
 
+/** vj_put_off() - Acknowledgements that the program's next words may carry get their time, as vj_process() gives it to them */
+void vj_put_off(struct vj *vj);
+
 /** vj_link_is_new() - Is there a link since the last vj_arm()? Its peer does not ring. */
 bool vj_link_is_new(const struct vj *vj);
 

@@ -114,7 +114,7 @@ VJ_EARLY void lock_drop(void)
 
 VJ_EARLY void sleeping_update(void)
 {
-	sock.sleeping = sock.sleepers || sock.helper.state > HELPER_WATCH || sock.ended;
+	sock.sleeping = sock.sleepers || sock.helper.state > HELPER_WATCH || (sock.helper.state == HELPER_WATCH && sock.helper.seldom) || sock.ended;
 }
 
 /* The reference is this list's, until the lock is given up: the call under way may have no other to what has ended while it looked. */
@@ -142,19 +142,17 @@ static VJ_COLD void sleepers_look_after(void)
 	if (unlikely(sock.ended != NULL))
 		ended_put();
 	if (sock.helper.state == HELPER_CALM && sock.vj)
-		helper_active();
+		helper_due(DUE_CALL);
 	if (sock.helper.state == HELPER_CALM) /* it hears what is to be heard: nobody has to lead */
 		return;
-	if (sock.leader && sock.vj) {
-		if (unlikely(vj_link_is_new(sock.vj)))
-			kick_send(sock.leader->kick);
-		else if (vj_oversleeps(sock.vj, sock.leader->wake_ns))
-			helper_active(); /* in 10 ms it has the leader look again, if nobody else has been there for the timer */
-	}
+	if (sock.leader && sock.vj)
+		leader_look();
 	if (sock.sleepers && !sock.leader && !sock.called && !(sock.vj && bell_give())) { /* else who is about to wake sees to it when he leaves, or leads */
 		sock.sleepers->to_lead = true;
 		kick_send(sock.sleepers->kick);
 	}
+	if (sock.helper.state == HELPER_DUE || sock.helper.state == HELPER_WATCH)
+		helper_settle();
 }
 
 VJ_EARLY void lock_leave(void)
@@ -560,7 +558,7 @@ void ctx_process(void)
 		return;
 	sock.calls++;
 	if (unlikely(sock.helper.state > HELPER_WATCH))
-		helper_active();
+		helper_due(DUE_CALL);
 	look();
 }
 
@@ -569,6 +567,7 @@ void ctx_look_between(uint32_t *looked)
 	bool none = *looked == sock.looks;
 
 	*looked = sock.looks;
-	if (unlikely(none) && sock.helper.state <= HELPER_WATCH && sock.vj)
+	ctx_speaks();
+	if (unlikely(none) && sock.helper.state < HELPER_ASLEEP && sock.vj)
 		look();
 }

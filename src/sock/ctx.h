@@ -4,6 +4,8 @@
 #define SOCK_CTX_H
 
 #include "sock/file.h"
+#include "sock/helper.h"
+#include "sock/layer.h"
 
 /* The lock is taken if the descriptor has an entry; else NULL, and the call is the kernel's. */
 struct file *file_enter(int fd);
@@ -21,6 +23,12 @@ int ctx_get(void);
 void ctx_close(void);
 /* Run libvj and hand out its events. Lock held, context there. */
 void ctx_process(void);
+/* The program is about to say something: for the answer the helper isn't to be woken. */
+static inline void ctx_speaks(void)
+{
+	if (unlikely(sock.helper.state == HELPER_ASLEEP) && sock.helper.seldom)
+		helper_speaks();
+}
 /*
  * For a call that doesn't look: does so at every other one of a row in which nobody else has, if the helper doesn't sleep on the bell. Else a program that
  * writes only would hear of its peer's end at the next tick. @looked: of the row, its own. It does not count as the program's looking after its connections.

@@ -95,8 +95,10 @@ static VJ_COLD void give_way(void)
 static long channel_send(struct sock *s, const struct sockaddr *to, socklen_t to_len,
 			 const struct msghdr *msg, size_t len)
 {
-	long r = vj_udp_send(sock.vj, s->dgram->udp, to, to_len, gather(msg), len);
+	long r;
 
+	ctx_speaks();
+	r = vj_udp_send(sock.vj, s->dgram->udp, to, to_len, gather(msg), len);
 	if (r == -EAGAIN || r == -ENOBUFS) { /* frames, or enough of them, may have come back since we looked */
 		if (sock.alone)
 			give_way();

@@ -2,19 +2,22 @@
 /*
  * helper.c - progress while the program computes
  *
- *	TICK   every 10 ms: has the program been here since?		  yes: stay
- *	  │    hardly, and a program thread leads (it sleeps on the bell) ───► DEEP
- *	  │    no, and nobody leads: process what there is; nothing unfinished ► LEAD
- *	LEAD   asleep on the bell in the program's place; processes at each ring
- *	DEEP   asleep without a timer; a handler on top of the leader's sleep sets one of 1 ms, and if it is there still, the helper leads
- *	WATCH  asleep still, where the program has set a timer when it was back, from LEAD or DEEP: DEEP again if it
- *	       sleeps on the bell before that goes off, else TICK
- *	CALM   there is no channel, so that what comes is told by vjd first: asleep on its socket, and on what other processes ask by, whatever
- *	       the program does; TICK when they have said something, or when the program has made a channel
+ *	state	the helper				  ends when
+ *	TICK	looks every 10 ms			  the program was hardly here since, and nothing is unfinished: ASLEEP
+ *	ASLEEP	sleeps; somebody leads, as layer.h asks:  a thread of the program has the lock, and may change that: DUE
+ *		a thread, or the helper itself
+ *	DUE	sleeps					  the lock is given up: ASLEEP if it is so still, or again (helper_settle()), else WATCH (kicks_unlock())
+ *	WATCH	sleeps, with a timer of 10 ms		  a thread leads: ASLEEP; by the timer: TICK
+ *	CALM	sleeps on vjd's socket, and on what	  either has said something, or the program has made a channel: TICK
+ *		other processes ask by: there is no
+ *		channel, and nobody has to lead
  *
- * So an idle process has no timer running, a busy one pays for 100 looks a second, and one that wakes now and then for a moment sets
- * the timer and takes it back: two system calls, where to wake the helper would be two switches of the processor, one of them before the
- * program goes on. If it was LEAD, the bell is taken from it by one more, while it sleeps on in its seat (kick.c).
+ * So an idle process has no timer running, and a busy one pays for 100 looks a second. One that wakes now and then for a moment sets
+ * the timer and takes it back: two system calls, where to wake the helper would be two switches of the processor. One that goes elsewhere, to nanosleep() or to
+ * compute, has it go off: the helper wakes, and leads, in a seat (kick.c) from which a thread that sleeps next takes the bell.
+ * If the program was away for SELDOM_NS then, its calls put the bell back into that seat as they end, and the helper sleeps on. But when it has said
+ * something the answer would find the bell there: so it sets the timer then, until its next call. Who is back sooner, or waits again at once, sets
+ * the timer as before.
  */
 #include "sock/accept.h"
 #include "sock/calm.h"
@@ -42,8 +45,9 @@
 #include <sys/stat.h>
 #include <sys/timerfd.h>
 
-/* FEW_CALLS: of a tick, FEW_WATCHES: likewise */
-enum { TICK_MS = 10, LEAVING_MS = 1, HELD_MS = 1, FEW_CALLS = 16, FEW_WATCHES = 8, STACK_BYTES = 256 * 1024, END_MS = 500 };
+/* FEW_CALLS: of a tick, FEW_DUES: likewise */
+enum { TICK_MS = 10, LEAVING_MS = 1, HELD_MS = 1, FEW_CALLS = 16, FEW_DUES = 24, STACK_BYTES = 256 * 1024, END_MS = 500 };
+static const uint64_t TICK_NS = TICK_MS * NS_PER_MS, SELDOM_NS = 2 * TICK_NS, MOMENT_NS = NS_PER_MS;
 
 /* Until a kick, the program's timer, what rings at @fd or @other (-1: nothing), or for @length (NULL: for ever). Return: did the timer go off? */
 static bool nap(int fd, int other, const struct timespec *length)
@@ -60,6 +64,7 @@ static bool nap(int fd, int other, const struct timespec *length)
 		left = *length;
 	n = sys_ppoll(pfd, ARRAY_SIZE(pfd), length ? &left : NULL, NULL);
 	sock.helper.sleeper.kicked = n > 0 && pfd[0].revents;
+	sock.helper.sleeper.rung = n > 0 && pfd[2].revents;
 	return n > 0 && pfd[1].revents &&
 	       sys_read(sock.helper.timer_fd, &times, sizeof(times)) > 0; /* else it was set anew meanwhile */
 }
@@ -94,32 +99,34 @@ static void state_set(enum helper_state state)
 	sleeping_update();
 }
 
-/* @ms 0: not at all */
-static bool timer_set(unsigned ms)
+/* At @when_ns; TIME_NEVER: not at all */
+static bool timer_set(uint64_t when_ns)
 {
-	const struct itimerspec when = { .it_value.tv_nsec = ms * (long)NS_PER_MS };
+	uint64_t ns = when_ns == TIME_NEVER ? 0 : when_ns;
+	const struct itimerspec when = { .it_value = { .tv_sec = (time_t)(ns / NS_PER_SEC), .tv_nsec = (long)(ns % NS_PER_SEC) } };
 
-	return !sys_timerfd_settime(sock.helper.timer_fd, 0, &when);
+	sock.helper.timer_ns = when_ns;
+	return !sys_timerfd_settime(sock.helper.timer_fd, TFD_TIMER_ABSTIME, &when);
 }
 
-/* The timer is set. */
-static void watch(void)
+/* At @when_ns at the latest. As it is if that isn't much sooner: what is put off anew each time would else be set each time. */
+static bool timer_until(uint64_t now_ns, uint64_t when_ns)
 {
-	uint64_t now_ns = sys_clock_ns();
+	uint64_t least_ns = min_u64(time_sub_sat(when_ns, now_ns), 10 * TICK_NS) / 2;
 
-	if (now_ns - sock.helper.window_ns > TICK_MS * NS_PER_MS) {
-		sock.helper.window_ns = now_ns;
-		sock.helper.watches = 0;
-	}
-	sock.helper.watches++;
-	sock.helper.seen = sock.calls;
-	state_set(HELPER_WATCH);
+	return (sock.helper.timer_ns <= when_ns && sock.helper.timer_ns >= time_add_sat(now_ns, least_ns)) || timer_set(max_u64(when_ns, 1));
 }
 
-/* Others that want a connection of this process, or the clients that wait for it, are not to wait until the timer goes off. */
+/* No other process shares a connection of this one, or waits for its clients. */
 static bool is_own(void)
 {
-	return deed_fd(sock.vj) < 0 && !sock.copied;
+	return deed_is_calm(sock.vj) && !sock.copied;
+}
+
+/* ... and should one ask for something, the helper hears it where it sleeps. */
+static bool hears_others(void)
+{
+	return is_own() && deed_fd(sock.vj) == sock.helper.deed_fd;
 }
 
 /* A short handler is over before; and the timer may be read meanwhile, or set by who sleeps: then the helper is awake, or will be at the next tick. */
@@ -138,34 +145,122 @@ static bool stays_calm(void)
 	return vj_stays_calm(sock.vj) && sock.helper.deed_fd == deed_fd(sock.vj) && !forks_looks();
 }
 
-void helper_active(void)
+void helper_due(enum due due)
 {
-	if (sock.helper.state == HELPER_CALM && stays_calm())
-		return;
-	if (sock.leader == &sock.helper.sleeper) {
-		sock.leader = NULL;
-		vj_disarm(sock.vj);
-	} else if (sock.helper.state < HELPER_DEEP && sock.helper.state != HELPER_WATCH) {
-		return;
+	uint64_t now_ns;
+
+	if (sock.helper.state == HELPER_CALM && !stays_calm()) {
+		state_set(HELPER_TICK);
+		kick_send(&sock.helper.kick);
 	}
-	if (sock.helper.state != HELPER_CALM && is_own() && (sock.helper.state == HELPER_WATCH || timer_set(TICK_MS))) {
-		watch();
+	if (sock.helper.state != HELPER_ASLEEP)
+		return;
+	now_ns = sys_clock_ns();
+	if (sock.leader == &sock.helper.sleeper) { /* else peers would ring while the program looks itself */
+		sock.leader = NULL;
+		vj_disarm_unrung(sock.vj); /* if it rings just now the helper is awake */
+		if (now_ns - sock.helper.away_ns >= MOMENT_NS)
+			sock.helper.seldom = now_ns - sock.helper.away_ns >= SELDOM_NS;
+	}
+	if (now_ns - sock.helper.window_ns > TICK_NS) {
+		sock.helper.window_ns = now_ns;
+		sock.helper.dues = 0;
+	}
+	sock.helper.dues += due;
+	due_add(sock.helper.timer_fd);
+	state_set(HELPER_DUE);
+}
+
+/* It has slept on the bell, which may not be armed on every link. */
+static void lead_end(void)
+{
+	if (sock.leader != &sock.helper.sleeper)
+		return;
+	sock.leader = NULL;
+	if (sock.vj)
+		vj_disarm(sock.vj);
+}
+
+void helper_speaks(void)
+{
+	helper_due(DUE_CALL);
+	sock.helper.seen = sock.calls;
+}
+
+void helper_watch(void)
+{
+	due_take_back(sock.helper.timer_fd);
+	sock.helper.seen = sock.calls;
+	if (sock.vj && hears_others() && timer_set(sys_clock_ns() + TICK_NS)) {
+		state_set(HELPER_WATCH);
 		return;
 	}
 	state_set(HELPER_TICK);
 	kick_send(&sock.helper.kick);
 }
 
-/* The bell is taken from it while it sleeps on. Return: false: it is to be woken, to sleep without; from the second time on it has a seat */
+/* Nobody leads: the helper does from here on, if it can without waking. */
+static void bell_on(void)
+{
+	struct kick *k = &sock.helper.kick;
+	uint64_t now_ns, wake_ns;
+	int64_t timeout_ns;
+
+	vj_put_off(sock.vj);
+	if (!k->seated || vj_unfinished(sock.vj) || !kick_bell(k, true))
+		return;
+	sock.helper.on_bell = true;
+	if (!vj_arm(sock.vj, &timeout_ns))
+		return;
+	now_ns = sys_clock_ns();
+	wake_ns = deadline_after(now_ns, timeout_ns);
+	if (!timer_until(now_ns, wake_ns)) {
+		vj_disarm(sock.vj);
+		return;
+	}
+	sock.helper.away_ns = now_ns;
+	sock.leader = &sock.helper.sleeper;
+	sock.leader->wake_ns = wake_ns;
+}
+
+/* What layer.h asks of who leads */
+static bool leads_well(void)
+{
+	return !leader_is_held() && !vj_link_is_new(sock.vj) && !vj_oversleeps(sock.vj, sock.leader->wake_ns);
+}
+
+/* Without a channel it is to wake once more: then it is calm. */
+static bool may_sleep_on(void)
+{
+	return sock.vj && vj_has_links(sock.vj) && sock.helper.dues <= FEW_DUES && hears_others();
+}
+
+static void asleep_again(void)
+{
+	due_take_back(sock.helper.timer_fd);
+	state_set(HELPER_ASLEEP);
+}
+
+void helper_settle(void)
+{
+	if (!may_sleep_on())
+		return;
+	if (!sock.leader && !sock.sleepers && sock.helper.seldom && sock.calls != sock.helper.seen)
+		bell_on();
+	else if (sock.helper.state == HELPER_WATCH) /* the timer runs */
+		return;
+	if (sock.leader && leads_well())
+		asleep_again();
+}
+
+/* The bell is taken from it while it sleeps on. Return: false: it is to be woken, to sleep without */
 static bool bell_off(void)
 {
 	struct kick *k = &sock.helper.kick;
 
-	if (sock.helper.state != HELPER_WATCH)
-		return false;
-	if (!k->seated)
-		kick_seat_make(k, 0, 0);
-	return k->bell_on && kick_bell(k, false);
+	if (sys_clock_ns() - sock.helper.away_ns < SELDOM_NS)
+		sock.helper.seldom = false;
+	return k->seated && k->bell_on && kick_bell(k, false);
 }
 
 void helper_relieved(void)
@@ -175,15 +270,15 @@ void helper_relieved(void)
 		return;
 	}
 	sock.helper.on_bell = false;
-	if (sock.helper.state == HELPER_WATCH && sock.helper.watches <= FEW_WATCHES && is_own() && vj_has_links(sock.vj) && timer_set(0))
-		state_set(HELPER_DEEP); /* without a channel it is to wake once more: then it is calm */
+	if (may_sleep_on() && (sock.helper.state == HELPER_DUE || (sock.helper.state == HELPER_WATCH && timer_set(TIME_NEVER))))
+		asleep_again();
 }
 
 /* @late: by the timer, else it isn't to cut the next tick short: who was not here for a tick is taken for one that is elsewhere */
 static void awake(bool late)
 {
-	if (!late)
-		timer_set(0);
+	if (!late && sock.helper.timer_ns != TIME_NEVER)
+		timer_set(TIME_NEVER);
 	state_set(HELPER_TICK);
 }
 
@@ -193,28 +288,51 @@ static bool goes_on(void)
 }
 
 /*
- * A program thread leads. Timers may have been set since it went to sleep; then it is to look again.
- * Return: true: the program was back, and for a tick has not slept on the bell, or is in a handler. @ret_seen: then written, @calls when that began
+ * Somebody leads: a thread of the program, or the helper.
+ * @ret_late: the program was back, and for a tick has not slept on the bell, or is in a handler. @ret_seen: then written, @calls when that began
+ * Return: true: it leads, and it was the bell or a timer, so the program is still away.
  */
-static bool sleep_deep(uint64_t *ret_seen)
+static bool sleep_deep(bool *ret_late, uint64_t *ret_seen)
+{
+	struct kick *k = &sock.helper.kick;
+	bool leads = sock.leader == &sock.helper.sleeper, off, late, held;
+	int fd = leads ? vj_fd(sock.vj) : -1;
+
+	if (!k->seated)
+		kick_seat_make(k, 0, 0);
+	if (k->seated && (kick_bell(k, leads) || !leads))
+		fd = k->seat;
+	sock.helper.deed_fd = deed_fd(sock.vj);
+	sock.helper.on_bell = leads;
+	state_set(HELPER_ASLEEP);
+	do { /* once more after a timer, or a ring, of a time in which it led */
+		lock_leave();
+		off = nap(fd, sock.helper.deed_fd, NULL);
+		nap_end();
+		if (off) /* if it was set anew before we had the lock, it goes off once in vain */
+			sock.helper.timer_ns = TIME_NEVER;
+	} while ((off || sock.helper.sleeper.rung) && !sock.helper.sleeper.kicked && goes_on() && sock.helper.state == HELPER_ASLEEP && sock.leader &&
+		 sock.leader != &sock.helper.sleeper && !leader_is_held());
+	late = off && sock.helper.state == HELPER_WATCH;
+	held = leader_is_held();
+	leads = sock.leader == &sock.helper.sleeper;
+	sock.helper.on_bell = false;
+	lead_end();
+	awake(late);
+	*ret_late = late || held;
+	if (late || held)
+		*ret_seen = held ? sock.calls : sock.helper.seen;
+	return leads;
+}
+
+/* A program thread leads. Timers may have been set since it went to sleep; then it is to look again. */
+static bool follow(bool *ret_late, uint64_t *ret_seen)
 {
 	int64_t timeout_ns;
-	bool late = false, held;
 
 	if (!vj_arm(sock.vj, &timeout_ns) || vj_oversleeps(sock.vj, sock.leader->wake_ns))
 		kick_send(sock.leader->kick);
-	state_set(HELPER_DEEP);
-	while (goes_on() && !late && sock.helper.state != HELPER_TICK && !leader_is_held()) {
-		lock_leave();
-		late = nap(-1, -1, NULL);
-		nap_end();
-		late &= sock.helper.state == HELPER_WATCH;
-	}
-	held = leader_is_held();
-	awake(late);
-	if (late || held)
-		*ret_seen = held ? sock.calls : sock.helper.seen;
-	return late || held;
+	return sleep_deep(ret_late, ret_seen);
 }
 
 /* What vjd, or another process, has said already is looked at first, else who sleeps would be woken for it at once. */
@@ -240,40 +358,21 @@ static void sleep_calm(void)
 		vj_calm_end(sock.vj);
 }
 
-/*
- * Return: true: it was the bell or a timer, so the program is still away.
- * @ret_late: written if not so: as sleep_deep() returns it
- */
-static bool lead(bool *ret_late)
+/* @away: it was so already. Return: as sleep_deep(); true also if there is work. @ret_late, @ret_seen: likewise, or not written */
+static bool lead(bool away, bool *ret_late, uint64_t *ret_seen)
 {
-	struct timespec ts;
+	uint64_t now_ns = sys_clock_ns();
 	int64_t timeout_ns;
-	bool led, late;
-	int bell_fd;
 
+	if (!away)
+		sock.helper.away_ns = now_ns - TICK_NS;
 	deed_let_go(sock.vj);
 	if (deed_is_called(sock.vj) || !vj_arm(sock.vj, &timeout_ns))
 		return true;
-	state_set(HELPER_LEAD);
 	sock.leader = &sock.helper.sleeper;
-	sock.leader->wake_ns = deadline_after(sys_clock_ns(), timeout_ns);
-	ts = (struct timespec){ .tv_sec = timeout_ns / 1000000000,
-				.tv_nsec = timeout_ns % 1000000000 };
-	sock.helper.on_bell = true;
-	bell_fd = sock.helper.kick.seated && kick_bell(&sock.helper.kick, true) ? sock.helper.kick.seat : vj_fd(sock.vj);
-	lock_drop();
-	late = nap(bell_fd, -1, timeout_ns < 0 ? NULL : &ts);
-	nap_end();
-	sock.helper.on_bell = false;
-	*ret_late = late && sock.helper.state == HELPER_WATCH;
-	awake(late);
-	led = sock.leader == &sock.helper.sleeper;
-	if (led) {
-		sock.leader = NULL;
-		if (sock.vj)
-			vj_disarm(sock.vj);
-	}
-	return led;
+	sock.leader->wake_ns = deadline_after(now_ns, timeout_ns);
+	timer_until(now_ns, sock.leader->wake_ns);
+	return sleep_deep(ret_late, ret_seen);
 }
 
 static void begin(void)
@@ -336,8 +435,7 @@ static void *helper_main(void *arg)
 			vj_disarm(sock.vj);
 		}
 		if (sock.leader) {
-			late = sleep_deep(&seen);
-			away = false;
+			away = follow(&late, &seen);
 			continue;
 		}
 		ctx_process();
@@ -345,10 +443,11 @@ static void *helper_main(void *arg)
 			deed_let_go(sock.vj); /* we have the lock, so no call is under way but those that wait */
 		ended_put();
 		/* who waits in a queue that others have, too, does not ring again */
-		away = sock.vj && !vj_unfinished(sock.vj) && !listeners_ready() && lead(&late);
-		seen = late ? sock.helper.seen : sock.calls;
+		away = sock.vj && !vj_unfinished(sock.vj) && !listeners_ready() && lead(away, &late, &seen);
+		if (!late)
+			seen = sock.calls;
 		if (!away && !late && goes_on() && sock.leader && is_own())
-			late = sleep_deep(&seen);
+			away = follow(&late, &seen);
 	}
 	state_set(HELPER_NONE);
 	lock_drop();
@@ -389,6 +488,9 @@ int helper_start(void)
 		sock.helper.timer_fd = OWN_FD_MAKE(sys_timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC));
 	if (sock.helper.timer_fd < 0)
 		return sock.helper.timer_fd;
+	sock.helper.timer_ns = TIME_NEVER;
+	sock.helper.seldom = sock.helper.on_bell = false;
+	sock.helper.dues = 0;
 	sock.helper.sleeper = (struct sleeper){ .kick = &sock.helper.kick };
 	state_set(HELPER_TICK);
 	atomic_store(&sock.helper.begun, false);

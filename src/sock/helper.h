@@ -6,11 +6,18 @@
 #include "base/types.h"
 
 int helper_start(void);
-/* The program is active: the helper is to tick, soon, and to lead no more. Lock held. */
-void helper_active(void);
+/* A call of the program's is under way: what the helper relies on as it sleeps may not be so any more. Lock held, in this and the next ones. */
+enum due { DUE_CALL = 1, DUE_SLEEP = 3 }; /* a call, or a sleep on the bell that has ended: what it costs to see to that, of what is allowed in a tick */
+void helper_due(enum due due);
+/* Likewise, and it is about to say something: the answer isn't to find the bell with the helper. */
+void helper_speaks(void);
+/* The lock is about to be given up, and it is so still, or again: the helper may sleep on. */
+void helper_settle(void);
+/* ... or not: in 10 ms it is to see for itself, and leads no more. */
+void helper_watch(void);
 /* In a moment it is to see whether a handler keeps the leader from its sleep still. In that handler; no lock. */
 void helper_held(void);
-/* A thread of the program has begun to lead. Lock held. */
+/* A thread of the program has begun to lead. */
 void helper_relieved(void);
 /* Its descriptors, when it has ended */
 void helper_close(void);

@@ -6,6 +6,7 @@
  * bell can be put there, or taken away, while the thread sleeps on, and to pass on who leads takes two system calls instead of a thread that wakes for it. A set of epoll of
  * the program's, and one in which the kernel's queue is waited for (queue.c), are seats themselves.
  */
+#include "sock/helper.h"
 #include "sock/kernel.h"
 #include "sock/kick.h"
 #include "sock/layer.h"
@@ -41,6 +42,13 @@ static void kick_write(int fd)
 	static const uint64_t one = 1;
 
 	sys_write(fd, &one, sizeof(one));
+}
+
+void due_add(int timer_fd)
+{
+	if (unlikely(sock.kicks_due == ARRAY_SIZE(due_fds))) /* that are kicks: it is there once */
+		kick_write(due_fds[--sock.kicks_due]);
+	due_fds[sock.kicks_due++] = timer_fd;
 }
 
 static void kick_sent(struct kick *k)
@@ -88,8 +96,11 @@ void kickers_end(void)
 void kicks_unlock(void)
 {
 	int fds[ARRAY_SIZE(due_fds)];
-	uint32_t cnt = sock.kicks_due;
+	uint32_t cnt;
 
+	if (sock.helper.state == HELPER_DUE)
+		helper_watch();
+	cnt = sock.kicks_due;
 	memcpy(fds, due_fds, sizeof(fds));
 	sock.kicks_due = 0;
 	kickers_begin();
@@ -99,8 +110,7 @@ void kicks_unlock(void)
 	kickers_end();
 }
 
-/* Return: it was due; now it is not. */
-static bool kick_take_back(int fd)
+bool due_take_back(int fd)
 {
 	for (uint32_t i = 0; i < sock.kicks_due; i++) {
 		if (due_fds[i] != fd)
@@ -120,7 +130,7 @@ void kick_drain(struct kick *k)
 	k->sent = false;
 	sock.called -= k->calls;
 	k->calls = false;
-	if (k->fd >= 0 && !kick_take_back(k->fd))
+	if (k->fd >= 0 && !due_take_back(k->fd))
 		sys_read(k->fd, &cnt, sizeof(cnt));
 }
 
@@ -135,7 +145,7 @@ void kickers_wait(void)
 /* Nobody writes to a number that is about to be another's. */
 static void kick_fd_close(int fd)
 {
-	kick_take_back(fd);
+	due_take_back(fd);
 	kickers_wait();
 	own_fd_close(fd);
 }

@@ -47,8 +47,11 @@ void kickers_wait(void);
 /* No lock: until ..._end() this thread writes to such numbers. */
 void kickers_begin(void);
 void kickers_end(void);
-/* Gives up the lock, then writes to those that are due: who wakes is not to find it taken. */
+/* Gives up the lock, then writes to those that are due: who wakes is not to find it taken. HELPER_DUE ends before. */
 void kicks_unlock(void);
+/* The helper's timer, for HELPER_DUE: kicks_unlock() is to be called. It stands there until it is taken back, as a kick may be. Return: it was there */
+void due_add(int timer_fd);
+bool due_take_back(int fd);
 void kicks_forget(void); /* the spare ones */
 void kicks_forked(void); /* child of fork */
 

@@ -30,13 +30,19 @@
  *
  * Helper (helper.c): a thread that makes progress while the program computes. It asks every 10 ms
  * whether the program has been here; if not, it processes, and becomes the leader until the program
- * comes back. While a program thread leads it sleeps without a timer.
+ * comes back. While somebody leads it sleeps without a timer of its own; and it is given the bell as a thread is, if nobody else sleeps.
  *
  * Invariants
  *   - whenever a thread sleeps for channel events and no thread of the process is inside, there is a leader, and the bell is
  *     armed; or a kick is on its way to the next leader; or there is no channel, and the helper is CALM.
- *   - the leader wakes in time for every timer, and the bell is armed on every link, those included that came after it went to
- *     sleep; or the helper ticks, and will see to it, soon also if a handler holds the leader.
+ *   - ASLEEP: whenever the lock is free and the helper in that state, there is a leader, whom no handler holds; the bell is armed on every link, those
+ *     included that came after he went to sleep; he wakes in time for every timer. Or he has been kicked, or the helper has. In TICK and WATCH the
+ *     helper sees to all that within 10 ms.
+ *       It begins where the helper goes to sleep beside a leader for whom it has just armed, or as one; where a thread of the program has just
+ *     armed and leads (helper_relieved()); and by helper_settle(), which asks for each of these.
+ *       What ends a leader's sleep, or a call that looks, makes it DUE first (sleep_end(), ctx_process()); calls that don't look, but may have made a timer or a
+ *     link, are followed by leader_look(), which does. DUE ends before the lock is given up, by whatever way: kicks_unlock(). Without the lock only a handler
+ *     can take anything away; it sets the helper's timer.
  *   - socks and watches live in memory that is never given back, so a late event can only wake someone in vain.
  *   - nothing here is used in a child of fork() except through life.c, which makes connections be away there.
  */
@@ -55,7 +61,7 @@
 
 struct sock;
 
-enum helper_state { HELPER_NONE, HELPER_TICK, HELPER_WATCH, HELPER_LEAD, HELPER_DEEP, HELPER_CALM };
+enum helper_state { HELPER_NONE, HELPER_TICK, HELPER_WATCH, HELPER_DUE, HELPER_ASLEEP, HELPER_CALM };
 
 enum { MUTE_CNT = 8 };
 
@@ -115,11 +121,14 @@ struct sock_layer {
 		int tid; /* if `begun`, which is set behind it */
 		struct kick kick;
 		_Atomic int timer_fd;
-		int deed_fd;	   /* CALM: it listens there, too; -1 */
-		bool on_bell;	   /* LEAD, or not awake since */
-		uint32_t watches;  /* since window_ns */
+		int deed_fd;	   /* it listens there, too, while it sleeps; -1 */
+		bool on_bell;	   /* it hears the bell where it sleeps, or has heard it and not got the lock since */
+		uint32_t dues;	   /* since window_ns */
 		uint64_t window_ns;
-		uint64_t seen;	   /* @calls when the last of them began */
+		uint64_t seen;	   /* @calls when the timer was set last, for WATCH, or the program spoke */
+		uint64_t timer_ns; /* when the timer goes off, unless helper_held() has it do so sooner; TIME_NEVER */
+		uint64_t away_ns;  /* it leads, or has led: since when the program was elsewhere */
+		bool seldom; /* for long; and was back for a moment since, or for a wait: a call that ends gives the helper the bell */
 		struct sleeper sleeper;
 	} helper;
 

@@ -99,7 +99,7 @@ VJ_EARLY static void fork_prepare(void)
 		lock_take();
 		share_all();
 		if (unlikely(sock.helper.state == HELPER_WATCH) && sock.vj) /* the child may want a connection */
-			helper_active();
+			helper_watch();
 		forks_prepare();
 		dgrams_share();
 	}

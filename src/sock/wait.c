@@ -169,8 +169,10 @@ static bool lead_begin(struct sleeper *sl, int64_t *timeout_ns)
 {
 	int64_t lib_ns;
 
-	if (!vj_arm(sock.vj, &lib_ns))
+	if (!vj_arm(sock.vj, &lib_ns)) {
+		helper_due(DUE_CALL); /* whoever led: the bell is not armed */
 		return false;
+	}
 	leader_set(sl);
 	if (unlikely(sock.helper.state > HELPER_TICK) || sock.helper.on_bell)
 		helper_relieved();
@@ -235,7 +237,7 @@ bool bell_give(void)
 		leader_set(sl);
 		if (likely(!leader_is_held())) {
 			if (late)
-				helper_active(); /* as where a timer is set while it sleeps */
+				helper_due(DUE_CALL); /* as where a timer is set while it sleeps */
 			if (unlikely(sock.copied != NULL))
 				family_waits(sl->is_calm);
 			return true;
@@ -244,6 +246,14 @@ bool bell_give(void)
 	}
 	vj_disarm(sock.vj);
 	return false;
+}
+
+void leader_look(void)
+{
+	if (unlikely(vj_link_is_new(sock.vj)))
+		kick_send(sock.leader->kick);
+	else if (vj_oversleeps(sock.vj, sock.leader->wake_ns))
+		helper_due(DUE_CALL); /* in 10 ms it has the leader look again, if nobody else has been there for the timer */
 }
 
 /* Return: false: there is work */
@@ -282,8 +292,11 @@ bool sleep_begin(struct sleeper *sl, int64_t *timeout_ns)
 			return false;
 		}
 		sleeper_link(sl);
-		if (unlikely(sock.leader != sl) && sock.leader && unlikely(vj_link_is_new(sock.vj))) /* else the helper would have him look at its next tick */
-			kick_send(sock.leader->kick);
+		if (unlikely(sock.leader != sl)) {
+			leader_look(); /* else the helper would have him look at its next tick */
+			if (sock.helper.state == HELPER_DUE)
+				helper_settle();
+		}
 	}
 	/* From here on a handler kicks; one that ran before is noticed here. */
 	sock_signals.sleep_fd = unlikely(deaf) ? SLEEP_DEAF : sl->kick->fd;
@@ -333,8 +346,8 @@ void sleep_end(struct sleeper *sl)
 			vj_disarm(sock.vj);
 		else if (sock.vj)
 			vj_disarm_unrung(sock.vj);
-		if (unlikely(sock.helper.state == HELPER_DEEP)) /* it relied on us, and we may have no use for channels for long */
-			helper_active();
+		if (unlikely(sock.helper.state == HELPER_ASLEEP)) /* it relied on us, and we may have no use for channels for long */
+			helper_due(DUE_SLEEP);
 	}
 }
 

@@ -76,6 +76,8 @@ bool may_lead(void);
 bool sleeper_is_held(const struct sleeper *sl);
 /* There is a leader, and that is so of his. */
 bool leader_is_held(void);
+/* There is a leader, and the lock is about to be given up: he is to wake for what is new since he went to sleep. */
+void leader_look(void);
 /* Nobody leads, and somebody sleeps: he leads from here on. Return: false: he can't without waking */
 bool bell_give(void);
 /* Right before the system call that sleeps: a handler has undone the call, or has ended it, and there is no kick for it to write to. */

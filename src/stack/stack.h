@@ -115,6 +115,9 @@ uint64_t stack_unsent(const struct stack *s);
 /** stack_leaving() - The process ends soon: peers on links that cannot lose are to take what their windows have no room for. Walks all; to be said again while stack_unsent() */
 void stack_leaving(struct stack *s);
 
+/** stack_put_off() - Acknowledgements that are to ride on what is sent next get their time, as stack_run() gives it to them. Sends nothing. */
+void stack_put_off(struct stack *s);
+
 /** stack_unfinished() - Is something owed to a peer that would go out without a timer (data queued, an acknowledgement)? */
 bool stack_unfinished(const struct stack *s);
 

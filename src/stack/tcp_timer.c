@@ -326,6 +326,11 @@ void tcp_timer_owing(struct stack *s)
 	s->owing_cnt = 0;
 }
 
+void stack_put_off(struct stack *s)
+{
+	tcp_timer_owing(s);
+}
+
 void tcp_timer_linger(struct stack *s, struct conn c, uint32_t ms)
 {
 	c.t->flags &= ~(uint32_t)TF_PERSIST;

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
@@ -16,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -147,7 +149,7 @@ static void part_answers(void)
 
 /* ---- a question now and then -------------------------------------------------------------------------------------- */
 
-enum { SPARSE_MS = 30, SELDOM_MS = 80, SPARSE_ROW = 10, SPARSE_ROWS = 50, LATE_MS = 3 };
+enum { SPARSE_MS = 30, SELDOM_MS = 80, SPARSE_ROW = 10, SPARSE_ROWS = 50 };
 
 static long waits_of_process(void)
 {
@@ -155,6 +157,15 @@ static long waits_of_process(void)
 
 	CHECK(!getrusage(RUSAGE_SELF, &use));
 	return use.ru_nvcsw;
+}
+
+/* Of threads that aren't the program's, if it has only this one */
+static long waits_of_helper(void)
+{
+	struct rusage use;
+
+	CHECK(!getrusage(RUSAGE_THREAD, &use));
+	return waits_of_process() - use.ru_nvcsw;
 }
 
 /* @set: to wait in first; -1: none */
@@ -226,32 +237,45 @@ static void serve_any(int fd)
 		;
 }
 
-/* Return: how often this process has slept for one question; 0: the answer was so late that the helper may have looked for it */
-static long waits_for_one(int conn)
+/* The same by datagrams, at the same port. Until it is killed */
+static void serve_datagrams(int fd)
 {
-	uint64_t begin_ms = now_ms();
-	long waits = -waits_of_process();
+	struct sockaddr_in at;
+	socklen_t len = sizeof(at);
+	int udp = socket(AF_INET, SOCK_DGRAM, 0);
+	char ping[4];
 
-	CHECK(ask(conn, SELDOM_MS));
-	waits += waits_of_process();
-	return now_ms() - begin_ms > SELDOM_MS + LATE_MS ? 0 : waits;
+	CHECK(!getsockname(fd, (struct sockaddr *)&at, &len) && !bind(udp, (struct sockaddr *)&at, len));
+	server_ready(fd);
+	close(fd);
+	for (;;) {
+		len = sizeof(at);
+		CHECK(recvfrom(udp, ping, 4, 0, (struct sockaddr *)&at, &len) == 4);
+		CHECK(sendto(udp, ping, 4, 0, (struct sockaddr *)&at, len) == 4);
+	}
 }
 
-/* Who is elsewhere between its questions: the helper goes to sleep in its place, once for each, and nobody here or there wakes for an acknowledgement. */
+static int datagrams_to(uint16_t port)
+{
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+
+	CHECK(fd >= 0 && !connect(fd, (struct sockaddr *)&to, sizeof(to)));
+	return fd;
+}
+
+/* While it is elsewhere between its questions the helper has the bell: for that it doesn't wake, nor for an answer, nor for an acknowledgement. */
 static void ask_seldom(int conn)
 {
-	long waits = 0;
-	int quick = 0;
+	long waits = SPARSE_ROW;
 
-	for (int i = 0; i < SPARSE_ROWS * SPARSE_ROW && (quick < SPARSE_ROW || waits >= 4 * SPARSE_ROW); i++) {
-		long one = waits_for_one(conn);
-
-		if (quick == SPARSE_ROW)
-			quick = waits = 0;
-		quick += one > 0;
-		waits += one;
+	for (int row = 0; row < SPARSE_ROWS && waits >= SPARSE_ROW / 2; row++) {
+		waits = -waits_of_helper();
+		for (int i = 0; i < SPARSE_ROW; i++)
+			CHECK(ask(conn, SELDOM_MS));
+		waits += waits_of_helper();
 	}
-	CHECK(quick < SPARSE_ROW || waits < 4 * SPARSE_ROW); /* else the machine is too busy to tell */
+	CHECK(waits < SPARSE_ROW / 2);
 }
 
 /* Who sleeps, answers and sleeps again does so once for each question, as on the kernel: nobody else in its process is woken for that. */
@@ -272,6 +296,10 @@ static void part_sparse(void)
 	ask_seldom(conn);
 	close(conn);
 	child_end(server);
+	conn = datagrams_to(server_start(serve_datagrams, &server));
+	ask_seldom(conn);
+	close(conn);
+	end_by_signal(server, SIGKILL);
 	conn = kernel_connect_to(server_start(serve_sparse_kernel, &server));
 	ask_now_and_then(conn, SPARSE_MS);
 	child_end(server);
@@ -283,6 +311,52 @@ static void *reads_byte(void *arg)
 {
 	CHECK(read(*(int *)arg, &(char){ 0 }, 1) == 1);
 	return NULL;
+}
+
+/* ---- what comes while the program is elsewhere ----------------------------------------------------------------------- */
+
+enum { ELSEWHERE_ASKS = 10, ELSEWHERE_ASK_MS = 80, ELSEWHERE_MS = 3000, UNASKED_MS = 400 };
+
+/* What was written is acknowledged before its program is back. */
+static void check_heard(int conn)
+{
+	uint64_t begun_ms = now_ms();
+	int left = 1;
+
+	for (; left; usleep(1000))
+		CHECK(!ioctl(conn, SIOCOUTQ, &left));
+	CHECK(now_ms() - begun_ms < ELSEWHERE_MS / 2);
+}
+
+static void serve_unasked(int fd)
+{
+	int conn;
+
+	server_ready(fd);
+	conn = accept_one(fd);
+	close(fd);
+	for (int i = 0; i < ELSEWHERE_ASKS; i++)
+		ping_back(conn);
+	check_heard(conn); /* the last answer, by a timer */
+	usleep(UNASKED_MS * 1000);
+	write_all(conn, "u", 1);
+	check_heard(conn);
+	CHECK(!read(conn, &(char){ 0 }, 1));
+}
+
+/* Who is known to be elsewhere between its calls has its helper look after what comes then, from the last of them on. */
+static void part_unasked(void)
+{
+	pid_t server;
+	int conn = connect_to(server_start(serve_unasked, &server));
+
+	for (int i = 0; i < ELSEWHERE_ASKS; i++)
+		CHECK(ask(conn, ELSEWHERE_ASK_MS));
+	usleep(ELSEWHERE_MS * 1000);
+	reads_byte(&conn);
+	close(conn);
+	child_end(server);
+	printf("had what came while it was elsewhere\n");
 }
 
 /* ---- a thread that connects beside one that leads ------------------------------------------------------------------ */
@@ -334,15 +408,6 @@ static void part_connects_beside(void)
 /* ---- a wait that another thread's call has looked at anew ------------------------------------------------------------ */
 
 enum { STIR_MS = 300, STIRRED_MS = 400, STIRS = 5, SETTLE_MS = 20, SETTLES = 20 };
-
-static int datagrams_to(uint16_t port)
-{
-	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	int fd = socket(AF_INET, SOCK_DGRAM, 0);
-
-	CHECK(fd >= 0 && !connect(fd, (struct sockaddr *)&to, sizeof(to)));
-	return fd;
-}
 
 static void *stirs(void *arg)
 {
@@ -909,54 +974,11 @@ static void part_deferred(void)
 	printf("a handler that came before the sleep ended it\n");
 }
 
-/* ---- a child of one that ends -------------------------------------------------------------------------------------- */
-
-static void fork_at_end(void)
-{
-	pid_t pid = fork_must();
-
-	if (!pid)
-		_exit(0);
-	child_end(pid);
-}
-
-static void serve_slowly(int fd)
-{
-	int conn;
-
-	server_ready(fd);
-	conn = accept_one(fd);
-	usleep(100000); /* the client's helper thread sleeps as long as the program does */
-	write_all(conn, "a", 1);
-	CHECK(!read(conn, &(char){ 0 }, 1));
-	exit(0);
-}
-
-static void forks_when_ended(int port)
-{
-	int fd = connect_to((uint16_t)port);
-
-	check_path(fd);
-	CHECK(read_all(fd, &(char){ 0 }, 1) == 1 && !at_quick_exit(fork_at_end));
-	quick_exit(0);
-}
-
-static void part_fork_at_end(void)
-{
-	pid_t server;
-	uint16_t port = server_start(serve_slowly, &server);
-
-	child_end(child_start(forks_when_ended, port));
-	child_end(server);
-	printf("forked when the connections had ended\n");
-}
-
 void answers_parts(const char *only)
 {
-	static const struct part parts[] = { { "answers", part_answers }, { "sparse", part_sparse }, { "connects_beside", part_connects_beside }, { "stirred", part_stirred }, { "calm", part_calm }, { "handler", part_handler },
+	static const struct part parts[] = { { "answers", part_answers }, { "sparse", part_sparse }, { "unasked", part_unasked }, { "connects_beside", part_connects_beside }, { "stirred", part_stirred }, { "calm", part_calm }, { "handler", part_handler },
 					     { "signalled", part_signalled },	 { "deferred", part_deferred }, { "bell", part_bell }, { "ends_beneath", part_ends_beneath },
-					     { "behind_exit", part_behind_exit },
-					     { "fork_at_end", part_fork_at_end } };
+					     { "behind_exit", part_behind_exit } };
 
 	parts_run(parts, sizeof(parts) / sizeof(parts[0]), only);
 }

@@ -777,6 +777,48 @@ static void part_claimer_killed(void)
 	printf("ends with who has asked for it\n");
 }
 
+/* ---- a child of one that ends -------------------------------------------------------------------------------------- */
+
+static void fork_at_end(void)
+{
+	pid_t pid = fork_must();
+
+	if (!pid)
+		_exit(0);
+	child_end(pid);
+}
+
+static void serve_slowly(int fd)
+{
+	int conn;
+
+	server_ready(fd);
+	conn = accept_one(fd);
+	usleep(100000); /* the client's helper thread sleeps as long as the program does */
+	write_all(conn, "a", 1);
+	CHECK(!read(conn, &(char){ 0 }, 1));
+	exit(0);
+}
+
+static void forks_when_ended(int port)
+{
+	int fd = connect_to((uint16_t)port);
+
+	check_path(fd);
+	CHECK(read_all(fd, &(char){ 0 }, 1) == 1 && !at_quick_exit(fork_at_end));
+	quick_exit(0);
+}
+
+static void part_fork_at_end(void)
+{
+	pid_t server;
+	uint16_t port = server_start(serve_slowly, &server);
+
+	child_end(child_start(forks_when_ended, port));
+	child_end(server);
+	printf("forked when the connections had ended\n");
+}
+
 void exec_part_role(const char *role)
 {
 	if (!strcmp(role, "keeps one")) {
@@ -811,5 +853,5 @@ void exec_parts(const char *only)
 			parts_run(&(const struct part){ "restarted", part_restarted }, 1, only);
 	}
 	use_ipv6(false);
-	parts_run(&(const struct part){ "epoll_exec", part_epoll_exec }, 1, only);
+	parts_run((const struct part[]){ { "epoll_exec", part_epoll_exec }, { "fork_at_end", part_fork_at_end } }, 2, only);
 }
