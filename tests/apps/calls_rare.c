@@ -18,9 +18,11 @@
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/select.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -457,6 +459,40 @@ static void test_inherited(const struct host *h)
 	pair_close(&p);
 }
 
+/* ---- one is enough; and what is left of the time ---------------------------------------------------------------- */
+
+static void test_one(const struct host *h)
+{
+	char bytes[3][4];
+	struct iovec iov[3];
+	struct mmsghdr msgs[3] = { 0 };
+	struct timeval left = { .tv_sec = 1000 };
+	fd_set in;
+	struct pair p;
+
+	title("MSG_WAITFORONE, select()'s time");
+	pair_open(&p, h->family, h->text);
+	for (int i = 0; i < 3; i++) {
+		iov[i] = (struct iovec){ bytes[i], sizeof(bytes[i]) };
+		msgs[i].msg_hdr.msg_iov = &iov[i];
+		msgs[i].msg_hdr.msg_iovlen = 1;
+	}
+	must("send", send(p.client, "sixsix", 6, 0) == 6);
+	readable(p.server);
+	FD_ZERO(&in);
+	FD_SET(p.server, &in);
+	say("select", select(p.server + 1, &in, NULL, NULL, &left));
+	say("left", left.tv_sec > 1000 - EVENTUALLY_MS / 1000);
+	say("recvmmsg", recvmmsg(p.server, msgs, 3, MSG_WAITFORONE, NULL)); /* waits for none after the second */
+	say("first", msgs[0].msg_len);
+	say("second", msgs[1].msg_len);
+	left = (struct timeval){ .tv_usec = 1000 };
+	FD_SET(p.server, &in);
+	say("select", select(p.server + 1, &in, NULL, NULL, &left));
+	say("left", left.tv_sec || left.tv_usec);
+	pair_close(&p);
+}
+
 /* ---- all -------------------------------------------------------------------------------------------------------- */
 
 static void test_wakeup_event(const struct host *h)
@@ -486,6 +522,7 @@ void calls_rare(void)
 		test_more(&hosts[i], false);
 		test_more(&hosts[i], true);
 		test_inherited(&hosts[i]);
+		test_one(&hosts[i]);
 		for (int nonblock = 0; nonblock < 2; nonblock++) {
 			test_aio(&hosts[i], nonblock);
 			test_mptcp(&hosts[i], nonblock);
