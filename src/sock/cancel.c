@@ -9,7 +9,6 @@
  * libc installs its handler in the first pthread_cancel() of another thread, and sends the signal in the same call. So that one is for a thread of ours, which
  * doesn't heed it.
  */
-#include "sock/cage.h"
 #include "sock/fdtab.h"
 #include "sock/kernel.h"
 #include "sock/layer.h"
@@ -76,7 +75,7 @@ static void have_libc_begin(int (*cancel)(pthread_t))
 
 void sock_before_cancel(int (*cancel)(pthread_t))
 {
-	if (likely(atomic_load(&tried)) || !layer_began() || caged || is_foreign() || atomic_exchange(&tried, true))
+	if (likely(atomic_load(&tried)) || !layer_began() || sock.barred || is_foreign() || atomic_exchange(&tried, true)) /* a filter may kill who makes a thread */
 		return;
 	if (!go_before()) {
 		have_libc_begin(cancel);

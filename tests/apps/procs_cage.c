@@ -242,6 +242,52 @@ static void part_filtered_child(void)
 	printf("it serves\n");
 }
 
+static void *sleeps(void *arg)
+{
+	for (;;)
+		pause();
+	return arg;
+}
+
+/* It has what it needs of threads, and its connection stays where it is. */
+static void client_cancels(int port)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clone, 1, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clone3, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog prog = { .len = sizeof(code) / sizeof(code[0]), .filter = code };
+	int fd = connect_to((uint16_t)port);
+	pthread_t thread;
+
+	check_path(fd);
+	ping(fd);
+	alarm(ANSWER_MS / 1000);
+	CHECK(!pthread_create(&thread, NULL, sleeps, NULL));
+	CHECK(!prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) && !prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog, 0, 0));
+	CHECK(!pthread_cancel(thread) && !pthread_join(thread, NULL));
+	ping(fd);
+	close(fd);
+}
+
+static void part_filtered_cancels(void)
+{
+	uint16_t port;
+	int listener = listen_leased(&port), fd;
+	pid_t client = child_start(client_cancels, port);
+
+	fd = accept_one(listener);
+	ping_back(fd);
+	ping_back(fd);
+	close(fd);
+	child_end(client);
+	close(listener);
+	printf("it cancels a thread\n");
+}
+
 static bool capabilities_are(__u32 bits)
 {
 	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
@@ -642,6 +688,7 @@ static void part_networks(void)
 void cage_parts(const char *only)
 {
 	static const struct part parts[] = { { "filtered", part_filtered }, { "filtered_child", part_filtered_child },
+					     { "filtered_cancels", part_filtered_cancels },
 					     { "two_users", part_two_users },
 					     { "cloned", part_cloned },
 					     { "pids", part_pids }, { "no_files", part_no_files },
