@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* deed_give.c - a connection goes to another process: to who has claimed it, to its peer to keep, to others that listen; see move.h */
+/* deed_give.c - the holder's side: a connection goes to its claimer, to its peer to keep, or to another listening process; see move.h */
 #include "base/time.h"
 #include "channel/bell.h"
 #include "channel/sys.h"
@@ -12,7 +12,7 @@
 #include <string.h>
 #include <syslog.h>
 
-/* less than the peer waits for who arrives, and than is waited for at exit */
+/* All less than the peer waits for ARRIVED (TRANSIT_MS), and than exit() waits */
 enum { OFFER_AGAIN_MS = 10, OFFER_FOR_MS = 1500, OFFERED_MS = 5000 };
 
 int deed_crate(struct deed *d)
@@ -27,8 +27,8 @@ int deed_crate(struct deed *d)
 }
 
 /*
- * Behind the parcel: whoever finds both leaves the connection alone. Who has looked before can't say any more that he has it, and looks again then.
- * Return: false: he has said it
+ * A byte behind the parcel calls the offer off: a taker that finds both leaves the connection alone. One that looked for the byte before it was there fails to
+ * say that it has the connection, because of the shutdown, and looks again. Return: false: the taker had said so before
  */
 static bool call_off(int fd)
 {
@@ -39,7 +39,7 @@ static bool call_off(int fd)
 	return sys_recvfrom(fd, &word, 1, MSG_DONTWAIT, NULL, NULL) != 1;
 }
 
-/* It could not be given; but vjd may be late, and pass it on all the same, or have done so. Return: false: somebody has it */
+/* Giving it failed; but vjd may just be late, and may pass the crate on yet, or have done so. Return: false: somebody has the connection */
 static bool comes_back(const struct deed *d)
 {
 	return !d->packed || d->crate_fd < 0 || call_off(d->answer_fd);
@@ -59,7 +59,7 @@ static void conn_stays(struct vj *vj, struct deed *d)
 		tcp_release(vj->stack, d->conn);
 }
 
-/* Nobody takes it: it stays with us. */
+/* Nobody takes it: this process remains the holder. */
 static void deed_stays(struct vj *vj, struct deed *d)
 {
 	own_fd_close(d->answer_fd);
@@ -69,14 +69,14 @@ static void deed_stays(struct vj *vj, struct deed *d)
 	vj->move_ns = 0;
 	if (d->conn.v)
 		conn_stays(vj, d);
-	else /* its other end is ours, and we keep it */
+	else /* kept: its peer's end is in this process */
 		move_transit_stay(vj, d->msg.token, true);
-	/* who else has claimed it meanwhile rings no more, nor does the last copy that was closed */
+	/* claims that came meanwhile, or the close of the last copy, were edges that won't be reported again */
 	if (d->fd >= 0)
 		deed_rearm(vj, d);
 }
 
-/* One that nobody else wants waits for our own accept() again; if we have stopped meanwhile, as any that we leave. Return: @queued */
+/* If @queued it waits for accept(), and no other process wants it: back into our queue; offered once more if we have stopped listening. Return: @queued */
 static bool deed_returns(struct vj *vj, struct deed *d, bool queued)
 {
 	struct tcp_id id = d->conn;
@@ -95,8 +95,8 @@ static bool deed_returns(struct vj *vj, struct deed *d, bool queued)
 }
 
 /*
- * Does a socket of the kernel's listen there? Then somebody has a copy of what our program has closed, and may be about to wait at it:
- * the workers that follow on a reload have begun, but not all of them have come as far as that.
+ * Does a kernel socket listen there? Then some process has a copy of the socket that our program has closed, and may be about to wait at it: after
+ * a reload the new workers have started, but need not have come that far.
  */
 static bool is_listened(const struct endpoint *at)
 {
@@ -114,7 +114,7 @@ static bool is_listened(const struct endpoint *at)
 	return err;
 }
 
-/* Nobody could be found that takes it. Is it worth while to ask again? */
+/* No process was found that takes it. Is it worth asking again? */
 static bool offer_again(struct vj *vj, struct deed *d, int err)
 {
 	struct endpoint local, remote;
@@ -128,7 +128,7 @@ static bool offer_again(struct vj *vj, struct deed *d, int err)
 	return true;
 }
 
-/* To whom it is for: another one that listens there, or its peer */
+/* Has vjd pass the crate on: to the peer, to the process named by deed_offer_to(), or to any other that listens there */
 static int crate_send(struct vj *vj, struct deed *d)
 {
 	struct endpoint local, remote;
@@ -145,14 +145,14 @@ static int crate_send(struct vj *vj, struct deed *d)
 		if (!err && got == d->to_app && !d->stops)
 			vj->deeds->passed++;
 		d->to_pid = 0;
-		if (!err || !vj->ctl) /* else it has ended, or doesn't read: to any that has a lease */
+		if (!err || !vj->ctl) /* else that process has ended, or doesn't read: to any that has a lease */
 			return err;
 	}
 	tcp_endpoints(vj->stack, d->conn, &local, &remote);
 	at = ctl_endpoint_make(&local, CTL_PROTO_TCP);
 	err = control_done(vj, ctl_client_offer(vj->ctl, &at, vj->flow++, d->crate_fd));
 	vj->deeds->others |= !err;
-	/* nobody any more: the others' ports rest, and they are told of nobody */
+	/* -EHOSTUNREACH where there were others: their ports rest, so that none can be asked */
 	if (d->late && (!err || (err == -EHOSTUNREACH && vj->deeds->others)))
 		vj->deeds->passed++;
 	return err;
@@ -167,11 +167,11 @@ int deed_pack(struct vj *vj, struct deed *d)
 		return 0;
 	if (d->conn.v) {
 		d->parcel_fd = deed_parcel_write(vj, d->conn);
-		if (!d->msg.peer_app) /* it was over while its peer was asked: nobody waits for who arrives */
+		if (!d->msg.peer_app) /* it ended between MOVE and LEFT: the peer waits for no ARRIVED */
 			memset(d->msg.token, 0, sizeof(d->msg.token));
 	} else {
 		move_transit_stay(vj, d->msg.token, false);
-		if (vj->ctl) /* the other end is ours, and vjd may have numbered us anew */
+		if (vj->ctl) /* the peer is this process, and a new vjd may have given it another number */
 			d->msg.peer_app = ctl_client_welcome(vj->ctl)->app_id;
 	}
 	d->msg.magic = DEED_MAGIC;
@@ -186,8 +186,8 @@ int deed_pack(struct vj *vj, struct deed *d)
 }
 
 /*
- * It is the kernel's: a copy of the socket to who has claimed it, and one into the token, for who will. That one stays there as long as the token,
- * and a user may have no more descriptors under way than a process of his may have open.
+ * It is the kernel's now: one copy of the socket goes to the claimer, and one into the token, for later claimers. That stays there as long as the token
+ * does, and a user may have only so many descriptors in flight (RLIMIT_NOFILE); so own_fd_begin().
  */
 static void hand_out(struct vj *vj, struct deed *d)
 {
@@ -197,15 +197,15 @@ static void hand_out(struct vj *vj, struct deed *d)
 	own_fd_begin(&room);
 	if (d->answer_fd >= 0)
 		(void)deed_msg_send(d->answer_fd, &msg, &d->parcel_fd, 1);
-	/* nobody has a copy: none is needed */
+	/* may fail if no process has a copy, which does no harm */
 	(void)deed_msg_send(d->fd, &msg, &d->parcel_fd, 1);
 	own_fd_end(&room);
 	deed_free(vj, d);
 }
 
 /*
- * Who takes a client that waits for accept() may be killed before he has come as far, or stand still. So whoever has offered one keeps its parcel until
- * he hears by what became the deed's socket that it has arrived; if that is closed first, or it takes too long, it waits here again.
+ * The taker of a client that waits for accept() may be killed before it has opened the parcel, or be stopped. So this process keeps the parcel until the taker
+ * says, by the answer socket, which becomes the deed's, that it has the client. If that is closed first, or it takes too long, the client waits here again.
  */
 static bool offer_keep(struct vj *vj, struct deed *d)
 {
@@ -220,7 +220,7 @@ static bool offer_keep(struct vj *vj, struct deed *d)
 	return true;
 }
 
-/* The peer believes who says first that it has arrived. */
+/* It may have arrived at the taker all the same: the peer accepts the first ARRIVED. */
 static void offer_back(struct vj *vj, struct deed *d)
 {
 	lib_log(vj, LOG_INFO, "a connection comes back: the process that was to accept it doesn't");
@@ -265,7 +265,7 @@ uint64_t deed_offered_ns(const struct vj *vj)
 	return vj->deeds ? min_u64(vj->deeds->offered_ns, vj->deeds->given_ns) : UINT64_MAX;
 }
 
-/* Return: false: not yet */
+/* Say GIVEN, once. Return: false: there is no frame for it yet */
 static bool say_given(struct vj *vj, struct deed *d)
 {
 	if (!d->said_given && d->conn.v && !tcp_is_over(vj->stack, d->conn))
@@ -275,7 +275,7 @@ static bool say_given(struct vj *vj, struct deed *d)
 	return d->said_given;
 }
 
-/* By a crate, or to who has claimed it. Return: 0; -EINPROGRESS: again, a little later; -errno */
+/* By a crate, or to the claimer. Return: 0; -EINPROGRESS: to be tried again a little later; -errno */
 static int give(struct vj *vj, struct deed *d)
 {
 	int err = deed_pack(vj, d);
@@ -284,7 +284,7 @@ static int give(struct vj *vj, struct deed *d)
 		err = crate_send(vj, d);
 	if (err && d->stops && offer_again(vj, d, err))
 		return -EINPROGRESS;
-	/* one of many: its peer reads them as fast as it can. If vjd is late, and passes it on twice, there is nothing in it the second time */
+	/* many are left to one peer, which reads them as fast as it can. If a late vjd passes a crate on twice, it is empty the second time */
 	if ((err == -EAGAIN || err == -ETIMEDOUT) && d->fd >= 0 && vj->now_ns < d->until_ns) {
 		d->again_ns = vj->now_ns + OFFER_AGAIN_MS * NS_PER_MS;
 		return -EINPROGRESS;
@@ -314,7 +314,7 @@ bool deed_give(struct vj *vj, struct deed *d)
 	if (err && comes_back(d)) {
 		if (d->stops && requeue_instead(vj, d))
 			return false;
-		if (!queued || err != -EHOSTUNREACH) /* that nobody else listens is no news */
+		if (!queued || err != -EHOSTUNREACH) /* not worth a line: nobody else listens */
 			lib_log(vj, LOG_WARNING, "a connection stays in its process: %s", strerror(-err));
 		if (d->conn.v) {
 			own_fd_close(d->parcel_fd);
@@ -331,7 +331,7 @@ bool deed_give(struct vj *vj, struct deed *d)
 	return true;
 }
 
-/* The program does without it from here on. */
+/* The program can't use it from here on. */
 static void deed_part(struct vj *vj, struct deed *d)
 {
 	if (d->cookie && !d->parted)
@@ -345,7 +345,7 @@ static void leave_for_kernel(struct vj *vj, struct deed *d)
 	int fd, err = to_kernel(vj, d->conn, d->sock6, &fd);
 	uint64_t cookie = d->cookie;
 
-	if (err == -EAGAIN || tcp_is_over(vj->stack, d->conn)) /* later; or it ends as any that is over */
+	if (err == -EAGAIN || tcp_is_over(vj->stack, d->conn)) /* tried again later; or over, and handled as such */
 		return;
 	if (err) {
 		lib_log(vj, LOG_WARNING, "a connection stays in its process: it can't become the kernel's: %s", strerror(-err));
@@ -371,7 +371,7 @@ void deed_leave(struct vj *vj, struct deed *d)
 	}
 	d->said_given = false;
 	if (d->conn.v)
-		d->msg.peer_app = 0; /* until it has said */
+		d->msg.peer_app = 0; /* until LEFT says it */
 	d->msg.until_ns = 0;
 	if (!d->conn.v || tcp_is_over(vj->stack, d->conn)) {
 		d->state = DEED_LEFT;
@@ -383,7 +383,7 @@ void deed_leave(struct vj *vj, struct deed *d)
 		return;
 	}
 	link = move_link_of(vj, d->conn);
-	/* in its handshake, its other end is moving, or it may be still to be said that this one has arrived, which releases it: a little later */
+	/* not yet: it is in its handshake, its peer's end is moving, or ARRIVED of this end, which releases it, may still wait for a frame */
 	if (!link || link->unsaid || tcp_hold(vj->stack, d->conn))
 		return;
 	if (!sys_random(d->msg.token, sizeof(d->msg.token))) {
@@ -397,8 +397,8 @@ void deed_leave(struct vj *vj, struct deed *d)
 }
 
 /*
- * By our clock. One that says what can't be is another one's: in a time namespace of its own. He waits from when he was asked on, at the earliest; we may
- * have been stopped since.
+ * Until when the caller waits: MOVE_CALL_WAITS_MS from when it sent LEFT, which was after our MOVE and before now. Another value comes from another time
+ * namespace; then the earliest possible one counts, since this process may have been stopped since LEFT.
  */
 static uint64_t until_here(const struct deed *d, uint64_t until_ns)
 {
@@ -434,7 +434,7 @@ static void offer_one(struct vj *vj, struct tcp_id id, enum deed_offer how, uint
 		tcp_refuse(vj->stack, id);
 		return;
 	}
-	(void)tcp_hold_here(vj->stack, id); /* whoever called is not answered */
+	(void)tcp_hold_here(vj->stack, id); /* held without an answer to the caller */
 	deed_conn_set(vj, d, id);
 	d->late = how == DEED_OFFER_LATE;
 	d->stops = how >= DEED_OFFER_STOPS;
@@ -458,9 +458,9 @@ void deed_offer_to(struct vj *vj, struct vj_listener l, enum deed_offer how, uin
 	struct tcp_id id;
 
 	if (stops)
-		vj_process(vj); /* what came before the end still counts */
+		vj_process(vj); /* clients that came before the end still count */
 	for (uint32_t n = tcp_listener_ready(vj->stack, from); n && !tcp_dequeue(vj->stack, from, 0, &id); n--) {
-		/* who came over an interface waits on, and ends with the listener, if that ends */
+		/* a client over an interface can't move: it waits on, and ends with the listener */
 		if (tcp_can_move(vj->stack, id) || tcp_enqueue(vj->stack, id))
 			offer_one(vj, id, how, app, pid);
 	}

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * deed_given.c - whoever has given a connection to who claimed it keeps it until that one says that he has it; see move.h
+ * deed_given.c - the former holder keeps a copy of what it gave until the claimer confirms; see move.h
  *
- * A process may be killed with a deed and a parcel that it has not opened, and on the kernel the connection would be there for the others that have a copy. So
- * whoever gave them keeps both, and doesn't listen to the deed: if the socket by which it was claimed is closed without a word, it has come back.
+ * The claimer may be killed before it opens the parcel; on the kernel other processes with a copy of the descriptor would still have the connection. So the
+ * former holder keeps deed and parcel, without listening to the deed. If the answer socket is closed without the confirming byte, it is the holder again.
  *
- * Where a connection goes by turns nobody is to be woken for that. So the word is looked for when the next one is given, or a moment later.
+ * Where processes use a connection by turns the confirmation must wake nobody: it is looked for when the next connection is given, or a moment later.
  */
 #include "base/time.h"
 #include "channel/bell.h"
@@ -16,9 +16,9 @@
 #include <errno.h>
 #include <syslog.h>
 
-enum { LOOK_MS = 20, GIVE_UP_MS = 15000 /* its peer waits no more, either */ };
+enum { LOOK_MS = 20, GIVE_UP_MS = 15000 /* the peer gives up then, too */ };
 
-/* Return: 1: he has it; -EAGAIN: not yet; else: he has ended */
+/* Return: 1: confirmed; -EAGAIN: not yet; else: the claimer has ended */
 static long word_of(const struct deed *d)
 {
 	uint8_t word;
@@ -34,7 +34,7 @@ static void look_in(struct deeds *ds, struct deed *d, uint64_t ns)
 	ds->given_ns = min_u64(ds->given_ns, ns);
 }
 
-/* It waits for another claim, our own program's perhaps. */
+/* This process holds it again, until the next claim, perhaps by its own program. */
 static void come_back(struct vj *vj, struct deed *d)
 {
 	struct vj_conn c;
@@ -78,7 +78,7 @@ bool deed_given_keep(struct vj *vj, struct deed *d)
 
 	if (d->fd < 0 || d->crate_fd >= 0)
 		return false;
-	for (struct deed **at = &ds->given; *at;) { /* else descriptors would gather */
+	for (struct deed **at = &ds->given; *at;) { /* drop those that are confirmed: else descriptors would pile up */
 		struct deed *before = *at;
 
 		if (word_of(before) != 1) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* deed_msg.c - what processes say to each other that have copies of a connection, and the connection as a parcel; see move.h */
+/* deed_msg.c - messages between processes that have copies of a connection, and the parcel that holds a connection as bytes; see move.h */
 #include "channel/sys.h"
 #include "lib/deed_priv.h"
 #include "lib/own_fd.h"
@@ -113,7 +113,7 @@ int deed_msg_recv(int fd, unsigned kinds, struct deed_msg *ret_msg, int ret_fds[
 	return err;
 }
 
-/* A process that may not write files (RLIMIT_FSIZE) has the kernel keep one message instead, which is looked at, and never read. Return: a descriptor; -errno */
+/* The parcel where RLIMIT_FSIZE forbids a file of that size: one message in a socket, which is only ever read by MSG_PEEK. Return: a descriptor; -errno */
 static int message_write(const uint8_t *buf, uint64_t bytes)
 {
 	int pair[2], room = (int)min_u64(bytes, INT_MAX), err = deed_pair(SOCK_SEQPACKET, pair);

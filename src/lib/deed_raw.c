@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * deed_raw.c - those who read and write a token themselves; see move.h
+ * deed_raw.c - raw readers and writers: programs that use a token by system calls of their own; see move.h
  *
- * libc's streams read and write by calls that nobody can interpose; programs without the library know nothing else. A token is a stream
- * socket, so both work on it: what is written there comes out at the deed, in its order with the claims, and goes to the peer; what the peer
- * sends is put into the deed.
+ * libc's streams read and write by calls that can't be interposed; programs without the library use the token like any socket. It is a stream socket, so both
+ * works: the holder finds what they write at the deed, in order with the claims, and sends it to the peer. What the peer sends it puts into the deed,
+ * for them to read at the token.
  *
- * Readers of that kind can't be seen. What was put into a token costs two system calls more, and is to be read before anything else by
- * whoever claims the connection next; so it is done only for bytes that have waited, which a program that asks the library does not let them
- * do, and little at a time: soon if our program does not wait for them, or lets libc read; after longer if it waits, and is slow. When they have been taken by
- * somebody else than our program the next ones follow at once. So do the first if a set of another process is known to wait at the token (deed_watched()).
+ * The holder can't see a raw reader wait. Bytes in a token cost two more system calls, and the next claimer must read them before all else. So only bytes that
+ * have waited for a while are put there, and few at a time: after SOON_MS if the holder's program does not wait for them, or lets libc read; after LATE_MS if
+ * it waits, and is slow. When another process has read them all the next ones follow at once; so do the first ones if an epoll set of another process
+ * is known to wait at the token (deed_watched()).
  *
- * A connection that is kept for somebody (deed_keep()) and has bytes for him is opened after a while, when he may have claimed it, and from then on is
- * like any other that we hold.
+ * A peer that keeps a connection (deed_keep()) and has bytes for a reader that has not claimed it after KEPT_MS opens the parcel itself, and is an ordinary
+ * holder from then on.
  */
 #include "base/time.h"
 #include "channel/bell.h"
@@ -29,11 +29,11 @@
 
 enum {
 	TAKE_BYTES = 64 * 1024,
-	PUMP_BYTES = 32 * 1024, /* at most in a token, with what the kernel needs for it */
+	PUMP_BYTES = 32 * 1024, /* limit for unread bytes in a token, the kernel's overhead included */
 	SOON_MS = 3,
 	LATE_MS = 100,
 	KEPT_MS = 20,
-	KEPT_AGAIN_MS = 1000, /* at the latest: when there is something it is seen before */
+	KEPT_AGAIN_MS = 1000, /* at the latest; new bytes are seen before that */
 };
 
 static uint32_t socket_bytes(int fd, unsigned long which)
@@ -52,7 +52,7 @@ bool deed_raw_send(struct vj *vj, struct deed *d)
 
 		if (n == -EAGAIN || n == -ENOTCONN || n == -ENOMEM)
 			return false;
-		d->raw_at += n < 0 ? d->raw_len - d->raw_at : (uint32_t)n; /* it has failed: as if it had been sent */
+		d->raw_at += n < 0 ? d->raw_len - d->raw_at : (uint32_t)n; /* the connection has failed: drop the rest */
 		if (d->raw_at < d->raw_len)
 			continue;
 		free(d->raw);
@@ -108,13 +108,13 @@ bool raw_was_unread(const struct deed *d)
 	int err = 0;
 	socklen_t len = sizeof(err);
 
-	/* unix_release_sock() of the kernel */
+	/* the kernel's unix_release_sock() sets that if the last copy was closed with bytes unread */
 	return !sys_getsockopt(d->fd, SOL_SOCKET, SO_ERROR, &err, &len) && err == ECONNRESET;
 }
 
 /*
- * A message has a descriptor with it, and a look at what is queued ends behind that. So it is the last of what was seen, whole unless that
- * was as much as was asked for.
+ * A message comes with a descriptor, at which recvmsg() stops. So a message is the last part of what MSG_PEEK returned, and complete unless @d->raw was too
+ * short for it.
  */
 enum raw_next raw_next(struct deed *d)
 {
@@ -127,7 +127,7 @@ enum raw_next raw_next(struct deed *d)
 		return nothing_queued(d);
 	d->raw = malloc(queued);
 	if (!d->raw)
-		return RAW_NOTHING; /* later */
+		return RAW_NOTHING; /* no memory: later */
 	iov = (struct iovec){ d->raw, queued };
 	hdr.msg_iov = &iov;
 	len = sys_recvmsg(d->fd, &hdr, MSG_PEEK | MSG_DONTWAIT);
@@ -142,7 +142,7 @@ enum raw_next raw_next(struct deed *d)
 	return hdr.msg_flags & MSG_CTRUNC ? RAW_MESSAGE : RAW_NOTHING;
 }
 
-/* Kept for whoever comes: he has read or written already. */
+/* If @d is kept for a claimer: a raw reader or writer has used the token before one came, so open the parcel. */
 static void kept_open(struct vj *vj, struct deed *d)
 {
 	struct vj_conn c;
@@ -165,7 +165,7 @@ bool raw_take(struct vj *vj, struct deed *d)
 	d->raw_len = n > 0 ? (uint32_t)n : 0;
 	if (d->raw_len && d->conn.v)
 		return true;
-	free(d->raw); /* nothing; or it is a peer's that keeps it, and it could not be opened */
+	free(d->raw); /* nothing was read; or a kept connection could not be opened */
 	d->raw = NULL;
 	return n > 0;
 }
@@ -185,7 +185,7 @@ void raw_watch(struct vj *vj, struct deed *d, bool soon)
 
 	d->soon |= soon;
 	vj->move_ns = 0;
-	/* what is to become the kernel's has to be whole */
+	/* not over an interface: it will become the kernel's, and needs all its unread bytes for that */
 	if (d->pump_pprev || (d->conn.v && !tcp_can_move(vj->stack, d->conn)))
 		return;
 	d->waiting = false;
@@ -215,7 +215,7 @@ void raw_keep(struct vj *vj, struct deed *d)
 	raw_watch(vj, d, false);
 	d->parcel_waits = n == (long)sizeof(head) && head.rcv_bytes;
 	d->waiting = true;
-	d->kept_long = d->watched; /* who waits does so at the token */
+	d->kept_long = d->watched; /* its reader waits at the token: no need to let it claim first */
 	d->look_ns = d->parcel_waits && d->watched ? 0 : lib_clock_ns() + KEPT_MS * NS_PER_MS;
 }
 
@@ -258,7 +258,7 @@ static uint32_t unread_bytes(const struct vj *vj, const struct deed *d)
 	return tcp_unread_bytes(vj->stack, d->conn);
 }
 
-/* Bytes for the token's readers, or that there will be no more */
+/* Are there bytes for the token's readers, or an end of file or error that they haven't seen? */
 static bool has_news(const struct vj *vj, const struct deed *d)
 {
 	bool over = vj_ready(vj, (struct vj_conn){ d->conn.v }) & (VJ_EV_EOF | VJ_EV_ERROR);
@@ -266,7 +266,7 @@ static bool has_news(const struct vj *vj, const struct deed *d)
 	return (over && !d->ended) || unread_bytes(vj, d);
 }
 
-/* What was written to a token waits for room at the peer, and that came with frames that were taken since it was looked for. */
+/* Does a raw write wait for send buffer, and is there some since the last look? */
 static bool can_send(const struct vj *vj)
 {
 	const struct deed *d = vj->deeds && vj->deeds->raw_waits ? vj->deeds->all : NULL;
@@ -276,7 +276,7 @@ static bool can_send(const struct vj *vj)
 	return d != NULL;
 }
 
-/* Kept, and something has come for whoever claims it, who has had his time to do that */
+/* Kept for so long that a claimer would have come, and the peer's end has something to be read? */
 static bool kept_has_news(const struct vj *vj, const struct deed *d)
 {
 	return d->kept_long && !d->deaf && d->state == DEED_QUIET && move_transit_has_news(vj, d->msg.token);
@@ -297,7 +297,7 @@ uint64_t deed_pump_ns(const struct vj *vj)
 	return ns;
 }
 
-/* The end follows the last byte. */
+/* All bytes are in the token: end of file behind them. */
 static void pump_end(struct deed *d)
 {
 	if (!d->ended)
@@ -305,7 +305,7 @@ static void pump_end(struct deed *d)
 	d->ended = true;
 }
 
-/* @in_token: bytes that nobody has read there, and what the kernel needs beside. Return: the same, after */
+/* Put bytes into the token. @in_token: unread bytes there, with the kernel's overhead. Return: the same, afterwards */
 static uint32_t pump(struct vj *vj, struct deed *d, uint32_t in_token)
 {
 	struct vj_conn c = { d->conn.v };
@@ -330,7 +330,7 @@ static uint32_t pump(struct vj *vj, struct deed *d, uint32_t in_token)
 	return in_token;
 }
 
-/* Has it waited long enough? */
+/* Have the unread bytes waited long enough? */
 static bool pump_due(struct vj *vj, struct deed *d)
 {
 	bool waited = d->cookie && vj->deeds->hooks.waited(d->cookie), soon = d->soon || !waited;
@@ -349,7 +349,7 @@ static void pump_one(struct vj *vj, struct deed *d)
 	uint32_t in_token;
 
 	if (!has_news(vj, d)) {
-		d->waiting = d->full = false; /* the ring may be over when there is something again */
+		d->waiting = d->full = false; /* the event for room in the token may be gone by the time that bytes come again */
 		if (d->ended || (!d->soon && !d->pumped))
 			raw_rest(d);
 		return;
@@ -359,21 +359,21 @@ static void pump_one(struct vj *vj, struct deed *d)
 	if (!pump_due(vj, d))
 		return;
 	in_token = pump(vj, d, in_token);
-	d->full = in_token >= PUMP_BYTES; /* it rings when there is room */
+	d->full = in_token >= PUMP_BYTES; /* EPOLLOUT says when there is room */
 	d->waiting = !d->full && unread_bytes(vj, d);
 	d->look_ns = vj->now_ns + SOON_MS * NS_PER_MS;
 	if (has_news(vj, d) && !unread_bytes(vj, d))
 		pump_end(d);
 }
 
-/* To ourselves, where both ends are then. Now or later: vjd may be starting anew. */
+/* Is there a channel of this process to itself, where both ends will be? vjd may be restarting: then later. */
 static bool can_open(struct vj *vj, struct deed *d)
 {
 	struct vj_link *link;
 
 	if (!vj->ctl)
 		return false;
-	d->msg.peer_app = ctl_client_welcome(vj->ctl)->app_id; /* it may have numbered us anew */
+	d->msg.peer_app = ctl_client_welcome(vj->ctl)->app_id; /* a new vjd may have given us another number */
 	return !route_join(vj, d->msg.peer_app, d->msg.peer_pid, &link);
 }
 
@@ -386,10 +386,10 @@ static void keep_one(struct vj *vj, struct deed *d)
 	news = d->parcel_waits || move_transit_has_news(vj, d->msg.token);
 	if (news && can_open(vj, d)) {
 		kept_open(vj, d);
-		d->drained = d->kept_long; /* whoever would claim it has done so: at once */
+		d->drained = d->kept_long; /* a claimer would have come by now: pump at once */
 		return;
 	}
-	d->kept_long = !news; /* else tried again then, not at once */
+	d->kept_long = !news; /* with news: try again at look_ns, not at once */
 	d->look_ns = vj->now_ns + KEPT_AGAIN_MS * NS_PER_MS;
 }
 

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * deed_requeue.c - a connection that waits for accept() comes into the kernel's queue instead; see move.h
+ * deed_requeue.c - a connection that waits for accept() is put into the kernel's accept queue instead; see move.h
  *
- * Who accepts may be a program without the library, which takes from that queue alone, and may begin when somebody waits already. Nothing
- * has been sent to such a client yet, so he can be one of the kernel's: his end connects once more, there, from the same address and port,
- * and says again what he has kept (one that keeps nothing: what the listening process had received, which comes back to it as a parcel, then what he
- * has not sent yet); and takes the place of the one over the channel. Whoever accepts sees a connection that has just come.
+ * A program without the library may accept; it takes from that queue only, and may start when clients wait already. Nothing has been sent to such a client
+ * yet, so its connection can become the kernel's: the client's library connects a kernel socket to the same endpoint, from the same address and port, and
+ * sends the client's data again. That is what it has kept of a call (stack/tcp_call.c); else what the server's process had received, which comes back
+ * in a parcel, then what was not sent yet. The socket takes the place of the channel's connection, and accept() finds a new connection.
  *
- * A client that has written, closed and gone is still to be heard: then the process that listens does the same in his place.
+ * If the client has written, closed and ended, the listening process does this in its place, so that its data is not lost.
  *
- * If whoever listens has ended, the client's library does it by itself, for those that the program has closed, too, as long as its process is there.
+ * If the listening process has ended, the client's library does it on its own, also for connections that the program has closed, while the process lives.
  */
 #include "base/time.h"
 #include "channel/sys.h"
@@ -26,14 +26,14 @@
 enum { AGAIN_MS = 10, FOR_MS = 1500, UNHEARD_MS = 100 };
 
 struct requeue {
-	int fd; /* the kernel's socket, not blocking; -1: to be made */
+	int fd; /* the kernel socket, non-blocking; -1: to be made */
 	bool named; /* bound to the client's own address and port */
 	bool connected;
 	struct endpoint from, to;
 	bool sock6;
-	uint8_t *bytes; /* what the listening process had, and how much of it was sent */
+	uint8_t *bytes; /* the parcel: what the listening process had received; @at of @len is sent */
 	uint64_t len, at;
-	uint64_t own_at; /* of what the client has not sent yet; his queue grows only at its end meanwhile */
+	uint64_t own_at; /* sent of the client's send queue, which only grows at its end meanwhile */
 };
 
 void requeue_free(struct deed *d)
@@ -48,7 +48,7 @@ void requeue_free(struct deed *d)
 	free(q);
 }
 
-/* Takes @parcel, of @bytes: of the end that waited for accept(). NULL: no memory, or it is none */
+/* Takes ownership of @parcel, @bytes long, which is the server's end. NULL: no memory, or not a parcel */
 static struct requeue *requeue_new(uint8_t *parcel, uint64_t bytes)
 {
 	struct requeue *q = calloc(1, sizeof(*q));
@@ -73,7 +73,7 @@ static struct requeue *requeue_new(uint8_t *parcel, uint64_t bytes)
 
 /* ---- the kernel's connection ------------------------------------------------------------------------------------- */
 
-/* As a socket of this family has it */
+/* @ep as an address for a socket of AF_INET, or (@sock6) AF_INET6 */
 static socklen_t name_of(const struct endpoint *ep, bool sock6, struct sockaddr_storage *ret_name)
 {
 	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)ret_name;
@@ -90,7 +90,7 @@ static socklen_t name_of(const struct endpoint *ep, bool sock6, struct sockaddr_
 	return sizeof(*in6);
 }
 
-/* Until all has been said: whoever accepts it is not to take a part for the whole, should it end before. */
+/* @on until all data is sent: if this process ends before, the server must see a reset, and not take a part for the whole. */
 static void ends_by_reset(const struct requeue *q, bool on)
 {
 	const struct linger at_once = { .l_onoff = on };
@@ -98,7 +98,7 @@ static void ends_by_reset(const struct requeue *q, bool on)
 	(void)sys_setsockopt(q->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
 }
 
-/* @named: from the same address and port. Return: 0: it connects; -errno. */
+/* @named: from the client's address and port. Return: 0: connecting; -errno. */
 static int kernel_connect(struct requeue *q, bool named)
 {
 	struct sockaddr_storage from, to;
@@ -111,7 +111,7 @@ static int kernel_connect(struct requeue *q, bool named)
 		return q->fd;
 	ends_by_reset(q, true);
 	q->named = named;
-	if (to.ss_family == AF_INET6 && ip_addr_is_v4(&q->to.addr)) /* as the program's was, whatever bindv6only says */
+	if (to.ss_family == AF_INET6 && ip_addr_is_v4(&q->to.addr)) /* as the program's socket was, whatever net.ipv6.bindv6only says */
 		(void)sys_setsockopt(q->fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
 	if (named) {
 		(void)sys_setsockopt(q->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
@@ -131,7 +131,7 @@ static int connected(struct requeue *q)
 
 	if (q->fd < 0) {
 		err = kernel_connect(q, true);
-		if (err) /* his port is somebody's there: from another one */
+		if (err) /* the client's port is in use in the kernel: from any other */
 			err = kernel_connect(q, false);
 		if (err)
 			return err;
@@ -165,7 +165,7 @@ static int requeue_go_on(struct requeue *q)
 	return err ? err : send_some(q->fd, q->bytes, q->len, &q->at);
 }
 
-/* What our own end has not sent yet. Return: as send_some() */
+/* Send what the client's send queue holds. Return: as send_some() */
 static int send_own(const struct vj *vj, struct requeue *q, struct tcp_id id)
 {
 	uint8_t buf[1024]; /* a thread's stack may be small */
@@ -181,7 +181,7 @@ static int send_own(const struct vj *vj, struct requeue *q, struct tcp_id id)
 	return err;
 }
 
-/* What others have written into its token, and was not sent, and that they write no more. Return: as send_some() */
+/* Send what others have written into the client's token, and pass on their shutdown() for writing. Return: as send_some() */
 static int send_raw(struct vj *vj, const struct requeue *q, struct deed *d)
 {
 	enum raw_next next;
@@ -205,7 +205,7 @@ static int send_raw(struct vj *vj, const struct requeue *q, struct deed *d)
 
 /* ---- the client's end -------------------------------------------------------------------------------------------- */
 
-/* It is over here; if it has a socket of the kernel's instead, that is @d->parcel_fd from here on. */
+/* The channel's connection is over; the kernel socket in its place, if there is one, is @d->parcel_fd from here on. */
 static void requeue_end(struct vj *vj, struct deed *d)
 {
 	d->in_kernel = true;
@@ -220,7 +220,7 @@ static void requeue_failed(struct vj *vj, struct deed *d, int err)
 
 	lib_log(vj, LOG_WARNING, "a connection that nobody has accepted is reset: the kernel says %s", strerror(-err));
 	deed_conn_gone(vj, d);
-	if (!d->cookie) /* closed: nobody asks how it has ended */
+	if (!d->cookie) /* closed by the program, which won't ask how it ended */
 		tcp_forget(vj->stack, id);
 	else if (!tcp_is_over(vj->stack, id))
 		tcp_fail(vj->stack, id, ECONNRESET);
@@ -236,7 +236,7 @@ void requeue_leave(struct vj *vj, struct deed *d)
 	bool refused = tcp_is_refused(vj->stack, id);
 	int err;
 
-	if (tcp_is_over(vj->stack, id) && !refused) { /* as any that is over */
+	if (tcp_is_over(vj->stack, id) && !refused) { /* over for another reason, and handled as such */
 		deed_conn_gone(vj, d);
 		if (!d->cookie)
 			tcp_forget(vj->stack, id);
@@ -271,7 +271,7 @@ void requeue_leave(struct vj *vj, struct deed *d)
 	vj->deeds->hooks.in_kernel(cookie, &d->msg.note, d->parcel_fd, refused ? REPORT_WHY_OWNER_GONE : REPORT_WHY_USED_ELSEWHERE);
 }
 
-/* The one that it has, or @d, which has no other connection: taken in any case. NULL: @d is */
+/* The deed of connection @id: its own, if it has one (@d is freed), else @d, which has no connection yet. NULL: @d is NULL, and it has none */
 static struct deed *requeue_deed(struct vj *vj, struct deed *d, struct tcp_id id)
 {
 	struct deed *own = deed_of(vj, id);
@@ -296,7 +296,7 @@ void requeue_take(struct vj *vj, struct deed *d)
 
 	own_fd_close(d->parcel_fd);
 	d->parcel_fd = -1;
-	if (move_transit_take(vj, d->msg.token, &id)) { /* it has failed meanwhile */
+	if (move_transit_take(vj, d->msg.token, &id)) { /* the connection has failed meanwhile */
 		d->requeue = q;
 		deed_free(vj, d);
 		return;
@@ -307,17 +307,17 @@ void requeue_take(struct vj *vj, struct deed *d)
 	d->requeue = q;
 	if (q) {
 		q->sock6 = d->sock6;
-		if (tcp_keeps_said(vj->stack, id)) /* rather than what the other end says that it was */
+		if (tcp_keeps_said(vj->stack, id)) /* send our own copy of the data, not the server's */
 			q->at = q->len;
-		tcp_endpoints(vj->stack, id, &q->from, &q->to); /* whatever the parcel says */
+		tcp_endpoints(vj->stack, id, &q->from, &q->to); /* don't trust the parcel's */
 	}
-	/* who has accepted, or is himself who has connected, has no queue that it could come from */
+	/* only an end that has connected, and has nothing to be read, can have been waiting for accept() */
 	if (!q || !vj->deeds->hooks.in_kernel || !tcp_is_unanswered(vj->stack, id))
 		requeue_failed(vj, d, -EOPNOTSUPP);
 	vj->move_ns = 0;
 }
 
-/* A moment for a backlog that is full. Return: false: none is left */
+/* Wait for the kernel to take more, up to UNHEARD_MS if its backlog is full. Return: false: that time is over */
 static bool kernel_takes(const struct requeue *q)
 {
 	struct pollfd pfd = { .fd = q->fd, .events = POLLOUT };
@@ -354,7 +354,7 @@ bool deed_unheard(struct vj *vj, struct vj_conn c)
 
 /* ---- the listening process' end ---------------------------------------------------------------------------------- */
 
-/* In the place of a client that is gone. Return: true: it is done, or can't be. */
+/* Requeue in the place of a client that has ended. Return: true: done, or impossible. */
 static bool give_alone(struct vj *vj, struct deed *d)
 {
 	uint64_t bytes = tcp_export_bytes(vj->stack, d->conn);
@@ -373,7 +373,7 @@ static bool give_alone(struct vj *vj, struct deed *d)
 	return err != -EAGAIN;
 }
 
-/* What was packed to be offered to others is for its client now. Return: 0; -errno. */
+/* If a parcel was packed as an offer to others, drop it, for one that goes to the client. Return: 0; -errno. */
 static int crate_anew(struct deed *d)
 {
 	if (!d->packed)
@@ -395,7 +395,7 @@ bool requeue_instead(const struct vj *vj, struct deed *d)
 	return true;
 }
 
-/* To its client, by vjd. Return: 0; -ESRCH: he is gone; -errno */
+/* Pass the parcel to the client's process, by vjd. Return: 0; -ESRCH: that has ended; -errno */
 static int give_to_client(struct vj *vj, struct deed *d)
 {
 	int err;
@@ -419,7 +419,7 @@ bool requeue_give(struct vj *vj, struct deed *d, int *ret_err)
 	if (err == -ESRCH) {
 		*ret_err = 0;
 		d->msg.peer_app = 0;
-		if ((!d->requeue && deed_is_late(&d->msg)) || give_alone(vj, d)) /* if he had the time he has called another, before he ended */
+		if ((!d->requeue && deed_is_late(&d->msg)) || give_alone(vj, d)) /* late: before it ended it may have called another server, which has the data */
 			return true;
 	} else if (!passes(err) || vj->now_ns > d->until_ns) {
 		return true;

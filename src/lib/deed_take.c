@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* deed_take.c - a connection comes from another process; see move.h */
+/* deed_take.c - the claimer's side: a connection comes from another process; see move.h */
 #include "base/time.h"
 #include "channel/sys.h"
 #include "lib/deed_priv.h"
@@ -11,27 +11,27 @@
 #include <syslog.h>
 
 /*
- * vjd may be away, or late, or not know the peer again: what comes is reset if there is no link in time. The peer waits for TRANSIT_MS (move.c). One
- * that was offered goes back if it is late before.
+ * vjd may be down or late, or, started anew, may not know the peer yet. Without a link in time the connection is reset; the peer waits for TRANSIT_MS (move.c).
+ * One that was offered for accept() goes back if its time (deed_is_late()) is over before.
  */
 enum { PATIENCE_MS = 12000, RX_MAX = 64 };
 
-/* Seen from here it may have another number, or none; then it is only that nobody waits for it. */
+/* In another PID namespace the peer has another number, or none: then this is wrong, and the only harm is that nobody waits for it. */
 static bool has_ended(int pid)
 {
 	return pid > 0 && SYS_CALL2(SYS_kill, pid, 0) == -ESRCH;
 }
 
-/* May what route_join() returned become something else? */
+/* May route_join() succeed if it is tried again? */
 static bool passes(int err, int peer_pid)
 {
 	switch (err) {
-	case -ENOTCONN:	 /* vjd is just being started anew ... */
+	case -ENOTCONN:	 /* vjd is being restarted ... */
 	case -ETIMEDOUT: /* ... or is late */
 	case -EAGAIN:	 /* we ask too often */
 	case -EBUSY:
 		return true;
-	case -ESRCH: /* the peer has not found the new vjd yet */
+	case -ESRCH: /* the peer may not have found the new vjd yet */
 		return !has_ended(peer_pid);
 	default:
 		return false;
@@ -39,7 +39,7 @@ static bool passes(int err, int peer_pid)
 }
 
 /*
- * A link to who has the other end. vjd may be starting anew just now, and not know everybody yet. Return: NULL: there is none to be had.
+ * A link to the peer. Waits while vjd is being restarted and does not know the peer yet. Return: NULL: no link can be made.
  */
 static struct vj_link *link_to(struct vj *vj, const struct deed_msg *msg, bool offered)
 {
@@ -47,7 +47,7 @@ static struct vj_link *link_to(struct vj *vj, const struct deed_msg *msg, bool o
 	struct vj_link *link = NULL;
 	int err;
 
-	if (!msg->peer_app || msg->peer_pid <= 0) /* vjd would have no more to do with who asks for nobody */
+	if (!msg->peer_app || msg->peer_pid <= 0) /* vjd disconnects an application that asks for number 0 */
 		return NULL;
 	if (offered && msg->until_ns)
 		end_ns = min_u64(end_ns, msg->until_ns);
@@ -67,8 +67,8 @@ static struct vj_link *link_to(struct vj *vj, const struct deed_msg *msg, bool o
 }
 
 /*
- * Its peer may have used these addresses before, for one that has come to us by itself; then that one's end is in the ring, since it was there before
- * this one began anywhere.
+ * -EADDRINUSE: this process may still have an earlier connection with the same addresses. Its end (FIN, RST) is in the ring by now, as the peer sent it
+ * before it used the addresses again; so take frames until it is found.
  */
 static int import(struct vj *vj, struct vj_link *link, const uint8_t *buf, uint64_t bytes, uint64_t cookie, struct tcp_id *ret_id)
 {
@@ -80,7 +80,7 @@ static int import(struct vj *vj, struct vj_link *link, const uint8_t *buf, uint6
 	return err;
 }
 
-/* By whoever gave it, who keeps it. */
+/* Has the giver called the offer off, to keep the connection? See call_off() in deed_give.c. */
 static bool is_called_off(int crate)
 {
 	uint8_t word;
@@ -88,7 +88,7 @@ static bool is_called_off(int crate)
 	return crate >= 0 && sys_recvfrom(crate, &word, 1, MSG_DONTWAIT, NULL, NULL) == 1;
 }
 
-/* Whoever gave it keeps it until then. Return: false: he has called it off meanwhile */
+/* Confirm to the giver, which keeps the parcel until then. Return: false: it has called the offer off meanwhile */
 static bool say_taken(int crate)
 {
 	return crate < 0 || sys_sendto(crate, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL, NULL, 0) == 1 || !is_called_off(crate);
@@ -109,7 +109,7 @@ int deed_open(struct vj *vj, struct deed *d, int crate, struct vj_conn *ret_c)
 	struct tcp_id id;
 	int err;
 
-	if (is_called_off(crate) || (crate >= 0 && deed_is_late(&d->msg))) /* not before, as finding the link may have taken long */
+	if (is_called_off(crate) || (crate >= 0 && deed_is_late(&d->msg))) /* checked this late, as link_to() may have taken long */
 		return -ECANCELED;
 	buf = deed_parcel_read(d->parcel_fd, &bytes);
 	err = buf ? import(vj, link, buf, bytes, d->cookie, &id) : -EINVAL;
@@ -125,9 +125,9 @@ int deed_open(struct vj *vj, struct deed *d, int crate, struct vj_conn *ret_c)
 		return -ECANCELED;
 	}
 	deed_conn_set(vj, d, id);
-	if (!over && !link && has_ended(d->msg.peer_pid) && !deed_is_late(&d->msg)) { /* it ends as if its link had gone after it had come */
+	if (!over && !link && has_ended(d->msg.peer_pid) && !deed_is_late(&d->msg)) { /* as if its link had gone after its arrival */
 		tcp_peer_gone(vj->stack, d->conn);
-	} else if (!over && !link) { /* whoever called, and lives, says it to another */
+	} else if (!over && !link) { /* a caller that lives sends its data to another server */
 		tcp_fail(vj->stack, d->conn, ECONNRESET);
 	} else if (!over) {
 		(void)tcp_hold_here(vj->stack, d->conn);
@@ -155,7 +155,7 @@ int deed_claim(int token, int *ret_answer)
 	return 0;
 }
 
-/* The deed and the parcel that come in by @from; or no deed, but a socket. Return: 0; -EAGAIN; -ECONNRESET. */
+/* Receive deed and parcel by @from; or a socket instead (*@ret_d: NULL). Return: 0; -EAGAIN; -ECONNRESET. */
 static int deed_receive(struct vj *vj, int from, unsigned kinds, struct deed **ret_d, int *ret_socket)
 {
 	int fds[DEED_FDS], err;
@@ -195,7 +195,7 @@ int deed_take(struct vj *vj, int answer, uint64_t cookie, struct deed_note *ret_
 		deed_free(vj, d);
 		return err;
 	}
-	(void)sys_sendto(answer, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL, NULL, 0); /* whoever gave it keeps it until then */
+	(void)sys_sendto(answer, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL, NULL, 0); /* the former holder keeps it until then */
 	*ret_note = d->msg.note;
 	deed_came(vj, d);
 	return 0;
@@ -217,7 +217,7 @@ void deed_enqueue(struct vj *vj, struct deed *d, int crate)
 
 	deed_free(vj, d);
 	vj->deeds->others = true;
-	if (here && !deed_drop_late(vj, (struct tcp_id){ c.v }) && tcp_enqueue(vj->stack, (struct tcp_id){ c.v })) /* we have stopped meanwhile */
+	if (here && !deed_drop_late(vj, (struct tcp_id){ c.v }) && tcp_enqueue(vj->stack, (struct tcp_id){ c.v })) /* our listener has stopped meanwhile */
 		deed_offer_one(vj, (struct tcp_id){ c.v }, DEED_OFFER_STOPS);
 }
 
