@@ -4,14 +4,14 @@
  *
  * A connection is held by one process at a time and moves to whoever uses it (lib/move.h). Here is when:
  *
- *	shared	its descriptors are copies of a token, which is put in their place before the first copy can come into another
- *		process: by fork(), exec() or SCM_RIGHTS. Until then nothing of this costs anything.
- *	away	SOCK_AWAY: a copy of the token, and another process holds the connection, or a peer keeps it. All that a program
- *		can do with it but close it, duplicate it and ask for its names claims it first. Waiting for it in poll() is use;
- *		so is adding it to a set, and the first wait of a child on a set that it has inherited. A set goes on holding a
- *		connection that has moved away, and claims it when something has come for it that nobody waits for there, which can be
- *		read from the token: else two processes that wait would have it by turns.
- *	claimed	this process holds it again
+ *	shared	its descriptors are copies of a token, which replaces the placeholder before the first copy can come into another
+ *		process: by fork(), exec() or SCM_RIGHTS. Before that, sharing costs nothing.
+ *	away	SOCK_AWAY: this process has copies of the token, and another process holds the connection, or a peer keeps it. Any
+ *		use claims it first, except to close it, duplicate it or ask for its addresses. Use includes to wait in poll(), to add it to an epoll
+ *		set, and a child's first wait on a set that it has inherited. A connection that leaves stays in the epoll sets that it was
+ *		in: these watch the token, and claim it when that can be read, which it can when bytes have come that no thread of the
+ *		holder waits for. To claim it sooner would have two processes that both wait take it from each other in turn.
+ *	claimed	this process holds it again.
  *
  *	lent	one process waits for it in a set while others write the answers (kamailio). All know which process that is by a mark at
  *		the token, a socket option that has no meaning for it. If another one holds the connection, and doesn't wait itself, it
@@ -55,9 +55,9 @@
 
 enum { CLAIM_MS = 10000, CLAIM_BACK_MS = 5, LEAVE_MS = 2000 };
 
-/* At a token, as SO_PRIORITY: does a set wait for it, and in the process that has it? */
+/* The mark at a token, its SO_PRIORITY. WAITS: an epoll set waits at the token; HOLDS: the process whose set that is holds the connection */
 enum { MARK_NONE, MARK_WAITS, MARK_HOLDS };
-enum { LENT_BYTES = 16 * 1024, LENT_BYTES_MAX = 64 * 1024 }; /* in one call; in all: who sends much had better have it */
+enum { LENT_BYTES = 16 * 1024, LENT_BYTES_MAX = 64 * 1024 }; /* limits for writes into the token: per call, in all. A process that sends more should claim it */
 
 /* What goes along with a connection; in a deed_note. */
 struct note {
@@ -72,7 +72,7 @@ _Static_assert(NOTE_BYTES <= sizeof(((struct deed_note *)0)->bytes), "fits");
 
 /* ---- leaving --------------------------------------------------------------------------------------------------- */
 
-/* Rounded up: 0 is none. */
+/* Rounded up, since 0 means no time-out */
 static uint32_t timeout_ms(uint64_t ns)
 {
 	return (uint32_t)min_u64((ns + NS_PER_MS - 1) / NS_PER_MS, UINT32_MAX);
@@ -100,7 +100,7 @@ static void note_make(const struct sock *s, struct deed_note *ret_note)
 	memcpy(ret_note->bytes, &n, NOTE_BYTES);
 }
 
-/* From another process of this user: whatever it says is possible. */
+/* From another process of this user, so any value may come. */
 static void note_take(struct sock *s, const struct deed_note *note)
 {
 	struct note n;
@@ -143,7 +143,7 @@ static int mark_of(int fd)
 	return sys_getsockopt(fd, SOL_SOCKET, SO_PRIORITY, &mark, &len) ? MARK_NONE : mark;
 }
 
-/* By a set that this process waits at: a child of fork() has its parent's, too */
+/* By an epoll set that this process waits at, which the copy in a child of fork() isn't until the child waits */
 static bool is_watched(const struct sock *s)
 {
 	const struct watch *w = s->file.watches;
@@ -251,7 +251,7 @@ static void token_place(int token, int fd, const struct sock *s)
 	}
 }
 
-/* Return: 0; -errno: copies of it in other processes will be dead. */
+/* Put a token at the descriptors of @s. Return: 0; -errno: copies in other processes will be dead. */
 VJ_EARLY static int share(int fd, struct sock *s)
 {
 	int token, err;
@@ -290,8 +290,8 @@ VJ_EARLY void share_fd(int fd)
 }
 
 /*
- * libc's own streams write to these numbers by a call that nobody can interpose. With a token there what they write reaches the peer by way
- * of the deed (lib/deed.c).
+ * libc's streams use descriptors 0 to 2 by calls that can't be interposed. They are given a token, so that what is written there reaches the peer by way of the
+ * deed (lib/deed.c).
  */
 void away_stdio(int fd)
 {
@@ -314,7 +314,7 @@ void sock_before_unseen(int fd)
 	lock_leave();
 }
 
-enum { SUBMITTED_MAX = 0x10000 }; /* by fs.aio-max-nr; whatever is said to be there */
+enum { SUBMITTED_MAX = 0x10000 }; /* look at no more: fs.aio-max-nr allows no more, whatever @cnt is */
 
 void sock_before_io_submit(long cnt, void *list)
 {
@@ -349,7 +349,7 @@ long away_pumped_recv(struct sock *s, const struct iovec *iov, int cnt, bool pee
 	int fd = fd_of_file(&s->file);
 	long n = fd < 0 ? 0 : sys_recvmsg(fd, &msg, MSG_DONTWAIT | (peek ? MSG_PEEK : 0));
 
-	s->pumped = n > 0 || n == -EFAULT; /* it takes nothing then */
+	s->pumped = n > 0 || n == -EFAULT; /* after EFAULT the bytes are still there */
 	return n;
 }
 
@@ -371,7 +371,7 @@ VJ_EARLY void share_all(void)
 		share_fd(fd);
 }
 
-/* One that isn't connected yet has somebody who waits for that, and is here a moment later. */
+/* Share up to @most connections that are about to leave. Not one that isn't connected yet: a thread waits for that, and it will be here a moment later. */
 static void on_leaving(unsigned most)
 {
 	for (int fd = fd_next(0); fd >= 0 && most; fd = fd_next(fd + 1)) {
@@ -392,7 +392,7 @@ void away_init(void)
 	deed_hooks_set(sock.vj, &hooks);
 }
 
-/* To another process. One over an interface becomes the kernel's by that, which it had better been from the first. */
+/* @fd is sent to another process. A connection over an interface becomes the kernel's by that; so the next ones had better be the kernel's from the start. */
 static void send_fd(int fd)
 {
 	struct sock *s = file_sock(fd_peek(fd));
@@ -458,20 +458,20 @@ void away_adopt(int fd)
 
 /* ---- claiming -------------------------------------------------------------------------------------------------- */
 
-/* Return: 0: it is here; -ECONNRESET: it will not come. Gives up the lock meanwhile. */
+/* Wait for the answer to a claim. Return: 0: this process holds it; -ECONNRESET: it won't come. Gives up the lock meanwhile. */
 static int claim_wait(struct sock *s, int answer)
 {
 	struct blocking b = { .file = &s->file,
 			      .signals = sock_signals,
 			      .kernel_fd = answer,
-			      .spin.begun = true, /* the answer is the kernel's */
+			      .spin.begun = true, /* the answer comes by a kernel socket: spinning finds nothing */
 			      .timeout_ns = CLAIM_MS * NS_PER_MS };
 	struct deed_note note;
 	int r, socket = -1;
 
 	for (;;) {
 		ctx_process();
-		if (s->state != SOCK_AWAY || !sock.vj) { /* another thread has it, or nobody needs it any more */
+		if (s->state != SOCK_AWAY || !sock.vj) { /* another thread has claimed it, or it isn't needed any more */
 			r = 0;
 			break;
 		}
@@ -501,7 +501,7 @@ static int claim_wait(struct sock *s, int answer)
 	return r;
 }
 
-/* Others may have filled the token with what they write. Gives the lock up meanwhile: the number may become another one's then. */
+/* Send a claim. The token may be full of what others have written; then this waits, without the lock, so that @fd may become another descriptor. */
 static int claim_send(int fd, const struct sock *s, int *ret_answer)
 {
 	int err = deed_claim(fd, ret_answer);
@@ -516,12 +516,12 @@ static int claim_send(int fd, const struct sock *s, int *ret_answer)
 }
 
 /*
- * Whoever held it has made it the kernel's, and may be gone. @any: also one that was not over an interface, which becomes that only before it is
- * accepted
+ * If the holder, which may have ended, has made the connection the kernel's and left the socket in the token: take that. @any: look also at connections that are
+ * not over an interface, which become the kernel's only before they are accepted
  */
 static bool claim_socket(int fd, struct sock *s, bool any)
 {
-	/* the number may have become another one's in a wait */
+	/* @fd may have become another descriptor while the caller waited */
 	int socket = (s->far || any) && s->state == SOCK_AWAY && fd_peek(fd) == &s->file ? deed_socket(fd) : -1;
 
 	if (socket < 0)
@@ -552,21 +552,21 @@ static int claim(int fd, struct sock *s)
 		if (s->stdio)
 			deed_read_soon(sock.vj, s->conn);
 		else
-			deed_readable(sock.vj, s->conn); /* what has waited does not come again */
+			deed_readable(sock.vj, s->conn); /* no event comes for bytes that came with the parcel */
 	}
 	flags = fd < 0 ? fd : sys_fcntl(fd, F_GETFL, 0);
-	s->nonblock = flags >= 0 && (flags & O_NONBLOCK); /* all copies have that in common */
+	s->nonblock = flags >= 0 && (flags & O_NONBLOCK); /* all copies share these flags */
 	s->append = flags >= 0 && (flags & O_APPEND);
 	return err;
 }
 
-/* A vjd that is gone or late is nobody's cage. */
+/* Does @err say that this process can have no channel? Not that vjd is gone or late. */
 static bool is_cage(int err)
 {
 	return err == -ENOENT || err == -EACCES || err == -EPERM || err == -EMFILE || err == -ENFILE;
 }
 
-/* It stays where it is, and its token is the kernel's at each of its numbers. */
+/* The connection stays with its holder; here its descriptors are plain tokens, which the program uses without the library's help. */
 static void leave(struct sock *s, enum report_why why)
 {
 	atomic_store_explicit(&sock.left, true, memory_order_relaxed);
@@ -673,7 +673,10 @@ void away_closed(void)
 		deed_look(sock.vj);
 }
 
-/* The next program may not have the library, and libc's streams are not seen by it: one over an interface would be of no use to either. */
+/*
+ * Standard descriptors before exec(): the next program may not have the library, and libc's streams pass by it. Neither could use a token of a connection
+ * over an interface, so that is claimed, which makes it the kernel's.
+ */
 static void claim_stdio(void)
 {
 	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
@@ -684,7 +687,7 @@ static void claim_stdio(void)
 	}
 }
 
-/* Children of vfork() try one directory after the other, most often to hand on nothing that this layer knows. */
+/* A quick check for children of vfork(), which call exec() for one directory of PATH after the other, and mostly pass on nothing that this layer knows. */
 static bool hands_on_nothing(void)
 {
 	return !sock.vj && !fd_peek(STDIN_FILENO) && !fd_peek(STDOUT_FILENO) && !fd_peek(STDERR_FILENO);
@@ -715,7 +718,7 @@ VJ_EARLY void sock_before_exec(char *const envp[])
 	signals_on();
 }
 
-/* A process is started by other means than fork(). */
+/* A process is about to be started by vfork() or posix_spawn(). */
 static void before_spawn(void)
 {
 	if (!layer_began() || sock_inside || is_foreign())
