@@ -2,9 +2,9 @@
 /*
  * wait.c - spinning, sleeping, and who leads
  *
- * Before it sleeps, a thread spins as long as that has paid lately; it gives the lock up between
- * turns. Then it arms libvj (every peer is asked to ring) and sleeps in the kernel. layer.h explains
- * leader and kicks.
+ * Before it sleeps a thread spins, if spinning has paid off lately, and gives the lock up between
+ * looks. Then it arms libvj (every peer is asked to ring the bell) and sleeps in the kernel. layer.h
+ * explains leader and kicks.
  */
 #include "sock/epoll.h"
 #include "sock/family.h"
@@ -23,10 +23,10 @@
 #include "lib/wait.h"
 
 enum {
-	SPIN_CREDIT = 3,     /* spins that may be in vain after one that has paid; after another one ... */
-	SPIN_SKIP = 64,	     /* ... so many sleeps have none */
+	SPIN_CREDIT = 3,     /* spins in vain that are allowed after one that has paid; after one more ... */
+	SPIN_SKIP = 64,	     /* ... this many sleeps don't spin */
 	SPIN_RELAX = 8,	     /* pauses between two looks */
-	TURN_YIELDS = 8,     /* looks before a sleep */
+	TURN_YIELDS = 8,     /* looks at another process's turn before a sleep */
 };
 static const int64_t DEAF_NS = 10 * NS_PER_MS; /* nobody can wake who has no kick: he looks as often as the helper does */
 static const uint64_t TURN_NS_MIN = 20 * NS_PER_US, TURN_NS_MAX = 16 * NS_PER_MS;
@@ -129,13 +129,13 @@ bool leader_is_held(void)
 	return sock.leader && sock.leader->thread && is_held(sock.leader);
 }
 
-/* Nobody leads, or one that may be relieved: the helper, or what a handler has interrupted. */
+/* Is there no leader, or one that may be replaced: the helper, or a thread in whose sleep a handler runs? */
 bool may_lead(void)
 {
 	return !sock.leader || sock.leader == &sock.helper.sleeper || leader_is_held();
 }
 
-/* Other handlers of this thread wait meanwhile: who closes the helper's timer waits for us, and they may last. */
+/* Other handlers of this thread are deferred meanwhile: they may take long, and a thread that closes the helper's timer waits for this one. */
 void sleep_held(void)
 {
 	sock_inside = true;
@@ -170,7 +170,7 @@ static bool lead_begin(struct sleeper *sl, int64_t *timeout_ns)
 	int64_t lib_ns;
 
 	if (!vj_arm(sock.vj, &lib_ns)) {
-		helper_due(DUE_CALL); /* whoever led: the bell is not armed */
+		helper_due(DUE_CALL); /* vj_arm() failed, so the bell isn't armed for any leader */
 		return false;
 	}
 	leader_set(sl);
@@ -202,8 +202,8 @@ void sleeper_unlink(struct sleeper *sl)
 }
 
 /*
- * The bell is with who hears of his own by it: a thread that answers takes it as it goes to sleep, from one that would wake only to pass on what comes, and
- * gives it to that one when it returns to its program. Both sleep on.
+ * The bell should be with the thread that its events are for: such a thread takes it when it goes to sleep, from a leader that would wake only to kick others,
+ * and gives it back when it returns to its program. The other thread sleeps on both times.
  */
 static bool bell_take(void)
 {
@@ -266,7 +266,7 @@ static bool seat_take(struct sleeper *sl, int64_t *timeout_ns)
 	leads = may_lead() || bell_take();
 	if (leads && !lead_begin(sl, timeout_ns))
 		return false;
-	/* that of a leader who sleeps in this seat, too, stays */
+	/* unless the leader sleeps in this same seat, whose bell must stay */
 	if (sl->kick->seated && (leads || sock.leader->kick != sl->kick))
 		kick_bell(sl->kick, leads);
 	if (leads && !(sl->kick->seated && sl->kick->bell_on))
@@ -293,12 +293,12 @@ bool sleep_begin(struct sleeper *sl, int64_t *timeout_ns)
 		}
 		sleeper_link(sl);
 		if (unlikely(sock.leader != sl)) {
-			leader_look(); /* else the helper would have him look at its next tick */
+			leader_look(); /* else the helper would do this at its next tick */
 			if (sock.helper.state == HELPER_DUE)
 				helper_settle();
 		}
 	}
-	/* From here on a handler kicks; one that ran before is noticed here. */
+	/* A handler that begins after this kicks; one that ran before is noticed here. */
 	sock_signals.sleep_fd = unlikely(deaf) ? SLEEP_DEAF : sl->kick->fd;
 	atomic_signal_fence(memory_order_seq_cst);
 	if (sock_signals.ran != sl->signals.ran)
@@ -311,7 +311,7 @@ bool sleep_is_over(const struct sleeper *sl)
 	return !sock_undo || (sl->kick->fd < 0 && sock_signals.ran != sl->signals.ran);
 }
 
-/* Another thread ends the process, and there is nothing left to be told of: on the kernel nobody returns any more. */
+/* Another thread is ending the process: as on the kernel, no thread returns from a blocking call any more. */
 static _Noreturn VJ_COLD void sleep_on(void)
 {
 	lock_drop();
@@ -354,9 +354,9 @@ void sleep_end(struct sleeper *sl)
 /* ---- signals --------------------------------------------------------------------------------------------------- */
 
 /*
- * poll() is never restarted by the kernel, recv() is, if the handler was installed with SA_RESTART.
- * Which handler ran cannot be known afterwards; so the call goes on when no handler of the process
- * asks for EINTR. Programs use one kind or the other.
+ * The kernel never restarts poll(); it restarts recv() if the handler was installed with SA_RESTART.
+ * Which handler has run can't be known afterwards; so the call goes on unless some handler of the
+ * process lacks SA_RESTART. Programs use one kind or the other.
  */
 bool signals_restart(void)
 {
@@ -394,7 +394,7 @@ static void rest_return(struct queue *q)
 		kick_return(&q->kick);
 }
 
-/* The thread is cancelled in its sleep, or jumps out of it: nobody may find it there, and the call is over. */
+/* The thread is cancelled in its sleep, or a handler jumps out of it: unlink it; the call is over. */
 struct block_undo {
 	struct undo undo;
 	const struct blocking *b;
@@ -410,13 +410,13 @@ static void block_left(void *arg)
 	sleep_over(undo->sl, NULL);
 	sleep_end(undo->sl);
 	watch_unlink(undo->w);
-	if (undo->q->listens) /* it may have told of somebody just now */
+	if (undo->q->listens) /* it may have reported a client just now */
 		queue_pass(undo->b->kernel_fd);
 	rest_return(undo->q);
 	lock_leave();
 }
 
-/* As queue_sleep(), by descriptors that are in no set with the kernel's. Who has a seat is called, and hears the bell, by that. */
+/* As queue_sleep(), but by ppoll() on single descriptors. A kick with a seat is waited for by the seat, which holds the bell, too. */
 static int block_poll(const struct blocking *b, const struct sleeper *sl, int64_t timeout_ns, unsigned *ret_woke)
 {
 	struct pollfd pfd[] = { { .fd = b->turn_looks ? -1 : b->kernel_fd, .events = POLLIN },
@@ -437,8 +437,8 @@ _Static_assert(WOKE_QUEUE == 1 << 0 && WOKE_KICK == 1 << 1 && WOKE_BELL == 1 << 
 enum { WAS_LEFT = -4096 };
 
 /*
- * A process that was stopped goes on with EINTR in epoll_wait(), without any handler (signal(7)); in accept() only where the
- * socket has a time-out.
+ * After SIGSTOP and SIGCONT epoll_wait() fails with EINTR, without any handler (signal(7)); accept() does so only if the socket has a
+ * time-out.
  */
 static int queue_slept(const struct blocking *b, const struct sleeper *sl, int r)
 {
@@ -473,7 +473,7 @@ static int block_sleep(struct blocking *b, struct sleeper *sl, struct watch *w, 
 	return r;
 }
 
-/* Another process's turn takes some microseconds, if it isn't stopped, and perhaps this very processor. */
+/* Another process's turn (queue.c) takes some microseconds, unless it is stopped; it may need this very processor, so yield. */
 static bool turn_yield(const struct blocking *b)
 {
 	if (b->turn_looks > TURN_YIELDS)
@@ -516,11 +516,11 @@ int block_signals(struct blocking *b, bool slept_eintr)
 		b->signals = sock_signals;
 		return interrupts ? -EINTR : 0;
 	}
-	/* a handler that we don't know of */
+	/* EINTR by a handler that was not seen by signal.c */
 	return slept_eintr && (b->timeout_ns || !signals_restart()) ? -EINTR : 0;
 }
 
-/* Lock held, context there; perhaps not after */
+/* Lock held; there is a context, but perhaps not afterwards */
 static int wait_once(struct blocking *b)
 {
 	uint64_t now_ns;
@@ -534,20 +534,20 @@ static int wait_once(struct blocking *b)
 	if (now_ns >= b->deadline_ns)
 		return -EAGAIN;
 	r = block_sleep_watched(b, now_ns);
-	b->spin = (struct spin){ .begun = false }; /* what comes may come in pieces: spin again */
+	b->spin = (struct spin){ .begun = false }; /* more pieces may follow soon: spin again */
 	if (r < 0 && r != -EINTR)
 		return r == WAS_LEFT ? -EINTR : r;
 	return block_signals(b, r == -EINTR);
 }
 
-/* The process exits, and no connection is left. Those that have a number are dead by now; one that was closed meanwhile had none to be found by. */
+/* The process exits and leaves its connections. Those with a descriptor are marked dead by now; one that was closed meanwhile could not be found by that. */
 static VJ_COLD void cut_off(struct file *f)
 {
 	if (f->kind == FILE_SOCK && sock_is_conn(sock_of(f)))
 		sock_of(f)->state = SOCK_DEAD;
 }
 
-/* A handler jumps out of the call. Whom it was told of, and has not taken, another one takes. */
+/* A handler jumps out of the call: a client that was reported to it, and that it hasn't taken, is passed on. */
 static void block_jumped(void *arg)
 {
 	const struct blocking *b = arg;
