@@ -3,22 +3,21 @@
  * accept.c - listening, in the kernel and on channels at once
  *
  * listen() is the kernel's; the port is leased when a process first waits for connections: in accept(), poll(), select(),
- * or epoll_wait() on a set that holds the socket. Until then clients come through the kernel. A listening socket may have
- * copies in many processes (fork, exec, SCM_RIGHTS), and those that never accept, such as the master of a prefork server,
- * a parent that becomes a daemon, or the children of a server that forks for each connection, must not be given clients
- * that would wait for ever. Those that do wait hold the port together: vjd sees that all of them show the same socket, and
- * spreads clients over them.
+ * or epoll_wait() on a set that holds the socket. Until then clients come through the kernel. Why so late: a listening socket may
+ * have copies in many processes (fork, exec, SCM_RIGHTS), and some never accept, such as the master of a prefork server,
+ * a parent that becomes a daemon, or the children of a server that forks for each connection. Their clients would wait
+ * for ever. The processes that do wait share the lease: vjd sees that all of them show the same socket, and spreads clients
+ * over them.
  *
- * At interfaces a listening socket is on trial first: its clients from beyond this host come through the kernel, until two of any were
- * accepted with no fork() in between. A connection over an interface becomes the kernel's when another process uses it
- * (in_kernel.c), so a server that forks for each, or sends them to its workers (SCM_RIGHTS), would pay for channels and have
- * none. So such a server stays with the kernel there, and any other has its second or third client by a channel. One that sends
- * a connection is the kernel's there from then on, for good. No trial for what was inherited (the workers of a prefork server),
- * nor for members of a SO_REUSEPORT group, which forking servers are not.
+ * At interfaces a listening socket is on trial at first: its clients from beyond this host come through the kernel, until two clients,
+ * wherever they are, were accepted with no fork() in between. Why: a connection over an interface becomes the kernel's when
+ * another process uses it (in_kernel.c), so a server that forks for each connection, or sends them to its workers (SCM_RIGHTS),
+ * would pay for channels and have none. Such a server stays with the kernel there; any other gets its second or third client by a
+ * channel. A process that sends a connection to another one stays with the kernel there from then on, for good. There is no
+ * trial for inherited sockets (workers of a prefork server) and members of a SO_REUSEPORT group: their processes don't fork.
  *
- * What is accepted from the kernel is a kernel socket and not looked at again. What is accepted
- * from a channel gets the number of a duplicate of one placeholder, which is cheaper than a socket
- * of its own.
+ * A connection accepted from the kernel is a kernel socket, and the layer has no part in it. One accepted from a channel gets a
+ * duplicate of a placeholder as its descriptor, which is cheaper than a socket of its own.
  */
 #include "sock/accept.h"
 #include "sock/cage.h"
@@ -79,7 +78,7 @@ unsigned sock_lease_flags(int fd, const struct sock *s)
 	return flags;
 }
 
-/* Linux takes one more than it was told; less than 0 stands for as many as may be. */
+/* Linux accepts one more than the argument; a negative argument means the maximum. */
 static uint32_t backlog_of(int backlog)
 {
 	return min_u32((uint32_t)backlog, 65534) + 1;
@@ -116,7 +115,7 @@ static int channel_listen(int fd, struct sock *s)
 		return err;
 	s->on_trial = (sock.hands_over || (!s->inherited && !(flags & VJ_LISTEN_REUSEPORT))) && !is_of_host_only(&addr);
 	s->got_forks = 0;
-	if (s->own_mtu_mode) /* between programs of this host there is no path */
+	if (s->own_mtu_mode) /* then the lease is for this host only, where there is no path MTU, and no trial */
 		s->on_trial = false;
 	flags |= s->on_trial || s->own_mtu_mode ? LEASE_SCOPE_LOCAL : 0u;
 	/*
@@ -192,7 +191,7 @@ bool listeners_offer(bool away, bool idle)
 		if (idle && family_pass(s, false))
 			continue;
 		if (idle && family_rests() && !sock.strict) {
-			deed_offer(sock.vj, s->listener, DEED_OFFER_QUEUE); /* where whoever waits next finds it */
+			deed_offer(sock.vj, s->listener, DEED_OFFER_QUEUE); /* where the next process that waits finds it */
 			continue;
 		}
 		if (!s->ready_ns) {
@@ -216,7 +215,7 @@ VJ_EARLY static void lazy_count(struct sock *s, int by)
 		sock.lazy += (uint32_t)by;
 }
 
-/* Why it is the kernel's alone; said once. */
+/* Record, and say once, why the port has no lease. */
 static void listener_why(int fd, struct sock *s, enum report_why why)
 {
 	struct sockaddr_in6 local; /* the port is at the same place in both families */
@@ -227,7 +226,7 @@ static void listener_why(int fd, struct sock *s, enum report_why why)
 	s->why = (uint8_t)why;
 }
 
-/* A refusal is for good; what may pass is tried again. */
+/* Lease the port. If vjd or a setting refuses, that is for good; if the reason may pass it is tried again later. */
 static void lease_want(int fd, struct sock *s)
 {
 	enum report_why why = REPORT_WHY_CONFINES;
@@ -253,7 +252,7 @@ static void lease_want(int fd, struct sock *s)
 	}
 }
 
-/* Is there something to be asked of vjd now? */
+/* Is it time to ask vjd for a lease? */
 static bool lease_is_due(const struct sock *s)
 {
 	return !s->kernel_only && (!s->unleased.s || sys_clock_ns() >= s->unleased.until_ns);
@@ -295,8 +294,8 @@ void listener_found(struct sock *s, uint32_t backlog)
 }
 
 /*
- * If the program has closed its own descriptor the kernel's listener ends here: before vjd is asked, as whoever comes to it meanwhile would be reset in place
- * of reaching another one with the same port.
+ * Close our duplicate. If the program has closed its own descriptor that ends the kernel's listener. This must come before vjd is asked to end the lease: a client
+ * that the kernel's listener took meanwhile would be reset, where another listener of the same port could have served it.
  */
 VJ_EARLY void listener_proof_close(struct sock *s)
 {
@@ -307,7 +306,7 @@ VJ_EARLY void listener_proof_close(struct sock *s)
 	s->lease_fd = -1;
 }
 
-/* Who waits in its queue on channels goes to others, or if these may be @blind to it into the kernel's. */
+/* Give up the lease. Clients in the queue on channels go to other processes; or (@blind: these may have no library) into the kernel's queue. */
 VJ_EARLY static void listener_withdraw(struct sock *s, bool blind)
 {
 	file_stir(&s->file);
@@ -421,7 +420,7 @@ static int placeholder_make(int family)
 	return OWN_FD_MAKE(sys_socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0));
 }
 
-/* One of its own has the options that the program has set. */
+/* If the program has set options that accepted sockets inherit, the listener gets a placeholder of its own that has them. */
 static VJ_COLD void placeholder_look(struct sock *listener)
 {
 	listener->looked = true;
@@ -473,7 +472,7 @@ static void inherit(struct sock *s, const struct sock *listener, int flags)
 }
 
 /*
- * Return: a descriptor; -EAGAIN: nothing waits on channels; -EMFILE, -ENOMEM ...: what waits stays.
+ * Return: a descriptor; -EAGAIN: no client waits on channels; -EMFILE, -ENOMEM ...: the client goes on waiting.
  */
 static int channel_accept(struct sock *listener, struct sockaddr *addr, socklen_t *len, int flags)
 {
@@ -509,8 +508,8 @@ static int channel_accept(struct sock *listener, struct sockaddr *addr, socklen_
 }
 
 /*
- * Nobody else takes from the kernel's queue, in which somebody waits: so it doesn't wait inside the kernel. Should it all the same, as a process has a
- * copy of which nothing is known here, it is without the lock.
+ * A client waits in the kernel's queue, and no other thread or process takes from it: so accept4() should not block. It is made without the lock all the same, in
+ * case some process has a copy that is not known here, and has taken the client.
  */
 static int kernel_accept_alone(int fd, struct sockaddr *addr, socklen_t *len, int flags)
 {
@@ -530,7 +529,7 @@ static int kernel_accept(struct sock *s, struct sockaddr *addr, socklen_t *len, 
 	return kernel_accept_alone(s->lease_fd, addr, len, flags);
 }
 
-/* Does anybody else wait for the kernel's queue? Copies alone don't say so: a server that forks for each connection has some in all that it forks. */
+/* Do others wait for the kernel's queue, too? That there are copies doesn't mean that: each child of a server that forks for each connection has one. */
 static bool others_wait(const struct sock *s)
 {
 	return s->many_accept || (s->copied && (s->inherited || s->contested));
@@ -538,18 +537,18 @@ static bool others_wait(const struct sock *s)
 
 enum { ASK_KERNEL = -4096 };
 
-/* What accept_ours() says beside its result. */
+/* Results of accept_ours() beside its return value; kernel_asked is a parameter. */
 struct asked {
-	bool on_trial;	   /* the socket is */
-	bool listens;	   /* ours */
-	bool blocks;	   /* ... and the program waits there, for as long as it takes */
-	bool unseen;	   /* ASK_KERNEL: what has come on channels lately was not looked at; if the kernel has nobody, once more with: */
-	bool kernel_asked; /* in: just now, and has nobody */
-	bool kernel_has;   /* in: poll() has just said to this thread that somebody waits in the kernel's queue, which no other thread takes from */
-	uint64_t again_ns; /* ASK_KERNEL: when to ask for a lease again, if it would wait until then; TIME_NEVER */
+	bool on_trial;	   /* the socket is on trial */
+	bool listens;	   /* the socket is in our table, and listens */
+	bool blocks;	   /* ... and accept() on it blocks without a time-out */
+	bool unseen;	   /* ASK_KERNEL: channels were not looked at; if the kernel has no client, call again with kernel_asked */
+	bool kernel_asked; /* in: the kernel was just asked, and has no client */
+	bool kernel_has;   /* poll() has just told this thread that a client is in the kernel's queue, from which no other thread takes */
+	uint64_t again_ns; /* ASK_KERNEL: when to ask for a lease again, if accept() blocks until then; TIME_NEVER */
 };
 
-/* Nobody is known to wait on channels. A look at those is for nothing as long as the kernel has somebody. */
+/* No client is known on channels. Ask the kernel first: to look at channels is for nothing as long as the kernel has a client. */
 static int accept_at_once(struct sock *s, struct sockaddr *addr, socklen_t *len, int flags, struct asked *a)
 {
 	a->unseen = !a->kernel_asked;
@@ -559,7 +558,7 @@ static int accept_at_once(struct sock *s, struct sockaddr *addr, socklen_t *len,
 	return channel_accept(s, addr, len, flags);
 }
 
-/* Nobody else takes from the queue: it is waited for in the kernel's own call, see recall.c. Return: as accept4(); -EAGAIN: called back */
+/* No other thread takes from the queue: block in the kernel's own call, see recall.c. Return: as accept4(); -EAGAIN: recalled */
 static int accept_inside(struct sock *s, struct sockaddr *addr, socklen_t *len, int flags, struct blocking *b)
 {
 	struct recall rc;
@@ -588,7 +587,7 @@ static int accept_waiting(int fd, struct sock *s, struct sockaddr *addr, socklen
 		r = channel_accept(s, addr, len, flags);
 		if (r != -EAGAIN)
 			break;
-		/* the number may have been closed meanwhile, and be another's; it listens on for those that wait as long as there is a lease */
+		/* @fd may have been closed meanwhile, and be another file's; @s still serves threads that wait as long as it has a lease */
 		if (s->state != SOCK_LISTEN || !sock.vj || s->lease_fd < 0) {
 			r = s->state == SOCK_LISTEN && fd_peek(fd) == &s->file ? ASK_KERNEL : -EINVAL;
 			break;
@@ -634,7 +633,7 @@ static int accept_either(int fd, struct sock *s, struct sockaddr *addr, socklen_
 	return accept_waiting(fd, s, addr, len, flags, a);
 }
 
-/* Asked for one more. No fork since the last one, and none was ever sent to another process: it serves them itself. */
+/* On trial, and accept() is called again: if there was no fork since the last client, and none was ever sent away, this process serves its clients itself. */
 static VJ_COLD void trial_next(struct sock *s)
 {
 	int err;
@@ -649,7 +648,7 @@ static VJ_COLD void trial_next(struct sock *s)
 	s->on_trial |= err == -ETIMEDOUT; /* vjd is behind */
 }
 
-/* One was accepted from the kernel, without the lock. */
+/* On trial: a client was accepted from the kernel, without the lock. */
 static VJ_COLD void trial_got(int fd)
 {
 	struct file *f = fd_peek(fd) ? file_enter(fd) : NULL;
@@ -680,7 +679,7 @@ void listeners_retreat(void)
 	}
 }
 
-/* Most have nothing to be done for them, and are not asked which process this is: that is a system call. */
+/* is_foreign() is a system call, so it is asked only where something is to be done. */
 static int accept_any(int fd, struct sock *s, struct sockaddr *addr, socklen_t *len, int flags, struct asked *a)
 {
 	bool wanted = !s->has_listener && (sock.strict || lease_is_due(s));
@@ -701,7 +700,7 @@ int sock_accept(int fd, struct sockaddr *addr, socklen_t *len)
 	return unlikely(caged) ? caged->accept(fd, addr, len) : sock_accept4(fd, addr, len, 0);
 }
 
-/* One that has is not alone any more, for good: it may wait inside the kernel. */
+/* This thread calls accept(). If another one has before, the socket has many accepters, for good: one may block in the kernel at any time. */
 static void accepter_note(struct sock *s, struct asked *a)
 {
 	if (unlikely(s->accepter != &sock_signals)) {
@@ -738,7 +737,7 @@ static int accept_ours(int fd, struct sockaddr *addr, socklen_t *len, int flags,
 	return r;
 }
 
-/* There is no channel by which anybody could come, and nothing to be noted of who comes otherwise. */
+/* Is accept() the plain system call: is there no channel (calm.h), and nothing to be noted of clients? */
 static bool accept_is_kernels(int fd)
 {
 	const struct sock *s = file_sock(fd_peek(fd));
@@ -747,8 +746,8 @@ static bool accept_is_kernels(int fd)
 }
 
 /*
- * Waits for a client of the kernel's, as its accept() does. Return: 1: there is one, or was; 0: none until @until_ns; -EINVAL: the number is
- * another socket's by now; -EINTR ...
+ * Wait for a client in the kernel's queue, as the kernel's accept() does. Return: 1: there is one, or was; 0: none until @until_ns; -EINVAL: @fd is
+ * another socket by now; -EINTR ...
  */
 static VJ_COLD int kernel_client_wait(int fd, uint64_t until_ns)
 {
@@ -760,7 +759,7 @@ static VJ_COLD int kernel_client_wait(int fd, uint64_t until_ns)
 
 	if (!f)
 		return 1;
-	hold_begin(&hold, f); /* else another socket that gets this number may look as if it were the same */
+	hold_begin(&hold, f); /* keeps @f allocated, so that another socket at this number can't have the same address */
 	lock_leave();
 	do {
 		struct timespec ts = timespec_of(time_left(until_ns, sys_clock_ns()));
