@@ -2,8 +2,8 @@
 /*
  * dgram_copy.c - UDP sockets that have copies in other processes
  *
- * On the kernel whoever has a copy reads from one queue. On channels there is one process that has leased the port, the holder, and that a
- * server forks says nothing: most children never read. So a child's copy is an heir until it is used, and a use is a claim:
+ * On the kernel all copies read from one queue. On channels only one process has leased the port, the holder. A fork() doesn't tell which process will
+ * read: most children never do. So a child's copy is an heir until it is used, and its first use claims the port:
  *
  *	heir                                    holder                               its peers
  *	 │ state of the parcel: CLAIMED           │                                    │
@@ -14,16 +14,16 @@
  *	 │◄──────────────── state: OPEN (futex)   │
  *	 │ reads the parcel, then the kernel      │ likewise
  *
- * Nothing is lost by that, comes twice or in another order: a peer that has answered sends by the kernel, and nobody reads the kernel's queue for the
- * first time before the parcel is complete. The parcel is memory that fork() has in common with the children, so that each datagram
- * is had by whoever comes first. There is no way back: the port is the kernel's for good. All sockets of the holder at that port go together.
+ * Nothing is lost, duplicated or reordered by that: a peer that has answered sends by the kernel, and no process reads the kernel's queue before
+ * the parcel is complete. The parcel is memory that holder and children share, so each datagram goes to the first process that reads. The port
+ * then is the kernel's for good. All sockets of the holder at that port go together.
  *
- * The same holds for a socket that nobody has on channels yet: the parcel, made before the first fork(), is FREE then. Who made the socket may put it
- * there, and is the holder from then on, unless another process has used it before.
+ * The parcel is made before the first fork(). If the socket isn't on channels by then it is FREE: the process that made the socket may put it on channels, and
+ * is the holder from then on, unless another process has used it before.
  *
- * The line, one end of a pair of sockets, is there for all of a process's children, and theirs; that it is broken tells an heir that the holder is gone, and
- * the port the kernel's. A holder that ends, becomes another program, closes the socket or sends it to somebody (SCM_RIGHTS) does the same unasked.
- * Who has a copy by exec() or by message has neither parcel nor line, and asks for them (dgram_far.c).
+ * All of a process's children, and theirs, share one end of its line, a pair of sockets; a broken line tells an heir that the holder is gone, and that the port
+ * is the kernel's. A holder that ends, becomes another program, closes the socket or sends it to another process (SCM_RIGHTS) gives the port back unasked.
+ * A process that got its copy by exec() or by message has neither parcel nor line, and asks for them (dgram_far.c).
  */
 #include "sock/ctx.h"
 #include "sock/dgram_priv.h"
@@ -48,13 +48,13 @@
 enum {
 	CLAIM_MS = 10000,
 	CLAIM_LOOK_MS = 20,
-	YIELD_MS = 200, /* for a peer that doesn't run; what it sends afterwards is answered by an ICMP error */
+	YIELD_MS = 200, /* limit, for a peer that doesn't run; what that sends afterwards is answered by an ICMP error */
 	LATE_MS = 5,    /* from dispatch to our ring */
 	LINES_MAX = 8,  /* generations of processes that each had UDP sockets */
 	SENT_MAX = 16,
 };
 
-/* Copies that this process has closed: who binds another socket to the port of one claims it, too. */
+/* Heirs that this process has closed: to bind another socket to the port of one claims it, too. */
 struct left {
 	struct left *next;
 	uint16_t port_be;
@@ -63,12 +63,12 @@ struct left {
 };
 static struct left *lefts;
 
-/* Were sent to somebody with something unread, and go on to answer him when they are closed here; the oldest first. A reference each */
+/* Sockets that were sent by message with datagrams unread: they answer the receiver even after they are closed here. Oldest first; a reference each */
 static struct sock *sent[SENT_MAX] VJ_LATER;
 static unsigned sent_cnt;
 
-static int line_fd = -1, bell_fd = -1; /* the children's end of ours, and the other one */
-static int lines[LINES_MAX];	 /* of those before us */
+static int line_fd = -1, bell_fd = -1; /* this process's line: the children's end, and the holder's */
+static int lines[LINES_MAX];	 /* inherited: lines of ancestors */
 static unsigned line_cnt;
 
 /* ---- the holder ------------------------------------------------------------------------------------------------ */
@@ -108,7 +108,7 @@ static bool is_unread(const struct sock *s)
 	return s->dgram->name_fd >= 0 && s->dgram->parcel && !parcel_is_empty(s->dgram->parcel);
 }
 
-/* Those of which all has been read are let go, and the oldest until there is @room. */
+/* Drop those that have nothing unread, then the oldest until there is @room for so many. */
 static void sent_sort(unsigned room)
 {
 	unsigned kept = 0, cnt = sent_cnt;
@@ -149,7 +149,7 @@ void dgrams_detach(void)
 	}
 }
 
-/* Lock held. What others need who are about to have a copy of it; @line: by fork() */
+/* Lock held. Another process is about to get a copy of @s: make what that needs to claim it. @line: by fork() */
 static void share_one(struct sock *s, bool line)
 {
 	struct dgram *d = s->dgram;
@@ -159,7 +159,7 @@ static void share_one(struct sock *s, bool line)
 	if ((!line || !line_make()) && (d->parcel || parcel_make(d)) && !far_name(s))
 		return;
 	port_leave(d->port_be, REPORT_WHY_FORKED);
-	dgram_stay(s, REPORT_WHY_FORKED); /* whoever reads */
+	dgram_stay(s, REPORT_WHY_FORKED); /* without that any copy may read, so the port is the kernel's now */
 }
 
 VJ_EARLY static void share_each(bool line)
@@ -207,7 +207,7 @@ static void yield_one(struct dgram *d, uint32_t *ret_nr, bool *ret_late)
 	*ret_nr = d->yield_nr = dgram_yield(sock.vj, d->udp, ret_late);
 }
 
-/* @s, which may have no number any more, and what else is at its port, is leased no more. @ret_nr: for dgram_yielded() */
+/* Give up the leases of @s, which may have no descriptor any more, and of all others at its port. @ret_nr: for dgram_yielded() */
 static void yield_begin(const struct sock *s, uint32_t *ret_nr, bool *ret_late)
 {
 	uint16_t port_be = s->dgram->port_be;
@@ -222,8 +222,8 @@ static void yield_begin(const struct sock *s, uint32_t *ret_nr, bool *ret_late)
 }
 
 /*
- * What was on its way has come. The lock is given up meanwhile, but the call isn't: a handler that jumps out of it would leave the port half given,
- * so this thread's handlers wait.
+ * Wait until all that was on its way has come. The lock is given up meanwhile; but this thread's signal handlers are deferred, since one that jumps out of
+ * the call would leave the port half given.
  */
 static void yield_wait(uint32_t nr, bool late)
 {
@@ -241,7 +241,7 @@ static void yield_wait(uint32_t nr, bool late)
 	}
 }
 
-/* What a thread began later than this one has, it ends itself. */
+/* A yield that another thread began later (a higher number) is ended by that thread. */
 static void yield_end_one(struct sock *s, uint32_t nr)
 {
 	if (!s->dgram->yields || (int32_t)(s->dgram->yield_nr - nr) > 0)
@@ -251,7 +251,7 @@ static void yield_end_one(struct sock *s, uint32_t nr)
 		return;
 	dgram_stay(s, REPORT_WHY_FORKED);
 	far_answer(s);
-	file_fire(&s->file, EPOLLIN | EPOLLRDNORM | EPOLLERR); /* who waits is to look into the parcel */
+	file_fire(&s->file, EPOLLIN | EPOLLRDNORM | EPOLLERR); /* waiters must look into the parcel */
 }
 
 static void yield_end(uint32_t nr)
@@ -264,7 +264,7 @@ static void yield_end(uint32_t nr)
 	}
 }
 
-/* Is it to be given to the kernel? */
+/* Has an heir claimed it? */
 static bool is_claimed(int fd, const struct dgram *d)
 {
 	(void)fd;
@@ -277,7 +277,7 @@ static bool may_have_heirs(int fd, const struct dgram *d)
 	return d->parcel;
 }
 
-/* The same of who becomes another program: that is one, too. */
+/* The same before exec(): the next program, if it gets the descriptor, is an heir, too. */
 static bool may_have_heirs_after(int fd, const struct dgram *d)
 {
 	return d->parcel || !(sys_fcntl(fd, F_GETFD, 0) & FD_CLOEXEC);
@@ -389,7 +389,7 @@ void dgram_inherited(struct sock *s)
 	s->why = REPORT_WHY_FORKED;
 }
 
-/* It is closed, and its number may be another descriptor's soon: who has it has a holder that is gone. */
+/* Close @line, whose number may soon be another descriptor's. Heirs that use it take their holder for gone. */
 static void line_forget(int line)
 {
 	for (int fd = fd_next(0); fd >= 0; fd = fd_next(fd + 1)) {
@@ -406,7 +406,7 @@ static void line_forget(int line)
 
 VJ_EARLY void dgrams_inherited(void)
 {
-	while (sent_cnt) /* the parent answers; what has no number here is nobody's */
+	while (sent_cnt) /* the parent goes on to answer; those without a descriptor have no owner here */
 		sent[--sent_cnt]->file.refs--;
 	if (line_fd >= 0 && line_cnt == LINES_MAX) {
 		line_forget(lines[0]);
@@ -414,7 +414,7 @@ VJ_EARLY void dgrams_inherited(void)
 	}
 	if (line_fd >= 0)
 		lines[line_cnt++] = line_fd;
-	if (line_fd >= 0 || bell_fd >= 0) /* else it would be a page that the child has to copy */
+	if (line_fd >= 0 || bell_fd >= 0) /* else the child would copy a page for this write */
 		line_fd = bell_fd = -1;
 	for (unsigned i = 0; i < line_cnt; i++)
 		fd_protect(lines[i], false);
@@ -439,7 +439,7 @@ static bool is_broken(int line)
 	return line < 0 || (sys_poll_ms(&pfd, 1, 0) > 0 && (pfd.revents & (POLLHUP | POLLERR | POLLNVAL)));
 }
 
-/* Until the parcel is OPEN; a holder that is gone has none, and one that doesn't run is not waited for for ever. Gives the lock up. */
+/* Wait until the parcel is OPEN, or the holder is gone; for CLAIM_MS at most, since the holder may be stopped. Gives the lock up. */
 static void claim(struct parcel *p, int line)
 {
 	if (parcel_claim(p))
@@ -452,7 +452,7 @@ static void claim(struct parcel *p, int line)
 	}
 }
 
-/* A handler jumps out of it: the next use claims again. */
+/* A handler jumps out of the claim: the next use claims again. */
 static void claim_undo(void *arg)
 {
 	lock_take();
@@ -525,7 +525,7 @@ bool dgrams_claim_at(struct sock *bound)
 			at = &l->next;
 			continue;
 		}
-		*at = l->next; /* nobody else has it while the lock is given up */
+		*at = l->next; /* no other thread finds it while the lock is given up */
 		claim(l->parcel, l->line_fd);
 		parcel_unmap(l->parcel);
 		free(l);
