@@ -2,19 +2,20 @@
 /*
  * LISTEN: RFC 9293 3.10.7.1 and 3.10.7.2, and the two queues of a listener
  *
- * A SYN makes a block, which counts in embryo_cnt until its handshake is done, then waits in `ready`
- * for tcp_accept(). When there are as many embryos as may be, or no blocks, a SYN is answered with a
+ * Each SYN takes a block (struct tcb): an embryo, counted in embryo_cnt until its handshake is done; then it waits in `ready` for
+ * tcp_accept(). When there are as many embryos as allowed, or no blocks, a SYN is answered with a
  * cookie and forgotten (tcp_cookie.c). As in Linux a SYN is dropped while `ready` is full, so that
- * the peer repeats it; and so is the ACK that would complete a handshake then. But on a link that
- * cannot lose who hears that he has a place has a connection, and what he sends is never repeated: there he hears it only when there is one
- * (the answer proper comes with tcp_accept(): tcp_call.c). Until then his SYN waits in `parked`, so that whoever is accepted makes room for the next at once, and not in the second
- * after which the peer repeats its SYN: the kernel's loopback has given its listener the processor before the backlog is full, but
- * here hundreds may have come before the program runs. What is parked counts as an embryo; the peer may be gone by the time that it is answered, and
- * then says so. Who calls on a promise (tcp_call.c) has a place in any case.
+ * the peer repeats it; and so is the ACK that would complete a handshake then.
  *
- * An embryo is a block and nothing else: what the SYN-ACK's record would say, when it left and whether more than once, is kept in the
- * cold half, where congestion control has nothing yet, and the record is made when the acknowledgement comes. So a handshake that nobody
- * completes takes some 200 bytes (Linux's request_sock: 300). Only embryos of a listener with options of its own have theirs from the start.
+ * On a link that cannot lose, a SYN-ACK makes the client's connection at once, and the client never repeats what it sends. So there a SYN-ACK is sent only when
+ * there is a place in the backlog (for a call the answer follows in tcp_accept(): tcp_call.c). Until then the SYN waits in `parked`, and is answered
+ * as soon as a connection is accepted, not when the client would repeat it a second later. On the kernel's loopback the listener has run before the backlog
+ * is full; here hundreds of SYNs may come before the program runs. A parked SYN counts as an embryo. Its client may be gone when it is answered, and
+ * rejects the SYN-ACK then. A call on a promise (tcp_call.c) has a place in any case.
+ *
+ * An embryo is one block and nothing else. When its SYN-ACK left, and whether more than once, is kept in the cold half, in words that congestion control
+ * does not use yet; the record of what was sent (struct tcp_sent) is made when the acknowledgement comes. So an incomplete handshake takes some
+ * 200 bytes (Linux's request_sock: 300). Only if the listener has options of its own its embryos have an extension from the start.
  *
  * An embryo knows its listener by number (in event.cookie, which it does not need yet).
  * tcp_unlisten() does not look for them: the listener's block stays until the last has found out.
@@ -29,8 +30,8 @@
 #include <errno.h>
 
 /*
- * Handshakes under way may be many more than the backlog, since most of a backlog's time is the
- * round trip.
+ * There may be many more handshakes under way than the backlog allows connections, since a handshake
+ * takes a round trip, and an accepting program much less.
  */
 #define EMBRYOS_MIN 256
 
@@ -39,7 +40,7 @@ struct tcp_listener *tcp_listener_at(const struct stack *s, uint32_t id)
 	return pool_at_sized(&s->tcp->listeners, id, sizeof(struct tcp_listener));
 }
 
-/* No room for one more that waits for tcp_accept() */
+/* Is there no place for one more connection that waits for tcp_accept()? */
 static bool listener_full(const struct tcp_listener *l)
 {
 	return l->ready_cnt + l->reserved_cnt >= l->backlog;
@@ -51,8 +52,8 @@ bool tcp_listen_is_parked(const struct tcb *t)
 }
 
 /*
- * On a link that cannot lose the SYN-ACK arrives there, before all else that we say: the peer has a connection, and the program need not
- * wait for the peer's word that it knows. Unless it has asked for more than that (DEFER_ACCEPT). Who was promised a place knows that he has one.
+ * On a link that cannot lose the SYN-ACK is certain to arrive, before all that is sent later: so the connection is established without the client's ACK, unless
+ * the program wants to wait for data (DEFER_ACCEPT). @called: a call on a promise, which needs no SYN-ACK to know that it has a place.
  */
 void tcp_listen_answer(struct stack *s, struct conn c, bool called)
 {
@@ -64,14 +65,14 @@ void tcp_listen_answer(struct stack *s, struct conn c, bool called)
 	if (called && !defers) {
 		t->snd_nxt = t->snd_una + 1;
 	} else if (tcp_xmit_syn_more(s, c, &more) != 0) {
-		if (called) /* what it says comes now, and cannot wait for an answer to it */
+		if (called) /* its data follows at once, and can't wait until there is a frame */
 			tcp_conn_reset(s, c, 0);
 		else
 			tcp_output_later(s, c);
 		return;
 	}
 	if (defers && tcb_owes_answer(t))
-		tcb_ext(s, t)->deferred = true; /* the peer has it */
+		tcb_ext(s, t)->deferred = true; /* the SYN-ACK has gone */
 	if (!tcb_no_loss(t) || defers)
 		return;
 	tcp_timer_stop(s, c);
@@ -79,7 +80,7 @@ void tcp_listen_answer(struct stack *s, struct conn c, bool called)
 	tcp_conn_established(s, c);
 }
 
-/* There may be room: who waits longest has it. */
+/* There may be places again: answer the SYNs that have waited longest. */
 static void listen_unpark(struct stack *s, struct tcp_listener *l)
 {
 	while (!ref_list_empty(&l->parked) && !listener_full(l)) {
@@ -165,7 +166,7 @@ void tcp_listener_free(struct stack *s, uint32_t id)
 		pool_put(&s->tcp->listeners, id);
 }
 
-/* In cc_priv.words, which tcp_cc_start() has zeroed. Not in the first, which is a number in a pool once there is one. */
+/* Indexes into cc_priv.words, which tcp_cc_start() has zeroed. Not the first, which may become a number in a pool. */
 enum { SYNACK_SENT_US = 2, SYNACK_HOW = 3 };
 enum { SYNACK_ONCE = 1, SYNACK_AGAIN = 2 }; /* words[SYNACK_HOW]; 0: nothing is noted */
 
@@ -193,7 +194,7 @@ void tcp_listen_synack_acked(struct stack *s, struct conn c)
 	sent_us = words[SYNACK_SENT_US];
 	how = words[SYNACK_HOW];
 	words[SYNACK_SENT_US] = words[SYNACK_HOW] = 0;
-	/* A cookie's was never noted, nor where there is a record. Without memory there is no first measurement, and that is all. */
+	/* Nothing was noted for a cookie, nor where there is a record. Without memory for one the first RTT sample is missing, and nothing else. */
 	if (how == 0 || !tcp_sent_reserve(s, c))
 		return;
 	rtx = tcb_rtx(s, t);
@@ -205,7 +206,7 @@ void tcp_listen_synack_acked(struct stack *s, struct conn c)
 	rtx->first_sent_us = rtx->delivered_us = sent_us;
 }
 
-/* What its connections begin with, if it has anything of its own */
+/* The options that connections of a listener with options of its own begin with */
 static void listen_ext(const struct tcp_listener *l, bool v4, struct tcp_ext *ret_ext)
 {
 	*ret_ext = l->ext;
@@ -216,7 +217,7 @@ static void listen_ext(const struct tcp_listener *l, bool v4, struct tcp_ext *re
 }
 
 /*
- * A block for a handshake. Of what it is, key, options and link are set. Return: false: no memory.
+ * A block for a handshake, with key, listener's options and link set. Return: false: no memory.
  */
 static bool listen_embryo(struct stack *s, const struct tcp_seg *seg, const struct flow_key *key,
 			  uint32_t listener_id, bool called, struct conn *ret_c)
@@ -251,7 +252,7 @@ static bool listen_embryo(struct stack *s, const struct tcp_seg *seg, const stru
 	return true;
 }
 
-/* There is no block for this SYN. Return: false: it is dropped. */
+/* There is no block for this SYN: answer it with a cookie. Return: false: not allowed, and the SYN is to be dropped. */
 static bool listen_cookie(struct stack *s, const struct tcp_seg *seg, const struct flow_key *key,
 			  struct tcp_listener *l)
 {
@@ -289,7 +290,7 @@ static void listen_syn(struct stack *s, struct tcp_seg *seg, const struct flow_k
 		tcp_reply_rst(s, seg->pkt, &seg->view);
 		return;
 	}
-	/* A cookie would not keep away from an old connection's numbers. */
+	/* No cookie with @old_end: it would not keep clear of the old connection's sequence numbers. */
 	if ((listener_full(l) && (seg->pkt->link->flags & LINK_NO_LOSS) == 0) ||
 	    (full && (old_end != NULL || !listen_cookie(s, seg, key, l)))) {
 		stack_drop(s, STACK_DROP_TCP_BACKLOG);
@@ -318,7 +319,7 @@ static void listen_syn(struct stack *s, struct tcp_seg *seg, const struct flow_k
 	if (tcp_listen_is_parked(t))
 		return;
 	if (called)
-		t->rcv_adv = t->rcv_nxt + seg->view.urgent; /* was promised, whatever it is by now */
+		t->rcv_adv = t->rcv_nxt + seg->view.urgent; /* the window that was promised, whatever it would be now */
 	if (tcb_no_loss(t)) {
 		tcp_listen_answer(s, c, called);
 		return;
@@ -375,8 +376,9 @@ static bool listen_ack(struct stack *s, struct pkt *pkt, const struct tcp_view *
 }
 
 /*
- * What a connection that has ended here owes goes first: that it was accepted, say, or the caller takes this for a refusal and calls another. Nobody has the
- * link's output in hand here. Without a frame for all of it this is not said: the sender asks again, or hears what is owed.
+ * Answer by RST, but after all that connections of this link still have to send, since one that has ended here may owe its caller the answer: without it the caller
+ * would take the RST for a refusal, and call another server. No output of this link is under construction here. If there are not enough frames no RST is sent:
+ * the sender repeats its segment, or receives what was owed.
  */
 static VJ_COLD void reply_unknown(struct stack *s, const struct pkt *pkt, const struct tcp_view *view)
 {
@@ -407,7 +409,7 @@ void tcp_listen_input(struct stack *s, struct pkt *pkt, const struct tcp_view *v
 		stack_drop(s, STACK_DROP_TCP_NO_SOCKET);
 		return;
 	}
-	/* Nobody means it (RFC 1644 is history); scanners send it. */
+	/* SYN with FIN: no host means it (RFC 1644 is history), only scanners send it. */
 	if ((view->flags & TCP_FIN) != 0 || !tcp_seg_init(&seg, pkt, view)) {
 		stack_drop(s, STACK_DROP_TCP_BAD);
 		return;
@@ -460,12 +462,12 @@ void tcp_unlisten(struct stack *s, struct listener_id id)
 
 	VJ_ASSERT(l->in_use);
 	tcp_promises_take_back(s);
-	l->backlog = 0; /* a place that becomes free here is nobody's any more: who is answered now would be reset a moment later */
+	l->backlog = 0; /* no parked SYN is answered for a place that becomes free below: its connection would be reset a moment later */
 	while (!ref_list_empty(&l->ready)) {
 		struct conn c = conn_at(s, ref_id(l->ready.head));
 
 		ref_list_del(&s->event_nodes, &l->ready, ref_tcp(c.id));
-		if (tcb_owes_answer(c.t)) /* whoever called may call another */
+		if (tcb_owes_answer(c.t)) /* so that the caller is reset without an answer, and may call another server */
 			c.t->flags &= ~(uint32_t)(TF_CALLED | TF_HELD);
 		c.t->flags &= ~(uint32_t)TF_EMBRYO;
 		if (c.t->state != TCP_CLOSED && c.t->state != TCP_TIME_WAIT)
@@ -473,7 +475,7 @@ void tcp_unlisten(struct stack *s, struct listener_id id)
 		else
 			tcp_conn_release(s, c);
 	}
-	/* Their SYN comes again, and finds out who listens then. */
+	/* Parked: the client repeats its SYN, and reaches whatever listens then. */
 	while (!ref_list_empty(&l->parked))
 		tcp_conn_done(s, conn_at(s, ref_id(l->parked.head)), 0);
 	stack_event_del(s, ref_listener(id.v));
@@ -482,7 +484,7 @@ void tcp_unlisten(struct stack *s, struct listener_id id)
 	tcp_listener_free(s, id.v);
 }
 
-/* Without those that have called another meanwhile. One that is HELD stays: whoever lets it go hears of that. */
+/* Ends withdrawn calls (tcp_withdraw.c) at the head of the queue. One that is HELD stays: that is checked when it is released. */
 static bool listen_has_ready(struct stack *s, struct tcp_listener *l)
 {
 	while (!ref_list_empty(&l->ready)) {
@@ -529,7 +531,7 @@ int tcp_accept(struct stack *s, struct listener_id id, uint64_t cookie, struct t
 		tcp_withdrawn_end(s, c);
 	}
 	s->stats.tcp_accepted++;
-	/* What came before there was anybody to tell */
+	/* Events from before the program had the connection */
 	ready = tcp_ready(s, *ret_id) & (STACK_EV_READABLE | STACK_EV_EOF | STACK_EV_ERROR);
 	if (ready != 0)
 		tcp_event(s, c, ready);
