@@ -35,8 +35,8 @@
  * The token of these frames is 128 random bits. If both ends move at once, end 0 of the channel goes first: the peer's MOVE
  * is ignored by end 0 while its own is unanswered, and sent again by end 1 when the connection has arrived.
  *
- * Datagrams (sock/dgram_copy.c). A port of UDP that others read from becomes the kernel's, for whoever sends: YIELD and YIELDED are how the
- * process that had it knows that no more come over its channels.
+ * Datagrams (sock/dgram_copy.c). When a second process reads from a UDP port the port becomes the kernel's for all senders. YIELD and YIELDED tell the
+ * process that had it when the last datagram has come over its channels.
  *
  * A peer, holder or claimer that lies harms this connection only: frames name connections of their own link, a token
  * cannot be guessed, and a parcel is checked before it becomes a connection.
@@ -54,14 +54,14 @@ enum move_kind {
 	MOVE_ARRIVED,
 	MOVE_GONE, /* answer to ARRIVED: there is no such connection any more */
 	MOVE_YIELD, /* datagrams for this port of mine are the kernel's from now on */
-	MOVE_YIELDED, /* answer: what I send by this channel from here on is none of them */
-	MOVE_GIVEN, /* LEFT has come, and from here on somebody else may hold it; if the sender ends before it says this, nobody does */
+	MOVE_YIELDED, /* answer: from here on I send none of them by this channel */
+	MOVE_GIVEN, /* LEFT has come, and from here on another process may hold it; if the sender ends before it says this, none does */
 	MOVE_KIND_CNT,
 };
 
 enum {
 	MOVE_TOKEN_BYTES = 16,
-	MOVE_CALL_WAITS_MS = 1000, /* the caller, for the next process; that has the call at once, as a rule, and it does no harm if it is later */
+	MOVE_CALL_WAITS_MS = 1000, /* for so long a caller waits for the next process, which mostly has the call at once; if it is late the call is refused, and repeated */
 };
 #define MOVE_MAGIC UINT32_C(0x65766f6d)
 
@@ -85,59 +85,59 @@ struct moves; /* one per struct vj, made when needed */
 
 /* A frame of ETH_TYPE_LINK. @len bytes at @data, in shared memory */
 void move_input(struct vj_link *link, const uint8_t *data, uint32_t len);
-/* A connection on this link is to leave. All that is said is said now, or as soon as there is a frame. */
+/* A connection on this link is to leave: send MOVE. Frames of this and the next functions are sent at once, or as soon as there is a frame. */
 void move_leave(struct vj *vj, struct vj_link *link, const uint8_t token[static MOVE_TOKEN_BYTES], struct tcp_id id);
-/* It has arrived: then it goes on. @until_ns: as LEFT said; 0: no matter how late it is. Late: whoever called is refused, and nobody hears him here. */
+/* It has arrived: send ARRIVED, and release it. @until_ns: from LEFT; 0: no limit. If that is over, the call is refused, and no program reads its data here. */
 void move_arrived(struct vj *vj, struct vj_link *link, const uint8_t token[static MOVE_TOKEN_BYTES], uint64_t until_ns, struct tcp_id id);
-/* It is given to somebody else from here on, and its peer can see that. Return: false: there is no frame to say it in: not yet */
+/* It is about to be given to another process: send GIVEN. Return: false: there is no frame yet */
 bool move_given(struct vj *vj, struct tcp_id id, const uint8_t token[static MOVE_TOKEN_BYTES]);
 /*
- * Datagrams to @local come by channels no more, says vjd by now; the peers are told, too. Return: a number for move_yielded(): have all that there
- * are said that the last one is on its way? What was on the way has come, then.
+ * vjd routes datagrams to @local to the kernel by now: send YIELD to all peers. Return: a number for move_yielded(), which is true when all peers that are still
+ * there have answered, so that all datagrams sent before have come.
  */
 uint32_t move_yield(struct vj *vj, const struct endpoint *local);
 bool move_yielded(const struct vj *vj, uint32_t nr);
 /* The link that a connection is on; NULL: it waits for its other end, or its link is gone */
 struct vj_link *move_link_of(const struct vj *vj, struct tcp_id id);
-/* Nothing waits to be said over it */
+/* @link is gone: forget frames that wait to be sent over it. */
 void move_link_gone(struct vj *vj, const struct vj_link *link);
-/* The link to nowhere; 0: no memory */
+/* The link to nowhere, on which our ends of connections wait for ARRIVED; 0: no memory */
 struct link_id move_nowhere(struct vj *vj);
-/* The other end of ours will stay away as long as it likes (@stay), or should arrive soon. */
+/* ARRIVED for our end with this token may take any time (@stay), or should come soon. */
 void move_transit_stay(struct vj *vj, const uint8_t token[static MOVE_TOKEN_BYTES], bool stay);
-/* Is one of ours between these on the link to nowhere? */
+/* Is one of our ends, between these endpoints, on the link to nowhere? */
 bool move_is_used(const struct vj *vj, const struct endpoint *local, const struct endpoint *remote);
-/* The other end of ours will never arrive: ours is the caller's, on the link to nowhere, and held. Return: 0; -ENOENT. */
+/* No ARRIVED will come for our end with this token: it now belongs to the calling function, on the link to nowhere, and held. Return: 0; -ENOENT. */
 int move_transit_take(struct vj *vj, const uint8_t token[static MOVE_TOKEN_BYTES], struct tcp_id *ret_id);
-/* Has our end something for the other, which is away: bytes, or that there will be no more? */
+/* Has our end with this token something to send: bytes, or FIN? */
 bool move_transit_has_news(const struct vj *vj, const uint8_t token[static MOVE_TOKEN_BYTES]);
 /* When to wake for what waits; UINT64_MAX: never */
 uint64_t move_deadline_us(const struct vj *vj);
-/* Is something due before @wake_ns that nobody rings for: for a connection that is kept */
+/* Is something due before @wake_ns for a connection that is kept, of which no bell tells? */
 bool move_oversleeps(const struct vj *vj, uint64_t wake_ns);
-/* What is due. To be called when vj->move_ns has come. */
+/* Do what is due. To be called when vj->move_ns has come. */
 void move_poll(struct vj *vj);
 /* Is anything under way that this process is needed for? */
 bool move_busy(const struct vj *vj);
 void move_forget_all(struct vj *vj);
 
-/* ---- deed*.c: who holds what */
+/* ---- deed*.c: tokens, deeds, and which process holds what */
 
-/* The peer at @link has let a connection of ours go, or had none: LEFT, LEFT_NONE. */
+/* LEFT or LEFT_NONE has come by @link for a connection of ours. */
 void deed_left(struct vj *vj, struct tcp_id id, const struct vj_link *link, const struct move_frame *said);
-/* Are we about to give away this one? */
+/* Have we sent MOVE for this connection, and wait for LEFT? */
 bool deed_is_leaving(const struct vj *vj, struct tcp_id id);
-/* Its other end moves first: ours can leave when that has arrived. */
+/* Both ends move at once, and the peer's goes first: ours can leave when that has arrived. */
 void deed_postpone(struct vj *vj, struct tcp_id id);
-/* Somebody ends who holds the other end of a connection of ours: keep it for whoever claims it. Takes @crate. */
+/* A crate has come by vjd: a connection to keep for its claimers, to accept, or to requeue. Takes ownership of @crate. */
 void deed_keep(struct vj *vj, int crate);
 void deed_poll(struct vj *vj);
 /* Is there any connection with a token? */
 bool deed_any(const struct vj *vj);
 bool deed_busy(const struct vj *vj);
-/* When something that waits to be read is to be looked at again; UINT64_MAX: never */
+/* When unread bytes for raw readers are to be looked at again; UINT64_MAX: never */
 uint64_t deed_pump_ns(const struct vj *vj);
-/* When one that was offered is to be taken back, unless its taker says that he has it; UINT64_MAX: never */
+/* When the next offer or given connection is to be looked at, which comes back unless its taker has confirmed; UINT64_MAX: never */
 uint64_t deed_offered_ns(const struct vj *vj);
 void deed_forget_all(struct vj *vj);
 

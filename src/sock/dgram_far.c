@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * dgram_far.c - copies of UDP sockets in processes that have no memory in common with the holder: by exec(), or by message
+ * dgram_far.c - copies of UDP sockets in processes that share no memory with the holder: by exec(), or by message
  *
- * Such a copy is an heir, too (dgram_copy.c), but has neither parcel nor line. So before a process may come to have one, the socket gets a name, an
- * abstract one of a Unix socket that listens, made of SO_COOKIE, which all its copies have in common. What begins with a socket in hand whose name somebody
- * has is an heir; its first use connects to it and asks:
+ * Such a copy is an heir, too (dgram_copy.c), but has neither parcel nor line. So before another process can get one, the socket gets a name: the abstract
+ * name of a listening Unix socket, made of SO_COOKIE, which is the same for all copies. A process that begins with a UDP socket for which there is such a name
+ * is an heir; its first use connects to the name and asks:
  *
  *	heir                                              who has the name
  *	 │ ASK: a copy of the socket, as proof ────────────►│ HELD, has it on channels: gives the port to the kernel, as for any heir
@@ -12,13 +12,13 @@
  *	 │◄────────────────────────── PARCEL, or the end ───│ HELD: what it has not read
  *	 │ reads the parcel, then the kernel
  *
- * Cookies can be guessed, and anybody may take a name first: so nothing is sent, the copy least of all, where the same user or root doesn't listen. Whose
- * name is taken leaves the socket to the kernel. One that has not attached has nobody who would answer, so its name is another one, and who asks does
- * not wait there. It looks for questions before it puts the socket on channels, when it has the other name already; and who has asked there looks
- * for that once more. So one of the two sees the other.
+ * Cookies can be guessed, and any user may take a name first: so nothing is sent, the copy least of all, unless the same user or root listens. A process that
+ * finds its name taken leaves the socket to the kernel. A process without a context has no helper to answer, so it uses the FREE name, at which an asker does
+ * not wait for an answer. Before such a process puts the socket on channels it takes the HELD name, then looks for questions at FREE; an asker at FREE looks
+ * for HELD once more afterwards. So one of the two sees the other.
  *
- * Who becomes another program itself, and has unread datagrams, leaves them in a NOTE: a Unix socket that is one more descriptor of that program, until its
- * library has begun. What a holder has not read that ends before its heir asks is lost.
+ * A holder that becomes another program itself leaves its unread datagrams in a NOTE: a Unix socket that is one more descriptor of that program, until its
+ * library has begun. If a holder ends before its heir asks, the datagrams that it has not read are lost.
  */
 #include "sock/dgram_priv.h"
 #include "sock/fdtab.h"

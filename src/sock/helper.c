@@ -3,21 +3,22 @@
  * helper.c - progress while the program computes
  *
  *	state	the helper				  ends when
- *	TICK	looks every 10 ms			  the program was hardly here since, and nothing is unfinished: ASLEEP
- *	ASLEEP	sleeps; somebody leads, as layer.h asks:  a thread of the program has the lock, and may change that: DUE
+ *	TICK	looks every 10 ms			  few calls of the program since the last look, and nothing is unfinished: ASLEEP
+ *	ASLEEP	sleeps; there is a leader (layer.h):	  a thread of the program has the lock, and may change that: DUE
  *		a thread, or the helper itself
- *	DUE	sleeps					  the lock is given up: ASLEEP if it is so still, or again (helper_settle()), else WATCH (kicks_unlock())
- *	WATCH	sleeps, with a timer of 10 ms		  a thread leads: ASLEEP; by the timer: TICK
- *	CALM	sleeps on vjd's socket, and on what	  either has said something, or the program has made a channel: TICK
- *		other processes ask by: there is no
- *		channel, and nobody has to lead
+ *	DUE	sleeps					  the lock is given up: ASLEEP if the conditions hold (helper_settle()), else WATCH (kicks_unlock())
+ *	WATCH	sleeps, with a timer of 10 ms		  a thread becomes leader: ASLEEP; the timer expires: TICK
+ *	CALM	sleeps on vjd's socket, and on the one	  a message on either, or the program has made a channel: TICK
+ *		for claims: there is no channel, and
+ *		no leader is needed
  *
- * So an idle process has no timer running, and a busy one pays for 100 looks a second. One that wakes now and then for a moment sets
- * the timer and takes it back: two system calls, where to wake the helper would be two switches of the processor. One that goes elsewhere, to nanosleep() or to
- * compute, has it go off: the helper wakes, and leads, in a seat (kick.c) from which a thread that sleeps next takes the bell.
- * If the program was away for SELDOM_NS then, its calls put the bell back into that seat as they end, and the helper sleeps on. But when it has said
- * something the answer would find the bell there: so it sets the timer then, until its next call. Who is back sooner, or waits again at once, sets
- * the timer as before.
+ * So an idle process has no timer running, and a busy one pays for 100 looks a second. A process that wakes now and then for a moment sets the timer and
+ * clears it again: two system calls, where waking the helper would take two context switches. If the program goes away, to nanosleep() or to compute, the
+ * timer expires: the helper wakes, and becomes the leader, in a seat (kick.c) from which the next thread that sleeps takes the bell.
+ *
+ * If the program was away for SELDOM_NS or more in that time, its calls put the bell back into the helper's seat when they end, and the helper sleeps on. Not
+ * after a call that sends: the answer would wake the helper instead of the program, so the timer is set until the program's next call. A program that is
+ * back sooner than that, or waits again at once, sets the timer as before.
  */
 #include "sock/accept.h"
 #include "sock/calm.h"
@@ -49,7 +50,7 @@
 enum { TICK_MS = 10, LEAVING_MS = 1, HELD_MS = 1, FEW_CALLS = 16, FEW_DUES = 24, STACK_BYTES = 256 * 1024, END_MS = 500 };
 static const uint64_t TICK_NS = TICK_MS * NS_PER_MS, SELDOM_NS = 2 * TICK_NS, MOMENT_NS = NS_PER_MS;
 
-/* Until a kick, the program's timer, what rings at @fd or @other (-1: nothing), or for @length (NULL: for ever). Return: did the timer go off? */
+/* Sleep until a kick, the timer, an event at @fd or @other (-1: none), or for @length (NULL: for ever). Return: has the timer expired? */
 static bool nap(int fd, int other, const struct timespec *length)
 {
 	struct pollfd pfd[] = { { .fd = sock.helper.kick.fd, .events = POLLIN },
@@ -78,8 +79,8 @@ static void nap_end(void)
 }
 
 /*
- * A tick, or shorter if another process wants a connection that we have; what its peer says to that does not ring here. Also if it is to be seen whether
- * the program only waited for the lock.
+ * A tick; a short one if another process wants a connection that we hold, since the peer's answer does not ring here, or if family.c must see whether the program
+ * only waited for the lock.
  */
 static void tick(void)
 {
@@ -109,7 +110,7 @@ static bool timer_set(uint64_t when_ns)
 	return !sys_timerfd_settime(sock.helper.timer_fd, TFD_TIMER_ABSTIME, &when);
 }
 
-/* At @when_ns at the latest. As it is if that isn't much sooner: what is put off anew each time would else be set each time. */
+/* To expire at @when_ns at the latest. Left as it is if that is not much too soon: else a deadline that each call puts off would be set each time. */
 static bool timer_until(uint64_t now_ns, uint64_t when_ns)
 {
 	uint64_t least_ns = min_u64(time_sub_sat(when_ns, now_ns), 10 * TICK_NS) / 2;
@@ -123,13 +124,13 @@ static bool is_own(void)
 	return deed_is_calm(sock.vj) && !sock.copied;
 }
 
-/* ... and should one ask for something, the helper hears it where it sleeps. */
+/* ... and if one asks for something, the helper is woken where it sleeps. */
 static bool hears_others(void)
 {
 	return is_own() && deed_fd(sock.vj) == sock.helper.deed_fd;
 }
 
-/* A short handler is over before; and the timer may be read meanwhile, or set by who sleeps: then the helper is awake, or will be at the next tick. */
+/* A short handler ends before HELD_MS. The timer may also be read or set by others meanwhile: then the helper is awake, or will be at the next tick. */
 void helper_held(void)
 {
 	int fd = atomic_load(&sock.helper.timer_fd);
@@ -139,7 +140,7 @@ void helper_held(void)
 		sys_timerfd_settime(fd, 0, &when);
 }
 
-/* Is it as when it began, and the helper listens to all that there is? */
+/* Does the calm go on: is there still no channel, and does the helper sleep on the current deed_fd()? */
 static bool stays_calm(void)
 {
 	return vj_stays_calm(sock.vj) && sock.helper.deed_fd == deed_fd(sock.vj) && !forks_looks();
@@ -171,7 +172,7 @@ void helper_due(enum due due)
 	state_set(HELPER_DUE);
 }
 
-/* It has slept on the bell, which may not be armed on every link. */
+/* If the helper has led: it leads no more, and the bell, which may not be armed on every link, is disarmed. */
 static void lead_end(void)
 {
 	if (sock.leader != &sock.helper.sleeper)
@@ -199,7 +200,7 @@ void helper_watch(void)
 	kick_send(&sock.helper.kick);
 }
 
-/* Nobody leads: the helper does from here on, if it can without waking. */
+/* There is no leader: the helper becomes it, if it can without waking. */
 static void bell_on(void)
 {
 	struct kick *k = &sock.helper.kick;
@@ -223,13 +224,13 @@ static void bell_on(void)
 	sock.leader->wake_ns = wake_ns;
 }
 
-/* What layer.h asks of who leads */
+/* The leader's part of the ASLEEP invariant in layer.h */
 static bool leads_well(void)
 {
 	return !leader_is_held() && !vj_link_is_new(sock.vj) && !vj_oversleeps(sock.vj, sock.leader->wake_ns);
 }
 
-/* Without a channel it is to wake once more: then it is calm. */
+/* Not without a channel: then it must wake once, to become CALM. */
 static bool may_sleep_on(void)
 {
 	return sock.vj && vj_has_links(sock.vj) && sock.helper.dues <= FEW_DUES && hears_others();
@@ -253,7 +254,7 @@ void helper_settle(void)
 		asleep_again();
 }
 
-/* The bell is taken from it while it sleeps on. Return: false: it is to be woken, to sleep without */
+/* Take the bell from the helper while it sleeps on. Return: false: it must be woken, and will sleep again without */
 static bool bell_off(void)
 {
 	struct kick *k = &sock.helper.kick;
@@ -274,7 +275,7 @@ void helper_relieved(void)
 		asleep_again();
 }
 
-/* @late: by the timer, else it isn't to cut the next tick short: who was not here for a tick is taken for one that is elsewhere */
+/* @late: woken by the timer. Else the timer is stopped, lest it cut the next tick short: a program that makes no call for a whole tick is taken to be away */
 static void awake(bool late)
 {
 	if (!late && sock.helper.timer_ns != TIME_NEVER)
@@ -288,9 +289,9 @@ static bool goes_on(void)
 }
 
 /*
- * Somebody leads: a thread of the program, or the helper.
- * @ret_late: the program was back, and for a tick has not slept on the bell, or is in a handler. @ret_seen: then written, @calls when that began
- * Return: true: it leads, and it was the bell or a timer, so the program is still away.
+ * Sleep beside a leader, or as one.
+ * @ret_late: the program was back, and has not slept on the bell for a tick, or the leader is in a handler. @ret_seen: written if so: @calls when that began
+ * Return: true: the helper leads and was woken by the bell or a timer, so the program is still away.
  */
 static bool sleep_deep(bool *ret_late, uint64_t *ret_seen)
 {
@@ -325,7 +326,7 @@ static bool sleep_deep(bool *ret_late, uint64_t *ret_seen)
 	return leads;
 }
 
-/* A program thread leads. Timers may have been set since it went to sleep; then it is to look again. */
+/* A thread of the program leads. It is kicked to look again if timers were set since it went to sleep. */
 static bool follow(bool *ret_late, uint64_t *ret_seen)
 {
 	int64_t timeout_ns;
@@ -335,7 +336,7 @@ static bool follow(bool *ret_late, uint64_t *ret_seen)
 	return sleep_deep(ret_late, ret_seen);
 }
 
-/* What vjd, or another process, has said already is looked at first, else who sleeps would be woken for it at once. */
+/* Can the helper become CALM? Not while a message of vjd or another process is unread, which would end the calm at once. */
 static bool is_calm(void)
 {
 	struct pollfd pfd[] = { { .fd = vj_control_fd(sock.vj), .events = POLLIN }, { .fd = deed_fd(sock.vj), .events = POLLIN } };
@@ -345,7 +346,7 @@ static bool is_calm(void)
 
 static void sleep_calm(void)
 {
-	int fd = vj_control_fd(sock.vj); /* closed only by who has been told by it */
+	int fd = vj_control_fd(sock.vj); /* closed only by a thread that has read its end */
 
 	vj_calm_begin(sock.vj);
 	sock.helper.deed_fd = deed_fd(sock.vj);
@@ -442,7 +443,7 @@ static void *helper_main(void *arg)
 		if (sock.vj)
 			deed_let_go(sock.vj); /* we have the lock, so no call is under way but those that wait */
 		ended_put();
-		/* who waits in a queue that others have, too, does not ring again */
+		/* a client that waits in a queue that other processes could take from does not ring again, so keep ticking */
 		away = sock.vj && !vj_unfinished(sock.vj) && !listeners_ready() && lead(away, &late, &seen);
 		if (!late)
 			seen = sock.calls;

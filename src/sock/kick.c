@@ -2,9 +2,9 @@
 /*
  * kick.c - what wakes a sleeping thread of this process, and where it hears the bell
  *
- * Who leads sleeps on libvj's bell, too (wait.c). In a process in which several threads sleep, each does so in a seat, an epoll set which its kick is in: so the
- * bell can be put there, or taken away, while the thread sleeps on, and to pass on who leads takes two system calls instead of a thread that wakes for it. A set of epoll of
- * the program's, and one in which the kernel's queue is waited for (queue.c), are seats themselves.
+ * The leader also sleeps on libvj's bell (wait.c). In a process in which several threads sleep, each does so in a seat, an epoll set that holds its kick. So the
+ * bell can be put there, or taken away, while the thread sleeps on: to make another thread the leader takes two system calls, and wakes no thread. An epoll
+ * set of the program's, and one for the kernel's accept queue (queue.c), are seats themselves.
  */
 #include "sock/helper.h"
 #include "sock/kernel.h"
@@ -22,7 +22,7 @@
 /* Those of blocking calls and poll(); an epoll set has its own. */
 static struct kick spares[64] VJ_SELDOM;
 static unsigned spare_cnt VJ_LATER;
-/* A ring passes by all of them. Those that have none are passed on to by others, as long as one of these leads. */
+/* Each ring of the bell has to look at all seats, so there are few. A thread without one is kicked by the leader for its events, as long as another one leads. */
 enum { SEATS_MAX = 16 };
 static unsigned seat_cnt VJ_LATER;
 
@@ -33,7 +33,7 @@ int kick_open(struct kick *k)
 	return k->fd < 0 ? k->fd : 0;
 }
 
-/* Where they wait to be written to, until the lock is given up */
+/* Kicks that are sent, to be written to when the lock is given up */
 static int due_fds[8];
 static _Atomic uint32_t kickers; /* threads that write without the lock */
 
@@ -142,7 +142,7 @@ void kickers_wait(void)
 		SYS_CALL4(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &moment, NULL);
 }
 
-/* Nobody writes to a number that is about to be another's. */
+/* Close @fd only when no thread can be about to write to it: its number may be another descriptor's next. */
 static void kick_fd_close(int fd)
 {
 	due_take_back(fd);

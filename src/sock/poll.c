@@ -6,8 +6,8 @@
  * sets in addition, are polled by the kernel, in one array that also holds the kick and the bell while this
  * thread sleeps.
  *
- * What has none of ours among its descriptors is the program's own call. So it is as long as it is calm (calm.h), if of all of ours the kernel tells all; then
- * the thread waits where it can be called back from (recall.c).
+ * If none of its descriptors is ours the program's call is the plain system call. So it is while the process is calm (calm.h), if the kernel reports all events
+ * of those that are ours; then the thread can be recalled from it (recall.c).
  */
 #include "sock/accept.h"
 #include "sock/away.h"

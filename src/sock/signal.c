@@ -8,15 +8,15 @@
  * trampoline before them that leaves this trace:
  *
  *   - it counts, per thread, handlers that ran, and among them those without SA_RESTART;
- *   - if the thread is about to sleep, it kicks it, so that there is no moment in which the trace is missed. Who sleeps for the kernel alone has no
- *     kick, and looks once more right before the system call; a handler that comes between is as one that came before the program's call;
- *   - if it was to sleep for others, too, it sets the helper's timer: the handler lasts as long as it likes.
+ *   - if the thread is about to sleep it kicks it, so that the trace is never missed. A thread that sleeps for the kernel only has no kick, and checks the
+ *     trace right before the system call; a handler between the two counts as one from before the program's call;
+ *   - if the thread is the leader it sets the helper's timer, since the handler may take long, and others rely on the leader.
  *
- * A signal that comes while the thread has this layer's lock waits until it gives it up: lock_drop() sends it to the thread once
- * more. So a handler may use every descriptor, and jump out of every call (undo.c). Therefore SA_RESETHAND is done here.
+ * A signal that comes while the thread has this layer's lock is deferred until the thread gives it up: lock_drop() sends it to the
+ * thread once more. So a handler may use every descriptor, and jump out of every call (undo.c). SA_RESETHAND has to be done here therefore.
  *
  * The program sees its own handlers everywhere. Signals of faults are left alone: they come from what the thread does, not
- * while it waits. Handlers installed by other ways than sigaction(), signal() and their kin are noticed by EINTR only, and not at all by who waits in
+ * while it waits. Handlers installed by other ways than sigaction(), signal() and their kin are noticed by EINTR only, and not at all by a thread that waits in
  * accept() beside others.
  */
 #include "sock/async.h"
