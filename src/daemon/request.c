@@ -23,6 +23,7 @@ static void note_refused(const struct app *app, uint32_t request, enum ctl_refus
 {
 	struct vjd *d = app->d;
 
+	d->refused++;
 	d->last_refused.why = why;
 	d->last_refused.request = request;
 	d->last_refused.uid = app->uid;
@@ -42,7 +43,6 @@ static void refuse(struct app *app, const struct ctl_msg *msg, enum ctl_refusal 
 	reply.refused.refusal = why;
 	reply.refused.version = CTL_VERSION;
 	ctl_name_set(reply.refused.release, VJ_VERSION_STRING);
-	app->d->refused++;
 	/* An observer has been told what it wanted to know, and that a port isn't on channels is an answer to who asks for it. */
 	if (!app->observer && why != CTL_REFUSAL_NO_OWNER)
 		note_refused(app, reply.refused.request, why);

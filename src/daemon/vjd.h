@@ -124,7 +124,7 @@ struct vjd {
 
 	uint32_t last_app_id, last_lease_id, last_channel_id;
 	uint64_t mark; /* see app_mark() */
-	uint64_t refused, malformed;
+	uint64_t refused, malformed; /* refused: what `last_refused` can be */
 	struct { /* the last one of an application, but for NO_OWNER */
 		enum ctl_refusal why; /* NONE: nothing was refused yet */
 		uint32_t request;     /* enum ctl_type */
