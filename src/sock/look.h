@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * look.h - a system call right behind a look by which it isn't to be made
+ * look.h - a system call right behind a check (the look) that may skip it
  *
- * Between the two a handler of a signal may begin, and change what the look would find. So they have labels: from `look` to `done` the call is still to
- * come, or to be made once more, and who is interrupted there can be had to return at `left`, with EINTR in place of the call: look_leave().
+ * A signal handler may run between the two, and change what the look would find. So there are labels: from `look` to `done` the call has not been made yet, or is
+ * to be restarted. A handler that has interrupted the thread there can make it resume at `left`, with EINTR in place of the call: look_leave().
  */
 #ifndef SOCK_LOOK_H
 #define SOCK_LOOK_H
@@ -14,15 +14,15 @@
 #include <stdint.h>
 #include <ucontext.h>
 
-/* Labels of the look of that name, which has one place in the program: vj_NAME_look, vj_NAME_done, vj_NAME_left */
+/* Labels of the look of that name, of which there is one in the program: vj_NAME_look, vj_NAME_done, vj_NAME_left */
 #define LOOK_LABELS(name)                                                               \
 	extern const char vj_##name##_look[] __attribute__((visibility("hidden")));     \
 	extern const char vj_##name##_done[] __attribute__((visibility("hidden")));     \
 	extern const char vj_##name##_left[] __attribute__((visibility("hidden")))
 
 /*
- * @look: instructions that go on at vj_NAME_left, or not; behind @arg, long[6], the operands that they have. On arm64 they may use x9.
- * Return: as the kernel; -EINTR: it wasn't made
+ * @look: instructions that jump to vj_NAME_left to skip the call. @arg: long[6]; after it, the operands of @look. On arm64 these may use x9.
+ * Return: as the kernel; -EINTR: the call was skipped
  */
 #if defined(__x86_64__)
 #define LOOK_CALL(name, look, nr, arg, ...)                                                                                                 \
@@ -65,7 +65,7 @@
 	})
 #endif
 
-/* A handler that returns to @context, a ucontext_t, between the labels returns at @left. */
+/* In a handler: if @context, a ucontext_t, is from @look up to @done, the handler will return to @left instead. */
 static inline void look_leave(void *context, const char *look, const char *done, const char *left)
 {
 	mcontext_t *m = &((ucontext_t *)context)->uc_mcontext;

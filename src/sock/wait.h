@@ -16,14 +16,14 @@ struct sleeper {
 	struct sleeper *next, **pprev;
 	struct kick *kick;
 	struct signal_trace signals; /* when the call began: a handler since then ends it */
-	struct signal_trace *thread; /* whose it is; a handler may sleep on top of it */
-	uint32_t begun;		     /* of `thread`, when the sleep began: if more have since, when it wakes nobody knows */
-	uint64_t wake_ns;	     /* when it wakes by itself; TIME_NEVER. Whoever leads sooner, perhaps */
+	struct signal_trace *thread; /* of the thread that sleeps; a handler of it may run, or sleep, on top of this sleep */
+	uint32_t begun;		     /* thread->begun when the sleep began: if that has grown, a handler runs or has run, and may keep the thread from waking */
+	uint64_t wake_ns;	     /* when it wakes by itself; TIME_NEVER. A leader perhaps sooner */
 	int bell_fd;		     /* to be waited for beside the kick; -1 */
-	bool rung;		     /* the sleep is over, and it was the bell that ended it, if the bell was there; or that is not known */
+	bool rung;		     /* the sleep is over, and was ended by the bell, if that was there; or it is not known by what */
 	bool kicked;		     /* ... and the kick can be read */
 	bool to_lead;		     /* it was sent for want of a leader */
-	bool is_calm;		     /* it will sleep again without saying so: the set that it sleeps in is calm */
+	bool is_calm;		     /* the epoll set that it sleeps in is calm: it may sleep again without a call to this layer */
 };
 
 /* Spinning before a sleep; one per blocking call, zeroed. */
@@ -42,11 +42,11 @@ void spin_won(const struct spin *sp);
 struct blocking {
 	struct file *file;
 	int kernel_fd;	      /* also wait for this one to be readable; -1: none */
-	bool beside_others;   /* ... which listens, and for its queue others wait, too */
+	bool beside_others;   /* ... which listens, and others wait for its queue, too */
 	uint64_t timeout_ns;  /* 0: none */
 	uint64_t deadline_ns; /* of the first wait on */
 	struct spin spin;
-	uint32_t turn_looks;	     /* kernel_fd has something, but it is another process's turn, and was when looked at so many times in a row */
+	uint32_t turn_looks;	     /* so many times in a row kernel_fd had a client, but it was another process's turn (queue.c) */
 	bool kernel_ready;	     /* out: kernel_fd has something */
 	bool uncancelled;	     /* no cancellation point: the caller has more to undo than block_end() does */
 	struct signal_trace signals; /* when the call began: a handler since then ends it */
@@ -70,19 +70,19 @@ void block_end(struct blocking *b);
  * what it was, and call sleep_end(). @u, of the caller, is pushed before; a jump runs it, so what it gives back is not used while the lock is dropped.
  */
 bool sleep_begin(struct sleeper *sl, int64_t *timeout_ns);
-/* Nobody leads, or one who needn't be woken for another one to do it */
+/* Is there no leader, or one that can be replaced without waking it? */
 bool may_lead(void);
-/* A handler has begun on top of the sleep, and may be over */
+/* Has a handler begun since the thread went to sleep? It may be over. */
 bool sleeper_is_held(const struct sleeper *sl);
-/* There is a leader, and that is so of his. */
+/* Is there a leader, of which that is true? */
 bool leader_is_held(void);
-/* There is a leader, and the lock is about to be given up: he is to wake for what is new since he went to sleep. */
+/* There is a leader, and the lock is about to be given up: see to it that it wakes for timers and links that were made since it went to sleep. */
 void leader_look(void);
-/* Nobody leads, and somebody sleeps: he leads from here on. Return: false: he can't without waking */
+/* There is no leader: put the bell into the seat of a sleeper, which leads from here on. Return: false: there is none that can lead without waking */
 bool bell_give(void);
-/* Right before the system call that sleeps: a handler has undone the call, or has ended it, and there is no kick for it to write to. */
+/* Right before the system call that sleeps: has a handler undone the call, or ended it without a kick to write to? */
 bool sleep_is_over(const struct sleeper *sl);
-/* On the list of those who sleep, and off */
+/* Put on the list of sleepers; take off. */
 void sleeper_link(struct sleeper *sl);
 void sleeper_unlink(struct sleeper *sl);
 /* Return: false: all was undone, see undo_pop(). @u NULL: this is the undoing. */
