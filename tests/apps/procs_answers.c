@@ -3,6 +3,7 @@
 #include "kernel_conn.h"
 #include "procs.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sockios.h>
@@ -159,13 +160,27 @@ static long waits_of_process(void)
 	return use.ru_nvcsw;
 }
 
-/* Of threads that aren't the program's, if it has only this one */
+/* Of libvj's own thread; the kernel counts a wait as it begins */
 static long waits_of_helper(void)
 {
-	struct rusage use;
+	long waits = 0;
+	DIR *tasks = opendir("/proc/self/task");
 
-	CHECK(!getrusage(RUSAGE_THREAD, &use));
-	return waits_of_process() - use.ru_nvcsw;
+	CHECK(tasks);
+	for (struct dirent *e; (e = readdir(tasks));) {
+		char path[64], text[4096], *at;
+		FILE *f;
+
+		snprintf(path, sizeof(path), "/proc/self/task/%.20s/status", e->d_name);
+		if (!(f = fopen(path, "re")))
+			continue;
+		text[fread(text, 1, sizeof(text) - 1, f)] = 0;
+		fclose(f);
+		if (!strncmp(text, "Name:\tvj-helper\n", 16) && (at = strstr(text, "\nvoluntary_ctxt_switches:")))
+			waits = strtol(strchr(at, ':') + 1, NULL, 10);
+	}
+	closedir(tasks);
+	return waits;
 }
 
 /* @set: to wait in first; -1: none */
@@ -361,41 +376,39 @@ static void part_unasked(void)
 
 /* ---- a thread that connects beside one that leads ------------------------------------------------------------------ */
 
-enum { CALM_MS = 60 /* some ticks of the helper */, BESIDE = 40, BESIDE_ROW = 10, BESIDE_US = 5000 };
+enum { CALM_MS = 60 /* some ticks of the helper */, BESIDE = 40, BESIDE_ROW = 10 };
 
-/* In a thread that has not waited for anything before: it leaves the bell to who leads. */
+/* In a thread that has not waited for anything before: it leaves the bell to the leader. */
 static void *connects_beside(void *arg)
 {
-	uint64_t begun_us = now_us();
-
 	close(connect_to(*(uint16_t *)arg));
-	return (void *)(uintptr_t)(now_us() - begun_us);
+	return NULL;
 }
 
 /*
- * Who leads has gone to sleep before there was a channel to the server that the other one connects to, and hears nothing of his own meanwhile. Some row of
- * connections doesn't wait until the helper ticks, however busy the machine.
+ * The leader went to sleep before there was a channel to the server that another thread connects to, and nothing comes for the leader itself. Some row of
+ * connections is made without the helper's tick, however busy the machine.
  */
 static void part_connects_beside(void)
 {
 	pid_t leads_for, servers[BESIDE];
 	uint16_t first = server_start(serve_any, &leads_for), ports[BESIDE];
 	pthread_t leader, thread;
-	int lead, soon = 0, asked = 0;
-	void *us;
+	int lead, row = 0, asked = 0;
 
 	for (int i = 0; i < BESIDE; i++)
 		ports[i] = server_start(serve_any, &servers[i]);
 	lead = connect_to(first);
 	ping(lead);
 	CHECK(!pthread_create(&leader, NULL, reads_byte, &lead));
-	for (; asked < BESIDE && soon < BESIDE_ROW; asked++) {
+	for (long waits; asked < BESIDE && row < BESIDE_ROW; asked++) {
 		usleep(CALM_MS * 1000);
-		CHECK(!pthread_create(&thread, NULL, connects_beside, &ports[asked]) && !pthread_join(thread, &us));
+		waits = waits_of_helper();
+		CHECK(!pthread_create(&thread, NULL, connects_beside, &ports[asked]) && !pthread_join(thread, NULL));
+		row = waits_of_helper() == waits ? row + 1 : 0;
 		child_end(servers[asked]);
-		soon = (uintptr_t)us < BESIDE_US ? soon + 1 : 0;
 	}
-	CHECK(soon == BESIDE_ROW);
+	CHECK(row == BESIDE_ROW);
 	while (asked < BESIDE)
 		end_by_signal(servers[asked++], SIGKILL);
 	write_all(lead, "ping", 4);
