@@ -17,12 +17,12 @@
 #include "sock/sock.h"
 #include "sock/undo.h"
 
-enum { SIG_CANCEL = 32 };
+enum { SIG_CANCEL = 32, BEGIN_MS = 100 };
 
 _Atomic bool sock_cancels VJ_NEAR;
 
 static struct kernel_action libcs VJ_LATER;
-static _Atomic bool tried VJ_LATER, over VJ_LATER;
+static _Atomic bool begun VJ_LATER, over VJ_LATER;
 
 static __attribute__((no_sanitize("thread"))) void on_cancel(int sig, siginfo_t *info, void *context)
 {
@@ -75,13 +75,19 @@ static void have_libc_begin(int (*cancel)(pthread_t))
 
 void sock_before_cancel(int (*cancel)(pthread_t))
 {
-	if (likely(atomic_load(&tried)) || !layer_began() || sock.barred || is_foreign() || atomic_exchange(&tried, true)) /* a filter may kill who makes a thread */
+	if (likely(atomic_load(&over)) || !layer_began() || sock.barred || is_foreign()) /* a filter may kill who makes a thread */
 		return;
-	if (!go_before()) {
-		have_libc_begin(cancel);
-		(void)go_before();
+	if (!atomic_exchange(&begun, true)) {
+		if (!go_before()) {
+			have_libc_begin(cancel);
+			(void)go_before();
+		}
 		atomic_store(&over, true);
 	}
+	/* libc's handler is not to be first for another thread's target, nor put in the place of ours. Who began may have been cancelled himself. */
+	for (unsigned tries = 0; !atomic_load(&over) && tries < BEGIN_MS; tries++)
+		sys_poll_ms(NULL, 0, 1);
+	atomic_store(&over, true);
 }
 
 void sock_test_cancel(void)

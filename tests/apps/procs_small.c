@@ -632,6 +632,50 @@ static void part_cancelled_any_time(void)
 	printf("a thread that is cancelled in the middle of a call holds nobody up\n");
 }
 
+/* The first of its process, by several threads at once */
+enum { AT_ONCE = 4 };
+static pthread_barrier_t at_once;
+
+static void *cancels_one(void *thread)
+{
+	(void)pthread_barrier_wait(&at_once);
+	CHECK(!pthread_cancel(*(pthread_t *)thread));
+	return NULL;
+}
+
+static void cancel_at_once(int arg)
+{
+	pthread_t senders[AT_ONCE], others[AT_ONCE];
+	int asks;
+
+	(void)arg;
+	alarm(ANSWER_MS / 1000);
+	conn = connect_to(port);
+	asks = connect_to(port);
+	CHECK(!pthread_barrier_init(&at_once, NULL, AT_ONCE));
+	for (int i = 0; i < AT_ONCE; i++)
+		CHECK(!pthread_create(&senders[i], NULL, sends_for_ever, NULL));
+	usleep(MOMENT_US);
+	for (int i = 0; i < AT_ONCE; i++)
+		CHECK(!pthread_create(&others[i], NULL, cancels_one, &senders[i]));
+	for (int i = 0; i < AT_ONCE; i++)
+		CHECK(!pthread_join(others[i], NULL) && !pthread_join(senders[i], NULL));
+	close(conn);
+	ping(asks);
+	close(asks);
+}
+
+static void part_cancelled_at_once(void)
+{
+	pid_t pid;
+
+	port = server_start(serve_drained, &pid);
+	for (int times = 0; times < TRIES; times++)
+		child_end(child_start(cancel_at_once, 0));
+	child_end(pid);
+	printf("threads that are cancelled at once hold nobody up\n");
+}
+
 /* ---- cancelled where it doesn't wait: each of these calls is a cancellation point ---------------------------------- */
 
 enum { BUSY_KINDS = 6 };
@@ -696,7 +740,8 @@ static void part_cancelled_busy(void)
 void small_parts(const char *only)
 {
 	static const struct part parts[] = { { "small_stacks", part_small_stacks }, { "no_descriptors", part_no_descriptors }, { "cancelled_waits", part_cancelled_waits },
-					     { "cancelled_any_time", part_cancelled_any_time }, { "cancelled_busy", part_cancelled_busy } };
+					     { "cancelled_any_time", part_cancelled_any_time }, { "cancelled_at_once", part_cancelled_at_once },
+					     { "cancelled_busy", part_cancelled_busy } };
 
 	parts_run(parts, sizeof(parts) / sizeof(parts[0]), only);
 }
