@@ -175,7 +175,7 @@ static int connect_from(struct vj *vj, struct vj_link *link, struct endpoint *lo
 
 		if (err)
 			return err;
-		if (ports_are_kernels(vj, local->port))
+		if (ports_are_kernels(vj, local->port) || local->port == remote->port) /* which the kernel's listener there may have */
 			continue;
 		err = connect_on(vj, link, local, remote, opts, early, cookie, ret_id);
 		if (err != -EADDRINUSE)
