@@ -24,12 +24,34 @@ _Atomic bool sock_cancels VJ_NEAR;
 static struct kernel_action libcs VJ_LATER;
 static _Atomic bool begun VJ_LATER, over VJ_LATER;
 
+/* libc's handler sees whether the thread may be cancelled at any moment, not whether it may be at all: that was looked at when the signal was sent. */
+static void note_for_later(int sig, siginfo_t *info, void *context)
+{
+	int type;
+
+	pthread_setcanceltype(PTHREAD_CANCEL_DEFERRED, &type);
+	((signal_fn *)libcs.handler)(sig, info, context);
+	pthread_setcanceltype(type, NULL);
+}
+
+static bool is_disabled(void)
+{
+	int state;
+
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+	pthread_setcancelstate(state, NULL);
+	return state == PTHREAD_CANCEL_DISABLE;
+}
+
 static __attribute__((no_sanitize("thread"))) void on_cancel(int sig, siginfo_t *info, void *context)
 {
 	if (signal_put_off(sig, info))
 		return;
-	pthread_cleanup_push(undo_all, NULL);
-	((signal_fn *)libcs.handler)(sig, info, context);
+	pthread_cleanup_push(undo_all, NULL); /* is_disabled() may end the thread as well */
+	if (unlikely(is_disabled()))
+		note_for_later(sig, info, context);
+	else
+		((signal_fn *)libcs.handler)(sig, info, context);
 	pthread_cleanup_pop(0);
 }
 
