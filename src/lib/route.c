@@ -106,7 +106,7 @@ static int route_ask(struct vj *vj, uint8_t proto, const struct endpoint *remote
 	err = control_done(vj, ctl_client_connect_flow(vj->ctl, &to, flow, ports, &channel, fds));
 	if (err)
 		return err;
-	if (channel.ports_cnt)
+	if (ports && channel.ports_cnt)
 		ports_add(&vj->ports, proto, channel.ports_first, channel.ports_cnt);
 	*ret_owners = (struct owners){ max_u32(channel.owners, 1), channel.copied, channel.instead };
 	return route_link(vj, &channel, fds, ret_link);

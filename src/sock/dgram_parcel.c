@@ -242,7 +242,7 @@ long dgram_unpack(struct sock *s, struct msghdr *msg, int flags, struct sockaddr
 		memset(ret_to, 0, sizeof(*ret_to));
 		memcpy(ret_from, &r->from, sizeof(r->from));
 		memcpy(ret_to, &r->to, sizeof(r->to));
-		if (min_size(len, iov_bytes(msg)) > iov_good_bytes(msg))
+		if (min_size(len, msg_bytes(msg)) > iov_good_bytes(msg))
 			return -EFAULT; /* and it is gone */
 		msg->msg_flags = dgram_scatter(msg, r->data, len) < len ? MSG_TRUNC : 0;
 		return len;

@@ -26,7 +26,7 @@ struct dgram_tables {
 };
 extern struct dgram_tables *dgram_tables;
 
-static inline size_t iov_bytes(const struct msghdr *msg)
+static inline size_t msg_bytes(const struct msghdr *msg)
 {
 	size_t bytes = 0;
 

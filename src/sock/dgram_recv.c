@@ -73,7 +73,7 @@ static bool takes_more(const struct sock *s, const struct msghdr *msg, int flags
 static long channel_recv(struct sock *s, struct msghdr *msg, int flags)
 {
 	bool direct = msg->msg_iovlen == 1 && !is_wild(msg->msg_iov->iov_base);
-	size_t room = direct ? iov_bytes(msg) : min_size(iov_bytes(msg), DGRAM_BYTES_MAX), got, more = 0;
+	size_t room = direct ? msg_bytes(msg) : min_size(msg_bytes(msg), DGRAM_BYTES_MAX), got, more = 0;
 	uint8_t *buf = direct ? msg->msg_iov->iov_base : dgram_tables->scratch;
 	struct sockaddr_storage from, to;
 	ssize_t len;
@@ -104,7 +104,7 @@ static long channel_recv(struct sock *s, struct msghdr *msg, int flags)
 static VJ_COLD long parcel_recv(int fd, struct sock *s, struct msghdr *msg, int flags)
 {
 	struct sockaddr_storage from, to;
-	size_t room = iov_bytes(msg);
+	size_t room = msg_bytes(msg);
 	int err = 0;
 	socklen_t err_len = sizeof(err);
 	long len;

@@ -246,7 +246,7 @@ static bool is_name_refused(const struct msghdr *msg, bool plain)
 
 long dgram_send(int fd, struct sock *s, const struct msghdr *msg, int flags, bool plain)
 {
-	size_t len = iov_bytes(msg);
+	size_t len = msg_bytes(msg);
 	struct sockaddr_storage copy;
 	const struct sockaddr *to;
 	socklen_t to_len;
